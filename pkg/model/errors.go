@@ -1,0 +1,73 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is the class of an [Error], with the numbers of HTTP. It is what a
+// requester finds in the header Nats-Service-Error-Code.
+type Code int
+
+// The codes of the contract. A requester may try again after CodeTooMany and
+// CodeUnavailable; the others stay as they are until the request changes.
+const (
+	CodeInvalid     Code = 400 // the request is malformed; the sentence names the field
+	CodeForbidden   Code = 403 // it is not yours
+	CodeNotFound    Code = 404 // no such task or worker
+	CodeConflict    Code = 409 // the state does not allow it; the sentence names the state
+	CodeTooLarge    Code = 413 // over a size limit
+	CodeTooMany     Code = 429 // over a limit of numbers or of rate
+	CodeInternal    Code = 500 // a bug
+	CodeUnavailable Code = 503 // overloaded, starting, or the store cannot be written
+)
+
+// Error is an answer that says no: a code for programs and one sentence for
+// people, which names the field and the id.
+type Error struct {
+	Code    Code   `json:"code"`
+	Message string `json:"message"`
+	ID      string `json:"id,omitempty"` // the task or worker spoken of, where there is one
+}
+
+// Error returns the sentence.
+func (e *Error) Error() string { return e.Message }
+
+// Errorf makes an [Error] with a formatted sentence.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// For returns a copy of the error that speaks of the task or worker id.
+func (e *Error) For(id string) *Error {
+	c := *e
+	c.ID = id
+	return &c
+}
+
+// AsError returns the [Error] in err's chain. Any other error becomes
+// CodeInternal with err's text; nil stays nil.
+func AsError(err error) *Error {
+	if err == nil {
+		return nil
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	return &Error{Code: CodeInternal, Message: err.Error()}
+}
+
+// CodeOf returns the code of the [Error] in err's chain: CodeInternal for any
+// other error, 0 for nil.
+func CodeOf(err error) Code {
+	if e := AsError(err); e != nil {
+		return e.Code
+	}
+	return 0
+}
+
+// invalid is the error of every validation: "field: what is wrong with it".
+func invalid(field, format string, args ...any) *Error {
+	return &Error{Code: CodeInvalid, Message: field + ": " + fmt.Sprintf(format, args...)}
+}

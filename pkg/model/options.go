@@ -1,0 +1,261 @@
+package model
+
+import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Options are aria2's options for one download: name to value. Only the names
+// of [AllowedOptions] pass validation. JSON takes a string, number or boolean
+// for each, and for "header" also a list.
+type Options map[string]OptionValue
+
+// OptionValue is the value of one option: mostly one string; "header" may have
+// several.
+type OptionValue []string
+
+// MarshalJSON implements [json.Marshaler]: a string, or a list if there are
+// several.
+func (v OptionValue) MarshalJSON() ([]byte, error) {
+	if len(v) == 1 {
+		return json.Marshal(v[0])
+	}
+	return json.Marshal([]string(v))
+}
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (v *OptionValue) UnmarshalJSON(b []byte) error {
+	var list []json.RawMessage
+	if json.Unmarshal(b, &list) != nil {
+		list = []json.RawMessage{b}
+	}
+	*v = make(OptionValue, 0, len(list))
+	for _, item := range list {
+		s := string(item)
+		switch {
+		case s == "" || s == "null" || s[0] == '{' || s[0] == '[':
+			return fmt.Errorf("an option must be a string, a number, true or false, not %.40s", s)
+		case s[0] == '"':
+			if err := json.Unmarshal(item, &s); err != nil {
+				return err
+			}
+		}
+		*v = append(*v, s)
+	}
+	return nil
+}
+
+// maxOptionLength bounds one option value, in bytes.
+const maxOptionLength = 4096
+
+// optionRule says whether a value of the option name is legal; the returned
+// text completes "options.NAME: ".
+type optionRule func(value string) error
+
+// allowedOptions is the allow-list; everything else that aria2 knows is refused,
+// for it names local files (load-cookies, dir, private-key), reroutes traffic
+// (all-proxy), runs programs (on-*) or reconfigures the process (rpc-*).
+var allowedOptions = map[string]optionRule{
+	"out":                       FileName,
+	"split":                     intBetween(1, 16),
+	"max-connection-per-server": intBetween(1, 16),
+	"min-split-size":            sizeBetween(1<<20, 1<<30),
+	"max-download-limit":        sizeBetween(0, 1<<50),
+	"lowest-speed-limit":        sizeBetween(0, 1<<50),
+	"user-agent":                anyText,
+	"referer":                   anyText,
+	"header":                    headerLine,
+	"checksum":                  checksumValue,
+	"http-user":                 anyText,
+	"http-passwd":               anyText,
+	"ftp-user":                  anyText,
+	"ftp-passwd":                anyText,
+	"select-file":               indexList,
+	"bt-tracker":                trackerList,
+	"timeout":                   intBetween(1, 600),
+	"connect-timeout":           intBetween(1, 600),
+	"max-tries":                 intBetween(1, 100),
+	"retry-wait":                intBetween(0, 600),
+}
+
+// maxHeaders bounds the values of the option "header".
+const maxHeaders = 20
+
+// Validate checks every option against the allow-list; the error is CodeInvalid
+// and names the option. The dispatcher and the worker both call it: neither
+// trusts the other to have done so.
+func (o Options) Validate() error {
+	for _, name := range sortedKeys(o) {
+		values := o[name]
+		rule, ok := allowedOptions[name]
+		field := "options." + name
+		switch {
+		case !ok:
+			return invalid("options", "%.64q is not an option that may be set", name)
+		case len(values) == 0:
+			return invalid(field, "has no value")
+		case len(values) > 1 && name != "header":
+			return invalid(field, "takes one value, not %d", len(values))
+		case len(values) > maxHeaders:
+			return invalid(field, "at most %d headers, not %d", maxHeaders, len(values))
+		}
+		for _, v := range values {
+			if err := checkText(v, maxOptionLength); err != nil {
+				return invalid(field, "%v", err)
+			}
+			if err := rule(v); err != nil {
+				return invalid(field, "%v", err)
+			}
+		}
+	}
+	return nil
+}
+
+// FileName reports why s cannot be the name of a file inside a directory: it
+// must be one path element, up to 200 bytes, without control characters, and
+// not one of aria2's own control files.
+func FileName(s string) error {
+	switch {
+	case s == "" || s == "." || s == "..":
+		return fmt.Errorf("%q is not a file name", s)
+	case strings.ContainsAny(s, "/\\"):
+		return fmt.Errorf("%.64q must be one file name, without a path", s)
+	case len(s) > 200:
+		return fmt.Errorf("a file name has at most 200 bytes, not %d", len(s))
+	case strings.HasSuffix(s, ".aria2"):
+		return fmt.Errorf("%.64q: names ending in .aria2 are aria2's own", s)
+	case strings.Contains(s, "${"):
+		return fmt.Errorf("%.64q must not contain ${", s)
+	}
+	return checkText(s, 200)
+}
+
+func anyText(string) error { return nil }
+
+func intBetween(low, high int) optionRule {
+	return func(s string) error {
+		if n, err := strconv.Atoi(s); err != nil || n < low || n > high {
+			return fmt.Errorf("%.40q is not a number from %d to %d", s, low, high)
+		}
+		return nil
+	}
+}
+
+func sizeBetween(low, high int64) optionRule {
+	return func(s string) error {
+		if n, err := ParseSize(s); err != nil || n < low || n > high {
+			return fmt.Errorf("%.40q is not a size from %d to %d bytes (such as 500K or 2M)", s, low, high)
+		}
+		return nil
+	}
+}
+
+// ParseSize reads a number of bytes as aria2 writes it: digits, with K for 1024
+// or M for 1024².
+func ParseSize(s string) (int64, error) {
+	shift := 0
+	switch {
+	case strings.HasSuffix(s, "K"), strings.HasSuffix(s, "k"):
+		shift = 10
+	case strings.HasSuffix(s, "M"), strings.HasSuffix(s, "m"):
+		shift = 20
+	}
+	digits := s
+	if shift > 0 {
+		digits = s[:len(s)-1]
+	}
+	n, err := strconv.ParseUint(digits, 10, 63)
+	if err != nil || n > (1<<62)>>shift {
+		return 0, fmt.Errorf("%.40q is not a size", s)
+	}
+	return int64(n) << shift, nil
+}
+
+// forbiddenHeaders are those that the downloader must set itself.
+var forbiddenHeaders = map[string]bool{
+	"host": true, "content-length": true, "transfer-encoding": true,
+	"connection": true, "range": true,
+}
+
+func headerLine(s string) error {
+	name, _, ok := strings.Cut(s, ":")
+	if !ok || !isToken(name) {
+		return fmt.Errorf("a header is written \"Name: value\"")
+	}
+	if forbiddenHeaders[strings.ToLower(name)] {
+		return fmt.Errorf("the header %.40q may not be set", name)
+	}
+	return nil
+}
+
+// isToken reports whether s is a header name of RFC 9110, section 5.6.2.
+func isToken(s string) bool {
+	for _, c := range []byte(s) {
+		alnum := c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+		if !alnum && !strings.ContainsRune("!#$%&'*+-.^_`|~", rune(c)) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// hashLengths gives for each hash that aria2 knows its digest's length in bytes.
+var hashLengths = map[string]int{
+	"md5": 16, "sha-1": 20, "sha-224": 28, "sha-256": 32, "sha-384": 48, "sha-512": 64,
+}
+
+func checksumValue(s string) error {
+	kind, digest, ok := strings.Cut(s, "=")
+	length, known := hashLengths[kind]
+	if !ok || !known {
+		return fmt.Errorf("%.40q is not TYPE=DIGEST with one of md5, sha-1, sha-224, sha-256, sha-384, sha-512", s)
+	}
+	if b, err := hex.DecodeString(digest); err != nil || len(b) != length {
+		return fmt.Errorf("the digest of %s has %d hex digits", kind, 2*length)
+	}
+	return nil
+}
+
+// indexList is aria2's select-file: "1-5,8,9".
+func indexList(s string) error {
+	for _, part := range strings.Split(s, ",") {
+		low, high, ranged := strings.Cut(part, "-")
+		a, err := strconv.ParseUint(low, 10, 20)
+		b := a
+		if err == nil && ranged {
+			b, err = strconv.ParseUint(high, 10, 20)
+		}
+		if err != nil || a == 0 || b < a {
+			return fmt.Errorf("%.40q is not a list of file numbers such as 1-5,8", s)
+		}
+	}
+	return nil
+}
+
+func trackerList(s string) error {
+	for _, part := range strings.Split(s, ",") {
+		u, err := url.Parse(part)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "udp") {
+			return fmt.Errorf("%.64q is not an http, https or udp URL", part)
+		}
+	}
+	return nil
+}
+
+// checkText refuses what is too long, is not UTF-8, or holds a control
+// character: aria2 writes values raw into header lines and session files.
+func checkText(s string, limit int) error {
+	if len(s) > limit {
+		return fmt.Errorf("has %d bytes, more than %d", len(s), limit)
+	}
+	for _, r := range s {
+		if r < 0x20 || r >= 0x7f && r < 0xa0 || r == '\u2028' || r == '\u2029' || r == '\ufffd' {
+			return fmt.Errorf("contains a control character or is not UTF-8")
+		}
+	}
+	return nil
+}

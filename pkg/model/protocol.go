@@ -1,0 +1,239 @@
+package model
+
+import (
+	"fmt"
+	"math"
+)
+
+// WorkerState is what a worker says of itself in a heartbeat.
+type WorkerState string
+
+// What a worker may say of itself.
+const (
+	StateReady    WorkerState = "ready"
+	StateDraining WorkerState = "draining" // finishes, takes nothing new
+	StateLeaving  WorkerState = "leaving"  // gives its name and its tasks back
+	StateError    WorkerState = "error"
+)
+
+// Heartbeat is a worker's whole state, and its registration: there is no other.
+// Tasks lists everything that it holds, finished ones until they are answered.
+type Heartbeat struct {
+	WorkerID         string           `json:"worker_id"`
+	Instance         string           `json:"instance"`
+	Epoch            int64            `json:"epoch"`
+	Seq              int64            `json:"seq"` // rises within an epoch; an older one is not applied
+	State            WorkerState      `json:"state"`
+	Hostname         string           `json:"hostname,omitempty"`
+	Address          string           `json:"address,omitempty"`
+	Port             int              `json:"port,omitempty"`
+	TotalSlots       int              `json:"total_slots"`
+	Capabilities     Capabilities     `json:"capabilities"`
+	HealthMetrics    HealthMetrics    `json:"health_metrics"`
+	PerformanceStats PerformanceStats `json:"performance_stats"`
+	Tasks            []Report         `json:"tasks"`
+	Partial          bool             `json:"partial,omitempty"` // Tasks was cut at [MaxBatch]: absence means nothing
+}
+
+// HeartbeatAnswer is what the worker should do about it.
+type HeartbeatAnswer struct {
+	HeartbeatInterval Duration     `json:"heartbeat_interval"`
+	Assign            []Assignment `json:"assign,omitempty"` // what it should hold and does not list
+	Drop              []Drop       `json:"drop,omitempty"`   // what it should stop
+	Forget            []TaskRef    `json:"forget,omitempty"` // finished, and known here
+}
+
+// TaskRef names one attempt of a task.
+type TaskRef struct {
+	ID      string `json:"id"`
+	Attempt int64  `json:"attempt"`
+}
+
+// Drop tells a worker to stop an attempt.
+type Drop struct {
+	ID      string     `json:"id"`
+	Attempt int64      `json:"attempt"`
+	Reason  DropReason `json:"reason"`
+}
+
+// DropReason is why an attempt must stop. Only canceled and deleted remove the
+// bytes that are there.
+type DropReason string
+
+// The reasons of a [Drop].
+const (
+	DropCanceled   DropReason = "canceled"
+	DropPaused     DropReason = "paused"
+	DropDeleted    DropReason = "deleted"
+	DropSuperseded DropReason = "superseded" // the task has a newer attempt, or ended otherwise
+	DropUnknown    DropReason = "unknown"    // no such task here
+)
+
+// RemovesBytes reports whether the worker deletes the partial file.
+func (r DropReason) RemovesBytes() bool { return r == DropCanceled || r == DropDeleted }
+
+// ReportStatus is what a worker says of an attempt.
+type ReportStatus string
+
+// What a worker may say of an attempt.
+const (
+	ReportDownloading ReportStatus = "downloading"
+	ReportCompleted   ReportStatus = "completed"
+	ReportFailed      ReportStatus = "failed"
+	ReportRejected    ReportStatus = "rejected" // it will not take it: full, or not allowed here
+	ReportPaused      ReportStatus = "paused"   // waits for disk; changes no status
+)
+
+// Finished reports whether the attempt is over for the worker.
+func (s ReportStatus) Finished() bool {
+	return s == ReportCompleted || s == ReportFailed || s == ReportRejected
+}
+
+// Report is how far one attempt is.
+type Report struct {
+	ID              string       `json:"id"`
+	Attempt         int64        `json:"attempt"`
+	Status          ReportStatus `json:"status"`
+	GID             string       `json:"aria2_gid,omitempty"`
+	Progress        float64      `json:"progress"`
+	CompletedLength int64        `json:"completed_length"`
+	TotalLength     int64        `json:"total_length"`
+	DownloadSpeed   int64        `json:"download_speed"`
+	Error           *TaskError   `json:"error,omitempty"`
+	Result          *Result      `json:"result,omitempty"`
+}
+
+// Ref returns the attempt that the report is about.
+func (r *Report) Ref() TaskRef { return TaskRef{ID: r.ID, Attempt: r.Attempt} }
+
+// Assignment gives a task to a worker. Its task is complete, with secrets and
+// the bytes of a torrent.
+type Assignment struct {
+	Task        *Task    `json:"task"`
+	Attempt     int64    `json:"attempt"`
+	TimeoutLeft Duration `json:"timeout_left,omitempty"` // the dispatcher enforces it; 0 = none
+}
+
+// Limits of what a worker may say; beyond them a heartbeat or report is refused.
+const (
+	MaxSlots       = 10_000
+	MaxMessage     = 1024 // bytes of an error's text kept; longer ones are cut
+	MaxResultFiles = 1000 // files listed in a result; more are cut, the total stays
+	maxLength      = int64(1) << 60
+)
+
+// Validate checks a heartbeat; the error is CodeInvalid and names the field.
+func (h *Heartbeat) Validate() error {
+	switch {
+	case !ValidName(h.WorkerID):
+		return CheckName("worker_id", h.WorkerID)
+	case !ValidName(h.Instance):
+		return CheckName("instance", h.Instance)
+	case h.Epoch < 0 || h.Seq < 0:
+		return invalid("epoch", "epoch and seq must not be negative")
+	case h.State != StateReady && h.State != StateDraining && h.State != StateLeaving && h.State != StateError:
+		return invalid("state", "%.40q is none of ready, draining, leaving, error", h.State)
+	case h.TotalSlots < 0 || h.TotalSlots > MaxSlots:
+		return invalid("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
+	case h.Port < 0 || h.Port > 65535:
+		return invalid("port", "%d is not a port", h.Port)
+	case len(h.Tasks) > MaxBatch:
+		return invalid("tasks", "at most %d, not %d; send the rest as partial", MaxBatch, len(h.Tasks))
+	case len(h.Capabilities.Folders) > MaxPairs || len(h.Capabilities.Protocols) > MaxPairs:
+		return invalid("capabilities", "at most %d folders and protocols", MaxPairs)
+	}
+	for field, text := range map[string]string{"hostname": h.Hostname, "address": h.Address} {
+		if err := checkText(text, MaxValue); err != nil {
+			return invalid(field, "%v", err)
+		}
+	}
+	if err := checkPairs("capabilities.tags", h.Capabilities.Tags); err != nil {
+		return err
+	}
+	for i := range h.Tasks {
+		if err := h.Tasks[i].Validate(); err != nil {
+			e := *AsError(err)
+			e.Message = fmt.Sprintf("tasks[%d].%s", i, e.Message)
+			return &e
+		}
+	}
+	return nil
+}
+
+// Validate checks a report; the error is CodeInvalid and names the field. Texts
+// and lists that are merely too long are cut, not refused: a worker must always
+// be able to say that it is done.
+func (r *Report) Validate() error {
+	if err := CheckName("id", r.ID); err != nil {
+		return err
+	}
+	switch r.Status {
+	case ReportDownloading, ReportCompleted, ReportFailed, ReportRejected, ReportPaused:
+	default:
+		return invalid("status", "%.40q is none of downloading, completed, failed, rejected, paused", r.Status).For(r.ID)
+	}
+	switch {
+	case r.Attempt <= 0:
+		return invalid("attempt", "%d is not a positive number", r.Attempt).For(r.ID)
+	case math.IsNaN(r.Progress) || r.Progress < 0 || r.Progress > 100:
+		return invalid("progress", "%v is not from 0 to 100", r.Progress).For(r.ID)
+	case min(r.CompletedLength, r.TotalLength, r.DownloadSpeed) < 0 || max(r.CompletedLength, r.TotalLength, r.DownloadSpeed) > maxLength:
+		return invalid("completed_length", "a length or speed is out of range").For(r.ID)
+	case r.Status == ReportFailed && r.Error == nil:
+		return invalid("error", "is missing from a failed report").For(r.ID)
+	case r.Error != nil && !r.Error.Class.Valid():
+		return invalid("error.class", "%.40q is none of retryable, permanent, worker", r.Error.Class).For(r.ID)
+	}
+	if len(r.GID) > MaxName {
+		r.GID = r.GID[:MaxName]
+	}
+	if r.Error != nil && len(r.Error.Message) > MaxMessage {
+		r.Error.Message = r.Error.Message[:MaxMessage]
+	}
+	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
+		r.Result.Files = r.Result.Files[:MaxResultFiles]
+	}
+	return nil
+}
+
+// TaskEvent says that a task's status changed; its subject names the status too.
+// Events are hints: a crash after a commit can swallow one.
+type TaskEvent struct {
+	ID       string     `json:"id"`
+	Client   string     `json:"client"`
+	Status   Status     `json:"status"`
+	WorkerID string     `json:"worker_id,omitempty"`
+	Attempt  int64      `json:"attempt"`
+	Error    *TaskError `json:"error,omitempty"`
+	Result   *Result    `json:"result,omitempty"`
+	At       Time       `json:"at"`
+}
+
+// ProgressEvent says how far a download is.
+type ProgressEvent struct {
+	ID              string  `json:"id"`
+	Client          string  `json:"client"`
+	WorkerID        string  `json:"worker_id"`
+	Attempt         int64   `json:"attempt"`
+	Progress        float64 `json:"progress"`
+	CompletedLength int64   `json:"completed_length"`
+	TotalLength     int64   `json:"total_length"`
+	DownloadSpeed   int64   `json:"download_speed"`
+	At              Time    `json:"at"`
+}
+
+// WorkerEvent says that a worker's status changed.
+type WorkerEvent struct {
+	ID     string       `json:"id"`
+	Status WorkerStatus `json:"status"`
+	At     Time         `json:"at"`
+}
+
+// Answer is what one operation got: an error, or that which its kind of
+// operation is answered with.
+type Answer struct {
+	Err       *Error           // what the requester is told; the fields below may go with it
+	Task      *Task            // of a submit or a verb, with secrets: show Public()
+	Heartbeat *HeartbeatAnswer // of a heartbeat
+	Drop      *Drop            // of a report that does not count
+}

@@ -1,0 +1,249 @@
+package model
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/json"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Limits of what one task may carry.
+const (
+	MaxName    = 64        // bytes of an id, a client's or a worker's name, a folder
+	MaxURIs    = 16        // url and mirrors together
+	MaxURL     = 8192      // bytes of one URL
+	MaxInline  = 512 << 10 // bytes of an inline torrent or metalink, in base64
+	MaxPairs   = 64        // tags or labels of one task
+	MaxValue   = 256       // bytes of the name or value of a tag or label
+	MaxBatch   = 1000      // tasks, reports or ids of one message, and rows of a page
+	MaxAttempt = 1000      // highest max_attempts
+)
+
+// TaskSpec is what a client asks for. Exactly one of URL, Torrent and Metalink
+// is given. Zero values mean "not given"; [TaskSpec.Normalize] puts the defaults.
+type TaskSpec struct {
+	ID          string            `json:"id,omitempty"`           // chosen by the client for idempotency, or a ULID
+	URL         string            `json:"url,omitempty"`          // http, https, ftp, sftp or magnet
+	Mirrors     []string          `json:"mirrors,omitempty"`      // further sources of the same file
+	Torrent     []byte            `json:"torrent,omitempty"`      // a .torrent file, base64 in JSON
+	Metalink    []byte            `json:"metalink,omitempty"`     // a .metalink file, base64 in JSON
+	Priority    Priority          `json:"priority,omitempty"`     // default normal
+	Options     Options           `json:"options,omitempty"`      // aria2's, from the allow-list
+	Tags        map[string]string `json:"tags,omitempty"`         // what the worker must have
+	Folder      string            `json:"folder,omitempty"`       // a name that the worker maps to a directory
+	NotBefore   Time              `json:"not_before,omitzero"`    // not assigned earlier
+	MaxAttempts int               `json:"max_attempts,omitempty"` // failures after which the task is failed
+	Timeout     Duration          `json:"timeout,omitempty"`      // of one attempt; 0 = none
+	Checksum    string            `json:"checksum,omitempty"`     // "sha-256=…", of the finished file
+	Labels      map[string]string `json:"labels,omitempty"`       // for filters only
+}
+
+// ValidName reports whether s may be an id or a client's or worker's name:
+// [A-Za-z0-9_-]{1,64}, so that it can be one token of a subject and one element
+// of a path.
+func ValidName(s string) bool {
+	for _, c := range []byte(s) {
+		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && len(s) <= MaxName
+}
+
+// CheckName returns CodeInvalid naming field if s is not a [ValidName].
+func CheckName(field, s string) error {
+	if !ValidName(s) {
+		return invalid(field, "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", s, MaxName)
+	}
+	return nil
+}
+
+// Validate checks a spec as a client sent it. The error is an [*Error] of
+// CodeInvalid or CodeTooLarge that names the field, and speaks of the spec's id
+// where that is legal.
+func (s *TaskSpec) Validate() error {
+	if s.ID != "" {
+		if err := CheckName("id", s.ID); err != nil {
+			return err
+		}
+	}
+	err := cmp.Or(s.checkSource(), s.checkNumbers(), s.Options.Validate(),
+		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels))
+	if err != nil && s.ID != "" {
+		return AsError(err).For(s.ID)
+	}
+	return err
+}
+
+func (s *TaskSpec) checkSource() error {
+	given := 0
+	for _, set := range []bool{s.URL != "", len(s.Torrent) > 0, len(s.Metalink) > 0} {
+		if set {
+			given++
+		}
+	}
+	switch {
+	case given == 0:
+		return invalid("url", "is missing; one of url, torrent, metalink is needed")
+	case given > 1:
+		return invalid("url", "only one of url, torrent, metalink may be given")
+	case s.URL == "" && len(s.Mirrors) > 0:
+		return invalid("mirrors", "need a url")
+	case 1+len(s.Mirrors) > MaxURIs:
+		return invalid("mirrors", "with url at most %d, not %d", MaxURIs, 1+len(s.Mirrors))
+	}
+	for field, data := range map[string][]byte{"torrent": s.Torrent, "metalink": s.Metalink} {
+		if n := (len(data) + 2) / 3 * 4; n > MaxInline {
+			return &Error{Code: CodeTooLarge, Message: invalid(field, "%d bytes of base64 are more than %d", n, MaxInline).Message}
+		}
+	}
+	if s.URL == "" {
+		return nil
+	}
+	if err := checkURL("url", s.URL); err != nil {
+		return err
+	}
+	for _, m := range s.Mirrors {
+		if err := checkURL("mirrors", m); err != nil {
+			return err
+		}
+		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {
+			return invalid("mirrors", "a magnet link has no mirrors and is none")
+		}
+	}
+	return nil
+}
+
+func (s *TaskSpec) checkNumbers() error {
+	switch {
+	case s.Priority != 0 && !s.Priority.Valid():
+		return invalid("priority", "%d is none of 1 to 4", int(s.Priority))
+	case s.MaxAttempts < 0 || s.MaxAttempts > MaxAttempt:
+		return invalid("max_attempts", "%d is not from 1 to %d", s.MaxAttempts, MaxAttempt)
+	case s.Timeout < 0 || s.Timeout > MaxDuration:
+		return invalid("timeout", "%v is out of range", s.Timeout)
+	case s.Folder != "" && !ValidName(s.Folder):
+		return CheckName("folder", s.Folder)
+	}
+	if s.Checksum != "" {
+		if err := checksumValue(s.Checksum); err != nil {
+			return invalid("checksum", "%v", err)
+		}
+	}
+	return nil
+}
+
+// checkURL refuses what aria2 would misread: other schemes, no host, control
+// characters (raw or %-encoded: "%0d%0a" in an FTP path is a command of its
+// own), and patterns of aria2's parameterized URIs.
+func checkURL(field, raw string) error {
+	if err := checkText(raw, MaxURL); err != nil {
+		return invalid(field, "%v", err)
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return invalid(field, "is not a URL: %v", withoutURL(err))
+	}
+	switch u.Scheme {
+	case "http", "https", "ftp", "sftp":
+		if u.Hostname() == "" {
+			return invalid(field, "has no host")
+		}
+	case "magnet":
+		if !strings.HasPrefix(u.Query().Get("xt"), "urn:btih:") && !strings.HasPrefix(u.Query().Get("xt"), "urn:btmh:") {
+			return invalid(field, "the magnet link has no xt=urn:btih:…")
+		}
+	case "":
+		return invalid(field, "has no scheme; one of http, https, ftp, sftp, magnet is needed")
+	default:
+		return invalid(field, "the scheme %.40q is none of http, https, ftp, sftp, magnet", u.Scheme)
+	}
+	decoded, err := url.PathUnescape(u.EscapedPath())
+	if err != nil || checkText(decoded, MaxURL) != nil {
+		return invalid(field, "the path contains an encoded control character or is not UTF-8")
+	}
+	if user := u.User; user != nil {
+		password, _ := user.Password()
+		if checkText(user.Username()+password, MaxURL) != nil {
+			return invalid(field, "the user or password contains a control character")
+		}
+	}
+	return nil
+}
+
+// withoutURL returns the cause inside a *url.Error, whose own text repeats the
+// URL with its password.
+func withoutURL(err error) error {
+	if e, ok := err.(*url.Error); ok {
+		return e.Err
+	}
+	return err
+}
+
+func checkPairs(field string, pairs map[string]string) error {
+	if len(pairs) > MaxPairs {
+		return invalid(field, "at most %d, not %d", MaxPairs, len(pairs))
+	}
+	for _, name := range sortedKeys(pairs) {
+		if name == "" {
+			return invalid(field, "a name is empty")
+		}
+		for _, text := range []string{name, pairs[name]} {
+			if err := checkText(text, MaxValue); err != nil {
+				return invalid(field+"."+name[:min(len(name), MaxName)], "%v", err)
+			}
+		}
+	}
+	return nil
+}
+
+// sortedKeys makes which of several errors is reported the same every time.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// Magnet reports whether the spec is a magnet link.
+func (s *TaskSpec) Magnet() bool {
+	return len(s.URL) >= 7 && strings.EqualFold(s.URL[:7], "magnet:")
+}
+
+// Scheme returns the protocol that a worker needs for it: http, https, ftp,
+// sftp, or "bt" and "metalink" for what aria2 must parse first.
+func (s *TaskSpec) Scheme() string {
+	switch {
+	case s.Magnet() || len(s.Torrent) > 0:
+		return "bt"
+	case len(s.Metalink) > 0:
+		return "metalink"
+	}
+	scheme, _, _ := strings.Cut(s.URL, ":")
+	return strings.ToLower(scheme)
+}
+
+// Hash is the SHA-256 of a spec.
+type Hash [sha256.Size]byte
+
+// Hash identifies what was asked for, for idempotent submits: the spec as sent,
+// normalised by its types (numbers and names alike, keys in order), before
+// defaults, without the id. Call it before [TaskSpec.Normalize].
+func (s *TaskSpec) Hash() Hash {
+	c := *s
+	c.ID = ""
+	b, err := json.Marshal(&c)
+	if err != nil {
+		panic("model: a TaskSpec is always encodable: " + err.Error()) // its types have no failing marshaller
+	}
+	return sha256.Sum256(b)
+}
+
+// Normalize puts the defaults: the priority, and maxAttempts where none is
+// given.
+func (s *TaskSpec) Normalize(maxAttempts int) {
+	if s.Priority == 0 {
+		s.Priority = PriorityNormal
+	}
+	if s.MaxAttempts == 0 {
+		s.MaxAttempts = maxAttempts
+	}
+}

@@ -1,0 +1,147 @@
+package model
+
+import (
+	"net/url"
+	"strings"
+)
+
+// Task is one download from its submission to its end: what was asked for, by
+// whom, and how far it is. JSON gives one flat object.
+type Task struct {
+	TaskSpec
+	Client    string `json:"client"`
+	SpecHash  Hash   `json:"-"` // see [TaskSpec.Hash]; not public
+	Seq       int64  `json:"-"` // order of arrival, unique in a store; lists and queues go by it
+	CreatedAt Time   `json:"created_at,omitzero"`
+	TaskState
+}
+
+// TaskState is the part of a [Task] that changes while it is worked on.
+type TaskState struct {
+	Status          Status     `json:"status"`
+	Reason          string     `json:"reason,omitempty"`         // why it waits; computed, not stored
+	WorkerID        string     `json:"worker_id,omitempty"`      // who holds it
+	LastWorkerID    string     `json:"last_worker_id,omitempty"` // who held it last: there is the partial file
+	Attempt         int64      `json:"attempt"`                  // the fencing token: raised by every assignment
+	Failures        int        `json:"failures"`                 // failed attempts
+	Losses          int        `json:"losses"`                   // attempts whose worker was lost
+	RetryAt         Time       `json:"retry_at,omitzero"`        // pending with backoff: not assigned earlier
+	GID             string     `json:"aria2_gid,omitempty"`
+	Progress        float64    `json:"progress"` // percent, 0 to 100
+	CompletedLength int64      `json:"completed_length"`
+	TotalLength     int64      `json:"total_length"`   // 0 = not known
+	DownloadSpeed   int64      `json:"download_speed"` // bytes/s
+	Error           *TaskError `json:"error,omitempty"`
+	Result          *Result    `json:"result,omitempty"`
+	UpdatedAt       Time       `json:"updated_at,omitzero"`
+	AssignedAt      Time       `json:"assigned_at,omitzero"`
+	StartedAt       Time       `json:"started_at,omitzero"`
+	FinishedAt      Time       `json:"finished_at,omitzero"`
+}
+
+// Class says what a failure means for the next attempt.
+type Class string
+
+// The classes of failures.
+const (
+	ClassRetryable Class = "retryable" // again, after a backoff
+	ClassPermanent Class = "permanent" // never again: 404, a wrong checksum
+	ClassWorker    Class = "worker"    // the worker's own trouble: elsewhere
+)
+
+// Valid reports whether c is one of the three.
+func (c Class) Valid() bool {
+	return c == ClassRetryable || c == ClassPermanent || c == ClassWorker
+}
+
+// TaskError is why an attempt failed.
+type TaskError struct {
+	Code    int    `json:"code"` // aria2's exit code, also where another engine reports it
+	Message string `json:"message"`
+	Class   Class  `json:"class"`
+}
+
+// Result is what a completed task left on its worker's disk.
+type Result struct {
+	Files       []File `json:"files"`
+	TotalLength int64  `json:"total_length"`
+	WorkerID    string `json:"worker_id"`
+}
+
+// File is one finished file; its path is relative to the worker's download
+// folder, with slashes.
+type File struct {
+	Path   string `json:"path"`
+	Length int64  `json:"length"`
+}
+
+// Public returns a copy that may be shown to anybody: without the bytes of a
+// torrent or metalink and with every secret replaced by [Redacted].
+func (t *Task) Public() *Task {
+	c := *t
+	c.Torrent, c.Metalink = nil, nil
+	c.URL = RedactURL(t.URL)
+	if len(t.Mirrors) > 0 {
+		c.Mirrors = make([]string, len(t.Mirrors))
+		for i, m := range t.Mirrors {
+			c.Mirrors[i] = RedactURL(m)
+		}
+	}
+	if len(t.Options) > 0 {
+		c.Options = make(Options, len(t.Options))
+		for name, value := range t.Options {
+			c.Options[name] = redactOption(name, value)
+		}
+	}
+	return &c
+}
+
+// Redacted stands where a secret was.
+const Redacted = "xxxxx"
+
+// RedactURL replaces the user and password in a URL, for logs and answers.
+func RedactURL(raw string) string {
+	if !strings.Contains(raw, "@") {
+		return raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil {
+		return Redacted
+	}
+	if u.User != nil {
+		u.User = url.User(Redacted)
+	}
+	return u.String()
+}
+
+func redactOption(name string, value OptionValue) OptionValue {
+	switch name {
+	case "http-user", "http-passwd", "ftp-user", "ftp-passwd":
+		return OptionValue{Redacted}
+	case "referer":
+		return OptionValue{RedactURL(value[0])}
+	case "header":
+		lines := make(OptionValue, len(value))
+		for i, line := range value {
+			lines[i] = redactHeader(line)
+		}
+		return lines
+	}
+	return value
+}
+
+// secretWords mark a header as one that carries a secret. Cookie, Authorization
+// and Proxy-Authorization are the standard ones; the rest are customs such as
+// X-Api-Key and PRIVATE-TOKEN.
+var secretWords = []string{"auth", "cookie", "token", "key", "secret", "passw", "session", "signature"}
+
+func redactHeader(line string) string {
+	name, _, _ := strings.Cut(line, ":")
+	lower := strings.ToLower(name)
+	for _, word := range secretWords {
+		if strings.Contains(lower, word) {
+			return name + ": " + Redacted
+		}
+	}
+	return line
+}

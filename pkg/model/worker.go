@@ -1,0 +1,65 @@
+package model
+
+// Worker is a node as the dispatcher knows it.
+type Worker struct {
+	ID               string           `json:"id"`
+	Instance         string           `json:"instance"` // random, kept by the worker across restarts
+	Epoch            int64            `json:"epoch"`    // raised by each of its starts
+	Status           WorkerStatus     `json:"status"`
+	Hostname         string           `json:"hostname,omitempty"`
+	Address          string           `json:"address,omitempty"`
+	Port             int              `json:"port,omitempty"`
+	ConnectedAt      Time             `json:"connected_at,omitzero"`
+	LastHeartbeat    Time             `json:"last_heartbeat,omitzero"`
+	TotalSlots       int              `json:"total_slots"`
+	UsedSlots        int              `json:"used_slots"`    // computed from the tasks, not stored
+	CurrentTasks     []string         `json:"current_tasks"` // ids in order; computed from the tasks, not stored
+	Capabilities     Capabilities     `json:"capabilities"`
+	Health           float64          `json:"health"` // 0 to 100
+	HealthMetrics    HealthMetrics    `json:"health_metrics"`
+	PerformanceStats PerformanceStats `json:"performance_stats"`
+	ErrorHistory     []ErrorEntry    `json:"error_history,omitempty"` // the last [MaxErrorHistory], newest last
+}
+
+// MaxErrorHistory bounds [Worker.ErrorHistory].
+const MaxErrorHistory = 10
+
+// ErrorEntry is one failure that a worker reported.
+type ErrorEntry struct {
+	At      Time   `json:"at"`
+	Task    string `json:"task"`
+	Message string `json:"message"`
+}
+
+// Capabilities is what a worker can do.
+type Capabilities struct {
+	Tags             map[string]string `json:"tags,omitempty"`
+	Folders          []string          `json:"folders,omitempty"`
+	Protocols        []string          `json:"protocols,omitempty"` // URL schemes
+	SupportsBT       bool              `json:"supports_bt"`
+	SupportsMetalink bool              `json:"supports_metalink"`
+	DiskSpace        int64             `json:"disk_space,omitempty"` // bytes of the file system
+	Bandwidth        int64             `json:"bandwidth,omitempty"`  // bytes/s
+}
+
+// HealthMetrics is how a worker's machine is doing.
+type HealthMetrics struct {
+	CPUUsage     float64 `json:"cpu_usage"`    // percent
+	MemoryUsage  float64 `json:"memory_usage"` // percent
+	DiskUsage    float64 `json:"disk_usage"`   // percent
+	DiskFree     int64   `json:"disk_free"`    // bytes
+	NetworkRX    int64   `json:"network_rx"`   // bytes since boot
+	NetworkTX    int64   `json:"network_tx"`   // bytes since boot
+	ErrorCount   int64   `json:"error_count"`
+	SuccessCount int64   `json:"success_count"`
+	Uptime       float64 `json:"uptime"` // seconds
+}
+
+// PerformanceStats is what a worker has done since it was set up.
+type PerformanceStats struct {
+	AvgDownloadSpeed     float64 `json:"avg_download_speed"`  // bytes/s
+	PeakDownloadSpeed    float64 `json:"peak_download_speed"` // bytes/s
+	TotalBytesDownloaded int64   `json:"total_bytes_downloaded"`
+	CompletedTasks       int64   `json:"completed_tasks"`
+	FailedTasks          int64   `json:"failed_tasks"`
+}

@@ -1,0 +1,54 @@
+package repo
+
+import (
+	"context"
+	"io"
+	"iter"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Store is one backend, whole. Those who use a store declare the part of it that
+// they need.
+//
+// Values that go in or come out are shared and immutable: copy before changing.
+type Store interface {
+	Committer
+	Reader
+	Loader
+	io.Closer
+}
+
+// Committer writes.
+type Committer interface {
+	// Commit writes the batch, all of it or nothing, and returns when it is as
+	// durable as the store promises. After an error the outcome is not known:
+	// load everything anew before going on.
+	//
+	// A change whose From is not the status that the row has (or whose Put of a
+	// new row finds one) refuses the batch.
+	Commit(ctx context.Context, b *model.Batch) error
+}
+
+// Reader reads committed state; it is safe for concurrent use and never delays
+// the writer.
+type Reader interface {
+	// Tasks returns those of the ids that exist, by id.
+	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
+	// List returns one page. The query has been validated. A cursor that no
+	// page gave is a *model.Error of CodeInvalid.
+	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
+	// Counts returns the number of tasks for every status. It never scans.
+	Counts(ctx context.Context) (model.Counts, error)
+}
+
+// Loader reads what the engine needs at its start.
+type Loader interface {
+	// Live yields every task that has not ended, in the order of Seq. It stops
+	// after the first error.
+	Live(ctx context.Context) iter.Seq2[*model.Task, error]
+	// Workers returns all workers in the order of their names.
+	Workers(ctx context.Context) ([]*model.Worker, error)
+	// LastSeq returns the highest Seq of any task that is there, 0 if none.
+	LastSeq(ctx context.Context) (int64, error)
+}
