@@ -18,7 +18,7 @@ type Worker struct {
 	Health           float64          `json:"health"` // 0 to 100
 	HealthMetrics    HealthMetrics    `json:"health_metrics"`
 	PerformanceStats PerformanceStats `json:"performance_stats"`
-	ErrorHistory     []ErrorEntry    `json:"error_history,omitempty"` // the last [MaxErrorHistory], newest last
+	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty"` // the last [MaxErrorHistory], newest last
 }
 
 // MaxErrorHistory bounds [Worker.ErrorHistory].
