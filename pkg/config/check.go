@@ -1,0 +1,80 @@
+package config
+
+import (
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// maxPrefix bounds nats.prefix in bytes: the longest subject stays well under
+// what a NATS server takes.
+const maxPrefix = 128
+
+func (n *NATS) validate() error {
+	if err := checkPrefix(n.Prefix); err != nil {
+		return err
+	}
+	if n.URL != "" {
+		for one := range strings.SplitSeq(string(n.URL), ",") {
+			if err := checkServer(strings.TrimSpace(one)); err != nil {
+				return err
+			}
+		}
+	}
+	if (n.Cert == "") != (n.Key == "") {
+		return badKey("nats.cert", "nats.cert and nats.key are given together or not at all")
+	}
+	if n.Creds != "" && n.NKey != "" {
+		return badKey("nats.nkey", "only one of nats.creds and nats.nkey may be given")
+	}
+	return nil
+}
+
+// checkPrefix wants tokens that a subject, a stream's name and a permission can
+// hold as they are.
+func checkPrefix(prefix string) error {
+	if len(prefix) > maxPrefix {
+		return badKey("nats.prefix", "has %d bytes, more than %d", len(prefix), maxPrefix)
+	}
+	for token := range strings.SplitSeq(prefix, ".") {
+		if !model.ValidName(token) {
+			return badKey("nats.prefix", "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", prefix)
+		}
+	}
+	return nil
+}
+
+// checkServer never repeats the URL as it was given: it may hold a password.
+func checkServer(raw string) error {
+	full := raw
+	if !strings.Contains(full, "://") {
+		full = "nats://" + full // as the NATS clients read it
+	}
+	u, err := url.Parse(full)
+	if err != nil {
+		return badKey("nats.url", "is not a URL such as nats://127.0.0.1:4222")
+	}
+	switch u.Scheme {
+	case "nats", "tls", "ws", "wss":
+	default:
+		return badKey("nats.url", "the scheme %.40q is none of nats, tls, ws, wss", u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return badKey("nats.url", "has no host")
+	}
+	return nil
+}
+
+func checkAddress(path, address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return badKey(path, "%.80q is not HOST:PORT", address)
+	}
+	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+		return badKey(path, "%.40q is not a port from 0 to 65535", port)
+	}
+	return nil
+}

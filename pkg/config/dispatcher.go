@@ -1,0 +1,158 @@
+package config
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Dispatcher is everything that cmd/dispatcher can be told.
+type Dispatcher struct {
+	Database         Database         `key:"database"`
+	TaskAssignment   TaskAssignment   `key:"task_assignment"`
+	WorkerManagement WorkerManagement `key:"worker_management"`
+	NATS             DispatcherNATS   `key:"nats"`
+	HTTP             HTTP             `key:"http"`
+	Limits           Limits           `key:"limits"`
+	Retention        Retention        `key:"retention"`
+	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+}
+
+// Database says where tasks and workers are kept.
+type Database struct {
+	Type        string `key:"type" flag:"db-type" env:"DISPATCHER_DB_TYPE," oneof:"memory|sqlite|postgres" doc:"The store. memory forgets all at the end of the process."`
+	Path        string `key:"path" flag:"db-path" env:"DISPATCHER_DB_PATH," doc:"The file of the store sqlite."`
+	DSN         Secret `key:"dsn" env:"DISPATCHER_DB_DSN," doc:"The connection string of the store postgres."`
+	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"sqlite: full has every answer on disk before it is given; normal may lose the last moments at a power failure."`
+}
+
+// TaskAssignment says how tasks find workers, and how often they are tried.
+type TaskAssignment struct {
+	Strategy   string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"Which of the workers that can take a task gets it."`
+	MaxRetries int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Failures after the first that a task may have before it is failed; a task's max_attempts, where given, counts instead."`
+	RetryDelay model.Duration `key:"retry_delay" max:"720h" doc:"The longest wait before a retry."`
+	RetryBase  model.Duration `key:"retry_base" max:"720h" doc:"The wait before the first retry; each further one doubles it."`
+	MaxLosses  int            `key:"max_losses" min:"1" max:"1000" doc:"A task whose worker was lost this often is failed."`
+	Ageing     model.Duration `key:"ageing" max:"87600h" doc:"A task that has waited this long counts as one priority higher; 0 = off."`
+}
+
+// WorkerManagement says when a worker is lost.
+type WorkerManagement struct {
+	HeartbeatInterval model.Duration `key:"heartbeat_interval" flag:"heartbeat-interval" min:"100ms" max:"1h" doc:"How often workers report."`
+	HeartbeatTimeout  model.Duration `key:"heartbeat_timeout" flag:"heartbeat-timeout" max:"24h" doc:"A worker that was silent this long is offline, and its tasks go elsewhere. More than heartbeat_interval."`
+	AutoRemoveOffline bool           `key:"auto_remove_offline" doc:"Forget workers that stay offline."`
+	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long they are remembered."`
+}
+
+// NATS says how to reach the server.
+type NATS struct {
+	URL      URLs   `key:"url" flag:"nats-url" env:",NATS_URL" doc:"The server, or several separated by commas. Empty: that of nats.context; without one the dispatcher starts an embedded server, and a worker uses nats://127.0.0.1:4222."`
+	Context  string `key:"context" env:",NATS_CONTEXT" doc:"A context of the nats command; it fills in what is empty here."`
+	Creds    string `key:"creds" env:",NATS_CREDS" doc:"File with a user's JWT and seed."`
+	NKey     string `key:"nkey" env:",NATS_NKEY" doc:"File with a user's nkey seed."`
+	User     string `key:"user" env:",NATS_USER" doc:"User name."`
+	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password, or with no user a token."`
+	Cert     string `key:"cert" env:",NATS_CERT" doc:"File with the TLS client certificate."`
+	Key      string `key:"key" env:",NATS_KEY" doc:"File with its private key."`
+	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
+	Prefix   string `key:"prefix" flag:"nats-prefix" doc:"First tokens of every subject. Dispatcher, workers and clients must agree."`
+}
+
+// DispatcherNATS adds what only the embedded server needs.
+type DispatcherNATS struct {
+	NATS
+	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens."`
+	StoreDir string `key:"store_dir" flag:"nats-store-dir" doc:"Folder of the embedded server's streams."`
+}
+
+// HTTP is the address of health, and later of metrics and the dashboard.
+type HTTP struct {
+	Listen string `key:"listen" flag:"http-listen" doc:"Where /healthz and /readyz are served; empty: nowhere."`
+}
+
+// Limits bound what the dispatcher takes in.
+type Limits struct {
+	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Tasks at once against one host, over the whole cluster; 0 = no limit."`
+	Hosts           map[string]int `key:"hosts" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
+	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are answered 503."`
+	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may wait; 0 = no limit."`
+	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different sets of requirements that may wait at once."`
+}
+
+// Retention says how long what has ended is kept.
+type Retention struct {
+	Completed model.Duration `key:"completed" max:"87600h" doc:"How long completed tasks are kept; 0 = for ever."`
+	Failed    model.Duration `key:"failed" max:"87600h" doc:"How long failed tasks are kept; 0 = for ever."`
+	Canceled  model.Duration `key:"canceled" max:"87600h" doc:"How long canceled tasks are kept; 0 = for ever."`
+	IDs       model.Duration `key:"ids" max:"87600h" doc:"How long the id of a deleted task stays taken."`
+}
+
+// DefaultDispatcher returns the configuration of a dispatcher that was told
+// nothing.
+func DefaultDispatcher() *Dispatcher {
+	return &Dispatcher{
+		Database: Database{Type: "memory", Path: "data/dispatcher.db", Synchronous: "full"},
+		TaskAssignment: TaskAssignment{
+			Strategy: "least_loaded", MaxRetries: 3, MaxLosses: 5,
+			RetryDelay: model.Seconds(300), RetryBase: model.Seconds(5),
+		},
+		WorkerManagement: WorkerManagement{
+			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),
+			AutoRemoveOffline: true, OfflineThreshold: model.Seconds(300),
+		},
+		NATS:      DispatcherNATS{NATS: NATS{Prefix: defaultPrefix}, Listen: "127.0.0.1:4222", StoreDir: "data/nats"},
+		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
+		Limits:    Limits{MaxPending: 2_000_000, RequirementSets: 1000},
+		Retention: Retention{IDs: model.Duration(24 * time.Hour)},
+		LogLevel:  "info",
+	}
+}
+
+const defaultPrefix = "aria.v1"
+
+// Validate checks ranges, enumerations, and what must fit together. Its error
+// is an [*Error].
+func (d *Dispatcher) Validate() error {
+	if err := checkKeys(keysOf(d, dispatcherPrefix)); err != nil {
+		return err
+	}
+	if d.Database.Type == "postgres" {
+		return badKey("database.type", "postgres comes in a later release; memory and sqlite are served now")
+	}
+	if d.Database.Type == "sqlite" && d.Database.Path == "" {
+		return badKey("database.path", "is empty, and the store sqlite needs a file")
+	}
+	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
+		return badKey("worker_management.heartbeat_timeout", "%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval)
+	}
+	if err := d.NATS.NATS.validate(); err != nil {
+		return err
+	}
+	if err := checkAddress("nats.listen", d.NATS.Listen); err != nil {
+		return err
+	}
+	if d.NATS.StoreDir == "" {
+		return badKey("nats.store_dir", "is empty: streams would land in a folder of /tmp that others share")
+	}
+	if d.HTTP.Listen != "" {
+		if err := checkAddress("http.listen", d.HTTP.Listen); err != nil {
+			return err
+		}
+	}
+	for host := range d.Limits.Hosts {
+		if host == "" || strings.ContainsAny(host, "/@ \t\r\n") {
+			return badKey("limits.hosts", "%.64q is not the name of a host", host)
+		}
+	}
+	return nil
+}
+
+// LogValue gives the keys that differ from the defaults, without secrets.
+func (d *Dispatcher) LogValue() slog.Value {
+	return changes(keysOf(d, dispatcherPrefix), keysOf(DefaultDispatcher(), dispatcherPrefix))
+}
+
+// String gives the keys that differ from the defaults, without secrets.
+func (d *Dispatcher) String() string { return d.LogValue().String() }

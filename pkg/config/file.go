@@ -1,0 +1,148 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/tailscale/hujson"
+)
+
+// maxFile bounds a configuration file, in bytes.
+const maxFile = 1 << 20
+
+// readFile lays the file over the keys' values and notes in where which line
+// gave which key.
+func readFile(path string, keys []*key, where map[string]string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return &Error{Text: "reading the configuration: " + err.Error()}
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return &Error{Text: "reading the configuration: " + err.Error()}
+	}
+	if len(data) > maxFile {
+		return &Error{Where: path, Text: fmt.Sprintf("a configuration has at most %d bytes", maxFile)}
+	}
+	return parse(data, path, keys, where)
+}
+
+// parse reads JSON with comments and trailing commas.
+func parse(data []byte, name string, keys []*key, where map[string]string) error {
+	root, err := hujson.Parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	if err != nil {
+		return &Error{Where: name, Text: err.Error()}
+	}
+	p := &parser{data: data, name: name, keys: make(map[string]*key), sections: make(map[string]bool), where: where}
+	for _, k := range keys {
+		p.keys[k.path] = k
+		for i, c := range k.path {
+			if c == '.' {
+				p.sections[k.path[:i]] = true
+			}
+		}
+	}
+	object, ok := root.Value.(*hujson.Object)
+	if !ok {
+		return &Error{Where: p.at(root), Text: "a configuration is one object: { … }"}
+	}
+	return p.section(object, "")
+}
+
+// parser lays one file over the keys.
+type parser struct {
+	data     []byte
+	name     string
+	keys     map[string]*key
+	sections map[string]bool
+	where    map[string]string
+}
+
+func (p *parser) at(v hujson.Value) string {
+	return fmt.Sprintf("%s:%d", p.name, 1+bytes.Count(p.data[:min(v.StartOffset, len(p.data))], []byte("\n")))
+}
+
+func (p *parser) section(object *hujson.Object, path string) error {
+	seen := make(map[string]bool)
+	for _, member := range object.Members {
+		name := path + member.Name.Value.(hujson.Literal).String()
+		if seen[name] {
+			return &Error{Key: name, Where: p.at(member.Name), Text: "is given twice"}
+		}
+		seen[name] = true
+		if err := p.member(name, member.Value); err != nil {
+			var e *Error
+			if errors.As(err, &e) && e.Where == "" {
+				e.Where = p.at(member.Name)
+			}
+			return err
+		}
+		p.where[name] = p.at(member.Name)
+	}
+	return nil
+}
+
+func (p *parser) member(path string, v hujson.Value) error {
+	if p.sections[path] {
+		object, ok := v.Value.(*hujson.Object)
+		if !ok {
+			return badKey(path, "is a section: { … }")
+		}
+		return p.section(object, path+".")
+	}
+	k := p.keys[path]
+	if k == nil {
+		return badKey(path, "is no key of the configuration")
+	}
+	switch value := v.Value.(type) {
+	case hujson.Literal:
+		text, ok := literal(value, k.form())
+		if !ok {
+			return k.bad(value.String())
+		}
+		return k.set(text)
+	case *hujson.Object:
+		if k.form() == formMap {
+			return p.pairs(k, value)
+		}
+	}
+	return badKey(path, "must be %s", k.kind())
+}
+
+// literal returns the text of a literal, if it is one that the form allows.
+func literal(l hujson.Literal, f form) (string, bool) {
+	switch l.Kind() {
+	case '"':
+		return l.String(), f == formString || f == formTime
+	case '0':
+		return string(l), f == formNumber || f == formTime
+	case 't', 'f':
+		return string(l), f == formBool
+	default: // null
+		return "", false
+	}
+}
+
+func (p *parser) pairs(k *key, object *hujson.Object) error {
+	pairs := make(map[string]string, len(object.Members))
+	kind, want := hujson.Kind('"'), "a string"
+	if k.countsMap() {
+		kind, want = '0', "a whole number"
+	}
+	for _, member := range object.Members {
+		name := member.Name.Value.(hujson.Literal).String()
+		l, ok := member.Value.Value.(hujson.Literal)
+		if !ok || l.Kind() != kind {
+			return badKey(k.path, "%.64q: must be %s", name, want)
+		}
+		if _, twice := pairs[name]; twice {
+			return badKey(k.path, "%.64q: is given twice", name)
+		}
+		pairs[name] = l.String()
+	}
+	return k.setMap(pairs)
+}

@@ -1,0 +1,274 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The files that are read where -config names none, if they exist. They are
+// looked for in the working directory.
+const (
+	DispatcherFile = "config/dispatcher.json"
+	WorkerFile     = "config/worker.json"
+)
+
+// DispatcherCommand is the command line of cmd/dispatcher, with the
+// configuration that came of it.
+type DispatcherCommand struct {
+	Config  *Dispatcher
+	File    string   // the file that was read; empty: none
+	Dev     bool     // -dev: everything in one process
+	Exit    bool     // -exit: end when the URLs are done
+	Version bool     // -version: nothing else is set
+	URLs    []string // what to download in -dev
+}
+
+// WorkerCommand is the command line of cmd/worker, with the configuration that
+// came of it.
+type WorkerCommand struct {
+	Config  *Worker
+	File    string // the file that was read; empty: none
+	Version bool   // -version: nothing else is set
+}
+
+// LoadDispatcher reads the arguments (without the program's name) and the
+// environment (as [os.Environ] gives it), and the file that they name or
+// [DispatcherFile]; -dev reads only a file that -config names, so that a
+// newcomer's command does the same everywhere. The result is valid.
+//
+// Errors are [*Error], or [ErrHelp] for -h.
+func LoadDispatcher(args, environ []string) (*DispatcherCommand, error) {
+	c := &DispatcherCommand{Config: DefaultDispatcher()}
+	l := newLoader("dispatcher", dispatcherPrefix, keysOf(c.Config, dispatcherPrefix))
+	l.dispatcherFlags(c)
+	rest, err := l.parseFlags(args)
+	if err != nil {
+		return nil, err
+	}
+	if c.Version {
+		return &DispatcherCommand{Version: true}, nil
+	}
+	switch {
+	case !c.Dev && len(rest) > 0:
+		return nil, &Error{Text: fmt.Sprintf("unexpected argument %.64q; URLs go with -dev", rest[0])}
+	case !c.Dev && c.Exit:
+		return nil, &Error{Where: "-exit", Text: "goes with -dev"}
+	case c.Exit && len(rest) == 0:
+		return nil, &Error{Where: "-exit", Text: "needs at least one URL"}
+	}
+	c.URLs = rest
+	fallback := DispatcherFile
+	if c.Dev {
+		fallback = ""
+	}
+	if err := l.unknownEnv(environ); err != nil {
+		return nil, err
+	}
+	if c.File, err = l.load(fallback, environ); err != nil {
+		return nil, err
+	}
+	if err := c.Config.Validate(); err != nil {
+		return nil, l.placed(err)
+	}
+	return c, nil
+}
+
+// LoadWorker reads arguments, environment and file ([WorkerFile] where -config
+// names none) as [LoadDispatcher] does. An empty name becomes the host's. The
+// result is valid.
+//
+// A name in the environment that begins with WORKER_ and is no key is ignored:
+// too many other programs use such names.
+func LoadWorker(args, environ []string) (*WorkerCommand, error) {
+	c := &WorkerCommand{Config: DefaultWorker()}
+	l := newLoader("worker", workerPrefix, keysOf(c.Config, workerPrefix))
+	l.workerFlags(c)
+	rest, err := l.parseFlags(args)
+	if err != nil {
+		return nil, err
+	}
+	if c.Version {
+		return &WorkerCommand{Version: true}, nil
+	}
+	if len(rest) > 0 {
+		return nil, &Error{Text: fmt.Sprintf("unexpected argument %.64q", rest[0])}
+	}
+	if c.File, err = l.load(WorkerFile, environ); err != nil {
+		return nil, err
+	}
+	if c.Config.Name == "" {
+		c.Config.Name = hostName()
+	}
+	if err := c.Config.Validate(); err != nil {
+		return nil, l.placed(err)
+	}
+	return c, nil
+}
+
+// loader lays file, environment and flags over the keys of one program.
+type loader struct {
+	prefix string
+	keys   []*key
+	flags  *flag.FlagSet
+	file   string            // of -config
+	given  []setting         // by flags, in order
+	where  map[string]string // key to the place that gave its value
+}
+
+type setting struct {
+	key  *key
+	text string
+}
+
+func newLoader(program, prefix string, keys []*key) *loader {
+	l := &loader{prefix: prefix, keys: keys, where: make(map[string]string)}
+	l.flags = flag.NewFlagSet(program, flag.ContinueOnError)
+	l.flags.SetOutput(io.Discard)
+	return l
+}
+
+func (l *loader) dispatcherFlags(c *DispatcherCommand) {
+	l.flags.StringVar(&l.file, "config", "", "read this `FILE`, JSON with // comments; without it "+DispatcherFile+", if it exists")
+	l.flags.BoolVar(&c.Dev, "dev", false, "everything in one process: embedded NATS, memory store, one worker; downloads the URLs given")
+	l.flags.BoolVar(&c.Exit, "exit", false, "with -dev: end when the URLs are done, with 0 if all completed, else 1")
+	l.flags.BoolVar(&c.Version, "version", false, "print the version and exit")
+	l.keyFlags()
+}
+
+func (l *loader) workerFlags(c *WorkerCommand) {
+	l.flags.StringVar(&l.file, "config", "", "read this `FILE`, JSON with // comments; without it "+WorkerFile+", if it exists")
+	l.flags.BoolVar(&c.Version, "version", false, "print the version and exit")
+	l.keyFlags()
+	for _, k := range l.keys {
+		if k.path == "nats.url" { // the contract's short name
+			l.flags.Var(&keyFlag{l, k}, "nats", "the same as -nats-url")
+		}
+	}
+}
+
+func (l *loader) keyFlags() {
+	for _, k := range l.keys {
+		if k.flag != "" {
+			l.flags.Var(&keyFlag{l, k}, k.flag, k.doc)
+		}
+	}
+}
+
+// keyFlag notes a key's flag for later: it beats file and environment, which
+// are read after the flags, for -config names the file.
+type keyFlag struct {
+	l *loader
+	k *key
+}
+
+func (f *keyFlag) String() string { return "" }
+
+func (f *keyFlag) Set(text string) error {
+	f.l.given = append(f.l.given, setting{f.k, text})
+	return nil
+}
+
+// parseFlags takes flags before, between and after the other arguments, which
+// it returns. After "--" nothing is a flag.
+func (l *loader) parseFlags(args []string) (rest []string, err error) {
+	for {
+		if err := l.flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, ErrHelp
+		} else if err != nil {
+			return nil, &Error{Text: err.Error()}
+		}
+		left := l.flags.Args()
+		if read := len(args) - len(left); read > 0 && args[read-1] == "--" {
+			return append(rest, left...), nil
+		}
+		if len(left) == 0 {
+			return rest, nil
+		}
+		rest, args = append(rest, left[0]), left[1:]
+	}
+}
+
+// load lays file, environment and flags over the keys, and returns the file
+// that was read.
+func (l *loader) load(fallback string, environ []string) (string, error) {
+	file := l.file
+	named := false
+	l.flags.Visit(func(f *flag.Flag) { named = named || f.Name == "config" })
+	if !named && fallback != "" {
+		if _, err := os.Stat(fallback); err == nil {
+			file = fallback
+		} else if !errors.Is(err, os.ErrNotExist) {
+			return "", &Error{Text: "reading the configuration: " + err.Error()}
+		}
+	}
+	if file != "" {
+		if err := readFile(file, l.keys, l.where); err != nil {
+			return "", err
+		}
+	}
+	if err := l.readEnv(environ); err != nil {
+		return "", err
+	}
+	for _, s := range l.given {
+		l.where[s.key.path] = "-" + s.key.flag
+		if err := s.key.set(s.text); err != nil {
+			return "", l.placed(err)
+		}
+	}
+	return file, nil
+}
+
+// readEnv sets the keys that the environment names. An empty value counts as
+// not given: a compose file with an unset variable writes one.
+func (l *loader) readEnv(environ []string) error {
+	values := make(map[string]string, len(environ))
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		values[name] = value
+	}
+	for _, k := range l.keys {
+		i := slices.IndexFunc(k.env, func(name string) bool { return values[name] != "" })
+		if i < 0 {
+			continue
+		}
+		l.where[k.path] = k.env[i]
+		if err := k.set(values[k.env[i]]); err != nil {
+			return l.placed(err)
+		}
+	}
+	return nil
+}
+
+// serviceLink matches what Kubernetes puts into every container for a service
+// that is named "dispatcher".
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)$`)
+
+// unknownEnv refuses a name with our prefix that is no key: a misspelt
+// DISPATCHER_DB_TYPE would otherwise keep everything in memory, silently.
+func (l *loader) unknownEnv(environ []string) error {
+	for _, pair := range environ {
+		name, _, _ := strings.Cut(pair, "=")
+		if !strings.HasPrefix(name, l.prefix+"_") || serviceLink.MatchString(name) {
+			continue
+		}
+		if !slices.ContainsFunc(l.keys, func(k *key) bool { return slices.Contains(k.env, name) }) {
+			return &Error{Key: name, Where: "environment", Text: "is no key of the configuration"}
+		}
+	}
+	return nil
+}
+
+// placed adds to an [Error] where its key was given.
+func (l *loader) placed(err error) error {
+	var e *Error
+	if errors.As(err, &e) && e.Where == "" {
+		e.Where = l.where[e.Key]
+	}
+	return err
+}

@@ -1,0 +1,83 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// DispatcherUsage writes the answer to dispatcher -h: flags, and all keys with
+// their environment names and defaults.
+func DispatcherUsage(w io.Writer) error {
+	l := newLoader("dispatcher", dispatcherPrefix, keysOf(DefaultDispatcher(), dispatcherPrefix))
+	l.dispatcherFlags(&DispatcherCommand{})
+	return l.usage(w, `usage: dispatcher [-config FILE] [flags]
+       dispatcher -dev [-exit] [flags] [URL…]
+
+The dispatcher gives downloads to workers. With -dev it is all that is needed:
+embedded NATS, memory store and a worker into ./downloads, in one process.
+`)
+}
+
+// WorkerUsage writes the answer to worker -h.
+func WorkerUsage(w io.Writer) error {
+	l := newLoader("worker", workerPrefix, keysOf(DefaultWorker(), workerPrefix))
+	l.workerFlags(&WorkerCommand{})
+	return l.usage(w, `usage: worker [-config FILE] [flags]
+
+A worker downloads what the dispatcher gives it.
+`)
+}
+
+func (l *loader) usage(w io.Writer, head string) error {
+	var b strings.Builder
+	b.WriteString(head + "\nFlags beat environment beats file beats defaults.\n\nFlags:\n")
+	tab := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
+	l.flags.VisitAll(func(f *flag.Flag) {
+		if k, ok := f.Value.(*keyFlag); ok {
+			fmt.Fprintf(tab, "  -%s\tsets %s\n", f.Name, k.k.path)
+			return
+		}
+		name, doc := flag.UnquoteUsage(f)
+		fmt.Fprintf(tab, "  -%s\t%s\n", strings.TrimSpace(f.Name+" "+name), doc)
+	})
+	if err := tab.Flush(); err != nil {
+		return err
+	}
+	b.WriteString("\nKeys:\n")
+	for _, k := range l.keys {
+		fmt.Fprintf(&b, "  %s = %s\n", k.path, k.defaultText())
+		fmt.Fprintf(&b, "      %s\n", k.help())
+		fmt.Fprintf(&b, "      environment: %s\n", strings.Join(k.env, ", "))
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// defaultText is the value as a reader would write it in the file.
+func (k *key) defaultText() string {
+	switch k.form() {
+	case formString:
+		return fmt.Sprintf("%q", k.text())
+	case formTime:
+		b, _ := k.value.Interface().(interface{ MarshalJSON() ([]byte, error) }).MarshalJSON() // never fails
+		return string(b)
+	case formMap:
+		return "{" + k.text() + "}"
+	default:
+		return k.text()
+	}
+}
+
+// help is the key's sentence with the legal values.
+func (k *key) help() string {
+	switch {
+	case k.oneof != nil:
+		return strings.Join(k.oneof, " | ") + ". " + k.doc
+	case k.form() == formTime:
+		return "Seconds, or \"5m\". " + k.doc
+	}
+	return k.doc
+}

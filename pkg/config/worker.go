@@ -1,0 +1,98 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Worker is everything that cmd/worker can be told.
+type Worker struct {
+	Name        string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host's name, with - for what is not legal."`
+	NATS        NATS              `key:"nats"`
+	Dir         string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
+	Slots       int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
+	Engine      string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
+	Tags        map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
+	Folders     map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
+	KeepOrphans model.Duration    `key:"keep_orphans" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
+	AllowBT     bool              `key:"allow_bt" doc:"Take torrents and magnet links too. Their peers are not covered by the guard against private addresses."`
+	LogLevel    string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+}
+
+// DefaultWorker returns the configuration of a worker that was told nothing.
+// Its name is empty; [LoadWorker] puts the host's.
+func DefaultWorker() *Worker {
+	return &Worker{
+		NATS:        NATS{Prefix: defaultPrefix},
+		Dir:         "./downloads",
+		Slots:       5,
+		Engine:      "auto",
+		KeepOrphans: model.Duration(24 * time.Hour),
+		LogLevel:    "info",
+	}
+}
+
+// Validate checks ranges, enumerations and names. Its error is an [*Error].
+func (w *Worker) Validate() error {
+	if err := checkKeys(keysOf(w, workerPrefix)); err != nil {
+		return err
+	}
+	if w.Name != "" && !model.ValidName(w.Name) {
+		return badKey("name", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", w.Name, model.MaxName)
+	}
+	if err := w.NATS.validate(); err != nil {
+		return err
+	}
+	if w.Dir == "" {
+		return badKey("dir", "is empty")
+	}
+	if len(w.Tags) > model.MaxPairs || len(w.Folders) > model.MaxPairs {
+		return badKey("tags", "at most %d tags and %d folders", model.MaxPairs, model.MaxPairs)
+	}
+	for name, value := range w.Tags {
+		if name == "" || len(name) > model.MaxValue || len(value) > model.MaxValue {
+			return badKey("tags", "%.64q: a name has 1 to %d bytes, a value at most as many", name, model.MaxValue)
+		}
+	}
+	for name, dir := range w.Folders {
+		if !model.ValidName(name) || dir == "" {
+			return badKey("folders", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ - and name a directory", name, model.MaxName)
+		}
+	}
+	return nil
+}
+
+// hostName returns the host's name as a legal one for a worker.
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return legalName(host)
+}
+
+// legalName puts "-" for each character that no name may have.
+func legalName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x80 && model.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, s)
+	if s = strings.Trim(s[:min(len(s), model.MaxName)], "-"); s == "" {
+		return "worker"
+	}
+	return s
+}
+
+// LogValue gives the keys that differ from the defaults, without secrets.
+func (w *Worker) LogValue() slog.Value {
+	return changes(keysOf(w, workerPrefix), keysOf(DefaultWorker(), workerPrefix))
+}
+
+// String gives the keys that differ from the defaults, without secrets.
+func (w *Worker) String() string { return w.LogValue().String() }
