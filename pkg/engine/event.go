@@ -2,12 +2,13 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Event is one operation on the engine: one of [Submit], [Cancel], [Heartbeat],
-// [Report] and [Tick].
+// Event is one operation on the engine: [Submit], [Cancel], [Heartbeat],
+// [Report], [Tick] or one of the queries. They are decided in the order in which
+// they come.
 type Event interface{ isEvent() }
 
 // Submit asks for one download. Its spec has been validated, hashed and has an
-// id; defaults are put by the engine.
+// id; the engine puts the defaults and keeps the spec.
 type Submit struct {
 	Client string
 	Spec   *model.TaskSpec
@@ -18,7 +19,8 @@ type Submit struct {
 }
 
 // Cancel ends a task. Client is who asks; empty for an operator, who may cancel
-// everybody's.
+// everybody's. A task that is canceled already is answered like one that was
+// canceled now.
 type Cancel struct {
 	Client string
 	ID     string
@@ -35,11 +37,28 @@ type Report struct {
 	model.Report
 }
 
-// Tick lets time pass: workers are lost, backoffs end.
+// Tick lets time pass: workers are lost, backoffs end. It is due each second.
 type Tick struct{}
 
-func (Submit) isEvent()    {}
-func (Cancel) isEvent()    {}
-func (Heartbeat) isEvent() {}
-func (Report) isEvent()    {}
-func (Tick) isEvent()      {}
+// QueryTasks asks for the live state of tasks: Status and Attempt always; the
+// WorkerID and the progress, which the store does not have yet, of those that a
+// worker holds; the Reason of those that wait. Ended ones are left out.
+type QueryTasks struct{ IDs []string }
+
+// QueryWorkers asks for one page of workers, or, with ID, for one of them.
+type QueryWorkers struct {
+	ID string
+	model.WorkerQuery
+}
+
+// QueryStatus asks for the system in a few numbers.
+type QueryStatus struct{}
+
+func (Submit) isEvent()       {}
+func (Cancel) isEvent()       {}
+func (Heartbeat) isEvent()    {}
+func (Report) isEvent()       {}
+func (Tick) isEvent()         {}
+func (QueryTasks) isEvent()   {}
+func (QueryWorkers) isEvent() {}
+func (QueryStatus) isEvent()  {}

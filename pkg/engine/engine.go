@@ -1,0 +1,232 @@
+package engine
+
+import (
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Config is what the rules depend on. All durations are positive.
+type Config struct {
+	MaxAttempts       int            // failures after which a task is failed, where its spec names none
+	MaxLosses         int            // lost workers after which a task is failed
+	RetryBase         model.Duration // first backoff
+	RetryDelay        model.Duration // longest backoff
+	HeartbeatInterval model.Duration // told to the workers
+	HeartbeatTimeout  model.Duration // silence after which a worker is lost
+	OfflineThreshold  model.Duration // silence after which a lost worker is removed; 0 = never
+	MaxPending        int64          // pending tasks, then submits are refused
+	RequirementSets   int            // different sets of requirements, then submits are refused
+}
+
+const (
+	// maxGap is the longest silence between two turns that counts as time in
+	// which workers could be heard. The caller ticks each second; a longer gap
+	// is a stopped process or a clock that jumped.
+	maxGap = model.Time(5_000)
+	// maxPlacements bounds one turn; the caller turns again at once for the rest.
+	maxPlacements = 1024
+	// progressRate is how many rows a second may be written only because a
+	// download went on.
+	progressRate = 500
+)
+
+// Engine is the state that deciding needs. See the package comment for how to
+// call it.
+type Engine struct {
+	cfg Config
+
+	now       model.Time // of the turn
+	alive     model.Time // a clock that runs only while workers can be heard; worker and attempt deadlines are on it
+	connected bool
+	graceEnds model.Time // on alive: until then nobody is told that a task is unknown
+
+	tasks   map[string]*task // every task that has not ended
+	workers map[string]*worker
+	seq     int64        // the last Seq given
+	counts  model.Counts // all tasks, ended ones too
+
+	queue  queue         // pending tasks that may be placed now
+	due    heap[*task]   // pending tasks that may not be placed before a time
+	watch  heap[*task]   // assigned tasks by the next thing to check
+	silent heap[*worker] // workers by when their silence will mean something
+
+	dirty   []*task // assigned tasks whose progress the store does not have
+	flushed model.Time
+	turn    turn
+}
+
+// Totals is what the store knows besides its rows.
+type Totals struct {
+	Counts  model.Counts
+	LastSeq int64
+}
+
+// New returns an engine at the time now that holds nothing yet.
+func New(cfg Config, now model.Time, totals Totals) *Engine {
+	e := &Engine{
+		cfg:       cfg,
+		now:       now,
+		connected: true,
+		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
+		tasks:     make(map[string]*task),
+		workers:   make(map[string]*worker),
+		seq:       totals.LastSeq,
+		counts:    make(model.Counts),
+		flushed:   now,
+	}
+	for _, s := range model.Statuses {
+		e.counts[s] = totals.Counts[s]
+	}
+	e.queue = newQueue()
+	e.due = heap[*task]{
+		less:  func(a, b *task) bool { return a.dueAt() < b.dueAt() || a.dueAt() == b.dueAt() && a.seq < b.seq },
+		place: func(t *task) *int { return &t.inDue },
+	}
+	e.watch = heap[*task]{
+		less:  func(a, b *task) bool { return a.checkAt < b.checkAt || a.checkAt == b.checkAt && a.seq < b.seq },
+		place: func(t *task) *int { return &t.inWatch },
+	}
+	e.silent = heap[*worker]{
+		less:  func(a, b *worker) bool { return a.silentAt < b.silentAt || a.silentAt == b.silentAt && a.ID < b.ID },
+		place: func(w *worker) *int { return &w.inSilent },
+	}
+	return e
+}
+
+// LoadWorker takes over a worker from the store. It is given a fresh timeout.
+func (e *Engine) LoadWorker(row *model.Worker) {
+	w := e.addWorker(row.ID)
+	kept := *row
+	kept.CurrentTasks = nil
+	w.Worker = kept
+	w.stored = &kept
+	w.said = model.StateReady
+	switch row.Status {
+	case model.WorkerDraining:
+		w.said = model.StateDraining
+	case model.WorkerError:
+		w.said = model.StateError
+	case model.WorkerOffline:
+		w.lost = true
+	}
+	w.announced = row.Status
+	e.place(w)
+	e.heard(w)
+	if w.lost {
+		e.awaitRemoval(w)
+	}
+}
+
+// LoadTask takes over a task that has not ended. One whose worker is not there
+// is given a worker of that name that has yet to be heard.
+func (e *Engine) LoadTask(row *model.Task) {
+	t := e.newTask(row)
+	t.status, t.attempt, t.named = row.Status, row.Attempt, row.Attempt
+	t.failures, t.losses = int32(row.Failures), int32(row.Losses)
+	t.retryAt, t.last = row.RetryAt, row.LastWorkerID
+	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil
+	e.tasks[t.id] = t
+	if row.Seq > e.seq {
+		e.seq = row.Seq
+	}
+	switch {
+	case t.status.Active():
+		w := e.workers[row.WorkerID]
+		if w == nil {
+			w = e.addWorker(row.WorkerID)
+			e.place(w)
+			e.heard(w)
+		}
+		e.hold(w, t)
+		(model.SetGID | model.SetProgress).Copy(&t.run.progress, &row.TaskState)
+		if row.Timeout > 0 {
+			t.run.deadline = e.alive.Add(row.Timeout - min(row.Timeout, e.now.Sub(row.AssignedAt)))
+		}
+		e.awaitListing(t)
+	case t.status == model.StatusPending:
+		e.enqueue(t)
+	}
+}
+
+// Begin starts a turn at the time now. connected says whether workers could be
+// heard since the last turn. known holds the tasks that [Engine.Needs] asked for,
+// those of them that exist.
+func (e *Engine) Begin(now model.Time, connected bool, known map[string]*model.Task) {
+	now = max(now, e.now)
+	gap := now - e.now
+	if connected && e.connected {
+		e.alive += min(gap, maxGap)
+	}
+	if connected && (!e.connected || gap > maxGap) {
+		for _, w := range e.workersByName() { // nobody is to blame for a silence that we could not have heard through
+			if !w.lost {
+				e.heard(w)
+			}
+		}
+	}
+	e.now, e.connected = now, connected
+	e.turn = turn{
+		known: known, changed: make(map[string]int), ended: make(map[string]*task),
+		touched: e.turn.touched, // by loading
+	}
+}
+
+// Needs returns the id of the tasks that have to be read from the store before
+// the event can be decided: those that a client chose, and those that a worker
+// speaks of and the engine does not hold.
+func (e *Engine) Needs(ev Event, ids []string) []string {
+	switch ev := ev.(type) {
+	case Submit:
+		if ev.Chosen {
+			ids = append(ids, ev.Spec.ID)
+		}
+	case Cancel:
+		ids = append(ids, ev.ID)
+	case Report:
+		if e.tasks[ev.ID] == nil {
+			ids = append(ids, ev.ID)
+		}
+	case Heartbeat:
+		for i := range ev.Tasks {
+			if id := ev.Tasks[i].ID; e.tasks[id] == nil {
+				ids = append(ids, id)
+			}
+		}
+	}
+	return ids
+}
+
+// Step decides on one event and returns its answer, which must not leave before
+// the turn's commit.
+func (e *Engine) Step(ev Event) Answer {
+	switch ev := ev.(type) {
+	case Submit:
+		return e.submit(ev)
+	case Cancel:
+		return e.cancel(ev)
+	case Heartbeat:
+		return e.heartbeat(ev)
+	case Report:
+		return e.report(ev)
+	case Tick:
+		e.tick()
+		return Answer{}
+	case QueryTasks:
+		return e.queryTasks(ev)
+	case QueryWorkers:
+		return e.queryWorkers(ev)
+	case QueryStatus:
+		return Answer{Status: e.status()}
+	}
+	return Answer{Err: model.Errorf(model.CodeInternal, "engine: unknown event %T", ev)}
+}
+
+// Plan ends the turn: it places what can be placed and returns all that the turn
+// decided. The Plan's slices are the caller's.
+func (e *Engine) Plan() Plan {
+	more := e.placeAll()
+	e.writeWorkers()
+	plan := e.turn.plan
+	plan.More = more
+	e.turn = turn{}
+	return plan
+}

@@ -1,0 +1,206 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// world is an engine with the store that its caller has to keep: rows are changed
+// by its batches alone, so that a restart shows what a real one would.
+type world struct {
+	t       *testing.T
+	engine  *Engine
+	cfg     Config
+	now     model.Time
+	offline bool // the dispatcher is not connected
+	tasks   map[string]*model.Task
+	workers map[string]*model.Worker
+}
+
+func testConfig() Config {
+	return Config{
+		MaxAttempts: 4, MaxLosses: 3,
+		RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
+		HeartbeatInterval: model.Seconds(10), HeartbeatTimeout: model.Seconds(30),
+		OfflineThreshold: model.Seconds(120),
+		MaxPending:       1000, RequirementSets: 10,
+	}
+}
+
+func newWorld(t *testing.T, cfg Config) *world {
+	w := &world{
+		t: t, cfg: cfg, now: 1_000_000,
+		tasks: make(map[string]*model.Task), workers: make(map[string]*model.Worker),
+	}
+	w.restart()
+	return w
+}
+
+// restart builds the engine anew from what was committed.
+func (w *world) restart() {
+	counts := make(model.Counts)
+	rows := slices.SortedFunc(maps.Values(w.tasks), func(a, b *model.Task) int { return int(a.Seq - b.Seq) })
+	var last int64
+	for _, row := range rows {
+		counts[row.Status]++
+		last = max(last, row.Seq)
+	}
+	w.engine = New(w.cfg, w.now, Totals{Counts: counts, LastSeq: last})
+	for _, id := range slices.Sorted(maps.Keys(w.workers)) {
+		w.engine.LoadWorker(w.workers[id])
+	}
+	for _, row := range rows {
+		if !row.Status.Terminal() {
+			w.engine.LoadTask(row)
+		}
+	}
+}
+
+// turn gives the engine one batch, as pkg/dispatch does, and commits it.
+func (w *world) turn(events ...Event) ([]Answer, Plan) {
+	w.t.Helper()
+	var ids []string
+	for _, ev := range events {
+		ids = w.engine.Needs(ev, ids)
+	}
+	known := make(map[string]*model.Task)
+	for _, id := range ids {
+		if row := w.tasks[id]; row != nil {
+			known[id] = row
+		}
+	}
+	w.engine.Begin(w.now, !w.offline, known)
+	answers := make([]Answer, len(events))
+	for i, ev := range events {
+		answers[i] = w.engine.Step(ev)
+	}
+	plan := w.engine.Plan()
+	w.commit(&plan.Batch)
+	w.check()
+	return answers, plan
+}
+
+// commit applies a batch and refuses what a store would refuse.
+func (w *world) commit(b *model.Batch) {
+	w.t.Helper()
+	seen := make(map[string]bool)
+	for i := range b.Tasks {
+		c := &b.Tasks[i]
+		before := w.tasks[c.ID]
+		from := model.Status("")
+		if before != nil {
+			from = before.Status
+		}
+		if seen[c.ID] {
+			w.t.Fatalf("task %s is written twice in one batch", c.ID)
+		}
+		if from != c.From {
+			w.t.Fatalf("task %s: the engine believes it to be %q, the store holds %q", c.ID, c.From, from)
+		}
+		if to := c.To(); from != "" && from != to && !from.CanBecome(to) && from.CanBecome(model.StatusPending) && !model.StatusPending.CanBecome(to) {
+			w.t.Fatalf("task %s: illegal transition %s to %s", c.ID, from, to)
+		}
+		seen[c.ID] = true
+		w.tasks[c.ID] = c.Apply(before)
+	}
+	for _, c := range b.Workers {
+		if c.Put == nil {
+			delete(w.workers, c.ID)
+			continue
+		}
+		w.workers[c.ID] = c.Put
+	}
+}
+
+// check compares what the engine believes with what the store holds, and each of
+// its parts with the others.
+func (w *world) check() {
+	w.t.Helper()
+	e := w.engine
+	counts := make(model.Counts)
+	live := 0
+	for id, row := range w.tasks {
+		counts[row.Status]++
+		t := e.tasks[id]
+		if row.Status.Terminal() {
+			if t != nil {
+				w.t.Fatalf("task %s is %s in the store and live in the engine", id, row.Status)
+			}
+			continue
+		}
+		live++
+		w.checkTask(t, row)
+	}
+	if live != len(e.tasks) {
+		w.t.Fatalf("the engine holds %d live tasks, the store %d", len(e.tasks), live)
+	}
+	for _, s := range model.Statuses {
+		if counts[s] != e.counts[s] {
+			w.t.Fatalf("counts[%s]: engine %d, store %d", s, e.counts[s], counts[s])
+		}
+	}
+	users := 0
+	for _, r := range e.queue.sets {
+		users += r.tasks
+	}
+	if users != len(e.tasks) {
+		w.t.Fatalf("the requirement sets count %d tasks, there are %d", users, len(e.tasks))
+	}
+	for id, k := range e.workers {
+		w.checkWorker(id, k)
+	}
+}
+
+func (w *world) checkTask(t *task, row *model.Task) {
+	w.t.Helper()
+	if t == nil {
+		w.t.Fatalf("task %s is %s in the store and unknown to the engine", row.ID, row.Status)
+	}
+	if t.status != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.last != row.LastWorkerID ||
+		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.retryAt != row.RetryAt {
+		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
+	}
+	waiting := t.inQueue > 0 || t.inDue > 0
+	if waiting != (t.status == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
+		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status, t.inQueue, t.inDue)
+	}
+	if (t.run != nil) != t.status.Active() {
+		w.t.Fatalf("task %s is %s, run %v", t.id, t.status, t.run)
+	}
+}
+
+func (w *world) checkWorker(id string, k *worker) {
+	w.t.Helper()
+	for tid, t := range k.tasks {
+		if t.run == nil || t.run.worker != k || w.engine.tasks[tid] != t {
+			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
+		}
+	}
+	if k.shape != nil && (k.inFree > 0) != (k.accepts() && k.used() < k.TotalSlots) {
+		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, free index %d", id, k.used(), k.TotalSlots, k.accepts(), k.inFree)
+	}
+	if k.lost && len(k.tasks) > 0 {
+		w.t.Fatalf("worker %s is lost and holds %d tasks", id, len(k.tasks))
+	}
+	if k.inSilent == 0 && w.cfg.OfflineThreshold > 0 {
+		w.t.Fatalf("worker %s is not watched", id)
+	}
+}
+
+// pass lets time go by, a tick a second.
+func (w *world) pass(d model.Duration) (plans []Plan) {
+	for end := w.now.Add(d); w.now < end; {
+		w.now += 1000
+		_, p := w.turn(Tick{})
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+func spec(id string) *model.TaskSpec {
+	return &model.TaskSpec{ID: id, URL: fmt.Sprintf("https://files.example/%s.bin", id)}
+}

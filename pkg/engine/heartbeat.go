@@ -1,0 +1,117 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// heartbeat takes a worker's whole state and answers with what it should hold.
+// It renews only what it lists.
+func (e *Engine) heartbeat(h Heartbeat) Answer {
+	answer := Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: e.cfg.HeartbeatInterval}}
+	w := e.workers[h.WorkerID]
+	switch {
+	case w == nil && h.State == model.StateLeaving:
+		return answer
+	case w == nil:
+		w = e.addWorker(h.WorkerID)
+	default:
+		if err := admit(w, h.Heartbeat); err != nil {
+			return Answer{Err: err}
+		}
+	}
+	if h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq < w.seq {
+		return answer // overtaken by a newer one, which has been answered
+	}
+	e.register(w, h.Heartbeat)
+	listed := make(map[string]bool, len(h.Tasks))
+	for i := range h.Tasks {
+		r := &h.Tasks[i]
+		listed[r.ID] = true
+		switch v, reason := e.hear(w, r); {
+		case v == mustDrop:
+			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason})
+		case v == known, v == counts && r.Status.Finished():
+			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
+		}
+	}
+	if h.State == model.StateLeaving {
+		e.lose(w, false)
+		return answer
+	}
+	if !h.Partial {
+		answer.Assign = e.missing(w, listed)
+	}
+	e.touch(w)
+	return answer
+}
+
+// admit says no to a second worker under one name: the name belongs to an
+// instance until that has left or was lost, and to the last start of it.
+func admit(w *worker, h *model.Heartbeat) *model.Error {
+	switch {
+	case w.Instance == "" || w.lost:
+		return nil
+	case h.Instance != w.Instance:
+		return model.Errorf(model.CodeConflict, "instance: the name %s is taken by another living worker (%s on %s)", w.ID, w.Instance, w.Hostname).For(w.ID)
+	case h.Epoch < w.Epoch:
+		return model.Errorf(model.CodeConflict, "epoch: the worker %s was started again since (epoch %d, not %d)", w.ID, w.Epoch, h.Epoch).For(w.ID)
+	}
+	return nil
+}
+
+// register takes over what the worker says of itself.
+func (e *Engine) register(w *worker, h *model.Heartbeat) {
+	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
+		w.ConnectedAt = e.now
+	}
+	e.displace(w)
+	w.lost = false
+	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
+	w.Hostname, w.Address, w.Port = h.Hostname, h.Address, h.Port
+	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
+	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
+	w.Health = health(&h.HealthMetrics)
+	w.LastHeartbeat = e.now
+	e.place(w)
+	e.heard(w)
+}
+
+// revive brings back a worker that was taken for lost and has spoken.
+func (e *Engine) revive(w *worker) {
+	e.displace(w)
+	w.lost = false
+	e.place(w)
+	e.heard(w)
+	e.touch(w)
+}
+
+// health is 0 to 100: what is left of the machine (processor and memory 30 parts
+// each, disk 20) and how often its downloads succeed (20).
+func health(m *model.HealthMetrics) float64 {
+	left := func(percent float64) float64 { return 1 - min(max(percent, 0), 100)/100 }
+	success := 1.0
+	if n := m.SuccessCount + m.ErrorCount; n > 0 && m.SuccessCount >= 0 && m.ErrorCount >= 0 {
+		success = float64(m.SuccessCount) / float64(n)
+	}
+	return 30*left(m.CPUUsage) + 30*left(m.MemoryUsage) + 20*left(m.DiskUsage) + 20*success
+}
+
+// missing returns what the worker holds here and does not list: it is given
+// again, and taken away if it goes on not being listed. What it no longer lists of
+// the things it was told to stop has stopped.
+func (e *Engine) missing(w *worker, listed map[string]bool) []Assign {
+	for id := range w.dropping { // in any order: each is looked at alone
+		if !listed[id] {
+			delete(w.dropping, id)
+		}
+	}
+	var again []Assign
+	for _, t := range w.held() {
+		if listed[t.id] {
+			continue
+		}
+		if t.run.listAt == 0 {
+			e.awaitListing(t)
+		}
+		again = append(again, e.assignment(t))
+	}
+	return again
+}

@@ -1,0 +1,313 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// need is what a worker must have to get a task.
+type need struct {
+	scheme string
+	folder string
+	tags   map[string]string
+}
+
+func needsOf(s *model.TaskSpec) need {
+	return need{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags}
+}
+
+// key names the need, so that equal ones share a queue.
+func (n *need) key() string {
+	if n.folder == "" && len(n.tags) == 0 {
+		return n.scheme
+	}
+	var b strings.Builder
+	b.WriteString(n.scheme + "\x00" + n.folder)
+	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
+		b.WriteString("\x00" + name + "\x01" + n.tags[name])
+	}
+	return b.String()
+}
+
+// missing says what the capabilities lack for the need, "" if nothing.
+func (n *need) missing(c *model.Capabilities) string {
+	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
+		if c.Tags[name] != n.tags[name] {
+			return name + "=" + n.tags[name]
+		}
+	}
+	if n.folder != "" && !slices.Contains(c.Folders, n.folder) {
+		return "the folder " + n.folder
+	}
+	speaks := slices.Contains(c.Protocols, n.scheme)
+	switch n.scheme {
+	case "bt":
+		speaks = c.SupportsBT
+	case "metalink":
+		speaks = c.SupportsMetalink
+	default:
+		speaks = speaks || len(c.Protocols) == 0 // one that names none speaks what everybody speaks
+	}
+	if !speaks {
+		return "support for " + n.scheme
+	}
+	return ""
+}
+
+// requirement is a queue of the tasks that need the same.
+type requirement struct {
+	key     string
+	need    need
+	avoid   string // a worker that is passed over
+	tasks   int    // live tasks that need this, waiting or not
+	pending heap[*task]
+	shapes  []*shape // those that have all of it
+	inReady int
+}
+
+// shape is the workers that can do the same.
+type shape struct {
+	key       string
+	caps      model.Capabilities
+	workers   int
+	accepting int           // of them, those that take new work when they have a slot
+	free      heap[*worker] // of these, the ones that have a slot, least loaded first
+}
+
+// queue is the pending tasks that may be placed, and the workers that may take
+// them.
+type queue struct {
+	sets   map[string]*requirement
+	shapes map[string]*shape
+	ready  heap[*requirement] // those with a pending task, by the first one
+	plain  int                // sets without an excluded worker
+	length int                // tasks in all queues
+}
+
+func newQueue() queue {
+	return queue{
+		sets:   make(map[string]*requirement),
+		shapes: make(map[string]*shape),
+		ready: heap[*requirement]{
+			less:  func(a, b *requirement) bool { return a.pending.top().before(b.pending.top()) },
+			place: func(r *requirement) *int { return &r.inReady },
+		},
+	}
+}
+
+// enter counts a task into its requirement set, which is made if it is new.
+func (q *queue) enter(n need, avoid string) *requirement {
+	key := n.key()
+	if avoid != "" {
+		key += "\x02" + avoid
+	}
+	r := q.sets[key]
+	if r == nil {
+		r = &requirement{key: key, need: n, avoid: avoid, pending: heap[*task]{
+			less:  (*task).before,
+			place: func(t *task) *int { return &t.inQueue },
+		}}
+		for _, s := range q.shapesByKey() {
+			if n.missing(&s.caps) == "" {
+				r.shapes = append(r.shapes, s)
+			}
+		}
+		q.sets[key] = r
+		if avoid == "" {
+			q.plain++
+		}
+	}
+	r.tasks++
+	return r
+}
+
+// peek returns the requirement set without counting anybody in; it may be one
+// that no task needs and that is forgotten at once.
+func (q *queue) peek(n need, avoid string) *requirement {
+	r := q.enter(n, avoid)
+	q.leave(r)
+	return r
+}
+
+// leave counts a task out; a set that nobody needs is forgotten.
+func (q *queue) leave(r *requirement) {
+	if r.tasks--; r.tasks > 0 {
+		return
+	}
+	delete(q.sets, r.key)
+	if r.avoid == "" {
+		q.plain--
+	}
+}
+
+func (q *queue) push(t *task) {
+	q.length++
+	t.req.pending.fix(t)
+	q.ready.fix(t.req)
+}
+
+func (q *queue) remove(t *task) {
+	if t.inQueue == 0 {
+		return
+	}
+	q.length--
+	r := t.req
+	if r.pending.len() == 1 {
+		q.ready.remove(r) // before it is empty, for the order looks at the first task
+		r.pending.remove(t)
+		return
+	}
+	r.pending.remove(t)
+	q.ready.fix(r)
+}
+
+func (q *queue) shapesByKey() []*shape {
+	shapes := make([]*shape, 0, len(q.shapes))
+	for _, key := range slices.Sorted(maps.Keys(q.shapes)) {
+		shapes = append(shapes, q.shapes[key])
+	}
+	return shapes
+}
+
+// shapeOf returns the shape of the capabilities, made if it is new.
+func (q *queue) shapeOf(c *model.Capabilities) *shape {
+	key := shapeKey(c)
+	s := q.shapes[key]
+	if s == nil {
+		s = &shape{key: key, caps: *c, free: heap[*worker]{
+			less:  (*worker).lessLoaded,
+			place: func(w *worker) *int { return &w.inFree },
+		}}
+		q.shapes[key] = s
+		for _, r := range q.sets { // in any order: each gets the same one more
+			if r.need.missing(c) == "" {
+				r.shapes = append(r.shapes, s)
+				slices.SortFunc(r.shapes, func(a, b *shape) int { return strings.Compare(a.key, b.key) })
+			}
+		}
+	}
+	return s
+}
+
+// forget drops a shape that no worker has.
+func (q *queue) forget(s *shape) {
+	delete(q.shapes, s.key)
+	for _, r := range q.sets { // in any order: each loses the same one
+		r.shapes = slices.DeleteFunc(r.shapes, func(o *shape) bool { return o == s })
+	}
+}
+
+func shapeKey(c *model.Capabilities) string {
+	var b strings.Builder
+	for _, list := range [][]string{slices.Sorted(slices.Values(c.Protocols)), slices.Sorted(slices.Values(c.Folders))} {
+		b.WriteString(strings.Join(list, "\x01") + "\x00")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Tags)) {
+		b.WriteString(name + "\x01" + c.Tags[name] + "\x00")
+	}
+	if c.SupportsBT {
+		b.WriteString("bt\x00")
+	}
+	if c.SupportsMetalink {
+		b.WriteString("metalink")
+	}
+	return b.String()
+}
+
+// pick returns the least loaded worker with a free slot that may take the set's
+// tasks, nil if there is none.
+func (r *requirement) pick() *worker {
+	var best *worker
+	for _, s := range r.shapes {
+		if s.free.len() == 0 {
+			continue
+		}
+		w := s.free.top()
+		if w.ID == r.avoid {
+			second, ok := s.free.second()
+			if !ok {
+				continue
+			}
+			w = second
+		}
+		if best == nil || w.lessLoaded(best) {
+			best = w
+		}
+	}
+	return best
+}
+
+// servable reports whether some worker takes the set's tasks, now or when it has
+// a slot.
+func (e *Engine) servable(r *requirement) bool {
+	for _, s := range r.shapes {
+		n := s.accepting
+		if w := e.workers[r.avoid]; w != nil && w.shape == s && w.accepts() {
+			n--
+		}
+		if n > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// placeAll assigns pending tasks, the first in order first, until no task or no
+// slot is left for them; it reports whether it stopped at its bound instead. A
+// set that nobody can serve does not hold up the others.
+func (e *Engine) placeAll() (more bool) {
+	if !e.connected {
+		return false // nobody would hear of it
+	}
+	var blocked []*requirement
+	placed := 0
+	for e.queue.ready.len() > 0 && placed < maxPlacements {
+		r := e.queue.ready.top()
+		w := r.pick()
+		if w == nil {
+			e.queue.ready.remove(r)
+			blocked = append(blocked, r)
+			continue
+		}
+		t := r.pending.top()
+		e.queue.remove(t)
+		e.assign(w, t)
+		placed++
+	}
+	more = e.queue.ready.len() > 0
+	for _, r := range blocked {
+		e.queue.ready.fix(r)
+	}
+	return more
+}
+
+// assign gives a pending task, taken from the queue, to a worker under a new
+// attempt.
+func (e *Engine) assign(w *worker, t *task) {
+	t.named++
+	t.attempt = t.named
+	t.retryAt, t.notBefore = 0, 0
+	e.watch.remove(t) // an exclusion, which is over with this assignment
+	e.reset(t, "")
+	e.hold(w, t)
+	e.offer(w)
+	if t.timeout > 0 {
+		t.run.deadline = e.alive.Add(t.timeout)
+	}
+	e.awaitListing(t)
+	e.change(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt|model.SetError, model.TaskState{
+		Status: model.StatusQueued, WorkerID: w.ID, Attempt: t.attempt, AssignedAt: e.now,
+	})
+	e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
+}
+
+func (e *Engine) assignment(t *task) Assign {
+	a := Assign{Worker: t.run.worker.ID, Task: t.id, Attempt: t.attempt}
+	if t.run.deadline > 0 {
+		a.TimeoutLeft = max(t.run.deadline.Sub(e.alive), model.Seconds(0.001))
+	}
+	return a
+}

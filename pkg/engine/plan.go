@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"cmp"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Answer is what one event got.
+type Answer struct {
+	Err       *model.Error
+	Task      string                     // of Submit and Cancel: the task to show
+	Heartbeat *model.HeartbeatAnswer     // of Heartbeat, without its assignments
+	Assign    []Assign                   // of Heartbeat: its assignments
+	Drop      *model.Drop                // of Report, beside a conflict
+	Live      map[string]model.TaskState // of QueryTasks
+	Workers   *model.WorkerPage          // of QueryWorkers
+	Status    *model.ClusterStatus       // of QueryStatus
+}
+
+// Assign is an assignment whose task the caller has to read: the engine does not
+// keep what only a worker needs.
+type Assign struct {
+	Worker      string
+	Task        string
+	Attempt     int64
+	TimeoutLeft model.Duration
+}
+
+// DropFrom tells a worker to stop an attempt.
+type DropFrom struct {
+	Worker string
+	model.Drop
+}
+
+// Note is something that an operator should read in the log.
+type Note struct {
+	Text   string
+	Task   string
+	Worker string
+}
+
+// Plan is what a turn decided. Nothing of it may leave before Batch is committed.
+type Plan struct {
+	Batch    model.Batch
+	Assign   []Assign
+	Drop     []DropFrom
+	Tasks    []model.TaskEvent
+	Progress []model.ProgressEvent
+	Workers  []model.WorkerEvent
+	Notes    []Note
+	More     bool // there is more to place: turn again at once
+}
+
+// turn gathers a plan.
+type turn struct {
+	known   map[string]*model.Task
+	changed map[string]int   // task id → index in plan.Batch.Tasks
+	ended   map[string]*task // tasks that ended in this turn: no longer held, and not yet in the store
+	touched []*worker        // workers whose row or status may have changed
+	plan    Plan
+}
+
+// change writes some fields of a task's row and, if the status is among them and
+// differs, counts it and tells it.
+func (e *Engine) change(t *task, set model.Fields, state model.TaskState) {
+	from := t.status
+	if set&model.SetStatus != 0 {
+		state.UpdatedAt = e.now
+		if state.Status != from {
+			e.counts[from]--
+			e.counts[state.Status]++
+			t.status = state.Status
+			e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
+				ID: t.id, Client: t.client, Status: t.status, WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
+				Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
+			})
+		}
+	}
+	e.write(&model.TaskChange{ID: t.id, From: from, Set: set, State: state})
+}
+
+// write adds a change to the batch, folded into an earlier one of the same task.
+func (e *Engine) write(c *model.TaskChange) {
+	if i, ok := e.turn.changed[c.ID]; ok {
+		e.turn.plan.Batch.Tasks[i].Fold(c)
+		return
+	}
+	e.turn.changed[c.ID] = len(e.turn.plan.Batch.Tasks)
+	e.turn.plan.Batch.Tasks = append(e.turn.plan.Batch.Tasks, *c)
+}
+
+// row returns the task as it will be after the turn so far, nil if it was neither
+// asked for nor made in this turn.
+func (e *Engine) row(id string) *model.Task {
+	before := e.turn.known[id]
+	i, ok := e.turn.changed[id]
+	if !ok {
+		return before
+	}
+	c := &e.turn.plan.Batch.Tasks[i]
+	if before == nil && c.Put == nil {
+		return nil
+	}
+	return c.Apply(before)
+}
+
+func (e *Engine) note(task, worker, text string) {
+	e.turn.plan.Notes = append(e.turn.plan.Notes, Note{Text: text, Task: task, Worker: worker})
+}
+
+func (e *Engine) drop(worker, id string, attempt int64, reason model.DropReason) {
+	e.turn.plan.Drop = append(e.turn.plan.Drop, DropFrom{
+		Worker: worker, Drop: model.Drop{ID: id, Attempt: attempt, Reason: reason},
+	})
+}

@@ -1,0 +1,241 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// verdict is what a worker's word about an attempt comes to.
+type verdict int
+
+const (
+	counts     verdict = iota // it is the holder, and was taken at its word
+	known                     // it was taken at its word before: it may forget
+	mustDrop                  // it must stop
+	unknowable                // nothing is said of it yet
+)
+
+// report takes one worker's word about one attempt.
+func (e *Engine) report(r Report) Answer {
+	w := e.workers[r.Worker]
+	if w == nil {
+		return e.reportOfStranger(&r)
+	}
+	switch v, reason := e.hear(w, &r.Report); v {
+	case mustDrop:
+		return Answer{
+			Err:  model.Errorf(model.CodeConflict, "the worker %s does not hold attempt %d of the task %s: %s", w.ID, r.Attempt, r.ID, reason).For(r.ID),
+			Drop: &model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason},
+		}
+	case unknowable:
+		return Answer{Err: model.Errorf(model.CodeUnavailable,
+			"the dispatcher has just started and does not know the task %s: say it again later", r.ID).For(r.ID)}
+	}
+	return Answer{}
+}
+
+// reportOfStranger answers a worker that has not sent a heartbeat. It is not told
+// to drop what it may take back once it has.
+func (e *Engine) reportOfStranger(r *Report) Answer {
+	answer := Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is not registered: it must send a heartbeat first", r.Worker).For(r.ID)}
+	v, reason := e.fate(r.Worker, &r.Report)
+	if v == mustDrop {
+		answer.Drop = &model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason}
+	}
+	return answer
+}
+
+// hear applies a worker's word about one attempt, from a report or a heartbeat.
+func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
+	v, reason := e.fate(w.ID, r)
+	if v != counts {
+		if v == mustDrop && !r.Status.Finished() {
+			w.dropping[r.ID] = r.Attempt
+			e.touch(w)
+		}
+		return v, reason
+	}
+	t := e.tasks[r.ID]
+	if t.run == nil {
+		e.takeBack(w, t)
+	}
+	if _, ok := w.dropping[t.id]; ok { // an earlier attempt of it, which this one has superseded there
+		delete(w.dropping, t.id)
+		e.touch(w)
+	}
+	e.listed(t)
+	switch r.Status {
+	case model.ReportCompleted:
+		e.complete(t, r)
+	case model.ReportFailed:
+		e.fail(t, r.Error)
+	case model.ReportRejected:
+		e.rejected(t, r)
+	case model.ReportDownloading:
+		e.downloading(t, r)
+	case model.ReportPaused: // waits for its disk: nothing changes, unless it was just taken back
+		if t.status == model.StatusPending {
+			e.downloading(t, r)
+		}
+	}
+	return counts, ""
+}
+
+// fate says what a worker's word about an attempt is worth, without applying it.
+func (e *Engine) fate(worker string, r *model.Report) (verdict, model.DropReason) {
+	t := e.tasks[r.ID]
+	if t == nil {
+		return e.fateOfEnded(worker, r)
+	}
+	if r.Attempt > t.named {
+		e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
+		t.named = r.Attempt
+	}
+	switch {
+	case r.Attempt != t.attempt:
+		return mustDrop, model.DropSuperseded
+	case t.run != nil && t.run.worker.ID == worker:
+		return counts, ""
+	case t.run == nil && t.last == worker && t.reclaimable:
+		return counts, ""
+	case t.run == nil && t.last == worker && r.Status.Finished():
+		return known, "" // its answer was lost
+	}
+	return mustDrop, model.DropSuperseded
+}
+
+func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
+	row := e.rowOfEnded(r.ID)
+	if row == nil {
+		if e.alive < e.graceEnds {
+			return unknowable, ""
+		}
+		return mustDrop, model.DropUnknown
+	}
+	own := row.LastWorkerID == worker && row.Attempt == r.Attempt
+	switch {
+	case row.Status == model.StatusCanceled:
+		return mustDrop, model.DropCanceled
+	case own && (r.Status.Finished() || row.Status == model.StatusCompleted):
+		return known, ""
+	}
+	return mustDrop, model.DropSuperseded
+}
+
+// rowOfEnded returns what is known of a task that is not live: in the store, or
+// because it ended in this very turn.
+func (e *Engine) rowOfEnded(id string) *model.Task {
+	if t := e.turn.ended[id]; t != nil {
+		return &model.Task{TaskState: model.TaskState{Status: t.status, Attempt: t.attempt, LastWorkerID: t.last}}
+	}
+	return e.row(id)
+}
+
+// listed notes that the holder knows of the attempt.
+func (e *Engine) listed(t *task) {
+	t.run.listAt, t.run.resent = 0, false
+	e.check(t)
+}
+
+// takeBack returns a task to the worker that was taken for lost, before it was
+// given away: its bytes are kept.
+func (e *Engine) takeBack(w *worker, t *task) {
+	if w.lost {
+		e.revive(w)
+	}
+	e.unqueue(t)
+	e.watch.remove(t)
+	e.reset(t, "")
+	e.hold(w, t)
+	if t.timeout > 0 {
+		t.run.deadline = e.alive.Add(t.timeout)
+	}
+}
+
+// downloading notes the progress, and the start where it is news.
+func (e *Engine) downloading(t *task, r *model.Report) {
+	p := progressFrom(r)
+	if t.status != model.StatusDownloading {
+		p.Status, p.WorkerID, p.StartedAt = model.StatusDownloading, t.workerID(), e.now
+		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, p)
+		t.run.progress = p
+		return
+	}
+	moved := p.CompletedLength != t.run.progress.CompletedLength || p.TotalLength != t.run.progress.TotalLength
+	t.run.progress = p
+	if moved && !t.run.dirty {
+		t.run.dirty = true
+		e.dirty = append(e.dirty, t)
+	}
+	if moved && e.now-t.run.told >= 1000 {
+		t.run.told = e.now
+		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
+			ID: t.id, Client: t.client, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.Progress,
+			CompletedLength: p.CompletedLength, TotalLength: p.TotalLength, DownloadSpeed: p.DownloadSpeed, At: e.now,
+		})
+	}
+}
+
+func (e *Engine) complete(t *task, r *model.Report) {
+	result := model.Result{TotalLength: r.TotalLength}
+	if r.Result != nil {
+		result = *r.Result
+	}
+	result.WorkerID = t.workerID()
+	t.run.progress = progressFrom(r)
+	t.run.progress.Progress, t.run.progress.DownloadSpeed = 100, 0
+	t.run.progress.CompletedLength = max(r.CompletedLength, result.TotalLength)
+	t.run.progress.TotalLength = max(r.TotalLength, result.TotalLength)
+	e.finish(t, model.StatusCompleted, nil, &result)
+}
+
+// rejected sends a task elsewhere without blame.
+func (e *Engine) rejected(t *task, r *model.Report) {
+	worker := t.workerID()
+	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + worker}
+	if r.Error != nil && r.Error.Message != "" {
+		why.Message += ": " + r.Error.Message
+	}
+	e.requeue(t, why, 0, worker)
+}
+
+// fail counts a failed attempt and decides whether there is another.
+func (e *Engine) fail(t *task, why *model.TaskError) {
+	t.failures++
+	w := t.run.worker
+	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.id, Message: why.Message})
+	if n := len(w.ErrorHistory) - model.MaxErrorHistory; n > 0 {
+		w.ErrorHistory = append([]model.ErrorEntry(nil), w.ErrorHistory[n:]...)
+	}
+	switch {
+	case why.Class == model.ClassPermanent || t.failures >= t.maxAttempts:
+		e.finish(t, model.StatusFailed, why, nil)
+	case why.Class == model.ClassWorker && e.servable(e.queue.peek(t.req.need, w.ID)):
+		e.requeue(t, why, 0, w.ID)
+	default:
+		e.requeue(t, why, e.backoff(t), "")
+	}
+}
+
+// finish makes a task terminal. A worker that holds it and did not say so itself
+// still has to stop.
+func (e *Engine) finish(t *task, status model.Status, why *model.TaskError, result *model.Result) {
+	set := model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished
+	state := model.TaskState{}
+	if t.run != nil {
+		state = t.run.progress
+		state.DownloadSpeed = 0
+		set |= model.SetProgress | model.SetGID | model.SetLastWorker
+		state.LastWorkerID = t.workerID()
+		e.release(t, status == model.StatusCanceled)
+	}
+	state.Status, state.Error, state.Result = status, why, result
+	state.Failures, state.Losses = int(t.failures), int(t.losses)
+	state.FinishedAt = e.now
+	e.change(t, set, state)
+	e.end(t)
+}
+
+func progressFrom(r *model.Report) model.TaskState {
+	return model.TaskState{
+		GID: r.GID, Progress: r.Progress, CompletedLength: r.CompletedLength,
+		TotalLength: r.TotalLength, DownloadSpeed: r.DownloadSpeed,
+	}
+}

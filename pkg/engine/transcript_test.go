@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+var update = flag.Bool("update", false, "write what the engine does into testdata, to be read before it is committed")
+
+// TestTranscripts tells stories: each testdata/*.txt holds events (lines that
+// begin with ">") and, indented below each, what came of it. Lines that begin
+// with "#" are the storyteller's.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := replay(t, string(want))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			if got != string(want) {
+				t.Errorf("the story has changed; it is now (go test -update writes it):\n%s", got)
+			}
+		})
+	}
+}
+
+func replay(t *testing.T, story string) string {
+	w := newWorld(t, testConfig())
+	var out strings.Builder
+	for line := range strings.Lines(story) {
+		switch {
+		case strings.HasPrefix(line, "> "):
+			out.WriteString(line)
+			for _, l := range w.act(strings.Fields(line[2:])) {
+				out.WriteString("    " + l + "\n")
+			}
+		case strings.HasPrefix(line, " "):
+		default:
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}
+
+// act does what one line says and tells what came of it.
+func (w *world) act(words []string) []string {
+	verb, args := words[0], words[1:]
+	switch verb {
+	case "restart":
+		w.restart()
+		return nil
+	case "disconnect", "connect":
+		w.offline = verb == "disconnect"
+		return w.tell(w.turn(Tick{}))
+	case "pass":
+		d, err := model.ParseDuration(args[0])
+		w.must(err)
+		var lines []string
+		for _, p := range w.pass(d) {
+			lines = append(lines, w.tell(nil, p)...)
+		}
+		return lines
+	case "together": // several events in one turn, separated by "+"
+		var events []Event
+		for part := range strings.SplitSeq(strings.Join(args, " "), " + ") {
+			events = append(events, w.event(strings.Fields(part)))
+		}
+		return w.tell(w.turn(events...))
+	}
+	return w.tell(w.turn(w.event(words)))
+}
+
+func (w *world) must(err error) {
+	w.t.Helper()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// event reads one event: a verb, its names in order, then key=value.
+func (w *world) event(words []string) Event {
+	w.t.Helper()
+	names, opts := words[1:], map[string]string{}
+	for i, word := range names {
+		if strings.Contains(word, "=") {
+			for _, o := range names[i:] {
+				k, v, _ := strings.Cut(o, "=")
+				opts[k] = v
+			}
+			names = names[:i]
+			break
+		}
+	}
+	number := func(key string, otherwise int) int {
+		if opts[key] == "" {
+			return otherwise
+		}
+		n, err := strconv.Atoi(opts[key])
+		w.must(err)
+		return n
+	}
+	switch words[0] {
+	case "submit":
+		return w.submitEvent(names, opts, number)
+	case "cancel":
+		return Cancel{Client: names[0], ID: names[1]}
+	case "report":
+		return Report{Worker: names[0], Report: w.said(names[1])}
+	case "heartbeat":
+		h := &model.Heartbeat{
+			WorkerID: names[0], Instance: names[0] + "-i", Epoch: int64(number("epoch", 1)), Seq: int64(number("seq", int(w.now/1000))),
+			State: model.StateReady, TotalSlots: number("slots", 2), Partial: opts["partial"] != "",
+		}
+		if opts["instance"] != "" {
+			h.Instance = opts["instance"]
+		}
+		if opts["state"] != "" {
+			h.State = model.WorkerState(opts["state"])
+		}
+		if k, v, ok := strings.Cut(opts["tag"], ":"); ok {
+			h.Capabilities.Tags = map[string]string{k: v}
+		}
+		if opts["holds"] != "" {
+			for item := range strings.SplitSeq(opts["holds"], ",") {
+				h.Tasks = append(h.Tasks, w.said(item))
+			}
+		}
+		w.must(h.Validate())
+		return Heartbeat{h}
+	}
+	w.t.Fatalf("unknown event %q", words)
+	return nil
+}
+
+func (w *world) submitEvent(names []string, opts map[string]string, number func(string, int) int) Event {
+	s := spec(names[1])
+	if opts["url"] != "" {
+		s.URL = opts["url"]
+	}
+	if opts["priority"] != "" {
+		p, err := model.ParsePriority(opts["priority"])
+		w.must(err)
+		s.Priority = p
+	}
+	if k, v, ok := strings.Cut(opts["tag"], ":"); ok {
+		s.Tags = map[string]string{k: v}
+	}
+	s.MaxAttempts = number("max_attempts", 0)
+	s.Timeout = model.Seconds(float64(number("timeout", 0)))
+	if n := number("not_before", 0); n > 0 {
+		s.NotBefore = w.now.Add(model.Seconds(float64(n)))
+	}
+	w.must(s.Validate())
+	return Submit{Client: names[0], Spec: s, Hash: s.Hash(), Chosen: true}
+}
+
+// said reads a worker's word on an attempt: "task#attempt:status[:detail]", the
+// detail being the percent of a 1,000-byte file, or the class of a failure.
+func (w *world) said(s string) model.Report {
+	w.t.Helper()
+	ref, rest, _ := strings.Cut(s, ":")
+	id, attempt, _ := strings.Cut(ref, "#")
+	status, detail, _ := strings.Cut(rest, ":")
+	n, err := strconv.ParseInt(attempt, 10, 64)
+	w.must(err)
+	r := model.Report{ID: id, Attempt: n, Status: model.ReportStatus(status), TotalLength: 1000}
+	switch r.Status {
+	case model.ReportFailed:
+		r.Error = &model.TaskError{Code: 1, Class: model.Class(detail), Message: "it broke"}
+	case model.ReportCompleted:
+		r.CompletedLength, r.Progress = 1000, 100
+	case model.ReportDownloading:
+		p, _ := strconv.ParseFloat(detail, 64)
+		r.Progress, r.CompletedLength = p, int64(10*p)
+	}
+	w.must(r.Validate())
+	return r
+}
+
+// tell puts a turn into words.
+func (w *world) tell(answers []Answer, p Plan) []string {
+	var lines []string
+	say := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for _, a := range answers {
+		w.tellAnswer(&a, say)
+	}
+	for _, a := range p.Assign {
+		left := ""
+		if a.TimeoutLeft > 0 {
+			left = fmt.Sprintf(", %v left", a.TimeoutLeft)
+		}
+		say("assign %s#%d to %s%s", a.Task, a.Attempt, a.Worker, left)
+	}
+	for _, d := range p.Drop {
+		say("drop %s#%d from %s: %s", d.ID, d.Attempt, d.Worker, d.Reason)
+	}
+	for _, ev := range p.Tasks {
+		row := w.tasks[ev.ID]
+		line := fmt.Sprintf("%s is %s", ev.ID, ev.Status)
+		if ev.WorkerID != "" {
+			line += fmt.Sprintf(" (%s, attempt %d)", ev.WorkerID, ev.Attempt)
+		}
+		if ev.Error != nil {
+			line += fmt.Sprintf(": %s %q", ev.Error.Class, ev.Error.Message)
+		}
+		if ev.Status == model.StatusPending && row.RetryAt > w.now {
+			line += fmt.Sprintf(", again in %v", row.RetryAt.Sub(w.now))
+		}
+		if row.Failures+row.Losses > 0 {
+			line += fmt.Sprintf(" [failures %d, losses %d]", row.Failures, row.Losses)
+		}
+		say("%s", line)
+	}
+	for _, ev := range p.Workers {
+		say("worker %s is %s", ev.ID, ev.Status)
+	}
+	for _, ev := range p.Progress {
+		say("progress of %s: %v%%", ev.ID, ev.Progress)
+	}
+	for _, n := range p.Notes {
+		say("note: %s (task %s, worker %s)", n.Text, n.Task, n.Worker)
+	}
+	return lines
+}
+
+func (w *world) tellAnswer(a *Answer, say func(string, ...any)) {
+	if a.Err != nil {
+		say("= %d %s", a.Err.Code, a.Err.Message)
+	}
+	if a.Drop != nil {
+		say("= drop %s#%d: %s", a.Drop.ID, a.Drop.Attempt, a.Drop.Reason)
+	}
+	if a.Heartbeat != nil {
+		for _, g := range a.Assign {
+			say("= assign %s#%d", g.Task, g.Attempt)
+		}
+		for _, d := range a.Heartbeat.Drop {
+			say("= drop %s#%d: %s", d.ID, d.Attempt, d.Reason)
+		}
+		for _, f := range a.Heartbeat.Forget {
+			say("= forget %s#%d", f.ID, f.Attempt)
+		}
+	}
+}
