@@ -76,7 +76,7 @@ type HTTP struct {
 type Limits struct {
 	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Tasks at once against one host, over the whole cluster; 0 = no limit."`
 	Hosts           map[string]int `key:"hosts" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
-	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are answered 503."`
+	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are refused."`
 	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may wait; 0 = no limit."`
 	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different sets of requirements that may wait at once."`
 }
@@ -127,7 +127,7 @@ func (d *Dispatcher) Validate() error {
 	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
 		return badKey("worker_management.heartbeat_timeout", "%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval)
 	}
-	if err := d.NATS.NATS.validate(); err != nil {
+	if err := d.NATS.validate(); err != nil {
 		return err
 	}
 	if err := checkAddress("nats.listen", d.NATS.Listen); err != nil {

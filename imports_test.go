@@ -1,0 +1,188 @@
+package dispatcher_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/aria-cluster/dispatcher"
+
+// rule says what a package must never import, itself or through others.
+type rule struct {
+	pkg    string   // path in the module; "pkg/repo/..." also means those below it
+	never  []string // paths in the module, or "all" (of the module), or of others
+	except []string // what "all" and prefixes do not mean
+	why    string
+}
+
+// rules is design/architecture.md's "imports point one way". Each prefix in
+// never means the packages below it too.
+var rules = []rule{
+	{
+		pkg: "pkg/model", never: []string{"all", "third-party"},
+		why: "the words of the system are read by everything, so they bring nothing along",
+	},
+	{
+		pkg: "pkg/engine", never: []string{"all", "third-party"}, except: []string{"pkg/model"},
+		why: "deciding is pure: what it needs comes in as arguments",
+	},
+	{
+		pkg: "pkg/engine", never: []string{"os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "database/sql", "context"},
+		except: []string{"net/url", "net/netip"},
+		why:    "no clock, no randomness, no I/O, no log: the simulator replays it",
+	},
+	{
+		pkg: "pkg/repo/...", never: []string{"all"}, except: []string{"pkg/model", "pkg/repo"},
+		why: "a store keeps; it knows nothing of deciding or sending",
+	},
+	{
+		pkg: "pkg/repo/...", never: []string{"github.com/nats-io"},
+		why: "a store is reached over NATS by the dispatcher only",
+	},
+	{
+		pkg: "pkg/bus/...", never: []string{"all"}, except: []string{"pkg/model", "pkg/engine", "pkg/bus"},
+		why: "what is asked goes to a Backend: the bus neither places nor stores",
+	},
+	{
+		pkg: "pkg/bus/...", never: []string{"database/sql", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
+		why: "clients import it; they need no database",
+	},
+	{
+		pkg: "pkg/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
+		why: "the same Turn runs in the simulator, where there is neither NATS nor SQLite",
+	},
+	{
+		pkg: "pkg/dispatch/...", never: []string{"pkg/worker", "pkg/daemon", "pkg/config"},
+		why: "it is given what it needs; only the daemon wires",
+	},
+	{
+		pkg: "pkg/worker/...", never: []string{"pkg/engine", "pkg/dispatch", "pkg/daemon", "pkg/repo"},
+		why: "a node holds assignments; deciding and storing are the dispatcher's",
+	},
+	{
+		pkg: "pkg/worker/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "database/sql"},
+		why: "it speaks through a Link, so that it can be tested without a server; its journal is files",
+	},
+	{
+		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model"},
+		why: "both programs and the tools read it",
+	},
+	{
+		pkg: "cmd/worker", never: []string{"pkg/dispatch", "pkg/daemon", "pkg/repo", "modernc.org/sqlite"},
+		why: "a node carries no dispatcher and no database",
+	},
+}
+
+// listed is what "go list -json" says of a package.
+type listed struct {
+	ImportPath string
+	Imports    []string
+	Deps       []string
+	Doc        string
+}
+
+// goList lists the packages of the module that exist, without their tests.
+func goList(t *testing.T) map[string]listed {
+	t.Helper()
+	out, err := exec.Command("go", "list", "-e", "-json=ImportPath,Imports,Deps,Doc", "./...").Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("go list: %v\n%s", err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	packages := make(map[string]listed)
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return packages
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		packages[strings.TrimPrefix(p.ImportPath, module+"/")] = p
+	}
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	packages := goList(t)
+	for _, r := range rules {
+		used := false
+		for path, p := range packages {
+			if !under(path, strings.TrimSuffix(r.pkg, "/...")) || !strings.HasSuffix(r.pkg, "/...") && path != r.pkg {
+				continue
+			}
+			used = true
+			for _, bad := range r.broken(p) {
+				t.Errorf("%s imports %s: %s", path, bad, r.why)
+			}
+		}
+		if dirs, err := filepath.Glob(strings.TrimSuffix(r.pkg, "/...") + "/*.go"); err != nil || !used && len(dirs) > 0 {
+			t.Errorf("the rule of %s was not applied (%v)", r.pkg, err)
+		}
+	}
+}
+
+// broken returns the imports that the rule forbids. Packages of the module and
+// of others are looked for through all imports; those of the standard library
+// only among the direct ones, for below them anything may be.
+func (r rule) broken(p listed) []string {
+	var bad []string
+	for _, dep := range p.Deps {
+		own, inside := strings.CutPrefix(dep, module+"/")
+		first, _, _ := strings.Cut(dep, "/")
+		third := !inside && strings.Contains(first, ".")
+		name := dep
+		if inside {
+			name = own
+		}
+		if !inside && !third && !slices.Contains(p.Imports, dep) {
+			continue
+		}
+		for _, n := range r.never {
+			hit := n == "all" && inside || n == "third-party" && third || under(name, n)
+			if hit && !slices.ContainsFunc(r.except, func(e string) bool { return under(name, e) }) {
+				bad = append(bad, name)
+				break
+			}
+		}
+	}
+	return bad
+}
+
+// under reports whether path is prefix or below it.
+func under(path, prefix string) bool {
+	return path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func TestABrokenImportRuleIsSeen(t *testing.T) {
+	for _, c := range []struct {
+		rule rule
+		p    listed
+		want []string
+	}{
+		{rule{never: []string{"all"}, except: []string{"pkg/model"}}, listed{Deps: []string{module + "/pkg/model", module + "/pkg/bus"}}, []string{"pkg/bus"}},
+		{rule{never: []string{"third-party"}}, listed{Imports: []string{"fmt", "golang.org/x/sys/unix"}, Deps: []string{"fmt", "golang.org/x/sys/unix"}}, []string{"golang.org/x/sys/unix"}},
+		{rule{never: []string{"os"}}, listed{Imports: []string{"fmt"}, Deps: []string{"fmt", "os"}}, nil},
+		{rule{never: []string{"os"}}, listed{Imports: []string{"os/exec"}, Deps: []string{"os", "os/exec"}}, []string{"os/exec"}},
+		{rule{never: []string{"pkg/repo"}}, listed{Deps: []string{module + "/pkg/repo/sqlite", module + "/pkg/report"}}, []string{"pkg/repo/sqlite"}},
+	} {
+		if got := c.rule.broken(c.p); !slices.Equal(got, c.want) {
+			t.Errorf("never %v of %v: got %v, want %v", c.rule.never, c.p.Deps, got, c.want)
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	for path, p := range goList(t) {
+		if path != module && p.Doc == "" {
+			t.Errorf("%s has no package comment", path)
+		}
+	}
+}
