@@ -1,0 +1,250 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/synadia-io/orbit.go/natscontext"
+)
+
+// Options says how to reach NATS. Zero values mean "not given".
+type Options struct {
+	URL         string                     // one or several, with commas; default that of the context, then nats.DefaultURL
+	Context     string                     // name or absolute path of a context of the nats CLI; the other fields win over it
+	InProcess   nats.InProcessConnProvider // an embedded server in this process, instead of a URL
+	Creds       string                     // file with a JWT and its seed
+	NKey        string                     // file with an nkey's seed
+	User        string
+	Password    string
+	Cert        string // files of TLS, PEM
+	Key         string
+	CA          string
+	Name        string // of this connection, in the server's lists
+	InboxPrefix string // such as _INBOX_alice, where permissions keep users apart
+	Logger      *slog.Logger
+}
+
+// The connection's settings. The ping interval finds a dead peer in about a
+// minute; the write timeout keeps a stuck socket from holding its users for long.
+const (
+	pingInterval = 20 * time.Second
+	writeTimeout = 10 * time.Second
+	dialTimeout  = 5 * time.Second
+	retryWait    = time.Second
+)
+
+// Connect connects to NATS and waits until that succeeded, logging once what it
+// waits for. It returns ctx's error when that ends first, and at once the errors
+// that waiting does not mend: refused credentials, unreadable files, a bad URL.
+//
+// Once made, a connection is kept for ever: it reconnects without end, and while
+// it is away every publish fails at once instead of being buffered, since what
+// was buffered would be told late, when it is no longer true.
+func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
+	logger := orDiscard(o.Logger)
+	opts, err := o.natsOptions(logger)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to NATS: %w", err)
+	}
+	for told := false; ; {
+		nc, err := o.dial(ctx, opts)
+		if err == nil {
+			return nc, nil
+		}
+		if ctx.Err() != nil {
+			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), ctx.Err())
+		}
+		if !worthWaiting(err) {
+			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), err)
+		}
+		if !told {
+			logger.Warn("waiting for NATS", "url", o.target(), "error", err)
+			told = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("connecting to NATS at %s: %w (%w)", o.target(), ctx.Err(), err)
+		case <-time.After(retryWait):
+		}
+	}
+}
+
+// dial tries once. nats.go's own dialling knows no context, so it goes on by
+// itself when ctx ends, and what it still brings is closed.
+func (o Options) dial(ctx context.Context, opts []nats.Option) (*nats.Conn, error) {
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		var r result
+		if o.Context != "" {
+			r.nc, _, r.err = natscontext.Connect(o.Context, opts...)
+		} else {
+			r.nc, r.err = nats.Connect(o.URL, opts...)
+		}
+		dialled <- r
+	}()
+	select {
+	case r := <-dialled:
+		return r.nc, r.err
+	case <-ctx.Done():
+		go func() {
+			if r := <-dialled; r.nc != nil {
+				r.nc.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+// worthWaiting tells a server that is not there yet from a mistake in the
+// settings. A refused connection is ErrNoServers; an end of file is a server that
+// is going down.
+func worthWaiting(err error) bool {
+	for _, passing := range []error{
+		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrStaleConnection,
+		io.EOF, io.ErrUnexpectedEOF,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	var network net.Error
+	return errors.As(err, &network)
+}
+
+func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
+	opts := []nats.Option{
+		nats.Name(o.Name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectBufSize(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials that are rotated may be refused for a while
+		nats.PingInterval(pingInterval),
+		nats.FlusherTimeout(writeTimeout),
+		nats.Timeout(dialTimeout),
+	}
+	if o.URL != "" && o.Context != "" {
+		opts = append(opts, func(n *nats.Options) error {
+			n.Url, n.Servers = "", strings.Split(o.URL, ",")
+			return nil
+		})
+	}
+	if o.InProcess != nil {
+		opts = append(opts, nats.InProcessServer(o.InProcess))
+	}
+	if o.Creds != "" {
+		opts = append(opts, nats.UserCredentials(o.Creds))
+	}
+	if o.NKey != "" {
+		nkey, err := nats.NkeyOptionFromSeed(o.NKey)
+		if err != nil {
+			return nil, fmt.Errorf("nkey file %s: %w", o.NKey, err)
+		}
+		opts = append(opts, nkey)
+	}
+	if o.User != "" {
+		opts = append(opts, nats.UserInfo(o.User, o.Password))
+	}
+	if (o.Cert == "") != (o.Key == "") {
+		return nil, errors.New("a TLS certificate and its key are given together or not at all")
+	}
+	if o.Cert != "" {
+		opts = append(opts, nats.ClientCert(o.Cert, o.Key))
+	}
+	if o.CA != "" {
+		opts = append(opts, nats.RootCAs(o.CA))
+	}
+	if o.InboxPrefix != "" {
+		opts = append(opts, nats.CustomInboxPrefix(o.InboxPrefix))
+	}
+	return append(opts, logHandlers(logger)...), nil
+}
+
+// logHandlers speak of what happens to the connection by itself. Errors of single
+// messages, such as a missing permission, may come with each of them.
+func logHandlers(logger *slog.Logger) []nats.Option {
+	async := &throttle{logger: logger}
+	return []nats.Option{
+		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
+			if err != nil {
+				logger.Warn("lost NATS; reconnecting", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			logger.Info("reconnected to NATS", "url", nc.ConnectedUrlRedacted())
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			subject := ""
+			if sub != nil {
+				subject = sub.Subject
+			}
+			async.warn("error of NATS", "subject", subject, "error", err)
+		}),
+	}
+}
+
+// target names the server for people, without a password.
+func (o Options) target() string {
+	switch {
+	case o.InProcess != nil:
+		return "the embedded server"
+	case o.URL == "" && o.Context != "":
+		return "context " + o.Context
+	case o.URL == "":
+		return nats.DefaultURL
+	}
+	urls := strings.Split(o.URL, ",")
+	for i, raw := range urls {
+		u, err := url.Parse(strings.TrimSpace(raw))
+		if err != nil {
+			urls[i] = "an unreadable URL"
+			continue
+		}
+		if u.User != nil {
+			u.User = url.User("xxxxx") // the user may be a token
+		}
+		urls[i] = u.String()
+	}
+	return strings.Join(urls, ",")
+}
+
+// CheckConn returns nil while the connection is up, else an error that names its
+// state. It is for health checks.
+func CheckConn(nc *nats.Conn) error {
+	if s := nc.Status(); s != nats.CONNECTED {
+		return fmt.Errorf("NATS: %s", strings.ToLower(s.String()))
+	}
+	return nil
+}
+
+// Drain ends a connection: subscriptions first, then what is still to be sent.
+// It returns when the connection is closed, or ctx's error, having closed it the
+// hard way.
+func Drain(ctx context.Context, nc *nats.Conn) error {
+	closed := nc.StatusChanged(nats.CLOSED)
+	defer nc.RemoveStatusListener(closed)
+	if err := nc.Drain(); err != nil {
+		nc.Close() // not connected: there is nothing to drain
+		return nil
+	}
+	if nc.IsClosed() {
+		return nil
+	}
+	select {
+	case <-closed:
+		return nil
+	case <-ctx.Done():
+		nc.Close()
+		return fmt.Errorf("draining the connection to NATS: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,398 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// endpoint is one kind of request.
+type endpoint struct {
+	role   Role
+	verb   string
+	handle func(*call)
+}
+
+// rowRoom is what a row leaves free for the cursor after it, in bytes.
+const rowRoom = 1 << 10
+
+// endpoints is all that is served.
+func (s *Service) endpoints() []endpoint {
+	cancel := func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} }
+	return []endpoint{
+		{RoleTask, "submit", (*call).submit},
+		{RoleTask, "get", (*call).getTasks},
+		{RoleTask, "list", (*call).listTasks},
+		{RoleTask, "cancel", act(cancel)},
+		{RoleQuery, "task.get", (*call).getTasks},
+		{RoleQuery, "task.list", (*call).listTasks},
+		{RoleQuery, "worker.get", (*call).getWorker},
+		{RoleQuery, "worker.list", (*call).listWorkers},
+		{RoleQuery, "status", (*call).status},
+		{RoleAdmin, "task.cancel", act(cancel)},
+		{RoleWorker, "heartbeat", (*call).heartbeat},
+		{RoleWorker, "report", (*call).report},
+	}
+}
+
+// outcome is one entry of an answer to many.
+type outcome struct {
+	Task  *taskState   `json:"task,omitempty"`
+	Error *model.Error `json:"error,omitempty"`
+}
+
+// taskState is a task in an answer to many.
+type taskState struct {
+	ID     string       `json:"id"`
+	Status model.Status `json:"status"`
+}
+
+func outcomeOf(id string, a model.Answer) outcome {
+	switch {
+	case a.Err != nil:
+		return outcome{Error: about(id, a.Err)}
+	case a.Task == nil:
+		return outcome{Error: about(id, errNoAnswer)}
+	}
+	return outcome{Task: &taskState{ID: a.Task.ID, Status: a.Task.Status}}
+}
+
+// errNoAnswer says that the backend broke its promise.
+var errNoAnswer = model.Errorf(model.CodeInternal, "the dispatcher gave no answer")
+
+// outcomes encodes an answer to many. It always fits: each entry repeats at most
+// the id of the request and a sentence.
+func outcomes(list []outcome, room int) reply {
+	r := answer(map[string][]outcome{"tasks": list})
+	if len(r.body) > room {
+		return refuse(model.Errorf(model.CodeTooLarge, "the answer has %d bytes, more than the %d of one message; ask for fewer", len(r.body), room))
+	}
+	return r
+}
+
+// taskReply answers with one task.
+func taskReply(id string, a model.Answer, room int) reply {
+	switch {
+	case a.Err != nil:
+		return refuse(about(id, a.Err))
+	case a.Task == nil:
+		return refuse(about(id, errNoAnswer))
+	}
+	b, err := encodeTask(a.Task, room)
+	if err != nil {
+		return failed(err)
+	}
+	return reply{body: b}
+}
+
+// do hands the operations over and has done called with an answer for each. When
+// they are not taken in, the request is answered with that error at once.
+func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
+	err := c.service.backend.Do(ops, func(answers []model.Answer) {
+		if len(answers) != len(ops) {
+			answers = make([]model.Answer, len(ops))
+			for i := range answers {
+				answers[i].Err = errNoAnswer
+			}
+		}
+		done(answers)
+	})
+	if err != nil {
+		c.reply(refuse(err))
+	}
+}
+
+// submit takes in one spec or many. Those that are bad are answered beside those
+// that are not.
+func (c *call) submit() {
+	list, many, err := decodeSubmit(c.data, roomOf(c.service.nc))
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	if !many && list[0].err != nil {
+		c.reply(refuse(list[0].err))
+		return
+	}
+	results := make([]outcome, len(list))
+	var ops []engine.Event
+	var at []int // the place in results of each op
+	for i, one := range list {
+		if one.err != nil {
+			results[i].Error = one.err
+			continue
+		}
+		op := engine.Submit{Client: c.from.Name, Spec: one.spec, Hash: one.spec.Hash(), Chosen: one.spec.ID != ""}
+		if !op.Chosen {
+			one.spec.ID = c.service.ids.next()
+		}
+		ops, at = append(ops, op), append(at, i)
+	}
+	if !many {
+		c.do(ops, func(a []model.Answer) {
+			c.later(func(room int) reply { return taskReply(list[0].spec.ID, a[0], room) })
+		})
+		return
+	}
+	c.doMany(ops, at, results, func(i int) string { return list[i].spec.ID })
+}
+
+// doMany fills results with the answers of the ops, whose places at gives, and
+// answers with all of them.
+func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
+	finish := func(answers []model.Answer) {
+		for n, a := range answers {
+			results[at[n]] = outcomeOf(id(at[n]), a)
+		}
+		c.later(func(room int) reply { return outcomes(results, room) })
+	}
+	if len(ops) == 0 {
+		finish(nil)
+		return
+	}
+	c.do(ops, finish)
+}
+
+// act makes the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
+// The client is empty for an operator, who may act on everybody's.
+func act(event func(client, id string) engine.Event) func(*call) {
+	return func(c *call) {
+		ids, many, err := decodeIDs(c.data)
+		if err != nil {
+			c.reply(refuse(err))
+			return
+		}
+		if !many {
+			c.do([]engine.Event{event(c.from.Name, ids[0])}, func(a []model.Answer) {
+				c.later(func(room int) reply { return taskReply(ids[0], a[0], room) })
+			})
+			return
+		}
+		results := make([]outcome, len(ids))
+		var ops []engine.Event
+		var at []int
+		for i, id := range ids {
+			if err := checkID(id); err != nil {
+				results[i].Error = err
+				continue
+			}
+			ops, at = append(ops, event(c.from.Name, id)), append(at, i)
+		}
+		c.doMany(ops, at, results, func(i int) string { return ids[i] })
+	}
+}
+
+// heartbeat may come without a reply subject; then it is only heard.
+func (c *call) heartbeat() {
+	h, err := decodeHeartbeat(c.data, c.from.Name)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []model.Answer) {
+		c.later(func(room int) reply {
+			if a[0].Err != nil {
+				return refuse(about(c.from.Name, a[0].Err))
+			}
+			return heartbeatReply(a[0].Heartbeat, room)
+		})
+	})
+}
+
+// reportResult is one entry of an answer to many reports.
+type reportResult struct {
+	Error *model.Error `json:"error,omitempty"`
+}
+
+// reportsBody is the answer to many reports.
+type reportsBody struct {
+	Results []reportResult `json:"results"`
+	Drop    []model.Drop   `json:"drop,omitempty"`
+}
+
+func (c *call) report() {
+	list, many, err := decodeReport(c.data, c.from.Name)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	body := reportsBody{Results: make([]reportResult, len(list))}
+	var ops []engine.Event
+	var at []int
+	for i, one := range list {
+		if one.err != nil {
+			body.Results[i].Error = one.err
+			continue
+		}
+		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.report}), append(at, i)
+	}
+	finish := func(answers []model.Answer) {
+		for n, a := range answers {
+			if a.Err != nil {
+				body.Results[at[n]].Error = about(list[at[n]].report.ID, a.Err)
+			}
+			if a.Drop != nil {
+				body.Drop = append(body.Drop, *a.Drop)
+			}
+		}
+		c.later(func(int) reply {
+			if many {
+				return answer(body)
+			}
+			return oneReport(body)
+		})
+	}
+	if len(ops) == 0 {
+		finish(nil)
+		return
+	}
+	c.do(ops, finish)
+}
+
+// oneReport answers a single report: {}, or the error and what to drop.
+func oneReport(body reportsBody) reply {
+	err := body.Results[0].Error
+	if err == nil {
+		return answer(struct {
+			Drop []model.Drop `json:"drop,omitempty"`
+		}{body.Drop})
+	}
+	r := answer(errorBody{Error: err, Drop: body.Drop})
+	if r.err == nil {
+		r.err = err
+	}
+	return r
+}
+
+func (c *call) getTasks() {
+	ids, many, err := decodeIDs(c.data)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	get := func(ctx context.Context, id string) model.Answer {
+		if err := checkID(id); err != nil {
+			return model.Answer{Err: err}
+		}
+		t, err := c.service.backend.Task(ctx, c.from.Name, id)
+		if err != nil {
+			return model.Answer{Err: failed(err).err}
+		}
+		return model.Answer{Task: t}
+	}
+	c.read(func(ctx context.Context, room int) reply {
+		if !many {
+			return taskReply(ids[0], get(ctx, ids[0]), room)
+		}
+		results := make([]outcome, len(ids))
+		for i, id := range ids {
+			results[i] = outcomeOf(id, get(ctx, id))
+		}
+		return outcomes(results, room)
+	})
+}
+
+func (c *call) listTasks() {
+	q, err := decodeList(c.data, c.from.Name)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, room int) reply {
+		return page("tasks", q.Limit, room, func(limit int) ([][]byte, string, error) {
+			ask := *q
+			ask.Limit = limit
+			p, err := c.service.backend.Tasks(ctx, &ask)
+			if err != nil {
+				return nil, "", err
+			}
+			rows := make([][]byte, len(p.Tasks))
+			for i, t := range p.Tasks {
+				if rows[i], err = encodeTask(t, room-rowRoom); err != nil {
+					return nil, "", err
+				}
+			}
+			return rows, p.Next, nil
+		})
+	})
+}
+
+func (c *call) listWorkers() {
+	q, err := decodeWorkers(c.data)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, room int) reply {
+		return page("workers", q.Limit, room, func(limit int) ([][]byte, string, error) {
+			ask := *q
+			ask.Limit = limit
+			p, err := c.service.backend.Workers(ctx, &ask)
+			if err != nil {
+				return nil, "", err
+			}
+			rows := make([][]byte, len(p.Workers))
+			for i, w := range p.Workers {
+				if rows[i], err = encode(w); err != nil {
+					return nil, "", err
+				}
+			}
+			return rows, p.Next, nil
+		})
+	})
+}
+
+// page answers a list within room. Where the rows asked for do not fit, it asks
+// again for as many as do: only the store knows the cursor after them.
+func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next string, err error)) reply {
+	for limit > 0 {
+		rows, next, err := ask(limit)
+		if err != nil {
+			return failed(err)
+		}
+		n := fitting(rows, room-len(next))
+		if n == len(rows) {
+			return reply{body: object(key, rows, &next)}
+		}
+		limit = min(n, limit-1) // rows may grow between two asks: never the same again
+	}
+	return refuse(model.Errorf(model.CodeTooLarge, "%s: one row is larger than a message", key))
+}
+
+func (c *call) getWorker() {
+	ids, many, err := decodeIDs(c.data)
+	if err == nil && many {
+		err = model.Errorf(model.CodeInvalid, "ids: one worker at a time; use id")
+	}
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, room int) reply {
+		w, err := c.service.backend.Worker(ctx, ids[0])
+		if err != nil {
+			return refuse(about(ids[0], failed(err).err))
+		}
+		r := answer(w)
+		if len(r.body) > room {
+			return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", ids[0], len(r.body)))
+		}
+		return r
+	})
+}
+
+func (c *call) status() {
+	var nothing struct{}
+	if err := optional(c.data, &nothing); err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, _ int) reply {
+		status, err := c.service.backend.Status(ctx)
+		if err != nil {
+			return failed(err)
+		}
+		return answer(status)
+	})
+}

@@ -1,0 +1,34 @@
+package bus
+
+import (
+	"crypto/rand"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// idSource makes ids for tasks whose client chose none: ULIDs, rising within this
+// process.
+type idSource struct {
+	mu      sync.Mutex
+	entropy *ulid.MonotonicEntropy
+}
+
+func newIDSource() *idSource {
+	return &idSource{entropy: ulid.Monotonic(rand.Reader, 0)}
+}
+
+func (s *idSource) next() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ms := ulid.Timestamp(time.Now())
+	id, err := ulid.New(ms, s.entropy)
+	if err != nil {
+		// Too many in one millisecond, which takes 2^80 of them: be unique
+		// without rising. crypto/rand itself never fails.
+		id = ulid.MustNew(ms, io.Reader(rand.Reader))
+	}
+	return id.String()
+}

@@ -1,0 +1,128 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Publisher sends what the dispatcher says unasked: commands to workers and
+// events. None of its methods blocks or fails: each message is a hint that may be
+// lost, and a heartbeat's answer, or a get, says the same again. What goes wrong
+// is logged now and then.
+type Publisher struct {
+	nc       *nats.Conn
+	subjects Subjects
+	out      *outbox
+	lost     *throttle
+}
+
+// NewPublisher makes a publisher for the prefix; end it with Close.
+func NewPublisher(nc *nats.Conn, prefix string, logger *slog.Logger) (*Publisher, error) {
+	subjects, err := NewSubjects(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &Publisher{nc: nc, subjects: subjects, out: newOutbox(), lost: &throttle{logger: orDiscard(logger)}}, nil
+}
+
+// Close sends what is queued. It returns ctx's error when that comes first. The
+// connection stays open; what is said after Close is lost.
+func (p *Publisher) Close(ctx context.Context) error {
+	if err := p.out.close(ctx); err != nil {
+		return fmt.Errorf("closing the publisher: %w", err)
+	}
+	return nil
+}
+
+// Assign tells a worker what to hold. Commands are requests in form, and a worker
+// answers where it is asked to; the dispatcher does not ask, for the worker's next
+// heartbeat is the answer.
+func (p *Publisher) Assign(worker string, list []model.Assignment) {
+	sendList(p, p.subjects.Assign(worker), "assign", list)
+}
+
+// Drop tells a worker what to stop.
+func (p *Publisher) Drop(worker string, list []model.Drop) {
+	sendList(p, p.subjects.Drop(worker), "drop", list)
+}
+
+// TaskEvent tells that a task's status changed. A result that is too long for a
+// message loses files from its end.
+func (p *Publisher) TaskEvent(e *model.TaskEvent) {
+	p.put(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(subject string) error {
+		room := roomOf(p.nc)
+		short := *e
+		b, err := encode(&short)
+		for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
+			short.Result = shorter(short.Result)
+			b, err = encode(&short)
+		}
+		if err != nil {
+			return err
+		}
+		return p.nc.Publish(subject, b)
+	})
+}
+
+// WorkerEvent tells that a worker's status changed.
+func (p *Publisher) WorkerEvent(e *model.WorkerEvent) {
+	p.put(p.subjects.WorkerEvent(e.ID, string(e.Status)), p.one(e))
+}
+
+// Progress tells how far a download is.
+func (p *Publisher) Progress(e *model.ProgressEvent) {
+	p.put(p.subjects.Progress(e.Client, e.ID), p.one(e))
+}
+
+func (p *Publisher) one(v any) func(subject string) error {
+	return func(subject string) error {
+		b, err := encode(v)
+		if err != nil {
+			return err
+		}
+		return p.nc.Publish(subject, b)
+	}
+}
+
+// sendList sends a list in as many messages as it takes.
+func sendList[T any](p *Publisher, subject, key string, list []T) {
+	if len(list) == 0 {
+		return
+	}
+	p.put(subject, func(subject string) error {
+		parts := make([][]byte, len(list))
+		for i, v := range list {
+			b, err := encode(v)
+			if err != nil {
+				return err
+			}
+			parts[i] = b
+		}
+		lists, skipped := chunks(parts, roomOf(p.nc))
+		for _, l := range lists {
+			if err := p.nc.Publish(subject, object(key, l, nil)); err != nil {
+				return err
+			}
+		}
+		if skipped > 0 {
+			return fmt.Errorf("%d are larger than one message", skipped)
+		}
+		return nil
+	})
+}
+
+func (p *Publisher) put(subject string, send func(subject string) error) {
+	ok := p.out.put(func() {
+		if err := send(subject); err != nil {
+			p.lost.warn("a message could not be sent", "subject", subject, "error", err)
+		}
+	})
+	if !ok {
+		p.lost.warn("a message was dropped: too many wait to be sent", "subject", subject)
+	}
+}

@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+// ServerOptions says how the embedded NATS server runs.
+type ServerOptions struct {
+	Listen     string // host:port for TCP; port -1 takes a free one; empty: in-process connections only
+	StoreDir   string // JetStream's files; needed, created with mode 0700, locked against a second server
+	Name       string // of the server; default a random one
+	MaxPayload int32  // bytes of one message; default 1 MiB
+	Logger     *slog.Logger
+}
+
+// Server is a nats-server inside this process, with JetStream on. It satisfies
+// nats.InProcessConnProvider, so it can be given to [Options].InProcess.
+type Server struct {
+	nats *server.Server
+	lock *os.File
+}
+
+// startTimeout bounds the start: JetStream reads its files meanwhile.
+const startTimeout = 30 * time.Second
+
+// StartServer starts the embedded server and returns when it takes connections.
+// The error is a syscall.EADDRINUSE in its chain where the port is taken, and
+// names the folder where another process holds that.
+func StartServer(o ServerOptions) (*Server, error) {
+	opts, err := o.serverOptions()
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded NATS server: %w", err)
+	}
+	if err := os.MkdirAll(o.StoreDir, 0o700); err != nil {
+		return nil, fmt.Errorf("starting the embedded NATS server: nats.store_dir: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(o.StoreDir, "lock"))
+	if err != nil {
+		return nil, fmt.Errorf("starting the embedded NATS server: nats.store_dir: %w", err)
+	}
+	s := &Server{lock: lock}
+	if err := s.start(opts, orDiscard(o.Logger)); err != nil {
+		if s.nats != nil {
+			s.nats.Shutdown()
+		}
+		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server: %w", err), lock.Close())
+	}
+	return s, nil
+}
+
+func (o ServerOptions) serverOptions() (*server.Options, error) {
+	if o.StoreDir == "" {
+		// nats-server would take a folder in /tmp that it shares with others.
+		return nil, errors.New("nats.store_dir: is missing")
+	}
+	opts := &server.Options{
+		ServerName: o.Name,
+		JetStream:  true,
+		StoreDir:   o.StoreDir,
+		NoSigs:     true, // the daemon handles signals
+		MaxPayload: o.MaxPayload,
+		DontListen: o.Listen == "",
+	}
+	if o.Listen == "" {
+		return opts, nil
+	}
+	host, port, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("nats.listen: %w", err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil || n < -1 || n == 0 || n > 65535 {
+		return nil, fmt.Errorf("nats.listen: %q is not a port", port)
+	}
+	opts.Host, opts.Port = host, n
+	return opts, probe(host, n)
+}
+
+// probe finds a taken port before the server does, which says so only in its log.
+func probe(host string, port int) error {
+	if port == -1 {
+		return nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+	if err != nil {
+		return fmt.Errorf("nats.listen: %w", err)
+	}
+	return l.Close()
+}
+
+func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
+	n, err := server.NewServer(opts)
+	if err != nil {
+		return err
+	}
+	s.nats = n
+	log := &serverLog{logger: logger.With("component", "nats-server"), fatal: make(chan string, 1)}
+	n.SetLoggerV2(log, false, false, false)
+	go n.Start()
+	ready := make(chan bool, 1)
+	go func() { ready <- n.ReadyForConnections(startTimeout) }()
+	select {
+	case text := <-log.fatal:
+		return errors.New(text)
+	case ok := <-ready:
+		if !ok {
+			return fmt.Errorf("not ready after %v", startTimeout)
+		}
+	}
+	// JetStream fails before the listener opens, but both reports may be here.
+	select {
+	case text := <-log.fatal:
+		return errors.New(text)
+	default:
+		return nil
+	}
+}
+
+// ClientURL returns the URL for clients outside this process.
+func (s *Server) ClientURL() string { return s.nats.ClientURL() }
+
+// InProcessConn implements nats.InProcessConnProvider.
+func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+
+// Ready reports whether the server takes connections and JetStream runs.
+func (s *Server) Ready() bool {
+	return s.nats.Running() && s.nats.JetStreamEnabled()
+}
+
+// Shutdown closes all connections and the files, and gives the folder free. It
+// returns ctx's error if that takes too long; the folder then stays locked.
+// Calling it again is harmless.
+func (s *Server) Shutdown(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.nats.Shutdown()
+		s.nats.WaitForShutdown()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		return fmt.Errorf("stopping the embedded NATS server: %w", ctx.Err())
+	}
+	if err := s.lock.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("stopping the embedded NATS server: %w", err)
+	}
+	return nil
+}
+
+// serverLog passes nats-server's log on to slog. Its notices are chatty (a page
+// at each start), so they count as debug. A fatal error does not end the process:
+// it is what the start returns.
+type serverLog struct {
+	logger *slog.Logger
+	once   sync.Once
+	fatal  chan string
+}
+
+func (l *serverLog) log(level slog.Level, format string, v []any) {
+	if ctx := context.Background(); l.logger.Enabled(ctx, level) {
+		l.logger.Log(ctx, level, fmt.Sprintf(format, v...))
+	}
+}
+
+func (l *serverLog) Noticef(format string, v ...any) { l.log(slog.LevelDebug, format, v) }
+func (l *serverLog) Debugf(format string, v ...any)  { l.log(slog.LevelDebug, format, v) }
+func (l *serverLog) Tracef(format string, v ...any)  { l.log(slog.LevelDebug, format, v) }
+func (l *serverLog) Warnf(format string, v ...any)   { l.log(slog.LevelWarn, format, v) }
+func (l *serverLog) Errorf(format string, v ...any)  { l.log(slog.LevelError, format, v) }
+func (l *serverLog) Fatalf(format string, v ...any) {
+	l.once.Do(func() { l.fatal <- fmt.Sprintf(format, v...) })
+}

@@ -1,0 +1,328 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// ServiceName is the name of the micro service: `nats micro info aria-dispatcher`.
+const ServiceName = "aria-dispatcher"
+
+// Keys of the service's metadata.
+const (
+	metaPrefix = "prefix"
+	metaName   = "dispatcher"
+)
+
+// Limits of the service.
+const (
+	readers      = 8                // goroutines that read from the store for get, list and query
+	readQueue    = 256              // reads that wait for one of them
+	readTimeout  = 10 * time.Second // from the arrival of a read to its end
+	pendingMsgs  = 16_384           // of one endpoint's subscription
+	pendingBytes = 64 << 20
+)
+
+// ServiceOptions says how the service presents itself.
+type ServiceOptions struct {
+	Prefix  string // of all subjects
+	Name    string // of this dispatcher, as another one that is refused would tell it: "host-1, pid 4711"
+	Version string // of the program; what is no semantic version is shown as 0.0.0-dev
+	Logger  *slog.Logger
+}
+
+// Service takes requests in and answers them.
+type Service struct {
+	nc       *nats.Conn
+	backend  Backend
+	subjects Subjects
+	micro    micro.Service
+	ids      *idSource
+	out      *outbox
+	reads    chan func()
+	readCtx  context.Context
+	stopRead context.CancelFunc
+	lost     *throttle // answers that could not be sent
+	refused  *throttle // messages that nobody waits for the answer of
+	logger   *slog.Logger
+
+	gate     sync.RWMutex // held for reading while a request enters
+	stopping bool
+	entered  sync.WaitGroup // requests that are not answered yet
+	pool     sync.WaitGroup
+}
+
+// StartService serves the endpoints on the connection. Nothing in it waits for
+// the backend: requests are decoded and validated in the connection's goroutines,
+// handed over, and answered when the backend is done with them.
+func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, error) {
+	subjects, err := NewSubjects(o.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	logger := orDiscard(o.Logger)
+	s := &Service{
+		nc: nc, backend: backend, subjects: subjects,
+		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
+		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
+	}
+	s.readCtx, s.stopRead = context.WithCancel(context.Background())
+	for range readers {
+		s.pool.Go(func() {
+			for read := range s.reads {
+				read()
+			}
+		})
+	}
+	if err := s.listen(o); err != nil {
+		stop, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", ServiceName, err), s.Stop(stop))
+	}
+	return s, nil
+}
+
+func (s *Service) listen(o ServiceOptions) error {
+	var err error
+	s.micro, err = micro.AddService(s.nc, micro.Config{
+		Name:        ServiceName,
+		Version:     semantic(o.Version),
+		Description: "a download cluster: takes tasks, gives them to workers",
+		Metadata:    map[string]string{metaPrefix: o.Prefix, metaName: o.Name},
+		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
+			s.refused.warn("requests were dropped before they were read", "subject", e.Subject, "error", e)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	for _, e := range s.endpoints() {
+		name := strings.ReplaceAll(string(e.role)+"-"+e.verb, ".", "-")
+		subject := s.subjects.Request(Sender{Role: e.role, Name: "*", Verb: e.verb})
+		err := s.micro.AddEndpoint(name, s.serve(e),
+			micro.WithEndpointSubject(subject), micro.WithEndpointPendingLimits(pendingMsgs, pendingBytes))
+		if err != nil {
+			return fmt.Errorf("endpoint %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// Stop ends the service: it takes no more requests, and returns when those that
+// it took are answered, or ctx's error. The connection stays open. The backend
+// must go on until Stop returns, or it waits in vain for answers.
+func (s *Service) Stop(ctx context.Context) error {
+	var errs []error
+	if s.micro != nil {
+		if err := s.micro.Stop(); err != nil {
+			errs = append(errs, err)
+		}
+		// The server knows now that nobody listens, and all that it had sent
+		// before is here. A connection that is down has nothing to wait for.
+		if s.nc.IsConnected() {
+			errs = append(errs, s.nc.FlushWithContext(ctx))
+		}
+	}
+	s.gate.Lock()
+	again := s.stopping
+	s.stopping = true
+	s.gate.Unlock()
+	if again {
+		return nil
+	}
+	errs = append(errs, waitFor(ctx, &s.entered, "requests that are not answered"))
+	s.stopRead()
+	close(s.reads)
+	errs = append(errs, waitFor(ctx, &s.pool, "reads"), s.out.close(ctx))
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
+	}
+	return nil
+}
+
+func waitFor(ctx context.Context, group *sync.WaitGroup, what string) error {
+	done := make(chan struct{})
+	go func() { group.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
+}
+
+// call is one request on its way.
+type call struct {
+	service *Service
+	from    Sender
+	data    []byte
+	to      string // where the answer goes; empty if nobody waits for it
+	taken   atomic.Bool
+}
+
+// take reports whether the answer is still to be given. A bug (a panic after the
+// answer, a backend that is done twice) must not give a second one.
+func (c *call) take() bool { return c.taken.CompareAndSwap(false, true) }
+
+// serve makes the handler of an endpoint. It runs in the goroutine of the
+// endpoint's subscription, so it must not block.
+func (s *Service) serve(e endpoint) micro.HandlerFunc {
+	return func(r micro.Request) {
+		c := &call{service: s, data: r.Data(), to: s.replyTo(r.Reply())}
+		if !s.enter() {
+			// The outbox may be gone; here nothing is in a hurry any more.
+			c.send(refuse(model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")))
+			return
+		}
+		defer c.recover()
+		from, err := s.subjects.Parse(r.Subject())
+		if err != nil {
+			c.reply(refuse(err))
+			return
+		}
+		c.from = from
+		e.handle(c)
+		c.data = nil // up to a megabyte that nobody reads while the backend works
+	}
+}
+
+func (s *Service) enter() bool {
+	s.gate.RLock()
+	defer s.gate.RUnlock()
+	if s.stopping {
+		return false
+	}
+	s.entered.Add(1)
+	return true
+}
+
+// replyTo refuses reply subjects that NATS itself or this cluster listens to:
+// the answer would be published with the dispatcher's permissions, not with the
+// requester's.
+func (s *Service) replyTo(subject string) string {
+	if strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, s.subjects.Prefix+".") {
+		s.refused.warn("a request is not answered: its reply subject is not an inbox", "subject", subject)
+		return ""
+	}
+	return subject
+}
+
+// recover answers a request whose handling panicked. A message from outside must
+// not end the dispatcher.
+func (c *call) recover() {
+	if p := recover(); p != nil {
+		c.service.logger.Error("a request panicked", "verb", c.from.Verb, "name", c.from.Name,
+			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		c.reply(refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb)))
+	}
+}
+
+// reply answers. Every call is answered exactly once, by reply, later or send.
+func (c *call) reply(r reply) { c.later(func(int) reply { return r }) }
+
+// later answers with what pack makes, in another goroutine; room is what the body
+// may have, in bytes. It never blocks.
+func (c *call) later(pack func(room int) reply) {
+	if !c.take() {
+		return
+	}
+	s := c.service
+	ok := s.out.put(func() {
+		defer s.entered.Done()
+		c.send(pack(roomOf(s.nc)))
+	})
+	if !ok {
+		s.entered.Done()
+		s.lost.warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
+	}
+}
+
+// send publishes the answer; it may block while the socket is stuck.
+func (c *call) send(r reply) {
+	s := c.service
+	if c.to == "" {
+		if r.err != nil {
+			s.refused.warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
+		}
+		return
+	}
+	if err := s.nc.PublishMsg(r.message(c.to)); err != nil {
+		s.lost.warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
+	}
+}
+
+// read has fn called in the pool and answers with what it returns. When too many
+// wait already, it answers so at once.
+func (c *call) read(fn func(ctx context.Context, room int) reply) {
+	s := c.service
+	if c.to == "" { // nobody would hear it
+		if c.take() {
+			s.entered.Done()
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.readCtx, readTimeout)
+	job := func() {
+		defer cancel()
+		if !c.take() {
+			return
+		}
+		defer s.entered.Done()
+		c.send(c.guarded(ctx, fn))
+	}
+	select {
+	case s.reads <- job:
+	default:
+		cancel()
+		c.reply(refuse(model.Errorf(model.CodeUnavailable, "%s: too many reads wait already; try again", c.from.Verb)))
+	}
+}
+
+// guarded calls fn unless the time is up already, and turns a panic into an answer.
+func (c *call) guarded(ctx context.Context, fn func(context.Context, int) reply) (r reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.service.logger.Error("a read panicked", "verb", c.from.Verb, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
+		}
+	}()
+	if ctx.Err() != nil {
+		return failed(ctx.Err())
+	}
+	return fn(ctx, roomOf(c.service.nc))
+}
+
+// failed answers a read that failed.
+func failed(err error) reply {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return refuse(model.Errorf(model.CodeUnavailable, "reading took longer than %v; try again", readTimeout))
+	}
+	return refuse(model.AsError(err))
+}
+
+// semver is the expression of semver.org, section 9 and 10 in short.
+var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
+	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
+
+// semantic makes a version that micro accepts: it takes no other, and a build
+// without one must start too.
+func semantic(version string) string {
+	if v := strings.TrimPrefix(version, "v"); semver.MatchString(v) {
+		return v
+	}
+	return "0.0.0-dev"
+}

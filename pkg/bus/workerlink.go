@@ -1,0 +1,188 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// WorkerLink is a worker's way to the dispatcher over NATS; it is a worker.Link.
+// It is safe for concurrent use.
+type WorkerLink struct {
+	nc       *nats.Conn
+	subjects Subjects
+	worker   string
+	bad      *throttle
+}
+
+// NewWorkerLink makes the link of the worker of that name.
+func NewWorkerLink(nc *nats.Conn, prefix, worker string, logger *slog.Logger) (*WorkerLink, error) {
+	subjects, err := NewSubjects(prefix)
+	if err != nil {
+		return nil, err
+	}
+	if err := model.CheckName("worker", worker); err != nil {
+		return nil, err
+	}
+	return &WorkerLink{nc: nc, subjects: subjects, worker: worker, bad: &throttle{logger: orDiscard(logger)}}, nil
+}
+
+// Heartbeat sends the worker's whole state and returns what to do about it. Tasks
+// that do not fit into a message are left out, and the heartbeat is then partial.
+// An answer that says no is a *model.Error.
+func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
+	body, err := encodeHeartbeat(h, roomOf(l.nc))
+	if err != nil {
+		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
+	}
+	var a model.HeartbeatAnswer
+	if err := ask(ctx, l.nc, l.request("heartbeat"), body, &a); err != nil {
+		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
+	}
+	return &a, nil
+}
+
+func (l *WorkerLink) request(verb string) string {
+	return l.subjects.Request(Sender{Role: RoleWorker, Name: l.worker, Verb: verb})
+}
+
+// encodeHeartbeat encodes a heartbeat within room bytes and model.MaxBatch tasks.
+func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
+	if len(h.Tasks) <= model.MaxBatch {
+		if b, err := encode(h); err != nil || len(b) <= room {
+			return b, err
+		}
+	}
+	short := *h
+	short.Tasks, short.Partial = []model.Report{}, true
+	head, err := encode(&short)
+	if err != nil {
+		return nil, err
+	}
+	left := room - len(head)
+	for i := range h.Tasks {
+		if len(short.Tasks) == model.MaxBatch {
+			break
+		}
+		b, err := encode(&h.Tasks[i])
+		if err != nil {
+			return nil, err
+		}
+		if len(b)+1 > left {
+			continue // a smaller one may still fit
+		}
+		left -= len(b) + 1
+		short.Tasks = append(short.Tasks, h.Tasks[i])
+	}
+	return encode(&short)
+}
+
+// Report says how attempts are, at most model.MaxBatch, in as many messages as it
+// takes. For each it returns nil or the *model.Error that refused it, and which
+// attempts to drop. An error as third means that nothing is known: say all again.
+func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
+	room := roomOf(l.nc)
+	parts := make([][]byte, len(reports))
+	for i := range reports {
+		if parts[i], err = encodeReport(&reports[i], room-1); err != nil {
+			return nil, nil, fmt.Errorf("report of worker %s: task %s: %w", l.worker, reports[i].ID, err)
+		}
+	}
+	lists, skipped := chunks(parts, room)
+	if skipped > 0 {
+		return nil, nil, fmt.Errorf("report of worker %s: %d reports are larger than one message", l.worker, skipped)
+	}
+	for _, list := range lists {
+		var a reportsBody
+		if err := ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+			return nil, nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
+		}
+		if len(a.Results) != len(list) {
+			return nil, nil, fmt.Errorf("report of worker %s: %d reports got %d results", l.worker, len(list), len(a.Results))
+		}
+		for _, r := range a.Results {
+			verdicts = append(verdicts, r.Error)
+		}
+		drop = append(drop, a.Drop...)
+	}
+	return verdicts, drop, nil
+}
+
+// encodeReport encodes a report within room; of a result that is too long some
+// files are left out.
+func encodeReport(r *model.Report, room int) ([]byte, error) {
+	short := *r
+	b, err := encode(&short)
+	for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
+		short.Result = shorter(short.Result)
+		b, err = encode(&short)
+	}
+	return b, err
+}
+
+// Listen has assign and drop called for the dispatcher's commands, one at a time,
+// in order. A command is acknowledged when its function returns. After stop no
+// further call begins; one that runs already may still be running.
+func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
+	var stopped atomic.Bool
+	// One subscription to both, so that one goroutine keeps their order.
+	sub, err := l.nc.Subscribe(l.subjects.commands(l.worker), func(m *nats.Msg) {
+		if stopped.Load() {
+			return
+		}
+		if err := l.command(m, assign, drop); err != nil {
+			l.bad.warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
+			return
+		}
+		if m.Reply != "" {
+			if err := m.Respond([]byte("{}")); err != nil {
+				l.bad.warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
+			}
+		}
+	})
+	if err != nil {
+		return nil, fmt.Errorf("commands of worker %s: %w", l.worker, err)
+	}
+	if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
+		return nil, errors.Join(fmt.Errorf("commands of worker %s: %w", l.worker, err), sub.Unsubscribe())
+	}
+	return func() {
+		stopped.Store(true)
+		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
+	}, nil
+}
+
+func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop func([]model.Drop)) error {
+	switch m.Subject {
+	case l.subjects.Assign(l.worker):
+		var body struct {
+			Assign []model.Assignment `json:"assign"`
+		}
+		if err := json.Unmarshal(m.Data, &body); err != nil {
+			return err
+		}
+		if len(body.Assign) > 0 {
+			assign(body.Assign)
+		}
+	case l.subjects.Drop(l.worker):
+		var body struct {
+			Drop []model.Drop `json:"drop"`
+		}
+		if err := json.Unmarshal(m.Data, &body); err != nil {
+			return err
+		}
+		if len(body.Drop) > 0 {
+			drop(body.Drop)
+		}
+	default:
+		return errors.New("there is no such command; this worker may be older than the dispatcher")
+	}
+	return nil
+}
