@@ -1,8 +1,3 @@
-// Package download is the seam between a worker and the engines that fetch
-// bytes: aria2 and direct. downloadtest is the suite that both pass.
-//
-// An engine is a cache of what the worker wants: the worker's journal is the
-// truth, and whatever an engine has lost the worker adds again.
 package download
 
 import (

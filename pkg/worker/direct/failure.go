@@ -1,0 +1,107 @@
+package direct
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"syscall"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+var (
+	errChecksum  = errors.New("the file's checksum is not the one that was asked for")
+	errRedirects = errors.New("more than 10 redirects")
+	errStalled   = errors.New("no byte for longer than the timeout")
+	errChanged   = errors.New("the file changed on the server while it was read")
+)
+
+// statusError is an HTTP status that is no success.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("The response status is not successful. status=%d", int(e))
+}
+
+// localError is a failure of this machine's disk.
+type localError struct {
+	code int // aria2's, unless the cause says more
+	err  error
+}
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// local marks err, if it is not nil, as one of this machine's disk.
+func local(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &localError{code, err}
+}
+
+func isLocal(err error) bool { return errors.As(err, new(*localError)) }
+
+// tooMany reports whether the server asked for fewer requests: the dispatcher's
+// long backoff is the answer, not another try from here.
+func tooMany(err error) bool {
+	var status statusError
+	return errors.As(err, &status) && status == 429
+}
+
+// failureOf gives an error its code of aria2.
+func failureOf(task *model.Task, err error) *model.TaskError {
+	return download.Failure(task, codeOf(err), sentence(err))
+}
+
+func codeOf(err error) int {
+	var status statusError
+	var disk *localError
+	var dns *net.DNSError
+	var netErr net.Error
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return download.CodeDiskFull
+	case errors.As(err, &disk):
+		return disk.code
+	case errors.Is(err, errChecksum):
+		return download.CodeChecksum
+	case errors.Is(err, errRedirects):
+		return download.CodeRedirects
+	case errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
+		return download.CodeTimeout
+	case errors.As(err, &status):
+		switch status {
+		case 404, 410:
+			return download.CodeNotFound
+		case 401:
+			return download.CodeAuth
+		}
+		return download.CodeHTTP
+	case errors.As(err, &dns):
+		return download.CodeResolve
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return download.CodeTimeout
+	case errors.Is(err, errChanged):
+		return download.CodeNoResume
+	}
+	return download.CodeNetwork
+}
+
+// sentence is the error's text with the cause in plain words, and without the
+// URL that net/http puts before it.
+func sentence(err error) string {
+	var path *fs.PathError
+	var request *url.Error
+	switch {
+	case errors.As(err, &path) && errors.Is(err, syscall.ENAMETOOLONG):
+		return "File name too long"
+	case errors.As(err, &request):
+		return request.Err.Error()
+	}
+	return err.Error()
+}

@@ -1,0 +1,84 @@
+package direct
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// newMeta describes what a whole response (200) brings.
+func newMeta(out, source string, resp *http.Response) *meta {
+	m := &meta{
+		Name: nameFor(out, resp.Request.URL, resp.Header), Source: hashOf(source),
+		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
+		Length: resp.ContentLength,
+	}
+	modified, err1 := http.ParseTime(m.LastModified)
+	date, err2 := http.ParseTime(resp.Header.Get("Date"))
+	// RFC 9110, 8.8.2.2: within the same second a file can change twice.
+	m.Dated = err1 == nil && err2 == nil && date.Sub(modified) >= time.Second
+	return m
+}
+
+func hashOf(source string) string {
+	sum := sha256.Sum256([]byte(source))
+	return hex.EncodeToString(sum[:])
+}
+
+// validator is what If-Range may say of this version: a strong ETag, or a date
+// that is old enough; "" if the server gave neither.
+func (m *meta) validator() string {
+	switch {
+	case m.ETag != "" && !strings.HasPrefix(m.ETag, "W/"):
+		return m.ETag
+	case m.Dated && m.ETag == "":
+		return m.LastModified
+	}
+	return ""
+}
+
+// resumable reports whether the part may be gone on with from this source. What
+// cannot be told apart by a validator can still be by the checksum at the end.
+func (f *folder) resumable(source string, checked bool) bool {
+	return f.meta != nil && f.size > 0 && f.meta.Source == hashOf(source) &&
+		(f.meta.validator() != "" || checked)
+}
+
+// continues reports whether a partial response (206) is the rest of this version
+// from offset on. A server may ignore If-Range, so all that it says is compared.
+func (m *meta) continues(resp *http.Response, offset int64) bool {
+	start, total, ok := contentRange(resp.Header.Get("Content-Range"))
+	return ok && start == offset && (m.Length < 0 || total == m.Length) &&
+		resp.Header.Get("ETag") == m.ETag &&
+		(m.LastModified == "" || resp.Header.Get("Last-Modified") == m.LastModified)
+}
+
+// contentRange reads "bytes FIRST-LAST/TOTAL"; an unknown total is -1.
+func contentRange(s string) (first, total int64, ok bool) {
+	s, ok = strings.CutPrefix(s, "bytes ")
+	if !ok {
+		return 0, 0, false
+	}
+	span, size, _ := strings.Cut(s, "/")
+	low, _, _ := strings.Cut(span, "-")
+	first, err := strconv.ParseInt(low, 10, 64)
+	if err != nil {
+		return 0, 0, false
+	}
+	if size == "*" {
+		return first, -1, true
+	}
+	total, err = strconv.ParseInt(size, 10, 64)
+	return first, total, err == nil && first >= 0 && total >= first
+}
+
+// total is the length of the whole file, 0 if it is not known.
+func (f *folder) total() int64 {
+	if f.meta == nil {
+		return 0
+	}
+	return max(f.meta.Length, 0)
+}
