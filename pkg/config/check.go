@@ -9,9 +9,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxPrefix bounds nats.prefix in bytes: the longest subject stays well under
-// what a NATS server takes.
-const maxPrefix = 128
+// maxPrefix bounds nats.prefix in bytes, as bus.NewSubjects does.
+const maxPrefix = 64
 
 func (n *NATS) validate() error {
 	if err := checkPrefix(n.Prefix); err != nil {
@@ -36,8 +35,8 @@ func (n *NATS) validate() error {
 // checkPrefix wants tokens that a subject, a stream's name and a permission can
 // hold as they are.
 func checkPrefix(prefix string) error {
-	if len(prefix) > maxPrefix {
-		return badKey("nats.prefix", "has %d bytes, more than %d", len(prefix), maxPrefix)
+	if len(prefix) > maxPrefix || strings.HasPrefix(prefix, "_") {
+		return badKey("nats.prefix", "%.80q has more than %d bytes or begins with _, as inboxes do", prefix, maxPrefix)
 	}
 	for token := range strings.SplitSeq(prefix, ".") {
 		if !model.ValidName(token) {
@@ -68,13 +67,18 @@ func checkServer(raw string) error {
 	return nil
 }
 
-func checkAddress(path, address string) error {
+// checkAddress wants HOST:PORT; anyPort is the number that takes a free one,
+// which the two servers write differently. An empty address means no listener.
+func checkAddress(path, address string, anyPort int) error {
+	if address == "" {
+		return nil
+	}
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		return badKey(path, "%.80q is not HOST:PORT", address)
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return badKey(path, "%.40q is not a port from 0 to 65535", port)
+	if n, err := strconv.Atoi(port); err != nil || (n < 1 || n > 65535) && n != anyPort {
+		return badKey(path, "%.40q is neither a port from 1 to 65535 nor %d for a free one", port, anyPort)
 	}
 	return nil
 }

@@ -53,7 +53,7 @@ type NATS struct {
 	Creds    string `key:"creds" env:",NATS_CREDS" doc:"File with a user's JWT and seed."`
 	NKey     string `key:"nkey" env:",NATS_NKEY" doc:"File with a user's nkey seed."`
 	User     string `key:"user" env:",NATS_USER" doc:"User name."`
-	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password, or with no user a token."`
+	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password."`
 	Cert     string `key:"cert" env:",NATS_CERT" doc:"File with the TLS client certificate."`
 	Key      string `key:"key" env:",NATS_KEY" doc:"File with its private key."`
 	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
@@ -63,13 +63,13 @@ type NATS struct {
 // DispatcherNATS adds what only the embedded server needs.
 type DispatcherNATS struct {
 	NATS
-	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens."`
+	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens; empty: only inside the process; port -1: a free one."`
 	StoreDir string `key:"store_dir" flag:"nats-store-dir" doc:"Folder of the embedded server's streams."`
 }
 
 // HTTP is the address of health, and later of metrics and the dashboard.
 type HTTP struct {
-	Listen string `key:"listen" flag:"http-listen" doc:"Where /healthz and /readyz are served; empty: nowhere."`
+	Listen string `key:"listen" flag:"http-listen" doc:"Where /healthz and /readyz are served; empty: nowhere; port 0: a free one."`
 }
 
 // Limits bound what the dispatcher takes in.
@@ -130,16 +130,14 @@ func (d *Dispatcher) Validate() error {
 	if err := d.NATS.validate(); err != nil {
 		return err
 	}
-	if err := checkAddress("nats.listen", d.NATS.Listen); err != nil {
+	if err := checkAddress("nats.listen", d.NATS.Listen, -1); err != nil {
+		return err
+	}
+	if err := checkAddress("http.listen", d.HTTP.Listen, 0); err != nil {
 		return err
 	}
 	if d.NATS.StoreDir == "" {
 		return badKey("nats.store_dir", "is empty: streams would land in a folder of /tmp that others share")
-	}
-	if d.HTTP.Listen != "" {
-		if err := checkAddress("http.listen", d.HTTP.Listen); err != nil {
-			return err
-		}
 	}
 	for host := range d.Limits.Hosts {
 		if host == "" || strings.ContainsAny(host, "/@ \t\r\n") {

@@ -51,6 +51,7 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 		{"an empty token in the prefix", `{"nats":{"prefix":"aria..v1"}}`, "nats.prefix", 1},
 		{"a wildcard in the prefix", `{"nats":{"prefix":"aria.>"}}`, "nats.prefix", 1},
 		{"no prefix", `{"nats":{"prefix":""}}`, "nats.prefix", 1},
+		{"a prefix like an inbox's", `{"nats":{"prefix":"_INBOX"}}`, "nats.prefix", 1},
 		{"a long prefix", `{"nats":{"prefix":"` + strings.Repeat("a.", 100) + `a"}}`, "nats.prefix", 1},
 		{"a server of another protocol", `{"nats":{"url":"http://h"}}`, "nats.url", 1},
 		{"a server without a host", `{"nats":{"url":"nats://"}}`, "nats.url", 1},
@@ -58,7 +59,7 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 		{"a certificate without its key", `{"nats":{"cert":"c.pem"}}`, "nats.cert", 1},
 		{"creds and nkey", `{"nats":{"creds":"c","nkey":"n"}}`, "nats.nkey", 1},
 		{"an address without a port", `{"nats":{"listen":"localhost"}}`, "nats.listen", 1},
-		{"no address for the embedded server", `{"nats":{"listen":""}}`, "nats.listen", 1},
+		{"port 0 for NATS, which would be its default", `{"nats":{"listen":"127.0.0.1:0"}}`, "nats.listen", 1},
 		{"a port out of range", `{"http":{"listen":":65536"}}`, "http.listen", 1},
 		{"no store folder", `{"nats":{"store_dir":""}}`, "nats.store_dir", 1},
 		{"a limit that is a string", `{"limits":{"hosts":{"a":"1"}}}`, "limits.hosts", 1},
@@ -231,6 +232,18 @@ func TestTheExampleOfTheDatabaseDocumentLoads(t *testing.T) {
 	}
 	if d.Config.Database.Type != "sqlite" || d.Config.Database.Path != "data/dispatcher.db" {
 		t.Errorf("got %v", d.Config)
+	}
+}
+
+func TestListenersCanBeTurnedOffOrTakeAFreePort(t *testing.T) {
+	for _, args := range [][]string{
+		{"-nats-listen=", "-http-listen="},
+		{"-nats-listen=127.0.0.1:-1", "-http-listen=127.0.0.1:0"},
+		{"-nats-listen=:4222", "-http-listen=[::1]:8080"},
+	} {
+		if _, err := loadDispatcher(t, args, nil); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
 	}
 }
 
