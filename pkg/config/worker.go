@@ -18,7 +18,7 @@ type Worker struct {
 	Engine      string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
 	Tags        map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
 	Folders     map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
-	KeepOrphans model.Duration    `key:"keep_orphans" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
+	KeepOrphans model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
 	AllowBT     bool              `key:"allow_bt" doc:"Take torrents and magnet links too. Their peers are not covered by the guard against private addresses."`
 	LogLevel    string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
 }
