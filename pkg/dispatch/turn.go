@@ -1,0 +1,225 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Store is what a turn needs of a store.
+type Store interface {
+	Commit(ctx context.Context, b *model.Batch) error
+	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
+	Counts(ctx context.Context) (model.Counts, error)
+	Live(ctx context.Context) iter.Seq2[*model.Task, error]
+	Workers(ctx context.Context) ([]*model.Worker, error)
+	LastSeq(ctx context.Context) (int64, error)
+}
+
+// Turn takes batches of events through engine and store. It is not safe for
+// concurrent use.
+type Turn struct {
+	cfg    engine.Config
+	store  Store
+	engine *engine.Engine // nil after a failed commit, until Load
+}
+
+// NewTurn returns a turn that must be loaded before its first use.
+func NewTurn(cfg engine.Config, store Store) *Turn {
+	return &Turn{cfg: cfg, store: store}
+}
+
+// Loaded reports whether the engine is in step with the store.
+func (t *Turn) Loaded() bool { return t.engine != nil }
+
+// Load builds the engine anew from the store, at the time now.
+func (t *Turn) Load(ctx context.Context, now model.Time) error {
+	t.engine = nil
+	counts, err := t.store.Counts(ctx)
+	if err != nil {
+		return fmt.Errorf("load the counters: %w", err)
+	}
+	last, err := t.store.LastSeq(ctx)
+	if err != nil {
+		return fmt.Errorf("load the last sequence: %w", err)
+	}
+	workers, err := t.store.Workers(ctx)
+	if err != nil {
+		return fmt.Errorf("load the workers: %w", err)
+	}
+	e := engine.New(t.cfg, now, engine.Totals{Counts: counts, LastSeq: last})
+	for _, w := range workers {
+		e.LoadWorker(w)
+	}
+	for task, err := range t.store.Live(ctx) {
+		if err != nil {
+			return fmt.Errorf("load the live tasks: %w", err)
+		}
+		e.LoadTask(task)
+	}
+	t.engine = e
+	return nil
+}
+
+// Outcome is what may leave after a turn.
+type Outcome struct {
+	Answers  []Answer  // one for each event, in order
+	Commands []Command // one for each worker that is told something
+	Tasks    []model.TaskEvent
+	Progress []model.ProgressEvent
+	Workers  []model.WorkerEvent
+	Notes    []engine.Note
+	More     bool // turn again at once: not everything that could be placed was
+}
+
+// Command is what a worker is told between its heartbeats.
+type Command struct {
+	Worker string
+	Assign []model.Assignment
+	Drop   []model.Drop
+}
+
+// Answer is the engine's answer with the payloads that it does not keep.
+type Answer struct {
+	engine.Answer
+	Task      *model.Task            // of Submit and Cancel
+	Heartbeat *model.HeartbeatAnswer // of Heartbeat, with its assignments
+}
+
+// Do takes one batch through: it reads what deciding needs, decides, commits, and
+// returns what may leave now. connected says whether workers could be heard since
+// the last turn.
+//
+// After an error nothing of the batch may be answered but that it failed. If the
+// commit failed its outcome is not known, and the engine is gone until Load.
+func (t *Turn) Do(ctx context.Context, now model.Time, connected bool, events []engine.Event) (*Outcome, error) {
+	var ids []string
+	for _, ev := range events {
+		ids = t.engine.Needs(ev, ids)
+	}
+	known := map[string]*model.Task{}
+	if len(ids) > 0 {
+		var err error
+		if known, err = t.store.Tasks(ctx, ids); err != nil {
+			return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
+		}
+	}
+	t.engine.Begin(now, connected, known)
+	answers := make([]engine.Answer, len(events))
+	for i, ev := range events {
+		answers[i] = t.engine.Step(ev)
+	}
+	plan := t.engine.Plan()
+	if !plan.Batch.Empty() {
+		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
+			t.engine = nil
+			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
+		}
+	}
+	return t.fill(ctx, known, answers, &plan), nil
+}
+
+// fill puts the tasks into answers and assignments. A task that cannot be read
+// now leaves its assignment out: the worker's next heartbeat brings it again.
+func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers []engine.Answer, plan *engine.Plan) *Outcome {
+	rows := &rows{known: known, written: make(map[string]*model.Task, len(plan.Batch.Tasks))}
+	for i := range plan.Batch.Tasks {
+		c := &plan.Batch.Tasks[i]
+		if before := known[c.ID]; before != nil || c.Put != nil {
+			rows.written[c.ID] = c.Apply(before)
+		}
+	}
+	out := &Outcome{
+		Answers: make([]Answer, len(answers)), Tasks: plan.Tasks, Progress: plan.Progress,
+		Workers: plan.Workers, Notes: plan.Notes, More: plan.More,
+	}
+	if err := rows.readMissing(ctx, t.store, answers, plan.Assign); err != nil {
+		out.Notes = append(out.Notes, engine.Note{Text: "assignments are left to the next heartbeats: " + err.Error()})
+	}
+	for i := range answers {
+		a := &answers[i]
+		out.Answers[i] = Answer{Answer: *a, Task: rows.get(a.Task)}
+		if a.Heartbeat != nil {
+			h := *a.Heartbeat
+			h.Assign = rows.assignments(a.Assign)
+			out.Answers[i].Heartbeat = &h
+		}
+	}
+	out.Commands = rows.commands(plan)
+	return out
+}
+
+// rows is the tasks that a turn has at hand, as they are after it.
+type rows struct {
+	known   map[string]*model.Task // before the turn
+	written map[string]*model.Task // by it, or read after it
+}
+
+func (r *rows) get(id string) *model.Task {
+	if row := r.written[id]; row != nil {
+		return row
+	}
+	return r.known[id]
+}
+
+// readMissing reads in one query what assignments need and is not at hand.
+func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.Answer, assign []engine.Assign) error {
+	var ids []string
+	want := func(list []engine.Assign) {
+		for _, a := range list {
+			if r.get(a.Task) == nil {
+				ids = append(ids, a.Task)
+			}
+		}
+	}
+	want(assign)
+	for i := range answers {
+		want(answers[i].Assign)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	read, err := store.Tasks(ctx, ids)
+	for id, row := range read {
+		r.written[id] = row
+	}
+	return err
+}
+
+func (r *rows) assignments(list []engine.Assign) []model.Assignment {
+	out := make([]model.Assignment, 0, len(list))
+	for _, a := range list {
+		if row := r.get(a.Task); row != nil {
+			out = append(out, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+		}
+	}
+	return out
+}
+
+// commands gathers what the plan tells each worker, in the order in which they
+// are first named.
+func (r *rows) commands(plan *engine.Plan) []Command {
+	var commands []Command
+	at := make(map[string]int)
+	of := func(worker string) *Command {
+		i, ok := at[worker]
+		if !ok {
+			i = len(commands)
+			at[worker] = i
+			commands = append(commands, Command{Worker: worker})
+		}
+		return &commands[i]
+	}
+	for i := range plan.Assign {
+		c := of(plan.Assign[i].Worker)
+		c.Assign = append(c.Assign, r.assignments(plan.Assign[i:i+1])...)
+	}
+	for _, d := range plan.Drop {
+		c := of(d.Worker)
+		c.Drop = append(c.Drop, d.Drop)
+	}
+	return commands
+}
