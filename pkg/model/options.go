@@ -30,7 +30,7 @@ func (v OptionValue) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (v *OptionValue) UnmarshalJSON(b []byte) error {
 	var list []json.RawMessage
-	if json.Unmarshal(b, &list) != nil {
+	if string(b) == "null" || json.Unmarshal(b, &list) != nil {
 		list = []json.RawMessage{b}
 	}
 	*v = make(OptionValue, 0, len(list))

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"strings"
 )
 
 // WorkerState is what a worker says of itself in a heartbeat.
@@ -184,16 +185,19 @@ func (r *Report) Validate() error {
 	case r.Error != nil && !r.Error.Class.Valid():
 		return invalid("error.class", "%.40q is none of retryable, permanent, worker", r.Error.Class).For(r.ID)
 	}
-	if len(r.GID) > MaxName {
-		r.GID = r.GID[:MaxName]
-	}
-	if r.Error != nil && len(r.Error.Message) > MaxMessage {
-		r.Error.Message = r.Error.Message[:MaxMessage]
+	r.GID = cut(r.GID, MaxName)
+	if r.Error != nil {
+		r.Error.Message = cut(r.Error.Message, MaxMessage)
 	}
 	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
 		r.Result.Files = r.Result.Files[:MaxResultFiles]
 	}
 	return nil
+}
+
+// cut shortens s to at most limit bytes of UTF-8.
+func cut(s string, limit int) string {
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
 // TaskEvent says that a task's status changed; its subject names the status too.

@@ -1,0 +1,180 @@
+package model
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func TestASpecIsAcceptedOrRefusedByName(t *testing.T) {
+	long := strings.Repeat("x", 5000)
+	for _, c := range []struct {
+		name string
+		spec TaskSpec
+		want string // part of the error; "" = accepted
+	}{
+		{"http", TaskSpec{URL: "http://h/a"}, ""},
+		{"https with everything", TaskSpec{
+			ID: "a-B_9", URL: "https://u:p@h:8443/a%20b?c=d", Mirrors: []string{"ftp://h/a"}, Priority: PriorityUrgent,
+			Tags: map[string]string{"location": "eu"}, Labels: map[string]string{"show": "größe"}, Folder: "films",
+			MaxAttempts: 3, Timeout: Seconds(60), Checksum: "sha-256=" + strings.Repeat("ab", 32),
+		}, ""},
+		{"sftp", TaskSpec{URL: "sftp://h/a"}, ""},
+		{"magnet", TaskSpec{URL: "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=x"}, ""},
+		{"torrent", TaskSpec{Torrent: []byte("d8:announce")}, ""},
+
+		{"nothing", TaskSpec{}, "url: is missing"},
+		{"two sources", TaskSpec{URL: "http://h/a", Torrent: []byte("d")}, "url: only one of"},
+		{"no scheme", TaskSpec{URL: "h/a"}, "url: has no scheme"},
+		{"file", TaskSpec{URL: "file:///etc/passwd"}, `url: the scheme "file"`},
+		{"no host", TaskSpec{URL: "http:///a"}, "url: has no host"},
+		{"not a URL", TaskSpec{URL: "http://h/%zz"}, "url: is not a URL"},
+		{"newline", TaskSpec{URL: "http://h/a\nb"}, "url: contains a control character"},
+		{"encoded newline", TaskSpec{URL: "ftp://h/a%0d%0aDELE%20x"}, "url: the path contains an encoded control character"},
+		{"newline in the user", TaskSpec{URL: "ftp://u%0d%0a:p@h/a"}, "url: the user or password"},
+		{"long", TaskSpec{URL: "http://h/" + long + long}, "url: has 10009 bytes"},
+		{"bad mirror", TaskSpec{URL: "http://h/a", Mirrors: []string{"gopher://h"}}, `mirrors: the scheme "gopher"`},
+		{"17 sources", TaskSpec{URL: "http://h/a", Mirrors: make([]string, 16)}, "mirrors: with url at most 16, not 17"},
+		{"mirrors of a magnet", TaskSpec{URL: "magnet:?xt=urn:btih:0", Mirrors: []string{"http://h/a"}}, "mirrors: a magnet link"},
+		{"magnet without hash", TaskSpec{URL: "magnet:?dn=x"}, "url: the magnet link has no xt"},
+		{"large torrent", TaskSpec{Torrent: make([]byte, 512<<10)}, "torrent: 699052 bytes"},
+		{"id with a dot", TaskSpec{ID: "a.b", URL: "http://h/a"}, `id: "a.b" must be`},
+		{"long id", TaskSpec{ID: strings.Repeat("a", 65), URL: "http://h/a"}, "id: "},
+		{"priority", TaskSpec{URL: "http://h/a", Priority: 5}, "priority: 5"},
+		{"max_attempts", TaskSpec{URL: "http://h/a", MaxAttempts: -1}, "max_attempts: -1"},
+		{"timeout", TaskSpec{URL: "http://h/a", Timeout: -1}, "timeout: "},
+		{"folder", TaskSpec{URL: "http://h/a", Folder: "../x"}, "folder: "},
+		{"checksum kind", TaskSpec{URL: "http://h/a", Checksum: "crc=00"}, "checksum: "},
+		{"checksum length", TaskSpec{URL: "http://h/a", Checksum: "md5=00"}, "checksum: the digest of md5 has 32 hex digits"},
+		{"tag", TaskSpec{URL: "http://h/a", Tags: map[string]string{"a": "b\x00"}}, "tags.a: contains a control"},
+		{"empty label", TaskSpec{URL: "http://h/a", Labels: map[string]string{"": "b"}}, "labels: a name is empty"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checkRefusal(t, c.spec.Validate(), c.want)
+		})
+	}
+}
+
+func checkRefusal(t *testing.T, err error, want string) {
+	t.Helper()
+	switch {
+	case want == "" && err != nil:
+		t.Errorf("refused: %v", err)
+	case want != "" && err == nil:
+		t.Errorf("accepted, want %q", want)
+	case want != "" && (!strings.Contains(err.Error(), want) || CodeOf(err) != CodeInvalid && CodeOf(err) != CodeTooLarge):
+		t.Errorf("%d %v, want %q", CodeOf(err), err, want)
+	}
+}
+
+func TestOptionsAreAnAllowList(t *testing.T) {
+	for _, c := range []struct{ name, value, want string }{
+		{"out", "film.mkv", ""},
+		{"split", "16", ""},
+		{"min-split-size", "1M", ""},
+		{"max-download-limit", "500K", ""},
+		{"header", "X-Token: abc", ""},
+		{"checksum", "md5=" + strings.Repeat("0f", 16), ""},
+		{"select-file", "1-5,8", ""},
+		{"bt-tracker", "udp://t:80/a,http://t/a", ""},
+
+		{"dir", "/etc", `options: "dir" is not an option`},
+		{"on-download-complete", "rm", "is not an option"},
+		{"all-proxy", "http://p", "is not an option"},
+		{"gid", "0", "is not an option"},
+		{"out", "../x", "options.out: "},
+		{"out", "..", "options.out: "},
+		{"out", "a/b", "options.out: "},
+		{"out", "a.aria2", "options.out: "},
+		{"out", "${HOME}", "options.out: "},
+		{"out", strings.Repeat("a", 201), "options.out: "},
+		{"out", "", "options.out: "},
+		{"split", "17", "options.split: "},
+		{"split", "1.5", "options.split: "},
+		{"min-split-size", "1K", "options.min-split-size: "},
+		{"min-split-size", "9999999999M", "options.min-split-size: "},
+		{"user-agent", "a\r\nX: y", "options.user-agent: contains a control"},
+		{"referer", "a\u2028b", "options.referer: contains a control"},
+		{"header", "Host: x", "options.header: the header"},
+		{"header", "range: bytes=0-1", "options.header: the header"},
+		{"header", "no colon", "options.header: a header is written"},
+		{"header", "a b: c", "options.header: a header is written"},
+		{"checksum", "md5=zz", "options.checksum: "},
+		{"select-file", "5-1", "options.select-file: "},
+		{"select-file", "0", "options.select-file: "},
+		{"bt-tracker", "file:///x", "options.bt-tracker: "},
+		{"max-tries", "0", "options.max-tries: "},
+		{"timeout", strings.Repeat("9", 5000), "options.timeout: has 5000 bytes"},
+	} {
+		t.Run(c.name+"="+c.value[:min(len(c.value), 20)], func(t *testing.T) {
+			checkRefusal(t, Options{c.name: {c.value}}.Validate(), c.want)
+		})
+	}
+	checkRefusal(t, Options{"header": make(OptionValue, 21)}.Validate(), "options.header: at most 20")
+	checkRefusal(t, Options{"out": {"a", "b"}}.Validate(), "options.out: takes one value")
+	checkRefusal(t, Options{"out": {}}.Validate(), "options.out: has no value")
+}
+
+func TestOptionsTakeStringsNumbersAndBooleans(t *testing.T) {
+	var o Options
+	if err := json.Unmarshal([]byte(`{"split":4,"a":true,"b":"x","header":["A: 1","B: 2"],"c":1.5}`), &o); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(o)
+	if want := `{"a":"true","b":"x","c":"1.5","header":["A: 1","B: 2"],"split":"4"}`; err != nil || string(b) != want {
+		t.Errorf("%s, %v; want %s", b, err, want)
+	}
+	for _, bad := range []string{`{"a":null}`, `{"a":{}}`, `{"a":[[1]]}`} {
+		if err := json.Unmarshal([]byte(bad), &o); err == nil {
+			t.Errorf("%s was accepted as %v", bad, o)
+		}
+	}
+}
+
+func TestTheHashIsOfWhatWasAsked(t *testing.T) {
+	read := func(s string) Hash {
+		t.Helper()
+		var spec TaskSpec
+		if err := json.Unmarshal([]byte(s), &spec); err != nil {
+			t.Fatal(err)
+		}
+		return spec.Hash()
+	}
+	base := read(`{"url":"http://h/a","priority":"high","timeout":300,"options":{"split":4,"out":"x"}}`)
+	for _, same := range []string{
+		`{"timeout":"5m","options":{"out":"x","split":"4"},"priority":3,"url":"http://h/a"}`,
+		`{"id":"other","url":"http://h/a","priority":"high","timeout":300,"options":{"split":4,"out":"x"}}`,
+	} {
+		if read(same) != base {
+			t.Errorf("%s is another spec", same)
+		}
+	}
+	for _, other := range []string{
+		`{"url":"http://h/a","timeout":300,"options":{"split":4,"out":"x"}}`,
+		`{"url":"http://h/b","priority":"high","timeout":300,"options":{"split":4,"out":"x"}}`,
+	} {
+		if read(other) == base {
+			t.Errorf("%s is the same spec", other)
+		}
+	}
+	plain, normal := read(`{"url":"http://h/a"}`), read(`{"url":"http://h/a","priority":"normal"}`)
+	if plain == normal {
+		t.Error("the hash is of the spec before defaults")
+	}
+}
+
+func TestSchemeNamesWhatAWorkerNeeds(t *testing.T) {
+	for _, c := range []struct {
+		spec TaskSpec
+		want string
+	}{
+		{TaskSpec{URL: "HTTPS://h/a"}, "https"},
+		{TaskSpec{URL: "Magnet:?xt=urn:btih:0"}, "bt"},
+		{TaskSpec{Torrent: []byte("d")}, "bt"},
+		{TaskSpec{Metalink: []byte("<")}, "metalink"},
+	} {
+		if got := c.spec.Scheme(); got != c.want {
+			t.Errorf("%+v needs %q, want %q", c.spec, got, c.want)
+		}
+	}
+}
