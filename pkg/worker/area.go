@@ -1,0 +1,167 @@
+package worker
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The names inside a download folder that are the worker's own.
+const (
+	stateDir = ".aria"
+	partsDir = stateDir + "/parts"
+	trashDir = stateDir + "/trash"
+)
+
+// area is one folder into which files are put, with the unfinished ones below it
+// on the same file system, so that a rename finishes them. Every operation goes
+// through root: a symbolic link that leads out of the folder is refused.
+type area struct {
+	path string   // absolute
+	root *os.Root // the folder
+	lock *os.File
+}
+
+// openArea makes the folder if it is not there and locks it for the worker name.
+func openArea(path, name string) (_ *area, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("worker: the folder %s: %w", path, err)
+	}
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return nil, fmt.Errorf("worker: making the download folder: %w", err)
+	}
+	a := &area{path: path}
+	if a.root, err = os.OpenRoot(path); err != nil {
+		return nil, fmt.Errorf("worker: opening the download folder: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			a.close()
+		}
+	}()
+	for _, dir := range []string{stateDir, partsDir, trashDir} {
+		if err := makeDir(a.root, dir, 0o700); err != nil {
+			return nil, fmt.Errorf("worker: making %s: %w", filepath.Join(path, dir), err)
+		}
+	}
+	return a, a.takeLock(name)
+}
+
+// makeDir makes one directory, or finds that it is there and is not a link.
+func makeDir(root *os.Root, dir string, mode fs.FileMode) error {
+	err := root.Mkdir(dir, mode)
+	if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	info, err := root.Lstat(dir)
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("is there and is not a directory")}
+	}
+	return err
+}
+
+func (a *area) takeLock(name string) error {
+	f, err := a.root.OpenFile(stateDir+"/lock", os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("worker: opening the lock: %w", err)
+	}
+	held, err := flock(f)
+	if err != nil {
+		holder, _ := io.ReadAll(io.LimitReader(f, 128)) // who it is, is a courtesy
+		_ = f.Close()
+		if held {
+			return fmt.Errorf("worker: the folder %s is in use by %s; each worker needs one of its own",
+				a.path, strings.TrimSpace(string(holder)))
+		}
+		return fmt.Errorf("worker: locking %s: %w", a.path, err)
+	}
+	a.lock = f
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "the worker %s (pid %d)\n", name, os.Getpid())
+	}
+	return nil
+}
+
+func (a *area) close() {
+	if a.lock != nil {
+		_ = a.lock.Close()
+	}
+	_ = a.root.Close()
+}
+
+// partDir is where the engine writes the task's bytes, relative to the root.
+func partDir(id string) string { return partsDir + "/" + id }
+
+// jobDir makes the task's part folder and returns its absolute path.
+func (a *area) jobDir(id string) (string, error) {
+	// The folder becomes the finished one, so it has a finished folder's mode;
+	// what is above it keeps others out.
+	if err := makeDir(a.root, partDir(id), 0o755); err != nil {
+		return "", err
+	}
+	return filepath.Join(a.path, partDir(id)), nil
+}
+
+// discard takes name out of sight in one step and leaves the deleting to
+// emptyTrash: a crash in the middle of a deletion must not leave a data file
+// without its control file, which an engine would take for complete.
+func (a *area) discard(name string) error {
+	err := a.root.Rename(name, trashDir+"/"+rand.Text())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// emptyTrash deletes what was discarded.
+func (a *area) emptyTrash() error {
+	names, err := a.list(trashDir)
+	for _, name := range names {
+		err = errors.Join(err, a.root.RemoveAll(trashDir+"/"+name))
+	}
+	return err
+}
+
+func (a *area) list(dir string) ([]string, error) {
+	f, err := a.root.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return f.Readdirnames(-1)
+}
+
+// orphan starts the time for which bytes that nobody holds are kept.
+func (a *area) orphan(id string, now time.Time) error {
+	err := a.root.Chtimes(partDir(id), now, now)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// discardOrphans discards the bytes of tasks that are not held and were left
+// before the given time; it returns their ids.
+func (a *area) discardOrphans(held func(id string) bool, before time.Time) ([]string, error) {
+	ids, err := a.list(partsDir)
+	var gone []string
+	for _, id := range ids {
+		info, statErr := a.root.Lstat(partDir(id))
+		if held(id) || statErr != nil || info.ModTime().After(before) {
+			continue
+		}
+		if e := a.discard(partDir(id)); e != nil {
+			err = errors.Join(err, e)
+			continue
+		}
+		gone = append(gone, id)
+	}
+	return gone, err
+}

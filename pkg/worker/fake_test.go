@@ -1,0 +1,384 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+// engine is a download.Engine whose downloads do what the test says.
+type engine struct {
+	t       *testing.T
+	mu      sync.Mutex
+	jobs    map[string]download.Job
+	states  map[string]download.State
+	calls   []string // "add a", "remove a"
+	pollErr error
+	addErr  error
+	closed  bool
+	changed chan struct{}
+
+	onAdd, onRemove func(id string)
+}
+
+func newEngine(t *testing.T) *engine {
+	return &engine{t: t, jobs: map[string]download.Job{}, states: map[string]download.State{}, changed: make(chan struct{}, 1)}
+}
+
+func (e *engine) Capabilities() model.Capabilities {
+	return model.Capabilities{Protocols: []string{"http", "https"}}
+}
+
+func (e *engine) Add(_ context.Context, job download.Job) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.addErr != nil {
+		return e.addErr
+	}
+	e.calls = append(e.calls, "add "+job.Task.ID)
+	if _, ok := e.jobs[job.Task.ID]; !ok {
+		e.jobs[job.Task.ID], e.states[job.Task.ID] = job, download.State{}
+	}
+	if e.onAdd != nil {
+		e.onAdd(job.Task.ID)
+	}
+	return nil
+}
+
+func (e *engine) Remove(_ context.Context, id string) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if _, ok := e.jobs[id]; ok {
+		e.calls = append(e.calls, "remove "+id)
+	}
+	if e.onRemove != nil {
+		e.onRemove(id)
+	}
+	delete(e.jobs, id)
+	delete(e.states, id)
+	return nil
+}
+
+func (e *engine) Poll(context.Context) (map[string]download.State, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return maps.Clone(e.states), e.pollErr
+}
+
+func (e *engine) Changed() <-chan struct{} { return e.changed }
+
+func (e *engine) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
+	return nil
+}
+
+// set changes how a job is.
+func (e *engine) set(id string, s download.State) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.states[id] = s
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// finish writes the files of a job and says that it is complete. A part folder
+// always has something else in it as well.
+func (e *engine) finish(id string, files map[string]string) {
+	e.t.Helper()
+	e.mu.Lock()
+	dir := e.jobs[id].Dir
+	e.mu.Unlock()
+	if dir == "" {
+		e.t.Fatalf("the engine has no job %s", id)
+	}
+	write(e.t, dir, "x.aria2", "control")
+	e.set(id, download.State{Phase: download.Complete, Files: writeAll(e.t, dir, files), Completed: 1, Total: 1})
+}
+
+func (e *engine) has() []string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.Sorted(maps.Keys(e.jobs))
+}
+
+func (e *engine) log() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return strings.Join(e.calls, ", ")
+}
+
+func (e *engine) with(change func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	change()
+}
+
+// link is a Link whose dispatcher does what the test says: by default it answers
+// everything and wants nothing.
+type link struct {
+	mu      sync.Mutex
+	beats   []*model.Heartbeat
+	reports [][]model.Report
+	assign  func([]model.Assignment)
+	drop    func([]model.Drop)
+
+	beat   func(*model.Heartbeat) (*model.HeartbeatAnswer, error)
+	report func([]model.Report) ([]*model.Error, []model.Drop, error)
+}
+
+func (l *link) Heartbeat(_ context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.beats = append(l.beats, h)
+	if l.beat != nil {
+		return l.beat(h)
+	}
+	return &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(5)}, nil
+}
+
+func (l *link) Report(_ context.Context, reports []model.Report) ([]*model.Error, []model.Drop, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.reports = append(l.reports, reports)
+	if l.report != nil {
+		return l.report(reports)
+	}
+	return make([]*model.Error, len(reports)), nil, nil
+}
+
+func (l *link) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (func(), error) {
+	l.assign, l.drop = assign, drop
+	return func() {}, nil
+}
+
+func (l *link) with(change func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	change()
+}
+
+// answerOnce has the next heartbeat answered so.
+func (l *link) answerOnce(a model.HeartbeatAnswer) {
+	l.with(func() {
+		l.beat = func(*model.Heartbeat) (*model.HeartbeatAnswer, error) {
+			l.beat = nil
+			a.HeartbeatInterval = model.Seconds(5)
+			return &a, nil
+		}
+	})
+}
+
+func (l *link) lastBeat() *model.Heartbeat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.beats) == 0 {
+		return &model.Heartbeat{}
+	}
+	return l.beats[len(l.beats)-1]
+}
+
+// said lists everything that was reported of a task, as "attempt status".
+func (l *link) said(id string) []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []string
+	for _, batch := range l.reports {
+		for i := range batch {
+			if r := &batch[i]; r.ID == id {
+				list = append(list, fmt.Sprintf("%d %s", r.Attempt, r.Status))
+			}
+		}
+	}
+	return list
+}
+
+// lastReport is the last one about a task.
+func (l *link) lastReport(id string) model.Report {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var last model.Report
+	for _, batch := range l.reports {
+		for i := range batch {
+			if batch[i].ID == id {
+				last = batch[i]
+			}
+		}
+	}
+	return last
+}
+
+// node is a running worker with everything round it.
+type node struct {
+	*testing.T
+	*Worker
+	dir    string
+	engine *engine
+	link   *link
+	cancel context.CancelFunc
+	done   chan error
+}
+
+// start runs a worker on the folder, in a bubble. It is stopped at the end of the
+// test at the latest.
+func start(t *testing.T, dir string, change func(*Config, *node)) *node {
+	t.Helper()
+	n := &node{T: t, dir: dir, engine: newEngine(t), link: &link{}, done: make(chan error, 1)}
+	cfg := Config{Name: "w1", Dir: dir, Slots: 3, Engine: n.engine, Link: n.link}
+	if change != nil {
+		change(&cfg, n)
+	}
+	w, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.measure = func(context.Context) sample { return sample{} }
+	n.Worker = w
+	ctx, cancel := context.WithCancel(context.Background())
+	n.cancel = cancel
+	go func() { n.done <- w.Run(ctx) }()
+	t.Cleanup(func() { n.stop() })
+	n.pass(0)
+	return n
+}
+
+// stop ends the worker as SIGTERM would, and waits.
+func (n *node) stop() {
+	n.Helper()
+	if n.cancel == nil {
+		return
+	}
+	n.cancel()
+	n.cancel = nil
+	if err := <-n.done; err != nil {
+		n.Errorf("Run: %v", err)
+	}
+	synctest.Wait()
+}
+
+// pass lets time pass in the bubble, and everything come to rest.
+func (n *node) pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// give sends assignments as the dispatcher's command.
+func (n *node) give(list ...model.Assignment) {
+	n.Helper()
+	n.link.assign(list)
+	n.pass(100 * time.Millisecond)
+}
+
+func (n *node) take(id string, attempt int64, reason model.DropReason) {
+	n.Helper()
+	n.link.drop([]model.Drop{{ID: id, Attempt: attempt, Reason: reason}})
+	n.pass(200 * time.Millisecond)
+}
+
+// journaled lists the tasks in the journal.
+func (n *node) journaled() []string {
+	n.Helper()
+	return list(n.T, filepath.Join(n.dir, journalDir))
+}
+
+func (n *node) parts() []string {
+	n.Helper()
+	return list(n.T, filepath.Join(n.dir, partsDir))
+}
+
+func task(id string) *model.Task {
+	return &model.Task{TaskSpec: model.TaskSpec{ID: id, URL: "http://example.com/" + id}, Client: "c"}
+}
+
+func assignment(id string, attempt int64) model.Assignment {
+	return model.Assignment{Task: task(id), Attempt: attempt}
+}
+
+func list(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
+// files lists what a person sees in a download folder: paths and contents.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	found := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.Name() == stateDir {
+			return filepath.SkipDir
+		}
+		if d.Type().IsRegular() {
+			name, _ := filepath.Rel(dir, path)
+			found[name] = read(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func writeAll(t *testing.T, dir string, contents map[string]string) []model.File {
+	t.Helper()
+	var list []model.File
+	for _, name := range slices.Sorted(maps.Keys(contents)) {
+		write(t, dir, name, contents[name])
+		list = append(list, model.File{Path: name, Length: int64(len(contents[name]))})
+	}
+	return list
+}
+
+// same fails the test if the two differ as printed.
+func same[T any](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
+		t.Errorf("%s:\n got %+v\nwant %+v", what, got, want)
+	}
+}

@@ -1,0 +1,120 @@
+package worker
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// The bounds of what the dispatcher may set as heartbeat interval.
+const (
+	minInterval = 200 * time.Millisecond
+	maxInterval = 300 * time.Second
+)
+
+// startHeartbeat says everything. A worker with more tasks than one message holds
+// sends several in a row, so that each task is named in every interval.
+func (w *Worker) startHeartbeat(now time.Time) {
+	h := w.heartbeat(w.state(now))
+	w.beating, w.lastBeat = true, now
+	w.nextBeat = now.Add(w.interval)
+	w.beside(func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		answer, err := w.cfg.Link.Heartbeat(ctx, h)
+		return func() { w.answered(answer, err) }
+	})
+}
+
+func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
+	w.seq++
+	h := &model.Heartbeat{
+		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state,
+		Hostname: w.cfg.Hostname, Address: w.cfg.Address, TotalSlots: w.cfg.Slots,
+		Capabilities:     w.cfg.Engine.Capabilities(),
+		PerformanceStats: w.stats.performance(),
+	}
+	h.Capabilities.Tags = w.cfg.Tags
+	h.Capabilities.Folders = slices.Sorted(maps.Keys(w.cfg.Folders))
+	if s := w.health.Load(); s != nil {
+		h.HealthMetrics = s.metrics
+		h.Capabilities.DiskSpace = s.diskSpace
+	}
+	h.HealthMetrics.SuccessCount, h.HealthMetrics.ErrorCount = w.stats.completed, w.stats.failed
+	h.Tasks, h.Partial = w.listTasks(state)
+	return h
+}
+
+// listTasks lists what is held, from where the last partial list ended. A leaving
+// worker names only what it has finished: the rest it gives back.
+func (w *Worker) listTasks(state model.WorkerState) (list []model.Report, partial bool) {
+	list = []model.Report{} // never null
+	cursor := w.beatCursor
+	w.beatCursor = ""
+	bytes := 0
+	for _, id := range slices.Sorted(maps.Keys(w.tasks)) {
+		h := w.tasks[id]
+		if id <= cursor || state == model.StateLeaving && h.Phase != phaseFinished {
+			continue
+		}
+		bytes += weight(&h.report)
+		if len(list) == model.MaxBatch || len(list) > 0 && bytes > maxBody {
+			w.beatCursor = list[len(list)-1].ID
+			return list, true
+		}
+		list = append(list, h.report)
+	}
+	return list, cursor != ""
+}
+
+// answered does what the dispatcher says.
+func (w *Worker) answered(a *model.HeartbeatAnswer, err error) {
+	now := time.Now()
+	w.beating = false
+	if err != nil || a == nil {
+		w.unanswered(err, now)
+		return
+	}
+	w.beatWait.Reset()
+	if !w.admitted || w.beatsFail {
+		w.log.Info("the dispatcher answers")
+	}
+	w.admitted, w.beatsFail = true, false
+	if d := a.HeartbeatInterval.Std(); d > 0 {
+		w.interval = min(max(d, minInterval), maxInterval)
+	}
+	w.nextBeat = minTime(w.nextBeat, w.lastBeat.Add(w.interval))
+	if w.beatCursor != "" {
+		w.nextBeat = now
+	}
+	for _, ref := range a.Forget {
+		w.forget(ref)
+	}
+	for i := range a.Drop {
+		w.drop(a.Drop[i])
+	}
+	w.take(a.Assign)
+}
+
+// unanswered tries again soon. Whatever is being downloaded goes on.
+func (w *Worker) unanswered(err error, now time.Time) {
+	w.beatCursor = ""
+	if model.CodeOf(err) == model.CodeConflict {
+		w.admitted = false
+		w.complain(&w.conflictLog, "the dispatcher refuses this worker's name; it takes nothing new", "error", err)
+		return
+	}
+	w.beatsFail = true
+	w.nextBeat = minTime(w.nextBeat, now.Add(w.beatWait.NextBackOff()))
+	w.complain(&w.linkLog, "the dispatcher does not answer; downloads go on", "error", err)
+}
+
+func minTime(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}

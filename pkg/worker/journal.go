@@ -1,0 +1,163 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// phase is how far the worker is with a task.
+type phase string
+
+const (
+	phaseAccepted phase = "accepted" // the engine should have it
+	phaseMoving   phase = "moving"   // every byte is here; the files are put into their place
+	phaseFinished phase = "finished" // its last report is known, and said until it is answered
+)
+
+// entry is what the journal keeps of one task: all that a restart needs. It
+// holds secrets.
+type entry struct {
+	Attempt int64         `json:"attempt"`
+	Phase   phase         `json:"phase"`
+	Task    *model.Task   `json:"task"`
+	Place   *placement    `json:"place,omitempty"`  // from moving on
+	Report  *model.Report `json:"report,omitempty"` // of finished
+}
+
+// check says what is wrong with an entry that was read from the file of id.
+func (e *entry) check(id string) error {
+	switch {
+	case e.Task == nil || e.Task.ID != id || !model.ValidName(id):
+		return errors.New("is not about the task of its name")
+	case e.Attempt <= 0:
+		return errors.New("has no attempt")
+	case e.Phase == phaseMoving:
+		if e.Place == nil {
+			return errors.New("is moving without a place")
+		}
+		return e.Place.check()
+	case e.Phase == phaseFinished:
+		if e.Report == nil || !e.Report.Status.Finished() || e.Report.ID != id || e.Report.Attempt != e.Attempt {
+			return errors.New("is finished without its report")
+		}
+		return e.Report.Validate()
+	case e.Phase != phaseAccepted:
+		return fmt.Errorf("has the unknown phase %.20q", e.Phase)
+	}
+	return nil
+}
+
+const (
+	journalDir    = stateDir + "/journal"
+	journalSuffix = ".json"
+	maxEntry      = 8 << 20 // bytes; a task with a torrent has under 1 MB
+)
+
+// journal is the worker's memory: one file a task in its folder.
+type journal struct {
+	root *os.Root
+	log  *slog.Logger
+}
+
+func openJournal(root *os.Root, log *slog.Logger) (*journal, error) {
+	if err := makeDir(root, journalDir, 0o700); err != nil {
+		return nil, fmt.Errorf("worker: opening its journal: %w", err)
+	}
+	return &journal{root: root, log: log}, nil
+}
+
+func journalName(id string) string { return id + journalSuffix }
+
+// put keeps the entries. It returns an error for each, nil for those that will be
+// there after a crash; of the others nothing is certain.
+func (j *journal) put(entries ...*entry) []error {
+	errs := make([]error, len(entries))
+	for i, e := range entries {
+		data, err := json.Marshal(e)
+		if err == nil {
+			err = replaceFile(j.root, journalDir+"/"+journalName(e.Task.ID), data)
+		}
+		errs[i] = err
+	}
+	if err := syncPath(j.root, journalDir); err != nil {
+		for i := range errs {
+			errs[i] = errors.Join(errs[i], err)
+		}
+	}
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = fmt.Errorf("keeping the task %s in the journal: %w", entries[i].Task.ID, err)
+		}
+	}
+	return errs
+}
+
+// remove forgets a task; after a crash it may be there again. Of an unknown one it
+// does nothing.
+func (j *journal) remove(id string) error {
+	err := j.root.Remove(journalDir + "/" + journalName(id))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("removing the task %s from the journal: %w", id, err)
+	}
+	return nil
+}
+
+// load returns every entry, in the order of the ids. A file that is none is set
+// aside under another name, and the worker goes on without it.
+func (j *journal) load() ([]*entry, error) {
+	dir, err := j.root.Open(journalDir)
+	if err != nil {
+		return nil, fmt.Errorf("worker: reading its journal: %w", err)
+	}
+	defer dir.Close()
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return nil, fmt.Errorf("worker: reading its journal: %w", err)
+	}
+	slices.Sort(names)
+	var entries []*entry
+	for _, name := range names {
+		id, ok := strings.CutSuffix(name, journalSuffix)
+		if !ok {
+			continue // set aside earlier, or a write that a crash cut off
+		}
+		e, err := j.read(id)
+		if err != nil {
+			j.log.Error("a journal file is broken and was set aside", "task", id, "error", err)
+			if err := j.root.Rename(journalDir+"/"+name, journalDir+"/"+name+".broken"); err != nil {
+				return nil, fmt.Errorf("worker: setting a broken journal file aside: %w", err)
+			}
+			continue
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+func (j *journal) read(id string) (*entry, error) {
+	name := journalDir + "/" + journalName(id)
+	info, err := j.root.Lstat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxEntry {
+		return nil, fmt.Errorf("is no regular file of at most %d bytes", maxEntry)
+	}
+	data, err := j.root.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	var e entry
+	if err := json.Unmarshal(data, &e); err != nil {
+		return nil, err
+	}
+	return &e, e.check(id)
+}

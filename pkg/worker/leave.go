@@ -1,0 +1,115 @@
+package worker
+
+import (
+	"context"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// goodbyeTimeout bounds one try to tell the dispatcher.
+const goodbyeTimeout = 2 * time.Second
+
+// leave ends the worker's work within StopTimeout: what runs beside the loop comes
+// to its end, the engine stops where it is, finished files are moved, and the
+// dispatcher is told. What it has answered is the dispatcher's again; otherwise the
+// journal still has it, and the next start goes on with it.
+func (w *Worker) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.StopTimeout)
+	defer cancel()
+	w.settle(ctx)
+	if w.closeEngine(ctx) {
+		for _, h := range w.tasks {
+			h.released = h.Phase == phaseMoving
+		}
+		w.settle(ctx)
+	}
+	if w.sayGoodbye(ctx) {
+		w.giveBack()
+	}
+	w.stats.save(time.Now(), 0, w.log)
+	w.log.Info("the worker has stopped", "tasks", len(w.tasks))
+}
+
+// half is a timer for half of the time that ctx has left: the dispatcher is to hear
+// of the leaving even if all else hangs.
+func half(ctx context.Context) *time.Timer {
+	deadline, _ := ctx.Deadline()
+	return time.NewTimer(time.Until(deadline) / 2)
+}
+
+// settle waits for what runs beside the loop: calls were canceled, moves are
+// finished.
+func (w *Worker) settle(ctx context.Context) {
+	wait := half(ctx)
+	defer wait.Stop()
+	for w.startMoves(); w.running > 0; w.startMoves() {
+		select {
+		case outcome := <-w.outcomes:
+			w.settleOutcome(outcome)
+		case <-wait.C:
+			w.log.Warn("the worker stops without waiting for what hangs")
+			return
+		}
+	}
+}
+
+// closeEngine stops the downloads; false if the engine does not stop.
+func (w *Worker) closeEngine(ctx context.Context) bool {
+	closed := make(chan error, 1)
+	go func() { closed <- w.cfg.Engine.Close() }()
+	wait := half(ctx)
+	defer wait.Stop()
+	select {
+	case err := <-closed:
+		if err != nil {
+			w.log.Warn("closing the engine", "error", err)
+		}
+		return err == nil
+	case <-wait.C:
+		w.log.Warn("the engine does not stop; the worker leaves without it")
+		return false
+	}
+}
+
+// sayGoodbye tells the dispatcher that the worker leaves, until it is answered. It
+// names what it has finished.
+func (w *Worker) sayGoodbye(ctx context.Context) bool {
+	w.beatCursor = ""
+	w.beatWait.Reset()
+	for {
+		call, cancel := context.WithTimeout(ctx, goodbyeTimeout)
+		answer, err := w.cfg.Link.Heartbeat(call, w.heartbeat(model.StateLeaving))
+		cancel()
+		if err == nil && answer != nil {
+			for _, ref := range answer.Forget {
+				w.forget(ref)
+			}
+			return true
+		}
+		if model.CodeOf(err) == model.CodeConflict {
+			return false // the name is another's: there is nothing to give back
+		}
+		wait := time.NewTimer(w.beatWait.NextBackOff())
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			w.log.Warn("the dispatcher did not hear that the worker leaves", "error", err)
+			return false
+		case <-wait.C:
+		}
+	}
+}
+
+// giveBack lets go of everything that was not finished. The bytes stay for
+// KeepOrphans: the task may come back to them.
+func (w *Worker) giveBack() {
+	for _, h := range w.tasks {
+		if h.Phase == phaseAccepted {
+			if h.drop != nil && h.drop.Reason.RemovesBytes() {
+				w.discardParts(h.id())
+			}
+			w.release(h)
+		}
+	}
+}

@@ -1,0 +1,156 @@
+package worker
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// maxBody bounds the reports of one message, in bytes of JSON as estimated by
+// weight: NATS takes 1 MB by default.
+const maxBody = 512 << 10
+
+// maxPaths bounds the paths of one result, in bytes.
+const maxPaths = 64 << 10
+
+// weight is about how many bytes of JSON a report has.
+func weight(r *model.Report) int {
+	n := 300
+	if r.Error != nil {
+		n += 2 * len(r.Error.Message)
+	}
+	if r.Result != nil {
+		for _, f := range r.Result.Files {
+			n += 40 + 2*len(f.Path)
+		}
+	}
+	return n
+}
+
+// boundFiles cuts a list of files to what one message can carry. The total of the
+// result stays that of all.
+func boundFiles(files []model.File) []model.File {
+	bytes := 0
+	for i, f := range files {
+		bytes += len(f.Path)
+		if i >= model.MaxResultFiles || i > 0 && bytes > maxPaths {
+			return files[:i]
+		}
+	}
+	return files
+}
+
+// taskError makes an error that a report can carry: bounded, of a legal class.
+func taskError(code int, class model.Class, message string) *model.TaskError {
+	if !class.Valid() {
+		class = model.ClassRetryable
+	}
+	if len(message) > model.MaxMessage {
+		message = message[:model.MaxMessage]
+	}
+	return &model.TaskError{Code: code, Message: strings.ToValidUTF8(message, ""), Class: class}
+}
+
+// startReport says what is due: how attempts ended, at once and until that is
+// answered; that they began; and how far they are, once a second.
+func (w *Worker) startReport(now time.Time) {
+	due := w.dueReports(now)
+	var batch []model.Report
+	bytes := 0
+	for _, h := range due {
+		bytes += weight(&h.report)
+		if len(batch) == model.MaxBatch || len(batch) > 0 && bytes > maxBody {
+			break
+		}
+		batch = append(batch, h.report)
+		if h.Phase != phaseFinished {
+			h.announced, h.said, h.saidAt = true, h.report, now
+		}
+	}
+	if len(batch) == 0 {
+		return
+	}
+	w.reporting = true
+	w.beside(func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, callTimeout)
+		defer cancel()
+		verdicts, drop, err := w.cfg.Link.Report(ctx, batch)
+		if err == nil && len(verdicts) != len(batch) {
+			err = errors.New("the answer has another number of verdicts")
+		}
+		return func() { w.reported(batch, verdicts, drop, err) }
+	})
+}
+
+// dueReports lists what there is to say, the most important first.
+func (w *Worker) dueReports(now time.Time) []*held {
+	var due []*held
+	progress := !now.Before(w.nextProgress)
+	for _, h := range w.tasks {
+		switch {
+		case h.drop != nil:
+		case h.Phase == phaseFinished:
+			due = append(due, h)
+		case h.given == 0 || h.Phase == phaseMoving:
+		case !h.announced:
+			due = append(due, h)
+		case progress && h.report.CompletedLength != h.said.CompletedLength,
+			progress && h.report.TotalLength != h.said.TotalLength,
+			progress && h.report.DownloadSpeed != h.said.DownloadSpeed:
+			due = append(due, h)
+		}
+	}
+	if progress && len(due) > 0 {
+		w.nextProgress = now.Add(progressInterval)
+	}
+	rank := func(h *held) int {
+		switch {
+		case h.Phase == phaseFinished:
+			return 0
+		case !h.announced:
+			return 1
+		}
+		return 2
+	}
+	slices.SortFunc(due, func(a, b *held) int {
+		return cmp.Or(rank(a)-rank(b), a.saidAt.Compare(b.saidAt), cmp.Compare(a.id(), b.id()))
+	})
+	return due
+}
+
+// reported hears the verdicts. One that is not nil and names nothing to drop
+// leaves things as they are: the attempt is said again, or the heartbeat settles
+// it (a dispatcher that has just started knows nothing of this worker yet).
+func (w *Worker) reported(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
+	now := time.Now()
+	w.reporting = false
+	for i := range drop {
+		w.drop(drop[i])
+	}
+	for i := range verdicts {
+		r := &batch[i]
+		h := w.tasks[r.ID]
+		if h == nil || h.Attempt != r.Attempt || h.drop != nil || !r.Status.Finished() {
+			continue
+		}
+		switch {
+		case err != nil:
+		case verdicts[i] == nil:
+			w.release(h)
+		default:
+			err = verdicts[i]
+		}
+	}
+	if err == nil {
+		w.reportWait.Reset()
+		w.nextReport = now
+		return
+	}
+	w.nextReport = now.Add(w.reportWait.NextBackOff())
+	w.complain(&w.linkLog, "reports are not answered; they are repeated", "error", err)
+}
