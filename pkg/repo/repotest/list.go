@@ -1,0 +1,325 @@
+package repotest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// examined is the contract's bound of the rows that a page examines.
+const examined = 20_000
+
+// all reads a list to its end and returns the ids and the number of pages.
+func all(t testing.TB, s repo.Store, q model.ListQuery) (ids []string, pages int) {
+	t.Helper()
+	for pages = 1; ; pages++ {
+		page, err := s.List(context.Background(), &q)
+		if err != nil {
+			t.Fatalf("List %+v: %v", q, err)
+		}
+		if len(page.Tasks) > q.Limit {
+			t.Fatalf("a page of %d has %d tasks", q.Limit, len(page.Tasks))
+		}
+		for _, task := range page.Tasks {
+			ids = append(ids, task.ID)
+		}
+		if page.Next == "" {
+			return ids, pages
+		}
+		if page.Next == q.Cursor {
+			t.Fatalf("the list stands still at %q", q.Cursor)
+		}
+		q.Cursor = page.Next
+	}
+}
+
+// wanted is what a plain scan of the history would list.
+func (h *history) wanted(q *model.ListQuery) []string {
+	var found []*model.Task
+	for _, task := range h.tasks {
+		url := strings.Replace(task.URL, "user:secret", model.Redacted, 1)
+		ok := (len(q.Status) == 0 || slices.Contains(q.Status, task.Status)) &&
+			(q.Client == "" || task.Client == q.Client) &&
+			(q.WorkerID == "" || task.WorkerID == q.WorkerID) &&
+			(q.Priority == 0 || task.Priority == q.Priority) &&
+			(q.Since == 0 || task.CreatedAt >= q.Since) &&
+			(q.Until == 0 || task.CreatedAt < q.Until) &&
+			strings.Contains(foldASCII(showURL(url)), foldASCII(q.Text))
+		for name, value := range q.Labels {
+			have, there := task.Labels[name]
+			ok = ok && there && have == value
+		}
+		if ok {
+			found = append(found, task)
+		}
+	}
+	slices.SortFunc(found, func(a, b *model.Task) int {
+		if q.Order == model.OrderOldest {
+			return int(a.Seq - b.Seq)
+		}
+		return int(b.Seq - a.Seq)
+	})
+	var ids []string
+	for _, task := range found {
+		ids = append(ids, task.ID)
+	}
+	return ids
+}
+
+// showURL is how a URL is shown to people; a URL that cannot be parsed is not
+// shown at all.
+func showURL(url string) string { return model.RedactURL(url) }
+
+func foldASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+func lists(t *testing.T, s repo.Store) {
+	h := newHistory(21)
+	for range 30 {
+		mustCommit(t, s, h.next(30))
+	}
+	hits := 0
+	for range 600 {
+		q := h.query()
+		got, _ := all(t, s, *q)
+		want := h.wanted(q)
+		if hits += len(want); !slices.Equal(got, want) {
+			t.Fatalf("List %+v:\n got %v\nwant %v", *q, got, want)
+		}
+	}
+	if hits < 1000 {
+		t.Errorf("the queries found only %d tasks: they test too little", hits)
+	}
+}
+
+func moving(t *testing.T, s repo.Store) {
+	for i, order := range []model.Order{model.OrderNewest, model.OrderOldest} {
+		for j, status := range [][]model.Status{nil, {model.StatusPending, model.StatusCompleted}, {model.StatusPending, model.StatusFailed}} {
+			h := newHistory(22)
+			prefix := fmt.Sprintf("round%d%d-", i, j)
+			last, err := s.LastSeq(context.Background())
+			if err != nil {
+				t.Fatal(err)
+			}
+			b := &model.Batch{}
+			for i := range int64(50) {
+				fixed := task(fmt.Sprintf("%sfixed%d", prefix, i), last+1+3*i)
+				other := task(fmt.Sprintf("%sother%d", prefix, i), last+2+3*i)
+				fixed.Client, other.Client = prefix, prefix
+				b.Tasks = append(b.Tasks, put(fixed), put(other))
+			}
+			mustCommit(t, s, b)
+			q := model.ListQuery{Client: prefix, Status: status, Order: order, Limit: 4}
+			seen := make(map[string]int)
+			for {
+				page, err := s.List(context.Background(), &q)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, task := range page.Tasks {
+					seen[task.ID]++
+				}
+				if q.Cursor = page.Next; q.Cursor == "" {
+					break
+				}
+				disturb(t, s, h, prefix)
+			}
+			for i := range 50 {
+				if n := seen[fmt.Sprintf("%sfixed%d", prefix, i)]; n != 1 {
+					t.Errorf("%s %v: a task that did not change was listed %d times", order, status, n)
+				}
+			}
+			for id, n := range seen {
+				if n > 1 {
+					t.Errorf("%s %v: %s was listed %d times", order, status, id, n)
+				}
+			}
+		}
+	}
+}
+
+// disturb changes, ends or deletes one of the other tasks, and adds one.
+func disturb(t *testing.T, s repo.Store, h *history, prefix string) {
+	id := fmt.Sprintf("%sother%d", prefix, h.rnd.IntN(50))
+	b := &model.Batch{}
+	if have := get(t, s, id); have != nil {
+		next := model.Statuses[h.rnd.IntN(len(model.Statuses))]
+		c := become(id, have.Status, next)
+		if next == model.StatusCanceled {
+			c = model.TaskChange{ID: id, From: have.Status, Delete: true}
+		}
+		b.Tasks = append(b.Tasks, c)
+	}
+	last, err := s.LastSeq(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.rnd.IntN(3) == 0 {
+		fresh := task(fmt.Sprintf("%snew%d", prefix, last), last+1)
+		fresh.Client = prefix
+		b.Tasks = append(b.Tasks, put(fresh))
+	}
+	mustCommit(t, s, b)
+}
+
+func bounded(t *testing.T, s repo.Store) {
+	const n = examined + 2_000
+	for first := int64(1); first <= n; first += 1000 {
+		b := &model.Batch{}
+		for seq := first; seq < first+1000; seq++ {
+			row := task(fmt.Sprintf("t%d", seq), seq)
+			row.Client = "one"
+			if seq%1000 == 0 {
+				row.Labels = map[string]string{"rare": "yes"}
+			}
+			b.Tasks = append(b.Tasks, put(row))
+		}
+		mustCommit(t, s, b)
+	}
+	for name, q := range map[string]model.ListQuery{
+		"text":             {Text: "nowhere"},
+		"text of a client": {Text: "nowhere", Client: "one"},
+		"text by status":   {Text: "nowhere", Status: []model.Status{model.StatusPending}, Order: model.OrderOldest},
+		"labels":           {Labels: map[string]string{"rare": "no"}},
+		"another status":   {Client: "one", Status: []model.Status{model.StatusCompleted}},
+	} {
+		q.Limit = 10
+		// A store that has an index for what is asked may do with one page.
+		if ids, pages := all(t, s, q); len(ids) != 0 || pages > 2 || pages < 2 && q.Text+q.Labels["rare"] != "" {
+			t.Errorf("%s: %d tasks on %d pages, want none on 2", name, len(ids), pages)
+		}
+	}
+	ids, _ := all(t, s, model.ListQuery{Labels: map[string]string{"rare": "yes"}, Limit: 100})
+	if len(ids) != n/1000 || ids[0] != fmt.Sprintf("t%d", n) {
+		t.Errorf("rare tasks: %v", ids)
+	}
+}
+
+func badCursor(t *testing.T, s repo.Store) {
+	mustCommit(t, s, batch(put(task("a", 1)), put(task("b", 2))))
+	page, err := s.List(context.Background(), &model.ListQuery{Limit: 1})
+	if err != nil || page.Next == "" {
+		t.Fatalf("List = %+v, %v", page, err)
+	}
+	for _, cursor := range []string{"x", "0", "s1", page.Next + "=", page.Next + page.Next, "' OR 1=1", strings.Repeat("A", 10_000)} {
+		_, err := s.List(context.Background(), &model.ListQuery{Limit: 1, Cursor: cursor})
+		if model.CodeOf(err) != model.CodeInvalid || !strings.HasPrefix(err.Error(), "cursor: ") {
+			t.Errorf("cursor %.40q: %v, want CodeInvalid that names it", cursor, err)
+		}
+	}
+}
+
+func secretText(t *testing.T, s repo.Store) {
+	secret := task("a", 1)
+	secret.URL = "https://me:Hunter2@files.example/Big.iso"
+	mustCommit(t, s, batch(put(secret)))
+	for text, want := range map[string]int{"big.ISO": 1, "files.example": 1, "hunter": 0, "me:": 0} {
+		if ids, _ := all(t, s, model.ListQuery{Text: text, Limit: 5}); len(ids) != want {
+			t.Errorf("text %q finds %d tasks, want %d", text, len(ids), want)
+		}
+	}
+	if got := get(t, s, "a").URL; got != secret.URL {
+		t.Errorf("the url itself was changed to %s", got)
+	}
+}
+
+// concurrent moves a fixed number of tasks from one status to the other, all in
+// each commit, while readers look: none may see some here and some there.
+func concurrent(t *testing.T, s repo.Store) {
+	const n = 20
+	b := &model.Batch{}
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("t%d", i)
+		b.Tasks = append(b.Tasks, put(task(ids[i], int64(i+1))))
+	}
+	mustCommit(t, s, b)
+	var (
+		stop    atomic.Bool
+		reads   atomic.Int64
+		readers sync.WaitGroup
+	)
+	check := func(what string, pending int) {
+		if reads.Add(1); pending != 0 && pending != n {
+			t.Errorf("%s sees %d of %d tasks moved", what, n-pending, n)
+		}
+	}
+	count := func(tasks []*model.Task) (pending int) {
+		for _, task := range tasks {
+			if task.Status == model.StatusPending {
+				pending++
+			}
+		}
+		return pending
+	}
+	for _, read := range []func() error{
+		func() error {
+			c, err := s.Counts(context.Background())
+			check("Counts", int(c[model.StatusPending]))
+			return err
+		},
+		func() error {
+			found, err := s.Tasks(context.Background(), ids)
+			var tasks []*model.Task
+			for _, task := range found {
+				tasks = append(tasks, task)
+			}
+			check("Tasks", count(tasks))
+			return err
+		},
+		func() error {
+			page, err := s.List(context.Background(), &model.ListQuery{Limit: n})
+			if err == nil {
+				check("List", count(page.Tasks))
+			}
+			return err
+		},
+		func() error {
+			var tasks []*model.Task
+			for task, err := range s.Live(context.Background()) {
+				if err != nil {
+					return err
+				}
+				tasks = append(tasks, task)
+			}
+			check("Live", count(tasks))
+			return nil
+		},
+	} {
+		readers.Go(func() {
+			for !stop.Load() {
+				if err := read(); err != nil {
+					t.Errorf("a reader: %v", err)
+					return
+				}
+			}
+		})
+	}
+	from, to := model.StatusPending, model.StatusQueued
+	for range 200 {
+		b := &model.Batch{}
+		for _, id := range ids {
+			b.Tasks = append(b.Tasks, become(id, from, to))
+		}
+		mustCommit(t, s, b)
+		from, to = to, from
+	}
+	stop.Store(true)
+	readers.Wait()
+	if reads.Load() == 0 {
+		t.Error("nobody read")
+	}
+}

@@ -1,0 +1,47 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+
+	"modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// sentences are SQLite's primary result codes that pass by themselves or by an
+// operator's hand, and what to say of them.
+var sentences = map[int]string{
+	lib.SQLITE_FULL:     "the disk is full",
+	lib.SQLITE_IOERR:    "the disk gives an I/O error",
+	lib.SQLITE_BUSY:     "another process has the file locked",
+	lib.SQLITE_LOCKED:   "the file is locked",
+	lib.SQLITE_READONLY: "the file or its disk is read-only",
+	lib.SQLITE_CANTOPEN: "a file of the store cannot be opened",
+	lib.SQLITE_PERM:     "access to the file is denied",
+	lib.SQLITE_NOMEM:    "there is no memory left",
+	lib.SQLITE_PROTOCOL: "the lock of the WAL cannot be had",
+}
+
+// primary returns SQLite's primary result code of err, 0 if it is none of SQLite's.
+func primary(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code() & 0xff
+	}
+	return 0
+}
+
+// explain gives an error of SQLite the operation's name, and the code
+// CodeUnavailable where trying again may help.
+func explain(op string, err error) error {
+	var known *model.Error
+	if err == nil || errors.As(err, &known) {
+		return err
+	}
+	if s, ok := sentences[primary(err)]; ok {
+		return model.Errorf(model.CodeUnavailable, "%s: %s (%v)", op, s, err)
+	}
+	return fmt.Errorf("%s: %w", op, err)
+}

@@ -1,0 +1,240 @@
+package sqlite
+
+import (
+	"context"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// selection is the rows that a query walks and the filters on them. Each arm is
+// the walk of one index, in the order of seq by itself; SQLite merges them
+// without sorting. The arms' index is named, so that a plan that would sort or
+// scan is an error, not a slow surprise.
+type selection struct {
+	arms    []arm
+	filters []string
+	args    []any // of the filters
+}
+
+type arm struct {
+	from string // FROM … WHERE …
+	args []any
+}
+
+// where adds a filter with its values.
+func (s *selection) where(filter string, args ...any) {
+	s.filters = append(s.filters, filter)
+	s.args = append(s.args, args...)
+}
+
+// sql returns the query for the seqs, from one that is excluded to one that is
+// included, both parameters; filtered or as the indexes give them.
+func (s *selection) sql(down, filtered bool, tail string) string {
+	bounds, order := "seq > ? AND seq <= ?", "ASC"
+	if down {
+		bounds, order = "seq < ? AND seq >= ?", "DESC"
+	}
+	var arms []string
+	for _, a := range s.arms {
+		text := "SELECT seq " + a.from + " AND " + bounds
+		if filtered {
+			for _, f := range s.filters {
+				text += " AND " + f
+			}
+		}
+		arms = append(arms, text)
+	}
+	return strings.Join(arms, " UNION ALL ") + " ORDER BY seq " + order + " " + tail
+}
+
+// values are the parameters of sql, without those of its tail.
+func (s *selection) values(after, last int64, filtered bool) []any {
+	var args []any
+	for _, a := range s.arms {
+		args = append(args, a.args...)
+		args = append(args, after, last)
+		if filtered {
+			args = append(args, s.args...)
+		}
+	}
+	return args
+}
+
+// byStatus returns the arms for statuses other than completed.
+func byStatus(statuses []model.Status) []arm {
+	var arms []arm
+	for _, s := range model.Statuses {
+		if slices.Contains(statuses, s) {
+			// The second term is the index's own: only then does SQLite use it.
+			arms = append(arms, arm{from: "FROM tasks INDEXED BY tasks_status WHERE status = '" +
+				string(s) + "' AND status <> 'completed'"})
+		}
+	}
+	return arms
+}
+
+func liveSelection() *selection {
+	var live []model.Status
+	for _, s := range model.Statuses {
+		if !s.Terminal() {
+			live = append(live, s)
+		}
+	}
+	return &selection{arms: byStatus(live)}
+}
+
+func liveQuery() string {
+	return "SELECT " + fullColumns + " FROM tasks WHERE seq IN (" +
+		liveSelection().sql(false, false, "LIMIT "+strconv.Itoa(livePage)) + ") ORDER BY seq"
+}
+
+func liveArgs(after int64) []any {
+	return liveSelection().values(after, math.MaxInt64, false)
+}
+
+// List implements [repo.Reader]. Its tasks come without the bytes of a torrent
+// or metalink.
+func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
+	after, err := rules.Seq(q.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	page := &model.TaskPage{Tasks: []*model.Task{}}
+	err = s.read("list", func() error {
+		sel, err := s.choose(ctx, q)
+		if err != nil {
+			return err
+		}
+		return s.page(ctx, q, sel, after, page)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// page reads one page of the selection, after the row with the seq.
+func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, after int64, page *model.TaskPage) error {
+	down := q.Order != model.OrderOldest
+	order, last := "ASC", int64(math.MaxInt64)
+	if down {
+		order, last = "DESC", 1
+		if after == 0 {
+			after = math.MaxInt64
+		}
+	}
+	bounded := false
+	if len(sel.filters) > 0 {
+		// The filters may let nothing through: find the row where this page ends
+		// whatever they do. Walking an index is cheap against reading rows.
+		var seqs []int64
+		text := sel.sql(down, false, "LIMIT 1 OFFSET "+strconv.Itoa(rules.MaxExamined-1))
+		if err := s.r.SelectContext(ctx, &seqs, text, sel.values(after, last, false)...); err != nil {
+			return err
+		}
+		if len(seqs) > 0 {
+			bounded, last = true, seqs[0]
+		}
+	}
+	var rows []taskRow
+	text := "SELECT " + listColumns + " FROM tasks WHERE seq IN (" +
+		sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
+	args := append(sel.values(after, last, true), q.Limit+1)
+	if err := s.r.SelectContext(ctx, &rows, text, args...); err != nil {
+		return err
+	}
+	switch {
+	case len(rows) > q.Limit:
+		rows = rows[:q.Limit]
+		page.Next = rules.Cursor(rows[q.Limit-1].Seq)
+	case bounded:
+		page.Next = rules.Cursor(last)
+	}
+	tasks, err := tasksOf(rows)
+	if err == nil {
+		page.Tasks = tasks
+	}
+	return err
+}
+
+// choose picks the index that a query walks; the rest of it become filters.
+func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, error) {
+	few, err := s.fewByStatus(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	var sel selection
+	client, worker, statuses := q.Client, q.WorkerID, q.Status
+	switch {
+	case worker != "":
+		sel.arms = []arm{{"FROM tasks INDEXED BY tasks_worker WHERE worker_id = ? AND worker_id <> ''", []any{worker}}}
+		worker = ""
+	case few:
+		sel.arms = byStatus(statuses)
+		statuses = nil
+	case client != "":
+		sel.arms = []arm{{"FROM tasks INDEXED BY tasks_client WHERE client = ?", []any{client}}}
+		client = ""
+	default:
+		sel.arms = []arm{{from: "FROM tasks NOT INDEXED WHERE true"}}
+	}
+	if client != "" {
+		sel.where("client = ?", client)
+	}
+	if len(statuses) > 0 {
+		args := make([]any, len(statuses))
+		for i, status := range statuses {
+			args[i] = string(status)
+		}
+		sel.where("status IN (?"+strings.Repeat(",?", len(args)-1)+")", args...)
+	}
+	sel.filter(q)
+	return &sel, nil
+}
+
+// fewByStatus says whether to walk the index by status: where only statuses are
+// asked for, or where so few tasks have them that one page sees them all. It has
+// no completed tasks.
+func (s *Store) fewByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
+	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
+		return false, nil
+	}
+	if q.Client == "" {
+		return true, nil
+	}
+	counts, err := s.Counts(ctx)
+	if err != nil {
+		return false, err
+	}
+	var n int64
+	for _, status := range model.Statuses {
+		if slices.Contains(q.Status, status) {
+			n += counts[status]
+		}
+	}
+	return n < rules.MaxExamined, nil
+}
+
+// filter adds what no index helps with.
+func (s *selection) filter(q *model.ListQuery) {
+	if q.Priority != 0 {
+		s.where("priority = ?", int64(q.Priority))
+	}
+	if q.Since != 0 {
+		s.where("created_at >= ?", int64(q.Since))
+	}
+	if q.Until != 0 {
+		s.where("created_at < ?", int64(q.Until))
+	}
+	if q.Text != "" {
+		s.where("instr(lower(iif(shown_url = '', url, shown_url)), ?) > 0", rules.Lower(q.Text))
+	}
+	for name, value := range q.Labels {
+		s.where("EXISTS (SELECT 1 FROM json_each(iif(labels = '', '{}', labels)) WHERE key = ? AND value = ?)", name, value)
+	}
+}

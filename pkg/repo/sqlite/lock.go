@@ -1,0 +1,91 @@
+package sqlite
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// lock is held beside the file for as long as the store is open. The kernel lets
+// go of it when the process ends, however it ends.
+type lock struct {
+	file *os.File
+	path string
+}
+
+// acquire takes the lock of the database at path, or says in one sentence who
+// has it.
+func acquire(path string) (*lock, error) {
+	path += ".lock"
+	for {
+		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		if err != nil {
+			return nil, fmt.Errorf("lock: %w", err)
+		}
+		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
+		case errors.Is(err, unix.EWOULDBLOCK):
+			defer file.Close()
+			return nil, model.Errorf(model.CodeUnavailable,
+				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), holder(file))
+		case err != nil:
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		l := &lock{file: file, path: path}
+		// The holder before us may have removed the file between our open and
+		// our lock; then what we locked is no longer what others will find.
+		if !l.current() {
+			file.Close()
+			continue
+		}
+		if err := l.sign(); err != nil {
+			l.release()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		return l, nil
+	}
+}
+
+func (l *lock) current() bool {
+	held, err := l.file.Stat()
+	if err != nil {
+		return false
+	}
+	found, err := os.Stat(l.path)
+	return err == nil && os.SameFile(held, found)
+}
+
+// sign writes who holds the lock, for the sentence that a second one gets.
+func (l *lock) sign() error {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "an unknown host"
+	}
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(io.NewOffsetWriter(l.file, 0), "pid %d on %s since %s\n",
+		os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
+	return err
+}
+
+func holder(file *os.File) string {
+	text, err := io.ReadAll(io.LimitReader(io.NewSectionReader(file, 0, 512), 512))
+	if s := strings.TrimSpace(string(text)); err == nil && s != "" {
+		return s
+	}
+	return "it has not said who it is"
+}
+
+// release removes the file and lets go, in this order: whoever locks the removed
+// file in between sees that it is no longer there.
+func (l *lock) release() error {
+	return errors.Join(os.Remove(l.path), l.file.Close())
+}

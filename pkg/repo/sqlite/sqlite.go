@@ -1,0 +1,207 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"log/slog"
+	"sync/atomic"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// livePage is how many rows Live reads at once: few, for each may hold a torrent
+// of half a megabyte.
+const livePage = 200
+
+// Store is one SQLite file. It implements [repo.Store].
+type Store struct {
+	log    *slog.Logger
+	lock   *lock
+	closed atomic.Bool
+	w      writer
+	r      *sqlx.DB
+	reads  struct{ tasks, counts, workers, last, live *sqlx.Stmt }
+}
+
+var _ repo.Store = (*Store)(nil)
+
+func (s *Store) prepareReads(ctx context.Context) error {
+	live := liveQuery()
+	for _, p := range []struct {
+		to  **sqlx.Stmt
+		sql string
+	}{
+		{&s.reads.tasks, "SELECT " + fullColumns + " FROM tasks WHERE id IN (SELECT value FROM json_each(?))"},
+		{&s.reads.counts, "SELECT status, n FROM counters"},
+		{&s.reads.workers, workersSQL},
+		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
+		{&s.reads.live, live},
+	} {
+		stmt, err := s.r.PreparexContext(ctx, p.sql)
+		if err != nil {
+			return err
+		}
+		*p.to = stmt
+	}
+	return nil
+}
+
+// Close takes the WAL into the file and lets go of the lock. What follows is
+// refused with CodeUnavailable. A second Close does nothing.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	return errors.Join(s.disconnect(), s.lock.release())
+}
+
+// disconnect closes what is open of the connections, the reading ones first, so
+// that nothing holds the WAL.
+func (s *Store) disconnect() error {
+	var errs []error
+	if s.r != nil {
+		errs = append(errs, s.r.Close())
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if s.w.conn != nil {
+		_, err := s.w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
+		errs = append(errs, explain("close store", err), s.w.release())
+	}
+	if s.w.db != nil {
+		errs = append(errs, s.w.db.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Commit implements [repo.Committer]. It does not begin when ctx is done; once
+// begun it is seen through. It is CodeUnavailable where the disk is full, fails
+// or is read-only, and CodeInternal where the batch contradicts the store. The
+// next commit goes on by itself when the cause is gone.
+func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
+	if err := rules.CheckBatch(b); err != nil {
+		return err
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if s.closed.Load() {
+		return rules.Closed("commit")
+	}
+	return explain("commit", s.w.commit(ctx, b))
+}
+
+// read runs f unless the store is closed, and explains its error.
+func (s *Store) read(op string, f func() error) error {
+	if s.closed.Load() {
+		return rules.Closed(op)
+	}
+	err := f()
+	if err != nil && s.closed.Load() {
+		return rules.Closed(op)
+	}
+	return explain(op, err)
+}
+
+// Tasks implements [repo.Reader].
+func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
+	found := make(map[string]*model.Task, len(ids))
+	err := s.read("tasks", func() error {
+		list, err := json.Marshal(ids)
+		if err != nil {
+			return err
+		}
+		var rows []taskRow
+		if err := s.reads.tasks.SelectContext(ctx, &rows, string(list)); err != nil {
+			return err
+		}
+		tasks, err := tasksOf(rows)
+		for _, t := range tasks {
+			found[t.ID] = t
+		}
+		return err
+	})
+	return found, err
+}
+
+// Counts implements [repo.Reader].
+func (s *Store) Counts(ctx context.Context) (model.Counts, error) {
+	counts := make(model.Counts, len(model.Statuses))
+	err := s.read("counts", func() error {
+		var rows []struct {
+			Status model.Status
+			N      int64
+		}
+		err := s.reads.counts.SelectContext(ctx, &rows)
+		for _, row := range rows {
+			counts[row.Status] = row.N
+		}
+		return err
+	})
+	return counts, err
+}
+
+// Workers implements [repo.Loader].
+func (s *Store) Workers(ctx context.Context) ([]*model.Worker, error) {
+	var workers []*model.Worker
+	err := s.read("workers", func() error {
+		var rows []workerRow
+		if err := s.reads.workers.SelectContext(ctx, &rows); err != nil {
+			return err
+		}
+		for i := range rows {
+			w, err := rows[i].worker()
+			if err != nil {
+				return err
+			}
+			workers = append(workers, w)
+		}
+		return nil
+	})
+	return workers, err
+}
+
+// LastSeq implements [repo.Loader].
+func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
+	err = s.read("last seq", func() error { return s.reads.last.GetContext(ctx, &seq) })
+	return seq, err
+}
+
+// Live implements [repo.Loader]. It reads page by page, so that no reader holds
+// back the WAL while the caller works.
+func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
+	return func(yield func(*model.Task, error) bool) {
+		for seq := int64(0); ; {
+			var tasks []*model.Task
+			err := s.read("live", func() error {
+				var rows []taskRow
+				err := s.reads.live.SelectContext(ctx, &rows, liveArgs(seq)...)
+				if err == nil {
+					tasks, err = tasksOf(rows)
+				}
+				return err
+			})
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range tasks {
+				if !yield(t, nil) {
+					return
+				}
+				seq = t.Seq
+			}
+			if len(tasks) < livePage {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,39 @@
+package sqlite
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
+	"github.com/aria-cluster/dispatcher/pkg/repo/repotest"
+)
+
+func mustOpen(t testing.TB, c Config) *Store {
+	t.Helper()
+	s, err := Open(context.Background(), c)
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestSQLiteIsAStore(t *testing.T) {
+	repotest.Run(t, func(t *testing.T) repo.Store {
+		return mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "new folder?", "d%41.db")})
+	})
+}
+
+func TestSQLiteAnswersAsMemoryDoes(t *testing.T) {
+	repotest.Compare(t,
+		func(t *testing.T) repo.Store { return memory.New() },
+		func(t *testing.T) repo.Store {
+			return mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
+		})
+}
