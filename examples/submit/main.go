@@ -76,5 +76,6 @@ func request(nc *nats.Conn, verb string, body any) (t task, err error) {
 	if code := msg.Header.Get("Nats-Service-Error-Code"); code != "" {
 		return t, fmt.Errorf("%s: %s %s", verb, code, msg.Header.Get("Nats-Service-Error"))
 	}
-	return t, json.Unmarshal(msg.Data, &t)
+	err = json.Unmarshal(msg.Data, &t)
+	return t, err
 }
