@@ -1,0 +1,104 @@
+package aria2
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// maxRows bounds how many downloads aria2 remembers, and one poll asks for.
+const maxRows = 10000
+
+// configuration is aria2.conf: everything is said, so that neither a default of
+// another version nor a user's own configuration changes what was measured.
+func configuration(slots, port int, secret string, allowBT bool) string {
+	follow := "false" // a torrent or metalink by URL is then a plain file
+	if allowBT {
+		follow = "mem"
+	}
+	lines := []string{
+		"enable-rpc=true",
+		"rpc-listen-all=false",
+		"rpc-listen-port=" + strconv.Itoa(port),
+		"rpc-secret=" + secret,
+		"rpc-max-request-size=16M",
+		"rpc-save-upload-metadata=false",
+		"no-netrc=true",
+		"disk-cache=0", // with a cache, a server without Range can abort aria2c
+		"file-allocation=falloc",
+		"auto-save-interval=2",
+		"continue=true",
+		"always-resume=true",
+		"allow-overwrite=false",
+		"auto-file-renaming=false",
+		"max-concurrent-downloads=" + strconv.Itoa(slots*4), // a task may have children
+		"max-download-result=" + strconv.Itoa(maxRows),
+		"max-tries=5",
+		"retry-wait=3",
+		"connect-timeout=15",
+		"timeout=60",
+		"follow-torrent=" + follow,
+		"follow-metalink=" + follow,
+		"seed-time=0",
+		"bt-stop-timeout=600",
+		"enable-dht=false",
+		"enable-dht6=false",
+		"bt-enable-lpd=false",
+		"summary-interval=0",
+		"show-console-readout=false",
+		"enable-color=false",
+		"console-log-level=notice",
+	}
+	return strings.Join(lines, "\n") + "\n"
+}
+
+// writeConfiguration puts aria2.conf into the state folder, readable by its
+// owner only, for it holds the secret.
+func writeConfiguration(stateDir, text string) (string, error) {
+	path := filepath.Join(stateDir, "aria2.conf")
+	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
+		return "", fmt.Errorf("aria2.conf: %w", err)
+	}
+	// O_EXCL: a file or link that somebody put there keeps its own mode.
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return "", fmt.Errorf("aria2.conf: %w", err)
+	}
+	_, err = f.WriteString(text)
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return "", fmt.Errorf("aria2.conf: %w", err)
+	}
+	return path, nil
+}
+
+// newSecret returns 32 random bytes in hex.
+func newSecret() string {
+	var b [32]byte
+	rand.Read(b[:]) // never fails, by its documentation
+	return hex.EncodeToString(b[:])
+}
+
+// freePort returns a port of loopback that was free a moment ago; aria2c cannot
+// pick one itself.
+func freePort() (int, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return 0, fmt.Errorf("no free port on 127.0.0.1: %w", err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	return port, l.Close()
+}
+
+// environment is all that aria2c sees of ours: no proxy, no secret of the
+// worker, and English messages.
+func environment(home string) []string {
+	return []string{"HOME=" + home, "PATH=/usr/bin:/bin", "LC_ALL=C"}
+}

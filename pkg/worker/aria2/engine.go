@@ -1,0 +1,286 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+// Config says how to run aria2c. All fields are needed, but for AllowBT.
+type Config struct {
+	Binary   string // path of aria2c, as [Find] gives it
+	StateDir string // a folder for its configuration and lock; made if missing
+	Slots    int    // how many jobs the worker runs at once
+	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
+	// and for metalinks, which may lead to torrents.
+	AllowBT bool
+	Logger  *slog.Logger
+}
+
+// Engine implements [download.Engine] with an aria2c of its own.
+type Engine struct {
+	cfg     Config
+	lock    *os.File // held as long as an aria2c of ours may live
+	caps    model.Capabilities
+	changed chan struct{}
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when the supervisor has ended
+
+	// turn is held through each operation with its calls to aria2c, so that
+	// these see each other's work whole. It is a channel so that waiting for it
+	// can be given up.
+	turn chan struct{}
+	jobs map[string]*job // by task id; guarded by turn
+
+	mu      sync.Mutex
+	session session // guarded by mu: the supervisor changes it at any moment
+	closed  bool
+}
+
+// session is the way to the running aria2c; client is nil while there is none.
+type session struct {
+	process *process
+	client  *client
+}
+
+var _ download.Engine = (*Engine)(nil)
+
+var (
+	errClosed = errors.New("aria2: the engine is closed")
+	errDown   = errors.New("aria2: aria2c is being started again")
+)
+
+// New starts aria2c and returns when it answers. It waits up to 15 s for the
+// aria2c of a killed worker on the same state folder to end.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Binary == "" || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
+		return nil, errors.New("aria2: Binary, StateDir, Slots and Logger are needed")
+	}
+	dir, err := filepath.Abs(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("aria2: state folder: %w", err)
+	}
+	cfg.StateDir = dir
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("aria2: state folder: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &Engine{
+		cfg: cfg, changed: make(chan struct{}, 1), stop: cancel, stopped: make(chan struct{}),
+		turn: make(chan struct{}, 1), jobs: map[string]*job{},
+	}
+	if e.lock, err = takeLock(ctx, dir); err == nil {
+		err = e.start(ctx)
+	}
+	if err != nil {
+		cancel()
+		if e.lock != nil {
+			e.lock.Close()
+		}
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	return e, nil
+}
+
+// start brings up the first aria2c, asks what it can do, and leaves it to the
+// supervisor.
+func (e *Engine) start(ctx context.Context) error {
+	var p *process
+	var err error
+	for range 3 { // another program may take the port in between
+		if p, err = startProcess(ctx, &e.cfg, e.lock); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c, err := dial(ctx, p.port, p.secret, e.hint)
+	if err != nil {
+		p.kill()
+		return err
+	}
+	var version struct {
+		Features []string `json:"enabledFeatures"`
+	}
+	if err := c.call(ctx, &version, "aria2.getVersion"); err != nil {
+		c.fail(err)
+		p.kill()
+		return fmt.Errorf("aria2.getVersion: %w", err)
+	}
+	e.caps = capabilities(version.Features, e.cfg.AllowBT)
+	e.session = session{p, c}
+	go e.supervise(ctx, p, c)
+	return nil
+}
+
+// capabilities says what an aria2c with these features may do here.
+func capabilities(features []string, allowBT bool) model.Capabilities {
+	caps := model.Capabilities{Protocols: []string{"http", "ftp"}}
+	if slices.Contains(features, "HTTPS") {
+		caps.Protocols = append(caps.Protocols, "https")
+	}
+	if slices.Contains(features, "SFTP") {
+		caps.Protocols = append(caps.Protocols, "sftp")
+	}
+	caps.SupportsBT = allowBT && slices.Contains(features, "BitTorrent")
+	caps.SupportsMetalink = caps.SupportsBT && slices.Contains(features, "Metalink")
+	return caps
+}
+
+// Capabilities implements [download.Engine].
+func (e *Engine) Capabilities() model.Capabilities {
+	caps := e.caps
+	caps.Protocols = slices.Clone(caps.Protocols)
+	return caps
+}
+
+// Changed implements [download.Engine].
+func (e *Engine) Changed() <-chan struct{} { return e.changed }
+
+func (e *Engine) hint() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Add implements [download.Engine]. It fails for a folder that aria2c would
+// misread, bad options, or a closed engine. That aria2c is down is no error: the
+// job is given to the next one.
+func (e *Engine) Add(ctx context.Context, dj download.Job) error {
+	id := dj.Task.ID
+	if err := checkDir(dj.Dir); err != nil {
+		return fmt.Errorf("aria2: add task %s: %w", id, err)
+	}
+	if err := dj.Task.Options.Validate(); err != nil {
+		return fmt.Errorf("aria2: add task %s: %w", id, err)
+	}
+	if err := e.take(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	if e.jobs[id] != nil {
+		return nil
+	}
+	j := &job{Job: dj, gid: gidOf(id)}
+	e.jobs[id] = j
+	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
+		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{
+			Code: download.CodeOption, Class: model.ClassWorker,
+			Message: "this worker's aria2 does not take torrents, magnets or metalinks",
+		}})
+		e.hint()
+		return nil
+	}
+	if s := e.current(); s.client != nil {
+		if err := e.give(ctx, s, j); err != nil {
+			// Poll gives it again; whether aria2c has it is seen there.
+			e.cfg.Logger.Debug("aria2c did not take a task; again soon", "task", id, "error", err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) allows(k kind) bool {
+	if k == metalink {
+		return e.caps.SupportsMetalink
+	}
+	return e.caps.SupportsBT
+}
+
+// Remove implements [download.Engine]. After an error the job is still there:
+// call it again.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	if err := e.take(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	j := e.jobs[id]
+	if j == nil {
+		return nil
+	}
+	// A process that has ended writes nothing, and its successor knows of no job
+	// but those that Poll gives it.
+	if j.home != nil && j.home.alive() {
+		s := e.current()
+		if s.client == nil || s.process != j.home {
+			return fmt.Errorf("aria2: remove task %s: %w", id, errDown)
+		}
+		if err := e.clear(ctx, s.client, j); err != nil && j.home.alive() {
+			return fmt.Errorf("aria2: remove task %s: %w", id, err)
+		}
+	}
+	delete(e.jobs, id)
+	return nil
+}
+
+// Close implements [download.Engine]: aria2c writes its control files and ends.
+// It takes 10 s at most, and mostly well under one.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	first := !e.closed
+	e.closed = true
+	e.mu.Unlock()
+	e.stop()
+	<-e.stopped
+	if first {
+		if err := e.lock.Close(); err != nil {
+			return fmt.Errorf("aria2: close: %w", err)
+		}
+	}
+	return nil
+}
+
+// take waits for the turn.
+func (e *Engine) take(ctx context.Context) error {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("aria2: %w", ctx.Err())
+	}
+	e.mu.Lock()
+	closed := e.closed
+	e.mu.Unlock()
+	if closed {
+		e.release()
+		return errClosed
+	}
+	return nil
+}
+
+func (e *Engine) release() { <-e.turn }
+
+func (e *Engine) current() session {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.session
+}
+
+func (e *Engine) setSession(s session) {
+	e.mu.Lock()
+	e.session = s
+	e.mu.Unlock()
+	e.hint()
+}
+
+// pause waits for d; it is false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,282 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+// job is one task here. The engine's turn guards it.
+type job struct {
+	download.Job
+	gid   string
+	home  *process // the aria2c that it was given to; nil: give it to the current one
+	roots []string // its gids there; empty: not known to have arrived
+	ended bool     // state is the last word
+	state download.State
+
+	best   int64 // bytes at the last failure that we went on from
+	wiped  bool  // it began anew once
+	missed int   // polls in a row in which a part of it was missing
+}
+
+// maxMissed is how many polls may miss a child before the job is given again.
+const maxMissed = 3
+
+// end sets the last state of a job.
+func (j *job) end(s download.State) {
+	s.GID = j.gid
+	j.state, j.ended = s, true
+}
+
+func (j *job) fail(code int, message string) {
+	s := j.state
+	s.Phase, s.Speed = download.Failed, 0
+	s.Err = download.Failure(j.Task, code, message)
+	j.end(s)
+}
+
+// give hands a job to aria2c. The error is one of the connection; what aria2c
+// refuses ends the job.
+func (e *Engine) give(ctx context.Context, s session, j *job) error {
+	if err := dropUntrusted(&j.Job); err != nil {
+		j.fail(download.CodeFileIO, err.Error())
+		return nil
+	}
+	// Said before the call: after a call without an answer it may be there.
+	j.home, j.roots, j.missed = s.process, nil, 0
+	add := request(&j.Job, j.gid)
+	var err error
+	if add.method == "aria2.addMetalink" {
+		err = s.client.call(ctx, &j.roots, add.method, add.params...)
+	} else if err = s.client.call(ctx, nil, add.method, add.params...); err == nil {
+		j.roots = []string{j.gid}
+	}
+	var refused *rpcError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	// aria2 says the same of a gid that it has and of arguments that it does not
+	// understand.
+	err = s.client.call(ctx, nil, "aria2.tellStatus", j.gid, []string{"gid"})
+	switch {
+	case err == nil:
+		j.roots = []string{j.gid}
+	case errors.As(err, new(*rpcError)):
+		j.fail(download.CodeOption, "aria2c refuses it: "+refused.Message)
+	default:
+		return err
+	}
+	return nil
+}
+
+// clear stops everything of a job in aria2c and frees its gids; when it returns
+// without an error, no byte of it is written any more. The files stay.
+func (e *Engine) clear(ctx context.Context, c *client, j *job) error {
+	asked := map[string]bool{}
+	for {
+		all, err := c.rows(ctx)
+		if err != nil {
+			return err
+		}
+		members := family(j.claims(), all)
+		var stops []call
+		running := false
+		for _, r := range members {
+			if r.stopped() {
+				continue
+			}
+			running = true
+			if !asked[r.GID] {
+				asked[r.GID] = true
+				stops = append(stops, call{"aria2.forceRemove", []any{r.GID}})
+			}
+		}
+		if !running {
+			return c.forgetResults(ctx, members)
+		}
+		if len(stops) > 0 {
+			if _, _, err := c.multicall(ctx, stops); err != nil {
+				return err
+			}
+		}
+		if !pause(ctx, 10*time.Millisecond) {
+			return ctx.Err()
+		}
+	}
+}
+
+// claims are the gids from which the job's family is found: its own too where
+// the answer to adding it was lost.
+func (j *job) claims() []string {
+	if len(j.roots) > 0 {
+		return j.roots
+	}
+	return []string{j.gid}
+}
+
+// Poll implements [download.Engine]. It also moves things on: jobs that aria2c
+// lacks are given to it, and those that failed are tried again where that is the
+// engine's to do.
+func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
+	if err := e.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.release()
+	s := e.current()
+	if s.client == nil {
+		return nil, errDown
+	}
+	for _, j := range e.jobs {
+		if !j.ended && j.home != s.process {
+			if err := e.give(ctx, s, j); err != nil {
+				return nil, fmt.Errorf("aria2: add task %s: %w", j.Task.ID, err)
+			}
+		}
+	}
+	all, err := s.client.rows(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	states := make(map[string]download.State, len(e.jobs))
+	claimed := map[string]bool{}
+	for id, j := range e.jobs {
+		if !j.ended {
+			if err := e.advance(ctx, s, j, all); err != nil {
+				return nil, fmt.Errorf("aria2: task %s: %w", id, err)
+			}
+			for _, r := range family(j.claims(), all) {
+				claimed[r.GID] = true
+			}
+		}
+		states[id] = j.state
+	}
+	if err := e.sweep(ctx, s.client, all, claimed); err != nil {
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	return states, nil
+}
+
+// advance brings one job up to date, given all that aria2c knows.
+func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]*row) error {
+	v := look(j.claims(), all)
+	if !v.lost {
+		j.missed = 0
+		if len(j.roots) == 0 {
+			j.roots = j.claims() // the answer to adding it was lost, but it is there
+		}
+	}
+	j.state = download.State{GID: j.gid, Completed: v.completed, Total: v.total, Speed: v.speed}
+	switch {
+	case v.failed != nil:
+		return e.remedy(ctx, s, j, v)
+	case v.lost:
+		if j.missed++; j.missed < maxMissed && len(v.leaves) > 0 {
+			return nil
+		}
+		return e.again(ctx, s, j)
+	case v.done:
+		err := e.finish(ctx, s.client, j, v, all)
+		if errors.As(err, new(*rpcError)) {
+			return e.again(ctx, s, j) // its result went meanwhile
+		}
+		return err
+	}
+	return nil
+}
+
+// again gives a job to the aria2c that has, or had, it.
+func (e *Engine) again(ctx context.Context, s session, j *job) error {
+	if err := e.clear(ctx, s.client, j); err != nil {
+		return err
+	}
+	return e.give(ctx, s, j)
+}
+
+// remedy deals with a failed job: on, anew, or the end.
+func (e *Engine) remedy(ctx context.Context, s session, j *job, v view) error {
+	code, message := int(v.failed.ErrorCode), v.failed.ErrorMessage
+	if message == "" {
+		message = fmt.Sprintf("aria2c ends with code %d and no reason", code)
+	}
+	what := remedyOf(code, message, v.completed > j.best)
+	if what == anew && j.wiped {
+		what = giveUp
+	}
+	if err := e.clear(ctx, s.client, j); err != nil {
+		return err
+	}
+	log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", download.Clean(message))
+	switch what {
+	case goOn:
+		log.Debug("a download broke off after progress; going on")
+		j.best = v.completed
+		return e.give(ctx, s, j)
+	case anew:
+		log.Info("a download begins anew")
+		j.wiped, j.best = true, 0
+		if err := download.Wipe(j.Dir); err != nil {
+			j.fail(download.CodeFileIO, err.Error())
+			return nil
+		}
+		return e.give(ctx, s, j)
+	}
+	j.fail(code, message)
+	return nil
+}
+
+// finish ends a job that is complete, after a look at its files.
+func (e *Engine) finish(ctx context.Context, c *client, j *job, v view, all map[string]*row) error {
+	paths, err := c.paths(ctx, v.leaves)
+	if err != nil {
+		return err
+	}
+	if err := c.forgetResults(ctx, family(j.claims(), all)); err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		j.fail(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
+		return nil
+	}
+	for i, path := range paths {
+		rel, err := filepath.Rel(j.Dir, filepath.Clean(path))
+		if err != nil || !filepath.IsLocal(rel) {
+			j.fail(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
+			return nil
+		}
+		paths[i] = rel
+	}
+	files, total, err := download.Files(j.Dir, paths)
+	if err != nil {
+		j.fail(download.CodeFileIO, err.Error())
+		return nil
+	}
+	j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
+	return nil
+}
+
+// sweep removes from aria2c what belongs to no job: what a call without an
+// answer left behind, and results that were not forgotten.
+func (e *Engine) sweep(ctx context.Context, c *client, all map[string]*row, claimed map[string]bool) error {
+	var stops []call
+	var stopped []*row
+	for gid, r := range all {
+		switch {
+		case claimed[gid] || claimed[r.Following]:
+		case r.stopped():
+			stopped = append(stopped, r)
+		default:
+			stops = append(stops, call{"aria2.forceRemove", []any{gid}})
+		}
+	}
+	if len(stops) > 0 {
+		if _, _, err := c.multicall(ctx, stops); err != nil {
+			return err
+		}
+	}
+	return c.forgetResults(ctx, stopped)
+}

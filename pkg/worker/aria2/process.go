@@ -1,0 +1,152 @@
+package aria2
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	startTimeout    = 10 * time.Second // until aria2c listens
+	shutdownTimeout = 5 * time.Second  // for pausing, and again for SIGTERM
+	lockTimeout     = 15 * time.Second // until the aria2c of a killed worker has ended
+)
+
+// process is one running aria2c.
+type process struct {
+	cmd    *exec.Cmd
+	port   int
+	secret string
+	exited chan struct{} // closed when it has ended
+	err    error         // how; to be read after exited
+}
+
+// startProcess starts aria2c and returns when it listens. The lock is inherited:
+// as long as any aria2c of this state folder lives, it is held.
+func startProcess(ctx context.Context, cfg *Config, lock *os.File) (*process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	p := &process{port: port, secret: newSecret(), exited: make(chan struct{})}
+	conf, err := writeConfiguration(cfg.StateDir, configuration(cfg.Slots, port, p.secret, cfg.AllowBT))
+	if err != nil {
+		return nil, err
+	}
+	listening := make(chan struct{})
+	var once sync.Once
+	ready := "IPv4 RPC: listening on TCP port " + strconv.Itoa(port)
+	// stdout and stderr are one writer: exec then copies them in one goroutine.
+	out := &lines{log: cfg.Logger, seen: func(line string) {
+		if strings.HasSuffix(line, ready) {
+			once.Do(func() { close(listening) })
+		}
+	}}
+	p.cmd = exec.Command(cfg.Binary, "--conf-path="+conf, "--stop-with-process="+strconv.Itoa(os.Getpid()))
+	p.cmd.Dir = cfg.StateDir
+	p.cmd.Env = environment(cfg.StateDir)
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.ExtraFiles = []*os.File{lock}
+	p.cmd.WaitDelay = 2 * time.Second
+	// A group of its own: Ctrl-C at a terminal is for us, and we end it in order.
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", cfg.Binary, err)
+	}
+	go func() {
+		p.err = p.cmd.Wait()
+		close(p.exited)
+	}()
+	// Only a process that says it listens is connected to: on a port that another
+	// program took meanwhile, that program would be told our secret.
+	timer := time.NewTimer(startTimeout)
+	defer timer.Stop()
+	select {
+	case <-listening:
+		return p, nil
+	case <-p.exited:
+		return nil, fmt.Errorf("start %s: it ended at once: %v (port %d taken, or not an aria2c?)", cfg.Binary, p.err, port)
+	case <-timer.C:
+		p.kill()
+		return nil, fmt.Errorf("start %s: it does not listen after %v", cfg.Binary, startTimeout)
+	case <-ctx.Done():
+		p.kill()
+		return nil, ctx.Err()
+	}
+}
+
+// alive reports whether it has not ended.
+func (p *process) alive() bool {
+	select {
+	case <-p.exited:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends it at once and waits.
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill() // fails only if it has ended
+	<-p.exited
+}
+
+// shutdown ends it in order, so that every download's control file is written:
+// by SIGTERM, then by force. It waits for the end. aria2.shutdown is no use: for
+// three more seconds it goes on downloading, and what completes then is not told.
+// So transfers are stopped first, if c is not nil.
+func (p *process) shutdown(c *client, log *slog.Logger) {
+	if c != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+		if err := c.call(ctx, nil, "aria2.forcePauseAll"); err != nil {
+			log.Debug("aria2c did not pause", "error", err)
+		}
+		cancel()
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // fails only if it has ended
+	timer := time.NewTimer(shutdownTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+	case <-timer.C:
+		log.Warn("aria2c does not end; killing it")
+		p.kill()
+	}
+}
+
+// takeLock waits until no aria2c of an earlier worker lives on this state folder
+// (one whose worker was killed ends a second later by itself), so that no two
+// ever write the same files.
+func takeLock(ctx context.Context, stateDir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(stateDir, "aria2.lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("aria2.lock: %w", err)
+	}
+	deadline := time.NewTimer(lockTimeout)
+	defer deadline.Stop()
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			f.Close()
+			return nil, fmt.Errorf("another aria2c still runs on %s: %w", stateDir, err)
+		case <-ctx.Done():
+			f.Close()
+			return nil, ctx.Err()
+		}
+	}
+}

@@ -1,0 +1,180 @@
+package aria2
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+)
+
+// row is one download as aria2c tells of it; it writes numbers as strings.
+type row struct {
+	GID          string   `json:"gid"`
+	Status       string   `json:"status"` // active, waiting, paused, error, complete, removed
+	Total        number   `json:"totalLength"`
+	Completed    number   `json:"completedLength"`
+	Speed        number   `json:"downloadSpeed"`
+	ErrorCode    number   `json:"errorCode"`
+	ErrorMessage string   `json:"errorMessage"`
+	FollowedBy   []string `json:"followedBy"`
+	Following    string   `json:"following"`
+}
+
+var rowKeys = []string{
+	"gid", "status", "totalLength", "completedLength", "downloadSpeed",
+	"errorCode", "errorMessage", "followedBy", "following",
+}
+
+// stopped reports whether it will write no more.
+func (r *row) stopped() bool {
+	return r.Status == "complete" || r.Status == "error" || r.Status == "removed"
+}
+
+// number is an integer in a string; what is none counts as 0.
+type number int64
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (n *number) UnmarshalJSON(b []byte) error {
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		return err
+	}
+	v, _ := strconv.ParseInt(s, 10, 64)
+	*n = number(max(v, 0))
+	return nil
+}
+
+// rows asks for every download that aria2c knows, by gid, in one message.
+func (c *client) rows(ctx context.Context) (map[string]*row, error) {
+	results, errs, err := c.multicall(ctx, []call{
+		{"aria2.tellActive", []any{rowKeys}},
+		{"aria2.tellWaiting", []any{0, maxRows, rowKeys}},
+		{"aria2.tellStopped", []any{-1, maxRows, rowKeys}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*row{}
+	for i, raw := range results {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("poll: %w", errs[i])
+		}
+		var list []*row
+		if err := decode(raw, &list, "aria2.tell"); err != nil {
+			return nil, err
+		}
+		for _, r := range list {
+			if r != nil {
+				all[r.GID] = r
+			}
+		}
+	}
+	return all, nil
+}
+
+// family returns the rows that come from the roots, themselves included: what a
+// magnet, torrent or metalink led to has gids of aria2's choice.
+func family(roots []string, all map[string]*row) []*row {
+	var members []*row
+	seen := map[string]bool{}
+	for queue := roots; len(queue) > 0; queue = queue[1:] {
+		gid := queue[0]
+		if seen[gid] {
+			continue
+		}
+		seen[gid] = true
+		if r := all[gid]; r != nil {
+			members = append(members, r)
+			queue = append(queue[:len(queue):len(queue)], r.FollowedBy...)
+		}
+	}
+	return members
+}
+
+// view is how a family stands as one download.
+type view struct {
+	leaves                  []*row // those that nothing follows
+	lost                    bool   // a member that should be there is not, or was removed
+	failed                  *row   // the first leaf that failed
+	done                    bool   // every leaf is complete
+	completed, total, speed int64
+}
+
+// look judges a family. Metadata that led to something counts for nothing.
+func look(roots []string, all map[string]*row) view {
+	v := view{done: true}
+	for _, gid := range roots {
+		v.lost = v.lost || all[gid] == nil
+	}
+	for _, r := range family(roots, all) {
+		if len(r.FollowedBy) > 0 {
+			for _, gid := range r.FollowedBy {
+				v.lost = v.lost || all[gid] == nil
+			}
+			continue
+		}
+		v.leaves = append(v.leaves, r)
+		v.completed += int64(r.Completed)
+		v.total += int64(r.Total)
+		v.speed += int64(r.Speed)
+		switch r.Status {
+		case "complete":
+			continue
+		case "removed": // not by us
+			v.lost = true
+		case "error":
+			if v.failed == nil {
+				v.failed = r
+			}
+		}
+		v.done = false
+	}
+	v.done = v.done && !v.lost && len(v.leaves) > 0
+	return v
+}
+
+// paths returns the files of finished downloads, as aria2c names them. What it
+// kept in memory (a torrent that led to others) is no file.
+func (c *client) paths(ctx context.Context, leaves []*row) ([]string, error) {
+	calls := make([]call, len(leaves))
+	for i, r := range leaves {
+		calls[i] = call{"aria2.getFiles", []any{r.GID}}
+	}
+	results, errs, err := c.multicall(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for i, raw := range results {
+		if errs[i] != nil {
+			return nil, fmt.Errorf("files of gid %s: %w", leaves[i].GID, errs[i])
+		}
+		var files []struct {
+			Path     string `json:"path"`
+			Selected string `json:"selected"`
+		}
+		if err := decode(raw, &files, "aria2.getFiles"); err != nil {
+			return nil, err
+		}
+		for _, f := range files {
+			if f.Selected == "true" && f.Path != "" && f.Path[0] == '/' {
+				paths = append(paths, f.Path)
+			}
+		}
+	}
+	return paths, nil
+}
+
+// forgetResults removes the results of downloads that have stopped, so that their gids
+// are free. One that aria2c no longer has is no error.
+func (c *client) forgetResults(ctx context.Context, rows []*row) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	calls := make([]call, len(rows))
+	for i, r := range rows {
+		calls[i] = call{"aria2.removeDownloadResult", []any{r.GID}}
+	}
+	_, _, err := c.multicall(ctx, calls)
+	return err
+}
