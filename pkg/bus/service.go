@@ -34,6 +34,7 @@ const (
 	readTimeout  = 10 * time.Second // from the arrival of a read to its end
 	pendingMsgs  = 16_384           // of one endpoint's subscription
 	pendingBytes = 64 << 20
+	startFlush   = 10 * time.Second // for the server to learn of the endpoints
 )
 
 // ServiceOptions says how the service presents itself.
@@ -118,7 +119,8 @@ func (s *Service) listen(o ServiceOptions) error {
 			return fmt.Errorf("endpoint %s: %w", subject, err)
 		}
 	}
-	return nil
+	// Who asks from now on finds it.
+	return s.nc.FlushTimeout(startFlush)
 }
 
 // Stop ends the service: it takes no more requests, and returns when those that

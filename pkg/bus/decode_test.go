@@ -1,0 +1,280 @@
+package bus
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// room is that of a server with its default max_payload.
+const room = 1<<20 - headroom
+
+const source = `"url":"https://example.com/f.iso"`
+
+// badSpecs are specs that are refused: the body, the code, and how the sentence
+// begins, which names the field.
+var badSpecs = []struct {
+	name, body string
+	code       model.Code
+	begins     string
+}{
+	{"nothing", ``, 400, "body: is empty"},
+	{"only spaces", "  \n", 400, "body: is empty"},
+	{"not JSON", `hello`, 400, "body: is not JSON: "},
+	{"half of it", `{"url":"htt`, 400, "body: is not JSON: "},
+	{"a list", `[]`, 400, "body: must be a JSON object"},
+	{"null", `null`, 400, "body: must be a JSON object"},
+	{"a number", `7`, 400, "body: must be a JSON object"},
+	{"two objects", `{` + source + `}{}`, 400, "body: something follows"},
+	{"a brace too many", `{` + source + `}}`, 400, "body: something follows"},
+	{"nested 20,000 deep", `{"tags":` + strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000) + `}`, 400, "body: is not JSON: "},
+	{"an unknown field", `{` + source + `,"colour":"red"}`, 400, `"colour": there is no such field`},
+	{"a field of the task's state", `{` + source + `,"status":"completed"}`, 400, `"status": there is no such field`},
+	{"no source", `{}`, 400, "url: is missing"},
+	{"a number as url", `{"url":5}`, 400, "url: must be a string, not a JSON number"},
+	{"a string as mirrors", `{` + source + `,"mirrors":"x"}`, 400, "mirrors: must be a list, not a JSON string"},
+	{"a number among mirrors", `{` + source + `,"mirrors":[1]}`, 400, "mirrors: must be a string"},
+	{"a list as tags", `{` + source + `,"tags":[]}`, 400, "tags: must be an object"},
+	{"a number in labels", `{` + source + `,"labels":{"a":1}}`, 400, "labels"},
+	{"a string as max_attempts", `{` + source + `,"max_attempts":"3"}`, 400, "max_attempts: must be a whole number"},
+	{"a fraction as max_attempts", `{` + source + `,"max_attempts":1.5}`, 400, "max_attempts: must be a whole number"},
+	{"an unknown priority", `{` + source + `,"priority":"top"}`, 400, `priority: "top" is none of`},
+	{"a list as priority", `{` + source + `,"priority":[]}`, 400, "priority: "},
+	{"a bad time", `{` + source + `,"not_before":"tomorrow"}`, 400, `not_before: "tomorrow"`},
+	{"a bad duration", `{` + source + `,"timeout":"soon"}`, 400, `timeout: "soon"`},
+	{"a torrent that is not base64", `{"torrent":"***"}`, 400, "torrent: "},
+	{"an object in an option", `{` + source + `,"options":{"split":{}}}`, 400, "options.split: "},
+	{"a list as options", `{` + source + `,"options":[]}`, 400, "options: must be an object"},
+	{"an unknown option", `{` + source + `,"options":{"dir":"/etc"}}`, 400, `options: "dir" is not an option`},
+	{"a path in out", `{` + source + `,"options":{"out":"../x"}}`, 400, "options.out: "},
+	{"65 options", `{` + source + `,"options":{` + manyKeys(65) + `}}`, 400, "options: at most 64"},
+	{"tags that are not strings", `{` + source + `,"options":{"tags":{"a":1}}}`, 400, "options.tags: "},
+	{"tags that contradict", `{` + source + `,"tags":{"a":"1"},"options":{"tags":{"a":"2"}}}`, 400, "options.tags.a: "},
+	{"a scheme that nobody has", `{"url":"gopher://x/y"}`, 400, "url: the scheme"},
+	{"an id with a dot", `{` + source + `,"id":"a.b"}`, 400, `id: "a.b"`},
+	{"a URL of 900 KB", `{"url":"https://example.com/` + strings.Repeat("a", 900_000) + `"}`, 400, "url: has 900020 bytes"},
+	{"a torrent of 700 KB", `{"torrent":"` + base64.StdEncoding.EncodeToString(make([]byte, 525_000)) + `"}`, 413, "torrent: "},
+	{"tasks that are no list", `{"tasks":{}}`, 400, "tasks: must be a list"},
+	{"no task in tasks", `{"tasks":[]}`, 400, "tasks: is empty"},
+	{"a field beside tasks", `{"tasks":[{}],` + source + `}`, 400, "tasks: the fields of a single task"},
+	{"options beside tasks", `{"tasks":[{}],"options":{"split":1}}`, 400, "tasks: the fields of a single task"},
+	{"1,001 tasks", `{"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, 413, "tasks: at most 1000"},
+	{"300,000 tasks", `{"tasks":[` + strings.Repeat(`{},`, 300_000) + `{}]}`, 413, "tasks: at most 1000"},
+}
+
+func manyKeys(n int) string {
+	keys := make([]string, n)
+	for i := range keys {
+		keys[i] = fmt.Sprintf(`"o%d":1`, i)
+	}
+	return strings.Join(keys, ",")
+}
+
+// decodeOne is decodeSubmit for a single spec.
+func decodeOne(body string) (*model.TaskSpec, *model.Error) {
+	list, many, err := decodeSubmit([]byte(body), room)
+	switch {
+	case err != nil:
+		return nil, err
+	case many || len(list) != 1:
+		return nil, model.Errorf(500, "%d specs", len(list))
+	}
+	return list[0].spec, list[0].err
+}
+
+func TestABadSpecIsRefusedWithTheFieldsName(t *testing.T) {
+	for _, c := range badSpecs {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := decodeOne(c.body)
+			if err == nil || err.Code != c.code || !strings.HasPrefix(err.Message, c.begins) {
+				t.Fatalf("got %+v, want %d %q", err, c.code, c.begins)
+			}
+			if len(err.Message) > 400 {
+				t.Errorf("the sentence has %d bytes", len(err.Message))
+			}
+		})
+	}
+}
+
+func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
+	spec, err := decodeOne(`{"id":"a-1",` + source + `,"priority":3,"timeout":"5m","max_attempts":2,
+		"options":{"split":4,"header":["A: b","C: d"],"tags":{"location":"eu"}},"tags":{"disk":"ssd"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spec.Priority != model.PriorityHigh || spec.Timeout != model.Seconds(300) || spec.Options["split"][0] != "4" ||
+		len(spec.Options["header"]) != 2 || len(spec.Options) != 2 {
+		t.Errorf("got %+v", spec)
+	}
+	if want := map[string]string{"disk": "ssd", "location": "eu"}; !maps.Equal(spec.Tags, want) {
+		t.Errorf("tags %v, want those of both places: %v", spec.Tags, want)
+	}
+	same, err := decodeOne(`{"tags":{"location":"eu","disk":"ssd"},"options":{"header":["A: b","C: d"],"split":"4"},
+		"max_attempts":2,"timeout":300,"priority":"high",` + source + `,"id":"a-2"}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if same.Hash() != spec.Hash() {
+		t.Error("the same spec in other words has another hash")
+	}
+}
+
+func TestInAListEachSpecStandsForItself(t *testing.T) {
+	list, many, err := decodeSubmit([]byte(`{"tasks": [ {`+source+`} , {"id":"x"}, {`+source+`,"labels":{"q":"a,]}\"[{"}} , 7, {"who":1},{"url":5} ]}`), room)
+	if err != nil || !many || len(list) != 6 {
+		t.Fatalf("%d specs, many %v, %v", len(list), many, err)
+	}
+	for i, begins := range []string{"", "url: is missing", "", "body: must be a JSON object", `"who": `, "url: must be a string"} {
+		got := list[i]
+		if begins == "" {
+			if got.err != nil || got.spec == nil {
+				t.Errorf("%d: %v", i, got.err)
+			}
+		} else if got.err == nil || !strings.HasPrefix(got.err.Message, begins) {
+			t.Errorf("%d: %v, want %s", i, got.err, begins)
+		}
+	}
+	if list[1].err.ID != "x" {
+		t.Errorf("the error does not speak of the id: %+v", list[1].err)
+	}
+	if got := list[2].spec.Labels["q"]; got != `a,]}"[{` {
+		t.Errorf("a label with brackets became %q", got)
+	}
+}
+
+func TestATaskWhoseAssignmentWouldNotFitIsTooLarge(t *testing.T) {
+	header := `"X-A: ` + strings.Repeat("&", 4000) + `"`
+	body := `{"id":"big",` + source + `,"options":{"header":[` + header + strings.Repeat(","+header, 19) + `]}}`
+	if _, err := decodeOne(body); err != nil {
+		t.Errorf("with room for it: %v", err)
+	}
+	list, _, err := decodeSubmit([]byte(body), 300_000)
+	if err != nil || list[0].err == nil || list[0].err.Code != 413 || list[0].err.ID != "big" {
+		t.Errorf("without room: %v, %+v", err, list)
+	}
+}
+
+func TestAVerbTakesOneIDOrMany(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"id":"a"}`:              "[a] false",
+		`{"ids":["a","b.c","a"]}`: "[a b.c a] true",
+		`{"id":"a.b"}`:            `400 id: "a.b" must be`,
+		`{"id":""}`:               `400 id: "" must be`,
+		`{}`:                      "400 id: is missing",
+		`{"id":"a","ids":["b"]}`:  "400 ids: only one",
+		`{"ids":[]}`:              "400 ids: is empty",
+		`{"ids":"a"}`:             "400 ids: must be a list",
+		`{"id":7}`:                "400 id: must be a string",
+		`{"id":"a","force":true}`: `400 "force": there is no such field`,
+		``:                        "400 body: is empty",
+		`{"ids":[` + strings.Repeat(`"a",`, 1000) + `"a"]}`: "413 ids: at most 1000, not 1001",
+		`{"id":"` + strings.Repeat("a", 200_000) + `"}`:     "413 body: ",
+	} {
+		ids, many, err := decodeIDs([]byte(body))
+		got := fmt.Sprint(ids, many)
+		if err != nil {
+			got = fmt.Sprintf("%d %s", err.Code, err.Message)
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%.60s: %s, want %s", body, got, want)
+		}
+	}
+}
+
+const beat = `"instance":"i1","epoch":1,"seq":1,"state":"ready","total_slots":2`
+
+func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
+	for name, c := range map[string]struct{ body, want string }{
+		"without a name":           {`{` + beat + `}`, "ok"},
+		"with its name":            {`{"worker_id":"w1",` + beat + `}`, "ok"},
+		"with a field of tomorrow": {`{"mood":{"a":[1]},` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading","x":1}]}`, "ok"},
+		"with another's name":      {`{"worker_id":"w2",` + beat + `}`, `worker_id: "w2" is not "w1"`},
+		"without an instance":      {`{"state":"ready"}`, "instance: "},
+		"in a state of its own":    {`{"instance":"i1","state":"sleepy"}`, "state: "},
+		"with slots in words":      {`{"instance":"i1","state":"ready","total_slots":"two"}`, "total_slots: must be a whole number"},
+		"with a bad capability":    {`{` + beat + `,"capabilities":{"tags":[]}}`, "capabilities.tags: must be an object"},
+		"with a bad task":          {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading"},{"id":"b"}]}`, "tasks[1].status: "},
+		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "tasks[0].body: must be a JSON object"},
+		"with tasks of no list":    {`{` + beat + `,"tasks":"x"}`, "tasks: must be a list"},
+		"that is empty":            {``, "body: is empty"},
+		"that is not JSON":         {`beat`, "body: is not JSON"},
+		"with 1,001 tasks":         {`{` + beat + `,"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, "tasks: at most 1000"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := decodeHeartbeat([]byte(c.body), "w1")
+			got := "ok"
+			if err != nil {
+				got = err.Message
+			} else if h.WorkerID != "w1" {
+				t.Errorf("worker_id %q", h.WorkerID)
+			}
+			if !strings.HasPrefix(got, c.want) {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+func TestAReportSpeaksOfItsOwnWorkerOnly(t *testing.T) {
+	done := `"id":"a","attempt":2,"status":"completed","result":{"files":[],"total_length":5,"worker_id":"w9"}`
+	list, many, err := decodeReport([]byte(`{"worker_id":"w1",`+done+`,"new":1}`), "w1")
+	if err != nil || many || list[0].err != nil {
+		t.Fatal(err, many, list)
+	}
+	if got := list[0].report.Result.WorkerID; got != "w1" {
+		t.Errorf("the result is of worker %q", got)
+	}
+	if _, _, err := decodeReport([]byte(`{"worker_id":"w2",`+done+`}`), "w1"); err == nil || err.Code != 400 {
+		t.Errorf("another worker's report: %v", err)
+	}
+	list, many, err = decodeReport([]byte(`{"reports":[{`+done+`},{"id":"b"},{"id":"c","worker_id":"w3"},[],{"attempt":"x","id":"d"}]}`), "w1")
+	if err != nil || !many || len(list) != 5 {
+		t.Fatal(err, many, list)
+	}
+	for i, begins := range []string{"", "status: ", "worker_id: ", "body: ", "attempt: must be a whole number"} {
+		if got := list[i].err; (got == nil) != (begins == "") || got != nil && !strings.HasPrefix(got.Message, begins) {
+			t.Errorf("%d: %v, want %q", i, got, begins)
+		}
+	}
+	if _, _, err := decodeReport([]byte(`{"reports":[`+strings.Repeat(`{},`, 1000)+`{}]}`), "w1"); err == nil || err.Code != 413 {
+		t.Errorf("1,001 reports: %v", err)
+	}
+}
+
+func TestAClientListsItsOwnTasksOnly(t *testing.T) {
+	for body, want := range map[string]string{
+		``:                            "alice",
+		`{}`:                          "alice",
+		`{"client":"alice"}`:          "alice",
+		`{"client":"bob"}`:            "403 client: ",
+		`{"limit":1001}`:              "400 limit: ",
+		`{"limit":"x"}`:               "400 limit: must be a whole number",
+		`{"status":"failed"}`:         "400 status: must be a list",
+		`{"status":["lost"]}`:         "400 status: ",
+		`{"since":"yesterday"}`:       "400 since: ",
+		`{"order":"by_name"}`:         "400 order: ",
+		`{"page":2}`:                  `400 "page": `,
+		`{"priority":"whatever"}`:     "400 priority: ",
+		`{"worker_id":"a.b"}`:         "400 worker_id: ",
+		`{"labels":{"":"x"}}`:         "400 labels: ",
+		`{"text":"` + "\u0001" + `"}`: "400 body: is not JSON",
+	} {
+		q, err := decodeList([]byte(body), "alice")
+		got := ""
+		if err != nil {
+			got = fmt.Sprintf("%d %s", err.Code, err.Message)
+		} else {
+			got = q.Client
+		}
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %s, want %s", body, got, want)
+		}
+	}
+	if q, err := decodeList([]byte(`{"client":"bob"}`), ""); err != nil || q.Client != "bob" {
+		t.Errorf("an observer lists anybody's: %+v, %v", q, err)
+	}
+}

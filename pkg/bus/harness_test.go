@@ -1,0 +1,229 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// patience bounds every wait of the tests.
+const patience = 10 * time.Second
+
+func testContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// eventually polls until the condition holds.
+func eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", patience, what)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// receive waits for the next value of a channel.
+func receive[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("nothing came within %v", patience)
+	}
+	panic("unreachable")
+}
+
+// fakeBackend answers by its fields; do, where set, replaces the answering.
+type fakeBackend struct {
+	mu  sync.Mutex
+	ops []engine.Event // all that was taken in
+
+	do      func(ops []engine.Event, done func([]model.Answer)) *model.Error
+	task    func(client, id string) (*model.Task, error)
+	tasks   func(q *model.ListQuery) (*model.TaskPage, error)
+	worker  func(id string) (*model.Worker, error)
+	workers func(q *model.WorkerQuery) (*model.WorkerPage, error)
+	status  func(ctx context.Context) (*model.ClusterStatus, error)
+}
+
+func (f *fakeBackend) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	f.mu.Lock()
+	f.ops = append(f.ops, ops...)
+	f.mu.Unlock()
+	if f.do != nil {
+		return f.do(ops, done)
+	}
+	answers := make([]model.Answer, len(ops))
+	for i, op := range ops {
+		answers[i] = answerOp(op)
+	}
+	go done(answers)
+	return nil
+}
+
+// answerOp is a backend in one function: ids that begin with "no" do not exist,
+// tasks that begin with "old" are over.
+func answerOp(op engine.Event) model.Answer {
+	switch op := op.(type) {
+	case engine.Submit:
+		return model.Answer{Task: &model.Task{TaskSpec: *op.Spec, Client: op.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
+	case engine.Cancel:
+		if strings.HasPrefix(op.ID, "no") {
+			return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no task %s", op.ID)}
+		}
+		return model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: op.ID}, Client: op.Client, TaskState: model.TaskState{Status: model.StatusCanceled}}}
+	case engine.Heartbeat:
+		return model.Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}}
+	case engine.Report:
+		if strings.HasPrefix(op.ID, "old") {
+			return model.Answer{
+				Err:  model.Errorf(model.CodeConflict, "task %s has a newer attempt", op.ID),
+				Drop: &model.Drop{ID: op.ID, Attempt: op.Attempt, Reason: model.DropSuperseded},
+			}
+		}
+		return model.Answer{}
+	}
+	return model.Answer{Err: model.Errorf(model.CodeInternal, "unexpected operation")}
+}
+
+func (f *fakeBackend) taken() []engine.Event {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return append([]engine.Event(nil), f.ops...)
+}
+
+func (f *fakeBackend) Task(_ context.Context, client, id string) (*model.Task, error) {
+	if f.task != nil {
+		return f.task(client, id)
+	}
+	if strings.HasPrefix(id, "no") {
+		return nil, model.Errorf(model.CodeNotFound, "there is no task %s", id)
+	}
+	return &model.Task{TaskSpec: model.TaskSpec{ID: id}, Client: client, TaskState: model.TaskState{Status: model.StatusPending}}, nil
+}
+
+func (f *fakeBackend) Tasks(_ context.Context, q *model.ListQuery) (*model.TaskPage, error) {
+	if f.tasks != nil {
+		return f.tasks(q)
+	}
+	return &model.TaskPage{Tasks: []*model.Task{{TaskSpec: model.TaskSpec{ID: "t1"}, Client: q.Client}}, Next: "c1"}, nil
+}
+
+func (f *fakeBackend) Worker(_ context.Context, id string) (*model.Worker, error) {
+	if f.worker != nil {
+		return f.worker(id)
+	}
+	if strings.HasPrefix(id, "no") {
+		return nil, model.Errorf(model.CodeNotFound, "there is no worker %s", id)
+	}
+	return &model.Worker{ID: id, Status: model.WorkerOnline}, nil
+}
+
+func (f *fakeBackend) Workers(_ context.Context, q *model.WorkerQuery) (*model.WorkerPage, error) {
+	if f.workers != nil {
+		return f.workers(q)
+	}
+	return &model.WorkerPage{Workers: []*model.Worker{{ID: "w1"}}}, nil
+}
+
+func (f *fakeBackend) Status(ctx context.Context) (*model.ClusterStatus, error) {
+	if f.status != nil {
+		return f.status(ctx)
+	}
+	return &model.ClusterStatus{ActiveWorkers: 3, TotalTasks: 7}, nil
+}
+
+// startServer starts an embedded server on a free port.
+func startServer(t testing.TB) *Server {
+	t.Helper()
+	s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := s.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func connect(t testing.TB, s *Server) *nats.Conn {
+	t.Helper()
+	nc, err := Connect(testContext(t), Options{URL: s.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// world is a served backend and a connection to ask it by.
+type world struct {
+	server  *Server
+	backend *fakeBackend
+	service *Service
+	nc      *nats.Conn
+}
+
+func serve(t testing.TB, backend *fakeBackend) *world {
+	t.Helper()
+	s := startServer(t)
+	w := &world{server: s, backend: backend, nc: connect(t, s)}
+	service, err := StartService(connect(t, s), backend, ServiceOptions{
+		Prefix: DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := service.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	w.service = service
+	return w
+}
+
+// said is an answer as a program with nothing but nats.go sees it.
+type said struct {
+	code, text string
+	body       string
+}
+
+func (w *world) ask(t testing.TB, subject, body string) said {
+	t.Helper()
+	m, err := w.nc.RequestWithContext(testContext(t), DefaultPrefix+".req."+subject, []byte(body))
+	if err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+	return said{m.Header.Get(micro.ErrorCodeHeader), m.Header.Get(micro.ErrorHeader), string(m.Data)}
+}
+
+// into decodes the body of an answer.
+func (s said) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(s.body), v); err != nil {
+		t.Fatalf("the answer %.200s: %v", s.body, err)
+	}
+}

@@ -1,0 +1,506 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestEveryEndpointAnswersGoodAndBadRequests(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, c := range []struct{ subject, body, code, answer string }{
+		{"task.alice.submit", `{"id":"t1",` + source + `}`, "", `^\{"id":"t1","url":"https://example.com/f.iso",.*"client":"alice",.*"status":"pending"`},
+		{"task.alice.submit", `{` + source + `}`, "", `^\{"id":"[0-9A-HJKMNP-TV-Z]{26}"`},
+		{"task.alice.submit", `{"url":"https://u:p@example.com/f","options":{"http-passwd":"hunter2"}}`, "", `"url":"https://xxxxx@example.com/f".*"http-passwd":"xxxxx"`},
+		{"task.alice.submit", `{"tasks":[{"id":"a",` + source + `},{"id":"b"}]}`, "",
+			`^\{"tasks":\[\{"task":\{"id":"a","status":"pending"\}\},\{"error":\{"code":400,"message":"url: is missing.*","id":"b"\}\}\]\}$`},
+		{"task.alice.submit", `{"tasks":[{"id":"b"}]}`, "", `^\{"tasks":\[\{"error":`},
+		{"task.alice.submit", `not json`, "400", "body: is not JSON"},
+		{"task.ä.submit", `{` + source + `}`, "400", "^client: "},
+		{"task." + strings.Repeat("a", 65) + ".submit", `{` + source + `}`, "400", "^client: "},
+		{"task.alice.get", `{"id":"t1"}`, "", `^\{"id":"t1",.*"client":"alice"`},
+		{"task.alice.get", `{"id":"none"}`, "404", "there is no task none"},
+		{"task.alice.get", `{"id":"a b"}`, "400", "^id: "},
+		{"task.alice.get", `{"ids":["t1","none","a.b"]}`, "", `^\{"tasks":\[\{"task":\{"id":"t1",.*\{"code":404,.*"id":"none"\}.*\{"code":400,`},
+		{"task.alice.list", ``, "", `^\{"tasks":\[\{"id":"t1","client":"alice".*\],"next":"c1"\}$`},
+		{"task.alice.list", `{"client":"bob"}`, "403", "^client: "},
+		{"task.alice.list", `{"limit":0.5}`, "400", "^limit: "},
+		{"task.alice.cancel", `{"id":"t1"}`, "", `"client":"alice".*"status":"canceled"`},
+		{"task.alice.cancel", `{"id":"none"}`, "404", "there is no task none"},
+		{"task.alice.cancel", `{"ids":["t1","none","a.b"]}`, "", `^\{"tasks":\[\{"task":\{"id":"t1","status":"canceled"\}\},\{"error":\{"code":404,"message":"there is no task none","id":"none"\}\},\{"error":\{"code":400,`},
+		{"task.alice.cancel", `{"ids":["a.b"]}`, "", `^\{"tasks":\[\{"error":\{"code":400,`},
+		{"task.alice.cancel", `{}`, "400", "^id: is missing"},
+		{"query.task.get", `{"id":"t1"}`, "", `^\{"id":"t1"`},
+		{"query.task.list", `{"client":"bob"}`, "", `"client":"bob"`},
+		{"query.task.list", `{"nope":1}`, "400", `^"nope": `},
+		{"query.worker.get", `{"id":"w1"}`, "", `^\{"id":"w1"`},
+		{"query.worker.get", `{"id":"nobody"}`, "404", "there is no worker nobody"},
+		{"query.worker.get", `{"ids":["w1"]}`, "400", "^ids: "},
+		{"query.worker.list", `{"limit":5}`, "", `^\{"workers":\[\{"id":"w1".*\],"next":""\}$`},
+		{"query.worker.list", `{"cursor":"a.b"}`, "400", "^cursor: "},
+		{"query.status", ``, "", `"active_workers":3,.*"total_tasks":7`},
+		{"query.status", `{"x":1}`, "400", `^"x": `},
+		{"admin.task.cancel", `{"id":"t1"}`, "", `"client":"",.*"status":"canceled"`},
+		{"worker.w1.heartbeat", `{` + beat + `}`, "", `^\{"heartbeat_interval":30\}$`},
+		{"worker.w1.heartbeat", `{"worker_id":"w2"}`, "400", "^worker_id: "},
+		{"worker.w1.report", `{"id":"t1","attempt":1,"status":"completed"}`, "", `^\{\}$`},
+		{"worker.w1.report", `{"id":"t1"}`, "400", "^status: "},
+		{"worker.w1.report", `{"id":"old","attempt":1,"status":"completed"}`, "409", "task old has a newer attempt"},
+		{"worker.w1.report", `{"reports":[{"id":"t1","attempt":1,"status":"completed"},{"id":"t2"},{"id":"old","attempt":1,"status":"completed"}]}`, "",
+			`^\{"results":\[\{\},\{"error":\{"code":400,.*"id":"t2"\}\},\{"error":\{"code":409,.*"id":"old"\}\}\],"drop":\[\{"id":"old","attempt":1,"reason":"superseded"\}\]\}$`},
+		{"worker.w1.report", `{"reports":[]}`, "", `^\{"results":\[\]\}$`},
+	} {
+		t.Run(c.subject+" "+c.body[:min(len(c.body), 60)], func(t *testing.T) {
+			got := w.ask(t, c.subject, c.body)
+			said := got.body
+			if c.code != "" {
+				said = got.text
+			}
+			if got.code != c.code || !regexp.MustCompile(c.answer).MatchString(said) {
+				t.Fatalf("got %q %q %s\nwant %q %s", got.code, got.text, got.body, c.code, c.answer)
+			}
+			if c.code == "" {
+				return
+			}
+			var body struct{ Error model.Error }
+			got.into(t, &body)
+			if fmt.Sprint(int(body.Error.Code)) != c.code || body.Error.Message != got.text {
+				t.Errorf("the body %s says something else than the headers: %s %s", got.body, got.code, got.text)
+			}
+		})
+	}
+}
+
+func TestARefusedReportSaysWhatToDrop(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	got := w.ask(t, "worker.w1.report", `{"id":"old-1","attempt":4,"status":"downloading"}`)
+	var body struct {
+		Error model.Error
+		Drop  []model.Drop
+	}
+	got.into(t, &body)
+	if got.code != "409" || body.Error.ID != "old-1" || len(body.Drop) != 1 || body.Drop[0].Attempt != 4 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheBackendIsToldWhoAsks(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	w.ask(t, "task.alice.submit", `{"id":"mine",`+source+`}`)
+	w.ask(t, "task.alice.submit", `{`+source+`}`)
+	w.ask(t, "task.bob.cancel", `{"id":"mine"}`)
+	w.ask(t, "admin.task.cancel", `{"id":"mine"}`)
+	w.ask(t, "worker.w1.report", `{"id":"mine","attempt":1,"status":"downloading"}`)
+	w.ask(t, "worker.w1.heartbeat", `{`+beat+`}`)
+	ops := w.backend.taken()
+	chosen, made := ops[0].(engine.Submit), ops[1].(engine.Submit)
+	if chosen.Client != "alice" || !chosen.Chosen || made.Chosen || made.Spec.ID == "" || chosen.Hash != made.Hash || chosen.Hash == (model.Hash{}) {
+		t.Errorf("submits: %+v, %+v", chosen, made)
+	}
+	want := []engine.Event{engine.Cancel{Client: "bob", ID: "mine"}, engine.Cancel{Client: "", ID: "mine"}}
+	if !slices.Equal(ops[2:4], want) {
+		t.Errorf("cancels: %+v, want %+v", ops[2:4], want)
+	}
+	if r := ops[4].(engine.Report); r.Worker != "w1" || r.ID != "mine" {
+		t.Errorf("report: %+v", r)
+	}
+	if h := ops[5].(engine.Heartbeat); h.WorkerID != "w1" {
+		t.Errorf("heartbeat: %+v", h)
+	}
+}
+
+func TestBadSpecsNeverReachTheBackend(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, c := range badSpecs {
+		if len(c.body) > 1_000_000 {
+			continue // NATS itself refuses it
+		}
+		got := w.ask(t, "task.alice.submit", c.body)
+		if got.code != fmt.Sprint(int(c.code)) || !strings.HasPrefix(got.text, c.begins) {
+			t.Errorf("%s: %q %q, want %d %q", c.name, got.code, got.text, c.code, c.begins)
+		}
+	}
+	if ops := w.backend.taken(); len(ops) != 0 {
+		t.Errorf("the backend was given %d operations", len(ops))
+	}
+}
+
+func TestNineHundredKilobytesOfTasksAreTakenIn(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	one := `{"url":"https://example.com/` + strings.Repeat("a", 850) + `"}`
+	got := w.ask(t, "task.alice.submit", `{"tasks":[`+strings.Repeat(one+",", 999)+one+`]}`)
+	var body struct{ Tasks []outcome }
+	got.into(t, &body)
+	if got.code != "" || len(body.Tasks) != 1000 || body.Tasks[999].Task == nil {
+		t.Fatalf("%q %q, %d entries", got.code, got.text, len(body.Tasks))
+	}
+	ids := make(map[string]bool)
+	for _, o := range body.Tasks {
+		ids[o.Task.ID] = true
+	}
+	if len(ids) != 1000 {
+		t.Errorf("%d different ids for 1000 tasks", len(ids))
+	}
+}
+
+func TestAFullInboxIsAnsweredAtOnce(t *testing.T) {
+	w := serve(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
+		return model.Errorf(model.CodeUnavailable, "the inbox is full; try again")
+	}})
+	for subject, body := range map[string]string{
+		"task.alice.submit":   `{` + source + `}`,
+		"task.alice.cancel":   `{"ids":["a","b"]}`,
+		"worker.w1.heartbeat": `{` + beat + `}`,
+		"worker.w1.report":    `{"id":"a","attempt":1,"status":"failed","error":{"class":"retryable"}}`,
+	} {
+		if got := w.ask(t, subject, body); got.code != "503" || got.text != "the inbox is full; try again" {
+			t.Errorf("%s: %+v", subject, got)
+		}
+	}
+}
+
+func TestAnswersMayComeOutOfOrder(t *testing.T) {
+	type held struct {
+		ops  []engine.Event
+		done func([]model.Answer)
+	}
+	inbox := make(chan held, 3)
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		inbox <- held{ops, done}
+		return nil
+	}})
+	ids := []string{"a", "b", "c"}
+	answers := make(map[string]chan *nats.Msg)
+	for _, id := range ids {
+		ch := make(chan *nats.Msg, 1)
+		answers[id] = ch
+		go func() {
+			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.submit", []byte(`{"id":"`+id+`",`+source+`}`), patience)
+			if err != nil {
+				t.Error(err)
+			}
+			ch <- m
+		}()
+	}
+	waiting := make(map[string]held)
+	for range ids {
+		h := receive(t, inbox)
+		waiting[h.ops[0].(engine.Submit).Spec.ID] = h
+	}
+	for _, id := range []string{"c", "a", "b"} {
+		waiting[id].done([]model.Answer{answerOp(waiting[id].ops[0])})
+		m := receive(t, answers[id])
+		var task model.Task
+		if err := json.Unmarshal(m.Data, &task); err != nil || task.ID != id {
+			t.Errorf("asked for %s, got %s (%v)", id, m.Data, err)
+		}
+	}
+}
+
+func TestABackendThatBreaksItsPromiseIsABugInTheAnswer(t *testing.T) {
+	for name, do := range map[string]func([]engine.Event, func([]model.Answer)) *model.Error{
+		"too few answers": func(_ []engine.Event, done func([]model.Answer)) *model.Error { done(nil); return nil },
+		"an empty answer": func(_ []engine.Event, done func([]model.Answer)) *model.Error {
+			done(make([]model.Answer, 1))
+			return nil
+		},
+		"a panic":          func([]engine.Event, func([]model.Answer)) *model.Error { panic("oh") },
+		"twice, and panic": func(_ []engine.Event, done func([]model.Answer)) *model.Error { done(nil); done(nil); panic("oh") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := serve(t, &fakeBackend{do: do})
+			if got := w.ask(t, "task.alice.submit", `{`+source+`}`); got.code != "500" || got.text == "" {
+				t.Errorf("got %+v", got)
+			}
+		})
+	}
+}
+
+func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, body := range []string{`{"broken`, `{` + beat + `}`} {
+		if err := w.nc.Publish(DefaultPrefix+".req.worker.w1.heartbeat", []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the heartbeat is taken in", func() bool { return len(w.backend.taken()) == 1 })
+}
+
+func TestAnswersGoToInboxesOnly(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, reply := range []string{DefaultPrefix + ".cmd.worker.w1.drop", "$SYS.X"} {
+		heard := make(chan *nats.Msg, 1)
+		sub, err := w.nc.ChanSubscribe(reply, heard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.nc.PublishRequest(DefaultPrefix+".req.task.alice.submit", reply, []byte(`{`+source+`}`)); err != nil {
+			t.Fatal(err)
+		}
+		w.ask(t, "task.alice.submit", `{`+source+`}`) // its answer comes after the other's would
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+		if len(heard) != 0 {
+			t.Errorf("an answer was published to %s", reply)
+		}
+	}
+}
+
+func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
+	release := make(chan struct{})
+	w := serve(t, &fakeBackend{status: func(ctx context.Context) (*model.ClusterStatus, error) {
+		select {
+		case <-release:
+			return &model.ClusterStatus{}, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}})
+	const extra = 20
+	total := readers + readQueue + extra
+	codes := make(chan string, total)
+	inbox := w.nc.NewRespInbox()
+	sub, err := w.nc.Subscribe(inbox, func(m *nats.Msg) { codes <- m.Header.Get(micro.ErrorCodeHeader) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	for range total {
+		if err := w.nc.PublishRequest(DefaultPrefix+".req.query.status", inbox, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range extra {
+		if code := receive(t, codes); code != "503" {
+			t.Fatalf("code %q, want 503 while the reads are stuck", code)
+		}
+	}
+	close(release)
+	for range total - extra {
+		// A reader may not have taken its first read when the queue was full.
+		if code := receive(t, codes); code != "" && code != "503" {
+			t.Fatalf("code %q", code)
+		}
+	}
+}
+
+func TestAReadThatPanicsOrFailsIsAnswered(t *testing.T) {
+	w := serve(t, &fakeBackend{
+		task:   func(string, string) (*model.Task, error) { panic("oh") },
+		worker: func(string) (*model.Worker, error) { return nil, fmt.Errorf("reading: %w", context.DeadlineExceeded) },
+		tasks: func(*model.ListQuery) (*model.TaskPage, error) {
+			return nil, model.Errorf(400, "cursor: is not one that a page gave")
+		},
+	})
+	for subject, want := range map[string]string{"task.a.get": "500", "query.worker.get": "503", "task.a.list": "400"} {
+		body := `{"id":"x"}`
+		if strings.HasSuffix(subject, "list") {
+			body = ""
+		}
+		if got := w.ask(t, subject, body); got.code != want {
+			t.Errorf("%s: %+v, want %s", subject, got, want)
+		}
+	}
+}
+
+func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
+	const rows = 500
+	w := serve(t, &fakeBackend{tasks: func(q *model.ListQuery) (*model.TaskPage, error) {
+		from := 0
+		if q.Cursor != "" {
+			if _, err := fmt.Sscan(q.Cursor, &from); err != nil {
+				return nil, err
+			}
+		}
+		p := &model.TaskPage{}
+		for i := from; i < min(rows, from+q.Limit); i++ {
+			p.Tasks = append(p.Tasks, &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), URL: "https://h/" + strings.Repeat("&", 8000)}})
+		}
+		if next := from + len(p.Tasks); next < rows {
+			p.Next = fmt.Sprint(next)
+		}
+		return p, nil
+	}})
+	client, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, seen, pages := model.ListQuery{Limit: 1000}, 0, 0
+	for {
+		p, err := client.List(testContext(t), q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, task := range p.Tasks {
+			if task.ID != fmt.Sprint("t", seen) {
+				t.Fatalf("row %d is %s", seen, task.ID)
+			}
+			seen++
+		}
+		pages++
+		if q.Cursor = p.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if seen != rows || pages < 4 || pages > 6 {
+		t.Errorf("%d rows in %d pages, want %d in about 4", seen, pages, rows)
+	}
+}
+
+func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	var group sync.WaitGroup
+	var wrong atomic.Int64
+	for g := range 16 {
+		group.Go(func() {
+			for i := range 50 {
+				id := fmt.Sprintf("t-%d-%d", g, i)
+				for subject, body := range map[string]string{
+					"task.alice.submit":   `{"id":"` + id + `",` + source + `}`,
+					"task.alice.get":      `{"id":"` + id + `"}`,
+					"task.alice.cancel":   `{"id":"` + id + `"}`,
+					"worker.w1.heartbeat": `{` + beat + `}`,
+				} {
+					m, err := w.nc.Request(DefaultPrefix+".req."+subject, []byte(body), patience)
+					if err != nil || strings.HasPrefix(subject, "task") && !strings.Contains(string(m.Data), `"id":"`+id+`"`) {
+						wrong.Add(1)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := wrong.Load(); n > 0 {
+		t.Errorf("%d requests got no answer or another's", n)
+	}
+	if n := len(w.backend.taken()); n != 16*50*3 {
+		t.Errorf("the backend was given %d operations, want %d", n, 16*50*3)
+	}
+}
+
+func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
+	inbox := make(chan func([]model.Answer), 100)
+	var ops atomic.Pointer[[]engine.Event]
+	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]model.Answer)) *model.Error {
+		ops.Store(&o)
+		inbox <- done
+		return nil
+	}})
+	const requests = 20
+	answered := make(chan string, requests)
+	for i := range requests {
+		go func() {
+			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), patience)
+			if err != nil {
+				answered <- err.Error()
+				return
+			}
+			answered <- m.Header.Get(micro.ErrorCodeHeader)
+		}()
+	}
+	waiting := make([]func([]model.Answer), requests)
+	for i := range waiting {
+		waiting[i] = receive(t, inbox)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.service.Stop(testContext(t)) }()
+	eventually(t, "nobody serves any more", func() bool {
+		_, err := w.nc.Request(DefaultPrefix+".req.query.status", nil, time.Second)
+		return err == nats.ErrNoResponders
+	})
+	select {
+	case err := <-stopped:
+		t.Fatalf("stopped with 20 requests unanswered: %v", err)
+	default:
+	}
+	for _, done := range waiting {
+		done([]model.Answer{answerOp((*ops.Load())[0])})
+	}
+	for range requests {
+		if got := receive(t, answered); got != "" {
+			t.Errorf("a request that was taken in got %q", got)
+		}
+	}
+	if err := receive(t, stopped); err != nil {
+		t.Error(err)
+	}
+	if err := w.service.Stop(testContext(t)); err != nil {
+		t.Errorf("stopping again: %v", err)
+	}
+	nc := connect(t, w.server)
+	if err := Drain(testContext(t), nc); err != nil || !nc.IsClosed() {
+		t.Errorf("draining: %v, closed %v", err, nc.IsClosed())
+	}
+}
+
+func TestStoppingGivesUpWithItsContext(t *testing.T) {
+	done := make(chan func([]model.Answer), 1)
+	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]model.Answer)) *model.Error { done <- d; return nil }})
+	if err := w.nc.Publish(DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
+		t.Fatal(err)
+	}
+	answer := receive(t, done)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := w.service.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not answered") {
+		t.Errorf("got %v, want that a request is not answered", err)
+	}
+	answer(nil) // late, and harmless
+}
+
+func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info micro.Info
+	if err := json.Unmarshal(m.Data, &info); err != nil {
+		t.Fatal(err)
+	}
+	if info.Version != "1.2.3" || info.Metadata["prefix"] != DefaultPrefix || len(info.Endpoints) != len(w.service.endpoints()) {
+		t.Errorf("got %+v", info)
+	}
+}
+
+func TestASecondDispatcherOnThePrefixIsTurnedAway(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	err := CheckAlone(testContext(t), w.nc, DefaultPrefix)
+	if err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
+		t.Errorf("got %v, want the other's name", err)
+	}
+	if err := CheckAlone(testContext(t), w.nc, "other.v1"); err != nil {
+		t.Errorf("on another prefix: %v", err)
+	}
+	if err := w.service.Stop(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckAlone(testContext(t), w.nc, DefaultPrefix); err != nil {
+		t.Errorf("after it stopped: %v", err)
+	}
+}
+
+func TestAnyVersionOfTheProgramMayServe(t *testing.T) {
+	for in, want := range map[string]string{
+		"v1.2.3": "1.2.3", "1.2.3-rc.1+abc": "1.2.3-rc.1+abc", "(devel)": "0.0.0-dev", "": "0.0.0-dev",
+		"01.2.3": "0.0.0-dev", "v0.0.0-20261122090000-abcdef123456+dirty": "0.0.0-20261122090000-abcdef123456+dirty",
+	} {
+		if got := semantic(in); got != want {
+			t.Errorf("%q became %q, want %q", in, got, want)
+		}
+	}
+}
