@@ -25,13 +25,19 @@ func BenchmarkCommit(b *testing.B, open func(b *testing.B) repo.Store) {
 			}
 			b.ReportAllocs()
 			b.ResetTimer()
-			for range b.N {
-				b.StopTimer()
-				batch := lives.batch(n)
-				b.StartTimer()
-				if err := s.Commit(context.Background(), batch); err != nil {
+			var ready []*model.Batch // made many at once: stopping the timer is dear
+			for i := range b.N {
+				if len(ready) == 0 {
+					b.StopTimer()
+					for range min(b.N-i, max(1, 10_000/n)) {
+						ready = append(ready, lives.batch(n))
+					}
+					b.StartTimer()
+				}
+				if err := s.Commit(context.Background(), ready[0]); err != nil {
 					b.Fatal(err)
 				}
+				ready = ready[1:]
 			}
 			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "changes/s")
 		})

@@ -199,7 +199,7 @@ func (h *history) apply(c *model.TaskChange) {
 
 // query returns a random query; most match something.
 func (h *history) query() *model.ListQuery {
-	q := &model.ListQuery{Order: model.OrderNewest, Limit: 1 + h.rnd.IntN(7)}
+	q := &model.ListQuery{Order: model.OrderNewest, Limit: 5 + h.rnd.IntN(60)}
 	some := func() bool { return h.rnd.IntN(4) == 0 }
 	for _, s := range model.Statuses {
 		if h.rnd.IntN(6) == 0 {

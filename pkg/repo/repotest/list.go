@@ -92,7 +92,7 @@ func lists(t *testing.T, s repo.Store) {
 		mustCommit(t, s, h.next(30))
 	}
 	hits := 0
-	for range 600 {
+	for range 250 {
 		q := h.query()
 		got, _ := all(t, s, *q)
 		want := h.wanted(q)
