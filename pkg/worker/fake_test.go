@@ -97,16 +97,23 @@ func (e *engine) set(id string, s download.State) {
 	}
 }
 
+// dir is the part folder of a job.
+func (e *engine) dir(id string) string {
+	e.t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	job, ok := e.jobs[id]
+	if !ok {
+		e.t.Fatalf("the engine has no job %s", id)
+	}
+	return job.Dir
+}
+
 // finish writes the files of a job and says that it is complete. A part folder
 // always has something else in it as well.
 func (e *engine) finish(id string, files map[string]string) {
 	e.t.Helper()
-	e.mu.Lock()
-	dir := e.jobs[id].Dir
-	e.mu.Unlock()
-	if dir == "" {
-		e.t.Fatalf("the engine has no job %s", id)
-	}
+	dir := e.dir(id)
 	write(e.t, dir, "x.aria2", "control")
 	e.set(id, download.State{Phase: download.Complete, Files: writeAll(e.t, dir, files), Completed: 1, Total: 1})
 }
@@ -191,6 +198,13 @@ func (l *link) lastBeat() *model.Heartbeat {
 		return &model.Heartbeat{}
 	}
 	return l.beats[len(l.beats)-1]
+}
+
+// sent lists the heartbeats so far.
+func (l *link) sent() []*model.Heartbeat {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.beats)
 }
 
 // said lists everything that was reported of a task, as "attempt status".

@@ -118,6 +118,7 @@ func (w *Worker) endPass(p *pass) {
 	default:
 		w.lastPoll = now
 	}
+	var complete []*held
 	var speed, gained int64
 	for _, want := range p.want {
 		h := want.held
@@ -145,10 +146,13 @@ func (w *Worker) endPass(p *pass) {
 			}
 			h.measured = true
 			speed += max(0, state.Speed)
-			w.observe(h, &state)
+			if w.observe(h, &state) {
+				complete = append(complete, h)
+			}
 		}
 	}
 	w.stats.progress(now, speed, gained)
+	w.keepPlaces(complete)
 	for h, err := range p.released {
 		w.letGo(h, err)
 	}
@@ -167,11 +171,18 @@ func (w *Worker) letGo(h *held, err error) {
 	}
 }
 
-// observe takes in how one download is.
-func (w *Worker) observe(h *held, s *download.State) {
+// observe takes in how one download is. It returns true if that is complete, with
+// the place of its files decided.
+func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 	switch s.Phase {
 	case download.Complete:
-		w.completed(h, s)
+		place, err := newPlacement(h.Task, s.Files)
+		if err != nil {
+			w.failed(h, taskError(download.CodeUnknown, model.ClassPermanent, err.Error()))
+			return false
+		}
+		h.Place = place
+		return true
 	case download.Failed:
 		why := s.Err
 		if why == nil {
@@ -187,6 +198,7 @@ func (w *Worker) observe(h *held, s *download.State) {
 			h.report.Progress = min(100, 100*float64(h.report.CompletedLength)/float64(s.Total))
 		}
 	}
+	return false
 }
 
 // trouble notes that the engine cannot be brought to have a task. After a while it
@@ -201,23 +213,30 @@ func (w *Worker) trouble(h *held, err error, now time.Time) {
 	}
 }
 
-// completed has a finished download moved, as soon as the engine has let go of it.
-func (w *Worker) completed(h *held, s *download.State) {
-	place, err := newPlacement(h.Task, s.Files)
-	if err != nil {
-		w.failed(h, taskError(download.CodeUnknown, model.ClassPermanent, err.Error()))
+// keepPlaces puts complete downloads into the journal as moving: they are moved as
+// soon as the engine has let go of them. One that cannot be kept is complete again
+// at the next pass; moved all the same, it would be found in its own way after a
+// crash.
+func (w *Worker) keepPlaces(complete []*held) {
+	if len(complete) == 0 {
 		return
 	}
-	next := h.entry
-	next.Phase, next.Place = phaseMoving, place
-	if err := w.journal.put(&next)[0]; err != nil {
-		// Without it a crash after the move would find its own file in the way.
-		w.complain(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
-		return
+	entries := make([]*entry, len(complete))
+	for i, h := range complete {
+		h.Phase = phaseMoving
+		entries[i] = &h.entry
 	}
-	h.entry = next
-	h.report.CompletedLength = max(s.Completed, 0)
-	h.report.TotalLength, h.report.DownloadSpeed = h.report.CompletedLength, 0
+	for i, err := range w.journal.put(entries...) {
+		h := complete[i]
+		if err != nil {
+			h.Phase, h.Place = phaseAccepted, nil
+			w.complain(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
+			continue
+		}
+		_, total := h.Place.results()
+		h.report.Progress, h.report.CompletedLength, h.report.TotalLength, h.report.DownloadSpeed = 100, total, total, 0
+		h.released = false
+	}
 	w.passSoon()
 }
 

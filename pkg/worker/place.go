@@ -91,19 +91,10 @@ func (a *area) place(id string, p *placement) error {
 	if _, err := a.root.Lstat(src); errors.Is(err, fs.ErrNotExist) {
 		return a.placed(p)
 	}
-	var err error
 	if p.Single {
-		err = a.placeFile(src, p)
-	} else {
-		err = a.placeFolder(src, p)
+		return a.placeFile(src, p)
 	}
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(syncPath(a.root, "."), syncPath(a.root, partsDir)); err != nil {
-		return failure("keeping", p, err)
-	}
-	return nil
+	return a.placeFolder(src, p)
 }
 
 // placed tells, where the part folder is gone, that an earlier call had moved it:
@@ -152,14 +143,15 @@ func (a *area) placeFile(src string, p *placement) error {
 	if err != nil {
 		return failure("renaming", p, err)
 	}
-	if err := syncPath(a.root, "."); err != nil {
-		return failure("keeping", p, err)
-	}
 	return a.clear(src, p)
 }
 
-// clear removes what is left of a part folder whose file has its new name.
+// clear removes what is left of a part folder whose file has its new name, once
+// that name is sure to stay.
 func (a *area) clear(src string, p *placement) error {
+	if err := syncPath(a.root, "."); err != nil {
+		return failure("keeping", p, err)
+	}
 	if err := a.discard(src); err != nil {
 		return failure("clearing up after", p, err)
 	}
@@ -181,6 +173,9 @@ func (a *area) placeFolder(src string, p *placement) error {
 		return exists(a, p)
 	case err != nil:
 		return failure("renaming", p, err)
+	}
+	if err := syncPath(a.root, "."); err != nil {
+		return failure("keeping", p, err)
 	}
 	return nil
 }

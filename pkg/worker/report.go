@@ -96,7 +96,7 @@ func (w *Worker) dueReports(now time.Time) []*held {
 		case h.drop != nil:
 		case h.Phase == phaseFinished:
 			due = append(due, h)
-		case h.given == 0 || h.Phase == phaseMoving:
+		case h.given == 0, h.Phase == phaseMoving:
 		case !h.announced:
 			due = append(due, h)
 		case progress && h.report.CompletedLength != h.said.CompletedLength,
