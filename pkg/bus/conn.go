@@ -119,7 +119,8 @@ func worthWaiting(err error) bool {
 			return true
 		}
 	}
-	var network net.Error
+	// Not net.Error: the error of a file that is missing is one too.
+	var network *net.OpError
 	return errors.As(err, &network)
 }
 

@@ -1,0 +1,343 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+)
+
+// logBook is a log that a test reads while it is written.
+type logBook struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
+
+// freePort returns an address that nobody listens on at the moment.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
+	address, log := freePort(t), &logBook{}
+	type result struct {
+		nc  *nats.Conn
+		err error
+	}
+	connected := make(chan result, 1)
+	go func() {
+		nc, err := Connect(testContext(t), Options{URL: "nats://me:secret@" + address, Logger: log.logger()})
+		connected <- result{nc, err}
+	}()
+	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
+	s, err := StartServer(ServerOptions{Listen: address, StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Shutdown(testContext(t)) }()
+	r := receive(t, connected)
+	if r.err != nil {
+		t.Fatal(r.err)
+	}
+	defer r.nc.Close()
+	if err := CheckConn(r.nc); err != nil {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "waiting"); n != 1 || strings.Contains(log.String(), "secret") {
+		t.Errorf("said %d times, with the password or not: %s", n, log)
+	}
+}
+
+func TestConnectEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	_, err := Connect(ctx, Options{URL: "nats://u:hidden@" + freePort(t)})
+	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "hidden") {
+		t.Errorf("got %v", err)
+	}
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // takes connections and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	ctx, cancel = context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	start := time.Now()
+	_, err = Connect(ctx, Options{URL: "nats://" + silent.Addr().String()})
+	if !errors.Is(err, context.DeadlineExceeded) || time.Since(start) > 3*time.Second {
+		t.Errorf("got %v after %v", err, time.Since(start))
+	}
+}
+
+func TestConnectRefusesMistakesAtOnce(t *testing.T) {
+	s := startServer(t)
+	for name, o := range map[string]Options{
+		"a bad URL":               {URL: "nats://[::1"},
+		"no nkey file":            {NKey: "/nowhere/seed"},
+		"no creds file":           {Creds: "/nowhere/creds"},
+		"no CA file":              {CA: "/nowhere/ca"},
+		"a certificate, no key":   {Cert: "/nowhere/cert"},
+		"no certificate file":     {Cert: "/nowhere/cert", Key: "/nowhere/key"},
+		"an unknown context":      {Context: "nobody-has-this-context"},
+		"a context file of noise": {Context: noiseFile(t)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if o.URL == "" && o.Context == "" {
+				o.URL = s.ClientURL()
+			}
+			if nc, err := Connect(testContext(t), o); err == nil || errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("got %v, %v", nc, err)
+			}
+		})
+	}
+}
+
+func noiseFile(t *testing.T) string {
+	path := filepath.Join(t.TempDir(), "noise.json")
+	if err := os.WriteFile(path, []byte("noise"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// externalServer is a NATS server that asks who one is.
+func externalServer(t *testing.T, opts *server.Options) string {
+	t.Helper()
+	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", -1, true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	return s.ClientURL()
+}
+
+func TestConnectShowsItsCredentials(t *testing.T) {
+	pair, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seed, err := pair.Seed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := pair.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	seedFile := filepath.Join(dir, "seed")
+	if err := os.WriteFile(seedFile, seed, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := externalServer(t, &server.Options{
+		Users: []*server.User{{Username: "alice", Password: "pw"}},
+		Nkeys: []*server.NkeyUser{{Nkey: public}},
+	})
+	contexts := filepath.Join(dir, "nats", "context")
+	if err := os.MkdirAll(contexts, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(contexts, "lab.json"), []byte(`{"url":"`+url+`","user":"alice","password":"pw"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(contexts, "old.json"), []byte(`{"url":"nats://127.0.0.1:1","user":"alice","password":"pw"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("XDG_CONFIG_HOME", dir)
+	for name, o := range map[string]Options{
+		"user and password":            {URL: url, User: "alice", Password: "pw"},
+		"an nkey":                      {URL: url, NKey: seedFile},
+		"a context":                    {Context: "lab"},
+		"a context with another URL":   {Context: "old", URL: url},
+		"an inbox prefix":              {Context: "lab", InboxPrefix: "_INBOX_alice"},
+		"a second server of the list":  {URL: "nats://127.0.0.1:1," + url, User: "alice", Password: "pw"},
+		"a password in the URL itself": {URL: strings.Replace(url, "nats://", "nats://alice:pw@", 1)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, err := Connect(testContext(t), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if o.InboxPrefix != "" && !strings.HasPrefix(nc.NewRespInbox(), o.InboxPrefix) {
+				t.Errorf("inbox %s", nc.NewRespInbox())
+			}
+		})
+	}
+	t.Run("refused ones end it at once", func(t *testing.T) {
+		_, err := Connect(testContext(t), Options{URL: url, User: "alice", Password: "wrong"})
+		if !errors.Is(err, nats.ErrAuthorization) || strings.Contains(err.Error(), "wrong") {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestAConnectionComesBackByItself(t *testing.T) {
+	address, store, log := freePort(t), t.TempDir(), &logBook{}
+	start := func() *Server {
+		s, err := StartServer(ServerOptions{Listen: address, StoreDir: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := start()
+	nc, err := Connect(testContext(t), Options{URL: s.ClientURL(), Logger: log.logger()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := s.Shutdown(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the connection is away", func() bool { return CheckConn(nc) != nil })
+	if err := nc.Publish("x", nil); err == nil {
+		t.Error("a publish is buffered while NATS is away")
+	}
+	s = start()
+	defer func() { _ = s.Shutdown(testContext(t)) }()
+	eventually(t, "the connection is back", func() bool { return CheckConn(nc) == nil })
+	eventually(t, "both are logged", func() bool {
+		return strings.Contains(log.String(), "lost NATS") && strings.Contains(log.String(), "reconnected")
+	})
+}
+
+func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
+	s, err := StartServer(ServerOptions{StoreDir: t.TempDir(), MaxPayload: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := Connect(testContext(t), Options{InProcess: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if nc.MaxPayload() != 64<<10 || !s.Ready() {
+		t.Errorf("max_payload %d, ready %v", nc.MaxPayload(), s.Ready())
+	}
+	js, err := nc.JetStream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.AccountInfo(); err != nil {
+		t.Errorf("JetStream: %v", err)
+	}
+	if err := s.Shutdown(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if s.Ready() {
+		t.Error("ready after its end")
+	}
+	if err := s.Shutdown(testContext(t)); err != nil {
+		t.Errorf("a second shutdown: %v", err)
+	}
+}
+
+func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
+	running := startServer(t)
+	port := strings.TrimPrefix(running.ClientURL(), "nats://")
+	file := noiseFile(t)
+	held := t.TempDir()
+	first, err := StartServer(ServerOptions{StoreDir: held})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = first.Shutdown(testContext(t)) }()
+	for name, c := range map[string]struct {
+		o    ServerOptions
+		want string
+	}{
+		"on a port that is taken":          {ServerOptions{Listen: port, StoreDir: t.TempDir()}, "address already in use"},
+		"without a folder":                 {ServerOptions{}, "nats.store_dir: is missing"},
+		"in a folder that is a file":       {ServerOptions{StoreDir: file}, "nats.store_dir"},
+		"in a folder that another one has": {ServerOptions{StoreDir: held}, "in use by another NATS server (pid "},
+		"at an address that is none":       {ServerOptions{StoreDir: t.TempDir(), Listen: "here"}, "nats.listen"},
+		"at a port that is none":           {ServerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:x"}, "nats.listen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := StartServer(c.o)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+			if taken := errors.Is(err, syscall.EADDRINUSE); taken != strings.Contains(c.want, "address") {
+				t.Errorf("EADDRINUSE is %v in %v", taken, err)
+			}
+		})
+	}
+}
+
+func TestAFailureInsideTheServerIsWhatTheStartReturns(t *testing.T) {
+	store := t.TempDir()
+	// JetStream cannot make its folder where a file has its name.
+	if err := os.WriteFile(filepath.Join(store, "jetstream"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := time.Now()
+	_, err := StartServer(ServerOptions{StoreDir: store})
+	if err == nil || !strings.Contains(err.Error(), "JetStream") || time.Since(start) > 5*time.Second {
+		t.Fatalf("got %v after %v", err, time.Since(start))
+	}
+	if err := os.Remove(filepath.Join(store, "jetstream")); err != nil {
+		t.Fatal(err)
+	}
+	s, err := StartServer(ServerOptions{StoreDir: store})
+	if err != nil {
+		t.Fatalf("the folder is still held: %v", err)
+	}
+	if err := s.Shutdown(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAThrottleSpeaksOnceInItsQuietTime(t *testing.T) {
+	log := &logBook{}
+	th := &throttle{logger: log.logger()}
+	for range 1000 {
+		th.warn("again")
+	}
+	if n := strings.Count(log.String(), "again"); n != 1 {
+		t.Errorf("spoke %d times", n)
+	}
+	th.last = th.last.Add(-quiet)
+	th.warn("again")
+	if !strings.Contains(log.String(), "times=1000") {
+		t.Errorf("does not say how many it kept back: %s", log)
+	}
+}

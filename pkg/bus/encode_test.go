@@ -1,0 +1,127 @@
+package bus
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestAHeartbeatsAnswerIsCutToFit(t *testing.T) {
+	a := &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}
+	for i := range 100 {
+		id := fmt.Sprint("t", i)
+		a.Drop = append(a.Drop, model.Drop{ID: id, Attempt: 1, Reason: model.DropCanceled})
+		a.Forget = append(a.Forget, model.TaskRef{ID: id, Attempt: 1})
+		a.Assign = append(a.Assign, model.Assignment{Attempt: 1, Task: &model.Task{TaskSpec: model.TaskSpec{ID: id, URL: strings.Repeat("u", 1000*(i%3))}}})
+	}
+	whole := len(heartbeatReply(a, 1<<20).body)
+	for limit := 100; limit < whole+1000; limit += 997 {
+		r := heartbeatReply(a, limit)
+		if r.err != nil || len(r.body) > limit {
+			t.Fatalf("%d bytes for %d, %v", len(r.body), limit, r.err)
+		}
+		var got model.HeartbeatAnswer
+		if err := json.Unmarshal(r.body, &got); err != nil {
+			t.Fatal(err)
+		}
+		if limit > 15_000 && (len(got.Drop) != 100 || len(got.Forget) != 100 || len(got.Assign) == 0) {
+			t.Errorf("in %d bytes: %d drop, %d forget, %d assign", limit, len(got.Drop), len(got.Forget), len(got.Assign))
+		}
+		if limit >= whole && len(got.Assign) != 100 {
+			t.Errorf("in %d bytes, which is enough: %d assign", limit, len(got.Assign))
+		}
+	}
+	if len(a.Assign) != 100 {
+		t.Error("the backend's answer was changed")
+	}
+}
+
+func TestATaskIsCutToFitByItsFiles(t *testing.T) {
+	task := &model.Task{TaskSpec: model.TaskSpec{ID: "t1", URL: "https://u:secret@h/?a=1&b=<2>", Torrent: []byte("x")}}
+	task.Result = &model.Result{TotalLength: 5}
+	for range 100 {
+		task.Result.Files = append(task.Result.Files, model.File{Path: strings.Repeat("p", 100)})
+	}
+	for _, limit := range []int{20_000, 5000, 700} {
+		b, err := encodeTask(task, limit)
+		if err != nil || len(b) > limit {
+			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
+		}
+		if s := string(b); strings.Contains(s, "secret") || strings.Contains(s, "torrent") || !strings.Contains(s, "a=1&b=") || !strings.Contains(s, `"total_length":5`) {
+			t.Errorf("got %s", s)
+		}
+	}
+	if _, err := encodeTask(task, 100); err == nil || !strings.Contains(err.Error(), "t1") {
+		t.Errorf("without room: %v", err)
+	}
+	if len(task.Result.Files) != 100 {
+		t.Error("the shared task was changed")
+	}
+}
+
+func TestChunksKeepTheOrderAndTheRoom(t *testing.T) {
+	parts := make([][]byte, 0)
+	for _, n := range []int{5, 5, 20, 1, 9, 2, 2, 2} {
+		parts = append(parts, make([]byte, n))
+	}
+	lists, skipped := chunks(parts, 12)
+	got := ""
+	for _, l := range lists {
+		for _, p := range l {
+			got += fmt.Sprint(len(p), " ")
+		}
+		got += "| "
+	}
+	if got != "5 5 | 1 9 | 2 2 2 | " || skipped != 1 {
+		t.Errorf("got %s, %d skipped", got, skipped)
+	}
+	if lists, _ := chunks(nil, 10); lists != nil {
+		t.Error("nothing became something")
+	}
+}
+
+func TestAnErrorsHeadersAreOneShortLine(t *testing.T) {
+	m := refuse(model.Errorf(400, "id: bad\r\nNats-Service-Error-Code: 200\x00 %s", strings.Repeat("é", 2000)).For("t1")).message("x")
+	text := m.Header.Get("Nats-Service-Error")
+	if strings.ContainsAny(text, "\r\n\x00") || len(text) > 1100 || !strings.HasPrefix(text, "id: bad") || m.Header.Get("Nats-Service-Error-Code") != "400" {
+		t.Errorf("got %q", text)
+	}
+	if text := headerText("\n"); text != "error" {
+		t.Errorf("an empty sentence became %q", text)
+	}
+}
+
+func TestWhatCannotBeEncodedIsABugInTheAnswer(t *testing.T) {
+	if r := answer(math.NaN()); r.err == nil || r.err.Code != 500 {
+		t.Errorf("got %+v", r)
+	}
+}
+
+func TestAnErrorSurvivesTheWireWithItsID(t *testing.T) {
+	m := refuse(model.Errorf(409, "task t1 is over").For("t1")).message("x")
+	err := decodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
+	if got, ok := err.(*model.Error); !ok || got.Code != 409 || got.ID != "t1" || got.Message != "task t1 is over" {
+		t.Errorf("got %#v", err)
+	}
+	if got := decodeReply("x", "what", nil, nil); model.CodeOf(got) != 500 {
+		t.Errorf("a code that is no number: %v", got)
+	}
+	if got := decodeReply("", "", []byte("x"), &struct{}{}); got == nil {
+		t.Error("a broken answer is taken for one")
+	}
+}
+
+func TestIDsRiseAndAreValid(t *testing.T) {
+	s, last := newIDSource(), ""
+	for range 10_000 {
+		id := s.next()
+		if id <= last || !model.ValidName(id) {
+			t.Fatalf("%s after %s", id, last)
+		}
+		last = id
+	}
+}

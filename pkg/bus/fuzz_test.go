@@ -1,0 +1,132 @@
+package bus
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkRefusal holds for every error of a decoder.
+func checkRefusal(t *testing.T, err *model.Error) {
+	t.Helper()
+	if err.Code != model.CodeInvalid && err.Code != model.CodeTooLarge {
+		t.Errorf("code %d for bad input: %s", err.Code, err.Message)
+	}
+	if !strings.Contains(err.Message, ": ") || len(err.Message) > 2000 {
+		t.Errorf("the sentence names no field or is too long: %.300s", err.Message)
+	}
+	if err.ID != "" && !model.ValidName(err.ID) {
+		t.Errorf("it speaks of %q, which is no id", err.ID)
+	}
+}
+
+func FuzzDecodeSubmit(f *testing.F) {
+	for _, c := range badSpecs {
+		if len(c.body) < 1000 {
+			f.Add([]byte(c.body))
+		}
+	}
+	f.Add([]byte(`{"id":"a",` + source + `,"mirrors":["http://m/f"],"priority":"high","options":{"split":4,"header":["A: b"],"tags":{"a":"b"}},"not_before":"2030-01-01T00:00:00Z","timeout":"5m"}`))
+	f.Add([]byte(`{"tasks":[{` + source + `},{"id":"b"},7,"x,]}\"",[[]]]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, many, err := decodeSubmit(data, room)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if !many && len(list) != 1 || len(list) > model.MaxBatch {
+			t.Fatalf("%d specs, many %v", len(list), many)
+		}
+		for _, one := range list {
+			switch {
+			case one.err != nil:
+				checkRefusal(t, one.err)
+			case one.spec.Validate() != nil:
+				t.Errorf("an invalid spec came through: %v", one.spec.Validate())
+			default:
+				// What was taken in reads the same after a trip to a worker and back.
+				again, _, err := decodeSubmit(mustEncode(one.spec), room)
+				if err != nil || again[0].err != nil || again[0].spec.Hash() != one.spec.Hash() {
+					t.Errorf("it changed on its way: %s: %v", mustEncode(one.spec), err)
+				}
+			}
+		}
+	})
+}
+
+func FuzzDecodeHeartbeat(f *testing.F) {
+	f.Add([]byte(`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"failed","error":{"code":1,"message":"m","class":"worker"}}]}`))
+	f.Add([]byte(`{"worker_id":"w1",` + beat + `,"capabilities":{"tags":{"a":"b"},"folders":["x"],"supports_bt":true},"health_metrics":{"cpu_usage":1.5}}`))
+	f.Add([]byte(`{` + beat + `,"tasks":[{},7,"]"]}`))
+	f.Add([]byte(`{"tasks":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := decodeHeartbeat(data, "w1")
+		switch {
+		case err != nil:
+			checkRefusal(t, err)
+		case h.WorkerID != "w1" || len(h.Tasks) > model.MaxBatch:
+			t.Errorf("worker %q with %d tasks", h.WorkerID, len(h.Tasks))
+		}
+	})
+}
+
+func FuzzDecodeReport(f *testing.F) {
+	f.Add([]byte(`{"id":"a","attempt":1,"status":"completed","result":{"files":[{"path":"f","length":1}],"total_length":1,"worker_id":"w2"}}`))
+	f.Add([]byte(`{"worker_id":"w1","reports":[{"id":"a","attempt":1,"status":"downloading","progress":50},{"id":"b"},[]]}`))
+	f.Add([]byte(`{"reports":null,"id":"a"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, many, err := decodeReport(data, "w1")
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if !many && len(list) != 1 || len(list) > model.MaxBatch {
+			t.Fatalf("%d reports, many %v", len(list), many)
+		}
+		for _, one := range list {
+			switch {
+			case one.err != nil:
+				checkRefusal(t, one.err)
+			case one.report.Result != nil && one.report.Result.WorkerID != "w1":
+				t.Errorf("a result of worker %q came through", one.report.Result.WorkerID)
+			}
+		}
+	})
+}
+
+func FuzzSubject(f *testing.F) {
+	for _, s := range []string{"aria.v1.req.task.alice.submit", "aria.v1.req.query.task.get", "aria.v1.req.worker.w.x.y", "aria.v1.req.", "..", ""} {
+		f.Add(s)
+	}
+	s := Subjects{Prefix: DefaultPrefix}
+	f.Fuzz(func(t *testing.T, subject string) {
+		from, err := s.Parse(subject)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if got := s.Request(from); got != subject {
+			t.Errorf("%q was read as %+v, which is %q", subject, from, got)
+		}
+		if from.Role.named() != (from.Name != "") {
+			t.Errorf("%q: role %s, name %q", subject, from.Role, from.Name)
+		}
+	})
+}
+
+func BenchmarkSubmit(b *testing.B) {
+	body := []byte(`{` + source + `,"priority":"high","options":{"split":"4","max-connection-per-server":"4"},"tags":{"location":"eu"},"labels":{"job":"nightly"}}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		list, _, err := decodeSubmit(body, room)
+		if err != nil {
+			b.Fatal(err)
+		}
+		spec := list[0].spec
+		_ = spec.Hash()
+		if r := taskReply("", model.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, room); r.err != nil {
+			b.Fatal(r.err)
+		}
+	}
+}

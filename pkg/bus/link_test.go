@@ -1,0 +1,358 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func link(t testing.TB, nc *nats.Conn) *WorkerLink {
+	t.Helper()
+	l, err := NewWorkerLink(nc, DefaultPrefix, "w1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
+	secret := model.Options{"http-passwd": {"hunter2"}}
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		h := ops[0].(engine.Heartbeat)
+		if h.Epoch == 0 {
+			done([]model.Answer{{Err: model.Errorf(model.CodeConflict, "another instance is w1")}})
+			return nil
+		}
+		done([]model.Answer{{Heartbeat: &model.HeartbeatAnswer{
+			HeartbeatInterval: model.Seconds(30),
+			Assign:            []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1", Options: secret}}, Attempt: 3}},
+			Drop:              []model.Drop{{ID: "t2", Attempt: 1, Reason: model.DropCanceled}},
+			Forget:            []model.TaskRef{{ID: "t3", Attempt: 2}},
+		}}})
+		return nil
+	}})
+	l := link(t, w.nc)
+	h := &model.Heartbeat{Instance: "i1", Epoch: 1, State: model.StateReady, TotalSlots: 2}
+	a, err := l.Heartbeat(testContext(t), h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Assign) != 1 || a.Assign[0].Attempt != 3 || a.Assign[0].Task.Options["http-passwd"][0] != "hunter2" ||
+		a.Drop[0].Reason != model.DropCanceled || a.Forget[0].ID != "t3" || a.HeartbeatInterval != model.Seconds(30) {
+		t.Errorf("got %+v", a)
+	}
+	h.Epoch = 0
+	_, err = l.Heartbeat(testContext(t), h)
+	var no *model.Error
+	if !errors.As(err, &no) || no.Code != model.CodeConflict || no.Message != "another instance is w1" {
+		t.Errorf("got %v, want the dispatcher's 409", err)
+	}
+}
+
+func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
+	s := startServer(t)
+	_, err := link(t, connect(t, s)).Heartbeat(testContext(t), &model.Heartbeat{})
+	var no *model.Error
+	if !errors.Is(err, nats.ErrNoResponders) || errors.As(err, &no) {
+		t.Errorf("got %v, want an error that is no answer", err)
+	}
+}
+
+func TestReportsAreAnsweredOneByOneInAsManyMessagesAsItTakes(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	var reports []model.Report
+	for i := range 60 {
+		id := fmt.Sprintf("t%d", i)
+		if i%10 == 0 {
+			id = "old" + id
+		}
+		files := make([]model.File, 100)
+		for j := range files {
+			files[j].Path = strings.Repeat("x", 500)
+		}
+		reports = append(reports, model.Report{ID: id, Attempt: 1, Status: model.ReportCompleted, Result: &model.Result{Files: files}})
+	}
+	reports[1].Status = "confused"
+	reports[2].Result.Files = make([]model.File, 900)
+	for j := range reports[2].Result.Files {
+		reports[2].Result.Files[j].Path = strings.Repeat("y", 3000) // 2.7 MB alone
+	}
+	verdicts, drop, err := link(t, w.nc).Report(testContext(t), reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, v := range verdicts {
+		want := model.Code(0)
+		switch {
+		case i%10 == 0:
+			want = model.CodeConflict
+		case i == 1:
+			want = model.CodeInvalid
+		}
+		if got := codeOf(v); got != want {
+			t.Errorf("report %d: %v, want %d", i, v, want)
+		}
+	}
+	if len(verdicts) != 60 || len(drop) != 6 || drop[1].ID != "oldt10" {
+		t.Errorf("%d verdicts, drop %v", len(verdicts), drop)
+	}
+	for _, op := range w.backend.taken() {
+		if r := op.(engine.Report); r.ID == "t2" && (len(r.Result.Files) == 0 || len(r.Result.Files) > 450) {
+			t.Errorf("%d files of the long result arrived", len(r.Result.Files))
+		}
+	}
+}
+
+func codeOf(e *model.Error) model.Code {
+	if e == nil {
+		return 0
+	}
+	return e.Code
+}
+
+func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
+	h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady}
+	for i := range 1200 {
+		h.Tasks = append(h.Tasks, model.Report{ID: fmt.Sprint("t", i), Attempt: 1, Status: model.ReportDownloading})
+	}
+	h.Tasks[3].Error = &model.TaskError{Message: strings.Repeat("x", 200_000), Class: model.ClassRetryable}
+	for limit, want := range map[int]int{room: 1000, 60_000: 300} {
+		b, err := encodeHeartbeat(h, limit)
+		if err != nil || len(b) > limit {
+			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
+		}
+		got, no := decodeHeartbeat(b, "w1")
+		if no != nil {
+			t.Fatal(no)
+		}
+		if !got.Partial || len(got.Tasks) < want || len(got.Tasks) > model.MaxBatch {
+			t.Errorf("in %d bytes %d tasks, partial %v", limit, len(got.Tasks), got.Partial)
+		}
+	}
+	if len(h.Tasks) != 1200 || h.Partial {
+		t.Error("the caller's heartbeat was changed")
+	}
+	h.Tasks = h.Tasks[:2]
+	if b, err := encodeHeartbeat(h, room); err != nil || strings.Contains(string(b), "partial") {
+		t.Errorf("a short one: %s, %v", b, err)
+	}
+}
+
+// publisherFor makes a publisher that is closed with the test.
+func publisherFor(t testing.TB, nc *nats.Conn) *Publisher {
+	t.Helper()
+	p, err := NewPublisher(nc, DefaultPrefix, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := p.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	assigned, dropped := make(chan []model.Assignment, 100), make(chan []model.Drop, 100)
+	stop, err := link(t, nc).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p := publisherFor(t, connect(t, s))
+	var list []model.Assignment
+	for i := range 30 {
+		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, 100_000)}}, Attempt: 1})
+	}
+	huge := model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "huge", Torrent: make([]byte, 2<<20)}}, Attempt: 1}
+	p.Assign("w1", slices.Insert(slices.Clone(list), 7, huge))
+	p.Assign("w2", list[:1])
+	p.Assign("w1", nil)
+	var got []string
+	messages := 0
+	for len(got) < len(list) {
+		for _, a := range receive(t, assigned) {
+			got = append(got, a.Task.ID)
+		}
+		messages++
+	}
+	if got[0] != "t0" || got[29] != "t29" || messages != 5 {
+		t.Errorf("%d messages: %v", messages, got)
+	}
+	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
+	if d := receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
+		t.Errorf("got %v", d)
+	}
+
+	m, err := nc.Request(Subjects{DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), patience)
+	if err != nil || string(m.Data) != "{}" {
+		t.Errorf("a command that wants an answer got %v, %v", m, err)
+	}
+	if d := receive(t, dropped); d[0].ID != "t2" {
+		t.Errorf("got %v", d)
+	}
+	for _, body := range []string{"", "x", `{"drop":7}`, `{"drop":[]}`, `{}`} {
+		if err := nc.Publish(Subjects{DefaultPrefix}.Drop("w1"), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Drop("w1", []model.Drop{{ID: "t3", Attempt: 1}})
+	if d := receive(t, dropped); d[0].ID != "t3" {
+		t.Errorf("after broken commands came %v", d)
+	}
+	stop()
+	p.Drop("w1", []model.Drop{{ID: "t4", Attempt: 1}})
+	if err := errors.Join(p.Close(testContext(t)), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if len(dropped) != 0 {
+		t.Error("a command came after stop")
+	}
+}
+
+func TestEventsReachTheirClientAlone(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	alice, err := NewClient(nc, DefaultPrefix, "alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	events, progress := make(chan *model.TaskEvent, 10), make(chan *model.ProgressEvent, 10)
+	stop, err := alice.Watch(testContext(t), func(e *model.TaskEvent) { events <- e }, func(e *model.ProgressEvent) { progress <- e })
+	if err != nil {
+		t.Fatal(err)
+	}
+	workers := make(chan *nats.Msg, 10)
+	if _, err := nc.ChanSubscribe(Subjects{DefaultPrefix}.WorkerEvent("*", "*"), workers); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p := publisherFor(t, connect(t, s))
+	long := &model.Result{TotalLength: 9, Files: make([]model.File, 900)}
+	for i := range long.Files {
+		long.Files[i].Path = strings.Repeat("x", 3000)
+	}
+	p.TaskEvent(&model.TaskEvent{ID: "b1", Client: "bob", Status: model.StatusPending})
+	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusPending})
+	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusCompleted, Result: long})
+	p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice", Progress: 50})
+	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOffline})
+	if e := receive(t, events); e.ID != "t1" || e.Status != model.StatusPending {
+		t.Errorf("got %+v", e)
+	}
+	if e := receive(t, events); e.Status != model.StatusCompleted || e.Result.TotalLength != 9 || len(e.Result.Files) == 0 || len(e.Result.Files) >= 450 {
+		t.Errorf("got %s, %d files", e.Status, len(e.Result.Files))
+	}
+	if len(long.Files) != 900 {
+		t.Error("the caller's result was changed")
+	}
+	if e := receive(t, progress); e.Progress != 50 {
+		t.Errorf("got %+v", e)
+	}
+	if m := receive(t, workers); m.Subject != "aria.v1.evt.worker.w1.offline" {
+		t.Errorf("got %s", m.Subject)
+	}
+	stop()
+	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusFailed})
+	if err := errors.Join(p.Close(testContext(t)), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if len(events) != 0 {
+		t.Error("an event came after stop")
+	}
+}
+
+func TestAPublisherNeverBlocksAndSaysThatItDropped(t *testing.T) {
+	log := &logBook{}
+	s := startServer(t)
+	nc := connect(t, s)
+	p, err := NewPublisher(nc, DefaultPrefix, log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	stuck := make(chan struct{})
+	if !p.out.put(func() { <-stuck }) { // as a socket that nobody reads
+		t.Fatal("the outbox is full from the start")
+	}
+	start := time.Now()
+	for range outboxSize + 100 {
+		p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
+	}
+	if took := time.Since(start); took > patience {
+		t.Errorf("blocked for %v", took)
+	}
+	if !strings.Contains(log.String(), "dropped") {
+		t.Errorf("the log says nothing: %q", log)
+	}
+	short, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := p.Close(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("closing while it is stuck: %v", err)
+	}
+	close(stuck)
+	if err := p.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	p.Progress(&model.ProgressEvent{}) // after the end: harmless
+}
+
+func TestAClientDoesTheWholeRound(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	ctx := testContext(t)
+	c, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := &model.TaskSpec{ID: "t1", URL: "https://example.com/?a=1&b=<2>", Options: model.Options{"header": {"A: b", "C: d"}, "split": {"4"}},
+		Priority: model.PriorityHigh, Timeout: model.Seconds(1.5), Torrent: nil, Labels: map[string]string{"a": "b"}}
+	task, err := c.Submit(ctx, spec)
+	if err != nil || task.ID != "t1" || task.URL != spec.URL || task.Status != model.StatusPending || task.Timeout != spec.Timeout {
+		t.Fatalf("submit: %+v, %v", task, err)
+	}
+	if sent := w.backend.taken()[0].(engine.Submit); sent.Hash != spec.Hash() {
+		t.Errorf("the spec changed on its way: %+v", sent.Spec)
+	}
+	list, err := c.SubmitMany(ctx, []*model.TaskSpec{spec, {ID: "bad"}})
+	if err != nil || list[0].ID != "t1" || list[0].Status != model.StatusPending || list[1].ID != "bad" || codeOf(list[1].Err) != 400 {
+		t.Errorf("submit many: %+v, %v", list, err)
+	}
+	if task, err := c.Get(ctx, "t1"); err != nil || task.ID != "t1" {
+		t.Errorf("get: %+v, %v", task, err)
+	}
+	if page, err := c.List(ctx, model.ListQuery{Status: []model.Status{model.StatusPending}}); err != nil || page.Tasks[0].Client != "alice" || page.Next != "c1" {
+		t.Errorf("list: %+v, %v", page, err)
+	}
+	if task, err := c.Cancel(ctx, "t1"); err != nil || task.Status != model.StatusCanceled {
+		t.Errorf("cancel: %+v, %v", task, err)
+	}
+	var no *model.Error
+	if _, err := c.Cancel(ctx, "none"); !errors.As(err, &no) || no.Code != 404 || no.ID != "none" {
+		t.Errorf("cancel of none: %v", err)
+	}
+	for _, name := range []string{"", "a.b", "*"} {
+		if _, err := NewClient(w.nc, DefaultPrefix, name, nil); err == nil {
+			t.Errorf("%q is a client's name", name)
+		}
+		if _, err := NewWorkerLink(w.nc, DefaultPrefix, name, nil); err == nil {
+			t.Errorf("%q is a worker's name", name)
+		}
+	}
+}
