@@ -73,10 +73,6 @@ var rules = []rule{
 		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model"},
 		why: "both programs and the tools read it",
 	},
-	{
-		pkg: "cmd/worker", never: []string{"pkg/dispatch", "pkg/daemon", "pkg/repo", "modernc.org/sqlite"},
-		why: "a node carries no dispatcher and no database",
-	},
 }
 
 // listed is what "go list -json" says of a package.
