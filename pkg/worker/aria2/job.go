@@ -27,6 +27,9 @@ type job struct {
 // maxMissed is how many polls may miss a child before the job is given again.
 const maxMissed = 3
 
+// clearTimeout bounds how long a download may take to stop.
+const clearTimeout = 30 * time.Second
+
 // end sets the last state of a job.
 func (j *job) end(s download.State) {
 	s.GID = j.gid
@@ -52,7 +55,12 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	add := request(&j.Job, j.gid)
 	var err error
 	if add.method == "aria2.addMetalink" {
-		err = s.client.call(ctx, &j.roots, add.method, add.params...)
+		// Only the answer tells its gids: what began without one could not be
+		// found again, and ends with the process.
+		err = s.client.call(context.WithoutCancel(ctx), &j.roots, add.method, add.params...)
+		if errors.Is(err, errNoAnswer) {
+			s.process.kill()
+		}
 	} else if err = s.client.call(ctx, nil, add.method, add.params...); err == nil {
 		j.roots = []string{j.gid}
 	}
@@ -77,6 +85,8 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 // clear stops everything of a job in aria2c and frees its gids; when it returns
 // without an error, no byte of it is written any more. The files stay.
 func (e *Engine) clear(ctx context.Context, c *client, j *job) error {
+	ctx, cancel := context.WithTimeout(ctx, clearTimeout)
+	defer cancel()
 	asked := map[string]bool{}
 	for {
 		all, err := c.rows(ctx)

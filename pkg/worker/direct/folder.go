@@ -75,18 +75,25 @@ func (f *folder) restore() error {
 	if found == nil {
 		return nil
 	}
-	part, err := f.root.OpenFile(found.Name+partSuffix, os.O_WRONLY, 0)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := f.root.Lstat(found.Name + partSuffix)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return f.restoreFinished(found)
+	case err != nil:
+		return local(download.CodeFileIO, err)
+	case !info.Mode().IsRegular(), found.Length >= 0 && info.Size() > found.Length:
+		return nil
 	}
+	return f.open(found, info.Size())
+}
+
+// open takes the part that is there.
+func (f *folder) open(m *meta, size int64) error {
+	part, err := f.root.OpenFile(m.Name+partSuffix, os.O_WRONLY|os.O_APPEND, 0)
 	if err != nil {
 		return local(download.CodeFileIO, err)
 	}
-	size, err := part.Seek(0, io.SeekEnd)
-	if info, statErr := part.Stat(); err != nil || statErr != nil || !info.Mode().IsRegular() {
-		return local(download.CodeFileIO, errors.Join(err, statErr, part.Close()))
-	}
-	f.meta, f.part, f.size = found, part, size
+	f.meta, f.part, f.size = m, part, size
 	return nil
 }
 
@@ -100,12 +107,7 @@ func (f *folder) restoreFinished(m *meta) error {
 	if err := f.root.Rename(m.Name, m.Name+partSuffix); err != nil {
 		return local(download.CodeFileIO, err)
 	}
-	part, err := f.root.OpenFile(m.Name+partSuffix, os.O_WRONLY|os.O_APPEND, 0)
-	if err != nil {
-		return local(download.CodeFileIO, err)
-	}
-	f.meta, f.part, f.size = m, part, info.Size()
-	return nil
+	return f.open(m, info.Size())
 }
 
 func (f *folder) readMeta(name string) *meta {

@@ -129,9 +129,9 @@ func Clean(message string) string {
 			return ' '
 		}
 		return r
-	}, message)
+	}, strings.ToValidUTF8(message, "?"))
 	if len(message) > maxMessage {
 		message = message[:maxMessage]
 	}
-	return strings.TrimSpace(strings.ToValidUTF8(message, "?"))
+	return strings.TrimSpace(strings.ToValidUTF8(message, "")) // a character may have been cut
 }
