@@ -26,7 +26,9 @@ type Committer interface {
 	// load everything anew before going on.
 	//
 	// A change whose From is not the status that the row has (or whose Put of a
-	// new row finds one) refuses the batch.
+	// new row finds one) refuses the batch: a *model.Error of CodeInternal, for
+	// it is a bug. CodeUnavailable is a disk that is full or fails; a later
+	// commit may succeed.
 	Commit(ctx context.Context, b *model.Batch) error
 }
 
@@ -36,7 +38,9 @@ type Reader interface {
 	// Tasks returns those of the ids that exist, by id.
 	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
 	// List returns one page. The query has been validated. A cursor that no
-	// page gave is a *model.Error of CodeInvalid.
+	// page gave is a *model.Error of CodeInvalid. The tasks may come without the
+	// bytes of their torrent or metalink; Tasks and Live have them. The text
+	// filter sees the url without its password.
 	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
 	// Counts returns the number of tasks for every status. It never scans.
 	Counts(ctx context.Context) (model.Counts, error)

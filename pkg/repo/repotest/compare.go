@@ -17,8 +17,8 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 		defer a.Close()
 		defer b.Close()
 		h := newHistory(rapid.Uint64().Draw(rt, "seed"))
-		size := rapid.IntRange(1, 50).Draw(rt, "changes of a batch")
-		for range rapid.IntRange(1, 5).Draw(rt, "batches") {
+		size := rapid.IntRange(1, 30).Draw(rt, "changes of a batch")
+		for range rapid.IntRange(1, 4).Draw(rt, "batches") {
 			batch := h.next(size)
 			if spoil := rapid.IntRange(0, 5).Draw(rt, "spoil"); spoil == 0 && len(h.ids) > 0 {
 				bad := *batch
@@ -30,7 +30,7 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 			mustCommit(t, a, batch)
 			mustCommit(t, b, batch)
 			same(t, "Counts", counts(t, a), counts(t, b))
-			for range 3 {
+			for range 2 {
 				q := h.query()
 				idsA, _ := all(t, a, *q)
 				idsB, _ := all(t, b, *q)

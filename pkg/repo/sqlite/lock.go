@@ -24,7 +24,7 @@ type lock struct {
 // has it.
 func acquire(path string) (*lock, error) {
 	path += ".lock"
-	for {
+	for range 100 { // see below: once, or a few times
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
 			return nil, fmt.Errorf("lock: %w", err)
@@ -51,6 +51,7 @@ func acquire(path string) (*lock, error) {
 		}
 		return l, nil
 	}
+	return nil, fmt.Errorf("lock %s: the file is removed again and again", path)
 }
 
 func (l *lock) current() bool {

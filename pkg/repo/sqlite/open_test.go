@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -264,4 +265,43 @@ func TestAFileWhoseCreationWasCutOffIsMadeAnew(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustCommit(t, mustOpen(t, Config{Path: marked}), pending("a", 1))
+}
+
+func TestANewFileHasTheNewestSchema(t *testing.T) {
+	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
+	if got := pragma(t, s, "application_id"); got != applicationID {
+		t.Errorf("application_id is %x", got)
+	}
+	var version int64
+	if err := s.r.Get(&version, "SELECT max(version_id) FROM goose_db_version"); err != nil || version != SchemaVersion() || version < 1 {
+		t.Errorf("the file has schema %d, %v; the program knows %d", version, err, SchemaVersion())
+	}
+}
+
+// The row that is read has a field for every column but shown_url, which is
+// only searched; and every column is written by exactly one group.
+func TestEveryColumnIsWrittenOnceAndRead(t *testing.T) {
+	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
+	var columns []string
+	if err := s.r.Select(&columns, "SELECT name FROM pragma_table_info('tasks')"); err != nil {
+		t.Fatal(err)
+	}
+	written := make(map[string]int)
+	for _, g := range groups {
+		for _, c := range g.columns {
+			written[c]++
+		}
+	}
+	read := strings.Split(fullColumns, ", ")
+	for _, c := range columns {
+		if written[c] != 1 {
+			t.Errorf("the column %s is written by %d groups", c, written[c])
+		}
+		if !slices.Contains(read, c) && c != "shown_url" {
+			t.Errorf("the column %s is not read", c)
+		}
+	}
+	if len(written) != len(columns) || len(columns) == 0 {
+		t.Errorf("%d columns are written of %d", len(written), len(columns))
+	}
 }
