@@ -33,6 +33,9 @@ type engine struct {
 	onAdd, onRemove func(id string)
 }
 
+// started is a Config.NewEngine that gives this engine.
+func (e *engine) started(string) (download.Engine, error) { return e, nil }
+
 func newEngine(t *testing.T) *engine {
 	return &engine{t: t, jobs: map[string]download.Job{}, states: map[string]download.State{}, changed: make(chan struct{}, 1)}
 }
@@ -253,7 +256,7 @@ type node struct {
 func start(t *testing.T, dir string, change func(*Config, *node)) *node {
 	t.Helper()
 	n := &node{T: t, dir: dir, engine: newEngine(t), link: &link{}, done: make(chan error, 1)}
-	cfg := Config{Name: "w1", Dir: dir, Slots: 3, Engine: n.engine, Link: n.link}
+	cfg := Config{Name: "w1", Dir: dir, Slots: 3, NewEngine: n.engine.started, Link: n.link}
 	if change != nil {
 		change(&cfg, n)
 	}

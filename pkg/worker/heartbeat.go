@@ -34,7 +34,7 @@ func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	h := &model.Heartbeat{
 		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state,
 		Hostname: w.cfg.Hostname, Address: w.cfg.Address, TotalSlots: w.cfg.Slots,
-		Capabilities:     w.cfg.Engine.Capabilities(),
+		Capabilities:     w.engine.Capabilities(),
 		PerformanceStats: w.stats.performance(),
 	}
 	h.Capabilities.Tags = w.cfg.Tags

@@ -57,7 +57,7 @@ func (w *Worker) settle(ctx context.Context) {
 // closeEngine stops the downloads; false if the engine does not stop.
 func (w *Worker) closeEngine(ctx context.Context) bool {
 	closed := make(chan error, 1)
-	go func() { closed <- w.cfg.Engine.Close() }()
+	go func() { closed <- w.engine.Close() }()
 	wait := half(ctx)
 	defer wait.Stop()
 	select {

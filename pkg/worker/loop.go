@@ -133,7 +133,7 @@ func (w *Worker) run(ctx context.Context) {
 			w.settleOutcome(outcome)
 		case c := <-w.commands:
 			w.obey(c)
-		case <-w.cfg.Engine.Changed():
+		case <-w.engine.Changed():
 			w.passSoon()
 		}
 		timer.Reset(time.Until(w.step(time.Now())))

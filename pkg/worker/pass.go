@@ -53,7 +53,7 @@ func (w *Worker) startPass(now time.Time) {
 	for _, h := range p.release {
 		ids[h] = h.id()
 	}
-	engine := w.cfg.Engine
+	engine := w.engine
 	w.beside(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, passTimeout)
 		defer cancel()

@@ -14,7 +14,7 @@ import (
 
 func open(t *testing.T, dir string, change func(*Config)) (*Worker, error) {
 	t.Helper()
-	cfg := Config{Name: "w1", Dir: dir, Slots: 1, Engine: newEngine(t), Link: &link{}}
+	cfg := Config{Name: "w1", Dir: dir, Slots: 1, NewEngine: newEngine(t).started, Link: &link{}}
 	if change != nil {
 		change(&cfg)
 	}
@@ -127,7 +127,7 @@ func TestABadConfigurationIsRefusedByName(t *testing.T) {
 		"folders":      func(c *Config) { c.Folders = map[string]string{"a/b": "/tmp"} },
 		"folders.x":    func(c *Config) { c.Folders = map[string]string{"x": ""} },
 		"keep_orphans": func(c *Config) { c.KeepOrphans = -1 },
-		"engine":       func(c *Config) { c.Engine = nil },
+		"engine":       func(c *Config) { c.NewEngine = nil },
 	} {
 		_, err := open(t, t.TempDir(), change)
 		if err == nil || !strings.Contains(err.Error(), want) {

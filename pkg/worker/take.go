@@ -95,7 +95,7 @@ func (w *Worker) refuse(t *model.Task) *model.Report {
 		return rejection(model.ReportRejected, download.CodeOption, model.ClassWorker,
 			"folder: this worker has no folder %q", t.Folder)
 	}
-	can := w.cfg.Engine.Capabilities()
+	can := w.engine.Capabilities()
 	scheme, speaks := t.Scheme(), false
 	for _, p := range can.Protocols {
 		speaks = speaks || p == scheme

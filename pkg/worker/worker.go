@@ -34,8 +34,9 @@ type Config struct {
 	KeepOrphans time.Duration
 	// StopTimeout bounds the end of [Worker.Run]; 0 means [DefaultStopTimeout].
 	StopTimeout time.Duration
-	// Engine fetches. Run closes it.
-	Engine download.Engine
+	// NewEngine makes what fetches, once the worker has its folders to itself. The
+	// engine may keep things in stateDir, which it makes. Run closes the engine.
+	NewEngine func(stateDir string) (download.Engine, error)
 	// Link is the way to the dispatcher.
 	Link Link
 	// Logger may be nil: then nothing is logged.
@@ -63,7 +64,7 @@ func (c *Config) complete() error {
 		return fmt.Errorf("folders: at most %d, not %d", model.MaxPairs, len(c.Folders))
 	case c.KeepOrphans < 0 || c.StopTimeout < 0:
 		return errors.New("keep_orphans: a duration must not be negative")
-	case c.Engine == nil || c.Link == nil:
+	case c.NewEngine == nil || c.Link == nil:
 		return errors.New("an engine and a link are needed")
 	}
 	for name, path := range c.Folders {
@@ -95,6 +96,7 @@ type Worker struct {
 	log      *slog.Logger
 	instance string
 	epoch    int64
+	engine   download.Engine
 	areas    map[string]*area // by the folder's name; "" is Dir
 	journal  *journal
 	stats    *stats
@@ -145,6 +147,9 @@ func (w *Worker) open() error {
 	w.stats = openStats(main.root)
 	w.measure = measurer(main.path)
 	w.initLoop(entries)
+	if w.engine, err = w.cfg.NewEngine(filepath.Join(main.path, stateDir, "engine")); err != nil {
+		return fmt.Errorf("worker: starting the engine: %w", err)
+	}
 	return nil
 }
 
@@ -214,7 +219,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	w.startHealth(side)
 	unlisten, err := w.cfg.Link.Listen(w.hearAssign, w.hearDrop)
 	if err != nil {
-		return errors.Join(fmt.Errorf("worker: listening for commands: %w", err), w.cfg.Engine.Close())
+		return errors.Join(fmt.Errorf("worker: listening for commands: %w", err), w.engine.Close())
 	}
 	w.log.Info("the worker has started", "dir", w.areas[""].path, "slots", w.cfg.Slots,
 		"instance", w.instance, "epoch", w.epoch, "tasks", len(w.tasks))

@@ -1,0 +1,294 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// cluster is a dispatcher with SQLite and workers in folders of their own.
+type cluster struct {
+	t          *testing.T
+	dir        string
+	natsURL    string
+	env        []string
+	dispatcher *program
+	workers    map[string]*program
+	nc         *nats.Conn
+}
+
+func startCluster(t *testing.T, external bool, workers ...string) *cluster {
+	t.Helper()
+	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*program)}
+	c.env = []string{
+		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(c.dir, "data", "dispatcher.db"),
+		"DISPATCHER_HTTP_LISTEN=" + freePort(t), "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(c.dir, "nats"),
+		"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
+	}
+	if external {
+		server, err := bus.StartServer(bus.ServerOptions{Listen: "127.0.0.1:-1", StoreDir: filepath.Join(c.dir, "external")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = server.Shutdown(t.Context()) }) // the test is over
+		c.natsURL = server.ClientURL()
+		c.env = append(c.env, "NATS_URL="+c.natsURL)
+	} else {
+		listen := freePort(t)
+		c.natsURL = "nats://" + listen
+		c.env = append(c.env, "DISPATCHER_NATS_LISTEN="+listen)
+	}
+	c.startDispatcher()
+	c.nc = connect(t, c.natsURL)
+	for _, name := range workers {
+		c.startWorker(name)
+	}
+	return c
+}
+
+func (c *cluster) startDispatcher() {
+	c.dispatcher = start(c.t, c.dir, c.env, "dispatcher")
+}
+
+func (c *cluster) startWorker(name string) {
+	c.workers[name] = start(c.t, c.dir, []string{"NATS_URL=" + c.natsURL}, "worker",
+		"-name", name, "-dir", filepath.Join(c.dir, name), "-slots", "5")
+}
+
+// submit asks until it is answered, as a client does that wants to be sure: with
+// an id of its own.
+func (c *cluster) submit(id, url string) {
+	c.t.Helper()
+	eventually(c.t, 30*time.Second, "an answer to the submit of "+id, func() bool {
+		a, err := ask(c.nc, "aria.v1.req.task.shop.submit", fmt.Sprintf(`{"id":%q,"url":%q}`, id, url))
+		if err != nil || a.code == "503" {
+			return false
+		}
+		if a.code != "" {
+			c.t.Fatalf("submit %s: %s %s", id, a.code, a.text)
+		}
+		return true
+	})
+}
+
+// byStatus is the status of each of the tasks.
+func (c *cluster) byStatus(ids []string) map[model.Status]int {
+	counts := make(map[model.Status]int)
+	for _, id := range ids {
+		if task := getTask(c.t, c.nc, "shop", id); task != nil {
+			counts[task.Status]++
+		}
+	}
+	return counts
+}
+
+// ends counts for each task how often it was said to be completed.
+type ends struct {
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (c *cluster) countEnds() *ends {
+	e := &ends{n: make(map[string]int)}
+	_, err := c.nc.Subscribe("aria.v1.evt.task.shop.*.completed", func(m *nats.Msg) {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.n[strings.Split(m.Subject, ".")[5]]++
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return e
+}
+
+func TestFiftyTasksOverTwoWorkersSurviveKilledProcesses(t *testing.T) {
+	for _, external := range []bool{false, true} {
+		name := "embedded NATS"
+		if external {
+			name = "external NATS"
+		}
+		t.Run(name, func(t *testing.T) { fiftyTasks(t, external) })
+	}
+}
+
+func fiftyTasks(t *testing.T, external bool) {
+	data := make([]byte, 400_000)
+	for i := range data {
+		data[i] = byte(i * 7 >> 3)
+	}
+	files := serveFile(t, data, 300_000) // more than a second each
+	c := startCluster(t, external, "w1", "w2")
+	ended := c.countEnds()
+	var ids []string
+	for i := range 50 {
+		ids = append(ids, fmt.Sprintf("task-%d", i))
+	}
+	for _, id := range ids[:30] {
+		c.submit(id, files.URL+"/"+id)
+	}
+	eventually(t, time.Minute, "a few completed on both workers", func() bool {
+		return c.byStatus(ids[:30])[model.StatusCompleted] >= 6 && c.completedBy(ids[:30])["w1"] > 0 && c.completedBy(ids[:30])["w2"] > 0
+	})
+
+	c.workers["w1"].kill9()
+	done := c.completed(ids[:30])
+	requests := make(map[string]int)
+	for id := range done {
+		requests[id] = files.count("/" + id)
+	}
+	c.dispatcher.kill9()
+	c.startDispatcher()
+	for _, id := range ids[30:] { // acknowledged before, during and after the second kill
+		c.submit(id, files.URL+"/"+id)
+		if id == "task-40" {
+			c.dispatcher.kill9()
+			c.startDispatcher()
+		}
+	}
+	eventually(t, 3*time.Minute, "all completed", func() bool { return c.byStatus(ids)[model.StatusCompleted] == len(ids) })
+
+	for id := range requests {
+		if now := files.count("/" + id); now != requests[id] {
+			t.Errorf("%s was completed and fetched again: %d requests, then %d", id, requests[id], now)
+		}
+		if now := getTask(t, c.nc, "shop", id); now.Attempt != done[id].Attempt || now.FinishedAt != done[id].FinishedAt {
+			t.Errorf("%s was completed as %+v, and is %+v", id, done[id].TaskState, now.TaskState)
+		}
+	}
+	by := c.completedBy(ids)
+	if by["w1"] == 0 || by["w2"] == 0 || by["w1"]+by["w2"] != len(ids) {
+		t.Errorf("completed by %v, want all, spread over both", by)
+	}
+	for _, task := range c.completed(ids) {
+		path := filepath.Join(c.dir, task.Result.WorkerID, filepath.FromSlash(task.Result.Files[0].Path))
+		if got := shaOf(t, path); got != files.sha256 {
+			t.Errorf("%s: %s is not the file that was served", task.ID, path)
+		}
+	}
+	ended.mu.Lock()
+	defer ended.mu.Unlock()
+	for id, n := range ended.n {
+		if n > 1 {
+			t.Errorf("%s was said to be completed %d times", id, n)
+		}
+	}
+	c.workers["w2"].stop()
+	c.dispatcher.stop()
+}
+
+func (c *cluster) completed(ids []string) map[string]*model.Task {
+	tasks := make(map[string]*model.Task)
+	for _, id := range ids {
+		if task := getTask(c.t, c.nc, "shop", id); task != nil && task.Status == model.StatusCompleted {
+			tasks[id] = task
+		}
+	}
+	return tasks
+}
+
+func (c *cluster) completedBy(ids []string) map[string]int {
+	by := make(map[string]int)
+	for _, task := range c.completed(ids) {
+		by[task.Result.WorkerID]++
+	}
+	return by
+}
+
+func TestBadRequestsAreAnsweredAndHarmNobody(t *testing.T) {
+	files := serveFile(t, []byte(strings.Repeat("x", 1_000_000)), 200_000)
+	c := startCluster(t, true, "w1")
+	c.submit("good", files.URL+"/good")
+	before := rss(t, c.dispatcher)
+	long := strings.Repeat("a", 900_000)
+	for _, r := range []struct{ body, code, names string }{
+		{`{"url":"gopher://h/a"}`, "400", "url"},
+		{`{"url":"http://h/a","options":{"all-proxy":"http://p"}}`, "400", "all-proxy"},
+		{`{"url":"http://h/a","options":{"out":"../../etc/passwd"}}`, "400", "options.out"},
+		{`{"url":"http://h/a","id":"a.b"}`, "400", "id"},
+		{`{"url":"http://h/a","colour":"red"}`, "400", "colour"},
+		{`{"url":7}`, "400", "url"},
+		{`this is not JSON`, "400", "JSON"},
+		{`{"url":"http://h/a","labels":{"x":"` + long + `"}}`, "4", "labels"},
+		{`{"url":"http://h/` + long + `"}`, "4", "url"},
+		{strings.Repeat("[", 900_000), "4", "JSON"},
+		{``, "400", "JSON"},
+	} {
+		for range 5 {
+			a, err := ask(c.nc, "aria.v1.req.task.shop.submit", r.body)
+			if err != nil {
+				t.Fatalf("%.60s: %v", r.body, err)
+			}
+			if !strings.HasPrefix(a.code, r.code) || !strings.Contains(a.text, r.names) {
+				t.Errorf("%.60s: %s %q, want %s and %q", r.body, a.code, a.text, r.code, r.names)
+			}
+		}
+	}
+	eventually(t, time.Minute, "the good task is completed", func() bool {
+		task := getTask(t, c.nc, "shop", "good")
+		return task != nil && task.Status == model.StatusCompleted && task.Attempt == 1
+	})
+	if after := rss(t, c.dispatcher); after > before+40<<20 {
+		t.Errorf("the dispatcher grew from %d to %d MiB", before>>20, after>>20)
+	}
+	a, err := ask(c.nc, "aria.v1.req.query.status", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status model.ClusterStatus
+	if err := json.Unmarshal(a.body, &status); err != nil || status.TotalTasks != 1 || status.ActiveWorkers != 1 {
+		t.Errorf("status %s, %v: want one task and one worker", a.body, err)
+	}
+}
+
+func TestAnIdleDispatcherIsCheap(t *testing.T) {
+	c := startCluster(t, false)
+	c.submit("waits", "http://files.example/a")
+	const watch = 5 * time.Second
+	before := cpu(t, c.dispatcher)
+	<-time.After(watch) // the time over which is measured, not a wait for a thing
+	used := cpu(t, c.dispatcher) - before
+	t.Logf("idle: %.2f%% of a core, %d MiB", 100*used.Seconds()/watch.Seconds(), rss(t, c.dispatcher)>>20)
+	if used > watch/100 {
+		t.Errorf("%v of processor time in %v, want under 1%%", used, watch)
+	}
+	if m := rss(t, c.dispatcher); m > 60<<20 {
+		t.Errorf("%d MiB, want under 60", m>>20)
+	}
+}
+
+// rss is the memory that a process has, in bytes (proc(5), statm).
+func rss(t *testing.T, p *program) int64 {
+	t.Helper()
+	return procField(t, p, "statm", 1) * int64(os.Getpagesize())
+}
+
+// cpu is the processor time that a process has used (proc(5), stat: utime and
+// stime in ticks of 1/100 s).
+func cpu(t *testing.T, p *program) time.Duration {
+	t.Helper()
+	return time.Duration(procField(t, p, "stat", 13)+procField(t, p, "stat", 14)) * 10 * time.Millisecond
+}
+
+func procField(t *testing.T, p *program, file string, n int) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := strconv.ParseInt(strings.Fields(string(b))[n], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"archive/tar"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// goSource is the Go toolchain's own src folder as a tar: a real file of more
+// than 50 MB that every machine with Go has.
+func goSource(t *testing.T) []byte {
+	t.Helper()
+	out, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	src := filepath.Join(strings.TrimSpace(string(out)), "src")
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	if err := w.AddFS(os.DirFS(src)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if buf.Len() < 50_000_000 {
+		t.Fatalf("the tar of %s has %d bytes, want more than 50 MB", src, buf.Len())
+	}
+	return buf.Bytes()
+}
+
+// withoutAria2 is a PATH on which go is, and aria2c is not.
+func withoutAria2(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Symlink(filepath.Join(runtime.GOROOT(), "bin", "go"), filepath.Join(dir, "go")); err != nil {
+		t.Fatal(err)
+	}
+	return "PATH=" + dir
+}
+
+// needAria2 skips loudly where there is no aria2c, and fails in CI.
+func needAria2(t *testing.T) {
+	t.Helper()
+	if _, err := exec.LookPath("aria2c"); err == nil {
+		return
+	}
+	const loud = "NOT TESTED: aria2c is not installed (apt-get install aria2)"
+	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
+		t.Fatal(loud)
+	}
+	t.Skip(loud)
+}
+
+func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
+	files := serveFile(t, goSource(t), 0)
+	for _, c := range []struct{ engine, says string }{
+		{"aria2", "downloads with aria2 1."},
+		{"direct", "downloads with the engine direct"},
+	} {
+		t.Run(c.engine, func(t *testing.T) {
+			var env []string
+			if c.engine == "aria2" {
+				needAria2(t)
+			} else {
+				env = append(env, withoutAria2(t))
+			}
+			dir := t.TempDir()
+			p := start(t, dir, env, "dispatcher", "-dev", "-exit", files.URL+"/go-src.tar")
+			if code := p.wait(2 * time.Minute); code != 0 {
+				t.Fatalf("exit code %d", code)
+			}
+			if !strings.Contains(p.out.String(), c.says) {
+				t.Errorf("it does not say %q", c.says)
+			}
+			path := completedPath(t, p, files.URL+"/go-src.tar")
+			if got := shaOf(t, filepath.Join(dir, path)); got != files.sha256 {
+				t.Errorf("%s has the sha256 %s, want %s", path, got, files.sha256)
+			}
+		})
+	}
+}
+
+// completedPath finds in the summary where the file of a URL is.
+func completedPath(t *testing.T, p *program, url string) string {
+	t.Helper()
+	m := regexp.MustCompile(`(?m)^completed ` + regexp.QuoteMeta(url) + `: (.*) \(.*\)$`).FindStringSubmatch(p.out.String())
+	if m == nil {
+		t.Fatalf("no summary of %s", url)
+	}
+	return m[1]
+}
+
+func TestOfTenURLsTheOneThatIsMissingIsNamed(t *testing.T) {
+	files := serveFile(t, goSource(t)[:5_000_000], 0)
+	args := []string{"-dev", "-exit"}
+	var good []string
+	for i := range 9 {
+		good = append(good, files.URL+"/file-"+string(rune('a'+i))+".bin")
+	}
+	args = append(append(args, good[:4]...), files.URL+"/missing.iso")
+	args = append(args, good[4:]...)
+	dir := t.TempDir()
+	p := start(t, dir, nil, "dispatcher", args...)
+	if code := p.wait(2 * time.Minute); code != 1 {
+		t.Errorf("exit code %d, want 1", code)
+	}
+	for _, url := range good {
+		if got := shaOf(t, filepath.Join(dir, completedPath(t, p, url))); got != files.sha256 {
+			t.Errorf("%s has the sha256 %s, want %s", url, got, files.sha256)
+		}
+	}
+	if !regexp.MustCompile(`(?m)^failed ` + regexp.QuoteMeta(files.URL) + `/missing\.iso: .*(404|not found)`).MatchString(p.out.String()) {
+		t.Error("the missing file is not named with its reason")
+	}
+	if !strings.Contains(p.out.String(), "9 of 10 completed") {
+		t.Error("the sum is not told")
+	}
+}
+
+func TestTwoDevsOnOneMachineTakeOtherPortsAndSaySo(t *testing.T) {
+	first := start(t, t.TempDir(), nil, "dispatcher", "-dev")
+	eventually(t, 20*time.Second, "the first serves", func() bool { return strings.Contains(first.out.String(), "NATS on ") })
+	second := start(t, t.TempDir(), nil, "dispatcher", "-dev")
+	eventually(t, 20*time.Second, "the second serves", func() bool { return strings.Contains(second.out.String(), "NATS on ") })
+	if !strings.Contains(second.out.String(), "is taken, using 127.0.0.1:") {
+		t.Error("the second does not say that it took another port")
+	}
+	first.stop()
+	second.stop()
+}
+
+func TestBadUsageEndsWith2AndNamesTheKey(t *testing.T) {
+	for _, c := range []struct {
+		env  string
+		args []string
+		want string
+	}{
+		{"DISPATCHER_DB_TYPE=oracle", nil, "database.type"},
+		{"", []string{"-nonsense"}, "nonsense"},
+		{"DISPATCHER_LIMITS_MAX_PENDING=many", nil, "limits.max_pending"},
+		{"", []string{"-config", "nowhere.json"}, "nowhere.json"},
+	} {
+		p := start(t, t.TempDir(), []string{c.env}, "dispatcher", c.args...)
+		if code := p.wait(10 * time.Second); code != 2 || !strings.Contains(p.out.String(), c.want) {
+			t.Errorf("%s %v: exit code %d, printed %q; want 2 and %q", c.env, c.args, code, p.out, c.want)
+		}
+	}
+	for _, name := range []string{"dispatcher", "worker"} {
+		p := start(t, t.TempDir(), nil, name, "-version")
+		if code := p.wait(10 * time.Second); code != 0 || !strings.Contains(p.out.String(), "schema ") {
+			t.Errorf("%s -version: %d, %q", name, code, p.out)
+		}
+		p = start(t, t.TempDir(), nil, name, "-h")
+		if code := p.wait(10 * time.Second); code != 0 || !strings.Contains(p.out.String(), "-log-level") {
+			t.Errorf("%s -h: %d, %q", name, code, p.out)
+		}
+	}
+}

@@ -1,0 +1,53 @@
+// Worker is one node: it takes tasks from the dispatcher over NATS and downloads
+// them into its folder; see -h.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/daemon"
+)
+
+func main() {
+	ctx, stop := daemon.Signals(context.Background())
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// run is main with everything from outside as arguments; it returns the exit
+// code: 0, 1 for a failure, 2 for bad usage.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	cmd, err := config.LoadWorker(args, environ)
+	switch {
+	case errors.Is(err, config.ErrHelp):
+		return usage(config.WorkerUsage(stdout))
+	case err != nil:
+		fmt.Fprintln(stderr, "worker:", err)
+		return 2
+	case cmd.Version:
+		fmt.Fprintln(stdout, daemon.VersionText("worker"))
+		return 0
+	}
+	logger := daemon.NewLogger(stderr, cmd.Config.LogLevel)
+	if cmd.File != "" {
+		logger.Info("configuration", "file", cmd.File)
+	}
+	if err := daemon.RunWorker(ctx, cmd.Config, logger); err != nil {
+		logger.Error("the worker has ended", "err", err)
+		return 1
+	}
+	return 0
+}
+
+func usage(err error) int {
+	if err != nil {
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,220 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/dispatch"
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+)
+
+// stopTimeout bounds the graceful end of a program.
+const stopTimeout = 15 * time.Second
+
+// Daemon is a dispatcher with all that it stands on. Make it with [New].
+type Daemon struct {
+	cfg        *config.Dispatcher
+	version    string
+	logger     *slog.Logger
+	server     *bus.Server // nil if NATS is elsewhere
+	nc         *nats.Conn
+	publisher  *bus.Publisher
+	dispatcher *dispatch.Dispatcher
+	health     *health
+	serving    chan struct{}
+	closers    []func(context.Context) error // run last to first
+}
+
+// New opens the store, starts or reaches NATS, and takes the health address. It
+// waits for an external NATS server until ctx ends. Its errors name the
+// configuration's key where one is to blame. End a daemon by Run or Close.
+func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{})}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(ctx context.Context) error {
+	d.warnOfWhatComesLater()
+	store, err := openStore(ctx, &d.cfg.Database, d.logger)
+	if err != nil {
+		return err
+	}
+	d.onClose("closing the store", func(context.Context) error { return store.Close() })
+	if err := d.connect(ctx); err != nil {
+		return err
+	}
+	if err := bus.CheckAlone(ctx, d.nc, d.cfg.NATS.Prefix); err != nil {
+		return err
+	}
+	if d.publisher, err = bus.NewPublisher(d.nc, d.cfg.NATS.Prefix, d.logger); err != nil {
+		return err
+	}
+	d.onClose("closing the publisher", d.publisher.Close)
+	d.dispatcher = dispatch.New(dispatch.Config{
+		Engine: engineConfig(d.cfg), Store: store, Outbox: d.publisher,
+		Connected: d.nc.IsConnected, Logger: d.logger,
+	})
+	if d.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	if d.health, err = listenHealth(d.cfg.HTTP.Listen, d.ready, d.logger); err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	d.onClose("closing the health server", d.health.close)
+	return nil
+}
+
+// connect starts the embedded server if no other is named, and connects.
+func (d *Daemon) connect(ctx context.Context) error {
+	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
+	if d.cfg.NATS.URL == "" && d.cfg.NATS.Context == "" {
+		var err error
+		d.server, err = bus.StartServer(bus.ServerOptions{
+			Listen: d.cfg.NATS.Listen, StoreDir: d.cfg.NATS.StoreDir, Logger: d.logger,
+		})
+		if err != nil {
+			return err
+		}
+		d.onClose("stopping the embedded NATS server", d.server.Shutdown)
+		opts = bus.Options{InProcess: d.server, Name: "aria-dispatcher", Logger: d.logger}
+	}
+	var err error
+	if d.nc, err = bus.Connect(ctx, opts); err != nil {
+		return err
+	}
+	d.onClose("draining the NATS connection", func(ctx context.Context) error { return bus.Drain(ctx, d.nc) })
+	return nil
+}
+
+// Server returns the embedded NATS server, nil if there is none.
+func (d *Daemon) Server() *bus.Server { return d.server }
+
+// Serving is closed once Run takes requests.
+func (d *Daemon) Serving() <-chan struct{} { return d.serving }
+
+// HTTPAddr returns where health is served, "" if nowhere.
+func (d *Daemon) HTTPAddr() string {
+	if d.health == nil {
+		return ""
+	}
+	return d.health.addr()
+}
+
+// ready says why the daemon cannot serve now, nil if it can.
+func (d *Daemon) ready() error {
+	if !d.dispatcher.Ready() {
+		return errors.New("the store is not loaded")
+	}
+	return bus.CheckConn(d.nc)
+}
+
+// Run serves until ctx ends, then takes nothing new, answers what was taken in,
+// and closes everything. It returns nil after such an end.
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.Close()) }()
+	loop, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- d.dispatcher.Run(loop) }()
+	d.onClose("", func(context.Context) error { stopLoop(); return <-ended })
+
+	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
+		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Logger: d.logger,
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose("stopping the service", service.Stop)
+	close(d.serving)
+	d.logger.Info("the dispatcher serves", "nats", d.nc.ConnectedUrlRedacted(), "prefix", d.cfg.NATS.Prefix,
+		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
+	<-ctx.Done()
+	d.logger.Info("the dispatcher stops: it answers what it has taken in")
+	return nil
+}
+
+// onClose adds a step to Close; its error is said to have happened while doing.
+func (d *Daemon) onClose(doing string, step func(context.Context) error) {
+	d.closers = append(d.closers, func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		return nil
+	})
+}
+
+// Close undoes what New and Run have done, the last first, within 15 s. Run calls
+// it.
+func (d *Daemon) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var errs []error
+	for len(d.closers) > 0 {
+		last := len(d.closers) - 1
+		step := d.closers[last]
+		d.closers = d.closers[:last]
+		errs = append(errs, step(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// instanceName tells a second dispatcher, and the operator, who holds the prefix.
+func instanceName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
+}
+
+func engineConfig(c *config.Dispatcher) engine.Config {
+	e := engine.Config{
+		MaxAttempts:       c.TaskAssignment.MaxRetries + 1,
+		MaxLosses:         c.TaskAssignment.MaxLosses,
+		RetryBase:         c.TaskAssignment.RetryBase,
+		RetryDelay:        c.TaskAssignment.RetryDelay,
+		HeartbeatInterval: c.WorkerManagement.HeartbeatInterval,
+		HeartbeatTimeout:  c.WorkerManagement.HeartbeatTimeout,
+		MaxPending:        int64(c.Limits.MaxPending),
+		RequirementSets:   c.Limits.RequirementSets,
+	}
+	if c.WorkerManagement.AutoRemoveOffline {
+		e.OfflineThreshold = c.WorkerManagement.OfflineThreshold
+	}
+	return e
+}
+
+// warnOfWhatComesLater names settings that are valid, and kept for later
+// releases, but have no effect in this one.
+func (d *Daemon) warnOfWhatComesLater() {
+	c := d.cfg
+	for key, set := range map[string]bool{
+		"task_assignment.strategy": c.TaskAssignment.Strategy != "least_loaded",
+		"task_assignment.ageing":   c.TaskAssignment.Ageing != 0,
+		"limits.per_host":          c.Limits.PerHost != 0,
+		"limits.hosts":             len(c.Limits.Hosts) > 0,
+		"limits.client_pending":    c.Limits.ClientPending != 0,
+		"retention":                c.Retention.Completed != 0 || c.Retention.Failed != 0 || c.Retention.Canceled != 0,
+	} {
+		if set {
+			d.logger.Warn("this setting has no effect in this release", "key", key)
+		}
+	}
+}
+
+func natsOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
+	return bus.Options{
+		URL: string(c.URL), Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
+		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, Logger: logger,
+	}
+}

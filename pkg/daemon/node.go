@@ -1,0 +1,83 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/worker"
+	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
+	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+// RunWorker connects to NATS and works until ctx ends; it then gives its tasks
+// back and returns nil. It waits for the NATS server until ctx ends.
+func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
+	nc, err := bus.Connect(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, bus.Drain(stop, nc))
+	}()
+	return runNode(ctx, cfg, nc, logger, func(said string) { logger.Info(said) })
+}
+
+// runNode works over an existing connection. say is told which engine was chosen.
+func runNode(ctx context.Context, cfg *config.Worker, nc *nats.Conn, logger *slog.Logger, say func(string)) error {
+	link, err := bus.NewWorkerLink(nc, cfg.NATS.Prefix, cfg.Name, logger)
+	if err != nil {
+		return err
+	}
+	fetch, err := chooseEngine(ctx, cfg, say)
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Config{
+		Name: cfg.Name, Dir: cfg.Dir, Folders: cfg.Folders, Slots: cfg.Slots, Tags: cfg.Tags,
+		KeepOrphans: cfg.KeepOrphans.Std(), Link: link, Logger: logger,
+		NewEngine: func(stateDir string) (download.Engine, error) { return fetch(stateDir, logger) },
+	})
+	if err != nil {
+		return err
+	}
+	return w.Run(ctx)
+}
+
+// newEngine makes the chosen engine once the worker has its folder.
+type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, error)
+
+// chooseEngine finds what downloads: with auto an aria2c of the worker's own where
+// there is one, else plain HTTP, and says which and why.
+func chooseEngine(ctx context.Context, cfg *config.Worker, say func(string)) (newEngine, error) {
+	slots := max(cfg.Slots, 1) // a worker without slots still answers
+	plain := func(_ string, logger *slog.Logger) (download.Engine, error) {
+		return direct.New(direct.Config{Slots: slots, Logger: logger})
+	}
+	if cfg.Engine == "direct" {
+		say("downloads with the engine direct: HTTP and HTTPS")
+		return plain, nil
+	}
+	path, version, err := aria2.Find(ctx)
+	switch {
+	case err == nil:
+		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
+		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
+			return aria2.New(aria2.Config{
+				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger,
+			})
+		}, nil
+	case cfg.Engine == "aria2":
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	say(fmt.Sprintf("downloads with the engine direct, HTTP and HTTPS only: %v", err))
+	return plain, nil
+}

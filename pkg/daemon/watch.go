@@ -1,0 +1,196 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// watch follows the downloads of one client to their ends.
+type watch struct {
+	display display
+	dir     string
+
+	mu    sync.Mutex
+	items []*item
+	byID  map[string]*item
+	early map[string]*model.TaskEvent // events that came before the answer of their submit
+}
+
+// item is one URL and what is known of it.
+type item struct {
+	url, name string
+	id        string
+	status    model.Status
+	completed int64
+	total     int64
+	speed     int64
+	err       string // why it failed, or was refused
+	result    *model.Result
+}
+
+func (i *item) done() bool { return i.err != "" || i.status.Terminal() }
+
+// recheck is how often a download is asked for: events are hints.
+const recheck = time.Second
+
+func newWatch(d display, dir string) *watch {
+	return &watch{display: d, dir: dir, byID: make(map[string]*item), early: make(map[string]*model.TaskEvent)}
+}
+
+// submitted adds a URL that was answered with a task or an error.
+func (w *watch) submitted(url string, task *model.Task, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := &item{url: model.RedactURL(url), name: nameOf(url)}
+	w.items = append(w.items, i)
+	w.display.add(i)
+	if err != nil {
+		i.err = model.AsError(err).Message
+		w.display.update(i)
+		return
+	}
+	i.id, i.status = task.ID, task.Status
+	w.byID[i.id] = i
+	w.display.update(i)
+	if ev := w.early[i.id]; ev != nil {
+		w.apply(i, ev)
+	}
+	delete(w.early, i.id)
+}
+
+func (w *watch) event(ev *model.TaskEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.byID[ev.ID]
+	if i == nil {
+		w.early[ev.ID] = ev
+		return
+	}
+	w.apply(i, ev)
+}
+
+func (w *watch) apply(i *item, ev *model.TaskEvent) {
+	if i.done() {
+		return
+	}
+	i.status, i.result = ev.Status, ev.Result
+	switch {
+	case ev.Status == model.StatusCompleted && ev.Result != nil:
+		i.completed, i.total, i.speed = ev.Result.TotalLength, ev.Result.TotalLength, 0
+	case ev.Status == model.StatusFailed && ev.Error != nil:
+		i.err = ev.Error.Message
+	case ev.Status == model.StatusCanceled:
+		i.err = "canceled"
+	}
+	w.display.update(i)
+}
+
+func (w *watch) progress(ev *model.ProgressEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.byID[ev.ID]
+	if i == nil || i.done() {
+		return
+	}
+	i.completed, i.total, i.speed = ev.CompletedLength, ev.TotalLength, ev.DownloadSpeed
+	w.display.update(i)
+}
+
+// wait returns when every URL has come to its end.
+func (w *watch) wait(ctx context.Context, c *bus.Client) error {
+	tick := time.NewTicker(recheck)
+	defer tick.Stop()
+	for {
+		open := w.open()
+		if len(open) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // stopped by the user, who knows
+		case <-tick.C:
+		}
+		for _, id := range open {
+			task, err := c.Get(ctx, id)
+			if err != nil {
+				break // the next look will tell
+			}
+			w.event(&model.TaskEvent{ID: id, Status: task.Status, Error: task.Error, Result: task.Result})
+		}
+	}
+}
+
+func (w *watch) open() (ids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range w.items {
+		if !i.done() {
+			ids = append(ids, i.id)
+		}
+	}
+	return ids
+}
+
+// summary prints where each file is, or why there is none.
+func (w *watch) summary(out io.Writer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	whole := 0
+	for _, i := range w.items {
+		if i.status != model.StatusCompleted || i.result == nil {
+			fmt.Fprintf(out, "%s %s: %s\n", orUnfinished(i), i.url, i.err)
+			continue
+		}
+		whole++
+		for _, f := range i.result.Files {
+			fmt.Fprintf(out, "completed %s: %s (%s)\n", i.url, filepath.Join(w.dir, filepath.FromSlash(f.Path)), bytesText(f.Length))
+		}
+	}
+	fmt.Fprintf(out, "%d of %d completed\n", whole, len(w.items))
+	if whole < len(w.items) {
+		return ErrNotAllCompleted
+	}
+	return nil
+}
+
+func orUnfinished(i *item) string {
+	switch {
+	case i.status == "":
+		return "refused"
+	case i.status.Terminal():
+		return string(i.status)
+	}
+	return "unfinished"
+}
+
+// nameOf is what a URL is called on the screen.
+func nameOf(url string) string {
+	plain, _, _ := strings.Cut(model.RedactURL(url), "?")
+	if name := path.Base(plain); name != "." && name != "/" {
+		return name
+	}
+	return plain
+}
+
+// bytesText prints a size for people.
+func bytesText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v := float64(n)
+	u := 0
+	for ; v >= 1024 && u < len(units)-1; u++ {
+		v /= 1024
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[u])
+}
