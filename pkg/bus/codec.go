@@ -21,8 +21,8 @@ type fieldError struct{ cause *model.Error }
 
 func (e *fieldError) Error() string { return e.cause.Message }
 
-func fieldErrorf(code model.Code, field, format string, args ...any) *fieldError {
-	return &fieldError{model.Errorf(code, "%s: %s", field, fmt.Sprintf(format, args...))}
+func fieldErrorf(field, format string, args ...any) *fieldError {
+	return &fieldError{model.Errorf(model.CodeInvalid, "%s: %s", field, fmt.Sprintf(format, args...))}
 }
 
 // strict decodes what a client sent: one JSON object, nothing after it, no field

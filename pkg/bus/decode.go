@@ -37,21 +37,21 @@ type wireOptions struct {
 func (o *wireOptions) UnmarshalJSON(b []byte) error {
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(b, &raw); err != nil {
-		return fieldErrorf(model.CodeInvalid, "options", "must be an object")
+		return fieldErrorf("options", "must be an object")
 	}
 	if len(raw) > model.MaxPairs {
-		return fieldErrorf(model.CodeInvalid, "options", "at most %d, not %d", model.MaxPairs, len(raw))
+		return fieldErrorf("options", "at most %d, not %d", model.MaxPairs, len(raw))
 	}
 	for _, name := range slices.Sorted(maps.Keys(raw)) {
 		if name == "tags" {
 			if err := json.Unmarshal(raw[name], &o.tags); err != nil {
-				return fieldErrorf(model.CodeInvalid, "options.tags", "must be an object of strings")
+				return fieldErrorf("options.tags", "must be an object of strings")
 			}
 			continue
 		}
 		var value model.OptionValue
 		if err := value.UnmarshalJSON(raw[name]); err != nil {
-			return fieldErrorf(model.CodeInvalid, fmt.Sprintf("options.%.64s", name), "%v", err)
+			return fieldErrorf(fmt.Sprintf("options.%.64s", name), "%v", err)
 		}
 		if o.options == nil {
 			o.options = make(model.Options, len(raw))

@@ -264,7 +264,7 @@ func TestAClientListsItsOwnTasksOnly(t *testing.T) {
 		`{"text":"` + "\u0001" + `"}`: "400 body: is not JSON",
 	} {
 		q, err := decodeList([]byte(body), "alice")
-		got := ""
+		var got string
 		if err != nil {
 			got = fmt.Sprintf("%d %s", err.Code, err.Message)
 		} else {

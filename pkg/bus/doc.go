@@ -5,4 +5,9 @@
 // It knows nothing of placing or storing: requests go to a [Backend], and what
 // comes back is encoded. Decoders never panic and never keep more than they were
 // sent.
+//
+// A dispatcher starts with [StartServer] (unless NATS runs elsewhere), [Connect],
+// [CheckAlone], [NewPublisher], and last, when its backend is ready, [StartService].
+// It ends with [Service.Stop] while the backend still answers, then the backend,
+// [Publisher.Close], [Drain] and [Server.Shutdown].
 package bus

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -19,7 +20,7 @@ func TestAHeartbeatsAnswerIsCutToFit(t *testing.T) {
 		a.Assign = append(a.Assign, model.Assignment{Attempt: 1, Task: &model.Task{TaskSpec: model.TaskSpec{ID: id, URL: strings.Repeat("u", 1000*(i%3))}}})
 	}
 	whole := len(heartbeatReply(a, 1<<20).body)
-	for limit := 100; limit < whole+1000; limit += 997 {
+	for limit := 100; limit < whole+1000; limit += 9973 {
 		r := heartbeatReply(a, limit)
 		if r.err != nil || len(r.body) > limit {
 			t.Fatalf("%d bytes for %d, %v", len(r.body), limit, r.err)
@@ -104,7 +105,8 @@ func TestWhatCannotBeEncodedIsABugInTheAnswer(t *testing.T) {
 func TestAnErrorSurvivesTheWireWithItsID(t *testing.T) {
 	m := refuse(model.Errorf(409, "task t1 is over").For("t1")).message("x")
 	err := decodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
-	if got, ok := err.(*model.Error); !ok || got.Code != 409 || got.ID != "t1" || got.Message != "task t1 is over" {
+	var got *model.Error
+	if !errors.As(err, &got) || got.Code != 409 || got.ID != "t1" || got.Message != "task t1 is over" {
 		t.Errorf("got %#v", err)
 	}
 	if got := decodeReply("x", "what", nil, nil); model.CodeOf(got) != 500 {

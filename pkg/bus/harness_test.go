@@ -28,12 +28,15 @@ func testContext(t testing.TB) context.Context {
 // eventually polls until the condition holds.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.After(patience)
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
 	for !condition() {
-		if time.Now().After(deadline) {
+		select {
+		case <-look.C:
+		case <-deadline:
 			t.Fatalf("after %v still not: %s", patience, what)
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 

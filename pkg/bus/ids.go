@@ -2,7 +2,6 @@ package bus
 
 import (
 	"crypto/rand"
-	"io"
 	"sync"
 	"time"
 
@@ -28,7 +27,7 @@ func (s *idSource) next() string {
 	if err != nil {
 		// Too many in one millisecond, which takes 2^80 of them: be unique
 		// without rising. crypto/rand itself never fails.
-		id = ulid.MustNew(ms, io.Reader(rand.Reader))
+		id = ulid.MustNew(ms, rand.Reader)
 	}
 	return id.String()
 }

@@ -55,9 +55,9 @@ type Service struct {
 	out      *outbox
 	reads    chan func()
 	readCtx  context.Context
-	stopRead context.CancelFunc
-	lost     *throttle // answers that could not be sent
-	refused  *throttle // messages that nobody waits for the answer of
+	stopRead context.CancelFunc // ends the pool, and reads that Stop did not wait for
+	lost     *throttle          // answers that could not be sent
+	refused  *throttle          // messages that nobody waits for the answer of
 	logger   *slog.Logger
 
 	gate     sync.RWMutex // held for reading while a request enters
@@ -83,8 +83,13 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {
-			for read := range s.reads {
-				read()
+			for {
+				select {
+				case read := <-s.reads:
+					read()
+				case <-s.readCtx.Done():
+					return
+				}
 			}
 		})
 	}
@@ -147,7 +152,6 @@ func (s *Service) Stop(ctx context.Context) error {
 	}
 	errs = append(errs, waitFor(ctx, &s.entered, "requests that are not answered"))
 	s.stopRead()
-	close(s.reads)
 	errs = append(errs, waitFor(ctx, &s.pool, "reads"), s.out.close(ctx))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
@@ -390,76 +389,6 @@ func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
 	if n := len(w.backend.taken()); n != 16*50*3 {
 		t.Errorf("the backend was given %d operations, want %d", n, 16*50*3)
 	}
-}
-
-func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
-	inbox := make(chan func([]model.Answer), 100)
-	var ops atomic.Pointer[[]engine.Event]
-	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]model.Answer)) *model.Error {
-		ops.Store(&o)
-		inbox <- done
-		return nil
-	}})
-	const requests = 20
-	answered := make(chan string, requests)
-	for i := range requests {
-		go func() {
-			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), patience)
-			if err != nil {
-				answered <- err.Error()
-				return
-			}
-			answered <- m.Header.Get(micro.ErrorCodeHeader)
-		}()
-	}
-	waiting := make([]func([]model.Answer), requests)
-	for i := range waiting {
-		waiting[i] = receive(t, inbox)
-	}
-	stopped := make(chan error, 1)
-	go func() { stopped <- w.service.Stop(testContext(t)) }()
-	eventually(t, "nobody serves any more", func() bool {
-		_, err := w.nc.Request(DefaultPrefix+".req.query.status", nil, time.Second)
-		return err == nats.ErrNoResponders
-	})
-	select {
-	case err := <-stopped:
-		t.Fatalf("stopped with 20 requests unanswered: %v", err)
-	default:
-	}
-	for _, done := range waiting {
-		done([]model.Answer{answerOp((*ops.Load())[0])})
-	}
-	for range requests {
-		if got := receive(t, answered); got != "" {
-			t.Errorf("a request that was taken in got %q", got)
-		}
-	}
-	if err := receive(t, stopped); err != nil {
-		t.Error(err)
-	}
-	if err := w.service.Stop(testContext(t)); err != nil {
-		t.Errorf("stopping again: %v", err)
-	}
-	nc := connect(t, w.server)
-	if err := Drain(testContext(t), nc); err != nil || !nc.IsClosed() {
-		t.Errorf("draining: %v, closed %v", err, nc.IsClosed())
-	}
-}
-
-func TestStoppingGivesUpWithItsContext(t *testing.T) {
-	done := make(chan func([]model.Answer), 1)
-	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]model.Answer)) *model.Error { done <- d; return nil }})
-	if err := w.nc.Publish(DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
-		t.Fatal(err)
-	}
-	answer := receive(t, done)
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if err := w.service.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not answered") {
-		t.Errorf("got %v, want that a request is not answered", err)
-	}
-	answer(nil) // late, and harmless
 }
 
 func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
