@@ -47,7 +47,7 @@ func (l *lines) add(*item) {}
 
 func (l *lines) update(i *item) {
 	last, now := l.said[i], l.now()
-	if i.status == last.status && i.err == "" && now.Sub(last.at) < lineEvery {
+	if i.status == last.status && i.err == "" && (i.status != model.StatusDownloading || now.Sub(last.at) < lineEvery) {
 		return
 	}
 	l.said[i] = spoken{i.status, now}
@@ -59,6 +59,8 @@ func (l *lines) update(i *item) {
 			i.name, 100*float64(i.completed)/float64(i.total), bytesText(i.total), bytesText(i.speed))
 	case i.status == model.StatusDownloading && i.completed > 0:
 		fmt.Fprintf(l.out, "%s: downloading, %s so far, %s/s\n", i.name, bytesText(i.completed), bytesText(i.speed))
+	case i.status == model.StatusPending && i.trouble != "":
+		fmt.Fprintf(l.out, "%s: waits before the next attempt: %s\n", i.name, i.trouble)
 	default:
 		fmt.Fprintf(l.out, "%s: %s\n", i.name, i.status)
 	}

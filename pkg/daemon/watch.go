@@ -34,6 +34,7 @@ type item struct {
 	total     int64
 	speed     int64
 	err       string // why it failed, or was refused
+	trouble   string // why the last attempt failed
 	result    *model.Result
 }
 
@@ -84,6 +85,8 @@ func (w *watch) apply(i *item, ev *model.TaskEvent) {
 	}
 	i.status, i.result = ev.Status, ev.Result
 	switch {
+	case ev.Status == model.StatusPending && ev.Error != nil:
+		i.trouble = ev.Error.Message
 	case ev.Status == model.StatusCompleted && ev.Result != nil:
 		i.completed, i.total, i.speed = ev.Result.TotalLength, ev.Result.TotalLength, 0
 	case ev.Status == model.StatusFailed && ev.Error != nil:
