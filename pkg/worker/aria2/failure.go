@@ -31,7 +31,7 @@ func remedyOf(code int, message string, progress bool) remedy {
 		return giveUp
 	}
 	if progress {
-		return giveUp
+		return goOn
 	}
 	return giveUp
 }
