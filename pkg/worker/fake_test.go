@@ -27,6 +27,7 @@ type engine struct {
 	calls   []string // "add a", "remove a"
 	pollErr error
 	addErr  error
+	lets    error // of Remove
 	closed  bool
 	changed chan struct{}
 
@@ -63,6 +64,9 @@ func (e *engine) Add(_ context.Context, job download.Job) error {
 func (e *engine) Remove(_ context.Context, id string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.lets != nil {
+		return e.lets
+	}
 	if _, ok := e.jobs[id]; ok {
 		e.calls = append(e.calls, "remove "+id)
 	}

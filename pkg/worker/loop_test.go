@@ -329,6 +329,20 @@ func TestStoppingGivesTasksBackAndKeepsTheirBytes(t *testing.T) {
 	})
 }
 
+func TestStoppingMovesWhatIsComplete(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.give(assignment("a", 1))
+		n.engine.with(func() { n.engine.lets = errors.New("aria2c is busy") })
+		n.engine.finish("a", map[string]string{"f": "1"})
+		n.pass(10 * time.Second)
+		same(t, "nothing is moved while the engine has it", files(t, n.dir), map[string]string{})
+		n.stop()
+		same(t, "the folder", files(t, n.dir), map[string]string{"a/f": "1"})
+		same(t, "the last word", n.link.lastBeat().Tasks[0].Status, model.ReportCompleted)
+	})
+}
+
 func TestStoppingWithoutADispatcherIsBoundedAndGivesNothingBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()

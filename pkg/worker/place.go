@@ -121,29 +121,32 @@ func (a *area) placeFile(src string, p *placement) error {
 	if errors.Is(err, fs.ErrNotExist) && a.placed(p) == nil {
 		return a.clear(src, p)
 	}
-	target, targetErr := a.root.Lstat(p.Target)
-	switch {
-	case err == nil && targetErr == nil && os.SameFile(file, target):
+	if target, targetErr := a.root.Lstat(p.Target); err == nil && targetErr == nil && os.SameFile(file, target) {
 		return a.clear(src, p)
-	case targetErr == nil:
-		return exists(a, p)
 	}
 	if err := a.settle(src, p); err != nil {
 		return err
 	}
 	err = a.root.Link(from, p.Target)
+	if errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EMLINK) {
+		err = a.renameFile(from, p.Target)
+	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
 		return exists(a, p)
-	case errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.EMLINK):
-		// No hard links on this file system (exFAT, some network mounts). The
-		// name was free a moment ago; that is as good as it gets there.
-		err = a.root.Rename(from, p.Target)
-	}
-	if err != nil {
+	case err != nil:
 		return failure("renaming", p, err)
 	}
 	return a.clear(src, p)
+}
+
+// renameFile is for a file system without hard links (exFAT, some network mounts):
+// that the name is free a moment before is as good as it gets there.
+func (a *area) renameFile(from, to string) error {
+	if _, err := a.root.Lstat(to); err == nil {
+		return fs.ErrExist
+	}
+	return a.root.Rename(from, to)
 }
 
 // clear removes what is left of a part folder whose file has its new name, once
@@ -161,9 +164,6 @@ func (a *area) clear(src string, p *placement) error {
 // placeFolder moves the part folder itself: [os.Root.Rename] replaces neither a
 // file nor a folder by a folder.
 func (a *area) placeFolder(src string, p *placement) error {
-	if _, err := a.root.Lstat(p.Target); err == nil {
-		return exists(a, p)
-	}
 	if err := a.settle(src, p); err != nil {
 		return err
 	}

@@ -115,6 +115,16 @@ func TestANameThatExistsIsNeverOverwritten(t *testing.T) {
 	})
 }
 
+func TestAFileSystemWithoutHardLinksIsServedByARename(t *testing.T) {
+	a, _ := newArea(t, map[string]string{"x": "1"})
+	must(t, a.renameFile(partDir("a")+"/x", "film.mkv"))
+	write(t, a.path, partDir("a")+"/x", "2")
+	if err := a.renameFile(partDir("a")+"/x", "film.mkv"); !errors.Is(err, os.ErrExist) {
+		t.Errorf("renamed over a file: %v", err)
+	}
+	same(t, "files", files(t, a.path), map[string]string{"film.mkv": "1"})
+}
+
 func TestOnlyRegularFilesInsideThePartFolderArePlaced(t *testing.T) {
 	outside := t.TempDir()
 	write(t, outside, "x", "1")

@@ -108,9 +108,10 @@ type Worker struct {
 	loop
 }
 
-// New makes the worker's folders, takes their locks and reads the journal. It
-// returns an error if the configuration is wrong or another worker uses one of
-// the folders; the locks are held until [Worker.Run] returns.
+// New makes the worker's folders, takes their locks, reads the journal and starts
+// the engine. It returns an error if the configuration is wrong, another worker
+// uses one of the folders or the engine does not start; locks and engine are held
+// until [Worker.Run] returns.
 func New(cfg Config) (*Worker, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
@@ -146,10 +147,10 @@ func (w *Worker) open() error {
 	}
 	w.stats = openStats(main.root)
 	w.measure = measurer(main.path)
-	w.initLoop(entries)
 	if w.engine, err = w.cfg.NewEngine(filepath.Join(main.path, stateDir, "engine")); err != nil {
 		return fmt.Errorf("worker: starting the engine: %w", err)
 	}
+	w.initLoop(entries) // asks the engine whether it still fetches what the journal has
 	return nil
 }
 
