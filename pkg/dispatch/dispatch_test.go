@@ -335,6 +335,9 @@ func TestAfterTheStopCallsAreRefusedAndThoseTakenInAreAnswered(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
+	for !d.Ready() {
+		runtime.Gosched()
+	}
 	answers := make(chan []model.Answer, 2)
 	for _, id := range []string{"a", "b"} {
 		if err := d.Do([]engine.Event{submit(id)}, func(a []model.Answer) { answers <- a }); err != nil {

@@ -188,6 +188,9 @@ func (l *loop) load(ctx context.Context) {
 	start := time.Now()
 	if err := l.turn.Load(ctx, model.TimeOf(start)); err != nil {
 		l.retryAt = time.Now().Add(reloadWait)
+		if ctx.Err() != nil {
+			return // stopped meanwhile
+		}
 		l.cfg.Logger.Error("the store cannot be read; trying again", "err", err)
 		return
 	}

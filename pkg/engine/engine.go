@@ -123,7 +123,7 @@ func (e *Engine) LoadTask(row *model.Task) {
 	t.status, t.attempt, t.named = row.Status, row.Attempt, row.Attempt
 	t.failures, t.losses = int32(row.Failures), int32(row.Losses)
 	t.retryAt, t.last = row.RetryAt, row.LastWorkerID
-	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil
+	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil // see requeue
 	e.tasks[t.id] = t
 	if row.Seq > e.seq {
 		e.seq = row.Seq

@@ -298,7 +298,7 @@ func (e *Engine) assign(w *worker, t *task) {
 		t.run.deadline = e.alive.Add(t.timeout)
 	}
 	e.awaitListing(t)
-	e.change(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt|model.SetError, model.TaskState{
+	e.change(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{
 		Status: model.StatusQueued, WorkerID: w.ID, Attempt: t.attempt, AssignedAt: e.now,
 	})
 	e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))

@@ -158,7 +158,8 @@ func (e *Engine) reset(t *task, worker string) {
 
 // requeue makes an assigned task pending again, not to be placed before the wait
 // is over and, with avoid, not on that worker for a while. why is the failure that
-// led to it; without one the worker was lost, and may take the task back.
+// led to it; without one the worker was lost, and may take the task back. The row
+// has the same difference, so that a restart knows it too.
 func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, avoid string) {
 	state := t.run.progress // as far as it came; the bytes are on that worker's disk
 	state.DownloadSpeed = 0

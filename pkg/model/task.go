@@ -29,9 +29,9 @@ type TaskState struct {
 	GID             string     `json:"aria2_gid,omitempty"`
 	Progress        float64    `json:"progress"` // percent, 0 to 100
 	CompletedLength int64      `json:"completed_length"`
-	TotalLength     int64      `json:"total_length"`   // 0 = not known
-	DownloadSpeed   int64      `json:"download_speed"` // bytes/s
-	Error           *TaskError `json:"error,omitempty"`
+	TotalLength     int64      `json:"total_length"`    // 0 = not known
+	DownloadSpeed   int64      `json:"download_speed"`  // bytes/s
+	Error           *TaskError `json:"error,omitempty"` // of the last failure; gone when a worker is lost, and at the end if that is good
 	Result          *Result    `json:"result,omitempty"`
 	UpdatedAt       Time       `json:"updated_at,omitzero"`
 	AssignedAt      Time       `json:"assigned_at,omitzero"`
