@@ -181,3 +181,19 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+func TestNothingIsReportedBeforeTheDispatcherKnowsTheWorker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := lives(t, assignment("a", 4), map[string]string{"x": "1"})[killedMoved]
+		n := start(t, dir, func(_ *Config, n *node) {
+			n.link.beat = func(*model.Heartbeat) (*model.HeartbeatAnswer, error) {
+				return nil, model.Errorf(model.CodeUnavailable, "starting")
+			}
+		})
+		n.pass(time.Minute)
+		same(t, "said", n.link.said("a"), nil)
+		n.link.with(func() { n.link.beat = nil })
+		n.pass(10 * time.Second)
+		same(t, "said", n.link.said("a"), []string{"4 completed"})
+	})
+}
