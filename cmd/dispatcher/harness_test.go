@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -31,19 +30,26 @@ import (
 var binaries string // the folder of the built programs
 
 func TestMain(m *testing.M) {
-	os.Exit(func() int {
-		dir, err := os.MkdirTemp("", "aria-e2e-")
-		if err != nil {
-			log.Fatal(err)
-		}
-		defer func() { _ = os.RemoveAll(dir) }() // only temporary files
-		build := exec.Command("go", "build", "-o", dir, "../dispatcher", "../worker")
-		if out, err := build.CombinedOutput(); err != nil {
-			log.Fatalf("go build: %v\n%s", err, out)
-		}
-		binaries = dir
-		return m.Run()
-	}())
+	code, err := buildAndRun(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func buildAndRun(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "aria-e2e-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	build := exec.Command("go", "build", "-o", dir, "../dispatcher", "../worker")
+	if out, err := build.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	binaries = dir
+	return m.Run(), nil
 }
 
 // program is one started process and what it has printed.

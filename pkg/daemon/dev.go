@@ -131,19 +131,19 @@ func runTogether(ctx context.Context, parts []func(context.Context) error, betwe
 		ended chan error
 	}
 	all := make([]running, len(parts))
-	any := make(chan struct{}, len(parts))
+	first := make(chan struct{}, len(parts))
 	for i, part := range parts {
 		own, stop := context.WithCancel(context.WithoutCancel(ctx))
 		r := running{stop, make(chan error, 1)}
 		go func() {
 			r.ended <- part(own)
-			any <- struct{}{}
+			first <- struct{}{}
 		}()
 		all[i] = r
 	}
 	select {
 	case <-ctx.Done():
-	case <-any:
+	case <-first:
 	}
 	var errs []error
 	for i := len(all) - 1; i >= 0; i-- {

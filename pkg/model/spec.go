@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -177,7 +178,8 @@ func checkURL(field, raw string) error {
 // withoutURL returns the cause inside a *url.Error, whose own text repeats the
 // URL with its password.
 func withoutURL(err error) error {
-	if e, ok := err.(*url.Error); ok {
+	var e *url.Error
+	if errors.As(err, &e) {
 		return e.Err
 	}
 	return err
