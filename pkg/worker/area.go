@@ -51,7 +51,10 @@ func openArea(path, name string) (_ *area, err error) {
 			return nil, fmt.Errorf("worker: making %s: %w", filepath.Join(path, dir), err)
 		}
 	}
-	return a, a.takeLock(name)
+	if err := a.takeLock(name); err != nil {
+		return nil, err
+	}
+	return a, nil
 }
 
 // makeDir makes one directory, or finds that it is there and is not a link.

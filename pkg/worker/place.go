@@ -34,7 +34,10 @@ func newPlacement(t *model.Task, files []model.File) (*placement, error) {
 	if out := t.Options["out"]; len(out) == 1 && len(files) == 1 {
 		p.Target, p.Single = out[0], true
 	}
-	return p, p.check()
+	if err := p.check(); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *placement) check() error {
