@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -8,12 +9,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+var seeds = flag.Uint64("seeds", 200, "how many random histories are played")
+
 // TestRandomHistories gives the engine arbitrary, also contradictory, events. The
 // world checks after each turn that engine and store agree; here is checked what
 // must hold over time: an attempt is given out once, a completed task is not
 // assigned again, and whoever works honestly is not given more than its slots.
 func TestRandomHistories(t *testing.T) {
-	for seed := range uint64(200) {
+	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			h := &history{
 				world: newWorld(t, testConfig()), rand: rand.New(rand.NewPCG(seed, 1)),

@@ -159,7 +159,7 @@ func (h *history) change(t *model.Task) model.TaskChange {
 		c.Put = &again
 		return c
 	}
-	var n int64 = int64(h.rnd.IntN(1000))
+	n := int64(h.rnd.IntN(1000))
 	for bit := model.SetWorker; bit <= model.SetFinished; bit <<= 1 {
 		if h.rnd.IntN(4) == 0 {
 			c.Set |= bit

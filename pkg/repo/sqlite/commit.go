@@ -214,8 +214,9 @@ func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 				break
 			}
 		}
-		args, err := w.args[:0], error(nil)
+		args := w.args[:0]
 		for _, t := range tasks[:n] {
+			var err error
 			if args, err = appendValues(args, t, every); err != nil {
 				return err
 			}

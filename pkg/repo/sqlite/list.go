@@ -169,11 +169,10 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 		return nil, err
 	}
 	var sel selection
-	client, worker, statuses := q.Client, q.WorkerID, q.Status
+	client, statuses := q.Client, q.Status
 	switch {
-	case worker != "":
-		sel.arms = []arm{{"FROM tasks INDEXED BY tasks_worker WHERE worker_id = ? AND worker_id <> ''", []any{worker}}}
-		worker = ""
+	case q.WorkerID != "":
+		sel.arms = []arm{{"FROM tasks INDEXED BY tasks_worker WHERE worker_id = ? AND worker_id <> ''", []any{q.WorkerID}}}
 	case few:
 		sel.arms = byStatus(statuses)
 		statuses = nil

@@ -31,9 +31,10 @@ func acquire(path string) (*lock, error) {
 		}
 		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case errors.Is(err, unix.EWOULDBLOCK):
-			defer file.Close()
+			who := holder(file)
+			file.Close()
 			return nil, model.Errorf(model.CodeUnavailable,
-				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), holder(file))
+				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), who)
 		case err != nil:
 			file.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
@@ -46,8 +47,7 @@ func acquire(path string) (*lock, error) {
 			continue
 		}
 		if err := l.sign(); err != nil {
-			l.release()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.release())
 		}
 		return l, nil
 	}

@@ -89,8 +89,8 @@ func prepare(c *Config) (string, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return "", err
 	}
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real, nil
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}

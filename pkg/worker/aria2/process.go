@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -50,7 +51,8 @@ func startProcess(ctx context.Context, cfg *Config, lock *os.File) (*process, er
 			once.Do(func() { close(listening) })
 		}
 	}}
-	p.cmd = exec.Command(cfg.Binary, "--conf-path="+conf, "--stop-with-process="+strconv.Itoa(os.Getpid()))
+	p.cmd = exec.Command(cfg.Binary, //nolint:noctx // it is ended in order, by Close, not killed by a context
+		"--conf-path="+conf, "--stop-with-process="+strconv.Itoa(os.Getpid()))
 	p.cmd.Dir = cfg.StateDir
 	p.cmd.Env = environment(cfg.StateDir)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -73,7 +75,7 @@ func startProcess(ctx context.Context, cfg *Config, lock *os.File) (*process, er
 	case <-listening:
 		return p, nil
 	case <-p.exited:
-		return nil, fmt.Errorf("start %s: it ended at once: %v (port %d taken, or not an aria2c?)", cfg.Binary, p.err, port)
+		return nil, fmt.Errorf("start %s: it ended at once (port %d taken, or not an aria2c?): %w", cfg.Binary, port, p.ended())
 	case <-timer.C:
 		p.kill()
 		return nil, fmt.Errorf("start %s: it does not listen after %v", cfg.Binary, startTimeout)
@@ -149,4 +151,13 @@ func takeLock(ctx context.Context, stateDir string) (*os.File, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// ended returns how the process ended, also where it ended well and should not
+// have. It must have.
+func (p *process) ended() error {
+	if p.err != nil {
+		return p.err
+	}
+	return errors.New("exit status 0")
 }

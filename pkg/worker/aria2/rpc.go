@@ -126,7 +126,7 @@ func (c *client) fail(err error) {
 	c.waiting = nil
 	close(c.done)
 	c.stop()
-	go c.conn.CloseNow() // may wait for the reader, which may be our caller
+	go func() { _ = c.conn.CloseNow() }() // may wait for the reader, which may be our caller
 }
 
 // cause returns why the client ended.
@@ -195,7 +195,7 @@ func decode(raw json.RawMessage, result any, method string) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, result); err != nil {
-		return fmt.Errorf("%w: %s answered something else than expected: %v", errNoAnswer, method, err)
+		return fmt.Errorf("%w: %s answered something else than expected: %w", errNoAnswer, method, err)
 	}
 	return nil
 }

@@ -111,7 +111,11 @@ func resumeAfterClose(t *testing.T, h harness) {
 	}
 	throttle.Set(resumed)
 	again := h.open(t, state)
-	defer again.Close()
+	t.Cleanup(func() {
+		if err := again.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	Add(t, again, job)
 	MustComplete(t, again, job, data)
 	if sent := s.Sent.Load(); sent > int64(len(data))*3/2 {
