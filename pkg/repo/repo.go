@@ -16,6 +16,7 @@ type Store interface {
 	Committer
 	Reader
 	Loader
+	Snapshotter
 	io.Closer
 }
 
@@ -55,4 +56,27 @@ type Loader interface {
 	Workers(ctx context.Context) ([]*model.Worker, error)
 	// LastSeq returns the highest Seq of any task that is there, 0 if none.
 	LastSeq(ctx context.Context) (int64, error)
+}
+
+// Snapshotter gives a view of the store that does not move.
+type Snapshotter interface {
+	// Snapshot returns the store as the last commit left it. Whoever takes one
+	// closes it; the store's own Close ends it too.
+	Snapshot(ctx context.Context) (Snapshot, error)
+}
+
+// Snapshot is a store at one moment, while the store goes on. It is for one
+// goroutine at a time. A store may need room for what changes while a snapshot
+// is open, so it should be read and closed without rest.
+type Snapshot interface {
+	// Tasks yields every task whose Seq is greater than after, in the order of
+	// Seq. It stops after the first error.
+	Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error]
+	// Workers returns all workers in the order of their names, with UsedSlots
+	// and CurrentTasks from the tasks that they hold.
+	Workers(ctx context.Context) ([]*model.Worker, error)
+	// Counts returns the number of tasks for every status.
+	Counts(ctx context.Context) (model.Counts, error)
+	// Close ends the snapshot. A second Close does nothing.
+	Close() error
 }

@@ -37,6 +37,7 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 				same(t, "List", idsA, idsB)
 			}
 		}
+		same(t, "Snapshot", look(t, mustSnapshot(t, a), 0), look(t, mustSnapshot(t, b), 0))
 		same(t, "Live", liveOf(t, a), liveOf(t, b))
 		seqA, _ := a.LastSeq(context.Background())
 		seqB, _ := b.LastSeq(context.Background())

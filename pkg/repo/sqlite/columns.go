@@ -193,6 +193,18 @@ type taskRow struct {
 	Metalink        []byte  `db:"metalink"`
 }
 
+// fields are where the values of fullColumns go, in their order. It is for the
+// long walks: sqlx would look each column up by reflection, row by row.
+func (r *taskRow) fields() []any {
+	return []any{
+		&r.Seq, &r.ID, &r.Client, &r.Priority, &r.URL, &r.Folder, &r.NotBefore, &r.MaxAttempts,
+		&r.Timeout, &r.Checksum, &r.CreatedAt, &r.SpecHash, &r.Mirrors, &r.Options, &r.Tags, &r.Labels,
+		&r.Status, &r.UpdatedAt, &r.WorkerID, &r.LastWorkerID, &r.Attempt, &r.AssignedAt, &r.Failures,
+		&r.Losses, &r.RetryAt, &r.GID, &r.Progress, &r.CompletedLength, &r.TotalLength, &r.DownloadSpeed,
+		&r.Error, &r.Result, &r.StartedAt, &r.FinishedAt, &r.Torrent, &r.Metalink,
+	}
+}
+
 // task returns the task of the row.
 func (r *taskRow) task() (*model.Task, error) {
 	t := &model.Task{

@@ -108,7 +108,8 @@ func open(ctx context.Context, c Config, path string) (*Store, error) {
 	if err := mark(ctx, path); err != nil {
 		return nil, explain("open store "+path, err)
 	}
-	s := &Store{log: c.Logger}
+	s := &Store{log: c.Logger, path: path}
+	s.snaps.open = make(map[*snapshot]struct{})
 	err := func() (err error) {
 		s.w.db, err = connect(path, url.Values{"_pragma": {
 			"busy_timeout(5000)",

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"iter"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
@@ -19,6 +20,8 @@ import (
 // of half a megabyte.
 const livePage = 200
 
+const countsSQL = "SELECT status, n FROM counters"
+
 // Store is one SQLite file. It implements [repo.Store].
 type Store struct {
 	log    *slog.Logger
@@ -26,7 +29,12 @@ type Store struct {
 	closed atomic.Bool
 	w      writer
 	r      *sqlx.DB
-	reads  struct{ tasks, counts, workers, last, live *sqlx.Stmt }
+	path   string
+	snaps  struct {
+		sync.Mutex
+		open map[*snapshot]struct{}
+	}
+	reads struct{ tasks, counts, workers, last, live *sqlx.Stmt }
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -38,7 +46,7 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		sql string
 	}{
 		{&s.reads.tasks, "SELECT " + fullColumns + " FROM tasks WHERE id IN (SELECT value FROM json_each(?))"},
-		{&s.reads.counts, "SELECT status, n FROM counters"},
+		{&s.reads.counts, countsSQL},
 		{&s.reads.workers, workersSQL},
 		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
 		{&s.reads.live, live},
@@ -58,7 +66,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return errors.Join(s.disconnect(), s.lock.release())
+	return errors.Join(s.endSnapshots(), s.disconnect(), s.lock.release())
 }
 
 // disconnect closes what is open of the connections, the reading ones first, so
@@ -157,14 +165,9 @@ func (s *Store) Workers(ctx context.Context) ([]*model.Worker, error) {
 		if err := s.reads.workers.SelectContext(ctx, &rows); err != nil {
 			return err
 		}
-		for i := range rows {
-			w, err := rows[i].worker()
-			if err != nil {
-				return err
-			}
-			workers = append(workers, w)
-		}
-		return nil
+		var err error
+		workers, err = workersOf(rows)
+		return err
 	})
 	return workers, err
 }

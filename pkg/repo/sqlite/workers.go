@@ -72,3 +72,15 @@ func (r *workerRow) worker() (*model.Worker, error) {
 	}
 	return w, nil
 }
+
+func workersOf(rows []workerRow) ([]*model.Worker, error) {
+	workers := make([]*model.Worker, len(rows))
+	for i := range rows {
+		w, err := rows[i].worker()
+		if err != nil {
+			return nil, err
+		}
+		workers[i] = w
+	}
+	return workers, nil
+}

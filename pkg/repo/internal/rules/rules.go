@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/base64"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -153,6 +154,16 @@ func StoredWorker(w *model.Worker) *model.Worker {
 	}
 	c := *w
 	c.UsedSlots, c.CurrentTasks = 0, nil
+	return &c
+}
+
+// Holding returns the worker as a snapshot shows it: with the tasks that it
+// holds, sorted.
+func Holding(w *model.Worker, tasks []string) *model.Worker {
+	c := *w
+	c.CurrentTasks = append([]string{}, tasks...)
+	slices.Sort(c.CurrentTasks)
+	c.UsedSlots = len(tasks)
 	return &c
 }
 
