@@ -1,0 +1,251 @@
+package repo
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// RecordVersion is the version of the JSON of a [Record]. It rises when a reader
+// of before would lose something.
+const RecordVersion = 1
+
+// MaxRecord bounds the JSON of one record, in bytes: a torrent of
+// model.MaxInline with every option fits.
+const MaxRecord = 2 << 20
+
+// The kinds of records, as their JSON names them.
+const (
+	KindTask   = "task"
+	KindWorker = "worker"
+)
+
+// Record is one row on its way between stores: a task or a worker, whole, with
+// its secrets and the bytes of its torrent. As JSON it is one line:
+//
+//	{"v":1,"kind":"task","task":{…,"spec_hash":"…","seq":7}}
+//	{"v":1,"kind":"worker","worker":{…,"current_tasks":["…"]}}
+//
+// Its canonical JSON is the inner object without seq, which a store may give
+// anew, and without what stores compute: reason, used_slots, current_tasks. Two
+// records with the same canonical JSON are identical.
+type Record struct {
+	Task   *model.Task   // one of the two
+	Worker *model.Worker // is nil
+	canon  []byte        // made once, by Encode
+}
+
+// ID returns the id of the task or worker.
+func (r *Record) ID() string {
+	if r.Worker != nil {
+		return r.Worker.ID
+	}
+	return r.Task.ID
+}
+
+// Kind returns [KindTask] or [KindWorker].
+func (r *Record) Kind() string {
+	if r.Worker != nil {
+		return KindWorker
+	}
+	return KindTask
+}
+
+// taskJSON is a task with what its public JSON leaves out; what is shadowed here
+// is either computed or not exact there.
+type taskJSON struct {
+	*model.Task
+	Reason   string       `json:"reason,omitempty"` // stays empty
+	Timeout  exactSeconds `json:"timeout,omitempty"`
+	SpecHash hexHash      `json:"spec_hash"`
+	Seq      int64        `json:"seq,omitempty"`
+}
+
+// workerJSON is likewise a worker.
+type workerJSON struct {
+	*model.Worker
+	UsedSlots    int      `json:"used_slots,omitempty"` // stays empty
+	CurrentTasks []string `json:"current_tasks,omitempty"`
+}
+
+// Encode makes the canonical JSON and keeps it: the functions that need it then
+// need not make it again. The record's values must not change afterwards.
+func (r *Record) Encode() error {
+	if r.canon != nil {
+		return nil
+	}
+	var v any
+	if r.Worker != nil {
+		v = workerJSON{Worker: r.Worker}
+	} else {
+		v = taskJSON{Task: r.Task, Timeout: exactSeconds(r.Task.Timeout), SpecHash: hexHash(r.Task.SpecHash)}
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // so that URLs stay readable
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("%s %s: %w", r.Kind(), r.ID(), err)
+	}
+	r.canon = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	if len(r.canon) > MaxRecord-256 {
+		return model.Errorf(model.CodeTooLarge, "%s %s: its record has %d bytes, more than %d",
+			r.Kind(), r.ID(), len(r.canon), MaxRecord-256).For(r.ID())
+	}
+	return nil
+}
+
+// Append appends the JSON of the record to b, without a newline.
+func (r *Record) Append(b []byte) ([]byte, error) {
+	if err := r.Encode(); err != nil {
+		return b, err
+	}
+	kind := r.Kind()
+	b = append(b, `{"v":`...)
+	b = strconv.AppendInt(b, RecordVersion, 10)
+	b = append(b, `,"kind":"`+kind+`","`+kind+`":`...)
+	b = append(b, r.canon[:len(r.canon)-1]...) // without the brace
+	switch {
+	case r.Task != nil:
+		b = strconv.AppendInt(append(b, `,"seq":`...), r.Task.Seq, 10)
+	case len(r.Worker.CurrentTasks) > 0:
+		list, err := json.Marshal(r.Worker.CurrentTasks)
+		if err != nil {
+			return b, fmt.Errorf("worker %s: %w", r.ID(), err)
+		}
+		b = append(append(b, `,"current_tasks":`...), list...)
+	}
+	return append(b, "}}"...), nil
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (r Record) MarshalJSON() ([]byte, error) { return r.Append(nil) }
+
+// UnmarshalJSON implements [json.Unmarshaler]. A record of another version, of
+// an unknown kind or with an unknown field is refused: taking in a part of it
+// would lose the rest.
+func (r *Record) UnmarshalJSON(b []byte) error {
+	task := taskJSON{Task: new(model.Task)}
+	worker := workerJSON{Worker: new(model.Worker)}
+	line := struct {
+		V      int         `json:"v"`
+		Kind   string      `json:"kind"`
+		Task   *taskJSON   `json:"task"`
+		Worker *workerJSON `json:"worker"`
+	}{Task: &task, Worker: &worker}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	err := d.Decode(&line)
+	switch {
+	case err == nil && line.V != RecordVersion:
+		return fmt.Errorf("the record has version %d, this program reads %d", line.V, RecordVersion)
+	case err != nil:
+		return err
+	case line.Kind == KindTask && line.Task != nil && line.Worker == &worker && worker.Worker != nil && worker.ID == "":
+		if task.Task == nil || task.ID == "" {
+			return errors.New("the task has no id")
+		}
+		task.Task.Timeout = model.Duration(task.Timeout)
+		task.Task.SpecHash = model.Hash(task.SpecHash)
+		task.Task.Seq = task.Seq
+		*r = Record{Task: task.Task}
+		return r.check()
+	case line.Kind == KindWorker && line.Worker != nil && line.Task == &task && task.Task != nil && task.ID == "":
+		if worker.Worker == nil || worker.ID == "" {
+			return errors.New("the worker has no id")
+		}
+		worker.Worker.CurrentTasks = worker.CurrentTasks
+		*r = Record{Worker: worker.Worker}
+		return nil
+	}
+	return fmt.Errorf("the kind %.40q is not that of a record with one task or worker", line.Kind)
+}
+
+// check refuses what no store could keep.
+func (r *Record) check() error {
+	switch t := r.Task; {
+	case !t.Status.Valid():
+		return fmt.Errorf("task %s: %.40q is no status", t.ID, t.Status)
+	case t.Seq < 1:
+		return fmt.Errorf("task %s: seq %d is less than 1", t.ID, t.Seq)
+	}
+	return nil
+}
+
+// Identical reports whether two records have the same canonical JSON.
+func (r *Record) Identical(other *Record) (bool, error) {
+	if err := r.Encode(); err != nil {
+		return false, err
+	}
+	if err := other.Encode(); err != nil {
+		return false, err
+	}
+	return r.Kind() == other.Kind() && bytes.Equal(r.canon, other.canon), nil
+}
+
+// hexHash is a hash whose JSON is hexadecimal.
+type hexHash model.Hash
+
+func (h hexHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
+
+func (h *hexHash) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(h) {
+		return fmt.Errorf("spec_hash has %d characters, not %d", len(text), 2*len(h))
+	}
+	_, err := hex.Decode(h[:], text)
+	return err
+}
+
+// exactSeconds is a duration whose JSON is seconds with as many decimals as it
+// has: a float64 would lose nanoseconds.
+type exactSeconds model.Duration
+
+func (s exactSeconds) MarshalJSON() ([]byte, error) {
+	n := int64(s)
+	b := strconv.AppendInt(nil, n/1e9, 10)
+	switch rest := n % 1e9; {
+	case n < 0:
+		return nil, fmt.Errorf("timeout: %d ns is negative", n)
+	case rest > 0:
+		b = append(b, strings.TrimRight(fmt.Sprintf(".%09d", rest), "0")...)
+	}
+	return b, nil
+}
+
+func (s *exactSeconds) UnmarshalJSON(b []byte) error {
+	whole, part, _ := strings.Cut(string(b), ".")
+	n, err := strconv.ParseUint(whole, 10, 32)
+	if err == nil && part != "" {
+		var rest uint64
+		rest, err = strconv.ParseUint((part + "000000000")[:max(9, len(part))], 10, 32)
+		*s = exactSeconds(rest)
+	} else {
+		*s = 0
+	}
+	if err != nil || len(part) > 9 {
+		return fmt.Errorf("timeout: %.40q is no number of seconds with at most 9 decimals", b)
+	}
+	*s += exactSeconds(n * 1e9)
+	return nil
+}
+
+// ParseRecord reads the JSON of one record.
+func ParseRecord(line []byte) (Record, error) {
+	var r Record
+	if len(line) > MaxRecord {
+		return r, fmt.Errorf("the record has %d bytes, more than %d", len(line), MaxRecord)
+	}
+	if err := r.UnmarshalJSON(line); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			err = errors.New("the record is cut off")
+		}
+		return r, err
+	}
+	return r, nil
+}
