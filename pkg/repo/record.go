@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -160,6 +161,7 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		if worker.Worker == nil || worker.ID == "" {
 			return errors.New("the worker has no id")
 		}
+		slices.Sort(worker.CurrentTasks)
 		worker.Worker.CurrentTasks = worker.CurrentTasks
 		*r = Record{Worker: worker.Worker}
 		return nil
