@@ -6,14 +6,14 @@
 //  1. Build an [Engine] with [New], then give it everything the store holds: each
 //     worker by LoadWorker, each live task by LoadTask in the order of Seq, and
 //     the counts.
-//  2. For a batch of events, ask [Engine.Unknown] of each which tasks it speaks of
-//     that the engine does not hold, and read these from the store.
-//  3. Call [Engine.Begin] with the time and those tasks, [Engine.Step] with each
+//  2. For a batch of events, ask [Engine.Needs] of each which tasks have to be read
+//     from the store before it can be decided, and read them.
+//  3. Call [Engine.Begin] with the clock and those tasks, [Engine.Step] with each
 //     event in order, then [Engine.Plan].
 //  4. Commit Plan.Batch. Only then send Plan's answers, commands and events.
 //  5. If the commit fails, throw the engine away and build a new one from the
 //     store: it has already taken the batch for true, and the store may or may
 //     not have.
-//  6. Call it from one goroutine at a time. Time must not go back between calls;
-//     Begin treats an earlier time as the last one.
+//  6. Call it from one goroutine at a time. The steady clock must not go back
+//     between calls; the wall clock may.
 package engine

@@ -22,8 +22,12 @@ const (
 	// which workers could be heard. The caller ticks each second; a longer gap
 	// is a stopped process or a clock that jumped.
 	maxGap = model.Time(5_000)
-	// maxPlacements bounds one turn; the caller turns again at once for the rest.
-	maxPlacements = 1024
+	// maxPlacements bounds one turn; the caller turns again at once for the rest. It
+	// bounds the memory of a turn too: a task may have 512 KiB of torrent.
+	maxPlacements = 512
+	// maxNamed bounds the attempts that a worker can make us pass over. It is far
+	// from [model.MaxAttemptNumber], the highest that can be reported.
+	maxNamed = 1 << 40
 	// progressRate is how many rows a second may be written only because a
 	// download went on.
 	progressRate = 500
@@ -34,7 +38,8 @@ const (
 type Engine struct {
 	cfg Config
 
-	now       model.Time // of the turn
+	now       model.Time // of the turn, by the wall clock, which may be set back
+	steady    model.Time // of the turn, by a clock that never is
 	alive     model.Time // a clock that runs only while workers can be heard; worker and attempt deadlines are on it
 	connected bool
 	graceEnds model.Time // on alive: until then nobody is told that a task is unknown
@@ -49,8 +54,8 @@ type Engine struct {
 	watch  heap[*task]   // assigned tasks by the next thing to check
 	silent heap[*worker] // workers by when their silence will mean something
 
-	dirty   []*task // assigned tasks whose progress the store does not have
-	flushed model.Time
+	dirty   []*task    // assigned tasks whose progress the store does not have
+	flushed model.Time // on the steady clock: the last time that it was written
 	turn    turn
 }
 
@@ -60,25 +65,33 @@ type Totals struct {
 	LastSeq int64
 }
 
+// Clock is what time a turn is at: Wall, in UTC, for what people and stores see,
+// and Steady, which starts anywhere and never goes back, for how long things take.
+type Clock struct {
+	Wall   model.Time
+	Steady model.Time
+}
+
 // New returns an engine at the time now that holds nothing yet.
-func New(cfg Config, now model.Time, totals Totals) *Engine {
+func New(cfg Config, now Clock, totals Totals) *Engine {
 	e := &Engine{
 		cfg:       cfg,
-		now:       now,
+		now:       now.Wall,
+		steady:    now.Steady,
 		connected: true,
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
 		tasks:     make(map[string]*task),
 		workers:   make(map[string]*worker),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
-		flushed:   now,
+		flushed:   now.Steady,
 	}
 	for _, s := range model.Statuses {
 		e.counts[s] = totals.Counts[s]
 	}
 	e.queue = newQueue()
 	e.due = heap[*task]{
-		less:  func(a, b *task) bool { return a.dueAt() < b.dueAt() || a.dueAt() == b.dueAt() && a.seq < b.seq },
+		less:  func(a, b *task) bool { return a.due < b.due || a.due == b.due && a.seq < b.seq },
 		place: func(t *task) *int { return &t.inDue },
 	}
 	e.watch = heap[*task]{
@@ -92,14 +105,15 @@ func New(cfg Config, now model.Time, totals Totals) *Engine {
 	return e
 }
 
-// LoadWorker takes over a worker from the store. It is given a fresh timeout.
+// LoadWorker takes over a worker from the store. It is given a fresh timeout, keeps
+// what it holds, and gets nothing new before its first heartbeat: until then nobody
+// knows what it does.
 func (e *Engine) LoadWorker(row *model.Worker) {
 	w := e.addWorker(row.ID)
 	kept := *row
 	kept.CurrentTasks = nil
 	w.Worker = kept
 	w.stored = &kept
-	w.said = model.StateReady
 	switch row.Status {
 	case model.WorkerDraining:
 		w.said = model.StateDraining
@@ -128,6 +142,10 @@ func (e *Engine) LoadTask(row *model.Task) {
 	if row.Seq > e.seq {
 		e.seq = row.Seq
 	}
+	if row.Timeout > 0 && row.Attempt > 0 { // its worker is heard before it is judged
+		left := row.Timeout - min(row.Timeout, max(e.now.Sub(row.AssignedAt), 0))
+		t.deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
+	}
 	switch {
 	case t.status.Active():
 		w := e.workers[row.WorkerID]
@@ -138,21 +156,29 @@ func (e *Engine) LoadTask(row *model.Task) {
 		}
 		e.hold(w, t)
 		(model.SetGID | model.SetProgress).Copy(&t.run.progress, &row.TaskState)
-		if row.Timeout > 0 {
-			t.run.deadline = e.alive.Add(row.Timeout - min(row.Timeout, e.now.Sub(row.AssignedAt)))
-		}
 		e.awaitListing(t)
 	case t.status == model.StatusPending:
 		e.enqueue(t)
 	}
 }
 
-// Begin starts a turn at the time now. connected says whether workers could be
-// heard since the last turn. known holds the tasks that [Engine.Needs] asked for,
-// those of them that exist.
-func (e *Engine) Begin(now model.Time, connected bool, known map[string]*model.Task) {
-	now = max(now, e.now)
-	gap := now - e.now
+// Awaited returns the names of the workers that were loaded as living and have not
+// been heard since.
+func (e *Engine) Awaited() []string {
+	var names []string
+	for _, w := range e.workersByName() {
+		if !w.known && !w.lost {
+			names = append(names, w.ID)
+		}
+	}
+	return names
+}
+
+// Begin starts a turn. connected says whether workers could be heard since the
+// last turn. known holds the tasks that [Engine.Needs] asked for, those of them
+// that exist.
+func (e *Engine) Begin(now Clock, connected bool, known map[string]*model.Task) {
+	gap := max(now.Steady-e.steady, 0)
 	if connected && e.connected {
 		e.alive += min(gap, maxGap)
 	}
@@ -163,11 +189,25 @@ func (e *Engine) Begin(now model.Time, connected bool, known map[string]*model.T
 			}
 		}
 	}
-	e.now, e.connected = now, connected
+	setBack := now.Wall < e.now
+	e.now, e.steady, e.connected = now.Wall, e.steady+gap, connected
+	if setBack {
+		e.shortenWaits()
+	}
 	e.turn = turn{
 		known: known, changed: make(map[string]int), ended: make(map[string]*task),
 		touched: e.turn.touched, // by loading
 	}
+}
+
+// shortenWaits is for a wall clock that was set back: no backoff may take longer
+// for that than the longest one.
+func (e *Engine) shortenWaits() {
+	latest := e.now.Add(e.cfg.RetryDelay)
+	for _, t := range e.due.items {
+		t.due = max(t.notBefore, min(t.retryAt, latest))
+	}
+	e.due.rebuild()
 }
 
 // Needs returns the id of the tasks that have to be read from the store before

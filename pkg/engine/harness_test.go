@@ -15,8 +15,10 @@ type world struct {
 	t       *testing.T
 	engine  *Engine
 	cfg     Config
-	now     model.Time
-	offline bool // the dispatcher is not connected
+	now     model.Time // the steady clock
+	ahead   model.Time // of it is the wall clock
+	offline bool       // the dispatcher is not connected
+	beats   int        // heartbeats so far
 	tasks   map[string]*model.Task
 	workers map[string]*model.Worker
 }
@@ -49,7 +51,7 @@ func (w *world) restart() {
 		counts[row.Status]++
 		last = max(last, row.Seq)
 	}
-	w.engine = New(w.cfg, w.now, Totals{Counts: counts, LastSeq: last})
+	w.engine = New(w.cfg, w.clock(), Totals{Counts: counts, LastSeq: last})
 	for _, id := range slices.Sorted(maps.Keys(w.workers)) {
 		w.engine.LoadWorker(w.workers[id])
 	}
@@ -59,6 +61,8 @@ func (w *world) restart() {
 		}
 	}
 }
+
+func (w *world) clock() Clock { return Clock{Wall: w.now + w.ahead, Steady: w.now} }
 
 // turn gives the engine one batch, as pkg/dispatch does, and commits it.
 func (w *world) turn(events ...Event) ([]Answer, Plan) {
@@ -73,7 +77,7 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 			known[id] = row
 		}
 	}
-	w.engine.Begin(w.now, !w.offline, known)
+	w.engine.Begin(w.clock(), !w.offline, known)
 	answers := make([]Answer, len(events))
 	for i, ev := range events {
 		answers[i] = w.engine.Step(ev)

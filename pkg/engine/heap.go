@@ -52,18 +52,35 @@ func (h *heap[T]) pop() T {
 	return item
 }
 
-// second returns the least item besides the top, if there is one.
-func (h *heap[T]) second() (item T, ok bool) {
-	switch len(h.items) {
-	case 0, 1:
-		return item, false
-	case 2:
-		return h.items[1], true
+// best returns the least item that is not skipped, if there is one. It looks only
+// at the skipped ones and their children.
+func (h *heap[T]) best(skip func(T) bool) (item T, ok bool) {
+	frontier := []int{0}
+	for len(frontier) > 0 {
+		least := 0
+		for k, i := range frontier {
+			if i < len(h.items) && (frontier[least] >= len(h.items) || h.less(h.items[i], h.items[frontier[least]])) {
+				least = k
+			}
+		}
+		i := frontier[least]
+		if i >= len(h.items) {
+			return item, false
+		}
+		if !skip(h.items[i]) {
+			return h.items[i], true
+		}
+		frontier[least] = 2*i + 1
+		frontier = append(frontier, 2*i+2)
 	}
-	if h.less(h.items[2], h.items[1]) {
-		return h.items[2], true
+	return item, false
+}
+
+// rebuild puts everything right after many keys have changed.
+func (h *heap[T]) rebuild() {
+	for i := len(h.items)/2 - 1; i >= 0; i-- {
+		h.down(i)
 	}
-	return h.items[1], true
 }
 
 func (h *heap[T]) swap(i, j int) {

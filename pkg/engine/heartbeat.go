@@ -20,21 +20,29 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 	if h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq < w.seq {
 		return answer // overtaken by a newer one, which has been answered
 	}
+	repeated := h.Seq > 0 && h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq == w.seq
 	e.register(w, h.Heartbeat)
-	listed := make(map[string]bool, len(h.Tasks))
+	listed := make(map[string]int64, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
-		listed[r.ID] = true
+		listed[r.ID] = r.Attempt
 		switch v, reason := e.hear(w, r); {
 		case v == mustDrop:
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason})
+			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
+				e.stopping(w, r.ID, r.Attempt)
+			}
 		case v == known, v == counts && r.Status.Finished():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
 		}
 	}
 	if h.State == model.StateLeaving {
 		e.lose(w, false)
+		w.left = true
 		return answer
+	}
+	if !repeated { // what it says once more is from before it heard of the last drops
+		e.stopped(w, listed)
 	}
 	if !h.Partial {
 		answer.Assign = e.missing(w, listed)
@@ -47,7 +55,7 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 // instance until that has left or was lost, and to the last start of it.
 func admit(w *worker, h *model.Heartbeat) *model.Error {
 	switch {
-	case w.Instance == "" || w.lost:
+	case w.Instance == "" || w.lost && h.Instance != w.Instance:
 		return nil
 	case h.Instance != w.Instance:
 		return model.Errorf(model.CodeConflict, "instance: the name %s is taken by another living worker (%s on %s)", w.ID, w.Instance, w.Hostname).For(w.ID)
@@ -62,15 +70,22 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	e.displace(w)
-	w.lost = false
+	same := w.shape != nil && w.known && !w.lost && w.said == h.State &&
+		(w.TotalSlots > 0) == (h.TotalSlots > 0) && w.shape.key == shapeKey(&h.Capabilities)
+	if !same {
+		e.displace(w)
+	}
+	w.known, w.lost, w.left, w.partial = true, false, false, h.Partial
 	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
 	w.Hostname, w.Address, w.Port = h.Hostname, h.Address, h.Port
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
-	e.place(w)
+	if !same {
+		e.place(w)
+	}
+	e.offer(w)
 	e.heard(w)
 }
 
@@ -94,18 +109,22 @@ func health(m *model.HealthMetrics) float64 {
 	return 30*left(m.CPUUsage) + 30*left(m.MemoryUsage) + 20*left(m.DiskUsage) + 20*success
 }
 
-// missing returns what the worker holds here and does not list: it is given
-// again, and taken away if it goes on not being listed. What it no longer lists of
-// the things it was told to stop has stopped.
-func (e *Engine) missing(w *worker, listed map[string]bool) []Assign {
-	for id := range w.dropping { // in any order: each is looked at alone
-		if !listed[id] {
+// stopped frees the slots of what the worker was told to stop and no longer lists;
+// where it lists only a part, of what it has had time enough to stop.
+func (e *Engine) stopped(w *worker, listed map[string]int64) {
+	for id, d := range w.dropping { // in any order: each is looked at alone
+		if listed[id] != d.attempt && (!w.partial || d.since.Add(e.grace()) <= e.alive) {
 			delete(w.dropping, id)
 		}
 	}
+}
+
+// missing returns what the worker holds here and does not list: it is given
+// again, and taken away if it goes on not being listed.
+func (e *Engine) missing(w *worker, listed map[string]int64) []Assign {
 	var again []Assign
 	for _, t := range w.held() {
-		if listed[t.id] {
+		if listed[t.id] == t.attempt {
 			continue
 		}
 		if t.run.listAt == 0 {

@@ -61,10 +61,10 @@ func (n *need) missing(c *model.Capabilities) string {
 type requirement struct {
 	key     string
 	need    need
-	avoid   string // a worker that is passed over
-	tasks   int    // live tasks that need this, waiting or not
+	avoid   []string // workers that are passed over, sorted
+	tasks   int      // live tasks that need this, waiting or not
 	pending heap[*task]
-	shapes  []*shape // those that have all of it
+	shapes  []*shape // those that have all of it, in any order
 	inReady int
 }
 
@@ -73,8 +73,9 @@ type shape struct {
 	key       string
 	caps      model.Capabilities
 	workers   int
-	accepting int           // of them, those that take new work when they have a slot
-	free      heap[*worker] // of these, the ones that have a slot, least loaded first
+	accepting int            // of them, those that take new work when they have a slot
+	free      heap[*worker]  // of these, the ones that have a slot, least loaded first
+	serves    []*requirement // those that it has all of, in any order
 }
 
 // queue is the pending tasks that may be placed, and the workers that may take
@@ -82,9 +83,11 @@ type shape struct {
 type queue struct {
 	sets   map[string]*requirement
 	shapes map[string]*shape
-	ready  heap[*requirement] // those with a pending task, by the first one
-	plain  int                // sets without an excluded worker
-	length int                // tasks in all queues
+	order  []*shape // the shapes by key
+	// ready has the sets with a pending task, by the first one, but for those that
+	// were found to have no free worker and for which none has become free since.
+	ready heap[*requirement]
+	plain int // sets without an excluded worker
 }
 
 func newQueue() queue {
@@ -99,10 +102,10 @@ func newQueue() queue {
 }
 
 // enter counts a task into its requirement set, which is made if it is new.
-func (q *queue) enter(n need, avoid string) *requirement {
+func (q *queue) enter(n need, avoid []string) *requirement {
 	key := n.key()
-	if avoid != "" {
-		key += "\x02" + avoid
+	if len(avoid) > 0 {
+		key += "\x02" + strings.Join(avoid, "\x02")
 	}
 	r := q.sets[key]
 	if r == nil {
@@ -110,13 +113,11 @@ func (q *queue) enter(n need, avoid string) *requirement {
 			less:  (*task).before,
 			place: func(t *task) *int { return &t.inQueue },
 		}}
-		for _, s := range q.shapesByKey() {
-			if n.missing(&s.caps) == "" {
-				r.shapes = append(r.shapes, s)
-			}
+		for _, s := range q.order {
+			q.match(r, s)
 		}
 		q.sets[key] = r
-		if avoid == "" {
+		if len(avoid) == 0 {
 			q.plain++
 		}
 	}
@@ -124,12 +125,11 @@ func (q *queue) enter(n need, avoid string) *requirement {
 	return r
 }
 
-// peek returns the requirement set without counting anybody in; it may be one
-// that no task needs and that is forgotten at once.
-func (q *queue) peek(n need, avoid string) *requirement {
-	r := q.enter(n, avoid)
-	q.leave(r)
-	return r
+func (q *queue) match(r *requirement, s *shape) {
+	if r.need.missing(&s.caps) == "" {
+		r.shapes = append(r.shapes, s)
+		s.serves = append(s.serves, r)
+	}
 }
 
 // leave counts a task out; a set that nobody needs is forgotten.
@@ -138,13 +138,23 @@ func (q *queue) leave(r *requirement) {
 		return
 	}
 	delete(q.sets, r.key)
-	if r.avoid == "" {
+	for _, s := range r.shapes {
+		s.serves = remove(s.serves, r)
+	}
+	if len(r.avoid) == 0 {
 		q.plain--
 	}
 }
 
+// remove takes one item out of an unordered list.
+func remove[T comparable](list []T, item T) []T {
+	i := slices.Index(list, item)
+	last := len(list) - 1
+	list[i] = list[last]
+	return slices.Delete(list, last, last+1)
+}
+
 func (q *queue) push(t *task) {
-	q.length++
 	t.req.pending.fix(t)
 	q.ready.fix(t.req)
 }
@@ -153,7 +163,6 @@ func (q *queue) remove(t *task) {
 	if t.inQueue == 0 {
 		return
 	}
-	q.length--
 	r := t.req
 	if r.pending.len() == 1 {
 		q.ready.remove(r) // before it is empty, for the order looks at the first task
@@ -161,20 +170,22 @@ func (q *queue) remove(t *task) {
 		return
 	}
 	r.pending.remove(t)
-	q.ready.fix(r)
+	if r.inReady > 0 {
+		q.ready.fix(r)
+	}
 }
 
-func (q *queue) shapesByKey() []*shape {
-	shapes := make([]*shape, 0, len(q.shapes))
-	for _, key := range slices.Sorted(maps.Keys(q.shapes)) {
-		shapes = append(shapes, q.shapes[key])
+// freed makes the sets ready that wait for a worker of this shape.
+func (q *queue) freed(s *shape) {
+	for _, r := range s.serves {
+		if r.pending.len() > 0 && r.inReady == 0 {
+			q.ready.fix(r)
+		}
 	}
-	return shapes
 }
 
 // shapeOf returns the shape of the capabilities, made if it is new.
-func (q *queue) shapeOf(c *model.Capabilities) *shape {
-	key := shapeKey(c)
+func (q *queue) shapeOf(c *model.Capabilities, key string) *shape {
 	s := q.shapes[key]
 	if s == nil {
 		s = &shape{key: key, caps: *c, free: heap[*worker]{
@@ -182,11 +193,10 @@ func (q *queue) shapeOf(c *model.Capabilities) *shape {
 			place: func(w *worker) *int { return &w.inFree },
 		}}
 		q.shapes[key] = s
-		for _, r := range q.sets { // in any order: each gets the same one more
-			if r.need.missing(c) == "" {
-				r.shapes = append(r.shapes, s)
-				slices.SortFunc(r.shapes, func(a, b *shape) int { return strings.Compare(a.key, b.key) })
-			}
+		i, _ := slices.BinarySearchFunc(q.order, key, func(s *shape, key string) int { return strings.Compare(s.key, key) })
+		q.order = slices.Insert(q.order, i, s)
+		for _, r := range q.sets { // in any order: what is matched is a set
+			q.match(r, s)
 		}
 	}
 	return s
@@ -195,8 +205,9 @@ func (q *queue) shapeOf(c *model.Capabilities) *shape {
 // forget drops a shape that no worker has.
 func (q *queue) forget(s *shape) {
 	delete(q.shapes, s.key)
-	for _, r := range q.sets { // in any order: each loses the same one
-		r.shapes = slices.DeleteFunc(r.shapes, func(o *shape) bool { return o == s })
+	q.order = slices.DeleteFunc(q.order, func(o *shape) bool { return o == s })
+	for _, r := range s.serves {
+		r.shapes = remove(r.shapes, s)
 	}
 }
 
@@ -226,12 +237,12 @@ func (r *requirement) pick() *worker {
 			continue
 		}
 		w := s.free.top()
-		if w.ID == r.avoid {
-			second, ok := s.free.second()
+		if len(r.avoid) > 0 {
+			other, ok := s.free.best(func(w *worker) bool { return slices.Contains(r.avoid, w.ID) })
 			if !ok {
 				continue
 			}
-			w = second
+			w = other
 		}
 		if best == nil || w.lessLoaded(best) {
 			best = w
@@ -241,18 +252,29 @@ func (r *requirement) pick() *worker {
 }
 
 // servable reports whether some worker takes the set's tasks, now or when it has
-// a slot.
-func (e *Engine) servable(r *requirement) bool {
+// a slot; besides those that it avoids, another one may be left out.
+func (e *Engine) servable(r *requirement, besides string) bool {
 	for _, s := range r.shapes {
 		n := s.accepting
-		if w := e.workers[r.avoid]; w != nil && w.shape == s && w.accepts() {
-			n--
+		for _, id := range r.avoid {
+			n -= e.acceptingIn(s, id)
+		}
+		if !slices.Contains(r.avoid, besides) {
+			n -= e.acceptingIn(s, besides)
 		}
 		if n > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// acceptingIn is 1 if the worker is of the shape and takes new work, else 0.
+func (e *Engine) acceptingIn(s *shape, id string) int {
+	if w := e.workers[id]; w != nil && w.shape == s && w.accepts() {
+		return 1
+	}
+	return 0
 }
 
 // placeAll assigns pending tasks, the first in order first, until no task or no
@@ -262,26 +284,21 @@ func (e *Engine) placeAll() (more bool) {
 	if !e.connected {
 		return false // nobody would hear of it
 	}
-	var blocked []*requirement
-	placed := 0
-	for e.queue.ready.len() > 0 && placed < maxPlacements {
+	for placed := 0; e.queue.ready.len() > 0; placed++ {
+		if placed == maxPlacements {
+			return true
+		}
 		r := e.queue.ready.top()
 		w := r.pick()
 		if w == nil {
-			e.queue.ready.remove(r)
-			blocked = append(blocked, r)
+			e.queue.ready.remove(r) // until a worker of its becomes free
 			continue
 		}
 		t := r.pending.top()
 		e.queue.remove(t)
 		e.assign(w, t)
-		placed++
 	}
-	more = e.queue.ready.len() > 0
-	for _, r := range blocked {
-		e.queue.ready.fix(r)
-	}
-	return more
+	return false
 }
 
 // assign gives a pending task, taken from the queue, to a worker under a new
@@ -289,14 +306,11 @@ func (e *Engine) placeAll() (more bool) {
 func (e *Engine) assign(w *worker, t *task) {
 	t.named++
 	t.attempt = t.named
-	t.retryAt, t.notBefore = 0, 0
-	e.watch.remove(t) // an exclusion, which is over with this assignment
-	e.reset(t, "")
-	e.hold(w, t)
-	e.offer(w)
+	t.retryAt, t.notBefore, t.deadline = 0, 0, 0
 	if t.timeout > 0 {
-		t.run.deadline = e.alive.Add(t.timeout)
+		t.deadline = e.alive.Add(t.timeout)
 	}
+	e.hold(w, t)
 	e.awaitListing(t)
 	e.change(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{
 		Status: model.StatusQueued, WorkerID: w.ID, Attempt: t.attempt, AssignedAt: e.now,
@@ -306,8 +320,8 @@ func (e *Engine) assign(w *worker, t *task) {
 
 func (e *Engine) assignment(t *task) Assign {
 	a := Assign{Worker: t.run.worker.ID, Task: t.id, Attempt: t.attempt}
-	if t.run.deadline > 0 {
-		a.TimeoutLeft = max(t.run.deadline.Sub(e.alive), model.Seconds(0.001))
+	if t.deadline > 0 {
+		a.TimeoutLeft = max(t.deadline.Sub(e.alive), model.Seconds(0.001))
 	}
 	return a
 }

@@ -41,26 +41,20 @@ func (e *Engine) why(t *task) string {
 
 // whySet says why the tasks of a requirement set wait.
 func (e *Engine) whySet(r *requirement) string {
-	if e.servable(r) {
+	if e.servable(r, "") {
 		return "waits for a free slot"
 	}
-	lack, accepting := "", false
-	for _, s := range e.queue.shapesByKey() {
+	reason := "no worker is online"
+	for _, s := range e.queue.order {
 		if s.accepting == 0 {
 			continue
 		}
-		accepting = true
-		if m := r.need.missing(&s.caps); m != "" && lack == "" {
-			lack = m
+		if lack := r.need.missing(&s.caps); lack != "" {
+			return "no worker has " + lack
 		}
+		reason = "every worker that could take it has just failed or refused it"
 	}
-	switch {
-	case !accepting:
-		return "no worker is online"
-	case lack == "":
-		return "the worker " + r.avoid + " has just failed or refused it, and there is no other"
-	}
-	return "no worker has " + lack
+	return reason
 }
 
 func (e *Engine) queryWorkers(q QueryWorkers) Answer {

@@ -42,6 +42,8 @@ func (h *history) step() {
 		h.restart()
 	case 1:
 		h.offline = !h.offline
+	case 4:
+		h.ahead += model.Time(h.rand.IntN(200_000) - 100_000)
 	case 2, 3:
 		h.now += model.Time(h.rand.IntN(20_000))
 	}
@@ -106,7 +108,7 @@ func (h *history) any() Event {
 		return Report{Worker: worker3(h.rand.IntN(3)), Report: said()}
 	case 6, 7, 8:
 		beat := &model.Heartbeat{
-			WorkerID: worker3(h.rand.IntN(3)), Instance: "i", Epoch: 1, Seq: int64(h.now), TotalSlots: h.rand.IntN(4),
+			WorkerID: worker3(h.rand.IntN(3)), Instance: "i", Epoch: 1, Seq: h.seq(), TotalSlots: h.rand.IntN(4),
 			State: []model.WorkerState{model.StateReady, model.StateReady, model.StateReady, model.StateDraining, model.StateLeaving}[h.rand.IntN(5)],
 		}
 		if h.rand.IntN(2) == 0 {
@@ -118,4 +120,10 @@ func (h *history) any() Event {
 		return Heartbeat{beat}
 	}
 	return Tick{}
+}
+
+// seq rises, repeats now and then, and sometimes falls back.
+func (h *history) seq() int64 {
+	h.beats += h.rand.IntN(3)
+	return int64(max(h.beats-h.rand.IntN(2)*h.rand.IntN(2), 1))
 }

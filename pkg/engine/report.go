@@ -46,10 +46,6 @@ func (e *Engine) reportOfStranger(r *Report) Answer {
 func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	v, reason := e.fate(w.ID, r)
 	if v != counts {
-		if v == mustDrop && !r.Status.Finished() {
-			w.dropping[r.ID] = r.Attempt
-			e.touch(w)
-		}
 		return v, reason
 	}
 	t := e.tasks[r.ID]
@@ -84,21 +80,51 @@ func (e *Engine) fate(worker string, r *model.Report) (verdict, model.DropReason
 	if t == nil {
 		return e.fateOfEnded(worker, r)
 	}
-	if r.Attempt > t.named {
-		e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
-		t.named = r.Attempt
-	}
-	switch {
-	case r.Attempt != t.attempt:
+	if r.Attempt != t.attempt {
+		e.named(t, worker, r.Attempt)
 		return mustDrop, model.DropSuperseded
-	case t.run != nil && t.run.worker.ID == worker:
+	}
+	if t.run != nil {
+		if t.run.worker.ID == worker {
+			return counts, ""
+		}
+		return mustDrop, model.DropSuperseded
+	}
+	return e.fateOfReleased(t, worker, r)
+}
+
+// fateOfReleased is for the current attempt of a task that waits again: what it
+// was released for decides what its last worker may still say. A completion
+// counts in any case: the bytes are there, and nobody else was given the task.
+func (e *Engine) fateOfReleased(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
+	switch {
+	case t.last != worker || t.status != model.StatusPending:
+		return mustDrop, model.DropSuperseded
+	case r.Status == model.ReportCompleted:
 		return counts, ""
-	case t.run == nil && t.last == worker && t.reclaimable:
+	case t.reclaimable && (r.Status.Finished() || !e.hasLeft(worker)):
 		return counts, ""
-	case t.run == nil && t.last == worker && r.Status.Finished():
-		return known, "" // its answer was lost
+	case r.Status.Finished():
+		return known, "" // that attempt has failed here, whether by this report or by its timeout
 	}
 	return mustDrop, model.DropSuperseded
+}
+
+// hasLeft reports whether the worker gave its tasks back and has not come again.
+// What it said before may arrive after it left.
+func (e *Engine) hasLeft(worker string) bool {
+	w := e.workers[worker]
+	return w != nil && w.left
+}
+
+// named notes that a registered worker names an attempt which the store does not
+// have: the next one has to be above both.
+func (e *Engine) named(t *task, worker string, attempt int64) {
+	if e.workers[worker] == nil || attempt <= t.named || attempt > maxNamed {
+		return
+	}
+	e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
+	t.named = attempt
 }
 
 func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
@@ -134,24 +160,21 @@ func (e *Engine) listed(t *task) {
 	e.check(t)
 }
 
-// takeBack returns a task to the worker that was taken for lost, before it was
-// given away: its bytes are kept.
+// takeBack returns a task to the worker that held it last, before it was given
+// away: its bytes are kept, and its attempt's timeout goes on.
 func (e *Engine) takeBack(w *worker, t *task) {
-	if w.lost {
+	if w.lost && !w.left {
 		e.revive(w)
 	}
 	e.unqueue(t)
 	e.watch.remove(t)
-	e.reset(t, "")
 	e.hold(w, t)
-	if t.timeout > 0 {
-		t.run.deadline = e.alive.Add(t.timeout)
-	}
 }
 
 // downloading notes the progress, and the start where it is news.
 func (e *Engine) downloading(t *task, r *model.Report) {
 	p := progressFrom(r)
+	t.rejections = 0
 	if t.status != model.StatusDownloading {
 		p.Status, p.WorkerID, p.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, p)
@@ -164,8 +187,8 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 		t.run.dirty = true
 		e.dirty = append(e.dirty, t)
 	}
-	if moved && e.now-t.run.told >= 1000 {
-		t.run.told = e.now
+	if moved && e.steady-t.run.told >= 1000 {
+		t.run.told = e.steady
 		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
 			ID: t.id, Client: t.client, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.Progress,
 			CompletedLength: p.CompletedLength, TotalLength: p.TotalLength, DownloadSpeed: p.DownloadSpeed, At: e.now,
@@ -186,14 +209,18 @@ func (e *Engine) complete(t *task, r *model.Report) {
 	e.finish(t, model.StatusCompleted, nil, &result)
 }
 
-// rejected sends a task elsewhere without blame.
+// rejected sends a task elsewhere without blame, and with a wait once it has been
+// everywhere.
 func (e *Engine) rejected(t *task, r *model.Report) {
-	worker := t.workerID()
-	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + worker}
+	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID()}
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
 	}
-	e.requeue(t, why, 0, worker)
+	var wait model.Duration
+	if t.rejections++; t.rejections >= maxAvoids {
+		wait = e.backoff(t, t.rejections-maxAvoids+1)
+	}
+	e.requeue(t, why, wait, true)
 }
 
 // fail counts a failed attempt and decides whether there is another.
@@ -207,10 +234,10 @@ func (e *Engine) fail(t *task, why *model.TaskError) {
 	switch {
 	case why.Class == model.ClassPermanent || t.failures >= t.maxAttempts:
 		e.finish(t, model.StatusFailed, why, nil)
-	case why.Class == model.ClassWorker && e.servable(e.queue.peek(t.req.need, w.ID)):
-		e.requeue(t, why, 0, w.ID)
+	case why.Class == model.ClassWorker && e.servable(t.req, w.ID):
+		e.requeue(t, why, 0, true)
 	default:
-		e.requeue(t, why, e.backoff(t), "")
+		e.requeue(t, why, e.backoff(t, t.failures), false)
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"hash/fnv"
 	"io"
+	"slices"
 	"strconv"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -18,18 +19,24 @@ type task struct {
 	maxAttempts int32
 	failures    int32
 	losses      int32
+	rejections  int32 // in a row, without a download between them
 	attempt     int64 // the fencing token in the store
 	named       int64 // the highest attempt that the store or any worker has named
 	timeout     model.Duration
 	notBefore   model.Time // the client's wish
-	retryAt     model.Time // the end of a backoff
+	retryAt     model.Time // the end of a backoff, as in the store
+	due         model.Time // when it may be placed: the later of the two, unless the clock was set back
 	last        string     // the worker that held it last
 	req         *requirement
 	run         *run // set while a worker holds it
 
+	// deadline is the end of the current attempt's timeout, on the alive clock;
+	// 0 = none. It stays while a lost worker may take the attempt back.
+	deadline model.Time
 	// reclaimable says that the last worker did not fail but fell silent: until
 	// the task is given away, that worker may take it back.
 	reclaimable bool
+	avoids      []avoidance // workers that are passed over, the earliest to end first
 
 	checkAt model.Time // key in Engine.watch, on the alive clock
 	inQueue int
@@ -42,11 +49,19 @@ type run struct {
 	worker   *worker
 	listAt   model.Time // by when the worker must have listed it; 0 = it does list it
 	resent   bool       // listAt has passed once and the assignment was sent again
-	deadline model.Time // the end of the attempt's timeout; 0 = none
 	progress model.TaskState
 	dirty    bool       // progress is newer than the store's
-	told     model.Time // the last progress event
+	told     model.Time // the last progress event, on the steady clock
 }
+
+// avoidance passes over a worker for one task.
+type avoidance struct {
+	worker string
+	until  model.Time // on the alive clock
+}
+
+// maxAvoids bounds the workers that one task passes over at once.
+const maxAvoids = 8
 
 func (t *task) workerID() string {
 	if t.run == nil {
@@ -54,8 +69,6 @@ func (t *task) workerID() string {
 	}
 	return t.run.worker.ID
 }
-
-func (t *task) dueAt() model.Time { return max(t.notBefore, t.retryAt) }
 
 // before is the order of placing: the higher priority, then the earlier.
 func (t *task) before(u *task) bool {
@@ -76,16 +89,13 @@ func (e *Engine) newTask(row *model.Task) *task {
 		timeout:     row.Timeout,
 		notBefore:   row.NotBefore,
 	}
-	t.req = e.queue.enter(needsOf(&row.TaskSpec), "")
+	t.req = e.queue.enter(needsOf(&row.TaskSpec), nil)
 	return t
 }
 
 // hold makes w the holder of t.
 func (e *Engine) hold(w *worker, t *task) {
-	if t.run == nil {
-		t.run = &run{}
-	}
-	t.run.worker = w
+	t.run = &run{worker: w}
 	t.reclaimable = false
 	w.tasks[t.id] = t
 	e.touch(w)
@@ -97,7 +107,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	delete(w.tasks, t.id)
 	if stopping {
-		w.dropping[t.id] = t.attempt
+		e.stopping(w, t.id, t.attempt)
 	}
 	t.last, t.run = w.ID, nil
 	e.watch.remove(t)
@@ -116,7 +126,7 @@ func (e *Engine) end(t *task) {
 
 // enqueue puts a pending task where it can be placed, now or when it is due.
 func (e *Engine) enqueue(t *task) {
-	if t.dueAt() > e.now {
+	if t.due = max(t.notBefore, t.retryAt); t.due > e.now {
 		e.due.fix(t)
 		return
 	}
@@ -128,43 +138,64 @@ func (e *Engine) unqueue(t *task) {
 	e.queue.remove(t)
 }
 
-// avoidFor is how long a worker that refused or lost an assignment, or failed it
-// by its own fault, is passed over for that task.
-func (e *Engine) avoidFor() model.Duration { return 2 * e.cfg.HeartbeatInterval }
-
-// avoid passes over the worker for this pending task, which is in no queue, for a
-// while. Past the bound of requirement sets it does nothing: the task is then
-// merely given to the same worker again.
-func (e *Engine) avoid(t *task, worker string) {
+// avoid passes over the worker for this pending task, which is in no queue, for
+// twice the heartbeat interval. It returns false where that cannot be: past the
+// bound of requirement sets.
+func (e *Engine) avoid(t *task, worker string) bool {
 	if len(e.queue.sets) >= 2*e.cfg.RequirementSets {
+		return false
+	}
+	t.avoids = slices.DeleteFunc(t.avoids, func(a avoidance) bool { return a.worker == worker })
+	if len(t.avoids) == maxAvoids {
+		t.avoids = slices.Delete(t.avoids, 0, 1)
+	}
+	t.avoids = append(t.avoids, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
+	e.applyAvoids(t)
+	return true
+}
+
+// forgetAvoids lets a pending task that is in no queue go again to the workers
+// whose time is over.
+func (e *Engine) forgetAvoids(t *task) {
+	t.avoids = slices.DeleteFunc(t.avoids, func(a avoidance) bool { return a.until <= e.alive })
+	e.applyAvoids(t)
+}
+
+// applyAvoids moves the task to the requirement set that leaves out whom it
+// avoids, and has the first end of these watched.
+func (e *Engine) applyAvoids(t *task) {
+	names := make([]string, len(t.avoids))
+	for i, a := range t.avoids {
+		names[i] = a.worker
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, t.req.avoid) {
+		old := t.req
+		t.req = e.queue.enter(old.need, names)
+		e.queue.leave(old)
+	}
+	if len(t.avoids) == 0 {
+		t.avoids = nil
+		e.watch.remove(t)
 		return
 	}
-	e.reset(t, worker)
-	t.checkAt = e.alive.Add(e.avoidFor())
+	t.checkAt = t.avoids[0].until
 	e.watch.fix(t)
 }
 
-// reset moves a task that is in no queue to the requirement set with that worker
-// excluded, "" for none.
-func (e *Engine) reset(t *task, worker string) {
-	if t.req.avoid == worker {
-		return
-	}
-	need := t.req.need
-	old := t.req
-	t.req = e.queue.enter(need, worker)
-	e.queue.leave(old)
-}
-
 // requeue makes an assigned task pending again, not to be placed before the wait
-// is over and, with avoid, not on that worker for a while. why is the failure that
-// led to it; without one the worker was lost, and may take the task back. The row
-// has the same difference, so that a restart knows it too.
-func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, avoid string) {
+// is over and, with elsewhere, not on the same worker for a while. why is the
+// failure that led to it; without one the worker was lost, and may take the task
+// back. The row has the same difference, so that a restart knows it too.
+func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, elsewhere bool) {
 	state := t.run.progress // as far as it came; the bytes are on that worker's disk
 	state.DownloadSpeed = 0
 	w := e.release(t, false)
 	t.reclaimable = why == nil
+	e.forgetAvoids(t)
+	if elsewhere && !e.avoid(t, w.ID) {
+		wait = max(wait, e.backoff(t, t.failures+t.rejections))
+	}
 	if wait > 0 {
 		t.retryAt = e.now.Add(wait)
 	}
@@ -173,19 +204,16 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, avo
 	state.RetryAt, state.Error = t.retryAt, why
 	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetFailures|
 		model.SetRetryAt|model.SetError|model.SetProgress, state)
-	if avoid != "" {
-		e.avoid(t, avoid)
-	}
 	e.enqueue(t)
 }
 
-// backoff is the wait before the attempt after t's last failure: exponential
-// from RetryBase up to RetryDelay, of which a part between a half and all is
-// taken by a hash of task and attempt, so that tasks which failed together do
-// not come back together ("equal jitter").
-func (e *Engine) backoff(t *task) model.Duration {
+// backoff is the wait after the nth trouble of a task: exponential from RetryBase
+// up to RetryDelay, of which a part between a half and all is taken by a hash of
+// task and attempt, so that tasks which failed together do not come back together
+// ("equal jitter").
+func (e *Engine) backoff(t *task, n int32) model.Duration {
 	wait := e.cfg.RetryBase
-	for i := int32(1); i < t.failures && wait < e.cfg.RetryDelay; i++ {
+	for i := int32(1); i < n && wait < e.cfg.RetryDelay; i++ {
 		wait *= 2
 	}
 	wait = min(wait, e.cfg.RetryDelay)

@@ -15,7 +15,7 @@ func (e *Engine) tick() {
 	for e.watch.len() > 0 && e.watch.top().checkAt <= e.alive {
 		e.expire(e.watch.top())
 	}
-	for e.due.len() > 0 && e.due.top().dueAt() <= e.now {
+	for e.due.len() > 0 && e.due.top().due <= e.now {
 		e.queue.push(e.due.pop())
 	}
 	e.flushProgress()
@@ -33,8 +33,8 @@ func (e *Engine) awaitListing(t *task) {
 // check puts an assigned task to the next time at which it must be looked at.
 func (e *Engine) check(t *task) {
 	at := t.run.listAt
-	if d := t.run.deadline; d > 0 && (at == 0 || d < at) {
-		at = d
+	if t.deadline > 0 && (at == 0 || t.deadline < at) {
+		at = t.deadline
 	}
 	if at == 0 {
 		e.watch.remove(t)
@@ -44,39 +44,38 @@ func (e *Engine) check(t *task) {
 	e.watch.fix(t)
 }
 
-// expire looks at a task whose time has come: its exclusion, its attempt, or the
-// patience with a worker that does not list it.
+// expire looks at a task whose time has come: that of a worker to be avoided, of
+// its attempt, or of the patience with a worker that does not list it. From a
+// worker that only ever lists a part nothing is taken back.
 func (e *Engine) expire(t *task) {
 	switch r := t.run; {
 	case r == nil:
-		e.watch.remove(t)
 		e.unqueue(t)
-		e.reset(t, "")
+		e.forgetAvoids(t)
 		e.enqueue(t)
-	case r.deadline > 0 && r.deadline <= e.alive:
+	case t.deadline > 0 && t.deadline <= e.alive:
 		w := r.worker
 		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
-		w.dropping[t.id] = t.attempt
+		e.stopping(w, t.id, t.attempt)
 		e.fail(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.timeout.String(),
 		})
-	case !r.resent:
+	case !r.resent || r.worker.partial:
 		e.awaitListing(t)
 		r.resent = true
 		e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
 	default:
-		w := r.worker
-		e.note(t.id, w.ID, "the worker does not list the assignment: taken back")
-		e.requeue(t, nil, 0, w.ID)
+		e.note(t.id, r.worker.ID, "the worker does not list the assignment: taken back")
+		e.requeue(t, nil, 0, true)
 	}
 }
 
 // flushProgress writes progress to the store, the oldest first, at a bounded
 // rate.
 func (e *Engine) flushProgress() {
-	gap := e.now - e.flushed
-	e.flushed = e.now
+	gap := e.steady - e.flushed
+	e.flushed = e.steady
 	budget := int(min(gap, 10_000)) * progressRate / 1000
 	n := 0
 	for n < len(e.dirty) && budget > 0 {

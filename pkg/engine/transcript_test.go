@@ -78,6 +78,11 @@ func (w *world) act(words []string) []string {
 			lines = append(lines, w.tell(nil, p)...)
 		}
 		return lines
+	case "clock": // sets the wall clock ahead by so many seconds, or back
+		n, err := strconv.Atoi(args[0])
+		w.must(err)
+		w.ahead += model.Time(n) * 1000
+		return w.tell(w.turn(Tick{}))
 	case "together": // several events in one turn, separated by "+"
 		var events []Event
 		for part := range strings.SplitSeq(strings.Join(args, " "), " + ") {
@@ -125,8 +130,9 @@ func (w *world) event(words []string) Event {
 	case "report":
 		return Report{Worker: names[0], Report: w.said(names[1])}
 	case "heartbeat":
+		w.beats++
 		h := &model.Heartbeat{
-			WorkerID: names[0], Instance: names[0] + "-i", Epoch: int64(number("epoch", 1)), Seq: int64(number("seq", int(w.now/1000))),
+			WorkerID: names[0], Instance: names[0] + "-i", Epoch: int64(number("epoch", 1)), Seq: int64(number("seq", w.beats)),
 			State: model.StateReady, TotalSlots: number("slots", 2), Partial: opts["partial"] != "",
 		}
 		if opts["instance"] != "" {
@@ -166,7 +172,7 @@ func (w *world) submitEvent(names []string, opts map[string]string, number func(
 	s.MaxAttempts = number("max_attempts", 0)
 	s.Timeout = model.Seconds(float64(number("timeout", 0)))
 	if n := number("not_before", 0); n > 0 {
-		s.NotBefore = w.now.Add(model.Seconds(float64(n)))
+		s.NotBefore = w.clock().Wall.Add(model.Seconds(float64(n)))
 	}
 	w.must(s.Validate())
 	return Submit{Client: names[0], Spec: s, Hash: s.Hash(), Chosen: true}
@@ -221,8 +227,8 @@ func (w *world) tell(answers []Answer, p Plan) []string {
 		if ev.Error != nil {
 			line += fmt.Sprintf(": %s %q", ev.Error.Class, ev.Error.Message)
 		}
-		if ev.Status == model.StatusPending && row.RetryAt > w.now {
-			line += fmt.Sprintf(", again in %v", row.RetryAt.Sub(w.now))
+		if ev.Status == model.StatusPending && row.RetryAt > w.clock().Wall {
+			line += fmt.Sprintf(", again in %v", row.RetryAt.Sub(w.clock().Wall))
 		}
 		if row.Failures+row.Losses > 0 {
 			line += fmt.Sprintf(" [failures %d, losses %d]", row.Failures, row.Losses)

@@ -12,10 +12,13 @@ type worker struct {
 	model.Worker // Status, UsedSlots and CurrentTasks are computed, see view
 	seq          int64
 	said         model.WorkerState // of itself
+	known        bool              // has sent a heartbeat since the start
 	lost         bool              // was not heard for the timeout, or left
+	left         bool              // lost because it said so
+	partial      bool              // its last heartbeat listed only a part
 
 	tasks    map[string]*task
-	dropping map[string]int64 // task id → attempt: told to stop, and not yet known to have stopped
+	dropping map[string]dropping // by task id: told to stop, and not yet known to have stopped
 
 	shape     *shape
 	silentAt  model.Time // on the alive clock: when its silence means something
@@ -27,15 +30,30 @@ type worker struct {
 	announced model.WorkerStatus // in the last event
 }
 
+// dropping is an attempt that a worker was told to stop.
+type dropping struct {
+	attempt int64
+	since   model.Time // on the alive clock
+}
+
 func (e *Engine) addWorker(id string) *worker {
 	w := &worker{
 		Worker:   model.Worker{ID: id, ConnectedAt: e.now},
 		said:     model.StateReady,
 		tasks:    make(map[string]*task),
-		dropping: make(map[string]int64),
+		dropping: make(map[string]dropping),
 	}
 	e.workers[id] = w
 	return w
+}
+
+// stopping notes that the worker has to stop an attempt; until it is known to have
+// stopped it holds a slot. It is bounded, for a worker may list what it likes.
+func (e *Engine) stopping(w *worker, id string, attempt int64) {
+	if len(w.dropping) < w.TotalSlots+model.MaxBatch {
+		w.dropping[id] = dropping{attempt, e.alive}
+	}
+	e.touch(w)
 }
 
 // used is the slots that the worker has no use of: a task that was told to stop
@@ -43,7 +61,9 @@ func (e *Engine) addWorker(id string) *worker {
 func (w *worker) used() int { return len(w.tasks) + len(w.dropping) }
 
 // accepts reports whether the worker takes new work when it has a slot.
-func (w *worker) accepts() bool { return !w.lost && w.said == model.StateReady }
+func (w *worker) accepts() bool {
+	return w.known && !w.lost && w.said == model.StateReady && w.TotalSlots > 0
+}
 
 func (w *worker) status() model.WorkerStatus {
 	switch {
@@ -78,18 +98,21 @@ func (e *Engine) offer(w *worker) {
 	if w.shape == nil {
 		return
 	}
-	if w.accepts() && w.used() < w.TotalSlots {
-		w.shape.free.fix(w)
-	} else {
+	if !w.accepts() || w.used() >= w.TotalSlots {
 		w.shape.free.remove(w)
+		return
+	}
+	isNew := w.inFree == 0
+	w.shape.free.fix(w)
+	if isNew {
+		e.queue.freed(w.shape)
 	}
 }
 
-// place puts the worker among those that can do the same, after its capabilities
-// or its readiness changed.
+// place puts the worker among those that can do the same.
 func (e *Engine) place(w *worker) {
 	e.displace(w)
-	w.shape = e.queue.shapeOf(&w.Capabilities)
+	w.shape = e.queue.shapeOf(&w.Capabilities, shapeKey(&w.Capabilities))
 	w.shape.workers++
 	if w.accepts() {
 		w.shape.accepting++
@@ -157,7 +180,7 @@ func (e *Engine) lose(w *worker, silent bool) {
 			}, nil)
 			continue
 		}
-		e.requeue(t, nil, 0, "")
+		e.requeue(t, nil, 0, false)
 	}
 	clear(w.dropping)
 	e.place(w)

@@ -56,30 +56,38 @@ const maxOptionLength = 4096
 // text completes "options.NAME: ".
 type optionRule func(value string) error
 
+// option is what is to be known of an option that may be set: which values are
+// legal, and what of a value may be shown to those who read tasks. Who adds one
+// has to say both.
+type option struct {
+	rule optionRule
+	show func(value string) string
+}
+
 // allowedOptions is the allow-list; everything else that aria2 knows is refused,
 // for it names local files (load-cookies, dir, private-key), reroutes traffic
 // (all-proxy), runs programs (on-*) or reconfigures the process (rpc-*).
-var allowedOptions = map[string]optionRule{
-	"out":                       FileName,
-	"split":                     intBetween(1, 16),
-	"max-connection-per-server": intBetween(1, 16),
-	"min-split-size":            sizeBetween(1<<20, 1<<30),
-	"max-download-limit":        sizeBetween(0, 1<<50),
-	"lowest-speed-limit":        sizeBetween(0, 1<<50),
-	"user-agent":                anyText,
-	"referer":                   anyText,
-	"header":                    headerLine,
-	"checksum":                  checksumValue,
-	"http-user":                 anyText,
-	"http-passwd":               anyText,
-	"ftp-user":                  anyText,
-	"ftp-passwd":                anyText,
-	"select-file":               indexList,
-	"bt-tracker":                trackerList,
-	"timeout":                   intBetween(1, 600),
-	"connect-timeout":           intBetween(1, 600),
-	"max-tries":                 intBetween(1, 100),
-	"retry-wait":                intBetween(0, 600),
+var allowedOptions = map[string]option{
+	"out":                       {FileName, public},
+	"split":                     {intBetween(1, 16), public},
+	"max-connection-per-server": {intBetween(1, 16), public},
+	"min-split-size":            {sizeBetween(1<<20, 1<<30), public},
+	"max-download-limit":        {sizeBetween(0, 1<<50), public},
+	"lowest-speed-limit":        {sizeBetween(0, 1<<50), public},
+	"user-agent":                {anyText, public},
+	"referer":                   {anyText, RedactURL},
+	"header":                    {headerLine, redactHeader},
+	"checksum":                  {checksumValue, public},
+	"http-user":                 {anyText, secret},
+	"http-passwd":               {anyText, secret},
+	"ftp-user":                  {anyText, secret},
+	"ftp-passwd":                {anyText, secret},
+	"select-file":               {indexList, public},
+	"bt-tracker":                {trackerList, redactTrackers},
+	"timeout":                   {intBetween(1, 600), public},
+	"connect-timeout":           {intBetween(1, 600), public},
+	"max-tries":                 {intBetween(1, 100), public},
+	"retry-wait":                {intBetween(0, 600), public},
 }
 
 // maxHeaders bounds the values of the option "header".
@@ -91,7 +99,7 @@ const maxHeaders = 20
 func (o Options) Validate() error {
 	for _, name := range sortedKeys(o) {
 		values := o[name]
-		rule, ok := allowedOptions[name]
+		allowed, ok := allowedOptions[name]
 		field := "options." + name
 		switch {
 		case !ok:
@@ -107,7 +115,7 @@ func (o Options) Validate() error {
 			if err := checkText(v, maxOptionLength); err != nil {
 				return invalid(field, "%v", err)
 			}
-			if err := rule(v); err != nil {
+			if err := allowed.rule(v); err != nil {
 				return invalid(field, "%v", err)
 			}
 		}

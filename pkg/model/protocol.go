@@ -121,6 +121,10 @@ const (
 	MaxMessage     = 1024 // bytes of an error's text kept; longer ones are cut
 	MaxResultFiles = 1000 // files listed in a result; more are cut, the total stays
 	maxLength      = int64(1) << 60
+
+	// MaxAttemptNumber is the highest attempt that can be named: every JSON reader
+	// has it exact.
+	MaxAttemptNumber = 1<<53 - 1
 )
 
 // Validate checks a heartbeat; the error is CodeInvalid and names the field.
@@ -174,8 +178,8 @@ func (r *Report) Validate() error {
 		return invalid("status", "%.40q is none of downloading, completed, failed, rejected, paused", r.Status).For(r.ID)
 	}
 	switch {
-	case r.Attempt <= 0:
-		return invalid("attempt", "%d is not a positive number", r.Attempt).For(r.ID)
+	case r.Attempt <= 0 || r.Attempt > MaxAttemptNumber:
+		return invalid("attempt", "%d is not from 1 to %d", r.Attempt, int64(MaxAttemptNumber)).For(r.ID)
 	case math.IsNaN(r.Progress) || r.Progress < 0 || r.Progress > 100:
 		return invalid("progress", "%v is not from 0 to 100", r.Progress).For(r.ID)
 	case min(r.CompletedLength, r.TotalLength, r.DownloadSpeed) < 0 || max(r.CompletedLength, r.TotalLength, r.DownloadSpeed) > maxLength:

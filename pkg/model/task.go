@@ -114,20 +114,36 @@ func RedactURL(raw string) string {
 	return u.String()
 }
 
-func redactOption(name string, value OptionValue) OptionValue {
-	switch name {
-	case "http-user", "http-passwd", "ftp-user", "ftp-passwd":
-		return OptionValue{Redacted}
-	case "referer":
-		return OptionValue{RedactURL(value[0])}
-	case "header":
-		lines := make(OptionValue, len(value))
-		for i, line := range value {
-			lines[i] = redactHeader(line)
-		}
-		return lines
+// redactOption shows of an option's values what may be shown; of one that is not
+// on the allow-list nothing.
+func redactOption(name string, values OptionValue) OptionValue {
+	show := allowedOptions[name].show
+	if show == nil {
+		show = secret
 	}
-	return value
+	shown := make(OptionValue, len(values))
+	for i, v := range values {
+		shown[i] = show(v)
+	}
+	return shown
+}
+
+func public(value string) string { return value }
+
+func secret(string) string { return Redacted }
+
+// redactTrackers hides what stands before the host of each tracker; a tracker
+// that asks for a passkey has it in its path, which is hidden too.
+func redactTrackers(list string) string {
+	trackers := strings.Split(list, ",")
+	for i, t := range trackers {
+		u, err := url.Parse(t)
+		if err != nil {
+			return Redacted
+		}
+		trackers[i] = u.Scheme + "://" + u.Host + "/" + Redacted
+	}
+	return strings.Join(trackers, ",")
 }
 
 // secretWords mark a header as one that carries a secret. Cookie, Authorization

@@ -12,9 +12,11 @@ func TestNoSecretIsPublic(t *testing.T) {
 		Torrent: []byte("hunter2"), Metalink: []byte("hunter2"),
 		Options: Options{
 			"http-user": {"joe-hunter2"}, "http-passwd": {"hunter2"}, "ftp-user": {"hunter2"}, "ftp-passwd": {"hunter2"},
-			"referer": {"http://joe:hunter2@h/"},
-			"header":  {"Authorization: Bearer hunter2", "cookie: s=hunter2", "X-Api-Key: hunter2", "PRIVATE-TOKEN: hunter2", "Accept: text/html"},
-			"out":     {"a.bin"},
+			"referer":    {"http://joe:hunter2@h/"},
+			"bt-tracker": {"udp://t:80/hunter2,http://joe:hunter2@t/announce"},
+			"not-known":  {"hunter2"},
+			"header":     {"Authorization: Bearer hunter2", "cookie: s=hunter2", "X-Api-Key: hunter2", "PRIVATE-TOKEN: hunter2", "Accept: text/html"},
+			"out":        {"a.bin"},
 		},
 	}}
 	before, err := json.Marshal(task)
