@@ -46,6 +46,15 @@ func (p *Publisher) Assign(worker string, list []model.Assignment) {
 	sendList(p, p.subjects.Assign(worker), "assign", list)
 }
 
+// Nudge asks a worker for a heartbeat at once: an assignment of nothing. The
+// dispatcher does so when it has started, for it gives nothing to a worker that it
+// has not heard.
+func (p *Publisher) Nudge(worker string) {
+	p.put(p.subjects.Assign(worker), func(subject string) error {
+		return p.nc.Publish(subject, object("assign", nil, nil))
+	})
+}
+
 // Drop tells a worker what to stop.
 func (p *Publisher) Drop(worker string, list []model.Drop) {
 	sendList(p, p.subjects.Drop(worker), "drop", list)

@@ -168,9 +168,7 @@ func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop 
 		if err := json.Unmarshal(m.Data, &body); err != nil {
 			return err
 		}
-		if len(body.Assign) > 0 {
-			assign(body.Assign)
-		}
+		assign(body.Assign)
 	case l.subjects.Drop(l.worker):
 		var body struct {
 			Drop []model.Drop `json:"drop"`

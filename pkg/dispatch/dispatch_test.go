@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,10 +22,19 @@ type gateStore struct {
 	*memory.Store
 	gate chan struct{} // nil: open
 
+	loads atomic.Int32 // times that the live tasks were read
+
 	mu      sync.Mutex
-	commits []int // tasks written by each
-	before  error // returned instead of committing
-	after   error // returned although it was committed
+	commits []int  // tasks written by each
+	before  error  // returned once instead of committing
+	always  error  // returned instead of committing
+	after   error  // returned once although it was committed
+	refuse  string // the id of a task that no batch may hold
+}
+
+func (s *gateStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
+	s.loads.Add(1)
+	return s.Store.Live(ctx)
 }
 
 func (s *gateStore) Commit(ctx context.Context, b *model.Batch) error {
@@ -35,6 +46,14 @@ func (s *gateStore) Commit(ctx context.Context, b *model.Batch) error {
 	if err := s.before; err != nil {
 		s.before = nil
 		return err
+	}
+	if s.always != nil {
+		return s.always
+	}
+	for i := range b.Tasks {
+		if b.Tasks[i].ID == s.refuse {
+			return model.Errorf(model.CodeInternal, "task %s: the row says otherwise", s.refuse)
+		}
 	}
 	s.commits = append(s.commits, len(b.Tasks))
 	if err := s.Store.Commit(ctx, b); err != nil {
@@ -68,6 +87,7 @@ func (s *sent) Drop(worker string, list []model.Drop) {
 		s.say("drop %s#%d from %s", d.ID, d.Attempt, worker)
 	}
 }
+func (s *sent) Nudge(worker string)               { s.say("nudge %s", worker) }
 func (s *sent) TaskEvent(ev *model.TaskEvent)     { s.say("%s is %s", ev.ID, ev.Status) }
 func (s *sent) Progress(ev *model.ProgressEvent)  { s.say("%s at %v%%", ev.ID, ev.Progress) }
 func (s *sent) WorkerEvent(ev *model.WorkerEvent) { s.say("worker %s is %s", ev.ID, ev.Status) }
@@ -274,9 +294,7 @@ func TestAFailedCommitIsAnswered503AndTheEngineReloads(t *testing.T) {
 				t.Fatalf("store has %v, %v", rows, err)
 			}
 			// The requester tries again, as it was told: there is one task.
-			if a := f.do(submit(id))[0]; a.Err != nil || a.Task.ID != id {
-				t.Fatalf("again: %+v", a)
-			}
+			f.untilDone(submit(id))
 			status, err := f.Status(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -286,6 +304,156 @@ func TestAFailedCommitIsAnswered503AndTheEngineReloads(t *testing.T) {
 				t.Fatalf("engine counts %v, store %v, %v", status.TasksByStatus, counts, err)
 			}
 		})
+	}
+}
+
+// untilDone repeats an operation while it is answered 503.
+func (f *fixture) untilDone(op engine.Event) model.Answer {
+	f.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for {
+		a := f.do(op)[0]
+		if a.Err == nil {
+			return a
+		}
+		if a.Err.Code != model.CodeUnavailable || time.Now().After(deadline) {
+			f.t.Fatalf("%T: %v", op, a.Err)
+		}
+		runtime.Gosched()
+	}
+}
+
+func TestAStoreThatRefusesWritesIsReadAndRecoversByItself(t *testing.T) {
+	store := newStore()
+	f := start(t, store)
+	f.do(heartbeat(1), submit("before"))
+	full := model.Errorf(model.CodeUnavailable, "the disk is full")
+	store.mu.Lock()
+	store.always = full
+	store.mu.Unlock()
+	for i := range 1000 {
+		if a := f.do(submit(fmt.Sprint("t", i)))[0]; a.Err == nil || a.Err.Message != full.Message {
+			t.Fatalf("answer %+v, want that the disk is full", a)
+		}
+	}
+	if f.Ready() {
+		t.Error("it says that it is ready")
+	}
+	if n := store.loads.Load(); n > 5 {
+		t.Errorf("the live tasks were read %d times for 1,000 refused writes", n)
+	}
+	if task, err := f.Task(t.Context(), "shop", "before"); err != nil || task.Status != model.StatusQueued {
+		t.Errorf("reading meanwhile: %+v, %v", task, err)
+	}
+	if w, err := f.Worker(t.Context(), "w1"); err != nil || w.UsedSlots != 1 {
+		t.Errorf("reading meanwhile: %+v, %v", w, err)
+	}
+	store.mu.Lock()
+	store.always = nil
+	store.mu.Unlock()
+	f.untilDone(submit("after"))
+	if !f.Ready() {
+		t.Error("it does not say that it is ready")
+	}
+}
+
+func TestOneOperationsBugIsAnswered500AndHoldsUpNobody(t *testing.T) {
+	store := newStore()
+	store.gate = make(chan struct{})
+	store.refuse = "guilty"
+	f := start(t, store)
+	first := f.send(submit("first"))
+	for !taken(f) {
+		runtime.Gosched()
+	}
+	good, guilty, other := f.send(submit("good")), f.send(submit("guilty")), f.send(submit("other"))
+	close(store.gate)
+	for name, answers := range map[string]chan []model.Answer{"first": first, "good": good, "other": other} {
+		if a := f.wait(answers)[0]; a.Err != nil || a.Task.ID != name {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	if a := f.wait(guilty)[0]; a.Err == nil || a.Err.Code != model.CodeInternal {
+		t.Errorf("guilty: %+v, want 500", a)
+	}
+}
+
+func TestAFloodOfSubmitsDoesNotSilenceWorkers(t *testing.T) {
+	store := newStore()
+	store.gate = make(chan struct{})
+	f := start(t, store)
+	for n := 0; ; n++ {
+		if f.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func([]model.Answer) {}) != nil {
+			break
+		}
+	}
+	beat := f.send(heartbeat(1)) // there is room for it, and it is in the next turn but one at the latest
+	for range 2 {
+		store.gate <- struct{}{}
+	}
+	if a := f.wait(beat)[0]; a.Err != nil {
+		t.Errorf("heartbeat: %v", a.Err)
+	}
+	close(store.gate)
+}
+
+func TestTheInboxIsBoundedInBytesToo(t *testing.T) {
+	store := newStore()
+	store.gate = make(chan struct{})
+	f := start(t, store)
+	torrent, taken := make([]byte, 350<<10), 0
+	for n := 0; ; n++ {
+		s := &model.TaskSpec{ID: fmt.Sprint("t", n), Torrent: torrent}
+		if f.Do([]engine.Event{engine.Submit{Client: "shop", Spec: s, Chosen: true}}, func([]model.Answer) {}) != nil {
+			break
+		}
+		taken += len(torrent)
+	}
+	if taken > 100<<20 {
+		t.Errorf("%d MiB of torrents were taken in", taken>>20)
+	}
+	close(store.gate)
+}
+
+func TestTheStopIsBounded(t *testing.T) {
+	store := newStore()
+	store.gate = make(chan struct{})
+	d := New(Config{
+		Engine: engine.Config{HeartbeatInterval: 1, HeartbeatTimeout: 1, MaxPending: 100_000, RequirementSets: 10},
+		Store:  store, Outbox: &sent{}, Connected: func() bool { return true }, Logger: slog.New(slog.DiscardHandler),
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	var answered, refused atomic.Int32
+	for n := range 10 * maxBatch {
+		err := d.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func(a []model.Answer) {
+			answered.Add(1)
+			if a[0].Err != nil {
+				refused.Add(1)
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	cancel()
+	go func() { // a slow disk: ten turns would take ten seconds
+		for range time.Tick(time.Second) {
+			select {
+			case store.gate <- struct{}{}:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	select {
+	case <-ended:
+	case <-time.After(drainTime + 5*time.Second):
+		t.Fatal("Run has not returned")
+	}
+	if answered.Load() != 10*maxBatch || refused.Load() == 0 {
+		t.Errorf("%d of %d were answered, %d refused; want all, the last ones refused", answered.Load(), 10*maxBatch, refused.Load())
 	}
 }
 
@@ -313,6 +481,17 @@ func TestGetLaysLiveProgressAndReasonsOverTheRow(t *testing.T) {
 	}
 	if _, err := f.Worker(t.Context(), "w2"); model.CodeOf(err) != model.CodeNotFound {
 		t.Errorf("unknown worker: %v", err)
+	}
+}
+
+func TestAfterAStartWorkersAreAskedForAHeartbeat(t *testing.T) {
+	store := newStore()
+	f := start(t, store)
+	f.do(heartbeat(1))
+	again := start(t, store)
+	again.do(submit("a"))
+	if !again.sent.has("nudge w1") {
+		t.Errorf("w1 was not asked: %q", again.sent.words)
 	}
 }
 

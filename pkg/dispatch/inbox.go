@@ -15,13 +15,51 @@ type call struct {
 	done    func([]Answer)
 }
 
-// inbox holds calls until a turn takes them. It is bounded in operations, not in
-// calls, and safe for concurrent use.
+// bytesPerUnit is how much payload weighs as much as one operation.
+const bytesPerUnit = 4096
+
+// weight is what an operation costs to hold and to decide, in operations: a
+// torrent takes memory, and each task that a heartbeat lists a look-up.
+func weight(op engine.Event) int {
+	switch op := op.(type) {
+	case engine.Submit:
+		return 1 + (len(op.Spec.Torrent)+len(op.Spec.Metalink)+len(op.Spec.URL))/bytesPerUnit
+	case engine.Heartbeat:
+		return 1 + len(op.Tasks)/16
+	case engine.QueryTasks:
+		return 1 + len(op.IDs)/16
+	}
+	return 1
+}
+
+// lane is a queue of calls, bounded by their weight.
+type lane struct {
+	calls  []*call
+	weight int
+}
+
+// The lanes of an inbox. What workers say has its own, and is taken first: it
+// keeps the system true, and a flood of submits must not make workers seem lost.
+const (
+	workerLane = iota
+	clientLane
+	lanes
+)
+
+func laneOf(op engine.Event) int {
+	switch op.(type) {
+	case engine.Heartbeat, engine.Report:
+		return workerLane
+	}
+	return clientLane
+}
+
+// inbox holds calls until a turn takes them. It is bounded, and safe for
+// concurrent use.
 type inbox struct {
 	mu     sync.Mutex
-	calls  []*call
-	ops    int
-	limit  int
+	lanes  [lanes]lane
+	limit  int // weight of one lane
 	closed bool
 	wake   chan struct{} // has an element while there may be something to take
 }
@@ -30,16 +68,22 @@ func newInbox(limit int) *inbox {
 	return &inbox{limit: limit, wake: make(chan struct{}, 1)}
 }
 
-// put adds a call; it returns false, at once, if the inbox is full or closed. One
-// call alone always fits an empty inbox.
+// put adds a call, all of whose operations are of one lane; it returns false, at
+// once, if the lane is full or the inbox closed. One call alone always fits an
+// empty lane.
 func (b *inbox) put(c *call) bool {
+	total := 0
+	for _, op := range c.ops {
+		total += weight(op)
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.closed || b.ops > 0 && b.ops+len(c.ops) > b.limit {
+	l := &b.lanes[laneOf(c.ops[0])]
+	if b.closed || l.weight > 0 && l.weight+total > b.limit {
 		return false
 	}
-	b.calls = append(b.calls, c)
-	b.ops += len(c.ops)
+	l.calls = append(l.calls, c)
+	l.weight += total
 	select {
 	case b.wake <- struct{}{}:
 	default:
@@ -53,35 +97,58 @@ type part struct {
 	at   int
 }
 
-// take moves up to limit operations into events and parts, the oldest first; a
-// call may be taken in pieces.
-func (b *inbox) take(limit int, events []engine.Event, parts []part) ([]engine.Event, []part) {
+// batch is what one turn decides on; parts[i] is where events[i+skip] came from.
+type batch struct {
+	events []engine.Event
+	parts  []part
+	room   int // weight that may still be taken
+}
+
+// take moves operations into the batch, the oldest of each lane first, those of
+// workers before those of clients; but for these a quarter of the room is kept.
+// A call may be taken in pieces.
+func (b *inbox) take(into *batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	kept := min(into.room/4, b.lanes[clientLane].weight)
+	into.room -= kept
+	b.lanes[workerLane].take(into)
+	into.room += kept
+	b.lanes[clientLane].take(into)
+}
+
+func (l *lane) take(into *batch) {
 	taken := 0
-	for _, c := range b.calls {
-		for c.next < len(c.ops) && len(events) < limit {
-			events = append(events, c.ops[c.next])
-			parts = append(parts, part{c, c.next})
+	for _, c := range l.calls {
+		for c.next < len(c.ops) && into.room > 0 {
+			op := c.ops[c.next]
+			into.events = append(into.events, op)
+			into.parts = append(into.parts, part{c, c.next})
+			w := weight(op)
 			c.next++
-			b.ops--
+			into.room -= w
+			l.weight -= w
 		}
 		if c.next < len(c.ops) {
 			break
 		}
 		taken++
 	}
-	rest := copy(b.calls, b.calls[taken:])
-	clear(b.calls[rest:])
-	b.calls = b.calls[:rest]
-	return events, parts
+	rest := copy(l.calls, l.calls[taken:])
+	clear(l.calls[rest:])
+	l.calls = l.calls[:rest]
 }
 
 // waiting reports whether there is something to take.
 func (b *inbox) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ops > 0
+	for i := range b.lanes {
+		if len(b.lanes[i].calls) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // close refuses further calls; those that are in can still be taken.

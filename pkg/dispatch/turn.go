@@ -36,7 +36,7 @@ func NewTurn(cfg engine.Config, store Store) *Turn {
 func (t *Turn) Loaded() bool { return t.engine != nil }
 
 // Load builds the engine anew from the store, at the time now.
-func (t *Turn) Load(ctx context.Context, now model.Time) error {
+func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 	t.engine = nil
 	counts, err := t.store.Counts(ctx)
 	if err != nil {
@@ -73,6 +73,8 @@ type Outcome struct {
 	Workers  []model.WorkerEvent
 	Notes    []engine.Note
 	More     bool // turn again at once: not everything that could be placed was
+
+	Committed bool // something was written
 }
 
 // Command is what a worker is told between its heartbeats.
@@ -95,7 +97,7 @@ type Answer struct {
 //
 // After an error nothing of the batch may be answered but that it failed. If the
 // commit failed its outcome is not known, and the engine is gone until Load.
-func (t *Turn) Do(ctx context.Context, now model.Time, connected bool, events []engine.Event) (*Outcome, error) {
+func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (*Outcome, error) {
 	var ids []string
 	for _, ev := range events {
 		ids = t.engine.Needs(ev, ids)
@@ -119,7 +121,19 @@ func (t *Turn) Do(ctx context.Context, now model.Time, connected bool, events []
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
 		}
 	}
-	return t.fill(ctx, known, answers, &plan), nil
+	out := t.fill(ctx, known, answers, &plan)
+	out.Committed = !plan.Batch.Empty()
+	return out, nil
+}
+
+// Query answers queries from the engine as it is, without a turn: it writes
+// nothing. Nothing else may be among the events.
+func (t *Turn) Query(events []engine.Event) []Answer {
+	answers := make([]Answer, len(events))
+	for i, ev := range events {
+		answers[i] = Answer{Answer: t.engine.Step(ev)}
+	}
+	return answers
 }
 
 // fill puts the tasks into answers and assignments. A task that cannot be read

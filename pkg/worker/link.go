@@ -20,7 +20,7 @@ type Link interface {
 	// known: say it again.
 	Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error)
 	// Listen has assign and drop called for the dispatcher's commands, one at a
-	// time, until stop is called. A command is acknowledged when its function
+	// time, until stop is called. An assignment of nothing asks for a heartbeat. A command is acknowledged when its function
 	// returns, so these are quick.
 	Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error)
 }

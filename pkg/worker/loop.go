@@ -206,6 +206,9 @@ func (w *Worker) hear(c command) {
 }
 
 func (w *Worker) obey(c command) {
+	if len(c.assign)+len(c.drop) == 0 {
+		w.beatSoon() // the dispatcher has just started
+	}
 	w.take(c.assign)
 	for i := range c.drop {
 		w.drop(c.drop[i])
