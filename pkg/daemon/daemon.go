@@ -16,8 +16,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 )
 
-// stopTimeout bounds the graceful end of a program.
-const stopTimeout = 15 * time.Second
+// stepTimeout bounds each step of the graceful end of a program: one that hangs
+// does not keep the others from being done.
+const stepTimeout = 5 * time.Second
 
 // Daemon is a dispatcher with all that it stands on. Make it with [New].
 type Daemon struct {
@@ -61,9 +62,11 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose("closing the publisher", d.publisher.Close)
+	pulse := startPulse(d.nc, pulseEvery)
+	d.onClose("", pulse.close)
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Store: store, Outbox: d.publisher,
-		Connected: d.nc.IsConnected, Logger: d.logger,
+		Connected: pulse.beats, Logger: d.logger,
 	})
 	if d.cfg.HTTP.Listen == "" {
 		return nil
@@ -126,7 +129,15 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	loop, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
 	ended := make(chan error, 1)
 	go func() { ended <- d.dispatcher.Run(loop) }()
-	d.onClose("", func(context.Context) error { stopLoop(); return <-ended })
+	d.onClose("stopping the turns", func(ctx context.Context) error {
+		stopLoop()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return errors.New("a commit hangs")
+		}
+	})
 
 	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Logger: d.logger,
@@ -153,19 +164,32 @@ func (d *Daemon) onClose(doing string, step func(context.Context) error) {
 	})
 }
 
-// Close undoes what New and Run have done, the last first, within 15 s. Run calls
-// it.
+// Close undoes what New and Run have done, the last first, each step within 5 s.
+// Run calls it.
 func (d *Daemon) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
 	var errs []error
 	for len(d.closers) > 0 {
 		last := len(d.closers) - 1
 		step := d.closers[last]
 		d.closers = d.closers[:last]
-		errs = append(errs, step(ctx))
+		errs = append(errs, bounded(step))
 	}
 	return errors.Join(errs...)
+}
+
+// bounded runs one step of Close. A step that does not look at its context is left
+// behind: the process ends soon.
+func bounded(step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- step(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stepTimeout + time.Second):
+		return errors.New("a step of the stop hangs")
+	}
 }
 
 // instanceName tells a second dispatcher, and the operator, who holds the prefix.

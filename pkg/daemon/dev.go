@@ -111,7 +111,7 @@ func (v *Dev) connect(ctx context.Context, d *Daemon) (*nats.Conn, func() error,
 		return nil, nil, err
 	}
 	return nc, func() error {
-		stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
 		return bus.Drain(stop, nc)
 	}, nil

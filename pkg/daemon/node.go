@@ -24,7 +24,7 @@ func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (er
 		return err
 	}
 	defer func() {
-		stop, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
 		err = errors.Join(err, bus.Drain(stop, nc))
 	}()
