@@ -43,5 +43,14 @@ func explain(op string, err error) error {
 	if s, ok := sentences[primary(err)]; ok {
 		return model.Errorf(model.CodeUnavailable, "%s: %s (%v)", op, s, err)
 	}
+	if damaged(err) {
+		return fmt.Errorf("%s: the file is damaged; put a backup in its place (%w)", op, err)
+	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// damaged reports whether SQLite says that the file is not as it wrote it.
+func damaged(err error) bool {
+	code := primary(err)
+	return code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
 }

@@ -134,9 +134,7 @@ func open(ctx context.Context, c Config, path string) (*Store, error) {
 		if err := s.w.connect(ctx); err != nil {
 			return err
 		}
-		s.r, err = connect(path, url.Values{"mode": {"ro"}, "_pragma": {
-			"busy_timeout(5000)", "query_only(1)", "temp_store(memory)", "cache_size(-8192)", "mmap_size(0)",
-		}}, c.Readers)
+		s.r, err = connect(path, url.Values{"mode": {"ro"}, "_pragma": readerPragmas}, c.Readers)
 		if err != nil {
 			return err
 		}
@@ -146,6 +144,11 @@ func open(ctx context.Context, c Config, path string) (*Store, error) {
 		return nil, errors.Join(explain("open store "+path, err), s.disconnect())
 	}
 	return s, nil
+}
+
+// readerPragmas are those of every connection that reads rows.
+var readerPragmas = []string{
+	"busy_timeout(5000)", "query_only(1)", "temp_store(memory)", "cache_size(-8192)", "mmap_size(0)",
 }
 
 // connect opens a pool of at most n connections, none of which is ever closed
@@ -173,11 +176,7 @@ func create(path string) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return syncFolder(path)
 }
 
 // checkHeader refuses a file that is not a store of ours, by reading it only:
@@ -227,6 +226,11 @@ func mark(ctx context.Context, path string) (err error) {
 	return err
 }
 
+func newer(path string, have, known int64) error {
+	return model.Errorf(model.CodeConflict,
+		"open store: %s has schema %d, this program knows only %d: use a newer version of it", path, have, known)
+}
+
 // migrate brings the schema up to date, or refuses one that is newer than this
 // program.
 func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) error {
@@ -244,8 +248,7 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if have > known {
-		return model.Errorf(model.CodeConflict,
-			"open store: %s has schema %d, this program knows only %d: use a newer version of it", path, have, known)
+		return newer(path, have, known)
 	}
 	done, err := provider.Up(ctx)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"iter"
+	"maps"
 	"net/url"
 
 	"github.com/jmoiron/sqlx"
@@ -58,9 +59,8 @@ func (s *Store) endSnapshots() error {
 
 // newSnapshot begins a read transaction on the file at path.
 func newSnapshot(ctx context.Context, path string, options url.Values) (*snapshot, error) {
-	options["_pragma"] = []string{
-		"busy_timeout(5000)", "query_only(1)", "temp_store(memory)", "cache_size(-8192)", "mmap_size(0)",
-	}
+	options = maps.Clone(options)
+	options["_pragma"] = readerPragmas
 	db, err := connect(path, options, 1)
 	if err != nil {
 		return nil, err

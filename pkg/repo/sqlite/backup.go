@@ -1,0 +1,71 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// Backup writes what the store's file from holds at one moment into the new file
+// to, also while a dispatcher has it open, and checks its integrity. The new file is for
+// its owner only and gets its name when it is whole and on the disk; a backup
+// that is cut off leaves a file of that name with ".partial-" behind it.
+//
+// It refuses a to that exists: fs.ErrExist.
+func Backup(ctx context.Context, from, to string) error {
+	from, options, err := readable(ctx, from)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(to); err == nil {
+		return fmt.Errorf("backup: %s: %w", to, fs.ErrExist)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("backup: %w", err)
+	}
+	file, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".partial-")
+	if err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	partial := file.Name() // mode 0600, empty: so VACUUM INTO takes it
+	defer os.Remove(partial)
+	err = reading(from, options, func(db *sqlx.DB) error {
+		_, err := db.ExecContext(ctx, "VACUUM INTO ?", partial)
+		return err
+	})
+	if err == nil {
+		err = errors.Join(file.Sync(), whole(ctx, partial))
+	}
+	if err := errors.Join(err, file.Close()); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	if err := os.Rename(partial, to); err != nil {
+		return fmt.Errorf("backup: %w", err)
+	}
+	return syncFolder(to)
+}
+
+// whole is an error that names the first of what is damaged in the file.
+func whole(ctx context.Context, path string) error {
+	return reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
+		damage, err := integrity(ctx, db, "integrity_check")
+		if err == nil && len(damage) > 0 {
+			err = fmt.Errorf("what was written is damaged: %s", damage[0])
+		}
+		return err
+	})
+}
+
+// syncFolder makes the name of a new file last.
+func syncFolder(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}

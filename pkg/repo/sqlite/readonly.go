@@ -1,0 +1,135 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/jmoiron/sqlx"
+	lib "modernc.org/sqlite/lib"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// ReadOnly is a store's file that is only read, whether or not a dispatcher has
+// it open. It takes no lock. It implements [repo.Snapshotter].
+type ReadOnly struct {
+	path    string
+	options url.Values
+}
+
+var _ repo.Snapshotter = (*ReadOnly)(nil)
+
+// OpenReadOnly opens the file at path for reading. What a dispatcher has
+// committed to it by the time of a Snapshot is there, also what stands only in
+// its WAL yet. The file itself is never written; SQLite may leave an empty WAL
+// beside it.
+//
+// A file that is not a store of ours is an error, one of another schema than
+// this program's a *model.Error of CodeConflict.
+func OpenReadOnly(ctx context.Context, path string) (*ReadOnly, error) {
+	path, options, err := readable(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	have, known, err := schema(ctx, path, options)
+	if err != nil {
+		return nil, err
+	}
+	if have > known {
+		return nil, newer(path, have, known)
+	} else if have < known {
+		return nil, model.Errorf(model.CodeConflict,
+			"open store: %s has schema %d, this program reads %d: bring it up to date first", path, have, known)
+	}
+	return &ReadOnly{path: path, options: options}, nil
+}
+
+// Snapshot implements [repo.Snapshotter]. While it is open, the WAL of a
+// dispatcher that writes grows by all that it commits.
+func (r *ReadOnly) Snapshot(ctx context.Context) (repo.Snapshot, error) {
+	snap, err := newSnapshot(ctx, r.path, r.options)
+	if err != nil {
+		return nil, explain("snapshot of "+r.path, err)
+	}
+	return snap, nil
+}
+
+// Schema returns the schema that the file at path has, 0 if it has none yet, and
+// the newest that this program knows. It reads only.
+func Schema(ctx context.Context, path string) (have, known int64, err error) {
+	path, options, err := readable(ctx, path)
+	if err != nil {
+		return 0, 0, err
+	}
+	return schema(ctx, path, options)
+}
+
+func schema(ctx context.Context, path string, options url.Values) (have, known int64, err error) {
+	err = reading(path, options, func(db *sqlx.DB) error {
+		var tables int
+		if err := db.GetContext(ctx, &tables, "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'"); err != nil || tables == 0 {
+			return err
+		}
+		return db.GetContext(ctx, &have, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied")
+	})
+	return have, SchemaVersion(), err
+}
+
+// readable returns the one path of a store's file and how to open it for
+// reading. It refuses what is not a store of ours.
+func readable(ctx context.Context, path string) (string, url.Values, error) {
+	path, err := filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path)
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("open store: %w", err)
+	}
+	if info, err := os.Stat(path); err != nil {
+		return "", nil, fmt.Errorf("open store: %w", err)
+	} else if !info.Mode().IsRegular() {
+		return "", nil, fmt.Errorf("open store: %s is not a file", path)
+	}
+	options := url.Values{"mode": {"ro"}}
+	var id int64
+	ask := func(db *sqlx.DB) error { return db.GetContext(ctx, &id, "PRAGMA application_id") }
+	err = reading(path, options, ask)
+	if code := primary(err); (code == lib.SQLITE_CANTOPEN || code == lib.SQLITE_READONLY) && settled(path) {
+		// In a folder where no WAL can be made nobody can write either.
+		options.Set("immutable", "1")
+		err = reading(path, options, ask)
+	}
+	switch {
+	case primary(err) == lib.SQLITE_NOTADB:
+		return "", nil, fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
+	case err != nil:
+		return "", nil, err
+	case id != applicationID:
+		return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
+	}
+	return path, options, nil
+}
+
+// settled reports whether all of the store is in the file itself.
+func settled(path string) bool {
+	info, err := os.Stat(path + "-wal")
+	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
+}
+
+// reading runs f with one connection that can only read the file.
+func reading(path string, options url.Values, f func(db *sqlx.DB) error) error {
+	options = maps.Clone(options)
+	options.Set("_pragma", "busy_timeout(5000)") // VACUUM INTO minds query_only
+	db, err := connect(path, options, 1)
+	if err != nil {
+		return err
+	}
+	return explain("read "+path, errors.Join(f(db), db.Close()))
+}

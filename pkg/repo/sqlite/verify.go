@@ -1,0 +1,167 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// maxNamed is how many rows a problem names at most, and how many kinds of damage
+// are listed.
+const maxNamed = 10
+
+// Report is what [Verify] found in a store's file.
+type Report struct {
+	Path     string       `json:"path"`
+	Schema   int64        `json:"schema"`
+	Tasks    int64        `json:"tasks"`
+	Workers  int64        `json:"workers"`
+	ByStatus model.Counts `json:"by_status"`
+	Problems []string     `json:"problems"` // one sentence each; empty if all is well
+}
+
+// OK reports whether nothing was found.
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+// invariants are what must hold between the rows of a store: a query of the ids
+// for which it does not, and what to say of them.
+var invariants = []struct{ sentence, query string }{
+	{"tasks have a status that there is not",
+		"SELECT id FROM tasks WHERE status NOT IN (SELECT status FROM counters)"},
+	{"tasks are active and no worker holds them",
+		"SELECT id FROM tasks WHERE status IN ('queued','downloading') AND worker_id = ''"},
+	{"tasks are held by a worker that is not there",
+		"SELECT t.id || ' (' || t.worker_id || ')' FROM tasks t WHERE t.worker_id <> '' AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = t.worker_id)"},
+	{"tasks are held by a worker and not active",
+		"SELECT id FROM tasks WHERE worker_id <> '' AND status NOT IN ('queued','downloading')"},
+	{"tasks are active and were never assigned",
+		"SELECT id FROM tasks WHERE status IN ('queued','downloading') AND attempt < 1"},
+	{"tasks have no id, or a seq below 1",
+		"SELECT id || ' (seq ' || seq || ')' FROM tasks WHERE id = '' OR seq < 1"},
+	{"tasks have a spec_hash of the wrong length",
+		"SELECT id FROM tasks WHERE length(spec_hash) <> 32"},
+	{"tasks have a field that is no JSON",
+		"SELECT id FROM tasks WHERE NOT (" + validJSON("mirrors", "options", "tags", "labels", "error", "result") + ")"},
+	{"workers have no id, or a field that is no JSON",
+		"SELECT id FROM workers WHERE id = '' OR NOT (" + validJSON("capabilities", "health_metrics", "performance_stats", "error_history") + ")"},
+}
+
+func validJSON(columns ...string) string {
+	for i, c := range columns {
+		columns[i] = "(" + c + " = '' OR json_valid(" + c + "))"
+	}
+	return strings.Join(columns, " AND ")
+}
+
+// Verify checks the store's file at path, whether or not a dispatcher has it
+// open: SQLite's integrity check, the schema, the counters against a scan, and
+// what must hold between tasks and workers. It reads the whole file. An error
+// means that it could not be checked; what is wrong with it is in the report.
+func Verify(ctx context.Context, path string) (*Report, error) {
+	path, options, err := readable(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	r := &Report{Path: path, Problems: []string{}, ByStatus: model.Counts{}}
+	have, known, err := schema(ctx, path, options)
+	r.Schema = have
+	switch {
+	case damaged(err):
+		r.found("%v", err)
+		return r, nil
+	case err != nil:
+		return nil, err
+	case have > known:
+		r.found("it has schema %d, this program knows only %d", have, known)
+	case have < known:
+		r.found("it has schema %d, the newest is %d: it will be brought up to date when a dispatcher opens it", have, known)
+	}
+	err = reading(path, options, func(db *sqlx.DB) error {
+		tx, err := db.BeginTxx(ctx, nil) // one moment for all questions
+		if err != nil {
+			return err
+		}
+		defer tx.Rollback() //nolint:errcheck // it only read
+		damage, err := integrity(ctx, tx, "integrity_check")
+		for _, d := range damage {
+			r.found("the file is damaged: %s", d)
+		}
+		if err != nil || len(damage) > 0 || have == 0 || have > known {
+			return err // the rest would only repeat it
+		}
+		return r.check(ctx, tx)
+	})
+	if damaged(err) {
+		r.found("%v", err)
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Report) found(format string, args ...any) {
+	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
+}
+
+// check looks at what the rows say.
+func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
+	counted, err := counts(ctx, q)
+	if err != nil {
+		return err
+	}
+	var rows []struct {
+		Status model.Status
+		N      int64
+	}
+	if err := sqlx.SelectContext(ctx, q, &rows, "SELECT status, count(*) AS n FROM tasks GROUP BY status"); err != nil {
+		return err
+	}
+	for _, row := range rows {
+		r.ByStatus[row.Status] = row.N
+		r.Tasks += row.N
+	}
+	for _, s := range model.Statuses {
+		if counted[s] != r.ByStatus[s] {
+			r.found("the counter of %s tasks says %d, there are %d", s, counted[s], r.ByStatus[s])
+		}
+		r.ByStatus[s] += 0 // every status is named
+	}
+	if err := sqlx.GetContext(ctx, q, &r.Workers, "SELECT count(*) FROM workers"); err != nil {
+		return err
+	}
+	for _, inv := range invariants {
+		var ids []string
+		if err := sqlx.SelectContext(ctx, q, &ids, inv.query); err != nil {
+			return err
+		}
+		if n := len(ids); n > maxNamed {
+			r.found("%d %s: %s, …", n, inv.sentence, strings.Join(ids[:maxNamed], ", "))
+		} else if n > 0 {
+			r.found("%d %s: %s", n, inv.sentence, strings.Join(ids, ", "))
+		}
+	}
+	return nil
+}
+
+// integrity runs one of SQLite's checks of the whole file and returns what is
+// damaged.
+func integrity(ctx context.Context, q sqlx.QueryerContext, check string) ([]string, error) {
+	var lines []string
+	err := sqlx.SelectContext(ctx, q, &lines, fmt.Sprintf("PRAGMA %s(%d)", check, maxNamed))
+	if err != nil {
+		return nil, err
+	}
+	if len(lines) == 1 && lines[0] == "ok" {
+		return nil, nil
+	}
+	for i, line := range lines {
+		lines[i] = strings.Join(strings.Fields(line), " ")
+	}
+	return lines, nil
+}
