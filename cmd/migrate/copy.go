@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/jsonl"
+	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+)
+
+// result is what a copy prints with --json.
+type result struct {
+	Source string `json:"source"`
+	Target string `json:"target"`
+	DryRun bool   `json:"dry_run,omitempty"`
+	repo.Stats
+	Error string `json:"error,omitempty"`
+}
+
+// copy moves everything from one store to another.
+func (p *program) copy(ctx context.Context) (err error) {
+	source, target, o, err := p.o.ends()
+	if err != nil {
+		return err
+	}
+	r := result{Source: source.String(), Target: target.String(), DryRun: o.DryRun}
+	var closers []io.Closer
+	defer func() {
+		for _, c := range closers {
+			err = errors.Join(err, c.Close())
+		}
+		if err != nil {
+			r.Error = err.Error()
+		}
+		err = errors.Join(err, p.print(&r, func(w io.Writer) error { return r.text(w) }))
+	}()
+	src, closer, err := p.openSource(ctx, source)
+	if err != nil {
+		r.Errors = 1
+		return fmt.Errorf("source %v: %w", source, err)
+	}
+	closers = append(closers, closer)
+	dst, closer, err := p.openTarget(ctx, target)
+	if err != nil {
+		r.Errors = 1
+		return fmt.Errorf("target %v: %w", target, err)
+	}
+	closers = append(closers, closer)
+	p.o.logger.Debug("copying", "source", source, "target", target, "on_conflict", o.OnConflict, "dry_run", o.DryRun)
+	shown := p.progress()
+	o.Progress = shown.update
+	r.Stats, err = repo.Copy(ctx, src, dst, o)
+	shown.close(err)
+	if err != nil && r.Errors == 0 {
+		r.Errors = 1
+	}
+	return err
+}
+
+// nothing is the closer of what needs no closing.
+type nothing struct{}
+
+func (nothing) Close() error { return nil }
+
+func (p *program) openSource(ctx context.Context, at place) (repo.Source, io.Closer, error) {
+	switch at.kind {
+	case "memory":
+		return p.openMemory(ctx)
+	case "sqlite":
+		s, err := sqlite.OpenReadOnly(ctx, at.path)
+		return s, nothing{}, err
+	}
+	return jsonl.File(at.path), nothing{}, nil
+}
+
+func (p *program) openTarget(ctx context.Context, at place) (repo.Target, io.Closer, error) {
+	switch at.kind {
+	case "memory":
+		return p.openMemory(ctx)
+	case "sqlite":
+		return &sqliteFile{path: at.path, logger: p.o.logger}, nothing{}, nil
+	}
+	return jsonl.File(at.path), nothing{}, nil
+}
+
+// remote is the store of a running dispatcher.
+type remote interface {
+	repo.Source
+	repo.Target
+}
+
+// openMemory reaches the store of the running dispatcher.
+func (p *program) openMemory(context.Context) (remote, io.Closer, error) {
+	return nil, nil, errors.New("the store of a running dispatcher cannot be reached in this release")
+}
+
+// sameFile reports whether two paths are of one file, there or not.
+func sameFile(a, b string) bool {
+	if a == b {
+		return true
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	if errA == nil && errB == nil {
+		return os.SameFile(infoA, infoB)
+	}
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
+}

@@ -1,0 +1,225 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/jsonl"
+	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+)
+
+// outcome is what backup, restore and schema print with --json.
+type outcome struct {
+	Path   string `json:"path"`
+	From   string `json:"from,omitempty"`
+	Kept   string `json:"kept,omitempty"` // where the file of before is
+	Bytes  int64  `json:"bytes,omitempty"`
+	Schema int64  `json:"schema,omitempty"`
+	Newest int64  `json:"newest_schema,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// end prints an outcome, with the error if there is one.
+func (p *program) end(o *outcome, err error, format string, args ...any) error {
+	if err != nil {
+		o.Error = err.Error()
+	}
+	return errors.Join(err, p.print(o, func(w io.Writer) error {
+		if err != nil {
+			return nil // it is printed where the program ends
+		}
+		_, werr := fmt.Fprintf(w, format+"\n", args...)
+		return werr
+	}))
+}
+
+// backup copies the SQLite file while it is in use.
+func (p *program) backup(ctx context.Context) error {
+	if p.o.to == "" {
+		return badUsage("backup: --to is missing: the new file")
+	}
+	o := outcome{Path: p.o.to, From: p.o.sqlitePath}
+	err := sqlite.Backup(ctx, p.o.sqlitePath, p.o.to)
+	if err == nil {
+		var info os.FileInfo
+		if info, err = os.Stat(p.o.to); err == nil {
+			o.Bytes = info.Size()
+		}
+	}
+	return p.end(&o, err, "%s is a copy of %s, %d bytes, its integrity checked", o.Path, o.From, o.Bytes)
+}
+
+// restore puts a backup in the place of the SQLite file.
+func (p *program) restore(ctx context.Context) error {
+	if p.o.from == "" {
+		return badUsage("restore: --from is missing: the backup")
+	}
+	if sameFile(p.o.from, p.o.sqlitePath) {
+		return badUsage("restore: the backup and the file to be restored are the same")
+	}
+	o := outcome{Path: p.o.sqlitePath, From: p.o.from}
+	err := p.putBack(ctx, &o)
+	if err == nil && o.Kept != "" {
+		return p.end(&o, nil, "%s was restored from %s; the file of before is %s", o.Path, o.From, o.Kept)
+	}
+	return p.end(&o, err, "%s was restored from %s", o.Path, o.From)
+}
+
+func (p *program) putBack(ctx context.Context, o *outcome) (err error) {
+	path, release, err := sqlite.Hold(o.Path)
+	if err != nil {
+		return err
+	}
+	held := true
+	defer func() {
+		if held {
+			err = errors.Join(err, release())
+		}
+	}()
+	// The copy is checked, so the backup itself stays untouched.
+	w := &sqliteWriter{path: path, logger: p.o.logger}
+	if err := w.clear(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.clear()) }()
+	fresh := path + migrating
+	p.o.logger.Debug("checking the backup", "path", o.From)
+	if err := sqlite.Backup(ctx, o.From, fresh); err != nil {
+		return fmt.Errorf("the backup %s: %w", o.From, err)
+	}
+	if err := upToDate(ctx, fresh, p); err != nil {
+		return fmt.Errorf("the backup %s: %w", o.From, err)
+	}
+	report, err := sqlite.Verify(ctx, fresh)
+	if err != nil {
+		return fmt.Errorf("the backup %s: %w", o.From, err)
+	}
+	if !report.OK() {
+		return fmt.Errorf("the backup %s was not restored: %s", o.From, strings.Join(report.Problems, "; "))
+	}
+	// What an unclean stop left in the WAL goes into the file that is kept; the
+	// lock is let go of for that moment, and a dispatcher that starts then wins.
+	if info, serr := os.Stat(path + "-wal"); serr == nil && info.Size() > 0 {
+		held = false
+		if err := release(); err != nil {
+			return err
+		}
+		if serr := settle(ctx, path, p.o.logger); serr != nil && model.CodeOf(serr) == model.CodeUnavailable {
+			return serr
+		} else if serr != nil {
+			p.o.logger.Warn("the file of before cannot be opened, it is kept with its WAL", "path", path, "err", serr)
+		}
+		if _, release, err = sqlite.Hold(path); err != nil {
+			return err
+		}
+		held = true
+	}
+	if o.Kept, err = keep(path); err != nil {
+		return err
+	}
+	return replaceFile(fresh, path)
+}
+
+// upToDate brings the schema of a file up to date.
+func upToDate(ctx context.Context, path string, p *program) error {
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path, Logger: p.o.logger})
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// keep gives the file at path, and its WAL if it could not be taken in, a second
+// name, and returns that; "" if there is no file.
+func keep(path string) (string, error) {
+	name := path + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")
+	switch err := os.Link(path, name); {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case err != nil:
+		// A file system without hard links: for a moment there is no file.
+		if err := os.Rename(path, name); err != nil {
+			return "", err
+		}
+	}
+	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() > 0 {
+		if err := os.Rename(path+"-wal", name+"-wal"); err != nil {
+			return "", err
+		}
+	}
+	return name, nil
+}
+
+// verify checks a file.
+func (p *program) verify(ctx context.Context) error {
+	path := p.o.sqlitePath
+	if len(p.o.words) == 1 {
+		path = p.o.words[0]
+	}
+	report, err := examine(ctx, path)
+	if err == nil && !report.OK() {
+		err = fmt.Errorf("%s: %s", path, strings.Join(report.Problems, "; "))
+	}
+	o := struct {
+		*sqlite.Report
+		Error string `json:"error,omitempty"`
+	}{Report: report}
+	if err != nil {
+		o.Error = err.Error()
+	}
+	return errors.Join(err, p.print(o, func(w io.Writer) error {
+		if err != nil {
+			return nil
+		}
+		_, werr := fmt.Fprintf(w, "%s is whole: schema %d, %d tasks, %d workers\n", report.Path, report.Schema, report.Tasks, report.Workers)
+		return werr
+	}))
+}
+
+// examine looks at a SQLite file or at one of records, by its name.
+func examine(ctx context.Context, path string) (*sqlite.Report, error) {
+	if !strings.HasSuffix(strings.ToLower(path), ".jsonl") {
+		return sqlite.Verify(ctx, path)
+	}
+	snap, err := jsonl.File(path).Snapshot(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer snap.Close()
+	d, err := repo.DigestOf(ctx, snap)
+	if err != nil {
+		return nil, err
+	}
+	r := &sqlite.Report{Path: path, Tasks: d.Tasks, Workers: d.Workers, Problems: []string{}}
+	if r.ByStatus, err = snap.Counts(ctx); err != nil {
+		return nil, err
+	}
+	if said := snap.(repo.Digested).Digest(); !said.Equal(d) {
+		r.Problems = append(r.Problems, fmt.Sprintf("its end line says %v, its records are %v", said, d))
+	}
+	return r, nil
+}
+
+// schema says which schema the SQLite file has, or brings it up to date.
+func (p *program) schema(ctx context.Context) error {
+	if len(p.o.words) != 1 || p.o.words[0] != "status" && p.o.words[0] != "up" {
+		return badUsage("schema: status or up is expected")
+	}
+	o := outcome{Path: p.o.sqlitePath}
+	_, err := os.Stat(o.Path)
+	if err == nil && p.o.words[0] == "up" {
+		err = upToDate(ctx, o.Path, p)
+	}
+	if err == nil {
+		o.Schema, o.Newest, err = sqlite.Schema(ctx, o.Path)
+	}
+	return p.end(&o, err, "%s has schema %d, the newest is %d", o.Path, o.Schema, o.Newest)
+}

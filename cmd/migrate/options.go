@@ -1,0 +1,158 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// options is what the command line says, and the dispatcher's configuration.
+type options struct {
+	source, target string
+	sqlitePath     string
+	postgresDSN    string
+	nats           string
+	onConflict     string
+	from, to       string
+	words          []string // that are no flags
+	verbose, json  bool
+	dryRun, final  bool
+	version        bool
+	config         *config.Dispatcher
+	logger         *slog.Logger
+}
+
+// parse reads the arguments of a subcommand, "" for a copy. It prints the usage
+// to out and returns flag.ErrHelp where that is asked for.
+func (o *options) parse(command string, args, environ []string, out io.Writer) error {
+	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	f.SetOutput(io.Discard)
+	f.StringVar(&o.sqlitePath, "sqlite-path", "", "the `FILE` that sqlite means")
+	f.BoolVar(&o.verbose, "v", false, "say what is done, step by step")
+	f.BoolVar(&o.json, "json", false, "print the result as one JSON object")
+	f.BoolVar(&o.version, "version", false, "print the version")
+	all := command == ""
+	if all {
+		f.StringVar(&o.source, "source", "", "where from: memory, sqlite or a `FILE`")
+		f.StringVar(&o.target, "target", "", "where to: memory, sqlite or a `FILE`")
+		f.StringVar(&o.postgresDSN, "postgres-dsn", "", "the `DSN` that postgres means (comes later)")
+		f.StringVar(&o.nats, "nats", "", "the `URL` of the NATS server of the running dispatcher")
+		f.StringVar(&o.onConflict, "on-conflict", "fail", "what becomes of a record that the target has with other content: fail, skip or replace")
+		f.BoolVar(&o.dryRun, "dry-run", false, "compare and count, change nothing")
+		f.BoolVar(&o.final, "final", false, "with --source memory: the dispatcher refuses writes from the snapshot on")
+	}
+	if all || command == "backup" {
+		f.StringVar(&o.to, "to", "", "backup: the new `FILE`")
+	}
+	if all || command == "restore" {
+		f.StringVar(&o.from, "from", "", "restore: the backup's `FILE`")
+	}
+	// Words may stand between flags.
+	for rest := args; ; {
+		err := f.Parse(rest)
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(out, usage)
+			f.SetOutput(out)
+			f.PrintDefaults()
+			fmt.Fprint(out, usageEnd)
+			return err
+		} else if err != nil {
+			return usageError{err}
+		}
+		if rest = f.Args(); len(rest) == 0 {
+			break
+		}
+		o.words, rest = append(o.words, rest[0]), rest[1:]
+	}
+	if o.version {
+		return nil
+	}
+	if len(o.words) > map[string]int{"verify": 1, "schema": 1}[command] {
+		return badUsage("%q is not expected", o.words[len(o.words)-1])
+	}
+	if all && (o.from != "" || o.to != "") {
+		return badUsage("--to goes with backup, --from with restore")
+	}
+	loaded, err := config.LoadDispatcher(nil, environ)
+	if err != nil {
+		return usageError{err}
+	}
+	o.config = loaded.Config
+	if o.sqlitePath == "" {
+		o.sqlitePath = o.config.Database.Path
+	}
+	if o.nats != "" {
+		o.config.NATS.URL, o.config.NATS.Context = config.URLs(o.nats), ""
+	}
+	return nil
+}
+
+func (o *options) level() string {
+	if o.verbose {
+		return "debug"
+	}
+	return "info"
+}
+
+// place is one end of a copy.
+type place struct {
+	kind string // memory, sqlite or jsonl
+	path string // of a file
+}
+
+// String names the place, for people.
+func (p place) String() string {
+	if p.path == "" {
+		return p.kind
+	}
+	return p.kind + " " + p.path
+}
+
+// place reads what --source or --target says.
+func (o *options) place(name, value string) (place, error) {
+	switch lower := strings.ToLower(value); {
+	case value == "":
+		return place{}, badUsage("--%s is missing: memory, sqlite, or a file ending in .jsonl, .db or .sqlite", name)
+	case value == "memory":
+		return place{kind: value}, nil
+	case value == "sqlite":
+		return place{value, o.sqlitePath}, nil
+	case value == "postgres":
+		return place{}, badUsage("--%s postgres: this store comes in a later release", name)
+	case strings.HasSuffix(lower, ".jsonl"):
+		return place{"jsonl", value}, nil
+	case strings.HasSuffix(lower, ".db"), strings.HasSuffix(lower, ".sqlite"):
+		return place{"sqlite", value}, nil
+	}
+	return place{}, badUsage("--%s %.80q is none of memory, sqlite, postgres, or a file ending in .jsonl, .db or .sqlite", name, value)
+}
+
+// ends returns source and target of a copy, and how to do it.
+func (o *options) ends() (source, target place, c repo.CopyOptions, err error) {
+	if source, err = o.place("source", o.source); err != nil {
+		return source, target, c, err
+	}
+	if target, err = o.place("target", o.target); err != nil {
+		return source, target, c, err
+	}
+	switch c.OnConflict = repo.OnConflict(o.onConflict); {
+	case c.OnConflict != repo.Fail && c.OnConflict != repo.Skip && c.OnConflict != repo.Replace:
+		err = badUsage("--on-conflict %.40q is none of fail, skip, replace", o.onConflict)
+	case c.OnConflict == repo.Skip && target.kind == "jsonl":
+		err = badUsage("--on-conflict skip: a .jsonl file is written whole; fail or replace is possible")
+	case o.postgresDSN != "":
+		err = badUsage("--postgres-dsn: the store postgres comes in a later release")
+	case o.final && source.kind != "memory":
+		err = badUsage("--final goes with --source memory")
+	case source.kind == target.kind && sameFile(source.path, target.path):
+		err = badUsage("source and target are the same: %v", source)
+	}
+	c.DryRun = o.dryRun
+	return source, target, c, err
+}
