@@ -19,14 +19,19 @@ import (
 //
 // It refuses a to that exists: fs.ErrExist.
 func Backup(ctx context.Context, from, to string) error {
-	from, options, err := readable(ctx, from)
-	if err != nil {
-		return err
-	}
 	if _, err := os.Lstat(to); err == nil {
 		return fmt.Errorf("backup: %s: %w", to, fs.ErrExist)
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("backup: %w", err)
+	}
+	return replaceBackup(ctx, from, to)
+}
+
+// replaceBackup is Backup over what may have that name.
+func replaceBackup(ctx context.Context, from, to string) error {
+	from, options, err := readable(ctx, from)
+	if err != nil {
+		return err
 	}
 	file, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".partial-")
 	if err != nil {

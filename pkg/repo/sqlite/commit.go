@@ -5,8 +5,10 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	lib "modernc.org/sqlite/lib"
@@ -28,6 +30,12 @@ type writer struct {
 	conn  *sqlx.Conn // nil after a failure that left its state unknown
 	stmts map[statement]*sqlx.Stmt
 	args  []any // reused
+
+	log      *slog.Logger
+	wal      string    // the WAL's path
+	walLimit int64     // bytes from which on it is shortened
+	walTried time.Time // when that last failed
+	walRetry time.Duration
 }
 
 // statement names a prepared statement: n is the number of rows of an insert, or

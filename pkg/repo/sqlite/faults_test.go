@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -106,22 +105,6 @@ func TestOtherErrorsKeepTheirCause(t *testing.T) {
 	}
 	if explain("op", nil) != nil {
 		t.Error("explain makes an error of nil")
-	}
-}
-
-func TestTheWALStaysBounded(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "d.db")
-	s := mustOpen(t, Config{Path: path, Synchronous: Normal})
-	c := pending("a", 1)
-	c.Put.Torrent = bytes.Repeat([]byte("x"), 300<<10)
-	mustCommit(t, s, c)
-	c.From = model.StatusPending
-	for range 200 { // 60 MB of changes
-		mustCommit(t, s, c)
-	}
-	info, err := os.Stat(path + "-wal")
-	if err != nil || info.Size() > 24<<20 {
-		t.Errorf("the WAL has %d bytes, %v", info.Size(), err)
 	}
 }
 

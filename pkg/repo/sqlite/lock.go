@@ -18,6 +18,7 @@ import (
 type lock struct {
 	file *os.File
 	path string
+	left bool // a holder before us did not take it away: it was killed
 }
 
 // acquire takes the lock of the database at path, or says in one sentence who
@@ -27,7 +28,7 @@ func acquire(path string) (*lock, error) {
 	for range 100 { // see below: once, or a few times
 		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 		if err != nil {
-			return nil, fmt.Errorf("lock: %w", err)
+			return nil, fmt.Errorf("open store: no lock can be put beside it: %w", err)
 		}
 		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
 		case errors.Is(err, unix.EWOULDBLOCK):
@@ -46,6 +47,7 @@ func acquire(path string) (*lock, error) {
 			file.Close()
 			continue
 		}
+		l.left = signed(file)
 		if err := l.sign(); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.release())
 		}
@@ -75,6 +77,11 @@ func (l *lock) sign() error {
 	_, err = fmt.Fprintf(io.NewOffsetWriter(l.file, 0), "pid %d on %s since %s\n",
 		os.Getpid(), host, time.Now().UTC().Format(time.RFC3339))
 	return err
+}
+
+func signed(file *os.File) bool {
+	info, err := file.Stat()
+	return err == nil && info.Size() > 0
 }
 
 func holder(file *os.File) string {

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
@@ -38,16 +39,21 @@ const (
 
 // Config says where the store is and how it behaves. Path is needed.
 type Config struct {
-	Path        string       // of the file; its folder is made if it is missing
-	Synchronous Synchronous  // default Full
-	Readers     int          // connections for reading; default 4
-	Logger      *slog.Logger // default: discards
+	Path        string      // of the file; its folder is made if it is missing
+	Synchronous Synchronous // default Full
+	Readers     int         // connections for reading; default 4
+	// CheckLimit bounds the check of the file after a stop that was not clean;
+	// default 30 s. A check that takes longer is broken off, and the log says so.
+	CheckLimit time.Duration
+	Logger     *slog.Logger // default: discards
 }
 
 // Open opens the store, making it if it is not there and bringing its schema up
 // to date. It is CodeUnavailable if another process has it. It returns an error
-// and leaves the file untouched if that is not a store of ours or is one of a
-// newer schema.
+// and leaves the file untouched if that is not a store of ours, is one of a newer
+// schema, is shorter than it says, or is found to be damaged after a stop that
+// was not clean. Before the schema of a store is changed, the file is copied to
+// its name with ".before-schema-" and the old schema's number behind it.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	path, err := prepare(&c)
 	if err != nil {
@@ -57,7 +63,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, c, path)
+	s, err := open(ctx, c, path, held.left)
 	if err != nil {
 		return nil, errors.Join(err, held.release())
 	}
@@ -79,6 +85,9 @@ func prepare(c *Config) (string, error) {
 	if c.Readers < 1 {
 		c.Readers = 4
 	}
+	if c.CheckLimit <= 0 {
+		c.CheckLimit = 30 * time.Second
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -98,27 +107,33 @@ func prepare(c *Config) (string, error) {
 	return filepath.Join(dir, filepath.Base(path)), err
 }
 
-func open(ctx context.Context, c Config, path string) (*Store, error) {
+func open(ctx context.Context, c Config, path string, killed bool) (*Store, error) {
 	if err := create(path); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
+	if killed || !settled(path) {
+		if err := inspect(ctx, c, path); err != nil {
+			return nil, err
+		}
+	}
 	if err := mark(ctx, path); err != nil {
 		return nil, explain("open store "+path, err)
 	}
-	s := &Store{log: c.Logger, path: path}
+	s := &Store{path: path}
+	s.w.log, s.w.wal, s.w.walLimit, s.w.walRetry = c.Logger, path+"-wal", walLimit, walRetry
 	s.snaps.open = make(map[*snapshot]struct{})
 	err := func() (err error) {
 		s.w.db, err = connect(path, url.Values{"_pragma": {
 			"busy_timeout(5000)",
 			"journal_mode(wal)",
 			"synchronous(" + string(c.Synchronous) + ")",
-			// The WAL starts anew after 16 MB, and is cut back if a long read
-			// made it grow past 64 MB.
+			// The WAL starts anew after 16 MB, where no reader is in the way;
+			// see writer.shorten for where one is.
 			"wal_autocheckpoint(4096)",
-			"journal_size_limit(67108864)",
+			fmt.Sprintf("journal_size_limit(%d)", walLimit),
 			"temp_store(memory)",
 			"cache_size(-32768)",
 			// mmap stays off: a failing disk would then be a signal that kills
@@ -205,6 +220,58 @@ func checkHeader(path string) error {
 	case binary.BigEndian.Uint32(header[68:]) != applicationID:
 		return fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
 	}
+	return checkLength(file, header, path)
+}
+
+// checkLength refuses a file that is shorter than its header says. With a WAL
+// that is still to be taken in, the header may run ahead of the file.
+func checkLength(file *os.File, header []byte, path string) error {
+	info, err := file.Stat()
+	if err != nil {
+		return fmt.Errorf("open store: %w", err)
+	}
+	size := int64(binary.BigEndian.Uint16(header[16:]))
+	if size == 1 {
+		size = 65536
+	}
+	if want := size * int64(binary.BigEndian.Uint32(header[28:])); info.Size() < want && settled(path) {
+		return fmt.Errorf("open store: %s is cut off: it has %d of %d bytes; it was left as it is: put a backup in its place",
+			path, info.Size(), want)
+	}
+	return nil
+}
+
+// inspect checks a file that was not closed in good order, without writing to
+// it: a WAL is read where it stands. Disks and machines that fail take more than
+// one process with them.
+func inspect(ctx context.Context, c Config, path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	c.Logger.Info("store: the last stop was not clean, the file is checked", "path", path, "bytes", info.Size())
+	begin := time.Now()
+	limited, cancel := context.WithTimeout(ctx, c.CheckLimit)
+	defer cancel()
+	var damage []string
+	err = reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
+		damage, err = integrity(limited, db, "quick_check")
+		return err
+	})
+	switch {
+	case err != nil && limited.Err() != nil && ctx.Err() == nil:
+		c.Logger.Warn("store: the check was broken off, for it took too long; verify the file when there is time",
+			"path", path, "after", c.CheckLimit)
+		return nil
+	case err != nil && !damaged(err):
+		return fmt.Errorf("open store: %w", err)
+	case err != nil:
+		damage = []string{err.Error()}
+	}
+	if len(damage) > 0 {
+		return fmt.Errorf("open store: %s is damaged (%s); it was left as it is: put a backup in its place", path, damage[0])
+	}
+	c.Logger.Info("store: the file is whole", "path", path, "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 
@@ -249,6 +316,13 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 	}
 	if have > known {
 		return newer(path, have, known)
+	}
+	if 0 < have && have < known {
+		kept := fmt.Sprintf("%s.before-schema-%d", path, have)
+		if err := replaceBackup(ctx, path, kept); err != nil {
+			return fmt.Errorf("keep a copy before the schema is changed: %w", err)
+		}
+		log.Info("store: the file was copied before its schema is changed", "path", path, "copy", kept)
 	}
 	done, err := provider.Up(ctx)
 	if err != nil {

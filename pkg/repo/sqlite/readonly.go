@@ -100,17 +100,17 @@ func readable(ctx context.Context, path string) (string, url.Values, error) {
 	options := url.Values{"mode": {"ro"}}
 	var id int64
 	ask := func(db *sqlx.DB) error { return db.GetContext(ctx, &id, "PRAGMA application_id") }
-	err = reading(path, options, ask)
+	err = withReader(path, options, ask)
 	if code := primary(err); (code == lib.SQLITE_CANTOPEN || code == lib.SQLITE_READONLY) && settled(path) {
 		// In a folder where no WAL can be made nobody can write either.
 		options.Set("immutable", "1")
-		err = reading(path, options, ask)
+		err = withReader(path, options, ask)
 	}
 	switch {
 	case primary(err) == lib.SQLITE_NOTADB:
 		return "", nil, fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
 	case err != nil:
-		return "", nil, err
+		return "", nil, explain("read "+path, err)
 	case id != applicationID:
 		return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
 	}
@@ -123,13 +123,18 @@ func settled(path string) bool {
 	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
-// reading runs f with one connection that can only read the file.
+// reading runs f with one connection that can only read the file, and explains
+// its error.
 func reading(path string, options url.Values, f func(db *sqlx.DB) error) error {
+	return explain("read "+path, withReader(path, options, f))
+}
+
+func withReader(path string, options url.Values, f func(db *sqlx.DB) error) error {
 	options = maps.Clone(options)
 	options.Set("_pragma", "busy_timeout(5000)") // VACUUM INTO minds query_only
 	db, err := connect(path, options, 1)
 	if err != nil {
 		return err
 	}
-	return explain("read "+path, errors.Join(f(db), db.Close()))
+	return errors.Join(f(db), db.Close())
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -24,7 +23,6 @@ const countsSQL = "SELECT status, n FROM counters"
 
 // Store is one SQLite file. It implements [repo.Store].
 type Store struct {
-	log    *slog.Logger
 	lock   *lock
 	closed atomic.Bool
 	w      writer
@@ -104,7 +102,11 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 	if s.closed.Load() {
 		return rules.Closed("commit")
 	}
-	return explain("commit", s.w.commit(ctx, b))
+	if err := s.w.commit(ctx, b); err != nil {
+		return explain("commit", err)
+	}
+	s.w.shorten(ctx)
+	return nil
 }
 
 // read runs f unless the store is closed, and explains its error.

@@ -62,11 +62,15 @@ func validJSON(columns ...string) string {
 // what must hold between tasks and workers. It reads the whole file. An error
 // means that it could not be checked; what is wrong with it is in the report.
 func Verify(ctx context.Context, path string) (*Report, error) {
+	r := &Report{Path: path, Problems: []string{}, ByStatus: model.Counts{}}
 	path, options, err := readable(ctx, path)
-	if err != nil {
+	if damaged(err) {
+		r.found("%v", err)
+		return r, nil
+	} else if err != nil {
 		return nil, err
 	}
-	r := &Report{Path: path, Problems: []string{}, ByStatus: model.Counts{}}
+	r.Path = path
 	have, known, err := schema(ctx, path, options)
 	r.Schema = have
 	switch {
