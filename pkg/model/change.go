@@ -4,10 +4,23 @@ package model
 type Batch struct {
 	Tasks   []TaskChange
 	Workers []WorkerChange
+	// Forget removes tombstones whose Until is at or before it, those that end
+	// first, at most [MaxForget]; 0 removes none.
+	Forget Time
+}
+
+// MaxForget is how many tombstones one commit forgets at most.
+const MaxForget = 1000
+
+// Tombstone is what a deleted task leaves behind, so that its id is not taken
+// again at once by another.
+type Tombstone struct {
+	SpecHash Hash
+	Until    Time
 }
 
 // Empty reports whether there is nothing to write.
-func (b *Batch) Empty() bool { return len(b.Tasks) == 0 && len(b.Workers) == 0 }
+func (b *Batch) Empty() bool { return len(b.Tasks) == 0 && len(b.Workers) == 0 && b.Forget == 0 }
 
 // TaskChange is what happens to one task's row in a [Batch]: exactly one of a
 // whole new row (Put), some fields of it (Set), or its removal (Delete). A batch
@@ -23,6 +36,9 @@ type TaskChange struct {
 	Set    Fields
 	State  TaskState // the values of Set; the other fields mean nothing
 	Delete bool
+	// Keep, with Delete of a row that is there, leaves a [Tombstone] until then;
+	// 0 leaves none.
+	Keep Time
 }
 
 // To returns the status after the change, "" for a deletion.
@@ -43,9 +59,9 @@ func (c *TaskChange) To() Status {
 func (c *TaskChange) Fold(later *TaskChange) {
 	switch {
 	case later.Delete:
-		c.Delete, c.Put, c.Set = true, nil, 0
+		c.Delete, c.Put, c.Set, c.Keep = true, nil, 0, later.Keep
 	case later.Put != nil:
-		c.Delete, c.Put, c.Set = false, later.Put, 0
+		c.Delete, c.Put, c.Set, c.Keep = false, later.Put, 0, 0
 	case c.Put != nil:
 		put := *c.Put
 		later.Set.Copy(&put.TaskState, &later.State)

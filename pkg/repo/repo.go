@@ -17,6 +17,7 @@ type Store interface {
 	Reader
 	Loader
 	Snapshotter
+	Pruner
 	io.Closer
 }
 
@@ -56,6 +57,20 @@ type Loader interface {
 	Workers(ctx context.Context) ([]*model.Worker, error)
 	// LastSeq returns the highest Seq of any task that is there, 0 if none.
 	LastSeq(ctx context.Context) (int64, error)
+}
+
+// Pruner reads what retention needs. What it finds is removed by a Commit.
+type Pruner interface {
+	// Expired returns changes that delete tasks which ended before the time
+	// given for their status (a status without one is kept), at most limit. It
+	// looks at a bounded number of rows, in the order of Seq, from the one after
+	// the Seq given on; next is where the following call goes on, 0 if all have
+	// been seen.
+	Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) (changes []model.TaskChange, next int64, err error)
+	// Tombstones returns what deleted tasks left of those of the ids for which
+	// they left something. It may still be there after its time, until a batch
+	// forgets it, and also beside a new task of the same id.
+	Tombstones(ctx context.Context, ids []string) (map[string]model.Tombstone, error)
 }
 
 // Snapshotter gives a view of the store that does not move.

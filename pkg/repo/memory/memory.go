@@ -23,6 +23,7 @@ type Store struct {
 	byStatus map[model.Status]*ordered // one for every status, always
 	byClient map[string]*ordered
 	byWorker map[string]*ordered // of those that have a worker
+	gone     graves
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -51,7 +52,7 @@ func (s *Store) Close() error {
 	empty := New()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed = true
+	s.closed, s.gone = true, graves{}
 	s.tasks, s.workers, s.all = empty.tasks, empty.workers, empty.all
 	s.byStatus, s.byClient, s.byWorker = empty.byStatus, empty.byClient, empty.byWorker
 	return nil
@@ -83,6 +84,7 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 			delete(s.workers, c.ID)
 		}
 	}
+	s.gone.forget(b.Forget)
 	return nil
 }
 
@@ -127,6 +129,7 @@ func (s *Store) apply(c *model.TaskChange) {
 		move(s.byClient, r, "", r.task.Client)
 		move(s.byWorker, r, "", r.task.WorkerID)
 	case c.Delete:
+		s.gone.bury(c, r.task)
 		delete(s.tasks, c.ID)
 		s.all.remove(r.task.Seq)
 		s.byStatus[r.task.Status].remove(r.task.Seq)

@@ -44,6 +44,8 @@ func Run(t *testing.T, open func(t *testing.T) repo.Store) {
 		{"a cursor that no page gave is invalid", badCursor},
 		{"the password of a url cannot be searched for", secretText},
 		{"readers see whole commits only", concurrent},
+		{"a deleted task leaves a tombstone until it is forgotten", graves},
+		{"what expired is found in small steps", expiry},
 		{"a snapshot stands still while the store goes on", snapshotStandsStill},
 		{"a snapshot ends with its Close or its store's", snapshotEnds},
 		{"snapshots show whole commits only", snapshotsAreWhole},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,6 +61,8 @@ const (
 	count
 	putWorker
 	deleteWorker
+	bury
+	forget
 )
 
 func (s statement) sql() string {
@@ -87,6 +90,11 @@ func (s statement) sql() string {
 		return putWorkerSQL
 	case deleteWorker:
 		return deleteWorkerSQL
+	case bury:
+		return "INSERT OR REPLACE INTO tombstones (id, spec_hash, until) SELECT id, spec_hash, ? FROM tasks WHERE id=? AND status=?"
+	case forget:
+		return "DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? ORDER BY until, id LIMIT " +
+			strconv.Itoa(model.MaxForget) + ")"
 	}
 	panic("sqlite: a statement without text") // only constants of this file get here
 }
@@ -211,6 +219,11 @@ func (w *writer) write(ctx context.Context, b *model.Batch) error {
 			return err
 		}
 	}
+	if b.Forget != 0 {
+		if _, err := w.exec(ctx, statement{kind: forget}, int64(b.Forget)); err != nil {
+			return err
+		}
+	}
 	return w.count(ctx, b.Tasks)
 }
 
@@ -265,6 +278,9 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 		}
 		return err
 	case c.Delete:
+		if c.Keep != 0 {
+			_, err = w.exec(ctx, statement{kind: bury}, int64(c.Keep), c.ID, string(c.From))
+		}
 		s = statement{kind: remove}
 		args = append(args, c.ID, string(c.From))
 	case c.Put != nil:

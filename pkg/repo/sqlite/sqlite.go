@@ -32,7 +32,7 @@ type Store struct {
 		sync.Mutex
 		open map[*snapshot]struct{}
 	}
-	reads struct{ tasks, counts, workers, last, live *sqlx.Stmt }
+	reads struct{ tasks, counts, workers, last, live, tombstones *sqlx.Stmt }
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -48,6 +48,7 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		{&s.reads.workers, workersSQL},
 		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
 		{&s.reads.live, live},
+		{&s.reads.tombstones, "SELECT id, spec_hash, until FROM tombstones WHERE id IN (SELECT value FROM json_each(?))"},
 	} {
 		stmt, err := s.r.PreparexContext(ctx, p.sql)
 		if err != nil {

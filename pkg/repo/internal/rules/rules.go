@@ -128,6 +128,8 @@ func checkTask(c *model.TaskChange) error {
 		return Refused(c.ID, "task %s: the change and its row differ in their id", c.ID)
 	case c.Put != nil && c.Put.Seq < 1:
 		return Refused(c.ID, "task %s: seq %d is less than 1", c.ID, c.Put.Seq)
+	case c.Keep != 0 && !c.Delete:
+		return Refused(c.ID, "task %s: it is to be kept in mind and is not deleted", c.ID)
 	case c.Set != 0 && c.From == "":
 		return Refused(c.ID, "task %s: fields are set of a task that is not there", c.ID)
 	case !c.Delete && !c.To().Valid():

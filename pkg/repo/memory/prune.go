@@ -1,0 +1,97 @@
+package memory
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// Expired implements [repo.Pruner].
+func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
+	var changes []model.TaskChange
+	all := func() []*ordered { return []*ordered{&s.all} }
+	for examined := 0; examined < rules.MaxExamined && len(changes) < limit; {
+		tasks, err := s.chunk(ctx, "expired", all, after, false)
+		if err != nil {
+			return nil, 0, err
+		}
+		if len(tasks) == 0 {
+			return changes, 0, nil
+		}
+		for _, t := range tasks {
+			if len(changes) == limit {
+				break
+			}
+			if t.Status.Terminal() && t.FinishedAt != 0 && t.FinishedAt < before[t.Status] {
+				changes = append(changes, model.TaskChange{ID: t.ID, From: t.Status, Delete: true})
+			}
+			after = t.Seq
+			examined++
+		}
+	}
+	return changes, after, nil
+}
+
+// Tombstones implements [repo.Pruner].
+func (s *Store) Tombstones(ctx context.Context, ids []string) (map[string]model.Tombstone, error) {
+	found := make(map[string]model.Tombstone)
+	err := s.read(ctx, "tombstones", func() {
+		for _, id := range ids {
+			if g, ok := s.gone.byID[id]; ok {
+				found[id] = g
+			}
+		}
+	})
+	return found, err
+}
+
+// graves is the tombstones, by id and in the order in which they end.
+type graves struct {
+	byID  map[string]model.Tombstone
+	queue graveQueue // may have others than byID has: they were replaced
+}
+
+func (g *graves) bury(c *model.TaskChange, t *model.Task) {
+	if c.Keep == 0 {
+		return
+	}
+	if g.byID == nil {
+		g.byID = make(map[string]model.Tombstone)
+	}
+	g.byID[t.ID] = model.Tombstone{SpecHash: t.SpecHash, Until: c.Keep}
+	heap.Push(&g.queue, grave{t.ID, c.Keep})
+}
+
+// forget removes those that ended by then, as many as one commit may.
+func (g *graves) forget(then model.Time) {
+	for n := 0; n < model.MaxForget && len(g.queue) > 0 && g.queue[0].until <= then; {
+		first := heap.Pop(&g.queue).(grave) //nolint:forcetypeassert // it holds nothing else
+		if g.byID[first.id].Until == first.until {
+			delete(g.byID, first.id)
+			n++
+		}
+	}
+}
+
+type grave struct {
+	id    string
+	until model.Time
+}
+
+// graveQueue is a heap; see container/heap.
+type graveQueue []grave
+
+func (q graveQueue) Len() int      { return len(q) }
+func (q graveQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q graveQueue) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(q[i].until, q[j].until), cmp.Compare(q[i].id, q[j].id)) < 0
+}
+func (q *graveQueue) Push(x any) { *q = append(*q, x.(grave)) } //nolint:forcetypeassert // as above
+func (q *graveQueue) Pop() any {
+	last := (*q)[len(*q)-1]
+	*q = (*q)[:len(*q)-1]
+	return last
+}
