@@ -26,9 +26,16 @@ type TargetStore interface {
 //
 // A copy that is cut off leaves what was put so far. Nobody else may write into
 // the store meanwhile.
-func StoreTarget(s TargetStore) Target { return storeTarget{s} }
+func StoreTarget(s TargetStore) Target { return storeTarget{s: s} }
 
-type storeTarget struct{ s TargetStore }
+// SharedTarget is a StoreTarget into which others write meanwhile: it verifies
+// record by record, whatever else the store holds.
+func SharedTarget(s TargetStore) Target { return storeTarget{s: s, shared: true} }
+
+type storeTarget struct {
+	s      TargetStore
+	shared bool
+}
 
 // Begin implements [Target].
 func (t storeTarget) Begin(ctx context.Context, o CopyOptions) (Writer, error) {
@@ -47,7 +54,7 @@ func (t storeTarget) Begin(ctx context.Context, o CopyOptions) (Writer, error) {
 	for _, worker := range workers {
 		w.workers[worker.ID] = worker
 	}
-	w.empty = counts.Total() == 0 && len(workers) == 0
+	w.empty = !t.shared && counts.Total() == 0 && len(workers) == 0
 	w.last, err = t.s.LastSeq(ctx)
 	return w, err
 }
