@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
@@ -36,6 +37,16 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 				idsB, _ := all(t, b, *q)
 				same(t, "List", idsA, idsB)
 			}
+		}
+		leftA, errA := a.Tombstones(context.Background(), h.seen)
+		leftB, errB := b.Tombstones(context.Background(), h.seen)
+		same(t, "Tombstones", leftA, leftB)
+		before := map[model.Status]model.Time{model.StatusCompleted: 500, model.StatusFailed: 700}
+		oldA, nextA, _ := a.Expired(context.Background(), before, 0, 1000)
+		oldB, nextB, _ := b.Expired(context.Background(), before, 0, 1000)
+		same(t, "Expired", oldA, oldB)
+		if errA != nil || errB != nil || nextA != 0 || nextB != 0 {
+			rt.Fatalf("Tombstones: %v, %v; Expired goes on at %d, %d", errA, errB, nextA, nextB)
 		}
 		same(t, "Snapshot", look(t, mustSnapshot(t, a), 0), look(t, mustSnapshot(t, b), 0))
 		same(t, "Live", liveOf(t, a), liveOf(t, b))

@@ -95,6 +95,7 @@ type history struct {
 	seq   int64
 	tasks map[string]*model.Task
 	ids   []string // of tasks, in the order of seq
+	seen  []string // of all that there ever were
 }
 
 func newHistory(seed uint64) *history {
@@ -127,6 +128,7 @@ func (h *history) next(n int) *model.Batch {
 	for i := range b.Tasks {
 		h.apply(&b.Tasks[i])
 	}
+	b.Forget = model.Time(h.rnd.IntN(3))
 	return b
 }
 
@@ -150,6 +152,7 @@ func (h *history) change(t *model.Task) model.TaskChange {
 	case 0:
 		if t.Status.Terminal() {
 			c.Delete = true
+			c.Keep = model.Time(h.rnd.IntN(5)) // 0: leaves nothing
 			return c
 		}
 		fallthrough
@@ -192,7 +195,7 @@ func (h *history) apply(c *model.TaskChange) {
 		}
 		return
 	case before == nil:
-		h.ids = append(h.ids, c.ID)
+		h.ids, h.seen = append(h.ids, c.ID), append(h.seen, c.ID)
 	}
 	h.tasks[c.ID] = after
 }

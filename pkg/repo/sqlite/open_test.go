@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -176,6 +177,56 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	}
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Error("the file was changed")
+	}
+}
+
+// older turns the store's file at path into one of the first schema.
+func older(t *testing.T, path string) {
+	t.Helper()
+	mustWrite(t, path, "DROP TABLE tombstones; DELETE FROM goose_db_version WHERE version_id > 1")
+}
+
+func TestAnOlderSchemaIsCopiedAndThenBroughtUpToDate(t *testing.T) {
+	ctx := context.Background()
+	path := filled(t, 20)
+	older(t, path)
+	var log bytes.Buffer
+	s := mustOpen(t, Config{Path: path, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	kept := path + ".before-schema-1"
+	if text := log.String(); !strings.Contains(text, kept) || total(t, s) != 20 {
+		t.Errorf("%d tasks; the log says %s", total(t, s), text)
+	}
+	gone := model.TaskChange{ID: "01JD0000000000000000000001", From: model.StatusPending, Delete: true, Keep: 9}
+	mustCommit(t, s, gone)
+	if have, _, err := Schema(ctx, kept); have != 1 || err != nil {
+		t.Errorf("the copy has schema %d, %v", have, err)
+	}
+	report, err := Verify(ctx, kept)
+	if err != nil || report.Tasks != 20 || len(report.Problems) != 1 || !strings.Contains(report.Problems[0], "schema 1") {
+		t.Errorf("the copy: %+v, %v", report, err)
+	}
+	if _, err := OpenReadOnly(ctx, kept); model.CodeOf(err) != model.CodeConflict {
+		t.Errorf("OpenReadOnly of the copy: %v, want CodeConflict", err)
+	}
+	mustOpen(t, Config{Path: kept}) // one can go back to it
+}
+
+func TestAMigrationThatFailsChangesNothing(t *testing.T) {
+	ctx := context.Background()
+	path := filled(t, 20)
+	older(t, path)
+	mustWrite(t, path, "CREATE TABLE other (x); CREATE INDEX tombstones_until ON other (x)") // in the way, after the first statement
+	if s, err := Open(ctx, Config{Path: path}); err == nil {
+		s.Close()
+		t.Fatal("it was opened")
+	}
+	report, err := Verify(ctx, path)
+	if err != nil || report.Schema != 1 || report.Tasks != 20 {
+		t.Errorf("after the failure: %+v, %v", report, err)
+	}
+	mustWrite(t, path, "DROP TABLE other")
+	if n := total(t, mustOpen(t, Config{Path: path})); n != 20 {
+		t.Errorf("%d tasks when nothing is in the way any more", n)
 	}
 }
 
