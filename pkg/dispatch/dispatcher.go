@@ -8,6 +8,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // Outbox takes what leaves after a commit. Its methods do not block for long; what
@@ -33,6 +34,7 @@ type Config struct {
 // ReadStore is a [Store] that also gives lists.
 type ReadStore interface {
 	Store
+	repo.Snapshotter
 	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
 }
 
@@ -53,12 +55,19 @@ type Dispatcher struct {
 	turn  *Turn
 	inbox *inbox
 	ready atomic.Bool
+
+	controls chan func(*loop) // called between two turns
+	stopped  chan struct{}    // closed when the loop has ended
+	started  model.Time
 }
 
 // New returns a dispatcher that serves once Run is called; calls that come before
 // wait in its inbox.
 func New(cfg Config) *Dispatcher {
-	return &Dispatcher{cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit)}
+	return &Dispatcher{
+		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit),
+		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
+	}
 }
 
 // Ready reports whether writes are taken: not before the first load, nor after a
@@ -96,6 +105,7 @@ func (d *Dispatcher) put(ops []engine.Event, done func([]Answer)) *model.Error {
 // Run loads the engine and turns until ctx ends; then it answers what is in the
 // inbox, within 4 s, and returns. Stop those who call Do first.
 func (d *Dispatcher) Run(ctx context.Context) error {
+	defer close(d.stopped)
 	defer d.ready.Store(false)
 	tick := time.NewTicker(tickEvery * time.Millisecond)
 	defer tick.Stop()
@@ -107,7 +117,14 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			case <-ctx.Done():
 			case <-d.inbox.wake:
 			case <-tick.C:
+			case control := <-d.controls:
+				control(l)
 			}
+		}
+		select {
+		case control := <-d.controls:
+			control(l)
+		default:
 		}
 		l.step(ctx)
 	}

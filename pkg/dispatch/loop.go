@@ -21,6 +21,7 @@ type loop struct {
 	retryAt  model.Time   // on the steady clock: until then writes are refused
 	refused  bool         // some were: workers may not have been heard
 	trouble  *model.Error // what is said to those that are refused
+	frozen   *model.Error // why nothing is written any more, see Freeze
 }
 
 func (l *loop) clock() engine.Clock {
@@ -63,9 +64,13 @@ func (l *loop) step(ctx context.Context) {
 	if len(l.batch.events) == 0 && !l.more {
 		return
 	}
+	if l.frozen != nil {
+		l.serveReads(l.frozen)
+		return
+	}
 	if now.Steady < l.retryAt {
 		l.refused = true
-		l.serveReads()
+		l.serveReads(l.trouble)
 		return
 	}
 	if !l.turn.Loaded() {
@@ -191,14 +196,15 @@ func (l *loop) load(ctx context.Context) {
 }
 
 // serveReads answers the queries of the batch and refuses the rest.
-func (l *loop) serveReads() {
+func (l *loop) serveReads(why *model.Error) {
+	l.more = false
 	for i, p := range l.batch.parts {
 		op := l.batch.events[len(l.batch.events)-len(l.batch.parts)+i]
 		if isQuery(op) && l.turn.Loaded() {
 			answer([]part{p}, l.turn.Query([]engine.Event{op}))
 			continue
 		}
-		answerAll([]part{p}, l.trouble)
+		answerAll([]part{p}, why)
 	}
 }
 

@@ -54,6 +54,9 @@ type Engine struct {
 	watch  heap[*task]   // assigned tasks by the next thing to check
 	silent heap[*worker] // workers by when their silence will mean something
 
+	importing bool
+	held      map[string]*task // imported, not to be placed yet
+
 	dirty   []*task    // assigned tasks whose progress the store does not have
 	flushed model.Time // on the steady clock: the last time that it was written
 	turn    turn
@@ -82,6 +85,7 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
 		tasks:     make(map[string]*task),
 		workers:   make(map[string]*worker),
+		held:      make(map[string]*task),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
 		flushed:   now.Steady,
@@ -132,8 +136,14 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 
 // LoadTask takes over a task that has not ended. One whose worker is not there
 // is given a worker of that name that has yet to be heard.
-func (e *Engine) LoadTask(row *model.Task) {
+func (e *Engine) LoadTask(row *model.Task) { e.load(row, false) }
+
+// load takes over a task; held, it is not placed before the import ends.
+func (e *Engine) load(row *model.Task, held bool) {
 	t := e.newTask(row)
+	if held {
+		e.held[t.id] = t
+	}
 	t.status, t.attempt, t.named = row.Status, row.Attempt, row.Attempt
 	t.failures, t.losses = int32(row.Failures), int32(row.Losses)
 	t.retryAt, t.last = row.RetryAt, row.LastWorkerID
@@ -249,6 +259,14 @@ func (e *Engine) Step(ev Event) Answer {
 		return e.report(ev)
 	case Tick:
 		e.tick()
+		return Answer{}
+	case Import:
+		return e.importRows(ev.Batch)
+	case Hold:
+		e.importing = true
+		return Answer{}
+	case Release:
+		e.endImport()
 		return Answer{}
 	case QueryTasks:
 		return e.queryTasks(ev)

@@ -54,7 +54,22 @@ type QueryWorkers struct {
 // QueryStatus asks for the system in a few numbers.
 type QueryStatus struct{}
 
+// Import takes over rows of another store: each change is a Put, and From is what
+// the caller has just read from the store. Tasks that are to be placed are held
+// back until [Release]; a worker that is living here keeps its own row.
+type Import struct{ Batch *model.Batch }
+
+// Hold says that an import has begun: nobody is told that a task is unknown.
+type Hold struct{}
+
+// Release ends an import: what was held back is placed, and every worker has a
+// fresh timeout.
+type Release struct{}
+
 func (Submit) isEvent()       {}
+func (Import) isEvent()       {}
+func (Hold) isEvent()         {}
+func (Release) isEvent()      {}
 func (Cancel) isEvent()       {}
 func (Heartbeat) isEvent()    {}
 func (Report) isEvent()       {}

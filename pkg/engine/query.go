@@ -31,6 +31,8 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 // why says in words why a pending task waits.
 func (e *Engine) why(t *task) string {
 	switch {
+	case e.held[t.id] != nil:
+		return "is held back until its import is verified"
 	case t.retryAt > e.now:
 		return "backs off until " + t.retryAt.String() + " after a failure"
 	case t.notBefore > e.now:
@@ -115,6 +117,9 @@ func (e *Engine) status() *model.ClusterStatus {
 		if n := r.pending.len(); n > 0 {
 			s.Waiting[e.whySet(r)] += n
 		}
+	}
+	if n := len(e.held); n > 0 {
+		s.Waiting["is held back until its import is verified"] = n
 	}
 	if n := e.due.len(); n > 0 {
 		s.Waiting["backs off or is scheduled"] = n

@@ -130,7 +130,7 @@ func (e *Engine) named(t *task, worker string, attempt int64) {
 func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
 	row := e.rowOfEnded(r.ID)
 	if row == nil {
-		if e.alive < e.graceEnds {
+		if e.importing || e.alive < e.graceEnds {
 			return unknowable, ""
 		}
 		return mustDrop, model.DropUnknown

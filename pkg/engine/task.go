@@ -117,6 +117,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 
 // end lets go of a task that has become terminal.
 func (e *Engine) end(t *task) {
+	delete(e.held, t.id)
 	e.unqueue(t)
 	e.watch.remove(t)
 	e.queue.leave(t.req)
@@ -126,6 +127,9 @@ func (e *Engine) end(t *task) {
 
 // enqueue puts a pending task where it can be placed, now or when it is due.
 func (e *Engine) enqueue(t *task) {
+	if e.held[t.id] != nil {
+		return
+	}
 	if t.due = max(t.notBefore, t.retryAt); t.due > e.now {
 		e.due.fix(t)
 		return
