@@ -89,7 +89,10 @@ func (w *sqliteWriter) begin(ctx context.Context, o repo.CopyOptions) error {
 	}
 	var err error
 	// The file gets its name when it is on the disk, so single commits need not be.
-	if w.store, err = sqlite.Open(ctx, sqlite.Config{Path: w.path + migrating, Synchronous: sqlite.Normal, Logger: w.logger}); err != nil {
+	w.store, err = sqlite.Open(ctx, sqlite.Config{
+		Path: w.path + migrating, Synchronous: sqlite.Normal, Readers: 1, Logger: w.logger,
+	})
+	if err != nil {
 		return err
 	}
 	if w.Writer, err = repo.StoreTarget(w.store).Begin(ctx, o); err != nil {

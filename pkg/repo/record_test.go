@@ -1,0 +1,191 @@
+package repo
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// fill sets every field under v to a value that is not zero and differs from its
+// neighbours', so that a field which a record forgets is seen without anybody
+// having listed it.
+func fill(v reflect.Value, n *int64) {
+	*n++
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString(fmt.Sprintf("text %d ü\"\\<&>\u2028", *n))
+	case reflect.Int, reflect.Int64:
+		v.SetInt(*n)
+	case reflect.Uint8:
+		v.SetUint(uint64(*n%255 + 1))
+	case reflect.Float64:
+		v.SetFloat(float64(*n) + 1.0/3)
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		fill(v.Elem(), n)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.Array:
+		for i := range v.Len() {
+			fill(v.Index(i), n)
+		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		fill(v.Index(0), n)
+		fill(v.Index(1), n)
+	case reflect.Map:
+		v.Set(reflect.MakeMap(v.Type()))
+		key, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		fill(key, n)
+		fill(value, n)
+		v.SetMapIndex(key, value)
+	default:
+		panic("fill does not know " + v.Type().String())
+	}
+}
+
+func fullTask() *model.Task {
+	var t model.Task
+	n := int64(1_790_000_000_000)
+	fill(reflect.ValueOf(&t).Elem(), &n)
+	t.Priority, t.Status = model.PriorityHigh, model.StatusQueued
+	t.Timeout = model.Duration(86_400_000_000_001) // more than a float64 of seconds keeps
+	return &t
+}
+
+func fullWorker() *model.Worker {
+	var w model.Worker
+	n := int64(1_790_000_000_000)
+	fill(reflect.ValueOf(&w).Elem(), &n)
+	w.CurrentTasks = []string{"a", "b"}
+	return &w
+}
+
+func TestARecordKeepsEveryFieldExactly(t *testing.T) {
+	task, worker := fullTask(), fullWorker()
+	for _, want := range []Record{{Task: task}, {Worker: worker}} {
+		line, err := json.Marshal(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParseRecord(line)
+		if err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		if want.Task != nil {
+			c := *task
+			c.Reason = "" // is computed
+			want.Task = &c
+		} else {
+			c := *worker
+			c.UsedSlots = 0 // likewise
+			want.Worker = &c
+		}
+		if !reflect.DeepEqual(got, want) {
+			again, _ := json.Marshal(got)
+			t.Errorf("\n got %s\nwant %s", again, line)
+		}
+	}
+}
+
+func TestADigestSeesEveryField(t *testing.T) {
+	digest := func(r Record) Digest {
+		var d Digest
+		if err := d.Add(&r); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	unseen := func(full any, record func(v any) Record) (names string) {
+		base := digest(record(full))
+		var walk func(path string, v reflect.Value)
+		walk = func(path string, v reflect.Value) {
+			if v.Kind() == reflect.Struct {
+				for i := range v.NumField() {
+					walk(path+"."+v.Type().Field(i).Name, v.Field(i))
+				}
+				return
+			}
+			old := reflect.New(v.Type()).Elem()
+			old.Set(v)
+			v.SetZero()
+			if digest(record(full)) == base {
+				names += " " + path
+			}
+			v.Set(old)
+		}
+		walk("", reflect.ValueOf(full).Elem())
+		return names
+	}
+	got := unseen(fullTask(), func(v any) Record { return Record{Task: v.(*model.Task)} })
+	if want := " .Seq .TaskState.Reason"; got != want {
+		t.Errorf("of a task%s are not seen, only%s should be", got, want)
+	}
+	got = unseen(fullWorker(), func(v any) Record { return Record{Worker: v.(*model.Worker)} })
+	if want := " .UsedSlots .CurrentTasks"; got != want {
+		t.Errorf("of a worker%s are not seen, only%s should be", got, want)
+	}
+}
+
+func TestARecordThatIsNotOneIsRefused(t *testing.T) {
+	hash := strings.Repeat("0", 64)
+	good := `{"v":1,"kind":"task","task":{"id":"a","client":"c","status":"pending","spec_hash":"` + hash + `","seq":1}}`
+	if _, err := ParseRecord([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for name, line := range map[string]string{
+		"another version":    strings.Replace(good, `"v":1`, `"v":2`, 1),
+		"another kind":       strings.Replace(good, `"kind":"task"`, `"kind":"tusk"`, 1),
+		"kind and content":   strings.Replace(good, `"kind":"task"`, `"kind":"worker"`, 1),
+		"an unknown field":   strings.Replace(good, `"id":"a"`, `"id":"a","colour":"red"`, 1),
+		"no id":              strings.Replace(good, `"id":"a",`, ``, 1),
+		"no status":          strings.Replace(good, `"pending"`, `"lost"`, 1),
+		"a seq of 0":         strings.Replace(good, `"seq":1`, `"seq":0`, 1),
+		"a short hash":       strings.Replace(good, hash, "00", 1),
+		"a timeout of words": strings.Replace(good, `"id":"a"`, `"id":"a","timeout":"5m"`, 1),
+		"cut off":            good[:len(good)-20],
+		"null":               `{"v":1,"kind":"task","task":null}`,
+		"both":               `{"v":1,"kind":"task","task":{"id":"a"},"worker":{"id":"b"}}`,
+		"nothing":            ``,
+		"an array":           `[]`,
+	} {
+		if r, err := ParseRecord([]byte(line)); err == nil {
+			t.Errorf("%s: read as %+v", name, r)
+		}
+	}
+}
+
+func FuzzARecordThatIsReadIsWrittenAlike(f *testing.F) {
+	for _, r := range []Record{{Task: fullTask()}, {Worker: fullWorker()}} {
+		line, err := json.Marshal(r)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		first, err := ParseRecord(line)
+		if err != nil {
+			return
+		}
+		text, err := first.Append(nil)
+		if err != nil {
+			return // too large
+		}
+		second, err := ParseRecord(text)
+		if err != nil {
+			t.Fatalf("%v in %s", err, text)
+		}
+		if same, err := first.Identical(&second); err != nil || !same {
+			t.Fatalf("%s became %s (%v)", line, text, err)
+		}
+	})
+}
