@@ -26,4 +26,6 @@ type Backend interface {
 	Workers(ctx context.Context, q *model.WorkerQuery) (*model.WorkerPage, error)
 	// Status returns the system in a few numbers.
 	Status(ctx context.Context) (*model.ClusterStatus, error)
+
+	Transfers
 }

@@ -31,6 +31,8 @@ func (s *Service) endpoints() []endpoint {
 		{RoleQuery, "worker.list", (*call).listWorkers},
 		{RoleQuery, "status", (*call).status},
 		{RoleAdmin, "task.cancel", act(cancel)},
+		{RoleAdmin, "export", (*call).export},
+		{RoleAdmin, "import", (*call).importRecords},
 		{RoleWorker, "heartbeat", (*call).heartbeat},
 		{RoleWorker, "report", (*call).report},
 	}

@@ -54,6 +54,8 @@ func receive[T any](t testing.TB, ch <-chan T) T {
 
 // fakeBackend answers by its fields; do, where set, replaces the answering.
 type fakeBackend struct {
+	Transfers // of none: they are tested with a real dispatcher, in pkg/daemon
+
 	mu  sync.Mutex
 	ops []engine.Event // all that was taken in
 

@@ -54,11 +54,13 @@ type Service struct {
 	ids      *idSource
 	out      *outbox
 	reads    chan func()
-	readCtx  context.Context
-	stopRead context.CancelFunc // ends the pool, and reads that Stop did not wait for
-	lost     *throttle          // answers that could not be sent
-	refused  *throttle          // messages that nobody waits for the answer of
-	logger   *slog.Logger
+
+	transfers *transfers
+	readCtx   context.Context
+	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
+	lost      *throttle          // answers that could not be sent
+	refused   *throttle          // messages that nobody waits for the answer of
+	logger    *slog.Logger
 
 	gate     sync.RWMutex // held for reading while a request enters
 	stopping bool
@@ -80,6 +82,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
 		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
 	}
+	s.transfers = newTransfers(backend)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {
@@ -153,6 +156,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	errs = append(errs, waitFor(ctx, &s.entered, "requests that are not answered"))
 	s.stopRead()
 	errs = append(errs, waitFor(ctx, &s.pool, "reads"), s.out.close(ctx))
+	s.transfers.close(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
 	}

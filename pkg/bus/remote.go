@@ -1,0 +1,268 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// remoteRetry is how long a page or a batch is asked for again while the way to
+// the dispatcher is broken.
+const remoteRetry = time.Minute
+
+// RemoteStore is the store of a running dispatcher, as a source and a target of
+// [repo.Copy]. Every request is repeated while the dispatcher cannot be reached,
+// for up to a minute: pages and batches may be asked for twice without harm.
+type RemoteStore struct {
+	nc       *nats.Conn
+	subjects Subjects
+	final    bool
+}
+
+// NewRemoteStore makes the store of the dispatcher that serves the prefix. With
+// final that dispatcher refuses writes from a snapshot on, unless the copy fails.
+func NewRemoteStore(nc *nats.Conn, prefix string, final bool) (*RemoteStore, error) {
+	subjects, err := NewSubjects(prefix)
+	if err != nil {
+		return nil, err
+	}
+	return &RemoteStore{nc: nc, subjects: subjects, final: final}, nil
+}
+
+// ask repeats a request until it is answered, one way or the other.
+func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) error {
+	b, err := encode(body)
+	if err != nil {
+		return err
+	}
+	_, err = backoff.Retry(ctx, func() (struct{}, error) {
+		err := ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
+		var e *model.Error
+		if errors.As(err, &e) && e.Code != model.CodeUnavailable {
+			return struct{}{}, backoff.Permanent(err)
+		}
+		return struct{}{}, err
+	}, backoff.WithMaxElapsedTime(remoteRetry))
+	return err
+}
+
+// once sends a request that must not be sent twice.
+func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) error {
+	b, err := encode(body)
+	if err != nil {
+		return err
+	}
+	return ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
+}
+
+// Snapshot implements [repo.Source].
+func (s *RemoteStore) Snapshot(ctx context.Context) (repo.Snapshot, error) {
+	var a exportAnswer
+	if err := s.once(ctx, "export", exportRequest{Begin: true, Final: s.final}, &a); err != nil {
+		return nil, fmt.Errorf("export: %w", err)
+	}
+	return &remoteSnapshot{s: s, id: a.Export, counts: a.Counts}, nil
+}
+
+// Thaw has a dispatcher take writes again that refuses them for a final snapshot,
+// after a copy that has failed.
+func (s *RemoteStore) Thaw(ctx context.Context) error {
+	var nothing exportAnswer
+	if err := s.ask(ctx, "export", exportRequest{Final: true, Abort: true}, &nothing); err != nil {
+		return fmt.Errorf("export: taking writes again: %w", err)
+	}
+	return nil
+}
+
+// remoteSnapshot reads an export page by page.
+type remoteSnapshot struct {
+	s      *RemoteStore
+	id     string
+	counts model.Counts
+	whole  bool // every task and worker was read
+	tasks  bool
+	closed bool
+}
+
+// Counts implements [repo.Snapshot].
+func (x *remoteSnapshot) Counts(context.Context) (model.Counts, error) { return x.counts, nil }
+
+// pages yields the records of a kind.
+func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq2[*repo.Record, error] {
+	return func(yield func(*repo.Record, error) bool) {
+		for {
+			var p exportPage
+			if err := x.s.ask(ctx, "export", exportRequest{Export: x.id, Kind: kind, After: after}, &p); err != nil {
+				yield(nil, fmt.Errorf("export: %w", err))
+				return
+			}
+			for _, line := range p.Records {
+				r, err := repo.ParseRecord(line)
+				if err != nil {
+					err = fmt.Errorf("export: %w", err)
+				}
+				if !yield(&r, err) || err != nil {
+					return
+				}
+			}
+			if after = p.Next; after == "" {
+				return
+			}
+		}
+	}
+}
+
+// Tasks implements [repo.Snapshot].
+func (x *remoteSnapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
+	return func(yield func(*model.Task, error) bool) {
+		for r, err := range x.pages(ctx, repo.KindTask, fmt.Sprint(after)) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			if !yield(r.Task, nil) {
+				return
+			}
+		}
+		x.tasks = true
+	}
+}
+
+// Workers implements [repo.Snapshot].
+func (x *remoteSnapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
+	var list []*model.Worker
+	for r, err := range x.pages(ctx, repo.KindWorker, "") {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r.Worker)
+	}
+	x.whole = true
+	return list, nil
+}
+
+// Close implements [repo.Snapshot]. An export that was not read whole is aborted:
+// a dispatcher that was frozen for it takes writes again.
+func (x *remoteSnapshot) Close() error {
+	if x.closed {
+		return nil
+	}
+	x.closed = true
+	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	defer cancel()
+	q := exportRequest{Export: x.id, End: true}
+	if !x.whole || !x.tasks {
+		q = exportRequest{Export: x.id, Abort: true}
+	}
+	var nothing exportAnswer
+	if err := x.s.ask(ctx, "export", q, &nothing); err != nil {
+		return fmt.Errorf("export: ending it: %w", err)
+	}
+	return nil
+}
+
+// Begin implements [repo.Target].
+func (s *RemoteStore) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error) {
+	var a importAnswer
+	if err := s.once(ctx, "import", importRequest{Begin: true, OnConflict: o.OnConflict, DryRun: o.DryRun}, &a); err != nil {
+		return nil, fmt.Errorf("import: %w", err)
+	}
+	return &remoteWriter{s: s, id: a.Import}, nil
+}
+
+// remoteWriter sends an import batch by batch.
+type remoteWriter struct {
+	s  *RemoteStore
+	id string
+}
+
+// Put implements [repo.Writer]. Records that do not fit into one message go in
+// several.
+func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
+	var sum repo.PutStats
+	room := roomOf(w.s.nc) - rowRoom
+	for begin := 0; begin < len(records); {
+		end, size := begin, 0
+		var lines []json.RawMessage
+		for ; end < len(records) && len(lines) < model.MaxBatch; end++ {
+			b, err := records[end].Append(nil)
+			if err != nil {
+				return sum, err
+			}
+			if size += len(b) + 1; size > room && len(lines) > 0 {
+				break
+			}
+			lines = append(lines, b)
+		}
+		var a importAnswer
+		body := struct {
+			Import  string            `json:"import"`
+			Records []json.RawMessage `json:"records"`
+		}{w.id, lines}
+		if err := w.s.ask(ctx, "import", body, &a); err != nil {
+			return sum, fmt.Errorf("import: %w", err)
+		}
+		if a.Put == nil {
+			return sum, errors.New("import: the dispatcher does not say what became of the records")
+		}
+		sum.Written += a.Put.Written
+		sum.Skipped += a.Put.Skipped
+		sum.Replaced += a.Put.Replaced
+		sum.Kept += a.Put.Kept
+		sum.Excluded = sum.Excluded.Plus(a.Put.Excluded)
+		begin = end
+	}
+	return sum, nil
+}
+
+// Finish implements [repo.Writer].
+func (w *remoteWriter) Finish(ctx context.Context, want repo.Digest) (repo.Digest, error) {
+	var a importAnswer
+	if err := w.s.once(ctx, "import", importRequest{Import: w.id, Finish: &want}, &a); err != nil {
+		return repo.Digest{}, fmt.Errorf("import: %w", err)
+	}
+	if a.Digest == nil {
+		return repo.Digest{}, errors.New("import: the dispatcher does not say what it holds")
+	}
+	return *a.Digest, nil
+}
+
+// Abort implements [repo.Writer]. What was put stays, and is held back from
+// workers until the same copy is run again.
+func (w *remoteWriter) Abort(ctx context.Context) error {
+	var nothing importAnswer
+	err := w.s.once(ctx, "import", importRequest{Import: w.id, Abort: true}, &nothing)
+	if model.CodeOf(err) == model.CodeNotFound {
+		return nil
+	}
+	return err
+}
+
+// Tasks implements [repo.Lookup].
+func (w *remoteWriter) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
+	found := make(map[string]*model.Task, len(ids))
+	for begin := 0; begin < len(ids); begin += 100 {
+		var a importAnswer
+		part := ids[begin:min(begin+100, len(ids))]
+		if err := w.s.ask(ctx, "import", importRequest{Import: w.id, Lookup: part}, &a); err != nil {
+			return nil, fmt.Errorf("import: %w", err)
+		}
+		for _, line := range a.Records {
+			r, err := repo.ParseRecord(line)
+			if err != nil {
+				return nil, fmt.Errorf("import: %w", err)
+			}
+			found[r.ID()] = r.Task
+		}
+	}
+	return found, nil
+}

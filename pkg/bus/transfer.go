@@ -1,0 +1,390 @@
+package bus
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// Transfers is what a backend does for migrate: the whole store out, and records
+// in.
+type Transfers interface {
+	// Snapshot returns everything that is stored at this moment.
+	Snapshot(ctx context.Context) (repo.Snapshot, error)
+	// Freeze is Snapshot, and refuses writes from then on until Thaw.
+	Freeze(ctx context.Context) (repo.Snapshot, error)
+	Thaw(ctx context.Context) error
+	// Begin starts an import, whose tasks are held back from workers until it is
+	// finished and verified.
+	Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error)
+}
+
+// Limits of transfers.
+const (
+	maxExports    = 4
+	transferIdle  = 5 * time.Minute // after which one that nobody goes on with is given up
+	maxPageRows   = 1000
+	transferClose = 10 * time.Second
+)
+
+// exportRequest is the body of req.admin.export: begin, then pages of both kinds,
+// each from where the one before ended, then end. A page may be asked for again.
+type exportRequest struct {
+	Begin  bool   `json:"begin,omitempty"`
+	Final  bool   `json:"final,omitempty"`
+	Export string `json:"export,omitempty"` // which one, as begin answered
+	Kind   string `json:"kind,omitempty"`   // task | worker
+	After  string `json:"after,omitempty"`  // next of the page before
+	End    bool   `json:"end,omitempty"`    // all was read
+	Abort  bool   `json:"abort,omitempty"`  // it was not: writes are taken again; with final of any export
+}
+
+type exportAnswer struct {
+	Export string       `json:"export,omitempty"`
+	Counts model.Counts `json:"counts,omitempty"`
+}
+
+type exportPage struct {
+	Records []json.RawMessage `json:"records"`
+	Next    string            `json:"next"` // empty at the end
+}
+
+// importRequest is the body of req.admin.import: begin, then records, then finish.
+type importRequest struct {
+	Begin      bool            `json:"begin,omitempty"`
+	OnConflict repo.OnConflict `json:"on_conflict,omitempty"`
+	DryRun     bool            `json:"dry_run,omitempty"`
+	Import     string          `json:"import,omitempty"`
+	Records    []repo.Record   `json:"records,omitempty"`
+	Finish     *repo.Digest    `json:"finish,omitempty"` // of what the dispatcher must hold then
+	Abort      bool            `json:"abort,omitempty"`
+	Lookup     []string        `json:"lookup,omitempty"` // task ids
+}
+
+type importAnswer struct {
+	Import  string            `json:"import,omitempty"`
+	Put     *repo.PutStats    `json:"put,omitempty"`
+	Digest  *repo.Digest      `json:"digest,omitempty"`
+	Records []json.RawMessage `json:"records,omitempty"`
+}
+
+// transfers is the exports and imports under way.
+type transfers struct {
+	backend Backend
+	mu      sync.Mutex
+	exports map[string]*export
+	imports map[string]*importing
+}
+
+// export is one snapshot that is read page by page.
+type export struct {
+	mu      sync.Mutex // a snapshot is for one at a time
+	snap    repo.Snapshot
+	workers []*model.Worker
+	final   bool
+	idle    *time.Timer
+}
+
+// importing is one import under way.
+type importing struct {
+	mu   sync.Mutex
+	w    repo.Writer
+	idle *time.Timer
+}
+
+func newTransfers(b Backend) *transfers {
+	return &transfers{backend: b, exports: make(map[string]*export), imports: make(map[string]*importing)}
+}
+
+func (c *call) export() {
+	var q exportRequest
+	if err := strict(c.data, &q); err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, room int) reply {
+		v, err := c.service.transfers.export(ctx, &q, room)
+		if err != nil {
+			return failed(err)
+		}
+		return answer(v)
+	})
+}
+
+func (c *call) importRecords() {
+	var q importRequest
+	if err := strict(c.data, &q); err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	if len(q.Records) > model.MaxBatch {
+		c.reply(refuse(model.Errorf(model.CodeTooLarge, "records: at most %d, not %d", model.MaxBatch, len(q.Records))))
+		return
+	}
+	c.read(func(ctx context.Context, _ int) reply {
+		v, err := c.service.transfers.imported(ctx, &q)
+		if err != nil {
+			return failed(err)
+		}
+		return answer(v)
+	})
+}
+
+func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any, error) {
+	if q.Begin {
+		return t.beginExport(ctx, q.Final)
+	}
+	if q.Final && q.Abort {
+		return exportAnswer{}, t.backend.Thaw(ctx)
+	}
+	t.mu.Lock()
+	x := t.exports[q.Export]
+	t.mu.Unlock()
+	if x == nil {
+		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have been given up after %v without a request", q.Export, transferIdle)
+	}
+	if q.End || q.Abort {
+		return exportAnswer{}, t.endExport(ctx, q.Export, q.Abort)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.idle.Reset(transferIdle)
+	switch q.Kind {
+	case repo.KindTask:
+		return x.tasks(ctx, q.After, room)
+	case repo.KindWorker:
+		return x.workersAfter(ctx, q.After, room)
+	}
+	return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is none of task, worker", q.Kind)
+}
+
+func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.exports) >= maxExports {
+		return nil, model.Errorf(model.CodeTooMany, "export: %d exports are under way already", maxExports)
+	}
+	take := t.backend.Snapshot
+	if final {
+		take = t.backend.Freeze
+	}
+	snap, err := take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	counts, err := snap.Counts(ctx)
+	if err != nil {
+		_ = snap.Close() // the first error is the one to tell
+		return nil, err
+	}
+	id := rand.Text()
+	t.exports[id] = &export{snap: snap, final: final, idle: time.AfterFunc(transferIdle, func() {
+		stop, cancel := context.WithTimeout(context.Background(), transferClose)
+		defer cancel()
+		_ = t.endExport(stop, id, true) // nobody is there to be told
+	})}
+	return exportAnswer{Export: id, Counts: counts}, nil
+}
+
+// endExport closes the snapshot; one that was aborted takes writes again.
+func (t *transfers) endExport(ctx context.Context, id string, aborted bool) error {
+	t.mu.Lock()
+	x := t.exports[id]
+	delete(t.exports, id)
+	t.mu.Unlock()
+	if x == nil {
+		return nil
+	}
+	x.idle.Stop()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.snap.Close()
+	if x.final && aborted {
+		return t.backend.Thaw(ctx)
+	}
+	return err
+}
+
+// pageOf gathers records up to the room of a message.
+type pageOf struct {
+	exportPage
+	room int
+}
+
+// add reports whether the record still fit.
+func (p *pageOf) add(r *repo.Record, cursor string) (bool, error) {
+	b, err := r.Append(nil)
+	if err != nil {
+		return false, err
+	}
+	if len(b) > p.room && len(p.Records) == 0 {
+		return false, model.Errorf(model.CodeTooLarge, "%s %s: its record has %d bytes, more than the %d of one message", r.Kind(), r.ID(), len(b), p.room).For(r.ID())
+	}
+	if len(b)+1 > p.room || len(p.Records) == maxPageRows {
+		return false, nil
+	}
+	p.room -= len(b) + 1
+	p.Records = append(p.Records, b)
+	p.Next = cursor
+	return true, nil
+}
+
+func (x *export) tasks(ctx context.Context, after string, room int) (any, error) {
+	var seq int64
+	if after != "" {
+		var err error
+		if seq, err = strconv.ParseInt(after, 10, 64); err != nil {
+			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not one that a page gave", after)
+		}
+	}
+	p := &pageOf{exportPage: exportPage{Records: []json.RawMessage{}}, room: room - rowRoom}
+	for task, err := range x.snap.Tasks(ctx, seq) {
+		if err != nil {
+			return nil, err
+		}
+		fit, err := p.add(&repo.Record{Task: task}, strconv.FormatInt(task.Seq, 10))
+		if err != nil {
+			return nil, err
+		}
+		if !fit {
+			return p.exportPage, nil
+		}
+	}
+	p.Next = ""
+	return p.exportPage, nil
+}
+
+func (x *export) workersAfter(ctx context.Context, after string, room int) (any, error) {
+	if x.workers == nil {
+		var err error
+		if x.workers, err = x.snap.Workers(ctx); err != nil {
+			return nil, err
+		}
+	}
+	p := &pageOf{exportPage: exportPage{Records: []json.RawMessage{}}, room: room - rowRoom}
+	for _, w := range x.workers {
+		if w.ID <= after {
+			continue
+		}
+		if fit, err := p.add(&repo.Record{Worker: w}, w.ID); err != nil {
+			return nil, err
+		} else if !fit {
+			return p.exportPage, nil
+		}
+	}
+	p.Next = ""
+	return p.exportPage, nil
+}
+
+func (t *transfers) imported(ctx context.Context, q *importRequest) (any, error) {
+	if q.Begin {
+		return t.beginImport(ctx, q)
+	}
+	t.mu.Lock()
+	x := t.imports[q.Import]
+	t.mu.Unlock()
+	if x == nil {
+		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; it may have been given up after %v without a request", q.Import, transferIdle)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.idle.Reset(transferIdle)
+	switch {
+	case q.Abort:
+		t.forget(q.Import, x)
+		return importAnswer{}, x.w.Abort(ctx)
+	case q.Finish != nil:
+		got, err := x.w.Finish(ctx, *q.Finish)
+		if err == nil && got.Equal(*q.Finish) {
+			t.forget(q.Import, x)
+		}
+		return importAnswer{Digest: &got}, err
+	case len(q.Lookup) > 0:
+		return x.lookup(ctx, q.Lookup)
+	case len(q.Records) == 0:
+		return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
+	}
+	for i := range q.Records {
+		if q.Records[i].Kind() != q.Records[0].Kind() {
+			return nil, model.Errorf(model.CodeInvalid, "records: all of one message must be of one kind")
+		}
+	}
+	done, err := x.w.Put(ctx, q.Records)
+	return importAnswer{Put: &done}, err
+}
+
+func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.imports) > 0 {
+		return nil, model.Errorf(model.CodeConflict, "import: another import is under way; one that nobody goes on with is given up after %v", transferIdle)
+	}
+	w, err := t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
+	if err != nil {
+		return nil, err
+	}
+	id := rand.Text()
+	x := &importing{w: w}
+	x.idle = time.AfterFunc(transferIdle, func() {
+		t.forget(id, x)
+		stop, cancel := context.WithTimeout(context.Background(), transferClose)
+		defer cancel()
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		_ = x.w.Abort(stop) // nobody is there to be told
+	})
+	t.imports[id] = x
+	return importAnswer{Import: id}, nil
+}
+
+func (t *transfers) forget(id string, x *importing) {
+	x.idle.Stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.imports, id)
+}
+
+// lookup returns tasks of the target, so that a copy can name what differs.
+func (x *importing) lookup(ctx context.Context, ids []string) (any, error) {
+	look, ok := x.w.(repo.Lookup)
+	if !ok {
+		return importAnswer{}, nil
+	}
+	found, err := look.Tasks(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	var a importAnswer
+	for _, id := range ids {
+		if task := found[id]; task != nil {
+			b, err := (&repo.Record{Task: task}).Append(nil)
+			if err != nil {
+				return nil, err
+			}
+			a.Records = append(a.Records, b)
+		}
+	}
+	return a, nil
+}
+
+// close gives up whatever is under way.
+func (t *transfers) close(ctx context.Context) {
+	t.mu.Lock()
+	exports, imports := t.exports, t.imports
+	t.exports, t.imports = map[string]*export{}, map[string]*importing{}
+	t.mu.Unlock()
+	for _, x := range exports {
+		x.idle.Stop()
+		_ = x.snap.Close() // the store is closed next
+	}
+	for _, x := range imports {
+		x.idle.Stop()
+		_ = x.w.Abort(ctx) // likewise
+	}
+}
