@@ -56,6 +56,9 @@ func (p *program) copy(ctx context.Context) (err error) {
 	o.Progress = shown.update
 	r.Stats, err = repo.Copy(ctx, src, dst, o)
 	shown.close(err)
+	if r, ok := src.(remote); ok && p.o.final && err != nil {
+		err = errors.Join(err, r.thaw(ctx))
+	}
 	if err != nil && r.Errors == 0 {
 		r.Errors = 1
 	}
@@ -86,17 +89,6 @@ func (p *program) openTarget(ctx context.Context, at place) (repo.Target, io.Clo
 		return &sqliteFile{path: at.path, logger: p.o.logger}, nothing{}, nil
 	}
 	return jsonl.File(at.path), nothing{}, nil
-}
-
-// remote is the store of a running dispatcher.
-type remote interface {
-	repo.Source
-	repo.Target
-}
-
-// openMemory reaches the store of the running dispatcher.
-func (p *program) openMemory(context.Context) (remote, io.Closer, error) {
-	return nil, nil, errors.New("the store of a running dispatcher cannot be reached in this release")
 }
 
 // sameFile reports whether two paths are of one file, there or not.

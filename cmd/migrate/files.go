@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -47,7 +48,10 @@ func (p *program) backup(ctx context.Context) error {
 		return badUsage("backup: --to is missing: the new file")
 	}
 	o := outcome{Path: p.o.to, From: p.o.sqlitePath}
-	err := sqlite.Backup(ctx, p.o.sqlitePath, p.o.to)
+	to, err := filepath.Abs(p.o.to)
+	if err == nil {
+		err = sqlite.Backup(ctx, p.o.sqlitePath, to)
+	}
 	if err == nil {
 		var info os.FileInfo
 		if info, err = os.Stat(p.o.to); err == nil {
