@@ -93,6 +93,7 @@ func decode(t *testing.T, out []byte) (r result) {
 // seed makes a store in a file and returns its digest.
 func seed(t *testing.T, path string, tasks, workers int) repo.Digest {
 	t.Helper()
+	t.Helper()
 	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path, Synchronous: sqlite.Normal})
 	if err != nil {
 		t.Fatal(err)
