@@ -19,3 +19,7 @@ func TestMemoryIsAStore(t *testing.T) { repotest.Run(t, open) }
 func BenchmarkCommit(b *testing.B) {
 	repotest.BenchmarkCommit(b, func(b *testing.B) repo.Store { return memory.New() })
 }
+
+func BenchmarkRead(b *testing.B) {
+	repotest.BenchmarkRead(b, func(b *testing.B) repo.Store { return memory.New() })
+}

@@ -44,6 +44,13 @@ func BenchmarkCommit(b *testing.B, open func(b *testing.B) repo.Store) {
 	}
 }
 
+// Lives returns a function that makes the batches of [BenchmarkCommit], of n
+// changes each. Two such functions make the same.
+func Lives(n int) func() *model.Batch {
+	l := &lives{}
+	return func() *model.Batch { return l.batch(n) }
+}
+
 // lives makes batches in which tasks are at all stages of their lives.
 type lives struct {
 	seq     int64

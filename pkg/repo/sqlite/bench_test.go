@@ -2,10 +2,20 @@ package sqlite
 
 import (
 	"context"
-	"fmt"
+	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"github.com/jmoiron/sqlx"
+
+	"github.com/aria-cluster/dispatcher/pkg/dispatch"
+	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/repotest"
@@ -25,39 +35,208 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkRead measures what a start reads, and the dearest page: one whose
-// filter finds nothing in as many rows as a page may examine.
 func BenchmarkRead(b *testing.B) {
-	const rows = 50_000
-	s := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db"), Synchronous: Normal})
-	for first := int64(1); first <= rows; first += 1000 {
-		var changes []model.TaskChange
-		for seq := first; seq < first+1000; seq++ {
-			changes = append(changes, pending(fmt.Sprintf("01JD%022d", seq), seq))
+	repotest.BenchmarkRead(b, func(b *testing.B) repo.Store {
+		s, err := Open(context.Background(), Config{Path: filepath.Join(b.TempDir(), "d.db"), Synchronous: Normal})
+		if err != nil {
+			b.Fatal(err)
 		}
-		mustCommit(b, s, changes...)
-	}
-	b.Run("live", func(b *testing.B) {
-		for b.Loop() {
-			for _, err := range s.Live(context.Background()) {
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
-		}
-		b.ReportMetric(rows*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+		return s
 	})
-	for name, q := range map[string]model.ListQuery{
-		"page":               {Limit: 100},
-		"page without a hit": {Limit: 100, Text: "nowhere"},
-		"page of a client":   {Limit: 100, Client: "c", Status: []model.Status{model.StatusPending}},
-	} {
-		b.Run(name, func(b *testing.B) {
+}
+
+// raw is a statement as the driver gets it.
+type raw struct {
+	statement
+	args []any
+}
+
+// statements are those that a commit of the batch runs between BEGIN and COMMIT.
+func statements(b *testing.B, batch *model.Batch) (list []raw) {
+	b.Helper()
+	add := func(s statement, tail []any, tasks []*model.Task, wanted func(g *group) bool) {
+		var args []any
+		var err error
+		for _, t := range tasks {
+			if args, err = appendValues(args, t, wanted); err != nil {
+				b.Fatal(err)
+			}
+		}
+		list = append(list, raw{s, append(args, tail...)})
+	}
+	var fresh []*model.Task
+	deltas := make([]int64, len(model.Statuses))
+	for i := range batch.Tasks {
+		c := &batch.Tasks[i]
+		deltas[c.To().Index()]++
+		if c.Put != nil {
+			fresh = append(fresh, c.Put)
+			continue
+		}
+		deltas[c.From.Index()]--
+		add(statement{update, int(c.Set)}, []any{c.ID, string(c.From)}, []*model.Task{{TaskState: c.State}},
+			func(g *group) bool { return g.field&c.Set != 0 })
+	}
+	for len(fresh) > 0 {
+		for _, n := range insertSizes {
+			if n <= len(fresh) {
+				add(statement{insert, n}, nil, fresh[:n], every)
+				fresh = fresh[n:]
+				break
+			}
+		}
+	}
+	var args []any
+	for i, s := range model.Statuses {
+		args = append(args, string(s), deltas[i])
+	}
+	return append(list, raw{statement{kind: count}, args})
+}
+
+// BenchmarkRawDriver commits the same batches of 1,000 changes in turn through
+// the store and, into a file of the same schema, as bare prepared statements
+// whose values are ready. It reports both, and how much of the driver's speed the
+// store reaches; it fails below a half.
+func BenchmarkRawDriver(b *testing.B) {
+	const n = 1000
+	ctx := context.Background()
+	store := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db")})
+	bare := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "raw.db")}) // for its schema and connection
+	conn := bare.w.conn
+	prepared := make(map[statement]*sqlx.Stmt)
+	run := func(s statement, args ...any) {
+		stmt := prepared[s]
+		if stmt == nil {
+			var err error
+			if stmt, err = conn.PreparexContext(ctx, s.sql()); err != nil {
+				b.Fatal(err)
+			}
+			prepared[s] = stmt
+		}
+		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+			b.Fatal(err)
+		}
+	}
+	next := repotest.Lives(n)
+	var ours, drivers time.Duration
+	for i := 0; b.Loop(); i++ {
+		batch := next()
+		list := statements(b, batch)
+		started := time.Now()
+		if err := store.Commit(ctx, batch); err != nil {
+			b.Fatal(err)
+		}
+		middle := time.Now()
+		run(statement{kind: begin})
+		for _, s := range list {
+			run(s.statement, s.args...)
+		}
+		run(statement{kind: commit})
+		if i >= 5 { // the first ones prepare
+			ours += middle.Sub(started)
+			drivers += time.Since(middle)
+		}
+	}
+	if ours == 0 {
+		return
+	}
+	per := func(d time.Duration) float64 { return float64(n) * float64(b.N-5) / d.Seconds() }
+	share := float64(drivers) / float64(ours)
+	b.ReportMetric(0, "ns/op") // means nothing here
+	b.ReportMetric(per(ours), "store-changes/s")
+	b.ReportMetric(per(drivers), "driver-changes/s")
+	b.ReportMetric(share, "share")
+	if share < 0.5 {
+		b.Errorf("the store reaches %.2f of the driver's speed, want 0.5", share)
+	}
+}
+
+// BenchmarkCommitBesideReaders measures how long a commit of 100 changes takes
+// alone and while four readers list: each of them 50 pages a second, and as many
+// as it can, which on two cores is a fight for the processor, not for the file.
+func BenchmarkCommitBesideReaders(b *testing.B) {
+	for _, load := range []struct {
+		name  string
+		pause time.Duration
+	}{{"alone", 0}, {"50 pages a second each", 20 * time.Millisecond}, {"without a pause", time.Nanosecond}} {
+		b.Run(load.name, func(b *testing.B) {
+			s := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db")})
+			fillStore(b, s, 1_000_001, 1_020_000)
+			stop := make(chan struct{})
+			var readers sync.WaitGroup
+			pages := make([]int, 4)
+			for r := range pages {
+				if load.pause == 0 {
+					break
+				}
+				readers.Go(func() {
+					for tick := time.NewTicker(load.pause); !isClosed(stop); pages[r]++ {
+						if load.pause > time.Nanosecond {
+							<-tick.C
+						}
+						if _, err := s.List(context.Background(), &model.ListQuery{Limit: 100, Client: "c"}); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			next := repotest.Lives(100)
+			var took []time.Duration
 			for b.Loop() {
-				if _, err := s.List(context.Background(), &q); err != nil {
+				batch := next()
+				begin := time.Now()
+				if err := s.Commit(context.Background(), batch); err != nil {
 					b.Fatal(err)
 				}
+				took = append(took, time.Since(begin))
 			}
+			close(stop)
+			readers.Wait()
+			slices.Sort(took)
+			b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-µs")
+			b.ReportMetric(float64(pages[0]+pages[1]+pages[2]+pages[3])/b.Elapsed().Seconds(), "pages/s")
 		})
 	}
+}
+
+// BenchmarkStart measures the start of a dispatcher with pending tasks, and what
+// each of them costs in the engine: 100,000, or the last of what
+// [repotest.RowsVariable] says.
+func BenchmarkStart(b *testing.B) {
+	n := int64(100_000)
+	if sizes := strings.Split(os.Getenv(repotest.RowsVariable), ","); sizes[len(sizes)-1] != "" {
+		var err error
+		if n, err = strconv.ParseInt(sizes[len(sizes)-1], 10, 64); err != nil {
+			b.Fatal(err)
+		}
+	}
+	s := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db"), Synchronous: Normal})
+	fillStore(b, s, 1, n)
+	heap := func() int64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapAlloc)
+	}
+	var turn *dispatch.Turn
+	var bytes int64
+	for b.Loop() {
+		b.StopTimer()
+		turn = nil
+		before := heap()
+		turn = dispatch.NewTurn(engine.Config{MaxPending: 10 * n, RequirementSets: 100}, s)
+		b.StartTimer()
+		if err := turn.Load(context.Background(), engine.Clock{Wall: 1}); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		bytes = heap() - before
+		runtime.KeepAlive(turn)
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(bytes)/float64(n), "bytes/task")
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
 }

@@ -88,15 +88,6 @@ func liveSelection() *selection {
 	return &selection{arms: byStatus(live)}
 }
 
-func liveQuery() string {
-	return "SELECT " + fullColumns + " FROM tasks WHERE seq IN (" +
-		liveSelection().sql(false, false, "LIMIT "+strconv.Itoa(livePage)) + ") ORDER BY seq"
-}
-
-func liveArgs(after int64) []any {
-	return liveSelection().values(after, math.MaxInt64, false)
-}
-
 // List implements [repo.Reader]. Its tasks come without the bytes of a torrent
 // or metalink.
 func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
@@ -141,25 +132,23 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 			bounded, last = true, seqs[0]
 		}
 	}
-	var rows []taskRow
 	text := "SELECT " + listColumns + " FROM tasks WHERE seq IN (" +
 		sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
 	args := append(sel.values(after, last, true), q.Limit+1)
-	if err := s.r.SelectContext(ctx, &rows, text, args...); err != nil {
+	rows, err := s.r.QueryxContext(ctx, text, args...)
+	tasks, err := scanTasks(rows, err, false)
+	if err != nil {
 		return err
 	}
 	switch {
-	case len(rows) > q.Limit:
-		rows = rows[:q.Limit]
-		page.Next = rules.Cursor(rows[q.Limit-1].Seq)
+	case len(tasks) > q.Limit:
+		tasks = tasks[:q.Limit]
+		page.Next = rules.Cursor(tasks[q.Limit-1].Seq)
 	case bounded:
 		page.Next = rules.Cursor(last)
 	}
-	tasks, err := tasksOf(rows)
-	if err == nil {
-		page.Tasks = tasks
-	}
-	return err
+	page.Tasks = tasks
+	return nil
 }
 
 // choose picks the index that a query walks; the rest of it become filters.

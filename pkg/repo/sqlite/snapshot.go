@@ -111,12 +111,7 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var row taskRow
-			err := rows.Scan(row.fields()...)
-			var t *model.Task
-			if err == nil {
-				t, err = row.task()
-			}
+			t, err := scanTask(rows, true)
 			if err != nil {
 				yield(nil, s.fail(err))
 				return

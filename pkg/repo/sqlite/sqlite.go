@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -14,10 +13,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
-
-// livePage is how many rows Live reads at once: few, for each may hold a torrent
-// of half a megabyte.
-const livePage = 200
 
 const countsSQL = "SELECT status, n FROM counters"
 
@@ -32,13 +27,12 @@ type Store struct {
 		sync.Mutex
 		open map[*snapshot]struct{}
 	}
-	reads struct{ tasks, counts, workers, last, live, tombstones *sqlx.Stmt }
+	reads struct{ tasks, counts, workers, last, live, liveEnd, tombstones *sqlx.Stmt }
 }
 
 var _ repo.Store = (*Store)(nil)
 
 func (s *Store) prepareReads(ctx context.Context) error {
-	live := liveQuery()
 	for _, p := range []struct {
 		to  **sqlx.Stmt
 		sql string
@@ -47,7 +41,8 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		{&s.reads.counts, countsSQL},
 		{&s.reads.workers, workersSQL},
 		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
-		{&s.reads.live, live},
+		{&s.reads.live, liveSQL},
+		{&s.reads.liveEnd, liveEndSQL},
 		{&s.reads.tombstones, "SELECT id, spec_hash, until FROM tombstones WHERE id IN (SELECT value FROM json_each(?))"},
 	} {
 		stmt, err := s.r.PreparexContext(ctx, p.sql)
@@ -130,11 +125,8 @@ func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 		if err != nil {
 			return err
 		}
-		var rows []taskRow
-		if err := s.reads.tasks.SelectContext(ctx, &rows, string(list)); err != nil {
-			return err
-		}
-		tasks, err := tasksOf(rows)
+		rows, err := s.reads.tasks.QueryxContext(ctx, string(list))
+		tasks, err := scanTasks(rows, err, true)
 		for _, t := range tasks {
 			found[t.ID] = t
 		}
@@ -179,35 +171,4 @@ func (s *Store) Workers(ctx context.Context) ([]*model.Worker, error) {
 func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
 	err = s.read("last seq", func() error { return s.reads.last.GetContext(ctx, &seq) })
 	return seq, err
-}
-
-// Live implements [repo.Loader]. It reads page by page, so that no reader holds
-// back the WAL while the caller works.
-func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
-	return func(yield func(*model.Task, error) bool) {
-		for seq := int64(0); ; {
-			var tasks []*model.Task
-			err := s.read("live", func() error {
-				var rows []taskRow
-				err := s.reads.live.SelectContext(ctx, &rows, liveArgs(seq)...)
-				if err == nil {
-					tasks, err = tasksOf(rows)
-				}
-				return err
-			})
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, t := range tasks {
-				if !yield(t, nil) {
-					return
-				}
-				seq = t.Seq
-			}
-			if len(tasks) < livePage {
-				return
-			}
-		}
-	}
 }

@@ -1,0 +1,98 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"iter"
+	"math"
+	"strconv"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// livePage is how many rows Live reads at once: few, for each may hold a torrent
+// of half a megabyte.
+const livePage = 200
+
+var (
+	// liveSQL reads the live tasks from one seq to another.
+	liveSQL = "SELECT " + fullColumns + " FROM tasks WHERE seq IN (" +
+		liveSelection().sql(false, false, "") + ") ORDER BY seq"
+	// liveEndSQL gives the seq with which a page ends; it only walks the index.
+	liveEndSQL = liveSelection().sql(false, false, "LIMIT 1 OFFSET "+strconv.Itoa(livePage-1))
+)
+
+// livePart is a page of live tasks.
+type livePart struct {
+	tasks []*model.Task
+	err   error
+}
+
+// Live implements [repo.Loader]. It reads page by page, so that no reader holds
+// back the WAL while the caller works, and two or three pages at once: a start
+// with a million tasks would else leave all but one core idle.
+func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
+	return func(yield func(*model.Task, error) bool) {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		parts := make(chan chan livePart, 1)
+		go s.liveParts(ctx, parts)
+		for part := range parts {
+			p := <-part
+			if p.err != nil {
+				yield(nil, p.err)
+				return
+			}
+			for _, t := range p.tasks {
+				if !yield(t, nil) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// liveParts sends the pages in their order, each to be had when it is read, until
+// the last or until ctx is done.
+func (s *Store) liveParts(ctx context.Context, parts chan<- chan livePart) {
+	defer close(parts)
+	for next, more := int64(0), true; more; {
+		after := next
+		last, err := s.liveEnd(ctx, after)
+		more = err == nil && last < math.MaxInt64
+		part := make(chan livePart, 1)
+		if err != nil {
+			part <- livePart{err: err}
+		} else {
+			go func() { part <- s.livePart(ctx, after, last) }()
+		}
+		select {
+		case parts <- part:
+		case <-ctx.Done():
+			return
+		}
+		next = last
+	}
+}
+
+// liveEnd returns the seq of the last row of the page after a seq.
+func (s *Store) liveEnd(ctx context.Context, after int64) (last int64, err error) {
+	err = s.read("live", func() error {
+		err := s.reads.liveEnd.GetContext(ctx, &last, liveSelection().values(after, math.MaxInt64, false)...)
+		if errors.Is(err, sql.ErrNoRows) {
+			last, err = math.MaxInt64, nil
+		}
+		return err
+	})
+	return last, err
+}
+
+func (s *Store) livePart(ctx context.Context, after, last int64) (p livePart) {
+	p.err = s.read("live", func() error {
+		rows, err := s.reads.live.QueryxContext(ctx, liveSelection().values(after, last, false)...)
+		p.tasks, err = scanTasks(rows, err, true)
+		return err
+	})
+	return p
+}
