@@ -217,10 +217,14 @@ func checkHeader(path string) error {
 		return fmt.Errorf("open store: %w", err)
 	case err != nil || string(header[:16]) != "SQLite format 3\x00":
 		return fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
-	case binary.BigEndian.Uint32(header[68:]) != applicationID:
-		return fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
+	case binary.BigEndian.Uint32(header[68:]) == applicationID:
+		return checkLength(file, header, path)
+	case binary.BigEndian.Uint32(header[68:]) == 0:
+		if ours, err := fromDump(context.Background(), path); err == nil && ours {
+			return checkLength(file, header, path)
+		}
 	}
-	return checkLength(file, header, path)
+	return fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
 }
 
 // checkLength refuses a file that is shorter than its header says. With a WAL

@@ -111,10 +111,14 @@ func readable(ctx context.Context, path string) (string, url.Values, error) {
 		return "", nil, fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
 	case err != nil:
 		return "", nil, explain("read "+path, err)
-	case id != applicationID:
-		return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
+	case id == applicationID:
+		return path, options, nil
+	case id == 0:
+		if ours, err := fromDump(ctx, path); err == nil && ours {
+			return path, options, nil
+		}
 	}
-	return path, options, nil
+	return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
 }
 
 // settled reports whether all of the store is in the file itself.
