@@ -1,55 +1,82 @@
 package main
 
 import (
+	"bytes"
 	"net"
-	"os"
+	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// dispatcher starts the built program with a store in memory and an embedded
-// NATS server, and returns the URL of that.
-func dispatcher(t *testing.T, env ...string) string {
+// dispatcher builds and starts the program with an embedded NATS server and waits
+// until it serves. It returns the URL of that server, and how to stop it.
+func dispatcher(t *testing.T, dir string, env ...string) (url string, stop func()) {
 	t.Helper()
-	dir := t.TempDir()
 	path := filepath.Join(filepath.Dir(binary), "dispatcher")
 	if out, err := exec.Command("go", "build", "-o", path, "../dispatcher").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	nats, web := freeAddress(t), freeAddress(t)
 	cmd := exec.Command(path)
 	cmd.Dir = dir
-	cmd.Env = append([]string{"HOME=" + dir, "PATH=" + os.Getenv("PATH"), "DISPATCHER_NATS_LISTEN=" + addr,
-		"DISPATCHER_HTTP_LISTEN=", "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats")}, env...)
-	var out strings.Builder
+	cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
+		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}, env...)
+	var out bytes.Buffer
 	cmd.Stderr = &out
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(syscall.SIGTERM)
 		cmd.Wait()
+	})
+	t.Cleanup(func() {
+		stop()
 		if t.Failed() {
 			t.Logf("the dispatcher printed:\n%s", out.String())
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			c.Close()
-			return "nats://" + addr
+		if r, err := http.Get("http://" + web + "/readyz"); err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return "nats://" + nats, stop
+			}
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the dispatcher does not listen:\n%s", out.String())
+			t.Fatal("the dispatcher is not ready")
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {
+	for kind, want := range map[string]int64{"memory": 0, "sqlite": 100} {
+		dir := t.TempDir()
+		seed(t, filepath.Join(dir, "seed.db"), 100, 5)
+		env := []string{"DISPATCHER_DB_TYPE=" + kind, "DISPATCHER_DB_PATH=" + filepath.Join(dir, "own.db")}
+		url, stop := dispatcher(t, dir, env...)
+		if r := moved(t, dir, "--source", "seed.db", "--target", "memory", "--nats", url); r.TasksMigrated != 100 {
+			t.Errorf("%s: %+v", kind, r)
+		}
+		stop()
+		url, _ = dispatcher(t, dir, env...)
+		if r := moved(t, dir, "--source", "memory", "--target", "after.jsonl", "--nats", url); r.TasksMigrated != want {
+			t.Errorf("%s: %d tasks are there after a restart, want %d", kind, r.TasksMigrated, want)
 		}
 	}
 }
@@ -57,7 +84,7 @@ func dispatcher(t *testing.T, env ...string) string {
 func TestAFileIsLoadedIntoARunningDispatcherAndSavedAgain(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "data", "dispatcher.db"), 3000, 20)
-	url := dispatcher(t)
+	url, _ := dispatcher(t, t.TempDir())
 	args := func(args ...string) []string { return append(args, "--nats", url) }
 	in := moved(t, dir, args("--source", "sqlite", "--target", "memory")...)
 	if in.Digest != want || in.TasksMigrated != 3000 || in.WorkersMigrated != 20 || !in.Verified {
@@ -77,12 +104,8 @@ func TestAFileIsLoadedIntoARunningDispatcherAndSavedAgain(t *testing.T) {
 }
 
 func TestWithoutADispatcherMemoryIsAnErrorNotAnEmptyStore(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	l.Close()
+	t.Parallel() // it waits for some seconds
+	addr := freeAddress(t)
 	dir := t.TempDir()
 	o := migrate(t, dir, "--source", "memory", "--target", "sqlite", "--nats", "nats://"+addr)
 	if o.code != 1 || !strings.Contains(o.stderr, addr) {

@@ -1,0 +1,286 @@
+package docs_test
+
+import (
+	"bytes"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/copytest"
+	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+)
+
+// blocks returns the code blocks of a language in database.md.
+func blocks(t *testing.T, language string) []string {
+	t.Helper()
+	text, err := os.ReadFile("database.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, m := range regexp.MustCompile("(?s)\n```"+language+"\n(.*?)\n```\n").FindAllSubmatch(text, -1) {
+		found = append(found, string(m[1]))
+	}
+	if len(found) == 0 {
+		t.Fatalf("database.md has no %s", language)
+	}
+	return found
+}
+
+// need skips the test, loudly, where a program is missing; CI has them all.
+func need(t *testing.T, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
+		t.Fatalf("%s is not installed, and ARIA_TEST_REQUIRE=1", program)
+	}
+	t.Skipf("SKIPPED, %s IS NOT INSTALLED: what the document says of it is not tested", program)
+}
+
+func TestTheDocumentedConfigurationIsRead(t *testing.T) {
+	dir := t.TempDir()
+	json := blocks(t, "json")[0]
+	exports := blocks(t, "sh")[0]
+	t.Chdir(dir)
+	for i, want := range []config.Database{{Type: "sqlite", Path: "/path/to/your/database.db"}, {Type: "memory", Path: "data/dispatcher.db"}} {
+		var env []string
+		for line := range strings.SplitSeq(strings.Split(exports, "\n\n")[i], "\n") {
+			if pair, ok := strings.CutPrefix(line, "export "); ok {
+				env = append(env, pair)
+			}
+		}
+		c, err := config.LoadDispatcher(nil, env)
+		if err != nil || c.Config.Database.Type != want.Type || c.Config.Database.Path != want.Path {
+			t.Errorf("%v gives %+v, %v", env, c, err)
+		}
+	}
+	if err := os.Mkdir("config", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile("config/dispatcher.json", []byte(json), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.LoadDispatcher(nil, nil)
+	if err != nil || c.Config.Database.Type != "sqlite" || c.Config.Database.Path != "data/dispatcher.db" {
+		t.Errorf("the file gives %+v, %v", c, err)
+	}
+}
+
+// TestEveryCommandOfTheDatabaseDocumentRuns runs the document's shell blocks in
+// their order, in one folder, against a dispatcher in memory. Each must succeed,
+// and leave the store with what it held.
+func TestEveryCommandOfTheDatabaseDocumentRuns(t *testing.T) {
+	need(t, "sqlite3")
+	need(t, "jq")
+	dir, bin := t.TempDir(), t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/dispatcher", "../cmd/migrate").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH"), "NATS_URL=" + memoryDispatcher(t, bin)}
+	path := filepath.Join(dir, "data", "dispatcher.db")
+	want := fill(t, path)
+	shell := func(script string) {
+		t.Helper()
+		cmd := exec.Command("bash", "-euo", "pipefail", "-c", strings.ReplaceAll(script, "/path/to/", dir+"/path/to/"))
+		cmd.Dir, cmd.Env = dir, env
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Run(); err != nil {
+			t.Fatalf("%v\n%s\n%s", err, script, out.String())
+		}
+	}
+	shell("migrate --source sqlite --target memory") // what the dispatcher holds
+	ran := 0
+	for _, block := range blocks(t, "sh") {
+		if strings.Contains(block, "restore") || strings.Contains(block, "< dispatcher_backup.sql") || strings.Contains(block, "cp data/dispatcher.db.copy") {
+			lose(t, path)
+		}
+		shell(block)
+		for line := range strings.SplitSeq(block, "\n") {
+			if line != "" && !strings.HasPrefix(line, "#") {
+				ran++
+			}
+		}
+		if got := holds(t, path); got != want {
+			t.Errorf("after\n%s\nthe file holds %v, not %v", block, got, want)
+		}
+	}
+	for _, more := range []string{filepath.Join(dir, "path", "to", "database.db"), filepath.Join(dir, "other.db")} {
+		if got := holds(t, more); got != want {
+			t.Errorf("%s holds %v, not %v", more, got, want)
+		}
+	}
+	if ran < 25 {
+		t.Errorf("only %d lines were run", ran)
+	}
+}
+
+// fill makes a store.
+func fill(t *testing.T, path string) repo.Digest {
+	t.Helper()
+	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := copytest.Fill(t.Context(), s, 500, 10); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return holds(t, path)
+}
+
+// lose takes a task out of the store, so that a restore that does nothing is
+// seen.
+func lose(t *testing.T, path string) {
+	t.Helper()
+	if out, err := exec.Command("sqlite3", path, "UPDATE tasks SET attempt = attempt + 1 WHERE seq = 1").CombinedOutput(); err != nil {
+		t.Fatalf("sqlite3: %v\n%s", err, out)
+	}
+}
+
+// holds returns the digest of a store.
+func holds(t *testing.T, path string) repo.Digest {
+	t.Helper()
+	s, err := sqlite.OpenReadOnly(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := copytest.Digest(t.Context(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// memoryDispatcher starts a dispatcher with a store in memory and returns the URL
+// of its NATS server.
+func memoryDispatcher(t *testing.T, bin string) string {
+	t.Helper()
+	nats, web := freeAddress(t), freeAddress(t)
+	dir := t.TempDir()
+	cmd := exec.Command(filepath.Join(bin, "dispatcher"))
+	cmd.Dir = dir
+	cmd.Env = []string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
+		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}
+	var out bytes.Buffer
+	cmd.Stderr = &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cmd.Process.Signal(syscall.SIGTERM)
+		cmd.Wait()
+		if t.Failed() {
+			t.Logf("the dispatcher printed\n%s", out.String())
+		}
+	})
+	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
+		if r, err := http.Get("http://" + web + "/readyz"); err == nil {
+			r.Body.Close()
+			if r.StatusCode == http.StatusOK {
+				return "nats://" + nats
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the dispatcher is not ready")
+		}
+	}
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// TestTheDocumentedGoCodeIsTheExamples: the example is compiled and run, so what
+// is quoted from it is right.
+func TestTheDocumentedGoCodeIsTheExamples(t *testing.T) {
+	source, err := os.ReadFile("../pkg/repo/copy_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, example, found := strings.Cut(string(source), "func ExampleMigrateMemoryToSQLite() {")
+	if !found {
+		t.Fatal("there is no example")
+	}
+	for line := range strings.SplitSeq(blocks(t, "go")[0], "\n") {
+		before, after, ok := strings.Cut(example, strings.TrimSpace(line)+"\n")
+		if !ok {
+			t.Errorf("the example does not go on with %q (after %d bytes)", line, len(before))
+			continue
+		}
+		if line != "" {
+			example = after
+		}
+	}
+}
+
+// TestEachSentenceOfTheDocumentNamesTestsThatExist checks the table at the end.
+func TestEachSentenceOfTheDocumentNamesTestsThatExist(t *testing.T) {
+	text, err := os.ReadFile("database.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(text), "\n## What proves it\n")
+	rows := 0
+	for line := range strings.SplitSeq(table, "\n") {
+		cells := strings.Split(strings.Trim(line, "| "), " | ")
+		if !strings.HasPrefix(line, "| ") || cells[0] == "The document says" {
+			continue
+		}
+		rows++
+		if len(cells) != 2 {
+			t.Errorf("%q has not two cells", line)
+			continue
+		}
+		for name := range strings.SplitSeq(cells[1], ", ") {
+			m := regexp.MustCompile("^`([a-z/]+)` ((Test|Benchmark|Example)\\w+)$").FindStringSubmatch(name)
+			if m == nil {
+				t.Errorf("%q is not a folder and a test", name)
+			} else if !hasFunction(t, m[1], m[2]) {
+				t.Errorf("%s has no %s", m[1], m[2])
+			}
+		}
+	}
+	if rows < 20 {
+		t.Errorf("the table has only %d rows", rows)
+	}
+}
+
+// hasFunction reports whether a test file in a folder of the module has a
+// function.
+func hasFunction(t *testing.T, folder, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range files {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "\nfunc "+name+"(") {
+			return true
+		}
+	}
+	return false
+}
