@@ -1,11 +1,13 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -44,15 +46,23 @@ func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) erro
 	if err != nil {
 		return err
 	}
-	_, err = backoff.Retry(ctx, func() (struct{}, error) {
-		err := ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
+	answer, err := s.askBody(ctx, verb, b)
+	if err != nil {
+		return err
+	}
+	return json.Unmarshal(answer, into)
+}
+
+// askBody is ask with the bodies as they are.
+func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]byte, error) {
+	return backoff.Retry(ctx, func() ([]byte, error) {
+		answer, err := askBody(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), body)
 		var e *model.Error
 		if errors.As(err, &e) && e.Code != model.CodeUnavailable {
-			return struct{}{}, backoff.Permanent(err)
+			return nil, backoff.Permanent(err)
 		}
-		return struct{}{}, err
+		return answer, err
 	}, backoff.WithMaxElapsedTime(remoteRetry))
-	return err
 }
 
 // once sends a request that must not be sent twice.
@@ -96,29 +106,56 @@ type remoteSnapshot struct {
 // Counts implements [repo.Snapshot].
 func (x *remoteSnapshot) Counts(context.Context) (model.Counts, error) { return x.counts, nil }
 
-// pages yields the records of a kind.
+// pages yields the records of a kind; while one page is read the next is asked
+// for.
 func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq2[*repo.Record, error] {
 	return func(yield func(*repo.Record, error) bool) {
-		for {
-			var p exportPage
-			if err := x.s.ask(ctx, "export", exportRequest{Export: x.id, Kind: kind, After: after}, &p); err != nil {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		fetch := func(after string) chan gotPage {
+			ready := make(chan gotPage, 1)
+			go func() { ready <- x.page(ctx, kind, after) }()
+			return ready
+		}
+		for next := fetch(after); next != nil; {
+			p := <-next
+			if next = nil; p.err == nil && p.next != "" {
+				next = fetch(p.next)
+			}
+			records, err := parseRecords(p.lines)
+			if err = cmp.Or(p.err, err); err != nil {
 				yield(nil, fmt.Errorf("export: %w", err))
 				return
 			}
-			for _, line := range p.Records {
-				r, err := repo.ParseRecord(line)
-				if err != nil {
-					err = fmt.Errorf("export: %w", err)
-				}
-				if !yield(&r, err) || err != nil {
+			for i := range records {
+				if !yield(&records[i], nil) {
 					return
 				}
 			}
-			if after = p.Next; after == "" {
-				return
-			}
 		}
 	}
+}
+
+// gotPage is one page of an export, as it came.
+type gotPage struct {
+	lines [][]byte
+	next  string
+	err   error
+}
+
+func (x *remoteSnapshot) page(ctx context.Context, kind, after string) gotPage {
+	b, err := encode(exportRequest{Export: x.id, Kind: kind, After: after})
+	if err != nil {
+		return gotPage{err: err}
+	}
+	body, err := x.s.askBody(ctx, "export", b)
+	if err != nil {
+		return gotPage{err: err}
+	}
+	head, lines := splitPage(body)
+	var h pageHead
+	err = json.Unmarshal(head, &h)
+	return gotPage{lines: lines, next: h.Next, err: err}
 }
 
 // Tasks implements [repo.Snapshot].
@@ -189,26 +226,29 @@ type remoteWriter struct {
 // several.
 func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var sum repo.PutStats
+	head, err := encode(importRequest{Import: w.id})
+	if err != nil {
+		return sum, err
+	}
 	room := roomOf(w.s.nc) - rowRoom
 	for begin := 0; begin < len(records); {
-		end, size := begin, 0
-		var lines []json.RawMessage
-		for ; end < len(records) && len(lines) < model.MaxBatch; end++ {
-			b, err := records[end].Append(nil)
-			if err != nil {
+		body, end := slices.Clone(head), begin
+		for ; end < len(records) && end-begin < model.MaxBatch; end++ {
+			before := len(body)
+			if body, err = records[end].Append(append(body, '\n')); err != nil {
 				return sum, err
 			}
-			if size += len(b) + 1; size > room && len(lines) > 0 {
+			if len(body) > room && end > begin {
+				body = body[:before]
 				break
 			}
-			lines = append(lines, b)
 		}
+		answer, err := w.s.askBody(ctx, "import", body)
 		var a importAnswer
-		body := struct {
-			Import  string            `json:"import"`
-			Records []json.RawMessage `json:"records"`
-		}{w.id, lines}
-		if err := w.s.ask(ctx, "import", body, &a); err != nil {
+		if err == nil {
+			err = json.Unmarshal(answer, &a)
+		}
+		if err != nil {
 			return sum, fmt.Errorf("import: %w", err)
 		}
 		if a.Put == nil {
@@ -250,18 +290,22 @@ func (w *remoteWriter) Abort(ctx context.Context) error {
 // Tasks implements [repo.Lookup].
 func (w *remoteWriter) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	found := make(map[string]*model.Task, len(ids))
-	for begin := 0; begin < len(ids); begin += 100 {
-		var a importAnswer
-		part := ids[begin:min(begin+100, len(ids))]
-		if err := w.s.ask(ctx, "import", importRequest{Import: w.id, Lookup: part}, &a); err != nil {
+	for part := range slices.Chunk(ids, 100) {
+		b, err := encode(importRequest{Import: w.id, Lookup: part})
+		if err != nil {
+			return nil, err
+		}
+		body, err := w.s.askBody(ctx, "import", b)
+		if err != nil {
 			return nil, fmt.Errorf("import: %w", err)
 		}
-		for _, line := range a.Records {
-			r, err := repo.ParseRecord(line)
-			if err != nil {
-				return nil, fmt.Errorf("import: %w", err)
-			}
-			found[r.ID()] = r.Task
+		_, lines := splitPage(body)
+		records, err := parseRecords(lines)
+		if err != nil {
+			return nil, fmt.Errorf("import: %w", err)
+		}
+		for i := range records {
+			found[records[i].ID()] = records[i].Task
 		}
 	}
 	return found, nil

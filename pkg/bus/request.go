@@ -22,6 +22,15 @@ const (
 // a *model.Error; any other error means that nothing is known: the request may
 // have been carried out.
 func ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, into any) error {
+	answer, err := askBody(ctx, nc, subject, body)
+	if err != nil {
+		return err
+	}
+	return decodeReply("", "", answer, into)
+}
+
+// askBody is ask with the answer as it came.
+func askBody(ctx context.Context, nc *nats.Conn, subject string, body []byte) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, askTimeout)
@@ -29,7 +38,10 @@ func ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, into a
 	}
 	m, err := nc.RequestWithContext(ctx, subject, body)
 	if err != nil {
-		return fmt.Errorf("request %s: %w", subject, err)
+		return nil, fmt.Errorf("request %s: %w", subject, err)
 	}
-	return decodeReply(m.Header.Get(micro.ErrorCodeHeader), m.Header.Get(micro.ErrorHeader), m.Data, into)
+	if code := m.Header.Get(micro.ErrorCodeHeader); code != "" {
+		return nil, decodeReply(code, m.Header.Get(micro.ErrorHeader), m.Data, nil)
+	}
+	return m.Data, nil
 }

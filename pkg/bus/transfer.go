@@ -1,9 +1,10 @@
 package bus
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"strconv"
 	"sync"
 	"time"
@@ -31,6 +32,7 @@ const (
 	transferIdle  = 5 * time.Minute // after which one that nobody goes on with is given up
 	maxPageRows   = 1000
 	transferClose = 10 * time.Second
+	maxRoom       = 512 << 10 // of the records of a look-up
 )
 
 // exportRequest is the body of req.admin.export: begin, then pages of both kinds,
@@ -50,28 +52,28 @@ type exportAnswer struct {
 	Counts model.Counts `json:"counts,omitempty"`
 }
 
-type exportPage struct {
-	Records []json.RawMessage `json:"records"`
-	Next    string            `json:"next"` // empty at the end
+// pageHead is the first line of a page. Each further line is a record, as in a
+// .jsonl file: so a page is read record by record, by as many as there are cores.
+type pageHead struct {
+	Next string `json:"next"` // empty at the end
 }
 
 // importRequest is the body of req.admin.import: begin, then records, then finish.
+// Records stand on lines of their own behind it, as in a page.
 type importRequest struct {
 	Begin      bool            `json:"begin,omitempty"`
 	OnConflict repo.OnConflict `json:"on_conflict,omitempty"`
 	DryRun     bool            `json:"dry_run,omitempty"`
 	Import     string          `json:"import,omitempty"`
-	Records    []repo.Record   `json:"records,omitempty"`
 	Finish     *repo.Digest    `json:"finish,omitempty"` // of what the dispatcher must hold then
 	Abort      bool            `json:"abort,omitempty"`
-	Lookup     []string        `json:"lookup,omitempty"` // task ids
+	Lookup     []string        `json:"lookup,omitempty"` // task ids: their records are the answer's lines
 }
 
 type importAnswer struct {
-	Import  string            `json:"import,omitempty"`
-	Put     *repo.PutStats    `json:"put,omitempty"`
-	Digest  *repo.Digest      `json:"digest,omitempty"`
-	Records []json.RawMessage `json:"records,omitempty"`
+	Import string         `json:"import,omitempty"`
+	Put    *repo.PutStats `json:"put,omitempty"`
+	Digest *repo.Digest   `json:"digest,omitempty"`
 }
 
 // transfers is the exports and imports under way.
@@ -108,32 +110,72 @@ func (c *call) export() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, room int) reply {
-		v, err := c.service.transfers.export(ctx, &q, room)
-		if err != nil {
-			return failed(err)
-		}
-		return answer(v)
-	})
+	c.read(func(ctx context.Context, room int) reply { return paged(c.service.transfers.export(ctx, &q, room)) })
 }
 
 func (c *call) importRecords() {
+	head, lines := splitPage(c.data)
 	var q importRequest
-	if err := strict(c.data, &q); err != nil {
+	if err := strict(head, &q); err != nil {
 		c.reply(refuse(err))
 		return
 	}
-	if len(q.Records) > model.MaxBatch {
-		c.reply(refuse(model.Errorf(model.CodeTooLarge, "records: at most %d, not %d", model.MaxBatch, len(q.Records))))
+	if len(lines) > model.MaxBatch {
+		c.reply(refuse(model.Errorf(model.CodeTooLarge, "at most %d records in a message, not %d", model.MaxBatch, len(lines))))
 		return
 	}
 	c.read(func(ctx context.Context, _ int) reply {
-		v, err := c.service.transfers.imported(ctx, &q)
+		records, err := parseRecords(lines)
+		if err != nil {
+			return refuse(model.Errorf(model.CodeInvalid, "records: %v", err))
+		}
+		return paged(c.service.transfers.imported(ctx, &q, records))
+	})
+}
+
+// paged is the answer of a transfer: a page, or one object.
+func paged(v any, err error) reply {
+	if err != nil {
+		return failed(err)
+	}
+	if p, ok := v.(*pageOf); ok {
+		head, err := encode(pageHead{Next: p.next})
 		if err != nil {
 			return failed(err)
 		}
-		return answer(v)
-	})
+		return reply{body: bytes.Join(append([][]byte{head}, p.lines...), []byte("\n"))}
+	}
+	return answer(v)
+}
+
+// splitPage parts a message into its first line and the records behind it.
+func splitPage(data []byte) (head []byte, lines [][]byte) {
+	head, rest, _ := bytes.Cut(data, []byte("\n"))
+	for line := range bytes.SplitSeq(rest, []byte("\n")) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			lines = append(lines, line)
+		}
+	}
+	return head, lines
+}
+
+// parseRecords reads lines on two cores.
+func parseRecords(lines [][]byte) ([]repo.Record, error) {
+	records := make([]repo.Record, len(lines))
+	var group sync.WaitGroup
+	var errs [2]error
+	half := (len(lines) + 1) / 2
+	for part := range errs {
+		group.Go(func() {
+			for i := part * half; i < min((part+1)*half, len(lines)) && errs[part] == nil; i++ {
+				if records[i], errs[part] = repo.ParseRecord(lines[i]); errs[part] == nil {
+					errs[part] = records[i].Encode()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return records, cmp.Or(errs[0], errs[1])
 }
 
 func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any, error) {
@@ -213,8 +255,9 @@ func (t *transfers) endExport(ctx context.Context, id string, aborted bool) erro
 
 // pageOf gathers records up to the room of a message.
 type pageOf struct {
-	exportPage
-	room int
+	lines [][]byte
+	next  string
+	room  int
 }
 
 // add reports whether the record still fit.
@@ -223,19 +266,19 @@ func (p *pageOf) add(r *repo.Record, cursor string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if len(b) > p.room && len(p.Records) == 0 {
+	if len(b) > p.room && len(p.lines) == 0 {
 		return false, model.Errorf(model.CodeTooLarge, "%s %s: its record has %d bytes, more than the %d of one message", r.Kind(), r.ID(), len(b), p.room).For(r.ID())
 	}
-	if len(b)+1 > p.room || len(p.Records) == maxPageRows {
+	if len(b)+1 > p.room || len(p.lines) == maxPageRows {
 		return false, nil
 	}
 	p.room -= len(b) + 1
-	p.Records = append(p.Records, b)
-	p.Next = cursor
+	p.lines = append(p.lines, b)
+	p.next = cursor
 	return true, nil
 }
 
-func (x *export) tasks(ctx context.Context, after string, room int) (any, error) {
+func (x *export) tasks(ctx context.Context, after string, room int) (*pageOf, error) {
 	var seq int64
 	if after != "" {
 		var err error
@@ -243,46 +286,41 @@ func (x *export) tasks(ctx context.Context, after string, room int) (any, error)
 			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not one that a page gave", after)
 		}
 	}
-	p := &pageOf{exportPage: exportPage{Records: []json.RawMessage{}}, room: room - rowRoom}
+	p := &pageOf{room: room - rowRoom}
 	for task, err := range x.snap.Tasks(ctx, seq) {
 		if err != nil {
 			return nil, err
 		}
 		fit, err := p.add(&repo.Record{Task: task}, strconv.FormatInt(task.Seq, 10))
-		if err != nil {
-			return nil, err
-		}
-		if !fit {
-			return p.exportPage, nil
+		if err != nil || !fit {
+			return p, err
 		}
 	}
-	p.Next = ""
-	return p.exportPage, nil
+	p.next = ""
+	return p, nil
 }
 
-func (x *export) workersAfter(ctx context.Context, after string, room int) (any, error) {
+func (x *export) workersAfter(ctx context.Context, after string, room int) (*pageOf, error) {
 	if x.workers == nil {
 		var err error
 		if x.workers, err = x.snap.Workers(ctx); err != nil {
 			return nil, err
 		}
 	}
-	p := &pageOf{exportPage: exportPage{Records: []json.RawMessage{}}, room: room - rowRoom}
+	p := &pageOf{room: room - rowRoom}
 	for _, w := range x.workers {
 		if w.ID <= after {
 			continue
 		}
-		if fit, err := p.add(&repo.Record{Worker: w}, w.ID); err != nil {
-			return nil, err
-		} else if !fit {
-			return p.exportPage, nil
+		if fit, err := p.add(&repo.Record{Worker: w}, w.ID); err != nil || !fit {
+			return p, err
 		}
 	}
-	p.Next = ""
-	return p.exportPage, nil
+	p.next = ""
+	return p, nil
 }
 
-func (t *transfers) imported(ctx context.Context, q *importRequest) (any, error) {
+func (t *transfers) imported(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
 	if q.Begin {
 		return t.beginImport(ctx, q)
 	}
@@ -307,15 +345,15 @@ func (t *transfers) imported(ctx context.Context, q *importRequest) (any, error)
 		return importAnswer{Digest: &got}, err
 	case len(q.Lookup) > 0:
 		return x.lookup(ctx, q.Lookup)
-	case len(q.Records) == 0:
+	case len(records) == 0:
 		return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
 	}
-	for i := range q.Records {
-		if q.Records[i].Kind() != q.Records[0].Kind() {
+	for i := range records {
+		if records[i].Kind() != records[0].Kind() {
 			return nil, model.Errorf(model.CodeInvalid, "records: all of one message must be of one kind")
 		}
 	}
-	done, err := x.w.Put(ctx, q.Records)
+	done, err := x.w.Put(ctx, records)
 	return importAnswer{Put: &done}, err
 }
 
@@ -351,26 +389,24 @@ func (t *transfers) forget(id string, x *importing) {
 }
 
 // lookup returns tasks of the target, so that a copy can name what differs.
-func (x *importing) lookup(ctx context.Context, ids []string) (any, error) {
+func (x *importing) lookup(ctx context.Context, ids []string) (*pageOf, error) {
+	p := &pageOf{room: maxRoom}
 	look, ok := x.w.(repo.Lookup)
 	if !ok {
-		return importAnswer{}, nil
+		return p, nil
 	}
 	found, err := look.Tasks(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
-	var a importAnswer
 	for _, id := range ids {
 		if task := found[id]; task != nil {
-			b, err := (&repo.Record{Task: task}).Append(nil)
-			if err != nil {
-				return nil, err
+			if fit, err := p.add(&repo.Record{Task: task}, ""); err != nil || !fit {
+				return p, err
 			}
-			a.Records = append(a.Records, b)
 		}
 	}
-	return a, nil
+	return p, nil
 }
 
 // close gives up whatever is under way.

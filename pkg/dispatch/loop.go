@@ -9,6 +9,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// maxNotes bounds the warnings that one turn may log.
+const maxNotes = 20
+
 // loop is what the goroutine of [Dispatcher.Run] owns.
 type loop struct {
 	*Dispatcher
@@ -254,7 +257,11 @@ func (l *loop) publish(out *Outcome) {
 	for i := range out.Workers {
 		l.cfg.Outbox.WorkerEvent(&out.Workers[i])
 	}
-	for _, n := range out.Notes {
+	for i, n := range out.Notes {
+		if i == maxNotes {
+			l.cfg.Logger.Warn("further warnings of this turn are left out", "number", len(out.Notes)-maxNotes)
+			break
+		}
 		l.cfg.Logger.Warn(n.Text, "task", n.Task, "worker", n.Worker)
 	}
 }

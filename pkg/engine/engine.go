@@ -117,7 +117,7 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 	kept := *row
 	kept.CurrentTasks = nil
 	w.Worker = kept
-	w.stored = &kept
+	w.stored, w.storedAt = &kept, e.alive
 	switch row.Status {
 	case model.WorkerDraining:
 		w.said = model.StateDraining

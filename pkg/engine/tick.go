@@ -6,6 +6,10 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 func (e *Engine) tick() {
 	for e.silent.len() > 0 && e.silent.top().silentAt <= e.alive {
 		w := e.silent.top()
+		if e.importing && !w.known && !w.lost {
+			e.heard(w) // it may come with the rest of what is imported
+			continue
+		}
 		if w.lost {
 			e.removeWorker(w)
 			continue
@@ -61,6 +65,8 @@ func (e *Engine) expire(t *task) {
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.timeout.String(),
 		})
+	case !r.worker.known:
+		e.awaitListing(t) // it has not been heard since the start or the import
 	case !r.resent || r.worker.partial:
 		e.awaitListing(t)
 		r.resent = true
