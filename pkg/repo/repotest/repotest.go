@@ -171,6 +171,10 @@ func withoutBytes(t *model.Task) *model.Task {
 }
 
 func bareTask(t *testing.T, s repo.Store) {
+	odd := &model.Task{TaskSpec: model.TaskSpec{ID: "odd", URL: "a\x1f\x00,b"}, Seq: 2,
+		TaskState: model.TaskState{Status: model.StatusPending, GID: "\x1e,\x1e", Error: &model.TaskError{Message: "\x1e"}}}
+	mustCommit(t, s, batch(put(odd)))
+	same(t, "a task with odd texts", get(t, s, "odd"), odd)
 	bare := &model.Task{TaskSpec: model.TaskSpec{ID: "bare"}, Seq: 1, TaskState: model.TaskState{Status: model.StatusPending}}
 	mustCommit(t, s, batch(put(bare)))
 	same(t, "Tasks", get(t, s, "bare"), bare)
@@ -312,6 +316,9 @@ func malformed(t *testing.T, s repo.Store) {
 	mustRefuse(t, s, batch(put(task("a", 1)), put(task("a", 1))))
 	mustRefuse(t, s, batch(put(task("a", 0))))
 	mustRefuse(t, s, batch(model.TaskChange{ID: "a"}))
+	split := task("a", 1)
+	split.URL += "\x1e"
+	mustRefuse(t, s, batch(put(split)))
 	if got := counts(t, s).Total(); got != 0 {
 		t.Errorf("%d tasks were written", got)
 	}

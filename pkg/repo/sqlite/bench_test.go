@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,22 +222,33 @@ func BenchmarkStart(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
+	cpu := func() (spent time.Duration) {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
 	var turn *dispatch.Turn
 	var bytes int64
+	var worked time.Duration
 	for b.Loop() {
 		b.StopTimer()
 		turn = nil
 		before := heap()
 		turn = dispatch.NewTurn(engine.Config{MaxPending: 10 * n, RequirementSets: 100}, s)
 		b.StartTimer()
+		began := cpu()
 		if err := turn.Load(context.Background(), engine.Clock{Wall: 1}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
+		worked += cpu() - began
 		bytes = heap() - before
 		runtime.KeepAlive(turn)
 		b.StartTimer()
 	}
+	b.ReportMetric(worked.Seconds()/float64(b.N), "cpu-s")
 	b.ReportMetric(float64(bytes)/float64(n), "bytes/task")
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
 }

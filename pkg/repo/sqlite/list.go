@@ -119,9 +119,26 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 			after = math.MaxInt64
 		}
 	}
+	read := func(last int64) ([]*model.Task, error) {
+		text := "SELECT " + listColumns + " FROM tasks WHERE seq IN (" +
+			sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
+		rows, err := s.r.QueryxContext(ctx, text, append(sel.values(after, last, true), q.Limit+1)...)
+		return scanTasks(rows, err, false)
+	}
+	var tasks []*model.Task
 	bounded := false
 	if len(sel.filters) > 0 {
-		// The filters may let nothing through: find the row where this page ends
+		// Most filters let so much through that a page is full within few rows.
+		near, err := s.near(ctx, after, down)
+		if err == nil {
+			tasks, err = read(near)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(sel.filters) > 0 && len(tasks) <= q.Limit {
+		// They may let nothing through: find the row where this page ends
 		// whatever they do. Walking an index is cheap against reading rows.
 		var seqs []int64
 		text := sel.sql(down, false, "LIMIT 1 OFFSET "+strconv.Itoa(rules.MaxExamined-1))
@@ -132,13 +149,11 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 			bounded, last = true, seqs[0]
 		}
 	}
-	text := "SELECT " + listColumns + " FROM tasks WHERE seq IN (" +
-		sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
-	args := append(sel.values(after, last, true), q.Limit+1)
-	rows, err := s.r.QueryxContext(ctx, text, args...)
-	tasks, err := scanTasks(rows, err, false)
-	if err != nil {
-		return err
+	if len(tasks) <= q.Limit {
+		var err error
+		if tasks, err = read(last); err != nil {
+			return err
+		}
 	}
 	switch {
 	case len(tasks) > q.Limit:
@@ -149,6 +164,21 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 	}
 	page.Tasks = tasks
 	return nil
+}
+
+// nearby is how many rows a page looks at before it asks where it must end.
+const nearby = 1000
+
+// near returns a seq so that at most nearby rows are between after and it.
+func (s *Store) near(ctx context.Context, after int64, down bool) (int64, error) {
+	switch {
+	case !down:
+		return after + nearby, nil
+	case after < math.MaxInt64:
+		return after - nearby, nil
+	}
+	last, err := s.LastSeq(ctx)
+	return last - nearby + 1, err
 }
 
 // choose picks the index that a query walks; the rest of it become filters.

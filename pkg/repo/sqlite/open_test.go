@@ -180,6 +180,20 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	}
 }
 
+// sqlite3's .dump leaves out the application id.
+func TestAFileMadeFromADumpIsTakenUp(t *testing.T) {
+	ctx := context.Background()
+	path := filled(t, 20)
+	mustWrite(t, path, "PRAGMA application_id = 0; PRAGMA journal_mode = delete")
+	if r, err := OpenReadOnly(ctx, path); err != nil || len(idsOf(t, r)) != 20 {
+		t.Errorf("OpenReadOnly: %v", err)
+	}
+	s := mustOpen(t, Config{Path: path})
+	if n := total(t, s); n != 20 || pragma(t, s, "application_id") != applicationID {
+		t.Errorf("%d tasks; the file is not marked", n)
+	}
+}
+
 // older turns the store's file at path into one of the first schema.
 func older(t *testing.T, path string) {
 	t.Helper()
@@ -343,7 +357,7 @@ func TestEveryColumnIsWrittenOnceAndRead(t *testing.T) {
 			written[c]++
 		}
 	}
-	read := slices.Concat(plainColumns, intColumns, jsonColumns, byteColumns)
+	read := slices.Concat(intColumns, jsonColumns, textColumns, bareColumns, byteColumns)
 	for _, c := range columns {
 		if written[c] != 1 {
 			t.Errorf("the column %s is written by %d groups", c, written[c])

@@ -1,26 +1,32 @@
 package sqlite
 
 import (
+	"bytes"
+	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // The columns of tasks as they are read. A column costs the driver about as much
-// as ten in SQL, so the many small ones come packed: the integers in one text,
-// and the JSON in another, between characters that JSON has only in escapes.
+// as ten in SQL, so most come packed in one text, with a character between them
+// that none of them holds: JSON has it escaped only, and a batch with it in a
+// text is refused; see rules.Separator. The gid is what an engine says, so it
+// stands last, where it may hold anything.
 var (
-	plainColumns = []string{"id", "client", "status", "url", "folder", "checksum", "worker_id", "last_worker_id", "gid",
-		"progress", "spec_hash"}
 	intColumns = []string{"seq", "priority", "not_before", "max_attempts", "timeout", "created_at", "updated_at",
 		"attempt", "assigned_at", "failures", "losses", "retry_at", "completed_length", "total_length",
 		"download_speed", "started_at", "finished_at"}
 	jsonColumns = []string{"mirrors", "options", "tags", "labels", "error", "result"}
+	textColumns = []string{"status", "id", "client", "url", "folder", "checksum", "worker_id", "last_worker_id", "gid"}
+	bareColumns = []string{"progress", "spec_hash"}
 	byteColumns = []string{"torrent", "metalink"}
 )
 
@@ -28,8 +34,8 @@ var (
 // torrents and metalinks may be half a megabyte a row, so a page of a list goes
 // without.
 var (
-	listColumns = strings.Join(plainColumns, ", ") + ", concat_ws(',', " + strings.Join(intColumns, ", ") +
-		"), concat_ws(char(30), " + strings.Join(jsonColumns, ", ") + ")"
+	listColumns = "concat_ws(char(30), " + strings.Join(slices.Concat(intColumns, jsonColumns, textColumns), ", ") + "), " +
+		strings.Join(bareColumns, ", ")
 	fullColumns = listColumns + ", " + strings.Join(byteColumns, ", ")
 )
 
@@ -37,12 +43,11 @@ var (
 // fullColumns.
 func scanTask(rows *sqlx.Rows, full bool) (*model.Task, error) {
 	var (
-		t         model.Task
-		hash      []byte
-		ints, doc string
-		to        = [15]any{&t.ID, &t.Client, (*string)(&t.Status), &t.URL, &t.Folder, &t.Checksum, &t.WorkerID,
-			&t.LastWorkerID, &t.GID, &t.Progress, &hash, &ints, &doc, &t.Torrent, &t.Metalink}
-		n = len(to)
+		t    model.Task
+		pack sql.RawBytes
+		hash sql.RawBytes
+		to   = [...]any{&pack, &t.Progress, &hash, &t.Torrent, &t.Metalink}
+		n    = len(to)
 	)
 	if !full {
 		n -= len(byteColumns)
@@ -50,66 +55,68 @@ func scanTask(rows *sqlx.Rows, full bool) (*model.Task, error) {
 	if err := rows.Scan(to[:n]...); err != nil {
 		return nil, err
 	}
-	t.Status = known(t.Status)
+	if err := unpack(&t, pack); err != nil {
+		return nil, err
+	}
 	if copy(t.SpecHash[:], hash) != len(t.SpecHash) {
 		return nil, fmt.Errorf("task %s: its spec_hash has %d bytes", t.ID, len(hash))
-	}
-	if err := unpackInts(&t, ints); err != nil {
-		return nil, fmt.Errorf("task %s: %w", t.ID, err)
-	}
-	if err := unpackJSON(&t, doc); err != nil {
-		return nil, fmt.Errorf("task %s: %w", t.ID, err)
 	}
 	return &t, nil
 }
 
-// known returns the constant of that text: a million tasks share seven statuses.
-func known(s model.Status) model.Status {
-	if i := s.Index(); i >= 0 {
-		return model.Statuses[i]
+// unpack sets what the packed columns hold.
+func unpack(t *model.Task, pack []byte) error {
+	var ints [17]int64
+	for i := range ints {
+		part, rest, _ := bytes.Cut(pack, separator)
+		n, err := strconv.ParseInt(string(part), 10, 64)
+		if err != nil {
+			return fmt.Errorf("task with seq %d: its %s is no integer", ints[0], intColumns[i])
+		}
+		ints[i], pack = n, rest
 	}
-	return s
+	setInts(t, &ints)
+	docs := [...]any{&t.Mirrors, &t.Options, &t.Tags, &t.Labels, &t.Error, &t.Result}
+	for i := range docs {
+		part, rest, _ := bytes.Cut(pack, separator)
+		if pack = rest; len(part) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(part, docs[i]); err != nil {
+			return fmt.Errorf("task with seq %d: its %s: %w", t.Seq, jsonColumns[i], err)
+		}
+	}
+	parts := bytes.SplitN(pack, separator, len(textColumns))
+	if len(parts) != len(textColumns) {
+		return fmt.Errorf("task with seq %d: it has %d texts", t.Seq, len(parts))
+	}
+	t.Status = known(parts[0])
+	for i, to := range [...]*string{&t.ID, &t.Client, &t.URL, &t.Folder, &t.Checksum, &t.WorkerID, &t.LastWorkerID, &t.GID} {
+		*to = string(parts[1+i])
+	}
+	return nil
 }
 
-// unpackInts sets what intColumns hold.
-func unpackInts(t *model.Task, text string) error {
-	var v [17]int64
-	for i := range v {
-		part, rest, more := strings.Cut(text, ",")
-		n, err := strconv.ParseInt(part, 10, 64)
-		if err != nil || more != (i < len(v)-1) {
-			return fmt.Errorf("its %s is no integer", intColumns[i])
-		}
-		v[i], text = n, rest
-	}
+var separator = []byte(rules.Separator)
+
+// setInts sets what intColumns hold.
+func setInts(t *model.Task, v *[17]int64) {
 	t.Seq, t.Priority, t.NotBefore = v[0], model.Priority(v[1]), model.Time(v[2])
 	t.MaxAttempts, t.Timeout, t.CreatedAt = int(v[3]), model.Duration(v[4]), model.Time(v[5])
 	t.UpdatedAt, t.Attempt, t.AssignedAt = model.Time(v[6]), v[7], model.Time(v[8])
 	t.Failures, t.Losses, t.RetryAt = int(v[9]), int(v[10]), model.Time(v[11])
 	t.CompletedLength, t.TotalLength, t.DownloadSpeed = v[12], v[13], v[14]
 	t.StartedAt, t.FinishedAt = model.Time(v[15]), model.Time(v[16])
-	return nil
 }
 
-// unpackJSON sets what jsonColumns hold.
-func unpackJSON(t *model.Task, text string) error {
-	if len(text) == len(jsonColumns)-1 {
-		return nil // all are empty
-	}
-	to := [...]any{&t.Mirrors, &t.Options, &t.Tags, &t.Labels, &t.Error, &t.Result}
-	for i := range to {
-		part, rest, more := strings.Cut(text, "\x1e")
-		if more != (i < len(to)-1) {
-			return fmt.Errorf("its %s is no JSON", jsonColumns[i])
+// known returns the constant of that text: a million tasks share seven statuses.
+func known(text []byte) model.Status {
+	for _, s := range model.Statuses {
+		if string(s) == string(text) {
+			return s
 		}
-		if part != "" {
-			if err := json.Unmarshal([]byte(part), to[i]); err != nil {
-				return fmt.Errorf("its %s: %w", jsonColumns[i], err)
-			}
-		}
-		text = rest
 	}
-	return nil
+	return model.Status(text)
 }
 
 // scanTasks reads all rows and closes them. It takes the error of the query.

@@ -128,6 +128,9 @@ func checkTask(c *model.TaskChange) error {
 		return Refused(c.ID, "task %s: the change and its row differ in their id", c.ID)
 	case c.Put != nil && c.Put.Seq < 1:
 		return Refused(c.ID, "task %s: seq %d is less than 1", c.ID, c.Put.Seq)
+	case c.Put != nil && separated(c.Put.ID, c.Put.Client, c.Put.URL, c.Put.Folder, c.Put.Checksum, c.Put.WorkerID, c.Put.LastWorkerID),
+		c.Set != 0 && separated(c.State.WorkerID, c.State.LastWorkerID):
+		return Refused(c.ID, "task %s: one of its texts has the character %q", c.ID, Separator)
 	case c.Keep != 0 && !c.Delete:
 		return Refused(c.ID, "task %s: it is to be kept in mind and is not deleted", c.ID)
 	case c.Set != 0 && c.From == "":
@@ -136,6 +139,19 @@ func checkTask(c *model.TaskChange) error {
 		return Refused(c.ID, "task %s: %.40q is no status", c.ID, c.To())
 	}
 	return nil
+}
+
+// Separator is a control character that no text of a task but its gid may hold;
+// the model refuses all of them in what comes from outside.
+const Separator = "\x1e"
+
+func separated(texts ...string) bool {
+	for _, t := range texts {
+		if strings.Contains(t, Separator) {
+			return true
+		}
+	}
+	return false
 }
 
 // Stored returns the task without what no store keeps, on a copy if it has any.
