@@ -1,0 +1,103 @@
+package engine
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// moved is a row of another store.
+func moved(id string, seq int64, status model.Status) *model.Task {
+	t := &model.Task{
+		TaskSpec: *spec(id), Client: "shop", Seq: seq, CreatedAt: 1,
+		TaskState: model.TaskState{Status: status, UpdatedAt: 1},
+	}
+	t.Normalize(4)
+	if status.Active() {
+		t.Attempt, t.WorkerID, t.AssignedAt = 3, "old", 1
+	}
+	return t
+}
+
+func (w *world) importRows(workers []*model.Worker, tasks ...*model.Task) Plan {
+	w.t.Helper()
+	b := &model.Batch{}
+	for _, row := range workers {
+		b.Workers = append(b.Workers, model.WorkerChange{ID: row.ID, Put: row})
+	}
+	for _, row := range tasks {
+		c := model.TaskChange{ID: row.ID, Put: row}
+		if there := w.tasks[row.ID]; there != nil {
+			c.From = there.Status
+		}
+		b.Tasks = append(b.Tasks, c)
+	}
+	_, plan := w.turn(Import{b})
+	return plan
+}
+
+func TestAnImportIsHeldBackKeepsItsOrderAndRunsAfterItsRelease(t *testing.T) {
+	w := newWorld(t, testConfig())
+	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
+	w.turn(w.event([]string{"heartbeat", "new", "slots=2"}), w.event([]string{"submit", "shop", "own"}))
+	w.turn(Hold{})
+	plan := w.importRows([]*model.Worker{old},
+		moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading),
+		moved("m3", 3, model.StatusCompleted), moved("m4", 4, model.StatusPaused), moved("m5", 5, model.StatusPending))
+	if len(plan.Assign) > 0 || len(plan.Tasks) > 0 {
+		t.Fatalf("the import led to %+v", plan)
+	}
+	for i, id := range []string{"own", "m1", "m2", "m3", "m4", "m5"} {
+		if seq := w.tasks[id].Seq; seq != int64(i+1) && id != "own" {
+			t.Errorf("%s has seq %d", id, seq)
+		}
+	}
+	// Time passes: the worker that nobody has heard here keeps its task, for the
+	// import is not at its end; and nobody is told that a task is unknown.
+	w.pass(model.Seconds(100))
+	if row := w.tasks["m2"]; row.Status != model.StatusDownloading || row.Attempt != 3 || row.WorkerID != "old" {
+		t.Errorf("m2 is %+v", row.TaskState)
+	}
+	answers, _ := w.turn(w.event([]string{"heartbeat", "other", "slots=0", "holds=ghost#1:downloading:1"}))
+	if len(answers[0].Heartbeat.Drop) > 0 {
+		t.Errorf("during the import the worker is told to drop %v", answers[0].Heartbeat.Drop)
+	}
+	w.turn(w.event([]string{"heartbeat", "new", "slots=2", "holds=own#1:downloading:1"}))
+	_, plan = w.turn(Release{})
+	if len(plan.Assign) != 1 || plan.Assign[0].Task != "m1" {
+		t.Errorf("after the release %+v, want m1", plan.Assign)
+	}
+	// The old worker is heard: it goes on with what it had.
+	answers, _ = w.turn(w.event([]string{"heartbeat", "old", "instance=i", "epoch=1", "slots=5", "holds=m2#3:completed"}))
+	if f := answers[0].Heartbeat.Forget; len(f) != 1 || w.tasks["m2"].Status != model.StatusCompleted {
+		t.Errorf("forget %v, m2 is %s", f, w.tasks["m2"].Status)
+	}
+}
+
+func TestAnImportReplacesWhatIsThereInWhateverStateItIs(t *testing.T) {
+	for _, from := range model.Statuses {
+		for _, to := range model.Statuses {
+			t.Run(fmt.Sprintf("%s by %s", from, to), func(t *testing.T) {
+				w := newWorld(t, testConfig())
+				w.turn(Hold{})
+				old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
+				w.importRows([]*model.Worker{old}, moved("m", 7, from))
+				w.importRows(nil, moved("m", 7, to))
+				w.turn(Release{})
+				if row := w.tasks["m"]; row.Status != to || row.Seq != 7 {
+					t.Errorf("it is %s with seq %d", row.Status, row.Seq)
+				}
+			})
+		}
+	}
+}
+
+func TestALivingWorkerKeepsItsOwnRow(t *testing.T) {
+	w := newWorld(t, testConfig())
+	w.turn(w.event([]string{"heartbeat", "w1", "slots=2"}))
+	plan := w.importRows([]*model.Worker{{ID: "w1", Instance: "another", Status: model.WorkerOnline}})
+	if len(plan.Batch.Workers) > 0 || w.workers["w1"].Instance != "w1-i" {
+		t.Errorf("its row is %+v", w.workers["w1"])
+	}
+}
