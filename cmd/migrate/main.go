@@ -20,7 +20,7 @@ func main() {
 		// limit keeps it small all the same. SQLite's memory is not in it.
 		debug.SetGCPercent(200)
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(64 << 20)
+			debug.SetMemoryLimit(48 << 20)
 		}
 	}
 	ctx, stop := daemon.Signals(context.Background())

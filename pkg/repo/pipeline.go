@@ -128,7 +128,7 @@ func ahead(ctx context.Context, sequence func(context.Context) iter.Seq2[*chunk,
 	}
 	return func(yield func(*chunk, error) bool) {
 		inner, stop := context.WithCancel(ctx)
-		items := make(chan item, 2)
+		items := make(chan item, 1)
 		go func() {
 			defer close(items)
 			for c, err := range sequence(inner) {

@@ -59,17 +59,17 @@ func (r *Record) Kind() string {
 	return KindTask
 }
 
-// taskJSON is a task with what its public JSON leaves out; what is shadowed here
-// is either computed or not exact there.
+// taskJSON reads a task with what its public JSON leaves out; what is shadowed
+// here is either computed or not exact there. [appendTask] writes it.
 type taskJSON struct {
 	*model.Task
-	Reason   string       `json:"reason,omitempty"` // stays empty
+	Reason   string       `json:"reason,omitempty"` // is not kept
 	Timeout  exactSeconds `json:"timeout,omitempty"`
 	SpecHash hexHash      `json:"spec_hash"`
 	Seq      int64        `json:"seq,omitempty"`
 }
 
-// workerJSON is likewise a worker.
+// workerJSON reads and writes a worker.
 type workerJSON struct {
 	*model.Worker
 	UsedSlots    int      `json:"used_slots,omitempty"` // stays empty
@@ -82,19 +82,17 @@ func (r *Record) Encode() error {
 	if r.canon != nil {
 		return nil
 	}
-	var v any
+	var b []byte
+	var err error
 	if r.Worker != nil {
-		v = workerJSON{Worker: r.Worker}
+		b, err = appendWorker(nil, r.Worker)
 	} else {
-		v = taskJSON{Task: r.Task, Timeout: exactSeconds(r.Task.Timeout), SpecHash: hexHash(r.Task.SpecHash)}
+		b, err = appendTask(make([]byte, 0, 1024), r.Task)
 	}
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // so that URLs stay readable
-	if err := e.Encode(v); err != nil {
+	if err != nil {
 		return fmt.Errorf("%s %s: %w", r.Kind(), r.ID(), err)
 	}
-	r.canon = bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	r.canon = b
 	if len(r.canon) > MaxRecord-256 {
 		return model.Errorf(model.CodeTooLarge, "%s %s: its record has %d bytes, more than %d",
 			r.Kind(), r.ID(), len(r.canon), MaxRecord-256).For(r.ID())
@@ -194,8 +192,6 @@ func (r *Record) Identical(other *Record) (bool, error) {
 // hexHash is a hash whose JSON is hexadecimal.
 type hexHash model.Hash
 
-func (h hexHash) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, h[:]), nil }
-
 func (h *hexHash) UnmarshalText(text []byte) error {
 	if len(text) != 2*len(h) {
 		return fmt.Errorf("spec_hash has %d characters, not %d", len(text), 2*len(h))
@@ -207,18 +203,6 @@ func (h *hexHash) UnmarshalText(text []byte) error {
 // exactSeconds is a duration whose JSON is seconds with as many decimals as it
 // has: a float64 would lose nanoseconds.
 type exactSeconds model.Duration
-
-func (s exactSeconds) MarshalJSON() ([]byte, error) {
-	n := int64(s)
-	b := strconv.AppendInt(nil, n/1e9, 10)
-	switch rest := n % 1e9; {
-	case n < 0:
-		return nil, fmt.Errorf("timeout: %d ns is negative", n)
-	case rest > 0:
-		b = append(b, strings.TrimRight(fmt.Sprintf(".%09d", rest), "0")...)
-	}
-	return b, nil
-}
 
 func (s *exactSeconds) UnmarshalJSON(b []byte) error {
 	whole, part, _ := strings.Cut(string(b), ".")
