@@ -84,20 +84,20 @@ func expiry(t *testing.T, s repo.Store) {
 		b := &model.Batch{}
 		for i := first; i < min(rows, first+1000); i++ {
 			c := task(fmt.Sprintf("t%d", i), int64(10+i))
-			switch {
-			case i%100 == 3:
+			switch i % 100 {
+			case 3:
 				c.Status, c.FinishedAt = model.StatusCompleted, 99
 				want[c.ID] = c.Status
-			case i%100 == 4:
+			case 4:
 				c.Status, c.FinishedAt = model.StatusFailed, 49
 				want[c.ID] = c.Status
-			case i%100 == 5:
+			case 5:
 				c.Status, c.FinishedAt = model.StatusFailed, 50 // not yet
-			case i%100 == 6:
+			case 6:
 				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is kept for ever
-			case i%100 == 7:
+			case 7:
 				c.FinishedAt = 1 // has not ended
-			case i%100 == 8:
+			case 8:
 				c.Status = model.StatusCompleted // nobody knows when
 			}
 			b.Tasks = append(b.Tasks, put(c))

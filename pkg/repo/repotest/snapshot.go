@@ -16,7 +16,11 @@ func mustSnapshot(t testing.TB, s repo.Snapshotter) repo.Snapshot {
 	if err != nil {
 		t.Fatalf("Snapshot: %v", err)
 	}
-	t.Cleanup(func() { snap.Close() })
+	t.Cleanup(func() {
+		if err := snap.Close(); err != nil {
+			t.Errorf("closing a snapshot: %v", err)
+		}
+	})
 	return snap
 }
 
@@ -97,7 +101,10 @@ func snapshotStandsStill(t *testing.T, s repo.Store) {
 	mustCommit(t, s, &model.Batch{Workers: []model.WorkerChange{{ID: "w1"}, {ID: "w3"}}})
 	same(t, "the snapshot, later", look(t, snap, 0), want)
 	same(t, "its end", look(t, snap, middle), wantRest)
-	for range snap.Tasks(context.Background(), 0) { // may be left early,
+	for task, err := range snap.Tasks(context.Background(), 0) { // may be left early,
+		if err != nil || task.Seq != want.Tasks[0].Seq {
+			t.Errorf("the snapshot begins with %v, %v", task, err)
+		}
 		break
 	}
 	n := 0

@@ -229,14 +229,12 @@ func BenchmarkStart(b *testing.B) {
 		}
 		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 	}
-	var turn *dispatch.Turn
 	var bytes int64
 	var worked time.Duration
 	for b.Loop() {
 		b.StopTimer()
-		turn = nil
 		before := heap()
-		turn = dispatch.NewTurn(engine.Config{MaxPending: 10 * n, RequirementSets: 100}, s)
+		turn := dispatch.NewTurn(engine.Config{MaxPending: 10 * n, RequirementSets: 100}, s)
 		b.StartTimer()
 		began := cpu()
 		if err := turn.Load(context.Background(), engine.Clock{Wall: 1}); err != nil {

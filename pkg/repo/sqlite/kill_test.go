@@ -107,6 +107,6 @@ func commitUntilKilled(t *testing.T, path string) {
 		if err := s.Commit(ctx, b); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Printf("committed %d\n", seq+3)
+		fmt.Fprintf(os.Stdout, "committed %d\n", seq+3)
 	}
 }

@@ -124,7 +124,7 @@ func scanTasks(rows *sqlx.Rows, err error, full bool) ([]*model.Task, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // Err has said all
 	tasks := []*model.Task{}
 	for rows.Next() {
 		t, err := scanTask(rows, full)

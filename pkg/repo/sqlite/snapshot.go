@@ -109,7 +109,7 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 			yield(nil, s.fail(err))
 			return
 		}
-		defer rows.Close()
+		defer rows.Close() //nolint:errcheck // Err has said all
 		for rows.Next() {
 			t, err := scanTask(rows, true)
 			if err != nil {
