@@ -189,7 +189,7 @@ func (p *program) verify(ctx context.Context) error {
 }
 
 // examine looks at a SQLite file or at one of records, by its name.
-func examine(ctx context.Context, path string) (*sqlite.Report, error) {
+func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
 	if !strings.HasSuffix(strings.ToLower(path), ".jsonl") {
 		return sqlite.Verify(ctx, path)
 	}
@@ -197,12 +197,12 @@ func examine(ctx context.Context, path string) (*sqlite.Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer snap.Close()
+	defer func() { err = errors.Join(err, snap.Close()) }()
 	d, err := repo.DigestOf(ctx, snap)
 	if err != nil {
 		return nil, err
 	}
-	r := &sqlite.Report{Path: path, Tasks: d.Tasks, Workers: d.Workers, Problems: []string{}}
+	r = &sqlite.Report{Path: path, Tasks: d.Tasks, Workers: d.Workers, Problems: []string{}}
 	if r.ByStatus, err = snap.Counts(ctx); err != nil {
 		return nil, err
 	}

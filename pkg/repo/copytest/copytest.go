@@ -5,6 +5,7 @@ package copytest
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -128,11 +129,11 @@ func Fill(ctx context.Context, s repo.Committer, tasks, workers int) error {
 }
 
 // Digest returns the digest of what the source holds.
-func Digest(ctx context.Context, src repo.Source) (repo.Digest, error) {
+func Digest(ctx context.Context, src repo.Source) (d repo.Digest, err error) {
 	snap, err := src.Snapshot(ctx)
 	if err != nil {
-		return repo.Digest{}, err
+		return d, err
 	}
-	defer snap.Close()
+	defer func() { err = errors.Join(err, snap.Close()) }()
 	return repo.DigestOf(ctx, snap)
 }

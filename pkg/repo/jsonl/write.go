@@ -45,7 +45,9 @@ func (f File) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error
 	switch old, err := open(ctx, w.path); {
 	case err == nil:
 		w.old = &old.digest
-		old.Close()
+		if err := old.Close(); err != nil {
+			return nil, err
+		}
 	case errors.Is(err, fs.ErrNotExist):
 	case o.OnConflict != repo.Replace:
 		return nil, fmt.Errorf("%w; it was left as it is, and would be written anew under replace", err)
@@ -174,7 +176,7 @@ func (w *writer) seal(ctx context.Context) (got repo.Digest, err error) {
 	if err != nil {
 		return got, err
 	}
-	defer snap.Close()
+	defer func() { err = errors.Join(err, snap.Close()) }()
 	return repo.DigestOf(ctx, snap)
 }
 
