@@ -113,7 +113,12 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 // what it holds, and gets nothing new before its first heartbeat: until then nobody
 // knows what it does.
 func (e *Engine) LoadWorker(row *model.Worker) {
-	w := e.addWorker(row.ID)
+	w := e.workers[row.ID]
+	if w == nil { // else a task has named it, or it was lost and comes again by an import
+		w = e.addWorker(row.ID)
+	}
+	e.displace(w)
+	w.said, w.known, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
 	kept := *row
 	kept.CurrentTasks = nil
 	w.Worker = kept

@@ -23,13 +23,6 @@ func (e *Engine) importRows(b *model.Batch) Answer {
 }
 
 func (e *Engine) importWorker(row *model.Worker) {
-	if old := e.workers[row.ID]; old != nil {
-		for _, t := range old.held() {
-			e.requeue(t, nil, 0, false)
-		}
-		e.displace(old)
-		e.silent.remove(old)
-	}
 	e.LoadWorker(row)
 	e.turn.plan.Batch.Workers = append(e.turn.plan.Batch.Workers, model.WorkerChange{ID: row.ID, Put: row})
 }

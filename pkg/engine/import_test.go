@@ -93,6 +93,31 @@ func TestAnImportReplacesWhatIsThereInWhateverStateItIs(t *testing.T) {
 	}
 }
 
+func TestWorkersMayComeBeforeTheirTasksOrAfterThem(t *testing.T) {
+	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
+	task := moved("m", 1, model.StatusDownloading)
+	task.Timeout = model.Seconds(1)
+	for name, steps := range map[string][]func(*world){
+		"before": {func(w *world) { w.importRows([]*model.Worker{old}) }, func(w *world) { w.importRows(nil, task) }},
+		"after":  {func(w *world) { w.importRows(nil, task) }, func(w *world) { w.importRows([]*model.Worker{old}) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, testConfig())
+			w.turn(Hold{})
+			for _, step := range steps {
+				step(w)
+			}
+			w.pass(model.Seconds(100)) // also longer than the attempt's timeout
+			if row := w.tasks["m"]; row.TaskState != task.TaskState {
+				t.Errorf("it is %+v", row.TaskState)
+			}
+			if row := w.workers["old"]; row.Instance != "i" || row.TotalSlots != 5 {
+				t.Errorf("the worker is %+v", row)
+			}
+		})
+	}
+}
+
 func TestALivingWorkerKeepsItsOwnRow(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.turn(w.event([]string{"heartbeat", "w1", "slots=2"}))

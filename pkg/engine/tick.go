@@ -57,6 +57,11 @@ func (e *Engine) expire(t *task) {
 		e.unqueue(t)
 		e.forgetAvoids(t)
 		e.enqueue(t)
+	case !r.worker.known: // it is heard before it is judged; if it never is, it is lost
+		if t.deadline > 0 {
+			t.deadline = max(t.deadline, e.alive.Add(e.grace()))
+		}
+		e.awaitListing(t)
 	case t.deadline > 0 && t.deadline <= e.alive:
 		w := r.worker
 		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
@@ -65,8 +70,6 @@ func (e *Engine) expire(t *task) {
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.timeout.String(),
 		})
-	case !r.worker.known:
-		e.awaitListing(t) // it has not been heard since the start or the import
 	case !r.resent || r.worker.partial:
 		e.awaitListing(t)
 		r.resent = true
