@@ -202,7 +202,7 @@ const kills = 20
 func TestACopyThatIsKilledLeavesTheTargetAsItWasAndRunsAgain(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "source.db")
-	want := seed(t, source, 6000, 20)
+	want := seed(t, source, 3000, 20)
 	before := seed(t, filepath.Join(dir, "before.db"), 500, 20)
 	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
 	begin := time.Now()
@@ -260,7 +260,7 @@ func TestACopyThatIsKilledLeavesTheTargetAsItWasAndRunsAgain(t *testing.T) {
 
 func TestSIGTERMEndsACopyInGoodOrder(t *testing.T) {
 	dir := t.TempDir()
-	seed(t, filepath.Join(dir, "source.db"), 20_000, 20)
+	seed(t, filepath.Join(dir, "source.db"), 6000, 20)
 	cmd := command(dir, "--source", "source.db", "--target", "t.db", "-v")
 	var out strings.Builder
 	cmd.Stderr = &out

@@ -52,4 +52,4 @@ func chain(t *testing.T, tasks, workers int) {
 	}
 }
 
-func TestAChainOfCopiesKeepsTheDigest(t *testing.T) { chain(t, 20_000, 100) }
+func TestAChainOfCopiesKeepsTheDigest(t *testing.T) { chain(t, chainTasks, 100) }
