@@ -83,7 +83,7 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		steady:    now.Steady,
 		connected: true,
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
-		tasks:     make(map[string]*task),
+		tasks:     make(map[string]*task, live(totals.Counts)),
 		workers:   make(map[string]*worker),
 		held:      make(map[string]*task),
 		seq:       totals.LastSeq,
@@ -96,17 +96,28 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 	e.queue = newQueue()
 	e.due = heap[*task]{
 		less:  func(a, b *task) bool { return a.due < b.due || a.due == b.due && a.seq < b.seq },
-		place: func(t *task) *int { return &t.inDue },
+		place: func(t *task) *int32 { return &t.inDue },
 	}
 	e.watch = heap[*task]{
 		less:  func(a, b *task) bool { return a.checkAt < b.checkAt || a.checkAt == b.checkAt && a.seq < b.seq },
-		place: func(t *task) *int { return &t.inWatch },
+		place: func(t *task) *int32 { return &t.inWatch },
 	}
 	e.silent = heap[*worker]{
 		less:  func(a, b *worker) bool { return a.silentAt < b.silentAt || a.silentAt == b.silentAt && a.ID < b.ID },
-		place: func(w *worker) *int { return &w.inSilent },
+		place: func(w *worker) *int32 { return &w.inSilent },
 	}
 	return e
+}
+
+// live is how many of the tasks have not ended.
+func live(counts model.Counts) int64 {
+	n := int64(0)
+	for _, s := range model.Statuses {
+		if !s.Terminal() {
+			n += counts[s]
+		}
+	}
+	return n
 }
 
 // LoadWorker takes over a worker from the store. It is given a fresh timeout, keeps
@@ -149,7 +160,8 @@ func (e *Engine) load(row *model.Task, held bool) {
 	if held {
 		e.held[t.id] = t
 	}
-	t.status, t.attempt, t.named = row.Status, row.Attempt, row.Attempt
+	t.setStatus(row.Status)
+	t.attempt, t.named = row.Attempt, row.Attempt
 	t.failures, t.losses = int32(row.Failures), int32(row.Losses)
 	t.retryAt, t.last = row.RetryAt, row.LastWorkerID
 	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil // see requeue
@@ -162,7 +174,7 @@ func (e *Engine) load(row *model.Task, held bool) {
 		t.deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
 	}
 	switch {
-	case t.status.Active():
+	case t.status().Active():
 		w := e.workers[row.WorkerID]
 		if w == nil {
 			w = e.addWorker(row.WorkerID)
@@ -172,7 +184,7 @@ func (e *Engine) load(row *model.Task, held bool) {
 		e.hold(w, t)
 		(model.SetGID | model.SetProgress).Copy(&t.run.progress, &row.TaskState)
 		e.awaitListing(t)
-	case t.status == model.StatusPending:
+	case t.status() == model.StatusPending:
 		e.enqueue(t)
 	}
 }

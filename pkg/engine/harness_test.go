@@ -164,16 +164,16 @@ func (w *world) checkTask(t *task, row *model.Task) {
 	if t == nil {
 		w.t.Fatalf("task %s is %s in the store and unknown to the engine", row.ID, row.Status)
 	}
-	if t.status != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.last != row.LastWorkerID ||
+	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.last != row.LastWorkerID ||
 		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.retryAt != row.RetryAt {
 		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
 	}
-	waiting := t.inQueue > 0 || t.inDue > 0 || w.engine.held[t.id] != nil && t.status == model.StatusPending
-	if waiting != (t.status == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
-		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status, t.inQueue, t.inDue)
+	waiting := t.inQueue > 0 || t.inDue > 0 || w.engine.held[t.id] != nil && t.status() == model.StatusPending
+	if waiting != (t.status() == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
+		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inQueue, t.inDue)
 	}
-	if (t.run != nil) != t.status.Active() {
-		w.t.Fatalf("task %s is %s, run %v", t.id, t.status, t.run)
+	if (t.run != nil) != t.status().Active() {
+		w.t.Fatalf("task %s is %s, run %v", t.id, t.status(), t.run)
 	}
 }
 

@@ -6,7 +6,7 @@ package engine
 type heap[T any] struct {
 	items []T
 	less  func(a, b T) bool
-	place func(T) *int
+	place func(T) *int32
 }
 
 func (h *heap[T]) len() int { return len(h.items) }
@@ -19,9 +19,9 @@ func (h *heap[T]) fix(item T) {
 	at := h.place(item)
 	if *at == 0 {
 		h.items = append(h.items, item)
-		*at = len(h.items)
+		*at = int32(len(h.items)) //nolint:gosec // limits.max_pending is far below
 	}
-	if i := *at - 1; !h.down(i) {
+	if i := int(*at) - 1; !h.down(i) {
 		h.up(i)
 	}
 }
@@ -32,7 +32,7 @@ func (h *heap[T]) remove(item T) {
 	if *at == 0 {
 		return
 	}
-	i, last := *at-1, len(h.items)-1
+	i, last := int(*at)-1, len(h.items)-1
 	h.swap(i, last)
 	var none T
 	h.items[last] = none // let go of it
@@ -88,7 +88,7 @@ func (h *heap[T]) swap(i, j int) {
 		return
 	}
 	h.items[i], h.items[j] = h.items[j], h.items[i]
-	*h.place(h.items[i]), *h.place(h.items[j]) = i+1, j+1
+	*h.place(h.items[i]), *h.place(h.items[j]) = int32(i+1), int32(j+1) //nolint:gosec // as in fix
 }
 
 func (h *heap[T]) up(i int) {

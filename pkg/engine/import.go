@@ -64,7 +64,7 @@ func (e *Engine) endImport() {
 	e.importing = false
 	clear(e.held)
 	for _, t := range held {
-		if t.status == model.StatusPending {
+		if t.status() == model.StatusPending {
 			e.enqueue(t)
 		}
 	}

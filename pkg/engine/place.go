@@ -65,7 +65,7 @@ type requirement struct {
 	tasks   int      // live tasks that need this, waiting or not
 	pending heap[*task]
 	shapes  []*shape // those that have all of it, in any order
-	inReady int
+	inReady int32
 }
 
 // shape is the workers that can do the same.
@@ -96,7 +96,7 @@ func newQueue() queue {
 		shapes: make(map[string]*shape),
 		ready: heap[*requirement]{
 			less:  func(a, b *requirement) bool { return a.pending.top().before(b.pending.top()) },
-			place: func(r *requirement) *int { return &r.inReady },
+			place: func(r *requirement) *int32 { return &r.inReady },
 		},
 	}
 }
@@ -111,7 +111,7 @@ func (q *queue) enter(n need, avoid []string) *requirement {
 	if r == nil {
 		r = &requirement{key: key, need: n, avoid: avoid, pending: heap[*task]{
 			less:  (*task).before,
-			place: func(t *task) *int { return &t.inQueue },
+			place: func(t *task) *int32 { return &t.inQueue },
 		}}
 		for _, s := range q.order {
 			q.match(r, s)
@@ -190,7 +190,7 @@ func (q *queue) shapeOf(c *model.Capabilities, key string) *shape {
 	if s == nil {
 		s = &shape{key: key, caps: *c, free: heap[*worker]{
 			less:  (*worker).lessLoaded,
-			place: func(w *worker) *int { return &w.inFree },
+			place: func(w *worker) *int32 { return &w.inFree },
 		}}
 		q.shapes[key] = s
 		i, _ := slices.BinarySearchFunc(q.order, key, func(s *shape, key string) int { return strings.Compare(s.key, key) })

@@ -64,15 +64,15 @@ type turn struct {
 // change writes some fields of a task's row and, if the status is among them and
 // differs, counts it and tells it.
 func (e *Engine) change(t *task, set model.Fields, state model.TaskState) {
-	from := t.status
+	from := t.status()
 	if set&model.SetStatus != 0 {
 		state.UpdatedAt = e.now
 		if state.Status != from {
 			e.counts[from]--
 			e.counts[state.Status]++
-			t.status = state.Status
+			t.setStatus(state.Status)
 			e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-				ID: t.id, Client: t.client, Status: t.status, WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
+				ID: t.id, Client: t.client, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
 				Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
 			})
 		}

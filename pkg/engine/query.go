@@ -15,12 +15,12 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 		if t == nil {
 			continue
 		}
-		state := model.TaskState{Status: t.status, Attempt: t.attempt}
+		state := model.TaskState{Status: t.status(), Attempt: t.attempt}
 		if t.run != nil {
 			state.WorkerID = t.workerID()
 			(model.SetProgress | model.SetGID).Copy(&state, &t.run.progress)
 		}
-		if t.status == model.StatusPending {
+		if t.status() == model.StatusPending {
 			state.Reason = e.why(t)
 		}
 		live[id] = state

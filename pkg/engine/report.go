@@ -67,7 +67,7 @@ func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	case model.ReportDownloading:
 		e.downloading(t, r)
 	case model.ReportPaused: // waits for its disk: nothing changes, unless it was just taken back
-		if t.status == model.StatusPending {
+		if t.status() == model.StatusPending {
 			e.downloading(t, r)
 		}
 	}
@@ -98,7 +98,7 @@ func (e *Engine) fate(worker string, r *model.Report) (verdict, model.DropReason
 // counts in any case: the bytes are there, and nobody else was given the task.
 func (e *Engine) fateOfReleased(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
 	switch {
-	case t.last != worker || t.status != model.StatusPending:
+	case t.last != worker || t.status() != model.StatusPending:
 		return mustDrop, model.DropSuperseded
 	case r.Status == model.ReportCompleted:
 		return counts, ""
@@ -149,7 +149,7 @@ func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.Dro
 // because it ended in this very turn.
 func (e *Engine) rowOfEnded(id string) *model.Task {
 	if t := e.turn.ended[id]; t != nil {
-		return &model.Task{TaskState: model.TaskState{Status: t.status, Attempt: t.attempt, LastWorkerID: t.last}}
+		return &model.Task{TaskState: model.TaskState{Status: t.status(), Attempt: t.attempt, LastWorkerID: t.last}}
 	}
 	return e.row(id)
 }
@@ -175,7 +175,7 @@ func (e *Engine) takeBack(w *worker, t *task) {
 func (e *Engine) downloading(t *task, r *model.Report) {
 	p := progressFrom(r)
 	t.rejections = 0
-	if t.status != model.StatusDownloading {
+	if t.status() != model.StatusDownloading {
 		p.Status, p.WorkerID, p.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, p)
 		t.run.progress = p

@@ -27,7 +27,7 @@ func (e *Engine) submit(s Submit) Answer {
 		TaskState: model.TaskState{Status: model.StatusPending, UpdatedAt: e.now},
 	}
 	t := e.newTask(row)
-	t.status = model.StatusPending
+	t.setStatus(model.StatusPending)
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
 	e.write(&model.TaskChange{ID: id, Put: row})
@@ -59,7 +59,7 @@ func (e *Engine) cancel(c Cancel) Answer {
 	switch {
 	case row.Status == model.StatusCanceled:
 		return Answer{Task: c.ID}
-	case t == nil || !t.status.CanBecome(model.StatusCanceled):
+	case t == nil || !t.status().CanBecome(model.StatusCanceled):
 		return Answer{Err: model.Errorf(model.CodeConflict, "the task %s is %s and cannot be canceled", c.ID, row.Status).For(c.ID)}
 	}
 	if t.run != nil {

@@ -10,16 +10,22 @@ import (
 )
 
 // task is what the engine keeps of a task that has not ended. Everything else of
-// it is in the store.
+// it is in the store. There may be millions: every field counts.
 type task struct {
 	id, client  string
 	seq         int64
-	status      model.Status
-	priority    model.Priority
 	maxAttempts int32
 	failures    int32
 	losses      int32
 	rejections  int32 // in a row, without a download between them
+	inQueue     int32 // places in heaps
+	inDue       int32
+	inWatch     int32
+	state       int8 // index of its status, see status
+	priority    int8
+	// reclaimable says that the last worker did not fail but fell silent: until
+	// the task is given away, that worker may take it back.
+	reclaimable bool
 	attempt     int64 // the fencing token in the store
 	named       int64 // the highest attempt that the store or any worker has named
 	timeout     model.Duration
@@ -33,16 +39,13 @@ type task struct {
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline model.Time
-	// reclaimable says that the last worker did not fail but fell silent: until
-	// the task is given away, that worker may take it back.
-	reclaimable bool
-	avoids      []avoidance // workers that are passed over, the earliest to end first
-
-	checkAt model.Time // key in Engine.watch, on the alive clock
-	inQueue int
-	inDue   int
-	inWatch int
+	checkAt  model.Time   // key in Engine.watch, on the alive clock
+	avoids   *[]avoidance // workers that are passed over, the earliest to end first; mostly nil
 }
+
+func (t *task) status() model.Status { return model.Statuses[t.state] }
+
+func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) } //nolint:gosec // there are seven
 
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
@@ -84,7 +87,7 @@ func (e *Engine) newTask(row *model.Task) *task {
 		id:          row.ID,
 		client:      row.Client,
 		seq:         row.Seq,
-		priority:    row.Priority,
+		priority:    int8(row.Priority), //nolint:gosec // 1 to 4
 		maxAttempts: int32(row.MaxAttempts),
 		timeout:     row.Timeout,
 		notBefore:   row.NotBefore,
@@ -149,27 +152,34 @@ func (e *Engine) avoid(t *task, worker string) bool {
 	if len(e.queue.sets) >= 2*e.cfg.RequirementSets {
 		return false
 	}
-	t.avoids = slices.DeleteFunc(t.avoids, func(a avoidance) bool { return a.worker == worker })
-	if len(t.avoids) == maxAvoids {
-		t.avoids = slices.Delete(t.avoids, 0, 1)
+	list := slices.DeleteFunc(t.avoided(), func(a avoidance) bool { return a.worker == worker })
+	if len(list) == maxAvoids {
+		list = slices.Delete(list, 0, 1)
 	}
-	t.avoids = append(t.avoids, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
-	e.applyAvoids(t)
+	e.setAvoids(t, append(list, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)}))
 	return true
 }
 
 // forgetAvoids lets a pending task that is in no queue go again to the workers
 // whose time is over.
 func (e *Engine) forgetAvoids(t *task) {
-	t.avoids = slices.DeleteFunc(t.avoids, func(a avoidance) bool { return a.until <= e.alive })
-	e.applyAvoids(t)
+	if t.avoids != nil {
+		e.setAvoids(t, slices.DeleteFunc(t.avoided(), func(a avoidance) bool { return a.until <= e.alive }))
+	}
 }
 
-// applyAvoids moves the task to the requirement set that leaves out whom it
-// avoids, and has the first end of these watched.
-func (e *Engine) applyAvoids(t *task) {
-	names := make([]string, len(t.avoids))
-	for i, a := range t.avoids {
+func (t *task) avoided() []avoidance {
+	if t.avoids == nil {
+		return nil
+	}
+	return *t.avoids
+}
+
+// setAvoids moves the task to the requirement set that leaves out whom it avoids,
+// and has the first end of these watched.
+func (e *Engine) setAvoids(t *task, list []avoidance) {
+	names := make([]string, len(list))
+	for i, a := range list {
 		names[i] = a.worker
 	}
 	slices.Sort(names)
@@ -178,12 +188,13 @@ func (e *Engine) applyAvoids(t *task) {
 		t.req = e.queue.enter(old.need, names)
 		e.queue.leave(old)
 	}
-	if len(t.avoids) == 0 {
+	if len(list) == 0 {
 		t.avoids = nil
 		e.watch.remove(t)
 		return
 	}
-	t.checkAt = t.avoids[0].until
+	t.avoids = &list
+	t.checkAt = list[0].until
 	e.watch.fix(t)
 }
 

@@ -22,8 +22,8 @@ type worker struct {
 
 	shape     *shape
 	silentAt  model.Time // on the alive clock: when its silence means something
-	inFree    int
-	inSilent  int
+	inFree    int32
+	inSilent  int32
 	touched   bool
 	stored    *model.Worker      // the row as last written
 	storedAt  model.Time         // on the alive clock
