@@ -18,9 +18,9 @@ func main() {
 	if os.Getenv("GOGC") == "" {
 		// Records come and go: collecting less often is a quarter faster, and the
 		// limit keeps it small all the same. SQLite's memory is not in it.
-		debug.SetGCPercent(200)
+		debug.SetGCPercent(150)
 		if os.Getenv("GOMEMLIMIT") == "" {
-			debug.SetMemoryLimit(48 << 20)
+			debug.SetMemoryLimit(64 << 20)
 		}
 	}
 	ctx, stop := daemon.Signals(context.Background())

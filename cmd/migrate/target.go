@@ -90,7 +90,7 @@ func (w *sqliteWriter) begin(ctx context.Context, o repo.CopyOptions) error {
 	var err error
 	// The file gets its name when it is on the disk, so single commits need not be.
 	w.store, err = sqlite.Open(ctx, sqlite.Config{
-		Path: w.path + migrating, Synchronous: sqlite.Normal, Readers: 1, Logger: w.logger,
+		Path: w.path + migrating, Synchronous: sqlite.Normal, Readers: 1, CacheKiB: 16 << 10, Logger: w.logger,
 	})
 	if err != nil {
 		return err

@@ -206,3 +206,29 @@ func TestOnlyOneProcessWritesAFileAndAKilledOneIsNoHindrance(t *testing.T) {
 	copied(t, filled(t, 10), file, repo.CopyOptions{})
 	alone(t, dir, "r.jsonl")
 }
+
+func TestAFileInWhichWorkersAndTasksContradictIsRefused(t *testing.T) {
+	// A worker's list is no part of the digest, so that of the writer is cheated.
+	file := jsonl.File(filepath.Join(t.TempDir(), "r.jsonl"))
+	w, err := file.Begin(t.Context(), repo.CopyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	worker := *copytest.Worker(0)
+	worker.CurrentTasks = []string{"task-0000002", "task-0000009"} // it holds 1 and 2
+	var d repo.Digest
+	for _, r := range []repo.Record{{Worker: &worker}, {Task: copytest.Task(1, 1)}, {Task: copytest.Task(2, 1)}} {
+		if _, err := w.Put(t.Context(), []repo.Record{r}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Add(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Finish(t.Context(), d); err == nil || !strings.Contains(err.Error(), worker.ID) {
+		t.Errorf("Finish = %v", err)
+	}
+	if _, err := os.Stat(string(file)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file is there: %v", err)
+	}
+}

@@ -9,8 +9,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"slices"
 
@@ -230,12 +232,12 @@ func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 // compares who holds what by the tasks with what the workers say.
 func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
-		workers, err := s.Workers(ctx)
+		workers, err := s.holdings(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		held, last := make(map[string][]string), after
+		held, last := make(map[string]holding), after
 		for l, err := range s.lines(ctx) {
 			if err != nil {
 				yield(nil, err)
@@ -257,7 +259,7 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 			}
 			last = r.Task.Seq
 			if r.Task.WorkerID != "" {
-				held[r.Task.WorkerID] = append(held[r.Task.WorkerID], r.Task.ID)
+				held[r.Task.WorkerID] = held[r.Task.WorkerID].with(r.Task.ID)
 			}
 			if !yield(r.Task, nil) {
 				return
@@ -269,14 +271,38 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 	}
 }
 
-// related compares both directions of who holds what.
-func related(workers []*model.Worker, held map[string][]string) error {
+// holding is a set of tasks in little room: how many they are, and the sum of the
+// hashes of their ids.
+type holding struct {
+	n   int
+	sum uint64
+}
+
+func (h holding) with(id string) holding {
+	hash := fnv.New64a()
+	hash.Write([]byte(id))
+	return holding{h.n + 1, h.sum + hash.Sum64()}
+}
+
+// holdings returns what each worker says that it holds.
+func (s *snapshot) holdings(ctx context.Context) (map[string]holding, error) {
+	workers, err := s.Workers(ctx)
+	said := make(map[string]holding, len(workers))
 	for _, w := range workers {
-		tasks := held[w.ID]
-		slices.Sort(tasks)
-		if !slices.Equal(tasks, w.CurrentTasks) {
-			return fmt.Errorf("worker %s says that it holds %d tasks, %d tasks say so of it, or others",
-				w.ID, len(w.CurrentTasks), len(tasks))
+		h := holding{}
+		for _, id := range w.CurrentTasks {
+			h = h.with(id)
+		}
+		said[w.ID] = h
+	}
+	return said, err
+}
+
+// related compares both directions of who holds what.
+func related(said, held map[string]holding) error {
+	for _, id := range slices.Sorted(maps.Keys(said)) {
+		if said[id] != held[id] {
+			return fmt.Errorf("worker %s says that it holds %d tasks, %d tasks say so of it, or others", id, said[id].n, held[id].n)
 		}
 	}
 	return nil

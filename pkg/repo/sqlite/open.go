@@ -42,6 +42,7 @@ type Config struct {
 	Path        string      // of the file; its folder is made if it is missing
 	Synchronous Synchronous // default Full
 	Readers     int         // connections for reading; default 4
+	CacheKiB    int         // of the connection that writes; default 32 MiB
 	// CheckLimit bounds the check of the file after a stop that was not clean;
 	// default 30 s. A check that takes longer is broken off, and the log says so.
 	CheckLimit time.Duration
@@ -84,6 +85,9 @@ func prepare(c *Config) (string, error) {
 	}
 	if c.Readers < 1 {
 		c.Readers = 4
+	}
+	if c.CacheKiB < 1 {
+		c.CacheKiB = 32 << 10
 	}
 	if c.CheckLimit <= 0 {
 		c.CheckLimit = 30 * time.Second
@@ -135,7 +139,7 @@ func open(ctx context.Context, c Config, path string, killed bool) (*Store, erro
 			"wal_autocheckpoint(4096)",
 			fmt.Sprintf("journal_size_limit(%d)", walLimit),
 			"temp_store(memory)",
-			"cache_size(-32768)",
+			fmt.Sprintf("cache_size(-%d)", c.CacheKiB),
 			// mmap stays off: a failing disk would then be a signal that kills
 			// the process, not an error.
 			"mmap_size(0)",
