@@ -19,7 +19,7 @@ func (h *heap[T]) fix(item T) {
 	at := h.place(item)
 	if *at == 0 {
 		h.items = append(h.items, item)
-		*at = int32(len(h.items)) //nolint:gosec // limits.max_pending is far below
+		*at = int32(len(h.items)) // limits.max_pending is far below 2^31
 	}
 	if i := int(*at) - 1; !h.down(i) {
 		h.up(i)
@@ -88,7 +88,7 @@ func (h *heap[T]) swap(i, j int) {
 		return
 	}
 	h.items[i], h.items[j] = h.items[j], h.items[i]
-	*h.place(h.items[i]), *h.place(h.items[j]) = int32(i+1), int32(j+1) //nolint:gosec // as in fix
+	*h.place(h.items[i]), *h.place(h.items[j]) = int32(i+1), int32(j+1)
 }
 
 func (h *heap[T]) up(i int) {

@@ -45,7 +45,7 @@ type task struct {
 
 func (t *task) status() model.Status { return model.Statuses[t.state] }
 
-func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) } //nolint:gosec // there are seven
+func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) }
 
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
@@ -87,7 +87,7 @@ func (e *Engine) newTask(row *model.Task) *task {
 		id:          row.ID,
 		client:      row.Client,
 		seq:         row.Seq,
-		priority:    int8(row.Priority), //nolint:gosec // 1 to 4
+		priority:    int8(row.Priority),
 		maxAttempts: int32(row.MaxAttempts),
 		timeout:     row.Timeout,
 		notBefore:   row.NotBefore,
