@@ -33,6 +33,9 @@ func replaceBackup(ctx context.Context, from, to string) error {
 	if err != nil {
 		return err
 	}
+	if to, err = filepath.Abs(to); err != nil { // SQLite is given it as a URI, which has no relative paths
+		return fmt.Errorf("backup: %w", err)
+	}
 	file, err := os.CreateTemp(filepath.Dir(to), filepath.Base(to)+".partial-")
 	if err != nil {
 		return fmt.Errorf("backup: %w", err)

@@ -146,6 +146,18 @@ func TestWhatCannotBeReadIsRefusedInOneSentence(t *testing.T) {
 	}
 }
 
+func TestABackupMayHaveARelativePath(t *testing.T) {
+	t.Chdir(t.TempDir())
+	s := mustOpen(t, Config{Path: "d.db"})
+	fillStore(t, s, 1, 10)
+	if err := Backup(t.Context(), "d.db", "backup.db"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat("backup.db"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestABackupIsTheStoreAtOneMomentWhileItGoesOn(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
