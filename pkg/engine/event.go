@@ -3,8 +3,8 @@ package engine
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
 // Event is one operation on the engine: [Submit], [Cancel], [Heartbeat],
-// [Report], [Tick] or one of the queries. They are decided in the order in which
-// they come.
+// [Report], [Tick], one of the queries, or [Hold], [Import] and [Release]. They are
+// decided in the order in which they come.
 type Event interface{ isEvent() }
 
 // Submit asks for one download. Its spec has been validated, hashed and has an

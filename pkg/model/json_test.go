@@ -6,6 +6,22 @@ import (
 	"time"
 )
 
+// readAndPrint reads JSON into v and prints it again; want is what then stands
+// there, "" if it must be refused.
+func readAndPrint(t *testing.T, in, want string, v any) {
+	t.Helper()
+	err := json.Unmarshal([]byte(in), v)
+	if want == "" {
+		if err == nil {
+			t.Errorf("%s was read as %v", in, v)
+		}
+		return
+	}
+	if out, merr := json.Marshal(v); err != nil || merr != nil || string(out) != want {
+		t.Errorf("%s became %s (%v, %v), want %s", in, out, err, merr, want)
+	}
+}
+
 func TestTimesArePrintedInUTCWithMilliseconds(t *testing.T) {
 	for in, want := range map[string]string{
 		`"2026-01-02T03:04:05Z"`:           `"2026-01-02T03:04:05.000Z"`,
@@ -17,17 +33,7 @@ func TestTimesArePrintedInUTCWithMilliseconds(t *testing.T) {
 		`"9999-12-31T23:59:59-23:00"`:      "",
 		`"2026-01-02T03:04:05.999999999Z"`: `"2026-01-02T03:04:05.999Z"`,
 	} {
-		var v Time
-		err := json.Unmarshal([]byte(in), &v)
-		if want == "" {
-			if err == nil {
-				t.Errorf("%s was read as %v", in, v)
-			}
-			continue
-		}
-		if out, merr := json.Marshal(v); err != nil || merr != nil || string(out) != want {
-			t.Errorf("%s became %s (%v, %v), want %s", in, out, err, merr, want)
-		}
+		readAndPrint(t, in, want, new(Time))
 	}
 	if d := TimeOf(time.Unix(5, 0)).Add(Seconds(1.5)).Sub(TimeOf(time.Unix(5, 0))); d != Seconds(1.5) {
 		t.Errorf("Add and Sub give %v", d)
@@ -42,17 +48,7 @@ func TestDurationsAreSecondsOrText(t *testing.T) {
 		`90`: `90`, `"90"`: `90`, `1.5`: `1.5`, `"1m30s"`: `90`, `null`: `0`, `"24h"`: `86400`,
 		`-1`: "", `"-5m"`: "", `"x"`: "", `1e300`: "", `"NaN"`: "", `{}`: "",
 	} {
-		var v Duration
-		err := json.Unmarshal([]byte(in), &v)
-		if want == "" {
-			if err == nil {
-				t.Errorf("%s was read as %v", in, v)
-			}
-			continue
-		}
-		if out, merr := json.Marshal(v); err != nil || merr != nil || string(out) != want {
-			t.Errorf("%s became %s (%v, %v), want %s", in, out, err, merr, want)
-		}
+		readAndPrint(t, in, want, new(Duration))
 	}
 }
 
@@ -61,17 +57,7 @@ func TestPrioritiesAreNamesOrNumbers(t *testing.T) {
 		`"low"`: `"low"`, `1`: `"low"`, `"4"`: `"urgent"`, `"normal"`: `"normal"`,
 		`0`: "", `5`: "", `"High"`: "", `null`: "", `1.0`: "",
 	} {
-		var v Priority
-		err := json.Unmarshal([]byte(in), &v)
-		if want == "" {
-			if err == nil {
-				t.Errorf("%s was read as %v", in, v)
-			}
-			continue
-		}
-		if out, merr := json.Marshal(v); err != nil || merr != nil || string(out) != want {
-			t.Errorf("%s became %s (%v, %v), want %s", in, out, err, merr, want)
-		}
+		readAndPrint(t, in, want, new(Priority))
 	}
 }
 
