@@ -16,6 +16,9 @@ func (n *NATS) validate() error {
 	if err := checkPrefix(n.Prefix); err != nil {
 		return err
 	}
+	if err := checkInboxPrefix(n.InboxPrefix); err != nil {
+		return err
+	}
 	if n.URL != "" {
 		for one := range strings.SplitSeq(string(n.URL), ",") {
 			if err := checkServer(strings.TrimSpace(one)); err != nil {
@@ -41,6 +44,22 @@ func checkPrefix(prefix string) error {
 	for token := range strings.SplitSeq(prefix, ".") {
 		if !model.ValidName(token) {
 			return badKey("nats.prefix", "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", prefix)
+		}
+	}
+	return nil
+}
+
+// checkInboxPrefix wants what nats.go takes: it would panic or fail late.
+func checkInboxPrefix(prefix string) error {
+	if prefix == "" {
+		return nil
+	}
+	if len(prefix) > maxPrefix {
+		return badKey("nats.inbox_prefix", "%.80q has more than %d bytes", prefix, maxPrefix)
+	}
+	for token := range strings.SplitSeq(prefix, ".") {
+		if !model.ValidName(token) {
+			return badKey("nats.inbox_prefix", "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", prefix)
 		}
 	}
 	return nil

@@ -14,6 +14,8 @@ type Dispatcher struct {
 	TaskAssignment   TaskAssignment   `key:"task_assignment"`
 	WorkerManagement WorkerManagement `key:"worker_management"`
 	NATS             DispatcherNATS   `key:"nats"`
+	Intake           Intake           `key:"intake"`
+	Events           Events           `key:"events"`
 	HTTP             HTTP             `key:"http"`
 	Limits           Limits           `key:"limits"`
 	Retention        Retention        `key:"retention"`
@@ -58,13 +60,30 @@ type NATS struct {
 	Key      string `key:"key" env:",NATS_KEY" doc:"File with its private key."`
 	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
 	Prefix   string `key:"prefix" flag:"nats-prefix" doc:"First tokens of every subject. Dispatcher, workers and clients must agree."`
+
+	InboxPrefix string `key:"inbox_prefix" doc:"First tokens of the subjects that answers come to, where permissions give each user its own; empty: that of the context, or _INBOX."`
 }
 
-// DispatcherNATS adds what only the embedded server needs.
+// DispatcherNATS adds the embedded server, and the streams.
 type DispatcherNATS struct {
 	NATS
 	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens; empty: only inside the process; port -1: a free one."`
 	StoreDir string `key:"store_dir" flag:"nats-store-dir" doc:"Folder of the embedded server's streams."`
+	Replicas int    `key:"replicas" min:"1" max:"5" doc:"Servers that keep each stream; more than 1 needs a NATS cluster."`
+}
+
+// Intake is the stream that takes submissions while no dispatcher runs.
+type Intake struct {
+	Enabled     bool `key:"enabled" doc:"Take submissions from the stream too. Needs JetStream; where that is not there, it is waited for."`
+	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in it; further ones are refused by NATS."`
+	MaxBytes    int  `key:"max_bytes" min:"1048576" max:"1099511627776" doc:"The same in bytes."`
+}
+
+// Events is the stream that keeps events for those who come late.
+type Events struct {
+	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream."`
+	MaxAge   model.Duration `key:"max_age" min:"1s" max:"87600h" doc:"How long they are kept."`
+	MaxBytes int            `key:"max_bytes" min:"1048576" max:"1099511627776" doc:"How many bytes of them; the oldest go first."`
 }
 
 // HTTP is the address of health, and later of metrics and the dashboard.
@@ -102,7 +121,9 @@ func DefaultDispatcher() *Dispatcher {
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),
 			AutoRemoveOffline: true, OfflineThreshold: model.Seconds(300),
 		},
-		NATS:      DispatcherNATS{NATS: NATS{Prefix: defaultPrefix}, Listen: "127.0.0.1:4222", StoreDir: "data/nats"},
+		NATS:      DispatcherNATS{NATS: NATS{Prefix: defaultPrefix}, Listen: "127.0.0.1:4222", StoreDir: "data/nats", Replicas: 1},
+		Intake:    Intake{Enabled: true, MaxMessages: 1_000_000, MaxBytes: 512 << 20},
+		Events:    Events{MaxAge: model.Duration(24 * time.Hour), MaxBytes: 256 << 20},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
 		Limits:    Limits{MaxPending: 2_000_000, RequirementSets: 1000},
 		Retention: Retention{IDs: model.Duration(24 * time.Hour)},

@@ -207,7 +207,7 @@ func TestTheShippedFilesStateEveryKeyButCredentials(t *testing.T) {
 		}
 		for _, k := range keys {
 			switch k.path {
-			case "database.dsn", "nats.context", "nats.creds", "nats.nkey", "nats.user", "nats.password", "nats.cert", "nats.key", "nats.ca":
+			case "database.dsn", "nats.context", "nats.creds", "nats.nkey", "nats.user", "nats.password", "nats.cert", "nats.key", "nats.ca", "nats.inbox_prefix":
 			default:
 				if where[k.path] == "" {
 					t.Errorf("config/%s.json does not state %s", c.file, k.path)

@@ -239,6 +239,6 @@ func (d *Daemon) warnOfWhatComesLater() {
 func natsOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
 	return bus.Options{
 		URL: string(c.URL), Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
-		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, Logger: logger,
+		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, InboxPrefix: c.InboxPrefix, Logger: logger,
 	}
 }
