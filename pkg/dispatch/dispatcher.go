@@ -109,7 +109,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.ready.Store(false)
 	tick := time.NewTicker(tickEvery * time.Millisecond)
 	defer tick.Stop()
-	l := &loop{Dispatcher: d, began: time.Now()}
+	l := &loop{Dispatcher: d, clock: machineClock()}
 	l.load(ctx)
 	for ctx.Err() == nil {
 		if !l.more && !d.inbox.waiting() {

@@ -15,7 +15,7 @@ const maxNotes = 20
 // loop is what the goroutine of [Dispatcher.Run] owns.
 type loop struct {
 	*Dispatcher
-	began  time.Time // zero of the steady clock
+	clock  func() engine.Clock
 	ticked model.Time
 	more   bool // the last turn left something to place
 	batch  batch
@@ -27,9 +27,13 @@ type loop struct {
 	frozen   *model.Error // why nothing is written any more, see Freeze
 }
 
-func (l *loop) clock() engine.Clock {
-	now := time.Now()
-	return engine.Clock{Wall: model.TimeOf(now), Steady: model.Time(now.Sub(l.began).Milliseconds())}
+// machineClock is the clock of the machine; its steady part begins now.
+func machineClock() func() engine.Clock {
+	began := time.Now()
+	return func() engine.Clock {
+		now := time.Now()
+		return engine.Clock{Wall: model.TimeOf(now), Steady: model.Time(now.Sub(began).Milliseconds())}
+	}
 }
 
 // drain answers what was taken in before the stop; what it does not come to in
