@@ -74,8 +74,12 @@ var rules = []rule{
 		why: "it speaks through a Link, so that it can be tested without a server; its journal is files",
 	},
 	{
-		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model"},
-		why: "both programs and the tools read it",
+		pkg: "pkg/worker/guard", never: []string{"all", "third-party"},
+		why: "what keeps a worker out of private networks is read whole, and alone",
+	},
+	{
+		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model", "pkg/worker/guard"},
+		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 
 	"github.com/tailscale/hujson"
 )
@@ -109,6 +110,10 @@ func (p *parser) member(path string, v hujson.Value) error {
 		if k.form() == formMap {
 			return p.pairs(k, value)
 		}
+	case *hujson.Array:
+		if k.form() == formList {
+			return list(k, value)
+		}
 	}
 	return badKey(path, "must be %s", k.kind())
 }
@@ -117,9 +122,9 @@ func (p *parser) member(path string, v hujson.Value) error {
 func literal(l hujson.Literal, f form) (string, bool) {
 	switch l.Kind() {
 	case '"':
-		return l.String(), f == formString || f == formTime
+		return l.String(), f == formString || f == formTime || f == formSize
 	case '0':
-		return string(l), f == formNumber || f == formTime
+		return string(l), f == formNumber || f == formTime || f == formSize
 	case 't', 'f':
 		return string(l), f == formBool
 	default: // null
@@ -145,4 +150,17 @@ func (p *parser) pairs(k *key, object *hujson.Object) error {
 		pairs[name] = l.String()
 	}
 	return k.setMap(pairs)
+}
+
+func list(k *key, array *hujson.Array) error {
+	var items []string
+	for _, element := range array.Elements {
+		l, ok := element.Value.(hujson.Literal)
+		if !ok || l.Kind() != '"' {
+			return badKey(k.path, "must be %s", k.kind())
+		}
+		items = append(items, l.String())
+	}
+	k.value.Set(reflect.ValueOf(items))
+	return nil
 }

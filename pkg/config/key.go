@@ -74,12 +74,17 @@ const (
 	formNumber
 	formBool
 	formTime // a number of seconds or a string
+	formSize // a number of bytes or a string
 	formMap
+	formList
 )
 
 func (k *key) form() form {
-	if _, ok := k.value.Interface().(model.Duration); ok {
+	switch k.value.Interface().(type) {
+	case model.Duration:
 		return formTime
+	case Size:
+		return formSize
 	}
 	switch k.value.Kind() {
 	case reflect.Int:
@@ -88,6 +93,8 @@ func (k *key) form() form {
 		return formBool
 	case reflect.Map:
 		return formMap
+	case reflect.Slice:
+		return formList
 	default:
 		return formString
 	}
@@ -105,6 +112,10 @@ func (k *key) kind() string {
 		return "true or false"
 	case formTime:
 		return `a number of seconds or a duration such as "5m"`
+	case formSize:
+		return `a number of bytes or a size such as "20M"`
+	case formList:
+		return "a list of strings"
 	case formMap:
 		if k.countsMap() {
 			return "a list of names with numbers"
@@ -136,6 +147,20 @@ func (k *key) set(text string) error {
 			return badKey(k.path, "%v", err)
 		}
 		k.value.SetInt(int64(d))
+	case formSize:
+		n, err := parseSize(text)
+		if err != nil {
+			return badKey(k.path, "%v", err)
+		}
+		k.value.SetInt(int64(n))
+	case formList:
+		var list []string
+		for item := range strings.SplitSeq(text, ",") {
+			if item = strings.TrimSpace(item); item != "" {
+				list = append(list, item)
+			}
+		}
+		k.value.Set(reflect.ValueOf(list))
 	case formMap:
 		pairs := make(map[string]string)
 		for pair := range strings.SplitSeq(text, ",") {
@@ -251,7 +276,11 @@ func checkKeys(keys []*key) error {
 
 // text is the value as it would be written in the environment, without secrets.
 func (k *key) text() string {
-	if k.form() != formMap {
+	switch k.form() {
+	case formList:
+		return strings.Join(k.value.Interface().([]string), ",")
+	case formMap:
+	default:
 		return fmt.Sprint(k.value.Interface())
 	}
 	var pairs []string

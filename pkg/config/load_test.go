@@ -166,7 +166,7 @@ func TestEveryEnvironmentNameOfTheContractSetsItsKey(t *testing.T) {
 // checkEnvSets sets one key by one name alone and sees that it changed.
 func checkEnvSets(t *testing.T, config any, prefix string, k *key, name string) {
 	t.Helper()
-	value := map[form]string{formString: "other", formNumber: "17", formBool: "true", formTime: "17", formMap: "a=17"}[k.form()]
+	value := map[form]string{formString: "other", formNumber: "17", formBool: "true", formTime: "17", formSize: "17", formMap: "a=17", formList: "17"}[k.form()]
 	if k.form() == formBool && k.value.Bool() {
 		value = "false"
 	}

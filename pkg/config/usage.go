@@ -64,8 +64,15 @@ func (k *key) defaultText() string {
 	case formTime:
 		b, _ := k.value.Interface().(interface{ MarshalJSON() ([]byte, error) }).MarshalJSON() // never fails
 		return string(b)
+	case formSize:
+		if k.value.Int() > 0 {
+			return fmt.Sprintf("%q", k.text())
+		}
+		return k.text()
 	case formMap:
 		return "{" + k.text() + "}"
+	case formList:
+		return "[" + k.text() + "]"
 	default:
 		return k.text()
 	}

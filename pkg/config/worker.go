@@ -7,32 +7,39 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // Worker is everything that cmd/worker can be told.
 type Worker struct {
-	Name        string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host's name, with - for what is not legal."`
-	NATS        NATS              `key:"nats"`
-	Dir         string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
-	Slots       int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
-	Engine      string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
-	Tags        map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
-	Folders     map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
-	KeepOrphans model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
-	AllowBT     bool              `key:"allow_bt" doc:"Take torrents and magnet links too. Their peers are not covered by the guard against private addresses."`
-	LogLevel    string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+	Name          string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host's name, with - for what is not legal."`
+	NATS          NATS              `key:"nats"`
+	Dir           string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
+	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
+	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
+	Tags          map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
+	Folders       map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
+	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
+	AllowBT       bool              `key:"allow_bt" doc:"Take torrents and magnet links too. Their peers are not covered by the guard against private addresses."`
+	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Downloads come from public addresses only, and from these: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
+	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes a second of all downloads together, such as 20M; 0 = no limit."`
+	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
+	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk under which no task is begun and running ones pause; 0 = none."`
+	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
 }
 
 // DefaultWorker returns the configuration of a worker that was told nothing.
 // Its name is empty; [LoadWorker] puts the host's.
 func DefaultWorker() *Worker {
 	return &Worker{
-		NATS:        NATS{Prefix: defaultPrefix},
-		Dir:         "./downloads",
-		Slots:       5,
-		Engine:      "auto",
-		KeepOrphans: model.Duration(24 * time.Hour),
-		LogLevel:    "info",
+		NATS:         NATS{Prefix: defaultPrefix},
+		Dir:          "./downloads",
+		Slots:        5,
+		Engine:       "auto",
+		KeepOrphans:  model.Duration(24 * time.Hour),
+		StallTimeout: model.Seconds(60),
+		DiskFloor:    512 << 20,
+		LogLevel:     "info",
 	}
 }
 
@@ -62,6 +69,9 @@ func (w *Worker) Validate() error {
 		if !model.ValidName(name) || dir == "" {
 			return badKey("folders", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ - and name a directory", name, model.MaxName)
 		}
+	}
+	if _, err := guard.ParseNetworks(w.AllowNetworks); err != nil {
+		return badKey("allow_networks", "%v", err)
 	}
 	return nil
 }
