@@ -34,12 +34,13 @@ func configuration(slots, port int, secret string, allowBT bool) string {
 		"auto-save-interval=2",
 		"continue=true",
 		"always-resume=true",
+		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
 		"allow-overwrite=false",
 		"auto-file-renaming=false",
 		"max-concurrent-downloads=" + strconv.Itoa(slots*4), // a task may have children
 		"max-download-result=" + strconv.Itoa(maxRows),
 		"max-tries=5",
-		"retry-wait=3",
+		"retry-wait=1", // also after each drop; 0 would never retry a 503
 		"connect-timeout=15",
 		"timeout=60",
 		"follow-torrent=" + follow,

@@ -6,7 +6,15 @@
 // cache of them, and whatever a new aria2c lacks is added again by the next Poll.
 // Each job's gid is a hash of its task id, so that adding twice finds the first.
 //
-// What it does not guarantee: aria2 sends no If-Range, so that a file that
-// changed upstream between two attempts, at the same length and without a
-// checksum in the task, can end as a mix of both.
+// aria2 itself goes on with any file of the same length. So the engine asks the
+// server of an HTTP file for its version (ETag, date, length) before the first
+// byte, keeps that beside the bytes, and asks again before it goes on with them;
+// aria2c is told to send it as If-Range; and what did not come in one response is
+// asked for once more at the end. A file that changed meanwhile begins anew, once,
+// and then fails.
+//
+// What it does not guarantee: over FTP and SFTP, and where a server tells neither
+// ETag nor date, a file that changed at the same length can end as a mix of both,
+// unless the task has a checksum. So can the files that a metalink by URL leads to
+// without checksums.
 package aria2

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,7 +17,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
-// Config says how to run aria2c. All fields are needed, but for AllowBT.
+// Config says how to run aria2c. All fields are needed, but for AllowBT and Dial.
 type Config struct {
 	Binary   string // path of aria2c, as [Find] gives it
 	StateDir string // a folder for its configuration and lock; made if missing
@@ -24,6 +26,9 @@ type Config struct {
 	// and for metalinks, which may lead to torrents.
 	AllowBT bool
 	Logger  *slog.Logger
+	// Dial makes the connections on which the engine asks servers which version
+	// of a file they have; nil dials as net does.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Engine implements [download.Engine] with an aria2c of its own.
@@ -32,8 +37,11 @@ type Engine struct {
 	lock    *os.File // held as long as an aria2c of ours may live
 	caps    model.Capabilities
 	changed chan struct{}
+	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the supervisor has ended
+
+	transport *http.Transport // of the probes
 
 	// turn is held through each operation with its calls to aria2c, so that
 	// these see each other's work whole. It is a channel so that waiting for it
@@ -75,8 +83,9 @@ func New(cfg Config) (*Engine, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
-		cfg: cfg, changed: make(chan struct{}, 1), stop: cancel, stopped: make(chan struct{}),
-		turn: make(chan struct{}, 1), jobs: map[string]*job{},
+		cfg: cfg, changed: make(chan struct{}, 1), life: ctx, stop: cancel, stopped: make(chan struct{}),
+		transport: newTransport(cfg.Dial),
+		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
 	if e.lock, err = takeLock(ctx, dir); err == nil {
 		err = e.start(ctx)
@@ -172,7 +181,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	if e.jobs[id] != nil {
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id)}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}}
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
 		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{
@@ -183,7 +192,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		return nil
 	}
 	if s := e.current(); s.client != nil {
-		if err := e.give(ctx, s, j); err != nil {
+		if err := e.offer(ctx, s, j); err != nil {
 			// Poll gives it again; whether aria2c has it is seen there.
 			e.cfg.Logger.Debug("aria2c did not take a task; again soon", "task", id, "error", err)
 		}
@@ -220,6 +229,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 			return fmt.Errorf("aria2: remove task %s: %w", id, err)
 		}
 	}
+	j.stopProbe()
 	delete(e.jobs, id)
 	return nil
 }

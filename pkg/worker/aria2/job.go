@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -19,10 +21,23 @@ type job struct {
 	ended bool     // state is the last word
 	state download.State
 
-	best   int64 // bytes at the last failure that we went on from
-	wiped  bool  // it began anew once
-	missed int   // polls in a row in which a part of it was missing
+	best    int64 // bytes at the last failure that we went on from
+	wiped   bool  // it began anew once
+	missed  int   // polls in a row in which a part of it was missing
+	crashes int   // of aria2c, while it had this
+
+	probing   chan *version // what a probe finds; nil: none is under way
+	stopProbe context.CancelFunc
+	version   *version  // which is being fetched; nil: not known
+	exact     bool      // probes ask as a download does
+	resumed   bool      // it did not begin with its first byte
+	headFirst bool      // aria2c may ask by HEAD for what it then resumes
+	given     time.Time // when aria2c got it
 }
+
+// maxCrashes is how many crashes of aria2c a job may see: which of the jobs is the
+// cause cannot be told, and one that brings down aria2c brings down all.
+const maxCrashes = 2
 
 // maxMissed is how many polls may miss a child before the job is given again.
 const maxMissed = 3
@@ -43,16 +58,100 @@ func (j *job) fail(code int, message string) {
 	j.end(s)
 }
 
-// give hands a job to aria2c. The error is one of the connection; what aria2c
-// refuses ends the job.
-func (e *Engine) give(ctx context.Context, s session, j *job) error {
-	if err := dropUntrusted(&j.Job); err != nil {
+// offer gives a job to aria2c as soon as it is known that what is there of its
+// file, if anything, may be gone on with; until then it does nothing, and Poll
+// calls it again.
+func (e *Engine) offer(ctx context.Context, s session, j *job) error {
+	if j.home != nil && !j.home.alive() && j.home.crashed() {
+		j.crashes++
+	}
+	j.home, j.roots = nil, nil
+	if j.crashes >= maxCrashes {
+		j.fail(download.CodeUnknown, fmt.Sprintf("aria2c crashed %d times while it fetched this", j.crashes))
+		return nil
+	}
+	if kindOf(&j.Task.TaskSpec) == plain {
+		now, known := e.probed(j)
+		if !known {
+			return nil
+		}
+		err := dropUntrusted(&j.Job)
+		if err == nil {
+			j.version, j.resumed, err = settleVersion(j.Dir, now)
+			j.headFirst = j.resumed && now != nil && now.head
+		}
+		if err != nil {
+			j.fail(download.CodeFileIO, err.Error())
+			return nil
+		}
+	} else if err := dropUntrusted(&j.Job); err != nil {
 		j.fail(download.CodeFileIO, err.Error())
 		return nil
 	}
+	return e.give(ctx, s, j)
+}
+
+// probed returns what the sources say of a job's file, once they have; the first
+// call asks them.
+func (e *Engine) probed(j *job) (v *version, known bool) {
+	spec := &j.Task.TaskSpec
+	if scheme := spec.Scheme(); scheme != "http" && scheme != "https" {
+		return &version{Source: sourceOf(spec.URL), Length: -1}, true // aria2c compares the length
+	}
+	if j.probing != nil {
+		select {
+		case v = <-j.probing:
+			j.probing = nil
+			return v, true
+		default:
+			return nil, false
+		}
+	}
+	ctx, cancel := context.WithCancel(e.life)
+	found, exact := make(chan *version, 1), j.exact
+	j.probing, j.stopProbe = found, cancel
+	go func() {
+		defer cancel()
+		found <- probe(ctx, spec, e.transport, exact)
+		e.hint()
+	}()
+	return nil, false
+}
+
+// validator is what aria2c is to send as If-Range. Mirrors have validators of
+// their own, and with a checksum a mix is found out at the end.
+func (j *job) validator() string {
+	if j.version == nil || j.checked() || len(j.Task.Mirrors) > 0 {
+		return ""
+	}
+	return j.version.validator()
+}
+
+// checked reports whether the task has a checksum for its file.
+func (j *job) checked() bool {
+	return j.Task.Checksum != "" || len(j.Task.Options["checksum"]) > 0
+}
+
+// unconfirmed reports whether the finished file may be a mix of two versions, so
+// that the sources must be asked again. It cannot if it came in one response:
+// one connection, from the first byte on, with no time for a second.
+func (j *job) unconfirmed() bool {
+	option := func(name string) string { return strings.Join(j.Task.Options[name], "") }
+	wait := time.Second // as configuration has it
+	if s := option("retry-wait"); s != "" {
+		n, _ := strconv.Atoi(s) // validated
+		wait = time.Duration(n) * time.Second
+	}
+	several := len(j.Task.Mirrors) > 0 || option("max-connection-per-server") > "1"
+	return j.version != nil && !j.checked() && (j.resumed || several || time.Since(j.given) >= wait)
+}
+
+// give hands a job to aria2c. The error is one of the connection; what aria2c
+// refuses ends the job.
+func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	// Said before the call: after a call without an answer it may be there.
-	j.home, j.roots, j.missed = s.process, nil, 0
-	add := request(&j.Job, j.gid)
+	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
+	add := request(&j.Job, j.gid, j.validator(), j.headFirst)
 	var err error
 	if add.method == "aria2.addMetalink" {
 		// Only the answer tells its gids: what began without one could not be
@@ -143,7 +242,7 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	}
 	for _, j := range e.jobs {
 		if !j.ended && j.home != s.process {
-			if err := e.give(ctx, s, j); err != nil {
+			if err := e.offer(ctx, s, j); err != nil {
 				return nil, fmt.Errorf("aria2: add task %s: %w", j.Task.ID, err)
 			}
 		}
@@ -155,7 +254,7 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	states := make(map[string]download.State, len(e.jobs))
 	claimed := map[string]bool{}
 	for id, j := range e.jobs {
-		if !j.ended {
+		if !j.ended && j.home == s.process {
 			if err := e.advance(ctx, s, j, all); err != nil {
 				return nil, fmt.Errorf("aria2: task %s: %w", id, err)
 			}
@@ -190,6 +289,16 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		return e.again(ctx, s, j)
 	case v.done:
+		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && j.unconfirmed() {
+			now, known := e.probed(j)
+			switch {
+			case !known:
+				return nil
+			case now != nil && !j.version.same(now):
+				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
+				return e.remedy(ctx, s, j, v)
+			}
+		}
 		err := e.finish(ctx, s.client, j, v, all)
 		if errors.As(err, new(*rpcError)) {
 			return e.again(ctx, s, j) // its result went meanwhile
@@ -204,7 +313,7 @@ func (e *Engine) again(ctx context.Context, s session, j *job) error {
 	if err := e.clear(ctx, s.client, j); err != nil {
 		return err
 	}
-	return e.give(ctx, s, j)
+	return e.offer(ctx, s, j)
 }
 
 // remedy deals with a failed job: on, anew, or the end.
@@ -225,15 +334,16 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view) error {
 	case goOn:
 		log.Debug("a download broke off after progress; going on")
 		j.best = v.completed
-		return e.give(ctx, s, j)
+		return e.offer(ctx, s, j)
 	case anew:
 		log.Info("a download begins anew")
 		j.wiped, j.best = true, 0
+		j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says
 		if err := download.Wipe(j.Dir); err != nil {
 			j.fail(download.CodeFileIO, err.Error())
 			return nil
 		}
-		return e.give(ctx, s, j)
+		return e.offer(ctx, s, j)
 	}
 	j.fail(code, message)
 	return nil

@@ -153,6 +153,24 @@ func takeLock(ctx context.Context, stateDir string) (*os.File, error) {
 	}
 }
 
+// crashed reports whether it ended of itself by a fault of its own; being killed
+// from outside is none. It must have ended.
+func (p *process) crashed() bool {
+	var exit *exec.ExitError
+	if !errors.As(p.err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	if !ok || !status.Signaled() {
+		return false
+	}
+	switch status.Signal() {
+	case syscall.SIGABRT, syscall.SIGSEGV, syscall.SIGBUS, syscall.SIGILL, syscall.SIGFPE:
+		return true
+	}
+	return false
+}
+
 // ended returns how the process ended, also where it ended well and should not
 // have. It must have.
 func (p *process) ended() error {

@@ -1,6 +1,7 @@
 package aria2
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -81,20 +82,34 @@ func checkDir(dir string) error {
 }
 
 // request is the call that gives a job to aria2c. The job's options have been
-// validated.
-func request(job *download.Job, gid string) call {
+// validated. validator, if it is not empty, is sent as If-Range: a server whose
+// file is another one then answers a range with the whole file, and aria2c stops
+// instead of mixing the two. headFirst has aria2c learn the length by HEAD: it
+// otherwise begins a resumed download with a request for the whole file, which it
+// breaks off.
+func request(job *download.Job, gid, validator string, headFirst bool) call {
 	spec := &job.Task.TaskSpec
 	k := kindOf(spec)
 	options := map[string]any{"dir": job.Dir, "gid": gid, "pause": "false"}
+	var headers []string
+	if validator != "" {
+		headers = append(headers, "If-Range: "+validator)
+	}
 	for _, name := range slices.Sorted(maps.Keys(spec.Options)) {
 		value := spec.Options[name]
 		switch {
 		case len(value) == 0 || !slices.Contains(passed[name], k):
 		case name == "header":
-			options[name] = []string(value)
+			headers = append(headers, slices.DeleteFunc(slices.Clone([]string(value)), isIfRange)...)
 		default:
 			options[name] = value[0]
 		}
+	}
+	if headFirst {
+		options["use-head"] = "true"
+	}
+	if len(headers) > 0 {
+		options["header"] = headers
 	}
 	if spec.Checksum != "" && k == plain {
 		options["checksum"] = spec.Checksum
@@ -115,15 +130,28 @@ func request(job *download.Job, gid string) call {
 	return call{"aria2.addUri", []any{uris, options}}
 }
 
+func isIfRange(line string) bool {
+	name, _, _ := strings.Cut(line, ":")
+	return strings.EqualFold(strings.TrimSpace(name), "If-Range")
+}
+
 // dropUntrusted removes what aria2c would take for whole: a file without a
-// control file, such as one that was allocated just before a crash. Files of a
-// torrent stay, for their pieces are checked.
+// control file, such as one that was allocated just before a crash, and all that
+// a metalink without checksums left, for nothing says of which version it is.
+// Files of a torrent stay, for their pieces are checked.
 func dropUntrusted(job *download.Job) error {
 	switch kindOf(&job.Task.TaskSpec) {
 	case torrent, magnet:
 		return nil
+	case metalink:
+		if !bytes.Contains(job.Task.Metalink, []byte("<hash")) {
+			return download.Wipe(job.Dir)
+		}
 	}
 	return download.WipeExcept(job.Dir, func(name string) bool {
+		if name == versionFile {
+			return true
+		}
 		data, isControl := strings.CutSuffix(name, ".aria2")
 		if isControl {
 			return exists(job.Dir, data)

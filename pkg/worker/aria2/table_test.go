@@ -96,7 +96,7 @@ func TestOnlyOptionsOfTheAllowListArePassedOn(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.spec.Options = every
-			got := request(&download.Job{Task: &model.Task{TaskSpec: c.spec}, Dir: dir}, "00000000000000aa")
+			got := request(&download.Job{Task: &model.Task{TaskSpec: c.spec}, Dir: dir}, "00000000000000aa", "", false)
 			options := got.params[len(got.params)-1].(map[string]any)
 			delete(options, "file-allocation") // as the disk of the test has it
 			names := slices.Sorted(maps.Keys(options))
@@ -113,7 +113,7 @@ func TestOnlyOptionsOfTheAllowListArePassedOn(t *testing.T) {
 
 func TestTheChecksumOfTheTaskBeatsTheOption(t *testing.T) {
 	spec := model.TaskSpec{URL: "http://h/x", Checksum: "sha-256=aa", Options: model.Options{"checksum": {"md5=bb"}}}
-	got := request(&download.Job{Task: &model.Task{TaskSpec: spec}, Dir: t.TempDir()}, "1")
+	got := request(&download.Job{Task: &model.Task{TaskSpec: spec}, Dir: t.TempDir()}, "1", "", false)
 	if options := got.params[1].(map[string]any); options["checksum"] != "sha-256=aa" {
 		t.Errorf("%v", options)
 	}

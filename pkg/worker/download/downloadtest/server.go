@@ -22,9 +22,9 @@ func Data(n int) []byte {
 // Server is an HTTP server on loopback that counts what it does.
 type Server struct {
 	*httptest.Server
-	Requests atomic.Int64
+	Requests atomic.Int64 // but HEAD, which moves no byte
 	Sent     atomic.Int64 // bytes of bodies
-	Ended    chan string  // the path of each request that is over; the newest are lost when nobody reads
+	Ended    chan string  // the path of each such request that is over; the newest are lost when nobody reads
 }
 
 // Serve starts a server that ends with the test.
@@ -32,14 +32,19 @@ func Serve(t *testing.T, h http.Handler) *Server {
 	t.Helper()
 	s := &Server{Ended: make(chan string, 1000)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Requests.Add(1)
+		if r.Method != http.MethodHead {
+			s.Requests.Add(1)
+		}
 		defer func() {
+			if r.Method == http.MethodHead {
+				return
+			}
 			select {
 			case s.Ended <- r.URL.Path:
 			default:
 			}
 		}()
-		h.ServeHTTP(&counter{ResponseWriter: w, sent: &s.Sent}, r)
+		h.ServeHTTP(&counter{ResponseWriter: w, sent: &s.Sent, head: r.Method == http.MethodHead}, r)
 	}))
 	t.Cleanup(func() {
 		s.CloseClientConnections()
@@ -52,11 +57,14 @@ func Serve(t *testing.T, h http.Handler) *Server {
 type counter struct {
 	http.ResponseWriter
 	sent *atomic.Int64
+	head bool
 }
 
 func (c *counter) Write(p []byte) (int, error) {
 	n, err := c.ResponseWriter.Write(p)
-	c.sent.Add(int64(n))
+	if !c.head {
+		c.sent.Add(int64(n))
+	}
 	return n, err
 }
 
@@ -102,6 +110,10 @@ func (r *rangeless) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func Cut(h http.Handler, n, times int) http.Handler {
 	var served atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			h.ServeHTTP(w, r)
+			return
+		}
 		if k := served.Add(1); times < 0 || k <= int64(times) {
 			w = &cutter{ResponseWriter: w, left: n}
 		}
@@ -177,6 +189,10 @@ func (s *slow) Write(p []byte) (int, error) {
 func FirstAnswer(h http.Handler, statuses ...int) http.Handler {
 	var served atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			h.ServeHTTP(w, r)
+			return
+		}
 		if k := int(served.Add(1)); k <= len(statuses) {
 			http.Error(w, "not now", statuses[k-1])
 			return

@@ -33,7 +33,7 @@ func Run(t *testing.T, newEngine New) {
 			t.Error(err)
 		}
 	})
-	for name, test := range map[string]func(*testing.T, harness){
+	tests := map[string]func(*testing.T, harness){
 		"a whole file has the bytes of its source":             wholeFile,
 		"a closed download goes on where it was":               resumeAfterClose,
 		"a removed job writes no more and leaves its bytes":    removeStops,
@@ -60,7 +60,9 @@ func Run(t *testing.T, newEngine New) {
 		"a host that is not there is retryable":                noServer,
 		"a second attempt completes over an earlier file":      overEarlier,
 		"an error of one server status has its class and code": statuses,
-	} {
+	}
+	maps.Copy(tests, hostile)
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			test(t, h)
@@ -90,8 +92,11 @@ func wholeFile(t *testing.T, h harness) {
 		if got := MustComplete(t, e, job, data); got != c.want {
 			t.Errorf("%s: the file is named %q, want %q", c.id, got, c.want)
 		}
-		if left := tree(t, job.Dir); len(left) != 1 {
-			t.Errorf("%s: besides the file there is something left: %v", c.id, left)
+		Remove(t, e, c.id)
+		for name := range tree(t, job.Dir) { // an engine's own may stay: the worker removes it
+			if name != c.want && !strings.HasSuffix(name, ".aria2") && !strings.HasPrefix(name, ".aria") {
+				t.Errorf("%s: besides the file there is left: %s", c.id, name)
+			}
 		}
 	}
 }

@@ -1,0 +1,101 @@
+package aria2
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+)
+
+// versionFile is kept beside a job's bytes: of which version of which source they
+// are. aria2 itself would go on with any file of the same length.
+const versionFile = ".aria-version.json"
+
+// version is what a server said of a file before its first byte was fetched.
+type version struct {
+	Source       string `json:"source"` // hash of the URL
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+	Length       int64  `json:"length"` // -1 = not said
+
+	head bool // HEAD was answered with this
+}
+
+func sourceOf(url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return hex.EncodeToString(sum[:])
+}
+
+// strong reports whether two files with this ETag are the same to the byte.
+func (v *version) strong() bool { return v.ETag != "" && !strings.HasPrefix(v.ETag, "W/") }
+
+// same reports whether other is the same version. Another URL has the same file
+// only where a strong ETag says so.
+func (v *version) same(other *version) bool {
+	return v.ETag == other.ETag && v.LastModified == other.LastModified &&
+		(v.Length == other.Length || v.Length < 0 || other.Length < 0) &&
+		(v.Source == other.Source || v.strong())
+}
+
+// validator is what If-Range may say of it; "" if the server gave nothing for that.
+func (v *version) validator() string {
+	if v.strong() {
+		return v.ETag
+	}
+	return v.LastModified
+}
+
+// loadVersion reads what is kept in a job's folder; nil if that is nothing that
+// can be read.
+func loadVersion(dir string) *version {
+	data, err := os.ReadFile(filepath.Join(dir, versionFile))
+	if err != nil {
+		return nil
+	}
+	v := &version{}
+	if json.Unmarshal(data, v) != nil || v.Source == "" {
+		return nil
+	}
+	return v
+}
+
+func (v *version) save(dir string) error {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, versionFile), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the version of a file: %w", err)
+	}
+	return nil
+}
+
+// settleVersion decides, with what the server says now (nil: it did not say),
+// whether the bytes in a job's folder may be gone on with. If not it removes them.
+// It returns the version that the file is fetched in, nil if that is not known,
+// and whether there are bytes of it.
+func settleVersion(dir string, now *version) (v *version, resumes bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("look at the bytes that are there: %w", err)
+	}
+	kept := loadVersion(dir)
+	bytes := len(entries) > 0 && (len(entries) > 1 || entries[0].Name() != versionFile)
+	switch {
+	case bytes && kept != nil && (now == nil || kept.same(now)):
+		return kept, true, nil // where the server says nothing now, If-Range asks again
+	case len(entries) > 0:
+		if err := download.Wipe(dir); err != nil {
+			return nil, false, err
+		}
+	}
+	if now == nil {
+		return nil, false, nil
+	}
+	return now, false, now.save(dir)
+}

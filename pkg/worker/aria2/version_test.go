@@ -1,0 +1,158 @@
+package aria2
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+)
+
+func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
+	kept := version{Source: "s", ETag: `"1"`, LastModified: "date", Length: 5}
+	with := func(change func(*version)) *version {
+		v := kept
+		change(&v)
+		return &v
+	}
+	for name, c := range map[string]struct {
+		kept, now *version
+		files     []string
+		resumes   bool
+		left      int
+	}{
+		"the same":                       {&kept, with(func(*version) {}), []string{"f", "f.aria2"}, true, 3},
+		"the server says nothing now":    {&kept, nil, []string{"f", "f.aria2"}, true, 3},
+		"another ETag":                   {&kept, with(func(v *version) { v.ETag = `"2"` }), []string{"f", "f.aria2"}, false, 1},
+		"no ETag any more":               {&kept, with(func(v *version) { v.ETag = "" }), []string{"f", "f.aria2"}, false, 1},
+		"another date":                   {&kept, with(func(v *version) { v.LastModified = "later" }), []string{"f", "f.aria2"}, false, 1},
+		"another length":                 {&kept, with(func(v *version) { v.Length = 6 }), []string{"f", "f.aria2"}, false, 1},
+		"no length this time":            {&kept, with(func(v *version) { v.Length = -1 }), []string{"f", "f.aria2"}, true, 3},
+		"another URL, the same ETag":     {&kept, with(func(v *version) { v.Source = "t" }), []string{"f", "f.aria2"}, true, 3},
+		"another URL, the same length":   {&version{Source: "s", Length: 5}, &version{Source: "t", Length: 5}, []string{"f", "f.aria2"}, false, 1},
+		"bytes of which nothing is kept": {nil, &kept, []string{"f", "f.aria2"}, false, 1},
+		"nothing kept, nothing said":     {nil, nil, []string{"f", "f.aria2"}, false, 0},
+		"no bytes":                       {&kept, with(func(v *version) { v.ETag = `"2"` }), nil, false, 1},
+		"no bytes, nothing said":         {&kept, nil, nil, false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, file := range c.files {
+				if err := os.WriteFile(filepath.Join(dir, file), []byte("x"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.kept != nil {
+				if err := c.kept.save(dir); err != nil {
+					t.Fatal(err)
+				}
+			}
+			v, resumes, err := settleVersion(dir, c.now)
+			if err != nil || resumes != c.resumes {
+				t.Errorf("%+v, resumes %v, %v", v, resumes, err)
+			}
+			left, err := os.ReadDir(dir)
+			if err != nil || len(left) != c.left {
+				t.Errorf("left: %v, %v", left, err)
+			}
+			if on := loadVersion(dir); (v == nil) != (on == nil) || v != nil && (on.ETag != v.ETag || on.Source != v.Source) {
+				t.Errorf("kept: %+v, fetched: %+v", on, v)
+			}
+		})
+	}
+}
+
+func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T) {
+	gone := downloadtest.Serve(t, http.NotFoundHandler())
+	ill := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
+	good := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); r.Method == http.MethodHead || user != "me" || password != "secret" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		downloadtest.Content([]byte("0123456789")).ServeHTTP(w, r)
+	}))
+	spec := model.TaskSpec{
+		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", "ftp://127.0.0.1/f", good.URL + "/f"},
+		Options: model.Options{"http-user": {"me"}, "http-passwd": {"secret"}},
+	}
+	v := probe(t.Context(), &spec, newTransport(nil), false)
+	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != sourceOf(good.URL+"/f") {
+		t.Errorf("%+v", v)
+	}
+	if n := good.Sent.Load(); n != 1 {
+		t.Errorf("the server sent %d bytes, want 1", n)
+	}
+	if n := ill.Requests.Load(); n != 0 {
+		t.Errorf("a server that is ill was asked %d times more", n)
+	}
+	spec.Mirrors = spec.Mirrors[:2]
+	if v := probe(t.Context(), &spec, newTransport(nil), false); v != nil {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
+	told := make(chan http.Header, 1)
+	other := downloadtest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header }))
+	s := downloadtest.Serve(t, http.RedirectHandler(other.URL, http.StatusFound))
+	spec := model.TaskSpec{URL: s.URL, Options: model.Options{
+		"http-user": {"me"}, "http-passwd": {"secret"}, "header": {"Cookie: a=b", "X-Token: t"}, "user-agent": {"agent"},
+	}}
+	if probe(t.Context(), &spec, newTransport(nil), false) == nil {
+		t.Fatal("the redirect is not followed")
+	}
+	got := <-told
+	for _, name := range []string{"Authorization", "Cookie", "X-Token"} {
+		if got.Get(name) != "" {
+			t.Errorf("another host is told %s: %s", name, got.Get(name))
+		}
+	}
+	if got.Get("User-Agent") != "agent" {
+		t.Errorf("user-agent: %q", got.Get("User-Agent"))
+	}
+}
+
+func TestAJobThatSawTwoCrashesIsGivenUpAndKillsDoNotCount(t *testing.T) {
+	t.Parallel()
+	var throttle downloadtest.Throttle
+	throttle.Set(100_000)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(4<<20))))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "crasher", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGABRT, syscall.SIGABRT} {
+		downloadtest.Await(t, e, "crasher", downloadtest.Reached(int64(i+1)*50_000))
+		if err := syscall.Kill(e.PID(), signal); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := downloadtest.MustFail(t, e, "crasher"); err.Class != model.ClassRetryable {
+		t.Errorf("%+v", err)
+	}
+	late := downloadtest.Job(t, "late", s.URL+"/file")
+	throttle.Set(0)
+	downloadtest.Add(t, e, late)
+	downloadtest.MustComplete(t, e, late, downloadtest.Data(4<<20))
+}
+
+func TestAFileThatWasFinishedJustBeforeACrashIsNotFetchedAgain(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(3 << 20)
+	s := downloadtest.Serve(t, downloadtest.Content(data))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "whole", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	p := e.current().process
+	p.kill()
+	downloadtest.Remove(t, e, "whole")
+	downloadtest.Add(t, e, job) // as after a crash of the worker that lost how it ended
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := s.Sent.Load(); sent > int64(len(data)) {
+		t.Errorf("the server sent %d bytes for a file of %d", sent, len(data))
+	}
+}
