@@ -119,9 +119,10 @@ func worthWaiting(err error) bool {
 			return true
 		}
 	}
-	// Not net.Error: the error of a file that is missing is one too.
+	// Not net.Error: the error of a file that is missing is one too. A remote error
+	// is a TLS alert: the server wants another certificate.
 	var network *net.OpError
-	return errors.As(err, &network)
+	return errors.As(err, &network) && network.Op != "remote error"
 }
 
 func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {

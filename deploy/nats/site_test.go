@@ -1,0 +1,274 @@
+// Package nats_test starts a NATS server with exactly the configuration that is
+// shipped, and shows for each role what it may do, and what it may not.
+package nats_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/daemon"
+)
+
+// patience bounds every wait.
+const patience = 10 * time.Second
+
+// material is the folder that keys has filled, once for all tests.
+var material string
+
+func TestMain(m *testing.M) {
+	code, err := withKeys(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func withKeys(m *testing.M) (int, error) {
+	dir, err := os.MkdirTemp("", "aria-nats-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(dir)
+	material = dir
+	if out, err := runKeys(dir); err != nil {
+		return 0, fmt.Errorf("keys: %w\n%s", err, out)
+	}
+	return m.Run(), nil
+}
+
+func runKeys(dir string) ([]byte, error) {
+	return exec.Command("go", "run", "./keys", "-conf", "nats-server.conf", "-out", dir,
+		"-listen", "127.0.0.1:-1", "-monitor", "127.0.0.1:-1").CombinedOutput()
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// configured gives the shipped configuration, changed by edit if that is not nil,
+// beside the keys, and the server's options of it.
+func configured(t testing.TB, edit func(string) string) (*server.Options, error) {
+	t.Helper()
+	dir := t.TempDir()
+	text := read(t, "nats-server.conf")
+	if edit != nil {
+		changed := edit(text)
+		if changed == text {
+			t.Fatal("the edit changes nothing")
+		}
+		text = changed
+	}
+	// Each server has streams of its own.
+	site := strings.ReplaceAll(read(t, filepath.Join(material, "site.conf")), filepath.Join(material, "jetstream"), filepath.Join(dir, "jetstream"))
+	for name, content := range map[string]string{"nats-server.conf": text, "site.conf": site} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return server.ProcessConfigFile(filepath.Join(dir, "nats-server.conf"))
+}
+
+// startServer starts a server with the shipped configuration.
+func startServer(t testing.TB, edit func(string) string) *server.Server {
+	t.Helper()
+	opts, err := configured(t, edit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opts.NoSigs, opts.NoLog = true, true
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	return s
+}
+
+// as gives the connection options of a user.
+func as(url, name string) bus.Options {
+	file := func(suffix string) string { return filepath.Join(material, name+suffix) }
+	return bus.Options{
+		URL: url, NKey: file(".nk"), Cert: file(".pem"), Key: file("-key.pem"), CA: filepath.Join(material, "ca.pem"),
+		Name: name,
+	}
+}
+
+// startDispatcher runs the real daemon, connected as the role dispatcher by the
+// context that keys made.
+func startDispatcher(t testing.TB, url string) {
+	t.Helper()
+	cfg := config.DefaultDispatcher()
+	cfg.HTTP.Listen = ""
+	cfg.NATS.URL, cfg.NATS.Context = config.URLs(url), filepath.Join(material, "dispatcher.json")
+	log := &logBook{}
+	ctx, cancel := context.WithCancel(context.Background())
+	d, err := daemon.New(ctx, cfg, "v0.0.1", slog.New(slog.NewTextHandler(log, nil)))
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("the dispatcher: %v", err)
+		}
+		// It has all the rights that it needs.
+		if text := log.String(); strings.Contains(text, "ermissions") || t.Failed() {
+			t.Errorf("the dispatcher's log:\n%s", text)
+		}
+	})
+	select {
+	case <-d.Serving():
+	case err := <-ended:
+		ended <- nil
+		t.Fatalf("the dispatcher: %v", err)
+	case <-time.After(patience):
+		t.Fatal("the dispatcher does not serve")
+	}
+}
+
+// logBook is a log that can be read while it is written.
+type logBook struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *logBook) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBook) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// user is a connection that remembers what the server refused it.
+type user struct {
+	*nats.Conn
+	name    string
+	refused chan error
+}
+
+// connect connects as a user by our own code, as all programs do.
+func connect(t testing.TB, url, name string) *user {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	nc, err := bus.Connect(ctx, as(url, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	u := &user{Conn: nc, name: name, refused: make(chan error, 64)}
+	nc.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { u.refused <- err })
+	return u
+}
+
+// flush waits until the server has seen all that was sent, and its errors are here.
+func (u *user) flush(t testing.TB) {
+	t.Helper()
+	if err := u.FlushTimeout(patience); err != nil {
+		t.Fatalf("%s: %v", u.name, err)
+	}
+}
+
+// wantRefusal waits for the server's violation that names the operation and the
+// subject.
+func (u *user) wantRefusal(t testing.TB, operation, subject string) {
+	t.Helper()
+	select {
+	case err := <-u.refused:
+		text := strings.ToLower(err.Error())
+		if !strings.Contains(text, "permissions violation for "+operation) || !strings.Contains(text, strings.ToLower(subject)) {
+			t.Errorf("%s, %s to %s: refused with %v", u.name, operation, subject, err)
+		}
+	case <-time.After(patience):
+		t.Errorf("%s, %s to %s: not refused", u.name, operation, subject)
+	}
+}
+
+func TestTheServerSyncsWhatItAcknowledgesAndTakesNobodyUnknown(t *testing.T) {
+	opts, err := configured(t, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, holds := range map[string]bool{
+		"JetStream is on":                      opts.JetStream && opts.StoreDir != "",
+		"every acknowledged message is synced": opts.SyncAlways,
+		"clients show a certificate":           opts.TLSConfig != nil && opts.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert,
+		"the streams are bounded":              opts.JetStreamMaxStore > 0,
+		"connections and payload are bounded":  opts.MaxConn > 0 && opts.MaxPayload == 1<<20 && opts.MaxPending > 0,
+		"nobody is let in without a name":      opts.NoAuthUser == "" && len(opts.Users) == 0 && len(opts.Nkeys) == 7,
+	} {
+		if !holds {
+			t.Errorf("not so: %s", what)
+		}
+	}
+}
+
+func TestKeysKeepsWhatIsThereAndAddsANewUser(t *testing.T) {
+	dir := t.TempDir()
+	conf := filepath.Join(dir, "server.conf")
+	run := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command("go", "run", "./keys", "-conf", conf, "-out", dir).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+	}
+	run("nkey: $NKEY_alice")
+	before := make(map[string]string)
+	for _, name := range []string{"alice.nk", "alice.pem", "alice-key.pem", "ca.pem", "ca-key.pem", "server.pem", "server-key.pem"} {
+		before[name] = read(t, filepath.Join(dir, name))
+		if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s can be read by others: %v %v", name, info.Mode(), err)
+		}
+	}
+	run("nkey: $NKEY_alice, nkey: $NKEY_worker-7")
+	for name, content := range before {
+		if read(t, filepath.Join(dir, name)) != content {
+			t.Errorf("%s was made anew", name)
+		}
+	}
+	site := read(t, filepath.Join(dir, "site.conf"))
+	if !strings.Contains(site, "NKEY_alice: U") || !strings.Contains(site, "NKEY_worker-7: U") {
+		t.Errorf("site.conf: %s", site)
+	}
+	for _, secret := range []string{"alice.nk", "worker-7.nk"} {
+		if strings.Contains(site, read(t, filepath.Join(dir, secret))) {
+			t.Errorf("site.conf has the seed of %s", secret)
+		}
+	}
+}
