@@ -47,6 +47,7 @@ func configuration(slots, port int, secret string, allowBT bool) string {
 		"follow-metalink=" + follow,
 		"seed-time=0",
 		"bt-stop-timeout=600",
+		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it
 		"enable-dht=false",
 		"enable-dht6=false",
 		"bt-enable-lpd=false",

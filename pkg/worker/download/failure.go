@@ -78,6 +78,8 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 		once = status == 403
 	case code == 21 && ftpNotLoggedIn.MatchString(message):
 		class = model.ClassPermanent
+	case code == CodeUnknown && sftpRefused.MatchString(message):
+		class = model.ClassPermanent // aria2 has no code for what an SFTP server refuses
 	case code == CodeCreate && strings.Contains(message, "File name too long"):
 		class = model.ClassPermanent
 	}
@@ -103,6 +105,7 @@ func statusClass(status int) model.Class {
 var (
 	statusPattern  = regexp.MustCompile(`status=(\d{3})\b`)
 	ftpNotLoggedIn = regexp.MustCompile(`\b530\b`)
+	sftpRefused    = regexp.MustCompile(`^SSH (authentication failure|opening SFTP path .* failed: Failed opening remote file)`)
 	credentials    = regexp.MustCompile(`://[^\s/?#]*@`)
 )
 

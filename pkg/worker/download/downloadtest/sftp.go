@@ -1,0 +1,76 @@
+package downloadtest
+
+import (
+	"crypto/ed25519"
+	"crypto/rand"
+	"errors"
+	"net"
+	"testing"
+
+	"github.com/pkg/sftp"
+	"golang.org/x/crypto/ssh"
+)
+
+// ServeSFTP serves the files of this machine read-only over SSH, to one user, until the
+// test ends. It returns sftp://HOST:PORT; the path of a URL is absolute.
+func ServeSFTP(t *testing.T, user, password string) string {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := ssh.NewSignerFromKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &ssh.ServerConfig{PasswordCallback: func(c ssh.ConnMetadata, p []byte) (*ssh.Permissions, error) {
+		if c.User() == user && string(p) == password {
+			return &ssh.Permissions{}, nil
+		}
+		return nil, errors.New("no")
+	}}
+	config.AddHostKey(signer)
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go serveSSH(conn, config)
+		}
+	}()
+	return "sftp://" + l.Addr().String()
+}
+
+func serveSSH(conn net.Conn, config *ssh.ServerConfig) {
+	defer conn.Close()
+	_, channels, requests, err := ssh.NewServerConn(conn, config)
+	if err != nil {
+		return // a wrong password, or a client that left
+	}
+	go ssh.DiscardRequests(requests)
+	for offered := range channels {
+		channel, requests, err := offered.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			for r := range requests {
+				_ = r.Reply(r.Type == "subsystem" && string(r.Payload[4:]) == "sftp", nil) // the client may be gone
+			}
+		}()
+		server, err := sftp.NewServer(channel, sftp.ReadOnly())
+		if err != nil {
+			return
+		}
+		go func() {
+			_ = server.Serve() // ends with the client
+			_ = channel.Close()
+		}()
+	}
+}

@@ -1,0 +1,77 @@
+package downloadtest
+
+import (
+	"crypto/sha1"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const pieceLength = 64 << 10
+
+// bencode writes what a torrent is made of: strings, integers, lists and maps.
+func bencode(v any) string {
+	switch v := v.(type) {
+	case string:
+		return fmt.Sprintf("%d:%s", len(v), v)
+	case int:
+		return fmt.Sprintf("i%de", v)
+	case []any:
+		var b strings.Builder
+		for _, item := range v {
+			b.WriteString(bencode(item))
+		}
+		return "l" + b.String() + "e"
+	case map[string]any:
+		var b strings.Builder
+		for _, key := range slices.Sorted(maps.Keys(v)) {
+			b.WriteString(bencode(key) + bencode(v[key]))
+		}
+		return "d" + b.String() + "e"
+	}
+	panic(fmt.Sprintf("bencode: %T", v))
+}
+
+// Torrent makes a torrent of files in a folder called name.
+func Torrent(name, tracker string, files map[string][]byte) []byte {
+	var list []any
+	var all, pieces []byte
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		var parts []any
+		for part := range strings.SplitSeq(path, "/") {
+			parts = append(parts, part)
+		}
+		list = append(list, map[string]any{"length": len(files[path]), "path": parts})
+		all = append(all, files[path]...)
+	}
+	for piece := range slices.Chunk(all, pieceLength) {
+		sum := sha1.Sum(piece)
+		pieces = append(pieces, sum[:]...)
+	}
+	return []byte(bencode(map[string]any{"announce": tracker, "info": map[string]any{
+		"files": list, "name": name, "piece length": pieceLength, "pieces": string(pieces),
+	}}))
+}
+
+// InfoHash is what a magnet link names a torrent of [Torrent] by, in hex.
+func InfoHash(torrent []byte) string {
+	_, info, _ := strings.Cut(string(torrent), "4:info")
+	sum := sha1.Sum([]byte(strings.TrimSuffix(info, "e")))
+	return hex.EncodeToString(sum[:])
+}
+
+// ServeTracker tells every peer of the one at port of loopback. It returns the
+// announce URL.
+func ServeTracker(t *testing.T, port int) string {
+	t.Helper()
+	peer := binary.BigEndian.AppendUint16([]byte{127, 0, 0, 1}, uint16(port))
+	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(bencode(map[string]any{"interval": 1, "peers": string(peer)}))) // a peer that is gone asks again
+	}))
+	return s.URL + "/announce"
+}
