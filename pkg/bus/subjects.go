@@ -107,6 +107,18 @@ func (s Subjects) TaskEvent(client, task, status string) string {
 	return s.join("evt.task", client, task, status)
 }
 
+// Intake is where a client's submissions are kept while no dispatcher runs.
+func (s Subjects) Intake(client string) string { return s.join("intake", client, "submit") }
+
+// DeadLetter is where those go that can never be accepted.
+func (s Subjects) DeadLetter(client string) string { return s.join("dlq.intake", client) }
+
+// IntakeVerdict is where it is told what became of a submission; the verdict is
+// accepted or rejected.
+func (s Subjects) IntakeVerdict(client, seq, verdict string) string {
+	return s.join("evt.intake", client, seq, verdict)
+}
+
 // Progress is where a download's progress is told.
 func (s Subjects) Progress(client, task string) string { return s.join("evt.progress", client, task) }
 

@@ -1,0 +1,314 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Limits of the intake.
+const (
+	intakePull  = 256                    // messages that NATS sends ahead
+	intakeSlots = 2 * intakePending      // messages that are being decided on, at most
+	intakeWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
+	intakeBeat  = 5 * time.Second        // between signs of life of a pull that brings nothing
+	intakeLook  = 15 * time.Second       // between two looks at whether the consumer is still there
+	firstPause  = 500 * time.Millisecond // before the streams are tried again; doubles up to
+	lastPause   = 30 * time.Second
+	firstRoom   = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
+	lastRoom    = 50 * time.Millisecond
+)
+
+// Intake takes submissions from the stream to the backend. A message is
+// acknowledged when its task is committed and its verdict told, or when it is
+// among the dead letters; until then it comes again. The id of its task, where it
+// has none of its own, is made from its place in the stream, so that it is one
+// task however often it comes.
+//
+// Within one client and priority tasks have the order of their messages, but for
+// those that had to come again.
+type Intake struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	backend  Backend
+	subjects Subjects
+	options  StreamOptions
+	stream   string // its name
+	logger   *slog.Logger
+	troubles *throttle
+
+	slots   chan struct{}   // has an element for each message that is being decided on
+	decided chan decision   // as large as slots, so that putting into it never blocks
+	dead    chan decision   // likewise
+	stuck   chan uint64     // sequences of messages that NATS sends no more
+	ctx     context.Context // ends with Stop
+	cancel  context.CancelFunc
+	feeders sync.WaitGroup // what takes messages
+	flight  sync.WaitGroup // messages that are being decided on
+	enders  sync.WaitGroup // what acknowledges them
+	quit    chan struct{}  // ends these
+	stop    sync.Once
+
+	mu     sync.Mutex
+	taken  map[uint64]struct{} // sequences that are being decided on
+	fullAt time.Time           // when a message last waited for room in vain
+}
+
+// letter is one message of the intake.
+type letter struct {
+	seq       uint64
+	at        time.Time // when the stream took it
+	delivered uint64    // how often it has come
+	subject   string
+	header    nats.Header
+	data      []byte
+
+	ack func() error
+	nak func(after time.Duration) error
+}
+
+// StartIntake makes or checks the streams and begins to take submissions in. It
+// returns an error where a stream is not what it has to be. Where JetStream is
+// not there, or does not answer, it warns and goes on trying in the background.
+func StartIntake(ctx context.Context, nc *nats.Conn, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
+	subjects, err := NewSubjects(o.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("starting the intake: %w", err)
+	}
+	o.Intake = true
+	logger = orDiscard(logger)
+	i := &Intake{
+		nc: nc, js: js, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(streamIntake),
+		logger: logger, troubles: &throttle{logger: logger},
+		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), dead: make(chan decision, intakeSlots),
+		stuck: make(chan uint64, intakePending), quit: make(chan struct{}), taken: make(map[uint64]struct{}),
+	}
+	err = EnsureStreams(ctx, nc, o)
+	if errors.Is(err, errUnusable) || ctx.Err() != nil {
+		return nil, fmt.Errorf("starting the intake: %w", err)
+	}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	i.feeders.Go(func() { i.run(err) })
+	i.feeders.Go(i.rescue)
+	i.enders.Go(i.settle)
+	i.enders.Go(i.bury)
+	return i, nil
+}
+
+// Stop takes nothing more, and returns when what was taken is decided on and
+// acknowledged, or ctx's error; what is left comes again to the next dispatcher.
+// The backend must go on until Stop returns. Calling it again is harmless.
+func (i *Intake) Stop(ctx context.Context) (err error) {
+	i.stop.Do(func() {
+		i.cancel()
+		err = errors.Join(
+			waitFor(ctx, &i.feeders, "what takes messages"),
+			waitFor(ctx, &i.flight, "messages that are not decided on"))
+		close(i.quit)
+		err = errors.Join(err, waitFor(ctx, &i.enders, "acknowledgements"))
+		if i.nc.IsConnected() {
+			err = errors.Join(err, i.nc.FlushWithContext(ctx))
+		}
+		if err != nil {
+			err = fmt.Errorf("stopping the intake: %w", err)
+		}
+	})
+	return err
+}
+
+// run consumes until Stop, and begins anew where that ends by itself: the stream
+// or its consumer was removed, or JetStream is away. err is that of the first try.
+func (i *Intake) run(err error) {
+	pause := firstPause
+	for told := false; ; {
+		if err == nil {
+			if told {
+				i.logger.Info("the intake has its stream", "stream", i.stream)
+			}
+			pause, told = firstPause, false
+			err = i.consume()
+		}
+		if i.ctx.Err() != nil {
+			return
+		}
+		if !told {
+			i.logger.Warn("the intake waits for its stream; requests are served meanwhile", "stream", i.stream, "error", err)
+			told = true
+		}
+		select {
+		case <-i.ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastPause)
+		err = EnsureStreams(i.ctx, i.nc, i.options)
+	}
+}
+
+// consume has take called for each message until Stop, and returns an error when
+// it cannot go on.
+func (i *Intake) consume() error {
+	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
+	defer cancel()
+	consumer, err := i.js.Consumer(ctx, i.stream, intakeConsumer)
+	if err != nil {
+		return err
+	}
+	doubt := make(chan error, 1)
+	pull, err := consumer.Consume(i.take,
+		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(intakeBeat),
+		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+			select {
+			case doubt <- err:
+			default:
+			}
+		}))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// What NATS has sent ahead is decided on too: left alone, it would come again
+		// only after intakeAckWait, behind what is younger.
+		pull.Drain()
+		<-pull.Closed()
+	}()
+	look := time.NewTicker(intakeLook)
+	defer look.Stop()
+	for {
+		select {
+		case <-i.ctx.Done():
+			return nil
+		case <-pull.Closed():
+			select {
+			case err = <-doubt:
+			default:
+			}
+			return fmt.Errorf("it was closed: %w", err)
+		case err = <-doubt:
+			i.troubles.warn("the intake", "stream", i.stream, "error", err)
+		case <-look.C:
+		}
+		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
+		_, err := consumer.Info(ctx)
+		cancel()
+		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+			return err
+		}
+	}
+}
+
+// take is called for one message after the other. It blocks while the inbox is
+// full, so that no more messages come than can be taken in.
+func (i *Intake) take(m jetstream.Msg) {
+	meta, err := m.Metadata()
+	if err != nil {
+		i.troubles.warn("the intake got a message that is none of a stream", "subject", m.Subject(), "error", err)
+		return
+	}
+	i.decide(&letter{
+		seq: meta.Sequence.Stream, at: meta.Timestamp, delivered: meta.NumDelivered,
+		subject: m.Subject(), header: m.Headers(), data: m.Data(),
+		ack: m.Ack, nak: m.NakWithDelay,
+	})
+}
+
+// decide hands a message to the backend, or finds it invalid. One that came again
+// while it is still being decided on is left to the first.
+func (i *Intake) decide(l *letter) {
+	if !i.begin(l) {
+		return
+	}
+	d := decision{letter: l, client: i.clientOf(l.subject)}
+	spec, err := i.read(l)
+	if err != nil {
+		d.answer.Err = err
+		i.decided <- d
+		return
+	}
+	ops := []engine.Event{engine.Submit{Client: d.client, Spec: spec, Hash: spec.Hash(), Chosen: true}}
+	if spec.ID == "" {
+		spec.ID = intakeID(i.stream, l)
+	}
+	err = i.offer(ops, func(answers []model.Answer) {
+		d.answer = model.Answer{Err: errNoAnswer}
+		if len(answers) == 1 && (answers[0].Err != nil || answers[0].Task != nil) {
+			d.answer = answers[0]
+		}
+		i.decided <- d
+	})
+	if err != nil {
+		d.answer.Err = err
+		i.decided <- d
+	}
+}
+
+func (i *Intake) begin(l *letter) bool {
+	select {
+	case i.slots <- struct{}{}: // also while it stops
+	default:
+		select {
+		case i.slots <- struct{}{}:
+		case <-i.ctx.Done():
+			_ = l.nak(0) // it comes again in any case
+			return false
+		}
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if _, again := i.taken[l.seq]; again {
+		<-i.slots
+		return false
+	}
+	i.taken[l.seq] = struct{}{}
+	i.flight.Add(1)
+	return true
+}
+
+func (i *Intake) end(l *letter) {
+	i.mu.Lock()
+	delete(i.taken, l.seq)
+	i.mu.Unlock()
+	<-i.slots
+	i.flight.Done()
+}
+
+// offer hands the operation over; while the inbox is full it waits a little. What
+// waits in the inbox already is everybody's, so a message is not entitled to more.
+func (i *Intake) offer(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	begun, pause := time.Now(), firstRoom
+	for {
+		err := i.backend.Do(ops, done)
+		if err == nil || err.Code != model.CodeUnavailable {
+			return err
+		}
+		now := time.Now()
+		i.mu.Lock()
+		late := now.Sub(begun) > intakeWait || now.Sub(i.fullAt) < intakeWait
+		if late {
+			i.fullAt = now // those behind it do not wait as long again
+		}
+		i.mu.Unlock()
+		if late {
+			return err
+		}
+		select {
+		case <-i.ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lastRoom)
+	}
+}

@@ -1,0 +1,289 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// The streams of a cluster; see [Subjects.StreamName].
+const (
+	streamIntake = "INTAKE" // submissions that no dispatcher has decided on yet
+	streamDLQ    = "DLQ"    // those that can never be accepted
+	streamEvents = "EVENTS" // what happened, for those who come late
+)
+
+// intakeConsumer is the durable consumer of the intake, the dispatcher's.
+const intakeConsumer = "dispatcher"
+
+// Limits of the streams that no configuration changes.
+const (
+	intakeMsgSize  = 128 << 10        // bytes of one submission with its headers
+	intakeWindow   = 10 * time.Minute // in which NATS itself drops a Nats-Msg-Id that it has seen
+	intakeAckWait  = 5 * time.Second  // until a message that was not acknowledged comes again
+	intakePending  = 1024             // messages on their way between NATS and a commit
+	deadMessages   = 100_000          // dead letters
+	deadPerClient  = 10_000
+	deadBytes      = 256 << 20
+	deadWindow     = time.Hour // in which a dead letter is not taken twice
+	streamsTimeout = 5 * time.Second
+)
+
+// StreamOptions says what the streams may hold.
+type StreamOptions struct {
+	Prefix         string // of all subjects
+	Replicas       int    // servers that keep each stream
+	Intake         bool   // whether there are the intake and its dead letters
+	IntakeMessages int64  // submissions that may wait
+	IntakeBytes    int64
+	Events         bool // whether there is a stream of events
+	EventsAge      time.Duration
+	EventsBytes    int64
+}
+
+// errUnusable says that a stream or consumer is there, but is not what it has to
+// be, or can never be made. Waiting does not mend that.
+var errUnusable = errors.New("not usable")
+
+// StreamName returns the name of a stream of this cluster, such as ARIA_INTAKE.
+// Under another prefix than the default one it has the prefix in it, "." as "_":
+// two prefixes never have the same name.
+func (s Subjects) StreamName(kind string) string {
+	name := "ARIA_" + kind
+	if s.Prefix == DefaultPrefix {
+		return name
+	}
+	return name + "_" + strings.NewReplacer("-", "--", "_", "-_", ".", "_").Replace(s.Prefix)
+}
+
+// EnsureStreams makes what is missing of the streams and of the intake's
+// consumer, gives them the limits of o, and checks that they are what the
+// dispatcher relies on. An error names the stream and the setting. Messages are
+// never touched.
+func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
+	subjects, err := NewSubjects(o.Prefix)
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("streams of %s: %w", o.Prefix, err)
+	}
+	for _, want := range o.streams(subjects) {
+		if err := ensureStream(ctx, js, want); err != nil {
+			return fmt.Errorf("stream %s: %w", want.Name, explainDenied(nc, err))
+		}
+	}
+	if !o.Intake {
+		return nil
+	}
+	if err := ensureConsumer(ctx, js, subjects); err != nil {
+		return fmt.Errorf("consumer %s of stream %s: %w", intakeConsumer, subjects.StreamName(streamIntake), explainDenied(nc, err))
+	}
+	return nil
+}
+
+// explainDenied adds what the server said where a request was not answered: one
+// that is not permitted is dropped, with a word on the side.
+func explainDenied(nc *nats.Conn, err error) error {
+	if last := nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
+		return fmt.Errorf("%w; %w: `migrate schema up --nats URL`, with a user who may, makes and checks the streams", err, last)
+	}
+	return err
+}
+
+// streamSetup is what a stream has to be.
+type streamSetup struct {
+	jetstream.StreamConfig
+	configured bool // its limits are the configuration's, not the operator's
+}
+
+// streams is what the streams of a cluster have to be.
+func (o StreamOptions) streams(s Subjects) []streamSetup {
+	var list []streamSetup
+	if o.Intake {
+		list = append(list, o.intake(s), o.deadLetters(s))
+	}
+	if o.Events {
+		list = append(list, o.events(s))
+	}
+	for i := range list {
+		c := &list[i].StreamConfig
+		c.Storage, c.Replicas, c.Metadata = jetstream.FileStorage, o.Replicas, map[string]string{metaPrefix: s.Prefix}
+	}
+	return list
+}
+
+func (o StreamOptions) intake(s Subjects) streamSetup {
+	return streamSetup{jetstream.StreamConfig{
+		Name: s.StreamName(streamIntake), Description: "submissions that no dispatcher has decided on yet",
+		Subjects: []string{s.Intake("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
+		Duplicates: intakeWindow, AllowAtomicPublish: true,
+	}, true}
+}
+
+func (o StreamOptions) deadLetters(s Subjects) streamSetup {
+	return streamSetup{jetstream.StreamConfig{
+		Name: s.StreamName(streamDLQ), Description: "submissions that can never be accepted; the header " + headerError + " says why",
+		Subjects: []string{s.DeadLetter("*")}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxMsgs: deadMessages, MaxMsgsPerSubject: deadPerClient, MaxBytes: deadBytes, Duplicates: deadWindow,
+	}, false}
+}
+
+func (o StreamOptions) events(s Subjects) streamSetup {
+	return streamSetup{jetstream.StreamConfig{
+		Name: s.StreamName(streamEvents), Description: "what happened to tasks, workers and submissions",
+		Subjects:  []string{s.join("evt.task.>"), s.join("evt.worker.>"), s.join("evt.intake.>")},
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
+	}, true}
+}
+
+func ensureStream(ctx context.Context, js jetstream.JetStream, want streamSetup) error {
+	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
+	defer cancel()
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = js.CreateStream(ctx, want.StreamConfig)
+		return permanent(err)
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	if err := checkStream(&have, &want.StreamConfig); err != nil {
+		return err
+	}
+	if !adjust(&have, &want) {
+		return nil
+	}
+	if _, err := js.UpdateStream(ctx, have); err != nil {
+		return permanent(fmt.Errorf("setting its limits: %w", err))
+	}
+	return nil
+}
+
+// permanent marks what JetStream refuses as it is asked for, such as subjects
+// that another stream has. That no server has room for it is told likewise, and
+// passes.
+func permanent(err error) error {
+	const noSuitablePeers = 10005
+	var api *jetstream.APIError
+	if errors.As(err, &api) && api.Code == 400 && api.ErrorCode != noSuitablePeers {
+		return fmt.Errorf("%w: %w", errUnusable, err)
+	}
+	return err
+}
+
+// checkStream compares what the dispatcher's promises rest on; the rest is the
+// operator's affair.
+func checkStream(have, want *jetstream.StreamConfig) error {
+	wrong := func(setting string, is, must any) error {
+		return fmt.Errorf("%w: %s is %v and must be %v", errUnusable, setting, is, must)
+	}
+	switch prefix := have.Metadata[metaPrefix]; {
+	case prefix != "" && prefix != want.Metadata[metaPrefix]:
+		return wrong("metadata "+metaPrefix, prefix, want.Metadata[metaPrefix])
+	case !slices.Equal(slices.Sorted(slices.Values(have.Subjects)), slices.Sorted(slices.Values(want.Subjects))):
+		return wrong("subjects", have.Subjects, want.Subjects)
+	case have.Retention != want.Retention:
+		return wrong("retention", have.Retention, want.Retention)
+	case have.Storage != want.Storage:
+		return wrong("storage", have.Storage, want.Storage)
+	case have.Discard != want.Discard:
+		return wrong("discard", have.Discard, want.Discard)
+	case have.Sealed:
+		return wrong("sealed", true, false)
+	}
+	if want.Retention != jetstream.WorkQueuePolicy {
+		return nil
+	}
+	switch {
+	case have.MaxAge != 0:
+		return wrong("max_age", have.MaxAge, "0: what was acknowledged may not go away")
+	case have.MaxMsgsPerSubject > 0:
+		return wrong("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1")
+	case have.NoAck:
+		return wrong("no_ack", true, false)
+	}
+	return nil
+}
+
+// adjust puts what the configuration says into have and reports whether that
+// changed it. Limits that no configuration names stay as an operator set them.
+func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
+	set := func(differs bool, apply func()) {
+		if differs {
+			apply()
+			changed = true
+		}
+	}
+	set(have.Replicas != want.Replicas, func() { have.Replicas = want.Replicas })
+	set(want.AllowAtomicPublish && !have.AllowAtomicPublish, func() { have.AllowAtomicPublish = true })
+	if have.Metadata[metaPrefix] == "" {
+		have.Metadata = maps.Clone(have.Metadata)
+		if have.Metadata == nil {
+			have.Metadata = make(map[string]string)
+		}
+		have.Metadata[metaPrefix], changed = want.Metadata[metaPrefix], true
+	}
+	if !want.configured {
+		return changed
+	}
+	set(want.MaxMsgs != 0 && have.MaxMsgs != want.MaxMsgs, func() { have.MaxMsgs = want.MaxMsgs })
+	set(have.MaxBytes != want.MaxBytes, func() { have.MaxBytes = want.MaxBytes })
+	set(have.MaxAge != want.MaxAge, func() {
+		have.MaxAge, have.Duplicates = want.MaxAge, want.Duplicates
+	})
+	return changed
+}
+
+// consumerConfig is what the intake's consumer has to be. It has no MaxDeliver: a
+// message that was not decided on comes again until it is.
+func consumerConfig(s Subjects) jetstream.ConsumerConfig {
+	return jetstream.ConsumerConfig{
+		Durable: intakeConsumer, Description: "the dispatcher",
+		AckPolicy: jetstream.AckExplicitPolicy, AckWait: intakeAckWait, MaxDeliver: -1, MaxAckPending: intakePending,
+		DeliverPolicy: jetstream.DeliverAllPolicy, ReplayPolicy: jetstream.ReplayInstantPolicy,
+		Metadata: map[string]string{metaPrefix: s.Prefix},
+	}
+}
+
+func ensureConsumer(ctx context.Context, js jetstream.JetStream, s Subjects) error {
+	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
+	defer cancel()
+	stream, want := s.StreamName(streamIntake), consumerConfig(s)
+	consumer, err := js.Consumer(ctx, stream, want.Durable)
+	if errors.Is(err, jetstream.ErrConsumerNotFound) {
+		_, err = js.CreateConsumer(ctx, stream, want)
+		return permanent(err)
+	}
+	if err != nil {
+		return err
+	}
+	have := consumer.CachedInfo().Config
+	if have.AckPolicy != want.AckPolicy {
+		return fmt.Errorf("%w: ack_policy is %v and must be %v", errUnusable, have.AckPolicy, want.AckPolicy)
+	}
+	same := have.AckWait == want.AckWait && have.MaxDeliver == want.MaxDeliver && have.MaxAckPending == want.MaxAckPending &&
+		have.FilterSubject == "" && len(have.FilterSubjects) == 0 && len(have.BackOff) == 0 && !have.HeadersOnly &&
+		have.Metadata[metaPrefix] == s.Prefix
+	if same {
+		return nil
+	}
+	have.AckWait, have.MaxDeliver, have.MaxAckPending = want.AckWait, want.MaxDeliver, want.MaxAckPending
+	have.FilterSubject, have.FilterSubjects, have.BackOff, have.HeadersOnly = "", nil, nil, false
+	have.Metadata = want.Metadata
+	if _, err := js.UpdateConsumer(ctx, stream, have); err != nil {
+		return permanent(fmt.Errorf("setting it right: %w", err))
+	}
+	return nil
+}

@@ -1,0 +1,207 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+func newStreams(t *testing.T) (*nats.Conn, jetstream.JetStream) {
+	t.Helper()
+	nc := connect(t, startServer(t))
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nc, js
+}
+
+func configOf(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
+	t.Helper()
+	s, err := js.Stream(testContext(t), name)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return s.CachedInfo().Config
+}
+
+func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
+	nc, js := newStreams(t)
+	o := streamOptions()
+	o.Events, o.EventsAge, o.EventsBytes = true, time.Hour, 1<<20
+	for range 2 { // the second time they are there
+		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := configOf(t, js, "ARIA_INTAKE")
+	if in.Retention != jetstream.WorkQueuePolicy || in.Storage != jetstream.FileStorage || in.Discard != jetstream.DiscardNew ||
+		in.MaxMsgSize != 128<<10 || in.MaxMsgs != 10_000 || in.MaxBytes != 16<<20 || in.MaxAge != 0 || in.Duplicates != 10*time.Minute ||
+		!in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit"}) {
+		t.Errorf("ARIA_INTAKE: %+v", in)
+	}
+	dlq := configOf(t, js, "ARIA_DLQ")
+	if dlq.Retention != jetstream.LimitsPolicy || dlq.MaxMsgs <= 0 || dlq.MaxBytes <= 0 || dlq.Metadata["prefix"] != DefaultPrefix ||
+		!slices.Equal(dlq.Subjects, []string{"aria.v1.dlq.intake.*"}) {
+		t.Errorf("ARIA_DLQ: %+v", dlq)
+	}
+	events := configOf(t, js, "ARIA_EVENTS")
+	if events.MaxAge != time.Hour || events.MaxBytes != 1<<20 || events.Discard != jetstream.DiscardOld || events.Metadata["prefix"] != DefaultPrefix {
+		t.Errorf("ARIA_EVENTS: %+v", events)
+	}
+	c, err := js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have := c.CachedInfo().Config; have.AckPolicy != jetstream.AckExplicitPolicy || have.AckWait != 5*time.Second || have.MaxDeliver != -1 ||
+		have.MaxAckPending != 1024 || have.Metadata["prefix"] != DefaultPrefix {
+		t.Errorf("consumer: %+v", have)
+	}
+}
+
+func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
+	nc, js := newStreams(t)
+	if err := EnsureStreams(testContext(t), nc, StreamOptions{Prefix: DefaultPrefix, Replicas: 1}); err != nil {
+		t.Fatal(err)
+	}
+	for name := range js.StreamNames(testContext(t)).Name() {
+		t.Errorf("there is %s", name)
+	}
+}
+
+func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
+	nc, js := newStreams(t)
+	o := streamOptions()
+	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		t.Fatal(err)
+	}
+	dlq := configOf(t, js, "ARIA_DLQ")
+	dlq.MaxMsgs = 77 // an operator's
+	if _, err := js.UpdateStream(testContext(t), dlq); err != nil {
+		t.Fatal(err)
+	}
+	consumer := consumerConfig(Subjects{DefaultPrefix})
+	consumer.AckWait, consumer.MaxDeliver, consumer.MaxAckPending = time.Minute, 3, 5
+	if _, err := js.UpdateConsumer(testContext(t), "ARIA_INTAKE", consumer); err != nil {
+		t.Fatal(err)
+	}
+	o.IntakeMessages, o.IntakeBytes = 500, 32<<20
+	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		t.Fatal(err)
+	}
+	if in := configOf(t, js, "ARIA_INTAKE"); in.MaxMsgs != 500 || in.MaxBytes != 32<<20 {
+		t.Errorf("ARIA_INTAKE: %+v", in)
+	}
+	if got := configOf(t, js, "ARIA_DLQ").MaxMsgs; got != 77 {
+		t.Errorf("ARIA_DLQ may hold %d messages, the operator said 77", got)
+	}
+	c, err := js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have := c.CachedInfo().Config; have.AckWait != 5*time.Second || have.MaxDeliver != -1 || have.MaxAckPending != 1024 {
+		t.Errorf("consumer: %+v", have)
+	}
+}
+
+func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
+	good := streamOptions().intake(Subjects{DefaultPrefix}).StreamConfig
+	good.Storage, good.Replicas = jetstream.FileStorage, 1
+	for name, c := range map[string]struct {
+		change func(*jetstream.StreamConfig)
+		want   string
+	}{
+		"retention":                         {func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }, "retention is Limits and must be WorkQueue"},
+		"storage":                           {func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, "storage is Memory"},
+		"an age":                            {func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h"},
+		"old ones thrown out":               {func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard is DiscardOld"},
+		"other subjects":                    {func(c *jetstream.StreamConfig) { c.Subjects = []string{"aria.v1.intake.>"} }, "subjects is"},
+		"per subject":                       {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1"},
+		"no acknowledgements":               {func(c *jetstream.StreamConfig) { c.NoAck = true; c.AllowAtomicPublish = false }, "no_ack is true"},
+		"another cluster":                   {func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"prefix": "x.v1"} }, "metadata prefix is x.v1"},
+		"its subjects are another stream's": {func(c *jetstream.StreamConfig) { c.Name = "OTHERS" }, "subjects overlap"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, js := newStreams(t)
+			config := good
+			c.change(&config)
+			if _, err := js.CreateStream(testContext(t), config); err != nil {
+				t.Fatal(err)
+			}
+			_, err := StartIntake(testContext(t), nc, &fakeBackend{}, streamOptions(), nil)
+			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestTwoPrefixesNeverShareAStream(t *testing.T) {
+	names := make(map[string]string)
+	for prefix, want := range map[string]string{
+		"aria.v1": "ARIA_INTAKE", "lab.v2": "ARIA_INTAKE_lab_v2", "my-lab": "ARIA_INTAKE_my--lab",
+		"a.b": "", "a_b": "", "a-b": "", "a._b": "", "a_.b": "", "a-.b": "", "a.-b": "", "a--b": "", "a__b": "", "a-_b": "", "a_-b": "",
+	} {
+		s, err := NewSubjects(prefix)
+		if err != nil {
+			t.Fatal(err)
+		}
+		name := s.StreamName("INTAKE")
+		if other, taken := names[name]; taken || want != "" && name != want {
+			t.Errorf("%s is the stream of %q and %q, want %q", name, prefix, other, want)
+		}
+		names[name] = prefix
+	}
+}
+
+func TestTwoClustersShareAServer(t *testing.T) {
+	nc, js := newStreams(t)
+	for _, prefix := range []string{DefaultPrefix, "lab.v2"} {
+		o := streamOptions()
+		o.Prefix = prefix
+		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := configOf(t, js, "ARIA_INTAKE_lab_v2").Subjects; !slices.Equal(got, []string{"lab.v2.intake.*.submit"}) {
+		t.Errorf("subjects %v", got)
+	}
+}
+
+func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
+	url := externalServer(t, &server.Options{
+		JetStream: true, StoreDir: t.TempDir(),
+		Users: []*server.User{
+			{Username: "dispatcher", Password: "pw", Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Allow: []string{"$JS.API.STREAM.INFO.>"}},
+			}},
+			{Username: "boss", Password: "pw"},
+		},
+	})
+	nc, err := Connect(testContext(t), Options{URL: url, User: "dispatcher", Password: "pw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	ctx, cancel := context.WithTimeout(testContext(t), time.Second)
+	defer cancel()
+	err = EnsureStreams(ctx, nc, streamOptions())
+	if err == nil || !strings.Contains(err.Error(), "migrate schema up --nats") || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.ARIA_INTAKE") {
+		t.Errorf("got %v", err)
+	}
+	boss, err := Connect(testContext(t), Options{URL: url, User: "boss", Password: "pw"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer boss.Close()
+	if err := EnsureStreams(testContext(t), boss, streamOptions()); err != nil {
+		t.Error(err)
+	}
+}
