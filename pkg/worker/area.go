@@ -26,6 +26,7 @@ type area struct {
 	path string   // absolute
 	root *os.Root // the folder
 	lock *os.File
+	low  bool // there is too little space; only the loop touches it
 }
 
 // openArea makes the folder if it is not there and locks it for the worker name.

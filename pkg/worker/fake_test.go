@@ -251,6 +251,7 @@ type node struct {
 	dir    string
 	engine *engine
 	link   *link
+	free   func(ctx context.Context, path string) int64 // of the disk; nil: as it is
 	cancel context.CancelFunc
 	done   chan error
 }
@@ -269,6 +270,9 @@ func start(t *testing.T, dir string, change func(*Config, *node)) *node {
 		t.Fatal(err)
 	}
 	w.measure = func(context.Context) sample { return sample{} }
+	if n.free != nil {
+		w.free = n.free
+	}
 	n.Worker = w
 	ctx, cancel := context.WithCancel(context.Background())
 	n.cancel = cancel

@@ -26,6 +26,7 @@ type held struct {
 	next *model.Assignment
 
 	measured bool // its bytes so far were counted, so that what comes is gain
+	paused   bool // accepted: the engine has let go of it until there is space
 	released bool // moving: the engine has let go of the files
 	moving   bool // moving: a goroutine is at it
 
@@ -50,7 +51,9 @@ func (h *held) id() string { return h.Task.ID }
 func (h *held) busy() bool { return h.Phase != phaseFinished && h.drop == nil }
 
 // inEngine reports whether the engine should have it.
-func (h *held) inEngine() bool { return h.Phase == phaseAccepted && h.drop == nil }
+func (h *held) inEngine() bool {
+	return h.Phase == phaseAccepted && h.drop == nil && !h.area.low
+}
 
 // renew puts it under a later attempt.
 func (h *held) renew(a *model.Assignment) {

@@ -266,5 +266,8 @@ func (w *Worker) state(now time.Time) model.WorkerState {
 	if now.Sub(w.lastPoll) > engineSilence {
 		return model.StateError
 	}
+	if w.areas[""].low {
+		return model.StateDraining
+	}
 	return model.StateReady
 }

@@ -17,6 +17,7 @@ type pass struct {
 	want    []wanted
 	release []*held // of these the engine must let go
 
+	free     map[*area]int64 // bytes, -1 if it cannot be told
 	states   map[string]download.State
 	err      error // of Poll: then nothing is known
 	brought  map[*held]error
@@ -34,13 +35,13 @@ type wanted struct {
 
 // startPass begins a pass over everything that is held.
 func (w *Worker) startPass(now time.Time) {
-	p := &pass{brought: make(map[*held]error), released: make(map[*held]error)}
+	p := &pass{free: make(map[*area]int64), brought: make(map[*held]error), released: make(map[*held]error)}
 	for _, h := range w.tasks {
 		switch {
 		case h.inEngine():
 			p.want = append(p.want, wanted{h, h.Task, h.area, h.wanted, h.wanted != h.given})
 		case h.moving:
-		case h.drop != nil, h.Phase == phaseMoving && !h.released:
+		case h.drop != nil, h.Phase == phaseMoving && !h.released, h.Phase == phaseAccepted && !h.paused:
 			p.release = append(p.release, h)
 		}
 	}
@@ -53,10 +54,18 @@ func (w *Worker) startPass(now time.Time) {
 	for _, h := range p.release {
 		ids[h] = h.id()
 	}
-	engine := w.engine
+	engine, measure := w.engine, w.free
+	if w.cfg.DiskFloor > 0 {
+		for _, a := range w.distinctAreas() {
+			p.free[a] = -1
+		}
+	}
 	w.beside(func(ctx context.Context) func() {
 		ctx, cancel := context.WithTimeout(ctx, passTimeout)
 		defer cancel()
+		for a := range p.free {
+			p.free[a] = measure(ctx, a.path)
+		}
 		p.run(ctx, engine, ids)
 		return func() { w.endPass(p) }
 	})
@@ -118,6 +127,7 @@ func (w *Worker) endPass(p *pass) {
 	default:
 		w.lastPoll = now
 	}
+	w.watchFloor(p.free)
 	var complete []*held
 	var speed, gained int64
 	for _, want := range p.want {
@@ -166,6 +176,8 @@ func (w *Worker) letGo(h *held, err error) {
 		w.complain(&w.engineLog, "the engine does not let go of a task", "task", h.id(), "attempt", h.Attempt, "error", err)
 	case h.drop != nil:
 		w.stopped(h)
+	case h.Phase == phaseAccepted:
+		h.pause()
 	default:
 		h.released = true
 	}
@@ -190,6 +202,7 @@ func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 		}
 		w.failed(h, why)
 	default:
+		h.paused = false
 		h.report = model.Report{
 			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID,
 			CompletedLength: max(s.Completed, 0), TotalLength: max(s.Total, 0), DownloadSpeed: max(s.Speed, 0),

@@ -96,8 +96,8 @@ func (w *Worker) dueReports(now time.Time) []*held {
 		case h.drop != nil:
 		case h.Phase == phaseFinished:
 			due = append(due, h)
-		case h.given == 0, h.Phase == phaseMoving:
-		case !h.announced:
+		case h.given == 0 && !h.paused, h.Phase == phaseMoving:
+		case !h.announced, h.report.Status != h.said.Status:
 			due = append(due, h)
 		case progress && h.report.CompletedLength != h.said.CompletedLength,
 			progress && h.report.TotalLength != h.said.TotalLength,

@@ -95,6 +95,10 @@ func (w *Worker) refuse(t *model.Task) *model.Report {
 		return rejection(model.ReportRejected, download.CodeOption, model.ClassWorker,
 			"folder: this worker has no folder %q", t.Folder)
 	}
+	if a := w.areas[t.Folder]; a.low && !w.holds(t) {
+		return rejection(model.ReportRejected, download.CodeDiskFull, model.ClassWorker,
+			"disk_floor: %s has less than %d bytes free", a.path, w.cfg.DiskFloor)
+	}
 	can := w.engine.Capabilities()
 	scheme, speaks := t.Scheme(), false
 	for _, p := range can.Protocols {
@@ -105,6 +109,12 @@ func (w *Worker) refuse(t *model.Task) *model.Report {
 			"url: this worker does not fetch %s", scheme)
 	}
 	return nil
+}
+
+// holds reports whether the task is under way here: then its place is its own.
+func (w *Worker) holds(t *model.Task) bool {
+	h := w.tasks[t.ID]
+	return h != nil && h.busy()
 }
 
 func rejection(status model.ReportStatus, code int, class model.Class, format string, args ...any) *model.Report {

@@ -27,6 +27,9 @@ type Config struct {
 	Folders map[string]string
 	// Slots is how many tasks it takes at once; 0 is legal.
 	Slots int
+	// DiskFloor is how many bytes a folder's disk must have free: under it nothing
+	// is begun there, and what runs pauses until there is an eighth more. 0 = none.
+	DiskFloor int64
 	// Tags are what tasks can ask for.
 	Tags map[string]string
 	// KeepOrphans is how long the bytes of tasks that it no longer holds are kept;
@@ -62,6 +65,8 @@ func (c *Config) complete() error {
 		return fmt.Errorf("slots: %d is not from 0 to %d", c.Slots, model.MaxSlots)
 	case len(c.Folders) > model.MaxPairs:
 		return fmt.Errorf("folders: at most %d, not %d", model.MaxPairs, len(c.Folders))
+	case c.DiskFloor < 0:
+		return errors.New("disk_floor: must not be negative")
 	case c.KeepOrphans < 0 || c.StopTimeout < 0:
 		return errors.New("keep_orphans: a duration must not be negative")
 	case c.NewEngine == nil || c.Link == nil:
@@ -101,6 +106,7 @@ type Worker struct {
 	journal  *journal
 	stats    *stats
 	measure  func(context.Context) sample
+	free     func(ctx context.Context, path string) int64
 
 	ran      atomic.Bool
 	commands chan command
@@ -147,6 +153,7 @@ func (w *Worker) open() error {
 	}
 	w.stats = openStats(main.root)
 	w.measure = measurer(main.path)
+	w.free = freeSpace
 	if w.engine, err = w.cfg.NewEngine(filepath.Join(main.path, stateDir, "engine")); err != nil {
 		return fmt.Errorf("worker: starting the engine: %w", err)
 	}
