@@ -14,7 +14,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
 	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // RunWorker connects to NATS and works until ctx ends; it then gives its tasks
@@ -38,11 +37,7 @@ func runNode(ctx context.Context, cfg *config.Worker, nc *nats.Conn, logger *slo
 	if err != nil {
 		return err
 	}
-	networks, err := guard.ParseNetworks(cfg.AllowNetworks)
-	if err != nil {
-		return fmt.Errorf("allow_networks: %w", err)
-	}
-	fetch, err := chooseEngine(ctx, cfg, guard.New(networks, nil), say)
+	fetch, err := chooseEngine(ctx, cfg, say)
 	if err != nil {
 		return err
 	}
@@ -62,13 +57,10 @@ type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, erro
 
 // chooseEngine finds what downloads: with auto an aria2c of the worker's own where
 // there is one, else plain HTTP, and says which and why.
-func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say func(string)) (newEngine, error) {
+func chooseEngine(ctx context.Context, cfg *config.Worker, say func(string)) (newEngine, error) {
 	slots := max(cfg.Slots, 1) // a worker without slots still answers
 	plain := func(_ string, logger *slog.Logger) (download.Engine, error) {
-		return direct.New(direct.Config{
-			Slots: slots, Logger: logger, Guard: g,
-			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(),
-		})
+		return direct.New(direct.Config{Slots: slots, Logger: logger})
 	}
 	if cfg.Engine == "direct" {
 		say("downloads with the engine direct: HTTP and HTTPS")
