@@ -2,8 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,43 +9,79 @@ import (
 	"github.com/nats-io/nats.go/micro"
 )
 
-// aloneWait is how long CheckAlone waits for other dispatchers to answer.
-const aloneWait = time.Second
+const (
+	aloneWait  = time.Second      // for other dispatchers to answer
+	aloneEvery = 15 * time.Second // between two looks for another one
+)
 
 // CheckAlone returns an error with the other's name when a dispatcher answers on
 // this prefix already. Two would share the requests between them by the service's
 // queue group, silently, and each know half. Where no service of that name is
 // there at all it returns at once, else after a second.
 //
-// It is a check, not a lock: two that start in the same moment may both pass.
-func CheckAlone(ctx context.Context, nc *nats.Conn, prefix string) error {
-	ctx, cancel := context.WithTimeout(ctx, aloneWait)
-	defer cancel()
-	subject, err := micro.ControlSubject(micro.PingVerb, ServiceName, "")
-	if err != nil {
-		return fmt.Errorf("looking for another dispatcher: %w", err)
+// It is a check, not a lock: two that start in the same moment may both pass, and
+// [Service.WatchAlone] then ends one of them.
+func CheckAlone(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
+	pinged := ping(ctx, nc, aloneWait, func(other micro.Ping) {
+		if other.Metadata[metaPrefix] == prefix {
+			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", nameOf(other), prefix)
+		}
+	})
+	if pinged != nil {
+		return fmt.Errorf("looking for another dispatcher: %w", pinged)
 	}
-	inbox := nc.NewRespInbox()
-	sub, err := nc.SubscribeSync(inbox)
-	if err != nil {
-		return fmt.Errorf("looking for another dispatcher: %w", err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	if err := errors.Join(sub.SetPendingLimits(1024, 1<<20), nc.PublishRequest(subject, inbox, nil)); err != nil {
-		return fmt.Errorf("looking for another dispatcher: %w", err)
-	}
+	return err
+}
+
+func nameOf(other micro.Ping) string {
+	return fmt.Sprintf("%s, version %s, service id %s", other.Metadata[metaName], other.Version, other.ID)
+}
+
+// WatchAlone looks for other dispatchers on the prefix again and again, for they
+// can come together behind a network that was cut in two. Of two the younger has
+// to go: it returns an error that names the older one, which stays. It returns
+// nil when ctx ends.
+func (s *Service) WatchAlone(ctx context.Context) error { return s.watchAlone(ctx, aloneEvery) }
+
+func (s *Service) watchAlone(ctx context.Context, every time.Duration) error {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
 	for {
-		m, err := sub.NextMsgWithContext(ctx)
-		switch {
-		case errors.Is(err, nats.ErrNoResponders), errors.Is(err, context.DeadlineExceeded):
-			return nil
-		case err != nil:
-			return fmt.Errorf("looking for another dispatcher: %w", err)
+		var older error
+		err := ping(ctx, s.nc, aloneWait, func(other micro.Ping) {
+			switch {
+			case other.ID == s.discovery.info.ID || other.Metadata[metaPrefix] != s.subjects.Prefix:
+			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
+				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", nameOf(other), s.subjects.Prefix)
+			default:
+				s.refused.warn("another dispatcher serves the prefix too; it is the younger one, and has to stop",
+					"prefix", s.subjects.Prefix, "other", nameOf(other))
+			}
+		})
+		if older != nil {
+			return older
 		}
-		var other micro.Ping
-		if json.Unmarshal(m.Data, &other) == nil && other.Metadata[metaPrefix] == prefix {
-			return fmt.Errorf("another dispatcher (%s, version %s, service id %s) serves the prefix %s already",
-				other.Metadata[metaName], other.Version, other.ID, prefix)
+		if err != nil && ctx.Err() == nil && s.nc.IsConnected() {
+			s.lost.warn("looking for another dispatcher", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
 		}
 	}
+}
+
+// olderThan compares two dispatchers by their start, then by their ids: whatever
+// the clocks of their hosts say, both come to the same end. One that does not say
+// when it started is the older.
+func olderThan(a, b micro.ServiceIdentity) bool {
+	started := func(i micro.ServiceIdentity) time.Time {
+		t, _ := time.Parse(time.RFC3339Nano, i.Metadata[metaStarted]) // else the zero time
+		return t
+	}
+	if x, y := started(a), started(b); !x.Equal(y) {
+		return x.Before(y)
+	}
+	return a.ID < b.ID
 }

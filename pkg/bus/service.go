@@ -23,8 +23,10 @@ const ServiceName = "aria-dispatcher"
 
 // Keys of the service's metadata.
 const (
-	metaPrefix = "prefix"
-	metaName   = "dispatcher"
+	metaPrefix  = "prefix"
+	metaName    = "dispatcher" // where it runs
+	metaStarted = "started"    // a time
+	metaStore   = "store"
 )
 
 // Limits of the service.
@@ -42,6 +44,7 @@ type ServiceOptions struct {
 	Prefix  string // of all subjects
 	Name    string // of this dispatcher, as another one that is refused would tell it: "host-1, pid 4711"
 	Version string // of the program; what is no semantic version is shown as 0.0.0-dev
+	Store   string // what keeps the tasks, such as sqlite; for people
 	Logger  *slog.Logger
 }
 
@@ -50,11 +53,11 @@ type Service struct {
 	nc       *nats.Conn
 	backend  Backend
 	subjects Subjects
-	micro    micro.Service
 	ids      *idSource
 	out      *outbox
 	reads    chan func()
 
+	discovery *discovery
 	transfers *transfers
 	readCtx   context.Context
 	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
@@ -105,27 +108,32 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 }
 
 func (s *Service) listen(o ServiceOptions) error {
-	var err error
-	s.micro, err = micro.AddService(s.nc, micro.Config{
-		Name:        ServiceName,
-		Version:     semantic(o.Version),
-		Description: "a download cluster: takes tasks, gives them to workers",
-		Metadata:    map[string]string{metaPrefix: o.Prefix, metaName: o.Name},
-		ErrorHandler: func(_ micro.Service, e *micro.NATSError) {
-			s.refused.warn("requests were dropped before they were read", "subject", e.Subject, "error", e)
+	now := time.Now().UTC()
+	s.discovery = &discovery{
+		nc: s.nc, started: now,
+		failed: func(subject string, err error) {
+			s.lost.warn("an answer could not be sent", "subject", subject, "error", err)
 		},
-	})
-	if err != nil {
-		return err
+		info: micro.Info{
+			ServiceIdentity: micro.ServiceIdentity{
+				Name: ServiceName, ID: s.ids.next(), Version: semantic(o.Version),
+				Metadata: map[string]string{
+					metaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaStarted: now.Format(time.RFC3339Nano),
+				},
+			},
+			Description: "a download cluster: takes tasks, gives them to workers",
+		},
 	}
 	for _, e := range s.endpoints() {
 		name := strings.ReplaceAll(string(e.role)+"-"+e.verb, ".", "-")
 		subject := s.subjects.Request(Sender{Role: e.role, Name: "*", Verb: e.verb})
-		err := s.micro.AddEndpoint(name, s.serve(e),
-			micro.WithEndpointSubject(subject), micro.WithEndpointPendingLimits(pendingMsgs, pendingBytes))
-		if err != nil {
+		if err := s.discovery.add(name, subject, nil, s.serve(e)); err != nil {
 			return fmt.Errorf("endpoint %s: %w", subject, err)
 		}
+	}
+	// Whoever finds the service finds all of it.
+	if err := s.discovery.start(); err != nil {
+		return fmt.Errorf("discovery: %w", err)
 	}
 	// Who asks from now on finds it.
 	return s.nc.FlushTimeout(startFlush)
@@ -136,10 +144,8 @@ func (s *Service) listen(o ServiceOptions) error {
 // must go on until Stop returns, or it waits in vain for answers.
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
-	if s.micro != nil {
-		if err := s.micro.Stop(); err != nil {
-			errs = append(errs, err)
-		}
+	if s.discovery != nil {
+		errs = append(errs, s.discovery.stop())
 		// The server knows now that nobody listens, and all that it had sent
 		// before is here. A connection that is down has nothing to wait for.
 		if s.nc.IsConnected() {
@@ -177,6 +183,8 @@ func waitFor(ctx context.Context, group *sync.WaitGroup, what string) error {
 // call is one request on its way.
 type call struct {
 	service *Service
+	at      *served
+	began   time.Time
 	from    Sender
 	data    []byte
 	to      string // where the answer goes; empty if nobody waits for it
@@ -189,21 +197,23 @@ func (c *call) take() bool { return c.taken.CompareAndSwap(false, true) }
 
 // serve makes the handler of an endpoint. It runs in the goroutine of the
 // endpoint's subscription, so it must not block.
-func (s *Service) serve(e endpoint) micro.HandlerFunc {
-	return func(r micro.Request) {
-		c := &call{service: s, data: r.Data(), to: s.replyTo(r.Reply())}
+func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
+	return func(at *served, m *nats.Msg) {
+		from, err := s.subjects.Parse(m.Subject)
+		c := &call{service: s, at: at, began: time.Now(), from: from, data: m.Data, to: m.Reply}
+		if !s.mayAnswer(from, c.to) {
+			return
+		}
 		if !s.enter() {
 			// The outbox may be gone; here nothing is in a hurry any more.
 			c.send(refuse(model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")))
 			return
 		}
 		defer c.recover()
-		from, err := s.subjects.Parse(r.Subject())
 		if err != nil {
 			c.reply(refuse(err))
 			return
 		}
-		c.from = from
 		e.handle(c)
 		c.data = nil // up to a megabyte that nobody reads while the backend works
 	}
@@ -217,17 +227,6 @@ func (s *Service) enter() bool {
 	}
 	s.entered.Add(1)
 	return true
-}
-
-// replyTo refuses reply subjects that NATS itself or this cluster listens to:
-// the answer would be published with the dispatcher's permissions, not with the
-// requester's.
-func (s *Service) replyTo(subject string) string {
-	if strings.HasPrefix(subject, "$") || strings.HasPrefix(subject, s.subjects.Prefix+".") {
-		s.refused.warn("a request is not answered: its reply subject is not an inbox", "subject", subject)
-		return ""
-	}
-	return subject
 }
 
 // recover answers a request whose handling panicked. A message from outside must
@@ -255,14 +254,19 @@ func (c *call) later(pack func(room int) reply) {
 		c.send(pack(roomOf(s.nc)))
 	})
 	if !ok {
+		c.at.count(c.began, errDropped)
 		s.entered.Done()
 		s.lost.warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
 	}
 }
 
+// errDropped is what the statistics say of an answer that was never sent.
+var errDropped = model.Errorf(model.CodeUnavailable, "the answer was dropped: too many wait to be sent")
+
 // send publishes the answer; it may block while the socket is stuck.
 func (c *call) send(r reply) {
 	s := c.service
+	c.at.count(c.began, r.err)
 	if c.to == "" {
 		if r.err != nil {
 			s.refused.warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
@@ -280,6 +284,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	s := c.service
 	if c.to == "" { // nobody would hear it
 		if c.take() {
+			c.at.count(c.began, nil)
 			s.entered.Done()
 		}
 		return

@@ -1,0 +1,174 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// discover asks as the nats command does.
+func discover(t *testing.T, nc *nats.Conn, subject string, into any) {
+	t.Helper()
+	m, err := nc.Request(subject, nil, patience)
+	if err != nil {
+		t.Fatalf("%s: %v", subject, err)
+	}
+	if err := json.Unmarshal(m.Data, into); err != nil {
+		t.Fatalf("%s: %s: %v", subject, m.Data, err)
+	}
+}
+
+func statsOf(t *testing.T, nc *nats.Conn, endpoint string) *micro.EndpointStats {
+	t.Helper()
+	var stats micro.Stats
+	discover(t, nc, "$SRV.STATS.aria-dispatcher", &stats)
+	for _, e := range stats.Endpoints {
+		if e.Name == endpoint {
+			return e
+		}
+	}
+	t.Fatalf("no statistics of %s in %+v", endpoint, stats)
+	return nil
+}
+
+func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	var ping micro.Ping
+	discover(t, w.nc, "$SRV.PING", &ping)
+	if ping.Name != "aria-dispatcher" || ping.Type != micro.PingResponseType || ping.Version != "1.2.3" || ping.ID == "" {
+		t.Errorf("ping %+v", ping)
+	}
+	started, err := time.Parse(time.RFC3339Nano, ping.Metadata["started"])
+	if err != nil || time.Since(started) > time.Minute || ping.Metadata["prefix"] != DefaultPrefix || ping.Metadata["dispatcher"] != "test" {
+		t.Errorf("metadata %v (%v)", ping.Metadata, err)
+	}
+	for _, to := range []string{"", ".aria-dispatcher", ".aria-dispatcher." + ping.ID} {
+		var info micro.Info
+		discover(t, w.nc, "$SRV.INFO"+to, &info)
+		if info.ID != ping.ID || info.Type != micro.InfoResponseType || len(info.Endpoints) != len(w.service.endpoints()) || info.Description == "" {
+			t.Errorf("$SRV.INFO%s: %+v", to, info)
+		}
+		var stats micro.Stats
+		discover(t, w.nc, "$SRV.STATS"+to, &stats)
+		if stats.ID != ping.ID || stats.Type != micro.StatsResponseType || len(stats.Endpoints) != len(w.service.endpoints()) || stats.Started.IsZero() {
+			t.Errorf("$SRV.STATS%s: %+v", to, stats)
+		}
+	}
+	for _, to := range []string{DefaultPrefix + ".cmd.worker.w1.drop", "$JS.API.STREAM.PURGE.ARIA_INTAKE"} {
+		heard, err := w.nc.SubscribeSync(to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.nc.PublishRequest("$SRV.INFO", to, nil); err != nil {
+			t.Fatal(err)
+		}
+		discover(t, w.nc, "$SRV.PING", &ping) // its answer comes after the other's would
+		if n, _, err := heard.Pending(); n != 0 || err != nil {
+			t.Errorf("an answer went to %s, %v", to, err)
+		}
+	}
+}
+
+func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
+	release := make(chan struct{})
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		if op := ops[0].(engine.Submit); op.Spec.ID == "full" {
+			return model.Errorf(model.CodeUnavailable, "the inbox is full")
+		}
+		go func() { // answers come later, as those of a commit do
+			<-release
+			done([]model.Answer{answerOp(ops[0])})
+		}()
+		return nil
+	}})
+	answered := make(chan error, 1)
+	go func() {
+		_, err := w.nc.Request(DefaultPrefix+".req.task.a.submit", []byte(`{"id":"t",`+source+`}`), patience)
+		answered <- err
+	}()
+	eventually(t, "it is taken in", func() bool { return len(w.backend.taken()) == 1 })
+	if e := statsOf(t, w.nc, "task-submit"); e.NumRequests != 0 {
+		t.Errorf("before the answer: %+v", e)
+	}
+	close(release)
+	if err := receive(t, answered); err != nil {
+		t.Fatal(err)
+	}
+	w.ask(t, "task.a.submit", `{`+source+`}`)
+	w.ask(t, "task.a.submit", `{"id":"full",`+source+`}`)
+	e := statsOf(t, w.nc, "task-submit")
+	if e.NumRequests != 3 || e.NumErrors != 1 || e.LastError != "503:the inbox is full" || e.ProcessingTime <= 0 ||
+		e.AverageProcessingTime != e.ProcessingTime/3 || e.Subject != DefaultPrefix+".req.task.*.submit" || e.QueueGroup != "q" {
+		t.Errorf("after three answers: %+v", e)
+	}
+	w.ask(t, "task.a.get", `{"id":"none"}`)
+	w.ask(t, "task.a.get", `oh`)
+	if e := statsOf(t, w.nc, "task-get"); e.NumRequests != 2 || e.NumErrors != 2 || !strings.HasPrefix(e.LastError, "400:body: is not JSON") {
+		t.Errorf("of get: %+v", e)
+	}
+}
+
+// second starts a second dispatcher on the server of w, past the check that it
+// would make.
+func second(t *testing.T, w *world, prefix string) *Service {
+	t.Helper()
+	s, err := StartService(connect(t, w.server), &fakeBackend{}, ServiceOptions{Prefix: prefix, Name: "second"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Stop(testContext(t)); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
+func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	ctx, cancel := context.WithCancel(testContext(t))
+	older := make(chan error, 1)
+	go func() { older <- w.service.watchAlone(ctx, 10*time.Millisecond) }()
+	younger := second(t, w, DefaultPrefix)
+	if err := younger.watchAlone(testContext(t), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
+		t.Errorf("the younger: %v, want the older one's name", err)
+	}
+	cancel()
+	if err := receive(t, older); err != nil {
+		t.Errorf("the older: %v", err)
+	}
+}
+
+func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	other := second(t, w, "lab.v2")
+	ctx, cancel := context.WithTimeout(testContext(t), aloneWait+500*time.Millisecond)
+	defer cancel()
+	if err := other.watchAlone(ctx, 10*time.Millisecond); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestExactlyOneOfTwoIsTheOlder(t *testing.T) {
+	identity := func(id, started string) micro.ServiceIdentity {
+		return micro.ServiceIdentity{ID: id, Metadata: map[string]string{"started": started}}
+	}
+	for _, c := range []struct{ older, younger micro.ServiceIdentity }{
+		{identity("b", "2026-11-22T12:00:00Z"), identity("a", "2026-11-22T12:00:00.000000001Z")},
+		{identity("a", "2026-11-22T12:00:00Z"), identity("b", "2026-11-22T12:00:00Z")},
+		{identity("b", "2026-11-22T13:00:00+02:00"), identity("a", "2026-11-22T12:00:00Z")},
+		{identity("b", ""), identity("a", "2026-11-22T12:00:00Z")},
+	} {
+		if !olderThan(c.older, c.younger) || olderThan(c.younger, c.older) {
+			t.Errorf("%v and %v", c.older, c.younger)
+		}
+	}
+}

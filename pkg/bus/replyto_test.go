@@ -1,0 +1,121 @@
+package bus
+
+import (
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+)
+
+func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {
+	alice := Sender{Role: RoleTask, Name: "alice"}
+	for _, c := range []struct {
+		from  Sender
+		reply string
+		want  bool
+	}{
+		{alice, "_INBOX.x", true},
+		{alice, "_INBOX.x.1", true},
+		{alice, "_R_.x.y", true},
+		{alice, "_INBOX_alice.x", true},
+		{alice, "_INBOX_alice", false},
+		{alice, "_INBOX_alice2.x", false},
+		{alice, "_INBOX_bob.x", false},
+		{alice, "_INBOX_observer.x", false},
+		{alice, "_INBOX_admin.x", false},
+		{alice, "_INBOXES.x", false},
+		{alice, "_inbox.x", false},
+		{alice, "anything", false},
+		{alice, "$JS.API.STREAM.PURGE.ARIA_INTAKE", false},
+		{alice, "$SRV.PING", false},
+		{alice, "$JS.ACK.ARIA_INTAKE.dispatcher.1.1.1.1.1", false},
+		{alice, "aria.v1.cmd.worker.w1.assign", false},
+		{alice, "aria.v1.req.admin.task.cancel", false},
+		{alice, "aria.v1.evt.task.alice.t1.completed", false},
+		{alice, "aria.v1.intake.bob.submit", false},
+		{Sender{Role: RoleWorker, Name: "w1"}, "_INBOX_w1.x", true},
+		{Sender{Role: RoleWorker, Name: "w1"}, "_INBOX_w2.x", false},
+		{Sender{Role: RoleQuery}, "_INBOX_observer.x", true},
+		{Sender{Role: RoleQuery}, "_INBOX_admin.x", false},
+		{Sender{Role: RoleQuery}, "_INBOX_alice.x", false},
+		{Sender{Role: RoleAdmin}, "_INBOX_admin.x", true},
+		{Sender{Role: RoleAdmin}, "_INBOX_alice.x", false},
+		// A client that took the name of a role hears no answers to that role.
+		{Sender{Role: RoleTask, Name: "admin"}, "_INBOX_admin.x", false},
+		{Sender{Role: RoleWorker, Name: "observer"}, "_INBOX_observer.x", false},
+		{Sender{Role: RoleTask, Name: "dispatcher"}, "_INBOX_dispatcher.x", false},
+		{Sender{Role: RoleTask, Name: "admin"}, "_INBOX.x", true},
+		{Sender{}, "_INBOX.x", true}, // a subject that cannot be read is answered too
+		{Sender{}, "_INBOX_.x", false},
+	} {
+		if got := isInbox(c.from, c.reply); got != c.want {
+			t.Errorf("%+v, answer to %s: %v", c.from, c.reply, got)
+		}
+	}
+}
+
+func TestARequestToBeAnsweredElsewhereIsNotCarriedOut(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	elsewhere := make(chan *nats.Msg, 64)
+	for _, subject := range []string{"_INBOX_bob.>", "aria.v1.cmd.>", "aria.v1.evt.>", "mine"} {
+		if _, err := w.nc.ChanSubscribe(subject, elsewhere); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for verb, body := range map[string]string{
+		"submit": `{"url":"http://h/f"}`, "cancel": `{"id":"t1"}`, "get": `{"id":"t1"}`, "list": `{}`,
+	} {
+		for _, reply := range []string{"_INBOX_bob.x", "aria.v1.cmd.worker.w1.assign", "aria.v1.evt.task.alice.t1.completed", "mine"} {
+			if err := w.nc.PublishRequest("aria.v1.req.task.alice."+verb, reply, []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w.ask(t, "task.alice.get", `{"id":"t1"}`)
+	w.ask(t, "task.alice.list", `{}`)
+	w.ask(t, "task.alice.cancel", `{"id":"last"}`)
+	w.ask(t, "task.alice.submit", `{"id":"last","url":"http://h/f"}`)
+	if ops := w.backend.taken(); len(ops) != 2 {
+		t.Errorf("carried out: %+v", ops)
+	}
+	if len(elsewhere) > 0 {
+		t.Errorf("answered to %s", (<-elsewhere).Subject)
+	}
+}
+
+func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	heard := make(chan *nats.Msg, 64)
+	for _, subject := range []string{"_INBOX_bob.>", "aria.v1.cmd.>", "mine", "_INBOX_observer.>", "_INBOX_dispatcher.>", "_INBOX.end"} {
+		if _, err := w.nc.ChanSubscribe(subject, heard); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, reply := range []string{"_INBOX_bob.x", "aria.v1.cmd.worker.w1.assign", "mine", "_INBOX_observer.x", "_INBOX_dispatcher.x", "_INBOX.end"} {
+		if err := w.nc.PublishRequest("$SRV.PING."+ServiceName, reply, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"_INBOX_observer.x", "_INBOX_dispatcher.x", "_INBOX.end"} {
+		if m := receive(t, heard); m.Subject != want {
+			t.Errorf("answered to %s instead of %s", m.Subject, want)
+		}
+	}
+}
+
+func TestARequestIsAnsweredToTheInboxOfItsUser(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	nc, err := Connect(testContext(t), Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	w.nc = nc
+	if got := w.ask(t, "task.alice.submit", `{"url":"http://h/f"}`); got.code != "" {
+		t.Errorf("got %+v", got)
+	}
+	if ops := w.backend.taken(); len(ops) != 1 || ops[0].(engine.Submit).Client != "alice" {
+		t.Errorf("taken: %+v", ops)
+	}
+}
