@@ -1,252 +1,154 @@
 package repo
 
 import (
-	"bytes"
-	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
-	"maps"
-	"math"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/plainjson"
 )
 
-// The canonical JSON of a task is made by hand: encoding/json takes four times as
-// long, and a copy does this twice for each of millions. What is read back goes
-// through encoding/json, so the tests compare the two, field by field.
-
-// object appends the members of one JSON object.
-type object struct {
-	b   []byte
-	err error
-}
-
-// name begins a member.
-func (o *object) name(name string) {
-	if last := o.b[len(o.b)-1]; last != '{' {
-		o.b = append(o.b, ',')
-	}
-	o.b = append(append(append(o.b, '"'), name...), `":`...)
-}
-
-func (o *object) text(name, value string) {
-	if value != "" {
-		o.name(name)
-		o.string(value)
-	}
-}
-
-// string appends a JSON string.
-func (o *object) string(s string) {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			o.escaped(s)
-			return
-		}
-	}
-	o.b = append(append(append(o.b, '"'), s...), '"')
-}
-
-// escaped appends a string that is not plain ASCII.
-func (o *object) escaped(s string) {
-	var b bytes.Buffer
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // so that URLs stay readable
-	if err := e.Encode(s); err != nil && o.err == nil {
-		o.err = err
-	}
-	o.b = append(o.b, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
-}
-
-func (o *object) int(name string, value int64) {
-	if value != 0 {
-		o.name(name)
-		o.b = strconv.AppendInt(o.b, value, 10)
-	}
-}
-
-func (o *object) float(name string, value float64) {
-	if (math.IsNaN(value) || math.IsInf(value, 0)) && o.err == nil {
-		o.err = fmt.Errorf("%s: %v is no number", name, value)
-	}
-	if value != 0 {
-		o.name(name)
-		o.b = strconv.AppendFloat(o.b, value, 'g', -1, 64)
-	}
-}
-
-// recordTime is how times are written: RFC 3339, UTC, milliseconds.
-const recordTime = `"2006-01-02T15:04:05.000Z"`
-
-func (o *object) time(name string, value model.Time) {
-	if value != 0 {
-		o.name(name)
-		o.b = value.Std().AppendFormat(o.b, recordTime)
-	}
-}
-
-func (o *object) seconds(name string, value model.Duration) {
-	n := int64(value)
-	switch {
-	case n < 0 && o.err == nil:
-		o.err = fmt.Errorf("%s: %d ns is negative", name, n)
-	case n > 0:
-		o.name(name)
-		o.b = strconv.AppendInt(o.b, n/1e9, 10)
-		if rest := n % 1e9; rest > 0 {
-			o.b = append(o.b, strings.TrimRight(fmt.Sprintf(".%09d", rest), "0")...)
-		}
-	}
-}
-
-func (o *object) bytes(name string, value []byte) {
-	if len(value) > 0 {
-		o.name(name)
-		o.b = append(base64.StdEncoding.AppendEncode(append(o.b, '"'), value), '"')
-	}
-}
-
-func (o *object) texts(name string, values []string) {
-	if len(values) > 0 {
-		o.name(name)
-		o.list(values)
-	}
-}
-
-func (o *object) list(values []string) {
-	o.b = append(o.b, '[')
-	for i, v := range values {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.string(v)
-	}
-	o.b = append(o.b, ']')
-}
-
-func (o *object) pairs(name string, pairs map[string]string) {
-	if len(pairs) == 0 {
-		return
-	}
-	o.name(name)
-	o.b = append(o.b, '{')
-	for i, key := range slices.Sorted(maps.Keys(pairs)) {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.string(key)
-		o.b = append(o.b, ':')
-		o.string(pairs[key])
-	}
-	o.b = append(o.b, '}')
-}
-
-func (o *object) options(name string, options model.Options) {
-	if len(options) == 0 {
-		return
-	}
-	o.name(name)
-	o.b = append(o.b, '{')
-	for i, key := range slices.Sorted(maps.Keys(options)) {
-		if i > 0 {
-			o.b = append(o.b, ',')
-		}
-		o.string(key)
-		o.b = append(o.b, ':')
-		if v := options[key]; len(v) == 1 {
-			o.string(v[0])
-		} else {
-			o.list(v)
-		}
-	}
-	o.b = append(o.b, '}')
-}
-
-func (o *object) failure(name string, e *model.TaskError) {
-	if e == nil {
-		return
-	}
-	o.name(name)
-	o.b = append(o.b, '{')
-	o.int("code", int64(e.Code))
-	o.text("message", e.Message)
-	o.text("class", string(e.Class))
-	o.b = append(o.b, '}')
-}
-
-func (o *object) result(name string, r *model.Result) {
-	if r == nil {
-		return
-	}
-	o.name(name)
-	o.b = append(o.b, '{')
-	if r.Files != nil {
-		o.name("files")
-		o.b = append(o.b, '[')
-		for i, f := range r.Files {
-			if i > 0 {
-				o.b = append(o.b, ',')
-			}
-			o.b = append(o.b, '{')
-			o.text("path", f.Path)
-			o.int("length", f.Length)
-			o.b = append(o.b, '}')
-		}
-		o.b = append(o.b, ']')
-	}
-	o.int("total_length", r.TotalLength)
-	o.text("worker_id", r.WorkerID)
-	o.b = append(o.b, '}')
-}
-
-// appendTask appends the canonical JSON of a task.
+// appendTask appends the canonical JSON of a task. readTask knows the members in
+// this order; both know what [taskJSON] says of them.
 func appendTask(b []byte, t *model.Task) ([]byte, error) {
-	o := object{b: append(b, '{')}
-	o.text("id", t.ID)
-	o.text("client", t.Client)
-	o.text("status", string(t.Status))
-	o.text("url", t.URL)
-	o.texts("mirrors", t.Mirrors)
-	o.bytes("torrent", t.Torrent)
-	o.bytes("metalink", t.Metalink)
-	if t.Priority.Valid() {
-		o.text("priority", t.Priority.String())
-	} else {
-		o.int("priority", int64(t.Priority))
+	w := plainjson.Writer{B: b}
+	w.Begin('{')
+	w.Text("id", t.ID)
+	w.Text("client", t.Client)
+	w.Text("status", string(t.Status))
+	w.Text("url", t.URL)
+	if len(t.Mirrors) > 0 {
+		w.Name("mirrors")
+		w.List(t.Mirrors)
 	}
-	o.options("options", t.Options)
-	o.pairs("tags", t.Tags)
-	o.text("folder", t.Folder)
-	o.time("not_before", t.NotBefore)
-	o.int("max_attempts", int64(t.MaxAttempts))
-	o.seconds("timeout", t.Timeout)
-	o.text("checksum", t.Checksum)
-	o.pairs("labels", t.Labels)
-	o.time("created_at", t.CreatedAt)
-	o.text("worker_id", t.WorkerID)
-	o.text("last_worker_id", t.LastWorkerID)
-	o.int("attempt", t.Attempt)
-	o.int("failures", int64(t.Failures))
-	o.int("losses", int64(t.Losses))
-	o.time("retry_at", t.RetryAt)
-	o.text("aria2_gid", t.GID)
-	o.float("progress", t.Progress)
-	o.int("completed_length", t.CompletedLength)
-	o.int("total_length", t.TotalLength)
-	o.int("download_speed", t.DownloadSpeed)
-	o.failure("error", t.Error)
-	o.result("result", t.Result)
-	o.time("updated_at", t.UpdatedAt)
-	o.time("assigned_at", t.AssignedAt)
-	o.time("started_at", t.StartedAt)
-	o.time("finished_at", t.FinishedAt)
-	o.name("spec_hash")
-	o.b = append(hex.AppendEncode(append(o.b, '"'), t.SpecHash[:]), '"', '}')
-	return o.b, o.err
+	w.Bytes("torrent", t.Torrent)
+	w.Bytes("metalink", t.Metalink)
+	if t.Priority.Valid() {
+		w.Text("priority", t.Priority.String())
+	} else {
+		w.Int("priority", int64(t.Priority))
+	}
+	if len(t.Options) > 0 {
+		w.Name("options")
+		w.Options(t.Options)
+	}
+	if len(t.Tags) > 0 {
+		w.Name("tags")
+		w.Pairs(t.Tags)
+	}
+	w.Text("folder", t.Folder)
+	w.Time("not_before", t.NotBefore)
+	w.Int("max_attempts", int64(t.MaxAttempts))
+	w.Seconds("timeout", t.Timeout)
+	w.Text("checksum", t.Checksum)
+	if len(t.Labels) > 0 {
+		w.Name("labels")
+		w.Pairs(t.Labels)
+	}
+	w.Time("created_at", t.CreatedAt)
+	appendState(&w, &t.TaskState)
+	w.Hash("spec_hash", &t.SpecHash)
+	w.End('}')
+	return w.B, w.Err
+}
+
+func appendState(w *plainjson.Writer, t *model.TaskState) {
+	w.Text("worker_id", t.WorkerID)
+	w.Text("last_worker_id", t.LastWorkerID)
+	w.Int("attempt", t.Attempt)
+	w.Int("failures", int64(t.Failures))
+	w.Int("losses", int64(t.Losses))
+	w.Time("retry_at", t.RetryAt)
+	w.Text("aria2_gid", t.GID)
+	w.Float("progress", t.Progress)
+	w.Int("completed_length", t.CompletedLength)
+	w.Int("total_length", t.TotalLength)
+	w.Int("download_speed", t.DownloadSpeed)
+	if t.Error != nil {
+		w.Name("error")
+		w.Failure(t.Error)
+	}
+	if t.Result != nil {
+		w.Name("result")
+		w.Result(t.Result)
+	}
+	w.Time("updated_at", t.UpdatedAt)
+	w.Time("assigned_at", t.AssignedAt)
+	w.Time("started_at", t.StartedAt)
+	w.Time("finished_at", t.FinishedAt)
+}
+
+// readTask reads the record of a task that [Record.Append] wrote; nil if it is
+// not in that form.
+func readTask(line []byte) *model.Task {
+	t := new(model.Task)
+	r := plainjson.NewReader(line)
+	r.Want(taskBegin)
+	r.Text("id", &t.ID)
+	r.Text("client", &t.Client)
+	r.Status("status", &t.Status)
+	r.Text("url", &t.URL)
+	if r.Name("mirrors") {
+		t.Mirrors = r.List()
+	}
+	r.Bytes("torrent", &t.Torrent)
+	r.Bytes("metalink", &t.Metalink)
+	if r.Name("priority") {
+		var err error
+		if t.Priority, err = model.ParsePriority(r.String()); err != nil {
+			return nil
+		}
+	}
+	if r.Name("options") {
+		t.Options = r.Options()
+	}
+	if r.Name("tags") {
+		t.Tags = r.Pairs()
+	}
+	r.Text("folder", &t.Folder)
+	r.Time("not_before", &t.NotBefore)
+	r.Small("max_attempts", &t.MaxAttempts)
+	if r.Name("timeout") && (*exactSeconds)(&t.Timeout).UnmarshalJSON(r.Number()) != nil {
+		return nil
+	}
+	r.Text("checksum", &t.Checksum)
+	if r.Name("labels") {
+		t.Labels = r.Pairs()
+	}
+	r.Time("created_at", &t.CreatedAt)
+	readState(&r, &t.TaskState)
+	if r.Name("spec_hash") && (*hexHash)(&t.SpecHash).UnmarshalText([]byte(r.String())) != nil {
+		return nil
+	}
+	r.Int("seq", &t.Seq)
+	r.Want("}}")
+	if !r.Done() || t.ID == "" {
+		return nil
+	}
+	return t
+}
+
+func readState(r *plainjson.Reader, t *model.TaskState) {
+	r.Text("worker_id", &t.WorkerID)
+	r.Text("last_worker_id", &t.LastWorkerID)
+	r.Int("attempt", &t.Attempt)
+	r.Small("failures", &t.Failures)
+	r.Small("losses", &t.Losses)
+	r.Time("retry_at", &t.RetryAt)
+	r.Text("aria2_gid", &t.GID)
+	r.Float("progress", &t.Progress)
+	r.Int("completed_length", &t.CompletedLength)
+	r.Int("total_length", &t.TotalLength)
+	r.Int("download_speed", &t.DownloadSpeed)
+	if r.Name("error") {
+		t.Error = r.Failure()
+	}
+	if r.Name("result") {
+		t.Result = r.Result()
+	}
+	r.Time("updated_at", &t.UpdatedAt)
+	r.Time("assigned_at", &t.AssignedAt)
+	r.Time("started_at", &t.StartedAt)
+	r.Time("finished_at", &t.FinishedAt)
 }
 
 // appendWorker appends the canonical JSON of a worker. There are few.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -27,6 +28,9 @@ const (
 	KindTask   = "task"
 	KindWorker = "worker"
 )
+
+// taskBegin is how the record of a task begins.
+var taskBegin = fmt.Sprintf(`{"v":%d,"kind":"%s","%s":{`, RecordVersion, KindTask, KindTask)
 
 // Record is one row on its way between stores: a task or a worker, whole, with
 // its secrets and the bytes of its torrent. As JSON it is one line:
@@ -130,6 +134,17 @@ func (r Record) MarshalJSON() ([]byte, error) { return r.Append(nil) }
 // an unknown kind or with an unknown field is refused: taking in a part of it
 // would lose the rest.
 func (r *Record) UnmarshalJSON(b []byte) error {
+	if t := readTask(b); t != nil {
+		*r = Record{Task: t}
+	} else if err := r.decode(b); err != nil {
+		return err
+	}
+	return r.check()
+}
+
+// decode reads any record, as [readTask] does those of tasks in the form in which
+// they are written.
+func (r *Record) decode(b []byte) error {
 	task := taskJSON{Task: new(model.Task)}
 	worker := workerJSON{Worker: new(model.Worker)}
 	line := struct {
@@ -154,7 +169,7 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 		task.Task.SpecHash = model.Hash(task.SpecHash)
 		task.Task.Seq = task.Seq
 		*r = Record{Task: task.Task}
-		return r.check()
+		return nil
 	case line.Kind == KindWorker && line.Worker != nil && line.Task == &task && task.Task != nil && task.ID == "":
 		if worker.Worker == nil || worker.ID == "" {
 			return errors.New("the worker has no id")
@@ -167,15 +182,40 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 	return fmt.Errorf("the kind %.40q is not that of a record with one task or worker", line.Kind)
 }
 
-// check refuses what no store could keep.
+// check refuses what no client could have asked for and a store may not be able
+// to keep: its error names the id and the field.
 func (r *Record) check() error {
-	switch t := r.Task; {
-	case !t.Status.Valid():
-		return fmt.Errorf("task %s: %.40q is no status", t.ID, t.Status)
-	case t.Seq < 1:
-		return fmt.Errorf("task %s: seq %d is less than 1", t.ID, t.Seq)
+	if r.Worker != nil {
+		return model.CheckName("worker", r.Worker.ID)
 	}
-	return nil
+	t := r.Task
+	switch {
+	case !model.ValidName(t.ID):
+		return model.CheckName("task", t.ID)
+	case !t.Status.Valid():
+		return fmt.Errorf("task %s: status: %.40q is none", t.ID, t.Status)
+	case t.Seq < 1:
+		return fmt.Errorf("task %s: seq: %d is less than 1", t.ID, t.Seq)
+	}
+	for _, name := range [...]struct{ field, value string }{
+		{"client", t.Client}, {"folder", t.Folder}, {"worker_id", t.WorkerID}, {"last_worker_id", t.LastWorkerID},
+	} {
+		if name.value != "" && !model.ValidName(name.value) {
+			return fmt.Errorf("task %s: %w", t.ID, model.CheckName(name.field, name.value))
+		}
+	}
+	field := ""
+	switch {
+	case strings.ContainsFunc(t.URL, unicode.IsControl):
+		field = "url"
+	case strings.ContainsFunc(t.Checksum, unicode.IsControl):
+		field = "checksum"
+	case slices.ContainsFunc(t.Mirrors, func(m string) bool { return strings.ContainsFunc(m, unicode.IsControl) }):
+		field = "mirrors"
+	default:
+		return nil
+	}
+	return fmt.Errorf("task %s: %s: contains a control character", t.ID, field)
 }
 
 // Identical reports whether two records have the same canonical JSON.

@@ -57,6 +57,7 @@ func fullTask() *model.Task {
 	n := int64(1_790_000_000_000)
 	fill(reflect.ValueOf(&t).Elem(), &n)
 	t.Priority, t.Status = model.PriorityHigh, model.StatusQueued
+	t.ID, t.Client, t.Folder, t.WorkerID, t.LastWorkerID = "task-1", "client-2", "folder-3", "worker-4", "worker-5"
 	t.Timeout = model.Duration(86_400_000_000_001) // more than a float64 of seconds keeps
 	return &t
 }
@@ -65,7 +66,7 @@ func fullWorker() *model.Worker {
 	var w model.Worker
 	n := int64(1_790_000_000_000)
 	fill(reflect.ValueOf(&w).Elem(), &n)
-	w.CurrentTasks = []string{"a", "b"}
+	w.ID, w.CurrentTasks = "worker-4", []string{"a", "b"}
 	return &w
 }
 
@@ -156,11 +157,86 @@ func TestARecordThatIsNotOneIsRefused(t *testing.T) {
 		"both":               `{"v":1,"kind":"task","task":{"id":"a"},"worker":{"id":"b"}}`,
 		"nothing":            ``,
 		"an array":           `[]`,
+		"a letter in an id":  strings.Replace(good, `"id":"a"`, `"id":"ä"`, 1),
+		"a control in a url": strings.Replace(good, `"id":"a"`, `"id":"a","url":"http://x/\u001e"`, 1),
+		"one in a checksum":  strings.Replace(good, `"id":"a"`, `"id":"a","checksum":"\u001e"`, 1),
+		"one in a mirror":    strings.Replace(good, `"id":"a"`, `"id":"a","mirrors":["http://x/\u0085"]`, 1),
+		"one in a client":    strings.Replace(good, `"client":"c"`, `"client":"c\u001e"`, 1),
+		"a worker's id":      `{"v":1,"kind":"worker","worker":{"id":"b\n"}}`,
 	} {
 		if r, err := ParseRecord([]byte(line)); err == nil {
 			t.Errorf("%s: read as %+v", name, r)
 		}
 	}
+}
+
+// plain are records of tasks that are read without encoding/json.
+func plain(t testing.TB) (lines [][]byte) {
+	full, bare := fullTask(), &model.Task{TaskSpec: model.TaskSpec{ID: "a"}, Seq: 1, TaskState: model.TaskState{Status: model.StatusPaused}}
+	many := *fullTask()
+	many.Priority, many.Timeout, many.Progress, many.Options = 9, 0, 1e-9, model.Options{"a": {}, "b": {"x"}, "c": {"x", "ü"}}
+	many.Tags, many.Mirrors = map[string]string{"c": "", "b": "}", "a": "]"}, []string{"[", `"`, "\\"}
+	many.Error, many.Result = &model.TaskError{}, &model.Result{Files: []model.File{}}
+	for _, task := range []*model.Task{full, bare, &many} {
+		line, err := json.Marshal(Record{Task: task})
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestARecordAsItIsWrittenIsReadWithoutReflection(t *testing.T) {
+	for i, line := range plain(t) {
+		if readTask(line) == nil && i < 2 { // the third has a priority that is no name
+			t.Errorf("left to encoding/json: %s", line)
+		}
+	}
+}
+
+func TestATimeThatIsNoneIsRefused(t *testing.T) {
+	for text, want := range map[string]bool{
+		"2026-02-28T23:59:59.999Z": true, "2024-02-29T00:00:00.001Z": true, "2026-02-28T23:59:59Z": true, "2026-03-01T01:00:00.5+02:00": true,
+		"2026-02-29T00:00:00.000Z": false, "2026-13-01T00:00:00.000Z": false, "2026-00-01T00:00:00.000Z": false, "2026-01-00T00:00:00.000Z": false,
+		"2026-01-01T24:00:00.000Z": false, "2026-01-01T00:60:00.000Z": false, "2026-01-01T00:00:60.000Z": false,
+		"1969-12-31T23:59:59.999Z": false, "2026-01-01 00:00:00.000Z": false, "2026-01-01T00:00:00.0x0Z": false, "": false,
+	} {
+		line := `{"v":1,"kind":"task","task":{"id":"a","status":"pending","created_at":"` + text + `","spec_hash":"` + strings.Repeat("0", 64) + `","seq":1}}`
+		if _, err := ParseRecord([]byte(line)); (err == nil) != want {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
+
+// agree reports an error if a line is read without reflection and encoding/json
+// reads it otherwise.
+func agree(t *testing.T, line []byte) {
+	task := readTask(line)
+	if task == nil {
+		return
+	}
+	var r Record
+	if err := r.decode(line); err != nil {
+		t.Errorf("read plainly, and not by encoding/json: %v in %q", err, line)
+	} else if !reflect.DeepEqual(r.Task, task) {
+		t.Errorf("%q is read plainly as %+v, by encoding/json as %+v", line, task, r.Task)
+	}
+}
+
+func TestARecordWithoutOneOfItsCharactersIsReadAsByEncodingJSON(t *testing.T) {
+	for _, line := range plain(t) {
+		for i := range line {
+			agree(t, append(append([]byte{}, line[:i]...), line[i+1:]...))
+		}
+	}
+}
+
+func FuzzBothReadersAgree(f *testing.F) {
+	for _, line := range plain(f) {
+		f.Add(line)
+	}
+	f.Fuzz(agree)
 }
 
 func FuzzARecordThatIsReadIsWrittenAlike(f *testing.F) {

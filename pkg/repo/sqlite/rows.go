@@ -12,6 +12,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/plainjson"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
@@ -76,13 +77,12 @@ func unpack(t *model.Task, pack []byte) error {
 		ints[i], pack = n, rest
 	}
 	setInts(t, &ints)
-	docs := [...]any{&t.Mirrors, &t.Options, &t.Tags, &t.Labels, &t.Error, &t.Result}
-	for i := range docs {
+	for i := range jsonColumns {
 		part, rest, _ := bytes.Cut(pack, separator)
 		if pack = rest; len(part) == 0 {
 			continue
 		}
-		if err := json.Unmarshal(part, docs[i]); err != nil {
+		if err := readJSON(t, i, part); err != nil {
 			return fmt.Errorf("task with seq %d: its %s: %w", t.Seq, jsonColumns[i], err)
 		}
 	}
@@ -90,11 +90,38 @@ func unpack(t *model.Task, pack []byte) error {
 	if len(parts) != len(textColumns) {
 		return fmt.Errorf("task with seq %d: it has %d texts", t.Seq, len(parts))
 	}
-	t.Status = known(parts[0])
+	t.Status = rules.Status(parts[0])
 	for i, to := range [...]*string{&t.ID, &t.Client, &t.URL, &t.Folder, &t.Checksum, &t.WorkerID, &t.LastWorkerID, &t.GID} {
 		*to = string(parts[1+i])
 	}
 	return nil
+}
+
+// readJSON sets what the ith of jsonColumns holds.
+func readJSON(t *model.Task, i int, text []byte) error {
+	switch i {
+	case 0:
+		return read(text, (*plainjson.Reader).List, &t.Mirrors)
+	case 1:
+		return read(text, (*plainjson.Reader).Options, &t.Options)
+	case 2:
+		return read(text, (*plainjson.Reader).Pairs, &t.Tags)
+	case 3:
+		return read(text, (*plainjson.Reader).Pairs, &t.Labels)
+	case 4:
+		return read(text, (*plainjson.Reader).Failure, &t.Error)
+	}
+	return read(text, (*plainjson.Reader).Result, &t.Result)
+}
+
+// read reads JSON in the form in which a store writes it, or else any.
+func read[T any](text []byte, plain func(*plainjson.Reader) T, to *T) error {
+	r := plainjson.NewReader(text)
+	if v := plain(&r); r.Done() {
+		*to = v
+		return nil
+	}
+	return json.Unmarshal(text, to)
 }
 
 var separator = []byte(rules.Separator)
@@ -107,16 +134,6 @@ func setInts(t *model.Task, v *[17]int64) {
 	t.Failures, t.Losses, t.RetryAt = int(v[9]), int(v[10]), model.Time(v[11])
 	t.CompletedLength, t.TotalLength, t.DownloadSpeed = v[12], v[13], v[14]
 	t.StartedAt, t.FinishedAt = model.Time(v[15]), model.Time(v[16])
-}
-
-// known returns the constant of that text: a million tasks share seven statuses.
-func known(text []byte) model.Status {
-	for _, s := range model.Statuses {
-		if string(s) == string(text) {
-			return s
-		}
-	}
-	return model.Status(text)
 }
 
 // scanTasks reads all rows and closes them. It takes the error of the query.

@@ -54,6 +54,16 @@ func Lower(s string) string {
 	return string(b)
 }
 
+// Status returns the constant of that text: a million tasks share seven statuses.
+func Status(text []byte) model.Status {
+	for _, s := range model.Statuses {
+		if string(s) == string(text) {
+			return s
+		}
+	}
+	return model.Status(text)
+}
+
 // Refused is the error of a batch that contradicts the store or itself: a bug in
 // whoever made it, hence CodeInternal.
 func Refused(id, format string, args ...any) error {
