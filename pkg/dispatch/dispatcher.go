@@ -85,6 +85,9 @@ func (d *Dispatcher) Do(ops []engine.Event, done func([]model.Answer)) *model.Er
 		for i := range answers {
 			a := &answers[i]
 			public[i] = model.Answer{Err: a.Err, Task: a.Task, Heartbeat: a.Heartbeat, Drop: a.Drop}
+			if a.Workers != nil {
+				public[i].Worker = a.Workers.Workers[0]
+			}
 		}
 		done(public)
 	})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // Store is what a turn needs of a store.
@@ -17,6 +18,7 @@ type Store interface {
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
 	Workers(ctx context.Context) ([]*model.Worker, error)
 	LastSeq(ctx context.Context) (int64, error)
+	repo.Pruner
 }
 
 // Turn takes batches of events through engine and store. It is not safe for
@@ -87,7 +89,7 @@ type Command struct {
 // Answer is the engine's answer with the payloads that it does not keep.
 type Answer struct {
 	engine.Answer
-	Task      *model.Task            // of Submit and Cancel
+	Task      *model.Task            // of Submit and the verbs on tasks; of Delete as it was
 	Heartbeat *model.HeartbeatAnswer // of Heartbeat, with its assignments
 }
 
@@ -98,16 +100,9 @@ type Answer struct {
 // After an error nothing of the batch may be answered but that it failed. If the
 // commit failed its outcome is not known, and the engine is gone until Load.
 func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (*Outcome, error) {
-	var ids []string
-	for _, ev := range events {
-		ids = t.engine.Needs(ev, ids)
-	}
-	known := map[string]*model.Task{}
-	if len(ids) > 0 {
-		var err error
-		if known, err = t.store.Tasks(ctx, ids); err != nil {
-			return nil, fmt.Errorf("read %d tasks: %w", len(ids), err)
-		}
+	known, err := t.read(ctx, events)
+	if err != nil {
+		return nil, err
 	}
 	t.engine.Begin(now, connected, known)
 	answers := make([]engine.Answer, len(events))
@@ -121,9 +116,39 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
 		}
 	}
-	out := t.fill(ctx, known, answers, &plan)
+	out := t.fill(ctx, known.Tasks, answers, &plan)
 	out.Committed = !plan.Batch.Empty()
 	return out, nil
+}
+
+// read gets from the store what deciding on the events needs: one query for the
+// tasks, and one for what deleted ones have left of the ids that are not there.
+func (t *Turn) read(ctx context.Context, events []engine.Event) (engine.Known, error) {
+	var known engine.Known
+	var ids []string
+	for _, ev := range events {
+		ids = t.engine.Needs(ev, ids)
+	}
+	if len(ids) == 0 {
+		return known, nil
+	}
+	var err error
+	if known.Tasks, err = t.store.Tasks(ctx, ids); err != nil {
+		return known, fmt.Errorf("read %d tasks: %w", len(ids), err)
+	}
+	var absent []string
+	for _, ev := range events {
+		if s, ok := ev.(engine.Submit); ok && s.Chosen && known.Tasks[s.Spec.ID] == nil {
+			absent = append(absent, s.Spec.ID)
+		}
+	}
+	if len(absent) == 0 {
+		return known, nil
+	}
+	if known.Gone, err = t.store.Tombstones(ctx, absent); err != nil {
+		return known, fmt.Errorf("read what %d deleted tasks may have left: %w", len(absent), err)
+	}
+	return known, nil
 }
 
 // Query answers queries from the engine as it is, without a turn: it writes

@@ -13,8 +13,14 @@ type Config struct {
 	HeartbeatInterval model.Duration // told to the workers
 	HeartbeatTimeout  model.Duration // silence after which a worker is lost
 	OfflineThreshold  model.Duration // silence after which a lost worker is removed; 0 = never
-	MaxPending        int64          // pending tasks, then submits are refused
+	MaxPending        int64          // pending and paused tasks, then submits are refused
+	ClientPending     int64          // the same of one client; 0 = no limit
 	RequirementSets   int            // different sets of requirements, then submits are refused
+	Strategy          Strategy       // "" is StrategyLeastLoaded
+	Ageing            model.Duration // a wait that counts as one priority more; 0 = priorities are strict
+	PerHost           int            // tasks at once against one host; 0 = no limit
+	Hosts             map[string]int // the same for single hosts, by [model.NormalizeHost]; they go before PerHost
+	RetainIDs         model.Duration // how long the id of a deleted task stays taken
 }
 
 const (
@@ -46,8 +52,11 @@ type Engine struct {
 
 	tasks   map[string]*task // every task that has not ended
 	workers map[string]*worker
-	seq     int64        // the last Seq given
-	counts  model.Counts // all tasks, ended ones too
+	clients map[string]*client
+	bound   map[string][]*set // by worker: sets of tasks that wait for it alone
+	seq     int64             // the last Seq given
+	serves  int64             // assignments since the start
+	counts  model.Counts      // all tasks, ended ones too
 
 	queue  queue         // pending tasks that may be placed now
 	due    heap[*task]   // pending tasks that may not be placed before a time
@@ -85,6 +94,8 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
 		tasks:     make(map[string]*task, live(totals.Counts)),
 		workers:   make(map[string]*worker),
+		clients:   make(map[string]*client),
+		bound:     make(map[string][]*set),
 		held:      make(map[string]*task),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
@@ -93,9 +104,9 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 	for _, s := range model.Statuses {
 		e.counts[s] = totals.Counts[s]
 	}
-	e.queue = newQueue()
+	e.queue = newQueue(&e.cfg)
 	e.due = heap[*task]{
-		less:  func(a, b *task) bool { return a.due < b.due || a.due == b.due && a.seq < b.seq },
+		less:  func(a, b *task) bool { return a.extra.due < b.extra.due || a.extra.due == b.extra.due && a.seq < b.seq },
 		place: func(t *task) *int32 { return &t.inDue },
 	}
 	e.watch = heap[*task]{
@@ -128,7 +139,6 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 	if w == nil { // else a task has named it, or it was lost and comes again by an import
 		w = e.addWorker(row.ID)
 	}
-	e.displace(w)
 	w.said, w.known, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
 	kept := *row
 	kept.CurrentTasks = nil
@@ -152,26 +162,31 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 
 // LoadTask takes over a task that has not ended. One whose worker is not there
 // is given a worker of that name that has yet to be heard.
-func (e *Engine) LoadTask(row *model.Task) { e.load(row, false) }
+func (e *Engine) LoadTask(row *model.Task) { _ = e.load(row, false) }
 
 // load takes over a task; held, it is not placed before the import ends.
-func (e *Engine) load(row *model.Task, held bool) {
+func (e *Engine) load(row *model.Task, held bool) *task {
 	t := e.newTask(row)
 	if held {
 		e.held[t.id] = t
 	}
 	t.setStatus(row.Status)
-	t.attempt, t.named = row.Attempt, row.Attempt
-	t.failures, t.losses = int32(row.Failures), int32(row.Losses)
-	t.retryAt, t.last = row.RetryAt, row.LastWorkerID
+	t.client.count(row.Status, 1)
+	t.attempt = row.Attempt
+	t.failures, t.losses = small(row.Failures), small(row.Losses)
 	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil // see requeue
+	if row.RetryAt > 0 || row.LastWorkerID != "" || row.TotalLength > 0 {
+		x := t.grow()
+		x.retryAt, x.last = row.RetryAt, row.LastWorkerID
+		x.bytes, x.length = row.CompletedLength, row.TotalLength
+	}
 	e.tasks[t.id] = t
 	if row.Seq > e.seq {
 		e.seq = row.Seq
 	}
 	if row.Timeout > 0 && row.Attempt > 0 { // its worker is heard before it is judged
 		left := row.Timeout - min(row.Timeout, max(e.now.Sub(row.AssignedAt), 0))
-		t.deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
+		t.grow().deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
 	}
 	switch {
 	case t.status().Active():
@@ -187,6 +202,7 @@ func (e *Engine) load(row *model.Task, held bool) {
 	case t.status() == model.StatusPending:
 		e.enqueue(t)
 	}
+	return t
 }
 
 // Awaited returns the names of the workers that were loaded as living and have not
@@ -201,10 +217,15 @@ func (e *Engine) Awaited() []string {
 	return names
 }
 
+// Known is what [Engine.Needs] asked for, as the store has it.
+type Known struct {
+	Tasks map[string]*model.Task     // those that exist
+	Gone  map[string]model.Tombstone // what deleted ones have left, of those that do not
+}
+
 // Begin starts a turn. connected says whether workers could be heard since the
-// last turn. known holds the tasks that [Engine.Needs] asked for, those of them
-// that exist.
-func (e *Engine) Begin(now Clock, connected bool, known map[string]*model.Task) {
+// last turn.
+func (e *Engine) Begin(now Clock, connected bool, known Known) {
 	gap := max(now.Steady-e.steady, 0)
 	if connected && e.connected {
 		e.alive += min(gap, maxGap)
@@ -232,14 +253,14 @@ func (e *Engine) Begin(now Clock, connected bool, known map[string]*model.Task) 
 func (e *Engine) shortenWaits() {
 	latest := e.now.Add(e.cfg.RetryDelay)
 	for _, t := range e.due.items {
-		t.due = max(t.notBefore, min(t.retryAt, latest))
+		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, latest))
 	}
 	e.due.rebuild()
 }
 
-// Needs returns the id of the tasks that have to be read from the store before
-// the event can be decided: those that a client chose, and those that a worker
-// speaks of and the engine does not hold.
+// Needs appends the ids of the tasks that have to be read from the store before
+// the event can be decided: those that a client chose or speaks of, and those that
+// a worker speaks of and the engine does not hold.
 func (e *Engine) Needs(ev Event, ids []string) []string {
 	switch ev := ev.(type) {
 	case Submit:
@@ -247,6 +268,16 @@ func (e *Engine) Needs(ev Event, ids []string) []string {
 			ids = append(ids, ev.Spec.ID)
 		}
 	case Cancel:
+		ids = append(ids, ev.ID)
+	case Pause:
+		ids = append(ids, ev.ID)
+	case Resume:
+		ids = append(ids, ev.ID)
+	case Retry:
+		ids = append(ids, ev.ID)
+	case Update:
+		ids = append(ids, ev.ID)
+	case Delete:
 		ids = append(ids, ev.ID)
 	case Report:
 		if e.tasks[ev.ID] == nil {
@@ -270,6 +301,24 @@ func (e *Engine) Step(ev Event) Answer {
 		return e.submit(ev)
 	case Cancel:
 		return e.cancel(ev)
+	case Pause:
+		return e.pause(ev)
+	case Resume:
+		return e.resume(ev)
+	case Retry:
+		return e.retry(ev)
+	case Update:
+		return e.update(ev)
+	case Delete:
+		return e.remove(ev)
+	case Expire:
+		return e.expireRows(ev)
+	case DrainWorker:
+		return e.drainWorker(ev)
+	case ResumeWorker:
+		return e.resumeWorker(ev)
+	case RemoveWorker:
+		return e.removeWorkerNow(ev)
 	case Heartbeat:
 		return e.heartbeat(ev)
 	case Report:
@@ -304,4 +353,28 @@ func (e *Engine) Plan() Plan {
 	plan.More = more
 	e.turn = turn{}
 	return plan
+}
+
+// Sizes is how much an engine holds, for those who watch that it lets go again.
+type Sizes struct {
+	Tasks, Workers, Clients                     int
+	Sets, Lines, Hosts, Shapes                  int
+	Waiting, Scheduled, Watched, Held, Stopping int
+}
+
+// Sizes counts what the engine holds now. It costs a walk over the sets and the
+// workers.
+func (e *Engine) Sizes() Sizes {
+	s := Sizes{
+		Tasks: len(e.tasks), Workers: len(e.workers), Clients: len(e.clients),
+		Sets: len(e.queue.sets), Lines: len(e.queue.lines), Hosts: len(e.queue.hosts.known), Shapes: len(e.queue.shapes),
+		Scheduled: e.due.len(), Watched: e.watch.len(), Held: len(e.held),
+	}
+	for _, set := range e.queue.sets { // in any order: only sums
+		s.Waiting += set.waiting
+	}
+	for _, w := range e.workers { // likewise
+		s.Stopping += len(w.dropping) + len(w.erase)
+	}
+	return s
 }

@@ -2,9 +2,14 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Event is one operation on the engine: [Submit], [Cancel], [Heartbeat],
-// [Report], [Tick], one of the queries, or [Hold], [Import] and [Release]. They are
+// Event is one operation on the engine: what a client or an operator asks for
+// ([Submit], [Cancel], [Pause], [Resume], [Retry], [Update], [Delete]), what a
+// worker says ([Heartbeat], [Report]), what an operator does with workers
+// ([DrainWorker], [ResumeWorker], [RemoveWorker]), the passing of time ([Tick],
+// [Expire]), a query, or an import ([Hold], [Import] and [Release]). They are
 // decided in the order in which they come.
+//
+// Client is who asks; empty for an operator, who may act on everybody's tasks.
 type Event interface{ isEvent() }
 
 // Submit asks for one download. Its spec has been validated, hashed and has an
@@ -18,12 +23,44 @@ type Submit struct {
 	Chosen bool
 }
 
-// Cancel ends a task. Client is who asks; empty for an operator, who may cancel
-// everybody's. A task that is canceled already is answered like one that was
+// Cancel ends a task. One that is canceled already is answered like one that was
 // canceled now.
 type Cancel struct {
 	Client string
 	ID     string
+}
+
+// Pause holds a task back: its slot is freed, its bytes are kept. One that is
+// paused already is answered like one that was paused now.
+type Pause struct {
+	Client string
+	ID     string
+}
+
+// Resume lets a paused task go on.
+type Resume struct {
+	Client string
+	ID     string
+}
+
+// Retry makes a failed or canceled task pending again.
+type Retry struct {
+	Client string
+	ID     string
+}
+
+// Update changes a task that has not ended.
+type Update struct {
+	Client string
+	ID     string
+	Change *model.TaskUpdate // validated
+}
+
+// Delete forgets a task that has ended; with Files its worker removes the files.
+type Delete struct {
+	Client string
+	ID     string
+	Files  bool
 }
 
 // Heartbeat is a worker's whole state.
@@ -37,8 +74,27 @@ type Report struct {
 	model.Report
 }
 
+// DrainWorker has a worker take nothing new.
+type DrainWorker struct{ ID string }
+
+// ResumeWorker is the reverse.
+type ResumeWorker struct{ ID string }
+
+// RemoveWorker forgets a worker; one that is not offline only with Force.
+type RemoveWorker struct {
+	ID    string
+	Force bool
+}
+
 // Tick lets time pass: workers are lost, backoffs end. It is due each second.
 type Tick struct{}
+
+// Expire deletes rows whose time is over: changes with Delete, as the store has
+// found them just now. Forget has the store forget old tombstones.
+type Expire struct {
+	Rows   []model.TaskChange
+	Forget bool
+}
 
 // QueryTasks asks for the live state of tasks: Status and Attempt always; the
 // WorkerID and the progress, which the store does not have yet, of those that a
@@ -67,13 +123,22 @@ type Hold struct{}
 type Release struct{}
 
 func (Submit) isEvent()       {}
-func (Import) isEvent()       {}
-func (Hold) isEvent()         {}
-func (Release) isEvent()      {}
 func (Cancel) isEvent()       {}
+func (Pause) isEvent()        {}
+func (Resume) isEvent()       {}
+func (Retry) isEvent()        {}
+func (Update) isEvent()       {}
+func (Delete) isEvent()       {}
 func (Heartbeat) isEvent()    {}
 func (Report) isEvent()       {}
+func (DrainWorker) isEvent()  {}
+func (ResumeWorker) isEvent() {}
+func (RemoveWorker) isEvent() {}
 func (Tick) isEvent()         {}
+func (Expire) isEvent()       {}
 func (QueryTasks) isEvent()   {}
 func (QueryWorkers) isEvent() {}
 func (QueryStatus) isEvent()  {}
+func (Import) isEvent()       {}
+func (Hold) isEvent()         {}
+func (Release) isEvent()      {}

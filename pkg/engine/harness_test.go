@@ -21,6 +21,7 @@ type world struct {
 	beats   int        // heartbeats so far
 	tasks   map[string]*model.Task
 	workers map[string]*model.Worker
+	graves  map[string]model.Tombstone
 }
 
 func testConfig() Config {
@@ -37,6 +38,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	w := &world{
 		t: t, cfg: cfg, now: 1_000_000,
 		tasks: make(map[string]*model.Task), workers: make(map[string]*model.Worker),
+		graves: make(map[string]model.Tombstone),
 	}
 	w.restart()
 	return w
@@ -77,7 +79,7 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 			known[id] = row
 		}
 	}
-	w.engine.Begin(w.clock(), !w.offline, known)
+	w.engine.Begin(w.clock(), !w.offline, Known{Tasks: known, Gone: w.graves})
 	answers := make([]Answer, len(events))
 	for i, ev := range events {
 		answers[i] = w.engine.Step(ev)
@@ -109,6 +111,11 @@ func (w *world) commit(b *model.Batch) {
 			w.t.Fatalf("task %s: illegal transition %s to %s", c.ID, from, to)
 		}
 		seen[c.ID] = true
+		if c.Delete {
+			delete(w.tasks, c.ID)
+			w.graves[c.ID] = model.Tombstone{Until: c.Keep}
+			continue
+		}
 		w.tasks[c.ID] = c.Apply(before)
 	}
 	for _, c := range b.Workers {
@@ -147,16 +154,10 @@ func (w *world) check() {
 			w.t.Fatalf("counts[%s]: engine %d, store %d", s, e.counts[s], counts[s])
 		}
 	}
-	users := 0
-	for _, r := range e.queue.sets {
-		users += r.tasks
-	}
-	if users != len(e.tasks) {
-		w.t.Fatalf("the requirement sets count %d tasks, there are %d", users, len(e.tasks))
-	}
 	for id, k := range e.workers {
 		w.checkWorker(id, k)
 	}
+	w.checkQueue()
 }
 
 func (w *world) checkTask(t *task, row *model.Task) {
@@ -164,13 +165,13 @@ func (w *world) checkTask(t *task, row *model.Task) {
 	if t == nil {
 		w.t.Fatalf("task %s is %s in the store and unknown to the engine", row.ID, row.Status)
 	}
-	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.last != row.LastWorkerID ||
-		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.retryAt != row.RetryAt {
+	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.more().last != row.LastWorkerID && t.run == nil ||
+		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.more().retryAt != row.RetryAt {
 		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
 	}
-	waiting := t.inQueue > 0 || t.inDue > 0 || w.engine.held[t.id] != nil && t.status() == model.StatusPending
-	if waiting != (t.status() == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
-		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inQueue, t.inDue)
+	waiting := t.inLine > 0 || t.inDue > 0 || w.engine.held[t.id] != nil && t.status() == model.StatusPending
+	if waiting != (t.status() == model.StatusPending) || t.inLine > 0 && t.inDue > 0 {
+		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inLine, t.inDue)
 	}
 	if (t.run != nil) != t.status().Active() {
 		w.t.Fatalf("task %s is %s, run %v", t.id, t.status(), t.run)
@@ -192,6 +193,97 @@ func (w *world) checkWorker(id string, k *worker) {
 	}
 	if k.inSilent == 0 && w.cfg.OfflineThreshold > 0 {
 		w.t.Fatalf("worker %s is not watched", id)
+	}
+}
+
+// checkQueue compares what the queue counts and sorts with what is there.
+func (w *world) checkQueue() {
+	w.t.Helper()
+	e := w.engine
+	q := &e.queue
+	live, waiting, running := map[*set]int{}, map[*set]int{}, map[*host]int{}
+	clients := map[*client]int64{}
+	for _, t := range e.tasks {
+		live[t.line.class.set]++
+		if t.inLine > 0 {
+			waiting[t.line.class.set]++
+		}
+		if t.run != nil {
+			running[t.line.host]++
+		}
+		if s := t.status(); s == model.StatusPending || s == model.StatusPaused {
+			clients[t.client]++
+		}
+		if e.clients[t.client.name] != t.client {
+			w.t.Fatalf("task %s: its client is forgotten", t.id)
+		}
+	}
+	for _, k := range e.workers {
+		for _, d := range k.dropping {
+			running[d.host]++
+		}
+	}
+	shut := 0
+	for key, s := range q.sets {
+		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {
+			w.t.Fatalf("set %q counts %d live and %d waiting tasks, there are %d and %d", key, s.live, s.waiting, live[s], waiting[s])
+		}
+		w.checkSet(s)
+		shut += s.shut
+	}
+	if shut != q.shut {
+		w.t.Fatalf("%d tasks are counted at full hosts, by set %d", q.shut, shut)
+	}
+	for name, h := range q.hosts.known {
+		if h.running != running[h] || h.running == 0 && len(h.lines) == 0 {
+			w.t.Fatalf("host %s counts %d tasks, there are %d, in %d lines", name, h.running, running[h], len(h.lines))
+		}
+	}
+	for name, c := range e.clients {
+		if c.waiting != clients[c] {
+			w.t.Fatalf("client %s counts %d waiting tasks, there are %d", name, c.waiting, clients[c])
+		}
+	}
+}
+
+func (w *world) checkSet(s *set) {
+	w.t.Helper()
+	accepting := 0
+	for i, ed := range s.edges {
+		if int(ed.inSet) != i || ed.shape.edges[ed.inShape] != ed || (ed.inFree > 0) != (ed.shape.free.len() > 0) {
+			w.t.Fatalf("set %q and shape %q disagree", s.key, ed.shape.key)
+		}
+		accepting += ed.shape.accepting
+	}
+	if accepting != s.accepting {
+		w.t.Fatalf("set %q counts %d accepting workers, there are %d", s.key, s.accepting, accepting)
+	}
+	checkHeap(w.t, &s.free)
+	for i := range s.classes {
+		c := &s.classes[i]
+		checkHeap(w.t, &c.heads)
+		if c.inReady > 0 && c.heads.len() == 0 {
+			w.t.Fatalf("set %q, priority %d: is ready without a task", s.key, c.priority)
+		}
+		if !w.offline && len(s.avoid) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.len() > 0 && s.free.len() > 0 {
+			w.t.Fatalf("set %q, priority %d: has a task and a worker and is not ready", s.key, c.priority)
+		}
+		for _, l := range c.heads.items {
+			if l.host.full() || l.tasks.len() == 0 {
+				w.t.Fatalf("set %q: a line that is empty, or whose host is full, leads", s.key)
+			}
+			checkHeap(w.t, &l.tasks)
+		}
+	}
+}
+
+// checkHeap looks at the order and the places in a heap.
+func checkHeap[T any](t *testing.T, h *heap[T]) {
+	t.Helper()
+	for i, item := range h.items {
+		if int(*h.place(item)) != i+1 || i > 0 && h.less(item, h.items[(i-1)/2]) {
+			t.Fatalf("a heap of %T is out of order at %d of %d", item, i, len(h.items))
+		}
 	}
 }
 

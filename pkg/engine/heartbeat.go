@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // heartbeat takes a worker's whole state and answers with what it should hold.
 // It renews only what it lists.
@@ -22,18 +26,19 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 	}
 	repeated := h.Seq > 0 && h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq == w.seq
 	e.register(w, h.Heartbeat)
-	listed := make(map[string]int64, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
-		listed[r.ID] = r.Attempt
 		switch v, reason := e.hear(w, r); {
 		case v == mustDrop:
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
-				e.stopping(w, r.ID, r.Attempt)
+				e.stopping(w, r.ID, r.Attempt, nil)
 			}
 		case v == known, v == counts && r.Status.Finished():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
+		}
+		if t := w.tasks[r.ID]; t != nil && t.attempt == r.Attempt {
+			t.run.beat = w.beat
 		}
 	}
 	if h.State == model.StateLeaving {
@@ -42,11 +47,12 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 		return answer
 	}
 	if !repeated { // what it says once more is from before it heard of the last drops
-		e.stopped(w, listed)
+		e.stopped(w, h.Tasks)
 	}
 	if !h.Partial {
-		answer.Assign = e.missing(w, listed)
+		answer.Assign = e.missing(w)
 	}
+	answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, w.erasures()...)
 	e.touch(w)
 	return answer
 }
@@ -70,28 +76,24 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	same := w.shape != nil && w.known && !w.lost && w.said == h.State &&
-		(w.TotalSlots > 0) == (h.TotalSlots > 0) && w.shape.key == shapeKey(&h.Capabilities)
-	if !same {
-		e.displace(w)
-	}
+	same := w.shape != nil && sameCapabilities(&w.Capabilities, &h.Capabilities)
 	w.known, w.lost, w.left, w.partial = true, false, false, h.Partial
+	w.beat++
 	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
 	w.Hostname, w.Address, w.Port = h.Hostname, h.Address, h.Port
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
-	if !same {
+	if !same || w.counted != w.accepts() || w.shape.room != e.queue.roomOf(w) {
 		e.place(w)
 	}
-	e.offer(w)
 	e.heard(w)
+	e.touch(w)
 }
 
 // revive brings back a worker that was taken for lost and has spoken.
 func (e *Engine) revive(w *worker) {
-	e.displace(w)
 	w.lost = false
 	e.place(w)
 	e.heard(w)
@@ -111,20 +113,36 @@ func health(m *model.HealthMetrics) float64 {
 
 // stopped frees the slots of what the worker was told to stop and no longer lists;
 // where it lists only a part, of what it has had time enough to stop.
-func (e *Engine) stopped(w *worker, listed map[string]int64) {
+func (e *Engine) stopped(w *worker, listed []model.Report) {
+	if len(w.dropping) == 0 {
+		return
+	}
+	attempts := make(map[string]int64, len(listed))
+	for i := range listed {
+		attempts[listed[i].ID] = listed[i].Attempt
+	}
 	for id, d := range w.dropping { // in any order: each is looked at alone
-		if listed[id] != d.attempt && (!w.partial || d.since.Add(e.grace()) <= e.alive) {
-			delete(w.dropping, id)
+		if attempts[id] != d.attempt && (!w.partial || d.since.Add(e.grace()) <= e.alive) {
+			e.hasStopped(w, id)
 		}
 	}
 }
 
 // missing returns what the worker holds here and does not list: it is given
 // again, and taken away if it goes on not being listed.
-func (e *Engine) missing(w *worker, listed map[string]int64) []Assign {
+func (e *Engine) missing(w *worker) []Assign {
+	listed := 0
+	for _, t := range w.tasks { // in any order: they are counted
+		if t.run.beat == w.beat {
+			listed++
+		}
+	}
+	if listed == len(w.tasks) {
+		return nil
+	}
 	var again []Assign
 	for _, t := range w.held() {
-		if listed[t.id] == t.attempt {
+		if t.run.beat == w.beat {
 			continue
 		}
 		if t.run.listAt == 0 {
@@ -133,4 +151,15 @@ func (e *Engine) missing(w *worker, listed map[string]int64) []Assign {
 		again = append(again, e.assignment(t))
 	}
 	return again
+}
+
+// erasures returns what the worker is to remove, and counts that it was said.
+func (w *worker) erasures() []model.Drop {
+	var drops []model.Drop
+	for i := range w.erase {
+		drops = append(drops, w.erase[i].Drop)
+		w.erase[i].times--
+	}
+	w.erase = slices.DeleteFunc(w.erase, func(x erasure) bool { return x.times <= 0 })
+	return drops
 }

@@ -9,12 +9,12 @@ import (
 // Answer is what one event got.
 type Answer struct {
 	Err       *model.Error
-	Task      string                     // of Submit and Cancel: the task to show
+	Task      string                     // of Submit and the verbs on tasks: the one to show
 	Heartbeat *model.HeartbeatAnswer     // of Heartbeat, without its assignments
 	Assign    []Assign                   // of Heartbeat: its assignments
 	Drop      *model.Drop                // of Report, beside a conflict
 	Live      map[string]model.TaskState // of QueryTasks
-	Workers   *model.WorkerPage          // of QueryWorkers
+	Workers   *model.WorkerPage          // of QueryWorkers and the verbs on workers
 	Status    *model.ClusterStatus       // of QueryStatus
 }
 
@@ -54,7 +54,7 @@ type Plan struct {
 
 // turn gathers a plan.
 type turn struct {
-	known   map[string]*model.Task
+	known   Known
 	changed map[string]int   // task id → index in plan.Batch.Tasks
 	ended   map[string]*task // tasks that ended in this turn: no longer held, and not yet in the store
 	touched []*worker        // workers whose row or status may have changed
@@ -70,14 +70,21 @@ func (e *Engine) change(t *task, set model.Fields, state model.TaskState) {
 		if state.Status != from {
 			e.counts[from]--
 			e.counts[state.Status]++
+			t.client.count(from, -1)
+			t.client.count(state.Status, 1)
 			t.setStatus(state.Status)
-			e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-				ID: t.id, Client: t.client, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
-				Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
-			})
+			e.tell(t, &state)
 		}
 	}
 	e.write(&model.TaskChange{ID: t.id, From: from, Set: set, State: state})
+}
+
+// tell has everybody hear of a task's new status.
+func (e *Engine) tell(t *task, state *model.TaskState) {
+	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
+		ID: t.id, Client: t.client.name, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
+		Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
+	})
 }
 
 // write adds a change to the batch, folded into an earlier one of the same task.
@@ -93,7 +100,7 @@ func (e *Engine) write(c *model.TaskChange) {
 // row returns the task as it will be after the turn so far, nil if it was neither
 // asked for nor made in this turn.
 func (e *Engine) row(id string) *model.Task {
-	before := e.turn.known[id]
+	before := e.turn.known.Tasks[id]
 	i, ok := e.turn.changed[id]
 	if !ok {
 		return before

@@ -1,8 +1,10 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -30,33 +32,53 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 
 // why says in words why a pending task waits.
 func (e *Engine) why(t *task) string {
+	x := t.more()
 	switch {
 	case e.held[t.id] != nil:
 		return "is held back until its import is verified"
-	case t.retryAt > e.now:
-		return "backs off until " + t.retryAt.String() + " after a failure"
-	case t.notBefore > e.now:
-		return "is not to start before " + t.notBefore.String()
+	case x.retryAt > e.now:
+		return "backs off until " + x.retryAt.String() + " after a failure"
+	case x.notBefore > e.now:
+		return "is not to start before " + x.notBefore.String()
+	case t.line.host.full():
+		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.line.host.name, t.line.host.running)
 	}
-	return e.whySet(t.req)
+	return e.whySet(t.line.class.set)
 }
 
-// whySet says why the tasks of a requirement set wait.
-func (e *Engine) whySet(r *requirement) string {
-	if e.servable(r, "") {
+// whySet says why the tasks of a requirement set wait. What nobody has is looked
+// up again only after workers have changed.
+func (e *Engine) whySet(s *set) string {
+	switch {
+	case s.boundTo != "":
+		return "waits for the worker " + s.boundTo + ", which has a part of its file"
+	case e.servable(s, ""):
 		return "waits for a free slot"
 	}
-	reason := "no worker is online"
-	for _, s := range e.queue.order {
-		if s.accepting == 0 {
-			continue
-		}
-		if lack := r.need.missing(&s.caps); lack != "" {
-			return "no worker has " + lack
-		}
-		reason = "every worker that could take it has just failed or refused it"
+	if s.reasonFor != e.queue.changes {
+		s.reason, s.reasonFor = e.queue.unservable(s), e.queue.changes
 	}
-	return reason
+	return s.reason
+}
+
+// unservable says what no worker has.
+func (q *queue) unservable(s *set) string {
+	if q.accepting == 0 {
+		return "no worker is online"
+	}
+	atoms := q.atoms(&s.need)
+	for _, atom := range atoms {
+		if q.offers[atom] == 0 && (s.need.scheme == "bt" || s.need.scheme == "metalink" || atom != schemeAtom(s.need.scheme) || q.offers[schemeAtom(anyScheme)] == 0) {
+			return "no worker has " + atom
+		}
+	}
+	switch {
+	case s.accepting > 0:
+		return "every worker that could take it has just failed or refused it"
+	case s.need.disk > 0:
+		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.need.disk>>20)
+	}
+	return "no worker has all of " + strings.Join(atoms, ", ")
 }
 
 func (e *Engine) queryWorkers(q QueryWorkers) Answer {
@@ -113,16 +135,31 @@ func (e *Engine) status() *model.ClusterStatus {
 	if s.TotalSlots > 0 {
 		s.SystemLoad = 100 * float64(s.UsedSlots) / float64(s.TotalSlots)
 	}
-	for _, r := range e.queue.sets { // in any order: only sums
-		if n := r.pending.len(); n > 0 {
-			s.Waiting[e.whySet(r)] += n
+	e.countWaiting(s.Waiting)
+	return s
+}
+
+// maxReasons bounds what status answers.
+const maxReasons = 100
+
+// countWaiting counts pending tasks by why they wait.
+func (e *Engine) countWaiting(by map[string]int) {
+	count := func(reason string, n int) {
+		if n == 0 {
+			return
+		}
+		if _, ok := by[reason]; !ok && len(by) >= maxReasons {
+			reason = "other reasons"
+		}
+		by[reason] += n
+	}
+	count("is held back until its import is verified", len(e.held))
+	count("backs off or is scheduled", e.due.len())
+	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
+	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
+		s := e.queue.sets[key]
+		if n := s.waiting - s.shut; n > 0 {
+			count(e.whySet(s), n)
 		}
 	}
-	if n := len(e.held); n > 0 {
-		s.Waiting["is held back until its import is verified"] = n
-	}
-	if n := e.due.len(); n > 0 {
-		s.Waiting["backs off or is scheduled"] = n
-	}
-	return s
 }

@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"math"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // verdict is what a worker's word about an attempt comes to.
 type verdict int
@@ -52,10 +56,7 @@ func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	if t.run == nil {
 		e.takeBack(w, t)
 	}
-	if _, ok := w.dropping[t.id]; ok { // an earlier attempt of it, which this one has superseded there
-		delete(w.dropping, t.id)
-		e.touch(w)
-	}
+	e.hasStopped(w, t.id) // an earlier attempt of it, which this one has superseded there
 	e.listed(t)
 	switch r.Status {
 	case model.ReportCompleted:
@@ -97,8 +98,9 @@ func (e *Engine) fate(worker string, r *model.Report) (verdict, model.DropReason
 // was released for decides what its last worker may still say. A completion
 // counts in any case: the bytes are there, and nobody else was given the task.
 func (e *Engine) fateOfReleased(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
+	paused := t.status() == model.StatusPaused
 	switch {
-	case t.last != worker || t.status() != model.StatusPending:
+	case t.more().last != worker || t.status() != model.StatusPending && !paused:
 		return mustDrop, model.DropSuperseded
 	case r.Status == model.ReportCompleted:
 		return counts, ""
@@ -106,6 +108,8 @@ func (e *Engine) fateOfReleased(t *task, worker string, r *model.Report) (verdic
 		return counts, ""
 	case r.Status.Finished():
 		return known, "" // that attempt has failed here, whether by this report or by its timeout
+	case paused:
+		return mustDrop, model.DropPaused
 	}
 	return mustDrop, model.DropSuperseded
 }
@@ -120,11 +124,11 @@ func (e *Engine) hasLeft(worker string) bool {
 // named notes that a registered worker names an attempt which the store does not
 // have: the next one has to be above both.
 func (e *Engine) named(t *task, worker string, attempt int64) {
-	if e.workers[worker] == nil || attempt <= t.named || attempt > maxNamed {
+	if e.workers[worker] == nil || attempt <= t.named() || attempt > maxNamed {
 		return
 	}
 	e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
-	t.named = attempt
+	t.grow().named = attempt
 }
 
 func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
@@ -149,7 +153,7 @@ func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.Dro
 // because it ended in this very turn.
 func (e *Engine) rowOfEnded(id string) *model.Task {
 	if t := e.turn.ended[id]; t != nil {
-		return &model.Task{TaskState: model.TaskState{Status: t.status(), Attempt: t.attempt, LastWorkerID: t.last}}
+		return &model.Task{TaskState: model.TaskState{Status: t.status(), Attempt: t.attempt, LastWorkerID: t.more().last}}
 	}
 	return e.row(id)
 }
@@ -190,7 +194,7 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	if moved && e.steady-t.run.told >= 1000 {
 		t.run.told = e.steady
 		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
-			ID: t.id, Client: t.client, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.Progress,
+			ID: t.id, Client: t.client.name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.Progress,
 			CompletedLength: p.CompletedLength, TotalLength: p.TotalLength, DownloadSpeed: p.DownloadSpeed, At: e.now,
 		})
 	}
@@ -217,7 +221,10 @@ func (e *Engine) rejected(t *task, r *model.Report) {
 		why.Message += ": " + r.Error.Message
 	}
 	var wait model.Duration
-	if t.rejections++; t.rejections >= maxAvoids {
+	if t.rejections < math.MaxInt16 {
+		t.rejections++
+	}
+	if t.rejections >= maxAvoids {
 		wait = e.backoff(t, t.rejections-maxAvoids+1)
 	}
 	e.requeue(t, why, wait, true)
@@ -225,7 +232,7 @@ func (e *Engine) rejected(t *task, r *model.Report) {
 
 // fail counts a failed attempt and decides whether there is another.
 func (e *Engine) fail(t *task, why *model.TaskError) {
-	t.failures++
+	t.failures = small(int(t.failures) + 1)
 	w := t.run.worker
 	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.id, Message: why.Message})
 	if n := len(w.ErrorHistory) - model.MaxErrorHistory; n > 0 {
@@ -234,7 +241,7 @@ func (e *Engine) fail(t *task, why *model.TaskError) {
 	switch {
 	case why.Class == model.ClassPermanent || t.failures >= t.maxAttempts:
 		e.finish(t, model.StatusFailed, why, nil)
-	case why.Class == model.ClassWorker && e.servable(t.req, w.ID):
+	case why.Class == model.ClassWorker && e.servable(t.line.class.set, w.ID):
 		e.requeue(t, why, 0, true)
 	default:
 		e.requeue(t, why, e.backoff(t, t.failures), false)

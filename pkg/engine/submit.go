@@ -11,15 +11,15 @@ func (e *Engine) submit(s Submit) Answer {
 			return resubmitted(row, &s)
 		}
 	}
-	if n := e.counts[model.StatusPending]; n >= e.cfg.MaxPending {
-		return Answer{Err: model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks are pending already", n).For(id)}
+	if s.Chosen {
+		if err := e.goneWith(id); err != nil {
+			return Answer{Err: err}
+		}
 	}
 	spec := *s.Spec
 	spec.Normalize(e.cfg.MaxAttempts)
-	n := needsOf(&spec)
-	if e.queue.sets[n.key()] == nil && e.queue.plain >= e.cfg.RequirementSets {
-		return Answer{Err: model.Errorf(model.CodeTooMany,
-			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", e.queue.plain).For(id)}
+	if err := e.hasRoom(s.Client, &spec); err != nil {
+		return Answer{Err: err.For(id)}
 	}
 	e.seq++
 	row := &model.Task{
@@ -28,6 +28,7 @@ func (e *Engine) submit(s Submit) Answer {
 	}
 	t := e.newTask(row)
 	t.setStatus(model.StatusPending)
+	t.client.count(model.StatusPending, 1)
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
 	e.write(&model.TaskChange{ID: id, Put: row})
@@ -48,27 +49,37 @@ func resubmitted(row *model.Task, s *Submit) Answer {
 	return Answer{Task: row.ID}
 }
 
-// cancel ends a task for its client. The worker that holds it is told, and keeps
-// the slot until it has stopped.
-func (e *Engine) cancel(c Cancel) Answer {
-	row := e.row(c.ID)
-	if row == nil || c.Client != "" && row.Client != c.Client {
-		return Answer{Err: notFound(c.ID)}
+// hasRoom says no where one more waiting task would be past a limit.
+func (e *Engine) hasRoom(client string, spec *model.TaskSpec) *model.Error {
+	if n := e.counts[model.StatusPending] + e.counts[model.StatusPaused]; n >= e.cfg.MaxPending {
+		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks wait already", n)
 	}
-	t := e.tasks[c.ID]
-	switch {
-	case row.Status == model.StatusCanceled:
-		return Answer{Task: c.ID}
-	case t == nil || !t.status().CanBecome(model.StatusCanceled):
-		return Answer{Err: model.Errorf(model.CodeConflict, "the task %s is %s and cannot be canceled", c.ID, row.Status).For(c.ID)}
+	if c := e.clients[client]; c != nil && e.cfg.ClientPending > 0 && c.waiting >= e.cfg.ClientPending {
+		return model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.waiting, client)
 	}
-	if t.run != nil {
-		e.drop(t.workerID(), t.id, t.attempt, model.DropCanceled)
-	}
-	e.finish(t, model.StatusCanceled, nil, nil)
-	return Answer{Task: c.ID}
+	return e.hasRoomForSet(spec)
 }
 
-func notFound(id string) *model.Error {
-	return model.Errorf(model.CodeNotFound, "there is no task %s", id).For(id)
+// hasRoomForSet says no where the spec would need one requirement set too many.
+func (e *Engine) hasRoomForSet(spec *model.TaskSpec) *model.Error {
+	n := needsOf(spec)
+	if e.queue.plain >= e.cfg.RequirementSets && e.queue.sets[n.key()] == nil {
+		return model.Errorf(model.CodeTooMany,
+			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", e.queue.plain)
+	}
+	return nil
+}
+
+// goneWith says no to the id of a task that was deleted a short time ago.
+func (e *Engine) goneWith(id string) *model.Error {
+	until := model.Time(0)
+	if i, ok := e.turn.changed[id]; ok {
+		until = e.turn.plan.Batch.Tasks[i].Keep
+	} else if grave, ok := e.turn.known.Gone[id]; ok {
+		until = grave.Until
+	}
+	if until <= e.now {
+		return nil
+	}
+	return model.Errorf(model.CodeConflict, "id: the task %s was deleted; its id is free again at %s", id, until).For(id)
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"hash/fnv"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 
@@ -10,47 +11,84 @@ import (
 )
 
 // task is what the engine keeps of a task that has not ended. Everything else of
-// it is in the store. There may be millions: every field counts.
+// it is in the store. There may be millions: every field counts, and what most of
+// them do not have is in extra.
 type task struct {
-	id, client  string
-	seq         int64
-	maxAttempts int32
-	failures    int32
-	losses      int32
-	rejections  int32 // in a row, without a download between them
-	inQueue     int32 // places in heaps
-	inDue       int32
-	inWatch     int32
-	state       int8 // index of its status, see status
-	priority    int8
+	id      string
+	client  *client
+	line    *line // where it queues; it is counted there also while it does not
+	run     *run  // set while a worker holds it
+	extra   *extra
+	seq     int64
+	vt      int64 // its place among the clients' turns, see [client]
+	created model.Time
+	attempt int64      // the fencing token in the store
+	checkAt model.Time // key in Engine.watch, on the alive clock
+
+	inLine  int32 // places in heaps
+	inDue   int32
+	inWatch int32
+
+	maxAttempts int16
+	failures    int16
+	losses      int16
+	rejections  int16 // in a row, without a download between them
+	state       int8  // index of its status, see status
 	// reclaimable says that the last worker did not fail but fell silent: until
 	// the task is given away, that worker may take it back.
 	reclaimable bool
-	attempt     int64 // the fencing token in the store
-	named       int64 // the highest attempt that the store or any worker has named
-	timeout     model.Duration
-	notBefore   model.Time // the client's wish
-	retryAt     model.Time // the end of a backoff, as in the store
-	due         model.Time // when it may be placed: the later of the two, unless the clock was set back
-	last        string     // the worker that held it last
-	req         *requirement
-	run         *run // set while a worker holds it
+}
 
+// extra is what a task that was only submitted does not have.
+type extra struct {
+	named     int64 // the highest attempt that any worker has named, where the store has a lower one
+	timeout   model.Duration
+	notBefore model.Time // the client's wish
+	retryAt   model.Time // the end of a backoff, as in the store
+	due       model.Time // when it may be placed: the later of the two, unless the clock was set back
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline model.Time
-	checkAt  model.Time   // key in Engine.watch, on the alive clock
-	avoids   *[]avoidance // workers that are passed over, the earliest to end first; mostly nil
+	last     string      // the worker that held it last
+	bytes    int64       // of it are on that worker's disk
+	length   int64       // of the whole, where it is known
+	boundTo  string      // the worker that alone may have it now, for its bytes are there
+	until    model.Time  // on the alive clock: end of boundTo
+	avoids   []avoidance // workers that are passed over, the earliest to end first
+}
+
+// nothing is the extra of a task that has none. It is never written.
+var nothing = &extra{}
+
+func (t *task) more() *extra {
+	if t.extra == nil {
+		return nothing
+	}
+	return t.extra
+}
+
+// grow returns the task's own extra, to write into.
+func (t *task) grow() *extra {
+	if t.extra == nil {
+		t.extra = new(extra)
+	}
+	return t.extra
 }
 
 func (t *task) status() model.Status { return model.Statuses[t.state] }
 
 func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) }
 
+// named is the highest attempt that the store or any worker has named.
+func (t *task) named() int64 { return max(t.attempt, t.more().named) }
+
+func (t *task) priority() model.Priority { return t.line.class.priority }
+
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
 	worker   *worker
 	listAt   model.Time // by when the worker must have listed it; 0 = it does list it
+	beat     int64      // the last heartbeat that listed it, see worker.beat
 	resent   bool       // listAt has passed once and the assignment was sent again
 	progress model.TaskState
 	dirty    bool       // progress is newer than the store's
@@ -63,8 +101,12 @@ type avoidance struct {
 	until  model.Time // on the alive clock
 }
 
-// maxAvoids bounds the workers that one task passes over at once.
-const maxAvoids = 8
+const (
+	// maxAvoids bounds the workers that one task passes over at once.
+	maxAvoids = 8
+	// affinity is how long a task waits for the worker that has a part of its file.
+	affinity = model.Duration(30_000_000_000)
+)
 
 func (t *task) workerID() string {
 	if t.run == nil {
@@ -73,10 +115,11 @@ func (t *task) workerID() string {
 	return t.run.worker.ID
 }
 
-// before is the order of placing: the higher priority, then the earlier.
+// before is the order of placing within one priority: by the clients' turns, then
+// the earlier.
 func (t *task) before(u *task) bool {
-	if t.priority != u.priority {
-		return t.priority > u.priority
+	if t.vt != u.vt {
+		return t.vt < u.vt
 	}
 	return t.seq < u.seq
 }
@@ -85,34 +128,47 @@ func (t *task) before(u *task) bool {
 func (e *Engine) newTask(row *model.Task) *task {
 	t := &task{
 		id:          row.ID,
-		client:      row.Client,
 		seq:         row.Seq,
-		priority:    int8(row.Priority),
-		maxAttempts: int32(row.MaxAttempts),
-		timeout:     row.Timeout,
-		notBefore:   row.NotBefore,
+		created:     row.CreatedAt,
+		maxAttempts: small(row.MaxAttempts),
 	}
-	t.req = e.queue.enter(needsOf(&row.TaskSpec), nil)
+	if row.Timeout > 0 || row.NotBefore > 0 {
+		x := t.grow()
+		x.timeout, x.notBefore = row.Timeout, row.NotBefore
+	}
+	t.client = e.clientOf(row.Client)
+	e.join(t, home{need: needsOf(&row.TaskSpec), host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority})
 	return t
 }
 
+// small keeps a count within what a task has room for.
+func small(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
+
 // hold makes w the holder of t.
 func (e *Engine) hold(w *worker, t *task) {
+	if x := t.extra; x != nil && x.boundTo != "" {
+		x.boundTo, x.until = "", 0
+		e.rehome(t)
+	}
 	t.run = &run{worker: w}
 	t.reclaimable = false
 	w.tasks[t.id] = t
+	e.enterHost(t.line.host)
 	e.touch(w)
 }
 
 // release takes t from its holder, who may have to stop it yet: while it does,
-// the slot stays taken.
+// the slot stays taken, and its place at the host too.
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	delete(w.tasks, t.id)
+	x := t.grow()
+	x.last, x.bytes, x.length = w.ID, t.run.progress.CompletedLength, t.run.progress.TotalLength
 	if stopping {
-		e.stopping(w, t.id, t.attempt)
+		e.stopping(w, t.id, t.attempt, t.line.host)
 	}
-	t.last, t.run = w.ID, nil
+	e.leaveHost(t.line.host)
+	t.run = nil
 	e.watch.remove(t)
 	e.touch(w)
 	return w
@@ -123,7 +179,8 @@ func (e *Engine) end(t *task) {
 	delete(e.held, t.id)
 	e.unqueue(t)
 	e.watch.remove(t)
-	e.queue.leave(t.req)
+	e.part(t)
+	e.forgetClient(t.client)
 	delete(e.tasks, t.id)
 	e.turn.ended[t.id] = t
 }
@@ -133,9 +190,20 @@ func (e *Engine) enqueue(t *task) {
 	if e.held[t.id] != nil {
 		return
 	}
-	if t.due = max(t.notBefore, t.retryAt); t.due > e.now {
+	if x := t.more(); max(x.notBefore, x.retryAt) > e.now {
+		x.due = max(x.notBefore, x.retryAt)
 		e.due.fix(t)
 		return
+	}
+	e.admitToLine(t)
+}
+
+// admitToLine queues a task that may be placed now; for a while only for the
+// worker that has a part of its file, if that can take it.
+func (e *Engine) admitToLine(t *task) {
+	if t.extra != nil {
+		e.bind(t)
+		e.settle(t)
 	}
 	e.queue.push(t)
 }
@@ -145,6 +213,24 @@ func (e *Engine) unqueue(t *task) {
 	e.queue.remove(t)
 }
 
+// bind reserves a task for the worker on whose disk a part of it is.
+func (e *Engine) bind(t *task) {
+	x := t.extra
+	x.boundTo, x.until = "", 0
+	w := e.workers[x.last]
+	if x.bytes == 0 || w == nil || !w.mayAccept() || !e.suits(t, w) {
+		return
+	}
+	x.boundTo, x.until = w.ID, e.alive.Add(affinity)
+}
+
+// suits reports whether the worker has what the task needs, and is not avoided.
+func (e *Engine) suits(t *task, w *worker) bool {
+	need := t.line.class.set.need
+	need.disk = 0 // a part is there
+	return !slices.Contains(t.line.class.set.avoid, w.ID) && e.queue.lacks(&need, &w.Capabilities, roomless) == ""
+}
+
 // avoid passes over the worker for this pending task, which is in no queue, for
 // twice the heartbeat interval. It returns false where that cannot be: past the
 // bound of requirement sets.
@@ -152,50 +238,55 @@ func (e *Engine) avoid(t *task, worker string) bool {
 	if len(e.queue.sets) >= 2*e.cfg.RequirementSets {
 		return false
 	}
-	list := slices.DeleteFunc(t.avoided(), func(a avoidance) bool { return a.worker == worker })
+	x := t.grow()
+	list := slices.DeleteFunc(x.avoids, func(a avoidance) bool { return a.worker == worker })
 	if len(list) == maxAvoids {
 		list = slices.Delete(list, 0, 1)
 	}
-	e.setAvoids(t, append(list, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)}))
+	x.avoids = append(list, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
 	return true
 }
 
-// forgetAvoids lets a pending task that is in no queue go again to the workers
-// whose time is over.
+// forgetAvoids lets a task go again to the workers whose time is over.
 func (e *Engine) forgetAvoids(t *task) {
-	if t.avoids != nil {
-		e.setAvoids(t, slices.DeleteFunc(t.avoided(), func(a avoidance) bool { return a.until <= e.alive }))
+	if t.extra != nil {
+		t.extra.avoids = slices.DeleteFunc(t.extra.avoids, func(a avoidance) bool { return a.until <= e.alive })
 	}
 }
 
-func (t *task) avoided() []avoidance {
-	if t.avoids == nil {
-		return nil
+// settle moves a pending task that is in no queue to the line where it belongs
+// now, and has the first end of what it waits for or avoids watched.
+func (e *Engine) settle(t *task) {
+	e.rehome(t)
+	x := t.more()
+	t.checkAt = x.until
+	for _, a := range x.avoids {
+		if t.checkAt == 0 || a.until < t.checkAt {
+			t.checkAt = a.until
+		}
 	}
-	return *t.avoids
-}
-
-// setAvoids moves the task to the requirement set that leaves out whom it avoids,
-// and has the first end of these watched.
-func (e *Engine) setAvoids(t *task, list []avoidance) {
-	names := make([]string, len(list))
-	for i, a := range list {
-		names[i] = a.worker
-	}
-	slices.Sort(names)
-	if !slices.Equal(names, t.req.avoid) {
-		old := t.req
-		t.req = e.queue.enter(old.need, names)
-		e.queue.leave(old)
-	}
-	if len(list) == 0 {
-		t.avoids = nil
+	if t.checkAt == 0 {
 		e.watch.remove(t)
 		return
 	}
-	t.avoids = &list
-	t.checkAt = list[0].until
 	e.watch.fix(t)
+}
+
+// rehome moves a task that is in no queue to the line that its extra asks for.
+func (e *Engine) rehome(t *task) {
+	x, at := t.more(), t.line
+	h := home{need: at.class.set.need, host: at.host, priority: t.priority(), boundTo: x.boundTo}
+	h.need.disk = roomFor(x.length)
+	if x.boundTo != "" {
+		h.need.disk = 0 // a part is there
+	}
+	for _, a := range x.avoids {
+		h.avoid = append(h.avoid, a.worker)
+	}
+	slices.Sort(h.avoid)
+	if s := at.class.set; h.boundTo != s.boundTo || h.need.disk != s.need.disk || !slices.Equal(h.avoid, s.avoid) {
+		e.move(t, h)
+	}
 }
 
 // requeue makes an assigned task pending again, not to be placed before the wait
@@ -211,12 +302,13 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 	if elsewhere && !e.avoid(t, w.ID) {
 		wait = max(wait, e.backoff(t, t.failures+t.rejections))
 	}
+	x := t.grow()
 	if wait > 0 {
-		t.retryAt = e.now.Add(wait)
+		x.retryAt = e.now.Add(wait)
 	}
 	state.Status, state.WorkerID, state.LastWorkerID = model.StatusPending, "", w.ID
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
-	state.RetryAt, state.Error = t.retryAt, why
+	state.RetryAt, state.Error = x.retryAt, why
 	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetFailures|
 		model.SetRetryAt|model.SetError|model.SetProgress, state)
 	e.enqueue(t)
@@ -226,9 +318,9 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 // up to RetryDelay, of which a part between a half and all is taken by a hash of
 // task and attempt, so that tasks which failed together do not come back together
 // ("equal jitter").
-func (e *Engine) backoff(t *task, n int32) model.Duration {
+func (e *Engine) backoff(t *task, n int16) model.Duration {
 	wait := e.cfg.RetryBase
-	for i := int32(1); i < n && wait < e.cfg.RetryDelay; i++ {
+	for i := int16(1); i < n && wait < e.cfg.RetryDelay; i++ {
 		wait *= 2
 	}
 	wait = min(wait, e.cfg.RetryDelay)

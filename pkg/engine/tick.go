@@ -19,8 +19,8 @@ func (e *Engine) tick() {
 	for e.watch.len() > 0 && e.watch.top().checkAt <= e.alive {
 		e.expire(e.watch.top())
 	}
-	for e.due.len() > 0 && e.due.top().due <= e.now {
-		e.queue.push(e.due.pop())
+	for e.due.len() > 0 && e.due.top().extra.due <= e.now {
+		e.admitToLine(e.due.pop())
 	}
 	e.flushProgress()
 }
@@ -37,8 +37,8 @@ func (e *Engine) awaitListing(t *task) {
 // check puts an assigned task to the next time at which it must be looked at.
 func (e *Engine) check(t *task) {
 	at := t.run.listAt
-	if t.deadline > 0 && (at == 0 || t.deadline < at) {
-		at = t.deadline
+	if deadline := t.more().deadline; deadline > 0 && (at == 0 || deadline < at) {
+		at = deadline
 	}
 	if at == 0 {
 		e.watch.remove(t)
@@ -52,23 +52,27 @@ func (e *Engine) check(t *task) {
 // its attempt, or of the patience with a worker that does not list it. From a
 // worker that only ever lists a part nothing is taken back.
 func (e *Engine) expire(t *task) {
+	deadline := t.more().deadline
 	switch r := t.run; {
 	case r == nil:
-		e.unqueue(t)
+		if t.inDue == 0 {
+			e.reconsider(t)
+			return
+		}
 		e.forgetAvoids(t)
-		e.enqueue(t)
+		e.settle(t)
 	case !r.worker.known: // it is heard before it is judged; if it never is, it is lost
-		if t.deadline > 0 {
-			t.deadline = max(t.deadline, e.alive.Add(e.grace()))
+		if deadline > 0 {
+			t.extra.deadline = max(deadline, e.alive.Add(e.grace()))
 		}
 		e.awaitListing(t)
-	case t.deadline > 0 && t.deadline <= e.alive:
+	case deadline > 0 && deadline <= e.alive:
 		w := r.worker
 		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
-		e.stopping(w, t.id, t.attempt)
+		e.stopping(w, t.id, t.attempt, t.line.host)
 		e.fail(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
-			Message: "the attempt took longer than timeout " + t.timeout.String(),
+			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),
 		})
 	case !r.resent || r.worker.partial:
 		e.awaitListing(t)

@@ -16,12 +16,17 @@ type worker struct {
 	lost         bool              // was not heard for the timeout, or left
 	left         bool              // lost because it said so
 	partial      bool              // its last heartbeat listed only a part
+	beat         int64             // heartbeats that were applied since the start
 
 	tasks    map[string]*task
 	dropping map[string]dropping // by task id: told to stop, and not yet known to have stopped
+	erase    []erasure           // what it has to remove from its disk, without holding it
 
 	shape     *shape
+	counted   bool       // among those that take new work
 	silentAt  model.Time // on the alive clock: when its silence means something
+	served    int64      // when it got its last task, counted in tasks
+	lot       uint64     // its place in the strategy random
 	inFree    int32
 	inSilent  int32
 	touched   bool
@@ -34,7 +39,19 @@ type worker struct {
 type dropping struct {
 	attempt int64
 	since   model.Time // on the alive clock
+	host    *host      // where it still may be at
 }
+
+// erasure is a drop of what the worker no longer lists. Nothing shows that it was
+// done, so it is said again in a few heartbeats' answers.
+type erasure struct {
+	model.Drop
+	times int // that it will still be said
+}
+
+// maxErasures bounds what one worker is to erase at once; more is left on its disk
+// until worker.keep_orphans.
+const maxErasures = model.MaxBatch
 
 func (e *Engine) addWorker(id string) *worker {
 	w := &worker{
@@ -43,53 +60,74 @@ func (e *Engine) addWorker(id string) *worker {
 		tasks:    make(map[string]*task),
 		dropping: make(map[string]dropping),
 	}
+	w.drawLot()
 	e.workers[id] = w
 	return w
 }
 
 // stopping notes that the worker has to stop an attempt; until it is known to have
-// stopped it holds a slot. It is bounded, for a worker may list what it likes.
-func (e *Engine) stopping(w *worker, id string, attempt int64) {
+// stopped it holds a slot, and a place at the host. It is bounded, for a worker may
+// list what it likes.
+func (e *Engine) stopping(w *worker, id string, attempt int64, at *host) {
 	if len(w.dropping) < w.TotalSlots+model.MaxBatch {
-		w.dropping[id] = dropping{attempt, e.alive}
+		e.hasStopped(w, id)
+		w.dropping[id] = dropping{attempt, e.alive, at}
+		e.enterHost(at)
 	}
 	e.touch(w)
+}
+
+// hasStopped lets go of what the worker was told to stop.
+func (e *Engine) hasStopped(w *worker, id string) {
+	if d, ok := w.dropping[id]; ok {
+		delete(w.dropping, id)
+		e.leaveHost(d.host)
+		e.touch(w)
+	}
+}
+
+// eraseAt has a worker remove the bytes of an attempt that it does not hold. It is
+// a wish: if the worker is away for long, it removes them by its own rules.
+func (e *Engine) eraseAt(worker, id string, attempt int64, reason model.DropReason) {
+	w := e.workers[worker]
+	if w == nil || len(w.erase) >= maxErasures {
+		return
+	}
+	w.erase = append(w.erase, erasure{model.Drop{ID: id, Attempt: attempt, Reason: reason}, 2})
+	e.drop(worker, id, attempt, reason)
 }
 
 // used is the slots that the worker has no use of: a task that was told to stop
 // holds its slot until it is known to have stopped.
 func (w *worker) used() int { return len(w.tasks) + len(w.dropping) }
 
+// healthFloor is the health under which a worker gets no new work.
+const healthFloor = 20
+
+func (w *worker) sick() bool { return w.known && w.Health < healthFloor }
+
+func (w *worker) draining() bool { return w.said == model.StateDraining || w.Drained }
+
 // accepts reports whether the worker takes new work when it has a slot.
-func (w *worker) accepts() bool {
-	return w.known && !w.lost && w.said == model.StateReady && w.TotalSlots > 0
+func (w *worker) accepts() bool { return w.known && w.mayAccept() }
+
+// mayAccept is accepts, for a worker of which it may not be known yet.
+func (w *worker) mayAccept() bool {
+	return !w.lost && w.said == model.StateReady && !w.Drained && !w.sick() && w.TotalSlots > 0
 }
 
 func (w *worker) status() model.WorkerStatus {
 	switch {
 	case w.lost:
 		return model.WorkerOffline
-	case w.said == model.StateDraining:
+	case w.draining():
 		return model.WorkerDraining
-	case w.said == model.StateError:
+	case w.said == model.StateError, w.sick():
 		return model.WorkerError
 	case w.used() >= w.TotalSlots:
 		return model.WorkerBusy
 	}
 	return model.WorkerOnline
-}
-
-// lessLoaded is the strategy least_loaded: the smaller part of its slots in use,
-// then the better health, then the name, so that the choice is always the same.
-func (w *worker) lessLoaded(o *worker) bool {
-	a, b := w.used()*o.TotalSlots, o.used()*w.TotalSlots
-	if a != b {
-		return a < b
-	}
-	if w.Health != o.Health {
-		return w.Health > o.Health
-	}
-	return w.ID < o.ID
 }
 
 // offer brings the worker to where its free slots can be taken, or takes it away
@@ -98,44 +136,82 @@ func (e *Engine) offer(w *worker) {
 	if w.shape == nil {
 		return
 	}
-	if !w.accepts() || w.used() >= w.TotalSlots {
-		w.shape.free.remove(w)
-		return
-	}
-	isNew := w.inFree == 0
-	w.shape.free.fix(w)
+	free := w.counted && w.used() < w.TotalSlots
+	isNew := free && w.inFree == 0
+	e.queue.offer(w, free)
 	if isNew {
-		e.queue.freed(w.shape)
+		for _, s := range e.bound[w.ID] {
+			e.queue.wake(s)
+		}
 	}
 }
 
-// place puts the worker among those that can do the same.
+// place puts the worker among those that can do the same, and tells whether it
+// takes new work. It is called whenever one of these has changed.
 func (e *Engine) place(w *worker) {
 	e.displace(w)
-	w.shape = e.queue.shapeOf(&w.Capabilities, shapeKey(&w.Capabilities))
+	q := &e.queue
+	w.shape = q.shapeOf(&w.Capabilities, q.roomOf(w))
 	w.shape.workers++
 	if w.accepts() {
-		w.shape.accepting++
+		q.count(w, 1)
 	}
 	e.offer(w)
+	if !w.mayAccept() {
+		e.unbind(w)
+	}
 }
 
-// displace takes the worker out again. It must be called before what accepts
-// depends on is changed; place does it first.
+// displace takes the worker out again.
 func (e *Engine) displace(w *worker) {
-	s := w.shape
-	if s == nil {
+	sh := w.shape
+	if sh == nil {
 		return
 	}
-	s.free.remove(w)
-	s.workers--
-	if w.accepts() {
-		s.accepting--
+	e.queue.offer(w, false)
+	if w.counted {
+		e.queue.count(w, -1)
 	}
-	if s.workers == 0 {
-		e.queue.forget(s)
+	if sh.workers--; sh.workers == 0 {
+		e.queue.forget(sh)
 	}
 	w.shape = nil
+}
+
+// count counts a worker in or out of those that take new work.
+func (q *queue) count(w *worker, n int) {
+	w.counted = n > 0
+	q.accepting += n
+	q.changes++
+	w.shape.accepting += n
+	for _, e := range w.shape.edges {
+		e.set.accepting += n
+	}
+	for _, atom := range atomsOf(&w.shape.caps) {
+		if q.offers[atom] += n; q.offers[atom] == 0 {
+			delete(q.offers, atom)
+		}
+	}
+}
+
+// unbind lets the tasks that wait for this worker go elsewhere.
+func (e *Engine) unbind(w *worker) {
+	for len(e.bound[w.ID]) > 0 {
+		t := e.bound[w.ID][0].lines[0].tasks.top()
+		t.extra.until = e.alive
+		e.reconsider(t)
+	}
+}
+
+// reconsider puts a queued task where it belongs now that a time is over.
+func (e *Engine) reconsider(t *task) {
+	e.unqueue(t)
+	e.forgetAvoids(t)
+	if x := t.extra; x.until <= e.alive {
+		x.boundTo, x.until = "", 0
+	}
+	e.settle(t)
+	e.queue.push(t)
 }
 
 // heard gives the worker a fresh timeout.
@@ -167,13 +243,13 @@ func (e *Engine) touch(w *worker) {
 // lose takes everything from a worker that fell silent or left. Its tasks wait
 // again and are not to blame; until they are given away it may take them back.
 func (e *Engine) lose(w *worker, silent bool) {
-	e.displace(w)
 	w.lost = true
+	e.place(w)
 	for _, t := range w.held() {
 		if silent {
-			t.losses++
+			t.losses = small(int(t.losses) + 1)
 		}
-		if t.losses >= int32(e.cfg.MaxLosses) {
+		if int(t.losses) >= e.cfg.MaxLosses {
 			e.finish(t, model.StatusFailed, &model.TaskError{
 				Code: 1, Class: model.ClassPermanent,
 				Message: "its workers were lost too often while they had it, the last one was " + w.ID,
@@ -182,8 +258,10 @@ func (e *Engine) lose(w *worker, silent bool) {
 		}
 		e.requeue(t, nil, 0, false)
 	}
-	clear(w.dropping)
-	e.place(w)
+	for id := range w.dropping { // in any order: each is let go of alone
+		e.hasStopped(w, id)
+	}
+	w.erase = nil
 	e.touch(w)
 	e.awaitRemoval(w)
 }
@@ -213,31 +291,39 @@ func (e *Engine) writeWorkers() {
 			w.announced = status
 			e.turn.plan.Workers = append(e.turn.plan.Workers, model.WorkerEvent{ID: w.ID, Status: status, At: e.now})
 		}
-		if row := w.rowToStore(); e.worthWriting(w, row) {
+		if e.worthWriting(w) {
+			row := w.rowToStore()
 			w.stored, w.storedAt = row, e.alive
 			e.turn.plan.Batch.Workers = append(e.turn.plan.Batch.Workers, model.WorkerChange{ID: w.ID, Put: row})
 		}
 	}
 }
 
+// statusToStore is the status that the row has: whether a worker is busy follows
+// from its tasks.
+func (w *worker) statusToStore() model.WorkerStatus {
+	if s := w.status(); s != model.WorkerBusy {
+		return s
+	}
+	return model.WorkerOnline
+}
+
 func (w *worker) rowToStore() *model.Worker {
 	row := w.Worker
-	if row.Status = w.status(); row.Status == model.WorkerBusy {
-		row.Status = model.WorkerOnline
-	}
+	row.Status = w.statusToStore()
 	row.UsedSlots, row.CurrentTasks = 0, nil
 	row.ErrorHistory = slices.Clone(w.ErrorHistory)
 	return &row
 }
 
-// worthWriting reports whether the row differs from the stored one in more than
-// its figures, or is older than a heartbeat timeout.
-func (e *Engine) worthWriting(w *worker, row *model.Worker) bool {
+// worthWriting reports whether the worker differs from its stored row in more than
+// its figures, or that is older than a heartbeat timeout.
+func (e *Engine) worthWriting(w *worker) bool {
 	old := w.stored
-	return old == nil || old.Status != row.Status || old.Instance != row.Instance || old.Epoch != row.Epoch ||
-		old.TotalSlots != row.TotalSlots || old.Hostname != row.Hostname || old.Address != row.Address ||
-		old.Port != row.Port || len(old.ErrorHistory) != len(row.ErrorHistory) ||
-		shapeKey(&old.Capabilities) != shapeKey(&row.Capabilities) ||
+	return old == nil || old.Status != w.statusToStore() || old.Instance != w.Instance || old.Epoch != w.Epoch ||
+		old.TotalSlots != w.TotalSlots || old.Hostname != w.Hostname || old.Address != w.Address ||
+		old.Port != w.Port || old.Drained != w.Drained || len(old.ErrorHistory) != len(w.ErrorHistory) ||
+		!sameCapabilities(&old.Capabilities, &w.Capabilities) ||
 		e.alive-w.storedAt >= model.Time(0).Add(e.cfg.HeartbeatTimeout)
 }
 

@@ -241,7 +241,8 @@ type WorkerEvent struct {
 // operation is answered with.
 type Answer struct {
 	Err       *Error           // what the requester is told; the fields below may go with it
-	Task      *Task            // of a submit or a verb, with secrets: show Public()
+	Task      *Task            // of a submit or a verb on tasks, with secrets: show Public()
+	Worker    *Worker          // of a verb on workers
 	Heartbeat *HeartbeatAnswer // of a heartbeat
 	Drop      *Drop            // of a report that does not count
 }

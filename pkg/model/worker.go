@@ -12,8 +12,9 @@ type Worker struct {
 	ConnectedAt      Time             `json:"connected_at,omitzero"`
 	LastHeartbeat    Time             `json:"last_heartbeat,omitzero"`
 	TotalSlots       int              `json:"total_slots"`
-	UsedSlots        int              `json:"used_slots"`    // computed from the tasks, not stored
-	CurrentTasks     []string         `json:"current_tasks"` // ids in order; computed from the tasks, not stored
+	UsedSlots        int              `json:"used_slots"`        // computed from the tasks, not stored
+	Drained          bool             `json:"drained,omitempty"` // an operator has it take nothing new
+	CurrentTasks     []string         `json:"current_tasks"`     // ids in order; computed from the tasks, not stored
 	Capabilities     Capabilities     `json:"capabilities"`
 	Health           float64          `json:"health"` // 0 to 100
 	HealthMetrics    HealthMetrics    `json:"health_metrics"`

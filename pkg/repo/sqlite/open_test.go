@@ -197,7 +197,7 @@ func TestAFileMadeFromADumpIsTakenUp(t *testing.T) {
 // older turns the store's file at path into one of the first schema.
 func older(t *testing.T, path string) {
 	t.Helper()
-	mustWrite(t, path, "DROP TABLE tombstones; DELETE FROM goose_db_version WHERE version_id > 1")
+	mustWrite(t, path, "ALTER TABLE workers DROP COLUMN drained; DROP TABLE tombstones; DELETE FROM goose_db_version WHERE version_id > 1")
 }
 
 func TestAnOlderSchemaIsCopiedAndThenBroughtUpToDate(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 const (
 	workerColumns = "id, instance, epoch, status, hostname, address, port, connected_at, last_heartbeat, " +
-		"total_slots, health, capabilities, health_metrics, performance_stats, error_history"
-	putWorkerSQL    = "INSERT OR REPLACE INTO workers (" + workerColumns + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+		"total_slots, health, capabilities, health_metrics, performance_stats, error_history, drained"
+	putWorkerSQL    = "INSERT OR REPLACE INTO workers (" + workerColumns + ") VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 	deleteWorkerSQL = "DELETE FROM workers WHERE id=?"
 	workersSQL      = "SELECT " + workerColumns + " FROM workers ORDER BY id"
 )
@@ -26,7 +26,7 @@ func appendWorker(args []any, w *model.Worker) ([]any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("worker %s: %w", w.ID, err)
 	}
-	return args, nil
+	return append(args, w.Drained), nil
 }
 
 // workerRow is a row as it is read.
@@ -46,6 +46,7 @@ type workerRow struct {
 	HealthMetrics    string  `db:"health_metrics"`
 	PerformanceStats string  `db:"performance_stats"`
 	ErrorHistory     string  `db:"error_history"`
+	Drained          bool    `db:"drained"`
 }
 
 // worker returns the worker of the row.
@@ -54,7 +55,7 @@ func (r *workerRow) worker() (*model.Worker, error) {
 		ID: r.ID, Instance: r.Instance, Epoch: r.Epoch, Status: model.WorkerStatus(r.Status),
 		Hostname: r.Hostname, Address: r.Address, Port: r.Port,
 		ConnectedAt: model.Time(r.ConnectedAt), LastHeartbeat: model.Time(r.LastHeartbeat),
-		TotalSlots: r.TotalSlots, Health: r.Health,
+		TotalSlots: r.TotalSlots, Health: r.Health, Drained: r.Drained,
 	}
 	for _, f := range []struct {
 		column, text string

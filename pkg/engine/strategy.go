@@ -1,0 +1,79 @@
+package engine
+
+import "hash/fnv"
+
+// Strategy says which of the workers that can take a task gets it.
+type Strategy string
+
+// The strategies. Whatever the strategy, a worker that has a part of the task's
+// file goes first, see [Config].
+const (
+	StrategyLeastLoaded Strategy = "least_loaded" // the smallest part of its slots in use; the default
+	StrategyRoundRobin  Strategy = "round_robin"  // in turn
+	StrategyRandom      Strategy = "random"       // by lot: a hash, drawn anew after each assignment
+	StrategyTags        Strategy = "tags"         // the most matching tags, which then are not required; then least_loaded
+)
+
+// orderOf is the order of workers with a free slot, the best first. It is total,
+// so that the choice is always the same.
+func orderOf(s Strategy) func(a, b *worker) bool {
+	switch s {
+	case StrategyRoundRobin:
+		return func(a, b *worker) bool {
+			if a.served != b.served {
+				return a.served < b.served
+			}
+			return a.ID < b.ID
+		}
+	case StrategyRandom:
+		return func(a, b *worker) bool {
+			if a.lot != b.lot {
+				return a.lot < b.lot
+			}
+			return a.ID < b.ID
+		}
+	}
+	return (*worker).lessLoaded
+}
+
+// lessLoaded is the strategy least_loaded: the smaller part of its slots in use,
+// then the better health, then the name.
+func (w *worker) lessLoaded(o *worker) bool {
+	a, b := w.used()*o.TotalSlots, o.used()*w.TotalSlots
+	if a != b {
+		return a < b
+	}
+	if w.Health != o.Health {
+		return w.Health > o.Health
+	}
+	return w.ID < o.ID
+}
+
+// serve notes that the worker gets a task: the strategies go by it.
+func (e *Engine) serve(w *worker) {
+	e.serves++
+	w.served = e.serves
+	w.drawLot()
+}
+
+// drawLot gives the worker its place in the strategy random.
+func (w *worker) drawLot() {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(w.ID)) // a hash never fails to write
+	var n [8]byte
+	for i := range n {
+		n[i] = byte(w.served >> (8 * i))
+	}
+	_, _ = h.Write(n[:])
+	w.lot = mix(h.Sum64())
+}
+
+// mix spreads the bits of a hash: FNV's first ones hardly depend on the last bytes
+// (the finalizer of MurmurHash3, by Austin Appleby, public domain).
+func mix(x uint64) uint64 {
+	x ^= x >> 33
+	x *= 0xff51afd7ed558ccd
+	x ^= x >> 33
+	x *= 0xc4ceb9fe1a85ec53
+	return x ^ x>>33
+}

@@ -1,0 +1,53 @@
+package model
+
+import "slices"
+
+// TaskUpdate is what a client changes in a task that has not ended. A nil field
+// stays as it is; an empty map, list or time clears. It doesn't change the
+// [TaskSpec.Hash] of the task.
+type TaskUpdate struct {
+	Priority  *Priority          `json:"priority"`
+	Options   *Options           `json:"options"`
+	Tags      *map[string]string `json:"tags"`
+	URL       *string            `json:"url"`
+	Mirrors   *[]string          `json:"mirrors"`
+	NotBefore *Time              `json:"not_before"`
+	Labels    *map[string]string `json:"labels"`
+}
+
+// Empty reports whether nothing is to change.
+func (u *TaskUpdate) Empty() bool { return *u == (TaskUpdate{}) }
+
+// Interrupts reports whether a download that is under way has to begin its next
+// attempt for the change to count.
+func (u *TaskUpdate) Interrupts() bool {
+	return u.Options != nil || u.Tags != nil || u.URL != nil || u.Mirrors != nil
+}
+
+// Apply changes the spec. The error is CodeInvalid and names the field, as that of
+// [TaskSpec.Validate]; then the spec is as it was.
+func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
+	c := *s
+	set(&c.Priority, u.Priority)
+	set(&c.Options, u.Options)
+	set(&c.Tags, u.Tags)
+	set(&c.URL, u.URL)
+	set(&c.Mirrors, u.Mirrors)
+	set(&c.NotBefore, u.NotBefore)
+	set(&c.Labels, u.Labels)
+	if u.Priority != nil && !c.Priority.Valid() {
+		return AsError(invalid("priority", "%d is none of 1 to 4", int(c.Priority)))
+	}
+	if err := c.Validate(); err != nil {
+		return AsError(err)
+	}
+	c.Mirrors = slices.Clip(c.Mirrors)
+	*s = c
+	return nil
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
