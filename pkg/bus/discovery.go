@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -15,9 +14,6 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// anyInbox begins every inbox, shared or one's own.
-const anyInbox = "_INBOX"
 
 // discovery is what makes the service one of NATS' micro services: it answers
 // $SRV.PING, INFO and STATS in the words of nats.go/micro. It stands here in the
@@ -105,8 +101,7 @@ func (d *discovery) start() error {
 }
 
 func (d *discovery) answer(m *nats.Msg, answer func() any) {
-	// Who asks is not known here, so any inbox will do.
-	if !strings.HasPrefix(m.Reply, anyInbox) && !strings.HasPrefix(m.Reply, routedReply) {
+	if !isServiceInbox(m.Reply) {
 		return
 	}
 	body, err := json.Marshal(answer())
