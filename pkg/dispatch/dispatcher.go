@@ -22,9 +22,10 @@ type Outbox interface {
 	WorkerEvent(ev *model.WorkerEvent)
 }
 
-// Config is what a [Dispatcher] is made of. Every field is needed.
+// Config is what a [Dispatcher] is made of. Every field but Retention is needed.
 type Config struct {
 	Engine    engine.Config
+	Retention Retention
 	Store     ReadStore
 	Outbox    Outbox
 	Connected func() bool // whether workers can be heard now

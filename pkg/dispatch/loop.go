@@ -19,6 +19,7 @@ type loop struct {
 	ticked model.Time
 	more   bool // the last turn left something to place
 	batch  batch
+	sweep  sweep
 
 	failures int          // commits and loads that failed in a row
 	retryAt  model.Time   // on the steady clock: until then writes are refused
@@ -87,6 +88,7 @@ func (l *loop) step(ctx context.Context) {
 		l.refuse(l.trouble)
 		return
 	}
+	l.expire(ctx, now)
 	// Whom we refused we may not blame for silence; and then nothing is placed, so
 	// turn again.
 	connected := l.cfg.Connected() && !l.refused
