@@ -13,7 +13,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/dispatch"
-	"github.com/aria-cluster/dispatcher/pkg/engine"
 )
 
 // stepTimeout bounds each step of the graceful end of a program: one that hangs
@@ -46,7 +45,6 @@ func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *sl
 }
 
 func (d *Daemon) open(ctx context.Context) error {
-	d.warnOfWhatComesLater()
 	store, err := openStore(ctx, &d.cfg.Database, d.logger)
 	if err != nil {
 		return err
@@ -65,7 +63,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	pulse := startPulse(d.nc, pulseEvery)
 	d.onClose("", pulse.close)
 	d.dispatcher = dispatch.New(dispatch.Config{
-		Engine: engineConfig(d.cfg), Store: store, Outbox: d.publisher,
+		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
 		Connected: pulse.beats, Logger: d.logger,
 	})
 	if d.cfg.HTTP.Listen == "" {
@@ -199,41 +197,6 @@ func instanceName() string {
 		host = "a host without a name"
 	}
 	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
-}
-
-func engineConfig(c *config.Dispatcher) engine.Config {
-	e := engine.Config{
-		MaxAttempts:       c.TaskAssignment.MaxRetries + 1,
-		MaxLosses:         c.TaskAssignment.MaxLosses,
-		RetryBase:         c.TaskAssignment.RetryBase,
-		RetryDelay:        c.TaskAssignment.RetryDelay,
-		HeartbeatInterval: c.WorkerManagement.HeartbeatInterval,
-		HeartbeatTimeout:  c.WorkerManagement.HeartbeatTimeout,
-		MaxPending:        int64(c.Limits.MaxPending),
-		RequirementSets:   c.Limits.RequirementSets,
-	}
-	if c.WorkerManagement.AutoRemoveOffline {
-		e.OfflineThreshold = c.WorkerManagement.OfflineThreshold
-	}
-	return e
-}
-
-// warnOfWhatComesLater names settings that are valid, and kept for later
-// releases, but have no effect in this one.
-func (d *Daemon) warnOfWhatComesLater() {
-	c := d.cfg
-	for key, set := range map[string]bool{
-		"task_assignment.strategy": c.TaskAssignment.Strategy != "least_loaded",
-		"task_assignment.ageing":   c.TaskAssignment.Ageing != 0,
-		"limits.per_host":          c.Limits.PerHost != 0,
-		"limits.hosts":             len(c.Limits.Hosts) > 0,
-		"limits.client_pending":    c.Limits.ClientPending != 0,
-		"retention":                c.Retention.Completed != 0 || c.Retention.Failed != 0 || c.Retention.Canceled != 0,
-	} {
-		if set {
-			d.logger.Warn("this setting has no effect in this release", "key", key)
-		}
-	}
 }
 
 func natsOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
