@@ -68,6 +68,7 @@ func (o ServerOptions) serverOptions() (*server.Options, error) {
 		ServerName: o.Name,
 		JetStream:  true,
 		StoreDir:   o.StoreDir,
+		SyncAlways: true, // what the intake has acknowledged is on the disk
 		NoSigs:     true, // the daemon handles signals
 		MaxPayload: o.MaxPayload,
 		DontListen: o.Listen == "",

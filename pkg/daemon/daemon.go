@@ -138,18 +138,26 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 
 	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
-		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Logger: d.logger,
+		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})
 	if err != nil {
 		return err
 	}
 	d.onClose("stopping the service", service.Stop)
+	if err := d.startStreams(ctx); err != nil {
+		return err
+	}
+	alone, stopWatch := context.WithCancel(ctx)
+	defer stopWatch()
+	another := make(chan error, 1)
+	go func() { another <- service.WatchAlone(alone) }()
 	close(d.serving)
 	d.logger.Info("the dispatcher serves", "nats", d.nc.ConnectedUrlRedacted(), "prefix", d.cfg.NATS.Prefix,
 		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
-	<-ctx.Done()
+	// WatchAlone ends with ctx too.
+	err = <-another
 	d.logger.Info("the dispatcher stops: it answers what it has taken in")
-	return nil
+	return err
 }
 
 // onClose adds a step to Close; its error is said to have happened while doing.
