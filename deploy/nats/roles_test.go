@@ -257,19 +257,55 @@ func makeStreams(t testing.TB, url string) jetstream.JetStream {
 	return js
 }
 
-func TestASubmissionToTheIntakeIsAcknowledgedToItsSender(t *testing.T) {
+func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
-	makeStreams(t, url)
-	ack, err := connect(t, url, "alice").RequestWithContext(testContext(t), "aria.v1.intake.alice.submit", []byte(`{"url":"http://h.example/f"}`))
-	var body struct {
-		Stream string
-		Seq    uint64
+	startDispatcher(t, url)
+	alice, bob := connect(t, url, "alice"), connect(t, url, "bob")
+	verdicts := make(chan *nats.Msg, 16)
+	if _, err := alice.ChanSubscribe("aria.v1.evt.intake.alice.*.*", verdicts); err != nil {
+		t.Fatal(err)
 	}
-	if err == nil {
-		err = json.Unmarshal(ack.Data, &body)
+	others := make(chan *nats.Msg, 16)
+	if _, err := bob.ChanSubscribe("aria.v1.evt.>", others); err == nil {
+		bob.flush(t)
+		bob.wantRefusal(t, subscribe, "aria.v1.evt.>")
 	}
-	if err != nil || body.Stream != "ARIA_INTAKE" || body.Seq != 1 {
-		t.Errorf("the PubAck: %+v %v", body, err)
+	alice.flush(t)
+	for i, body := range []string{`{"id":"good","url":"http://h.example/f"}`, `{"url":"gopher://h.example/f"}`} {
+		ack, err := alice.RequestWithContext(testContext(t), "aria.v1.intake.alice.submit", []byte(body))
+		var said struct {
+			Stream string
+			Seq    int
+		}
+		if err == nil {
+			err = json.Unmarshal(ack.Data, &said)
+		}
+		if err != nil || said.Stream != "ARIA_INTAKE" || said.Seq != i+1 {
+			t.Fatalf("the PubAck: %+v %v", said, err)
+		}
+	}
+	got := []string{receive(t, verdicts).Subject, receive(t, verdicts).Subject}
+	slices.Sort(got)
+	if want := []string{"aria.v1.evt.intake.alice.1.accepted", "aria.v1.evt.intake.alice.2.rejected"}; !slices.Equal(got, want) {
+		t.Errorf("verdicts %v", got)
+	}
+	if code, answer := alice.ask(t, "aria.v1.req.task.alice.get", `{"id":"good"}`); code != "" {
+		t.Errorf("the task: %s %s", code, answer)
+	}
+	if len(others) > 0 {
+		t.Errorf("bob heard %s", (<-others).Subject)
+	}
+	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, deadLetterAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(testContext(t), "ARIA_DLQ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	letter, err := stream.GetMsg(testContext(t), 1)
+	if err != nil || letter.Subject != "aria.v1.dlq.intake.alice" || letter.Header.Get("Aria-Error") == "" {
+		t.Errorf("the dead letter: %+v %v", letter, err)
 	}
 }
 
