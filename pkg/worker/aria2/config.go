@@ -31,7 +31,7 @@ func configuration(slots, port int, secret string, allowBT bool) string {
 		"no-netrc=true",
 		"disk-cache=0", // with a cache, a server without Range can abort aria2c
 		"file-allocation=falloc",
-		"auto-save-interval=2",
+		"auto-save-interval=1",
 		"continue=true",
 		"always-resume=true",
 		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole

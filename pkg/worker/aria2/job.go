@@ -29,6 +29,7 @@ type job struct {
 	probing   chan *version // what a probe finds; nil: none is under way
 	stopProbe context.CancelFunc
 	version   *version  // which is being fetched; nil: not known
+	rescue    bool      // what had it before was killed, or may have been
 	exact     bool      // probes ask as a download does
 	resumed   bool      // it did not begin with its first byte
 	headFirst bool      // aria2c may ask by HEAD for what it then resumes
@@ -62,6 +63,7 @@ func (j *job) fail(code int, message string) {
 // file, if anything, may be gone on with; until then it does nothing, and Poll
 // calls it again.
 func (e *Engine) offer(ctx context.Context, s session, j *job) error {
+	cutOff := j.given.IsZero() || j.home != nil && !j.home.alive() // what had it may have been killed
 	if j.home != nil && !j.home.alive() && j.home.crashed() {
 		j.crashes++
 	}
@@ -70,6 +72,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		j.fail(download.CodeUnknown, fmt.Sprintf("aria2c crashed %d times while it fetched this", j.crashes))
 		return nil
 	}
+	j.rescue = j.rescue || cutOff
 	if kindOf(&j.Task.TaskSpec) == plain {
 		now, known := e.probed(j)
 		if !known {
@@ -80,6 +83,9 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 			j.version, j.resumed, err = settleVersion(j.Dir, now)
 			j.headFirst = j.resumed && now != nil && now.head
 		}
+		if err == nil && j.resumed && j.rescue && j.version.Boot != "" && j.version.Boot == bootID() {
+			err = e.rescue(j)
+		}
 		if err != nil {
 			j.fail(download.CodeFileIO, err.Error())
 			return nil
@@ -89,6 +95,16 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		return nil
 	}
 	return e.give(ctx, s, j)
+}
+
+// rescue finds bytes that a killed aria2c wrote and did not note.
+func (e *Engine) rescue(j *job) error {
+	j.rescue = false
+	gained, err := rescue(j.Dir)
+	if gained > 0 {
+		e.cfg.Logger.Debug("bytes of a killed aria2c were found", "task", j.Task.ID, "bytes", gained)
+	}
+	return err
 }
 
 // probed returns what the sources say of a job's file, once they have; the first

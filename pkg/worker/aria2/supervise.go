@@ -10,7 +10,7 @@ import (
 
 // steadyAfter is how long an aria2c must have lived for its end to count as the
 // first one again.
-const steadyAfter = time.Minute
+const steadyAfter = 5 * time.Second
 
 // supervise keeps one aria2c running until ctx ends, beginning with the one that
 // is there, and ends the last one in order.
@@ -18,7 +18,7 @@ func (e *Engine) supervise(ctx context.Context, p *process, c *client) {
 	defer close(e.stopped)
 	delay := backoff.NewExponentialBackOff()
 	delay.InitialInterval = 200 * time.Millisecond
-	delay.MaxInterval = 30 * time.Second
+	delay.MaxInterval = 10 * time.Second
 	for {
 		started := time.Now()
 		if p != nil {

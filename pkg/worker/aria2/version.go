@@ -23,6 +23,9 @@ type version struct {
 	LastModified string `json:"last_modified,omitempty"`
 	Length       int64  `json:"length"` // -1 = not said
 
+	// Boot is when the machine was started in which the first byte was fetched.
+	Boot string `json:"boot,omitempty"`
+
 	head bool // HEAD was answered with this
 }
 
@@ -97,5 +100,6 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 	if now == nil {
 		return nil, false, nil
 	}
+	now.Boot = bootID()
 	return now, false, now.save(dir)
 }

@@ -1,0 +1,13 @@
+//go:build soak
+
+package main
+
+import "testing"
+
+// TestSoakKills is TestKilledProcessesLoseNothing with 20 kills of each.
+func TestSoakKills(t *testing.T) {
+	needAria2c(t)
+	for name, kill := range victims {
+		t.Run(name, func(t *testing.T) { survive(t, kill, 20) })
+	}
+}

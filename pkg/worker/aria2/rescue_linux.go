@@ -1,0 +1,145 @@
+package aria2
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	page       = 4 << 10
+	maxControl = 16 << 20 // bytes of a control file
+	maxRescue  = 1 << 30  // bytes of a file that are looked at
+)
+
+// rescue has the control files of a job know of the bytes that an aria2c wrote
+// after it last wrote them, once a second, and before it was killed. It is for
+// files that grew in this boot of the machine: what a killed process wrote is
+// there, in order; after a power failure nothing of that kind is certain. It
+// returns how many bytes were found.
+func rescue(dir string) (gained int64, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return 0, fmt.Errorf("rescue bytes: %w", err)
+	}
+	for _, entry := range entries {
+		name, isControl := strings.CutSuffix(entry.Name(), ".aria2")
+		if !isControl || !entry.Type().IsRegular() {
+			continue
+		}
+		n, err := rescueFile(filepath.Join(dir, name))
+		if err != nil {
+			return gained, fmt.Errorf("rescue bytes: %w", err)
+		}
+		gained += n
+	}
+	return gained, nil
+}
+
+// rescueFile does it for one file; a control file that it does not understand it
+// leaves to aria2c.
+func rescueFile(path string) (int64, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer file.Close()
+	info, err := os.Stat(path + ".aria2")
+	if err != nil || info.Size() > maxControl {
+		return 0, err
+	}
+	data, err := os.ReadFile(path + ".aria2")
+	if err != nil {
+		return 0, err
+	}
+	c, err := parseControl(data)
+	if err != nil {
+		return 0, nil //nolint:nilerr // aria2c will say what is wrong with it
+	}
+	s := scanner{file: file, hole: -1}
+	gained := c.add(s.written)
+	if s.err != nil || gained == 0 {
+		return 0, s.err
+	}
+	if err := os.WriteFile(path+".aria2.new", c.encode(), 0o600); err != nil {
+		return 0, err
+	}
+	return gained, os.Rename(path+".aria2.new", path+".aria2")
+}
+
+// scanner tells which blocks of a file were written. It is asked in order of the
+// offsets.
+//
+// Space that is only reserved reads as zeros. Each connection writes its bytes in
+// order and begins at a block's start, so a block whose last byte is not zero was
+// written whole. Real zeros do not count: they are fetched again, at no other cost.
+type scanner struct {
+	file   *os.File
+	data   int64 // where the next bytes begin that are no hole
+	hole   int64 // and where they end; -1: not looked for yet
+	looked int64
+	buf    [blockLength]byte
+	err    error
+}
+
+// written reports whether the block was written.
+func (s *scanner) written(offset, length int64) bool {
+	if s.err != nil || s.looked > maxRescue || !s.holds(offset) {
+		return false
+	}
+	n, err := s.file.ReadAt(s.buf[:length], offset)
+	if err != nil && !errors.Is(err, io.EOF) {
+		s.err = err
+		return false
+	}
+	s.looked += int64(n)
+	if int64(n) < length || s.buf[length-1] == 0 {
+		return false
+	}
+	var zeros [page]byte
+	for b := s.buf[:n]; len(b) > 0; {
+		k := min(page, len(b))
+		if bytes.Equal(b[:k], zeros[:k]) {
+			return false
+		}
+		b = b[k:]
+	}
+	return true
+}
+
+// holds reports whether the file has something at offset, as far as the file
+// system tells.
+func (s *scanner) holds(offset int64) bool {
+	for offset >= s.hole {
+		from := max(s.hole, offset, 0)
+		data, err := s.file.Seek(from, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			s.data, s.hole = 1<<62, 1<<62 // nothing more
+			break
+		}
+		if err == nil {
+			s.data = data
+			s.hole, err = s.file.Seek(data, unix.SEEK_HOLE)
+		}
+		if err != nil {
+			s.data, s.hole = 0, 1<<62 // it cannot tell: all is looked at
+			break
+		}
+	}
+	return offset >= s.data
+}
+
+// bootID names this run of the machine, "" if it cannot be told.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
