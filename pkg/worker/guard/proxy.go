@@ -20,13 +20,12 @@ import (
 )
 
 const (
-	maxTunnels    = 8192             // at once; further ones are closed
-	maxStrangers  = 256              // connections that have not said yet who they are
-	maxPins       = 64               // hosts of one user whose address is remembered
-	greetTimeout  = 10 * time.Second // to say it
-	maxGreeting   = 16 << 10         // bytes of a request
-	dialTimeout   = 15 * time.Second
-	requestBuffer = 4 << 10 // bytes; requests are small, and bodies are not copied
+	maxTunnels   = 8192             // at once; further ones are closed
+	maxStrangers = 256              // connections that have not said yet who they are
+	maxPins      = 64               // hosts of one user whose address is remembered
+	greetTimeout = 10 * time.Second // to say it
+	maxGreeting  = 16 << 10         // bytes of a request
+	dialTimeout  = 15 * time.Second
 )
 
 // Proxy is an HTTP proxy on loopback for another process of this machine. It does
@@ -218,10 +217,9 @@ func (p *Proxy) serve(c net.Conn) {
 	if !p.keep(far) {
 		return
 	}
-	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
-		return
+	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
+		p.tunnel(c, in, far)
 	}
-	tunnel(c, in, far)
 }
 
 // authenticate returns the name of an admitted user with the right password.
@@ -312,34 +310,4 @@ func refuse(c net.Conn, status int) {
 	}
 	// A client that is gone needs no answer.
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status), challenge)
-}
-
-// tunnel joins the two until the near one ends. What near has sent already is in
-// greeted.
-func tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, err := io.Copy(near, far) // TCP to TCP: the kernel moves the bytes (splice)
-		tcp, ok := near.(*net.TCPConn)
-		if !ok {
-			near.Close()
-			return
-		}
-		if err != nil { // a broken answer must not look like one that has ended
-			_ = tcp.SetLinger(0) // fails only if it is closed
-			near.Close()
-			return
-		}
-		_ = tcp.CloseWrite() // likewise
-	}()
-	buf := make([]byte, requestBuffer)
-	early := io.LimitReader(greeted, int64(greeted.Buffered()))
-	_, err := io.CopyBuffer(struct{ io.Writer }{far}, early, buf)
-	if err == nil {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{far}, struct{ io.Reader }{near}, buf)
-	}
-	far.Close() // whoever asks no more wants no answer
-	near.Close()
-	<-done
 }

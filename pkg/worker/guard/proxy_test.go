@@ -304,3 +304,46 @@ func throughProxy(through *url.URL) func(ctx context.Context, network, address s
 		return c, nil
 	}
 }
+
+// TestTheBannerOfAServerComesInAReadOfItsOwn: aria2 loses what it reads together
+// with the proxy's answer.
+func TestTheBannerOfAServerComesInAReadOfItsOwn(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(c, "220 hello\r\n") // a client that is gone is no matter
+			go func() {
+				_, _ = io.Copy(io.Discard, c)
+				c.Close()
+			}()
+		}
+	}()
+	p := newProxy(t, New(networks(t, "loopback"), nil))
+	p.Admit("task")
+	for range 20 {
+		c, err := net.Dial("tcp", p.listener.Addr().String()) //nolint:noctx // loopback
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\n%s\r\n\r\n", l.Addr(), authorization("task", p.password)); err != nil {
+			t.Fatal(err)
+		}
+		pause(t.Context(), 20*time.Millisecond) // a client that is slow to read; the banner is there by now
+		buf := make([]byte, 1000)
+		for _, want := range []string{"HTTP/1.1 200 Connection established\r\n\r\n", "220 hello\r\n"} {
+			n, err := c.Read(buf)
+			if err != nil || string(buf[:n]) != want {
+				t.Fatalf("%q, %v", buf[:n], err)
+			}
+		}
+		c.Close()
+	}
+}

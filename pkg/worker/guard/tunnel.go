@@ -1,0 +1,165 @@
+package guard
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+const (
+	requestBuffer = 4 << 10 // bytes; requests are small, and bodies are not copied
+	bannerBuffer  = 1 << 10
+	readPoll      = 5 * time.Millisecond
+	maxReadWait   = 10 * time.Second
+	blindReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
+)
+
+// tunnel joins the two until the near one ends. What near has sent already is in
+// greeted.
+func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
+	spoke := make(chan struct{})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.answer(near, far, spoke)
+	}()
+	first := &watched{w: far, spoke: spoke}
+	buf := make([]byte, requestBuffer)
+	early := io.LimitReader(greeted, int64(greeted.Buffered()))
+	if _, err := io.CopyBuffer(first, early, buf); err == nil {
+		// The error is the end. A plain reader: what is small is not worth a pipe.
+		_, _ = io.CopyBuffer(first, struct{ io.Reader }{near}, buf)
+	}
+	far.Close() // whoever asks no more wants no answer
+	near.Close()
+	<-done
+}
+
+// watched tells when something is written for the first time.
+type watched struct {
+	w     io.Writer
+	once  sync.Once
+	spoke chan struct{}
+}
+
+func (w *watched) Write(b []byte) (int, error) {
+	w.once.Do(func() { close(w.spoke) })
+	return w.w.Write(b)
+}
+
+// answer copies from far to near. Where the far end speaks first (FTP, SSH) it
+// waits until near has read the proxy's own answer: aria2 takes what comes in one
+// piece with it for a part of it, and waits for the banner for ever.
+func (p *Proxy) answer(near, far net.Conn, spoke <-chan struct{}) {
+	banner := make([]byte, bannerBuffer)
+	n, err := far.Read(banner)
+	if n > 0 {
+		p.awaitRead(near, spoke)
+		if _, werr := near.Write(banner[:n]); werr != nil {
+			err = werr
+		}
+	}
+	if err == nil {
+		_, err = io.Copy(near, far) // TCP to TCP: the kernel moves the bytes (splice)
+	} else if err == io.EOF {
+		err = nil
+	}
+	tcp, ok := near.(*net.TCPConn)
+	switch {
+	case !ok:
+		near.Close()
+	case err != nil: // a broken answer must not look like one that has ended
+		_ = tcp.SetLinger(0) // fails only if it is closed
+		near.Close()
+	default:
+		_ = tcp.CloseWrite() // likewise
+	}
+}
+
+// awaitRead waits until the other end of c has read all that was written to it, or
+// has spoken.
+func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
+	deadline := time.NewTimer(maxReadWait)
+	defer deadline.Stop()
+	poll := time.NewTicker(readPoll)
+	defer poll.Stop()
+	for empty := 0; empty < 2; { // twice: the kernel's table is no snapshot
+		select {
+		case <-spoke:
+			return
+		default:
+		}
+		read, known := hasRead(c)
+		switch {
+		case !known:
+			pause(p.life, blindReadWait)
+			return
+		case read:
+			empty++
+		default:
+			empty = 0
+		}
+		select {
+		case <-spoke:
+			return
+		case <-deadline.C:
+			return
+		case <-p.life.Done():
+			return
+		case <-poll.C:
+		}
+	}
+}
+
+// hasRead reports whether the other end of a connection over the loopback has read
+// everything, by the kernel's table of connections; known is false where there is
+// none.
+func hasRead(c net.Conn) (read, known bool) {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return false, false
+	}
+	here, ok1 := procAddr(c.LocalAddr())
+	there, ok2 := procAddr(c.RemoteAddr())
+	if !ok1 || !ok2 {
+		return false, false
+	}
+	found := 0
+	for line := range bytes.Lines(table) {
+		// sl local rem st tx:rx …
+		f := bytes.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		tx, rx, _ := bytes.Cut(f[4], []byte(":"))
+		switch {
+		case string(f[1]) == here && string(f[2]) == there:
+			found++
+			read = isZero(tx)
+		case string(f[1]) == there && string(f[2]) == here:
+			found++
+			if !isZero(rx) {
+				return false, true
+			}
+		}
+	}
+	return read, found == 2
+}
+
+func isZero(hex []byte) bool { return len(bytes.Trim(hex, "0")) == 0 }
+
+// procAddr writes an IPv4 address as the table does: the bytes as a number of the
+// machine's own order.
+func procAddr(a net.Addr) (string, bool) {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok || tcp.IP.To4() == nil {
+		return "", false
+	}
+	return fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(tcp.IP.To4()), tcp.Port), true
+}
