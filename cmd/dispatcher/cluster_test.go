@@ -63,7 +63,7 @@ func (c *cluster) startDispatcher() {
 
 func (c *cluster) startWorker(name string) {
 	c.workers[name] = start(c.t, c.dir, []string{"NATS_URL=" + c.natsURL}, "worker",
-		"-name", name, "-dir", filepath.Join(c.dir, name), "-slots", "5")
+		"-name", name, "-dir", filepath.Join(c.dir, name), "-slots", "5", "-allow-networks", "loopback")
 }
 
 // submit asks until it is answered, as a client does that wants to be sure: with

@@ -120,6 +120,7 @@ func (v *Dev) connect(ctx context.Context, d *Daemon) (*nats.Conn, func() error,
 func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, nc *nats.Conn) error {
 	w := config.DefaultWorker()
 	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
+	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
 	return runNode(ctx, w, nc, v.Logger, func(said string) { v.say("worker: %s", said) })
 }
 

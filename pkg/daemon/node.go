@@ -14,6 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
 	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // RunWorker connects to NATS and works until ctx ends; it then gives its tasks
@@ -37,7 +38,11 @@ func runNode(ctx context.Context, cfg *config.Worker, nc *nats.Conn, logger *slo
 	if err != nil {
 		return err
 	}
-	fetch, err := chooseEngine(ctx, cfg, say)
+	networks, err := guard.ParseNetworks(cfg.AllowNetworks)
+	if err != nil {
+		return fmt.Errorf("allow_networks: %w", err)
+	}
+	fetch, err := chooseEngine(ctx, cfg, guard.New(networks, nil), say)
 	if err != nil {
 		return err
 	}
@@ -57,10 +62,13 @@ type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, erro
 
 // chooseEngine finds what downloads: with auto an aria2c of the worker's own where
 // there is one, else plain HTTP, and says which and why.
-func chooseEngine(ctx context.Context, cfg *config.Worker, say func(string)) (newEngine, error) {
+func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say func(string)) (newEngine, error) {
 	slots := max(cfg.Slots, 1) // a worker without slots still answers
 	plain := func(_ string, logger *slog.Logger) (download.Engine, error) {
-		return direct.New(direct.Config{Slots: slots, Logger: logger})
+		return direct.New(direct.Config{
+			Slots: slots, Logger: logger, Guard: g,
+			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(),
+		})
 	}
 	if cfg.Engine == "direct" {
 		say("downloads with the engine direct: HTTP and HTTPS")
@@ -72,7 +80,8 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, say func(string)) (ne
 		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			return aria2.New(aria2.Config{
-				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger,
+				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(),
 			})
 		}, nil
 	case cfg.Engine == "aria2":

@@ -16,9 +16,9 @@ const maxRows = 10000
 
 // configuration is aria2.conf: everything is said, so that neither a default of
 // another version nor a user's own configuration changes what was measured.
-func configuration(slots, port int, secret string, allowBT bool) string {
+func configuration(cfg *Config, proxy string, port int, secret string) string {
 	follow := "false" // a torrent or metalink by URL is then a plain file
-	if allowBT {
+	if cfg.AllowBT {
 		follow = "mem"
 	}
 	lines := []string{
@@ -37,12 +37,16 @@ func configuration(slots, port int, secret string, allowBT bool) string {
 		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
 		"allow-overwrite=false",
 		"auto-file-renaming=false",
-		"max-concurrent-downloads=" + strconv.Itoa(slots*4), // a task may have children
+		"max-concurrent-downloads=" + strconv.Itoa(cfg.Slots*4), // a task may have children
 		"max-download-result=" + strconv.Itoa(maxRows),
 		"max-tries=5",
 		"retry-wait=1", // also after each drop; 0 would never retry a 503
 		"connect-timeout=15",
-		"timeout=60",
+		"timeout=" + strconv.Itoa(max(int(cfg.StallTimeout.Seconds()), 1)),
+		"max-overall-download-limit=" + strconv.FormatInt(cfg.Bandwidth, 10),
+		"all-proxy=" + proxy, // each job has it with a password; without one it connects nothing
+		"proxy-method=tunnel",
+		"no-proxy=",
 		"follow-torrent=" + follow,
 		"follow-metalink=" + follow,
 		"seed-time=0",

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -15,21 +14,30 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
-// Config says how to run aria2c. All fields are needed, but for AllowBT and Dial.
+// Config says how to run aria2c. The fields up to Logger are needed.
 type Config struct {
 	Binary   string // path of aria2c, as [Find] gives it
 	StateDir string // a folder for its configuration and lock; made if missing
 	Slots    int    // how many jobs the worker runs at once
+	Logger   *slog.Logger
 	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
 	// and for metalinks, which may lead to torrents.
 	AllowBT bool
-	Logger  *slog.Logger
-	// Dial makes the connections on which the engine asks servers which version
-	// of a file they have; nil dials as net does.
-	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Guard makes the connections, aria2c's too; nil is one that knows public
+	// addresses only.
+	Guard *guard.Guard
+	// Bandwidth is what all downloads together may use, in bytes/s; 0 = no limit.
+	Bandwidth int64
+	// StallTimeout is after how long without a byte a connection is given up, where
+	// the task does not say; 0 means [DefaultStallTimeout].
+	StallTimeout time.Duration
 }
+
+// DefaultStallTimeout is aria2's own.
+const DefaultStallTimeout = 60 * time.Second
 
 // Engine implements [download.Engine] with an aria2c of its own.
 type Engine struct {
@@ -41,6 +49,7 @@ type Engine struct {
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when the supervisor has ended
 
+	proxy     *guard.Proxy    // for aria2c
 	transport *http.Transport // of the probes
 
 	// turn is held through each operation with its calls to aria2c, so that
@@ -78,20 +87,31 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
 	}
 	cfg.StateDir = dir
+	if cfg.Guard == nil {
+		cfg.Guard = guard.New(guard.Networks{}, nil)
+	}
+	if cfg.StallTimeout == 0 {
+		cfg.StallTimeout = DefaultStallTimeout
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		cfg: cfg, changed: make(chan struct{}, 1), life: ctx, stop: cancel, stopped: make(chan struct{}),
-		transport: newTransport(cfg.Dial),
+		transport: newTransport(cfg.Guard),
 		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
 	if e.lock, err = takeLock(ctx, dir); err == nil {
-		err = e.start(ctx)
+		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {
+			err = e.start(ctx)
+		}
 	}
 	if err != nil {
 		cancel()
+		if e.proxy != nil {
+			_ = e.proxy.Close() // nothing has used it
+		}
 		if e.lock != nil {
 			e.lock.Close()
 		}
@@ -106,7 +126,7 @@ func (e *Engine) start(ctx context.Context) error {
 	var p *process
 	var err error
 	for range 3 { // another program may take the port in between
-		if p, err = startProcess(ctx, &e.cfg, e.lock); err == nil {
+		if p, err = e.startProcess(ctx); err == nil {
 			break
 		}
 	}
@@ -230,6 +250,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 		}
 	}
 	j.stopProbe()
+	e.proxy.Expel(j.gid)
 	delete(e.jobs, id)
 	return nil
 }
@@ -244,7 +265,7 @@ func (e *Engine) Close() error {
 	e.stop()
 	<-e.stopped
 	if first {
-		if err := e.lock.Close(); err != nil {
+		if err := errors.Join(e.proxy.Close(), e.lock.Close()); err != nil {
 			return fmt.Errorf("aria2: close: %w", err)
 		}
 	}

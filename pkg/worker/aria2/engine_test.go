@@ -35,7 +35,7 @@ func needAria2c(t *testing.T) string {
 func newEngine(t *testing.T, stateDir string) download.Engine {
 	t.Helper()
 	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: stateDir, Slots: 4, Logger: downloadtest.Logger(t),
+		Binary: needAria2c(t), StateDir: stateDir, Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +242,7 @@ func TestATorrentIsRefusedWhereBitTorrentIsNotAllowed(t *testing.T) {
 
 func TestABrokenTorrentFailsForGood(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -265,7 +265,7 @@ func TestAMetalinkCompletesWithAllItsFiles(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(50_000)
 	s := downloadtest.Serve(t, downloadtest.Content(data))
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -168,6 +168,7 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	// Said before the call: after a call without an answer it may be there.
 	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
 	add := request(&j.Job, j.gid, j.validator(), j.headFirst)
+	e.through(add, j)
 	var err error
 	if add.method == "aria2.addMetalink" {
 		// Only the answer tells its gids: what began without one could not be
@@ -338,6 +339,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view) error {
 	if message == "" {
 		message = fmt.Sprintf("aria2c ends with code %d and no reason", code)
 	}
+	code, message = e.explain(j, code, message)
 	what := remedyOf(code, message, v.completed > j.best)
 	if what == anew && j.wiped {
 		what = giveUp

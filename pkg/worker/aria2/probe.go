@@ -3,7 +3,6 @@ package aria2
 import (
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 const (
@@ -144,11 +144,11 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// newTransport makes the connections of probes; dial may be nil.
-func newTransport(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Transport {
+// newTransport makes the connections of probes.
+func newTransport(g *guard.Guard) *http.Transport {
 	return &http.Transport{
 		Proxy:                  nil, // as aria2c here: the environment reroutes nothing
-		DialContext:            dial,
+		DialContext:            g.Dialer(probeTimeout),
 		TLSHandshakeTimeout:    probeTimeout,
 		DisableCompression:     true, // another encoding can have another ETag
 		DisableKeepAlives:      true,

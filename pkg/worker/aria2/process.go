@@ -32,13 +32,14 @@ type process struct {
 
 // startProcess starts aria2c and returns when it listens. The lock is inherited:
 // as long as any aria2c of this state folder lives, it is held.
-func startProcess(ctx context.Context, cfg *Config, lock *os.File) (*process, error) {
+func (e *Engine) startProcess(ctx context.Context) (*process, error) {
+	cfg := &e.cfg
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
 	p := &process{port: port, secret: newSecret(), exited: make(chan struct{})}
-	conf, err := writeConfiguration(cfg.StateDir, configuration(cfg.Slots, port, p.secret, cfg.AllowBT))
+	conf, err := writeConfiguration(cfg.StateDir, configuration(cfg, e.proxy.URL(), port, p.secret))
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +57,7 @@ func startProcess(ctx context.Context, cfg *Config, lock *os.File) (*process, er
 	p.cmd.Dir = cfg.StateDir
 	p.cmd.Env = environment(cfg.StateDir)
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.ExtraFiles = []*os.File{lock}
+	p.cmd.ExtraFiles = []*os.File{e.lock}
 	p.cmd.WaitDelay = 2 * time.Second
 	// A group of its own: Ctrl-C at a terminal is for us, and we end it in order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -121,7 +121,7 @@ func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-bittorrent")
 		_, _ = w.Write(torrent) // a client that is gone is no matter
 	}))
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,8 +130,7 @@ func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
 	for id, spec := range map[string]model.TaskSpec{
 		"inline": {Torrent: torrent}, "by-url": {URL: web.URL + "/shared.torrent"}, "magnet": {URL: magnet},
 	} {
-		t.Run(id, func(t *testing.T) {
-			t.Parallel()
+		t.Run(id, func(t *testing.T) { // one after the other: aria2 has each torrent once at a time
 			job := downloadtest.Job(t, id, "")
 			spec.ID = id
 			job.Task.TaskSpec = spec
@@ -160,7 +159,7 @@ func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
 
 func TestATorrentWithNamesThatLeadOutOfTheFolderHarmsNobody(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +178,7 @@ func TestATorrentWithNamesThatLeadOutOfTheFolderHarmsNobody(t *testing.T) {
 
 func TestAMagnetLinkWithoutAHashFailsForGood(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

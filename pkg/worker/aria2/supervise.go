@@ -44,7 +44,7 @@ func (e *Engine) supervise(ctx context.Context, p *process, c *client) {
 			return
 		}
 		var err error
-		if p, err = startProcess(ctx, &e.cfg, e.lock); err != nil {
+		if p, err = e.startProcess(ctx); err != nil {
 			if ctx.Err() == nil {
 				e.cfg.Logger.Error("aria2c cannot be started", "error", err)
 			}

@@ -79,7 +79,7 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", "ftp://127.0.0.1/f", good.URL + "/f"},
 		Options: model.Options{"http-user": {"me"}, "http-passwd": {"secret"}},
 	}
-	v := probe(t.Context(), &spec, newTransport(nil), false)
+	v := probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false)
 	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != sourceOf(good.URL+"/f") {
 		t.Errorf("%+v", v)
 	}
@@ -90,7 +90,7 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 		t.Errorf("a server that is ill was asked %d times more", n)
 	}
 	spec.Mirrors = spec.Mirrors[:2]
-	if v := probe(t.Context(), &spec, newTransport(nil), false); v != nil {
+	if v := probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false); v != nil {
 		t.Errorf("%+v", v)
 	}
 }
@@ -102,7 +102,7 @@ func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
 	spec := model.TaskSpec{URL: s.URL, Options: model.Options{
 		"http-user": {"me"}, "http-passwd": {"secret"}, "header": {"Cookie: a=b", "X-Token: t"}, "user-agent": {"agent"},
 	}}
-	if probe(t.Context(), &spec, newTransport(nil), false) == nil {
+	if probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false) == nil {
 		t.Fatal("the redirect is not followed")
 	}
 	got := <-told

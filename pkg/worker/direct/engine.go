@@ -7,20 +7,34 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
-// Config says how much an engine does at once. Both fields are needed.
+// Config says how much an engine does at once. Slots and Logger are needed.
 type Config struct {
 	Slots  int // downloads that transfer at once; the others wait
 	Logger *slog.Logger
+	// Guard makes the connections; nil is one that knows public addresses only.
+	Guard *guard.Guard
+	// Bandwidth is what all downloads together may use, in bytes/s; 0 = no limit.
+	Bandwidth int64
+	// StallTimeout is after how long without a byte a connection is given up, where
+	// the task does not say; 0 means [DefaultStallTimeout].
+	StallTimeout time.Duration
 }
+
+// DefaultStallTimeout is aria2's own.
+const DefaultStallTimeout = 60 * time.Second
 
 // Engine implements [download.Engine] in this process.
 type Engine struct {
+	cfg     Config
 	log     *slog.Logger
+	pace    *pace         // of all jobs
 	slots   chan struct{} // one element for each that transfers
 	changed chan struct{}
 	life    context.Context // ends with Close
@@ -40,9 +54,15 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Slots < 1 || cfg.Logger == nil {
 		return nil, errors.New("direct: Slots and Logger are needed")
 	}
+	if cfg.Guard == nil {
+		cfg.Guard = guard.New(guard.Networks{}, nil)
+	}
+	if cfg.StallTimeout == 0 {
+		cfg.StallTimeout = DefaultStallTimeout
+	}
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{
-		log: cfg.Logger, slots: make(chan struct{}, cfg.Slots), changed: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, pace: newPace(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: make(chan struct{}, 1),
 		life: life, stop: stop, jobs: map[string]*job{},
 	}, nil
 }
@@ -81,7 +101,7 @@ func (e *Engine) Add(_ context.Context, dj download.Job) error {
 		return nil
 	}
 	ctx, cancel := context.WithCancel(e.life)
-	j := newJob(dj, e.log.With("task", id), cancel)
+	j := e.newJob(dj, cancel)
 	e.jobs[id] = j
 	go func() {
 		defer close(j.done)

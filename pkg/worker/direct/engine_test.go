@@ -9,7 +9,7 @@ import (
 
 func newEngine(t *testing.T, _ string) download.Engine {
 	t.Helper()
-	e, err := New(Config{Slots: 4, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,13 +11,16 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 var (
 	errChecksum  = errors.New("the file's checksum is not the one that was asked for")
 	errRedirects = errors.New("more than 10 redirects")
 	errStalled   = errors.New("no byte for longer than the timeout")
+	errSlow      = errors.New("slower than lowest-speed-limit")
 	errChanged   = errors.New("the file changed on the server while it was read")
+	errFurther   = errors.New("the server was asked for a further part of the same file")
 )
 
 // statusError is an HTTP status that is no success.
@@ -58,6 +61,9 @@ func failureOf(task *model.Task, err error) *model.TaskError {
 	return download.Failure(task, codeOf(err), sentence(err))
 }
 
+// codeSlow is aria2's code of a transfer that is too slow.
+const codeSlow = 5
+
 func codeOf(err error) int {
 	var status statusError
 	var disk *localError
@@ -68,6 +74,10 @@ func codeOf(err error) int {
 		return download.CodeDiskFull
 	case errors.As(err, &disk):
 		return disk.code
+	case errors.As(err, new(*guard.RefusedError)):
+		return download.CodeOption
+	case errors.Is(err, errSlow):
+		return codeSlow
 	case errors.Is(err, errChecksum):
 		return download.CodeChecksum
 	case errors.Is(err, errRedirects):

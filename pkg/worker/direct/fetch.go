@@ -2,166 +2,247 @@ package direct
 
 import (
 	"context"
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
-
-	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
-const (
-	maxRedirects = 10
-	bufferSize   = 128 << 10
-)
+const bufferSize = 64 << 10 // bytes, of each connection
 
-// newTransport makes connections for one job.
-func newTransport(connectTimeout time.Duration) *http.Transport {
-	return &http.Transport{
-		Proxy:                  nil, // as aria2c here: the environment reroutes nothing
-		DialContext:            (&net.Dialer{Timeout: connectTimeout}).DialContext,
-		TLSHandshakeTimeout:    connectTimeout,
-		ForceAttemptHTTP2:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: 1 << 20,
-		MaxIdleConnsPerHost:    1,
+// transfer is one request with its answer.
+type transfer struct {
+	resp     *http.Response
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	watchdog *time.Timer // whoever sends nothing for the timeout is left
+}
+
+func (t *transfer) close() {
+	t.watchdog.Stop()
+	t.cancel(nil)
+	if t.resp != nil {
+		t.resp.Body.Close()
 	}
 }
 
-// checkRedirect bounds redirects and keeps what the task sends to its own server:
-// net/http drops Authorization and Cookie only where the domain is another one.
-func checkRedirect(req *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects {
-		return errRedirects
-	}
-	first := via[0].URL
-	if req.URL.Host == first.Host && (req.URL.Scheme == first.Scheme || req.URL.Scheme == "https") {
-		return nil
-	}
-	for name := range req.Header {
-		switch name {
-		case "User-Agent", "Accept", "Accept-Language", "Accept-Encoding", "Range", "If-Range":
-		default:
-			req.Header.Del(name)
-		}
-	}
-	return nil
-}
-
-func addHeader(h http.Header, line string) {
-	name, value, _ := strings.Cut(line, ":")
-	h.Add(strings.TrimSpace(name), strings.TrimSpace(value))
-}
-
-// fetch brings the part up to its end from one source, or as far as it goes.
-func (j *job) fetch(ctx context.Context, f *folder, source string) error {
-	j.at(f.size, f.total())
-	if f.meta != nil && f.meta.Length == f.size {
-		return nil
-	}
-	// The watchdog: whoever sends nothing for the timeout is left.
+// send makes a request; with a span it is for that range of the file, if it still
+// is the version that is there in part.
+func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (*transfer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	watchdog := time.AfterFunc(j.timeout, func() { cancel(errStalled) })
-	defer watchdog.Stop()
-
-	req, err := j.newRequest(ctx, source)
-	if err != nil {
-		return err
-	}
-	resuming := f.resumable(source, j.checksum != "")
-	if resuming {
-		req.Header.Set("Range", "bytes="+strconv.FormatInt(f.size, 10)+"-")
+	t := &transfer{ctx: ctx, cancel: cancel}
+	t.watchdog = time.AfterFunc(j.timeout, func() { cancel(errStalled) })
+	req = req.Clone(ctx)
+	if s != nil {
+		req.Header.Set("Range", rangeOf(f.spans.bounds(s)))
 		if v := f.meta.validator(); v != "" {
 			req.Header.Set("If-Range", v)
 		}
 	}
 	resp, err := j.client.Do(req)
 	if err != nil {
-		return cause(ctx, err)
+		err = cause(ctx, err)
+		t.close()
+		return nil, err
 	}
-	defer resp.Body.Close()
-	switch {
-	case resuming && resp.StatusCode == http.StatusPartialContent && f.meta.continues(resp, f.size):
-	case resuming && (resp.StatusCode == http.StatusPartialContent || resp.StatusCode == http.StatusRequestedRangeNotSatisfiable):
-		if err := f.wipe(); err != nil {
-			return err
+	t.resp = resp
+	return t, nil
+}
+
+// rangeOf is the value of the header Range.
+func rangeOf(pos, end int64) string {
+	text := "bytes=" + strconv.FormatInt(pos, 10) + "-"
+	if end >= 0 {
+		text += strconv.FormatInt(end-1, 10)
+	}
+	return text
+}
+
+// fetch brings the part up to its end from one source, or as far as it goes.
+func (j *job) fetch(ctx context.Context, f *folder, source string) error {
+	j.at(f.have())
+	if f.whole() {
+		return nil
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	t, s, err := j.lead(ctx, f, source)
+	if err != nil {
+		return err
+	}
+	j.at(f.have())
+	var keeper, helpers sync.WaitGroup
+	keeper.Go(func() { j.keep(ctx, f, stop) })
+	errs := make(chan error, j.connections) // room for the last word of each
+	for range j.wanted(f, t.resp) - 1 {
+		helpers.Go(func() { errs <- j.help(ctx, f, t.resp.Request) })
+	}
+	err = j.copy(t, f, s)
+	t.close()
+	f.spans.release(s)
+	if err == nil {
+		err = j.help(ctx, f, t.resp.Request)
+	}
+	if err != nil {
+		stop(err)
+	}
+	helpers.Wait()
+	stop(nil)
+	keeper.Wait()
+	if f.whole() {
+		return nil
+	}
+	close(errs)
+	for e := range errs {
+		if err == nil || isLocal(e) {
+			err = e
 		}
-		return errChanged
-	case resp.StatusCode == http.StatusOK:
-		if err := f.begin(newMeta(j.out, source, resp)); err != nil {
-			return err
+	}
+	return err
+}
+
+// lead makes the first connection, which decides which version of the file is
+// fetched: that of the part, where the server still has it, else a new one from
+// the start.
+func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *span, error) {
+	req, err := j.newRequest(ctx, source)
+	if err != nil {
+		return nil, nil, err
+	}
+	var s *span
+	if f.resumable(source, j.checksum != "") {
+		if s, err = f.take(j.minSplit); err != nil {
+			return nil, nil, err
+		}
+	}
+	t, err := j.send(ctx, req, f, s)
+	if err != nil {
+		if s != nil {
+			f.spans.release(s)
+		}
+		return nil, nil, err
+	}
+	status := t.resp.StatusCode
+	switch {
+	case s != nil && f.continues(t.resp, s):
+		return t, s, nil
+	case s != nil && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable):
+		err = errChanged
+		if e := f.wipe(); e != nil {
+			err = e
+		}
+	case status == http.StatusOK:
+		if err = f.begin(newMeta(j.out, source, t.resp)); err == nil {
+			s = f.spans.first()
 		}
 	default:
-		return statusError(resp.StatusCode)
+		if s != nil {
+			f.spans.release(s)
+		}
+		err = statusError(status)
 	}
-	j.at(f.size, f.total())
-	return cause(ctx, j.copy(ctx, f, resp.Body, watchdog))
+	if err != nil {
+		t.close()
+		return nil, nil, err
+	}
+	return t, s, nil
 }
 
-func (j *job) newRequest(ctx context.Context, source string) (*http.Request, error) {
-	u, err := url.Parse(source)
-	if err != nil {
-		return nil, errors.New("the URL cannot be read")
+// wanted is how many connections to make: as many as the task says, where the
+// server gives ranges and one version can be told from another.
+func (j *job) wanted(f *folder, first *http.Response) int {
+	ranges := first.StatusCode == http.StatusPartialContent || first.Header.Get("Accept-Ranges") == "bytes"
+	if !ranges || f.meta.Length < 0 || f.meta.validator() == "" && j.checksum == "" {
+		return 1
 	}
-	user, password := j.user, j.password
-	if u.User != nil && user == "" {
-		user = u.User.Username()
-		password, _ = u.User.Password()
-	}
-	u.User = nil // in the header instead, so that it stays with this host
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return nil, errors.New("the URL cannot be requested")
-	}
-	for name, values := range j.header {
-		req.Header[name] = append([]string(nil), values...)
-	}
-	if user != "" && req.Header.Get("Authorization") == "" {
-		req.SetBasicAuth(user, password)
-	}
-	req.Header.Set("Accept-Encoding", "identity")
-	return req, nil
+	return j.connections
 }
 
-// copy moves the body into the part, not faster than the limit.
-func (j *job) copy(ctx context.Context, f *folder, body io.Reader, watchdog *time.Timer) error {
+// help fetches spans, one after the other, until there is nothing left to take. It
+// asks where the first connection was led, not the source: that may lead each
+// request to another mirror.
+func (j *job) help(ctx context.Context, f *folder, like *http.Request) error {
+	for ctx.Err() == nil {
+		s, err := f.take(j.minSplit)
+		if s == nil || err != nil {
+			return err
+		}
+		err = j.part(ctx, f, s, like)
+		f.spans.release(s)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part fetches one span. Bytes of another version are not taken, and what is there
+// is left as it is: the only connection of the next try decides.
+func (j *job) part(ctx context.Context, f *folder, s *span, like *http.Request) error {
+	t, err := j.send(ctx, like, f, s)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if !f.continues(t.resp, s) {
+		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
+	}
+	return j.copy(t, f, s)
+}
+
+// copy moves the body into a span, not faster than the limits.
+func (j *job) copy(t *transfer, f *folder, s *span) error {
 	buf := make([]byte, bufferSize)
-	pace := pace{limit: j.limit}
+	slow := slowness{limit: j.lowest}
 	for {
-		n, err := body.Read(buf[:pace.share(len(buf))])
+		pos, end := f.spans.bounds(s)
+		if pos == end {
+			return nil
+		}
+		size := j.all.share(j.own.share(len(buf)))
+		if end >= 0 {
+			size = int(min(int64(size), end-pos))
+		}
+		n, err := t.resp.Body.Read(buf[:size])
 		if n > 0 {
-			if err := f.write(buf[:n]); err != nil {
+			if err := f.write(s, buf[:n]); err != nil {
 				return err
 			}
 			j.received(n)
-			if wait := pace.wait(time.Now(), n); wait > 0 {
-				watchdog.Stop() // it is we who wait now
-				if !pause(ctx, wait) {
-					return ctx.Err()
-				}
+			now := time.Now()
+			wait := max(j.own.wait(now, n), j.all.wait(now, n))
+			t.watchdog.Stop() // it is we who wait now
+			if wait > 0 && !pause(t.ctx, wait) {
+				return cause(t.ctx, t.ctx.Err())
 			}
-			watchdog.Reset(j.timeout)
+			t.watchdog.Reset(j.timeout)
+			if slow.add(now, n, wait) {
+				return errSlow
+			}
 		}
 		switch {
-		case err == io.EOF:
-			if f.meta.Length >= 0 && f.size != f.meta.Length {
-				return fmt.Errorf("the server sent %d of %d bytes: %w", f.size, f.meta.Length, io.ErrUnexpectedEOF)
-			}
+		case err == io.EOF && end < 0:
+			f.spans.close(s)
 			return nil
+		case err == io.EOF:
+			if pos += int64(n); pos != end {
+				return fmt.Errorf("the server sent bytes up to %d, not %d: %w", pos, end, io.ErrUnexpectedEOF)
+			}
 		case err != nil:
-			return err
+			return cause(t.ctx, err)
+		}
+	}
+}
+
+// keep has what is written outlive the machine, too, until ctx ends. An error ends
+// the fetch.
+func (j *job) keep(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
+	for pause(ctx, syncInterval) {
+		if err := f.checkpoint(); err != nil {
+			stop(err)
+			return
 		}
 	}
 }
@@ -172,57 +253,4 @@ func cause(ctx context.Context, err error) error {
 		return context.Cause(ctx)
 	}
 	return err
-}
-
-// verify compares the part with the checksum that was asked for, if one was.
-func (j *job) verify(ctx context.Context, f *folder) error {
-	kind, want, ok := strings.Cut(j.checksum, "=")
-	if !ok {
-		return nil
-	}
-	h := newHash(kind)
-	if h == nil {
-		return errChecksum
-	}
-	part, err := f.root.Open(f.meta.Name + partSuffix)
-	if err != nil {
-		return local(download.CodeFileIO, err)
-	}
-	defer part.Close()
-	buf := make([]byte, bufferSize)
-	for ctx.Err() == nil {
-		n, err := part.Read(buf)
-		h.Write(buf[:n])
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			return local(download.CodeFileIO, err)
-		}
-	}
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if hex.EncodeToString(h.Sum(nil)) != strings.ToLower(want) {
-		return errChecksum
-	}
-	return nil
-}
-
-func newHash(kind string) hash.Hash {
-	switch kind {
-	case "md5":
-		return md5.New()
-	case "sha-1":
-		return sha1.New()
-	case "sha-224":
-		return sha256.New224()
-	case "sha-256":
-		return sha256.New()
-	case "sha-384":
-		return sha512.New384()
-	case "sha-512":
-		return sha512.New()
-	}
-	return nil
 }

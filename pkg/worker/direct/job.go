@@ -11,6 +11,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // settings are the options of a task that this engine honours.
@@ -19,6 +20,9 @@ type settings struct {
 	out            string
 	user, password string
 	limit          int64 // bytes/s; 0 = none
+	lowest         int64 // bytes/s of a connection that is not too slow; 0 = none is too slow
+	connections    int   // at once
+	minSplit       int64 // bytes that each of two connections at least has to fetch
 	timeout        time.Duration
 	connectTimeout time.Duration
 	maxTries       int
@@ -31,7 +35,7 @@ const shortWait = 100 * time.Millisecond
 
 // settingsOf reads validated options; the defaults are those with which aria2c is
 // run.
-func settingsOf(spec *model.TaskSpec) settings {
+func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 	text := func(name string) string {
 		if v := spec.Options[name]; len(v) > 0 {
 			return v[0]
@@ -46,13 +50,22 @@ func settingsOf(spec *model.TaskSpec) settings {
 	}
 	s := settings{
 		header: http.Header{}, out: text("out"), user: text("http-user"), password: text("http-passwd"),
-		timeout:        time.Duration(number("timeout", 60)) * time.Second,
+		timeout:        stall,
 		connectTimeout: time.Duration(number("connect-timeout", 15)) * time.Second,
 		maxTries:       number("max-tries", 5),
 		retryWait:      time.Duration(number("retry-wait", 3)) * time.Second,
 		checksum:       spec.Checksum,
 	}
+	if n := number("timeout", 0); n > 0 {
+		s.timeout = time.Duration(n) * time.Second
+	}
 	s.limit, _ = model.ParseSize(text("max-download-limit")) // not given: 0
+	s.lowest, _ = model.ParseSize(text("lowest-speed-limit"))
+	s.connections = min(number("split", 5), number("max-connection-per-server", 1))
+	var err error
+	if s.minSplit, err = model.ParseSize(text("min-split-size")); err != nil {
+		s.minSplit = 20 << 20
+	}
 	if s.checksum == "" {
 		s.checksum = text("checksum")
 	}
@@ -75,18 +88,23 @@ type job struct {
 	log    *slog.Logger
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the goroutine has ended
+	guard  *guard.Guard
 	client *http.Client
+	own    *pace // of the job
+	all    *pace // of all jobs together
 
 	mu    sync.Mutex
 	state download.State
 	meter meter
 }
 
-func newJob(dj download.Job, log *slog.Logger, cancel context.CancelFunc) *job {
-	return &job{
-		Job: dj, settings: settingsOf(&dj.Task.TaskSpec), log: log,
-		cancel: cancel, done: make(chan struct{}),
+func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
+	j := &job{
+		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, all: e.pace,
 	}
+	j.own = newPace(j.limit)
+	return j
 }
 
 func (j *job) snapshot() download.State {
@@ -123,7 +141,7 @@ func (j *job) completed() int64 {
 // run downloads until the file is whole, there is no point in going on, or ctx
 // ends; then the bytes stay for a later job.
 func (j *job) run(ctx context.Context) {
-	transport := newTransport(j.connectTimeout)
+	transport := newTransport(j.guard, j.connectTimeout)
 	defer transport.CloseIdleConnections()
 	j.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
 	files, total, err := j.fetchAll(ctx)
@@ -149,7 +167,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	}
 	defer f.close()
 	sources := append([]string{j.Task.URL}, j.Task.Mirrors...)
-	best := f.size // bytes that the furthest try has reached
+	best, _ := f.have() // bytes that the furthest try has reached
 	wiped := false
 	for try, at := 1, 0; ; {
 		err := j.fetch(ctx, f, sources[at])
@@ -161,6 +179,9 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 		}
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
+		}
+		if errors.Is(err, errFurther) {
+			j.connections = 1
 		}
 		wait := j.retryWait
 		reached := j.completed()

@@ -1,6 +1,9 @@
 package direct
 
-import "time"
+import (
+	"sync"
+	"time"
+)
 
 // meterSpan is over how long a speed is measured.
 const meterSpan = 3 * time.Second
@@ -41,11 +44,16 @@ func (m *meter) speed(now time.Time) int64 {
 	return int64(float64(sum) / max(span, meterStep).Seconds())
 }
 
-// pace holds a transfer to a number of bytes a second.
+// pace holds transfers to a number of bytes a second together. It is safe for
+// concurrent use.
 type pace struct {
 	limit int64 // bytes/s; 0 = none
-	next  time.Time
+
+	mu   sync.Mutex
+	next time.Time
 }
+
+func newPace(limit int64) *pace { return &pace{limit: limit} }
 
 // share bounds one read, so that a slow transfer is even and not in bursts.
 func (p *pace) share(size int) int {
@@ -60,9 +68,41 @@ func (p *pace) wait(now time.Time, n int) time.Duration {
 	if p.limit == 0 {
 		return 0
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.next.Before(now) {
 		p.next = now
 	}
 	p.next = p.next.Add(time.Duration(float64(n) / float64(p.limit) * float64(time.Second)))
 	return p.next.Sub(now)
+}
+
+// slowSpan is over how long a transfer is measured that may be too slow.
+const slowSpan = 10 * time.Second
+
+// slowness finds a transfer that brings too little.
+type slowness struct {
+	limit int64 // bytes/s; 0 = none is too slow
+	since time.Time
+	bytes int64
+}
+
+// add counts n bytes, and that it is we who waited for so long. It reports whether
+// over the last span the transfer was not faster than the limit.
+func (s *slowness) add(now time.Time, n int, waited time.Duration) bool {
+	if s.limit == 0 {
+		return false
+	}
+	if s.since.IsZero() || waited > 0 {
+		s.since, s.bytes = now.Add(waited), 0
+		return false
+	}
+	s.bytes += int64(n)
+	span := now.Sub(s.since)
+	if span < slowSpan {
+		return false
+	}
+	slow := float64(s.bytes)/span.Seconds() <= float64(s.limit)
+	s.since, s.bytes = now, 0
+	return slow
 }

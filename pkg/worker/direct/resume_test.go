@@ -114,21 +114,28 @@ func TestWhatIsInTheFolderIsGoneOnWithOnlyIfItFits(t *testing.T) {
 	resp.Body.Close()
 	whole := `{"name":"file","source":"` + hashOf(source.URL+"/file") + `","etag":` + quote(resp.Header.Get("ETag")) +
 		`,"last_modified":` + quote(resp.Header.Get("Last-Modified")) + `,"length":100000}`
+	pieces := strings.Repeat("x", 10_000) + string(data[10_000:30_000]) + strings.Repeat("x", 30_000) + string(data[60_000:])
 	for name, c := range map[string]struct {
 		files map[string]string
 		sent  int64
 	}{
 		"nothing":                       {nil, 100_000},
-		"half of it":                    {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole}, 50_000},
-		"all of it":                     {map[string]string{"file.part": string(data), "file.part.json": whole}, 0},
+		"half of it":                    {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole, "file.part.map": begun(0, 50_000)}, 50_000},
+		"all of it":                     {map[string]string{"file.part": string(data), "file.part.json": whole, "file.part.map": begun(0, 100_000)}, 0},
+		"two pieces of it":              {map[string]string{"file.part": pieces, "file.part.json": whole, "file.part.map": begun(10_000, 30_000, 60_000, 100_000)}, 40_000},
+		"a map of more than there is":   {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole, "file.part.map": begun(0, 80_000)}, 50_000},
+		"a map of nonsense":             {map[string]string{"file.part": pieces, "file.part.json": whole, "file.part.map": begun(-5, 30_000, 20_000, 10_000, 90_000, 95_000)}, 95_000},
+		"a broken map":                  {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole, "file.part.map": "x"}, 100_000},
+		"no map":                        {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole}, 100_000},
+		"a map of an earlier boot":      {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole, "file.part.map": rebooted(50_000, 20_000)}, 80_000},
 		"all of it, renamed already":    {map[string]string{"file": string(data), "file.part.json": whole}, 0},
-		"more than all of it":           {map[string]string{"file.part": string(data) + "x", "file.part.json": whole}, 100_000},
+		"more than all of it":           {map[string]string{"file.part": string(data) + "x", "file.part.json": whole, "file.part.map": begun(0, 100_000)}, 100_000},
 		"a part without its meta":       {map[string]string{"file.part": string(data[:50_000])}, 100_000},
 		"a broken meta":                 {map[string]string{"file.part": string(data[:50_000]), "file.part.json": whole[:40]}, 100_000},
 		"a meta without its part":       {map[string]string{"file.part.json": whole}, 100_000},
 		"two metas":                     {map[string]string{"file.part": "x", "file.part.json": whole, "b.part.json": strings.Replace(whole, `"file"`, `"b"`, 1)}, 100_000},
 		"a meta that leads out":         {map[string]string{"file.part.json": strings.Replace(whole, `"file"`, `"../file"`, 1)}, 100_000},
-		"a part of another source":      {map[string]string{"file.part": string(data[:50_000]), "file.part.json": strings.Replace(whole, `"source":"`, `"source":"0`, 1)}, 100_000},
+		"a part of another source":      {map[string]string{"file.part": string(data[:50_000]), "file.part.map": begun(0, 50_000), "file.part.json": strings.Replace(whole, `"source":"`, `"source":"0`, 1)}, 100_000},
 		"leftovers of aria2":            {map[string]string{"file": "zeros", "file.aria2": "x"}, 100_000},
 		"a whole file that nobody told": {map[string]string{"file": strings.Repeat("x", 100_000)}, 100_000},
 	} {
@@ -151,6 +158,20 @@ func TestWhatIsInTheFolderIsGoneOnWithOnlyIfItFits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// begun is a map file of this boot with pieces, given as from, to, from, to.
+func begun(edges ...int64) string {
+	var list []*span
+	for i := 0; i < len(edges); i += 2 {
+		list = append(list, &span{from: edges[i], pos: edges[i+1]})
+	}
+	return string(encodeMap(bootID(), list))
+}
+
+// rebooted is one of another boot: of what was written not all came to the disk.
+func rebooted(written, synced int64) string {
+	return string(appendSlot(encodeMap("another", nil), 0, written, synced))
 }
 
 func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
@@ -242,7 +263,7 @@ func TestJobsBeyondTheSlotsWait(t *testing.T) {
 		}
 		downloadtest.Content(data).ServeHTTP(w, r)
 	}))
-	e, err := New(Config{Slots: 2, Logger: downloadtest.Logger(t)})
+	e, err := New(Config{Slots: 2, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

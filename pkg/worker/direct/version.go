@@ -43,8 +43,15 @@ func (m *meta) validator() string {
 // resumable reports whether the part may be gone on with from this source. What
 // cannot be told apart by a validator can still be by the checksum at the end.
 func (f *folder) resumable(source string, checked bool) bool {
-	return f.meta != nil && f.size > 0 && f.meta.Source == hashOf(source) &&
+	have, _ := f.have()
+	return have > 0 && f.meta.Source == hashOf(source) &&
 		(f.meta.validator() != "" || checked)
+}
+
+// continues reports whether a response brings a span of the version that is there.
+func (f *folder) continues(resp *http.Response, s *span) bool {
+	pos, _ := f.spans.bounds(s)
+	return resp.StatusCode == http.StatusPartialContent && f.meta.continues(resp, pos)
 }
 
 // continues reports whether a partial response (206) is the rest of this version
@@ -73,12 +80,4 @@ func contentRange(s string) (first, total int64, ok bool) {
 	}
 	total, err = strconv.ParseInt(size, 10, 64)
 	return first, total, err == nil && first >= 0 && total >= first
-}
-
-// total is the length of the whole file, 0 if it is not known.
-func (f *folder) total() int64 {
-	if f.meta == nil {
-		return 0
-	}
-	return max(f.meta.Length, 0)
 }

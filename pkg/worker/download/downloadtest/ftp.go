@@ -157,10 +157,11 @@ func (f *ftpSession) send() bool {
 	}
 	n, err := conn.Write(part)
 	f.Sent.Add(int64(n))
-	if err != nil || !whole {
-		return false
-	}
 	_ = conn.Close()
+	if err != nil || !whole {
+		f.say("426 the connection broke") // as servers do; aria2 would take an end right after the 150 for no answer
+		return true
+	}
 	f.say("226 done")
 	return true
 }
