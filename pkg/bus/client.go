@@ -46,11 +46,7 @@ type Outcome struct {
 
 // Submit asks for one download and returns its task, which is stored then.
 func (c *Client) Submit(ctx context.Context, spec *model.TaskSpec) (*model.Task, error) {
-	var t model.Task
-	if err := c.ask(ctx, "submit", spec, &t); err != nil {
-		return nil, err
-	}
-	return &t, nil
+	return c.act(ctx, "submit", spec)
 }
 
 // SubmitMany asks for up to model.MaxBatch downloads in one message; it returns
@@ -81,11 +77,7 @@ func (c *Client) SubmitMany(ctx context.Context, specs []*model.TaskSpec) ([]Out
 
 // Get returns one of the client's tasks.
 func (c *Client) Get(ctx context.Context, id string) (*model.Task, error) {
-	var t model.Task
-	if err := c.ask(ctx, "get", map[string]string{"id": id}, &t); err != nil {
-		return nil, err
-	}
-	return &t, nil
+	return c.act(ctx, "get", idBody{ID: id})
 }
 
 // List returns one page of the client's tasks.
@@ -99,8 +91,52 @@ func (c *Client) List(ctx context.Context, q model.ListQuery) (*model.TaskPage, 
 
 // Cancel ends one of the client's tasks and returns it.
 func (c *Client) Cancel(ctx context.Context, id string) (*model.Task, error) {
+	return c.act(ctx, "cancel", idBody{ID: id})
+}
+
+// Pause holds one of the client's tasks back and returns it; what is downloaded of
+// it is kept.
+func (c *Client) Pause(ctx context.Context, id string) (*model.Task, error) {
+	return c.act(ctx, "pause", idBody{ID: id})
+}
+
+// Resume lets one of the client's paused tasks go on and returns it.
+func (c *Client) Resume(ctx context.Context, id string) (*model.Task, error) {
+	return c.act(ctx, "resume", idBody{ID: id})
+}
+
+// Retry makes one of the client's failed or canceled tasks pending again and
+// returns it.
+func (c *Client) Retry(ctx context.Context, id string) (*model.Task, error) {
+	return c.act(ctx, "retry", idBody{ID: id})
+}
+
+// Update changes one of the client's tasks that has not ended and returns it. An
+// unset time in the change is as none: one that is over has the task begin now.
+func (c *Client) Update(ctx context.Context, id string, change *model.TaskUpdate) (*model.Task, error) {
+	return c.act(ctx, "update", struct {
+		idBody
+		*model.TaskUpdate
+	}{idBody{ID: id}, change})
+}
+
+// Delete forgets one of the client's tasks that has ended, and returns it as it
+// was; with files its worker is told to remove what it downloaded. That the files
+// are gone when Delete returns is not guaranteed.
+func (c *Client) Delete(ctx context.Context, id string, files bool) (*model.Task, error) {
+	return c.act(ctx, "delete", idBody{ID: id, Files: files})
+}
+
+// idBody is a request about one task.
+type idBody struct {
+	ID    string `json:"id"`
+	Files bool   `json:"files,omitempty"`
+}
+
+// act asks for something about one task and returns that.
+func (c *Client) act(ctx context.Context, verb string, body any) (*model.Task, error) {
 	var t model.Task
-	if err := c.ask(ctx, "cancel", map[string]string{"id": id}, &t); err != nil {
+	if err := c.ask(ctx, verb, body, &t); err != nil {
 		return nil, err
 	}
 	return &t, nil

@@ -113,27 +113,45 @@ func (w *wireSpec) given() bool {
 func (w *wireSpec) finish(size, room int) submission {
 	spec := &w.TaskSpec
 	spec.Options = w.Options.options
-	for _, name := range slices.Sorted(maps.Keys(w.Options.tags)) {
-		value := w.Options.tags[name]
-		if other, ok := spec.Tags[name]; ok && other != value {
-			return submission{err: about(spec.ID, model.Errorf(model.CodeInvalid,
-				"options.tags.%.64s: tags has another value for it", name))}
-		}
-		if spec.Tags == nil {
-			spec.Tags = make(map[string]string, len(w.Options.tags))
-		}
-		spec.Tags[name] = value
+	var err *model.Error
+	if spec.Tags, err = mergeTags(spec.Tags, w.Options.tags); err != nil {
+		return submission{err: about(spec.ID, err)}
 	}
 	if err := spec.Validate(); err != nil {
 		return submission{err: about(spec.ID, model.AsError(err))}
 	}
-	if limit := room - overhead; size*expansion > limit {
-		if n := len(mustEncode(spec)); n > limit {
-			return submission{err: about(spec.ID, model.Errorf(model.CodeTooLarge,
-				"body: the task has %d bytes, more than the %d that one may have", n, limit))}
-		}
+	if err := fits(spec, size, room); err != nil {
+		return submission{err: about(spec.ID, err)}
 	}
 	return submission{spec: spec}
+}
+
+// mergeTags adds options.tags to tags; the two must not contradict each other.
+func mergeTags(tags, more map[string]string) (map[string]string, *model.Error) {
+	for _, name := range slices.Sorted(maps.Keys(more)) {
+		value := more[name]
+		if other, ok := tags[name]; ok && other != value {
+			return nil, model.Errorf(model.CodeInvalid, "options.tags.%.64s: tags has another value for it", name)
+		}
+		if tags == nil {
+			tags = make(map[string]string, len(more))
+		}
+		tags[name] = value
+	}
+	return tags, nil
+}
+
+// fits checks that the assignment of a spec would fit into a message; size is what
+// it had as it was sent, in bytes.
+func fits(spec *model.TaskSpec, size, room int) *model.Error {
+	limit := room - overhead
+	if size*expansion <= limit {
+		return nil
+	}
+	if n := len(mustEncode(spec)); n > limit {
+		return model.Errorf(model.CodeTooLarge, "body: the task has %d bytes, more than the %d that one may have", n, limit)
+	}
+	return nil
 }
 
 // about makes the error speak of the id, where it speaks of none yet and the id
@@ -158,19 +176,23 @@ func decodeIDs(data []byte) (ids []string, many bool, err *model.Error) {
 	if err := small(data, &body); err != nil {
 		return nil, false, err
 	}
+	return body.list()
+}
+
+func (b *idsBody) list() (ids []string, many bool, err *model.Error) {
 	switch {
-	case body.ID == nil && body.IDs == nil:
+	case b.ID == nil && b.IDs == nil:
 		return nil, false, model.Errorf(model.CodeInvalid, "id: is missing; one of id, ids is needed")
-	case body.ID != nil && body.IDs != nil:
+	case b.ID != nil && b.IDs != nil:
 		return nil, true, model.Errorf(model.CodeInvalid, "ids: only one of id, ids may be given")
-	case body.ID != nil:
-		return []string{*body.ID}, false, checkID(*body.ID)
-	case len(body.IDs) == 0:
+	case b.ID != nil:
+		return []string{*b.ID}, false, checkID(*b.ID)
+	case len(b.IDs) == 0:
 		return nil, true, model.Errorf(model.CodeInvalid, "ids: is empty")
-	case len(body.IDs) > model.MaxBatch:
-		return nil, true, model.Errorf(model.CodeTooLarge, "ids: at most %d, not %d", model.MaxBatch, len(body.IDs))
+	case len(b.IDs) > model.MaxBatch:
+		return nil, true, model.Errorf(model.CodeTooLarge, "ids: at most %d, not %d", model.MaxBatch, len(b.IDs))
 	}
-	return body.IDs, true, nil
+	return b.IDs, true, nil
 }
 
 func checkID(id string) *model.Error { return model.AsError(model.CheckName("id", id)) }

@@ -19,18 +19,33 @@ const rowRoom = 1 << 10
 
 // endpoints is all that is served.
 func (s *Service) endpoints() []endpoint {
-	cancel := func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} }
+	cancel := act(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
+	pause := act(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
+	resume := act(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
+	retry := act(func(client, id string) engine.Event { return engine.Retry{Client: client, ID: id} })
 	return []endpoint{
 		{RoleTask, "submit", (*call).submit},
 		{RoleTask, "get", (*call).getTasks},
 		{RoleTask, "list", (*call).listTasks},
-		{RoleTask, "cancel", act(cancel)},
+		{RoleTask, "cancel", cancel},
+		{RoleTask, "pause", pause},
+		{RoleTask, "resume", resume},
+		{RoleTask, "retry", retry},
+		{RoleTask, "update", (*call).update},
+		{RoleTask, "delete", (*call).deleteTasks},
 		{RoleQuery, "task.get", (*call).getTasks},
 		{RoleQuery, "task.list", (*call).listTasks},
 		{RoleQuery, "worker.get", (*call).getWorker},
 		{RoleQuery, "worker.list", (*call).listWorkers},
 		{RoleQuery, "status", (*call).status},
-		{RoleAdmin, "task.cancel", act(cancel)},
+		{RoleAdmin, "task.cancel", cancel},
+		{RoleAdmin, "task.pause", pause},
+		{RoleAdmin, "task.resume", resume},
+		{RoleAdmin, "task.retry", retry},
+		{RoleAdmin, "task.delete", (*call).deleteTasks},
+		{RoleAdmin, "worker.drain", (*call).drainWorker},
+		{RoleAdmin, "worker.resume", (*call).resumeWorker},
+		{RoleAdmin, "worker.remove", (*call).removeWorker},
 		{RoleAdmin, "export", (*call).export},
 		{RoleAdmin, "import", (*call).importRecords},
 		{RoleWorker, "heartbeat", (*call).heartbeat},
@@ -132,9 +147,7 @@ func (c *call) submit() {
 		ops, at = append(ops, op), append(at, i)
 	}
 	if !many {
-		c.do(ops, func(a []model.Answer) {
-			c.later(func(room int) reply { return taskReply(list[0].spec.ID, a[0], room) })
-		})
+		c.one(list[0].spec.ID, ops[0])
 		return
 	}
 	c.doMany(ops, at, results, func(i int) string { return list[i].spec.ID })
@@ -154,35 +167,6 @@ func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i
 		return
 	}
 	c.do(ops, finish)
-}
-
-// act makes the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
-// The client is empty for an operator, who may act on everybody's.
-func act(event func(client, id string) engine.Event) func(*call) {
-	return func(c *call) {
-		ids, many, err := decodeIDs(c.data)
-		if err != nil {
-			c.reply(refuse(err))
-			return
-		}
-		if !many {
-			c.do([]engine.Event{event(c.from.Name, ids[0])}, func(a []model.Answer) {
-				c.later(func(room int) reply { return taskReply(ids[0], a[0], room) })
-			})
-			return
-		}
-		results := make([]outcome, len(ids))
-		var ops []engine.Event
-		var at []int
-		for i, id := range ids {
-			if err := checkID(id); err != nil {
-				results[i].Error = err
-				continue
-			}
-			ops, at = append(ops, event(c.from.Name, id)), append(at, i)
-		}
-		c.doMany(ops, at, results, func(i int) string { return ids[i] })
-	}
 }
 
 // heartbeat may come without a reply subject; then it is only heard.
@@ -363,25 +347,27 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 }
 
 func (c *call) getWorker() {
-	ids, many, err := decodeIDs(c.data)
-	if err == nil && many {
-		err = model.Errorf(model.CodeInvalid, "ids: one worker at a time; use id")
-	}
+	id, err := decodeWorker(c.data)
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	c.read(func(ctx context.Context, room int) reply {
-		w, err := c.service.backend.Worker(ctx, ids[0])
+		w, err := c.service.backend.Worker(ctx, id)
 		if err != nil {
-			return refuse(about(ids[0], failed(err).err))
+			return refuse(about(id, failed(err).err))
 		}
-		r := answer(w)
-		if len(r.body) > room {
-			return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", ids[0], len(r.body)))
-		}
-		return r
+		return workerReply(id, w, room)
 	})
+}
+
+// workerReply answers with one worker.
+func workerReply(id string, w *model.Worker, room int) reply {
+	r := answer(w)
+	if len(r.body) > room {
+		return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", id, len(r.body)).For(id))
+	}
+	return r
 }
 
 func (c *call) status() {

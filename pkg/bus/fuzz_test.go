@@ -55,6 +55,62 @@ func FuzzDecodeSubmit(f *testing.F) {
 	})
 }
 
+func FuzzDecodeUpdate(f *testing.F) {
+	for _, c := range goodUpdates {
+		f.Add([]byte(c.body))
+	}
+	for rest := range badUpdates {
+		if len(rest) < 1000 {
+			f.Add([]byte(`{"id":"a",` + rest + `}`))
+		}
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		id, change, err := decodeUpdate(data, room)
+		if err != nil {
+			checkRefusal(t, err)
+			return
+		}
+		if !model.ValidName(id) || change.Empty() {
+			t.Errorf("%q with %+v came through", id, change)
+		}
+		spec := model.TaskSpec{URL: "https://h/f", Mirrors: []string{"https://m/f"}}
+		before := spec.Hash()
+		switch err := change.Apply(&spec); {
+		case err != nil && spec.Hash() != before:
+			t.Errorf("a refused change has changed the spec: %v", err)
+		case err == nil && spec.Validate() != nil:
+			t.Errorf("it made an invalid spec: %v", spec.Validate())
+		}
+	})
+}
+
+func FuzzDecodeVerb(f *testing.F) {
+	for _, body := range []string{
+		`{"id":"a"}`, `{"ids":["a","b.c"]}`, `{"id":"a","files":true}`, `{"id":"w1","force":true}`, `{"id":null,"ids":null}`,
+		`{"id":"a","ids":["b"]}`, `{"files":1}`, `{"force":{}}`, `[]`, ``,
+	} {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		ids, many, _, err := decodeDelete(data)
+		if err != nil {
+			checkRefusal(t, err)
+		} else if len(ids) == 0 || len(ids) > model.MaxBatch || !many && !model.ValidName(ids[0]) {
+			t.Errorf("many %v, ids %q", many, ids)
+		}
+		for _, decode := range []func([]byte) (string, *model.Error){
+			decodeWorker,
+			func(b []byte) (string, *model.Error) { id, _, err := decodeRemove(b); return id, err },
+		} {
+			if id, err := decode(data); err != nil {
+				checkRefusal(t, err)
+			} else if !model.ValidName(id) {
+				t.Errorf("the worker %q", id)
+			}
+		}
+	})
+}
+
 func FuzzDecodeHeartbeat(f *testing.F) {
 	f.Add([]byte(`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"failed","error":{"code":1,"message":"m","class":"worker"}}]}`))
 	f.Add([]byte(`{"worker_id":"w1",` + beat + `,"capabilities":{"tags":{"a":"b"},"folders":["x"],"supports_bt":true},"health_metrics":{"cpu_usage":1.5}}`))

@@ -89,10 +89,31 @@ func answerOp(op engine.Event) model.Answer {
 	case engine.Submit:
 		return model.Answer{Task: &model.Task{TaskSpec: *op.Spec, Client: op.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
 	case engine.Cancel:
-		if strings.HasPrefix(op.ID, "no") {
-			return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no task %s", op.ID)}
+		return answerVerb(op.Client, op.ID, model.StatusCanceled)
+	case engine.Pause:
+		return answerVerb(op.Client, op.ID, model.StatusPaused)
+	case engine.Resume:
+		return answerVerb(op.Client, op.ID, model.StatusPending)
+	case engine.Retry:
+		return answerVerb(op.Client, op.ID, model.StatusPending)
+	case engine.Update:
+		a := answerVerb(op.Client, op.ID, model.StatusPending)
+		if a.Err == nil {
+			a.Task.URL = "https://old:secret@example.com/f"
+			a.Err = op.Change.Apply(&a.Task.TaskSpec)
 		}
-		return model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: op.ID}, Client: op.Client, TaskState: model.TaskState{Status: model.StatusCanceled}}}
+		return a
+	case engine.Delete:
+		return answerVerb(op.Client, op.ID, model.StatusFailed)
+	case engine.DrainWorker:
+		return answerWorker(op.ID, model.WorkerDraining)
+	case engine.ResumeWorker:
+		return answerWorker(op.ID, model.WorkerOnline)
+	case engine.RemoveWorker:
+		if !op.Force {
+			return model.Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is online and cannot be removed", op.ID)}
+		}
+		return answerWorker(op.ID, model.WorkerOffline)
 	case engine.Heartbeat:
 		return model.Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}}
 	case engine.Report:
@@ -105,6 +126,20 @@ func answerOp(op engine.Event) model.Answer {
 		return model.Answer{}
 	}
 	return model.Answer{Err: model.Errorf(model.CodeInternal, "unexpected operation")}
+}
+
+func answerVerb(client, id string, status model.Status) model.Answer {
+	if strings.HasPrefix(id, "no") {
+		return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no task %s", id)}
+	}
+	return model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: id}, Client: client, TaskState: model.TaskState{Status: status}}}
+}
+
+func answerWorker(id string, status model.WorkerStatus) model.Answer {
+	if strings.HasPrefix(id, "no") {
+		return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", id)}
+	}
+	return model.Answer{Worker: &model.Worker{ID: id, Status: status}}
 }
 
 func (f *fakeBackend) taken() []engine.Event {

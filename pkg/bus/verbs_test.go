@@ -1,0 +1,210 @@
+package bus
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, c := range []struct {
+		subject, body, answer string
+		op                    engine.Event
+	}{
+		{"task.alice.pause", `{"id":"a"}`, `"status":"paused"`, engine.Pause{Client: "alice", ID: "a"}},
+		{"task.alice.resume", `{"id":"a"}`, `"status":"pending"`, engine.Resume{Client: "alice", ID: "a"}},
+		{"task.alice.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a"}},
+		{"task.alice.delete", `{"id":"a"}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a"}},
+		{"task.alice.delete", `{"id":"a","files":true}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a", Files: true}},
+		{"admin.task.cancel", `{"id":"a"}`, `"status":"canceled"`, engine.Cancel{ID: "a"}},
+		{"admin.task.pause", `{"id":"a"}`, `"status":"paused"`, engine.Pause{ID: "a"}},
+		{"admin.task.resume", `{"id":"a"}`, `"status":"pending"`, engine.Resume{ID: "a"}},
+		{"admin.task.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{ID: "a"}},
+		{"admin.task.delete", `{"id":"a","files":true}`, `"status":"failed"`, engine.Delete{ID: "a", Files: true}},
+		{"admin.worker.drain", `{"id":"w1"}`, `^\{"id":"w1",.*"status":"draining"`, engine.DrainWorker{ID: "w1"}},
+		{"admin.worker.resume", `{"id":"w1"}`, `^\{"id":"w1",.*"status":"online"`, engine.ResumeWorker{ID: "w1"}},
+		{"admin.worker.remove", `{"id":"w1","force":true}`, `^\{"id":"w1",.*"status":"offline"`, engine.RemoveWorker{ID: "w1", Force: true}},
+	} {
+		got := w.ask(t, c.subject, c.body)
+		if got.code != "" || !regexp.MustCompile(c.answer).MatchString(got.body) {
+			t.Errorf("%s %s: %q %q %s, want %s", c.subject, c.body, got.code, got.text, got.body, c.answer)
+		}
+		if ops := w.backend.taken(); ops[len(ops)-1] != c.op {
+			t.Errorf("%s %s: handed over %+v, want %+v", c.subject, c.body, ops[len(ops)-1], c.op)
+		}
+	}
+}
+
+func TestVerbsThatCannotBeAreRefusedWithFieldAndID(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for _, c := range []struct{ subject, body, code, id, says string }{
+		{"task.alice.pause", `{"id":"none"}`, "404", "none", "there is no task none"},
+		{"task.alice.resume", `{}`, "400", "", "id: is missing"},
+		{"task.alice.retry", `{"id":"a.b"}`, "400", "", `id: "a.b"`},
+		{"task.alice.retry", `{"id":"a","files":true}`, "400", "", `"files": there is no such field`},
+		{"task.alice.delete", `{"id":"a","file":true}`, "400", "", `"file": there is no such field`},
+		{"task.alice.delete", `{"id":"a","files":"yes"}`, "400", "", "files: must be true or false"},
+		{"task.alice.delete", `{"ids":[],"files":true}`, "400", "", "ids: is empty"},
+		{"task.alice.delete", `{"files":true}`, "400", "", "id: is missing"},
+		{"task.alice.update", `{"id":"none","priority":"high"}`, "404", "none", "there is no task none"},
+		{"task.alice.update", `{"id":"a"}`, "400", "a", "body: changes nothing"},
+		{"task.alice.update", `{"id":"a","url":"gopher://h/f"}`, "400", "a", "url: the scheme"},
+		{"task.alice.update", `{"ids":["a"],"priority":1}`, "400", "", `"ids": there is no such field`},
+		{"task.alice.update", ``, "400", "", "body: is empty"},
+		{"admin.worker.drain", `{"ids":["w1"]}`, "400", "", "ids: one worker at a time"},
+		{"admin.worker.drain", `{"id":"nobody"}`, "404", "nobody", "there is no worker nobody"},
+		{"admin.worker.resume", `{"id":"w1","force":true}`, "400", "", `"force": there is no such field`},
+		{"admin.worker.remove", `{"id":"w1"}`, "409", "w1", "the worker w1 is online and cannot be removed"},
+		{"admin.worker.remove", `{"id":"w1","force":1}`, "400", "", "force: must be true or false"},
+		{"admin.worker.remove", `{"force":true}`, "400", "", "id: is missing"},
+	} {
+		got := w.ask(t, c.subject, c.body)
+		var body struct{ Error model.Error }
+		got.into(t, &body)
+		if got.code != c.code || !strings.HasPrefix(got.text, c.says) || body.Error.ID != c.id {
+			t.Errorf("%s %s: %q %q of %q, want %s %q of %q", c.subject, c.body, got.code, got.text, body.Error.ID, c.code, c.says, c.id)
+		}
+	}
+}
+
+func TestAVerbOnManyAnswersEachForItself(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	got := w.ask(t, "task.alice.delete", `{"ids":["a","none","a.b"],"files":true}`)
+	want := `^\{"tasks":\[\{"task":\{"id":"a","status":"failed"\}\},` +
+		`\{"error":\{"code":404,"message":"there is no task none","id":"none"\}\},\{"error":\{"code":400,`
+	if got.code != "" || !regexp.MustCompile(want).MatchString(got.body) {
+		t.Errorf("got %q %s", got.text, got.body)
+	}
+	ops := []engine.Event{engine.Delete{Client: "alice", ID: "a", Files: true}, engine.Delete{Client: "alice", ID: "none", Files: true}}
+	if taken := w.backend.taken(); !slices.Equal(taken, ops) {
+		t.Errorf("handed over %+v, want %+v", taken, ops)
+	}
+}
+
+func TestAnUpdatedTaskIsShownWithoutItsSecrets(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for body, want := range map[string]string{
+		`{"id":"a","priority":4}`:                            `"url":"https://xxxxx@example.com/f"`,
+		`{"id":"a","url":"https://u:hunter2@h/f"}`:           `"url":"https://xxxxx@h/f"`,
+		`{"id":"a","options":{"http-passwd":"hunter2"}}`:     `"http-passwd":"xxxxx"`,
+		`{"id":"a","options":{"header":"Cookie: hunter2"}}`:  `"header":"Cookie: xxxxx"`,
+		`{"id":"a","mirrors":["https://u:hunter2@mirror/"]}`: `"mirrors":\["https://xxxxx@mirror/"\]`,
+	} {
+		got := w.ask(t, "task.alice.update", body)
+		if got.code != "" || !regexp.MustCompile(want).MatchString(got.body) || strings.Contains(got.body, "hunter2") {
+			t.Errorf("%s: %q %s, want %s", body, got.text, got.body, want)
+		}
+	}
+}
+
+func ref[T any](v T) *T { return &v }
+
+// goodUpdates are bodies and what they change.
+var goodUpdates = []struct {
+	body string
+	want model.TaskUpdate
+}{
+	{`{"id":"a","priority":"urgent"}`, model.TaskUpdate{Priority: ref(model.PriorityUrgent)}},
+	{`{"id":"a","options":{"split":4,"header":["A: b","C: d"]}}`, model.TaskUpdate{Options: ref(model.Options{"split": {"4"}, "header": {"A: b", "C: d"}})}},
+	{`{"id":"a","options":{}}`, model.TaskUpdate{Options: ref(model.Options(nil))}},
+	{`{"id":"a","tags":{"disk":"ssd"}}`, model.TaskUpdate{Tags: ref(map[string]string{"disk": "ssd"})}},
+	{`{"id":"a","options":{"tags":{"disk":"ssd"}}}`, model.TaskUpdate{Tags: ref(map[string]string{"disk": "ssd"})}},
+	{`{"id":"a","options":{"split":1,"tags":{"disk":"ssd"}},"tags":{"net":"fast"}}`,
+		model.TaskUpdate{Options: ref(model.Options{"split": {"1"}}), Tags: ref(map[string]string{"disk": "ssd", "net": "fast"})}},
+	{`{"id":"a","tags":{}}`, model.TaskUpdate{Tags: ref(map[string]string{})}},
+	{`{"id":"a","url":"https://h/new","mirrors":["https://m/new"]}`,
+		model.TaskUpdate{URL: ref("https://h/new"), Mirrors: &[]string{"https://m/new"}}},
+	{`{"id":"a","mirrors":[]}`, model.TaskUpdate{Mirrors: &[]string{}}},
+	{`{"id":"a","not_before":"2030-01-01T00:00:00Z","labels":null}`, model.TaskUpdate{NotBefore: ref(model.Time(1893456000000))}},
+	{`{"id":"a","labels":{"job":"nightly"}}`, model.TaskUpdate{Labels: ref(map[string]string{"job": "nightly"})}},
+}
+
+func TestAnUpdateNamesWhatChangesAndNothingElse(t *testing.T) {
+	for _, c := range goodUpdates {
+		id, got, err := decodeUpdate([]byte(c.body), room)
+		if err != nil || id != "a" || !reflect.DeepEqual(*got, c.want) {
+			t.Errorf("%s: %s %+v, %v", c.body, id, got, err)
+		}
+	}
+}
+
+// badUpdates are the rests of bodies behind {"id":"a", and how the error begins.
+var badUpdates = map[string]string{
+	`"labels":null`:                                 "400 body: changes nothing",
+	`"status":"completed"`:                          `400 "status": there is no such field`,
+	`"max_attempts":3`:                              `400 "max_attempts": there is no such field`,
+	`"checksum":"md5=0"`:                            `400 "checksum": there is no such field`,
+	`"priority":5`:                                  "400 priority: ",
+	`"priority":0`:                                  "400 priority: ",
+	`"priority":"soon"`:                             "400 priority: ",
+	`"options":[]`:                                  "400 options: must be an object",
+	`"options":{"dir":"/etc"}`:                      `400 options: "dir" is not an option`,
+	`"options":{"out":"../x"}`:                      "400 options.out: ",
+	`"options":{"header":"A: b\u000d\u000a"}`:       "400 options.header: ",
+	`"options":{"tags":{"a":1}}`:                    "400 options.tags: ",
+	`"tags":{"a":"1"},"options":{"tags":{"a":"2"}}`: "400 options.tags.a: ",
+	`"tags":{"":"x"}`:                               "400 tags: ",
+	`"url":""`:                                      "400 url: is missing",
+	`"url":"file:///etc/passwd"`:                    "400 url: the scheme",
+	`"url":7`:                                       "400 url: must be a string",
+	`"url":"https://h/` + strings.Repeat("a", 9000) + `"`:                 "400 url: has ",
+	`"mirrors":"https://m/"`:                                              "400 mirrors: must be a list",
+	`"mirrors":["ftp://m/%0d%0aDELE"]`:                                    "400 mirrors: ",
+	`"mirrors":[` + strings.Repeat(`"https://m/",`, 16) + `"https://m/"]`: "400 mirrors: with url at most 16",
+	`"url":"magnet:?xt=urn:btih:0","mirrors":["https://m/"]`:              "400 mirrors: a magnet link",
+	`"not_before":"tomorrow"`:                                             "400 not_before: ",
+	`"labels":{"a":[]}`:                                                   "400 labels",
+}
+
+func TestABadUpdateIsRefusedWithTheFieldsName(t *testing.T) {
+	for rest, want := range badUpdates {
+		_, _, err := decodeUpdate([]byte(`{"id":"a",`+rest+`}`), room)
+		if err == nil {
+			t.Errorf("%.60s: is taken in, want %s", rest, want)
+		} else if got := fmt.Sprintf("%d %s", err.Code, err.Message); !strings.HasPrefix(got, want) || err.ID != "a" && err.ID != "" {
+			t.Errorf("%.60s: %s of %q, want %s", rest, got, err.ID, want)
+		}
+	}
+	if _, _, err := decodeUpdate([]byte(`{"id":"a","url":"https://h/`+strings.Repeat("a", 8000)+`"}`), overhead+4096); err == nil || err.Code != 413 {
+		t.Errorf("what no message has room for: %v, want 413", err)
+	}
+}
+
+func TestTheClientHasAMethodForEachVerb(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	client, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	change := &model.TaskUpdate{Priority: ref(model.PriorityHigh), URL: ref("https://h/new"), Tags: ref(map[string]string{})}
+	for name, c := range map[string]struct {
+		do   func() (*model.Task, error)
+		want engine.Event
+	}{
+		"cancel": {func() (*model.Task, error) { return client.Cancel(ctx, "a") }, engine.Cancel{Client: "alice", ID: "a"}},
+		"pause":  {func() (*model.Task, error) { return client.Pause(ctx, "a") }, engine.Pause{Client: "alice", ID: "a"}},
+		"resume": {func() (*model.Task, error) { return client.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
+		"retry":  {func() (*model.Task, error) { return client.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a"}},
+		"update": {func() (*model.Task, error) { return client.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: change}},
+		"delete": {func() (*model.Task, error) { return client.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
+	} {
+		task, err := c.do()
+		if err != nil || task.ID != "a" {
+			t.Errorf("%s: %+v, %v", name, task, err)
+		}
+		if ops := w.backend.taken(); !reflect.DeepEqual(ops[len(ops)-1], c.want) {
+			t.Errorf("%s: the dispatcher was asked for %+v", name, ops[len(ops)-1])
+		}
+	}
+	if _, err := client.Pause(ctx, "none"); model.AsError(err).Code != model.CodeNotFound {
+		t.Errorf("pausing what is not there: %v", err)
+	}
+}
