@@ -107,7 +107,7 @@ func (w *world) commit(b *model.Batch) {
 		if from != c.From {
 			w.t.Fatalf("task %s: the engine believes it to be %q, the store holds %q", c.ID, c.From, from)
 		}
-		if to := c.To(); from != "" && from != to && !from.CanBecome(to) && from.CanBecome(model.StatusPending) && !model.StatusPending.CanBecome(to) {
+		if to := c.To(); from != "" && to != "" && from != to && !from.CanBecome(to) && from.CanBecome(model.StatusPending) && !model.StatusPending.CanBecome(to) {
 			w.t.Fatalf("task %s: illegal transition %s to %s", c.ID, from, to)
 		}
 		seen[c.ID] = true
@@ -138,6 +138,9 @@ func (w *world) check() {
 		counts[row.Status]++
 		t := e.tasks[id]
 		if row.Status.Terminal() {
+			if row.WorkerID != "" {
+				w.t.Fatalf("task %s is %s and held by %s", id, row.Status, row.WorkerID)
+			}
 			if t != nil {
 				w.t.Fatalf("task %s is %s in the store and live in the engine", id, row.Status)
 			}

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -18,8 +19,9 @@ var seeds = flag.Uint64("seeds", 200, "how many random histories are played")
 func TestRandomHistories(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
 			h := &history{
-				world: newWorld(t, testConfig()), rand: rand.New(rand.NewPCG(seed, 1)),
+				world: newWorld(t, anyConfig(r)), rand: r,
 				given: map[string]bool{}, done: map[string]bool{},
 			}
 			for range 300 {
@@ -27,6 +29,18 @@ func TestRandomHistories(t *testing.T) {
 			}
 		})
 	}
+}
+
+// anyConfig draws the rules that a history is played by.
+func anyConfig(r *rand.Rand) Config {
+	c := testConfig()
+	c.Strategy = []Strategy{StrategyLeastLoaded, StrategyRoundRobin, StrategyRandom, StrategyTags}[r.IntN(4)]
+	c.Ageing = model.Seconds(float64(r.IntN(2) * r.IntN(100)))
+	c.PerHost = r.IntN(2) * r.IntN(3)
+	c.Hosts = []map[string]int{nil, {"files.example": 2}, {"files.example": 1, "mirror.example": 0}}[r.IntN(3)]
+	c.ClientPending = int64(r.IntN(2) * 5)
+	c.RetainIDs = model.Seconds(float64(r.IntN(2) * 60))
+	return c
 }
 
 type history struct {
@@ -51,7 +65,14 @@ func (h *history) step() {
 	for i := range events {
 		events[i] = h.any()
 	}
-	_, plan := h.turn(events...)
+	updated := map[string]bool{} // an update gives a new attempt in the old one's slot
+	for _, ev := range events {
+		if u, ok := ev.(Update); ok {
+			updated[u.ID] = true
+		}
+	}
+	answers, plan := h.turn(events...)
+	h.forgetDeleted(events, answers, false)
 	for _, a := range plan.Assign {
 		key := fmt.Sprintf("%s#%d to %s", a.Task, a.Attempt, a.Worker)
 		if h.done[a.Task] {
@@ -65,16 +86,39 @@ func (h *history) step() {
 				h.t.Fatalf("%s, and before: %s", key, other)
 			}
 		}
-		if w := h.engine.workers[a.Worker]; w.used() > w.TotalSlots {
+		if w := h.engine.workers[a.Worker]; w != nil && w.used() > w.TotalSlots && !updated[a.Task] {
 			h.t.Fatalf("%s: it has %d tasks in %d slots", key, w.used(), w.TotalSlots)
 		}
 		h.given[key] = true
 	}
 	for _, ev := range plan.Tasks {
+		if ev.Attempt == 0 { // a new task
+			delete(h.done, ev.ID)
+		}
 		if h.done[ev.ID] {
 			h.t.Fatalf("task %s is %s after it was completed", ev.ID, ev.Status)
 		}
 		h.done[ev.ID] = ev.Status == model.StatusCompleted
+	}
+	h.forgetDeleted(events, answers, true) // it may have completed in this very turn
+}
+
+// forgetDeleted is for ids that may be used again; after the turn's own words are
+// looked at, only for those that were not.
+func (h *history) forgetDeleted(events []Event, answers []Answer, after bool) {
+	for i, ev := range events {
+		if d, ok := ev.(Delete); ok && answers[i].Err == nil && (!after || h.tasks[d.ID] == nil) {
+			delete(h.done, d.ID)
+			h.forget(d.ID)
+		}
+	}
+}
+
+func (h *history) forget(id string) {
+	for key := range h.given {
+		if strings.HasPrefix(key, id+"#") {
+			delete(h.given, key)
+		}
 	}
 }
 
@@ -82,6 +126,7 @@ func worker3(n int) string { return []string{"w1", "w2", "w3"}[n] }
 
 func (h *history) any() Event {
 	task := func() string { return fmt.Sprintf("t%d", h.rand.IntN(12)) }
+	client := func() string { return []string{"shop", "shop", "bank"}[h.rand.IntN(3)] }
 	said := func() model.Report {
 		id := task()
 		attempt := int64(1 + h.rand.IntN(4))
@@ -91,9 +136,10 @@ func (h *history) any() Event {
 		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:permanent", "failed:worker", "rejected", "paused"}
 		return h.said(fmt.Sprintf("%s#%d:%s", id, attempt, what[h.rand.IntN(len(what))]))
 	}
-	switch h.rand.IntN(10) {
+	switch h.rand.IntN(14) {
 	case 0, 1, 2:
 		s := spec(task())
+		s.URL = strings.Replace(s.URL, "files", []string{"files", "mirror", "FILES"}[h.rand.IntN(3)], 1)
 		s.Priority = model.Priority(1 + h.rand.IntN(4))
 		if h.rand.IntN(4) == 0 {
 			s.Tags = map[string]string{"location": "eu"}
@@ -101,9 +147,11 @@ func (h *history) any() Event {
 		if h.rand.IntN(4) == 0 {
 			s.Timeout = model.Seconds(30)
 		}
-		return Submit{Client: "shop", Spec: s, Hash: s.Hash(), Chosen: true}
+		return Submit{Client: client(), Spec: s, Hash: s.Hash(), Chosen: true}
 	case 3:
-		return Cancel{Client: "shop", ID: task()}
+		return Cancel{Client: client(), ID: task()}
+	case 10, 11, 12:
+		return h.verb(client(), task())
 	case 4, 5:
 		return Report{Worker: worker3(h.rand.IntN(3)), Report: said()}
 	case 6, 7, 8:
@@ -114,12 +162,51 @@ func (h *history) any() Event {
 		if h.rand.IntN(2) == 0 {
 			beat.Capabilities.Tags = map[string]string{"location": "eu"}
 		}
+		beat.HealthMetrics.DiskFree = int64(h.rand.IntN(3)) * 600
+		if h.rand.IntN(20) == 0 {
+			beat.HealthMetrics = model.HealthMetrics{CPUUsage: 100, MemoryUsage: 100, DiskUsage: 100, ErrorCount: 1}
+		}
 		for range h.rand.IntN(5) {
 			beat.Tasks = append(beat.Tasks, said())
 		}
 		return Heartbeat{beat}
 	}
 	return Tick{}
+}
+
+// verb is something that clients and operators ask for.
+func (h *history) verb(client, id string) Event {
+	if h.rand.IntN(4) == 0 {
+		client = "" // an operator
+	}
+	switch h.rand.IntN(12) {
+	case 0, 1:
+		return Pause{Client: client, ID: id}
+	case 2, 3, 4:
+		return Resume{Client: client, ID: id}
+	case 5:
+		return Retry{Client: client, ID: id}
+	case 6:
+		return Delete{Client: client, ID: id, Files: h.rand.IntN(2) == 0}
+	case 7:
+		return DrainWorker{worker3(h.rand.IntN(3))}
+	case 8:
+		return ResumeWorker{worker3(h.rand.IntN(3))}
+	case 9:
+		return RemoveWorker{worker3(h.rand.IntN(3)), h.rand.IntN(3) == 0}
+	}
+	u := &model.TaskUpdate{}
+	p, url := model.Priority(1+h.rand.IntN(4)), "https://new.example/"+id
+	tags := []map[string]string{nil, {"location": "eu"}, {"location": "us"}}[h.rand.IntN(3)]
+	switch h.rand.IntN(3) {
+	case 0:
+		u.Priority = &p
+	case 1:
+		u.URL = &url
+	case 2:
+		u.Tags = &tags
+	}
+	return Update{Client: client, ID: id, Change: u}
 }
 
 // seq rises, repeats now and then, and sometimes falls back.

@@ -180,9 +180,9 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	p := progressFrom(r)
 	t.rejections = 0
 	if t.status() != model.StatusDownloading {
+		t.run.progress = p
 		p.Status, p.WorkerID, p.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, p)
-		t.run.progress = p
 		return
 	}
 	moved := p.CompletedLength != t.run.progress.CompletedLength || p.TotalLength != t.run.progress.TotalLength
