@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -26,7 +27,7 @@ func fieldErrorf(field, format string, args ...any) *fieldError {
 }
 
 // strict decodes what a client sent: one JSON object, nothing after it, no field
-// that into does not have. The error names the field.
+// that into does not have, and none twice. The error names the field.
 func strict(data []byte, into any) *model.Error {
 	if err := checkObject(data); err != nil {
 		return err
@@ -39,7 +40,10 @@ func strict(data []byte, into any) *model.Error {
 	if _, err := dec.Token(); err != io.EOF {
 		return model.Errorf(model.CodeInvalid, "body: something follows the JSON object, at byte %d", dec.InputOffset())
 	}
-	return nil
+	if !utf8.Valid(data) {
+		return model.Errorf(model.CodeInvalid, "body: is not UTF-8")
+	}
+	return checkKeys(data)
 }
 
 // lenient decodes what a worker or a dispatcher sent: fields that are not known

@@ -181,7 +181,8 @@ func (i *Intake) consume() error {
 	}
 	defer func() {
 		// What NATS has sent ahead is decided on too: left alone, it would come again
-		// only after intakeAckWait, behind what is younger.
+		// only after intakeAckWait, behind what is younger. What the server itself has
+		// still to send at this moment does.
 		pull.Drain()
 		<-pull.Closed()
 	}()
