@@ -38,7 +38,8 @@ const (
 	pingInterval = 20 * time.Second
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 5 * time.Second
-	retryWait    = time.Second
+	retryWait    = time.Second // before a server is tried again
+	retryJitter  = 500 * time.Millisecond
 )
 
 // Connect connects to NATS and waits until that succeeded, logging once what it
@@ -129,6 +130,8 @@ func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(o.Name),
 		nats.MaxReconnects(-1),
+		nats.ReconnectWait(retryWait),
+		nats.ReconnectJitter(retryJitter, retryWait),
 		nats.ReconnectBufSize(-1),
 		nats.IgnoreAuthErrorAbort(), // credentials that are rotated may be refused for a while
 		nats.PingInterval(pingInterval),
@@ -172,10 +175,9 @@ func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
 	return append(opts, logHandlers(logger)...), nil
 }
 
-// logHandlers speak of what happens to the connection by itself. Errors of single
-// messages, such as a missing permission, may come with each of them.
+// logHandlers speak of what happens to the connection by itself.
 func logHandlers(logger *slog.Logger) []nats.Option {
-	async := &throttle{logger: logger}
+	errs := newConnErrors(logger)
 	return []nats.Option{
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
 			if err != nil {
@@ -185,13 +187,10 @@ func logHandlers(logger *slog.Logger) []nats.Option {
 		nats.ReconnectHandler(func(nc *nats.Conn) {
 			logger.Info("reconnected to NATS", "url", nc.ConnectedUrlRedacted())
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
-			subject := ""
-			if sub != nil {
-				subject = sub.Subject
-			}
-			async.warn("error of NATS", "subject", subject, "error", err)
+		nats.LameDuckModeHandler(func(nc *nats.Conn) {
+			logger.Warn("the NATS server is going down; the connection goes to another one, or waits for it", "url", nc.ConnectedUrlRedacted())
 		}),
+		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { errs.warn(sub, err) }),
 	}
 }
 

@@ -1,0 +1,71 @@
+package bus
+
+import (
+	"errors"
+	"log/slog"
+	"regexp"
+	"strings"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+)
+
+// maxSpoken bounds the kinds of errors that are told apart.
+const maxSpoken = 128
+
+// connErrors logs the errors of single messages and subscriptions, which may come
+// with each message: each kind and place has a throttle of its own, so that one
+// does not hide another.
+type connErrors struct {
+	logger *slog.Logger
+
+	mu     sync.Mutex
+	spoken map[string]*throttle
+	rest   throttle
+}
+
+func newConnErrors(logger *slog.Logger) *connErrors {
+	return &connErrors{logger: logger, spoken: make(map[string]*throttle), rest: throttle{logger: logger}}
+}
+
+// denied finds in the server's words what is not permitted.
+var denied = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
+
+func (c *connErrors) warn(sub *nats.Subscription, err error) {
+	subject := ""
+	if sub != nil {
+		subject = sub.Subject
+	}
+	switch {
+	case errors.Is(err, nats.ErrPermissionViolation):
+		action := "use"
+		if m := denied.FindStringSubmatch(err.Error()); m != nil {
+			action, subject = strings.ToLower(m[1]), m[2]
+		}
+		c.of(action, subject).warn("NATS does not permit this user to do that", "action", action, "subject", subject, "error", err)
+	case errors.Is(err, nats.ErrSlowConsumer) && sub != nil:
+		dropped, _ := sub.Dropped() // it fails only for a subscription that has ended
+		c.of("slow", subject).warn("messages were dropped: they come faster than they are handled", "subject", subject, "dropped", dropped)
+	default:
+		c.of("error", subject).warn("error of NATS", "subject", subject, "error", err)
+	}
+}
+
+// of returns the throttle of a kind of error and the place that the subject begins
+// with: the names further on may be any number.
+func (c *connErrors) of(kind, subject string) *throttle {
+	const tokens = 4
+	parts := strings.SplitN(subject, ".", tokens+1)
+	key := kind + " " + strings.Join(parts[:min(len(parts), tokens)], ".")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.spoken[key]
+	if t == nil && len(c.spoken) < maxSpoken {
+		t = &throttle{logger: c.logger}
+		c.spoken[key] = t
+	}
+	if t == nil {
+		return &c.rest
+	}
+	return t
+}
