@@ -1,0 +1,172 @@
+package aria2
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
+)
+
+func TestTheEngineConnectsToNothingThatTheGuardRefuses(t *testing.T) {
+	t.Parallel()
+	needAria2c(t)
+	downloadtest.RunGuarded(t, func(t *testing.T, g *guard.Guard) download.Engine {
+		t.Helper()
+		return guardedBy(t, g)
+	})
+}
+
+// guardedBy makes an engine with everything open but the guard.
+func guardedBy(t *testing.T, g *guard.Guard) *Engine {
+	t.Helper()
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Guard: g, Logger: downloadtest.Logger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func TestEveryProtocolGoesThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
+	var reached atomic.Int64
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			reached.Add(1)
+			c.Close()
+		}
+	}()
+	host := l.Addr().String()
+	metalink := `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f"><url>http://` + host + `/f</url></file></metalink>`
+	for id, spec := range map[string]model.TaskSpec{
+		"ftp":      {URL: "ftp://" + host + "/file"},
+		"sftp":     {URL: "sftp://me:pa55word@" + host + "/file"},
+		"http":     {URL: "http://" + host + "/file"},
+		"https":    {URL: "https://" + host + "/file"},
+		"metalink": {Metalink: []byte(metalink)},
+	} {
+		job := downloadtest.Job(t, id, "")
+		spec.ID = id
+		job.Task.TaskSpec = spec
+		downloadtest.Add(t, e, job)
+		failed := downloadtest.MustFail(t, e, id)
+		if failed.Class != model.ClassPermanent || !strings.Contains(failed.Message, "127.0.0.1 is refused") {
+			t.Errorf("%s: %+v", id, failed)
+		}
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d connections reached what nobody may", n)
+	}
+}
+
+// TestAnFTPServerCannotSendTheDataConnectionElsewhere has a server whose answer to
+// PASV names another host.
+func TestAnFTPServerCannotSendTheDataConnectionElsewhere(t *testing.T) {
+	t.Parallel()
+	var reached atomic.Int64
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer inner.Close()
+	go func() {
+		for {
+			c, err := inner.Accept()
+			if err != nil {
+				return
+			}
+			reached.Add(1)
+			c.Close()
+		}
+	}()
+	port := inner.Addr().(*net.TCPAddr).Port
+	asked := make(chan struct{}, 100)
+	url := lyingFTP(t, fmt.Sprintf("227 there (127,0,0,1,%d,%d)", port>>8, port&255), asked)
+	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
+	downloadtest.Add(t, e, downloadtest.Job(t, "lying", url+"/file", "max-tries", "2"))
+	downloadtest.MustFail(t, e, "lying")
+	if len(asked) == 0 {
+		t.Error("aria2c did not ask for a data connection")
+	}
+	if n := reached.Load(); n != 0 {
+		t.Errorf("%d connections reached what nobody may", n)
+	}
+}
+
+// lyingFTP is an FTP server on 127.0.0.2 that answers PASV as told.
+func lyingFTP(t *testing.T, pasv string, asked chan<- struct{}) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.2:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	answers := map[string]string{
+		"USER": "331 and the password?", "PASS": "230 welcome", "TYPE": "200 yes", "PWD": `257 "/"`, "CWD": "250 there",
+		"SIZE": "213 1000", "MDTM": "213 20200101000000", "PASV": pasv, "REST": "350 from there", "RETR": "150 it comes",
+	}
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				_, _ = io.WriteString(c, "220 ready\r\n") // a client that is gone shows at the next read
+				for lines := bufio.NewScanner(c); lines.Scan(); {
+					verb, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
+					answer := answers[strings.ToUpper(verb)]
+					if answer == "" {
+						answer = "500 no"
+					}
+					if answer == pasv {
+						asked <- struct{}{}
+					}
+					_, _ = io.WriteString(c, answer+"\r\n")
+				}
+			}()
+		}
+	}()
+	return "ftp://" + l.Addr().String()
+}
+
+func TestTheProxyPasswordIsInNoFileAndNoCommandLine(t *testing.T) {
+	t.Parallel()
+	e := guardedBy(t, downloadtest.Allowing(t, "loopback"))
+	s := downloadtest.Serve(t, downloadtest.Content(downloadtest.Data(1000)))
+	job := downloadtest.Job(t, "plain", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, downloadtest.Data(1000))
+	conf := configuration(&e.cfg, e.proxy.URL(), 1, "secret")
+	if !strings.Contains(conf, "\nall-proxy=http://127.0.0.1:") || !strings.Contains(conf, "\nproxy-method=tunnel\n") || strings.Contains(conf, "@") {
+		t.Errorf("aria2.conf:\n%s", conf)
+	}
+	if line := strings.Join(e.current().process.cmd.Args, " "); strings.Contains(line, "proxy") {
+		t.Errorf("the proxy is in %q", line)
+	}
+}
