@@ -212,10 +212,14 @@ func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
 	return r, nil
 }
 
-// schema says which schema the SQLite file has, or brings it up to date.
+// schema says which schema the SQLite file has, or brings it, or the streams in
+// NATS, up to date.
 func (p *program) schema(ctx context.Context) error {
 	if len(p.o.words) != 1 || p.o.words[0] != "status" && p.o.words[0] != "up" {
 		return badUsage("schema: status or up is expected")
+	}
+	if p.o.streams {
+		return p.streams(ctx)
 	}
 	o := outcome{Path: p.o.sqlitePath}
 	_, err := os.Stat(o.Path)

@@ -24,6 +24,7 @@ type options struct {
 	verbose, json  bool
 	dryRun, final  bool
 	version        bool
+	streams        bool // schema: those in NATS
 	config         *config.Dispatcher
 	logger         *slog.Logger
 }
@@ -46,6 +47,9 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 		f.StringVar(&o.onConflict, "on-conflict", "fail", "what becomes of a record that the target has with other content: fail, skip or replace")
 		f.BoolVar(&o.dryRun, "dry-run", false, "compare and count, change nothing")
 		f.BoolVar(&o.final, "final", false, "with --source memory: the dispatcher refuses writes from the snapshot on")
+	}
+	if command == "schema" {
+		f.Var((*natsFlag)(o), "nats", "schema up: the streams in NATS instead of the SQLite file; `URL` of the server, or none for the configured one")
 	}
 	if all || command == "backup" {
 		f.StringVar(&o.to, "to", "", "backup: the new `FILE`")
@@ -73,6 +77,9 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if o.version {
 		return nil
 	}
+	if o.streams && len(o.words) == 2 { // --nats URL: the flag needs none
+		o.nats, o.words = o.words[1], o.words[:1]
+	}
 	if len(o.words) > map[string]int{"verify": 1, "schema": 1}[command] {
 		return badUsage("%q is not expected", o.words[len(o.words)-1])
 	}
@@ -89,6 +96,24 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	}
 	if o.nats != "" {
 		o.config.NATS.URL, o.config.NATS.Context = config.URLs(o.nats), ""
+	}
+	return nil
+}
+
+// natsFlag is --nats of schema, with a URL or without.
+type natsFlag options
+
+// String implements [flag.Value].
+func (f *natsFlag) String() string { return f.nats }
+
+// IsBoolFlag says that it may stand alone.
+func (f *natsFlag) IsBoolFlag() bool { return true }
+
+// Set implements [flag.Value].
+func (f *natsFlag) Set(value string) error {
+	f.streams = true
+	if value != "true" {
+		f.nats = value
 	}
 	return nil
 }

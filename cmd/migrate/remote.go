@@ -29,6 +29,20 @@ var (
 // openMemory reaches the store of the running dispatcher: where the configuration
 // names no NATS server, the embedded one of a dispatcher on this machine.
 func (p *program) openMemory(ctx context.Context) (remote, io.Closer, error) {
+	nc, err := p.reach(ctx)
+	if err != nil {
+		return remote{}, nil, fmt.Errorf("the running dispatcher cannot be reached: %w", err)
+	}
+	s, err := bus.NewRemoteStore(nc, p.o.config.NATS.Prefix, p.o.final)
+	if err != nil {
+		nc.Close()
+		return remote{}, nil, err
+	}
+	return remote{s, nc}, remote{s, nc}, nil
+}
+
+// reach connects to NATS.
+func (p *program) reach(ctx context.Context) (*nats.Conn, error) {
 	c := p.o.config.NATS
 	url := string(c.URL)
 	if url == "" && c.Context == "" {
@@ -36,19 +50,10 @@ func (p *program) openMemory(ctx context.Context) (remote, io.Closer, error) {
 	}
 	reach, cancel := context.WithTimeout(ctx, reachTimeout)
 	defer cancel()
-	nc, err := bus.Connect(reach, bus.Options{
+	return bus.Connect(reach, bus.Options{
 		URL: url, Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
-		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: "aria-migrate", Logger: p.o.logger,
+		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: "aria-migrate", InboxPrefix: c.InboxPrefix, Logger: p.o.logger,
 	})
-	if err != nil {
-		return remote{}, nil, fmt.Errorf("the running dispatcher cannot be reached: %w", err)
-	}
-	s, err := bus.NewRemoteStore(nc, c.Prefix, p.o.final)
-	if err != nil {
-		nc.Close()
-		return remote{}, nil, err
-	}
-	return remote{s, nc}, remote{s, nc}, nil
 }
 
 // Close ends the connection.
