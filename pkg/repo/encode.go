@@ -22,10 +22,8 @@ func appendTask(b []byte, t *model.Task) ([]byte, error) {
 	}
 	w.Bytes("torrent", t.Torrent)
 	w.Bytes("metalink", t.Metalink)
-	if t.Priority.Valid() {
+	if t.Priority != 0 {
 		w.Text("priority", t.Priority.String())
-	} else {
-		w.Int("priority", int64(t.Priority))
 	}
 	if len(t.Options) > 0 {
 		w.Name("options")

@@ -196,6 +196,8 @@ func (r *Record) check() error {
 		return fmt.Errorf("task %s: status: %.40q is none", t.ID, t.Status)
 	case t.Seq < 1:
 		return fmt.Errorf("task %s: seq: %d is less than 1", t.ID, t.Seq)
+	case !t.Priority.Valid():
+		return fmt.Errorf("task %s: priority: %d is none of 1 to 4", t.ID, t.Priority)
 	}
 	for _, name := range [...]struct{ field, value string }{
 		{"client", t.Client}, {"folder", t.Folder}, {"worker_id", t.WorkerID}, {"last_worker_id", t.LastWorkerID},
@@ -220,6 +222,9 @@ func (r *Record) check() error {
 
 // Identical reports whether two records have the same canonical JSON.
 func (r *Record) Identical(other *Record) (bool, error) {
+	if r.Task != nil && r.Task == other.Task {
+		return true, nil // values are immutable, and a store in memory keeps this very one
+	}
 	if err := r.Encode(); err != nil {
 		return false, err
 	}

@@ -41,7 +41,7 @@ type Reader interface {
 	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
 	// List returns one page. The query has been validated. A cursor that no
 	// page gave is a *model.Error of CodeInvalid. The tasks may come without the
-	// bytes of their torrent or metalink; Tasks and Live have them. The text
+	// bytes of their torrent or metalink; Tasks has them. The text
 	// filter sees the url without its password.
 	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
 	// Counts returns the number of tasks for every status. It never scans.
@@ -51,7 +51,10 @@ type Reader interface {
 // Loader reads what the engine needs at its start.
 type Loader interface {
 	// Live yields every task that has not ended, in the order of Seq. It stops
-	// after the first error.
+	// after the first error. The tasks may come without Mirrors, Options, Labels,
+	// Checksum, SpecHash, Result, UpdatedAt, StartedAt and FinishedAt, and of a
+	// Torrent or Metalink with a byte that says that there is one: nobody places
+	// tasks by these. Whoever needs one reads it with Tasks.
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
 	// Workers returns all workers in the order of their names.
 	Workers(ctx context.Context) ([]*model.Worker, error)

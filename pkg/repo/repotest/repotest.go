@@ -1,6 +1,7 @@
 package repotest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -97,6 +98,7 @@ func counts(t testing.TB, s repo.Store) model.Counts {
 	return c
 }
 
+// liveOf returns what Live yields, without what a store may leave out there.
 func liveOf(t testing.TB, s repo.Store) []*model.Task {
 	t.Helper()
 	var tasks []*model.Task
@@ -106,7 +108,22 @@ func liveOf(t testing.TB, s repo.Store) []*model.Task {
 		}
 		tasks = append(tasks, task)
 	}
-	return tasks
+	return lively(tasks)
+}
+
+// lively returns tasks with what Live must have of them. A new field of a task is
+// must until it is named here.
+func lively(tasks []*model.Task) []*model.Task {
+	var out []*model.Task
+	there := func(b []byte) []byte { return bytes.Repeat([]byte{1}, min(len(b), 1)) }
+	for _, t := range tasks {
+		c := *t
+		c.Mirrors, c.Options, c.Labels, c.Checksum, c.SpecHash, c.Result = nil, nil, nil, "", model.Hash{}, nil
+		c.UpdatedAt, c.StartedAt, c.FinishedAt = 0, 0, 0
+		c.Torrent, c.Metalink = there(c.Torrent), there(c.Metalink)
+		out = append(out, &c)
+	}
+	return out
 }
 
 func empty(t *testing.T, s repo.Store) {
@@ -147,7 +164,7 @@ func everyTaskField(t *testing.T, s repo.Store) {
 	want := *full
 	want.Reason = "" // is computed, not stored
 	same(t, "Tasks", get(t, s, "full"), &want)
-	same(t, "Live", liveOf(t, s), []*model.Task{&want})
+	same(t, "Live", liveOf(t, s), lively([]*model.Task{&want}))
 
 	// A list may leave out the bytes of a torrent.
 	page, err := s.List(context.Background(), &model.ListQuery{Limit: 1})
@@ -404,7 +421,7 @@ func live(t *testing.T, s repo.Store) {
 	if len(want) < 250 {
 		t.Fatalf("only %d live tasks: too few to need a second page", len(want))
 	}
-	same(t, "Live", liveOf(t, s), want)
+	same(t, "Live", liveOf(t, s), lively(want))
 	for task, err := range s.Live(context.Background()) { // may be left early
 		if err != nil || task.Seq != want[0].Seq {
 			t.Errorf("Live begins with %v, %v", task, err)

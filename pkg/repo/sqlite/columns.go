@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/plainjson"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
@@ -33,10 +34,10 @@ var groups = []group{
 			int64(t.Timeout), t.Checksum, int64(t.CreatedAt), t.SpecHash[:]), nil
 	}},
 	{0, []string{"mirrors", "options", "tags", "labels"}, func(a []any, t *model.Task) ([]any, error) {
-		a, err := appendJSON(a, nil, len(t.Mirrors) > 0, t.Mirrors)
-		a, err = appendJSON(a, err, len(t.Options) > 0, t.Options)
-		a, err = appendJSON(a, err, len(t.Tags) > 0, t.Tags)
-		return appendJSON(a, err, len(t.Labels) > 0, t.Labels)
+		a = appendPlain(a, len(t.Mirrors) > 0, (*plainjson.Writer).List, t.Mirrors)
+		a = appendPlain(a, len(t.Options) > 0, (*plainjson.Writer).Options, t.Options)
+		a = appendPlain(a, len(t.Tags) > 0, (*plainjson.Writer).Pairs, t.Tags)
+		return appendPlain(a, len(t.Labels) > 0, (*plainjson.Writer).Pairs, t.Labels), nil
 	}},
 	{0, []string{"torrent", "metalink"}, func(a []any, t *model.Task) ([]any, error) {
 		return append(a, blob(t.Torrent), blob(t.Metalink)), nil
@@ -67,10 +68,10 @@ var groups = []group{
 			return append(a, t.Progress, t.CompletedLength, t.TotalLength, t.DownloadSpeed), nil
 		}},
 	{model.SetError, []string{"error"}, func(a []any, t *model.Task) ([]any, error) {
-		return appendJSON(a, nil, t.Error != nil, t.Error)
+		return appendPlain(a, t.Error != nil, (*plainjson.Writer).Failure, t.Error), nil
 	}},
 	{model.SetResult, []string{"result"}, func(a []any, t *model.Task) ([]any, error) {
-		return appendJSON(a, nil, t.Result != nil, t.Result)
+		return appendPlain(a, t.Result != nil, (*plainjson.Writer).Result, t.Result), nil
 	}},
 	{model.SetStarted, []string{"started_at"}, func(a []any, t *model.Task) ([]any, error) {
 		return append(a, int64(t.StartedAt)), nil
@@ -125,8 +126,18 @@ func every(*group) bool { return true }
 // exceptKeys wants what an update of a whole row writes.
 func exceptKeys(g *group) bool { return g != &groups[0] }
 
-// appendJSON appends v as JSON, or ” if it is not given. It passes on an
-// earlier error.
+// appendPlain appends what write makes of v, or an empty text if it is not given.
+func appendPlain[T any](args []any, given bool, write func(*plainjson.Writer, T), v T) []any {
+	if !given {
+		return append(args, "")
+	}
+	var w plainjson.Writer
+	write(&w, v)
+	return append(args, string(w.B))
+}
+
+// appendJSON does so for a worker, of which there are few. It passes on an earlier
+// error.
 func appendJSON(args []any, err error, given bool, v any) ([]any, error) {
 	if err != nil || !given {
 		return append(args, ""), err

@@ -120,10 +120,10 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 		}
 	}
 	read := func(last int64) ([]*model.Task, error) {
-		text := "SELECT " + listColumns + " FROM tasks WHERE seq IN (" +
+		text := "SELECT " + listView.columns() + " FROM tasks WHERE seq IN (" +
 			sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
 		rows, err := s.r.QueryxContext(ctx, text, append(sel.values(after, last, true), q.Limit+1)...)
-		return scanTasks(rows, err, false)
+		return listView.scanAll(rows, err)
 	}
 	var tasks []*model.Task
 	bounded := false

@@ -11,13 +11,12 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// livePage is how many rows Live reads at once: few, for each may hold a torrent
-// of half a megabyte.
-const livePage = 200
+// livePage is how many rows Live reads at once.
+const livePage = 2000
 
 var (
 	// liveSQL reads the live tasks from one seq to another.
-	liveSQL = "SELECT " + fullColumns + " FROM tasks WHERE seq IN (" +
+	liveSQL = "SELECT " + liveView.columns() + " FROM tasks WHERE seq IN (" +
 		liveSelection().sql(false, false, "") + ") ORDER BY seq"
 	// liveEndSQL gives the seq with which a page ends; it only walks the index.
 	liveEndSQL = liveSelection().sql(false, false, "LIMIT 1 OFFSET "+strconv.Itoa(livePage-1))
@@ -91,7 +90,7 @@ func (s *Store) liveEnd(ctx context.Context, after int64) (last int64, err error
 func (s *Store) livePart(ctx context.Context, after, last int64) (p livePart) {
 	p.err = s.read("live", func() error {
 		rows, err := s.reads.live.QueryxContext(ctx, liveSelection().values(after, last, false)...)
-		p.tasks, err = scanTasks(rows, err, true)
+		p.tasks, err = liveView.scanAll(rows, err)
 		return err
 	})
 	return p

@@ -21,130 +21,178 @@ import (
 // that none of them holds: JSON has it escaped only, and a batch with it in a
 // text is refused; see rules.Separator. The gid is what an engine says, so it
 // stands last, where it may hold anything.
+
+// column is one that comes packed, and how its text is set in a task.
+type column struct {
+	sql string
+	set func(t *model.Task, text []byte) error
+}
+
+var packedColumns = []column{
+	integer("seq", func(t *model.Task, n int64) { t.Seq = n }),
+	integer("priority", func(t *model.Task, n int64) { t.Priority = model.Priority(n) }),
+	integer("not_before", func(t *model.Task, n int64) { t.NotBefore = model.Time(n) }),
+	integer("max_attempts", func(t *model.Task, n int64) { t.MaxAttempts = int(n) }),
+	integer("timeout", func(t *model.Task, n int64) { t.Timeout = model.Duration(n) }),
+	integer("created_at", func(t *model.Task, n int64) { t.CreatedAt = model.Time(n) }),
+	integer("updated_at", func(t *model.Task, n int64) { t.UpdatedAt = model.Time(n) }),
+	integer("attempt", func(t *model.Task, n int64) { t.Attempt = n }),
+	integer("assigned_at", func(t *model.Task, n int64) { t.AssignedAt = model.Time(n) }),
+	integer("failures", func(t *model.Task, n int64) { t.Failures = int(n) }),
+	integer("losses", func(t *model.Task, n int64) { t.Losses = int(n) }),
+	integer("retry_at", func(t *model.Task, n int64) { t.RetryAt = model.Time(n) }),
+	integer("completed_length", func(t *model.Task, n int64) { t.CompletedLength = n }),
+	integer("total_length", func(t *model.Task, n int64) { t.TotalLength = n }),
+	integer("download_speed", func(t *model.Task, n int64) { t.DownloadSpeed = n }),
+	integer("started_at", func(t *model.Task, n int64) { t.StartedAt = model.Time(n) }),
+	integer("finished_at", func(t *model.Task, n int64) { t.FinishedAt = model.Time(n) }),
+	document("mirrors", (*plainjson.Reader).List, func(t *model.Task) *[]string { return &t.Mirrors }),
+	document("options", (*plainjson.Reader).Options, func(t *model.Task) *model.Options { return &t.Options }),
+	document("tags", (*plainjson.Reader).Pairs, func(t *model.Task) *map[string]string { return &t.Tags }),
+	document("labels", (*plainjson.Reader).Pairs, func(t *model.Task) *map[string]string { return &t.Labels }),
+	document("error", (*plainjson.Reader).Failure, func(t *model.Task) **model.TaskError { return &t.Error }),
+	document("result", (*plainjson.Reader).Result, func(t *model.Task) **model.Result { return &t.Result }),
+	{"status", func(t *model.Task, text []byte) error { t.Status = rules.Status(text); return nil }},
+	text("id", func(t *model.Task) *string { return &t.ID }),
+	text("client", func(t *model.Task) *string { return &t.Client }),
+	text("url", func(t *model.Task) *string { return &t.URL }),
+	text("folder", func(t *model.Task) *string { return &t.Folder }),
+	text("checksum", func(t *model.Task) *string { return &t.Checksum }),
+	text("worker_id", func(t *model.Task) *string { return &t.WorkerID }),
+	text("last_worker_id", func(t *model.Task) *string { return &t.LastWorkerID }),
+	text("gid", func(t *model.Task) *string { return &t.GID }),
+}
+
+// integer is a column with a whole number.
+func integer(name string, set func(t *model.Task, n int64)) column {
+	return column{name, func(t *model.Task, text []byte) error {
+		n, err := strconv.ParseInt(string(text), 10, 64)
+		if err != nil {
+			return fmt.Errorf("%.40q is no integer", text)
+		}
+		set(t, n)
+		return nil
+	}}
+}
+
+// text is a column with a text.
+func text(name string, of func(t *model.Task) *string) column {
+	return column{name, func(t *model.Task, text []byte) error {
+		*of(t) = string(text)
+		return nil
+	}}
+}
+
+// document is a column with JSON, or nothing: in the form in which a store writes
+// it, which read knows, or any other.
+func document[T any](name string, read func(*plainjson.Reader) T, of func(t *model.Task) *T) column {
+	return column{name, func(t *model.Task, text []byte) error {
+		if len(text) == 0 {
+			return nil
+		}
+		r := plainjson.NewReader(text)
+		if v := read(&r); r.Done() {
+			*of(t) = v
+			return nil
+		}
+		return json.Unmarshal(text, of(t))
+	}}
+}
+
+// given is whether there is something in a column of bytes: it sets one byte.
+func given(name string, of func(t *model.Task) *[]byte) column {
+	return column{"iif(" + name + " IS NULL, '', '!')", func(t *model.Task, text []byte) error {
+		if len(text) > 0 {
+			*of(t) = []byte{'!'}
+		}
+		return nil
+	}}
+}
+
+// view is what is read of rows: columns that come packed, and the first of
+// bareColumns.
+type view struct {
+	packed []column
+	bare   int
+}
+
+var bareColumns = []string{"progress", "spec_hash", "torrent", "metalink"}
+
 var (
-	intColumns = []string{"seq", "priority", "not_before", "max_attempts", "timeout", "created_at", "updated_at",
-		"attempt", "assigned_at", "failures", "losses", "retry_at", "completed_length", "total_length",
-		"download_speed", "started_at", "finished_at"}
-	jsonColumns = []string{"mirrors", "options", "tags", "labels", "error", "result"}
-	textColumns = []string{"status", "id", "client", "url", "folder", "checksum", "worker_id", "last_worker_id", "gid"}
-	bareColumns = []string{"progress", "spec_hash"}
-	byteColumns = []string{"torrent", "metalink"}
+	// fullView is all of a task.
+	fullView = view{packedColumns, len(bareColumns)}
+	// listView goes without the bytes of torrents and metalinks, of which there may
+	// be half a megabyte a row.
+	listView = view{packedColumns, 2}
+	// liveView is what Live reads: a start with a million tasks waits for it. What
+	// it leaves out [repo.Loader] says.
+	liveView = view{append(
+		[]column{
+			given("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
+			given("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
+		},
+		slices.DeleteFunc(slices.Clone(packedColumns), func(c column) bool {
+			return slices.Contains([]string{"updated_at", "started_at", "finished_at", "mirrors", "options", "labels", "result", "checksum"}, c.sql)
+		})...), 1}
 )
 
-// listColumns are what a list selects, fullColumns what a task has. Bytes of
-// torrents and metalinks may be half a megabyte a row, so a page of a list goes
-// without.
-var (
-	listColumns = "concat_ws(char(30), " + strings.Join(slices.Concat(intColumns, jsonColumns, textColumns), ", ") + "), " +
-		strings.Join(bareColumns, ", ")
-	fullColumns = listColumns + ", " + strings.Join(byteColumns, ", ")
-)
+// columns is what a SELECT of the view names.
+func (v *view) columns() string {
+	names := make([]string, len(v.packed))
+	for i, c := range v.packed {
+		names[i] = c.sql
+	}
+	return "concat_ws(char(30), " + strings.Join(names, ", ") + "), " + strings.Join(bareColumns[:v.bare], ", ")
+}
 
-// scanTask reads the row at which rows stands, of listColumns or, if full, of
-// fullColumns.
-func scanTask(rows *sqlx.Rows, full bool) (*model.Task, error) {
+// scan reads the row at which rows stands.
+func (v *view) scan(rows *sqlx.Rows) (*model.Task, error) {
 	var (
 		t    model.Task
 		pack sql.RawBytes
 		hash sql.RawBytes
 		to   = [...]any{&pack, &t.Progress, &hash, &t.Torrent, &t.Metalink}
-		n    = len(to)
 	)
-	if !full {
-		n -= len(byteColumns)
-	}
-	if err := rows.Scan(to[:n]...); err != nil {
+	if err := rows.Scan(to[:1+v.bare]...); err != nil {
 		return nil, err
 	}
-	if err := unpack(&t, pack); err != nil {
+	if err := v.unpack(&t, pack); err != nil {
 		return nil, err
 	}
-	if copy(t.SpecHash[:], hash) != len(t.SpecHash) {
+	if v.bare > 1 && copy(t.SpecHash[:], hash) != len(t.SpecHash) {
 		return nil, fmt.Errorf("task %s: its spec_hash has %d bytes", t.ID, len(hash))
 	}
 	return &t, nil
 }
 
 // unpack sets what the packed columns hold.
-func unpack(t *model.Task, pack []byte) error {
-	var ints [17]int64
-	for i := range ints {
-		part, rest, _ := bytes.Cut(pack, separator)
-		n, err := strconv.ParseInt(string(part), 10, 64)
-		if err != nil {
-			return fmt.Errorf("task with seq %d: its %s is no integer", ints[0], intColumns[i])
+func (v *view) unpack(t *model.Task, pack []byte) error {
+	last := len(v.packed) - 1
+	for i := range v.packed {
+		part := pack
+		if i < last {
+			end := bytes.IndexByte(pack, rules.Separator[0])
+			if end < 0 {
+				return fmt.Errorf("task with seq %d: it has %d columns", t.Seq, i)
+			}
+			part, pack = pack[:end], pack[end+1:]
 		}
-		ints[i], pack = n, rest
-	}
-	setInts(t, &ints)
-	for i := range jsonColumns {
-		part, rest, _ := bytes.Cut(pack, separator)
-		if pack = rest; len(part) == 0 {
-			continue
+		if err := v.packed[i].set(t, part); err != nil {
+			return fmt.Errorf("task with seq %d: its %s: %w", t.Seq, v.packed[i].sql, err)
 		}
-		if err := readJSON(t, i, part); err != nil {
-			return fmt.Errorf("task with seq %d: its %s: %w", t.Seq, jsonColumns[i], err)
-		}
-	}
-	parts := bytes.SplitN(pack, separator, len(textColumns))
-	if len(parts) != len(textColumns) {
-		return fmt.Errorf("task with seq %d: it has %d texts", t.Seq, len(parts))
-	}
-	t.Status = rules.Status(parts[0])
-	for i, to := range [...]*string{&t.ID, &t.Client, &t.URL, &t.Folder, &t.Checksum, &t.WorkerID, &t.LastWorkerID, &t.GID} {
-		*to = string(parts[1+i])
 	}
 	return nil
 }
 
-// readJSON sets what the ith of jsonColumns holds.
-func readJSON(t *model.Task, i int, text []byte) error {
-	switch i {
-	case 0:
-		return read(text, (*plainjson.Reader).List, &t.Mirrors)
-	case 1:
-		return read(text, (*plainjson.Reader).Options, &t.Options)
-	case 2:
-		return read(text, (*plainjson.Reader).Pairs, &t.Tags)
-	case 3:
-		return read(text, (*plainjson.Reader).Pairs, &t.Labels)
-	case 4:
-		return read(text, (*plainjson.Reader).Failure, &t.Error)
-	}
-	return read(text, (*plainjson.Reader).Result, &t.Result)
-}
-
-// read reads JSON in the form in which a store writes it, or else any.
-func read[T any](text []byte, plain func(*plainjson.Reader) T, to *T) error {
-	r := plainjson.NewReader(text)
-	if v := plain(&r); r.Done() {
-		*to = v
-		return nil
-	}
-	return json.Unmarshal(text, to)
-}
-
-var separator = []byte(rules.Separator)
-
-// setInts sets what intColumns hold.
-func setInts(t *model.Task, v *[17]int64) {
-	t.Seq, t.Priority, t.NotBefore = v[0], model.Priority(v[1]), model.Time(v[2])
-	t.MaxAttempts, t.Timeout, t.CreatedAt = int(v[3]), model.Duration(v[4]), model.Time(v[5])
-	t.UpdatedAt, t.Attempt, t.AssignedAt = model.Time(v[6]), v[7], model.Time(v[8])
-	t.Failures, t.Losses, t.RetryAt = int(v[9]), int(v[10]), model.Time(v[11])
-	t.CompletedLength, t.TotalLength, t.DownloadSpeed = v[12], v[13], v[14]
-	t.StartedAt, t.FinishedAt = model.Time(v[15]), model.Time(v[16])
-}
-
-// scanTasks reads all rows and closes them. It takes the error of the query.
-func scanTasks(rows *sqlx.Rows, err error, full bool) ([]*model.Task, error) {
+// scanAll reads all rows and closes them. It takes the error of the query.
+func (v *view) scanAll(rows *sqlx.Rows, err error) ([]*model.Task, error) {
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close() //nolint:errcheck // Err has said all
 	tasks := []*model.Task{}
 	for rows.Next() {
-		t, err := scanTask(rows, full)
+		t, err := v.scan(rows)
 		if err != nil {
 			return nil, err
 		}

@@ -104,14 +104,14 @@ func (s *snapshot) fail(err error) error {
 // Tasks implements [repo.Snapshot]. It streams: one row is in memory at a time.
 func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
-		rows, err := s.tx.QueryxContext(ctx, "SELECT "+fullColumns+" FROM tasks NOT INDEXED WHERE seq > ? ORDER BY seq", after)
+		rows, err := s.tx.QueryxContext(ctx, "SELECT "+fullView.columns()+" FROM tasks NOT INDEXED WHERE seq > ? ORDER BY seq", after)
 		if err != nil {
 			yield(nil, s.fail(err))
 			return
 		}
 		defer rows.Close() //nolint:errcheck // Err has said all
 		for rows.Next() {
-			t, err := scanTask(rows, true)
+			t, err := fullView.scan(rows)
 			if err != nil {
 				yield(nil, s.fail(err))
 				return

@@ -37,7 +37,7 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		to  **sqlx.Stmt
 		sql string
 	}{
-		{&s.reads.tasks, "SELECT " + fullColumns + " FROM tasks WHERE id IN (SELECT value FROM json_each(?))"},
+		{&s.reads.tasks, "SELECT " + fullView.columns() + " FROM tasks WHERE id IN (SELECT value FROM json_each(?))"},
 		{&s.reads.counts, countsSQL},
 		{&s.reads.workers, workersSQL},
 		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
@@ -126,7 +126,7 @@ func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 			return err
 		}
 		rows, err := s.reads.tasks.QueryxContext(ctx, string(list))
-		tasks, err := scanTasks(rows, err, true)
+		tasks, err := fullView.scanAll(rows, err)
 		for _, t := range tasks {
 			found[t.ID] = t
 		}
