@@ -1,0 +1,137 @@
+package daemon
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// streamsOf is JetStream as a client of the daemon sees it.
+func streamsOf(t *testing.T, d *Daemon) jetstream.JetStream {
+	t.Helper()
+	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
+}
+
+// within polls until the condition holds.
+func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(limit); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+	}
+}
+
+func TestALateObserverReplaysTheEvents(t *testing.T) {
+	c := testConfig(t)
+	c.Events.Stream = true
+	d := newDaemon(t, c)
+	defer run(t, d)()
+	js := streamsOf(t, d)
+	submit(t, d, "a")
+	if _, err := client(t, d).Cancel(t.Context(), "a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(t.Context(), "aria.v1.intake.shop.submit", []byte(`{"id":"b","url":"https://files.example/b"}`)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"aria.v1.evt.task.shop.a.pending", "aria.v1.evt.task.shop.a.canceled", "aria.v1.evt.task.shop.b.pending", "aria.v1.evt.intake.shop.1.accepted"}
+	var got []string
+	within(t, 10*time.Second, "all are in the stream", func() bool {
+		got = nil
+		s, err := js.Stream(t.Context(), "ARIA_EVENTS")
+		if err != nil {
+			return false
+		}
+		for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
+			m, err := s.GetMsg(t.Context(), seq)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, m.Subject)
+		}
+		return len(got) >= len(want)
+	})
+	for _, subject := range want {
+		if !strings.Contains(strings.Join(got, "\n"), subject) {
+			t.Errorf("%s is not among %v", subject, got)
+		}
+	}
+}
+
+func TestWithoutTheIntakeThereIsNoStream(t *testing.T) {
+	c := testConfig(t)
+	c.Intake.Enabled = false
+	d := newDaemon(t, c)
+	defer run(t, d)()
+	for name := range streamsOf(t, d).StreamNames(t.Context()).Name() {
+		t.Errorf("there is %s", name)
+	}
+}
+
+func TestAStreamThatCannotServeEndsTheStartWithItsName(t *testing.T) {
+	c := testConfig(t)
+	server, err := bus.StartServer(bus.ServerOptions{StoreDir: c.NATS.StoreDir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := bus.Connect(t.Context(), bus.Options{InProcess: server})
+	if err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: []string{"aria.v1.intake.*.submit"}}); err != nil {
+		t.Fatal(err)
+	}
+	nc.Close()
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := newDaemon(t, c).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "stream ARIA_INTAKE: not usable: retention is Limits") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestTheDispatcherGoesOnTakingInAfterARestart(t *testing.T) {
+	c := testConfig(t)
+	c.Database.Type = "sqlite"
+	for round := range 3 {
+		d := newDaemon(t, c)
+		stop := run(t, d)
+		js := streamsOf(t, d)
+		id := string(rune('a' + round))
+		if _, err := js.Publish(t.Context(), "aria.v1.intake.shop.submit", []byte(`{"id":"`+id+`","url":"https://files.example/b"}`)); err != nil {
+			t.Fatal(err)
+		}
+		one := client(t, d)
+		within(t, 10*time.Second, "it is a task", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			task, err := one.Get(ctx, id)
+			return err == nil && task.Status == model.StatusPending
+		})
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
