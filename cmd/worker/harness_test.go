@@ -200,6 +200,8 @@ func (c *cluster) startWorker(args ...string) *node {
 	n.start()
 	c.t.Cleanup(func() {
 		n.kill()
+		n.killAria2c()
+		eventually(c.t, 10*time.Second, "its aria2c has ended", func() bool { return len(n.aria2c()) == 0 })
 		if c.t.Failed() {
 			text := n.out.String()
 			c.t.Logf("the worker printed:\n%s", text[max(0, len(text)-20_000):])

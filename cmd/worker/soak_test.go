@@ -11,3 +11,9 @@ func TestSoakKills(t *testing.T) {
 		t.Run(name, func(t *testing.T) { survive(t, kill, 20) })
 	}
 }
+
+// TestSoakTenThousandSmallFiles is TestManySmallFilesLeaveNothingBehind with more.
+func TestSoakTenThousandSmallFiles(t *testing.T) {
+	needAria2c(t)
+	churn(t, 10_000)
+}

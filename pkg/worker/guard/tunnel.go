@@ -15,6 +15,10 @@ import (
 const (
 	requestBuffer = 4 << 10 // bytes; requests are small, and bodies are not copied
 	bannerBuffer  = 1 << 10
+	part          = 64 << 10
+	slowPart      = 250 * time.Millisecond
+	gatherBuffer  = 32 << 10
+	gatherTime    = 200 * time.Millisecond
 	readPoll      = 5 * time.Millisecond
 	maxReadWait   = 10 * time.Second
 	blindReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
@@ -66,7 +70,7 @@ func (p *Proxy) answer(near, far net.Conn, spoke <-chan struct{}) {
 		}
 	}
 	if err == nil {
-		_, err = io.Copy(near, far) // TCP to TCP: the kernel moves the bytes (splice)
+		err = p.copyAll(near, far)
 	} else if err == io.EOF {
 		err = nil
 	}
@@ -79,6 +83,49 @@ func (p *Proxy) answer(near, far net.Conn, spoke <-chan struct{}) {
 		near.Close()
 	default:
 		_ = tcp.CloseWrite() // likewise
+	}
+}
+
+// copyAll copies from far to near until the end, part by part. TCP to TCP the
+// kernel moves the bytes (splice), but once for each packet: where a part came
+// slowly, the bytes of the next are let gather. Or many slow downloads would cost
+// the worker more than all the rest.
+func (p *Proxy) copyAll(near, far net.Conn) error {
+	var buf []byte
+	for slow := false; ; {
+		began := time.Now()
+		from, n, err := io.LimitReader(far, part), int64(0), error(nil)
+		if slow {
+			if buf == nil {
+				buf = make([]byte, gatherBuffer)
+			}
+			n, err = p.gather(near, from, buf)
+		} else {
+			n, err = io.Copy(near, from)
+		}
+		if err != nil || n < part {
+			return err
+		}
+		slow = time.Since(began) > slowPart
+	}
+}
+
+// gather copies with a pause before each read that is not worth its cost.
+func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte) (copied int64, err error) {
+	for {
+		n, err := far.Read(buf)
+		copied += int64(n)
+		if _, werr := near.Write(buf[:n]); werr != nil {
+			return copied, werr
+		}
+		switch {
+		case err == io.EOF:
+			return copied, nil
+		case err != nil:
+			return copied, err
+		case n < len(buf):
+			pause(p.life, gatherTime)
+		}
 	}
 }
 

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+)
+
+func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
+	needAria2c(t)
+	const downloads, watch = 64, 8 * time.Second
+	var throttle downloadtest.Throttle
+	throttle.Set(100 << 10)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Zeros(64<<20)))
+	c := startCluster(t)
+	var specs []*model.TaskSpec
+	for i := range downloads {
+		specs = append(specs, &model.TaskSpec{ID: fmt.Sprintf("task-%d", i), URL: fmt.Sprintf("%s/%d", s.URL, i)})
+	}
+	c.submit(specs...)
+	n := c.startWorker("-slots", fmt.Sprint(downloads))
+	eventually(t, 20*time.Second, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == downloads })
+	eventually(t, 30*time.Second, "each has begun", func() bool { return s.Sent.Load() > downloads*400<<10 })
+	before := n.cpu()
+	<-time.After(watch) // the time over which is measured, not a wait for a thing
+	used, memory := n.cpu()-before, n.memory()
+	t.Logf("64 downloads: %.1f%% of a core, %d MB", 100*used.Seconds()/watch.Seconds(), memory>>20)
+	if used > watch/20 {
+		t.Errorf("%v of processor time in %v, want under 5%%", used, watch)
+	}
+	if memory > 40<<20 {
+		t.Errorf("%d MB of memory, want under 40", memory>>20)
+	}
+}
+
+func TestManySmallFilesLeaveNothingBehind(t *testing.T) {
+	needAria2c(t)
+	churn(t, 400)
+}
+
+// churn has a worker fetch so many small files. Between the first tenth and the
+// end neither its memory nor its open files grow, and in the end its folder has
+// the files and nothing besides.
+func churn(t *testing.T, files int) {
+	const size = 3000
+	s := downloadtest.Serve(t, downloadtest.Content(downloadtest.Data(size)))
+	c := startCluster(t)
+	n := c.startWorker("-slots", "16")
+	began := time.Now()
+	fetch := func(from, to int) {
+		var specs []*model.TaskSpec
+		for i := from; i < to; i++ {
+			specs = append(specs, &model.TaskSpec{ID: fmt.Sprintf("task-%d", i), URL: fmt.Sprintf("%s/%d", s.URL, i)})
+		}
+		c.submit(specs...)
+		eventually(t, time.Minute+time.Duration(to-from)*100*time.Millisecond, "all are completed", func() bool {
+			return c.count(model.StatusCompleted) == to
+		})
+	}
+	fetch(0, files/10)
+	memory, descriptors, own, ended := n.memory(), n.descriptors(), ownFiles(t, n.dir), n.cpu()
+	fetch(files/10, files)
+	t.Logf("%d files in %v: %d MB then %d MB, %d then %d descriptors, %.1f ms of processor time a file", files,
+		time.Since(began).Round(time.Second), memory>>20, n.memory()>>20, descriptors, n.descriptors(),
+		float64((n.cpu()-ended).Milliseconds())/float64(files*9/10))
+	if now := n.memory(); now > memory+8<<20 {
+		t.Errorf("memory grew from %d to %d MB", memory>>20, now>>20)
+	}
+	// The guard's pipes are pooled: a few more or less say nothing.
+	if now := n.descriptors(); now > descriptors+32 {
+		t.Errorf("open files grew from %d to %d", descriptors, now)
+	}
+	eventually(t, 10*time.Second, fmt.Sprintf("the worker's own files are %d again", own), func() bool { return ownFiles(t, n.dir) <= own })
+	c.mu.Lock()
+	for id, times := range c.completed {
+		if times != 1 {
+			t.Errorf("%s was said to be completed %d times", id, times)
+		}
+	}
+	c.mu.Unlock()
+	if goroutines := n.goroutines(); goroutines > 60 {
+		t.Errorf("the worker has %d goroutines", goroutines)
+	}
+}
+
+// ownFiles counts what a worker keeps for itself below its folder.
+func ownFiles(t *testing.T, dir string) (n int) {
+	t.Helper()
+	err := filepath.WalkDir(filepath.Join(dir, ".aria"), func(_ string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			n++
+		}
+		if os.IsNotExist(err) {
+			return nil // it went while we looked
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// goroutines ends the worker by a signal that has Go print each.
+func (n *node) goroutines() int {
+	n.t.Helper()
+	before := len(n.out.String())
+	if err := n.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		n.t.Fatal(err)
+	}
+	<-n.done
+	return len(regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(n.out.String()[before:], -1))
+}
