@@ -32,7 +32,7 @@ func hashOf(source string) string {
 // that is old enough; "" if the server gave neither.
 func (m *meta) validator() string {
 	switch {
-	case m.ETag != "" && !strings.HasPrefix(m.ETag, "W/"):
+	case m.strong():
 		return m.ETag
 	case m.Dated && m.ETag == "":
 		return m.LastModified
@@ -40,12 +40,17 @@ func (m *meta) validator() string {
 	return ""
 }
 
-// resumable reports whether the part may be gone on with from this source. What
-// cannot be told apart by a validator can still be by the checksum at the end.
+// strong reports whether two files with this ETag are the same to the byte.
+func (m *meta) strong() bool { return m.ETag != "" && !strings.HasPrefix(m.ETag, "W/") }
+
+// resumable reports whether the part may be gone on with from this source. Another
+// source, such as a fresh link for one that has expired, has the same file only
+// where a strong ETag says so. What cannot be told apart by a validator can still
+// be by the checksum at the end.
 func (f *folder) resumable(source string, checked bool) bool {
 	have, _ := f.have()
-	return have > 0 && f.meta.Source == hashOf(source) &&
-		(f.meta.validator() != "" || checked)
+	return have > 0 && (f.meta.strong() ||
+		f.meta.Source == hashOf(source) && (f.meta.validator() != "" || checked))
 }
 
 // continues reports whether a response brings a span of the version that is there.
