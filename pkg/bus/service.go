@@ -85,7 +85,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
 		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
 	}
-	s.transfers = newTransfers(backend)
+	s.transfers = newTransfers(backend, logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {
@@ -127,7 +127,7 @@ func (s *Service) listen(o ServiceOptions) error {
 	for _, e := range s.endpoints() {
 		name := strings.ReplaceAll(string(e.role)+"-"+e.verb, ".", "-")
 		subject := s.subjects.Request(Sender{Role: e.role, Name: "*", Verb: e.verb})
-		if err := s.discovery.add(name, subject, nil, s.serve(e)); err != nil {
+		if err := s.discovery.add(name, subject, schemas(name), s.serve(e)); err != nil {
 			return fmt.Errorf("endpoint %s: %w", subject, err)
 		}
 	}

@@ -1,0 +1,175 @@
+package bus
+
+import (
+	"encoding/json"
+	"reflect"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Keys of an endpoint's metadata: JSON Schemas of a request and of its answer.
+const (
+	metaRequest  = "request_schema"
+	metaResponse = "response_schema"
+)
+
+// shape is what the requests of an endpoint look like, and their answers; each one
+// of several.
+type shape struct {
+	requests, answers []any
+	open              bool // fields that are not known are ignored
+}
+
+// oneID and manyIDs are the bodies of most verbs.
+type oneID struct {
+	ID string `json:"id"`
+}
+
+type manyIDs struct {
+	IDs []string `json:"ids"`
+}
+
+// shapes are those of the endpoints, by role and verb. They are the very types
+// that requests are read into and answers written from, where there is one type.
+func shapes() map[string]shape {
+	one, many := []any{oneID{}}, []any{oneID{}, manyIDs{}}
+	type results struct {
+		Tasks []outcome `json:"tasks"`
+	}
+	tasks := []any{model.Task{}, results{}}
+	act := shape{requests: many, answers: tasks}
+	remove := shape{requests: []any{
+		struct {
+			oneID
+			Files bool `json:"files,omitempty"`
+		}{},
+		struct {
+			manyIDs
+			Files bool `json:"files,omitempty"`
+		}{},
+	}, answers: tasks}
+	list := shape{requests: []any{model.ListQuery{}}, answers: []any{model.TaskPage{}}}
+	worker := shape{requests: one, answers: []any{model.Worker{}}}
+	return map[string]shape{
+		"task-submit": {requests: []any{model.TaskSpec{}, struct {
+			Tasks []model.TaskSpec `json:"tasks"`
+		}{}}, answers: tasks},
+		"task-get": act, "task-list": list, "task-cancel": act, "task-pause": act, "task-resume": act, "task-retry": act,
+		"task-update": {requests: []any{struct {
+			oneID
+			model.TaskUpdate
+		}{}}, answers: []any{model.Task{}}},
+		"task-delete":    remove,
+		"query-task-get": act, "query-task-list": list,
+		"query-worker-get":  worker,
+		"query-worker-list": {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
+		"query-status":      {requests: []any{struct{}{}}, answers: []any{model.ClusterStatus{}}},
+		"admin-task-cancel": act, "admin-task-pause": act, "admin-task-resume": act, "admin-task-retry": act, "admin-task-delete": remove,
+		"admin-worker-drain": worker, "admin-worker-resume": worker,
+		"admin-worker-remove": {requests: []any{struct {
+			oneID
+			Force bool `json:"force,omitempty"`
+		}{}}, answers: worker.answers},
+		"worker-heartbeat": {requests: []any{model.Heartbeat{}}, answers: []any{model.HeartbeatAnswer{}}, open: true},
+		"worker-report": {requests: []any{model.Report{}, struct {
+			Reports []model.Report `json:"reports"`
+		}{}}, answers: []any{struct {
+			Drop []model.Drop `json:"drop,omitempty"`
+		}{}, reportsBody{}}, open: true},
+	}
+}
+
+// schemas returns the metadata of an endpoint; none for export and import, which
+// speak in lines of records.
+func schemas(name string) map[string]string {
+	s, ok := shapes()[name]
+	if !ok {
+		return nil
+	}
+	return map[string]string{metaRequest: schemaOf(s.requests, !s.open), metaResponse: schemaOf(s.answers, false)}
+}
+
+// schemaOf writes the JSON Schema of one of the values' types. closed refuses fields
+// that are not known.
+func schemaOf(values []any, closed bool) string {
+	var list []any
+	for _, v := range values {
+		list = append(list, typeSchema(reflect.TypeOf(v), closed))
+	}
+	schema := list[0]
+	if len(list) > 1 {
+		schema = map[string]any{"oneOf": list}
+	}
+	b, err := json.Marshal(schema)
+	if err != nil {
+		panic("bus: a schema of our own types is always encodable: " + err.Error())
+	}
+	return string(b)
+}
+
+// special are the types that write themselves in another way than encoding/json
+// would.
+var special = map[reflect.Type]map[string]any{
+	reflect.TypeFor[model.Time]():        {"type": "string", "format": "date-time"},
+	reflect.TypeFor[model.Duration]():    {"type": []string{"number", "string"}},
+	reflect.TypeFor[model.Priority]():    {"enum": []any{"low", "normal", "high", "urgent", 1, 2, 3, 4}},
+	reflect.TypeFor[model.Options]():     {"type": "object"},
+	reflect.TypeFor[model.OptionValue](): {},
+	reflect.TypeFor[model.Hash]():        {"type": "string"},
+}
+
+func typeSchema(t reflect.Type, closed bool) map[string]any {
+	if s, ok := special[t]; ok {
+		return s
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return typeSchema(t.Elem(), closed)
+	case reflect.Struct:
+		properties, required := map[string]any{}, []string{}
+		fieldSchemas(t, closed, properties, &required)
+		s := map[string]any{"type": "object", "properties": properties}
+		if len(required) > 0 && closed {
+			s["required"] = required
+		}
+		if closed {
+			s["additionalProperties"] = false
+		}
+		return s
+	case reflect.Map:
+		return map[string]any{"type": "object", "additionalProperties": typeSchema(t.Elem(), closed)}
+	case reflect.Slice, reflect.Array:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return map[string]any{"type": "string", "contentEncoding": "base64"}
+		}
+		return map[string]any{"type": "array", "items": typeSchema(t.Elem(), closed)}
+	case reflect.String:
+		return map[string]any{"type": "string"}
+	case reflect.Bool:
+		return map[string]any{"type": "boolean"}
+	case reflect.Float32, reflect.Float64:
+		return map[string]any{"type": "number"}
+	default:
+		return map[string]any{"type": "integer"}
+	}
+}
+
+// fieldSchemas adds the fields of a struct and of those that are embedded in it.
+func fieldSchemas(t reflect.Type, closed bool, properties map[string]any, required *[]string) {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		switch {
+		case f.Anonymous && name == "":
+			fieldSchemas(f.Type, closed, properties, required)
+			continue
+		case name == "-" || !f.IsExported():
+			continue
+		}
+		properties[name] = typeSchema(f.Type, closed)
+		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && f.Type.Kind() != reflect.Pointer {
+			*required = append(*required, name)
+		}
+	}
+}
