@@ -30,6 +30,12 @@ type cluster struct {
 
 func startCluster(t *testing.T, external bool, workers ...string) *cluster {
 	t.Helper()
+	return startClusterWith(t, external, nil, workers...)
+}
+
+// startClusterWith starts one whose dispatcher has further variables.
+func startClusterWith(t *testing.T, external bool, env []string, workers ...string) *cluster {
+	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*program)}
 	c.env = []string{
 		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(c.dir, "data", "dispatcher.db"),
@@ -49,6 +55,7 @@ func startCluster(t *testing.T, external bool, workers ...string) *cluster {
 		c.natsURL = "nats://" + listen
 		c.env = append(c.env, "DISPATCHER_NATS_LISTEN="+listen)
 	}
+	c.env = append(c.env, env...)
 	c.startDispatcher()
 	c.nc = connect(t, c.natsURL)
 	for _, name := range workers {
@@ -61,9 +68,9 @@ func (c *cluster) startDispatcher() {
 	c.dispatcher = start(c.t, c.dir, c.env, "dispatcher")
 }
 
-func (c *cluster) startWorker(name string) {
-	c.workers[name] = start(c.t, c.dir, []string{"NATS_URL=" + c.natsURL}, "worker",
-		"-name", name, "-dir", filepath.Join(c.dir, name), "-slots", "5", "-allow-networks", "loopback")
+func (c *cluster) startWorker(name string, args ...string) {
+	c.workers[name] = start(c.t, c.dir, []string{"NATS_URL=" + c.natsURL}, "worker", append([]string{
+		"-name", name, "-dir", filepath.Join(c.dir, name), "-slots", "5", "-allow-networks", "loopback"}, args...)...)
 }
 
 // submit asks until it is answered, as a client does that wants to be sure: with

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,75 +203,6 @@ func getTask(t *testing.T, nc *nats.Conn, client, id string) *model.Task {
 		t.Fatal(err)
 	}
 	return &task
-}
-
-// files serves one real file under every name, at a bounded rate for each
-// request, and counts who came for what.
-type files struct {
-	*httptest.Server
-	data   []byte
-	sha256 string
-	rate   int // bytes a second of one request; 0 = unbounded
-
-	mu   sync.Mutex
-	gets map[string]int // path → requests
-}
-
-func serveFile(t *testing.T, data []byte, rate int) *files {
-	t.Helper()
-	sum := sha256.Sum256(data)
-	f := &files{data: data, sha256: hex.EncodeToString(sum[:]), rate: rate, gets: make(map[string]int)}
-	f.Server = httptest.NewServer(http.HandlerFunc(f.handle))
-	t.Cleanup(f.Close)
-	return f
-}
-
-func (f *files) handle(w http.ResponseWriter, r *http.Request) {
-	if strings.HasPrefix(r.URL.Path, "/missing") {
-		http.NotFound(w, r)
-		return
-	}
-	f.mu.Lock()
-	f.gets[r.URL.Path]++
-	f.mu.Unlock()
-	if f.rate > 0 {
-		w = &slowWriter{ResponseWriter: w, rate: f.rate, r: r}
-	}
-	w.Header().Set("ETag", `"`+f.sha256[:16]+`"`)
-	http.ServeContent(w, r, "file.bin", time.Unix(1_700_000_000, 0), bytes.NewReader(f.data))
-}
-
-func (f *files) count(path string) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.gets[path]
-}
-
-// slowWriter lets through a slice of the rate each 20 ms.
-type slowWriter struct {
-	http.ResponseWriter
-	rate int
-	r    *http.Request
-}
-
-func (s *slowWriter) Write(b []byte) (n int, err error) {
-	slice := max(s.rate/50, 1)
-	for len(b) > 0 {
-		k, err := s.ResponseWriter.Write(b[:min(slice, len(b))])
-		n, b = n+k, b[k:]
-		if err != nil {
-			return n, err
-		}
-		if f, ok := s.ResponseWriter.(http.Flusher); ok {
-			f.Flush()
-		}
-		select {
-		case <-s.r.Context().Done():
-			return n, s.r.Context().Err()
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return n, nil
 }
 
 // shaOf hashes a file.
