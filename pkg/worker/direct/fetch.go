@@ -76,14 +76,19 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 	var keeper, helpers sync.WaitGroup
 	keeper.Go(func() { j.keep(ctx, f, stop) })
 	errs := make(chan error, j.connections) // room for the last word of each
-	for range j.wanted(f, t.resp) - 1 {
-		helpers.Go(func() { errs <- j.help(ctx, f, t.resp.Request) })
+	shares, err := j.shares(f, t.resp)
+	for _, share := range shares {
+		helpers.Go(func() { errs <- j.help(ctx, f, share, t.resp.Request) })
 	}
-	err = j.copy(t, f, s)
+	if err == nil {
+		err = j.copy(t, f, s)
+	}
 	t.close()
 	f.spans.release(s)
 	if err == nil {
-		err = j.help(ctx, f, t.resp.Request)
+		if s, err = f.take(j.minSplit); err == nil {
+			err = j.help(ctx, f, s, t.resp.Request)
+		}
 	}
 	if err != nil {
 		stop(err)
@@ -150,28 +155,36 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 	return t, s, nil
 }
 
-// wanted is how many connections to make: as many as the task says, where the
-// server gives ranges and one version can be told from another.
-func (j *job) wanted(f *folder, first *http.Response) int {
+// shares takes a span for each further connection: as many as the task wants, where
+// the server gives ranges and one version can be told from another. All are taken
+// before the first is asked for, so that no answer is cut short but the first.
+func (j *job) shares(f *folder, first *http.Response) ([]*span, error) {
 	ranges := first.StatusCode == http.StatusPartialContent || first.Header.Get("Accept-Ranges") == "bytes"
 	if !ranges || f.meta.Length < 0 || f.meta.validator() == "" && j.checksum == "" {
-		return 1
+		return nil, nil
 	}
-	return j.connections
-}
-
-// help fetches spans, one after the other, until there is nothing left to take. It
-// asks where the first connection was led, not the source: that may lead each
-// request to another mirror.
-func (j *job) help(ctx context.Context, f *folder, like *http.Request) error {
-	for ctx.Err() == nil {
+	var list []*span
+	for range j.connections - 1 {
 		s, err := f.take(j.minSplit)
 		if s == nil || err != nil {
+			return list, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// help fetches a span, and then others until there is nothing left to take. It asks
+// where the first connection was led, not the source: that may lead each request to
+// another mirror.
+func (j *job) help(ctx context.Context, f *folder, s *span, like *http.Request) error {
+	for s != nil {
+		err := j.part(ctx, f, s, like)
+		f.spans.release(s)
+		if err != nil || ctx.Err() != nil {
 			return err
 		}
-		err = j.part(ctx, f, s, like)
-		f.spans.release(s)
-		if err != nil {
+		if s, err = f.take(j.minSplit); err != nil {
 			return err
 		}
 	}
