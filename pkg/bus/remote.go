@@ -65,6 +65,24 @@ func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]
 	}, backoff.WithMaxElapsedTime(remoteRetry))
 }
 
+// beginRetry is how long an export or import waits for another one's end: that of
+// a process which was killed gives way after transferGone.
+const beginRetry = 2 * transferGone
+
+// begin starts an export or import. Only what was refused is sent again: one that
+// was begun and not heard of stays behind and gives way later.
+func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) error {
+	_, err := backoff.Retry(ctx, func() (struct{}, error) {
+		err := s.once(ctx, verb, body, into)
+		var e *model.Error
+		if errors.As(err, &e) && (e.Code == model.CodeUnavailable || e.Code == model.CodeTooMany) {
+			return struct{}{}, err
+		}
+		return struct{}{}, backoff.Permanent(err)
+	}, backoff.WithMaxElapsedTime(beginRetry))
+	return err
+}
+
 // once sends a request that must not be sent twice.
 func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) error {
 	b, err := encode(body)
@@ -77,7 +95,7 @@ func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) err
 // Snapshot implements [repo.Source].
 func (s *RemoteStore) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	var a exportAnswer
-	if err := s.once(ctx, "export", exportRequest{Begin: true, Final: s.final}, &a); err != nil {
+	if err := s.begin(ctx, "export", exportRequest{Begin: true, Final: s.final}, &a); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return &remoteSnapshot{s: s, id: a.Export, counts: a.Counts}, nil
@@ -210,7 +228,7 @@ func (x *remoteSnapshot) Close() error {
 // Begin implements [repo.Target].
 func (s *RemoteStore) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error) {
 	var a importAnswer
-	if err := s.once(ctx, "import", importRequest{Begin: true, OnConflict: o.OnConflict, DryRun: o.DryRun}, &a); err != nil {
+	if err := s.begin(ctx, "import", importRequest{Begin: true, OnConflict: o.OnConflict, DryRun: o.DryRun}, &a); err != nil {
 		return nil, fmt.Errorf("import: %w", err)
 	}
 	return &remoteWriter{s: s, id: a.Import}, nil
@@ -220,19 +238,21 @@ func (s *RemoteStore) Begin(ctx context.Context, o repo.CopyOptions) (repo.Write
 type remoteWriter struct {
 	s  *RemoteStore
 	id string
+	n  int64 // messages with records so far
 }
 
 // Put implements [repo.Writer]. Records that do not fit into one message go in
 // several.
 func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var sum repo.PutStats
-	head, err := encode(importRequest{Import: w.id})
-	if err != nil {
-		return sum, err
-	}
 	room := roomOf(w.s.nc) - rowRoom
 	for begin := 0; begin < len(records); {
-		body, end := slices.Clone(head), begin
+		w.n++
+		body, err := encode(importRequest{Import: w.id, N: w.n})
+		if err != nil {
+			return sum, err
+		}
+		end := begin
 		for ; end < len(records) && end-begin < model.MaxBatch; end++ {
 			before := len(body)
 			if body, err = records[end].Append(append(body, '\n')); err != nil {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"log/slog"
 	"strconv"
 	"sync"
 	"time"
@@ -28,8 +29,12 @@ type Transfers interface {
 
 // Limits of transfers.
 const (
-	maxExports    = 4
-	transferIdle  = 5 * time.Minute // after which one that nobody goes on with is given up
+	maxExports = 4
+	// transferIdle is after how long one that nobody goes on with is given up, and
+	// transferGone after how long another one may take its place: whoever reads or
+	// writes records does so several times a second, so it was killed.
+	transferIdle  = 5 * time.Minute
+	transferGone  = 10 * time.Second
 	maxPageRows   = 1000
 	transferClose = 10 * time.Second
 	maxRoom       = 512 << 10 // of the records of a look-up
@@ -65,6 +70,7 @@ type importRequest struct {
 	OnConflict repo.OnConflict `json:"on_conflict,omitempty"`
 	DryRun     bool            `json:"dry_run,omitempty"`
 	Import     string          `json:"import,omitempty"`
+	N          int64           `json:"n,omitempty"`      // number of a message with records: one that comes again is answered again
 	Finish     *repo.Digest    `json:"finish,omitempty"` // of what the dispatcher must hold then
 	Abort      bool            `json:"abort,omitempty"`
 	Lookup     []string        `json:"lookup,omitempty"` // task ids: their records are the answer's lines
@@ -79,29 +85,60 @@ type importAnswer struct {
 // transfers is the exports and imports under way.
 type transfers struct {
 	backend Backend
+	logger  *slog.Logger
+	gone    time.Duration
 	mu      sync.Mutex
 	exports map[string]*export
 	imports map[string]*importing
+	frozen  string // the export for which writes are refused: the last final one
 }
+
+// use is who goes on with a transfer, and when; transfers.mu guards it.
+type use struct {
+	busy int // requests that are worked on
+	last time.Time
+	idle *time.Timer
+}
+
+// begin notes a request, and returns what is to be called at its end.
+func (t *transfers) begin(u *use) (end func()) {
+	u.busy++
+	u.idle.Stop()
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		u.busy--
+		u.last = time.Now()
+		u.idle.Reset(transferIdle)
+	}
+}
+
+// over reports whether nobody has gone on for that long.
+func (u *use) over(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
 
 // export is one snapshot that is read page by page.
 type export struct {
+	use
 	mu      sync.Mutex // a snapshot is for one at a time
 	snap    repo.Snapshot
 	workers []*model.Worker
 	final   bool
-	idle    *time.Timer
 }
 
 // importing is one import under way.
 type importing struct {
-	mu   sync.Mutex
-	w    repo.Writer
-	idle *time.Timer
+	use
+	mu     sync.Mutex
+	w      repo.Writer
+	n      int64        // of the last message with records
+	answer importAnswer // to it
 }
 
-func newTransfers(b Backend) *transfers {
-	return &transfers{backend: b, exports: make(map[string]*export), imports: make(map[string]*importing)}
+func newTransfers(b Backend, logger *slog.Logger) *transfers {
+	return &transfers{
+		backend: b, logger: logger, gone: transferGone,
+		exports: make(map[string]*export), imports: make(map[string]*importing),
+	}
 }
 
 func (c *call) export() {
@@ -182,11 +219,16 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 	if q.Begin {
 		return t.beginExport(ctx, q.Final)
 	}
+	t.mu.Lock()
 	if q.Final && q.Abort {
+		t.frozen = ""
+		t.mu.Unlock()
 		return exportAnswer{}, t.backend.Thaw(ctx)
 	}
-	t.mu.Lock()
 	x := t.exports[q.Export]
+	if x != nil {
+		defer t.begin(&x.use)()
+	}
 	t.mu.Unlock()
 	if x == nil {
 		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have been given up after %v without a request", q.Export, transferIdle)
@@ -196,7 +238,6 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.idle.Reset(transferIdle)
 	switch q.Kind {
 	case repo.KindTask:
 		return x.tasks(ctx, q.After, room)
@@ -207,10 +248,8 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 }
 
 func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if len(t.exports) >= maxExports {
-		return nil, model.Errorf(model.CodeTooMany, "export: %d exports are under way already", maxExports)
+	if err := t.makeRoom(ctx); err != nil {
+		return nil, err
 	}
 	take := t.backend.Snapshot
 	if final {
@@ -226,19 +265,63 @@ func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
 		return nil, err
 	}
 	id := rand.Text()
-	t.exports[id] = &export{snap: snap, final: final, idle: time.AfterFunc(transferIdle, func() {
-		stop, cancel := context.WithTimeout(context.Background(), transferClose)
-		defer cancel()
-		_ = t.endExport(stop, id, true) // nobody is there to be told
-	})}
+	x := &export{snap: snap, final: final, use: use{last: time.Now()}}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpExport(id) })
+	t.exports[id] = x
+	if final {
+		t.frozen = id
+	}
 	return exportAnswer{Export: id, Counts: counts}, nil
 }
 
-// endExport closes the snapshot; one that was aborted takes writes again.
+// makeRoom gives up the export that has been left for longest, if there are too
+// many.
+func (t *transfers) makeRoom(ctx context.Context) error {
+	t.mu.Lock()
+	oldest, n := "", len(t.exports)
+	for id, x := range t.exports {
+		if x.over(t.gone) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
+			oldest = id
+		}
+	}
+	t.mu.Unlock()
+	switch {
+	case n < maxExports:
+		return nil
+	case oldest == "":
+		return model.Errorf(model.CodeTooMany, "export: %d exports are under way already; try again", n)
+	}
+	return t.endExport(ctx, oldest, true)
+}
+
+// giveUpExport ends an export that nobody goes on with.
+func (t *transfers) giveUpExport(id string) {
+	t.mu.Lock()
+	x := t.exports[id]
+	given := x != nil && x.over(transferIdle)
+	t.mu.Unlock()
+	if !given {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
+	defer cancel()
+	err := t.endExport(ctx, id, true)
+	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", transferIdle, "final", x.final, "err", err)
+}
+
+// endExport closes the snapshot. One that was final and is aborted takes writes
+// again, unless it is for another one, which may have been read whole, that they
+// are refused.
 func (t *transfers) endExport(ctx context.Context, id string, aborted bool) error {
 	t.mu.Lock()
 	x := t.exports[id]
 	delete(t.exports, id)
+	thaw := x != nil && x.final && aborted && t.frozen == id
+	if thaw {
+		t.frozen = ""
+	}
 	t.mu.Unlock()
 	if x == nil {
 		return nil
@@ -247,7 +330,7 @@ func (t *transfers) endExport(ctx context.Context, id string, aborted bool) erro
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	err := x.snap.Close()
-	if x.final && aborted {
+	if thaw {
 		return t.backend.Thaw(ctx)
 	}
 	return err
@@ -326,13 +409,15 @@ func (t *transfers) imported(ctx context.Context, q *importRequest, records []re
 	}
 	t.mu.Lock()
 	x := t.imports[q.Import]
+	if x != nil {
+		defer t.begin(&x.use)()
+	}
 	t.mu.Unlock()
 	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; it may have been given up after %v without a request", q.Import, transferIdle)
+		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, transferIdle)
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.idle.Reset(transferIdle)
 	switch {
 	case q.Abort:
 		t.forget(q.Import, x)
@@ -348,37 +433,74 @@ func (t *transfers) imported(ctx context.Context, q *importRequest, records []re
 	case len(records) == 0:
 		return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
 	}
+	return x.put(ctx, q.N, records)
+}
+
+// put takes the records of one message, once: the digest of what was seen would
+// else count them twice.
+func (x *importing) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
+	if n != 0 && n == x.n {
+		return x.answer, nil
+	}
 	for i := range records {
 		if records[i].Kind() != records[0].Kind() {
 			return nil, model.Errorf(model.CodeInvalid, "records: all of one message must be of one kind")
 		}
 	}
 	done, err := x.w.Put(ctx, records)
-	return importAnswer{Put: &done}, err
+	if err != nil {
+		return nil, err
+	}
+	x.n, x.answer = n, importAnswer{Put: &done}
+	return x.answer, nil
 }
 
+// beginImport starts the one import that there may be. One whose sender is gone
+// gives way; what it brought stays, held back, and most often the new one is the
+// same again.
 func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.imports) > 0 {
-		return nil, model.Errorf(model.CodeConflict, "import: another import is under way; one that nobody goes on with is given up after %v", transferIdle)
+	for id, x := range t.imports {
+		if !x.over(t.gone) {
+			return nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.gone)
+		}
+		x.idle.Stop()
+		delete(t.imports, id)
+		if err := x.w.Abort(ctx); err != nil {
+			return nil, err
+		}
 	}
 	w, err := t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
 	if err != nil {
 		return nil, err
 	}
 	id := rand.Text()
-	x := &importing{w: w}
-	x.idle = time.AfterFunc(transferIdle, func() {
-		t.forget(id, x)
-		stop, cancel := context.WithTimeout(context.Background(), transferClose)
-		defer cancel()
-		x.mu.Lock()
-		defer x.mu.Unlock()
-		_ = x.w.Abort(stop) // nobody is there to be told
-	})
+	x := &importing{w: w, use: use{last: time.Now()}}
+	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpImport(id) })
 	t.imports[id] = x
 	return importAnswer{Import: id}, nil
+}
+
+// giveUpImport ends an import that nobody goes on with.
+func (t *transfers) giveUpImport(id string) {
+	t.mu.Lock()
+	x := t.imports[id]
+	given := x != nil && x.over(transferIdle)
+	if given {
+		delete(t.imports, id)
+	}
+	t.mu.Unlock()
+	if !given {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
+	defer cancel()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.w.Abort(ctx)
+	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
+		"idle", transferIdle, "err", err)
 }
 
 func (t *transfers) forget(id string, x *importing) {

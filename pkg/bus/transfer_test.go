@@ -1,0 +1,215 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
+)
+
+// memoryTransfers is a backend with a store that others may write into.
+type memoryTransfers struct {
+	*memory.Store
+	frozen bool
+}
+
+func (m *memoryTransfers) Freeze(ctx context.Context) (repo.Snapshot, error) {
+	m.frozen = true
+	return m.Snapshot(ctx)
+}
+
+func (m *memoryTransfers) Thaw(context.Context) error {
+	m.frozen = false
+	return nil
+}
+
+func (m *memoryTransfers) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error) {
+	return repo.SharedTarget(m.Store).Begin(ctx, o)
+}
+
+// newMemoryTransfers returns transfers that give way after gone, and their log.
+func newMemoryTransfers(t *testing.T, gone time.Duration) (*transfers, *memoryTransfers, *bytes.Buffer) {
+	t.Helper()
+	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
+	b := &fakeBackend{Transfers: m}
+	x := newTransfers(b, slog.New(slog.NewTextHandler(log, nil)))
+	x.gone = gone
+	t.Cleanup(func() { x.close(context.Background()) })
+	return x, m, log
+}
+
+// beginning starts an export and returns its id.
+func beginning(t *testing.T, x *transfers, final bool) string {
+	t.Helper()
+	a, err := x.export(t.Context(), &exportRequest{Begin: true, Final: final}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.(exportAnswer).Export
+}
+
+func importBegin(t *testing.T, x *transfers) (string, error) {
+	t.Helper()
+	a, err := x.imported(t.Context(), &importRequest{Begin: true}, nil)
+	if err != nil {
+		return "", err
+	}
+	return a.(importAnswer).Import, nil
+}
+
+func records(t *testing.T, n int) []repo.Record {
+	t.Helper()
+	list := make([]repo.Record, n)
+	for i := range list {
+		list[i].Task = &model.Task{
+			TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), URL: "http://host/a", Priority: model.PriorityLow, MaxAttempts: 1},
+			Client:   "c", Seq: int64(i + 1), TaskState: model.TaskState{Status: model.StatusPending},
+		}
+		if err := list[i].Encode(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return list
+}
+
+func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		later func(x *transfers) string // what happens after the export that is given up has begun
+		want  bool
+	}{
+		"alone":       {func(*transfers) string { return "" }, false},
+		"a later one": {func(x *transfers) string { return beginning(t, x, true) }, true},
+		"one without": {func(x *transfers) string { return beginning(t, x, false) }, false},
+		"a whole later one": {func(x *transfers) string {
+			id := beginning(t, x, true)
+			if _, err := x.export(t.Context(), &exportRequest{Export: id, End: true}, 0); err != nil {
+				t.Error(err)
+			}
+			return id
+		}, true},
+	} {
+		x, m, log := newMemoryTransfers(t, 0)
+		first := beginning(t, x, true)
+		c.later(x)
+		x.giveUpExport(first)
+		if !m.frozen || log.Len() > 0 {
+			t.Errorf("%s: an export that somebody reads is given up", name)
+		}
+		x.exports[first].last = time.Now().Add(-transferIdle)
+		x.giveUpExport(first)
+		if m.frozen != c.want {
+			t.Errorf("%s: writes are refused: %v, want %v", name, m.frozen, c.want)
+		}
+		if !strings.Contains(log.String(), "given up") || x.exports[first] != nil {
+			t.Errorf("%s: the log says %q", name, log)
+		}
+		if _, err := x.export(t.Context(), &exportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
+			t.Errorf("%s: after a failed copy writes are refused (%v)", name, err)
+		}
+	}
+}
+
+func TestAnExportThatWasLeftGivesWayToANewOne(t *testing.T) {
+	x, _, _ := newMemoryTransfers(t, time.Hour)
+	for range maxExports {
+		beginning(t, x, false)
+	}
+	if _, err := x.export(t.Context(), &exportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
+		t.Errorf("one more: %v, want 429", err)
+	}
+	x.gone = 0
+	for range 3 * maxExports {
+		beginning(t, x, false)
+	}
+	if len(x.exports) != maxExports {
+		t.Errorf("%d exports are open", len(x.exports))
+	}
+}
+
+func TestAnImportWhoseSenderIsGoneGivesWayToANewOne(t *testing.T) {
+	x, m, log := newMemoryTransfers(t, time.Hour)
+	first, err := importBegin(t, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := records(t, 10)
+	if _, err := x.imported(t.Context(), &importRequest{Import: first, N: 1}, list[:5]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := importBegin(t, x); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("a second import: %v, want 503", err)
+	}
+	x.gone = 0
+	second, err := importBegin(t, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x.imported(t.Context(), &importRequest{Import: first, N: 2}, list[5:]); model.CodeOf(err) != model.CodeNotFound {
+		t.Errorf("the first import goes on: %v, want 404", err)
+	}
+	a, err := x.imported(t.Context(), &importRequest{Import: second, N: 1}, list)
+	if err != nil || a.(importAnswer).Put.Skipped != 5 || a.(importAnswer).Put.Written != 5 {
+		t.Errorf("the same copy again: %+v, %v", a, err)
+	}
+	x.imports[second].last = time.Now().Add(-transferIdle)
+	x.giveUpImport(second)
+	if !strings.Contains(log.String(), "held back until") || len(x.imports) != 0 {
+		t.Errorf("an import that nobody goes on with: the log says %q", log)
+	}
+	if counts, err := m.Counts(t.Context()); err != nil || counts.Total() != 10 {
+		t.Errorf("what it brought: %v, %v; want that it stays", counts, err)
+	}
+}
+
+func TestAMessageOfAnImportThatComesTwiceCountsOnce(t *testing.T) {
+	x, _, _ := newMemoryTransfers(t, time.Hour)
+	id, err := importBegin(t, x)
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := records(t, 4)
+	var want repo.Digest
+	for i := range list {
+		if err := want.Add(&list[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range []struct {
+		n        int64
+		from, to int
+	}{{1, 0, 2}, {1, 0, 2}, {2, 2, 4}, {2, 2, 4}, {2, 2, 4}} {
+		a, err := x.imported(t.Context(), &importRequest{Import: id, N: m.n}, list[m.from:m.to])
+		if err != nil || a.(importAnswer).Put.Written != 2 {
+			t.Errorf("message %d: %+v, %v", m.n, a, err)
+		}
+	}
+	a, err := x.imported(t.Context(), &importRequest{Import: id, Finish: &want}, nil)
+	if err != nil || !a.(importAnswer).Digest.Equal(want) {
+		t.Errorf("at the end: %+v, %v, want %v", a, err, want)
+	}
+}
+
+func TestARecordThatNoClientCouldHaveSentIs400WithItsField(t *testing.T) {
+	w := serve(t, &fakeBackend{Transfers: &memoryTransfers{Store: memory.New()}})
+	good, err := records(t, 1)[0].Append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for field, line := range map[string]string{
+		"url":      strings.Replace(string(good), "http://host/a", `http://host/\u001e`, 1),
+		"client":   strings.Replace(string(good), `"client":"c"`, `"client":"c\u001e"`, 1),
+		"priority": strings.Replace(string(good), `"priority":"low",`, ``, 1),
+	} {
+		_, err := askBody(testContext(t), w.nc, "aria.v1.req.admin.import", []byte("{\"import\":\"x\"}\n"+line))
+		if model.CodeOf(err) != model.CodeInvalid || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "t0") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
