@@ -139,12 +139,17 @@ func (o StreamOptions) deadLetters(s Subjects) streamSetup {
 }
 
 func (o StreamOptions) events(s Subjects) streamSetup {
-	return streamSetup{jetstream.StreamConfig{
+	setup := streamSetup{jetstream.StreamConfig{
 		Name: s.StreamName(streamEvents), Description: "what happened to tasks, workers and submissions",
 		Subjects:  []string{s.join("evt.task.>"), s.join("evt.worker.>"), s.join("evt.intake.>")},
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
 	}, true}
+	if o.Replicas == 1 {
+		// Events are hints: a server that syncs each message need not do so for them.
+		setup.PersistMode = jetstream.AsyncPersistMode
+	}
+	return setup
 }
 
 func ensureStream(ctx context.Context, js jetstream.JetStream, want streamSetup) error {
@@ -226,7 +231,9 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 			changed = true
 		}
 	}
-	set(have.Replicas != want.Replicas, func() { have.Replicas = want.Replicas })
+	set(have.Replicas != want.Replicas, func() {
+		have.Replicas, have.PersistMode = want.Replicas, want.PersistMode
+	})
 	set(want.AllowAtomicPublish && !have.AllowAtomicPublish, func() { have.AllowAtomicPublish = true })
 	if have.Metadata[metaPrefix] == "" {
 		have.Metadata = maps.Clone(have.Metadata)
