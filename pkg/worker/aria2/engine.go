@@ -170,6 +170,7 @@ func capabilities(features []string, allowBT bool) model.Capabilities {
 func (e *Engine) Capabilities() model.Capabilities {
 	caps := e.caps
 	caps.Protocols = slices.Clone(caps.Protocols)
+	caps.Bandwidth = e.cfg.Bandwidth
 	return caps
 }
 

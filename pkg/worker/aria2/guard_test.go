@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -168,5 +170,42 @@ func TestTheProxyPasswordIsInNoFileAndNoCommandLine(t *testing.T) {
 	}
 	if line := strings.Join(e.current().process.cmd.Args, " "); strings.Contains(line, "proxy") {
 		t.Errorf("the proxy is in %q", line)
+	}
+}
+
+func TestAllDownloadsTogetherKeepToTheBandwidth(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, Logger: downloadtest.Logger(t),
+		Guard: downloadtest.Loopback(t), Bandwidth: downloadtest.Bandwidth,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	downloadtest.RunBandwidth(t, e)
+}
+
+func TestAConnectionThatBringsNothingIsGivenUpAfterTheWorkersStallTimeout(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t),
+		Guard: downloadtest.Loopback(t), StallTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		if r.Method != http.MethodHead {
+			_, _ = w.Write([]byte("some")) // the client waits for more
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done()
+		}
+	}))
+	downloadtest.Add(t, e, downloadtest.Job(t, "stalled", s.URL+"/file", "max-tries", "1"))
+	if err := downloadtest.MustFail(t, e, "stalled"); err.Code != download.CodeTimeout || err.Class != model.ClassRetryable {
+		t.Errorf("%+v", err)
 	}
 }

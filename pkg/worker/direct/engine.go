@@ -69,7 +69,7 @@ func New(cfg Config) (*Engine, error) {
 
 // Capabilities implements [download.Engine].
 func (e *Engine) Capabilities() model.Capabilities {
-	return model.Capabilities{Protocols: []string{"http", "https"}}
+	return model.Capabilities{Protocols: []string{"http", "https"}, Bandwidth: e.cfg.Bandwidth}
 }
 
 // Changed implements [download.Engine].

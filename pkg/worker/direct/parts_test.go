@@ -231,21 +231,7 @@ func TestPartsFollowTheFirstConnection(t *testing.T) {
 
 func TestAllDownloadsTogetherKeepToTheBandwidth(t *testing.T) {
 	t.Parallel()
-	data := downloadtest.Data(250_000)
-	s := downloadtest.Serve(t, downloadtest.Content(data))
-	e := open(t, Config{Bandwidth: 500_000})
-	begun := time.Now()
-	jobs := make([]download.Job, 4)
-	for i := range jobs {
-		jobs[i] = downloadtest.Job(t, "shared-"+strconv.Itoa(i), s.URL+"/file")
-		downloadtest.Add(t, e, jobs[i])
-	}
-	for _, job := range jobs {
-		downloadtest.MustComplete(t, e, job, data)
-	}
-	if took := time.Since(begun); took < 1500*time.Millisecond || took > 10*time.Second {
-		t.Errorf("1 MB at 500 kB/s took %v", took)
-	}
+	downloadtest.RunBandwidth(t, open(t, Config{Bandwidth: downloadtest.Bandwidth}))
 }
 
 func TestAConnectionThatIsTooSlowIsLeft(t *testing.T) {
