@@ -39,7 +39,7 @@ type served struct {
 	mu       sync.Mutex
 	requests int
 	errors   int
-	last     string        // error
+	last     *model.Error
 	busy     time.Duration // from the arrival of requests to their answers, in sum
 }
 
@@ -51,7 +51,7 @@ func (s *served) count(began time.Time, err *model.Error) {
 	s.busy += time.Since(began)
 	if err != nil {
 		s.errors++
-		s.last = fmt.Sprintf("%d:%s", err.Code, headerText(err.Message))
+		s.last = err
 	}
 }
 
@@ -60,7 +60,10 @@ func (s *served) stats() *micro.EndpointStats {
 	defer s.mu.Unlock()
 	e := &micro.EndpointStats{
 		Name: s.info.Name, Subject: s.info.Subject, QueueGroup: s.info.QueueGroup,
-		NumRequests: s.requests, NumErrors: s.errors, LastError: s.last, ProcessingTime: s.busy,
+		NumRequests: s.requests, NumErrors: s.errors, ProcessingTime: s.busy,
+	}
+	if s.last != nil {
+		e.LastError = fmt.Sprintf("%d:%s", s.last.Code, headerText(s.last.Message))
 	}
 	if s.requests > 0 {
 		e.AverageProcessingTime = s.busy / time.Duration(s.requests)

@@ -128,6 +128,7 @@ func (c *call) submit() {
 		c.reply(refuse(err))
 		return
 	}
+	c.service.clients.charge(c.from.Name, len(list), c.began)
 	if !many && list[0].err != nil {
 		c.reply(refuse(list[0].err))
 		return

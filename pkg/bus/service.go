@@ -34,7 +34,7 @@ const (
 	readers      = 8                // goroutines that read from the store for get, list and query
 	readQueue    = 256              // reads that wait for one of them
 	readTimeout  = 10 * time.Second // from the arrival of a read to its end
-	pendingMsgs  = 16_384           // of one endpoint's subscription
+	pendingMsgs  = 65_536           // of one endpoint's subscription
 	pendingBytes = 64 << 20
 	startFlush   = 10 * time.Second // for the server to learn of the endpoints
 )
@@ -45,7 +45,9 @@ type ServiceOptions struct {
 	Name    string // of this dispatcher, as another one that is refused would tell it: "host-1, pid 4711"
 	Version string // of the program; what is no semantic version is shown as 0.0.0-dev
 	Store   string // what keeps the tasks, such as sqlite; for people
-	Logger  *slog.Logger
+	// ClientRate is how many tasks a second each client may submit; 0: any number.
+	ClientRate int
+	Logger     *slog.Logger
 }
 
 // Service takes requests in and answers them.
@@ -64,6 +66,9 @@ type Service struct {
 	lost      *throttle          // answers that could not be sent
 	refused   *throttle          // messages that nobody waits for the answer of
 	logger    *slog.Logger
+
+	clients  *gate
+	refusals *pacer
 
 	gate     sync.RWMutex // held for reading while a request enters
 	stopping bool
@@ -86,6 +91,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
 	}
 	s.transfers = newTransfers(backend, logger)
+	s.clients, s.refusals = newGate(o.ClientRate), newPacer()
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {
@@ -159,6 +165,7 @@ func (s *Service) Stop(ctx context.Context) error {
 	if again {
 		return nil
 	}
+	s.refusals.close()
 	errs = append(errs, waitFor(ctx, &s.entered, "requests that are not answered"))
 	s.stopRead()
 	errs = append(errs, waitFor(ctx, &s.pool, "reads"), s.out.close(ctx))
@@ -188,6 +195,7 @@ type call struct {
 	from    Sender
 	data    []byte
 	to      string // where the answer goes; empty if nobody waits for it
+	passed  bool   // the gate
 	taken   atomic.Bool
 }
 
@@ -212,6 +220,10 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		defer c.recover()
 		if err != nil {
 			c.reply(refuse(err))
+			return
+		}
+		if err := c.pass(); err != nil {
+			c.refuseLater(err)
 			return
 		}
 		e.handle(c)
@@ -250,12 +262,12 @@ func (c *call) later(pack func(room int) reply) {
 	}
 	s := c.service
 	ok := s.out.put(func() {
-		defer s.entered.Done()
+		defer c.end()
 		c.send(pack(roomOf(s.nc)))
 	})
 	if !ok {
 		c.at.count(c.began, errDropped)
-		s.entered.Done()
+		c.end()
 		s.lost.warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
 	}
 }
@@ -285,7 +297,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	if c.to == "" { // nobody would hear it
 		if c.take() {
 			c.at.count(c.began, nil)
-			s.entered.Done()
+			c.end()
 		}
 		return
 	}
@@ -295,7 +307,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 		if !c.take() {
 			return
 		}
-		defer s.entered.Done()
+		defer c.end()
 		c.send(c.guarded(ctx, fn))
 	}
 	select {

@@ -66,10 +66,12 @@ func (s Subjects) Request(r Sender) string {
 // Parse reads the subject of a request. A subject of another kind, or a name
 // that is not valid, is CodeInvalid.
 func (s Subjects) Parse(subject string) (Sender, *model.Error) {
-	notOurs := model.Errorf(model.CodeInvalid, "subject: %.200q is not a request under %s", subject, s.Prefix)
+	notOurs := func() *model.Error {
+		return model.Errorf(model.CodeInvalid, "subject: %.200q is not a request under %s", subject, s.Prefix)
+	}
 	rest, ok := strings.CutPrefix(subject, s.Prefix+".req.")
 	if !ok {
-		return Sender{}, notOurs
+		return Sender{}, notOurs()
 	}
 	role, rest, _ := strings.Cut(rest, ".")
 	r := Sender{Role: Role(role), Verb: rest}
@@ -85,10 +87,10 @@ func (s Subjects) Parse(subject string) (Sender, *model.Error) {
 		}
 	case RoleQuery, RoleAdmin:
 	default:
-		return Sender{}, notOurs
+		return Sender{}, notOurs()
 	}
 	if r.Verb == "" {
-		return Sender{}, notOurs
+		return Sender{}, notOurs()
 	}
 	return r, nil
 }

@@ -97,6 +97,7 @@ type Limits struct {
 	Hosts           map[string]int `key:"hosts" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
 	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are refused."`
 	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may wait; 0 = no limit."`
+	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks a second that one client may submit by requests; those of one second may come at once; 0 = no limit."`
 	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different sets of requirements that may wait at once."`
 }
 

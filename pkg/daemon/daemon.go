@@ -138,7 +138,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 
 	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
-		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
+		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
+		ClientRate: d.cfg.Limits.ClientRate, Logger: d.logger,
 	})
 	if err != nil {
 		return err

@@ -1,0 +1,161 @@
+package bus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
+	g := newGate(100)
+	now := time.Unix(1000, 0)
+	submit := func(client string, tasks int) *model.Error {
+		t.Helper()
+		err := g.enter(client, true, now)
+		if err == nil {
+			g.charge(client, tasks, now)
+			g.leave(client, now)
+		}
+		return err
+	}
+	for i := range 100 {
+		if err := submit("alice", 1); err != nil {
+			t.Fatalf("submit %d of a burst: %v", i, err)
+		}
+	}
+	if err := submit("alice", 1); err != errRate {
+		t.Errorf("past the burst: %v", err)
+	}
+	if err := g.enter("alice", false, now); err != nil {
+		t.Errorf("a get: %v", err)
+	}
+	g.leave("alice", now)
+	if err := submit("bob", 1); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	now = now.Add(10 * time.Millisecond)
+	if err := submit("alice", 1); err != nil {
+		t.Errorf("a hundredth of a second later: %v", err)
+	}
+	if err := submit("alice", 1); err != errRate {
+		t.Errorf("the next at once: %v", err)
+	}
+	// A batch is let in whole, and paid off.
+	if err := submit("carol", 1000); err != nil {
+		t.Errorf("a batch: %v", err)
+	}
+	now = now.Add(8 * time.Second)
+	if err := submit("carol", 1); err != errRate {
+		t.Errorf("8 s after a batch of 10 s: %v", err)
+	}
+	now = now.Add(time.Second + 10*time.Millisecond)
+	if err := submit("carol", 1); err != nil {
+		t.Errorf("a little more than 9 s after it: %v", err)
+	}
+}
+
+func TestAGateRemembersNobodyLongerThanItMust(t *testing.T) {
+	g := newGate(1000)
+	now := time.Unix(1000, 0)
+	for i := range 10 * sweepAt {
+		name := fmt.Sprintf("client-%d", i)
+		if err := g.enter(name, true, now); err != nil {
+			t.Fatal(err)
+		}
+		g.charge(name, 1, now)
+		g.leave(name, now)
+		now = now.Add(time.Millisecond)
+	}
+	if n := len(g.clients); n > sweepAt {
+		t.Errorf("%d clients are remembered", n)
+	}
+	g = newGate(0)
+	for i := range 100 {
+		name := fmt.Sprintf("client-%d", i)
+		if err := g.enter(name, true, now); err != nil {
+			t.Fatal(err)
+		}
+		g.charge(name, 1, now)
+		g.leave(name, now)
+	}
+	if n := len(g.clients); n > 0 {
+		t.Errorf("without a rate %d idle clients are remembered", n)
+	}
+}
+
+func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
+	release := make(chan struct{})
+	backend := &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		answers := []model.Answer{answerOp(ops[0])}
+		if ops[0].(engine.Submit).Client == "bob" {
+			go done(answers)
+			return nil
+		}
+		go func() {
+			<-release
+			done(answers)
+		}()
+		return nil
+	}}
+	w := serve(t, backend)
+	const extra = 100
+	inbox := w.nc.NewInbox()
+	answers := make(chan *nats.Msg, clientFlight+extra)
+	if _, err := w.nc.ChanSubscribe(inbox, answers); err != nil {
+		t.Fatal(err)
+	}
+	for range clientFlight + extra {
+		if err := w.nc.PublishRequest("aria.v1.req.task.alice.submit", inbox, []byte(`{"url":"http://h/f"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code := func() string { return receive(t, answers).Header.Get("Nats-Service-Error-Code") }
+	for range extra {
+		if got := code(); got != "429" {
+			t.Fatalf("past the limit: %q", got)
+		}
+	}
+	if got := w.ask(t, "task.bob.submit", `{"url":"http://h/f"}`); got.code != "" {
+		t.Errorf("another client: %+v", got)
+	}
+	close(release)
+	for range clientFlight {
+		if got := code(); got != "" {
+			t.Fatalf("within the limit: %q", got)
+		}
+	}
+	if got := w.ask(t, "task.alice.submit", `{"url":"http://h/f"}`); got.code != "" {
+		t.Errorf("afterwards: %+v", got)
+	}
+}
+
+func TestRefusalsLeaveAtAPaceAndAllOfThemAtTheEnd(t *testing.T) {
+	p := newPacer()
+	given := make(chan time.Time, 3*paceCapacity)
+	begin := time.Now()
+	for range 3 * paceMany {
+		if !p.put(func() { given <- time.Now() }) {
+			t.Fatal("not taken")
+		}
+	}
+	var last time.Time
+	for range 3 * paceMany {
+		last = receive(t, given)
+	}
+	if took := last.Sub(begin); took < 2*paceEvery {
+		t.Errorf("%d refusals within %v", 3*paceMany, took)
+	}
+	put := 0
+	for p.put(func() { given <- time.Now() }) {
+		put++
+	}
+	p.close()
+	for range put {
+		receive(t, given)
+	}
+}
