@@ -17,6 +17,7 @@ type Worker struct {
 	Dir           string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
 	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
 	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
+	Aria2         Aria2             `key:"aria2"`
 	Tags          map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
 	Folders       map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
 	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
@@ -26,6 +27,13 @@ type Worker struct {
 	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
 	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk under which no task is begun and running ones pause; 0 = none."`
 	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+}
+
+// Aria2 is the aria2c that somebody else runs, for a worker that is to use it.
+type Aria2 struct {
+	URL        string `key:"url" flag:"aria2-url" doc:"JSON-RPC of an aria2c that somebody else runs, such as http://127.0.0.1:6800/jsonrpc, to be used instead of one of the worker's own; its other downloads are left alone. It must see the folders by the same names. docs/worker.md says which guards it cannot give."`
+	Secret     Secret `key:"secret" doc:"Its rpc-secret."`
+	SecretFile string `key:"secret_file" doc:"File with its rpc-secret, instead of aria2.secret."`
 }
 
 // DefaultWorker returns the configuration of a worker that was told nothing.
@@ -53,6 +61,15 @@ func (w *Worker) Validate() error {
 	}
 	if err := w.NATS.validate(); err != nil {
 		return err
+	}
+	if w.Aria2.URL == "" && (w.Aria2.Secret != "" || w.Aria2.SecretFile != "") {
+		return badKey("aria2.url", "is empty, but aria2.secret or aria2.secret_file is not")
+	}
+	if w.Aria2.Secret != "" && w.Aria2.SecretFile != "" {
+		return badKey("aria2.secret_file", "aria2.secret is given too")
+	}
+	if w.Aria2.URL != "" && w.Engine == "direct" {
+		return badKey("aria2.url", "is given, but engine is direct")
 	}
 	if w.Dir == "" {
 		return badKey("dir", "is empty")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -74,6 +76,9 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 		say("downloads with the engine direct: HTTP and HTTPS")
 		return plain, nil
 	}
+	if cfg.Aria2.URL != "" {
+		return attach(cfg, g, say)
+	}
 	path, version, err := aria2.Find(ctx)
 	switch {
 	case err == nil:
@@ -89,4 +94,37 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 	}
 	say(fmt.Sprintf("downloads with the engine direct, HTTP and HTTPS only: %v", err))
 	return plain, nil
+}
+
+// attach uses an aria2c that somebody else runs, and says what that cannot give.
+func attach(cfg *config.Worker, g *guard.Guard, say func(string)) (newEngine, error) {
+	a := &aria2.Attach{URL: cfg.Aria2.URL, Secret: string(cfg.Aria2.Secret)}
+	if cfg.Aria2.SecretFile != "" {
+		secret, err := os.ReadFile(cfg.Aria2.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("aria2.secret_file: %w", err)
+		}
+		a.Secret = strings.TrimSpace(string(secret))
+	}
+	say("downloads with the aria2 that aria2.url names")
+	for _, lack := range a.Unguarded() {
+		say("an aria2 that somebody else runs: " + lack)
+	}
+	dirs := []string{cfg.Dir}
+	for _, dir := range cfg.Folders {
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range dirs {
+		parts, err := worker.PartsDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		a.Folders = append(a.Folders, parts)
+	}
+	return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
+		return aria2.New(aria2.Config{
+			StateDir: stateDir, Slots: max(cfg.Slots, 1), AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+			StallTimeout: cfg.StallTimeout.Std(), Attach: a,
+		})
+	}, nil
 }

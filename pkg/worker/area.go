@@ -100,6 +100,16 @@ func (a *area) close() {
 	_ = a.root.Close()
 }
 
+// PartsDir is where unfinished bytes are, of a worker whose download folder is dir;
+// each task has a folder of its own in it.
+func PartsDir(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("worker: the folder %s: %w", dir, err)
+	}
+	return filepath.Join(dir, partsDir), nil
+}
+
 // partDir is where the engine writes the task's bytes, relative to the root.
 func partDir(id string) string { return partsDir + "/" + id }
 

@@ -17,41 +17,19 @@ const maxRows = 10000
 // configuration is aria2.conf: everything is said, so that neither a default of
 // another version nor a user's own configuration changes what was measured.
 func configuration(cfg *Config, proxy string, port int, secret string) string {
-	follow := "false" // a torrent or metalink by URL is then a plain file
-	if cfg.AllowBT {
-		follow = "mem"
-	}
-	lines := []string{
+	lines := append([]string{
 		"enable-rpc=true",
 		"rpc-listen-all=false",
 		"rpc-listen-port=" + strconv.Itoa(port),
 		"rpc-secret=" + secret,
 		"rpc-max-request-size=16M",
 		"rpc-save-upload-metadata=false",
-		"no-netrc=true",
 		"disk-cache=0", // with a cache, a server without Range can abort aria2c
-		"file-allocation=falloc",
 		"auto-save-interval=1",
-		"continue=true",
-		"always-resume=true",
-		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
-		"allow-overwrite=false",
-		"auto-file-renaming=false",
 		"max-concurrent-downloads=" + strconv.Itoa(cfg.Slots*4), // a task may have children
 		"max-download-result=" + strconv.Itoa(maxRows),
-		"max-tries=5",
-		"retry-wait=1", // also after each drop; 0 would never retry a 503
-		"connect-timeout=15",
-		"timeout=" + strconv.Itoa(max(int(cfg.StallTimeout.Seconds()), 1)),
 		"max-overall-download-limit=" + strconv.FormatInt(cfg.Bandwidth, 10),
 		"all-proxy=" + proxy, // each job has it with a password; without one it connects nothing
-		"proxy-method=tunnel",
-		"no-proxy=",
-		"follow-torrent=" + follow,
-		"follow-metalink=" + follow,
-		"seed-time=0",
-		"bt-stop-timeout=600",
-		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it
 		"enable-dht=false",
 		"enable-dht6=false",
 		"bt-enable-lpd=false",
@@ -59,8 +37,37 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 		"show-console-readout=false",
 		"enable-color=false",
 		"console-log-level=notice",
-	}
+	}, perDownload(cfg)...)
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// perDownload are the lines of the configuration that can also be said of a single
+// download.
+func perDownload(cfg *Config) []string {
+	follow := "false" // a torrent or metalink by URL is then a plain file
+	if cfg.AllowBT {
+		follow = "mem"
+	}
+	return []string{
+		"no-netrc=true",
+		"file-allocation=falloc",
+		"continue=true",
+		"always-resume=true",
+		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
+		"allow-overwrite=false",
+		"auto-file-renaming=false",
+		"max-tries=5",
+		"retry-wait=1", // also after each drop; 0 would never retry a 503
+		"connect-timeout=15",
+		"timeout=" + strconv.Itoa(max(int(cfg.StallTimeout.Seconds()), 1)),
+		"proxy-method=tunnel",
+		"no-proxy=",
+		"follow-torrent=" + follow,
+		"follow-metalink=" + follow,
+		"seed-time=0",
+		"bt-stop-timeout=600",
+		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it
+	}
 }
 
 // writeConfiguration puts aria2.conf into the state folder, readable by its

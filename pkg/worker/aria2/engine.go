@@ -26,6 +26,9 @@ type Config struct {
 	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
 	// and for metalinks, which may lead to torrents.
 	AllowBT bool
+	// Attach, if it is not nil, is used instead of an aria2c of our own; Binary
+	// is then not needed.
+	Attach *Attach
 	// Guard makes the connections, aria2c's too; nil is one that knows public
 	// addresses only.
 	Guard *guard.Guard
@@ -76,10 +79,10 @@ var (
 	errDown   = errors.New("aria2: aria2c is being started again")
 )
 
-// New starts aria2c and returns when it answers. It waits up to 15 s for the
+// New starts aria2c, or reaches the one to attach to, and returns when it answers. It waits up to 15 s for the
 // aria2c of a killed worker on the same state folder to end.
 func New(cfg Config) (*Engine, error) {
-	if cfg.Binary == "" || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
+	if cfg.Binary == "" && cfg.Attach == nil || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
 		return nil, errors.New("aria2: Binary, StateDir, Slots and Logger are needed")
 	}
 	dir, err := filepath.Abs(cfg.StateDir)
@@ -87,6 +90,11 @@ func New(cfg Config) (*Engine, error) {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
 	}
 	cfg.StateDir = dir
+	if cfg.Attach != nil {
+		if err := cfg.Attach.check(); err != nil {
+			return nil, fmt.Errorf("aria2: %w", err)
+		}
+	}
 	if cfg.Guard == nil {
 		cfg.Guard = guard.New(guard.Networks{}, nil)
 	}
@@ -133,7 +141,7 @@ func (e *Engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := dial(ctx, p.port, p.secret, e.hint)
+	c, err := p.dial(ctx, e.hint)
 	if err != nil {
 		p.kill()
 		return err
@@ -147,6 +155,9 @@ func (e *Engine) start(ctx context.Context) error {
 		return fmt.Errorf("aria2.getVersion: %w", err)
 	}
 	e.caps = capabilities(version.Features, e.cfg.AllowBT)
+	if e.cfg.Attach != nil {
+		e.caps.SupportsMetalink = false // only the answer to adding one tells what is ours
+	}
 	e.session = session{p, c}
 	go e.supervise(ctx, p, c)
 	return nil

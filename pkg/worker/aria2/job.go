@@ -168,7 +168,12 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	// Said before the call: after a call without an answer it may be there.
 	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
 	add := request(&j.Job, j.gid, j.validator(), j.headFirst)
-	e.through(add, j)
+	if e.cfg.Attach == nil || e.cfg.Attach.near() {
+		e.through(add, j)
+	}
+	if e.cfg.Attach != nil {
+		e.setAll(add)
+	}
 	var err error
 	if add.method == "aria2.addMetalink" {
 		// Only the answer tells its gids: what began without one could not be
@@ -186,8 +191,11 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	}
 	// aria2 says the same of a gid that it has and of arguments that it does not
 	// understand.
-	err = s.client.call(ctx, nil, "aria2.tellStatus", j.gid, []string{"gid"})
+	there := &row{}
+	err = s.client.call(ctx, there, "aria2.tellStatus", j.gid, []string{"gid", "dir"})
 	switch {
+	case err == nil && e.foreign(there):
+		j.fail(download.CodeOption, "the attached aria2c has another's download under this gid")
 	case err == nil:
 		j.roots = []string{j.gid}
 	case errors.As(err, new(*rpcError)):
@@ -404,7 +412,7 @@ func (e *Engine) sweep(ctx context.Context, c *client, all map[string]*row, clai
 	var stopped []*row
 	for gid, r := range all {
 		switch {
-		case claimed[gid] || claimed[r.Following]:
+		case claimed[gid] || claimed[r.Following] || e.foreign(r):
 		case r.stopped():
 			stopped = append(stopped, r)
 		default:

@@ -23,16 +23,23 @@ const (
 
 // process is one running aria2c.
 type process struct {
-	cmd    *exec.Cmd
+	cmd    *exec.Cmd // nil if it is attached
 	port   int
 	secret string
 	exited chan struct{} // closed when it has ended
 	err    error         // how; to be read after exited
+
+	attach  *Attach
+	session string // of an attached one: another means that it was started again
+	left    sync.Once
 }
 
-// startProcess starts aria2c and returns when it listens. The lock is inherited:
+// startProcess starts aria2c and returns when it listens; or it attaches. The lock is inherited:
 // as long as any aria2c of this state folder lives, it is held.
 func (e *Engine) startProcess(ctx context.Context) (*process, error) {
+	if e.cfg.Attach != nil {
+		return e.attach(ctx)
+	}
 	cfg := &e.cfg
 	port, err := freePort()
 	if err != nil {
@@ -96,8 +103,12 @@ func (p *process) alive() bool {
 	}
 }
 
-// kill ends it at once and waits.
+// kill ends it at once and waits. An attached one only ends for us.
 func (p *process) kill() {
+	if p.attach != nil {
+		p.left.Do(func() { close(p.exited) })
+		return
+	}
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 	<-p.exited
 }
@@ -107,6 +118,9 @@ func (p *process) kill() {
 // three more seconds it goes on downloading, and what completes then is not told.
 // So transfers are stopped first, if c is not nil.
 func (p *process) shutdown(c *client, log *slog.Logger) {
+	if p.attach != nil {
+		return
+	}
 	if c != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 		if err := c.call(ctx, nil, "aria2.forcePauseAll"); err != nil {

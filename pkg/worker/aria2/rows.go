@@ -18,11 +18,12 @@ type row struct {
 	ErrorMessage string   `json:"errorMessage"`
 	FollowedBy   []string `json:"followedBy"`
 	Following    string   `json:"following"`
+	Dir          string   `json:"dir"`
 }
 
 var rowKeys = []string{
 	"gid", "status", "totalLength", "completedLength", "downloadSpeed",
-	"errorCode", "errorMessage", "followedBy", "following",
+	"errorCode", "errorMessage", "followedBy", "following", "dir",
 }
 
 // stopped reports whether it will write no more.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 const (
@@ -62,17 +64,21 @@ type answer struct {
 
 // dial connects to the aria2c at port of loopback.
 func dial(ctx context.Context, port int, secret string, notify func()) (*client, error) {
+	return dialURL(ctx, "ws://127.0.0.1:"+strconv.Itoa(port)+"/jsonrpc", secret, notify)
+}
+
+func dialURL(ctx context.Context, url, secret string, notify func()) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	// A transport of its own: no proxy of the environment, no idle connections.
 	transport := &http.Transport{DisableKeepAlives: true}
-	conn, resp, err := websocket.Dial(ctx, "ws://127.0.0.1:"+strconv.Itoa(port)+"/jsonrpc",
+	conn, resp, err := websocket.Dial(ctx, url,
 		&websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
 		if resp != nil && resp.Body != nil {
 			resp.Body.Close()
 		}
-		return nil, fmt.Errorf("connect to aria2c on port %d: %w", port, err)
+		return nil, fmt.Errorf("connect to aria2c: %s", download.Clean(err.Error()))
 	}
 	conn.SetReadLimit(maxAnswer)
 	life, stop := context.WithCancel(context.Background())

@@ -25,7 +25,11 @@ func (e *Engine) supervise(ctx context.Context, p *process, c *client) {
 			c = e.attend(ctx, p, c)
 			e.setSession(session{})
 			if ctx.Err() != nil {
-				p.shutdown(c, e.cfg.Logger)
+				if p.attach != nil && c != nil {
+					e.leave(c)
+				} else {
+					p.shutdown(c, e.cfg.Logger)
+				}
 				if c != nil {
 					c.fail(errClosed)
 				}
@@ -80,18 +84,20 @@ func (e *Engine) attend(ctx context.Context, p *process, c *client) *client {
 	}
 }
 
-// connect dials for some time; nil means that it is no use.
+// connect dials for some time; nil means that it is no use. An attached aria2c
+// that cannot be reached may still write: only when it was started again is it
+// known to have ended.
 func (e *Engine) connect(ctx context.Context, p *process) *client {
-	for range 5 {
+	for try := 0; try < 5 || p.attach != nil; try++ {
 		if !p.alive() || ctx.Err() != nil {
 			return nil
 		}
-		c, err := dial(ctx, p.port, p.secret, e.hint)
+		c, err := p.dial(ctx, e.hint)
 		if err == nil {
 			return c
 		}
 		e.cfg.Logger.Debug("aria2c cannot be reached", "error", err)
-		if !pause(ctx, 200*time.Millisecond) {
+		if !pause(ctx, time.Duration(min(try+1, 10))*200*time.Millisecond) {
 			return nil
 		}
 	}
