@@ -24,7 +24,7 @@ type files struct {
 	// Where they are set: pace is the rate of a request instead, asked for again and
 	// again while it is served. refuse is the status that a request is answered with
 	// instead of the file, 0 for none; a request that is being served is cut off.
-	pace   func(*http.Request) int
+	pace   func(*visit) int
 	refuse func(*http.Request) int
 	// who names the process at the other end of a connection.
 	who func(address string) string
@@ -36,7 +36,7 @@ type files struct {
 
 // visit is one request for the file.
 type visit struct {
-	path, who string    // the path has the query, if there is one
+	path, who string    // never changed; the path has the query, if there is one
 	sent      int64     // bytes of the body
 	began     time.Time // before its first byte
 	last      time.Time // before its latest bytes
@@ -132,7 +132,7 @@ func (m *meteredWriter) Write(b []byte) (n int, err error) {
 		slice := len(b)
 		rate := m.files.rate
 		if m.files.pace != nil {
-			rate = m.files.pace(m.r)
+			rate = m.files.pace(m.visit)
 		}
 		if rate > 0 {
 			slice = min(slice, max(rate/50, 1))

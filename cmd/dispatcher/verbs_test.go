@@ -129,7 +129,7 @@ func TestAPausedTaskKeepsItsBytesAndGoesOnWhereTheyAre(t *testing.T) {
 	t.Parallel()
 	var slow atomic.Bool
 	slow.Store(true)
-	files := serveFiles(t, &files{data: noise(500_000), pace: func(*http.Request) int {
+	files := serveFiles(t, &files{data: noise(500_000), pace: func(*visit) int {
 		if slow.Load() {
 			return 100_000
 		}
