@@ -1,0 +1,163 @@
+//go:build soak
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+const (
+	floodWindow  = 10_000 // requests that the flooder has under way
+	floodRate    = 500    // limits.client_rate
+	floodClients = 2000   // connections, each with one request a second
+	floodTime    = 20 * time.Second
+	floodP99     = 50 * time.Millisecond
+	floodMemory  = 400 << 20 // of the dispatcher with its embedded NATS server
+)
+
+// flooderURL, where set, makes this process the flooder.
+const flooderURL = "ARIA_TEST_FLOOD"
+
+// TestSoakAFloodingClientDoesNotDelayTheOthers has 2,000 clients ask once a second
+// each, first alone, then beside one that sends as fast as it is answered.
+func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
+	if url := os.Getenv(flooderURL); url != "" {
+		flood(t, url)
+		return
+	}
+	address := freePort(t)
+	d := start(t, t.TempDir(), []string{
+		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_NATS_LISTEN=" + address, "DISPATCHER_HTTP_LISTEN=127.0.0.1:0",
+		"DISPATCHER_LIMITS_CLIENT_RATE=" + strconv.Itoa(floodRate),
+	}, "dispatcher")
+	url := "nats://" + address
+	clients := make([]*nats.Conn, floodClients)
+	clients[0] = connect(t, url)
+	eventually(t, 20*time.Second, "the dispatcher serves", func() bool {
+		_, err := ask(clients[0], "aria.v1.req.query.status", "")
+		return err == nil
+	})
+	for i := 1; i < floodClients; i++ {
+		clients[i] = connect(t, url)
+	}
+	alone := askForAWhile(clients)
+	t.Logf("alone:             %v, memory %d MB", alone, residentMB(t, d))
+
+	flooder := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
+	flooder.Env = append(os.Environ(), flooderURL+"="+url)
+	said := &output{}
+	flooder.Stdout, flooder.Stderr = said, said
+	if err := flooder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	flooded := askForAWhile(clients)
+	memory := residentMB(t, d)
+	if err := flooder.Wait(); err != nil {
+		t.Errorf("the flooder: %v", err)
+	}
+	t.Logf("beside the flood:  %v, memory %d MB", flooded, memory)
+	t.Logf("the flooder: %s", said)
+	if flooded.failed > 0 || flooded.p99 > floodP99 {
+		t.Errorf("the others were delayed: %v", flooded)
+	}
+	if memory > floodMemory>>20 {
+		t.Errorf("the dispatcher took %d MB", memory)
+	}
+	if text := said.String(); !strings.Contains(text, "429:") && !strings.Contains(text, "503:") {
+		t.Error("the flooder was never told to wait")
+	}
+}
+
+// latencies is what many requests took.
+type latencies struct {
+	requests, failed int
+	p50, p99, max    time.Duration
+}
+
+func (l latencies) String() string {
+	return fmt.Sprintf("%d requests, %d failed, p50 %v, p99 %v, max %v", l.requests, l.failed,
+		l.p50.Round(100*time.Microsecond), l.p99.Round(100*time.Microsecond), l.max.Round(100*time.Microsecond))
+}
+
+// askForAWhile has each client submit once a second, spread over the second.
+func askForAWhile(clients []*nats.Conn) latencies {
+	var mu sync.Mutex
+	var all []time.Duration
+	failed := 0
+	var group sync.WaitGroup
+	end := time.Now().Add(floodTime)
+	for i, nc := range clients {
+		group.Go(func() {
+			next := time.Now().Add(time.Duration(i) * time.Second / floodClients)
+			for ; next.Before(end); next = next.Add(time.Second) {
+				<-time.After(time.Until(next)) // the rhythm of this client
+				begin := time.Now()
+				a, err := ask(nc, fmt.Sprintf("aria.v1.req.task.client-%d.submit", i), `{"url":"http://h.example/f"}`)
+				took := time.Since(begin)
+				mu.Lock()
+				all = append(all, took)
+				if err != nil || a.code != "" {
+					failed++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	slices.Sort(all)
+	at := func(q float64) time.Duration { return all[int(q*float64(len(all)-1))] }
+	return latencies{len(all), failed, at(0.5), at(0.99), at(1)}
+}
+
+// flood sends submits for a while as fast as they are answered, with floodWindow
+// of them under way, and counts the answers.
+func flood(t *testing.T, url string) {
+	nc := connect(t, url)
+	inbox := nc.NewInbox()
+	counts := make(map[string]int)
+	window := make(chan struct{}, floodWindow)
+	sub, err := nc.Subscribe(inbox, func(m *nats.Msg) {
+		counts[m.Header.Get("Nats-Service-Error-Code")+":"]++
+		<-window
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sub.SetPendingLimits(-1, -1); err != nil {
+		t.Fatal(err)
+	}
+	sent := 0
+	for end := time.Now().Add(floodTime - time.Second); time.Now().Before(end); sent++ {
+		window <- struct{}{}
+		if err := nc.PublishRequest("aria.v1.req.task.flooder.submit", inbox, []byte(`{"url":"http://h.example/f"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 10*time.Second, "all are answered", func() bool { return len(window) == 0 })
+	t.Logf("sent %d, answered %v", sent, counts)
+}
+
+// residentMB is how much memory the process holds now.
+func residentMB(t *testing.T, p *program) int {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "statm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(b))[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize() >> 20
+}
