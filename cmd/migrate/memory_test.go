@@ -7,45 +7,59 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 )
 
-// dispatcher builds and starts the program with an embedded NATS server and waits
-// until it serves. It returns the URL of that server, and how to stop it.
+// running is a dispatcher that was started as its user would.
+type running struct {
+	url string // of its NATS server
+	cmd *exec.Cmd
+}
+
+// stop ends it in good order.
+func (r *running) stop() {
+	r.cmd.Process.Signal(syscall.SIGTERM)
+	r.cmd.Wait()
+}
+
+// dispatcher is start, for those who need no more than these two.
 func dispatcher(t *testing.T, dir string, env ...string) (url string, stop func()) {
+	t.Helper()
+	r := start(t, dir, env...)
+	return r.url, r.stop
+}
+
+// start builds and starts the program with an embedded NATS server and waits
+// until it serves.
+func start(t *testing.T, dir string, env ...string) *running {
 	t.Helper()
 	path := filepath.Join(filepath.Dir(binary), "dispatcher")
 	if out, err := exec.Command("go", "build", "-o", path, "../dispatcher").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	nats, web := freeAddress(t), freeAddress(t)
-	cmd := exec.Command(path)
-	cmd.Dir = dir
-	cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
+	r := &running{url: "nats://" + nats, cmd: exec.Command(path)}
+	r.cmd.Dir = dir
+	r.cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
 		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}, env...)
 	var out bytes.Buffer
-	cmd.Stderr = &out
-	if err := cmd.Start(); err != nil {
+	r.cmd.Stderr = &out
+	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	stop = sync.OnceFunc(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-	})
 	t.Cleanup(func() {
-		stop()
+		r.stop()
 		if t.Failed() {
 			t.Logf("the dispatcher printed:\n%s", out.String())
 		}
 	})
 	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		if r, err := http.Get("http://" + web + "/readyz"); err == nil {
-			r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return "nats://" + nats, stop
+		if answer, err := http.Get("http://" + web + "/readyz"); err == nil {
+			answer.Body.Close()
+			if answer.StatusCode == http.StatusOK {
+				return r
 			}
 		}
 		if time.Now().After(deadline) {
