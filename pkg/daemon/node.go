@@ -83,6 +83,9 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 	switch {
 	case err == nil:
 		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
+		if cfg.AllowBT {
+			say("takes torrents: their peers and UDP trackers are not covered by allow_networks")
+		}
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			return aria2.New(aria2.Config{
 				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
