@@ -56,6 +56,7 @@ type Engine struct {
 	bound   map[string][]*set // by worker: sets of tasks that wait for it alone
 	seq     int64             // the last Seq given
 	serves  int64             // assignments since the start
+	drawn   float64           // the last lot that won, see drawLot
 	counts  model.Counts      // all tasks, ended ones too
 
 	queue  queue         // pending tasks that may be placed now

@@ -26,6 +26,7 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 	}
 	repeated := h.Seq > 0 && h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq == w.seq
 	e.register(w, h.Heartbeat)
+	e.turn.plan.Progress = slices.Grow(e.turn.plan.Progress, min(len(h.Tasks), len(w.tasks)))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
 		switch v, reason := e.hear(w, r); {

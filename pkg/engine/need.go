@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -166,8 +167,8 @@ func shapeKey(c *model.Capabilities, room int64) string {
 	if c.SupportsMetalink {
 		b.WriteString("metalink\x00")
 	}
-	for ; room > 0 && room != roomless; room >>= 8 {
-		b.WriteByte(byte(room))
+	if room != roomless {
+		b.WriteString(strconv.FormatInt(room, 10))
 	}
 	return b.String()
 }

@@ -126,7 +126,7 @@ func (e *Engine) demandRoom(size int64) {
 	q.rooms = slices.Insert(q.rooms, i, size)
 	for _, w := range e.workersByName() {
 		if w.shape != nil && w.shape.room != q.roomOf(w) {
-			e.place(w)
+			e.regroup(w)
 		}
 	}
 }

@@ -56,14 +56,20 @@ func (e *Engine) whySet(s *set) string {
 		return "waits for a free slot"
 	}
 	if s.reasonFor != e.queue.changes {
-		s.reason, s.reasonFor = e.queue.unservable(s), e.queue.changes
+		s.reason, s.reasonFor = e.unservable(s), e.queue.changes
 	}
 	return s.reason
 }
 
 // unservable says what no worker has.
-func (q *queue) unservable(s *set) string {
+func (e *Engine) unservable(s *set) string {
+	q := &e.queue
 	if q.accepting == 0 {
+		for _, w := range e.workers { // in any order: one is enough
+			if !w.lost {
+				return "no worker takes new work"
+			}
+		}
 		return "no worker is online"
 	}
 	atoms := q.atoms(&s.need)

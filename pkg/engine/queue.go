@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -85,10 +86,7 @@ func (h *home) key() string {
 		return key
 	}
 	var b strings.Builder
-	b.WriteString(key + "\x02" + h.boundTo + "\x02")
-	for room := h.need.disk; room > 0; room >>= 8 {
-		b.WriteByte(byte(room))
-	}
+	b.WriteString(key + "\x02" + h.boundTo + "\x02" + strconv.FormatInt(h.need.disk, 10))
 	for _, name := range h.avoid {
 		b.WriteString("\x02" + name)
 	}

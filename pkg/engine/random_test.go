@@ -133,7 +133,7 @@ func (h *history) any() Event {
 		if row := h.tasks[id]; row != nil && h.rand.IntN(4) > 0 {
 			attempt = max(row.Attempt, 1)
 		}
-		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:permanent", "failed:worker", "rejected", "paused"}
+		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:permanent", "failed:worker", "failed:retryable:3000000", "downloading:70:3000000", "rejected", "paused"}
 		return h.said(fmt.Sprintf("%s#%d:%s", id, attempt, what[h.rand.IntN(len(what))]))
 	}
 	switch h.rand.IntN(14) {
@@ -162,7 +162,7 @@ func (h *history) any() Event {
 		if h.rand.IntN(2) == 0 {
 			beat.Capabilities.Tags = map[string]string{"location": "eu"}
 		}
-		beat.HealthMetrics.DiskFree = int64(h.rand.IntN(3)) * 600
+		beat.HealthMetrics.DiskFree = int64(h.rand.IntN(3)) * 2_000_000
 		if h.rand.IntN(20) == 0 {
 			beat.HealthMetrics = model.HealthMetrics{CPUUsage: 100, MemoryUsage: 100, DiskUsage: 100, ErrorCount: 1}
 		}

@@ -39,7 +39,7 @@ func (e *Engine) report(r Report) Answer {
 // to drop what it may take back once it has.
 func (e *Engine) reportOfStranger(r *Report) Answer {
 	answer := Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is not registered: it must send a heartbeat first", r.Worker).For(r.ID)}
-	v, reason := e.fate(r.Worker, &r.Report)
+	v, reason := e.fate(e.tasks[r.ID], r.Worker, &r.Report)
 	if v == mustDrop {
 		answer.Drop = &model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason}
 	}
@@ -48,11 +48,14 @@ func (e *Engine) reportOfStranger(r *Report) Answer {
 
 // hear applies a worker's word about one attempt, from a report or a heartbeat.
 func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
-	v, reason := e.fate(w.ID, r)
+	t := w.tasks[r.ID] // a small map, for what is mostly said
+	if t == nil {
+		t = e.tasks[r.ID]
+	}
+	v, reason := e.fate(t, w.ID, r)
 	if v != counts {
 		return v, reason
 	}
-	t := e.tasks[r.ID]
 	if t.run == nil {
 		e.takeBack(w, t)
 	}
@@ -62,6 +65,7 @@ func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	case model.ReportCompleted:
 		e.complete(t, r)
 	case model.ReportFailed:
+		t.run.cameTo(r)
 		e.fail(t, r.Error)
 	case model.ReportRejected:
 		e.rejected(t, r)
@@ -75,9 +79,9 @@ func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	return counts, ""
 }
 
-// fate says what a worker's word about an attempt is worth, without applying it.
-func (e *Engine) fate(worker string, r *model.Report) (verdict, model.DropReason) {
-	t := e.tasks[r.ID]
+// fate says what a worker's word about an attempt of t, nil if it is not live, is
+// worth, without applying it.
+func (e *Engine) fate(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
 	if t == nil {
 		return e.fateOfEnded(worker, r)
 	}
@@ -228,6 +232,16 @@ func (e *Engine) rejected(t *task, r *model.Report) {
 		wait = e.backoff(t, t.rejections-maxAvoids+1)
 	}
 	e.requeue(t, why, wait, true)
+}
+
+// cameTo notes how far a failed attempt came, as far as its worker says.
+func (run *run) cameTo(r *model.Report) {
+	if r.TotalLength > 0 {
+		run.progress.TotalLength = r.TotalLength
+	}
+	if r.CompletedLength > 0 {
+		run.progress.CompletedLength, run.progress.Progress = r.CompletedLength, r.Progress
+	}
 }
 
 // fail counts a failed attempt and decides whether there is another.

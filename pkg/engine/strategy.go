@@ -1,6 +1,11 @@
 package engine
 
-import "hash/fnv"
+import (
+	"hash/fnv"
+	"io"
+	"math"
+	"strconv"
+)
 
 // Strategy says which of the workers that can take a task gets it.
 type Strategy string
@@ -10,7 +15,7 @@ type Strategy string
 const (
 	StrategyLeastLoaded Strategy = "least_loaded" // the smallest part of its slots in use; the default
 	StrategyRoundRobin  Strategy = "round_robin"  // in turn
-	StrategyRandom      Strategy = "random"       // by lot: a hash, drawn anew after each assignment
+	StrategyRandom      Strategy = "random"       // each of those with a free slot as likely as any other
 	StrategyTags        Strategy = "tags"         // the most matching tags, which then are not required; then least_loaded
 )
 
@@ -53,19 +58,19 @@ func (w *worker) lessLoaded(o *worker) bool {
 func (e *Engine) serve(w *worker) {
 	e.serves++
 	w.served = e.serves
-	w.drawLot()
+	e.drawn = max(e.drawn, w.lot)
+	e.drawLot(w)
 }
 
-// drawLot gives the worker its place in the strategy random.
-func (w *worker) drawLot() {
+// drawLot gives the worker its place in the strategy random: the next event of a
+// Poisson process of its own, all at the same rate, so that each is as likely as
+// any other to be the next, whatever was before. Chance is a hash.
+func (e *Engine) drawLot(w *worker) {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(w.ID)) // a hash never fails to write
-	var n [8]byte
-	for i := range n {
-		n[i] = byte(w.served >> (8 * i))
-	}
-	_, _ = h.Write(n[:])
-	w.lot = mix(h.Sum64())
+	_, _ = io.WriteString(h, w.ID+"/"+strconv.FormatInt(e.serves, 10)) // a hash never fails to write
+	const unit = 1 << 53
+	u := float64(mix(h.Sum64())>>11) / unit
+	w.lot = e.drawn - math.Log(1-u)
 }
 
 // mix spreads the bits of a hash: FNV's first ones hardly depend on the last bytes

@@ -151,6 +151,13 @@ func (e *Engine) hold(w *worker, t *task) {
 		e.rehome(t)
 	}
 	t.run = &run{worker: w}
+	if x := t.more(); x.length > 0 { // as far as is known; it will say
+		t.run.progress.TotalLength = x.length
+		if x.last == w.ID {
+			t.run.progress.CompletedLength = x.bytes
+			t.run.progress.Progress = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
+		}
+	}
 	t.reclaimable = false
 	w.tasks[t.id] = t
 	e.enterHost(t.line.host)

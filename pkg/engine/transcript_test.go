@@ -3,8 +3,10 @@ package engine
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,6 +69,17 @@ func (w *world) act(words []string) []string {
 	case "restart":
 		w.restart()
 		return nil
+	case "rules": // before anything else
+		w.rules(args)
+		return nil
+	case "why":
+		return w.why(args)
+	case "status":
+		return w.status()
+	case "expire": // the rows that ended longer ago than that
+		d, err := model.ParseDuration(args[0])
+		w.must(err)
+		return w.tell(w.turn(w.expired(d)))
 	case "disconnect", "connect":
 		w.offline = verb == "disconnect"
 		return w.tell(w.turn(Tick{}))
@@ -127,6 +140,22 @@ func (w *world) event(words []string) Event {
 		return w.submitEvent(names, opts, number)
 	case "cancel":
 		return Cancel{Client: names[0], ID: names[1]}
+	case "pause":
+		return Pause{Client: names[0], ID: names[1]}
+	case "resume":
+		return Resume{Client: names[0], ID: names[1]}
+	case "retry":
+		return Retry{Client: names[0], ID: names[1]}
+	case "update":
+		return w.updateEvent(names, opts)
+	case "delete":
+		return Delete{Client: names[0], ID: names[1], Files: opts["files"] != ""}
+	case "drain":
+		return DrainWorker{ID: names[0]}
+	case "undrain":
+		return ResumeWorker{ID: names[0]}
+	case "remove":
+		return RemoveWorker{ID: names[0], Force: opts["force"] != ""}
 	case "report":
 		return Report{Worker: names[0], Report: w.said(names[1])}
 	case "heartbeat":
@@ -141,9 +170,11 @@ func (w *world) event(words []string) Event {
 		if opts["state"] != "" {
 			h.State = model.WorkerState(opts["state"])
 		}
-		if k, v, ok := strings.Cut(opts["tag"], ":"); ok {
-			h.Capabilities.Tags = map[string]string{k: v}
-		}
+		h.Capabilities.Tags = pairs(opts["tag"])
+		h.HealthMetrics.DiskFree = int64(number("free", 0))
+		h.HealthMetrics.CPUUsage = float64(number("busy", 0))
+		h.HealthMetrics.MemoryUsage, h.HealthMetrics.DiskUsage = h.HealthMetrics.CPUUsage, h.HealthMetrics.CPUUsage
+		h.HealthMetrics.ErrorCount = int64(number("errors", 0))
 		if opts["holds"] != "" {
 			for item := range strings.SplitSeq(opts["holds"], ",") {
 				h.Tasks = append(h.Tasks, w.said(item))
@@ -166,9 +197,7 @@ func (w *world) submitEvent(names []string, opts map[string]string, number func(
 		w.must(err)
 		s.Priority = p
 	}
-	if k, v, ok := strings.Cut(opts["tag"], ":"); ok {
-		s.Tags = map[string]string{k: v}
-	}
+	s.Tags = pairs(opts["tag"])
 	s.MaxAttempts = number("max_attempts", 0)
 	s.Timeout = model.Seconds(float64(number("timeout", 0)))
 	if n := number("not_before", 0); n > 0 {
@@ -178,16 +207,123 @@ func (w *world) submitEvent(names []string, opts map[string]string, number func(
 	return Submit{Client: names[0], Spec: s, Hash: s.Hash(), Chosen: true}
 }
 
-// said reads a worker's word on an attempt: "task#attempt:status[:detail]", the
-// detail being the percent of a 1,000-byte file, or the class of a failure.
+func (w *world) updateEvent(names []string, opts map[string]string) Event {
+	u := &model.TaskUpdate{}
+	if v, ok := opts["url"]; ok {
+		u.URL = &v
+	}
+	if v, ok := opts["tag"]; ok {
+		tags := pairs(v)
+		u.Tags = &tags
+	}
+	if v, ok := opts["priority"]; ok {
+		p, err := model.ParsePriority(v)
+		w.must(err)
+		u.Priority = &p
+	}
+	return Update{Client: names[0], ID: names[1], Change: u}
+}
+
+// pairs reads "name:value,name:value".
+func pairs(s string) map[string]string {
+	if s == "" {
+		return nil
+	}
+	m := map[string]string{}
+	for item := range strings.SplitSeq(s, ",") {
+		k, v, _ := strings.Cut(item, ":")
+		m[k] = v
+	}
+	return m
+}
+
+// rules changes the configuration: key=value.
+func (w *world) rules(args []string) {
+	for _, arg := range args {
+		k, v, _ := strings.Cut(arg, "=")
+		n, err := strconv.Atoi(v)
+		if k != "strategy" && k != "host" {
+			w.must(err)
+		}
+		switch k {
+		case "strategy":
+			w.cfg.Strategy = Strategy(v)
+		case "ageing":
+			w.cfg.Ageing = model.Seconds(float64(n))
+		case "per_host":
+			w.cfg.PerHost = n
+		case "host": // host=name:n
+			name, limit, _ := strings.Cut(v, ":")
+			n, err := strconv.Atoi(limit)
+			w.must(err)
+			w.cfg.Hosts = map[string]int{name: n}
+		case "client_pending":
+			w.cfg.ClientPending = int64(n)
+		case "max_pending":
+			w.cfg.MaxPending = int64(n)
+		case "requirement_sets":
+			w.cfg.RequirementSets = n
+		case "retain_ids":
+			w.cfg.RetainIDs = model.Seconds(float64(n))
+		default:
+			w.t.Fatalf("unknown rule %q", arg)
+		}
+	}
+	w.restart()
+}
+
+// why tells what is shown of live tasks.
+func (w *world) why(ids []string) []string {
+	live := w.engine.Step(QueryTasks{IDs: ids}).Live
+	var lines []string
+	for _, id := range ids {
+		state := live[id]
+		line := fmt.Sprintf("%s %s", id, state.Status)
+		if state.Reason != "" {
+			line += ": " + state.Reason
+		}
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func (w *world) status() []string {
+	s := w.engine.Step(QueryStatus{}).Status
+	lines := []string{fmt.Sprintf("%d of %d workers active, %d of %d slots used, %d tasks",
+		s.ActiveWorkers, s.TotalWorkers, s.UsedSlots, s.TotalSlots, s.TotalTasks)}
+	for _, reason := range slices.Sorted(maps.Keys(s.Waiting)) {
+		lines = append(lines, fmt.Sprintf("%d: %s", s.Waiting[reason], reason))
+	}
+	return lines
+}
+
+// expired is what a store would find.
+func (w *world) expired(d model.Duration) Event {
+	var x Expire
+	for _, id := range slices.Sorted(maps.Keys(w.tasks)) {
+		if row := w.tasks[id]; row.Status.Terminal() && row.FinishedAt.Add(d) < w.clock().Wall {
+			x.Rows = append(x.Rows, model.TaskChange{ID: id, From: row.Status, Delete: true})
+		}
+	}
+	return x
+}
+
+// said reads a worker's word on an attempt: "task#attempt:status[:detail[:size]]",
+// the detail being the percent of a file of 1,000 bytes, or of size, or the class
+// of a failure.
 func (w *world) said(s string) model.Report {
 	w.t.Helper()
 	ref, rest, _ := strings.Cut(s, ":")
 	id, attempt, _ := strings.Cut(ref, "#")
 	status, detail, _ := strings.Cut(rest, ":")
+	detail, size, _ := strings.Cut(detail, ":")
 	n, err := strconv.ParseInt(attempt, 10, 64)
 	w.must(err)
 	r := model.Report{ID: id, Attempt: n, Status: model.ReportStatus(status), TotalLength: 1000}
+	if size != "" {
+		r.TotalLength, err = strconv.ParseInt(size, 10, 64)
+		w.must(err)
+	}
 	switch r.Status {
 	case model.ReportFailed:
 		r.Error = &model.TaskError{Code: 1, Class: model.Class(detail), Message: "it broke"}
@@ -195,7 +331,7 @@ func (w *world) said(s string) model.Report {
 		r.CompletedLength, r.Progress = 1000, 100
 	case model.ReportDownloading:
 		p, _ := strconv.ParseFloat(detail, 64)
-		r.Progress, r.CompletedLength = p, int64(10*p)
+		r.Progress, r.CompletedLength = p, int64(p)*r.TotalLength/100
 	}
 	w.must(r.Validate())
 	return r
@@ -238,6 +374,11 @@ func (w *world) tell(answers []Answer, p Plan) []string {
 	for _, ev := range p.Workers {
 		say("worker %s is %s", ev.ID, ev.Status)
 	}
+	for _, c := range p.Batch.Tasks {
+		if c.Delete {
+			say("%s is deleted", c.ID)
+		}
+	}
 	for _, ev := range p.Progress {
 		say("progress of %s: %v%%", ev.ID, ev.Progress)
 	}
@@ -253,6 +394,9 @@ func (w *world) tellAnswer(a *Answer, say func(string, ...any)) {
 	}
 	if a.Drop != nil {
 		say("= drop %s#%d: %s", a.Drop.ID, a.Drop.Attempt, a.Drop.Reason)
+	}
+	if a.Workers != nil {
+		say("= worker %s: %s", a.Workers.Workers[0].ID, a.Workers.Workers[0].Status)
 	}
 	if a.Heartbeat != nil {
 		for _, g := range a.Assign {

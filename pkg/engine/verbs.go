@@ -118,7 +118,7 @@ func (e *Engine) retry(r Retry) Answer {
 	delete(e.turn.ended, r.ID)
 	t := e.load(&next, false)
 	t.reclaimable = false
-	e.tell(t, &next.TaskState)
+	e.tell(t, &model.TaskState{})
 	return Answer{Task: r.ID}
 }
 

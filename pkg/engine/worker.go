@@ -26,7 +26,7 @@ type worker struct {
 	counted   bool       // among those that take new work
 	silentAt  model.Time // on the alive clock: when its silence means something
 	served    int64      // when it got its last task, counted in tasks
-	lot       uint64     // its place in the strategy random
+	lot       float64    // its place in the strategy random
 	inFree    int32
 	inSilent  int32
 	touched   bool
@@ -60,7 +60,7 @@ func (e *Engine) addWorker(id string) *worker {
 		tasks:    make(map[string]*task),
 		dropping: make(map[string]dropping),
 	}
-	w.drawLot()
+	e.drawLot(w)
 	e.workers[id] = w
 	return w
 }
@@ -138,6 +138,9 @@ func (e *Engine) offer(w *worker) {
 	}
 	free := w.counted && w.used() < w.TotalSlots
 	isNew := free && w.inFree == 0
+	if isNew && w.lot < e.drawn {
+		e.drawLot(w) // it took no part in the draws meanwhile
+	}
 	e.queue.offer(w, free)
 	if isNew {
 		for _, s := range e.bound[w.ID] {
@@ -149,17 +152,23 @@ func (e *Engine) offer(w *worker) {
 // place puts the worker among those that can do the same, and tells whether it
 // takes new work. It is called whenever one of these has changed.
 func (e *Engine) place(w *worker) {
+	e.regroup(w)
+	if !w.mayAccept() {
+		e.unbind(w)
+	}
+}
+
+// regroup is place, but for the tasks that wait for this worker alone.
+func (e *Engine) regroup(w *worker) {
 	e.displace(w)
 	q := &e.queue
 	w.shape = q.shapeOf(&w.Capabilities, q.roomOf(w))
 	w.shape.workers++
+	q.changes++
 	if w.accepts() {
 		q.count(w, 1)
 	}
 	e.offer(w)
-	if !w.mayAccept() {
-		e.unbind(w)
-	}
 }
 
 // displace takes the worker out again.
