@@ -55,6 +55,11 @@ type Drop struct {
 	ID      string     `json:"id"`
 	Attempt int64      `json:"attempt"`
 	Reason  DropReason `json:"reason"`
+
+	// Folder and Result are the task's, where the finished files of an attempt that
+	// the worker no longer holds are to be deleted: it has no memory of them.
+	Folder string  `json:"folder,omitempty"`
+	Result *Result `json:"result,omitempty"`
 }
 
 // DropReason is why an attempt must stop. Only canceled and deleted remove the

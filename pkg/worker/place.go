@@ -4,7 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"path"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -253,6 +257,37 @@ func (a *area) unplace(p *placement) error {
 		return nil
 	}
 	return a.discard(p.Target)
+}
+
+// deletePlaced deletes finished files, as results named them, and the folders that
+// are empty then. It returns those that it left: files that are not the ones that
+// were placed (another length, a link), or whose name no placement gives. Files that
+// are gone count as deleted. What else is in the task's folder stays.
+func (a *area) deletePlaced(id string, files []model.File) (kept []string, err error) {
+	folders := map[string]bool{}
+	for _, f := range files {
+		dir, _, inFolder := strings.Cut(f.Path, "/")
+		info, statErr := a.root.Lstat(f.Path)
+		switch {
+		case !fs.ValidPath(f.Path), inFolder && dir != id, !inFolder && (len(files) > 1 || model.FileName(f.Path) != nil),
+			dir == stateDir, statErr == nil && (!info.Mode().IsRegular() || info.Size() != f.Length):
+			kept = append(kept, f.Path)
+			continue
+		case errors.Is(statErr, fs.ErrNotExist):
+		case statErr != nil:
+			err = errors.Join(err, statErr)
+			continue
+		default:
+			err = errors.Join(err, a.discard(f.Path))
+		}
+		for parent := path.Dir(f.Path); parent != "."; parent = path.Dir(parent) {
+			folders[parent] = true
+		}
+	}
+	for _, folder := range slices.SortedFunc(maps.Keys(folders), func(a, b string) int { return len(b) - len(a) }) {
+		_ = a.root.Remove(folder) // it stays if it is not empty
+	}
+	return kept, err
 }
 
 func exists(a *area, p *placement) error {

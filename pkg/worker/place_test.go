@@ -196,3 +196,47 @@ func TestALongListOfFilesIsCutToWhatAMessageCarries(t *testing.T) {
 	same(t, "one that is too long alone", len(boundFiles([]model.File{{Path: strings.Repeat("x", 1<<20)}})), 1)
 	same(t, "short ones", len(boundFiles(make([]model.File, 3000))), model.MaxResultFiles)
 }
+
+func TestFinishedFilesAreDeletedAndNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		has        map[string]string
+		result     []model.File
+		left       map[string]string
+		kept       int
+		keepFolder bool
+	}{
+		"a folder":              {map[string]string{"a/x": "1", "a/sub/y": "22"}, []model.File{{Path: "a/x", Length: 1}, {Path: "a/sub/y", Length: 2}}, nil, 0, false},
+		"a named file":          {map[string]string{"film.mkv": "1"}, []model.File{{Path: "film.mkv", Length: 1}}, nil, 0, false},
+		"already gone":          {nil, []model.File{{Path: "a/x", Length: 1}}, nil, 0, false},
+		"another's file inside": {map[string]string{"a/x": "1", "a/notes": "n"}, []model.File{{Path: "a/x", Length: 1}}, map[string]string{"a/notes": "n"}, 0, true},
+		"changed since":         {map[string]string{"a/x": "1 and more"}, []model.File{{Path: "a/x", Length: 1}}, map[string]string{"a/x": "1 and more"}, 1, true},
+		"another task's folder": {map[string]string{"b/x": "1"}, []model.File{{Path: "b/x", Length: 1}}, map[string]string{"b/x": "1"}, 1, false},
+		"out of the folder":     {map[string]string{"x": "1"}, []model.File{{Path: "../x", Length: 1}, {Path: "a/../x", Length: 1}, {Path: "/x", Length: 1}}, map[string]string{"x": "1"}, 3, false},
+		"several without one":   {map[string]string{"x": "1", "y": "1"}, []model.File{{Path: "x", Length: 1}, {Path: "y", Length: 1}}, map[string]string{"x": "1", "y": "1"}, 2, false},
+		"the worker's own":      {map[string]string{".aria/epoch": "1"}, []model.File{{Path: ".aria/epoch", Length: 1}}, nil, 1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, _ := newArea(t, nil)
+			writeAll(t, a.path, c.has)
+			kept, err := a.deletePlaced("a", c.result)
+			must(t, err)
+			same(t, "kept", len(kept), c.kept)
+			same(t, "files", files(t, a.path), c.left)
+			if _, err := os.Lstat(filepath.Join(a.path, "a")); (err == nil) != c.keepFolder {
+				t.Errorf("the task's folder: %v", err)
+			}
+		})
+	}
+}
+
+func TestALinkInThePlaceOfAFinishedFileIsNotFollowed(t *testing.T) {
+	a, _ := newArea(t, nil)
+	outside := t.TempDir()
+	write(t, outside, "x", "1")
+	must(t, os.Symlink(outside, filepath.Join(a.path, "a")))
+	_, err := a.deletePlaced("a", []model.File{{Path: "a/x", Length: 1}})
+	if err == nil {
+		t.Error("no error")
+	}
+	same(t, "files outside", files(t, outside), map[string]string{"x": "1"})
+}

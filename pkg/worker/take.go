@@ -144,6 +144,9 @@ func (w *Worker) drop(d model.Drop) {
 	case !model.ValidName(d.ID) || d.Attempt <= 0:
 	case h == nil:
 		w.ended.add(d.ID, d.Attempt, now) // its assignment may still be on the way
+		if d.Reason == model.DropDeleted && d.Result != nil {
+			w.deleteFiles(&d)
+		}
 		if d.Reason.RemovesBytes() {
 			w.discardParts(d.ID)
 		}
@@ -156,6 +159,22 @@ func (w *Worker) drop(d model.Drop) {
 	case h.Attempt == d.Attempt && d.Reason.RemovesBytes():
 		h.drop = &d // paused first, then canceled
 	}
+}
+
+// deleteFiles deletes the finished files of an attempt that is no longer held, as
+// the dispatcher knows them from this worker's own report.
+func (w *Worker) deleteFiles(d *model.Drop) {
+	a := w.areas[d.Folder]
+	if a == nil || d.Result.WorkerID != w.cfg.Name {
+		w.log.Warn("finished files are not here to be deleted", "task", d.ID, "attempt", d.Attempt, "folder", d.Folder)
+		return
+	}
+	kept, err := a.deletePlaced(d.ID, d.Result.Files)
+	if err != nil {
+		w.log.Warn("deleting finished files", "task", d.ID, "attempt", d.Attempt, "error", err)
+	}
+	w.log.Info("finished files were deleted", "task", d.ID, "attempt", d.Attempt,
+		"files", len(d.Result.Files)-len(kept), "not", kept)
 }
 
 // discardParts discards the bytes of a task that is not held.

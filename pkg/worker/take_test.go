@@ -346,3 +346,24 @@ func saying(a model.HeartbeatAnswer) string {
 	}
 	return "nothing"
 }
+
+func TestDeletedFilesOfATaskThatIsNoLongerHeldAreRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		films := t.TempDir()
+		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Folders = map[string]string{"films": films} })
+		a := assignment("a", 1)
+		a.Task.Folder = "films"
+		n.give(a)
+		n.engine.finish("a", map[string]string{"x": "1", "sub/y": "22"})
+		n.pass(2 * time.Second)
+		same(t, "files", files(t, films), map[string]string{"a/x": "1", "a/sub/y": "22"})
+		result := n.link.lastReport("a").Result
+		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "elsewhere", Result: result}})
+		n.pass(time.Second)
+		same(t, "files", len(files(t, films)), 2)
+		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "films", Result: result}})
+		n.pass(time.Second)
+		same(t, "files", files(t, films), nil)
+		same(t, "what is in the folder", list(t, films), []string{".aria"})
+	})
+}
