@@ -47,6 +47,14 @@ func TestADrainedWorkerFinishesAndGetsNothingNewOverARestart(t *testing.T) {
 	if w1.Status != model.WorkerDraining || files.count("/new") != 0 {
 		t.Errorf("after the restart the worker is %s, and was sent for %d files", w1.Status, files.count("/new"))
 	}
+
+	c.workers["w1"].stop()
+	eventually(t, 10*time.Second, "it has left", func() bool { return c.worker("w1").Status == model.WorkerOffline })
+	c.startWorker("w1")
+	eventually(t, 10*time.Second, "it is back", func() bool { return c.worker("w1").Status != model.WorkerOffline })
+	if again := c.worker("w1"); again.Status != model.WorkerDraining || again.Epoch <= w1.Epoch || files.count("/new") != 0 {
+		t.Errorf("after its own restart the worker is %s, epoch %d, and was sent for %d files", again.Status, again.Epoch, files.count("/new"))
+	}
 	c.must("admin.worker.resume", `{"id":"w1"}`)
 	c.untilStatus("new", model.StatusCompleted)
 }

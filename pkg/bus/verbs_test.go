@@ -1,12 +1,15 @@
 package bus
 
 import (
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/nats-io/nats.go/micro"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -39,6 +42,37 @@ func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
 		if ops := w.backend.taken(); ops[len(ops)-1] != c.op {
 			t.Errorf("%s %s: handed over %+v, want %+v", c.subject, c.body, ops[len(ops)-1], c.op)
 		}
+	}
+}
+
+func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var info micro.Info
+	if err := json.Unmarshal(m.Data, &info); err != nil {
+		t.Fatal(err)
+	}
+	var got, want []string
+	for _, e := range info.Endpoints {
+		got = append(got, strings.TrimPrefix(e.Subject, DefaultPrefix+".req."))
+	}
+	for role, verbs := range map[string]string{
+		"task.*":   "submit get list cancel pause resume retry update delete",
+		"query":    "task.get task.list worker.get worker.list status",
+		"admin":    "task.cancel task.pause task.resume task.retry task.delete worker.drain worker.resume worker.remove export import",
+		"worker.*": "heartbeat report",
+	} {
+		for _, verb := range strings.Fields(verbs) {
+			want = append(want, role+"."+verb)
+		}
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("served are\n%v, want\n%v", got, want)
 	}
 }
 
