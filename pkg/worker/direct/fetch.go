@@ -41,7 +41,7 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 			req.Header.Set("If-Range", v)
 		}
 	}
-	resp, err := j.client.Do(req)
+	resp, err := j.client.Do(req) //nolint:bodyclose // transfer.close does
 	if err != nil {
 		err = cause(ctx, err)
 		t.close()

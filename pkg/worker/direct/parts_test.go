@@ -291,7 +291,7 @@ func TestAKilledProcessLosesNothingThatItWrote(t *testing.T) {
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
 	job := downloadtest.Job(t, "killed", s.URL+"/file", inParts...)
 	for kill := 1; kill <= 3; kill++ {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAKilledProcessLosesNothingThatItWrote$") //nolint:noctx // it is killed below
+		cmd := exec.Command(os.Args[0], "-test.run=^TestAKilledProcessLosesNothingThatItWrote$")
 		cmd.Env = append(os.Environ(), "DIRECT_TEST_URL="+s.URL+"/file", "DIRECT_TEST_DIR="+job.Dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

@@ -77,7 +77,7 @@ func ParseNetworks(list []string) (Networks, error) {
 			prefix = netip.PrefixFrom(addr, addr.BitLen())
 		}
 		if prefix.Addr().Is4In6() {
-			return Networks{}, fmt.Errorf("%.64q: write an IPv4 network as such, without ::ffff:", s)
+			return Networks{}, fmt.Errorf("%.64q: an IPv4 network is written without ::ffff: before it", s)
 		}
 		if prefix != prefix.Masked() {
 			return Networks{}, fmt.Errorf("%.64q is an address inside the network %v: write one of them", s, prefix.Masked())

@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,13 +29,12 @@ const (
 // tunnel joins the two until the near one ends. What near has sent already is in
 // greeted.
 func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
-	spoke := make(chan struct{})
+	first := &watched{w: far, spoke: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.answer(near, far, spoke)
+		p.answer(near, far, first)
 	}()
-	first := &watched{w: far, spoke: spoke}
 	buf := make([]byte, requestBuffer)
 	early := io.LimitReader(greeted, int64(greeted.Buffered()))
 	if _, err := io.CopyBuffer(first, early, buf); err == nil {
@@ -45,33 +46,35 @@ func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
 	<-done
 }
 
-// watched tells when something is written for the first time.
+// watched is what the near end says.
 type watched struct {
 	w     io.Writer
 	once  sync.Once
-	spoke chan struct{}
+	spoke chan struct{} // closed when it says something for the first time
+	said  atomic.Int64  // how often it has
 }
 
 func (w *watched) Write(b []byte) (int, error) {
 	w.once.Do(func() { close(w.spoke) })
+	w.said.Add(1)
 	return w.w.Write(b)
 }
 
 // answer copies from far to near. Where the far end speaks first (FTP, SSH) it
 // waits until near has read the proxy's own answer: aria2 takes what comes in one
 // piece with it for a part of it, and waits for the banner for ever.
-func (p *Proxy) answer(near, far net.Conn, spoke <-chan struct{}) {
+func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	banner := make([]byte, bannerBuffer)
 	n, err := far.Read(banner)
 	if n > 0 {
-		p.awaitRead(near, spoke)
+		p.awaitRead(near, asked.spoke)
 		if _, werr := near.Write(banner[:n]); werr != nil {
 			err = werr
 		}
 	}
 	if err == nil {
-		err = p.copyAll(near, far)
-	} else if err == io.EOF {
+		err = p.copyAll(near, far, asked)
+	} else if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	tcp, ok := near.(*net.TCPConn)
@@ -90,16 +93,18 @@ func (p *Proxy) answer(near, far net.Conn, spoke <-chan struct{}) {
 // kernel moves the bytes (splice), but once for each packet: where a part came
 // slowly, the bytes of the next are let gather. Or many slow downloads would cost
 // the worker more than all the rest.
-func (p *Proxy) copyAll(near, far net.Conn) error {
+func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 	var buf []byte
 	for slow := false; ; {
+		var n int64
+		var err error
 		began := time.Now()
-		from, n, err := io.LimitReader(far, part), int64(0), error(nil)
+		from := io.LimitReader(far, part)
 		if slow {
 			if buf == nil {
 				buf = make([]byte, gatherBuffer)
 			}
-			n, err = p.gather(near, from, buf)
+			n, err = p.gather(near, from, buf, asked)
 		} else {
 			n, err = io.Copy(near, from)
 		}
@@ -110,20 +115,24 @@ func (p *Proxy) copyAll(near, far net.Conn) error {
 	}
 }
 
-// gather copies with a pause before each read that is not worth its cost.
-func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte) (copied int64, err error) {
+// gather copies with a pause before each read that is not worth its cost. In a
+// conversation (SFTP) there is none: each answer is waited for.
+func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched) (copied int64, err error) {
+	said := asked.said.Load()
 	for {
 		n, err := far.Read(buf)
 		copied += int64(n)
 		if _, werr := near.Write(buf[:n]); werr != nil {
 			return copied, werr
 		}
+		before := said
+		said = asked.said.Load()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return copied, nil
 		case err != nil:
 			return copied, err
-		case n < len(buf):
+		case n < len(buf) && said == before:
 			pause(p.life, gatherTime)
 		}
 	}
