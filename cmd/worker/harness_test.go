@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
@@ -77,7 +78,7 @@ type cluster struct {
 	completed map[string]int // how often each task was said to be completed
 }
 
-func startCluster(t *testing.T) *cluster {
+func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), completed: map[string]int{}}
 	cfg := config.DefaultDispatcher()
@@ -85,6 +86,9 @@ func startCluster(t *testing.T) *cluster {
 	cfg.Database.Type, cfg.Database.Path = "sqlite", filepath.Join(c.dir, "dispatcher.db")
 	cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)
 	cfg.WorkerManagement.HeartbeatTimeout = model.Duration(15 * time.Second)
+	for _, f := range change {
+		f(cfg)
+	}
 	d, err := daemon.New(t.Context(), cfg, daemon.Version, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -145,6 +149,37 @@ func (c *cluster) task(id string) *model.Task {
 	return task
 }
 
+// status waits until a task has it.
+func (c *cluster) status(id string, want model.Status) *model.Task {
+	c.t.Helper()
+	var task *model.Task
+	eventually(c.t, 40*time.Second, id+" is "+string(want), func() bool {
+		task = c.task(id)
+		return task.Status == want
+	})
+	return task
+}
+
+// reached waits until a task has at least so many bytes.
+func (c *cluster) reached(id string, bytes int64) {
+	c.t.Helper()
+	eventually(c.t, 40*time.Second, fmt.Sprintf("%s has %d bytes", id, bytes), func() bool { return c.task(id).CompletedLength >= bytes })
+}
+
+// worker returns w1 as the dispatcher knows it, nil if it does not.
+func (c *cluster) worker() *model.Worker {
+	c.t.Helper()
+	m, err := c.nc.Request("aria.v1.req.query.worker.get", []byte(`{"id":"w1"}`), 5*time.Second)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var w model.Worker
+	if m.Header.Get("Nats-Service-Error-Code") != "" || json.Unmarshal(m.Data, &w) != nil {
+		return nil
+	}
+	return &w
+}
+
 // count returns how many tasks have the status.
 func (c *cluster) count(status model.Status) int {
 	c.t.Helper()
@@ -192,11 +227,14 @@ func (o *output) String() string {
 
 // startWorker starts the worker w1; at the end of the test it is killed if it
 // still runs, and what it printed is shown if the test failed.
-func (c *cluster) startWorker(args ...string) *node {
+func (c *cluster) startWorker(args ...string) *node { return c.startWorkerWith(nil, args...) }
+
+func (c *cluster) startWorkerWith(env []string, args ...string) *node {
 	c.t.Helper()
 	n := &node{t: c.t, dir: filepath.Join(c.dir, "w1"), out: &output{}}
 	n.args = append([]string{"-name", "w1", "-nats-url", c.url, "-dir", n.dir}, args...)
 	n.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "WORKER_ALLOW_NETWORKS=loopback,private"}
+	n.env = append(n.env, env...)
 	n.start()
 	c.t.Cleanup(func() {
 		n.kill()
@@ -276,15 +314,30 @@ func (n *node) killAria2c() {
 // proc reads one number from /proc/PID/file.
 func (n *node) proc(file string, field int) int64 {
 	n.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", n.cmd.Process.Pid, file))
+	return procField(n.t, n.cmd.Process.Pid, file, field)
+}
+
+func procField(t *testing.T, pid int, file string, field int) int64 {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	v, err := strconv.ParseInt(strings.Fields(string(b))[field], 10, 64)
 	if err != nil {
-		n.t.Fatal(err)
+		t.Fatal(err)
 	}
 	return v
+}
+
+// memoryOfAria2c is what the worker's aria2c has in memory, in bytes.
+func (n *node) memoryOfAria2c() int64 {
+	n.t.Helper()
+	pids := n.aria2c()
+	if len(pids) != 1 {
+		n.t.Fatalf("the worker has %d aria2c", len(pids))
+	}
+	return procField(n.t, pids[0], "statm", 1) * int64(os.Getpagesize())
 }
 
 // cpu is the processor time that the worker has used, without its aria2c

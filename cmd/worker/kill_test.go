@@ -15,10 +15,11 @@ import (
 
 func TestKilledProcessesLoseNothing(t *testing.T) {
 	needAria2c(t)
+	t.Parallel()
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			survive(t, kill, 4)
+			survive(t, kill, 3)
 		})
 	}
 }
@@ -35,7 +36,7 @@ var victims = map[string]func(n *node){
 // little more than the files.
 func survive(t *testing.T, kill func(*node), kills int) {
 	const downloads, rate = 20, 400 << 10
-	pause := func() time.Duration { return time.Second + rand.N(2*time.Second) }
+	pause := func() time.Duration { return 500*time.Millisecond + rand.N(2*time.Second) }
 	data := downloadtest.Data(rate * 3 * (kills + 2))
 	sum := sha256.Sum256(data)
 	var throttle downloadtest.Throttle

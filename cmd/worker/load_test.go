@@ -16,7 +16,7 @@ import (
 
 func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 	needAria2c(t)
-	const downloads, watch = 64, 8 * time.Second
+	const downloads, watch = 64, 5 * time.Second
 	var throttle downloadtest.Throttle
 	throttle.Set(100 << 10)
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Zeros(64<<20)))
@@ -43,6 +43,7 @@ func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 
 func TestManySmallFilesLeaveNothingBehind(t *testing.T) {
 	needAria2c(t)
+	t.Parallel()
 	churn(t, 400)
 }
 
@@ -66,6 +67,7 @@ func churn(t *testing.T, files int) {
 		})
 	}
 	fetch(0, files/10)
+	theirs := n.memoryOfAria2c()
 	memory, descriptors, own, ended := n.memory(), n.descriptors(), ownFiles(t, n.dir), n.cpu()
 	fetch(files/10, files)
 	t.Logf("%d files in %v: %d MB then %d MB, %d then %d descriptors, %.1f ms of processor time a file", files,
@@ -73,6 +75,9 @@ func churn(t *testing.T, files int) {
 		float64((n.cpu()-ended).Milliseconds())/float64(files*9/10))
 	if now := n.memory(); now > memory+8<<20 {
 		t.Errorf("memory grew from %d to %d MB", memory>>20, now>>20)
+	}
+	if now := n.memoryOfAria2c(); now > theirs+16<<20 {
+		t.Errorf("aria2c's memory grew from %d to %d MB", theirs>>20, now>>20)
 	}
 	// The guard's pipes are pooled: a few more or less say nothing.
 	if now := n.descriptors(); now > descriptors+32 {
