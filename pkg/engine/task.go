@@ -235,7 +235,8 @@ func (e *Engine) bind(t *task) {
 func (e *Engine) suits(t *task, w *worker) bool {
 	need := t.line.class.set.need
 	need.disk = 0 // a part is there
-	return !slices.Contains(t.line.class.set.avoid, w.ID) && e.queue.lacks(&need, &w.Capabilities, roomless) == ""
+	avoided := slices.ContainsFunc(t.more().avoids, func(a avoidance) bool { return a.worker == w.ID })
+	return !avoided && e.queue.lacks(&need, &w.Capabilities, roomless) == ""
 }
 
 // avoid passes over the worker for this pending task, which is in no queue, for
