@@ -43,3 +43,11 @@ func (m *Manual) Query(queries ...engine.Event) (answers []Answer, ok bool) {
 	}
 	return m.loop.turn.Query(queries), true
 }
+
+// Sizes is how much the engine holds; ok is false while there is none.
+func (m *Manual) Sizes() (sizes engine.Sizes, ok bool) {
+	if !m.loop.turn.Loaded() {
+		return sizes, false
+	}
+	return m.loop.turn.engine.Sizes(), true
+}
