@@ -18,7 +18,7 @@ import (
 // Limits of the intake.
 const (
 	intakePull  = 256                    // messages that NATS sends ahead
-	intakeSlots = 2 * intakePending      // messages that are being decided on, at most
+	intakeSlots = 3 * intakePending      // messages that are being decided on, at most
 	intakeWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
 	intakeBeat  = 5 * time.Second        // between signs of life of a pull that brings nothing
 	intakeLook  = 15 * time.Second       // between two looks at whether the consumer is still there
@@ -48,7 +48,7 @@ type Intake struct {
 
 	slots   chan struct{}   // has an element for each message that is being decided on
 	decided chan decision   // as large as slots, so that putting into it never blocks
-	dead    chan decision   // likewise
+	aside   chan decision   // likewise
 	stuck   chan uint64     // sequences of messages that NATS sends no more
 	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc
@@ -61,19 +61,6 @@ type Intake struct {
 	mu     sync.Mutex
 	taken  map[uint64]struct{} // sequences that are being decided on
 	fullAt time.Time           // when a message last waited for room in vain
-}
-
-// letter is one message of the intake.
-type letter struct {
-	seq       uint64
-	at        time.Time // when the stream took it
-	delivered uint64    // how often it has come
-	subject   string
-	header    nats.Header
-	data      []byte
-
-	ack func() error
-	nak func(after time.Duration) error
 }
 
 // StartIntake makes or checks the streams and begins to take submissions in. It
@@ -93,7 +80,7 @@ func StartIntake(ctx context.Context, nc *nats.Conn, backend Backend, o StreamOp
 	i := &Intake{
 		nc: nc, js: js, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(streamIntake),
 		logger: logger, troubles: &throttle{logger: logger},
-		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), dead: make(chan decision, intakeSlots),
+		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), aside: make(chan decision, intakeSlots),
 		stuck: make(chan uint64, intakePending), quit: make(chan struct{}), taken: make(map[uint64]struct{}),
 	}
 	err = EnsureStreams(ctx, nc, o)
@@ -101,10 +88,12 @@ func StartIntake(ctx context.Context, nc *nats.Conn, backend Backend, o StreamOp
 		return nil, fmt.Errorf("starting the intake: %w", err)
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
-	i.feeders.Go(func() { i.run(err) })
+	for _, consumer := range []string{intakeConsumer, parkedConsumer} {
+		i.feeders.Go(func() { i.run(consumer, err) })
+	}
 	i.feeders.Go(i.rescue)
 	i.enders.Go(i.settle)
-	i.enders.Go(i.bury)
+	i.enders.Go(i.putAside)
 	return i, nil
 }
 
@@ -131,21 +120,25 @@ func (i *Intake) Stop(ctx context.Context) (err error) {
 
 // run consumes until Stop, and begins anew where that ends by itself: the stream
 // or its consumer was removed, or JetStream is away. err is that of the first try.
-func (i *Intake) run(err error) {
+func (i *Intake) run(consumer string, err error) {
+	loud := slog.LevelWarn
+	if consumer == parkedConsumer {
+		loud = slog.LevelDebug // the other one says the same
+	}
 	pause := firstPause
 	for told := false; ; {
 		if err == nil {
 			if told {
-				i.logger.Info("the intake has its stream", "stream", i.stream)
+				i.logger.Log(i.ctx, loud, "the intake has its stream", "stream", i.stream, "consumer", consumer)
 			}
 			pause, told = firstPause, false
-			err = i.consume()
+			err = i.consume(consumer)
 		}
 		if i.ctx.Err() != nil {
 			return
 		}
 		if !told {
-			i.logger.Warn("the intake waits for its stream; requests are served meanwhile", "stream", i.stream, "error", err)
+			i.logger.Log(i.ctx, loud, "the intake waits for its stream; requests are served meanwhile", "stream", i.stream, "consumer", consumer, "error", err)
 			told = true
 		}
 		select {
@@ -160,10 +153,10 @@ func (i *Intake) run(err error) {
 
 // consume has take called for each message until Stop, and returns an error when
 // it cannot go on.
-func (i *Intake) consume() error {
+func (i *Intake) consume(name string) error {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
-	consumer, err := i.js.Consumer(ctx, i.stream, intakeConsumer)
+	consumer, err := i.js.Consumer(ctx, i.stream, name)
 	if err != nil {
 		return err
 	}
@@ -219,11 +212,9 @@ func (i *Intake) take(m jetstream.Msg) {
 		i.troubles.warn("the intake got a message that is none of a stream", "subject", m.Subject(), "error", err)
 		return
 	}
-	i.decide(&letter{
-		seq: meta.Sequence.Stream, at: meta.Timestamp, delivered: meta.NumDelivered,
-		subject: m.Subject(), header: m.Headers(), data: m.Data(),
-		ack: m.Ack, nak: m.NakWithDelay,
-	})
+	l := i.letter(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
+	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
+	i.decide(l)
 }
 
 // decide hands a message to the backend, or finds it invalid. One that came again
@@ -232,14 +223,14 @@ func (i *Intake) decide(l *letter) {
 	if !i.begin(l) {
 		return
 	}
-	d := decision{letter: l, client: i.clientOf(l.subject)}
+	d := decision{letter: l}
 	spec, err := i.read(l)
 	if err != nil {
 		d.answer.Err = err
 		i.decided <- d
 		return
 	}
-	ops := []engine.Event{engine.Submit{Client: d.client, Spec: spec, Hash: spec.Hash(), Chosen: true}}
+	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true}}
 	if spec.ID == "" {
 		spec.ID = intakeID(i.stream, l)
 	}
@@ -269,18 +260,18 @@ func (i *Intake) begin(l *letter) bool {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if _, again := i.taken[l.seq]; again {
+	if _, again := i.taken[l.place]; again {
 		<-i.slots
 		return false
 	}
-	i.taken[l.seq] = struct{}{}
+	i.taken[l.place] = struct{}{}
 	i.flight.Add(1)
 	return true
 }
 
 func (i *Intake) end(l *letter) {
 	i.mu.Lock()
-	delete(i.taken, l.seq)
+	delete(i.taken, l.place)
 	i.mu.Unlock()
 	<-i.slots
 	i.flight.Done()

@@ -296,11 +296,11 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	d := decision{
-		letter: &letter{seq: 5, at: time.Unix(1_700_000_000, 42), subject: "s", data: []byte("x")}, client: "shop",
+		letter: &letter{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
 		answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
-		if err := p.intake.publishDead(&d); err != nil {
+		if err := p.intake.publish(streamDLQ, p.intake.deadLetter(&d)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -558,7 +558,7 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	acked := false
-	d := decision{letter: &letter{ack: func() error { acked = true; return nil }}, client: "shop", answer: model.Answer{Task: &model.Task{}}}
+	d := decision{letter: &letter{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}
 	stopIntake(t, p.intake)
 	p.intake.nc.Close()
 	p.intake.finish(&d)
@@ -567,5 +567,58 @@ func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
 	}
 	if err := p.intake.tell(&d); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Error(err)
+	}
+}
+
+func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
+	const messages = intakePending + 300 // more than may be on their way
+	var free atomic.Bool
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		a := answerOp(ops[0])
+		if op := ops[0].(engine.Submit); op.Client == "greedy" && !free.Load() {
+			a = model.Answer{Err: model.Errorf(model.CodeTooMany, "limits.client_pending: 5 tasks of the client greedy wait already")}
+		}
+		go done([]model.Answer{a})
+		return nil
+	}})
+	for n := range messages {
+		m := nats.NewMsg(DefaultPrefix + ".intake.greedy.submit")
+		m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{fmt.Sprint("g", n)}}
+		if _, err := p.js.PublishMsgAsync(m, jetstream.WithStallWait(patience)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-p.js.PublishAsyncComplete()
+	modest := p.send(t, "modest", `{`+source+`}`)
+	if v := p.verdict(t); v.Client != "modest" || v.Seq != modest {
+		t.Errorf("the first verdict is %+v", v)
+	}
+	ids := make(map[string]bool)
+	for _, op := range p.backend.taken() {
+		ids[op.(engine.Submit).Spec.ID] = true
+	}
+	free.Store(true)
+	seen := make(map[uint64]IntakeVerdict)
+	for len(seen) < messages {
+		v := p.verdict(t)
+		if _, again := seen[v.Seq]; again || v.Seq > messages || v.Error != nil || v.MsgID != fmt.Sprint("g", v.Seq-1) || !ids[v.ID] {
+			t.Fatalf("verdict %+v, said already %v: want the first place of each message, and the id that it had at first", v, again)
+		}
+		seen[v.Seq] = v
+	}
+	p.emptied(t)
+}
+
+func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
+	i := &Intake{subjects: Subjects{DefaultPrefix}}
+	at := time.Unix(1_700_000_000, 5)
+	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {
+		header := nats.Header{headerOrigin: []string{origin}}
+		if l := i.letter(9, at, DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place != 9 || !l.parked {
+			t.Errorf("%q: %+v", origin, l)
+		}
+		if l := i.letter(9, at, DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
+			t.Errorf("%q in a client's message: %+v", origin, l)
+		}
 	}
 }

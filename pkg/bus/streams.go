@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -20,15 +21,19 @@ const (
 	streamEvents = "EVENTS" // what happened, for those who come late
 )
 
-// intakeConsumer is the durable consumer of the intake, the dispatcher's.
-const intakeConsumer = "dispatcher"
+// The durable consumers of the intake: of what clients have sent, and of what was
+// put aside.
+const (
+	intakeConsumer = "dispatcher"
+	parkedConsumer = "parked"
+)
 
 // Limits of the streams that no configuration changes.
 const (
 	intakeMsgSize  = 128 << 10        // bytes of one submission with its headers
 	intakeWindow   = 10 * time.Minute // in which NATS itself drops a Nats-Msg-Id that it has seen
 	intakeAckWait  = 5 * time.Second  // until a message that was not acknowledged comes again
-	intakePending  = 1024             // messages on their way between NATS and a commit
+	intakePending  = 1024             // messages on their way between a consumer and a commit
 	deadMessages   = 100_000          // dead letters
 	deadPerClient  = 10_000
 	deadBytes      = 256 << 20
@@ -64,7 +69,7 @@ func (s Subjects) StreamName(kind string) string {
 }
 
 // EnsureStreams makes what is missing of the streams and of the intake's
-// consumer, gives them the limits of o, and checks that they are what the
+// consumers, gives them the limits of o, and checks that they are what the
 // dispatcher relies on. An error names the stream and the setting. Messages are
 // never touched.
 func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
@@ -84,8 +89,11 @@ func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 	if !o.Intake {
 		return nil
 	}
-	if err := ensureConsumer(ctx, js, subjects); err != nil {
-		return fmt.Errorf("consumer %s of stream %s: %w", intakeConsumer, subjects.StreamName(streamIntake), explainDenied(nc, err))
+	stream := subjects.StreamName(streamIntake)
+	for _, want := range consumers(subjects) {
+		if err := ensureConsumer(ctx, js, stream, want); err != nil {
+			return fmt.Errorf("consumer %s of stream %s: %w", want.Durable, stream, explainDenied(nc, err))
+		}
 	}
 	return nil
 }
@@ -124,7 +132,7 @@ func (o StreamOptions) streams(s Subjects) []streamSetup {
 func (o StreamOptions) intake(s Subjects) streamSetup {
 	return streamSetup{jetstream.StreamConfig{
 		Name: s.StreamName(streamIntake), Description: "submissions that no dispatcher has decided on yet",
-		Subjects: []string{s.Intake("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+		Subjects: []string{s.Intake("*"), s.parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
 		Duplicates: intakeWindow, AllowAtomicPublish: true,
 	}, true}
@@ -197,14 +205,12 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 	switch prefix := have.Metadata[metaPrefix]; {
 	case prefix != "" && prefix != want.Metadata[metaPrefix]:
 		return wrong("metadata "+metaPrefix, prefix, want.Metadata[metaPrefix])
-	case !slices.Equal(slices.Sorted(slices.Values(have.Subjects)), slices.Sorted(slices.Values(want.Subjects))):
+	case !covers(have.Subjects, want.Subjects[0]):
 		return wrong("subjects", have.Subjects, want.Subjects)
 	case have.Retention != want.Retention:
 		return wrong("retention", have.Retention, want.Retention)
 	case have.Storage != want.Storage:
 		return wrong("storage", have.Storage, want.Storage)
-	case have.Discard != want.Discard:
-		return wrong("discard", have.Discard, want.Discard)
 	case have.Sealed:
 		return wrong("sealed", true, false)
 	}
@@ -222,6 +228,11 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 	return nil
 }
 
+// covers reports whether all that the wanted subject matches is in the list.
+func covers(list []string, want string) bool {
+	return slices.ContainsFunc(list, func(have string) bool { return server.SubjectMatchesFilter(want, have) })
+}
+
 // adjust puts what the configuration says into have and reports whether that
 // changed it. Limits that no configuration names stay as an operator set them.
 func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
@@ -235,6 +246,10 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 		have.Replicas, have.PersistMode = want.Replicas, want.PersistMode
 	})
 	set(want.AllowAtomicPublish && !have.AllowAtomicPublish, func() { have.AllowAtomicPublish = true })
+	for _, subject := range want.Subjects {
+		set(!covers(have.Subjects, subject), func() { have.Subjects = append(have.Subjects, subject) })
+	}
+	set(have.Discard != want.Discard, func() { have.Discard = want.Discard })
 	if have.Metadata[metaPrefix] == "" {
 		have.Metadata = maps.Clone(have.Metadata)
 		if have.Metadata == nil {
@@ -253,21 +268,26 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 	return changed
 }
 
-// consumerConfig is what the intake's consumer has to be. It has no MaxDeliver: a
+// consumers is what the intake's consumers have to be. They have no MaxDeliver: a
 // message that was not decided on comes again until it is.
-func consumerConfig(s Subjects) jetstream.ConsumerConfig {
-	return jetstream.ConsumerConfig{
-		Durable: intakeConsumer, Description: "the dispatcher",
-		AckPolicy: jetstream.AckExplicitPolicy, AckWait: intakeAckWait, MaxDeliver: -1, MaxAckPending: intakePending,
-		DeliverPolicy: jetstream.DeliverAllPolicy, ReplayPolicy: jetstream.ReplayInstantPolicy,
-		Metadata: map[string]string{metaPrefix: s.Prefix},
+func consumers(s Subjects) []jetstream.ConsumerConfig {
+	config := func(name, description, subject string) jetstream.ConsumerConfig {
+		return jetstream.ConsumerConfig{
+			Durable: name, Description: description, FilterSubject: subject,
+			AckPolicy: jetstream.AckExplicitPolicy, AckWait: intakeAckWait, MaxDeliver: -1, MaxAckPending: intakePending,
+			DeliverPolicy: jetstream.DeliverAllPolicy, ReplayPolicy: jetstream.ReplayInstantPolicy,
+			Metadata: map[string]string{metaPrefix: s.Prefix},
+		}
+	}
+	return []jetstream.ConsumerConfig{
+		config(intakeConsumer, "the dispatcher", s.Intake("*")),
+		config(parkedConsumer, "the dispatcher, for what is past a client's limits", s.parked("*")),
 	}
 }
 
-func ensureConsumer(ctx context.Context, js jetstream.JetStream, s Subjects) error {
+func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, want jetstream.ConsumerConfig) error {
 	ctx, cancel := context.WithTimeout(ctx, streamsTimeout)
 	defer cancel()
-	stream, want := s.StreamName(streamIntake), consumerConfig(s)
 	consumer, err := js.Consumer(ctx, stream, want.Durable)
 	if errors.Is(err, jetstream.ErrConsumerNotFound) {
 		_, err = js.CreateConsumer(ctx, stream, want)
@@ -281,13 +301,13 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, s Subjects) err
 		return fmt.Errorf("%w: ack_policy is %v and must be %v", errUnusable, have.AckPolicy, want.AckPolicy)
 	}
 	same := have.AckWait == want.AckWait && have.MaxDeliver == want.MaxDeliver && have.MaxAckPending == want.MaxAckPending &&
-		have.FilterSubject == "" && len(have.FilterSubjects) == 0 && len(have.BackOff) == 0 && !have.HeadersOnly &&
-		have.Metadata[metaPrefix] == s.Prefix
+		have.FilterSubject == want.FilterSubject && len(have.FilterSubjects) == 0 && len(have.BackOff) == 0 && !have.HeadersOnly &&
+		have.Metadata[metaPrefix] == want.Metadata[metaPrefix]
 	if same {
 		return nil
 	}
 	have.AckWait, have.MaxDeliver, have.MaxAckPending = want.AckWait, want.MaxDeliver, want.MaxAckPending
-	have.FilterSubject, have.FilterSubjects, have.BackOff, have.HeadersOnly = "", nil, nil, false
+	have.FilterSubject, have.FilterSubjects, have.BackOff, have.HeadersOnly = want.FilterSubject, nil, nil, false
 	have.Metadata = want.Metadata
 	if _, err := js.UpdateConsumer(ctx, stream, have); err != nil {
 		return permanent(fmt.Errorf("setting it right: %w", err))

@@ -44,7 +44,7 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	in := configOf(t, js, "ARIA_INTAKE")
 	if in.Retention != jetstream.WorkQueuePolicy || in.Storage != jetstream.FileStorage || in.Discard != jetstream.DiscardNew ||
 		in.MaxMsgSize != 128<<10 || in.MaxMsgs != 10_000 || in.MaxBytes != 16<<20 || in.MaxAge != 0 || in.Duplicates != 10*time.Minute ||
-		!in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit"}) {
+		!in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit", "aria.v1.intake.*.parked"}) {
 		t.Errorf("ARIA_INTAKE: %+v", in)
 	}
 	dlq := configOf(t, js, "ARIA_DLQ")
@@ -87,7 +87,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	if _, err := js.UpdateStream(testContext(t), dlq); err != nil {
 		t.Fatal(err)
 	}
-	consumer := consumerConfig(Subjects{DefaultPrefix})
+	consumer := consumers(Subjects{DefaultPrefix})[0]
 	consumer.AckWait, consumer.MaxDeliver, consumer.MaxAckPending = time.Minute, 3, 5
 	if _, err := js.UpdateConsumer(testContext(t), "ARIA_INTAKE", consumer); err != nil {
 		t.Fatal(err)
@@ -121,8 +121,7 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 		"retention":                         {func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }, "retention is Limits and must be WorkQueue"},
 		"storage":                           {func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, "storage is Memory"},
 		"an age":                            {func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h"},
-		"old ones thrown out":               {func(c *jetstream.StreamConfig) { c.Discard = jetstream.DiscardOld }, "discard is DiscardOld"},
-		"other subjects":                    {func(c *jetstream.StreamConfig) { c.Subjects = []string{"aria.v1.intake.>"} }, "subjects is"},
+		"other subjects":                    {func(c *jetstream.StreamConfig) { c.Subjects = []string{"aria.v1.intake.bob.submit"} }, "subjects is"},
 		"per subject":                       {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1"},
 		"no acknowledgements":               {func(c *jetstream.StreamConfig) { c.NoAck = true; c.AllowAtomicPublish = false }, "no_ack is true"},
 		"another cluster":                   {func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"prefix": "x.v1"} }, "metadata prefix is x.v1"},
@@ -138,6 +137,35 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 			_, err := StartIntake(testContext(t), nc, &fakeBackend{}, streamOptions(), nil)
 			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
+			}
+		})
+	}
+}
+
+func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
+	for name, subjects := range map[string][]string{
+		"as the contract has it": {"aria.v1.intake.*.submit"}, "with more": {"aria.v1.intake.>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc, js := newStreams(t)
+			_, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: subjects, Retention: jetstream.WorkQueuePolicy})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.Publish(testContext(t), "aria.v1.intake.shop.submit", []byte(`{`+source+`}`)); err != nil {
+				t.Fatal(err) // before any dispatcher ran
+			}
+			backend := &fakeBackend{}
+			i, err := StartIntake(testContext(t), nc, backend, streamOptions(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { stopIntake(t, i) })
+			eventually(t, "its message is a task", func() bool { return len(backend.taken()) == 1 })
+			in := configOf(t, js, "ARIA_INTAKE")
+			if in.Discard != jetstream.DiscardNew || in.MaxMsgs != 10_000 || in.Metadata["prefix"] != DefaultPrefix || !in.AllowAtomicPublish ||
+				!covers(in.Subjects, "aria.v1.intake.*.submit") || !covers(in.Subjects, "aria.v1.intake.*.parked") {
+				t.Errorf("%+v", in)
 			}
 		})
 	}
@@ -170,7 +198,7 @@ func TestTwoClustersShareAServer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := configOf(t, js, "ARIA_INTAKE_lab_v2").Subjects; !slices.Equal(got, []string{"lab.v2.intake.*.submit"}) {
+	if got := configOf(t, js, "ARIA_INTAKE_lab_v2").Subjects; !slices.Equal(got, []string{"lab.v2.intake.*.submit", "lab.v2.intake.*.parked"}) {
 		t.Errorf("subjects %v", got)
 	}
 }

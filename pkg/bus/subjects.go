@@ -112,6 +112,10 @@ func (s Subjects) TaskEvent(client, task, status string) string {
 // Intake is where a client's submissions are kept while no dispatcher runs.
 func (s Subjects) Intake(client string) string { return s.join("intake", client, "submit") }
 
+// parked is where a client's submissions wait that are past its own limits, so that
+// they do not hold up those of others.
+func (s Subjects) parked(client string) string { return s.join("intake", client, "parked") }
+
 // DeadLetter is where those go that can never be accepted.
 func (s Subjects) DeadLetter(client string) string { return s.join("dlq.intake", client) }
 

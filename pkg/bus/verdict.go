@@ -1,15 +1,11 @@
 package bus
 
 import (
-	"crypto/sha256"
 	"fmt"
 	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/nats-io/nats.go"
-	"github.com/oklog/ulid/v2"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -17,7 +13,6 @@ import (
 // decision is a message of the intake and what became of it.
 type decision struct {
 	letter *letter
-	client string
 	answer model.Answer
 }
 
@@ -42,12 +37,15 @@ type IntakeVerdict struct {
 // again reports whether the same message may be accepted later: it is not the
 // message that is wrong.
 func (d *decision) again() bool {
-	switch err := d.answer.Err; {
-	case err == nil:
-		return false
-	default:
-		return err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable || err.Code == model.CodeInternal
-	}
+	err := d.answer.Err
+	return err != nil && (err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable || err.Code == model.CodeInternal)
+}
+
+// ofClient reports whether a limit of the client itself is reached. Others must not
+// wait behind its messages.
+func (d *decision) ofClient() bool {
+	err := d.answer.Err
+	return err != nil && err.Code == model.CodeTooMany && strings.HasPrefix(err.Message, "limits.client_")
 }
 
 // backoff is how long a message rests that may be accepted later. The longest
@@ -70,12 +68,15 @@ func (i *Intake) settle() {
 			switch {
 			case d.answer.Err == nil:
 				i.finish(&d)
+			case d.ofClient():
+				i.aside <- d
+				continue // it is not ended yet
 			case d.again():
-				i.troubles.warn("a message of the intake is put off", "seq", d.letter.seq, "client", d.client, "error", d.answer.Err)
+				i.troubles.warn("a message of the intake is put off", "seq", d.letter.seq, "client", d.letter.client, "error", d.answer.Err)
 				i.report(&d, d.letter.nak(d.backoff()))
 			default:
-				i.dead <- d
-				continue // it is not ended yet
+				i.aside <- d
+				continue
 			}
 			i.end(d.letter)
 		}
@@ -94,14 +95,14 @@ func (i *Intake) finish(d *decision) {
 
 func (i *Intake) report(d *decision, err error) {
 	if err != nil {
-		i.troubles.warn("a message of the intake could not be acknowledged; it comes again", "seq", d.letter.seq, "client", d.client, "error", err)
+		i.troubles.warn("a message of the intake could not be acknowledged; it comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
 	}
 }
 
 // tell publishes the verdict.
 func (i *Intake) tell(d *decision) error {
 	v := IntakeVerdict{
-		Seq: d.letter.seq, MsgID: clean(d.letter.header.Get(nats.MsgIdHdr), maxMsgID), Client: d.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
+		Seq: d.letter.seq, MsgID: d.letter.msgID, Client: d.letter.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
 	}
 	word := verdictRejected
 	if d.answer.Err == nil {
@@ -114,7 +115,7 @@ func (i *Intake) tell(d *decision) error {
 	if err != nil {
 		return err
 	}
-	return i.nc.Publish(i.subjects.IntakeVerdict(d.client, strconv.FormatUint(v.Seq, 10), word), body)
+	return i.nc.Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
 }
 
 // read decodes and validates a message. A panic in it, a bug, must not end the
@@ -126,11 +127,7 @@ func (i *Intake) read(l *letter) (spec *model.TaskSpec, err *model.Error) {
 			spec, err = nil, model.Errorf(model.CodeInternal, "submit: a bug in the dispatcher; its log says more")
 		}
 	}()
-	client, ok := strings.CutSuffix(strings.TrimPrefix(l.subject, i.subjects.Prefix+".intake."), ".submit")
-	if !ok {
-		return nil, model.Errorf(model.CodeInvalid, "subject: %.200q is none of the intake", l.subject)
-	}
-	if err := model.CheckName("client", client); err != nil {
+	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
 	return decodeIntake(l.data, roomOf(i.nc))
@@ -154,27 +151,4 @@ func decodeIntake(data []byte, room int) (*model.TaskSpec, *model.Error) {
 		}
 	}
 	return spec, nil
-}
-
-// nobody stands where a message's subject has a name that no client can have.
-const nobody = "_"
-
-func (i *Intake) clientOf(subject string) string {
-	client := strings.TrimSuffix(strings.TrimPrefix(subject, i.subjects.Prefix+".intake."), ".submit")
-	if !model.ValidName(client) {
-		return nobody
-	}
-	return client
-}
-
-// intakeID makes the id of the task of a message: the same each time it comes,
-// another one for each message, also where a stream was removed and made again.
-// It is a ULID of the time when the message was stored.
-func intakeID(stream string, l *letter) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d", stream, l.seq, l.at.UnixNano()))
-	var id ulid.ULID
-	// It fails only for times after the year 10889.
-	_ = id.SetTime(ulid.Timestamp(l.at))
-	copy(id[6:], sum[:])
-	return id.String()
 }

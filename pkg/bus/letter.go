@@ -1,0 +1,102 @@
+package bus
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/oklog/ulid/v2"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// letter is one message of the intake. Where it was parked, seq and at are still
+// those of its first place, which the client knows.
+type letter struct {
+	place     uint64 // its sequence in the stream
+	seq       uint64 // the one that its PubAck said
+	at        time.Time
+	delivered uint64 // how often it has come
+	parked    bool
+	name      string // of the client, as the subject has it
+	client    string // the same, or nobody
+	msgID     string // its own Nats-Msg-Id
+	subject   string
+	header    nats.Header
+	data      []byte
+
+	ack func() error
+	nak func(after time.Duration) error
+}
+
+// nobody stands where a message's subject has a name that no client can have.
+const nobody = "_"
+
+func (i *Intake) letter(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *letter {
+	l := &letter{place: seq, seq: seq, at: at, delivered: 1, subject: subject, header: header, data: data}
+	l.name, _, _ = strings.Cut(strings.TrimPrefix(subject, i.subjects.Prefix+".intake."), ".")
+	l.client = l.name
+	if !model.ValidName(l.name) {
+		l.client = nobody
+	}
+	l.msgID = clean(header.Get(nats.MsgIdHdr))
+	if subject == i.subjects.parked(l.name) {
+		l.parked, l.msgID, l.subject = true, clean(header.Get(headerMsgID)), i.subjects.Intake(l.name)
+		if seq, at, ok := parseOrigin(header.Get(headerOrigin)); ok {
+			l.seq, l.at = seq, at
+		}
+	}
+	return l
+}
+
+// parseOrigin reads the first place of a parked message.
+func parseOrigin(s string) (seq uint64, at time.Time, ok bool) {
+	first, second, _ := strings.Cut(s, ":")
+	seq, err := strconv.ParseUint(first, 10, 64)
+	if err != nil {
+		return 0, time.Time{}, false
+	}
+	ns, err := strconv.ParseInt(second, 10, 64)
+	if err != nil {
+		return 0, time.Time{}, false
+	}
+	return seq, time.Unix(0, ns), true
+}
+
+// ownHeader is the header as the client wrote it, to be stored once more. Headers
+// of NATS are orders to a stream, and ours say what only the dispatcher knows.
+func (l *letter) ownHeader() nats.Header {
+	header := nats.Header{}
+	for name, values := range l.header {
+		if lower := strings.ToLower(name); !strings.HasPrefix(lower, "nats-") && !strings.HasPrefix(lower, "aria-") {
+			header[name] = values
+		}
+	}
+	if l.msgID != "" {
+		header.Set(headerMsgID, l.msgID)
+	}
+	return header
+}
+
+// clean makes an id fit for a header or an event.
+func clean(id string) string {
+	if id == "" {
+		return ""
+	}
+	return headerText(id[:min(len(id), maxMsgID)])
+}
+
+// intakeID makes the id of the task of a message: the same each time it comes,
+// another one for each message, also where a stream was removed and made again.
+// It is a ULID of the time when the message was stored.
+func intakeID(stream string, l *letter) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d", stream, l.seq, l.at.UnixNano()))
+	var id ulid.ULID
+	// It fails only for times after the year 10889.
+	_ = id.SetTime(ulid.Timestamp(l.at))
+	copy(id[6:], sum[:])
+	return id.String()
+}

@@ -1,0 +1,131 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// advisory is what NATS says of a message that it sends no more.
+type advisory struct {
+	Seq uint64 `json:"stream_seq"`
+}
+
+// rescueEvery is how often is looked for messages that NATS sends no more.
+const rescueEvery = time.Minute
+
+// rescueMost bounds the messages of one look.
+const rescueMost = 1000
+
+// rescue decides on messages that NATS will not send again: somebody gave the
+// consumer a MaxDeliver, or terminated them. They would be in the stream for
+// ever. What is said about them may be lost, so it also looks for itself.
+func (i *Intake) rescue() {
+	for _, kind := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
+		subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
+		sub, err := i.nc.Subscribe(subject, i.advised)
+		if err == nil {
+			defer func() { _ = sub.Unsubscribe() }() // it fails only where the connection is gone
+			err = sub.SetPendingLimits(hintMsgs, hintBytes)
+		}
+		if err != nil {
+			i.troubles.warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+		}
+	}
+	look := time.NewTicker(rescueEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-i.ctx.Done():
+			return
+		case seq := <-i.stuck:
+			i.rescued(i.fetch(seq, 0, ""))
+		case <-look.C:
+			i.lookForStuck()
+		}
+	}
+}
+
+func (i *Intake) advised(m *nats.Msg) {
+	var a advisory
+	if err := json.Unmarshal(m.Data, &a); err != nil || a.Seq == 0 {
+		return
+	}
+	i.logger.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
+	select {
+	case i.stuck <- a.Seq:
+	default: // it is found by looking
+	}
+}
+
+// lookForStuck fetches the messages before the consumers' floors: all of them are
+// acknowledged, so that none should be there.
+func (i *Intake) lookForStuck() {
+	for _, config := range consumers(i.subjects) {
+		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
+		consumer, err := i.js.Consumer(ctx, i.stream, config.Durable)
+		cancel()
+		if err != nil {
+			return // run tells it
+		}
+		floor := consumer.CachedInfo().AckFloor.Stream
+		for seq, n := uint64(1), 0; n < rescueMost; n++ {
+			l, err := i.fetch(seq, floor, config.FilterSubject)
+			i.rescued(l, err)
+			if l == nil {
+				break
+			}
+			seq = l.place + 1
+		}
+	}
+}
+
+// fetch reads a message of the stream: that of the sequence, or, with a limit, the
+// next one of the subject up to it; nil if there is none.
+func (i *Intake) fetch(seq, limit uint64, subject string) (*letter, error) {
+	if subject != "" && seq > limit {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
+	defer cancel()
+	stream, err := i.js.Stream(ctx, i.stream)
+	if err != nil {
+		return nil, err
+	}
+	var options []jetstream.GetMsgOpt
+	if subject != "" {
+		options = append(options, jetstream.WithGetMsgSubject(subject))
+	}
+	m, err := stream.GetMsg(ctx, seq, options...)
+	if errors.Is(err, jetstream.ErrMsgNotFound) || err == nil && subject != "" && m.Sequence > limit {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	l := i.letter(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
+	l.ack = func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
+		defer cancel()
+		if err := stream.DeleteMsg(ctx, m.Sequence); err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return err
+		}
+		return nil
+	}
+	l.nak = func(time.Duration) error { return nil } // the next look finds it
+	return l, nil
+}
+
+func (i *Intake) rescued(l *letter, err error) {
+	switch {
+	case err != nil && i.ctx.Err() == nil:
+		i.troubles.warn("a stuck message of the intake could not be fetched", "error", err)
+	case l != nil:
+		i.decide(l)
+	}
+}
