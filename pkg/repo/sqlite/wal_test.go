@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -116,5 +117,34 @@ func TestTheWALOfALongSnapshotIsCutBackAfterIt(t *testing.T) {
 	}
 	if got := pragma(t, s, "busy_timeout"); got != 5000 {
 		t.Errorf("the writer's busy_timeout is left at %d", got)
+	}
+}
+
+// A commit that waited for a reader would wait as long as the test, and fail
+// after five seconds.
+func TestACommitWaitsForNoReader(t *testing.T) {
+	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
+	fillStore(t, s, 1, 500)
+	snap, err := s.Snapshot(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snap.Close()
+	rows, err := s.r.QueryContext(t.Context(), "SELECT id FROM tasks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	seq, read := int64(500), 0
+	for _, err := range snap.Tasks(t.Context(), 0) { // in the middle of a walk
+		if err != nil || !rows.Next() { // and of a query
+			t.Fatal(err, rows.Err())
+		}
+		seq++
+		read++
+		mustCommit(t, s, pending(fmt.Sprintf("new-%d", seq), seq))
+	}
+	if read != 500 {
+		t.Errorf("the snapshot has %d tasks, want the 500 of before", read)
 	}
 }
