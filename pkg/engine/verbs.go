@@ -33,7 +33,7 @@ func (e *Engine) cancel(c Cancel) Answer {
 	if t.run != nil {
 		e.drop(t.workerID(), t.id, t.attempt, model.DropCanceled)
 	} else if x := t.more(); x.bytes > 0 {
-		e.eraseAt(x.last, t.id, t.attempt, model.DropCanceled)
+		e.eraseAt(x.last, model.Drop{ID: t.id, Attempt: t.attempt, Reason: model.DropCanceled})
 	}
 	e.finish(t, model.StatusCanceled, nil, nil)
 	return Answer{Task: c.ID}
@@ -215,7 +215,9 @@ func (e *Engine) eraseFiles(row *model.Task) *model.Error {
 		return model.Errorf(model.CodeConflict,
 			"files: the worker %s, which has the files of the task %s, is not online", row.LastWorkerID, row.ID).For(row.ID)
 	}
-	e.eraseAt(row.LastWorkerID, row.ID, row.Attempt, model.DropDeleted)
+	e.eraseAt(row.LastWorkerID, model.Drop{
+		ID: row.ID, Attempt: row.Attempt, Reason: model.DropDeleted, Folder: row.Folder, Result: row.Result,
+	})
 	return nil
 }
 

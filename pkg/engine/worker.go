@@ -88,13 +88,13 @@ func (e *Engine) hasStopped(w *worker, id string) {
 
 // eraseAt has a worker remove the bytes of an attempt that it does not hold. It is
 // a wish: if the worker is away for long, it removes them by its own rules.
-func (e *Engine) eraseAt(worker, id string, attempt int64, reason model.DropReason) {
+func (e *Engine) eraseAt(worker string, d model.Drop) {
 	w := e.workers[worker]
 	if w == nil || len(w.erase) >= maxErasures {
 		return
 	}
-	w.erase = append(w.erase, erasure{model.Drop{ID: id, Attempt: attempt, Reason: reason}, 2})
-	e.drop(worker, id, attempt, reason)
+	w.erase = append(w.erase, erasure{d, 2})
+	e.turn.plan.Drop = append(e.turn.plan.Drop, DropFrom{Worker: worker, Drop: d})
 }
 
 // used is the slots that the worker has no use of: a task that was told to stop
