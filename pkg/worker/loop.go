@@ -36,7 +36,10 @@ type command struct {
 type loop struct {
 	tasks map[string]*held
 	ended ended
-	side  context.Context // of what runs beside the loop
+	// deleted are the attempts whose finished files were deleted. That is said more
+	// than once, and by then another task's file may have the name.
+	deleted ended
+	side    context.Context // of what runs beside the loop
 
 	outcomes chan func() // what ran beside the loop, to be finished in it
 	running  int         // how many of those are to come

@@ -144,7 +144,8 @@ func (w *Worker) drop(d model.Drop) {
 	case !model.ValidName(d.ID) || d.Attempt <= 0:
 	case h == nil:
 		w.ended.add(d.ID, d.Attempt, now) // its assignment may still be on the way
-		if d.Reason == model.DropDeleted && d.Result != nil {
+		if d.Reason == model.DropDeleted && d.Result != nil && !w.deleted.has(d.ID, d.Attempt, now) {
+			w.deleted.add(d.ID, d.Attempt, now)
 			w.deleteFiles(&d)
 		}
 		if d.Reason.RemovesBytes() {

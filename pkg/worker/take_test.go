@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -358,12 +359,34 @@ func TestDeletedFilesOfATaskThatIsNoLongerHeldAreRemoved(t *testing.T) {
 		n.pass(2 * time.Second)
 		same(t, "files", files(t, films), map[string]string{"a/x": "1", "a/sub/y": "22"})
 		result := n.link.lastReport("a").Result
-		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "elsewhere", Result: result}})
-		n.pass(time.Second)
-		same(t, "files", len(files(t, films)), 2)
-		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "films", Result: result}})
+		erase := []model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "films", Result: result}}
+		n.link.drop(erase)
 		n.pass(time.Second)
 		same(t, "files", files(t, films), nil)
 		same(t, "what is in the folder", list(t, films), []string{".aria"})
+
+		// It is said again, when another task has put a file of that name and length.
+		if err := os.Mkdir(filepath.Join(films, "a"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(films, "a", "x"), []byte("2"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.link.drop(erase)
+		n.pass(time.Second)
+		same(t, "files", files(t, films), map[string]string{"a/x": "2"})
+	})
+}
+
+func TestFilesAreNotDeletedFromAnotherFolder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.give(assignment("a", 1))
+		n.engine.finish("a", map[string]string{"x": "1"})
+		n.pass(2 * time.Second)
+		before := len(files(t, n.dir))
+		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "elsewhere", Result: n.link.lastReport("a").Result}})
+		n.pass(time.Second)
+		same(t, "files", len(files(t, n.dir)), before)
 	})
 }
