@@ -292,3 +292,21 @@ func TestADeletedTaskIsGoneAndItsIDStaysTaken(t *testing.T) {
 		t.Errorf("it was fetched %d times", n)
 	}
 }
+
+func TestDeleteWithFilesRemovesThemFromTheWorkersFolder(t *testing.T) {
+	t.Parallel()
+	files := serveFiles(t, &files{data: noise(10_000)})
+	c := startCluster(t, false, "w1")
+	for _, id := range []string{"unwanted", "wanted"} {
+		c.submit(id, files.URL+"/"+id)
+	}
+	unwanted, wanted := c.untilStatus("unwanted", model.StatusCompleted), c.untilStatus("wanted", model.StatusCompleted)
+	c.must("task.shop.delete", `{"id":"unwanted","files":true}`)
+	eventually(t, 10*time.Second, "the file is gone", func() bool {
+		_, err := os.Stat(c.finished(unwanted))
+		return os.IsNotExist(err)
+	})
+	if shaOf(t, c.finished(wanted)) != files.sha256 {
+		t.Error("the other task's file is not whole")
+	}
+}
