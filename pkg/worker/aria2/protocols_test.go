@@ -19,7 +19,7 @@ import (
 func TestFTPFilesComeWholeAlsoAfterDrops(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(3 << 20)
-	s := downloadtest.ServeFTP(t, data)
+	s := downloadtest.ServeFTP(t, data, "", "")
 	s.Drops.Store(2)
 	e := newAria2(t, t.TempDir())
 	job := downloadtest.Job(t, "ftp", s.URL+"/file.bin")
@@ -32,8 +32,7 @@ func TestFTPFilesComeWholeAlsoAfterDrops(t *testing.T) {
 
 func TestFTPFailuresHaveTheirClass(t *testing.T) {
 	t.Parallel()
-	s := downloadtest.ServeFTP(t, nil)
-	s.User, s.Password = "me", "pa55word"
+	s := downloadtest.ServeFTP(t, nil, "me", "pa55word")
 	e := newAria2(t, t.TempDir())
 	user := func(id, path, password string) *model.TaskError {
 		job := downloadtest.Job(t, id, s.URL+path, "ftp-user", "me", "ftp-passwd", password, "max-tries", "1")

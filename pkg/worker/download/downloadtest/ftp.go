@@ -11,24 +11,25 @@ import (
 )
 
 // FTP is an FTP server on loopback with one file under every name that begins
-// with "file". Its fields are set before the first connection.
+// with "file".
 type FTP struct {
-	URL            string // ftp://HOST:PORT
-	Data           []byte
-	User, Password string       // asked for, if User is set
+	URL            string       // ftp://HOST:PORT
 	Drops          atomic.Int64 // how many of the next transfers are cut after a third of the file
 	Sent           atomic.Int64 // bytes of files
 	Told           chan string  // each command; the newest are lost when nobody reads
+	content        []byte
+	user, password string
 }
 
-// ServeFTP starts a server that ends with the test.
-func ServeFTP(t *testing.T, data []byte) *FTP {
+// ServeFTP starts a server that ends with the test. It asks for user and password
+// if user is not empty.
+func ServeFTP(t *testing.T, data []byte, user, password string) *FTP {
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &FTP{URL: "ftp://" + l.Addr().String(), Data: data, Told: make(chan string, 1000)}
+	s := &FTP{URL: "ftp://" + l.Addr().String(), content: data, user: user, password: password, Told: make(chan string, 1000)}
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -53,7 +54,7 @@ type ftpSession struct {
 }
 
 func (s *FTP) serve(conn net.Conn) {
-	f := &ftpSession{FTP: s, conn: conn, in: s.User == ""}
+	f := &ftpSession{FTP: s, conn: conn, in: s.user == ""}
 	defer func() {
 		_ = conn.Close()
 		if f.data != nil {
@@ -88,7 +89,7 @@ func (f *ftpSession) obey(verb, arg string) bool {
 		f.claimed = arg
 		f.say("331 and the password?")
 	case verb == "PASS":
-		if f.User != "" && (f.claimed != f.User || arg != f.Password) {
+		if f.user != "" && (f.claimed != f.user || arg != f.password) {
 			f.say("530 not logged in")
 			return true
 		}
@@ -103,7 +104,7 @@ func (f *ftpSession) obey(verb, arg string) bool {
 	case verb == "PWD":
 		f.say(`257 "/"`)
 	case verb == "SIZE" && strings.HasPrefix(arg, "file"):
-		f.say("213 %d", len(f.Data))
+		f.say("213 %d", len(f.content))
 	case verb == "MDTM" && strings.HasPrefix(arg, "file"):
 		f.say("213 20200101000000")
 	case verb == "REST":
@@ -149,11 +150,11 @@ func (f *ftpSession) send() bool {
 		return false
 	}
 	defer conn.Close()
-	part := f.Data[min(max(f.rest, 0), int64(len(f.Data))):]
+	part := f.content[min(max(f.rest, 0), int64(len(f.content))):]
 	f.rest = 0
 	whole := f.Drops.Add(-1) < 0
 	if !whole {
-		part = part[:min(len(part), len(f.Data)/3)]
+		part = part[:min(len(part), len(f.content)/3)]
 	}
 	n, err := conn.Write(part)
 	f.Sent.Add(int64(n))
