@@ -455,7 +455,7 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 }
 
 func TestTheIntakeWaitsForJetStream(t *testing.T) {
-	log := &logBook{}
+	log, store := &logBook{}, t.TempDir()
 	opts := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
 	s, err := server.NewServer(opts)
 	if err != nil {
@@ -477,7 +477,7 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 	}
 	t.Cleanup(func() { stopIntake(t, i) })
 	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waits for its stream") })
-	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: t.TempDir()}); err != nil {
+	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: store}); err != nil {
 		t.Fatal(err)
 	}
 	js, err := jetstream.New(nc)

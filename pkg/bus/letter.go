@@ -86,7 +86,7 @@ func clean(id string) string {
 	if id == "" {
 		return ""
 	}
-	return headerText(id[:min(len(id), maxMsgID)])
+	return headerText(strings.ToValidUTF8(id[:min(len(id), maxMsgID)], ""))
 }
 
 // intakeID makes the id of the task of a message: the same each time it comes,
