@@ -206,7 +206,7 @@ func (r *Record) check() error {
 			return fmt.Errorf("task %s: %w", t.ID, model.CheckName(name.field, name.value))
 		}
 	}
-	field := ""
+	var field string
 	switch {
 	case strings.ContainsFunc(t.URL, unicode.IsControl):
 		field = "url"
