@@ -208,13 +208,13 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 	}
 }
 
-// The prefix of the subjects by which operators reach the dead letters.
-const deadLetterAPI = "aria.js"
+// The prefix of the subjects by which streams are read from other accounts.
+const streamAPI = "aria.js"
 
 func TestAnOperatorReadsTheDeadLettersAndNoOtherStream(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	makeStreams(t, url)
-	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, deadLetterAPI)
+	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, streamAPI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +236,37 @@ func TestAnOperatorReadsTheDeadLettersAndNoOtherStream(t *testing.T) {
 	defer cancel()
 	if _, err := js.Stream(short, "ARIA_INTAKE"); err == nil {
 		t.Error("the operator reads the intake")
+	}
+}
+
+func TestAnObserverReadsPastEventsAndNothingElseOfTheStreams(t *testing.T) {
+	url := startServer(t, nil).ClientURL()
+	startDispatcher(t, url)
+	id := submitted(t, connect(t, url, "alice"))
+	observer := connect(t, url, "observer")
+	js, err := jetstream.NewWithAPIPrefix(observer.Conn, streamAPI)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := testContext(t)
+	var first *jetstream.RawStreamMsg
+	eventually(t, "the event is in the stream", func() bool {
+		stream, err := js.Stream(ctx, "ARIA_EVENTS")
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, err = stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject("aria.v1.evt.task.>"))
+		return err == nil
+	})
+	if want := "aria.v1.evt.task.alice." + id + ".pending"; first.Subject != want {
+		t.Errorf("the first event is %s, want %s", first.Subject, want)
+	}
+	for _, subject := range []string{
+		"aria.js.STREAM.INFO.ARIA_DLQ", "aria.js.STREAM.MSG.GET.ARIA_INTAKE", "aria.js.STREAM.PURGE.ARIA_EVENTS",
+		"aria.js.CONSUMER.CREATE.ARIA_EVENTS.mine", "$JS.API.CONSUMER.CREATE.ARIA_EVENTS.mine",
+	} {
+		act{"observer", publish, subject}.attempt(t, observer)
+		observer.wantRefusal(t, publish, subject)
 	}
 }
 
@@ -295,7 +326,7 @@ func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
 	if len(others) > 0 {
 		t.Errorf("bob heard %s", (<-others).Subject)
 	}
-	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, deadLetterAPI)
+	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, streamAPI)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,6 +382,9 @@ var forbidden = []act{
 	{"alice", publish, "aria.v1.req.task.bob.list"},
 	{"alice", publish, "aria.v1.req.task.bob.cancel"},
 	{"alice", publish, "aria.v1.req.task.bob.submit"},
+	{"alice", publish, "aria.v1.req.task.bob.delete"},
+	{"alice", publish, "aria.v1.req.task.bob.update"},
+	{"alice", publish, "aria.v1.req.admin.worker.drain"},
 	{"alice", publish, "aria.v1.intake.bob.submit"},
 	{"alice", publish, "aria.v1.intake.alice.other"},
 	{"alice", publish, "aria.v1.req.query.task.get"},
@@ -395,6 +429,7 @@ var forbidden = []act{
 	{"observer", publish, "aria.v1.req.task.alice.cancel"},
 	{"observer", publish, "aria.v1.req.admin.task.cancel"},
 	{"observer", publish, "aria.v1.req.admin.export"},
+	{"observer", publish, "aria.v1.req.admin.worker.remove"},
 	{"observer", publish, "aria.v1.req.worker.worker-1.heartbeat"},
 	{"observer", publish, "aria.v1.intake.alice.submit"},
 	{"observer", publish, "aria.v1.evt.task.alice.t1.completed"},

@@ -122,7 +122,7 @@ func as(url, name string) bus.Options {
 func startDispatcher(t testing.TB, url string) {
 	t.Helper()
 	cfg := config.DefaultDispatcher()
-	cfg.HTTP.Listen = ""
+	cfg.HTTP.Listen, cfg.Events.Stream = "", true
 	cfg.NATS.URL, cfg.NATS.Context = config.URLs(url), filepath.Join(material, "dispatcher.json")
 	log := &logBook{}
 	ctx, cancel := context.WithCancel(context.Background())
