@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -207,5 +208,29 @@ func TestAConnectionThatBringsNothingIsGivenUpAfterTheWorkersStallTimeout(t *tes
 	downloadtest.Add(t, e, downloadtest.Job(t, "stalled", s.URL+"/file", "max-tries", "1"))
 	if err := downloadtest.MustFail(t, e, "stalled"); err.Code != download.CodeTimeout || err.Class != model.ClassRetryable {
 		t.Errorf("%+v", err)
+	}
+}
+
+func TestATrackerOverHTTPIsAskedThroughTheGuard(t *testing.T) {
+	t.Parallel()
+	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
+	tracker := downloadtest.ServeAt(t, "127.0.0.1", http.NotFoundHandler())
+	job := downloadtest.Job(t, "torrent", "")
+	job.Task.TaskSpec = model.TaskSpec{
+		ID: "torrent", Torrent: downloadtest.Torrent("shared", tracker.URL+"/announce", map[string][]byte{"one": downloadtest.Data(1000)}),
+	}
+	downloadtest.Add(t, e, job)
+	deadline := time.Now().Add(20 * time.Second)
+	for e.proxy.Trouble(gidOf("torrent")) == nil {
+		if time.Now().After(deadline) {
+			t.Fatal("the guard was not asked for the tracker")
+		}
+		pause(t.Context(), 20*time.Millisecond)
+	}
+	if err := e.proxy.Trouble(gidOf("torrent")); !errors.As(err, new(*guard.RefusedError)) {
+		t.Error(err)
+	}
+	if n := tracker.Requests.Load(); n != 0 {
+		t.Errorf("the tracker had %d connections", n)
 	}
 }
