@@ -168,6 +168,9 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	// Said before the call: after a call without an answer it may be there.
 	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
 	add := request(&j.Job, j.gid, j.validator(), j.headFirst)
+	if j.resumed {
+		j.underItsName(add)
+	}
 	if e.cfg.Attach == nil || e.cfg.Attach.near() {
 		e.through(add, j)
 	}

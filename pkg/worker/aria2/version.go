@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
@@ -102,4 +103,32 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 	}
 	now.Boot = bootID()
 	return now, false, now.save(dir)
+}
+
+// partName is the name of the one unfinished file in a job's folder, "" if there is
+// not exactly one.
+func partName(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	var found []string
+	for _, entry := range entries {
+		if name, isControl := strings.CutSuffix(entry.Name(), ".aria2"); isControl && exists(dir, name) {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 || model.FileName(found[0]) != nil {
+		return ""
+	}
+	return found[0]
+}
+
+// underItsName has aria2c go on with the file that is there: another link to it may
+// give it another name.
+func (j *job) underItsName(add call) {
+	options := add.params[len(add.params)-1].(map[string]any)
+	if name := partName(j.Dir); name != "" && options["out"] == nil {
+		options["out"] = name
+	}
 }

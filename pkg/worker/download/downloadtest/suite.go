@@ -36,6 +36,7 @@ func Run(t *testing.T, newEngine New) {
 	tests := map[string]func(*testing.T, harness){
 		"a whole file has the bytes of its source":             wholeFile,
 		"a closed download goes on where it was":               resumeAfterClose,
+		"a fresh link to the same file goes on with its bytes": freshLink,
 		"a removed job writes no more and leaves its bytes":    removeStops,
 		"a job that is added twice is one":                     addTwice,
 		"thirty jobs at once all complete":                     thirtyJobs,
