@@ -196,6 +196,9 @@ func (e *Engine) remove(d Delete) Answer {
 		return Answer{Err: err}
 	case !row.Status.Terminal():
 		return cannot(row, "deleted: cancel it first")
+	case e.turn.known.Tasks[d.ID] == nil:
+		// There would be no row to leave a tombstone of, nor to show.
+		return Answer{Err: model.Errorf(model.CodeUnavailable, "the task %s was made a moment ago: try again", d.ID).For(d.ID)}
 	}
 	if d.Files {
 		if err := e.eraseFiles(row); err != nil {
