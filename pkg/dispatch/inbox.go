@@ -4,6 +4,7 @@ import (
 	"sync"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // call is the operations of one message. Its answers are given together, after
@@ -23,13 +24,38 @@ const bytesPerUnit = 4096
 func weight(op engine.Event) int {
 	switch op := op.(type) {
 	case engine.Submit:
-		return 1 + (len(op.Spec.Torrent)+len(op.Spec.Metalink)+len(op.Spec.URL))/bytesPerUnit
+		s := op.Spec
+		return 1 + (len(s.Torrent)+len(s.Metalink)+len(s.URL)+sourceBytes(s.Mirrors, s.Options))/bytesPerUnit
+	case engine.Update:
+		var mirrors []string
+		var options model.Options
+		if c := op.Change.Mirrors; c != nil {
+			mirrors = *c
+		}
+		if c := op.Change.Options; c != nil {
+			options = *c
+		}
+		return 1 + sourceBytes(mirrors, options)/bytesPerUnit
 	case engine.Heartbeat:
 		return 1 + len(op.Tasks)/16
 	case engine.QueryTasks:
 		return 1 + len(op.IDs)/16
 	}
 	return 1
+}
+
+// sourceBytes is what the longer fields of a spec have, but for a torrent.
+func sourceBytes(mirrors []string, options model.Options) int {
+	n := 0
+	for _, m := range mirrors {
+		n += len(m)
+	}
+	for _, values := range options { // in any order: only a sum
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // lane is a queue of calls, bounded by their weight.

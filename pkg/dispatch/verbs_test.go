@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
@@ -33,6 +34,26 @@ func TestVerbsOfOneTurnAreEachAnswered(t *testing.T) {
 			if code != c.codes[i] || code == 0 && a.Task == nil {
 				t.Errorf("%T: %+v and the task %+v, want code %d", c.ops[i], a.Err, a.Task, c.codes[i])
 			}
+		}
+	}
+}
+
+func TestWhatIsLongWeighsMore(t *testing.T) {
+	long := strings.Repeat("a", bytesPerUnit)
+	mirrors, options := []string{long, long}, model.Options{"header": {long, long, long}}
+	for name, c := range map[string]struct {
+		op   engine.Event
+		want int
+	}{
+		"a plain submit": {engine.Submit{Spec: &model.TaskSpec{URL: "http://h/f"}}, 1},
+		"a torrent":      {engine.Submit{Spec: &model.TaskSpec{Torrent: make([]byte, 4*bytesPerUnit)}}, 5},
+		"a long submit":  {engine.Submit{Spec: &model.TaskSpec{URL: long, Mirrors: mirrors, Options: options}}, 7},
+		"a plain update": {engine.Update{Change: &model.TaskUpdate{Priority: new(model.Priority)}}, 1},
+		"a long update":  {engine.Update{Change: &model.TaskUpdate{Mirrors: &mirrors, Options: &options}}, 6},
+		"a pause":        {engine.Pause{ID: "a"}, 1},
+	} {
+		if got := weight(c.op); got != c.want {
+			t.Errorf("%s weighs %d, want %d", name, got, c.want)
 		}
 	}
 }
