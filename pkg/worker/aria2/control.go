@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // control is a control file of aria2, version 1: which pieces of a file are here
@@ -35,6 +36,14 @@ func newBits(n int64) bits { return make(bits, (n+7)/8) }
 func (b bits) has(i int64) bool { return b[i/8]&(0x80>>(i%8)) != 0 }
 
 func (b bits) set(i int64) { b[i/8] |= 0x80 >> (i % 8) }
+
+// prefix is how many of the first n bits are set without a gap.
+func (b bits) prefix(n int64) (k int64) {
+	for k < n && b.has(k) {
+		k++
+	}
+	return k
+}
 
 var errControl = errors.New("not a control file of aria2 that is understood")
 
@@ -120,9 +129,13 @@ func (c *control) encode() []byte {
 	return out
 }
 
-// add marks blocks of the file that are here, beyond those that the control file
-// knows of. here says it of one block, by its offset and length.
-func (c *control) add(here func(offset, length int64) bool) (gained int64) {
+// add marks what is here of the file beyond what the control file knows of.
+// written says how much of a stretch of the file was written, from its start on.
+//
+// aria2c fills a piece from its start to its end, and takes it for granted when it
+// goes on: what is behind a gap in a piece is not marked, or the bytes that it then
+// fetches would end up in the wrong place.
+func (c *control) add(written func(offset, length int64) int64) (gained int64) {
 	known := map[int64]bits{}
 	for _, f := range c.inFlight {
 		known[int64(f.index)] = f.blocks
@@ -133,24 +146,20 @@ func (c *control) add(here func(offset, length int64) bool) (gained int64) {
 			continue
 		}
 		length := c.lengthOf(piece)
-		blocks, n, have := known[piece], blocksOf(length), int64(0)
+		blocks, n := known[piece], blocksOf(length)
 		if blocks == nil {
 			blocks = newBits(n)
 		}
-		for i := range n {
-			size := min(blockLength, length-i*blockLength)
-			if !blocks.has(i) && here(piece*int64(c.pieceLength)+i*blockLength, size) {
-				blocks.set(i)
-				gained += size
-			}
-			if blocks.has(i) {
-				have++
-			}
+		had := blocks.prefix(n)
+		here := written(piece*int64(c.pieceLength)+had*blockLength, length-had*blockLength) + had*blockLength
+		for i := had; i < n && min((i+1)*blockLength, length) <= here; i++ {
+			blocks.set(i)
+			gained += min(blockLength, length-i*blockLength)
 		}
-		switch {
+		switch have := blocks.prefix(n); {
 		case have == n:
 			c.pieces.set(piece)
-		case have > 0:
+		case have > 0 || slices.ContainsFunc(blocks, func(b byte) bool { return b != 0 }):
 			c.inFlight = append(c.inFlight, flight{uint32(piece), uint32(length), blocks})
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -32,6 +33,7 @@ type job struct {
 	rescue    bool      // what had it before was killed, or may have been
 	exact     bool      // probes ask as a download does
 	resumed   bool      // it did not begin with its first byte
+	elsewhere string    // where the file is fetched without the task's passwords; "": at its URLs
 	headFirst bool      // aria2c may ask by HEAD for what it then resumes
 	given     time.Time // when aria2c got it
 }
@@ -77,6 +79,10 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		now, known := e.probed(j)
 		if !known {
 			return nil
+		}
+		j.elsewhere = ""
+		if now != nil && confides(&j.Task.TaskSpec) {
+			j.elsewhere = now.elsewhere
 		}
 		err := dropUntrusted(&j.Job)
 		if err == nil {
@@ -134,6 +140,21 @@ func (e *Engine) probed(j *job) (v *version, known bool) {
 	return nil, false
 }
 
+// discreet is the job as aria2c may know it. It sends passwords, cookies and headers
+// along with a redirect to another host; so where the task's URL leads to one,
+// aria2c is told that one's URL and nothing that was for the first.
+func (j *job) discreet() *download.Job {
+	if j.elsewhere == "" {
+		return &j.Job
+	}
+	task := *j.Task
+	task.URL, task.Mirrors, task.Options = j.elsewhere, nil, maps.Clone(task.Options)
+	for _, name := range []string{"http-user", "http-passwd", "header", "referer"} {
+		delete(task.Options, name)
+	}
+	return &download.Job{Task: &task, Dir: j.Dir}
+}
+
 // validator is what aria2c is to send as If-Range. Mirrors have validators of
 // their own, and with a checksum a mix is found out at the end.
 func (j *job) validator() string {
@@ -167,7 +188,7 @@ func (j *job) unconfirmed() bool {
 func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	// Said before the call: after a call without an answer it may be there.
 	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
-	add := request(&j.Job, j.gid, j.validator(), j.headFirst)
+	add := request(j.discreet(), j.gid, j.validator(), j.headFirst)
 	if j.resumed {
 		j.underItsName(add)
 	}

@@ -18,10 +18,11 @@ const (
 	maxRedirects = 10
 )
 
-// guarded reports whether a task's file is fetched with a look at its version:
-// over HTTP, where servers tell it.
-func guarded(spec *model.TaskSpec) bool {
-	return kindOf(spec) == plain && (spec.Scheme() == "http" || spec.Scheme() == "https")
+// confides reports whether the task says something to its server that is not for
+// others: a password, or headers, of which any may be a key.
+func confides(spec *model.TaskSpec) bool {
+	u, err := url.Parse(spec.URL)
+	return err == nil && u.User != nil || len(spec.Options["http-user"]) > 0 || len(spec.Options["header"]) > 0
 }
 
 // probe asks the sources of a task in turn which version of the file they have. It
@@ -31,13 +32,13 @@ func guarded(spec *model.TaskSpec) bool {
 func probe(ctx context.Context, spec *model.TaskSpec, transport http.RoundTripper, exact bool) *version {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	client := &http.Client{Transport: transport, CheckRedirect: checkRedirect}
+	exact = exact || confides(spec) // where a download would be sent must be known
 	for _, source := range append([]string{spec.URL}, spec.Mirrors...) {
 		if !strings.HasPrefix(source, "http") {
 			continue
 		}
 		if !exact {
-			v, status := ask(ctx, client, http.MethodHead, spec, source)
+			v, status := ask(ctx, transport, http.MethodHead, spec, source)
 			if v != nil {
 				return v
 			}
@@ -48,7 +49,7 @@ func probe(ctx context.Context, spec *model.TaskSpec, transport http.RoundTrippe
 				continue
 			}
 		}
-		if v, _ := ask(ctx, client, http.MethodGet, spec, source); v != nil {
+		if v, _ := ask(ctx, transport, http.MethodGet, spec, source); v != nil {
 			return v
 		}
 	}
@@ -56,11 +57,16 @@ func probe(ctx context.Context, spec *model.TaskSpec, transport http.RoundTrippe
 }
 
 // ask makes one request. Of a GET it wants one byte, and reads no more.
-func ask(ctx context.Context, client *http.Client, method string, spec *model.TaskSpec, source string) (*version, int) {
+func ask(ctx context.Context, transport http.RoundTripper, method string, spec *model.TaskSpec, source string) (*version, int) {
 	req, err := probeRequest(ctx, method, spec, source)
 	if err != nil {
 		return nil, 0
 	}
+	elsewhere := false
+	client := &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+		elsewhere = elsewhere || !atHome(req.URL, via[0].URL)
+		return checkRedirect(req, via)
+	}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, 0
@@ -69,6 +75,9 @@ func ask(ctx context.Context, client *http.Client, method string, spec *model.Ta
 	v := &version{
 		Source: sourceOf(source), ETag: resp.Header.Get("ETag"),
 		LastModified: resp.Header.Get("Last-Modified"), Length: resp.ContentLength, head: method == http.MethodHead,
+	}
+	if elsewhere {
+		v.elsewhere = resp.Request.URL.String()
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
@@ -131,7 +140,7 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errors.New("too many redirects")
 	}
-	if first := via[0].URL; req.URL.Host == first.Host && (req.URL.Scheme == first.Scheme || req.URL.Scheme == "https") {
+	if atHome(req.URL, via[0].URL) {
 		return nil
 	}
 	for name := range req.Header {
@@ -142,6 +151,12 @@ func checkRedirect(req *http.Request, via []*http.Request) error {
 		}
 	}
 	return nil
+}
+
+// atHome reports whether a URL leads to the server of the first one, and no less
+// safely.
+func atHome(u, first *url.URL) bool {
+	return u.Host == first.Host && (u.Scheme == first.Scheme || u.Scheme == "https")
 }
 
 // newTransport makes the connections of probes.

@@ -13,7 +13,6 @@ import (
 )
 
 const (
-	page       = 4 << 10
 	maxControl = 16 << 20 // bytes of a control file
 	maxRescue  = 1 << 30  // bytes of a file that are looked at
 )
@@ -73,44 +72,39 @@ func rescueFile(path string) (int64, error) {
 	return gained, os.Rename(path+".aria2.new", path+".aria2")
 }
 
-// scanner tells which blocks of a file were written. It is asked in order of the
-// offsets.
+// scanner tells how much of a stretch of a file was written. It is asked in order
+// of the offsets.
 //
-// Space that is only reserved reads as zeros. Each connection writes its bytes in
-// order and begins at a block's start, so a block whose last byte is not zero was
-// written whole. Real zeros do not count: they are fetched again, at no other cost.
+// Space that is only reserved reads as zeros. A stretch is written in order, so all
+// that is before its last byte that is not zero was written. Real zeros at its end
+// do not count: they are fetched again, at no other cost.
 type scanner struct {
 	file   *os.File
 	data   int64 // where the next bytes begin that are no hole
 	hole   int64 // and where they end; -1: not looked for yet
 	looked int64
-	buf    [blockLength]byte
+	buf    [64 << 10]byte
 	err    error
 }
 
-// written reports whether the block was written.
-func (s *scanner) written(offset, length int64) bool {
-	if s.err != nil || s.looked > maxRescue || !s.holds(offset) {
-		return false
-	}
-	n, err := s.file.ReadAt(s.buf[:length], offset)
-	if err != nil && !errors.Is(err, io.EOF) {
-		s.err = err
-		return false
-	}
-	s.looked += int64(n)
-	if int64(n) < length || s.buf[length-1] == 0 {
-		return false
-	}
-	var zeros [page]byte
-	for b := s.buf[:n]; len(b) > 0; {
-		k := min(page, len(b))
-		if bytes.Equal(b[:k], zeros[:k]) {
-			return false
+// written returns how much of the stretch was written, from its start on.
+func (s *scanner) written(offset, length int64) (here int64) {
+	for at := int64(0); at < length && s.err == nil && s.looked < maxRescue && s.holds(offset+at); {
+		n, err := s.file.ReadAt(s.buf[:min(int64(len(s.buf)), length-at)], offset+at)
+		if err != nil && !errors.Is(err, io.EOF) {
+			s.err = err
+			return 0
 		}
-		b = b[k:]
+		if last := len(bytes.TrimRight(s.buf[:n], "\x00")); last > 0 {
+			here = at + int64(last)
+		}
+		at += int64(n)
+		s.looked += int64(n)
+		if n == 0 {
+			break
+		}
 	}
-	return true
+	return here
 }
 
 // holds reports whether the file has something at offset, as far as the file

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -86,10 +87,10 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 	if n := good.Sent.Load(); n != 1 {
 		t.Errorf("the server sent %d bytes, want 1", n)
 	}
-	if n := ill.Requests.Load(); n != 0 {
-		t.Errorf("a server that is ill was asked %d times more", n)
+	if n := ill.Requests.Load(); n != 1 { // with a password it is asked as by a download
+		t.Errorf("a server that is ill was asked %d times", n)
 	}
-	spec.Mirrors = spec.Mirrors[:2]
+	spec.Mirrors, spec.Options = spec.Mirrors[:2], nil
 	if v := probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false); v != nil {
 		t.Errorf("%+v", v)
 	}
@@ -154,5 +155,44 @@ func TestAFileThatWasFinishedJustBeforeACrashIsNotFetchedAgain(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, data)
 	if sent := s.Sent.Load(); sent > int64(len(data)) {
 		t.Errorf("the server sent %d bytes for a file of %d", sent, len(data))
+	}
+}
+
+func TestPasswordsDoNotFollowARedirectToAnotherHost(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(300_000)
+	var mu sync.Mutex
+	var told []http.Header
+	other := downloadtest.Serve(t, downloadtest.Cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		told = append(told, r.Header.Clone())
+		mu.Unlock()
+		downloadtest.Content(data).ServeHTTP(w, r)
+	}), 100_000, 2))
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if user, password, _ := r.BasicAuth(); user != "me" || password != "secret" || r.Header.Get("X-Token") != "t" {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		http.Redirect(w, r, other.URL+"/signed?key=1", http.StatusFound)
+	}))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "confided", s.URL+"/file", "http-user", "me", "http-passwd", "secret", "out", "named.bin")
+	job.Task.Options["header"] = model.OptionValue{"Cookie: a=b", "X-Token: t"}
+	downloadtest.Add(t, e, job)
+	if name := downloadtest.MustComplete(t, e, job, data); name != "named.bin" {
+		t.Errorf("the file is named %s", name)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if len(told) < 4 {
+		t.Errorf("the other host had %d requests", len(told))
+	}
+	for _, header := range told {
+		for _, name := range []string{"Authorization", "Cookie", "X-Token"} {
+			if header.Get(name) != "" {
+				t.Errorf("another host is told %s: %s", name, header.Get(name))
+			}
+		}
 	}
 }
