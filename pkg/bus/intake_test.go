@@ -185,15 +185,19 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 		info, err := consumer.Info(testContext(t))
 		return err == nil && info.NumRedelivered == 1
 	})
-	if n := p.left(t); n != 1 || len(p.verdicts) != 0 {
-		t.Fatalf("before the commit %d messages are left, and %d verdicts were told", n, len(p.verdicts))
+	again := p.intake.letter(1, time.Now(), DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
+	p.intake.decide(again) // as it comes from NATS
+	if n := p.left(t); n != 1 || len(p.verdicts) != 0 || len(taken) != 0 {
+		t.Fatalf("before the commit %d messages are left, %d verdicts were told, and the backend has %d more", n, len(p.verdicts), len(taken))
 	}
+	go func() { // what NATS has sent again may be on its way still
+		for more := range taken {
+			more.done([]model.Answer{answerOp(more.op)})
+		}
+	}()
 	h.done([]model.Answer{answerOp(h.op)})
 	p.verdict(t)
 	p.emptied(t)
-	if len(taken) != 0 {
-		t.Error("the backend was given it a second time while it was still deciding")
-	}
 }
 
 func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {

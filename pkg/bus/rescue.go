@@ -26,17 +26,8 @@ const rescueMost = 1000
 // consumer a MaxDeliver, or terminated them. They would be in the stream for
 // ever. What is said about them may be lost, so it also looks for itself.
 func (i *Intake) rescue() {
-	for _, kind := range []string{"MAX_DELIVERIES", "MSG_TERMINATED"} {
-		subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
-		sub, err := i.nc.Subscribe(subject, i.advised)
-		if err == nil {
-			defer func() { _ = sub.Unsubscribe() }() // it fails only where the connection is gone
-			err = sub.SetPendingLimits(hintMsgs, hintBytes)
-		}
-		if err != nil {
-			i.troubles.warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
-		}
-	}
+	defer i.hear("MAX_DELIVERIES")()
+	defer i.hear("MSG_TERMINATED")()
 	look := time.NewTicker(rescueEvery)
 	defer look.Stop()
 	for {
@@ -51,12 +42,25 @@ func (i *Intake) rescue() {
 	}
 }
 
+// hear subscribes to a kind of advisories until the returned function is called.
+func (i *Intake) hear(kind string) (end func()) {
+	subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
+	sub, err := i.nc.Subscribe(subject, i.advised)
+	if err == nil {
+		err = sub.SetPendingLimits(hintMsgs, hintBytes)
+	}
+	if err != nil {
+		i.troubles.warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+	}
+	return func() { _ = sub.Unsubscribe() } // it fails only where there is none
+}
+
 func (i *Intake) advised(m *nats.Msg) {
 	var a advisory
 	if err := json.Unmarshal(m.Data, &a); err != nil || a.Seq == 0 {
 		return
 	}
-	i.logger.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
+	i.troubles.warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
 	select {
 	case i.stuck <- a.Seq:
 	default: // it is found by looking
