@@ -103,9 +103,6 @@ func (e *Engine) setOf(h *home) *set {
 	s := q.sets[key]
 	if s == nil {
 		e.demandRoom(h.need.disk)
-		if s = q.sets[key]; s != nil {
-			return s // made by a task that this has moved
-		}
 		s = q.newSet(key, h)
 		q.sets[key] = s
 		if s.plain() {

@@ -205,17 +205,10 @@ func (q *queue) count(w *worker, n int) {
 
 // unbind lets the tasks that wait for this worker go elsewhere.
 func (e *Engine) unbind(w *worker) {
-	var waiting []*task
-	for _, s := range e.bound[w.ID] {
-		for _, l := range s.lines {
-			waiting = append(waiting, l.tasks.items...)
-		}
-	}
-	for _, t := range waiting {
-		if t.extra.boundTo == w.ID { // else it went with another, which made a set that places workers anew, see demandRoom
-			t.extra.until = e.alive
-			e.reconsider(t)
-		}
+	for len(e.bound[w.ID]) > 0 {
+		t := e.bound[w.ID][0].lines[0].tasks.top()
+		t.extra.until = e.alive
+		e.reconsider(t)
 	}
 }
 
