@@ -78,6 +78,10 @@ var rules = []rule{
 		why: "what keeps a worker out of private networks is read whole, and alone",
 	},
 	{
+		pkg: "pkg/sim", never: []string{"all", "github.com/nats-io"}, except: []string{"pkg/dispatch", "pkg/engine", "pkg/model", "pkg/repo", "pkg/sim"},
+		why: "it judges from outside, by what goes over the wire and into the store",
+	},
+	{
 		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model", "pkg/worker/guard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

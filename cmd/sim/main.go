@@ -1,0 +1,140 @@
+// Command sim tells stories of bad luck round the dispatcher's own loop and checks
+// what must hold. See pkg/sim.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/sim"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+type options struct {
+	first, seeds, seed, sqlite uint64
+	one, verbose, bugs, shrink bool
+	off, bug                   string
+	trouble                    time.Duration
+}
+
+// run returns 0 if everything held, 1 if something did not, 2 after bad usage.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	var o options
+	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
+	flags.SetOutput(errs)
+	flags.Uint64Var(&o.seeds, "seeds", 300, "how many seeds in a row")
+	flags.Uint64Var(&o.first, "first", 0, "the first of them")
+	flags.Uint64Var(&o.seed, "seed", 0, "one seed alone")
+	flags.BoolVar(&o.verbose, "v", false, "print the story of that seed")
+	flags.StringVar(&o.off, "off", "", "kinds of faults that do not happen, with commas")
+	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong; 0 = drawn from the seed")
+	flags.Uint64Var(&o.sqlite, "sqlite", 100, "every so many seeds are told against SQLite too; 0 = none")
+	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
+	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of pkg/sim/testdata/bugs, which must be caught")
+	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	flags.Visit(func(f *flag.Flag) { o.one = o.one || f.Name == "seed" })
+	off, err := faults(o.off)
+	if err != nil || flags.NArg() > 0 {
+		fmt.Fprintln(errs, "sim:", err, flags.Args())
+		return 2
+	}
+	switch {
+	case o.bugs || o.bug != "":
+		return plant(ctx, o.bug, out, errs)
+	case o.one:
+		return tell(&o, off, out)
+	}
+	return campaign(&o, off, out)
+}
+
+func faults(names string) ([]sim.Fault, error) {
+	var off []sim.Fault
+	for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ',' }) {
+		f, err := sim.ParseFault(name)
+		if err != nil {
+			return nil, err
+		}
+		off = append(off, f)
+	}
+	return off, nil
+}
+
+// tell tells one story.
+func tell(o *options, off []sim.Fault, out io.Writer) int {
+	s := sim.Options{Seed: o.seed, Off: off, Trouble: model.Duration(o.trouble)}
+	if o.verbose {
+		s.Story = out
+	}
+	tally, failure := sim.Tell(s, o.sqlite > 0)
+	if failure != nil {
+		fmt.Fprintln(out, failure)
+		return 1
+	}
+	fmt.Fprintf(out, "seed %d: %d things, %d events decided in %d turns; everything held\n",
+		o.seed, tally.Happens, tally.Decided(), tally.Turns)
+	return 0
+}
+
+// campaign tells many, and shrinks the first that fails.
+func campaign(o *options, off []sim.Fault, out io.Writer) int {
+	began := time.Now()
+	c := sim.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite}
+	tally, missing, failure := c.Run()
+	tally.Print(out)
+	fmt.Fprintf(out, "%d seeds, %d things, %d turns, %d events decided, in %.1f s\n",
+		tally.Seeds, tally.Happens, tally.Turns, tally.Decided(), time.Since(began).Seconds())
+	for _, kind := range missing {
+		fmt.Fprintln(out, "there was no", kind)
+	}
+	if failure != nil {
+		fmt.Fprintln(out, failure)
+		if o.shrink {
+			failure = sim.Shrink(failure)
+		}
+		fmt.Fprintf(out, "%s\n# %v\n", failure.Command(), failure.Violation)
+	}
+	if failure != nil || len(missing) > 0 {
+		return 1
+	}
+	return 0
+}
+
+// plant builds this command with each bug and runs it: it has to fail.
+func plant(ctx context.Context, file string, out, errs io.Writer) int {
+	bugs, err := sim.Bugs(file)
+	if err != nil {
+		fmt.Fprintln(errs, "sim:", err)
+		return 2
+	}
+	missed := 0
+	for _, b := range bugs {
+		caught, err := b.Run(ctx)
+		switch {
+		case err != nil:
+			fmt.Fprintf(errs, "sim: %s: %v\n", b.Name, err)
+			missed++
+		case caught == "":
+			fmt.Fprintf(out, "%-28s NOT CAUGHT: %s\n", b.Name, b.What)
+			missed++
+		default:
+			fmt.Fprintf(out, "%-28s %s\n", b.Name, caught)
+		}
+	}
+	fmt.Fprintf(out, "%d bugs, %d not caught\n", len(bugs), missed)
+	return min(missed, 1)
+}

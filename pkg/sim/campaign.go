@@ -1,0 +1,162 @@
+package sim
+
+import (
+	"cmp"
+	"fmt"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Block is the number of seeds in a row in which every kind of event and of fault
+// has to come up.
+const Block = 50
+
+// Campaign is many stories, one for each seed, told on all cores.
+type Campaign struct {
+	First, Seeds uint64
+	Off          []Fault
+	Trouble      model.Duration
+	// SQLite has every so many seeds told against SQLite too; 0 = none.
+	SQLite uint64
+}
+
+// Failure is a story in which something did not hold.
+type Failure struct {
+	Options   Options
+	SQLite    bool // it was told against SQLite too
+	Violation *Violation
+}
+
+func (f *Failure) Error() string { return fmt.Sprintf("seed %d: %v", f.Options.Seed, f.Violation) }
+
+// Command is the line that tells the story again.
+func (f *Failure) Command() string {
+	line := fmt.Sprintf("go run ./cmd/sim -v -seed %d", f.Options.Seed)
+	if len(f.Options.Off) > 0 {
+		names := make([]string, len(f.Options.Off))
+		for i, off := range f.Options.Off {
+			names[i] = string(off)
+		}
+		line += " -off " + strings.Join(names, ",")
+	}
+	if f.Options.Trouble > 0 {
+		line += " -trouble " + f.Options.Trouble.Std().String()
+	}
+	return line
+}
+
+// Run tells the stories until one fails; of several that fail at once it returns
+// the one with the lowest seed. Missing names what did not come up in a block.
+func (c Campaign) Run() (tally Tally, missing []string, failure *Failure) {
+	var next atomic.Uint64
+	var mu sync.Mutex
+	blocks := make([]Tally, (c.Seeds+Block-1)/Block)
+	for i := range blocks {
+		blocks[i] = newTally()
+	}
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for {
+				i := next.Add(1) - 1
+				mu.Lock()
+				stop := i >= c.Seeds || failure != nil && failure.Options.Seed < c.First+i
+				mu.Unlock()
+				if stop {
+					return
+				}
+				o := Options{Seed: c.First + i, Off: c.Off, Trouble: c.Trouble}
+				r, err := Tell(o, c.SQLite > 0 && i%c.SQLite == 0)
+				mu.Lock()
+				blocks[i/Block].Add(&r)
+				if err != nil && (failure == nil || o.Seed < failure.Options.Seed) {
+					failure = err
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	tally = newTally()
+	for i := range blocks {
+		tally.Add(&blocks[i])
+		if failure == nil && blocks[i].Seeds == Block && len(c.Off) == 0 {
+			for _, kind := range blocks[i].Missing() {
+				missing = append(missing, fmt.Sprintf("%s in the seeds %d to %d", kind, c.First+uint64(i)*Block, c.First+uint64(i+1)*Block-1))
+			}
+		}
+	}
+	return tally, missing, failure
+}
+
+// Tell tells the story of one seed twice, and if sqlite is true a third time with
+// that for a store: it has to be the same story each time.
+func Tell(o Options, sqlite bool) (Tally, *Failure) {
+	first := Run(o)
+	if first.Violation != nil {
+		return first.Tally, &Failure{o, sqlite, first.Violation}
+	}
+	o.Story = nil
+	if v := differs(&first, Run(o), "twice"); v != nil {
+		return first.Tally, &Failure{o, sqlite, v}
+	}
+	if !sqlite {
+		return first.Tally, nil
+	}
+	dir, err := os.MkdirTemp("", "aria-sim-")
+	if err == nil {
+		o.SQLite = dir
+		third := Run(o)
+		o.SQLite = ""
+		if v := cmp.Or(third.Violation, differs(&first, third, "with SQLite")); v != nil {
+			return first.Tally, &Failure{o, sqlite, v}
+		}
+		err = os.RemoveAll(dir)
+	}
+	if err != nil {
+		return first.Tally, &Failure{o, sqlite, &Violation{"store-agrees", 0, err.Error()}}
+	}
+	return first.Tally, nil
+}
+
+func differs(a *Result, b Result, how string) *Violation {
+	if a.Trace == b.Trace && a.Lasted == b.Lasted && b.Violation == nil {
+		return nil
+	}
+	return &Violation{"same-story-again", a.Lasted, fmt.Sprintf("told %s, the seed gives traces %x and %x, %d and %d things, %v",
+		how, a.Trace, b.Trace, a.Happens, b.Happens, b.Violation)}
+}
+
+// Shrink looks for a shorter story in which the same invariant does not hold:
+// without kinds of faults that it does not need, and with less time of trouble.
+func Shrink(f *Failure) *Failure {
+	try := func(o Options) bool {
+		_, again := Tell(o, f.SQLite)
+		if again == nil || again.Violation.Invariant != f.Violation.Invariant {
+			return false
+		}
+		f = again
+		return true
+	}
+	for _, fault := range draw(f.Options.Seed, &f.Options).faults {
+		o := f.Options
+		o.Off = append(slices.Clone(o.Off), fault)
+		try(o)
+	}
+	trouble := draw(f.Options.Seed, &f.Options).trouble
+	for trouble > 5_000 {
+		o := f.Options
+		o.Trouble = model.Duration(trouble/2) * 1_000_000
+		if !try(o) {
+			break
+		}
+		trouble /= 2
+	}
+	return f
+}

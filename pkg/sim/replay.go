@@ -1,0 +1,467 @@
+package sim
+
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/dispatch"
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// replay goes through what was said in a turn, in order, with its answers: each
+// must be true by the store, and what the dispatcher knows of workers follows.
+func (c *checker) replay() {
+	c.lostInTurn()
+	for _, ev := range c.turn.workers {
+		switch k := c.worker(ev.ID); {
+		case ev.Status == model.WorkerRemoved && !c.removedInTurn(ev.ID):
+			c.forgotten(k)
+		case ev.Status == model.WorkerOffline:
+			c.gone(k)
+		}
+	}
+	for _, m := range c.turn.calls {
+		for i, op := range m.ops {
+			a := &m.answers[i]
+			if a.Err != nil {
+				c.checkRefusal(op, a)
+			}
+			switch op := op.(type) {
+			case engine.Submit:
+				c.checkSubmit(op, a)
+			case engine.Heartbeat:
+				c.checkBeat(op.Heartbeat, a)
+			case engine.Report:
+				c.checkReport(op, a)
+			case engine.RemoveWorker:
+				if c.count(op, a); a.Err == nil {
+					c.forgotten(c.worker(op.ID))
+				}
+			case engine.QueryTasks, engine.QueryWorkers, engine.QueryStatus:
+				c.count(op, a)
+			default:
+				c.checkVerb(op, a)
+			}
+		}
+	}
+	c.heldBackInTurn()
+	for _, ev := range c.turn.workers { // one that was taken for lost and reports is back
+		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && k.spoken && !k.present && !k.left {
+			k.present, k.heard = true, c.w.now
+		}
+	}
+}
+
+// count counts an event that was answered as it should be.
+func (c *checker) count(op engine.Event, a *dispatch.Answer) {
+	if kind := kindOf(op, a); kind != "" {
+		c.w.tally.Events[kind]++
+	}
+}
+
+// gone is a worker that is lost or has left: what it was told to stop is over.
+func (c *checker) gone(k *known) {
+	k.present = false
+	clear(k.stopping)
+}
+
+// forgotten is a worker of which the dispatcher knows nothing any more.
+func (c *checker) forgotten(k *known) {
+	c.gone(k)
+	k.beat, k.spoken = nil, false
+}
+
+// removedInTurn reports whether an operator has removed the worker: then that comes
+// after what workers said.
+func (c *checker) removedInTurn(worker string) bool {
+	for _, m := range c.turn.calls {
+		for _, op := range m.ops {
+			if r, ok := op.(engine.RemoveWorker); ok && r.ID == worker {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lostInTurn finds what the tick did before anything was heard: workers that were
+// lost, and attempts that took too long, which their workers have to stop.
+func (c *checker) lostInTurn() {
+	for _, ch := range c.turn.changes {
+		b, a := ch.before, ch.after
+		if b == nil || a == nil || b.WorkerID == "" {
+			continue
+		}
+		switch k := c.worker(b.WorkerID); {
+		case a.Losses > b.Losses:
+			c.gone(k)
+		case a.Failures > b.Failures && b.Timeout > 0:
+			c.stops(k, ch.e.id, b.Attempt, false)
+		}
+	}
+}
+
+// heldBackInTurn finds what clients have taken from workers, after these had their
+// say: they have to stop it.
+func (c *checker) heldBackInTurn() {
+	for _, ch := range c.turn.changes {
+		b, a := ch.before, ch.after
+		if b != nil && b.WorkerID != "" && (a == nil || a.WorkerID != b.WorkerID && c.asked(ch.e.id, asUpdate)) {
+			c.stops(c.worker(b.WorkerID), ch.e.id, b.Attempt, false)
+		}
+		if b == nil || a == nil || a.LastWorkerID == "" || a.Status != model.StatusCanceled && a.Status != model.StatusPaused {
+			continue
+		}
+		k := c.worker(a.LastWorkerID)
+		c.stops(k, ch.e.id, b.Attempt, b.WorkerID != "" && c.onlyWord(ch.e.id) && k.present)
+	}
+}
+
+// onlyWord reports whether one operation of the turn speaks of a task.
+func (c *checker) onlyWord(id string) bool {
+	n := 0
+	for _, m := range c.turn.calls {
+		for _, op := range m.ops {
+			switch op := op.(type) {
+			case engine.Heartbeat:
+				if op.State == model.StateLeaving || slices.ContainsFunc(op.Tasks, func(r model.Report) bool { return r.ID == id }) {
+					n++
+				}
+			case engine.Report:
+				if op.ID == id {
+					n++
+				}
+			default:
+				if other, _, _ := verbOf(op); other == id {
+					n++
+				}
+			}
+		}
+	}
+	return n == 1
+}
+
+func (c *checker) stops(k *known, id string, attempt int64, certain bool) {
+	if old, ok := k.stopping[id]; ok && old.certain && old.attempt == attempt {
+		return
+	}
+	k.stopping[id] = stopping{attempt, certain}
+}
+
+// checkRefusal asks that a refusal is one that the contract knows.
+func (c *checker) checkRefusal(op engine.Event, a *dispatch.Answer) {
+	if _, ok := op.(engine.Heartbeat); ok && a.Err.Code == model.CodeUnavailable {
+		c.shakenAt = c.w.now
+	}
+	switch a.Err.Code {
+	case model.CodeNotFound, model.CodeConflict, model.CodeTooMany, model.CodeUnavailable:
+	default:
+		c.violate("refusals", "%T is answered %d: %s", op, a.Err.Code, a.Err.Message)
+	}
+}
+
+func (c *checker) checkSubmit(op engine.Submit, a *dispatch.Answer) {
+	e := c.entry(op.Spec.ID)
+	switch {
+	case a.Err == nil && c.asked(e.id, asDelete): // in one turn
+	case a.Err == nil:
+		if e.row == nil || e.row.Client != op.Client || e.row.SpecHash != op.Hash {
+			c.violate("answers-are-true", "the submit of %s by %s is acknowledged; the store has %s", e.id, op.Client, told(e.row))
+			return
+		}
+		if a.Task == nil || a.Task.ID != e.id || a.Task.Status != e.row.Status {
+			c.violate("answers-are-true", "the submit of %s is answered with %s; the store has %s", e.id, told(a.Task), told(e.row))
+		}
+		c.count(op, a)
+		e.acked = true
+	case a.Err.Code == model.CodeConflict:
+		if e.row != nil && e.row.Client == op.Client && e.row.SpecHash == op.Hash {
+			c.violate("idempotent", "%s is submitted again as it was, and refused: %s", e.id, a.Err.Message)
+		}
+		if e.row == nil && !e.gone && !c.inTurn(e.id) {
+			c.violate("refusals", "%s does not exist, and its submit is refused: %s", e.id, a.Err.Message)
+		}
+		c.count(op, a)
+	case a.Err.Code == model.CodeTooMany:
+		c.checkTooMany(e, op.Client, a)
+		c.count(op, a)
+	}
+}
+
+// checkTooMany asks that a limit which is said to be reached is.
+func (c *checker) checkTooMany(e *entry, client string, a *dispatch.Answer) {
+	if c.cfg.RequirementSets >= 1000 && c.roomFor(client) {
+		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)
+	}
+}
+
+// told is a row in a few words.
+func told(t *model.Task) string {
+	if t == nil {
+		return "none"
+	}
+	return string(t.Status) + " of " + t.Client
+}
+
+// checkBeat takes over what a worker says of itself.
+func (c *checker) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
+	k := c.worker(h.WorkerID)
+	if a.Err != nil {
+		c.count(engine.Heartbeat{Heartbeat: h}, a)
+		return
+	}
+	c.checkAdmitted(k, h)
+	for _, d := range a.Heartbeat.Drop {
+		c.checkDrop(k.name, d)
+	}
+	for _, ref := range a.Heartbeat.Forget {
+		c.checkForget(k.name, ref)
+	}
+	for _, as := range a.Heartbeat.Assign {
+		c.checkAssignment(k.name, &as)
+	}
+	if old := k.beat; old != nil && old.Instance == h.Instance && old.Epoch == h.Epoch && h.Seq < old.Seq && k.spoken {
+		return // overtaken
+	}
+	if !k.present && k.beat == nil && h.State == model.StateLeaving {
+		return // a stranger's goodbye
+	}
+	c.count(engine.Heartbeat{Heartbeat: h}, a)
+	repeated := k.beat != nil && k.beat.Instance == h.Instance && k.beat.Epoch == h.Epoch && h.Seq == k.beat.Seq
+	k.beat, k.heard, k.present, k.left = h, c.w.now, true, h.State == model.StateLeaving
+	k.spoken = true
+	listed := c.listen(k, h, a.Heartbeat)
+	if k.left {
+		c.gone(k)
+		return
+	}
+	for id, s := range k.stopping { // in any order: each is looked at alone
+		switch {
+		case listed[id] == s.attempt:
+		case !repeated && !h.Partial:
+			delete(k.stopping, id)
+		default:
+			k.stopping[id] = stopping{s.attempt, false}
+		}
+	}
+}
+
+// listen takes over what a heartbeat says of tasks.
+func (c *checker) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
+	listed := make(map[string]int64, len(h.Tasks))
+	for i := range h.Tasks {
+		r := &h.Tasks[i]
+		listed[r.ID] = r.Attempt
+		c.heardOf(k, r)
+		if s, ok := k.stopping[r.ID]; ok {
+			k.stopping[r.ID] = stopping{s.attempt, false}
+		}
+		if slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return d.ID == r.ID && d.Attempt == r.Attempt }) && !r.Status.Finished() {
+			if _, ok := k.stopping[r.ID]; !ok {
+				k.stopping[r.ID] = stopping{r.Attempt, false}
+			}
+		}
+	}
+	return listed
+}
+
+// heardOf notes that a registered worker has spoken of an attempt.
+func (c *checker) heardOf(k *known, r *model.Report) {
+	e := c.entry(r.ID)
+	if e.row == nil || e.row.Status.Terminal() || c.bornInTurn(e) {
+		e.named = 0
+		return
+	}
+	if e.holder(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
+		e.listedAt = c.w.now
+	}
+	if k.present && r.Attempt < 1<<40 {
+		e.named = max(e.named, r.Attempt)
+	}
+}
+
+func (c *checker) bornInTurn(e *entry) bool {
+	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.e == e && ch.before == nil })
+}
+
+// checkAdmitted asks that one worker at a time has a name.
+func (c *checker) checkAdmitted(k *known, h *model.Heartbeat) {
+	old := k.beat
+	if old == nil {
+		return
+	}
+	if old.Instance == h.Instance && h.Epoch < old.Epoch && k.present {
+		c.violate("one-worker-a-name", "%s: epoch %d is heard after epoch %d", k.name, h.Epoch, old.Epoch)
+	}
+	if old.Instance != h.Instance && k.present && !c.silent(k.name) {
+		c.violate("one-worker-a-name", "%s: the instance %s takes the name of %s, which is alive", k.name, h.Instance, old.Instance)
+	}
+}
+
+// checkReport asks that what is accepted of a worker is in the store.
+func (c *checker) checkReport(op engine.Report, a *dispatch.Answer) {
+	k := c.worker(op.Worker)
+	c.count(op, a)
+	if a.Drop != nil {
+		c.checkDrop(op.Worker, *a.Drop)
+	}
+	if a.Err != nil {
+		if k.present && a.Err.Code == model.CodeConflict {
+			c.heardOf(k, &op.Report)
+		}
+		return
+	}
+	if op.Status.Finished() {
+		c.checkForget(op.Worker, op.Ref())
+	}
+	if k.spoken && !k.present && !k.left && c.inTurn(op.ID) {
+		k.present, k.heard = true, c.w.now // it was taken for lost and takes its task back
+	}
+	if s, ok := k.stopping[op.ID]; ok { // a newer attempt there ends an older one
+		k.stopping[op.ID] = stopping{s.attempt, false}
+	}
+	c.heardOf(k, &op.Report)
+}
+
+// checkDrop asks that nobody is told to drop what it should hold, and that bytes
+// are wiped only where somebody wished it.
+func (c *checker) checkDrop(worker string, d model.Drop) {
+	e := c.entry(d.ID)
+	row := e.row
+	if row == nil || c.bornInTurn(e) {
+		switch {
+		case d.Reason == model.DropDeleted && e.asked[asDelete] > 0, d.Reason == model.DropCanceled && e.asked[asCancel] > 0:
+		case d.Reason != model.DropUnknown:
+			c.violate("drops", "%s is told to drop %s#%d, %s; there is no such task", worker, d.ID, d.Attempt, d.Reason)
+		case c.w.now-c.loadedAt < c.timeout():
+			c.violate("unknown-is-not-said-early", "%s is told that %s is unknown, %d ms after a start", worker, d.ID, c.w.now-c.loadedAt)
+		}
+		return
+	}
+	switch {
+	case d.Reason == model.DropUnknown:
+		c.violate("drops", "%s is told that %s is unknown; it is %s", worker, d.ID, row.Status)
+	case row.Status.Active() && row.WorkerID == worker && row.Attempt == d.Attempt && !c.inTurn(d.ID):
+		c.violate("drops", "%s is told to drop %s#%d, %s, which it holds", worker, d.ID, d.Attempt, d.Reason)
+	case row.Status == model.StatusCompleted && row.LastWorkerID == worker && row.Attempt == d.Attempt && !c.inTurn(d.ID):
+		c.violate("drops", "%s is told to drop %s#%d, %s, which it has completed", worker, d.ID, d.Attempt, d.Reason)
+	case d.Reason.RemovesBytes() && e.asked[asCancel]+e.asked[asDelete] == 0:
+		c.violate("wiped-if-wished", "%s is told to wipe %s#%d, %s; it is %s", worker, d.ID, d.Attempt, d.Reason, row.Status)
+	}
+}
+
+// inTurn reports whether the turn has changed the task: then what was said in it
+// may have been overtaken by what came after.
+func (c *checker) inTurn(id string) bool {
+	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.e.id == id })
+}
+
+// checkForget asks that a worker is told to forget only what the store knows.
+func (c *checker) checkForget(worker string, ref model.TaskRef) {
+	e := c.entry(ref.ID)
+	if c.inTurn(ref.ID) {
+		return
+	}
+	if row := e.row; row == nil || row.Status.Active() && row.WorkerID == worker && row.Attempt == ref.Attempt {
+		c.violate("answers-are-true", "%s may forget %s#%d; the store has %s", worker, ref.ID, ref.Attempt, told(row))
+		return
+	}
+	row := e.row
+	if row.Attempt == ref.Attempt && e.holder(ref.Attempt) == worker && e.has(worker, ref.Attempt) == saidCompleted|saidDownloading &&
+		row.Status != model.StatusCompleted && !row.Status.Terminal() {
+		c.violate("answers-are-true", "%s has completed %s#%d and may forget it; the store has %s", worker, ref.ID, ref.Attempt, told(row))
+	}
+}
+
+// checkAssignment asks that an attempt goes to the one it was given to.
+func (c *checker) checkAssignment(worker string, as *model.Assignment) {
+	e := c.entry(as.Task.ID)
+	if c.asked(e.id, asUpdate) {
+		return // it may have got two new attempts, of which the store has the last
+	}
+	if e.holder(as.Attempt) != worker {
+		c.violate("answers-are-true", "%s is given %s#%d, which the store gave to %q", worker, e.id, as.Attempt, e.holder(as.Attempt))
+	}
+	if row := e.row; row != nil && (as.Task.URL != row.URL || as.Task.Client != row.Client) {
+		c.violate("answers-are-true", "%s is given %s with another url or client than it has", worker, e.id)
+	}
+}
+
+// checkVerb asks that what was done to a task is in the store, and that nobody is
+// told that what was acknowledged does not exist.
+func (c *checker) checkVerb(op engine.Event, a *dispatch.Answer) {
+	id, client, verb := verbOf(op)
+	if id == "" { // of a worker
+		c.count(op, a)
+		return
+	}
+	e := c.entry(id)
+	row := e.row
+	foreign := row != nil && client != "" && row.Client != client
+	c.count(op, a)
+	switch {
+	case a.Err == nil && (row == nil || foreign) && verb != asDelete && c.onlyWord(id):
+		c.violate("answers-are-true", "%T of %s by %s is said to be done; the store has %s", op, id, client, told(row))
+	case a.Err == nil && !c.onlyWord(id):
+	case a.Err == nil:
+		c.checkDone(op, verb, e)
+	case a.Err.Code == model.CodeNotFound && row != nil && !foreign && !c.inTurn(id):
+		c.violate("nothing-lost", "%s says that there is no %s; the store has %s", client, id, told(row))
+	case foreign && a.Err.Code != model.CodeNotFound && a.Err.Code != model.CodeUnavailable:
+		c.violate("refusals", "%T of another's %s is answered %d", op, id, a.Err.Code)
+	case a.Err.Code == model.CodeConflict && !c.inTurn(id) && row != nil && allows(row.Status, verb) && !deletesFiles(op):
+		c.violate("refusals", "%T of %s is refused; it is %s: %s", op, id, row.Status, a.Err.Message)
+	}
+}
+
+func deletesFiles(op engine.Event) bool {
+	d, ok := op.(engine.Delete)
+	return ok && d.Files
+}
+
+// allows is what can be done with a task in a status.
+func allows(s model.Status, verb int) bool {
+	ended := s == model.StatusCompleted || s == model.StatusFailed || s == model.StatusCanceled
+	switch verb {
+	case asCancel:
+		return !ended || s == model.StatusCanceled
+	case asPause, asUpdate:
+		return !ended
+	case asResume:
+		return s == model.StatusPaused
+	case asRetry:
+		return s == model.StatusFailed || s == model.StatusCanceled
+	case asDelete:
+		return ended
+	}
+	return false
+}
+
+// checkDone asks that the task is what the verb makes of it.
+func (c *checker) checkDone(op engine.Event, verb int, e *entry) {
+	is := model.Status("")
+	if e.row != nil {
+		is = e.row.Status
+	}
+	ok := map[int]bool{
+		asCancel: is == model.StatusCanceled,
+		asPause:  is == model.StatusPaused,
+		asResume: is == model.StatusPending || is == model.StatusQueued,
+		asRetry:  is == model.StatusPending || is == model.StatusQueued,
+		asUpdate: is != "" && !is.Terminal() && updated(op, e.row),
+		asDelete: is == "",
+	}
+	if !ok[verb] {
+		c.violate("answers-are-true", "%T of %s is said to be done; the store has %s", op, e.id, told(e.row))
+	}
+}
+
+// updated reports whether a row has what was asked for.
+func updated(op engine.Event, t *model.Task) bool {
+	up, ok := op.(engine.Update)
+	if !ok {
+		return false
+	}
+	u := up.Change
+	return (u.Priority == nil || t.Priority == *u.Priority) && (u.URL == nil || t.URL == *u.URL)
+}
