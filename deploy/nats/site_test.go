@@ -121,9 +121,16 @@ func as(url, name string) bus.Options {
 // context that keys made.
 func startDispatcher(t testing.TB, url string) {
 	t.Helper()
+	startDispatcherWith(t, url, func(*config.Dispatcher) {})
+}
+
+// startDispatcherWith is startDispatcher with another configuration.
+func startDispatcherWith(t testing.TB, url string, change func(*config.Dispatcher)) {
+	t.Helper()
 	cfg := config.DefaultDispatcher()
 	cfg.HTTP.Listen, cfg.Events.Stream = "", true
 	cfg.NATS.URL, cfg.NATS.Context = config.URLs(url), filepath.Join(material, "dispatcher.json")
+	change(cfg)
 	log := &logBook{}
 	ctx, cancel := context.WithCancel(context.Background())
 	d, err := daemon.New(ctx, cfg, "v0.0.1", slog.New(slog.NewTextHandler(log, nil)))

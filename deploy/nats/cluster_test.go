@@ -1,0 +1,99 @@
+package nats_test
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/pkg/config"
+)
+
+// freePorts returns ports that nobody listens on at the moment.
+func freePorts(t *testing.T, n int) []int {
+	t.Helper()
+	ports, open := make([]int, n), make([]net.Listener, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ports[i], open[i] = l.Addr().(*net.TCPAddr).Port, l
+	}
+	for _, l := range open {
+		_ = l.Close() // it only held the port
+	}
+	return ports
+}
+
+// withCluster takes in the part of the configuration that makes servers a cluster,
+// with these ports on this host.
+func withCluster(t *testing.T, own int, ports []int) func(string) string {
+	return func(text string) string {
+		begin := strings.Index(text, "# cluster {\n")
+		end := begin + strings.Index(text[begin:], "\n# }\n") + len("\n# }\n")
+		part := strings.ReplaceAll("\n"+text[begin:end], "\n# ", "\n")
+		part = strings.Replace(part, "0.0.0.0:6222", fmt.Sprintf("127.0.0.1:%d", own), 1)
+		for i, port := range ports {
+			part = strings.Replace(part, fmt.Sprintf("nats-%d:6222", i+1), fmt.Sprintf("127.0.0.1:%d", port), 1)
+		}
+		if !strings.Contains(part, fmt.Sprintf("tls://127.0.0.1:%d", ports[2])) {
+			t.Fatalf("the part of the cluster is not as this test knows it:\n%s", part)
+		}
+		return text[:begin] + part + text[end:]
+	}
+}
+
+func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
+	ports := freePorts(t, 3)
+	var servers []*server.Server
+	for i, port := range ports {
+		opts, err := configured(t, withCluster(t, port, ports))
+		if err != nil {
+			t.Fatal(err)
+		}
+		opts.NoSigs, opts.NoLog, opts.ServerName = true, true, fmt.Sprintf("nats-%d", i+1)
+		s, err := server.NewServer(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		go s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		servers = append(servers, s)
+	}
+	eventually(t, "the servers have a leader", func() bool {
+		for _, s := range servers {
+			if s.JetStreamIsLeader() {
+				return s.NumRoutes() > 0 && s.JetStreamIsCurrent()
+			}
+		}
+		return false
+	})
+	url := servers[0].ClientURL()
+	startDispatcherWith(t, url, func(cfg *config.Dispatcher) { cfg.NATS.Replicas = 3 })
+	alice := connect(t, url, "alice")
+	ack, err := alice.RequestWithContext(testContext(t), "aria.v1.intake.alice.submit", []byte(`{"id":"first","url":"http://h.example/f"}`))
+	if err != nil || !strings.Contains(string(ack.Data), "ARIA_INTAKE") {
+		t.Fatalf("the PubAck: %v %v", ack, err)
+	}
+	js, err := jetstream.New(connect(t, url, "dispatcher").Conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ARIA_INTAKE", "ARIA_DLQ"} {
+		stream, err := js.Stream(testContext(t), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info := stream.CachedInfo(); info.Config.Replicas != 3 || len(info.Cluster.Replicas) != 2 {
+			t.Errorf("%s: %d replicas, %+v", name, info.Config.Replicas, info.Cluster)
+		}
+	}
+	eventually(t, "the submission is a task", func() bool {
+		code, _ := alice.ask(t, "aria.v1.req.task.alice.get", `{"id":"first"}`)
+		return code == ""
+	})
+}
