@@ -166,6 +166,7 @@ func TestAMessageOfTheIntakeIsATaskOfItsClient(t *testing.T) {
 }
 
 func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
 	type held struct {
 		op   engine.Submit
 		done func([]model.Answer)
@@ -201,6 +202,7 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 }
 
 func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
 	ids := make(chan string, 10)
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, _ func([]model.Answer)) *model.Error {
 		ids <- ops[0].(engine.Submit).Spec.ID
@@ -314,6 +316,7 @@ func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 }
 
 func TestAMessageWaitsWhileTheDispatcherCannotTakeItIn(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
 	var tries atomic.Int64
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		switch n := tries.Add(1); {
@@ -379,6 +382,7 @@ func TestTheBackendGetsMessagesInTheirOrder(t *testing.T) {
 }
 
 func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
 	var fail atomic.Bool
 	fail.Store(true)
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
@@ -419,8 +423,10 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	}
 	// Without any advisory it is found by looking.
 	fail.Store(true)
+	tries := len(p.backend.taken())
 	p.send(t, "shop", `{"id":"c",`+source+`}`)
 	receive(t, given)
+	eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
 	fail.Store(false)
 	eventually(t, "the consumer has left it behind, and it is found", func() bool {
 		p.intake.lookForStuck()
@@ -575,6 +581,7 @@ func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
 }
 
 func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
 	const messages = intakePending + 300 // more than may be on their way
 	var free atomic.Bool
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {

@@ -67,8 +67,9 @@ func (i *Intake) advised(m *nats.Msg) {
 	}
 }
 
-// lookForStuck fetches the messages before the consumers' floors: all of them are
-// acknowledged, so that none should be there.
+// lookForStuck fetches the messages that the consumers have left behind: those
+// that they have delivered and wait for no longer are acknowledged, so that none
+// should be there.
 func (i *Intake) lookForStuck() {
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
@@ -77,7 +78,11 @@ func (i *Intake) lookForStuck() {
 		if err != nil {
 			return // run tells it
 		}
-		floor := consumer.CachedInfo().AckFloor.Stream
+		info := consumer.CachedInfo()
+		floor := info.AckFloor.Stream
+		if info.NumAckPending == 0 { // the floor itself moves with acknowledgements only
+			floor = max(floor, info.Delivered.Stream)
+		}
 		for seq, n := uint64(1), 0; n < rescueMost; n++ {
 			l, err := i.fetch(seq, floor, config.FilterSubject)
 			i.rescued(l, err)
