@@ -57,7 +57,7 @@ func attachTo(t *testing.T, port int, secret, folder string) *Engine {
 func TestAnAttachedAria2cFetchesOursAndKeepsTheOthers(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
-	startForeign(t, port, "s3cret")
+	stop := startForeign(t, port, "s3cret")
 	data := downloadtest.Data(2 << 20)
 	var throttle downloadtest.Throttle
 	throttle.Set(50_000)
@@ -85,6 +85,7 @@ func TestAnAttachedAria2cFetchesOursAndKeepsTheOthers(t *testing.T) {
 	if err != nil || len(all) != 1 || all[gid] == nil || all[gid].Status != "active" {
 		t.Errorf("after the engine's end the other's download should be all that is there: %+v, %v", all, err)
 	}
+	stop() // before the server, which waits for it
 }
 
 func TestAnAttachedAria2cThatIsStartedAgainGetsOurDownloadsAgain(t *testing.T) {

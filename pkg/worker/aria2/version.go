@@ -104,7 +104,8 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 		return nil, false, nil
 	}
 	now.Boot = bootID()
-	return now, false, now.save(dir)
+	err = now.save(dir)
+	return now, false, err
 }
 
 // partName is the name of the one unfinished file in a job's folder, "" if there is
