@@ -145,6 +145,9 @@ func (e *Engine) update(u Update) Answer {
 		}
 	}
 	next.UpdatedAt = e.now
+	if t.status() == model.StatusPending && u.Change.Interrupts() {
+		next.RetryAt = 0 // what failed was another link
+	}
 	e.write(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
 	e.follows(t, &next, n, u.Change.Interrupts())
 	return Answer{Task: u.ID}
@@ -152,7 +155,8 @@ func (e *Engine) update(u Update) Answer {
 
 // follows brings the engine's record in line with an updated row.
 func (e *Engine) follows(t *task, row *model.Task, n need, interrupts bool) {
-	t.grow().notBefore = row.NotBefore
+	x := t.grow()
+	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
 	waits := t.status() == model.StatusPending
 	if waits {
 		e.unqueue(t)
