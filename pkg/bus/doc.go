@@ -7,7 +7,8 @@
 // sent.
 //
 // A dispatcher starts with [StartServer] (unless NATS runs elsewhere), [Connect],
-// [CheckAlone], [NewPublisher], and last, when its backend is ready, [StartService].
-// It ends with [Service.Stop] while the backend still answers, then the backend,
+// [CheckAlone], [NewPublisher], and last, when its backend is ready, [StartService]
+// and [StartIntake]; [Service.WatchAlone] runs beside them. It ends with
+// [Intake.Stop] and [Service.Stop] while the backend still answers, then the backend,
 // [Publisher.Close], [Drain] and [Server.Shutdown].
 package bus

@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
+	var fail atomic.Bool
+	fail.Store(true)
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		a := answerOp(ops[0])
+		if fail.Load() {
+			a = model.Answer{Err: model.Errorf(model.CodeUnavailable, "the store could not be written")}
+		}
+		go done([]model.Answer{a})
+		return nil
+	}})
+	consumer, err := p.js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := consumer.CachedInfo().Config
+	config.MaxDeliver = 2 // an operator's idea
+	if _, err := p.js.UpdateConsumer(testContext(t), "ARIA_INTAKE", config); err != nil {
+		t.Fatal(err)
+	}
+	given := make(chan *nats.Msg, 10)
+	if _, err := p.nc.ChanSubscribe("$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.>", given); err != nil {
+		t.Fatal(err)
+	}
+	first := p.send(t, "shop", `{"id":"a",`+source+`}`)
+	bad := p.send(t, "shop", `{"id":"b"}`)
+	if v := p.verdict(t); v.Seq != bad {
+		t.Errorf("verdict %+v", v)
+	}
+	receive(t, given)
+	fail.Store(false)
+	p.intake.stuck <- first // the advisory came while the store still failed
+	if v := p.verdict(t); v.Seq != first || v.Error != nil {
+		t.Errorf("verdict %+v", v)
+	}
+	p.emptied(t)
+	if n := len(p.deadLetters(t)); n != 1 {
+		t.Errorf("%d dead letters, want that of the invalid one", n)
+	}
+	// Without any advisory it is found by looking.
+	fail.Store(true)
+	tries := len(p.backend.taken())
+	p.send(t, "shop", `{"id":"c",`+source+`}`)
+	receive(t, given)
+	eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
+	fail.Store(false)
+	eventually(t, "the consumer has left it behind, and it is found", func() bool {
+		p.intake.lookForStuck()
+		return p.left(t) == 0
+	})
+	if v := p.verdict(t); v.ID != "c" {
+		t.Errorf("verdict %+v", v)
+	}
+}
+
+func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
+	p := newPost(t, &fakeBackend{})
+	for _, remove := range []func() error{
+		func() error { return p.js.DeleteConsumer(testContext(t), "ARIA_INTAKE", "dispatcher") },
+		func() error { return p.js.DeleteStream(testContext(t), "ARIA_INTAKE") },
+	} {
+		if err := remove(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the stream and its consumer are back", func() bool {
+			_, err := p.js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+			return err == nil
+		})
+		p.send(t, "shop", `{`+source+`}`)
+		p.verdict(t)
+	}
+	if err := p.js.DeleteStream(testContext(t), "ARIA_DLQ"); err != nil {
+		t.Fatal(err)
+	}
+	p.send(t, "shop", `{}`)
+	p.verdict(t)
+	if n := len(p.deadLetters(t)); n != 1 {
+		t.Errorf("%d dead letters in the new stream", n)
+	}
+	p.emptied(t)
+}
+
+func TestTheIntakeWaitsForJetStream(t *testing.T) {
+	log, store := &logBook{}, t.TempDir()
+	opts := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
+	s, err := server.NewServer(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(patience) {
+		t.Fatal("the server is not ready")
+	}
+	nc, err := Connect(testContext(t), Options{URL: s.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	i, err := StartIntake(testContext(t), nc, &fakeBackend{}, streamOptions(), log.logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stopIntake(t, i) })
+	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waits for its stream") })
+	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: store}); err != nil {
+		t.Fatal(err)
+	}
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it takes a submission", func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_, err := js.Publish(ctx, DefaultPrefix+".intake.shop.submit", []byte(`{`+source+`}`))
+		return err == nil
+	})
+	eventually(t, "and has it decided on", func() bool {
+		stream, err := js.Stream(testContext(t), "ARIA_INTAKE")
+		return err == nil && stream.CachedInfo().State.Msgs == 0
+	})
+	if n := strings.Count(log.String(), "waits for its stream"); n != 1 {
+		t.Errorf("said %d times", n)
+	}
+}
+
+func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
+	t.Parallel() // it waits for NATS, most of its time
+	const messages = intakePending + 300 // more than may be on their way
+	var free atomic.Bool
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+		a := answerOp(ops[0])
+		if op := ops[0].(engine.Submit); op.Client == "greedy" && !free.Load() {
+			a = model.Answer{Err: model.Errorf(model.CodeTooMany, "limits.client_pending: 5 tasks of the client greedy wait already")}
+		}
+		go done([]model.Answer{a})
+		return nil
+	}})
+	for n := range messages {
+		m := nats.NewMsg(DefaultPrefix + ".intake.greedy.submit")
+		m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{fmt.Sprint("g", n)}}
+		if _, err := p.js.PublishMsgAsync(m, jetstream.WithStallWait(patience)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-p.js.PublishAsyncComplete()
+	modest := p.send(t, "modest", `{`+source+`}`)
+	if v := p.verdict(t); v.Client != "modest" || v.Seq != modest {
+		t.Errorf("the first verdict is %+v", v)
+	}
+	ids := make(map[string]bool)
+	for _, op := range p.backend.taken() {
+		ids[op.(engine.Submit).Spec.ID] = true
+	}
+	free.Store(true)
+	seen := make(map[uint64]IntakeVerdict)
+	for len(seen) < messages {
+		v := p.verdict(t)
+		if _, again := seen[v.Seq]; again || v.Seq > messages || v.Error != nil || v.MsgID != fmt.Sprint("g", v.Seq-1) || !ids[v.ID] {
+			t.Fatalf("verdict %+v, said already %v: want the first place of each message, and the id that it had at first", v, again)
+		}
+		seen[v.Seq] = v
+	}
+	p.emptied(t)
+}
+
+func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
+	i := &Intake{subjects: Subjects{DefaultPrefix}}
+	at := time.Unix(1_700_000_000, 5)
+	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {
+		header := nats.Header{headerOrigin: []string{origin}}
+		if l := i.letter(9, at, DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place != 9 || !l.parked {
+			t.Errorf("%q: %+v", origin, l)
+		}
+		if l := i.letter(9, at, DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
+			t.Errorf("%q in a client's message: %+v", origin, l)
+		}
+	}
+}
