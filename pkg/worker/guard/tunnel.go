@@ -145,7 +145,8 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 	defer deadline.Stop()
 	poll := time.NewTicker(readPoll)
 	defer poll.Stop()
-	for empty := 0; empty < 2; { // twice: the kernel's table is no snapshot
+	// More than once, for the kernel's table is no snapshot: it can miss a line.
+	for empty, missed := 0, 0; empty < 2; {
 		select {
 		case <-spoke:
 			return
@@ -153,9 +154,11 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 		}
 		read, known := hasRead(c)
 		switch {
-		case !known:
+		case !known && missed == 3:
 			pause(p.life, blindReadWait)
 			return
+		case !known:
+			missed++
 		case read:
 			empty++
 		default:
