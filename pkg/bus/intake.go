@@ -20,7 +20,7 @@ const (
 	intakePull  = 256                    // messages that NATS sends ahead
 	intakeSlots = 3 * intakePending      // messages that are being decided on, at most
 	intakeWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
-	intakeBeat  = 5 * time.Second        // between signs of life of a pull that brings nothing
+	intakeBeat  = 2 * time.Second        // between signs of life of a pull that brings nothing
 	intakeLook  = 15 * time.Second       // between two looks at whether the consumer is still there
 	firstPause  = 500 * time.Millisecond // before the streams are tried again; doubles up to
 	lastPause   = 30 * time.Second

@@ -145,7 +145,7 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 }
 
 func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
-	t.Parallel() // it waits for NATS, most of its time
+	t.Parallel()                         // it waits for NATS, most of its time
 	const messages = intakePending + 300 // more than may be on their way
 	var free atomic.Bool
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
