@@ -61,7 +61,7 @@ type NATS struct {
 	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
 	Prefix   string `key:"prefix" flag:"nats-prefix" doc:"First tokens of every subject. Dispatcher, workers and clients must agree."`
 
-	InboxPrefix string `key:"inbox_prefix" doc:"First tokens of the subjects that answers come to, where permissions give each user its own; empty: that of the context, or _INBOX."`
+	InboxPrefix string `key:"inbox_prefix" doc:"First tokens of the subjects that answers come to, where permissions give each user its own: _INBOX_NAME of a client or worker, _INBOX_dispatcher, _INBOX_observer, _INBOX_admin; empty: that of the context, or _INBOX."`
 }
 
 // DispatcherNATS adds the embedded server, and the streams.
