@@ -67,7 +67,8 @@ func TestAKilledAria2cIsStartedAgainAndEveryFileIsWhole(t *testing.T) {
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
 	e := newAria2(t, t.TempDir())
 	jobs := []download.Job{
-		downloadtest.Job(t, "a", s.URL+"/file"), downloadtest.Job(t, "b", s.URL+"/file"), downloadtest.Job(t, "c", s.URL+"/file"),
+		downloadtest.Job(t, "a", s.URL+"/file"), downloadtest.Job(t, "b", s.URL+"/file"),
+		downloadtest.Job(t, "c", s.URL+"/file", "split", "4", "max-connection-per-server", "4", "min-split-size", "1M"),
 	}
 	for _, job := range jobs {
 		downloadtest.Add(t, e, job)
