@@ -83,30 +83,41 @@ func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
 type latencies struct {
 	requests, failed int
 	p50, p99, max    time.Duration
+	middle           time.Duration // p99 of the middle one of the seconds, ordered by theirs
 }
 
 func (l latencies) String() string {
-	return fmt.Sprintf("%d requests, %d failed, p50 %v, p99 %v, max %v", l.requests, l.failed,
-		l.p50.Round(100*time.Microsecond), l.p99.Round(100*time.Microsecond), l.max.Round(100*time.Microsecond))
+	ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
+	return fmt.Sprintf("%d requests, %d failed, p50 %s, p99 %s, max %s, p99 of the middle second %s",
+		l.requests, l.failed, ms(l.p50), ms(l.p99), ms(l.max), ms(l.middle))
+}
+
+// at returns a quantile; it orders the list.
+func at(list []time.Duration, q float64) time.Duration {
+	slices.Sort(list)
+	return list[int(q*float64(len(list)-1))]
 }
 
 // askForAWhile has each client submit once a second, spread over the second.
 func askForAWhile(clients []*nats.Conn) latencies {
 	var mu sync.Mutex
 	var all []time.Duration
+	seconds := make(map[int][]time.Duration)
 	failed := 0
 	var group sync.WaitGroup
-	end := time.Now().Add(floodTime)
+	start := time.Now()
 	for i, nc := range clients {
 		group.Go(func() {
-			next := time.Now().Add(time.Duration(i) * time.Second / floodClients)
-			for ; next.Before(end); next = next.Add(time.Second) {
+			next := start.Add(time.Duration(i) * time.Second / floodClients)
+			for ; next.Before(start.Add(floodTime)); next = next.Add(time.Second) {
 				<-time.After(time.Until(next)) // the rhythm of this client
 				begin := time.Now()
 				a, err := ask(nc, fmt.Sprintf("aria.v1.req.task.client-%d.submit", i), `{"url":"http://h.example/f"}`)
 				took := time.Since(begin)
 				mu.Lock()
 				all = append(all, took)
+				second := int(begin.Sub(start) / time.Second)
+				seconds[second] = append(seconds[second], took)
 				if err != nil || a.code != "" {
 					failed++
 				}
@@ -115,9 +126,11 @@ func askForAWhile(clients []*nats.Conn) latencies {
 		})
 	}
 	group.Wait()
-	slices.Sort(all)
-	at := func(q float64) time.Duration { return all[int(q*float64(len(all)-1))] }
-	return latencies{len(all), failed, at(0.5), at(0.99), at(1)}
+	var each []time.Duration
+	for _, list := range seconds {
+		each = append(each, at(list, 0.99))
+	}
+	return latencies{len(all), failed, at(all, 0.5), at(all, 0.99), at(all, 1), at(each, 0.5)}
 }
 
 // flood sends submits for a while as fast as they are answered, with floodWindow
