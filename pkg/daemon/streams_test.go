@@ -135,3 +135,27 @@ func TestTheDispatcherGoesOnTakingInAfterARestart(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatIsPastAClientsLimitIsParked(t *testing.T) {
+	c := testConfig(t)
+	c.Limits.ClientPending = 3
+	d := newDaemon(t, c)
+	defer run(t, d)()
+	js := streamsOf(t, d)
+	for range 5 {
+		if _, err := js.Publish(t.Context(), "aria.v1.intake.greedy.submit", []byte(`{"url":"https://files.example/b"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	within(t, 10*time.Second, "two of five are parked", func() bool {
+		s, err := js.Stream(t.Context(), "ARIA_INTAKE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := s.Info(t.Context(), jetstream.WithSubjectFilter("aria.v1.intake.>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(info.State.Subjects) == 1 && info.State.Subjects["aria.v1.intake.greedy.parked"] == 2
+	})
+}
