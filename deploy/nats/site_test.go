@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds every wait.
-const patience = 10 * time.Second
+const patience = 20 * time.Second
 
 // material is the folder that keys has filled, once for all tests.
 var material string
