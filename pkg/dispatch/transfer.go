@@ -103,6 +103,15 @@ func (w *importing) Finish(ctx context.Context, want repo.Digest) (repo.Digest, 
 	return got, w.d.turnAlone(ctx, engine.Release{})
 }
 
+// Abort implements [repo.Writer].
+func (w *importing) Abort(ctx context.Context) error {
+	err := w.Writer.Abort(ctx)
+	if w.dry {
+		return err
+	}
+	return errors.Join(err, w.d.turnAlone(ctx, engine.Abandon{}))
+}
+
 // Tasks implements [repo.Lookup].
 func (w *importing) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	return w.d.cfg.Store.Tasks(ctx, ids)

@@ -335,6 +335,9 @@ func (e *Engine) Step(ev Event) Answer {
 	case Release:
 		e.endImport()
 		return Answer{}
+	case Abandon:
+		e.importing = false
+		return Answer{}
 	case QueryTasks:
 		return e.queryTasks(ev)
 	case QueryWorkers:

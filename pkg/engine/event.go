@@ -6,7 +6,8 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 // ([Submit], [Cancel], [Pause], [Resume], [Retry], [Update], [Delete]), what a
 // worker says ([Heartbeat], [Report]), what an operator does with workers
 // ([DrainWorker], [ResumeWorker], [RemoveWorker]), the passing of time ([Tick],
-// [Expire]), a query, or an import ([Hold], [Import] and [Release]). They are
+// [Expire]), a query, or an import ([Hold], [Import], and [Release] or
+// [Abandon]). They are
 // decided in the order in which they come.
 //
 // Client is who asks; empty for an operator, who may act on everybody's tasks.
@@ -122,6 +123,10 @@ type Hold struct{}
 // fresh timeout.
 type Release struct{}
 
+// Abandon says that an import will not be ended: what was held back stays so, until
+// another import of it is, and workers are told and judged as ever.
+type Abandon struct{}
+
 func (Submit) isEvent()       {}
 func (Cancel) isEvent()       {}
 func (Pause) isEvent()        {}
@@ -142,3 +147,4 @@ func (QueryStatus) isEvent()  {}
 func (Import) isEvent()       {}
 func (Hold) isEvent()         {}
 func (Release) isEvent()      {}
+func (Abandon) isEvent()      {}

@@ -126,3 +126,36 @@ func TestALivingWorkerKeepsItsOwnRow(t *testing.T) {
 		t.Errorf("its row is %+v", w.workers["w1"])
 	}
 }
+
+func TestAnAbandonedImportHoldsItsTasksBackAndNothingElse(t *testing.T) {
+	w := newWorld(t, testConfig())
+	w.turn(w.event([]string{"heartbeat", "new", "slots=2"}))
+	w.turn(Hold{})
+	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
+	w.importRows([]*model.Worker{old}, moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading))
+	w.turn(Abandon{})
+	w.pass(model.Seconds(60))
+	// The worker that nobody has heard is judged; what it had waits with the rest.
+	if row := w.tasks["m2"]; row.Status != model.StatusPending || w.engine.tasks["m1"].run != nil {
+		t.Errorf("m2 is %+v", row.TaskState)
+	}
+	if a, _ := w.turn(w.event([]string{"report", "new", "x#1:downloading:1"})); a[0].Drop == nil || a[0].Drop.Reason != model.DropUnknown {
+		t.Errorf("an unknown task is answered %+v", a[0])
+	}
+	w.turn(Hold{})
+	_, plan := w.turn(Release{}, w.event([]string{"heartbeat", "new", "slots=2"}))
+	if len(plan.Assign) != 2 {
+		t.Errorf("after another import %d tasks are placed", len(plan.Assign))
+	}
+}
+
+func TestARowThatWasWrittenByHandIsTakenAsItIs(t *testing.T) {
+	w := newWorld(t, testConfig())
+	row := moved("m1", 1, model.StatusPending)
+	row.Priority = 77
+	w.tasks["m1"] = row
+	w.restart()
+	if _, plan := w.turn(w.event([]string{"heartbeat", "new"})); len(plan.Assign) != 1 {
+		t.Errorf("%d tasks are placed", len(plan.Assign))
+	}
+}

@@ -137,7 +137,11 @@ func (e *Engine) newTask(row *model.Task) *task {
 		x.timeout, x.notBefore = row.Timeout, row.NotBefore
 	}
 	t.client = e.clientOf(row.Client)
-	e.join(t, home{need: needsOf(&row.TaskSpec), host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority})
+	h := home{need: needsOf(&row.TaskSpec), host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority}
+	if !h.priority.Valid() {
+		h.priority = model.PriorityNormal // of a row that was written by hand
+	}
+	e.join(t, h)
 	return t
 }
 
