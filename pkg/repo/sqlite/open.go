@@ -332,7 +332,7 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 		}
 		log.Info("store: the file was copied before its schema is changed", "path", path, "copy", kept)
 	}
-	done, err := provider.Up(ctx)
+	done, err := upInOne(ctx, db, provider)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -340,4 +340,22 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 		log.Info("store: schema brought up to date", "path", path, "from", have, "to", known)
 	}
 	return nil
+}
+
+// upInOne runs all migrations in one transaction, where goose would give each its
+// own: a file has the old schema or the new one. The pool has one connection, so
+// that goose works inside the transaction that is begun here.
+func upInOne(ctx context.Context, db *sqlx.DB, provider *goose.Provider) ([]*goose.MigrationResult, error) {
+	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return nil, err
+	}
+	done, err := provider.Up(ctx)
+	if err == nil {
+		_, err = db.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, rollback := db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return nil, errors.Join(err, rollback)
+	}
+	return done, nil
 }

@@ -227,20 +227,27 @@ func TestAnOlderSchemaIsCopiedAndThenBroughtUpToDate(t *testing.T) {
 
 func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	ctx := context.Background()
-	path := filled(t, 20)
-	older(t, path)
-	mustWrite(t, path, "CREATE TABLE other (x); CREATE INDEX tombstones_until ON other (x)") // in the way, after the first statement
-	if s, err := Open(ctx, Config{Path: path}); err == nil {
-		s.Close()
-		t.Fatal("it was opened")
-	}
-	report, err := Verify(ctx, path)
-	if err != nil || report.Schema != 1 || report.Tasks != 20 {
-		t.Errorf("after the failure: %+v, %v", report, err)
-	}
-	mustWrite(t, path, "DROP TABLE other")
-	if n := total(t, mustOpen(t, Config{Path: path})); n != 20 {
-		t.Errorf("%d tasks when nothing is in the way any more", n)
+	for _, c := range []struct{ name, obstacle, away string }{
+		{"in the middle of the first one", "CREATE TABLE other (x); CREATE INDEX tombstones_until ON other (x)", "DROP TABLE other"},
+		{"in the last one", "ALTER TABLE workers ADD COLUMN drained INTEGER", "ALTER TABLE workers DROP COLUMN drained"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filled(t, 20)
+			older(t, path)
+			mustWrite(t, path, c.obstacle)
+			if s, err := Open(ctx, Config{Path: path}); err == nil {
+				s.Close()
+				t.Fatal("it was opened")
+			}
+			report, err := Verify(ctx, path)
+			if err != nil || report.Schema != 1 || report.Tasks != 20 {
+				t.Errorf("after the failure: %+v, %v", report, err)
+			}
+			mustWrite(t, path, c.away)
+			if n := total(t, mustOpen(t, Config{Path: path})); n != 20 {
+				t.Errorf("%d tasks when nothing is in the way any more", n)
+			}
+		})
 	}
 }
 

@@ -1,3 +1,4 @@
+-- +goose NO TRANSACTION
 -- +goose Up
 
 -- One column a field of model.Task. Times are milliseconds since 1970, durations

@@ -1,3 +1,4 @@
+-- +goose NO TRANSACTION
 -- +goose Up
 
 -- What a deleted task leaves: its id stays taken until then (milliseconds since

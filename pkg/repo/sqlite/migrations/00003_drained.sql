@@ -1,3 +1,4 @@
+-- +goose NO TRANSACTION
 -- +goose Up
 
 -- Whether an operator has the worker take nothing new: unlike what the worker says
