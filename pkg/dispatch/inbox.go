@@ -58,10 +58,20 @@ func sourceBytes(mirrors []string, options model.Options) int {
 	return n
 }
 
-// lane is a queue of calls, bounded by their weight.
-type lane struct {
+// queue is the calls of one client, in the order in which they came.
+type queue struct {
+	client string
 	calls  []*call
 	weight int
+}
+
+// lane is the queues of those who wait, in the order in which they are served. Its
+// weight is bounded.
+type lane struct {
+	queues map[string]*queue
+	turns  []*queue // those of queues, none of them empty; the first is served next
+	weight int
+	shared bool // several waited at the last turn
 }
 
 // The lanes of an inbox. What workers say has its own, and is taken first: it
@@ -80,6 +90,36 @@ func laneOf(op engine.Event) int {
 	return clientLane
 }
 
+// clientOf is whose queue an operation waits in. Workers share one: there are no
+// strangers among them. So do operators, and reads.
+func clientOf(op engine.Event) string {
+	switch op := op.(type) {
+	case engine.Submit:
+		return op.Client
+	case engine.Cancel:
+		return op.Client
+	case engine.Pause:
+		return op.Client
+	case engine.Resume:
+		return op.Client
+	case engine.Retry:
+		return op.Client
+	case engine.Update:
+		return op.Client
+	case engine.Delete:
+		return op.Client
+	}
+	return ""
+}
+
+// A client that has put little into a full lane may put more: who fills it keeps
+// nobody else out. So a lane holds up to twice its limit.
+const little = 16 // parts of the limit
+
+// share is how much of a turn's room one client gets while others wait, in parts:
+// who asks for little waits for a short turn, whatever others ask for.
+const share = 8
+
 // inbox holds calls until a turn takes them. It is bounded, and safe for
 // concurrent use.
 type inbox struct {
@@ -91,12 +131,16 @@ type inbox struct {
 }
 
 func newInbox(limit int) *inbox {
-	return &inbox{limit: limit, wake: make(chan struct{}, 1)}
+	b := &inbox{limit: limit, wake: make(chan struct{}, 1)}
+	for i := range b.lanes {
+		b.lanes[i].queues = make(map[string]*queue)
+	}
+	return b
 }
 
-// put adds a call, all of whose operations are of one lane; it returns false, at
-// once, if the lane is full or the inbox closed. One call alone always fits an
-// empty lane.
+// put adds a call, all of whose operations are of one lane and one client; it
+// returns false, at once, if the lane is full or the inbox closed. One call alone
+// always fits an empty lane.
 func (b *inbox) put(c *call) bool {
 	total := 0
 	for _, op := range c.ops {
@@ -105,10 +149,23 @@ func (b *inbox) put(c *call) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	l := &b.lanes[laneOf(c.ops[0])]
-	if b.closed || l.weight > 0 && l.weight+total > b.limit {
+	client := clientOf(c.ops[0])
+	q := l.queues[client]
+	own := total
+	if q != nil {
+		own += q.weight
+	}
+	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/little && l.weight+total <= 2*b.limit
+	if b.closed || !fits {
 		return false
 	}
-	l.calls = append(l.calls, c)
+	if q == nil {
+		q = &queue{client: client}
+		l.queues[client] = q
+		l.turns = append(l.turns, q)
+	}
+	q.calls = append(q.calls, c)
+	q.weight += total
 	l.weight += total
 	select {
 	case b.wake <- struct{}{}:
@@ -130,9 +187,9 @@ type batch struct {
 	room   int // weight that may still be taken
 }
 
-// take moves operations into the batch, the oldest of each lane first, those of
-// workers before those of clients; but for these a quarter of the room is kept.
-// A call may be taken in pieces.
+// take moves operations into the batch: those of workers before those of clients,
+// but for these a quarter of the room is kept. Clients are served in turn, each
+// from its oldest call on. A call may be taken in pieces.
 func (b *inbox) take(into *batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -144,25 +201,51 @@ func (b *inbox) take(into *batch) {
 }
 
 func (l *lane) take(into *batch) {
+	part := into.room
+	shared := len(l.turns) > 1
+	if shared || l.shared {
+		part = max(into.room/share, 1)
+	}
+	l.shared = shared
+	for range len(l.turns) {
+		if into.room <= 0 {
+			return
+		}
+		q := l.turns[0]
+		l.turns[0] = nil
+		l.turns = l.turns[1:]
+		l.weight -= q.take(into, min(part, into.room))
+		if len(q.calls) == 0 {
+			delete(l.queues, q.client)
+		} else {
+			l.turns = append(l.turns, q)
+		}
+	}
+}
+
+// take moves operations of about the given weight into the batch and returns how
+// much they weigh: at least one, however heavy.
+func (q *queue) take(into *batch, room int) (moved int) {
 	taken := 0
-	for _, c := range l.calls {
-		for c.next < len(c.ops) && into.room > 0 {
+	for _, c := range q.calls {
+		for c.next < len(c.ops) && moved < room {
 			op := c.ops[c.next]
 			into.events = append(into.events, op)
 			into.parts = append(into.parts, part{c, c.next})
-			w := weight(op)
+			moved += weight(op)
 			c.next++
-			into.room -= w
-			l.weight -= w
 		}
 		if c.next < len(c.ops) {
 			break
 		}
 		taken++
 	}
-	rest := copy(l.calls, l.calls[taken:])
-	clear(l.calls[rest:])
-	l.calls = l.calls[:rest]
+	rest := copy(q.calls, q.calls[taken:])
+	clear(q.calls[rest:])
+	q.calls = q.calls[:rest]
+	into.room -= moved
+	q.weight -= moved
+	return moved
 }
 
 // waiting reports whether there is something to take.
@@ -170,7 +253,7 @@ func (b *inbox) waiting() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i := range b.lanes {
-		if len(b.lanes[i].calls) > 0 {
+		if len(b.lanes[i].turns) > 0 {
 			return true
 		}
 	}
