@@ -39,11 +39,12 @@ func TestAWorkerThatIsReplacedInPlaceGoesOnFromItsBytes(t *testing.T) {
 				needAria2c(t)
 			}
 			t.Parallel()
-			s, throttle, data := slowFile(t, 6<<20, 1<<20)
+			s, throttle, data := slowFile(t, 4<<20, 2<<20)
 			c := startCluster(t)
 			n := c.startWorker("-engine", engine)
 			c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file.bin"})
-			c.reached("a", 3<<20)
+			c.reached("a", 1<<20)
+			throttle.Set(50 << 10) // it will not end before it is stopped
 			n.stop()
 			if task := c.task("a"); task.Status != model.StatusPending || task.Failures+task.Losses > 0 {
 				t.Errorf("after SIGTERM: %+v", task.TaskState)
@@ -71,12 +72,13 @@ func same(t *testing.T, path string, data []byte) {
 func TestAPausedTaskKeepsItsBytesAndACanceledOneDoesNot(t *testing.T) {
 	needAria2c(t)
 	t.Parallel()
-	s, throttle, data := slowFile(t, 6<<20, 1<<20)
+	s, throttle, data := slowFile(t, 4<<20, 1<<20)
 	c := startCluster(t)
 	n := c.startWorker()
 	c.submit(&model.TaskSpec{ID: "paused", URL: s.URL + "/file.bin"}, &model.TaskSpec{ID: "canceled", URL: s.URL + "/file.bin"})
-	c.reached("paused", 2<<20)
+	c.reached("paused", 3<<19)
 	c.reached("canceled", 1<<20)
+	throttle.Set(50 << 10) // neither will end before it is told
 	if _, err := c.client.Cancel(t.Context(), "canceled"); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +203,28 @@ func TestAWorkerThatIsCutOffGoesOnAndReportsAllAtItsReturn(t *testing.T) {
 	if sent := s.Sent.Load(); sent > int64(len(data)*len(specs))*11/10 {
 		t.Errorf("the server sent %d bytes for %d files of %d", sent, len(specs), len(data))
 	}
+}
+
+func TestDeletedFilesAreGoneAndTheOthersAreNot(t *testing.T) {
+	t.Parallel()
+	s, _, data := slowFile(t, 100_000, 0)
+	c := startCluster(t)
+	n := c.startWorker("-engine", "direct")
+	c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file.bin"}, &model.TaskSpec{ID: "b", URL: s.URL + "/file.bin"},
+		&model.TaskSpec{ID: "c", URL: s.URL + "/file.bin", Options: model.Options{"out": {"named.bin"}}})
+	for _, id := range []string{"a", "b", "c"} {
+		c.status(id, model.StatusCompleted)
+	}
+	for _, id := range []string{"a", "c"} {
+		if _, err := c.client.Delete(t.Context(), id, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, 10*time.Second, "only b's file is there", func() bool {
+		entries, err := os.ReadDir(n.dir)
+		return err == nil && len(entries) == 2 && entries[0].Name() == ".aria" && entries[1].Name() == "b"
+	})
+	same(t, filepath.Join(n.dir, "b", "file.bin"), data)
 }
 
 func TestUnderTheDiskFloorAWorkerTakesNothing(t *testing.T) {
