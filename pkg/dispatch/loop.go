@@ -157,6 +157,7 @@ func (l *loop) oneByOne(ctx context.Context, now engine.Clock, connected bool) {
 func (l *loop) fail(ctx context.Context, err error) {
 	l.cfg.Logger.Error("a turn has failed; what was asked in it is answered with an error", "err", err)
 	l.trouble = unavailable(err)
+	l.refused = true // what was heard in this turn too
 	l.postpone()
 	if !l.turn.Loaded() {
 		l.load(ctx)
