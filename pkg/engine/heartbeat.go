@@ -86,6 +86,9 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
+	if !same {
+		e.unbind(w) // what waits for it alone may need what it has no longer
+	}
 	if !same || w.counted != w.accepts() || w.shape.room != e.queue.roomOf(w) {
 		e.place(w)
 	}
