@@ -89,6 +89,7 @@ type Events struct {
 // HTTP is the address of health, and later of metrics and the dashboard.
 type HTTP struct {
 	Listen string `key:"listen" flag:"http-listen" doc:"Where /healthz and /readyz are served; empty: nowhere; port 0: a free one."`
+	Pprof  bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles there too, under /debug/pprof/, for developers: whoever reaches the address can then slow the dispatcher down."`
 }
 
 // Limits bound what the dispatcher takes in.

@@ -69,7 +69,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if d.cfg.HTTP.Listen == "" {
 		return nil
 	}
-	if d.health, err = listenHealth(d.cfg.HTTP.Listen, d.ready, d.logger); err != nil {
+	if d.health, err = listenHealth(&d.cfg.HTTP, d.ready, d.logger); err != nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
 	d.onClose("closing the health server", d.health.close)

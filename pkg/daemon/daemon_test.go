@@ -91,6 +91,22 @@ func TestHealthTellsWhetherItServes(t *testing.T) {
 	}
 }
 
+func TestProfilesAreServedOnlyWhereTheyAreAskedFor(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		c := testConfig(t)
+		c.HTTP.Pprof = asked
+		d := newDaemon(t, c)
+		for _, path := range []string{"/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/profile?seconds=1"} {
+			if code, body := get(t, d, path); (code == 200) != asked {
+				t.Errorf("http.pprof %v: %s: %d %.80s", asked, path, code, body)
+			}
+		}
+		if err := d.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestASecondDispatcherOnThePrefixIsRefusedByName(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	stop := run(t, d)

@@ -7,18 +7,21 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/pprof"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/config"
 )
 
 // health serves /healthz (the process answers) and /readyz (it can serve; 503 with
-// the reason if not).
+// the reason if not), and /debug/pprof/ where that is asked for.
 type health struct {
 	listener net.Listener
 	server   *http.Server
 }
 
-func listenHealth(address string, ready func() error, logger *slog.Logger) (*health, error) {
-	listener, err := net.Listen("tcp", address)
+func listenHealth(c *config.HTTP, ready func() error, logger *slog.Logger) (*health, error) {
+	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return nil, err
 	}
@@ -33,6 +36,11 @@ func listenHealth(address string, ready func() error, logger *slog.Logger) (*hea
 		}
 		fmt.Fprintln(w, "ready")
 	})
+	if c.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // it has most profiles under its own path
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
 	h := &health{listener: listener, server: &http.Server{
 		Handler: mux, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, MaxHeaderBytes: 16 << 10,
 		ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
