@@ -1,0 +1,128 @@
+package aria
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"path/filepath"
+	"syscall"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/proc"
+	"github.com/aria-cluster/dispatcher/bench/internal/queue"
+)
+
+// System is a dispatcher in one setting; it implements [queue.System].
+type System struct {
+	Word, Text string   // its Name and Title
+	Dispatcher string   // path of the program
+	NATS       string   // path of a nats-server; "": the embedded one
+	Flags      []string // of the dispatcher: its store
+	Profile    bool     // serve its profiles
+}
+
+// Name implements [queue.System].
+func (s *System) Name() string { return s.Word }
+
+// Title implements [queue.System].
+func (s *System) Title() string { return s.Text }
+
+// Missing implements [queue.System]: what it needs is built.
+func (s *System) Missing() string { return "" }
+
+// Bulk implements [queue.System].
+func (s *System) Bulk() bool { return true }
+
+// Start implements [queue.System]. Everything that is not a flag here has the
+// dispatcher's defaults: the intake runs, events are published.
+func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
+	address, err := proc.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	health, err := proc.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	server := &queue.Server{Address: "nats://" + address}
+	server.Stop = func() {
+		for i := len(server.Processes) - 1; i >= 0; i-- {
+			server.Processes[i].Stop(syscall.SIGTERM)
+		}
+	}
+	place := []string{"-nats-listen", address}
+	if s.NATS != "" {
+		if err := s.startNATS(ctx, server, dir, address); err != nil {
+			return nil, err
+		}
+		place = []string{"-nats-url", server.Address}
+	}
+	if s.Profile {
+		place = append(place, "-http-pprof")
+	}
+	args := append(place, "-http-listen", health, "-nats-store-dir", filepath.Join(dir, "streams"), "-log-level", "warn")
+	p, err := proc.Start(proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: append(args, s.Flags...), Dir: dir})
+	if err != nil {
+		server.Stop()
+		return nil, err
+	}
+	server.Processes = append(server.Processes, p)
+	if s.Profile {
+		server.Profiles = "http://" + health + "/debug/pprof/"
+	}
+	if err := p.Await(ctx, serving("http://"+health+"/readyz")); err != nil {
+		server.Stop()
+		return nil, err
+	}
+	return server, nil
+}
+
+func (s *System) startNATS(ctx context.Context, server *queue.Server, dir, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return err
+	}
+	p, err := proc.Start(proc.Spec{
+		Name: "nats-server", Path: s.NATS, Dir: dir,
+		Args: []string{"-a", host, "-p", port, "-js", "-sd", filepath.Join(dir, "jetstream")},
+	})
+	if err != nil {
+		return err
+	}
+	server.Processes = append(server.Processes, p)
+	if err := p.Await(ctx, proc.Listening(address)); err != nil {
+		server.Stop()
+		return err
+	}
+	return nil
+}
+
+// serving is a function for Await: the health address says yes.
+func serving(url string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		if err != nil {
+			return err
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %w", url, errors.New(res.Status))
+		}
+		return nil
+	}
+}
+
+// Worker implements [queue.System]: a process with a few workers of many slots.
+func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
+	return newFleet(address, l, t.Batch)
+}
+
+// Producer implements [queue.System].
+func (s *System) Producer(_ context.Context, address string, _ int) (queue.Producer, error) {
+	return NewProducer(address)
+}

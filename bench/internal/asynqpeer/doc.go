@@ -1,0 +1,2 @@
+// Package asynqpeer is github.com/hibiken/asynq on Redis, in the comparison.
+package asynqpeer

@@ -1,0 +1,57 @@
+package queue
+
+import (
+	"context"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/proc"
+)
+
+// System is one of those that are compared, in one setting.
+type System interface {
+	// Name is one word for flags and figures.
+	Name() string
+	// Title is for tables.
+	Title() string
+	// Missing says how to install what is not here; "" if all is.
+	Missing() string
+	// Bulk reports whether many jobs can be submitted in one request.
+	Bulk() bool
+	// Start starts the servers in dir, without any job.
+	Start(ctx context.Context, dir string) (*Server, error)
+	// Producer connects one process that submits, from so many goroutines.
+	Producer(ctx context.Context, address string, goroutines int) (Producer, error)
+	// Worker connects one process that works; it takes nothing before Start.
+	Worker(ctx context.Context, address string, l *Ledger, t Tuning) (Worker, error)
+}
+
+// Tuning is what a system may be set for.
+type Tuning struct {
+	Latency bool // for few jobs that come one by one, instead of for many
+	Batch   bool // jobs come in bulk: reports may go in bulk too
+}
+
+// Server is what a system runs beside producers and workers.
+type Server struct {
+	Address   string
+	Processes []*proc.Process
+	Profiles  string // URL of Go's profiles of the server; "": none
+	Stop      func()
+}
+
+// Producer submits jobs. It is safe for concurrent use.
+type Producer interface {
+	// Submit returns when the job is acknowledged.
+	Submit(ctx context.Context, j *Job) error
+	// SubmitMany returns when all of the jobs are acknowledged.
+	SubmitMany(ctx context.Context, jobs []*Job) error
+	Close()
+}
+
+// Worker is given jobs, does nothing, and reports each as done. It keeps the
+// ledger.
+type Worker interface {
+	Start(ctx context.Context) error
+	// Settled waits until n jobs, of all since the start, are acknowledged as done.
+	Settled(ctx context.Context, n int64) error
+	Close()
+}

@@ -1,0 +1,148 @@
+package riverpeer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/proc"
+	"github.com/aria-cluster/dispatcher/bench/internal/queue"
+)
+
+// settings are PostgreSQL's; everything else has its default. fsync,
+// synchronous_commit and full_page_writes are on: an answer is on the disk.
+var settings = [][2]string{
+	{"fsync", "on"}, {"synchronous_commit", "on"}, {"full_page_writes", "on"},
+	{"shared_buffers", "512MB"}, {"wal_buffers", "16MB"}, {"max_connections", "200"},
+	// No checkpoint falls into a measurement.
+	{"max_wal_size", "8GB"}, {"checkpoint_timeout", "30min"},
+}
+
+// missing says how to install PostgreSQL, "" if it is here.
+func missing() string {
+	if _, err := binary("postgres"); err != nil {
+		return err.Error()
+	}
+	if _, err := account(); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+// binary finds a program of PostgreSQL, also where Debian hides it.
+func binary(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return path, nil
+	}
+	paths, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
+	if len(paths) == 0 {
+		return "", fmt.Errorf("%s is neither on PATH nor in /usr/lib/postgresql: apt-get install postgresql", name)
+	}
+	return paths[len(paths)-1], nil
+}
+
+// account is who runs PostgreSQL, which refuses root; nil: who we are.
+func account() (*user.User, error) {
+	if os.Geteuid() != 0 {
+		return nil, nil
+	}
+	u, err := user.Lookup("postgres")
+	if err != nil {
+		return nil, errors.New("PostgreSQL refuses root, and there is no user postgres: apt-get install postgresql")
+	}
+	return u, nil
+}
+
+// Start implements [queue.System]: a cluster and River's schema from nothing.
+func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
+	who, err := account()
+	if err != nil {
+		return nil, err
+	}
+	if who != nil {
+		uid, _ := strconv.Atoi(who.Uid)
+		if err := os.Chown(dir, uid, -1); err != nil {
+			return nil, err
+		}
+	}
+	data := filepath.Join(dir, "data")
+	initdb, err := binary("initdb")
+	if err != nil {
+		return nil, err
+	}
+	if err := proc.Run(ctx, who, dir, initdb, "-D", data, "-U", "bench", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"); err != nil {
+		return nil, err
+	}
+	server, err := startPostgres(ctx, who, dir, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, server.Address); err != nil {
+		server.Stop()
+		return nil, fmt.Errorf("River's schema: %w", err)
+	}
+	return server, nil
+}
+
+func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queue.Server, error) {
+	path, err := binary("postgres")
+	if err != nil {
+		return nil, err
+	}
+	address, err := proc.FreeAddress()
+	if err != nil {
+		return nil, err
+	}
+	url := "postgres://bench@" + address + "/postgres?sslmode=disable"
+	config, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, err
+	}
+	args := []string{"-D", data, "-h", config.Host, "-p", strconv.Itoa(int(config.Port)), "-k", ""}
+	for _, s := range settings {
+		args = append(args, "-c", s[0]+"="+s[1])
+	}
+	p, err := proc.Start(proc.Spec{Name: "postgres", Path: path, Args: args, Dir: dir, User: who})
+	if err != nil {
+		return nil, err
+	}
+	// SIGQUIT: no checkpoint, as the data are thrown away.
+	server := &queue.Server{Address: url, Processes: []*proc.Process{p}, Stop: func() { p.Stop(syscall.SIGQUIT) }}
+	err = p.Await(ctx, func(ctx context.Context) error {
+		conn, err := pgx.ConnectConfig(ctx, config)
+		if err != nil {
+			return err
+		}
+		return conn.Close(ctx)
+	})
+	if err != nil {
+		server.Stop()
+		return nil, err
+	}
+	return server, nil
+}
+
+func migrate(ctx context.Context, url string) error {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	m, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	if err != nil {
+		return err
+	}
+	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}

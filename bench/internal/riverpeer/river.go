@@ -1,0 +1,149 @@
+package riverpeer
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/queue"
+)
+
+// System is River; it implements [queue.System].
+type System struct{}
+
+// Name implements [queue.System].
+func (*System) Name() string { return "river" }
+
+// Title implements [queue.System].
+func (*System) Title() string { return "River, PostgreSQL" }
+
+// Missing implements [queue.System].
+func (*System) Missing() string { return missing() }
+
+// Bulk implements [queue.System]: InsertManyFast is a COPY.
+func (*System) Bulk() bool { return true }
+
+// connections is how many a process keeps: PostgreSQL on 2 processors gets no
+// quicker with more.
+const connections = 48
+
+type client = river.Client[pgx.Tx]
+
+// open connects; without workers the client only inserts.
+func open(ctx context.Context, url string, config *river.Config) (*pgxpool.Pool, *client, error) {
+	c, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.MaxConns = connections
+	pool, err := pgxpool.NewWithConfig(ctx, c)
+	if err != nil {
+		return nil, nil, err
+	}
+	config.Logger = slog.New(slog.DiscardHandler)
+	r, err := river.NewClient(riverpgxv5.New(pool), config)
+	if err != nil {
+		pool.Close()
+		return nil, nil, err
+	}
+	return pool, r, nil
+}
+
+type producer struct {
+	pool  *pgxpool.Pool
+	river *client
+}
+
+// Producer implements [queue.System].
+func (*System) Producer(ctx context.Context, url string, _ int) (queue.Producer, error) {
+	pool, r, err := open(ctx, url, &river.Config{})
+	if err != nil {
+		return nil, err
+	}
+	return &producer{pool, r}, nil
+}
+
+func (p *producer) Submit(ctx context.Context, j *queue.Job) error {
+	_, err := p.river.Insert(ctx, j, nil)
+	return err
+}
+
+func (p *producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
+	params := make([]river.InsertManyParams, len(jobs))
+	for i, j := range jobs {
+		params[i].Args = j
+	}
+	_, err := p.river.InsertManyFast(ctx, params)
+	return err
+}
+
+func (p *producer) Close() { p.pool.Close() }
+
+type worker struct {
+	ledger *queue.Ledger
+	pool   *pgxpool.Pool
+	river  *client
+}
+
+// handler is River's worker.
+type handler struct {
+	river.WorkerDefaults[queue.Job]
+	ledger *queue.Ledger
+}
+
+// Work implements river.Worker.
+func (h *handler) Work(_ context.Context, j *river.Job[queue.Job]) error {
+	h.ledger.Given(j.Args.URL)
+	return nil
+}
+
+// Worker implements [queue.System]. The intervals and the number of workers are
+// those of River's own benchmark (cmd/river/riverbench); for latency the cooldown
+// is the smallest that River takes.
+func (*System) Worker(ctx context.Context, url string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
+	cooldown := 2 * time.Millisecond
+	if t.Latency {
+		cooldown = river.FetchCooldownMin
+	}
+	workers := river.NewWorkers()
+	river.AddWorker(workers, &handler{ledger: l})
+	pool, r, err := open(ctx, url, &river.Config{
+		FetchCooldown: cooldown, FetchPollInterval: 20 * time.Millisecond,
+		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2_000}},
+		Workers: workers,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &worker{ledger: l, pool: pool, river: r}, nil
+}
+
+// Start implements [queue.Worker]. An event follows the commit that makes a job
+// completed.
+func (w *worker) Start(ctx context.Context) error {
+	events, _ := w.river.SubscribeConfig(&river.SubscribeConfig{
+		ChanSize: 200_000, Kinds: []river.EventKind{river.EventKindJobCompleted},
+	})
+	go func() {
+		for range events {
+			w.ledger.Acked(1)
+		}
+	}()
+	return w.river.Start(context.WithoutCancel(ctx))
+}
+
+// Settled implements [queue.Worker].
+func (w *worker) Settled(ctx context.Context, n int64) error { return w.ledger.AwaitAcked(ctx, n) }
+
+// Close implements [queue.Worker].
+func (w *worker) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_ = w.river.StopAndCancel(ctx) // the process ends anyway
+	w.pool.Close()
+}
