@@ -251,11 +251,11 @@ func (e *Engine) avoid(t *task, worker string) bool {
 		return false
 	}
 	x := t.grow()
-	list := slices.DeleteFunc(x.avoids, func(a avoidance) bool { return a.worker == worker })
-	if len(list) == maxAvoids {
-		list = slices.Delete(list, 0, 1)
+	x.avoids = slices.DeleteFunc(x.avoids, func(a avoidance) bool { return a.worker == worker })
+	if len(x.avoids) == maxAvoids {
+		x.avoids = slices.Delete(x.avoids, 0, 1)
 	}
-	x.avoids = append(list, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
+	x.avoids = append(x.avoids, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
 	return true
 }
 
