@@ -23,6 +23,7 @@ type Bug struct {
 	Name, What string
 	File       string
 	Old, New   string
+	Seeds      int // in which it has to be caught
 	root       string
 }
 
@@ -57,7 +58,7 @@ func readBug(path string) (Bug, error) {
 	if err != nil {
 		return Bug{}, err
 	}
-	b := Bug{Name: strings.TrimSuffix(filepath.Base(path), ".txt")}
+	b := Bug{Name: strings.TrimSuffix(filepath.Base(path), ".txt"), Seeds: BugSeeds}
 	into := (*string)(nil)
 	for line := range strings.Lines(string(text)) {
 		file, isFile := strings.CutPrefix(line, "file:")
@@ -81,7 +82,7 @@ func readBug(path string) (Bug, error) {
 	return b, nil
 }
 
-// Run builds cmd/sim with the bug in it and has it tell [BugSeeds] stories. It
+// Run builds cmd/sim with the bug in it and has it tell as many stories as it has seeds. It
 // returns which invariant caught the bug, "" if none did. It is an error if the old
 // text is not there exactly once, or the mutated code does not compile.
 func (b *Bug) Run(ctx context.Context) (caught string, err error) {
@@ -94,7 +95,7 @@ func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 	if err := b.build(ctx, dir, binary); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-sqlite", "0", "-seeds", fmt.Sprint(BugSeeds), "-shrink=false")
+	cmd := exec.CommandContext(ctx, binary, "-sqlite", "0", "-seeds", fmt.Sprint(b.Seeds), "-shrink=false")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return "", nil

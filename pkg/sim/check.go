@@ -80,9 +80,12 @@ type known struct {
 	spoken   bool // has been heard since the last load
 	present  bool // and is neither lost nor gone
 	left     bool
+	overdue  bool // its silence had lasted long enough when it was excused
 	leftAt   model.Time
 	stopping map[string]stopping
 	removals int // that operators have asked for
+	resumes  int // likewise
+	undrains int // that were done
 }
 
 // stopping is an attempt that a worker was told to stop, and that holds a slot
@@ -198,6 +201,8 @@ func (c *checker) taken(m *call) {
 			c.entry(op.ID).hear(op.Worker, &op.Report)
 		case engine.RemoveWorker:
 			c.worker(op.ID).removals++
+		case engine.ResumeWorker:
+			c.worker(op.ID).resumes++
 		default:
 			c.takenVerb(op)
 		}
@@ -260,6 +265,7 @@ func (c *checker) committed(b *model.Batch) {
 	}
 	c.turn.tried, c.turn.commit = true, b
 	for _, wc := range b.Workers {
+		c.checkUndrained(&wc)
 		if c.workerRows[wc.ID] = wc.Put; wc.Put == nil {
 			delete(c.workerRows, wc.ID)
 		}
@@ -300,12 +306,23 @@ func (c *checker) begin() {
 		return // the loop finds nothing to do
 	}
 	if now-c.lastTurn > 5000 || c.d.connected && !c.wasOn {
-		c.freshAt, c.shakenAt = now, now
+		c.freshen()
+		c.shakenAt = now
 	}
 	if !c.d.connected {
 		c.shakenAt = now
 	}
 	c.lastTurn, c.wasOn = now, c.d.connected
+}
+
+// freshen gives every worker a fresh timeout. One whose time was over before may
+// still be found to be lost.
+func (c *checker) freshen() {
+	for _, name := range c.names {
+		k := c.workers[name]
+		k.overdue = k.overdue || c.lastTurn-max(k.heard, c.freshAt) >= c.timeout()
+	}
+	c.freshAt = c.w.now
 }
 
 // end looks at a turn that is over. If the process did not survive it, what it had
@@ -333,6 +350,9 @@ func (c *checker) end(survived bool) {
 	}
 	if t.reload {
 		c.forgetLive()
+	}
+	if c.refusedBeats() {
+		c.freshen() // nobody is to blame for what the dispatcher would not hear
 	}
 	if survived {
 		c.checkBooks()

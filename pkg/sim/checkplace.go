@@ -55,9 +55,20 @@ func (c *checker) checkMayHave(ch *change) {
 		c.violate("backoff", "%s is given to %s, %d ms before its backoff ends", e.id, k.name, ch.before.RetryAt-c.w.wall())
 	}
 	for _, s := range e.shunned {
-		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() {
+		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause] == 0 {
 			c.violate("not-where-refused", "%s is given to %s, which refused it %d ms ago", e.id, k.name, c.w.now-s.at)
 		}
+	}
+}
+
+// checkUndrained asks that a drain lasts until somebody ends it.
+func (c *checker) checkUndrained(wc *model.WorkerChange) {
+	old, k := c.workerRows[wc.ID], c.worker(wc.ID)
+	if old == nil || !old.Drained || wc.Put == nil || wc.Put.Drained {
+		return
+	}
+	if k.undrains++; k.undrains > k.resumes {
+		c.violate("done-if-asked", "%s was drained and is not, and nobody asked for it", k.name)
 	}
 }
 

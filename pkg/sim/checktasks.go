@@ -183,6 +183,9 @@ func (c *checker) checkBlame(e *entry, b, a *model.Task) {
 	} else if b.Status.Active() && a.Status == model.StatusPending && a.Error != nil && a.Error != b.Error && e.has(b.WorkerID, b.Attempt)&(saidFailed|saidRejected) == 0 {
 		c.violate("blame", "%s: its error %q is nobody's word", e.id, a.Error.Message)
 	}
+	if losses == 1 && a.Losses >= c.cfg.MaxLosses && !a.Status.Terminal() && a.Status != model.StatusPaused {
+		c.violate("failed-for-a-reason", "%s is %s after %d losses of %d", e.id, a.Status, a.Losses, c.cfg.MaxLosses)
+	}
 	if losses == 1 && !c.silent(e.holder(b.Attempt)) {
 		k := c.worker(e.holder(b.Attempt))
 		c.violate("nobody-lost-too-early", "%s counts the loss of %s, heard %d ms ago; fresh %d ms ago",
@@ -233,7 +236,7 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 // timeout, in which it could have been.
 func (c *checker) silent(worker string) bool {
 	k := c.workers[worker]
-	return k != nil && c.turn.connected && c.w.now-max(k.heard, c.freshAt) >= c.timeout()
+	return k != nil && (k.overdue || c.turn.connected && c.w.now-max(k.heard, c.freshAt) >= c.timeout())
 }
 
 // checkReleased asks why a task was taken from its holder.

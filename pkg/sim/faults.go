@@ -49,6 +49,8 @@ func (w *world) befall(f Fault) {
 	case LoadFails:
 		next.loadFails = true
 		next.commitAmbiguous = true // so that there is a load
+	case ReadsDown:
+		w.lasting(f, between(w.luck, 5_000, 120_000), func(on bool) { d.store.deaf = on })
 	case StoreDown:
 		w.lasting(f, between(w.luck, 200, 60_000), func(on bool) { d.store.down = on })
 	case SlowDisk:
@@ -118,7 +120,11 @@ func (w *world) turnClock(f Fault, by model.Time) {
 	w.say("%s by %d ms", f, by)
 	w.struck(f)
 	w.ahead += by
-	w.main.check.clockTurned(by)
+	for _, d := range []*dispatcher{w.main, w.second} {
+		if d != nil {
+			d.check.clockTurned(by)
+		}
+	}
 }
 
 // restore takes a backup, and later crashes the dispatcher and puts the backup in
@@ -191,6 +197,9 @@ func (w *world) strikeWorker(f Fault, k *worker) {
 	case WorkerCrash, WorkerWiped:
 		if !k.up {
 			return
+		}
+		if chance(r, 2) {
+			k.strayBeat(min(long, w.plan.trouble-w.now) + between(r, 300, 6000))
 		}
 		k.crash()
 		if f == WorkerWiped {

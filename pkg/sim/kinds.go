@@ -35,6 +35,7 @@ const (
 	CommitAmbiguous Fault = "commit-ambiguous" // it fails, but was written
 	ReadFails       Fault = "read-fails"
 	LoadFails       Fault = "load-fails" // half way
+	ReadsDown       Fault = "reads-down" // for a while, and commits do not fail
 	StoreDown       Fault = "store-down" // for a while
 	SlowDisk        Fault = "slow-disk"
 	Restore         Fault = "restore" // of an older backup
@@ -58,7 +59,7 @@ var Faults = []Fault{
 	MessageLost, MessageDoubled, MessageLate,
 	WorkerCutOff, WorkerUnheard, WorkerDeafened, Outage, ShortOutage,
 	Crash, CrashBeforeCommit, CrashAfterCommit, CrashInAnswers, Stall, ClockForward, ClockBack,
-	CommitFails, CommitAmbiguous, ReadFails, LoadFails, StoreDown, SlowDisk, Restore,
+	CommitFails, CommitAmbiguous, ReadFails, ReadsDown, LoadFails, StoreDown, SlowDisk, Restore,
 	WorkerCrash, WorkerWiped, WorkerLeaves, WorkerFrozen, WorkerTwin, WorkerIgnores, WorkerGreedy,
 	WorkerSick, WorkerShrinks, WorkerFull, PartialLists, SecondDispatch,
 }

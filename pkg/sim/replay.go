@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/dispatch"
@@ -65,6 +66,17 @@ func (c *checker) gone(k *known) {
 	clear(k.stopping)
 }
 
+// refusedBeats reports whether a heartbeat was refused in the turn because the
+// store fails.
+func (c *checker) refusedBeats() bool {
+	for _, m := range c.turn.calls {
+		if _, ok := m.ops[0].(engine.Heartbeat); ok && m.answers[0].Err != nil && m.answers[0].Err.Code == model.CodeUnavailable {
+			return true
+		}
+	}
+	return false
+}
+
 // forgotten is a worker of which the dispatcher knows nothing any more.
 func (c *checker) forgotten(k *known) {
 	c.gone(k)
@@ -105,15 +117,18 @@ func (c *checker) lostInTurn() {
 // say: they have to stop it.
 func (c *checker) heldBackInTurn() {
 	for _, ch := range c.turn.changes {
-		b, a := ch.before, ch.after
-		if b != nil && b.WorkerID != "" && (a == nil || a.WorkerID != b.WorkerID && c.asked(ch.e.id, asUpdate)) {
-			c.stops(c.worker(b.WorkerID), ch.e.id, b.Attempt, false)
-		}
-		if b == nil || a == nil || a.LastWorkerID == "" || a.Status != model.StatusCanceled && a.Status != model.StatusPaused {
+		b, a, id := ch.before, ch.after, ch.e.id
+		if b == nil {
 			continue
 		}
-		k := c.worker(a.LastWorkerID)
-		c.stops(k, ch.e.id, b.Attempt, b.WorkerID != "" && c.onlyWord(ch.e.id) && k.present)
+		holder := cmp.Or(b.WorkerID, b.LastWorkerID)
+		ends := c.asked(id, asCancel) || c.asked(id, asPause) || c.asked(id, asUpdate) && (a == nil || a.WorkerID != holder)
+		if holder == "" || !ends {
+			continue
+		}
+		k := c.worker(holder)
+		stopped := a != nil && (a.Status == model.StatusCanceled || a.Status == model.StatusPaused)
+		c.stops(k, id, b.Attempt, stopped && b.WorkerID != "" && c.onlyWord(id) && k.present)
 	}
 }
 
@@ -229,8 +244,9 @@ func (c *checker) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 	c.count(engine.Heartbeat{Heartbeat: h}, a)
 	repeated := k.beat != nil && k.beat.Instance == h.Instance && k.beat.Epoch == h.Epoch && h.Seq == k.beat.Seq
 	k.beat, k.heard, k.present, k.left = h, c.w.now, true, h.State == model.StateLeaving
-	k.spoken = true
+	k.spoken, k.overdue = true, false
 	listed := c.listen(k, h, a.Heartbeat)
+	c.checkLevel(k, h, a.Heartbeat, listed)
 	if k.left {
 		c.gone(k)
 		return
@@ -263,6 +279,32 @@ func (c *checker) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer)
 		}
 	}
 	return listed
+}
+
+// checkLevel asks that the answer to a heartbeat says all: what the worker lacks and
+// should hold, and what it lists and should not.
+func (c *checker) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
+	for _, e := range c.order {
+		row := e.row
+		if row == nil || row.WorkerID != k.name || c.inTurn(e.id) || h.Partial || k.left || listed[e.id] == row.Attempt || c.w.now == c.shakenAt {
+			continue
+		}
+		if !slices.ContainsFunc(a.Assign, func(as model.Assignment) bool { return as.Task.ID == e.id && as.Attempt == row.Attempt }) {
+			c.violate("level-not-edge", "%s does not list %s#%d, which it holds, and is not given it again", k.name, e.id, row.Attempt)
+		}
+	}
+	for i := range h.Tasks {
+		r := &h.Tasks[i]
+		row := c.entry(r.ID).row
+		same := func(ref model.TaskRef) bool { return ref == r.Ref() }
+		switch {
+		case c.inTurn(r.ID) || row != nil && row.WorkerID == k.name && row.Attempt == r.Attempt:
+		case row == nil && c.w.now-max(c.loadedAt, c.shakenAt) < 2*c.timeout()+20_000: // it may not be called unknown yet
+		case slices.ContainsFunc(a.Forget, same):
+		case !slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return same(model.TaskRef{ID: d.ID, Attempt: d.Attempt}) }):
+			c.violate("level-not-edge", "%s lists %s#%d, %s, which it does not hold, and is not told to drop it", k.name, r.ID, r.Attempt, r.Status)
+		}
+	}
 }
 
 // heardOf notes that a registered worker has spoken of an attempt.
@@ -331,6 +373,7 @@ func (c *checker) checkDrop(worker string, d model.Drop) {
 	if row == nil || c.bornInTurn(e) {
 		switch {
 		case d.Reason == model.DropDeleted && e.asked[asDelete] > 0, d.Reason == model.DropCanceled && e.asked[asCancel] > 0:
+		case c.inTurn(d.ID): // it was deleted after that was said
 		case d.Reason != model.DropUnknown:
 			c.violate("drops", "%s is told to drop %s#%d, %s; there is no such task", worker, d.ID, d.Attempt, d.Reason)
 		case c.w.now-c.loadedAt < c.timeout():

@@ -28,6 +28,7 @@ type store struct {
 	check *checker
 
 	down bool // every call fails
+	deaf bool // reads do
 	slow model.Time
 	next oneShots
 	ctx  context.Context
@@ -111,7 +112,10 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 
 // Tasks implements [repo.Reader].
 func (s *store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
-	if s.failing() || s.strikes(&s.next.readFails, ReadFails) {
+	if s.failing() || s.deaf || s.strikes(&s.next.readFails, ReadFails) {
+		if s.deaf {
+			s.w.struck(ReadsDown)
+		}
 		s.check.shakenAt = s.w.now
 		return nil, errRead
 	}

@@ -230,6 +230,18 @@ func (k *worker) beat(life int, once bool) {
 	})
 }
 
+// strayBeat sends a heartbeat that arrives much later, when the worker has another
+// epoch or instance.
+func (k *worker) strayBeat(after model.Time) {
+	h := k.heartbeat(k.state)
+	k.w.in(after, func() {
+		if d := k.w.main; d.manual != nil && k.w.reaches(k, true) {
+			k.w.struck(MessageLate)
+			d.take(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func([]dispatch.Answer) {})
+		}
+	})
+}
+
 func (k *worker) sendBeat(h *model.Heartbeat, answered func(dispatch.Answer)) {
 	k.w.request(k, func(d *dispatcher, answer func(func())) {
 		d.take(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func(got []dispatch.Answer) {
