@@ -219,7 +219,7 @@ func (c *cell) startRole(ctx context.Context, name string) (*role, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := json.Marshal(settings{Producers: c.scenario.Load.Producers, Tuning: c.scenario.Tuning})
+	tuning, err := json.Marshal(c.scenario.Tuning)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +228,7 @@ func (c *cell) startRole(ctx context.Context, name string) (*role, error) {
 		return nil, err
 	}
 	defer log.Close()
-	r := &role{name: name, cmd: exec.Command(self, "role", name, c.system.Name(), c.server.Address, string(set))}
+	r := &role{name: name, cmd: exec.Command(self, "role", name, c.system.Name(), c.server.Address, string(tuning))}
 	r.cmd.Stderr = log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if r.in, err = r.cmd.StdinPipe(); err != nil {

@@ -88,10 +88,13 @@ func (rep *report) printRates(w io.Writer, sc scenario) {
 	fmt.Fprintln(w, "| | jobs/s, median | min – max | SQLite FULL is × | memory is × | p50 from submit to worker, ms |")
 	fmt.Fprintln(w, "|---|---:|---:|---:|---:|---:|")
 	for _, s := range rep.measured(sc) {
-		list := rep.of(s.Name(), sc.Name, rate)
-		fmt.Fprintf(w, "| %s | %.0f | %.0f – %.0f | %s | %s | %.1f |\n", s.Title(), median(list), slices.Min(list), slices.Max(list),
+		list, wait := rep.of(s.Name(), sc.Name, rate), ""
+		if !sc.Backlog {
+			wait = fmt.Sprintf("%.1f", median(rep.of(s.Name(), sc.Name, p50)))
+		}
+		fmt.Fprintf(w, "| %s | %.0f | %.0f – %.0f | %s | %s | %s |\n", s.Title(), median(list), slices.Min(list), slices.Max(list),
 			times(rep.ratio(ariaFull, s.Name(), sc.Name, rate)), times(rep.ratio(ariaMemory, s.Name(), sc.Name, rate)),
-			median(rep.of(s.Name(), sc.Name, p50)))
+			wait)
 	}
 }
 

@@ -44,19 +44,19 @@ type outcome struct {
 // runRole is the main function of a role; it ends when its input does.
 func runRole(systems []queue.System, args []string, in io.Reader, out io.Writer) error {
 	if len(args) != 4 {
-		return fmt.Errorf("role: want producer|worker, system, address, settings; got %q", args)
+		return fmt.Errorf("role: want producer|worker, system, address, tuning; got %q", args)
 	}
 	system, err := find(systems, args[1])
 	if err != nil {
 		return err
 	}
-	var set settings
-	if err := json.Unmarshal([]byte(args[3]), &set); err != nil {
+	var tuning queue.Tuning
+	if err := json.Unmarshal([]byte(args[3]), &tuning); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	handle, closeRole, err := openRole(ctx, system, args[0], args[2], set)
+	handle, closeRole, err := openRole(ctx, system, args[0], args[2], tuning)
 	if err != nil {
 		return err
 	}
@@ -83,18 +83,12 @@ func runRole(systems []queue.System, args []string, in io.Reader, out io.Writer)
 	return nil
 }
 
-// settings are what a role is started with.
-type settings struct {
-	Producers int
-	Tuning    queue.Tuning
-}
-
 type handler func(context.Context, *order) (outcome, error)
 
-func openRole(ctx context.Context, system queue.System, role, address string, set settings) (handler, func(), error) {
+func openRole(ctx context.Context, system queue.System, role, address string, t queue.Tuning) (handler, func(), error) {
 	switch role {
 	case "producer":
-		p, err := system.Producer(ctx, address, set.Producers)
+		p, err := system.Producer(ctx, address, t)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -102,7 +96,7 @@ func openRole(ctx context.Context, system queue.System, role, address string, se
 		return s.handle, p.Close, nil
 	case "worker":
 		ledger := &queue.Ledger{}
-		w, err := system.Worker(ctx, address, ledger, set.Tuning)
+		w, err := system.Worker(ctx, address, ledger, t)
 		if err != nil {
 			return nil, nil, err
 		}

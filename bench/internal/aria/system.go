@@ -59,7 +59,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 		place = []string{"-nats-url", server.Address}
 	}
 	if s.Profile {
-		place = append(place, "-http-pprof")
+		place = append(place, "-http-pprof=true")
 	}
 	args := append(place, "-http-listen", health, "-nats-store-dir", filepath.Join(dir, "streams"), "-log-level", "warn")
 	p, err := proc.Start(proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: append(args, s.Flags...), Dir: dir})
@@ -123,6 +123,6 @@ func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t qu
 }
 
 // Producer implements [queue.System].
-func (s *System) Producer(_ context.Context, address string, _ int) (queue.Producer, error) {
+func (s *System) Producer(_ context.Context, address string, _ queue.Tuning) (queue.Producer, error) {
 	return NewProducer(address)
 }

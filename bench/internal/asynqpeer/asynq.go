@@ -83,7 +83,7 @@ type producer struct {
 }
 
 // Producer implements [queue.System].
-func (s *System) Producer(_ context.Context, address string, _ int) (queue.Producer, error) {
+func (s *System) Producer(_ context.Context, address string, _ queue.Tuning) (queue.Producer, error) {
 	return producer{asynq.NewClient(options(address))}, nil
 }
 

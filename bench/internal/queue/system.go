@@ -18,8 +18,8 @@ type System interface {
 	Bulk() bool
 	// Start starts the servers in dir, without any job.
 	Start(ctx context.Context, dir string) (*Server, error)
-	// Producer connects one process that submits, from so many goroutines.
-	Producer(ctx context.Context, address string, goroutines int) (Producer, error)
+	// Producer connects one process that submits.
+	Producer(ctx context.Context, address string, t Tuning) (Producer, error)
 	// Worker connects one process that works; it takes nothing before Start.
 	Worker(ctx context.Context, address string, l *Ledger, t Tuning) (Worker, error)
 }

@@ -59,9 +59,18 @@ type producer struct {
 	river *client
 }
 
+// cooldown is how often a worker looks for jobs at most, and also how often an
+// inserting client tells workers that there are some.
+func cooldown(t queue.Tuning) time.Duration {
+	if t.Latency {
+		return river.FetchCooldownMin
+	}
+	return 2 * time.Millisecond
+}
+
 // Producer implements [queue.System].
-func (*System) Producer(ctx context.Context, url string, _ int) (queue.Producer, error) {
-	pool, r, err := open(ctx, url, &river.Config{})
+func (*System) Producer(ctx context.Context, url string, t queue.Tuning) (queue.Producer, error) {
+	pool, r, err := open(ctx, url, &river.Config{FetchCooldown: cooldown(t)})
 	if err != nil {
 		return nil, err
 	}
@@ -106,14 +115,10 @@ func (h *handler) Work(_ context.Context, j *river.Job[queue.Job]) error {
 // those of River's own benchmark (cmd/river/riverbench); for latency the cooldown
 // is the smallest that River takes.
 func (*System) Worker(ctx context.Context, url string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
-	cooldown := 2 * time.Millisecond
-	if t.Latency {
-		cooldown = river.FetchCooldownMin
-	}
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &handler{ledger: l})
 	pool, r, err := open(ctx, url, &river.Config{
-		FetchCooldown: cooldown, FetchPollInterval: 20 * time.Millisecond,
+		FetchCooldown: cooldown(t), FetchPollInterval: 20 * time.Millisecond,
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2_000}},
 		Workers: workers,
 	})
