@@ -82,6 +82,10 @@ var rules = []rule{
 		why: "it judges from outside, by what goes over the wire and into the store",
 	},
 	{
+		pkg: "pkg/daemon", never: []string{"pkg/sim"},
+		why: "the simulator is for those who build this, not for those who run it",
+	},
+	{
 		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model", "pkg/worker/guard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

@@ -18,8 +18,9 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
 type options struct {
@@ -116,7 +117,7 @@ func campaign(o *options, off []sim.Fault, out io.Writer) int {
 
 // plant builds this command with each bug and runs it: it has to fail.
 func plant(ctx context.Context, file string, out, errs io.Writer) int {
-	bugs, err := sim.Bugs(file)
+	bugs, err := sim.Bugs(ctx, file)
 	if err != nil {
 		fmt.Fprintln(errs, "sim:", err)
 		return 2

@@ -16,8 +16,8 @@ import (
 // BugSeeds is how many seeds a planted bug has to be caught in.
 const BugSeeds = 200
 
-// Bug is a mutation of the real code, from a file of its own: lines of comment that
-// say what it is, "file:" and a path from the root of the module, then under "old:"
+// A Bug is a mutation of the real code, from a file of its own: lines of comment
+// that say what it is, "file:" and a path from the root of the module, then under "old:"
 // the text that is replaced and under "new:" what by.
 type Bug struct {
 	Name, What string
@@ -29,8 +29,8 @@ type Bug struct {
 
 // Bugs reads one file with a bug, or, if path is empty, all of
 // pkg/sim/testdata/bugs, from the module in which it is called.
-func Bugs(path string) ([]Bug, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+func Bugs(ctx context.Context, path string) ([]Bug, error) {
+	out, err := exec.CommandContext(ctx, "go", "env", "GOMOD").Output()
 	if err != nil {
 		return nil, fmt.Errorf("looking for the module: %w", err)
 	}
@@ -76,7 +76,7 @@ func readBug(path string) (Bug, error) {
 		}
 	}
 	if b.File == "" || b.Old == "" || into != &b.New {
-		return b, errors.New("it needs file:, old: and new:")
+		return b, errors.New("one of file:, old: and new: is missing")
 	}
 	b.What = strings.TrimSpace(b.What)
 	return b, nil
@@ -110,8 +110,8 @@ func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 
 // build compiles cmd/sim with the mutated file laid over the real one.
 func (b *Bug) build(ctx context.Context, dir, binary string) error {
-	real := filepath.Join(b.root, b.File)
-	source, err := os.ReadFile(real)
+	original := filepath.Join(b.root, b.File)
+	source, err := os.ReadFile(original)
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func (b *Bug) build(ctx context.Context, dir, binary string) error {
 	}
 	mutated := filepath.Join(dir, filepath.Base(b.File))
 	overlay := filepath.Join(dir, "overlay.json")
-	plan, err := json.Marshal(map[string]map[string]string{"Replace": {real: mutated}})
+	plan, err := json.Marshal(map[string]map[string]string{"Replace": {original: mutated}})
 	if err != nil {
 		return err
 	}

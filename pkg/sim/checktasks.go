@@ -25,7 +25,8 @@ func (c *checker) checkChange(ch *change) {
 		}
 		return
 	}
-	if b.Status.Terminal() && a.Status != b.Status {
+	again := c.asked(e.id, asRetry) && (a.Failures < b.Failures || a.Losses < b.Losses) // it ended in this very turn
+	if b.Status.Terminal() && a.Status != b.Status || again {
 		b = c.checkRetried(e, b, a)
 	}
 	ended := e.asked[asCancel] > 0 && c.asked(e.id, asRetry) // canceled and retried in one turn

@@ -33,7 +33,6 @@ type call struct {
 	ops     []engine.Event
 	worker  bool // of a worker, else of a client
 	answers []dispatch.Answer
-	at      int // its answers left after so many other happenings of the turn
 }
 
 func newDispatcher(w *world, name string) *dispatcher {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestEverySeedHoldsAndEveryKindComesUp(t *testing.T) {
-	tally, missing, failure := sim.Campaign{Seeds: sim.Block, SQLite: 25}.Run()
+	tally, missing, failure := sim.Campaign{Seeds: sim.Block, SQLite: 50}.Run()
 	if failure != nil {
 		t.Fatalf("%v\n%s", failure, failure.Command())
 	}
@@ -45,9 +45,9 @@ func TestFaultsThatAreSwitchedOffDoNotHappen(t *testing.T) {
 // TestPlantedBugsAreCaught plants a few of testdata/bugs, one for each way of
 // catching; "sim -bugs" plants all.
 func TestPlantedBugsAreCaught(t *testing.T) {
-	for _, name := range []string{"fence-forgotten", "map-order-in-placing", "answer-before-commit"} {
+	for _, name := range []string{"fence-forgotten", "map-order-in-placing"} {
 		t.Run(name, func(t *testing.T) {
-			bugs, err := sim.Bugs(filepath.Join("testdata", "bugs", name+".txt"))
+			bugs, err := sim.Bugs(t.Context(), filepath.Join("testdata", "bugs", name+".txt"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -65,7 +65,7 @@ func TestABugThatIsNoneIsNotCaught(t *testing.T) {
 		"harmless":  {"# Nothing.\nfile: pkg/engine/doc.go\nold:\npackage engine\nnew:\npackage engine // the same\n", ""},
 		"absent":    {"# Its place is gone.\nfile: pkg/engine/doc.go\nold:\nno such line\nnew:\nx\n", "is 0 times"},
 		"broken":    {"# It does not compile.\nfile: pkg/engine/doc.go\nold:\npackage engine\nnew:\npackage engine; x\n", "go build"},
-		"shapeless": {"# It has no file.\nold:\nx\nnew:\ny\n", "needs file"},
+		"shapeless": {"# It has no file.\nold:\nx\nnew:\ny\n", "is missing"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(dir, name+".txt")
@@ -81,7 +81,7 @@ func TestABugThatIsNoneIsNotCaught(t *testing.T) {
 }
 
 func run(ctx context.Context, path string) (string, error) {
-	bugs, err := sim.Bugs(path)
+	bugs, err := sim.Bugs(ctx, path)
 	if err != nil {
 		return "", err
 	}

@@ -222,7 +222,7 @@ func (k *worker) sendReports() {
 		}
 	}
 	if k.greedy && k.w.troubled() {
-		batch = append(batch, k.lies(len(batch))...)
+		batch = append(batch, k.lies()...)
 	}
 	if len(batch) == 0 {
 		return
@@ -283,7 +283,7 @@ func (k *worker) reported(batch []model.Report, verdicts []dispatch.Answer) {
 
 // lies are words about tasks and attempts that the worker does not have. It lists
 // no task twice: that the bus would let pass, but means nothing.
-func (k *worker) lies(honest int) []model.Report {
+func (k *worker) lies() []model.Report {
 	var lies []model.Report
 	r := k.w.node
 	for range r.IntN(3) {

@@ -281,7 +281,7 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	}
 	h.Partial = k.cursor != "" || cursor != ""
 	if k.greedy && k.w.troubled() {
-		h.Tasks = append(h.Tasks, k.lies(len(h.Tasks))...)
+		h.Tasks = append(h.Tasks, k.lies()...)
 	}
 	return h
 }
