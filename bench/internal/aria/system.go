@@ -2,12 +2,12 @@ package aria
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
 	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
@@ -71,7 +71,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if s.Profile {
 		server.Profiles = "http://" + health + "/debug/pprof/"
 	}
-	if err := p.Await(ctx, serving("http://"+health+"/readyz")); err != nil {
+	if err := p.Await(ctx, serving(server.Address)); err != nil {
 		server.Stop()
 		return nil, err
 	}
@@ -98,22 +98,18 @@ func (s *System) startNATS(ctx context.Context, server *queue.Server, dir, addre
 	return nil
 }
 
-// serving is a function for Await: the health address says yes.
+// serving is a function for Await: requests are answered.
 func serving(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		nc, err := nats.Connect(url)
 		if err != nil {
 			return err
 		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %w", url, errors.New(res.Status))
-		}
-		return nil
+		defer nc.Close()
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		_, err = Request(ctx, nc, prefix+"req.query.status", nil)
+		return err
 	}
 }
 

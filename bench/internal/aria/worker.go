@@ -19,8 +19,12 @@ type WorkerOptions struct {
 	Name   string
 	Slots  int
 	Ledger *queue.Ledger
-	Hold   bool // jobs are never finished
+	Tags   map[string]string
+	Hold   bool // jobs are finished by [Worker.Finish] only
 	Batch  bool // one report request may tell of many jobs
+
+	OnGiven     func()              // after a job was given
+	OnHeartbeat func(time.Duration) // after a heartbeat was answered: how long that took
 }
 
 // Worker is a node that downloads nothing: what it is given is done at once. It
@@ -151,9 +155,13 @@ func (w *Worker) heartbeat(ctx context.Context) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	sent := time.Now()
 	m, err := Request(ctx, w.nc, prefix+"req.worker."+w.Name+".heartbeat", body)
 	if err != nil {
 		return 0, err
+	}
+	if w.OnHeartbeat != nil {
+		w.OnHeartbeat(time.Since(sent))
 	}
 	var o orders
 	if err := json.Unmarshal(m.Data, &o); err != nil {
@@ -181,7 +189,7 @@ func (w *Worker) state() map[string]any {
 	return map[string]any{
 		"worker_id": w.Name, "instance": "bench-" + w.Name, "epoch": 1, "seq": w.seq, "state": "ready",
 		"hostname": w.Name + ".example.org", "address": "10.0.0.1", "port": 6800, "total_slots": w.Slots,
-		"capabilities":      map[string]any{"protocols": []string{"http", "https"}, "disk_space": 1 << 40},
+		"capabilities":      map[string]any{"protocols": []string{"http", "https"}, "disk_space": 1 << 40, "tags": w.Tags},
 		"health_metrics":    map[string]any{"cpu_usage": 12.5, "memory_usage": 40, "disk_usage": 50, "disk_free": 1 << 39, "uptime": w.seq},
 		"performance_stats": map[string]any{"avg_download_speed": 1e6, "completed_tasks": len(w.over)},
 		"tasks":             tasks, "partial": len(tasks) < len(w.held),
@@ -235,10 +243,28 @@ func (w *Worker) obey(o *orders) {
 	w.mu.Unlock()
 	for _, a := range fresh {
 		w.Ledger.Given(a.Task.URL)
+		if w.OnGiven != nil {
+			w.OnGiven()
+		}
 		if !w.Hold {
 			w.reports.tell(w.report(ref{a.Task.ID, a.Attempt}, true))
 		}
 	}
+}
+
+// Finish reports one of the jobs that are held as done; false: there is none.
+func (w *Worker) Finish() bool {
+	w.mu.Lock()
+	for r, finished := range w.held {
+		if !finished {
+			w.held[r] = true
+			w.mu.Unlock()
+			w.reports.tell(w.report(r, true))
+			return true
+		}
+	}
+	w.mu.Unlock()
+	return false
 }
 
 // done is called when reports were answered. A refused one says that somebody

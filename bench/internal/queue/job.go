@@ -13,6 +13,7 @@ type Job struct {
 	URL     string            `json:"url"`
 	Options map[string]string `json:"options"`
 	Labels  map[string]string `json:"labels"`
+	Tags    map[string]string `json:"tags,omitempty"` // ours only: what the worker must have
 }
 
 // Kind implements river.JobArgs.

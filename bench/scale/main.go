@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// options are the flags.
+type options struct {
+	root, parts, store         string
+	pending, finished          int
+	workers, connections, held int
+	interval                   time.Duration // of heartbeats
+	long                       time.Duration // of each timed measurement
+	quick, check               bool
+}
+
+func parse(args []string, stderr io.Writer) (*options, error) {
+	var o options
+	f := flag.NewFlagSet("scale", flag.ContinueOnError)
+	f.SetOutput(stderr)
+	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
+	f.StringVar(&o.parts, "parts", "pending,fleet,finished", "which, with commas")
+	f.StringVar(&o.store, "store", "sqlite", "of pending and fleet: sqlite (FULL) or memory")
+	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait")
+	f.IntVar(&o.finished, "finished", 5_000_000, "tasks that are completed")
+	f.IntVar(&o.workers, "workers", 10_000, "workers")
+	f.IntVar(&o.connections, "connections", 200, "connections to NATS that they share")
+	f.IntVar(&o.held, "held", 10, "tasks that each worker holds")
+	f.DurationVar(&o.interval, "interval", 10*time.Second, "of heartbeats")
+	f.DurationVar(&o.long, "for", 4*time.Second, "how long one measurement takes, of the fleet ten times that")
+	f.BoolVar(&o.quick, "quick", false, "a hundredth of everything: shows that it works")
+	f.BoolVar(&o.check, "check", false, "exit with 1 if a goal is not reached")
+	if err := f.Parse(args); err != nil {
+		return nil, err
+	}
+	if f.NArg() > 0 {
+		return nil, fmt.Errorf("what is %q?", f.Arg(0))
+	}
+	if o.quick {
+		o.pending, o.finished, o.workers, o.connections = o.pending/100, o.finished/100, o.workers/100, o.connections/10
+		o.interval, o.long = o.interval/10, o.long/8
+	}
+	return &o, nil
+}
+
+// run is main with everything from outside as arguments; it returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	o, err := parse(args, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintln(stderr, "scale:", err)
+		return 2
+	}
+	t := &table{out: stdout}
+	if err := measure(ctx, o, t, stderr); err != nil {
+		fmt.Fprintln(stderr, "scale:", err)
+		return 1
+	}
+	if o.check && t.missed {
+		return 1
+	}
+	return 0
+}
+
+// bench is a run of this program.
+type bench struct {
+	*options
+	dir        string // of everything, removed at the end
+	dispatcher string // path of the program
+	table      *table
+	stderr     io.Writer
+}
+
+func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error {
+	dir, err := os.MkdirTemp("", "aria-scale-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	b := &bench{options: o, dir: dir, dispatcher: filepath.Join(dir, "dispatcher"), table: t, stderr: stderr}
+	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.dispatcher, "./cmd/dispatcher")
+	cmd.Dir, cmd.Env = o.root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	for _, part := range []struct {
+		name string
+		run  func(context.Context) error
+	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}} {
+		if !slices.Contains(strings.Split(o.parts, ","), part.name) {
+			continue
+		}
+		if err := part.run(ctx); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+// say tells on the way what is being done.
+func (b *bench) say(format string, args ...any) {
+	fmt.Fprintf(b.stderr, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
+}
+
+// table prints figures as they come, in Markdown.
+type table struct {
+	out    io.Writer
+	missed bool // a goal was not reached
+}
+
+func (t *table) head(format string, args ...any) {
+	fmt.Fprintf(t.out, "\n## "+format+"\n\n| | measured | wanted | |\n|---|---:|---:|---|\n", args...)
+}
+
+// line prints a figure that nothing is asked of.
+func (t *table) line(what, format string, args ...any) {
+	fmt.Fprintf(t.out, "| %s | %s | | |\n", what, fmt.Sprintf(format, args...))
+}
+
+// most prints a figure that should not be above a limit.
+func (t *table) most(what string, x, limit float64, unit string) {
+	verdict := "reached"
+	if x > limit {
+		verdict, t.missed = "NOT REACHED", true
+	}
+	fmt.Fprintf(t.out, "| %s | %.4g%s | ≤ %g%s | %s |\n", what, x, unit, limit, unit, verdict)
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestEachPartMeasuresASmallClusterToItsEnd(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), []string{
+		"-root", "../..", "-pending", "2000", "-finished", "3000", "-workers", "40", "-connections", "4", "-held", "3",
+		"-interval", "500ms", "-for", "200ms",
+	}, &stdout, &stderr)
+	if code != 0 {
+		t.Fatalf("exit %d\n%s", code, &stderr)
+	}
+	t.Logf("%s", &stdout)
+	for _, figure := range []string{
+		"submits/s, empty ÷ full", "submit to worker, p50, full ÷ empty", "start to first assignment", "heap in use, a pending task",
+		"dispatcher with embedded NATS, of one core", "heartbeats/s, answered", "status, median", "newest 100 of all, median",
+	} {
+		if !strings.Contains(stdout.String(), "| "+figure+" |") {
+			t.Errorf("there is no figure of %q", figure)
+		}
+	}
+}
+
+func TestAMissedGoalIsShownAndChecked(t *testing.T) {
+	var out bytes.Buffer
+	table := &table{out: &out}
+	table.most("within", 9, 10, " ms")
+	if table.missed {
+		t.Error("9 of 10 counts as missed")
+	}
+	table.most("beyond", 11, 10, " ms")
+	if !table.missed || !strings.Contains(out.String(), "| beyond | 11 ms | ≤ 10 ms | NOT REACHED |") {
+		t.Errorf("11 of 10: missed is %v, and it prints\n%s", table.missed, &out)
+	}
+}
+
+func TestUnknownFlagsAreBadUsage(t *testing.T) {
+	for _, args := range [][]string{{"-bogus"}, {"leftover"}} {
+		if code := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); code != 2 {
+			t.Errorf("%q: exit %d, not 2", args, code)
+		}
+	}
+}
