@@ -29,13 +29,14 @@ func TestTheTaskfileListsItsTasksAndCallsWhatExists(t *testing.T) {
 			t.Errorf("there is no task %s", name)
 		}
 	}
-	path := regexp.MustCompile(`(\./|\.ci/|tools/)[a-z][a-z./-]*`)
+	path := regexp.MustCompile(`(?:^|[ =])((?:\./|\.ci/|tools/)[a-z][a-z./-]*)`)
 	for name, task := range file.Tasks {
 		if task.Desc == "" {
 			t.Errorf("%s has no description", name)
 		}
 		for _, cmd := range append(task.Cmds, task.Cmd) {
-			for _, p := range path.FindAllString(cmd, -1) {
+			for _, m := range path.FindAllStringSubmatch(cmd, -1) {
+				p := m[1]
 				if _, err := os.Stat(strings.TrimSuffix(p, "...")); err != nil {
 					t.Errorf("%s: %s: %v", name, p, err)
 				}

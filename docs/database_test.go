@@ -2,7 +2,6 @@ package docs_test
 
 import (
 	"bytes"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -13,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/copytest"
@@ -169,7 +169,7 @@ func holds(t *testing.T, path string) repo.Digest {
 // of its NATS server.
 func memoryDispatcher(t *testing.T, bin string) string {
 	t.Helper()
-	nats, web := freeAddress(t), freeAddress(t)
+	nats, web := freeport.Address(t), freeport.Address(t)
 	dir := t.TempDir()
 	cmd := exec.Command(filepath.Join(bin, "dispatcher"))
 	cmd.Dir = dir
@@ -198,16 +198,6 @@ func memoryDispatcher(t *testing.T, bin string) string {
 			t.Fatal("the dispatcher is not ready")
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // TestTheDocumentedGoCodeIsTheExamples: the example is compiled and run, so what

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -39,7 +40,7 @@ func startClusterWith(t *testing.T, external bool, env []string, workers ...stri
 	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*program)}
 	c.env = []string{
 		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(c.dir, "data", "dispatcher.db"),
-		"DISPATCHER_HTTP_LISTEN=" + freePort(t), "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(c.dir, "nats"),
+		"DISPATCHER_HTTP_LISTEN=" + freeport.Address(t), "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(c.dir, "nats"),
 		"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
 	}
 	if external {
@@ -51,7 +52,7 @@ func startClusterWith(t *testing.T, external bool, env []string, workers ...stri
 		c.natsURL = server.ClientURL()
 		c.env = append(c.env, "NATS_URL="+c.natsURL)
 	} else {
-		listen := freePort(t)
+		listen := freeport.Address(t)
 		c.natsURL = "nats://" + listen
 		c.env = append(c.env, "DISPATCHER_NATS_LISTEN="+listen)
 	}

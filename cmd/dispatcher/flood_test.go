@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/nats-io/nats.go"
 )
 
@@ -36,7 +37,7 @@ func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
 		flood(t, url)
 		return
 	}
-	address := freePort(t)
+	address := freeport.Address(t)
 	d := start(t, t.TempDir(), []string{
 		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_NATS_LISTEN=" + address, "DISPATCHER_HTTP_LISTEN=127.0.0.1:0",
 		"DISPATCHER_LIMITS_CLIENT_RATE=" + strconv.Itoa(floodRate),

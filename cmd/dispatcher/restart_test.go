@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -65,7 +66,7 @@ func (p *promises) count() int {
 
 func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
 	buildNATS(t)
-	dir, listen := t.TempDir(), freePort(t)
+	dir, listen := t.TempDir(), freeport.Address(t)
 	host, port, err := net.SplitHostPort(listen)
 	if err != nil {
 		t.Fatal(err)
@@ -80,7 +81,7 @@ func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
 	c := &cluster{t: t, dir: dir, natsURL: "nats://" + listen, workers: make(map[string]*program)}
 	c.env = []string{
 		"NATS_URL=" + c.natsURL, "DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(dir, "dispatcher.db"),
-		"DISPATCHER_HTTP_LISTEN=" + freePort(t), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
+		"DISPATCHER_HTTP_LISTEN=" + freeport.Address(t), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
 	}
 	c.startDispatcher()
 	c.startWorker("w1")

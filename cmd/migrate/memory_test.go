@@ -2,7 +2,7 @@ package main
 
 import (
 	"bytes"
-	"net"
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -39,7 +39,7 @@ func start(t *testing.T, dir string, env ...string) *running {
 	if out, err := exec.Command("go", "build", "-o", path, "../dispatcher").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
-	nats, web := freeAddress(t), freeAddress(t)
+	nats, web := freeport.Address(t), freeport.Address(t)
 	r := &running{url: "nats://" + nats, cmd: exec.Command(path)}
 	r.cmd.Dir = dir
 	r.cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
@@ -66,16 +66,6 @@ func start(t *testing.T, dir string, env ...string) *running {
 			t.Fatal("the dispatcher is not ready")
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {
@@ -119,7 +109,7 @@ func TestAFileIsLoadedIntoARunningDispatcherAndSavedAgain(t *testing.T) {
 
 func TestWithoutADispatcherMemoryIsAnErrorNotAnEmptyStore(t *testing.T) {
 	t.Parallel() // it waits for some seconds
-	addr := freeAddress(t)
+	addr := freeport.Address(t)
 	dir := t.TempDir()
 	o := migrate(t, dir, "--source", "memory", "--target", "sqlite", "--nats", "nats://"+addr)
 	if o.code != 1 || !strings.Contains(o.stderr, addr) {

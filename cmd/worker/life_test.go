@@ -18,6 +18,7 @@ import (
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/mem"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
@@ -294,12 +295,10 @@ func TestAWorkerUsesAnAria2cThatSomebodyElseRuns(t *testing.T) {
 	t.Parallel()
 	s, _, data := slowFile(t, 1<<20, 4<<20)
 	c := startCluster(t)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(freeport.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	_ = l.Close()
 	foreign := exec.Command("aria2c", "--no-conf", "--enable-rpc", "--rpc-listen-port="+port, "--rpc-secret=s3cret")
 	foreign.Dir = t.TempDir()
 	if err := foreign.Start(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -11,22 +12,22 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 )
 
 // freePorts returns ports that nobody listens on at the moment.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
-	ports, open := make([]int, n), make([]net.Listener, n)
+	ports := make([]int, n)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		_, port, err := net.SplitHostPort(freeport.Address(t))
+		if err == nil {
+			ports[i], err = strconv.Atoi(port)
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		ports[i], open[i] = l.Addr().(*net.TCPAddr).Port, l
-	}
-	for _, l := range open {
-		_ = l.Close() // it only held the port
 	}
 	return ports
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
@@ -39,19 +40,8 @@ func (b *logBook) String() string {
 
 func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
 
-// freePort returns an address that nobody listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
-	address, log := freePort(t), &logBook{}
+	address, log := freeport.Address(t), &logBook{}
 	type result struct {
 		nc  *nats.Conn
 		err error
@@ -83,7 +73,7 @@ func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
 func TestConnectEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
-	_, err := Connect(ctx, Options{URL: "nats://u:hidden@" + freePort(t)})
+	_, err := Connect(ctx, Options{URL: "nats://u:hidden@" + freeport.Address(t)})
 	if !errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("got %v", err)
 	}
@@ -210,7 +200,7 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 }
 
 func TestAConnectionComesBackByItself(t *testing.T) {
-	address, store, log := freePort(t), t.TempDir(), &logBook{}
+	address, store, log := freeport.Address(t), t.TempDir(), &logBook{}
 	start := func() *Server {
 		s, err := StartServer(ServerOptions{Listen: address, StoreDir: store})
 		if err != nil {

@@ -176,7 +176,11 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 	seen := make(map[uint64]IntakeVerdict)
 	for len(seen) < messages {
 		v := p.verdict(t)
-		if _, again := seen[v.Seq]; again || v.Seq > messages || v.Error != nil || v.MsgID != fmt.Sprint("g", v.Seq-1) || !ids[v.ID] {
+		before, again := seen[v.Seq]
+		if again && before.ID == v.ID { // a verdict may be said twice
+			continue
+		}
+		if again || v.Seq > messages || v.Error != nil || v.MsgID != fmt.Sprint("g", v.Seq-1) || !ids[v.ID] {
 			t.Fatalf("verdict %+v, said already %v: want the first place of each message, and the id that it had at first", v, again)
 		}
 		seen[v.Seq] = v
