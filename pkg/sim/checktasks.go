@@ -223,6 +223,9 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 	for i := 1; i < a.Failures && wait < c.cfg.RetryDelay; i++ {
 		wait *= 2
 	}
+	if c.asked(e.id, asUpdate) {
+		return // another link has not failed yet
+	}
 	most := ms(min(wait, c.cfg.RetryDelay))
 	if a.Attempt != b.Attempt || a.Status != model.StatusPending {
 		c.violate("backoff", "%s failed for the %d. time and is %s at once", e.id, a.Failures, a.Status)
