@@ -338,7 +338,7 @@ func (c *checker) end(survived bool) {
 	}
 	if survived {
 		c.replay()
-		if t.ticks && !t.failed {
+		if t.ticks && !t.failed && c.w.now-c.shakenAt > 5500 { // else the tick may have been refused
 			c.dueWall = c.w.wall()
 		}
 		c.checkPlacing()
