@@ -117,6 +117,11 @@ func (d *Daemon) ready() error {
 	if !d.dispatcher.Ready() {
 		return errors.New("the store is not loaded")
 	}
+	select {
+	case <-d.serving: // by then NATS knows of every endpoint
+	default:
+		return errors.New("requests are not taken yet")
+	}
 	return bus.CheckConn(d.nc)
 }
 

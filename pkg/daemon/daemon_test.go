@@ -91,6 +91,29 @@ func TestHealthTellsWhetherItServes(t *testing.T) {
 	}
 }
 
+// A load balancer, or a script that has just started the dispatcher, asks at once.
+func TestItIsNotReadyBeforeRequestsAreTaken(t *testing.T) {
+	d := newDaemon(t, testConfig(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	deadline := time.Now().Add(10 * time.Second)
+	for code, body := 0, ""; code != 200; {
+		if code, body = get(t, d, "/readyz"); time.Now().After(deadline) {
+			t.Fatalf("/readyz: %d %s", code, body)
+		}
+	}
+	select {
+	case <-d.Serving():
+	default:
+		t.Error("/readyz says 200 before the endpoints are there")
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
 func TestProfilesAreServedOnlyWhereTheyAreAskedFor(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		c := testConfig(t)
