@@ -75,11 +75,11 @@ func (c *cell) run(ctx context.Context) (res *result, err error) {
 	if c.scenario.Backlog {
 		return c.drain()
 	}
-	return c.lifecycles()
+	return c.lifecycles(ctx)
 }
 
 // lifecycles measures jobs that are worked on while others are submitted.
-func (c *cell) lifecycles() (*result, error) {
+func (c *cell) lifecycles(ctx context.Context) (*result, error) {
 	if _, err := c.worker.ask(order{Do: "start"}); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (c *cell) lifecycles() (*result, error) {
 	}
 	syscall.Sync() // nobody pays for what was written before
 	before := c.usage()
-	defer c.profile()()
+	defer c.profile(ctx)()
 	made, err := c.producer.ask(order{Do: "submit", Load: c.scenario.Load})
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (c *cell) result(before map[string]time.Duration, warm, jobs int64, took ti
 
 // profile has the server's CPU profile written, for as long as jobs are submitted;
 // the function that it returns waits for it.
-func (c *cell) profile() (wait func()) {
+func (c *cell) profile(ctx context.Context) (wait func()) {
 	seconds := int(c.scenario.Load.For / time.Second)
 	if c.profiles == "" || c.server.Profiles == "" || seconds < 2 {
 		return func() {}
@@ -165,15 +165,19 @@ func (c *cell) profile() (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := download(fmt.Sprintf("%sprofile?seconds=%d", c.server.Profiles, seconds), path); err != nil {
+		if err := download(ctx, fmt.Sprintf("%sprofile?seconds=%d", c.server.Profiles, seconds), path); err != nil {
 			fmt.Fprintln(os.Stderr, "no profile:", err)
 		}
 	}()
 	return func() { <-done }
 }
 
-func download(url, path string) error {
-	res, err := http.Get(url)
+func download(ctx context.Context, url, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return err
 	}
@@ -211,7 +215,6 @@ type role struct {
 	cmd     *exec.Cmd
 	in      io.WriteCloser
 	answers *bufio.Reader
-	unwatch func() bool
 }
 
 func (c *cell) startRole(ctx context.Context, name string) (*role, error) {
@@ -228,7 +231,7 @@ func (c *cell) startRole(ctx context.Context, name string) (*role, error) {
 		return nil, err
 	}
 	defer log.Close()
-	r := &role{name: name, cmd: exec.Command(self, "role", name, c.system.Name(), c.server.Address, string(tuning))}
+	r := &role{name: name, cmd: exec.CommandContext(ctx, self, "role", name, c.system.Name(), c.server.Address, string(tuning))}
 	r.cmd.Stderr = log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if r.in, err = r.cmd.StdinPipe(); err != nil {
@@ -242,8 +245,6 @@ func (c *cell) startRole(ctx context.Context, name string) (*role, error) {
 	if err := r.cmd.Start(); err != nil {
 		return nil, err
 	}
-	// A run that is given up does not wait for its roles.
-	r.unwatch = context.AfterFunc(ctx, func() { _ = r.cmd.Process.Kill() })
 	if _, err := r.answer(); err != nil {
 		r.stop()
 		text, _ := os.ReadFile(log.Name())
@@ -286,11 +287,8 @@ func (r *role) answer() (*outcome, error) {
 	return &a, nil
 }
 
-// stop closes the input, at which a role ends; one that does not is killed.
+// stop kills the process: its servers are thrown away as well.
 func (r *role) stop() {
-	defer r.unwatch()
-	_ = r.in.Close()
-	kill := time.AfterFunc(5*time.Second, func() { _ = r.cmd.Process.Kill() })
-	defer kill.Stop()
+	_ = r.cmd.Process.Kill() // it may have ended
 	_ = r.cmd.Wait()
 }

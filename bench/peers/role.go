@@ -56,11 +56,10 @@ func runRole(systems []queue.System, args []string, in io.Reader, out io.Writer)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	handle, closeRole, err := openRole(ctx, system, args[0], args[2], tuning)
+	handle, err := openRole(ctx, system, args[0], args[2], tuning)
 	if err != nil {
 		return err
 	}
-	defer closeRole()
 	answers := json.NewEncoder(out)
 	if err := answers.Encode(outcome{}); err != nil { // ready
 		return err
@@ -85,24 +84,24 @@ func runRole(systems []queue.System, args []string, in io.Reader, out io.Writer)
 
 type handler func(context.Context, *order) (outcome, error)
 
-func openRole(ctx context.Context, system queue.System, role, address string, t queue.Tuning) (handler, func(), error) {
+func openRole(ctx context.Context, system queue.System, role, address string, t queue.Tuning) (handler, error) {
 	switch role {
 	case "producer":
 		p, err := system.Producer(ctx, address, t)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		s := &submitter{producer: p}
-		return s.handle, p.Close, nil
+		return s.handle, nil
 	case "worker":
 		ledger := &queue.Ledger{}
 		w, err := system.Worker(ctx, address, ledger, t)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
-		return func(ctx context.Context, o *order) (outcome, error) { return work(ctx, w, ledger, o) }, w.Close, nil
+		return func(ctx context.Context, o *order) (outcome, error) { return work(ctx, w, ledger, o) }, nil
 	}
-	return nil, nil, fmt.Errorf("there is no role %q", role)
+	return nil, fmt.Errorf("there is no role %q", role)
 }
 
 // work does one order to a worker.

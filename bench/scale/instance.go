@@ -171,7 +171,10 @@ func (i *instance) worker(ctx context.Context, o aria.WorkerOptions) (*aria.Work
 		return nil, err
 	}
 	w := aria.NewWorker(nc, o)
-	return w, w.Start(ctx)
+	if err := w.Start(ctx); err != nil {
+		return nil, err
+	}
+	return w, nil
 }
 
 // ask sends one request and returns how long the answer took.

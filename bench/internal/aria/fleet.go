@@ -28,7 +28,6 @@ func newFleet(url string, l *queue.Ledger, batch bool) (*fleet, error) {
 	for i := range fleetWorkers {
 		nc, err := nats.Connect(url, nats.Name("bench worker"))
 		if err != nil {
-			f.Close()
 			return nil, err
 		}
 		f.workers = append(f.workers, NewWorker(nc, WorkerOptions{
@@ -49,11 +48,3 @@ func (f *fleet) Start(ctx context.Context) error {
 
 // Settled implements [queue.Worker]: the answers to reports are counted.
 func (f *fleet) Settled(ctx context.Context, n int64) error { return f.ledger.AwaitAcked(ctx, n) }
-
-// Close implements [queue.Worker].
-func (f *fleet) Close() {
-	for _, w := range f.workers {
-		w.Stop()
-		w.nc.Close()
-	}
-}

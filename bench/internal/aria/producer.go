@@ -62,7 +62,7 @@ func (p *Producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 	return nil
 }
 
-// Close implements [queue.Producer].
+// Close closes the connection.
 func (p *Producer) Close() { p.nc.Close() }
 
 // Request asks the dispatcher; an answer that says no is an error.

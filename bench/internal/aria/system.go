@@ -2,12 +2,11 @@ package aria
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"net/http"
 	"path/filepath"
 	"syscall"
-	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
@@ -51,18 +50,19 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 			server.Processes[i].Stop(syscall.SIGTERM)
 		}
 	}
-	place := []string{"-nats-listen", address}
+	args := append([]string{"-http-listen", health, "-nats-store-dir", filepath.Join(dir, "streams"), "-log-level", "warn"}, s.Flags...)
 	if s.NATS != "" {
 		if err := s.startNATS(ctx, server, dir, address); err != nil {
 			return nil, err
 		}
-		place = []string{"-nats-url", server.Address}
+		args = append(args, "-nats-url", server.Address)
+	} else {
+		args = append(args, "-nats-listen", address)
 	}
 	if s.Profile {
-		place = append(place, "-http-pprof=true")
+		args = append(args, "-http-pprof=true")
 	}
-	args := append(place, "-http-listen", health, "-nats-store-dir", filepath.Join(dir, "streams"), "-log-level", "warn")
-	p, err := proc.Start(proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: append(args, s.Flags...), Dir: dir})
+	p, err := proc.Start(ctx, proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: args, Dir: dir})
 	if err != nil {
 		server.Stop()
 		return nil, err
@@ -71,7 +71,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if s.Profile {
 		server.Profiles = "http://" + health + "/debug/pprof/"
 	}
-	if err := p.Await(ctx, serving(server.Address)); err != nil {
+	if err := p.Await(ctx, serving("http://"+health+"/readyz")); err != nil {
 		server.Stop()
 		return nil, err
 	}
@@ -83,7 +83,7 @@ func (s *System) startNATS(ctx context.Context, server *queue.Server, dir, addre
 	if err != nil {
 		return err
 	}
-	p, err := proc.Start(proc.Spec{
+	p, err := proc.Start(ctx, proc.Spec{
 		Name: "nats-server", Path: s.NATS, Dir: dir,
 		Args: []string{"-a", host, "-p", port, "-js", "-sd", filepath.Join(dir, "jetstream")},
 	})
@@ -98,18 +98,23 @@ func (s *System) startNATS(ctx context.Context, server *queue.Server, dir, addre
 	return nil
 }
 
-// serving is a function for Await: requests are answered.
+// serving is a function for Await: the health address says that requests are
+// taken.
 func serving(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		nc, err := nats.Connect(url)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return err
 		}
-		defer nc.Close()
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-		defer cancel()
-		_, err = Request(ctx, nc, prefix+"req.query.status", nil)
-		return err
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return fmt.Errorf("%s: %s", url, res.Status)
+		}
+		return nil
 	}
 }
 

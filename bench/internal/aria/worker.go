@@ -32,12 +32,12 @@ type WorkerOptions struct {
 // are repeated until answered, what was finished or dropped is not begun again.
 type Worker struct {
 	WorkerOptions
-	nc       *nats.Conn
-	reports  *reporter
-	stop     chan struct{}
-	stopOnce sync.Once
-	wake     chan struct{} // a heartbeat is wanted now
-	subs     []*nats.Subscription
+	nc      *nats.Conn
+	reports *reporter
+	life    context.Context // ended by Stop
+	end     context.CancelFunc
+	wake    chan struct{} // a heartbeat is wanted now
+	subs    []*nats.Subscription
 
 	mu   sync.Mutex
 	held map[ref]bool // true: finished, and not answered yet
@@ -80,9 +80,9 @@ type orders struct {
 // NewWorker makes a worker on a connection, which several may share.
 func NewWorker(nc *nats.Conn, o WorkerOptions) *Worker {
 	w := &Worker{
-		WorkerOptions: o, nc: nc, stop: make(chan struct{}), wake: make(chan struct{}, 1),
-		held: map[ref]bool{}, over: map[ref]bool{},
+		WorkerOptions: o, nc: nc, wake: make(chan struct{}, 1), held: map[ref]bool{}, over: map[ref]bool{},
 	}
+	w.life, w.end = context.WithCancel(context.Background())
 	w.reports = newReporter(w)
 	return w
 }
@@ -103,30 +103,28 @@ func (w *Worker) Start(ctx context.Context) error {
 		return err
 	}
 	go w.beat(interval)
-	go w.reports.repeat(w.stop)
+	go w.reports.repeat(w.life.Done())
 	return nil
 }
 
 // Stop ends the worker without a word, as a crash does. It can be called again.
 func (w *Worker) Stop() {
-	w.stopOnce.Do(func() {
-		close(w.stop)
-		for _, s := range w.subs {
-			_ = s.Unsubscribe() // the connection ends anyway
-		}
-	})
+	w.end()
+	for _, s := range w.subs {
+		_ = s.Unsubscribe() // the connection ends anyway
+	}
 }
 
 // beat sends heartbeats as the dispatcher wants them.
 func (w *Worker) beat(interval time.Duration) {
 	for {
 		select {
-		case <-w.stop:
+		case <-w.life.Done():
 			return
 		case <-w.wake:
 		case <-time.After(interval):
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(w.life, 10*time.Second)
 		next, err := w.heartbeat(ctx)
 		cancel()
 		switch {
@@ -139,14 +137,7 @@ func (w *Worker) beat(interval time.Duration) {
 	}
 }
 
-func (w *Worker) stopped() bool {
-	select {
-	case <-w.stop:
-		return true
-	default:
-		return false
-	}
-}
+func (w *Worker) stopped() bool { return w.life.Err() != nil }
 
 // heartbeat sends the whole state, does what the answer says, and returns when
 // the next one is due.

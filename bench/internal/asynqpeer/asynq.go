@@ -52,7 +52,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := proc.Start(proc.Spec{Name: "redis", Path: path, Dir: dir, Args: []string{
+	p, err := proc.Start(ctx, proc.Spec{Name: "redis", Path: path, Dir: dir, Args: []string{
 		"--bind", host, "--port", port, "--dir", dir, "--daemonize", "no",
 		"--appendonly", "yes", "--appendfsync", s.Fsync, "--save", "",
 		// No rewrite of the file falls into a measurement.
@@ -100,15 +100,12 @@ func (p producer) SubmitMany(context.Context, []*queue.Job) error {
 	return errors.New("asynq has no bulk enqueue")
 }
 
-func (p producer) Close() { _ = p.client.Close() }
-
 // worker is a process of asynq servers. One server takes tasks one after the
 // other, so that several in a process are quicker.
 type worker struct {
 	ledger    *queue.Ledger
 	servers   []*asynq.Server
 	inspector *asynq.Inspector
-	started   bool
 }
 
 const (
@@ -125,7 +122,7 @@ func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t qu
 	w := &worker{ledger: l, inspector: asynq.NewInspector(options(address))}
 	for range servers {
 		w.servers = append(w.servers, asynq.NewServer(options(address), asynq.Config{
-			Concurrency: concurrency, TaskCheckInterval: check, LogLevel: asynq.ErrorLevel, ShutdownTimeout: time.Second,
+			Concurrency: concurrency, TaskCheckInterval: check, LogLevel: asynq.ErrorLevel,
 		}))
 	}
 	return w, nil
@@ -133,7 +130,6 @@ func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t qu
 
 // Start implements [queue.Worker].
 func (w *worker) Start(context.Context) error {
-	w.started = true
 	handle := asynq.HandlerFunc(func(_ context.Context, t *asynq.Task) error {
 		var j queue.Job
 		if err := json.Unmarshal(t.Payload(), &j); err != nil {
@@ -169,14 +165,4 @@ func (w *worker) Settled(ctx context.Context, n int64) error {
 		w.ledger.Acked(done - w.ledger.Account().Acked)
 		return true, nil
 	})
-}
-
-// Close implements [queue.Worker].
-func (w *worker) Close() {
-	_ = w.inspector.Close()
-	for _, s := range w.servers {
-		if w.started {
-			s.Shutdown()
-		}
-	}
 }

@@ -34,18 +34,18 @@ type Spec struct {
 	User *user.User // nil: who we are
 }
 
-// Start starts a program; its output goes to Dir/Name.log.
-func Start(s Spec) (*Process, error) {
+// Start starts a program; its output goes to Dir/Name.log. It is killed when ctx
+// ends, and when we do.
+func Start(ctx context.Context, s Spec) (*Process, error) {
 	log, err := os.Create(filepath.Join(s.Dir, s.Name+".log"))
 	if err != nil {
 		return nil, err
 	}
 	p := &Process{Name: s.Name, log: log, done: make(chan struct{})}
-	p.cmd = exec.Command(s.Path, s.Args...)
+	p.cmd = exec.CommandContext(ctx, s.Path, s.Args...)
 	p.cmd.Dir = s.Dir
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "TMPDIR=" + s.Dir}, s.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// A benchmark that is killed leaves no server behind.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: credential(s.User)}
 	if err := p.cmd.Start(); err != nil {
 		log.Close()

@@ -38,20 +38,18 @@ type Server struct {
 	Stop      func()
 }
 
-// Producer submits jobs. It is safe for concurrent use.
+// Producer submits jobs. It ends with its process. It is safe for concurrent use.
 type Producer interface {
 	// Submit returns when the job is acknowledged.
 	Submit(ctx context.Context, j *Job) error
 	// SubmitMany returns when all of the jobs are acknowledged.
 	SubmitMany(ctx context.Context, jobs []*Job) error
-	Close()
 }
 
 // Worker is given jobs, does nothing, and reports each as done. It keeps the
-// ledger.
+// ledger, and ends with its process.
 type Worker interface {
 	Start(ctx context.Context) error
 	// Settled waits until n jobs, of all since the start, are acknowledged as done.
 	Settled(ctx context.Context, n int64) error
-	Close()
 }

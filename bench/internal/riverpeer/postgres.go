@@ -90,7 +90,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	}
 	if err := migrate(ctx, server.Address); err != nil {
 		server.Stop()
-		return nil, fmt.Errorf("River's schema: %w", err)
+		return nil, fmt.Errorf("migrating the schema of River: %w", err)
 	}
 	return server, nil
 }
@@ -113,7 +113,7 @@ func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queu
 	for _, s := range settings {
 		args = append(args, "-c", s[0]+"="+s[1])
 	}
-	p, err := proc.Start(proc.Spec{Name: "postgres", Path: path, Args: args, Dir: dir, User: who})
+	p, err := proc.Start(ctx, proc.Spec{Name: "postgres", Path: path, Args: args, Dir: dir, User: who})
 	if err != nil {
 		return nil, err
 	}

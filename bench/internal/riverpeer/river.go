@@ -35,27 +35,21 @@ const connections = 48
 type client = river.Client[pgx.Tx]
 
 // open connects; without workers the client only inserts.
-func open(ctx context.Context, url string, config *river.Config) (*pgxpool.Pool, *client, error) {
+func open(ctx context.Context, url string, config *river.Config) (*client, error) {
 	c, err := pgxpool.ParseConfig(url)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	c.MaxConns = connections
 	pool, err := pgxpool.NewWithConfig(ctx, c)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	config.Logger = slog.New(slog.DiscardHandler)
-	r, err := river.NewClient(riverpgxv5.New(pool), config)
-	if err != nil {
-		pool.Close()
-		return nil, nil, err
-	}
-	return pool, r, nil
+	return river.NewClient(riverpgxv5.New(pool), config)
 }
 
 type producer struct {
-	pool  *pgxpool.Pool
 	river *client
 }
 
@@ -70,11 +64,11 @@ func cooldown(t queue.Tuning) time.Duration {
 
 // Producer implements [queue.System].
 func (*System) Producer(ctx context.Context, url string, t queue.Tuning) (queue.Producer, error) {
-	pool, r, err := open(ctx, url, &river.Config{FetchCooldown: cooldown(t)})
+	r, err := open(ctx, url, &river.Config{FetchCooldown: cooldown(t)})
 	if err != nil {
 		return nil, err
 	}
-	return &producer{pool, r}, nil
+	return &producer{r}, nil
 }
 
 func (p *producer) Submit(ctx context.Context, j *queue.Job) error {
@@ -91,11 +85,8 @@ func (p *producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 	return err
 }
 
-func (p *producer) Close() { p.pool.Close() }
-
 type worker struct {
 	ledger *queue.Ledger
-	pool   *pgxpool.Pool
 	river  *client
 }
 
@@ -117,7 +108,7 @@ func (h *handler) Work(_ context.Context, j *river.Job[queue.Job]) error {
 func (*System) Worker(ctx context.Context, url string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
 	workers := river.NewWorkers()
 	river.AddWorker(workers, &handler{ledger: l})
-	pool, r, err := open(ctx, url, &river.Config{
+	r, err := open(ctx, url, &river.Config{
 		FetchCooldown: cooldown(t), FetchPollInterval: 20 * time.Millisecond,
 		Queues:  map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: 2_000}},
 		Workers: workers,
@@ -125,7 +116,7 @@ func (*System) Worker(ctx context.Context, url string, l *queue.Ledger, t queue.
 	if err != nil {
 		return nil, err
 	}
-	return &worker{ledger: l, pool: pool, river: r}, nil
+	return &worker{ledger: l, river: r}, nil
 }
 
 // Start implements [queue.Worker]. An event follows the commit that makes a job
@@ -144,11 +135,3 @@ func (w *worker) Start(ctx context.Context) error {
 
 // Settled implements [queue.Worker].
 func (w *worker) Settled(ctx context.Context, n int64) error { return w.ledger.AwaitAcked(ctx, n) }
-
-// Close implements [queue.Worker].
-func (w *worker) Close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	_ = w.river.StopAndCancel(ctx) // the process ends anyway
-	w.pool.Close()
-}
