@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -165,32 +164,11 @@ func (c *cell) profile(ctx context.Context) (wait func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := download(ctx, fmt.Sprintf("%sprofile?seconds=%d", c.server.Profiles, seconds), path); err != nil {
+		if err := c.server.SaveProfile(ctx, fmt.Sprintf("profile?seconds=%d", seconds), path); err != nil {
 			fmt.Fprintln(os.Stderr, "no profile:", err)
 		}
 	}()
 	return func() { <-done }
-}
-
-func download(ctx context.Context, url, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", url, res.Status)
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, res.Body)
-	return errors.Join(err, f.Close())
 }
 
 func (c *cell) pids() map[string]int {

@@ -70,11 +70,18 @@ func (b *bench) fleetPart(ctx context.Context) error {
 	b.say("listening for %v", long)
 	heard.take()
 	before, start := proc.CPU(i.pid()), time.Now()
+	profiled := make(chan struct{})
+	go func() {
+		b.profile(ctx, i, fmt.Sprintf("profile?seconds=%d", max(1, int(long.Seconds()))), "fleet.cpu")
+		close(profiled)
+	}()
 	if err := wait(ctx, long); err != nil {
 		return err
 	}
 	cpu, took := proc.CPU(i.pid())-before, time.Since(start)
 	list := heard.take()
+	<-profiled
+	b.profile(ctx, i, "heap?gc=1", "fleet.heap")
 	t := b.table
 	t.line("heartbeats/s, expected", "%.0f", float64(b.workers)/b.interval.Seconds())
 	t.line("heartbeats/s, answered", "%.0f", float64(len(list))/took.Seconds())

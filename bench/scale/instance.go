@@ -162,6 +162,16 @@ func (i *instance) collect(ctx context.Context) (float64, error) {
 	return 0, fmt.Errorf("%s has no HeapAlloc", req.URL)
 }
 
+// profile writes a profile of the dispatcher, where that is asked for.
+func (b *bench) profile(ctx context.Context, i *instance, query, name string) {
+	if b.profiles == "" {
+		return
+	}
+	if err := i.server.SaveProfile(ctx, query, filepath.Join(b.profiles, name+".pprof")); err != nil {
+		b.say("no profile: %v", err)
+	}
+}
+
 func (i *instance) resident() float64 { return float64(proc.Resident(i.pid())) }
 
 // worker starts one on a connection of its own; it ends with the instance.

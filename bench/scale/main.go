@@ -31,6 +31,7 @@ type options struct {
 	interval                   time.Duration // of heartbeats
 	long                       time.Duration // of each timed measurement
 	quick, check               bool
+	profiles                   string // folder; "": none
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -47,6 +48,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.IntVar(&o.held, "held", 10, "tasks that each worker holds")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "of heartbeats")
 	f.DurationVar(&o.long, "for", 4*time.Second, "how long one measurement takes, of the fleet ten times that")
+	f.StringVar(&o.profiles, "profiles", "", "write heap profiles, and a CPU profile of the fleet, to this folder; it costs a few percent")
 	f.BoolVar(&o.quick, "quick", false, "a hundredth of everything: shows that it works")
 	f.BoolVar(&o.check, "check", false, "exit with 1 if a goal is not reached")
 	if err := f.Parse(args); err != nil {

@@ -117,6 +117,7 @@ func (b *bench) fillPending(ctx context.Context, s *side, dir string) error {
 	if err != nil {
 		return err
 	}
+	b.profile(ctx, s.instance, "heap", "pending.heap")
 	n := float64(b.pending)
 	b.table.line("tasks/s submitted, 1,000 a request", "%.0f", n/took.Seconds())
 	b.table.most("heap in use, a pending task", (after-before)/n, 400, " B")

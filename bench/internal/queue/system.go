@@ -2,6 +2,11 @@ package queue
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 )
@@ -36,6 +41,29 @@ type Server struct {
 	Processes []*proc.Process
 	Profiles  string // URL of Go's profiles of the server; "": none
 	Stop      func()
+}
+
+// SaveProfile writes one of the server's profiles to a file; query is such as
+// "heap" or "profile?seconds=5".
+func (s *Server) SaveProfile(ctx context.Context, query, path string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Profiles+query, http.NoBody)
+	if err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: %s", req.URL, res.Status)
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, res.Body)
+	return errors.Join(err, f.Close())
 }
 
 // Producer submits jobs. It ends with its process. It is safe for concurrent use.
