@@ -223,8 +223,8 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 	for i := 1; i < a.Failures && wait < c.cfg.RetryDelay; i++ {
 		wait *= 2
 	}
-	if c.asked(e.id, asUpdate) {
-		return // another link has not failed yet
+	if c.asked(e.id, asUpdate) || c.asked(e.id, asPause) {
+		return // another link has not failed yet, and a pause ends the wait
 	}
 	most := ms(min(wait, c.cfg.RetryDelay))
 	if a.Attempt != b.Attempt || a.Status != model.StatusPending {

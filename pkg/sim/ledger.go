@@ -141,9 +141,10 @@ func (c *checker) takenVerb(op engine.Event) {
 	}
 }
 
-// asked reports whether the turn has an operation of the kind on the task.
+// asked reports whether the turn has an operation of the kind on the task; one that
+// has no answer, because the process crashed, may have had its effect.
 func (c *checker) asked(id string, verb int) bool {
-	for _, m := range c.turn.calls {
+	for _, m := range slices.Concat(c.turn.calls, c.waiting) {
 		for _, op := range m.ops {
 			if of, _, v := verbOf(op); v == verb && of == id {
 				return true
