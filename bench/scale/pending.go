@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/aria"
@@ -75,7 +77,13 @@ func (b *bench) pendingPart(ctx context.Context) error {
 	t.most("done to next task, p50, full ÷ empty", middle(full.exchanges)/middle(empty.exchanges), 1.5, "")
 	stopFull()
 	stopFull = func() {}
-	return b.restart(ctx, dir)
+	if b.store == "memory" {
+		return nil
+	}
+	if err := b.restart(ctx, dir, "a clean end"); err != nil {
+		return err
+	}
+	return b.restart(ctx, dir, "kill -9")
 }
 
 // newSide starts a dispatcher with two workers: a fast one of tasks that find a
@@ -177,23 +185,21 @@ func (s *side) exchange(ctx context.Context) (float64, error) {
 	return ms(queue.Percentile(list, 50)), nil
 }
 
-// restart starts the dispatcher again on its store, and waits until a worker that
-// was not there before is given a task.
-func (b *bench) restart(ctx context.Context, dir string) error {
-	if b.store == "memory" {
-		return nil
-	}
+// restart starts the dispatcher again on its store, waits until a worker that
+// was not there before is given a task, and kills it. after says how the one before
+// has ended.
+func (b *bench) restart(ctx context.Context, dir, after string) error {
 	start := time.Now()
 	i, err := b.start(ctx, dir, b.store)
 	if err != nil {
 		return err
 	}
-	defer i.stop()
+	defer i.server.Processes[0].Stop(syscall.SIGKILL)
 	ready := time.Since(start)
 	given := make(chan struct{}, 100)
 	ledger := &queue.Ledger{}
 	if _, err := i.worker(ctx, aria.WorkerOptions{
-		Name: "late", Slots: 1, Tags: map[string]string{"pool": "slow"}, Ledger: ledger, OnGiven: func() { given <- struct{}{} }, Hold: true,
+		Name: fmt.Sprintf("late-%d", start.UnixNano()), Slots: 1, Tags: map[string]string{"pool": "slow"}, Ledger: ledger, OnGiven: func() { given <- struct{}{} }, Hold: true,
 	}); err != nil {
 		return err
 	}
@@ -204,7 +210,7 @@ func (b *bench) restart(ctx context.Context, dir string) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	b.table.line("start to readiness", "%.2f s", ready.Seconds())
-	b.table.most("start to first assignment", time.Since(start).Seconds(), 5, " s")
+	b.table.line("start to readiness after "+after, "%.2f s", ready.Seconds())
+	b.table.most("start to first assignment after "+after, time.Since(start).Seconds(), 5, " s")
 	return faultless(ledger)
 }

@@ -79,12 +79,12 @@ func Run(ctx context.Context, u *user.User, dir, path string, args ...string) er
 	return nil
 }
 
-// Stop sends the signal and waits for the end; after 10 s it kills.
+// Stop sends the signal and waits for the end; after 30 s it kills.
 func (p *Process) Stop(signal syscall.Signal) {
 	_ = p.cmd.Process.Signal(signal) // it may have ended
 	select {
 	case <-p.done:
-	case <-time.After(10 * time.Second):
+	case <-time.After(30 * time.Second):
 		_ = p.cmd.Process.Kill()
 		<-p.done
 	}
