@@ -198,7 +198,7 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 			e.heard(w)
 		}
 		e.hold(w, t)
-		(model.SetGID | model.SetProgress).Copy(&t.run.progress, &row.TaskState)
+		t.run.progress = progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed}
 		e.awaitListing(t)
 	case t.status() == model.StatusPending:
 		e.enqueue(t)

@@ -38,9 +38,6 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 		case v == known, v == counts && r.Status.Finished():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
 		}
-		if t := w.tasks[r.ID]; t != nil && t.attempt == r.Attempt {
-			t.run.beat = w.beat
-		}
 	}
 	if h.State == model.StateLeaving {
 		e.lose(w, false)

@@ -19,8 +19,8 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 		}
 		state := model.TaskState{Status: t.status(), Attempt: t.attempt}
 		if t.run != nil {
-			state.WorkerID = t.workerID()
-			(model.SetProgress | model.SetGID).Copy(&state, &t.run.progress)
+			state = t.run.progress.state()
+			state.Status, state.Attempt, state.WorkerID = t.status(), t.attempt, t.workerID()
 		}
 		if t.status() == model.StatusPending {
 			state.Reason = e.why(t)

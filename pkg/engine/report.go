@@ -59,6 +59,7 @@ func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
 	if t.run == nil {
 		e.takeBack(w, t)
 	}
+	t.run.beat = w.beat
 	e.hasStopped(w, t.id) // an earlier attempt of it, which this one has superseded there
 	e.listed(t)
 	switch r.Status {
@@ -185,11 +186,12 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	t.rejections = 0
 	if t.status() != model.StatusDownloading {
 		t.run.progress = p
-		p.Status, p.WorkerID, p.StartedAt = model.StatusDownloading, t.workerID(), e.now
-		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, p)
+		state := p.state()
+		state.Status, state.WorkerID, state.StartedAt = model.StatusDownloading, t.workerID(), e.now
+		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
 		return
 	}
-	moved := p.CompletedLength != t.run.progress.CompletedLength || p.TotalLength != t.run.progress.TotalLength
+	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
 	t.run.progress = p
 	if moved && !t.run.dirty {
 		t.run.dirty = true
@@ -198,8 +200,8 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	if moved && e.steady-t.run.told >= 1000 {
 		t.run.told = e.steady
 		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
-			ID: t.id, Client: t.client.name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.Progress,
-			CompletedLength: p.CompletedLength, TotalLength: p.TotalLength, DownloadSpeed: p.DownloadSpeed, At: e.now,
+			ID: t.id, Client: t.client.name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
+			CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
 		})
 	}
 }
@@ -211,9 +213,9 @@ func (e *Engine) complete(t *task, r *model.Report) {
 	}
 	result.WorkerID = t.workerID()
 	t.run.progress = progressFrom(r)
-	t.run.progress.Progress, t.run.progress.DownloadSpeed = 100, 0
-	t.run.progress.CompletedLength = max(r.CompletedLength, result.TotalLength)
-	t.run.progress.TotalLength = max(r.TotalLength, result.TotalLength)
+	t.run.progress.percent = 100
+	t.run.progress.completed = max(r.CompletedLength, result.TotalLength)
+	t.run.progress.total = max(r.TotalLength, result.TotalLength)
 	e.finish(t, model.StatusCompleted, nil, &result)
 }
 
@@ -237,10 +239,10 @@ func (e *Engine) rejected(t *task, r *model.Report) {
 // cameTo notes how far a failed attempt came, as far as its worker says.
 func (run *run) cameTo(r *model.Report) {
 	if r.TotalLength > 0 {
-		run.progress.TotalLength = r.TotalLength
+		run.progress.total = r.TotalLength
 	}
 	if r.CompletedLength > 0 {
-		run.progress.CompletedLength, run.progress.Progress = r.CompletedLength, r.Progress
+		run.progress.completed, run.progress.percent = r.CompletedLength, r.Progress
 	}
 }
 
@@ -268,8 +270,7 @@ func (e *Engine) finish(t *task, status model.Status, why *model.TaskError, resu
 	set := model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished
 	state := model.TaskState{}
 	if t.run != nil {
-		state = t.run.progress
-		state.DownloadSpeed = 0
+		state = t.run.progress.ended()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
 		state.LastWorkerID = t.workerID()
 		e.release(t, status == model.StatusCanceled)
@@ -281,9 +282,6 @@ func (e *Engine) finish(t *task, status model.Status, why *model.TaskError, resu
 	e.end(t)
 }
 
-func progressFrom(r *model.Report) model.TaskState {
-	return model.TaskState{
-		GID: r.GID, Progress: r.Progress, CompletedLength: r.CompletedLength,
-		TotalLength: r.TotalLength, DownloadSpeed: r.DownloadSpeed,
-	}
+func progressFrom(r *model.Report) progress {
+	return progress{gid: r.GID, percent: r.Progress, completed: r.CompletedLength, total: r.TotalLength, speed: r.DownloadSpeed}
 }

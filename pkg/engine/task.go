@@ -90,9 +90,29 @@ type run struct {
 	listAt   model.Time // by when the worker must have listed it; 0 = it does list it
 	beat     int64      // the last heartbeat that listed it, see worker.beat
 	resent   bool       // listAt has passed once and the assignment was sent again
-	progress model.TaskState
+	progress progress
 	dirty    bool       // progress is newer than the store's
 	told     model.Time // the last progress event, on the steady clock
+}
+
+// progress is how far an attempt is: of a [model.TaskState] what SetGID and
+// SetProgress set. There is one for every download, and each heartbeat has news.
+type progress struct {
+	gid              string
+	percent          float64
+	completed, total int64
+	speed            int64
+}
+
+func (p *progress) state() model.TaskState {
+	return model.TaskState{GID: p.gid, Progress: p.percent, CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed}
+}
+
+// ended is the state of an attempt that is over: it is not fast any more.
+func (p *progress) ended() model.TaskState {
+	state := p.state()
+	state.DownloadSpeed = 0
+	return state
 }
 
 // avoidance passes over a worker for one task.
@@ -156,10 +176,10 @@ func (e *Engine) hold(w *worker, t *task) {
 	}
 	t.run = &run{worker: w}
 	if x := t.more(); x.length > 0 { // as far as is known; it will say
-		t.run.progress.TotalLength = x.length
+		t.run.progress.total = x.length
 		if x.last == w.ID {
-			t.run.progress.CompletedLength = x.bytes
-			t.run.progress.Progress = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
+			t.run.progress.completed = x.bytes
+			t.run.progress.percent = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
 		}
 	}
 	t.reclaimable = false
@@ -174,7 +194,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	delete(w.tasks, t.id)
 	x := t.grow()
-	x.last, x.bytes, x.length = w.ID, t.run.progress.CompletedLength, t.run.progress.TotalLength
+	x.last, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
 	if stopping {
 		e.stopping(w, t.id, t.attempt, t.line.host)
 	}
@@ -306,8 +326,7 @@ func (e *Engine) rehome(t *task) {
 // failure that led to it; without one the worker was lost, and may take the task
 // back. The row has the same difference, so that a restart knows it too.
 func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, elsewhere bool) {
-	state := t.run.progress // as far as it came; the bytes are on that worker's disk
-	state.DownloadSpeed = 0
+	state := t.run.progress.ended() // as far as it came; the bytes are on that worker's disk
 	w := e.release(t, false)
 	t.reclaimable = why == nil
 	e.forgetAvoids(t)

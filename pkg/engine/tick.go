@@ -98,7 +98,7 @@ func (e *Engine) flushProgress() {
 			continue // ended, or given to another, in the meantime
 		}
 		t.run.dirty = false
-		e.change(t, model.SetGID|model.SetProgress, t.run.progress)
+		e.change(t, model.SetGID|model.SetProgress, t.run.progress.state())
 		budget--
 	}
 	e.dirty = append(e.dirty[:0], e.dirty[n:]...)

@@ -55,8 +55,8 @@ func (e *Engine) pause(p Pause) Answer {
 	}
 	set, state := model.SetStatus|model.SetWorker|model.SetRetryAt, model.TaskState{}
 	if t.run != nil {
-		state = t.run.progress
-		state.DownloadSpeed, state.LastWorkerID = 0, t.workerID()
+		state = t.run.progress.ended()
+		state.LastWorkerID = t.workerID()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
 		e.drop(t.workerID(), t.id, t.attempt, model.DropPaused)
 		e.release(t, true)
@@ -175,8 +175,7 @@ func (e *Engine) follows(t *task, row *model.Task, n need, interrupts bool) {
 // startOver gives a task that is held by a worker a new attempt: on the same
 // worker where that may have it still, which keeps what is there.
 func (e *Engine) startOver(t *task) {
-	state := t.run.progress
-	state.DownloadSpeed = 0
+	state := t.run.progress.ended()
 	w := t.run.worker
 	fits := !w.lost && e.suits(t, w)
 	if !fits {
