@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"net/http"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 )
 
 // running is a dispatcher that was started as its user would.

@@ -14,10 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
+
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 )
 
 // logBook is a log that a test reads while it is written.
