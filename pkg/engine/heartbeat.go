@@ -27,9 +27,12 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 	repeated := h.Seq > 0 && h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq == w.seq
 	e.register(w, h.Heartbeat)
 	e.turn.plan.Progress = slices.Grow(e.turn.plan.Progress, min(len(h.Tasks), len(w.tasks)))
+	w.listed = resized(w.listed, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
-		switch v, reason := e.hear(w, r); {
+		t := e.find(w, w.listed[i], r.ID)
+		w.listed[i] = t
+		switch v, reason := e.hear(w, t, r); {
 		case v == mustDrop:
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
@@ -53,6 +56,28 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 	answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, w.erasures()...)
 	e.touch(w)
 	return answer
+}
+
+// find returns the live task of an id that a worker lists, nil if there is none.
+// Workers mostly list the same in the same order: guess is what was at this place
+// the last time.
+func (e *Engine) find(w *worker, guess *task, id string) *task {
+	if guess != nil && guess.id == id && guess.run != nil && guess.run.worker == w {
+		return guess
+	}
+	if t := w.tasks[id]; t != nil {
+		return t
+	}
+	return e.tasks[id]
+}
+
+// resized returns the list with n places, the first of which are as they were.
+func resized(list []*task, n int) []*task {
+	if n <= len(list) {
+		clear(list[n:])
+		return list[:n]
+	}
+	return append(list, make([]*task, n-len(list))...)
 }
 
 // admit says no to a second worker under one name: the name belongs to an

@@ -22,7 +22,7 @@ func (e *Engine) report(r Report) Answer {
 	if w == nil {
 		return e.reportOfStranger(&r)
 	}
-	switch v, reason := e.hear(w, &r.Report); v {
+	switch v, reason := e.hear(w, e.tasks[r.ID], &r.Report); v {
 	case mustDrop:
 		return Answer{
 			Err:  model.Errorf(model.CodeConflict, "the worker %s does not hold attempt %d of the task %s: %s", w.ID, r.Attempt, r.ID, reason).For(r.ID),
@@ -46,12 +46,9 @@ func (e *Engine) reportOfStranger(r *Report) Answer {
 	return answer
 }
 
-// hear applies a worker's word about one attempt, from a report or a heartbeat.
-func (e *Engine) hear(w *worker, r *model.Report) (verdict, model.DropReason) {
-	t := w.tasks[r.ID] // a small map, for what is mostly said
-	if t == nil {
-		t = e.tasks[r.ID]
-	}
+// hear applies a worker's word about one attempt of t, nil if it is not live, from
+// a report or a heartbeat.
+func (e *Engine) hear(w *worker, t *task, r *model.Report) (verdict, model.DropReason) {
 	v, reason := e.fate(t, w.ID, r)
 	if v != counts {
 		return v, reason
@@ -183,7 +180,9 @@ func (e *Engine) takeBack(w *worker, t *task) {
 // downloading notes the progress, and the start where it is news.
 func (e *Engine) downloading(t *task, r *model.Report) {
 	p := progressFrom(r)
-	t.rejections = 0
+	if t.rejections != 0 {
+		t.rejections = 0
+	}
 	if t.status() != model.StatusDownloading {
 		t.run.progress = p
 		state := p.state()

@@ -14,29 +14,29 @@ import (
 // it is in the store. There may be millions: every field counts, and what most of
 // them do not have is in extra.
 type task struct {
-	id      string
-	client  *client
-	line    *line // where it queues; it is counted there also while it does not
-	run     *run  // set while a worker holds it
-	extra   *extra
-	seq     int64
-	vt      int64 // its place among the clients' turns, see [client]
-	created model.Time
-	attempt int64      // the fencing token in the store
-	checkAt model.Time // key in Engine.watch, on the alive clock
-
-	inLine  int32 // places in heaps
-	inDue   int32
-	inWatch int32
-
-	maxAttempts int16
-	failures    int16
-	losses      int16
-	rejections  int16 // in a row, without a download between them
-	state       int8  // index of its status, see status
+	// What a heartbeat looks at comes first, in one cache line.
+	id         string
+	run        *run  // set while a worker holds it
+	attempt    int64 // the fencing token in the store
+	client     *client
+	line       *line // where it queues; it is counted there also while it does not
+	extra      *extra
+	rejections int16 // in a row, without a download between them
+	state      int8  // index of its status, see status
 	// reclaimable says that the last worker did not fail but fell silent: until
 	// the task is given away, that worker may take it back.
 	reclaimable bool
+	inWatch     int32 // places in heaps
+
+	inLine      int32
+	inDue       int32
+	seq         int64
+	vt          int64 // its place among the clients' turns, see [client]
+	created     model.Time
+	checkAt     model.Time // key in Engine.watch, on the alive clock
+	maxAttempts int16
+	failures    int16
+	losses      int16
 }
 
 // extra is what a task that was only submitted does not have.
@@ -89,19 +89,19 @@ type run struct {
 	worker   *worker
 	listAt   model.Time // by when the worker must have listed it; 0 = it does list it
 	beat     int64      // the last heartbeat that listed it, see worker.beat
-	resent   bool       // listAt has passed once and the assignment was sent again
-	progress progress
-	dirty    bool       // progress is newer than the store's
 	told     model.Time // the last progress event, on the steady clock
+	resent   bool       // listAt has passed once and the assignment was sent again
+	dirty    bool       // progress is newer than the store's
+	progress progress
 }
 
 // progress is how far an attempt is: of a [model.TaskState] what SetGID and
 // SetProgress set. There is one for every download, and each heartbeat has news.
 type progress struct {
-	gid              string
-	percent          float64
 	completed, total int64
 	speed            int64
+	percent          float64
+	gid              string
 }
 
 func (p *progress) state() model.TaskState {

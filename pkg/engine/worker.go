@@ -19,6 +19,7 @@ type worker struct {
 	beat         int64             // heartbeats that were applied since the start
 
 	tasks    map[string]*task
+	listed   []*task             // what its last heartbeat listed, in that order; some may have ended
 	dropping map[string]dropping // by task id: told to stop, and not yet known to have stopped
 	erase    []erasure           // what it has to remove from its disk, without holding it
 
@@ -270,7 +271,7 @@ func (e *Engine) lose(w *worker, silent bool) {
 	for id := range w.dropping { // in any order: each is let go of alone
 		e.hasStopped(w, id)
 	}
-	w.erase = nil
+	w.erase, w.listed = nil, nil
 	e.touch(w)
 	e.awaitRemoval(w)
 }
