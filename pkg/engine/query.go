@@ -36,7 +36,7 @@ func (e *Engine) why(t *task) string {
 	switch {
 	case e.held[t.id] != nil:
 		return "is held back until its import is verified"
-	case x.retryAt > e.now:
+	case x.retryAt > e.now && t.inDue > 0:
 		return "backs off until " + x.retryAt.String() + " after a failure"
 	case x.notBefore > e.now:
 		return "is not to start before " + x.notBefore.String()

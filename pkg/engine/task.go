@@ -221,8 +221,10 @@ func (e *Engine) enqueue(t *task) {
 	if e.held[t.id] != nil {
 		return
 	}
-	if x := t.more(); max(x.notBefore, x.retryAt) > e.now {
-		x.due = max(x.notBefore, x.retryAt)
+	x := t.more()
+	// No backoff takes longer than the longest, whatever became of the wall clock.
+	if due := max(x.notBefore, min(x.retryAt, e.now.Add(e.cfg.RetryDelay))); due > e.now {
+		x.due = due
 		e.due.fix(t)
 		return
 	}

@@ -145,16 +145,27 @@ func (e *Engine) update(u Update) Answer {
 		}
 	}
 	next.UpdatedAt = e.now
-	if t.status() == model.StatusPending && u.Change.Interrupts() {
+	interrupts := u.Change.Interrupts()
+	stays := t.run != nil && (!interrupts || e.queue.lacks(&n, &t.run.worker.Capabilities, roomless) == "")
+	if interrupts && t.status() == model.StatusPending {
 		next.RetryAt = 0 // what failed was another link
 	}
+	if interrupts && !stays && t.attempt > 0 {
+		next.Attempt = t.named() + 1 // whoever had it before had another link: no word of that counts any more
+	}
 	e.write(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
-	e.follows(t, &next, n, u.Change.Interrupts())
+	e.follows(t, &next, n)
+	switch {
+	case t.run != nil && interrupts:
+		e.startOver(t, stays, next.Attempt)
+	case t.attempt != next.Attempt:
+		t.attempt, t.reclaimable = next.Attempt, false
+	}
 	return Answer{Task: u.ID}
 }
 
-// follows brings the engine's record in line with an updated row.
-func (e *Engine) follows(t *task, row *model.Task, n need, interrupts bool) {
+// follows brings the engine's record of a task in line with an updated row.
+func (e *Engine) follows(t *task, row *model.Task, n need) {
 	x := t.grow()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
 	waits := t.status() == model.StatusPending
@@ -162,29 +173,26 @@ func (e *Engine) follows(t *task, row *model.Task, n need, interrupts bool) {
 		e.unqueue(t)
 		e.watch.remove(t)
 	}
-	h := home{need: n, host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority}
-	e.move(t, h)
-	switch {
-	case waits:
+	e.move(t, home{need: n, host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority})
+	if waits {
 		e.enqueue(t)
-	case t.run != nil && interrupts:
-		e.startOver(t)
 	}
 }
 
 // startOver gives a task that is held by a worker a new attempt: on the same
-// worker where that may have it still, which keeps what is there.
-func (e *Engine) startOver(t *task) {
+// worker, which keeps what is there, if the task stays; else it has the given
+// attempt while it waits.
+func (e *Engine) startOver(t *task, stays bool, attempt int64) {
 	state := t.run.progress.ended()
 	w := t.run.worker
-	fits := !w.lost && e.suits(t, w)
-	if !fits {
+	if !stays {
 		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
 	}
-	e.release(t, !fits)
+	e.release(t, !stays)
+	t.attempt = attempt
 	state.Status, state.LastWorkerID = model.StatusPending, w.ID
 	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetProgress, state)
-	if fits {
+	if stays {
 		e.assign(w, t)
 		return
 	}

@@ -167,7 +167,7 @@ func (c *checker) forgetLive() {
 		clear(k.stopping)
 	}
 	for _, e := range c.order {
-		e.named, e.shunned, e.listedAt = 0, nil, c.w.now
+		e.named, e.shunned, e.listedAt, e.owed = 0, nil, c.w.now, 0
 	}
 }
 

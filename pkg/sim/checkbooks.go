@@ -34,7 +34,7 @@ func (c *checker) checkEvents() {
 		}
 	}
 	for _, ch := range c.turn.changes {
-		if ch.after == nil || ch.before != nil && ch.before.Status == ch.after.Status && ch.before.Attempt == ch.after.Attempt {
+		if ch.after == nil || ch.before != nil && ch.before.Status == ch.after.Status && (ch.before.Attempt == ch.after.Attempt || !ch.after.Status.Active()) { // an update moves the attempt of one that waits
 			continue
 		}
 		if !slices.ContainsFunc(c.turn.events, func(ev model.TaskEvent) bool { return ev.ID == ch.e.id && ev.Status == ch.after.Status }) {
@@ -61,6 +61,7 @@ func (c *checker) checkBooks() {
 		}
 		c.checkIdle()
 		c.checkLeases()
+		c.checkProgress()
 	}
 	if len(ids) == 0 {
 		return
@@ -94,6 +95,8 @@ func (c *checker) checkBelief(e *entry, live map[string]model.TaskState) {
 		c.violate("engine-agrees", "%s is %s, attempt %d, of %q for the engine; the store has %s, %d, %q",
 			e.id, got.Status, got.Attempt, got.WorkerID, e.row.Status, e.row.Attempt, e.row.WorkerID)
 	}
+	c.checkAwaited(e, got.Reason)
+	c.checkWait(e, got.Reason)
 	if e.row.Status == model.StatusPending && got.Reason == "" {
 		c.violate("waits-for-a-reason", "%s is pending, and no reason is stated", e.id)
 	}

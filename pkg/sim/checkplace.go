@@ -23,6 +23,7 @@ func (c *checker) checkPlacing() {
 	if c.turn.failed {
 		return
 	}
+	c.checkChoice(placed)
 	for _, e := range placed {
 		c.checkSlots(e)
 		if !c.asked(e.id, asUpdate) {
@@ -51,9 +52,11 @@ func (c *checker) checkMayHave(ch *change) {
 			e.id, a.URL, a.Tags, a.Folder, a.TotalLength, a.LastWorkerID, k.name, k.beat.Capabilities, k.beat.HealthMetrics.DiskFree)
 	case a.NotBefore > c.w.wall() && a.Attempt == 1 && c.setBackAt == 0:
 		c.violate("backoff", "%s is given to %s before its time", e.id, k.name)
-	case ch.before != nil && ch.before.RetryAt > c.w.wall() && c.setBackAt < e.since:
+	case ch.before != nil && ch.before.RetryAt > c.w.wall() && c.setBackAt < e.since &&
+		ch.before.RetryAt-c.w.wall() <= ms(c.cfg.RetryDelay): // a longer one is from before the clock was turned
 		c.violate("backoff", "%s is given to %s, %d ms before its backoff ends", e.id, k.name, ch.before.RetryAt-c.w.wall())
 	}
+	c.checkElsewhere(ch, k)
 	for _, s := range e.shunned {
 		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause] == 0 {
 			c.violate("not-where-refused", "%s is given to %s, which refused it %d ms ago", e.id, k.name, c.w.now-s.at)

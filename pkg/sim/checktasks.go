@@ -19,6 +19,8 @@ func (c *checker) checkChange(ch *change) {
 		b = c.checkBorn(e, a)
 	}
 	c.checkSame(e, b, a)
+	c.checkTimes(e, a)
+	c.checkInterrupts(e, b, a)
 	if b.Status == model.StatusCompleted {
 		if a.Status != b.Status || a.Attempt != b.Attempt || a.WorkerID != "" {
 			c.violate("completed-stays", "%s was completed and is %s, attempt %d", e.id, a.Status, a.Attempt)
@@ -40,7 +42,7 @@ func (c *checker) checkChange(ch *change) {
 	c.checkHeld(e, a)
 	c.checkBlame(e, b, a)
 	switch {
-	case a.Status == b.Status && !moved:
+	case a.Status == b.Status && (!moved || a.Status == model.StatusPaused): // an update fences off the old link, see checkFence
 	case a.Status == model.StatusCompleted:
 		c.checkCompleted(e, b, a)
 	case a.Status == model.StatusFailed:
@@ -71,6 +73,7 @@ func (c *checker) checkBorn(e *entry, a *model.Task) *model.Task {
 		c.violate("done-if-asked", "%s of %s is stored, and nobody submitted that", e.id, a.Client)
 	}
 	if e.gone { // another task of the same name
+		c.checkReborn(e)
 		e.gone, e.given, e.failed, e.named, e.shunned = false, nil, nil, 0, nil
 	}
 	born := *a
@@ -126,7 +129,7 @@ func (c *checker) checkFence(e *entry, b, a *model.Task) {
 	if (a.Status != model.StatusQueued || a.WorkerID == "") && !c.asked(e.id, asUpdate) {
 		c.violate("fence", "%s has the new attempt %d and is %s, held by %q", e.id, a.Attempt, a.Status, a.WorkerID)
 	}
-	e.given = append(e.given, given{a.Attempt, cmp.Or(a.WorkerID, a.LastWorkerID)})
+	e.given = append(e.given, given{a.Attempt, cmp.Or(a.WorkerID, a.LastWorkerID), a.URL})
 }
 
 // checkHeld asks that who holds a task is who was given its attempt.
@@ -166,6 +169,11 @@ func (c *checker) checkFailed(e *entry, b, a *model.Task) {
 }
 
 func (c *checker) checkDownloading(e *entry, b, a *model.Task) {
+	for _, g := range e.given {
+		if b.Status == model.StatusPending && g.attempt == a.Attempt && g.url != a.URL {
+			c.violate("fresh-link-fresh-attempt", "%s#%d is taken back by %s, which downloads %s; its client has asked for %s since", e.id, a.Attempt, a.WorkerID, g.url, a.URL)
+		}
+	}
 	if a.Attempt != b.Attempt || !e.spoke(a.Attempt, saidDownloading) {
 		c.violate("fence", "%s#%d is downloading, and its holder has not said so", e.id, a.Attempt)
 	}

@@ -10,10 +10,11 @@ import (
 // entry is what is known of one task: its row in the store, and every word that was
 // said about it.
 type entry struct {
-	id    string
-	row   *model.Task // as committed; nil: not there
-	acked bool        // its client was told that it exists
-	gone  bool        // deleted at somebody's wish
+	id     string
+	row    *model.Task // as committed; nil: not there
+	acked  bool        // its client was told that it exists
+	gone   bool        // deleted at somebody's wish
+	goneAt model.Time  // when; 0 = not seen
 
 	wishes []submission
 	asked  [verbs]int // how often it was asked for, by those who may
@@ -29,6 +30,8 @@ type entry struct {
 	overtaken  map[string]int // by client: tasks that went before it while it waited
 	assignedAt model.Time
 	listedAt   model.Time // when its holder last spoke of it
+	owed       int64      // bytes that its holder has told, and its row does not have yet; 0 = none
+	owedSince  model.Time
 	stuckSince model.Time // it could have been placed and was not; 0 = it could not
 }
 
@@ -41,6 +44,7 @@ type submission struct {
 type given struct {
 	attempt int64
 	worker  string
+	url     string // as it was then
 }
 
 // saying is all that a worker has said of an attempt.
@@ -180,11 +184,14 @@ func (e *entry) settle(c *checker, ch *change) {
 	now := c.w.now
 	a, b := ch.after, ch.before
 	if a == nil {
-		e.gone, e.acked = true, false
+		e.gone, e.goneAt, e.acked = true, now, false
 		return
 	}
 	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt {
 		e.since, e.queuedAt, e.stuckSince, e.overtaken = now, now, 0, nil
+	}
+	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt || a.CompletedLength != b.CompletedLength {
+		e.owed = 0
 	}
 	if a.Status.Terminal() {
 		e.named = 0
@@ -219,6 +226,7 @@ func (c *checker) rollBack(b *backup) {
 		c.workerRows[k.ID] = k
 	}
 	for _, e := range c.order {
+		e.goneAt, e.owed = 0, 0 // a backup has no tombstones
 		then := b.ledger[e.id]
 		if then == nil {
 			e.row, e.acked, e.given, e.failed = nil, false, nil, nil

@@ -46,6 +46,7 @@ func (c *checker) replay() {
 		}
 	}
 	c.heldBackInTurn()
+	c.checkRemoved()
 	for _, ev := range c.turn.workers { // one that was taken for lost and reports is back
 		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && k.spoken && !k.present && !k.left {
 			k.present, k.heard = true, c.w.now
@@ -317,6 +318,7 @@ func (c *checker) heardOf(k *known, r *model.Report) {
 	}
 	if e.holder(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
 		e.listedAt = c.w.now
+		c.owes(e, r)
 	}
 	if k.present && r.Attempt < 1<<40 {
 		e.named = max(e.named, r.Attempt)
@@ -389,6 +391,8 @@ func (c *checker) checkDrop(worker string, d model.Drop) {
 		c.violate("drops", "%s is told to drop %s#%d, %s, which it holds", worker, d.ID, d.Attempt, d.Reason)
 	case row.Status == model.StatusCompleted && row.LastWorkerID == worker && row.Attempt == d.Attempt && !c.inTurn(d.ID):
 		c.violate("drops", "%s is told to drop %s#%d, %s, which it has completed", worker, d.ID, d.Attempt, d.Reason)
+	case c.mayTakeBack(e, worker, d):
+		c.violate("drops", "%s is told to drop %s#%d, %s, which it may take back", worker, d.ID, d.Attempt, d.Reason)
 	case d.Reason.RemovesBytes() && e.asked[asCancel]+e.asked[asDelete] == 0:
 		c.violate("wiped-if-wished", "%s is told to wipe %s#%d, %s; it is %s", worker, d.ID, d.Attempt, d.Reason, row.Status)
 	}
@@ -437,11 +441,13 @@ func (c *checker) checkVerb(op engine.Event, a *dispatch.Answer) {
 	id, client, verb := verbOf(op)
 	if id == "" { // of a worker
 		c.count(op, a)
+		c.checkAdmin(op, a)
 		return
 	}
 	e := c.entry(id)
 	row := e.row
 	foreign := row != nil && client != "" && row.Client != client
+	c.checkShown(e, verb, a)
 	c.count(op, a)
 	switch {
 	case a.Err == nil && (row == nil || foreign) && verb != asDelete && c.onlyWord(id):
