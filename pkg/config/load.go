@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -168,6 +169,9 @@ type keyFlag struct {
 }
 
 func (f *keyFlag) String() string { return "" }
+
+// IsBoolFlag lets -http-pprof alone mean true, as flags of Go programs do.
+func (f *keyFlag) IsBoolFlag() bool { return f.k != nil && f.k.value.Kind() == reflect.Bool }
 
 func (f *keyFlag) Set(text string) error {
 	f.l.given = append(f.l.given, setting{f.k, text})

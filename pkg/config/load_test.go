@@ -369,6 +369,18 @@ func TestTheFlagsOfAWorker(t *testing.T) {
 	}
 }
 
+func TestASwitchNeedsNoValue(t *testing.T) {
+	for _, args := range [][]string{{"-http-pprof", "-log-level", "debug"}, {"-http-pprof=true"}} {
+		d, err := loadDispatcher(t, args, nil)
+		if err != nil || !d.Config.HTTP.Pprof {
+			t.Errorf("%v: %v", args, err)
+		}
+	}
+	if d, err := loadDispatcher(t, []string{"-http-pprof=false"}, nil); err != nil || d.Config.HTTP.Pprof {
+		t.Errorf("=false: %v", err)
+	}
+}
+
 func TestAHostsNameIsMadeLegal(t *testing.T) {
 	for in, want := range map[string]string{
 		"node-1": "node-1", "node.example.org": "node-example-org", "": "worker", "…": "worker",
