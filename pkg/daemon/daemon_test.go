@@ -16,9 +16,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func testConfig(t *testing.T) *config.Dispatcher {
+func testConfig(tb testing.TB) *config.Dispatcher {
+	tb.Helper()
 	c := config.DefaultDispatcher()
-	dir := t.TempDir()
+	dir := tb.TempDir()
 	c.NATS.Listen, c.NATS.StoreDir = "127.0.0.1:-1", filepath.Join(dir, "nats")
 	c.Database.Path = filepath.Join(dir, "dispatcher.db")
 	c.HTTP.Listen = "127.0.0.1:0"
@@ -36,17 +37,17 @@ func newDaemon(t *testing.T, c *config.Dispatcher) *Daemon {
 
 // run runs the daemon until the returned function is called, which gives Run's
 // error.
-func run(t *testing.T, d *Daemon) (stop func() error) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func run(tb testing.TB, d *Daemon) (stop func() error) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(tb.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	select {
 	case <-d.Serving():
 	case err := <-ended:
-		t.Fatalf("Run: %v", err)
+		tb.Fatalf("Run: %v", err)
 	case <-time.After(10 * time.Second):
-		t.Fatal("it does not serve after 10 s")
+		tb.Fatal("it does not serve after 10 s")
 	}
 	return func() error {
 		cancel()
