@@ -53,11 +53,11 @@ type world struct {
 	plan  scenario
 	tally Tally
 
-	now   model.Time // steady, since the beginning
-	ahead model.Time // of it is the wall clock
-	todo  queue
-	calm  model.Time // when the trouble ended; 0 before
-	ended bool
+	now    model.Time // steady, since the beginning
+	ahead  model.Time // of it is the wall clock
+	agenda queue
+	calm   model.Time // when the trouble ended; 0 before
+	ended  bool
 
 	trace hash.Hash64
 	line  []byte
@@ -92,7 +92,7 @@ func Run(o Options) (result Result) {
 	}()
 	w.build()
 	for w.failed == nil && !w.ended {
-		next := w.todo.next()
+		next := w.agenda.next()
 		w.now = max(w.now, next.at)
 		w.tally.Happens++
 		next.do()
@@ -139,10 +139,10 @@ func (w *world) close() {
 }
 
 // at plans something.
-func (w *world) at(t model.Time, do func()) { w.todo.add(max(t, w.now), do) }
+func (w *world) at(t model.Time, do func()) { w.agenda.add(max(t, w.now), do) }
 
 // in plans something for later.
-func (w *world) in(d model.Time, do func()) { w.todo.add(w.now+d, do) }
+func (w *world) in(d model.Time, do func()) { w.agenda.add(w.now+d, do) }
 
 // wall is the wall clock.
 func (w *world) wall() model.Time { return epoch + w.now + w.ahead }
