@@ -251,17 +251,20 @@ func (c *call) recover() {
 	}
 }
 
-// reply answers. Every call is answered exactly once, by reply, later or send.
-func (c *call) reply(r reply) { c.later(func(int) reply { return r }) }
+// reply answers from the goroutine of a subscription: it never blocks. Every call is
+// answered exactly once, by reply, later or send.
+func (c *call) reply(r reply) { c.queue(c.service.out.offer, func(int) reply { return r }) }
 
 // later answers with what pack makes, in another goroutine; room is what the body
-// may have, in bytes. It never blocks.
-func (c *call) later(pack func(room int) reply) {
+// may have, in bytes. It does not block for long.
+func (c *call) later(pack func(room int) reply) { c.queue(c.service.out.put, pack) }
+
+func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 	if !c.take() {
 		return
 	}
 	s := c.service
-	ok := s.out.put(func() {
+	ok := put(func() {
 		defer c.end()
 		c.send(pack(roomOf(s.nc)))
 	})
