@@ -173,6 +173,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 			x := newBench(b, l)
 			x.seconds(1) // from here on all are downloading
 			var took time.Duration
+			b.ResetTimer()
 			for i := range b.N {
 				if i%l.workers == 0 {
 					x.now += 1000
