@@ -15,6 +15,7 @@ import (
 )
 
 func main() {
+	daemon.SpareCollector()
 	ctx, stop := daemon.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
