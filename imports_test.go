@@ -174,6 +174,30 @@ func under(path, prefix string) bool {
 	return path == prefix || strings.HasPrefix(path, prefix+"/")
 }
 
+// forTests reports whether a package is only there for tests: testbed and freeport,
+// and the suites and servers that by custom end in "test".
+func forTests(path string) bool {
+	return under(path, "internal/testbed") || path == "internal/freeport" || strings.HasSuffix(path, "test")
+}
+
+func TestOnlyTestsUseWhatIsForTests(t *testing.T) {
+	found := 0
+	for path, p := range goList(t) {
+		if forTests(path) {
+			found++
+			continue
+		}
+		for _, dep := range p.Deps {
+			if own, inside := strings.CutPrefix(dep, module+"/"); inside && forTests(own) {
+				t.Errorf("%s imports %s, which is for tests", path, own)
+			}
+		}
+	}
+	if found < 8 {
+		t.Errorf("%d packages are for tests: are they looked for by other names?", found)
+	}
+}
+
 func TestABrokenImportRuleIsSeen(t *testing.T) {
 	for _, c := range []struct {
 		rule rule

@@ -1,0 +1,42 @@
+package testbed
+
+import (
+	"net"
+	"net/http"
+	"testing"
+)
+
+// Listen takes connections at an address, such as "127.0.0.1:0", until the end of
+// the test. serve is called for each in a goroutine of its own, and the connection
+// closed when it returns. It returns the address with the port.
+func Listen(t testing.TB, address string, serve func(net.Conn)) string {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() }) // nothing is lost by it
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return // closed
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// Answers reports whether a GET of the URL is answered with 200.
+func Answers(url string) bool {
+	answer, err := http.Get(url) //nolint:gosec // a test's own server
+	if err != nil {
+		return false
+	}
+	_ = answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}

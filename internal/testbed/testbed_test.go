@@ -1,0 +1,70 @@
+package testbed
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// verdict is a test that notes how it ends.
+type verdict struct {
+	testing.TB
+
+	text string
+}
+
+func (*verdict) Helper() {}
+
+func (v *verdict) Fatalf(format string, args ...any) {
+	v.text = "failed: " + fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func (v *verdict) Skipf(format string, args ...any) {
+	v.text = "skipped: " + fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+// of returns how a test ends; "" if it goes on to its end.
+func of(test func(t testing.TB)) string {
+	v, done := &verdict{}, make(chan struct{})
+	go func() {
+		defer close(done)
+		test(v)
+	}()
+	<-done
+	return v.text
+}
+
+func TestAMissingToolIsALoudSkipAndInCIAFailure(t *testing.T) {
+	missing := func(t testing.TB) { Missing(t, errors.New("no frob"), "apt-get install frob") }
+	for require, want := range map[string]string{
+		"":  "skipped: NOT TESTED: no frob (apt-get install frob)",
+		"1": "failed: ARIA_TEST_REQUIRE=1, but no frob (apt-get install frob)",
+	} {
+		t.Setenv("ARIA_TEST_REQUIRE", require)
+		if got := of(missing); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if got := of(func(t testing.TB) { Need(t, "no-such-program", "") }); got == "" {
+			t.Error("a program that nobody has is found")
+		}
+		if got := of(func(t testing.TB) { Need(t, "go", "") }); got != "" {
+			t.Error(got)
+		}
+	}
+}
+
+func TestAWaitEndsWithWhatWasWaitedFor(t *testing.T) {
+	if got := of(func(t testing.TB) {
+		Within(t, 10*time.Millisecond, "the end", func() bool { return false })
+	}); got != "failed: after 10ms still not: the end" {
+		t.Error(got)
+	}
+	looks := 0
+	if got := of(func(t testing.TB) { Eventually(t, "the third", func() bool { looks++; return looks == 3 }) }); got != "" || looks != 3 {
+		t.Errorf("%q after %d looks", got, looks)
+	}
+}

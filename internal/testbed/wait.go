@@ -1,0 +1,53 @@
+package testbed
+
+import (
+	"context"
+	"testing"
+	"time"
+)
+
+// Patience bounds a wait for what should happen at once, on a machine that is busy
+// with other things.
+const Patience = 20 * time.Second
+
+// look is how long Within waits between two looks.
+const look = 2 * time.Millisecond
+
+// Eventually waits until the condition holds, for Patience at most; then the test
+// ends with what was waited for.
+func Eventually(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	Within(t, Patience, what, holds)
+}
+
+// Within is Eventually with another limit.
+func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(look)
+	defer tick.Stop()
+	for !holds() {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v still not: %s", limit, what)
+		}
+		<-tick.C
+	}
+}
+
+// Receive waits for the next value of a channel, or its end, for Patience at most.
+func Receive[T any](t testing.TB, ch <-chan T) (v T) {
+	t.Helper()
+	select {
+	case v = <-ch:
+	case <-time.After(Patience):
+		t.Fatalf("nothing came within %v", Patience)
+	}
+	return v
+}
+
+// Context ends after Patience, or when the test and its cleanups have ended.
+func Context(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	t.Cleanup(cancel)
+	return ctx
+}
