@@ -12,7 +12,7 @@ type Backend interface {
 	// Do takes in the operations of one message. It never blocks: when the inbox
 	// is full it returns an error of CodeUnavailable and nothing was taken in.
 	// Otherwise done is called exactly once, after the commit of the last one,
-	// with an answer for each in order; it must not block.
+	// with an answer for each in order; it must not block for long.
 	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
 
 	// Task returns one task with its live progress; of another client than the

@@ -87,6 +87,7 @@ func (o *outbox) put(send func()) bool {
 			o.mu.Lock()
 			o.stuck = true
 			o.mu.Unlock()
+			return false
 		}
 	}
 	return false

@@ -11,9 +11,10 @@ import (
 )
 
 // Publisher sends what the dispatcher says unasked: commands to workers and
-// events. None of its methods blocks or fails: each message is a hint that may be
-// lost, and a heartbeat's answer, or a get, says the same again. What goes wrong
-// is logged now and then.
+// events. None of its methods fails, nor blocks for more than a quarter of a second,
+// and that once while the connection is stuck: each message is a hint that may be
+// lost, and a heartbeat's answer, or a get, says the same again. What goes wrong is
+// logged now and then.
 type Publisher struct {
 	nc       *nats.Conn
 	subjects Subjects

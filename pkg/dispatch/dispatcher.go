@@ -79,7 +79,7 @@ func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 // client's. It never blocks: if the inbox is full or the dispatcher has stopped it
 // returns CodeUnavailable and nothing was taken in. Otherwise done is called
 // exactly once, from the loop's goroutine, after the commit of the last operation,
-// with an answer for each in order; it must not block.
+// with an answer for each in order; it must not block for long.
 func (d *Dispatcher) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
 	return d.put(ops, func(answers []Answer) {
 		public := make([]model.Answer, len(answers))
