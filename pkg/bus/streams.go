@@ -31,6 +31,7 @@ const (
 // Limits of the streams that no configuration changes.
 const (
 	intakeMsgSize  = 128 << 10        // bytes of one submission with its headers
+	clientMessages = 10_000           // of one client, that may always wait; see clientShare
 	intakeWindow   = 10 * time.Minute // in which NATS itself drops a Nats-Msg-Id that it has seen
 	intakeAckWait  = 5 * time.Second  // until a message that was not acknowledged comes again
 	intakePending  = 1024             // messages on their way between a consumer and a commit
@@ -134,9 +135,15 @@ func (o StreamOptions) intake(s Subjects) streamSetup {
 		Name: s.StreamName(streamIntake), Description: "submissions that no dispatcher has decided on yet",
 		Subjects: []string{s.Intake("*"), s.parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
+		MaxMsgsPerSubject: clientShare(o.IntakeMessages), DiscardNewPerSubject: true,
 		Duplicates: intakeWindow, AllowAtomicPublish: true,
 	}, true}
 }
+
+// clientShare is how many messages of one client the intake holds, and as many that
+// are parked, so that one client alone cannot fill it. NATS knows no such limit in
+// bytes.
+func clientShare(messages int64) int64 { return max(messages/4, clientMessages) }
 
 func (o StreamOptions) deadLetters(s Subjects) streamSetup {
 	return streamSetup{jetstream.StreamConfig{
@@ -171,11 +178,13 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want streamSetup)
 	if err != nil {
 		return err
 	}
-	have := stream.CachedInfo().Config
+	info := stream.CachedInfo()
+	have := info.Config
 	if err := checkStream(&have, &want.StreamConfig); err != nil {
 		return err
 	}
-	if !adjust(&have, &want) {
+	changed := adjustShare(&have, &want.StreamConfig, info.State.Msgs)
+	if !adjust(&have, &want) && !changed {
 		return nil
 	}
 	if _, err := js.UpdateStream(ctx, have); err != nil {
@@ -220,8 +229,8 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 	switch {
 	case have.MaxAge != 0:
 		return wrong("max_age", have.MaxAge, "0: what was acknowledged may not go away")
-	case have.MaxMsgsPerSubject > 0:
-		return wrong("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1")
+	case have.MaxMsgsPerSubject > 0 && !have.DiscardNewPerSubject:
+		return wrong("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1, or new messages have to be discarded, by discard_new_per_subject")
 	case have.NoAck:
 		return wrong("no_ack", true, false)
 	}
@@ -266,6 +275,23 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 		have.MaxAge, have.Duplicates = want.MaxAge, want.Duplicates
 	})
 	return changed
+}
+
+// adjustShare puts a client's share of the intake into have and reports whether
+// that changed it. NATS removes what is over a lower limit, so there has to be room:
+// no client can send half of its share while one request is under way. Where there
+// is none, a later start does it.
+func adjustShare(have, want *jetstream.StreamConfig, messages uint64) (changed bool) {
+	if !want.DiscardNewPerSubject || have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
+		return false
+	}
+	lower := have.MaxMsgsPerSubject <= 0 || want.MaxMsgsPerSubject < have.MaxMsgsPerSubject
+	if lower && messages > uint64(want.MaxMsgsPerSubject)/2 {
+		return false
+	}
+	// The server takes the three only together.
+	have.Discard, have.DiscardNewPerSubject, have.MaxMsgsPerSubject = want.Discard, true, want.MaxMsgsPerSubject
+	return true
 }
 
 // consumers is what the intake's consumers have to be. They have no MaxDeliver: a

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -44,7 +45,7 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	in := configOf(t, js, "ARIA_INTAKE")
 	if in.Retention != jetstream.WorkQueuePolicy || in.Storage != jetstream.FileStorage || in.Discard != jetstream.DiscardNew ||
 		in.MaxMsgSize != 128<<10 || in.MaxMsgs != 10_000 || in.MaxBytes != 16<<20 || in.MaxAge != 0 || in.Duplicates != 10*time.Minute ||
-		!in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit", "aria.v1.intake.*.parked"}) {
+		in.MaxMsgsPerSubject != 10_000 || !in.DiscardNewPerSubject || !in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit", "aria.v1.intake.*.parked"}) {
 		t.Errorf("ARIA_INTAKE: %+v", in)
 	}
 	dlq := configOf(t, js, "ARIA_DLQ")
@@ -122,7 +123,7 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 		"storage":                           {func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }, "storage is Memory"},
 		"an age":                            {func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }, "max_age is 1h"},
 		"other subjects":                    {func(c *jetstream.StreamConfig) { c.Subjects = []string{"aria.v1.intake.bob.submit"} }, "subjects is"},
-		"per subject":                       {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject = 1 }, "max_msgs_per_subject is 1"},
+		"per subject":                       {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 1, false }, "max_msgs_per_subject is 1"},
 		"no acknowledgements":               {func(c *jetstream.StreamConfig) { c.NoAck = true; c.AllowAtomicPublish = false }, "no_ack is true"},
 		"another cluster":                   {func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"prefix": "x.v1"} }, "metadata prefix is x.v1"},
 		"its subjects are another stream's": {func(c *jetstream.StreamConfig) { c.Name = "OTHERS" }, "subjects overlap"},
@@ -168,6 +169,92 @@ func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
 				t.Errorf("%+v", in)
 			}
 		})
+	}
+}
+
+func TestOneClientCannotFillTheIntake(t *testing.T) {
+	const share = 10_000
+	nc, js := newStreams(t)
+	o := streamOptions()
+	o.IntakeMessages = 4 * share
+	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		t.Fatal(err)
+	}
+	sendMany(t, nc, "greedy", share)
+	full := func(client string) error {
+		_, err := js.Publish(testContext(t), DefaultPrefix+".intake."+client+".submit", []byte(`{}`), jetstream.WithRetryAttempts(0))
+		return err
+	}
+	var refused *jetstream.APIError
+	if err := full("greedy"); !errors.As(err, &refused) || refused.ErrorCode != 10077 || !strings.Contains(refused.Description, "maximum messages per subject exceeded") {
+		t.Errorf("the message past its share got %v", err)
+	}
+	if err := full("modest"); err != nil {
+		t.Errorf("another client got %v", err)
+	}
+}
+
+// sendMany puts messages into the intake, in atomic batches.
+func sendMany(t testing.TB, nc *nats.Conn, client string, messages int) {
+	t.Helper()
+	const size = 1000
+	for batch := range messages / size {
+		for n := 1; n <= size; n++ {
+			m := nats.NewMsg(DefaultPrefix + ".intake." + client + ".submit")
+			m.Data = []byte(`{}`)
+			m.Header.Set("Nats-Batch-Id", fmt.Sprint(client, batch))
+			m.Header.Set("Nats-Batch-Sequence", fmt.Sprint(n))
+			if n < size {
+				if err := nc.PublishMsg(m); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			m.Header.Set("Nats-Batch-Commit", "1")
+			answer, err := nc.RequestMsgWithContext(testContext(t), m)
+			if err != nil || strings.Contains(string(answer.Data), "error") {
+				t.Fatalf("%s, %v", answer.Data, err)
+			}
+		}
+	}
+}
+
+func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) {
+	const share = 10_000
+	nc, js := newStreams(t)
+	o := streamOptions()
+	old := o.intake(Subjects{DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
+	old.MaxMsgsPerSubject, old.DiscardNewPerSubject, old.Replicas = -1, false, 1
+	if _, err := js.CreateStream(testContext(t), old); err != nil {
+		t.Fatal(err)
+	}
+	sendMany(t, nc, "greedy", share)
+	ensure := func(messages int64) *jetstream.StreamInfo {
+		t.Helper()
+		o.IntakeMessages = messages
+		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+			t.Fatal(err)
+		}
+		s, err := js.Stream(testContext(t), "ARIA_INTAKE")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.CachedInfo().State.Msgs != share {
+			t.Fatalf("%d of %d messages are left", s.CachedInfo().State.Msgs, share)
+		}
+		return s.CachedInfo()
+	}
+	for _, c := range []struct{ messages, want int64 }{
+		{4 * share, -1},           // it is full
+		{8 * share, 2 * share},    // there is room
+		{16 * share, 4 * share},   // more
+		{4 * share, 4 * share},    // less, and it is full
+		{100 * share, 25 * share}, // more
+		{20 * share, 5 * share},   // less, and there is room
+	} {
+		if got := ensure(c.messages).Config; got.MaxMsgsPerSubject != c.want || got.MaxMsgs != c.messages || got.DiscardNewPerSubject != (c.want > 0) {
+			t.Errorf("with %d messages a client's share is %d, want %d: %+v", c.messages, got.MaxMsgsPerSubject, c.want, got)
+		}
 	}
 }
 

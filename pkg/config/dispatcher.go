@@ -75,7 +75,7 @@ type DispatcherNATS struct {
 // Intake is the stream that takes submissions while no dispatcher runs.
 type Intake struct {
 	Enabled     bool `key:"enabled" doc:"Take submissions from the stream too. Needs JetStream; where that is not there, it is waited for."`
-	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in it; further ones are refused by NATS."`
+	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in it, of one client a quarter (at least 10,000); further ones are refused by NATS."`
 	MaxBytes    int  `key:"max_bytes" min:"1048576" max:"1099511627776" doc:"The same in bytes."`
 }
 
