@@ -5,62 +5,89 @@ import (
 	"html"
 	"slices"
 	"strings"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
-// The chart's measures, in pixels.
+// The chart's measures, in pixels: panels in two columns, in each a line for
+// each system.
 const (
-	chartWidth = 760
-	labelWidth = 230
-	barWidth   = 420
-	barHeight  = 18
-	groupGap   = 46
+	panelWidth = 470
+	panelGap   = 20 // round panels
+	labelWidth = 215
+	barWidth   = 170
+	lineHeight = 20
+	headHeight = 44 // of a panel
+	topHeight  = 58 // of the chart
 )
 
-// chart draws an SVG: for each scenario a bar of each system, as long as its
-// median, and a line from the least to the most.
+// style has the colours of light and dark pages.
+const style = `<style>
+.page{fill:#ffffff}.text{fill:#1f2328}.dim{fill:#59636e}.ours{fill:#2f6fdb}.other{fill:#8c959f}.spread{stroke:#1f2328}
+@media (prefers-color-scheme:dark){.page{fill:#0d1117}.text{fill:#f0f6fc}.dim{fill:#9198a1}.ours{fill:#4a8df8}.other{fill:#6b7480}.spread{stroke:#f0f6fc}}
+</style>
+`
+
+// chart draws an SVG: a panel for each scenario, and in it a bar of each system, as
+// long as its median, with a line from the least to the most.
 func (rep *report) chart() string {
 	var b strings.Builder
-	y := 40
+	y, tallest, column := topHeight, 0, 0
 	for _, sc := range rep.scenarios {
-		y = rep.group(&b, sc, y)
+		systems := rep.measured(sc)
+		if len(systems) == 0 {
+			continue
+		}
+		rep.panel(&b, sc, systems, panelGap+column*(panelWidth+panelGap), y)
+		tallest = max(tallest, headHeight+len(systems)*lineHeight+panelGap)
+		if column++; column == 2 {
+			y, tallest, column = y+tallest, 0, 0
+		}
 	}
-	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, sans-serif" font-size="13">
-<rect width="100%%" height="100%%" fill="#ffffff"/>
-<text x="16" y="24" font-size="12" fill="#57606a">Medians of %d rounds, all on the same machine; the thin line is the spread. Repeat it: task bench:peers</text>
+	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="12">
+%s<rect class="page" width="100%%" height="100%%" rx="6"/>
+<text class="text" x="%d" y="26" font-weight="600" font-size="14">Submit, give to a worker, report as done: all processes on the same machine</text>
+<text class="dim" x="%d" y="44">%s. Medians; the thin line is the spread. Repeat it: task bench:peers</text>
 %s</svg>
-`, chartWidth, y, rep.rounds, b.String())
+`, 2*panelWidth+3*panelGap, y+tallest, style, panelGap, panelGap, html.EscapeString(rep.conditions()), b.String())
 }
 
-// group draws one scenario below y, and returns where the next begins.
-func (rep *report) group(b *strings.Builder, sc scenario, y int) int {
-	figure, unit, format := rate, "jobs/s, more is better", "%.0f"
+// panel draws one scenario with its upper left corner at x, y.
+func (rep *report) panel(b *strings.Builder, sc scenario, systems []queue.System, x, y int) {
+	figure, unit := rate, "jobs/s, more is better"
 	if sc.Load.Rate > 0 {
-		figure, unit, format = p99, "p99 in ms, less is better", "%.1f"
+		figure, unit = p99, "p50 (bold) and p99 in ms, less is better"
 	}
 	longest := 0.0
-	systems := rep.measured(sc)
 	for _, s := range systems {
 		longest = max(longest, slices.Max(rep.of(s.Name(), sc.Name, figure)))
 	}
-	if longest == 0 {
-		return y
-	}
-	fmt.Fprintf(b, `<text x="16" y="%d" font-weight="600" fill="#1f2328">%s <tspan font-weight="400" fill="#57606a">(%s)</tspan></text>`+"\n",
-		y+18, html.EscapeString(sc.Title), unit)
-	y += 28
-	scale := func(x float64) float64 { return x / longest * barWidth }
+	length := func(v float64) float64 { return v / longest * barWidth }
+	fmt.Fprintf(b, `<text class="text" x="%d" y="%d" font-weight="600">%s</text>`+"\n", x, y+16, html.EscapeString(sc.Title))
+	fmt.Fprintf(b, `<text class="dim" x="%d" y="%d">%s</text>`+"\n", x, y+32, unit)
+	y += headHeight
 	for _, s := range systems {
 		list := rep.of(s.Name(), sc.Name, figure)
-		color := "#9aa4af"
+		class := "other"
 		if strings.HasPrefix(s.Name(), "aria-") {
-			color = "#2f6fdb"
+			class = "ours"
 		}
-		middle := y + barHeight/2
-		fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="end" fill="#1f2328">%s</text>`, labelWidth-8, middle+4, html.EscapeString(s.Title()))
-		fmt.Fprintf(b, `<rect x="%d" y="%d" width="%.1f" height="%d" rx="2" fill="%s"/>`, labelWidth, y+1, scale(median(list)), barHeight-3, color)
-		fmt.Fprintf(b, `<path d="M%.1f %dH%.1f" stroke="#1f2328"/>`, labelWidth+scale(slices.Min(list)), middle, labelWidth+scale(slices.Max(list)))
-		fmt.Fprintf(b, `<text x="%.1f" y="%d" fill="#1f2328">`+format+"</text>\n", labelWidth+scale(slices.Max(list))+8, middle+4, median(list))
-		y += barHeight + 4
+		middle, zero := y+lineHeight/2, float64(x+labelWidth)
+		bar := func(v float64, opacity string) {
+			fmt.Fprintf(b, `<rect class="%s" x="%.0f" y="%d" width="%.1f" height="%d" rx="2" opacity="%s"/>`, class, zero, y+2, length(v), lineHeight-5, opacity)
+		}
+		text := fmt.Sprintf("%.0f", median(list))
+		if sc.Load.Rate > 0 {
+			half := median(rep.of(s.Name(), sc.Name, p50))
+			bar(median(list), "0.45")
+			bar(half, "1")
+			text = fmt.Sprintf("%.1f, %.1f", half, median(list))
+		} else {
+			bar(median(list), "1")
+		}
+		fmt.Fprintf(b, `<text class="text" x="%d" y="%d" text-anchor="end">%s</text>`, x+labelWidth-8, middle+4, html.EscapeString(s.Title()))
+		fmt.Fprintf(b, `<path class="spread" d="M%.1f %dH%.1f"/>`, zero+length(slices.Min(list)), middle, zero+length(slices.Max(list)))
+		fmt.Fprintf(b, `<text class="text" x="%.1f" y="%d">%s</text>`+"\n", zero+length(slices.Max(list))+8, middle+4, text)
+		y += lineHeight
 	}
-	return y + groupGap - 28
 }

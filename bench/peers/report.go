@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
@@ -61,10 +62,15 @@ func (rep *report) ratio(ours, theirs, scenario string, figure func(*result) flo
 	return median(list)
 }
 
+// conditions says when, where and how often was measured.
+func (rep *report) conditions() string {
+	return fmt.Sprintf("%s, %s/%s, %d × %s, %d rounds of %v at most",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), proc.Processor(), rep.rounds, rep.long)
+}
+
 // print prints everything, and returns whether all goals were reached.
 func (rep *report) print(w io.Writer) bool {
-	fmt.Fprintf(w, "%s, %s/%s, %d processors, %d rounds of %v, one after the other on the same machine.\n",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), rep.rounds, rep.long)
+	fmt.Fprintf(w, "# Beside asynq and River\n\nWritten by `task bench:peers`. %s, one after the other on the same machine.\n", rep.conditions())
 	for _, sc := range rep.scenarios {
 		fmt.Fprintf(w, "\n## %s\n\n", sc.Title)
 		if sc.Load.Rate > 0 {

@@ -95,3 +95,18 @@ func field(path, name string) int64 {
 	}
 	return 0
 }
+
+// Processor returns the name of the machine's processor, "processor" where that is
+// not told.
+func Processor() string {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return "processor"
+	}
+	for line := range strings.Lines(string(text)) {
+		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+			return strings.TrimSpace(value)
+		}
+	}
+	return "processor"
+}
