@@ -33,7 +33,9 @@ func (w *world) importRows(workers []*model.Worker, tasks ...*model.Task) Plan {
 		}
 		b.Tasks = append(b.Tasks, c)
 	}
+	w.imports = true
 	_, plan := w.turn(Import{b})
+	w.imports = false
 	return plan
 }
 

@@ -10,8 +10,6 @@ func (e *Engine) submit(s Submit) Answer {
 		if row := e.row(id); row != nil {
 			return resubmitted(row, &s)
 		}
-	}
-	if s.Chosen {
 		if err := e.goneWith(id); err != nil {
 			return Answer{Err: err}
 		}
@@ -70,13 +68,15 @@ func (e *Engine) hasRoomForSet(spec *model.TaskSpec) *model.Error {
 	return nil
 }
 
-// goneWith says no to the id of a task that was deleted a short time ago.
+// goneWith says no to the id of a task that was deleted a short time ago, in this
+// turn above all: a turn writes a row once, and a new one needs a Seq of its own.
 func (e *Engine) goneWith(id string) *model.Error {
-	until := model.Time(0)
+	until := e.turn.known.Gone[id].Until
 	if i, ok := e.turn.changed[id]; ok {
 		until = e.turn.plan.Batch.Tasks[i].Keep
-	} else if grave, ok := e.turn.known.Gone[id]; ok {
-		until = grave.Until
+		if until <= e.now {
+			return model.Errorf(model.CodeUnavailable, "id: the task %s was deleted a moment ago: try again", id).For(id)
+		}
 	}
 	if until <= e.now {
 		return nil

@@ -76,10 +76,6 @@ func (w *world) act(words []string) []string {
 		return w.why(args)
 	case "status":
 		return w.status()
-	case "expire": // the rows that ended longer ago than that
-		d, err := model.ParseDuration(args[0])
-		w.must(err)
-		return w.tell(w.turn(w.expired(d)))
 	case "disconnect", "connect":
 		w.offline = verb == "disconnect"
 		return w.tell(w.turn(Tick{}))
@@ -150,6 +146,10 @@ func (w *world) event(words []string) Event {
 		return w.updateEvent(names, opts)
 	case "delete":
 		return Delete{Client: names[0], ID: names[1], Files: opts["files"] != ""}
+	case "expire": // the rows that ended longer ago than that
+		d, err := model.ParseDuration(names[0])
+		w.must(err)
+		return w.expired(d)
 	case "drain":
 		return DrainWorker{ID: names[0]}
 	case "undrain":

@@ -92,7 +92,7 @@ func drawPlacing(r *rand.Rand, c *engine.Config) {
 		c.Hosts = map[string]int{"h0.example": pick(r, 0, 1, 3), "h1.example": 2}
 	}
 	c.ClientPending = int64(pick(r, 0, 0, 10))
-	c.RetainIDs = model.Seconds(float64(pick(r, 45, 300, 86_400)))
+	c.RetainIDs = model.Seconds(float64(pick(r, 0, 45, 300, 86_400)))
 }
 
 func pick(r *rand.Rand, choices ...int) int { return choices[r.IntN(len(choices))] }
