@@ -35,7 +35,7 @@ const (
 // task however often it comes.
 //
 // Within one client and priority tasks have the order of their messages, but for
-// those that had to come again.
+// those that had to come again to the same dispatcher.
 type Intake struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -160,6 +160,7 @@ func (i *Intake) consume(name string) error {
 	if err != nil {
 		return err
 	}
+	i.anew(ctx, consumer.CachedInfo())
 	doubt := make(chan error, 1)
 	pull, err := consumer.Consume(i.take,
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(intakeBeat),
@@ -173,10 +174,7 @@ func (i *Intake) consume(name string) error {
 		return err
 	}
 	defer func() {
-		// What NATS has sent ahead is decided on too: left alone, it would come again
-		// only after intakeAckWait, behind what is younger. What the server itself has
-		// still to send at this moment does.
-		pull.Drain()
+		pull.Drain() // what NATS has sent ahead is decided on too
 		<-pull.Closed()
 	}()
 	look := time.NewTicker(intakeLook)
@@ -201,6 +199,27 @@ func (i *Intake) consume(name string) error {
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
 		}
+	}
+}
+
+// anew has NATS send at once, in order, what it waits to be acknowledged. A
+// dispatcher that was killed has left that, and one that was stopped what was on its
+// way then; else it would come again only after intakeAckWait, behind what is
+// younger. A server before 2.14 cannot do this.
+func (i *Intake) anew(ctx context.Context, info *jetstream.ConsumerInfo) {
+	if info.NumAckPending == 0 {
+		return
+	}
+	// The server may have acknowledgements still to read. A sign of progress for any
+	// message goes behind them, and is answered.
+	progress := fmt.Sprintf("$JS.ACK.%s.%s.1.1.1.0.0", i.stream, info.Name)
+	_, err := i.nc.RequestWithContext(ctx, progress, []byte("+WPI"))
+	if err == nil {
+		_, err = i.js.ResetConsumer(ctx, i.stream, info.Name)
+	}
+	if err != nil {
+		i.logger.Info("what an earlier dispatcher left undecided comes again later, out of its order",
+			"stream", i.stream, "consumer", info.Name, "messages", info.NumAckPending, "error", err)
 	}
 }
 

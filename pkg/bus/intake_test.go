@@ -221,6 +221,44 @@ func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {
 	p.emptied(t)
 }
 
+func TestWhatWasLeftUndecidedComesToTheNextFirstAndInOrder(t *testing.T) {
+	taken := make(chan struct{}, 100)
+	p := newPost(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
+		taken <- struct{}{}
+		return nil // and is killed before it answers
+	}})
+	const left, messages = 20, 40
+	for n := range left {
+		p.send(t, "shop", fmt.Sprintf(`{"id":"t%d",%s}`, n, source))
+	}
+	for range left {
+		receive(t, taken)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if err := p.intake.Stop(ctx); err == nil {
+		t.Error("it stopped with messages undecided")
+	}
+	for n := left; n < messages; n++ {
+		p.send(t, "shop", fmt.Sprintf(`{"id":"t%d",%s}`, n, source))
+	}
+	next := &fakeBackend{}
+	begun := time.Now()
+	p.start(t, next)
+	p.emptied(t)
+	if took := time.Since(begun); took >= intakeAckWait {
+		t.Errorf("it took %v", took)
+	}
+	for n, op := range next.taken() {
+		if id := op.(engine.Submit).Spec.ID; id != fmt.Sprint("t", n) {
+			t.Fatalf("the task %s came as number %d", id, n)
+		}
+	}
+	if n := len(next.taken()); n != messages {
+		t.Errorf("%d came, want %d", n, messages)
+	}
+}
+
 func TestTheIDOfAMessageIsItsOwn(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123)
 	id := intakeID("ARIA_INTAKE", &letter{seq: 7, at: at})
@@ -411,8 +449,8 @@ func TestAnAtomicBatchIsTakenWhole(t *testing.T) {
 func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	const messages = 500
-	for range messages {
-		if _, err := p.js.PublishAsync(DefaultPrefix+".intake.shop.submit", []byte(`{`+source+`}`)); err != nil {
+	for n := range messages {
+		if _, err := p.js.PublishAsync(DefaultPrefix+".intake.shop.submit", fmt.Appendf(nil, `{"id":"t%d",%s}`, n, source)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -432,6 +470,11 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 	for seq, n := range seen {
 		if n != 1 {
 			t.Errorf("%d was told %d times", seq, n)
+		}
+	}
+	for n, op := range p.backend.taken() { // of both
+		if id := op.(engine.Submit).Spec.ID; id != fmt.Sprint("t", n) {
+			t.Fatalf("the task %s came as number %d", id, n)
 		}
 	}
 }
