@@ -150,7 +150,7 @@ func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
 // publisherFor makes a publisher that is closed with the test.
 func publisherFor(t testing.TB, nc *nats.Conn) *Publisher {
 	t.Helper()
-	p, err := NewPublisher(nc, DefaultPrefix, nil)
+	p, err := NewPublisher(nc, DefaultPrefix, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +284,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 	log := &logBook{}
 	s := startServer(t)
 	nc := connect(t, s)
-	p, err := NewPublisher(nc, DefaultPrefix, log.logger())
+	p, err := NewPublisher(nc, DefaultPrefix, nil, log.logger())
 	if err != nil {
 		t.Fatal(err)
 	}

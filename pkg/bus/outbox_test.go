@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync/atomic"
 	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // A sender that is slower than a turn makes the turn wait: nothing is dropped.
@@ -61,5 +63,55 @@ func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 		if n != min(i, outboxSize) {
 			t.Fatalf("%d was sent at place %d", n, i)
 		}
+	}
+}
+
+func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	asked := 0
+	p, err := NewPublisher(connect(t, s), DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	say := func(status model.Status) { p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: status}) }
+	say(model.StatusPending) // nobody
+	for _, subject := range []string{
+		"aria.v1.evt.task.alice.t1.queued",
+		"aria.v1.evt.task.alice.*.downloading",
+		"aria.v1.evt.task.>",
+	} {
+		if s.Heard(subject) {
+			t.Errorf("%s is heard before anybody listens", subject)
+		}
+		sub, err := nc.QueueSubscribeSync(subject, "observers")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		say(model.StatusQueued)
+		say(model.StatusDownloading)
+		m, err := sub.NextMsgWithContext(testContext(t))
+		if err != nil {
+			t.Fatalf("%s: %v", subject, err)
+		}
+		if subject == "aria.v1.evt.task.>" && m.Subject != "aria.v1.evt.task.alice.t1.queued" {
+			t.Errorf("%s brought %s", subject, m.Subject)
+		}
+		if err := sub.Unsubscribe(); err != nil {
+			t.Fatal(err)
+		}
+		if err := nc.Flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}}) // always said: it may be late
+	if err := p.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 7 {
+		t.Errorf("asked %d times who hears it, want once for each event", asked)
 	}
 }

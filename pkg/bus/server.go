@@ -139,6 +139,12 @@ func (s *Server) Ready() bool {
 	return s.nats.Running() && s.nats.JetStreamEnabled()
 }
 
+// Heard reports whether a client or a stream of this server subscribes to the
+// subject.
+func (s *Server) Heard(subject string) bool {
+	return s.nats.GlobalAccount().SubscriptionInterest(subject)
+}
+
 // Shutdown closes all connections and the files, and gives the folder free. It
 // returns ctx's error if that takes too long; the folder then stays locked.
 // Calling it again is harmless.

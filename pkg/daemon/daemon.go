@@ -56,7 +56,11 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := bus.CheckAlone(ctx, d.nc, d.cfg.NATS.Prefix); err != nil {
 		return err
 	}
-	if d.publisher, err = bus.NewPublisher(d.nc, d.cfg.NATS.Prefix, d.logger); err != nil {
+	var heard func(string) bool
+	if d.server != nil {
+		heard = d.server.Heard
+	}
+	if d.publisher, err = bus.NewPublisher(d.nc, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
 		return err
 	}
 	d.onClose("closing the publisher", d.publisher.Close)
