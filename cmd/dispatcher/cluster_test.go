@@ -3,9 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -24,8 +23,8 @@ type cluster struct {
 	dir        string
 	natsURL    string
 	env        []string
-	dispatcher *program
-	workers    map[string]*program
+	dispatcher *testbed.Process
+	workers    map[string]*testbed.Process
 	nc         *nats.Conn
 }
 
@@ -37,7 +36,7 @@ func startCluster(t *testing.T, external bool, workers ...string) *cluster {
 // startClusterWith starts one whose dispatcher has further variables.
 func startClusterWith(t *testing.T, external bool, env []string, workers ...string) *cluster {
 	t.Helper()
-	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*program)}
+	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*testbed.Process)}
 	c.env = []string{
 		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(c.dir, "data", "dispatcher.db"),
 		"DISPATCHER_HTTP_LISTEN=" + freeport.Address(t), "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(c.dir, "nats"),
@@ -78,7 +77,7 @@ func (c *cluster) startWorker(name string, args ...string) {
 // an id of its own.
 func (c *cluster) submit(id, url string) {
 	c.t.Helper()
-	eventually(c.t, 30*time.Second, "an answer to the submit of "+id, func() bool {
+	testbed.Within(c.t, 30*time.Second, "an answer to the submit of "+id, func() bool {
 		a, err := ask(c.nc, "aria.v1.req.task.shop.submit", fmt.Sprintf(`{"id":%q,"url":%q}`, id, url))
 		if err != nil || a.code == "503" {
 			return false
@@ -145,26 +144,26 @@ func fiftyTasks(t *testing.T, external bool) {
 	for _, id := range ids[:30] {
 		c.submit(id, files.URL+"/"+id)
 	}
-	eventually(t, time.Minute, "a few completed on both workers", func() bool {
+	testbed.Within(t, time.Minute, "a few completed on both workers", func() bool {
 		return c.byStatus(ids[:30])[model.StatusCompleted] >= 6 && c.completedBy(ids[:30])["w1"] > 0 && c.completedBy(ids[:30])["w2"] > 0
 	})
 
-	c.workers["w1"].kill9()
+	c.workers["w1"].Kill()
 	done := c.completed(ids[:30])
 	requests := make(map[string]int)
 	for id := range done {
 		requests[id] = files.count("/" + id)
 	}
-	c.dispatcher.kill9()
+	c.dispatcher.Kill()
 	c.startDispatcher()
 	for _, id := range ids[30:] { // acknowledged before, during and after the second kill
 		c.submit(id, files.URL+"/"+id)
 		if id == "task-40" {
-			c.dispatcher.kill9()
+			c.dispatcher.Kill()
 			c.startDispatcher()
 		}
 	}
-	eventually(t, 3*time.Minute, "all completed", func() bool { return c.byStatus(ids)[model.StatusCompleted] == len(ids) })
+	testbed.Within(t, 3*time.Minute, "all completed", func() bool { return c.byStatus(ids)[model.StatusCompleted] == len(ids) })
 
 	for id := range requests {
 		if now := files.count("/" + id); now != requests[id] {
@@ -180,7 +179,7 @@ func fiftyTasks(t *testing.T, external bool) {
 	}
 	for _, task := range c.completed(ids) {
 		path := filepath.Join(c.dir, task.Result.WorkerID, filepath.FromSlash(task.Result.Files[0].Path))
-		if got := shaOf(t, path); got != files.sha256 {
+		if got := testbed.SHA256(t, path); got != files.sha256 {
 			t.Errorf("%s: %s is not the file that was served", task.ID, path)
 		}
 	}
@@ -191,8 +190,8 @@ func fiftyTasks(t *testing.T, external bool) {
 			t.Errorf("%s was said to be completed %d times", id, n)
 		}
 	}
-	c.workers["w2"].stop()
-	c.dispatcher.stop()
+	c.workers["w2"].Stop()
+	c.dispatcher.Stop()
 }
 
 func (c *cluster) completed(ids []string) map[string]*model.Task {
@@ -217,7 +216,7 @@ func TestBadRequestsAreAnsweredAndHarmNobody(t *testing.T) {
 	files := serveFile(t, []byte(strings.Repeat("x", 1_000_000)), 200_000)
 	c := startCluster(t, true, "w1")
 	c.submit("good", files.URL+"/good")
-	before := rss(t, c.dispatcher)
+	before := testbed.Memory(t, c.dispatcher.PID())
 	long := strings.Repeat("a", 900_000)
 	for _, r := range []struct{ body, code, names string }{
 		{`{"url":"gopher://h/a"}`, "400", "url"},
@@ -242,11 +241,11 @@ func TestBadRequestsAreAnsweredAndHarmNobody(t *testing.T) {
 			}
 		}
 	}
-	eventually(t, time.Minute, "the good task is completed", func() bool {
+	testbed.Within(t, time.Minute, "the good task is completed", func() bool {
 		task := getTask(t, c.nc, "shop", "good")
 		return task != nil && task.Status == model.StatusCompleted && task.Attempt == 1
 	})
-	if after := rss(t, c.dispatcher); after > before+40<<20 {
+	if after := testbed.Memory(t, c.dispatcher.PID()); after > before+40<<20 {
 		t.Errorf("the dispatcher grew from %d to %d MiB", before>>20, after>>20)
 	}
 	a, err := ask(c.nc, "aria.v1.req.query.status", "")
@@ -263,40 +262,14 @@ func TestAnIdleDispatcherIsCheap(t *testing.T) {
 	c := startCluster(t, false)
 	c.submit("waits", "http://files.example/a")
 	const watch = 5 * time.Second
-	before := cpu(t, c.dispatcher)
+	before := testbed.CPU(t, c.dispatcher.PID())
 	<-time.After(watch) // the time over which is measured, not a wait for a thing
-	used := cpu(t, c.dispatcher) - before
-	t.Logf("idle: %.2f%% of a core, %d MiB", 100*used.Seconds()/watch.Seconds(), rss(t, c.dispatcher)>>20)
+	used := testbed.CPU(t, c.dispatcher.PID()) - before
+	t.Logf("idle: %.2f%% of a core, %d MiB", 100*used.Seconds()/watch.Seconds(), testbed.Memory(t, c.dispatcher.PID())>>20)
 	if used > watch/100 {
 		t.Errorf("%v of processor time in %v, want under 1%%", used, watch)
 	}
-	if m := rss(t, c.dispatcher); m > 60<<20 {
+	if m := testbed.Memory(t, c.dispatcher.PID()); m > 60<<20 {
 		t.Errorf("%d MiB, want under 60", m>>20)
 	}
-}
-
-// rss is the memory that a process has, in bytes (proc(5), statm).
-func rss(t *testing.T, p *program) int64 {
-	t.Helper()
-	return procField(t, p, "statm", 1) * int64(os.Getpagesize())
-}
-
-// cpu is the processor time that a process has used (proc(5), stat: utime and
-// stime in ticks of 1/100 s).
-func cpu(t *testing.T, p *program) time.Duration {
-	t.Helper()
-	return time.Duration(procField(t, p, "stat", 13)+procField(t, p, "stat", 14)) * 10 * time.Millisecond
-}
-
-func procField(t *testing.T, p *program, file string, n int) int64 {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", p.cmd.Process.Pid, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := strconv.ParseInt(strings.Fields(string(b))[n], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
 }

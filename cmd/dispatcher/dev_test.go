@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // goSource is the Go toolchain's own src folder as a tar: a real file of more
@@ -35,19 +37,6 @@ func goSource(t *testing.T) []byte {
 	return buf.Bytes()
 }
 
-// needAria2 skips loudly where there is no aria2c, and fails in CI.
-func needAria2(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("aria2c"); err == nil {
-		return
-	}
-	const loud = "NOT TESTED: aria2c is not installed (apt-get install aria2)"
-	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatal(loud)
-	}
-	t.Skip(loud) // a newcomer with only Go can still run the tests; CI cannot pass without it
-}
-
 func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
 	files := serveFile(t, goSource(t), 0)
 	for _, c := range []struct{ engine, says string }{
@@ -57,20 +46,20 @@ func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
 		t.Run(c.engine, func(t *testing.T) {
 			var env []string
 			if c.engine == "aria2" {
-				needAria2(t)
+				testbed.Need(t, "aria2c", "apt-get install aria2")
 			} else {
 				env = append(env, "PATH="+t.TempDir())
 			}
 			dir := t.TempDir()
 			p := start(t, dir, env, "dispatcher", "-dev", "-exit", files.URL+"/go-src.tar")
-			if code := p.wait(2 * time.Minute); code != 0 {
+			if code := p.Wait(2 * time.Minute); code != 0 {
 				t.Fatalf("exit code %d", code)
 			}
-			if !strings.Contains(p.out.String(), c.says) {
+			if !strings.Contains(p.Out.String(), c.says) {
 				t.Errorf("it does not say %q", c.says)
 			}
 			path := completedPath(t, p, files.URL+"/go-src.tar")
-			if got := shaOf(t, filepath.Join(dir, path)); got != files.sha256 {
+			if got := testbed.SHA256(t, filepath.Join(dir, path)); got != files.sha256 {
 				t.Errorf("%s has the sha256 %s, want %s", path, got, files.sha256)
 			}
 		})
@@ -78,9 +67,9 @@ func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
 }
 
 // completedPath finds in the summary where the file of a URL is.
-func completedPath(t *testing.T, p *program, url string) string {
+func completedPath(t *testing.T, p *testbed.Process, url string) string {
 	t.Helper()
-	m := regexp.MustCompile(`(?m)^completed ` + regexp.QuoteMeta(url) + `: (.*) \(.*\)$`).FindStringSubmatch(p.out.String())
+	m := regexp.MustCompile(`(?m)^completed ` + regexp.QuoteMeta(url) + `: (.*) \(.*\)$`).FindStringSubmatch(p.Out.String())
 	if m == nil {
 		t.Fatalf("no summary of %s", url)
 	}
@@ -98,32 +87,32 @@ func TestOfTenURLsTheOneThatIsMissingIsNamed(t *testing.T) {
 	args = append(args, good[4:]...)
 	dir := t.TempDir()
 	p := start(t, dir, nil, "dispatcher", args...)
-	if code := p.wait(2 * time.Minute); code != 1 {
+	if code := p.Wait(2 * time.Minute); code != 1 {
 		t.Errorf("exit code %d, want 1", code)
 	}
 	for _, url := range good {
-		if got := shaOf(t, filepath.Join(dir, completedPath(t, p, url))); got != files.sha256 {
+		if got := testbed.SHA256(t, filepath.Join(dir, completedPath(t, p, url))); got != files.sha256 {
 			t.Errorf("%s has the sha256 %s, want %s", url, got, files.sha256)
 		}
 	}
-	if !regexp.MustCompile(`(?m)^failed ` + regexp.QuoteMeta(files.URL) + `/missing\.iso: .*(404|not found)`).MatchString(p.out.String()) {
+	if !regexp.MustCompile(`(?m)^failed ` + regexp.QuoteMeta(files.URL) + `/missing\.iso: .*(404|not found)`).MatchString(p.Out.String()) {
 		t.Error("the missing file is not named with its reason")
 	}
-	if !strings.Contains(p.out.String(), "9 of 10 completed") {
+	if !strings.Contains(p.Out.String(), "9 of 10 completed") {
 		t.Error("the sum is not told")
 	}
 }
 
 func TestTwoDevsOnOneMachineTakeOtherPortsAndSaySo(t *testing.T) {
 	first := start(t, t.TempDir(), nil, "dispatcher", "-dev")
-	eventually(t, 20*time.Second, "the first serves", func() bool { return strings.Contains(first.out.String(), "NATS on ") })
+	testbed.Eventually(t, "the first serves", func() bool { return strings.Contains(first.Out.String(), "NATS on ") })
 	second := start(t, t.TempDir(), nil, "dispatcher", "-dev")
-	eventually(t, 20*time.Second, "the second serves", func() bool { return strings.Contains(second.out.String(), "NATS on ") })
-	if !strings.Contains(second.out.String(), "is taken, using 127.0.0.1:") {
+	testbed.Eventually(t, "the second serves", func() bool { return strings.Contains(second.Out.String(), "NATS on ") })
+	if !strings.Contains(second.Out.String(), "is taken, using 127.0.0.1:") {
 		t.Error("the second does not say that it took another port")
 	}
-	first.stop()
-	second.stop()
+	first.Stop()
+	second.Stop()
 }
 
 func TestBadUsageEndsWith2AndNamesTheKey(t *testing.T) {
@@ -138,18 +127,18 @@ func TestBadUsageEndsWith2AndNamesTheKey(t *testing.T) {
 		{"", []string{"-config", "nowhere.json"}, "nowhere.json"},
 	} {
 		p := start(t, t.TempDir(), []string{c.env}, "dispatcher", c.args...)
-		if code := p.wait(10 * time.Second); code != 2 || !strings.Contains(p.out.String(), c.want) {
-			t.Errorf("%s %v: exit code %d, printed %q; want 2 and %q", c.env, c.args, code, p.out, c.want)
+		if code := p.Wait(10 * time.Second); code != 2 || !strings.Contains(p.Out.String(), c.want) {
+			t.Errorf("%s %v: exit code %d, printed %q; want 2 and %q", c.env, c.args, code, p.Out, c.want)
 		}
 	}
 	for _, name := range []string{"dispatcher", "worker"} {
 		p := start(t, t.TempDir(), nil, name, "-version")
-		if code := p.wait(10 * time.Second); code != 0 || !strings.Contains(p.out.String(), "schema ") {
-			t.Errorf("%s -version: %d, %q", name, code, p.out)
+		if code := p.Wait(10 * time.Second); code != 0 || !strings.Contains(p.Out.String(), "schema ") {
+			t.Errorf("%s -version: %d, %q", name, code, p.Out)
 		}
 		p = start(t, t.TempDir(), nil, name, "-h")
-		if code := p.wait(10 * time.Second); code != 0 || !strings.Contains(p.out.String(), "-log-level") {
-			t.Errorf("%s -h: %d, %q", name, code, p.out)
+		if code := p.Wait(10 * time.Second); code != 0 || !strings.Contains(p.Out.String(), "-log-level") {
+			t.Errorf("%s -h: %d, %q", name, code, p.Out)
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -33,7 +34,7 @@ func TestADrainedWorkerFinishesAndGetsNothingNewOverARestart(t *testing.T) {
 		t.Errorf("drained: %s, %v", a.body, err)
 	}
 	c.submit("new", files.URL+"/new")
-	c.dispatcher.kill9()
+	c.dispatcher.Kill()
 	c.startDispatcher()
 
 	done := c.untilStatus("running", model.StatusCompleted)
@@ -48,10 +49,10 @@ func TestADrainedWorkerFinishesAndGetsNothingNewOverARestart(t *testing.T) {
 		t.Errorf("after the restart the worker is %s, and was sent for %d files", w1.Status, files.count("/new"))
 	}
 
-	c.workers["w1"].stop()
-	eventually(t, 10*time.Second, "it has left", func() bool { return c.worker("w1").Status == model.WorkerOffline })
+	c.workers["w1"].Stop()
+	testbed.Eventually(t, "it has left", func() bool { return c.worker("w1").Status == model.WorkerOffline })
 	c.startWorker("w1")
-	eventually(t, 10*time.Second, "it is back", func() bool { return c.worker("w1").Status != model.WorkerOffline })
+	testbed.Eventually(t, "it is back", func() bool { return c.worker("w1").Status != model.WorkerOffline })
 	if again := c.worker("w1"); again.Status != model.WorkerDraining || again.Epoch <= w1.Epoch || files.count("/new") != 0 {
 		t.Errorf("after its own restart the worker is %s, epoch %d, and was sent for %d files", again.Status, again.Epoch, files.count("/new"))
 	}
@@ -83,8 +84,8 @@ func TestALivingWorkerIsRemovedByForceOnly(t *testing.T) {
 		t.Errorf("what it held: %+v", done.TaskState)
 	}
 	c.online("w1")
-	c.workers["w1"].stop()
-	eventually(t, 10*time.Second, "it has left", func() bool { return c.worker("w1").Status == model.WorkerOffline })
+	c.workers["w1"].Stop()
+	testbed.Eventually(t, "it has left", func() bool { return c.worker("w1").Status == model.WorkerOffline })
 	c.must("admin.worker.remove", `{"id":"w1"}`)
 	if w := c.worker("w1"); w != nil {
 		t.Errorf("it is still there: %+v", w)
@@ -158,7 +159,7 @@ func (o *answers) verdicts(t *testing.T) map[int]int {
 func (c *cluster) whoIs() func(address string) string {
 	pids := make(map[string][]string)
 	for name, p := range c.workers {
-		pid := strconv.Itoa(p.cmd.Process.Pid)
+		pid := strconv.Itoa(p.PID())
 		children, err := os.ReadFile("/proc/" + pid + "/task/" + pid + "/children")
 		if err != nil {
 			c.t.Fatal(err)
@@ -204,7 +205,7 @@ func TestAStoppedWorkerThatWakesIsRefusedAndStopsWhatWasGivenAway(t *testing.T) 
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				needAria2(t)
+				testbed.Need(t, "aria2c", "apt-get install aria2")
 			}
 			wakesLate(t, engine)
 		})
@@ -234,18 +235,14 @@ func wakesLate(t *testing.T, engine string) {
 		c.until(id, "is under way", func(t *model.Task) bool { return t.WorkerID == "w1" && t.CompletedLength > 0 })
 	}
 	c.must("admin.worker.resume", `{"id":"w2"}`)
-	w1 := c.workers["w1"].cmd.Process
-	if err := w1.Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
+	w1 := c.workers["w1"]
+	w1.Signal(syscall.SIGSTOP)
 	for _, id := range ids[1:] {
 		c.until(id, "was given away", func(t *model.Task) bool { return t.WorkerID == "w2" && t.Status == model.StatusDownloading })
 	}
 	quick := c.untilStatus("quick", model.StatusCompleted)
 	heard := c.overhear("w1")
-	if err := w1.Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
+	w1.Signal(syscall.SIGCONT)
 
 	// What it would say if it had finished in its sleep.
 	for _, id := range ids {
@@ -258,7 +255,7 @@ func wakesLate(t *testing.T, engine string) {
 			t.Errorf("it is told to drop %+v, want %+v", body.Drop, want)
 		}
 	}
-	eventually(t, 15*time.Second, "w1 is back, fetches nothing and holds nothing", func() bool {
+	testbed.Within(t, 15*time.Second, "w1 is back, fetches nothing and holds nothing", func() bool {
 		w := c.worker("w1")
 		return w.Status == model.WorkerOnline && len(w.CurrentTasks) == 0 && w.UsedSlots == 0 &&
 			!slices.ContainsFunc(files.visits(byW1), func(v visit) bool { return v.open })
@@ -273,7 +270,7 @@ func wakesLate(t *testing.T, engine string) {
 	hurry.Store(true)
 	for _, id := range ids {
 		done := c.untilStatus(id, model.StatusCompleted)
-		if done.Attempt != 2 || done.Losses != 1 || done.Result.WorkerID != "w2" || shaOf(t, c.finished(done)) != files.sha256 {
+		if done.Attempt != 2 || done.Losses != 1 || done.Result.WorkerID != "w2" || testbed.SHA256(t, c.finished(done)) != files.sha256 {
 			t.Errorf("%s: %+v", id, done.TaskState)
 		}
 		if _, err := os.Stat(filepath.Join(c.dir, "w1", id)); !os.IsNotExist(err) {
@@ -288,7 +285,7 @@ func wakesLate(t *testing.T, engine string) {
 	} else {
 		t.Logf("w1's own late reports, by answer: %v", codes)
 	}
-	eventually(t, 5*time.Second, "each end was told", func() bool {
+	testbed.Within(t, 5*time.Second, "each end was told", func() bool {
 		ended.mu.Lock()
 		defer ended.mu.Unlock()
 		return len(ended.n) == len(ids)
@@ -310,7 +307,7 @@ func TestWhatIsOverVanishesAndItsIDIsFreeAgainLater(t *testing.T) {
 	c.untilStatus("kept", model.StatusFailed)
 	c.submit("over", files.URL+"/over")
 	over := c.untilStatus("over", model.StatusCompleted)
-	eventually(t, 10*time.Second, "the completed task is gone", func() bool {
+	testbed.Eventually(t, "the completed task is gone", func() bool {
 		return c.do("task.shop.get", `{"id":"over"}`).code == "404"
 	})
 	spec := fmt.Sprintf(`{"id":"over","url":%q}`, files.URL+"/over")
@@ -318,7 +315,7 @@ func TestWhatIsOverVanishesAndItsIDIsFreeAgainLater(t *testing.T) {
 		t.Errorf("its id is taken for a while: %q %q %s", a.code, a.text, a.body)
 	}
 	var again *model.Task
-	eventually(t, 10*time.Second, "its id is free again", func() bool {
+	testbed.Eventually(t, "its id is free again", func() bool {
 		a := c.do("task.shop.submit", spec)
 		if a.code == "" {
 			again = c.task(a)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,8 +13,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 const (
@@ -45,7 +46,7 @@ func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
 	url := "nats://" + address
 	clients := make([]*nats.Conn, floodClients)
 	clients[0] = connect(t, url)
-	eventually(t, 20*time.Second, "the dispatcher serves", func() bool {
+	testbed.Eventually(t, "the dispatcher serves", func() bool {
 		_, err := ask(clients[0], "aria.v1.req.query.status", "")
 		return err == nil
 	})
@@ -53,29 +54,25 @@ func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
 		clients[i] = connect(t, url)
 	}
 	alone := askForAWhile(clients)
-	t.Logf("alone:             %v, memory %d MB", alone, residentMB(t, d))
+	t.Logf("alone:             %v, memory %d MB", alone, testbed.Memory(t, d.PID())>>20)
 
 	flooder := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$", "-test.v")
 	flooder.Env = append(os.Environ(), flooderURL+"="+url)
-	said := &output{}
-	flooder.Stdout, flooder.Stderr = said, said
-	if err := flooder.Start(); err != nil {
-		t.Fatal(err)
-	}
+	flood := testbed.Start(t, flooder)
 	flooded := askForAWhile(clients)
-	memory := residentMB(t, d)
-	if err := flooder.Wait(); err != nil {
-		t.Errorf("the flooder: %v", err)
+	memory := testbed.Memory(t, d.PID())
+	if code := flood.Wait(time.Minute); code != 0 {
+		t.Errorf("the flooder ended with %d", code)
 	}
-	t.Logf("beside the flood:  %v, memory %d MB", flooded, memory)
-	t.Logf("the flooder: %s", said)
+	t.Logf("beside the flood:  %v, memory %d MB", flooded, memory>>20)
+	t.Logf("the flooder: %s", flood.Out)
 	if flooded.failed > 0 || flooded.p99 > floodP99 {
 		t.Errorf("the others were delayed: %v", flooded)
 	}
-	if memory > floodMemory>>20 {
-		t.Errorf("the dispatcher took %d MB", memory)
+	if memory > floodMemory {
+		t.Errorf("the dispatcher took %d MB", memory>>20)
 	}
-	if text := said.String(); !strings.Contains(text, "429:") && !strings.Contains(text, "503:") {
+	if text := flood.Out.String(); !strings.Contains(text, "429:") && !strings.Contains(text, "503:") {
 		t.Error("the flooder was never told to wait")
 	}
 }
@@ -158,20 +155,6 @@ func flood(t *testing.T, url string) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 10*time.Second, "all are answered", func() bool { return len(window) == 0 })
+	testbed.Eventually(t, "all are answered", func() bool { return len(window) == 0 })
 	t.Logf("sent %d, answered %v", sent, counts)
-}
-
-// residentMB is how much memory the process holds now.
-func residentMB(t *testing.T, p *program) int {
-	t.Helper()
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "statm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	pages, err := strconv.Atoi(strings.Fields(string(b))[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pages * os.Getpagesize() >> 20
 }

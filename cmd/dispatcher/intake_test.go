@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -75,7 +76,7 @@ func (l *intakeLoad) send(n int) {
 // drained waits until every message is decided on.
 func (l *intakeLoad) drained(limit time.Duration) {
 	l.t.Helper()
-	eventually(l.t, limit, "the intake is empty", func() bool {
+	testbed.Within(l.t, limit, "the intake is empty", func() bool {
 		s, err := l.js.Stream(l.t.Context(), "ARIA_INTAKE")
 		return err == nil && s.CachedInfo().State.Msgs == 0
 	})
@@ -89,7 +90,7 @@ func (l *intakeLoad) check(nc *nats.Conn) {
 	cursor := ""
 	for more := true; more; more = cursor != "" {
 		var a *answer
-		eventually(l.t, 20*time.Second, "a page of the tasks", func() bool {
+		testbed.Eventually(l.t, "a page of the tasks", func() bool {
 			var err error
 			a, err = ask(nc, "aria.v1.req.query.task.list", fmt.Sprintf(`{"limit":1000,"order":"created_at","cursor":%q}`, cursor))
 			return err == nil && a.code == "" // not while it starts
@@ -145,11 +146,11 @@ func (l *intakeLoad) checkDead() {
 func submitThroughKills(t *testing.T, submissions, kills int, every time.Duration) {
 	c := startCluster(t, true)
 	load := newIntakeLoad(t, c.nc)
-	eventually(t, 10*time.Second, "the streams are made", func() bool {
+	testbed.Eventually(t, "the streams are made", func() bool {
 		_, err := load.js.Consumer(t.Context(), "ARIA_INTAKE", "dispatcher")
 		return err == nil
 	})
-	c.dispatcher.stop()
+	c.dispatcher.Stop()
 	load.send(submissions / 5)
 	begin := time.Now()
 	c.startDispatcher()
@@ -160,7 +161,7 @@ func submitThroughKills(t *testing.T, submissions, kills int, every time.Duratio
 			load.send(step / 10)
 			<-time.After(time.Until(next) / time.Duration(10-part))
 		}
-		c.dispatcher.kill9()
+		c.dispatcher.Kill()
 		c.startDispatcher()
 	}
 	load.send(submissions - load.sent)
@@ -168,7 +169,7 @@ func submitThroughKills(t *testing.T, submissions, kills int, every time.Duratio
 	took := time.Since(begin)
 	load.check(c.nc)
 	t.Logf("%d submissions, %d of them bad, %d kills: all decided on after %v", load.sent, len(load.invalid), kills, took.Round(time.Millisecond))
-	c.dispatcher.stop()
+	c.dispatcher.Stop()
 }
 
 func TestSubmissionsThroughTheIntakeSurviveKills(t *testing.T) {
@@ -178,11 +179,11 @@ func TestSubmissionsThroughTheIntakeSurviveKills(t *testing.T) {
 func TestWhatWaitsInTheIntakeIsTakenInTheOrderOfItsArrival(t *testing.T) {
 	c := startCluster(t, true)
 	load := newIntakeLoad(t, c.nc)
-	eventually(t, 10*time.Second, "the streams are made", func() bool {
+	testbed.Eventually(t, "the streams are made", func() bool {
 		_, err := load.js.Consumer(t.Context(), "ARIA_INTAKE", "dispatcher")
 		return err == nil
 	})
-	c.dispatcher.stop()
+	c.dispatcher.Stop()
 	load.send(2000)
 	c.startDispatcher()
 	load.drained(time.Minute)
@@ -207,5 +208,5 @@ func TestWhatWaitsInTheIntakeIsTakenInTheOrderOfItsArrival(t *testing.T) {
 			t.Errorf("%s has no tasks", client)
 		}
 	}
-	c.dispatcher.stop()
+	c.dispatcher.Stop()
 }

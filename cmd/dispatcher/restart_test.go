@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -25,9 +25,8 @@ func buildNATS(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(binaries, "nats-server")); err == nil {
 		return
 	}
-	build := exec.Command("go", "build", "-o", filepath.Join(binaries, "nats-server"), "github.com/nats-io/nats-server/v2")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := testbed.Build(binaries, "github.com/nats-io/nats-server/v2"); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -78,7 +77,7 @@ func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
 	}
 	server := start(t, dir, nil, "nats-server", "-c", conf)
 	files := serveFile(t, []byte("a small file"), 0)
-	c := &cluster{t: t, dir: dir, natsURL: "nats://" + listen, workers: make(map[string]*program)}
+	c := &cluster{t: t, dir: dir, natsURL: "nats://" + listen, workers: make(map[string]*testbed.Process)}
 	c.env = []string{
 		"NATS_URL=" + c.natsURL, "DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(dir, "dispatcher.db"),
 		"DISPATCHER_HTTP_LISTEN=" + freeport.Address(t), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
@@ -112,20 +111,20 @@ func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
 	})
 	for range 3 {
 		before := kept.count()
-		eventually(t, 30*time.Second, "both ways are used again", func() bool { return kept.count() >= before+100 })
-		server.kill9()
+		testbed.Within(t, 30*time.Second, "both ways are used again", func() bool { return kept.count() >= before+100 })
+		server.Kill()
 		server = start(t, dir, nil, "nats-server", "-c", conf)
 	}
 	before := kept.count()
-	eventually(t, 30*time.Second, "both ways are used after the last restart", func() bool { return kept.count() >= before+100 })
+	testbed.Within(t, 30*time.Second, "both ways are used after the last restart", func() bool { return kept.count() >= before+100 })
 	close(stop)
 	load.Wait()
-	eventually(t, time.Minute, "all that was acknowledged is there", func() bool { return tasksOf(t, c.nc, kept.ids) == len(kept.ids) })
+	testbed.Within(t, time.Minute, "all that was acknowledged is there", func() bool { return tasksOf(t, c.nc, kept.ids) == len(kept.ids) })
 	a, err := ask(c.nc, "aria.v1.req.task.shop.submit", fmt.Sprintf(`{"id":"last","priority":"urgent","url":%q}`, files.URL+"/last"))
 	if err != nil || a.code != "" {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	eventually(t, time.Minute, "the worker is back, and works", func() bool {
+	testbed.Within(t, time.Minute, "the worker is back, and works", func() bool {
 		task := getTask(t, c.nc, "shop", "last")
 		return task != nil && task.Status == model.StatusCompleted
 	})
@@ -133,8 +132,8 @@ func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
 	if kept.failed == 0 {
 		t.Error("no submission failed: the kills hit nothing")
 	}
-	c.workers["w1"].stop()
-	c.dispatcher.stop()
+	c.workers["w1"].Stop()
+	c.dispatcher.Stop()
 }
 
 // tasksOf counts the ids that are tasks, a thousand in one request.

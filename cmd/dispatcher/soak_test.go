@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -43,17 +44,17 @@ func TestSoakKilledProcessesLoseNothing(t *testing.T) {
 		<-time.After(1500 * time.Millisecond) // the rhythm of the kills
 		victim := kill % 4
 		if victim == 0 {
-			c.dispatcher.kill9()
+			c.dispatcher.Kill()
 			c.startDispatcher()
 			continue
 		}
 		name := fmt.Sprintf("w%d", victim)
-		c.workers[name].kill9()
+		c.workers[name].Kill()
 		c.startWorker(name)
 	}
 	close(stop)
 	ids := <-submitted
-	eventually(t, 10*time.Minute, "all completed", func() bool { return c.byStatus(ids)[model.StatusCompleted] == len(ids) })
+	testbed.Within(t, 10*time.Minute, "all completed", func() bool { return c.byStatus(ids)[model.StatusCompleted] == len(ids) })
 	again := 0
 	for id, task := range c.completed(ids) {
 		if task.Result.TotalLength != int64(len(files.data)) {

@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -19,7 +19,7 @@ import (
 func (c *cluster) do(subject, body string) *answer {
 	c.t.Helper()
 	var got *answer
-	eventually(c.t, 20*time.Second, "an answer to "+subject+" "+body, func() bool {
+	testbed.Eventually(c.t, "an answer to "+subject+" "+body, func() bool {
 		a, err := ask(c.nc, "aria.v1.req."+subject, body)
 		got = a
 		return err == nil && a.code != "503"
@@ -56,7 +56,7 @@ func (c *cluster) task(a *answer) *model.Task {
 func (c *cluster) until(id, what string, holds func(*model.Task) bool) *model.Task {
 	c.t.Helper()
 	var task *model.Task
-	eventually(c.t, 20*time.Second, id+" "+what, func() bool {
+	testbed.Eventually(c.t, id+" "+what, func() bool {
 		now := getTask(c.t, c.nc, "shop", id)
 		if now != nil {
 			task = now
@@ -88,7 +88,7 @@ func (c *cluster) worker(id string) *model.Worker {
 func (c *cluster) online(names ...string) {
 	c.t.Helper()
 	for _, name := range names {
-		eventually(c.t, 20*time.Second, name+" is online", func() bool {
+		testbed.Eventually(c.t, name+" is online", func() bool {
 			w := c.worker(name)
 			return w != nil && w.Status == model.WorkerOnline
 		})
@@ -153,7 +153,7 @@ func TestAPausedTaskKeepsItsBytesAndGoesOnWhereTheyAre(t *testing.T) {
 		}
 		at[id] = task.LastWorkerID
 	}
-	eventually(t, 10*time.Second, "nobody fetches, and the slots are free", func() bool {
+	testbed.Eventually(t, "nobody fetches, and the slots are free", func() bool {
 		return files.open("/a", "/b", "/c", "/d") == 0 && c.worker("w1").UsedSlots+c.worker("w2").UsedSlots == 0
 	})
 	slow.Store(false)
@@ -167,7 +167,7 @@ func TestAPausedTaskKeepsItsBytesAndGoesOnWhereTheyAre(t *testing.T) {
 			t.Errorf("%s was paused on %s, and is %+v", id, at[id], task.TaskState)
 		}
 		files.onlyOnce(t, "/"+id)
-		if shaOf(t, c.finished(task)) != files.sha256 {
+		if testbed.SHA256(t, c.finished(task)) != files.sha256 {
 			t.Errorf("%s is not the file that was served", id)
 		}
 	}
@@ -202,7 +202,7 @@ func TestAFreshLinkForAnExpiredOneKeepsTheBytes(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				needAria2(t)
+				testbed.Need(t, "aria2c", "apt-get install aria2")
 			}
 			freshLink(t, engine)
 		})
@@ -230,7 +230,7 @@ func freshLink(t *testing.T, engine string) {
 	c.must("task.shop.update", fmt.Sprintf(`{"id":"film","url":%q}`, files.URL+"/film?token=new"))
 	done := c.untilStatus("film", model.StatusCompleted)
 	files.onlyOnce(t, "/film?token=old", "/film?token=new")
-	if shaOf(t, c.finished(done)) != files.sha256 || !strings.HasSuffix(done.URL, "token=new") {
+	if testbed.SHA256(t, c.finished(done)) != files.sha256 || !strings.HasSuffix(done.URL, "token=new") {
 		t.Errorf("%s is not the file that was served", done.URL)
 	}
 }
@@ -250,7 +250,7 @@ func TestANewLinkForARunningDownloadIsTakenAtOnceAndKeepsTheBytes(t *testing.T) 
 	if files.count("/film?link=2") == 0 {
 		t.Error("the second link was not used")
 	}
-	if shaOf(t, c.finished(done)) != files.sha256 {
+	if testbed.SHA256(t, c.finished(done)) != files.sha256 {
 		t.Error("it is not the file that was served")
 	}
 }
@@ -282,7 +282,7 @@ func TestADeletedTaskIsGoneAndItsIDStaysTaken(t *testing.T) {
 		}
 	}
 	gone()
-	c.dispatcher.kill9()
+	c.dispatcher.Kill()
 	c.startDispatcher()
 	gone()
 	if _, err := os.Stat(c.finished(done)); err != nil {
@@ -302,11 +302,11 @@ func TestDeleteWithFilesRemovesThemFromTheWorkersFolder(t *testing.T) {
 	}
 	unwanted, wanted := c.untilStatus("unwanted", model.StatusCompleted), c.untilStatus("wanted", model.StatusCompleted)
 	c.must("task.shop.delete", `{"id":"unwanted","files":true}`)
-	eventually(t, 10*time.Second, "the file is gone", func() bool {
+	testbed.Eventually(t, "the file is gone", func() bool {
 		_, err := os.Stat(c.finished(unwanted))
 		return os.IsNotExist(err)
 	})
-	if shaOf(t, c.finished(wanted)) != files.sha256 {
+	if testbed.SHA256(t, c.finished(wanted)) != files.sha256 {
 		t.Error("the other task's file is not whole")
 	}
 }

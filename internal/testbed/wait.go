@@ -10,8 +10,9 @@ import (
 // with other things.
 const Patience = 20 * time.Second
 
-// look is how long Within waits between two looks.
-const look = 2 * time.Millisecond
+// seldom is how long Within waits between two looks at the most: what takes long is
+// not slowed down by asking for it.
+const seldom = 50 * time.Millisecond
 
 // Eventually waits until the condition holds, for Patience at most; then the test
 // ends with what was waited for.
@@ -24,13 +25,11 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(look)
-	defer tick.Stop()
-	for !holds() {
+	for pause := time.Millisecond; !holds(); pause = min(2*pause, seldom) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %v still not: %s", limit, what)
 		}
-		<-tick.C
+		<-time.After(pause)
 	}
 }
 
