@@ -2,6 +2,9 @@ package engine
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -75,6 +78,44 @@ func TestAnImportIsHeldBackKeepsItsOrderAndRunsAfterItsRelease(t *testing.T) {
 	if f := answers[0].Heartbeat.Forget; len(f) != 1 || w.tasks["m2"].Status != model.StatusCompleted {
 		t.Errorf("forget %v, m2 is %s", f, w.tasks["m2"].Status)
 	}
+}
+
+func TestWhatIsPausedAndResumedDuringAnImportIsHeldBackAsWell(t *testing.T) {
+	w := newWorld(t, testConfig())
+	w.turn(w.event([]string{"heartbeat", "new", "slots=5"}))
+	w.turn(Hold{})
+	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
+	w.importRows([]*model.Worker{old},
+		moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading), moved("m3", 3, model.StatusPaused),
+		moved("m4", 4, model.StatusPending))
+	reasons := func(want map[string]int) {
+		t.Helper()
+		if got := w.engine.Step(QueryStatus{}).Status.Waiting; !maps.Equal(got, want) {
+			t.Errorf("what waits is %v, want %v", got, want)
+		}
+	}
+	const held = "is held back until its import is verified"
+	reasons(map[string]int{held: 2})
+	for _, words := range []string{"pause shop m1", "resume shop m1", "resume shop m3", "pause shop m4", "heartbeat new slots=5"} {
+		if _, plan := w.turn(w.event(strings.Fields(words))); len(plan.Assign) > 0 {
+			t.Fatalf("after %q: %+v", words, plan.Assign)
+		}
+	}
+	reasons(map[string]int{held: 2})
+	w.turn(w.event([]string{"pause", "shop", "m2"}))
+	reasons(map[string]int{held: 2})
+	if lines := w.why([]string{"m1", "m3", "m4"}); !slices.Equal(lines, []string{"m1 pending: " + held, "m3 pending: " + held, "m4 paused"}) {
+		t.Errorf("why: %q", lines)
+	}
+	_, plan := w.turn(Release{})
+	placed := make([]string, 0, len(plan.Assign))
+	for _, a := range plan.Assign {
+		placed = append(placed, a.Task)
+	}
+	if !slices.Equal(placed, []string{"m1", "m3"}) {
+		t.Errorf("after the release %v are placed", placed)
+	}
+	reasons(map[string]int{})
 }
 
 func TestAnImportReplacesWhatIsThereInWhateverStateItIs(t *testing.T) {

@@ -159,7 +159,11 @@ func (e *Engine) countWaiting(by map[string]int) {
 		}
 		by[reason] += n
 	}
-	count("is held back until its import is verified", len(e.held))
+	held := int(e.counts[model.StatusPending]) - e.due.len() // and in no line
+	for _, s := range e.queue.sets {                         // in any order: only sums
+		held -= s.waiting
+	}
+	count("is held back until its import is verified", held)
 	count("backs off or is scheduled", e.due.len())
 	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
 	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {

@@ -61,7 +61,6 @@ func (e *Engine) pause(p Pause) Answer {
 		e.drop(t.workerID(), t.id, t.attempt, model.DropPaused)
 		e.release(t, true)
 	}
-	delete(e.held, t.id)
 	e.unqueue(t)
 	e.watch.remove(t)
 	t.reclaimable = false
