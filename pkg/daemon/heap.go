@@ -45,7 +45,8 @@ func (c *collector) adjust() {
 		c.percent = percent
 		debug.SetGCPercent(percent)
 	}
-	// It is garbage at once: the next collection finds it.
+	// It is garbage at once: the next collection finds it. An object without a
+	// pointer might share its memory with others that live on.
 	runtime.AddCleanup(&struct{ next *collector }{}, (*collector).adjust, c)
 }
 
