@@ -23,6 +23,10 @@ const RecordVersion = 1
 // model.MaxInline with every option fits.
 const MaxRecord = 2 << 20
 
+// maxNumber bounds the seq and the attempt of a record: the target counts on from
+// them, and JSON cannot name all that are above [model.MaxAttemptNumber].
+const maxNumber = model.MaxAttemptNumber / 2
+
 // The kinds of records, as their JSON names them.
 const (
 	KindTask   = "task"
@@ -182,8 +186,10 @@ func (r *Record) decode(b []byte) error {
 	return fmt.Errorf("the kind %.40q is not that of a record with one task or worker", line.Kind)
 }
 
-// check refuses what no client could have asked for and a store may not be able
-// to keep: its error names the id and the field.
+// check refuses what a store may not be able to keep or a dispatcher to go on
+// with: its error names the id and the field. It does not repeat all that a submit
+// is asked: a backup has to take a row that an older or later version allows, and
+// workers refuse specs that they would not take from a client.
 func (r *Record) check() error {
 	if r.Worker != nil {
 		return model.CheckName("worker", r.Worker.ID)
@@ -194,8 +200,10 @@ func (r *Record) check() error {
 		return model.CheckName("task", t.ID)
 	case !t.Status.Valid():
 		return fmt.Errorf("task %s: status: %.40q is none", t.ID, t.Status)
-	case t.Seq < 1:
-		return fmt.Errorf("task %s: seq: %d is less than 1", t.ID, t.Seq)
+	case t.Seq < 1 || t.Seq > maxNumber:
+		return fmt.Errorf("task %s: seq: %d is not from 1 to %d", t.ID, t.Seq, int64(maxNumber))
+	case t.Attempt < 0 || t.Attempt > maxNumber:
+		return fmt.Errorf("task %s: attempt: %d is not from 0 to %d", t.ID, t.Attempt, int64(maxNumber))
 	case !t.Priority.Valid():
 		return fmt.Errorf("task %s: priority: %d is none of 1 to 4", t.ID, t.Priority)
 	}
