@@ -43,7 +43,7 @@ func (i *Intake) putAside() {
 
 func (i *Intake) store(d *decision) {
 	if !d.ofClient() {
-		if err := i.publish(streamDLQ, i.deadLetter(d)); err != nil {
+		if err := i.bury(d); err != nil {
 			i.troubles.warn("a dead letter could not be stored; its message comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
 			i.report(d, d.letter.nak(restAside))
 			return
@@ -61,6 +61,16 @@ func (i *Intake) store(d *decision) {
 		return
 	}
 	i.report(d, d.letter.ack())
+}
+
+// bury puts a message among the dead letters, once.
+func (i *Intake) bury(d *decision) error {
+	m := i.deadLetter(d)
+	there, err := i.buried(m.Header.Get(nats.MsgIdHdr), d.letter.at)
+	if err != nil || there {
+		return err
+	}
+	return i.publish(streamDLQ, m)
 }
 
 // restAside is how long a message rests that is parked, or could not be put aside.

@@ -49,6 +49,7 @@ type Intake struct {
 	slots   chan struct{}   // has an element for each message that is being decided on
 	decided chan decision   // as large as slots, so that putting into it never blocks
 	aside   chan decision   // likewise
+	graves  graveyard       // of what takes from aside
 	stuck   chan uint64     // sequences of messages that NATS sends no more
 	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc

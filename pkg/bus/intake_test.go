@@ -293,7 +293,7 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 	for _, c := range []struct{ name, client, body, reason, id string }{
 		{"no JSON", "shop", `oh`, "body: is not JSON", ""},
 		{"nothing", "shop", ``, "body: is empty", ""},
-		{"an unknown field", "shop", `{"id":"a",` + source + `,"colour":"red"}`, `"colour": there is no such field`, ""},
+		{"an unknown field", "shop", `{"id":"a",` + source + `,"colour":"red"}`, `"colour": there is no such field`, "a"},
 		{"a bad URL", "shop", `{"id":"a","url":"gopher://h/x"}`, "url: the scheme", "a"},
 		{"a torrent", "shop", `{"id":"t1","torrent":"` + torrent + `"}`, "torrent: is not taken through the intake", "t1"},
 		{"a metalink", "shop", `{"metalink":"` + torrent + `"}`, "metalink: is not taken through the intake", ""},
@@ -349,6 +349,53 @@ func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 	}
 	if n := len(p.deadLetters(t)); n != 1 {
 		t.Errorf("%d dead letters", n)
+	}
+}
+
+func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
+	p := newPost(t, &fakeBackend{})
+	stream, err := p.js.Stream(testContext(t), "ARIA_DLQ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	if config.Duplicates != deadWindow {
+		t.Errorf("NATS knows a letter for %v", config.Duplicates)
+	}
+	config.Duplicates = 100 * time.Millisecond // in the place of a long outage
+	if _, err := p.js.UpdateStream(testContext(t), config); err != nil {
+		t.Fatal(err)
+	}
+	acked := 0
+	bad := func(seq uint64) *decision {
+		return &decision{
+			letter: &letter{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
+			answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
+		}
+	}
+	first, second := bad(5), bad(6)
+	stopIntake(t, p.intake)
+	for _, d := range []*decision{first, second} {
+		if err := p.intake.bury(d); err != nil { // and the dispatcher is killed before it acknowledges it
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "NATS has forgotten them", func() bool {
+		ack, err := p.js.PublishMsg(testContext(t), p.intake.deadLetter(second))
+		return err == nil && !ack.Duplicate
+	})
+	next := p.start(t, p.backend)
+	stopIntake(t, next)
+	third := bad(7)
+	for _, d := range []*decision{first, third, first} {
+		next.store(d)
+	}
+	places := make(map[string]int)
+	for _, m := range p.deadLetters(t) {
+		places[m.Header.Get("Aria-Sequence")]++
+	}
+	if places["5"] != 1 || places["7"] != 1 || acked != 3 {
+		t.Errorf("letters %v, %d of 3 messages were acknowledged", places, acked)
 	}
 }
 

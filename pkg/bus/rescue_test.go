@@ -96,6 +96,12 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 	if n := len(p.deadLetters(t)); n != 1 {
 		t.Errorf("%d dead letters in the new stream", n)
 	}
+	if err := p.js.DeleteStream(testContext(t), "ARIA_DLQ"); err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := p.intake.deadIDs(); err != nil || len(ids) != 0 {
+		t.Errorf("without a stream there are the letters %v, %v", ids, err)
+	}
 	p.emptied(t)
 }
 

@@ -38,7 +38,7 @@ const (
 	deadMessages   = 100_000          // dead letters
 	deadPerClient  = 10_000
 	deadBytes      = 256 << 20
-	deadWindow     = time.Hour // in which a dead letter is not taken twice
+	deadWindow     = 10 * time.Minute // in which NATS itself drops a dead letter that it has seen
 	streamsTimeout = 5 * time.Second
 )
 
@@ -267,6 +267,9 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 		have.Metadata[metaPrefix], changed = want.Metadata[metaPrefix], true
 	}
 	if !want.configured {
+		set(have.Duplicates < want.Duplicates && (have.MaxAge == 0 || have.MaxAge >= want.Duplicates), func() {
+			have.Duplicates = want.Duplicates
+		})
 		return changed
 	}
 	set(want.MaxMsgs != 0 && have.MaxMsgs != want.MaxMsgs, func() { have.MaxMsgs = want.MaxMsgs })

@@ -1,0 +1,75 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// graveyard is what was among the dead letters at a time, by their ids. NATS knows
+// an id for deadWindow only, and a message may come again after that: somebody who
+// reads the dead letters would then find it twice. It belongs to one goroutine.
+type graveyard struct {
+	ids map[string]struct{}
+	at  time.Time // when looking at them began
+}
+
+// deadListTime bounds the reading of all dead letters.
+const deadListTime = 30 * time.Second
+
+// buried reports whether the letter of that id, of a message stored at that time, is
+// among the dead ones already. Of a younger message NATS knows it by itself, and
+// also of a letter that was put there after the last look.
+func (i *Intake) buried(id string, stored time.Time) (bool, error) {
+	if time.Since(stored) < deadWindow/2 {
+		return false, nil
+	}
+	if g := &i.graves; g.ids == nil || time.Since(g.at) > deadWindow/2 {
+		now := time.Now()
+		ids, err := i.deadIDs()
+		if err != nil {
+			return false, fmt.Errorf("reading the dead letters: %w", err)
+		}
+		g.ids, g.at = ids, now
+	}
+	_, there := i.graves.ids[id]
+	return there, nil
+}
+
+// deadIDs reads the ids of all dead letters.
+func (i *Intake) deadIDs() (map[string]struct{}, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), deadListTime)
+	defer cancel()
+	consumer, err := i.js.OrderedConsumer(ctx, i.subjects.StreamName(streamDLQ), jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: deadListTime,
+	})
+	ids := make(map[string]struct{})
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // it is made when there is a letter
+		return ids, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if consumer.CachedInfo().NumPending == 0 {
+		return ids, nil
+	}
+	messages, err := consumer.Messages(jetstream.PullMaxMessages(1000))
+	if err != nil {
+		return nil, err
+	}
+	defer messages.Stop()
+	for {
+		m, err := messages.Next(jetstream.NextContext(ctx))
+		if err != nil {
+			return nil, err
+		}
+		ids[m.Headers().Get(nats.MsgIdHdr)] = struct{}{}
+		if meta, err := m.Metadata(); err != nil || meta.NumPending == 0 {
+			return ids, err
+		}
+	}
+}
