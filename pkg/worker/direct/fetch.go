@@ -181,7 +181,10 @@ func (j *job) help(ctx context.Context, f *folder, s *span, like *http.Request) 
 	for s != nil {
 		err := j.part(ctx, f, s, like)
 		f.spans.release(s)
-		if err != nil || ctx.Err() != nil {
+		if err == nil && ctx.Err() != nil && !f.whole() {
+			err = context.Cause(ctx) // it ended just between two spans
+		}
+		if err != nil {
 			return err
 		}
 		if s, err = f.take(j.minSplit); err != nil {

@@ -277,8 +277,11 @@ func (f *folder) wipe() error {
 	return local(download.CodeFileIO, download.Wipe(f.dir))
 }
 
-// finish makes the part durable and gives it its name.
+// finish makes the part durable and gives it its name, if nothing is missing.
 func (f *folder) finish() ([]model.File, int64, error) {
+	if !f.whole() {
+		return nil, 0, fmt.Errorf("finish: bytes are missing: %w", io.ErrUnexpectedEOF)
+	}
 	name := f.meta.Name
 	err := f.part.Sync()
 	f.release()
