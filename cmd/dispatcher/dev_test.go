@@ -46,7 +46,7 @@ func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
 		t.Run(c.engine, func(t *testing.T) {
 			var env []string
 			if c.engine == "aria2" {
-				testbed.Need(t, "aria2c", "apt-get install aria2")
+				testbed.Need(t, "aria2c")
 			} else {
 				env = append(env, "PATH="+t.TempDir())
 			}

@@ -205,7 +205,7 @@ func TestAStoppedWorkerThatWakesIsRefusedAndStopsWhatWasGivenAway(t *testing.T) 
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c", "apt-get install aria2")
+				testbed.Need(t, "aria2c")
 			}
 			wakesLate(t, engine)
 		})

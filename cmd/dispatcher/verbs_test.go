@@ -202,7 +202,7 @@ func TestAFreshLinkForAnExpiredOneKeepsTheBytes(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c", "apt-get install aria2")
+				testbed.Need(t, "aria2c")
 			}
 			freshLink(t, engine)
 		})

@@ -3,14 +3,14 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 func TestAWorkerThatWasAllowedNothingRefusesLoopbackAndSaysWhy(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -19,7 +19,7 @@ func TestAWorkerThatWasAllowedNothingRefusesLoopbackAndSaysWhy(t *testing.T) {
 			c.submit(&model.TaskSpec{ID: "inner", URL: s.URL + "/file"})
 			c.startWorker("-engine", engine, "-allow-networks", "10.0.0.0/8")
 			var task *model.Task
-			eventually(t, 20*time.Second, "the task has failed", func() bool {
+			testbed.Eventually(t, "the task has failed", func() bool {
 				task = c.task("inner")
 				return task.Status == model.StatusFailed
 			})

@@ -2,13 +2,8 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,9 +16,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -33,37 +29,10 @@ import (
 var binary string // the built worker
 
 func TestMain(m *testing.M) {
-	code, err := buildAndRun(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func buildAndRun(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "aria-worker-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "worker")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		return 0, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return m.Run(), nil
-}
-
-// needAria2c ends the test where there is no aria2c: loudly, and as a failure
-// where ARIA_TEST_REQUIRE=1.
-func needAria2c(t *testing.T) {
-	t.Helper()
-	if _, err := exec.LookPath("aria2c"); err == nil {
-		return
-	} else if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v", err)
-	}
-	t.Skip("NOT TESTED: no aria2c in PATH (apt-get install aria2)")
+	testbed.Main(m, func(dir string) error {
+		binary = filepath.Join(dir, "worker")
+		return testbed.Build(dir, ".")
+	})
 }
 
 // cluster is a dispatcher with SQLite, and a client of it.
@@ -81,37 +50,13 @@ type cluster struct {
 func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), completed: map[string]int{}}
-	cfg := config.DefaultDispatcher()
-	cfg.NATS.Listen, cfg.NATS.StoreDir, cfg.HTTP.Listen = "127.0.0.1:-1", filepath.Join(c.dir, "nats"), ""
-	cfg.Database.Type, cfg.Database.Path = "sqlite", filepath.Join(c.dir, "dispatcher.db")
-	cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)
-	cfg.WorkerManagement.HeartbeatTimeout = model.Duration(15 * time.Second)
-	for _, f := range change {
-		f(cfg)
-	}
-	d, err := daemon.New(t.Context(), cfg, daemon.Version, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	<-d.Serving()
-	c.url = d.Server().ClientURL()
-	if c.nc, err = nats.Connect(c.url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.nc.Close)
-	if c.client, err = bus.NewClient(c.nc, cfg.NATS.Prefix, "shop", slog.New(slog.DiscardHandler)); err != nil {
-		t.Fatal(err)
-	}
-	_, err = c.nc.Subscribe("aria.v1.evt.task.shop.*.completed", func(m *nats.Msg) {
+	d := testdaemon.Start(t, append([]func(*config.Dispatcher){func(cfg *config.Dispatcher) {
+		cfg.Database.Type, cfg.Database.Path = "sqlite", filepath.Join(c.dir, "dispatcher.db")
+		cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)
+		cfg.WorkerManagement.HeartbeatTimeout = model.Duration(15 * time.Second)
+	}}, change...)...)
+	c.url, c.nc, c.client = d.URL, d.Connect(t), d.Client(t, "shop")
+	_, err := c.nc.Subscribe("aria.v1.evt.task.shop.*.completed", func(m *nats.Msg) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.completed[strings.Split(m.Subject, ".")[5]]++
@@ -153,7 +98,7 @@ func (c *cluster) task(id string) *model.Task {
 func (c *cluster) status(id string, want model.Status) *model.Task {
 	c.t.Helper()
 	var task *model.Task
-	eventually(c.t, 40*time.Second, id+" is "+string(want), func() bool {
+	testbed.Within(c.t, 40*time.Second, id+" is "+string(want), func() bool {
 		task = c.task(id)
 		return task.Status == want
 	})
@@ -163,7 +108,7 @@ func (c *cluster) status(id string, want model.Status) *model.Task {
 // reached waits until a task has at least so many bytes.
 func (c *cluster) reached(id string, bytes int64) {
 	c.t.Helper()
-	eventually(c.t, 40*time.Second, fmt.Sprintf("%s has %d bytes", id, bytes), func() bool { return c.task(id).CompletedLength >= bytes })
+	testbed.Within(c.t, 40*time.Second, fmt.Sprintf("%s has %d bytes", id, bytes), func() bool { return c.task(id).CompletedLength >= bytes })
 }
 
 // worker returns w1 as the dispatcher knows it, nil if it does not.
@@ -196,93 +141,39 @@ func (c *cluster) count(status model.Status) int {
 	}
 }
 
-// node is a running worker process.
+// node is a worker, which may be started again and again.
 type node struct {
+	*testbed.Process // the last
+
 	t    *testing.T
 	dir  string
 	args []string
 	env  []string
-	cmd  *exec.Cmd
-	out  *output
-	done chan struct{}
-}
-
-// output gathers what a process prints; it can be read while it grows.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(b)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // startWorker starts the worker w1; at the end of the test it is killed if it
-// still runs, and what it printed is shown if the test failed.
+// still runs, and its aria2c with it.
 func (c *cluster) startWorker(args ...string) *node { return c.startWorkerWith(nil, args...) }
 
 func (c *cluster) startWorkerWith(env []string, args ...string) *node {
 	c.t.Helper()
-	n := &node{t: c.t, dir: filepath.Join(c.dir, "w1"), out: &output{}}
+	n := &node{t: c.t, dir: filepath.Join(c.dir, "w1")}
 	n.args = append([]string{"-name", "w1", "-nats-url", c.url, "-dir", n.dir}, args...)
 	n.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "WORKER_ALLOW_NETWORKS=loopback,private"}
 	n.env = append(n.env, env...)
-	n.start()
-	c.t.Cleanup(func() {
-		n.kill()
+	c.t.Cleanup(func() { // after the worker's own end
 		n.killAria2c()
-		eventually(c.t, 10*time.Second, "its aria2c has ended", func() bool { return len(n.aria2c()) == 0 })
-		if c.t.Failed() {
-			text := n.out.String()
-			c.t.Logf("the worker printed:\n%s", text[max(0, len(text)-20_000):])
-		}
+		testbed.Eventually(c.t, "its aria2c has ended", func() bool { return len(n.aria2c()) == 0 })
 	})
+	n.start()
 	return n
 }
 
 func (n *node) start() {
 	n.t.Helper()
-	n.cmd, n.done = exec.Command(binary, n.args...), make(chan struct{})
-	n.cmd.Dir, n.cmd.Env = filepath.Dir(n.dir), n.env
-	n.cmd.Stdout, n.cmd.Stderr = n.out, n.out
-	if err := n.cmd.Start(); err != nil {
-		n.t.Fatal(err)
-	}
-	cmd, done := n.cmd, n.done
-	go func() {
-		_ = cmd.Wait() // killed, mostly
-		close(done)
-	}()
-}
-
-// kill is kill -9.
-func (n *node) kill() {
-	_ = n.cmd.Process.Kill() // it may have ended
-	<-n.done
-}
-
-// stop is what a service manager does, and wants exit code 0.
-func (n *node) stop() {
-	n.t.Helper()
-	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		n.t.Fatal(err)
-	}
-	select {
-	case <-n.done:
-	case <-time.After(30 * time.Second):
-		n.t.Fatal("the worker has not ended after 30 s")
-	}
-	if code := n.cmd.ProcessState.ExitCode(); code != 0 {
-		n.t.Errorf("the worker ended with %d after SIGTERM", code)
-	}
+	cmd := exec.Command(binary, n.args...)
+	cmd.Dir, cmd.Env = filepath.Dir(n.dir), n.env
+	n.Process = testbed.Start(n.t, cmd)
 }
 
 // aria2c returns the process ids of those that work for this worker's folder.
@@ -311,25 +202,6 @@ func (n *node) killAria2c() {
 	}
 }
 
-// proc reads one number from /proc/PID/file.
-func (n *node) proc(file string, field int) int64 {
-	n.t.Helper()
-	return procField(n.t, n.cmd.Process.Pid, file, field)
-}
-
-func procField(t *testing.T, pid int, file string, field int) int64 {
-	t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", pid, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	v, err := strconv.ParseInt(strings.Fields(string(b))[field], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return v
-}
-
 // memoryOfAria2c is what the worker's aria2c has in memory, in bytes.
 func (n *node) memoryOfAria2c() int64 {
 	n.t.Helper()
@@ -337,52 +209,15 @@ func (n *node) memoryOfAria2c() int64 {
 	if len(pids) != 1 {
 		n.t.Fatalf("the worker has %d aria2c", len(pids))
 	}
-	return procField(n.t, pids[0], "statm", 1) * int64(os.Getpagesize())
+	return testbed.Memory(n.t, pids[0])
 }
-
-// cpu is the processor time that the worker has used, without its aria2c
-// (proc(5), stat: utime and stime in ticks of 1/100 s).
-func (n *node) cpu() time.Duration {
-	return time.Duration(n.proc("stat", 13)+n.proc("stat", 14)) * 10 * time.Millisecond
-}
-
-// memory is what the worker has in memory, without its aria2c, in bytes.
-func (n *node) memory() int64 { return n.proc("statm", 1) * int64(os.Getpagesize()) }
 
 // descriptors is how many files the worker has open.
 func (n *node) descriptors() int {
 	n.t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.cmd.Process.Pid))
+	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.PID()))
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	return len(entries)
-}
-
-// eventually waits until the condition holds.
-func eventually(t *testing.T, limit time.Duration, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("after %v still not: %s", limit, what)
-		}
-		<-tick.C
-	}
-}
-
-func shaOf(t *testing.T, path string) string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		t.Fatal(err)
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

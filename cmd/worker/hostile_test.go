@@ -10,8 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
@@ -33,7 +33,7 @@ func TestHostileServersEndEachTaskInItsRightState(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
-				needAria2c(t)
+				testbed.Need(t, "aria2c")
 			}
 			t.Parallel()
 			hostile(t, engine)
@@ -97,7 +97,7 @@ func hostile(t *testing.T, engine string) {
 	}
 	c := startCluster(t, func(cfg *config.Dispatcher) { cfg.TaskAssignment.MaxRetries = 0 })
 	n := c.startWorker("-engine", engine, "-slots", "20")
-	eventually(t, 10*time.Second, "it has its folder", func() bool { return c.worker() != nil })
+	testbed.Eventually(t, "it has its folder", func() bool { return c.worker() != nil })
 	if err := os.WriteFile(filepath.Join(n.dir, "there.bin"), []byte("mine"), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -9,12 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 func TestKilledProcessesLoseNothing(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	t.Parallel()
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) {
@@ -27,8 +28,8 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 // victims are what is killed, by kill -9.
 var victims = map[string]func(n *node){
 	"aria2c":     func(n *node) { n.killAria2c() },
-	"the worker": func(n *node) { n.kill(); n.start() },
-	"both":       func(n *node) { n.kill(); n.killAria2c(); n.start() },
+	"the worker": func(n *node) { n.Kill(); n.start() },
+	"both":       func(n *node) { n.Kill(); n.killAria2c(); n.start() },
 }
 
 // survive kills again and again while 20 downloads are under way. In the end each
@@ -50,7 +51,7 @@ func survive(t *testing.T, kill func(*node), kills int) {
 	}
 	c.submit(specs...)
 	n := c.startWorker("-slots", "20")
-	eventually(t, 20*time.Second, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == downloads })
+	testbed.Eventually(t, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == downloads })
 	for range kills {
 		<-time.After(pause()) // the moment is by chance
 		if done := c.count(model.StatusCompleted); done > 0 {
@@ -59,9 +60,9 @@ func survive(t *testing.T, kill func(*node), kills int) {
 		kill(n)
 	}
 	throttle.Set(8 << 20)
-	eventually(t, 2*time.Minute, "all are completed", func() bool { return c.count(model.StatusCompleted) == downloads })
+	testbed.Within(t, 2*time.Minute, "all are completed", func() bool { return c.count(model.StatusCompleted) == downloads })
 	for _, spec := range specs {
-		if got := shaOf(t, filepath.Join(n.dir, spec.ID, "file.bin")); got != hex.EncodeToString(sum[:]) {
+		if got := testbed.SHA256(t, filepath.Join(n.dir, spec.ID, "file.bin")); got != hex.EncodeToString(sum[:]) {
 			t.Errorf("%s is not the file that was served", spec.ID)
 		}
 		if task := c.task(spec.ID); task.Failures > 0 || task.Losses > 0 {

@@ -19,6 +19,7 @@ import (
 	"github.com/shirou/gopsutil/v4/mem"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
@@ -37,7 +38,7 @@ func TestAWorkerThatIsReplacedInPlaceGoesOnFromItsBytes(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
-				needAria2c(t)
+				testbed.Need(t, "aria2c")
 			}
 			t.Parallel()
 			s, throttle, data := slowFile(t, 4<<20, 2<<20)
@@ -46,7 +47,7 @@ func TestAWorkerThatIsReplacedInPlaceGoesOnFromItsBytes(t *testing.T) {
 			c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file.bin"})
 			c.reached("a", 1<<20)
 			throttle.Set(50 << 10) // it will not end before it is stopped
-			n.stop()
+			n.Stop()
 			if task := c.task("a"); task.Status != model.StatusPending || task.Failures+task.Losses > 0 {
 				t.Errorf("after SIGTERM: %+v", task.TaskState)
 			}
@@ -71,7 +72,7 @@ func same(t *testing.T, path string, data []byte) {
 }
 
 func TestAPausedTaskKeepsItsBytesAndACanceledOneDoesNot(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, throttle, data := slowFile(t, 4<<20, 1<<20)
 	c := startCluster(t)
@@ -87,7 +88,7 @@ func TestAPausedTaskKeepsItsBytesAndACanceledOneDoesNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	parts := filepath.Join(n.dir, ".aria", "parts")
-	eventually(t, 10*time.Second, "only the paused task's bytes are there, and grow no more", func() bool {
+	testbed.Eventually(t, "only the paused task's bytes are there, and grow no more", func() bool {
 		entries, err := os.ReadDir(parts)
 		return err == nil && len(entries) == 1 && entries[0].Name() == "paused" && c.worker().UsedSlots == 0
 	})
@@ -165,7 +166,7 @@ func (g *gate) set(shut bool) {
 }
 
 func TestAWorkerThatIsCutOffGoesOnAndReportsAllAtItsReturn(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 2<<20, 500<<10)
 	c := startCluster(t, func(cfg *config.Dispatcher) {
@@ -180,10 +181,10 @@ func TestAWorkerThatIsCutOffGoesOnAndReportsAllAtItsReturn(t *testing.T) {
 		specs = append(specs, &model.TaskSpec{ID: fmt.Sprintf("task-%d", i), URL: s.URL + "/file.bin"})
 	}
 	c.submit(specs...)
-	eventually(t, 20*time.Second, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == len(specs) })
+	testbed.Eventually(t, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == len(specs) })
 	way.set(true)
-	eventually(t, 20*time.Second, "the worker is lost", func() bool { return c.worker().Status == model.WorkerOffline })
-	eventually(t, 20*time.Second, "all files are there all the same", func() bool {
+	testbed.Eventually(t, "the worker is lost", func() bool { return c.worker().Status == model.WorkerOffline })
+	testbed.Eventually(t, "all files are there all the same", func() bool {
 		for _, spec := range specs {
 			if _, err := os.Stat(filepath.Join(n.dir, spec.ID, "file.bin")); err != nil {
 				return false
@@ -221,7 +222,7 @@ func TestDeletedFilesAreGoneAndTheOthersAreNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, 10*time.Second, "only b's file is there", func() bool {
+	testbed.Eventually(t, "only b's file is there", func() bool {
 		entries, err := os.ReadDir(n.dir)
 		return err == nil && len(entries) == 2 && entries[0].Name() == ".aria" && entries[1].Name() == "b"
 	})
@@ -233,13 +234,13 @@ func TestUnderTheDiskFloorAWorkerTakesNothing(t *testing.T) {
 	s, _, _ := slowFile(t, 1000, 0)
 	c := startCluster(t)
 	n := c.startWorker("-engine", "direct")
-	eventually(t, 10*time.Second, "it is known", func() bool { return c.worker() != nil })
-	n.stop()
+	testbed.Eventually(t, "it is known", func() bool { return c.worker() != nil })
+	n.Stop()
 	n.env = append(n.env, "WORKER_DISK_FLOOR=1000000G")
 	n.start()
-	eventually(t, 10*time.Second, "it takes nothing new", func() bool { return c.worker().Status == model.WorkerDraining })
+	testbed.Eventually(t, "it takes nothing new", func() bool { return c.worker().Status == model.WorkerDraining })
 	c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file"})
-	n.stop()
+	n.Stop()
 	if task := c.task("a"); task.Status != model.StatusPending {
 		t.Errorf("%+v", task.TaskState)
 	}
@@ -255,7 +256,7 @@ func TestTheFiguresOfAWorkerAreReal(t *testing.T) {
 	n := c.startWorker("-engine", "direct")
 	c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file"})
 	c.status("a", model.StatusCompleted)
-	eventually(t, 10*time.Second, "it has counted", func() bool { return c.worker().PerformanceStats.CompletedTasks == 1 })
+	testbed.Eventually(t, "it has counted", func() bool { return c.worker().PerformanceStats.CompletedTasks == 1 })
 	w := c.worker()
 	m, p := w.HealthMetrics, w.PerformanceStats
 	usage, err := disk.Usage(n.dir)
@@ -291,7 +292,7 @@ func TestTheFiguresOfAWorkerAreReal(t *testing.T) {
 }
 
 func TestAWorkerUsesAnAria2cThatSomebodyElseRuns(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 1<<20, 4<<20)
 	c := startCluster(t)
@@ -308,7 +309,7 @@ func TestAWorkerUsesAnAria2cThatSomebodyElseRuns(t *testing.T) {
 		_ = foreign.Process.Kill() // it runs until then
 		_ = foreign.Wait()
 	})
-	eventually(t, 10*time.Second, "it listens", func() bool {
+	testbed.Eventually(t, "it listens", func() bool {
 		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
 		if err == nil {
 			_ = conn.Close()
@@ -326,7 +327,7 @@ func TestAWorkerUsesAnAria2cThatSomebodyElseRuns(t *testing.T) {
 	if len(n.aria2c()) > 0 {
 		t.Error("it has an aria2c of its own besides")
 	}
-	if said := n.out.String(); !strings.Contains(said, "somebody else runs") || strings.Contains(said, "s3cret") {
+	if said := n.Out.String(); !strings.Contains(said, "somebody else runs") || strings.Contains(said, "s3cret") {
 		t.Error("it does not say what it cannot give, or gives the secret away")
 	}
 }

@@ -10,12 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	const downloads, watch = 64, 5 * time.Second
 	var throttle downloadtest.Throttle
 	throttle.Set(100 << 10)
@@ -27,13 +28,13 @@ func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 	}
 	c.submit(specs...)
 	n := c.startWorker("-slots", fmt.Sprint(downloads))
-	eventually(t, 20*time.Second, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == downloads })
-	eventually(t, 30*time.Second, "each has begun", func() bool { return s.Sent.Load() > downloads*400<<10 })
+	testbed.Eventually(t, "all are being downloaded", func() bool { return c.count(model.StatusDownloading) == downloads })
+	testbed.Within(t, 30*time.Second, "each has begun", func() bool { return s.Sent.Load() > downloads*400<<10 })
 	used, memory := time.Duration(0), int64(0)
 	for range 3 { // a machine that is busy with other things makes everything dearer
-		before := n.cpu()
+		before := testbed.CPU(t, n.PID())
 		<-time.After(watch) // the time over which is measured, not a wait for a thing
-		used, memory = n.cpu()-before, n.memory()
+		used, memory = testbed.CPU(t, n.PID())-before, testbed.Memory(t, n.PID())
 		t.Logf("64 downloads: %.1f%% of a core, %d MB", 100*used.Seconds()/watch.Seconds(), memory>>20)
 		if used <= watch/20 {
 			break
@@ -48,7 +49,7 @@ func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 }
 
 func TestManySmallFilesLeaveNothingBehind(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	t.Parallel()
 	churn(t, 250)
 }
@@ -68,18 +69,18 @@ func churn(t *testing.T, files int) {
 			specs = append(specs, &model.TaskSpec{ID: fmt.Sprintf("task-%d", i), URL: fmt.Sprintf("%s/%d", s.URL, i)})
 		}
 		c.submit(specs...)
-		eventually(t, time.Minute+time.Duration(to-from)*100*time.Millisecond, "all are completed", func() bool {
+		testbed.Within(t, time.Minute+time.Duration(to-from)*100*time.Millisecond, "all are completed", func() bool {
 			return c.count(model.StatusCompleted) == to
 		})
 	}
 	fetch(0, files/10)
 	theirs := n.memoryOfAria2c()
-	memory, descriptors, own, ended := n.memory(), n.descriptors(), ownFiles(t, n.dir), n.cpu()
+	memory, descriptors, own, ended := testbed.Memory(t, n.PID()), n.descriptors(), ownFiles(t, n.dir), testbed.CPU(t, n.PID())
 	fetch(files/10, files)
 	t.Logf("%d files in %v: %d MB then %d MB, %d then %d descriptors, %.1f ms of processor time a file", files,
-		time.Since(began).Round(time.Second), memory>>20, n.memory()>>20, descriptors, n.descriptors(),
-		float64((n.cpu()-ended).Milliseconds())/float64(files*9/10))
-	if now := n.memory(); now > memory+8<<20 {
+		time.Since(began).Round(time.Second), memory>>20, testbed.Memory(t, n.PID())>>20, descriptors, n.descriptors(),
+		float64((testbed.CPU(t, n.PID())-ended).Milliseconds())/float64(files*9/10))
+	if now := testbed.Memory(t, n.PID()); now > memory+8<<20 {
 		t.Errorf("memory grew from %d to %d MB", memory>>20, now>>20)
 	}
 	if now := n.memoryOfAria2c(); now > theirs+16<<20 {
@@ -89,7 +90,7 @@ func churn(t *testing.T, files int) {
 	if now := n.descriptors(); now > descriptors+32 {
 		t.Errorf("open files grew from %d to %d", descriptors, now)
 	}
-	eventually(t, 10*time.Second, fmt.Sprintf("the worker's own files are %d again", own), func() bool { return ownFiles(t, n.dir) <= own })
+	testbed.Eventually(t, fmt.Sprintf("the worker's own files are %d again", own), func() bool { return ownFiles(t, n.dir) <= own })
 	c.mu.Lock()
 	for id, times := range c.completed {
 		if times != 1 {
@@ -123,10 +124,8 @@ func ownFiles(t *testing.T, dir string) (n int) {
 // goroutines ends the worker by a signal that has Go print each.
 func (n *node) goroutines() int {
 	n.t.Helper()
-	before := len(n.out.String())
-	if err := n.cmd.Process.Signal(syscall.SIGQUIT); err != nil {
-		n.t.Fatal(err)
-	}
-	<-n.done
-	return len(regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(n.out.String()[before:], -1))
+	before := len(n.Out.String())
+	n.Signal(syscall.SIGQUIT)
+	n.Wait(testbed.Patience)
+	return len(regexp.MustCompile(`(?m)^goroutine \d+ .*\[`).FindAllString(n.Out.String()[before:], -1))
 }

@@ -2,11 +2,15 @@
 
 package main
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+)
 
 // TestSoakKills is TestKilledProcessesLoseNothing with 20 kills of each.
 func TestSoakKills(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) { survive(t, kill, 20) })
 	}
@@ -14,6 +18,6 @@ func TestSoakKills(t *testing.T) {
 
 // TestSoakTenThousandSmallFiles is TestManySmallFilesLeaveNothingBehind with more.
 func TestSoakTenThousandSmallFiles(t *testing.T) {
-	needAria2c(t)
+	testbed.Need(t, "aria2c")
 	churn(t, 10_000)
 }

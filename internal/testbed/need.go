@@ -1,29 +1,35 @@
 package testbed
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"testing"
 )
 
+// debian names the packages of programs that are not called like them.
+var debian = map[string]string{"aria2c": "aria2", "node": "nodejs npm", "systemd-analyze": "systemd"}
+
 // Need returns the path of a program. Where there is none, the test ends as
 // Missing says.
-func Need(t testing.TB, program, install string) string {
+func Need(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
-		Missing(t, err, install)
+		Missing(t, program, err)
 	}
 	return path
 }
 
-// Missing ends a test whose tool is not here, and names the command that installs
-// it: who has only Go can run the other tests. With ARIA_TEST_REQUIRE=1, which
-// .ci/run sets after it has installed everything, it is a failure instead.
-func Missing(t testing.TB, err error, install string) {
+// Missing ends a test that cannot be run because of err, without the program, and
+// says how to install it. Who has only Go can still run the other tests; with
+// ARIA_TEST_REQUIRE=1, which .ci/run sets after it has installed everything, it is
+// a failure.
+func Missing(t testing.TB, program string, err error) {
 	t.Helper()
+	install := cmp.Or(debian[program], program)
 	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v (%s)", err, install)
+		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v (apt-get install %s)", err, install)
 	}
-	t.Skipf("NOT TESTED: %v (%s)", err, install)
+	t.Skipf("NOT TESTED: %v (apt-get install %s)", err, install)
 }

@@ -39,19 +39,19 @@ func of(test func(t testing.TB)) string {
 }
 
 func TestAMissingToolIsALoudSkipAndInCIAFailure(t *testing.T) {
-	missing := func(t testing.TB) { Missing(t, errors.New("no frob"), "apt-get install frob") }
+	missing := func(t testing.TB) { Missing(t, "node", errors.New("no node")) }
 	for require, want := range map[string]string{
-		"":  "skipped: NOT TESTED: no frob (apt-get install frob)",
-		"1": "failed: ARIA_TEST_REQUIRE=1, but no frob (apt-get install frob)",
+		"":  "skipped: NOT TESTED: no node (apt-get install nodejs npm)",
+		"1": "failed: ARIA_TEST_REQUIRE=1, but no node (apt-get install nodejs npm)",
 	} {
 		t.Setenv("ARIA_TEST_REQUIRE", require)
 		if got := of(missing); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-		if got := of(func(t testing.TB) { Need(t, "no-such-program", "") }); got == "" {
+		if got := of(func(t testing.TB) { Need(t, "no-such-program") }); got == "" {
 			t.Error("a program that nobody has is found")
 		}
-		if got := of(func(t testing.TB) { Need(t, "go", "") }); got != "" {
+		if got := of(func(t testing.TB) { Need(t, "go") }); got != "" {
 			t.Error(got)
 		}
 	}

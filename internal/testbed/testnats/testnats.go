@@ -1,6 +1,6 @@
-// Package natsserver starts NATS servers for tests that need other options than
+// Package testnats starts NATS servers for tests that need other options than
 // those of the embedded one (bus.StartServer). Only tests may import it.
-package natsserver
+package testnats
 
 import (
 	"testing"

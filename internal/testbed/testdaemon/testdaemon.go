@@ -1,6 +1,6 @@
-// Package cluster runs a whole dispatcher in a test's own process. Only tests may
+// Package testdaemon runs a whole dispatcher in a test's own process. Only tests may
 // import it.
-package cluster
+package testdaemon
 
 import (
 	"context"
