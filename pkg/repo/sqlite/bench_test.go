@@ -2,6 +2,8 @@ package sqlite
 
 import (
 	"context"
+	"database/sql/driver"
+	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,8 +14,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/jmoiron/sqlx"
 
 	"github.com/aria-cluster/dispatcher/pkg/dispatch"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
@@ -49,21 +49,15 @@ func BenchmarkRead(b *testing.B) {
 // raw is a statement as the driver gets it.
 type raw struct {
 	statement
-	args []any
+	args []driver.NamedValue
 }
 
 // statements are those that a commit of the batch runs between BEGIN and COMMIT.
-func statements(b *testing.B, batch *model.Batch) (list []raw) {
-	b.Helper()
-	add := func(s statement, tail []any, tasks []*model.Task, wanted func(g *group) bool) {
-		var args []any
-		var err error
-		for _, t := range tasks {
-			if args, err = appendValues(args, t, wanted); err != nil {
-				b.Fatal(err)
-			}
-		}
-		list = append(list, raw{s, append(args, tail...)})
+func statements(batch *model.Batch) (list []raw) {
+	var w writer
+	add := func(s statement) {
+		list = append(list, raw{s, w.values.args})
+		w.values.args = nil
 	}
 	var fresh []*model.Task
 	deltas := make([]int64, len(model.Statuses))
@@ -75,23 +69,25 @@ func statements(b *testing.B, batch *model.Batch) (list []raw) {
 			continue
 		}
 		deltas[c.From.Index()]--
-		add(statement{update, int(c.Set)}, []any{c.ID, string(c.From)}, []*model.Task{{TaskState: c.State}},
-			func(g *group) bool { return g.field&c.Set != 0 })
+		add(w.set(c, new(model.Task)))
 	}
 	for len(fresh) > 0 {
 		for _, n := range insertSizes {
 			if n <= len(fresh) {
-				add(statement{insert, n}, nil, fresh[:n], every)
+				for _, t := range fresh[:n] {
+					w.values.task(t, usualGroups)
+				}
+				add(statement{kind: insert, rows: n, binds: usualGroups})
 				fresh = fresh[n:]
 				break
 			}
 		}
 	}
-	var args []any
-	for i, s := range model.Statuses {
-		args = append(args, string(s), deltas[i])
+	for _, d := range deltas {
+		w.values.integer(d)
 	}
-	return append(list, raw{statement{kind: count}, args})
+	add(statement{kind: count})
+	return list
 }
 
 // BenchmarkRawDriver commits the same batches of 1,000 changes in turn through
@@ -104,17 +100,20 @@ func BenchmarkRawDriver(b *testing.B) {
 	store := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db")})
 	bare := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "raw.db")}) // for its schema and connection
 	conn := bare.w.conn
-	prepared := make(map[statement]*sqlx.Stmt)
-	run := func(s statement, args ...any) {
-		stmt := prepared[s]
+	prepared := make(map[statement]driver.Stmt)
+	run := func(s raw) {
+		stmt := prepared[s.statement]
 		if stmt == nil {
-			var err error
-			if stmt, err = conn.PreparexContext(ctx, s.sql()); err != nil {
+			err := conn.Raw(func(c any) (err error) {
+				stmt, err = c.(driver.ConnPrepareContext).PrepareContext(ctx, s.sql())
+				return err
+			})
+			if err != nil {
 				b.Fatal(err)
 			}
-			prepared[s] = stmt
+			prepared[s.statement] = stmt
 		}
-		if _, err := stmt.ExecContext(ctx, args...); err != nil {
+		if _, err := stmt.(driver.StmtExecContext).ExecContext(ctx, s.args); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -122,17 +121,17 @@ func BenchmarkRawDriver(b *testing.B) {
 	var ours, drivers time.Duration
 	for i := 0; b.Loop(); i++ {
 		batch := next()
-		list := statements(b, batch)
+		list := statements(batch)
 		started := time.Now()
 		if err := store.Commit(ctx, batch); err != nil {
 			b.Fatal(err)
 		}
 		middle := time.Now()
-		run(statement{kind: begin})
+		run(raw{statement: statement{kind: begin}})
 		for _, s := range list {
-			run(s.statement, s.args...)
+			run(s)
 		}
-		run(statement{kind: commit})
+		run(raw{statement: statement{kind: commit}})
 		if i >= 5 { // the first ones prepare
 			ours += middle.Sub(started)
 			drivers += time.Since(middle)
@@ -242,13 +241,6 @@ func BenchmarkStart(b *testing.B) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
-	cpu := func() (spent time.Duration) {
-		var r syscall.Rusage
-		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-			b.Fatal(err)
-		}
-		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-	}
 	var bytes int64
 	var worked time.Duration
 	for b.Loop() {
@@ -256,12 +248,12 @@ func BenchmarkStart(b *testing.B) {
 		before := heap()
 		turn := dispatch.NewTurn(engine.Config{MaxPending: 10 * n, RequirementSets: 100}, s)
 		b.StartTimer()
-		began := cpu()
+		began := cpu(b)
 		if err := turn.Load(context.Background(), engine.Clock{Wall: 1}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()
-		worked += cpu() - began
+		worked += cpu(b) - began
 		bytes = heap() - before
 		runtime.KeepAlive(turn)
 		b.StartTimer()
@@ -269,4 +261,90 @@ func BenchmarkStart(b *testing.B) {
 	b.ReportMetric(worked.Seconds()/float64(b.N), "cpu-s")
 	b.ReportMetric(float64(bytes)/float64(n), "bytes/task")
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// BenchmarkTurns commits what single submits and reports under load make of a
+// turn: half of the changes are new tasks that are given to a worker at once, half
+// are completions of tasks that came with an earlier batch. It reports the
+// processor's time for a task, both of its changes and its share of the commits,
+// which says more than the clock on a busy machine.
+func BenchmarkTurns(b *testing.B) {
+	for _, n := range []int{8, 16, 64, 256} {
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			s := mustOpen(b, Config{Path: filepath.Join(b.TempDir(), "d.db")})
+			turns := &turns{}
+			var ready []*model.Batch
+			var spent time.Duration
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				if len(ready) == 0 {
+					b.StopTimer()
+					for range 20_000 / n {
+						ready = append(ready, turns.batch(n))
+					}
+					runtime.GC()
+					b.StartTimer()
+				}
+				before := cpu(b)
+				if err := s.Commit(context.Background(), ready[0]); err != nil {
+					b.Fatal(err)
+				}
+				spent += cpu(b) - before
+				ready = ready[1:]
+			}
+			b.ReportMetric(float64(spent.Nanoseconds())/1000/float64(b.N)/float64(n/2), "cpu-µs/task")
+		})
+	}
+}
+
+// turns makes the batches of BenchmarkTurns.
+type turns struct {
+	seq  int64
+	held []*model.Task
+}
+
+func (l *turns) batch(n int) *model.Batch {
+	b := &model.Batch{}
+	now := 1_790_000_000_000 + model.Time(l.seq)
+	for range n / 2 {
+		l.seq++
+		t := &model.Task{
+			TaskSpec: model.TaskSpec{
+				ID: fmt.Sprintf("01JD%022d", l.seq),
+				URL: "https://mirror-17.example.org/pool/main/l/linux-signed/linux-image-6.12.345-amd64-unsigned.deb?n=" +
+					strconv.FormatInt(l.seq, 10) + "&at=1790000000123456789",
+				Options:  model.Options{"max-connection-per-server": {"4"}, "split": {"4"}, "user-agent": {"Debian APT-HTTP/1.3 (3.0.3)"}},
+				Labels:   map[string]string{"project": "debian-mirror", "batch": strconv.FormatInt(l.seq/1000, 10)},
+				Priority: 2, MaxAttempts: 5,
+			},
+			Client: "default", Seq: l.seq, CreatedAt: now,
+			TaskState: model.TaskState{Status: model.StatusQueued, WorkerID: "worker-" + strconv.FormatInt(l.seq%8, 10),
+				Attempt: 1, UpdatedAt: now, AssignedAt: now},
+		}
+		t.SpecHash[0] = byte(l.seq)
+		l.held = append(l.held, t)
+		b.Tasks = append(b.Tasks, model.TaskChange{ID: t.ID, Put: t})
+	}
+	if len(l.held) <= 64+n/2 {
+		return b
+	}
+	for _, t := range l.held[:n/2] {
+		b.Tasks = append(b.Tasks, model.TaskChange{
+			ID: t.ID, From: model.StatusQueued,
+			Set: model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult |
+				model.SetFinished | model.SetProgress | model.SetGID | model.SetLastWorker,
+			State: model.TaskState{Status: model.StatusCompleted, LastWorkerID: t.WorkerID, Progress: 100, FinishedAt: now, UpdatedAt: now,
+				Result: &model.Result{WorkerID: t.WorkerID}},
+		})
+	}
+	l.held = l.held[n/2:]
+	return b
+}
+
+func cpu(b *testing.B) time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }

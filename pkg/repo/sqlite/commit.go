@@ -5,8 +5,8 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,81 +22,26 @@ import (
 // are written with the largest that fits, again and again.
 var insertSizes = []int{64, 8, 1}
 
-// writer is the one connection that writes, with its prepared statements. It
-// stands outside database/sql's transactions: a commit then costs neither a
-// search for each statement's twin nor a goroutine that watches the context.
+// maxStatements bounds the prepared statements: a load has a dozen, but there
+// could be one for each mixture of what changes and what is zero.
+const maxStatements = 200
+
+// writer is the one connection that writes, with its prepared statements. These
+// are the driver's own: database/sql would take 5% of a commit for locks and for
+// looking at each value.
 type writer struct {
-	db    *sqlx.DB // of one connection
-	mu    sync.Mutex
-	conn  *sqlx.Conn // nil after a failure that left its state unknown
-	stmts map[statement]*sqlx.Stmt
-	args  []any // reused
+	db     *sqlx.DB // of one connection
+	mu     sync.Mutex
+	conn   *sqlx.Conn // nil after a failure that left its state unknown
+	stmts  map[statement]driver.Stmt
+	bare   driver.ConnPrepareContext // the driver's side of conn, while a commit runs
+	values binder
 
 	log      *slog.Logger
 	wal      string    // the WAL's path
 	walLimit int64     // bytes from which on it is shortened
 	walTried time.Time // when that last failed
 	walRetry time.Duration
-}
-
-// statement names a prepared statement: n is the number of rows of an insert, or
-// the mask of an update. The engine uses a handful of masks, of 4,095 that there
-// could be.
-type statement struct {
-	kind kind
-	n    int
-}
-
-type kind uint8
-
-const (
-	begin kind = iota
-	commit
-	rollback
-	insert
-	update
-	replace
-	remove
-	status
-	count
-	putWorker
-	deleteWorker
-	bury
-	forget
-)
-
-func (s statement) sql() string {
-	switch s.kind {
-	case begin:
-		return "BEGIN IMMEDIATE"
-	case commit:
-		return "COMMIT"
-	case rollback:
-		return "ROLLBACK"
-	case insert:
-		return insertSQL(s.n)
-	case update:
-		return updateSQL(func(g *group) bool { return g.field&model.Fields(s.n) != 0 })
-	case replace:
-		return updateSQL(exceptKeys) + " AND seq=?"
-	case remove:
-		return "DELETE FROM tasks WHERE id=? AND status=?"
-	case status:
-		return "SELECT status FROM tasks WHERE id=?"
-	case count:
-		return "UPDATE counters SET n = n + CASE status" +
-			strings.Repeat(" WHEN ? THEN ?", len(model.Statuses)) + " ELSE 0 END"
-	case putWorker:
-		return putWorkerSQL
-	case deleteWorker:
-		return deleteWorkerSQL
-	case bury:
-		return "INSERT OR REPLACE INTO tombstones (id, spec_hash, until) SELECT id, spec_hash, ? FROM tasks WHERE id=? AND status=?"
-	case forget:
-		return "DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? ORDER BY until, id LIMIT " +
-			strconv.Itoa(model.MaxForget) + ")"
-	}
-	panic("sqlite: a statement without text") // only constants of this file get here
 }
 
 // commit writes the batch in one transaction.
@@ -107,7 +52,23 @@ func (w *writer) commit(ctx context.Context, b *model.Batch) error {
 	if err := w.connect(ctx); err != nil {
 		return err
 	}
-	_, err := w.exec(ctx, statement{kind: begin})
+	clean := false
+	err := w.conn.Raw(func(conn any) (err error) {
+		w.bare = conn.(driver.ConnPrepareContext)
+		clean, err = w.transaction(ctx, b)
+		w.bare = nil
+		return err
+	})
+	if !clean {
+		return errors.Join(err, w.abandon())
+	}
+	return err
+}
+
+// transaction writes the batch, all or nothing. After an error it says whether
+// the connection is clean.
+func (w *writer) transaction(ctx context.Context, b *model.Batch) (clean bool, err error) {
+	_, err = w.exec(ctx, statement{kind: begin})
 	if err == nil {
 		err = w.write(ctx, b)
 	}
@@ -115,16 +76,13 @@ func (w *writer) commit(ctx context.Context, b *model.Batch) error {
 		_, err = w.exec(ctx, statement{kind: commit})
 	}
 	if err == nil {
-		return nil
+		return true, nil
 	}
 	// A full disk and some other failures end the transaction by themselves.
 	// After any other trouble with the rollback only a new connection is clean
 	// for sure.
 	_, failed := w.exec(ctx, statement{kind: rollback})
-	if failed != nil && !strings.Contains(failed.Error(), "no transaction is active") {
-		return errors.Join(err, w.abandon())
-	}
-	return err
+	return failed == nil || strings.Contains(failed.Error(), "no transaction is active"), err
 }
 
 // connect takes the connection, if there is none.
@@ -136,7 +94,7 @@ func (w *writer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.conn, w.stmts = conn, make(map[statement]*sqlx.Stmt)
+	w.conn, w.stmts = conn, make(map[statement]driver.Stmt)
 	return nil
 }
 
@@ -145,13 +103,10 @@ func (w *writer) release() error {
 	if w.conn == nil {
 		return nil
 	}
-	var errs []error
-	for _, stmt := range w.stmts {
-		errs = append(errs, stmt.Close())
-	}
-	errs = append(errs, w.conn.Close())
-	w.conn, w.stmts = nil, nil
-	return errors.Join(errs...)
+	err := w.conn.Raw(func(any) error { return w.closeStatements() })
+	err = errors.Join(err, w.conn.Close())
+	w.conn = nil
+	return err
 }
 
 // abandon throws the connection away; the next commit opens another one.
@@ -159,22 +114,36 @@ func (w *writer) abandon() error {
 	if w.conn == nil {
 		return nil
 	}
-	for _, stmt := range w.stmts {
-		_ = stmt.Close() // the connection that it belongs to goes anyway
-	}
-	err := w.conn.Raw(func(any) error { return driver.ErrBadConn })
-	w.conn, w.stmts = nil, nil
+	err := w.conn.Raw(func(any) error {
+		_ = w.closeStatements() // the connection that they belong to goes anyway
+		return driver.ErrBadConn
+	})
+	w.conn = nil
 	if errors.Is(err, driver.ErrBadConn) {
 		return nil
 	}
 	return err
 }
 
-func (w *writer) prepare(ctx context.Context, s statement) (*sqlx.Stmt, error) {
+func (w *writer) closeStatements() error {
+	var errs []error
+	for _, stmt := range w.stmts {
+		errs = append(errs, stmt.Close())
+	}
+	clear(w.stmts)
+	return errors.Join(errs...)
+}
+
+func (w *writer) prepare(ctx context.Context, s statement) (driver.Stmt, error) {
 	if stmt := w.stmts[s]; stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := w.conn.PreparexContext(ctx, s.sql())
+	if len(w.stmts) >= maxStatements {
+		if err := w.closeStatements(); err != nil {
+			return nil, err
+		}
+	}
+	stmt, err := w.bare.PrepareContext(ctx, s.sql())
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -182,17 +151,46 @@ func (w *writer) prepare(ctx context.Context, s statement) (*sqlx.Stmt, error) {
 	return stmt, nil
 }
 
-// exec runs a statement and returns the number of rows that it changed.
-func (w *writer) exec(ctx context.Context, s statement, args ...any) (int64, error) {
+// exec runs a statement with these values and returns the number of rows that it
+// changed.
+func (w *writer) exec(ctx context.Context, s statement, values ...driver.Value) (int64, error) {
+	w.values.start(values...)
+	return w.run(ctx, s)
+}
+
+// run is exec with the values that were gathered.
+func (w *writer) run(ctx context.Context, s statement) (int64, error) {
 	stmt, err := w.prepare(ctx, s)
 	if err != nil {
 		return 0, err
 	}
-	result, err := stmt.ExecContext(ctx, args...)
+	result, err := stmt.(driver.StmtExecContext).ExecContext(ctx, w.values.args)
 	if err != nil {
 		return 0, err
 	}
 	return result.RowsAffected()
+}
+
+// query returns the text that a query gives, "" if it gives none.
+func (w *writer) query(ctx context.Context, s statement, values ...driver.Value) (string, error) {
+	stmt, err := w.prepare(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	w.values.start(values...)
+	rows, err := stmt.(driver.StmtQueryContext).QueryContext(ctx, w.values.args)
+	if err != nil {
+		return "", err
+	}
+	defer rows.Close() //nolint:errcheck // it has been read
+	var row [1]driver.Value
+	if err := rows.Next(row[:]); err == io.EOF {
+		return "", nil
+	} else if err != nil {
+		return "", err
+	}
+	text, _ := row[0].(string)
+	return text, nil
 }
 
 // write makes the changes of the batch, inside the transaction.
@@ -229,21 +227,32 @@ func (w *writer) write(ctx context.Context, b *model.Batch) error {
 
 func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 	for len(tasks) > 0 {
+		binds, alike := rowGroups(tasks[0]), 1
+		for alike < len(tasks) && rowGroups(tasks[alike]) == binds {
+			alike++
+		}
+		if err := w.insertAlike(ctx, tasks[:alike], binds); err != nil {
+			return err
+		}
+		tasks = tasks[alike:]
+	}
+	return nil
+}
+
+// insertAlike inserts tasks of which the same groups are bound.
+func (w *writer) insertAlike(ctx context.Context, tasks []*model.Task, binds set) error {
+	for len(tasks) > 0 {
 		n := 0
 		for _, n = range insertSizes {
 			if n <= len(tasks) {
 				break
 			}
 		}
-		args := w.args[:0]
+		w.values.start()
 		for _, t := range tasks[:n] {
-			var err error
-			if args, err = appendValues(args, t, every); err != nil {
-				return err
-			}
+			w.values.task(t, binds)
 		}
-		w.args = args
-		if _, err := w.exec(ctx, statement{insert, n}, args...); err != nil {
+		if _, err := w.run(ctx, statement{kind: insert, rows: n, binds: binds}); err != nil {
 			if primary(err) == lib.SQLITE_CONSTRAINT {
 				return w.clash(ctx, tasks[:n], err)
 			}
@@ -257,9 +266,7 @@ func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 // clash finds out which of the new rows cannot be inserted.
 func (w *writer) clash(ctx context.Context, tasks []*model.Task, cause error) error {
 	for _, t := range tasks {
-		var have string
-		err := w.conn.GetContext(ctx, &have, "SELECT id FROM tasks WHERE id=? OR seq=?", t.ID, t.Seq)
-		if err == nil {
+		if have, err := w.query(ctx, statement{kind: taken}, t.ID, t.Seq); err == nil && have != "" {
 			return rules.Refused(t.ID, "task %s (seq %d): task %s is there already", t.ID, t.Seq, have)
 		}
 	}
@@ -269,7 +276,6 @@ func (w *writer) clash(ctx context.Context, tasks []*model.Task, cause error) er
 // change updates, replaces or deletes a row that must be as From says.
 func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model.Task) error {
 	var s statement
-	args, err := w.args[:0], error(nil)
 	switch {
 	case c.Delete && c.From == "": // born and deleted in the same batch
 		have, err := w.status(ctx, c.ID)
@@ -279,25 +285,23 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 		return err
 	case c.Delete:
 		if c.Keep != 0 {
-			_, err = w.exec(ctx, statement{kind: bury}, int64(c.Keep), c.ID, string(c.From))
+			if _, err := w.exec(ctx, statement{kind: bury}, int64(c.Keep), c.ID, string(c.From)); err != nil {
+				return err
+			}
 		}
 		s = statement{kind: remove}
-		args = append(args, c.ID, string(c.From))
+		w.values.start(c.ID, string(c.From))
 	case c.Put != nil:
 		s = statement{kind: replace}
-		args, err = appendValues(args, c.Put, exceptKeys)
-		args = append(args, c.ID, string(c.From), c.Put.Seq)
+		w.values.start()
+		w.values.task(c.Put, everyGroup&^keys)
+		w.values.text(c.ID)
+		w.values.text(string(c.From))
+		w.values.integer(c.Put.Seq)
 	default:
-		s = statement{update, int(c.Set)}
-		scratch.ID, scratch.TaskState = c.ID, c.State
-		args, err = appendValues(args, scratch, func(g *group) bool { return g.field&c.Set != 0 })
-		args = append(args, c.ID, string(c.From))
+		s = w.set(c, scratch)
 	}
-	if err != nil {
-		return err
-	}
-	w.args = args
-	n, err := w.exec(ctx, s, args...)
+	n, err := w.run(ctx, s)
 	if err != nil || n == 1 {
 		return err
 	}
@@ -311,17 +315,23 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 	return rules.Refused(c.ID, "task %s: its seq is not %d", c.ID, c.Put.Seq)
 }
 
+// set gathers the values of an update of a row's state, by way of scratch, and
+// returns its statement.
+func (w *writer) set(c *model.TaskChange, scratch *model.Task) statement {
+	scratch.TaskState = c.State
+	writes := fieldGroups(c.Set)
+	binds := writes.given(scratch)
+	w.values.start()
+	w.values.task(scratch, binds)
+	w.values.text(c.ID)
+	w.values.text(string(c.From))
+	return statement{kind: update, writes: writes, binds: binds}
+}
+
 // status returns the status of a task, "" if it is not there.
 func (w *writer) status(ctx context.Context, id string) (model.Status, error) {
-	stmt, err := w.prepare(ctx, statement{kind: status})
-	if err != nil {
-		return "", err
-	}
-	var have []model.Status
-	if err := stmt.SelectContext(ctx, &have, id); err != nil || len(have) == 0 {
-		return "", err
-	}
-	return have[0], nil
+	have, err := w.query(ctx, statement{kind: status}, id)
+	return model.Status(have), err
 }
 
 func (w *writer) worker(ctx context.Context, c *model.WorkerChange) error {
@@ -329,12 +339,10 @@ func (w *writer) worker(ctx context.Context, c *model.WorkerChange) error {
 		_, err := w.exec(ctx, statement{kind: deleteWorker}, c.ID)
 		return err
 	}
-	args, err := appendWorker(w.args[:0], c.Put)
-	if err != nil {
+	if err := w.values.worker(c.Put); err != nil {
 		return err
 	}
-	w.args = args
-	_, err = w.exec(ctx, statement{kind: putWorker}, args...)
+	_, err := w.run(ctx, statement{kind: putWorker})
 	return err
 }
 
@@ -356,12 +364,11 @@ func (w *writer) count(ctx context.Context, changes []model.TaskChange) error {
 	if !moved {
 		return nil
 	}
-	args := w.args[:0]
-	for i, s := range model.Statuses {
-		args = append(args, string(s), deltas[i])
+	w.values.start()
+	for _, d := range deltas {
+		w.values.integer(d)
 	}
-	w.args = args
-	n, err := w.exec(ctx, statement{kind: count}, args...)
+	n, err := w.run(ctx, statement{kind: count})
 	if err == nil && n != int64(len(model.Statuses)) {
 		err = fmt.Errorf("the table counters has %d rows, not %d", n, len(model.Statuses))
 	}

@@ -49,6 +49,9 @@ func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 				}
 			}
 		}
+		if ctx.Err() != nil { // must not look like the end
+			yield(nil, s.read("live", func() error { return context.Cause(ctx) }))
+		}
 	}
 }
 

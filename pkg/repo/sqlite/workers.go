@@ -15,18 +15,19 @@ const (
 	workersSQL      = "SELECT " + workerColumns + " FROM workers ORDER BY id"
 )
 
-// appendWorker appends the values of workerColumns.
-func appendWorker(args []any, w *model.Worker) ([]any, error) {
-	args = append(args, w.ID, w.Instance, w.Epoch, string(w.Status), w.Hostname, w.Address, int64(w.Port),
+// worker adds the values of workerColumns.
+func (b *binder) worker(w *model.Worker) error {
+	b.start(w.ID, w.Instance, w.Epoch, string(w.Status), w.Hostname, w.Address, int64(w.Port),
 		int64(w.ConnectedAt), int64(w.LastHeartbeat), int64(w.TotalSlots), w.Health)
-	args, err := appendJSON(args, nil, true, w.Capabilities)
-	args, err = appendJSON(args, err, true, w.HealthMetrics)
-	args, err = appendJSON(args, err, true, w.PerformanceStats)
-	args, err = appendJSON(args, err, len(w.ErrorHistory) > 0, w.ErrorHistory)
+	err := b.document(nil, true, w.Capabilities)
+	err = b.document(err, true, w.HealthMetrics)
+	err = b.document(err, true, w.PerformanceStats)
+	err = b.document(err, len(w.ErrorHistory) > 0, w.ErrorHistory)
 	if err != nil {
-		return nil, fmt.Errorf("worker %s: %w", w.ID, err)
+		return fmt.Errorf("worker %s: %w", w.ID, err)
 	}
-	return append(args, w.Drained), nil
+	b.add(w.Drained)
+	return nil
 }
 
 // workerRow is a row as it is read.

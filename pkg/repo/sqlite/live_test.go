@@ -1,0 +1,53 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+func TestLiveGivesEveryTaskOfEveryPageOnceAndInOrder(t *testing.T) {
+	for _, n := range []int64{livePage - 1, livePage, livePage + 1, 2 * livePage, 2*livePage + 1} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "a.db"), Synchronous: Normal})
+			fillStore(t, s, 1, n)
+			var got, want []int64
+			for task, err := range s.Live(t.Context()) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, task.Seq)
+			}
+			for seq := range n {
+				want = append(want, seq+1)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%d tasks of %d", len(got), n)
+			}
+		})
+	}
+}
+
+func TestALiveReadThatIsCanceledEndsWithAnError(t *testing.T) {
+	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "a.db"), Synchronous: Normal})
+	const n = 4*livePage + 1
+	fillStore(t, s, 1, n)
+	for _, after := range []int{1, livePage, 2 * livePage, n} {
+		ctx, cancel := context.WithCancel(t.Context())
+		read, last := 0, error(nil)
+		for task, err := range s.Live(ctx) {
+			if last = err; task != nil {
+				read++
+			}
+			if read == after {
+				cancel()
+			}
+		}
+		cancel()
+		if last == nil || read < after {
+			t.Errorf("canceled after %d of %d: %d read, and the end is %v", after, n, read, last)
+		}
+	}
+}
