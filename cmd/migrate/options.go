@@ -86,7 +86,11 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if all && (o.from != "" || o.to != "") {
 		return badUsage("--to goes with backup, --from with restore")
 	}
-	loaded, err := config.LoadDispatcher(nil, environ)
+	var given []string
+	if o.nats != "" {
+		given = []string{"-nats-url", o.nats}
+	}
+	loaded, err := config.LoadDispatcher(given, environ)
 	if err != nil {
 		return usageError{err}
 	}
@@ -95,7 +99,7 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 		o.sqlitePath = o.config.Database.Path
 	}
 	if o.nats != "" {
-		o.config.NATS.URL, o.config.NATS.Context = config.URLs(o.nats), ""
+		o.config.NATS.Context = ""
 	}
 	return nil
 }

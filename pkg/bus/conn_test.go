@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
@@ -280,6 +281,8 @@ func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
 		"in a folder that is a file":       {ServerOptions{StoreDir: file}, "nats.store_dir"},
 		"in a folder that another one has": {ServerOptions{StoreDir: held}, "in use by another NATS server (pid "},
 		"at an address that is none":       {ServerOptions{StoreDir: t.TempDir(), Listen: "here"}, "nats.listen"},
+		"with a user but no password":      {ServerOptions{StoreDir: t.TempDir(), User: "u"}, "nats.password"},
+		"with a password but no user":      {ServerOptions{StoreDir: t.TempDir(), Password: "p"}, "nats.user"},
 		"at a port that is none":           {ServerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:x"}, "nats.listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -291,6 +294,78 @@ func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
 				t.Errorf("EADDRINUSE is %v in %v", taken, err)
 			}
 		})
+	}
+}
+
+func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
+	// One that looks like a bcrypt hash is a password like any other.
+	for _, password := range []string{"hunter2", "$2a$11$IjVzA6dvEKJpBHXtdVV4NOBnnUxKtzCPVKhS.0aBqtxwYGR5xqDAC"} {
+		log := &logBook{}
+		s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), User: "ops", Password: password, Logger: log.logger()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = s.Shutdown(testContext(t)) }()
+		for name, o := range map[string]Options{
+			"nobody": {}, "another user": {User: "eve", Password: password}, "another password": {User: "ops", Password: "guess"},
+			"no password": {User: "ops"}, "no user": {Password: password},
+		} {
+			o.URL = s.ClientURL()
+			nc, err := Connect(testContext(t), o)
+			if !errors.Is(err, nats.ErrAuthorization) {
+				t.Errorf("%s: %v", name, err)
+			}
+			if err == nil {
+				nc.Close()
+			}
+		}
+		for _, o := range []Options{{URL: s.ClientURL()}, {InProcess: s}} {
+			o.User, o.Password = "ops", password
+			nc, err := Connect(testContext(t), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.AccountInfo(testContext(t)); err != nil {
+				t.Errorf("its JetStream: %v", err)
+			}
+			nc.Close()
+		}
+		if text := log.String(); strings.Contains(text, password) || strings.Contains(text, "Plaintext") {
+			t.Errorf("it says %s", text)
+		}
+	}
+}
+
+func TestAServerThatIsOpenToOthersWithoutAPasswordSaysSo(t *testing.T) {
+	for _, c := range []struct {
+		o    ServerOptions
+		open bool
+	}{
+		{ServerOptions{Listen: "0.0.0.0:-1"}, true},
+		{ServerOptions{Listen: ":-1"}, true},
+		{ServerOptions{Listen: "[::]:-1"}, true},
+		{ServerOptions{Listen: "0.0.0.0:-1", User: "u", Password: "p"}, false},
+		{ServerOptions{Listen: "127.0.0.2:-1"}, false},
+		{ServerOptions{Listen: "localhost:-1"}, false},
+		{ServerOptions{Listen: "[::1]:-1"}, false},
+		{ServerOptions{}, false},
+	} {
+		log := &logBook{}
+		c.o.StoreDir, c.o.Logger = t.TempDir(), log.logger()
+		s, err := StartServer(c.o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Shutdown(testContext(t)); err != nil {
+			t.Error(err)
+		}
+		if said := strings.Contains(log.String(), "open to everybody"); said != c.open {
+			t.Errorf("%q with the user %q: said %v: %s", c.o.Listen, c.o.User, said, log)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,8 @@ import (
 // ServerOptions says how the embedded NATS server runs.
 type ServerOptions struct {
 	Listen     string // host:port for TCP; port -1 takes a free one; empty: in-process connections only
+	User       string // with Password all that is let in; empty: anybody
+	Password   string
 	StoreDir   string // JetStream's files; needed, created with mode 0700, locked against a second server
 	Name       string // of the server; default a random one
 	MaxPayload int32  // bytes of one message; default 1 MiB
@@ -49,20 +52,32 @@ func StartServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded NATS server: nats.store_dir: %w", err)
 	}
-	s := &Server{lock: lock}
-	if err := s.start(opts, orDiscard(o.Logger)); err != nil {
+	s, logger := &Server{lock: lock}, orDiscard(o.Logger)
+	if err := s.start(opts, logger); err != nil {
 		if s.nats != nil {
 			s.nats.Shutdown()
 		}
 		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server: %w", err), lock.Close())
 	}
+	if o.User == "" && !opts.DontListen && !loopback(opts.Host) {
+		logger.Warn("the embedded NATS server is open to everybody who reaches it: set nats.user and nats.password, or listen on loopback", "nats.listen", o.Listen)
+	}
 	return s, nil
+}
+
+// loopback reports whether the address is reached from this machine only.
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (o ServerOptions) serverOptions() (*server.Options, error) {
 	if o.StoreDir == "" {
 		// nats-server would take a folder in /tmp that it shares with others.
 		return nil, errors.New("nats.store_dir: is missing")
+	}
+	if (o.User == "") != (o.Password == "") {
+		return nil, errors.New("nats.user and nats.password are given together or not at all") // one alone keeps nobody out
 	}
 	opts := &server.Options{
 		ServerName: o.Name,
@@ -72,6 +87,9 @@ func (o ServerOptions) serverOptions() (*server.Options, error) {
 		NoSigs:     true, // the daemon handles signals
 		MaxPayload: o.MaxPayload,
 		DontListen: o.Listen == "",
+	}
+	if o.User != "" {
+		opts.CustomClientAuthentication = onlyUser{o.User, o.Password}
 	}
 	if o.Listen == "" {
 		return opts, nil
@@ -86,6 +104,18 @@ func (o ServerOptions) serverOptions() (*server.Options, error) {
 	}
 	opts.Host, opts.Port = host, n
 	return opts, probe(host, n)
+}
+
+// onlyUser lets in one user. The server's own check would take a password that
+// looks like a bcrypt hash for one, and at each start ask for such hashes, which the
+// dispatcher itself could not log in with.
+type onlyUser struct{ user, password string }
+
+// Check implements server.Authentication.
+func (o onlyUser) Check(c server.ClientAuthentication) bool {
+	given := c.GetOpts()
+	user := subtle.ConstantTimeCompare([]byte(given.Username), []byte(o.user))
+	return user&subtle.ConstantTimeCompare([]byte(given.Password), []byte(o.password)) == 1
 }
 
 // probe finds a taken port before the server does, which says so only in its log.

@@ -16,8 +16,10 @@ func (n *NATS) validate() error {
 	if err := checkPrefix(n.Prefix); err != nil {
 		return err
 	}
-	if err := checkInboxPrefix(n.InboxPrefix); err != nil {
-		return err
+	if n.InboxPrefix != "" {
+		if err := checkTokens("nats.inbox_prefix", n.InboxPrefix); err != nil {
+			return err
+		}
 	}
 	if n.URL != "" {
 		for one := range strings.SplitSeq(string(n.URL), ",") {
@@ -35,31 +37,49 @@ func (n *NATS) validate() error {
 	return nil
 }
 
-// checkPrefix wants tokens that a subject, a stream's name and a permission can
-// hold as they are.
-func checkPrefix(prefix string) error {
-	if len(prefix) > maxPrefix || strings.HasPrefix(prefix, "_") {
-		return badKey("nats.prefix", "%.80q has more than %d bytes or begins with _, as inboxes do", prefix, maxPrefix)
-	}
-	for token := range strings.SplitSeq(prefix, ".") {
-		if !model.ValidName(token) {
-			return badKey("nats.prefix", "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", prefix)
+// Embedded reports whether the dispatcher starts a NATS server of its own: no other
+// is named.
+func (n *DispatcherNATS) Embedded() bool { return n.URL == "" && n.Context == "" }
+
+// validateEmbedded wants what the embedded server can be told. It asks for one user
+// and password; what else a connection could show, it would let in unseen.
+func (n *DispatcherNATS) validateEmbedded() error {
+	for _, k := range []struct{ key, value string }{
+		{"nats.creds", n.Creds}, {"nats.nkey", n.NKey}, {"nats.cert", n.Cert}, {"nats.ca", n.CA},
+	} {
+		if k.value != "" {
+			return badKey(k.key, "goes with nats.url or nats.context; without one the dispatcher starts a NATS server of its own, which knows nats.user and nats.password only")
 		}
+	}
+	switch {
+	case n.User != "" && n.Password == "":
+		return badKey("nats.password", "is empty, but nats.user is not, and no nats.url is given: the dispatcher's own NATS server would let in that name without a password")
+	case n.User == "" && n.Password != "":
+		return badKey("nats.user", "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both")
+	case n.Replicas > 1:
+		return badKey("nats.replicas", "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas)
 	}
 	return nil
 }
 
-// checkInboxPrefix wants what nats.go takes: it would panic or fail late.
-func checkInboxPrefix(prefix string) error {
-	if prefix == "" {
-		return nil
+// checkPrefix wants what a subject, a stream's name and a permission can hold as it
+// is.
+func checkPrefix(prefix string) error {
+	if strings.HasPrefix(prefix, "_") {
+		return badKey("nats.prefix", "%.80q begins with _, as inboxes do", prefix)
 	}
-	if len(prefix) > maxPrefix {
-		return badKey("nats.inbox_prefix", "%.80q has more than %d bytes", prefix, maxPrefix)
+	return checkTokens("nats.prefix", prefix)
+}
+
+// checkTokens wants tokens with dots between them, at most maxPrefix bytes in all.
+// Of an inbox prefix nats.go takes no other: it would panic or fail late.
+func checkTokens(key, text string) error {
+	if len(text) > maxPrefix {
+		return badKey(key, "%.80q has more than %d bytes", text, maxPrefix)
 	}
-	for token := range strings.SplitSeq(prefix, ".") {
+	for token := range strings.SplitSeq(text, ".") {
 		if !model.ValidName(token) {
-			return badKey("nats.inbox_prefix", "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", prefix)
+			return badKey(key, "%.80q must be tokens of A-Z a-z 0-9 _ - with dots between them", text)
 		}
 	}
 	return nil

@@ -54,8 +54,8 @@ type NATS struct {
 	Context  string `key:"context" env:",NATS_CONTEXT" doc:"A context of the nats command; it fills in what is empty here."`
 	Creds    string `key:"creds" env:",NATS_CREDS" doc:"File with a user's JWT and seed."`
 	NKey     string `key:"nkey" env:",NATS_NKEY" doc:"File with a user's nkey seed."`
-	User     string `key:"user" env:",NATS_USER" doc:"User name."`
-	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password."`
+	User     string `key:"user" env:",NATS_USER" doc:"User name. The dispatcher's embedded server, where there is one, lets in no other."`
+	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password of nats.user."`
 	Cert     string `key:"cert" env:",NATS_CERT" doc:"File with the TLS client certificate."`
 	Key      string `key:"key" env:",NATS_KEY" doc:"File with its private key."`
 	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
@@ -67,7 +67,7 @@ type NATS struct {
 // DispatcherNATS adds the embedded server, and the streams.
 type DispatcherNATS struct {
 	NATS
-	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens; empty: only inside the process; port -1: a free one."`
+	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens; empty: only inside the process; port -1: a free one. Open it to others with nats.user and nats.password only."`
 	StoreDir string `key:"store_dir" flag:"nats-store-dir" doc:"Folder of the embedded server's streams."`
 	Replicas int    `key:"replicas" min:"1" max:"5" doc:"Servers that keep each stream; more than 1 needs a NATS cluster."`
 }
@@ -76,14 +76,14 @@ type DispatcherNATS struct {
 type Intake struct {
 	Enabled     bool `key:"enabled" doc:"Take submissions from the stream too. Needs JetStream; where that is not there, it is waited for."`
 	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in it, of one client a quarter (at least 10,000); further ones are refused by NATS."`
-	MaxBytes    int  `key:"max_bytes" min:"1048576" max:"1099511627776" doc:"The same in bytes."`
+	MaxBytes    Size `key:"max_bytes" min:"1M" max:"1T" doc:"The same in bytes."`
 }
 
 // Events is the stream that keeps events for those who come late.
 type Events struct {
 	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream."`
 	MaxAge   model.Duration `key:"max_age" min:"1s" max:"87600h" doc:"How long they are kept."`
-	MaxBytes int            `key:"max_bytes" min:"1048576" max:"1099511627776" doc:"How many bytes of them; the oldest go first."`
+	MaxBytes Size           `key:"max_bytes" min:"1M" max:"1T" doc:"How many bytes of them; the oldest go first."`
 }
 
 // HTTP is the address of health, and later of metrics and the dashboard.
@@ -152,6 +152,11 @@ func (d *Dispatcher) Validate() error {
 	}
 	if err := d.NATS.validate(); err != nil {
 		return err
+	}
+	if d.NATS.Embedded() {
+		if err := d.NATS.validateEmbedded(); err != nil {
+			return err
+		}
 	}
 	if err := checkAddress("nats.listen", d.NATS.Listen, -1); err != nil {
 		return err

@@ -12,7 +12,7 @@
 //	       after it lose
 //	flag   the flag's name, for the keys that have one
 //	oneof  the legal values, separated by "|"
-//	min    the least legal number or duration
+//	min    the least legal number, duration or size
 //	max    the greatest
 //
 // An unknown key and a bad value are an [Error] that names the key and where it

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strconv"
@@ -212,6 +213,8 @@ func (k *key) check() error {
 		return k.checkNumber("", k.value.Int())
 	case formTime:
 		return k.checkTime()
+	case formSize:
+		return k.checkSize()
 	case formMap:
 		if k.countsMap() {
 			for _, name := range k.value.MapKeys() {
@@ -247,7 +250,21 @@ func (k *key) checkTime() error {
 	return nil
 }
 
-// mustInt and mustDuration read struct tags of this package; a bad one fails
+func (k *key) checkSize() error {
+	low, high := Size(0), Size(math.MaxInt64)
+	if k.min != "" {
+		low = mustSize(k.min)
+	}
+	if k.max != "" {
+		high = mustSize(k.max)
+	}
+	if n := Size(k.value.Int()); n < low || n > high {
+		return badKey(k.path, "%v is not from %v to %v", n, low, high)
+	}
+	return nil
+}
+
+// mustInt, mustDuration and mustSize read struct tags of this package; a bad one fails
 // every test.
 func mustInt(tag string) int64 {
 	n, err := strconv.ParseInt(tag, 10, 64)
@@ -263,6 +280,14 @@ func mustDuration(tag string) model.Duration {
 		panic("config: struct tag: " + err.Error())
 	}
 	return d
+}
+
+func mustSize(tag string) Size {
+	n, err := parseSize(tag)
+	if err != nil {
+		panic("config: struct tag: " + err.Error())
+	}
+	return n
 }
 
 func checkKeys(keys []*key) error {

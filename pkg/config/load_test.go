@@ -117,7 +117,7 @@ func textOf(d *Dispatcher, path string) string {
 }
 
 func TestASecretKeepsItsValueForThoseWhoConvertIt(t *testing.T) {
-	d, err := loadDispatcher(t, nil, []string{"NATS_PASSWORD=s3cret", "DISPATCHER_DB_DSN=postgres://s3cret"})
+	d, err := loadDispatcher(t, nil, []string{"NATS_USER=u", "NATS_PASSWORD=s3cret", "DISPATCHER_DB_DSN=postgres://s3cret"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,6 +26,14 @@ func TestSizesAreNumbersWithAUnit(t *testing.T) {
 	}
 }
 
+func TestTheSizesOfTheStreamsAreNumbersOrHaveAUnit(t *testing.T) {
+	path := write(t, `{"intake": {"max_bytes": 1048576}, "events": {"max_bytes": "3G"}}`)
+	d, err := loadDispatcher(t, []string{"-config", path}, nil)
+	if err != nil || d.Config.Intake.MaxBytes != 1<<20 || d.Config.Events.MaxBytes != 3<<30 {
+		t.Errorf("%+v, %v", d, err)
+	}
+}
+
 func TestSizesAndListsAreReadFromFileEnvironmentAndFlags(t *testing.T) {
 	path := write(t, `{"allow_networks": ["loopback", "10.0.0.0/8"], "bandwidth": "2M", "disk_floor": 4096}`)
 	w, err := loadWorker(t, []string{"-config", path}, nil)

@@ -61,6 +61,15 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 		{"an address without a port", `{"nats":{"listen":"localhost"}}`, "nats.listen", 1},
 		{"port 0 for NATS, which would be its default", `{"nats":{"listen":"127.0.0.1:0"}}`, "nats.listen", 1},
 		{"a port out of range", `{"http":{"listen":":65536"}}`, "http.listen", 1},
+		{"creds for the dispatcher's own server", `{"nats":{"creds":"c"}}`, "nats.creds", 1},
+		{"an nkey for the dispatcher's own server", `{"nats":{"nkey":"n"}}`, "nats.nkey", 1},
+		{"a certificate for the dispatcher's own server", `{"nats":{"cert":"c","key":"k"}}`, "nats.cert", 1},
+		{"an authority for the dispatcher's own server", `{"nats":{"ca":"c"}}`, "nats.ca", 1},
+		{"a user of the dispatcher's own server without a password", `{"nats":{"user":"u"}}`, "nats.password", 0},
+		{"a password of the dispatcher's own server without a user", `{"nats":{"password":"p"}}`, "nats.user", 0},
+		{"replicas of the dispatcher's own server", `{"nats":{"replicas":3}}`, "nats.replicas", 1},
+		{"a size under its range", `{"intake":{"max_bytes":1000}}`, "intake.max_bytes", 1},
+		{"a size over its range", `{"events":{"max_bytes":"2T"}}`, "events.max_bytes", 1},
 		{"no store folder", `{"nats":{"store_dir":""}}`, "nats.store_dir", 1},
 		{"a limit that is a string", `{"limits":{"hosts":{"a":"1"}}}`, "limits.hosts", 1},
 		{"a negative limit", `{"limits":{"hosts":{"a":-1}}}`, "limits.hosts", 1},
@@ -100,6 +109,16 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 	})
 }
 
+func TestAServerThatIsNamedMayAskForAnything(t *testing.T) {
+	for _, where := range []string{"NATS_URL=nats://h", "NATS_CONTEXT=prod"} {
+		for _, what := range []string{"NATS_CREDS=c", "NATS_NKEY=n", "NATS_CA=c", "NATS_USER=u", "DISPATCHER_NATS_REPLICAS=3"} {
+			if _, err := loadDispatcher(t, nil, []string{where, what}); err != nil {
+				t.Errorf("%s %s: %v", where, what, err)
+			}
+		}
+	}
+}
+
 func TestABadValueOfAWorkerNamesItsKey(t *testing.T) {
 	for args, key := range map[string]string{
 		"-name=a.b": "name", "-slots=-1": "slots", "-slots=10001": "slots", "-engine=curl": "engine",
@@ -122,7 +141,7 @@ func TestABadValueOfAWorkerNamesItsKey(t *testing.T) {
 
 func TestNoWayOfPrintingShowsASecret(t *testing.T) {
 	environ := []string{
-		"NATS_PASSWORD=hunter2", "DISPATCHER_DB_DSN=postgres://u:hunter2@h/db",
+		"NATS_USER=u", "NATS_PASSWORD=hunter2", "DISPATCHER_DB_DSN=postgres://u:hunter2@h/db",
 		"NATS_URL=nats://u:hunter2@h:4222,nats://v:hunter2@i:4222",
 	}
 	d, err := loadDispatcher(t, nil, environ)

@@ -83,16 +83,17 @@ func (d *Daemon) open(ctx context.Context) error {
 // connect starts the embedded server if no other is named, and connects.
 func (d *Daemon) connect(ctx context.Context) error {
 	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
-	if d.cfg.NATS.URL == "" && d.cfg.NATS.Context == "" {
+	if d.cfg.NATS.Embedded() {
 		var err error
 		d.server, err = bus.StartServer(bus.ServerOptions{
-			Listen: d.cfg.NATS.Listen, StoreDir: d.cfg.NATS.StoreDir, Logger: d.logger,
+			Listen: d.cfg.NATS.Listen, StoreDir: d.cfg.NATS.StoreDir,
+			User: d.cfg.NATS.User, Password: string(d.cfg.NATS.Password), Logger: d.logger,
 		})
 		if err != nil {
 			return err
 		}
 		d.onClose("stopping the embedded NATS server", d.server.Shutdown)
-		opts = bus.Options{InProcess: d.server, Name: "aria-dispatcher", Logger: d.logger}
+		opts.InProcess = d.server
 	}
 	var err error
 	if d.nc, err = bus.Connect(ctx, opts); err != nil {

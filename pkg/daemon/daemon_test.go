@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
@@ -143,6 +146,38 @@ func TestASecondDispatcherOnThePrefixIsRefusedByName(t *testing.T) {
 	second.NATS.Prefix = "other.v1"
 	if err := newDaemon(t, second).Close(); err != nil {
 		t.Errorf("on another prefix: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
+	c := testConfig(t)
+	c.NATS.User, c.NATS.Password = "ops", "hunter2"
+	d := newDaemon(t, c)
+	stop := run(t, d)
+	if _, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()}); !errors.Is(err, nats.ErrAuthorization) {
+		t.Errorf("without the password: %v", err)
+	}
+	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL(), User: "ops", Password: "hunter2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if _, err := nc.Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
+		t.Errorf("with the password: %v", err)
+	}
+	dev := Dev{Logger: slog.New(slog.DiscardHandler)}
+	own, end, err := dev.connect(t.Context(), d)
+	if err != nil {
+		t.Fatalf("-dev's worker and client: %v", err)
+	}
+	if _, err := own.Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
+		t.Errorf("-dev's worker and client: %v", err)
+	}
+	if err := end(); err != nil {
+		t.Error(err)
 	}
 	if err := stop(); err != nil {
 		t.Errorf("Run: %v", err)

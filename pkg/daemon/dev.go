@@ -104,7 +104,7 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 func (v *Dev) connect(ctx context.Context, d *Daemon) (*nats.Conn, func() error, error) {
 	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Logger)
 	if d.Server() != nil {
-		opts = bus.Options{URL: d.Server().ClientURL(), Name: "aria-dev", Logger: v.Logger}
+		opts.URL = d.Server().ClientURL()
 	}
 	nc, err := bus.Connect(ctx, opts)
 	if err != nil {
