@@ -16,6 +16,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -222,7 +223,7 @@ func TestTheDispatcherTakesEachExampleOfARequest(t *testing.T) {
 	for _, e := range doc.Components.Messages["Intake"].Examples {
 		c.ask(t, "aria.v1.intake.alice.submit", string(body(t, e.Payload)))
 	}
-	if m := receive(t, verdict); !strings.HasSuffix(m.Subject, ".accepted") {
+	if m := testbed.Receive(t, verdict); !strings.HasSuffix(m.Subject, ".accepted") {
 		t.Errorf("the intake: %s %s", m.Subject, m.Data)
 	}
 }

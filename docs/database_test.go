@@ -2,17 +2,15 @@ package docs_test
 
 import (
 	"bytes"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/copytest"
@@ -34,18 +32,6 @@ func blocks(t *testing.T, language string) []string {
 		t.Fatalf("database.md has no %s", language)
 	}
 	return found
-}
-
-// need skips the test, loudly, where a program is missing; CI has them all.
-func need(t *testing.T, program string) {
-	t.Helper()
-	if _, err := exec.LookPath(program); err == nil {
-		return
-	}
-	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatalf("%s is not installed, and ARIA_TEST_REQUIRE=1", program)
-	}
-	t.Skipf("SKIPPED, %s IS NOT INSTALLED: what the document says of it is not tested", program)
 }
 
 func TestTheDocumentedConfigurationIsRead(t *testing.T) {
@@ -81,11 +67,11 @@ func TestTheDocumentedConfigurationIsRead(t *testing.T) {
 // their order, in one folder, against a dispatcher in memory. Each must succeed,
 // and leave the store with what it held.
 func TestEveryCommandOfTheDatabaseDocumentRuns(t *testing.T) {
-	need(t, "sqlite3")
-	need(t, "jq")
+	testbed.Need(t, "sqlite3")
+	testbed.Need(t, "jq")
 	dir, bin := t.TempDir(), t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "../cmd/dispatcher", "../cmd/migrate").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	if err := testbed.Build(bin, "../cmd/dispatcher", "../cmd/migrate"); err != nil {
+		t.Fatal(err)
 	}
 	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH"), "NATS_URL=" + memoryDispatcher(t, bin)}
 	path := filepath.Join(dir, "data", "dispatcher.db")
@@ -175,29 +161,9 @@ func memoryDispatcher(t *testing.T, bin string) string {
 	cmd.Dir = dir
 	cmd.Env = []string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
 		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}
-	var out bytes.Buffer
-	cmd.Stderr = &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGTERM)
-		cmd.Wait()
-		if t.Failed() {
-			t.Logf("the dispatcher printed\n%s", out.String())
-		}
-	})
-	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		if r, err := http.Get("http://" + web + "/readyz"); err == nil {
-			r.Body.Close()
-			if r.StatusCode == http.StatusOK {
-				return "nats://" + nats
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the dispatcher is not ready")
-		}
-	}
+	testbed.Start(t, cmd)
+	testbed.Eventually(t, "the dispatcher is ready", func() bool { return testbed.Answers("http://" + web + "/readyz") })
+	return "nats://" + nats
 }
 
 // TestTheDocumentedGoCodeIsTheExamples: the example is compiled and run, so what

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
@@ -16,39 +15,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/daemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// patience bounds every wait.
-const patience = 20 * time.Second
-
-// receive waits for the next value of a channel.
-func receive[T any](t *testing.T, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("nothing came within %v", patience)
-	}
-	panic("unreachable")
-}
-
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for !holds() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("after %v still not: %s", patience, what)
-		}
-	}
-}
 
 // cluster is a real dispatcher, and a connection to ask it by.
 type cluster struct {
@@ -58,31 +30,8 @@ type cluster struct {
 
 func startCluster(t *testing.T) *cluster {
 	t.Helper()
-	cfg := config.DefaultDispatcher()
-	cfg.HTTP.Listen = ""
-	cfg.NATS.Listen, cfg.NATS.StoreDir = "127.0.0.1:-1", filepath.Join(t.TempDir(), "nats")
-	cfg.WorkerManagement.HeartbeatInterval = model.Seconds(0.2)
-	ctx, cancel := context.WithCancel(context.Background())
-	d, err := daemon.New(ctx, cfg, "v0.0.1", slog.New(slog.DiscardHandler))
-	if err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the dispatcher: %v", err)
-		}
-	})
-	receive(t, d.Serving())
-	c := &cluster{url: d.Server().ClientURL()}
-	if c.nc, err = nats.Connect(c.url); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(c.nc.Close)
-	return c
+	d := testdaemon.Start(t, func(cfg *config.Dispatcher) { cfg.WorkerManagement.HeartbeatInterval = model.Seconds(0.2) })
+	return &cluster{url: d.URL, nc: d.Connect(t)}
 }
 
 // startWorker runs a real worker, which may fetch from this host, until stop.
@@ -106,7 +55,7 @@ func (c *cluster) startWorker(t *testing.T, name string) (stop func()) {
 
 func (c *cluster) ask(t *testing.T, subject, body string) *nats.Msg {
 	t.Helper()
-	m, err := c.nc.Request(subject, []byte(body), patience)
+	m, err := c.nc.Request(subject, []byte(body), testbed.Patience)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}
@@ -161,7 +110,7 @@ func (r *recorder) all() []*nats.Msg {
 // wait waits for a message to a subject that begins so.
 func (r *recorder) wait(t *testing.T, prefix string) {
 	t.Helper()
-	eventually(t, "a message to "+prefix, func() bool {
+	testbed.Eventually(t, "a message to "+prefix, func() bool {
 		for _, m := range r.all() {
 			if strings.HasPrefix(m.Subject, "aria.v1."+prefix) {
 				return true

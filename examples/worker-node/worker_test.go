@@ -7,23 +7,19 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
-
-	"github.com/nats-io/nats.go"
 )
 
 const maxLines = 100
@@ -33,15 +29,7 @@ const maxLines = 100
 // fails where ARIA_TEST_REQUIRE=1.
 func install(t *testing.T) string {
 	t.Helper()
-	missing := func(err error) {
-		if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-			t.Fatalf("ARIA_TEST_REQUIRE=1, but %v", err)
-		}
-		t.Skipf("NOT TESTED: %v (apt-get install nodejs npm)", err)
-	}
-	if _, err := exec.LookPath("node"); err != nil {
-		missing(err)
-	}
+	testbed.Need(t, "node")
 	dir := t.TempDir()
 	for _, name := range []string{"worker.js", "package.json", "package-lock.json"} {
 		data, err := os.ReadFile(name)
@@ -60,103 +48,27 @@ func install(t *testing.T) string {
 	cmd := exec.CommandContext(ctx, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
-		missing(fmt.Errorf("npm ci: %w\n%s", err, out))
+		testbed.Missing(t, "npm", fmt.Errorf("npm ci: %w\n%s", err, out))
 	}
 	return dir
 }
 
-// startDispatcher returns its NATS URL and a client.
-func startDispatcher(t *testing.T) (string, *bus.Client) {
+// startNode runs the worker.
+func startNode(t *testing.T, dir, url string) *testbed.Process {
 	t.Helper()
-	cfg := config.DefaultDispatcher()
-	cfg.NATS.Listen, cfg.NATS.StoreDir, cfg.HTTP.Listen = "127.0.0.1:-1", t.TempDir(), ""
-	cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)
-	cfg.WorkerManagement.HeartbeatTimeout = model.Duration(time.Minute) // longer than any wait here
-	cfg.TaskAssignment.RetryBase = model.Duration(time.Second)
-	d, err := daemon.New(t.Context(), cfg, daemon.Version, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
-	<-d.Serving()
-	nc, err := nats.Connect(d.Server().ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	client, err := bus.NewClient(nc, cfg.NATS.Prefix, "shop", slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.Server().ClientURL(), client
-}
-
-// startNode runs the worker; stop ends it by SIGTERM and wants exit code 0.
-func startNode(t *testing.T, dir, url string) (kill, stop func()) {
-	t.Helper()
-	var out bytes.Buffer
 	cmd := exec.Command("node", "worker.js", "node1", "files")
-	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, &out, &out
-	cmd.Env = append(os.Environ(), "NATS_URL="+url)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan struct{})
-	var err error
-	go func() {
-		err = cmd.Wait()
-		close(ended)
-	}()
-	kill = func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
-	}
-	t.Cleanup(func() {
-		kill()
-		if t.Failed() {
-			t.Logf("the worker printed:\n%s", out.String())
-		}
-	})
-	return kill, func() {
-		t.Helper()
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Fatal(err)
-		}
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			t.Fatal("the worker has not ended 10 s after SIGTERM")
-		}
-		if err != nil {
-			t.Errorf("after SIGTERM: %v", err)
-		}
-	}
-}
-
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		if time.Now().After(deadline) {
-			t.Fatalf("after 30 s still not: %s", what)
-		}
-		<-tick.C
-	}
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "NATS_URL="+url)
+	return testbed.Start(t, cmd)
 }
 
 func TestAWorkerInNodeSpeaksTheContract(t *testing.T) {
 	dir := install(t)
-	url, client := startDispatcher(t)
+	d := testdaemon.Start(t, func(cfg *config.Dispatcher) {
+		cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)
+		cfg.WorkerManagement.HeartbeatTimeout = model.Duration(time.Minute) // longer than any wait here
+		cfg.TaskAssignment.RetryBase = model.Duration(time.Second)
+	})
+	client := d.Client(t, "shop")
 	data := downloadtest.Data(500_000)
 	var throttle downloadtest.Throttle
 	mux := http.NewServeMux()
@@ -183,38 +95,38 @@ func TestAWorkerInNodeSpeaksTheContract(t *testing.T) {
 		ids = append(ids, fmt.Sprintf("task-%d", i))
 		submit(ids[i], "/"+ids[i])
 	}
-	kill, _ := startNode(t, dir, url)
+	node := startNode(t, dir, d.URL)
 	for _, id := range ids { // more than it has slots, the first answered 503
-		await(t, id+" is completed", is(id, model.StatusCompleted))
+		testbed.Eventually(t, id+" is completed", is(id, model.StatusCompleted))
 		got, err := os.ReadFile(filepath.Join(dir, "files", id, "file"))
 		if err != nil || !bytes.Equal(got, data) {
 			t.Errorf("%s: %d bytes, %v", id, len(got), err)
 		}
 	}
 	submit("gone", "/gone")
-	await(t, "a 404 fails for good", is("gone", model.StatusFailed))
+	testbed.Eventually(t, "a 404 fails for good", is("gone", model.StatusFailed))
 
 	submit("canceled", "/slow")
-	await(t, "it is being downloaded", is("canceled", model.StatusDownloading))
+	testbed.Eventually(t, "it is being downloaded", is("canceled", model.StatusDownloading))
 	if _, err := client.Cancel(t.Context(), "canceled"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "its bytes are gone", func() bool {
+	testbed.Eventually(t, "its bytes are gone", func() bool {
 		_, err := os.Stat(filepath.Join(dir, "files", ".canceled.part"))
 		return errors.Is(err, os.ErrNotExist)
 	})
 
 	submit("killed", "/slow")
-	await(t, "it is being downloaded", is("killed", model.StatusDownloading))
-	kill()
+	testbed.Eventually(t, "it is being downloaded", is("killed", model.StatusDownloading))
+	node.Kill()
 	throttle.Set(0)
-	_, stop := startNode(t, dir, url)
-	await(t, "it is completed after a kill", is("killed", model.StatusCompleted))
+	node = startNode(t, dir, d.URL)
+	testbed.Eventually(t, "it is completed after a kill", is("killed", model.StatusCompleted))
 	throttle.Set(50_000)
 	submit("left", "/slow")
-	await(t, "it is being downloaded", is("left", model.StatusDownloading))
-	stop()
-	await(t, "it was given back at once", is("left", model.StatusPending))
+	testbed.Eventually(t, "it is being downloaded", is("left", model.StatusDownloading))
+	node.Stop()
+	testbed.Eventually(t, "it was given back at once", is("left", model.StatusPending))
 	var pkg struct {
 		Dependencies map[string]string `json:"dependencies"`
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // debian names the packages of programs that are not called like them.
-var debian = map[string]string{"aria2c": "aria2", "node": "nodejs npm", "systemd-analyze": "systemd"}
+var debian = map[string]string{"aria2c": "aria2", "node": "nodejs", "systemd-analyze": "systemd"}
 
 // Need returns the path of a program. Where there is none, the test ends as
 // Missing says.

@@ -41,8 +41,8 @@ func of(test func(t testing.TB)) string {
 func TestAMissingToolIsALoudSkipAndInCIAFailure(t *testing.T) {
 	missing := func(t testing.TB) { Missing(t, "node", errors.New("no node")) }
 	for require, want := range map[string]string{
-		"":  "skipped: NOT TESTED: no node (apt-get install nodejs npm)",
-		"1": "failed: ARIA_TEST_REQUIRE=1, but no node (apt-get install nodejs npm)",
+		"":  "skipped: NOT TESTED: no node (apt-get install nodejs)",
+		"1": "failed: ARIA_TEST_REQUIRE=1, but no node (apt-get install nodejs)",
 	} {
 		t.Setenv("ARIA_TEST_REQUIRE", require)
 		if got := of(missing); got != want {
