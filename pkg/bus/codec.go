@@ -2,140 +2,117 @@ package bus
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// fieldError is what our own unmarshallers return: it names its field, which
-// encoding/json would not.
-type fieldError struct{ cause *model.Error }
-
-func (e *fieldError) Error() string { return e.cause.Message }
-
-func fieldErrorf(field, format string, args ...any) *fieldError {
-	return &fieldError{model.Errorf(model.CodeInvalid, "%s: %s", field, fmt.Sprintf(format, args...))}
-}
-
-// strict decodes what a client sent: one JSON object, nothing after it, no field
-// that into does not have, and none twice. The error names the field.
+// strict decodes what a client sent: one JSON object in UTF-8, nothing after it, no
+// field that into does not have, none in other letters ("URL") and none twice. The
+// error names the field.
 func strict(data []byte, into any) *model.Error {
-	if err := checkObject(data); err != nil {
-		return err
-	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return explain(data, into, err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return model.Errorf(model.CodeInvalid, "body: something follows the JSON object, at byte %d", dec.InputOffset())
-	}
-	if !utf8.Valid(data) {
-		return model.Errorf(model.CodeInvalid, "body: is not UTF-8")
-	}
-	return checkKeys(data)
+	return decode(data, into, json.RejectUnknownMembers(true))
 }
 
 // lenient decodes what a worker or a dispatcher sent: fields that are not known
-// are those of a newer version, and ignored.
+// are those of a newer version, and ignored; of a name that comes twice the last
+// counts.
 func lenient(data []byte, into any) *model.Error {
-	if err := checkObject(data); err != nil {
-		return err
-	}
-	if err := json.Unmarshal(data, into); err != nil {
-		return explain(data, into, err)
-	}
-	return nil
+	return decode(data, into, tolerant)
 }
 
-// checkObject refuses what is no object before encoding/json, which takes null
-// for an empty one.
-func checkObject(data []byte) *model.Error {
+// tolerant is how lenient reads, as encoding/json always did.
+var tolerant = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+
+// decode reads one JSON object.
+func decode(data []byte, into any, how json.Options) *model.Error {
 	body := bytes.TrimLeft(data, " \t\r\n")
-	if len(body) == 0 {
+	switch {
+	case len(body) == 0:
 		return model.Errorf(model.CodeInvalid, "body: is empty; a JSON object is needed")
-	}
-	if body[0] != '{' && json.Valid(body) {
+	case body[0] != '{' && jsontext.Value(body).IsValid():
 		return model.Errorf(model.CodeInvalid, "body: must be a JSON object, not %.20q", body)
+	}
+	if err := json.Unmarshal(data, into, how); err != nil {
+		return explain(data, err)
 	}
 	return nil
 }
 
 // explain turns an error of decoding data into a sentence that names the field.
-func explain(data []byte, into any, err error) *model.Error {
-	var field *fieldError
-	var syntax *json.SyntaxError
-	var kind *json.UnmarshalTypeError
+func explain(data []byte, err error) *model.Error {
+	var syntax *jsontext.SyntacticError
+	var meaning *json.SemanticError
 	switch {
-	case errors.As(err, &field):
-		return field.cause
 	case errors.As(err, &syntax):
-		return model.Errorf(model.CodeInvalid, "body: is not JSON: %v at byte %d", syntax, syntax.Offset)
-	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
-		return model.Errorf(model.CodeInvalid, "body: is not JSON: it ends too early")
-	case errors.As(err, &kind):
-		return model.Errorf(model.CodeInvalid, "%s: must be %s, not a JSON %s", pathOf(kind), wanted(kind.Type), kind.Value)
+		return explainSyntax(data, syntax)
+	case !errors.As(err, &meaning):
+		return model.Errorf(model.CodeInvalid, "body: %v", err)
 	}
-	if quoted, ok := strings.CutPrefix(err.Error(), "json: unknown field "); ok {
-		name, unquoteErr := strconv.Unquote(quoted)
-		if unquoteErr != nil {
-			name = quoted
-		}
-		return model.Errorf(model.CodeInvalid, "%.80s: there is no such field", strconv.QuoteToGraphic(name))
+	field := fieldOf(meaning.JSONPointer)
+	switch cause := meaning.Err; {
+	case errors.Is(cause, errTooMany):
+		return model.Errorf(model.CodeTooLarge, "%s: %v", field, cause)
+	case errors.Is(cause, json.ErrUnknownName):
+		return unknown(meaning.JSONPointer.LastToken())
+	case errors.Is(cause, strconv.ErrRange):
+		return model.Errorf(model.CodeInvalid, "%s: %.40s is out of range", field, meaning.JSONValue)
+	case cause == nil || errors.Is(cause, strconv.ErrSyntax):
+		return model.Errorf(model.CodeInvalid, "%s: must be %s, not %s", field, wanted(meaning.GoType), given(meaning))
+	default:
+		return model.Errorf(model.CodeInvalid, "%s: %v", field, cause)
 	}
-	code := model.CodeInvalid
-	if errors.Is(err, errTooMany) {
-		code = model.CodeTooLarge
-	}
-	if name, cause := locate(data, into); name != "" {
-		return model.Errorf(code, "%s: %v", name, cause)
-	}
-	return model.Errorf(code, "body: %v", err)
 }
 
-// locate finds the field whose own unmarshaller refused its value, by decoding
-// each alone: encoding/json does not say. It costs a second pass, of refused
-// messages only.
-func locate(data []byte, into any) (name string, cause error) {
-	var fields map[string]json.RawMessage
-	if json.Unmarshal(data, &fields) != nil {
-		return "", nil
+// explainSyntax is explain for what is not JSON, or not as it should be written.
+func explainSyntax(data []byte, err *jsontext.SyntacticError) *model.Error {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return model.Errorf(model.CodeInvalid, "%s: is given twice", fieldOf(err.JSONPointer))
+	case !utf8.Valid(data):
+		return model.Errorf(model.CodeInvalid, "body: is not UTF-8")
 	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		alone, err := json.Marshal(map[string]json.RawMessage{name: fields[name]})
-		if err != nil {
-			return "", nil
-		}
-		if err := json.Unmarshal(alone, reflect.New(reflect.TypeOf(into).Elem()).Interface()); err != nil {
-			return name, err
-		}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(data))
+	if dec.SkipValue() == nil {
+		return model.Errorf(model.CodeInvalid, "body: something follows the JSON object, at byte %d", dec.InputOffset())
 	}
-	return "", nil
+	return model.Errorf(model.CodeInvalid, "body: is not JSON: %v at byte %d", err.Err, err.ByteOffset)
 }
 
-// pathOf returns the field of a type error as a client knows it: without the
-// names of embedded Go structs, which are the only capital ones.
-func pathOf(e *json.UnmarshalTypeError) string {
-	var path []string
-	for _, part := range strings.Split(e.Field, ".") {
-		if part != "" && !strings.HasPrefix(part, "wire") && strings.ToLower(part) == part {
-			path = append(path, part)
+// unknown is the error of a field that there is not.
+func unknown(name string) *model.Error {
+	hint := ""
+	if name != strings.ToLower(name) {
+		hint = "; names are in small letters"
+	}
+	return model.Errorf(model.CodeInvalid, "%.80s: there is no such field%s", strconv.QuoteToGraphic(name), hint)
+}
+
+// fieldOf writes a pointer as a client writes the field: tasks[1].labels.a.
+func fieldOf(pointer jsontext.Pointer) string {
+	var b strings.Builder
+	for token := range pointer.Tokens() {
+		switch _, err := strconv.ParseUint(token, 10, 32); {
+		case err == nil:
+			fmt.Fprintf(&b, "[%s]", token)
+		case b.Len() > 0:
+			fmt.Fprintf(&b, ".%.64s", token)
+		default:
+			fmt.Fprintf(&b, "%.64s", token)
 		}
 	}
-	if len(path) == 0 {
+	if b.Len() == 0 {
 		return "body"
 	}
-	return strings.Join(path, ".")
+	return b.String()
 }
 
 // wanted names a Go type as JSON does.
@@ -158,52 +135,78 @@ func wanted(t reflect.Type) string {
 	return "a number"
 }
 
-// rawList is a list of at most [model.MaxBatch] elements that are decoded one by
-// one, later: a megabyte of "{},{}" as structs would be a hundred.
-type rawList []json.RawMessage
-
-// UnmarshalJSON implements [json.Unmarshaler]. Its input is valid JSON, as the
-// interface promises.
-func (l *rawList) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		return nil
-	}
-	if b[0] != '[' {
-		return errors.New("must be a list")
-	}
-	b = bytes.Clone(b[1 : len(b)-1])
-	*l = rawList{}
-	depth, start, quoted := 0, 0, false
-	for i := 0; i < len(b); i++ {
-		switch c := b[i]; {
-		case quoted:
-			if c == '\\' {
-				i++
-			} else if c == '"' {
-				quoted = false
-			}
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		case c == ',' && depth == 0:
-			if len(*l) == model.MaxBatch {
-				return errTooMany
-			}
-			*l = append(*l, b[start:i])
-			start = i + 1
+// given names what was there instead.
+func given(err *json.SemanticError) string {
+	switch err.JSONKind {
+	case jsontext.KindNull, jsontext.KindTrue, jsontext.KindFalse:
+		return err.JSONKind.String()
+	case jsontext.KindNumber:
+		if len(err.JSONValue) > 0 {
+			return fmt.Sprintf("%.40s", err.JSONValue)
 		}
+		return "a JSON number"
+	case jsontext.KindBeginObject:
+		return "a JSON object"
+	case jsontext.KindBeginArray:
+		return "a JSON array"
 	}
-	if last := bytes.TrimSpace(b[start:]); len(last) > 0 {
-		if len(*l) == model.MaxBatch {
-			return errTooMany
-		}
-		*l = append(*l, last)
-	}
-	return nil
+	return "a JSON " + err.JSONKind.String()
 }
 
-// errTooMany is the error of a rawList; explain gives it its code and its field.
+// errTooMany is the error of a list with more than [model.MaxBatch] elements; a
+// megabyte of "{},{}" would be a hundred as structs.
 var errTooMany = fmt.Errorf("at most %d in one message", model.MaxBatch)
+
+// eachMember reads the object that comes next in dec, of at most [model.MaxPairs]
+// members: for each it calls read with the name, which has to read the value. It
+// takes null for an object without members.
+func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
+	start, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case start.Kind() == jsontext.KindNull:
+		return nil
+	case start.Kind() != jsontext.KindBeginObject:
+		return errors.New("must be an object")
+	}
+	for n := 0; dec.PeekKind() != jsontext.KindEndObject; n++ {
+		if n == model.MaxPairs {
+			return &json.SemanticError{JSONPointer: dec.StackPointer().Parent(), Err: fmt.Errorf("at most %d", model.MaxPairs)}
+		}
+		name, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if err := read(name.String()); err != nil {
+			return err
+		}
+	}
+	_, err = dec.ReadToken()
+	return err
+}
+
+// eachElement reads the list that comes next in dec: it calls begin, and then read
+// for every element, which has to read it. It takes null for no list.
+func eachElement(dec *jsontext.Decoder, read func() error, begin func()) error {
+	start, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return err
+	case start.Kind() == jsontext.KindNull:
+		return nil
+	case start.Kind() != jsontext.KindBeginArray:
+		return errors.New("must be a list")
+	}
+	begin()
+	for n := 0; dec.PeekKind() != jsontext.KindEndArray; n++ {
+		if n == model.MaxBatch {
+			return &json.SemanticError{JSONPointer: dec.StackPointer().Parent(), Err: errTooMany}
+		}
+		if err := read(); err != nil {
+			return err
+		}
+	}
+	_, err = dec.ReadToken()
+	return err
+}

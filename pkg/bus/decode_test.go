@@ -31,17 +31,19 @@ var badSpecs = []struct {
 	{"a number", `7`, 400, "body: must be a JSON object"},
 	{"two objects", `{` + source + `}{}`, 400, "body: something follows"},
 	{"a brace too many", `{` + source + `}}`, 400, "body: something follows"},
-	{"nested 20,000 deep", `{"tags":` + strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000) + `}`, 400, "body: is not JSON: "},
+	{"nested 20,000 deep", `{"options":{"split":` + strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000) + `}}`, 400, "body: is not JSON: "},
 	{"an unknown field", `{` + source + `,"colour":"red"}`, 400, `"colour": there is no such field`},
 	{"a field of the task's state", `{` + source + `,"status":"completed"}`, 400, `"status": there is no such field`},
 	{"no source", `{}`, 400, "url: is missing"},
 	{"a number as url", `{"url":5}`, 400, "url: must be a string, not a JSON number"},
 	{"a string as mirrors", `{` + source + `,"mirrors":"x"}`, 400, "mirrors: must be a list, not a JSON string"},
-	{"a number among mirrors", `{` + source + `,"mirrors":[1]}`, 400, "mirrors: must be a string"},
+	{"a number among mirrors", `{` + source + `,"mirrors":[1]}`, 400, "mirrors[0]: must be a string, not a JSON number"},
 	{"a list as tags", `{` + source + `,"tags":[]}`, 400, "tags: must be an object"},
-	{"a number in labels", `{` + source + `,"labels":{"a":1}}`, 400, "labels"},
+	{"a number in labels", `{` + source + `,"labels":{"a":1}}`, 400, "labels.a: must be a string, not a JSON number"},
+	{"null in labels", `{` + source + `,"labels":{"a":null}}`, 400, "labels.a: must be a string, not null"},
+	{"a number that is too large", `{` + source + `,"max_attempts":99999999999999999999}`, 400, "max_attempts: 99999999999999999999 is out of range"},
 	{"a string as max_attempts", `{` + source + `,"max_attempts":"3"}`, 400, "max_attempts: must be a whole number"},
-	{"a fraction as max_attempts", `{` + source + `,"max_attempts":1.5}`, 400, "max_attempts: must be a whole number"},
+	{"a fraction as max_attempts", `{` + source + `,"max_attempts":1.5}`, 400, "max_attempts: must be a whole number, not 1.5"},
 	{"an unknown priority", `{` + source + `,"priority":"top"}`, 400, `priority: "top" is none of`},
 	{"a list as priority", `{` + source + `,"priority":[]}`, 400, "priority: "},
 	{"a bad time", `{` + source + `,"not_before":"tomorrow"}`, 400, `not_before: "tomorrow"`},
@@ -52,7 +54,7 @@ var badSpecs = []struct {
 	{"an unknown option", `{` + source + `,"options":{"dir":"/etc"}}`, 400, `options: "dir" is not an option`},
 	{"a path in out", `{` + source + `,"options":{"out":"../x"}}`, 400, "options.out: "},
 	{"65 options", `{` + source + `,"options":{` + manyKeys(65) + `}}`, 400, "options: at most 64"},
-	{"tags that are not strings", `{` + source + `,"options":{"tags":{"a":1}}}`, 400, "options.tags: "},
+	{"tags that are not strings", `{` + source + `,"options":{"tags":{"a":1}}}`, 400, "options.tags.a: must be a string"},
 	{"tags that contradict", `{` + source + `,"tags":{"a":"1"},"options":{"tags":{"a":"2"}}}`, 400, "options.tags.a: "},
 	{"a scheme that nobody has", `{"url":"gopher://x/y"}`, 400, "url: the scheme"},
 	{"an id with a dot", `{` + source + `,"id":"a.b"}`, 400, `id: "a.b"`},
@@ -146,13 +148,43 @@ func TestInAListEachSpecStandsForItself(t *testing.T) {
 	}
 }
 
+func TestARefusalSpeaksOfTheIDWhereverItStands(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"id":"a",` + source + `,"colour":"red"}`:   `a "colour": `,
+		`{"colour":"red",` + source + `,"id":"a"}`:   `a "colour": `,
+		`{"tags":{"x":1},` + source + `,"id":"a"}`:   `a tags.x: `,
+		`{"tags":{"x":1},` + source + `,"id":"."}`:   ` tags.x: `,
+		`{"tags":{"x":1},` + source + `,"id":7}`:     ` tags.x: `,
+		`{"tags":{"x":1},` + source + `,"id":"a"`:    `a tags.x: `,
+		`{"id":"a",` + source + `,"url":"http://x"}`: `a url: is given twice`,
+	} {
+		_, err := decodeOne(body)
+		if err == nil || !strings.HasPrefix(err.ID+" "+err.Message, want) {
+			t.Errorf("%s: %+v, want %s", body, err, want)
+		}
+		list, many, all := decodeSubmit([]byte(`{"tasks":[`+body+`,{`+source+`}]}`), room)
+		if all != nil && strings.HasSuffix(body, "}") {
+			t.Errorf("%s spoils a list: %v", body, all)
+		} else if all == nil && (!many || len(list) != 2 || list[0].err == nil || !strings.HasPrefix(list[0].err.ID+" "+list[0].err.Message, want) || list[1].err != nil) {
+			t.Errorf("%s in a list: %+v, want %s", body, list[0].err, want)
+		}
+	}
+	list, _, err := decodeReport([]byte(`{"reports":[{"attempt":"x","id":"d"}]}`), "w1")
+	if err != nil || list[0].err == nil || list[0].err.ID != "d" {
+		t.Errorf("a report: %v, %+v", err, list)
+	}
+	if _, _, err := decodeReport([]byte(`{"attempt":"x","id":"d"}`), "w1"); err == nil || err.ID != "d" {
+		t.Errorf("a report alone: %+v", err)
+	}
+}
+
 func TestATaskWhoseAssignmentWouldNotFitIsTooLarge(t *testing.T) {
 	header := `"X-A: ` + strings.Repeat("&", 4000) + `"`
 	body := `{"id":"big",` + source + `,"options":{"header":[` + header + strings.Repeat(","+header, 19) + `]}}`
 	if _, err := decodeOne(body); err != nil {
 		t.Errorf("with room for it: %v", err)
 	}
-	list, _, err := decodeSubmit([]byte(body), 300_000)
+	list, _, err := decodeSubmit([]byte(body), 90_000)
 	if err != nil || list[0].err == nil || list[0].err.Code != 413 || list[0].err.ID != "big" {
 		t.Errorf("without room: %v, %+v", err, list)
 	}
@@ -198,7 +230,7 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 		"with slots in words":      {`{"instance":"i1","state":"ready","total_slots":"two"}`, "total_slots: must be a whole number"},
 		"with a bad capability":    {`{` + beat + `,"capabilities":{"tags":[]}}`, "capabilities.tags: must be an object"},
 		"with a bad task":          {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading"},{"id":"b"}]}`, "tasks[1].status: "},
-		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "tasks[0].body: must be a JSON object"},
+		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "tasks[0]: must be an object, not a JSON number"},
 		"with tasks of no list":    {`{` + beat + `,"tasks":"x"}`, "tasks: must be a list"},
 		"that is empty":            {``, "body: is empty"},
 		"that is not JSON":         {`beat`, "body: is not JSON"},
@@ -276,5 +308,48 @@ func TestAClientListsItsOwnTasksOnly(t *testing.T) {
 	}
 	if q, err := decodeList([]byte(`{"client":"bob"}`), ""); err != nil || q.Client != "bob" {
 		t.Errorf("an observer lists anybody's: %+v, %v", q, err)
+	}
+}
+
+func TestANameIsWrittenAsItIsAndOnce(t *testing.T) {
+	many := make([]string, 40)
+	for n := range many {
+		many[n] = fmt.Sprintf(`"l%d":"x"`, n)
+	}
+	labels := strings.Join(many, ",")
+	for body, want := range map[string]string{
+		`{` + source + `,"id":"a"}`: "",
+		` { "url" : "https://h/f" , "tags" : { } , "mirrors" : [ "http://a/\"}" , "http://b" ] , "labels" : {"URL":"x","url":"y"} } `: "",
+		`{` + source + `,"labels":{` + labels + `}}`:                 "",
+		`{"URL":"https://h/f"}`:                                      `"URL": there is no such field`,
+		`{` + source + `,"Id":"a"}`:                                  `"Id": there is no such field`,
+		`{` + source + `,"lin` + "\u212a" + `s":1}`:                  `"lin`,
+		`{` + source + `,"prior` + "\u0131" + `ty":1}`:               `"prior`,
+		`{` + source + `,"label` + "\u017f" + `":{}}`:                `"label`,
+		`{` + source + `,"id":"a","id":"b"}`:                         `id: is given twice`,
+		`{` + source + `,"id":"a","\u0069d":"b"}`:                    `id: is given twice`,
+		`{` + source + `,"labels":{"a":"1","b":"2","a":"3"}}`:        `labels.a: is given twice`,
+		`{` + source + `,"labels":{` + labels + `,"l7":"y"}}`:        `labels.l7: is given twice`,
+		`{` + source + `,"labels":{` + labels + `,"l39":"y"}}`:       `labels.l39: is given twice`,
+		`{` + source + `,"options":{"out":"a","tags":{},"out":"b"}}`: `options.out: is given twice`,
+		`{` + source + `,"options":{"tags":{"x":"1","x":"1"}}}`:      `options.tags.x: is given twice`,
+		`{` + source + `,"labels":{"a":"` + "\xff" + `"}}`:           `body: is not UTF-8`,
+		`{"tasks":[{` + source + `}],"tasks":[]}`:                    `tasks: is given twice`,
+		`{"tasks":[{"id":"a","id":"a"}],"tasks":[{}]}`:               `tasks: is given twice`,
+	} {
+		_, err := decodeOne(body)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%.80s: %v", body, err)
+		case want != "" && (err == nil || err.Code != model.CodeInvalid || !strings.HasPrefix(err.Message, want)):
+			t.Errorf("%.80s: %v, want %s", body, err, want)
+		}
+	}
+	list, _, err := decodeSubmit([]byte(`{"tasks":[{`+source+`},{"URL":"x"},{`+source+`,"id":"a","id":"b"}]}`), room)
+	if err != nil || list[0].err != nil || list[1].err == nil || list[2].err == nil {
+		t.Errorf("in a list each stands for itself: %+v, %v", list, err)
+	}
+	if _, _, err := decodeIDs([]byte(`{"id":"a","ID":"b"}`)); err == nil {
+		t.Error("a verb takes a field in other letters")
 	}
 }

@@ -22,8 +22,23 @@ func roomOf(nc *nats.Conn) int {
 	return max(int(nc.MaxPayload())-headroom, headroom)
 }
 
+// What most tasks and most events have at most as JSON, in bytes.
+const (
+	usualTask  = 1024
+	usualEvent = 256
+)
+
 // encode writes v as JSON, without the escapes of HTML: they only make URLs long.
+// What is written for every job writes itself.
 func encode(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case *model.Task:
+		return v.AppendJSON(make([]byte, 0, usualTask)), nil
+	case model.Assignment:
+		return v.AppendJSON(make([]byte, 0, usualTask)), nil
+	case *model.TaskEvent:
+		return v.AppendJSON(make([]byte, 0, usualEvent)), nil
+	}
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

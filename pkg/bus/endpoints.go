@@ -240,9 +240,12 @@ func (c *call) report() {
 // oneReport answers a single report: {}, or the error and what to drop.
 func oneReport(body reportsBody) reply {
 	err := body.Results[0].Error
+	if err == nil && len(body.Drop) == 0 {
+		return reply{body: []byte("{}")}
+	}
 	if err == nil {
 		return answer(struct {
-			Drop []model.Drop `json:"drop,omitempty"`
+			Drop []model.Drop `json:"drop"`
 		}{body.Drop})
 	}
 	r := answer(errorBody{Error: err, Drop: body.Drop})

@@ -122,10 +122,8 @@ func decodeUpdate(data []byte, room int) (id string, change *model.TaskUpdate, e
 	var body wireUpdate
 	err = strict(data, &body)
 	switch {
-	case err != nil && body.ID != nil:
-		return "", nil, about(*body.ID, err)
 	case err != nil:
-		return "", nil, err
+		return "", nil, naming(data, err)
 	case body.ID == nil:
 		return "", nil, model.Errorf(model.CodeInvalid, "id: is missing")
 	}

@@ -182,7 +182,7 @@ var badUpdates = map[string]string{
 	`"options":{"dir":"/etc"}`:                      `400 options: "dir" is not an option`,
 	`"options":{"out":"../x"}`:                      "400 options.out: ",
 	`"options":{"header":"A: b\u000d\u000a"}`:       "400 options.header: ",
-	`"options":{"tags":{"a":1}}`:                    "400 options.tags: ",
+	`"options":{"tags":{"a":1}}`:                    "400 options.tags.a: ",
 	`"tags":{"a":"1"},"options":{"tags":{"a":"2"}}`: "400 options.tags.a: ",
 	`"tags":{"":"x"}`:                               "400 tags: ",
 	`"url":""`:                                      "400 url: is missing",

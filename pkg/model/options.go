@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -21,32 +22,39 @@ type OptionValue []string
 // MarshalJSON implements [json.Marshaler]: a string, or a list if there are
 // several.
 func (v OptionValue) MarshalJSON() ([]byte, error) {
-	if len(v) == 1 {
-		return json.Marshal(v[0])
-	}
-	return json.Marshal([]string(v))
+	return v.append(nil, false), nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (v *OptionValue) UnmarshalJSON(b []byte) error {
-	var list []json.RawMessage
-	if string(b) == "null" || json.Unmarshal(b, &list) != nil {
-		list = []json.RawMessage{b}
+	if len(b) == 0 || b[0] != '[' {
+		text, err := optionText(b)
+		*v = OptionValue{text}
+		return err
 	}
-	*v = make(OptionValue, 0, len(list))
-	for _, item := range list {
-		s := string(item)
-		switch {
-		case s == "" || s == "null" || s[0] == '{' || s[0] == '[':
-			return fmt.Errorf("an option must be a string, a number, true or false, not %.40s", s)
-		case s[0] == '"':
-			if err := json.Unmarshal(item, &s); err != nil {
-				return err
-			}
+	var list []json.RawMessage
+	if err := json.Unmarshal(b, &list); err != nil {
+		return err
+	}
+	*v = make(OptionValue, len(list))
+	for i, item := range list {
+		var err error
+		if (*v)[i], err = optionText(item); err != nil {
+			return err
 		}
-		*v = append(*v, s)
 	}
 	return nil
+}
+
+// optionText reads one value of an option; numbers stay as they are written.
+func optionText(b []byte) (string, error) {
+	if text, ok := unquote(b); ok {
+		return text, nil
+	}
+	if len(b) == 0 || b[0] == 'n' || b[0] == '{' || b[0] == '[' {
+		return "", fmt.Errorf("an option must be a string, a number, true or false, not %.40s", b)
+	}
+	return string(b), nil
 }
 
 // maxOptionLength bounds one option value, in bytes.
@@ -97,27 +105,35 @@ const maxHeaders = 20
 // and names the option. The dispatcher and the worker both call it: neither
 // trusts the other to have done so.
 func (o Options) Validate() error {
-	for _, name := range sortedKeys(o) {
-		values := o[name]
+	// In order, so that which of several errors is reported is the same every time.
+	for _, name := range appendKeys(make([]string, 0, 8), o) {
 		allowed, ok := allowedOptions[name]
-		field := "options." + name
-		switch {
-		case !ok:
+		if !ok {
 			return invalid("options", "%.64q is not an option that may be set", name)
-		case len(values) == 0:
-			return invalid(field, "has no value")
-		case len(values) > 1 && name != "header":
-			return invalid(field, "takes one value, not %d", len(values))
-		case len(values) > maxHeaders:
-			return invalid(field, "at most %d headers, not %d", maxHeaders, len(values))
 		}
-		for _, v := range values {
-			if err := checkText(v, maxOptionLength); err != nil {
-				return invalid(field, "%v", err)
-			}
-			if err := allowed.rule(v); err != nil {
-				return invalid(field, "%v", err)
-			}
+		if err := allowed.check(name, o[name]); err != nil {
+			return invalid("options."+name, "%v", err)
+		}
+	}
+	return nil
+}
+
+// check reports what is wrong with the values; the text completes "options.NAME: ".
+func (o *option) check(name string, values OptionValue) error {
+	switch {
+	case len(values) == 0:
+		return errors.New("has no value")
+	case len(values) > 1 && name != "header":
+		return fmt.Errorf("takes one value, not %d", len(values))
+	case len(values) > maxHeaders:
+		return fmt.Errorf("at most %d headers, not %d", maxHeaders, len(values))
+	}
+	for _, v := range values {
+		if err := checkText(v, maxOptionLength); err != nil {
+			return err
+		}
+		if err := o.rule(v); err != nil {
+			return err
 		}
 	}
 	return nil

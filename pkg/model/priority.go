@@ -1,7 +1,6 @@
 package model
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 )
@@ -43,16 +42,13 @@ func (p Priority) String() string {
 
 // MarshalJSON implements [json.Marshaler].
 func (p Priority) MarshalJSON() ([]byte, error) {
-	if p.Valid() {
-		return strconv.AppendQuote(nil, priorityNames[p]), nil
-	}
-	return strconv.AppendInt(nil, int64(p), 10), nil
+	return p.append(nil), nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (p *Priority) UnmarshalJSON(b []byte) error {
-	var s string
-	if json.Unmarshal(b, &s) != nil {
+	s, ok := unquote(b)
+	if !ok {
 		s = string(b)
 	}
 	v, err := ParsePriority(s)

@@ -3,11 +3,8 @@ package model
 import (
 	"cmp"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -96,10 +93,8 @@ func (s *TaskSpec) checkSource() error {
 	case 1+len(s.Mirrors) > MaxURIs:
 		return invalid("mirrors", "with url at most %d, not %d", MaxURIs, 1+len(s.Mirrors))
 	}
-	for field, data := range map[string][]byte{"torrent": s.Torrent, "metalink": s.Metalink} {
-		if n := (len(data) + 2) / 3 * 4; n > MaxInline {
-			return &Error{Code: CodeTooLarge, Message: invalid(field, "%d bytes of base64 are more than %d", n, MaxInline).Message}
-		}
+	if err := cmp.Or(checkInline("torrent", s.Torrent), checkInline("metalink", s.Metalink)); err != nil {
+		return err
 	}
 	if s.URL == "" {
 		return nil
@@ -114,6 +109,13 @@ func (s *TaskSpec) checkSource() error {
 		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {
 			return invalid("mirrors", "a magnet link has no mirrors and is none")
 		}
+	}
+	return nil
+}
+
+func checkInline(field string, data []byte) error {
+	if n := (len(data) + 2) / 3 * 4; n > MaxInline {
+		return &Error{Code: CodeTooLarge, Message: invalid(field, "%d bytes of base64 are more than %d", n, MaxInline).Message}
 	}
 	return nil
 }
@@ -162,8 +164,7 @@ func checkURL(field, raw string) error {
 	default:
 		return invalid(field, "the scheme %.40q is none of http, https, ftp, sftp, magnet", u.Scheme)
 	}
-	decoded, err := url.PathUnescape(u.EscapedPath())
-	if err != nil || checkText(decoded, MaxURL) != nil {
+	if checkText(u.Path, MaxURL) != nil { // it is decoded
 		return invalid(field, "the path contains an encoded control character or is not UTF-8")
 	}
 	if user := u.User; user != nil {
@@ -189,7 +190,8 @@ func checkPairs(field string, pairs map[string]string) error {
 	if len(pairs) > MaxPairs {
 		return invalid(field, "at most %d, not %d", MaxPairs, len(pairs))
 	}
-	for _, name := range sortedKeys(pairs) {
+	// In order, so that which of several errors is reported is the same every time.
+	for _, name := range appendKeys(make([]string, 0, 8), pairs) {
 		if name == "" {
 			return invalid(field, "a name is empty")
 		}
@@ -201,9 +203,6 @@ func checkPairs(field string, pairs map[string]string) error {
 	}
 	return nil
 }
-
-// sortedKeys makes which of several errors is reported the same every time.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // Magnet reports whether the spec is a magnet link.
 func (s *TaskSpec) Magnet() bool {
@@ -232,11 +231,10 @@ type Hash [sha256.Size]byte
 func (s *TaskSpec) Hash() Hash {
 	c := *s
 	c.ID = ""
-	b, err := json.Marshal(&c)
-	if err != nil {
-		panic("model: a TaskSpec is always encodable: " + err.Error()) // its types have no failing marshaller
-	}
-	return sha256.Sum256(b)
+	// The escapes of HTML are in the hashes that are stored.
+	o := object{b: append(make([]byte, 0, 512), '{'), html: true}
+	c.appendTo(&o)
+	return sha256.Sum256(append(o.b, '}'))
 }
 
 // Normalize puts the defaults: the priority, and maxAttempts where none is

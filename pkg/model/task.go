@@ -1,7 +1,9 @@
 package model
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -76,23 +78,14 @@ type File struct {
 }
 
 // Public returns a copy that may be shown to anybody: without the bytes of a
-// torrent or metalink and with every secret replaced by [Redacted].
+// torrent or metalink and with every secret replaced by [Redacted]. What has no
+// secret it shares with the task.
 func (t *Task) Public() *Task {
 	c := *t
 	c.Torrent, c.Metalink = nil, nil
 	c.URL = RedactURL(t.URL)
-	if len(t.Mirrors) > 0 {
-		c.Mirrors = make([]string, len(t.Mirrors))
-		for i, m := range t.Mirrors {
-			c.Mirrors[i] = RedactURL(m)
-		}
-	}
-	if len(t.Options) > 0 {
-		c.Options = make(Options, len(t.Options))
-		for name, value := range t.Options {
-			c.Options[name] = redactOption(name, value)
-		}
-	}
+	c.Mirrors = redactAll(t.Mirrors, RedactURL)
+	c.Options = t.Options.redacted()
 	return &c
 }
 
@@ -114,18 +107,41 @@ func RedactURL(raw string) string {
 	return u.String()
 }
 
-// redactOption shows of an option's values what may be shown; of one that is not
-// on the allow-list nothing.
-func redactOption(name string, values OptionValue) OptionValue {
-	show := allowedOptions[name].show
-	if show == nil {
-		show = secret
-	}
-	shown := make(OptionValue, len(values))
-	for i, v := range values {
-		shown[i] = show(v)
+// redacted shows of the options' values what may be shown; of those that are not on
+// the allow-list nothing.
+func (o Options) redacted() Options {
+	shown, copied := o, false
+	for name, values := range o {
+		show := allowedOptions[name].show
+		if show == nil {
+			show = secret
+		}
+		safe := redactAll(values, show)
+		if slices.Equal(safe, values) {
+			continue
+		}
+		if !copied {
+			shown, copied = maps.Clone(o), true
+		}
+		shown[name] = safe
 	}
 	return shown
+}
+
+// redactAll shows of each what may be shown; a list without secrets is returned as
+// it is.
+func redactAll(list []string, show func(string) string) []string {
+	for i := range list {
+		if show(list[i]) == list[i] {
+			continue
+		}
+		shown := slices.Clone(list)
+		for j := i; j < len(list); j++ {
+			shown[j] = show(list[j])
+		}
+		return shown
+	}
+	return list
 }
 
 func public(value string) string { return value }

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -49,13 +50,7 @@ func (t Time) String() string {
 
 // MarshalJSON implements [json.Marshaler].
 func (t Time) MarshalJSON() ([]byte, error) {
-	if t == 0 {
-		return []byte("null"), nil
-	}
-	b := make([]byte, 0, len(timeLayout)+2)
-	b = append(b, '"')
-	b = t.Std().AppendFormat(b, timeLayout)
-	return append(b, '"'), nil
+	return t.append(make([]byte, 0, len(timeLayout)+2)), nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler]. It takes any RFC 3339 time
@@ -65,8 +60,8 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		*t = 0
 		return nil
 	}
-	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
+	s, ok := unquote(b)
+	if !ok {
 		return fmt.Errorf("a time must be an RFC 3339 string, not %.40s", b)
 	}
 	p, err := time.Parse(time.RFC3339Nano, s)
@@ -78,6 +73,18 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	}
 	*t = TimeOf(p)
 	return nil
+}
+
+// unquote reads a JSON string; ok is false where valid JSON is none. Most have no
+// escapes.
+func unquote(b []byte) (s string, ok bool) {
+	if len(b) < 2 || b[0] != '"' {
+		return "", false
+	}
+	if inner := b[1 : len(b)-1]; bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner), true
+	}
+	return s, json.Unmarshal(b, &s) == nil
 }
 
 // MaxDuration bounds every [Duration] that comes from outside: ten years.
@@ -98,7 +105,7 @@ func (d Duration) String() string { return time.Duration(d).String() }
 
 // MarshalJSON implements [json.Marshaler]: seconds, with decimals if needed.
 func (d Duration) MarshalJSON() ([]byte, error) {
-	return strconv.AppendFloat(nil, time.Duration(d).Seconds(), 'f', -1, 64), nil
+	return d.append(nil), nil
 }
 
 // UnmarshalJSON implements [json.Unmarshaler].
@@ -107,8 +114,8 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 		*d = 0
 		return nil
 	}
-	var s string
-	if json.Unmarshal(b, &s) != nil {
+	s, ok := unquote(b)
+	if !ok {
 		s = string(b)
 	}
 	v, err := ParseDuration(s)
