@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"math"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
@@ -60,20 +61,8 @@ func (r Retention) rest() model.Time {
 func (l *loop) expire(ctx context.Context, now engine.Clock) {
 	s := &l.sweep
 	x := engine.Expire{Forget: now.Steady >= s.forgetAt}
-	if before := l.cfg.Retention.before(now.Wall); len(before) > 0 && now.Steady >= s.at {
-		rows, next, err := l.cfg.Store.Expired(ctx, before, s.after, sweepLimit)
-		if err != nil {
-			l.cfg.Logger.Warn("the tasks whose retention is over cannot be looked up", "err", err)
-		}
-		x.Rows, s.after = rows, next
-		switch {
-		case len(rows) == sweepLimit:
-			s.at = now.Steady + sweepFull
-		case next > 0:
-			s.at = now.Steady + sweepStep
-		default:
-			s.at = now.Steady + l.cfg.Retention.rest()
-		}
+	if now.Steady >= s.at {
+		x.Rows = l.sweepOn(ctx, now)
 	}
 	if len(x.Rows) == 0 && !x.Forget {
 		return
@@ -84,4 +73,31 @@ func (l *loop) expire(ctx context.Context, now engine.Clock) {
 	if len(x.Rows) > 0 {
 		l.cfg.Logger.Debug("tasks are deleted: their retention is over", "tasks", len(x.Rows))
 	}
+}
+
+// sweepOn looks at the next rows, and plans the step after it. What cannot be read
+// is looked at again.
+func (l *loop) sweepOn(ctx context.Context, now engine.Clock) []model.TaskChange {
+	s := &l.sweep
+	before := l.cfg.Retention.before(now.Wall)
+	if len(before) == 0 {
+		s.at = math.MaxInt64
+		return nil
+	}
+	rows, next, err := l.cfg.Store.Expired(ctx, before, s.after, sweepLimit)
+	if err != nil {
+		l.cfg.Logger.Warn("the tasks whose retention is over cannot be looked up", "err", err)
+		s.at = now.Steady + sweepStep
+		return nil
+	}
+	s.after = next
+	switch {
+	case len(rows) == sweepLimit:
+		s.at = now.Steady + sweepFull
+	case next > 0:
+		s.at = now.Steady + sweepStep
+	default:
+		s.at = now.Steady + l.cfg.Retention.rest()
+	}
+	return rows
 }

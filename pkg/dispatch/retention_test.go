@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -19,14 +21,20 @@ type byHand struct {
 }
 
 func newByHand(t *testing.T, keep Retention) *byHand {
-	h := &byHand{t: t, store: memory.New(), now: 1_000_000}
+	store := memory.New()
+	return newByHandWith(t, keep, store, store)
+}
+
+// newByHandWith is for a store round the memory store, with faults.
+func newByHandWith(t *testing.T, keep Retention, round ReadStore, store *memory.Store) *byHand {
+	h := &byHand{t: t, store: store, now: 1_000_000}
 	h.Manual = NewManual(Config{
 		Engine: engine.Config{
 			MaxAttempts: 4, MaxLosses: 5, RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),
 			MaxPending: 100_000, RequirementSets: 100, RetainIDs: model.Seconds(60),
 		},
-		Retention: keep, Store: h.store, Outbox: &sent{}, Connected: func() bool { return true },
+		Retention: keep, Store: round, Outbox: &sent{}, Connected: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler),
 	}, func() engine.Clock { return engine.Clock{Wall: h.now, Steady: h.now} })
 	h.Start(t.Context())
@@ -101,6 +109,58 @@ func TestALongBacklogOfOldTasksIsDeletedInSteps(t *testing.T) {
 	h.pass(20)
 	if n := h.total(); n != 0 {
 		t.Fatalf("%d tasks are left", n)
+	}
+}
+
+// deafStore cannot look up what has expired while it is deaf.
+type deafStore struct {
+	*memory.Store
+	deaf  bool
+	after []int64 // asked for
+}
+
+func (s *deafStore) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
+	s.after = append(s.after, after)
+	if s.deaf {
+		return nil, 0, errors.New("it is deaf")
+	}
+	return s.Store.Expired(ctx, before, after, limit)
+}
+
+// kept puts rows into the store that have ended long ago, or are kept for ever.
+func kept(t *testing.T, store *memory.Store, first, n int64, status model.Status) {
+	t.Helper()
+	b := &model.Batch{}
+	for seq := first; seq < first+n; seq++ {
+		row := &model.Task{
+			TaskSpec: model.TaskSpec{ID: fmt.Sprint("row", seq)}, Client: "shop", Seq: seq,
+			TaskState: model.TaskState{Status: status, FinishedAt: 1},
+		}
+		b.Tasks = append(b.Tasks, model.TaskChange{ID: row.ID, Put: row})
+	}
+	if err := store.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestRetentionGoesOnPastWhatIsKept has more rows before the old one than one step
+// looks at, and a store that cannot be read for a while.
+func TestRetentionGoesOnPastWhatIsKept(t *testing.T) {
+	const many = 20_001
+	store := &deafStore{Store: memory.New()}
+	kept(t, store.Store, 1, many, model.StatusCompleted)
+	kept(t, store.Store, many+1, 1, model.StatusCanceled)
+	h := newByHandWith(t, Retention{Canceled: model.Seconds(10)}, store, store.Store)
+	h.pass(1)
+	store.deaf = true
+	h.pass(5)
+	if n := h.total(); n != many+1 || len(store.after) != 6 || store.after[5] != store.after[1] || store.after[5] == 0 {
+		t.Fatalf("%d tasks; it was asked for what comes after %v", n, store.after)
+	}
+	store.deaf = false
+	h.pass(3)
+	if n := h.total(); n != many {
+		t.Fatalf("%d tasks are left of %d", n, many+1)
 	}
 }
 

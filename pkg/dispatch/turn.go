@@ -252,9 +252,11 @@ func (r *rows) commands(plan *engine.Plan) []Command {
 		}
 		return &commands[i]
 	}
-	for i := range plan.Assign {
-		c := of(plan.Assign[i].Worker)
-		c.Assign = append(c.Assign, r.assignments(plan.Assign[i:i+1])...)
+	for _, a := range plan.Assign {
+		if row := r.get(a.Task); row != nil {
+			c := of(a.Worker)
+			c.Assign = append(c.Assign, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+		}
 	}
 	for _, d := range plan.Drop {
 		c := of(d.Worker)
