@@ -47,7 +47,7 @@ func (rep *report) chart() string {
 	return fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" font-size="12">
 %s<rect class="page" width="100%%" height="100%%" rx="6"/>
 <text class="text" x="%d" y="26" font-weight="600" font-size="14">Submit, give to a worker, report as done: all processes on the same machine</text>
-<text class="dim" x="%d" y="44">%s. Medians; the thin line is the spread. Repeat it: task bench:peers</text>
+<text class="dim" x="%d" y="44">%s. Median and spread</text>
 %s</svg>
 `, 2*panelWidth+3*panelGap, y+tallest, style, panelGap, panelGap, html.EscapeString(rep.conditions()), b.String())
 }

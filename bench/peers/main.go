@@ -15,6 +15,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
@@ -128,7 +129,7 @@ func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, e
 	if err != nil {
 		return false, err
 	}
-	rep := &report{scenarios: scenarios, rounds: o.rounds, long: o.long}
+	rep := &report{scenarios: scenarios, rounds: o.rounds, long: o.long, busy: proc.LoadAverage()}
 	rep.systems = present(systems, stderr)
 	if rep.results, err = measure(ctx, rep, dir, o.profiles, stderr); err != nil {
 		return false, err

@@ -18,6 +18,7 @@ type report struct {
 	scenarios []scenario
 	rounds    int
 	long      time.Duration
+	busy      string // load average before the first round
 	results   []result
 }
 
@@ -64,8 +65,8 @@ func (rep *report) ratio(ours, theirs, scenario string, figure func(*result) flo
 
 // conditions says when, where and how often was measured.
 func (rep *report) conditions() string {
-	return fmt.Sprintf("%s, %s/%s, %d × %s, %d rounds of %v at most",
-		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), proc.Processor(), rep.rounds, rep.long)
+	return fmt.Sprintf("%s, %s/%s, %d × %s, load average before it %s, %d rounds of %v at most",
+		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), proc.Processor(), rep.busy, rep.rounds, rep.long)
 }
 
 // print prints everything, and returns whether all goals were reached.

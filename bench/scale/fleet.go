@@ -88,7 +88,9 @@ func (b *bench) fleetPart(ctx context.Context) error {
 	t.line("answer to a heartbeat, p50/p99", "%.2f / %.2f ms", ms(queue.Percentile(list, 50)), ms(queue.Percentile(list, 99)))
 	t.most("dispatcher with embedded NATS, of one core", 100*cpu.Seconds()/took.Seconds(), 30, " %")
 	t.most("dispatcher with embedded NATS, resident at most", float64(proc.Memory(i.pid()))/1e6, 300, " MB")
+	t.line("resident at the end", "%.1f MB", i.resident()/1e6)
 	t.line("resident memory, a worker with its tasks", "%.1f kB", (i.resident()-resident)/float64(b.workers)/1e3)
+	t.line("heap in use", "%s", b.heapText(ctx, i))
 	if a := ledger.Account(); a.Given != tasks || a.Distinct != tasks {
 		return fmt.Errorf("of %d tasks %d were given, %d different: some workers were taken for lost", tasks, a.Given, a.Distinct)
 	}

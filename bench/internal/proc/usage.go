@@ -110,3 +110,14 @@ func Processor() string {
 	}
 	return "processor"
 }
+
+// LoadAverage returns how many processes of the machine wanted to run, on average
+// of the last minute; "unknown" where that is not told.
+func LoadAverage() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	one, _, _ := strings.Cut(string(text), " ")
+	return one
+}
