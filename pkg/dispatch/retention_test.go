@@ -143,10 +143,10 @@ func kept(t *testing.T, store *memory.Store, first, n int64, status model.Status
 	}
 }
 
-// TestRetentionGoesOnPastWhatIsKept has more rows before the old one than one step
+// TestRetentionGoesOnPastWhatIsKept has more rows before the old one than a step
 // looks at, and a store that cannot be read for a while.
 func TestRetentionGoesOnPastWhatIsKept(t *testing.T) {
-	const many = 20_001
+	const many = 40_001
 	store := &deafStore{Store: memory.New()}
 	kept(t, store.Store, 1, many, model.StatusCompleted)
 	kept(t, store.Store, many+1, 1, model.StatusCanceled)
