@@ -9,6 +9,9 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 // maxRows bounds how many downloads aria2 remembers, and one poll asks for.
@@ -56,10 +59,10 @@ func perDownload(cfg *Config) []string {
 		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
 		"allow-overwrite=false",
 		"auto-file-renaming=false",
-		"max-tries=5",
-		"retry-wait=1", // also after each drop; 0 would never retry a 503
-		"connect-timeout=15",
-		"timeout=" + strconv.Itoa(max(int(cfg.StallTimeout.Seconds()), 1)),
+		"max-tries=" + strconv.Itoa(download.DefaultMaxTries),
+		"retry-wait=" + seconds(download.DefaultRetryWait),
+		"connect-timeout=" + seconds(download.DefaultConnectTimeout),
+		"timeout=" + seconds(max(cfg.StallTimeout, time.Second)),
 		"proxy-method=tunnel",
 		"no-proxy=",
 		"follow-torrent=" + follow,
@@ -69,6 +72,8 @@ func perDownload(cfg *Config) []string {
 		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it
 	}
 }
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
 // writeConfiguration puts aria2.conf into the state folder, readable by its
 // owner only, for it holds the secret.

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
@@ -86,7 +87,7 @@ func TestWhatIsHereIsAddedWithoutGaps(t *testing.T) {
 }
 
 func TestOnlyWhatWasWrittenIsRescued(t *testing.T) {
-	if bootID() == "" {
+	if download.BootID() == "" {
 		t.Skip("NOT TESTED: bytes are rescued on Linux only")
 	}
 	c := threePieces()

@@ -35,12 +35,9 @@ type Config struct {
 	// Bandwidth is what all downloads together may use, in bytes/s; 0 = no limit.
 	Bandwidth int64
 	// StallTimeout is after how long without a byte a connection is given up, where
-	// the task does not say; 0 means [DefaultStallTimeout].
+	// the task does not say; 0 means [download.DefaultStallTimeout].
 	StallTimeout time.Duration
 }
-
-// DefaultStallTimeout is aria2's own.
-const DefaultStallTimeout = 60 * time.Second
 
 // Engine implements [download.Engine] with an aria2c of its own.
 type Engine struct {
@@ -99,7 +96,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Guard = guard.New(guard.Networks{}, nil)
 	}
 	if cfg.StallTimeout == 0 {
-		cfg.StallTimeout = DefaultStallTimeout
+		cfg.StallTimeout = download.DefaultStallTimeout
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
@@ -107,7 +104,7 @@ func New(cfg Config) (*Engine, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
 		cfg: cfg, changed: make(chan struct{}, 1), life: ctx, stop: cancel, stopped: make(chan struct{}),
-		transport: newTransport(cfg.Guard),
+		transport: download.NewTransport(cfg.Guard, probeTimeout),
 		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
 	if e.lock, err = takeLock(ctx, dir); err == nil {

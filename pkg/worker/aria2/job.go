@@ -89,7 +89,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 			j.version, j.resumed, err = settleVersion(j.Dir, now)
 			j.headFirst = j.resumed && now != nil && now.head
 		}
-		if err == nil && j.resumed && j.rescue && j.version.Boot != "" && j.version.Boot == bootID() {
+		if err == nil && j.resumed && j.rescue && j.version.Boot != "" && j.version.Boot == download.BootID() {
 			err = e.rescue(j)
 		}
 		if err != nil {
@@ -118,7 +118,7 @@ func (e *Engine) rescue(j *job) error {
 func (e *Engine) probed(j *job) (v *version, known bool) {
 	spec := &j.Task.TaskSpec
 	if scheme := spec.Scheme(); scheme != "http" && scheme != "https" {
-		return &version{Source: sourceOf(spec.URL), Length: -1}, true // aria2c compares the length
+		return &version{Source: download.HashOf(spec.URL), Length: -1}, true // aria2c compares the length
 	}
 	if j.probing != nil {
 		select {
@@ -174,7 +174,7 @@ func (j *job) checked() bool {
 // one connection, from the first byte on, with no time for a second.
 func (j *job) unconfirmed() bool {
 	option := func(name string) string { return strings.Join(j.Task.Options[name], "") }
-	wait := time.Second // as configuration has it
+	wait := download.DefaultRetryWait
 	if s := option("retry-wait"); s != "" {
 		n, _ := strconv.Atoi(s) // validated
 		wait = time.Duration(n) * time.Second

@@ -128,12 +128,3 @@ func (s *scanner) holds(offset int64) bool {
 	}
 	return offset >= s.data
 }
-
-// bootID names this run of the machine, "" if it cannot be told.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
-}

@@ -1,8 +1,6 @@
 package aria2
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -32,25 +30,17 @@ type version struct {
 	head bool // HEAD was answered with this
 }
 
-func sourceOf(url string) string {
-	sum := sha256.Sum256([]byte(url))
-	return hex.EncodeToString(sum[:])
-}
-
-// strong reports whether two files with this ETag are the same to the byte.
-func (v *version) strong() bool { return v.ETag != "" && !strings.HasPrefix(v.ETag, "W/") }
-
 // same reports whether other is the same version. Another URL has the same file
 // only where a strong ETag says so.
 func (v *version) same(other *version) bool {
 	return v.ETag == other.ETag && v.LastModified == other.LastModified &&
 		(v.Length == other.Length || v.Length < 0 || other.Length < 0) &&
-		(v.Source == other.Source || v.strong())
+		(v.Source == other.Source || download.StrongETag(v.ETag))
 }
 
 // validator is what If-Range may say of it; "" if the server gave nothing for that.
 func (v *version) validator() string {
-	if v.strong() {
+	if download.StrongETag(v.ETag) {
 		return v.ETag
 	}
 	return v.LastModified
@@ -103,7 +93,7 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 	if now == nil {
 		return nil, false, nil
 	}
-	now.Boot = bootID()
+	now.Boot = download.BootID()
 	err = now.save(dir)
 	return now, false, err
 }

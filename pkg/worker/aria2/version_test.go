@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
@@ -80,8 +81,8 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", "ftp://127.0.0.1/f", good.URL + "/f"},
 		Options: model.Options{"http-user": {"me"}, "http-passwd": {"secret"}},
 	}
-	v := probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false)
-	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != sourceOf(good.URL+"/f") {
+	v := probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false)
+	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != download.HashOf(good.URL+"/f") {
 		t.Errorf("%+v", v)
 	}
 	if n := good.Sent.Load(); n != 1 {
@@ -91,7 +92,7 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 		t.Errorf("a server that is ill was asked %d times", n)
 	}
 	spec.Mirrors, spec.Options = spec.Mirrors[:2], nil
-	if v := probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false); v != nil {
+	if v := probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false); v != nil {
 		t.Errorf("%+v", v)
 	}
 }
@@ -103,7 +104,7 @@ func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
 	spec := model.TaskSpec{URL: s.URL, Options: model.Options{
 		"http-user": {"me"}, "http-passwd": {"secret"}, "header": {"Cookie: a=b", "X-Token: t"}, "user-agent": {"agent"},
 	}}
-	if probe(t.Context(), &spec, newTransport(downloadtest.Loopback(t)), false) == nil {
+	if probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false) == nil {
 		t.Fatal("the redirect is not followed")
 	}
 	got := <-told

@@ -23,12 +23,9 @@ type Config struct {
 	// Bandwidth is what all downloads together may use, in bytes/s; 0 = no limit.
 	Bandwidth int64
 	// StallTimeout is after how long without a byte a connection is given up, where
-	// the task does not say; 0 means [DefaultStallTimeout].
+	// the task does not say; 0 means [download.DefaultStallTimeout].
 	StallTimeout time.Duration
 }
-
-// DefaultStallTimeout is aria2's own.
-const DefaultStallTimeout = 60 * time.Second
 
 // Engine implements [download.Engine] in this process.
 type Engine struct {
@@ -58,7 +55,7 @@ func New(cfg Config) (*Engine, error) {
 		cfg.Guard = guard.New(guard.Networks{}, nil)
 	}
 	if cfg.StallTimeout == 0 {
-		cfg.StallTimeout = DefaultStallTimeout
+		cfg.StallTimeout = download.DefaultStallTimeout
 	}
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{

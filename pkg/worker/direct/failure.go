@@ -15,12 +15,11 @@ import (
 )
 
 var (
-	errChecksum  = errors.New("the file's checksum is not the one that was asked for")
-	errRedirects = errors.New("more than 10 redirects")
-	errStalled   = errors.New("no byte for longer than the timeout")
-	errSlow      = errors.New("slower than lowest-speed-limit")
-	errChanged   = errors.New("the file changed on the server while it was read")
-	errFurther   = errors.New("the server was asked for a further part of the same file")
+	errChecksum = errors.New("the file's checksum is not the one that was asked for")
+	errStalled  = errors.New("no byte for longer than the timeout")
+	errSlow     = errors.New("slower than lowest-speed-limit")
+	errChanged  = errors.New("the file changed on the server while it was read")
+	errFurther  = errors.New("the server was asked for a further part of the same file")
 )
 
 // statusError is an HTTP status that is no success.
@@ -80,7 +79,7 @@ func codeOf(err error) int {
 		return codeSlow
 	case errors.Is(err, errChecksum):
 		return download.CodeChecksum
-	case errors.Is(err, errRedirects):
+	case errors.Is(err, download.ErrRedirects):
 		return download.CodeRedirects
 	case errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
 		return download.CodeTimeout

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 const bufferSize = 64 << 10 // bytes, of each connection
@@ -112,10 +114,11 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 // fetched: that of the part, where the server still has it, else a new one from
 // the start.
 func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *span, error) {
-	req, err := j.newRequest(ctx, source)
+	req, err := download.NewRequest(ctx, http.MethodGet, source, j.Task.Options)
 	if err != nil {
 		return nil, nil, err
 	}
+	req.Header.Set("Accept-Encoding", "identity")
 	var s *span
 	if f.resumable(source, j.checksum != "") {
 		if s, err = f.take(j.minSplit); err != nil {

@@ -151,7 +151,7 @@ func (f *folder) readMap(name string) ([]interval, error) {
 		return nil, err
 	}
 	defer file.Close()
-	return decodeMap(file, bootID())
+	return decodeMap(file, download.BootID())
 }
 
 // begin starts an empty part of this version, and removes all else.
@@ -182,7 +182,7 @@ func (f *folder) begin(m *meta) error {
 
 // writeMap puts a new map in the place of the one that is there, and opens it.
 func (f *folder) writeMap() error {
-	file, err := f.replace(f.meta.Name+mapSuffix, encodeMap(bootID(), f.spans.list))
+	file, err := f.replace(f.meta.Name+mapSuffix, encodeMap(download.BootID(), f.spans.list))
 	if err != nil {
 		return err
 	}

@@ -88,14 +88,14 @@ func gaps(t *testing.T, url string) (string, *job) {
 	dj := downloadtest.Job(t, "gaps", url)
 	e := open(t, Config{})
 	j := e.newJob(dj, func() {})
-	transport := newTransport(e.cfg.Guard, j.connectTimeout)
+	transport := download.NewTransport(e.cfg.Guard, j.connectTimeout)
 	t.Cleanup(transport.CloseIdleConnections)
 	j.client = &http.Client{Transport: transport}
 	f, err := openFolder(dj.Dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	req, err := j.newRequest(t.Context(), url)
+	req, err := download.NewRequest(t.Context(), http.MethodGet, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,9 +16,7 @@ import (
 
 // settings are the options of a task that this engine honours.
 type settings struct {
-	header         http.Header
 	out            string
-	user, password string
 	limit          int64 // bytes/s; 0 = none
 	lowest         int64 // bytes/s of a connection that is not too slow; 0 = none is too slow
 	connections    int   // at once
@@ -34,7 +32,7 @@ type settings struct {
 const shortWait = 100 * time.Millisecond
 
 // settingsOf reads validated options; the defaults are those with which aria2c is
-// run.
+// run, too.
 func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 	text := func(name string) string {
 		if v := spec.Options[name]; len(v) > 0 {
@@ -48,16 +46,19 @@ func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 		}
 		return otherwise
 	}
-	s := settings{
-		header: http.Header{}, out: text("out"), user: text("http-user"), password: text("http-passwd"),
-		timeout:        stall,
-		connectTimeout: time.Duration(number("connect-timeout", 15)) * time.Second,
-		maxTries:       number("max-tries", 5),
-		retryWait:      time.Duration(number("retry-wait", 3)) * time.Second,
-		checksum:       spec.Checksum,
+	seconds := func(name string, otherwise time.Duration) time.Duration {
+		if n, err := strconv.Atoi(text(name)); err == nil {
+			return time.Duration(n) * time.Second
+		}
+		return otherwise
 	}
-	if n := number("timeout", 0); n > 0 {
-		s.timeout = time.Duration(n) * time.Second
+	s := settings{
+		out:            text("out"),
+		timeout:        seconds("timeout", stall),
+		connectTimeout: seconds("connect-timeout", download.DefaultConnectTimeout),
+		maxTries:       number("max-tries", download.DefaultMaxTries),
+		retryWait:      seconds("retry-wait", download.DefaultRetryWait),
+		checksum:       spec.Checksum,
 	}
 	s.limit, _ = model.ParseSize(text("max-download-limit")) // not given: 0
 	s.lowest, _ = model.ParseSize(text("lowest-speed-limit"))
@@ -68,15 +69,6 @@ func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 	}
 	if s.checksum == "" {
 		s.checksum = text("checksum")
-	}
-	for _, line := range spec.Options["header"] {
-		addHeader(s.header, line)
-	}
-	if agent := text("user-agent"); agent != "" {
-		s.header.Set("User-Agent", agent)
-	}
-	if referer := text("referer"); referer != "" {
-		s.header.Set("Referer", referer)
 	}
 	return s
 }
@@ -141,9 +133,9 @@ func (j *job) completed() int64 {
 // run downloads until the file is whole, there is no point in going on, or ctx
 // ends; then the bytes stay for a later job.
 func (j *job) run(ctx context.Context) {
-	transport := newTransport(j.guard, j.connectTimeout)
+	transport := download.NewTransport(j.guard, j.connectTimeout)
 	defer transport.CloseIdleConnections()
-	j.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
+	j.client = &http.Client{Transport: transport, CheckRedirect: download.CheckRedirect}
 	files, total, err := j.fetchAll(ctx)
 	if ctx.Err() != nil && err != nil {
 		return

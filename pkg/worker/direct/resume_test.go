@@ -112,7 +112,7 @@ func TestWhatIsInTheFolderIsGoneOnWithOnlyIfItFits(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	whole := `{"name":"file","source":"` + hashOf(source.URL+"/file") + `","etag":` + quote(resp.Header.Get("ETag")) +
+	whole := `{"name":"file","source":"` + download.HashOf(source.URL+"/file") + `","etag":` + quote(resp.Header.Get("ETag")) +
 		`,"last_modified":` + quote(resp.Header.Get("Last-Modified")) + `,"length":100000}`
 	pieces := strings.Repeat("x", 10_000) + string(data[10_000:30_000]) + strings.Repeat("x", 30_000) + string(data[60_000:])
 	for name, c := range map[string]struct {
@@ -171,7 +171,7 @@ func begun(edges ...int64) string {
 	for i := 0; i < len(edges); i += 2 {
 		list = append(list, &span{from: edges[i], pos: edges[i+1]})
 	}
-	return string(encodeMap(bootID(), list))
+	return string(encodeMap(download.BootID(), list))
 }
 
 // rebooted is one of another boot: of what was written not all came to the disk.
@@ -330,23 +330,6 @@ func FuzzNames(f *testing.F) {
 	})
 }
 
-func TestContentRanges(t *testing.T) {
-	for _, c := range []struct {
-		text         string
-		first, total int64
-		ok           bool
-	}{
-		{"bytes 5-9/10", 5, 10, true}, {"bytes 5-9/*", 5, -1, true}, {"bytes */10", 0, 0, false},
-		{"", 0, 0, false}, {"bytes", 0, 0, false}, {"items 1-2/3", 0, 0, false}, {"bytes 5-9", 5, 0, false},
-		{"bytes 99999999999999999999-1/2", 0, 0, false}, {"bytes 5-9/4", 5, 4, false},
-	} {
-		first, total, ok := contentRange(c.text)
-		if ok != c.ok || ok && (first != c.first || total != c.total) {
-			t.Errorf("%q: %d, %d, %v", c.text, first, total, ok)
-		}
-	}
-}
-
 func TestEachKindOfErrorHasItsCode(t *testing.T) {
 	for _, c := range []struct {
 		err   error
@@ -356,8 +339,8 @@ func TestEachKindOfErrorHasItsCode(t *testing.T) {
 		{statusError(404), 3, model.ClassPermanent}, {statusError(410), 3, model.ClassPermanent},
 		{statusError(401), 24, model.ClassPermanent}, {statusError(403), 22, model.ClassWorker},
 		{statusError(429), 22, model.ClassRetryable}, {statusError(503), 22, model.ClassRetryable},
-		{errChecksum, 32, model.ClassPermanent}, {errRedirects, 23, model.ClassPermanent},
-		{&url.Error{Op: "Get", URL: "http://u:p@h", Err: errRedirects}, 23, model.ClassPermanent},
+		{errChecksum, 32, model.ClassPermanent}, {download.ErrRedirects, 23, model.ClassPermanent},
+		{&url.Error{Op: "Get", URL: "http://u:p@h", Err: download.ErrRedirects}, 23, model.ClassPermanent},
 		{errStalled, 2, model.ClassRetryable}, {errChanged, 8, model.ClassRetryable},
 		{io.ErrUnexpectedEOF, 6, model.ClassRetryable},
 		{local(16, os.ErrPermission), 16, model.ClassWorker}, {local(17, io.ErrShortWrite), 17, model.ClassWorker},

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -160,16 +159,6 @@ const (
 	slotSize = 24
 	maxMap   = mapHead + 2*maxSpans*slotSize
 )
-
-// bootID tells one run of the machine's kernel from another; "" where it cannot be
-// told.
-func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil || len(b) > mapHead-len(mapMagic) {
-		return ""
-	}
-	return strings.TrimSpace(string(b))
-}
 
 var errMap = errors.New("the map of the parts cannot be read")
 

@@ -1,18 +1,16 @@
 package direct
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 // newMeta describes what a whole response (200) brings.
 func newMeta(out, source string, resp *http.Response) *meta {
 	m := &meta{
-		Name: nameFor(out, resp.Request.URL, resp.Header), Source: hashOf(source),
+		Name: nameFor(out, resp.Request.URL, resp.Header), Source: download.HashOf(source),
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 		Length: resp.ContentLength,
 	}
@@ -23,16 +21,11 @@ func newMeta(out, source string, resp *http.Response) *meta {
 	return m
 }
 
-func hashOf(source string) string {
-	sum := sha256.Sum256([]byte(source))
-	return hex.EncodeToString(sum[:])
-}
-
 // validator is what If-Range may say of this version: a strong ETag, or a date
 // that is old enough; "" if the server gave neither.
 func (m *meta) validator() string {
 	switch {
-	case m.strong():
+	case download.StrongETag(m.ETag):
 		return m.ETag
 	case m.Dated && m.ETag == "":
 		return m.LastModified
@@ -40,17 +33,14 @@ func (m *meta) validator() string {
 	return ""
 }
 
-// strong reports whether two files with this ETag are the same to the byte.
-func (m *meta) strong() bool { return m.ETag != "" && !strings.HasPrefix(m.ETag, "W/") }
-
 // resumable reports whether the part may be gone on with from this source. Another
 // source, such as a fresh link for one that has expired, has the same file only
 // where a strong ETag says so. What cannot be told apart by a validator can still
 // be by the checksum at the end.
 func (f *folder) resumable(source string, checked bool) bool {
 	have, _ := f.have()
-	return have > 0 && (f.meta.strong() ||
-		f.meta.Source == hashOf(source) && (f.meta.validator() != "" || checked))
+	return have > 0 && (download.StrongETag(f.meta.ETag) ||
+		f.meta.Source == download.HashOf(source) && (f.meta.validator() != "" || checked))
 }
 
 // continues reports whether a response brings a span of the version that is there.
@@ -62,27 +52,8 @@ func (f *folder) continues(resp *http.Response, s *span) bool {
 // continues reports whether a partial response (206) is the rest of this version
 // from offset on. A server may ignore If-Range, so all that it says is compared.
 func (m *meta) continues(resp *http.Response, offset int64) bool {
-	start, total, ok := contentRange(resp.Header.Get("Content-Range"))
+	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
 	return ok && start == offset && (m.Length < 0 || total == m.Length) &&
 		resp.Header.Get("ETag") == m.ETag &&
 		(m.LastModified == "" || resp.Header.Get("Last-Modified") == m.LastModified)
-}
-
-// contentRange reads "bytes FIRST-LAST/TOTAL"; an unknown total is -1.
-func contentRange(s string) (first, total int64, ok bool) {
-	s, ok = strings.CutPrefix(s, "bytes ")
-	if !ok {
-		return 0, 0, false
-	}
-	span, size, _ := strings.Cut(s, "/")
-	low, _, _ := strings.Cut(span, "-")
-	first, err := strconv.ParseInt(low, 10, 64)
-	if err != nil {
-		return 0, 0, false
-	}
-	if size == "*" {
-		return first, -1, true
-	}
-	total, err = strconv.ParseInt(size, 10, 64)
-	return first, total, err == nil && first >= 0 && total >= first
 }

@@ -2,8 +2,17 @@ package download
 
 import (
 	"context"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// What counts where a task does not say otherwise, with either engine.
+const (
+	DefaultStallTimeout   = 60 * time.Second // aria2's own
+	DefaultConnectTimeout = 15 * time.Second
+	DefaultMaxTries       = 5
+	DefaultRetryWait      = time.Second // after a drop too; with 0 aria2c would never retry a 503
 )
 
 // Job is one task's download into a folder of its own.

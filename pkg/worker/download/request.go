@@ -1,0 +1,97 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
+)
+
+const maxRedirects = 10
+
+// ErrRedirects is what [CheckRedirect] says of one redirect too many.
+var ErrRedirects = errors.New("more than 10 redirects")
+
+// NewTransport makes HTTP connections, through the guard only, each of which serves
+// one request.
+func NewTransport(g *guard.Guard, connectTimeout time.Duration) *http.Transport {
+	return &http.Transport{
+		Proxy:                  nil, // as aria2c here: the environment reroutes nothing
+		DialContext:            g.Dialer(connectTimeout),
+		TLSHandshakeTimeout:    connectTimeout,
+		ForceAttemptHTTP2:      false, // it would gather megabytes of each body that waits for a speed limit
+		DisableCompression:     true,  // another encoding is another file, and can have another ETag
+		MaxResponseHeaderBytes: 256 << 10,
+		// A server that sends more than it said would have net/http print it.
+		DisableKeepAlives: true,
+	}
+}
+
+// NewRequest makes a request that says to a source what the task's options say. User
+// and password of the URL go into a header, so that a referer does not tell them.
+func NewRequest(ctx context.Context, method, source string, options model.Options) (*http.Request, error) {
+	u, err := url.Parse(source)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read") // the cause would quote it, with its password
+	}
+	option := func(name string) string {
+		if v := options[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	user, password := option("http-user"), option("http-passwd")
+	if u.User != nil && user == "" {
+		user = u.User.Username()
+		password, _ = u.User.Password()
+	}
+	u.User = nil
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, errors.New("the URL cannot be requested")
+	}
+	for _, line := range options["header"] {
+		name, value, _ := strings.Cut(line, ":")
+		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	for name, value := range map[string]string{"User-Agent": option("user-agent"), "Referer": option("referer")} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	if user != "" && req.Header.Get("Authorization") == "" {
+		req.SetBasicAuth(user, password)
+	}
+	return req, nil
+}
+
+// CheckRedirect is for [http.Client]. It bounds redirects and keeps what the task
+// says to its own server: net/http drops Authorization and Cookie only where the
+// domain is another one.
+func CheckRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return ErrRedirects
+	}
+	if AtHome(req.URL, via[0].URL) {
+		return nil
+	}
+	for name := range req.Header {
+		switch name {
+		case "User-Agent", "Accept", "Accept-Language", "Accept-Encoding", "Range", "If-Range":
+		default:
+			req.Header.Del(name)
+		}
+	}
+	return nil
+}
+
+// AtHome reports whether a URL leads to the server of the first one, and no less
+// safely.
+func AtHome(u, first *url.URL) bool {
+	return u.Host == first.Host && (u.Scheme == first.Scheme || u.Scheme == "https")
+}

@@ -1,0 +1,98 @@
+package download
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestWhatATaskSaysToItsServerStaysThere(t *testing.T) {
+	all := []string{"Accept", "Authorization", "Cookie", "Range", "Referer", "User-Agent", "X-Token"}
+	public := []string{"Accept", "Range", "User-Agent"}
+	for _, c := range []struct {
+		from, to string
+		want     []string
+	}{
+		{"http://a/x", "http://a/y", all},
+		{"http://a/x", "https://a/y", all},
+		{"https://a/x", "http://a/y", public},
+		{"http://a/x", "http://a:81/y", public},
+		{"http://a/x", "http://sub.a/y", public}, // net/http alone would send all
+		{"http://a/x", "http://b/y", public},
+	} {
+		next := &http.Request{URL: parse(t, c.to), Header: http.Header{}}
+		for _, name := range all {
+			next.Header.Set(name, "v")
+		}
+		if err := CheckRedirect(next, []*http.Request{{URL: parse(t, c.from)}}); err != nil {
+			t.Error(err)
+		}
+		if got := slices.Sorted(maps.Keys(next.Header)); !slices.Equal(got, c.want) {
+			t.Errorf("from %s to %s: %v, want %v", c.from, c.to, got, c.want)
+		}
+	}
+}
+
+func TestTenRedirectsAreFollowed(t *testing.T) {
+	first := &http.Request{URL: parse(t, "http://a/")}
+	via := slices.Repeat([]*http.Request{first}, 10)
+	if err := CheckRedirect(first, via); err != nil {
+		t.Error(err)
+	}
+	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, ErrRedirects) {
+		t.Errorf("the eleventh: %v", err)
+	}
+}
+
+func TestARequestSaysWhatTheTaskSays(t *testing.T) {
+	const basicMe, basicYou = "Basic bWU6cHc=", "Basic eW91Og=="
+	for name, c := range map[string]struct {
+		source  string
+		options model.Options
+		want    map[string]string
+	}{
+		"nothing":                  {"http://a/x", nil, nil},
+		"a password in the URL":    {"http://me:pw@a/x", nil, map[string]string{"Authorization": basicMe}},
+		"one in the options":       {"http://me:pw@a/x", model.Options{"http-user": {"you"}}, map[string]string{"Authorization": basicYou}},
+		"one in a header":          {"http://me:pw@a/x", model.Options{"header": {"authorization: own"}}, map[string]string{"Authorization": "own"}},
+		"headers":                  {"http://a/x", model.Options{"header": {"X-A:1", "X-B : 2: 3"}}, map[string]string{"X-A": "1", "X-B": "2: 3"}},
+		"an agent beats a header":  {"http://a/x", model.Options{"header": {"User-Agent: h"}, "user-agent": {"o"}}, map[string]string{"User-Agent": "o"}},
+		"a page that it came from": {"http://a/x", model.Options{"referer": {"http://r/"}}, map[string]string{"Referer": "http://r/"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := NewRequest(t.Context(), http.MethodGet, c.source, c.options)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := req.URL.String(); got != "http://a/x" {
+				t.Errorf("it asks for %s", got)
+			}
+			for name, want := range c.want {
+				if got := req.Header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+			if len(req.Header) != len(c.want) {
+				t.Errorf("it says %v", req.Header)
+			}
+		})
+	}
+	if _, err := NewRequest(t.Context(), http.MethodGet, "http://me:pa55word@a:b/", nil); err == nil || strings.Contains(err.Error(), "pa55word") {
+		t.Errorf("a URL that cannot be read: %v", err)
+	}
+}
+
+func parse(t *testing.T, text string) *url.URL {
+	t.Helper()
+	u, err := url.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
