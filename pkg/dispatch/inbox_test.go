@@ -44,6 +44,37 @@ func TestWhoAsksForLittleDoesNotWaitBehindWhoAsksForMuch(t *testing.T) {
 	}
 }
 
+func TestClientsKeepAQuarterOfATurnBesideAFloodOfWorkers(t *testing.T) {
+	b := newInbox(8 * maxBatch)
+	for range 2000 {
+		if !b.put(&call{ops: []engine.Event{heartbeat(1)}}) {
+			t.Fatal("not taken in")
+		}
+	}
+	taken := func() (beats, submits int) {
+		batch := batch{room: maxBatch}
+		b.take(&batch)
+		for _, ev := range batch.events {
+			if _, ok := ev.(engine.Submit); ok {
+				submits++
+			} else {
+				beats++
+			}
+		}
+		return beats, submits
+	}
+	if !b.put(submits("shop", 0, 300)) {
+		t.Fatal("not taken in")
+	}
+	const quarter = maxBatch / 4
+	if beats, submits := taken(); beats != maxBatch-quarter || submits != quarter {
+		t.Errorf("the first turn: %d heartbeats, %d submits", beats, submits)
+	}
+	if beats, submits := taken(); beats != maxBatch-44 || submits != 44 {
+		t.Errorf("the second turn: %d heartbeats, %d submits", beats, submits)
+	}
+}
+
 func TestWhoFillsTheInboxKeepsNobodyOut(t *testing.T) {
 	b := newInbox(1600)
 	for i := 0; b.put(submits("flood", i, 1)); i++ {
