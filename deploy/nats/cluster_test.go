@@ -13,6 +13,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 )
 
@@ -58,16 +60,10 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opts.NoSigs, opts.NoLog, opts.ServerName = true, true, fmt.Sprintf("nats-%d", i+1)
-		s, err := server.NewServer(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		servers = append(servers, s)
+		opts.ServerName = fmt.Sprintf("nats-%d", i+1)
+		servers = append(servers, testnats.Start(t, opts))
 	}
-	eventually(t, "a leader knows all three", func() bool {
+	testbed.Eventually(t, "a leader knows all three", func() bool {
 		for _, s := range servers {
 			if s.JetStreamIsLeader() && len(s.JetStreamClusterPeers()) == len(servers) {
 				return true
@@ -76,10 +72,10 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 		return false
 	})
 	url := servers[0].ClientURL()
-	startDispatcherWith(t, url, func(cfg *config.Dispatcher) { cfg.NATS.Replicas = 3 })
+	startDispatcher(t, url, func(cfg *config.Dispatcher) { cfg.NATS.Replicas = 3 })
 	alice := connect(t, url, "alice")
 	// Where the servers do not take a stream yet, the dispatcher tries again.
-	eventually(t, "the intake takes a submission", func() bool {
+	testbed.Eventually(t, "the intake takes a submission", func() bool {
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		ack, err := alice.RequestWithContext(short, "aria.v1.intake.alice.submit", []byte(`{"id":"first","url":"http://h.example/f"}`))
@@ -90,7 +86,7 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"ARIA_INTAKE", "ARIA_DLQ"} {
-		stream, err := js.Stream(testContext(t), name)
+		stream, err := js.Stream(testbed.Context(t), name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -98,7 +94,7 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 			t.Errorf("%s: %d replicas, %+v", name, info.Config.Replicas, info.Cluster)
 		}
 	}
-	eventually(t, "the submission is a task", func() bool {
+	testbed.Eventually(t, "the submission is a task", func() bool {
 		code, _ := alice.ask(t, "aria.v1.req.task.alice.get", `{"id":"first"}`)
 		return code == ""
 	})

@@ -15,6 +15,9 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
@@ -47,18 +50,7 @@ func TestTheProgramsConnectAsTheirEnvironmentSays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			ctx, cancel := context.WithCancel(t.Context())
-			d, err := daemon.New(ctx, cmd.Config, "v0.0.1", slog.New(slog.DiscardHandler))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- d.Run(ctx) }()
-			receive(t, d.Serving())
-			cancel()
-			if err := receive(t, ended); err != nil {
-				t.Errorf("Run: %v", err)
-			}
+			testdaemon.Run(t, cmd.Config)
 		})
 	}
 }
@@ -81,9 +73,9 @@ func TestAWorkerConnectsAsItsEnvironmentSays(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- daemon.RunWorker(ctx, cmd.Config, slog.New(slog.DiscardHandler)) }()
-	receive(t, online)
+	testbed.Receive(t, online)
 	cancel()
-	if err := receive(t, ended); err != nil {
+	if err := testbed.Receive(t, ended); err != nil {
 		t.Errorf("RunWorker: %v", err)
 	}
 }
@@ -125,18 +117,10 @@ func credsServer(t *testing.T) operated {
 	if err := resolver.Store(systemID, must(jwt.NewAccountClaims(systemID).Encode(operator))); err != nil {
 		t.Fatal(err)
 	}
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: t.TempDir(),
+	s := testnats.Start(t, &server.Options{
+		JetStream: true, StoreDir: t.TempDir(),
 		TrustedOperators: []*jwt.OperatorClaims{operatorClaims}, AccountResolver: resolver, SystemAccount: systemID,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
 	seed, err := user.Seed()
 	if err != nil {
 		t.Fatal(err)
@@ -157,33 +141,21 @@ func TestConnectionsComeBackByThemselvesAfterTheServerWasRestarted(t *testing.T)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.NoSigs, opts.NoLog = true, true
-	start := func() *server.Server {
-		s, err := server.NewServer(opts)
-		if err != nil {
-			t.Fatal(err)
-		}
-		go s.Start()
-		if !s.ReadyForConnections(patience) {
-			t.Fatal("the server is not ready")
-		}
-		return s
-	}
-	s := start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	s := testnats.Start(t, opts)
 	url := s.ClientURL()
 	opts.Port = s.Addr().(*net.TCPAddr).Port
-	startDispatcher(t, url)
+	d := startDispatcher(t, url)
 	alice := connect(t, url, "alice")
 	id := submitted(t, alice)
 	s.Shutdown()
 	s.WaitForShutdown()
-	eventually(t, "the connection is away", func() bool { return !alice.IsConnected() })
-	s = start()
-	eventually(t, "the client and the dispatcher are back", func() bool {
+	testbed.Eventually(t, "the connection is away", func() bool { return !alice.IsConnected() })
+	testnats.Start(t, opts)
+	testbed.Eventually(t, "the client and the dispatcher are back", func() bool {
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		m, err := alice.RequestWithContext(short, "aria.v1.req.task.alice.get", []byte(`{"id":"`+id+`"}`))
 		return err == nil && m.Header.Get(micro.ErrorCodeHeader) == ""
 	})
+	d.Stop() // before the second server ends
 }

@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // elsewhere is where an answer would do harm, or tell somebody what is not theirs.
@@ -57,7 +59,7 @@ func TestNobodyCanHaveAnAnswerSentElsewhere(t *testing.T) {
 		}
 		// It hears its own questions, and all the answers.
 		answered := 0
-		eventually(t, name+" is answered where it asked to be", func() bool {
+		testbed.Eventually(t, name+" is answered where it asked to be", func() bool {
 			for len(own) > 0 {
 				if slices.Contains(elsewhere, <-own) {
 					answered++
@@ -83,7 +85,7 @@ func TestTheIntakeIsWholeAfterItsAcknowledgementsWereSentEverywhere(t *testing.T
 	js := makeStreams(t, url)
 	bob := connect(t, url, "bob")
 	for range 3 {
-		if _, err := bob.RequestWithContext(testContext(t), "aria.v1.intake.bob.submit", []byte(`{}`)); err != nil {
+		if _, err := bob.RequestWithContext(testbed.Context(t), "aria.v1.intake.bob.submit", []byte(`{}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -106,13 +108,13 @@ func TestTheIntakeIsWholeAfterItsAcknowledgementsWereSentEverywhere(t *testing.T
 		"ARIA_INTAKE": {"aria.v1.intake.bob.submit": 3, "aria.v1.intake.alice.submit": uint64(len(elsewhere))},
 		"ARIA_DLQ":    {"aria.v1.dlq.intake.alice": 1},
 	} {
-		stream, err := js.Stream(testContext(t), name)
+		stream, err := js.Stream(testbed.Context(t), name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var got map[string]uint64
-		eventually(t, name+" has all that was sent", func() bool {
-			info, err := stream.Info(testContext(t), jetstream.WithSubjectFilter(">"))
+		testbed.Eventually(t, name+" has all that was sent", func() bool {
+			info, err := stream.Info(testbed.Context(t), jetstream.WithSubjectFilter(">"))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,48 +16,16 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// eventually polls until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	look := time.NewTicker(2 * time.Millisecond)
-	defer look.Stop()
-	for !condition() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("after %v still not: %s", patience, what)
-		}
-	}
-}
-
-// receive waits for the next value of a channel.
-func receive[T any](t testing.TB, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("nothing came within %v", patience)
-	}
-	panic("unreachable")
-}
 
 // ask sends a request as a program does that knows nothing of us, and returns the
 // error code of the answer, "" if it says yes.
 func (u *user) ask(t testing.TB, subject, body string) (code string, answer []byte) {
 	t.Helper()
-	m, err := u.RequestWithContext(testContext(t), subject, []byte(body))
+	m, err := u.RequestWithContext(testbed.Context(t), subject, []byte(body))
 	if err != nil {
 		t.Fatalf("%s: request %s: %v", u.name, subject, err)
 	}
@@ -85,7 +53,7 @@ func heartbeat(worker string) *model.Heartbeat {
 func TestEachRoleMayDoItsWork(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
-	ctx := testContext(t)
+	ctx := testbed.Context(t)
 
 	alice, err := bus.NewClient(connect(t, url, "alice").Conn, bus.DefaultPrefix, "alice", nil)
 	if err != nil {
@@ -133,7 +101,7 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the client's submit: %v", err)
 	}
-	a := receive(t, assigned)
+	a := testbed.Receive(t, assigned)
 	if a.Task.ID != task.ID {
 		t.Fatalf("the worker was assigned %s", a.Task.ID)
 	}
@@ -144,13 +112,13 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 		}
 	}
 	for got := model.Status(""); got != model.StatusCompleted; {
-		got = receive(t, events)
+		got = testbed.Receive(t, events)
 	}
 	if got, err := alice.Get(ctx, task.ID); err != nil || got.Status != model.StatusCompleted {
 		t.Errorf("the client's get: %+v %v", got, err)
 	}
 	for subject := ""; subject != "aria.v1.evt.task.alice.first.completed"; {
-		subject = receive(t, seen)
+		subject = testbed.Receive(t, seen)
 	}
 	if page, err := alice.List(ctx, model.ListQuery{}); err != nil || len(page.Tasks) != 1 {
 		t.Errorf("the client's list: %v %v", page, err)
@@ -159,11 +127,11 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 	if _, err := alice.Submit(ctx, &model.TaskSpec{ID: "second", URL: "http://h.example/f"}); err != nil {
 		t.Fatal(err)
 	}
-	receive(t, assigned)
+	testbed.Receive(t, assigned)
 	if _, err := alice.Cancel(ctx, "second"); err != nil {
 		t.Errorf("the client's cancel: %v", err)
 	}
-	if d := receive(t, dropped); d.ID != "second" || d.Reason != model.DropCanceled {
+	if d := testbed.Receive(t, dropped); d.ID != "second" || d.Reason != model.DropCanceled {
 		t.Errorf("the worker was told %+v", d)
 	}
 
@@ -218,7 +186,7 @@ func TestAnOperatorReadsTheDeadLettersAndNoOtherStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
+	ctx := testbed.Context(t)
 	stream, err := js.Stream(ctx, "ARIA_DLQ")
 	if err != nil {
 		t.Fatal(err)
@@ -248,9 +216,9 @@ func TestAnObserverReadsPastEventsAndNothingElseOfTheStreams(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
+	ctx := testbed.Context(t)
 	var first *jetstream.RawStreamMsg
-	eventually(t, "the event is in the stream", func() bool {
+	testbed.Eventually(t, "the event is in the stream", func() bool {
 		stream, err := js.Stream(ctx, "ARIA_EVENTS")
 		if err != nil {
 			t.Fatal(err)
@@ -278,11 +246,11 @@ func makeStreams(t testing.TB, url string) jetstream.JetStream {
 		t.Fatal(err)
 	}
 	for name, subject := range map[string]string{"ARIA_INTAKE": "aria.v1.intake.*.submit", "ARIA_DLQ": "aria.v1.dlq.intake.*"} {
-		if _, err := js.CreateOrUpdateStream(testContext(t), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, MaxBytes: 1 << 20}); err != nil {
+		if _, err := js.CreateOrUpdateStream(testbed.Context(t), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, MaxBytes: 1 << 20}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := js.Publish(testContext(t), "aria.v1.dlq.intake.alice", []byte("bad")); err != nil {
+	if _, err := js.Publish(testbed.Context(t), "aria.v1.dlq.intake.alice", []byte("bad")); err != nil {
 		t.Fatal(err)
 	}
 	return js
@@ -303,7 +271,7 @@ func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
 	}
 	alice.flush(t)
 	for i, body := range []string{`{"id":"good","url":"http://h.example/f"}`, `{"url":"gopher://h.example/f"}`} {
-		ack, err := alice.RequestWithContext(testContext(t), "aria.v1.intake.alice.submit", []byte(body))
+		ack, err := alice.RequestWithContext(testbed.Context(t), "aria.v1.intake.alice.submit", []byte(body))
 		var said struct {
 			Stream string
 			Seq    int
@@ -315,7 +283,7 @@ func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
 			t.Fatalf("the PubAck: %+v %v", said, err)
 		}
 	}
-	got := []string{receive(t, verdicts).Subject, receive(t, verdicts).Subject}
+	got := []string{testbed.Receive(t, verdicts).Subject, testbed.Receive(t, verdicts).Subject}
 	slices.Sort(got)
 	if want := []string{"aria.v1.evt.intake.alice.1.accepted", "aria.v1.evt.intake.alice.2.rejected"}; !slices.Equal(got, want) {
 		t.Errorf("verdicts %v", got)
@@ -330,11 +298,11 @@ func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	stream, err := js.Stream(testContext(t), "ARIA_DLQ")
+	stream, err := js.Stream(testbed.Context(t), "ARIA_DLQ")
 	if err != nil {
 		t.Fatal(err)
 	}
-	letter, err := stream.GetMsg(testContext(t), 1)
+	letter, err := stream.GetMsg(testbed.Context(t), 1)
 	if err != nil || letter.Subject != "aria.v1.dlq.intake.alice" || letter.Header.Get("Aria-Error") == "" {
 		t.Errorf("the dead letter: %+v %v", letter, err)
 	}
@@ -566,7 +534,7 @@ func TestTheAccountsHoldWithoutThePermissionsToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.flush(t)
-	for said := receive(t, told); said != "end"; said = receive(t, told) {
+	for said := testbed.Receive(t, told); said != "end"; said = testbed.Receive(t, told) {
 		if !strings.HasPrefix(said, "observer heard aria.v1.evt") && !strings.HasPrefix(said, "admin heard aria.v1.evt") {
 			t.Error(said)
 		}

@@ -3,52 +3,36 @@
 package nats_test
 
 import (
-	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
-
-// patience bounds every wait.
-const patience = 20 * time.Second
 
 // material is the folder that keys has filled, once for all tests.
 var material string
 
 func TestMain(m *testing.M) {
-	code, err := withKeys(m)
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = 1
-	}
-	os.Exit(code)
-}
-
-func withKeys(m *testing.M) (int, error) {
-	dir, err := os.MkdirTemp("", "aria-nats-")
-	if err != nil {
-		return 0, err
-	}
-	defer os.RemoveAll(dir)
-	material = dir
-	if out, err := runKeys(dir); err != nil {
-		return 0, fmt.Errorf("keys: %w\n%s", err, out)
-	}
-	return m.Run(), nil
+	testbed.Main(m, func(dir string) error {
+		material = dir
+		if out, err := runKeys(dir); err != nil {
+			return fmt.Errorf("keys: %w\n%s", err, out)
+		}
+		return nil
+	})
 }
 
 func runKeys(dir string) ([]byte, error) {
@@ -95,17 +79,7 @@ func startServer(t testing.TB, edit func(string) string) *server.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts.NoSigs, opts.NoLog = true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
-	return s
+	return testnats.Start(t, opts)
 }
 
 // as gives the connection options of a user.
@@ -119,63 +93,22 @@ func as(url, name string) bus.Options {
 
 // startDispatcher runs the real daemon, connected as the role dispatcher by the
 // context that keys made.
-func startDispatcher(t testing.TB, url string) {
-	t.Helper()
-	startDispatcherWith(t, url, func(*config.Dispatcher) {})
-}
-
-// startDispatcherWith is startDispatcher with another configuration.
-func startDispatcherWith(t testing.TB, url string, change func(*config.Dispatcher)) {
+func startDispatcher(t testing.TB, url string, change ...func(*config.Dispatcher)) *testdaemon.Dispatcher {
 	t.Helper()
 	cfg := config.DefaultDispatcher()
 	cfg.HTTP.Listen, cfg.Events.Stream = "", true
 	cfg.NATS.URL, cfg.NATS.Context = config.URLs(url), filepath.Join(material, "dispatcher.json")
-	change(cfg)
-	log := &logBook{}
-	ctx, cancel := context.WithCancel(context.Background())
-	d, err := daemon.New(ctx, cfg, "v0.0.1", slog.New(slog.NewTextHandler(log, nil)))
-	if err != nil {
-		cancel()
-		t.Fatal(err)
+	for _, f := range change {
+		f(cfg)
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- d.Run(ctx) }()
+	d := testdaemon.Run(t, cfg)
 	t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the dispatcher: %v", err)
-		}
-		// It has all the rights that it needs.
-		if text := log.String(); strings.Contains(text, "ermissions") || t.Failed() {
+		d.Stop()
+		if text := d.Log.String(); strings.Contains(text, "ermissions") { // it has all the rights that it needs
 			t.Errorf("the dispatcher's log:\n%s", text)
 		}
 	})
-	select {
-	case <-d.Serving():
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("the dispatcher: %v", err)
-	case <-time.After(patience):
-		t.Fatal("the dispatcher does not serve")
-	}
-}
-
-// logBook is a log that can be read while it is written.
-type logBook struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
+	return d
 }
 
 // user is a connection that remembers what the server refused it.
@@ -188,9 +121,7 @@ type user struct {
 // connect connects as a user by our own code, as all programs do.
 func connect(t testing.TB, url, name string) *user {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	nc, err := bus.Connect(ctx, as(url, name))
+	nc, err := bus.Connect(testbed.Context(t), as(url, name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +134,7 @@ func connect(t testing.TB, url, name string) *user {
 // flush waits until the server has seen all that was sent, and its errors are here.
 func (u *user) flush(t testing.TB) {
 	t.Helper()
-	if err := u.FlushTimeout(patience); err != nil {
+	if err := u.FlushTimeout(testbed.Patience); err != nil {
 		t.Fatalf("%s: %v", u.name, err)
 	}
 }
@@ -218,7 +149,7 @@ func (u *user) wantRefusal(t testing.TB, operation, subject string) {
 		if !strings.Contains(text, "permissions violation for "+operation) || !strings.Contains(text, strings.ToLower(subject)) {
 			t.Errorf("%s, %s to %s: refused with %v", u.name, operation, subject, err)
 		}
-	case <-time.After(patience):
+	case <-time.After(testbed.Patience):
 		t.Errorf("%s, %s to %s: not refused", u.name, operation, subject)
 	}
 }
