@@ -190,8 +190,7 @@ func TestARestoreIsForAStoppedDispatcherWhichThenHasTheBackupsTasks(t *testing.T
 	if err := submitted(t, c, "after-2"); err != nil {
 		t.Errorf("after the refusal: %v", err)
 	}
-	r.cmd.Process.Kill() // so that what is to be kept is in the WAL
-	r.cmd.Wait()
+	r.Kill() // so that what is to be kept is in the WAL
 	must(t, dir, "restore", "--from", "backup.db")
 
 	c, _ = customer(t, start(t, dir, env...))

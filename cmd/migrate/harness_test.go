@@ -4,13 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/copytest"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
@@ -20,19 +19,10 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
-	flag.Parse()
-	dir, err := os.MkdirTemp("", "migrate-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "migrate")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(code)
+	testbed.Main(m, func(dir string) error {
+		binary = filepath.Join(dir, "migrate")
+		return testbed.Build(dir, ".", "../dispatcher")
+	})
 }
 
 // outcomeOf is what a run of the program left behind.

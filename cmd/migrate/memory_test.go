@@ -1,72 +1,40 @@
 package main
 
 import (
-	"bytes"
-	"net/http"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // running is a dispatcher that was started as its user would.
 type running struct {
-	url string // of its NATS server
-	cmd *exec.Cmd
-}
+	*testbed.Process
 
-// stop ends it in good order.
-func (r *running) stop() {
-	r.cmd.Process.Signal(syscall.SIGTERM)
-	r.cmd.Wait()
+	url string // of its NATS server
 }
 
 // dispatcher is start, for those who need no more than these two.
 func dispatcher(t *testing.T, dir string, env ...string) (url string, stop func()) {
 	t.Helper()
 	r := start(t, dir, env...)
-	return r.url, r.stop
+	return r.url, r.Stop
 }
 
-// start builds and starts the program with an embedded NATS server and waits
-// until it serves.
+// start starts the program with an embedded NATS server and waits until it serves.
 func start(t *testing.T, dir string, env ...string) *running {
 	t.Helper()
-	path := filepath.Join(filepath.Dir(binary), "dispatcher")
-	if out, err := exec.Command("go", "build", "-o", path, "../dispatcher").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
-	}
 	nats, web := freeport.Address(t), freeport.Address(t)
-	r := &running{url: "nats://" + nats, cmd: exec.Command(path)}
-	r.cmd.Dir = dir
-	r.cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
+	cmd := exec.Command(filepath.Join(filepath.Dir(binary), "dispatcher"))
+	cmd.Dir = dir
+	cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
 		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}, env...)
-	var out bytes.Buffer
-	r.cmd.Stderr = &out
-	if err := r.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		r.stop()
-		if t.Failed() {
-			t.Logf("the dispatcher printed:\n%s", out.String())
-		}
-	})
-	for deadline := time.Now().Add(20 * time.Second); ; <-time.After(20 * time.Millisecond) {
-		if answer, err := http.Get("http://" + web + "/readyz"); err == nil {
-			answer.Body.Close()
-			if answer.StatusCode == http.StatusOK {
-				return r
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the dispatcher is not ready")
-		}
-	}
+	r := &running{testbed.Start(t, cmd), "nats://" + nats}
+	testbed.Eventually(t, "the dispatcher is ready", func() bool { return testbed.Answers("http://" + web + "/readyz") })
+	return r
 }
 
 func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 const (
@@ -30,10 +32,8 @@ const (
 func timed(t *testing.T, dir string, args ...string) (r result, memory float64, cpu time.Duration) {
 	t.Helper()
 	cmd := command(dir, append(args, "--json")...)
-	cmd.Args = append([]string{"/usr/bin/time", "-v"}, cmd.Args...)
-	if cmd.Path = "/usr/bin/time"; !exists(cmd.Path) {
-		t.Fatal("this test needs /usr/bin/time: apt-get install time")
-	}
+	cmd.Args = append([]string{"time", "-v"}, cmd.Args...)
+	cmd.Path = testbed.Need(t, "time")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()
@@ -108,9 +108,9 @@ func TestSoakAMillionTasksKeepTheirDigest(t *testing.T) {
 		{"memory", "third.db"},
 		{"second.db", "third.db"}, // which has all of it
 	} {
-		before, _ := spent(t, live.cmd.Process.Pid)
+		before, _ := spent(t, live.PID())
 		r, memory, cpu := timed(t, dir, "--source", step[0], "--target", step[1], "--nats", live.url)
-		after, held := spent(t, live.cmd.Process.Pid)
+		after, held := spent(t, live.PID())
 		each := float64((cpu + after - before).Microseconds()) / records
 		text := fmt.Sprintf("%13s → %-13s %7.0f records/s, %2.0f µs of CPU each, %3.0f MB", step[0], step[1],
 			records/r.Duration.Std().Seconds(), each, memory/1e6)
