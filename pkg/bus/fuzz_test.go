@@ -165,24 +165,8 @@ func FuzzSubject(f *testing.F) {
 		if got := s.Request(from); got != subject {
 			t.Errorf("%q was read as %+v, which is %q", subject, from, got)
 		}
-		if from.Role.named() != (from.Name != "") {
+		if from.Role.Named() != (from.Name != "") {
 			t.Errorf("%q: role %s, name %q", subject, from.Role, from.Name)
 		}
 	})
-}
-
-func BenchmarkSubmit(b *testing.B) {
-	body := []byte(`{` + source + `,"priority":"high","options":{"split":"4","max-connection-per-server":"4"},"tags":{"location":"eu"},"labels":{"job":"nightly"}}`)
-	b.ReportAllocs()
-	for b.Loop() {
-		list, _, err := decodeSubmit(body, room)
-		if err != nil {
-			b.Fatal(err)
-		}
-		spec := list[0].spec
-		_ = spec.Hash()
-		if r := taskReply("", model.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, room); r.err != nil {
-			b.Fatal(r.err)
-		}
-	}
 }

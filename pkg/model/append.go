@@ -9,249 +9,243 @@ import (
 	"unicode/utf8"
 )
 
-// What is written once or more for every job writes itself, field by field, for
-// encoding/json took a tenth of the dispatcher's CPU: a task 6.4 µs against 1.1.
-// The bytes are those of encoding/json, without the escapes of HTML; a test compares
-// them, field by field, so that none is forgotten.
+// What is written once or more for every job writes itself, field by field: through
+// encoding/json it took an eighth of the dispatcher's CPU, 2.4 µs a task instead of
+// 0.7. The bytes are those of encoding/json without the escapes of HTML; a test
+// compares them for every field, so that none is forgotten.
 
 // AppendJSON appends the task as JSON, with secrets: see [Task.Public]. A progress
 // that is no number is null.
 func (t *Task) AppendJSON(b []byte) []byte {
-	o := object{b: append(b, '{')}
-	t.TaskSpec.appendTo(&o)
-	o.text("client", t.Client)
-	o.timeIf("created_at", t.CreatedAt)
-	t.TaskState.appendTo(&o)
-	return append(o.b, '}')
+	var w writer
+	b = append(b, '{')
+	b = t.TaskSpec.append(b, w)
+	b = w.text(b, "client", t.Client)
+	b = w.timeIf(b, "created_at", t.CreatedAt)
+	b = t.TaskState.append(b, w)
+	return append(b, '}')
 }
 
 // AppendJSON appends the assignment as JSON.
 func (a Assignment) AppendJSON(b []byte) []byte {
-	o := object{b: append(b, '{')}
-	o.name("task")
+	var w writer
+	b = append(b, '{')
+	b = w.name(b, "task")
 	if a.Task == nil {
-		o.b = append(o.b, "null"...)
+		b = append(b, "null"...)
 	} else {
-		o.b = a.Task.AppendJSON(o.b)
+		b = a.Task.AppendJSON(b)
 	}
-	o.int("attempt", a.Attempt)
-	o.durationIf("timeout_left", a.TimeoutLeft)
-	return append(o.b, '}')
+	b = w.int(b, "attempt", a.Attempt)
+	b = w.durationIf(b, "timeout_left", a.TimeoutLeft)
+	return append(b, '}')
 }
 
 // AppendJSON appends the event as JSON.
 func (e *TaskEvent) AppendJSON(b []byte) []byte {
-	o := object{b: append(b, '{')}
-	o.text("id", e.ID)
-	o.text("client", e.Client)
-	o.text("status", string(e.Status))
-	o.textIf("worker_id", e.WorkerID)
-	o.int("attempt", e.Attempt)
-	o.errorIf("error", e.Error)
-	o.resultIf("result", e.Result)
-	o.time("at", e.At)
-	return append(o.b, '}')
+	var w writer
+	b = append(b, '{')
+	b = w.text(b, "id", e.ID)
+	b = w.text(b, "client", e.Client)
+	b = w.text(b, "status", string(e.Status))
+	b = w.textIf(b, "worker_id", e.WorkerID)
+	b = w.int(b, "attempt", e.Attempt)
+	b = w.errorIf(b, "error", e.Error)
+	b = w.resultIf(b, "result", e.Result)
+	b = w.time(b, "at", e.At)
+	return append(b, '}')
 }
 
-func (s *TaskSpec) appendTo(o *object) {
-	o.textIf("id", s.ID)
-	o.textIf("url", s.URL)
-	o.listIf("mirrors", s.Mirrors)
-	o.bytesIf("torrent", s.Torrent)
-	o.bytesIf("metalink", s.Metalink)
-	o.priorityIf("priority", s.Priority)
-	o.optionsIf("options", s.Options)
-	o.pairsIf("tags", s.Tags)
-	o.textIf("folder", s.Folder)
-	o.timeIf("not_before", s.NotBefore)
-	o.intIf("max_attempts", int64(s.MaxAttempts))
-	o.durationIf("timeout", s.Timeout)
-	o.textIf("checksum", s.Checksum)
-	o.pairsIf("labels", s.Labels)
+func (s *TaskSpec) append(b []byte, w writer) []byte {
+	b = w.textIf(b, "id", s.ID)
+	b = w.textIf(b, "url", s.URL)
+	b = w.listIf(b, "mirrors", s.Mirrors)
+	b = w.bytesIf(b, "torrent", s.Torrent)
+	b = w.bytesIf(b, "metalink", s.Metalink)
+	b = w.priorityIf(b, "priority", s.Priority)
+	b = w.optionsIf(b, "options", s.Options)
+	b = w.pairsIf(b, "tags", s.Tags)
+	b = w.textIf(b, "folder", s.Folder)
+	b = w.timeIf(b, "not_before", s.NotBefore)
+	b = w.intIf(b, "max_attempts", int64(s.MaxAttempts))
+	b = w.durationIf(b, "timeout", s.Timeout)
+	b = w.textIf(b, "checksum", s.Checksum)
+	b = w.pairsIf(b, "labels", s.Labels)
+	return b
 }
 
-func (s *TaskState) appendTo(o *object) {
-	o.text("status", string(s.Status))
-	o.textIf("reason", s.Reason)
-	o.textIf("worker_id", s.WorkerID)
-	o.textIf("last_worker_id", s.LastWorkerID)
-	o.int("attempt", s.Attempt)
-	o.int("failures", int64(s.Failures))
-	o.int("losses", int64(s.Losses))
-	o.timeIf("retry_at", s.RetryAt)
-	o.textIf("aria2_gid", s.GID)
-	o.float("progress", s.Progress)
-	o.int("completed_length", s.CompletedLength)
-	o.int("total_length", s.TotalLength)
-	o.int("download_speed", s.DownloadSpeed)
-	o.errorIf("error", s.Error)
-	o.resultIf("result", s.Result)
-	o.timeIf("updated_at", s.UpdatedAt)
-	o.timeIf("assigned_at", s.AssignedAt)
-	o.timeIf("started_at", s.StartedAt)
-	o.timeIf("finished_at", s.FinishedAt)
+func (s *TaskState) append(b []byte, w writer) []byte {
+	b = w.text(b, "status", string(s.Status))
+	b = w.textIf(b, "reason", s.Reason)
+	b = w.textIf(b, "worker_id", s.WorkerID)
+	b = w.textIf(b, "last_worker_id", s.LastWorkerID)
+	b = w.int(b, "attempt", s.Attempt)
+	b = w.int(b, "failures", int64(s.Failures))
+	b = w.int(b, "losses", int64(s.Losses))
+	b = w.timeIf(b, "retry_at", s.RetryAt)
+	b = w.textIf(b, "aria2_gid", s.GID)
+	b = w.float(b, "progress", s.Progress)
+	b = w.int(b, "completed_length", s.CompletedLength)
+	b = w.int(b, "total_length", s.TotalLength)
+	b = w.int(b, "download_speed", s.DownloadSpeed)
+	b = w.errorIf(b, "error", s.Error)
+	b = w.resultIf(b, "result", s.Result)
+	b = w.timeIf(b, "updated_at", s.UpdatedAt)
+	b = w.timeIf(b, "assigned_at", s.AssignedAt)
+	b = w.timeIf(b, "started_at", s.StartedAt)
+	b = w.timeIf(b, "finished_at", s.FinishedAt)
+	return b
 }
 
-// object is a JSON object that is being written. Each method adds one member; those
-// whose names end in If leave out what is empty, as omitempty and omitzero do.
-type object struct {
-	b    []byte
+// writer writes the members of JSON objects. Each method appends one; those whose
+// names end in If leave out what is empty, as omitempty and omitzero do.
+type writer struct {
 	html bool // <, > and & are escaped
 }
 
 // name begins a member.
-func (o *object) name(name string) {
-	if o.b[len(o.b)-1] != '{' {
-		o.b = append(o.b, ',')
+func (w writer) name(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
 	}
-	o.b = append(o.b, '"')
-	o.b = append(o.b, name...)
-	o.b = append(o.b, '"', ':')
+	b = append(b, '"')
+	b = append(b, name...)
+	return append(b, '"', ':')
 }
 
-func (o *object) text(name, s string) {
-	o.name(name)
-	o.b = appendText(o.b, s, o.html)
-}
-
-func (o *object) textIf(name, s string) {
-	if s != "" {
-		o.text(name, s)
+// nameFrom begins a member whose name came from outside.
+func (w writer) nameFrom(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
 	}
+	return append(appendText(b, name, w.html), ':')
 }
 
-func (o *object) int(name string, n int64) {
-	o.name(name)
-	o.b = strconv.AppendInt(o.b, n, 10)
+func (w writer) text(b []byte, name, s string) []byte {
+	return appendText(w.name(b, name), s, w.html)
 }
 
-func (o *object) intIf(name string, n int64) {
-	if n != 0 {
-		o.int(name, n)
+func (w writer) textIf(b []byte, name, s string) []byte {
+	if s == "" {
+		return b
 	}
+	return w.text(b, name, s)
 }
 
-func (o *object) float(name string, f float64) {
-	o.name(name)
-	o.b = appendFloat(o.b, f)
+func (w writer) int(b []byte, name string, n int64) []byte {
+	return strconv.AppendInt(w.name(b, name), n, 10)
 }
 
-func (o *object) time(name string, t Time) {
-	o.name(name)
-	o.b = t.append(o.b)
-}
-
-func (o *object) timeIf(name string, t Time) {
-	if t != 0 {
-		o.time(name, t)
+func (w writer) intIf(b []byte, name string, n int64) []byte {
+	if n == 0 {
+		return b
 	}
+	return w.int(b, name, n)
 }
 
-func (o *object) durationIf(name string, d Duration) {
-	if d != 0 {
-		o.name(name)
-		o.b = d.append(o.b)
+func (w writer) float(b []byte, name string, f float64) []byte {
+	return appendFloat(w.name(b, name), f)
+}
+
+func (w writer) time(b []byte, name string, t Time) []byte { return t.append(w.name(b, name)) }
+
+func (w writer) timeIf(b []byte, name string, t Time) []byte {
+	if t == 0 {
+		return b
 	}
+	return w.time(b, name, t)
 }
 
-func (o *object) priorityIf(name string, p Priority) {
-	if p != 0 {
-		o.name(name)
-		o.b = p.append(o.b)
+func (w writer) durationIf(b []byte, name string, d Duration) []byte {
+	if d == 0 {
+		return b
 	}
+	return d.append(w.name(b, name))
 }
 
-func (o *object) bytesIf(name string, data []byte) {
-	if len(data) > 0 {
-		o.name(name)
-		o.b = append(o.b, '"')
-		o.b = base64.StdEncoding.AppendEncode(o.b, data)
-		o.b = append(o.b, '"')
+func (w writer) priorityIf(b []byte, name string, p Priority) []byte {
+	if p == 0 {
+		return b
 	}
+	return p.append(w.name(b, name))
 }
 
-func (o *object) listIf(name string, list []string) {
-	if len(list) > 0 {
-		o.name(name)
-		o.b = appendList(o.b, list, o.html)
+func (w writer) bytesIf(b []byte, name string, data []byte) []byte {
+	if len(data) == 0 {
+		return b
 	}
+	b = append(w.name(b, name), '"')
+	b = base64.StdEncoding.AppendEncode(b, data)
+	return append(b, '"')
 }
 
-func (o *object) pairsIf(name string, pairs map[string]string) {
+func (w writer) listIf(b []byte, name string, list []string) []byte {
+	if len(list) == 0 {
+		return b
+	}
+	return appendList(w.name(b, name), list, w.html)
+}
+
+func (w writer) pairsIf(b []byte, name string, pairs map[string]string) []byte {
 	if len(pairs) == 0 {
-		return
+		return b
 	}
-	o.name(name)
-	inner := object{b: append(o.b, '{'), html: o.html}
+	b = append(w.name(b, name), '{')
 	for _, key := range appendKeys(make([]string, 0, 8), pairs) {
-		inner.member(key)
-		inner.b = appendText(inner.b, pairs[key], o.html)
+		b = appendText(w.nameFrom(b, key), pairs[key], w.html)
 	}
-	o.b = append(inner.b, '}')
+	return append(b, '}')
 }
 
-func (o *object) optionsIf(name string, options Options) {
+func (w writer) optionsIf(b []byte, name string, options Options) []byte {
 	if len(options) == 0 {
-		return
+		return b
 	}
-	o.name(name)
-	inner := object{b: append(o.b, '{'), html: o.html}
+	b = append(w.name(b, name), '{')
 	for _, key := range appendKeys(make([]string, 0, 8), options) {
-		inner.member(key)
-		inner.b = options[key].append(inner.b, o.html)
+		b = options[key].append(w.nameFrom(b, key), w.html)
 	}
-	o.b = append(inner.b, '}')
+	return append(b, '}')
 }
 
-// member begins a member whose name came from outside.
-func (o *object) member(name string) {
-	if o.b[len(o.b)-1] != '{' {
-		o.b = append(o.b, ',')
-	}
-	o.b = append(appendText(o.b, name, o.html), ':')
-}
-
-func (o *object) errorIf(name string, e *TaskError) {
+func (w writer) errorIf(b []byte, name string, e *TaskError) []byte {
 	if e == nil {
-		return
+		return b
 	}
-	o.name(name)
-	inner := object{b: append(o.b, '{'), html: o.html}
-	inner.int("code", int64(e.Code))
-	inner.text("message", e.Message)
-	inner.text("class", string(e.Class))
-	o.b = append(inner.b, '}')
+	b = append(w.name(b, name), '{')
+	b = w.int(b, "code", int64(e.Code))
+	b = w.text(b, "message", e.Message)
+	b = w.text(b, "class", string(e.Class))
+	return append(b, '}')
 }
 
-func (o *object) resultIf(name string, r *Result) {
+func (w writer) resultIf(b []byte, name string, r *Result) []byte {
 	if r == nil {
-		return
+		return b
 	}
-	o.name(name)
-	inner := object{b: append(o.b, '{'), html: o.html}
-	inner.files("files", r.Files)
-	inner.int("total_length", r.TotalLength)
-	inner.text("worker_id", r.WorkerID)
-	o.b = append(inner.b, '}')
+	b = append(w.name(b, name), '{')
+	b = w.files(b, "files", r.Files)
+	b = w.int(b, "total_length", r.TotalLength)
+	b = w.text(b, "worker_id", r.WorkerID)
+	return append(b, '}')
 }
 
-func (o *object) files(name string, files []File) {
-	o.name(name)
+func (w writer) files(b []byte, name string, files []File) []byte {
+	b = w.name(b, name)
 	if files == nil {
-		o.b = append(o.b, "null"...)
-		return
+		return append(b, "null"...)
 	}
-	o.b = append(o.b, '[')
+	b = append(b, '[')
 	for i, f := range files {
 		if i > 0 {
-			o.b = append(o.b, ',')
+			b = append(b, ',')
 		}
-		inner := object{b: append(o.b, '{'), html: o.html}
-		inner.text("path", f.Path)
-		inner.int("length", f.Length)
-		o.b = append(inner.b, '}')
+		b = append(b, '{')
+		b = w.text(b, "path", f.Path)
+		b = w.int(b, "length", f.Length)
+		b = append(b, '}')
 	}
-	o.b = append(o.b, ']')
+	return append(b, ']')
 }
 
 // appendKeys appends the names of a map in their order.

@@ -231,10 +231,10 @@ type Hash [sha256.Size]byte
 func (s *TaskSpec) Hash() Hash {
 	c := *s
 	c.ID = ""
-	// The escapes of HTML are in the hashes that are stored.
-	o := object{b: append(make([]byte, 0, 512), '{'), html: true}
-	c.appendTo(&o)
-	return sha256.Sum256(append(o.b, '}'))
+	var room [512]byte // most specs fit, and need no memory from the heap
+	b := append(room[:0], '{')
+	b = c.append(b, writer{html: true}) // as it is in the hashes that are stored
+	return sha256.Sum256(append(b, '}'))
 }
 
 // Normalize puts the defaults: the priority, and maxAttempts where none is
