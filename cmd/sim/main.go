@@ -16,12 +16,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/sim"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 
 type options struct {
 	first, seeds, seed, sqlite uint64
@@ -31,7 +26,7 @@ type options struct {
 }
 
 // run returns 0 if everything held, 1 if something did not, 2 after bad usage.
-func run(ctx context.Context, args []string, out, errs io.Writer) int {
+func run(args []string, out, errs io.Writer) int {
 	var o options
 	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
 	flags.SetOutput(errs)
@@ -40,7 +35,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	flags.Uint64Var(&o.seed, "seed", 0, "one seed alone")
 	flags.BoolVar(&o.verbose, "v", false, "print the story of that seed")
 	flags.StringVar(&o.off, "off", "", "kinds of faults that do not happen, with commas")
-	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong; 0 = drawn from the seed")
+	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong, at least 10s; 0 = drawn from the seed")
 	flags.Uint64Var(&o.sqlite, "sqlite", 100, "every so many seeds are told against SQLite too; 0 = none")
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
 	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of pkg/sim/testdata/bugs, which must be caught")
@@ -50,13 +45,16 @@ func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	}
 	flags.Visit(func(f *flag.Flag) { o.one = o.one || f.Name == "seed" })
 	off, err := faults(o.off)
-	if err != nil || flags.NArg() > 0 {
-		fmt.Fprintln(errs, "sim:", err, flags.Args())
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%q is not expected", flags.Arg(0))
+	}
+	if err != nil {
+		fmt.Fprintln(errs, "sim:", err)
 		return 2
 	}
 	switch {
 	case o.bugs || o.bug != "":
-		return plant(ctx, o.bug, out, errs)
+		return plant(o.bug, out, errs)
 	case o.one:
 		return tell(&o, off, out)
 	}
@@ -115,8 +113,11 @@ func campaign(o *options, off []sim.Fault, out io.Writer) int {
 	return 0
 }
 
-// plant builds this command with each bug and runs it: it has to fail.
-func plant(ctx context.Context, file string, out, errs io.Writer) int {
+// plant builds this command with each bug and runs it: it has to fail. An interrupt
+// ends what is being built or run, and its folder is removed.
+func plant(file string, out, errs io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
 	bugs, err := sim.Bugs(ctx, file)
 	if err != nil {
 		fmt.Fprintln(errs, "sim:", err)
@@ -124,6 +125,10 @@ func plant(ctx context.Context, file string, out, errs io.Writer) int {
 	}
 	missed := 0
 	for _, b := range bugs {
+		if ctx.Err() != nil {
+			fmt.Fprintln(errs, "sim: interrupted")
+			return 2
+		}
 		caught, err := b.Run(ctx)
 		switch {
 		case err != nil:

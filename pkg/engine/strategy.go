@@ -11,7 +11,7 @@ import (
 type Strategy string
 
 // The strategies. Whatever the strategy, a worker that has a part of the task's
-// file goes first, see [Config].
+// file goes first, see affinity.
 const (
 	StrategyLeastLoaded Strategy = "least_loaded" // the smallest part of its slots in use; the default
 	StrategyRoundRobin  Strategy = "round_robin"  // in turn

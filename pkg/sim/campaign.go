@@ -109,20 +109,26 @@ func Tell(o Options, sqlite bool) (Tally, *Failure) {
 	if !sqlite {
 		return first.Tally, nil
 	}
-	dir, err := os.MkdirTemp("", "aria-sim-")
-	if err == nil {
-		o.SQLite = dir
-		third := Run(o)
-		o.SQLite = ""
-		if v := cmp.Or(third.Violation, differs(&first, third, "with SQLite")); v != nil {
-			return first.Tally, &Failure{o, sqlite, v}
-		}
-		err = os.RemoveAll(dir)
-	}
-	if err != nil {
-		return first.Tally, &Failure{o, sqlite, &Violation{"store-agrees", 0, err.Error()}}
+	if v := toldWithSQLite(o, &first); v != nil {
+		return first.Tally, &Failure{o, sqlite, v}
 	}
 	return first.Tally, nil
+}
+
+// toldWithSQLite tells the story with that for a store, in a folder of its own.
+func toldWithSQLite(o Options, first *Result) (v *Violation) {
+	dir, err := os.MkdirTemp("", "aria-sim-")
+	if err != nil {
+		return &Violation{"store-agrees", 0, err.Error()}
+	}
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil && v == nil {
+			v = &Violation{"store-agrees", 0, err.Error()}
+		}
+	}()
+	o.SQLite = dir
+	third := Run(o)
+	return cmp.Or(third.Violation, differs(first, third, "with SQLite"))
 }
 
 func differs(a *Result, b Result, how string) *Violation {
@@ -150,7 +156,7 @@ func Shrink(f *Failure) *Failure {
 		try(o)
 	}
 	trouble := draw(f.Options.Seed, &f.Options).trouble
-	for trouble > 5_000 {
+	for trouble/2 >= minTrouble {
 		o := f.Options
 		o.Trouble = model.Duration(trouble/2) * 1_000_000
 		if !try(o) {

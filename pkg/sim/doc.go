@@ -7,9 +7,9 @@
 // all words is hashed, so that anything which is left to chance shows.
 //
 // What must hold is checked after every turn by what went over the wire and what
-// the store was given, never by the engine's own books; see the files check*.go,
-// one invariant each, by name. The bugs under testdata/bugs show that each of them
-// can fail.
+// the store was given, never by the engine's own books; see the files check*.go and
+// replay.go. Each invariant has a name, and docs/simulator.md says what it is; the
+// bugs under testdata/bugs show that they can fail.
 //
 // A story has a time of trouble and then a calm, in which everything that was
 // acknowledged has to come to its end.

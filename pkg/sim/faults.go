@@ -1,15 +1,19 @@
 package sim
 
 import (
+	"slices"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // planFaults sets the moments at which something happens, one to three for each
-// kind that the seed has.
+// kind that the seed has. Each kind has its own numbers: without one the others come
+// when they came, which is how a story is made shorter.
 func (w *world) planFaults() {
 	for _, f := range w.plan.faults {
-		for range 1 + w.luck.IntN(3) {
-			w.in(between(w.luck, 5_000, int(w.plan.trouble)-1), func() {
+		own := stream(w.opts.Seed, 100+uint64(slices.Index(Faults, f)))
+		for range 1 + own.IntN(3) {
+			w.in(between(own, 5_000, int(w.plan.trouble)-1), func() {
 				if w.troubled() {
 					w.befall(f)
 				}

@@ -6,7 +6,7 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 type cut struct{ out, in bool }
 
 // carry brings a message over the network: in a few milliseconds, or late, or
-// twice, or never. w is the worker at one end of it, nil for a client.
+// twice, or never. k is the worker at one end of it, nil for a client.
 func (w *world) carry(k *worker, toDispatcher bool, arrive func()) {
 	copies := 1
 	if w.troubled() {

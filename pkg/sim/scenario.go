@@ -24,6 +24,9 @@ type scenario struct {
 	keep    dispatch.Retention
 }
 
+// minTrouble is the shortest time of trouble: in less there is no room for any.
+const minTrouble = model.Time(10_000)
+
 func (s *scenario) has(f Fault) bool { return slices.Contains(s.faults, f) }
 
 // draw makes the scenario of a seed. Each seed must have the fault number
@@ -72,7 +75,7 @@ func draw(seed uint64, o *Options) scenario {
 		s.late = pick(r, 5, 20, 100)
 	}
 	if o.Trouble > 0 {
-		s.trouble = model.Time(o.Trouble.Std().Milliseconds())
+		s.trouble = max(model.Time(o.Trouble.Std().Milliseconds()), minTrouble)
 	}
 	return s
 }

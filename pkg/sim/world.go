@@ -18,7 +18,7 @@ type Options struct {
 	Seed    uint64
 	SQLite  string         // the folder for SQLite files; empty: the memory store
 	Off     []Fault        // that do not happen
-	Trouble model.Duration // how long things go wrong; 0 = drawn from the seed
+	Trouble model.Duration // how long things go wrong, at least 10 s; 0 = drawn from the seed
 	Story   io.Writer      // where it is printed; nil = nowhere
 }
 
@@ -80,8 +80,7 @@ type world struct {
 // Run tells the story of one seed.
 func Run(o Options) (result Result) {
 	w := &world{opts: o, plan: draw(o.Seed, &o), tally: newTally(), trace: fnv.New64a()}
-	stream := func(n uint64) *rand.Rand { return rand.New(rand.NewPCG(o.Seed, n)) }
-	w.net, w.user, w.node, w.luck = stream(1), stream(2), stream(3), stream(4)
+	w.net, w.user, w.node, w.luck = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
 	defer func() {
 		if p := recover(); p != nil {
 			w.failed = &Violation{"no-panic", w.now, fmt.Sprintf("%v\n%s", p, where())}
@@ -99,6 +98,9 @@ func Run(o Options) (result Result) {
 	}
 	return result
 }
+
+// stream is one of the sequences of numbers of a seed.
+func stream(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
 // where is the part of the stack that is of interest after a panic.
 func where() string {

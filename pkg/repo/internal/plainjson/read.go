@@ -25,20 +25,13 @@ func NewReader(b []byte) Reader { return Reader{b: b} }
 // Done reports whether everything was read and known.
 func (r *Reader) Done() bool { return !r.unknown && len(r.b) == 0 }
 
-// Take reads the text if it comes next.
-func (r *Reader) Take(text string) bool {
-	if len(r.b) < len(text) || string(r.b[:len(text)]) != text {
-		return false
-	}
-	r.b = r.b[len(text):]
-	return true
-}
-
 // Want reads a text that must come next.
 func (r *Reader) Want(text string) {
-	if !r.Take(text) {
+	if len(r.b) < len(text) || string(r.b[:len(text)]) != text {
 		r.unknown = true
+		return
 	}
+	r.b = r.b[len(text):]
 }
 
 // Begin reads the begin of an object or list, End its end.
