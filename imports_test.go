@@ -58,6 +58,10 @@ var rules = []rule{
 		why: "clients import it; they need no database",
 	},
 	{
+		pkg: "pkg/bus/client", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/bus/internal/wire"},
+		why: "other people's programs link it: neither a server nor the dispatcher comes with it",
+	},
+	{
 		pkg: "pkg/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
 		why: "the same Turn runs in the simulator, where there is neither NATS nor SQLite",
 	},

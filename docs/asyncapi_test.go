@@ -239,7 +239,7 @@ func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
 		"ClusterStatus": &model.ClusterStatus{}, "HeartbeatAnswer": &model.HeartbeatAnswer{},
 		"Assign": &list[model.Assignment]{}, "Drops": &list[model.Drop]{}, "ReportAnswer": &list[model.Drop]{},
 		"TaskEvent": &model.TaskEvent{}, "ProgressEvent": &model.ProgressEvent{}, "WorkerEvent": &model.WorkerEvent{},
-		"Verdict": &bus.IntakeVerdict{}, "PubAck": &nats.PubAck{},
+		"Verdict": &model.IntakeVerdict{}, "PubAck": &nats.PubAck{},
 		"Error": &struct {
 			Error model.Error  `json:"error"`
 			Drop  []model.Drop `json:"drop"`

@@ -10,26 +10,26 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // customer is a client of a running dispatcher.
-func customer(t *testing.T, r *running) (*bus.Client, *nats.Conn) {
+func customer(t *testing.T, r *running) (*client.Client, *nats.Conn) {
 	t.Helper()
 	nc, err := nats.Connect(r.url)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	c, err := bus.NewClient(nc, "aria.v1", "shop", nil)
+	c, err := client.New(nc, "aria.v1", "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c, nc
 }
 
-func submitted(t *testing.T, c *bus.Client, id string) error {
+func submitted(t *testing.T, c *client.Client, id string) error {
 	t.Helper()
 	_, err := c.Submit(t.Context(), &model.TaskSpec{ID: id, URL: "https://files.example/" + id})
 	return err
@@ -136,8 +136,8 @@ func TestALoadThatIsKilledIsHeldBackAndCanBeRunAgain(t *testing.T) {
 	}
 	const early, late = "task-0000021", "task-0029995" // pending, and in the first and last batch
 	there := func(id string) *model.Task {
-		for _, client := range []string{"client-8", "client-4"} {
-			if o, err := bus.NewClient(nc, "aria.v1", client, nil); err == nil {
+		for _, owner := range []string{"client-8", "client-4"} {
+			if o, err := client.New(nc, "aria.v1", owner); err == nil {
 				if task, err := o.Get(t.Context(), id); err == nil {
 					return task
 				}

@@ -18,7 +18,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -41,7 +41,7 @@ type cluster struct {
 	dir    string
 	url    string // of NATS
 	nc     *nats.Conn
-	client *bus.Client
+	client *client.Client
 
 	mu        sync.Mutex
 	completed map[string]int // how often each task was said to be completed

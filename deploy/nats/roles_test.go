@@ -18,6 +18,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -55,13 +56,16 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 	startDispatcher(t, url)
 	ctx := testbed.Context(t)
 
-	alice, err := bus.NewClient(connect(t, url, "alice").Conn, bus.DefaultPrefix, "alice", nil)
+	alice, err := client.New(connect(t, url, "alice").Conn, bus.DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	events := make(chan model.Status, 16)
 	progress := make(chan float64, 16)
-	stop, err := alice.Watch(ctx, func(e *model.TaskEvent) { events <- e.Status }, func(e *model.ProgressEvent) { progress <- e.Progress })
+	stop, err := alice.Watch(ctx, client.Handlers{
+		Task:     func(e *model.TaskEvent) { events <- e.Status },
+		Progress: func(e *model.ProgressEvent) { progress <- e.Progress },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

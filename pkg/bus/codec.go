@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -26,11 +27,8 @@ func strict(data []byte, into any) *model.Error {
 // are those of a newer version, and ignored; of a name that comes twice the last
 // counts.
 func lenient(data []byte, into any) *model.Error {
-	return decode(data, into, tolerant)
+	return decode(data, into, wire.Tolerant)
 }
-
-// tolerant is how lenient reads, as encoding/json always did.
-var tolerant = json.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
 // decode reads one JSON object.
 func decode(data []byte, into any, how json.Options) *model.Error {

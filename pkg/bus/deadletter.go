@@ -114,5 +114,5 @@ func (i *Intake) parkedLetter(l *letter) *nats.Msg {
 	header := l.ownHeader()
 	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.place, l.seq))
 	header.Set(headerOrigin, fmt.Sprintf("%d:%d", l.seq, l.at.UnixNano()))
-	return &nats.Msg{Subject: i.subjects.parked(l.client), Header: header, Data: l.data}
+	return &nats.Msg{Subject: i.subjects.Parked(l.client), Header: header, Data: l.data}
 }

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -431,25 +430,4 @@ func decodeWorkers(data []byte) (*model.WorkerQuery, *model.Error) {
 		return nil, err
 	}
 	return q, model.AsError(q.Validate())
-}
-
-// decodeReply reads the answer of the service: what was asked for, or the error
-// that its headers carry.
-func decodeReply(code, text string, data []byte, into any) error {
-	if code == "" {
-		if err := lenient(data, into); err != nil {
-			return fmt.Errorf("reading the answer: %w", errors.New(err.Message))
-		}
-		return nil
-	}
-	var body struct {
-		Error model.Error `json:"error"`
-	}
-	// The headers say it all but the id; the body may be empty or another's.
-	_ = lenient(data, &body)
-	e := &model.Error{Message: text, ID: body.Error.ID}
-	if _, err := fmt.Sscanf(code, "%d", &e.Code); err != nil {
-		e.Code = model.CodeInternal
-	}
-	return e
 }

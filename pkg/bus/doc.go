@@ -1,6 +1,6 @@
 // Package bus is the NATS face: subjects, wire codecs, the micro service that
 // takes requests in, the publisher that sends assignments and events out, the
-// links that clients and workers use, and the embedded server.
+// link that workers use, and the embedded server. Clients use package client.
 //
 // It knows nothing of placing or storing: requests go to a [Backend], and what
 // comes back is encoded. Decoders never panic and never keep more than they were

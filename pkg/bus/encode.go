@@ -2,7 +2,6 @@ package bus
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -22,30 +22,23 @@ func roomOf(nc *nats.Conn) int {
 	return max(int(nc.MaxPayload())-headroom, headroom)
 }
 
-// What most tasks and most events have at most as JSON, in bytes.
-const (
-	usualTask  = 1024
-	usualEvent = 256
-)
+// usual is what most tasks have at most as JSON, in bytes.
+const usual = 1024
 
 // encode writes v as JSON, without the escapes of HTML: they only make URLs long.
-// What is written for every job writes itself.
+// What is written for every job writes itself: first onto the stack, so that the
+// heap gets no more than is needed.
 func encode(v any) ([]byte, error) {
+	var room [usual]byte
 	switch v := v.(type) {
 	case *model.Task:
-		return v.AppendJSON(make([]byte, 0, usualTask)), nil
+		return bytes.Clone(v.AppendJSON(room[:0])), nil
 	case model.Assignment:
-		return v.AppendJSON(make([]byte, 0, usualTask)), nil
+		return bytes.Clone(v.AppendJSON(room[:0])), nil
 	case *model.TaskEvent:
-		return v.AppendJSON(make([]byte, 0, usualEvent)), nil
+		return bytes.Clone(v.AppendJSON(room[:0])), nil
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return wire.Encode(v)
 }
 
 // mustEncode is for values of the model whose numbers have been validated.

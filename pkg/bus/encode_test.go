@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -104,15 +105,15 @@ func TestWhatCannotBeEncodedIsABugInTheAnswer(t *testing.T) {
 
 func TestAnErrorSurvivesTheWireWithItsID(t *testing.T) {
 	m := refuse(model.Errorf(409, "task t1 is over").For("t1")).message("x")
-	err := decodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
+	err := wire.DecodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
 	var got *model.Error
 	if !errors.As(err, &got) || got.Code != 409 || got.ID != "t1" || got.Message != "task t1 is over" {
 		t.Errorf("got %#v", err)
 	}
-	if got := decodeReply("x", "what", nil, nil); model.CodeOf(got) != 500 {
+	if got := wire.DecodeReply("x", "what", nil, nil); model.CodeOf(got) != 500 {
 		t.Errorf("a code that is no number: %v", got)
 	}
-	if got := decodeReply("", "", []byte("x"), &struct{}{}); got == nil {
+	if got := wire.DecodeReply("", "", []byte("x"), &struct{}{}); got == nil {
 		t.Error("a broken answer is taken for one")
 	}
 }

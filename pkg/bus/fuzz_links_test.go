@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -43,12 +44,12 @@ func FuzzDecodeReply(f *testing.F) {
 	f.Add("many", "x", []byte(`[`))
 	f.Fuzz(func(t *testing.T, code, text string, data []byte) {
 		var task model.Task
-		err := decodeReply(code, text, data, &task)
+		err := wire.DecodeReply(code, text, data, &task)
 		if code != "" && err == nil {
 			t.Error("an answer that says no is none")
 		}
 		var answer model.HeartbeatAnswer
-		_ = decodeReply("", "", data, &answer) // it does not panic
+		_ = wire.DecodeReply("", "", data, &answer) // it does not panic
 	})
 }
 
@@ -57,7 +58,7 @@ func FuzzCommand(f *testing.F) {
 	f.Add(true, []byte(`{"assign":[{"task":{"id":"a","url":"https://h/f"},"attempt":1,"timeout_left":5}]}`))
 	f.Add(true, []byte(`{"assign":[{"task":null,"attempt":-1},null]}`))
 	f.Add(false, []byte(`{"drop":[{"id":"a","attempt":1,"reason":"canceled"}]}`))
-	link := &WorkerLink{subjects: Subjects{DefaultPrefix}, worker: "w1", bad: &throttle{logger: slog.New(slog.DiscardHandler)}}
+	link := &WorkerLink{subjects: Subjects{Prefix: DefaultPrefix}, worker: "w1", bad: &throttle{logger: slog.New(slog.DiscardHandler)}}
 	f.Fuzz(func(t *testing.T, assign bool, data []byte) {
 		subject := link.subjects.Drop("w1")
 		if assign {
@@ -76,7 +77,7 @@ func FuzzLetter(f *testing.F) {
 	f.Add("aria.v1.intake.shop.parked", "", "7:1700000000000000000", []byte(`{"id":"a",`+source+`}`))
 	f.Add("aria.v1.intake.*.submit", "\r\nX: y", ":", []byte(`{"tasks":[]}`))
 	f.Add("aria.v1.intake._.submit", strings.Repeat("a", 300), "-1:-1", []byte(`{"torrent":"AA=="}`))
-	i := &Intake{subjects: Subjects{DefaultPrefix}, stream: "ARIA_INTAKE"}
+	i := &Intake{subjects: Subjects{Prefix: DefaultPrefix}, stream: "ARIA_INTAKE"}
 	f.Fuzz(func(t *testing.T, subject, msgID, origin string, data []byte) {
 		header := nats.Header{nats.MsgIdHdr: []string{msgID}, headerOrigin: []string{origin}, "Trace": []string{"x"}}
 		l := i.letter(9, time.Unix(1_700_000_000, 1), subject, header, data)
@@ -97,7 +98,7 @@ func FuzzLetter(f *testing.F) {
 		if got := dead.Header.Get(headerError); got == "" || strings.ContainsAny(got, "\r\n") || string(dead.Data) != string(data) {
 			t.Errorf("the dead letter has the reason %q", got)
 		}
-		if again := i.letter(10, time.Unix(1_800_000_000, 2), i.subjects.parked(l.client), i.parkedLetter(l).Header, data); intakeID(i.stream, again) != intakeID(i.stream, l) {
+		if again := i.letter(10, time.Unix(1_800_000_000, 2), i.subjects.Parked(l.client), i.parkedLetter(l).Header, data); intakeID(i.stream, again) != intakeID(i.stream, l) {
 			t.Errorf("parked, it is another task: %+v, %+v", l, again)
 		}
 	})

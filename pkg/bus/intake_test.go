@@ -85,10 +85,10 @@ func (p *post) send(t testing.TB, client, body string) uint64 {
 }
 
 // verdict waits for the next verdict, and checks that its subject says the same.
-func (p *post) verdict(t testing.TB) IntakeVerdict {
+func (p *post) verdict(t testing.TB) model.IntakeVerdict {
 	t.Helper()
 	m := receive(t, p.verdicts)
-	var v IntakeVerdict
+	var v model.IntakeVerdict
 	if err := json.Unmarshal(m.Data, &v); err != nil {
 		t.Fatalf("%s: %v", m.Data, err)
 	}

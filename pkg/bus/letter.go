@@ -43,7 +43,7 @@ func (i *Intake) letter(seq uint64, at time.Time, subject string, header nats.He
 		l.client = nobody
 	}
 	l.msgID = clean(header.Get(nats.MsgIdHdr))
-	if subject == i.subjects.parked(l.name) {
+	if subject == i.subjects.Parked(l.name) {
 		l.parked, l.msgID, l.subject = true, clean(header.Get(headerMsgID)), i.subjects.Intake(l.name)
 		if seq, at, ok := parseOrigin(header.Get(headerOrigin)); ok {
 			l.seq, l.at = seq, at

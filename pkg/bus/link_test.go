@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -200,7 +201,7 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 		t.Errorf("got %v", d)
 	}
 
-	m, err := nc.Request(Subjects{DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), patience)
+	m, err := nc.Request(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), patience)
 	if err != nil || string(m.Data) != "{}" {
 		t.Errorf("a command that wants an answer got %v, %v", m, err)
 	}
@@ -208,7 +209,7 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 		t.Errorf("got %v", d)
 	}
 	for _, body := range []string{"", "x", `{"drop":7}`, `{"drop":[]}`, `{}`} {
-		if err := nc.Publish(Subjects{DefaultPrefix}.Drop("w1"), []byte(body)); err != nil {
+		if err := nc.Publish(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -229,17 +230,19 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 func TestEventsReachTheirClientAlone(t *testing.T) {
 	s := startServer(t)
 	nc := connect(t, s)
-	alice, err := NewClient(nc, DefaultPrefix, "alice", nil)
+	alice, err := client.New(nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	events, progress := make(chan *model.TaskEvent, 10), make(chan *model.ProgressEvent, 10)
-	stop, err := alice.Watch(testContext(t), func(e *model.TaskEvent) { events <- e }, func(e *model.ProgressEvent) { progress <- e })
+	stop, err := alice.Watch(testContext(t), client.Handlers{
+		Task: func(e *model.TaskEvent) { events <- e }, Progress: func(e *model.ProgressEvent) { progress <- e },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	workers := make(chan *nats.Msg, 10)
-	if _, err := nc.ChanSubscribe(Subjects{DefaultPrefix}.WorkerEvent("*", "*"), workers); err != nil {
+	if _, err := nc.ChanSubscribe(Subjects{Prefix: DefaultPrefix}.WorkerEvent("*", "*"), workers); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
@@ -319,7 +322,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 func TestAClientDoesTheWholeRound(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx := testContext(t)
-	c, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	c, err := client.New(w.nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -350,7 +353,7 @@ func TestAClientDoesTheWholeRound(t *testing.T) {
 		t.Errorf("cancel of none: %v", err)
 	}
 	for _, name := range []string{"", "a.b", "*"} {
-		if _, err := NewClient(w.nc, DefaultPrefix, name, nil); err == nil {
+		if _, err := client.New(w.nc, DefaultPrefix, name); err == nil {
 			t.Errorf("%q is a client's name", name)
 		}
 		if _, err := NewWorkerLink(w.nc, DefaultPrefix, name, nil); err == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -56,7 +57,7 @@ func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) erro
 // askBody is ask with the bodies as they are.
 func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]byte, error) {
 	return backoff.Retry(ctx, func() ([]byte, error) {
-		answer, err := askBody(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), body)
+		answer, err := wire.AskBody(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), body)
 		var e *model.Error
 		if errors.As(err, &e) && e.Code != model.CodeUnavailable {
 			return nil, backoff.Permanent(err)
@@ -89,7 +90,7 @@ func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) err
 	if err != nil {
 		return err
 	}
-	return ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
+	return wire.Ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
 }
 
 // Snapshot implements [repo.Source].
@@ -212,7 +213,7 @@ func (x *remoteSnapshot) Close() error {
 		return nil
 	}
 	x.closed = true
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), wire.AskTimeout)
 	defer cancel()
 	q := exportRequest{Export: x.id, End: true}
 	if !x.whole || !x.tasks {

@@ -179,7 +179,7 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 		ids[op.(engine.Submit).Spec.ID] = true
 	}
 	free.Store(true)
-	seen := make(map[uint64]IntakeVerdict)
+	seen := make(map[uint64]model.IntakeVerdict)
 	for len(seen) < messages {
 		v := p.verdict(t)
 		before, again := seen[v.Seq]
@@ -195,7 +195,7 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 }
 
 func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
-	i := &Intake{subjects: Subjects{DefaultPrefix}}
+	i := &Intake{subjects: Subjects{Prefix: DefaultPrefix}}
 	at := time.Unix(1_700_000_000, 5)
 	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {
 		header := nats.Header{headerOrigin: []string{origin}}

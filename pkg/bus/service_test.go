@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -334,13 +335,13 @@ func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
 		}
 		return p, nil
 	}})
-	client, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	alice, err := client.New(w.nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
 	q, seen, pages := model.ListQuery{Limit: 1000}, 0, 0
 	for {
-		p, err := client.List(testContext(t), q)
+		p, err := alice.List(testContext(t), q)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -6,19 +6,20 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 )
 
-// The streams of a cluster; see [Subjects.StreamName].
+// The streams of a cluster.
 const (
-	streamIntake = "INTAKE" // submissions that no dispatcher has decided on yet
-	streamDLQ    = "DLQ"    // those that can never be accepted
-	streamEvents = "EVENTS" // what happened, for those who come late
+	streamIntake = wire.StreamIntake
+	streamDLQ    = wire.StreamDLQ
+	streamEvents = wire.StreamEvents
 )
 
 // The durable consumers of the intake: of what clients have sent, and of what was
@@ -57,17 +58,6 @@ type StreamOptions struct {
 // errUnusable says that a stream or consumer is there, but is not what it has to
 // be, or can never be made. Waiting does not mend that.
 var errUnusable = errors.New("not usable")
-
-// StreamName returns the name of a stream of this cluster, such as ARIA_INTAKE.
-// Under another prefix than the default one it has the prefix in it, "." as "_":
-// two prefixes never have the same name.
-func (s Subjects) StreamName(kind string) string {
-	name := "ARIA_" + kind
-	if s.Prefix == DefaultPrefix {
-		return name
-	}
-	return name + "_" + strings.NewReplacer("-", "--", "_", "-_", ".", "_").Replace(s.Prefix)
-}
 
 // EnsureStreams makes what is missing of the streams and of the intake's
 // consumers, gives them the limits of o, and checks that they are what the
@@ -133,7 +123,7 @@ func (o StreamOptions) streams(s Subjects) []streamSetup {
 func (o StreamOptions) intake(s Subjects) streamSetup {
 	return streamSetup{jetstream.StreamConfig{
 		Name: s.StreamName(streamIntake), Description: "submissions that no dispatcher has decided on yet",
-		Subjects: []string{s.Intake("*"), s.parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
+		Subjects: []string{s.Intake("*"), s.Parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
 		MaxMsgsPerSubject: clientShare(o.IntakeMessages), DiscardNewPerSubject: true,
 		Duplicates: intakeWindow, AllowAtomicPublish: true,
@@ -156,7 +146,7 @@ func (o StreamOptions) deadLetters(s Subjects) streamSetup {
 func (o StreamOptions) events(s Subjects) streamSetup {
 	setup := streamSetup{jetstream.StreamConfig{
 		Name: s.StreamName(streamEvents), Description: "what happened to tasks, workers and submissions",
-		Subjects:  []string{s.join("evt.task.>"), s.join("evt.worker.>"), s.join("evt.intake.>")},
+		Subjects:  s.EventStreams(),
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
 	}, true}
@@ -310,7 +300,7 @@ func consumers(s Subjects) []jetstream.ConsumerConfig {
 	}
 	return []jetstream.ConsumerConfig{
 		config(intakeConsumer, "the dispatcher", s.Intake("*")),
-		config(parkedConsumer, "the dispatcher, for what is past a client's limits", s.parked("*")),
+		config(parkedConsumer, "the dispatcher, for what is past a client's limits", s.Parked("*")),
 	}
 }
 

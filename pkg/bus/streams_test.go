@@ -88,7 +88,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	if _, err := js.UpdateStream(testContext(t), dlq); err != nil {
 		t.Fatal(err)
 	}
-	consumer := consumers(Subjects{DefaultPrefix})[0]
+	consumer := consumers(Subjects{Prefix: DefaultPrefix})[0]
 	consumer.AckWait, consumer.MaxDeliver, consumer.MaxAckPending = time.Minute, 3, 5
 	if _, err := js.UpdateConsumer(testContext(t), "ARIA_INTAKE", consumer); err != nil {
 		t.Fatal(err)
@@ -113,7 +113,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 }
 
 func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
-	good := streamOptions().intake(Subjects{DefaultPrefix}).StreamConfig
+	good := streamOptions().intake(Subjects{Prefix: DefaultPrefix}).StreamConfig
 	good.Storage, good.Replicas = jetstream.FileStorage, 1
 	for name, c := range map[string]struct {
 		change func(*jetstream.StreamConfig)
@@ -223,7 +223,7 @@ func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) 
 	const share = 10_000
 	nc, js := newStreams(t)
 	o := streamOptions()
-	old := o.intake(Subjects{DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
+	old := o.intake(Subjects{Prefix: DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
 	old.MaxMsgsPerSubject, old.DiscardNewPerSubject, old.Replicas = -1, false, 1
 	if _, err := js.CreateStream(testContext(t), old); err != nil {
 		t.Fatal(err)

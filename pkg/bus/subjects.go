@@ -1,138 +1,34 @@
 package bus
 
-import (
-	"fmt"
-	"strings"
-
-	"github.com/aria-cluster/dispatcher/pkg/model"
-)
+import "github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 
 // DefaultPrefix is the first part of every subject where no other is set.
-const DefaultPrefix = "aria.v1"
+const DefaultPrefix = wire.DefaultPrefix
 
-// maxPrefix bounds a prefix, in bytes.
-const maxPrefix = 64
-
-// Subjects builds and reads the subjects of one cluster. Names that go in must be
-// valid (see [model.ValidName]) or "*" for a subscription to all of them.
-type Subjects struct {
-	Prefix string
-}
-
-// Role is who a request speaks for; it is the token after "req".
-type Role string
+// The subjects of a cluster, and who speaks on them. Clients use the same.
+type (
+	// Subjects builds and reads the subjects of one cluster.
+	Subjects = wire.Subjects
+	// Sender is what the subject of a request says: who asks, and for what.
+	Sender = wire.Sender
+	// Role is who a request speaks for.
+	Role = wire.Role
+)
 
 // The roles of requests.
 const (
-	RoleTask   Role = "task"   // a client, on its own tasks
-	RoleQuery  Role = "query"  // an observer, who reads everything
-	RoleAdmin  Role = "admin"  // an operator
-	RoleWorker Role = "worker" // a worker
+	RoleTask   = wire.RoleTask   // a client, on its own tasks
+	RoleQuery  = wire.RoleQuery  // an observer, who reads everything
+	RoleAdmin  = wire.RoleAdmin  // an operator
+	RoleWorker = wire.RoleWorker // a worker
 )
-
-// named reports whether the subject carries the principal's own name, so that a
-// NATS permission can pin it.
-func (r Role) named() bool { return r == RoleTask || r == RoleWorker }
-
-// Sender is what the subject of a request says: who asks, and for what.
-type Sender struct {
-	Role Role
-	Name string // the client or worker; empty for the roles without a name
-	Verb string // "submit", or with a dot "task.get"
-}
 
 // NewSubjects checks the prefix: tokens of [A-Za-z0-9_-] with dots between them,
 // at most 64 bytes, not beginning with "_" (inboxes do).
-func NewSubjects(prefix string) (Subjects, error) {
-	if len(prefix) > maxPrefix || strings.HasPrefix(prefix, "_") {
-		return Subjects{}, fmt.Errorf("nats.prefix: %.80q has more than %d bytes or begins with _", prefix, maxPrefix)
-	}
-	for _, token := range strings.Split(prefix, ".") {
-		if !model.ValidName(token) {
-			return Subjects{}, fmt.Errorf("nats.prefix: %.80q is not made of the characters A-Z a-z 0-9 _ - with dots between", prefix)
-		}
-	}
-	return Subjects{Prefix: prefix}, nil
-}
+func NewSubjects(prefix string) (Subjects, error) { return wire.NewSubjects(prefix) }
 
-// Request is where a request is sent to, or with Name "*" where it is served.
-func (s Subjects) Request(r Sender) string {
-	if r.Role.named() {
-		return s.join("req", string(r.Role), r.Name, r.Verb)
-	}
-	return s.join("req", string(r.Role), r.Verb)
-}
-
-// Parse reads the subject of a request. A subject of another kind, or a name
-// that is not valid, is CodeInvalid.
-func (s Subjects) Parse(subject string) (Sender, *model.Error) {
-	notOurs := func() *model.Error {
-		return model.Errorf(model.CodeInvalid, "subject: %.200q is not a request under %s", subject, s.Prefix)
-	}
-	rest, ok := strings.CutPrefix(subject, s.Prefix+".req.")
-	if !ok {
-		return Sender{}, notOurs()
-	}
-	role, rest, _ := strings.Cut(rest, ".")
-	r := Sender{Role: Role(role), Verb: rest}
-	switch r.Role {
-	case RoleTask, RoleWorker:
-		r.Name, r.Verb, _ = strings.Cut(rest, ".")
-		field := "client"
-		if r.Role == RoleWorker {
-			field = "worker"
-		}
-		if err := model.CheckName(field, r.Name); err != nil {
-			return Sender{}, model.AsError(err)
-		}
-	case RoleQuery, RoleAdmin:
-	default:
-		return Sender{}, notOurs()
-	}
-	if r.Verb == "" {
-		return Sender{}, notOurs()
-	}
-	return r, nil
-}
-
-// Assign is where a worker is told what to hold.
-func (s Subjects) Assign(worker string) string { return s.join("cmd.worker", worker, "assign") }
-
-// Drop is where a worker is told what to stop.
-func (s Subjects) Drop(worker string) string { return s.join("cmd.worker", worker, "drop") }
-
-// commands is all that a worker is told.
-func (s Subjects) commands(worker string) string { return s.join("cmd.worker", worker, "*") }
-
-// TaskEvent is where a change of a task's status is told.
-func (s Subjects) TaskEvent(client, task, status string) string {
-	return s.join("evt.task", client, task, status)
-}
-
-// Intake is where a client's submissions are kept while no dispatcher runs.
-func (s Subjects) Intake(client string) string { return s.join("intake", client, "submit") }
-
-// parked is where a client's submissions wait that are past its own limits, so that
-// they do not hold up those of others.
-func (s Subjects) parked(client string) string { return s.join("intake", client, "parked") }
-
-// DeadLetter is where those go that can never be accepted.
-func (s Subjects) DeadLetter(client string) string { return s.join("dlq.intake", client) }
-
-// IntakeVerdict is where it is told what became of a submission; the verdict is
-// accepted or rejected.
-func (s Subjects) IntakeVerdict(client, seq, verdict string) string {
-	return s.join("evt.intake", client, seq, verdict)
-}
-
-// Progress is where a download's progress is told.
-func (s Subjects) Progress(client, task string) string { return s.join("evt.progress", client, task) }
-
-// WorkerEvent is where a change of a worker's status is told.
-func (s Subjects) WorkerEvent(worker, status string) string {
-	return s.join("evt.worker", worker, status)
-}
-
-func (s Subjects) join(parts ...string) string {
-	return s.Prefix + "." + strings.Join(parts, ".")
-}
+// Limits of the subscriptions of links.
+const (
+	hintMsgs  = wire.HintMsgs
+	hintBytes = wire.HintBytes
+)

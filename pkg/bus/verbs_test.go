@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -213,7 +214,7 @@ func TestABadUpdateIsRefusedWithTheFieldsName(t *testing.T) {
 
 func TestTheClientHasAMethodForEachVerb(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	client, err := NewClient(w.nc, DefaultPrefix, "alice", nil)
+	alice, err := client.New(w.nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,12 +224,12 @@ func TestTheClientHasAMethodForEachVerb(t *testing.T) {
 		do   func() (*model.Task, error)
 		want engine.Event
 	}{
-		"cancel": {func() (*model.Task, error) { return client.Cancel(ctx, "a") }, engine.Cancel{Client: "alice", ID: "a"}},
-		"pause":  {func() (*model.Task, error) { return client.Pause(ctx, "a") }, engine.Pause{Client: "alice", ID: "a"}},
-		"resume": {func() (*model.Task, error) { return client.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
-		"retry":  {func() (*model.Task, error) { return client.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a"}},
-		"update": {func() (*model.Task, error) { return client.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: change}},
-		"delete": {func() (*model.Task, error) { return client.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
+		"cancel": {func() (*model.Task, error) { return alice.Cancel(ctx, "a") }, engine.Cancel{Client: "alice", ID: "a"}},
+		"pause":  {func() (*model.Task, error) { return alice.Pause(ctx, "a") }, engine.Pause{Client: "alice", ID: "a"}},
+		"resume": {func() (*model.Task, error) { return alice.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
+		"retry":  {func() (*model.Task, error) { return alice.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a"}},
+		"update": {func() (*model.Task, error) { return alice.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: change}},
+		"delete": {func() (*model.Task, error) { return alice.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
 	} {
 		task, err := c.do()
 		if err != nil || task.ID != "a" {
@@ -238,7 +239,7 @@ func TestTheClientHasAMethodForEachVerb(t *testing.T) {
 			t.Errorf("%s: the dispatcher was asked for %+v", name, ops[len(ops)-1])
 		}
 	}
-	if _, err := client.Pause(ctx, "none"); model.AsError(err).Code != model.CodeNotFound {
+	if _, err := alice.Pause(ctx, "none"); model.AsError(err).Code != model.CodeNotFound {
 		t.Errorf("pausing what is not there: %v", err)
 	}
 }

@@ -22,18 +22,6 @@ const (
 	verdictRejected = "rejected"
 )
 
-// IntakeVerdict tells what became of a message of the intake: the task that was
-// made of it, or why there is none.
-type IntakeVerdict struct {
-	Seq    uint64       `json:"seq"`              // the message's, as its PubAck said
-	MsgID  string       `json:"msg_id,omitempty"` // its header Nats-Msg-Id
-	Client string       `json:"client"`
-	ID     string       `json:"id,omitempty"`     // of the task
-	Status model.Status `json:"status,omitempty"` // of the task
-	Error  *model.Error `json:"error,omitempty"`
-	At     model.Time   `json:"at"`
-}
-
 // again reports whether the same message may be accepted later: it is not the
 // message that is wrong.
 func (d *decision) again() bool {
@@ -101,7 +89,7 @@ func (i *Intake) report(d *decision, err error) {
 
 // tell publishes the verdict.
 func (i *Intake) tell(d *decision) error {
-	v := IntakeVerdict{
+	v := model.IntakeVerdict{
 		Seq: d.letter.seq, MsgID: d.letter.msgID, Client: d.letter.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
 	}
 	word := verdictRejected

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -43,7 +44,7 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
 	var a model.HeartbeatAnswer
-	if err := ask(ctx, l.nc, l.request("heartbeat"), body, &a); err != nil {
+	if err := wire.Ask(ctx, l.nc, l.request("heartbeat"), body, &a); err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
 	return &a, nil
@@ -101,7 +102,7 @@ func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdic
 	}
 	for _, list := range lists {
 		var a reportsBody
-		if err := ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+		if err := wire.Ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
 			return nil, nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
 		}
 		if len(a.Results) != len(list) {
@@ -133,7 +134,7 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
 	var stopped atomic.Bool
 	// One subscription to both, so that one goroutine keeps their order.
-	sub, err := l.nc.Subscribe(l.subjects.commands(l.worker), func(m *nats.Msg) {
+	sub, err := l.nc.Subscribe(l.subjects.Commands(l.worker), func(m *nats.Msg) {
 		if stopped.Load() {
 			return
 		}

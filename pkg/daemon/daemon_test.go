@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -219,20 +220,20 @@ func TestWhatWasAcknowledgedIsThereAfterARestart(t *testing.T) {
 	}
 	again := newDaemon(t, c)
 	defer run(t, again)()
-	task, err := client(t, again).Get(t.Context(), "a")
+	task, err := shop(t, again).Get(t.Context(), "a")
 	if err != nil || task.Status != model.StatusPending || task.Reason != "no worker is online" {
 		t.Errorf("after the restart: %+v, %v", task, err)
 	}
 }
 
-func client(t *testing.T, d *Daemon) *bus.Client {
+func shop(t *testing.T, d *Daemon) *client.Client {
 	t.Helper()
 	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	c, err := bus.NewClient(nc, d.cfg.NATS.Prefix, "shop", nil)
+	c, err := client.New(nc, d.cfg.NATS.Prefix, "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +242,7 @@ func client(t *testing.T, d *Daemon) *bus.Client {
 
 func submit(t *testing.T, d *Daemon, id string) {
 	t.Helper()
-	if _, err := client(t, d).Submit(t.Context(), &model.TaskSpec{ID: id, URL: "https://files.example/" + id}); err != nil {
+	if _, err := shop(t, d).Submit(t.Context(), &model.TaskSpec{ID: id, URL: "https://files.example/" + id}); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -163,24 +164,24 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 		v.say("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
 		return nil
 	}
-	client, err := bus.NewClient(nc, prefix, devClient, v.Logger)
+	c, err := client.New(nc, prefix, devClient)
 	if err != nil {
 		return err
 	}
 	w := newWatch(v.display(), v.Dir)
-	stop, err := client.Watch(ctx, w.event, w.progress)
+	stop, err := c.Watch(ctx, client.Handlers{Task: w.event, Progress: w.progress})
 	if err != nil {
 		return err
 	}
 	defer stop()
 	for _, url := range v.URLs {
-		task, err := submitUntilAnswered(ctx, client, &model.TaskSpec{URL: url})
+		task, err := submitUntilAnswered(ctx, c, &model.TaskSpec{URL: url})
 		if err != nil && model.CodeOf(err) == model.CodeInternal {
 			return err
 		}
 		w.submitted(url, task, err)
 	}
-	if err := w.wait(ctx, client); err != nil {
+	if err := w.wait(ctx, c); err != nil {
 		w.display.close()
 		return err
 	}
@@ -189,7 +190,7 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 }
 
 // submitUntilAnswered repeats a submit that could not be taken in just now.
-func submitUntilAnswered(ctx context.Context, c *bus.Client, spec *model.TaskSpec) (*model.Task, error) {
+func submitUntilAnswered(ctx context.Context, c *client.Client, spec *model.TaskSpec) (*model.Task, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
 		task, err := c.Submit(try, spec)

@@ -46,7 +46,7 @@ func TestALateObserverReplaysTheEvents(t *testing.T) {
 	defer run(t, d)()
 	js := streamsOf(t, d)
 	submit(t, d, "a")
-	if _, err := client(t, d).Cancel(t.Context(), "a"); err != nil {
+	if _, err := shop(t, d).Cancel(t.Context(), "a"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.Publish(t.Context(), "aria.v1.intake.shop.submit", []byte(`{"id":"b","url":"https://files.example/b"}`)); err != nil {
@@ -123,7 +123,7 @@ func TestTheDispatcherGoesOnTakingInAfterARestart(t *testing.T) {
 		if _, err := js.Publish(t.Context(), "aria.v1.intake.shop.submit", []byte(`{"id":"`+id+`","url":"https://files.example/b"}`)); err != nil {
 			t.Fatal(err)
 		}
-		one := client(t, d)
+		one := shop(t, d)
 		within(t, 10*time.Second, "it is a task", func() bool {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()

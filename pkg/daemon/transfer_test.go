@@ -110,7 +110,7 @@ func TestAStoreGoesIntoARunningDispatcherAndOutAgainIdentical(t *testing.T) {
 func TestImportedTasksAreHeldBackUntilTheyAreVerified(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	defer run(t, d)()
-	r, c := remote(t, d, false), client(t, d)
+	r, c := remote(t, d, false), shop(t, d)
 	link := heartbeats(t, d, "new")
 	w, err := r.Begin(t.Context(), repo.CopyOptions{})
 	if err != nil {
@@ -183,7 +183,7 @@ func heartbeats(t *testing.T, d *Daemon, name string) func() {
 func TestALiveDispatcherIsSavedWithoutLosingWhatItAcknowledged(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	defer run(t, d)()
-	c := client(t, d)
+	c := shop(t, d)
 	var acknowledged atomic.Int64
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -109,7 +109,7 @@ func (w *watch) progress(ev *model.ProgressEvent) {
 }
 
 // wait returns when every URL has come to its end.
-func (w *watch) wait(ctx context.Context, c *bus.Client) error {
+func (w *watch) wait(ctx context.Context, c *client.Client) error {
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
 	for {

@@ -242,6 +242,18 @@ type WorkerEvent struct {
 	At     Time         `json:"at"`
 }
 
+// IntakeVerdict tells what became of a message of the intake: the task that was
+// made of it, or why there is none.
+type IntakeVerdict struct {
+	Seq    uint64 `json:"seq"`              // the message's, as its PubAck said
+	MsgID  string `json:"msg_id,omitempty"` // its header Nats-Msg-Id
+	Client string `json:"client"`
+	ID     string `json:"id,omitempty"`     // of the task
+	Status Status `json:"status,omitempty"` // of the task
+	Error  *Error `json:"error,omitempty"`
+	At     Time   `json:"at"`
+}
+
 // Answer is what one operation got: an error, or that which its kind of
 // operation is answered with.
 type Answer struct {

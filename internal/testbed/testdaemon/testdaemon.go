@@ -4,14 +4,13 @@ package testdaemon
 
 import (
 	"context"
-	"log/slog"
 	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
@@ -88,11 +87,11 @@ func (d *Dispatcher) Connect(t testing.TB) *nats.Conn {
 }
 
 // Client returns a client with a connection of its own.
-func (d *Dispatcher) Client(t testing.TB, name string) *bus.Client {
+func (d *Dispatcher) Client(t testing.TB, name string) *client.Client {
 	t.Helper()
-	client, err := bus.NewClient(d.Connect(t), d.prefix, name, slog.New(slog.DiscardHandler))
+	c, err := client.New(d.Connect(t), d.prefix, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return client
+	return c
 }

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"strings"
@@ -24,7 +24,7 @@ func TestSubjectsAreThoseOfTheContract(t *testing.T) {
 		"aria.v1.evt.task.alice.*.*":           s.TaskEvent("alice", "*", "*"),
 		"aria.v1.req.admin.worker.drain":       s.Request(Sender{RoleAdmin, "ignored", "worker.drain"}),
 		"aria.v1.req.query.status":             s.Request(Sender{RoleQuery, "*", "status"}),
-		"aria.v1.cmd.worker.w1.*":              s.commands("w1"),
+		"aria.v1.cmd.worker.w1.*":              s.Commands("w1"),
 		"aria.v1.req.worker.node-7_b.report":   s.Request(Sender{RoleWorker, "node-7_b", "report"}),
 		"aria.v1.evt.worker.node-7_b.draining": s.WorkerEvent("node-7_b", "draining"),
 	} {

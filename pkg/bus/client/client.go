@@ -1,43 +1,51 @@
-package bus
+package client
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"log/slog"
-	"sync"
-	"sync/atomic"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// DefaultPrefix is the first part of every subject where nats.prefix is not set.
+const DefaultPrefix = wire.DefaultPrefix
+
 // Client asks for downloads in the name of one client. An answer that says no is
-// a *model.Error in the error's chain; any other error means that nothing is
+// a [model.Error] in the error's chain; any other error means that nothing is
 // known, so that a submit should be repeated with the same id. It never repeats a
-// request by itself. It is safe for concurrent use.
+// request by itself. A request whose context has no deadline is given 10 s. It is
+// safe for concurrent use.
 type Client struct {
 	nc       *nats.Conn
-	subjects Subjects
+	js       jetstream.JetStream
+	subjects wire.Subjects
 	name     string
-	bad      *throttle
 }
 
-// NewClient makes the client of that name.
-func NewClient(nc *nats.Conn, prefix, name string, logger *slog.Logger) (*Client, error) {
-	subjects, err := NewSubjects(prefix)
+// New makes the client of that name, which its user of NATS must be permitted to
+// use. The prefix is the dispatcher's nats.prefix, such as [DefaultPrefix]. The
+// connection stays the caller's.
+func New(nc *nats.Conn, prefix, name string) (*Client, error) {
+	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
 		return nil, err
 	}
 	if err := model.CheckName("client", name); err != nil {
 		return nil, err
 	}
-	return &Client{nc: nc, subjects: subjects, name: name, bad: &throttle{logger: orDiscard(logger)}}, nil
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, fmt.Errorf("client %s: %w", name, err)
+	}
+	return &Client{nc: nc, js: js, subjects: subjects, name: name}, nil
 }
 
-// Outcome is what became of one task of a request about many.
+// Outcome is what became of one task of a request about many: a status, or an
+// error.
 type Outcome struct {
 	ID     string
 	Status model.Status
@@ -50,10 +58,17 @@ func (c *Client) Submit(ctx context.Context, spec *model.TaskSpec) (*model.Task,
 }
 
 // SubmitMany asks for up to model.MaxBatch downloads in one message; it returns
-// an outcome for each, in order. All of them must fit into one message.
+// an outcome for each, in order. All of them must fit into one message. They are not
+// taken all or none.
 func (c *Client) SubmitMany(ctx context.Context, specs []*model.TaskSpec) ([]Outcome, error) {
 	var a struct {
-		Tasks []outcome `json:"tasks"`
+		Tasks []struct {
+			Task *struct {
+				ID     string       `json:"id"`
+				Status model.Status `json:"status"`
+			} `json:"task"`
+			Error *model.Error `json:"error"`
+		} `json:"tasks"`
 	}
 	if err := c.ask(ctx, "submit", map[string]any{"tasks": specs}, &a); err != nil {
 		return nil, err
@@ -80,7 +95,8 @@ func (c *Client) Get(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "get", idBody{ID: id})
 }
 
-// List returns one page of the client's tasks.
+// List returns one page of the client's tasks. It may be short, or even empty, and
+// still have a Next, which is the Cursor of the query for the page after it.
 func (c *Client) List(ctx context.Context, q model.ListQuery) (*model.TaskPage, error) {
 	var p model.TaskPage
 	if err := c.ask(ctx, "list", q, &p); err != nil {
@@ -143,76 +159,12 @@ func (c *Client) act(ctx context.Context, verb string, body any) (*model.Task, e
 }
 
 func (c *Client) ask(ctx context.Context, verb string, body, into any) error {
-	b, err := encode(body)
+	b, err := wire.Encode(body)
 	if err == nil {
-		err = ask(ctx, c.nc, c.subjects.Request(Sender{Role: RoleTask, Name: c.name, Verb: verb}), b, into)
+		err = wire.Ask(ctx, c.nc, c.subjects.Request(wire.Sender{Role: wire.RoleTask, Name: c.name, Verb: verb}), b, into)
 	}
 	if err != nil {
 		return fmt.Errorf("%s as %s: %w", verb, c.name, err)
 	}
 	return nil
-}
-
-// Watch has event and progress called, one at a time, for what happens to the
-// client's tasks. What is submitted after Watch returned is seen from its first
-// event on. Events are hints: some may be missing, above all while NATS is away,
-// so what must be known is asked for with Get. After stop no further call begins.
-func (c *Client) Watch(ctx context.Context, event func(*model.TaskEvent), progress func(*model.ProgressEvent)) (stop func(), err error) {
-	var one sync.Mutex
-	var stopped atomic.Bool
-	handle := func(m *nats.Msg, decode func([]byte) (tell func(), err error)) {
-		tell, err := decode(m.Data)
-		if err != nil {
-			c.bad.warn("ignored an event", "client", c.name, "subject", m.Subject, "error", err)
-			return
-		}
-		one.Lock()
-		defer one.Unlock()
-		if !stopped.Load() {
-			tell()
-		}
-	}
-	events, err := c.subscribe(c.subjects.TaskEvent(c.name, "*", "*"), func(m *nats.Msg) {
-		handle(m, func(b []byte) (func(), error) {
-			var e model.TaskEvent
-			err := json.Unmarshal(b, &e)
-			return func() { event(&e) }, err
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	progresses, err := c.subscribe(c.subjects.Progress(c.name, "*"), func(m *nats.Msg) {
-		handle(m, func(b []byte) (func(), error) {
-			var e model.ProgressEvent
-			err := json.Unmarshal(b, &e)
-			return func() { progress(&e) }, err
-		})
-	})
-	if err != nil {
-		return nil, errors.Join(err, events.Unsubscribe())
-	}
-	stop = func() {
-		stopped.Store(true)
-		// They fail only where the connection is gone, and with it the subscriptions.
-		_, _ = events.Unsubscribe(), progresses.Unsubscribe()
-	}
-	flush, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	if err := c.nc.FlushWithContext(flush); err != nil {
-		stop()
-		return nil, fmt.Errorf("watching the tasks of %s: %w", c.name, err)
-	}
-	return stop, nil
-}
-
-func (c *Client) subscribe(subject string, handle nats.MsgHandler) (*nats.Subscription, error) {
-	sub, err := c.nc.Subscribe(subject, handle)
-	if err != nil {
-		return nil, fmt.Errorf("watching the tasks of %s: %w", c.name, err)
-	}
-	if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
-		return nil, errors.Join(fmt.Errorf("watching the tasks of %s: %w", c.name, err), sub.Unsubscribe())
-	}
-	return sub, nil
 }

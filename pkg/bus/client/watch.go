@@ -1,0 +1,92 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Handlers are called for what happens to a client's tasks. What has none is not
+// heard.
+type Handlers struct {
+	Task     func(*model.TaskEvent)     // a task's status changed; the first one is pending
+	Progress func(*model.ProgressEvent) // while it downloads, at most once a second for each task
+	Verdict  func(*model.IntakeVerdict) // what became of a submission by [Client.Queue]
+}
+
+// Watch has the handlers called, one at a time. What is submitted after Watch
+// returned is seen from its first event on. Events are hints: some may be missing,
+// above all while NATS is away, so what must be known is asked for with Get. What
+// cannot be read is told to the connection's error handler. After stop no further
+// call begins.
+func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error) {
+	w := &watch{nc: c.nc}
+	defer func() {
+		if err != nil {
+			w.stop()
+			err = fmt.Errorf("watching the tasks of %s: %w", c.name, err)
+		}
+	}()
+	if err := errors.Join(
+		hear(w, c.subjects.TaskEvent(c.name, "*", "*"), h.Task),
+		hear(w, c.subjects.Progress(c.name, "*"), h.Progress),
+		hear(w, c.subjects.IntakeVerdict(c.name, "*", "*"), h.Verdict),
+	); err != nil {
+		return nil, err
+	}
+	flush, cancel := context.WithTimeout(ctx, wire.AskTimeout)
+	defer cancel()
+	if err := c.nc.FlushWithContext(flush); err != nil {
+		return nil, err
+	}
+	return w.stop, nil
+}
+
+// watch is a Watch that was begun.
+type watch struct {
+	nc      *nats.Conn
+	subs    []*nats.Subscription
+	one     sync.Mutex // held while a handler is called
+	stopped atomic.Bool
+}
+
+func (w *watch) stop() {
+	w.stopped.Store(true)
+	for _, sub := range w.subs {
+		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
+	}
+}
+
+// hear has handle called for the events of a subject.
+func hear[E any](w *watch, subject string, handle func(*E)) error {
+	if handle == nil {
+		return nil
+	}
+	sub, err := w.nc.Subscribe(subject, func(m *nats.Msg) {
+		event := new(E)
+		if err := json.Unmarshal(m.Data, event); err != nil {
+			if failed := w.nc.ErrorHandler(); failed != nil {
+				failed(w.nc, m.Sub, fmt.Errorf("event %s: %w", m.Subject, err))
+			}
+			return
+		}
+		w.one.Lock()
+		defer w.one.Unlock()
+		if !w.stopped.Load() {
+			handle(event)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	w.subs = append(w.subs, sub)
+	return sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes)
+}
