@@ -10,6 +10,9 @@ import (
 // debian names the packages of programs that are not called like them.
 var debian = map[string]string{"aria2c": "aria2", "node": "nodejs", "systemd-analyze": "systemd"}
 
+// module names the packages of programs that Debian does not have.
+var module = map[string]string{"nats": "github.com/nats-io/natscli/nats@latest"}
+
 // Need returns the path of a program. Where there is none, the test ends as
 // Missing says.
 func Need(t testing.TB, program string) string {
@@ -27,9 +30,12 @@ func Need(t testing.TB, program string) string {
 // a failure.
 func Missing(t testing.TB, program string, err error) {
 	t.Helper()
-	install := cmp.Or(debian[program], program)
-	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v (apt-get install %s)", err, install)
+	install := "apt-get install " + cmp.Or(debian[program], program)
+	if path := module[program]; path != "" {
+		install = "go install " + path
 	}
-	t.Skipf("NOT TESTED: %v (apt-get install %s)", err, install)
+	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
+		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v (%s)", err, install)
+	}
+	t.Skipf("NOT TESTED: %v (%s)", err, install)
 }
