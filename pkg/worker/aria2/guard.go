@@ -1,12 +1,9 @@
 package aria2
 
 import (
-	"errors"
-	"net"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // through has a job's connections made by the guard, in the job's name. What
@@ -23,17 +20,5 @@ func (e *Engine) explain(j *job, code int, message string) (int, string) {
 	if err == nil || !strings.Contains(message, "Proxy connection failed") {
 		return code, message
 	}
-	var dns *net.DNSError
-	var netErr net.Error
-	switch {
-	case errors.As(err, new(*guard.RefusedError)):
-		code = download.CodeOption
-	case errors.As(err, &dns):
-		code = download.CodeResolve
-	case errors.As(err, &netErr) && netErr.Timeout():
-		code = download.CodeTimeout
-	default:
-		code = download.CodeNetwork
-	}
-	return code, err.Error()
+	return download.CodeOf(err), err.Error()
 }

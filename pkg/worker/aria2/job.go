@@ -4,10 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -27,15 +24,22 @@ type job struct {
 	missed  int   // polls in a row in which a part of it was missing
 	crashes int   // of aria2c, while it had this
 
-	probing   chan *version // what a probe finds; nil: none is under way
+	probing   chan finding // what a probe finds; nil: none is under way
 	stopProbe context.CancelFunc
 	version   *version  // which is being fetched; nil: not known
 	rescue    bool      // what had it before was killed, or may have been
 	exact     bool      // probes ask as a download does
 	resumed   bool      // it did not begin with its first byte
-	elsewhere string    // where the file is fetched without the task's passwords; "": at its URLs
 	headFirst bool      // aria2c may ask by HEAD for what it then resumes
 	given     time.Time // when aria2c got it
+
+	// Of one that confides something to its servers:
+	told      []string  // the sources that aria2c may know; empty: all
+	bare      bool      // they are told nothing of that
+	first     int       // the source that is asked first
+	asked     int       // how often no source has answered
+	notBefore time.Time // they are asked again
+	turns     int       // how often the next source had its turn because one had failed
 }
 
 // maxCrashes is how many crashes of aria2c a job may see: which of the jobs is the
@@ -76,18 +80,22 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 	}
 	j.rescue = j.rescue || cutOff
 	if kindOf(&j.Task.TaskSpec) == plain {
-		now, known := e.probed(j)
-		if !known {
+		if time.Now().Before(j.notBefore) {
 			return nil
 		}
-		j.elsewhere = ""
-		if now != nil && confides(&j.Task.TaskSpec) {
-			j.elsewhere = now.elsewhere
+		now, known := e.probed(j)
+		switch {
+		case !known:
+			return nil
+		case now.version == nil && confides(&j.Task.TaskSpec):
+			j.unanswered(now.err)
+			return nil
 		}
+		j.found(now.version)
 		err := dropUntrusted(&j.Job)
 		if err == nil {
-			j.version, j.resumed, err = settleVersion(j.Dir, now)
-			j.headFirst = j.resumed && now != nil && now.head
+			j.version, j.resumed, err = settleVersion(j.Dir, now.version)
+			j.headFirst = j.resumed && now.version != nil && now.version.head
 		}
 		if err == nil && j.resumed && j.rescue && j.version.Boot != "" && j.version.Boot == download.BootID() {
 			err = e.rescue(j)
@@ -115,44 +123,29 @@ func (e *Engine) rescue(j *job) error {
 
 // probed returns what the sources say of a job's file, once they have; the first
 // call asks them.
-func (e *Engine) probed(j *job) (v *version, known bool) {
-	spec := &j.Task.TaskSpec
-	if scheme := spec.Scheme(); scheme != "http" && scheme != "https" {
-		return &version{Source: download.HashOf(spec.URL), Length: -1}, true // aria2c compares the length
-	}
+func (e *Engine) probed(j *job) (f finding, known bool) {
 	if j.probing != nil {
 		select {
-		case v = <-j.probing:
+		case f = <-j.probing:
 			j.probing = nil
-			return v, true
+			return f, true
 		default:
-			return nil, false
+			return finding{}, false
 		}
 	}
+	q := &inquiry{spec: &j.Task.TaskSpec, transport: e.transport, first: j.first, exact: j.exact}
+	if !overHTTP(q.spec.URL) && j.first == 0 {
+		return finding{version: unversioned(q.spec.URL)}, true
+	}
 	ctx, cancel := context.WithCancel(e.life)
-	found, exact := make(chan *version, 1), j.exact
+	found := make(chan finding, 1)
 	j.probing, j.stopProbe = found, cancel
 	go func() {
 		defer cancel()
-		found <- probe(ctx, spec, e.transport, exact)
+		found <- q.ask(ctx)
 		e.hint()
 	}()
-	return nil, false
-}
-
-// discreet is the job as aria2c may know it. It sends passwords, cookies and headers
-// along with a redirect to another host; so where the task's URL leads to one,
-// aria2c is told that one's URL and nothing that was for the first.
-func (j *job) discreet() *download.Job {
-	if j.elsewhere == "" {
-		return &j.Job
-	}
-	task := *j.Task
-	task.URL, task.Mirrors, task.Options = j.elsewhere, nil, maps.Clone(task.Options)
-	for _, name := range []string{"http-user", "http-passwd", "header", "referer"} {
-		delete(task.Options, name)
-	}
-	return &download.Job{Task: &task, Dir: j.Dir}
+	return finding{}, false
 }
 
 // validator is what aria2c is to send as If-Range. Mirrors have validators of
@@ -173,14 +166,8 @@ func (j *job) checked() bool {
 // that the sources must be asked again. It cannot if it came in one response:
 // one connection, from the first byte on, with no time for a second.
 func (j *job) unconfirmed() bool {
-	option := func(name string) string { return strings.Join(j.Task.Options[name], "") }
-	wait := download.DefaultRetryWait
-	if s := option("retry-wait"); s != "" {
-		n, _ := strconv.Atoi(s) // validated
-		wait = time.Duration(n) * time.Second
-	}
-	several := len(j.Task.Mirrors) > 0 || option("max-connection-per-server") > "1"
-	return j.version != nil && !j.checked() && (j.resumed || several || time.Since(j.given) >= wait)
+	several := len(j.Task.Mirrors) > 0 || j.number("max-connection-per-server", 1) > 1
+	return j.version != nil && !j.checked() && (j.resumed || several || time.Since(j.given) >= j.retryWait())
 }
 
 // give hands a job to aria2c. The error is one of the connection; what aria2c
@@ -343,7 +330,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 			switch {
 			case !known:
 				return nil
-			case now != nil && !j.version.same(now):
+			case now.version != nil && !j.version.same(now.version):
 				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
 				return e.remedy(ctx, s, j, v)
 			}
@@ -376,16 +363,20 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view) error {
 	if what == anew && j.wiped {
 		what = giveUp
 	}
+	next := what == giveUp && j.another(code)
 	if err := e.clear(ctx, s.client, j); err != nil {
 		return err
 	}
 	log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", download.Clean(message))
-	switch what {
-	case goOn:
+	switch {
+	case next:
+		log.Debug("a source failed; going on with the next one")
+		return e.offer(ctx, s, j)
+	case what == goOn:
 		log.Debug("a download broke off after progress; going on")
 		j.best = v.completed
 		return e.offer(ctx, s, j)
-	case anew:
+	case what == anew:
 		log.Info("a download begins anew")
 		j.wiped, j.best = true, 0
 		j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says

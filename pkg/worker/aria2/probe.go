@@ -2,9 +2,9 @@ package aria2
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -13,61 +13,101 @@ import (
 
 const probeTimeout = 15 * time.Second // of all that one probe asks
 
-// confides reports whether the task says something to its server that is not for
-// others: a password, or headers, of which any may be a key.
-func confides(spec *model.TaskSpec) bool {
-	u, err := url.Parse(spec.URL)
-	return err == nil && u.User != nil || len(spec.Options["http-user"]) > 0 || len(spec.Options["header"]) > 0
+// inquiry is what the sources of a task are asked: which version of the file they
+// have, and where it is.
+type inquiry struct {
+	spec      *model.TaskSpec
+	transport http.RoundTripper
+	first     int  // which source is asked first
+	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
 }
 
-// probe asks the sources of a task in turn which version of the file they have. It
-// returns the first answer, nil if there is none: aria2c will find out why.
-// exact asks as a download does; otherwise HEAD is tried first, which costs
-// a server less.
-func probe(ctx context.Context, spec *model.TaskSpec, transport http.RoundTripper, exact bool) *version {
+// finding is what they say: a version, or the reason why there is none.
+type finding struct {
+	version *version
+	err     error
+}
+
+// ask asks the sources in turn, up to the first that answers. Of several reasons
+// why none does it keeps one that may pass, if there is such a one. A source that is
+// not of HTTP cannot be asked; to a task that confides it is as good as one that has
+// answered, for it leads nowhere else.
+func (q *inquiry) ask(ctx context.Context) (f finding) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	exact = exact || confides(spec) // where a download would be sent must be known
-	for _, source := range append([]string{spec.URL}, spec.Mirrors...) {
-		if !strings.HasPrefix(source, "http") {
-			continue
+	all, confides := sources(q.spec), confides(q.spec)
+	exact := q.exact || confides // where a download that confides would be sent must be known
+	for i := range all {
+		at := (q.first + i) % len(all)
+		var v *version
+		var err error
+		switch {
+		case overHTTP(all[at]):
+			v, err = q.askOne(ctx, all[at], exact)
+		case confides:
+			v = unversioned(all[at])
 		}
-		if !exact {
-			v, status := ask(ctx, transport, http.MethodHead, spec, source)
-			if v != nil {
-				return v
-			}
-			switch status {
-			case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
-				http.StatusMethodNotAllowed, http.StatusNotImplemented: // perhaps only of HEAD
-			default:
-				continue
-			}
+		if v != nil {
+			v.at = at
+			return finding{version: v}
 		}
-		if v, _ := ask(ctx, transport, http.MethodGet, spec, source); v != nil {
-			return v
+		if err != nil && (f.err == nil || passes(err)) {
+			f.err = err
 		}
 	}
-	return nil
+	return f
 }
 
-// ask makes one request. Of a GET it wants one byte, and reads no more.
-func ask(ctx context.Context, transport http.RoundTripper, method string, spec *model.TaskSpec, source string) (*version, int) {
-	req, err := download.NewRequest(ctx, method, source, spec.Options)
+// passes reports whether an error is one that another try may not meet.
+func passes(err error) bool {
+	return download.Failure(&model.Task{}, download.CodeOf(err), err.Error()).Class == model.ClassRetryable
+}
+
+// askOne asks one source of HTTP, by HEAD first if that is exact enough.
+func (q *inquiry) askOne(ctx context.Context, source string, exact bool) (*version, error) {
+	if !exact {
+		v, err := q.request(ctx, http.MethodHead, source)
+		var status download.StatusError
+		if v != nil || !errors.As(err, &status) {
+			return v, err
+		}
+		switch status {
+		case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
+			http.StatusMethodNotAllowed, http.StatusNotImplemented: // perhaps only of HEAD
+		default:
+			return nil, err
+		}
+	}
+	return q.request(ctx, http.MethodGet, source)
+}
+
+// unversioned is what is known of a file that no server says a version of; aria2c
+// compares the length.
+func unversioned(source string) *version {
+	return &version{Source: download.HashOf(source), Length: -1}
+}
+
+// request makes one request. Of a GET it wants one byte, and reads no more.
+func (q *inquiry) request(ctx context.Context, method, source string) (*version, error) {
+	req, err := download.NewRequest(ctx, method, source, q.spec.Options)
 	if err != nil {
-		return nil, 0
+		return nil, err
 	}
 	if method == http.MethodGet {
 		req.Header.Set("Range", "bytes=0-0")
 	}
 	elsewhere := false
-	client := &http.Client{Transport: transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	client := &http.Client{Transport: q.transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
 		elsewhere = elsewhere || !download.AtHome(req.URL, via[0].URL)
 		return download.CheckRedirect(req, via)
 	}}
 	resp, err := client.Do(req)
-	if err != nil {
-		return nil, 0
+	var wrapped *url.Error
+	switch {
+	case errors.As(err, &wrapped):
+		return nil, wrapped.Err // without the URL
+	case err != nil:
+		return nil, err
 	}
 	_ = resp.Body.Close() // nothing of it is wanted
 	v := &version{
@@ -79,13 +119,13 @@ func ask(ctx context.Context, transport http.RoundTripper, method string, spec *
 	}
 	switch resp.StatusCode {
 	case http.StatusOK:
-		return v, resp.StatusCode
+		return v, nil
 	case http.StatusPartialContent:
 		v.Length = -1
 		if _, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok {
 			v.Length = total
 		}
-		return v, resp.StatusCode
+		return v, nil
 	}
-	return nil, resp.StatusCode
+	return nil, download.StatusError(resp.StatusCode)
 }

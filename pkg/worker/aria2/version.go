@@ -25,6 +25,7 @@ type version struct {
 	// Boot is when the machine was started in which the first byte was fetched.
 	Boot string `json:"boot,omitempty"`
 
+	at        int    // which source answered with this
 	elsewhere string // the URL that another host has it at
 
 	head bool // HEAD was answered with this

@@ -1,6 +1,7 @@
 package aria2
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -78,10 +79,10 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 		downloadtest.Content([]byte("0123456789")).ServeHTTP(w, r)
 	}))
 	spec := model.TaskSpec{
-		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", "ftp://127.0.0.1/f", good.URL + "/f"},
+		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", good.URL + "/f"},
 		Options: model.Options{"http-user": {"me"}, "http-passwd": {"secret"}},
 	}
-	v := probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false)
+	v := probe(t, &spec).version
 	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != download.HashOf(good.URL+"/f") {
 		t.Errorf("%+v", v)
 	}
@@ -91,10 +92,28 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 	if n := ill.Requests.Load(); n != 1 { // with a password it is asked as by a download
 		t.Errorf("a server that is ill was asked %d times", n)
 	}
-	spec.Mirrors, spec.Options = spec.Mirrors[:2], nil
-	if v := probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false); v != nil {
+	spec.Mirrors, spec.Options = spec.Mirrors[:1], nil
+	if f := probe(t, &spec); f.version != nil || !errors.Is(f.err, download.StatusError(http.StatusServiceUnavailable)) {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestASourceThatIsNotOfHTTPAnswersAProbeOfATaskThatConfides(t *testing.T) {
+	gone := downloadtest.Serve(t, http.NotFoundHandler())
+	spec := model.TaskSpec{URL: gone.URL + "/f", Mirrors: []string{"ftp://127.0.0.1/f"}}
+	if f := probe(t, &spec); f.version != nil {
+		t.Errorf("nothing is confided, and yet: %+v", f.version)
+	}
+	spec.Options = model.Options{"header": {"X-Token: t"}}
+	if v := probe(t, &spec).version; v == nil || v.at != 1 || v.Source != download.HashOf(spec.Mirrors[0]) || v.Length != -1 {
 		t.Errorf("%+v", v)
 	}
+}
+
+func probe(t *testing.T, spec *model.TaskSpec) finding {
+	t.Helper()
+	q := inquiry{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout)}
+	return q.ask(t.Context())
 }
 
 func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
@@ -104,7 +123,7 @@ func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
 	spec := model.TaskSpec{URL: s.URL, Options: model.Options{
 		"http-user": {"me"}, "http-passwd": {"secret"}, "header": {"Cookie: a=b", "X-Token: t"}, "user-agent": {"agent"},
 	}}
-	if probe(t.Context(), &spec, download.NewTransport(downloadtest.Loopback(t), probeTimeout), false) == nil {
+	if probe(t, &spec).version == nil {
 		t.Fatal("the redirect is not followed")
 	}
 	got := <-told

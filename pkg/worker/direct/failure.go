@@ -1,17 +1,14 @@
 package direct
 
 import (
-	"context"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net"
+	"net/http"
 	"net/url"
 	"syscall"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 var (
@@ -21,13 +18,6 @@ var (
 	errChanged  = errors.New("the file changed on the server while it was read")
 	errFurther  = errors.New("the server was asked for a further part of the same file")
 )
-
-// statusError is an HTTP status that is no success.
-type statusError int
-
-func (e statusError) Error() string {
-	return fmt.Sprintf("The response status is not successful. status=%d", int(e))
-}
 
 // localError is a failure of this machine's disk.
 type localError struct {
@@ -51,8 +41,7 @@ func isLocal(err error) bool { return errors.As(err, new(*localError)) }
 // tooMany reports whether the server asked for fewer requests: the dispatcher's
 // long backoff is the answer, not another try from here.
 func tooMany(err error) bool {
-	var status statusError
-	return errors.As(err, &status) && status == 429
+	return errors.Is(err, download.StatusError(http.StatusTooManyRequests))
 }
 
 // failureOf gives an error its code of aria2.
@@ -64,41 +53,22 @@ func failureOf(task *model.Task, err error) *model.TaskError {
 const codeSlow = 5
 
 func codeOf(err error) int {
-	var status statusError
 	var disk *localError
-	var dns *net.DNSError
-	var netErr net.Error
 	switch {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return download.CodeDiskFull
 	case errors.As(err, &disk):
 		return disk.code
-	case errors.As(err, new(*guard.RefusedError)):
-		return download.CodeOption
 	case errors.Is(err, errSlow):
 		return codeSlow
 	case errors.Is(err, errChecksum):
 		return download.CodeChecksum
-	case errors.Is(err, download.ErrRedirects):
-		return download.CodeRedirects
-	case errors.Is(err, errStalled), errors.Is(err, context.DeadlineExceeded):
-		return download.CodeTimeout
-	case errors.As(err, &status):
-		switch status {
-		case 404, 410:
-			return download.CodeNotFound
-		case 401:
-			return download.CodeAuth
-		}
-		return download.CodeHTTP
-	case errors.As(err, &dns):
-		return download.CodeResolve
-	case errors.As(err, &netErr) && netErr.Timeout():
+	case errors.Is(err, errStalled):
 		return download.CodeTimeout
 	case errors.Is(err, errChanged):
 		return download.CodeNoResume
 	}
-	return download.CodeNetwork
+	return download.CodeOf(err)
 }
 
 // sentence is the error's text with the cause in plain words, and without the

@@ -149,7 +149,7 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 		if s != nil {
 			f.spans.release(s)
 		}
-		err = statusError(status)
+		err = download.StatusError(status)
 	}
 	if err != nil {
 		t.close()

@@ -336,9 +336,9 @@ func TestEachKindOfErrorHasItsCode(t *testing.T) {
 		code  int
 		class model.Class
 	}{
-		{statusError(404), 3, model.ClassPermanent}, {statusError(410), 3, model.ClassPermanent},
-		{statusError(401), 24, model.ClassPermanent}, {statusError(403), 22, model.ClassWorker},
-		{statusError(429), 22, model.ClassRetryable}, {statusError(503), 22, model.ClassRetryable},
+		{download.StatusError(404), 3, model.ClassPermanent}, {download.StatusError(410), 3, model.ClassPermanent},
+		{download.StatusError(401), 24, model.ClassPermanent}, {download.StatusError(403), 22, model.ClassWorker},
+		{download.StatusError(429), 22, model.ClassRetryable}, {download.StatusError(503), 22, model.ClassRetryable},
 		{errChecksum, 32, model.ClassPermanent}, {download.ErrRedirects, 23, model.ClassPermanent},
 		{&url.Error{Op: "Get", URL: "http://u:p@h", Err: download.ErrRedirects}, 23, model.ClassPermanent},
 		{errStalled, 2, model.ClassRetryable}, {errChanged, 8, model.ClassRetryable},

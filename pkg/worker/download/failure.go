@@ -1,11 +1,16 @@
 package download
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 // The exit codes of aria2 that every engine uses for the same trouble.
@@ -108,6 +113,42 @@ var (
 	sftpRefused    = regexp.MustCompile(`^SSH (authentication failure|opening SFTP path .* failed: Failed opening remote file)`)
 	credentials    = regexp.MustCompile(`://[^\s/?#]*@`)
 )
+
+// StatusError is an HTTP status that is no success.
+type StatusError int
+
+func (e StatusError) Error() string {
+	return fmt.Sprintf("The response status is not successful. status=%d", int(e))
+}
+
+// CodeOf is aria2's exit code for what went wrong on the way to a server;
+// CodeNetwork where nothing else fits.
+func CodeOf(err error) int {
+	var status StatusError
+	var dns *net.DNSError
+	var netErr net.Error
+	switch {
+	case errors.As(err, new(*guard.RefusedError)):
+		return CodeOption
+	case errors.Is(err, ErrRedirects):
+		return CodeRedirects
+	case errors.Is(err, context.DeadlineExceeded):
+		return CodeTimeout
+	case errors.As(err, &status):
+		switch status {
+		case 404, 410:
+			return CodeNotFound
+		case 401:
+			return CodeAuth
+		}
+		return CodeHTTP
+	case errors.As(err, &dns):
+		return CodeResolve
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return CodeTimeout
+	}
+	return CodeNetwork
+}
 
 // HTTPStatus returns NNN of the "status=NNN" in a message, 0 if there is none.
 func HTTPStatus(message string) int {
