@@ -7,50 +7,18 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// mounted names a test's folder in the environment of its second self.
-const mounted = "ARIA_TEST_MOUNT_AT"
-
-// onItsOwnDisk runs the test's body in a process with a mount namespace of its
-// own, in which dir is a file system of 8 MB. Where namespaces cannot be had,
-// the test says so and is skipped: what it shows is shown with an injected error
-// in faults_test.go too.
-func onItsOwnDisk(t *testing.T, body func(t *testing.T, dir string)) {
-	if dir := os.Getenv(mounted); dir != "" {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m"); err != nil {
-			t.Skipf("CANNOT MOUNT: %v", err)
-		}
-		body(t, dir)
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
-	cmd.Env = append(os.Environ(), mounted+"="+t.TempDir())
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}},
-	}
-	out, err := cmd.CombinedOutput()
-	if _, ended := err.(*exec.ExitError); (err != nil && !ended) || bytes.Contains(out, []byte("CANNOT MOUNT")) { //nolint:errorlint // Start's error otherwise
-		t.Skipf("SKIPPED, NO DISK OF ITS OWN CAN BE HAD HERE (the injected error stands for it): %v %s", err, out)
-	}
-	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
-		t.Fatalf("%v\n%s", err, out)
-	}
-}
-
 func TestARealFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
-	onItsOwnDisk(t, func(t *testing.T, dir string) {
+	testbed.OnASmallDisk(t, 8, func(t *testing.T, dir string) {
 		ctx := context.Background()
 		s := mustOpen(t, Config{Path: filepath.Join(dir, "d.db")})
 		commit := func(seq int64) error {
@@ -109,7 +77,7 @@ func TestARealFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
 }
 
 func TestAReadOnlyFolder(t *testing.T) {
-	onItsOwnDisk(t, func(t *testing.T, dir string) {
+	testbed.OnASmallDisk(t, 8, func(t *testing.T, dir string) {
 		ctx := context.Background()
 		path := filepath.Join(dir, "d.db")
 		s := mustOpen(t, Config{Path: path})

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
@@ -27,18 +28,14 @@ func startForeign(t *testing.T, port int, secret string) (stop func()) {
 		_ = cmd.Wait()
 	}
 	t.Cleanup(stop)
-	deadline := time.Now().Add(10 * time.Second)
-	for {
+	testbed.Eventually(t, "it answers", func() bool {
 		c, err := dial(t.Context(), port, secret, func() {})
 		if err == nil {
 			c.fail(errClosed)
-			return stop
 		}
-		if time.Now().After(deadline) {
-			t.Fatal(err)
-		}
-		pause(t.Context(), 20*time.Millisecond)
-	}
+		return err == nil
+	})
+	return stop
 }
 
 // attachTo makes an engine on it whose jobs are below folder.
@@ -128,22 +125,10 @@ func TestOursThatNoTaskWantsAreRemovedFromAnAttachedAria2c(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(10 * time.Second)
-	for {
-		if _, err := e.Poll(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		all, err := c.rows(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(all) == 1 && all["00000000000000bb"] != nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%+v", all)
-		}
-	}
+	testbed.Eventually(t, "only the other's is left", func() bool {
+		all := polledRows(t, e)
+		return len(all) == 1 && all["00000000000000bb"] != nil
+	})
 }
 
 func TestWhatCannotBeAttachedToSaysSoWithoutTheSecret(t *testing.T) {

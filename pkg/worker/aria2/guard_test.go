@@ -7,11 +7,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
@@ -48,22 +50,7 @@ func TestEveryProtocolGoesThroughTheGuard(t *testing.T) {
 	t.Parallel()
 	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
 	var reached atomic.Int64
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			reached.Add(1)
-			c.Close()
-		}
-	}()
-	host := l.Addr().String()
+	host := testbed.Listen(t, "127.0.0.1:0", func(net.Conn) { reached.Add(1) })
 	metalink := `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f"><url>http://` + host + `/f</url></file></metalink>`
 	for id, spec := range map[string]model.TaskSpec{
 		"ftp":      {URL: "ftp://" + host + "/file"},
@@ -91,22 +78,8 @@ func TestEveryProtocolGoesThroughTheGuard(t *testing.T) {
 func TestAnFTPServerCannotSendTheDataConnectionElsewhere(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64
-	inner, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inner.Close()
-	go func() {
-		for {
-			c, err := inner.Accept()
-			if err != nil {
-				return
-			}
-			reached.Add(1)
-			c.Close()
-		}
-	}()
-	port := inner.Addr().(*net.TCPAddr).Port
+	inner := netip.MustParseAddrPort(testbed.Listen(t, "127.0.0.1:0", func(net.Conn) { reached.Add(1) }))
+	port := inner.Port()
 	asked := make(chan struct{}, 100)
 	url := lyingFTP(t, fmt.Sprintf("227 there (127,0,0,1,%d,%d)", port>>8, port&255), asked)
 	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
@@ -123,39 +96,24 @@ func TestAnFTPServerCannotSendTheDataConnectionElsewhere(t *testing.T) {
 // lyingFTP is an FTP server on 127.0.0.2 that answers PASV as told.
 func lyingFTP(t *testing.T, pasv string, asked chan<- struct{}) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.2:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	answers := map[string]string{
 		"USER": "331 and the password?", "PASS": "230 welcome", "TYPE": "200 yes", "PWD": `257 "/"`, "CWD": "250 there",
 		"SIZE": "213 1000", "MDTM": "213 20200101000000", "PASV": pasv, "REST": "350 from there", "RETR": "150 it comes",
 	}
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
+	return "ftp://" + testbed.Listen(t, "127.0.0.2:0", func(c net.Conn) {
+		_, _ = io.WriteString(c, "220 ready\r\n") // a client that is gone shows at the next read
+		for lines := bufio.NewScanner(c); lines.Scan(); {
+			verb, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
+			answer := answers[strings.ToUpper(verb)]
+			if answer == "" {
+				answer = "500 no"
 			}
-			go func() {
-				defer c.Close()
-				_, _ = io.WriteString(c, "220 ready\r\n") // a client that is gone shows at the next read
-				for lines := bufio.NewScanner(c); lines.Scan(); {
-					verb, _, _ := strings.Cut(strings.TrimSpace(lines.Text()), " ")
-					answer := answers[strings.ToUpper(verb)]
-					if answer == "" {
-						answer = "500 no"
-					}
-					if answer == pasv {
-						asked <- struct{}{}
-					}
-					_, _ = io.WriteString(c, answer+"\r\n")
-				}
-			}()
+			if answer == pasv {
+				asked <- struct{}{}
+			}
+			_, _ = io.WriteString(c, answer+"\r\n")
 		}
-	}()
-	return "ftp://" + l.Addr().String()
+	})
 }
 
 func TestTheProxyPasswordIsInNoFileAndNoCommandLine(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/worker/guard/guardtest"
 )
 
@@ -101,23 +102,8 @@ func TestWhatIsNoNetworkIsNamed(t *testing.T) {
 // its connections.
 func listen(t *testing.T, addr string) (port string, count *atomic.Int64) {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
 	count = new(atomic.Int64)
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			count.Add(1)
-			c.Close()
-		}
-	}()
-	_, port, err = net.SplitHostPort(l.Addr().String())
+	_, port, err := net.SplitHostPort(testbed.Listen(t, addr, func(net.Conn) { count.Add(1) }))
 	if err != nil {
 		t.Fatal(err)
 	}

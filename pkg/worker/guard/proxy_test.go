@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/worker/guard/guardtest"
 )
 
@@ -187,13 +188,7 @@ func TestAUserStaysWithTheAddressOfItsFirstConnection(t *testing.T) {
 			t.Fatalf("status %d", status)
 		}
 	}
-	deadline := time.Now().Add(5 * time.Second)
-	for first.Load() < 3 && time.Now().Before(deadline) {
-		pause(t.Context(), 5*time.Millisecond)
-	}
-	if n := first.Load(); n != 3 {
-		t.Errorf("%d of 3 connections went to the first address", n)
-	}
+	testbed.Eventually(t, "three connections went to the first address", func() bool { return first.Load() == 3 })
 }
 
 // TestABrokenAnswerDoesNotLookWhole: without a length only the end of the
@@ -308,24 +303,10 @@ func throughProxy(through *url.URL) func(ctx context.Context, network, address s
 // TestTheBannerOfAServerComesInAReadOfItsOwn: aria2 loses what it reads together
 // with the proxy's answer.
 func TestTheBannerOfAServerComesInAReadOfItsOwn(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			_, _ = io.WriteString(c, "220 hello\r\n") // a client that is gone is no matter
-			go func() {
-				_, _ = io.Copy(io.Discard, c)
-				c.Close()
-			}()
-		}
-	}()
+	server := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
+		_, _ = io.WriteString(c, "220 hello\r\n") // a client that is gone is no matter
+		_, _ = io.Copy(io.Discard, c)
+	})
 	p := newProxy(t, New(networks(t, "loopback"), nil))
 	p.Admit("task")
 	for range 8 {
@@ -333,7 +314,7 @@ func TestTheBannerOfAServerComesInAReadOfItsOwn(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\n%s\r\n\r\n", l.Addr(), authorization("task", p.password)); err != nil {
+		if _, err := fmt.Fprintf(c, "CONNECT %s HTTP/1.1\r\n%s\r\n\r\n", server, authorization("task", p.password)); err != nil {
 			t.Fatal(err)
 		}
 		pause(t.Context(), 20*time.Millisecond) // a client that is slow to read; the banner is there by now

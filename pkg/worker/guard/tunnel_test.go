@@ -7,36 +7,23 @@ import (
 	"net/url"
 	"testing"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // slowAtFirst is a server that sends two parts slowly, then echoes.
 func slowAtFirst(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
+	return testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
+		const pieces = 8 // of a part
+		for range 2 * pieces {
+			if _, err := c.Write(make([]byte, part/pieces)); err != nil {
 				return
 			}
-			go func() {
-				defer c.Close()
-				const pieces = 8 // of a part
-				for range 2 * pieces {
-					if _, err := c.Write(make([]byte, part/pieces)); err != nil {
-						return
-					}
-					pause(t.Context(), 2*slowPart/pieces)
-				}
-				_, _ = io.Copy(c, c)
-			}()
+			pause(t.Context(), 2*slowPart/pieces)
 		}
-	}()
-	return l.Addr().String()
+		_, _ = io.Copy(c, c)
+	})
 }
 
 // TestAConversationIsNotHeldBack: the answers to small questions come at once, also

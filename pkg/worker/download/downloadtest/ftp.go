@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // FTP is an FTP server on loopback with one file under every name that begins
@@ -25,21 +27,8 @@ type FTP struct {
 // if user is not empty.
 func ServeFTP(t *testing.T, data []byte, user, password string) *FTP {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &FTP{URL: "ftp://" + l.Addr().String(), content: data, user: user, password: password, Told: make(chan string, 1000)}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return // closed
-			}
-			go s.serve(conn)
-		}
-	}()
+	s := &FTP{content: data, user: user, password: password, Told: make(chan string, 1000)}
+	s.URL = "ftp://" + testbed.Listen(t, "127.0.0.1:0", s.serve)
 	return s
 }
 

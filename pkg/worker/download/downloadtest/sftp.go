@@ -9,6 +9,8 @@ import (
 
 	"github.com/pkg/sftp"
 	"golang.org/x/crypto/ssh"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
 // ServeSFTP serves the files of this machine read-only over SSH, to one user, until the
@@ -30,21 +32,7 @@ func ServeSFTP(t *testing.T, user, password string) string {
 		return nil, errors.New("no")
 	}}
 	config.AddHostKey(signer)
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return // closed
-			}
-			go serveSSH(conn, config)
-		}
-	}()
-	return "sftp://" + l.Addr().String()
+	return "sftp://" + testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) { serveSSH(c, config) })
 }
 
 func serveSSH(conn net.Conn, config *ssh.ServerConfig) {
