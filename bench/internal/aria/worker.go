@@ -187,9 +187,12 @@ func (w *Worker) state() map[string]any {
 	}
 }
 
+// report is what the worker says of a job; of one that is not finished only state
+// asks, which has the lock.
 func (w *Worker) report(r ref, finished bool) report {
 	if !finished {
-		return report{ref: r, Status: "downloading", Progress: 50, CompletedLength: 1 << 29, TotalLength: 1 << 30, DownloadSpeed: 1 << 20}
+		got := min(w.seq<<20, 1<<30-1) // each heartbeat tells of a MiB more
+		return report{ref: r, Status: "downloading", Progress: float64(got*100) / (1 << 30), CompletedLength: got, TotalLength: 1 << 30, DownloadSpeed: 1 << 20}
 	}
 	return report{ref: r, Status: "completed", Progress: 100, CompletedLength: 1 << 30, TotalLength: 1 << 30}
 }
