@@ -3,6 +3,7 @@ package aria2
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,8 @@ import (
 // versionFile is kept beside a job's bytes: of which version of which source they
 // are. aria2 itself would go on with any file of the same length.
 const versionFile = ".aria-version.json"
+
+const maxVersion = 1 << 20 // bytes of a version file: net/http reads no longer headers
 
 // version is what a server said of a file before its first byte was fetched.
 type version struct {
@@ -50,12 +53,23 @@ func (v *version) validator() string {
 // loadVersion reads what is kept in a job's folder; nil if that is nothing that
 // can be read.
 func loadVersion(dir string) *version {
-	data, err := os.ReadFile(filepath.Join(dir, versionFile))
+	file, err := os.Open(filepath.Join(dir, versionFile))
 	if err != nil {
 		return nil
 	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxVersion)) // a download may have had this name
+	if err != nil {
+		return nil
+	}
+	return decodeVersion(data)
+}
+
+// decodeVersion reads a version file; nil if it is not one that this engine wrote.
+func decodeVersion(data []byte) *version {
 	v := &version{}
-	if json.Unmarshal(data, v) != nil || v.Source == "" {
+	if json.Unmarshal(data, v) != nil || v.Source == "" || v.Length < -1 ||
+		!download.Sendable(v.ETag) || !download.Sendable(v.LastModified) {
 		return nil
 	}
 	return v

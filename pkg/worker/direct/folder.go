@@ -74,7 +74,7 @@ func (f *folder) restore() error {
 			continue
 		}
 		m := f.readMeta(entry.Name())
-		if m == nil || m.Name != name || model.FileName(name) != nil || found != nil {
+		if m == nil || m.Name != name || found != nil {
 			return nil
 		}
 		found = m
@@ -135,8 +135,14 @@ func (f *folder) readMeta(name string) *meta {
 	if err != nil {
 		return nil
 	}
+	return decodeMeta(data)
+}
+
+// decodeMeta reads a meta file; nil if it is not one that this engine wrote.
+func decodeMeta(data []byte) *meta {
 	m := &meta{}
-	if json.Unmarshal(data, m) != nil {
+	if json.Unmarshal(data, m) != nil || model.FileName(m.Name) != nil || m.Length < -1 ||
+		!download.Sendable(m.ETag) || !download.Sendable(m.LastModified) {
 		return nil
 	}
 	return m

@@ -2,9 +2,12 @@ package direct
 
 import (
 	"bytes"
+	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"pgregory.net/rapid"
 )
 
@@ -109,6 +112,36 @@ func FuzzMap(f *testing.F) {
 		got, _ := newSpans(have, length).count()
 		if got < 0 || got > max(length, 0) {
 			t.Errorf("%d bytes of %d", got, length)
+		}
+	})
+}
+
+func FuzzMeta(f *testing.F) {
+	for _, seed := range []string{
+		`{"name":"file","source":"ab","etag":"\"1\"","last_modified":"Wed, 01 Jan 2020 00:00:00 GMT","dated":true,"length":5}`,
+		`{"name":"a b","source":"ab","etag":"W/\"1\"","length":-1}`,
+		`{"name":"../file","length":0}`, `{"name":"file","etag":"x\r\nHost: evil"}`, `{"name":"file","dated":true,"last_modified":"\u0000"}`,
+		`{"name":"file","length":-9223372036854775808}`, `{"name":["file"]}`, `[]`, `null`, `{`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m := decodeMeta(data)
+		if m == nil {
+			return
+		}
+		if err := model.FileName(m.Name); err != nil || m.Length < -1 {
+			t.Errorf("%+v is taken: %v", m, err)
+		}
+		if strings.ContainsAny(m.validator(), "\r\n\x00") {
+			t.Errorf("a header more would be sent: %q", m.validator())
+		}
+		again, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := decodeMeta(again); n == nil || *n != *m {
+			t.Errorf("%+v is kept as %+v", m, n)
 		}
 	})
 }

@@ -18,6 +18,12 @@ func HashOf(source string) string {
 // StrongETag reports whether two files with this ETag are the same to the byte.
 func StrongETag(tag string) bool { return tag != "" && !strings.HasPrefix(tag, "W/") }
 
+// Sendable reports whether a validator that was kept can be sent as a header: it has
+// no control character.
+func Sendable(validator string) bool {
+	return !strings.ContainsFunc(validator, func(r rune) bool { return r < ' ' || r == 0x7f })
+}
+
 // ContentRange reads "bytes FIRST-LAST/TOTAL", in bytes; an unknown total is -1.
 func ContentRange(s string) (first, total int64, ok bool) {
 	s, ok = strings.CutPrefix(s, "bytes ")

@@ -43,6 +43,14 @@ func TestOnlyAStrongETagTellsFilesApartToTheByte(t *testing.T) {
 	}
 }
 
+func TestAValidatorWithALineBreakIsNotSent(t *testing.T) {
+	for value, want := range map[string]bool{"": true, `"a é"`: true, "a\r\nX: 1": false, "a\nb": false, "\x7f": false, "\x00": false} {
+		if Sendable(value) != want {
+			t.Errorf("%q: %v", value, !want)
+		}
+	}
+}
+
 func TestTheBootIsKnownWhereTheKernelTellsIt(t *testing.T) {
 	_, err := os.Stat("/proc/sys/kernel/random/boot_id")
 	if runtime.GOOS == "linux" && err != nil {

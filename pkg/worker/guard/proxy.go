@@ -183,17 +183,13 @@ func (p *Proxy) serve(c net.Conn) {
 		return
 	}
 	in := bufio.NewReaderSize(io.LimitReader(c, maxGreeting), requestBuffer)
-	req, err := http.ReadRequest(in)
-	if err != nil {
-		return
-	}
-	name, ok := p.authenticate(req)
-	switch {
-	case !ok:
-		refuse(c, http.StatusProxyAuthRequired)
-		return
-	case req.Method != http.MethodConnect:
-		refuse(c, http.StatusMethodNotAllowed)
+	name, address, status := p.greeting(in)
+	switch status {
+	case http.StatusOK:
+	case http.StatusBadRequest:
+		return // whoever speaks no HTTP needs no answer
+	default:
+		refuse(c, status)
 		return
 	}
 	known()
@@ -207,7 +203,7 @@ func (p *Proxy) serve(c net.Conn) {
 	if c.SetDeadline(time.Time{}) != nil {
 		return
 	}
-	far, err := p.connect(name, req.Host)
+	far, err := p.connect(name, address)
 	if err != nil {
 		p.note(name, err)
 		refuse(c, http.StatusBadGateway)
@@ -220,6 +216,23 @@ func (p *Proxy) serve(c net.Conn) {
 	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
 		p.tunnel(c, in, far)
 	}
+}
+
+// greeting reads who is there and what it wants to be connected to; status is not
+// 200 if it may not be.
+func (p *Proxy) greeting(in *bufio.Reader) (name, address string, status int) {
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return "", "", http.StatusBadRequest
+	}
+	name, ok := p.authenticate(req)
+	switch {
+	case !ok:
+		return "", "", http.StatusProxyAuthRequired
+	case req.Method != http.MethodConnect:
+		return "", "", http.StatusMethodNotAllowed
+	}
+	return name, req.Host, http.StatusOK
 }
 
 // authenticate returns the name of an admitted user with the right password.
