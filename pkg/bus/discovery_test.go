@@ -47,7 +47,8 @@ func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
 		t.Errorf("ping %+v", ping)
 	}
 	started, err := time.Parse(time.RFC3339Nano, ping.Metadata["started"])
-	if err != nil || time.Since(started) > time.Minute || ping.Metadata["prefix"] != DefaultPrefix || ping.Metadata["dispatcher"] != "test" {
+	if err != nil || time.Since(started) > time.Minute || ping.Metadata["prefix"] != DefaultPrefix || ping.Metadata["dispatcher"] != "test" ||
+		ping.Metadata["role"] != "leader" {
 		t.Errorf("metadata %v (%v)", ping.Metadata, err)
 	}
 	for _, to := range []string{"", ".aria-dispatcher", ".aria-dispatcher." + ping.ID} {

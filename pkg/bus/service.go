@@ -27,7 +27,10 @@ const (
 	metaName    = "dispatcher" // where it runs
 	metaStarted = "started"    // a time
 	metaStore   = "store"
+	metaRole    = "role" // leader: who decides. There is no other yet
 )
+
+const roleLeader = "leader"
 
 // Limits of the service.
 const (
@@ -124,7 +127,8 @@ func (s *Service) listen(o ServiceOptions) error {
 			ServiceIdentity: micro.ServiceIdentity{
 				Name: ServiceName, ID: s.ids.next(), Version: semantic(o.Version),
 				Metadata: map[string]string{
-					metaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaStarted: now.Format(time.RFC3339Nano),
+					metaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaRole: roleLeader,
+					metaStarted: now.Format(time.RFC3339Nano),
 				},
 			},
 			Description: "a download cluster: takes tasks, gives them to workers",
