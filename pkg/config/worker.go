@@ -21,7 +21,7 @@ type Worker struct {
 	Tags          map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
 	Folders       map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
 	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
-	AllowBT       bool              `key:"allow_bt" doc:"Take torrents and magnet links too. Their peers are not covered by the guard against private addresses."`
+	AllowBT       bool              `key:"allow_bt" doc:"Take torrents, magnet links and metalinks (which may lead to torrents) too. The peers of torrents are not covered by the guard against private addresses."`
 	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Downloads come from public addresses only, and from these: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
 	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes a second of all downloads together, such as 20M; 0 = no limit."`
 	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
