@@ -1,15 +1,12 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,46 +17,28 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 )
 
-// logBook is a log that a test reads while it is written.
-type logBook struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBook) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *logBook) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func (b *logBook) logger() *slog.Logger { return slog.New(slog.NewTextHandler(b, nil)) }
-
 func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
-	address, log := freeport.Address(t), &logBook{}
+	address, log := freeport.Address(t), &testbed.Log{}
 	type result struct {
 		nc  *nats.Conn
 		err error
 	}
 	connected := make(chan result, 1)
 	go func() {
-		nc, err := Connect(testContext(t), Options{URL: "nats://me:secret@" + address, Logger: log.logger()})
+		nc, err := Connect(testbed.Context(t), Options{URL: "nats://me:secret@" + address, Logger: log.Logger()})
 		connected <- result{nc, err}
 	}()
-	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
+	testbed.Eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
 	s, err := StartServer(ServerOptions{Listen: address, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = s.Shutdown(testContext(t)) }()
-	r := receive(t, connected)
+	defer func() { _ = s.Shutdown(testbed.Context(t)) }()
+	r := testbed.Receive(t, connected)
 	if r.err != nil {
 		t.Fatal(r.err)
 	}
@@ -109,7 +88,7 @@ func TestConnectRefusesMistakesAtOnce(t *testing.T) {
 			if o.URL == "" && o.Context == "" {
 				o.URL = s.ClientURL()
 			}
-			if nc, err := Connect(testContext(t), o); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			if nc, err := Connect(testbed.Context(t), o); err == nil || errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("got %v, %v", nc, err)
 			}
 		})
@@ -122,22 +101,6 @@ func noiseFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// externalServer is a NATS server that asks who one is.
-func externalServer(t *testing.T, opts *server.Options) string {
-	t.Helper()
-	opts.Host, opts.Port, opts.NoSigs, opts.NoLog = "127.0.0.1", -1, true, true
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
-	return s.ClientURL()
 }
 
 func TestConnectShowsItsCredentials(t *testing.T) {
@@ -158,10 +121,10 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 	if err := os.WriteFile(seedFile, seed, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	url := externalServer(t, &server.Options{
+	url := testnats.Start(t, &server.Options{
 		Users: []*server.User{{Username: "alice", Password: "pw"}},
 		Nkeys: []*server.NkeyUser{{Nkey: public}},
-	})
+	}).ClientURL()
 	contexts := filepath.Join(dir, "nats", "context")
 	if err := os.MkdirAll(contexts, 0o700); err != nil {
 		t.Fatal(err)
@@ -183,7 +146,7 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 		"a password in the URL itself": {URL: strings.Replace(url, "nats://", "nats://alice:pw@", 1)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			nc, err := Connect(testContext(t), o)
+			nc, err := Connect(testbed.Context(t), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -194,7 +157,7 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 		})
 	}
 	t.Run("refused ones end it at once", func(t *testing.T) {
-		_, err := Connect(testContext(t), Options{URL: url, User: "alice", Password: "wrong"})
+		_, err := Connect(testbed.Context(t), Options{URL: url, User: "alice", Password: "wrong"})
 		if !errors.Is(err, nats.ErrAuthorization) || strings.Contains(err.Error(), "wrong") {
 			t.Errorf("got %v", err)
 		}
@@ -202,7 +165,7 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 }
 
 func TestAConnectionComesBackByItself(t *testing.T) {
-	address, store, log := freeport.Address(t), t.TempDir(), &logBook{}
+	address, store, log := freeport.Address(t), t.TempDir(), &testbed.Log{}
 	start := func() *Server {
 		s, err := StartServer(ServerOptions{Listen: address, StoreDir: store})
 		if err != nil {
@@ -211,22 +174,22 @@ func TestAConnectionComesBackByItself(t *testing.T) {
 		return s
 	}
 	s := start()
-	nc, err := Connect(testContext(t), Options{URL: s.ClientURL(), Logger: log.logger()})
+	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL(), Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	if err := s.Shutdown(testContext(t)); err != nil {
+	if err := s.Shutdown(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the connection is away", func() bool { return CheckConn(nc) != nil })
+	testbed.Eventually(t, "the connection is away", func() bool { return CheckConn(nc) != nil })
 	if err := nc.Publish("x", nil); err == nil {
 		t.Error("a publish is buffered while NATS is away")
 	}
 	s = start()
-	defer func() { _ = s.Shutdown(testContext(t)) }()
-	eventually(t, "the connection is back", func() bool { return CheckConn(nc) == nil })
-	eventually(t, "both are logged", func() bool {
+	defer func() { _ = s.Shutdown(testbed.Context(t)) }()
+	testbed.Eventually(t, "the connection is back", func() bool { return CheckConn(nc) == nil })
+	testbed.Eventually(t, "both are logged", func() bool {
 		return strings.Contains(log.String(), "lost NATS") && strings.Contains(log.String(), "reconnected")
 	})
 }
@@ -236,7 +199,7 @@ func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	nc, err := Connect(testContext(t), Options{InProcess: s})
+	nc, err := Connect(testbed.Context(t), Options{InProcess: s})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,13 +214,13 @@ func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
 	if _, err := js.AccountInfo(); err != nil {
 		t.Errorf("JetStream: %v", err)
 	}
-	if err := s.Shutdown(testContext(t)); err != nil {
+	if err := s.Shutdown(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if s.Ready() {
 		t.Error("ready after its end")
 	}
-	if err := s.Shutdown(testContext(t)); err != nil {
+	if err := s.Shutdown(testbed.Context(t)); err != nil {
 		t.Errorf("a second shutdown: %v", err)
 	}
 }
@@ -271,7 +234,7 @@ func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = first.Shutdown(testContext(t)) }()
+	defer func() { _ = first.Shutdown(testbed.Context(t)) }()
 	for name, c := range map[string]struct {
 		o    ServerOptions
 		want string
@@ -300,18 +263,18 @@ func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
 func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
 	// One that looks like a bcrypt hash is a password like any other.
 	for _, password := range []string{"hunter2", "$2a$11$IjVzA6dvEKJpBHXtdVV4NOBnnUxKtzCPVKhS.0aBqtxwYGR5xqDAC"} {
-		log := &logBook{}
-		s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), User: "ops", Password: password, Logger: log.logger()})
+		log := &testbed.Log{}
+		s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), User: "ops", Password: password, Logger: log.Logger()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Shutdown(testContext(t)) }()
+		defer func() { _ = s.Shutdown(testbed.Context(t)) }()
 		for name, o := range map[string]Options{
 			"nobody": {}, "another user": {User: "eve", Password: password}, "another password": {User: "ops", Password: "guess"},
 			"no password": {User: "ops"}, "no user": {Password: password},
 		} {
 			o.URL = s.ClientURL()
-			nc, err := Connect(testContext(t), o)
+			nc, err := Connect(testbed.Context(t), o)
 			if !errors.Is(err, nats.ErrAuthorization) {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -321,7 +284,7 @@ func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
 		}
 		for _, o := range []Options{{URL: s.ClientURL()}, {InProcess: s}} {
 			o.User, o.Password = "ops", password
-			nc, err := Connect(testContext(t), o)
+			nc, err := Connect(testbed.Context(t), o)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -329,7 +292,7 @@ func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.AccountInfo(testContext(t)); err != nil {
+			if _, err := js.AccountInfo(testbed.Context(t)); err != nil {
 				t.Errorf("its JetStream: %v", err)
 			}
 			nc.Close()
@@ -354,13 +317,13 @@ func TestAServerThatIsOpenToOthersWithoutAPasswordSaysSo(t *testing.T) {
 		{ServerOptions{Listen: "[::1]:-1"}, false},
 		{ServerOptions{}, false},
 	} {
-		log := &logBook{}
-		c.o.StoreDir, c.o.Logger = t.TempDir(), log.logger()
+		log := &testbed.Log{}
+		c.o.StoreDir, c.o.Logger = t.TempDir(), log.Logger()
 		s, err := StartServer(c.o)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Shutdown(testContext(t)); err != nil {
+		if err := s.Shutdown(testbed.Context(t)); err != nil {
 			t.Error(err)
 		}
 		if said := strings.Contains(log.String(), "open to everybody"); said != c.open {
@@ -387,14 +350,14 @@ func TestAFailureInsideTheServerIsWhatTheStartReturns(t *testing.T) {
 	if err != nil {
 		t.Fatalf("the folder is still held: %v", err)
 	}
-	if err := s.Shutdown(testContext(t)); err != nil {
+	if err := s.Shutdown(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestAThrottleSpeaksOnceInItsQuietTime(t *testing.T) {
-	log := &logBook{}
-	th := &throttle{logger: log.logger()}
+	log := &testbed.Log{}
+	th := &throttle{logger: log.Logger()}
 	for range 1000 {
 		th.warn("again")
 	}

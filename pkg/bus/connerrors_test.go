@@ -7,17 +7,20 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 )
 
 func TestWhatIsNotPermittedIsLoggedWithItsSubject(t *testing.T) {
-	url := externalServer(t, &server.Options{Users: []*server.User{{
+	url := testnats.Start(t, &server.Options{Users: []*server.User{{
 		Username: "w", Password: "pw", Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Deny: []string{"a.>", "b.>"}},
 			Subscribe: &server.SubjectPermission{Deny: []string{"c.>"}},
 		},
-	}}})
-	log := &logBook{}
-	nc, err := Connect(testContext(t), Options{URL: url, User: "w", Password: "pw", Logger: log.logger()})
+	}}}).ClientURL()
+	log := &testbed.Log{}
+	nc, err := Connect(testbed.Context(t), Options{URL: url, User: "w", Password: "pw", Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,13 +35,13 @@ func TestWhatIsNotPermittedIsLoggedWithItsSubject(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"action=publish subject=a.1.2", "action=publish subject=b.1.2", "action=subscription subject=c.x"} {
-		eventually(t, want, func() bool { return strings.Contains(log.String(), want) })
+		testbed.Eventually(t, want, func() bool { return strings.Contains(log.String(), want) })
 	}
 }
 
 func TestASlowConsumerIsLoggedWithItsSubject(t *testing.T) {
-	s, log := startServer(t), &logBook{}
-	nc, err := Connect(testContext(t), Options{URL: s.ClientURL(), Logger: log.logger()})
+	s, log := startServer(t), &testbed.Log{}
+	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL(), Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,25 +60,25 @@ func TestASlowConsumerIsLoggedWithItsSubject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "it is told", func() bool {
+	testbed.Eventually(t, "it is told", func() bool {
 		return strings.Contains(log.String(), "messages were dropped") && strings.Contains(log.String(), "subject=slow.down")
 	})
 }
 
 func TestAServerThatGoesDownIsAnnounced(t *testing.T) {
-	s, log := startServer(t), &logBook{}
-	nc, err := Connect(testContext(t), Options{URL: s.ClientURL(), Logger: log.logger()})
+	s, log := startServer(t), &testbed.Log{}
+	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL(), Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
 	go s.nats.LameDuckShutdown()
-	eventually(t, "it is told", func() bool { return strings.Contains(log.String(), "is going down") })
+	testbed.Eventually(t, "it is told", func() bool { return strings.Contains(log.String(), "is going down") })
 }
 
 func TestTheKindsOfErrorsThatAreToldApartAreBounded(t *testing.T) {
-	log := &logBook{}
-	c := newConnErrors(log.logger())
+	log := &testbed.Log{}
+	c := newConnErrors(log.Logger())
 	for n := range 10_000 {
 		c.warn(&nats.Subscription{Subject: fmt.Sprintf("x%d.y", n)}, nats.ErrMaxPayload)
 		c.warn(&nats.Subscription{Subject: fmt.Sprintf("a.b.c.d.%d", n)}, nats.ErrMaxPayload) // one place

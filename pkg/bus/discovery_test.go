@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -17,7 +18,7 @@ import (
 // discover asks as the nats command does.
 func discover(t *testing.T, nc *nats.Conn, subject string, into any) {
 	t.Helper()
-	m, err := nc.Request(subject, nil, patience)
+	m, err := nc.Request(subject, nil, testbed.Patience)
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}
@@ -92,15 +93,15 @@ func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
 	}})
 	answered := make(chan error, 1)
 	go func() {
-		_, err := w.nc.Request(DefaultPrefix+".req.task.a.submit", []byte(`{"id":"t",`+source+`}`), patience)
+		_, err := w.nc.Request(DefaultPrefix+".req.task.a.submit", []byte(`{"id":"t",`+source+`}`), testbed.Patience)
 		answered <- err
 	}()
-	eventually(t, "it is taken in", func() bool { return len(w.backend.taken()) == 1 })
+	testbed.Eventually(t, "it is taken in", func() bool { return len(w.backend.taken()) == 1 })
 	if e := statsOf(t, w.nc, "task-submit"); e.NumRequests != 0 {
 		t.Errorf("before the answer: %+v", e)
 	}
 	close(release)
-	if err := receive(t, answered); err != nil {
+	if err := testbed.Receive(t, answered); err != nil {
 		t.Fatal(err)
 	}
 	w.ask(t, "task.a.submit", `{`+source+`}`)
@@ -126,7 +127,7 @@ func second(t *testing.T, w *world, prefix string) *Service {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := s.Stop(testContext(t)); err != nil {
+		if err := s.Stop(testbed.Context(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -135,15 +136,15 @@ func second(t *testing.T, w *world, prefix string) *Service {
 
 func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	ctx, cancel := context.WithCancel(testContext(t))
+	ctx, cancel := context.WithCancel(testbed.Context(t))
 	older := make(chan error, 1)
 	go func() { older <- w.service.watchAlone(ctx, 10*time.Millisecond) }()
 	younger := second(t, w, DefaultPrefix)
-	if err := younger.watchAlone(testContext(t), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
+	if err := younger.watchAlone(testbed.Context(t), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
 		t.Errorf("the younger: %v, want the older one's name", err)
 	}
 	cancel()
-	if err := receive(t, older); err != nil {
+	if err := testbed.Receive(t, older); err != nil {
 		t.Errorf("the older: %v", err)
 	}
 }
@@ -151,7 +152,7 @@ func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
 func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	other := second(t, w, "lab.v2")
-	ctx, cancel := context.WithTimeout(testContext(t), aloneWait+500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(testbed.Context(t), aloneWait+500*time.Millisecond)
 	defer cancel()
 	if err := other.watchAlone(ctx, 10*time.Millisecond); err != nil {
 		t.Error(err)

@@ -7,50 +7,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// patience bounds every wait of the tests.
-const patience = 10 * time.Second
-
-func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
-
-// eventually polls until the condition holds.
-func eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(patience)
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for !condition() {
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("after %v still not: %s", patience, what)
-		}
-	}
-}
-
-// receive waits for the next value of a channel.
-func receive[T any](t testing.TB, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("nothing came within %v", patience)
-	}
-	panic("unreachable")
-}
 
 // fakeBackend answers by its fields; do, where set, replaces the answering.
 type fakeBackend struct {
@@ -197,9 +161,7 @@ func startServer(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := s.Shutdown(ctx); err != nil {
+		if err := s.Shutdown(testbed.Context(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -208,7 +170,7 @@ func startServer(t testing.TB) *Server {
 
 func connect(t testing.TB, s *Server) *nats.Conn {
 	t.Helper()
-	nc, err := Connect(testContext(t), Options{URL: s.ClientURL()})
+	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -235,9 +197,7 @@ func serve(t testing.TB, backend *fakeBackend) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
-		defer cancel()
-		if err := service.Stop(ctx); err != nil {
+		if err := service.Stop(testbed.Context(t)); err != nil {
 			t.Error(err)
 		}
 	})
@@ -253,7 +213,7 @@ type said struct {
 
 func (w *world) ask(t testing.TB, subject, body string) said {
 	t.Helper()
-	m, err := w.nc.RequestWithContext(testContext(t), DefaultPrefix+".req."+subject, []byte(body))
+	m, err := w.nc.RequestWithContext(testbed.Context(t), DefaultPrefix+".req."+subject, []byte(body))
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}

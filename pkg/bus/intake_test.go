@@ -18,6 +18,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -57,7 +58,7 @@ func newPost(t testing.TB, backend *fakeBackend) *post {
 // start starts an intake as a dispatcher does, with a connection of its own.
 func (p *post) start(t testing.TB, backend Backend) *Intake {
 	t.Helper()
-	i, err := StartIntake(testContext(t), connect(t, p.server), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	i, err := StartIntake(testbed.Context(t), connect(t, p.server), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +67,7 @@ func (p *post) start(t testing.TB, backend Backend) *Intake {
 }
 
 func stopIntake(t testing.TB, i *Intake) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testbed.Patience)
 	defer cancel()
 	if err := i.Stop(ctx); err != nil {
 		t.Error(err)
@@ -77,7 +78,7 @@ func stopIntake(t testing.TB, i *Intake) {
 // sequence.
 func (p *post) send(t testing.TB, client, body string) uint64 {
 	t.Helper()
-	ack, err := p.js.Publish(testContext(t), DefaultPrefix+".intake."+client+".submit", []byte(body))
+	ack, err := p.js.Publish(testbed.Context(t), DefaultPrefix+".intake."+client+".submit", []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +88,7 @@ func (p *post) send(t testing.TB, client, body string) uint64 {
 // verdict waits for the next verdict, and checks that its subject says the same.
 func (p *post) verdict(t testing.TB) model.IntakeVerdict {
 	t.Helper()
-	m := receive(t, p.verdicts)
+	m := testbed.Receive(t, p.verdicts)
 	var v model.IntakeVerdict
 	if err := json.Unmarshal(m.Data, &v); err != nil {
 		t.Fatalf("%s: %v", m.Data, err)
@@ -105,7 +106,7 @@ func (p *post) verdict(t testing.TB) model.IntakeVerdict {
 // left is how many messages the intake still holds.
 func (p *post) left(t testing.TB) uint64 {
 	t.Helper()
-	s, err := p.js.Stream(testContext(t), "ARIA_INTAKE")
+	s, err := p.js.Stream(testbed.Context(t), "ARIA_INTAKE")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,19 +115,19 @@ func (p *post) left(t testing.TB) uint64 {
 
 func (p *post) emptied(t testing.TB) {
 	t.Helper()
-	eventually(t, "the stream is empty", func() bool { return p.left(t) == 0 })
+	testbed.Eventually(t, "the stream is empty", func() bool { return p.left(t) == 0 })
 }
 
 // deadLetters reads all of them.
 func (p *post) deadLetters(t testing.TB) []*jetstream.RawStreamMsg {
 	t.Helper()
-	s, err := p.js.Stream(testContext(t), "ARIA_DLQ")
+	s, err := p.js.Stream(testbed.Context(t), "ARIA_DLQ")
 	if err != nil {
 		t.Fatal(err)
 	}
 	var list []*jetstream.RawStreamMsg
 	for seq := uint64(1); seq <= s.CachedInfo().State.LastSeq; seq++ {
-		m, err := s.GetMsg(testContext(t), seq)
+		m, err := s.GetMsg(testbed.Context(t), seq)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -139,7 +140,7 @@ func TestAMessageOfTheIntakeIsATaskOfItsClient(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	m := nats.NewMsg(DefaultPrefix + ".intake.shop.submit")
 	m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{"order-7"}}
-	ack, err := p.js.PublishMsg(testContext(t), m)
+	ack, err := p.js.PublishMsg(testbed.Context(t), m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,13 +177,13 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 		return nil
 	}})
 	p.send(t, "shop", `{`+source+`}`)
-	h := receive(t, taken)
-	consumer, err := p.js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	h := testbed.Receive(t, taken)
+	consumer, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "NATS sends it again", func() bool {
-		info, err := consumer.Info(testContext(t))
+	testbed.Eventually(t, "NATS sends it again", func() bool {
+		info, err := consumer.Info(testbed.Context(t))
 		return err == nil && info.NumRedelivered == 1
 	})
 	again := p.intake.letter(1, time.Now(), DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
@@ -208,7 +209,7 @@ func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {
 		return nil // and dies before it answers
 	}})
 	p.send(t, "shop", `{`+source+`}`)
-	first := receive(t, ids)
+	first := testbed.Receive(t, ids)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := p.intake.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not decided on") {
@@ -232,7 +233,7 @@ func TestWhatWasLeftUndecidedComesToTheNextFirstAndInOrder(t *testing.T) {
 		p.send(t, "shop", fmt.Sprintf(`{"id":"t%d",%s}`, n, source))
 	}
 	for range left {
-		receive(t, taken)
+		testbed.Receive(t, taken)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
 	defer cancel()
@@ -305,7 +306,7 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 			before := len(p.deadLetters(t))
 			m := nats.NewMsg(DefaultPrefix + ".intake." + c.client + ".submit")
 			m.Data, m.Header = []byte(c.body), nats.Header{nats.MsgIdHdr: []string{"my " + c.name}, "Trace": []string{"abc"}, "Aria-Error": []string{"forged"}}
-			ack, err := p.js.PublishMsg(testContext(t), m)
+			ack, err := p.js.PublishMsg(testbed.Context(t), m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -354,7 +355,7 @@ func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 
 func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
-	stream, err := p.js.Stream(testContext(t), "ARIA_DLQ")
+	stream, err := p.js.Stream(testbed.Context(t), "ARIA_DLQ")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -363,7 +364,7 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 		t.Errorf("NATS knows a letter for %v", config.Duplicates)
 	}
 	config.Duplicates = 100 * time.Millisecond // in the place of a long outage
-	if _, err := p.js.UpdateStream(testContext(t), config); err != nil {
+	if _, err := p.js.UpdateStream(testbed.Context(t), config); err != nil {
 		t.Fatal(err)
 	}
 	acked := 0
@@ -380,8 +381,8 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "NATS has forgotten them", func() bool {
-		ack, err := p.js.PublishMsg(testContext(t), p.intake.deadLetter(second))
+	testbed.Eventually(t, "NATS has forgotten them", func() bool {
+		ack, err := p.js.PublishMsg(testbed.Context(t), p.intake.deadLetter(second))
 		return err == nil && !ack.Duplicate
 	})
 	next := p.start(t, p.backend)
@@ -480,7 +481,7 @@ func TestAnAtomicBatchIsTakenWhole(t *testing.T) {
 			continue
 		}
 		m.Header.Set("Nats-Batch-Commit", "1")
-		answer, err := p.nc.RequestMsgWithContext(testContext(t), m)
+		answer, err := p.nc.RequestMsgWithContext(testbed.Context(t), m)
 		if err != nil || strings.Contains(string(answer.Data), "error") {
 			t.Fatalf("%s, %v", answer.Data, err)
 		}

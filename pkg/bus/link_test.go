@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -43,7 +44,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 	}})
 	l := link(t, w.nc)
 	h := &model.Heartbeat{Instance: "i1", Epoch: 1, State: model.StateReady, TotalSlots: 2}
-	a, err := l.Heartbeat(testContext(t), h)
+	a, err := l.Heartbeat(testbed.Context(t), h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +53,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 	h.Epoch = 0
-	_, err = l.Heartbeat(testContext(t), h)
+	_, err = l.Heartbeat(testbed.Context(t), h)
 	var no *model.Error
 	if !errors.As(err, &no) || no.Code != model.CodeConflict || no.Message != "another instance is w1" {
 		t.Errorf("got %v, want the dispatcher's 409", err)
@@ -61,7 +62,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 
 func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
 	s := startServer(t)
-	_, err := link(t, connect(t, s)).Heartbeat(testContext(t), &model.Heartbeat{})
+	_, err := link(t, connect(t, s)).Heartbeat(testbed.Context(t), &model.Heartbeat{})
 	var no *model.Error
 	if !errors.Is(err, nats.ErrNoResponders) || errors.As(err, &no) {
 		t.Errorf("got %v, want an error that is no answer", err)
@@ -87,7 +88,7 @@ func TestReportsAreAnsweredOneByOneInAsManyMessagesAsItTakes(t *testing.T) {
 	for j := range reports[2].Result.Files {
 		reports[2].Result.Files[j].Path = strings.Repeat("y", 3000) // 2.7 MB alone
 	}
-	verdicts, drop, err := link(t, w.nc).Report(testContext(t), reports)
+	verdicts, drop, err := link(t, w.nc).Report(testbed.Context(t), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,7 @@ func publisherFor(t testing.TB, nc *nats.Conn) *Publisher {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), testbed.Patience)
 		defer cancel()
 		if err := p.Close(ctx); err != nil {
 			t.Error(err)
@@ -188,7 +189,7 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 	var got []string
 	messages := 0
 	for len(got) < len(list) {
-		for _, a := range receive(t, assigned) {
+		for _, a := range testbed.Receive(t, assigned) {
 			got = append(got, a.Task.ID)
 		}
 		messages++
@@ -197,15 +198,15 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 		t.Errorf("%d messages: %v", messages, got)
 	}
 	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
-	if d := receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
+	if d := testbed.Receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
 		t.Errorf("got %v", d)
 	}
 
-	m, err := nc.Request(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), patience)
+	m, err := nc.Request(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), testbed.Patience)
 	if err != nil || string(m.Data) != "{}" {
 		t.Errorf("a command that wants an answer got %v, %v", m, err)
 	}
-	if d := receive(t, dropped); d[0].ID != "t2" {
+	if d := testbed.Receive(t, dropped); d[0].ID != "t2" {
 		t.Errorf("got %v", d)
 	}
 	for _, body := range []string{"", "x", `{"drop":7}`, `{"drop":[]}`, `{}`} {
@@ -214,12 +215,12 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 		}
 	}
 	p.Drop("w1", []model.Drop{{ID: "t3", Attempt: 1}})
-	if d := receive(t, dropped); d[0].ID != "t3" {
+	if d := testbed.Receive(t, dropped); d[0].ID != "t3" {
 		t.Errorf("after broken commands came %v", d)
 	}
 	stop()
 	p.Drop("w1", []model.Drop{{ID: "t4", Attempt: 1}})
-	if err := errors.Join(p.Close(testContext(t)), nc.Flush()); err != nil {
+	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	if len(dropped) != 0 {
@@ -235,7 +236,7 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	events, progress := make(chan *model.TaskEvent, 10), make(chan *model.ProgressEvent, 10)
-	stop, err := alice.Watch(testContext(t), client.Handlers{
+	stop, err := alice.Watch(testbed.Context(t), client.Handlers{
 		Task: func(e *model.TaskEvent) { events <- e }, Progress: func(e *model.ProgressEvent) { progress <- e },
 	})
 	if err != nil {
@@ -258,24 +259,24 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusCompleted, Result: long})
 	p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice", Progress: 50})
 	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOffline})
-	if e := receive(t, events); e.ID != "t1" || e.Status != model.StatusPending {
+	if e := testbed.Receive(t, events); e.ID != "t1" || e.Status != model.StatusPending {
 		t.Errorf("got %+v", e)
 	}
-	if e := receive(t, events); e.Status != model.StatusCompleted || e.Result.TotalLength != 9 || len(e.Result.Files) == 0 || len(e.Result.Files) >= 450 {
+	if e := testbed.Receive(t, events); e.Status != model.StatusCompleted || e.Result.TotalLength != 9 || len(e.Result.Files) == 0 || len(e.Result.Files) >= 450 {
 		t.Errorf("got %s, %d files", e.Status, len(e.Result.Files))
 	}
 	if len(long.Files) != 900 {
 		t.Error("the caller's result was changed")
 	}
-	if e := receive(t, progress); e.Progress != 50 {
+	if e := testbed.Receive(t, progress); e.Progress != 50 {
 		t.Errorf("got %+v", e)
 	}
-	if m := receive(t, workers); m.Subject != "aria.v1.evt.worker.w1.offline" {
+	if m := testbed.Receive(t, workers); m.Subject != "aria.v1.evt.worker.w1.offline" {
 		t.Errorf("got %s", m.Subject)
 	}
 	stop()
 	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusFailed})
-	if err := errors.Join(p.Close(testContext(t)), nc.Flush()); err != nil {
+	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	if len(events) != 0 {
@@ -284,10 +285,10 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 }
 
 func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testing.T) {
-	log := &logBook{}
+	log := &testbed.Log{}
 	s := startServer(t)
 	nc := connect(t, s)
-	p, err := NewPublisher(nc, DefaultPrefix, nil, log.logger())
+	p, err := NewPublisher(nc, DefaultPrefix, nil, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,12 +297,12 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 	if !p.out.put(func() { close(taken); <-stuck }) { // as a socket that nobody reads
 		t.Fatal("the outbox is full from the start")
 	}
-	receive(t, taken)
+	testbed.Receive(t, taken)
 	start := time.Now()
 	for range outboxSize + 100 {
 		p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
 	}
-	if took := time.Since(start); took < outboxPatience || took > patience {
+	if took := time.Since(start); took < outboxPatience || took > testbed.Patience {
 		t.Errorf("blocked for %v", took)
 	}
 	if !strings.Contains(log.String(), "dropped") {
@@ -313,7 +314,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 		t.Errorf("closing while it is stuck: %v", err)
 	}
 	close(stuck)
-	if err := p.Close(testContext(t)); err != nil {
+	if err := p.Close(testbed.Context(t)); err != nil {
 		t.Error(err)
 	}
 	p.Progress(&model.ProgressEvent{}) // after the end: harmless
@@ -321,7 +322,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 
 func TestAClientDoesTheWholeRound(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	ctx := testContext(t)
+	ctx := testbed.Context(t)
 	c, err := client.New(w.nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)

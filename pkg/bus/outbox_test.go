@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -18,7 +19,7 @@ func TestAnOutboxThatIsOnlySlowDropsNothing(t *testing.T) {
 			t.Fatalf("put %d was refused", i)
 		}
 	}
-	if err := o.close(testContext(t)); err != nil {
+	if err := o.close(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if n := sent.Load(); n != many {
@@ -34,7 +35,7 @@ func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 	o := newOutbox()
 	stuck, taken := make(chan struct{}), make(chan struct{})
 	o.put(func() { close(taken); <-stuck })
-	receive(t, taken)
+	testbed.Receive(t, taken)
 	var order []int // of the goroutine that sends, until close
 	for i := range outboxSize {
 		o.put(func() { order = append(order, i) })
@@ -49,7 +50,7 @@ func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 	}
 	close(stuck)
 	for range waiters {
-		if !receive(t, done) {
+		if !testbed.Receive(t, done) {
 			t.Error("who waited was refused")
 		}
 	}
@@ -93,7 +94,7 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 		}
 		say(model.StatusQueued)
 		say(model.StatusDownloading)
-		m, err := sub.NextMsgWithContext(testContext(t))
+		m, err := sub.NextMsgWithContext(testbed.Context(t))
 		if err != nil {
 			t.Fatalf("%s: %v", subject, err)
 		}
@@ -108,7 +109,7 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 		}
 	}
 	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}}) // always said: it may be late
-	if err := p.Close(testContext(t)); err != nil {
+	if err := p.Close(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if asked != 7 {

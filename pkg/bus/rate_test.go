@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -114,7 +115,7 @@ func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	code := func() string { return receive(t, answers).Header.Get("Nats-Service-Error-Code") }
+	code := func() string { return testbed.Receive(t, answers).Header.Get("Nats-Service-Error-Code") }
 	for range extra {
 		if got := code(); got != "429" {
 			t.Fatalf("past the limit: %q", got)
@@ -145,7 +146,7 @@ func TestRefusalsLeaveAtAPaceAndAllOfThemAtTheEnd(t *testing.T) {
 	}
 	var last time.Time
 	for range 3 * paceMany {
-		last = receive(t, given)
+		last = testbed.Receive(t, given)
 	}
 	if took := last.Sub(begin); took < 2*paceEvery {
 		t.Errorf("%d refusals within %v", 3*paceMany, took)
@@ -156,6 +157,6 @@ func TestRefusalsLeaveAtAPaceAndAllOfThemAtTheEnd(t *testing.T) {
 	}
 	p.close()
 	for range put {
-		receive(t, given)
+		testbed.Receive(t, given)
 	}
 }

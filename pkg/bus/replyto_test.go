@@ -5,6 +5,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 )
 
@@ -98,7 +99,7 @@ func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
 		}
 	}
 	for _, want := range []string{"_INBOX_observer.x", "_INBOX_dispatcher.x", "_INBOX.end"} {
-		if m := receive(t, heard); m.Subject != want {
+		if m := testbed.Receive(t, heard); m.Subject != want {
 			t.Errorf("answered to %s instead of %s", m.Subject, want)
 		}
 	}
@@ -106,7 +107,7 @@ func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
 
 func TestARequestIsAnsweredToTheInboxOfItsUser(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	nc, err := Connect(testContext(t), Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
+	nc, err := Connect(testbed.Context(t), Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -28,13 +30,13 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 		go done([]model.Answer{a})
 		return nil
 	}})
-	consumer, err := p.js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	consumer, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
 	if err != nil {
 		t.Fatal(err)
 	}
 	config := consumer.CachedInfo().Config
 	config.MaxDeliver = 2 // an operator's idea
-	if _, err := p.js.UpdateConsumer(testContext(t), "ARIA_INTAKE", config); err != nil {
+	if _, err := p.js.UpdateConsumer(testbed.Context(t), "ARIA_INTAKE", config); err != nil {
 		t.Fatal(err)
 	}
 	given := make(chan *nats.Msg, 10)
@@ -46,7 +48,7 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	if v := p.verdict(t); v.Seq != bad {
 		t.Errorf("verdict %+v", v)
 	}
-	receive(t, given)
+	testbed.Receive(t, given)
 	fail.Store(false)
 	p.intake.stuck <- first // the advisory came while the store still failed
 	if v := p.verdict(t); v.Seq != first || v.Error != nil {
@@ -60,10 +62,10 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	fail.Store(true)
 	tries := len(p.backend.taken())
 	p.send(t, "shop", `{"id":"c",`+source+`}`)
-	receive(t, given)
-	eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
+	testbed.Receive(t, given)
+	testbed.Eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
 	fail.Store(false)
-	eventually(t, "the consumer has left it behind, and it is found", func() bool {
+	testbed.Eventually(t, "the consumer has left it behind, and it is found", func() bool {
 		p.intake.lookForStuck()
 		return p.left(t) == 0
 	})
@@ -75,20 +77,20 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	for _, remove := range []func() error{
-		func() error { return p.js.DeleteConsumer(testContext(t), "ARIA_INTAKE", "dispatcher") },
-		func() error { return p.js.DeleteStream(testContext(t), "ARIA_INTAKE") },
+		func() error { return p.js.DeleteConsumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher") },
+		func() error { return p.js.DeleteStream(testbed.Context(t), "ARIA_INTAKE") },
 	} {
 		if err := remove(); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the stream and its consumer are back", func() bool {
-			_, err := p.js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+		testbed.Eventually(t, "the stream and its consumer are back", func() bool {
+			_, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
 			return err == nil
 		})
 		p.send(t, "shop", `{`+source+`}`)
 		p.verdict(t)
 	}
-	if err := p.js.DeleteStream(testContext(t), "ARIA_DLQ"); err != nil {
+	if err := p.js.DeleteStream(testbed.Context(t), "ARIA_DLQ"); err != nil {
 		t.Fatal(err)
 	}
 	p.send(t, "shop", `{}`)
@@ -96,7 +98,7 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 	if n := len(p.deadLetters(t)); n != 1 {
 		t.Errorf("%d dead letters in the new stream", n)
 	}
-	if err := p.js.DeleteStream(testContext(t), "ARIA_DLQ"); err != nil {
+	if err := p.js.DeleteStream(testbed.Context(t), "ARIA_DLQ"); err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := p.intake.deadIDs(); err != nil || len(ids) != 0 {
@@ -106,28 +108,19 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 }
 
 func TestTheIntakeWaitsForJetStream(t *testing.T) {
-	log, store := &logBook{}, t.TempDir()
-	opts := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
-	s, err := server.NewServer(opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(patience) {
-		t.Fatal("the server is not ready")
-	}
-	nc, err := Connect(testContext(t), Options{URL: s.ClientURL()})
+	log, store := &testbed.Log{}, t.TempDir()
+	s := testnats.Start(t, &server.Options{})
+	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	i, err := StartIntake(testContext(t), nc, &fakeBackend{}, streamOptions(), log.logger())
+	i, err := StartIntake(testbed.Context(t), nc, &fakeBackend{}, streamOptions(), log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { stopIntake(t, i) })
-	eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waits for its stream") })
+	testbed.Eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waits for its stream") })
 	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: store}); err != nil {
 		t.Fatal(err)
 	}
@@ -135,14 +128,14 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it takes a submission", func() bool {
+	testbed.Eventually(t, "it takes a submission", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		_, err := js.Publish(ctx, DefaultPrefix+".intake.shop.submit", []byte(`{`+source+`}`))
 		return err == nil
 	})
-	eventually(t, "and has it decided on", func() bool {
-		stream, err := js.Stream(testContext(t), "ARIA_INTAKE")
+	testbed.Eventually(t, "and has it decided on", func() bool {
+		stream, err := js.Stream(testbed.Context(t), "ARIA_INTAKE")
 		return err == nil && stream.CachedInfo().State.Msgs == 0
 	})
 	if n := strings.Count(log.String(), "waits for its stream"); n != 1 {
@@ -165,7 +158,7 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 	for n := range messages {
 		m := nats.NewMsg(DefaultPrefix + ".intake.greedy.submit")
 		m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{fmt.Sprint("g", n)}}
-		if _, err := p.js.PublishMsgAsync(m, jetstream.WithStallWait(patience)); err != nil {
+		if _, err := p.js.PublishMsgAsync(m, jetstream.WithStallWait(testbed.Patience)); err != nil {
 			t.Fatal(err)
 		}
 	}

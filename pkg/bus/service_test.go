@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -188,7 +189,7 @@ func TestAnswersMayComeOutOfOrder(t *testing.T) {
 		ch := make(chan *nats.Msg, 1)
 		answers[id] = ch
 		go func() {
-			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.submit", []byte(`{"id":"`+id+`",`+source+`}`), patience)
+			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.submit", []byte(`{"id":"`+id+`",`+source+`}`), testbed.Patience)
 			if err != nil {
 				t.Error(err)
 			}
@@ -197,12 +198,12 @@ func TestAnswersMayComeOutOfOrder(t *testing.T) {
 	}
 	waiting := make(map[string]held)
 	for range ids {
-		h := receive(t, inbox)
+		h := testbed.Receive(t, inbox)
 		waiting[h.ops[0].(engine.Submit).Spec.ID] = h
 	}
 	for _, id := range []string{"c", "a", "b"} {
 		waiting[id].done([]model.Answer{answerOp(waiting[id].ops[0])})
-		m := receive(t, answers[id])
+		m := testbed.Receive(t, answers[id])
 		var task model.Task
 		if err := json.Unmarshal(m.Data, &task); err != nil || task.ID != id {
 			t.Errorf("asked for %s, got %s (%v)", id, m.Data, err)
@@ -236,7 +237,7 @@ func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the heartbeat is taken in", func() bool { return len(w.backend.taken()) == 1 })
+	testbed.Eventually(t, "the heartbeat is taken in", func() bool { return len(w.backend.taken()) == 1 })
 }
 
 func TestAnswersGoToInboxesOnly(t *testing.T) {
@@ -285,14 +286,14 @@ func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
 		}
 	}
 	for range extra {
-		if code := receive(t, codes); code != "503" {
+		if code := testbed.Receive(t, codes); code != "503" {
 			t.Fatalf("code %q, want 503 while the reads are stuck", code)
 		}
 	}
 	close(release)
 	for range total - extra {
 		// A reader may not have taken its first read when the queue was full.
-		if code := receive(t, codes); code != "" && code != "503" {
+		if code := testbed.Receive(t, codes); code != "" && code != "503" {
 			t.Fatalf("code %q", code)
 		}
 	}
@@ -341,7 +342,7 @@ func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
 	}
 	q, seen, pages := model.ListQuery{Limit: 1000}, 0, 0
 	for {
-		p, err := alice.List(testContext(t), q)
+		p, err := alice.List(testbed.Context(t), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -375,7 +376,7 @@ func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
 					"task.alice.cancel":   `{"id":"` + id + `"}`,
 					"worker.w1.heartbeat": `{` + beat + `}`,
 				} {
-					m, err := w.nc.Request(DefaultPrefix+".req."+subject, []byte(body), patience)
+					m, err := w.nc.Request(DefaultPrefix+".req."+subject, []byte(body), testbed.Patience)
 					if err != nil || strings.HasPrefix(subject, "task") && !strings.Contains(string(m.Data), `"id":"`+id+`"`) {
 						wrong.Add(1)
 					}
@@ -394,7 +395,7 @@ func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
 
 func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, patience)
+	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, testbed.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -409,17 +410,17 @@ func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
 
 func TestASecondDispatcherOnThePrefixIsTurnedAway(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	err := CheckAlone(testContext(t), w.nc, DefaultPrefix)
+	err := CheckAlone(testbed.Context(t), w.nc, DefaultPrefix)
 	if err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
 		t.Errorf("got %v, want the other's name", err)
 	}
-	if err := CheckAlone(testContext(t), w.nc, "other.v1"); err != nil {
+	if err := CheckAlone(testbed.Context(t), w.nc, "other.v1"); err != nil {
 		t.Errorf("on another prefix: %v", err)
 	}
-	if err := w.service.Stop(testContext(t)); err != nil {
+	if err := w.service.Stop(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckAlone(testContext(t), w.nc, DefaultPrefix); err != nil {
+	if err := CheckAlone(testbed.Context(t), w.nc, DefaultPrefix); err != nil {
 		t.Errorf("after it stopped: %v", err)
 	}
 }

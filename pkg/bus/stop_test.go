@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -28,7 +29,7 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	answered := make(chan string, requests)
 	for i := range requests {
 		go func() {
-			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), patience)
+			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), testbed.Patience)
 			if err != nil {
 				answered <- err.Error()
 				return
@@ -38,11 +39,11 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	}
 	waiting := make([]func([]model.Answer), requests)
 	for i := range waiting {
-		waiting[i] = receive(t, inbox)
+		waiting[i] = testbed.Receive(t, inbox)
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- w.service.Stop(testContext(t)) }()
-	eventually(t, "nobody serves any more", func() bool {
+	go func() { stopped <- w.service.Stop(testbed.Context(t)) }()
+	testbed.Eventually(t, "nobody serves any more", func() bool {
 		_, err := w.nc.Request(DefaultPrefix+".req.query.status", nil, time.Second)
 		return errors.Is(err, nats.ErrNoResponders)
 	})
@@ -55,18 +56,18 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 		done([]model.Answer{answerOp((*ops.Load())[0])})
 	}
 	for range requests {
-		if got := receive(t, answered); got != "" {
+		if got := testbed.Receive(t, answered); got != "" {
 			t.Errorf("a request that was taken in got %q", got)
 		}
 	}
-	if err := receive(t, stopped); err != nil {
+	if err := testbed.Receive(t, stopped); err != nil {
 		t.Error(err)
 	}
-	if err := w.service.Stop(testContext(t)); err != nil {
+	if err := w.service.Stop(testbed.Context(t)); err != nil {
 		t.Errorf("stopping again: %v", err)
 	}
 	nc := connect(t, w.server)
-	if err := Drain(testContext(t), nc); err != nil || !nc.IsClosed() {
+	if err := Drain(testbed.Context(t), nc); err != nil || !nc.IsClosed() {
 		t.Errorf("draining: %v, closed %v", err, nc.IsClosed())
 	}
 }
@@ -77,7 +78,7 @@ func TestStoppingGivesUpWithItsContext(t *testing.T) {
 	if err := w.nc.Publish(DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
 		t.Fatal(err)
 	}
-	answer := receive(t, done)
+	answer := testbed.Receive(t, done)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	if err := w.service.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not answered") {

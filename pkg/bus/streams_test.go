@@ -12,6 +12,9 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 )
 
 func newStreams(t *testing.T) (*nats.Conn, jetstream.JetStream) {
@@ -26,7 +29,7 @@ func newStreams(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 
 func configOf(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
 	t.Helper()
-	s, err := js.Stream(testContext(t), name)
+	s, err := js.Stream(testbed.Context(t), name)
 	if err != nil {
 		t.Fatalf("%s: %v", name, err)
 	}
@@ -38,7 +41,7 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	o := streamOptions()
 	o.Events, o.EventsAge, o.EventsBytes = true, time.Hour, 1<<20
 	for range 2 { // the second time they are there
-		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -57,7 +60,7 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	if events.MaxAge != time.Hour || events.MaxBytes != 1<<20 || events.Discard != jetstream.DiscardOld || events.Metadata["prefix"] != DefaultPrefix {
 		t.Errorf("ARIA_EVENTS: %+v", events)
 	}
-	c, err := js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	c, err := js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,10 +72,10 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 
 func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
 	nc, js := newStreams(t)
-	if err := EnsureStreams(testContext(t), nc, StreamOptions{Prefix: DefaultPrefix, Replicas: 1}); err != nil {
+	if err := EnsureStreams(testbed.Context(t), nc, StreamOptions{Prefix: DefaultPrefix, Replicas: 1}); err != nil {
 		t.Fatal(err)
 	}
-	for name := range js.StreamNames(testContext(t)).Name() {
+	for name := range js.StreamNames(testbed.Context(t)).Name() {
 		t.Errorf("there is %s", name)
 	}
 }
@@ -80,21 +83,21 @@ func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
 func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	nc, js := newStreams(t)
 	o := streamOptions()
-	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+	if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 		t.Fatal(err)
 	}
 	dlq := configOf(t, js, "ARIA_DLQ")
 	dlq.MaxMsgs = 77 // an operator's
-	if _, err := js.UpdateStream(testContext(t), dlq); err != nil {
+	if _, err := js.UpdateStream(testbed.Context(t), dlq); err != nil {
 		t.Fatal(err)
 	}
 	consumer := consumers(Subjects{Prefix: DefaultPrefix})[0]
 	consumer.AckWait, consumer.MaxDeliver, consumer.MaxAckPending = time.Minute, 3, 5
-	if _, err := js.UpdateConsumer(testContext(t), "ARIA_INTAKE", consumer); err != nil {
+	if _, err := js.UpdateConsumer(testbed.Context(t), "ARIA_INTAKE", consumer); err != nil {
 		t.Fatal(err)
 	}
 	o.IntakeMessages, o.IntakeBytes = 500, 32<<20
-	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+	if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 		t.Fatal(err)
 	}
 	if in := configOf(t, js, "ARIA_INTAKE"); in.MaxMsgs != 500 || in.MaxBytes != 32<<20 {
@@ -103,7 +106,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	if got := configOf(t, js, "ARIA_DLQ").MaxMsgs; got != 77 {
 		t.Errorf("ARIA_DLQ may hold %d messages, the operator said 77", got)
 	}
-	c, err := js.Consumer(testContext(t), "ARIA_INTAKE", "dispatcher")
+	c, err := js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -132,10 +135,10 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 			nc, js := newStreams(t)
 			config := good
 			c.change(&config)
-			if _, err := js.CreateStream(testContext(t), config); err != nil {
+			if _, err := js.CreateStream(testbed.Context(t), config); err != nil {
 				t.Fatal(err)
 			}
-			_, err := StartIntake(testContext(t), nc, &fakeBackend{}, streamOptions(), nil)
+			_, err := StartIntake(testbed.Context(t), nc, &fakeBackend{}, streamOptions(), nil)
 			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -149,20 +152,20 @@ func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			nc, js := newStreams(t)
-			_, err := js.CreateStream(testContext(t), jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: subjects, Retention: jetstream.WorkQueuePolicy})
+			_, err := js.CreateStream(testbed.Context(t), jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: subjects, Retention: jetstream.WorkQueuePolicy})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := js.Publish(testContext(t), "aria.v1.intake.shop.submit", []byte(`{`+source+`}`)); err != nil {
+			if _, err := js.Publish(testbed.Context(t), "aria.v1.intake.shop.submit", []byte(`{`+source+`}`)); err != nil {
 				t.Fatal(err) // before any dispatcher ran
 			}
 			backend := &fakeBackend{}
-			i, err := StartIntake(testContext(t), nc, backend, streamOptions(), nil)
+			i, err := StartIntake(testbed.Context(t), nc, backend, streamOptions(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { stopIntake(t, i) })
-			eventually(t, "its message is a task", func() bool { return len(backend.taken()) == 1 })
+			testbed.Eventually(t, "its message is a task", func() bool { return len(backend.taken()) == 1 })
 			in := configOf(t, js, "ARIA_INTAKE")
 			if in.Discard != jetstream.DiscardNew || in.MaxMsgs != 10_000 || in.Metadata["prefix"] != DefaultPrefix || !in.AllowAtomicPublish ||
 				!covers(in.Subjects, "aria.v1.intake.*.submit") || !covers(in.Subjects, "aria.v1.intake.*.parked") {
@@ -177,12 +180,12 @@ func TestOneClientCannotFillTheIntake(t *testing.T) {
 	nc, js := newStreams(t)
 	o := streamOptions()
 	o.IntakeMessages = 4 * share
-	if err := EnsureStreams(testContext(t), nc, o); err != nil {
+	if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 		t.Fatal(err)
 	}
 	sendMany(t, nc, "greedy", share)
 	full := func(client string) error {
-		_, err := js.Publish(testContext(t), DefaultPrefix+".intake."+client+".submit", []byte(`{}`), jetstream.WithRetryAttempts(0))
+		_, err := js.Publish(testbed.Context(t), DefaultPrefix+".intake."+client+".submit", []byte(`{}`), jetstream.WithRetryAttempts(0))
 		return err
 	}
 	var refused *jetstream.APIError
@@ -211,7 +214,7 @@ func sendMany(t testing.TB, nc *nats.Conn, client string, messages int) {
 				continue
 			}
 			m.Header.Set("Nats-Batch-Commit", "1")
-			answer, err := nc.RequestMsgWithContext(testContext(t), m)
+			answer, err := nc.RequestMsgWithContext(testbed.Context(t), m)
 			if err != nil || strings.Contains(string(answer.Data), "error") {
 				t.Fatalf("%s, %v", answer.Data, err)
 			}
@@ -225,17 +228,17 @@ func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) 
 	o := streamOptions()
 	old := o.intake(Subjects{Prefix: DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
 	old.MaxMsgsPerSubject, old.DiscardNewPerSubject, old.Replicas = -1, false, 1
-	if _, err := js.CreateStream(testContext(t), old); err != nil {
+	if _, err := js.CreateStream(testbed.Context(t), old); err != nil {
 		t.Fatal(err)
 	}
 	sendMany(t, nc, "greedy", share)
 	ensure := func(messages int64) *jetstream.StreamInfo {
 		t.Helper()
 		o.IntakeMessages = messages
-		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 			t.Fatal(err)
 		}
-		s, err := js.Stream(testContext(t), "ARIA_INTAKE")
+		s, err := js.Stream(testbed.Context(t), "ARIA_INTAKE")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +284,7 @@ func TestTwoClustersShareAServer(t *testing.T) {
 	for _, prefix := range []string{DefaultPrefix, "lab.v2"} {
 		o := streamOptions()
 		o.Prefix = prefix
-		if err := EnsureStreams(testContext(t), nc, o); err != nil {
+		if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -291,7 +294,7 @@ func TestTwoClustersShareAServer(t *testing.T) {
 }
 
 func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
-	url := externalServer(t, &server.Options{
+	url := testnats.Start(t, &server.Options{
 		JetStream: true, StoreDir: t.TempDir(),
 		Users: []*server.User{
 			{Username: "dispatcher", Password: "pw", Permissions: &server.Permissions{
@@ -299,24 +302,24 @@ func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
 			}},
 			{Username: "boss", Password: "pw"},
 		},
-	})
-	nc, err := Connect(testContext(t), Options{URL: url, User: "dispatcher", Password: "pw"})
+	}).ClientURL()
+	nc, err := Connect(testbed.Context(t), Options{URL: url, User: "dispatcher", Password: "pw"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	ctx, cancel := context.WithTimeout(testContext(t), time.Second)
+	ctx, cancel := context.WithTimeout(testbed.Context(t), time.Second)
 	defer cancel()
 	err = EnsureStreams(ctx, nc, streamOptions())
 	if err == nil || !strings.Contains(err.Error(), "migrate schema up --nats") || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.ARIA_INTAKE") {
 		t.Errorf("got %v", err)
 	}
-	boss, err := Connect(testContext(t), Options{URL: url, User: "boss", Password: "pw"})
+	boss, err := Connect(testbed.Context(t), Options{URL: url, User: "boss", Password: "pw"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer boss.Close()
-	if err := EnsureStreams(testContext(t), boss, streamOptions()); err != nil {
+	if err := EnsureStreams(testbed.Context(t), boss, streamOptions()); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -208,7 +209,7 @@ func TestARecordThatNoClientCouldHaveSentIs400WithItsField(t *testing.T) {
 		"client":   strings.Replace(string(good), `"client":"c"`, `"client":"c\u001e"`, 1),
 		"priority": strings.Replace(string(good), `"priority":"low",`, ``, 1),
 	} {
-		_, err := wire.AskBody(testContext(t), w.nc, "aria.v1.req.admin.import", []byte("{\"import\":\"x\"}\n"+line))
+		_, err := wire.AskBody(testbed.Context(t), w.nc, "aria.v1.req.admin.import", []byte("{\"import\":\"x\"}\n"+line))
 		if model.CodeOf(err) != model.CodeInvalid || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "t0") {
 			t.Errorf("%s: %v", field, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -48,7 +49,7 @@ func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
 
 func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, patience)
+	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, testbed.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +219,7 @@ func TestTheClientHasAMethodForEachVerb(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := testContext(t)
+	ctx := testbed.Context(t)
 	change := &model.TaskUpdate{Priority: ref(model.PriorityHigh), URL: ref("https://h/new"), Tags: ref(map[string]string{})}
 	for name, c := range map[string]struct {
 		do   func() (*model.Task, error)
