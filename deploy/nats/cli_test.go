@@ -88,6 +88,24 @@ func TestTheNATSCommandFillsAndShowsTheIntake(t *testing.T) {
 	nats.wants(t, []string{"Explicit", "5.00s", "1,024", "prefix: aria.v1"}, "consumer", "info", "ARIA_INTAKE", "dispatcher")
 }
 
+func TestTheNATSCommandGetsAnswersInTheInboxOfWhoAsks(t *testing.T) {
+	t.Parallel() // it waits for the command, most of its time
+	url := testdaemon.Start(t).URL
+	with := func(inbox string) command {
+		return commandOf(t, "--server", url, "--inbox-prefix", inbox, "--timeout", "1s")
+	}
+	with("_INBOX_me").wants(t, []string{`"id":"a"`}, "req", "aria.v1.req.task.me.submit", `{"id":"a",`+later+`}`)
+	with("_INBOX_observer").wants(t, []string{`"total_tasks":1`}, "req", "aria.v1.req.query.status", "")
+	with("_INBOX_admin").wants(t, []string{"there is no worker w1"}, "req", "aria.v1.req.admin.worker.drain", `{"id":"w1"}`)
+	for _, role := range []string{"_INBOX_observer", "_INBOX_admin"} {
+		with(role).wants(t, []string{"aria-dispatcher"}, "micro", "ls")
+	}
+	if printed, _ := with("_INBOX_you")("req", "aria.v1.req.task.me.cancel", `{"id":"a"}`); strings.Contains(printed, "Received") {
+		t.Errorf("an answer went to another's inbox: %s", printed)
+	}
+	with("_INBOX").wants(t, []string{`"status":"pending"`}, "req", "aria.v1.req.task.me.get", `{"id":"a"}`)
+}
+
 // contextOf is the nats command with the context that keys made.
 func contextOf(t *testing.T, url, name string) command {
 	t.Helper()
