@@ -1,16 +1,41 @@
 package aria2
 
 import (
+	"net"
+	"net/url"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 // through has a job's connections made by the guard, in the job's name. What
-// follows from the job inherits it.
+// follows from the job inherits it. A redirect that was not there when the source was
+// asked where the file is gets no connection, for aria2c would take along what the
+// task confides; but where a torrent may follow, its trackers are elsewhere.
 func (e *Engine) through(add call, j *job) {
 	options := add.params[len(add.params)-1].(map[string]any)
-	options["all-proxy"] = e.proxy.Admit(j.gid)
+	var only []string
+	if len(j.told) > 0 && !j.bare && overHTTP(j.told[0]) && !e.cfg.AllowBT {
+		only = home(j.told[0])
+	}
+	options["all-proxy"] = e.proxy.Admit(j.gid, only...)
+}
+
+// home is where the server of a source is, for a proxy: also with HTTPS where it may
+// lead there, as [download.AtHome] has it.
+func home(source string) []string {
+	u, err := url.Parse(source)
+	if err != nil {
+		return []string{source} // which is no address
+	}
+	switch host, port := u.Hostname(), u.Port(); {
+	case port != "":
+		return []string{net.JoinHostPort(host, port)}
+	case u.Scheme == "http":
+		return []string{net.JoinHostPort(host, "80"), net.JoinHostPort(host, "443")}
+	default:
+		return []string{net.JoinHostPort(host, "443")}
+	}
 }
 
 // explain gives the reason for which the guard made no connection; aria2c knows

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -134,6 +135,48 @@ func TestAServerThatAnswersNoProbeIsToldNothingByAria2c(t *testing.T) {
 			t.Errorf("%+v", err)
 		}
 	})
+}
+
+func TestAServerThatLeadsElsewhereAfterTheProbeTellsNothing(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	other := newStranger(t, data)
+	var asked atomic.Int64
+	lead := http.RedirectHandler(other.URL+"/file", http.StatusFound)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if asked.Add(1) == 1 {
+			downloadtest.Content(data).ServeHTTP(w, r)
+			return
+		}
+		lead.ServeHTTP(w, r)
+	}))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "led", s.URL+"/file", "header", "X-Token: t", "max-tries", "1")
+	downloadtest.Add(t, e, job)
+	err := downloadtest.MustFail(t, e, "led")
+	if err.Class != model.ClassRetryable || !strings.Contains(err.Message, "leads there now") {
+		t.Errorf("%+v", err)
+	}
+	if asked.Load() < 2 {
+		t.Error("aria2c did not ask")
+	}
+	downloadtest.Remove(t, e, "led")
+	downloadtest.Add(t, e, job) // now the probe sees it
+	downloadtest.MustComplete(t, e, job, data)
+}
+
+func TestTheServerOfASourceIsReachedAlsoOverHTTPSWhereItMayLeadThere(t *testing.T) {
+	for source, want := range map[string][]string{
+		"http://a/f":                   {"a:80", "a:443"},
+		"http://me:pw@a:8080/f":        {"a:8080"},
+		"HTTP://[2001:db8::1]/f":       {"[2001:db8::1]:80", "[2001:db8::1]:443"},
+		"https://me:pw@a/f?u=http://b": {"a:443"},
+		"https://[2001:db8::1]:8443/f": {"[2001:db8::1]:8443"},
+	} {
+		if got := home(source); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", source, got, want)
+		}
+	}
 }
 
 func TestAMirrorHelpsATaskWithAPasswordToo(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -49,6 +50,7 @@ type Proxy struct {
 // user is one download.
 type user struct {
 	trouble error
+	only    []string              // host:port of what it may be connected to; empty: all that the guard allows
 	pins    map[string]netip.Addr // host to the address that it last connected to
 }
 
@@ -73,11 +75,12 @@ func (g *Guard) NewProxy() (*Proxy, error) {
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 
 // Admit lets a user in, forgets what its [Proxy.Trouble] was, and returns the URL
-// with its name and the password: a secret.
-func (p *Proxy) Admit(name string) string {
+// with its name and the password: a secret. With only, each a host:port, it is
+// connected to nothing else.
+func (p *Proxy) Admit(name string, only ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users[name] = &user{pins: map[string]netip.Addr{}}
+	p.users[name] = &user{only: only, pins: map[string]netip.Addr{}}
 	u := url.URL{Scheme: "http", User: url.UserPassword(name, p.password), Host: p.listener.Addr().String()}
 	return u.String()
 }
@@ -265,6 +268,9 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return nil, fmt.Errorf("connect to %.80s: %.20q is no port", host, port)
 	}
+	if !p.mayReach(name, address) {
+		return nil, fmt.Errorf("%.80s: the server leads there now, and did not when it was asked where the file is", address)
+	}
 	if pin, ok := p.pin(name, host); ok {
 		if c, err := p.dial(p.life, "tcp", net.JoinHostPort(pin.String(), port)); err == nil {
 			return c, nil
@@ -283,6 +289,14 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	p.setPin(name, host, c.RemoteAddr())
 	return c, nil
+}
+
+func (p *Proxy) mayReach(name, address string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[name]
+	return u != nil && (len(u.only) == 0 ||
+		slices.ContainsFunc(u.only, func(one string) bool { return strings.EqualFold(one, address) }))
 }
 
 func (p *Proxy) pin(name, host string) (netip.Addr, bool) {

@@ -104,6 +104,30 @@ func TestTheProxyServesOnlyAdmittedUsersWithItsPassword(t *testing.T) {
 	}
 }
 
+func TestAUserThatIsAdmittedForOneAddressReachesNoOther(t *testing.T) {
+	port, _ := listen(t, "127.0.0.1:0")
+	other, count := listen(t, "127.0.0.1:0")
+	p := newProxy(t, New(networks(t, "loopback"), nil))
+	p.Admit("task", "LocalHost:"+port, "127.0.0.1:"+port)
+	for address, want := range map[string]int{
+		"localhost:" + port: 200, "127.0.0.1:" + port: 200, "127.0.0.2:" + port: 502, "127.0.0.1:" + other: 502, "127.0.0.1:0" + other: 502,
+	} {
+		if got, _ := ask(t, p, "CONNECT "+address+" HTTP/1.1", authorization("task", p.password)); got != want {
+			t.Errorf("%s: status %d, want %d", address, got, want)
+		}
+	}
+	if err := p.Trouble("task"); err == nil || errors.As(err, new(*RefusedError)) {
+		t.Errorf("the reason is %v", err)
+	}
+	if n := count.Load(); n != 0 {
+		t.Errorf("another address had %d connections", n)
+	}
+	p.Admit("task")
+	if got, _ := ask(t, p, "CONNECT 127.0.0.1:"+other+" HTTP/1.1", authorization("task", p.password)); got != 200 {
+		t.Errorf("admitted for all: status %d", got)
+	}
+}
+
 func TestTheProxyTunnelsToAllowedAddressesOnly(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 500_000)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
