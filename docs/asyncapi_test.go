@@ -2,7 +2,9 @@ package docs_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path"
@@ -18,7 +20,9 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // ref points to another part of the document.
@@ -215,16 +219,62 @@ func TestTheDispatcherTakesEachExampleOfARequest(t *testing.T) {
 	if sent < 30 {
 		t.Errorf("only %d examples were sent", sent)
 	}
-	verdict := make(chan *nats.Msg, 4)
-	if _, err := c.nc.ChanSubscribe("aria.v1.evt.intake.alice.*.*", verdict); err != nil {
+}
+
+func TestTheIntakeTakesEachExampleOfASubmission(t *testing.T) {
+	doc, c := readAsyncAPI(t), startCluster(t)
+	examples := doc.Components.Messages["Intake"].Examples
+	if len(examples) == 0 {
+		t.Fatal("there is none")
+	}
+	verdicts := make(chan *nats.Msg, 1+len(examples))
+	if _, err := c.nc.ChanSubscribe("aria.v1.evt.intake.alice.*.*", verdicts); err != nil {
 		t.Fatal(err)
 	}
 	c.ask(t, "aria.v1.intake.alice.submit", `{"id":"other","url":"http://example.org/f"}`)
-	for _, e := range doc.Components.Messages["Intake"].Examples {
+	for _, e := range examples {
 		c.ask(t, "aria.v1.intake.alice.submit", string(body(t, e.Payload)))
 	}
-	if m := testbed.Receive(t, verdict); !strings.HasSuffix(m.Subject, ".accepted") {
-		t.Errorf("the intake: %s %s", m.Subject, m.Data)
+	accepted := 0
+	for range 1 + len(examples) {
+		var v model.IntakeVerdict
+		m := testbed.Receive(t, verdicts)
+		if err := json.Unmarshal(m.Data, &v); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case strings.HasSuffix(m.Subject, ".accepted"):
+			accepted++
+		case v.Error == nil || v.Error.Code != model.CodeConflict: // another example has the id
+			t.Errorf("%s: %s", m.Subject, m.Data)
+		}
+	}
+	if accepted < 2 {
+		t.Errorf("%d were accepted", accepted)
+	}
+}
+
+func TestTheExamplesOfDeadLettersAreDead(t *testing.T) {
+	doc, c := readAsyncAPI(t), startCluster(t)
+	dead := make(chan *nats.Msg, 1)
+	if _, err := c.nc.ChanSubscribe("aria.v1.dlq.intake.alice", dead); err != nil {
+		t.Fatal(err)
+	}
+	examples := doc.Components.Messages["DeadLetter"].Examples
+	if len(examples) == 0 {
+		t.Error("there is none")
+	}
+	for i, e := range examples {
+		c.ask(t, "aria.v1.intake.alice.submit", string(body(t, e.Payload)))
+		m := testbed.Receive(t, dead)
+		if string(m.Data) != string(body(t, e.Payload)) {
+			t.Errorf("example %d: %s lies there", i, m.Data)
+		}
+		for name, want := range e.Headers {
+			if got := m.Header.Get(name); got != want {
+				t.Errorf("example %d: %s is %q, not %q", i, name, got, want)
+			}
+		}
 	}
 }
 
@@ -246,7 +296,11 @@ func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
 		}{},
 	}
 	for _, name := range slices.Sorted(maps.Keys(decoded)) {
-		for i, e := range doc.Components.Messages[name].Examples {
+		examples := doc.Components.Messages[name].Examples
+		if len(examples) == 0 {
+			t.Errorf("message %s has no example: is it called otherwise now?", name)
+		}
+		for i, e := range examples {
 			d := json.NewDecoder(bytes.NewReader(body(t, e.Payload)))
 			d.DisallowUnknownFields()
 			if err := d.Decode(decoded[name]); err != nil {
@@ -254,4 +308,116 @@ func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
 			}
 		}
 	}
+}
+
+// startServer starts a NATS server without a dispatcher, and connects to it.
+func startServer(t *testing.T) *nats.Conn {
+	t.Helper()
+	s, err := bus.StartServer(bus.ServerOptions{StoreDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Shutdown(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	nc, err := bus.Connect(t.Context(), bus.Options{InProcess: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+// TestOurProgramsReadEachExampleOfAnAnswer has the programs that ask, clients, workers
+// and migrate, get the examples for answers.
+func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
+	ctx, doc, nc := testbed.Context(t), readAsyncAPI(t), startServer(t)
+	// each answers subject with one example of message after the other, and has read
+	// look at how that was read.
+	asked := make(chan []byte, 1) // what was asked last
+	each := func(subject, message string, read func() error) {
+		examples := doc.Components.Messages[message].Examples
+		if len(examples) == 0 {
+			t.Errorf("message %s has no example: is it called otherwise now?", message)
+		}
+		for i, e := range examples {
+			sub, err := nc.Subscribe("aria.v1.req."+subject, func(m *nats.Msg) {
+				select {
+				case <-asked:
+				default:
+				}
+				asked <- m.Data
+				if err := m.Respond(body(t, e.Payload)); err != nil {
+					t.Error(err)
+				}
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := read(); err != nil {
+				t.Errorf("message %s, example %d: %v", message, i, err)
+			}
+			if err := sub.Unsubscribe(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+
+	alice, err := client.New(nc, bus.DefaultPrefix, "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	each("task.alice.submit", "Outcomes", func() error {
+		list, err := alice.SubmitMany(ctx, make([]*model.TaskSpec, 2))
+		if err == nil && (list[0].ID == "" || list[0].Status == "" || list[1].ID == "" || list[1].Err.Code == 0) {
+			err = fmt.Errorf("read as %+v", list)
+		}
+		return err
+	})
+	link, err := bus.NewWorkerLink(nc, bus.DefaultPrefix, "worker-1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each("worker.worker-1.report", "ReportsAnswer", func() error {
+		verdicts, drop, err := link.Report(ctx, make([]model.Report, 2))
+		if err == nil && (verdicts[0] != nil || verdicts[1].Code != model.CodeConflict || len(drop) != 1 || drop[0].Attempt == 0) {
+			err = fmt.Errorf("read as %v, %v", verdicts, drop)
+		}
+		return err
+	})
+	store, err := bus.NewRemoteStore(nc, bus.DefaultPrefix, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var export repo.Snapshot
+	each("admin.export", "ExportAnswer", func() error {
+		if export, err = store.Snapshot(ctx); err != nil {
+			return err
+		}
+		if counts, err := export.Counts(ctx); err != nil || len(counts) == 0 {
+			return fmt.Errorf("counts %v, %w", counts, err)
+		}
+		return nil
+	})
+	each("admin.export", "ExportPage", func() error {
+		for _, err := range export.Tasks(ctx, 0) {
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	each("admin.import", "ImportAnswer", func() error {
+		w, err := store.Begin(ctx, repo.CopyOptions{OnConflict: repo.Fail})
+		if err != nil {
+			return err
+		}
+		err = w.Abort(ctx)
+		if ask := testbed.Receive(t, asked); !bytes.Contains(ask, []byte(`"import":"`)) {
+			err = fmt.Errorf("the import was not read: %s is asked", ask)
+		}
+		return err
+	})
 }
