@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -197,5 +198,16 @@ func TestOutputIsSplitIntoBoundedCleanLines(t *testing.T) {
 	}
 	if want := []string{"one", "two", strings.Repeat("x", maxLine), "three"}; !slices.Equal(seen, want) {
 		t.Errorf("%d lines: %.60q", len(seen), seen)
+	}
+}
+
+func TestAria2cIsRunWithTheDefaultsOfEveryEngine(t *testing.T) {
+	for stall, timeout := range map[time.Duration]string{download.DefaultStallTimeout: "timeout=60", 1500 * time.Millisecond: "timeout=1", time.Millisecond: "timeout=1"} {
+		lines := perDownload(&Config{StallTimeout: stall})
+		for _, want := range []string{timeout, "max-tries=5", "retry-wait=1", "connect-timeout=15"} {
+			if !slices.Contains(lines, want) {
+				t.Errorf("with %v the line %q is missing in %q", stall, want, lines)
+			}
+		}
 	}
 }
