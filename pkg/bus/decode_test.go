@@ -115,6 +115,9 @@ func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
 	if want := map[string]string{"disk": "ssd", "location": "eu"}; !maps.Equal(spec.Tags, want) {
 		t.Errorf("tags %v, want those of both places: %v", spec.Tags, want)
 	}
+	if spec, err := decodeOne(`{` + source + `,"options":null,"tags":null,"labels":null,"mirrors":null,"tasks":null}`); err != nil || spec.Options != nil {
+		t.Errorf("null is not the same as nothing: %+v, %v", spec, err)
+	}
 	same, err := decodeOne(`{"tags":{"location":"eu","disk":"ssd"},"options":{"header":["A: b","C: d"],"split":"4"},
 		"max_attempts":2,"timeout":300,"priority":"high",` + source + `,"id":"a-2"}`)
 	if err != nil {
@@ -224,6 +227,9 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 		"without a name":           {`{` + beat + `}`, "ok"},
 		"with its name":            {`{"worker_id":"w1",` + beat + `}`, "ok"},
 		"with a field of tomorrow": {`{"mood":{"a":[1]},` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading","x":1}]}`, "ok"},
+		"that holds null":          {`{` + beat + `,"tasks":null,"capabilities":null}`, "ok"},
+		"with a name twice":        {`{"state":"sleepy",` + beat + `}`, "ok"},
+		"with half a character":    {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"failed","error":{"class":"worker","message":"` + "\xc3" + `"}}]}`, "ok"},
 		"with another's name":      {`{"worker_id":"w2",` + beat + `}`, `worker_id: "w2" is not "w1"`},
 		"without an instance":      {`{"state":"ready"}`, "instance: "},
 		"in a state of its own":    {`{"instance":"i1","state":"sleepy"}`, "state: "},
