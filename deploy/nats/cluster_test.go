@@ -2,6 +2,7 @@ package nats_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // freePorts returns ports that nobody listens on at the moment.
@@ -72,7 +74,8 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 		return false
 	})
 	url := servers[0].ClientURL()
-	startDispatcher(t, url, func(cfg *config.Dispatcher) { cfg.NATS.Replicas = 3 })
+	threefold := func(cfg *config.Dispatcher) { cfg.NATS.Replicas = 3 }
+	d := startDispatcher(t, url, threefold)
 	alice := connect(t, url, "alice")
 	// Where the servers do not take a stream yet, the dispatcher tries again.
 	testbed.Eventually(t, "the intake takes a submission", func() bool {
@@ -98,4 +101,32 @@ func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
 		code, _ := alice.ask(t, "aria.v1.req.task.alice.get", `{"id":"first"}`)
 		return code == ""
 	})
+
+	// What was delivered and not decided on comes first to the next dispatcher.
+	d.Stop()
+	send := func(id string) {
+		alice.ask(t, "aria.v1.intake.alice.submit", fmt.Sprintf(`{"id":%q,"url":"http://h.example/f"}`, id))
+	}
+	send("a")
+	send("b")
+	consumer, err := js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := consumer.Next(); err != nil || !strings.Contains(string(m.Data()), `"a"`) {
+		t.Fatalf("%v, %v", m, err)
+	}
+	send("c")
+	startDispatcher(t, url, threefold)
+	var page model.TaskPage
+	testbed.Eventually(t, "all are tasks", func() bool {
+		code, answer := alice.ask(t, "aria.v1.req.task.alice.list", `{"order":"created_at"}`)
+		page = model.TaskPage{}
+		return code == "" && json.Unmarshal(answer, &page) == nil && len(page.Tasks) == 3
+	})
+	for i, id := range []string{"a", "b", "c"} {
+		if page.Tasks[i].ID != id {
+			t.Errorf("%s came as number %d", page.Tasks[i].ID, i)
+		}
+	}
 }
