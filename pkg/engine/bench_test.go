@@ -216,7 +216,7 @@ func BenchmarkReport(b *testing.B) {
 	}
 }
 
-// BenchmarkTick is a second in which nothing is due but the progress of 500 tasks.
+// BenchmarkTick is a tick at which nothing is due.
 func BenchmarkTick(b *testing.B) {
 	for _, l := range loads() {
 		b.Run(l.String(), func(b *testing.B) {
@@ -225,6 +225,30 @@ func BenchmarkTick(b *testing.B) {
 			b.ResetTimer()
 			for range b.N {
 				x.step(Tick{})
+			}
+		})
+	}
+}
+
+// BenchmarkTickWithProgress is a tick at which nothing is due but the progress of
+// as many tasks as are written in a second.
+func BenchmarkTickWithProgress(b *testing.B) {
+	for _, l := range loads() {
+		b.Run(l.String(), func(b *testing.B) {
+			x := newBench(b, l)
+			x.seconds(1) // from here on all are downloading
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				b.StopTimer()
+				for w := range progressRate / slots {
+					x.step(Heartbeat{x.heartbeat(w)})
+				}
+				x.flushed -= 1000 // a second has gone by, and nobody is lost
+				b.StartTimer()
+				if plan := x.step(Tick{}); len(plan.Batch.Tasks) != progressRate {
+					b.Fatalf("the progress of %d tasks is written", len(plan.Batch.Tasks))
+				}
 			}
 		})
 	}

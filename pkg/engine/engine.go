@@ -364,6 +364,7 @@ type Sizes struct {
 	Tasks, Workers, Clients                     int
 	Sets, Lines, Hosts, Shapes                  int
 	Waiting, Scheduled, Watched, Held, Stopping int
+	Dirty                                       int
 }
 
 // Sizes counts what the engine holds now. It costs a walk over the sets and the
@@ -372,7 +373,7 @@ func (e *Engine) Sizes() Sizes {
 	s := Sizes{
 		Tasks: len(e.tasks), Workers: len(e.workers), Clients: len(e.clients),
 		Sets: len(e.queue.sets), Lines: len(e.queue.lines), Hosts: len(e.queue.hosts.known), Shapes: len(e.queue.shapes),
-		Scheduled: e.due.len(), Watched: e.watch.len(), Held: len(e.held),
+		Scheduled: e.due.len(), Watched: e.watch.len(), Held: len(e.held), Dirty: len(e.dirty),
 	}
 	for _, set := range e.queue.sets { // in any order: only sums
 		s.Waiting += set.waiting

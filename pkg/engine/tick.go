@@ -1,6 +1,10 @@
 package engine
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // tick does what has become due. It costs what is due, not what exists.
 func (e *Engine) tick() {
@@ -101,5 +105,5 @@ func (e *Engine) flushProgress() {
 		e.change(t, model.SetGID|model.SetProgress, t.run.progress.state())
 		budget--
 	}
-	e.dirty = append(e.dirty[:0], e.dirty[n:]...)
+	e.dirty = slices.Delete(e.dirty, 0, n) // which lets go of them
 }
