@@ -7,8 +7,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/pkg/model"
 	"pgregory.net/rapid"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 func TestIntervalsAreMerged(t *testing.T) {
