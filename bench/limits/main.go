@@ -2,26 +2,20 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
-	"syscall"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { cli.Main(run) }
 
 // options are the flags.
 type options struct {
@@ -34,30 +28,18 @@ type options struct {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var o options
 	f := flag.NewFlagSet("limits", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.file, "file", "bench/limits/limits.txt", "the limits, in the repository")
 	f.StringVar(&o.times, "times", "5000x", "as go test's -benchtime; what is made once counts less the more often")
 	f.BoolVar(&o.update, "update", false, "write the file anew, with 1.3 times what is measured; a line with a name alone gets its figures")
-	switch err := f.Parse(args); {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		return 2
-	case f.NArg() > 0:
-		fmt.Fprintf(stderr, "limits: what is %q?\n", f.Arg(0))
-		return 2
+	if err := cli.Parse(f, args, stderr); err != nil {
+		return cli.Usage("limits", err, stderr)
 	}
 	kept, err := check(ctx, &o, stdout)
-	if err != nil {
-		fmt.Fprintln(stderr, "limits:", err)
-		return 1
-	}
-	if !kept {
+	if err == nil && !kept {
 		fmt.Fprintf(stderr, "limits: too much is allocated; if that is meant: task bench:limits\n")
-		return 1
 	}
-	return 0
+	return cli.Verdict("limits", kept, err, stderr)
 }
 
 // check measures and prints; it returns whether all limits are kept, or writes them

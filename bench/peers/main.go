@@ -3,18 +3,15 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/cli"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
@@ -27,10 +24,7 @@ func main() {
 		}
 		return
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	cli.Main(run)
 }
 
 // options are the flags.
@@ -45,7 +39,6 @@ type options struct {
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
 	f.StringVar(&o.systems, "systems", "", "which, with commas; default all: "+names(allSystems(programs{}), queue.System.Name))
 	f.StringVar(&o.scenarios, "scenarios", "", "which, with commas; default all: "+names(allScenarios(0, 0), scenarioName))
@@ -57,11 +50,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.chart, "chart", "", "write a chart to this SVG file")
 	f.StringVar(&o.profiles, "profiles", "", "write a CPU profile of the dispatcher, of every measurement of 2 s or more, to this folder; it costs a few percent")
 	f.StringVar(&o.raw, "json", "", "write every single figure to this file")
-	if err := f.Parse(args); err != nil {
+	if err := cli.Parse(f, args, stderr); err != nil {
 		return nil, err
-	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("what is %q?", f.Arg(0))
 	}
 	if o.quick {
 		o.rounds, o.jobs, o.long = 2, 6_000, 500*time.Millisecond
@@ -88,22 +78,11 @@ func names[T any](list []T, name func(T) string) string {
 // run is main with everything from outside as arguments; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(stderr, "peers:", err)
-		return 2
+	if err != nil {
+		return cli.Usage("peers", err, stderr)
 	}
 	reached, err := compare(ctx, o, stdout, stderr)
-	switch {
-	case err != nil:
-		fmt.Fprintln(stderr, "peers:", err)
-		return 1
-	case o.check && !reached:
-		return 1
-	}
-	return 0
+	return cli.Verdict("peers", reached || !o.check, err, stderr)
 }
 
 // compare measures and prints; it returns whether all goals were reached.
@@ -194,10 +173,8 @@ func build(ctx context.Context, root, dir string) (programs, error) {
 		{root, p.dispatcher, "./cmd/dispatcher"},
 		{filepath.Join(root, "bench"), p.nats, "github.com/nats-io/nats-server/v2"},
 	} {
-		cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.out, b.pkg)
-		cmd.Dir, cmd.Env = b.in, append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return p, fmt.Errorf("go build %s: %w\n%s", b.pkg, err, out)
+		if err := cli.Build(ctx, b.in, b.pkg, b.out); err != nil {
+			return p, err
 		}
 	}
 	return p, nil

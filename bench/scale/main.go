@@ -2,26 +2,19 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/cli"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { cli.Main(run) }
 
 // options are the flags.
 type options struct {
@@ -37,7 +30,6 @@ type options struct {
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
-	f.SetOutput(stderr)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
 	f.StringVar(&o.parts, "parts", "pending,fleet,finished", "which, with commas")
 	f.StringVar(&o.store, "store", "sqlite", "of pending and fleet: sqlite (FULL) or memory")
@@ -51,11 +43,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.profiles, "profiles", "", "write heap profiles, and a CPU profile of the fleet, to this folder; it costs a few percent")
 	f.BoolVar(&o.quick, "quick", false, "a hundredth of everything: shows that it works")
 	f.BoolVar(&o.check, "check", false, "exit with 1 if a goal is not reached")
-	if err := f.Parse(args); err != nil {
+	if err := cli.Parse(f, args, stderr); err != nil {
 		return nil, err
-	}
-	if f.NArg() > 0 {
-		return nil, fmt.Errorf("what is %q?", f.Arg(0))
 	}
 	if o.quick {
 		o.pending, o.finished, o.workers, o.connections = o.pending/100, o.finished/100, o.workers/100, o.connections/10
@@ -67,22 +56,12 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 // run is main with everything from outside as arguments; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	o, err := parse(args, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case err != nil:
-		fmt.Fprintln(stderr, "scale:", err)
-		return 2
+	if err != nil {
+		return cli.Usage("scale", err, stderr)
 	}
 	t := &table{out: stdout}
-	if err := measure(ctx, o, t, stderr); err != nil {
-		fmt.Fprintln(stderr, "scale:", err)
-		return 1
-	}
-	if o.check && t.missed {
-		return 1
-	}
-	return 0
+	err = measure(ctx, o, t, stderr)
+	return cli.Verdict("scale", !t.missed || !o.check, err, stderr)
 }
 
 // bench is a run of this program.
@@ -101,10 +80,8 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 	}
 	defer os.RemoveAll(dir)
 	b := &bench{options: o, dir: dir, dispatcher: filepath.Join(dir, "dispatcher"), table: t, stderr: stderr}
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", b.dispatcher, "./cmd/dispatcher")
-	cmd.Dir, cmd.Env = o.root, append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", err, out)
+	if err := cli.Build(ctx, o.root, "./cmd/dispatcher", b.dispatcher); err != nil {
+		return err
 	}
 	for _, part := range []struct {
 		name string
