@@ -13,6 +13,10 @@
 // asked for once more at the end. A file that changed meanwhile begins anew, once,
 // and then fails.
 //
+// aria2 also takes passwords, cookies and headers along with a redirect to another
+// host. So a task that has any is given to it with one source at a time, once that
+// has said where the file is; at another host aria2 is told nothing of them.
+//
 // What it does not guarantee: over FTP and SFTP, and where a server tells neither
 // ETag nor date, a file that changed at the same length can end as a mix of both,
 // unless the task has a checksum. So can the files that a metalink by URL leads to

@@ -5,5 +5,6 @@
 // truth, and whatever an engine has lost the worker adds again.
 //
 // What the engines share is here too: the classes of failures by aria2's exit
-// codes, and the handling of a job's folder.
+// codes, requests and the rule of what follows a redirect, what tells versions of a
+// file apart, the defaults of options, and the handling of a job's folder.
 package download
