@@ -81,7 +81,7 @@ type Intake struct {
 
 // Events is the stream that keeps events for those who come late.
 type Events struct {
-	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream."`
+	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream; where that is not there, it is waited for."`
 	MaxAge   model.Duration `key:"max_age" min:"1s" max:"87600h" doc:"How long they are kept."`
 	MaxBytes Size           `key:"max_bytes" min:"1M" max:"1T" doc:"How many bytes of them; the oldest go first."`
 }

@@ -20,16 +20,24 @@ func StreamOptions(c *config.Dispatcher) bus.StreamOptions {
 // startStreams starts the intake, and makes the stream of events if one is wanted.
 func (d *Daemon) startStreams(ctx context.Context) error {
 	o := StreamOptions(d.cfg)
+	stop, err := d.startWith(ctx, o)
+	if ctx.Err() != nil {
+		err = nil // it is to stop already
+	}
+	if stop != nil {
+		d.onClose("stopping what uses the streams", stop)
+	}
+	return err
+}
+
+// startWith returns how what was started is stopped, nil if nothing was.
+func (d *Daemon) startWith(ctx context.Context, o bus.StreamOptions) (stop func(context.Context) error, err error) {
 	if !o.Intake {
-		return bus.EnsureStreams(ctx, d.nc, o)
+		return bus.KeepStreams(ctx, d.nc, o, d.logger)
 	}
 	intake, err := bus.StartIntake(ctx, d.nc, d.dispatcher, o, d.logger)
-	if ctx.Err() != nil {
-		return nil // it is to stop already
-	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.onClose("stopping the intake", intake.Stop)
-	return nil
+	return intake.Stop, nil
 }

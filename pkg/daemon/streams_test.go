@@ -2,13 +2,19 @@ package daemon
 
 import (
 	"context"
+	"net"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -86,29 +92,126 @@ func TestWithoutTheIntakeThereIsNoStream(t *testing.T) {
 	}
 }
 
+// withoutJetStream starts a NATS server that keeps no streams.
+func withoutJetStream(t *testing.T, address string) *server.Server {
+	t.Helper()
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := server.NewServer(&server.Options{Host: host, Port: n, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	t.Cleanup(s.Shutdown)
+	return s
+}
+
+func TestItServesWhileJetStreamIsAwayAndMakesTheStreamsWhenItComes(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		intake bool
+		stream string
+		says   string
+	}{
+		{"with the intake", true, "ARIA_INTAKE", "the intake waits for its stream"},
+		{"with a stream of events alone", false, "ARIA_EVENTS", "the streams cannot be made now"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			address, log := freeport.Address(t), &testbed.Log{}
+			old := withoutJetStream(t, address)
+			cfg := testConfig(t)
+			cfg.NATS.URL = config.URLs("nats://" + address)
+			cfg.Intake.Enabled, cfg.Events.Stream = c.intake, true
+			d, err := New(t.Context(), cfg, Version, log.Logger())
+			if err != nil {
+				t.Fatal(err)
+			}
+			stop := run(t, d)
+			within(t, 10*time.Second, "the log says that "+c.says, func() bool { return strings.Contains(log.String(), c.says) })
+			old.Shutdown()
+			old.WaitForShutdown()
+			again, err := bus.StartServer(bus.ServerOptions{Listen: address, StoreDir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = again.Shutdown(context.WithoutCancel(t.Context())) }()
+			nc, err := bus.Connect(t.Context(), bus.Options{URL: again.ClientURL()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			within(t, 30*time.Second, c.stream+" is there", func() bool {
+				_, err := js.Stream(t.Context(), c.stream)
+				return err == nil
+			})
+			if err := stop(); err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+}
+
+func TestItStopsAlsoWhileItStillTriesToMakeStreams(t *testing.T) {
+	address := freeport.Address(t)
+	withoutJetStream(t, address)
+	cfg := testConfig(t)
+	cfg.NATS.URL, cfg.Intake.Enabled, cfg.Events.Stream = config.URLs("nats://"+address), false, true
+	began := time.Now()
+	if err := run(t, newDaemon(t, cfg))(); err != nil || time.Since(began) > stepTimeout {
+		t.Errorf("Run: %v after %v", err, time.Since(began))
+	}
+}
+
 func TestAStreamThatCannotServeEndsTheStartWithItsName(t *testing.T) {
-	c := testConfig(t)
-	server, err := bus.StartServer(bus.ServerOptions{StoreDir: c.NATS.StoreDir})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := bus.Connect(t.Context(), bus.Options{InProcess: server})
-	if err != nil {
-		t.Fatal(err)
-	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: []string{"aria.v1.intake.*.submit"}}); err != nil {
-		t.Fatal(err)
-	}
-	nc.Close()
-	if err := server.Shutdown(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := newDaemon(t, c).Run(t.Context()); err == nil || !strings.Contains(err.Error(), "stream ARIA_INTAKE: not usable: retention is Limits") {
-		t.Errorf("Run: %v", err)
+	for _, c := range []struct {
+		bad    jetstream.StreamConfig
+		intake bool
+		want   string
+	}{
+		{jetstream.StreamConfig{Name: "ARIA_INTAKE", Subjects: []string{"aria.v1.intake.*.submit"}}, true,
+			"stream ARIA_INTAKE: not usable: retention is Limits"},
+		{jetstream.StreamConfig{Name: "ARIA_EVENTS", Subjects: []string{"aria.v1.evt.task.>"}, Retention: jetstream.WorkQueuePolicy}, false,
+			"stream ARIA_EVENTS: not usable: retention is WorkQueue"},
+	} {
+		t.Run(c.bad.Name, func(t *testing.T) {
+			cfg := testConfig(t)
+			cfg.Intake.Enabled, cfg.Events.Stream = c.intake, !c.intake
+			own, err := bus.StartServer(bus.ServerOptions{StoreDir: cfg.NATS.StoreDir})
+			if err != nil {
+				t.Fatal(err)
+			}
+			nc, err := bus.Connect(t.Context(), bus.Options{InProcess: own})
+			if err != nil {
+				t.Fatal(err)
+			}
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.CreateStream(t.Context(), c.bad); err != nil {
+				t.Fatal(err)
+			}
+			nc.Close()
+			if err := own.Shutdown(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if err := newDaemon(t, cfg).Run(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Run: %v", err)
+			}
+		})
 	}
 }
 
