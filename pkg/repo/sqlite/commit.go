@@ -184,7 +184,7 @@ func (w *writer) query(ctx context.Context, s statement, values ...driver.Value)
 	}
 	defer rows.Close() //nolint:errcheck // it has been read
 	var row [1]driver.Value
-	if err := rows.Next(row[:]); err == io.EOF {
+	if err := rows.Next(row[:]); errors.Is(err, io.EOF) {
 		return "", nil
 	} else if err != nil {
 		return "", err
