@@ -92,6 +92,11 @@ func (w *world) act(words []string) []string {
 		w.must(err)
 		w.ahead += model.Time(n) * 1000
 		return w.tell(w.turn(Tick{}))
+	case "stall": // the process stands still for so long
+		d, err := model.ParseDuration(args[0])
+		w.must(err)
+		w.now = w.now.Add(d)
+		return w.tell(w.turn(Tick{}))
 	case "together": // several events in one turn, separated by "+"
 		var events []Event
 		for part := range strings.SplitSeq(strings.Join(args, " "), " + ") {
