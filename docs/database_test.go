@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -73,7 +72,8 @@ func TestEveryCommandOfTheDatabaseDocumentRuns(t *testing.T) {
 	if err := testbed.Build(bin, "../cmd/dispatcher", "../cmd/migrate"); err != nil {
 		t.Fatal(err)
 	}
-	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH"), "NATS_URL=" + memoryDispatcher(t, bin)}
+	_, url := testbed.Dispatcher(t, filepath.Join(bin, "dispatcher"), t.TempDir())
+	env := []string{"HOME=" + dir, "PATH=" + bin + ":" + os.Getenv("PATH"), "NATS_URL=" + url}
 	path := filepath.Join(dir, "data", "dispatcher.db")
 	want := fill(t, path)
 	shell := func(script string) {
@@ -149,21 +149,6 @@ func holds(t *testing.T, path string) repo.Digest {
 		t.Fatal(err)
 	}
 	return d
-}
-
-// memoryDispatcher starts a dispatcher with a store in memory and returns the URL
-// of its NATS server.
-func memoryDispatcher(t *testing.T, bin string) string {
-	t.Helper()
-	nats, web := freeport.Address(t), freeport.Address(t)
-	dir := t.TempDir()
-	cmd := exec.Command(filepath.Join(bin, "dispatcher"))
-	cmd.Dir = dir
-	cmd.Env = []string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
-		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}
-	testbed.Start(t, cmd)
-	testbed.Eventually(t, "the dispatcher is ready", func() bool { return testbed.Answers("http://" + web + "/readyz") })
-	return "nats://" + nats
 }
 
 // TestTheDocumentedGoCodeIsTheExamples: the example is compiled and run, so what

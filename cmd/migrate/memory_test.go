@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -27,14 +26,8 @@ func dispatcher(t *testing.T, dir string, env ...string) (url string, stop func(
 // start starts the program with an embedded NATS server and waits until it serves.
 func start(t *testing.T, dir string, env ...string) *running {
 	t.Helper()
-	nats, web := freeport.Address(t), freeport.Address(t)
-	cmd := exec.Command(filepath.Join(filepath.Dir(binary), "dispatcher"))
-	cmd.Dir = dir
-	cmd.Env = append([]string{"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + nats, "DISPATCHER_HTTP_LISTEN=" + web,
-		"DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"), "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3600"}, env...)
-	r := &running{testbed.Start(t, cmd), "nats://" + nats}
-	testbed.Eventually(t, "the dispatcher is ready", func() bool { return testbed.Answers("http://" + web + "/readyz") })
-	return r
+	p, url := testbed.Dispatcher(t, filepath.Join(filepath.Dir(binary), "dispatcher"), dir, env...)
+	return &running{p, url}
 }
 
 func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {

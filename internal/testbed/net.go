@@ -31,8 +31,8 @@ func Listen(t testing.TB, address string, serve func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// Answers reports whether a GET of the URL is answered with 200.
-func Answers(url string) bool {
+// answers reports whether a GET of the URL is answered with 200.
+func answers(url string) bool {
 	answer, err := http.Get(url) //nolint:gosec // a test's own server
 	if err != nil {
 		return false
