@@ -111,12 +111,9 @@ func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 // build compiles cmd/sim with the mutated file laid over the real one.
 func (b *Bug) build(ctx context.Context, dir, binary string) error {
 	original := filepath.Join(b.root, b.File)
-	source, err := os.ReadFile(original)
+	text, err := b.mutate(original)
 	if err != nil {
 		return err
-	}
-	if n := strings.Count(string(source), b.Old); n != 1 {
-		return fmt.Errorf("the old text is %d times in %s, not once", n, b.File)
 	}
 	mutated := filepath.Join(dir, filepath.Base(b.File))
 	overlay := filepath.Join(dir, "overlay.json")
@@ -125,7 +122,7 @@ func (b *Bug) build(ctx context.Context, dir, binary string) error {
 		return err
 	}
 	err = errors.Join(
-		os.WriteFile(mutated, []byte(strings.Replace(string(source), b.Old, b.New, 1)), 0o600),
+		os.WriteFile(mutated, []byte(text), 0o600),
 		os.WriteFile(overlay, plan, 0o600),
 	)
 	if err != nil {
@@ -137,4 +134,16 @@ func (b *Bug) build(ctx context.Context, dir, binary string) error {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
+}
+
+// mutate returns the text of a file with the bug in it.
+func (b *Bug) mutate(original string) (string, error) {
+	source, err := os.ReadFile(original)
+	if err != nil {
+		return "", err
+	}
+	if n := strings.Count(string(source), b.Old); n != 1 {
+		return "", fmt.Errorf("the old text is %d times in %s, not once", n, b.File)
+	}
+	return strings.Replace(string(source), b.Old, b.New, 1), nil
 }

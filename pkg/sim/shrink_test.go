@@ -40,6 +40,18 @@ func TestAFailurePrintsOneLineToPasteOfAShorterStory(t *testing.T) {
 	}
 }
 
+func TestEveryPlantedBugHasItsPlaceInTheSource(t *testing.T) {
+	bugs, err := Bugs(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range bugs {
+		if text, err := b.mutate(filepath.Join(b.root, b.File)); err != nil || text == "" {
+			t.Errorf("%s: %v", b.Name, err)
+		}
+	}
+}
+
 func TestATallyOfNothingMissesEveryKind(t *testing.T) {
 	want := slices.Clone(EventKinds)
 	for _, f := range Faults {
