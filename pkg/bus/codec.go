@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 
 	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -20,8 +21,12 @@ import (
 // field that into does not have, none in other letters ("URL") and none twice. The
 // error names the field.
 func strict(data []byte, into any) *model.Error {
-	return decode(data, into, json.RejectUnknownMembers(true))
+	return decode(data, into, closed)
 }
+
+// closed is how strict reads. The program base64 breaks its lines, and so does
+// Python: that is taken.
+var closed = json.JoinOptions(json.RejectUnknownMembers(true), jsonv1.ParseBytesWithLooseRFC4648(true))
 
 // lenient decodes what a worker or a dispatcher sent: fields that are not known
 // are those of a newer version, and ignored; of a name that comes twice the last

@@ -129,7 +129,7 @@ func decodeSubmit(data []byte, room int) (list []submission, many bool, err *mod
 	if body.Tasks.doubled {
 		// Strictly no part of the message may have a name twice.
 		body = submitBody{}
-		err = decode(data, &body, json.JoinOptions(json.RejectUnknownMembers(true), jsontext.AllowDuplicateNames(true)))
+		err = decode(data, &body, json.JoinOptions(closed, jsontext.AllowDuplicateNames(true)))
 	}
 	if err != nil {
 		return nil, false, naming(data, err)

@@ -115,6 +115,9 @@ func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
 	if want := map[string]string{"disk": "ssd", "location": "eu"}; !maps.Equal(spec.Tags, want) {
 		t.Errorf("tags %v, want those of both places: %v", spec.Tags, want)
 	}
+	if spec, err := decodeOne(`{"torrent":"ZDg6YW5u\nb3VuY2U=\n"}`); err != nil || string(spec.Torrent) != "d8:announce" {
+		t.Errorf("base64 in lines: %+v, %v", spec, err)
+	}
 	if spec, err := decodeOne(`{` + source + `,"options":null,"tags":null,"labels":null,"mirrors":null,"tasks":null}`); err != nil || spec.Options != nil {
 		t.Errorf("null is not the same as nothing: %+v, %v", spec, err)
 	}
