@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -433,14 +434,9 @@ var forbidden = []act{
 
 func TestWhatARoleMayNotDoIsRefused(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
-	users := make(map[string]*user)
 	for _, a := range forbidden {
 		t.Run(a.user+" "+a.does+" "+a.subject, func(t *testing.T) {
-			u := users[a.user]
-			if u == nil {
-				u = connect(t, url, a.user)
-				t.Cleanup(func() { delete(users, a.user) })
-			}
+			u := connect(t, url, a.user)
 			a.attempt(t, u)
 			u.wantRefusal(t, a.does, a.subject)
 		})
@@ -497,51 +493,83 @@ func TestTheAccountsHoldWithoutThePermissionsToo(t *testing.T) {
 		}
 	}
 	hub := connect(t, url, "dispatcher")
-	heard := make(chan string, 1024)
-	if _, err := hub.Subscribe(">", func(m *nats.Msg) { heard <- m.Subject }); err != nil {
+	const end, ours = "end.of.what.was.sent", "aria.v1.req.task.alice.get"
+	heard := make(chan *nats.Msg, 1024)
+	if _, err := hub.ChanSubscribe(">", heard); err != nil {
 		t.Fatal(err)
 	}
 	hub.flush(t)
-	told := make(chan string, 1024)
+	type ear struct {
+		by    *user
+		to    string
+		heard chan *nats.Msg
+	}
+	var ears []ear
 	for _, a := range all {
 		u := connect(t, url, a.user)
 		if a.does == publish {
 			if err := u.PublishRequest(a.subject, u.NewRespInbox(), []byte(a.subject)); err != nil {
 				t.Fatal(err)
 			}
-		} else if _, err := u.Subscribe(a.subject, func(m *nats.Msg) {
-			told <- a.user + " heard " + m.Subject + " by " + a.subject
-		}); err != nil {
-			t.Fatal(err)
-		}
-		u.flush(t)
-		if _, err := u.Subscribe("aria.v1.cmd.worker.worker-1.end", func(*nats.Msg) { told <- "end" }); err != nil {
-			t.Fatal(err)
+		} else {
+			e := ear{u, a.subject, make(chan *nats.Msg, 64)}
+			if _, err := u.ChanSubscribe(a.subject, e.heard); err != nil {
+				t.Fatal(err)
+			}
+			ears = append(ears, e)
 		}
 		u.flush(t)
 	}
-	for len(heard) > 0 {
-		if subject := <-heard; strings.HasPrefix(subject, "aria.") || strings.HasPrefix(subject, "$SRV") || strings.HasPrefix(subject, "$JS.API") {
+	alice := connect(t, url, "alice")
+	if err := alice.Publish(ours, nil); err != nil {
+		t.Fatal(err)
+	}
+	alice.flush(t)
+
+	// What reached the account of the dispatcher is before its own end.
+	if err := hub.Publish(end, nil); err != nil {
+		t.Fatal(err)
+	}
+	listens := false
+	for m := testbed.Receive(t, heard); m.Subject != end; m = testbed.Receive(t, heard) {
+		switch subject := m.Subject; {
+		case subject == ours:
+			listens = true
+		case strings.HasPrefix(subject, "aria."), strings.HasPrefix(subject, "$SRV"), strings.HasPrefix(subject, "$JS.API"):
 			t.Errorf("%s reached the dispatcher's account", subject)
 		}
 	}
-	for _, subject := range []string{
+	if !listens {
+		t.Error("what alice may send was not heard: this shows nothing")
+	}
+
+	own := map[string]string{"aria.v1.cmd.worker.worker-1.assign": "worker-1", "aria.v1.evt.task.alice.t1.queued": "alice"}
+	for _, subject := range append(slices.Collect(maps.Keys(own)),
 		"aria.v1.req.task.bob.submit", "aria.v1.req.worker.worker-2.report", "aria.v1.evt.task.bob.t1.completed",
 		"aria.v1.evt.progress.bob.t1", "aria.v1.evt.intake.bob.1.accepted", "aria.v1.cmd.worker.worker-2.assign",
 		"aria.v1.intake.bob.submit", "aria.v1.dlq.intake.bob", "_INBOX.bob.x", "_R_.x",
-	} {
+	) {
 		if err := hub.Publish(subject, []byte("secret")); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := hub.Publish("aria.v1.cmd.worker.worker-1.end", nil); err != nil {
-		t.Fatal(err)
-	}
 	hub.flush(t)
-	for said := testbed.Receive(t, told); said != "end"; said = testbed.Receive(t, told) {
-		if !strings.HasPrefix(said, "observer heard aria.v1.evt") && !strings.HasPrefix(said, "admin heard aria.v1.evt") {
-			t.Error(said)
+	listeners := make(map[string]bool)
+	for _, e := range ears {
+		e.by.flush(t) // what the server had for it is in the channel now
+		for len(e.heard) > 0 {
+			m := <-e.heard
+			switch {
+			case own[m.Subject] == e.by.name:
+				listeners[m.Subject] = true
+			case m.Subject == ours && e.by.name == "alice": // she has sent it
+			default:
+				t.Errorf("%s heard %s by %s", e.by.name, m.Subject, e.to)
+			}
 		}
+	}
+	if len(listeners) != len(own) {
+		t.Errorf("of what is their own users heard %v only: this shows nothing", listeners)
 	}
 }
 
