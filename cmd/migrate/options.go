@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/config"
@@ -77,8 +79,8 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if o.version {
 		return nil
 	}
-	if o.streams && len(o.words) == 2 { // --nats URL: the flag needs none
-		o.nats, o.words = o.words[1], o.words[:1]
+	if o.streams && o.nats == "" { // --nats URL: the flag needs none
+		o.takeURL()
 	}
 	if len(o.words) > map[string]int{"verify": 1, "schema": 1}[command] {
 		return badUsage("%q is not expected", o.words[len(o.words)-1])
@@ -115,11 +117,21 @@ func (f *natsFlag) IsBoolFlag() bool { return true }
 
 // Set implements [flag.Value].
 func (f *natsFlag) Set(value string) error {
-	f.streams = true
-	if value != "true" {
-		f.nats = value
+	on, err := strconv.ParseBool(value)
+	if err != nil {
+		on, f.nats = true, value
 	}
+	f.streams = on
 	return nil
+}
+
+// takeURL takes the URL of --nats from the words, which the flag has left there.
+func (o *options) takeURL() {
+	i := slices.IndexFunc(o.words, func(w string) bool { return w != "up" && w != "status" })
+	if i >= 0 && len(o.words) > 1 {
+		o.nats = o.words[i]
+		o.words = slices.Delete(o.words, i, i+1)
+	}
 }
 
 func (o *options) level() string {

@@ -19,6 +19,7 @@ func TestTheStreamsAreMadeForADispatcherThatMayNot(t *testing.T) {
 	dir, url := t.TempDir(), server.ClientURL()
 	for _, args := range [][]string{
 		{"schema", "up", "--nats", url}, {"schema", "up", "--nats=" + url}, {"schema", "--nats", "up", url},
+		{"schema", "--nats", url, "up"}, {"schema", "--nats=true", url, "up"},
 	} {
 		if o := must(t, dir, args...); !strings.Contains(o.stdout, "has the streams of the prefix aria.v1") {
 			t.Errorf("%v: %+v", args, o)
@@ -35,6 +36,14 @@ func TestTheStreamsAreMadeForADispatcherThatMayNot(t *testing.T) {
 	}
 	if _, err := js.Consumer(t.Context(), "ARIA_INTAKE", "dispatcher"); err != nil {
 		t.Error(err)
+	}
+	for _, args := range [][]string{{"up", "--nats=" + url, "more"}, {"up", "--nats", url, "more"}, {"--nats", "down"}} {
+		if o := migrate(t, dir, append([]string{"schema"}, args...)...); o.code != 2 {
+			t.Errorf("%v: %+v", args, o)
+		}
+	}
+	if o := migrate(t, dir, "schema", "status", "--nats=false"); o.code == 2 || strings.Contains(o.stderr, "--nats") {
+		t.Errorf("without --nats: %+v", o)
 	}
 	if o := migrate(t, dir, "schema", "status", "--nats"); o.code != 2 || !strings.Contains(o.stderr, "--nats goes with up") {
 		t.Errorf("status: %+v", o)
