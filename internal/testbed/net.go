@@ -32,8 +32,13 @@ func Listen(t testing.TB, address string, serve func(net.Conn)) string {
 }
 
 // answers reports whether a GET of the URL is answered with 200.
-func answers(url string) bool {
-	answer, err := http.Get(url) //nolint:gosec // a test's own server
+func answers(t testing.TB, url string) bool {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return false
 	}

@@ -1,6 +1,8 @@
 package testbed
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,21 +18,21 @@ import (
 func Main(m *testing.M, prepare func(dir string) error) {
 	dir, err := os.MkdirTemp("", "aria-test-")
 	if err == nil {
-		defer os.RemoveAll(dir)
 		err = prepare(dir)
 	}
-	if err != nil {
+	if err == nil {
+		m.Run()
+	}
+	if err = errors.Join(err, os.RemoveAll(dir)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		os.RemoveAll(dir)
 		os.Exit(1)
 	}
-	m.Run()
 }
 
 // Build builds programs into dir, each under the name of its package.
 func Build(dir string, packages ...string) error {
 	args := append([]string{"build", "-o", dir + string(filepath.Separator)}, packages...)
-	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(context.Background(), "go", args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return nil
