@@ -2,8 +2,10 @@ package bus
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -13,14 +15,14 @@ import (
 )
 
 func TestWhatIsNotPermittedIsLoggedWithItsSubject(t *testing.T) {
-	url := testnats.Start(t, &server.Options{Users: []*server.User{{
+	at := testnats.Start(t, &server.Options{Users: []*server.User{{
 		Username: "w", Password: "pw", Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Deny: []string{"a.>", "b.>"}},
 			Subscribe: &server.SubjectPermission{Deny: []string{"c.>"}},
 		},
 	}}}).ClientURL()
 	log := &testbed.Log{}
-	nc, err := Connect(testbed.Context(t), Options{URL: url, User: "w", Password: "pw", Logger: log.Logger()})
+	nc, err := Connect(testbed.Context(t), Options{URL: at, User: "w", Password: "pw", Logger: log.Logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,15 +67,47 @@ func TestASlowConsumerIsLoggedWithItsSubject(t *testing.T) {
 	})
 }
 
-func TestAServerThatGoesDownIsAnnounced(t *testing.T) {
-	s, log := startServer(t), &testbed.Log{}
-	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL(), Logger: log.Logger()})
+// A server of a cluster that is to be stopped says so, and lets its connections go
+// one by one: they go to another server, with their subscriptions.
+func TestTheConnectionLeavesAServerThatGoesDownForAnother(t *testing.T) {
+	start := func(routes ...*url.URL) *server.Server {
+		return testnats.Start(t, &server.Options{
+			Cluster: server.ClusterOpts{Name: "lab", Host: "127.0.0.1", Port: server.RANDOM_PORT}, Routes: routes,
+			LameDuckGracePeriod: time.Millisecond, LameDuckDuration: 200 * time.Millisecond,
+		})
+	}
+	old := start()
+	other := start(&url.URL{Scheme: "nats", Host: old.ClusterAddr().String()})
+	testbed.Eventually(t, "the servers are a cluster", func() bool { return old.NumRoutes() > 0 && other.NumRoutes() > 0 })
+	log := &testbed.Log{}
+	nc, err := Connect(testbed.Context(t), Options{URL: old.ClientURL(), Logger: log.Logger()}) // it learns of the other one
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	go s.nats.LameDuckShutdown()
+	if _, err := nc.Subscribe("echo", func(m *nats.Msg) { _ = m.Respond(m.Data) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	asker, err := Connect(testbed.Context(t), Options{URL: other.ClientURL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asker.Close()
+	go old.LameDuckShutdown()
 	testbed.Eventually(t, "it is told", func() bool { return strings.Contains(log.String(), "is going down") })
+	testbed.Eventually(t, "the connection is at the other server", func() bool {
+		return nc.IsConnected() && nc.ConnectedServerId() == other.ID()
+	})
+	testbed.Eventually(t, "who asks the other server is answered", func() bool {
+		m, err := asker.Request("echo", []byte("x"), time.Second)
+		return err == nil && string(m.Data) == "x"
+	})
+	if err := CheckConn(nc); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTheKindsOfErrorsThatAreToldApartAreBounded(t *testing.T) {

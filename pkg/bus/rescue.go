@@ -30,16 +30,34 @@ func (i *Intake) rescue() {
 	defer i.hear("MSG_TERMINATED")()
 	look := time.NewTicker(rescueEvery)
 	defer look.Stop()
+	var stream jetstream.Stream // asked for once in rescueEvery at most
 	for {
+		var err error
 		select {
 		case <-i.ctx.Done():
 			return
 		case seq := <-i.stuck:
-			i.rescued(i.fetch(seq, 0, ""))
+			if stream == nil {
+				stream, err = i.open()
+			}
+			if err != nil {
+				i.rescued(nil, err)
+				continue // it is found by looking
+			}
+			i.rescued(i.fetch(stream, seq, 0, ""))
 		case <-look.C:
-			i.lookForStuck()
+			if stream, err = i.open(); err == nil {
+				i.lookForStuck(stream)
+			} // else run tells it
 		}
 	}
+}
+
+// open asks for the stream.
+func (i *Intake) open() (jetstream.Stream, error) {
+	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
+	defer cancel()
+	return i.js.Stream(ctx, i.stream)
 }
 
 // hear subscribes to a kind of advisories until the returned function is called.
@@ -70,10 +88,10 @@ func (i *Intake) advised(m *nats.Msg) {
 // lookForStuck fetches the messages that the consumers have left behind: those
 // that they have delivered and wait for no longer are acknowledged, so that none
 // should be there.
-func (i *Intake) lookForStuck() {
+func (i *Intake) lookForStuck(stream jetstream.Stream) {
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
-		consumer, err := i.js.Consumer(ctx, i.stream, config.Durable)
+		consumer, err := stream.Consumer(ctx, config.Durable)
 		cancel()
 		if err != nil {
 			return // run tells it
@@ -84,7 +102,7 @@ func (i *Intake) lookForStuck() {
 			floor = max(floor, info.Delivered.Stream)
 		}
 		for seq, n := uint64(1), 0; n < rescueMost; n++ {
-			l, err := i.fetch(seq, floor, config.FilterSubject)
+			l, err := i.fetch(stream, seq, floor, config.FilterSubject)
 			i.rescued(l, err)
 			if l == nil {
 				break
@@ -96,16 +114,12 @@ func (i *Intake) lookForStuck() {
 
 // fetch reads a message of the stream: that of the sequence, or, with a limit, the
 // next one of the subject up to it; nil if there is none.
-func (i *Intake) fetch(seq, limit uint64, subject string) (*letter, error) {
+func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject string) (*letter, error) {
 	if subject != "" && seq > limit {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
-	stream, err := i.js.Stream(ctx, i.stream)
-	if err != nil {
-		return nil, err
-	}
 	var options []jetstream.GetMsgOpt
 	if subject != "" {
 		options = append(options, jetstream.WithGetMsgSubject(subject))

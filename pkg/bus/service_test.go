@@ -240,27 +240,6 @@ func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
 	testbed.Eventually(t, "the heartbeat is taken in", func() bool { return len(w.backend.taken()) == 1 })
 }
 
-func TestAnswersGoToInboxesOnly(t *testing.T) {
-	w := serve(t, &fakeBackend{})
-	for _, reply := range []string{DefaultPrefix + ".cmd.worker.w1.drop", "$SYS.X"} {
-		heard := make(chan *nats.Msg, 1)
-		sub, err := w.nc.ChanSubscribe(reply, heard)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := w.nc.PublishRequest(DefaultPrefix+".req.task.alice.submit", reply, []byte(`{`+source+`}`)); err != nil {
-			t.Fatal(err)
-		}
-		w.ask(t, "task.alice.submit", `{`+source+`}`) // its answer comes after the other's would
-		if err := sub.Unsubscribe(); err != nil {
-			t.Fatal(err)
-		}
-		if len(heard) != 0 {
-			t.Errorf("an answer was published to %s", reply)
-		}
-	}
-}
-
 func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
 	release := make(chan struct{})
 	w := serve(t, &fakeBackend{status: func(ctx context.Context) (*model.ClusterStatus, error) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -33,7 +32,7 @@ func (d *decision) again() bool {
 // wait behind its messages.
 func (d *decision) ofClient() bool {
 	err := d.answer.Err
-	return err != nil && err.Code == model.CodeTooMany && strings.HasPrefix(err.Message, "limits.client_")
+	return err != nil && err.Code == model.CodeTooMany && err.OfClient
 }
 
 // backoff is how long a message rests that may be accepted later. The longest

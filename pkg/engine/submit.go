@@ -53,7 +53,9 @@ func (e *Engine) hasRoom(client string, spec *model.TaskSpec) *model.Error {
 		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks wait already", n)
 	}
 	if c := e.clients[client]; c != nil && e.cfg.ClientPending > 0 && c.waiting >= e.cfg.ClientPending {
-		return model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.waiting, client)
+		err := model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.waiting, client)
+		err.OfClient = true
+		return err
 	}
 	return e.hasRoomForSet(spec)
 }

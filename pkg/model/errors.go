@@ -28,6 +28,10 @@ type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
 	ID      string `json:"id,omitempty"` // the task or worker spoken of, where there is one
+
+	// OfClient says of CodeTooMany that a limit of this client alone is reached, so
+	// that others need not wait. It stays inside the dispatcher.
+	OfClient bool `json:"-"`
 }
 
 // Error returns the sentence.
