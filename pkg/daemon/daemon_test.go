@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -182,6 +183,28 @@ func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
 	}
 	if err := stop(); err != nil {
 		t.Errorf("Run: %v", err)
+	}
+}
+
+func TestAClientThatSubmitsFasterThanItsRateIsAnswered429(t *testing.T) {
+	c := testConfig(t)
+	c.Limits.ClientRate = 1
+	d := newDaemon(t, c)
+	defer run(t, d)()
+	hasty := shop(t, d)
+	refused := false
+	for n := range 4 { // the first has a second's room; on a busy machine the next may have it too
+		_, err := hasty.Submit(t.Context(), &model.TaskSpec{URL: "https://files.example/" + strconv.Itoa(n)})
+		if err != nil && (model.CodeOf(err) != model.CodeTooMany || !strings.Contains(err.Error(), "limits.client_rate")) {
+			t.Fatal(err)
+		}
+		refused = refused || err != nil
+	}
+	if !refused {
+		t.Error("four submits were taken at once")
+	}
+	if _, err := hasty.List(t.Context(), model.ListQuery{}); err != nil {
+		t.Errorf("reading is not submitting: %v", err)
 	}
 }
 
