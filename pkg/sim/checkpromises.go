@@ -92,6 +92,13 @@ func (c *checker) checkRemoved() {
 	}
 }
 
+// checkRemoval asks that a living worker is removed with force only.
+func (c *checker) checkRemoval(op engine.RemoveWorker) {
+	if k := c.worker(op.ID); !op.Force && k.present && !k.left && !c.silent(op.ID) {
+		c.violate("refusals", "%s is removed without force; it was heard %d ms ago", op.ID, c.w.now-k.heard)
+	}
+}
+
 // checkChoice asks, where a turn has placed one task only, that the strategy was
 // followed. A worker of whose slots it is not certain is left out.
 func (c *checker) checkChoice(placed []*entry) {

@@ -36,6 +36,7 @@ func (c *checker) replay() {
 				c.checkReport(op, a)
 			case engine.RemoveWorker:
 				if c.count(op, a); a.Err == nil {
+					c.checkRemoval(op)
 					c.forgotten(c.worker(op.ID))
 				}
 			case engine.QueryTasks, engine.QueryWorkers, engine.QueryStatus:
