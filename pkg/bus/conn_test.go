@@ -268,7 +268,7 @@ func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { _ = s.Shutdown(testbed.Context(t)) }()
+		t.Cleanup(func() { _ = s.Shutdown(context.WithoutCancel(t.Context())) })
 		for name, o := range map[string]Options{
 			"nobody": {}, "another user": {User: "eve", Password: password}, "another password": {User: "ops", Password: "guess"},
 			"no password": {User: "ops"}, "no user": {Password: password},

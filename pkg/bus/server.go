@@ -60,7 +60,7 @@ func StartServer(o ServerOptions) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server: %w", err), lock.Close())
 	}
 	if o.User == "" && !opts.DontListen && !loopback(opts.Host) {
-		logger.Warn("the embedded NATS server is open to everybody who reaches it: set nats.user and nats.password, or listen on loopback", "nats.listen", o.Listen)
+		logger.Warn("the embedded NATS server is open to everybody who reaches it: set nats.user and nats.password, or listen on loopback", "listen", o.Listen)
 	}
 	return s, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,13 +21,13 @@ import (
 func dispatcher() (nc *nats.Conn, stop func()) {
 	dir, err := os.MkdirTemp("", "client-example-")
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	cfg := config.DefaultDispatcher()
 	cfg.NATS.Listen, cfg.NATS.StoreDir, cfg.HTTP.Listen = "127.0.0.1:-1", filepath.Join(dir, "nats"), ""
 	d, err := daemon.New(context.Background(), cfg, "v0.0.1", slog.New(slog.DiscardHandler))
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -36,16 +35,16 @@ func dispatcher() (nc *nats.Conn, stop func()) {
 	select {
 	case <-d.Serving():
 	case err := <-ended:
-		log.Panic(err)
+		panic(err)
 	}
 	if nc, err = nats.Connect(d.Server().ClientURL()); err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	return nc, func() {
 		nc.Close()
 		cancel()
 		if err := errors.Join(<-ended, os.RemoveAll(dir)); err != nil {
-			log.Panic(err)
+			panic(err)
 		}
 	}
 }
@@ -55,19 +54,19 @@ func ExampleClient_Submit() {
 	defer stop()
 	shop, err := client.New(nc, client.DefaultPrefix, "shop")
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	ctx := context.Background()
 
 	task, err := shop.Submit(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/film.iso", Priority: model.PriorityHigh})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(task.ID, task.Status)
 
 	// The same again, for who did not hear the answer, is the same task.
 	if task, err = shop.Submit(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/film.iso", Priority: model.PriorityHigh}); err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println(task.ID, task.Status)
 
@@ -88,13 +87,13 @@ func ExampleClient_SubmitMany() {
 	defer stop()
 	shop, err := client.New(nc, client.DefaultPrefix, "shop")
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	outcomes, err := shop.SubmitMany(context.Background(), []*model.TaskSpec{
 		{ID: "one", URL: "https://example.org/1"}, {ID: "two", URL: "gopher://example.org/2"},
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	for _, o := range outcomes {
 		if o.Err != nil {
@@ -113,7 +112,7 @@ func ExampleClient_Watch() {
 	defer stop()
 	shop, err := client.New(nc, client.DefaultPrefix, "shop")
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	ctx := context.Background()
 
@@ -128,14 +127,14 @@ func ExampleClient_Watch() {
 		Progress: func(e *model.ProgressEvent) { fmt.Printf("%s %.0f%%\n", e.ID, e.Progress) },
 	})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	defer end()
 	if _, err := shop.Submit(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/film.iso"}); err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	if _, err := shop.Cancel(ctx, "film"); err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	<-ended
 	// Output:
@@ -148,19 +147,19 @@ func ExampleClient_Queue() {
 	defer stop()
 	shop, err := client.New(nc, client.DefaultPrefix, "shop")
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	ctx := context.Background()
 
 	verdicts := make(chan *model.IntakeVerdict, 2)
 	end, err := shop.Watch(ctx, client.Handlers{Verdict: func(v *model.IntakeVerdict) { verdicts <- v }})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	defer end()
 	seq, err := shop.Queue(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/film.iso"})
 	if err != nil {
-		log.Panic(err)
+		panic(err)
 	}
 	fmt.Println("queued", seq)
 	v := <-verdicts
