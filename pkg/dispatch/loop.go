@@ -128,8 +128,8 @@ func (l *loop) turnOver(ctx context.Context, now engine.Clock, connected bool, e
 		l.ready.Store(true)
 	}
 	l.more = out.More
+	l.publish(out) // first: who waits for a task waits longer than who has submitted it
 	answer(parts, out.Answers[len(events)-len(parts):])
-	l.publish(out)
 	return nil
 }
 
