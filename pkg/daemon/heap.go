@@ -11,7 +11,7 @@ import (
 // What a busy dispatcher keeps is small and what it throws away is much: with Go's
 // own goal, twice what is kept, a fifth of its processor time went into that
 // (152 µs a task instead of 118; 2 cores, SQLite, 64 producers, GOGC=400).
-const heapFloor = 96 << 20
+const heapFloor = 64 << 20
 
 // SpareCollector gives the heap of this process a least size, which Go's runtime
 // has no setting for (golang/go#23044): after each collection the percentage is

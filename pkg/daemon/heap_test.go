@@ -13,7 +13,7 @@ func TestASmallHeapIsCollectedAtTheFloorAndALargeOneAsGoHasIt(t *testing.T) {
 		{4 << 20, heapFloor},
 		{16 << 20, heapFloor},
 		{32 << 20, heapFloor},
-		{64 << 20, 128 << 20},
+		{48 << 20, 96 << 20},
 		{100 << 20, 200 << 20},
 		{1 << 30, 2 << 30},
 	} {
