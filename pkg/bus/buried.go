@@ -16,10 +16,13 @@ import (
 type graveyard struct {
 	ids map[string]struct{}
 	at  time.Time // when looking at them began
+	err error     // of a look that was in vain
 }
 
-// deadListTime bounds the reading of all dead letters.
-const deadListTime = 30 * time.Second
+const (
+	deadListTime  = 10 * time.Second // bounds the reading of all dead letters
+	deadListRetry = 30 * time.Second // before they are looked at again that could not be read
+)
 
 // buried reports whether the letter of that id, of a message stored at that time, is
 // among the dead ones already. Of a younger message NATS knows it by itself, and
@@ -28,21 +31,31 @@ func (i *Intake) buried(id string, stored time.Time) (bool, error) {
 	if time.Since(stored) < deadWindow/2 {
 		return false, nil
 	}
-	if g := &i.graves; g.ids == nil || time.Since(g.at) > deadWindow/2 {
-		now := time.Now()
-		ids, err := i.deadIDs()
-		if err != nil {
-			return false, fmt.Errorf("reading the dead letters: %w", err)
-		}
-		g.ids, g.at = ids, now
+	g := &i.graves
+	if g.stale(time.Now()) {
+		g.at = time.Now()
+		g.ids, g.err = i.deadIDs()
 	}
-	_, there := i.graves.ids[id]
+	if g.err != nil {
+		return false, fmt.Errorf("reading the dead letters: %w", g.err)
+	}
+	_, there := g.ids[id]
 	return there, nil
 }
 
-// deadIDs reads the ids of all dead letters.
+// stale reports whether it is time for a look. Who waits for one that is in vain
+// holds up all that is to be put aside, so it is not tried for each message.
+func (g *graveyard) stale(now time.Time) bool {
+	if g.err != nil {
+		return now.Sub(g.at) > deadListRetry
+	}
+	return g.ids == nil || now.Sub(g.at) > deadWindow/2
+}
+
+// deadIDs reads the ids of all dead letters. A stop ends it: what could not be put
+// aside then comes again to the next dispatcher.
 func (i *Intake) deadIDs() (map[string]struct{}, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), deadListTime)
+	ctx, cancel := context.WithTimeout(i.ctx, deadListTime)
 	defer cancel()
 	consumer, err := i.js.OrderedConsumer(ctx, i.subjects.StreamName(streamDLQ), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: deadListTime,

@@ -99,10 +99,18 @@ func unknown(name string) *model.Error {
 	return model.Errorf(model.CodeInvalid, "%.80s: there is no such field%s", strconv.QuoteToGraphic(name), hint)
 }
 
+// maxPath is from how many bytes on the path of a field ends with an ellipsis: a
+// client may nest as deep as it likes, and the answer must stay short.
+const maxPath = 200
+
 // fieldOf writes a pointer as a client writes the field: tasks[1].labels.a.
 func fieldOf(pointer jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range pointer.Tokens() {
+		if b.Len() > maxPath {
+			b.WriteString("…")
+			break
+		}
 		switch _, err := strconv.ParseUint(token, 10, 32); {
 		case err == nil:
 			fmt.Fprintf(&b, "[%s]", token)

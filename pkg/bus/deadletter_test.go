@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"errors"
 	"encoding/base64"
 	"fmt"
 	"strings"
@@ -108,7 +109,12 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 		}
 	}
 	first, second := bad(5), bad(6)
-	stopIntake(t, p.intake)
+	stopped := func(i *Intake) *Intake { // the test takes the place of the goroutine that puts aside
+		stopIntake(t, i)
+		i.ctx = t.Context()
+		return i
+	}
+	stopped(p.intake)
 	for _, d := range []*decision{first, second} {
 		if err := p.intake.bury(d); err != nil { // and the dispatcher is killed before it acknowledges it
 			t.Fatal(err)
@@ -118,8 +124,7 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 		ack, err := p.js.PublishMsg(testbed.Context(t), p.intake.deadLetter(second))
 		return err == nil && !ack.Duplicate
 	})
-	next := p.start(t, p.backend)
-	stopIntake(t, next)
+	next := stopped(p.start(t, p.backend))
 	third := bad(7)
 	for _, d := range []*decision{first, third, first} {
 		next.store(d)
@@ -130,5 +135,25 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	}
 	if places["5"] != 1 || places["7"] != 1 || acked != 3 {
 		t.Errorf("letters %v, %d of 3 messages were acknowledged", places, acked)
+	}
+}
+
+func TestDeadLettersAreNotLookedAtForEachMessage(t *testing.T) {
+	now := time.Unix(1_700_000_000, 0)
+	seen, failed := map[string]struct{}{}, errors.New("no answer")
+	for _, c := range []struct {
+		name   string
+		graves graveyard
+		want   bool
+	}{
+		{"never looked at", graveyard{}, true},
+		{"just looked at", graveyard{ids: seen, at: now.Add(-time.Second)}, false},
+		{"looked at long ago", graveyard{ids: seen, at: now.Add(-deadWindow/2 - time.Second)}, true},
+		{"just in vain", graveyard{err: failed, at: now.Add(-time.Second)}, false},
+		{"in vain a while ago", graveyard{err: failed, at: now.Add(-deadListRetry - time.Second)}, true},
+	} {
+		if got := c.graves.stale(now); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }

@@ -32,6 +32,7 @@ var badSpecs = []struct {
 	{"two objects", `{` + source + `}{}`, 400, "body: something follows"},
 	{"a brace too many", `{` + source + `}}`, 400, "body: something follows"},
 	{"nested 20,000 deep", `{"options":{"split":` + strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000) + `}}`, 400, "body: is not JSON: "},
+	{"a name twice, 3,000 deep", `{"options":{"split":` + strings.Repeat(`{"a":`, 3000) + `{"b":1,"b":2}` + strings.Repeat(`}`, 3000) + `}}`, 400, "options.split.a.a.a"},
 	{"an unknown field", `{` + source + `,"colour":"red"}`, 400, `"colour": there is no such field`},
 	{"a field of the task's state", `{` + source + `,"status":"completed"}`, 400, `"status": there is no such field`},
 	{"no source", `{}`, 400, "url: is missing"},

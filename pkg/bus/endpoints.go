@@ -157,17 +157,17 @@ func (c *call) submit() {
 // doMany fills results with the answers of the ops, whose places at gives, and
 // answers with all of them.
 func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
-	finish := func(answers []model.Answer) {
+	all := func(room int) reply { return outcomes(results, room) }
+	if len(ops) == 0 {
+		c.soon(all)
+		return
+	}
+	c.do(ops, func(answers []model.Answer) {
 		for n, a := range answers {
 			results[at[n]] = outcomeOf(id(at[n]), a)
 		}
-		c.later(func(room int) reply { return outcomes(results, room) })
-	}
-	if len(ops) == 0 {
-		finish(nil)
-		return
-	}
-	c.do(ops, finish)
+		c.later(all)
+	})
 }
 
 // heartbeat may come without a reply subject; then it is only heard.
@@ -214,7 +214,17 @@ func (c *call) report() {
 		}
 		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.report}), append(at, i)
 	}
-	finish := func(answers []model.Answer) {
+	all := func(int) reply {
+		if many {
+			return answer(body)
+		}
+		return oneReport(body)
+	}
+	if len(ops) == 0 {
+		c.soon(all)
+		return
+	}
+	c.do(ops, func(answers []model.Answer) {
 		for n, a := range answers {
 			if a.Err != nil {
 				body.Results[at[n]].Error = about(list[at[n]].report.ID, a.Err)
@@ -223,18 +233,8 @@ func (c *call) report() {
 				body.Drop = append(body.Drop, *a.Drop)
 			}
 		}
-		c.later(func(int) reply {
-			if many {
-				return answer(body)
-			}
-			return oneReport(body)
-		})
-	}
-	if len(ops) == 0 {
-		finish(nil)
-		return
-	}
-	c.do(ops, finish)
+		c.later(all)
+	})
 }
 
 // oneReport answers a single report: {}, or the error and what to drop.

@@ -17,11 +17,11 @@ import (
 // returns an error where a stream is not what it has to be.
 func KeepStreams(ctx context.Context, nc *nats.Conn, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
 	err = EnsureStreams(ctx, nc, o)
-	if errors.Is(err, errUnusable) || ctx.Err() != nil {
-		return nil, fmt.Errorf("streams of %s: %w", o.Prefix, err)
-	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return func(context.Context) error { return nil }, nil
+	case errors.Is(err, errUnusable) || ctx.Err() != nil:
+		return nil, fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
 	logger = orDiscard(logger)
 	logger.Warn("the streams cannot be made now; requests are served meanwhile", "prefix", o.Prefix, "error", err)

@@ -108,11 +108,44 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}}) // always said: it may be late
 	if err := p.Close(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	if asked != 7 {
 		t.Errorf("asked %d times who hears it, want once for each event", asked)
+	}
+}
+
+func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	sub, err := nc.SubscribeSync("aria.v1.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPublisher(connect(t, s), DefaultPrefix, func(string) bool { return false }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusQueued})
+	p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
+	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOnline})
+	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}})
+	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1}})
+	p.Nudge("w1")
+	if err := p.Close(testbed.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"assign", "drop", "assign"} {
+		m, err := sub.NextMsgWithContext(testbed.Context(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Subject != "aria.v1.cmd.worker.w1."+want {
+			t.Errorf("%s came, want %s", m.Subject, want)
+		}
 	}
 }

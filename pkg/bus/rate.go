@@ -22,15 +22,9 @@ const (
 
 // The refusals of a gate. They are made once: a flood is refused cheaply.
 var (
-	errFlight = ofClient("more than %d requests of this client are under way: wait for their answers", clientFlight)
-	errRate   = ofClient("this client submits faster than limits.client_rate allows: try again later")
+	errFlight = model.Errorf(model.CodeTooMany, "more than %d requests of this client are under way: wait for their answers", clientFlight)
+	errRate   = model.Errorf(model.CodeTooMany, "this client submits faster than limits.client_rate allows: try again later")
 )
-
-func ofClient(format string, args ...any) *model.Error {
-	err := model.Errorf(model.CodeTooMany, format, args...)
-	err.OfClient = true
-	return err
-}
 
 // gate bounds what each client does at once, and how fast it submits.
 type gate struct {

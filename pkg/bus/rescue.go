@@ -30,16 +30,12 @@ func (i *Intake) rescue() {
 	defer i.hear("MSG_TERMINATED")()
 	look := time.NewTicker(rescueEvery)
 	defer look.Stop()
-	var stream jetstream.Stream // asked for once in rescueEvery at most
+	stream, err := i.open() // asked for once in rescueEvery
 	for {
-		var err error
 		select {
 		case <-i.ctx.Done():
 			return
 		case seq := <-i.stuck:
-			if stream == nil {
-				stream, err = i.open()
-			}
 			if err != nil {
 				i.rescued(nil, err)
 				continue // it is found by looking

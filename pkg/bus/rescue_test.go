@@ -158,7 +158,7 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		a := answerOp(ops[0])
 		if op := ops[0].(engine.Submit); op.Client == "greedy" && !free.Load() {
-			a = model.Answer{Err: ofClient("limits.client_pending: 5 tasks of the client greedy wait already")}
+			a = model.Answer{Err: &model.Error{Code: model.CodeTooMany, Message: "5 tasks of the client greedy wait already", OfClient: true}}
 		}
 		go done([]model.Answer{a})
 		return nil

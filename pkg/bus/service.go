@@ -255,12 +255,14 @@ func (c *call) recover() {
 	}
 }
 
-// reply answers from the goroutine of a subscription: it never blocks. Every call is
-// answered exactly once, by reply, later or send.
-func (c *call) reply(r reply) { c.queue(c.service.out.offer, func(int) reply { return r }) }
+// reply answers. Every call is answered exactly once, by reply, soon, later or send.
+func (c *call) reply(r reply) { c.soon(func(int) reply { return r }) }
 
-// later answers with what pack makes, in another goroutine; room is what the body
-// may have, in bytes. It does not block for long.
+// soon answers with what pack makes, in another goroutine; room is what the body may
+// have, in bytes. It is for the goroutines of subscriptions: it never blocks.
+func (c *call) soon(pack func(room int) reply) { c.queue(c.service.out.offer, pack) }
+
+// later is soon for the backend's goroutine, which may wait a moment for room.
 func (c *call) later(pack func(room int) reply) { c.queue(c.service.out.put, pack) }
 
 func (c *call) queue(put func(func()) bool, pack func(room int) reply) {

@@ -271,9 +271,9 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 }
 
 // adjustShare puts a client's share of the intake into have and reports whether
-// that changed it. NATS removes what is over a lower limit, so there has to be room:
-// no client can send half of its share while one request is under way. Where there
-// is none, a later start does it.
+// that changed it. NATS removes what is over a lower limit, so there has to be room for
+// what a client sends meanwhile: half of its share, which is 5,000 messages at the
+// least. Where there is none, a later start does it.
 func adjustShare(have, want *jetstream.StreamConfig, messages uint64) (changed bool) {
 	if !want.DiscardNewPerSubject || have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
 		return false

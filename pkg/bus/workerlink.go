@@ -129,8 +129,8 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 }
 
 // Listen has assign and drop called for the dispatcher's commands, one at a time,
-// in order. A command is acknowledged when its function returns. After stop no
-// further call begins; one that runs already may still be running.
+// in order. A command is acknowledged when its function returns. One
+// call may still begin, or go on, while stop returns.
 func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
 	var stopped atomic.Bool
 	// One subscription to both, so that one goroutine keeps their order.

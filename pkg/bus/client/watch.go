@@ -25,8 +25,8 @@ type Handlers struct {
 // Watch has the handlers called, one at a time. What is submitted after Watch
 // returned is seen from its first event on. Events are hints: some may be missing,
 // above all while NATS is away, so what must be known is asked for with Get. What
-// cannot be read is told to the connection's error handler. After stop no further
-// call begins.
+// cannot be read is told to the connection's error handler. One call may
+// still begin, or go on, while stop returns.
 func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error) {
 	w := &watch{nc: c.nc}
 	defer func() {
