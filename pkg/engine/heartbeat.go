@@ -99,7 +99,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	same := w.shape != nil && sameCapabilities(&w.Capabilities, &h.Capabilities)
+	same, awaited := w.shape != nil && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
 	w.known, w.lost, w.left, w.partial = true, false, false, h.Partial
 	w.beat++
 	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
@@ -108,8 +108,10 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
-	if !same {
-		e.unbind(w) // what waits for it alone may need what it has no longer
+	if !same || awaited && !w.mayAccept() {
+		// What waits for it alone may need what it has no longer; or, after a start, was
+		// to wait until it is heard.
+		e.unbind(w)
 	}
 	if !same || w.counted != w.accepts() || w.shape.room != e.queue.roomOf(w) {
 		e.place(w)
