@@ -28,14 +28,12 @@ func home(source string) []string {
 	if err != nil {
 		return []string{source} // which is no address
 	}
-	switch host, port := u.Hostname(), u.Port(); {
-	case port != "":
-		return []string{net.JoinHostPort(host, port)}
-	case u.Scheme == "http":
-		return []string{net.JoinHostPort(host, "80"), net.JoinHostPort(host, "443")}
-	default:
-		return []string{net.JoinHostPort(host, "443")}
+	host, port := u.Hostname(), download.Port(u)
+	all := []string{net.JoinHostPort(host, port)}
+	if u.Scheme == "http" && port == "80" {
+		all = append(all, net.JoinHostPort(host, "443"))
 	}
+	return all
 }
 
 // explain gives the reason for which the guard made no connection; aria2c knows

@@ -170,6 +170,8 @@ func TestTheServerOfASourceIsReachedAlsoOverHTTPSWhereItMayLeadThere(t *testing.
 		"http://a/f":                   {"a:80", "a:443"},
 		"http://me:pw@a:8080/f":        {"a:8080"},
 		"HTTP://[2001:db8::1]/f":       {"[2001:db8::1]:80", "[2001:db8::1]:443"},
+		"http://A:80/f":                {"A:80", "A:443"},
+		"http://a:443/f":               {"a:443"},
 		"https://me:pw@a/f?u=http://b": {"a:443"},
 		"https://[2001:db8::1]:8443/f": {"[2001:db8::1]:8443"},
 	} {

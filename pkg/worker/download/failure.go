@@ -130,7 +130,7 @@ func CodeOf(err error) int {
 	switch {
 	case errors.As(err, new(*guard.RefusedError)):
 		return CodeOption
-	case errors.Is(err, ErrRedirects):
+	case errors.Is(err, errRedirects):
 		return CodeRedirects
 	case errors.Is(err, context.DeadlineExceeded):
 		return CodeTimeout

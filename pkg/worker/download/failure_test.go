@@ -1,13 +1,19 @@
 package download
 
 import (
+	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
 func TestEachExitCodeHasItsClass(t *testing.T) {
@@ -35,6 +41,25 @@ func TestEachExitCodeHasItsClass(t *testing.T) {
 				t.Errorf("%+v, want %s", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWhatWentWrongOnTheWayToAServerHasItsCode(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{StatusError(404), CodeNotFound}, {StatusError(410), CodeNotFound}, {StatusError(401), CodeAuth},
+		{StatusError(403), CodeHTTP}, {StatusError(416), CodeHTTP}, {StatusError(429), CodeHTTP}, {StatusError(503), CodeHTTP},
+		{errRedirects, CodeRedirects}, {&url.Error{Op: "Get", URL: "http://u:p@h", Err: errRedirects}, CodeRedirects},
+		{&guard.RefusedError{}, CodeOption}, {fmt.Errorf("dial: %w", &guard.RefusedError{}), CodeOption},
+		{context.DeadlineExceeded, CodeTimeout}, {&net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, CodeTimeout},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{IsTimeout: true}}, CodeResolve},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, CodeNetwork}, {io.ErrUnexpectedEOF, CodeNetwork},
+	} {
+		if got := CodeOf(c.err); got != c.want {
+			t.Errorf("%v: code %d, want %d", c.err, got, c.want)
+		}
 	}
 }
 

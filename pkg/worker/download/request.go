@@ -14,8 +14,8 @@ import (
 
 const maxRedirects = 10
 
-// ErrRedirects is what [CheckRedirect] says of one redirect too many.
-var ErrRedirects = errors.New("more than 10 redirects")
+// errRedirects is what [CheckRedirect] says of one redirect too many.
+var errRedirects = errors.New("more than 10 redirects")
 
 // NewTransport makes HTTP connections, through the guard only, each of which serves
 // one request.
@@ -75,7 +75,7 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 // domain is another one.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
-		return ErrRedirects
+		return errRedirects
 	}
 	if AtHome(req.URL, via[0].URL) {
 		return nil
@@ -91,7 +91,22 @@ func CheckRedirect(req *http.Request, via []*http.Request) error {
 }
 
 // AtHome reports whether a URL leads to the server of the first one, and no less
-// safely.
+// safely: the same host and port, or from port 80 of HTTP to 443 of HTTPS.
 func AtHome(u, first *url.URL) bool {
-	return u.Host == first.Host && (u.Scheme == first.Scheme || u.Scheme == "https")
+	if !strings.EqualFold(u.Hostname(), first.Hostname()) || u.Scheme != first.Scheme && u.Scheme != "https" {
+		return false
+	}
+	to, from := Port(u), Port(first)
+	return to == from || u.Scheme != first.Scheme && from == "80" && to == "443"
+}
+
+// Port is the port of a URL of HTTP or HTTPS, also where it does not say it.
+func Port(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "http":
+		return "80"
+	}
+	return "443"
 }

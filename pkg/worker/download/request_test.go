@@ -25,6 +25,10 @@ func TestWhatATaskSaysToItsServerStaysThere(t *testing.T) {
 		{"http://a/x", "http://a:81/y", public},
 		{"http://a/x", "http://sub.a/y", public}, // net/http alone would send all
 		{"http://a/x", "http://b/y", public},
+		{"http://a/x", "http://A:80/y", all},
+		{"http://a/x", "https://a:443/y", all},
+		{"http://a:81/x", "https://a/y", public},
+		{"https://A:443/x", "https://a/y", all},
 	} {
 		next := &http.Request{URL: parse(t, c.to), Header: http.Header{}}
 		for _, name := range all {
@@ -45,7 +49,7 @@ func TestTenRedirectsAreFollowed(t *testing.T) {
 	if err := CheckRedirect(first, via); err != nil {
 		t.Error(err)
 	}
-	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, ErrRedirects) {
+	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, errRedirects) {
 		t.Errorf("the eleventh: %v", err)
 	}
 }
