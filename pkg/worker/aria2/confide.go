@@ -49,10 +49,13 @@ func overHTTP(source string) bool {
 // found notes where a job's file is, as its sources say.
 func (j *job) found(now *version) {
 	j.asked, j.told, j.bare = 0, nil, false
-	if now == nil || !confides(&j.Task.TaskSpec) {
+	if now == nil {
 		return
 	}
-	j.first = now.at
+	j.first = now.at // another one may have the file in another version
+	if !confides(&j.Task.TaskSpec) {
+		return
+	}
 	all := sources(&j.Task.TaskSpec)
 	switch source := all[now.at]; {
 	case now.elsewhere != "":
@@ -115,6 +118,14 @@ func (j *job) number(name string, otherwise int) int {
 		return n
 	}
 	return otherwise
+}
+
+// timeout is how long a source may be silent.
+func (j *job) timeout(stall time.Duration) time.Duration {
+	if n := j.number("timeout", 0); n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return max(stall, time.Second) // as aria2c is run
 }
 
 // retryWait is between two tries of a job.

@@ -15,10 +15,12 @@
 //
 // aria2 also takes passwords, cookies and headers along with a redirect to another
 // host. So a task that has any is given to it with one source at a time, once that
-// has said where the file is; at another host aria2 is told nothing of them.
+// has said where the file is; at another host aria2 is told nothing of them. A source
+// that leads elsewhere only after that gets no connection there.
 //
-// What it does not guarantee: over FTP and SFTP, and where a server tells neither
-// ETag nor date, a file that changed at the same length can end as a mix of both,
-// unless the task has a checksum. So can the files that a metalink by URL leads to
-// without checksums.
+// What it does not guarantee: with [Config.AllowBT], and with an attached aria2c on
+// another machine, such a late redirect does get its connection, and takes them along.
+// Over FTP and SFTP, and where a server tells neither ETag nor date, a file that
+// changed at the same length can end as a mix of both, unless the task has a checksum.
+// So can the files that a metalink by URL leads to without checksums.
 package aria2

@@ -210,7 +210,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	if e.jobs[id] != nil {
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj)}
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
 		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{

@@ -29,6 +29,7 @@ type job struct {
 	version   *version  // which is being fetched; nil: not known
 	rescue    bool      // what had it before was killed, or may have been
 	exact     bool      // probes ask as a download does
+	first     int       // the source that is asked first: mostly that of the version
 	resumed   bool      // it did not begin with its first byte
 	headFirst bool      // aria2c may ask by HEAD for what it then resumes
 	given     time.Time // when aria2c got it
@@ -36,7 +37,6 @@ type job struct {
 	// Of one that confides something to its servers:
 	told      []string  // the sources that aria2c may know; empty: all
 	bare      bool      // they are told nothing of that
-	first     int       // the source that is asked first
 	asked     int       // how often no source has answered
 	notBefore time.Time // they are asked again
 	turns     int       // how often the next source had its turn because one had failed
@@ -83,7 +83,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		if time.Now().Before(j.notBefore) {
 			return nil
 		}
-		now, known := e.probed(j)
+		now, known := e.probed(j, false)
 		switch {
 		case !known:
 			return nil
@@ -122,8 +122,8 @@ func (e *Engine) rescue(j *job) error {
 }
 
 // probed returns what the sources say of a job's file, once they have; the first
-// call asks them.
-func (e *Engine) probed(j *job) (f finding, known bool) {
+// call asks them. At the end it is whether the version is still what it was.
+func (e *Engine) probed(j *job, atEnd bool) (f finding, known bool) {
 	if j.probing != nil {
 		select {
 		case f = <-j.probing:
@@ -134,6 +134,12 @@ func (e *Engine) probed(j *job) (f finding, known bool) {
 		}
 	}
 	q := &inquiry{spec: &j.Task.TaskSpec, transport: e.transport, first: j.first, exact: j.exact}
+	switch {
+	case atEnd:
+		q.alone = len(j.told) > 0 // it came from there only: no other one knows better
+	case confides(q.spec):
+		q.patience = j.timeout(e.cfg.StallTimeout) // without an answer it is not fetched
+	}
 	if !overHTTP(q.spec.URL) && j.first == 0 {
 		return finding{version: unversioned(q.spec.URL)}, true
 	}
@@ -148,10 +154,10 @@ func (e *Engine) probed(j *job) (f finding, known bool) {
 	return finding{}, false
 }
 
-// validator is what aria2c is to send as If-Range. Mirrors have validators of
-// their own, and with a checksum a mix is found out at the end.
+// validator is what aria2c is to send as If-Range. Mirrors that it knows have
+// validators of their own, and with a checksum a mix is found out at the end.
 func (j *job) validator() string {
-	if j.version == nil || j.checked() || len(j.Task.Mirrors) > 0 {
+	if j.version == nil || j.checked() || len(j.discreet().Task.Mirrors) > 0 {
 		return ""
 	}
 	return j.version.validator()
@@ -326,7 +332,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		return e.again(ctx, s, j)
 	case v.done:
 		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && j.unconfirmed() {
-			now, known := e.probed(j)
+			now, known := e.probed(j, true)
 			switch {
 			case !known:
 				return nil

@@ -11,7 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
-const probeTimeout = 15 * time.Second // of all that one probe asks
+// probeTimeout is for all that one probe asks, where it has no patience of its own.
+const probeTimeout = 15 * time.Second
 
 // inquiry is what the sources of a task are asked: which version of the file they
 // have, and where it is.
@@ -19,7 +20,12 @@ type inquiry struct {
 	spec      *model.TaskSpec
 	transport http.RoundTripper
 	first     int  // which source is asked first
+	alone     bool // no other one is asked
 	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
+
+	// patience is how long each source may take; 0: probeTimeout for all together, for
+	// a probe without which things go on too.
+	patience time.Duration
 }
 
 // finding is what they say: a version, or the reason why there is none.
@@ -33,11 +39,17 @@ type finding struct {
 // not of HTTP cannot be asked; to a task that confides it is as good as one that has
 // answered, for it leads nowhere else.
 func (q *inquiry) ask(ctx context.Context) (f finding) {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
+	if q.patience == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+	}
 	all, confides := sources(q.spec), confides(q.spec)
 	exact := q.exact || confides // where a download that confides would be sent must be known
 	for i := range all {
+		if i > 0 && q.alone {
+			break
+		}
 		at := (q.first + i) % len(all)
 		var v *version
 		var err error
@@ -63,11 +75,17 @@ func passes(err error) bool {
 	return download.Failure(&model.Task{}, download.CodeOf(err), err.Error()).Class == model.ClassRetryable
 }
 
-// askOne asks one source of HTTP, by HEAD first if that is exact enough.
+// askOne asks one source of HTTP, by HEAD first if that is exact enough, then for one
+// byte. Some servers refuse that, of an empty file or of any, and are asked for all.
 func (q *inquiry) askOne(ctx context.Context, source string, exact bool) (*version, error) {
+	if q.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, q.patience)
+		defer cancel()
+	}
+	var status download.StatusError
 	if !exact {
-		v, err := q.request(ctx, http.MethodHead, source)
-		var status download.StatusError
+		v, err := q.request(ctx, http.MethodHead, source, "")
 		if v != nil || !errors.As(err, &status) {
 			return v, err
 		}
@@ -78,7 +96,14 @@ func (q *inquiry) askOne(ctx context.Context, source string, exact bool) (*versi
 			return nil, err
 		}
 	}
-	return q.request(ctx, http.MethodGet, source)
+	v, err := q.request(ctx, http.MethodGet, source, "bytes=0-0")
+	if errors.As(err, &status) {
+		switch status {
+		case http.StatusBadRequest, http.StatusRequestedRangeNotSatisfiable, http.StatusNotImplemented:
+			return q.request(ctx, http.MethodGet, source, "")
+		}
+	}
+	return v, err
 }
 
 // unversioned is what is known of a file that no server says a version of; aria2c
@@ -87,14 +112,14 @@ func unversioned(source string) *version {
 	return &version{Source: download.HashOf(source), Length: -1}
 }
 
-// request makes one request. Of a GET it wants one byte, and reads no more.
-func (q *inquiry) request(ctx context.Context, method, source string) (*version, error) {
+// request makes one request, for a range unless that is "". It reads no body.
+func (q *inquiry) request(ctx context.Context, method, source, span string) (*version, error) {
 	req, err := download.NewRequest(ctx, method, source, q.spec.Options)
 	if err != nil {
 		return nil, err
 	}
-	if method == http.MethodGet {
-		req.Header.Set("Range", "bytes=0-0")
+	if span != "" {
+		req.Header.Set("Range", span)
 	}
 	elsewhere := false
 	client := &http.Client{Transport: q.transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {

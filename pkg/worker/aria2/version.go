@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -111,6 +112,17 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 	now.Boot = download.BootID()
 	err = now.save(dir)
 	return now, false, err
+}
+
+// cameFrom is which of a job's sources gave the version that is kept in its folder; 0
+// if none is known to have. Another one would have to have the same strong ETag.
+func cameFrom(dj *download.Job) int {
+	kept := loadVersion(dj.Dir)
+	if kept == nil {
+		return 0
+	}
+	of := func(source string) bool { return download.HashOf(source) == kept.Source }
+	return max(0, slices.IndexFunc(sources(&dj.Task.TaskSpec), of))
 }
 
 // partName is the name of the one unfinished file in a job's folder, "" if there is

@@ -1,7 +1,6 @@
 package aria2
 
 import (
-	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -10,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
@@ -65,75 +63,6 @@ func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
 				t.Errorf("kept: %+v, fetched: %+v", on, v)
 			}
 		})
-	}
-}
-
-func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T) {
-	gone := downloadtest.Serve(t, http.NotFoundHandler())
-	ill := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
-	good := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if user, password, _ := r.BasicAuth(); r.Method == http.MethodHead || user != "me" || password != "secret" {
-			w.WriteHeader(http.StatusForbidden)
-			return
-		}
-		downloadtest.Content([]byte("0123456789")).ServeHTTP(w, r)
-	}))
-	spec := model.TaskSpec{
-		URL: gone.URL + "/f", Mirrors: []string{ill.URL + "/f", good.URL + "/f"},
-		Options: model.Options{"http-user": {"me"}, "http-passwd": {"secret"}},
-	}
-	v := probe(t, &spec).version
-	if v == nil || v.Length != 10 || v.ETag == "" || v.LastModified == "" || v.head || v.Source != download.HashOf(good.URL+"/f") {
-		t.Errorf("%+v", v)
-	}
-	if n := good.Sent.Load(); n != 1 {
-		t.Errorf("the server sent %d bytes, want 1", n)
-	}
-	if n := ill.Requests.Load(); n != 1 { // with a password it is asked as by a download
-		t.Errorf("a server that is ill was asked %d times", n)
-	}
-	spec.Mirrors, spec.Options = spec.Mirrors[:1], nil
-	if f := probe(t, &spec); f.version != nil || !errors.Is(f.err, download.StatusError(http.StatusServiceUnavailable)) {
-		t.Errorf("%+v", f)
-	}
-}
-
-func TestASourceThatIsNotOfHTTPAnswersAProbeOfATaskThatConfides(t *testing.T) {
-	gone := downloadtest.Serve(t, http.NotFoundHandler())
-	spec := model.TaskSpec{URL: gone.URL + "/f", Mirrors: []string{"ftp://127.0.0.1/f"}}
-	if f := probe(t, &spec); f.version != nil {
-		t.Errorf("nothing is confided, and yet: %+v", f.version)
-	}
-	spec.Options = model.Options{"header": {"X-Token: t"}}
-	if v := probe(t, &spec).version; v == nil || v.at != 1 || v.Source != download.HashOf(spec.Mirrors[0]) || v.Length != -1 {
-		t.Errorf("%+v", v)
-	}
-}
-
-func probe(t *testing.T, spec *model.TaskSpec) finding {
-	t.Helper()
-	q := inquiry{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout)}
-	return q.ask(t.Context())
-}
-
-func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
-	told := make(chan http.Header, 1)
-	other := downloadtest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header }))
-	s := downloadtest.Serve(t, http.RedirectHandler(other.URL, http.StatusFound))
-	spec := model.TaskSpec{URL: s.URL, Options: model.Options{
-		"http-user": {"me"}, "http-passwd": {"secret"}, "header": {"Cookie: a=b", "X-Token: t"}, "user-agent": {"agent"},
-	}}
-	if probe(t, &spec).version == nil {
-		t.Fatal("the redirect is not followed")
-	}
-	got := <-told
-	for _, name := range []string{"Authorization", "Cookie", "X-Token"} {
-		if got.Get(name) != "" {
-			t.Errorf("another host is told %s: %s", name, got.Get(name))
-		}
-	}
-	if got.Get("User-Agent") != "agent" {
-		t.Errorf("user-agent: %q", got.Get("User-Agent"))
 	}
 }
 
