@@ -11,7 +11,7 @@ import (
 var debian = map[string]string{"aria2c": "aria2", "node": "nodejs", "systemd-analyze": "systemd"}
 
 // module names the packages of programs that Debian does not have.
-var module = map[string]string{"nats": "github.com/nats-io/natscli/nats@latest"}
+var module = map[string]string{"nats": "github.com/nats-io/natscli/nats@v0.5.1"} // as .ci/run
 
 // Need returns the path of a program. Where there is none, the test ends as
 // Missing says.
