@@ -40,8 +40,10 @@ func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 			break
 		}
 	}
-	if used > watch/20 {
-		t.Errorf("%v of processor time in %v, want under 5%%", used, watch)
+	// The goal is 5%, and 2 to 4 are usual; but the speed of shared machines differs by
+	// more than twice. What polls, or wakes for each piece, takes far more.
+	if used > watch*3/20 {
+		t.Errorf("%v of processor time in %v, want under 5%%, and 15%% on a slow machine", used, watch)
 	}
 	if memory > 40<<20 {
 		t.Errorf("%d MB of memory, want under 40", memory>>20)
