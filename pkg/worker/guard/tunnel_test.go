@@ -52,7 +52,8 @@ func TestAConversationIsNotHeldBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if took := time.Since(begun); took > 50*gatherTime/5 {
+	// A few of fifty are held all the same, more on a busy machine; not all of them.
+	if took := time.Since(begun); took > 50*gatherTime/2 {
 		t.Errorf("50 answers took %v", took)
 	}
 }
