@@ -11,7 +11,8 @@ import (
 // Store is one backend, whole. Those who use a store declare the part of it that
 // they need.
 //
-// Values that go in or come out are shared and immutable: copy before changing.
+// Values that go in or come out are shared and immutable, but for what Live
+// yields: copy before changing.
 type Store interface {
 	Committer
 	Reader
@@ -51,10 +52,13 @@ type Reader interface {
 // Loader reads what the engine needs at its start.
 type Loader interface {
 	// Live yields every task that has not ended, in the order of Seq. It stops
-	// after the first error. The tasks may come without Mirrors, Options, Labels,
-	// Checksum, SpecHash, Result, UpdatedAt, StartedAt and FinishedAt, and of a
-	// Torrent or Metalink with a byte that says that there is one: nobody places
-	// tasks by these. Whoever needs one reads it with Tasks.
+	// after the first error. A task is good until the next one is asked for, which
+	// may come in its place: whoever keeps it copies it; what it points to stays.
+	//
+	// The tasks may come without Mirrors, Options, Labels, Checksum, SpecHash,
+	// Result, UpdatedAt, StartedAt and FinishedAt, and of a Torrent or Metalink with
+	// a byte that says that there is one: nobody places tasks by these. Whoever needs
+	// one reads it with Tasks.
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
 	// Workers returns all workers in the order of their names.
 	Workers(ctx context.Context) ([]*model.Worker, error)

@@ -300,7 +300,8 @@ func concurrent(t *testing.T, s repo.Store) {
 				if err != nil {
 					return err
 				}
-				tasks = append(tasks, task)
+				kept := *task
+				tasks = append(tasks, &kept)
 			}
 			check("Live", count(tasks))
 			return nil

@@ -1,7 +1,6 @@
 package repotest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -36,6 +35,8 @@ func Run(t *testing.T, open func(t *testing.T) repo.Store) {
 		{"big batches are written whole", bigBatch},
 		{"counters equal a scan after any history", counters},
 		{"live tasks come in the order of seq", live},
+		{"a live task has what it has, whatever it lacks", liveMixtures},
+		{"live tasks come from among many that have ended", liveAmongEnded},
 		{"LastSeq is the highest that is there", lastSeq},
 		{"a context that is done stops what has not begun", doneContext},
 		{"a closed store refuses", closed},
@@ -96,34 +97,6 @@ func counts(t testing.TB, s repo.Store) model.Counts {
 		t.Fatalf("Counts: %v", err)
 	}
 	return c
-}
-
-// liveOf returns what Live yields, without what a store may leave out there.
-func liveOf(t testing.TB, s repo.Store) []*model.Task {
-	t.Helper()
-	var tasks []*model.Task
-	for task, err := range s.Live(context.Background()) {
-		if err != nil {
-			t.Fatalf("Live: %v", err)
-		}
-		tasks = append(tasks, task)
-	}
-	return lively(tasks)
-}
-
-// lively returns tasks with what Live must have of them. A new field of a task is
-// must until it is named here.
-func lively(tasks []*model.Task) []*model.Task {
-	var out []*model.Task
-	there := func(b []byte) []byte { return bytes.Repeat([]byte{1}, min(len(b), 1)) }
-	for _, t := range tasks {
-		c := *t
-		c.Mirrors, c.Options, c.Labels, c.Checksum, c.SpecHash, c.Result = nil, nil, nil, "", model.Hash{}, nil
-		c.UpdatedAt, c.StartedAt, c.FinishedAt = 0, 0, 0
-		c.Torrent, c.Metalink = there(c.Torrent), there(c.Metalink)
-		out = append(out, &c)
-	}
-	return out
 }
 
 func empty(t *testing.T, s repo.Store) {
@@ -404,30 +377,6 @@ func counters(t *testing.T, s repo.Store) {
 		t.Fatal(err)
 	}
 	same(t, "all tasks", found, h.tasks)
-}
-
-func live(t *testing.T, s repo.Store) {
-	h := newHistory(12)
-	for range 40 {
-		mustCommit(t, s, h.next(60))
-	}
-	var want []*model.Task
-	for _, task := range h.tasks {
-		if !task.Status.Terminal() {
-			want = append(want, task)
-		}
-	}
-	slices.SortFunc(want, func(a, b *model.Task) int { return int(a.Seq - b.Seq) })
-	if len(want) < 250 {
-		t.Fatalf("only %d live tasks", len(want))
-	}
-	same(t, "Live", liveOf(t, s), lively(want))
-	for task, err := range s.Live(context.Background()) { // may be left early
-		if err != nil || task.Seq != want[0].Seq {
-			t.Errorf("Live begins with %v, %v", task, err)
-		}
-		break
-	}
 }
 
 func lastSeq(t *testing.T, s repo.Store) {

@@ -78,15 +78,10 @@ func byStatus(statuses []model.Status) []arm {
 	return arms
 }
 
-func liveSelection() *selection {
-	var live []model.Status
-	for _, s := range model.Statuses {
-		if !s.Terminal() {
-			live = append(live, s)
-		}
-	}
-	return &selection{arms: byStatus(live)}
-}
+// liveStatuses are those of tasks that have not ended.
+var liveStatuses = slices.DeleteFunc(slices.Clone(model.Statuses), model.Status.Terminal)
+
+func liveSelection() *selection { return &selection{arms: byStatus(liveStatuses)} }
 
 // List implements [repo.Reader]. Its tasks come without the bytes of a torrent
 // or metalink.

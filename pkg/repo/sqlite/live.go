@@ -7,6 +7,7 @@ import (
 	"iter"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -15,17 +16,19 @@ import (
 const livePage = 2000
 
 var (
-	// liveSQL reads the live tasks from one seq to another.
-	liveSQL = "SELECT " + liveView.columns() + " FROM tasks WHERE seq IN (" +
-		liveSelection().sql(false, false, "") + ") ORDER BY seq"
+	// liveSQL reads the live tasks from one seq to another, of which most rows
+	// there are not.
+	liveSQL = liveText("seq IN (" + liveSelection().sql(false, false, "") + ")")
+	// liveDenseSQL reads them where most rows are live: it walks the table.
+	liveDenseSQL = liveText("seq > ? AND seq <= ? AND status IN (" + quoted(liveStatuses) + ")")
 	// liveEndSQL gives the seq with which a page ends; it only walks the index.
 	liveEndSQL = liveSelection().sql(false, false, "LIMIT 1 OFFSET "+strconv.Itoa(livePage-1))
 )
 
 // livePart is a page of live tasks.
 type livePart struct {
-	tasks []*model.Task
-	err   error
+	text string // see liveText
+	err  error
 }
 
 // Live implements [repo.Loader]. It reads page by page, so that no reader holds
@@ -37,13 +40,19 @@ func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 		defer stop()
 		parts := make(chan chan livePart, 1)
 		go s.liveParts(ctx, parts)
+		var rows liveRows
 		for part := range parts {
 			p := <-part
 			if p.err != nil {
 				yield(nil, p.err)
 				return
 			}
-			for _, t := range p.tasks {
+			for rows.begin(p.text); rows.more(); {
+				t, err := rows.next()
+				if err != nil {
+					yield(nil, explain("live", err))
+					return
+				}
 				if !yield(t, nil) {
 					return
 				}
@@ -92,9 +101,19 @@ func (s *Store) liveEnd(ctx context.Context, after int64) (last int64, err error
 
 func (s *Store) livePart(ctx context.Context, after, last int64) (p livePart) {
 	p.err = s.read("live", func() error {
-		rows, err := s.reads.live.QueryxContext(ctx, liveSelection().values(after, last, false)...)
-		p.tasks, err = liveView.scanAll(rows, err)
-		return err
+		if last-after <= 2*livePage {
+			return s.reads.liveDense.GetContext(ctx, &p.text, after, last)
+		}
+		return s.reads.live.GetContext(ctx, &p.text, liveSelection().values(after, last, false)...)
 	})
 	return p
+}
+
+// quoted lists the statuses in SQL.
+func quoted(statuses []model.Status) string {
+	list := make([]string, len(statuses))
+	for i, s := range statuses {
+		list[i] = "'" + string(s) + "'"
+	}
+	return strings.Join(list, ",")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -48,6 +49,32 @@ func TestALiveReadThatIsCanceledEndsWithAnError(t *testing.T) {
 		cancel()
 		if last == nil || read < after {
 			t.Errorf("canceled after %d of %d: %d read, and the end is %v", after, n, read, last)
+		}
+	}
+}
+
+func TestALiveRowThatCannotBeReadEndsTheReadWithItsName(t *testing.T) {
+	for change, want := range map[string]string{
+		"url = 'a' || char(30) || 'b'":                                     "task with seq 3: ",
+		"url = 'a' || char(30) || '!' || char(30) || '1'":                  "task with seq 3: ",
+		"url = 'a' || replace('///2/2/4/5/pending/t2/c/b', '/', char(30))": "task with seq 2: it comes after one with seq 3",
+		"client = char(30)":                                                "task with seq ",
+		"error = '{'":                                                      "task with seq 3: its error: ",
+	} {
+		s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "a.db"), Synchronous: Normal})
+		fillStore(t, s, 1, 5)
+		if _, err := s.w.conn.ExecContext(t.Context(), "UPDATE tasks SET "+change+" WHERE seq = 3"); err != nil {
+			t.Fatal(err)
+		}
+		var read int
+		var last error
+		for task, err := range s.Live(t.Context()) {
+			if last = err; task != nil {
+				read++
+			}
+		}
+		if last == nil || !strings.Contains(last.Error(), want) || read > 4 {
+			t.Errorf("%s: %d tasks, and the end is %v", change, read, last)
 		}
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -78,7 +77,9 @@ func integer(name string, set func(t *model.Task, n int64)) column {
 // text is a column with a text.
 func text(name string, of func(t *model.Task) *string) column {
 	return column{name, func(t *model.Task, text []byte) error {
-		*of(t) = string(text)
+		if have := of(t); *have != string(text) { // where it is there already, it need not be made
+			*have = string(text)
+		}
 		return nil
 	}}
 }
@@ -99,16 +100,6 @@ func document[T any](name string, read func(*plainjson.Reader) T, of func(t *mod
 	}}
 }
 
-// given is whether there is something in a column of bytes: it sets one byte.
-func given(name string, of func(t *model.Task) *[]byte) column {
-	return column{"iif(" + name + " IS NULL, '', '!')", func(t *model.Task, text []byte) error {
-		if len(text) > 0 {
-			*of(t) = []byte{'!'}
-		}
-		return nil
-	}}
-}
-
 // view is what is read of rows: columns that come packed, and the first of
 // bareColumns.
 type view struct {
@@ -124,16 +115,6 @@ var (
 	// listView goes without the bytes of torrents and metalinks, of which there may
 	// be half a megabyte a row.
 	listView = view{packedColumns, 2}
-	// liveView is what Live reads: a start with a million tasks waits for it. What
-	// it leaves out [repo.Loader] says.
-	liveView = view{append(
-		[]column{
-			given("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
-			given("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
-		},
-		slices.DeleteFunc(slices.Clone(packedColumns), func(c column) bool {
-			return slices.Contains([]string{"updated_at", "started_at", "finished_at", "mirrors", "options", "labels", "result", "checksum"}, c.sql)
-		})...), 1}
 )
 
 // columns is what a SELECT of the view names.

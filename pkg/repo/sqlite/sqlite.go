@@ -27,7 +27,7 @@ type Store struct {
 		sync.Mutex
 		open map[*snapshot]struct{}
 	}
-	reads struct{ tasks, counts, workers, last, live, liveEnd, tombstones *sqlx.Stmt }
+	reads struct{ tasks, counts, workers, last, live, liveDense, liveEnd, tombstones *sqlx.Stmt }
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -42,6 +42,7 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		{&s.reads.workers, workersSQL},
 		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
 		{&s.reads.live, liveSQL},
+		{&s.reads.liveDense, liveDenseSQL},
 		{&s.reads.liveEnd, liveEndSQL},
 		{&s.reads.tombstones, "SELECT id, spec_hash, until FROM tombstones WHERE id IN (SELECT value FROM json_each(?))"},
 	} {

@@ -1,0 +1,176 @@
+package sqlite
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// A page of live tasks comes as one text, for a row costs the driver about as
+// much as reading it costs SQLite, and a start with a million tasks waits for
+// this. Behind each column stands the separator; see packedColumns. What most
+// waiting tasks do not have comes in groups: nothing where all of a group is zero,
+// else a mark and its columns. What is left out altogether [repo.Loader] says.
+
+var (
+	liveColumns = liveColumnsOf("seq", "priority", "max_attempts", "created_at", "status", "id", "client", "url")
+	liveGroups  = []liveGroup{
+		newLiveGroup("not_before", "timeout", "folder", "tags", "torrent", "metalink"),
+		newLiveGroup("attempt", "assigned_at", "failures", "losses", "retry_at", "progress", "completed_length", "total_length",
+			"download_speed", "error", "worker_id", "last_worker_id", "gid"),
+	}
+)
+
+// liveGroup is columns that come together or not at all.
+type liveGroup struct {
+	columns []column
+	blank   string // the condition that all of them are zero
+}
+
+func newLiveGroup(names ...string) liveGroup {
+	var blank []string
+	for _, g := range groups {
+		zeros := strings.Split(g.zero, ",")
+		for i, name := range g.columns {
+			if slices.Contains(names, name) {
+				blank = append(blank, name+" IS "+zeros[i])
+			}
+		}
+	}
+	return liveGroup{liveColumnsOf(names...), strings.Join(blank, " AND ")}
+}
+
+// liveColumnsOf returns the columns of those names as Live reads them: like any
+// other reader, but for a few.
+func liveColumnsOf(names ...string) []column {
+	own := map[string]column{
+		"torrent":  given("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
+		"metalink": given("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
+		"progress": liveProgress,
+		"gid":      liveGID,
+	}
+	list := make([]column, len(names))
+	for i, name := range names {
+		list[i] = own[name]
+		for _, c := range packedColumns {
+			if c.sql == name && list[i].set == nil {
+				list[i] = c
+			}
+		}
+	}
+	return list
+}
+
+// liveProgress is read as the number that it is: quote promises that, a conversion
+// to text does not.
+var liveProgress = column{"quote(progress)", func(t *model.Task, text []byte) (err error) {
+	t.Progress, err = strconv.ParseFloat(string(text), 64)
+	return err
+}}
+
+// liveGID may hold anything, and does not stand last.
+var liveGID = column{"hex(gid)", func(t *model.Task, text []byte) error {
+	gid, err := hex.DecodeString(string(text))
+	t.GID = string(gid)
+	return err
+}}
+
+// given is whether there is something in a column of bytes: it sets one byte.
+func given(name string, of func(t *model.Task) *[]byte) column {
+	return column{"iif(" + name + " IS NULL, '', '!')", func(t *model.Task, text []byte) error {
+		if len(text) > 0 {
+			*of(t) = []byte{'!'}
+		}
+		return nil
+	}}
+}
+
+// liveText is the query of a page: of the live tasks that a condition selects.
+func liveText(where string) string {
+	values := sqlOf(liveColumns)
+	for _, g := range liveGroups {
+		values = append(values, "iif("+g.blank+", '', "+separated(append([]string{"'!'"}, sqlOf(g.columns)...))+")")
+	}
+	return "SELECT coalesce(group_concat(row, ''), '') FROM (SELECT " + separated(append(values, "''")) +
+		" AS row FROM tasks WHERE " + where + " ORDER BY seq)"
+}
+
+// separated is the values in one text, with the separator between them.
+func separated(values []string) string {
+	return "concat_ws(char(30), " + strings.Join(values, ", ") + ")"
+}
+
+func sqlOf(columns []column) []string {
+	list := make([]string, len(columns))
+	for i, c := range columns {
+		list[i] = c.sql
+	}
+	return list
+}
+
+// liveRows reads the rows of pages, all of them into one task.
+type liveRows struct {
+	page []byte
+	rest []byte // what is still to be read of it
+	task model.Task
+}
+
+func (r *liveRows) begin(page string) {
+	r.page = append(r.page[:0], page...)
+	r.rest = r.page
+}
+
+func (r *liveRows) more() bool { return len(r.rest) > 0 }
+
+// next reads a row. It returns the same task each time.
+func (r *liveRows) next() (*model.Task, error) {
+	before := r.task.Seq
+	r.task = model.Task{Client: r.task.Client} // often the next one's too
+	err := r.read(liveColumns)
+	for i := range liveGroups {
+		var mark []byte
+		if err == nil {
+			mark, err = r.cut()
+		}
+		if len(mark) > 0 {
+			err = r.read(liveGroups[i].columns)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("task with seq %d: %w", r.task.Seq, err)
+	}
+	if r.task.Seq <= before {
+		return nil, fmt.Errorf("task with seq %d: it comes after one with seq %d", r.task.Seq, before)
+	}
+	return &r.task, nil
+}
+
+func (r *liveRows) read(columns []column) error {
+	for i := range columns {
+		text, err := r.cut()
+		if err == nil {
+			err = columns[i].set(&r.task, text)
+		}
+		if err != nil {
+			return fmt.Errorf("its %s: %w", columns[i].sql, err)
+		}
+	}
+	return nil
+}
+
+// cut takes the next column.
+func (r *liveRows) cut() ([]byte, error) {
+	end := bytes.IndexByte(r.rest, rules.Separator[0])
+	if end < 0 {
+		return nil, fmt.Errorf("%.40q has no end", r.rest)
+	}
+	text := r.rest[:end]
+	r.rest = r.rest[end+1:]
+	return text, nil
+}
