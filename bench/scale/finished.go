@@ -74,10 +74,10 @@ func (b *bench) ask(ctx context.Context, i *instance) error {
 		{"oldest 100 of all", "query.task.list", `{"limit":100,"order":"created_at"}`},
 		{"newest 100 of a client", "task.client-7.list", `{"limit":100}`},
 		{"newest 100 of a client that has none", "task.nobody.list", `{"limit":100}`},
-		{"a page of a text that is nowhere, which looks at 20,000 rows", "query.task.list", `{"limit":100,"text":"nowhere"}`},
+		{"a page of a text that is nowhere, which looks at 5,000 rows", "query.task.list", `{"limit":100,"text":"nowhere"}`},
 		{"newest 100 that are completed", "query.task.list", `{"limit":100,"status":["completed"]}`},
 		{"newest 100 that are failed, of which there are none", "query.task.list", `{"limit":100,"status":["failed"]}`},
-		{"a page of those before the middle, which looks at 20,000 rows", "query.task.list", fmt.Sprintf(`{"limit":100,"until":%q}`, (firstFinished + model.Time(b.finished/2)).String())},
+		{"a page of those before the middle, which looks at 5,000 rows", "query.task.list", fmt.Sprintf(`{"limit":100,"until":%q}`, (firstFinished + model.Time(b.finished/2)).String())},
 	} {
 		list := make([]float64, 20)
 		for k := range list {

@@ -13,7 +13,7 @@ import (
 func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
 	var changes []model.TaskChange
 	all := func() []*ordered { return []*ordered{&s.all} }
-	for examined := 0; examined < rules.MaxExamined && len(changes) < limit; {
+	for examined := 0; examined < rules.MaxSwept && len(changes) < limit; {
 		tasks, err := s.chunk(ctx, "expired", all, after, false)
 		if err != nil {
 			return nil, 0, err

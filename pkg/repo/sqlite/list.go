@@ -114,41 +114,33 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 			after = math.MaxInt64
 		}
 	}
-	read := func(last int64) ([]*model.Task, error) {
+	read := func(after, last int64, limit int) ([]*model.Task, error) {
 		text := "SELECT " + listView.columns() + " FROM tasks WHERE seq IN (" +
 			sel.sql(down, true, "LIMIT ?") + ") ORDER BY seq " + order
-		rows, err := s.r.QueryxContext(ctx, text, append(sel.values(after, last, true), q.Limit+1)...)
+		rows, err := s.r.QueryxContext(ctx, text, append(sel.values(after, last, true), limit)...)
 		return listView.scanAll(rows, err)
 	}
-	var tasks []*model.Task
-	bounded := false
+	tasks, from, bounded := []*model.Task{}, after, false
 	if len(sel.filters) > 0 {
 		// Most filters let so much through that a page is full within few rows.
 		near, err := s.near(ctx, after, down)
 		if err == nil {
-			tasks, err = read(near)
+			tasks, err = read(after, near, q.Limit+1)
+		}
+		if err == nil && len(tasks) <= q.Limit {
+			from = near
+			last, bounded, err = s.pageEnd(ctx, sel, after, last, down)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if len(sel.filters) > 0 && len(tasks) <= q.Limit {
-		// They may let nothing through: find the row where this page ends
-		// whatever they do. Walking an index is cheap against reading rows.
-		var seqs []int64
-		text := sel.sql(down, false, "LIMIT 1 OFFSET "+strconv.Itoa(rules.MaxExamined-1))
-		if err := s.r.SelectContext(ctx, &seqs, text, sel.values(after, last, false)...); err != nil {
-			return err
-		}
-		if len(seqs) > 0 {
-			bounded, last = true, seqs[0]
-		}
-	}
 	if len(tasks) <= q.Limit {
-		var err error
-		if tasks, err = read(last); err != nil {
+		more, err := read(from, last, q.Limit+1-len(tasks))
+		if err != nil {
 			return err
 		}
+		tasks = append(tasks, more...)
 	}
 	switch {
 	case len(tasks) > q.Limit:
@@ -159,6 +151,18 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 	}
 	page.Tasks = tasks
 	return nil
+}
+
+// pageEnd returns the seq of the row where a page ends even if its filters let
+// nothing through: last, unless that is too far. Walking an index is cheap against
+// reading rows.
+func (s *Store) pageEnd(ctx context.Context, sel *selection, after, last int64, down bool) (seq int64, bounded bool, err error) {
+	var seqs []int64
+	text := sel.sql(down, false, "LIMIT 1 OFFSET "+strconv.Itoa(rules.MaxExamined-1))
+	if err := s.r.SelectContext(ctx, &seqs, text, sel.values(after, last, false)...); err != nil || len(seqs) == 0 {
+		return last, false, err
+	}
+	return seqs[0], true, nil
 }
 
 // nearby is how many rows a page looks at before it asks where it must end.
@@ -178,7 +182,7 @@ func (s *Store) near(ctx context.Context, after int64, down bool) (int64, error)
 
 // choose picks the index that a query walks; the rest of it become filters.
 func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, error) {
-	few, err := s.fewByStatus(ctx, q)
+	byStatuses, err := s.fewByStatus(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -187,7 +191,7 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 	switch {
 	case q.WorkerID != "":
 		sel.arms = []arm{{"FROM tasks INDEXED BY tasks_worker WHERE worker_id = ? AND worker_id <> ''", []any{q.WorkerID}}}
-	case few:
+	case byStatuses:
 		sel.arms = byStatus(statuses)
 		statuses = nil
 	case client != "":
@@ -210,8 +214,11 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 	return &sel, nil
 }
 
+// few is how many tasks are looked at one by one rather than all of a client's.
+const few = 4 * rules.MaxExamined
+
 // fewByStatus says whether to walk the index by status: where only statuses are
-// asked for, or where so few tasks have them that one page sees them all. It has
+// asked for, or where so few tasks have them that a few pages see them all. It has
 // no completed tasks.
 func (s *Store) fewByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
 	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
@@ -230,7 +237,7 @@ func (s *Store) fewByStatus(ctx context.Context, q *model.ListQuery) (bool, erro
 			n += counts[status]
 		}
 	}
-	return n < rules.MaxExamined, nil
+	return n < few, nil
 }
 
 // filter adds what no index helps with.

@@ -9,9 +9,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// MaxExamined is how many rows one page of a list examines at most, so that a
-// filter which matches nothing costs a bounded time.
-const MaxExamined = 20_000
+const (
+	// MaxExamined is how many rows one page of a list examines at most, so that a
+	// filter which matches nothing costs a few milliseconds.
+	MaxExamined = 5_000
+	// MaxSwept is how many rows one step of retention examines at most. Nobody waits
+	// for it.
+	MaxSwept = 20_000
+)
 
 // Cursor returns the cursor of the page that follows the row seq.
 func Cursor(seq int64) string {
