@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/aria-cluster/dispatcher/bench/internal/aria"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // instance is a running dispatcher with embedded NATS, and one connection to it.
@@ -195,6 +197,24 @@ func (i *instance) ask(ctx context.Context, subject, body string) (time.Duration
 		return 0, nil, fmt.Errorf("%s %s: %w", subject, body, err)
 	}
 	return time.Since(start), m.Data, nil
+}
+
+// live returns how many tasks have not ended.
+func (i *instance) live(ctx context.Context) (n int64, err error) {
+	_, answer, err := i.ask(ctx, "query.status", "")
+	if err != nil {
+		return 0, err
+	}
+	var status model.ClusterStatus
+	if err := json.Unmarshal(answer, &status); err != nil {
+		return 0, fmt.Errorf("the answer to query.status: %w", err)
+	}
+	for s, tasks := range status.TasksByStatus {
+		if !s.Terminal() {
+			n += tasks
+		}
+	}
+	return n, nil
 }
 
 // size returns the bytes of an instance's store on the disk.

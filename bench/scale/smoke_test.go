@@ -17,7 +17,7 @@ func TestEachPartMeasuresASmallClusterToItsEnd(t *testing.T) {
 	}
 	t.Logf("%s", &stdout)
 	for _, figure := range []string{
-		"submits/s, empty ÷ full", "submit to worker, p50, full ÷ empty", "start to first assignment after a clean end", "start to first assignment after kill -9", "heap in use, a pending task",
+		"submits/s, empty ÷ full", "submit to worker, p50, full ÷ empty", "start to first assignment after a clean end", "start to first assignment after kill -9", "tasks that a start found after kill -9", "heap in use, a pending task",
 		"dispatcher with embedded NATS, of one core", "heartbeats/s, answered", "status, median", "newest 100 of all, median",
 	} {
 		if !strings.Contains(stdout.String(), "| "+figure+" |") {
