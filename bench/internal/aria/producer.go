@@ -3,10 +3,10 @@ package aria
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
@@ -17,7 +17,8 @@ const prefix = "aria.v1."
 
 // Producer submits over one connection; it implements [queue.Producer].
 type Producer struct {
-	nc *nats.Conn
+	nc       *nats.Conn
+	requests *requests
 }
 
 // NewProducer connects to the server of that URL.
@@ -26,7 +27,12 @@ func NewProducer(url string) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Producer{nc: nc}, nil
+	requests, err := newRequests(nc)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return &Producer{nc, requests}, nil
 }
 
 // Submit implements [queue.Producer]. The answer is the task, and an error has a
@@ -36,7 +42,7 @@ func (p *Producer) Submit(ctx context.Context, j *queue.Job) error {
 	if err != nil {
 		return err
 	}
-	m, err := Request(ctx, p.nc, prefix+"req.task.bench.submit", body)
+	m, err := p.requests.ask(ctx, prefix+"req.task.bench.submit", body)
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
@@ -52,7 +58,7 @@ func (p *Producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 	if err != nil {
 		return err
 	}
-	m, err := Request(ctx, p.nc, prefix+"req.task.bench.submit", body)
+	m, err := p.requests.ask(ctx, prefix+"req.task.bench.submit", body)
 	if err != nil {
 		return fmt.Errorf("submit of %d: %w", len(jobs), err)
 	}
@@ -63,7 +69,10 @@ func (p *Producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 }
 
 // Close closes the connection.
-func (p *Producer) Close() { p.nc.Close() }
+func (p *Producer) Close() {
+	p.requests.close()
+	p.nc.Close()
+}
 
 // Request asks the dispatcher; an answer that says no is an error.
 func Request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {

@@ -1,13 +1,13 @@
 package aria
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 )
 
@@ -20,14 +20,16 @@ type reporter struct {
 
 	mu      sync.Mutex
 	next    int64
+	free    []int64 // tokens to use again: subjects that come again cost the server less
 	waiting map[int64]*request
 	queue   []report // in bulk: what the next request will take
 }
 
 type request struct {
-	refs []ref
-	body []byte
-	sent time.Time
+	refs  []ref
+	body  []byte
+	sent  time.Time
+	again bool // it was repeated: two answers may come
 }
 
 // patience is how long an answer may take before the report is repeated.
@@ -79,11 +81,21 @@ func (r *reporter) send(refs []ref, body any) {
 		return
 	}
 	r.mu.Lock()
-	r.next++
-	token := r.next
+	token := r.token()
 	r.waiting[token] = &request{refs: refs, body: b, sent: time.Now()}
 	r.mu.Unlock()
 	r.publish(token, b)
+}
+
+// token returns one that no request has. The caller has the lock.
+func (r *reporter) token() int64 {
+	if n := len(r.free); n > 0 {
+		token := r.free[n-1]
+		r.free = r.free[:n-1]
+		return token
+	}
+	r.next++
+	return r.next
 }
 
 func (r *reporter) publish(token int64, body []byte) {
@@ -107,6 +119,9 @@ func (r *reporter) answered(m *nats.Msg) {
 	r.mu.Lock()
 	q := r.waiting[token]
 	delete(r.waiting, token)
+	if q != nil && !q.again {
+		r.free = append(r.free, token)
+	}
 	r.mu.Unlock()
 	if q == nil {
 		return // answered before
@@ -134,7 +149,7 @@ func (r *reporter) repeat(stop <-chan struct{}) {
 		r.mu.Lock()
 		for token, q := range r.waiting {
 			if time.Since(q.sent) > patience {
-				late[token], q.sent = q.body, time.Now()
+				late[token], q.sent, q.again = q.body, time.Now(), true
 			}
 		}
 		r.mu.Unlock()

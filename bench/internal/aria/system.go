@@ -118,9 +118,9 @@ func serving(url string) func(context.Context) error {
 	}
 }
 
-// Worker implements [queue.System]: a process with a few workers of many slots.
+// Worker implements [queue.System]: a process with one worker of many slots.
 func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
-	return newFleet(address, l, t.Batch)
+	return newNode(address, l, t.Batch)
 }
 
 // Producer implements [queue.System].

@@ -2,13 +2,13 @@ package asynqpeer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net"
 	"os/exec"
 	"syscall"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/hibiken/asynq"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
