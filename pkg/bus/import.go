@@ -1,0 +1,219 @@
+package bus
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// importRequest is the body of req.admin.import: begin, then records, then finish.
+// Records stand on lines of their own behind it, as in a page.
+type importRequest struct {
+	Begin      bool            `json:"begin,omitempty"`
+	OnConflict repo.OnConflict `json:"on_conflict,omitempty"`
+	DryRun     bool            `json:"dry_run,omitempty"`
+	Import     string          `json:"import,omitempty"`
+	N          int64           `json:"n,omitempty"`      // number of a message with records: one that comes again is answered again
+	Finish     *repo.Digest    `json:"finish,omitempty"` // of what the dispatcher must hold then
+	Abort      bool            `json:"abort,omitempty"`
+	Lookup     []string        `json:"lookup,omitempty"` // task ids: their records are the answer's lines
+}
+
+type importAnswer struct {
+	Import string         `json:"import,omitempty"`
+	Put    *repo.PutStats `json:"put,omitempty"`
+	Digest *repo.Digest   `json:"digest,omitempty"`
+}
+
+// importing is one import under way.
+type importing struct {
+	use
+	mu     sync.Mutex
+	w      repo.Writer
+	n      int64        // of the last message with records
+	answer importAnswer // to it
+}
+
+func (c *call) importRecords() {
+	head, lines := splitPage(c.data)
+	var q importRequest
+	if err := strict(head, &q); err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	if len(lines) > model.MaxBatch {
+		c.reply(refuse(model.Errorf(model.CodeTooLarge, "at most %d records in a message, not %d", model.MaxBatch, len(lines))))
+		return
+	}
+	c.read(func(ctx context.Context, _ int) reply {
+		records, err := parseRecords(lines)
+		if err != nil {
+			return refuse(model.Errorf(model.CodeInvalid, "records: %v", err))
+		}
+		return paged(c.service.transfers.imported(ctx, &q, records))
+	})
+}
+
+// splitPage parts a message into its first line and the records behind it.
+func splitPage(data []byte) (head []byte, lines [][]byte) {
+	head, rest, _ := bytes.Cut(data, []byte("\n"))
+	for line := range bytes.SplitSeq(rest, []byte("\n")) {
+		if len(bytes.TrimSpace(line)) > 0 {
+			lines = append(lines, line)
+		}
+	}
+	return head, lines
+}
+
+// parseRecords reads lines on two cores.
+func parseRecords(lines [][]byte) ([]repo.Record, error) {
+	records := make([]repo.Record, len(lines))
+	var group sync.WaitGroup
+	var errs [2]error
+	half := (len(lines) + 1) / 2
+	for part := range errs {
+		group.Go(func() {
+			for i := part * half; i < min((part+1)*half, len(lines)) && errs[part] == nil; i++ {
+				if records[i], errs[part] = repo.ParseRecord(lines[i]); errs[part] == nil {
+					errs[part] = records[i].Encode()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return records, cmp.Or(errs[0], errs[1])
+}
+
+func (t *transfers) imported(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
+	if q.Begin {
+		return t.beginImport(ctx, q)
+	}
+	t.mu.Lock()
+	x := t.imports[q.Import]
+	if x != nil {
+		defer t.begin(&x.use)()
+	}
+	t.mu.Unlock()
+	if x == nil {
+		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, transferIdle)
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case q.Abort:
+		t.forget(q.Import, x)
+		return importAnswer{}, x.w.Abort(ctx)
+	case q.Finish != nil:
+		got, err := x.w.Finish(ctx, *q.Finish)
+		if err == nil && got.Equal(*q.Finish) {
+			t.forget(q.Import, x)
+		}
+		return importAnswer{Digest: &got}, err
+	case len(q.Lookup) > 0:
+		return x.lookup(ctx, q.Lookup)
+	case len(records) == 0:
+		return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
+	}
+	return x.put(ctx, q.N, records)
+}
+
+// put takes the records of one message, once: the digest of what was seen would
+// else count them twice.
+func (x *importing) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
+	if n != 0 && n == x.n {
+		return x.answer, nil
+	}
+	for i := range records {
+		if records[i].Kind() != records[0].Kind() {
+			return nil, model.Errorf(model.CodeInvalid, "records: all of one message must be of one kind")
+		}
+	}
+	done, err := x.w.Put(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	x.n, x.answer = n, importAnswer{Put: &done}
+	return x.answer, nil
+}
+
+// beginImport starts the one import that there may be. One whose sender is gone
+// gives way; what it brought stays, held back, and most often the new one is the
+// same again.
+func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for id, x := range t.imports {
+		if !x.over(t.gone) {
+			return nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.gone)
+		}
+		x.idle.Stop()
+		delete(t.imports, id)
+		if err := x.w.Abort(ctx); err != nil {
+			return nil, err
+		}
+	}
+	w, err := t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
+	if err != nil {
+		return nil, err
+	}
+	id := rand.Text()
+	x := &importing{w: w, use: use{last: time.Now()}}
+	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpImport(id) })
+	t.imports[id] = x
+	return importAnswer{Import: id}, nil
+}
+
+// giveUpImport ends an import that nobody goes on with.
+func (t *transfers) giveUpImport(id string) {
+	t.mu.Lock()
+	x := t.imports[id]
+	given := x != nil && x.over(transferIdle)
+	if given {
+		delete(t.imports, id)
+	}
+	t.mu.Unlock()
+	if !given {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
+	defer cancel()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	err := x.w.Abort(ctx)
+	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
+		"idle", transferIdle, "err", err)
+}
+
+func (t *transfers) forget(id string, x *importing) {
+	x.idle.Stop()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.imports, id)
+}
+
+// lookup returns tasks of the target, so that a copy can name what differs.
+func (x *importing) lookup(ctx context.Context, ids []string) (*pageOf, error) {
+	p := &pageOf{room: maxRoom}
+	look, ok := x.w.(repo.Lookup)
+	if !ok {
+		return p, nil
+	}
+	found, err := look.Tasks(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range ids {
+		if task := found[id]; task != nil {
+			if fit, err := p.add(&repo.Record{Task: task}, ""); err != nil || !fit {
+				return p, err
+			}
+		}
+	}
+	return p, nil
+}
