@@ -46,7 +46,7 @@ func (b *bench) start(ctx context.Context, dir, store string, flags ...string) (
 		return nil, err
 	}
 	i := &instance{server: server, next: &atomic.Int64{}}
-	if i.producer, err = aria.NewProducer(server.Address); err == nil {
+	if i.producer, err = aria.NewProducer(server.Address, false); err == nil {
 		i.nc, err = nats.Connect(server.Address)
 	}
 	if err != nil {

@@ -18,14 +18,19 @@ const prefix = "aria.v1."
 // Producer submits over one connection; it implements [queue.Producer].
 type Producer struct {
 	nc       *nats.Conn
-	requests *requests
+	requests *requests // nil: each is sent by itself
 }
 
-// NewProducer connects to the server of that URL.
-func NewProducer(url string) (*Producer, error) {
+// NewProducer connects to the server of that URL. Requests under way at the same
+// time share writes to the socket, unless it is alone that counts how soon each is
+// sent.
+func NewProducer(url string, soon bool) (*Producer, error) {
 	nc, err := nats.Connect(url, nats.Name("bench producer"))
 	if err != nil {
 		return nil, err
+	}
+	if soon {
+		return &Producer{nc: nc}, nil
 	}
 	requests, err := newRequests(nc)
 	if err != nil {
@@ -42,7 +47,7 @@ func (p *Producer) Submit(ctx context.Context, j *queue.Job) error {
 	if err != nil {
 		return err
 	}
-	m, err := p.requests.ask(ctx, prefix+"req.task.bench.submit", body)
+	m, err := p.ask(ctx, body)
 	if err != nil {
 		return fmt.Errorf("submit: %w", err)
 	}
@@ -58,7 +63,7 @@ func (p *Producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 	if err != nil {
 		return err
 	}
-	m, err := p.requests.ask(ctx, prefix+"req.task.bench.submit", body)
+	m, err := p.ask(ctx, body)
 	if err != nil {
 		return fmt.Errorf("submit of %d: %w", len(jobs), err)
 	}
@@ -68,9 +73,19 @@ func (p *Producer) SubmitMany(ctx context.Context, jobs []*queue.Job) error {
 	return nil
 }
 
+func (p *Producer) ask(ctx context.Context, body []byte) (*nats.Msg, error) {
+	const subject = prefix + "req.task.bench.submit"
+	if p.requests == nil {
+		return Request(ctx, p.nc, subject, body)
+	}
+	return p.requests.ask(ctx, subject, body)
+}
+
 // Close closes the connection.
 func (p *Producer) Close() {
-	p.requests.close()
+	if p.requests != nil {
+		p.requests.close()
+	}
 	p.nc.Close()
 }
 

@@ -124,6 +124,6 @@ func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t qu
 }
 
 // Producer implements [queue.System].
-func (s *System) Producer(_ context.Context, address string, _ queue.Tuning) (queue.Producer, error) {
-	return NewProducer(address)
+func (s *System) Producer(_ context.Context, address string, t queue.Tuning) (queue.Producer, error) {
+	return NewProducer(address, t.Latency)
 }
