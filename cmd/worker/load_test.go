@@ -88,10 +88,9 @@ func churn(t *testing.T, files int) {
 	if now := n.memoryOfAria2c(); now > theirs+16<<20 {
 		t.Errorf("aria2c's memory grew from %d to %d MB", theirs>>20, now>>20)
 	}
-	// The guard's pipes are pooled: a few more or less say nothing.
-	if now := n.descriptors(); now > descriptors+32 {
-		t.Errorf("open files grew from %d to %d", descriptors, now)
-	}
+	// The guard's pipes are pooled: a few more or less say nothing. And the last
+	// downloads' connections may still be open.
+	testbed.Eventually(t, fmt.Sprintf("open files are about %d again", descriptors), func() bool { return n.descriptors() <= descriptors+32 })
 	testbed.Eventually(t, fmt.Sprintf("the worker's own files are %d again", own), func() bool { return ownFiles(t, n.dir) <= own })
 	c.mu.Lock()
 	for id, times := range c.completed {
