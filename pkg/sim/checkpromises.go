@@ -203,7 +203,7 @@ func (c *checker) checkElsewhere(ch *change, k *known) {
 	}
 	inTurn := b.WorkerID == k.name && ch.after.Failures > b.Failures
 	after := b.Status == model.StatusPending && b.RetryAt == 0 && b.Failures > 0 && b.Error != nil && b.Error.Class == model.ClassWorker &&
-		c.w.now-max(ch.e.since, ch.e.queuedAt) < 2*ms(c.cfg.HeartbeatInterval) && c.loadedAt < ch.e.since && c.shakenAt < ch.e.since
+		c.w.now-ch.e.since < 2*ms(c.cfg.HeartbeatInterval) && c.loadedAt < ch.e.since && c.shakenAt < ch.e.since
 	if inTurn || after {
 		c.violate("not-where-refused", "%s#%d failed for the sake of %s, and is given to it again", ch.e.id, b.Attempt, k.name)
 	}
