@@ -114,9 +114,13 @@ func (e *Engine) retry(r Retry) Answer {
 	e.counts[row.Status]--
 	e.counts[model.StatusPending]++
 	e.write(&model.TaskChange{ID: r.ID, From: row.Status, Set: set, State: next.TaskState})
+	ended := e.turn.ended[r.ID]
 	delete(e.turn.ended, r.ID)
 	t := e.load(&next, false)
 	t.reclaimable = false
+	if ended != nil && ended.named() > t.attempt { // no row has what a worker has named
+		t.grow().named = ended.named()
+	}
 	e.tell(t, &model.TaskState{})
 	return Answer{Task: r.ID}
 }
