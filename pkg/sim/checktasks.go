@@ -84,8 +84,7 @@ func (c *checker) checkBorn(e *entry, a *model.Task) *model.Task {
 // checkDeleted asks who has wished a task away.
 func (c *checker) checkDeleted(ch *change) {
 	e := ch.e
-	ended := e.spoke(ch.before.Attempt, saidCompleted|saidFailed) || e.asked[asCancel] > 0 // in this very turn
-	if !ch.before.Status.Terminal() && !(ended && e.asked[asDelete] > 0) {
+	if !ch.before.Status.Terminal() && !(c.mayHaveEnded(e, ch.before) && e.asked[asDelete] > 0) {
 		c.violate("nothing-lost", "%s is deleted; it was %s", ch.e.id, ch.before.Status)
 		return
 	}
@@ -97,6 +96,15 @@ func (c *checker) checkDeleted(ch *change) {
 		return
 	}
 	c.violate("nothing-lost", "%s is deleted, and nobody asked for it", ch.e.id)
+}
+
+// mayHaveEnded reports whether a task can have ended in the turn that deleted it.
+// Its row is gone, so it is only asked for what would lead to that. A worker can be
+// lost, heard and lost again in one turn after a stall.
+func (c *checker) mayHaveEnded(e *entry, b *model.Task) bool {
+	lost := b.Status.Active() && b.Losses+2 >= c.cfg.MaxLosses
+	late := b.Status.Active() && b.Timeout > 0 && b.Failures+1 >= b.MaxAttempts
+	return e.spoke(b.Attempt, saidCompleted|saidFailed) || e.asked[asCancel] > 0 || lost || late
 }
 
 // checkSame asks that what a client has said stays.
