@@ -88,7 +88,8 @@ func (c *checker) hostHasRoom(e *entry) bool {
 }
 
 // goesBefore reports whether o has to be placed before e for its priority. With
-// ageing a wait counts too; then it is certain only if o is alone in its priority.
+// ageing a wait counts too; then it is certain only if o is alone in its priority,
+// and was in this whole turn.
 func (c *checker) goesBefore(o, e *entry) bool {
 	ageing := ms(c.cfg.Ageing)
 	if ageing == 0 {
@@ -98,7 +99,7 @@ func (c *checker) goesBefore(o, e *entry) bool {
 		return false
 	}
 	for _, other := range c.order {
-		if other != o && other.row != nil && other.row.Status == model.StatusPending && other.row.Priority == o.row.Priority {
+		if other != o && other.row != nil && other.row.Priority == o.row.Priority && (other.row.Status == model.StatusPending || c.inTurn(other.id)) {
 			return false
 		}
 	}
