@@ -49,7 +49,7 @@ func (c *checker) replay() {
 	c.heldBackInTurn()
 	c.checkRemoved()
 	for _, ev := range c.turn.workers { // one that was taken for lost and reports is back
-		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && k.spoken && !k.present && !k.left {
+		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && ev.Status != model.WorkerRemoved && k.spoken && !k.present && !k.left {
 			k.present, k.heard = true, c.w.now
 		}
 	}
