@@ -268,7 +268,7 @@ func (c *checker) checkReleased(e *entry, b, a *model.Task) {
 	case e.has(b.WorkerID, b.Attempt)&(saidRejected|saidFailed) != 0:
 	case k.leftAt > 0 && k.leftAt >= k.heard: // it said that it leaves
 	case unlisted, k.removals > 0, e.asked[asUpdate] > 0:
-	case e.asked[asPause] > 0 && e.asked[asResume] > 0: // both in one turn
+	case e.asked[asPause] > 0 && e.asked[asResume] > 0, e.asked[asCancel] > 0 && e.asked[asRetry] > 0: // both in one turn
 	default:
 		c.violate("nothing-taken-without-reason", "%s#%d is taken from %s, which lists it, has not failed and was not silent",
 			e.id, b.Attempt, b.WorkerID)
