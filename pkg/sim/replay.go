@@ -276,7 +276,7 @@ func (c *checker) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer)
 			k.stopping[r.ID] = stopping{s.attempt, false}
 		}
 		if slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return d.ID == r.ID && d.Attempt == r.Attempt }) && !r.Status.Finished() {
-			if _, ok := k.stopping[r.ID]; !ok {
+			if s, ok := k.stopping[r.ID]; !ok || s.attempt != r.Attempt {
 				k.stopping[r.ID] = stopping{r.Attempt, false}
 			}
 		}
