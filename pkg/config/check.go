@@ -29,7 +29,7 @@ func (n *NATS) validate() error {
 		}
 	}
 	if (n.Cert == "") != (n.Key == "") {
-		return badKey("nats.cert", "nats.cert and nats.key are given together or not at all")
+		return unfit("nats.cert", []string{"nats.key"}, "nats.cert and nats.key are given together or not at all")
 	}
 	if n.Creds != "" && n.NKey != "" {
 		return badKey("nats.nkey", "only one of nats.creds and nats.nkey may be given")
@@ -53,9 +53,9 @@ func (n *DispatcherNATS) validateEmbedded() error {
 	}
 	switch {
 	case n.User != "" && n.Password == "":
-		return badKey("nats.password", "is empty, but nats.user is not, and no nats.url is given: the dispatcher's own NATS server would let in that name without a password")
+		return unfit("nats.password", []string{"nats.user"}, "is empty, but nats.user is not, and no nats.url is given: the dispatcher's own NATS server would let in that name without a password")
 	case n.User == "" && n.Password != "":
-		return badKey("nats.user", "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both")
+		return unfit("nats.user", []string{"nats.password"}, "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both")
 	case n.Replicas > 1:
 		return badKey("nats.replicas", "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas)
 	}
@@ -98,12 +98,29 @@ func checkServer(raw string) error {
 	switch u.Scheme {
 	case "nats", "tls", "ws", "wss":
 	default:
-		return badKey("nats.url", "the scheme %.40q is none of nats, tls, ws, wss", u.Scheme)
+		return badKey("nats.url", "the scheme %.40q is not supported; use nats, tls, ws or wss", u.Scheme)
 	}
 	if u.Hostname() == "" {
 		return badKey("nats.url", "has no host")
 	}
 	return nil
+}
+
+// checkAria2URL wants what aria2.url can be. It never repeats it: it may hold a
+// password.
+func checkAria2URL(raw string) error {
+	if raw == "" {
+		return nil
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" {
+		return badKey("aria2.url", "is not a URL such as http://127.0.0.1:6800/jsonrpc")
+	}
+	switch u.Scheme {
+	case "http", "https", "ws", "wss":
+		return nil
+	}
+	return badKey("aria2.url", "the scheme %.40q is not supported; use http, https, ws or wss", u.Scheme)
 }
 
 // checkAddress wants HOST:PORT; anyPort is the number that takes a free one,

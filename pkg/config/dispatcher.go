@@ -19,7 +19,8 @@ type Dispatcher struct {
 	HTTP             HTTP             `key:"http"`
 	Limits           Limits           `key:"limits"`
 	Retention        Retention        `key:"retention"`
-	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged; the request admin.log_level changes it while the dispatcher runs."`
+	LogFormat        string           `key:"log_format" flag:"log-format" oneof:"text|json" doc:"How a log line is written."`
 }
 
 // Database says where tasks and workers are kept.
@@ -95,7 +96,7 @@ type HTTP struct {
 // Limits bound what the dispatcher takes in.
 type Limits struct {
 	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Tasks at once against one host, over the whole cluster; 0 = no limit."`
-	Hosts           map[string]int `key:"hosts" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
+	Hosts           map[string]int `key:"hosts" example:"{\"example.org\": 2}" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
 	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are refused."`
 	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may wait; 0 = no limit."`
 	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks a second that one client may submit by requests; those of one second may come at once; 0 = no limit."`
@@ -130,6 +131,7 @@ func DefaultDispatcher() *Dispatcher {
 		Limits:    Limits{MaxPending: 2_000_000, RequirementSets: 1000},
 		Retention: Retention{IDs: model.Duration(24 * time.Hour)},
 		LogLevel:  "info",
+		LogFormat: "text",
 	}
 }
 
@@ -145,10 +147,11 @@ func (d *Dispatcher) Validate() error {
 		return badKey("database.type", "postgres comes in a later release; memory and sqlite are served now")
 	}
 	if d.Database.Type == "sqlite" && d.Database.Path == "" {
-		return badKey("database.path", "is empty, and the store sqlite needs a file")
+		return unfit("database.path", []string{"database.type"}, "is empty, and the store sqlite needs a file")
 	}
 	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
-		return badKey("worker_management.heartbeat_timeout", "%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval)
+		return unfit("worker_management.heartbeat_timeout", []string{"worker_management.heartbeat_interval"},
+			"%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval)
 	}
 	if err := d.NATS.validate(); err != nil {
 		return err

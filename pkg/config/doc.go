@@ -14,6 +14,7 @@
 //	oneof  the legal values, separated by "|"
 //	min    the least legal number, duration or size
 //	max    the greatest
+//	example  an object as it stands in the file, for errors
 //
 // An unknown key and a bad value are an [Error] that names the key and where it
 // was given. Secrets print as "xxxxx".

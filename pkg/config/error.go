@@ -11,12 +11,19 @@ type Error struct {
 	Key   string // "database.type"; empty where the fault is not about one key
 	Where string // "config/dispatcher.json:7", "DISPATCHER_DB_TYPE" or "-db-type"; may be empty
 	Text  string // what is wrong, without key and place
+
+	unknown bool     // Text quotes the key: it does not exist
+	others  []string // the keys that Key does not fit to: where one of these is given, if Key is not
 }
 
 // Error returns one line: the key, what is wrong with it, and where it was given.
+// A fault that is not about one key begins with its place, as those of compilers do.
 func (e *Error) Error() string {
 	s := e.Text
-	if e.Key != "" {
+	switch {
+	case e.Key == "" && e.Where != "":
+		return e.Where + ": " + s
+	case e.Key != "" && !e.unknown:
 		s = e.Key + ": " + s
 	}
 	if e.Where != "" {
@@ -30,4 +37,16 @@ var ErrHelp = errors.New("config: help was asked for")
 
 func badKey(key, format string, args ...any) *Error {
 	return &Error{Key: key, Text: fmt.Sprintf(format, args...)}
+}
+
+// unfit is badKey for a value that does not fit to those of the other keys.
+func unfit(key string, others []string, format string, args ...any) *Error {
+	e := badKey(key, format, args...)
+	e.others = others
+	return e
+}
+
+// unknownKey refuses a name that is not among the names.
+func unknownKey(key string, names []string) *Error {
+	return &Error{Key: key, unknown: true, Text: fmt.Sprintf("unknown key %q%s", key, suggest(key, names))}
 }

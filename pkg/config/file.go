@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
+	"strconv"
 
 	"github.com/tailscale/hujson"
 )
@@ -34,9 +37,10 @@ func readFile(path string, keys []*key, where map[string]string) error {
 
 // parse reads JSON with comments and trailing commas.
 func parse(data []byte, name string, keys []*key, where map[string]string) error {
-	root, err := hujson.Parse(bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")))
+	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	root, err := parseJSON(data, name)
 	if err != nil {
-		return &Error{Where: name, Text: err.Error()}
+		return err
 	}
 	p := &parser{data: data, name: name, keys: make(map[string]*key), sections: make(map[string]bool), where: where}
 	for _, k := range keys {
@@ -91,19 +95,19 @@ func (p *parser) member(path string, v hujson.Value) error {
 	if p.sections[path] {
 		object, ok := v.Value.(*hujson.Object)
 		if !ok {
-			return badKey(path, "is a section: { … }")
+			return badKey(path, "must be an object: { … }")
 		}
 		return p.section(object, path+".")
 	}
 	k := p.keys[path]
 	if k == nil {
-		return badKey(path, "is no key of the configuration")
+		return unknownKey(path, p.names())
 	}
 	switch value := v.Value.(type) {
 	case hujson.Literal:
 		text, ok := literal(value, k.form())
 		if !ok {
-			return k.bad(value.String())
+			return k.misquoted(value)
 		}
 		return k.set(text)
 	case *hujson.Object:
@@ -116,6 +120,40 @@ func (p *parser) member(path string, v hujson.Value) error {
 		}
 	}
 	return badKey(path, "must be %s", k.kind())
+}
+
+// names lists the keys and sections, in a fixed order.
+func (p *parser) names() []string {
+	names := slices.AppendSeq(slices.Collect(maps.Keys(p.keys)), maps.Keys(p.sections))
+	slices.Sort(names)
+	return names
+}
+
+// misquoted refuses a literal of another kind. A number or truth in quotes, and a
+// string without them, is a slip that it names; a secret is not repeated.
+func (k *key) misquoted(l hujson.Literal) *Error {
+	text := l.String()
+	switch form := k.form(); {
+	case l.Kind() == '"' && (form == formNumber || form == formBool) && k.isLegal(text):
+		return badKey(k.path, "is a string; write %.64s without quotes", text)
+	case (l.Kind() == '0' || l.Kind() == 't' || l.Kind() == 'f') && form == formString:
+		kind := "a number"
+		if l.Kind() != '0' {
+			kind = "true or false"
+		}
+		if _, secret := k.value.Interface().(Secret); secret {
+			return badKey(k.path, "is %s; write it in quotes", kind)
+		}
+		return badKey(k.path, "is %s; write %q in quotes", kind, text)
+	}
+	return k.bad(text)
+}
+
+// isLegal reports whether the text can be set; the value stays.
+func (k *key) isLegal(text string) bool {
+	trial := *k
+	trial.value = reflect.New(k.value.Type()).Elem()
+	return trial.set(text) == nil
 }
 
 // literal returns the text of a literal, if it is one that the form allows.
@@ -134,15 +172,21 @@ func literal(l hujson.Literal, f form) (string, bool) {
 
 func (p *parser) pairs(k *key, object *hujson.Object) error {
 	pairs := make(map[string]string, len(object.Members))
-	kind, want := hujson.Kind('"'), "a string"
+	kind := hujson.Kind('"')
 	if k.countsMap() {
-		kind, want = '0', "a whole number"
+		kind = '0'
 	}
 	for _, member := range object.Members {
 		name := member.Name.Value.(hujson.Literal).String()
 		l, ok := member.Value.Value.(hujson.Literal)
-		if !ok || l.Kind() != kind {
-			return badKey(k.path, "%.64q: must be %s", name, want)
+		switch _, err := strconv.Atoi(l.String()); {
+		case ok && l.Kind() == kind:
+		case ok && l.Kind() == '"' && err == nil:
+			return badKey(k.path, "%.64q: is a string; write %.64s without quotes", name, l.String())
+		case ok && l.Kind() != 'n' && kind == '"':
+			return badKey(k.path, "%.64q: is not a string; write %q in quotes", name, l.String())
+		default:
+			return badKey(k.path, "%.64q: must be %s", name, k.element())
 		}
 		if _, twice := pairs[name]; twice {
 			return badKey(k.path, "%.64q: is given twice", name)

@@ -26,6 +26,7 @@ type key struct {
 	flag     string   // without the dash; empty where it has none
 	doc      string
 	oneof    []string // the legal values, if only some are
+	example  string   // of an object, as JSON
 	min, max string   // bounds, where given
 	value    reflect.Value
 }
@@ -49,7 +50,7 @@ func appendKeys(keys []*key, section reflect.Value, path, prefix string) []*key 
 		}
 		k := &key{
 			path: p, flag: field.Tag.Get("flag"), doc: field.Tag.Get("doc"),
-			min: field.Tag.Get("min"), max: field.Tag.Get("max"),
+			min: field.Tag.Get("min"), max: field.Tag.Get("max"), example: field.Tag.Get("example"),
 			value: section.Field(i),
 		}
 		if list := field.Tag.Get("oneof"); list != "" {
@@ -118,13 +119,18 @@ func (k *key) kind() string {
 	case formList:
 		return "a list of strings"
 	case formMap:
-		if k.countsMap() {
-			return "a list of names with numbers"
-		}
-		return "a list of names with values"
+		return "an object such as " + k.example
 	default:
 		return "a string"
 	}
+}
+
+// element says what the values in a formMap must be.
+func (k *key) element() string {
+	if k.countsMap() {
+		return "a whole number"
+	}
+	return "a string"
 }
 
 // set reads a value as it stands in the environment or after a flag.
@@ -225,7 +231,7 @@ func (k *key) check() error {
 		}
 	case formString:
 		if k.oneof != nil && !slices.Contains(k.oneof, k.value.String()) {
-			return badKey(k.path, "%.64q is none of %s", k.value.String(), strings.Join(k.oneof, ", "))
+			return badKey(k.path, "%.64q is not allowed; use %s%s", k.value.String(), alternatives(k.oneof), suggest(k.value.String(), k.oneof))
 		}
 	}
 	return nil

@@ -185,7 +185,7 @@ func (l *loader) parseFlags(args []string) (rest []string, err error) {
 		if err := l.flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, ErrHelp
 		} else if err != nil {
-			return nil, &Error{Text: err.Error()}
+			return nil, &Error{Text: l.flagError(err)}
 		}
 		left := l.flags.Args()
 		if read := len(args) - len(left); read > 0 && args[read-1] == "--" {
@@ -196,6 +196,17 @@ func (l *loader) parseFlags(args []string) (rest []string, err error) {
 		}
 		rest, args = append(rest, left[0]), left[1:]
 	}
+}
+
+// flagError adds to the flag package's text what helps.
+func (l *loader) flagError(err error) string {
+	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !unknown {
+		return err.Error() + "; see -h"
+	}
+	var names []string
+	l.flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+	return fmt.Sprintf("unknown flag -%.64s; see -h%s", name, suggest("-"+name, names))
 }
 
 // load lays file, environment and flags over the keys, and returns the file
@@ -261,8 +272,14 @@ func (l *loader) unknownEnv(environ []string) error {
 		if !strings.HasPrefix(name, l.prefix+"_") || serviceLink.MatchString(name) {
 			continue
 		}
-		if !slices.ContainsFunc(l.keys, func(k *key) bool { return slices.Contains(k.env, name) }) {
-			return &Error{Key: name, Where: "environment", Text: "is no key of the configuration"}
+		var names []string
+		for _, k := range l.keys {
+			names = append(names, k.env...)
+		}
+		if !slices.Contains(names, name) {
+			err := unknownKey(name, names)
+			err.Where = "environment"
+			return err
 		}
 	}
 	return nil
@@ -271,8 +288,13 @@ func (l *loader) unknownEnv(environ []string) error {
 // placed adds to an [Error] where its key was given.
 func (l *loader) placed(err error) error {
 	var e *Error
-	if errors.As(err, &e) && e.Where == "" {
-		e.Where = l.where[e.Key]
+	if !errors.As(err, &e) {
+		return err
+	}
+	for _, key := range append([]string{e.Key}, e.others...) {
+		if e.Where == "" {
+			e.Where = l.where[key]
+		}
 	}
 	return err
 }

@@ -18,8 +18,8 @@ type Worker struct {
 	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
 	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
 	Aria2         Aria2             `key:"aria2"`
-	Tags          map[string]string `key:"tags" flag:"tags" doc:"What the worker has, for tasks that ask for it: name to value."`
-	Folders       map[string]string `key:"folders" doc:"Other folders that tasks may name: name to directory."`
+	Tags          map[string]string `key:"tags" flag:"tags" example:"{\"location\": \"eu\"}" doc:"What the worker has, for tasks that ask for it: name to value."`
+	Folders       map[string]string `key:"folders" example:"{\"films\": \"/srv/films\"}" doc:"Other folders that tasks may name: name to directory."`
 	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
 	AllowBT       bool              `key:"allow_bt" doc:"Take torrents, magnet links and metalinks (which may lead to torrents) too. The peers of torrents are not covered by the guard against private addresses."`
 	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Downloads come from public addresses only, and from these: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
@@ -27,6 +27,7 @@ type Worker struct {
 	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
 	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk under which no task is begun and running ones pause; 0 = none."`
 	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+	LogFormat     string            `key:"log_format" flag:"log-format" oneof:"text|json" doc:"How a log line is written."`
 }
 
 // Aria2 is the aria2c that somebody else runs, for a worker that is to use it.
@@ -48,6 +49,7 @@ func DefaultWorker() *Worker {
 		StallTimeout: model.Seconds(60),
 		DiskFloor:    512 << 20,
 		LogLevel:     "info",
+		LogFormat:    "text",
 	}
 }
 
@@ -63,13 +65,16 @@ func (w *Worker) Validate() error {
 		return err
 	}
 	if w.Aria2.URL == "" && (w.Aria2.Secret != "" || w.Aria2.SecretFile != "") {
-		return badKey("aria2.url", "is empty, but aria2.secret or aria2.secret_file is not")
+		return unfit("aria2.url", []string{"aria2.secret", "aria2.secret_file"}, "is empty, but aria2.secret or aria2.secret_file is not")
 	}
 	if w.Aria2.Secret != "" && w.Aria2.SecretFile != "" {
 		return badKey("aria2.secret_file", "aria2.secret is given too")
 	}
 	if w.Aria2.URL != "" && w.Engine == "direct" {
-		return badKey("aria2.url", "is given, but engine is direct")
+		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
+	}
+	if err := checkAria2URL(w.Aria2.URL); err != nil {
+		return err
 	}
 	if w.Dir == "" {
 		return badKey("dir", "is empty")
