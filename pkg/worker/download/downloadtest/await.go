@@ -26,15 +26,21 @@ func Logger(t *testing.T) *slog.Logger {
 // value, name, value.
 func Job(t *testing.T, id, url string, options ...string) download.Job {
 	t.Helper()
-	spec := model.TaskSpec{ID: id, URL: url, Options: model.Options{"retry-wait": {"0"}}}
-	for i := 0; i+1 < len(options); i += 2 {
-		spec.Options[options[i]] = model.OptionValue{options[i+1]}
-	}
+	spec := model.TaskSpec{ID: id, URL: url, Options: jobOptions(options...)}
 	dir := filepath.Join(t.TempDir(), "task")
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return download.Job{Task: &model.Task{TaskSpec: spec}, Dir: dir}
+}
+
+// jobOptions makes a task's options of name, value, name, value.
+func jobOptions(pairs ...string) model.Options {
+	options := model.Options{"retry-wait": {"0"}}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		options[pairs[i]] = model.OptionValue{pairs[i+1]}
+	}
+	return options
 }
 
 // Add gives a job to an engine.

@@ -1,18 +1,11 @@
 package downloadtest
 
 import (
-	"bytes"
-	"compress/gzip"
 	"fmt"
-	"io"
-	"net/http"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -64,10 +57,7 @@ func piecesOfThreeMB(t *testing.T, h harness) {
 }
 
 func endsEarly(t *testing.T, h harness) {
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Length", "200000")
-		_, _ = w.Write(Data(100_000)) // the client sees that it is less
-	}))
+	s := Serve(t, shortBody())
 	Add(t, h.shared, Job(t, "early-end", s.URL+"/file", "max-tries", "2"))
 	if err := MustFail(t, h.shared, "early-end"); err.Class != model.ClassRetryable {
 		t.Errorf("%+v", err)
@@ -82,31 +72,8 @@ func goesOn(t *testing.T, h harness) {
 	MustComplete(t, h.shared, job, data[:90_000])
 }
 
-// raw answers with these bytes and closes the connection.
-func raw(head string, body []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, buf, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
-		_, _ = buf.WriteString(head) // a client that is gone is no matter
-		if r.Method != http.MethodHead {
-			_, _ = buf.Write(body)
-		}
-		_ = buf.Flush()
-	})
-}
-
 func fallsSilent(t *testing.T, h harness) {
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", "200000")
-		_, _ = w.Write(Data(1000))
-		_ = http.NewResponseController(w).Flush()
-		if r.Method != http.MethodHead {
-			<-r.Context().Done()
-		}
-	}))
+	s := Serve(t, silentBody())
 	Add(t, h.shared, Job(t, "silent", s.URL+"/file", "timeout", "1", "max-tries", "1"))
 	if err := MustFail(t, h.shared, "silent"); err.Class != model.ClassRetryable || err.Code != download.CodeTimeout {
 		t.Errorf("%+v", err)
@@ -115,74 +82,10 @@ func fallsSilent(t *testing.T, h harness) {
 
 func slowDrip(t *testing.T, h harness) {
 	data := Data(50)
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-		for i := range data {
-			if r.Method == http.MethodHead {
-				return
-			}
-			if _, err := w.Write(data[i : i+1]); err != nil {
-				return
-			}
-			_ = http.NewResponseController(w).Flush()
-			select {
-			case <-r.Context().Done():
-				return
-			case <-time.After(30 * time.Millisecond):
-			}
-		}
-	}))
+	s := Serve(t, drip(data))
 	job := Job(t, "drip", s.URL+"/file", "timeout", "5")
 	Add(t, h.shared, job)
 	MustComplete(t, h.shared, job, data)
-}
-
-// editions serves one of several versions of a file, with what tells them apart.
-type editions struct {
-	data     [][]byte
-	tag      func(i int) string    // the ETag of a version; nil: none
-	modified func(i int) time.Time // nil: never said
-	deaf     bool                  // If-Range is ignored
-	now      atomic.Int64
-}
-
-func (e *editions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	i := int(e.now.Load())
-	if e.tag != nil {
-		w.Header().Set("ETag", e.tag(i))
-	}
-	var modified time.Time
-	if e.modified != nil {
-		modified = e.modified(i)
-	}
-	if e.deaf {
-		r.Header.Del("If-Range")
-	}
-	http.ServeContent(w, r, "", modified, bytes.NewReader(e.data[i]))
-}
-
-func tagOf(i int) string { return fmt.Sprintf(`"v%d"`, i) }
-
-func dateOf(i int) time.Time { return time.Date(2020, 1, 1+i, 0, 0, 0, 0, time.UTC) }
-
-// someEditions are two versions of a file in each way in which servers tell them
-// apart.
-func someEditions() map[string]*editions {
-	const n = 2 << 20
-	one := Data(n)
-	two := bytes.Repeat([]byte("another"), n)[:n]
-	return map[string]*editions{
-		"etag":          {data: [][]byte{one, two}, tag: tagOf},
-		"weak-etag":     {data: [][]byte{one, two}, tag: func(i int) string { return "W/" + tagOf(i) }},
-		"date":          {data: [][]byte{one, two}, modified: dateOf},
-		"both":          {data: [][]byte{one, two}, tag: tagOf, modified: dateOf},
-		"etag-deaf":     {data: [][]byte{one, two}, tag: tagOf, deaf: true},
-		"date-deaf":     {data: [][]byte{one, two}, modified: dateOf, deaf: true},
-		"length":        {data: [][]byte{one, append(two[:n:n], "longer"...)}},
-		"length-less":   {data: [][]byte{one, two[:n-5000]}},
-		"etag-appears":  {data: [][]byte{one, two}, tag: func(i int) string { return []string{"", tagOf(1)}[i] }},
-		"etag-vanishes": {data: [][]byte{one, two}, tag: func(i int) string { return []string{tagOf(0), ""}[i] }},
-	}
 }
 
 func changedBetween(t *testing.T, h harness) {
@@ -208,14 +111,7 @@ func changedMeanwhile(t *testing.T, h harness) {
 	for name, e := range someEditions() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var once sync.Once
-			s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodHead && r.Header.Get("Range") != "bytes=0-0" && e.now.Load() == 0 {
-					defer once.Do(func() { e.now.Store(1) })
-					w = &cutter{ResponseWriter: w, left: 900_000}
-				}
-				e.ServeHTTP(w, r)
-			}))
+			s := Serve(t, changesOnce(e))
 			job := Job(t, "meanwhile-"+name, s.URL+"/file")
 			Add(t, h.shared, job)
 			MustCompleteInTheEnd(t, h.shared, job, e.data[1])
@@ -224,20 +120,7 @@ func changedMeanwhile(t *testing.T, h harness) {
 }
 
 func changesAlways(t *testing.T, h harness) {
-	one, two := Data(600_000), bytes.Repeat([]byte("x"), 600_000)
-	var n atomic.Int64
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		k := n.Add(1)
-		w.Header().Set("ETag", tagOf(int(k)))
-		data := one
-		if k%2 == 0 {
-			data = two
-		}
-		if r.Method != http.MethodHead {
-			w = &cutter{ResponseWriter: w, left: 200_000}
-		}
-		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
-	}))
+	s := Serve(t, changing())
 	Add(t, h.shared, Job(t, "always", s.URL+"/file", "max-tries", "3"))
 	if err := MustFail(t, h.shared, "always"); err.Class != model.ClassRetryable {
 		t.Errorf("%+v", err)
@@ -245,16 +128,8 @@ func changesAlways(t *testing.T, h harness) {
 }
 
 func contentEncoding(t *testing.T, h harness) {
-	data := []byte(strings.Repeat("so much the same ", 20_000))
-	var packed bytes.Buffer
-	z := gzip.NewWriter(&packed)
-	_, _ = z.Write(data) // into memory
-	_ = z.Close()
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Encoding", "gzip")
-		w.Header().Set("Content-Length", strconv.Itoa(packed.Len()))
-		_, _ = w.Write(packed.Bytes())
-	}))
+	data, packed := gzipped()
+	s := Serve(t, encoded(packed))
 	job := Job(t, "gzip", s.URL+"/file")
 	Add(t, h.shared, job)
 	state := Await(t, h.shared, "gzip", Ended)
@@ -262,31 +137,14 @@ func contentEncoding(t *testing.T, h harness) {
 		check(t, job, state, data)
 		return
 	}
-	check(t, job, state, packed.Bytes())
+	check(t, job, state, packed)
 }
 
 func everyStatus(t *testing.T, h harness) {
-	for status, want := range map[int]model.TaskError{
-		204: {Class: model.ClassRetryable},
-		304: {Class: model.ClassRetryable},
-		402: {Code: 22, Class: model.ClassPermanent},
-		403: {Code: 22, Class: model.ClassWorker},
-		404: {Code: 3, Class: model.ClassPermanent},
-		405: {Code: 22, Class: model.ClassPermanent},
-		407: {Class: model.ClassPermanent},
-		408: {Code: 22, Class: model.ClassRetryable},
-		410: {Class: model.ClassPermanent},
-		416: {Class: model.ClassPermanent},
-		425: {Code: 22, Class: model.ClassRetryable},
-		451: {Code: 22, Class: model.ClassPermanent},
-		502: {Class: model.ClassRetryable},
-		503: {Class: model.ClassRetryable},
-		504: {Class: model.ClassRetryable},
-		599: {Code: 22, Class: model.ClassRetryable},
-	} {
+	for status, want := range errorStatuses {
 		t.Run(strconv.Itoa(status), func(t *testing.T) {
 			t.Parallel()
-			s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+			s := Serve(t, always(status))
 			id := fmt.Sprintf("every-%d", status)
 			Add(t, h.shared, Job(t, id, s.URL+"/file", "max-tries", "1"))
 			got := MustFail(t, h.shared, id)
@@ -295,40 +153,6 @@ func everyStatus(t *testing.T, h harness) {
 			}
 		})
 	}
-}
-
-// zeros is a file of n bytes that nobody stores.
-type zeros struct{ n, at int64 }
-
-func (z *zeros) Read(p []byte) (int, error) {
-	n := min(int64(len(p)), z.n-z.at)
-	if n == 0 {
-		return 0, io.EOF
-	}
-	clear(p[:n])
-	z.at += n
-	return int(n), nil
-}
-
-func (z *zeros) Seek(offset int64, whence int) (int64, error) {
-	switch whence {
-	case 0:
-		z.at = offset
-	case 1:
-		z.at += offset
-	default:
-		z.at = z.n + offset
-	}
-	return z.at, nil
-}
-
-// Zeros serves a file of n zeros.
-func Zeros(n int64) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", fmt.Sprintf(`"zeros-%d"`, n))
-		w.Header().Set("Content-Type", "application/octet-stream")
-		http.ServeContent(w, r, "", time.Time{}, &zeros{n: n})
-	})
 }
 
 func fiveGigabytes(t *testing.T, h harness) {
@@ -346,27 +170,10 @@ func fiveGigabytes(t *testing.T, h harness) {
 
 func longNames(t *testing.T, h harness) {
 	data := Data(1000)
-	for id, c := range map[string]struct{ path, disposition string }{
-		"long":         {"/file", `attachment; filename="` + strings.Repeat("n", 300) + `"`},
-		"long-url":     {"/" + strings.Repeat("u", 300), ""},
-		"nul":          {"/a%00b", ""},
-		"nul-header":   {"/file", `attachment; filename*=UTF-8''a%00b`},
-		"newline":      {"/file", `attachment; filename*=UTF-8''a%0Ab`},
-		"reserved":     {"/file", `attachment; filename="CON"`},
-		"hidden":       {"/file", `attachment; filename=".bashrc"`},
-		"empty":        {"/file", `attachment; filename=""`},
-		"not-utf8":     {"/%ff%fe", ""},
-		"right-to-lef": {"/file", "attachment; filename*=UTF-8''%E2%80%AEgpj.exe"},
-		"ours":         {"/file", `attachment; filename=".aria-version.json"`},
-	} {
+	for id, c := range hostileNames {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
-			s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if c.disposition != "" {
-					w.Header().Set("Content-Disposition", c.disposition)
-				}
-				Content(data).ServeHTTP(w, r)
-			}))
+			s := Serve(t, named(c.disposition, data))
 			job := Job(t, "named-"+id, s.URL+c.path, "max-tries", "1")
 			Add(t, h.shared, job)
 			state := Await(t, h.shared, job.Task.ID, Ended)
@@ -386,13 +193,8 @@ func longNames(t *testing.T, h harness) {
 
 func bigHeaders(t *testing.T, h harness) {
 	data := Data(1000)
-	for id, size := range map[string]int{"hundred": 10, "huge": 100_000} {
-		s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			for i := range min(100, 1_000_000/size) {
-				w.Header().Set(fmt.Sprintf("X-Header-%d", i), strings.Repeat("h", size))
-			}
-			Content(data).ServeHTTP(w, r)
-		}))
+	for id, size := range headerSizes {
+		s := Serve(t, manyHeaders(size, data))
 		job := Job(t, "headers-"+id, s.URL+"/file", "max-tries", "1")
 		Add(t, h.shared, job)
 		if state := Await(t, h.shared, job.Task.ID, Ended); state.Phase == download.Complete {
@@ -404,10 +206,7 @@ func bigHeaders(t *testing.T, h harness) {
 }
 
 func noHTTP(t *testing.T, h harness) {
-	for id, head := range map[string]string{
-		"smtp": "220 mail.example ESMTP\r\n", "nothing": "", "binary": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-		"bad-length": "HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
-	} {
+	for id, head := range notHTTP {
 		t.Run(id, func(t *testing.T) {
 			t.Parallel()
 			s := Serve(t, raw(head, nil))
@@ -419,24 +218,8 @@ func noHTTP(t *testing.T, h harness) {
 	}
 }
 
-// wrongRange is a server that answers every range with the start of the file and
-// calls it what was asked for only in the status.
 func wrongRange(t *testing.T, h harness) {
-	data := Data(1_000_000)
-	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("ETag", tagOf(0))
-		w.Header().Set("Accept-Ranges", "bytes")
-		status := http.StatusOK
-		if r.Header.Get("Range") != "" {
-			status = http.StatusPartialContent
-			w.Header().Set("Content-Range", fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)))
-		}
-		w.Header().Set("Content-Length", strconv.Itoa(len(data)))
-		w.WriteHeader(status)
-		if r.Method != http.MethodHead {
-			_, _ = (&cutter{ResponseWriter: w, left: 400_000}).Write(data)
-		}
-	}))
+	s := Serve(t, wrongRanges())
 	Add(t, h.shared, Job(t, "wrong-range", s.URL+"/file", "max-tries", "2"))
 	if err := MustFail(t, h.shared, "wrong-range"); err.Class != model.ClassRetryable {
 		t.Errorf("%+v", err)
