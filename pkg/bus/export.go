@@ -3,8 +3,8 @@ package bus
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -37,8 +37,7 @@ type pageHead struct {
 // export is one snapshot that is read page by page.
 type export struct {
 	use
-	mu      sync.Mutex // a snapshot is for one at a time
-	snap    repo.Snapshot
+	snap    repo.Snapshot // nil while it is taken
 	workers []*model.Worker
 	final   bool
 }
@@ -73,8 +72,10 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 	if q.End || q.Abort {
 		return exportAnswer{}, t.endExport(ctx, q.Export, q.Abort)
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	if err := x.work.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer x.work.release()
 	switch q.Kind {
 	case repo.KindTask:
 		return x.tasks(ctx, q.After, room)
@@ -85,52 +86,90 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 }
 
 func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
-	if err := t.makeRoom(ctx); err != nil {
+	id := rand.Text()
+	x, err := t.reserveExport(ctx, id, final)
+	if err != nil {
 		return nil, err
 	}
+	snap, counts, err := t.take(ctx, final)
+	if err == nil {
+		if !t.opened(id, x, snap) { // the service stops
+			return nil, errors.Join(errStopping, snap.Close())
+		}
+		return exportAnswer{Export: id, Counts: counts}, nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.exports, id)
+	return nil, err
+}
+
+// opened gives an export its snapshot; false if it is no longer under way.
+func (t *transfers) opened(id string, x *export, snap repo.Snapshot) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.exports[id] != x {
+		return false
+	}
+	x.snap, x.busy, x.last = snap, 0, time.Now()
+	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpExport(id) })
+	if x.final {
+		t.frozen = id
+	}
+	return true
+}
+
+// take takes the snapshot of an export.
+func (t *transfers) take(ctx context.Context, final bool) (repo.Snapshot, model.Counts, error) {
 	take := t.backend.Snapshot
 	if final {
 		take = t.backend.Freeze
 	}
 	snap, err := take(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	counts, err := snap.Counts(ctx)
-	if err != nil {
-		_ = snap.Close() // the first error is the one to tell
-		return nil, err
+	if err == nil {
+		return snap, counts, nil
 	}
-	id := rand.Text()
-	x := &export{snap: snap, final: final, use: use{last: time.Now()}}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpExport(id) })
-	t.exports[id] = x
+	_ = snap.Close() // the first error is the one to return
 	if final {
-		t.frozen = id
-	}
-	return exportAnswer{Export: id, Counts: counts}, nil
-}
-
-// makeRoom gives up the export that has been left for longest, if there are too
-// many.
-func (t *transfers) makeRoom(ctx context.Context) error {
-	t.mu.Lock()
-	oldest, n := "", len(t.exports)
-	for id, x := range t.exports {
-		if x.over(t.gone) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
-			oldest = id
+		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), transferClose)
+		defer cancel()
+		if failed := t.backend.Thaw(thaw); failed != nil {
+			t.logger.Error("an export failed at its start and writes are still refused; abort a final export to accept them", "error", failed)
 		}
 	}
-	t.mu.Unlock()
-	switch {
-	case n < maxExports:
-		return nil
-	case oldest == "":
-		return model.Errorf(model.CodeTooMany, "export: %d exports are under way already; try again", n)
+	return nil, nil, err
+}
+
+// reserveExport enters an export among those under way before its snapshot is taken,
+// so that many that begin at once stay within the limit. If there are too many, it
+// gives up the one that has been left for longest.
+func (t *transfers) reserveExport(ctx context.Context, id string, final bool) (*export, error) {
+	for {
+		t.mu.Lock()
+		if len(t.exports) < maxExports {
+			x := &export{final: final, use: use{busy: 1, work: newWorkSlot()}}
+			t.exports[id] = x
+			t.mu.Unlock()
+			return x, nil
+		}
+		oldest, n := "", len(t.exports)
+		for other, x := range t.exports {
+			if x.over(t.gone) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
+				oldest = other
+			}
+		}
+		t.mu.Unlock()
+		if oldest == "" {
+			return nil, model.Errorf(model.CodeTooMany, "export: %d exports are under way already; try again", n)
+		}
+		if err := t.endExport(ctx, oldest, true); err != nil {
+			return nil, err
+		}
 	}
-	return t.endExport(ctx, oldest, true)
 }
 
 // giveUpExport ends an export that nobody goes on with.
@@ -154,18 +193,26 @@ func (t *transfers) giveUpExport(id string) {
 func (t *transfers) endExport(ctx context.Context, id string, aborted bool) error {
 	t.mu.Lock()
 	x := t.exports[id]
+	t.mu.Unlock()
+	if x == nil || x.snap == nil {
+		return nil
+	}
+	if err := x.work.acquire(ctx); err != nil {
+		return err
+	}
+	defer x.work.release()
+	t.mu.Lock()
+	ended := t.exports[id] != x
 	delete(t.exports, id)
-	thaw := x != nil && x.final && aborted && t.frozen == id
+	thaw := !ended && x.final && aborted && t.frozen == id
 	if thaw {
 		t.frozen = ""
 	}
 	t.mu.Unlock()
-	if x == nil {
+	if ended {
 		return nil
 	}
 	x.idle.Stop()
-	x.mu.Lock()
-	defer x.mu.Unlock()
 	err := x.snap.Close()
 	if thaw {
 		return t.backend.Thaw(ctx)

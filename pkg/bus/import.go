@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"time"
 
@@ -34,8 +35,7 @@ type importAnswer struct {
 // importing is one import under way.
 type importing struct {
 	use
-	mu     sync.Mutex
-	w      repo.Writer
+	w      repo.Writer  // nil while it begins
 	n      int64        // of the last message with records
 	answer importAnswer // to it
 }
@@ -103,8 +103,10 @@ func (t *transfers) imported(ctx context.Context, q *importRequest, records []re
 	if x == nil {
 		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, transferIdle)
 	}
-	x.mu.Lock()
-	defer x.mu.Unlock()
+	if err := x.work.acquire(ctx); err != nil {
+		return nil, err
+	}
+	defer x.work.release()
 	switch {
 	case q.Abort:
 		t.forget(q.Import, x)
@@ -146,27 +148,54 @@ func (x *importing) put(ctx context.Context, n int64, records []repo.Record) (an
 // gives way; what it brought stays, held back, and most often the new one is the
 // same again.
 func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for id, x := range t.imports {
-		if !x.over(t.gone) {
-			return nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.gone)
-		}
-		x.idle.Stop()
-		delete(t.imports, id)
-		if err := x.w.Abort(ctx); err != nil {
-			return nil, err
-		}
-	}
-	w, err := t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
+	id := rand.Text()
+	x, before, err := t.reserveImport(id)
 	if err != nil {
 		return nil, err
 	}
-	id := rand.Text()
-	x := &importing{w: w, use: use{last: time.Now()}}
-	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpImport(id) })
-	t.imports[id] = x
+	if before != nil {
+		before.idle.Stop()
+		err = before.w.Abort(ctx)
+	}
+	var w repo.Writer
+	if err == nil {
+		w, err = t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
+	}
+	t.mu.Lock()
+	running := t.imports[id] == x
+	switch {
+	case err != nil:
+		delete(t.imports, id)
+	case running:
+		x.w, x.busy, x.last = w, 0, time.Now()
+		x.idle = time.AfterFunc(transferIdle, func() { t.giveUpImport(id) })
+	}
+	t.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case !running: // the service stops
+		return nil, errors.Join(errStopping, w.Abort(ctx))
+	}
 	return importAnswer{Import: id}, nil
+}
+
+// reserveImport enters an import as the one under way before the dispatcher's loop
+// is asked for it, so that other requests do not wait for the loop. It returns the
+// import whose place it takes, nil if there is none.
+func (t *transfers) reserveImport(id string) (x, before *importing, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for other, o := range t.imports {
+		if !o.over(t.gone) {
+			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.gone)
+		}
+		before = o
+		delete(t.imports, other)
+	}
+	x = &importing{use: use{busy: 1, work: newWorkSlot()}}
+	t.imports[id] = x
+	return x, before, nil
 }
 
 // giveUpImport ends an import that nobody goes on with.
@@ -183,9 +212,11 @@ func (t *transfers) giveUpImport(id string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
 	defer cancel()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	err := x.w.Abort(ctx)
+	err := x.work.acquire(ctx)
+	if err == nil {
+		defer x.work.release()
+		err = x.w.Abort(ctx)
+	}
 	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
 		"idle", transferIdle, "err", err)
 }

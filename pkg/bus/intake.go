@@ -152,6 +152,9 @@ func (i *Intake) run(consumer string, err error) {
 	}
 }
 
+// errConsumerClosed says that a consumer ended and NATS gave no reason for it.
+var errConsumerClosed = errors.New("the consumer was closed")
+
 // consume has take called for each message until Stop, and returns an error when
 // it cannot go on.
 func (i *Intake) consume(name string) error {
@@ -186,10 +189,11 @@ func (i *Intake) consume(name string) error {
 			return nil
 		case <-pull.Closed():
 			select {
-			case err = <-doubt:
+			case err := <-doubt:
+				return fmt.Errorf("the consumer was closed: %w", err)
 			default:
+				return errConsumerClosed
 			}
-			return fmt.Errorf("it was closed: %w", err)
 		case err = <-doubt:
 			i.troubles.warn("the intake", "stream", i.stream, "error", err)
 		case <-look.C:

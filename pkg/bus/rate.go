@@ -142,9 +142,11 @@ const (
 
 // pacer gives the refusals.
 type pacer struct {
-	queue chan func()
-	hurry chan struct{} // closed when all that wait are to be given now
-	done  chan struct{}
+	mu     sync.RWMutex // held for reading while a refusal is queued
+	closed bool
+	queue  chan func()
+	hurry  chan struct{} // closed when all that wait are to be given now
+	done   chan struct{}
 }
 
 func newPacer() *pacer {
@@ -153,8 +155,15 @@ func newPacer() *pacer {
 	return p
 }
 
-// put has refuse called soon; it returns false, at once, if too many wait already.
+// put has refuse called soon, after close at once; it returns false, at once, if too
+// many wait already.
 func (p *pacer) put(refuse func()) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if p.closed {
+		refuse() // nothing takes from the queue any more
+		return true
+	}
 	select {
 	case p.queue <- refuse:
 		return true
@@ -193,8 +202,12 @@ func (p *pacer) give(n int) {
 	}
 }
 
-// close gives all that wait; nothing may be put any more.
+// close gives all that wait. A request that was taken in before the stop may still
+// come to its refusal afterwards; put then gives it at once.
 func (p *pacer) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
 	close(p.hurry)
 	<-p.done
 }

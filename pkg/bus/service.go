@@ -218,7 +218,7 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		}
 		if !s.enter() {
 			// The outbox may be gone; here nothing is in a hurry any more.
-			c.send(refuse(model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")))
+			c.send(refuse(errStopping))
 			return
 		}
 		defer c.recover()
@@ -234,6 +234,9 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		c.data = nil // up to a megabyte that nobody reads while the backend works
 	}
 }
+
+// errStopping answers what comes while the service stops.
+var errStopping = model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")
 
 func (s *Service) enter() bool {
 	s.gate.RLock()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
@@ -47,12 +48,32 @@ type transfers struct {
 	frozen  string // the export for which writes are refused: the last final one
 }
 
-// use is who goes on with a transfer, and when; transfers.mu guards it.
+// use is who goes on with a transfer, and when; transfers.mu guards it, all but work.
 type use struct {
 	busy int // requests that are worked on
 	last time.Time
 	idle *time.Timer
+	work workSlot // a snapshot, or a writer, is for one request at a time
 }
+
+// workSlot is held by one request while it works on a transfer: over round trips of
+// the dispatcher's loop and reads of the store. It is no mutex, because a request
+// that waits for it must end with its own time.
+type workSlot chan struct{}
+
+func newWorkSlot() workSlot { return make(workSlot, 1) }
+
+// acquire waits for the slot. It returns CodeUnavailable when ctx ends first.
+func (w workSlot) acquire(ctx context.Context) error {
+	select {
+	case w <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return model.Errorf(model.CodeUnavailable, "another request of this transfer is still worked on: try again")
+	}
+}
+
+func (w workSlot) release() { <-w }
 
 // begin notes a request, and returns what is to be called at its end.
 func (t *transfers) begin(u *use) (end func()) {
@@ -99,11 +120,15 @@ func (t *transfers) close(ctx context.Context) {
 	t.exports, t.imports = map[string]*export{}, map[string]*importing{}
 	t.mu.Unlock()
 	for _, x := range exports {
-		x.idle.Stop()
-		_ = x.snap.Close() // the store is closed next
+		if x.snap != nil { // else it has not begun, and its request closes what it gets
+			x.idle.Stop()
+			_ = x.snap.Close() // the store is closed next
+		}
 	}
 	for _, x := range imports {
-		x.idle.Stop()
-		_ = x.w.Abort(ctx) // likewise
+		if x.w != nil {
+			x.idle.Stop()
+			_ = x.w.Abort(ctx) // the store is closed next
+		}
 	}
 }

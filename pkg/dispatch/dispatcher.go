@@ -130,7 +130,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 			control(l)
 		default:
 		}
-		l.step(ctx)
+		l.step(context.WithoutCancel(ctx)) // a stop must not cut a commit in two
 	}
 	d.inbox.close()
 	l.drain()

@@ -64,9 +64,9 @@ func (l *loop) refill(now engine.Clock) {
 	l.inbox.take(&l.batch)
 }
 
-// step takes one batch through a turn. The time is read once for the batch.
+// step takes one batch through a turn. The time is read once for the batch. The end
+// of ctx ends a commit too, so only a drain has a ctx that ends.
 func (l *loop) step(ctx context.Context) {
-	ctx = context.WithoutCancel(ctx) // a stop must not cut a commit in two
 	now := l.clock()
 	l.refill(now)
 	if len(l.batch.events) == 0 && !l.more {
