@@ -45,6 +45,12 @@ func (p *program) copy(ctx context.Context) (err error) {
 		return fmt.Errorf("source %v: %w", source, err)
 	}
 	closers = append(closers, closer)
+	if target.path != "" {
+		if err := p.ensureFolder(target.path); err != nil {
+			r.Errors = 1
+			return fmt.Errorf("target %v: %w", target, err)
+		}
+	}
 	dst, closer, err := p.openTarget(ctx, target)
 	if err != nil {
 		r.Errors = 1

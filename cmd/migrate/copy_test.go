@@ -36,7 +36,7 @@ func TestCopiesThroughEveryKindOfFileKeepTheDigest(t *testing.T) {
 	want := seed(t, filepath.Join(dir, "first.db"), 3000, 20)
 	for _, args := range [][]string{
 		{"--source", "sqlite", "--sqlite-path", "first.db", "--target", "r.jsonl"},
-		{"--source", "r.jsonl", "--target", "sqlite", "-v"}, // data/dispatcher.db
+		{"--source", "r.jsonl", "--target", "sqlite", "-v", "--mkdir"}, // data/dispatcher.db
 		{"--source", "sqlite", "--target", "last.sqlite"},
 	} {
 		r := moved(t, dir, args...)
@@ -182,7 +182,6 @@ func TestATargetThatADispatcherHasOpenIsRefusedAndASourceIsRead(t *testing.T) {
 	for _, args := range [][]string{
 		{"--source", "b.db", "--target", "a.db"},
 		{"restore", "--from", "b.db", "--sqlite-path", "a.db"},
-		{"schema", "up", "--sqlite-path", "a.db"},
 	} {
 		if o := migrate(t, dir, args...); o.code != 1 || !strings.Contains(o.stderr, "in use by another dispatcher") {
 			t.Errorf("%v: exit %d\n%s", args, o.code, o.stderr)

@@ -21,7 +21,7 @@ import (
 type outcome struct {
 	Path   string `json:"path"`
 	From   string `json:"from,omitempty"`
-	Kept   string `json:"kept,omitempty"` // where the file of before is
+	Kept   string `json:"kept,omitempty"` // the name of the previous file
 	Bytes  int64  `json:"bytes,omitempty"`
 	Schema int64  `json:"schema,omitempty"`
 	Newest int64  `json:"newest_schema,omitempty"`
@@ -50,6 +50,9 @@ func (p *program) backup(ctx context.Context) error {
 	o := outcome{Path: p.o.to, From: p.o.sqlitePath}
 	to, err := filepath.Abs(p.o.to)
 	if err == nil {
+		err = p.ensureFolder(to)
+	}
+	if err == nil {
 		err = sqlite.Backup(ctx, p.o.sqlitePath, to)
 	}
 	if err == nil {
@@ -72,12 +75,15 @@ func (p *program) restore(ctx context.Context) error {
 	o := outcome{Path: p.o.sqlitePath, From: p.o.from}
 	err := p.putBack(ctx, &o)
 	if err == nil && o.Kept != "" {
-		return p.end(&o, nil, "%s was restored from %s; the file of before is %s", o.Path, o.From, o.Kept)
+		return p.end(&o, nil, "%s was restored from %s; the previous file was kept as %s", o.Path, o.From, o.Kept)
 	}
 	return p.end(&o, err, "%s was restored from %s", o.Path, o.From)
 }
 
 func (p *program) putBack(ctx context.Context, o *outcome) (err error) {
+	if err := p.ensureFolder(o.Path); err != nil {
+		return err
+	}
 	path, release, err := sqlite.Hold(o.Path)
 	if err != nil {
 		return err
@@ -119,7 +125,7 @@ func (p *program) putBack(ctx context.Context, o *outcome) (err error) {
 		if serr := settle(ctx, path, p.o.logger); serr != nil && model.CodeOf(serr) == model.CodeUnavailable {
 			return serr
 		} else if serr != nil {
-			p.o.logger.Warn("the file of before cannot be opened, it is kept with its WAL", "path", path, "err", serr)
+			p.o.logger.Warn("the previous file cannot be opened; it is kept with its WAL", "path", path, "error", serr)
 		}
 		if _, release, err = sqlite.Hold(path); err != nil {
 			return err
@@ -183,14 +189,21 @@ func (p *program) verify(ctx context.Context) error {
 		if err != nil {
 			return nil
 		}
-		_, werr := fmt.Fprintf(w, "%s is whole: schema %d, %d tasks, %d workers\n", report.Path, report.Schema, report.Tasks, report.Workers)
+		kind := fmt.Sprintf("schema %d", report.Schema)
+		if isRecordsFile(path) {
+			kind = "a file of records"
+		}
+		_, werr := fmt.Fprintf(w, "%s is whole: %s, %s, %s\n", report.Path, kind, number(report.Tasks, "task"), number(report.Workers, "worker"))
 		return werr
 	}))
 }
 
+// isRecordsFile reports whether a path is by its name one of a file of records.
+func isRecordsFile(path string) bool { return strings.HasSuffix(strings.ToLower(path), ".jsonl") }
+
 // examine looks at a SQLite file or at one of records, by its name.
 func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
-	if !strings.HasSuffix(strings.ToLower(path), ".jsonl") {
+	if !isRecordsFile(path) {
 		return sqlite.Verify(ctx, path)
 	}
 	snap, err := jsonl.File(path).Snapshot(ctx)
@@ -212,22 +225,41 @@ func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
 	return r, nil
 }
 
-// schema says which schema the SQLite file has, or brings it, or the streams in
-// NATS, up to date.
+// schema says which schema the SQLite file, or the one of the second word, has; or
+// it brings that file, or the streams in NATS, up to date.
 func (p *program) schema(ctx context.Context) error {
-	if len(p.o.words) != 1 || p.o.words[0] != "status" && p.o.words[0] != "up" {
+	words := p.o.words
+	if len(words) == 0 || words[0] != "status" && words[0] != "up" {
 		return badUsage("schema: status or up is expected")
 	}
 	if p.o.streams {
 		return p.streams(ctx)
 	}
 	o := outcome{Path: p.o.sqlitePath}
-	_, err := os.Stat(o.Path)
-	if err == nil && p.o.words[0] == "up" {
-		err = upToDate(ctx, o.Path, p)
+	if len(words) == 2 {
+		o.Path = words[1]
 	}
-	if err == nil {
-		o.Schema, o.Newest, err = sqlite.Schema(ctx, o.Path)
+	text := "%s has schema %d, the newest is %d"
+	err := fileSchema(ctx, &o)
+	if err == nil && words[0] == "up" {
+		if text = "%s is up to date: schema %d, the newest is %d"; o.Schema < o.Newest {
+			text = "%s was brought up to date: schema %d, the newest is %d"
+			if err = upToDate(ctx, o.Path, p); err == nil {
+				err = fileSchema(ctx, &o)
+			}
+		}
 	}
-	return p.end(&o, err, "%s has schema %d, the newest is %d", o.Path, o.Schema, o.Newest)
+	return p.end(&o, err, text, o.Path, o.Schema, o.Newest)
+}
+
+// fileSchema reads the schema of a SQLite file, which needs no lock.
+func fileSchema(ctx context.Context, o *outcome) (err error) {
+	if _, err := os.Stat(o.Path); err != nil {
+		return err
+	}
+	if isRecordsFile(o.Path) {
+		return fmt.Errorf("%s is a file of records: it has no schema; migrate verify checks it", o.Path)
+	}
+	o.Schema, o.Newest, err = sqlite.Schema(ctx, o.Path)
+	return err
 }

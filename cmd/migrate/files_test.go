@@ -53,7 +53,7 @@ func TestARestoreChecksTheBackupAndKeepsTheOldFile(t *testing.T) {
 func TestARestoreIntoNothingAndOverADamagedFile(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "backup.db"), 200, 5)
-	must(t, dir, "restore", "--from", "backup.db", "--sqlite-path", "new/a.db")
+	must(t, dir, "restore", "--from", "backup.db", "--sqlite-path", "new/a.db", "--mkdir")
 	if got := digest(t, filepath.Join(dir, "new", "a.db")); got != want {
 		t.Errorf("restored %v, want %v", got, want)
 	}
@@ -108,9 +108,7 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 func TestSchemaIsSaid(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 1, 1)
-	for _, action := range []string{"status", "up"} {
-		if o := must(t, dir, "schema", action, "--sqlite-path", "a.db"); !strings.Contains(o.stdout, "a.db has schema ") {
-			t.Errorf("%s says %s", action, o.stdout)
-		}
+	if o := must(t, dir, "schema", "status", "--sqlite-path", "a.db"); !strings.Contains(o.stdout, "a.db has schema ") {
+		t.Errorf("it says %s", o.stdout)
 	}
 }

@@ -34,7 +34,7 @@ const usage = `Usage:
   migrate backup  --to FILE [flags]         a consistent copy of the SQLite file, while it is in use
   migrate restore --from FILE [flags]       put a backup in the place of the SQLite file
   migrate verify  [FILE] [flags]            check the SQLite file, another one, or a .jsonl file
-  migrate schema  status|up [flags]         say the SQLite file's schema, or bring it up to date
+  migrate schema  status|up [FILE] [flags]  say the SQLite file's schema, or bring it up to date
   migrate schema  up --nats [URL]           make the dispatcher's streams in NATS, where it may not itself
 
 S and T are one of

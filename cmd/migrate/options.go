@@ -25,6 +25,7 @@ type options struct {
 	words          []string // that are no flags
 	verbose, json  bool
 	dryRun, final  bool
+	mkdir          bool
 	version        bool
 	streams        bool // schema: those in NATS
 	config         *config.Dispatcher
@@ -56,6 +57,9 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if all || command == "backup" {
 		f.StringVar(&o.to, "to", "", "backup: the new `FILE`")
 	}
+	if all || command == "backup" || command == "restore" {
+		f.BoolVar(&o.mkdir, "mkdir", false, "make the folder of the file that is written, if it is missing")
+	}
 	if all || command == "restore" {
 		f.StringVar(&o.from, "from", "", "restore: the backup's `FILE`")
 	}
@@ -82,7 +86,11 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if o.streams && o.nats == "" { // --nats URL: the flag needs none
 		o.takeURL()
 	}
-	if len(o.words) > map[string]int{"verify": 1, "schema": 1}[command] {
+	most := map[string]int{"verify": 1, "schema": 2}[command]
+	if o.streams {
+		most = 1 // the streams are no file
+	}
+	if len(o.words) > most {
 		return badUsage("%q is not expected", o.words[len(o.words)-1])
 	}
 	if all && (o.from != "" || o.to != "") {
@@ -99,9 +107,6 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	o.config = loaded.Config
 	if o.sqlitePath == "" {
 		o.sqlitePath = o.config.Database.Path
-	}
-	if o.nats != "" {
-		o.config.NATS.Context = ""
 	}
 	return nil
 }
@@ -191,6 +196,8 @@ func (o *options) ends() (source, target place, c repo.CopyOptions, err error) {
 		err = badUsage("--postgres-dsn: the store postgres comes in a later release")
 	case o.final && source.kind != "memory":
 		err = badUsage("--final goes with --source memory")
+	case o.mkdir && o.dryRun:
+		err = badUsage("--mkdir makes a folder, and --dry-run changes nothing: give one of them")
 	case source.kind == target.kind && sameFile(source.path, target.path):
 		err = badUsage("source and target are the same: %v", source)
 	}

@@ -28,6 +28,14 @@ func (p *program) print(v any, text func(w io.Writer) error) error {
 	return err
 }
 
+// number is a count with its noun, in the plural unless it is one.
+func number(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // text says what a copy did.
 func (r *result) text(w io.Writer) error {
 	word := "migrated"
@@ -37,8 +45,9 @@ func (r *result) text(w io.Writer) error {
 	case r.DryRun:
 		word = "would be migrated"
 	}
-	fmt.Fprintf(w, "%d tasks, %d workers %s; %d skipped, %d replaced, %d errors; %d bytes in %s\n",
-		r.TasksMigrated, r.WorkersMigrated, word, r.Skipped, r.Replaced, r.Errors, r.Bytes, r.Duration.Std().Round(time.Millisecond))
+	fmt.Fprintf(w, "%s, %s %s; %d skipped, %d replaced, %s; %s in %s\n",
+		number(r.TasksMigrated, "task"), number(r.WorkersMigrated, "worker"), word, r.Skipped, r.Replaced,
+		number(r.Errors, "error"), number(r.Bytes, "byte"), r.Duration.Std().Round(time.Millisecond))
 	if r.Kept > 0 {
 		fmt.Fprintf(w, "%d of the skipped are otherwise in the target and were kept there\n", r.Kept)
 	}

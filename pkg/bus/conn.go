@@ -18,7 +18,7 @@ import (
 // Options says how to reach NATS. Zero values mean "not given".
 type Options struct {
 	URL         string                     // one or several, with commas; default that of the context, then nats.DefaultURL
-	Context     string                     // name or absolute path of a context of the nats CLI; the other fields win over it
+	Context     string                     // name or absolute path of a context of the nats CLI; it fills in what the other fields leave empty
 	InProcess   nats.InProcessConnProvider // an embedded server in this process, instead of a URL
 	Creds       string                     // file with a JWT and its seed
 	NKey        string                     // file with an nkey's seed
@@ -143,6 +143,9 @@ func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
 			n.Url, n.Servers = "", strings.Split(o.URL, ",")
 			return nil
 		})
+	}
+	if o.Context != "" && o.hasCredentials() {
+		opts = append(opts, withoutContextCredentials)
 	}
 	if o.InProcess != nil {
 		opts = append(opts, nats.InProcessServer(o.InProcess))

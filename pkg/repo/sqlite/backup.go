@@ -61,9 +61,9 @@ func replaceBackup(ctx context.Context, from, to string) error {
 // whole is an error that names the first of what is damaged in the file.
 func whole(ctx context.Context, path string) error {
 	return reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
-		damage, err := integrity(ctx, db, "integrity_check")
-		if err == nil && len(damage) > 0 {
-			err = fmt.Errorf("what was written is damaged: %s", damage[0])
+		problems, err := integrity(ctx, db, "integrity_check")
+		if err == nil && len(problems) > 0 {
+			err = fmt.Errorf("the copy is damaged: %s", problems[0])
 		}
 		return err
 	})

@@ -37,20 +37,32 @@ func primary(err error) int {
 // CodeUnavailable where trying again may help.
 func explain(op string, err error) error {
 	var known *model.Error
-	if err == nil || errors.As(err, &known) {
+	if err == nil || errors.As(err, &known) || errors.Is(err, errDamaged) {
 		return err
 	}
 	if s, ok := sentences[primary(err)]; ok {
 		return model.Errorf(model.CodeUnavailable, "%s: %s (%v)", op, s, err)
 	}
 	if damaged(err) {
-		return fmt.Errorf("%s: the file is damaged; put a backup in its place (%w)", op, err)
+		return damage(op, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// errDamaged is the sentence of each error that says that a file is damaged.
+var errDamaged = errors.New("the file is damaged; put a backup in its place")
+
+// damage is the error of an operation that met a damaged file; detail, an error or
+// a text, says where.
+func damage(op string, detail any) error {
+	if err, ok := detail.(error); ok {
+		return fmt.Errorf("%s: %w (%w)", op, errDamaged, err)
+	}
+	return fmt.Errorf("%s: %w (%v)", op, errDamaged, detail)
 }
 
 // damaged reports whether SQLite says that the file is not as it wrote it.
 func damaged(err error) bool {
 	code := primary(err)
-	return code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
+	return errors.Is(err, errDamaged) || code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
 }

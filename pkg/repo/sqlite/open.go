@@ -246,8 +246,7 @@ func checkLength(file *os.File, header []byte, path string) error {
 		size = 65536
 	}
 	if want := size * int64(binary.BigEndian.Uint32(header[28:])); info.Size() < want && settled(path) {
-		return fmt.Errorf("open store: %s is cut off: it has %d of %d bytes; it was left as it is: put a backup in its place",
-			path, info.Size(), want)
+		return damage("open store "+path, fmt.Sprintf("it is cut off: it has %d of %d bytes", info.Size(), want))
 	}
 	return nil
 }
@@ -264,9 +263,9 @@ func inspect(ctx context.Context, c Config, path string) error {
 	begin := time.Now()
 	limited, cancel := context.WithTimeout(ctx, c.CheckLimit)
 	defer cancel()
-	var damage []string
+	var found []string
 	err = reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
-		damage, err = integrity(limited, db, "quick_check")
+		found, err = integrity(limited, db, "quick_check")
 		return err
 	})
 	switch {
@@ -277,10 +276,10 @@ func inspect(ctx context.Context, c Config, path string) error {
 	case err != nil && !damaged(err):
 		return fmt.Errorf("open store: %w", err)
 	case err != nil:
-		damage = []string{err.Error()}
+		return err // it says that the file is damaged
 	}
-	if len(damage) > 0 {
-		return fmt.Errorf("open store: %s is damaged (%s); it was left as it is: put a backup in its place", path, damage[0])
+	if len(found) > 0 {
+		return damage("open store "+path, found[0])
 	}
 	c.Logger.Info("store: the file is whole", "path", path, "took", time.Since(begin).Round(time.Millisecond))
 	return nil
@@ -310,8 +309,25 @@ func newer(path string, have, known int64) error {
 }
 
 // migrate brings the schema up to date, or refuses one that is newer than this
-// program.
+// program. It reads the schema itself: goose takes a table of versions that it
+// cannot read for one that is missing, tries for three seconds to make it, and
+// says that it exists.
 func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) error {
+	have, err := schemaOf(ctx, db)
+	if err != nil {
+		return err
+	}
+	known := SchemaVersion()
+	switch {
+	case have > known:
+		return newer(path, have, known)
+	case have == known:
+		return nil
+	case have == 0:
+		if err := checkNew(ctx, db, path); err != nil {
+			return err
+		}
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -321,14 +337,10 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
-	have, known, err := provider.GetVersions(ctx)
-	if err != nil {
+	if _, _, err := provider.GetVersions(ctx); err != nil { // makes its table, which upInOne needs
 		return fmt.Errorf("migrate: %w", err)
 	}
-	if have > known {
-		return newer(path, have, known)
-	}
-	if 0 < have && have < known {
+	if have > 0 {
 		kept := fmt.Sprintf("%s.before-schema-%d", path, have)
 		if err := replaceBackup(ctx, path, kept); err != nil {
 			return fmt.Errorf("keep a copy before the schema is changed: %w", err)
@@ -341,6 +353,24 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 	}
 	if len(done) > 0 {
 		log.Info("store: schema brought up to date", "path", path, "from", have, "to", known)
+	}
+	return nil
+}
+
+// newPages is how many pages a file has at most before the first migration: the
+// one that marks it as ours, and goose's table of versions with its sequence.
+const newPages = 3
+
+// checkNew refuses a file without a schema that has more pages than a new one. All
+// other tables are made in one transaction, so such a file has lost its schema, and
+// new tables would overwrite the rows that it still has.
+func checkNew(ctx context.Context, q sqlx.QueryerContext, path string) error {
+	var pages int64
+	if err := sqlx.GetContext(ctx, q, &pages, "PRAGMA page_count"); err != nil {
+		return err
+	}
+	if pages > newPages {
+		return damage("open store "+path, fmt.Sprintf("it has %d pages, but schema 0", pages))
 	}
 	return nil
 }

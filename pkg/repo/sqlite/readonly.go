@@ -73,13 +73,23 @@ func Schema(ctx context.Context, path string) (have, known int64, err error) {
 
 func schema(ctx context.Context, path string, options url.Values) (have, known int64, err error) {
 	err = reading(path, options, func(db *sqlx.DB) error {
-		var tables int
-		if err := db.GetContext(ctx, &tables, "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'"); err != nil || tables == 0 {
+		if have, err = schemaOf(ctx, db); err != nil || have > 0 {
 			return err
 		}
-		return db.GetContext(ctx, &have, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied")
+		return checkNew(ctx, db, path)
 	})
 	return have, SchemaVersion(), err
+}
+
+// schemaOf reads the schema of an open file, 0 if it has none yet.
+func schemaOf(ctx context.Context, q sqlx.QueryerContext) (have int64, err error) {
+	var tables int
+	err = sqlx.GetContext(ctx, q, &tables, "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'")
+	if err != nil || tables == 0 {
+		return 0, err
+	}
+	err = sqlx.GetContext(ctx, q, &have, "SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied")
+	return have, err
 }
 
 // readable returns the one path of a store's file and how to open it for

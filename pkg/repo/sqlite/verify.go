@@ -17,7 +17,7 @@ const maxNamed = 10
 // Report is what [Verify] found in a store's file.
 type Report struct {
 	Path     string       `json:"path"`
-	Schema   int64        `json:"schema"`
+	Schema   int64        `json:"schema,omitempty"` // a file of records has none
 	Tasks    int64        `json:"tasks"`
 	Workers  int64        `json:"workers"`
 	ByStatus model.Counts `json:"by_status"`
@@ -90,11 +90,11 @@ func Verify(ctx context.Context, path string) (*Report, error) {
 			return err
 		}
 		defer tx.Rollback() //nolint:errcheck // it only read
-		damage, err := integrity(ctx, tx, "integrity_check")
-		for _, d := range damage {
-			r.found("the file is damaged: %s", d)
+		problems, err := integrity(ctx, tx, "integrity_check")
+		for _, d := range problems {
+			r.found("%v (%s)", errDamaged, d)
 		}
-		if err != nil || len(damage) > 0 || have == 0 || have > known {
+		if err != nil || len(problems) > 0 || have == 0 || have > known {
 			return err // the rest would only repeat it
 		}
 		return r.check(ctx, tx)
