@@ -170,6 +170,7 @@ func liveThrough(t *testing.T, c *cluster, r *recorder) {
 	c.do(t, "req.query.task.get", `{"id":"none"}`)
 	c.do(t, "req.query.task.list", `{}`)
 	c.do(t, "req.query.status", ``)
+	c.do(t, "req.admin.log_level", `{"level":"info"}`)
 	c.do(t, "req.admin.worker.drain", `{"id":"worker-1"}`)
 	c.do(t, "req.query.worker.list", `{}`)
 	c.do(t, "req.admin.worker.resume", `{"id":"worker-1"}`)

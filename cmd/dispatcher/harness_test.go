@@ -31,7 +31,13 @@ func TestMain(m *testing.M) {
 // environment.
 func start(t *testing.T, dir string, env []string, name string, args ...string) *testbed.Process {
 	t.Helper()
-	cmd := exec.Command(filepath.Join(binaries, name), args...)
+	return startPath(t, dir, env, filepath.Join(binaries, name), args...)
+}
+
+// startPath is start for a program of any path.
+func startPath(t *testing.T, dir string, env []string, path string, args ...string) *testbed.Process {
+	t.Helper()
+	cmd := exec.Command(path, args...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir}, env...)
 	return testbed.Start(t, cmd)

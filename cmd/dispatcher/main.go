@@ -36,42 +36,38 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, daemon.VersionText("dispatcher"))
 		return 0
 	}
-	logger := daemon.NewLogger(stderr, cmd.Config.LogLevel)
+	level := daemon.LogLevel(cmd.Config.LogLevel)
+	log := daemon.Log{Logger: daemon.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}
 	if cmd.Dev {
-		err = runDev(ctx, cmd, stdout, stderr)
+		err = runDev(ctx, cmd, stdout, log)
 	} else {
-		err = serve(ctx, cmd, logger)
+		err = serve(ctx, cmd, log)
 	}
 	if err != nil {
 		if !errors.Is(err, daemon.ErrNotAllCompleted) {
-			logger.Error("the dispatcher has ended", "err", err)
+			log.Logger.Error("the dispatcher has ended", "error", err)
 		}
 		return 1
 	}
 	return 0
 }
 
-func serve(ctx context.Context, cmd *config.DispatcherCommand, logger *slog.Logger) error {
+func serve(ctx context.Context, cmd *config.DispatcherCommand, log daemon.Log) error {
 	if cmd.File != "" {
-		logger.Info("configuration", "file", cmd.File)
+		log.Logger.Info("configuration read", "file", cmd.File)
 	}
-	d, err := daemon.New(ctx, cmd.Config, daemon.Version, logger)
-	if err != nil {
-		return err
-	}
-	return d.Run(ctx)
+	return daemon.RunDispatcher(ctx, cmd.Config, daemon.Version, log)
 }
 
 // runDev shows progress on the screen, so that of the log only warnings are
 // printed unless debug is asked for.
-func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout, stderr io.Writer) error {
-	level := cmd.Config.LogLevel
-	if level == "info" {
-		level = "warn"
+func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer, log daemon.Log) error {
+	if log.Level.Level() == slog.LevelInfo {
+		log.Level.Set(slog.LevelWarn)
 	}
 	dev := &daemon.Dev{
 		Config: cmd.Config, URLs: cmd.URLs, Exit: cmd.Exit, Dir: "downloads",
-		Out: stdout, Version: daemon.Version, Logger: daemon.NewLogger(stderr, level),
+		Out: stdout, Version: daemon.Version, Log: log,
 	}
 	return dev.Run(ctx)
 }

@@ -102,6 +102,6 @@ func (p *program) run(ctx context.Context, args, environ []string) error {
 		fmt.Fprintln(p.stdout, daemon.VersionText("migrate"))
 		return nil
 	}
-	p.o.logger = daemon.NewLogger(p.stderr, p.o.level())
+	p.o.logger = daemon.NewLogger(p.stderr, "text", daemon.LogLevel(p.o.level()))
 	return command(ctx)
 }

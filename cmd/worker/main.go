@@ -34,12 +34,12 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stdout, daemon.VersionText("worker"))
 		return 0
 	}
-	logger := daemon.NewLogger(stderr, cmd.Config.LogLevel)
+	logger := daemon.NewLogger(stderr, cmd.Config.LogFormat, daemon.LogLevel(cmd.Config.LogLevel))
 	if cmd.File != "" {
-		logger.Info("configuration", "file", cmd.File)
+		logger.Info("configuration read", "file", cmd.File)
 	}
 	if err := daemon.RunWorker(ctx, cmd.Config, logger); err != nil {
-		logger.Error("the worker has ended", "err", err)
+		logger.Error("the worker has ended", "error", err)
 		return 1
 	}
 	return 0

@@ -70,6 +70,7 @@ var forbidden = []act{
 	{"alice", publish, "aria.v1.req.admin.task.cancel"},
 	{"alice", publish, "aria.v1.req.admin.export"},
 	{"alice", publish, "aria.v1.req.admin.import"},
+	{"alice", publish, "aria.v1.req.admin.log_level"},
 	{"alice", publish, "aria.v1.req.worker.worker-1.report"},
 	{"alice", publish, "aria.v1.req.worker.alice.heartbeat"},
 	{"alice", publish, "aria.v1.cmd.worker.worker-1.assign"},

@@ -209,7 +209,11 @@ func (o Options) target() string {
 	}
 	urls := strings.Split(o.URL, ",")
 	for i, raw := range urls {
-		u, err := url.Parse(strings.TrimSpace(raw))
+		raw = strings.TrimSpace(raw)
+		if !strings.Contains(raw, "://") {
+			raw = "nats://" + raw // as nats.go reads it
+		}
+		u, err := url.Parse(raw)
 		if err != nil {
 			urls[i] = "an unreadable URL"
 			continue
@@ -227,6 +231,23 @@ func (o Options) target() string {
 func CheckConn(nc *nats.Conn) error {
 	if s := nc.Status(); s != nats.CONNECTED {
 		return fmt.Errorf("NATS: %s", strings.ToLower(s.String()))
+	}
+	return nil
+}
+
+// reachTimeout bounds the round trip of CheckReachable.
+const reachTimeout = time.Second
+
+// CheckReachable returns nil if the NATS server answers within a second. Other than
+// CheckConn it finds a server that is frozen or cut off.
+func CheckReachable(ctx context.Context, nc *nats.Conn) error {
+	if err := CheckConn(nc); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, reachTimeout)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("NATS: the server does not answer: %w", err)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -46,6 +47,7 @@ func (s *Service) endpoints() []endpoint {
 		{RoleAdmin, "worker.drain", (*call).drainWorker},
 		{RoleAdmin, "worker.resume", (*call).resumeWorker},
 		{RoleAdmin, "worker.remove", (*call).removeWorker},
+		{RoleAdmin, "log_level", (*call).setLogLevel},
 		{RoleAdmin, "export", (*call).export},
 		{RoleAdmin, "import", (*call).importRecords},
 		{RoleWorker, "heartbeat", (*call).heartbeat},
@@ -275,12 +277,40 @@ func (c *call) getTasks() {
 		if !many {
 			return taskReply(ids[0], get(ctx, ids[0]), room)
 		}
-		results := make([]outcome, len(ids))
-		for i, id := range ids {
-			results[i] = outcomeOf(id, get(ctx, id))
-		}
-		return outcomes(results, room)
+		return wholeTasks(ids, room, func(id string) model.Answer { return get(ctx, id) })
 	})
+}
+
+// wholeTasks answers with the tasks of the ids, in order, as many as fit; next is
+// the first id that is left out. A task that does not fit alone is an error in its
+// place.
+func wholeTasks(ids []string, room int, get func(id string) model.Answer) reply {
+	var rows [][]byte
+	left, next := room-rowRoom, ""
+	for _, id := range ids {
+		row, err := wholeTask(id, get(id), room-2*rowRoom)
+		if err != nil {
+			return failed(err)
+		}
+		if left -= len(row) + 1; left < 0 {
+			next = id
+			break
+		}
+		rows = append(rows, row)
+	}
+	return reply{body: object("tasks", rows, &next)}
+}
+
+// wholeTask encodes {"task":…} or {"error":…}.
+func wholeTask(id string, a model.Answer, room int) ([]byte, error) {
+	if a.Err != nil || a.Task == nil {
+		return encode(outcomeOf(id, a))
+	}
+	task, err := encodeTask(a.Task, room)
+	if err != nil {
+		return encode(outcome{Error: model.Errorf(model.CodeTooLarge, "%v", err).For(id)})
+	}
+	return slices.Concat([]byte(`{"task":`), task, []byte("}")), nil
 }
 
 func (c *call) listTasks() {

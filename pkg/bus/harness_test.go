@@ -191,7 +191,7 @@ func serve(t testing.TB, backend *fakeBackend) *world {
 	s := startServer(t)
 	w := &world{server: s, backend: backend, nc: connect(t, s)}
 	service, err := StartService(connect(t, s), backend, ServiceOptions{
-		Prefix: DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Prefix: DefaultPrefix, Name: "test", Version: "v1.2.3", LogLevel: new(slog.LevelVar), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)

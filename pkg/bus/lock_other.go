@@ -4,6 +4,9 @@ package bus
 
 import "os"
 
+// locksFiles says that lockFile keeps others out.
+const locksFiles = false
+
 // lockFile only creates the file: this system has no flock, so that nothing
 // keeps two servers out of one folder.
 func lockFile(path string) (*os.File, error) {

@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// locksFiles says that lockFile keeps others out.
+const locksFiles = true
+
 // lockFile takes the lock on path, which ends with the process at the latest.
 // nats-server itself does not notice that another one writes the same files.
 func lockFile(path string) (*os.File, error) {

@@ -48,7 +48,7 @@ func (s *Service) mayAnswer(from Sender, reply string) bool {
 	if reply == "" || isInbox(from, reply) {
 		return true
 	}
-	s.refused.warn("refused a request: its reply subject is no inbox of who asks; see nats.inbox_prefix",
+	s.refused.warn("refused a request: the reply subject is not an inbox of the requester; see nats.inbox_prefix",
 		"verb", from.Verb, "name", from.Name, "subject", reply)
 	return false
 }

@@ -39,6 +39,13 @@ func shapes() map[string]shape {
 	}
 	tasks := []any{model.Task{}, results{}}
 	act := shape{requests: many, answers: tasks}
+	get := shape{requests: many, answers: []any{model.Task{}, struct {
+		Tasks []struct {
+			Task  *model.Task  `json:"task,omitempty"`
+			Error *model.Error `json:"error,omitempty"`
+		} `json:"tasks"`
+		Next string `json:"next"`
+	}{}}}
 	remove := shape{requests: []any{
 		struct {
 			oneID
@@ -55,13 +62,13 @@ func shapes() map[string]shape {
 		"task-submit": {requests: []any{model.TaskSpec{}, struct {
 			Tasks []model.TaskSpec `json:"tasks"`
 		}{}}, answers: tasks},
-		"task-get": act, "task-list": list, "task-cancel": act, "task-pause": act, "task-resume": act, "task-retry": act,
+		"task-get": get, "task-list": list, "task-cancel": act, "task-pause": act, "task-resume": act, "task-retry": act,
 		"task-update": {requests: []any{struct {
 			oneID
 			model.TaskUpdate
 		}{}}, answers: []any{model.Task{}}},
 		"task-delete":    remove,
-		"query-task-get": act, "query-task-list": list,
+		"query-task-get": get, "query-task-list": list,
 		"query-worker-get":  worker,
 		"query-worker-list": {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
 		"query-status":      {requests: []any{struct{}{}}, answers: []any{model.ClusterStatus{}}},
@@ -71,6 +78,7 @@ func shapes() map[string]shape {
 			oneID
 			Force bool `json:"force,omitempty"`
 		}{}}, answers: worker.answers},
+		"admin-log_level":  {requests: []any{levelBody{}}, answers: []any{levelBody{}}},
 		"worker-heartbeat": {requests: []any{model.Heartbeat{}}, answers: []any{model.HeartbeatAnswer{}}, open: true},
 		"worker-report": {requests: []any{model.Report{}, struct {
 			Reports []model.Report `json:"reports"`

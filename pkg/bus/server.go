@@ -65,6 +65,27 @@ func StartServer(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
+// RemoveAbandoned removes a folder that an embedded server has kept its streams in
+// and left without clearing it up. It leaves one that a server uses, and one that
+// a server may be about to use: without a lock file, and younger than a minute.
+// Where the system has no file locks it removes nothing.
+func RemoveAbandoned(storeDir string) error {
+	if !locksFiles {
+		return nil
+	}
+	path := filepath.Join(storeDir, "lock")
+	if _, err := os.Lstat(path); errors.Is(err, os.ErrNotExist) {
+		if info, err := os.Lstat(storeDir); err != nil || time.Since(info.ModTime()) < time.Minute {
+			return err
+		}
+	}
+	lock, err := lockFile(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(lock.Close(), os.RemoveAll(storeDir))
+}
+
 // loopback reports whether the address is reached from this machine only.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)

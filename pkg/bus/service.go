@@ -50,7 +50,9 @@ type ServiceOptions struct {
 	Store   string // what keeps the tasks, such as sqlite; for people
 	// ClientRate is how many tasks a second each client may submit; 0: any number.
 	ClientRate int
-	Logger     *slog.Logger
+	// LogLevel is what admin.log_level changes; nil: it changes nothing.
+	LogLevel *slog.LevelVar
+	Logger   *slog.Logger
 }
 
 // Service takes requests in and answers them.
@@ -69,6 +71,7 @@ type Service struct {
 	lost      *throttle          // answers that could not be sent
 	refused   *throttle          // messages that nobody waits for the answer of
 	logger    *slog.Logger
+	logLevel  *slog.LevelVar
 
 	clients  *gate
 	refusals *pacer
@@ -92,6 +95,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 		nc: nc, backend: backend, subjects: subjects,
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
 		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
+		logLevel: o.LogLevel,
 	}
 	s.transfers = newTransfers(backend, logger)
 	s.clients, s.refusals = newGate(o.ClientRate), newPacer()

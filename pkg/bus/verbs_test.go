@@ -64,7 +64,7 @@ func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
 	for role, verbs := range map[string]string{
 		"task.*":   "submit get list cancel pause resume retry update delete",
 		"query":    "task.get task.list worker.get worker.list status",
-		"admin":    "task.cancel task.pause task.resume task.retry task.delete worker.drain worker.resume worker.remove export import",
+		"admin":    "task.cancel task.pause task.resume task.retry task.delete worker.drain worker.resume worker.remove export import log_level",
 		"worker.*": "heartbeat report",
 	} {
 		for _, verb := range strings.Fields(verbs) {

@@ -50,6 +50,9 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 	return &a, nil
 }
 
+// Reachable returns nil if the NATS server answers now; see [CheckReachable].
+func (l *WorkerLink) Reachable(ctx context.Context) error { return CheckReachable(ctx, l.nc) }
+
 func (l *WorkerLink) request(verb string) string {
 	return l.subjects.Request(Sender{Role: RoleWorker, Name: l.worker, Verb: verb})
 }

@@ -19,12 +19,52 @@ import (
 // does not keep the others from being done.
 const stepTimeout = 5 * time.Second
 
+// errNoNATS is in the error of what ended while it waited for the NATS server.
+var errNoNATS = errors.New("NATS was not reached")
+
+// stoppedEarly reports whether err is what ctx's end made of a start, and logs that.
+func stoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return false
+	}
+	if errors.Is(err, errNoNATS) {
+		logger.Info("stopped before NATS was reached")
+	} else {
+		logger.Info("stopped before the start was complete")
+	}
+	return true
+}
+
+// connectNATS is [bus.Connect] whose error has errNoNATS.
+func connectNATS(ctx context.Context, o bus.Options) (*nats.Conn, error) {
+	nc, err := bus.Connect(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", errNoNATS, err)
+	}
+	return nc, err
+}
+
+// RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
+// the NATS server is reached is no error.
+func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log Log) error {
+	d, err := New(ctx, cfg, version, log.Logger)
+	if stoppedEarly(ctx, err, log.Logger) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.UseLogLevel(log.Level)
+	return d.Run(ctx)
+}
+
 // Daemon is a dispatcher with all that it stands on. Make it with [New].
 type Daemon struct {
 	cfg        *config.Dispatcher
 	version    string
 	logger     *slog.Logger
-	server     *bus.Server // nil if NATS is elsewhere
+	logLevel   *slog.LevelVar // nil: it cannot be changed
+	server     *bus.Server    // nil if NATS is elsewhere
 	nc         *nats.Conn
 	publisher  *bus.Publisher
 	dispatcher *dispatch.Dispatcher
@@ -96,11 +136,27 @@ func (d *Daemon) connect(ctx context.Context) error {
 		opts.InProcess = d.server
 	}
 	var err error
-	if d.nc, err = bus.Connect(ctx, opts); err != nil {
+	if d.nc, err = connectNATS(ctx, opts); err != nil {
 		return err
 	}
 	d.onClose("draining the NATS connection", func(ctx context.Context) error { return bus.Drain(ctx, d.nc) })
 	return nil
+}
+
+// UseLogLevel names what the request admin.log_level changes: the level of the
+// logger that New was given. It is called before Run, or not at all.
+func (d *Daemon) UseLogLevel(level *slog.LevelVar) { d.logLevel = level }
+
+// natsAddr names the NATS server for people. The connection to the embedded one has
+// no address: it is inside the process.
+func (d *Daemon) natsAddr() string {
+	switch {
+	case d.server == nil:
+		return d.nc.ConnectedUrlRedacted()
+	case d.cfg.NATS.Listen == "":
+		return "embedded, without a listener"
+	}
+	return d.server.ClientURL()
 }
 
 // Server returns the embedded NATS server, nil if there is none.
@@ -149,7 +205,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 
 	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
-		ClientRate: d.cfg.Limits.ClientRate, Logger: d.logger,
+		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
 	})
 	if err != nil {
 		return err
@@ -163,11 +219,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	another := make(chan error, 1)
 	go func() { another <- service.WatchAlone(alone) }()
 	close(d.serving)
-	d.logger.Info("the dispatcher serves", "nats", d.nc.ConnectedUrlRedacted(), "prefix", d.cfg.NATS.Prefix,
+	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
 		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
 	// WatchAlone ends with ctx too.
 	err = <-another
-	d.logger.Info("the dispatcher stops: it answers what it has taken in")
+	d.logger.Info("stopping; accepted requests are answered first")
 	return err
 }
 

@@ -170,7 +170,7 @@ func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
 	if _, err := nc.Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
 		t.Errorf("with the password: %v", err)
 	}
-	dev := Dev{Logger: slog.New(slog.DiscardHandler)}
+	dev := Dev{Log: Log{Logger: slog.New(slog.DiscardHandler)}}
 	own, end, err := dev.connect(t.Context(), d)
 	if err != nil {
 		t.Fatalf("-dev's worker and client: %v", err)

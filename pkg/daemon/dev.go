@@ -2,11 +2,12 @@ package daemon
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -25,7 +26,7 @@ type Dev struct {
 	Dir     string   // where the files go
 	Out     io.Writer
 	Version string
-	Logger  *slog.Logger
+	Log     Log
 }
 
 // ErrNotAllCompleted is the error of [Dev.Run] when some of the URLs were not
@@ -44,10 +45,14 @@ func (v *Dev) Run(ctx context.Context) error {
 		return err
 	}
 	defer cleanup()
-	d, err := New(ctx, cfg, v.Version, v.Logger)
+	d, err := New(ctx, cfg, v.Version, v.Log.Logger)
+	if stoppedEarly(ctx, err, v.Log.Logger) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	d.UseLogLevel(v.Log.Level)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{d.Run}
@@ -68,10 +73,10 @@ func (v *Dev) Run(ctx context.Context) error {
 		if errors.Is(err, ErrNotAllCompleted) {
 			failed, err = err, nil
 		}
-		if err == nil && !v.Exit {
-			<-ctx.Done()
+		if err != nil || v.Exit || ctx.Err() != nil {
+			return err
 		}
-		return err
+		return v.serve(ctx, nc, cfg.NATS.Prefix)
 	})
 	return errors.Join(runTogether(ctx, parts, stop), failed)
 }
@@ -93,7 +98,8 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 		}
 		*a = free
 	}
-	dir, err := os.MkdirTemp("", "aria-dev-nats-")
+	v.removeAbandoned()
+	dir, err := os.MkdirTemp("", devFolder)
 	if err != nil {
 		return nil, nil, fmt.Errorf("a folder for NATS: %w", err)
 	}
@@ -101,9 +107,26 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 	return &c, func() { _ = os.RemoveAll(dir) }, nil // it is in the system's folder for temporary files
 }
 
+// devFolder is how the name of the folder for NATS begins, in the system's folder
+// for temporary files.
+const devFolder = "aria-dev-nats-"
+
+// removeAbandoned removes the folders of earlier starts that were killed.
+func (v *Dev) removeAbandoned() {
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), devFolder+"*"))
+	if err != nil {
+		return // the pattern is legal, unless TMPDIR has a bracket in its name
+	}
+	for _, folder := range folders {
+		if err := bus.RemoveAbandoned(folder); err != nil {
+			v.Log.Logger.Debug("a folder of NATS stays", "folder", folder, "error", err)
+		}
+	}
+}
+
 // connect makes the connection of worker and client: TCP, as theirs are elsewhere.
 func (v *Dev) connect(ctx context.Context, d *Daemon) (*nats.Conn, func() error, error) {
-	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Logger)
+	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
 	if d.Server() != nil {
 		opts.URL = d.Server().ClientURL()
 	}
@@ -122,7 +145,7 @@ func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, nc *nats.Co
 	w := config.DefaultWorker()
 	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
 	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
-	return runNode(ctx, w, nc, v.Logger, func(said string) { v.say("worker: %s", said) })
+	return runNode(ctx, w, nc, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
 }
 
 // runTogether runs the parts until the last one returns, one fails, or ctx ends;
@@ -168,6 +191,7 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 	if err != nil {
 		return err
 	}
+	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
 	w := newWatch(v.display(), v.Dir)
 	stop, err := c.Watch(ctx, client.Handlers{Task: w.event, Progress: w.progress})
 	if err != nil {
@@ -175,7 +199,7 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 	}
 	defer stop()
 	for _, url := range v.URLs {
-		task, err := submitUntilAnswered(ctx, c, &model.TaskSpec{URL: url})
+		task, err := submitUntilAnswered(ctx, c, &model.TaskSpec{ID: ids.of(url), URL: url})
 		if err != nil && model.CodeOf(err) == model.CodeInternal {
 			return err
 		}
@@ -189,11 +213,36 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 	return w.summary(v.Out)
 }
 
-// submitUntilAnswered repeats a submit that could not be taken in just now.
+// serve prints what happens to the tasks of all clients, until ctx ends.
+func (v *Dev) serve(ctx context.Context, nc *nats.Conn, prefix string) error {
+	subjects, err := bus.NewSubjects(prefix)
+	if err != nil {
+		return err
+	}
+	sub, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
+		var ev model.TaskEvent
+		if json.Unmarshal(m.Data, &ev) == nil {
+			v.say("%s", eventLine(&ev, v.Dir))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	defer sub.Unsubscribe()
+	v.say("still serving on %s; Ctrl-C ends", nc.ConnectedUrlRedacted())
+	<-ctx.Done()
+	return nil
+}
+
+// submitUntilAnswered repeats a submit that could not be taken in just now. A task
+// that failed under this id, in a store that is kept, is tried again.
 func submitUntilAnswered(ctx context.Context, c *client.Client, spec *model.TaskSpec) (*model.Task, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
 		task, err := c.Submit(try, spec)
+		if err == nil && (task.Status == model.StatusFailed || task.Status == model.StatusCanceled) {
+			task, err = c.Retry(try, spec.ID)
+		}
 		cancel()
 		if model.CodeOf(err) != model.CodeUnavailable || ctx.Err() != nil {
 			return task, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -53,7 +54,7 @@ func (l *lines) update(i *item) {
 	l.said[i] = spoken{i.status, now}
 	switch {
 	case i.err != "":
-		fmt.Fprintf(l.out, "%s: %s: %s\n", i.name, orUnfinished(i), i.err)
+		fmt.Fprintf(l.out, "%s: %s: %s\n", i.name, orRefused(i), i.err)
 	case i.status == model.StatusDownloading && i.total > 0:
 		fmt.Fprintf(l.out, "%s: downloading %.0f%% of %s, %s/s\n",
 			i.name, 100*float64(i.completed)/float64(i.total), bytesText(i.total), bytesText(i.speed))
@@ -72,19 +73,29 @@ func (l *lines) close() {}
 type bars struct {
 	progress *mpb.Progress
 	bar      map[*item]*mpb.Bar
+	failed   map[*item]*atomic.Bool // read while a bar is drawn
 }
 
 func newBars(out io.Writer) *bars {
 	return &bars{
 		progress: mpb.New(mpb.WithOutput(out), mpb.WithWidth(40), mpb.WithRefreshRate(200*time.Millisecond)),
 		bar:      make(map[*item]*mpb.Bar),
+		failed:   make(map[*item]*atomic.Bool),
 	}
 }
 
 func (b *bars) add(i *item) {
+	failed := new(atomic.Bool)
+	b.failed[i] = failed
+	end := func(string) string {
+		if failed.Load() {
+			return "failed"
+		}
+		return "interrupted"
+	}
 	b.bar[i] = b.progress.AddBar(0,
 		mpb.PrependDecorators(decor.Name(shorten(i.name, 30), decor.WCSyncSpaceR), decor.CountersKibiByte("% .1f / % .1f", decor.WCSyncSpace)),
-		mpb.AppendDecorators(decor.OnAbort(decor.Percentage(decor.WCSyncSpace), "failed"), decor.OnComplete(decor.AverageSpeed(decor.SizeB1024(0), " % .1f"), " done")),
+		mpb.AppendDecorators(decor.OnAbortMeta(decor.Percentage(decor.WCSyncSpace), end), decor.OnComplete(decor.AverageSpeed(decor.SizeB1024(0), " % .1f"), " done")),
 	)
 }
 
@@ -92,6 +103,7 @@ func (b *bars) update(i *item) {
 	bar := b.bar[i]
 	switch {
 	case i.err != "":
+		b.failed[i].Store(true)
 		bar.Abort(false)
 	case i.status == model.StatusCompleted:
 		bar.SetTotal(i.total, false)

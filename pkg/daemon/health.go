@@ -47,7 +47,7 @@ func listenHealth(c *config.HTTP, ready func() error, logger *slog.Logger) (*hea
 	}}
 	go func() {
 		if err := h.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			logger.Error("the health server has ended", "err", err)
+			logger.Error("the health server has ended", "error", err)
 		}
 	}()
 	return h, nil

@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,14 +21,22 @@ import (
 // RunWorker connects to NATS and works until ctx ends; it then gives its tasks
 // back and returns nil. It waits for the NATS server until ctx ends.
 func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
-	nc, err := bus.Connect(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	nc, err := connectNATS(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	if stoppedEarly(ctx, err, logger) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() {
+		// The worker has left: nothing that is still to be sent is worth an error.
 		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		err = errors.Join(err, bus.Drain(stop, nc))
+		if bus.CheckReachable(stop, nc) != nil {
+			nc.Close() // draining would wait for the server
+		} else if err := bus.Drain(stop, nc); err != nil {
+			logger.Warn("the connection to NATS was cut off", "error", err)
+		}
 	}()
 	return runNode(ctx, cfg, nc, logger, func(said string) { logger.Info(said) })
 }
@@ -84,7 +91,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 	case err == nil:
 		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
 		if cfg.AllowBT {
-			say("takes torrents: their peers and UDP trackers are not covered by allow_networks")
+			say("BitTorrent is allowed; its peers and UDP trackers are not covered by allow_networks")
 		}
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			return aria2.New(aria2.Config{

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/worker"
 )
 
 // watch follows the downloads of one client to their ends.
@@ -149,8 +151,12 @@ func (w *watch) summary(out io.Writer) error {
 	defer w.mu.Unlock()
 	whole := 0
 	for _, i := range w.items {
+		if !i.done() {
+			fmt.Fprintf(out, "%s: %s; run the same command to resume\n", i.url, w.interrupted(i))
+			continue
+		}
 		if i.status != model.StatusCompleted || i.result == nil {
-			fmt.Fprintf(out, "%s %s: %s\n", orUnfinished(i), i.url, i.err)
+			fmt.Fprintf(out, "%s %s: %s\n", orRefused(i), i.url, i.err)
 			continue
 		}
 		whole++
@@ -165,14 +171,56 @@ func (w *watch) summary(out io.Writer) error {
 	return nil
 }
 
-func orUnfinished(i *item) string {
-	switch {
-	case i.status == "":
-		return "refused"
-	case i.status.Terminal():
-		return string(i.status)
+// interrupted says how far an item came, and where its bytes are.
+func (w *watch) interrupted(i *item) string {
+	if i.completed == 0 {
+		return "interrupted before its first byte"
 	}
-	return "unfinished"
+	far := bytesText(i.completed)
+	if i.total > 0 {
+		far += " of " + bytesText(i.total)
+	}
+	return fmt.Sprintf("interrupted at %s; the partial file is in %s", far, w.partFolder(i.id))
+}
+
+// partFolder is where a task's partial file is, relative to the working directory
+// where that is shorter.
+func (w *watch) partFolder(id string) string {
+	parts, err := worker.PartsDir(w.dir)
+	if err != nil {
+		return w.dir
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, parts); err == nil && len(rel) < len(parts) {
+			parts = rel
+		}
+	}
+	return filepath.Join(parts, id)
+}
+
+// orRefused is the status of an item that is done.
+func orRefused(i *item) string {
+	if i.status == "" {
+		return "refused"
+	}
+	return string(i.status)
+}
+
+// eventLine is a line about a task of any client.
+func eventLine(ev *model.TaskEvent, dir string) string {
+	line := fmt.Sprintf("%s/%s: %s", ev.Client, ev.ID, ev.Status)
+	switch {
+	case ev.Error != nil && ev.Status == model.StatusPending:
+		return line + ", waits before the next attempt: " + ev.Error.Message
+	case ev.Error != nil:
+		return line + ": " + ev.Error.Message
+	case ev.Result != nil && len(ev.Result.Files) > 0:
+		line += ": " + filepath.Join(dir, filepath.FromSlash(ev.Result.Files[0].Path))
+		if more := len(ev.Result.Files) - 1; more > 0 {
+			line += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	return line
 }
 
 // nameOf is what a URL is called on the screen.

@@ -176,6 +176,8 @@ func (l *link) Report(_ context.Context, reports []model.Report) ([]*model.Error
 	return make([]*model.Error, len(reports)), nil, nil
 }
 
+func (l *link) Reachable(context.Context) error { return nil }
+
 func (l *link) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (func(), error) {
 	l.assign, l.drop = assign, drop
 	return func() {}, nil

@@ -80,7 +80,7 @@ func (w *Worker) answered(a *model.HeartbeatAnswer, err error) {
 	}
 	w.beatWait.Reset()
 	if !w.admitted || w.beatsFail {
-		w.log.Info("the dispatcher answers")
+		w.log.Info("connected")
 	}
 	w.admitted, w.beatsFail = true, false
 	if d := a.HeartbeatInterval.Std(); d > 0 {

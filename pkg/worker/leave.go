@@ -73,11 +73,15 @@ func (w *Worker) closeEngine(ctx context.Context) bool {
 }
 
 // sayGoodbye tells the dispatcher that the worker leaves, until it is answered. It
-// names what it has finished.
+// names what it has finished. It does not wait for a NATS server that is away.
 func (w *Worker) sayGoodbye(ctx context.Context) bool {
 	w.beatCursor = ""
 	w.beatWait.Reset()
 	for {
+		if err := w.cfg.Link.Reachable(ctx); err != nil {
+			w.log.Warn("NATS is not reachable; leaving without telling the dispatcher", "error", err)
+			return false
+		}
 		call, cancel := context.WithTimeout(ctx, goodbyeTimeout)
 		answer, err := w.cfg.Link.Heartbeat(call, w.heartbeat(model.StateLeaving))
 		cancel()
@@ -94,7 +98,7 @@ func (w *Worker) sayGoodbye(ctx context.Context) bool {
 		select {
 		case <-ctx.Done():
 			wait.Stop()
-			w.log.Warn("the dispatcher did not hear that the worker leaves", "error", err)
+			w.log.Warn("the dispatcher did not answer that the worker leaves", "error", err)
 			return false
 		case <-wait.C:
 		}

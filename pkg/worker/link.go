@@ -19,6 +19,9 @@ type Link interface {
 	// it, and which attempts to drop. An error as third means that nothing is
 	// known: say it again.
 	Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error)
+	// Reachable returns nil if a message would get as far as the NATS server now. It
+	// takes a second at most.
+	Reachable(ctx context.Context) error
 	// Listen has assign and drop called for the dispatcher's commands, one at a
 	// time, until stop is called. An assignment of nothing asks for a heartbeat. A command is acknowledged when its function
 	// returns, so these are quick.

@@ -4,6 +4,7 @@ package testdaemon
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"testing"
 
@@ -47,6 +48,7 @@ func Run(t testing.TB, cfg *config.Dispatcher) *Dispatcher {
 		cancel()
 		t.Fatal(err)
 	}
+	d.UseLogLevel(new(slog.LevelVar)) // the log stays at info
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
 	r.Stop = sync.OnceFunc(func() {
