@@ -59,16 +59,25 @@ type Dispatcher struct {
 
 	controls chan func(*loop) // called between two turns
 	stopped  chan struct{}    // closed when the loop has ended
+	freezes  atomic.Int64     // that were made; see Thaw
 	started  model.Time
+
+	// Of the loop's goroutine.
+	clock       func() engine.Clock
+	bugs        int        // panics since the last that was logged
+	bugLoggedAt model.Time // on the steady clock
 }
 
 // New returns a dispatcher that serves once Run is called; calls that come before
 // wait in its inbox.
 func New(cfg Config) *Dispatcher {
-	return &Dispatcher{
+	d := &Dispatcher{
 		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit),
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
+		clock: machineClock(),
 	}
+	d.turn.onBug = d.logBug
+	return d
 }
 
 // Ready reports whether writes are taken: not before the first load, nor after a
@@ -113,7 +122,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	defer d.ready.Store(false)
 	tick := time.NewTicker(tickEvery * time.Millisecond)
 	defer tick.Stop()
-	l := &loop{Dispatcher: d, clock: machineClock()}
+	l := &loop{Dispatcher: d}
 	l.load(ctx)
 	for ctx.Err() == nil {
 		if !l.more && !d.inbox.waiting() {

@@ -104,6 +104,13 @@ type fixture struct {
 
 func start(t *testing.T, store *gateStore) *fixture {
 	t.Helper()
+	f := newFixture(t, store, store)
+	f.run()
+	return f
+}
+
+// newFixture is start without the loop; round is the store, or one round it.
+func newFixture(t *testing.T, store *gateStore, round ReadStore) *fixture {
 	f := &fixture{t: t, store: store, sent: &sent{}}
 	f.Dispatcher = New(Config{
 		Engine: engine.Config{
@@ -111,19 +118,23 @@ func start(t *testing.T, store *gateStore) *fixture {
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),
 			MaxPending: 100_000, RequirementSets: 100,
 		},
-		Store: store, Outbox: f.sent, Connected: func() bool { return true },
+		Store: round, Outbox: f.sent, Connected: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	ctx, cancel := context.WithCancel(t.Context())
+	return f
+}
+
+// run runs the loop until the end of the test.
+func (f *fixture) run() {
+	ctx, cancel := context.WithCancel(f.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
-	t.Cleanup(func() {
+	f.t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
-			t.Errorf("Run: %v", err)
+			f.t.Errorf("Run: %v", err)
 		}
 	})
-	return f
 }
 
 func newStore() *gateStore { return &gateStore{Store: memory.New()} }

@@ -10,10 +10,11 @@ import (
 // call is the operations of one message. Its answers are given together, after
 // the turn of the last one.
 type call struct {
-	ops     []engine.Event
-	answers []Answer
-	next    int // the first operation that no turn has taken yet
-	done    func([]Answer)
+	ops      []engine.Event
+	answers  []Answer
+	answered int // of the ops
+	next     int // the first operation that no turn has taken yet
+	done     func([]Answer)
 }
 
 // bytesPerUnit is how much payload weighs as much as one operation.

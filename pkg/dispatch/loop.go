@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/engine"
@@ -15,17 +16,12 @@ const maxNotes = 20
 // loop is what the goroutine of [Dispatcher.Run] owns.
 type loop struct {
 	*Dispatcher
-	clock  func() engine.Clock
-	ticked model.Time
-	more   bool // the last turn left something to place
-	batch  batch
-	sweep  sweep
-
-	failures int          // commits and loads that failed in a row
-	retryAt  model.Time   // on the steady clock: until then writes are refused
-	refused  bool         // some were: workers may not have been heard
-	trouble  *model.Error // what is said to those that are refused
-	frozen   *model.Error // why nothing is written any more, see Freeze
+	ticked  model.Time
+	more    bool // the last turn left something to place
+	batch   batch
+	sweep   sweep
+	modes   modes
+	refused bool // writes were: workers may not have been heard
 }
 
 // machineClock is the clock of the machine; its steady part begins now.
@@ -45,7 +41,7 @@ func (l *loop) drain() {
 	for l.inbox.waiting() {
 		if ctx.Err() != nil {
 			l.refill(engine.Clock{})
-			l.refuse(model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again"))
+			l.answerAll(l.batch.parts, model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again"))
 			continue
 		}
 		l.step(ctx)
@@ -64,112 +60,172 @@ func (l *loop) refill(now engine.Clock) {
 	l.inbox.take(&l.batch)
 }
 
-// step takes one batch through a turn. The time is read once for the batch. The end
-// of ctx ends a commit too, so only a drain has a ctx that ends.
+// step takes one batch through a turn. Whatever panics in it ends neither the process
+// nor the batch without answers.
 func (l *loop) step(ctx context.Context) {
+	if bug := guard(func() { l.serve(ctx) }); bug != nil {
+		l.turn.drop()
+		l.more = false
+		l.logBug("a turn panicked; what is not answered in it is answered 500", bug)
+		for _, p := range l.batch.parts {
+			l.abort(p.call, errBug)
+		}
+	}
+}
+
+// serve is step without its guard. The time is read once for the batch. The end of
+// ctx ends a commit too, so only a drain has a ctx that ends.
+func (l *loop) serve(ctx context.Context) {
 	now := l.clock()
 	l.refill(now)
 	if len(l.batch.events) == 0 && !l.more {
 		return
 	}
-	if l.frozen != nil {
-		l.serveReads(l.frozen)
-		return
-	}
-	if now.Steady < l.retryAt {
-		l.refused = true
-		l.serveReads(l.trouble)
-		return
-	}
-	if !l.turn.Loaded() {
+	if !l.turn.Loaded() && now.Steady >= l.modes.retryAt { // frozen, too: reads need the engine
 		l.load(ctx)
 	}
-	if !l.turn.Loaded() {
-		l.refuse(l.trouble)
+	switch mode, why := l.modes.at(now.Steady, l.turn.Loaded()); mode {
+	case modeBackingOff:
+		l.refused = true
+		fallthrough
+	case modeFrozen, modeLoading:
+		l.serveReads(why)
 		return
 	}
 	l.expire(ctx, now)
 	// Whom we refused we may not blame for silence; and then nothing is placed, so
 	// turn again.
-	connected := l.cfg.Connected() && !l.refused
-	err := l.turnOver(ctx, now, connected, l.batch.events, l.batch.parts)
-	var e *model.Error
-	if errors.As(err, &e) && e.Code == model.CodeInternal && len(l.batch.events) > 1 {
-		l.oneByOne(ctx, now, connected)
-		return
-	}
+	err := l.decide(ctx, now, l.cfg.Connected() && !l.refused)
 	l.more = l.more || err == nil && l.refused
 	l.refused = l.refused && err != nil
 }
 
+// decide takes the batch through a turn. An event that panics is answered 500 and
+// left out; where the guilty one is not known, each event has a turn of its own.
+func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) error {
+	events, parts := l.batch.events, l.batch.parts
+	for range maxGuilty {
+		err := l.turnOver(ctx, now, connected, events, parts)
+		var p *panicError
+		switch {
+		case errors.As(err, &p) && p.at >= 0:
+			first := len(events) - len(parts)
+			if at := p.at - first; at >= 0 {
+				l.answerAll(parts[at:at+1], errBug)
+				parts = slices.Delete(slices.Clone(parts), at, at+1)
+			}
+			if events = slices.Delete(slices.Clone(events), p.at, p.at+1); len(events) == 0 {
+				return nil
+			}
+			if !l.turn.Loaded() { // the store could not be read
+				l.refused = true
+				l.answerAll(parts, l.modes.reason())
+				return err
+			}
+		case isBug(err) && len(events) > 1:
+			l.oneByOne(ctx, now, connected, events, parts)
+			return err
+		default:
+			return err
+		}
+	}
+	l.refused = true
+	l.answerAll(parts, errManyBugs)
+	return errManyBugs
+}
+
 // turnOver takes events through one turn and lets out what came of it, or answers
-// all of them with the failure, which it returns.
+// all of them with the failure, which it returns. A failure that is a bug of one of
+// several events is answered by decide.
 func (l *loop) turnOver(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []part) error {
 	l.more = false
 	out, err := l.turn.Do(ctx, now, connected, events)
 	if err != nil {
-		l.fail(ctx, err)
-		var e *model.Error
-		if errors.As(err, &e) && e.Code == model.CodeInternal {
-			if len(events) > 1 {
-				return err // the guilty one will be found, and the others done
-			}
-			answerAll(parts, model.Errorf(model.CodeInternal, "a bug in the dispatcher: %v", err))
-			return err
+		l.fail(ctx, err, events)
+		var p *panicError
+		switch {
+		case errors.As(err, &p) && p.at >= 0, isBug(err) && len(events) > 1:
+		case isBug(err):
+			l.answerAll(parts, errBug)
+		default:
+			l.answerAll(parts, l.modes.trouble)
 		}
-		answerAll(parts, l.trouble)
 		return err
 	}
-	if l.failures > 0 && out.Committed {
-		l.failures = 0
+	if out.Committed && l.modes.recover() {
 		l.cfg.Logger.Info("the store can be written again")
 	}
-	if l.failures == 0 {
+	if l.modes.failures == 0 {
 		l.ready.Store(true)
 	}
 	l.more = out.More
 	l.publish(out) // first: who waits for a task waits longer than who has submitted it
-	answer(parts, out.Answers[len(events)-len(parts):])
+	l.answer(parts, out.Answers[len(events)-len(parts):])
 	return nil
 }
 
-// oneByOne gives each operation a turn of its own: the store has refused a batch
-// for what can only be a bug, and one operation's bug must not stop all others.
-func (l *loop) oneByOne(ctx context.Context, now engine.Clock, connected bool) {
-	skip := len(l.batch.events) - len(l.batch.parts)
-	for i := range l.batch.events {
+// oneByOne gives each operation a turn of its own: a batch has failed for what can
+// only be a bug, and one operation's bug must not stop all others.
+func (l *loop) oneByOne(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []part) {
+	skip := len(events) - len(parts)
+	for i := range events {
 		if !l.turn.Loaded() {
-			l.retryAt = 0
+			l.modes.retryNow()
 			l.load(ctx)
 		}
-		parts := l.batch.parts[max(i-skip, 0):max(i-skip+1, 0)]
+		own := parts[max(i-skip, 0):max(i-skip+1, 0)]
 		if !l.turn.Loaded() {
-			answerAll(parts, l.trouble)
+			l.answerAll(own, l.modes.reason())
 			continue
 		}
-		_ = l.turnOver(ctx, now, connected, l.batch.events[i:i+1], parts) // logged and answered there
+		ev := events[i]
+		if s, ok := ev.(engine.Submit); ok {
+			s.Chosen = true // if the commit panicked, the task may be there already
+			ev = s
+		}
+		err := l.turnOver(ctx, now, connected, []engine.Event{ev}, own)
+		var p *panicError
+		if errors.As(err, &p) && p.at >= 0 {
+			l.answerAll(own, errBug)
+		}
 	}
-	l.retryAt = 0
+	l.modes.retryNow()
 }
 
 // fail notes a failed turn. If the commit failed, whether it was written is not
-// known: the engine is loaded anew, once, and writes are refused for a while.
-func (l *loop) fail(ctx context.Context, err error) {
-	l.cfg.Logger.Error("a turn has failed; what was asked in it is answered with an error", "err", err)
-	l.trouble = unavailable(err)
-	l.refused = true // what was heard in this turn too
-	l.postpone()
+// known: the engine is loaded again, once, and writes are refused for a while. An
+// event that panicked says nothing about the store.
+func (l *loop) fail(ctx context.Context, err error, events []engine.Event) {
+	var p *panicError
+	switch {
+	case !errors.As(err, &p):
+		l.cfg.Logger.Error("a turn has failed; what was asked in it is answered with an error", "error", err)
+	case p.at >= 0:
+		l.logBug("an event panicked; it is answered 500, and the engine is loaded again", p, nameOf(events[p.at])...)
+	default:
+		l.logBug("a turn panicked; its events are decided one by one", p, "events", len(events))
+	}
+	if p == nil || p.at < 0 {
+		l.refused = true // what was heard in this turn too
+		l.backOff(unavailable(err))
+	}
 	if !l.turn.Loaded() {
 		l.load(ctx)
 	}
 }
 
-// postpone refuses writes for a time that doubles from failure to failure.
-func (l *loop) postpone() {
+// backOff refuses writes for a time that doubles from failure to failure.
+func (l *loop) backOff(why *model.Error) {
 	l.ready.Store(false)
-	wait := min(firstRetry<<min(l.failures, 10), lastRetry)
-	l.failures++
-	l.retryAt = l.clock().Steady + model.Time(wait.Milliseconds())
+	l.modes.backOff(l.clock().Steady, why)
+}
+
+// refusal is why writes are refused now, nil if they are not.
+func (l *loop) refusal() error {
+	if _, why := l.modes.at(l.clock().Steady, l.turn.Loaded()); why != nil {
+		return why
+	}
+	return nil
 }
 
 // unavailable is what requesters are told about a failed turn: the store's own
@@ -186,16 +242,18 @@ func unavailable(err error) *model.Error {
 // later and requests are refused meanwhile.
 func (l *loop) load(ctx context.Context) {
 	start := time.Now()
-	err := l.turn.Load(ctx, l.clock())
+	var err error
+	if bug := guard(func() { err = l.turn.Load(ctx, l.clock()) }); bug != nil {
+		err = bug
+	}
 	switch {
 	case ctx.Err() != nil: // stopped meanwhile
-		l.trouble = model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again")
+		l.modes.trouble = model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again")
 	case err != nil:
-		l.trouble = model.Errorf(model.CodeUnavailable, "the store is not available now: try again")
-		l.postpone()
-		l.cfg.Logger.Error("the store cannot be read; trying again", "err", err)
+		l.backOff(model.Errorf(model.CodeUnavailable, "the store is not available now: try again"))
+		l.cfg.Logger.Error("the store cannot be read; trying again", "error", err)
 	default:
-		if l.failures == 0 {
+		if l.modes.failures == 0 {
 			l.ready.Store(true)
 		}
 		for _, w := range l.turn.engine.Awaited() {
@@ -211,10 +269,10 @@ func (l *loop) serveReads(why *model.Error) {
 	for i, p := range l.batch.parts {
 		op := l.batch.events[len(l.batch.events)-len(l.batch.parts)+i]
 		if isQuery(op) && l.turn.Loaded() {
-			answer([]part{p}, l.turn.Query([]engine.Event{op}))
+			l.answer([]part{p}, l.turn.Query([]engine.Event{op}))
 			continue
 		}
-		answerAll([]part{p}, why)
+		l.answerAll([]part{p}, why)
 	}
 }
 
@@ -226,27 +284,55 @@ func isQuery(op engine.Event) bool {
 	return false
 }
 
-func (l *loop) refuse(err *model.Error) { answerAll(l.batch.parts, err) }
-
 // answer hands the answers to their calls and finishes those that are complete.
-func answer(parts []part, answers []Answer) {
+func (l *loop) answer(parts []part, answers []Answer) {
 	for i, p := range parts {
 		p.call.answers[p.at] = answers[i]
-		if p.at == len(p.call.ops)-1 {
-			p.call.done(p.call.answers)
+		if p.call.answered++; p.call.answered == len(p.call.ops) {
+			l.finish(p.call)
 		}
 	}
 }
 
-func answerAll(parts []part, err *model.Error) {
+// abort finishes a call, if it is not finished, with an error for every operation.
+func (l *loop) abort(c *call, err *model.Error) {
+	if c.done == nil {
+		return
+	}
+	for i := range c.answers {
+		c.answers[i] = Answer{Answer: engine.Answer{Err: err}}
+	}
+	l.finish(c)
+}
+
+// finish gives a call its answers, once. A panic there is the receiver's.
+func (l *loop) finish(c *call) {
+	done := c.done
+	if c.done = nil; done == nil {
+		return
+	}
+	if bug := guard(func() { done(c.answers) }); bug != nil {
+		l.logBug("an answer could not be given", bug, nameOf(c.ops[0])...)
+	}
+}
+
+func (l *loop) answerAll(parts []part, err *model.Error) {
 	answers := make([]Answer, len(parts))
 	for i := range answers {
 		answers[i].Err = err
 	}
-	answer(parts, answers)
+	l.answer(parts, answers)
 }
 
+// publish lets out what a turn says. It is committed: a panic of the outbox costs
+// what was not sent yet, which the next heartbeats bring.
 func (l *loop) publish(out *Outcome) {
+	if bug := guard(func() { l.send(out) }); bug != nil {
+		l.logBug("what a turn says could not be sent", bug)
+	}
+}
+
+func (l *loop) send(out *Outcome) {
 	for _, c := range out.Commands {
 		if len(c.Assign) > 0 {
 			l.cfg.Outbox.Assign(c.Worker, c.Assign)

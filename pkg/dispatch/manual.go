@@ -13,10 +13,12 @@ import (
 type Manual struct{ loop *loop }
 
 // NewManual returns a dispatcher that is turned by hand. Its steady clock must not
-// go back; a panic that comes through [Manual.Step] is a crash, after which only
-// a new one may be made.
+// go back. A call that ends its goroutine is a crash, after which only a new one may
+// be made.
 func NewManual(cfg Config, clock func() engine.Clock) *Manual {
-	return &Manual{&loop{Dispatcher: New(cfg), clock: clock}}
+	d := New(cfg)
+	d.clock = clock
+	return &Manual{&loop{Dispatcher: d}}
 }
 
 // Start loads the engine, as Run does first. It is no error if that fails: Step

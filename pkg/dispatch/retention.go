@@ -62,7 +62,11 @@ func (l *loop) expire(ctx context.Context, now engine.Clock) {
 	s := &l.sweep
 	x := engine.Expire{Forget: now.Steady >= s.forgetAt}
 	if now.Steady >= s.at {
-		x.Rows = l.sweepOn(ctx, now)
+		bug := guard(func() { x.Rows = l.sweepOn(ctx, now) })
+		if bug != nil {
+			s.at = now.Steady + sweepRest
+			l.logBug("the tasks whose retention is over cannot be looked up", bug)
+		}
 	}
 	if len(x.Rows) == 0 && !x.Forget {
 		return
@@ -86,7 +90,7 @@ func (l *loop) sweepOn(ctx context.Context, now engine.Clock) []model.TaskChange
 	}
 	rows, next, err := l.cfg.Store.Expired(ctx, before, s.after, sweepLimit)
 	if err != nil {
-		l.cfg.Logger.Warn("the tasks whose retention is over cannot be looked up", "err", err)
+		l.cfg.Logger.Warn("the tasks whose retention is over cannot be looked up", "error", err)
 		s.at = now.Steady + sweepStep
 		return nil
 	}

@@ -27,44 +27,26 @@ type Turn struct {
 	cfg    engine.Config
 	store  Store
 	engine *engine.Engine // nil after a failed commit, until Load
+	onBug  func(text string, bug *panicError, args ...any)
+
+	// What no store knows and no reload may lose.
+	hold     engine.ImportHold
+	session  int64               // of the import under way, 0 = none
+	sessions int64               // imports that were begun
+	doubt    []model.TaskChange  // of an import, written by a commit with an unknown outcome
+	aside    map[string]struct{} // rows that cannot be loaded
 }
 
 // NewTurn returns a turn that must be loaded before its first use.
 func NewTurn(cfg engine.Config, store Store) *Turn {
-	return &Turn{cfg: cfg, store: store}
+	return &Turn{
+		cfg: cfg, store: store, onBug: func(string, *panicError, ...any) {},
+		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, aside: make(map[string]struct{}),
+	}
 }
 
 // Loaded reports whether the engine is in step with the store.
 func (t *Turn) Loaded() bool { return t.engine != nil }
-
-// Load builds the engine anew from the store, at the time now.
-func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
-	t.engine = nil
-	counts, err := t.store.Counts(ctx)
-	if err != nil {
-		return fmt.Errorf("load the counters: %w", err)
-	}
-	last, err := t.store.LastSeq(ctx)
-	if err != nil {
-		return fmt.Errorf("load the last sequence: %w", err)
-	}
-	workers, err := t.store.Workers(ctx)
-	if err != nil {
-		return fmt.Errorf("load the workers: %w", err)
-	}
-	e := engine.New(t.cfg, now, engine.Totals{Counts: counts, LastSeq: last})
-	for _, w := range workers {
-		e.LoadWorker(w)
-	}
-	for task, err := range t.store.Live(ctx) {
-		if err != nil {
-			return fmt.Errorf("load the live tasks: %w", err)
-		}
-		e.LoadTask(task)
-	}
-	t.engine = e
-	return nil
-}
 
 // Outcome is what may leave after a turn.
 type Outcome struct {
@@ -98,37 +80,65 @@ type Answer struct {
 // the last turn.
 //
 // After an error nothing of the batch may be answered but that it failed. If the
-// commit failed its outcome is not known, and the engine is gone until Load.
-func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (*Outcome, error) {
-	known, err := t.read(ctx, events)
+// commit failed its outcome is not known, and the engine is gone until Load. So it
+// is if something panicked, which is an error too.
+func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (out *Outcome, err error) {
+	at := -1
+	defer func() {
+		if p := recover(); p != nil {
+			t.drop()
+			out, err = nil, panicked(at, p)
+		}
+	}()
+	known, err := t.read(ctx, events, &at)
 	if err != nil {
 		return nil, err
 	}
 	t.engine.Begin(now, connected, known)
 	answers := make([]engine.Answer, len(events))
 	for i, ev := range events {
-		answers[i] = t.engine.Step(ev)
+		at = i
+		answers[i] = t.step(ev)
 	}
+	at = -1
 	plan := t.engine.Plan()
 	if !plan.Batch.Empty() {
+		t.doubt = imported(events)
 		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
 			t.engine = nil
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
 		}
 	}
-	out := t.fill(ctx, known.Tasks, answers, &plan)
+	t.committed(&plan)
+	out = t.fillAll(ctx, known.Tasks, answers, &plan)
 	out.Committed = !plan.Batch.Empty()
 	return out, nil
 }
 
+// step decides on one event. A query changes nothing, so one that panics costs its
+// own answer and not the engine.
+func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
+	if !isQuery(ev) {
+		return t.engine.Step(ev)
+	}
+	if bug := guard(func() { answer = t.engine.Step(ev) }); bug != nil {
+		t.onBug("a query panicked; it is answered 500", bug, nameOf(ev)...)
+		answer = engine.Answer{Err: errBug}
+	}
+	return answer
+}
+
 // read gets from the store what deciding on the events needs: one query for the
 // tasks, and one for what deleted ones have left of the ids that are not there.
-func (t *Turn) read(ctx context.Context, events []engine.Event) (engine.Known, error) {
+// at is set to the event that is looked at.
+func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine.Known, error) {
 	var known engine.Known
 	var ids []string
-	for _, ev := range events {
+	for i, ev := range events {
+		*at = i
 		ids = t.engine.Needs(ev, ids)
 	}
+	*at = -1
 	if len(ids) == 0 {
 		return known, nil
 	}
@@ -156,9 +166,34 @@ func (t *Turn) read(ctx context.Context, events []engine.Event) (engine.Known, e
 func (t *Turn) Query(events []engine.Event) []Answer {
 	answers := make([]Answer, len(events))
 	for i, ev := range events {
-		answers[i] = Answer{Answer: t.engine.Step(ev)}
+		answers[i] = Answer{Answer: t.step(ev)}
 	}
 	return answers
+}
+
+// fillAll is fill. If that panics, the turn is committed all the same: each answer
+// is made alone, so that one bad row spoils only its own, and what is not sent comes
+// with the next heartbeats.
+func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answers []engine.Answer, plan *engine.Plan) (out *Outcome) {
+	bug := guard(func() { out = t.fill(ctx, known, answers, plan) })
+	if bug == nil {
+		return out
+	}
+	t.onBug("the answers of a turn cannot be made; each is made alone", bug)
+	out = &Outcome{Answers: make([]Answer, len(answers)), More: plan.More}
+	for i := range answers {
+		one := *plan
+		one.Assign, one.Drop, one.Batch.Tasks = nil, nil, nil
+		for j := range plan.Batch.Tasks {
+			if c := &plan.Batch.Tasks[j]; c.ID == answers[i].Task {
+				one.Batch.Tasks = plan.Batch.Tasks[j : j+1]
+			}
+		}
+		if guard(func() { out.Answers[i] = t.fill(ctx, known, answers[i:i+1], &one).Answers[0] }) != nil {
+			out.Answers[i] = Answer{Answer: engine.Answer{Err: errBug}}
+		}
+	}
+	return out
 }
 
 // fill puts the tasks into answers and assignments. A task that cannot be read

@@ -65,7 +65,8 @@ type Engine struct {
 	silent heap[*worker] // workers by when their silence will mean something
 
 	importing bool
-	held      map[string]*task // imported, not to be placed yet
+	restored  map[string]struct{} // tasks that LoadTask holds back, see LoadHold
+	aside     map[string]asideTask
 
 	dirty   []*task    // assigned tasks whose progress the store does not have
 	flushed model.Time // on the steady clock: the last time that it was written
@@ -97,7 +98,6 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		workers:   make(map[string]*worker),
 		clients:   make(map[string]*client),
 		bound:     make(map[string][]*set),
-		held:      make(map[string]*task),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
 		flushed:   now.Steady,
@@ -163,14 +163,15 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 
 // LoadTask takes over a task that has not ended. One whose worker is not there
 // is given a worker of that name that has yet to be heard.
-func (e *Engine) LoadTask(row *model.Task) { _ = e.load(row, false) }
+func (e *Engine) LoadTask(row *model.Task) {
+	_, held := e.restored[row.ID]
+	_ = e.load(row, held)
+}
 
 // load takes over a task; held, it is not placed before the import ends.
 func (e *Engine) load(row *model.Task, held bool) *task {
 	t := e.newTask(row)
-	if held {
-		e.held[t.id] = t
-	}
+	t.held = held
 	t.setStatus(row.Status)
 	t.client.count(row.Status, 1)
 	t.attempt = row.Attempt
@@ -333,7 +334,7 @@ func (e *Engine) Step(ev Event) Answer {
 		e.importing = true
 		return Answer{}
 	case Release:
-		e.endImport()
+		e.releaseHeld(ev.Tasks)
 		return Answer{}
 	case Abandon:
 		e.importing = false
@@ -367,13 +368,18 @@ type Sizes struct {
 	Dirty                                       int
 }
 
-// Sizes counts what the engine holds now. It costs a walk over the sets and the
-// workers.
+// Sizes counts what the engine holds now. It costs a walk over the tasks, the sets
+// and the workers.
 func (e *Engine) Sizes() Sizes {
 	s := Sizes{
 		Tasks: len(e.tasks), Workers: len(e.workers), Clients: len(e.clients),
 		Sets: len(e.queue.sets), Lines: len(e.queue.lines), Hosts: len(e.queue.hosts.known), Shapes: len(e.queue.shapes),
-		Scheduled: e.due.len(), Watched: e.watch.len(), Held: len(e.held), Dirty: len(e.dirty),
+		Scheduled: e.due.len(), Watched: e.watch.len(), Dirty: len(e.dirty),
+	}
+	for _, t := range e.tasks { // in any order: only a sum
+		if t.held {
+			s.Held++
+		}
 	}
 	for _, set := range e.queue.sets { // in any order: only sums
 		s.Waiting += set.waiting

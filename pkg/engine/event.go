@@ -116,15 +116,18 @@ type QueryStatus struct{}
 // back until [Release]; a worker that is living here keeps its own row.
 type Import struct{ Batch *model.Batch }
 
-// Hold says that an import has begun: nobody is told that a task is unknown.
+// Hold says that an import has begun: no worker is told that a task is unknown. It
+// writes nothing, so it needs no turn.
 type Hold struct{}
 
-// Release ends an import: what was held back is placed, and every worker has a
-// fresh timeout.
-type Release struct{}
+// Release ends an import: its tasks are no longer held back, and every worker has a
+// fresh timeout. Tasks that an earlier import has left behind stay held back.
+type Release struct {
+	Tasks map[string]struct{} // ids of the verified tasks; nil = all that are held back
+}
 
-// Abandon says that an import will not be ended: what was held back stays so, until
-// another import of it is, and workers are told and judged as ever.
+// Abandon ends an import that is not verified: its tasks stay held back until
+// another import of the same tasks is released. Like [Hold] it needs no turn.
 type Abandon struct{}
 
 func (Submit) isEvent()       {}

@@ -177,7 +177,7 @@ func (w *world) checkTask(t *task, row *model.Task) {
 		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.more().retryAt != row.RetryAt {
 		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
 	}
-	waiting := t.inLine > 0 || t.inDue > 0 || w.engine.held[t.id] != nil && t.status() == model.StatusPending
+	waiting := t.inLine > 0 || t.inDue > 0 || t.held && t.status() == model.StatusPending
 	if waiting != (t.status() == model.StatusPending) || t.inLine > 0 && t.inDue > 0 {
 		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inLine, t.inDue)
 	}

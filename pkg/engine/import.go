@@ -1,11 +1,54 @@
 package engine
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
+
+// ImportHold is what an import has made of an engine and no store knows. Whoever
+// builds an engine again from the store hands it on, or unverified tasks are placed.
+type ImportHold struct {
+	Active bool                // an import is under way
+	Tasks  map[string]struct{} // ids of the tasks that are held back
+}
+
+// HoldChange is what a turn changes in an [ImportHold], once it is committed.
+type HoldChange struct {
+	Released bool            // the import is no longer under way
+	Tasks    map[string]bool // by id: held back from now on, or no longer
+}
+
+// Apply makes the change.
+func (h *ImportHold) Apply(c *HoldChange) {
+	h.Active = h.Active && !c.Released
+	for id, held := range c.Tasks { // in any order: each is set alone
+		if held {
+			h.Tasks[id] = struct{}{}
+		} else {
+			delete(h.Tasks, id)
+		}
+	}
+}
+
+// LoadHold hands on what an earlier engine over the same store has held back. It
+// comes before LoadTask. The engine reads h.Tasks and does not change it.
+func (e *Engine) LoadHold(h ImportHold) { e.importing, e.restored = h.Active, h.Tasks }
+
+// IsHeld reports whether a task that has not ended is held back.
+func (e *Engine) IsHeld(id string) bool {
+	t := e.tasks[id]
+	return t != nil && t.held
+}
+
+func (e *Engine) noteHold(id string, held bool) {
+	c := &e.turn.plan.Hold
+	if c.Tasks == nil {
+		c.Tasks = make(map[string]bool)
+	}
+	c.Tasks[id] = held
+}
 
 // importRows takes over rows of another store. A task gets a new Seq where its own
 // is not after the last one here, so that the order of the import is kept.
@@ -36,6 +79,7 @@ func (e *Engine) importTask(c *model.TaskChange) {
 		e.end(old)
 		delete(e.turn.ended, old.id)
 	}
+	delete(e.aside, c.ID)
 	switch {
 	case c.From != "": // a replaced row keeps its place
 	case row.Seq <= e.seq:
@@ -55,15 +99,24 @@ func (e *Engine) importTask(c *model.TaskChange) {
 		return
 	}
 	e.load(row, true)
+	e.noteHold(c.ID, true)
 }
 
-// endImport lets the tasks that were held back be placed, in the order of their
-// arrival.
-func (e *Engine) endImport() {
-	held := slices.SortedFunc(maps.Values(e.held), func(a, b *task) int { return int(a.seq - b.seq) })
+// releaseHeld ends the import: the tasks, or all for nil, are placed in the order
+// of their arrival.
+func (e *Engine) releaseHeld(tasks map[string]struct{}) {
+	var held []*task
+	for id, t := range e.tasks { // in any order: they are sorted
+		if _, ok := tasks[id]; t.held && (ok || tasks == nil) {
+			held = append(held, t)
+		}
+	}
+	slices.SortFunc(held, func(a, b *task) int { return cmp.Compare(a.seq, b.seq) })
 	e.importing = false
-	clear(e.held)
+	e.turn.plan.Hold.Released = true
 	for _, t := range held {
+		t.held = false
+		e.noteHold(t.id, false)
 		if t.status() == model.StatusPending {
 			e.enqueue(t)
 		}

@@ -15,6 +15,9 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 	for _, id := range q.IDs {
 		t := e.tasks[id]
 		if t == nil {
+			if a, ok := e.aside[id]; ok {
+				live[id] = model.TaskState{Status: a.status, Attempt: a.attempt, Reason: reasonAside}
+			}
 			continue
 		}
 		state := model.TaskState{Status: t.status(), Attempt: t.attempt}
@@ -30,12 +33,18 @@ func (e *Engine) queryTasks(q QueryTasks) Answer {
 	return Answer{Live: live}
 }
 
+// Reasons for which a task waits whatever the workers can do.
+const (
+	reasonHeld  = "is held back until its import is verified"
+	reasonAside = "cannot be loaded: a bug in the dispatcher; its log says more"
+)
+
 // why says in words why a pending task waits.
 func (e *Engine) why(t *task) string {
 	x := t.more()
 	switch {
-	case e.held[t.id] != nil:
-		return "is held back until its import is verified"
+	case t.held:
+		return reasonHeld
 	case x.retryAt > e.now && t.inDue > 0:
 		return "backs off until " + x.retryAt.String() + " after a failure"
 	case x.notBefore > e.now:
@@ -159,11 +168,18 @@ func (e *Engine) countWaiting(by map[string]int) {
 		}
 		by[reason] += n
 	}
-	held := int(e.counts[model.StatusPending]) - e.due.len() // and in no line
-	for _, s := range e.queue.sets {                         // in any order: only sums
+	aside := 0
+	for _, a := range e.aside { // in any order: only a sum
+		if a.status == model.StatusPending {
+			aside++
+		}
+	}
+	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no line
+	for _, s := range e.queue.sets {                                 // in any order: only sums
 		held -= s.waiting
 	}
-	count("is held back until its import is verified", held)
+	count(reasonHeld, held)
+	count(reasonAside, aside)
 	count("backs off or is scheduled", e.due.len())
 	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
 	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {

@@ -134,6 +134,9 @@ func (e *Engine) named(t *task, worker string, attempt int64) {
 }
 
 func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
+	if _, ok := e.aside[r.ID]; ok {
+		return unknowable, "" // it has not ended
+	}
 	row := e.rowOfEnded(r.ID)
 	if row == nil {
 		if e.importing || e.alive < e.graceEnds {

@@ -37,6 +37,7 @@ type task struct {
 	maxAttempts int16
 	failures    int16
 	losses      int16
+	held        bool // imported and not yet verified: it is not placed
 }
 
 // extra is what a task that was only submitted does not have.
@@ -207,7 +208,10 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 
 // end lets go of a task that has become terminal.
 func (e *Engine) end(t *task) {
-	delete(e.held, t.id)
+	if t.held {
+		t.held = false
+		e.noteHold(t.id, false)
+	}
 	e.unqueue(t)
 	e.watch.remove(t)
 	e.part(t)
@@ -218,7 +222,7 @@ func (e *Engine) end(t *task) {
 
 // enqueue puts a pending task where it can be placed, now or when it is due.
 func (e *Engine) enqueue(t *task) {
-	if e.held[t.id] != nil {
+	if t.held {
 		return
 	}
 	x := t.more()

@@ -27,6 +27,8 @@ func (e *Engine) cancel(c Cancel) Answer {
 	switch {
 	case row.Status == model.StatusCanceled:
 		return Answer{Task: c.ID}
+	case e.isAside(c.ID):
+		return e.cancelAside(row)
 	case t == nil || !t.status().CanBecome(model.StatusCanceled):
 		return cannot(row, "canceled")
 	}

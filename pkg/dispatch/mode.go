@@ -1,0 +1,79 @@
+package dispatch
+
+import (
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// mode is what the loop does with what is asked of it. Whether an import is under
+// way is a value of the [Turn]: it goes with every mode.
+type mode int
+
+const (
+	modeServing    mode = iota // reads and writes are answered
+	modeLoading                // the engine does not match the store: everything is refused
+	modeBackingOff             // a commit or a load has failed: writes are refused for a while
+	modeFrozen                 // a final snapshot was taken: writes are refused until a thaw
+)
+
+// modes is what the mode follows from. It outlives the engine: a reload changes
+// none of it.
+type modes struct {
+	frozen   *model.Error // why writes are refused, nil = they are not; see Freeze
+	frozenBy int64        // the number of the freeze in force
+	failures int          // commits and loads that failed in a row
+	retryAt  model.Time   // on the steady clock: the end of the backoff
+	trouble  *model.Error // what requesters are told about the last failure
+}
+
+// at returns the mode and the error for what it refuses.
+func (m *modes) at(now model.Time, loaded bool) (mode, *model.Error) {
+	switch {
+	case m.frozen != nil:
+		return modeFrozen, m.frozen
+	case now < m.retryAt:
+		return modeBackingOff, m.reason()
+	case !loaded:
+		return modeLoading, m.reason()
+	}
+	return modeServing, nil
+}
+
+func (m *modes) reason() *model.Error {
+	if m.trouble == nil {
+		return errNotLoaded
+	}
+	return m.trouble
+}
+
+// backOff refuses writes for a time that doubles from failure to failure.
+func (m *modes) backOff(now model.Time, why *model.Error) {
+	m.trouble = why
+	wait := min(firstRetry<<min(m.failures, 10), lastRetry)
+	m.failures++
+	m.retryAt = now + model.Time(wait.Milliseconds())
+}
+
+// retryNow ends the backoff, for a failure that was not the store's.
+func (m *modes) retryNow() { m.retryAt = 0 }
+
+// recover ends the row of failures: something was written.
+func (m *modes) recover() (recovered bool) {
+	recovered = m.failures > 0
+	m.failures = 0
+	return recovered
+}
+
+// freeze refuses writes until thaw. number is that of the freeze.
+func (m *modes) freeze(number int64) {
+	m.frozenBy = number
+	m.frozen = model.Errorf(model.CodeUnavailable, "the tasks of this dispatcher are moved to another store (migrate --final)")
+}
+
+// thaw takes writes again, if the freeze in force is not after the given one.
+func (m *modes) thaw(upTo int64) {
+	if m.frozenBy <= upTo {
+		m.frozen = nil
+	}
+}
+
+var errNotLoaded = model.Errorf(model.CodeUnavailable, "the store is not loaded yet: try again")
