@@ -35,7 +35,7 @@ func (i *Intake) putAside() {
 		case <-i.quit:
 			return
 		case d := <-i.aside:
-			i.store(&d)
+			i.guarded(&d, i.store)
 			i.end(d.letter)
 		}
 	}

@@ -107,6 +107,11 @@ func (d *discovery) answer(m *nats.Msg, answer func() any) {
 	if !isServiceInbox(m.Reply) {
 		return
 	}
+	defer func() {
+		if p := recover(); p != nil {
+			d.failed(m.Subject, fmt.Errorf("panic: %v", p))
+		}
+	}()
 	body, err := json.Marshal(answer())
 	if err == nil {
 		err = d.nc.Publish(m.Reply, body)

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -79,6 +80,11 @@ func parseRecords(lines [][]byte) ([]repo.Record, error) {
 	half := (len(lines) + 1) / 2
 	for part := range errs {
 		group.Go(func() {
+			defer func() { // the caller's recover does not see another goroutine
+				if p := recover(); p != nil {
+					errs[part] = fmt.Errorf("a record panicked: %v", p)
+				}
+			}()
 			for i := part * half; i < min((part+1)*half, len(lines)) && errs[part] == nil; i++ {
 				if records[i], errs[part] = repo.ParseRecord(lines[i]); errs[part] == nil {
 					errs[part] = records[i].Encode()

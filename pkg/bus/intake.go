@@ -236,7 +236,14 @@ func (i *Intake) take(m jetstream.Msg) {
 		i.troubles.warn("the intake got a message that is none of a stream", "subject", m.Subject(), "error", err)
 		return
 	}
-	l := i.letter(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
+	var l *letter
+	panicked := guard(i.logger, "a message of the intake panicked", func() {
+		l = i.letter(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
+	}, "seq", meta.Sequence.Stream)
+	if panicked {
+		_ = m.NakWithDelay(restAside) // it comes again in any case
+		return
+	}
 	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
 	i.decide(l)
 }

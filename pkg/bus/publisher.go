@@ -142,7 +142,11 @@ func (p *Publisher) event(subject string, send func(subject string) error) {
 
 func (p *Publisher) put(subject string, send func(subject string) error) {
 	ok := p.out.put(func() {
-		if err := send(subject); err != nil {
+		var err error
+		if guard(p.lost.logger, "a message panicked", func() { err = send(subject) }, "subject", subject) {
+			return
+		}
+		if err != nil {
 			p.lost.warn("a message could not be sent", "subject", subject, "error", err)
 		}
 	})

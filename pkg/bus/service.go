@@ -279,13 +279,21 @@ func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 	s := c.service
 	ok := put(func() {
 		defer c.end()
-		c.send(pack(roomOf(s.nc)))
+		c.send(c.packed(pack))
 	})
 	if !ok {
 		c.at.count(c.began, errDropped)
 		c.end()
 		s.lost.warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
 	}
+}
+
+// packed makes an answer; one whose making panics is a 500.
+func (c *call) packed(pack func(room int) reply) (r reply) {
+	if guard(c.service.logger, "an answer panicked", func() { r = pack(roomOf(c.service.nc)) }, "verb", c.from.Verb) {
+		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
+	}
+	return r
 }
 
 // errDropped is what the statistics say of an answer that was never sent.

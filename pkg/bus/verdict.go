@@ -21,11 +21,22 @@ const (
 	verdictRejected = "rejected"
 )
 
+// bugTries is how often a message is delivered whose decision fails for a bug. A bug
+// may come from the moment; one that stays must not hold the message up for ever.
+const bugTries = 5
+
 // again reports whether the same message may be accepted later: it is not the
-// message that is wrong.
+// message that is wrong. One that fails for a bug again and again becomes a dead
+// letter.
 func (d *decision) again() bool {
 	err := d.answer.Err
-	return err != nil && (err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable || err.Code == model.CodeInternal)
+	switch {
+	case err == nil:
+		return false
+	case err.Code == model.CodeInternal:
+		return d.letter.delivered < bugTries
+	}
+	return err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable
 }
 
 // ofClient reports whether a limit of the client itself is reached. Others must not
@@ -54,7 +65,7 @@ func (i *Intake) settle() {
 		case d := <-i.decided:
 			switch {
 			case d.answer.Err == nil:
-				i.finish(&d)
+				i.guarded(&d, i.finish)
 			case d.ofClient():
 				i.aside <- d
 				continue // it is not ended yet
@@ -67,6 +78,14 @@ func (i *Intake) settle() {
 			}
 			i.end(d.letter)
 		}
+	}
+}
+
+// guarded calls do; if that panics, the message rests and comes again.
+func (i *Intake) guarded(d *decision, do func(*decision)) {
+	panicked := guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.letter.seq, "client", d.letter.client)
+	if panicked {
+		i.report(d, d.letter.nak(restAside))
 	}
 }
 

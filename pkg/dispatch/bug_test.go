@@ -25,9 +25,6 @@ func poison() engine.Event {
 	return engine.Import{Batch: &model.Batch{Tasks: []model.TaskChange{{ID: "ghost", Put: ghost}, {ID: "hollow"}}}}
 }
 
-// poisonQuery is a query on which the engine panics.
-func poisonQuery() engine.Event { return engine.QueryWorkers{} }
-
 // TestTurn_PanicCostsOneEventOnly: an event that panics is answered 500 in whatever
 // place of a batch or of a bulk message it stands; the others are done, and the
 // engine agrees with the store afterwards.
@@ -124,10 +121,9 @@ func TestQuery_PanicKeepsTheEngine(t *testing.T) {
 // panics itself.
 type badStore struct {
 	*memory.Store
-	rows     int  // of them
-	commits  bool // Commit panics
-	expires  bool // Expired panics
-	snapshot bool // Tasks panics
+	rows    int  // of them
+	commits bool // Commit panics
+	expires bool // Expired panics
 }
 
 func (s *badStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {

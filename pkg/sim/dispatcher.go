@@ -175,20 +175,32 @@ func (d *dispatcher) letOut() {
 	}
 }
 
-// run runs a part of the process, and sees it crash.
+// run runs a part of the process, and sees it crash: the process is a goroutine
+// that nothing else runs beside, and a crash ends it where it stands. The loop
+// recovers a panic, so a crash must not be one.
 func (d *dispatcher) run(part func()) (survived bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			if _, ok := p.(crashed); !ok {
-				panic(p)
+	ended := make(chan any, 1)
+	go func() {
+		panicked := true
+		defer func() {
+			var p any
+			if panicked {
+				p = recover() // nil: a crash
 			}
-			d.outs = nil
-			d.stop()
-			d.startLater(between(d.w.luck, 10, 20_000))
-		}
+			ended <- p
+		}()
+		part()
+		survived, panicked = true, false
 	}()
-	part()
-	return true
+	if p := <-ended; p != nil {
+		panic(p)
+	}
+	if !survived {
+		d.outs = nil
+		d.stop()
+		d.startLater(between(d.w.luck, 10, 20_000))
+	}
+	return survived
 }
 
 // What leaves after a commit; [dispatch.Outbox].

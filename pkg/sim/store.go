@@ -6,15 +6,13 @@ import (
 	"fmt"
 	"iter"
 	"path/filepath"
+	"runtime"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
-
-// crashed is what a dispatcher's process ends with in mid turn.
-type crashed struct{}
 
 var (
 	errDisk = model.Errorf(model.CodeUnavailable, "the disk fails")
@@ -87,7 +85,7 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 		s.check.failedCommit()
 		return errDisk
 	case s.strikes(&s.next.crashBefore, CrashBeforeCommit):
-		panic(crashed{})
+		runtime.Goexit() // the process ends here, see dispatcher.run
 	case s.strikes(&s.next.commitFails, CommitFails):
 		s.check.failedCommit()
 		return errDisk
@@ -102,7 +100,7 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 	s.check.committed(b)
 	switch {
 	case s.strikes(&s.next.crashAfter, CrashAfterCommit):
-		panic(crashed{})
+		runtime.Goexit() // the process ends here, see dispatcher.run
 	case s.strikes(&s.next.commitAmbiguous, CommitAmbiguous):
 		s.check.failedCommit()
 		return errors.New("the connection broke before the answer")
