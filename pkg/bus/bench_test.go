@@ -82,8 +82,8 @@ func BenchmarkDecodeHeartbeat(b *testing.B) {
 	data := mustEncode(&h)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := decodeHeartbeat(data, "w1"); err != nil {
-			b.Fatal(err)
+		if _, faults, err := decodeHeartbeat(data, "w1"); err != nil || len(faults) > 0 {
+			b.Fatal(err, faults)
 		}
 	}
 }

@@ -236,19 +236,22 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 		"with half a character":    {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"failed","error":{"class":"worker","message":"` + "\xc3" + `"}}]}`, "ok"},
 		"with another's name":      {`{"worker_id":"w2",` + beat + `}`, `worker_id: "w2" is not "w1"`},
 		"without an instance":      {`{"state":"ready"}`, "instance: "},
-		"in a state of its own":    {`{"instance":"i1","state":"sleepy"}`, "state: "},
-		"with slots in words":      {`{"instance":"i1","state":"ready","total_slots":"two"}`, "total_slots: must be a whole number"},
-		"with a bad capability":    {`{` + beat + `,"capabilities":{"tags":[]}}`, "capabilities.tags: must be an object"},
-		"with a bad task":          {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading"},{"id":"b"}]}`, "tasks[1].status: "},
-		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "tasks[0]: must be an object, not a JSON number"},
-		"with tasks of no list":    {`{` + beat + `,"tasks":"x"}`, "tasks: must be a list"},
+		"in a state of its own":    {`{"instance":"i1","state":"sleepy"}`, "repaired: state: "},
+		"with slots in words":      {`{"instance":"i1","state":"ready","total_slots":"two"}`, "repaired: total_slots: must be a whole number"},
+		"with a bad capability":    {`{` + beat + `,"capabilities":{"tags":[]}}`, "repaired: capabilities.tags: must be an object"},
+		"with a bad task":          {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading"},{"id":"b"}]}`, "repaired: tasks[1].status: "},
+		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "repaired: tasks[0].body: must be a JSON object, not \"7\""},
+		"with tasks of no list":    {`{` + beat + `,"tasks":"x"}`, "repaired: tasks: must be a list"},
 		"that is empty":            {``, "body: is empty"},
 		"that is not JSON":         {`beat`, "body: is not JSON"},
-		"with 1,001 tasks":         {`{` + beat + `,"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, "tasks: at most 1000"},
+		"with 1,001 tasks":         {`{` + beat + `,"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, "repaired: tasks[0].id: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, err := decodeHeartbeat([]byte(c.body), "w1")
+			h, faults, err := decodeHeartbeat([]byte(c.body), "w1")
 			got := "ok"
+			if len(faults) > 0 {
+				got = "repaired: " + faults[0].err.Message
+			}
 			if err != nil {
 				got = err.Message
 			} else if h.WorkerID != "w1" {

@@ -174,10 +174,13 @@ func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i
 
 // heartbeat may come without a reply subject; then it is only heard.
 func (c *call) heartbeat() {
-	h, err := decodeHeartbeat(c.data, c.from.Name)
+	h, faults, err := decodeHeartbeat(c.data, c.from.Name)
 	if err != nil {
 		c.reply(refuse(err))
 		return
+	}
+	for _, f := range faults {
+		c.service.faulty.warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.task, "error", f.err)
 	}
 	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []model.Answer) {
 		c.later(func(room int) reply {
@@ -211,6 +214,7 @@ func (c *call) report() {
 	var at []int
 	for i, one := range list {
 		if one.err != nil {
+			c.service.faulty.warn("a report was refused", "worker", c.from.Name, "task", one.err.ID, "error", one.err)
 			body.Results[i].Error = one.err
 			continue
 		}

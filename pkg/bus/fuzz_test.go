@@ -116,13 +116,31 @@ func FuzzDecodeHeartbeat(f *testing.F) {
 	f.Add([]byte(`{"worker_id":"w1",` + beat + `,"capabilities":{"tags":{"a":"b"},"folders":["x"],"supports_bt":true},"health_metrics":{"cpu_usage":1.5}}`))
 	f.Add([]byte(`{` + beat + `,"tasks":[{},7,"]"]}`))
 	f.Add([]byte(`{"tasks":{}}`))
+	for _, c := range badHeldTasks {
+		f.Add([]byte(`{` + beat + `,"tasks":[` + c.entry + `,{"id":"good","attempt":1,"status":"downloading"}]}`))
+	}
+	for _, c := range badHeartbeatFields {
+		f.Add([]byte(`{` + beat + `,` + c.field + `}`))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := decodeHeartbeat(data, "w1")
-		switch {
-		case err != nil:
+		h, faults, err := decodeHeartbeat(data, "w1")
+		if err != nil {
 			checkRefusal(t, err)
-		case h.WorkerID != "w1" || len(h.Tasks) > model.MaxBatch:
-			t.Errorf("worker %q with %d tasks", h.WorkerID, len(h.Tasks))
+			return
+		}
+		if err := h.Validate(); err != nil || h.WorkerID != "w1" {
+			t.Errorf("an invalid heartbeat of %q came through: %v", h.WorkerID, err)
+		}
+		for _, f := range faults {
+			checkRefusal(t, f.err)
+			if f.task != "" && !model.ValidName(f.task) {
+				t.Errorf("a fault names %q, which is no id", f.task)
+			}
+		}
+		// What was repaired once needs no second repair.
+		again, faults, err := decodeHeartbeat(mustEncode(h), "w1")
+		if err != nil || len(faults) > 0 || len(again.Tasks) != len(h.Tasks) || again.Partial != h.Partial {
+			t.Errorf("it changed on its way: %s: %v, %v", mustEncode(h), err, faults)
 		}
 	})
 }
@@ -144,6 +162,8 @@ func FuzzDecodeReport(f *testing.F) {
 			switch {
 			case one.err != nil:
 				checkRefusal(t, one.err)
+			case one.report.Validate() != nil:
+				t.Errorf("an invalid report came through: %v", one.report.Validate())
 			case one.report.Result != nil && one.report.Result.WorkerID != "w1":
 				t.Errorf("a result of worker %q came through", one.report.Result.WorkerID)
 			}

@@ -132,9 +132,9 @@ func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
 		if err != nil || len(b) > limit {
 			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
 		}
-		got, no := decodeHeartbeat(b, "w1")
-		if no != nil {
-			t.Fatal(no)
+		got, faults, no := decodeHeartbeat(b, "w1")
+		if no != nil || len(faults) > 0 {
+			t.Fatal(no, faults)
 		}
 		if !got.Partial || len(got.Tasks) < want || len(got.Tasks) > model.MaxBatch {
 			t.Errorf("in %d bytes %d tasks, partial %v", limit, len(got.Tasks), got.Partial)

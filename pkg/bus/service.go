@@ -70,6 +70,7 @@ type Service struct {
 	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
 	lost      *throttle          // answers that could not be sent
 	refused   *throttle          // messages that nobody waits for the answer of
+	faulty    *throttle          // parts of workers' messages that are invalid
 	logger    *slog.Logger
 	logLevel  *slog.LevelVar
 
@@ -94,7 +95,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 	s := &Service{
 		nc: nc, backend: backend, subjects: subjects,
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
-		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, logger: logger,
+		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, faulty: &throttle{logger: logger}, logger: logger,
 		logLevel: o.LogLevel,
 	}
 	s.transfers = newTransfers(backend, logger)

@@ -3,7 +3,6 @@ package model
 import (
 	"fmt"
 	"math"
-	"strings"
 )
 
 // WorkerState is what a worker says of itself in a heartbeat.
@@ -125,15 +124,15 @@ const (
 	MaxSlots       = 10_000
 	MaxMessage     = 1024 // bytes of an error's text kept; longer ones are cut
 	MaxResultFiles = 1000 // files listed in a result; more are cut, the total stays
-	maxLength      = int64(1) << 60
 
 	// MaxAttemptNumber is the highest attempt that can be named: every JSON reader
 	// has it exact.
 	MaxAttemptNumber = 1<<53 - 1
 )
 
-// Validate checks a heartbeat; the error is CodeInvalid and names the field.
-func (h *Heartbeat) Validate() error {
+// ValidateIdentity checks which worker speaks, and when. Without these fields a
+// heartbeat says nothing; the other ones can be repaired, see [Heartbeat.Repair].
+func (h *Heartbeat) ValidateIdentity() error {
 	switch {
 	case !ValidName(h.WorkerID):
 		return CheckName("worker_id", h.WorkerID)
@@ -141,7 +140,17 @@ func (h *Heartbeat) Validate() error {
 		return CheckName("instance", h.Instance)
 	case h.Epoch < 0 || h.Seq < 0:
 		return invalid("epoch", "epoch and seq must not be negative")
-	case h.State != StateReady && h.State != StateDraining && h.State != StateLeaving && h.State != StateError:
+	}
+	return nil
+}
+
+// Validate checks a heartbeat; the error is CodeInvalid and names the field.
+func (h *Heartbeat) Validate() error {
+	if err := h.ValidateIdentity(); err != nil {
+		return err
+	}
+	switch {
+	case !h.State.known():
 		return invalid("state", "%.40q is none of ready, draining, leaving, error", h.State)
 	case h.TotalSlots < 0 || h.TotalSlots > MaxSlots:
 		return invalid("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
@@ -170,6 +179,17 @@ func (h *Heartbeat) Validate() error {
 	return nil
 }
 
+// Validate checks the name of an attempt; the error is CodeInvalid and names the field.
+func (r TaskRef) Validate() error {
+	if err := CheckName("id", r.ID); err != nil {
+		return err
+	}
+	if r.Attempt <= 0 || r.Attempt > MaxAttemptNumber {
+		return invalid("attempt", "%d is not from 1 to %d", r.Attempt, int64(MaxAttemptNumber)).For(r.ID)
+	}
+	return nil
+}
+
 // Validate checks a report; the error is CodeInvalid and names the field. Texts
 // and lists that are merely too long are cut, not refused: a worker must always
 // be able to say that it is done.
@@ -177,36 +197,26 @@ func (r *Report) Validate() error {
 	if err := CheckName("id", r.ID); err != nil {
 		return err
 	}
-	switch r.Status {
-	case ReportDownloading, ReportCompleted, ReportFailed, ReportRejected, ReportPaused:
-	default:
+	if !r.Status.known() {
 		return invalid("status", "%.40q is none of downloading, completed, failed, rejected, paused", r.Status).For(r.ID)
 	}
+	if err := r.Ref().Validate(); err != nil {
+		return err
+	}
 	switch {
-	case r.Attempt <= 0 || r.Attempt > MaxAttemptNumber:
-		return invalid("attempt", "%d is not from 1 to %d", r.Attempt, int64(MaxAttemptNumber)).For(r.ID)
 	case math.IsNaN(r.Progress) || r.Progress < 0 || r.Progress > 100:
 		return invalid("progress", "%v is not from 0 to 100", r.Progress).For(r.ID)
-	case min(r.CompletedLength, r.TotalLength, r.DownloadSpeed) < 0 || max(r.CompletedLength, r.TotalLength, r.DownloadSpeed) > maxLength:
+	case min(r.CompletedLength, r.TotalLength, r.DownloadSpeed) < 0 || max(r.CompletedLength, r.TotalLength, r.DownloadSpeed) > MaxLength:
 		return invalid("completed_length", "a length or speed is out of range").For(r.ID)
 	case r.Status == ReportFailed && r.Error == nil:
 		return invalid("error", "is missing from a failed report").For(r.ID)
 	case r.Error != nil && !r.Error.Class.Valid():
 		return invalid("error.class", "%.40q is none of retryable, permanent, worker", r.Error.Class).For(r.ID)
+	case r.Result != nil && !r.Result.possible():
+		return invalid("result", "a length is out of range").For(r.ID)
 	}
-	r.GID = cut(r.GID, MaxName)
-	if r.Error != nil {
-		r.Error.Message = cut(r.Error.Message, MaxMessage)
-	}
-	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
-		r.Result.Files = r.Result.Files[:MaxResultFiles]
-	}
+	r.cut()
 	return nil
-}
-
-// cut shortens s to at most limit bytes of UTF-8.
-func cut(s string, limit int) string {
-	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
 }
 
 // TaskEvent says that a task's status changed; its subject names the status too.

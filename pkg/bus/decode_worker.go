@@ -1,0 +1,265 @@
+package bus
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// salvaging is how a message of a worker is read that cannot be read as a whole: a
+// field with a value of the wrong kind keeps its zero value, the others are read.
+var salvaging = json.JoinOptions(wire.Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
+
+// fault is a part of a worker's message that was repaired or skipped.
+type fault struct {
+	task string // "" where the part is about the worker itself, or names no task
+	err  *model.Error
+}
+
+// wireHeartbeat keeps its tasks apart: each is judged alone.
+type wireHeartbeat struct {
+	model.Heartbeat
+	Tasks   heldTasks   `json:"tasks"`
+	Partial partialFlag `json:"partial"`
+}
+
+// heldTasks are the reports of a heartbeat.
+type heldTasks struct {
+	list    []model.Report
+	partial bool // some entries are left out
+	faults  []fault
+}
+
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom]. It fails for broken JSON only:
+// an entry that cannot be read, or that names no attempt, is skipped, and so is what
+// follows the first [model.MaxBatch] entries.
+func (l *heldTasks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*l = heldTasks{}
+	if kind := dec.PeekKind(); kind != jsontext.KindBeginArray {
+		raw, err := dec.ReadValue()
+		if err == nil && kind != jsontext.KindNull {
+			l.skip("", model.Errorf(model.CodeInvalid, "tasks: must be a list, not %.20q", raw))
+		}
+		return err
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	l.list = []model.Report{}
+	for n := 0; dec.PeekKind() != jsontext.KindEndArray; n++ {
+		if n >= model.MaxBatch {
+			if n == model.MaxBatch {
+				l.skip("", model.Errorf(model.CodeTooLarge, "tasks: %v", errTooMany))
+			}
+			if err := dec.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		l.add(n, raw)
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// add judges one entry. One that names its attempt counts as held, with its bad fields
+// dropped or clamped, so that its lease is renewed.
+func (l *heldTasks) add(n int, raw jsontext.Value) {
+	l.list = append(l.list, model.Report{})
+	r := &l.list[len(l.list)-1]
+	err := lenient(raw, r)
+	if err == nil {
+		if err = model.AsError(r.Validate()); err == nil {
+			return
+		}
+	}
+	where := fmt.Sprintf("tasks[%d].", n)
+	err = prefixed(where, naming(raw, err))
+	var ref model.TaskRef
+	if lenient(raw, &ref) != nil || ref.Validate() != nil {
+		l.list = l.list[:len(l.list)-1]
+		l.skip(err.ID, err)
+		return
+	}
+	*r = model.Report{}
+	_ = json.Unmarshal(raw, r, salvaging) // what is wrong is known
+	r.ID, r.Attempt = ref.ID, ref.Attempt
+	r.Repair()
+	l.faults = append(l.faults, fault{ref.ID, err})
+}
+
+// skip notes that an entry is left out: the absence of a task means nothing then.
+func (l *heldTasks) skip(task string, err *model.Error) {
+	l.partial = true
+	l.faults = append(l.faults, fault{task, err})
+}
+
+// prefixed returns the error with the place of its field before the sentence.
+func prefixed(where string, err *model.Error) *model.Error {
+	e := *err
+	e.Message = where + e.Message
+	return &e
+}
+
+// partialFlag is true for every value that is not false: where it cannot be read, the
+// absence of a task must mean nothing.
+type partialFlag bool
+
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom].
+func (p *partialFlag) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	raw, err := dec.ReadValue()
+	*p = partialFlag(raw.Kind() != jsontext.KindFalse && raw.Kind() != jsontext.KindNull)
+	return err
+}
+
+// decodeHeartbeat reads a heartbeat of the worker that the subject names. It refuses
+// one that is no JSON object or does not say who speaks and when. Every other field,
+// and every entry of tasks, is judged alone: what is wrong with it is dropped, clamped
+// or skipped, and returned as faults.
+func decodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []fault, *model.Error) {
+	var body wireHeartbeat
+	if err := lenient(data, &body); err != nil {
+		var identity struct {
+			WorkerID string `json:"worker_id"`
+			Instance string `json:"instance"`
+			Epoch    int64  `json:"epoch"`
+			Seq      int64  `json:"seq"`
+		}
+		if err := lenient(data, &identity); err != nil {
+			return nil, nil, err
+		}
+		body = wireHeartbeat{}
+		_ = json.Unmarshal(data, &body, salvaging) // err says what is wrong
+		body.Tasks.faults = append(body.Tasks.faults, fault{err: err})
+	}
+	h := &body.Heartbeat
+	if err := isWorker(h.WorkerID, worker); err != nil {
+		return nil, nil, err
+	}
+	h.WorkerID, h.Tasks = worker, body.Tasks.list
+	h.Partial = bool(body.Partial) || body.Tasks.partial
+	if err := h.ValidateIdentity(); err != nil {
+		return nil, nil, model.AsError(err)
+	}
+	for i := range h.Tasks {
+		own(&h.Tasks[i], worker)
+	}
+	faults := body.Tasks.faults
+	for _, sentence := range h.Repair() {
+		faults = append(faults, fault{err: model.Errorf(model.CodeInvalid, "%s", sentence)})
+	}
+	return h, faults, nil
+}
+
+// wireReport is a report that may name its worker.
+type wireReport struct {
+	model.Report
+	WorkerID string `json:"worker_id"`
+}
+
+// reportsHead is a message with reports, as far as it is one: Reports is nil where the
+// message is a single report.
+type reportsHead struct {
+	Reports  reportList     `json:"reports"`
+	WorkerID jsontext.Value `json:"worker_id"`
+}
+
+// reportList is a list of reports, nil where there is none.
+type reportList []sentReport
+
+// sentReport is one report of a list, or why it could not be read.
+type sentReport struct {
+	wire wireReport
+	err  *model.Error
+}
+
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom].
+func (l *reportList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	return eachElement(dec, func() error {
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		*l = append(*l, sentReport{})
+		one := &(*l)[len(*l)-1]
+		one.err = naming(raw, lenient(raw, &one.wire))
+		return nil
+	}, func() { *l = reportList{} })
+}
+
+// verdict is one report of a message: valid, or the reason why not.
+type verdict struct {
+	report model.Report
+	err    *model.Error
+}
+
+// decodeReport reads one report or a list. In a list each is judged alone, whatever
+// else the message holds.
+func decodeReport(data []byte, worker string) (list []verdict, many bool, err *model.Error) {
+	var head reportsHead
+	if err := lenient(data, &head); err != nil {
+		return nil, false, naming(data, err)
+	}
+	if head.Reports == nil {
+		var one wireReport
+		if err := lenient(data, &one); err != nil {
+			return nil, false, naming(data, err)
+		}
+		if err := isWorker(one.WorkerID, worker); err != nil {
+			return nil, false, err
+		}
+		return []verdict{checkReport(&one, worker)}, false, nil
+	}
+	var name string
+	if json.Unmarshal(head.WorkerID, &name) == nil { // else the subject says it
+		if err := isWorker(name, worker); err != nil {
+			return nil, true, err
+		}
+	}
+	list = make([]verdict, len(head.Reports))
+	for i := range head.Reports {
+		if one := &head.Reports[i]; one.err != nil {
+			list[i] = verdict{err: one.err}
+		} else {
+			list[i] = checkReport(&one.wire, worker)
+		}
+	}
+	return list, true, nil
+}
+
+func checkReport(w *wireReport, worker string) verdict {
+	err := isWorker(w.WorkerID, worker)
+	if err == nil {
+		err = model.AsError(w.Validate())
+	}
+	if err != nil {
+		return verdict{err: about(w.ID, err)}
+	}
+	own(&w.Report, worker)
+	return verdict{report: w.Report}
+}
+
+// isWorker compares the name in a body, if there is one, with that in the
+// subject, which NATS has checked.
+func isWorker(body, subject string) *model.Error {
+	if body != "" && body != subject {
+		return model.Errorf(model.CodeInvalid, "worker_id: %.80q is not %q, the worker of the subject", body, subject)
+	}
+	return nil
+}
+
+// own writes the worker's name where it would speak of another.
+func own(r *model.Report, worker string) {
+	if r.Result != nil {
+		r.Result.WorkerID = worker
+	}
+}

@@ -1,0 +1,228 @@
+package model
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+)
+
+// MaxLength bounds every length and every speed on the wire, in bytes and bytes/s.
+// A server on the internet can announce any number; no disk holds more than this.
+const MaxLength = int64(1) << 60
+
+// maxMetric bounds the other figures of a worker.
+const maxMetric = float64(MaxLength)
+
+// noReadableError stands for the error of a failed attempt that cannot be read.
+const noReadableError = "the worker gave no readable error"
+
+// KnownLength returns n where it can be a length or a speed, otherwise 0: not known.
+func KnownLength(n int64) int64 {
+	if n < 0 || n > MaxLength {
+		return 0
+	}
+	return n
+}
+
+// KnownPercent returns x where it is a number from 0 to 100, otherwise the nearest
+// such number.
+func KnownPercent(x float64) float64 {
+	if math.IsNaN(x) {
+		return 0
+	}
+	return min(max(x, 0), 100)
+}
+
+// AddLengths returns the sum of two lengths, at most [MaxLength].
+func AddLengths(a, b int64) int64 {
+	return min(KnownLength(a)+KnownLength(b), MaxLength)
+}
+
+// Repair drops or clamps every field that [Report.Validate] refuses, except the id
+// and the attempt: a worker that names both holds the attempt, whatever else it says.
+// A status that is not known here changes no status, as [ReportPaused]; an error class
+// that is not known here is retryable.
+func (r *Report) Repair() {
+	if !r.Status.known() {
+		r.Status = ReportPaused
+	}
+	r.Progress = KnownPercent(r.Progress)
+	r.CompletedLength, r.TotalLength = KnownLength(r.CompletedLength), KnownLength(r.TotalLength)
+	r.DownloadSpeed = KnownLength(r.DownloadSpeed)
+	if r.Error == nil && r.Status == ReportFailed {
+		r.Error = &TaskError{Code: 1}
+	}
+	if e := r.Error; e != nil {
+		if !e.Class.Valid() {
+			e.Class = ClassRetryable
+		}
+		if e.Message == "" && r.Status == ReportFailed {
+			e.Message = noReadableError
+		}
+	}
+	if r.Result != nil {
+		r.Result.repair()
+		if len(r.Result.Files) == 0 && r.Result.TotalLength == 0 {
+			r.Result = nil // the lengths of the report say more
+		}
+	}
+	r.cut()
+}
+
+// repair drops the files without a path and the lengths that cannot be.
+func (r *Result) repair() {
+	r.TotalLength = KnownLength(r.TotalLength)
+	r.Files = slices.DeleteFunc(r.Files, func(f File) bool { return f.Path == "" })
+	for i := range r.Files {
+		r.Files[i].Length = KnownLength(r.Files[i].Length)
+	}
+}
+
+// possible reports whether every length of the result can be one.
+func (r *Result) possible() bool {
+	for i := range r.Files {
+		if r.Files[i].Length != KnownLength(r.Files[i].Length) {
+			return false
+		}
+	}
+	return r.TotalLength == KnownLength(r.TotalLength)
+}
+
+// cut shortens texts and lists that are merely too long.
+func (r *Report) cut() {
+	r.GID = cut(r.GID, MaxName)
+	if r.Error != nil {
+		r.Error.Message = cut(r.Error.Message, MaxMessage)
+	}
+	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
+		r.Result.Files = r.Result.Files[:MaxResultFiles]
+	}
+}
+
+func (s ReportStatus) known() bool {
+	switch s {
+	case ReportDownloading, ReportCompleted, ReportFailed, ReportRejected, ReportPaused:
+		return true
+	}
+	return false
+}
+
+// Repair drops or clamps every field of a heartbeat that [Heartbeat.Validate] refuses,
+// except the fields that say who speaks and when: worker_id, instance, epoch and seq.
+// It returns what was wrong, a sentence for each field. Of Tasks it cuts what is beyond
+// [MaxBatch]; [Report.Repair] is for the rest of them.
+//
+// A state that is not known here counts as draining: the worker keeps its tasks and
+// gets no new one.
+func (h *Heartbeat) Repair() (faults []string) {
+	fault := func(field, format string, args ...any) {
+		faults = append(faults, field+": "+fmt.Sprintf(format, args...))
+	}
+	if !h.State.known() {
+		fault("state", "%.40q is not known here, and counts as draining", h.State)
+		h.State = StateDraining
+	}
+	if n := min(max(h.TotalSlots, 0), MaxSlots); n != h.TotalSlots {
+		fault("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
+		h.TotalSlots = n
+	}
+	if h.Port < 0 || h.Port > 65535 {
+		fault("port", "%d is not a port", h.Port)
+		h.Port = 0
+	}
+	for _, text := range []struct {
+		field string
+		value *string
+	}{{"hostname", &h.Hostname}, {"address", &h.Address}} {
+		if err := checkText(*text.value, MaxValue); err != nil {
+			fault(text.field, "%v", err)
+			*text.value = ""
+		}
+	}
+	if len(h.Tasks) > MaxBatch {
+		fault("tasks", "%d are more than the %d of one message", len(h.Tasks), MaxBatch)
+		h.Tasks, h.Partial = h.Tasks[:MaxBatch], true
+	}
+	h.Capabilities.repair(fault)
+	h.HealthMetrics.repair(fault)
+	h.PerformanceStats.repair(fault)
+	return faults
+}
+
+func (s WorkerState) known() bool {
+	return s == StateReady || s == StateDraining || s == StateLeaving || s == StateError
+}
+
+// repair drops what cannot be a capability. A worker without it is given fewer tasks,
+// never a task that it cannot do.
+func (c *Capabilities) repair(fault func(field, format string, args ...any)) {
+	if err := checkPairs("capabilities.tags", c.Tags); err != nil {
+		fault("capabilities.tags", "some are dropped: %v", err)
+		kept := make(map[string]string)
+		for _, name := range slices.Sorted(maps.Keys(c.Tags)) {
+			pair := map[string]string{name: c.Tags[name]}
+			if len(kept) < MaxPairs && checkPairs("", pair) == nil {
+				kept[name] = c.Tags[name]
+			}
+		}
+		c.Tags = kept
+	}
+	for _, names := range []struct {
+		field string
+		list  *[]string
+	}{{"capabilities.folders", &c.Folders}, {"capabilities.protocols", &c.Protocols}} {
+		before := len(*names.list)
+		*names.list = slices.DeleteFunc(*names.list, func(name string) bool {
+			return name == "" || checkText(name, MaxValue) != nil
+		})
+		*names.list = (*names.list)[:min(len(*names.list), MaxPairs)]
+		if dropped := before - len(*names.list); dropped > 0 {
+			fault(names.field, "%d of %d are dropped", dropped, before)
+		}
+	}
+	repairFigures(fault, "capabilities.", []figure{{"disk_space", &c.DiskSpace, nil}, {"bandwidth", &c.Bandwidth, nil}})
+}
+
+func (m *HealthMetrics) repair(fault func(field, format string, args ...any)) {
+	repairFigures(fault, "health_metrics.", []figure{
+		{"cpu_usage", nil, &m.CPUUsage}, {"memory_usage", nil, &m.MemoryUsage}, {"disk_usage", nil, &m.DiskUsage},
+		{"disk_free", &m.DiskFree, nil}, {"network_rx", &m.NetworkRX, nil}, {"network_tx", &m.NetworkTX, nil},
+		{"error_count", &m.ErrorCount, nil}, {"success_count", &m.SuccessCount, nil}, {"uptime", nil, &m.Uptime},
+	})
+}
+
+func (s *PerformanceStats) repair(fault func(field, format string, args ...any)) {
+	repairFigures(fault, "performance_stats.", []figure{
+		{"avg_download_speed", nil, &s.AvgDownloadSpeed}, {"peak_download_speed", nil, &s.PeakDownloadSpeed},
+		{"total_bytes_downloaded", &s.TotalBytesDownloaded, nil},
+		{"completed_tasks", &s.CompletedTasks, nil}, {"failed_tasks", &s.FailedTasks, nil},
+	})
+}
+
+// figure is a field with a number; one of the two is set.
+type figure struct {
+	name     string
+	whole    *int64
+	fraction *float64
+}
+
+// repairFigures sets the figures to 0 that are negative, too large or not a number.
+func repairFigures(fault func(field, format string, args ...any), prefix string, list []figure) {
+	for _, f := range list {
+		switch {
+		case f.whole != nil && *f.whole != KnownLength(*f.whole):
+			fault(prefix+f.name, "%d is out of range", *f.whole)
+			*f.whole = 0
+		case f.fraction != nil && !(*f.fraction >= 0 && *f.fraction <= maxMetric): // also NaN
+			fault(prefix+f.name, "%v is out of range", *f.fraction)
+			*f.fraction = 0
+		}
+	}
+}
+
+// cut shortens s to at most limit bytes of UTF-8.
+func cut(s string, limit int) string {
+	return strings.ToValidUTF8(s[:min(len(s), limit)], "")
+}
