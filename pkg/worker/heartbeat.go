@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -18,13 +19,15 @@ const (
 // startHeartbeat says everything. A worker with more tasks than one message holds
 // sends several in a row, so that each task is named in every interval.
 func (w *Worker) startHeartbeat(now time.Time) {
-	h := w.heartbeat(w.state(now))
+	w.lastState = w.state(now)
+	h := w.heartbeat(w.lastState)
 	w.beating, w.lastBeat = true, now
 	w.nextBeat = now.Add(w.interval)
-	w.beside(func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
+	w.startCall(&w.cancelBeat, func(ctx context.Context) func() {
 		answer, err := w.cfg.Link.Heartbeat(ctx, h)
+		if err != nil && errors.Is(context.Cause(ctx), errRenewed) {
+			err = errRenewed
+		}
 		return func() { w.answered(answer, err) }
 	})
 }
@@ -82,11 +85,13 @@ func (w *Worker) answered(a *model.HeartbeatAnswer, err error) {
 	if !w.admitted || w.beatsFail {
 		w.log.Info("connected")
 	}
-	w.admitted, w.beatsFail = true, false
-	if d := a.HeartbeatInterval.Std(); d > 0 {
-		w.interval = min(max(d, minInterval), maxInterval)
+	w.admitted, w.beatsFail, w.nameTaken = true, false, false
+	early := w.early
+	w.early = nil
+	w.setInterval(a.HeartbeatInterval.Std())
+	if w.nextReport.After(now) {
+		w.nextReport = now // the dispatcher is back
 	}
-	w.nextBeat = minTime(w.nextBeat, w.lastBeat.Add(w.interval))
 	if w.beatCursor != "" {
 		w.nextBeat = now
 	}
@@ -97,13 +102,44 @@ func (w *Worker) answered(a *model.HeartbeatAnswer, err error) {
 		w.drop(a.Drop[i])
 	}
 	w.take(a.Assign)
+	w.take(early)
+}
+
+// setInterval takes over the interval that the dispatcher sets. A heartbeat that is to
+// come sooner for another reason still does.
+func (w *Worker) setInterval(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	regular := w.lastBeat.Add(w.interval)
+	w.interval = min(max(d, minInterval), maxInterval)
+	if next := w.lastBeat.Add(w.interval); w.nextBeat.Equal(regular) || next.Before(w.nextBeat) {
+		w.nextBeat = next
+	}
+}
+
+// takeLater keeps assignments for the answer that admits this worker: the dispatcher
+// has read the heartbeat and assigned tasks, and its command was faster than its
+// answer. What comes while another instance has the name is meant for that one.
+func (w *Worker) takeLater(list []model.Assignment) {
+	switch {
+	case len(list) == 0 || w.nameTaken && !w.beating:
+		return
+	case !w.beating:
+		w.beatSoon() // the answer was lost
+	}
+	room := w.cfg.Slots + model.MaxBatch - len(w.early)
+	w.early = append(w.early, list[:min(len(list), max(room, 0))]...)
 }
 
 // unanswered tries again soon. Whatever is being downloaded goes on.
 func (w *Worker) unanswered(err error, now time.Time) {
 	w.beatCursor = ""
+	if errors.Is(err, errRenewed) {
+		return // renew has said when to ask again
+	}
 	if model.CodeOf(err) == model.CodeConflict {
-		w.admitted = false
+		w.admitted, w.nameTaken, w.early = false, true, nil
 		w.complain(&w.conflictLog, "the dispatcher refuses this worker's name; it takes nothing new", "error", err)
 		return
 	}

@@ -33,6 +33,8 @@ type held struct {
 	announced bool         // the dispatcher was told that it began
 	said      model.Report // what the last report of progress said
 	saidAt    time.Time
+	retryAt   time.Time // its report is not repeated before
+	refusals  int       // of its report, in a row
 }
 
 func newHeld(e *entry, a *area) *held {
@@ -62,6 +64,7 @@ func (h *held) renew(a *model.Assignment) {
 		h.end(&h.report)
 	}
 	h.announced, h.said, h.saidAt = false, model.Report{}, time.Time{}
+	h.retryAt, h.refusals = time.Time{}, 0
 }
 
 // end makes r the last report of it.
@@ -69,6 +72,7 @@ func (h *held) end(r *model.Report) {
 	last := *r
 	last.ID, last.Attempt = h.id(), h.Attempt
 	h.Phase, h.Report, h.report = phaseFinished, &last, last
+	h.retryAt, h.refusals = time.Time{}, 0
 }
 
 const (

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -51,17 +52,24 @@ type loop struct {
 	moves    int
 
 	beating    bool
+	cancelBeat context.CancelCauseFunc // of the call under way
+	lastState  model.WorkerState       // that the last heartbeat said
 	nextBeat   time.Time
 	lastBeat   time.Time
 	interval   time.Duration
 	seq        int64
 	beatCursor string // the last id of a partial heartbeat
 	admitted   bool   // the dispatcher knows this instance by this name; else it takes nothing
-	beatWait   *backoff.ExponentialBackOff
-	beatsFail  bool
+	nameTaken  bool   // by another instance, as the last answer said
+	// early are assignments that came before the answer that admits this worker.
+	early     []model.Assignment
+	beatWait  *backoff.ExponentialBackOff
+	beatsFail bool
 
 	reporting    bool
-	nextReport   time.Time // not before; after a failure
+	cancelReport context.CancelCauseFunc // of the call under way
+	nextReport   time.Time               // not before; after a failure
+	nextRetry    time.Time               // when the next refused report is repeated; zero: there is none
 	nextProgress time.Time
 	reportWait   *backoff.ExponentialBackOff
 
@@ -164,7 +172,7 @@ func (w *Worker) step(now time.Time) time.Time {
 	for _, due := range []struct {
 		at   time.Time
 		busy bool
-	}{{w.nextPass, w.passing}, {w.nextBeat, w.beating}, {w.nextReport, w.reporting}} {
+	}{{w.nextPass, w.passing}, {w.nextBeat, w.beating}, {w.nextReport, w.reporting}, {w.nextRetry, w.reporting}} {
 		if !due.busy && due.at.After(now) && due.at.Before(wake) {
 			wake = due.at
 		}
@@ -177,6 +185,36 @@ func (w *Worker) beside(work func(ctx context.Context) (outcome func())) {
 	w.running++
 	ctx, outcomes := w.side, w.outcomes
 	go func() { outcomes <- work(ctx) }()
+}
+
+// startCall runs one call to the dispatcher beside the loop. cancel is set to what ends
+// it early.
+func (w *Worker) startCall(cancel *context.CancelCauseFunc, call func(ctx context.Context) (outcome func())) {
+	ctx, end := context.WithCancelCause(w.side)
+	*cancel = end
+	w.beside(func(context.Context) func() {
+		defer end(nil)
+		ctx, stop := context.WithTimeout(ctx, callTimeout)
+		defer stop()
+		return call(ctx)
+	})
+}
+
+// errRenewed is why a call is given up whose answer may have been lost: the dispatcher
+// or NATS was away.
+var errRenewed = errors.New("the connection or the dispatcher is new: asked again")
+
+// renew has a heartbeat sent at once, also where the answer to the last one is still
+// awaited: the dispatcher has started, or NATS is back.
+func (w *Worker) renew() {
+	if w.beating {
+		w.cancelBeat(errRenewed)
+	}
+	if w.reporting {
+		w.cancelReport(errRenewed)
+	}
+	w.beatWait.Reset()
+	w.beatSoon()
 }
 
 func (w *Worker) settleOutcome(outcome func()) {
@@ -210,7 +248,7 @@ func (w *Worker) hear(c command) {
 
 func (w *Worker) obey(c command) {
 	if len(c.assign)+len(c.drop) == 0 {
-		w.beatSoon() // the dispatcher has just started
+		w.renew()
 	}
 	w.take(c.assign)
 	for i := range c.drop {

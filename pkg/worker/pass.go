@@ -128,6 +128,9 @@ func (w *Worker) endPass(p *pass) {
 		w.lastPoll = now
 	}
 	w.watchFloor(p.free)
+	if w.state(now) != w.lastState {
+		w.beatSoon() // the dispatcher gives tasks, or gives none, from now on
+	}
 	var complete []*held
 	var speed, gained int64
 	for _, want := range p.want {

@@ -18,6 +18,12 @@ const maxBody = 512 << 10
 // maxPaths bounds the paths of one result, in bytes.
 const maxPaths = 64 << 10
 
+// The bounds of the wait before a refused report is repeated.
+const (
+	firstReportRetry = 500 * time.Millisecond
+	lastReportRetry  = 30 * time.Second
+)
+
 // weight is about how many bytes of JSON a report has.
 func weight(r *model.Report) int {
 	n := 300
@@ -76,9 +82,7 @@ func (w *Worker) startReport(now time.Time) {
 		return
 	}
 	w.reporting = true
-	w.beside(func(ctx context.Context) func() {
-		ctx, cancel := context.WithTimeout(ctx, callTimeout)
-		defer cancel()
+	w.startCall(&w.cancelReport, func(ctx context.Context) func() {
 		verdicts, drop, err := w.cfg.Link.Report(ctx, batch)
 		if err == nil && len(verdicts) != len(batch) {
 			err = errors.New("the answer has another number of verdicts")
@@ -91,9 +95,14 @@ func (w *Worker) startReport(now time.Time) {
 func (w *Worker) dueReports(now time.Time) []*held {
 	var due []*held
 	progress := !now.Before(w.nextProgress)
+	w.nextRetry = time.Time{}
 	for _, h := range w.tasks {
 		switch {
 		case h.drop != nil:
+		case now.Before(h.retryAt):
+			if w.nextRetry.IsZero() || h.retryAt.Before(w.nextRetry) {
+				w.nextRetry = h.retryAt
+			}
 		case h.Phase == phaseFinished:
 			due = append(due, h)
 		case h.given == 0 && !h.paused, h.Phase == phaseMoving:
@@ -123,34 +132,59 @@ func (w *Worker) dueReports(now time.Time) []*held {
 	return due
 }
 
-// reported hears the verdicts. One that is not nil and names nothing to drop
-// leaves things as they are: the attempt is said again, or the heartbeat settles
-// it (a dispatcher that has just started knows nothing of this worker yet).
+// reported applies the verdicts, each to its own report. A report that was refused
+// without a drop is repeated after a while, or the next heartbeat settles it; the
+// reports beside it do not wait for it.
 func (w *Worker) reported(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
 	now := time.Now()
 	w.reporting = false
 	for i := range drop {
 		w.drop(drop[i])
 	}
-	for i := range verdicts {
-		r := &batch[i]
-		h := w.tasks[r.ID]
-		if h == nil || h.Attempt != r.Attempt || h.drop != nil || !r.Status.Finished() {
-			continue
+	if err != nil {
+		for i := range batch {
+			if h := w.subject(&batch[i]); h != nil {
+				h.announced = false // perhaps the dispatcher has not read it
+			}
 		}
-		switch {
-		case err != nil:
-		case verdicts[i] == nil:
-			w.release(h)
-		default:
-			err = verdicts[i]
-		}
-	}
-	if err == nil {
-		w.reportWait.Reset()
-		w.nextReport = now
+		w.nextReport = now.Add(w.reportWait.NextBackOff())
+		w.complain(&w.linkLog, "reports are not answered; they are repeated", "error", err)
 		return
 	}
-	w.nextReport = now.Add(w.reportWait.NextBackOff())
-	w.complain(&w.linkLog, "reports are not answered; they are repeated", "error", err)
+	w.reportWait.Reset()
+	w.nextReport = now
+	for i := range batch {
+		h := w.subject(&batch[i])
+		switch no := verdicts[i]; {
+		case h == nil:
+		case no != nil:
+			w.refused(h, no, now)
+		case h.Phase == phaseFinished:
+			w.release(h)
+		default:
+			h.refusals = 0
+		}
+	}
+}
+
+// subject returns the task that a report is about, nil if the report is out of date:
+// the task is over, is being dropped, has another attempt, or has ended since.
+func (w *Worker) subject(r *model.Report) *held {
+	h := w.tasks[r.ID]
+	if h == nil || h.Attempt != r.Attempt || h.drop != nil || (h.Phase == phaseFinished) != r.Status.Finished() {
+		return nil
+	}
+	return h
+}
+
+// refused has a refused report repeated later, after a wait that doubles.
+func (w *Worker) refused(h *held, no *model.Error, now time.Time) {
+	h.announced = false
+	h.retryAt = now.Add(min(firstReportRetry<<min(h.refusals, 10), lastReportRetry))
+	h.refusals++
+	if no.Code == model.CodeConflict {
+		w.beatSoon() // the dispatcher does not know this worker, or that it has the task
+	}
+	w.complain(&w.linkLog, "a report was refused; it is repeated",
+		"task", h.id(), "attempt", h.Attempt, "error", no)
 }

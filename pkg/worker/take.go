@@ -11,6 +11,10 @@ import (
 // take takes assignments on. Each may be new, known, late, or replace an earlier
 // attempt; the journal has it before anything is done about it.
 func (w *Worker) take(list []model.Assignment) {
+	if !w.admitted {
+		w.takeLater(list)
+		return
+	}
 	var taken []*held
 	for i := range list {
 		if h := w.admit(&list[i]); h != nil {
@@ -46,7 +50,7 @@ func (w *Worker) admit(a *model.Assignment) *held {
 	id := a.Task.ID
 	cur := w.tasks[id]
 	switch {
-	case !w.admitted, w.ended.has(id, a.Attempt, time.Now()):
+	case w.ended.has(id, a.Attempt, time.Now()):
 		return nil
 	case cur == nil && len(w.tasks) >= w.cfg.Slots+model.MaxBatch:
 		return nil // a heartbeat will say it again, when some have been answered
