@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -43,11 +42,24 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
-	var a model.HeartbeatAnswer
+	var a heartbeatAnswer
 	if err := wire.Ask(ctx, l.nc, l.request("heartbeat"), body, &a); err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
-	return &a, nil
+	l.warn("heartbeat", a.Assign.errs, a.Drop.errs, a.Forget.errs)
+	return &model.HeartbeatAnswer{
+		HeartbeatInterval: a.HeartbeatInterval, Assign: a.Assign.list, Drop: a.Drop.list, Forget: a.Forget.list,
+	}, nil
+}
+
+// warn logs which entries of a dispatcher's message were skipped.
+func (l *WorkerLink) warn(verb string, lists ...[]*model.Error) {
+	for _, errs := range lists {
+		for _, err := range errs {
+			l.bad.warn("skipped an entry that cannot be read; the dispatcher may be newer than this worker",
+				"worker", l.worker, "message", verb, "task", err.ID, "error", err)
+		}
+	}
 }
 
 // Reachable returns nil if the NATS server answers now; see [CheckReachable].
@@ -60,8 +72,8 @@ func (l *WorkerLink) request(verb string) string {
 // encodeHeartbeat encodes a heartbeat within room bytes and model.MaxBatch tasks.
 func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	if len(h.Tasks) <= model.MaxBatch {
-		if b, err := encode(h); err != nil || len(b) <= room {
-			return b, err
+		if b, err := encode(h); err == nil && len(b) <= room {
+			return b, nil
 		}
 	}
 	short := *h
@@ -76,11 +88,8 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 			break
 		}
 		b, err := encode(&h.Tasks[i])
-		if err != nil {
-			return nil, err
-		}
-		if len(b)+1 > left {
-			continue // a smaller one may still fit
+		if err != nil || len(b)+1 > left {
+			continue // another one can be encoded, or is smaller
 		}
 		left -= len(b) + 1
 		short.Tasks = append(short.Tasks, h.Tasks[i])
@@ -90,33 +99,52 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 
 // Report says how attempts are, at most model.MaxBatch, in as many messages as it
 // takes. For each it returns nil or the *model.Error that refused it, and which
-// attempts to drop. An error as third means that nothing is known: say all again.
+// attempts to drop; a report that cannot be sent is refused here. An error as third
+// means that nothing is known: say all again.
 func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
 	room := roomOf(l.nc)
-	parts := make([][]byte, len(reports))
+	verdicts = make([]*model.Error, len(reports))
+	var parts [][]byte
+	var at []int // the place in reports of each part
 	for i := range reports {
-		if parts[i], err = encodeReport(&reports[i], room-1); err != nil {
-			return nil, nil, fmt.Errorf("report of worker %s: task %s: %w", l.worker, reports[i].ID, err)
+		part, err := encodeReport(&reports[i], room-1)
+		switch {
+		case err != nil:
+			verdicts[i] = model.Errorf(model.CodeInvalid, "the report cannot be written: %v", err).For(reports[i].ID)
+		case len(part)+1 > room:
+			verdicts[i] = model.Errorf(model.CodeTooLarge, "the report has %d bytes, more than one message", len(part)).For(reports[i].ID)
+		default:
+			parts, at = append(parts, part), append(at, i)
 		}
 	}
-	lists, skipped := chunks(parts, room)
-	if skipped > 0 {
-		return nil, nil, fmt.Errorf("report of worker %s: %d reports are larger than one message", l.worker, skipped)
-	}
+	lists, _ := chunks(parts, room) // each of them fits
 	for _, list := range lists {
-		var a reportsBody
-		if err := wire.Ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+		results, dropped, err := l.reportOnce(ctx, list)
+		if err != nil {
 			return nil, nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
 		}
-		if len(a.Results) != len(list) {
-			return nil, nil, fmt.Errorf("report of worker %s: %d reports got %d results", l.worker, len(list), len(a.Results))
+		for n, r := range results {
+			verdicts[at[n]] = r.Error
 		}
-		for _, r := range a.Results {
-			verdicts = append(verdicts, r.Error)
-		}
-		drop = append(drop, a.Drop...)
+		at, drop = at[len(list):], append(drop, dropped...)
 	}
 	return verdicts, drop, nil
+}
+
+// reportOnce sends one message with reports.
+func (l *WorkerLink) reportOnce(ctx context.Context, list [][]byte) ([]reportResult, []model.Drop, error) {
+	var a struct {
+		Results []reportResult      `json:"results"`
+		Drop    entries[model.Drop] `json:"drop"`
+	}
+	if err := wire.Ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+		return nil, nil, err
+	}
+	if len(a.Results) != len(list) {
+		return nil, nil, fmt.Errorf("%d reports got %d results", len(list), len(a.Results))
+	}
+	l.warn("report", a.Drop.errs)
+	return a.Results, a.Drop.list, nil
 }
 
 // encodeReport encodes a report within room; of a result that is too long some
@@ -132,8 +160,9 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 }
 
 // Listen has assign and drop called for the dispatcher's commands, one at a time,
-// in order. A command is acknowledged when its function returns. One
-// call may still begin, or go on, while stop returns.
+// in order. A command is acknowledged when its function returns. assign is also called,
+// with nothing, when the connection is back after an outage: a heartbeat is due then.
+// One call may still begin or run while stop returns.
 func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
 	var stopped atomic.Bool
 	// One subscription to both, so that one goroutine keeps their order.
@@ -157,8 +186,17 @@ func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.D
 	if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
 		return nil, errors.Join(fmt.Errorf("commands of worker %s: %w", l.worker, err), sub.Unsubscribe())
 	}
+	connected := l.nc.StatusChanged(nats.CONNECTED)
+	go func() {
+		for range connected { // what was sent meanwhile is lost
+			if !stopped.Load() {
+				assign(nil)
+			}
+		}
+	}()
 	return func() {
 		stopped.Store(true)
+		l.nc.RemoveStatusListener(connected)
 		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
 	}, nil
 }
@@ -167,21 +205,25 @@ func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop 
 	switch m.Subject {
 	case l.subjects.Assign(l.worker):
 		var body struct {
-			Assign []model.Assignment `json:"assign"`
+			Assign entries[model.Assignment] `json:"assign"`
 		}
-		if err := json.Unmarshal(m.Data, &body); err != nil {
+		if err := lenient(m.Data, &body); err != nil {
 			return err
 		}
-		assign(body.Assign)
+		l.warn("assign", body.Assign.errs)
+		if len(body.Assign.list) > 0 || len(body.Assign.errs) == 0 {
+			assign(body.Assign.list)
+		}
 	case l.subjects.Drop(l.worker):
 		var body struct {
-			Drop []model.Drop `json:"drop"`
+			Drop entries[model.Drop] `json:"drop"`
 		}
-		if err := json.Unmarshal(m.Data, &body); err != nil {
+		if err := lenient(m.Data, &body); err != nil {
 			return err
 		}
-		if len(body.Drop) > 0 {
-			drop(body.Drop)
+		l.warn("drop", body.Drop.errs)
+		if len(body.Drop.list) > 0 {
+			drop(body.Drop.list)
 		}
 	default:
 		return errors.New("there is no such command; this worker may be older than the dispatcher")

@@ -1,0 +1,65 @@
+package bus
+
+import (
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// heartbeatAnswer is a [model.HeartbeatAnswer] of which each entry is judged alone.
+type heartbeatAnswer struct {
+	HeartbeatInterval model.Duration            `json:"heartbeat_interval"`
+	Assign            entries[model.Assignment] `json:"assign"`
+	Drop              entries[model.Drop]       `json:"drop"`
+	Forget            entries[model.TaskRef]    `json:"forget"`
+}
+
+// entries is a list in a message of the dispatcher: an entry that cannot be read, such
+// as one of a newer dispatcher, costs that entry only.
+type entries[T any] struct {
+	list []T
+	errs []*model.Error // of the entries that were left out
+}
+
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom].
+func (l *entries[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*l = entries[T]{}
+	if kind := dec.PeekKind(); kind != jsontext.KindBeginArray {
+		raw, err := dec.ReadValue()
+		if err == nil && kind != jsontext.KindNull {
+			l.errs = append(l.errs, model.Errorf(model.CodeInvalid, "body: must be a list, not %.20q", raw))
+		}
+		return err
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return err
+	}
+	for dec.PeekKind() != jsontext.KindEndArray {
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return err
+		}
+		var one T
+		if err := lenient(raw, &one); err != nil {
+			l.errs = append(l.errs, namingEntry(raw, err))
+			continue
+		}
+		l.list = append(l.list, one)
+	}
+	_, err := dec.ReadToken()
+	return err
+}
+
+// namingEntry makes the error of an entry speak of its task, which an assignment has
+// inside.
+func namingEntry(raw []byte, err *model.Error) *model.Error {
+	var body struct {
+		Task struct {
+			ID string `json:"id"`
+		} `json:"task"`
+	}
+	if lenient(raw, &body) == nil && body.Task.ID != "" {
+		return about(body.Task.ID, err)
+	}
+	return naming(raw, err)
+}

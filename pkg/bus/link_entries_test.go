@@ -1,0 +1,121 @@
+package bus
+
+import (
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// An entry of an answer that a worker cannot read costs that entry only: the worker
+// still hears the rest, and that it is admitted.
+func TestWorkerLink_BadEntryOfAnswerSkipped(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	_, err := nc.Subscribe("aria.v1.req.worker.w1.heartbeat", func(m *nats.Msg) {
+		_ = m.Respond([]byte(`{"heartbeat_interval":7,
+			"assign":[{"task":{"id":"bad","priority":{"new":1}},"attempt":1},7,{"task":{"id":"good"},"attempt":2}],
+			"drop":[{"id":"bad","attempt":"x"},{"id":"good","attempt":3,"reason":"paused"}],
+			"forget":[null,{"id":7},{"id":"good","attempt":4}]}`))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	var log testbed.Log
+	l, err := NewWorkerLink(nc, DefaultPrefix, "w1", log.Logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := l.Heartbeat(testbed.Context(t), &model.Heartbeat{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(a.Assign) != 1 || a.Assign[0].Task.ID != "good" || len(a.Drop) != 1 || a.Drop[0].Attempt != 3 ||
+		len(a.Forget) != 1 || a.Forget[0].Attempt != 4 || a.HeartbeatInterval != model.Seconds(7) {
+		t.Errorf("got %+v", a)
+	}
+	if text := log.String(); !strings.Contains(text, "worker=w1") || !strings.Contains(text, "task=bad") {
+		t.Errorf("the log says:\n%s", &log)
+	}
+}
+
+// An entry of a command that a worker cannot read costs that entry only; a command of
+// nothing but such entries is not a request for a heartbeat.
+func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	l := link(t, nc)
+	assigned, dropped := make(chan []model.Assignment, 10), make(chan []model.Drop, 10)
+	stop, err := l.Listen(func(list []model.Assignment) { assigned <- list }, func(list []model.Drop) { dropped <- list })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	for _, m := range []struct{ verb, body string }{
+		{"assign", `{"assign":[{"task":7}]}`},
+		{"assign", `{"assign":[[],{"task":{"id":"good"},"attempt":2}]}`},
+		{"drop", `{"drop":[{"id":[]},{"id":"good","attempt":2,"reason":"paused"}]}`},
+		{"assign", `{"assign":[]}`},
+	} {
+		if err := nc.Publish("aria.v1.cmd.worker.w1."+m.verb, []byte(m.body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if list := testbed.Receive(t, assigned); len(list) != 1 || list[0].Task.ID != "good" {
+		t.Errorf("assigned %+v", list)
+	}
+	if list := testbed.Receive(t, dropped); len(list) != 1 || list[0].ID != "good" {
+		t.Errorf("dropped %+v", list)
+	}
+	if list := testbed.Receive(t, assigned); len(list) != 0 {
+		t.Errorf("assigned %+v, want the request for a heartbeat", list)
+	}
+}
+
+// A report that cannot be written is refused alone.
+func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	reports := []model.Report{
+		{ID: "a", Attempt: 1, Status: model.ReportDownloading},
+		{ID: "bad", Attempt: 1, Status: model.ReportDownloading, Progress: math.NaN()},
+		{ID: "c", Attempt: 1, Status: model.ReportDownloading},
+	}
+	verdicts, _, err := link(t, w.nc).Report(testbed.Context(t), reports)
+	if err != nil || len(verdicts) != 3 || verdicts[0] != nil || codeOf(verdicts[1]) != model.CodeInvalid || verdicts[2] != nil {
+		t.Errorf("%v, %v", verdicts, err)
+	}
+	h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: reports}
+	b, err := encodeHeartbeat(h, room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, faults, no := decodeHeartbeat(b, "w1")
+	if no != nil || len(faults) > 0 || len(got.Tasks) != 2 || !got.Partial {
+		t.Errorf("%+v, %v, %v", got, faults, no)
+	}
+}
+
+// A connection that is back asks for a heartbeat at once.
+func TestWorkerLink_ReconnectAsksForHeartbeat(t *testing.T) {
+	s := startServer(t)
+	nc := connect(t, s)
+	assigned := make(chan []model.Assignment, 10)
+	stop, err := link(t, nc).Listen(func(list []model.Assignment) { assigned <- list }, func([]model.Drop) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	if err := nc.ForceReconnect(); err != nil {
+		t.Fatal(err)
+	}
+	if list := testbed.Receive(t, assigned); len(list) != 0 {
+		t.Errorf("assigned %+v", list)
+	}
+}
