@@ -55,6 +55,7 @@ type Dispatcher struct {
 	cfg   Config
 	turn  *Turn
 	inbox *inbox
+	log   *oplog
 	ready atomic.Bool
 
 	controls chan func(*loop) // called between two turns
@@ -72,7 +73,7 @@ type Dispatcher struct {
 // wait in its inbox.
 func New(cfg Config) *Dispatcher {
 	d := &Dispatcher{
-		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit),
+		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit), log: newOplog(cfg.Logger),
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
 		clock: machineClock(),
 	}

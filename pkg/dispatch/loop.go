@@ -342,12 +342,14 @@ func (l *loop) send(out *Outcome) {
 		}
 	}
 	for i := range out.Tasks {
+		l.log.task(&out.Tasks[i])
 		l.cfg.Outbox.TaskEvent(&out.Tasks[i])
 	}
 	for i := range out.Progress {
 		l.cfg.Outbox.Progress(&out.Progress[i])
 	}
 	for i := range out.Workers {
+		l.log.worker(&out.Workers[i])
 		l.cfg.Outbox.WorkerEvent(&out.Workers[i])
 	}
 	for i, n := range out.Notes {

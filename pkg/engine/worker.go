@@ -34,6 +34,7 @@ type worker struct {
 	stored    *model.Worker      // the row as last written
 	storedAt  model.Time         // on the alive clock
 	announced model.WorkerStatus // in the last event
+	gaveBack  int                // tasks that it had when it was lost
 }
 
 // dropping is an attempt that a worker was told to stop.
@@ -253,7 +254,7 @@ func (e *Engine) touch(w *worker) {
 // lose takes everything from a worker that fell silent or left. Its tasks wait
 // again and are not to blame; until they are given away it may take them back.
 func (e *Engine) lose(w *worker, silent bool) {
-	w.lost = true
+	w.lost, w.gaveBack = true, len(w.tasks)
 	e.place(w)
 	for _, t := range w.held() {
 		if silent {
@@ -284,7 +285,9 @@ func (e *Engine) removeWorker(w *worker) {
 	if w.stored != nil {
 		e.turn.plan.Batch.Workers = append(e.turn.plan.Batch.Workers, model.WorkerChange{ID: w.ID})
 	}
-	e.turn.plan.Workers = append(e.turn.plan.Workers, model.WorkerEvent{ID: w.ID, Status: model.WorkerRemoved, At: e.now})
+	e.turn.plan.Workers = append(e.turn.plan.Workers, model.WorkerEvent{
+		ID: w.ID, Status: model.WorkerRemoved, At: e.now, Before: w.announced,
+	})
 }
 
 // writeWorkers tells the changes of status of the workers that the turn touched,
@@ -298,8 +301,12 @@ func (e *Engine) writeWorkers() {
 		}
 		status := w.status()
 		if status != w.announced {
+			ev := model.WorkerEvent{ID: w.ID, Status: status, At: e.now, Before: w.announced}
+			if status == model.WorkerOffline {
+				ev.Tasks, ev.Left = w.gaveBack, w.left
+			}
 			w.announced = status
-			e.turn.plan.Workers = append(e.turn.plan.Workers, model.WorkerEvent{ID: w.ID, Status: status, At: e.now})
+			e.turn.plan.Workers = append(e.turn.plan.Workers, ev)
 		}
 		if e.worthWriting(w) {
 			row := w.rowToStore()

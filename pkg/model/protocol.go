@@ -250,6 +250,13 @@ type WorkerEvent struct {
 	ID     string       `json:"id"`
 	Status WorkerStatus `json:"status"`
 	At     Time         `json:"at"`
+
+	// For the dispatcher's log, not sent: the status before, "" of a new worker; and
+	// of one that is offline now, how many tasks it had and whether it said that it
+	// leaves.
+	Before WorkerStatus `json:"-"`
+	Tasks  int          `json:"-"`
+	Left   bool         `json:"-"`
 }
 
 // IntakeVerdict tells what became of a message of the intake: the task that was

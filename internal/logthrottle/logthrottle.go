@@ -1,0 +1,52 @@
+// Package logthrottle bounds how many lines a log gets of one kind of message.
+package logthrottle
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Quiet is the time in which a [Throttle] passes a bounded number of messages.
+const Quiet = 10 * time.Second
+
+// Throttle passes Burst messages in each quiet time, and counts the others: the next
+// one that passes says how many times it happened. It is safe for concurrent use.
+type Throttle struct {
+	Burst int // 0 is 1
+
+	mu     sync.Mutex
+	began  time.Time // of the current quiet time
+	passed int       // in it
+	count  int       // messages since the last one that passed, with the current one
+}
+
+// Log logs the message, or counts it.
+func (t *Throttle) Log(logger *slog.Logger, level slog.Level, msg string, args ...any) {
+	count := t.take(time.Now())
+	if count == 0 {
+		return
+	}
+	if count > 1 {
+		args = append(args, "times", count)
+	}
+	logger.Log(context.Background(), level, msg, args...)
+}
+
+// take returns how many messages the current one stands for, 0 if it must not pass.
+func (t *Throttle) take(now time.Time) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.count++
+	if now.Sub(t.began) >= Quiet {
+		t.began, t.passed = now, 0
+	}
+	if t.passed >= max(t.Burst, 1) {
+		return 0
+	}
+	count := t.count
+	t.passed++
+	t.count = 0
+	return count
+}
