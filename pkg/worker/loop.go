@@ -20,6 +20,8 @@ const (
 	statsInterval    = 10 * time.Second
 	callTimeout      = 10 * time.Second // of one call to the dispatcher
 	passTimeout      = 30 * time.Second // of all calls of one pass to the engine
+	removeTimeout    = time.Second      // of one task that the engine lets go of
+	removesTimeout   = 5 * time.Second  // of all of them in one pass
 	enginePatience   = 2 * time.Minute  // after which a task goes elsewhere
 	engineSilence    = 30 * time.Second // after which the worker says that it is in error
 	quiet            = time.Minute      // between two logs of the same trouble

@@ -73,9 +73,11 @@ func (w *Worker) startPass(now time.Time) {
 
 func (p *pass) run(ctx context.Context, engine download.Engine, release map[*held]string) {
 	known := make(map[string]bool, len(p.want)+len(release))
+	removing, cancel := context.WithTimeout(ctx, removesTimeout)
+	defer cancel()
 	for h, id := range release {
 		known[id] = true
-		p.released[h] = engine.Remove(ctx, id)
+		p.released[h] = remove(removing, engine, id)
 	}
 	if p.states, p.err = engine.Poll(ctx); p.err != nil {
 		return
@@ -85,7 +87,7 @@ func (p *pass) run(ctx context.Context, engine download.Engine, release map[*hel
 	}
 	for id := range p.states {
 		if !known[id] {
-			_ = engine.Remove(ctx, id) // if it fails, the next pass finds it again
+			_ = remove(removing, engine, id) // if it fails, the next pass finds it again
 		}
 	}
 	for _, want := range p.want {
@@ -94,17 +96,25 @@ func (p *pass) run(ctx context.Context, engine download.Engine, release map[*hel
 			continue
 		}
 		delete(p.states, want.task.ID)
-		p.brought[want.held] = bring(ctx, engine, want)
+		p.brought[want.held] = bring(ctx, removing, engine, want)
 	}
 }
 
+// remove has the engine let go of a task. One that does not stop must not hold up the
+// others: the engine keeps stopping it, and the next pass asks again.
+func remove(ctx context.Context, engine download.Engine, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	return engine.Remove(ctx, id)
+}
+
 // bring has the engine begin.
-func bring(ctx context.Context, engine download.Engine, want wanted) error {
+func bring(ctx, removing context.Context, engine download.Engine, want wanted) error {
 	if err := ctx.Err(); err != nil {
 		return err // the calls before took all the time; the next pass goes on
 	}
 	if want.anew {
-		if err := engine.Remove(ctx, want.task.ID); err != nil {
+		if err := remove(removing, engine, want.task.ID); err != nil {
 			return err
 		}
 	}
@@ -149,7 +159,7 @@ func (w *Worker) endPass(p *pass) {
 			continue
 		}
 		if err != nil {
-			w.trouble(h, err, now)
+			w.trouble(h, err, now, p.err != nil)
 			continue
 		}
 		h.trouble = time.Time{}
@@ -217,16 +227,22 @@ func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 	return false
 }
 
-// trouble notes that the engine cannot be brought to have a task. After a while it
-// is somebody else's.
-func (w *Worker) trouble(h *held, err error, now time.Time) {
+// trouble notes that the engine cannot be brought to have a task. After a while the
+// task goes to another worker: it fails if it alone is not taken, and is given back
+// without blame if the engine answers for none.
+func (w *Worker) trouble(h *held, err error, now time.Time, engineDown bool) {
 	if h.trouble.IsZero() {
 		h.trouble = now
 		w.log.Warn("the engine does not take a task", "task", h.id(), "attempt", h.Attempt, "error", err)
 	}
-	if now.Sub(h.trouble) >= enginePatience {
-		w.failed(h, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", err)))
+	if now.Sub(h.trouble) < enginePatience {
+		return
 	}
+	if engineDown {
+		w.finish(h, rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker, "the engine does not answer: %v", err))
+		return
+	}
+	w.failed(h, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", err)))
 }
 
 // keepPlaces puts complete downloads into the journal as moving: they are moved as
