@@ -124,23 +124,6 @@ func (p *process) dial(ctx context.Context, notify func()) (*client, error) {
 	return c, nil
 }
 
-// leave stops our downloads in an aria2c that goes on without us.
-func (e *Engine) leave(c *client) {
-	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
-	defer cancel()
-	select {
-	case e.turn <- struct{}{}:
-		defer e.release()
-	case <-ctx.Done():
-		return
-	}
-	for id, j := range e.jobs {
-		if err := e.clear(ctx, c, j); err != nil {
-			e.cfg.Logger.Warn("a download stays in the attached aria2c", "task", id, "error", err)
-		}
-	}
-}
-
 // foreign reports whether a row of the attached aria2c is not ours.
 func (e *Engine) foreign(r *row) bool {
 	return e.cfg.Attach != nil && !e.cfg.Attach.owns(r.Dir)

@@ -75,26 +75,37 @@ func perDownload(cfg *Config) []string {
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
-// writeConfiguration puts aria2.conf into the state folder, readable by its
+// sharedConf is the configuration of the aria2c that has all jobs but suspects.
+const sharedConf = "aria2.conf"
+
+// writeConfiguration puts a configuration into the state folder, readable by its
 // owner only, for it holds the secret.
-func writeConfiguration(stateDir, text string) (string, error) {
-	path := filepath.Join(stateDir, "aria2.conf")
+func writeConfiguration(stateDir, name, text string) (string, error) {
+	path := filepath.Join(stateDir, name)
 	if err := os.Remove(path); err != nil && !os.IsNotExist(err) {
-		return "", fmt.Errorf("aria2.conf: %w", err)
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	// O_EXCL: a file or link that somebody put there keeps its own mode.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("aria2.conf: %w", err)
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	_, err = f.WriteString(text)
 	if closeErr := f.Close(); err == nil {
 		err = closeErr
 	}
 	if err != nil {
-		return "", fmt.Errorf("aria2.conf: %w", err)
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return path, nil
+}
+
+// removeConfigurations removes those of isolated processes that a killed worker left.
+func removeConfigurations(stateDir string) {
+	left, _ := filepath.Glob(filepath.Join(stateDir, "aria2-*.conf")) // fails only for a bad pattern
+	for _, path := range left {
+		_ = os.Remove(path) // it is in nobody's way
+	}
 }
 
 // newSecret returns 32 random bytes in hex.

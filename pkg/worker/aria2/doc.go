@@ -1,9 +1,12 @@
 // Package aria2 downloads with an aria2c that it starts, owns and supervises.
 //
-// One goroutine keeps the process alive: it starts aria2c with a configuration
+// A supervisor keeps the process alive: it starts aria2c with a configuration
 // and a secret of its own, talks JSON-RPC to it over one WebSocket, and starts it
 // again with a growing delay when it ends. Jobs live in this package; aria2c is a
 // cache of them, and whatever a new aria2c lacks is added again by the next Poll.
+// After a crash the jobs that ran in that aria2c are divided over processes of their
+// own until the guilty one is alone: only a job that had an aria2c for itself is to
+// blame for its crash (docs/adr/0008).
 // Each job's gid is a hash of its task id, so that adding twice finds the first.
 //
 // aria2 itself goes on with any file of the same length. So the engine asks the

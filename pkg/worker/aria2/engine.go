@@ -47,7 +47,7 @@ type Engine struct {
 	changed chan struct{}
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
-	stopped chan struct{} // closed when the supervisor has ended
+	stopped chan struct{} // closed when all supervisors have ended
 
 	proxy     *guard.Proxy    // for aria2c
 	transport *http.Transport // of the probes
@@ -58,15 +58,17 @@ type Engine struct {
 	turn chan struct{}
 	jobs map[string]*job // by task id; guarded by turn
 
-	mu      sync.Mutex
-	session session // guarded by mu: the supervisor changes it at any moment
-	closed  bool
-}
+	// Guarded by turn:
+	isolated []*supervisor // each has suspects of its own
+	suspects []*group      // they wait for an isolated aria2c
+	isolates int           // how many were ever started
 
-// session is the way to the running aria2c; client is nil while there is none.
-type session struct {
-	process *process
-	client  *client
+	shared  *supervisor    // of the aria2c that has all other jobs
+	running sync.WaitGroup // the supervisors and what runs beside the turn
+
+	mu       sync.Mutex
+	closed   bool // guarded by mu
+	stopping bool // guarded by mu
 }
 
 var _ download.Engine = (*Engine)(nil)
@@ -108,6 +110,7 @@ func New(cfg Config) (*Engine, error) {
 		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
 	if e.lock, err = takeLock(ctx, dir); err == nil {
+		removeConfigurations(dir)
 		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {
 			err = e.start(ctx)
 		}
@@ -131,7 +134,7 @@ func (e *Engine) start(ctx context.Context) error {
 	var p *process
 	var err error
 	for range 3 { // another program may take the port in between
-		if p, err = e.startProcess(ctx); err == nil {
+		if p, err = e.startProcess(ctx, sharedConf); err == nil {
 			break
 		}
 	}
@@ -155,8 +158,21 @@ func (e *Engine) start(ctx context.Context) error {
 	if e.cfg.Attach != nil {
 		e.caps.SupportsMetalink = false // only the answer to adding one tells what is ours
 	}
-	e.session = session{p, c}
-	go e.supervise(ctx, p, c)
+	v := e.newSupervisor(sharedConf)
+	v.session = session{p, c}
+	e.shared = v
+	e.begin(func() {
+		defer close(v.ended)
+		v.run(ctx, p, c)
+	})
+	go func() {
+		<-ctx.Done()
+		e.mu.Lock()
+		e.stopping = true // no supervisor is started after this
+		e.mu.Unlock()
+		e.running.Wait()
+		close(e.stopped)
+	}()
 	return nil
 }
 
@@ -207,10 +223,14 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		return err
 	}
 	defer e.release()
-	if e.jobs[id] != nil {
+	if j := e.jobs[id]; j != nil {
+		if j.removing && j.home == nil {
+			j.supervisor = e.shared
+		}
+		j.removing = false
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj)}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj), supervisor: e.shared}
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
 		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{
@@ -220,10 +240,10 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		e.hint()
 		return nil
 	}
-	if s := e.current(); s.client != nil {
+	if s, ok := e.shared.usable(); ok {
 		if err := e.offer(ctx, s, j); err != nil {
 			// Poll gives it again; whether aria2c has it is seen there.
-			e.cfg.Logger.Debug("aria2c did not take a task; again soon", "task", id, "error", err)
+			e.judgeCall(ctx, j, err)
 		}
 	}
 	return nil
@@ -234,34 +254,6 @@ func (e *Engine) allows(k kind) bool {
 		return e.caps.SupportsMetalink
 	}
 	return e.caps.SupportsBT
-}
-
-// Remove implements [download.Engine]. After an error the job is still there:
-// call it again.
-func (e *Engine) Remove(ctx context.Context, id string) error {
-	if err := e.take(ctx); err != nil {
-		return err
-	}
-	defer e.release()
-	j := e.jobs[id]
-	if j == nil {
-		return nil
-	}
-	// A process that has ended writes nothing, and its successor knows of no job
-	// but those that Poll gives it.
-	if j.home != nil && j.home.alive() {
-		s := e.current()
-		if s.client == nil || s.process != j.home {
-			return fmt.Errorf("aria2: remove task %s: %w", id, errDown)
-		}
-		if err := e.clear(ctx, s.client, j); err != nil && j.home.alive() {
-			return fmt.Errorf("aria2: remove task %s: %w", id, err)
-		}
-	}
-	j.stopProbe()
-	e.proxy.Expel(j.gid)
-	delete(e.jobs, id)
-	return nil
 }
 
 // Close implements [download.Engine]: aria2c writes its control files and ends.
@@ -279,6 +271,22 @@ func (e *Engine) Close() error {
 		}
 	}
 	return nil
+}
+
+// begin runs work in a goroutine that Close waits for; it is false once the engine
+// is being closed.
+func (e *Engine) begin(work func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping {
+		return false
+	}
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		work()
+	}()
+	return true
 }
 
 // take waits for the turn.
@@ -299,19 +307,6 @@ func (e *Engine) take(ctx context.Context) error {
 }
 
 func (e *Engine) release() { <-e.turn }
-
-func (e *Engine) current() session {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.session
-}
-
-func (e *Engine) setSession(s session) {
-	e.mu.Lock()
-	e.session = s
-	e.mu.Unlock()
-	e.hint()
-}
 
 // pause waits for d; it is false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {

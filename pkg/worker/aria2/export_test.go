@@ -1,10 +1,28 @@
 package aria2
 
-// PID returns the process id of the aria2c that is there now, 0 if there is none.
+import "context"
+
+func (e *Engine) current() session { return e.shared.current() }
+
+// PID returns the process id of the shared aria2c that is there now, 0 if there is none.
 func (e *Engine) PID() int {
 	s := e.current()
 	if s.process == nil {
 		return 0
 	}
 	return s.process.cmd.Process.Pid
+}
+
+// place returns which aria2c has a task, 0 if none has it now, and whether that is
+// an isolated one.
+func (e *Engine) place(ctx context.Context, id string) (pid int, isolated bool) {
+	if err := e.take(ctx); err != nil {
+		return 0, false
+	}
+	defer e.release()
+	j := e.jobs[id]
+	if j == nil || j.home == nil || !j.home.alive() || j.supervisor == nil {
+		return 0, false
+	}
+	return j.home.cmd.Process.Pid, j.supervisor.isolated
 }

@@ -183,6 +183,9 @@ func TestATrackerOverHTTPIsAskedThroughTheGuard(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the guard was not asked for the tracker")
 		}
+		if _, err := e.Poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		pause(t.Context(), 20*time.Millisecond)
 	}
 	if err := e.proxy.Trouble(gidOf("torrent")); !errors.As(err, new(*guard.RefusedError)) {

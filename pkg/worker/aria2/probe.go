@@ -146,10 +146,7 @@ func (q *inquiry) request(ctx context.Context, method, source, span string) (*ve
 	case http.StatusOK:
 		return v, nil
 	case http.StatusPartialContent:
-		v.Length = -1
-		if _, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok {
-			v.Length = total
-		}
+		v.Length = rangeTotal(resp.Header.Get("Content-Range"))
 		return v, nil
 	}
 	return nil, download.StatusError(resp.StatusCode)

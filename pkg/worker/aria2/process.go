@@ -18,6 +18,7 @@ import (
 const (
 	startTimeout    = 10 * time.Second // until aria2c listens
 	shutdownTimeout = 5 * time.Second  // for pausing, and again for SIGTERM
+	killTimeout     = 5 * time.Second  // until a killed aria2c has ended
 	lockTimeout     = 15 * time.Second // until the aria2c of a killed worker has ended
 )
 
@@ -32,11 +33,17 @@ type process struct {
 	attach  *Attach
 	session string // of an attached one: another means that it was started again
 	left    sync.Once
+
+	fault faultState // why this engine ended it
+
+	// Guarded by the engine's turn:
+	first  *job // the first job that it was given
+	shared bool // it was given other jobs too
 }
 
 // startProcess starts aria2c and returns when it listens; or it attaches. The lock is inherited:
 // as long as any aria2c of this state folder lives, it is held.
-func (e *Engine) startProcess(ctx context.Context) (*process, error) {
+func (e *Engine) startProcess(ctx context.Context, confName string) (*process, error) {
 	if e.cfg.Attach != nil {
 		return e.attach(ctx)
 	}
@@ -46,7 +53,7 @@ func (e *Engine) startProcess(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	p := &process{port: port, secret: newSecret(), exited: make(chan struct{})}
-	conf, err := writeConfiguration(cfg.StateDir, configuration(cfg, e.proxy.URL(), port, p.secret))
+	conf, err := writeConfiguration(cfg.StateDir, confName, configuration(cfg, e.proxy.URL(), port, p.secret))
 	if err != nil {
 		return nil, err
 	}
@@ -103,14 +110,29 @@ func (p *process) alive() bool {
 	}
 }
 
-// kill ends it at once and waits. An attached one only ends for us.
-func (p *process) kill() {
+// kill ends it at once and waits for its end, but not for ever: a process that
+// waits for a broken disk cannot be killed. It returns false if it still lives. An
+// attached one only ends for us.
+func (p *process) kill() (ended bool) {
 	if p.attach != nil {
 		p.left.Do(func() { close(p.exited) })
-		return
+		return true
 	}
 	_ = p.cmd.Process.Kill() // fails only if it has ended
-	<-p.exited
+	timer := time.NewTimer(killTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+// abandon kills it without waiting, for a download that it does not stop.
+func (p *process) abandon() {
+	p.fault.CompareAndSwap(faultNone, faultAbandoned)
+	_ = p.cmd.Process.Kill() // fails only if it has ended
 }
 
 // shutdown ends it in order, so that every download's control file is written:
@@ -166,6 +188,52 @@ func takeLock(ctx context.Context, stateDir string) (*os.File, error) {
 			return nil, ctx.Err()
 		}
 	}
+}
+
+// noteHang notes that it answers no more. One that a signal has stopped is not to
+// blame, nor are its downloads.
+func (p *process) noteHang() {
+	why := faultHang
+	if p.attach == nil && isStopped(p.cmd.Process.Pid) {
+		why = faultStopped
+	}
+	p.fault.CompareAndSwap(faultNone, why)
+}
+
+// isStopped reports whether a process is stopped by a signal or waits for a disk,
+// where the system tells.
+func isStopped(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, after, _ := strings.Cut(string(stat), ") ") // the name before may have any characters
+	return strings.HasPrefix(after, "T") || strings.HasPrefix(after, "t") || strings.HasPrefix(after, "D")
+}
+
+// failed reports whether it ended by a fault of its own: a crash, or that it
+// answered no more. It must have ended.
+func (p *process) failed() bool {
+	switch p.fault.Load() {
+	case faultHang:
+		return true
+	case faultNone:
+		return p.crashed()
+	}
+	return false
+}
+
+// how returns how it ended, or that it has not.
+func (p *process) how() error {
+	switch {
+	case p.fault.Load() == faultHang, p.fault.Load() == faultStopped:
+		return errSilent
+	case p.fault.Load() == faultAbandoned:
+		return errors.New("it did not stop a download")
+	case !p.alive():
+		return p.err
+	}
+	return errors.New("it cannot be reached")
 }
 
 // crashed reports whether it ended of itself by a fault of its own; being killed

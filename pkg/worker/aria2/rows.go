@@ -31,18 +31,57 @@ func (r *row) stopped() bool {
 	return r.Status == "complete" || r.Status == "error" || r.Status == "removed"
 }
 
-// number is an integer in a string; what is none counts as 0.
+// number is an integer in a string; anything else counts as 0.
 type number int64
 
-// UnmarshalJSON implements [json.Unmarshaler].
+// UnmarshalJSON implements [json.Unmarshaler]. It never fails, so that one odd value
+// costs no other download its place in the answer.
 func (n *number) UnmarshalJSON(b []byte) error {
 	var s string
-	if err := json.Unmarshal(b, &s); err != nil {
-		return err
+	if json.Unmarshal(b, &s) != nil {
+		s = string(b)
 	}
-	v, _ := strconv.ParseInt(s, 10, 64)
+	v, _ := strconv.ParseInt(s, 10, 64) // 0 if it is no integer, the largest if it is too large
 	*n = number(max(v, 0))
 	return nil
+}
+
+// decodeRows reads a list of downloads, each alone. One with a field that cannot be
+// read has the rest of its fields; one without a gid is left out.
+func decodeRows(raw json.RawMessage) ([]*row, error) {
+	var list []json.RawMessage
+	if err := decode(raw, &list, "aria2.tell"); err != nil {
+		return nil, err
+	}
+	rows := make([]*row, 0, len(list))
+	for _, one := range list {
+		r := &row{}
+		if json.Unmarshal(one, r) != nil {
+			r = decodeFields(one)
+		}
+		if r.GID != "" {
+			rows = append(rows, r)
+		}
+	}
+	return rows, nil
+}
+
+// decodeFields reads the fields of a download that can be read. One whose status
+// cannot be is taken for an active one.
+func decodeFields(raw json.RawMessage) *row {
+	var fields map[string]json.RawMessage
+	r := &row{}
+	if json.Unmarshal(raw, &fields) != nil {
+		return r
+	}
+	for name, to := range map[string]any{
+		"gid": &r.GID, "status": &r.Status, "totalLength": &r.Total, "completedLength": &r.Completed,
+		"downloadSpeed": &r.Speed, "errorCode": &r.ErrorCode, "errorMessage": &r.ErrorMessage,
+		"following": &r.Following, "dir": &r.Dir, "followedBy": &r.FollowedBy,
+	} {
+		_ = json.Unmarshal(fields[name], to) // it keeps its zero value
+	}
+	return r
 }
 
 // rows asks for every download that aria2c knows, by gid, in one message.
@@ -60,14 +99,12 @@ func (c *client) rows(ctx context.Context) (map[string]*row, error) {
 		if errs[i] != nil {
 			return nil, fmt.Errorf("poll: %w", errs[i])
 		}
-		var list []*row
-		if err := decode(raw, &list, "aria2.tell"); err != nil {
+		list, err := decodeRows(raw)
+		if err != nil {
 			return nil, err
 		}
 		for _, r := range list {
-			if r != nil {
-				all[r.GID] = r
-			}
+			all[r.GID] = r
 		}
 	}
 	return all, nil

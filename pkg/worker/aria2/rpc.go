@@ -18,13 +18,21 @@ import (
 const (
 	maxAnswer   = 16 << 20         // bytes of one message from aria2c
 	callTimeout = 15 * time.Second // a living aria2c answers in milliseconds
+	callTicks   = 15               // in how many parts that is counted
 )
 
 // errNoAnswer says that aria2c did not answer in time or the connection broke: it
 // is not known whether the call was carried out.
 var errNoAnswer = errors.New("aria2c does not answer")
 
-// rpcError is aria2c's answer that says no.
+var (
+	// errSilent is why a client ends when a call got no answer for callTimeout.
+	errSilent = errors.New("it does not answer")
+	// errUnreadable says that an answer has another form than expected.
+	errUnreadable = errors.New("an answer of aria2c cannot be read")
+)
+
+// rpcError is aria2c's error response.
 type rpcError struct {
 	Code    int    `json:"code"`
 	Message string `json:"message"`
@@ -173,7 +181,7 @@ func (c *client) multicall(ctx context.Context, calls []call) ([]json.RawMessage
 		return nil, nil, err
 	}
 	if len(answers) != len(calls) {
-		return nil, nil, fmt.Errorf("%w: %d answers to %d calls", errNoAnswer, len(answers), len(calls))
+		return nil, nil, fmt.Errorf("%w: %d answers to %d calls", errUnreadable, len(answers), len(calls))
 	}
 	results, errs := make([]json.RawMessage, len(calls)), make([]error, len(calls))
 	for i, a := range answers {
@@ -201,7 +209,7 @@ func decode(raw json.RawMessage, result any, method string) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, result); err != nil {
-		return fmt.Errorf("%w: %s answered something else than expected: %w", errNoAnswer, method, err)
+		return fmt.Errorf("%w: %s: %w", errUnreadable, method, err)
 	}
 	return nil
 }
@@ -224,30 +232,37 @@ func (c *client) send(ctx context.Context, method string, params []any) (json.Ra
 		c.forget(id)
 		return nil, fmt.Errorf("%s: %w", method, err)
 	}
-	timer := time.NewTimer(callTimeout)
-	defer timer.Stop()
-	// Not ctx: a caller that gives up in mid-write would cost all the connection.
-	writing, cancel := context.WithTimeout(context.Background(), callTimeout)
-	err = c.conn.Write(writing, websocket.MessageText, data)
-	cancel()
-	if err != nil {
-		c.fail(fmt.Errorf("%s: %w", method, err))
-		return nil, errNoAnswer
-	}
-	select {
-	case a := <-ch:
-		if a.Error != nil {
-			return nil, a.Error
+	// The time is counted in ticks: while this process or the machine stands still,
+	// one tick passes at most, and the answer may be there.
+	tick := time.NewTicker(callTimeout / callTicks)
+	defer tick.Stop()
+	// Not ctx: a caller that gives up in mid-write would cost all the connection. And
+	// beside this call: an aria2c that reads nothing must not hold its caller.
+	writing, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	go func() {
+		defer cancel()
+		if err := c.conn.Write(writing, websocket.MessageText, data); err != nil {
+			c.fail(fmt.Errorf("%s: %w", method, err))
 		}
-		return a.Result, nil
-	case <-c.done:
-		return nil, errNoAnswer
-	case <-timer.C:
-		c.fail(fmt.Errorf("%s: no answer in %v", method, callTimeout))
-		return nil, errNoAnswer
-	case <-ctx.Done():
-		c.forget(id)
-		return nil, ctx.Err()
+	}()
+	for left := callTicks; ; {
+		select {
+		case a := <-ch:
+			if a.Error != nil {
+				return nil, a.Error
+			}
+			return a.Result, nil
+		case <-c.done:
+			return nil, errNoAnswer
+		case <-tick.C:
+			if left--; left == 0 {
+				c.fail(fmt.Errorf("%s: %w", method, errSilent))
+				return nil, errNoAnswer
+			}
+		case <-ctx.Done():
+			c.forget(id)
+			return nil, ctx.Err()
+		}
 	}
 }
 

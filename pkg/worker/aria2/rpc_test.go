@@ -112,7 +112,7 @@ func TestAMulticallTellsResultsFromErrors(t *testing.T) {
 	if string(results[0]) != `"OK"` || errs[0] != nil || errs[1] == nil || string(results[2]) != `[]` || errs[2] != nil || errs[3] == nil {
 		t.Errorf("%s, %v", results, errs)
 	}
-	if _, _, err := c.multicall(t.Context(), make([]call, 2)); !errors.Is(err, errNoAnswer) {
+	if _, _, err := c.multicall(t.Context(), make([]call, 2)); !errors.Is(err, errUnreadable) {
 		t.Errorf("four answers to two calls are taken: %v", err)
 	}
 }

@@ -3,6 +3,10 @@ package aria2
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -12,45 +16,101 @@ import (
 // first one again.
 const steadyAfter = 5 * time.Second
 
-// supervise keeps one aria2c running until ctx ends, beginning with the one that
+// supervisor keeps one aria2c running. The shared one starts it again whenever it
+// ends; an isolated one ends with its process.
+type supervisor struct {
+	e        *Engine
+	isolated bool
+	conf     string             // name of the configuration file
+	stop     context.CancelFunc // ends the process in order
+	ended    chan struct{}      // closed when the supervisor has ended
+	unheard  chan struct{}      // a call got no answer in time; room for one
+
+	mu      sync.Mutex
+	session session // guarded by mu: the supervisor changes it at any moment
+	silent  bool    // guarded by mu: no call is made until aria2c has answered again
+
+	// Guarded by the engine's turn:
+	began   time.Time // when its process was started
+	retired bool      // its jobs return to the shared process
+	limit   int64     // the bandwidth that limited was told
+	limited *process
+}
+
+// session is the way to the running aria2c; client is nil while there is none.
+type session struct {
+	process *process
+	client  *client
+}
+
+func (e *Engine) newSupervisor(conf string) *supervisor {
+	return &supervisor{
+		e: e, conf: conf, stop: func() {}, ended: make(chan struct{}), unheard: make(chan struct{}, 1),
+		began: time.Now(),
+	}
+}
+
+// current returns the session, silent or not.
+func (v *supervisor) current() session {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.session
+}
+
+// usable returns the session if calls can be made now.
+func (v *supervisor) usable() (s session, ok bool) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.session, v.session.client != nil && !v.silent
+}
+
+func (v *supervisor) setSession(s session) {
+	v.mu.Lock()
+	v.session, v.silent = s, false
+	v.mu.Unlock()
+	v.e.hint()
+}
+
+// noteSilence has the supervisor find out whether aria2c still answers. Until it
+// does, nobody waits for it.
+func (v *supervisor) noteSilence() {
+	v.mu.Lock()
+	v.silent = true
+	v.mu.Unlock()
+	select {
+	case v.unheard <- struct{}{}:
+	default:
+	}
+}
+
+// run keeps the shared aria2c running until ctx ends, beginning with the one that
 // is there, and ends the last one in order.
-func (e *Engine) supervise(ctx context.Context, p *process, c *client) {
-	defer close(e.stopped)
+func (v *supervisor) run(ctx context.Context, p *process, c *client) {
+	log := v.e.cfg.Logger
 	delay := backoff.NewExponentialBackOff()
 	delay.InitialInterval = 200 * time.Millisecond
 	delay.MaxInterval = 10 * time.Second
 	for {
-		started := time.Now()
 		if p != nil {
-			c = e.attend(ctx, p, c)
-			e.setSession(session{})
-			if ctx.Err() != nil {
-				if p.attach != nil && c != nil {
-					e.leave(c)
-				} else {
-					p.shutdown(c, e.cfg.Logger)
-				}
-				if c != nil {
-					c.fail(errClosed)
-				}
+			started := time.Now()
+			if v.attend(ctx, p, c) {
 				return
 			}
-			p.kill() // it has ended already, or does not answer
 			if time.Since(started) > steadyAfter {
 				delay.Reset()
 			}
 		}
 		wait := delay.NextBackOff()
 		if p != nil {
-			e.cfg.Logger.Warn("aria2c has ended; starting it again", "error", p.err, "in", wait)
+			log.Warn("aria2c has ended; starting it again", "error", p.how(), "in", wait)
 		}
 		if !pause(ctx, wait) {
 			return
 		}
 		var err error
-		if p, err = e.startProcess(ctx); err != nil {
+		if p, err = v.e.startProcess(ctx, v.conf); err != nil {
 			if ctx.Err() == nil {
-				e.cfg.Logger.Error("aria2c cannot be started", "error", err)
+				log.Error("aria2c cannot be started", "error", err)
 			}
 			p = nil
 		}
@@ -58,26 +118,77 @@ func (e *Engine) supervise(ctx context.Context, p *process, c *client) {
 	}
 }
 
-// attend keeps a connection to a process until ctx or the process ends, or the
+// runOnce starts an aria2c of its own for suspects, and ends with it.
+func (v *supervisor) runOnce(ctx context.Context) {
+	defer os.Remove(filepath.Join(v.e.cfg.StateDir, v.conf))
+	p, err := v.e.startProcess(ctx, v.conf)
+	if err != nil {
+		if ctx.Err() == nil {
+			v.e.cfg.Logger.Error("an isolated aria2c cannot be started", "error", err)
+		}
+		return
+	}
+	if !v.attend(ctx, p, nil) {
+		v.e.cfg.Logger.Debug("an isolated aria2c has ended", "error", p.how())
+	}
+}
+
+// attend keeps a process reachable until ctx ends, and then ends it in order and
+// returns true; or until it ends or answers no more.
+func (v *supervisor) attend(ctx context.Context, p *process, c *client) (inOrder bool) {
+	c = v.connected(ctx, p, c)
+	v.setSession(session{})
+	if ctx.Err() == nil {
+		if !p.kill() { // it has ended already, or does not answer
+			v.e.cfg.Logger.Error("aria2c cannot be killed; its downloads wait for its end", "pid", p.cmd.Process.Pid)
+		}
+		v.e.hint()
+		return false
+	}
+	p.fault.CompareAndSwap(faultNone, faultRetired)
+	if p.attach != nil && c != nil {
+		v.e.leave(session{p, c})
+	} else {
+		p.shutdown(c, v.e.cfg.Logger)
+	}
+	if c != nil {
+		c.fail(errClosed)
+	}
+	v.e.hint()
+	return true
+}
+
+// connected keeps a connection to a process until ctx or the process ends, or the
 // process can no longer be reached. It returns the connection that is left.
-func (e *Engine) attend(ctx context.Context, p *process, c *client) *client {
+func (v *supervisor) connected(ctx context.Context, p *process, c *client) *client {
+	log := v.e.cfg.Logger
 	for {
 		if c == nil {
-			if c = e.connect(ctx, p); c == nil {
+			if c = v.connect(ctx, p); c == nil {
 				return nil
 			}
+			v.setSession(session{p, c})
+		} else if v.current().client != c {
+			v.setSession(session{p, c})
 		}
-		e.setSession(session{p, c})
 		select {
 		case <-ctx.Done():
 			return c
 		case <-p.exited:
 			c.fail(errors.New("aria2c has ended"))
 			return nil
+		case <-v.unheard:
+			if c.call(ctx, nil, "aria2.getVersion") == nil {
+				v.setSession(session{p, c}) // it was slow
+			}
 		case <-c.done:
-			e.setSession(session{process: p})
+			v.setSession(session{process: p})
+			if errors.Is(c.cause(), errSilent) && p.attach == nil {
+				p.noteHang()
+				return nil
+			}
 			if p.alive() && ctx.Err() == nil {
-				e.cfg.Logger.Warn("the connection to aria2c broke; connecting again", "error", c.cause())
+				log.Warn("the connection to aria2c broke; connecting again", "error", c.cause())
 			}
 			c = nil
 		}
@@ -87,19 +198,34 @@ func (e *Engine) attend(ctx context.Context, p *process, c *client) *client {
 // connect dials for some time; nil means that it is no use. An attached aria2c
 // that cannot be reached may still write: only when it was started again is it
 // known to have ended.
-func (e *Engine) connect(ctx context.Context, p *process) *client {
+func (v *supervisor) connect(ctx context.Context, p *process) *client {
 	for try := 0; try < 5 || p.attach != nil; try++ {
 		if !p.alive() || ctx.Err() != nil {
 			return nil
 		}
-		c, err := p.dial(ctx, e.hint)
+		c, err := p.dial(ctx, v.e.hint)
 		if err == nil {
 			return c
 		}
-		e.cfg.Logger.Debug("aria2c cannot be reached", "error", err)
+		v.e.cfg.Logger.Debug("aria2c cannot be reached", "error", err)
 		if !pause(ctx, time.Duration(min(try+1, 10))*200*time.Millisecond) {
 			return nil
 		}
 	}
+	p.noteHang()
 	return nil
 }
+
+// fault is what ended a process, as far as this engine knows.
+type fault = int32
+
+const (
+	faultNone      fault = iota // it ended of itself, or was ended from outside
+	faultHang                   // it answered no more, and was killed
+	faultStopped                // the same, but somebody had stopped it by a signal
+	faultAbandoned              // it did not stop a download, and was killed
+	faultRetired                // it was ended in order
+)
+
+// faultState is set before the process is killed, and read after its end.
+type faultState = atomic.Int32

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -64,29 +63,6 @@ func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestAJobThatSawTwoCrashesIsGivenUpAndKillsDoNotCount(t *testing.T) {
-	t.Parallel()
-	var throttle downloadtest.Throttle
-	throttle.Set(100_000)
-	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(4<<20))))
-	e := newAria2(t, t.TempDir())
-	job := downloadtest.Job(t, "crasher", s.URL+"/file")
-	downloadtest.Add(t, e, job)
-	for i, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGKILL, syscall.SIGABRT, syscall.SIGABRT} {
-		downloadtest.Await(t, e, "crasher", downloadtest.Reached(int64(i+1)*50_000))
-		if err := syscall.Kill(e.PID(), signal); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := downloadtest.MustFail(t, e, "crasher"); err.Class != model.ClassRetryable {
-		t.Errorf("%+v", err)
-	}
-	late := downloadtest.Job(t, "late", s.URL+"/file")
-	throttle.Set(0)
-	downloadtest.Add(t, e, late)
-	downloadtest.MustComplete(t, e, late, downloadtest.Data(4<<20))
 }
 
 func TestAFileThatWasFinishedJustBeforeACrashIsNotFetchedAgain(t *testing.T) {
