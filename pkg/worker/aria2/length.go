@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -16,16 +17,18 @@ import (
 // maxLength is more bytes than any disk has: 1 PiB.
 const maxLength = 1 << 50
 
-// checkLength refuses a length that the disk below dir could never hold, or that is no
-// number, so that aria2c does not see it.
+// tooLong is in net/http's error for a length above 2^63; it has no type of its own.
+var tooLong = regexp.MustCompile(`bad Content-Length "\d{19,}"`)
+
+// checkLength refuses a length that the disk below dir could never hold, so that
+// aria2c does not see it.
 func checkLength(dir string, f *finding) *model.TaskError {
 	if f.version == nil {
-		// net/http has no error of its own for this.
-		if f.err != nil && strings.Contains(f.err.Error(), "bad Content-Length") {
-			return &model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent,
-				Message: "the server announces a length that is not a number of bytes"}
+		if f.err == nil || !tooLong.MatchString(f.err.Error()) {
+			return nil
 		}
-		return nil
+		return &model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent,
+			Message: "the server announces a length of more bytes than any disk holds"}
 	}
 	length, size := f.version.Length, int64(0)
 	if usage, err := disk.Usage(dir); err == nil {

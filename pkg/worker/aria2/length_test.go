@@ -26,11 +26,11 @@ func TestLength_ImpossibleNeverReachesAria2c(t *testing.T) {
 		class model.Class
 		says  string
 	}{
-		"larger-than-any-disk":   {"Content-Length: 4611686018427387904", "", model.ClassPermanent, "more than any disk"},
-		"larger-than-int64":      {"Content-Length: 99999999999999999999", "", model.ClassPermanent, "not a number"},
+		"larger-than-any-disk":   {"Content-Length: 4611686018427387904", "", model.ClassPermanent, "than any disk"},
+		"larger-than-int64":      {"Content-Length: 99999999999999999999", "", model.ClassPermanent, "than any disk"},
 		"larger-than-this-disk":  {"Content-Length: 1000000000000000", "", model.ClassWorker, "the disk of this worker"},
-		"in-the-range":           {"", "Content-Length: 1\r\nContent-Range: bytes 0-0/4611686018427387904", model.ClassPermanent, "more than any disk"},
-		"in-the-range-no-number": {"", "Content-Length: 1\r\nContent-Range: bytes 0-0/99999999999999999999", model.ClassPermanent, "more than any disk"},
+		"in-the-range":           {"", "Content-Length: 1\r\nContent-Range: bytes 0-0/4611686018427387904", model.ClassPermanent, "than any disk"},
+		"in-the-range-no-number": {"", "Content-Length: 1\r\nContent-Range: bytes 0-0/99999999999999999999", model.ClassPermanent, "than any disk"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
