@@ -158,9 +158,9 @@ func liveThrough(t *testing.T, c *cluster, r *recorder) {
 		for _, verb := range []string{"pause", "resume", "cancel", "retry"} {
 			c.do(t, "req."+role+"."+verb, `{"id":"`+id+`"}`)
 		}
-		if role == "task.alice" {
-			c.do(t, "req.task.alice.update", `{"id":"`+id+`","priority":"low","mirrors":["http://mirror.example.org/f"]}`)
-		}
+		c.do(t, "req."+role+".update", `{"id":"`+id+`","priority":"low","mirrors":["http://mirror.example.org/f"]}`)
+		c.do(t, "req."+role+".cancel", `{"id":"`+id+`"}`)
+		c.do(t, "req."+role+".retry", `{"id":"`+id+`","url":"http://example.org/g"}`)
 		c.do(t, "req.task.alice.get", `{"ids":["`+id+`","film","unknown"]}`)
 		c.do(t, "req."+role+".cancel", `{"ids":["`+id+`","unknown"]}`)
 		c.do(t, "req."+role+".delete", `{"id":"`+id+`"}`)

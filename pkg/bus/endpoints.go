@@ -23,7 +23,6 @@ func (s *Service) endpoints() []endpoint {
 	cancel := act(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
 	pause := act(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
 	resume := act(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
-	retry := act(func(client, id string) engine.Event { return engine.Retry{Client: client, ID: id} })
 	return []endpoint{
 		{RoleTask, "submit", (*call).submit},
 		{RoleTask, "get", (*call).getTasks},
@@ -31,7 +30,7 @@ func (s *Service) endpoints() []endpoint {
 		{RoleTask, "cancel", cancel},
 		{RoleTask, "pause", pause},
 		{RoleTask, "resume", resume},
-		{RoleTask, "retry", retry},
+		{RoleTask, "retry", (*call).retry},
 		{RoleTask, "update", (*call).update},
 		{RoleTask, "delete", (*call).deleteTasks},
 		{RoleQuery, "task.get", (*call).getTasks},
@@ -42,7 +41,8 @@ func (s *Service) endpoints() []endpoint {
 		{RoleAdmin, "task.cancel", cancel},
 		{RoleAdmin, "task.pause", pause},
 		{RoleAdmin, "task.resume", resume},
-		{RoleAdmin, "task.retry", retry},
+		{RoleAdmin, "task.retry", (*call).retry},
+		{RoleAdmin, "task.update", (*call).update},
 		{RoleAdmin, "task.delete", (*call).deleteTasks},
 		{RoleAdmin, "worker.drain", (*call).drainWorker},
 		{RoleAdmin, "worker.resume", (*call).resumeWorker},

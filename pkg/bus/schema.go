@@ -56,23 +56,31 @@ func shapes() map[string]shape {
 			Files bool `json:"files,omitempty"`
 		}{},
 	}, answers: tasks}
+	retry := shape{requests: []any{
+		struct {
+			oneID
+			URL string `json:"url,omitempty"`
+		}{},
+		manyIDs{},
+	}, answers: tasks}
+	update := shape{requests: []any{struct {
+		oneID
+		model.TaskUpdate
+	}{}}, answers: []any{model.Task{}}}
 	list := shape{requests: []any{model.ListQuery{}}, answers: []any{model.TaskPage{}}}
 	worker := shape{requests: one, answers: []any{model.Worker{}}}
 	return map[string]shape{
 		"task-submit": {requests: []any{model.TaskSpec{}, struct {
 			Tasks []model.TaskSpec `json:"tasks"`
 		}{}}, answers: tasks},
-		"task-get": get, "task-list": list, "task-cancel": act, "task-pause": act, "task-resume": act, "task-retry": act,
-		"task-update": {requests: []any{struct {
-			oneID
-			model.TaskUpdate
-		}{}}, answers: []any{model.Task{}}},
+		"task-get": get, "task-list": list, "task-cancel": act, "task-pause": act, "task-resume": act, "task-retry": retry,
+		"task-update":    update,
 		"task-delete":    remove,
 		"query-task-get": get, "query-task-list": list,
 		"query-worker-get":  worker,
 		"query-worker-list": {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
 		"query-status":      {requests: []any{struct{}{}}, answers: []any{model.ClusterStatus{}}},
-		"admin-task-cancel": act, "admin-task-pause": act, "admin-task-resume": act, "admin-task-retry": act, "admin-task-delete": remove,
+		"admin-task-cancel": act, "admin-task-pause": act, "admin-task-resume": act, "admin-task-retry": retry, "admin-task-update": update, "admin-task-delete": remove,
 		"admin-worker-drain": worker, "admin-worker-resume": worker,
 		"admin-worker-remove": {requests: []any{struct {
 			oneID

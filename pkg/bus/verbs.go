@@ -21,6 +21,13 @@ func (c *call) deleteTasks() {
 	})
 }
 
+func (c *call) retry() {
+	ids, many, url, err := decodeRetry(c.data)
+	c.each(ids, many, err, func(id string) engine.Event {
+		return engine.Retry{Client: c.from.Name, ID: id, URL: url}
+	})
+}
+
 // each hands over what the event makes of each task's id, unless the request could
 // not be decoded.
 func (c *call) each(ids []string, many bool, err *model.Error, event func(id string) engine.Event) {
@@ -107,6 +114,26 @@ func decodeDelete(data []byte) (ids []string, many, files bool, err *model.Error
 	}
 	ids, many, err = body.list()
 	return ids, many, body.Files, err
+}
+
+// decodeRetry reads the ids of a retry, and the URL that one task gets with it.
+func decodeRetry(data []byte) (ids []string, many bool, url string, err *model.Error) {
+	var body struct {
+		idsBody
+		URL *string `json:"url"`
+	}
+	if err := small(data, &body); err != nil {
+		return nil, false, "", err
+	}
+	ids, many, err = body.list()
+	if err != nil || body.URL == nil {
+		return ids, many, "", err
+	}
+	if many {
+		return nil, true, "", model.Errorf(model.CodeInvalid, "url: goes with one id, not with ids")
+	}
+	spec := model.TaskSpec{URL: *body.URL} // the rest of the task's is not known here
+	return ids, false, *body.URL, about(ids[0], model.AsError(spec.Validate()))
 }
 
 // wireUpdate is a [model.TaskUpdate] as a client writes it.

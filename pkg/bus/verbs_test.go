@@ -26,6 +26,7 @@ func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
 		{"task.alice.pause", `{"id":"a"}`, `"status":"paused"`, engine.Pause{Client: "alice", ID: "a"}},
 		{"task.alice.resume", `{"id":"a"}`, `"status":"pending"`, engine.Resume{Client: "alice", ID: "a"}},
 		{"task.alice.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a"}},
+		{"task.alice.retry", `{"id":"a","url":"https://h/new"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a", URL: "https://h/new"}},
 		{"task.alice.delete", `{"id":"a"}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a"}},
 		{"task.alice.delete", `{"id":"a","files":true}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a", Files: true}},
 		{"admin.task.cancel", `{"id":"a"}`, `"status":"canceled"`, engine.Cancel{ID: "a"}},
@@ -47,6 +48,28 @@ func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
 	}
 }
 
+// TestRetry_URLThatCannotBeTakenIsNamed checks that a retry with a bad url, or with a
+// url for several tasks, is 400 and reaches no task.
+func TestRetry_URLThatCannotBeTakenIsNamed(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	for body, want := range map[string]string{
+		`{"id":"a","url":"gopher://h/"}`:            `url: the scheme "gopher"`,
+		`{"id":"a","url":""}`:                       `url: `,
+		`{"id":"a","url":5}`:                        `url`,
+		`{"ids":["a","b"],"url":"https://h/new"}`:   `url: goes with one id`,
+		`{"url":"https://h/new"}`:                   `id: is missing`,
+		`{"id":"a","url":"https://h/new","x":true}`: `x`,
+	} {
+		got := w.ask(t, "task.alice.retry", body)
+		if got.code != "400" || !strings.Contains(got.text, want) {
+			t.Errorf("%s: %q %q, want 400 and %q", body, got.code, got.text, want)
+		}
+	}
+	if ops := w.backend.taken(); len(ops) > 0 {
+		t.Errorf("handed over %+v", ops)
+	}
+}
+
 func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, testbed.Patience)
@@ -64,7 +87,7 @@ func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
 	for role, verbs := range map[string]string{
 		"task.*":   "submit get list cancel pause resume retry update delete",
 		"query":    "task.get task.list worker.get worker.list status",
-		"admin":    "task.cancel task.pause task.resume task.retry task.delete worker.drain worker.resume worker.remove export import log_level",
+		"admin":    "task.cancel task.pause task.resume task.retry task.update task.delete worker.drain worker.resume worker.remove export import log_level",
 		"worker.*": "heartbeat report",
 	} {
 		for _, verb := range strings.Fields(verbs) {
@@ -229,6 +252,10 @@ func TestTheClientHasAMethodForEachVerb(t *testing.T) {
 		"pause":  {func() (*model.Task, error) { return alice.Pause(ctx, "a") }, engine.Pause{Client: "alice", ID: "a"}},
 		"resume": {func() (*model.Task, error) { return alice.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
 		"retry":  {func() (*model.Task, error) { return alice.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a"}},
+		"retry from elsewhere": {
+			func() (*model.Task, error) { return alice.RetryFrom(ctx, "a", "https://h/new") },
+			engine.Retry{Client: "alice", ID: "a", URL: "https://h/new"},
+		},
 		"update": {func() (*model.Task, error) { return alice.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: change}},
 		"delete": {func() (*model.Task, error) { return alice.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
 	} {

@@ -44,13 +44,16 @@ type Resume struct {
 	ID     string
 }
 
-// Retry makes a failed or canceled task pending again.
+// Retry makes a failed or canceled task pending again, with a URL from that URL; an
+// empty one leaves it as it is.
 type Retry struct {
 	Client string
 	ID     string
+	URL    string
 }
 
-// Update changes a task that has not ended.
+// Update changes a task that is not completed. A failed or canceled one keeps its
+// status until a [Retry].
 type Update struct {
 	Client string
 	ID     string

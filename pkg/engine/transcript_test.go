@@ -146,7 +146,7 @@ func (w *world) event(words []string) Event {
 	case "resume":
 		return Resume{Client: names[0], ID: names[1]}
 	case "retry":
-		return Retry{Client: names[0], ID: names[1]}
+		return Retry{Client: names[0], ID: names[1], URL: opts["url"]}
 	case "update":
 		return w.updateEvent(names, opts)
 	case "delete":

@@ -101,10 +101,15 @@ func (e *Engine) retry(r Retry) Answer {
 	if row.Status != model.StatusFailed && row.Status != model.StatusCanceled {
 		return cannot(row, "retried: only a failed or canceled one can")
 	}
-	if err := e.hasRoom(row.Client, &row.TaskSpec); err != nil {
+	next := *row
+	if r.URL != "" {
+		if err := e.changeEnded(&next, &model.TaskUpdate{URL: &r.URL}); err != nil {
+			return Answer{Err: err}
+		}
+	}
+	if err := e.hasRoom(next.Client, &next.TaskSpec); err != nil {
 		return Answer{Err: err.For(r.ID)}
 	}
-	next := *row
 	set := model.SetStatus | model.SetFailures | model.SetRetryAt | model.SetFinished
 	next.Failures, next.Losses, next.RetryAt, next.FinishedAt = 0, 0, 0, 0
 	if row.Status == model.StatusCanceled {
@@ -115,7 +120,12 @@ func (e *Engine) retry(r Retry) Answer {
 	next.Status, next.UpdatedAt = model.StatusPending, e.now
 	e.counts[row.Status]--
 	e.counts[model.StatusPending]++
-	e.write(&model.TaskChange{ID: r.ID, From: row.Status, Set: set, State: next.TaskState})
+	change := model.TaskChange{ID: r.ID, From: row.Status, Set: set, State: next.TaskState}
+	if r.URL != "" {
+		whole := next
+		change = model.TaskChange{ID: r.ID, From: row.Status, Put: &whole}
+	}
+	e.write(&change)
 	ended := e.turn.ended[r.ID]
 	delete(e.turn.ended, r.ID)
 	t := e.load(&next, false)
@@ -137,7 +147,7 @@ func (e *Engine) update(u Update) Answer {
 	}
 	t := e.tasks[u.ID]
 	if t == nil {
-		return cannot(row, "updated")
+		return e.updateEnded(row, u.Change)
 	}
 	next := *row
 	if err := u.Change.Apply(&next.TaskSpec); err != nil {
@@ -167,6 +177,38 @@ func (e *Engine) update(u Update) Answer {
 		t.attempt, t.reclaimable = next.Attempt, false
 	}
 	return Answer{Task: u.ID}
+}
+
+// updateEnded changes what a failed or canceled task asks for. It keeps its status:
+// only a retry makes it pending.
+func (e *Engine) updateEnded(row *model.Task, change *model.TaskUpdate) Answer {
+	if row.Status != model.StatusFailed && row.Status != model.StatusCanceled {
+		return cannot(row, "updated")
+	}
+	next := *row
+	if err := e.changeEnded(&next, change); err != nil {
+		return Answer{Err: err}
+	}
+	next.UpdatedAt = e.now
+	e.write(&model.TaskChange{ID: row.ID, From: row.Status, Put: &next})
+	return Answer{Task: row.ID}
+}
+
+// changeEnded applies a change to the row of a task that has ended. Where the next
+// attempt would fetch something else, the attempt is raised, so that no late report
+// about the old source counts for the new one.
+func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.Error {
+	if err := change.Apply(&next.TaskSpec); err != nil {
+		return err.For(next.ID)
+	}
+	if change.Interrupts() && next.Attempt > 0 {
+		highest := next.Attempt
+		if ended := e.turn.ended[next.ID]; ended != nil { // no row has what a worker has named
+			highest = max(highest, ended.named())
+		}
+		next.Attempt = highest + 1
+	}
+	return nil
 }
 
 // follows brings the engine's record of a task in line with an updated row.

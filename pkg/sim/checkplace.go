@@ -174,8 +174,8 @@ func (c *checker) waitsFor(e *entry, k *known) bool {
 	if c.mayBeBound(e, k) || !roomy(k, t) {
 		return false
 	}
-	if t.LastWorkerID == k.name && (t.Error == nil || c.inTurn(e.id)) && c.since(e) > c.w.now-recent {
-		return false // it may not have listed it, or has just refused it
+	if t.LastWorkerID == k.name && (t.Error == nil || c.inTurn(e.id)) && max(c.since(e), c.freshAt) > c.w.now-recent {
+		return false // it may not have listed it, or has just refused it; a stall does not count
 	}
 	return c.hostHasRoom(e)
 }

@@ -42,7 +42,7 @@ func (c *checker) checkChange(ch *change) {
 	c.checkHeld(e, a)
 	c.checkBlame(e, b, a)
 	switch {
-	case a.Status == b.Status && (!moved || a.Status == model.StatusPaused): // an update fences off the old link, see checkFence
+	case a.Status == b.Status && (!moved || a.Status == model.StatusPaused || a.Status.Terminal()): // an update fences off the old link, see checkFence
 	case a.Status == model.StatusCompleted:
 		c.checkCompleted(e, b, a)
 	case a.Status == model.StatusFailed:

@@ -46,8 +46,10 @@ func allows(s model.Status, verb int) bool {
 	switch verb {
 	case asCancel:
 		return !ended || s == model.StatusCanceled
-	case asPause, asUpdate:
+	case asPause:
 		return !ended
+	case asUpdate:
+		return s != model.StatusCompleted
 	case asResume:
 		return s == model.StatusPaused
 	case asRetry:
@@ -68,13 +70,19 @@ func (c *checker) checkDone(op engine.Event, verb int, e *entry) {
 		asCancel: is == model.StatusCanceled,
 		asPause:  is == model.StatusPaused,
 		asResume: is == model.StatusPending || is == model.StatusQueued,
-		asRetry:  is == model.StatusPending || is == model.StatusQueued,
-		asUpdate: is != "" && !is.Terminal() && updated(op, e.row),
+		asRetry:  (is == model.StatusPending || is == model.StatusQueued) && retriedFrom(op, e.row),
+		asUpdate: is != "" && is != model.StatusCompleted && updated(op, e.row),
 		asDelete: is == "",
 	}
 	if !ok[verb] {
 		c.violate("answers-are-true", "%T of %s is said to be done; the store has %s", op, e.id, told(e.row))
 	}
+}
+
+// retriedFrom reports whether a row has the URL that a retry named.
+func retriedFrom(op engine.Event, t *model.Task) bool {
+	r, ok := op.(engine.Retry)
+	return ok && (r.URL == "" || t.URL == r.URL)
 }
 
 // updated reports whether a row has what was asked for.

@@ -195,7 +195,11 @@ func (c *client) verb(t *wish) engine.Event {
 	case 3, 4, 5:
 		return engine.Resume{Client: who, ID: t.id}
 	case 6, 7:
-		return engine.Retry{Client: who, ID: t.id}
+		again := engine.Retry{Client: who, ID: t.id}
+		if chance(r, 4) {
+			again.URL = c.freshURL()
+		}
+		return again
 	case 8, 9:
 		return engine.Update{Client: who, ID: t.id, Change: c.change()}
 	case 10:
@@ -222,7 +226,7 @@ func (c *client) change() *model.TaskUpdate {
 	}
 	switch r.IntN(3) {
 	case 0:
-		url := fmt.Sprintf("https://h%d.example/fresh%d.bin", r.IntN(3), r.IntN(1000))
+		url := c.freshURL()
 		u.URL = &url
 	case 1:
 		tags := map[string]string{"location": []string{"eu", "us"}[r.IntN(2)]}
@@ -232,6 +236,12 @@ func (c *client) change() *model.TaskUpdate {
 		u.Labels = &labels
 	}
 	return u
+}
+
+// freshURL draws another source.
+func (c *client) freshURL() string {
+	r := c.w.user
+	return fmt.Sprintf("https://h%d.example/fresh%d.bin", r.IntN(3), r.IntN(1000))
 }
 
 // insist asks, and again if that is not answered; a verb that is said twice must do

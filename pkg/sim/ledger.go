@@ -141,6 +141,9 @@ func (c *checker) takenVerb(op engine.Event) {
 		e := c.entry(id)
 		if client == "" || e.row == nil || e.row.Client == client {
 			e.asked[verb]++
+			if changesURL(op) {
+				e.asked[asUpdate]++
+			}
 		}
 	}
 }
@@ -150,12 +153,18 @@ func (c *checker) takenVerb(op engine.Event) {
 func (c *checker) asked(id string, verb int) bool {
 	for _, m := range slices.Concat(c.turn.calls, c.waiting) {
 		for _, op := range m.ops {
-			if of, _, v := verbOf(op); v == verb && of == id {
+			if of, _, v := verbOf(op); of == id && (v == verb || verb == asUpdate && changesURL(op)) {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// changesURL reports whether the operation is a retry that is an update too.
+func changesURL(op engine.Event) bool {
+	r, ok := op.(engine.Retry)
+	return ok && r.URL != ""
 }
 
 // verbOf reads an event that acts on a task.

@@ -127,8 +127,18 @@ func (c *Client) Retry(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "retry", idBody{ID: id})
 }
 
-// Update changes one of the client's tasks that has not ended and returns it. An
-// unset time in the change is as none: one that is over has the task begin now.
+// RetryFrom is Retry with another URL, in one step: the task is never pending with
+// the old one.
+func (c *Client) RetryFrom(ctx context.Context, id, url string) (*model.Task, error) {
+	return c.act(ctx, "retry", struct {
+		idBody
+		URL string `json:"url"`
+	}{idBody{ID: id}, url})
+}
+
+// Update changes one of the client's tasks that is not completed and returns it. A
+// failed or canceled one keeps its status until Retry. An unset time in the change
+// means no time: one in the past makes the task eligible immediately.
 func (c *Client) Update(ctx context.Context, id string, change *model.TaskUpdate) (*model.Task, error) {
 	return c.act(ctx, "update", struct {
 		idBody
