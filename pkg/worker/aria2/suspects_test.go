@@ -281,3 +281,37 @@ func TestIsolate_CrowdedRetiresTheLeastSuspicious(t *testing.T) {
 		t.Errorf("%d isolated; its job is in %+v", len(e.isolated), e.jobs["3"].supervisor)
 	}
 }
+
+// The limit of bandwidth is divided between the processes.
+func TestBandwidth_IsolatedProcessesShareTheLimit(t *testing.T) {
+	t.Parallel()
+	var throttle downloadtest.Throttle
+	throttle.Set(10_000)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(1<<20))))
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, Bandwidth: 400_000,
+		Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() }) // what it says is tested elsewhere
+	x := endingsOf(t, e, "a", syscall.SIGSEGV)
+	for _, id := range []string{"a", "b"} {
+		downloadtest.Add(t, e, downloadtest.Job(t, id, s.URL+"/file"))
+	}
+	testbed.Within(t, time.Minute, "aria2c has crashed", func() bool { x.poll(); return len(x.ended) == 1 })
+	testbed.Within(t, time.Minute, "each process has its half", func() bool {
+		if _, err := e.Poll(t.Context()); err != nil || len(e.isolated) != 2 {
+			return false
+		}
+		for _, v := range e.isolated {
+			s, ok := v.usable()
+			var options map[string]string
+			if !ok || s.client.call(t.Context(), &options, "aria2.getGlobalOption") != nil || options["max-overall-download-limit"] != "200000" {
+				return false
+			}
+		}
+		return true
+	})
+}
