@@ -376,7 +376,12 @@ func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
 		}
 		return err
 	})
-	link, err := bus.NewWorkerLink(nc, bus.DefaultPrefix, "worker-1", nil)
+	conn, err := bus.OpenConnection(ctx, bus.Options{URL: nc.ConnectedUrl()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Drain(ctx) }() // nothing is lost by it
+	link, err := bus.NewWorkerLink(conn, bus.DefaultPrefix, "worker-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,12 @@ func TestALiveDispatcherUnderLoadIsSavedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
-	link, err := bus.NewWorkerLink(nc, "aria.v1", "w1", nil)
+	conn, err := bus.OpenConnection(t.Context(), bus.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Drain(t.Context()) }() // nothing is lost by it
+	link, err := bus.NewWorkerLink(conn, "aria.v1", "w1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

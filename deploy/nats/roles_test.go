@@ -73,7 +73,7 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 	}
 	observer.flush(t)
 
-	node, err := bus.NewWorkerLink(connect(t, url, "worker-1").Conn, bus.DefaultPrefix, "worker-1", nil)
+	node, err := bus.NewWorkerLink(open(t, url, "worker-1"), bus.DefaultPrefix, "worker-1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

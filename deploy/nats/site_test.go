@@ -131,6 +131,17 @@ func connect(t testing.TB, url, name string) *user {
 	return u
 }
 
+// open is connect for what needs a connection that is replaced where it is closed.
+func open(t testing.TB, url, name string) *bus.Connection {
+	t.Helper()
+	c, err := bus.OpenConnection(testbed.Context(t), as(url, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Drain(testbed.Context(t)) }) // the server may have ended first
+	return c
+}
+
 // flush waits until the server has seen all that was sent, and its errors are here.
 func (u *user) flush(t testing.TB) {
 	t.Helper()

@@ -48,7 +48,7 @@ func (s *Service) watchAlone(ctx context.Context, every time.Duration) error {
 	defer tick.Stop()
 	for {
 		var older error
-		err := ping(ctx, s.nc, aloneWait, func(other micro.Ping) {
+		err := ping(ctx, s.conn.Current(), aloneWait, func(other micro.Ping) {
 			switch {
 			case other.ID == s.discovery.info.ID || other.Metadata[metaPrefix] != s.subjects.Prefix:
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
@@ -61,12 +61,13 @@ func (s *Service) watchAlone(ctx context.Context, every time.Duration) error {
 		if older != nil {
 			return older
 		}
-		if err != nil && ctx.Err() == nil && s.nc.IsConnected() {
+		if err != nil && ctx.Err() == nil && s.conn.Current().IsConnected() {
 			s.lost.warn("looking for another dispatcher", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-s.moved: // another one may have started meanwhile, and found nobody
 		case <-tick.C:
 		}
 	}

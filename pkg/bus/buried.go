@@ -57,7 +57,7 @@ func (g *graveyard) stale(now time.Time) bool {
 func (i *Intake) deadIDs() (map[string]struct{}, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, deadListTime)
 	defer cancel()
-	consumer, err := i.js.OrderedConsumer(ctx, i.subjects.StreamName(streamDLQ), jetstream.OrderedConsumerConfig{
+	consumer, err := i.current().js.OrderedConsumer(ctx, i.subjects.StreamName(streamDLQ), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: deadListTime,
 	})
 	ids := make(map[string]struct{})

@@ -46,17 +46,17 @@ const (
 // waits for. It returns ctx's error when that ends first, and at once the errors
 // that waiting does not mend: refused credentials, unreadable files, a bad URL.
 //
-// Once made, a connection is kept for ever: it reconnects without end, and while
-// it is away every publish fails at once instead of being buffered, since what
-// was buffered would be told late, when it is no longer true.
-func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
+// Once made, a connection reconnects without end, and while it is away every publish
+// fails at once instead of being buffered, since what was buffered would be told late,
+// when it is no longer true. A few errors still close it: see [Connection].
+func Connect(ctx context.Context, o Options) (*nats.Conn, error) { return o.connect(ctx, nil) }
+
+// connect is Connect; refused is called for a connection with credentials that the
+// server has accepted and now refuses.
+func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
 	logger := orDiscard(o.Logger)
-	opts, err := o.natsOptions(logger)
-	if err != nil {
-		return nil, fmt.Errorf("connecting to NATS: %w", err)
-	}
 	for told := false; ; {
-		nc, err := o.dial(ctx, opts)
+		nc, err := o.dial(ctx, refused)
 		if err == nil {
 			return nc, nil
 		}
@@ -78,9 +78,14 @@ func Connect(ctx context.Context, o Options) (*nats.Conn, error) {
 	}
 }
 
-// dial tries once. nats.go's own dialling knows no context, so it goes on by
-// itself when ctx ends, and what it still brings is closed.
-func (o Options) dial(ctx context.Context, opts []nats.Option) (*nats.Conn, error) {
+// dial tries once, with the files of the options as they are now. nats.go's own
+// dialling knows no context, so it goes on by itself when ctx ends, and what it still
+// brings is closed.
+func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
+	opts, err := o.natsOptions(orDiscard(o.Logger), refused)
+	if err != nil {
+		return nil, err
+	}
 	type result struct {
 		nc  *nats.Conn
 		err error
@@ -126,7 +131,7 @@ func worthWaiting(err error) bool {
 	return errors.As(err, &network) && network.Op != "remote error"
 }
 
-func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
+func (o Options) natsOptions(logger *slog.Logger, refused func(*nats.Conn)) ([]nats.Option, error) {
 	opts := []nats.Option{
 		nats.Name(o.Name),
 		nats.MaxReconnects(-1),
@@ -175,11 +180,12 @@ func (o Options) natsOptions(logger *slog.Logger) ([]nats.Option, error) {
 	if o.InboxPrefix != "" {
 		opts = append(opts, nats.CustomInboxPrefix(o.InboxPrefix))
 	}
-	return append(opts, logHandlers(logger)...), nil
+	return append(opts, handlers(logger, refused)...), nil
 }
 
-// logHandlers speak of what happens to the connection by itself.
-func logHandlers(logger *slog.Logger) []nats.Option {
+// handlers log what happens to the connection by itself, and call refused when the
+// server no longer accepts its credentials.
+func handlers(logger *slog.Logger, refused func(*nats.Conn)) []nats.Option {
 	errs := newConnErrors(logger)
 	return []nats.Option{
 		nats.DisconnectErrHandler(func(nc *nats.Conn, err error) {
@@ -193,8 +199,24 @@ func logHandlers(logger *slog.Logger) []nats.Option {
 		nats.LameDuckModeHandler(func(nc *nats.Conn) {
 			logger.Warn("the NATS server is going down; the connection goes to another one, or waits for it", "url", nc.ConnectedUrlRedacted())
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) { errs.warn(sub, err) }),
+		nats.ErrorHandler(func(nc *nats.Conn, sub *nats.Subscription, err error) {
+			errs.warn(sub, err)
+			if refused != nil && refusesCredentials(err) {
+				refused(nc)
+			}
+		}),
 	}
+}
+
+// refusesCredentials reports whether the server said that it does not accept the
+// credentials, or no longer.
+func refusesCredentials(err error) bool {
+	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 // target names the server for people, without a password.

@@ -80,13 +80,14 @@ const restAside = 5 * time.Second
 func (i *Intake) publish(kind string, m *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
 	defer cancel()
+	on := i.current()
 	publish := func() error {
-		_, err := i.js.PublishMsg(ctx, m, jetstream.WithExpectStream(i.subjects.StreamName(kind)), jetstream.WithRetryAttempts(0))
+		_, err := on.js.PublishMsg(ctx, m, jetstream.WithExpectStream(i.subjects.StreamName(kind)), jetstream.WithRetryAttempts(0))
 		return err
 	}
 	err := publish()
 	if errors.Is(err, jetstream.ErrNoStreamResponse) { // somebody has removed it
-		if err = EnsureStreams(ctx, i.nc, i.options); err == nil {
+		if err = EnsureStreams(ctx, on.nc, i.options); err == nil {
 			err = publish()
 		}
 	}

@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"regexp"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -21,22 +24,23 @@ import (
 // when its handler returns, while ours are answered after a commit; and it answers
 // wherever it is told to, with the dispatcher's permissions.
 type discovery struct {
-	nc      *nats.Conn
 	info    micro.Info // without the endpoints
 	started time.Time
 	failed  func(subject string, err error)
 
 	mu        sync.Mutex
 	endpoints []*served
-	subs      []*nats.Subscription
+	subs      []*nats.Subscription // on the connection of now
+	stopped   bool
 }
 
 // served is one endpoint with its statistics.
 type served struct {
-	info micro.EndpointInfo
-	sub  *nats.Subscription
+	info   micro.EndpointInfo
+	handle func(*served, *nats.Msg)
 
 	mu       sync.Mutex
+	sub      *nats.Subscription // on the connection of now
 	requests int
 	errors   int
 	last     *model.Error
@@ -69,15 +73,76 @@ func (s *served) stats() *micro.EndpointStats {
 		e.AverageProcessingTime = s.busy / time.Duration(s.requests)
 	}
 	// What the connection threw away was never answered, and is an error too.
-	if dropped, err := s.sub.Dropped(); err == nil && dropped > 0 {
+	if dropped, err := s.sub.Dropped(); err == nil && dropped > 0 { // of the connection of now
 		e.NumErrors += dropped
 		e.LastError = fmt.Sprintf("%v: %d requests were dropped before they were read", nats.ErrSlowConsumer, dropped)
 	}
 	return e
 }
 
-// start answers the requests of discovery.
-func (d *discovery) start() error {
+// subscribe serves the endpoints on a connection, and then answers the requests of
+// discovery: whoever finds the service finds all of it.
+func (d *discovery) subscribe(nc *nats.Conn) (err error) {
+	d.mu.Lock()
+	endpoints := slices.Clone(d.endpoints)
+	d.mu.Unlock()
+	var subs []*nats.Subscription
+	for _, e := range endpoints {
+		sub, err := e.subscribe(nc)
+		if err != nil {
+			return errors.Join(fmt.Errorf("endpoint %s: %w", e.info.Subject, err), unsubscribe(subs))
+		}
+		subs = append(subs, sub)
+	}
+	own, err := d.subscribeDiscovery(nc)
+	subs = append(subs, own...)
+	if err != nil {
+		return errors.Join(fmt.Errorf("discovery: %w", err), unsubscribe(subs))
+	}
+	d.mu.Lock()
+	stopped := d.stopped
+	if !stopped {
+		d.subs = subs
+	}
+	d.mu.Unlock()
+	if stopped {
+		return unsubscribe(subs)
+	}
+	return nil
+}
+
+// subscribe has one instance, over all connections, get each request of the endpoint.
+func (s *served) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
+	sub, err := nc.QueueSubscribe(s.info.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) { s.handle(s, m) })
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.sub = sub
+	s.mu.Unlock()
+	err = sub.SetPendingLimits(pendingMsgs, pendingBytes)
+	return sub, err
+}
+
+// unsubscribe ends subscriptions. Those of a connection that is gone have ended.
+func unsubscribe(subs []*nats.Subscription) error {
+	var errs []error
+	for _, sub := range subs {
+		if err := sub.Unsubscribe(); err != nil && !gone(err) {
+			errs = append(errs, fmt.Errorf("%s: %w", sub.Subject, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// gone reports whether a subscription could not be ended because it has ended together
+// with its connection.
+func gone(err error) bool {
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription)
+}
+
+// subscribeDiscovery answers the requests of discovery on a connection.
+func (d *discovery) subscribeDiscovery(nc *nats.Conn) (subs []*nats.Subscription, err error) {
 	for verb, answer := range map[micro.Verb]func() any{
 		micro.PingVerb:  func() any { return micro.Ping{ServiceIdentity: d.identity(), Type: micro.PingResponseType} },
 		micro.InfoVerb:  func() any { return d.described() },
@@ -86,21 +151,19 @@ func (d *discovery) start() error {
 		for _, to := range [][2]string{{"", ""}, {d.info.Name, ""}, {d.info.Name, d.info.ID}} {
 			subject, err := micro.ControlSubject(verb, to[0], to[1])
 			if err != nil {
-				return err
+				return subs, err
 			}
-			sub, err := d.nc.Subscribe(subject, func(m *nats.Msg) { d.answer(m, answer) })
+			sub, err := nc.Subscribe(subject, func(m *nats.Msg) { d.answer(m, answer) })
 			if err != nil {
-				return fmt.Errorf("%s: %w", subject, err)
+				return subs, fmt.Errorf("%s: %w", subject, err)
 			}
-			d.mu.Lock()
-			d.subs = append(d.subs, sub)
-			d.mu.Unlock()
+			subs = append(subs, sub)
 			if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
-				return fmt.Errorf("%s: %w", subject, err)
+				return subs, fmt.Errorf("%s: %w", subject, err)
 			}
 		}
 	}
-	return nil
+	return subs, nil
 }
 
 func (d *discovery) answer(m *nats.Msg, answer func() any) {
@@ -114,26 +177,21 @@ func (d *discovery) answer(m *nats.Msg, answer func() any) {
 	}()
 	body, err := json.Marshal(answer())
 	if err == nil {
-		err = d.nc.Publish(m.Reply, body)
+		err = m.Respond(body)
 	}
 	if err != nil {
 		d.failed(m.Subject, err)
 	}
 }
 
-// add serves an endpoint: one of its instances, over all connections, gets each
-// request.
-func (d *discovery) add(name, subject string, metadata map[string]string, handle func(*served, *nats.Msg)) error {
-	e := &served{info: micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: metadata}}
-	sub, err := d.nc.QueueSubscribe(subject, micro.DefaultQueueGroup, func(m *nats.Msg) { handle(e, m) })
-	if err != nil {
-		return err
-	}
-	e.sub = sub
+// add adds an endpoint that subscribe then serves.
+func (d *discovery) add(name, subject string, metadata map[string]string, handle func(*served, *nats.Msg)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.endpoints, d.subs = append(d.endpoints, e), append(d.subs, sub)
-	return sub.SetPendingLimits(pendingMsgs, pendingBytes)
+	d.endpoints = append(d.endpoints, &served{
+		info:   micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: metadata},
+		handle: handle,
+	})
 }
 
 // stop ends all subscriptions; what they have received is still handled.
@@ -142,12 +200,11 @@ func (d *discovery) stop() error {
 	defer d.mu.Unlock()
 	var errs []error
 	for _, sub := range d.subs {
-		// A connection that is gone has no subscriptions any more.
-		if err := sub.Drain(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrBadSubscription) {
+		if err := sub.Drain(); err != nil && !gone(err) {
 			errs = append(errs, fmt.Errorf("%s: %w", sub.Subject, err))
 		}
 	}
-	d.subs = nil
+	d.subs, d.stopped = nil, true
 	return errors.Join(errs...)
 }
 
@@ -209,4 +266,18 @@ func ping(ctx context.Context, nc *nats.Conn, wait time.Duration, each func(micr
 			each(other)
 		}
 	}
+}
+
+// semver is the expression of semver.org, section 9 and 10 in short.
+var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
+	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
+	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
+
+// semantic makes a version that micro accepts: it takes no other, and a build
+// without one must start too.
+func semantic(version string) string {
+	if v := strings.TrimPrefix(version, "v"); semver.MatchString(v) {
+		return v
+	}
+	return "0.0.0-dev"
 }

@@ -122,7 +122,7 @@ func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
 // would make.
 func second(t *testing.T, w *world, prefix string) *Service {
 	t.Helper()
-	s, err := StartService(connect(t, w.server), &fakeBackend{}, ServiceOptions{Prefix: prefix, Name: "second"})
+	s, err := StartService(openTo(t, w.server), &fakeBackend{}, ServiceOptions{Prefix: prefix, Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}

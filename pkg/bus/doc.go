@@ -6,9 +6,9 @@
 // comes back is encoded. Decoders never panic and never keep more than they were
 // sent.
 //
-// A dispatcher starts with [StartServer] (unless NATS runs elsewhere), [Connect],
+// A dispatcher starts with [StartServer] (unless NATS runs elsewhere), [OpenConnection],
 // [CheckAlone], [NewPublisher], and last, when its backend is ready, [StartService]
 // and [StartIntake]; [Service.WatchAlone] runs beside them. It ends with
 // [Intake.Stop] and [Service.Stop] while the backend still answers, then the backend,
-// [Publisher.Close], [Drain] and [Server.Shutdown].
+// [Publisher.Close], [Connection.Drain] and [Server.Shutdown].
 package bus

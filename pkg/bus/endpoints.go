@@ -125,7 +125,7 @@ func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
 // submit takes in one spec or many. Those that are bad are answered beside those
 // that are not.
 func (c *call) submit() {
-	list, many, err := decodeSubmit(c.data, roomOf(c.service.nc))
+	list, many, err := decodeSubmit(c.data, roomOf(c.service.conn.Current()))
 	if err != nil {
 		c.reply(refuse(err))
 		return

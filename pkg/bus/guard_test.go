@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -48,15 +50,14 @@ func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
 func TestService_AnswerThatPanicsIs500(t *testing.T) {
 	s := &Service{logger: orDiscard(nil)}
 	c := &call{service: s, from: Sender{Verb: "heartbeat"}}
-	s.nc = connect(t, startServer(t))
-	r := c.packed(func(int) reply { panic("oh") })
+	r := c.packed(room, func(int) reply { panic("oh") })
 	if r.err == nil || r.err.Code != model.CodeInternal || !strings.HasPrefix(r.err.Message, "heartbeat: ") {
 		t.Errorf("the answer is %+v", r.err)
 	}
 	out := newOutbox()
-	p := &Publisher{nc: s.nc, out: out, lost: &throttle{logger: orDiscard(nil)}}
+	p := &Publisher{conn: openTo(t, startServer(t)), out: out, lost: &throttle{logger: orDiscard(nil)}}
 	sent := make(chan struct{})
-	p.put("a", func(string) error { panic("oh") })
-	p.put("b", func(string) error { close(sent); return nil })
+	p.put("a", func(*nats.Conn, string) (int, error) { panic("oh") })
+	p.put("b", func(*nats.Conn, string) (int, error) { close(sent); return 0, nil })
 	<-sent
 }

@@ -178,6 +178,22 @@ func connect(t testing.TB, s *Server) *nats.Conn {
 	return nc
 }
 
+// open opens a connection that is replaced where it is closed.
+func open(t testing.TB, o Options) *Connection {
+	t.Helper()
+	c, err := OpenConnection(testbed.Context(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Drain(testbed.Context(t)) }) // the server may have ended first
+	return c
+}
+
+func openTo(t testing.TB, s *Server) *Connection {
+	t.Helper()
+	return open(t, Options{URL: s.ClientURL()})
+}
+
 // world is a served backend and a connection to ask it by.
 type world struct {
 	server  *Server
@@ -190,7 +206,7 @@ func serve(t testing.TB, backend *fakeBackend) *world {
 	t.Helper()
 	s := startServer(t)
 	w := &world{server: s, backend: backend, nc: connect(t, s)}
-	service, err := StartService(connect(t, s), backend, ServiceOptions{
+	service, err := StartService(openTo(t, s), backend, ServiceOptions{
 		Prefix: DefaultPrefix, Name: "test", Version: "v1.2.3", LogLevel: new(slog.LevelVar), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {

@@ -37,8 +37,8 @@ const (
 // Within one client and priority tasks have the order of their messages, but for
 // those that had to come again to the same dispatcher.
 type Intake struct {
-	nc       *nats.Conn
-	js       jetstream.JetStream
+	conn     *Connection
+	attached *Attachment // what hears of stuck messages, on each connection
 	backend  Backend
 	subjects Subjects
 	options  StreamOptions
@@ -60,32 +60,76 @@ type Intake struct {
 	stop    sync.Once
 
 	mu     sync.Mutex
+	on     *intakeConn         // the connection of now
 	taken  map[uint64]struct{} // sequences that are being decided on
 	fullAt time.Time           // when a message last waited for room in vain
+}
+
+// intakeConn is a connection as the intake uses it.
+type intakeConn struct {
+	nc       *nats.Conn
+	js       jetstream.JetStream
+	replaced chan struct{} // closed when another one takes its place
+
+	advisories []*nats.Subscription // guarded by Intake.mu
+}
+
+// current returns the connection of now.
+func (i *Intake) current() *intakeConn {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.on
+}
+
+// attach makes a connection the one of now, and subscribes on it to what NATS says of
+// stuck messages.
+func (i *Intake) attach(nc *nats.Conn) error {
+	on, err := newIntakeConn(nc)
+	if err != nil {
+		return err
+	}
+	i.mu.Lock()
+	if i.on != nil {
+		close(i.on.replaced)
+	}
+	i.on = on
+	i.mu.Unlock()
+	i.hear(nc, "MAX_DELIVERIES")
+	i.hear(nc, "MSG_TERMINATED")
+	return nil
+}
+
+func newIntakeConn(nc *nats.Conn) (*intakeConn, error) {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return nil, err
+	}
+	return &intakeConn{nc: nc, js: js, replaced: make(chan struct{})}, nil
 }
 
 // StartIntake makes or checks the streams and begins to take submissions in. It
 // returns an error where a stream is not what it has to be. Where JetStream is
 // not there, or does not answer, it warns and goes on trying in the background.
-func StartIntake(ctx context.Context, nc *nats.Conn, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
+func StartIntake(ctx context.Context, conn *Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
 	subjects, err := NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, fmt.Errorf("starting the intake: %w", err)
-	}
 	o.Intake = true
 	logger = orDiscard(logger)
 	i := &Intake{
-		nc: nc, js: js, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(streamIntake),
+		conn: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(streamIntake),
 		logger: logger, troubles: &throttle{logger: logger},
 		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), aside: make(chan decision, intakeSlots),
 		stuck: make(chan uint64, intakePending), quit: make(chan struct{}), taken: make(map[uint64]struct{}),
 	}
-	err = EnsureStreams(ctx, nc, o)
+	err = EnsureStreams(ctx, conn.Current(), o)
 	if errors.Is(err, errUnusable) || ctx.Err() != nil {
+		return nil, fmt.Errorf("starting the intake: %w", err)
+	}
+	i.attached = conn.Attach(i.attach)
+	if err := i.attached.Wait(ctx); err != nil {
+		i.attached.Detach()
 		return nil, fmt.Errorf("starting the intake: %w", err)
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
@@ -104,13 +148,15 @@ func StartIntake(ctx context.Context, nc *nats.Conn, backend Backend, o StreamOp
 func (i *Intake) Stop(ctx context.Context) (err error) {
 	i.stop.Do(func() {
 		i.cancel()
+		i.attached.Detach()
 		err = errors.Join(
 			waitFor(ctx, &i.feeders, "what takes messages"),
 			waitFor(ctx, &i.flight, "messages that are not decided on"))
 		close(i.quit)
 		err = errors.Join(err, waitFor(ctx, &i.enders, "acknowledgements"))
-		if i.nc.IsConnected() {
-			err = errors.Join(err, i.nc.FlushWithContext(ctx))
+		err = errors.Join(err, unsubscribe(i.advisories()))
+		if nc := i.conn.Current(); nc.IsConnected() {
+			err = errors.Join(err, nc.FlushWithContext(ctx))
 		}
 		if err != nil {
 			err = fmt.Errorf("stopping the intake: %w", err)
@@ -128,12 +174,13 @@ func (i *Intake) run(consumer string, err error) {
 	}
 	pause := firstPause
 	for told := false; ; {
+		on := i.current()
 		if err == nil {
 			if told {
 				i.logger.Log(i.ctx, loud, "the intake has its stream", "stream", i.stream, "consumer", consumer)
 			}
 			pause, told = firstPause, false
-			err = i.consume(consumer)
+			err = i.consume(on, consumer)
 		}
 		if i.ctx.Err() != nil {
 			return
@@ -145,10 +192,12 @@ func (i *Intake) run(consumer string, err error) {
 		select {
 		case <-i.ctx.Done():
 			return
+		case <-on.replaced:
+			pause = firstPause
 		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
 		}
-		pause = min(2*pause, lastPause)
-		err = EnsureStreams(i.ctx, i.nc, i.options)
+		err = EnsureStreams(i.ctx, i.current().nc, i.options)
 	}
 }
 
@@ -157,14 +206,14 @@ var errConsumerClosed = errors.New("the consumer was closed")
 
 // consume has take called for each message until Stop, and returns an error when
 // it cannot go on.
-func (i *Intake) consume(name string) error {
+func (i *Intake) consume(on *intakeConn, name string) error {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
-	consumer, err := i.js.Consumer(ctx, i.stream, name)
+	consumer, err := on.js.Consumer(ctx, i.stream, name)
 	if err != nil {
 		return err
 	}
-	i.anew(ctx, consumer.CachedInfo())
+	i.anew(ctx, on, consumer.CachedInfo())
 	doubt := make(chan error, 1)
 	pull, err := consumer.Consume(i.take,
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(intakeBeat),
@@ -211,16 +260,16 @@ func (i *Intake) consume(name string) error {
 // dispatcher that was killed has left that, and one that was stopped what was on its
 // way then; else it would come again only after intakeAckWait, behind what is
 // younger. A server before 2.14 cannot do this.
-func (i *Intake) anew(ctx context.Context, info *jetstream.ConsumerInfo) {
+func (i *Intake) anew(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
 	if info.NumAckPending == 0 {
 		return
 	}
 	// The server may have acknowledgements still to read. A sign of progress for any
 	// message goes behind them, and is answered.
 	progress := fmt.Sprintf("$JS.ACK.%s.%s.1.1.1.0.0", i.stream, info.Name)
-	_, err := i.nc.RequestWithContext(ctx, progress, []byte("+WPI"))
+	_, err := on.nc.RequestWithContext(ctx, progress, []byte("+WPI"))
 	if err == nil {
-		_, err = i.js.ResetConsumer(ctx, i.stream, info.Name)
+		_, err = on.js.ResetConsumer(ctx, i.stream, info.Name)
 	}
 	if err != nil {
 		i.logger.Info("what an earlier dispatcher left undecided comes again later, out of its order",

@@ -57,7 +57,7 @@ func newPost(t testing.TB, backend *fakeBackend) *post {
 // start starts an intake as a dispatcher does, with a connection of its own.
 func (p *post) start(t testing.TB, backend Backend) *Intake {
 	t.Helper()
-	i, err := StartIntake(testbed.Context(t), connect(t, p.server), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	i, err := StartIntake(testbed.Context(t), openTo(t, p.server), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +412,9 @@ func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
 	acked := false
 	d := decision{letter: &letter{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}
 	stopIntake(t, p.intake)
-	p.intake.nc.Close()
+	if err := p.intake.conn.Drain(testbed.Context(t)); err != nil {
+		t.Fatal(err)
+	}
 	p.intake.finish(&d)
 	if acked {
 		t.Error("it was acknowledged")

@@ -7,16 +7,14 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"github.com/nats-io/nats.go"
 )
 
 // KeepStreams is [EnsureStreams] for who can serve without the streams: where
 // JetStream is away, does not answer, or does not let this user make them, it warns
 // and goes on trying until stop, which returns when it has ended, or ctx's error. It
 // returns an error where a stream is not what it has to be.
-func KeepStreams(ctx context.Context, nc *nats.Conn, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
-	err = EnsureStreams(ctx, nc, o)
+func KeepStreams(ctx context.Context, conn *Connection, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
+	err = EnsureStreams(ctx, conn.Current(), o)
 	switch {
 	case err == nil:
 		return func(context.Context) error { return nil }, nil
@@ -27,7 +25,7 @@ func KeepStreams(ctx context.Context, nc *nats.Conn, o StreamOptions, logger *sl
 	logger.Warn("the streams cannot be made now; requests are served meanwhile", "prefix", o.Prefix, "error", err)
 	trying, cancel := context.WithCancel(context.Background())
 	var tries sync.WaitGroup
-	tries.Go(func() { makeLater(trying, nc, o, logger) })
+	tries.Go(func() { makeLater(trying, conn, o, logger) })
 	return func(ctx context.Context) error {
 		cancel()
 		return waitFor(ctx, &tries, "the making of streams")
@@ -35,14 +33,14 @@ func KeepStreams(ctx context.Context, nc *nats.Conn, o StreamOptions, logger *sl
 }
 
 // makeLater tries until the streams are there, can never be, or ctx ends.
-func makeLater(ctx context.Context, nc *nats.Conn, o StreamOptions, logger *slog.Logger) {
+func makeLater(ctx context.Context, conn *Connection, o StreamOptions, logger *slog.Logger) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(pause):
 		}
-		switch err := EnsureStreams(ctx, nc, o); {
+		switch err := EnsureStreams(ctx, conn.Current(), o); {
 		case ctx.Err() != nil:
 			return
 		case err == nil:

@@ -29,7 +29,7 @@ func TestWorkerLink_BadEntryOfAnswerSkipped(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log testbed.Log
-	l, err := NewWorkerLink(nc, DefaultPrefix, "w1", log.Logger())
+	l, err := NewWorkerLink(openTo(t, s), DefaultPrefix, "w1", log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,8 +50,8 @@ func TestWorkerLink_BadEntryOfAnswerSkipped(t *testing.T) {
 // nothing but such entries is not a request for a heartbeat.
 func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
 	s := startServer(t)
-	nc := connect(t, s)
-	l := link(t, nc)
+	conn := openTo(t, s)
+	nc, l := conn.Current(), link(t, conn)
 	assigned, dropped := make(chan []model.Assignment, 10), make(chan []model.Drop, 10)
 	stop, err := l.Listen(func(list []model.Assignment) { assigned <- list }, func(list []model.Drop) { dropped <- list })
 	if err != nil {
@@ -87,7 +87,7 @@ func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
 		{ID: "bad", Attempt: 1, Status: model.ReportDownloading, Progress: math.NaN()},
 		{ID: "c", Attempt: 1, Status: model.ReportDownloading},
 	}
-	verdicts, _, err := link(t, w.nc).Report(testbed.Context(t), reports)
+	verdicts, _, err := link(t, openTo(t, w.server)).Report(testbed.Context(t), reports)
 	if err != nil || len(verdicts) != 3 || verdicts[0] != nil || codeOf(verdicts[1]) != model.CodeInvalid || verdicts[2] != nil {
 		t.Errorf("%v, %v", verdicts, err)
 	}
@@ -102,20 +102,28 @@ func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
 	}
 }
 
-// A connection that is back asks for a heartbeat at once.
+// A connection that is back, or was replaced, asks for a heartbeat at once.
 func TestWorkerLink_ReconnectAsksForHeartbeat(t *testing.T) {
-	s := startServer(t)
-	nc := connect(t, s)
+	conn := openTo(t, startServer(t))
 	assigned := make(chan []model.Assignment, 10)
-	stop, err := link(t, nc).Listen(func(list []model.Assignment) { assigned <- list }, func([]model.Drop) {})
+	stop, err := link(t, conn).Listen(func(list []model.Assignment) { assigned <- list }, func([]model.Drop) {})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
-	if err := nc.ForceReconnect(); err != nil {
-		t.Fatal(err)
+	for _, lose := range []func() error{
+		func() error { return conn.Current().ForceReconnect() },
+		func() error { conn.Current().Close(); return nil },
+		func() error { return conn.Current().ForceReconnect() },
+	} {
+		if err := lose(); err != nil {
+			t.Fatal(err)
+		}
+		if list := testbed.Receive(t, assigned); len(list) != 0 {
+			t.Errorf("assigned %+v", list)
+		}
 	}
-	if list := testbed.Receive(t, assigned); len(list) != 0 {
-		t.Errorf("assigned %+v", list)
+	if len(assigned) > 0 {
+		t.Error("it asks more than once")
 	}
 }

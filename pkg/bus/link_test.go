@@ -17,9 +17,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func link(t testing.TB, nc *nats.Conn) *WorkerLink {
+func link(t testing.TB, conn *Connection) *WorkerLink {
 	t.Helper()
-	l, err := NewWorkerLink(nc, DefaultPrefix, "w1", nil)
+	l, err := NewWorkerLink(conn, DefaultPrefix, "w1", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 		}}})
 		return nil
 	}})
-	l := link(t, w.nc)
+	l := link(t, openTo(t, w.server))
 	h := &model.Heartbeat{Instance: "i1", Epoch: 1, State: model.StateReady, TotalSlots: 2}
 	a, err := l.Heartbeat(testbed.Context(t), h)
 	if err != nil {
@@ -62,7 +62,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 
 func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
 	s := startServer(t)
-	_, err := link(t, connect(t, s)).Heartbeat(testbed.Context(t), &model.Heartbeat{})
+	_, err := link(t, openTo(t, s)).Heartbeat(testbed.Context(t), &model.Heartbeat{})
 	var no *model.Error
 	if !errors.Is(err, nats.ErrNoResponders) || errors.As(err, &no) {
 		t.Errorf("got %v, want an error that is no answer", err)
@@ -88,7 +88,7 @@ func TestReportsAreAnsweredOneByOneInAsManyMessagesAsItTakes(t *testing.T) {
 	for j := range reports[2].Result.Files {
 		reports[2].Result.Files[j].Path = strings.Repeat("y", 3000) // 2.7 MB alone
 	}
-	verdicts, drop, err := link(t, w.nc).Report(testbed.Context(t), reports)
+	verdicts, drop, err := link(t, openTo(t, w.server)).Report(testbed.Context(t), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,12 +122,13 @@ func codeOf(e *model.Error) model.Code {
 }
 
 func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
-	h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady}
+	var tasks []model.Report
 	for i := range 1200 {
-		h.Tasks = append(h.Tasks, model.Report{ID: fmt.Sprint("t", i), Attempt: 1, Status: model.ReportDownloading})
+		tasks = append(tasks, model.Report{ID: fmt.Sprint("t", i), Attempt: 1, Status: model.ReportDownloading})
 	}
-	h.Tasks[3].Error = &model.TaskError{Message: strings.Repeat("x", 200_000), Class: model.ClassRetryable}
+	tasks[3].Error = &model.TaskError{Message: strings.Repeat("x", 200_000), Class: model.ClassRetryable}
 	for limit, want := range map[int]int{room: 1000, 60_000: 300} {
+		h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: tasks}
 		b, err := encodeHeartbeat(h, limit)
 		if err != nil || len(b) > limit {
 			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
@@ -139,20 +140,23 @@ func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
 		if !got.Partial || len(got.Tasks) < want || len(got.Tasks) > model.MaxBatch {
 			t.Errorf("in %d bytes %d tasks, partial %v", limit, len(got.Tasks), got.Partial)
 		}
+		if !h.Partial || len(h.Tasks) != len(got.Tasks) || h.Tasks[len(h.Tasks)-1].ID != got.Tasks[len(got.Tasks)-1].ID {
+			t.Errorf("in %d bytes the caller is told of %d tasks, %d were sent", limit, len(h.Tasks), len(got.Tasks))
+		}
 	}
-	if len(h.Tasks) != 1200 || h.Partial {
-		t.Error("the caller's heartbeat was changed")
+	if len(tasks) != 1200 || tasks[3].Error == nil {
+		t.Error("the caller's reports were changed")
 	}
-	h.Tasks = h.Tasks[:2]
-	if b, err := encodeHeartbeat(h, room); err != nil || strings.Contains(string(b), "partial") {
+	short := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: tasks[:2]}
+	if b, err := encodeHeartbeat(short, room); err != nil || strings.Contains(string(b), "partial") {
 		t.Errorf("a short one: %s, %v", b, err)
 	}
 }
 
 // publisherFor makes a publisher that is closed with the test.
-func publisherFor(t testing.TB, nc *nats.Conn) *Publisher {
+func publisherFor(t testing.TB, conn *Connection) *Publisher {
 	t.Helper()
-	p, err := NewPublisher(nc, DefaultPrefix, nil, nil)
+	p, err := NewPublisher(conn, DefaultPrefix, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,16 +172,17 @@ func publisherFor(t testing.TB, nc *nats.Conn) *Publisher {
 
 func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 	s := startServer(t)
-	nc := connect(t, s)
+	conn := openTo(t, s)
+	nc := conn.Current()
 	assigned, dropped := make(chan []model.Assignment, 100), make(chan []model.Drop, 100)
-	stop, err := link(t, nc).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
+	stop, err := link(t, conn).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p := publisherFor(t, connect(t, s))
+	p := publisherFor(t, openTo(t, s))
 	var list []model.Assignment
 	for i := range 30 {
 		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, 100_000)}}, Attempt: 1})
@@ -230,7 +235,8 @@ func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
 
 func TestEventsReachTheirClientAlone(t *testing.T) {
 	s := startServer(t)
-	nc := connect(t, s)
+	conn := openTo(t, s)
+	nc := conn.Current()
 	alice, err := client.New(nc, DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
@@ -249,7 +255,7 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p := publisherFor(t, connect(t, s))
+	p := publisherFor(t, openTo(t, s))
 	long := &model.Result{TotalLength: 9, Files: make([]model.File, 900)}
 	for i := range long.Files {
 		long.Files[i].Path = strings.Repeat("x", 3000)
@@ -287,8 +293,8 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testing.T) {
 	log := &testbed.Log{}
 	s := startServer(t)
-	nc := connect(t, s)
-	p, err := NewPublisher(nc, DefaultPrefix, nil, log.Logger())
+	conn := openTo(t, s)
+	p, err := NewPublisher(conn, DefaultPrefix, nil, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +363,7 @@ func TestAClientDoesTheWholeRound(t *testing.T) {
 		if _, err := client.New(w.nc, DefaultPrefix, name); err == nil {
 			t.Errorf("%q is a client's name", name)
 		}
-		if _, err := NewWorkerLink(w.nc, DefaultPrefix, name, nil); err == nil {
+		if _, err := NewWorkerLink(openTo(t, w.server), DefaultPrefix, name, nil); err == nil {
 			t.Errorf("%q is a worker's name", name)
 		}
 	}

@@ -71,7 +71,7 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 	s := startServer(t)
 	nc := connect(t, s)
 	asked := 0
-	p, err := NewPublisher(connect(t, s), DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
+	p, err := NewPublisher(openTo(t, s), DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPublisher(connect(t, s), DefaultPrefix, func(string) bool { return false }, nil)
+	p, err := NewPublisher(openTo(t, s), DefaultPrefix, func(string) bool { return false }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

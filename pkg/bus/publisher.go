@@ -16,7 +16,7 @@ import (
 // lost, and a heartbeat's answer, or a get, says the same again. What goes wrong is
 // logged now and then.
 type Publisher struct {
-	nc       *nats.Conn
+	conn     *Connection
 	subjects Subjects
 	heard    func(subject string) bool
 	out      *outbox
@@ -27,7 +27,7 @@ type Publisher struct {
 // whether anybody hears what is said to a subject, as [Server.Heard] does: an event
 // that nobody hears is not made, which is 6% of what a task costs. Where it is nil,
 // as with a server elsewhere, which does not tell, every event is.
-func NewPublisher(nc *nats.Conn, prefix string, heard func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
+func NewPublisher(conn *Connection, prefix string, heard func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
 	subjects, err := NewSubjects(prefix)
 	if err != nil {
 		return nil, err
@@ -35,7 +35,7 @@ func NewPublisher(nc *nats.Conn, prefix string, heard func(subject string) bool,
 	if heard == nil {
 		heard = func(string) bool { return true }
 	}
-	return &Publisher{nc: nc, subjects: subjects, heard: heard, out: newOutbox(), lost: &throttle{logger: orDiscard(logger)}}, nil
+	return &Publisher{conn: conn, subjects: subjects, heard: heard, out: newOutbox(), lost: &throttle{logger: orDiscard(logger)}}, nil
 }
 
 // Close sends what is queued. It returns ctx's error when that comes first. The
@@ -58,8 +58,8 @@ func (p *Publisher) Assign(worker string, list []model.Assignment) {
 // dispatcher does so when it has started, for it gives nothing to a worker that it
 // has not heard.
 func (p *Publisher) Nudge(worker string) {
-	p.put(p.subjects.Assign(worker), func(subject string) error {
-		return p.nc.Publish(subject, object("assign", nil, nil))
+	p.put(p.subjects.Assign(worker), func(nc *nats.Conn, subject string) (int, error) {
+		return 0, nc.Publish(subject, object("assign", nil, nil))
 	})
 }
 
@@ -71,8 +71,8 @@ func (p *Publisher) Drop(worker string, list []model.Drop) {
 // TaskEvent tells that a task's status changed. A result that is too long for a
 // message loses files from its end.
 func (p *Publisher) TaskEvent(e *model.TaskEvent) {
-	p.event(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(subject string) error {
-		room := roomOf(p.nc)
+	p.event(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(nc *nats.Conn, subject string) (int, error) {
+		room := roomOf(nc)
 		short := *e
 		b, err := encode(&short)
 		for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
@@ -80,9 +80,9 @@ func (p *Publisher) TaskEvent(e *model.TaskEvent) {
 			b, err = encode(&short)
 		}
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return p.nc.Publish(subject, b)
+		return len(b), nc.Publish(subject, b)
 	})
 }
 
@@ -96,13 +96,17 @@ func (p *Publisher) Progress(e *model.ProgressEvent) {
 	p.event(p.subjects.Progress(e.Client, e.ID), p.one(e))
 }
 
-func (p *Publisher) one(v any) func(subject string) error {
-	return func(subject string) error {
+// publishing sends one message on a connection, or several, and returns the size of the
+// largest body.
+type publishing func(nc *nats.Conn, subject string) (size int, err error)
+
+func (p *Publisher) one(v any) publishing {
+	return func(nc *nats.Conn, subject string) (int, error) {
 		b, err := encode(v)
 		if err != nil {
-			return err
+			return 0, err
 		}
-		return p.nc.Publish(subject, b)
+		return len(b), nc.Publish(subject, b)
 	}
 }
 
@@ -111,39 +115,41 @@ func sendList[T any](p *Publisher, subject, key string, list []T) {
 	if len(list) == 0 {
 		return
 	}
-	p.put(subject, func(subject string) error {
+	p.put(subject, func(nc *nats.Conn, subject string) (size int, err error) {
 		parts := make([][]byte, len(list))
 		for i, v := range list {
-			b, err := encode(v)
-			if err != nil {
-				return err
+			if parts[i], err = encode(v); err != nil {
+				return 0, err
 			}
-			parts[i] = b
 		}
-		lists, skipped := chunks(parts, roomOf(p.nc))
+		lists, skipped := chunks(parts, roomOf(nc))
 		for _, l := range lists {
-			if err := p.nc.Publish(subject, object(key, l, nil)); err != nil {
-				return err
+			body := object(key, l, nil)
+			size = max(size, len(body))
+			if err := nc.Publish(subject, body); err != nil {
+				return size, err
 			}
 		}
 		if skipped > 0 {
-			return fmt.Errorf("%d are larger than one message", skipped)
+			return size, fmt.Errorf("%d are larger than one message", skipped)
 		}
-		return nil
+		return size, nil
 	})
 }
 
 // event puts what is for whoever listens.
-func (p *Publisher) event(subject string, send func(subject string) error) {
+func (p *Publisher) event(subject string, send publishing) {
 	if p.heard(subject) {
 		p.put(subject, send)
 	}
 }
 
-func (p *Publisher) put(subject string, send func(subject string) error) {
+func (p *Publisher) put(subject string, send publishing) {
 	ok := p.out.put(func() {
 		var err error
-		if guard(p.lost.logger, "a message panicked", func() { err = send(subject) }, "subject", subject) {
+		if guard(p.lost.logger, "a message panicked", func() {
+			err = p.conn.send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
+		}, "subject", subject) {
 			return
 		}
 		if err != nil {

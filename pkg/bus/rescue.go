@@ -26,15 +26,17 @@ const rescueMost = 1000
 // consumer a MaxDeliver, or terminated them. They would be in the stream for
 // ever. What is said about them may be lost, so it also looks for itself.
 func (i *Intake) rescue() {
-	defer i.hear("MAX_DELIVERIES")()
-	defer i.hear("MSG_TERMINATED")()
 	look := time.NewTicker(rescueEvery)
 	defer look.Stop()
-	stream, err := i.open() // asked for once in rescueEvery
+	on := i.current()
+	stream, err := i.open(on) // asked for once in rescueEvery
 	for {
 		select {
 		case <-i.ctx.Done():
 			return
+		case <-on.replaced:
+			on = i.current()
+			stream, err = i.open(on)
 		case seq := <-i.stuck:
 			if err != nil {
 				i.rescued(nil, err)
@@ -42,7 +44,7 @@ func (i *Intake) rescue() {
 			}
 			i.rescued(i.fetch(stream, seq, 0, ""))
 		case <-look.C:
-			if stream, err = i.open(); err == nil {
+			if stream, err = i.open(on); err == nil {
 				i.lookForStuck(stream)
 			} // else run tells it
 		}
@@ -50,23 +52,33 @@ func (i *Intake) rescue() {
 }
 
 // open asks for the stream.
-func (i *Intake) open() (jetstream.Stream, error) {
+func (i *Intake) open(on *intakeConn) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
-	return i.js.Stream(ctx, i.stream)
+	return on.js.Stream(ctx, i.stream)
 }
 
-// hear subscribes to a kind of advisories until the returned function is called.
-func (i *Intake) hear(kind string) (end func()) {
+// hear subscribes to a kind of advisories on a connection.
+func (i *Intake) hear(nc *nats.Conn, kind string) {
 	subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
-	sub, err := i.nc.Subscribe(subject, i.advised)
+	sub, err := nc.Subscribe(subject, i.advised)
 	if err == nil {
 		err = sub.SetPendingLimits(hintMsgs, hintBytes)
 	}
 	if err != nil {
 		i.troubles.warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+		return
 	}
-	return func() { _ = sub.Unsubscribe() } // it fails only where there is none
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.on.advisories = append(i.on.advisories, sub)
+}
+
+// advisories returns the subscriptions to advisories that are open now.
+func (i *Intake) advisories() []*nats.Subscription {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.on.advisories
 }
 
 func (i *Intake) advised(m *nats.Msg) {

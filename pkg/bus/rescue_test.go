@@ -66,7 +66,7 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	testbed.Eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
 	fail.Store(false)
 	testbed.Eventually(t, "the consumer has left it behind, and it is found", func() bool {
-		stream, err := p.intake.open()
+		stream, err := p.intake.open(p.intake.current())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +123,7 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	i, err := StartIntake(testbed.Context(t), nc, &fakeBackend{}, streamOptions(), log.Logger())
+	i, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), &fakeBackend{}, streamOptions(), log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"regexp"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -57,12 +56,14 @@ type ServiceOptions struct {
 
 // Service takes requests in and answers them.
 type Service struct {
-	nc       *nats.Conn
-	backend  Backend
-	subjects Subjects
-	ids      *idSource
-	out      *outbox
-	reads    chan func()
+	conn        *Connection
+	endpointsOn *Attachment   // the subscriptions, on each connection
+	moved       chan struct{} // has an element where the connection was replaced
+	backend     Backend
+	subjects    Subjects
+	ids         *idSource
+	out         *outbox
+	reads       chan func()
 
 	discovery *discovery
 	transfers *transfers
@@ -83,17 +84,17 @@ type Service struct {
 	pool     sync.WaitGroup
 }
 
-// StartService serves the endpoints on the connection. Nothing in it waits for
+// StartService serves the endpoints on the connection, and on those that replace it. Nothing in it waits for
 // the backend: requests are decoded and validated in the connection's goroutines,
 // handed over, and answered when the backend is done with them.
-func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, error) {
+func StartService(conn *Connection, backend Backend, o ServiceOptions) (*Service, error) {
 	subjects, err := NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
 	}
 	logger := orDiscard(o.Logger)
 	s := &Service{
-		nc: nc, backend: backend, subjects: subjects,
+		conn: conn, moved: make(chan struct{}, 1), backend: backend, subjects: subjects,
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
 		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, faulty: &throttle{logger: logger}, logger: logger,
 		logLevel: o.LogLevel,
@@ -124,7 +125,7 @@ func StartService(nc *nats.Conn, backend Backend, o ServiceOptions) (*Service, e
 func (s *Service) listen(o ServiceOptions) error {
 	now := time.Now().UTC()
 	s.discovery = &discovery{
-		nc: s.nc, started: now,
+		started: now,
 		failed: func(subject string, err error) {
 			s.lost.warn("an answer could not be sent", "subject", subject, "error", err)
 		},
@@ -142,16 +143,22 @@ func (s *Service) listen(o ServiceOptions) error {
 	for _, e := range s.endpoints() {
 		name := strings.ReplaceAll(string(e.role)+"-"+e.verb, ".", "-")
 		subject := s.subjects.Request(Sender{Role: e.role, Name: "*", Verb: e.verb})
-		if err := s.discovery.add(name, subject, schemas(name), s.serve(e)); err != nil {
-			return fmt.Errorf("endpoint %s: %w", subject, err)
-		}
+		s.discovery.add(name, subject, schemas(name), s.serve(e))
 	}
-	// Whoever finds the service finds all of it.
-	if err := s.discovery.start(); err != nil {
-		return fmt.Errorf("discovery: %w", err)
+	s.endpointsOn = s.conn.Attach(s.subscribe)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*startFlush)
+	defer cancel()
+	return s.endpointsOn.Wait(ctx)
+}
+
+// subscribe serves the endpoints on a connection, and returns when the server knows
+// of them: a request that is sent from then on finds them.
+func (s *Service) subscribe(nc *nats.Conn) error {
+	if err := s.discovery.subscribe(nc); err != nil {
+		return err
 	}
-	// Who asks from now on finds it.
-	return s.nc.FlushTimeout(startFlush)
+	signal(s.moved)
+	return nc.FlushTimeout(startFlush)
 }
 
 // Stop ends the service: it takes no more requests, and returns when those that
@@ -160,11 +167,12 @@ func (s *Service) listen(o ServiceOptions) error {
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	if s.discovery != nil {
+		s.endpointsOn.Detach()
 		errs = append(errs, s.discovery.stop())
 		// The server knows now that nobody listens, and all that it had sent
 		// before is here. A connection that is down has nothing to wait for.
-		if s.nc.IsConnected() {
-			errs = append(errs, s.nc.FlushWithContext(ctx))
+		if nc := s.conn.Current(); nc.IsConnected() {
+			errs = append(errs, nc.FlushWithContext(ctx))
 		}
 	}
 	s.gate.Lock()
@@ -223,7 +231,7 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		}
 		if !s.enter() {
 			// The outbox may be gone; here nothing is in a hurry any more.
-			c.send(refuse(errStopping))
+			c.send(func(int) reply { return refuse(errStopping) })
 			return
 		}
 		defer c.recover()
@@ -280,7 +288,7 @@ func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 	s := c.service
 	ok := put(func() {
 		defer c.end()
-		c.send(c.packed(pack))
+		c.send(func(room int) reply { return c.packed(room, pack) })
 	})
 	if !ok {
 		c.at.count(c.began, errDropped)
@@ -290,8 +298,8 @@ func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 }
 
 // packed makes an answer; one whose making panics is a 500.
-func (c *call) packed(pack func(room int) reply) (r reply) {
-	if guard(c.service.logger, "an answer panicked", func() { r = pack(roomOf(c.service.nc)) }, "verb", c.from.Verb) {
+func (c *call) packed(room int, pack func(room int) reply) (r reply) {
+	if guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
 		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
 	}
 	return r
@@ -300,9 +308,12 @@ func (c *call) packed(pack func(room int) reply) (r reply) {
 // errDropped is what the statistics say of an answer that was never sent.
 var errDropped = model.Errorf(model.CodeUnavailable, "the answer was dropped: too many wait to be sent")
 
-// send publishes the answer; it may block while the socket is stuck.
-func (c *call) send(r reply) {
+// send publishes the answer that pack makes; it may block while the socket is stuck, or
+// while a closed connection is replaced. pack is called again only where the answer
+// does not fit into a message of the next connection.
+func (c *call) send(pack func(room int) reply) {
 	s := c.service
+	r := pack(roomOf(s.conn.Current()))
 	c.at.count(c.began, r.err)
 	if c.to == "" {
 		if r.err != nil {
@@ -310,7 +321,18 @@ func (c *call) send(r reply) {
 		}
 		return
 	}
-	if err := s.nc.PublishMsg(r.message(c.to)); err != nil {
+	err := s.conn.send(func(nc *nats.Conn) (int, error) {
+		if room := roomOf(nc); len(r.body) > room {
+			r = pack(room)
+		}
+		err := nc.PublishMsg(r.message(c.to))
+		if errors.Is(err, nats.ErrMaxPayload) {
+			r = refuse(model.Errorf(model.CodeTooLarge, "%s: the answer has %d bytes, more than one message", c.from.Verb, len(r.body)))
+			err = nc.PublishMsg(r.message(c.to))
+		}
+		return len(r.body), err
+	})
+	if err != nil {
 		s.lost.warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
 	}
 }
@@ -333,7 +355,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 			return
 		}
 		defer c.end()
-		c.send(c.guarded(ctx, fn))
+		c.send(func(room int) reply { return c.guarded(ctx, room, fn) })
 	}
 	select {
 	case s.reads <- job:
@@ -344,7 +366,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 }
 
 // guarded calls fn unless the time is up already, and turns a panic into an answer.
-func (c *call) guarded(ctx context.Context, fn func(context.Context, int) reply) (r reply) {
+func (c *call) guarded(ctx context.Context, room int, fn func(context.Context, int) reply) (r reply) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.service.logger.Error("a read panicked", "verb", c.from.Verb, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -354,7 +376,7 @@ func (c *call) guarded(ctx context.Context, fn func(context.Context, int) reply)
 	if ctx.Err() != nil {
 		return failed(ctx.Err())
 	}
-	return fn(ctx, roomOf(c.service.nc))
+	return fn(ctx, room)
 }
 
 // failed answers a read that failed.
@@ -363,18 +385,4 @@ func failed(err error) reply {
 		return refuse(model.Errorf(model.CodeUnavailable, "reading took longer than %v; try again", readTimeout))
 	}
 	return refuse(model.AsError(err))
-}
-
-// semver is the expression of semver.org, section 9 and 10 in short.
-var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
-	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
-	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
-
-// semantic makes a version that micro accepts: it takes no other, and a build
-// without one must start too.
-func semantic(version string) string {
-	if v := strings.TrimPrefix(version, "v"); semver.MatchString(v) {
-		return v
-	}
-	return "0.0.0-dev"
 }

@@ -33,7 +33,7 @@ const (
 const (
 	intakeMsgSize  = 128 << 10        // bytes of one submission with its headers
 	clientMessages = 10_000           // of one client, that may always wait; see clientShare
-	intakeWindow   = 10 * time.Minute // in which NATS itself drops a Nats-Msg-Id that it has seen
+	intakeWindow   = 10 * time.Minute // in which NATS discards a repeated Nats-Msg-Id, unless it was restarted
 	intakeAckWait  = 5 * time.Second  // until a message that was not acknowledged comes again
 	intakePending  = 1024             // messages on their way between a consumer and a commit
 	deadMessages   = 100_000          // dead letters

@@ -138,7 +138,7 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 			if _, err := js.CreateStream(testbed.Context(t), config); err != nil {
 				t.Fatal(err)
 			}
-			_, err := StartIntake(testbed.Context(t), nc, &fakeBackend{}, streamOptions(), nil)
+			_, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), &fakeBackend{}, streamOptions(), nil)
 			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -160,7 +160,7 @@ func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
 				t.Fatal(err) // before any dispatcher ran
 			}
 			backend := &fakeBackend{}
-			i, err := StartIntake(testbed.Context(t), nc, backend, streamOptions(), nil)
+			i, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), backend, streamOptions(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -60,7 +60,7 @@ func (c *call) one(id string, op engine.Event) {
 }
 
 func (c *call) update() {
-	id, change, err := decodeUpdate(c.data, roomOf(c.service.nc))
+	id, change, err := decodeUpdate(c.data, roomOf(c.service.conn.Current()))
 	if err != nil {
 		c.reply(refuse(err))
 		return

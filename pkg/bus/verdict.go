@@ -121,7 +121,7 @@ func (i *Intake) tell(d *decision) error {
 	if err != nil {
 		return err
 	}
-	return i.nc.Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
+	return i.conn.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
 }
 
 // read decodes and validates a message. A panic in it, a bug, must not end the
@@ -136,7 +136,7 @@ func (i *Intake) read(l *letter) (spec *model.TaskSpec, err *model.Error) {
 	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
-	return decodeIntake(l.data, roomOf(i.nc))
+	return decodeIntake(l.data, roomOf(i.conn.Current()))
 }
 
 // decodeIntake reads the body of a message of the intake, which is one TaskSpec.

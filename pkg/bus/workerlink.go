@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -16,14 +17,14 @@ import (
 // WorkerLink is a worker's way to the dispatcher over NATS; it is a worker.Link.
 // It is safe for concurrent use.
 type WorkerLink struct {
-	nc       *nats.Conn
+	conn     *Connection
 	subjects Subjects
 	worker   string
 	bad      *throttle
 }
 
 // NewWorkerLink makes the link of the worker of that name.
-func NewWorkerLink(nc *nats.Conn, prefix, worker string, logger *slog.Logger) (*WorkerLink, error) {
+func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger) (*WorkerLink, error) {
 	subjects, err := NewSubjects(prefix)
 	if err != nil {
 		return nil, err
@@ -31,19 +32,20 @@ func NewWorkerLink(nc *nats.Conn, prefix, worker string, logger *slog.Logger) (*
 	if err := model.CheckName("worker", worker); err != nil {
 		return nil, err
 	}
-	return &WorkerLink{nc: nc, subjects: subjects, worker: worker, bad: &throttle{logger: orDiscard(logger)}}, nil
+	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, bad: &throttle{logger: orDiscard(logger)}}, nil
 }
 
-// Heartbeat sends the worker's whole state and returns what to do about it. Tasks
-// that do not fit into a message are left out, and the heartbeat is then partial.
-// An answer that says no is a *model.Error.
+// Heartbeat sends the worker's whole state and returns what to do about it. Where not
+// all tasks fit into a message, it sends those in front, sets h.Partial, and shortens
+// h.Tasks to them. An answer that says no is a *model.Error.
 func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
-	body, err := encodeHeartbeat(h, roomOf(l.nc))
+	nc := l.conn.Current()
+	body, err := encodeHeartbeat(h, roomOf(nc))
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
 	var a heartbeatAnswer
-	if err := wire.Ask(ctx, l.nc, l.request("heartbeat"), body, &a); err != nil {
+	if err := wire.Ask(ctx, nc, l.request("heartbeat"), body, &a); err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
 	l.warn("heartbeat", a.Assign.errs, a.Drop.errs, a.Forget.errs)
@@ -63,38 +65,44 @@ func (l *WorkerLink) warn(verb string, lists ...[]*model.Error) {
 }
 
 // Reachable returns nil if the NATS server answers now; see [CheckReachable].
-func (l *WorkerLink) Reachable(ctx context.Context) error { return CheckReachable(ctx, l.nc) }
+func (l *WorkerLink) Reachable(ctx context.Context) error {
+	return CheckReachable(ctx, l.conn.Current())
+}
 
 func (l *WorkerLink) request(verb string) string {
 	return l.subjects.Request(Sender{Role: RoleWorker, Name: l.worker, Verb: verb})
 }
 
-// encodeHeartbeat encodes a heartbeat within room bytes and model.MaxBatch tasks.
+// encodeHeartbeat encodes a heartbeat within room bytes and model.MaxBatch tasks. It
+// shortens the list to the tasks in front that fit; the caller sends the others next.
 func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	if len(h.Tasks) <= model.MaxBatch {
 		if b, err := encode(h); err == nil && len(b) <= room {
 			return b, nil
 		}
 	}
-	short := *h
-	short.Tasks, short.Partial = []model.Report{}, true
-	head, err := encode(&short)
+	tasks := h.Tasks
+	h.Tasks, h.Partial = []model.Report{}, true
+	head, err := encode(h)
 	if err != nil {
 		return nil, err
 	}
 	left := room - len(head)
-	for i := range h.Tasks {
-		if len(short.Tasks) == model.MaxBatch {
+	for i := range tasks {
+		if len(h.Tasks) == model.MaxBatch {
 			break
 		}
-		b, err := encode(&h.Tasks[i])
-		if err != nil || len(b)+1 > left {
-			continue // another one can be encoded, or is smaller
+		// One that alone is too long loses files of its result, so that it is listed.
+		short, b, err := shortReport(&tasks[i], room-len(head)-1)
+		if err != nil || len(b)+1 > room-len(head) {
+			continue // it fits into no message, and must not keep the others back
 		}
-		left -= len(b) + 1
-		short.Tasks = append(short.Tasks, h.Tasks[i])
+		if left -= len(b) + 1; left < 0 {
+			break
+		}
+		h.Tasks = append(h.Tasks, *short)
 	}
-	return encode(&short)
+	return encode(h)
 }
 
 // Report says how attempts are, at most model.MaxBatch, in as many messages as it
@@ -102,7 +110,8 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 // attempts to drop; a report that cannot be sent is refused here. An error as third
 // means that nothing is known: say all again.
 func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
-	room := roomOf(l.nc)
+	nc := l.conn.Current()
+	room := roomOf(nc)
 	verdicts = make([]*model.Error, len(reports))
 	var parts [][]byte
 	var at []int // the place in reports of each part
@@ -119,7 +128,7 @@ func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdic
 	}
 	lists, _ := chunks(parts, room) // each of them fits
 	for _, list := range lists {
-		results, dropped, err := l.reportOnce(ctx, list)
+		results, dropped, err := l.reportOnce(ctx, nc, list)
 		if err != nil {
 			return nil, nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
 		}
@@ -132,12 +141,12 @@ func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdic
 }
 
 // reportOnce sends one message with reports.
-func (l *WorkerLink) reportOnce(ctx context.Context, list [][]byte) ([]reportResult, []model.Drop, error) {
+func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byte) ([]reportResult, []model.Drop, error) {
 	var a struct {
 		Results []reportResult      `json:"results"`
 		Drop    entries[model.Drop] `json:"drop"`
 	}
-	if err := wire.Ask(ctx, l.nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+	if err := wire.Ask(ctx, nc, l.request("report"), object("reports", list, nil), &a); err != nil {
 		return nil, nil, err
 	}
 	if len(a.Results) != len(list) {
@@ -150,13 +159,19 @@ func (l *WorkerLink) reportOnce(ctx context.Context, list [][]byte) ([]reportRes
 // encodeReport encodes a report within room; of a result that is too long some
 // files are left out.
 func encodeReport(r *model.Report, room int) ([]byte, error) {
+	_, b, err := shortReport(r, room)
+	return b, err
+}
+
+// shortReport is encodeReport with the report that it encodes.
+func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	short := *r
 	b, err := encode(&short)
 	for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
 		short.Result = shorter(short.Result)
 		b, err = encode(&short)
 	}
-	return b, err
+	return &short, b, err
 }
 
 // Listen has assign and drop called for the dispatcher's commands, one at a time,
@@ -164,41 +179,114 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 // with nothing, when the connection is back after an outage: a heartbeat is due then.
 // One call may still begin or run while stop returns.
 func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
-	var stopped atomic.Bool
-	// One subscription to both, so that one goroutine keeps their order.
-	sub, err := l.nc.Subscribe(l.subjects.Commands(l.worker), func(m *nats.Msg) {
-		if stopped.Load() {
-			return
-		}
-		if err := l.command(m, assign, drop); err != nil {
-			l.bad.warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
-			return
-		}
-		if m.Reply != "" {
-			if err := m.Respond([]byte("{}")); err != nil {
-				l.bad.warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
-			}
-		}
-	})
-	if err != nil {
+	c := &commands{link: l, assign: assign, drop: drop}
+	attached := l.conn.Attach(c.subscribe)
+	stop = func() {
+		attached.Detach()
+		c.stop()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), listenTime)
+	defer cancel()
+	// A connection that is being replaced is no reason not to begin.
+	if err := attached.Wait(ctx); err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("commands of worker %s: %w", l.worker, err)
 	}
-	if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
-		return nil, errors.Join(fmt.Errorf("commands of worker %s: %w", l.worker, err), sub.Unsubscribe())
+	return stop, nil
+}
+
+// listenTime bounds the wait for the first subscription to commands.
+const listenTime = 5 * time.Second
+
+// commands is the subscription to a worker's commands.
+type commands struct {
+	link   *WorkerLink
+	assign func([]model.Assignment)
+	drop   func([]model.Drop)
+
+	mu      sync.Mutex
+	stopped bool
+	end     func() // ends the subscription of now
+}
+
+// subscribe makes one subscription to all commands, so that one goroutine keeps their
+// order. What was sent before it is lost, unless it is the first one.
+func (c *commands) subscribe(nc *nats.Conn) error {
+	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	sub, err := nc.Subscribe(c.link.subjects.Commands(c.link.worker), c.handle)
+	if err == nil {
+		err = sub.SetPendingLimits(hintMsgs, hintBytes)
 	}
-	connected := l.nc.StatusChanged(nats.CONNECTED)
-	go func() {
-		for range connected { // what was sent meanwhile is lost
-			if !stopped.Load() {
-				assign(nil)
-			}
-		}
-	}()
-	return func() {
-		stopped.Store(true)
-		l.nc.RemoveStatusListener(connected)
+	end := func() {
+		nc.RemoveStatusListener(changes)
 		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
-	}, nil
+	}
+	if err != nil {
+		end()
+		return err
+	}
+	c.mu.Lock()
+	first, stopped := c.end == nil, c.stopped
+	c.end = end
+	c.mu.Unlock()
+	if stopped {
+		end()
+		return nil
+	}
+	go c.watch(changes)
+	if !first {
+		c.ask()
+	}
+	return nil
+}
+
+// watch asks for a heartbeat whenever nats.go has connected again, until the connection
+// is closed or the subscription has ended.
+func (c *commands) watch(changes <-chan nats.Status) {
+	for status := range changes {
+		if status == nats.CLOSED {
+			return
+		}
+		c.ask()
+	}
+}
+
+// ask has a heartbeat sent: what was sent to the worker meanwhile is lost.
+func (c *commands) ask() {
+	if !c.hasStopped() {
+		c.assign(nil)
+	}
+}
+
+func (c *commands) hasStopped() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.stopped
+}
+
+func (c *commands) handle(m *nats.Msg) {
+	if c.hasStopped() {
+		return
+	}
+	l := c.link
+	if err := l.command(m, c.assign, c.drop); err != nil {
+		l.bad.warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
+		return
+	}
+	if m.Reply != "" {
+		if err := m.Respond([]byte("{}")); err != nil {
+			l.bad.warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
+		}
+	}
+}
+
+func (c *commands) stop() {
+	c.mu.Lock()
+	end := c.end
+	c.stopped = true
+	c.mu.Unlock()
+	if end != nil {
+		end()
+	}
 }
 
 func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop func([]model.Drop)) error {

@@ -13,7 +13,17 @@ import (
 
 func TestADispatcherThatMeetsAnOlderOneEndsWithItsName(t *testing.T) {
 	d := newDaemon(t, testConfig(t)) // it has found nobody
-	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()})
+	// Now the network is whole again, and there is another one.
+	olderAnswers(t, d.Server().ClientURL())
+	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another dispatcher (host-9, pid 1") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// olderAnswers has an older dispatcher answer the requests of discovery from now on.
+func olderAnswers(t *testing.T, url string) {
+	t.Helper()
+	nc, err := bus.Connect(t.Context(), bus.Options{URL: url})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,14 +35,10 @@ func TestADispatcherThatMeetsAnOlderOneEndsWithItsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Now the network is whole again, and there is another one.
 	if _, err := nc.Subscribe("$SRV.PING.aria-dispatcher", func(m *nats.Msg) { _ = m.Respond(older) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
-	}
-	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another dispatcher (host-9, pid 1") {
-		t.Errorf("Run: %v", err)
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/dispatch"
@@ -35,13 +33,13 @@ func stoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
 	return true
 }
 
-// connectNATS is [bus.Connect] whose error has errNoNATS.
-func connectNATS(ctx context.Context, o bus.Options) (*nats.Conn, error) {
-	nc, err := bus.Connect(ctx, o)
+// connectNATS is [bus.OpenConnection] whose error has errNoNATS.
+func connectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
+	conn, err := bus.OpenConnection(ctx, o)
 	if err != nil && ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", errNoNATS, err)
 	}
-	return nc, err
+	return conn, err
 }
 
 // RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
@@ -65,7 +63,7 @@ type Daemon struct {
 	logger     *slog.Logger
 	logLevel   *slog.LevelVar // nil: it cannot be changed
 	server     *bus.Server    // nil if NATS is elsewhere
-	nc         *nats.Conn
+	conn       *bus.Connection
 	publisher  *bus.Publisher
 	dispatcher *dispatch.Dispatcher
 	health     *health
@@ -93,18 +91,18 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	if err := bus.CheckAlone(ctx, d.nc, d.cfg.NATS.Prefix); err != nil {
+	if err := bus.CheckAlone(ctx, d.conn.Current(), d.cfg.NATS.Prefix); err != nil {
 		return err
 	}
 	var heard func(string) bool
 	if d.server != nil {
 		heard = d.server.Heard
 	}
-	if d.publisher, err = bus.NewPublisher(d.nc, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
+	if d.publisher, err = bus.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
 		return err
 	}
 	d.onClose("closing the publisher", d.publisher.Close)
-	pulse := startPulse(d.nc, pulseEvery)
+	pulse := startPulse(d.conn, pulseEvery)
 	d.onClose("", pulse.close)
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
@@ -136,10 +134,10 @@ func (d *Daemon) connect(ctx context.Context) error {
 		opts.InProcess = d.server
 	}
 	var err error
-	if d.nc, err = connectNATS(ctx, opts); err != nil {
+	if d.conn, err = connectNATS(ctx, opts); err != nil {
 		return err
 	}
-	d.onClose("draining the NATS connection", func(ctx context.Context) error { return bus.Drain(ctx, d.nc) })
+	d.onClose("draining the NATS connection", d.conn.Drain)
 	return nil
 }
 
@@ -152,7 +150,7 @@ func (d *Daemon) UseLogLevel(level *slog.LevelVar) { d.logLevel = level }
 func (d *Daemon) natsAddr() string {
 	switch {
 	case d.server == nil:
-		return d.nc.ConnectedUrlRedacted()
+		return d.conn.Current().ConnectedUrlRedacted()
 	case d.cfg.NATS.Listen == "":
 		return "embedded, without a listener"
 	}
@@ -183,7 +181,7 @@ func (d *Daemon) ready() error {
 	default:
 		return errors.New("requests are not taken yet")
 	}
-	return bus.CheckConn(d.nc)
+	return d.conn.Check()
 }
 
 // Run serves until ctx ends, then takes nothing new, answers what was taken in,
@@ -203,7 +201,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		}
 	})
 
-	service, err := bus.StartService(d.nc, d.dispatcher, bus.ServiceOptions{
+	service, err := bus.StartService(d.conn, d.dispatcher, bus.ServiceOptions{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
 		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
 	})

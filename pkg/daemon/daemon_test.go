@@ -175,7 +175,7 @@ func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
 	if err != nil {
 		t.Fatalf("-dev's worker and client: %v", err)
 	}
-	if _, err := own.Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
+	if _, err := own.Current().Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
 		t.Errorf("-dev's worker and client: %v", err)
 	}
 	if err := end(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -56,12 +57,12 @@ func (v *Dev) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	parts := []func(context.Context) error{d.Run}
-	nc, stop, err := v.connect(ctx, d)
+	conn, stop, err := v.connect(ctx, d)
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	v.say("NATS on %s, health on http://%s", nc.ConnectedUrlRedacted(), d.HTTPAddr())
-	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, nc) })
+	v.say("NATS on %s, health on http://%s", conn.Current().ConnectedUrlRedacted(), d.HTTPAddr())
+	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, conn) })
 	var failed error
 	parts = append(parts, func(ctx context.Context) error {
 		select {
@@ -69,14 +70,14 @@ func (v *Dev) Run(ctx context.Context) error {
 			return nil
 		case <-d.Serving():
 		}
-		err := v.download(ctx, nc, cfg.NATS.Prefix)
+		err := v.download(ctx, conn, cfg.NATS.Prefix)
 		if errors.Is(err, ErrNotAllCompleted) {
 			failed, err = err, nil
 		}
 		if err != nil || v.Exit || ctx.Err() != nil {
 			return err
 		}
-		return v.serve(ctx, nc, cfg.NATS.Prefix)
+		return v.serve(ctx, conn, cfg.NATS.Prefix)
 	})
 	return errors.Join(runTogether(ctx, parts, stop), failed)
 }
@@ -125,27 +126,27 @@ func (v *Dev) removeAbandoned() {
 }
 
 // connect makes the connection of worker and client: TCP, as theirs are elsewhere.
-func (v *Dev) connect(ctx context.Context, d *Daemon) (*nats.Conn, func() error, error) {
+func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() error, error) {
 	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
 	if d.Server() != nil {
 		opts.URL = d.Server().ClientURL()
 	}
-	nc, err := bus.Connect(ctx, opts)
+	conn, err := bus.OpenConnection(ctx, opts)
 	if err != nil {
 		return nil, nil, err
 	}
-	return nc, func() error {
+	return conn, func() error {
 		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		return bus.Drain(stop, nc)
+		return conn.Drain(stop)
 	}, nil
 }
 
-func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, nc *nats.Conn) error {
+func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, conn *bus.Connection) error {
 	w := config.DefaultWorker()
 	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
 	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
-	return runNode(ctx, w, nc, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
+	return runNode(ctx, w, conn, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
 }
 
 // runTogether runs the parts until the last one returns, one fails, or ctx ends;
@@ -182,30 +183,27 @@ func runTogether(ctx context.Context, parts []func(context.Context) error, betwe
 }
 
 // download submits the URLs and waits for their ends.
-func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error {
+func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string) error {
 	if len(v.URLs) == 0 {
 		v.say("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
 		return nil
 	}
-	c, err := client.New(nc, prefix, devClient)
-	if err != nil {
-		return err
-	}
 	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
 	w := newWatch(v.display(), v.Dir)
-	stop, err := c.Watch(ctx, client.Handlers{Task: w.event, Progress: w.progress})
-	if err != nil {
+	c := &devConn{prefix: prefix, watch: w, ctx: ctx}
+	attached := conn.Attach(c.attach)
+	defer func() {
+		attached.Detach()
+		c.stop()
+	}()
+	if err := attached.Wait(ctx); err != nil {
 		return err
 	}
-	defer stop()
 	for _, url := range v.URLs {
-		task, err := submitUntilAnswered(ctx, c, &model.TaskSpec{ID: ids.of(url), URL: url})
-		if err != nil && model.CodeOf(err) == model.CodeInternal {
-			return err
-		}
+		task, err := submitUntilAnswered(ctx, c.client, &model.TaskSpec{ID: ids.of(url), URL: url})
 		w.submitted(url, task, err)
 	}
-	if err := w.wait(ctx, c); err != nil {
+	if err := w.wait(ctx, c.client); err != nil {
 		w.display.close()
 		return err
 	}
@@ -214,37 +212,86 @@ func (v *Dev) download(ctx context.Context, nc *nats.Conn, prefix string) error 
 }
 
 // serve prints what happens to the tasks of all clients, until ctx ends.
-func (v *Dev) serve(ctx context.Context, nc *nats.Conn, prefix string) error {
+func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) error {
 	subjects, err := bus.NewSubjects(prefix)
 	if err != nil {
 		return err
 	}
-	sub, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
-		var ev model.TaskEvent
-		if json.Unmarshal(m.Data, &ev) == nil {
-			v.say("%s", eventLine(&ev, v.Dir))
-		}
+	attached := conn.Attach(func(nc *nats.Conn) error {
+		_, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
+			var ev model.TaskEvent
+			if ctx.Err() == nil && json.Unmarshal(m.Data, &ev) == nil {
+				v.say("%s", eventLine(&ev, v.Dir))
+			}
+		})
+		return err
 	})
-	if err != nil {
+	defer attached.Detach() // the subscription ends with the connection, which is closed next
+	if err := attached.Wait(ctx); err != nil {
 		return err
 	}
-	defer sub.Unsubscribe()
-	v.say("still serving on %s; Ctrl-C ends", nc.ConnectedUrlRedacted())
+	v.say("still serving on %s; Ctrl-C ends", conn.Current().ConnectedUrlRedacted())
 	<-ctx.Done()
 	return nil
 }
 
-// submitUntilAnswered repeats a submit that could not be taken in just now. A task
-// that failed under this id, in a store that is kept, is tried again.
-func submitUntilAnswered(ctx context.Context, c *client.Client, spec *model.TaskSpec) (*model.Task, error) {
+// devConn is the client of -dev on the connection of now.
+type devConn struct {
+	prefix string
+	watch  *watch
+	ctx    context.Context // of the downloads
+
+	mu      sync.Mutex
+	now     *client.Client
+	unwatch func()
+}
+
+// client returns the client of now; attach has made one before.
+func (c *devConn) client() *client.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// attach makes a client on a connection, and watches the downloads on it. What it
+// watched before has ended with its connection.
+func (c *devConn) attach(nc *nats.Conn) error {
+	on, err := client.New(nc, c.prefix, devClient)
+	if err != nil {
+		return err
+	}
+	unwatch, err := on.Watch(c.ctx, client.Handlers{Task: c.watch.event, Progress: c.watch.progress})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.unwatch = on, unwatch
+	return nil
+}
+
+// stop ends the watch.
+func (c *devConn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+}
+
+// submitUntilAnswered repeats a submit until the dispatcher accepts or refuses it; the
+// id of the spec makes it one task. A task that failed under this id, in a store that
+// is kept, is tried again.
+func submitUntilAnswered(ctx context.Context, c func() *client.Client, spec *model.TaskSpec) (*model.Task, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)
-		task, err := c.Submit(try, spec)
+		task, err := c().Submit(try, spec)
 		if err == nil && (task.Status == model.StatusFailed || task.Status == model.StatusCanceled) {
-			task, err = c.Retry(try, spec.ID)
+			task, err = c().Retry(try, spec.ID)
 		}
 		cancel()
-		if model.CodeOf(err) != model.CodeUnavailable || ctx.Err() != nil {
+		var no *model.Error
+		if err == nil || errors.As(err, &no) && no.Code != model.CodeUnavailable || ctx.Err() != nil {
 			return task, err
 		}
 		select {

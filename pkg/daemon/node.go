@@ -7,8 +7,6 @@ import (
 	"os"
 	"strings"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/worker"
@@ -21,7 +19,7 @@ import (
 // RunWorker connects to NATS and works until ctx ends; it then gives its tasks
 // back and returns nil. It waits for the NATS server until ctx ends.
 func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
-	nc, err := connectNATS(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	conn, err := connectNATS(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
 	if stoppedEarly(ctx, err, logger) {
 		return nil
 	}
@@ -32,18 +30,18 @@ func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (er
 		// The worker has left: nothing that is still to be sent is worth an error.
 		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
 		defer cancel()
-		if bus.CheckReachable(stop, nc) != nil {
-			nc.Close() // draining would wait for the server
-		} else if err := bus.Drain(stop, nc); err != nil {
+		if bus.CheckReachable(stop, conn.Current()) != nil {
+			conn.Close() // draining would wait for the server
+		} else if err := conn.Drain(stop); err != nil {
 			logger.Warn("the connection to NATS was cut off", "error", err)
 		}
 	}()
-	return runNode(ctx, cfg, nc, logger, func(said string) { logger.Info(said) })
+	return runNode(ctx, cfg, conn, logger, func(said string) { logger.Info(said) })
 }
 
 // runNode works over an existing connection. say is told which engine was chosen.
-func runNode(ctx context.Context, cfg *config.Worker, nc *nats.Conn, logger *slog.Logger, say func(string)) error {
-	link, err := bus.NewWorkerLink(nc, cfg.NATS.Prefix, cfg.Name, logger)
+func runNode(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger *slog.Logger, say func(string)) error {
+	link, err := bus.NewWorkerLink(conn, cfg.NATS.Prefix, cfg.Name, logger)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/nats-io/nats.go"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
 // pulseEvery is how often the way to the NATS server is tried; three times as old
@@ -15,7 +15,7 @@ const pulseEvery = 2 * time.Second
 
 // pulse knows whether the NATS server is really there.
 type pulse struct {
-	nc    *nats.Conn
+	conn  *bus.Connection
 	every time.Duration
 	began time.Time
 	last  atomic.Int64 // of the last answer, in nanoseconds since began
@@ -23,9 +23,9 @@ type pulse struct {
 	ended chan struct{}
 }
 
-func startPulse(nc *nats.Conn, every time.Duration) *pulse {
+func startPulse(conn *bus.Connection, every time.Duration) *pulse {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &pulse{nc: nc, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
+	p := &pulse{conn: conn, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
 	go p.run(ctx)
 	return p
 }
@@ -36,7 +36,7 @@ func (p *pulse) run(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		try, cancel := context.WithTimeout(ctx, p.every)
-		if p.nc.FlushWithContext(try) == nil {
+		if p.conn.Current().FlushWithContext(try) == nil {
 			p.last.Store(int64(time.Since(p.began)))
 		}
 		cancel()
@@ -50,7 +50,7 @@ func (p *pulse) run(ctx context.Context) {
 
 // beats reports whether the server has answered in the last few seconds.
 func (p *pulse) beats() bool {
-	return p.nc.IsConnected() && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
+	return p.conn.Check() == nil && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
 }
 
 func (p *pulse) close(ctx context.Context) error {

@@ -27,12 +27,13 @@ func TestThePulseEndsWhenTheServerIsSilentlyCutOff(t *testing.T) {
 	var cut atomic.Bool
 	go proxy(l, server.ClientURL()[len("nats://"):], &cut)
 
-	nc, err := bus.Connect(t.Context(), bus.Options{URL: "nats://" + l.Addr().String()})
+	conn, err := bus.OpenConnection(t.Context(), bus.Options{URL: "nats://" + l.Addr().String()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	p := startPulse(nc, 50*time.Millisecond)
+	defer func() { _ = conn.Drain(t.Context()) }()
+	nc := conn.Current()
+	p := startPulse(conn, 50*time.Millisecond)
 	wait := func(want bool) {
 		t.Helper()
 		for deadline := time.Now().Add(10 * time.Second); p.beats() != want; <-time.After(5 * time.Millisecond) {

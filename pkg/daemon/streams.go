@@ -33,9 +33,9 @@ func (d *Daemon) startStreams(ctx context.Context) error {
 // startWith returns how what was started is stopped, nil if nothing was.
 func (d *Daemon) startWith(ctx context.Context, o bus.StreamOptions) (stop func(context.Context) error, err error) {
 	if !o.Intake {
-		return bus.KeepStreams(ctx, d.nc, o, d.logger)
+		return bus.KeepStreams(ctx, d.conn, o, d.logger)
 	}
-	intake, err := bus.StartIntake(ctx, d.nc, d.dispatcher, o, d.logger)
+	intake, err := bus.StartIntake(ctx, d.conn, d.dispatcher, o, d.logger)
 	if err != nil {
 		return nil, err
 	}

@@ -158,12 +158,12 @@ func TestImportedTasksAreHeldBackUntilTheyAreVerified(t *testing.T) {
 // again.
 func heartbeats(t *testing.T, d *Daemon, name string) func() {
 	t.Helper()
-	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()})
+	conn, err := bus.OpenConnection(t.Context(), bus.Options{URL: d.Server().ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(nc.Close)
-	link, err := bus.NewWorkerLink(nc, d.cfg.NATS.Prefix, name, nil)
+	t.Cleanup(func() { _ = conn.Drain(context.Background()) }) // the server may have ended first
+	link, err := bus.NewWorkerLink(conn, d.cfg.NATS.Prefix, name, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,7 +111,7 @@ func (w *watch) progress(ev *model.ProgressEvent) {
 }
 
 // wait returns when every URL has come to its end.
-func (w *watch) wait(ctx context.Context, c *client.Client) error {
+func (w *watch) wait(ctx context.Context, c func() *client.Client) error {
 	tick := time.NewTicker(recheck)
 	defer tick.Stop()
 	for {
@@ -125,7 +125,7 @@ func (w *watch) wait(ctx context.Context, c *client.Client) error {
 		case <-tick.C:
 		}
 		for _, id := range open {
-			task, err := c.Get(ctx, id)
+			task, err := c().Get(ctx, id)
 			if err != nil {
 				break // the next look will tell
 			}

@@ -24,11 +24,17 @@ func (w *Worker) startHeartbeat(now time.Time) {
 	w.beating, w.lastBeat = true, now
 	w.nextBeat = now.Add(w.interval)
 	w.startCall(&w.cancelBeat, func(ctx context.Context) func() {
+		listed := len(h.Tasks)
 		answer, err := w.cfg.Link.Heartbeat(ctx, h)
 		if err != nil && errors.Is(context.Cause(ctx), errRenewed) {
 			err = errRenewed
 		}
-		return func() { w.answered(answer, err) }
+		return func() {
+			if n := len(h.Tasks); 0 < n && n < listed {
+				w.beatCursor = h.Tasks[n-1].ID // the link sent those in front; the next heartbeat lists the others
+			}
+			w.answered(answer, err)
+		}
 	})
 }
 

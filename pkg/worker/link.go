@@ -10,7 +10,8 @@ import (
 // Any message may be lost, doubled or late: the worker repeats what was not
 // answered, and remembers what it has finished and dropped.
 type Link interface {
-	// Heartbeat says everything and returns what to do about it. An answer of
+	// Heartbeat says everything and returns what to do about it. Where not all tasks
+	// fit into a message, it shortens h.Tasks to those that it sent. An answer of
 	// the dispatcher that says no is a *model.Error: CodeConflict where another
 	// living instance has this worker's name.
 	Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error)

@@ -161,6 +161,36 @@ func TestAThousandTasksAreHeldListedAndFinished(t *testing.T) {
 	})
 }
 
+// TestHeartbeat_ListCutByLinkGoesOn checks that a worker names all its tasks in an
+// interval also where its link sends only some of those that it is given, as after
+// max_payload was lowered.
+func TestHeartbeat_ListCutByLinkGoesOn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const tasks, fit = 100, 30
+		named := make(map[string]bool)
+		n := start(t, t.TempDir(), func(c *Config, n *node) {
+			c.Slots = tasks
+			n.link.beat = func(h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
+				if len(h.Tasks) > fit {
+					h.Tasks, h.Partial = h.Tasks[:fit], true
+				}
+				for i := range h.Tasks {
+					named[h.Tasks[i].ID] = true
+				}
+				return &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(5)}, nil
+			}
+		})
+		var batch []model.Assignment
+		for i := range tasks {
+			batch = append(batch, assignment(fmt.Sprintf("t%04d", i), 1))
+		}
+		n.give(batch...)
+		n.link.with(func() { clear(named) })
+		n.pass(6 * time.Second)
+		n.link.with(func() { same(t, "named in one interval", len(named), tasks) })
+	})
+}
+
 func TestDownloadsGoOnWithoutTheDispatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
