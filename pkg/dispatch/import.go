@@ -176,7 +176,10 @@ func (l *loop) alone(ctx context.Context, session int64, ev engine.Event) error 
 	if l.turn.session != session {
 		return model.Errorf(model.CodeNotFound, "import: it has been given up; begin again")
 	}
-	err := l.turnOver(context.WithoutCancel(ctx), l.clock(), l.cfg.Connected(), []engine.Event{ev}, nil)
+	connected := l.cfg.Connected() && !l.refused // as in serve
+	err := l.turnOver(context.WithoutCancel(ctx), l.clock(), connected, []engine.Event{ev}, nil)
+	l.more = l.more || err == nil && l.refused
+	l.refused = l.refused && err != nil
 	if isBug(err) {
 		return errBug
 	}

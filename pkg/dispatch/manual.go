@@ -37,6 +37,27 @@ func (m *Manual) Step(ctx context.Context) bool {
 	return m.loop.more || m.loop.inbox.waiting()
 }
 
+// Call calls do and returns when do does. What do asks of the dispatcher between two
+// turns is done meanwhile, as the loop of Run does it; what it asks through the inbox
+// would wait for ever.
+func (m *Manual) Call(ctx context.Context, do func(context.Context, *Dispatcher)) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // also where a crash has cut it off
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		do(ctx, m.loop.Dispatcher)
+	}()
+	for {
+		select {
+		case control := <-m.loop.controls:
+			control(m.loop)
+		case <-done:
+			return
+		}
+	}
+}
+
 // Query answers queries at once, from the engine as it is; ok is false while there
 // is none.
 func (m *Manual) Query(queries ...engine.Event) (answers []Answer, ok bool) {

@@ -18,6 +18,7 @@ func (w *world) endTrouble() {
 	w.ahead = max(w.ahead, 0)
 	w.main.check.clockTurned(-1) // waits that were cut short stay so
 	for _, k := range w.workers {
+		k.garbled = false
 		k.cut, k.ignores, k.greedy, k.full, k.part, k.cursor, k.state = cut{}, false, false, false, 0, "", model.StateReady
 		k.exhausted, k.health.DiskFree = false, 1<<30
 	}
@@ -32,6 +33,7 @@ func (w *world) endTrouble() {
 			}
 		}
 	})
+	w.in(10_000, w.finishImports)
 	w.in(30_000, w.look)
 }
 
@@ -64,6 +66,9 @@ func (w *world) unfinished() string {
 		if c.open > 0 {
 			return c.name + " is not answered"
 		}
+	}
+	if name := w.unfinishedImport(); name != "" {
+		return name
 	}
 	c := w.main.check
 	for _, e := range c.order {

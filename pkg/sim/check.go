@@ -26,6 +26,7 @@ type checker struct {
 
 	waiting []*call // taken in, not yet decided
 	turn    turn
+	imports imports
 
 	isLoaded  bool
 	ticked    model.Time // on its steady clock
@@ -37,39 +38,6 @@ type checker struct {
 	setBackAt model.Time // the wall clock was set back
 	turnedAt  model.Time // or forward
 	wasOn     bool       // connected at the last turn
-}
-
-// turn is what happened in one.
-type turn struct {
-	active    bool
-	commit    *model.Batch
-	changes   []change
-	tried     bool // a commit was
-	failed    bool // and failed, or a read did: what was asked was answered with an error
-	reload    bool // after that the engine was loaded anew
-	left      int  // what has left in it: answers that are no refusals, commands, events
-	calls     []*call
-	assigns   []sentAssign
-	drops     []sentDrop
-	events    []model.TaskEvent
-	workers   []model.WorkerEvent
-	connected bool
-	ticks     bool
-}
-
-type change struct {
-	e             *entry
-	before, after *model.Task
-}
-
-type sentAssign struct {
-	worker string
-	model.Assignment
-}
-
-type sentDrop struct {
-	worker string
-	model.Drop
 }
 
 // known is what a dispatcher was told by and about one worker.
@@ -137,6 +105,7 @@ func (c *checker) worker(name string) *known {
 // What happens to the process.
 
 func (c *checker) started() {
+	c.forgetHolds()
 	c.waiting, c.isLoaded, c.turn = nil, false, turn{}
 	c.ticked, c.dueWall, c.lastTurn = 0, 0, c.w.now
 	c.wasOn = true // as a fresh engine believes
@@ -160,6 +129,9 @@ func (c *checker) loaded() {
 
 // forgetLive forgets what a fresh engine cannot know.
 func (c *checker) forgetLive() {
+	if c.imports.active {
+		c.w.struck(ReloadInImport)
+	}
 	c.loadedAt, c.freshAt, c.shakenAt = c.w.now, c.w.now, c.w.now
 	for _, name := range c.names {
 		k := c.workers[name]
@@ -255,6 +227,9 @@ func (c *checker) progress(*model.ProgressEvent) { c.turn.left++ }
 // failedCommit hears of a commit that returned an error.
 func (c *checker) failedCommit() {
 	c.turn.tried, c.turn.failed = true, true
+	if c.turn.imported != nil || c.turn.releases != nil {
+		c.w.struck(ImportCommitFails)
+	}
 	c.shakenAt = c.w.now
 }
 
@@ -334,6 +309,7 @@ func (c *checker) end(survived bool) {
 		return
 	}
 	for _, ch := range t.changes {
+		c.checkHold(&ch)
 		c.checkChange(&ch)
 	}
 	if survived {
@@ -359,47 +335,4 @@ func (c *checker) end(survived bool) {
 	}
 	c.tellTurn()
 	t.active = false
-}
-
-// sortCalls puts the answered calls into the order in which the inbox gives them
-// out: those of workers first.
-func (c *checker) sortCalls() {
-	rest := c.waiting[:0]
-	var clients []*call
-	c.turn.calls = nil
-	for _, m := range c.waiting {
-		switch {
-		case m.answers == nil:
-			rest = append(rest, m)
-		case m.worker:
-			c.turn.calls = append(c.turn.calls, m)
-		default:
-			clients = append(clients, m)
-		}
-	}
-	c.waiting = rest
-	c.turn.calls = append(c.turn.calls, clients...)
-}
-
-// tellTurn puts what a turn did into the story.
-func (c *checker) tellTurn() {
-	t := &c.turn
-	for _, ch := range t.changes {
-		if ch.after == nil {
-			c.w.say("%s: %s is deleted", c.name, ch.e.id)
-			continue
-		}
-		a := ch.after
-		if ch.before != nil && a.Status == ch.before.Status && a.Attempt == ch.before.Attempt {
-			continue
-		}
-		c.w.say("%s: %s is %s, attempt %d, worker %q, failures %d, losses %d, retry %d",
-			c.name, ch.e.id, a.Status, a.Attempt, a.WorkerID, a.Failures, a.Losses, a.RetryAt)
-	}
-	for _, d := range t.drops {
-		c.w.say("%s: tells %s to drop %s#%d, %s", c.name, d.worker, d.ID, d.Attempt, d.Reason)
-	}
-	for _, ev := range t.workers {
-		c.w.say("%s: worker %s is %s", c.name, ev.ID, ev.Status)
-	}
 }

@@ -97,6 +97,7 @@ func (c *checker) checkBelief(e *entry, live map[string]model.TaskState) {
 	}
 	c.checkAwaited(e, got.Reason)
 	c.checkWait(e, got.Reason)
+	c.checkHeldReason(e, got.Reason)
 	if e.row.Status == model.StatusPending && got.Reason == "" {
 		c.violate("waits-for-a-reason", "%s is pending, and no reason is stated", e.id)
 	}

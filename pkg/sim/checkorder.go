@@ -111,7 +111,7 @@ func (c *checker) goesBefore(o, e *entry) bool {
 // turn and a slot.
 func (e *entry) plain() bool {
 	t := e.row
-	return t.Attempt == 0 && t.NotBefore == 0 && e.asked[asUpdate]+e.asked[asRetry]+e.asked[asPause] == 0
+	return !e.moved && t.Attempt == 0 && t.NotBefore == 0 && e.asked[asUpdate]+e.asked[asRetry]+e.asked[asPause] == 0
 }
 
 // simple reports whether every worker can do the task.
@@ -124,7 +124,7 @@ func simple(t *model.Task) bool {
 // a few.
 func (c *checker) checkFair(e *entry) {
 	t := e.row
-	if t.Attempt != 1 || !simple(t) || c.cfg.PerHost > 0 || len(c.cfg.Hosts) > 0 || c.cfg.Ageing > 0 || e.asked[asUpdate]+e.asked[asRetry] > 0 {
+	if t.Attempt != 1 || e.moved || !simple(t) || c.cfg.PerHost > 0 || len(c.cfg.Hosts) > 0 || c.cfg.Ageing > 0 || e.asked[asUpdate]+e.asked[asRetry] > 0 {
 		return
 	}
 	k := c.worker(t.WorkerID)

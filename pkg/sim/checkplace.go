@@ -156,6 +156,9 @@ func (c *checker) checkOrder(e *entry) {
 // worker; where that is in doubt it is false.
 func (c *checker) waitsFor(e *entry, k *known) bool {
 	t := e.row
+	if e.hold != holdNone {
+		return false
+	}
 	if !k.present || k.beat == nil || k.beat.State != model.StateReady || c.drained(k) || !healthy(k) || !c.able(k, t) {
 		return false
 	}

@@ -245,10 +245,9 @@ func (d *dispatcher) command(name string, obey func(k *worker)) {
 // logger tells in the story what the process logs.
 type logger struct{ d *dispatcher }
 
-func (l *logger) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
-
 func (l *logger) Handle(_ context.Context, r slog.Record) error {
 	l.d.w.say("%s logs: %s", l.d.name, r.Message)
+	l.checkPanic(&r)
 	return nil
 }
 

@@ -65,6 +65,14 @@ func (w *world) befall(f Fault) {
 		})
 	case Restore:
 		w.restore()
+	case ImportCommitFails:
+		w.importFails++
+		w.strikeImport()
+	case ReloadInImport:
+		w.reloadInImport++
+		w.strikeImport()
+	case PoisonEvent:
+		w.poison()
 	case SecondDispatch:
 		w.startSecond()
 	default:
@@ -230,6 +238,9 @@ func (w *world) strikeWorker(f Fault, k *worker) {
 	case WorkerGreedy:
 		w.lasting(f, long, func(on bool) { k.greedy = on })
 		return // counted by its lies
+	case Unreadable:
+		w.lasting(f, long, func(on bool) { k.garbled = on })
+		return // counted by its entries
 	case WorkerSick:
 		w.lasting(f, long, func(on bool) {
 			k.state, k.exhausted = model.StateReady, on && chance(r, 3)

@@ -15,6 +15,8 @@ var EventKinds = []string{
 	"heartbeat, registers", "heartbeat, with tasks", "heartbeat, partial", "heartbeat, leaving", "heartbeat, name is taken",
 	"report downloading", "report completed", "report failed", "report rejected", "report, refused with a drop",
 	"query",
+	"import begins", "import puts", "import is finished", "import is aborted", "import is given up",
+	"event that panics, refused alone", "query that panics, refused alone",
 }
 
 // kindOf names an event by what came of it, "" if it is none of the above.
@@ -47,7 +49,14 @@ func kindOf(op engine.Event, a *dispatch.Answer) string {
 		}
 		return "report " + string(op.Status)
 	case engine.QueryTasks, engine.QueryWorkers, engine.QueryStatus:
+		if a.Err != nil && a.Err.Code == model.CodeInternal {
+			return "query that panics, refused alone"
+		}
 		return "query"
+	case engine.Import:
+		if a.Err != nil && a.Err.Code == model.CodeInternal {
+			return "event that panics, refused alone"
+		}
 	}
 	return ""
 }

@@ -40,6 +40,10 @@ const (
 	SlowDisk        Fault = "slow-disk"
 	Restore         Fault = "restore" // of an older backup
 
+	ImportCommitFails Fault = "commit-fails-in-import"
+	ReloadInImport    Fault = "reload-in-import"
+	PoisonEvent       Fault = "poison-event" // the engine panics on it
+
 	WorkerCrash    Fault = "worker-crash"      // and it comes back
 	WorkerWiped    Fault = "worker-wiped"      // it comes back with an empty disk
 	WorkerLeaves   Fault = "worker-leaves"     // and comes back
@@ -50,6 +54,7 @@ const (
 	WorkerSick     Fault = "worker-sick"       // in error, draining, or at its end
 	WorkerShrinks  Fault = "worker-shrinks"    // other slots or tags
 	WorkerFull     Fault = "worker-full"       // refuses what it is given
+	Unreadable     Fault = "unreadable-entry"  // one of a list is refused where it comes in
 	PartialLists   Fault = "partial-lists"     // a worker lists only a part at a time
 	SecondDispatch Fault = "second-dispatcher" // on the same prefix, with a store of its own
 )
@@ -60,8 +65,9 @@ var Faults = []Fault{
 	WorkerCutOff, WorkerUnheard, WorkerDeafened, Outage, ShortOutage,
 	Crash, CrashBeforeCommit, CrashAfterCommit, CrashInAnswers, Stall, ClockForward, ClockBack,
 	CommitFails, CommitAmbiguous, ReadFails, ReadsDown, LoadFails, StoreDown, SlowDisk, Restore,
+	ImportCommitFails, ReloadInImport, PoisonEvent,
 	WorkerCrash, WorkerWiped, WorkerLeaves, WorkerFrozen, WorkerTwin, WorkerIgnores, WorkerGreedy,
-	WorkerSick, WorkerShrinks, WorkerFull, PartialLists, SecondDispatch,
+	WorkerSick, WorkerShrinks, WorkerFull, Unreadable, PartialLists, SecondDispatch,
 }
 
 // Tally counts what happened.

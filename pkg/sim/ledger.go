@@ -16,6 +16,8 @@ type entry struct {
 	gone   bool        // deleted at somebody's wish
 	goneAt model.Time  // when; 0 = not seen
 
+	moved  bool // imported
+	hold   hold
 	wishes []submission
 	asked  [verbs]int // how often it was asked for, by those who may
 	done   [verbs]int

@@ -45,7 +45,7 @@ func TestFaultsThatAreSwitchedOffDoNotHappen(t *testing.T) {
 // TestPlantedBugsAreCaught plants a few of testdata/bugs, one for each way of
 // catching; "sim -bugs" plants all.
 func TestPlantedBugsAreCaught(t *testing.T) {
-	for _, name := range []string{"fence-forgotten", "map-order-in-placing"} {
+	for _, name := range []string{"fence-forgotten", "map-order-in-placing", "hold-lost-in-a-reload", "engine-kept-after-a-panic"} {
 		t.Run(name, func(t *testing.T) {
 			bugs, err := sim.Bugs(t.Context(), filepath.Join("testdata", "bugs", name+".txt"))
 			if err != nil {

@@ -227,9 +227,17 @@ func (k *worker) sendReports() {
 	if len(batch) == 0 {
 		return
 	}
-	ops := make([]engine.Event, len(batch))
+	unread := k.unreadable(len(batch))
+	var ops []engine.Event
 	for i := range batch {
-		ops[i] = engine.Report{Worker: k.name, Report: batch[i]}
+		if i != unread {
+			ops = append(ops, engine.Report{Worker: k.name, Report: batch[i]})
+		}
+	}
+	if len(ops) == 0 { // the bus answers alone
+		k.nextReport = k.w.now + between(k.w.node, 500, 5000)
+		k.reportSoon()
+		return
 	}
 	k.reporting = true
 	life, over := k.life, false
@@ -252,7 +260,7 @@ func (k *worker) sendReports() {
 		d.take(true, ops, func(got []dispatch.Answer) {
 			answer(func() {
 				if end(true) {
-					k.hear(func() { k.reported(batch, got) })
+					k.hear(func() { k.reported(batch, withRefusal(got, unread)) })
 				}
 			})
 		})

@@ -44,7 +44,8 @@ type worker struct {
 	full      bool // refuses everything
 	exhausted bool // its machine is at its end
 	state     model.WorkerState
-	part      int // lists only so many at a time; 0 = all
+	garbled   bool // now and then one entry that it lists or reports cannot be read
+	part      int  // lists only so many at a time; 0 = all
 	cursor    string
 	twin      bool // will not come back
 }
@@ -280,6 +281,7 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 		h.Tasks = append(h.Tasks, t.report)
 	}
 	h.Partial = k.cursor != "" || cursor != ""
+	k.garble(h)
 	if k.greedy && k.w.troubled() {
 		h.Tasks = append(h.Tasks, k.lies()...)
 	}

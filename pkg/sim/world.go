@@ -64,13 +64,18 @@ type world struct {
 
 	// Each has its own numbers, so that switching off a fault changes little
 	// else.
-	net, user, node, luck *rand.Rand
+	net, user, node, luck, mover *rand.Rand
 
 	main    *dispatcher
 	second  *dispatcher // now and then
 	clients []*client
 	workers []*worker
 	outage  bool // nobody reaches anybody
+
+	importers      []*importer
+	importing      *importer // whose import is under way
+	importFails    int       // imports with a commit that fails
+	reloadInImport int       // and with a reload between two of their commits
 
 	backup *backup
 	files  int // of SQLite
@@ -81,6 +86,7 @@ type world struct {
 func Run(o Options) (result Result) {
 	w := &world{opts: o, plan: draw(o.Seed, &o), tally: newTally(), trace: fnv.New64a()}
 	w.net, w.user, w.node, w.luck = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
+	w.mover = stream(o.Seed, 5)
 	defer func() {
 		if p := recover(); p != nil {
 			w.failed = &Violation{"no-panic", w.now, fmt.Sprintf("%v\n%s", p, where())}
@@ -124,6 +130,9 @@ func (w *world) build() {
 	}
 	for i := range w.plan.clients {
 		w.addClient(fmt.Sprintf("c%d", i+1))
+	}
+	for i := range w.mover.IntN(3) {
+		w.addImporter(i)
 	}
 	w.planFaults()
 	w.at(w.plan.trouble, w.endTrouble)
