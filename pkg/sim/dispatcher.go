@@ -242,11 +242,12 @@ func (d *dispatcher) command(name string, obey func(k *worker)) {
 	})
 }
 
-// logger tells in the story what the process logs.
+// logger prints what the process logs. That is no part of the trace: how much of it
+// is logged is bounded by the machine's clock.
 type logger struct{ d *dispatcher }
 
 func (l *logger) Handle(_ context.Context, r slog.Record) error {
-	l.d.w.say("%s logs: %s", l.d.name, r.Message)
+	l.d.w.print("%s logs: %s", l.d.name, r.Message)
 	l.checkPanic(&r)
 	return nil
 }

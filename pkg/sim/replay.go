@@ -310,6 +310,7 @@ func (c *checker) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAns
 		same := func(ref model.TaskRef) bool { return ref == r.Ref() }
 		switch {
 		case c.inTurn(r.ID) || row != nil && row.WorkerID == k.name && row.Attempt == r.Attempt:
+		case row == nil && c.imports.active: // it may come with the rest of what is imported
 		case row == nil && c.w.now-max(c.loadedAt, c.shakenAt) < 2*c.timeout()+20_000: // it may not be called unknown yet
 		case slices.ContainsFunc(a.Forget, same):
 		case !slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return same(model.TaskRef{ID: d.ID, Attempt: d.Attempt}) }):

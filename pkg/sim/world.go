@@ -160,10 +160,15 @@ func (w *world) wall() model.Time { return epoch + w.now + w.ahead }
 
 // say tells what happens; all that is said makes the trace.
 func (w *world) say(format string, args ...any) {
+	w.print(format, args...)
+	_, _ = w.trace.Write(w.line) // a hash never fails
+}
+
+// print prints what is no part of the trace.
+func (w *world) print(format string, args ...any) {
 	w.line = fmt.Appendf(w.line[:0], "%9.3f  ", float64(w.now)/1000)
 	w.line = fmt.Appendf(w.line, format, args...)
 	w.line = append(w.line, '\n')
-	_, _ = w.trace.Write(w.line) // a hash never fails
 	if w.opts.Story != nil {
 		_, _ = w.opts.Story.Write(w.line) // a story that nobody hears is no error
 	}
