@@ -92,7 +92,7 @@ func (c *checker) checkHold(ch *change) {
 		e.hold = holdNone
 	case c.asked(e.id, asCancel):
 		e.hold = holdUnsure
-	case e.hold == holdUntil && !released && a.WorkerID != "":
+	case e.hold == holdUntil && !released && a.WorkerID != "" && a.Attempt > lastOf(ch): // not an assignment of a finish whose commit was written and failed
 		c.violate("held-until-verified", "%s is given to %s, and its import is not finished", e.id, a.WorkerID)
 	}
 }
