@@ -4,12 +4,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -30,6 +32,7 @@ func run(args []string, out, errs io.Writer) int {
 	var o options
 	flags := flag.NewFlagSet("sim", flag.ContinueOnError)
 	flags.SetOutput(errs)
+	flags.Usage = func() {} // it is printed for -h only
 	flags.Uint64Var(&o.seeds, "seeds", 300, "how many seeds in a row")
 	flags.Uint64Var(&o.first, "first", 0, "the first of them")
 	flags.Uint64Var(&o.seed, "seed", 0, "one seed alone")
@@ -40,7 +43,14 @@ func run(args []string, out, errs io.Writer) int {
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
 	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of pkg/sim/testdata/bugs, which must be caught")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprintln(out, "usage: sim [flags]")
+		flags.SetOutput(out)
+		flags.PrintDefaults()
+		return 0
+	case err != nil:
+		fmt.Fprintln(errs, "sim: see -h")
 		return 2
 	}
 	flags.Visit(func(f *flag.Flag) { o.one = o.one || f.Name == "seed" })
@@ -116,7 +126,7 @@ func campaign(o *options, off []sim.Fault, out io.Writer) int {
 // plant builds this command with each bug and runs it: it has to fail. An interrupt
 // ends what is being built or run, and its folder is removed.
 func plant(file string, out, errs io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
 	bugs, err := sim.Bugs(ctx, file)
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // stopSignals end a program in good order.
@@ -142,4 +144,19 @@ func TestWorker_StopsOnSIGHUP(t *testing.T) {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	wantLog(t, n, `"msg":"the worker has stopped"`)
+}
+
+// TestWorker_LogsWhereFilesAre wants the URL and the path of a finished download in
+// the log, and of a failed attempt what the dispatcher makes of it.
+func TestWorker_LogsWhereFilesAre(t *testing.T) {
+	s, _, _ := slowFile(t, 1<<10, 1<<20)
+	c := startCluster(t)
+	n := c.startWorker("-engine", "direct")
+	c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file.bin"}, &model.TaskSpec{ID: "b", URL: "http://127.0.0.1:1/none"})
+	c.status("a", model.StatusCompleted)
+	testbed.Eventually(t, "both ends are logged", func() bool {
+		text := n.Out.String()
+		return strings.Contains(text, `msg="download completed"`) && strings.Contains(text, `msg="attempt failed; the dispatcher will retry"`)
+	})
+	wantLog(t, n, "url="+s.URL+"/file.bin path="+filepath.Join(n.dir, "a", "file.bin")+" files=1 bytes=1024")
 }

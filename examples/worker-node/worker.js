@@ -10,6 +10,7 @@ import { pipeline } from 'node:stream/promises'
 import { connect, JSONCodec } from 'nats'
 
 const [name, dir] = process.argv.slice(2)
+if (!dir) { console.error('usage: [NATS_URL=nats://HOST:4222] node worker.js NAME DIR'); process.exit(name === '-h' ? 0 : 2) }
 const codec = JSONCodec()
 const held = new Map() // task id → { report, stop }
 const over = new Set() // "id/attempt": a late command for one does nothing

@@ -45,7 +45,7 @@ var badSpecs = []struct {
 	{"a number that is too large", `{` + source + `,"max_attempts":99999999999999999999}`, 400, "max_attempts: 99999999999999999999 is out of range"},
 	{"a string as max_attempts", `{` + source + `,"max_attempts":"3"}`, 400, "max_attempts: must be a whole number"},
 	{"a fraction as max_attempts", `{` + source + `,"max_attempts":1.5}`, 400, "max_attempts: must be a whole number, not 1.5"},
-	{"an unknown priority", `{` + source + `,"priority":"top"}`, 400, `priority: "top" is none of`},
+	{"an unknown priority", `{` + source + `,"priority":"top"}`, 400, `priority: "top" is not a priority; use low, normal, high or urgent (1 to 4)`},
 	{"a list as priority", `{` + source + `,"priority":[]}`, 400, "priority: "},
 	{"a bad time", `{` + source + `,"not_before":"tomorrow"}`, 400, `not_before: "tomorrow"`},
 	{"a bad duration", `{` + source + `,"timeout":"soon"}`, 400, `timeout: "soon"`},

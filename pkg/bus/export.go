@@ -82,7 +82,7 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 	case repo.KindWorker:
 		return x.workersAfter(ctx, q.After, room)
 	}
-	return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is none of task, worker", q.Kind)
+	return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is not allowed; use task or worker", q.Kind)
 }
 
 func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
@@ -184,7 +184,7 @@ func (t *transfers) giveUpExport(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
 	defer cancel()
 	err := t.endExport(ctx, id, true)
-	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", transferIdle, "final", x.final, "err", err)
+	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", transferIdle, "final", x.final, "error", err)
 }
 
 // endExport closes the snapshot. One that was final and is aborted takes writes

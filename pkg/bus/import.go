@@ -224,7 +224,7 @@ func (t *transfers) giveUpImport(id string) {
 		err = x.w.Abort(ctx)
 	}
 	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
-		"idle", transferIdle, "err", err)
+		"idle", transferIdle, "error", err)
 }
 
 func (t *transfers) forget(id string, x *importing) {

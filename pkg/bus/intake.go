@@ -244,7 +244,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 				return errConsumerClosed
 			}
 		case err = <-doubt:
-			i.troubles.warn("the intake", "stream", i.stream, "error", err)
+			i.troubles.warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
 		case <-look.C:
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
@@ -282,7 +282,7 @@ func (i *Intake) anew(ctx context.Context, on *intakeConn, info *jetstream.Consu
 func (i *Intake) take(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
-		i.troubles.warn("the intake got a message that is none of a stream", "subject", m.Subject(), "error", err)
+		i.troubles.warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
 		return
 	}
 	var l *letter

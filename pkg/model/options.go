@@ -172,10 +172,20 @@ func intBetween(low, high int) optionRule {
 func sizeBetween(low, high int64) optionRule {
 	return func(s string) error {
 		if n, err := ParseSize(s); err != nil || n < low || n > high {
-			return fmt.Errorf("%.40q is not a size from %d to %d bytes (such as 500K or 2M)", s, low, high)
+			return fmt.Errorf("%.40q is not a size from %d to %d bytes (such as %s)", s, low, high, sizeExample(low, high))
 		}
 		return nil
 	}
+}
+
+// sizeExample is a size within the bounds, as aria2 writes it.
+func sizeExample(low, high int64) string {
+	for _, example := range []string{"500K", "2M", "20M", "2000M"} {
+		if n, err := ParseSize(example); err == nil && low <= n && n <= high {
+			return example
+		}
+	}
+	return strconv.FormatInt(low, 10)
 }
 
 // ParseSize reads a number of bytes as aria2 writes it: digits, with K for 1024

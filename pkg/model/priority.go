@@ -26,7 +26,7 @@ func ParsePriority(s string) (Priority, error) {
 			return p, nil
 		}
 	}
-	return 0, fmt.Errorf("%.40q is none of low, normal, high, urgent (1 to 4)", s)
+	return 0, fmt.Errorf("%.40q is not a priority; use low, normal, high or urgent (1 to 4)", s)
 }
 
 // Valid reports whether p is one of the four.

@@ -151,7 +151,7 @@ func (h *Heartbeat) Validate() error {
 	}
 	switch {
 	case !h.State.known():
-		return invalid("state", "%.40q is none of ready, draining, leaving, error", h.State)
+		return invalid("state", "%.40q is not allowed; use ready, draining, leaving or error", h.State)
 	case h.TotalSlots < 0 || h.TotalSlots > MaxSlots:
 		return invalid("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
 	case h.Port < 0 || h.Port > 65535:
@@ -198,7 +198,7 @@ func (r *Report) Validate() error {
 		return err
 	}
 	if !r.Status.known() {
-		return invalid("status", "%.40q is none of downloading, completed, failed, rejected, paused", r.Status).For(r.ID)
+		return invalid("status", "%.40q is not allowed; use downloading, completed, failed, rejected or paused", r.Status).For(r.ID)
 	}
 	if err := r.Ref().Validate(); err != nil {
 		return err
@@ -211,7 +211,7 @@ func (r *Report) Validate() error {
 	case r.Status == ReportFailed && r.Error == nil:
 		return invalid("error", "is missing from a failed report").For(r.ID)
 	case r.Error != nil && !r.Error.Class.Valid():
-		return invalid("error.class", "%.40q is none of retryable, permanent, worker", r.Error.Class).For(r.ID)
+		return invalid("error.class", "%.40q is not allowed; use retryable, permanent or worker", r.Error.Class).For(r.ID)
 	case r.Result != nil && !r.Result.possible():
 		return invalid("result", "a length is out of range").For(r.ID)
 	}

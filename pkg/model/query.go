@@ -65,7 +65,7 @@ type ClusterStatus struct {
 func (q *ListQuery) Validate() error {
 	for _, s := range q.Status {
 		if !s.Valid() {
-			return invalid("status", "%.40q is no status", s)
+			return invalid("status", "%.40q is not a status; use pending, queued, downloading, paused, completed, failed or canceled", s)
 		}
 	}
 	for field, name := range map[string]string{"client": q.Client, "worker_id": q.WorkerID} {
@@ -78,9 +78,9 @@ func (q *ListQuery) Validate() error {
 	}
 	switch {
 	case q.Priority != 0 && !q.Priority.Valid():
-		return invalid("priority", "%d is none of 1 to 4", int(q.Priority))
+		return invalid("priority", "%d is not a priority; use 1 to 4", int(q.Priority))
 	case q.Order != OrderNewest && q.Order != OrderOldest:
-		return invalid("order", "%.40q is none of %s, %s", q.Order, OrderNewest, OrderOldest)
+		return invalid("order", "%.40q is not allowed; use %s or %s", q.Order, OrderNewest, OrderOldest)
 	case checkText(q.Text, MaxURL) != nil:
 		return invalid("text", "%v", checkText(q.Text, MaxURL))
 	}

@@ -123,7 +123,7 @@ func checkInline(field string, data []byte) error {
 func (s *TaskSpec) checkNumbers() error {
 	switch {
 	case s.Priority != 0 && !s.Priority.Valid():
-		return invalid("priority", "%d is none of 1 to 4", int(s.Priority))
+		return invalid("priority", "%d is not a priority; use 1 to 4", int(s.Priority))
 	case s.MaxAttempts < 0 || s.MaxAttempts > MaxAttempt:
 		return invalid("max_attempts", "%d is not from 1 to %d", s.MaxAttempts, MaxAttempt)
 	case s.Timeout < 0 || s.Timeout > MaxDuration:
@@ -162,7 +162,7 @@ func checkURL(field, raw string) error {
 	case "":
 		return invalid(field, "has no scheme; one of http, https, ftp, sftp, magnet is needed")
 	default:
-		return invalid(field, "the scheme %.40q is none of http, https, ftp, sftp, magnet", u.Scheme)
+		return invalid(field, "the scheme %.40q is not supported; use http, https, ftp, sftp or magnet", u.Scheme)
 	}
 	if checkText(u.Path, MaxURL) != nil { // it is decoded
 		return invalid(field, "the path contains an encoded control character or is not UTF-8")

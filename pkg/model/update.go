@@ -36,7 +36,7 @@ func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	set(&c.NotBefore, u.NotBefore)
 	set(&c.Labels, u.Labels)
 	if u.Priority != nil && !c.Priority.Valid() {
-		return AsError(invalid("priority", "%d is none of 1 to 4", int(c.Priority)))
+		return AsError(invalid("priority", "%d is not a priority; use 1 to 4", int(c.Priority)))
 	}
 	if err := c.Validate(); err != nil {
 		return AsError(err)

@@ -328,11 +328,7 @@ func (w *Worker) finish(h *held, last *model.Report) {
 	h.end(last)
 	w.keep(h)
 	w.stats.finished(last.Status == model.ReportCompleted)
-	args := []any{"task", h.id(), "attempt", h.Attempt, "status", last.Status}
-	if last.Error != nil {
-		args = append(args, "code", last.Error.Code, "class", last.Error.Class, "reason", last.Error.Message)
-	}
-	w.log.Info("task finished", args...)
+	w.logEnd(h, last)
 	w.passSoon()
 }
 

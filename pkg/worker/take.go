@@ -35,7 +35,7 @@ func (w *Worker) take(list []model.Assignment) {
 			w.reject(h.Task, h.Attempt, rejection(model.ReportRejected, download.CodeDiskFull, model.ClassWorker, "%v", err))
 			continue
 		}
-		w.log.Info("task taken", "task", h.id(), "attempt", h.Attempt)
+		w.log.Info("task taken", "task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL))
 	}
 	w.passSoon()
 }
@@ -179,7 +179,7 @@ func (w *Worker) deleteFiles(d *model.Drop) {
 		w.log.Warn("deleting finished files", "task", d.ID, "attempt", d.Attempt, "error", err)
 	}
 	w.log.Info("finished files were deleted", "task", d.ID, "attempt", d.Attempt,
-		"files", len(d.Result.Files)-len(kept), "not", kept)
+		"files", len(d.Result.Files)-len(kept), "not_deleted", kept)
 }
 
 // discardParts discards the bytes of a task that is not held.

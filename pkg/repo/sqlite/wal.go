@@ -35,6 +35,6 @@ func (w *writer) shorten(ctx context.Context) {
 	if err != nil || result.Busy != 0 {
 		// What was committed stands; the next try may do better.
 		w.walTried = time.Now()
-		w.log.Debug("store: the WAL is not shortened yet", "bytes", info.Size(), "err", err)
+		w.log.Debug("store: the WAL is not shortened yet", "bytes", info.Size(), "error", err)
 	}
 }

@@ -1,0 +1,30 @@
+package worker
+
+import (
+	"path/filepath"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// logEnd logs how an attempt ended: where the file is, or why there is none and what
+// the dispatcher makes of that.
+func (w *Worker) logEnd(h *held, last *model.Report) {
+	args := []any{"task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL)}
+	message := "download completed"
+	if last.Result != nil && len(last.Result.Files) > 0 {
+		args = append(args, "path", filepath.Join(h.area.path, filepath.FromSlash(last.Result.Files[0].Path)),
+			"files", len(last.Result.Files), "bytes", last.Result.TotalLength)
+	}
+	if last.Error != nil {
+		message = endMessages[last.Error.Class]
+		args = append(args, "code", last.Error.Code, "class", last.Error.Class, "error", last.Error.Message)
+	}
+	w.log.Info(message, args...)
+}
+
+// endMessages say what the dispatcher does with a failed attempt.
+var endMessages = map[model.Class]string{
+	model.ClassRetryable: "attempt failed; the dispatcher will retry",
+	model.ClassWorker:    "attempt failed; the dispatcher will try another worker",
+	model.ClassPermanent: "attempt failed; it will not be retried",
+}
