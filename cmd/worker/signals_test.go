@@ -154,6 +154,9 @@ func TestWorker_LogsWhereFilesAre(t *testing.T) {
 	n := c.startWorker("-engine", "direct")
 	c.submit(&model.TaskSpec{ID: "a", URL: s.URL + "/file.bin"}, &model.TaskSpec{ID: "b", URL: "http://127.0.0.1:1/none"})
 	c.status("a", model.StatusCompleted)
+	if w := c.worker(); w.Dir != n.dir {
+		t.Errorf("the worker's record has dir %q, want %q", w.Dir, n.dir)
+	}
 	testbed.Eventually(t, "both ends are logged", func() bool {
 		text := n.Out.String()
 		return strings.Contains(text, `msg="download completed"`) && strings.Contains(text, `msg="attempt failed; the dispatcher will retry"`)

@@ -328,7 +328,7 @@ func (w *worker) statusToStore() model.WorkerStatus {
 func (w *worker) rowToStore() *model.Worker {
 	row := w.Worker
 	row.Status = w.statusToStore()
-	row.UsedSlots, row.CurrentTasks = 0, nil
+	row.UsedSlots, row.CurrentTasks, row.Dir = 0, nil, ""
 	row.ErrorHistory = slices.Clone(w.ErrorHistory)
 	return &row
 }

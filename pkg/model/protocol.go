@@ -16,6 +16,9 @@ const (
 	StateError    WorkerState = "error"
 )
 
+// maxDir bounds [Heartbeat.Dir] in bytes.
+const maxDir = 4096
+
 // Heartbeat is a worker's whole state, and its registration: there is no other.
 // Tasks lists everything that it holds, finished ones until they are answered.
 type Heartbeat struct {
@@ -25,6 +28,7 @@ type Heartbeat struct {
 	Seq              int64            `json:"seq"` // rises within an epoch; an older one is not applied
 	State            WorkerState      `json:"state"`
 	Hostname         string           `json:"hostname,omitempty"`
+	Dir              string           `json:"dir,omitempty"` // absolute; what paths in results are relative to, unless the task has a folder
 	Address          string           `json:"address,omitempty"`
 	Port             int              `json:"port,omitempty"`
 	TotalSlots       int              `json:"total_slots"`
@@ -165,6 +169,9 @@ func (h *Heartbeat) Validate() error {
 		if err := checkText(text, MaxValue); err != nil {
 			return invalid(field, "%v", err)
 		}
+	}
+	if err := checkText(h.Dir, maxDir); err != nil {
+		return invalid("dir", "%v", err)
 	}
 	if err := checkPairs("capabilities.tags", h.Capabilities.Tags); err != nil {
 		return err

@@ -135,8 +135,9 @@ func (h *Heartbeat) Repair() (faults []string) {
 	for _, text := range []struct {
 		field string
 		value *string
-	}{{"hostname", &h.Hostname}, {"address", &h.Address}} {
-		if err := checkText(*text.value, MaxValue); err != nil {
+		most  int
+	}{{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue}, {"dir", &h.Dir, maxDir}} {
+		if err := checkText(*text.value, text.most); err != nil {
 			fault(text.field, "%v", err)
 			*text.value = ""
 		}

@@ -9,6 +9,7 @@ type Worker struct {
 	Hostname         string           `json:"hostname,omitempty"`
 	Address          string           `json:"address,omitempty"`
 	Port             int              `json:"port,omitempty"`
+	Dir              string           `json:"dir,omitempty"` // what paths in results are relative to; as its last heartbeat said, not stored
 	ConnectedAt      Time             `json:"connected_at,omitzero"`
 	LastHeartbeat    Time             `json:"last_heartbeat,omitzero"`
 	TotalSlots       int              `json:"total_slots"`

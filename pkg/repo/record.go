@@ -80,7 +80,8 @@ type taskJSON struct {
 // workerJSON reads and writes a worker.
 type workerJSON struct {
 	*model.Worker
-	UsedSlots    int      `json:"used_slots,omitempty"` // stays empty
+	Dir          string   `json:"dir,omitempty"`        // stays empty
+	UsedSlots    int      `json:"used_slots,omitempty"` // likewise
 	CurrentTasks []string `json:"current_tasks,omitempty"`
 }
 

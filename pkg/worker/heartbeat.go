@@ -42,7 +42,7 @@ func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	w.seq++
 	h := &model.Heartbeat{
 		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state,
-		Hostname: w.cfg.Hostname, Address: w.cfg.Address, TotalSlots: w.cfg.Slots,
+		Hostname: w.cfg.Hostname, Address: w.cfg.Address, Dir: w.areas[""].path, TotalSlots: w.cfg.Slots,
 		Capabilities:     w.engine.Capabilities(),
 		PerformanceStats: w.stats.performance(),
 	}
