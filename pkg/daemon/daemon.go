@@ -45,6 +45,9 @@ func connectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
 // RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
 // the NATS server is reached is no error.
 func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log Log) error {
+	if cfg.Database.Type == "memory" {
+		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
+	}
 	d, err := New(ctx, cfg, version, log.Logger)
 	if stoppedEarly(ctx, err, log.Logger) {
 		return nil
@@ -200,6 +203,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 			return errors.New("a commit hangs")
 		}
 	})
+	d.onClose("", d.supervise(ctx))
 
 	service, err := bus.StartService(d.conn, d.dispatcher, bus.ServiceOptions{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
@@ -223,6 +227,18 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	err = <-another
 	d.logger.Info("stopping; accepted requests are answered first")
 	return err
+}
+
+// supervise tells the service manager about this dispatcher until the returned
+// function is called.
+func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
+	end := supervise(ctx, func(ctx context.Context) error {
+		return errors.Join(d.dispatcher.Turning(ctx), d.ready())
+	}, d.dispatcher.Turning, d.logger)
+	return func(context.Context) error {
+		end()
+		return nil
+	}
 }
 
 // onClose adds a step to Close; its error is said to have happened while doing.

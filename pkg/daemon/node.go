@@ -61,6 +61,7 @@ func runNode(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logg
 	if err != nil {
 		return err
 	}
+	defer supervise(ctx, w.Turning, w.Turning, logger)()
 	return w.Run(ctx)
 }
 

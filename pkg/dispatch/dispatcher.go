@@ -85,6 +85,13 @@ func New(cfg Config) *Dispatcher {
 // failed commit until one has succeeded again.
 func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 
+// Turning returns nil once the loop has answered between two turns, an error if it
+// has ended or ctx ends first. A watchdog asks it: a loop that hangs in a turn
+// does not answer. A store that refuses writes does not keep it from answering.
+func (d *Dispatcher) Turning(ctx context.Context) error {
+	return d.between(ctx, func(*loop) error { return nil })
+}
+
 // Do takes in the operations of one message, which are all a worker's or all a
 // client's. It never blocks: if the inbox is full or the dispatcher has stopped it
 // returns CodeUnavailable and nothing was taken in. Otherwise done is called

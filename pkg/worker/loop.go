@@ -44,7 +44,8 @@ type loop struct {
 	deleted ended
 	side    context.Context // of what runs beside the loop
 
-	outcomes chan func() // what ran beside the loop, to be finished in it
+	probes   chan struct{} // see Turning
+	outcomes chan func()   // what ran beside the loop, to be finished in it
 	running  int         // how many of those are to come
 
 	passing  bool // a pass is under way
@@ -101,6 +102,7 @@ func (w *Worker) initLoop(entries []*entry) {
 	// Everything that runs beside the loop: a heartbeat, a report, a pass, the
 	// trash, the moves. None of them ever waits for the loop.
 	w.outcomes = make(chan func(), 4+maxMoves)
+	w.probes = make(chan struct{})
 	w.beatWait = newBackoff(250*time.Millisecond, 5*time.Second)
 	w.reportWait = newBackoff(500*time.Millisecond, 30*time.Second)
 	for _, e := range entries {
@@ -148,8 +150,21 @@ func (w *Worker) run(ctx context.Context) {
 			w.obey(c)
 		case <-w.engine.Changed():
 			w.passSoon()
+		case <-w.probes:
 		}
 		timer.Reset(time.Until(w.step(time.Now())))
+	}
+}
+
+// Turning returns nil once the worker's loop has answered, ctx's error if that ends
+// first. A watchdog asks it: a loop that hangs does not answer, nor does one that
+// has not begun or has ended.
+func (w *Worker) Turning(ctx context.Context) error {
+	select {
+	case w.probes <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
