@@ -294,7 +294,8 @@ func TestTheUnitsAreHardenedAndSetOnlyWhatTheProgramsKnow(t *testing.T) {
 		text := read(t, "systemd/"+file)
 		for _, line := range []string{
 			"NoNewPrivileges=yes", "CapabilityBoundingSet=", "ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes",
-			"RestrictNamespaces=yes", "SystemCallFilter=@system-service", "User=aria", "RestartPreventExitStatus=2",
+			"RestrictNamespaces=yes", "SystemCallFilter=@system-service", "RestartPreventExitStatus=2", "Restart=always",
+			"Type=notify", "TimeoutStartSec=infinity", "WatchdogSec=60", "Environment=GOTRACEBACK=crash",
 			"ExecStart=/usr/local/bin/aria-" + program + " -config /etc/aria/" + program + ".json",
 		} {
 			if !strings.Contains(text, "\n"+line+"\n") {
@@ -305,6 +306,7 @@ func TestTheUnitsAreHardenedAndSetOnlyWhatTheProgramsKnow(t *testing.T) {
 		for _, m := range regexp.MustCompile(`(?m)^Environment=(\w+)=(.*)$`).FindAllStringSubmatch(text, -1) {
 			env[m[1]] = strings.ReplaceAll(m[2], "%i", "instance")
 		}
+		delete(env, "GOTRACEBACK") // Go's own
 		checkEnvIn(t, program, env)
 		for _, m := range regexp.MustCompile(`(?m)^#.* ((?:config|deploy)/\S+)`).FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat("../" + m[1]); err != nil {
@@ -332,7 +334,7 @@ func TestSystemdFindsNothingWrongWithTheUnits(t *testing.T) {
 		return string(out)
 	}
 	start := regexp.MustCompile(`ExecStart=\S+`)
-	for file := range units {
+	for _, file := range append(slices.Collect(maps.Keys(units)), "nats-server.service") {
 		text := start.ReplaceAllString(read(t, "systemd/"+file), "ExecStart="+program)
 		if said := verify(file, text); said != "" {
 			t.Errorf("%s: %s", file, said)

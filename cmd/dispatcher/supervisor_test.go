@@ -127,6 +127,9 @@ func TestWorker_NotifiesServiceManager(t *testing.T) {
 	m, dir, listen := startServiceManager(t), t.TempDir(), freeport.Address(t)
 	p := start(t, dir, append(m.env("900000"), "NATS_URL=nats://"+listen), "worker", "-name", "w1", "-engine", "direct")
 	testbed.Eventually(t, "it waits for NATS", func() bool { return strings.Contains(p.Out.String(), "waiting for NATS") })
+	if len(m.states) > 0 {
+		t.Errorf("without NATS it says %s", <-m.states)
+	}
 	server, err := bus.StartServer(bus.ServerOptions{Listen: listen, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
