@@ -265,22 +265,6 @@ func TestTheComposeFileRefersToWhatExists(t *testing.T) {
 	if count["dispatcher"] != 1 || count["worker"] != 2 || c.Services["nats"].Image == "" {
 		t.Errorf("services: %v", count)
 	}
-	if !slices.Contains(strings.Fields(strings.Join(natsCommand(t), " ")), "--jetstream") {
-		t.Error("NATS runs without JetStream")
-	}
-}
-
-func natsCommand(t *testing.T) []string {
-	t.Helper()
-	var c struct {
-		Services struct {
-			NATS struct{ Command []string }
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read(t, "compose.yaml")), &c); err != nil {
-		t.Fatal(err)
-	}
-	return c.Services.NATS.Command
 }
 
 // units gives for each unit its program.
