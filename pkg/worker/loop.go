@@ -46,7 +46,7 @@ type loop struct {
 
 	probes   chan struct{} // see Turning
 	outcomes chan func()   // what ran beside the loop, to be finished in it
-	running  int         // how many of those are to come
+	running  int           // how many of those are to come
 
 	passing  bool // a pass is under way
 	nextPass time.Time
