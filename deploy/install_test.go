@@ -306,6 +306,11 @@ func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
 			workers[0]: {"/etc/nats/worker-1.nk", "/etc/nats/worker-1-key.pem"},
 			workers[1]: {"/etc/nats/worker-2.nk", "/etc/nats/worker-2-key.pem"},
 		})
+		backup := dispatcher.as("/usr/local/bin/aria-migrate", "backup", "--to", "data/backup.db")
+		backup.Dir = dispatcher.one("WorkingDirectory")
+		if out, err := backup.CombinedOutput(); err != nil {
+			t.Errorf("migrate as the dispatcher's user: %v\n%s", err, out)
+		}
 		// Status 2 would not be restarted; a panic ends as this signal of the watchdog does.
 		w[1].Signal(syscall.SIGABRT)
 		if code := w[1].Wait(testbed.Patience); code != -1 {
