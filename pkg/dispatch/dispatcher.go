@@ -89,7 +89,8 @@ func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 // has ended or ctx ends first. A watchdog asks it: a loop that hangs in a turn
 // does not answer. A store that refuses writes does not keep it from answering.
 func (d *Dispatcher) Turning(ctx context.Context) error {
-	return d.between(ctx, func(*loop) error { return nil })
+	_, err := between(ctx, d, func(*loop) (struct{}, error) { return struct{}{}, nil }, nil)
+	return err
 }
 
 // Do takes in the operations of one message, which are all a worker's or all a
