@@ -246,6 +246,9 @@ func (u *unit) start(more ...string) *testbed.Process {
 	return testbed.Start(u.t, cmd)
 }
 
+// startLimit bounds a start on a machine that is busy with other tests.
+const startLimit = 2 * time.Minute
+
 // managed starts a unit of Type=notify, and returns when it is ready.
 func (u *unit) managed(more ...string) *testbed.Process {
 	u.t.Helper()
@@ -263,7 +266,7 @@ func (u *unit) managed(more ...string) *testbed.Process {
 		u.t.Fatal(err)
 	}
 	p := u.start(append(more, "NOTIFY_SOCKET="+path)...)
-	if err := conn.SetReadDeadline(time.Now().Add(testbed.Patience)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(startLimit)); err != nil {
 		u.t.Fatal(err)
 	}
 	buffer := make([]byte, 100)
@@ -288,7 +291,7 @@ func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
 		workers := []*unit{newUnit(t, "aria-worker@worker-1.service"), newUnit(t, "aria-worker@worker-2.service")}
 
 		n := nats.start(natsArguments + "=1")
-		testbed.Eventually(t, "NATS answers", func() bool {
+		testbed.Within(t, startLimit, "NATS answers", func() bool {
 			return dialed(monitor)
 		})
 		d := dispatcher.managed("DISPATCHER_HTTP_LISTEN=")
@@ -296,7 +299,7 @@ func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
 		for _, u := range workers {
 			w = append(w, u.managed())
 		}
-		testbed.Eventually(t, "both workers are known", func() bool {
+		testbed.Within(t, startLimit, "both workers are known", func() bool {
 			out, err := exec.CommandContext(t.Context(), "sqlite3", "-readonly", "/var/lib/aria-dispatcher/data/dispatcher.db", "SELECT id FROM workers ORDER BY id").Output()
 			return err == nil && string(out) == "worker-1\nworker-2\n"
 		})
