@@ -294,7 +294,7 @@ func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
 		testbed.Within(t, startLimit, "NATS answers", func() bool {
 			return dialed(monitor)
 		})
-		d := dispatcher.managed("DISPATCHER_HTTP_LISTEN=")
+		d := dispatcher.managed("DISPATCHER_HTTP_LISTEN=127.0.0.1:0")
 		var w []*testbed.Process
 		for _, u := range workers {
 			w = append(w, u.managed())

@@ -87,7 +87,7 @@ func TestDispatcher_NotifiesServiceManager(t *testing.T) {
 	m, dir, listen := startServiceManager(t), t.TempDir(), freeport.Address(t)
 	path := filepath.Join(dir, "dispatcher.db")
 	p := start(t, dir, append(m.env("900000"), "DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH="+path,
-		"DISPATCHER_NATS_LISTEN="+listen, "DISPATCHER_HTTP_LISTEN="), "dispatcher")
+		"DISPATCHER_NATS_LISTEN="+listen, "DISPATCHER_HTTP_LISTEN=127.0.0.1:0"), "dispatcher")
 	if before := m.waits("READY=1"); len(before) > 0 {
 		t.Errorf("before it was ready: %v", before)
 	}
