@@ -79,12 +79,12 @@ func onACopyOfTheMachine(t *testing.T, body func(t *testing.T)) {
 		t.Skip(noOverlay)
 	}
 	// An overlay cannot lie on another one, as /tmp of a container is; a tmpfs can.
-	dir, err := os.MkdirTemp("/dev/shm", "aria-overlay-")
+	dir, err := os.MkdirTemp("/dev/shm", "aria-overlay-") //nolint:usetesting // not below /tmp, see above
 	if err != nil {
 		t.Skipf("%s: %v", noOverlay, err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v") //nolint:gosec // the test itself
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
 	cmd.Env = append(os.Environ(), overlayAt+"="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	out, err := cmd.CombinedOutput()
@@ -105,7 +105,7 @@ func enterOverlay(dir string) error {
 	}
 	root := filepath.Join(dir, "root")
 	for _, name := range []string{"upper", "work", "root"} {
-		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil { //nolint:gosec // the root of a machine
+		if err := os.Mkdir(filepath.Join(dir, name), 0o755); err != nil {
 			return err
 		}
 	}
@@ -170,7 +170,7 @@ func install(t *testing.T) (monitor string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile("/usr/local/bin/nats-server", self, 0o755); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile("/usr/local/bin/nats-server", self, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	return monitor
@@ -262,7 +262,7 @@ func (u *unit) managed(more ...string) *testbed.Process {
 		u.t.Fatal(err)
 	}
 	u.t.Cleanup(func() { _ = conn.Close() })
-	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o777)); err != nil { //nolint:gosec // as systemd's
+	if err := errors.Join(os.Chmod(dir, 0o755), os.Chmod(path, 0o777)); err != nil {
 		u.t.Fatal(err)
 	}
 	p := u.start(append(more, "NOTIFY_SOCKET="+path)...)

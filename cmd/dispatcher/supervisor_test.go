@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -25,16 +26,13 @@ type serviceManager struct {
 
 func startServiceManager(t *testing.T) *serviceManager {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "sd") // the path of a socket has at most 107 bytes
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &serviceManager{t: t, path: filepath.Join(dir, "notify"), states: make(chan string, 4096)}
+	// Not in a folder: the path of a socket has at most 107 bytes.
+	m := &serviceManager{t: t, path: fmt.Sprintf("@aria-%d-%s", os.Getpid(), t.Name()), states: make(chan string, 4096)}
 	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: m.path, Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close(); _ = os.RemoveAll(dir) }) // the test is over
+	t.Cleanup(func() { _ = conn.Close() }) // the test is over
 	go func() {
 		defer close(m.states)
 		for buffer := make([]byte, 4096); ; {

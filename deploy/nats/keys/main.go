@@ -129,7 +129,7 @@ func (m *maker) prepare() (users []string, err error) {
 	}
 	// Each service enters it as a user of its own; what is secret in it has mode 0600.
 	if _, err := os.Stat(m.dir); errors.Is(err, os.ErrNotExist) {
-		if err := errors.Join(os.MkdirAll(m.dir, 0o755), os.Chmod(m.dir, 0o755)); err != nil { //nolint:gosec // see above
+		if err := errors.Join(os.MkdirAll(m.dir, 0o755), os.Chmod(m.dir, 0o755)); err != nil {
 			return nil, err
 		}
 	}
