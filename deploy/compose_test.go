@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/nats-io/nats-server/v2/server"
@@ -94,9 +95,10 @@ func TestHealthcheck_TellsReadyFromNot(t *testing.T) {
 	if err := testbed.Build(bin, "./healthcheck"); err != nil {
 		t.Fatal(err)
 	}
-	status := http.StatusOK
+	var status atomic.Int32
+	status.Store(http.StatusOK)
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.WriteHeader(status)
+		w.WriteHeader(int(status.Load()))
 		fmt.Fprintln(w, "ready")
 	}))
 	defer web.Close()
@@ -106,7 +108,7 @@ func TestHealthcheck_TellsReadyFromNot(t *testing.T) {
 	if !check(web.URL) || check(web.URL, "another word") {
 		t.Error("a server that is ready")
 	}
-	status = http.StatusServiceUnavailable
+	status.Store(http.StatusServiceUnavailable)
 	if check(web.URL) {
 		t.Error("a server that is not ready is healthy")
 	}
