@@ -70,6 +70,7 @@ func (h *held) renew(a *model.Assignment) {
 // end makes r the last report of it.
 func (h *held) end(r *model.Report) {
 	last := *r
+	last.Repair()
 	last.ID, last.Attempt = h.id(), h.Attempt
 	h.Phase, h.Report, h.report = phaseFinished, &last, last
 	h.retryAt, h.refusals = time.Time{}, 0

@@ -48,6 +48,7 @@ func (e *entry) check(id string) error {
 		if e.Report == nil || !e.Report.Status.Finished() || e.Report.ID != id || e.Report.Attempt != e.Attempt {
 			return errors.New("is finished without its report")
 		}
+		e.Report.Repair() // an earlier worker may have kept what a server made up
 		return e.Report.Validate()
 	case e.Phase != phaseAccepted:
 		return fmt.Errorf("has the unknown phase %.20q", e.Phase)

@@ -82,6 +82,9 @@ func (p *pass) run(ctx context.Context, engine download.Engine, release map[*hel
 	if p.states, p.err = engine.Poll(ctx); p.err != nil {
 		return
 	}
+	for id, state := range p.states {
+		p.states[id] = state.Clamped()
+	}
 	for _, want := range p.want {
 		known[want.task.ID] = true
 	}
@@ -165,10 +168,10 @@ func (w *Worker) endPass(p *pass) {
 		h.trouble = time.Time{}
 		if state, ok := p.states[h.id()]; ok {
 			if h.measured {
-				gained += max(0, state.Completed-h.report.CompletedLength)
+				gained = model.AddLengths(gained, state.Completed-h.report.CompletedLength)
 			}
 			h.measured = true
-			speed += max(0, state.Speed)
+			speed = model.AddLengths(speed, state.Speed)
 			if w.observe(h, &state) {
 				complete = append(complete, h)
 			}
@@ -218,10 +221,10 @@ func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 		h.paused = false
 		h.report = model.Report{
 			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID,
-			CompletedLength: max(s.Completed, 0), TotalLength: max(s.Total, 0), DownloadSpeed: max(s.Speed, 0),
+			CompletedLength: s.Completed, TotalLength: s.Total, DownloadSpeed: s.Speed,
 		}
 		if s.Total > 0 {
-			h.report.Progress = min(100, 100*float64(h.report.CompletedLength)/float64(s.Total))
+			h.report.Progress = model.KnownPercent(100 * float64(s.Completed) / float64(s.Total))
 		}
 	}
 	return false

@@ -39,15 +39,27 @@ func openStats(root *os.Root) *stats {
 		if json.Unmarshal(data, &s.total) != nil {
 			s.total = statsFile{}
 		}
+		s.total.repair()
 	}
 	return s
+}
+
+// repair sets totals to 0 that cannot be: an earlier worker may have kept a length that
+// a server made up.
+func (f *statsFile) repair() {
+	for _, n := range []*int64{&f.Completed, &f.Failed, &f.Bytes, &f.PeakSpeed} {
+		*n = model.KnownLength(*n)
+	}
+	if !(f.ActiveSeconds >= 0) {
+		f.ActiveSeconds = 0
+	}
 }
 
 // progress counts what all downloads together gained since the last call.
 func (s *stats) progress(now time.Time, speed, gained int64) {
 	if gained > 0 && !s.last.IsZero() {
 		s.total.ActiveSeconds += now.Sub(s.last).Seconds()
-		s.total.Bytes += gained
+		s.total.Bytes = model.AddLengths(s.total.Bytes, gained)
 		s.dirty = true
 	}
 	s.last = now

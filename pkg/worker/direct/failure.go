@@ -46,7 +46,11 @@ func tooMany(err error) bool {
 
 // failureOf gives an error its code of aria2.
 func failureOf(task *model.Task, err error) *model.TaskError {
-	return download.Failure(task, codeOf(err), sentence(err))
+	failure := download.Failure(task, codeOf(err), sentence(err))
+	if errors.As(err, new(download.LengthError)) {
+		failure.Class = model.ClassPermanent // a server that lies does so elsewhere too
+	}
+	return failure
 }
 
 // codeSlow is aria2's code of a transfer that is too slow.
@@ -67,6 +71,8 @@ func codeOf(err error) int {
 		return download.CodeTimeout
 	case errors.Is(err, errChanged):
 		return download.CodeNoResume
+	case errors.As(err, new(download.LengthError)):
+		return download.CodeUnknown
 	}
 	return download.CodeOf(err)
 }

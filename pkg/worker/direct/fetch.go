@@ -142,6 +142,9 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 			err = e
 		}
 	case status == http.StatusOK:
+		if err = download.CheckLength(t.resp.ContentLength); err != nil {
+			break
+		}
 		if err = f.begin(newMeta(j.out, source, t.resp)); err == nil {
 			s = f.spans.first()
 		}

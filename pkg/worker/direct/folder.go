@@ -142,7 +142,7 @@ func (f *folder) readMeta(name string) *meta {
 func decodeMeta(data []byte) *meta {
 	m := &meta{}
 	if json.Unmarshal(data, m) != nil || model.FileName(m.Name) != nil || m.Length < -1 ||
-		!download.Sendable(m.ETag) || !download.Sendable(m.LastModified) {
+		download.CheckLength(m.Length) != nil || !download.Sendable(m.ETag) || !download.Sendable(m.LastModified) {
 		return nil
 	}
 	return m

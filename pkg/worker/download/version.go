@@ -33,14 +33,14 @@ func ContentRange(s string) (first, total int64, ok bool) {
 	span, size, _ := strings.Cut(s, "/")
 	low, _, _ := strings.Cut(span, "-")
 	first, err := strconv.ParseInt(low, 10, 64)
-	if err != nil {
+	if err != nil || first < 0 {
 		return 0, 0, false
 	}
 	if size == "*" {
 		return first, -1, true
 	}
 	total, err = strconv.ParseInt(size, 10, 64)
-	return first, total, err == nil && first >= 0 && total >= first
+	return first, total, err == nil && total >= first && CheckLength(total) == nil
 }
 
 // maxBootID is more than Linux gives, in bytes.
