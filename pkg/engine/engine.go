@@ -142,7 +142,7 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 	}
 	w.said, w.known, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
 	kept := *row
-	kept.CurrentTasks = nil
+	kept.CurrentTasks, kept.StatusReason = nil, ""
 	w.Worker = kept
 	w.stored, w.storedAt = &kept, e.alive
 	switch row.Status {

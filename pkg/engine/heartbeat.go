@@ -103,6 +103,10 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.known, w.lost, w.left, w.partial = true, false, false, h.Partial
 	w.beat++
 	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
+	if w.stateReason != h.StateReason {
+		w.stateReason = h.StateReason
+		e.queue.changes++ // why tasks wait names it
+	}
 	w.Hostname, w.Address, w.Port, w.Dir = h.Hostname, h.Address, h.Port, h.Dir
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats

@@ -140,6 +140,16 @@ func atomsOf(c *model.Capabilities) []string {
 	return list
 }
 
+// hasAtom reports whether the capabilities offer an atom.
+func hasAtom(c *model.Capabilities, atom string) bool {
+	list := atomsOf(c)
+	if slices.Contains(list, atom) {
+		return true
+	}
+	common := atom != schemeAtom("bt") && atom != schemeAtom("metalink") && strings.HasPrefix(atom, schemeAtom(""))
+	return common && slices.Contains(list, schemeAtom(anyScheme))
+}
+
 // rank counts the tags that match: what the strategy tags goes by.
 func (n *need) rank(c *model.Capabilities) int16 {
 	r := int16(0)

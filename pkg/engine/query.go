@@ -74,16 +74,18 @@ func (e *Engine) whySet(s *set) string {
 func (e *Engine) unservable(s *set) string {
 	q := &e.queue
 	if q.accepting == 0 {
-		for _, w := range e.workers { // in any order: one is enough
-			if !w.lost {
-				return "no worker takes new work"
-			}
+		w := e.unavailable(func(*worker) bool { return true })
+		if w == nil || w.lost {
+			return "no worker is online"
 		}
-		return "no worker is online"
+		return "no worker takes new work: " + w.whyUnavailable()
 	}
 	atoms := q.atoms(&s.need)
 	for _, atom := range atoms {
 		if q.offers[atom] == 0 && (s.need.scheme == "bt" || s.need.scheme == "metalink" || atom != schemeAtom(s.need.scheme) || q.offers[schemeAtom(anyScheme)] == 0) {
+			if w := e.unavailable(func(w *worker) bool { return hasAtom(&w.Capabilities, atom) }); w != nil {
+				return "no worker with " + atom + " takes new work: " + w.whyUnavailable()
+			}
 			return "no worker has " + atom
 		}
 	}
@@ -93,7 +95,35 @@ func (e *Engine) unservable(s *set) string {
 	case s.need.disk > 0:
 		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.need.disk>>20)
 	}
+	if w := e.unavailable(func(w *worker) bool { return q.lacks(&s.need, &w.Capabilities, q.roomOf(w)) == "" }); w != nil {
+		return "no worker with all of " + strings.Join(atoms, ", ") + " takes new work: " + w.whyUnavailable()
+	}
 	return "no worker has all of " + strings.Join(atoms, ", ")
+}
+
+// unavailable returns the first worker by name that matches and takes nothing new, one
+// that is online before one that is offline; nil if there is none.
+func (e *Engine) unavailable(matches func(*worker) bool) *worker {
+	var offline *worker
+	for _, w := range e.workersByName() {
+		switch {
+		case w.counted || !matches(w):
+		case !w.lost:
+			return w
+		case offline == nil:
+			offline = w
+		}
+	}
+	return offline
+}
+
+// whyUnavailable says in words which worker takes nothing new, and why.
+func (w *worker) whyUnavailable() string {
+	text := w.ID + " is " + string(w.status())
+	if reason := w.statusReason(); reason != "" {
+		text += " (" + reason + ")"
+	}
+	return text
 }
 
 func (e *Engine) queryWorkers(q QueryWorkers) Answer {
@@ -122,7 +152,7 @@ func (e *Engine) queryWorkers(q QueryWorkers) Answer {
 // view is the worker as others see it.
 func (w *worker) view() *model.Worker {
 	v := w.Worker
-	v.Status = w.status()
+	v.Status, v.StatusReason = w.status(), w.statusReason()
 	v.UsedSlots = w.used()
 	v.CurrentTasks = slices.Sorted(maps.Keys(w.tasks))
 	if v.CurrentTasks == nil {

@@ -173,7 +173,7 @@ func (w *world) event(words []string) Event {
 			h.Instance = opts["instance"]
 		}
 		if opts["state"] != "" {
-			h.State = model.WorkerState(opts["state"])
+			h.State, h.StateReason = model.WorkerState(opts["state"]), opts["because"]
 		}
 		h.Capabilities.Tags = pairs(opts["tag"])
 		h.HealthMetrics.DiskFree = int64(number("free", 0))
@@ -401,7 +401,8 @@ func (w *world) tellAnswer(a *Answer, say func(string, ...any)) {
 		say("= drop %s#%d: %s", a.Drop.ID, a.Drop.Attempt, a.Drop.Reason)
 	}
 	if a.Workers != nil {
-		say("= worker %s: %s", a.Workers.Workers[0].ID, a.Workers.Workers[0].Status)
+		shown := a.Workers.Workers[0]
+		say("= worker %s: %s%s", shown.ID, shown.Status, inBrackets(shown.StatusReason))
 	}
 	if a.Heartbeat != nil {
 		for _, g := range a.Assign {
@@ -414,4 +415,11 @@ func (w *world) tellAnswer(a *Answer, say func(string, ...any)) {
 			say("= forget %s#%d", f.ID, f.Attempt)
 		}
 	}
+}
+
+func inBrackets(text string) string {
+	if text == "" {
+		return ""
+	}
+	return " (" + text + ")"
 }

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -12,6 +14,7 @@ type worker struct {
 	model.Worker // Status, UsedSlots and CurrentTasks are computed, see view
 	seq          int64
 	said         model.WorkerState // of itself
+	stateReason  string            // why, where that is not ready
 	known        bool              // has sent a heartbeat since the start
 	lost         bool              // was not heard for the timeout, or left
 	left         bool              // lost because it said so
@@ -130,6 +133,30 @@ func (w *worker) status() model.WorkerStatus {
 		return model.WorkerBusy
 	}
 	return model.WorkerOnline
+}
+
+// statusReason says in words why the worker takes nothing new, "" if it does or has no
+// free slot.
+func (w *worker) statusReason() string {
+	switch {
+	case w.left:
+		return "it left"
+	case w.lost:
+		return "no heartbeat since " + w.LastHeartbeat.String()
+	case w.Drained:
+		return "drained by an operator"
+	case w.said == model.StateDraining:
+		return cmp.Or(w.stateReason, "drains by its own will")
+	case w.said == model.StateError:
+		return cmp.Or(w.stateReason, "reports an error")
+	case w.sick():
+		return fmt.Sprintf("its health %.0f is under %d", w.Health, healthFloor)
+	case !w.known:
+		return "no heartbeat since the start of the dispatcher"
+	case w.TotalSlots == 0:
+		return "it has no slots"
+	}
+	return ""
 }
 
 // offer brings the worker to where its free slots can be taken, or takes it away

@@ -27,6 +27,7 @@ type Heartbeat struct {
 	Epoch            int64            `json:"epoch"`
 	Seq              int64            `json:"seq"` // rises within an epoch; an older one is not applied
 	State            WorkerState      `json:"state"`
+	StateReason      string           `json:"state_reason,omitempty"` // why it is not ready, for people
 	Hostname         string           `json:"hostname,omitempty"`
 	Dir              string           `json:"dir,omitempty"` // absolute; what paths in results are relative to, unless the task has a folder
 	Address          string           `json:"address,omitempty"`

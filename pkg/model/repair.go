@@ -122,6 +122,7 @@ func (h *Heartbeat) Repair() (faults []string) {
 	}
 	if !h.State.known() {
 		fault("state", "%.40q is not known here, and counts as draining", h.State)
+		h.StateReason = fmt.Sprintf("its state %.40q is not known to this dispatcher", h.State)
 		h.State = StateDraining
 	}
 	if n := min(max(h.TotalSlots, 0), MaxSlots); n != h.TotalSlots {
@@ -136,7 +137,10 @@ func (h *Heartbeat) Repair() (faults []string) {
 		field string
 		value *string
 		most  int
-	}{{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue}, {"dir", &h.Dir, maxDir}} {
+	}{
+		{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue},
+		{"dir", &h.Dir, maxDir}, {"state_reason", &h.StateReason, MaxValue},
+	} {
 		if err := checkText(*text.value, text.most); err != nil {
 			fault(text.field, "%v", err)
 			*text.value = ""

@@ -6,6 +6,7 @@ type Worker struct {
 	Instance         string           `json:"instance"` // random, kept by the worker across restarts
 	Epoch            int64            `json:"epoch"`    // raised by each of its starts
 	Status           WorkerStatus     `json:"status"`
+	StatusReason     string           `json:"status_reason,omitempty"` // why it takes nothing new; computed, not stored
 	Hostname         string           `json:"hostname,omitempty"`
 	Address          string           `json:"address,omitempty"`
 	Port             int              `json:"port,omitempty"`

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -39,6 +40,7 @@ func TestUnderTheDiskFloorTasksPauseNoneIsTakenAndAllGoesOnAfter(t *testing.T) {
 		same(t, "said", []any{r.Status, r.CompletedLength, r.DownloadSpeed}, []any{model.ReportPaused, 5, 0})
 		h := n.link.lastBeat()
 		same(t, "the worker is", h.State, model.StateDraining)
+		same(t, "because", h.StateReason, fmt.Sprintf("the disk of %s has less than %d bytes free (worker.disk_floor)", n.dir, n.cfg.DiskFloor))
 		same(t, "tasks", len(h.Tasks), 2)
 		n.give(assignment("b", 1))
 		if r := n.link.lastReport("b"); r.Status != model.ReportRejected || r.Error.Class != model.ClassWorker || !strings.Contains(r.Error.Message, "disk_floor") {

@@ -19,8 +19,10 @@ const (
 // startHeartbeat says everything. A worker with more tasks than one message holds
 // sends several in a row, so that each task is named in every interval.
 func (w *Worker) startHeartbeat(now time.Time) {
-	w.lastState = w.state(now)
-	h := w.heartbeat(w.lastState)
+	state, reason := w.state(now)
+	w.lastState = state
+	h := w.heartbeat(state)
+	h.StateReason = reason
 	w.beating, w.lastBeat = true, now
 	w.nextBeat = now.Add(w.interval)
 	w.startCall(&w.cancelBeat, func(ctx context.Context) func() {

@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -319,13 +320,13 @@ func (w *Worker) emptyTrash() {
 	})
 }
 
-// state is what the worker says of itself.
-func (w *Worker) state(now time.Time) model.WorkerState {
+// state is what the worker says of itself, and why where it is not ready.
+func (w *Worker) state(now time.Time) (state model.WorkerState, reason string) {
 	if now.Sub(w.lastPoll) > engineSilence {
-		return model.StateError
+		return model.StateError, fmt.Sprintf("the engine has not answered for %v", engineSilence)
 	}
-	if w.areas[""].low {
-		return model.StateDraining
+	if a := w.areas[""]; a.low {
+		return model.StateDraining, fmt.Sprintf("the disk of %.200s has less than %d bytes free (worker.disk_floor)", a.path, w.cfg.DiskFloor)
 	}
-	return model.StateReady
+	return model.StateReady, ""
 }

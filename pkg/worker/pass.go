@@ -141,7 +141,7 @@ func (w *Worker) endPass(p *pass) {
 		w.lastPoll = now
 	}
 	w.watchFloor(p.free)
-	if w.state(now) != w.lastState {
+	if state, _ := w.state(now); state != w.lastState {
 		w.beatSoon() // the dispatcher gives tasks, or gives none, from now on
 	}
 	var complete []*held
