@@ -175,6 +175,12 @@ func (c *client) act() {
 	default:
 		op = c.verb(t)
 	}
+	if d, ok := op.(engine.Delete); ok && t.own && hashed(c.name, t.id)%2 == 0 {
+		// One message deletes the task and submits it again.
+		again := engine.Submit{Client: c.name, Spec: t.spec, Hash: t.hash, Chosen: true}
+		c.ask(func() []engine.Event { return []engine.Event{d, again} }, func([]dispatch.Answer) {})
+		return
+	}
 	if op != nil {
 		c.insist(op, pick(r, 1, 3))
 	}
