@@ -38,6 +38,7 @@ type checker struct {
 	setBackAt model.Time // the wall clock was set back
 	turnedAt  model.Time // or forward
 	wasOn     bool       // connected at the last turn
+	onAt      model.Time // the last turn in which it was
 }
 
 // known is what a dispatcher was told by and about one worker.
@@ -288,6 +289,9 @@ func (c *checker) begin() {
 		c.shakenAt = now
 	}
 	c.lastTurn, c.wasOn = now, c.d.connected
+	if c.wasOn {
+		c.onAt = now
+	}
 }
 
 // freshen gives every worker a fresh timeout. One whose time was over before may

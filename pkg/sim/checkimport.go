@@ -35,6 +35,9 @@ func (c *checker) took() {
 		c.shakenAt = c.w.now
 	}
 	c.lastTurn, c.wasOn = c.w.now, c.d.connected
+	if c.wasOn {
+		c.onAt = c.w.now
+	}
 }
 
 // released hears that an import was finished: its tasks may be placed, and they are

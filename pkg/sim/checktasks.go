@@ -253,10 +253,11 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 }
 
 // silent reports whether a worker may be taken for lost: it was not heard for the
-// timeout, in which it could have been.
+// timeout, in which it could have been. That time ends at the last connected turn,
+// even if the loss is noticed in a later one.
 func (c *checker) silent(worker string) bool {
 	k := c.workers[worker]
-	return k != nil && (k.overdue || c.turn.connected && c.w.now-max(k.heard, c.freshAt) >= c.timeout())
+	return k != nil && (k.overdue || c.onAt-max(k.heard, c.freshAt) >= c.timeout())
 }
 
 // checkReleased asks why a task was taken from its holder.
