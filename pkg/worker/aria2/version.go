@@ -138,7 +138,7 @@ func partName(dir string) string {
 			found = append(found, name)
 		}
 	}
-	if len(found) != 1 || model.FileName(found[0]) != nil {
+	if len(found) != 1 || model.ServerFileName(found[0]) != nil {
 		return ""
 	}
 	return found[0]

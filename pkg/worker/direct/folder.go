@@ -141,7 +141,7 @@ func (f *folder) readMeta(name string) *meta {
 // decodeMeta reads a meta file; nil if it is not one that this engine wrote.
 func decodeMeta(data []byte) *meta {
 	m := &meta{}
-	if json.Unmarshal(data, m) != nil || model.FileName(m.Name) != nil || m.Length < -1 ||
+	if json.Unmarshal(data, m) != nil || model.ServerFileName(m.Name) != nil || m.Length < -1 ||
 		download.CheckLength(m.Length) != nil || !download.Sendable(m.ETag) || !download.Sendable(m.LastModified) {
 		return nil
 	}

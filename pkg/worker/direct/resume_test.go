@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"io"
 	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -284,50 +283,6 @@ func TestJobsBeyondTheSlotsWait(t *testing.T) {
 	if most.Load() > 3 { // a handler may end a moment after its client
 		t.Errorf("%d at once", most.Load())
 	}
-}
-
-func TestNames(t *testing.T) {
-	long := strings.Repeat("é", 150)
-	for _, c := range []struct{ out, path, disposition, want string }{
-		{"given", "/p", `attachment; filename="d"`, "given"},
-		{"../bad", "/p", "", "p"},
-		{"", "/p", `attachment; filename="d"`, "d"},
-		{"", "/p", `attachment; filename="../../d"`, "d"},
-		{"", "/p", `attachment; filename="..\\..\\d"`, "d"},
-		{"", "/p", `attachment; filename*=UTF-8''%e2%82%ac`, "€"},
-		{"", "/p", `attachment; filename*=UTF-8''..%2f..%2fd`, "d"},
-		{"", "/p", `attachment; filename=".."`, "p"},
-		{"", "/p", `attachment; filename="x.aria2"`, "p"},
-		{"", "/p", `attachment; filename="`, "p"},
-		{"", "/p", `attachment; filename*=UTF-8''a%0ab`, "a_b"},
-		{"", "/a/b.tar.gz", "", "b.tar.gz"},
-		{"", "/../x", "", "x"},
-		{"", "/a/", "", "index.html"},
-		{"", "/..", "", "index.html"},
-		{"", "", "", "index.html"},
-		{"", "/" + long, "", long[:200]},
-		{"", "/a\xffb", "", "a_b"},
-	} {
-		got := nameFor(c.out, &url.URL{Path: c.path}, http.Header{"Content-Disposition": {c.disposition}})
-		if got != c.want {
-			t.Errorf("out %q, path %q, disposition %q: %q, want %q", c.out, c.path, c.disposition, got, c.want)
-		}
-		if err := model.FileName(got); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func FuzzNames(f *testing.F) {
-	f.Add("/a/b", `attachment; filename="x"`)
-	f.Add("/..", `attachment; filename*=UTF-8''%2e%2e%2f`)
-	f.Add("/\xff/${HOME}", `inline; filename="${"`)
-	f.Fuzz(func(t *testing.T, path, disposition string) {
-		name := nameFor("", &url.URL{Path: path}, http.Header{"Content-Disposition": {disposition}})
-		if err := model.FileName(name); err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 func TestEachKindOfErrorHasItsCode(t *testing.T) {

@@ -131,7 +131,7 @@ func FuzzMeta(f *testing.F) {
 		if m == nil {
 			return
 		}
-		if err := model.FileName(m.Name); err != nil || m.Length < -1 {
+		if err := model.ServerFileName(m.Name); err != nil || m.Length < -1 {
 			t.Errorf("%+v is taken: %v", m, err)
 		}
 		if strings.ContainsAny(m.validator(), "\r\n\x00") {

@@ -10,7 +10,7 @@ import (
 // newMeta describes what a whole response (200) brings.
 func newMeta(out, source string, resp *http.Response) *meta {
 	m := &meta{
-		Name: nameFor(out, resp.Request.URL, resp.Header), Source: download.HashOf(source),
+		Name: download.NameFor(out, resp.Request.URL, resp.Header), Source: download.HashOf(source),
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
 		Length: resp.ContentLength,
 	}

@@ -1,0 +1,168 @@
+package download
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/simplifiedchinese"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// NameFor chooses a file's name: what the task asks for, else what the server says,
+// else the last element of the URL's path, else "index.html".
+func NameFor(out string, source *url.URL, header http.Header) string {
+	if out != "" && model.FileName(out) == nil {
+		return out
+	}
+	if name := DispositionName(header); name != "" {
+		return name
+	}
+	if name := SanitizeName(guessText(source.Path)); name != "" {
+		return name
+	}
+	return "index.html"
+}
+
+// SanitizeName makes a file name of what a server or URL gave: its last path
+// element, without control characters, cut to [model.MaxFileName] bytes; "" if
+// nothing legal is left.
+func SanitizeName(s string) string {
+	s = s[strings.LastIndexAny(s, "/\\")+1:]
+	s = strings.Map(func(r rune) rune {
+		if model.ServerFileName("x"+string(r)) != nil {
+			return '_'
+		}
+		return r
+	}, strings.ToValidUTF8(s, "_"))
+	s = strings.ReplaceAll(s, "${", "_{") // aria2 reads a variable there
+	s = cutName(strings.TrimSpace(s), model.MaxFileName)
+	if model.ServerFileName(s) != nil {
+		return ""
+	}
+	return s
+}
+
+// maxExtension is the longest extension that a cut name keeps, in bytes with the dot.
+const maxExtension = 20
+
+// cutName shortens a name to limit bytes at a character's boundary; the extension
+// stays.
+func cutName(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	at := strings.LastIndexByte(s, '.')
+	if at > 0 && strings.HasSuffix(s[:at], ".tar") {
+		at -= len(".tar")
+	}
+	extension := ""
+	if at > 0 && len(s)-at <= maxExtension {
+		s, extension = s[:at], s[at:]
+	}
+	end := limit - len(extension)
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return strings.TrimSpace(s[:end]) + extension
+}
+
+// decodeExtended decodes CHARSET'LANGUAGE'TEXT of RFC 8187; "" if it cannot be read.
+// Without a charset the text is percent-encoded UTF-8.
+func decodeExtended(s string) string {
+	charset, text, ok := strings.Cut(s, "'")
+	if ok {
+		_, text, ok = strings.Cut(text, "'")
+	}
+	if !ok {
+		return decodePlain(s)
+	}
+	decoded, err := url.PathUnescape(text)
+	if err != nil {
+		decoded = text // raw text after a charset
+	}
+	charset = strings.ToLower(strings.TrimSpace(charset))
+	if utf8.ValidString(decoded) && (charset == "" || charset == "utf-8" || charset == "utf8") {
+		return decoded
+	}
+	table, err := htmlindex.Get(charset)
+	if err != nil {
+		return guessText(decoded)
+	}
+	if decoded, err = table.NewDecoder().String(decoded); err != nil || strings.ContainsRune(decoded, utf8.RuneError) {
+		return ""
+	}
+	return decoded
+}
+
+// decodePlain decodes a name without a declared charset: RFC 2047 words,
+// percent-encoding, and raw bytes of a charset that is guessed.
+func decodePlain(s string) string {
+	if strings.Contains(s, "=?") {
+		words := mime.WordDecoder{CharsetReader: charsetReader}
+		if decoded, err := words.DecodeHeader(s); err == nil && decoded != s {
+			return decoded
+		}
+	}
+	if decoded, err := url.PathUnescape(s); err == nil {
+		s = decoded
+	}
+	return guessText(s)
+}
+
+// guessText returns text that is not UTF-8 as what it most likely is: GBK where its
+// bytes look like Chinese, else Windows-1252, which holds Latin-1.
+func guessText(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	var table encoding.Encoding = charmap.Windows1252
+	if looksGBK(s) {
+		table = simplifiedchinese.GBK
+	}
+	decoded, err := table.NewDecoder().String(s)
+	if err != nil {
+		return s
+	}
+	return decoded
+}
+
+// looksGBK reports whether all bytes above ASCII are pairs of GB 2312. European text
+// has such pairs too, between letters ("öß" in "Größe"), but then no longer run.
+func looksGBK(s string) bool {
+	convincing := false
+	for i := 0; i < len(s); {
+		if s[i] < utf8.RuneSelf {
+			i++
+			continue
+		}
+		start := i
+		for i < len(s) && s[i] >= utf8.RuneSelf {
+			if lead := s[i]; lead < 0xa1 || lead > 0xf7 || i+1 == len(s) || s[i+1] < 0xa1 {
+				return false
+			}
+			i += 2
+		}
+		inside := start > 0 && isLetter(s[start-1]) && i < len(s) && isLetter(s[i])
+		convincing = convincing || i-start >= 4 || !inside
+	}
+	return convincing
+}
+
+func isLetter(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' }
+
+// charsetReader is for [mime.WordDecoder], which itself knows UTF-8 and Latin-1.
+func charsetReader(charset string, input io.Reader) (io.Reader, error) {
+	table, err := htmlindex.Get(charset)
+	if err != nil {
+		return nil, err
+	}
+	return table.NewDecoder().Reader(input), nil
+}
