@@ -75,7 +75,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 	plain := func(_ string, logger *slog.Logger) (download.Engine, error) {
 		return direct.New(direct.Config{
 			Slots: slots, Logger: logger, Guard: g,
-			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(),
+			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
 		})
 	}
 	if cfg.Engine == "direct" {
@@ -95,7 +95,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			return aria2.New(aria2.Config{
 				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
-				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(),
+				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
 			})
 		}, nil
 	case cfg.Engine == "aria2":
@@ -133,7 +133,7 @@ func attach(cfg *config.Worker, g *guard.Guard, say func(string)) (newEngine, er
 	return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 		return aria2.New(aria2.Config{
 			StateDir: stateDir, Slots: max(cfg.Slots, 1), AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
-			StallTimeout: cfg.StallTimeout.Std(), Attach: a,
+			StallTimeout: cfg.StallTimeout.Std(), Attach: a, UserAgent: userAgent,
 		})
 	}, nil
 }

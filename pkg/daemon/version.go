@@ -5,10 +5,14 @@ import (
 	"runtime/debug"
 
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 )
 
 // Version is the release; a build from a checkout says which commit besides.
 const Version = "0.1.0"
+
+// userAgent is what a worker tells HTTP servers where a task names none.
+const userAgent = download.DefaultUserAgent + "/" + Version
 
 // VersionText is what -version prints: version, commit, Go and the schema of the
 // stores.

@@ -1,9 +1,6 @@
 package model
 
-import (
-	"net/url"
-	"strings"
-)
+import "strings"
 
 // Host returns the normalised host of the spec's url, "" where it has none: a
 // magnet link, a torrent, a metalink. It takes no notice of mirrors.
@@ -11,7 +8,7 @@ func (s *TaskSpec) Host() string {
 	if s.URL == "" || s.Magnet() {
 		return ""
 	}
-	u, err := url.Parse(s.URL)
+	u, err := ParseURL(s.URL)
 	if err != nil {
 		return ""
 	}

@@ -146,9 +146,9 @@ func checkURL(field, raw string) error {
 	if err := checkText(raw, MaxURL); err != nil {
 		return invalid(field, "%v", err)
 	}
-	u, err := url.Parse(raw)
+	u, err := ParseURL(raw)
 	if err != nil {
-		return invalid(field, "is not a URL: %v", withoutURL(err))
+		return invalid(field, "is not a URL: %v", err)
 	}
 	switch u.Scheme {
 	case "http", "https", "ftp", "sftp":
@@ -164,8 +164,8 @@ func checkURL(field, raw string) error {
 	default:
 		return invalid(field, "the scheme %.40q is not supported; use http, https, ftp, sftp or magnet", u.Scheme)
 	}
-	if checkText(u.Path, MaxURL) != nil { // it is decoded
-		return invalid(field, "the path contains an encoded control character or is not UTF-8")
+	if strings.ContainsFunc(u.Path, isControl) { // it is decoded
+		return invalid(field, "the path contains an encoded control character")
 	}
 	if user := u.User; user != nil {
 		password, _ := user.Password()
@@ -175,6 +175,10 @@ func checkURL(field, raw string) error {
 	}
 	return nil
 }
+
+// isControl reports whether a character of a decoded path could end a command of FTP.
+// Bytes that are not UTF-8 are names in other charsets.
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
 // withoutURL returns the cause inside a *url.Error, whose own text repeats the
 // URL with its password.

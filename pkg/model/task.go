@@ -97,7 +97,7 @@ func RedactURL(raw string) string {
 	if !strings.Contains(raw, "@") {
 		return raw
 	}
-	u, err := url.Parse(raw)
+	u, err := ParseURL(raw)
 	if err != nil {
 		return Redacted
 	}

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,7 +31,7 @@ func confides(spec *model.TaskSpec) bool {
 		}
 	}
 	return slices.ContainsFunc(sources(spec), func(source string) bool {
-		u, err := url.Parse(source)
+		u, err := download.ParseURL(source)
 		return err != nil || u.User != nil
 	})
 }

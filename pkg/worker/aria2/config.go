@@ -52,6 +52,7 @@ func perDownload(cfg *Config) []string {
 		follow = "mem"
 	}
 	return []string{
+		"user-agent=" + cfg.UserAgent, // as the worker's own requests: a server sees one client
 		"no-netrc=true",
 		"file-allocation=falloc",
 		"continue=true",

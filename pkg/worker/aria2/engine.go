@@ -1,6 +1,7 @@
 package aria2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,9 @@ type Config struct {
 	// StallTimeout is after how long without a byte a connection is given up, where
 	// the task does not say; 0 means [download.DefaultStallTimeout].
 	StallTimeout time.Duration
+	// UserAgent is what HTTP servers are told where the task names none; "" means
+	// [download.DefaultUserAgent].
+	UserAgent string
 }
 
 // Engine implements [download.Engine] with an aria2c of its own.
@@ -100,6 +104,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.StallTimeout == 0 {
 		cfg.StallTimeout = download.DefaultStallTimeout
 	}
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, download.DefaultUserAgent)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
 	}

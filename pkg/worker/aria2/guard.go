@@ -2,7 +2,6 @@ package aria2
 
 import (
 	"net"
-	"net/url"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
@@ -24,7 +23,7 @@ func (e *Engine) through(add call, j *job) {
 // home is where the server of a source is, for a proxy: also with HTTPS where it may
 // lead there, as [download.AtHome] has it.
 func home(source string) []string {
-	u, err := url.Parse(source)
+	u, err := download.ParseURL(source)
 	if err != nil {
 		return []string{source} // which is no address
 	}

@@ -105,7 +105,7 @@ func (e *Engine) confirmed(j *job) (f finding, known bool) {
 }
 
 func (e *Engine) inquiryOf(j *job) *inquiry {
-	return &inquiry{spec: &j.Task.TaskSpec, transport: e.transport, first: j.first, exact: j.exact}
+	return &inquiry{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.first, exact: j.exact}
 }
 
 // look asks the sources, where they can be asked.

@@ -19,6 +19,7 @@ const probeTimeout = 15 * time.Second
 type inquiry struct {
 	spec      *model.TaskSpec
 	transport http.RoundTripper
+	userAgent string
 	first     int  // which source is asked first
 	alone     bool // no other one is asked
 	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
@@ -122,10 +123,11 @@ func (q *inquiry) request(ctx context.Context, method, source, span string) (*ve
 		req.Header.Set("Range", span)
 	}
 	elsewhere := false
-	client := &http.Client{Transport: q.transport, CheckRedirect: func(req *http.Request, via []*http.Request) error {
+	client := download.NewClient(q.transport, q.userAgent)
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		elsewhere = elsewhere || !download.AtHome(req.URL, via[0].URL)
 		return download.CheckRedirect(req, via)
-	}}
+	}
 	resp, err := client.Do(req)
 	var wrapped *url.Error
 	switch {

@@ -100,13 +100,16 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 		switch {
 		case len(value) == 0 || !slices.Contains(passed[name], k):
 		case name == "header":
-			headers = append(headers, slices.DeleteFunc(slices.Clone([]string(value)), isIfRange)...)
+			headers = append(headers, slices.DeleteFunc(slices.Clone([]string(value)), isHeader("If-Range"))...)
 		default:
 			options[name] = value[0]
 		}
 	}
 	if headFirst {
 		options["use-head"] = "true"
+	}
+	if k == plain && !slices.ContainsFunc(headers, isHeader("Accept")) {
+		headers = append(headers, "Accept: */*") // aria2c itself asks for metalinks too, and keeps one as the file
 	}
 	if len(headers) > 0 {
 		options["header"] = headers
@@ -126,13 +129,29 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	case metalink:
 		return call{"aria2.addMetalink", []any{base64.StdEncoding.EncodeToString(spec.Metalink), options}}
 	}
-	uris := append([]string{spec.URL}, spec.Mirrors...)
+	uris := make([]string, 0, 1+len(spec.Mirrors))
+	for _, source := range sources(spec) {
+		uris = append(uris, correctURL(source))
+	}
 	return call{"aria2.addUri", []any{uris, options}}
 }
 
-func isIfRange(line string) bool {
-	name, _, _ := strings.Cut(line, ":")
-	return strings.EqualFold(strings.TrimSpace(name), "If-Range")
+// correctURL is a source as aria2c understands it: it knows schemes in lower case and
+// hosts in ASCII only.
+func correctURL(source string) string {
+	u, err := download.ParseURL(source)
+	if err != nil || u.Scheme == "magnet" {
+		return model.RepairURL(source)
+	}
+	return u.String()
+}
+
+// isHeader returns a function that reports whether a line is that header.
+func isHeader(want string) func(line string) bool {
+	return func(line string) bool {
+		name, _, _ := strings.Cut(line, ":")
+		return strings.EqualFold(strings.TrimSpace(name), want)
+	}
 }
 
 // dropUntrusted removes what aria2c would take for whole: a file without a

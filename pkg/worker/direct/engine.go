@@ -25,6 +25,9 @@ type Config struct {
 	// StallTimeout is after how long without a byte a connection is given up, where
 	// the task does not say; 0 means [download.DefaultStallTimeout].
 	StallTimeout time.Duration
+	// UserAgent is what servers are told where the task names none; "" means
+	// [download.DefaultUserAgent].
+	UserAgent string
 }
 
 // Engine implements [download.Engine] in this process.

@@ -77,13 +77,14 @@ func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 type job struct {
 	download.Job
 	settings
-	log    *slog.Logger
-	cancel context.CancelFunc
-	done   chan struct{} // closed when the goroutine has ended
-	guard  *guard.Guard
-	client *http.Client
-	own    *pace // of the job
-	all    *pace // of all jobs together
+	log       *slog.Logger
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when the goroutine has ended
+	guard     *guard.Guard
+	client    *http.Client
+	userAgent string // where the task names none
+	own       *pace  // of the job
+	all       *pace  // of all jobs together
 
 	mu    sync.Mutex
 	state download.State
@@ -93,7 +94,7 @@ type job struct {
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
 	j := &job{
 		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
-		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, all: e.pace,
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, all: e.pace,
 	}
 	j.own = newPace(j.limit)
 	return j
@@ -135,7 +136,7 @@ func (j *job) completed() int64 {
 func (j *job) run(ctx context.Context) {
 	transport := download.NewTransport(j.guard, j.connectTimeout)
 	defer transport.CloseIdleConnections()
-	j.client = &http.Client{Transport: transport, CheckRedirect: download.CheckRedirect}
+	j.client = download.NewClient(transport, j.userAgent)
 	files, total, err := j.fetchAll(ctx)
 	if ctx.Err() != nil && err != nil {
 		return

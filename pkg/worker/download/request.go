@@ -3,6 +3,7 @@ package download
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -18,15 +19,22 @@ const maxRedirects = 10
 var errRedirects = errors.New("more than 10 redirects")
 
 // NewTransport makes HTTP connections, through the guard only, each of which serves
-// one request.
+// one request. Lines of a response's head that are not a header are skipped.
 func NewTransport(g *guard.Guard, connectTimeout time.Duration) *http.Transport {
+	dial := g.Dialer(connectTimeout)
 	return &http.Transport{
-		Proxy:                  nil, // as aria2c here: the environment reroutes nothing
-		DialContext:            g.Dialer(connectTimeout),
-		TLSHandshakeTimeout:    connectTimeout,
+		Proxy: nil, // as aria2c here: the environment reroutes nothing
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &headCleaner{Conn: conn}, nil
+		},
+		DialTLSContext:         dialTLS(dial, connectTimeout),
 		ForceAttemptHTTP2:      false, // it would gather megabytes of each body that waits for a speed limit
 		DisableCompression:     true,  // another encoding is another file, and can have another ETag
-		MaxResponseHeaderBytes: 256 << 10,
+		MaxResponseHeaderBytes: maxHead,
 		// A server that sends more than it said would have net/http print it.
 		DisableKeepAlives: true,
 	}
@@ -35,9 +43,9 @@ func NewTransport(g *guard.Guard, connectTimeout time.Duration) *http.Transport 
 // NewRequest makes a request that says to a source what the task's options say. User
 // and password of the URL go into a header, so that a referer does not tell them.
 func NewRequest(ctx context.Context, method, source string, options model.Options) (*http.Request, error) {
-	u, err := url.Parse(source)
+	u, err := ParseURL(source)
 	if err != nil {
-		return nil, errors.New("the URL cannot be read") // the cause would quote it, with its password
+		return nil, errors.New("the URL cannot be read") // the cause could quote a part of it
 	}
 	option := func(name string) string {
 		if v := options[name]; len(v) > 0 {
@@ -63,6 +71,9 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 		if value != "" {
 			req.Header.Set(name, value)
 		}
+	}
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "*/*")
 	}
 	if user != "" && req.Header.Get("Authorization") == "" {
 		req.SetBasicAuth(user, password)

@@ -82,7 +82,7 @@ func TestARequestSaysWhatTheTaskSays(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}
 			}
-			if len(req.Header) != len(c.want) {
+			if len(req.Header) != len(c.want)+1 || req.Header.Get("Accept") != "*/*" {
 				t.Errorf("it says %v", req.Header)
 			}
 		})

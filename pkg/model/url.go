@@ -1,0 +1,89 @@
+package model
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+)
+
+// ParseURL reads a URL as browsers do: a scheme in capitals, white space around it,
+// raw spaces and UTF-8, a "%" that encodes nothing, and for HTTP backslashes are
+// accepted. Its String is the same URL as every engine can request it, but for an
+// internationalised host. An error doesn't repeat the URL, which may hold a password.
+func ParseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(RepairURL(raw))
+	if err != nil {
+		return nil, withoutURL(err)
+	}
+	if strings.Contains(u.Hostname(), "%") && !strings.HasPrefix(u.Host, "[") {
+		return nil, errors.New("the host contains %")
+	}
+	return u, nil
+}
+
+// RepairURL percent-encodes what a URL or a reference, such as that of the header
+// Location, must not contain raw, and writes its scheme in lower case. It changes no
+// host.
+func RepairURL(raw string) string {
+	raw = lineBreaks.Replace(strings.Trim(raw, " \t\r\n"))
+	scheme, rest := "", raw
+	if at := strings.IndexAny(raw, ":/?#\\"); at > 0 && raw[at] == ':' {
+		scheme, rest = strings.ToLower(raw[:at+1]), raw[at+1:]
+	}
+	if scheme != "" && scheme != "http:" && scheme != "https:" && scheme != "ftp:" && scheme != "sftp:" {
+		return scheme + rest // a magnet link, or what is refused
+	}
+	rest, _, _ = strings.Cut(rest, "#")
+	path, query, hasQuery := strings.Cut(rest, "?")
+	if scheme != "ftp:" && scheme != "sftp:" {
+		path = strings.ReplaceAll(path, "\\", "/")
+	}
+	authority := ""
+	if after, ok := strings.CutPrefix(path, "//"); ok {
+		end := strings.IndexByte(after, '/')
+		if end < 0 {
+			end = len(after)
+		}
+		authority, path = "//"+repairAuthority(after[:end]), after[end:]
+	}
+	s := scheme + authority + percentEncode(path, "\"<>\\^`{|}", true)
+	if hasQuery {
+		s += "?" + percentEncode(query, "\"<>", false)
+	}
+	return s
+}
+
+// lineBreaks removes what browsers remove anywhere in a URL.
+var lineBreaks = strings.NewReplacer("\t", "", "\r", "", "\n", "")
+
+// repairAuthority encodes the user and password; the host stays.
+func repairAuthority(s string) string {
+	at := strings.LastIndexByte(s, '@')
+	if at < 0 {
+		return s
+	}
+	return percentEncode(s[:at], "\"<>\\^`{|}[]@/", true) + s[at:]
+}
+
+// percentEncode encodes white space, controls, bytes above ASCII and those in unsafe;
+// with strays each "%" too that two hexadecimal digits don't follow.
+func percentEncode(s, unsafe string, strays bool) string {
+	const digits = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		stray := strays && c == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]))
+		if !stray && c > ' ' && c < 0x7f && strings.IndexByte(unsafe, c) < 0 {
+			b.WriteByte(c)
+			continue
+		}
+		b.WriteByte('%')
+		b.WriteByte(digits[c>>4])
+		b.WriteByte(digits[c&15])
+	}
+	return b.String()
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}

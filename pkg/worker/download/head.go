@@ -1,0 +1,155 @@
+package download
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strings"
+	"time"
+)
+
+// maxHead bounds the head of a response, in bytes.
+const maxHead = 256 << 10
+
+// dialTLS returns a function as [http.Transport.DialTLSContext], over connections of
+// dial. The handshake takes at most timeout.
+func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, error), timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		conn, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		secure := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
+		if err := secure.HandshakeContext(ctx); err != nil {
+			conn.Close()
+			return nil, err
+		}
+		return &headCleaner{Conn: secure}, nil
+	}
+}
+
+// headCleaner is a connection for one HTTP response. It removes from the head the
+// lines that are not a header, for net/http refuses a response with such a line;
+// browsers, aria2 and curl skip them.
+type headCleaner struct {
+	net.Conn
+	in   *bufio.Reader
+	head bytes.Reader // what is cleaned and not yet read
+	body bool         // the head is over
+}
+
+// Read implements [net.Conn].
+func (c *headCleaner) Read(p []byte) (int, error) {
+	if c.in == nil {
+		c.in = bufio.NewReader(c.Conn)
+	}
+	for {
+		if c.head.Len() > 0 {
+			return c.head.Read(p)
+		}
+		if c.body {
+			return c.in.Read(p)
+		}
+		head, err := c.readHead()
+		if err != nil {
+			return 0, err
+		}
+		c.head.Reset(head)
+	}
+}
+
+// readHead reads up to the empty line that ends a head. After an error, or after
+// [maxHead] bytes, it leaves the rest to net/http as it is.
+func (c *headCleaner) readHead() ([]byte, error) {
+	var head []byte
+	kept, interim := false, false // the previous header line; a response before the final one
+	for first := true; ; first = false {
+		line, err := c.readLine(maxHead - len(head))
+		if err != nil || first && !bytes.HasPrefix(line, []byte("HTTP/")) {
+			c.body = true
+			if len(head)+len(line) > 0 {
+				err = nil // the next read returns it
+			}
+			return append(head, line...), err
+		}
+		text := strings.TrimRight(string(line), "\r\n")
+		switch {
+		case first:
+			interim = isInterim(text)
+			head = append(head, line...)
+		case text == "":
+			c.body = !interim
+			return append(head, line...), nil
+		case text[0] == ' ' || text[0] == '\t': // the line before goes on
+			if kept {
+				head = append(head, line...)
+			}
+		default:
+			end := line[len(text):]
+			if text, kept = cleanHeader(text); kept {
+				head = append(append(head, text...), end...)
+			}
+		}
+	}
+}
+
+var errLongHead = errors.New("the head of the response is too long")
+
+// readLine reads up to a line break, at most about limit bytes.
+func (c *headCleaner) readLine(limit int) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := c.in.ReadSlice('\n')
+		line = append(line, part...)
+		switch {
+		case err == nil:
+			return line, nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return line, err
+		case len(line) > limit:
+			return line, errLongHead
+		}
+	}
+}
+
+// isInterim reports whether a status line is that of a 1xx response, after which
+// another one comes.
+func isInterim(line string) bool {
+	_, status, _ := strings.Cut(line, " ")
+	return strings.HasPrefix(strings.TrimLeft(status, " "), "1") && !strings.Contains(line, " 101")
+}
+
+// cleanHeader returns a header line without white space before its colon; false if
+// it is not a header.
+func cleanHeader(line string) (string, bool) {
+	name, value, ok := strings.Cut(line, ":")
+	name = strings.TrimRight(name, " \t")
+	if !ok || name == "" {
+		return "", false
+	}
+	for i := range len(name) {
+		if !isTokenByte(name[i]) {
+			return "", false
+		}
+	}
+	clean := []byte(name + ":" + value) // by byte: the value need not be UTF-8
+	for i, c := range clean {
+		if c < ' ' && c != '\t' || c == 0x7f {
+			clean[i] = ' '
+		}
+	}
+	return string(clean), true
+}
+
+func isTokenByte(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
+}
