@@ -216,6 +216,8 @@ func (w writer) errorIf(b []byte, name string, e *TaskError) []byte {
 	b = w.int(b, "code", int64(e.Code))
 	b = w.text(b, "message", e.Message)
 	b = w.text(b, "class", string(e.Class))
+	b = w.intIf(b, "http_status", int64(e.HTTPStatus))
+	b = w.textIf(b, "host", e.Host)
 	return append(b, '}')
 }
 

@@ -127,6 +127,7 @@ type Assignment struct {
 // Limits of what a worker may say; beyond them a heartbeat or report is refused.
 const (
 	MaxSlots       = 10_000
+	maxHostName    = 253  // bytes of a host in an error
 	MaxMessage     = 1024 // bytes of an error's text kept; longer ones are cut
 	MaxResultFiles = 1000 // files listed in a result; more are cut, the total stays
 

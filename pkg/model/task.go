@@ -61,6 +61,9 @@ type TaskError struct {
 	Code    int    `json:"code"` // aria2's exit code, also where another engine reports it
 	Message string `json:"message"`
 	Class   Class  `json:"class"`
+
+	HTTPStatus int    `json:"http_status,omitempty"` // that the server answered with; 0 = not HTTP's affair
+	Host       string `json:"host,omitempty"`        // of the server; for people: nothing is decided by it
 }
 
 // Result is what a completed task left on its worker's disk.

@@ -39,7 +39,7 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 	req = req.Clone(ctx)
 	if s != nil {
 		req.Header.Set("Range", rangeOf(f.spans.bounds(s)))
-		if v := f.meta.validator(); v != "" {
+		if v := f.meta.validator(); v != "" && j.checksum == "" {
 			req.Header.Set("If-Range", v)
 		}
 	}
@@ -118,7 +118,6 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 	if err != nil {
 		return nil, nil, err
 	}
-	req.Header.Set("Accept-Encoding", "identity")
 	var s *span
 	if f.resumable(source, j.checksum != "") {
 		if s, err = f.take(j.minSplit); err != nil {
@@ -134,15 +133,15 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 	}
 	status := t.resp.StatusCode
 	switch {
-	case s != nil && f.continues(t.resp, s):
+	case s != nil && j.continues(t.resp, f, s):
 		return t, s, nil
 	case s != nil && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable):
 		err = errChanged
 		if e := f.wipe(); e != nil {
 			err = e
 		}
-	case status == http.StatusOK:
-		if err = download.CheckLength(t.resp.ContentLength); err != nil {
+	case isWhole(t.resp):
+		if err = download.CheckLength(lengthOf(t.resp)); err != nil {
 			break
 		}
 		if err = f.begin(newMeta(j.out, source, t.resp)); err == nil {
@@ -152,7 +151,7 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 		if s != nil {
 			f.spans.release(s)
 		}
-		err = download.StatusError(status)
+		err = &download.ResponseError{Status: download.StatusError(status), Host: t.resp.Request.URL.Hostname()}
 	}
 	if err != nil {
 		t.close()
@@ -208,7 +207,7 @@ func (j *job) part(ctx context.Context, f *folder, s *span, like *http.Request) 
 		return err
 	}
 	defer t.close()
-	if !f.continues(t.resp, s) {
+	if !j.continues(t.resp, f, s) {
 		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
 	}
 	return j.copy(t, f, s)
@@ -249,7 +248,11 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 			f.spans.close(s)
 			return nil
 		case err == io.EOF:
-			if pos += int64(n); pos != end {
+			switch pos += int64(n); {
+			case pos == end:
+			case t.resp.StatusCode == http.StatusPartialContent: // RFC 9110 allows it
+				return fmt.Errorf("%w: up to %d, not %d", errBounded, pos, end)
+			default:
 				return fmt.Errorf("the server sent bytes up to %d, not %d: %w", pos, end, io.ErrUnexpectedEOF)
 			}
 		case err != nil:

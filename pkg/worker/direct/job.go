@@ -125,10 +125,10 @@ func (j *job) received(n int) {
 	j.meter.add(time.Now(), int64(n))
 }
 
-func (j *job) completed() int64 {
+func (j *job) progress() (completed, total int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.state.Completed
+	return j.state.Completed, j.state.Total
 }
 
 // run downloads until the file is whole, there is no point in going on, or ctx
@@ -161,7 +161,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	defer f.close()
 	sources := append([]string{j.Task.URL}, j.Task.Mirrors...)
 	best, _ := f.have() // bytes that the furthest try has reached
-	wiped := false
+	wiped, progress := false, false
 	for try, at := 1, 0; ; {
 		err := j.fetch(ctx, f, sources[at])
 		if err == nil {
@@ -177,7 +177,8 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 			j.connections = 1
 		}
 		wait := j.retryWait
-		reached := j.completed()
+		reached, _ := j.progress()
+		progress = progress || reached > best
 		class := failureOf(j.Task, err).Class
 		switch {
 		case errors.Is(err, errChecksum):
@@ -193,11 +194,16 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 			return nil, 0, err
 		case class == model.ClassRetryable && reached > best:
 			try, best, wait = 1, reached, shortWait
+			if errors.Is(err, errBounded) {
+				wait = 0
+			}
+		case refused(err) && progress && try < j.maxTries: // the source may give a fresh link
+			try++
 		case class != model.ClassRetryable && len(sources) > 1: // the other sources may still have it
 			sources = append(sources[:at:at], sources[at+1:]...)
 			at, wait = at%len(sources), 0
 		case class != model.ClassRetryable || try >= j.maxTries || tooMany(err):
-			return nil, 0, err
+			return nil, 0, j.explain(err, try, progress)
 		default:
 			try++
 			at = (at + 1) % len(sources)

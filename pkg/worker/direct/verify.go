@@ -43,8 +43,8 @@ func (j *job) verify(ctx context.Context, f *folder) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if hex.EncodeToString(h.Sum(nil)) != strings.ToLower(want) {
-		return errChecksum
+	if got := hex.EncodeToString(h.Sum(nil)); got != strings.ToLower(want) {
+		return &checksumError{kind, got, strings.ToLower(want)}
 	}
 	return nil
 }

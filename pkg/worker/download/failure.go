@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"regexp"
 	"strconv"
 	"strings"
@@ -91,7 +92,7 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 	if before := task.Error; once && before != nil && before.Code == code && before.Class == model.ClassWorker {
 		class = model.ClassPermanent
 	}
-	return &model.TaskError{Code: code, Message: Clean(message), Class: class}
+	return &model.TaskError{Code: code, Message: Clean(message), Class: class, HTTPStatus: HTTPStatus(message)}
 }
 
 // statusClass is for an HTTP status that is no success.
@@ -108,7 +109,7 @@ func statusClass(status int) model.Class {
 }
 
 var (
-	statusPattern  = regexp.MustCompile(`status=(\d{3})\b`)
+	statusPattern  = regexp.MustCompile(`^([1-9]\d{2}) |status=([1-9]\d{2})\b`)
 	ftpNotLoggedIn = regexp.MustCompile(`\b530\b`)
 	sftpRefused    = regexp.MustCompile(`^SSH (authentication failure|opening SFTP path .* failed: Failed opening remote file)`)
 	credentials    = regexp.MustCompile(`://[^\s/?#]*@`)
@@ -120,6 +121,24 @@ type StatusError int
 func (e StatusError) Error() string {
 	return fmt.Sprintf("The response status is not successful. status=%d", int(e))
 }
+
+// ResponseError is an answer of a server that is not a success.
+type ResponseError struct {
+	Status StatusError
+	Host   string
+}
+
+// Error says what was answered, and by whom.
+func (e *ResponseError) Error() string {
+	text := http.StatusText(int(e.Status))
+	if text == "" {
+		text = "unknown status"
+	}
+	return fmt.Sprintf("%d %s from %s", int(e.Status), text, e.Host)
+}
+
+// Unwrap returns the status, a [StatusError].
+func (e *ResponseError) Unwrap() error { return e.Status }
 
 // CodeOf is aria2's exit code for what went wrong on the way to a server;
 // CodeNetwork where nothing else fits.
@@ -150,13 +169,14 @@ func CodeOf(err error) int {
 	return CodeNetwork
 }
 
-// HTTPStatus returns NNN of the "status=NNN" in a message, 0 if there is none.
+// HTTPStatus returns the status that a message begins with, as that of a
+// [ResponseError], or NNN of the "status=NNN" in it; 0 if there is none.
 func HTTPStatus(message string) int {
 	m := statusPattern.FindStringSubmatch(message)
 	if m == nil {
 		return 0
 	}
-	n, _ := strconv.Atoi(m[1]) // three digits, always a number
+	n, _ := strconv.Atoi(m[1] + m[2]) // three digits, always a number
 	return n
 }
 

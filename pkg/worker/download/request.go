@@ -13,10 +13,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
 )
 
-const maxRedirects = 10
+const maxRedirects = 20 // as aria2 and most browsers
 
 // errRedirects is what [CheckRedirect] says of one redirect too many.
-var errRedirects = errors.New("more than 10 redirects")
+var errRedirects = errors.New("more than 20 redirects")
 
 // NewTransport makes HTTP connections, through the guard only, each of which serves
 // one request. Lines of a response's head that are not a header are skipped.

@@ -43,14 +43,14 @@ func TestWhatATaskSaysToItsServerStaysThere(t *testing.T) {
 	}
 }
 
-func TestTenRedirectsAreFollowed(t *testing.T) {
+func TestCheckRedirect_TwentyAreFollowed(t *testing.T) {
 	first := &http.Request{URL: parse(t, "http://a/")}
-	via := slices.Repeat([]*http.Request{first}, 10)
+	via := slices.Repeat([]*http.Request{first}, maxRedirects)
 	if err := CheckRedirect(first, via); err != nil {
 		t.Error(err)
 	}
 	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, errRedirects) {
-		t.Errorf("the eleventh: %v", err)
+		t.Errorf("one more: %v", err)
 	}
 }
 

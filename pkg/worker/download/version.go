@@ -24,11 +24,12 @@ func Sendable(validator string) bool {
 	return !strings.ContainsFunc(validator, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
 
-// ContentRange reads "bytes FIRST-LAST/TOTAL", in bytes; an unknown total is -1.
+// ContentRange reads "bytes FIRST-LAST/TOTAL", in bytes; an unknown total is -1. Some
+// servers write "bytes=", as in a request, or no unit.
 func ContentRange(s string) (first, total int64, ok bool) {
-	s, ok = strings.CutPrefix(s, "bytes ")
-	if !ok {
-		return 0, 0, false
+	s = strings.TrimSpace(s)
+	if len(s) > 5 && strings.EqualFold(s[:5], "bytes") {
+		s = strings.TrimLeft(s[5:], " =:")
 	}
 	span, size, _ := strings.Cut(s, "/")
 	low, _, _ := strings.Cut(span, "-")

@@ -313,6 +313,8 @@ func (r *Reader) Failure() *model.TaskError {
 	r.Small("code", &e.Code)
 	r.Text("message", &e.Message)
 	r.Text("class", (*string)(&e.Class))
+	r.Small("http_status", &e.HTTPStatus)
+	r.Text("host", &e.Host)
 	r.End("}")
 	return e
 }

@@ -204,6 +204,8 @@ func (w *Writer) Failure(e *model.TaskError) {
 	w.Int("code", int64(e.Code))
 	w.Text("message", e.Message)
 	w.Text("class", string(e.Class))
+	w.Int("http_status", int64(e.HTTPStatus))
+	w.Text("host", e.Host)
 	w.End('}')
 }
 

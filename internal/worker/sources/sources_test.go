@@ -1,0 +1,126 @@
+package sources
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+)
+
+// behaviour is what one server does with the requests for a file, and what each
+// client makes of it. Its name is its row in docs/sources.md.
+type behaviour struct {
+	name     string
+	path     string                         // of the URL; "" is /file.bin
+	base     func(server string) string     // changes the server's URL; nil: nothing
+	serve    func(data []byte) http.Handler // a fresh one for each client
+	file     string                         // the right name; "" is file.bin
+	empty    bool                           // the file has no byte
+	checksum bool                           // the task has the file's checksum
+	options  map[string]string              // of the task, and of aria2c
+	verdict  [4]outcome                     // of aria2c, curl, the engine aria2, the engine direct
+	reason   string                         // why ours does not complete what aria2c or curl does
+}
+
+func (b *behaviour) data() []byte {
+	if b.empty {
+		return nil
+	}
+	return downloadtest.Data(200_000)
+}
+
+func (b *behaviour) url(server string) string {
+	if b.base != nil {
+		server = b.base(server)
+	}
+	if b.path == "" {
+		return server + "/file.bin"
+	}
+	return server + b.path
+}
+
+func (b *behaviour) fileName() string {
+	if b.file == "" {
+		return "file.bin"
+	}
+	return b.file
+}
+
+func checksumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return "sha-256=" + hex.EncodeToString(sum[:])
+}
+
+// Each client makes of each behaviour what the table says.
+func TestSources_VerdictOfEachClient(t *testing.T) {
+	clients := append([]client{{"aria2c", plainAria2c}, {"curl", plainCurl}}, engines(t)...)
+	t.Run("behaviours", func(t *testing.T) {
+		for _, b := range behaviours() {
+			for i, c := range clients {
+				t.Run(b.name+"/"+c.name, func(t *testing.T) {
+					t.Parallel()
+					if got, why := c.try(t, &b); got != b.verdict[i] {
+						t.Errorf("%q is %s (%s), the table says %q", b.name, got, why, b.verdict[i])
+					}
+				})
+			}
+		}
+	})
+}
+
+// What aria2c or curl completes is completed by ours, or the table has a reason.
+func TestSources_NothingOthersCompleteFails(t *testing.T) {
+	seen := map[string]bool{}
+	for _, b := range behaviours() {
+		if seen[b.name] {
+			t.Errorf("%q is there twice", b.name)
+		}
+		seen[b.name] = true
+		completed := complete(b.verdict[0]) || complete(b.verdict[1])
+		for i, engine := range []string{"aria2", "direct"} {
+			switch own := b.verdict[2+i]; {
+			case own == wrong:
+				t.Errorf("%q: the engine %s takes other bytes for the file", b.name, engine)
+			case completed && own != ok && b.reason == "":
+				t.Errorf("%q: the engine %s is %q and the table has no reason", b.name, engine, own)
+			case own == ok && b.verdict[3-i] == ok && b.reason != "":
+				t.Errorf("%q has a reason without an exception", b.name)
+			}
+		}
+	}
+}
+
+// complete reports whether a client has the bytes.
+func complete(o outcome) bool { return o == ok || o == renamed }
+
+// docs/sources.md has a row with the verdicts of each behaviour, and no other.
+func TestSources_DocumentListsEach(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "sources.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) == 6 && strings.HasPrefix(line, "|") {
+			rows[strings.TrimSpace(cells[0])] = strings.Join(strings.Fields(strings.Join(cells[1:5], " ")), " ")
+		}
+	}
+	delete(rows, "behaviour")
+	delete(rows, "---")
+	for _, b := range behaviours() {
+		want := strings.Join([]string{string(b.verdict[0]), string(b.verdict[1]), string(b.verdict[2]), string(b.verdict[3])}, " ")
+		if got := rows[b.name]; got != want {
+			t.Errorf("docs/sources.md says of %q %q, not %q", b.name, got, want)
+		}
+		delete(rows, b.name)
+	}
+	for name := range rows {
+		t.Errorf("docs/sources.md has a row %q that no test covers", name)
+	}
+}

@@ -1,0 +1,139 @@
+package sources
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+const okLine = "HTTP/1.1 200 OK\r\n"
+
+// answers are behaviours in the form of an answer.
+func answers() []behaviour {
+	return []behaviour{
+		{name: "a good server", serve: good},
+		{name: "an empty file", empty: true, serve: good},
+		{name: "an empty file in chunks", empty: true, serve: head(okLine+"Transfer-Encoding: chunked\r\n", "0\r\n\r\n")},
+		{name: "an empty file without a length", empty: true, serve: head(okLine, "")},
+		{name: "status 201", serve: head("HTTP/1.1 201 Created\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 202", serve: head("HTTP/1.1 202 Accepted\r\nContent-Length: $LEN\r\n", ""), reason: "202 says that the file is not made yet; its body is a message"},
+		{name: "status 203", serve: head("HTTP/1.1 203 Non-Authoritative\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 204 without a body", empty: true, serve: func([]byte) http.Handler { return http.HandlerFunc(status(204)) }, reason: "204 says that there is no file"},
+		{name: "status 206 for a request of the whole", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)), 0, len(data))
+		}},
+		{name: "status 206 without a range", serve: func(data []byte) http.Handler { return partial(data, "", 0, len(data)) }},
+		{name: "a Content-Range with an equals sign", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes=0-%d/%d", len(data)-1, len(data)), 0, len(data))
+		}},
+		{name: "status 200 with a Content-Range", serve: head(okLine+"Content-Length: $LEN\r\nContent-Range: bytes 0-199999/$LEN\r\n", "")},
+		{name: "status 200 without a reason", serve: head("HTTP/1.1 200\r\nContent-Length: $LEN\r\n", "")},
+		{name: "HTTP/1.0 without a length", serve: head("HTTP/1.0 200 OK\r\n", "")},
+		{name: "line feeds without carriage returns", serve: head("HTTP/1.1 200 OK\nContent-Length: $LEN\n", "")},
+		{name: "a header line without a colon", serve: head(okLine+"this is no header\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header line without a name", serve: head(okLine+": nothing\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header name with spaces", serve: head(okLine+"My Header: x\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a space before the colon", serve: head(okLine+"Content-Length : $LEN\r\n", "")},
+		{name: "a header in capitals", serve: head(okLine+"CONTENT-LENGTH: $LEN\r\n", "")},
+		{name: "a folded header", serve: head(okLine+"X-Long: a\r\n  b\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header with a control character", serve: head(okLine+"X-Bell: a\x07b\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header of 20 kB", serve: head(okLine+"X-Long: "+strings.Repeat("l", 20_000)+"\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a hundred headers", serve: head(okLine+strings.Repeat("X-Many: m\r\n", 100)+"Content-Length: $LEN\r\n", "")},
+		{name: "the same length twice", serve: head(okLine+"Content-Length: $LEN\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a length with spaces around it", serve: head(okLine+"Content-Length:    $LEN  \r\n", "")},
+		{name: "an interim answer first", serve: head("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"+okLine+"Content-Length: $LEN\r\n", "")},
+		{name: "a body that goes on after its length", serve: head(okLine+"Content-Length: $LEN\r\n", "more")},
+		{name: "chunks", serve: chunked("", "")},
+		{name: "chunks with extensions", serve: chunked(";name=value", "")},
+		{name: "chunks with a trailer", serve: chunked("", "X-Trailer: t\r\n")},
+		{name: "a gzip file with Content-Encoding", serve: with("Content-Encoding", "gzip", "Content-Type", "application/x-gzip")},
+		{name: "an unknown Content-Encoding", serve: with("Content-Encoding", "utf-8")},
+		{name: "a type of a page for a file", serve: with("Content-Type", "text/html")},
+		{name: "an ETag without quotes", serve: with("ETag", "abc")},
+		{name: "an empty ETag", serve: with("ETag", "")},
+		{name: "a Last-Modified that is no date", serve: with("Last-Modified", "yesterday")},
+		{name: "a Last-Modified in the future", serve: with("Last-Modified", "Wed, 01 Jan 2098 00:00:00 GMT")},
+		{name: "Accept-Ranges: none", serve: with("Accept-Ranges", "none")},
+		{name: "Keep-Alive and then a close", serve: with("Connection", "keep-alive")},
+	}
+}
+
+// repetitions are behaviours that differ from one answer to the next.
+func repetitions() []behaviour {
+	list := []behaviour{
+		{name: "an ETag that differs in each answer", serve: func(data []byte) http.Handler { return tagged(data, tag, nil) }},
+		{name: "a weak ETag that differs in each answer", serve: func(data []byte) http.Handler {
+			return tagged(data, func(n int64) string { return "W/" + tag(n) }, nil)
+		}},
+		{name: "a file that was modified just now in each answer", serve: func(data []byte) http.Handler { return tagged(data, nil, time.Now) }},
+		{name: "a drop halfway", serve: func(data []byte) http.Handler { return cut(good(data), 1) }},
+		{name: "a drop halfway, without ranges", serve: func(data []byte) http.Handler {
+			return cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { whole(w, r, 200, data) }), 1)
+		}},
+		{name: "a drop halfway and another ETag", serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
+		{name: "a drop halfway and another ETag, with a checksum", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
+		{name: "drops and other ETags without end, with a checksum", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 2) }},
+		{name: "a drop halfway, then ranges of 50 kB at most", serve: func(data []byte) http.Handler {
+			return ranged(bounded(data, 50_000), cut(tagOwn(data), 1))
+		}},
+		{name: "a drop halfway, then 416", serve: func(data []byte) http.Handler { return ranged(http.HandlerFunc(status(416)), cut(tagOwn(data), 1)) }},
+		{name: "a drop halfway, then a range from another start", serve: func(data []byte) http.Handler {
+			return ranged(partial(data, fmt.Sprintf("bytes 4096-%d/%d", len(data)-1, len(data)), 4096, len(data)), cut(tagOwn(data), 1))
+		}},
+		{name: "a drop halfway, then a range of unknown total", serve: func(data []byte) http.Handler {
+			return ranged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				first := rangeStart(r)
+				partial(data, fmt.Sprintf("bytes %d-%d/*", first, len(data)-1), first, len(data)).ServeHTTP(w, r)
+			}), cut(tagOwn(data), 1))
+		}},
+		{name: "a drop halfway, then 403 once", serve: func(data []byte) http.Handler { return ranged(once(1, 403)(data), cut(good(data), 1)) }},
+		{name: "a drop halfway, then 404 once", serve: func(data []byte) http.Handler { return ranged(once(1, 404)(data), cut(good(data), 1)) }},
+		{name: "a pause of two seconds halfway", serve: paused(2 * time.Second)},
+		{name: "a first byte after three seconds", serve: func(data []byte) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				select {
+				case <-time.After(3 * time.Second):
+				case <-r.Context().Done():
+				}
+				good(data).ServeHTTP(w, r)
+			})
+		}},
+		{name: "a first connection that is closed without an answer", serve: func(data []byte) http.Handler {
+			var n atomic.Int64
+			return on(func(*http.Request) bool { return n.Add(1) == 1 }, func(w http.ResponseWriter, _ *http.Request) { reset(w) })(data)
+		}},
+		{name: "503 once with Retry-After", serve: once(1, 503, "Retry-After", "1")},
+		{name: "a body that ends before its length", serve: head(okLine+"Content-Length: 300000\r\n", ""), options: map[string]string{"max-tries": "2"}},
+	}
+	for _, code := range []int{408, 500, 502, 504} {
+		list = append(list, behaviour{name: fmt.Sprintf("%d once", code), serve: once(1, code)})
+	}
+	return list
+}
+
+func tag(n int64) string { return fmt.Sprintf(`"v%d"`, n) }
+
+// tagOwn serves the file with the ETag that [partial] and [bounded] give.
+func tagOwn(data []byte) http.Handler { return with("ETag", `"own"`)(data) }
+
+// paused stops in the middle of the file.
+func paused(d time.Duration) func([]byte) http.Handler {
+	return func(data []byte) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+			if r.Method == http.MethodHead {
+				return
+			}
+			half := len(data) / 2
+			_, _ = w.Write(data[:half]) // a client that left sees it
+			_ = http.NewResponseController(w).Flush()
+			select {
+			case <-time.After(d):
+			case <-r.Context().Done():
+			}
+			_, _ = w.Write(data[half:])
+		})
+	}
+}
