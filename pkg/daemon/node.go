@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/config"
 	"github.com/aria-cluster/dispatcher/pkg/worker"
 	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
+	"github.com/aria-cluster/dispatcher/pkg/worker/combined"
 	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/guard"
@@ -72,15 +74,16 @@ type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, erro
 // there is one, else plain HTTP, and says which and why.
 func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say func(string)) (newEngine, error) {
 	slots := max(cfg.Slots, 1) // a worker without slots still answers
-	plain := func(_ string, logger *slog.Logger) (download.Engine, error) {
+	plain := func(logger *slog.Logger) (*direct.Engine, error) {
 		return direct.New(direct.Config{
 			Slots: slots, Logger: logger, Guard: g,
 			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
 		})
 	}
+	onlyDirect := func(_ string, logger *slog.Logger) (download.Engine, error) { return plain(logger) }
 	if cfg.Engine == "direct" {
 		say("downloads with the engine direct: HTTP and HTTPS")
-		return plain, nil
+		return onlyDirect, nil
 	}
 	if cfg.Aria2.URL != "" {
 		return attach(cfg, g, say)
@@ -93,16 +96,24 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *guard.Guard, say f
 			say("BitTorrent is allowed; its peers and UDP trackers are not covered by allow_networks")
 		}
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
-			return aria2.New(aria2.Config{
+			others, err := aria2.New(aria2.Config{
 				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
 				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
 			})
+			if err != nil {
+				return nil, err
+			}
+			http, err := plain(logger)
+			if err != nil {
+				return nil, errors.Join(err, others.Close())
+			}
+			return combined.New(http, others, int64(cfg.Bandwidth), logger), nil
 		}, nil
 	case cfg.Engine == "aria2":
 		return nil, fmt.Errorf("engine: %w", err)
 	}
 	say(fmt.Sprintf("downloads with the engine direct, HTTP and HTTPS only: %v", err))
-	return plain, nil
+	return onlyDirect, nil
 }
 
 // attach uses an aria2c that somebody else runs, and says what that cannot give.

@@ -15,6 +15,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
+	"github.com/aria-cluster/dispatcher/pkg/worker/combined"
 	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
@@ -80,7 +81,8 @@ func plainCurl(t *testing.T, b *behaviour, url, dir string) (string, error) {
 	return program(t, dir, append(args, url)...)
 }
 
-// engines are ours; one of each serves all behaviours.
+// engines are ours, as a worker with an aria2c and one without run them; one of each
+// serves all behaviours.
 func engines(t *testing.T) []client {
 	t.Helper()
 	path, _, err := aria2.Find(t.Context())
@@ -96,9 +98,14 @@ func engines(t *testing.T) []client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list := []client{{"the engine aria2", engine(a)}, {"the engine direct", engine(d)}}
+	http, err := direct.New(direct.Config{Slots: 200, Logger: downloadtest.Logger(t), Guard: guard})
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := combined.New(http, a, 0, downloadtest.Logger(t))
+	list := []client{{"worker with aria2", engine(both)}, {"worker without", engine(d)}}
 	t.Cleanup(func() {
-		for _, e := range []download.Engine{a, d} {
+		for _, e := range []download.Engine{both, d} {
 			if err := e.Close(); err != nil {
 				t.Error(err)
 			}

@@ -23,7 +23,7 @@ type behaviour struct {
 	empty    bool                           // the file has no byte
 	checksum bool                           // the task has the file's checksum
 	options  map[string]string              // of the task, and of aria2c
-	verdict  [4]outcome                     // of aria2c, curl, the engine aria2, the engine direct
+	verdict  [4]outcome                     // of aria2c, curl, a worker with aria2, a worker without
 	reason   string                         // why ours does not complete what aria2c or curl does
 }
 
@@ -82,7 +82,7 @@ func TestSources_NothingOthersCompleteFails(t *testing.T) {
 		}
 		seen[b.name] = true
 		completed := complete(b.verdict[0]) || complete(b.verdict[1])
-		for i, engine := range []string{"aria2", "direct"} {
+		for i, engine := range []string{"aria2 and direct", "direct"} {
 			switch own := b.verdict[2+i]; {
 			case own == wrong:
 				t.Errorf("%q: the engine %s takes other bytes for the file", b.name, engine)

@@ -72,6 +72,12 @@ func (e *Engine) Capabilities() model.Capabilities {
 	return model.Capabilities{Protocols: []string{"http", "https"}, Bandwidth: e.cfg.Bandwidth}
 }
 
+// SetBandwidth changes what all downloads together may use, in bytes/s; 0 is no limit.
+func (e *Engine) SetBandwidth(_ context.Context, bandwidth int64) error {
+	e.pace.limit.Store(bandwidth)
+	return nil
+}
+
 // Changed implements [download.Engine].
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
 

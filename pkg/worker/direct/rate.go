@@ -2,6 +2,7 @@ package direct
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -47,25 +48,31 @@ func (m *meter) speed(now time.Time) int64 {
 // pace holds transfers to a number of bytes a second together. It is safe for
 // concurrent use.
 type pace struct {
-	limit int64 // bytes/s; 0 = none
+	limit atomic.Int64 // bytes/s; 0 = none
 
 	mu   sync.Mutex
 	next time.Time
 }
 
-func newPace(limit int64) *pace { return &pace{limit: limit} }
+func newPace(limit int64) *pace {
+	p := &pace{}
+	p.limit.Store(limit)
+	return p
+}
 
 // share bounds one read, so that a slow transfer is even and not in bursts.
 func (p *pace) share(size int) int {
-	if p.limit == 0 {
+	limit := p.limit.Load()
+	if limit == 0 {
 		return size
 	}
-	return int(min(int64(size), max(p.limit/10, 1)))
+	return int(min(int64(size), max(limit/10, 1)))
 }
 
 // wait returns how long to wait after n bytes at the time now.
 func (p *pace) wait(now time.Time, n int) time.Duration {
-	if p.limit == 0 {
+	limit := p.limit.Load()
+	if limit == 0 {
 		return 0
 	}
 	p.mu.Lock()
@@ -73,7 +80,7 @@ func (p *pace) wait(now time.Time, n int) time.Duration {
 	if p.next.Before(now) {
 		p.next = now
 	}
-	p.next = p.next.Add(time.Duration(float64(n) / float64(p.limit) * float64(time.Second)))
+	p.next = p.next.Add(time.Duration(float64(n) / float64(limit) * float64(time.Second)))
 	return p.next.Sub(now)
 }
 
