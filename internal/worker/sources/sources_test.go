@@ -3,6 +3,7 @@ package sources
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"flag"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,7 +24,7 @@ type behaviour struct {
 	empty    bool                           // the file has no byte
 	checksum bool                           // the task has the file's checksum
 	options  map[string]string              // of the task, and of aria2c
-	verdict  [4]outcome                     // of aria2c, curl, a worker with aria2, a worker without
+	verdict  string                         // of aria2c, curl, a worker with aria2, a worker without; "" is ok for all
 	reason   string                         // why ours does not complete what aria2c or curl does
 }
 
@@ -51,9 +52,26 @@ func (b *behaviour) fileName() string {
 	return b.file
 }
 
+// verdicts are those of the four clients, in the order of [behaviour].
+func (b *behaviour) verdicts() []string {
+	if b.verdict == "" {
+		return strings.Fields("ok ok ok ok")
+	}
+	return strings.Fields(b.verdict)
+}
+
 func checksumOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return "sha-256=" + hex.EncodeToString(sum[:])
+}
+
+// TestMain lets more subtests wait at once than there are processors: they mostly wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	m.Run()
 }
 
 // Each client makes of each behaviour what the table says.
@@ -64,8 +82,8 @@ func TestSources_VerdictOfEachClient(t *testing.T) {
 			for i, c := range clients {
 				t.Run(b.name+"/"+c.name, func(t *testing.T) {
 					t.Parallel()
-					if got, why := c.try(t, &b); got != b.verdict[i] {
-						t.Errorf("%q is %s (%s), the table says %q", b.name, got, why, b.verdict[i])
+					if got, why := c.try(t, &b); string(got) != b.verdicts()[i] {
+						t.Errorf("%q is %s (%s), the table says %s", b.name, got, why, b.verdicts()[i])
 					}
 				})
 			}
@@ -81,14 +99,18 @@ func TestSources_NothingOthersCompleteFails(t *testing.T) {
 			t.Errorf("%q is there twice", b.name)
 		}
 		seen[b.name] = true
-		completed := complete(b.verdict[0]) || complete(b.verdict[1])
+		verdicts := b.verdicts()
+		if len(verdicts) != 4 {
+			t.Fatalf("%q has %d verdicts", b.name, len(verdicts))
+		}
+		completed := complete(verdicts[0]) || complete(verdicts[1])
 		for i, engine := range []string{"aria2 and direct", "direct"} {
-			switch own := b.verdict[2+i]; {
+			switch own := outcome(verdicts[2+i]); {
 			case own == wrong:
 				t.Errorf("%q: the engine %s takes other bytes for the file", b.name, engine)
 			case completed && own != ok && b.reason == "":
 				t.Errorf("%q: the engine %s is %q and the table has no reason", b.name, engine, own)
-			case own == ok && b.verdict[3-i] == ok && b.reason != "":
+			case !completed && b.reason != "", own == ok && b.reason != "":
 				t.Errorf("%q has a reason without an exception", b.name)
 			}
 		}
@@ -96,7 +118,7 @@ func TestSources_NothingOthersCompleteFails(t *testing.T) {
 }
 
 // complete reports whether a client has the bytes.
-func complete(o outcome) bool { return o == ok || o == renamed }
+func complete(verdict string) bool { return outcome(verdict) == ok || outcome(verdict) == renamed }
 
 // docs/sources.md has a row with the verdicts of each behaviour, and no other.
 func TestSources_DocumentListsEach(t *testing.T) {
@@ -114,7 +136,7 @@ func TestSources_DocumentListsEach(t *testing.T) {
 	delete(rows, "behaviour")
 	delete(rows, "---")
 	for _, b := range behaviours() {
-		want := strings.Join([]string{string(b.verdict[0]), string(b.verdict[1]), string(b.verdict[2]), string(b.verdict[3])}, " ")
+		want := strings.Join(b.verdicts(), " ")
 		if got := rows[b.name]; got != want {
 			t.Errorf("docs/sources.md says of %q %q, not %q", b.name, got, want)
 		}

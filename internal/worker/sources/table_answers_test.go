@@ -17,10 +17,10 @@ func answers() []behaviour {
 		{name: "an empty file", empty: true, serve: good},
 		{name: "an empty file in chunks", empty: true, serve: head(okLine+"Transfer-Encoding: chunked\r\n", "0\r\n\r\n")},
 		{name: "an empty file without a length", empty: true, serve: head(okLine, "")},
-		{name: "status 201", serve: head("HTTP/1.1 201 Created\r\nContent-Length: $LEN\r\n", "")},
-		{name: "status 202", serve: head("HTTP/1.1 202 Accepted\r\nContent-Length: $LEN\r\n", ""), reason: "202 says that the file is not made yet; its body is a message"},
-		{name: "status 203", serve: head("HTTP/1.1 203 Non-Authoritative\r\nContent-Length: $LEN\r\n", "")},
-		{name: "status 204 without a body", empty: true, serve: func([]byte) http.Handler { return http.HandlerFunc(status(204)) }, reason: "204 says that there is no file"},
+		{name: "status 201", verdict: "no ok ok ok", serve: head("HTTP/1.1 201 Created\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 202", verdict: "no ok no no", serve: head("HTTP/1.1 202 Accepted\r\nContent-Length: $LEN\r\n", ""), reason: "202 says that the file is not made yet; its body is a message"},
+		{name: "status 203", verdict: "no ok ok ok", serve: head("HTTP/1.1 203 Non-Authoritative\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 204 without a body", verdict: "no ok no no", empty: true, serve: func([]byte) http.Handler { return http.HandlerFunc(status(204)) }, reason: "204 says that there is no file"},
 		{name: "status 206 for a request of the whole", serve: func(data []byte) http.Handler {
 			return partial(data, fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)), 0, len(data))
 		}},
@@ -32,10 +32,10 @@ func answers() []behaviour {
 		{name: "status 200 without a reason", serve: head("HTTP/1.1 200\r\nContent-Length: $LEN\r\n", "")},
 		{name: "HTTP/1.0 without a length", serve: head("HTTP/1.0 200 OK\r\n", "")},
 		{name: "line feeds without carriage returns", serve: head("HTTP/1.1 200 OK\nContent-Length: $LEN\n", "")},
-		{name: "a header line without a colon", serve: head(okLine+"this is no header\r\nContent-Length: $LEN\r\n", "")},
-		{name: "a header line without a name", serve: head(okLine+": nothing\r\nContent-Length: $LEN\r\n", "")},
-		{name: "a header name with spaces", serve: head(okLine+"My Header: x\r\nContent-Length: $LEN\r\n", "")},
-		{name: "a space before the colon", serve: head(okLine+"Content-Length : $LEN\r\n", "")},
+		{name: "a header line without a colon", verdict: "no no ok ok", serve: head(okLine+"this is no header\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header line without a name", verdict: "no ok ok ok", serve: head(okLine+": nothing\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a header name with spaces", verdict: "no ok ok ok", serve: head(okLine+"My Header: x\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a space before the colon", verdict: "no ok ok ok", serve: head(okLine+"Content-Length : $LEN\r\n", "")},
 		{name: "a header in capitals", serve: head(okLine+"CONTENT-LENGTH: $LEN\r\n", "")},
 		{name: "a folded header", serve: head(okLine+"X-Long: a\r\n  b\r\nContent-Length: $LEN\r\n", "")},
 		{name: "a header with a control character", serve: head(okLine+"X-Bell: a\x07b\r\nContent-Length: $LEN\r\n", "")},
@@ -48,7 +48,7 @@ func answers() []behaviour {
 		{name: "chunks", serve: chunked("", "")},
 		{name: "chunks with extensions", serve: chunked(";name=value", "")},
 		{name: "chunks with a trailer", serve: chunked("", "X-Trailer: t\r\n")},
-		{name: "a gzip file with Content-Encoding", serve: with("Content-Encoding", "gzip", "Content-Type", "application/x-gzip")},
+		{name: "a gzip file with Content-Encoding", verdict: "no ok ok ok", serve: with("Content-Encoding", "gzip", "Content-Type", "application/x-gzip")},
 		{name: "an unknown Content-Encoding", serve: with("Content-Encoding", "utf-8")},
 		{name: "a type of a page for a file", serve: with("Content-Type", "text/html")},
 		{name: "an ETag without quotes", serve: with("ETag", "abc")},
@@ -68,47 +68,49 @@ func repetitions() []behaviour {
 			return tagged(data, func(n int64) string { return "W/" + tag(n) }, nil)
 		}},
 		{name: "a file that was modified just now in each answer", serve: func(data []byte) http.Handler { return tagged(data, nil, time.Now) }},
-		{name: "a drop halfway", serve: func(data []byte) http.Handler { return cut(good(data), 1) }},
-		{name: "a drop halfway, without ranges", serve: func(data []byte) http.Handler {
+		{name: "a drop halfway", verdict: "ok no ok ok", serve: func(data []byte) http.Handler { return cut(good(data), 1) }},
+		{name: "a drop halfway, without ranges", verdict: "no no ok ok", serve: func(data []byte) http.Handler {
 			return cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { whole(w, r, 200, data) }), 1)
 		}},
-		{name: "a drop halfway and another ETag", serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
-		{name: "a drop halfway and another ETag, with a checksum", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
-		{name: "drops and other ETags without end, with a checksum", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 2) }},
-		{name: "a drop halfway, then ranges of 50 kB at most", serve: func(data []byte) http.Handler {
+		{name: "a drop halfway and another ETag", verdict: "ok no ok ok", serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
+		{name: "a drop halfway and another ETag, with a checksum", verdict: "ok no ok ok", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 1) }},
+		{name: "drops and other ETags without end, with a checksum", verdict: "ok no ok ok", checksum: true, serve: func(data []byte) http.Handler { return cut(tagged(data, tag, nil), 2) }},
+		{name: "a drop halfway, then ranges of 50 kB at most", verdict: "no no ok ok", serve: func(data []byte) http.Handler {
 			return ranged(bounded(data, 50_000), cut(tagOwn(data), 1))
 		}},
-		{name: "a drop halfway, then 416", serve: func(data []byte) http.Handler { return ranged(http.HandlerFunc(status(416)), cut(tagOwn(data), 1)) }},
-		{name: "a drop halfway, then a range from another start", serve: func(data []byte) http.Handler {
+		{name: "a drop halfway, then 416", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(http.HandlerFunc(status(416)), cut(tagOwn(data), 1)) }},
+		{name: "a drop halfway, then a range from another start", verdict: "no no ok ok", serve: func(data []byte) http.Handler {
 			return ranged(partial(data, fmt.Sprintf("bytes 4096-%d/%d", len(data)-1, len(data)), 4096, len(data)), cut(tagOwn(data), 1))
 		}},
-		{name: "a drop halfway, then a range of unknown total", serve: func(data []byte) http.Handler {
+		{name: "a drop halfway, then a range of unknown total", verdict: "no no ok ok", serve: func(data []byte) http.Handler {
 			return ranged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				first := rangeStart(r)
 				partial(data, fmt.Sprintf("bytes %d-%d/*", first, len(data)-1), first, len(data)).ServeHTTP(w, r)
 			}), cut(tagOwn(data), 1))
 		}},
-		{name: "a drop halfway, then 403 once", serve: func(data []byte) http.Handler { return ranged(once(1, 403)(data), cut(good(data), 1)) }},
-		{name: "a drop halfway, then 404 once", serve: func(data []byte) http.Handler { return ranged(once(1, 404)(data), cut(good(data), 1)) }},
-		{name: "a pause of two seconds halfway", serve: paused(2 * time.Second)},
-		{name: "a first byte after three seconds", serve: func(data []byte) http.Handler {
+		{name: "a drop halfway, then 403 once", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(once(1, 403)(data), cut(good(data), 1)) }},
+		{name: "a drop halfway, then 404 once", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(once(1, 404)(data), cut(good(data), 1)) }},
+		{name: "a pause halfway", serve: paused(time.Second)},
+		{name: "a first byte after a second", serve: func(data []byte) http.Handler {
 			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				select {
-				case <-time.After(3 * time.Second):
+				case <-time.After(time.Second):
 				case <-r.Context().Done():
 				}
 				good(data).ServeHTTP(w, r)
 			})
 		}},
-		{name: "a first connection that is closed without an answer", serve: func(data []byte) http.Handler {
+		{name: "a first connection that is closed without an answer", verdict: "ok no ok ok", serve: func(data []byte) http.Handler {
 			var n atomic.Int64
 			return on(func(*http.Request) bool { return n.Add(1) == 1 }, func(w http.ResponseWriter, _ *http.Request) { reset(w) })(data)
 		}},
-		{name: "503 once with Retry-After", serve: once(1, 503, "Retry-After", "1")},
-		{name: "a body that ends before its length", serve: head(okLine+"Content-Length: 300000\r\n", ""), options: map[string]string{"max-tries": "2"}},
+		{name: "503 once with Retry-After", verdict: "no no ok ok", serve: once(1, 503, "Retry-After", "1")},
+		{name: "a body that ends before its length", verdict: "no no no no", serve: head(okLine+"Content-Length: 300000\r\n", ""), options: map[string]string{"max-tries": "2"}},
 	}
-	for _, code := range []int{408, 500, 502, 504} {
-		list = append(list, behaviour{name: fmt.Sprintf("%d once", code), serve: once(1, code)})
+	for code, verdict := range map[int]string{
+		408: "no no ok ok", 500: "no no ok ok", 502: "no no ok ok", 504: "ok no ok ok",
+	} {
+		list = append(list, behaviour{name: fmt.Sprintf("%d once", code), verdict: verdict, serve: once(1, code)})
 	}
 	return list
 }

@@ -29,12 +29,12 @@ func requests() []behaviour {
 		{name: "no user agent is answered with 403", serve: on(func(r *http.Request) bool { return r.UserAgent() == "" }, status(403))},
 		{name: "a request without Accept is answered with 406", serve: on(func(r *http.Request) bool { return r.Header.Get("Accept") == "" }, status(406))},
 		{name: "Accept-Encoding: identity is answered with 406", serve: on(func(r *http.Request) bool { return r.Header.Get("Accept-Encoding") == "identity" }, status(406))},
-		{name: "a client that accepts metalinks gets one", serve: on(func(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "metalink") }, func(w http.ResponseWriter, r *http.Request) {
+		{name: "a client that accepts metalinks gets one", verdict: "bytes ok ok ok", serve: on(func(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), "metalink") }, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/metalink4+xml")
 			whole(w, r, 200, []byte(`<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"/>`))
 		})},
-		{name: "a redirect to itself sets a cookie", serve: cookie("/file.bin")},
-		{name: "a redirect elsewhere sets a cookie that the target wants", serve: cookie("/real/file.bin")},
+		{name: "a redirect to itself sets a cookie", verdict: "ok no ok ok", serve: cookie("/file.bin")},
+		{name: "a redirect elsewhere sets a cookie that the target wants", verdict: "ok no ok ok", serve: cookie("/real/file.bin")},
 		{name: "a referer is wanted", options: map[string]string{"referer": "http://page.example/"}, serve: on(func(r *http.Request) bool { return r.Referer() == "" }, status(403))},
 		{name: "a user and password of the URL are wanted", base: func(s string) string { return strings.Replace(s, "://", "://me:pass%20word@", 1) }, serve: on(func(r *http.Request) bool {
 			user, password, _ := r.BasicAuth()
@@ -44,18 +44,18 @@ func requests() []behaviour {
 			w.WriteHeader(http.StatusUnauthorized)
 		})},
 
-		{name: "a URL with raw spaces", path: "/a b/file.bin", serve: at("/a%20b/file.bin")},
-		{name: "a URL with UTF-8", path: "/ü/file.bin", serve: at("/%C3%BC/file.bin")},
+		{name: "a URL with raw spaces", verdict: "ok no ok ok", path: "/a b/file.bin", serve: at("/a%20b/file.bin")},
+		{name: "a URL with UTF-8", verdict: "ok no ok ok", path: "/ü/file.bin", serve: at("/%C3%BC/file.bin")},
 		{name: "a URL with a bare percent sign", path: "/100%/file.bin", serve: atPath("/100%/file.bin")},
-		{name: "a URL with braces and a bar", path: "/{a}|b/file.bin", serve: atPath("/{a}|b/file.bin")},
-		{name: "a URL with a raw space in its query", path: "/file.bin?q=a b", serve: at("/file.bin?q=a%20b")},
-		{name: "a URL with a scheme in capitals", base: func(s string) string { return strings.Replace(s, "http", "HTTP", 1) }, serve: good},
+		{name: "a URL with braces and a bar", verdict: "ok no ok ok", path: "/{a}|b/file.bin", serve: atPath("/{a}|b/file.bin")},
+		{name: "a URL with a raw space in its query", verdict: "ok no ok ok", path: "/file.bin?q=a b", serve: at("/file.bin?q=a%20b")},
+		{name: "a URL with a scheme in capitals", verdict: "no ok ok ok", base: func(s string) string { return strings.Replace(s, "http", "HTTP", 1) }, serve: good},
 		{name: "a URL with a fragment", path: "/file.bin#part", serve: at("/file.bin")},
-		{name: "a URL whose path is percent-encoded GBK", path: "/%D6%D0%CE%C4.zip", file: "中文.zip", serve: at("/%D6%D0%CE%C4.zip")},
-		{name: "a URL whose path is percent-encoded UTF-8", path: "/%E4%B8%AD%20x.zip", file: "中 x.zip", serve: at("/%E4%B8%AD%20x.zip")},
+		{name: "a URL whose path is percent-encoded GBK", verdict: "name name ok ok", path: "/%D6%D0%CE%C4.zip", file: "中文.zip", serve: at("/%D6%D0%CE%C4.zip")},
+		{name: "a URL whose path is percent-encoded UTF-8", verdict: "ok name ok ok", path: "/%E4%B8%AD%20x.zip", file: "中 x.zip", serve: at("/%E4%B8%AD%20x.zip")},
 		{name: "a URL with a semicolon and a plus sign", path: "/a+b;c.bin", file: "a+b;c.bin", serve: at("/a+b;c.bin")},
-		{name: "a URL with an encoded slash", path: "/dir%2Ffile.bin", serve: at("/dir%2Ffile.bin")},
-		{name: "a URL without a name", path: "/", file: "index.html", serve: good},
+		{name: "a URL with an encoded slash", verdict: "name name ok ok", path: "/dir%2Ffile.bin", serve: at("/dir%2Ffile.bin")},
+		{name: "a URL without a name", verdict: "ok no ok ok", path: "/", file: "index.html", serve: good},
 		{name: "a URL with a very long query", path: "/file.bin?q=" + strings.Repeat("x", 6000), serve: good},
 		{name: "a URL with dots in its path", path: "/a/../file.bin", serve: good},
 	}
@@ -70,21 +70,21 @@ func redirects() []behaviour {
 		{name: "307", serve: moved(307, "/real/file.bin", "/real/file.bin")},
 		{name: "308", serve: moved(308, "/real/file.bin", "/real/file.bin")},
 		{name: "a location with raw spaces", serve: moved(302, "/real dir/file.bin", "/real%20dir/file.bin")},
-		{name: "a location with UTF-8", serve: moved(302, "/ü/file.bin", "/%C3%BC/file.bin")},
+		{name: "a location with UTF-8", verdict: "ok no ok ok", serve: moved(302, "/ü/file.bin", "/%C3%BC/file.bin")},
 		{name: "a location with a bare percent sign", serve: movedPath(302, "/100%/file.bin", "/100%/file.bin")},
 		{name: "a location that is relative", serve: moved(302, "real/file.bin", "/real/file.bin")},
 		{name: "a location without a scheme", serve: moved(302, "//$HOST/real/file.bin", "/real/file.bin")},
-		{name: "a location with a scheme in capitals", serve: moved(302, "HTTP://$HOST/real/file.bin", "/real/file.bin")},
+		{name: "a location with a scheme in capitals", verdict: "no ok ok ok", serve: moved(302, "HTTP://$HOST/real/file.bin", "/real/file.bin")},
 		{name: "a location with a fragment", serve: moved(302, "/real/file.bin#here", "/real/file.bin")},
-		{name: "a location that is a query", serve: moved(302, "?real=1", "/file.bin?real=1")},
+		{name: "a location that is a query", verdict: "no ok ok ok", serve: moved(302, "?real=1", "/file.bin?real=1")},
 		{name: "a location with white space around it", serve: moved(302, "   /real/file.bin  ", "/real/file.bin")},
 		{name: "a location with dots", serve: moved(302, "/x/../real/file.bin", "/real/file.bin")},
 		{name: "a location with a signature of base64", serve: moved(302, "/file.bin?sig=ab+/cd==&e=1", "/file.bin?sig=ab+/cd==&e=1")},
 		{name: "fifteen redirects", serve: chain(15)},
 		{name: "a redirect to another name of the host", serve: moved(302, "http://localhost:$PORT/real/file.bin", "/real/file.bin")},
-		{name: "a redirect that leads round and round", serve: moved(302, "/file.bin", "/nowhere")},
-		{name: "a redirect without a location", serve: func([]byte) http.Handler { return http.HandlerFunc(status(302)) }},
-		{name: "a signed link behind a redirect expires halfway", serve: signed},
+		{name: "a redirect that leads round and round", verdict: "no no no no", serve: moved(302, "/file.bin", "/nowhere")},
+		{name: "a redirect without a location", verdict: "no bytes no no", serve: func([]byte) http.Handler { return http.HandlerFunc(status(302)) }},
+		{name: "a signed link behind a redirect expires halfway", verdict: "ok no ok ok", serve: signed},
 	}
 }
 
