@@ -95,6 +95,10 @@ func (r *Report) cut() {
 	r.GID = cut(r.GID, MaxName)
 	if r.Error != nil {
 		r.Error.Message = cut(r.Error.Message, MaxMessage)
+		r.Error.Host = cut(r.Error.Host, maxHostName)
+		if r.Error.HTTPStatus < 100 || r.Error.HTTPStatus > 999 {
+			r.Error.HTTPStatus = 0
+		}
 	}
 	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
 		r.Result.Files = r.Result.Files[:MaxResultFiles]

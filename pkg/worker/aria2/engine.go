@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -52,6 +53,8 @@ type Engine struct {
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when all supervisors have ended
+
+	bandwidth atomic.Int64 // bytes/s; 0 = no limit
 
 	proxy     *guard.Proxy    // for aria2c
 	transport *http.Transport // of the probes
@@ -114,6 +117,7 @@ func New(cfg Config) (*Engine, error) {
 		transport: download.NewTransport(cfg.Guard, probeTimeout),
 		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
+	e.bandwidth.Store(cfg.Bandwidth)
 	if e.lock, err = takeLock(ctx, dir); err == nil {
 		removeConfigurations(dir)
 		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {

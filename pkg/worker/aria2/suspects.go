@@ -239,9 +239,14 @@ func (e *Engine) jobsOf(v *supervisor) []*job {
 	return jobs
 }
 
+// SetBandwidth changes what all downloads together may use, in bytes/s, from the next
+// Poll on. An engine without a limit stays without one.
+func (e *Engine) SetBandwidth(bandwidth int64) { e.bandwidth.Store(bandwidth) }
+
 // shareBandwidth divides the limit between the processes by their jobs.
 func (e *Engine) shareBandwidth(ctx context.Context, all []*supervisor) {
-	if e.cfg.Bandwidth == 0 || e.cfg.Attach != nil {
+	bandwidth := e.bandwidth.Load()
+	if bandwidth == 0 || e.cfg.Attach != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
@@ -255,7 +260,7 @@ func (e *Engine) shareBandwidth(ctx context.Context, all []*supervisor) {
 		if counts[i] == 0 {
 			continue
 		}
-		limit := max(1, e.cfg.Bandwidth*counts[i]/total)
+		limit := max(1, bandwidth*counts[i]/total)
 		s, ok := v.usable()
 		if !ok || v.limited == s.process && v.limit == limit {
 			continue

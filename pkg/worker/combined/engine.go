@@ -21,9 +21,8 @@ import (
 // Limited is an engine whose bandwidth can be changed.
 type Limited interface {
 	download.Engine
-	// SetBandwidth changes what all its downloads together may use, in bytes/s; 0 is
-	// no limit.
-	SetBandwidth(ctx context.Context, bandwidth int64) error
+	// SetBandwidth changes what all its downloads together may use, in bytes/s.
+	SetBandwidth(bandwidth int64)
 }
 
 // Engine implements [download.Engine] with two others, which it owns. Make it with
@@ -157,9 +156,6 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if down != nil {
-		e.shared = false // a new aria2c has the whole bandwidth
-	}
 	states := make(map[string]download.State, len(e.jobs))
 	inDirect := 0
 	for id, j := range e.jobs {
@@ -183,9 +179,7 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 			inDirect++
 		}
 	}
-	if err := e.share(ctx, inDirect > 0, len(e.jobs) > inDirect); err != nil && down == nil {
-		e.log.Warn("the bandwidth could not be shared between the engines", "error", err)
-	}
+	e.share(inDirect > 0, len(e.jobs) > inDirect)
 	return states, nil
 }
 
@@ -220,20 +214,18 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 }
 
 // share gives each engine that has jobs its part of the bandwidth.
-func (e *Engine) share(ctx context.Context, direct, aria2 bool) error {
+func (e *Engine) share(direct, aria2 bool) {
 	shared := direct && aria2
 	if e.bandwidth == 0 || shared == e.shared {
-		return nil
+		return
 	}
 	each := e.bandwidth
 	if shared {
 		each = max(each/2, 1)
 	}
-	if err := errors.Join(e.direct.SetBandwidth(ctx, each), e.aria2.SetBandwidth(ctx, each)); err != nil {
-		return err
-	}
+	e.direct.SetBandwidth(each)
+	e.aria2.SetBandwidth(each)
 	e.shared = shared
-	return nil
 }
 
 // Close implements [download.Engine].

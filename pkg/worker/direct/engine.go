@@ -73,10 +73,7 @@ func (e *Engine) Capabilities() model.Capabilities {
 }
 
 // SetBandwidth changes what all downloads together may use, in bytes/s; 0 is no limit.
-func (e *Engine) SetBandwidth(_ context.Context, bandwidth int64) error {
-	e.pace.limit.Store(bandwidth)
-	return nil
-}
+func (e *Engine) SetBandwidth(bandwidth int64) { e.pace.limit.Store(bandwidth) }
 
 // Changed implements [download.Engine].
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
