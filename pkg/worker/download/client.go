@@ -113,7 +113,7 @@ const maxCookies = 100
 func (j *hostJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	own := make([]*http.Cookie, 0, min(len(cookies), maxCookies))
 	for _, cookie := range cookies[:min(len(cookies), maxCookies)] {
-		c := *cookie
+		c := *cookie //nolint:gosec // a server's cookie, kept as it came
 		c.Domain = ""
 		own = append(own, &c)
 	}
