@@ -311,7 +311,7 @@ func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
 }
 
 // startServer starts a NATS server without a dispatcher, and connects to it.
-func startServer(t *testing.T) *nats.Conn {
+func startServer(t *testing.T) (*bus.Server, *nats.Conn) {
 	t.Helper()
 	s, err := bus.StartServer(bus.ServerOptions{StoreDir: t.TempDir()})
 	if err != nil {
@@ -327,13 +327,14 @@ func startServer(t *testing.T) *nats.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	return nc
+	return s, nc
 }
 
 // TestOurProgramsReadEachExampleOfAnAnswer has the programs that ask, clients, workers
 // and migrate, get the examples for answers.
 func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
-	ctx, doc, nc := testbed.Context(t), readAsyncAPI(t), startServer(t)
+	ctx, doc := testbed.Context(t), readAsyncAPI(t)
+	server, nc := startServer(t)
 	// each answers subject with one example of message after the other, and has read
 	// look at how that was read.
 	asked := make(chan []byte, 1) // what was asked last
@@ -376,7 +377,7 @@ func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
 		}
 		return err
 	})
-	conn, err := bus.OpenConnection(ctx, bus.Options{URL: nc.ConnectedUrl()})
+	conn, err := bus.OpenConnection(ctx, bus.Options{InProcess: server})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,8 +52,9 @@ func rangeTotal(header string) int64 {
 		return total
 	}
 	_, total, _ := strings.Cut(header, "/")
-	if n, err := strconv.ParseUint(strings.TrimSpace(total), 10, 64); errors.Is(err, strconv.ErrRange) || n > math.MaxInt64 {
-		return math.MaxInt64
+	n, err := strconv.ParseUint(strings.TrimSpace(total), 10, 64)
+	if errors.Is(err, strconv.ErrRange) || n > maxLength {
+		return int64(min(n, math.MaxInt64)) // n is the largest number after ErrRange
 	}
 	return -1
 }
