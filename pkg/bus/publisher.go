@@ -55,8 +55,8 @@ func (p *Publisher) Assign(worker string, list []model.Assignment) {
 }
 
 // Nudge asks a worker for a heartbeat at once: an assignment of nothing. The
-// dispatcher does so when it has started, for it gives nothing to a worker that it
-// has not heard.
+// dispatcher does so when it has started, because it assigns nothing to a worker that it
+// has not heard, and after an outage, in which its answers may have been lost.
 func (p *Publisher) Nudge(worker string) {
 	p.put(p.subjects.Assign(worker), func(nc *nats.Conn, subject string) (int, error) {
 		return 0, nc.Publish(subject, object("assign", nil, nil))

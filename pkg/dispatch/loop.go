@@ -352,6 +352,9 @@ func (l *loop) send(out *Outcome) {
 		l.log.worker(&out.Workers[i])
 		l.cfg.Outbox.WorkerEvent(&out.Workers[i])
 	}
+	for _, name := range out.Ask {
+		l.cfg.Outbox.Nudge(name)
+	}
 	for i, n := range out.Notes {
 		if i == maxNotes {
 			l.cfg.Logger.Warn("further warnings of this turn are left out", "number", len(out.Notes)-maxNotes)

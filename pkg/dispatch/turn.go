@@ -56,7 +56,8 @@ type Outcome struct {
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
 	Notes    []engine.Note
-	More     bool // turn again at once: not everything that could be placed was
+	Ask      []string // workers that are asked for a heartbeat
+	More     bool     // turn again at once: not everything that could be placed was
 
 	Committed bool // something was written
 }
@@ -208,7 +209,7 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 	}
 	out := &Outcome{
 		Answers: make([]Answer, len(answers)), Tasks: plan.Tasks, Progress: plan.Progress,
-		Workers: plan.Workers, Notes: plan.Notes, More: plan.More,
+		Workers: plan.Workers, Notes: plan.Notes, Ask: plan.Ask, More: plan.More,
 	}
 	if err := rows.readMissing(ctx, t.store, answers, plan.Assign); err != nil {
 		out.Notes = append(out.Notes, engine.Note{Text: "assignments are left to the next heartbeats: " + err.Error()})

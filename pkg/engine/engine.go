@@ -232,10 +232,12 @@ func (e *Engine) Begin(now Clock, connected bool, known Known) {
 	if connected && e.connected {
 		e.alive += min(gap, maxGap)
 	}
+	var ask []string
 	if connected && (!e.connected || gap > maxGap) {
-		for _, w := range e.workersByName() { // nobody is to blame for a silence that we could not have heard through
+		for _, w := range e.workersByName() { // a silence that could not be heard through is not the fault of a worker
 			if !w.lost {
 				e.heard(w)
+				ask = append(ask, w.ID)
 			}
 		}
 	}
@@ -248,6 +250,7 @@ func (e *Engine) Begin(now Clock, connected bool, known Known) {
 		known: known, changed: make(map[string]int), ended: make(map[string]*task),
 		touched: e.turn.touched, // by loading
 	}
+	e.turn.plan.Ask = ask
 }
 
 // shortenWaits is for a wall clock that was set back: no backoff may take longer

@@ -49,6 +49,7 @@ type Plan struct {
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
 	Notes    []Note
+	Ask      []string // workers whose answers may have been lost: a heartbeat is asked of them
 	Hold     HoldChange
 	More     bool // there is more to place: turn again at once
 }

@@ -82,7 +82,7 @@ func (w *Worker) startReport(now time.Time) {
 		return
 	}
 	w.reporting = true
-	w.startCall(&w.cancelReport, func(ctx context.Context) func() {
+	w.startCall(callTimeout, &w.cancelReport, func(ctx context.Context) func() {
 		verdicts, drop, err := w.cfg.Link.Report(ctx, batch)
 		if err == nil && len(verdicts) != len(batch) {
 			err = errors.New("the answer has another number of verdicts")

@@ -24,7 +24,7 @@ type job struct {
 	state      download.State
 
 	best   int64 // bytes at the last failure that we went on from
-	wiped  bool  // it began anew once
+	wiped  bool  // it was started over, in this process
 	missed int   // polls in a row in which a part of it was missing
 
 	suspicions int       // how many processes failed while they had this

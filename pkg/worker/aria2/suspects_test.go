@@ -315,3 +315,28 @@ func TestBandwidth_IsolatedProcessesShareTheLimit(t *testing.T) {
 		return true
 	})
 }
+
+// What a killed aria2c leaves may be of no use to the next one. That the task is started
+// over for it leaves the one start over that its source may cost, however often aria2c is
+// killed.
+func TestKill_LeavesTheStartOver(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(1 << 20)
+	var throttle downloadtest.Throttle
+	throttle.Set(200_000)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "a", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	x := endingsOf(t, e, "a", syscall.SIGKILL)
+	for n := 1; n <= 2; n++ {
+		e.jobs["a"].wiped = true // as after a failure that began it again
+		testbed.Within(t, 2*time.Minute, "aria2c is killed", func() bool { x.poll(); return len(x.ended) >= n })
+		testbed.Within(t, 2*time.Minute, "its end is noticed", func() bool {
+			_, err := e.Poll(t.Context())
+			return err == nil && !e.jobs["a"].wiped
+		})
+	}
+	throttle.Set(0)
+	downloadtest.MustComplete(t, e, job, data)
+}
