@@ -79,7 +79,7 @@ var legal = map[string]struct {
 	"pause":  {[]model.Status{model.StatusPending, model.StatusQueued, model.StatusDownloading, model.StatusPaused}, []model.Status{model.StatusPaused}},
 	"resume": {[]model.Status{model.StatusPaused}, []model.Status{model.StatusPending, model.StatusQueued}},
 	"retry":  {[]model.Status{model.StatusFailed, model.StatusCanceled}, []model.Status{model.StatusPending, model.StatusQueued}},
-	"update": {[]model.Status{model.StatusPending, model.StatusQueued, model.StatusDownloading, model.StatusPaused}, nil},
+	"update": {[]model.Status{model.StatusPending, model.StatusQueued, model.StatusDownloading, model.StatusPaused, model.StatusFailed, model.StatusCanceled}, nil},
 	"delete": {[]model.Status{model.StatusCompleted, model.StatusFailed, model.StatusCanceled}, nil},
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -53,7 +54,13 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Out: &Log{}, t: t, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.Out, p.Out
-	if err := cmd.Start(); err != nil {
+	// A program inherits that a signal is ignored, so below nohup none would end on
+	// SIGHUP. One that is caught is inherited as the default.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP)
+	err := cmd.Start()
+	signal.Stop(caught)
+	if err != nil {
 		t.Fatal(err)
 	}
 	go func() {

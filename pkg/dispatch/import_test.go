@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -64,11 +65,11 @@ func (f *fixture) wantHeld(id string) {
 
 func (f *fixture) wantPlaced(id string) {
 	f.t.Helper()
-	f.untilDone(heartbeat(50))
-	task, err := f.Task(f.t.Context(), "shop", id)
-	if err != nil || task.Status != model.StatusQueued {
-		f.t.Errorf("%s is %+v, %v; want it to be placed", id, task, err)
-	}
+	f.untilDone(heartbeat(50)) // after a refusal the turn behind it places
+	testbed.Eventually(f.t, id+" is placed", func() bool {
+		task, err := f.Task(f.t.Context(), "shop", id)
+		return err == nil && task.Status == model.StatusQueued
+	})
 }
 
 // TestImport_HoldSurvivesAReload: a commit that fails during an import drops the
