@@ -39,7 +39,7 @@ var kinds = []struct {
 
 // smallPayload is too little for a list of the tasks, which is under way at the
 // reload, and enough for everything else.
-const smallPayload = 16 << 10
+const smallPayload = 64 << 10
 
 // fault is one that was injected.
 type fault struct {

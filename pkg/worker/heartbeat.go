@@ -25,9 +25,10 @@ func (w *Worker) startHeartbeat(now time.Time) {
 	h.StateReason = reason
 	w.beating, w.lastBeat = true, now
 	w.nextBeat = now.Add(w.interval)
-	// A lost answer must not cost more than one of the heartbeats that keep the lease.
-	timeout := min(max(2*w.interval, minCallTimeout), callTimeout)
-	w.startCall(timeout, &w.cancelBeat, func(ctx context.Context) func() {
+	// An answer that was lost must not hold up the next heartbeat for longer than the
+	// dispatcher's heartbeat_timeout, which may be shorter than callTimeout.
+	limit := min(max(w.interval, minBeatTimeout), callTimeout)
+	w.startCall(limit, &w.cancelBeat, func(ctx context.Context) func() {
 		listed := len(h.Tasks)
 		answer, err := w.cfg.Link.Heartbeat(ctx, h)
 		if err != nil && errors.Is(context.Cause(ctx), errRenewed) {

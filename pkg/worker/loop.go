@@ -20,7 +20,7 @@ const (
 	sweepInterval    = 10 * time.Minute
 	statsInterval    = 10 * time.Second
 	callTimeout      = 10 * time.Second // of one call to the dispatcher
-	minCallTimeout   = 2 * time.Second  // of a heartbeat, whatever the interval
+	minBeatTimeout   = 2 * time.Second  // of a heartbeat, where the interval is shorter
 	passTimeout      = 30 * time.Second // of all calls of one pass to the engine
 	removeTimeout    = time.Second      // of one task that the engine lets go of
 	removesTimeout   = 5 * time.Second  // of all of them in one pass
@@ -206,14 +206,14 @@ func (w *Worker) beside(work func(ctx context.Context) (outcome func())) {
 	go func() { outcomes <- work(ctx) }()
 }
 
-// startCall runs one call to the dispatcher beside the loop, for at most timeout. cancel
-// is set to what ends it early.
-func (w *Worker) startCall(timeout time.Duration, cancel *context.CancelCauseFunc, call func(ctx context.Context) (outcome func())) {
+// startCall runs one call to the dispatcher beside the loop. cancel is set to what ends
+// it early.
+func (w *Worker) startCall(limit time.Duration, cancel *context.CancelCauseFunc, call func(ctx context.Context) (outcome func())) {
 	ctx, end := context.WithCancelCause(w.side)
 	*cancel = end
 	w.beside(func(context.Context) func() {
 		defer end(nil)
-		ctx, stop := context.WithTimeout(ctx, timeout)
+		ctx, stop := context.WithTimeout(ctx, limit)
 		defer stop()
 		return call(ctx)
 	})

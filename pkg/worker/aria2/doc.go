@@ -13,8 +13,8 @@
 // server of an HTTP file for its version (ETag, date, length) before the first
 // byte, keeps that beside the bytes, and asks again before it goes on with them;
 // aria2c is told to send it as If-Range; and what did not come in one response is
-// asked for once more at the end. A file that changed meanwhile begins anew, once,
-// and then fails.
+// asked for once more at the end. A file that changed meanwhile begins anew, once
+// in each aria2c, and then fails.
 //
 // aria2 also takes passwords, cookies and headers along with a redirect to another
 // host. So a task that has any is given to it with one source at a time, once that

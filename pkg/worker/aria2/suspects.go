@@ -70,7 +70,7 @@ func (e *Engine) takeBack(p *process, jobs []*job) {
 	for _, j := range jobs {
 		j.home, j.roots, j.halt = nil, nil, nil
 		j.rescue, j.state.Speed = true, 0
-		j.wiped = false // what the process left may be of no use, which is not the fault of the source
+		j.wiped = false // a server without ranges makes it start over, which is not its failure
 		j.deaths++
 		switch {
 		case failed:
