@@ -206,7 +206,7 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 		return moved
 	}
 	if state.Err != nil {
-		e.log.Info("a download goes on with the other engine", "task", j.Task.ID, "code", state.Err.Code, "reason", state.Err.Message)
+		e.log.Info("the download continues with the other engine", "task", j.Task.ID, "code", state.Err.Code, "reason", state.Err.Message)
 		j.before = state.Err
 	}
 	j.at, j.added = to, e.polls
