@@ -58,7 +58,7 @@ func (c *checker) checkMayHave(ch *change) {
 	}
 	c.checkElsewhere(ch, k)
 	for _, s := range e.shunned {
-		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause] == 0 {
+		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause]+e.asked[asRetry] == 0 {
 			c.violate("not-where-refused", "%s is given to %s, which refused it %d ms ago", e.id, k.name, c.w.now-s.at)
 		}
 	}
