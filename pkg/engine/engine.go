@@ -229,10 +229,10 @@ type Known struct {
 // last turn.
 func (e *Engine) Begin(now Clock, connected bool, known Known) {
 	gap := max(now.Steady-e.steady, 0)
+	var ask []string
 	if connected && e.connected {
 		e.alive += min(gap, maxGap)
 	}
-	var ask []string
 	if connected && (!e.connected || gap > maxGap) {
 		for _, w := range e.workersByName() { // a silence that could not be heard through is not the fault of a worker
 			if !w.lost {
