@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -19,6 +21,8 @@ const (
 	// the server: one above a max_payload that was lowered closes the connection.
 	confirmSize = 16 << 10
 	confirmTime = 2 * time.Second // bounds this round trip
+	// maxSends is how often one message is sent over connections that end under it.
+	maxSends = 3
 
 	firstReplace = 50 * time.Millisecond // before a replacement that failed is tried again; doubles up to
 	lastReplace  = time.Second
@@ -298,20 +302,52 @@ func (c *Connection) nextToSetUp(nc *nats.Conn) *Attachment {
 // send calls publish with the connection, and again with the one that replaces it
 // where it was closed meanwhile, but waits for that no longer than replacePatience.
 // publish returns how many bytes it has sent. A large message that the server has read
-// may be sent twice.
+// may be sent twice. Where the connection broke under a large message, that may have
+// been for its size: publish is called again once nats.go has reconnected, with the
+// limit of the server in force.
 func (c *Connection) send(publish func(nc *nats.Conn) (size int, err error)) error {
-	for {
+	for sends := 1; ; sends++ {
 		nc := c.Current()
+		reconnects := nc.Stats().Reconnects
 		size, err := publish(nc)
 		if err == nil && size > confirmSize {
 			if err = nc.FlushTimeout(confirmTime); errors.Is(err, nats.ErrTimeout) {
 				err = nil // a slow server; the message is on its way
 			}
 		}
-		if !errors.Is(err, nats.ErrConnectionClosed) || !c.awaitReplacement(nc) {
+		again := errors.Is(err, nats.ErrConnectionClosed) && c.awaitReplacement(nc)
+		if !again && size > confirmSize && isBroken(err) {
+			again = c.awaitReconnect(nc, reconnects)
+		}
+		if !again || sends == maxSends {
 			return err
 		}
 	}
+}
+
+// isBroken reports whether an error says that the connection ended under a message.
+func isBroken(err error) bool {
+	var network *net.OpError
+	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, io.EOF) || errors.As(err, &network)
+}
+
+// awaitReconnect waits until nats.go has reconnected more often than the given number of
+// times, or the connection is replaced. It reports whether that has happened.
+func (c *Connection) awaitReconnect(nc *nats.Conn, reconnects uint64) bool {
+	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
+	defer nc.RemoveStatusListener(changes)
+	limit := time.NewTimer(replacePatience)
+	defer limit.Stop()
+	for nc.Stats().Reconnects <= reconnects && !nc.IsClosed() {
+		select {
+		case <-changes:
+		case <-limit.C:
+			return false
+		case <-c.ctx.Done():
+			return false
+		}
+	}
+	return !nc.IsClosed() || c.awaitReplacement(nc)
 }
 
 // awaitReplacement waits until a closed connection is replaced. It reports whether

@@ -80,8 +80,9 @@ type taskJSON struct {
 // workerJSON reads and writes a worker.
 type workerJSON struct {
 	*model.Worker
-	Dir          string   `json:"dir,omitempty"`        // stays empty
-	UsedSlots    int      `json:"used_slots,omitempty"` // likewise
+	StatusReason string   `json:"status_reason,omitempty"` // these three stay empty
+	Dir          string   `json:"dir,omitempty"`
+	UsedSlots    int      `json:"used_slots,omitempty"`
 	CurrentTasks []string `json:"current_tasks,omitempty"`
 }
 

@@ -87,7 +87,7 @@ func TestARecordKeepsEveryFieldExactly(t *testing.T) {
 			want.Task = &c
 		} else {
 			c := *worker
-			c.UsedSlots, c.Dir = 0, "" // likewise
+			c.UsedSlots, c.Dir, c.StatusReason = 0, "", "" // likewise
 			want.Worker = &c
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -131,7 +131,7 @@ func TestADigestSeesEveryField(t *testing.T) {
 		t.Errorf("of a task%s are not seen, only%s should be", got, want)
 	}
 	got = unseen(fullWorker(), func(v any) Record { return Record{Worker: v.(*model.Worker)} })
-	if want := " .Dir .UsedSlots .CurrentTasks"; got != want {
+	if want := " .StatusReason .Dir .UsedSlots .CurrentTasks"; got != want {
 		t.Errorf("of a worker%s are not seen, only%s should be", got, want)
 	}
 }

@@ -182,11 +182,11 @@ func Stored(t *model.Task) *model.Task {
 // StoredWorker returns the worker without what no store keeps, on a copy if it
 // has any.
 func StoredWorker(w *model.Worker) *model.Worker {
-	if w.UsedSlots == 0 && w.CurrentTasks == nil && w.Dir == "" {
+	if w.UsedSlots == 0 && w.CurrentTasks == nil && w.Dir == "" && w.StatusReason == "" {
 		return w
 	}
 	c := *w
-	c.UsedSlots, c.CurrentTasks, c.Dir = 0, nil, ""
+	c.UsedSlots, c.CurrentTasks, c.Dir, c.StatusReason = 0, nil, "", ""
 	return &c
 }
 
