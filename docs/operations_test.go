@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,7 +106,7 @@ func TestOperations_BackupKeepsEachSubmissionOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Shutdown(t.Context()) }) // the test is over
+	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) }) // the test is over
 	s.url = server.ClientURL()
 	nc, err := nats.Connect(s.url)
 	if err != nil {

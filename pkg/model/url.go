@@ -69,11 +69,23 @@ func repairAuthority(s string) string {
 // with strays each "%" too that two hexadecimal digits don't follow.
 func percentEncode(s, unsafe string, strays bool) string {
 	const digits = "0123456789ABCDEF"
-	var b strings.Builder
-	for i := range len(s) {
+	safe := func(i int) bool {
 		c := s[i]
 		stray := strays && c == '%' && (i+2 >= len(s) || !isHex(s[i+1]) || !isHex(s[i+2]))
-		if !stray && c > ' ' && c < 0x7f && strings.IndexByte(unsafe, c) < 0 {
+		return !stray && c > ' ' && c < 0x7f && strings.IndexByte(unsafe, c) < 0
+	}
+	first := 0
+	for first < len(s) && safe(first) {
+		first++
+	}
+	if first == len(s) { // most URLs: nothing is allocated for them
+		return s
+	}
+	var b strings.Builder
+	b.WriteString(s[:first])
+	for i := first; i < len(s); i++ {
+		c := s[i]
+		if safe(i) {
 			b.WriteByte(c)
 			continue
 		}
