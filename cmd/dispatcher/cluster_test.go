@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -47,7 +48,7 @@ func startClusterWith(t *testing.T, external bool, env []string, workers ...stri
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = server.Shutdown(t.Context()) }) // the test is over
+		t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) }) // the test is over
 		c.natsURL = server.ClientURL()
 		c.env = append(c.env, "NATS_URL="+c.natsURL)
 	} else {

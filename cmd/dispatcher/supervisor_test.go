@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net"
@@ -132,7 +133,7 @@ func TestWorker_NotifiesServiceManager(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Shutdown(t.Context()) }) // the test is over
+	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) }) // the test is over
 	select {
 	case state := <-m.states:
 		if state != "READY=1" {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync/atomic"
@@ -18,7 +19,7 @@ func TestThePulseEndsWhenTheServerIsSilentlyCutOff(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = server.Shutdown(t.Context()) })
+	t.Cleanup(func() { _ = server.Shutdown(context.WithoutCancel(t.Context())) })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
