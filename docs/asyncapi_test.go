@@ -354,6 +354,9 @@ func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
 					t.Error(err)
 				}
 			})
+			if err == nil {
+				err = nc.Flush() // the worker asks over another connection
+			}
 			if err != nil {
 				t.Fatal(err)
 			}
