@@ -28,7 +28,7 @@ const (
 	overlayAt = "ARIA_TEST_OVERLAY_AT"
 	// natsArguments makes the test binary a nats-server, which the units' machine has.
 	natsArguments = "ARIA_TEST_NATS_SERVER"
-	noOverlay     = "NOT TESTED: no copy of the machine can be had here (root and overlay mounts are needed)"
+	noOverlay     = "no copy of the machine can be had here (root and overlay mounts are needed)"
 )
 
 func TestMain(m *testing.M) {
@@ -70,18 +70,18 @@ func onACopyOfTheMachine(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
 	if dir := os.Getenv(overlayAt); dir != "" {
 		if err := enterOverlay(dir); err != nil {
-			t.Skipf("%s: %v", noOverlay, err)
+			testbed.Unsupported(t, fmt.Sprintf("%s: %v", noOverlay, err))
 		}
 		body(t)
 		return
 	}
 	if os.Getuid() != 0 {
-		t.Skip(noOverlay)
+		testbed.Unsupported(t, noOverlay)
 	}
 	// An overlay cannot lie on another one, as /tmp of a container is; a tmpfs can.
 	dir, err := os.MkdirTemp("/dev/shm", "aria-overlay-") //nolint:usetesting // not below /tmp, see above
 	if err != nil {
-		t.Skipf("%s: %v", noOverlay, err)
+		testbed.Unsupported(t, fmt.Sprintf("%s: %v", noOverlay, err))
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.count=1", "-test.v")
@@ -90,7 +90,7 @@ func onACopyOfTheMachine(t *testing.T, body func(t *testing.T)) {
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || bytes.Contains(out, []byte(noOverlay)) {
-		t.Skipf("%s: %v %s", noOverlay, err, out)
+		testbed.Unsupported(t, fmt.Sprintf("%s: %v %s", noOverlay, err, out))
 	}
 	if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
 		t.Fatalf("%v\n%s", err, out)

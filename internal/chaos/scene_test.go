@@ -25,7 +25,7 @@ type scene struct {
 	trace *trace
 }
 
-// newScene starts a cluster of four workers, of which two have aria2, and prepares
+// newScene starts a cluster of four workers, two of them with aria2, and prepares
 // its tasks.
 func newScene(t *testing.T, seed uint64, innocent int, duration time.Duration, hostile []downloadtest.HostileServer) *scene {
 	t.Helper()

@@ -2,6 +2,7 @@ package testbed
 
 import (
 	"cmp"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -34,8 +35,15 @@ func Missing(t testing.TB, program string, err error) {
 	if path := module[program]; path != "" {
 		install = "go install " + path
 	}
+	Unsupported(t, fmt.Sprintf("%v (%s)", err, install))
+}
+
+// Unsupported ends a test that this machine cannot run, and says why. With
+// ARIA_TEST_REQUIRE=1 that is a failure.
+func Unsupported(t testing.TB, why string) {
+	t.Helper()
 	if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
-		t.Fatalf("ARIA_TEST_REQUIRE=1, but %v (%s)", err, install)
+		t.Fatalf("ARIA_TEST_REQUIRE=1, but %s", why)
 	}
-	t.Skipf("NOT TESTED: %v (%s)", err, install)
+	t.Skipf("NOT TESTED: %s", why)
 }

@@ -79,8 +79,8 @@ func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.C
 }
 
 // dial tries once, with the files of the options as they are now. nats.go's own
-// dialling knows no context, so it goes on by itself when ctx ends, and what it still
-// brings is closed.
+// dialling knows no context, so it continues when ctx ends, and the connection that it
+// still makes is closed.
 func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
 	opts, err := o.natsOptions(orDiscard(o.Logger), refused)
 	if err != nil {

@@ -173,7 +173,7 @@ type reportsHead struct {
 	WorkerID jsontext.Value `json:"worker_id"`
 }
 
-// reportList is a list of reports, nil where there is none.
+// reportList is a list of reports; nil means that the field is missing.
 type reportList []sentReport
 
 // sentReport is one report of a list, or why it could not be read.

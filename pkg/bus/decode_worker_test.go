@@ -35,7 +35,7 @@ var badHeldTasks = []struct {
 	{"attempt in words", `{"id":"bad","attempt":"three","status":"downloading"}`, false, ""},
 	{"attempt above 2^53", `{"id":"bad","attempt":9007199254740993,"status":"downloading"}`, false, ""},
 	{"id that is a number", `{"id":7,"attempt":3,"status":"downloading"}`, false, ""},
-	{"id that is none", `{"id":"a b","attempt":3,"status":"downloading"}`, false, ""},
+	{"invalid id", `{"id":"a b","attempt":3,"status":"downloading"}`, false, ""},
 	{"null", `null`, false, ""},
 	{"number", `7`, false, ""},
 	{"list", `[{}]`, false, ""},

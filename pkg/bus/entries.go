@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// heartbeatAnswer is a [model.HeartbeatAnswer] of which each entry is judged alone.
+// heartbeatAnswer is a [model.HeartbeatAnswer] with entries that are judged one by one.
 type heartbeatAnswer struct {
 	HeartbeatInterval model.Duration            `json:"heartbeat_interval"`
 	Assign            entries[model.Assignment] `json:"assign"`

@@ -188,7 +188,7 @@ func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, err
 
 // reserveImport enters an import as the one under way before the dispatcher's loop
 // is asked for it, so that other requests do not wait for the loop. It returns the
-// import whose place it takes, nil if there is none.
+// import that it replaces, or nil.
 func (t *transfers) reserveImport(id string) (x, before *importing, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -213,7 +213,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 	if err != nil {
 		return err
 	}
-	i.anew(ctx, on, consumer.CachedInfo())
+	i.redeliverPending(ctx, on, consumer.CachedInfo())
 	doubt := make(chan error, 1)
 	pull, err := consumer.Consume(i.take,
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(intakeBeat),
@@ -256,11 +256,11 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 	}
 }
 
-// anew has NATS send at once, in order, what it waits to be acknowledged. A
+// redeliverPending has NATS send at once, in order, what it waits to be acknowledged. A
 // dispatcher that was killed has left that, and one that was stopped what was on its
 // way then; else it would come again only after intakeAckWait, behind what is
 // younger. A server before 2.14 cannot do this.
-func (i *Intake) anew(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
+func (i *Intake) redeliverPending(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
 	if info.NumAckPending == 0 {
 		return
 	}

@@ -48,7 +48,7 @@ type transfers struct {
 	frozen  string // the export for which writes are refused: the last final one
 }
 
-// use is who goes on with a transfer, and when; transfers.mu guards it, all but work.
+// use is the state of the requests on a transfer; transfers.mu guards it, all but work.
 type use struct {
 	busy int // requests that are worked on
 	last time.Time

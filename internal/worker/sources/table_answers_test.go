@@ -44,7 +44,7 @@ func answers() []behaviour {
 		{name: "the same length twice", serve: head(okLine+"Content-Length: $LEN\r\nContent-Length: $LEN\r\n", "")},
 		{name: "a length with spaces around it", serve: head(okLine+"Content-Length:    $LEN  \r\n", "")},
 		{name: "an interim answer first", serve: head("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"+okLine+"Content-Length: $LEN\r\n", "")},
-		{name: "a body that goes on after its length", serve: head(okLine+"Content-Length: $LEN\r\n", "more")},
+		{name: "a body longer than its length", serve: head(okLine+"Content-Length: $LEN\r\n", "more")},
 		{name: "chunks", serve: chunked("", "")},
 		{name: "chunks with extensions", serve: chunked(";name=value", "")},
 		{name: "chunks with a trailer", serve: chunked("", "X-Trailer: t\r\n")},
