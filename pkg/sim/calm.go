@@ -114,7 +114,10 @@ func (w *world) lastWishes() {
 		}
 		w.clients[0].insist(engine.Cancel{ID: e.id}, 3)
 	}
-	w.in(20_000+2*model.Time(w.plan.engine.HeartbeatInterval.Std().Milliseconds()), w.finish)
+	// A worker that lost its state is refused under its name until the instance before
+	// is silent for the timeout, and only then hears what it has to erase.
+	cfg := &w.plan.engine
+	w.in(20_000+ms(2*cfg.HeartbeatInterval+cfg.HeartbeatTimeout), w.finish)
 }
 
 // checkAcknowledged asks for every task that was acknowledged.
