@@ -29,11 +29,11 @@ var rules = []rule{
 		why: "the words of the system are read by everything, so they bring nothing along",
 	},
 	{
-		pkg: "pkg/engine", never: []string{"all", "third-party"}, except: []string{"pkg/model"},
+		pkg: "internal/engine", never: []string{"all", "third-party"}, except: []string{"pkg/model"},
 		why: "deciding is pure: what it needs comes in as arguments",
 	},
 	{
-		pkg: "pkg/engine", never: []string{"os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "database/sql", "context"},
+		pkg: "internal/engine", never: []string{"os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "database/sql", "context"},
 		except: []string{"net/url", "net/netip"},
 		why:    "no clock, no randomness, no I/O, no log: the simulator replays it",
 	},
@@ -46,7 +46,7 @@ var rules = []rule{
 		why: "a store is reached over NATS by the dispatcher only",
 	},
 	{
-		pkg: "pkg/bus/...", never: []string{"all"}, except: []string{"pkg/model", "pkg/engine", "pkg/bus", "pkg/repo", "internal/logthrottle"},
+		pkg: "pkg/bus/...", never: []string{"all"}, except: []string{"pkg/model", "internal/engine", "pkg/bus", "pkg/repo", "internal/logthrottle"},
 		why: "what is asked goes to a Backend: the bus neither places nor stores; of repo it knows the records that migrate moves",
 	},
 	{
@@ -62,35 +62,35 @@ var rules = []rule{
 		why: "other people's programs link it: neither a server nor the dispatcher comes with it",
 	},
 	{
-		pkg: "pkg/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
+		pkg: "internal/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
 		why: "the same Turn runs in the simulator, where there is neither NATS nor SQLite",
 	},
 	{
-		pkg: "pkg/dispatch/...", never: []string{"pkg/worker", "pkg/daemon", "pkg/config"},
+		pkg: "internal/dispatch/...", never: []string{"internal/worker", "internal/app", "internal/config"},
 		why: "it is given what it needs; only the daemon wires",
 	},
 	{
-		pkg: "pkg/worker/...", never: []string{"pkg/engine", "pkg/dispatch", "pkg/daemon", "pkg/repo"},
+		pkg: "internal/worker/...", never: []string{"internal/engine", "internal/dispatch", "internal/app", "pkg/repo"},
 		why: "a node holds assignments; deciding and storing are the dispatcher's",
 	},
 	{
-		pkg: "pkg/worker/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "database/sql"},
+		pkg: "internal/worker/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "database/sql"},
 		why: "it speaks through a Link, so that it can be tested without a server; its journal is files",
 	},
 	{
-		pkg: "pkg/worker/guard", never: []string{"all", "third-party"},
+		pkg: "internal/netguard", never: []string{"all", "third-party"},
 		why: "what keeps a worker out of private networks is read whole, and alone",
 	},
 	{
-		pkg: "pkg/sim", never: []string{"all", "github.com/nats-io"}, except: []string{"pkg/dispatch", "pkg/engine", "pkg/model", "pkg/repo", "pkg/sim", "internal/logthrottle"},
+		pkg: "internal/sim", never: []string{"all", "github.com/nats-io"}, except: []string{"internal/dispatch", "internal/engine", "pkg/model", "pkg/repo", "internal/sim", "internal/logthrottle"},
 		why: "it judges from outside, by what goes over the wire and into the store",
 	},
 	{
-		pkg: "pkg/daemon", never: []string{"pkg/sim"},
+		pkg: "internal/app", never: []string{"internal/sim"},
 		why: "the simulator is for those who build this, not for those who run it",
 	},
 	{
-		pkg: "pkg/config", never: []string{"all"}, except: []string{"pkg/model", "pkg/worker/guard"},
+		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},
 }

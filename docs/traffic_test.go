@@ -15,10 +15,10 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -42,7 +42,7 @@ func (c *cluster) startWorker(t *testing.T, name string) (stop func()) {
 	cfg.AllowNetworks = []string{"loopback"}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.RunWorker(ctx, cfg, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- app.RunWorker(ctx, cfg, slog.New(slog.DiscardHandler)) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {

@@ -10,13 +10,13 @@ import (
 	"log/slog"
 	"os"
 
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
 func main() {
-	daemon.SpareCollector()
-	ctx, stop := daemon.Signals(context.Background())
+	app.SpareCollector()
+	ctx, stop := app.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -33,18 +33,18 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "dispatcher:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, daemon.VersionText("dispatcher"))
+		fmt.Fprintln(stdout, app.VersionText("dispatcher"))
 		return 0
 	}
-	level := daemon.LogLevel(cmd.Config.LogLevel)
-	log := daemon.Log{Logger: daemon.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}
+	level := app.LogLevel(cmd.Config.LogLevel)
+	log := app.Log{Logger: app.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}
 	if cmd.Dev {
 		err = runDev(ctx, cmd, stdout, log)
 	} else {
 		err = serve(ctx, cmd, log)
 	}
 	if err != nil {
-		if !errors.Is(err, daemon.ErrNotAllCompleted) {
+		if !errors.Is(err, app.ErrNotAllCompleted) {
 			log.Logger.Error("the dispatcher has ended", "error", err)
 		}
 		return 1
@@ -52,22 +52,22 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return 0
 }
 
-func serve(ctx context.Context, cmd *config.DispatcherCommand, log daemon.Log) error {
+func serve(ctx context.Context, cmd *config.DispatcherCommand, log app.Log) error {
 	if cmd.File != "" {
 		log.Logger.Info("configuration read", "file", cmd.File)
 	}
-	return daemon.RunDispatcher(ctx, cmd.Config, daemon.Version, log)
+	return app.RunDispatcher(ctx, cmd.Config, app.Version, log)
 }
 
 // runDev shows progress on the screen, so that of the log only warnings are
 // printed unless debug is asked for.
-func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer, log daemon.Log) error {
+func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer, log app.Log) error {
 	if log.Level.Level() == slog.LevelInfo {
 		log.Level.Set(slog.LevelWarn)
 	}
-	dev := &daemon.Dev{
+	dev := &app.Dev{
 		Config: cmd.Config, URLs: cmd.URLs, Exit: cmd.Exit, Dir: "downloads",
-		Out: stdout, Version: daemon.Version, Log: log,
+		Out: stdout, Version: app.Version, Log: log,
 	}
 	return dev.Run(ctx)
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
 // stopSignals end a program in good order.

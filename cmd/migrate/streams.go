@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/aria-cluster/dispatcher/internal/app"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
 
 // streams makes and checks the streams of the dispatcher, as its configuration
@@ -19,7 +19,7 @@ func (p *program) streams(ctx context.Context) error {
 	nc, err := p.reach(ctx)
 	if err == nil {
 		o.Path = nc.ConnectedUrlRedacted()
-		err = bus.EnsureStreams(ctx, nc, daemon.StreamOptions(c))
+		err = bus.EnsureStreams(ctx, nc, app.StreamOptions(c))
 		nc.Close()
 	}
 	if err != nil {

@@ -1,5 +1,5 @@
 // Command sim tells stories of bad luck round the dispatcher's own loop and checks
-// what must hold. See pkg/sim.
+// what must hold. See internal/sim.
 package main
 
 import (
@@ -14,8 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/sim"
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/sim"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -41,7 +41,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong, at least 10s; 0 = drawn from the seed")
 	flags.Uint64Var(&o.sqlite, "sqlite", 100, "every so many seeds are told against SQLite too; 0 = none")
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
-	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of pkg/sim/testdata/bugs, which must be caught")
+	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/testdata/bugs, which must be caught")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):

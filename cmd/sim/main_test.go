@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/pkg/sim"
+	"github.com/aria-cluster/dispatcher/internal/sim"
 )
 
 func TestTheExitStatusSaysWhatCameOfIt(t *testing.T) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 func TestAWorkerThatWasAllowedNothingRefusesLoopbackAndSaysWhy(t *testing.T) {

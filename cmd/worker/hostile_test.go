@@ -11,10 +11,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/config"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 // ending is how a task should end.

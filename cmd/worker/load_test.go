@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {

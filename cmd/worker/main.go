@@ -9,12 +9,12 @@ import (
 	"io"
 	"os"
 
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
 func main() {
-	ctx, stop := daemon.Signals(context.Background())
+	ctx, stop := app.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -31,14 +31,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "worker:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, daemon.VersionText("worker"))
+		fmt.Fprintln(stdout, app.VersionText("worker"))
 		return 0
 	}
-	logger := daemon.NewLogger(stderr, cmd.Config.LogFormat, daemon.LogLevel(cmd.Config.LogLevel))
+	logger := app.NewLogger(stderr, cmd.Config.LogFormat, app.LogLevel(cmd.Config.LogLevel))
 	if cmd.File != "" {
 		logger.Info("configuration read", "file", cmd.File)
 	}
-	if err := daemon.RunWorker(ctx, cmd.Config, logger); err != nil {
+	if err := app.RunWorker(ctx, cmd.Config, logger); err != nil {
 		logger.Error("the worker has ended", "error", err)
 		return 1
 	}

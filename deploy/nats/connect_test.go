@@ -15,11 +15,11 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
 
 // fileOf is the path of a file that keys made.
@@ -72,7 +72,7 @@ func TestAWorkerConnectsAsItsEnvironmentSays(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- daemon.RunWorker(ctx, cmd.Config, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- app.RunWorker(ctx, cmd.Config, slog.New(slog.DiscardHandler)) }()
 	testbed.Receive(t, online)
 	cancel()
 	if err := testbed.Receive(t, ended); err != nil {

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
 // TestSoakChaos injects faults for an hour, or for as long as ARIA_CHAOS says, such

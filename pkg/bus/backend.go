@@ -3,11 +3,11 @@ package bus
 import (
 	"context"
 
-	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Backend is what the service asks; pkg/dispatch implements it.
+// Backend is what the service asks; internal/dispatch implements it.
 type Backend interface {
 	// Do takes in the operations of one message. It never blocks: when the inbox
 	// is full it returns an error of CodeUnavailable and nothing was taken in.

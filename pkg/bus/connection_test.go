@@ -14,9 +14,9 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
-	"github.com/aria-cluster/dispatcher/pkg/engine"
 )
 
 // TestConnection_ClosedOneIsReplacedWithAttachments closes connections in a row, the

@@ -11,14 +11,14 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // fakeBackend answers by its fields; do, where set, replaces the answering.
 type fakeBackend struct {
-	Transfers // of none: they are tested with a real dispatcher, in pkg/daemon
+	Transfers // of none: they are tested with a real dispatcher, in internal/app
 
 	mu  sync.Mutex
 	ops []engine.Event // all that was taken in

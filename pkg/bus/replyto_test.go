@@ -5,8 +5,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/engine"
 )
 
 func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {

@@ -10,10 +10,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 )
 
 // Dispatcher is a dispatcher that serves.
@@ -43,7 +43,7 @@ func Run(t testing.TB, cfg *config.Dispatcher) *Dispatcher {
 	t.Helper()
 	r := &Dispatcher{prefix: cfg.NATS.Prefix}
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := daemon.New(ctx, cfg, daemon.Version, r.Log.Logger())
+	d, err := app.New(ctx, cfg, app.Version, r.Log.Logger())
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
+	"github.com/aria-cluster/dispatcher/internal/worker/combined"
+	"github.com/aria-cluster/dispatcher/internal/worker/direct"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
-	"github.com/aria-cluster/dispatcher/pkg/worker/aria2"
-	"github.com/aria-cluster/dispatcher/pkg/worker/combined"
-	"github.com/aria-cluster/dispatcher/pkg/worker/direct"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
 )
 
 // outcome is what a client makes of a behaviour.

@@ -12,7 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
 // good serves a file as a good server does.

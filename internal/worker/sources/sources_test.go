@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/pkg/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
 // behaviour is what one server does with the requests for a file, and what each

@@ -10,9 +10,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
-	"github.com/aria-cluster/dispatcher/pkg/config"
-	"github.com/aria-cluster/dispatcher/pkg/daemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -25,7 +25,7 @@ func dispatcher() (nc *nats.Conn, stop func()) {
 	}
 	cfg := config.DefaultDispatcher()
 	cfg.NATS.Listen, cfg.NATS.StoreDir, cfg.HTTP.Listen = "127.0.0.1:-1", filepath.Join(dir, "nats"), ""
-	d, err := daemon.New(context.Background(), cfg, "v0.0.1", slog.New(slog.DiscardHandler))
+	d, err := app.New(context.Background(), cfg, "v0.0.1", slog.New(slog.DiscardHandler))
 	if err != nil {
 		panic(err)
 	}

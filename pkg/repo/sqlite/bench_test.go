@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/pkg/dispatch"
-	"github.com/aria-cluster/dispatcher/pkg/engine"
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/repotest"

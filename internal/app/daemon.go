@@ -1,0 +1,296 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+)
+
+// stepTimeout bounds each step of the graceful end of a program: one that hangs
+// does not keep the others from being done.
+const stepTimeout = 5 * time.Second
+
+// errNoNATS is in the error of what ended while it waited for the NATS server.
+var errNoNATS = errors.New("NATS was not reached")
+
+// stoppedEarly reports whether err is what ctx's end made of a start, and logs that.
+func stoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return false
+	}
+	if errors.Is(err, errNoNATS) {
+		logger.Info("stopped before NATS was reached")
+	} else {
+		logger.Info("stopped before the start was complete")
+	}
+	return true
+}
+
+// connectNATS is [bus.OpenConnection] whose error has errNoNATS.
+func connectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
+	conn, err := bus.OpenConnection(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", errNoNATS, err)
+	}
+	return conn, err
+}
+
+// RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
+// the NATS server is reached is no error.
+func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log Log) error {
+	if cfg.Database.Type == "memory" {
+		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
+	}
+	d, err := New(ctx, cfg, version, log.Logger)
+	if stoppedEarly(ctx, err, log.Logger) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.UseLogLevel(log.Level)
+	return d.Run(ctx)
+}
+
+// Daemon is a dispatcher with all that it stands on. Make it with [New].
+type Daemon struct {
+	cfg        *config.Dispatcher
+	version    string
+	logger     *slog.Logger
+	logLevel   *slog.LevelVar // nil: it cannot be changed
+	server     *bus.Server    // nil if NATS is elsewhere
+	conn       *bus.Connection
+	publisher  *bus.Publisher
+	dispatcher *dispatch.Dispatcher
+	health     *health
+	serving    chan struct{}
+	closers    []func(context.Context) error // run last to first
+}
+
+// New opens the store, starts or reaches NATS, and takes the health address. It
+// waits for an external NATS server until ctx ends. Its errors name the
+// configuration's key where one is to blame. End a daemon by Run or Close.
+func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
+	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{})}
+	if err := d.open(ctx); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	return d, nil
+}
+
+func (d *Daemon) open(ctx context.Context) error {
+	store, err := openStore(ctx, &d.cfg.Database, d.logger)
+	if err != nil {
+		return err
+	}
+	d.onClose("closing the store", func(context.Context) error { return store.Close() })
+	if err := d.connect(ctx); err != nil {
+		return err
+	}
+	if err := bus.CheckAlone(ctx, d.conn.Current(), d.cfg.NATS.Prefix); err != nil {
+		return err
+	}
+	var heard func(string) bool
+	if d.server != nil {
+		heard = d.server.Heard
+	}
+	if d.publisher, err = bus.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
+		return err
+	}
+	d.onClose("closing the publisher", d.publisher.Close)
+	pulse := startPulse(d.conn, pulseEvery)
+	d.onClose("", pulse.close)
+	d.dispatcher = dispatch.New(dispatch.Config{
+		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
+		Connected: pulse.beats, Logger: d.logger,
+	})
+	if d.cfg.HTTP.Listen == "" {
+		return nil
+	}
+	if d.health, err = listenHealth(&d.cfg.HTTP, d.ready, d.logger); err != nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	d.onClose("closing the health server", d.health.close)
+	return nil
+}
+
+// connect starts the embedded server if no other is named, and connects.
+func (d *Daemon) connect(ctx context.Context) error {
+	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
+	if d.cfg.NATS.Embedded() {
+		var err error
+		d.server, err = bus.StartServer(bus.ServerOptions{
+			Listen: d.cfg.NATS.Listen, StoreDir: d.cfg.NATS.StoreDir,
+			User: d.cfg.NATS.User, Password: string(d.cfg.NATS.Password), Logger: d.logger,
+		})
+		if err != nil {
+			return err
+		}
+		d.onClose("stopping the embedded NATS server", d.server.Shutdown)
+		opts.InProcess = d.server
+	}
+	var err error
+	if d.conn, err = connectNATS(ctx, opts); err != nil {
+		return err
+	}
+	d.onClose("draining the NATS connection", d.conn.Drain)
+	return nil
+}
+
+// UseLogLevel names what the request admin.log_level changes: the level of the
+// logger that New was given. It is called before Run, or not at all.
+func (d *Daemon) UseLogLevel(level *slog.LevelVar) { d.logLevel = level }
+
+// natsAddr names the NATS server for people. The connection to the embedded one has
+// no address: it is inside the process.
+func (d *Daemon) natsAddr() string {
+	switch {
+	case d.server == nil:
+		return d.conn.Current().ConnectedUrlRedacted()
+	case d.cfg.NATS.Listen == "":
+		return "embedded, without a listener"
+	}
+	return d.server.ClientURL()
+}
+
+// Server returns the embedded NATS server, nil if there is none.
+func (d *Daemon) Server() *bus.Server { return d.server }
+
+// Serving is closed once Run takes requests.
+func (d *Daemon) Serving() <-chan struct{} { return d.serving }
+
+// HTTPAddr returns where health is served, "" if nowhere.
+func (d *Daemon) HTTPAddr() string {
+	if d.health == nil {
+		return ""
+	}
+	return d.health.addr()
+}
+
+// ready says why the daemon cannot serve now, nil if it can.
+func (d *Daemon) ready() error {
+	if !d.dispatcher.Ready() {
+		return errors.New("the store is not loaded")
+	}
+	select {
+	case <-d.serving: // by then NATS knows of every endpoint
+	default:
+		return errors.New("requests are not taken yet")
+	}
+	return d.conn.Check()
+}
+
+// Run serves until ctx ends, then takes nothing new, answers what was taken in,
+// and closes everything. It returns nil after such an end.
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.Close()) }()
+	loop, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- d.dispatcher.Run(loop) }()
+	d.onClose("stopping the turns", func(ctx context.Context) error {
+		stopLoop()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return errors.New("a commit hangs")
+		}
+	})
+	d.onClose("", d.supervise(ctx))
+
+	service, err := bus.StartService(d.conn, d.dispatcher, bus.ServiceOptions{
+		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
+		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
+	})
+	if err != nil {
+		return err
+	}
+	d.onClose("stopping the service", service.Stop)
+	if err := d.startStreams(ctx); err != nil {
+		return err
+	}
+	alone, stopWatch := context.WithCancel(ctx)
+	defer stopWatch()
+	another := make(chan error, 1)
+	go func() { another <- service.WatchAlone(alone) }()
+	close(d.serving)
+	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
+		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
+	// WatchAlone ends with ctx too.
+	err = <-another
+	d.logger.Info("stopping; accepted requests are answered first")
+	return err
+}
+
+// supervise tells the service manager about this dispatcher until the returned
+// function is called.
+func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
+	end := supervise(ctx, func(ctx context.Context) error {
+		return errors.Join(d.dispatcher.Turning(ctx), d.ready())
+	}, d.dispatcher.Turning, d.logger)
+	return func(context.Context) error {
+		end()
+		return nil
+	}
+}
+
+// onClose adds a step to Close; its error is said to have happened while doing.
+func (d *Daemon) onClose(doing string, step func(context.Context) error) {
+	d.closers = append(d.closers, func(ctx context.Context) error {
+		if err := step(ctx); err != nil {
+			return fmt.Errorf("%s: %w", doing, err)
+		}
+		return nil
+	})
+}
+
+// Close undoes what New and Run have done, the last first, each step within 5 s.
+// Run calls it.
+func (d *Daemon) Close() error {
+	var errs []error
+	for len(d.closers) > 0 {
+		last := len(d.closers) - 1
+		step := d.closers[last]
+		d.closers = d.closers[:last]
+		errs = append(errs, bounded(step))
+	}
+	return errors.Join(errs...)
+}
+
+// bounded runs one step of Close. A step that does not look at its context is left
+// behind: the process ends soon.
+func bounded(step func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- step(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(stepTimeout + time.Second):
+		return errors.New("a step of the stop hangs")
+	}
+}
+
+// instanceName tells a second dispatcher, and the operator, who holds the prefix.
+func instanceName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
+}
+
+func natsOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
+	return bus.Options{
+		URL: string(c.URL), Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
+		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, InboxPrefix: c.InboxPrefix, Logger: logger,
+	}
+}

@@ -1,0 +1,304 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Dev is what -dev runs: everything in one process, for a newcomer.
+type Dev struct {
+	Config  *config.Dispatcher
+	URLs    []string // to download
+	Exit    bool     // end when they are done
+	Dir     string   // where the files go
+	Out     io.Writer
+	Version string
+	Log     Log
+}
+
+// ErrNotAllCompleted is the error of [Dev.Run] when some of the URLs were not
+// downloaded; what became of each has been printed.
+var ErrNotAllCompleted = errors.New("not all downloads were completed")
+
+// devClient is the client in whose name the URLs are submitted.
+const devClient = "dev"
+
+// Run starts NATS, dispatcher and one worker, submits the URLs as any client
+// would, shows how they go, and prints where the files are. With Exit it then
+// ends, else when ctx does.
+func (v *Dev) Run(ctx context.Context) error {
+	cfg, cleanup, err := v.adapt()
+	if err != nil {
+		return err
+	}
+	defer cleanup()
+	d, err := New(ctx, cfg, v.Version, v.Log.Logger)
+	if stoppedEarly(ctx, err, v.Log.Logger) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d.UseLogLevel(v.Log.Level)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	parts := []func(context.Context) error{d.Run}
+	conn, stop, err := v.connect(ctx, d)
+	if err != nil {
+		return errors.Join(err, d.Close())
+	}
+	v.say("NATS on %s, health on http://%s", conn.Current().ConnectedUrlRedacted(), d.HTTPAddr())
+	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, conn) })
+	var failed error
+	parts = append(parts, func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.Serving():
+		}
+		err := v.download(ctx, conn, cfg.NATS.Prefix)
+		if errors.Is(err, ErrNotAllCompleted) {
+			failed, err = err, nil
+		}
+		if err != nil || v.Exit || ctx.Err() != nil {
+			return err
+		}
+		return v.serve(ctx, conn, cfg.NATS.Prefix)
+	})
+	return errors.Join(runTogether(ctx, parts, stop), failed)
+}
+
+// adapt turns the configuration into one that works next to others on the same
+// machine: free ports, and a folder of its own for NATS.
+func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
+	c := *v.Config
+	for _, a := range []*string{&c.NATS.Listen, &c.HTTP.Listen} {
+		if *a == "" {
+			continue
+		}
+		free, err := nextFree(*a)
+		if err != nil {
+			return nil, nil, err
+		}
+		if free != *a {
+			v.say("%s is taken, using %s", *a, free)
+		}
+		*a = free
+	}
+	v.removeAbandoned()
+	dir, err := os.MkdirTemp("", devFolder)
+	if err != nil {
+		return nil, nil, fmt.Errorf("a folder for NATS: %w", err)
+	}
+	c.NATS.StoreDir = dir
+	return &c, func() { _ = os.RemoveAll(dir) }, nil // it is in the system's folder for temporary files
+}
+
+// devFolder is how the name of the folder for NATS begins, in the system's folder
+// for temporary files.
+const devFolder = "aria-dev-nats-"
+
+// removeAbandoned removes the folders of earlier starts that were killed.
+func (v *Dev) removeAbandoned() {
+	folders, err := filepath.Glob(filepath.Join(os.TempDir(), devFolder+"*"))
+	if err != nil {
+		return // the pattern is legal, unless TMPDIR has a bracket in its name
+	}
+	for _, folder := range folders {
+		if err := bus.RemoveAbandoned(folder); err != nil {
+			v.Log.Logger.Debug("a folder of NATS stays", "folder", folder, "error", err)
+		}
+	}
+}
+
+// connect makes the connection of worker and client: TCP, as theirs are elsewhere.
+func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() error, error) {
+	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
+	if d.Server() != nil {
+		opts.URL = d.Server().ClientURL()
+	}
+	conn, err := bus.OpenConnection(ctx, opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, func() error {
+		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
+		return conn.Drain(stop)
+	}, nil
+}
+
+func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, conn *bus.Connection) error {
+	w := config.DefaultWorker()
+	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
+	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
+	return runNode(ctx, w, conn, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
+}
+
+// runTogether runs the parts until the last one returns, one fails, or ctx ends;
+// then it ends them, the last first, with between done after all but the first.
+func runTogether(ctx context.Context, parts []func(context.Context) error, between func() error) error {
+	type running struct {
+		stop  context.CancelFunc
+		ended chan error
+	}
+	all := make([]running, len(parts))
+	first := make(chan struct{}, len(parts))
+	for i, part := range parts {
+		own, stop := context.WithCancel(context.WithoutCancel(ctx))
+		r := running{stop, make(chan error, 1)}
+		go func() {
+			r.ended <- part(own)
+			first <- struct{}{}
+		}()
+		all[i] = r
+	}
+	select {
+	case <-ctx.Done():
+	case <-first:
+	}
+	var errs []error
+	for i := len(all) - 1; i >= 0; i-- {
+		if i == 0 {
+			errs = append(errs, between())
+		}
+		all[i].stop()
+		errs = append(errs, <-all[i].ended)
+	}
+	return errors.Join(errs...)
+}
+
+// download submits the URLs and waits for their ends.
+func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string) error {
+	if len(v.URLs) == 0 {
+		v.say("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
+		return nil
+	}
+	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
+	w := newWatch(v.display(), v.Dir)
+	c := &devConn{prefix: prefix, watch: w, ctx: ctx}
+	attached := conn.Attach(c.attach)
+	defer func() {
+		attached.Detach()
+		c.stop()
+	}()
+	if err := attached.Wait(ctx); err != nil {
+		return err
+	}
+	for _, url := range v.URLs {
+		task, err := submitUntilAnswered(ctx, c.client, &model.TaskSpec{ID: ids.of(url), URL: url})
+		w.submitted(url, task, err)
+	}
+	if err := w.wait(ctx, c.client); err != nil {
+		w.display.close()
+		return err
+	}
+	w.display.close()
+	return w.summary(v.Out)
+}
+
+// serve prints what happens to the tasks of all clients, until ctx ends.
+func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) error {
+	subjects, err := bus.NewSubjects(prefix)
+	if err != nil {
+		return err
+	}
+	attached := conn.Attach(func(nc *nats.Conn) error {
+		_, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
+			var ev model.TaskEvent
+			if ctx.Err() == nil && json.Unmarshal(m.Data, &ev) == nil {
+				v.say("%s", eventLine(&ev, v.Dir))
+			}
+		})
+		return err
+	})
+	defer attached.Detach() // the subscription ends with the connection, which is closed next
+	if err := attached.Wait(ctx); err != nil {
+		return err
+	}
+	v.say("still serving on %s; Ctrl-C ends", conn.Current().ConnectedUrlRedacted())
+	<-ctx.Done()
+	return nil
+}
+
+// devConn is the client of -dev on the connection of now.
+type devConn struct {
+	prefix string
+	watch  *watch
+	ctx    context.Context // of the downloads
+
+	mu      sync.Mutex
+	now     *client.Client
+	unwatch func()
+}
+
+// client returns the client of now; attach has made one before.
+func (c *devConn) client() *client.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// attach makes a client on a connection, and watches the downloads on it. What it
+// watched before has ended with its connection.
+func (c *devConn) attach(nc *nats.Conn) error {
+	on, err := client.New(nc, c.prefix, devClient)
+	if err != nil {
+		return err
+	}
+	unwatch, err := on.Watch(c.ctx, client.Handlers{Task: c.watch.event, Progress: c.watch.progress})
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now, c.unwatch = on, unwatch
+	return nil
+}
+
+// stop ends the watch.
+func (c *devConn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.unwatch != nil {
+		c.unwatch()
+	}
+}
+
+// submitUntilAnswered repeats a submit until the dispatcher accepts or refuses it; the
+// id of the spec makes it one task. A task that failed under this id, in a store that
+// is kept, is tried again.
+func submitUntilAnswered(ctx context.Context, c func() *client.Client, spec *model.TaskSpec) (*model.Task, error) {
+	for {
+		try, cancel := context.WithTimeout(ctx, 10*time.Second)
+		task, err := c().Submit(try, spec)
+		if err == nil && (task.Status == model.StatusFailed || task.Status == model.StatusCanceled) {
+			task, err = c().Retry(try, spec.ID)
+		}
+		cancel()
+		var no *model.Error
+		if err == nil || errors.As(err, &no) && no.Code != model.CodeUnavailable || ctx.Err() != nil {
+			return task, err
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (v *Dev) say(format string, args ...any) { fmt.Fprintf(v.Out, format+"\n", args...) }

@@ -1,0 +1,150 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/internal/worker"
+	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
+	"github.com/aria-cluster/dispatcher/internal/worker/combined"
+	"github.com/aria-cluster/dispatcher/internal/worker/direct"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+)
+
+// RunWorker connects to NATS and works until ctx ends; it then gives its tasks
+// back and returns nil. It waits for the NATS server until ctx ends.
+func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
+	conn, err := connectNATS(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	if stoppedEarly(ctx, err, logger) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer func() {
+		// The worker has left: nothing that is still to be sent is worth an error.
+		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		defer cancel()
+		if bus.CheckReachable(stop, conn.Current()) != nil {
+			conn.Close() // draining would wait for the server
+		} else if err := conn.Drain(stop); err != nil {
+			logger.Warn("the connection to NATS was cut off", "error", err)
+		}
+	}()
+	return runNode(ctx, cfg, conn, logger, func(said string) { logger.Info(said) })
+}
+
+// runNode works over an existing connection. say is told which engine was chosen.
+func runNode(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger *slog.Logger, say func(string)) error {
+	link, err := bus.NewWorkerLink(conn, cfg.NATS.Prefix, cfg.Name, logger)
+	if err != nil {
+		return err
+	}
+	networks, err := netguard.ParseNetworks(cfg.AllowNetworks)
+	if err != nil {
+		return fmt.Errorf("allow_networks: %w", err)
+	}
+	fetch, err := chooseEngine(ctx, cfg, netguard.New(networks, nil), say)
+	if err != nil {
+		return err
+	}
+	w, err := worker.New(worker.Config{
+		Name: cfg.Name, Dir: cfg.Dir, Folders: cfg.Folders, Slots: cfg.Slots, Tags: cfg.Tags,
+		KeepOrphans: cfg.KeepOrphans.Std(), DiskFloor: int64(cfg.DiskFloor), Link: link, Logger: logger,
+		NewEngine: func(stateDir string) (download.Engine, error) { return fetch(stateDir, logger) },
+	})
+	if err != nil {
+		return err
+	}
+	defer supervise(ctx, w.Turning, w.Turning, logger)()
+	return w.Run(ctx)
+}
+
+// newEngine makes the chosen engine once the worker has its folder.
+type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, error)
+
+// chooseEngine finds what downloads: with auto an aria2c of the worker's own where
+// there is one, else plain HTTP, and says which and why.
+func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
+	slots := max(cfg.Slots, 1) // a worker without slots still answers
+	plain := func(logger *slog.Logger) (*direct.Engine, error) {
+		return direct.New(direct.Config{
+			Slots: slots, Logger: logger, Guard: g,
+			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
+		})
+	}
+	onlyDirect := func(_ string, logger *slog.Logger) (download.Engine, error) { return plain(logger) }
+	if cfg.Engine == "direct" {
+		say("downloads with the engine direct: HTTP and HTTPS")
+		return onlyDirect, nil
+	}
+	if cfg.Aria2.URL != "" {
+		return attach(cfg, g, say)
+	}
+	path, version, err := aria2.Find(ctx)
+	switch {
+	case err == nil:
+		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
+		if cfg.AllowBT {
+			say("BitTorrent is allowed; its peers and UDP trackers are not covered by allow_networks")
+		}
+		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
+			others, err := aria2.New(aria2.Config{
+				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
+			})
+			if err != nil {
+				return nil, err
+			}
+			http, err := plain(logger)
+			if err != nil {
+				return nil, errors.Join(err, others.Close())
+			}
+			return combined.New(http, others, int64(cfg.Bandwidth), logger), nil
+		}, nil
+	case cfg.Engine == "aria2":
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	say(fmt.Sprintf("downloads with the engine direct, HTTP and HTTPS only: %v", err))
+	return onlyDirect, nil
+}
+
+// attach uses an aria2c that somebody else runs, and says what that cannot give.
+func attach(cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
+	a := &aria2.Attach{URL: cfg.Aria2.URL, Secret: string(cfg.Aria2.Secret)}
+	if cfg.Aria2.SecretFile != "" {
+		secret, err := os.ReadFile(cfg.Aria2.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("aria2.secret_file: %w", err)
+		}
+		a.Secret = strings.TrimSpace(string(secret))
+	}
+	say("downloads with the aria2 that aria2.url names")
+	for _, lack := range a.Unguarded() {
+		say("an aria2 that somebody else runs: " + lack)
+	}
+	dirs := []string{cfg.Dir}
+	for _, dir := range cfg.Folders {
+		dirs = append(dirs, dir)
+	}
+	for _, dir := range dirs {
+		parts, err := worker.PartsDir(dir)
+		if err != nil {
+			return nil, err
+		}
+		a.Folders = append(a.Folders, parts)
+	}
+	return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
+		return aria2.New(aria2.Config{
+			StateDir: stateDir, Slots: max(cfg.Slots, 1), AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+			StallTimeout: cfg.StallTimeout.Std(), Attach: a, UserAgent: userAgent,
+		})
+	}, nil
+}

@@ -1,0 +1,51 @@
+package app
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+)
+
+// Signals returns a context that ends with the first SIGTERM, SIGINT or SIGHUP, so
+// that the program stops in good order. The second one ends the process at once.
+// SIGHUP stays ignored under nohup.
+func Signals(parent context.Context) (context.Context, context.CancelFunc) {
+	stops := []os.Signal{syscall.SIGTERM, os.Interrupt}
+	if !signal.Ignored(syscall.SIGHUP) {
+		stops = append(stops, syscall.SIGHUP)
+	}
+	ctx, cancel := signal.NotifyContext(parent, stops...)
+	context.AfterFunc(ctx, cancel) // gives the signals back to the system's own way
+	return ctx, cancel
+}
+
+// LogLevel returns a variable at the level debug, info, warn or error. Whoever has
+// it can change the level of the loggers that were made with it.
+func LogLevel(level string) *slog.LevelVar {
+	v := new(slog.LevelVar)
+	if err := v.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
+		v.Set(slog.LevelInfo) // the configuration has been validated
+	}
+	return v
+}
+
+// Log is where a program logs, and what can change how much. Without a Level
+// nothing can.
+type Log struct {
+	Logger *slog.Logger
+	Level  *slog.LevelVar
+}
+
+// NewLogger returns a logger at that level, which writes a line of the format text
+// or json for each message.
+func NewLogger(out io.Writer, format string, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == "json" {
+		return slog.New(slog.NewJSONHandler(out, options))
+	}
+	return slog.New(slog.NewTextHandler(out, options))
+}

@@ -1,0 +1,64 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+)
+
+// pulseEvery is how often the way to the NATS server is tried; three times as old
+// may the last answer be. nats.go itself finds a dead peer only after a minute, and
+// in that minute silent workers would be taken for lost.
+const pulseEvery = 2 * time.Second
+
+// pulse knows whether the NATS server is really there.
+type pulse struct {
+	conn  *bus.Connection
+	every time.Duration
+	began time.Time
+	last  atomic.Int64 // of the last answer, in nanoseconds since began
+	stop  context.CancelFunc
+	ended chan struct{}
+}
+
+func startPulse(conn *bus.Connection, every time.Duration) *pulse {
+	ctx, stop := context.WithCancel(context.Background())
+	p := &pulse{conn: conn, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
+	go p.run(ctx)
+	return p
+}
+
+func (p *pulse) run(ctx context.Context) {
+	defer close(p.ended)
+	tick := time.NewTicker(p.every)
+	defer tick.Stop()
+	for {
+		try, cancel := context.WithTimeout(ctx, p.every)
+		if p.conn.Current().FlushWithContext(try) == nil {
+			p.last.Store(int64(time.Since(p.began)))
+		}
+		cancel()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// beats reports whether the server has answered in the last few seconds.
+func (p *pulse) beats() bool {
+	return p.conn.Check() == nil && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
+}
+
+func (p *pulse) close(ctx context.Context) error {
+	p.stop()
+	select {
+	case <-p.ended:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,43 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+)
+
+// StreamOptions is what the configuration says of the streams.
+func StreamOptions(c *config.Dispatcher) bus.StreamOptions {
+	return bus.StreamOptions{
+		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas,
+		Intake: c.Intake.Enabled, IntakeMessages: int64(c.Intake.MaxMessages), IntakeBytes: int64(c.Intake.MaxBytes),
+		Events: c.Events.Stream, EventsAge: time.Duration(c.Events.MaxAge), EventsBytes: int64(c.Events.MaxBytes),
+	}
+}
+
+// startStreams starts the intake, and makes the stream of events if one is wanted.
+func (d *Daemon) startStreams(ctx context.Context) error {
+	o := StreamOptions(d.cfg)
+	stop, err := d.startWith(ctx, o)
+	if ctx.Err() != nil {
+		err = nil // it is to stop already
+	}
+	if stop != nil {
+		d.onClose("stopping what uses the streams", stop)
+	}
+	return err
+}
+
+// startWith returns how what was started is stopped, nil if nothing was.
+func (d *Daemon) startWith(ctx context.Context, o bus.StreamOptions) (stop func(context.Context) error, err error) {
+	if !o.Intake {
+		return bus.KeepStreams(ctx, d.conn, o, d.logger)
+	}
+	intake, err := bus.StartIntake(ctx, d.conn, d.dispatcher, o, d.logger)
+	if err != nil {
+		return nil, err
+	}
+	return intake.Stop, nil
+}

@@ -1,0 +1,109 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"time"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+// readyPoll is how often a program that starts is asked whether it serves.
+const readyPoll = 100 * time.Millisecond
+
+// supervise tells the service manager, where one started this process with a
+// notify socket, how the program is: READY=1 once ready returns nil, WATCHDOG=1
+// for as long as turning returns nil, STOPPING=1 when ctx or the program ends. turning asks the
+// program's own loop: a process that is alive while its loop hangs is to be
+// restarted. Call the returned function when the program has ended; the watchdog
+// is served until then, also during the stop.
+func supervise(ctx context.Context, ready, turning func(context.Context) error, logger *slog.Logger) (end func()) {
+	if os.Getenv("NOTIFY_SOCKET") == "" {
+		return func() {}
+	}
+	s := &supervisor{turning: turning, logger: logger}
+	var err error
+	if s.watchdog, err = systemd.SdWatchdogEnabled(false); err != nil {
+		logger.Warn("the watchdog of the service manager is not served", "error", err)
+	}
+	stopping := context.AfterFunc(ctx, func() { s.notify(systemd.SdNotifyStopping) })
+	life, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		if s.waitReady(life, ctx, ready) {
+			s.notify(systemd.SdNotifyReady)
+			s.feed(life)
+		}
+	}()
+	return func() {
+		if stopping() { // the program ends by itself
+			s.notify(systemd.SdNotifyStopping)
+		}
+		cancel()
+		<-ended
+	}
+}
+
+// supervisor is the connection to the service manager.
+type supervisor struct {
+	turning  func(context.Context) error
+	watchdog time.Duration // 0: none is asked for
+	logger   *slog.Logger
+}
+
+// notify sends one state. What cannot be sent is logged: the service manager then
+// judges by its own timeouts.
+func (s *supervisor) notify(state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		s.logger.Warn("the service manager was not notified", "state", state, "error", err)
+	}
+}
+
+// waitReady returns true once ready returns nil, false if either context ends first.
+func (s *supervisor) waitReady(life, ctx context.Context, ready func(context.Context) error) bool {
+	tick := time.NewTicker(readyPoll)
+	defer tick.Stop()
+	for ready(life) != nil {
+		select {
+		case <-life.Done():
+			return false
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+	}
+	return true
+}
+
+// feed asks the loop three times in each period of the watchdog, and sends
+// WATCHDOG=1 for each answer.
+func (s *supervisor) feed(ctx context.Context) {
+	if s.watchdog <= 0 {
+		return
+	}
+	every := s.watchdog / 3
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	stuck := false
+	for {
+		try, cancel := context.WithTimeout(ctx, every)
+		err := s.turning(try)
+		cancel()
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil:
+			s.notify(systemd.SdNotifyWatchdog)
+		case !stuck:
+			s.logger.Warn("the loop does not answer; the watchdog of the service manager is not fed", "error", err)
+		}
+		stuck = err != nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package app
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+)
+
+// Version is the release; a build from a checkout says which commit besides.
+const Version = "0.1.0"
+
+// userAgent is what a worker tells HTTP servers where a task names none.
+const userAgent = download.DefaultUserAgent + "/" + Version
+
+// VersionText is what -version prints: version, commit, Go and the schema of the
+// stores.
+func VersionText(program string) string {
+	commit, goVersion := "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		goVersion = info.GoVersion
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision":
+				commit = s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				commit += " with changes"
+			}
+		}
+	}
+	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, sqlite.SchemaVersion())
+}

@@ -1,0 +1,247 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// watch follows the downloads of one client to their ends.
+type watch struct {
+	display display
+	dir     string
+
+	mu    sync.Mutex
+	items []*item
+	byID  map[string]*item
+	early map[string]*model.TaskEvent // events that came before the answer of their submit
+}
+
+// item is one URL and what is known of it.
+type item struct {
+	url, name string
+	id        string
+	status    model.Status
+	completed int64
+	total     int64
+	speed     int64
+	err       string // why it failed, or was refused
+	trouble   string // why the last attempt failed
+	result    *model.Result
+}
+
+func (i *item) done() bool { return i.err != "" || i.status.Terminal() }
+
+// recheck is how often a download is asked for: events are hints.
+const recheck = time.Second
+
+func newWatch(d display, dir string) *watch {
+	return &watch{display: d, dir: dir, byID: make(map[string]*item), early: make(map[string]*model.TaskEvent)}
+}
+
+// submitted adds a URL that was answered with a task or an error.
+func (w *watch) submitted(url string, task *model.Task, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := &item{url: model.RedactURL(url), name: nameOf(url)}
+	w.items = append(w.items, i)
+	w.display.add(i)
+	if err != nil {
+		i.err = model.AsError(err).Message
+		w.display.update(i)
+		return
+	}
+	i.id, i.status = task.ID, task.Status
+	w.byID[i.id] = i
+	w.display.update(i)
+	if ev := w.early[i.id]; ev != nil {
+		w.apply(i, ev)
+	}
+	delete(w.early, i.id)
+}
+
+func (w *watch) event(ev *model.TaskEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.byID[ev.ID]
+	if i == nil {
+		w.early[ev.ID] = ev
+		return
+	}
+	w.apply(i, ev)
+}
+
+func (w *watch) apply(i *item, ev *model.TaskEvent) {
+	if i.done() {
+		return
+	}
+	i.status, i.result = ev.Status, ev.Result
+	switch {
+	case ev.Status == model.StatusPending && ev.Error != nil:
+		i.trouble = ev.Error.Message
+	case ev.Status == model.StatusCompleted && ev.Result != nil:
+		i.completed, i.total, i.speed = ev.Result.TotalLength, ev.Result.TotalLength, 0
+	case ev.Status == model.StatusFailed && ev.Error != nil:
+		i.err = ev.Error.Message
+	case ev.Status == model.StatusCanceled:
+		i.err = "canceled"
+	}
+	w.display.update(i)
+}
+
+func (w *watch) progress(ev *model.ProgressEvent) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i := w.byID[ev.ID]
+	if i == nil || i.done() {
+		return
+	}
+	i.completed, i.total, i.speed = ev.CompletedLength, ev.TotalLength, ev.DownloadSpeed
+	w.display.update(i)
+}
+
+// wait returns when every URL has come to its end.
+func (w *watch) wait(ctx context.Context, c func() *client.Client) error {
+	tick := time.NewTicker(recheck)
+	defer tick.Stop()
+	for {
+		open := w.open()
+		if len(open) == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil // stopped by the user, who knows
+		case <-tick.C:
+		}
+		for _, id := range open {
+			task, err := c().Get(ctx, id)
+			if err != nil {
+				break // the next look will tell
+			}
+			w.event(&model.TaskEvent{ID: id, Status: task.Status, Error: task.Error, Result: task.Result})
+		}
+	}
+}
+
+func (w *watch) open() (ids []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, i := range w.items {
+		if !i.done() {
+			ids = append(ids, i.id)
+		}
+	}
+	return ids
+}
+
+// summary prints where each file is, or why there is none.
+func (w *watch) summary(out io.Writer) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	whole := 0
+	for _, i := range w.items {
+		if !i.done() {
+			fmt.Fprintf(out, "%s: %s; run the same command to resume\n", i.url, w.interrupted(i))
+			continue
+		}
+		if i.status != model.StatusCompleted || i.result == nil {
+			fmt.Fprintf(out, "%s %s: %s\n", orRefused(i), i.url, i.err)
+			continue
+		}
+		whole++
+		for _, f := range i.result.Files {
+			fmt.Fprintf(out, "completed %s: %s (%s)\n", i.url, filepath.Join(w.dir, filepath.FromSlash(f.Path)), bytesText(f.Length))
+		}
+	}
+	fmt.Fprintf(out, "%d of %d completed\n", whole, len(w.items))
+	if whole < len(w.items) {
+		return ErrNotAllCompleted
+	}
+	return nil
+}
+
+// interrupted says how far an item came, and where its bytes are.
+func (w *watch) interrupted(i *item) string {
+	if i.completed == 0 {
+		return "interrupted before its first byte"
+	}
+	far := bytesText(i.completed)
+	if i.total > 0 {
+		far += " of " + bytesText(i.total)
+	}
+	return fmt.Sprintf("interrupted at %s; the partial file is in %s", far, w.partFolder(i.id))
+}
+
+// partFolder is where a task's partial file is, relative to the working directory
+// where that is shorter.
+func (w *watch) partFolder(id string) string {
+	parts, err := worker.PartsDir(w.dir)
+	if err != nil {
+		return w.dir
+	}
+	if here, err := os.Getwd(); err == nil {
+		if rel, err := filepath.Rel(here, parts); err == nil && len(rel) < len(parts) {
+			parts = rel
+		}
+	}
+	return filepath.Join(parts, id)
+}
+
+// orRefused is the status of an item that is done.
+func orRefused(i *item) string {
+	if i.status == "" {
+		return "refused"
+	}
+	return string(i.status)
+}
+
+// eventLine is a line about a task of any client.
+func eventLine(ev *model.TaskEvent, dir string) string {
+	line := fmt.Sprintf("%s/%s: %s", ev.Client, ev.ID, ev.Status)
+	switch {
+	case ev.Error != nil && ev.Status == model.StatusPending:
+		return line + ", waits before the next attempt: " + ev.Error.Message
+	case ev.Error != nil:
+		return line + ": " + ev.Error.Message
+	case ev.Result != nil && len(ev.Result.Files) > 0:
+		line += ": " + filepath.Join(dir, filepath.FromSlash(ev.Result.Files[0].Path))
+		if more := len(ev.Result.Files) - 1; more > 0 {
+			line += fmt.Sprintf(" and %d more", more)
+		}
+	}
+	return line
+}
+
+// nameOf is what a URL is called on the screen.
+func nameOf(url string) string {
+	plain, _, _ := strings.Cut(model.RedactURL(url), "?")
+	if name := path.Base(plain); name != "." && name != "/" {
+		return name
+	}
+	return plain
+}
+
+// bytesText prints a size for people.
+func bytesText(n int64) string {
+	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
+	v := float64(n)
+	u := 0
+	for ; v >= 1024 && u < len(units)-1; u++ {
+		v /= 1024
+	}
+	if u == 0 {
+		return fmt.Sprintf("%d B", n)
+	}
+	return fmt.Sprintf("%.1f %s", v, units[u])
+}

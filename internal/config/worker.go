@@ -1,0 +1,130 @@
+package config
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Worker is everything that cmd/worker can be told.
+type Worker struct {
+	Name          string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host's name, with - for what is not legal."`
+	NATS          NATS              `key:"nats"`
+	Dir           string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
+	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
+	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
+	Aria2         Aria2             `key:"aria2"`
+	Tags          map[string]string `key:"tags" flag:"tags" example:"{\"location\": \"eu\"}" doc:"What the worker has, for tasks that ask for it: name to value."`
+	Folders       map[string]string `key:"folders" example:"{\"films\": \"/srv/films\"}" doc:"Other folders that tasks may name: name to directory."`
+	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
+	AllowBT       bool              `key:"allow_bt" doc:"Take torrents, magnet links and metalinks (which may lead to torrents) too. The peers of torrents are not covered by the guard against private addresses."`
+	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Downloads come from public addresses only, and from these: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
+	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes a second of all downloads together, such as 20M; 0 = no limit."`
+	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
+	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk under which no task is begun and running ones pause; 0 = none."`
+	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
+	LogFormat     string            `key:"log_format" flag:"log-format" oneof:"text|json" doc:"How a log line is written."`
+}
+
+// Aria2 is the aria2c that somebody else runs, for a worker that is to use it.
+type Aria2 struct {
+	URL        string `key:"url" flag:"aria2-url" doc:"JSON-RPC of an aria2c that somebody else runs, such as http://127.0.0.1:6800/jsonrpc, to be used instead of one of the worker's own; its other downloads are left alone. It must see the folders by the same names. docs/worker.md says which guards it cannot give."`
+	Secret     Secret `key:"secret" doc:"Its rpc-secret."`
+	SecretFile string `key:"secret_file" doc:"File with its rpc-secret, instead of aria2.secret."`
+}
+
+// DefaultWorker returns the configuration of a worker that was told nothing.
+// Its name is empty; [LoadWorker] puts the host's.
+func DefaultWorker() *Worker {
+	return &Worker{
+		NATS:         NATS{Prefix: defaultPrefix},
+		Dir:          "./downloads",
+		Slots:        5,
+		Engine:       "auto",
+		KeepOrphans:  model.Duration(24 * time.Hour),
+		StallTimeout: model.Seconds(60),
+		DiskFloor:    512 << 20,
+		LogLevel:     "info",
+		LogFormat:    "text",
+	}
+}
+
+// Validate checks ranges, enumerations and names. Its error is an [*Error].
+func (w *Worker) Validate() error {
+	if err := checkKeys(keysOf(w, workerPrefix)); err != nil {
+		return err
+	}
+	if w.Name != "" && !model.ValidName(w.Name) {
+		return badKey("name", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", w.Name, model.MaxName)
+	}
+	if err := w.NATS.validate(); err != nil {
+		return err
+	}
+	if w.Aria2.URL == "" && (w.Aria2.Secret != "" || w.Aria2.SecretFile != "") {
+		return unfit("aria2.url", []string{"aria2.secret", "aria2.secret_file"}, "is empty, but aria2.secret or aria2.secret_file is not")
+	}
+	if w.Aria2.Secret != "" && w.Aria2.SecretFile != "" {
+		return badKey("aria2.secret_file", "aria2.secret is given too")
+	}
+	if w.Aria2.URL != "" && w.Engine == "direct" {
+		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
+	}
+	if err := checkAria2URL(w.Aria2.URL); err != nil {
+		return err
+	}
+	if w.Dir == "" {
+		return badKey("dir", "is empty")
+	}
+	if len(w.Tags) > model.MaxPairs || len(w.Folders) > model.MaxPairs {
+		return badKey("tags", "at most %d tags and %d folders", model.MaxPairs, model.MaxPairs)
+	}
+	for name, value := range w.Tags {
+		if name == "" || len(name) > model.MaxValue || len(value) > model.MaxValue {
+			return badKey("tags", "%.64q: a name has 1 to %d bytes, a value at most as many", name, model.MaxValue)
+		}
+	}
+	for name, dir := range w.Folders {
+		if !model.ValidName(name) || dir == "" {
+			return badKey("folders", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ - and name a directory", name, model.MaxName)
+		}
+	}
+	if _, err := netguard.ParseNetworks(w.AllowNetworks); err != nil {
+		return badKey("allow_networks", "%v", err)
+	}
+	return nil
+}
+
+// hostName returns the host's name as a legal one for a worker.
+func hostName() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return legalName(host)
+}
+
+// legalName puts "-" for each character that no name may have.
+func legalName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x80 && model.ValidName(string(r)) {
+			return r
+		}
+		return '-'
+	}, s)
+	if s = strings.Trim(s[:min(len(s), model.MaxName)], "-"); s == "" {
+		return "worker"
+	}
+	return s
+}
+
+// LogValue gives the keys that differ from the defaults, without secrets.
+func (w *Worker) LogValue() slog.Value {
+	return changes(keysOf(w, workerPrefix), keysOf(DefaultWorker(), workerPrefix))
+}
+
+// String gives the keys that differ from the defaults, without secrets.
+func (w *Worker) String() string { return w.LogValue().String() }

@@ -1,0 +1,102 @@
+package dispatch
+
+import (
+	"errors"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+const (
+	maxPanicText  = 300     // bytes of a panic's value that are logged
+	maxPanicStack = 4 << 10 // bytes of its stack
+	maxGuilty     = 16      // events of one batch that may panic; the rest of it is then refused
+	bugEvery      = 1000    // milliseconds between two stacks in the log
+)
+
+// errBug is what the requester of an event that panicked is told.
+var errBug = model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")
+
+// errManyBugs is what is told about the rest of a batch with too many panics.
+var errManyBugs = model.Errorf(model.CodeUnavailable, "too much of what was asked at once fails for a bug in the dispatcher: try again")
+
+// panicError is a panic that was recovered.
+type panicError struct {
+	at    int // index of the event that panicked, -1 = it was none of the events
+	value string
+	stack string
+}
+
+// panicked makes an error of what recover returned.
+func panicked(at int, value any) *panicError {
+	text, stack := fmt.Sprint(value), string(debug.Stack())
+	return &panicError{at, text[:min(len(text), maxPanicText)], stack[:min(len(stack), maxPanicStack)]}
+}
+
+func (e *panicError) Error() string { return "panic: " + e.value }
+
+// isBug reports whether a turn failed for a bug and not for the store's state: then
+// trying the same batch again fails again.
+func isBug(err error) bool {
+	var p *panicError
+	var e *model.Error
+	return errors.As(err, &p) || errors.As(err, &e) && e.Code == model.CodeInternal
+}
+
+// guard calls do and returns its panic as an error, nil if there was none.
+func guard(do func()) (bug *panicError) {
+	defer func() {
+		if p := recover(); p != nil {
+			bug = panicked(-1, p)
+		}
+	}()
+	do()
+	return nil
+}
+
+// logBug logs a panic. A poison message may come many times a second: then one
+// stack a second is logged, with how many there were.
+func (d *Dispatcher) logBug(text string, bug *panicError, args ...any) {
+	now := d.clock().Steady
+	d.bugs++
+	if d.bugLoggedAt > 0 && now-d.bugLoggedAt < bugEvery {
+		return
+	}
+	args = append(args, "error", bug.value, "times", d.bugs, "stack", bug.stack)
+	d.bugLoggedAt, d.bugs = max(now, 1), 0
+	d.cfg.Logger.Error(text, args...)
+}
+
+// nameOf is the keys by which the log names an event.
+func nameOf(ev engine.Event) []any {
+	args := []any{"event", fmt.Sprintf("%T", ev)}
+	switch ev := ev.(type) {
+	case engine.Submit:
+		args = append(args, "client", ev.Client, "task", ev.Spec.ID)
+	case engine.Cancel:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Pause:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Resume:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Retry:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Update:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Delete:
+		args = append(args, "client", ev.Client, "task", ev.ID)
+	case engine.Heartbeat:
+		args = append(args, "worker", ev.WorkerID)
+	case engine.Report:
+		args = append(args, "worker", ev.Worker, "task", ev.ID)
+	case engine.DrainWorker:
+		args = append(args, "worker", ev.ID)
+	case engine.ResumeWorker:
+		args = append(args, "worker", ev.ID)
+	case engine.RemoveWorker:
+		args = append(args, "worker", ev.ID)
+	}
+	return args
+}

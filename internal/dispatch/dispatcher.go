@@ -1,0 +1,156 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// Outbox takes what leaves after a commit. Its methods do not block for long; what
+// they cannot send is lost without harm, for the next heartbeat says it again.
+type Outbox interface {
+	Assign(worker string, assignments []model.Assignment)
+	Drop(worker string, drops []model.Drop)
+	Nudge(worker string) // asks for a heartbeat now
+	TaskEvent(ev *model.TaskEvent)
+	Progress(ev *model.ProgressEvent)
+	WorkerEvent(ev *model.WorkerEvent)
+}
+
+// Config is what a [Dispatcher] is made of. Every field but Retention is needed.
+type Config struct {
+	Engine    engine.Config
+	Retention Retention
+	Store     ReadStore
+	Outbox    Outbox
+	Connected func() bool // whether workers can be heard now
+	Logger    *slog.Logger
+}
+
+// ReadStore is a [Store] that also gives lists.
+type ReadStore interface {
+	Store
+	repo.Snapshotter
+	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
+}
+
+const (
+	maxBatch   = 1024   // weight of one turn, in operations
+	inboxLimit = 16_384 // weight that may wait in a lane; a request past it is answered 503
+	tickEvery  = 1000   // milliseconds
+	drainTime  = 4 * time.Second
+
+	firstRetry = 250 * time.Millisecond // after a failed commit or load; doubles up to
+	lastRetry  = 5 * time.Second
+)
+
+// Dispatcher is the loop round [Turn]: one goroutine, in [Dispatcher.Run], owns
+// engine and writer.
+type Dispatcher struct {
+	cfg   Config
+	turn  *Turn
+	inbox *inbox
+	log   *oplog
+	ready atomic.Bool
+
+	controls chan func(*loop) // called between two turns
+	stopped  chan struct{}    // closed when the loop has ended
+	freezes  atomic.Int64     // that were made; see Thaw
+	started  model.Time
+
+	// Of the loop's goroutine.
+	clock       func() engine.Clock
+	bugs        int        // panics since the last that was logged
+	bugLoggedAt model.Time // on the steady clock
+}
+
+// New returns a dispatcher that serves once Run is called; calls that come before
+// wait in its inbox.
+func New(cfg Config) *Dispatcher {
+	d := &Dispatcher{
+		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit), log: newOplog(cfg.Logger),
+		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
+		clock: machineClock(),
+	}
+	d.turn.onBug = d.logBug
+	return d
+}
+
+// Ready reports whether writes are taken: not before the first load, nor after a
+// failed commit until one has succeeded again.
+func (d *Dispatcher) Ready() bool { return d.ready.Load() }
+
+// Turning returns nil once the loop has answered between two turns, an error if it
+// has ended or ctx ends first. A watchdog asks it: a loop that hangs in a turn
+// does not answer. A store that refuses writes does not keep it from answering.
+func (d *Dispatcher) Turning(ctx context.Context) error {
+	_, err := between(ctx, d, func(*loop) (struct{}, error) { return struct{}{}, nil }, nil)
+	return err
+}
+
+// Do takes in the operations of one message, which are all a worker's or all a
+// client's. It never blocks: if the inbox is full or the dispatcher has stopped it
+// returns CodeUnavailable and nothing was taken in. Otherwise done is called
+// exactly once, from the loop's goroutine, after the commit of the last operation,
+// with an answer for each in order; it must not block for long.
+func (d *Dispatcher) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	return d.put(ops, func(answers []Answer) {
+		public := make([]model.Answer, len(answers))
+		for i := range answers {
+			a := &answers[i]
+			public[i] = model.Answer{Err: a.Err, Task: a.Task, Heartbeat: a.Heartbeat, Drop: a.Drop}
+			if a.Workers != nil {
+				public[i].Worker = a.Workers.Workers[0]
+			}
+		}
+		done(public)
+	})
+}
+
+func (d *Dispatcher) put(ops []engine.Event, done func([]Answer)) *model.Error {
+	c := &call{ops: ops, answers: make([]Answer, len(ops)), done: done}
+	if len(ops) == 0 {
+		done(c.answers)
+		return nil
+	}
+	if !d.inbox.put(c) {
+		return model.Errorf(model.CodeUnavailable, "the dispatcher has more to do than it can take in now: try again")
+	}
+	return nil
+}
+
+// Run loads the engine and turns until ctx ends; then it answers what is in the
+// inbox, within 4 s, and returns. Stop those who call Do first.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	defer close(d.stopped)
+	defer d.ready.Store(false)
+	tick := time.NewTicker(tickEvery * time.Millisecond)
+	defer tick.Stop()
+	l := &loop{Dispatcher: d}
+	l.load(ctx)
+	for ctx.Err() == nil {
+		if !l.more && !d.inbox.waiting() {
+			select {
+			case <-ctx.Done():
+			case <-d.inbox.wake:
+			case <-tick.C:
+			case control := <-d.controls:
+				control(l)
+			}
+		}
+		select {
+		case control := <-d.controls:
+			control(l)
+		default:
+		}
+		l.step(context.WithoutCancel(ctx)) // a stop must not cut a commit in two
+	}
+	d.inbox.close()
+	l.drain()
+	return nil
+}

@@ -1,0 +1,269 @@
+package dispatch
+
+import (
+	"sync"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// call is the operations of one message. Its answers are given together, after
+// the turn of the last one.
+type call struct {
+	ops      []engine.Event
+	answers  []Answer
+	answered int // of the ops
+	next     int // the first operation that no turn has taken yet
+	done     func([]Answer)
+}
+
+// bytesPerUnit is how much payload weighs as much as one operation.
+const bytesPerUnit = 4096
+
+// weight is what an operation costs to hold and to decide, in operations: a
+// torrent takes memory, and each task that a heartbeat lists a look-up.
+func weight(op engine.Event) int {
+	switch op := op.(type) {
+	case engine.Submit:
+		s := op.Spec
+		return 1 + (len(s.Torrent)+len(s.Metalink)+len(s.URL)+sourceBytes(s.Mirrors, s.Options))/bytesPerUnit
+	case engine.Update:
+		var mirrors []string
+		var options model.Options
+		if c := op.Change.Mirrors; c != nil {
+			mirrors = *c
+		}
+		if c := op.Change.Options; c != nil {
+			options = *c
+		}
+		return 1 + sourceBytes(mirrors, options)/bytesPerUnit
+	case engine.Heartbeat:
+		return 1 + len(op.Tasks)/16
+	case engine.QueryTasks:
+		return 1 + len(op.IDs)/16
+	}
+	return 1
+}
+
+// sourceBytes is what the longer fields of a spec have, but for a torrent.
+func sourceBytes(mirrors []string, options model.Options) int {
+	n := 0
+	for _, m := range mirrors {
+		n += len(m)
+	}
+	for _, values := range options { // in any order: only a sum
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+// queue is the calls of one client, in the order in which they came.
+type queue struct {
+	client string
+	calls  []*call
+	weight int
+}
+
+// lane is the queues of those who wait, in the order in which they are served. Its
+// weight is bounded.
+type lane struct {
+	queues map[string]*queue
+	turns  []*queue // those of queues, none of them empty; the first is served next
+	weight int
+	shared bool // several waited at the last turn
+}
+
+// The lanes of an inbox. What workers say has its own, and is taken first: it
+// keeps the system true, and a flood of submits must not make workers seem lost.
+const (
+	workerLane = iota
+	clientLane
+	lanes
+)
+
+func laneOf(op engine.Event) int {
+	switch op.(type) {
+	case engine.Heartbeat, engine.Report:
+		return workerLane
+	}
+	return clientLane
+}
+
+// clientOf is whose queue an operation waits in. Workers share one: there are no
+// strangers among them. So do operators, and reads.
+func clientOf(op engine.Event) string {
+	switch op := op.(type) {
+	case engine.Submit:
+		return op.Client
+	case engine.Cancel:
+		return op.Client
+	case engine.Pause:
+		return op.Client
+	case engine.Resume:
+		return op.Client
+	case engine.Retry:
+		return op.Client
+	case engine.Update:
+		return op.Client
+	case engine.Delete:
+		return op.Client
+	}
+	return ""
+}
+
+// A client that has put little into a full lane may put more: who fills it keeps
+// nobody else out. So a lane holds up to twice its limit.
+const little = 16 // parts of the limit
+
+// share is how much of a turn's room one client gets while others wait, in parts:
+// who asks for little waits for a short turn, whatever others ask for.
+const share = 8
+
+// inbox holds calls until a turn takes them. It is bounded, and safe for
+// concurrent use.
+type inbox struct {
+	mu     sync.Mutex
+	lanes  [lanes]lane
+	limit  int // weight of one lane
+	closed bool
+	wake   chan struct{} // has an element while there may be something to take
+}
+
+func newInbox(limit int) *inbox {
+	b := &inbox{limit: limit, wake: make(chan struct{}, 1)}
+	for i := range b.lanes {
+		b.lanes[i].queues = make(map[string]*queue)
+	}
+	return b
+}
+
+// put adds a call, all of whose operations are of one lane and one client; it
+// returns false, at once, if the lane is full or the inbox closed. One call alone
+// always fits an empty lane.
+func (b *inbox) put(c *call) bool {
+	total := 0
+	for _, op := range c.ops {
+		total += weight(op)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l := &b.lanes[laneOf(c.ops[0])]
+	client := clientOf(c.ops[0])
+	q := l.queues[client]
+	own := total
+	if q != nil {
+		own += q.weight
+	}
+	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/little && l.weight+total <= 2*b.limit
+	if b.closed || !fits {
+		return false
+	}
+	if q == nil {
+		q = &queue{client: client}
+		l.queues[client] = q
+		l.turns = append(l.turns, q)
+	}
+	q.calls = append(q.calls, c)
+	q.weight += total
+	l.weight += total
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+	return true
+}
+
+// part is one operation's place in its call.
+type part struct {
+	call *call
+	at   int
+}
+
+// batch is what one turn decides on; parts[i] is where events[i+skip] came from.
+type batch struct {
+	events []engine.Event
+	parts  []part
+	room   int // weight that may still be taken
+}
+
+// take moves operations into the batch: those of workers before those of clients,
+// but for these a quarter of the room is kept. Clients are served in turn, each
+// from its oldest call on. A call may be taken in pieces.
+func (b *inbox) take(into *batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	kept := min(into.room/4, b.lanes[clientLane].weight)
+	into.room -= kept
+	b.lanes[workerLane].take(into)
+	into.room += kept
+	b.lanes[clientLane].take(into)
+}
+
+func (l *lane) take(into *batch) {
+	part := into.room
+	shared := len(l.turns) > 1
+	if shared || l.shared {
+		part = max(into.room/share, 1)
+	}
+	l.shared = shared
+	for range len(l.turns) {
+		if into.room <= 0 {
+			return
+		}
+		q := l.turns[0]
+		l.turns[0] = nil
+		l.turns = l.turns[1:]
+		l.weight -= q.take(into, min(part, into.room))
+		if len(q.calls) == 0 {
+			delete(l.queues, q.client)
+		} else {
+			l.turns = append(l.turns, q)
+		}
+	}
+}
+
+// take moves operations of about the given weight into the batch and returns how
+// much they weigh: at least one, however heavy.
+func (q *queue) take(into *batch, room int) (moved int) {
+	taken := 0
+	for _, c := range q.calls {
+		for c.next < len(c.ops) && moved < room {
+			op := c.ops[c.next]
+			into.events = append(into.events, op)
+			into.parts = append(into.parts, part{c, c.next})
+			moved += weight(op)
+			c.next++
+		}
+		if c.next < len(c.ops) {
+			break
+		}
+		taken++
+	}
+	rest := copy(q.calls, q.calls[taken:])
+	clear(q.calls[rest:])
+	q.calls = q.calls[:rest]
+	into.room -= moved
+	q.weight -= moved
+	return moved
+}
+
+// waiting reports whether there is something to take.
+func (b *inbox) waiting() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.lanes {
+		if len(b.lanes[i].turns) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// close refuses further calls; those that are in can still be taken.
+func (b *inbox) close() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}

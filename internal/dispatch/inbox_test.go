@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// submits makes a call of n submits of a client, whose ids say their order.
+func submits(client string, first, n int) *call {
+	c := &call{}
+	for i := range n {
+		c.ops = append(c.ops, engine.Submit{Client: client, Spec: &model.TaskSpec{ID: fmt.Sprint(client, first+i)}})
+	}
+	return c
+}
+
+// takenBy is one batch: how many operations of each client.
+func takenBy(b *inbox, room int) map[string]int {
+	batch := batch{room: room}
+	b.take(&batch)
+	counts := make(map[string]int)
+	for _, e := range batch.events {
+		counts[e.(engine.Submit).Client]++
+	}
+	return counts
+}
+
+func TestWhoAsksForLittleDoesNotWaitBehindWhoAsksForMuch(t *testing.T) {
+	b := newInbox(1000)
+	if !b.put(submits("flood", 0, 900)) || !b.put(submits("alice", 0, 1)) || !b.put(submits("bob", 0, 2)) {
+		t.Fatal("not taken in")
+	}
+	if got := takenBy(b, 80); got["alice"] != 1 || got["bob"] != 2 || got["flood"] != 10 {
+		t.Errorf("the first turn: %v", got)
+	}
+	if got := takenBy(b, 80); got["flood"] != 10 { // the others may be back at once
+		t.Errorf("the second turn: %v", got)
+	}
+	if got := takenBy(b, 80); got["flood"] != 80 {
+		t.Errorf("alone: %v", got)
+	}
+}
+
+func TestClientsKeepAQuarterOfATurnBesideAFloodOfWorkers(t *testing.T) {
+	b := newInbox(8 * maxBatch)
+	for range 2000 {
+		if !b.put(&call{ops: []engine.Event{heartbeat(1)}}) {
+			t.Fatal("not taken in")
+		}
+	}
+	taken := func() (beats, submits int) {
+		batch := batch{room: maxBatch}
+		b.take(&batch)
+		for _, ev := range batch.events {
+			if _, ok := ev.(engine.Submit); ok {
+				submits++
+			} else {
+				beats++
+			}
+		}
+		return beats, submits
+	}
+	if !b.put(submits("shop", 0, 300)) {
+		t.Fatal("not taken in")
+	}
+	const quarter = maxBatch / 4
+	if beats, submits := taken(); beats != maxBatch-quarter || submits != quarter {
+		t.Errorf("the first turn: %d heartbeats, %d submits", beats, submits)
+	}
+	if beats, submits := taken(); beats != maxBatch-44 || submits != 44 {
+		t.Errorf("the second turn: %d heartbeats, %d submits", beats, submits)
+	}
+}
+
+func TestWhoFillsTheInboxKeepsNobodyOut(t *testing.T) {
+	b := newInbox(1600)
+	for i := 0; b.put(submits("flood", i, 1)); i++ {
+		if i > 1600 {
+			t.Fatal("it takes in more than its limit of one client")
+		}
+	}
+	others := 0
+	for b.put(submits(fmt.Sprintf("client-%d", others%50), 0, 1)) {
+		if others++; others > 1600 {
+			t.Fatal("it takes in more than twice its limit")
+		}
+	}
+	if others != 1600 {
+		t.Errorf("%d of others were taken in beside a flood", others)
+	}
+	if b.put(submits("flood", 0, 1)) {
+		t.Error("the flood is let in again before there is room")
+	}
+}
+
+func TestTheOperationsOfOneClientKeepTheirOrder(t *testing.T) {
+	b := newInbox(1000)
+	for i := range 30 {
+		for _, client := range []string{"a", "b", "c"} {
+			if !b.put(submits(client, 10*i, 10)) {
+				t.Fatal("not taken in")
+			}
+		}
+	}
+	next := make(map[string]int)
+	for b.waiting() {
+		batch := batch{room: 70}
+		b.take(&batch)
+		for i, e := range batch.events {
+			s := e.(engine.Submit)
+			if want := fmt.Sprint(s.Client, next[s.Client]); s.Spec.ID != want {
+				t.Fatalf("%s instead of %s", s.Spec.ID, want)
+			}
+			if p := batch.parts[i]; p.call.ops[p.at].(engine.Submit).Spec != s.Spec {
+				t.Fatal("a part does not belong to its event")
+			}
+			next[s.Client]++
+		}
+	}
+	if next["a"] != 300 || next["b"] != 300 || next["c"] != 300 {
+		t.Errorf("taken: %v", next)
+	}
+	if l := &b.lanes[clientLane]; l.weight != 0 || len(l.queues) != 0 {
+		t.Errorf("an empty lane weighs %d and remembers %d clients", l.weight, len(l.queues))
+	}
+}

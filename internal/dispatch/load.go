@@ -1,0 +1,185 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// maxAside is how many stored rows may be bad; with more the load fails, for then it
+// is not the rows.
+const maxAside = 100
+
+// badRow is a stored task or worker on which the engine panics.
+type badRow struct {
+	task, worker string // one of the two
+	bug          *panicError
+}
+
+func (e *badRow) Error() string {
+	if e.worker != "" {
+		return fmt.Sprintf("load the worker %s: %v", e.worker, e.bug)
+	}
+	return fmt.Sprintf("load the task %s: %v", e.task, e.bug)
+}
+
+// Load builds the engine from the store, at the time now. What an import holds back
+// stays held back. A task on which the engine panics is set aside, so that one bad
+// row does not stop all others; such a worker is left out until it is heard.
+func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
+	t.drop()
+	if err := t.resolveImport(ctx); err != nil {
+		return err
+	}
+	for {
+		e, bad, err := t.build(ctx, now)
+		switch {
+		case err != nil:
+			return err
+		case bad == nil:
+			maps.DeleteFunc(t.hold.Tasks, func(id string, _ struct{}) bool { return !e.IsHeld(id) })
+			t.engine = e
+			return nil
+		case len(t.aside) >= maxAside:
+			return fmt.Errorf("%d stored rows cannot be loaded: %w", maxAside, bad)
+		}
+		// The panic has left the engine half done: it is built once more without the row.
+		t.aside[bad.task+"\x00"+bad.worker] = struct{}{}
+		t.onBug("a stored row cannot be loaded; it is set aside", bad.bug, "task", bad.task, "worker", bad.worker)
+	}
+}
+
+// build makes an engine of what the store has, or names a row on which it panics.
+func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, bad *badRow, err error) {
+	at := badRow{}
+	defer func() {
+		if p := recover(); p != nil {
+			at.bug = panicked(-1, p)
+			if e, bad, err = nil, &at, nil; at.task == "" && at.worker == "" {
+				bad, err = nil, fmt.Errorf("load the store: %w", at.bug)
+			}
+		}
+	}()
+	counts, err := t.store.Counts(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load the counters: %w", err)
+	}
+	last, err := t.store.LastSeq(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load the last sequence: %w", err)
+	}
+	workers, err := t.store.Workers(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load the workers: %w", err)
+	}
+	e = engine.New(t.cfg, now, engine.Totals{Counts: counts, LastSeq: last})
+	e.LoadHold(t.hold)
+	for _, w := range workers {
+		if at.worker = w.ID; !t.isAside("", w.ID) {
+			e.LoadWorker(w)
+		}
+	}
+	at.worker = ""
+	for task, err := range t.store.Live(ctx) {
+		if err != nil {
+			return nil, nil, fmt.Errorf("load the live tasks: %w", err)
+		}
+		if at.task = task.ID; t.isAside(task.ID, "") {
+			e.SetAside(task)
+		} else {
+			e.LoadTask(task)
+		}
+		at.task = "" // what follows is the store's
+	}
+	return e, nil, nil
+}
+
+func (t *Turn) isAside(task, worker string) bool {
+	if len(t.aside) == 0 {
+		return false
+	}
+	_, ok := t.aside[task+"\x00"+worker]
+	return ok
+}
+
+// drop lets go of an engine that may not match the store.
+func (t *Turn) drop() { t.engine = nil }
+
+// beginImport notes that an import is under way, and returns its number.
+func (t *Turn) beginImport() (session int64) {
+	t.sessions++
+	t.session, t.hold.Active = t.sessions, true
+	if t.engine != nil {
+		t.engine.Step(engine.Hold{})
+	}
+	return t.session
+}
+
+// endImport notes that an import has been given up, unless it has ended. It needs no
+// commit, so it succeeds in every mode.
+func (t *Turn) endImport(session int64) {
+	if session != t.session {
+		return
+	}
+	t.session, t.hold.Active = 0, false
+	if t.engine != nil {
+		t.engine.Step(engine.Abandon{})
+	}
+}
+
+// committed takes over what a turn has changed of the import, now that it is true.
+func (t *Turn) committed(plan *engine.Plan) {
+	t.hold.Apply(&plan.Hold)
+	if plan.Hold.Released {
+		t.session = 0
+	}
+	t.doubt = nil
+	for i := 0; i < len(plan.Batch.Tasks) && len(t.aside) > 0; i++ {
+		delete(t.aside, plan.Batch.Tasks[i].ID+"\x00") // its row is another now
+	}
+}
+
+// resolveImport finds out which tasks of an import were written by a commit with an
+// unknown outcome: they are held back like those of the commits that succeeded.
+func (t *Turn) resolveImport(ctx context.Context) error {
+	if len(t.doubt) == 0 {
+		return nil
+	}
+	ids := make([]string, len(t.doubt))
+	for i := range t.doubt {
+		ids[i] = t.doubt[i].ID
+	}
+	rows, err := t.store.Tasks(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("load %d imported tasks: %w", len(ids), err)
+	}
+	for i := range t.doubt {
+		row, put := rows[t.doubt[i].ID], t.doubt[i].Put
+		if row == nil || row.Status.Terminal() {
+			continue
+		}
+		written, err := (&repo.Record{Task: put}).Identical(&repo.Record{Task: row})
+		if err != nil {
+			return fmt.Errorf("load an imported task: %w", err)
+		}
+		if written {
+			t.hold.Tasks[row.ID] = struct{}{}
+		}
+	}
+	t.doubt = nil
+	return nil
+}
+
+// imported are the changes of the imports among the events.
+func imported(events []engine.Event) (changes []model.TaskChange) {
+	for _, ev := range events {
+		if x, ok := ev.(engine.Import); ok {
+			changes = append(changes, x.Batch.Tasks...)
+		}
+	}
+	return changes
+}

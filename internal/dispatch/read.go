@@ -1,0 +1,111 @@
+package dispatch
+
+import (
+	"context"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Task returns a task as it is now: the store's row with its live progress. Of
+// another client than the given one (empty: any) it is CodeNotFound.
+func (d *Dispatcher) Task(ctx context.Context, client, id string) (*model.Task, error) {
+	rows, err := d.cfg.Store.Tasks(ctx, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	row := rows[id]
+	if row == nil || client != "" && row.Client != client {
+		return nil, model.Errorf(model.CodeNotFound, "there is no task %s", id).For(id)
+	}
+	return d.overlay(ctx, []*model.Task{row})[0], nil
+}
+
+// Tasks returns one page of tasks with their live progress. The query has been
+// validated.
+func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
+	page, err := d.cfg.Store.List(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return &model.TaskPage{Tasks: d.overlay(ctx, page.Tasks), Next: page.Next}, nil
+}
+
+// overlay lays over rows of live tasks what only the engine knows. A row that has
+// changed since it was read is left as it was. Without the engine (it is
+// overloaded, or the store cannot be written) the rows stay as they are: a read
+// is better a little old than refused.
+func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.Task {
+	var ids []string
+	for _, row := range rows {
+		if !row.Status.Terminal() {
+			ids = append(ids, row.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return rows
+	}
+	answer, err := d.ask(ctx, engine.QueryTasks{IDs: ids})
+	if err != nil {
+		return rows
+	}
+	out := make([]*model.Task, len(rows))
+	for i, row := range rows {
+		out[i] = row
+		live, ok := answer.Live[row.ID]
+		if !ok || live.Status != row.Status || live.Attempt != row.Attempt {
+			continue
+		}
+		now := *row
+		now.Reason = live.Reason
+		if live.WorkerID != "" {
+			(model.SetProgress | model.SetGID).Copy(&now.TaskState, &live)
+		}
+		out[i] = &now
+	}
+	return out
+}
+
+// Worker returns one worker, or CodeNotFound.
+func (d *Dispatcher) Worker(ctx context.Context, id string) (*model.Worker, error) {
+	answer, err := d.ask(ctx, engine.QueryWorkers{ID: id})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Workers.Workers[0], nil
+}
+
+// Workers returns one page of workers. The query has been validated.
+func (d *Dispatcher) Workers(ctx context.Context, q *model.WorkerQuery) (*model.WorkerPage, error) {
+	answer, err := d.ask(ctx, engine.QueryWorkers{WorkerQuery: *q})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Workers, nil
+}
+
+// Status returns the system in a few numbers.
+func (d *Dispatcher) Status(ctx context.Context) (*model.ClusterStatus, error) {
+	answer, err := d.ask(ctx, engine.QueryStatus{})
+	if err != nil {
+		return nil, err
+	}
+	return answer.Status, nil
+}
+
+// ask puts one query to the engine and waits for its answer.
+func (d *Dispatcher) ask(ctx context.Context, query engine.Event) (*Answer, error) {
+	answered := make(chan *Answer, 1)
+	if err := d.put([]engine.Event{query}, func(answers []Answer) { answered <- &answers[0] }); err != nil {
+		return nil, err
+	}
+	select {
+	case <-ctx.Done():
+		return nil, model.Errorf(model.CodeUnavailable, "no answer in time: try again")
+	case a := <-answered:
+		if a.Err != nil {
+			return nil, a.Err
+		}
+		return a, nil
+	}
+}

@@ -1,0 +1,302 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"iter"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// Store is what a turn needs of a store.
+type Store interface {
+	Commit(ctx context.Context, b *model.Batch) error
+	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
+	Counts(ctx context.Context) (model.Counts, error)
+	Live(ctx context.Context) iter.Seq2[*model.Task, error]
+	Workers(ctx context.Context) ([]*model.Worker, error)
+	LastSeq(ctx context.Context) (int64, error)
+	repo.Pruner
+}
+
+// Turn takes batches of events through engine and store. It is not safe for
+// concurrent use.
+type Turn struct {
+	cfg    engine.Config
+	store  Store
+	engine *engine.Engine // nil after a failed commit, until Load
+	onBug  func(text string, bug *panicError, args ...any)
+
+	// What no store knows and no reload may lose.
+	hold     engine.ImportHold
+	session  int64               // of the import under way, 0 = none
+	sessions int64               // imports that were begun
+	doubt    []model.TaskChange  // of an import, written by a commit with an unknown outcome
+	aside    map[string]struct{} // rows that cannot be loaded
+}
+
+// NewTurn returns a turn that must be loaded before its first use.
+func NewTurn(cfg engine.Config, store Store) *Turn {
+	return &Turn{
+		cfg: cfg, store: store, onBug: func(string, *panicError, ...any) {},
+		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, aside: make(map[string]struct{}),
+	}
+}
+
+// Loaded reports whether the engine is in step with the store.
+func (t *Turn) Loaded() bool { return t.engine != nil }
+
+// Outcome is what may leave after a turn.
+type Outcome struct {
+	Answers  []Answer  // one for each event, in order
+	Commands []Command // one for each worker that is told something
+	Tasks    []model.TaskEvent
+	Progress []model.ProgressEvent
+	Workers  []model.WorkerEvent
+	Notes    []engine.Note
+	Ask      []string // workers that are asked for a heartbeat
+	More     bool     // turn again at once: not everything that could be placed was
+
+	Committed bool // something was written
+}
+
+// Command is what a worker is told between its heartbeats.
+type Command struct {
+	Worker string
+	Assign []model.Assignment
+	Drop   []model.Drop
+}
+
+// Answer is the engine's answer with the payloads that it does not keep.
+type Answer struct {
+	engine.Answer
+	Task      *model.Task            // of Submit and the verbs on tasks; of Delete as it was
+	Heartbeat *model.HeartbeatAnswer // of Heartbeat, with its assignments
+}
+
+// Do takes one batch through: it reads what deciding needs, decides, commits, and
+// returns what may leave now. connected says whether workers could be heard since
+// the last turn.
+//
+// After an error nothing of the batch may be answered but that it failed. If the
+// commit failed its outcome is not known, and the engine is gone until Load. So it
+// is if something panicked, which is an error too.
+func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (out *Outcome, err error) {
+	at := -1
+	defer func() {
+		if p := recover(); p != nil {
+			t.drop()
+			out, err = nil, panicked(at, p)
+		}
+	}()
+	known, err := t.read(ctx, events, &at)
+	if err != nil {
+		return nil, err
+	}
+	t.engine.Begin(now, connected, known)
+	answers := make([]engine.Answer, len(events))
+	for i, ev := range events {
+		at = i
+		answers[i] = t.step(ev)
+	}
+	at = -1
+	plan := t.engine.Plan()
+	if !plan.Batch.Empty() {
+		t.doubt = imported(events)
+		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
+			t.engine = nil
+			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
+		}
+	}
+	t.committed(&plan)
+	out = t.fillAll(ctx, known.Tasks, answers, &plan)
+	out.Committed = !plan.Batch.Empty()
+	return out, nil
+}
+
+// step decides on one event. A query changes nothing, so one that panics costs its
+// own answer and not the engine.
+func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
+	if !isQuery(ev) {
+		return t.engine.Step(ev)
+	}
+	if bug := guard(func() { answer = t.engine.Step(ev) }); bug != nil {
+		t.onBug("a query panicked; it is answered 500", bug, nameOf(ev)...)
+		answer = engine.Answer{Err: errBug}
+	}
+	return answer
+}
+
+// read gets from the store what deciding on the events needs: one query for the
+// tasks, and one for what deleted ones have left of the ids that are not there.
+// at is set to the event that is looked at.
+func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine.Known, error) {
+	var known engine.Known
+	var ids []string
+	for i, ev := range events {
+		*at = i
+		ids = t.engine.Needs(ev, ids)
+	}
+	*at = -1
+	if len(ids) == 0 {
+		return known, nil
+	}
+	var err error
+	if known.Tasks, err = t.store.Tasks(ctx, ids); err != nil {
+		return known, fmt.Errorf("read %d tasks: %w", len(ids), err)
+	}
+	var absent []string
+	for _, ev := range events {
+		if s, ok := ev.(engine.Submit); ok && s.Chosen && known.Tasks[s.Spec.ID] == nil {
+			absent = append(absent, s.Spec.ID)
+		}
+	}
+	if len(absent) == 0 {
+		return known, nil
+	}
+	if known.Gone, err = t.store.Tombstones(ctx, absent); err != nil {
+		return known, fmt.Errorf("read what %d deleted tasks may have left: %w", len(absent), err)
+	}
+	return known, nil
+}
+
+// Query answers queries from the engine as it is, without a turn: it writes
+// nothing. Nothing else may be among the events.
+func (t *Turn) Query(events []engine.Event) []Answer {
+	answers := make([]Answer, len(events))
+	for i, ev := range events {
+		answers[i] = Answer{Answer: t.step(ev)}
+	}
+	return answers
+}
+
+// fillAll is fill. If that panics, the turn is committed all the same: each answer
+// is made alone, so that one bad row spoils only its own, and what is not sent comes
+// with the next heartbeats.
+func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answers []engine.Answer, plan *engine.Plan) (out *Outcome) {
+	bug := guard(func() { out = t.fill(ctx, known, answers, plan) })
+	if bug == nil {
+		return out
+	}
+	t.onBug("the answers of a turn cannot be made; each is made alone", bug)
+	out = &Outcome{Answers: make([]Answer, len(answers)), More: plan.More}
+	for i := range answers {
+		one := *plan
+		one.Assign, one.Drop, one.Batch.Tasks = nil, nil, nil
+		for j := range plan.Batch.Tasks {
+			if c := &plan.Batch.Tasks[j]; c.ID == answers[i].Task {
+				one.Batch.Tasks = plan.Batch.Tasks[j : j+1]
+			}
+		}
+		if guard(func() { out.Answers[i] = t.fill(ctx, known, answers[i:i+1], &one).Answers[0] }) != nil {
+			out.Answers[i] = Answer{Answer: engine.Answer{Err: errBug}}
+		}
+	}
+	return out
+}
+
+// fill puts the tasks into answers and assignments. A task that cannot be read
+// now leaves its assignment out: the worker's next heartbeat brings it again.
+func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers []engine.Answer, plan *engine.Plan) *Outcome {
+	rows := &rows{known: known, written: make(map[string]*model.Task, len(plan.Batch.Tasks))}
+	for i := range plan.Batch.Tasks {
+		c := &plan.Batch.Tasks[i]
+		if before := known[c.ID]; before != nil || c.Put != nil {
+			rows.written[c.ID] = c.Apply(before)
+		}
+	}
+	out := &Outcome{
+		Answers: make([]Answer, len(answers)), Tasks: plan.Tasks, Progress: plan.Progress,
+		Workers: plan.Workers, Notes: plan.Notes, Ask: plan.Ask, More: plan.More,
+	}
+	if err := rows.readMissing(ctx, t.store, answers, plan.Assign); err != nil {
+		out.Notes = append(out.Notes, engine.Note{Text: "assignments are left to the next heartbeats: " + err.Error()})
+	}
+	for i := range answers {
+		a := &answers[i]
+		out.Answers[i] = Answer{Answer: *a, Task: rows.get(a.Task)}
+		if a.Heartbeat != nil {
+			h := *a.Heartbeat
+			h.Assign = rows.assignments(a.Assign)
+			out.Answers[i].Heartbeat = &h
+		}
+	}
+	out.Commands = rows.commands(plan)
+	return out
+}
+
+// rows is the tasks that a turn has at hand, as they are after it.
+type rows struct {
+	known   map[string]*model.Task // before the turn
+	written map[string]*model.Task // by it, or read after it
+}
+
+func (r *rows) get(id string) *model.Task {
+	if row := r.written[id]; row != nil {
+		return row
+	}
+	return r.known[id]
+}
+
+// readMissing reads in one query what assignments need and is not at hand.
+func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.Answer, assign []engine.Assign) error {
+	var ids []string
+	want := func(list []engine.Assign) {
+		for _, a := range list {
+			if r.get(a.Task) == nil {
+				ids = append(ids, a.Task)
+			}
+		}
+	}
+	want(assign)
+	for i := range answers {
+		want(answers[i].Assign)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	read, err := store.Tasks(ctx, ids)
+	for id, row := range read {
+		r.written[id] = row
+	}
+	return err
+}
+
+func (r *rows) assignments(list []engine.Assign) []model.Assignment {
+	out := make([]model.Assignment, 0, len(list))
+	for _, a := range list {
+		if row := r.get(a.Task); row != nil {
+			out = append(out, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+		}
+	}
+	return out
+}
+
+// commands gathers what the plan tells each worker, in the order in which they
+// are first named.
+func (r *rows) commands(plan *engine.Plan) []Command {
+	var commands []Command
+	at := make(map[string]int)
+	of := func(worker string) *Command {
+		i, ok := at[worker]
+		if !ok {
+			i = len(commands)
+			at[worker] = i
+			commands = append(commands, Command{Worker: worker})
+		}
+		return &commands[i]
+	}
+	for _, a := range plan.Assign {
+		if row := r.get(a.Task); row != nil {
+			c := of(a.Worker)
+			c.Assign = append(c.Assign, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+		}
+	}
+	for _, d := range plan.Drop {
+		c := of(d.Worker)
+		c.Drop = append(c.Drop, d.Drop)
+	}
+	return commands
+}

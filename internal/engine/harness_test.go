@@ -1,0 +1,310 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// world is an engine with the store that its caller has to keep: rows are changed
+// by its batches alone, so that a restart shows what a real one would.
+type world struct {
+	t       *testing.T
+	engine  *Engine
+	cfg     Config
+	now     model.Time // the steady clock
+	ahead   model.Time // of it is the wall clock
+	offline bool       // the dispatcher is not connected
+	beats   int        // heartbeats so far
+	imports bool       // the turn replaces rows, in whatever state they are
+	tasks   map[string]*model.Task
+	workers map[string]*model.Worker
+	graves  map[string]model.Tombstone
+}
+
+func testConfig() Config {
+	return Config{
+		MaxAttempts: 4, MaxLosses: 3,
+		RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
+		HeartbeatInterval: model.Seconds(10), HeartbeatTimeout: model.Seconds(30),
+		OfflineThreshold: model.Seconds(120),
+		MaxPending:       1000, RequirementSets: 10,
+	}
+}
+
+func newWorld(t *testing.T, cfg Config) *world {
+	w := &world{
+		t: t, cfg: cfg, now: 1_000_000,
+		tasks: make(map[string]*model.Task), workers: make(map[string]*model.Worker),
+		graves: make(map[string]model.Tombstone),
+	}
+	w.restart()
+	return w
+}
+
+// restart builds the engine anew from what was committed.
+func (w *world) restart() {
+	counts := make(model.Counts)
+	rows := slices.SortedFunc(maps.Values(w.tasks), func(a, b *model.Task) int { return int(a.Seq - b.Seq) })
+	var last int64
+	for _, row := range rows {
+		counts[row.Status]++
+		last = max(last, row.Seq)
+	}
+	w.engine = New(w.cfg, w.clock(), Totals{Counts: counts, LastSeq: last})
+	for _, id := range slices.Sorted(maps.Keys(w.workers)) {
+		w.engine.LoadWorker(w.workers[id])
+	}
+	for _, row := range rows {
+		if !row.Status.Terminal() {
+			w.engine.LoadTask(row)
+		}
+	}
+}
+
+func (w *world) clock() Clock { return Clock{Wall: w.now + w.ahead, Steady: w.now} }
+
+// turn gives the engine one batch, as internal/dispatch does, and commits it.
+func (w *world) turn(events ...Event) ([]Answer, Plan) {
+	w.t.Helper()
+	var ids []string
+	for _, ev := range events {
+		ids = w.engine.Needs(ev, ids)
+	}
+	known := make(map[string]*model.Task)
+	for _, id := range ids {
+		if row := w.tasks[id]; row != nil {
+			known[id] = row
+		}
+	}
+	w.engine.Begin(w.clock(), !w.offline, Known{Tasks: known, Gone: w.graves})
+	answers := make([]Answer, len(events))
+	for i, ev := range events {
+		answers[i] = w.engine.Step(ev)
+	}
+	plan := w.engine.Plan()
+	w.commit(&plan.Batch)
+	w.check()
+	return answers, plan
+}
+
+// commit applies a batch and refuses what a store would refuse.
+func (w *world) commit(b *model.Batch) {
+	w.t.Helper()
+	seen := make(map[string]bool)
+	for i := range b.Tasks {
+		c := &b.Tasks[i]
+		before := w.tasks[c.ID]
+		from := model.Status("")
+		if before != nil {
+			from = before.Status
+		}
+		if seen[c.ID] {
+			w.t.Fatalf("task %s is written twice in one batch", c.ID)
+		}
+		if from != c.From {
+			w.t.Fatalf("task %s: the engine believes it to be %q, the store holds %q", c.ID, c.From, from)
+		}
+		if c.Put != nil && before != nil && c.Put.Seq != before.Seq {
+			w.t.Fatalf("task %s: its seq was %d and becomes %d", c.ID, before.Seq, c.Put.Seq)
+		}
+		// What may happen to a pending task may happen in the turn in which it becomes one.
+		if to := c.To(); !w.imports && from != "" && to != "" && from != to && !from.CanBecome(to) && !from.CanBecome(model.StatusPending) {
+			w.t.Fatalf("task %s: illegal transition %s to %s", c.ID, from, to)
+		}
+		seen[c.ID] = true
+		if c.Delete {
+			delete(w.tasks, c.ID)
+			w.graves[c.ID] = model.Tombstone{Until: c.Keep}
+			continue
+		}
+		w.tasks[c.ID] = c.Apply(before)
+	}
+	for _, c := range b.Workers {
+		if c.Put == nil {
+			delete(w.workers, c.ID)
+			continue
+		}
+		w.workers[c.ID] = c.Put
+	}
+}
+
+// check compares what the engine believes with what the store holds, and each of
+// its parts with the others.
+func (w *world) check() {
+	w.t.Helper()
+	e := w.engine
+	counts := make(model.Counts)
+	live := 0
+	for id, row := range w.tasks {
+		counts[row.Status]++
+		t := e.tasks[id]
+		if row.Status.Terminal() {
+			if row.WorkerID != "" {
+				w.t.Fatalf("task %s is %s and held by %s", id, row.Status, row.WorkerID)
+			}
+			if t != nil {
+				w.t.Fatalf("task %s is %s in the store and live in the engine", id, row.Status)
+			}
+			continue
+		}
+		live++
+		w.checkTask(t, row)
+	}
+	if live != len(e.tasks) {
+		w.t.Fatalf("the engine holds %d live tasks, the store %d", len(e.tasks), live)
+	}
+	for _, s := range model.Statuses {
+		if counts[s] != e.counts[s] {
+			w.t.Fatalf("counts[%s]: engine %d, store %d", s, e.counts[s], counts[s])
+		}
+	}
+	for id, k := range e.workers {
+		w.checkWorker(id, k)
+	}
+	w.checkQueue()
+}
+
+func (w *world) checkTask(t *task, row *model.Task) {
+	w.t.Helper()
+	if t == nil {
+		w.t.Fatalf("task %s is %s in the store and unknown to the engine", row.ID, row.Status)
+	}
+	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.more().last != row.LastWorkerID && t.run == nil ||
+		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.more().retryAt != row.RetryAt {
+		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
+	}
+	waiting := t.inLine > 0 || t.inDue > 0 || t.held && t.status() == model.StatusPending
+	if waiting != (t.status() == model.StatusPending) || t.inLine > 0 && t.inDue > 0 {
+		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inLine, t.inDue)
+	}
+	if (t.run != nil) != t.status().Active() {
+		w.t.Fatalf("task %s is %s, run %v", t.id, t.status(), t.run)
+	}
+}
+
+func (w *world) checkWorker(id string, k *worker) {
+	w.t.Helper()
+	for tid, t := range k.tasks {
+		if t.run == nil || t.run.worker != k || w.engine.tasks[tid] != t {
+			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
+		}
+	}
+	if k.shape != nil && (k.inFree > 0) != (k.accepts() && k.used() < k.TotalSlots) {
+		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, free index %d", id, k.used(), k.TotalSlots, k.accepts(), k.inFree)
+	}
+	if k.lost && len(k.tasks) > 0 {
+		w.t.Fatalf("worker %s is lost and holds %d tasks", id, len(k.tasks))
+	}
+	if k.inSilent == 0 && w.cfg.OfflineThreshold > 0 {
+		w.t.Fatalf("worker %s is not watched", id)
+	}
+}
+
+// checkQueue compares what the queue counts and sorts with what is there.
+func (w *world) checkQueue() {
+	w.t.Helper()
+	e := w.engine
+	q := &e.queue
+	live, waiting, running := map[*set]int{}, map[*set]int{}, map[*host]int{}
+	clients := map[*client]int64{}
+	for _, t := range e.tasks {
+		live[t.line.class.set]++
+		if t.inLine > 0 {
+			waiting[t.line.class.set]++
+		}
+		if t.run != nil {
+			running[t.line.host]++
+		}
+		if s := t.status(); s == model.StatusPending || s == model.StatusPaused {
+			clients[t.client]++
+		}
+		if e.clients[t.client.name] != t.client {
+			w.t.Fatalf("task %s: its client is forgotten", t.id)
+		}
+	}
+	for _, k := range e.workers {
+		for _, d := range k.dropping {
+			running[d.host]++
+		}
+	}
+	shut := 0
+	for key, s := range q.sets {
+		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {
+			w.t.Fatalf("set %q counts %d live and %d waiting tasks, there are %d and %d", key, s.live, s.waiting, live[s], waiting[s])
+		}
+		w.checkSet(s)
+		shut += s.shut
+	}
+	if shut != q.shut {
+		w.t.Fatalf("%d tasks are counted at full hosts, by set %d", q.shut, shut)
+	}
+	for name, h := range q.hosts.known {
+		if h.running != running[h] || h.running == 0 && len(h.lines) == 0 {
+			w.t.Fatalf("host %s counts %d tasks, there are %d, in %d lines", name, h.running, running[h], len(h.lines))
+		}
+	}
+	for name, c := range e.clients {
+		if c.waiting != clients[c] {
+			w.t.Fatalf("client %s counts %d waiting tasks, there are %d", name, c.waiting, clients[c])
+		}
+	}
+}
+
+func (w *world) checkSet(s *set) {
+	w.t.Helper()
+	accepting := 0
+	for i, ed := range s.edges {
+		if int(ed.inSet) != i || ed.shape.edges[ed.inShape] != ed || (ed.inFree > 0) != (ed.shape.free.len() > 0) {
+			w.t.Fatalf("set %q and shape %q disagree", s.key, ed.shape.key)
+		}
+		accepting += ed.shape.accepting
+	}
+	if accepting != s.accepting {
+		w.t.Fatalf("set %q counts %d accepting workers, there are %d", s.key, s.accepting, accepting)
+	}
+	checkHeap(w.t, &s.free)
+	for i := range s.classes {
+		c := &s.classes[i]
+		checkHeap(w.t, &c.heads)
+		if c.inReady > 0 && c.heads.len() == 0 {
+			w.t.Fatalf("set %q, priority %d: is ready without a task", s.key, c.priority)
+		}
+		if !w.offline && len(s.avoid) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.len() > 0 && s.free.len() > 0 {
+			w.t.Fatalf("set %q, priority %d: has a task and a worker and is not ready", s.key, c.priority)
+		}
+		for _, l := range c.heads.items {
+			if l.host.full() || l.tasks.len() == 0 {
+				w.t.Fatalf("set %q: a line that is empty, or whose host is full, leads", s.key)
+			}
+			checkHeap(w.t, &l.tasks)
+		}
+	}
+}
+
+// checkHeap looks at the order and the places in a heap.
+func checkHeap[T any](t *testing.T, h *heap[T]) {
+	t.Helper()
+	for i, item := range h.items {
+		if int(*h.place(item)) != i+1 || i > 0 && h.less(item, h.items[(i-1)/2]) {
+			t.Fatalf("a heap of %T is out of order at %d of %d", item, i, len(h.items))
+		}
+	}
+}
+
+// pass lets time go by, a tick a second.
+func (w *world) pass(d model.Duration) (plans []Plan) {
+	for end := w.now.Add(d); w.now < end; {
+		w.now += 1000
+		_, p := w.turn(Tick{})
+		plans = append(plans, p)
+	}
+	return plans
+}
+
+func spec(id string) *model.TaskSpec {
+	return &model.TaskSpec{ID: id, URL: fmt.Sprintf("https://files.example/%s.bin", id)}
+}

@@ -1,0 +1,340 @@
+package netguard
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+const (
+	maxTunnels   = 8192             // at once; further ones are closed
+	maxStrangers = 256              // connections that have not said yet who they are
+	maxPins      = 64               // hosts of one user whose address is remembered
+	greetTimeout = 10 * time.Second // to say it
+	maxGreeting  = 16 << 10         // bytes of a request
+	dialTimeout  = 15 * time.Second
+)
+
+// Proxy is an HTTP proxy on loopback for another process of this machine. It does
+// CONNECT only, dials by its [Guard], and serves only users that were admitted,
+// with a password that it made itself.
+type Proxy struct {
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	listener  net.Listener
+	password  string
+	life      context.Context // ends with Close
+	stop      context.CancelFunc
+	strangers chan struct{} // one element for each
+	tunnels   chan struct{} // likewise
+	running   sync.WaitGroup
+
+	mu    sync.Mutex
+	users map[string]*user
+	conns map[net.Conn]bool // everything that Close has to close
+}
+
+// user is one download.
+type user struct {
+	trouble error
+	only    []string              // host:port of what it may be connected to; empty: all that the guard allows
+	pins    map[string]netip.Addr // host to the address that it last connected to
+}
+
+// NewProxy starts a proxy on a free port of 127.0.0.1.
+func (g *Guard) NewProxy() (*Proxy, error) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("guard proxy: %w", err)
+	}
+	life, stop := context.WithCancel(context.Background())
+	p := &Proxy{
+		dial: g.Dialer(dialTimeout), listener: l, password: rand.Text(), life: life, stop: stop,
+		strangers: make(chan struct{}, maxStrangers), tunnels: make(chan struct{}, maxTunnels),
+		users: map[string]*user{}, conns: map[net.Conn]bool{},
+	}
+	p.running.Add(1)
+	go p.accept()
+	return p, nil
+}
+
+// URL returns where the proxy is, without user and password.
+func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
+
+// Admit lets a user in, forgets what its [Proxy.Trouble] was, and returns the URL
+// with its name and the password: a secret. With only, each a host:port, it is
+// connected to nothing else.
+func (p *Proxy) Admit(name string, only ...string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.users[name] = &user{only: only, pins: map[string]netip.Addr{}}
+	u := url.URL{Scheme: "http", User: url.UserPassword(name, p.password), Host: p.listener.Addr().String()}
+	return u.String()
+}
+
+// Expel lets a user make no further connections.
+func (p *Proxy) Expel(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.users, name)
+}
+
+// Trouble returns why a connection of the user failed since it was admitted, nil
+// if none did. It is a [*RefusedError] only if all that failed were refused.
+func (p *Proxy) Trouble(name string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[name]; u != nil {
+		return u.trouble
+	}
+	return nil
+}
+
+// Close ends every connection and waits for the end.
+func (p *Proxy) Close() error {
+	p.stop()
+	err := p.listener.Close()
+	p.mu.Lock()
+	for c := range p.conns {
+		c.Close()
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+	if err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("guard proxy: %w", err)
+	}
+	return nil
+}
+
+func (p *Proxy) accept() {
+	defer p.running.Done()
+	for {
+		c, err := p.listener.Accept()
+		switch {
+		case p.life.Err() != nil:
+			if err == nil {
+				c.Close()
+			}
+			return
+		case err != nil: // out of descriptors; it passes
+			pause(p.life, 50*time.Millisecond)
+			continue
+		}
+		select {
+		case p.strangers <- struct{}{}:
+			p.running.Add(1)
+			go p.serve(c)
+		default:
+			c.Close()
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// keep has Close close the connection; it is false after Close.
+func (p *Proxy) keep(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life.Err() != nil {
+		return false
+	}
+	p.conns[c] = true
+	return true
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+	c.Close()
+}
+
+// serve answers one connection.
+func (p *Proxy) serve(c net.Conn) {
+	defer p.running.Done()
+	defer p.drop(c)
+	stranger := true
+	known := func() {
+		if stranger {
+			stranger = false
+			<-p.strangers
+		}
+	}
+	defer known()
+	if !p.keep(c) || c.SetDeadline(time.Now().Add(greetTimeout)) != nil {
+		return
+	}
+	in := bufio.NewReaderSize(io.LimitReader(c, maxGreeting), requestBuffer)
+	name, address, status := p.greeting(in)
+	switch status {
+	case http.StatusOK:
+	case http.StatusBadRequest:
+		return // whoever speaks no HTTP needs no answer
+	default:
+		refuse(c, status)
+		return
+	}
+	known()
+	select {
+	case p.tunnels <- struct{}{}:
+		defer func() { <-p.tunnels }()
+	default:
+		refuse(c, http.StatusServiceUnavailable)
+		return
+	}
+	if c.SetDeadline(time.Time{}) != nil {
+		return
+	}
+	far, err := p.connect(name, address)
+	if err != nil {
+		p.note(name, err)
+		refuse(c, http.StatusBadGateway)
+		return
+	}
+	defer p.drop(far)
+	if !p.keep(far) {
+		return
+	}
+	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
+		p.tunnel(c, in, far)
+	}
+}
+
+// greeting reads who is there and what it wants to be connected to; status is not
+// 200 if it may not be.
+func (p *Proxy) greeting(in *bufio.Reader) (name, address string, status int) {
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		return "", "", http.StatusBadRequest
+	}
+	name, ok := p.authenticate(req)
+	switch {
+	case !ok:
+		return "", "", http.StatusProxyAuthRequired
+	case req.Method != http.MethodConnect:
+		return "", "", http.StatusMethodNotAllowed
+	}
+	return name, req.Host, http.StatusOK
+}
+
+// authenticate returns the name of an admitted user with the right password.
+func (p *Proxy) authenticate(req *http.Request) (string, bool) {
+	encoded, ok := strings.CutPrefix(req.Header.Get("Proxy-Authorization"), "Basic ")
+	if !ok {
+		return "", false
+	}
+	plain, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", false
+	}
+	name, password, _ := strings.Cut(string(plain), ":")
+	if subtle.ConstantTimeCompare([]byte(password), []byte(p.password)) != 1 {
+		return "", false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return name, p.users[name] != nil
+}
+
+// connect dials for a user. A host that it has connected to is tried at the same
+// address first: the data connection of FTP must reach the server of its control
+// connection, also where the name has several.
+func (p *Proxy) connect(name, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, fmt.Errorf("connect: %w", err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return nil, fmt.Errorf("connect to %.80s: %.20q is no port", host, port)
+	}
+	if !p.mayReach(name, address) {
+		return nil, fmt.Errorf("%.80s: the server leads there now, and did not when it was asked where the file is", address)
+	}
+	if pin, ok := p.pin(name, host); ok {
+		if c, err := p.dial(p.life, "tcp", net.JoinHostPort(pin.String(), port)); err == nil {
+			return c, nil
+		}
+	}
+	var c net.Conn
+	err = errors.New("not dialled")
+	if port == "21" { // in a tunnel aria2 knows PASV only, which is for IPv4
+		c, err = p.dial(p.life, "tcp4", address)
+	}
+	if err != nil {
+		c, err = p.dial(p.life, "tcp", address)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p.setPin(name, host, c.RemoteAddr())
+	return c, nil
+}
+
+func (p *Proxy) mayReach(name, address string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[name]
+	return u != nil && (len(u.only) == 0 ||
+		slices.ContainsFunc(u.only, func(one string) bool { return strings.EqualFold(one, address) }))
+}
+
+func (p *Proxy) pin(name, host string) (netip.Addr, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[name]; u != nil {
+		addr, ok := u.pins[host]
+		return addr, ok
+	}
+	return netip.Addr{}, false
+}
+
+func (p *Proxy) setPin(name, host string, to net.Addr) {
+	tcp, ok := to.(*net.TCPAddr)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[name]; ok && u != nil && (len(u.pins) < maxPins || u.pins[host].IsValid()) {
+		u.pins[host] = tcp.AddrPort().Addr().Unmap()
+	}
+}
+
+// note remembers why a connection failed: rather what may pass than a refusal.
+func (p *Proxy) note(name string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[name]
+	if u == nil || u.trouble != nil && errors.As(err, new(*RefusedError)) {
+		return
+	}
+	u.trouble = err
+}
+
+// refuse answers with a status and no tunnel.
+func refuse(c net.Conn, status int) {
+	challenge := ""
+	if status == http.StatusProxyAuthRequired {
+		challenge = "Proxy-Authenticate: Basic realm=\"guard\"\r\n"
+	}
+	// A client that is gone needs no answer.
+	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status), challenge)
+}

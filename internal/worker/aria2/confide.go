@@ -1,0 +1,133 @@
+package aria2
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// aria2c sends passwords, cookies and headers along with a redirect to another host.
+// So a task that confides any to its servers is given to it with one source at a
+// time, and only once that has said where the file is: either there, or at another
+// host, of which aria2c is then told the URL and nothing that was for the first.
+
+// confided are the options that are for the task's own servers only: passwords, and
+// headers, of which any may be a key.
+var confided = []string{"http-user", "http-passwd", "ftp-user", "ftp-passwd", "header", "referer"}
+
+// confides reports whether a task says something to its servers that is not for
+// others.
+func confides(spec *model.TaskSpec) bool {
+	for _, name := range confided {
+		if len(spec.Options[name]) > 0 {
+			return true
+		}
+	}
+	return slices.ContainsFunc(sources(spec), func(source string) bool {
+		u, err := download.ParseURL(source)
+		return err != nil || u.User != nil
+	})
+}
+
+// sources are all the URLs that a task gives for its file.
+func sources(spec *model.TaskSpec) []string { return append([]string{spec.URL}, spec.Mirrors...) }
+
+// overHTTP reports whether a source may lead to another one.
+func overHTTP(source string) bool {
+	scheme, _, _ := strings.Cut(source, ":")
+	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
+}
+
+// found notes where a job's file is, as its sources say.
+func (j *job) found(now *version) {
+	j.asked, j.told, j.bare = 0, nil, false
+	if now == nil {
+		return
+	}
+	j.first = now.at // another one may have the file in another version
+	if !confides(&j.Task.TaskSpec) {
+		return
+	}
+	all := sources(&j.Task.TaskSpec)
+	switch source := all[now.at]; {
+	case now.elsewhere != "":
+		j.told, j.bare = []string{now.elsewhere}, true
+	case overHTTP(source):
+		j.told = []string{source}
+	default: // of these none leads elsewhere
+		j.told = slices.DeleteFunc(all, overHTTP)
+	}
+}
+
+// discreet is the job as aria2c may know it.
+func (j *job) discreet() *download.Job {
+	if len(j.told) == 0 {
+		return &j.Job
+	}
+	task := *j.Task
+	task.URL, task.Mirrors = j.told[0], j.told[1:]
+	if j.bare {
+		task.Options = maps.Clone(task.Options)
+		for _, name := range confided {
+			delete(task.Options, name)
+		}
+	}
+	return &download.Job{Task: &task, Dir: j.Dir}
+}
+
+// unanswered deals with a job that confides when no source says where its file is:
+// they are asked again as often as aria2c would, each time another one first.
+func (j *job) unanswered(err error) {
+	j.asked++
+	tooMany := errors.Is(err, download.StatusError(http.StatusTooManyRequests))
+	if j.asked < j.number("max-tries", download.DefaultMaxTries) && passes(err) && !tooMany {
+		j.first++
+		j.notBefore = time.Now().Add(j.retryWait())
+		return
+	}
+	j.fail(download.CodeOf(err), err.Error())
+}
+
+// another turns a job that is told one source at a time to the next one, if it was
+// the source that failed. Each has one turn.
+func (j *job) another(code int) bool {
+	if len(j.told) == 0 || len(j.told) > len(j.Task.Mirrors) || j.turns >= len(j.Task.Mirrors) {
+		return false
+	}
+	switch code {
+	case download.CodeUnknown, download.CodeTimeout, download.CodeNotFound, 4, 5, download.CodeNetwork,
+		download.CodeResolve, 21, download.CodeHTTP, download.CodeRedirects, download.CodeAuth, 29:
+		j.turns++
+		j.first++
+		return true
+	}
+	return false
+}
+
+// number is the value of an option, which has been validated.
+func (j *job) number(name string, otherwise int) int {
+	if n, err := strconv.Atoi(strings.Join(j.Task.Options[name], "")); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+// timeout is how long a source may be silent.
+func (j *job) timeout(stall time.Duration) time.Duration {
+	if n := j.number("timeout", 0); n > 0 {
+		return time.Duration(n) * time.Second
+	}
+	return max(stall, time.Second) // as aria2c is run
+}
+
+// retryWait is between two tries of a job.
+func (j *job) retryWait() time.Duration {
+	return time.Duration(j.number("retry-wait", int(download.DefaultRetryWait/time.Second))) * time.Second
+}

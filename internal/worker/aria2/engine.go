@@ -1,0 +1,330 @@
+package aria2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Config says how to run aria2c. The fields up to Logger are needed.
+type Config struct {
+	Binary   string // path of aria2c, as [Find] gives it
+	StateDir string // a folder for its configuration and lock; made if missing
+	Slots    int    // how many jobs the worker runs at once
+	Logger   *slog.Logger
+	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
+	// and for metalinks, which may lead to torrents.
+	AllowBT bool
+	// Attach, if it is not nil, is used instead of an aria2c of our own; Binary
+	// is then not needed.
+	Attach *Attach
+	// Guard makes the connections, aria2c's too; nil is one that knows public
+	// addresses only.
+	Guard *netguard.Guard
+	// Bandwidth is what all downloads together may use, in bytes/s; 0 = no limit.
+	Bandwidth int64
+	// StallTimeout is after how long without a byte a connection is given up, where
+	// the task does not say; 0 means [download.DefaultStallTimeout].
+	StallTimeout time.Duration
+	// UserAgent is what HTTP servers are told where the task names none; "" means
+	// [download.DefaultUserAgent].
+	UserAgent string
+}
+
+// Engine implements [download.Engine] with an aria2c of its own.
+type Engine struct {
+	cfg     Config
+	lock    *os.File // held as long as an aria2c of ours may live
+	caps    model.Capabilities
+	changed chan struct{}
+	life    context.Context // ends with Close
+	stop    context.CancelFunc
+	stopped chan struct{} // closed when all supervisors have ended
+
+	bandwidth atomic.Int64 // bytes/s; 0 = no limit
+
+	proxy     *netguard.Proxy // for aria2c
+	transport *http.Transport // of the probes
+
+	// turn is held through each operation with its calls to aria2c, so that
+	// these see each other's work whole. It is a channel so that waiting for it
+	// can be given up.
+	turn chan struct{}
+	jobs map[string]*job // by task id; guarded by turn
+
+	// Guarded by turn:
+	isolated []*supervisor // each has suspects of its own
+	suspects []*group      // they wait for an isolated aria2c
+	isolates int           // how many were ever started
+
+	shared  *supervisor    // of the aria2c that has all other jobs
+	running sync.WaitGroup // the supervisors and what runs beside the turn
+
+	mu       sync.Mutex
+	closed   bool // guarded by mu
+	stopping bool // guarded by mu
+}
+
+var _ download.Engine = (*Engine)(nil)
+
+var (
+	errClosed = errors.New("aria2: the engine is closed")
+	errDown   = errors.New("aria2: aria2c is being started again")
+)
+
+// New starts aria2c, or reaches the one to attach to, and returns when it answers. It waits up to 15 s for the
+// aria2c of a killed worker on the same state folder to end.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Binary == "" && cfg.Attach == nil || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
+		return nil, errors.New("aria2: Binary, StateDir, Slots and Logger are needed")
+	}
+	dir, err := filepath.Abs(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("aria2: state folder: %w", err)
+	}
+	cfg.StateDir = dir
+	if cfg.Attach != nil {
+		if err := cfg.Attach.check(); err != nil {
+			return nil, fmt.Errorf("aria2: %w", err)
+		}
+	}
+	if cfg.Guard == nil {
+		cfg.Guard = netguard.New(netguard.Networks{}, nil)
+	}
+	if cfg.StallTimeout == 0 {
+		cfg.StallTimeout = download.DefaultStallTimeout
+	}
+	cfg.UserAgent = cmp.Or(cfg.UserAgent, download.DefaultUserAgent)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("aria2: state folder: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	e := &Engine{
+		cfg: cfg, changed: make(chan struct{}, 1), life: ctx, stop: cancel, stopped: make(chan struct{}),
+		transport: download.NewTransport(cfg.Guard, probeTimeout),
+		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
+	}
+	e.bandwidth.Store(cfg.Bandwidth)
+	if e.lock, err = takeLock(ctx, dir); err == nil {
+		removeConfigurations(dir)
+		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {
+			err = e.start(ctx)
+		}
+	}
+	if err != nil {
+		cancel()
+		if e.proxy != nil {
+			_ = e.proxy.Close() // nothing has used it
+		}
+		if e.lock != nil {
+			e.lock.Close()
+		}
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	return e, nil
+}
+
+// start brings up the first aria2c, asks what it can do, and leaves it to the
+// supervisor.
+func (e *Engine) start(ctx context.Context) error {
+	var p *process
+	var err error
+	for range 3 { // another program may take the port in between
+		if p, err = e.startProcess(ctx, sharedConf); err == nil {
+			break
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c, err := p.dial(ctx, e.hint)
+	if err != nil {
+		p.kill()
+		return err
+	}
+	var version struct {
+		Features []string `json:"enabledFeatures"`
+	}
+	if err := c.call(ctx, &version, "aria2.getVersion"); err != nil {
+		c.fail(err)
+		p.kill()
+		return fmt.Errorf("aria2.getVersion: %w", err)
+	}
+	e.caps = capabilities(version.Features, e.cfg.AllowBT)
+	if e.cfg.Attach != nil {
+		e.caps.SupportsMetalink = false // only the answer to adding one tells what is ours
+	}
+	v := e.newSupervisor(sharedConf)
+	v.session = session{p, c}
+	e.shared = v
+	e.begin(func() {
+		defer close(v.ended)
+		v.run(ctx, p, c)
+	})
+	go func() {
+		<-ctx.Done()
+		e.mu.Lock()
+		e.stopping = true // no supervisor is started after this
+		e.mu.Unlock()
+		e.running.Wait()
+		close(e.stopped)
+	}()
+	return nil
+}
+
+// capabilities says what an aria2c with these features may do here.
+func capabilities(features []string, allowBT bool) model.Capabilities {
+	caps := model.Capabilities{Protocols: []string{"http", "ftp"}}
+	if slices.Contains(features, "HTTPS") {
+		caps.Protocols = append(caps.Protocols, "https")
+	}
+	if slices.Contains(features, "SFTP") {
+		caps.Protocols = append(caps.Protocols, "sftp")
+	}
+	caps.SupportsBT = allowBT && slices.Contains(features, "BitTorrent")
+	caps.SupportsMetalink = caps.SupportsBT && slices.Contains(features, "Metalink")
+	return caps
+}
+
+// Capabilities implements [download.Engine].
+func (e *Engine) Capabilities() model.Capabilities {
+	caps := e.caps
+	caps.Protocols = slices.Clone(caps.Protocols)
+	caps.Bandwidth = e.cfg.Bandwidth
+	return caps
+}
+
+// Changed implements [download.Engine].
+func (e *Engine) Changed() <-chan struct{} { return e.changed }
+
+func (e *Engine) hint() {
+	select {
+	case e.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Add implements [download.Engine]. It fails for a folder that aria2c would
+// misread, bad options, or a closed engine. That aria2c is down is no error: the
+// job is given to the next one.
+func (e *Engine) Add(ctx context.Context, dj download.Job) error {
+	id := dj.Task.ID
+	if err := checkDir(dj.Dir); err != nil {
+		return fmt.Errorf("aria2: add task %s: %w", id, err)
+	}
+	if err := dj.Task.Options.Validate(); err != nil {
+		return fmt.Errorf("aria2: add task %s: %w", id, err)
+	}
+	if err := e.take(ctx); err != nil {
+		return err
+	}
+	defer e.release()
+	if j := e.jobs[id]; j != nil {
+		if j.removing && j.home == nil {
+			j.supervisor = e.shared
+		}
+		j.removing = false
+		return nil
+	}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj), supervisor: e.shared}
+	e.jobs[id] = j
+	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
+		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{
+			Code: download.CodeOption, Class: model.ClassWorker,
+			Message: "this worker's aria2 does not take torrents, magnets or metalinks",
+		}})
+		e.hint()
+		return nil
+	}
+	if s, ok := e.shared.usable(); ok {
+		if err := e.offer(ctx, s, j); err != nil {
+			// Poll gives it again; whether aria2c has it is seen there.
+			e.judgeCall(ctx, j, err)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) allows(k kind) bool {
+	if k == metalink {
+		return e.caps.SupportsMetalink
+	}
+	return e.caps.SupportsBT
+}
+
+// Close implements [download.Engine]: aria2c writes its control files and ends.
+// It takes 10 s at most, and mostly well under one.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	first := !e.closed
+	e.closed = true
+	e.mu.Unlock()
+	e.stop()
+	<-e.stopped
+	if first {
+		if err := errors.Join(e.proxy.Close(), e.lock.Close()); err != nil {
+			return fmt.Errorf("aria2: close: %w", err)
+		}
+	}
+	return nil
+}
+
+// begin runs work in a goroutine that Close waits for; it is false once the engine
+// is being closed.
+func (e *Engine) begin(work func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopping {
+		return false
+	}
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		work()
+	}()
+	return true
+}
+
+// take waits for the turn.
+func (e *Engine) take(ctx context.Context) error {
+	select {
+	case e.turn <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("aria2: %w", ctx.Err())
+	}
+	e.mu.Lock()
+	closed := e.closed
+	e.mu.Unlock()
+	if closed {
+		e.release()
+		return errClosed
+	}
+	return nil
+}
+
+func (e *Engine) release() { <-e.turn }
+
+// pause waits for d; it is false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,286 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// needAria2c returns the path of an aria2c that the engine can use.
+func needAria2c(t *testing.T) string {
+	t.Helper()
+	path, _, err := Find(t.Context())
+	if err != nil {
+		testbed.Missing(t, "aria2c", err)
+	}
+	return path
+}
+
+func newEngine(t *testing.T, stateDir string) download.Engine {
+	t.Helper()
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: stateDir, Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+func TestTheEngineConforms(t *testing.T) {
+	needAria2c(t)
+	downloadtest.Run(t, newEngine)
+}
+
+func newAria2(t *testing.T, stateDir string) *Engine {
+	t.Helper()
+	e := newEngine(t, stateDir).(*Engine)
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+func TestAKilledAria2cIsStartedAgainAndEveryFileIsWhole(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(6 << 20)
+	var throttle downloadtest.Throttle
+	throttle.Set(2 << 20)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
+	e := newAria2(t, t.TempDir())
+	jobs := []download.Job{
+		downloadtest.Job(t, "a", s.URL+"/file"), downloadtest.Job(t, "b", s.URL+"/file"),
+		downloadtest.Job(t, "c", s.URL+"/file", "split", "4", "max-connection-per-server", "4", "min-split-size", "1M"),
+	}
+	for _, job := range jobs {
+		downloadtest.Add(t, e, job)
+	}
+	for i, job := range jobs {
+		downloadtest.Await(t, e, job.Task.ID, downloadtest.Reached(int64(i+1)<<20))
+		if err := syscall.Kill(e.PID(), syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	throttle.Set(8 << 20)
+	for _, job := range jobs {
+		downloadtest.MustComplete(t, e, job, data)
+	}
+}
+
+func TestAJobThatIsAddedWhileAria2cIsDownIsGivenToTheNextOne(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	s := downloadtest.Serve(t, downloadtest.Content(data))
+	e := newAria2(t, t.TempDir())
+	p := e.current().process
+	p.kill()
+	job := downloadtest.Job(t, "early", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	gone := downloadtest.Job(t, "gone", s.URL+"/file")
+	downloadtest.Add(t, e, gone)
+	downloadtest.Remove(t, e, "gone")
+	downloadtest.MustComplete(t, e, job, data)
+	if states, err := e.Poll(t.Context()); err != nil || len(states) != 1 {
+		t.Errorf("%+v, %v", states, err)
+	}
+	if pid := e.PID(); pid == 0 || pid == p.cmd.Process.Pid {
+		t.Errorf("there is no other aria2c: pid %d", pid)
+	}
+}
+
+func TestABrokenConnectionIsMadeAgainToTheSameAria2c(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(1 << 20)
+	var throttle downloadtest.Throttle
+	throttle.Set(1 << 20)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "on", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.Await(t, e, "on", downloadtest.Reached(100_000))
+	before := e.PID()
+	e.current().client.fail(errors.New("broken by the test"))
+	downloadtest.MustComplete(t, e, job, data)
+	if after := e.PID(); after != before {
+		t.Errorf("aria2c was pid %d and is %d", before, after)
+	}
+	if n := s.Requests.Load(); n != 1 {
+		t.Errorf("the server had %d requests", n)
+	}
+}
+
+// polledRows returns what aria2c has after a poll.
+func polledRows(t *testing.T, e *Engine) map[string]*row {
+	t.Helper()
+	if _, err := e.Poll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := e.current().client.rows(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestWhatBelongsToNoJobIsRemovedFromAria2c(t *testing.T) {
+	t.Parallel()
+	var throttle downloadtest.Throttle
+	throttle.Set(10_000)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(1<<20))))
+	e := newAria2(t, t.TempDir())
+	c := e.current().client
+	if err := c.call(t.Context(), nil, "aria2.addUri", []string{s.URL}, map[string]any{"dir": t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "it is gone", func() bool { return len(polledRows(t, e)) == 0 })
+}
+
+func TestAFinishedJobLeavesNothingInAria2c(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(1000)
+	s := downloadtest.Serve(t, downloadtest.Content(data))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "finished", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	all, err := e.current().client.rows(t.Context())
+	if err != nil || len(all) != 0 {
+		t.Errorf("%+v, %v", all, err)
+	}
+}
+
+func TestTheConfigurationIsPrivateAndTheSecretIsInNoCommandLine(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := newAria2(t, dir)
+	info, err := os.Stat(filepath.Join(dir, "aria2.conf"))
+	if err != nil || info.Mode().Perm() != 0o600 {
+		t.Fatalf("aria2.conf: %v, %v", info, err)
+	}
+	p := e.current().process
+	if line := strings.Join(p.cmd.Args, " "); strings.Contains(line, p.secret) {
+		t.Errorf("the secret is in %q", line)
+	}
+	for _, name := range p.cmd.Env {
+		if key, _, _ := strings.Cut(name, "="); key != "HOME" && key != "PATH" && key != "LC_ALL" {
+			t.Errorf("aria2c is given the variable %s", key)
+		}
+	}
+}
+
+func TestASecondAria2cOnOneStateFolderWaitsForTheFirst(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := newAria2(t, dir)
+	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancel()
+	if f, err := takeLock(ctx, dir); err == nil {
+		f.Close()
+		t.Fatal("the lock was free")
+	}
+	// Our own hold goes, as if this process were killed: aria2c's stays.
+	if err := e.lock.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again, cancelAgain := context.WithTimeout(t.Context(), 200*time.Millisecond)
+	defer cancelAgain()
+	if f, err := takeLock(again, dir); err == nil {
+		f.Close()
+		t.Fatal("the lock was free though aria2c lives")
+	}
+	e.stop()
+	<-e.stopped
+	f, err := takeLock(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.lock = f // for Close
+}
+
+func TestAFolderThatAria2WouldMisreadIsRefused(t *testing.T) {
+	for _, dir := range []string{"relative", "/a/../b", "/tmp/${HOME}", "/a/"} {
+		if checkDir(dir) == nil {
+			t.Errorf("%q is accepted", dir)
+		}
+	}
+	if err := checkDir("/srv/downloads/task"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestATorrentIsRefusedWhereBitTorrentIsNotAllowed(t *testing.T) {
+	t.Parallel()
+	e := newAria2(t, t.TempDir())
+	if caps := e.Capabilities(); caps.SupportsBT || caps.SupportsMetalink || !slices.Contains(caps.Protocols, "https") {
+		t.Errorf("%+v", caps)
+	}
+	job := downloadtest.Job(t, "magnet", "magnet:?xt=urn:btih:0123456789012345678901234567890123456789")
+	downloadtest.Add(t, e, job)
+	if err := downloadtest.MustFail(t, e, "magnet"); err.Class != model.ClassWorker {
+		t.Errorf("%+v", err)
+	}
+}
+
+func TestABrokenTorrentFailsForGood(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for id, spec := range map[string]model.TaskSpec{
+		"torrent":  {Torrent: []byte("this is no torrent")},
+		"metalink": {Metalink: []byte("this is no metalink")},
+	} {
+		job := downloadtest.Job(t, id, "")
+		spec.ID = id
+		job.Task.TaskSpec = spec
+		downloadtest.Add(t, e, job)
+		if err := downloadtest.MustFail(t, e, id); err.Class != model.ClassPermanent {
+			t.Errorf("%s: %+v", id, err)
+		}
+	}
+}
+
+func TestAMetalinkCompletesWithAllItsFiles(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(50_000)
+	s := downloadtest.Serve(t, downloadtest.Content(data))
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	file := func(name string) string {
+		return `<file name="` + name + `"><url>` + s.URL + "/" + name + `</url></file>`
+	}
+	text := `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink">` + file("one") + file("two") + `</metalink>`
+	mux := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/metalink4+xml")
+		_, _ = w.Write([]byte(text)) // a client that is gone is no matter
+	}))
+	inline := downloadtest.Job(t, "inline", "")
+	inline.Task.TaskSpec = model.TaskSpec{ID: "inline", Metalink: []byte(text)}
+	byURL := downloadtest.Job(t, "by-url", mux.URL+"/files.meta4")
+	for _, job := range []download.Job{inline, byURL} {
+		downloadtest.Add(t, e, job)
+		state := downloadtest.Await(t, e, job.Task.ID, downloadtest.Ended)
+		if state.Phase != download.Complete || len(state.Files) != 2 || state.Total != 100_000 {
+			t.Errorf("%s: %+v, error %+v", job.Task.ID, state, state.Err)
+		}
+	}
+}

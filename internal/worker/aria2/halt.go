@@ -1,0 +1,212 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// A download takes a while to stop. Nobody holds the engine meanwhile: each step asks
+// aria2c once, and the next Poll or Remove makes the next step.
+
+const (
+	haltTimeout = 10 * time.Second // how long a download may take to stop
+	haltSteps   = 10               // how many steps it has at least
+)
+
+// halt is a job's being stopped.
+type halt struct {
+	since time.Time
+	steps int
+	asked map[string]bool // the gids that aria2c was told to remove
+	then  func() error    // what follows; nil: the job is given to aria2c again
+}
+
+// errStopping says that a download has not stopped yet.
+var errStopping = errors.New("aria2c has not stopped it yet")
+
+// haltThen stops everything of a job in aria2c, frees its gids, and then calls then,
+// perhaps within a later Poll. When then is called, no byte of it is written any more.
+func (e *Engine) haltThen(ctx context.Context, s session, j *job, all map[string]*row, then func() error) error {
+	j.halt = &halt{since: time.Now(), asked: map[string]bool{}, then: then}
+	return e.stepHalt(ctx, s, j, all)
+}
+
+// stepHalt makes one step.
+func (e *Engine) stepHalt(ctx context.Context, s session, j *job, all map[string]*row) error {
+	h := j.halt
+	members := family(j.claims(all), all)
+	running := false
+	var stops []call
+	for _, r := range members {
+		if r.stopped() {
+			continue
+		}
+		running = true
+		if !h.asked[r.GID] {
+			stops = append(stops, call{"aria2.forceRemove", []any{r.GID}})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if running {
+		if h.steps++; h.steps > haltSteps && time.Since(h.since) > haltTimeout {
+			e.abandon(s, j)
+			return nil
+		}
+		if len(stops) == 0 {
+			return nil
+		}
+		_, _, err := s.client.multicall(ctx, stops)
+		for _, stop := range stops {
+			h.asked[stop.params[0].(string)] = err == nil
+		}
+		return err
+	}
+	if err := s.client.forgetResults(ctx, members); err != nil {
+		return err
+	}
+	j.halt, j.home, j.roots = nil, nil, nil
+	if h.then != nil {
+		return h.then()
+	}
+	return nil
+}
+
+// abandon gives up a download that does not stop: its aria2c is killed, the others
+// that were in it continue from their bytes in the next one, and this one fails. An
+// attached aria2c is not ours to kill.
+func (e *Engine) abandon(s session, j *job) {
+	e.cfg.Logger.Error("aria2c does not stop a download; the download is abandoned", "task", j.Task.ID)
+	message := fmt.Sprintf("aria2c did not stop this within %v", haltTimeout)
+	if s.process.attach != nil {
+		j.halt.since, j.halt.steps, j.halt.asked = time.Now(), 0, map[string]bool{} // ask again
+		j.failWith(&model.TaskError{Code: download.CodeUnknown, Class: model.ClassWorker, Message: message})
+		return
+	}
+	j.halt = nil
+	s.process.abandon()
+	class := model.ClassRetryable
+	if before := j.Task.Error; before != nil && before.Message == message {
+		class = model.ClassPermanent
+	}
+	j.failWith(&model.TaskError{Code: download.CodeUnknown, Class: class, Message: message})
+}
+
+// Remove implements [download.Engine]. It waits for the download to stop, but holds
+// nobody else meanwhile. After an error the job is still there: call it again.
+func (e *Engine) Remove(ctx context.Context, id string) error {
+	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+		done, err := e.removeStep(ctx, id)
+		if done {
+			return nil
+		}
+		if ctx.Err() != nil || errors.Is(err, errClosed) || !pause(ctx, wait) {
+			if err == nil {
+				err = errStopping
+			}
+			return fmt.Errorf("aria2: remove task %s: %w", id, err)
+		}
+	}
+}
+
+// removeStep removes a job if it has stopped, and has it stopped if not.
+func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err error) {
+	if err := e.take(ctx); err != nil {
+		return false, err
+	}
+	defer e.release()
+	j := e.jobs[id]
+	if j == nil {
+		return true, nil
+	}
+	j.stopProbe()
+	if j.probing != nil {
+		if _, _ = j.probed(); j.probing != nil {
+			return false, nil
+		}
+	}
+	// A process that has ended writes nothing, and its successor knows of no job
+	// but those that Poll gives it.
+	if j.home != nil && j.home.alive() {
+		if err := e.stopNow(ctx, j); err != nil {
+			return false, err
+		}
+		if j.home != nil && j.home.alive() {
+			return false, nil
+		}
+	}
+	e.proxy.Expel(j.gid)
+	delete(e.jobs, id)
+	return true, nil
+}
+
+// stopNow makes a step to stop a job that is removed.
+func (e *Engine) stopNow(ctx context.Context, j *job) error {
+	if j.home.fault.Load() == faultAbandoned {
+		return nil // it is being killed
+	}
+	s, ok := j.supervisor.usable()
+	if !ok || s.process != j.home {
+		return errDown
+	}
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	all, err := s.client.rows(bounded)
+	if err == nil {
+		if j.halt == nil {
+			j.halt = &halt{since: time.Now(), asked: map[string]bool{}}
+		}
+		j.halt.then, j.removing = nil, true
+		err = e.stepHalt(ctx, s, j, all)
+	}
+	if err != nil {
+		e.judgeCall(ctx, j, err)
+	}
+	return err
+}
+
+// leave stops our downloads in an aria2c that continues without us.
+func (e *Engine) leave(s session) {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
+	defer cancel()
+	select {
+	case e.turn <- struct{}{}:
+		defer e.release()
+	case <-ctx.Done():
+		return
+	}
+	for _, j := range e.jobs {
+		if j.halt == nil {
+			j.halt = &halt{since: time.Now(), asked: map[string]bool{}}
+		}
+		j.halt.then = nil
+	}
+	for left := len(e.jobs); left > 0; {
+		all, err := s.client.rows(ctx)
+		if err != nil {
+			break
+		}
+		left = 0
+		for _, j := range e.jobs {
+			if j.halt == nil {
+				continue
+			}
+			if err := e.stepHalt(ctx, s, j, all); err != nil || j.halt != nil {
+				left++
+			}
+		}
+		if left > 0 && !pause(ctx, 10*time.Millisecond) {
+			break
+		}
+	}
+	for id, j := range e.jobs {
+		if j.halt != nil {
+			e.cfg.Logger.Warn("a download stays in the attached aria2c", "task", id)
+		}
+	}
+}

@@ -1,0 +1,172 @@
+package aria2
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// dated serves data with a date and no ETag: at another URL it may be another file.
+func dated(data []byte) http.Handler {
+	modified := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", modified, bytes.NewReader(data))
+	})
+}
+
+// first has n requests answered by h, HEAD too, and the others by then.
+func first(n int64, h, then http.Handler) http.Handler {
+	var served atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if served.Add(1) > n {
+			then.ServeHTTP(w, r)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func ill(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
+
+// TestAFinishedFileIsNotJudgedByAMirrorThatItDoesNotComeFrom has a task that confides,
+// whose source is ill when it is asked once more at the end.
+func TestAFinishedFileIsNotJudgedByAMirrorThatItDoesNotComeFrom(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(300_000)
+	e := newAria2(t, t.TempDir())
+	for name, serve := range map[string]func([]byte) http.Handler{"by-date": dated, "by-etag": downloadtest.Content} {
+		t.Run(name, func(t *testing.T) {
+			source := downloadtest.Serve(t, first(2, serve(data), http.HandlerFunc(ill)))
+			mirror := downloadtest.Serve(t, serve(downloadtest.Data(300_001)))
+			job := downloadtest.Job(t, name, source.URL+"/file", "header", "X-Token: t")
+			job.Task.Mirrors = []string{mirror.URL + "/file"}
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, data)
+			if n := source.Requests.Load(); n != 3 {
+				t.Errorf("the source had %d requests: a probe, the file, and at the end one more are 3", n)
+			}
+			if n := mirror.Requests.Load(); n != 0 {
+				t.Errorf("the mirror had %d requests", n)
+			}
+		})
+	}
+}
+
+func TestAFileThatChangedAtItsOwnSourceBeginsAnewWithAMirrorToo(t *testing.T) {
+	t.Parallel()
+	before, now := downloadtest.Data(300_000), bytes.Repeat([]byte("b"), 300_000)
+	source := downloadtest.Serve(t, first(2, downloadtest.Content(before), downloadtest.Content(now)))
+	mirror := downloadtest.Serve(t, downloadtest.Content(before))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "changed", source.URL+"/file", "header", "X-Token: t")
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, now)
+}
+
+func TestAtTheEndTheSourceThatGaveTheVersionIsAskedFirst(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(300_000)
+	source := downloadtest.Serve(t, first(1, http.HandlerFunc(ill), dated(data)))
+	mirror := downloadtest.Serve(t, dated(data))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "recovered", source.URL+"/file")
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := source.Sent.Load() + mirror.Sent.Load(); sent != int64(len(data)) {
+		t.Errorf("the servers sent %d bytes for a file of %d", sent, len(data))
+	}
+}
+
+func TestBytesOfAMirrorAreGoneOnWithWhenTheFirstSourceIsBack(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(4 << 20)
+	for name, option := range map[string]string{"a task that confides": "header", "one that does not": ""} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var back atomic.Bool
+			source := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if !back.Load() {
+					ill(w, r)
+					return
+				}
+				dated(data).ServeHTTP(w, r)
+			}))
+			var throttle downloadtest.Throttle
+			throttle.Set(1 << 20)
+			mirror := downloadtest.Serve(t, throttle.Slow(dated(data)))
+			e := newAria2(t, t.TempDir())
+			job := downloadtest.Job(t, "kept", source.URL+"/file")
+			if option != "" {
+				job.Task.Options[option] = model.OptionValue{"X-Token: t"}
+			}
+			job.Task.Mirrors = []string{mirror.URL + "/file"}
+			downloadtest.Add(t, e, job)
+			downloadtest.Await(t, e, "kept", downloadtest.Reached(2<<20))
+			downloadtest.Remove(t, e, "kept")
+			back.Store(true)
+			throttle.Set(16 << 20)      // aria2c may ask for all first, and break that off
+			downloadtest.Add(t, e, job) // as after a new start of the worker
+			downloadtest.MustComplete(t, e, job, data)
+			if sent := source.Sent.Load() + mirror.Sent.Load(); sent > int64(len(data))*5/4 {
+				t.Errorf("the servers sent %d bytes for a file of %d", sent, len(data))
+			}
+		})
+	}
+}
+
+func TestTheSourceOfTheBytesThatAreThereIsKnown(t *testing.T) {
+	job := download.Job{Dir: t.TempDir(), Task: &model.Task{TaskSpec: model.TaskSpec{URL: "http://a/f", Mirrors: []string{"http://b/f", "http://c/f"}}}}
+	if at := cameFrom(&job); at != 0 {
+		t.Errorf("nothing is kept, and yet: %d", at)
+	}
+	for source, want := range map[string]int{"http://a/f": 0, "http://c/f": 2, "http://gone/f": 0} {
+		if err := (&version{Source: download.HashOf(source)}).save(job.Dir); err != nil {
+			t.Fatal(err)
+		}
+		if at := cameFrom(&job); at != want {
+			t.Errorf("%s: %d, want %d", source, at, want)
+		}
+	}
+	if err := os.WriteFile(job.Dir+"/"+versionFile, []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if at := cameFrom(&job); at != 0 {
+		t.Errorf("what is kept cannot be read, and yet: %d", at)
+	}
+}
+
+func TestAValidatorIsSentWhereAria2cKnowsOneSourceOnly(t *testing.T) {
+	mirrors := []string{"http://b/f"}
+	for name, c := range map[string]struct {
+		mirrors  []string
+		told     []string
+		checksum string
+		now      *version
+		want     string
+	}{
+		"one source":                           {nil, nil, "", &version{ETag: `"1"`}, `"1"`},
+		"a date":                               {nil, nil, "", &version{ETag: `W/"1"`, LastModified: "date"}, "date"},
+		"nothing is known":                     {nil, nil, "", nil, ""},
+		"a checksum":                           {nil, nil, "sha-256=aa", &version{ETag: `"1"`}, ""},
+		"a mirror":                             {mirrors, nil, "", &version{ETag: `"1"`}, ""},
+		"a mirror of which aria2c knows not":   {mirrors, []string{"http://a/f"}, "", &version{ETag: `"1"`}, `"1"`},
+		"two of FTP, of which aria2c is told":  {mirrors, []string{"ftp://a/f", "ftp://b/f"}, "", &version{}, ""},
+		"a checksum and a mirror not told of":  {mirrors, []string{"http://a/f"}, "sha-256=aa", &version{ETag: `"1"`}, ""},
+		"a mirror not told of, and no version": {mirrors, []string{"http://a/f"}, "", nil, ""},
+	} {
+		spec := model.TaskSpec{URL: "http://a/f", Mirrors: c.mirrors, Checksum: c.checksum}
+		j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}, told: c.told, version: c.now}
+		if got := j.validator(); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
+	}
+}

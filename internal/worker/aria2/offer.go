@@ -1,0 +1,230 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// turnTimeout bounds each call to aria2c that is made under the engine's turn.
+const turnTimeout = 2 * time.Second
+
+// offer gives a job to aria2c as soon as it is known whether the bytes that are there
+// of its file may be continued; until then it does nothing, and Poll calls it again.
+func (e *Engine) offer(ctx context.Context, s session, j *job) error {
+	if time.Now().Before(j.notBefore) {
+		return nil
+	}
+	now, known := e.prepared(j)
+	switch {
+	case !known:
+		return nil
+	case now.version == nil && j.confides():
+		j.unanswered(now.err)
+		return nil
+	}
+	j.found(now.version)
+	if now.failure != nil {
+		j.failWith(now.failure)
+		return nil
+	}
+	j.wipe, j.rescue = false, j.rescue && !now.rescued
+	j.version, j.resumed = now.kept, now.resumes
+	j.headFirst = j.resumed && now.version != nil && now.version.head
+	return e.give(ctx, s, j)
+}
+
+// confides reports whether the job is one file from URLs and says something to its
+// servers that is not for others.
+func (j *job) confides() bool { return kindOf(&j.Task.TaskSpec) == plain && confides(&j.Task.TaskSpec) }
+
+// preparation is what is found out before aria2c gets a job, and what was done to the
+// bytes that are there.
+type preparation struct {
+	finding
+	canceled bool     // nothing is known
+	kept     *version // which the file is fetched in; nil: not known
+	resumes  bool     // there are bytes of it
+	rescued  bool     // what a killed aria2c did not note has been looked for
+	failure  *model.TaskError
+}
+
+// prepared returns what the sources say of a job's file and makes its folder ready;
+// the first call begins that.
+func (e *Engine) prepared(j *job) (p preparation, known bool) {
+	if j.probing != nil {
+		return j.probed()
+	}
+	j.rescue = j.rescue || j.given.IsZero() // what had it before may have been killed
+	q := e.inquiryOf(j)
+	if j.confides() {
+		q.patience = j.timeout(e.cfg.StallTimeout) // without an answer it is not fetched
+	}
+	dj, confided, wipe, rescue := j.Job, j.confides(), j.wipe, j.rescue
+	e.probe(j, func(ctx context.Context) preparation {
+		var p preparation
+		if kindOf(&dj.Task.TaskSpec) == plain {
+			p.finding = e.look(ctx, q)
+		}
+		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !confided) {
+			p.failure = e.makeReady(&dj, &p, wipe, rescue)
+		}
+		return p
+	})
+	return preparation{}, false
+}
+
+// probed returns what a probe that is under way has found, if it has ended.
+func (j *job) probed() (p preparation, known bool) {
+	select {
+	case p = <-j.probing:
+		j.probing = nil
+		return p, !p.canceled
+	default:
+		return preparation{}, false
+	}
+}
+
+// confirmed asks the sources of a finished file for its version once more; the first
+// call begins that.
+func (e *Engine) confirmed(j *job) (f finding, known bool) {
+	if j.probing != nil {
+		p, known := j.probed()
+		return p.finding, known
+	}
+	q := e.inquiryOf(j)
+	q.alone = len(j.told) > 0 // it came from there only: no other one knows better
+	e.probe(j, func(ctx context.Context) preparation {
+		f := e.look(ctx, q)
+		return preparation{finding: f, canceled: ctx.Err() != nil}
+	})
+	return finding{}, false
+}
+
+func (e *Engine) inquiryOf(j *job) *inquiry {
+	return &inquiry{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.first, exact: j.exact}
+}
+
+// look asks the sources, where they can be asked.
+func (e *Engine) look(ctx context.Context, q *inquiry) finding {
+	if !overHTTP(q.spec.URL) && q.first == 0 {
+		return finding{version: unversioned(q.spec.URL)}
+	}
+	return q.ask(ctx)
+}
+
+// probe runs work beside the engine's turn: servers and disks may be slow.
+func (e *Engine) probe(j *job, work func(ctx context.Context) preparation) {
+	ctx, cancel := context.WithCancel(e.life)
+	found := make(chan preparation, 1)
+	j.probing, j.stopProbe = found, cancel
+	if !e.begin(func() {
+		defer cancel()
+		found <- work(ctx)
+		e.hint()
+	}) {
+		cancel()
+		found <- preparation{canceled: true}
+	}
+}
+
+// makeReady decides about the bytes in a job's folder, and whether the file can have
+// room here.
+func (e *Engine) makeReady(dj *download.Job, p *preparation, wipe, rescue bool) *model.TaskError {
+	failed := func(err error) *model.TaskError {
+		return download.Failure(dj.Task, download.CodeFileIO, err.Error())
+	}
+	if err := checkLength(dj.Dir, &p.finding); err != nil {
+		return err
+	}
+	if wipe {
+		if err := download.Wipe(dj.Dir); err != nil {
+			return failed(err)
+		}
+	}
+	if err := dropUntrusted(dj); err != nil {
+		return failed(err)
+	}
+	if kindOf(&dj.Task.TaskSpec) != plain {
+		return nil
+	}
+	var err error
+	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version); err != nil {
+		return failed(err)
+	}
+	if p.resumes && rescue && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
+		p.rescued = true
+		if err := e.rescue(dj); err != nil {
+			return failed(err)
+		}
+	}
+	return nil
+}
+
+// rescue finds bytes that a killed aria2c wrote and did not note.
+func (e *Engine) rescue(dj *download.Job) error {
+	gained, err := rescue(dj.Dir)
+	if gained > 0 {
+		e.cfg.Logger.Debug("bytes of a killed aria2c were found", "task", dj.Task.ID, "bytes", gained)
+	}
+	return err
+}
+
+// give hands a job to aria2c. The error is one of the connection; what aria2c
+// refuses ends the job.
+func (e *Engine) give(ctx context.Context, s session, j *job) error {
+	// Noted before the call: after a call without an answer it may be there.
+	j.home, j.roots, j.missed, j.given = s.process, nil, 0, time.Now()
+	s.process.note(j)
+	add := request(j.discreet(), j.gid, j.validator(), j.headFirst)
+	if j.resumed {
+		j.underItsName(add)
+	}
+	if e.cfg.Attach == nil || e.cfg.Attach.near() {
+		e.through(add, j)
+	}
+	if e.cfg.Attach != nil {
+		e.setAll(add)
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	var err error
+	if add.method == "aria2.addMetalink" {
+		var roots []string
+		if err = s.client.call(ctx, &roots, add.method, add.params...); err == nil {
+			j.roots = roots
+		}
+	} else if err = s.client.call(ctx, nil, add.method, add.params...); err == nil {
+		j.roots = []string{j.gid}
+	}
+	var refused *rpcError
+	if !errors.As(err, &refused) {
+		return err
+	}
+	// aria2 says the same of a gid that it has and of arguments that it does not
+	// understand.
+	there := &row{}
+	err = s.client.call(ctx, there, "aria2.tellStatus", j.gid, []string{"gid", "dir"})
+	switch {
+	case err == nil && e.foreign(there):
+		j.fail(download.CodeOption, "the attached aria2c has another's download under this gid")
+	case err == nil:
+		j.roots = []string{j.gid}
+	case errors.As(err, new(*rpcError)):
+		j.fail(download.CodeOption, "aria2c refuses it: "+refused.Message)
+	default:
+		return err
+	}
+	return nil
+}
+
+// note notes that the process is given a job.
+func (p *process) note(j *job) {
+	if p.first == nil {
+		p.first = j
+	}
+	p.shared = p.shared || p.first != j
+}

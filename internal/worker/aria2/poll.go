@@ -1,0 +1,282 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+)
+
+// Poll implements [download.Engine]. It also moves things on: jobs that aria2c
+// lacks are given to it, and those that failed are tried again where that is the
+// engine's to do. Each job is judged alone; one of an aria2c that does not answer now
+// keeps its last state.
+func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
+	if err := e.take(ctx); err != nil {
+		return nil, err
+	}
+	defer e.release()
+	e.judgeEnded()
+	e.isolate()
+	all := append([]*supervisor{e.shared}, e.isolated...)
+	for _, v := range all {
+		e.offerAll(ctx, v)
+	}
+	answers := e.rowsOf(ctx, all)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	err := errDown
+	for i, v := range all {
+		a := answers[i]
+		if a.err == nil {
+			err = nil
+			e.advanceAll(ctx, v, a)
+		} else if err != nil {
+			err = a.err
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("aria2: %w", err)
+	}
+	e.shareBandwidth(ctx, all)
+	states := make(map[string]download.State, len(e.jobs))
+	for id, j := range e.jobs {
+		states[id] = j.state
+	}
+	return states, nil
+}
+
+// rowsAnswer is what one aria2c has, or why that is not known.
+type rowsAnswer struct {
+	session session
+	all     map[string]*row
+	err     error
+}
+
+// rowsOf asks each aria2c that can be asked, all at once.
+func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	answers := make([]rowsAnswer, len(all))
+	var wg sync.WaitGroup
+	for i, v := range all {
+		a := &answers[i]
+		s, ok := v.usable()
+		if a.session = s; !ok {
+			a.err = errDown
+			continue
+		}
+		wg.Go(func() {
+			if a.all, a.err = s.client.rows(bounded); isSilence(a.err) && ctx.Err() == nil {
+				v.noteSilence()
+			}
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// judgeCall judges an error of a call about a job: either aria2c does not answer at
+// all, or it is the job's own trouble. It returns true where aria2c can be asked more.
+func (e *Engine) judgeCall(ctx context.Context, j *job, err error) (answers bool) {
+	e.cfg.Logger.Debug("a call to aria2c failed", "task", j.Task.ID, "error", err)
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case !isSilence(err):
+		j.noteOdd(err)
+		return true
+	}
+	if j.supervisor != nil {
+		j.supervisor.noteSilence()
+	}
+	return false
+}
+
+// isSilence reports whether a call got no answer, in contrast to a bad one.
+func isSilence(err error) bool {
+	return err != nil && !errors.As(err, new(*rpcError)) && !errors.Is(err, errUnreadable)
+}
+
+// offerAll gives an aria2c the jobs that it lacks.
+func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
+	s, ok := v.usable()
+	if !ok {
+		return
+	}
+	for _, j := range e.jobs {
+		if j.supervisor != v || j.ended || j.removing || j.home != nil {
+			continue
+		}
+		if err := e.offer(ctx, s, j); err != nil && !e.judgeCall(ctx, j, err) {
+			return
+		}
+	}
+}
+
+// advanceAll brings the jobs of one aria2c up to date, and removes from it what
+// belongs to none.
+func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
+	claimed := map[string]bool{}
+	for _, j := range e.jobs {
+		if j.home != a.session.process || j.home == nil || j.ended && j.halt == nil {
+			continue
+		}
+		for _, r := range family(j.claims(a.all), a.all) {
+			claimed[r.GID] = true
+		}
+	}
+	for _, j := range e.jobs {
+		if j.home != a.session.process || j.home == nil {
+			continue
+		}
+		var err error
+		switch {
+		case j.halt != nil:
+			err = e.stepHalt(ctx, a.session, j, a.all)
+		case !j.ended:
+			err = e.advance(ctx, a.session, j, a.all)
+		}
+		if err == nil {
+			j.oddSince = time.Time{}
+		} else if !e.judgeCall(ctx, j, err) {
+			return
+		}
+	}
+	if err := e.sweep(ctx, a.session.client, a.all, claimed); err != nil && ctx.Err() == nil {
+		e.cfg.Logger.Debug("aria2c keeps what belongs to no task", "error", err)
+		if isSilence(err) {
+			v.noteSilence()
+		}
+	}
+}
+
+// advance brings one job up to date, given all that aria2c knows.
+func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]*row) error {
+	v := look(j.claims(all), all)
+	if !v.lost {
+		j.missed = 0
+		if len(j.roots) == 0 {
+			j.roots = j.claims(all) // the answer to adding it was lost, but it is there
+		}
+	}
+	j.state = download.State{GID: j.gid, Completed: v.completed, Total: v.total, Speed: v.speed}
+	switch {
+	case v.failed != nil:
+		return e.remedy(ctx, s, j, v, all)
+	case v.lost:
+		if j.missed++; j.missed < maxMissed && len(v.leaves) > 0 {
+			return nil
+		}
+		return e.haltThen(ctx, s, j, all, nil)
+	case v.done:
+		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && j.unconfirmed() {
+			now, known := e.confirmed(j)
+			switch {
+			case !known:
+				return nil
+			case now.version != nil && !j.version.same(now.version):
+				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
+				return e.remedy(ctx, s, j, v, all)
+			}
+		}
+		err := e.finish(ctx, s.client, j, v, all)
+		if errors.As(err, new(*rpcError)) {
+			return e.haltThen(ctx, s, j, all, nil) // its result went meanwhile
+		}
+		return err
+	}
+	return nil
+}
+
+// remedy deals with a failed job: it is continued, started over, or ended.
+func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[string]*row) error {
+	code, message := int(v.failed.ErrorCode), v.failed.ErrorMessage
+	if message == "" {
+		message = fmt.Sprintf("aria2c ends with code %d and no reason", code)
+	}
+	code, message = e.explain(j, code, message)
+	return e.haltThen(ctx, s, j, all, func() error {
+		what := remedyOf(code, message, v.completed > j.best)
+		if what == anew && j.wiped {
+			what = giveUp
+		}
+		log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", download.Clean(message))
+		switch {
+		case what == giveUp && j.another(code):
+			log.Debug("a source failed; the next one is tried")
+		case what == goOn:
+			log.Debug("a download broke off after progress; it is continued")
+			j.best = v.completed
+		case what == anew:
+			log.Info("a download is started over")
+			j.wiped, j.wipe, j.best = true, true, 0
+			j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says
+		default:
+			j.fail(code, message)
+			return nil
+		}
+		return e.offer(ctx, s, j)
+	})
+}
+
+// finish ends a job that is complete, after a look at its files.
+func (e *Engine) finish(ctx context.Context, c *client, j *job, v view, all map[string]*row) error {
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	paths, err := c.paths(ctx, v.leaves)
+	if err != nil {
+		return err
+	}
+	if err := c.forgetResults(ctx, family(j.claims(all), all)); err != nil {
+		return err
+	}
+	if len(paths) == 0 {
+		j.fail(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
+		return nil
+	}
+	for i, path := range paths {
+		rel, err := filepath.Rel(j.Dir, filepath.Clean(path))
+		if err != nil || !filepath.IsLocal(rel) {
+			j.fail(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
+			return nil
+		}
+		paths[i] = rel
+	}
+	files, total, err := download.Files(j.Dir, paths)
+	if err != nil {
+		j.fail(download.CodeFileIO, err.Error())
+		return nil
+	}
+	j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
+	return nil
+}
+
+// sweep removes from aria2c what belongs to no job: what a call without an
+// answer left behind, and results that were not forgotten.
+func (e *Engine) sweep(ctx context.Context, c *client, all map[string]*row, claimed map[string]bool) error {
+	var stops []call
+	var stopped []*row
+	for gid, r := range all {
+		switch {
+		case claimed[gid] || claimed[r.Following] || e.foreign(r):
+		case r.stopped():
+			stopped = append(stopped, r)
+		default:
+			stops = append(stops, call{"aria2.forceRemove", []any{gid}})
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if len(stops) > 0 {
+		if _, _, err := c.multicall(ctx, stops); err != nil {
+			return err
+		}
+	}
+	return c.forgetResults(ctx, stopped)
+}

@@ -1,0 +1,155 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// probeTimeout is for all that one probe asks, where it has no patience of its own.
+const probeTimeout = 15 * time.Second
+
+// inquiry is what the sources of a task are asked: which version of the file they
+// have, and where it is.
+type inquiry struct {
+	spec      *model.TaskSpec
+	transport http.RoundTripper
+	userAgent string
+	first     int  // which source is asked first
+	alone     bool // no other one is asked
+	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
+
+	// patience is how long each source may take; 0: probeTimeout for all together, for
+	// a probe without which things go on too.
+	patience time.Duration
+}
+
+// finding is what they say: a version, or the reason why there is none.
+type finding struct {
+	version *version
+	err     error
+}
+
+// ask asks the sources in turn, up to the first that answers. Of several reasons
+// why none does it keeps one that may pass, if there is such a one. A source that is
+// not of HTTP cannot be asked; to a task that confides it is as good as one that has
+// answered, for it leads nowhere else.
+func (q *inquiry) ask(ctx context.Context) (f finding) {
+	if q.patience == 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
+		defer cancel()
+	}
+	all, confides := sources(q.spec), confides(q.spec)
+	exact := q.exact || confides // where a download that confides would be sent must be known
+	for i := range all {
+		if i > 0 && q.alone {
+			break
+		}
+		at := (q.first + i) % len(all)
+		var v *version
+		var err error
+		switch {
+		case overHTTP(all[at]):
+			v, err = q.askOne(ctx, all[at], exact)
+		case confides:
+			v = unversioned(all[at])
+		}
+		if v != nil {
+			v.at = at
+			return finding{version: v}
+		}
+		if err != nil && (f.err == nil || passes(err)) {
+			f.err = err
+		}
+	}
+	return f
+}
+
+// passes reports whether an error is one that another try may not meet.
+func passes(err error) bool {
+	return download.Failure(&model.Task{}, download.CodeOf(err), err.Error()).Class == model.ClassRetryable
+}
+
+// askOne asks one source of HTTP, by HEAD first if that is exact enough, then for one
+// byte. Some servers refuse that, of an empty file or of any, and are asked for all.
+func (q *inquiry) askOne(ctx context.Context, source string, exact bool) (*version, error) {
+	if q.patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, q.patience)
+		defer cancel()
+	}
+	var status download.StatusError
+	if !exact {
+		v, err := q.request(ctx, http.MethodHead, source, "")
+		if v != nil || !errors.As(err, &status) {
+			return v, err
+		}
+		switch status {
+		case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound,
+			http.StatusMethodNotAllowed, http.StatusNotImplemented: // perhaps only of HEAD
+		default:
+			return nil, err
+		}
+	}
+	v, err := q.request(ctx, http.MethodGet, source, "bytes=0-0")
+	if errors.As(err, &status) {
+		switch status {
+		case http.StatusBadRequest, http.StatusRequestedRangeNotSatisfiable, http.StatusNotImplemented:
+			return q.request(ctx, http.MethodGet, source, "")
+		}
+	}
+	return v, err
+}
+
+// unversioned is what is known of a file that no server says a version of; aria2c
+// compares the length.
+func unversioned(source string) *version {
+	return &version{Source: download.HashOf(source), Length: -1}
+}
+
+// request makes one request, for a range unless that is "". It reads no body.
+func (q *inquiry) request(ctx context.Context, method, source, span string) (*version, error) {
+	req, err := download.NewRequest(ctx, method, source, q.spec.Options)
+	if err != nil {
+		return nil, err
+	}
+	if span != "" {
+		req.Header.Set("Range", span)
+	}
+	elsewhere := false
+	client := download.NewClient(q.transport, q.userAgent)
+	client.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		elsewhere = elsewhere || !download.AtHome(req.URL, via[0].URL)
+		return download.CheckRedirect(req, via)
+	}
+	resp, err := client.Do(req)
+	var wrapped *url.Error
+	switch {
+	case errors.As(err, &wrapped):
+		return nil, wrapped.Err // without the URL
+	case err != nil:
+		return nil, err
+	}
+	_ = resp.Body.Close() // nothing of it is wanted
+	v := &version{
+		Source: download.HashOf(source), ETag: resp.Header.Get("ETag"),
+		LastModified: resp.Header.Get("Last-Modified"), Length: resp.ContentLength, head: method == http.MethodHead,
+	}
+	if elsewhere {
+		v.elsewhere = resp.Request.URL.String()
+	}
+	switch resp.StatusCode {
+	case http.StatusOK:
+		return v, nil
+	case http.StatusPartialContent:
+		v.Length = rangeTotal(resp.Header.Get("Content-Range"))
+		return v, nil
+	}
+	return nil, download.StatusError(resp.StatusCode)
+}

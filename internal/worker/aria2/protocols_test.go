@@ -1,0 +1,207 @@
+package aria2
+
+import (
+	"bytes"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestFTPFilesComeWholeAlsoAfterDrops(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(3 << 20)
+	s := downloadtest.ServeFTP(t, data, "", "")
+	s.Drops.Store(2)
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "ftp", s.URL+"/file.bin")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := s.Sent.Load(); sent > int64(len(data))*3/2 {
+		t.Errorf("the server sent %d bytes for a file of %d", sent, len(data))
+	}
+}
+
+func TestFTPFailuresHaveTheirClass(t *testing.T) {
+	t.Parallel()
+	s := downloadtest.ServeFTP(t, nil, "me", "pa55word")
+	e := newAria2(t, t.TempDir())
+	user := func(id, path, password string) *model.TaskError {
+		job := downloadtest.Job(t, id, s.URL+path, "ftp-user", "me", "ftp-passwd", password, "max-tries", "1")
+		downloadtest.Add(t, e, job)
+		return downloadtest.MustFail(t, e, id)
+	}
+	if err := user("wrong-password", "/file", "wrong"); err.Class != model.ClassPermanent {
+		t.Errorf("a wrong password: %+v", err)
+	}
+	if err := user("missing", "/other", "pa55word"); err.Class != model.ClassPermanent || strings.Contains(err.Message, "pa55word") {
+		t.Errorf("a file that is not there: %+v", err)
+	}
+}
+
+func TestSFTPFilesComeWhole(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(3 << 20)
+	path := filepath.Join(t.TempDir(), "file.bin")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := downloadtest.ServeSFTP(t, "me", "pa55word")
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "sftp", url+path, "ftp-user", "me", "ftp-passwd", "pa55word")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	for id, c := range map[string]struct{ path, password string }{
+		"wrong-password": {path, "wrong"}, "missing": {path + "x", "pa55word"},
+	} {
+		downloadtest.Add(t, e, downloadtest.Job(t, id, url+c.path, "ftp-user", "me", "ftp-passwd", c.password, "max-tries", "1"))
+		if err := downloadtest.MustFail(t, e, id); err.Class != model.ClassPermanent {
+			t.Errorf("%s: %+v", id, err)
+		}
+	}
+}
+
+// seed makes a torrent of files and has an aria2c share it on loopback, with a
+// tracker of the test's own. It returns the torrent.
+func seed(t *testing.T, files map[string][]byte) (torrent []byte, tracker string) {
+	t.Helper()
+	dir, port := t.TempDir(), freeTCPPort(t)
+	tracker = downloadtest.ServeTracker(t, port)
+	torrent = downloadtest.Torrent("shared", tracker, files)
+	for name, data := range files {
+		path := filepath.Join(dir, "shared", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "shared.torrent")
+	if err := os.WriteFile(path, torrent, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(needAria2c(t), "--no-conf", "--dir="+dir, "--check-integrity=true", "--seed-ratio=0.0",
+		"--listen-port="+strconv.Itoa(port), "--enable-dht=false", "--enable-dht6=false", "--bt-enable-lpd=false",
+		"--stop-with-process="+strconv.Itoa(os.Getpid()), "--disable-ipv6=true", path)
+	cmd.Env = environment(dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it runs until then
+		_ = cmd.Wait()
+	})
+	return torrent, tracker
+}
+
+func freeTCPPort(t *testing.T) int {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
+	t.Parallel()
+	files := map[string][]byte{"one.bin": downloadtest.Data(700_000), "sub/two.bin": downloadtest.Data(300_001), "empty": nil}
+	torrent, tracker := seed(t, files)
+	web := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-bittorrent")
+		_, _ = w.Write(torrent) // a client that is gone is no matter
+	}))
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = e.Close() }) // what it says is tested elsewhere
+	magnet := "magnet:?xt=urn:btih:" + downloadtest.InfoHash(torrent) + "&dn=shared&tr=" + url.QueryEscape(tracker)
+	for id, spec := range map[string]model.TaskSpec{
+		"inline": {Torrent: torrent}, "by-url": {URL: web.URL + "/shared.torrent"}, "magnet": {URL: magnet},
+	} {
+		t.Run(id, func(t *testing.T) { // one after the other: aria2 has each torrent once at a time
+			job := downloadtest.Job(t, id, "")
+			spec.ID = id
+			job.Task.TaskSpec = spec
+			downloadtest.Add(t, e, job)
+			state := downloadtest.Await(t, e, id, downloadtest.Ended)
+			if state.Phase != download.Complete || state.Total != 1_000_001 {
+				t.Fatalf("%+v, error %+v", state, state.Err)
+			}
+			for _, f := range state.Files {
+				got, err := os.ReadFile(filepath.Join(job.Dir, filepath.FromSlash(f.Path)))
+				if want := files[strings.TrimPrefix(f.Path, "shared/")]; err != nil || !bytes.Equal(got, want) {
+					t.Errorf("%s: %d bytes, want %d, %v", f.Path, len(got), len(want), err)
+				}
+			}
+			if len(state.Files) != len(files) {
+				t.Errorf("%+v", state.Files)
+			}
+			downloadtest.Remove(t, e, id)
+			downloadtest.Add(t, e, job) // as after a crash that lost how it ended
+			if again := downloadtest.Await(t, e, id, downloadtest.Ended); again.Phase != download.Complete {
+				t.Errorf("a second time: %+v, error %+v", again, again.Err)
+			}
+		})
+	}
+}
+
+func TestATorrentWithNamesThatLeadOutOfTheFolderHarmsNobody(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	for id, name := range map[string]string{"dots": "../../escaped", "dots-inside": "a/../../../escaped"} {
+		job := downloadtest.Job(t, id, "")
+		job.Task.TaskSpec = model.TaskSpec{
+			ID: id, Torrent: downloadtest.Torrent("shared", "http://127.0.0.1:1/", map[string][]byte{name: []byte("x")}),
+		}
+		downloadtest.Add(t, e, job)
+		if err := downloadtest.MustFail(t, e, id); err.Class != model.ClassPermanent {
+			t.Errorf("%s: %+v", id, err)
+		}
+	}
+}
+
+func TestAMagnetLinkWithoutAHashFailsForGood(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	downloadtest.Add(t, e, downloadtest.Job(t, "no-hash", "magnet:?dn=nothing"))
+	if err := downloadtest.MustFail(t, e, "no-hash"); err.Class != model.ClassPermanent {
+		t.Errorf("%+v", err)
+	}
+}
+
+func TestAMetalinkWithoutChecksumsBeginsAnewAndOneWithThemGoesOn(t *testing.T) {
+	for text, left := range map[string]int{"<metalink><hash type='sha-256'>": 2, "<metalink>": 0} {
+		dir := t.TempDir()
+		for _, name := range []string{"f", "f.aria2"} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		job := &download.Job{Task: &model.Task{TaskSpec: model.TaskSpec{Metalink: []byte(text)}}, Dir: dir}
+		if err := dropUntrusted(job); err != nil {
+			t.Fatal(err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != left {
+			t.Errorf("%s: left %v, %v", text, entries, err)
+		}
+	}
+}

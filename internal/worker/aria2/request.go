@@ -1,0 +1,180 @@
+package aria2
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// kind is how a task is given to aria2c.
+type kind int
+
+const (
+	plain    kind = iota // one file from URLs
+	magnet               // a link that leads to a torrent
+	torrent              // an inline torrent
+	metalink             // an inline metalink; its gids are aria2's choice
+)
+
+func kindOf(spec *model.TaskSpec) kind {
+	switch {
+	case len(spec.Torrent) > 0:
+		return torrent
+	case len(spec.Metalink) > 0:
+		return metalink
+	case spec.Magnet():
+		return magnet
+	}
+	return plain
+}
+
+// passed are the options that may go to aria2c, by kind. It is its own list, for
+// aria2c obeys whatever it is told: a name that validation lets through by
+// mistake still does not arrive.
+var passed = map[string][]kind{
+	"out":                       {plain},
+	"split":                     {plain, metalink},
+	"max-connection-per-server": {plain, metalink},
+	"min-split-size":            {plain, metalink},
+	"max-download-limit":        {plain, magnet, torrent, metalink},
+	"lowest-speed-limit":        {plain, metalink},
+	"user-agent":                {plain, magnet, torrent, metalink},
+	"referer":                   {plain, metalink},
+	"header":                    {plain, metalink},
+	"checksum":                  {plain},
+	"http-user":                 {plain, metalink},
+	"http-passwd":               {plain, metalink},
+	"ftp-user":                  {plain, metalink},
+	"ftp-passwd":                {plain, metalink},
+	"select-file":               {plain, magnet, torrent, metalink},
+	"bt-tracker":                {plain, magnet, torrent, metalink},
+	"timeout":                   {plain, magnet, torrent, metalink},
+	"connect-timeout":           {plain, magnet, torrent, metalink},
+	"max-tries":                 {plain, magnet, torrent, metalink},
+	"retry-wait":                {plain, magnet, torrent, metalink},
+}
+
+// gidOf returns the gid of a task: 16 hex digits that are not all zero.
+func gidOf(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	gid := hex.EncodeToString(sum[:8])
+	if strings.Trim(gid, "0") == "" {
+		return "0000000000000001"
+	}
+	return gid
+}
+
+// checkDir refuses a folder that aria2 would take for another one.
+func checkDir(dir string) error {
+	if !filepath.IsAbs(dir) || filepath.Clean(dir) != dir || strings.Contains(dir, "${") {
+		return fmt.Errorf("the folder %q is not a clean absolute path without ${", dir)
+	}
+	return nil
+}
+
+// request is the call that gives a job to aria2c. The job's options have been
+// validated. validator, if it is not empty, is sent as If-Range: a server whose
+// file is another one then answers a range with the whole file, and aria2c stops
+// instead of mixing the two. headFirst has aria2c learn the length by HEAD: it
+// otherwise begins a resumed download with a request for the whole file, which it
+// breaks off.
+func request(job *download.Job, gid, validator string, headFirst bool) call {
+	spec := &job.Task.TaskSpec
+	k := kindOf(spec)
+	options := map[string]any{"dir": job.Dir, "gid": gid, "pause": "false"}
+	var headers []string
+	if validator != "" {
+		headers = append(headers, "If-Range: "+validator)
+	}
+	for _, name := range slices.Sorted(maps.Keys(spec.Options)) {
+		value := spec.Options[name]
+		switch {
+		case len(value) == 0 || !slices.Contains(passed[name], k):
+		case name == "header":
+			headers = append(headers, slices.DeleteFunc(slices.Clone([]string(value)), isHeader("If-Range"))...)
+		default:
+			options[name] = value[0]
+		}
+	}
+	if headFirst {
+		options["use-head"] = "true"
+	}
+	if k == plain && !slices.ContainsFunc(headers, isHeader("Accept")) {
+		headers = append(headers, "Accept: */*") // aria2c itself asks for metalinks too, and keeps one as the file
+	}
+	if len(headers) > 0 {
+		options["header"] = headers
+	}
+	if spec.Checksum != "" && k == plain {
+		options["checksum"] = spec.Checksum
+	}
+	if k == torrent || k == magnet {
+		options["check-integrity"] = "true" // finished pieces are recognised by their hashes
+	}
+	if !canAllocate(job.Dir) {
+		options["file-allocation"] = "none"
+	}
+	switch k {
+	case torrent:
+		return call{"aria2.addTorrent", []any{base64.StdEncoding.EncodeToString(spec.Torrent), []string{}, options}}
+	case metalink:
+		return call{"aria2.addMetalink", []any{base64.StdEncoding.EncodeToString(spec.Metalink), options}}
+	}
+	uris := make([]string, 0, 1+len(spec.Mirrors))
+	for _, source := range sources(spec) {
+		uris = append(uris, correctURL(source))
+	}
+	return call{"aria2.addUri", []any{uris, options}}
+}
+
+// correctURL is a source as aria2c understands it: it knows schemes in lower case and
+// hosts in ASCII only.
+func correctURL(source string) string {
+	u, err := download.ParseURL(source)
+	if err != nil || u.Scheme == "magnet" {
+		return model.RepairURL(source)
+	}
+	return u.String()
+}
+
+// isHeader returns a function that reports whether a line is that header.
+func isHeader(want string) func(line string) bool {
+	return func(line string) bool {
+		name, _, _ := strings.Cut(line, ":")
+		return strings.EqualFold(strings.TrimSpace(name), want)
+	}
+}
+
+// dropUntrusted removes what aria2c would take for whole: a file without a
+// control file, such as one that was allocated just before a crash, and all that
+// a metalink without checksums left, for nothing says of which version it is.
+// Files of a torrent stay, for their pieces are checked.
+func dropUntrusted(job *download.Job) error {
+	switch kindOf(&job.Task.TaskSpec) {
+	case torrent, magnet:
+		return nil
+	case metalink:
+		if !bytes.Contains(job.Task.Metalink, []byte("<hash")) {
+			return download.Wipe(job.Dir)
+		}
+	}
+	return download.WipeExcept(job.Dir, func(name string) bool {
+		if name == versionFile {
+			return true
+		}
+		data, isControl := strings.CutSuffix(name, ".aria2")
+		if isControl {
+			return exists(job.Dir, data)
+		}
+		return exists(job.Dir, name+".aria2")
+	})
+}

@@ -1,0 +1,154 @@
+package aria2
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// versionFile is kept beside a job's bytes: of which version of which source they
+// are. aria2 itself would go on with any file of the same length.
+const versionFile = ".aria-version.json"
+
+const maxVersion = 1 << 20 // bytes of a version file: net/http reads no longer headers
+
+// version is what a server said of a file before its first byte was fetched.
+type version struct {
+	Source       string `json:"source"` // hash of the URL
+	ETag         string `json:"etag,omitempty"`
+	LastModified string `json:"last_modified,omitempty"`
+	Length       int64  `json:"length"` // -1 = not said
+
+	// Boot is when the machine was started in which the first byte was fetched.
+	Boot string `json:"boot,omitempty"`
+
+	at        int    // which source answered with this
+	elsewhere string // the URL that another host has it at
+
+	head bool // HEAD was answered with this
+}
+
+// same reports whether other is the same version. Another URL has the same file
+// only where a strong ETag says so.
+func (v *version) same(other *version) bool {
+	return v.ETag == other.ETag && v.LastModified == other.LastModified &&
+		(v.Length == other.Length || v.Length < 0 || other.Length < 0) &&
+		(v.Source == other.Source || download.StrongETag(v.ETag))
+}
+
+// validator is what If-Range may say of it; "" if the server gave nothing for that.
+func (v *version) validator() string {
+	if download.StrongETag(v.ETag) {
+		return v.ETag
+	}
+	return v.LastModified
+}
+
+// loadVersion reads what is kept in a job's folder; nil if that is nothing that
+// can be read.
+func loadVersion(dir string) *version {
+	file, err := os.Open(filepath.Join(dir, versionFile))
+	if err != nil {
+		return nil
+	}
+	defer file.Close()
+	data, err := io.ReadAll(io.LimitReader(file, maxVersion)) // a download may have had this name
+	if err != nil {
+		return nil
+	}
+	return decodeVersion(data)
+}
+
+// decodeVersion reads a version file; nil if it is not one that this engine wrote.
+func decodeVersion(data []byte) *version {
+	v := &version{}
+	if json.Unmarshal(data, v) != nil || v.Source == "" || v.Length < -1 ||
+		!download.Sendable(v.ETag) || !download.Sendable(v.LastModified) {
+		return nil
+	}
+	return v
+}
+
+func (v *version) save(dir string) error {
+	data, err := json.Marshal(v)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(dir, versionFile), data, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the version of a file: %w", err)
+	}
+	return nil
+}
+
+// settleVersion decides, with what the server says now (nil: it did not say),
+// whether the bytes in a job's folder may be gone on with. If not it removes them.
+// It returns the version that the file is fetched in, nil if that is not known,
+// and whether there are bytes of it.
+func settleVersion(dir string, now *version) (v *version, resumes bool, err error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, false, fmt.Errorf("look at the bytes that are there: %w", err)
+	}
+	kept := loadVersion(dir)
+	bytes := len(entries) > 0 && (len(entries) > 1 || entries[0].Name() != versionFile)
+	switch {
+	case bytes && kept != nil && (now == nil || kept.same(now)):
+		return kept, true, nil // where the server says nothing now, If-Range asks again
+	case len(entries) > 0:
+		if err := download.Wipe(dir); err != nil {
+			return nil, false, err
+		}
+	}
+	if now == nil {
+		return nil, false, nil
+	}
+	now.Boot = download.BootID()
+	err = now.save(dir)
+	return now, false, err
+}
+
+// cameFrom is which of a job's sources gave the version that is kept in its folder; 0
+// if none is known to have. Another one would have to have the same strong ETag.
+func cameFrom(dj *download.Job) int {
+	kept := loadVersion(dj.Dir)
+	if kept == nil {
+		return 0
+	}
+	of := func(source string) bool { return download.HashOf(source) == kept.Source }
+	return max(0, slices.IndexFunc(sources(&dj.Task.TaskSpec), of))
+}
+
+// partName is the name of the one unfinished file in a job's folder, "" if there is
+// not exactly one.
+func partName(dir string) string {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return ""
+	}
+	var found []string
+	for _, entry := range entries {
+		if name, isControl := strings.CutSuffix(entry.Name(), ".aria2"); isControl && exists(dir, name) {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 || model.ServerFileName(found[0]) != nil {
+		return ""
+	}
+	return found[0]
+}
+
+// underItsName has aria2c go on with the file that is there: another link to it may
+// give it another name.
+func (j *job) underItsName(add call) {
+	options := add.params[len(add.params)-1].(map[string]any)
+	if name := partName(j.Dir); name != "" && options["out"] == nil {
+		options["out"] = name
+	}
+}

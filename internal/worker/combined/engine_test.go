@@ -1,0 +1,162 @@
+package combined
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
+	"github.com/aria-cluster/dispatcher/internal/worker/direct"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// open makes a combined engine; its caller closes it.
+func open(t *testing.T, stateDir string, g *netguard.Guard, bandwidth int64, allowBT bool) *Engine {
+	t.Helper()
+	path, _, err := aria2.Find(t.Context())
+	if err != nil {
+		testbed.Missing(t, "aria2c", err)
+	}
+	log := downloadtest.Logger(t)
+	a, err := aria2.New(aria2.Config{Binary: path, StateDir: stateDir, Slots: 4, Logger: log, Guard: g, Bandwidth: bandwidth, AllowBT: allowBT})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := direct.New(direct.Config{Slots: 4, Logger: log, Guard: g, Bandwidth: bandwidth})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return New(d, a, bandwidth, log)
+}
+
+// newEngine makes one that ends with the test.
+func newEngine(t *testing.T, g *netguard.Guard, bandwidth int64, allowBT bool) *Engine {
+	t.Helper()
+	e := open(t, t.TempDir(), g, bandwidth, allowBT)
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// The combined engine passes the suite of every engine.
+func TestEngine_Conforms(t *testing.T) {
+	downloadtest.Run(t, func(t *testing.T, stateDir string) download.Engine {
+		t.Helper()
+		return open(t, stateDir, downloadtest.Loopback(t), 0, false)
+	})
+}
+
+// It connects to nothing that the guard refuses, whichever engine has the job.
+func TestEngine_GuardIsKept(t *testing.T) {
+	downloadtest.RunGuarded(t, func(t *testing.T, g *netguard.Guard) download.Engine {
+		t.Helper()
+		return newEngine(t, g, 0, false)
+	})
+}
+
+// All downloads of both engines together keep to the bandwidth.
+func TestEngine_BandwidthIsKept(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), downloadtest.Bandwidth, false)
+	data := downloadtest.Data(50_000)
+	ftp := downloadtest.ServeFTP(t, data, "", "")
+	job := downloadtest.Job(t, "ftp", ftp.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	downloadtest.Remove(t, e, "ftp")
+	downloadtest.RunBandwidth(t, e)
+}
+
+// What is not HTTP, and several mirrors at once, is for aria2; the rest begins in the
+// direct engine.
+func TestPrefersDirect_ByTask(t *testing.T) {
+	for name, c := range map[string]struct {
+		spec model.TaskSpec
+		file string
+		want bool
+	}{
+		"http":                     {model.TaskSpec{URL: "http://h/a"}, "", true},
+		"https in capitals":        {model.TaskSpec{URL: "HTTPS://h/a", Mirrors: []string{"http://h/b"}}, "", true},
+		"ftp":                      {model.TaskSpec{URL: "ftp://h/a"}, "", false},
+		"an ftp mirror":            {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"ftp://h/a"}}, "", false},
+		"a magnet":                 {model.TaskSpec{URL: "magnet:?xt=urn:btih:0"}, "", false},
+		"a torrent":                {model.TaskSpec{Torrent: []byte("d")}, "", false},
+		"several mirrors at once":  {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"http://h/b"}, Options: model.Options{"split": {"4"}}}, "", false},
+		"bytes of aria2":           {model.TaskSpec{URL: "http://h/a"}, "a.aria2", false},
+		"bytes of the direct one":  {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"http://h/b"}, Options: model.Options{"split": {"4"}}}, "a.part.json", true},
+		"a split without a mirror": {model.TaskSpec{URL: "http://h/a", Options: model.Options{"split": {"4"}}}, "", true},
+	} {
+		dir := t.TempDir()
+		if c.file != "" {
+			if err := os.WriteFile(filepath.Join(dir, c.file), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := prefersDirect(&download.Job{Task: &model.Task{TaskSpec: c.spec}, Dir: dir}); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+// A file that aria2 cannot fetch is fetched by the direct engine in the same attempt,
+// and a redirect to FTP by aria2.
+func TestEngine_OtherEngineHelps(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, false)
+	data := downloadtest.Data(100_000)
+	odd := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusNonAuthoritativeInfo)
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(data) // a client that left sees it
+		}
+	}))
+	job := downloadtest.Job(t, "odd", odd.URL+"/file", "split", "2")
+	job.Task.Mirrors = []string{odd.URL + "/mirror"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+
+	ftp := downloadtest.ServeFTP(t, data, "", "")
+	to := downloadtest.Serve(t, http.RedirectHandler(ftp.URL+"/file", http.StatusFound))
+	job = downloadtest.Job(t, "to-ftp", to.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+}
+
+// A failure with both engines says what each of them says.
+func TestEngine_FailureNamesBoth(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, false)
+	s := downloadtest.Serve(t, http.NotFoundHandler())
+	job := downloadtest.Job(t, "gone", s.URL+"/file", "split", "2")
+	job.Task.Mirrors = []string{s.URL + "/mirror"}
+	downloadtest.Add(t, e, job)
+	err := downloadtest.MustFail(t, e, "gone")
+	if err.Code != download.CodeNotFound || err.HTTPStatus != http.StatusNotFound || err.Host != "127.0.0.1" || !strings.Contains(err.Message, "before, with the other engine") {
+		t.Errorf("%+v", err)
+	}
+}
+
+// A torrent by URL leads to its files where aria2 may take it, whatever its name is,
+// and is a file where not.
+func TestEngine_TorrentByURLIsFollowed(t *testing.T) {
+	files := map[string][]byte{"one": downloadtest.Data(1000)}
+	torrent := downloadtest.Torrent("folder", "http://127.0.0.1:1/announce", files)
+	s := downloadtest.Serve(t, downloadtest.Content(torrent))
+	job := downloadtest.Job(t, "file", s.URL+"/download")
+	plain := newEngine(t, downloadtest.Loopback(t), 0, false)
+	downloadtest.Add(t, plain, job)
+	downloadtest.MustComplete(t, plain, job, torrent)
+
+	follows := newEngine(t, downloadtest.Loopback(t), 0, true)
+	job = downloadtest.Job(t, "followed", s.URL+"/download")
+	downloadtest.Add(t, follows, job)
+	downloadtest.Await(t, follows, "followed", func(s download.State) bool {
+		return s.GID != "" && s.Total == int64(len(files["one"]))
+	})
+}

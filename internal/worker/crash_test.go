@@ -1,0 +1,199 @@
+package worker
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// The moments of one task's life at which the worker is killed. At each the folder
+// is copied, which is what a kill -9 leaves behind, and another worker starts on
+// the copy.
+const (
+	killedAccepted = "in the journal, not in the engine"
+	killedComplete = "complete, not moved"
+	killedMoved    = "moved and journaled, not answered"
+)
+
+// lives runs one task to its end and returns a copy of the folder at each moment.
+func lives(t *testing.T, a model.Assignment, contents map[string]string) map[string]string {
+	t.Helper()
+	copies := map[string]string{}
+	n := start(t, t.TempDir(), nil)
+	snapshot := func(moment string) {
+		if copies[moment] != "" {
+			return
+		}
+		copies[moment] = t.TempDir()
+		if err := os.CopyFS(copies[moment], os.DirFS(n.dir)); err != nil {
+			t.Error(err)
+		}
+	}
+	n.engine.with(func() {
+		n.engine.onAdd = func(string) { snapshot(killedAccepted) }
+		n.engine.onRemove = func(id string) {
+			if n.engine.states[id].Phase == download.Complete {
+				snapshot(killedComplete)
+			}
+		}
+	})
+	n.give(a)
+	n.link.with(func() {
+		n.link.report = func(r []model.Report) ([]*model.Error, []model.Drop, error) {
+			if r[0].Status == model.ReportCompleted {
+				snapshot(killedMoved)
+			}
+			return make([]*model.Error, len(r)), nil, nil
+		}
+	})
+	n.engine.finish(a.Task.ID, contents)
+	n.pass(time.Second)
+	n.stop()
+	if len(copies) != 3 {
+		t.Fatalf("only %d moments came", len(copies))
+	}
+	return copies
+}
+
+func TestAKillAtAnyMomentLosesNothingAndDoesNothingTwice(t *testing.T) {
+	single := assignment("a", 4)
+	single.Task.Options = model.Options{"out": {"film.mkv"}}
+	folder := assignment("a", 4)
+	one := map[string]string{"raw name": "12345"}
+	two := map[string]string{"x": "1", "sub/y": "22"}
+	placed := map[string]string{"film.mkv": "12345"}
+	placedFolder := map[string]string{"a/x": "1", "a/sub/y": "22"}
+
+	tests := []struct {
+		name     string
+		task     model.Assignment
+		contents map[string]string
+		moment   string
+		then     func(t *testing.T, dir string) // what else had happened
+		fetched  bool                           // it is given to the engine again
+		want     map[string]string
+	}{
+		{"one file, accepted", single, one, killedAccepted, nil, true, placed},
+		{"one file, complete", single, one, killedComplete, nil, false, placed},
+		{"one file, linked but the old name is there too", single, one, killedComplete, func(t *testing.T, dir string) {
+			must(t, os.Link(filepath.Join(dir, partDir("a"), "raw name"), filepath.Join(dir, "film.mkv")))
+		}, false, placed},
+		{"one file, linked and half cleared", single, one, killedComplete, func(t *testing.T, dir string) {
+			must(t, os.Rename(filepath.Join(dir, partDir("a"), "raw name"), filepath.Join(dir, "film.mkv")))
+		}, false, placed},
+		{"one file, moved", single, one, killedComplete, func(t *testing.T, dir string) {
+			must(t, os.Rename(filepath.Join(dir, partDir("a"), "raw name"), filepath.Join(dir, "film.mkv")))
+			must(t, os.RemoveAll(filepath.Join(dir, partDir("a"))))
+		}, false, placed},
+		{"one file, journaled", single, one, killedMoved, nil, false, placed},
+		{"one file, its bytes were lost", single, one, killedComplete, func(t *testing.T, dir string) {
+			must(t, os.RemoveAll(filepath.Join(dir, partDir("a"))))
+		}, true, placed},
+		{"a folder, accepted", folder, two, killedAccepted, nil, true, placedFolder},
+		{"a folder, complete", folder, two, killedComplete, nil, false, placedFolder},
+		{"a folder, moved", folder, two, killedComplete, func(t *testing.T, dir string) {
+			must(t, os.Remove(filepath.Join(dir, partDir("a"), "x.aria2")))
+			must(t, os.Rename(filepath.Join(dir, partDir("a")), filepath.Join(dir, "a")))
+		}, false, placedFolder},
+		{"a folder, journaled", folder, two, killedMoved, nil, false, placedFolder},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				dir := lives(t, test.task, test.contents)[test.moment]
+				if test.then != nil {
+					test.then(t, dir)
+				}
+				n := start(t, dir, nil)
+				n.pass(time.Second)
+				if test.fetched {
+					same(t, "the engine was told", n.engine.log(), "add a")
+					n.engine.finish("a", test.contents)
+					n.pass(time.Second)
+				} else {
+					same(t, "the engine was told", n.engine.log(), "")
+				}
+				r := n.link.lastReport("a")
+				same(t, "status", r.Status, model.ReportCompleted)
+				same(t, "attempt", r.Attempt, int64(4))
+				same(t, "files", files(t, dir), test.want)
+				same(t, "files of the result", len(r.Result.Files), len(test.want))
+				same(t, "parts", n.parts(), nil)
+				same(t, "the journal has", n.journaled(), nil)
+			})
+		})
+	}
+}
+
+func TestAnAnswerThatACrashSwallowedIsGivenAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := lives(t, assignment("a", 4), map[string]string{"x": "1"})[killedMoved]
+		n := start(t, dir, func(_ *Config, n *node) {
+			n.link.answerOnce(model.HeartbeatAnswer{Forget: []model.TaskRef{{ID: "a", Attempt: 4}}})
+		})
+		n.pass(time.Second)
+		same(t, "the heartbeat listed", n.link.sent()[0].Tasks[0].Status, model.ReportCompleted)
+		same(t, "the journal has", n.journaled(), nil)
+	})
+}
+
+func TestTheJournalHoldsAnAssignmentBeforeTheEngineDoes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		var before []string
+		n.engine.with(func() { n.engine.onAdd = func(string) { before = n.journaled() } })
+		n.give(assignment("a", 1))
+		same(t, "the journal had", before, []string{"a.json"})
+	})
+}
+
+func TestATaskThatTheConfigurationNoLongerAllowsIsGivenBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir, films := t.TempDir(), t.TempDir()
+		n := start(t, dir, func(c *Config, n *node) {
+			c.Folders = map[string]string{"films": films}
+			n.link.beat = nil
+		})
+		a := assignment("a", 1)
+		a.Task.Folder = "films"
+		n.give(a)
+		n.link.with(func() {
+			n.link.beat = func(*model.Heartbeat) (*model.HeartbeatAnswer, error) {
+				return nil, model.Errorf(model.CodeUnavailable, "starting")
+			}
+		})
+		n.stop()
+		same(t, "the journal has", n.journaled(), []string{"a.json"})
+		n = start(t, dir, nil)
+		n.pass(time.Second)
+		same(t, "said", n.link.said("a"), []string{"1 rejected"})
+		same(t, "the journal has", n.journaled(), nil)
+	})
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestNothingIsReportedBeforeTheDispatcherKnowsTheWorker(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		dir := lives(t, assignment("a", 4), map[string]string{"x": "1"})[killedMoved]
+		n := start(t, dir, func(_ *Config, n *node) {
+			n.link.beat = func(*model.Heartbeat) (*model.HeartbeatAnswer, error) {
+				return nil, model.Errorf(model.CodeUnavailable, "starting")
+			}
+		})
+		n.pass(time.Minute)
+		same(t, "said", n.link.said("a"), nil)
+		n.link.with(func() { n.link.beat = nil })
+		n.pass(10 * time.Second)
+		same(t, "said", n.link.said("a"), []string{"4 completed"})
+	})
+}

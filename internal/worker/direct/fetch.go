@@ -1,0 +1,281 @@
+package direct
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+)
+
+const bufferSize = 64 << 10 // bytes, of each connection
+
+// transfer is one request with its answer.
+type transfer struct {
+	resp     *http.Response
+	ctx      context.Context
+	cancel   context.CancelCauseFunc
+	watchdog *time.Timer // whoever sends nothing for the timeout is left
+}
+
+func (t *transfer) close() {
+	t.watchdog.Stop()
+	t.cancel(nil)
+	if t.resp != nil {
+		t.resp.Body.Close()
+	}
+}
+
+// send makes a request; with a span it is for that range of the file, if it still
+// is the version that is there in part.
+func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (*transfer, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	t := &transfer{ctx: ctx, cancel: cancel}
+	t.watchdog = time.AfterFunc(j.timeout, func() { cancel(errStalled) })
+	req = req.Clone(ctx)
+	if s != nil {
+		req.Header.Set("Range", rangeOf(f.spans.bounds(s)))
+		if v := f.meta.validator(); v != "" && j.checksum == "" {
+			req.Header.Set("If-Range", v)
+		}
+	}
+	resp, err := j.client.Do(req) //nolint:bodyclose // transfer.close does
+	if err != nil {
+		err = cause(ctx, err)
+		t.close()
+		return nil, err
+	}
+	t.resp = resp
+	return t, nil
+}
+
+// rangeOf is the value of the header Range.
+func rangeOf(pos, end int64) string {
+	text := "bytes=" + strconv.FormatInt(pos, 10) + "-"
+	if end >= 0 {
+		text += strconv.FormatInt(end-1, 10)
+	}
+	return text
+}
+
+// fetch brings the part up to its end from one source, or as far as it goes.
+func (j *job) fetch(ctx context.Context, f *folder, source string) error {
+	j.at(f.have())
+	if f.whole() {
+		return nil
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	t, s, err := j.lead(ctx, f, source)
+	if err != nil {
+		return err
+	}
+	j.at(f.have())
+	var keeper, helpers sync.WaitGroup
+	keeper.Go(func() { j.keep(ctx, f, stop) })
+	errs := make(chan error, j.connections) // room for the last word of each
+	shares, err := j.shares(f, t.resp)
+	for _, share := range shares {
+		helpers.Go(func() { errs <- j.help(ctx, f, share, t.resp.Request) })
+	}
+	if err == nil {
+		err = j.copy(t, f, s)
+	}
+	t.close()
+	f.spans.release(s)
+	if err == nil {
+		if s, err = f.take(j.minSplit); err == nil {
+			err = j.help(ctx, f, s, t.resp.Request)
+		}
+	}
+	if err != nil {
+		stop(err)
+	}
+	helpers.Wait()
+	stop(nil)
+	keeper.Wait()
+	if f.whole() {
+		return nil
+	}
+	close(errs)
+	for e := range errs {
+		if err == nil || isLocal(e) {
+			err = e
+		}
+	}
+	return err
+}
+
+// lead makes the first connection, which decides which version of the file is
+// fetched: that of the part, where the server still has it, else a new one from
+// the start.
+func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *span, error) {
+	req, err := download.NewRequest(ctx, http.MethodGet, source, j.Task.Options)
+	if err != nil {
+		return nil, nil, err
+	}
+	var s *span
+	if f.resumable(source, j.checksum != "") {
+		if s, err = f.take(j.minSplit); err != nil {
+			return nil, nil, err
+		}
+	}
+	t, err := j.send(ctx, req, f, s)
+	if err != nil {
+		if s != nil {
+			f.spans.release(s)
+		}
+		return nil, nil, err
+	}
+	status := t.resp.StatusCode
+	switch {
+	case s != nil && j.continues(t.resp, f, s):
+		return t, s, nil
+	case s != nil && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable):
+		err = errChanged
+		if e := f.wipe(); e != nil {
+			err = e
+		}
+	case isWhole(t.resp):
+		if err = download.CheckLength(lengthOf(t.resp)); err != nil {
+			break
+		}
+		if err = f.begin(newMeta(j.out, source, t.resp)); err == nil {
+			s = f.spans.first()
+		}
+	default:
+		if s != nil {
+			f.spans.release(s)
+		}
+		err = &download.ResponseError{Status: download.StatusError(status), Host: t.resp.Request.URL.Hostname()}
+	}
+	if err != nil {
+		t.close()
+		return nil, nil, err
+	}
+	return t, s, nil
+}
+
+// shares takes a span for each further connection: as many as the task wants, where
+// the server gives ranges and one version can be told from another. All are taken
+// before the first is asked for, so that no answer is cut short but the first.
+func (j *job) shares(f *folder, first *http.Response) ([]*span, error) {
+	ranges := first.StatusCode == http.StatusPartialContent || first.Header.Get("Accept-Ranges") == "bytes"
+	if !ranges || f.meta.Length < 0 || f.meta.validator() == "" && j.checksum == "" {
+		return nil, nil
+	}
+	var list []*span
+	for range j.connections - 1 {
+		s, err := f.take(j.minSplit)
+		if s == nil || err != nil {
+			return list, err
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// help fetches a span, and then others until there is nothing left to take. It asks
+// where the first connection was led, not the source: that may lead each request to
+// another mirror.
+func (j *job) help(ctx context.Context, f *folder, s *span, like *http.Request) error {
+	for s != nil {
+		err := j.part(ctx, f, s, like)
+		f.spans.release(s)
+		if err == nil && ctx.Err() != nil && !f.whole() {
+			err = context.Cause(ctx) // it ended just between two spans
+		}
+		if err != nil {
+			return err
+		}
+		if s, err = f.take(j.minSplit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// part fetches one span. Bytes of another version are not taken, and what is there
+// is left as it is: the only connection of the next try decides.
+func (j *job) part(ctx context.Context, f *folder, s *span, like *http.Request) error {
+	t, err := j.send(ctx, like, f, s)
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	if !j.continues(t.resp, f, s) {
+		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
+	}
+	return j.copy(t, f, s)
+}
+
+// copy moves the body into a span, not faster than the limits.
+func (j *job) copy(t *transfer, f *folder, s *span) error {
+	buf := make([]byte, bufferSize)
+	slow := slowness{limit: j.lowest}
+	for {
+		pos, end := f.spans.bounds(s)
+		if pos == end {
+			return nil
+		}
+		size := j.all.share(j.own.share(len(buf)))
+		if end >= 0 {
+			size = int(min(int64(size), end-pos))
+		}
+		n, err := t.resp.Body.Read(buf[:size])
+		if n > 0 {
+			if err := f.write(s, buf[:n]); err != nil {
+				return err
+			}
+			j.received(n)
+			now := time.Now()
+			wait := max(j.own.wait(now, n), j.all.wait(now, n))
+			t.watchdog.Stop() // it is we who wait now
+			if wait > 0 && !pause(t.ctx, wait) {
+				return cause(t.ctx, t.ctx.Err())
+			}
+			t.watchdog.Reset(j.timeout)
+			if slow.add(now, n, wait) {
+				return errSlow
+			}
+		}
+		switch {
+		case err == io.EOF && end < 0:
+			f.spans.close(s)
+			return nil
+		case err == io.EOF:
+			switch pos += int64(n); {
+			case pos == end:
+			case t.resp.StatusCode == http.StatusPartialContent: // RFC 9110 allows it
+				return fmt.Errorf("%w: up to %d, not %d", errBounded, pos, end)
+			default:
+				return fmt.Errorf("the server sent bytes up to %d, not %d: %w", pos, end, io.ErrUnexpectedEOF)
+			}
+		case err != nil:
+			return cause(t.ctx, err)
+		}
+	}
+}
+
+// keep has what is written outlive the machine, too, until ctx ends. An error ends
+// the fetch.
+func (j *job) keep(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
+	for pause(ctx, syncInterval) {
+		if err := f.checkpoint(); err != nil {
+			stop(err)
+			return
+		}
+	}
+}
+
+// cause gives the reason for which ctx ended instead of "context canceled".
+func cause(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil && !isLocal(err) {
+		return context.Cause(ctx)
+	}
+	return err
+}

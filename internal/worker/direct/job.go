@@ -1,0 +1,228 @@
+package direct
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// settings are the options of a task that this engine honours.
+type settings struct {
+	out            string
+	limit          int64 // bytes/s; 0 = none
+	lowest         int64 // bytes/s of a connection that is not too slow; 0 = none is too slow
+	connections    int   // at once
+	minSplit       int64 // bytes that each of two connections at least has to fetch
+	timeout        time.Duration
+	connectTimeout time.Duration
+	maxTries       int
+	retryWait      time.Duration
+	checksum       string
+}
+
+// shortWait is between a drop after progress and the next request.
+const shortWait = 100 * time.Millisecond
+
+// settingsOf reads validated options; the defaults are those with which aria2c is
+// run, too.
+func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
+	text := func(name string) string {
+		if v := spec.Options[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(text(name)); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	seconds := func(name string, otherwise time.Duration) time.Duration {
+		if n, err := strconv.Atoi(text(name)); err == nil {
+			return time.Duration(n) * time.Second
+		}
+		return otherwise
+	}
+	s := settings{
+		out:            text("out"),
+		timeout:        seconds("timeout", stall),
+		connectTimeout: seconds("connect-timeout", download.DefaultConnectTimeout),
+		maxTries:       number("max-tries", download.DefaultMaxTries),
+		retryWait:      seconds("retry-wait", download.DefaultRetryWait),
+		checksum:       spec.Checksum,
+	}
+	s.limit, _ = model.ParseSize(text("max-download-limit")) // not given: 0
+	s.lowest, _ = model.ParseSize(text("lowest-speed-limit"))
+	s.connections = min(number("split", 5), number("max-connection-per-server", 1))
+	var err error
+	if s.minSplit, err = model.ParseSize(text("min-split-size")); err != nil {
+		s.minSplit = 20 << 20
+	}
+	if s.checksum == "" {
+		s.checksum = text("checksum")
+	}
+	return s
+}
+
+// job is one download. Its goroutine runs it; the others read its state.
+type job struct {
+	download.Job
+	settings
+	log       *slog.Logger
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when the goroutine has ended
+	guard     *netguard.Guard
+	client    *http.Client
+	userAgent string // where the task names none
+	own       *pace  // of the job
+	all       *pace  // of all jobs together
+
+	mu    sync.Mutex
+	state download.State
+	meter meter
+}
+
+func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
+	j := &job{
+		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, all: e.pace,
+	}
+	j.own = newPace(j.limit)
+	return j
+}
+
+func (j *job) snapshot() download.State {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	s := j.state
+	if s.Phase == download.Active {
+		s.Speed = j.meter.speed(time.Now())
+	}
+	return s
+}
+
+// at says how far the download is.
+func (j *job) at(completed, total int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Completed, j.state.Total = completed, total
+}
+
+// received counts n more bytes.
+func (j *job) received(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Completed += int64(n)
+	j.meter.add(time.Now(), int64(n))
+}
+
+func (j *job) progress() (completed, total int64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.state.Completed, j.state.Total
+}
+
+// run downloads until the file is whole, there is no point in going on, or ctx
+// ends; then the bytes stay for a later job.
+func (j *job) run(ctx context.Context) {
+	transport := download.NewTransport(j.guard, j.connectTimeout)
+	defer transport.CloseIdleConnections()
+	j.client = download.NewClient(transport, j.userAgent)
+	files, total, err := j.fetchAll(ctx)
+	if ctx.Err() != nil && err != nil {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.state.Speed = 0
+	if err != nil {
+		j.state.Phase, j.state.Err = download.Failed, failureOf(j.Task, err)
+		return
+	}
+	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files}
+}
+
+// fetchAll tries the sources in turn. A try that brought the file further than
+// any before does not count against the budget.
+func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
+	f, err := openFolder(j.Dir)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer f.close()
+	sources := append([]string{j.Task.URL}, j.Task.Mirrors...)
+	best, _ := f.have() // bytes that the furthest try has reached
+	wiped, progress := false, false
+	for try, at := 1, 0; ; {
+		err := j.fetch(ctx, f, sources[at])
+		if err == nil {
+			err = j.verify(ctx, f)
+		}
+		if err == nil {
+			return f.finish()
+		}
+		if ctx.Err() != nil {
+			return nil, 0, ctx.Err()
+		}
+		if errors.Is(err, errFurther) {
+			j.connections = 1
+		}
+		wait := j.retryWait
+		reached, _ := j.progress()
+		progress = progress || reached > best
+		class := failureOf(j.Task, err).Class
+		switch {
+		case errors.Is(err, errChecksum):
+			if wiped {
+				return nil, 0, err
+			}
+			wiped, best, wait = true, 0, 0
+			at = (at + 1) % len(sources)
+			if err := f.wipe(); err != nil {
+				return nil, 0, err
+			}
+		case isLocal(err):
+			return nil, 0, err
+		case class == model.ClassRetryable && reached > best:
+			try, best, wait = 1, reached, shortWait
+			if errors.Is(err, errBounded) {
+				wait = 0
+			}
+		case refused(err) && progress && try < j.maxTries: // the source may give a fresh link
+			try++
+		case class != model.ClassRetryable && len(sources) > 1: // the other sources may still have it
+			sources = append(sources[:at:at], sources[at+1:]...)
+			at, wait = at%len(sources), 0
+		case class != model.ClassRetryable || try >= j.maxTries || tooMany(err):
+			return nil, 0, j.explain(err, try, progress)
+		default:
+			try++
+			at = (at + 1) % len(sources)
+		}
+		j.log.Debug("a try failed; going on", "error", download.Clean(err.Error()), "in", wait)
+		if !pause(ctx, wait) {
+			return nil, 0, ctx.Err()
+		}
+	}
+}
+
+// pause waits for d; it is false if ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

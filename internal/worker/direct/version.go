@@ -1,0 +1,88 @@
+package direct
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+)
+
+// newMeta describes what a whole response brings.
+func newMeta(out, source string, resp *http.Response) *meta {
+	m := &meta{
+		Name: download.NameFor(out, resp.Request.URL, resp.Header), Source: download.HashOf(source),
+		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
+		Length: lengthOf(resp),
+	}
+	modified, err1 := http.ParseTime(m.LastModified)
+	date, err2 := http.ParseTime(resp.Header.Get("Date"))
+	// RFC 9110, 8.8.2.2: within the same second a file can change twice.
+	m.Dated = err1 == nil && err2 == nil && date.Sub(modified) >= time.Second
+	return m
+}
+
+// validator is what If-Range may say of this version: a strong ETag, or a date
+// that is old enough; "" if the server gave neither.
+func (m *meta) validator() string {
+	switch {
+	case download.StrongETag(m.ETag):
+		return m.ETag
+	case m.Dated && m.ETag == "":
+		return m.LastModified
+	}
+	return ""
+}
+
+// resumable reports whether the part may be gone on with from this source. Another
+// source, such as a fresh link for one that has expired, has the same file only
+// where a strong ETag says so. What cannot be told apart by a validator can still
+// be by the checksum at the end.
+func (f *folder) resumable(source string, checked bool) bool {
+	have, _ := f.have()
+	return have > 0 && (download.StrongETag(f.meta.ETag) ||
+		f.meta.Source == download.HashOf(source) && (f.meta.validator() != "" || checked))
+}
+
+// isWhole reports whether a response brings the file from its first byte on: with a
+// status that says so, or with a range that nobody asked for and that begins there.
+// 202 is not one: its body speaks of a file that is not there yet.
+func isWhole(resp *http.Response) bool {
+	switch resp.StatusCode {
+	case http.StatusOK, http.StatusCreated, http.StatusNonAuthoritativeInfo:
+		return true
+	case http.StatusPartialContent:
+		text := resp.Header.Get("Content-Range")
+		first, _, ok := download.ContentRange(text)
+		return resp.Request.Header.Get("Range") == "" && (text == "" || ok && first == 0)
+	}
+	return false
+}
+
+// lengthOf is the length of the file that a response brings from its first byte on;
+// -1 = not known. A range may end before the file does.
+func lengthOf(resp *http.Response) int64 {
+	if resp.StatusCode == http.StatusPartialContent {
+		if _, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok {
+			return total
+		}
+	}
+	return resp.ContentLength
+}
+
+// continues reports whether a response brings a span of the version that is there. A
+// server may ignore If-Range, so all that it says is compared; but with a checksum
+// the file's identity is the checksum's business, and nodes of one server may differ
+// in what they say.
+func (j *job) continues(resp *http.Response, f *folder, s *span) bool {
+	pos, _ := f.spans.bounds(s)
+	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
+	if resp.StatusCode != http.StatusPartialContent || !ok || start != pos {
+		return false
+	}
+	m := f.meta
+	if m.Length >= 0 && total != m.Length && (total >= 0 || m.validator() == "" && j.checksum == "") {
+		return false
+	}
+	return j.checksum != "" || resp.Header.Get("ETag") == m.ETag &&
+		(m.LastModified == "" || resp.Header.Get("Last-Modified") == m.LastModified)
+}

@@ -1,0 +1,191 @@
+package download
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+)
+
+// loopbackClient is a client as both engines make it, which may reach this machine.
+func loopbackClient(t *testing.T) *http.Client {
+	t.Helper()
+	networks, err := netguard.ParseNetworks([]string{"loopback"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return NewClient(NewTransport(netguard.New(networks, nil), 5*time.Second), "")
+}
+
+// get returns the header and the body of the final response.
+func get(t *testing.T, client *http.Client, source string) (http.Header, string) {
+	t.Helper()
+	req, err := NewRequest(t.Context(), http.MethodGet, source, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.Header, string(body)
+}
+
+// A server that answers net/http's user agent with 403 answers ours, and */* is
+// accepted.
+func TestClient_RequestNamesItself(t *testing.T) {
+	seen := make(chan http.Header, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r.Header }))
+	defer s.Close()
+	get(t, loopbackClient(t), s.URL)
+	if h := <-seen; h.Get("User-Agent") != DefaultUserAgent || h.Get("Accept") != "*/*" {
+		t.Errorf("it sends %v", h)
+	}
+}
+
+// A redirect to itself that sets a cookie is followed with the cookie, and a cookie
+// for a whole domain stays at its host.
+func TestClient_CookiesStayAtTheirHost(t *testing.T) {
+	elsewhere := make(chan string, 1)
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { elsewhere <- r.Header.Get("Cookie") }))
+	defer other.Close()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := r.Cookie("seen"); err != nil {
+			http.SetCookie(w, &http.Cookie{Name: "seen", Value: "yes"})
+			http.Redirect(w, r, r.URL.Path, http.StatusFound)
+			return
+		}
+		http.Redirect(w, r, strings.Replace(other.URL, "127.0.0.1", "localhost", 1)+"/x", http.StatusFound)
+	}))
+	defer s.Close()
+	get(t, loopbackClient(t), s.URL+"/a")
+	if got := <-elsewhere; got != "" {
+		t.Errorf("another host is sent the cookie %q", got)
+	}
+	u := parse(t, "http://shop.example.com/")
+	jar := newHostJar()
+	jar.SetCookies(u, []*http.Cookie{{Name: "a", Value: "1", Domain: "example.com"}})
+	if len(jar.Cookies(u)) != 1 || len(jar.Cookies(parse(t, "http://example.com/")))+len(jar.Cookies(parse(t, "http://x.example.com/"))) != 0 {
+		t.Error("a cookie for a domain is not kept at its host alone")
+	}
+}
+
+// A location that is no correct URL leads where a browser follows it to.
+func TestClient_LocationsAreRepaired(t *testing.T) {
+	for location, want := range map[string]string{
+		"/a b c":          "/a%20b%20c",
+		"/100%":           "/100%25",
+		"/é":              "/%C3%A9",
+		"/\xe9":           "/%E9",
+		"?x=ü y":          "/from?x=%C3%BC%20y",
+		"b[1].txt":        "/b[1].txt",
+		"\\back\\slashes": "/back/slashes",
+	} {
+		s := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
+			defer c.Close()
+			req, err := http.ReadRequest(bufio.NewReader(c))
+			if err != nil {
+				return
+			}
+			if req.URL.Path == "/from" && req.URL.RawQuery == "" {
+				_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: "+location+"\r\nContent-Length: 0\r\n\r\n") // a client that left fails itself
+				return
+			}
+			_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n"+req.RequestURI)
+		})
+		if _, got := get(t, loopbackClient(t), "http://"+s+"/from"); got != want {
+			t.Errorf("Location: %q leads to %q, want %q", location, got, want)
+		}
+	}
+}
+
+// A response with lines that are no header keeps the others.
+func TestTransport_MalformedHeaderLinesAreSkipped(t *testing.T) {
+	const good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Good: yes\r\n"
+	for name, head := range map[string]string{
+		"no colon":          good + "this is no header\r\n",
+		"no name":           good + ": value\r\n",
+		"a bad name":        good + "bad name here: value\r\nb(a)d: x\r\n",
+		"a folded bad line": good + "nothing\r\n continued: here\r\n",
+		"a space first":     "HTTP/1.1 200 OK\r\n folded: nothing\r\nContent-Length : 4\r\nX-Good: yes\r\n",
+		"an interim head":   "HTTP/1.1 103 Early Hints\r\nno header\r\n\r\n" + good + "no header\r\n",
+		"line feeds only":   strings.ReplaceAll(good, "\r", "") + "no header\n",
+		"a control byte":    good + "X-Bell: a\ab\x00c\r\n",
+		"a long header":     good + "X-Long: " + strings.Repeat("l", 20_000) + "\r\nno header\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
+				defer c.Close()
+				if _, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
+					_, _ = io.WriteString(c, head+"\r\nbody and more")
+				}
+			})
+			if header, body := get(t, loopbackClient(t), "http://"+s+"/"); body != "body" || header.Get("X-Good") != "yes" {
+				t.Errorf("%q, %v", body, header)
+			}
+		})
+	}
+}
+
+// An internationalised host is asked for in the form that DNS has.
+func TestParseURL_InternationalisedHost(t *testing.T) {
+	for raw, want := range map[string]string{
+		"HTTP://Bücher.example:8080/ü":     "http://xn--bcher-kva.example:8080/%C3%BC",
+		"http://faß.example/":              "http://xn--fa-hia.example/",
+		"http://my_bucket.example/":        "http://my_bucket.example/",
+		"http://例え。テスト/a":                  "http://xn--r8jz45g.xn--zckzah/a",
+		"ftp://user:pass@bücher.example/a": "ftp://user:pass@xn--bcher-kva.example/a",
+		"http://[::1]:80/":                 "http://[::1]:80/",
+	} {
+		if u, err := ParseURL(raw); err != nil || u.String() != want {
+			t.Errorf("%q becomes %v (%v), want %q", raw, u, err, want)
+		}
+	}
+}
+
+type fakeConn struct {
+	net.Conn
+	io.Reader
+}
+
+func (c fakeConn) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+
+// However the bytes arrive, what is no header is removed and the body stays.
+func FuzzHeadCleaner(f *testing.F) {
+	f.Add("HTTP/1.1 200 OK\r\nA: b\r\nnone\r\n\r\n", "body")
+	f.Add("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200\r\n x\r\n\r\n", "\r\n\r\n")
+	f.Add("no http", "")
+	f.Fuzz(func(t *testing.T, head, body string) {
+		read := func(r io.Reader) string {
+			data, err := io.ReadAll(&headCleaner{Conn: fakeConn{Reader: r}})
+			if err != nil && !errors.Is(err, io.EOF) {
+				t.Fatal(err)
+			}
+			return string(data)
+		}
+		whole := read(strings.NewReader(head + body))
+		if single := read(iotest.OneByteReader(strings.NewReader(head + body))); single != whole {
+			t.Errorf("%q in single bytes, %q at once", single, whole)
+		}
+		if len(whole) > len(head+body) {
+			t.Errorf("%q grew to %q", head+body, whole)
+		}
+		if !strings.HasPrefix(head+body, "HTTP/") && whole != head+body {
+			t.Errorf("%q is changed to %q", head+body, whole)
+		}
+	})
+}

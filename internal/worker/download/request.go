@@ -1,0 +1,123 @@
+package download
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/netguard"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+const maxRedirects = 20 // as aria2 and most browsers
+
+// errRedirects is what [CheckRedirect] says of one redirect too many.
+var errRedirects = errors.New("more than 20 redirects")
+
+// NewTransport makes HTTP connections, through the guard only, each of which serves
+// one request. Lines of a response's head that are not a header are skipped.
+func NewTransport(g *netguard.Guard, connectTimeout time.Duration) *http.Transport {
+	dial := g.Dialer(connectTimeout)
+	return &http.Transport{
+		Proxy: nil, // as aria2c here: the environment reroutes nothing
+		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return &headCleaner{Conn: conn}, nil
+		},
+		DialTLSContext:         dialTLS(dial, connectTimeout),
+		ForceAttemptHTTP2:      false, // it would gather megabytes of each body that waits for a speed limit
+		DisableCompression:     true,  // another encoding is another file, and can have another ETag
+		MaxResponseHeaderBytes: maxHead,
+		// A server that sends more than it said would have net/http print it.
+		DisableKeepAlives: true,
+	}
+}
+
+// NewRequest makes a request that says to a source what the task's options say. User
+// and password of the URL go into a header, so that a referer does not tell them.
+func NewRequest(ctx context.Context, method, source string, options model.Options) (*http.Request, error) {
+	u, err := ParseURL(source)
+	if err != nil {
+		return nil, errors.New("the URL cannot be read") // the cause could quote a part of it
+	}
+	option := func(name string) string {
+		if v := options[name]; len(v) > 0 {
+			return v[0]
+		}
+		return ""
+	}
+	user, password := option("http-user"), option("http-passwd")
+	if u.User != nil && user == "" {
+		user = u.User.Username()
+		password, _ = u.User.Password()
+	}
+	u.User = nil
+	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
+	if err != nil {
+		return nil, errors.New("the URL cannot be requested")
+	}
+	for _, line := range options["header"] {
+		name, value, _ := strings.Cut(line, ":")
+		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+	}
+	for name, value := range map[string]string{"User-Agent": option("user-agent"), "Referer": option("referer")} {
+		if value != "" {
+			req.Header.Set(name, value)
+		}
+	}
+	if req.Header.Get("Accept") == "" {
+		req.Header.Set("Accept", "*/*")
+	}
+	if user != "" && req.Header.Get("Authorization") == "" {
+		req.SetBasicAuth(user, password)
+	}
+	return req, nil
+}
+
+// CheckRedirect is for [http.Client]. It bounds redirects and keeps what the task
+// says to its own server: net/http drops Authorization and Cookie only where the
+// domain is another one.
+func CheckRedirect(req *http.Request, via []*http.Request) error {
+	if len(via) > maxRedirects {
+		return errRedirects
+	}
+	if AtHome(req.URL, via[0].URL) {
+		return nil
+	}
+	for name := range req.Header {
+		switch name {
+		case "User-Agent", "Accept", "Accept-Language", "Accept-Encoding", "Range", "If-Range":
+		default:
+			req.Header.Del(name)
+		}
+	}
+	return nil
+}
+
+// AtHome reports whether a URL leads to the server of the first one, and no less
+// safely: the same host and port, or from port 80 of HTTP to 443 of HTTPS.
+func AtHome(u, first *url.URL) bool {
+	if !strings.EqualFold(u.Hostname(), first.Hostname()) || u.Scheme != first.Scheme && u.Scheme != "https" {
+		return false
+	}
+	to, from := Port(u), Port(first)
+	return to == from || u.Scheme != first.Scheme && from == "80" && to == "443"
+}
+
+// Port is the port of a URL of HTTP or HTTPS, also where it does not say it.
+func Port(u *url.URL) string {
+	switch port := u.Port(); {
+	case port != "":
+		return port
+	case u.Scheme == "http":
+		return "80"
+	}
+	return "443"
+}

@@ -1,0 +1,392 @@
+package worker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Ways in which the worker may hold attempt 2 of the task "a".
+var holdings = map[string]func(n *node){
+	"nothing": func(*node) {},
+	"downloading": func(n *node) {
+		n.give(assignment("a", 2))
+		write(n.T, n.engine.dir("a"), "f.part", "half")
+	},
+	"completed": func(n *node) {
+		n.link.with(func() { n.link.report = deaf })
+		n.give(assignment("a", 2))
+		n.engine.finish("a", map[string]string{"f": "1"})
+		n.pass(time.Second)
+	},
+	"failed": func(n *node) {
+		n.link.with(func() { n.link.report = deaf })
+		n.give(assignment("a", 2))
+		write(n.T, n.engine.dir("a"), "f.part", "half")
+		n.engine.set("a", download.State{Phase: download.Failed})
+		n.pass(time.Second)
+	},
+	"answered": func(n *node) {
+		n.give(assignment("a", 2))
+		n.engine.set("a", download.State{Phase: download.Failed})
+		n.pass(time.Second)
+	},
+	"paused": func(n *node) {
+		n.give(assignment("a", 2))
+		write(n.T, n.engine.dir("a"), "f.part", "half")
+		n.take("a", 2, model.DropPaused)
+	},
+}
+
+// deaf is a dispatcher that answers no report.
+func deaf([]model.Report) ([]*model.Error, []model.Drop, error) { return nil, nil, errors.New("lost") }
+
+func TestWhatTheDispatcherSaysIsDoneToWhatIsHeld(t *testing.T) {
+	assign := func(attempt int64) model.HeartbeatAnswer {
+		return model.HeartbeatAnswer{Assign: []model.Assignment{assignment("a", attempt)}}
+	}
+	drop := func(attempt int64, reason model.DropReason) model.HeartbeatAnswer {
+		return model.HeartbeatAnswer{Drop: []model.Drop{{ID: "a", Attempt: attempt, Reason: reason}}}
+	}
+	forget := func(attempt int64) model.HeartbeatAnswer {
+		return model.HeartbeatAnswer{Forget: []model.TaskRef{{ID: "a", Attempt: attempt}}}
+	}
+	const nothing = "-"
+	tests := []struct {
+		held string
+		said model.HeartbeatAnswer
+		want string // what is listed then; + if in the engine; its bytes
+	}{
+		{"nothing", assign(2), "2 downloading + empty"},
+		{"nothing", drop(2, model.DropCanceled), nothing},
+		{"nothing", forget(2), nothing},
+
+		{"downloading", model.HeartbeatAnswer{}, "2 downloading + half"},
+		{"downloading", assign(2), "2 downloading + half"},
+		{"downloading", assign(1), "2 downloading + half"},
+		{"downloading", assign(3), "3 downloading + half"},
+		{"downloading", drop(1, model.DropCanceled), "2 downloading + half"},
+		{"downloading", drop(3, model.DropCanceled), "2 downloading + half"},
+		{"downloading", drop(2, model.DropCanceled), nothing},
+		{"downloading", drop(2, model.DropDeleted), nothing},
+		{"downloading", drop(2, model.DropPaused), "- half"},
+		{"downloading", drop(2, model.DropSuperseded), "- half"},
+		{"downloading", drop(2, model.DropUnknown), "- half"},
+		{"downloading", forget(1), "2 downloading + half"},
+		{"downloading", forget(2), "- half"},
+
+		{"completed", assign(2), "2 completed placed"},
+		{"completed", assign(3), "3 completed placed"}, // every byte is here already
+		{"completed", drop(2, model.DropCanceled), nothing},
+		{"completed", drop(2, model.DropSuperseded), "- placed"},
+		{"completed", drop(1, model.DropCanceled), "2 completed placed"},
+		{"completed", forget(2), "- placed"},
+		{"completed", forget(3), "2 completed placed"},
+
+		{"failed", assign(2), "2 failed half"},
+		{"failed", assign(3), "3 downloading + half"},
+		{"failed", drop(2, model.DropCanceled), nothing},
+		{"failed", drop(2, model.DropSuperseded), "- half"},
+		{"failed", forget(2), "- half"},
+
+		{"answered", assign(1), "- empty"}, // late
+		{"answered", assign(2), "- empty"}, // doubled
+		{"answered", assign(3), "3 downloading + empty"},
+
+		{"paused", assign(2), "- half"},
+		{"paused", assign(3), "3 downloading + half"},
+		{"paused", drop(2, model.DropPaused), "- half"},
+		{"paused", drop(2, model.DropCanceled), nothing},
+	}
+	for _, test := range tests {
+		name := fmt.Sprintf("%s, told %s", test.held, saying(test.said))
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := start(t, t.TempDir(), nil)
+				holdings[test.held](n)
+				n.link.answerOnce(test.said)
+				n.pass(11 * time.Second)
+				same(t, "then", n.account("a"), test.want)
+				for _, name := range n.journaled() {
+					if n.account("a")[0] == '-' {
+						t.Errorf("the journal still has %s", name)
+					}
+				}
+			})
+		})
+	}
+}
+
+// account sums up what became of a task.
+func (n *node) account(id string) string {
+	words := []string{"-"}
+	for _, r := range n.link.lastBeat().Tasks {
+		if r.ID == id {
+			words = []string{fmt.Sprint(r.Attempt), string(r.Status)}
+		}
+	}
+	for _, job := range n.engine.has() {
+		if job == id {
+			words = append(words, "+")
+		}
+	}
+	if len(n.parts()) > 0 {
+		if in := list(n.T, filepath.Join(n.dir, partDir(id))); len(in) > 0 {
+			words = append(words, "half")
+		} else {
+			words = append(words, "empty")
+		}
+	}
+	if len(files(n.T, n.dir)) > 0 {
+		words = append(words, "placed")
+	}
+	return strings.Join(words, " ")
+}
+
+func TestARenewedAttemptGoesOnAndOnlyAChangedOneBeginsAnew(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		change func(*model.Task)
+		want   string
+	}{
+		{"the same", func(*model.Task) {}, "add a"},
+		{"another URL", func(t *model.Task) { t.URL = "http://example.net/" }, "add a, remove a, add a"},
+		{"other options", func(t *model.Task) { t.Options = model.Options{"split": {"2"}} }, "add a, remove a, add a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Slots = 1 })
+				n.give(assignment("a", 1))
+				again := assignment("a", 2)
+				test.change(again.Task)
+				n.give(again)
+				n.pass(2 * time.Second)
+				same(t, "the engine was told", n.engine.log(), test.want)
+				same(t, "said", n.link.said("a"), []string{"1 downloading", "2 downloading"})
+			})
+		})
+	}
+}
+
+func TestAnAssignmentThatComesDuringTheStopWaitsForIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.give(assignment("a", 1))
+		write(t, n.engine.dir("a"), "f.part", "half")
+		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropCanceled}})
+		n.link.assign([]model.Assignment{assignment("a", 2)})
+		n.pass(time.Second)
+		same(t, "the engine was told", n.engine.log(), "add a, remove a, add a")
+		same(t, "then", n.account("a"), "2 downloading + empty")
+	})
+}
+
+func TestADropThatOvertakesItsAssignmentIsKept(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.take("a", 1, model.DropCanceled)
+		n.give(assignment("a", 1))
+		same(t, "the engine has", n.engine.has(), nil)
+		n.pass(11 * time.Minute)
+		n.give(assignment("a", 1))
+		same(t, "after ten minutes it has", n.engine.has(), []string{"a"})
+	})
+}
+
+func TestAReportThatIsRefusedWithADropEndsTheTask(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.link.with(func() {
+			n.link.report = func(r []model.Report) ([]*model.Error, []model.Drop, error) {
+				return verdicts(r, model.Errorf(model.CodeConflict, "superseded")),
+					[]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropSuperseded}}, nil
+			}
+		})
+		n.give(assignment("a", 1))
+		n.pass(time.Second)
+		same(t, "then", n.account("a"), "- empty")
+	})
+}
+
+func TestAssignmentsThatCannotBeDoneAreRefusedByName(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*model.Task)
+		status model.ReportStatus
+		class  model.Class
+		says   string
+	}{
+		{"a path in out", option("out", "../x"), model.ReportFailed, model.ClassPermanent, "options.out"},
+		{"an option that names a local file", option("load-cookies", "/etc/passwd"), model.ReportFailed, model.ClassPermanent, "load-cookies"},
+		{"a line break in a header", option("header", "A: b\r\nHost: c"), model.ReportFailed, model.ClassPermanent, "options.header"},
+		{"a local file", func(t *model.Task) { t.URL = "file:///etc/passwd" }, model.ReportFailed, model.ClassPermanent, "url"},
+		{"no source", func(t *model.Task) { t.URL = "" }, model.ReportFailed, model.ClassPermanent, "url"},
+		{"a folder that is not here", func(t *model.Task) { t.Folder = "films" }, model.ReportRejected, model.ClassWorker, "films"},
+		{"a scheme that the engine does not speak", func(t *model.Task) { t.URL = "sftp://example.com/x" }, model.ReportRejected, model.ClassWorker, "sftp"},
+		{"a magnet link", func(t *model.Task) { t.URL = "magnet:?xt=urn:btih:aa" }, model.ReportRejected, model.ClassWorker, "bt"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				n := start(t, t.TempDir(), nil)
+				a := assignment("a", 1)
+				test.change(a.Task)
+				n.give(a)
+				r := n.link.lastReport("a")
+				same(t, "status", r.Status, test.status)
+				same(t, "class", r.Error.Class, test.class)
+				if !strings.Contains(r.Error.Message, test.says) {
+					t.Errorf("%q does not name %q", r.Error.Message, test.says)
+				}
+				if err := r.Validate(); err != nil {
+					t.Errorf("the report is not legal: %v", err)
+				}
+				same(t, "the engine has", n.engine.has(), nil)
+				same(t, "the journal has", n.journaled(), nil)
+			})
+		})
+	}
+}
+
+func option(name, value string) func(*model.Task) {
+	return func(t *model.Task) { t.Options = model.Options{name: {value}} }
+}
+
+func TestNonsenseFromOutsideDoesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.give(model.Assignment{}, model.Assignment{Task: &model.Task{}, Attempt: 1}, assignment("../a", 1), assignment("a", 0), assignment("b", -1))
+		n.give()
+		n.take("", 1, model.DropCanceled)
+		n.take("../../x", 1, model.DropCanceled)
+		n.take("a", -1, model.DropCanceled)
+		n.link.answerOnce(model.HeartbeatAnswer{
+			Forget: []model.TaskRef{{}}, Drop: []model.Drop{{}}, Assign: []model.Assignment{{}},
+		})
+		n.pass(6 * time.Second)
+		same(t, "the engine was told", n.engine.log(), "")
+		same(t, "the heartbeat lists", n.link.lastBeat().Tasks, []model.Report{})
+	})
+}
+
+func TestAFloodOfCommandsIsBounded(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Slots = 1 })
+		n.link.with(func() { n.link.report = deaf })
+		for i := range 30 {
+			var list []model.Assignment
+			for j := range 100 {
+				list = append(list, assignment(fmt.Sprintf("t%d-%d", i, j), 1))
+			}
+			n.give(list...)
+		}
+		for i := range 12_000 {
+			n.link.drop([]model.Drop{{ID: fmt.Sprint("x", i), Attempt: 1, Reason: model.DropPaused}})
+			if i%50 == 0 {
+				n.pass(time.Millisecond)
+			}
+		}
+		n.pass(time.Second)
+		n.stop()
+		if got := len(n.tasks); got > 1+model.MaxBatch {
+			t.Errorf("it answers for %d tasks", got)
+		}
+		if got := len(n.ended.latest); got > rememberMax || got < rememberMax/2 {
+			t.Errorf("it remembers %d ended attempts", got)
+		}
+	})
+}
+
+func TestSecretsAreNeverLogged(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var logged bytes.Buffer
+		n := start(t, t.TempDir(), func(c *Config, _ *node) {
+			c.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		})
+		a := assignment("a", 1)
+		a.Task.URL = "http://user:hunter2@example.com/"
+		a.Task.Options = model.Options{"header": {"Authorization: hunter2"}, "http-passwd": {"hunter2"}}
+		n.give(a)
+		bad := assignment("b", 1)
+		bad.Task.URL = "http://user:hunter2@exa mple.com/"
+		n.give(bad)
+		n.engine.set("a", download.State{Phase: download.Failed})
+		n.pass(time.Second)
+		n.stop()
+		if !strings.Contains(logged.String(), "task=a") {
+			t.Fatalf("nothing was logged: %s", logged.String())
+		}
+		if strings.Contains(logged.String(), "hunter2") {
+			t.Errorf("the log has a secret:\n%s", logged.String())
+		}
+		same(t, "the refused one failed", n.link.lastReport("b").Status, model.ReportFailed)
+		if m := n.link.lastReport("b").Error.Message; strings.Contains(m, "hunter2") {
+			t.Errorf("the report has a secret: %s", m)
+		}
+	})
+}
+
+// saying is the name of an answer with one thing in it.
+func saying(a model.HeartbeatAnswer) string {
+	switch {
+	case len(a.Assign) > 0:
+		return fmt.Sprint("assign ", a.Assign[0].Attempt)
+	case len(a.Drop) > 0:
+		return fmt.Sprint("drop ", a.Drop[0].Attempt, " ", a.Drop[0].Reason)
+	case len(a.Forget) > 0:
+		return fmt.Sprint("forget ", a.Forget[0].Attempt)
+	}
+	return "nothing"
+}
+
+func TestDeletedFilesOfATaskThatIsNoLongerHeldAreRemoved(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		films := t.TempDir()
+		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Folders = map[string]string{"films": films} })
+		a := assignment("a", 1)
+		a.Task.Folder = "films"
+		n.give(a)
+		n.engine.finish("a", map[string]string{"x": "1", "sub/y": "22"})
+		n.pass(2 * time.Second)
+		same(t, "files", files(t, films), map[string]string{"a/x": "1", "a/sub/y": "22"})
+		result := n.link.lastReport("a").Result
+		erase := []model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "films", Result: result}}
+		n.link.drop(erase)
+		n.pass(time.Second)
+		same(t, "files", files(t, films), nil)
+		same(t, "what is in the folder", list(t, films), []string{".aria"})
+
+		// It is said again, when another task has put a file of that name and length.
+		if err := os.Mkdir(filepath.Join(films, "a"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(films, "a", "x"), []byte("2"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.link.drop(erase)
+		n.pass(time.Second)
+		same(t, "files", files(t, films), map[string]string{"a/x": "2"})
+	})
+}
+
+func TestFilesAreNotDeletedFromAnotherFolder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		n.give(assignment("a", 1))
+		n.engine.finish("a", map[string]string{"x": "1"})
+		n.pass(2 * time.Second)
+		before := len(files(t, n.dir))
+		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropDeleted, Folder: "elsewhere", Result: n.link.lastReport("a").Result}})
+		n.pass(time.Second)
+		same(t, "files", len(files(t, n.dir)), before)
+	})
+}

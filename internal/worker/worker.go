@@ -1,0 +1,240 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Config is what a worker is made of.
+type Config struct {
+	// Name is the worker's id: a [model.ValidName], unique in the cluster.
+	Name string
+	// Dir is the download folder, made if it is not there. The worker's own
+	// things (journal, unfinished bytes) are in Dir/.aria, and one worker at a
+	// time may use it.
+	Dir string
+	// Folders maps the names that a task's folder may have to directories. Each
+	// gets an .aria of its own for unfinished bytes, and is locked like Dir.
+	Folders map[string]string
+	// Slots is how many tasks it takes at once; 0 is legal.
+	Slots int
+	// DiskFloor is how many bytes a folder's disk must have free: under it nothing
+	// is begun there, and what runs pauses until there is an eighth more. 0 = none.
+	DiskFloor int64
+	// Tags are what tasks can ask for.
+	Tags map[string]string
+	// KeepOrphans is how long the bytes of tasks that it no longer holds are kept;
+	// 0 means [DefaultKeepOrphans].
+	KeepOrphans time.Duration
+	// StopTimeout bounds the end of [Worker.Run]; 0 means [DefaultStopTimeout].
+	StopTimeout time.Duration
+	// NewEngine makes what fetches, once the worker has its folders to itself. The
+	// engine may keep things in stateDir, which it makes. Run closes the engine.
+	NewEngine func(stateDir string) (download.Engine, error)
+	// Link is the way to the dispatcher.
+	Link Link
+	// Logger may be nil: then nothing is logged.
+	Logger *slog.Logger
+	// Hostname and Address tell people where the worker is; the hostname is the
+	// system's if empty.
+	Hostname, Address string
+}
+
+// The defaults of [Config].
+const (
+	DefaultKeepOrphans = 24 * time.Hour
+	DefaultStopTimeout = 10 * time.Second
+)
+
+func (c *Config) complete() error {
+	switch {
+	case !model.ValidName(c.Name):
+		return model.CheckName("name", c.Name)
+	case c.Dir == "":
+		return errors.New("dir: is missing")
+	case c.Slots < 0 || c.Slots > model.MaxSlots:
+		return fmt.Errorf("slots: %d is not from 0 to %d", c.Slots, model.MaxSlots)
+	case len(c.Folders) > model.MaxPairs:
+		return fmt.Errorf("folders: at most %d, not %d", model.MaxPairs, len(c.Folders))
+	case c.DiskFloor < 0:
+		return errors.New("disk_floor: must not be negative")
+	case c.KeepOrphans < 0 || c.StopTimeout < 0:
+		return errors.New("keep_orphans: a duration must not be negative")
+	case c.NewEngine == nil || c.Link == nil:
+		return errors.New("an engine and a link are needed")
+	}
+	for name, path := range c.Folders {
+		if err := model.CheckName("folders", name); err != nil {
+			return err
+		}
+		if path == "" {
+			return fmt.Errorf("folders.%s: has no directory", name)
+		}
+	}
+	if c.KeepOrphans == 0 {
+		c.KeepOrphans = DefaultKeepOrphans
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = DefaultStopTimeout
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Hostname == "" {
+		c.Hostname, _ = os.Hostname() // only for people
+	}
+	return nil
+}
+
+// Worker is one node. Make it with [New].
+type Worker struct {
+	cfg      Config
+	log      *slog.Logger
+	instance string
+	epoch    int64
+	engine   download.Engine
+	areas    map[string]*area // by the folder's name; "" is Dir
+	journal  *journal
+	stats    *stats
+	measure  func(context.Context) sample
+	free     func(ctx context.Context, path string) int64
+
+	ran      atomic.Bool
+	commands chan command
+	health   atomic.Pointer[sample]
+	loop
+}
+
+// New makes the worker's folders, takes their locks, reads the journal and starts
+// the engine. It returns an error if the configuration is wrong, another worker
+// uses one of the folders or the engine does not start; locks and engine are held
+// until [Worker.Run] returns.
+func New(cfg Config) (*Worker, error) {
+	if err := cfg.complete(); err != nil {
+		return nil, fmt.Errorf("worker: %w", err)
+	}
+	w := &Worker{
+		cfg:      cfg,
+		log:      cfg.Logger.With("worker", cfg.Name),
+		areas:    make(map[string]*area),
+		commands: make(chan command, commandBacklog),
+	}
+	if err := w.open(); err != nil {
+		w.close()
+		return nil, err
+	}
+	return w, nil
+}
+
+func (w *Worker) open() error {
+	if err := w.openAreas(); err != nil {
+		return err
+	}
+	main := w.areas[""]
+	var err error
+	if w.instance, w.epoch, err = identity(main.root, w.log); err != nil {
+		return err
+	}
+	if w.journal, err = openJournal(main.root, w.log); err != nil {
+		return err
+	}
+	entries, err := w.journal.load()
+	if err != nil {
+		return err
+	}
+	w.stats = openStats(main.root)
+	w.measure = measurer(main.path)
+	w.free = freeSpace
+	if w.engine, err = w.cfg.NewEngine(filepath.Join(main.path, stateDir, "engine")); err != nil {
+		return fmt.Errorf("worker: starting the engine: %w", err)
+	}
+	w.initLoop(entries) // asks the engine whether it still fetches what the journal has
+	return nil
+}
+
+// openAreas opens Dir and the folders; two names for one directory share it.
+func (w *Worker) openAreas() error {
+	var err error
+	if w.areas[""], err = openArea(w.cfg.Dir, w.cfg.Name); err != nil {
+		return err
+	}
+	byPath := map[string]*area{realPath(w.cfg.Dir): w.areas[""]}
+	for name, path := range w.cfg.Folders {
+		a := byPath[realPath(path)]
+		if a == nil {
+			if a, err = openArea(path, w.cfg.Name); err != nil {
+				return err
+			}
+		}
+		byPath[realPath(path)], w.areas[name] = a, a
+	}
+	return nil
+}
+
+// realPath is path without symbolic links, or path if it is not there yet.
+func realPath(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
+	if resolved, err := filepath.EvalSymlinks(path); err == nil {
+		return resolved
+	}
+	return path
+}
+
+// distinctAreas lists each area once.
+func (w *Worker) distinctAreas() []*area {
+	seen := make(map[*area]bool, len(w.areas))
+	var list []*area
+	for _, a := range w.areas {
+		if a != nil && !seen[a] {
+			seen[a] = true
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+func (w *Worker) close() {
+	for _, a := range w.distinctAreas() {
+		a.close()
+	}
+}
+
+// Run works until ctx ends, and can be called once. Then it stops the engine where
+// it is, gives its name and tasks back to the dispatcher (the bytes stay for the
+// next attempt), and returns nil; what could not be given back within StopTimeout
+// is gone on with at the next start. It returns an error if it could not begin.
+//
+// It does not return earlier because of a dispatcher that is away or an engine
+// that is broken: downloads go on without the one, heartbeats without the other.
+func (w *Worker) Run(ctx context.Context) error {
+	if w.ran.Swap(true) {
+		return errors.New("worker: Run may be called once")
+	}
+	defer w.close()
+	side, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	w.startHealth(side)
+	unlisten, err := w.cfg.Link.Listen(w.hearAssign, w.hearDrop)
+	if err != nil {
+		return errors.Join(fmt.Errorf("worker: listening for commands: %w", err), w.engine.Close())
+	}
+	w.log.Info("the worker has started", "dir", w.areas[""].path, "slots", w.cfg.Slots,
+		"instance", w.instance, "epoch", w.epoch, "tasks", len(w.tasks))
+	w.side = side
+	w.run(ctx)
+	unlisten()
+	cancel()
+	w.leave()
+	return nil
+}
