@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
 // The names inside a download folder that are the worker's own.
@@ -76,15 +78,16 @@ func (a *area) takeLock(name string) error {
 	if err != nil {
 		return fmt.Errorf("worker: opening the lock: %w", err)
 	}
-	held, err := flock(f)
+	locked, err := filelock.TryLock(f)
 	if err != nil {
-		holder, _ := io.ReadAll(io.LimitReader(f, 128)) // who it is, is a courtesy
 		_ = f.Close()
-		if held {
-			return fmt.Errorf("worker: the folder %s is in use by %s; each worker needs one of its own",
-				a.path, strings.TrimSpace(string(holder)))
-		}
 		return fmt.Errorf("worker: locking %s: %w", a.path, err)
+	}
+	if !locked {
+		holder, _ := io.ReadAll(io.LimitReader(f, 128)) // may be empty: only the lock counts
+		_ = f.Close()
+		return fmt.Errorf("worker: the folder %s is in use by %s; each worker needs one of its own",
+			a.path, strings.TrimSpace(string(holder)))
 	}
 	a.lock = f
 	if err := f.Truncate(0); err == nil {

@@ -18,8 +18,12 @@ const (
 var versionLine = regexp.MustCompile(`(?m)^aria2 version ((\d+)\.(\d+)[^\s]*)`)
 
 // Find looks for an aria2c in PATH and returns its path and version. The error
-// is one sentence: there is none, it does not run, or it is older than 1.36.
+// is one sentence: none was found, it does not run, it is older than 1.36, or this
+// system cannot run one.
 func Find(ctx context.Context) (path, version string, err error) {
+	if runnable != nil {
+		return "", "", runnable
+	}
 	path, err = exec.LookPath("aria2c")
 	if err != nil {
 		return "", "", fmt.Errorf("no aria2c in PATH (aria2 %d.%d or newer is needed): %w", minMajor, minMinor, err)

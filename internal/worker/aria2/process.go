@@ -13,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
 const (
@@ -73,8 +75,7 @@ func (e *Engine) startProcess(ctx context.Context, confName string) (*process, e
 	p.cmd.Stdout, p.cmd.Stderr = out, out
 	p.cmd.ExtraFiles = []*os.File{e.lock}
 	p.cmd.WaitDelay = 2 * time.Second
-	// A group of its own: Ctrl-C at a terminal is for us, and we end it in order.
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = ownGroup()
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", cfg.Binary, err)
 	}
@@ -174,15 +175,19 @@ func takeLock(ctx context.Context, stateDir string) (*os.File, error) {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
+		locked, err := filelock.TryLock(f)
+		if locked {
 			return f, nil
+		}
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("aria2.lock: %w", err)
 		}
 		select {
 		case <-ticker.C:
 		case <-deadline.C:
 			f.Close()
-			return nil, fmt.Errorf("another aria2c still runs on %s: %w", stateDir, err)
+			return nil, fmt.Errorf("another aria2c still runs on %s: it holds aria2.lock", stateDir)
 		case <-ctx.Done():
 			f.Close()
 			return nil, ctx.Err()

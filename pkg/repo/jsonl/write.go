@@ -14,8 +14,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -72,7 +71,10 @@ func (w *writer) create() error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if locked, err := filelock.TryLock(file); err != nil {
+		file.Close()
+		return fmt.Errorf("lock %s: %w", path, err)
+	} else if !locked {
 		file.Close()
 		return model.Errorf(model.CodeUnavailable, "%s is being written by another process", path)
 	}

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -30,15 +30,16 @@ func acquire(path string) (*lock, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open store: no lock can be put beside it: %w", err)
 		}
-		switch err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); {
-		case errors.Is(err, unix.EWOULDBLOCK):
+		locked, err := filelock.TryLock(file)
+		if err != nil {
+			file.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if !locked {
 			who := holder(file)
 			file.Close()
 			return nil, model.Errorf(model.CodeUnavailable,
 				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), who)
-		case err != nil:
-			file.Close()
-			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		l := &lock{file: file, path: path}
 		// The holder before us may have removed the file between our open and
@@ -95,5 +96,8 @@ func holder(file *os.File) string {
 // release removes the file and lets go, in this order: whoever locks the removed
 // file in between sees that it is no longer there.
 func (l *lock) release() error {
+	if runtime.GOOS == "windows" { // an open file cannot be removed there
+		return errors.Join(l.file.Truncate(0), l.file.Close())
+	}
 	return errors.Join(os.Remove(l.path), l.file.Close())
 }
