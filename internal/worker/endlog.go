@@ -15,7 +15,11 @@ func (w *Worker) logEnd(h *held, last *model.Report) {
 		args = append(args, "path", filepath.Join(h.area.path, filepath.FromSlash(last.Result.Files[0].Path)),
 			"files", len(last.Result.Files), "bytes", last.Result.TotalLength)
 	}
-	if last.Error != nil {
+	switch {
+	case last.Error == nil:
+	case last.Status == model.ReportCompleted:
+		args = append(args, "before", last.Error.Message) // what the other engine said
+	default:
 		message = endMessages[last.Error.Class]
 		args = append(args, "code", last.Error.Code, "class", last.Error.Class, "error", last.Error.Message)
 	}

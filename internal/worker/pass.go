@@ -202,6 +202,8 @@ func (w *Worker) letGo(h *held, err error) {
 // observe takes in how one download is. It returns true if that is complete, with
 // the place of its files decided.
 func (w *Worker) observe(h *held, s *download.State) (complete bool) {
+	h.report.GID = s.GID // a short download is over before it was ever seen active
+	h.report.Error = s.Before
 	switch s.Phase {
 	case download.Complete:
 		place, err := newPlacement(h.Task, s.Files)
@@ -220,7 +222,7 @@ func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 	default:
 		h.paused = false
 		h.report = model.Report{
-			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID,
+			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID, Error: s.Before,
 			CompletedLength: s.Completed, TotalLength: s.Total, DownloadSpeed: s.Speed,
 		}
 		if s.Total > 0 {
@@ -312,7 +314,8 @@ func (w *Worker) moved(h *held, err error) {
 	default:
 		files, total := h.Place.results()
 		w.finish(h, &model.Report{
-			Status: model.ReportCompleted, GID: h.report.GID, Progress: 100, CompletedLength: total, TotalLength: total,
+			Status: model.ReportCompleted, GID: h.report.GID, Error: h.report.Error,
+			Progress: 100, CompletedLength: total, TotalLength: total,
 			Result: &model.Result{Files: boundFiles(files), TotalLength: total, WorkerID: w.cfg.Name},
 		})
 	}
@@ -323,6 +326,7 @@ func (w *Worker) moved(h *held, err error) {
 func (w *Worker) failed(h *held, why *model.TaskError) {
 	last := h.report
 	last.Status, last.Error, last.DownloadSpeed = model.ReportFailed, taskError(why.Code, why.Class, why.Message), 0
+	last.Error.HTTPStatus, last.Error.Host = why.HTTPStatus, why.Host
 	w.finish(h, &last)
 }
 

@@ -240,6 +240,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		return nil
 	}
 	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj), supervisor: e.shared}
+	j.state.GID = j.gid
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
 		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{

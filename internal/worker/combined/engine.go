@@ -188,6 +188,7 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 func (e *Engine) judge(ctx context.Context, j *job, state download.State) download.State {
 	next, to := e.next(j, &state)
 	if to == nil {
+		state.Before = j.before
 		if state.Phase == download.Failed && j.before != nil {
 			failure := *state.Err
 			failure.Message = fmt.Sprintf("%s (before, with the other engine: %s)", failure.Message, j.before.Message)
@@ -197,6 +198,7 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 	}
 	moved := state
 	moved.Phase, moved.Err, moved.Files, moved.Speed = download.Active, nil, nil, 0
+	moved.GID, moved.Before = "", state.Err
 	if err := j.at.Remove(ctx, j.Task.ID); err != nil {
 		return moved // the next poll tries again
 	}

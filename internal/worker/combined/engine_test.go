@@ -121,12 +121,18 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 	job.Task.Mirrors = []string{odd.URL + "/mirror"}
 	downloadtest.Add(t, e, job)
 	downloadtest.MustComplete(t, e, job, data)
+	if s := downloadtest.Await(t, e, "odd", downloadtest.Ended); s.GID != "" || s.Before == nil || s.Before.Message == "" {
+		t.Errorf("the direct engine has it, after aria2: %+v", s)
+	}
 
 	ftp := downloadtest.ServeFTP(t, data, "", "")
 	to := downloadtest.Serve(t, http.RedirectHandler(ftp.URL+"/file", http.StatusFound))
 	job = downloadtest.Job(t, "to-ftp", to.URL+"/file")
 	downloadtest.Add(t, e, job)
 	downloadtest.MustComplete(t, e, job, data)
+	if s := downloadtest.Await(t, e, "to-ftp", downloadtest.Ended); s.GID == "" || s.Before == nil {
+		t.Errorf("aria2 has it, after the direct engine: %+v", s)
+	}
 }
 
 // A failure with both engines says what each of them says.

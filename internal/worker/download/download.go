@@ -43,6 +43,9 @@ type State struct {
 	Total     int64  // bytes; 0 = not known
 	Speed     int64  // bytes/s
 	Err       *model.TaskError
+	// Before is why the engine that had the job earlier in this attempt gave it up;
+	// nil if there was no other one.
+	Before *model.TaskError
 	// Files are the finished ones, relative to Job.Dir with slashes; set when
 	// Complete. The engine has checked that each is a regular file inside Dir.
 	Files []model.File
