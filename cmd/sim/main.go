@@ -87,9 +87,9 @@ func faults(names string) ([]sim.Fault, error) {
 func tell(o *options, off []sim.Fault, out io.Writer) int {
 	s := sim.Options{Seed: o.seed, Off: off, Trouble: model.Duration(o.trouble)}
 	if o.verbose {
-		s.Story = out
+		s.TraceOut = out
 	}
-	tally, failure := sim.Tell(s, o.sqlite > 0)
+	tally, failure := sim.RunSeed(s, o.sqlite > 0)
 	if failure != nil {
 		fmt.Fprintln(out, failure)
 		return 1

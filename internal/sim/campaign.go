@@ -53,12 +53,12 @@ func (f *Failure) Command() string {
 
 // Run tells the stories until one fails; of several that fail at once it returns
 // the one with the lowest seed. Missing names what did not come up in a block.
-func (c Campaign) Run() (tally Tally, missing []string, failure *Failure) {
+func (c Campaign) Run() (tally Stats, missing []string, failure *Failure) {
 	var next atomic.Uint64
 	var mu sync.Mutex
-	blocks := make([]Tally, (c.Seeds+Block-1)/Block)
+	blocks := make([]Stats, (c.Seeds+Block-1)/Block)
 	for i := range blocks {
-		blocks[i] = newTally()
+		blocks[i] = NewStats()
 	}
 	var all sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
@@ -72,7 +72,7 @@ func (c Campaign) Run() (tally Tally, missing []string, failure *Failure) {
 					return
 				}
 				o := Options{Seed: c.First + i, Off: c.Off, Trouble: c.Trouble}
-				r, err := Tell(o, c.SQLite > 0 && i%c.SQLite == 0)
+				r, err := RunSeed(o, c.SQLite > 0 && i%c.SQLite == 0)
 				mu.Lock()
 				blocks[i/Block].Add(&r)
 				if err != nil && (failure == nil || o.Seed < failure.Options.Seed) {
@@ -83,7 +83,7 @@ func (c Campaign) Run() (tally Tally, missing []string, failure *Failure) {
 		})
 	}
 	all.Wait()
-	tally = newTally()
+	tally = NewStats()
 	for i := range blocks {
 		tally.Add(&blocks[i])
 		if failure == nil && blocks[i].Seeds == Block && len(c.Off) == 0 {
@@ -95,28 +95,28 @@ func (c Campaign) Run() (tally Tally, missing []string, failure *Failure) {
 	return tally, missing, failure
 }
 
-// Tell tells the story of one seed twice, and if sqlite is true a third time with
+// RunSeed tells the story of one seed twice, and if sqlite is true a third time with
 // that for a store: it has to be the same story each time.
-func Tell(o Options, sqlite bool) (Tally, *Failure) {
+func RunSeed(o Options, sqlite bool) (Stats, *Failure) {
 	first := Run(o)
 	if first.Violation != nil {
-		return first.Tally, &Failure{o, sqlite, first.Violation}
+		return first.Stats, &Failure{o, sqlite, first.Violation}
 	}
-	o.Story = nil
+	o.TraceOut = nil
 	if v := differs(&first, Run(o), "twice"); v != nil {
-		return first.Tally, &Failure{o, sqlite, v}
+		return first.Stats, &Failure{o, sqlite, v}
 	}
 	if !sqlite {
-		return first.Tally, nil
+		return first.Stats, nil
 	}
-	if v := toldWithSQLite(o, &first); v != nil {
-		return first.Tally, &Failure{o, sqlite, v}
+	if v := runWithSQLite(o, &first); v != nil {
+		return first.Stats, &Failure{o, sqlite, v}
 	}
-	return first.Tally, nil
+	return first.Stats, nil
 }
 
-// toldWithSQLite tells the story with that for a store, in a folder of its own.
-func toldWithSQLite(o Options, first *Result) (v *Violation) {
+// runWithSQLite tells the story with that for a store, in a folder of its own.
+func runWithSQLite(o Options, first *Result) (v *Violation) {
 	dir, err := os.MkdirTemp("", "aria-sim-")
 	if err != nil {
 		return &Violation{"store-agrees", 0, err.Error()}
@@ -143,20 +143,21 @@ func differs(a *Result, b Result, how string) *Violation {
 // without kinds of faults that it does not need, and with less time of trouble.
 func Shrink(f *Failure) *Failure {
 	try := func(o Options) bool {
-		_, again := Tell(o, f.SQLite)
+		_, again := RunSeed(o, f.SQLite)
 		if again == nil || again.Violation.Invariant != f.Violation.Invariant {
 			return false
 		}
 		f = again
 		return true
 	}
-	for _, fault := range draw(f.Options.Seed, &f.Options).faults {
+	faults, _ := Drawn(&f.Options)
+	for _, fault := range faults {
 		o := f.Options
 		o.Off = append(slices.Clone(o.Off), fault)
 		try(o)
 	}
-	trouble := draw(f.Options.Seed, &f.Options).trouble
-	for trouble/2 >= minTrouble {
+	_, trouble := Drawn(&f.Options)
+	for trouble/2 >= MinTrouble {
 		o := f.Options
 		o.Trouble = model.Duration(trouble/2) * 1_000_000
 		if !try(o) {

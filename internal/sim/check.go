@@ -3,18 +3,47 @@ package sim
 import (
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checker is what can be known of one dispatcher from outside: what was said to
+// World is what an oracle needs of the world round its dispatcher.
+type World interface {
+	Now() model.Time  // steady, since the beginning
+	Wall() model.Time // the wall clock
+	Turns() int       // of all dispatchers so far
+	Failed() bool     // an invariant did not hold before
+	Say(format string, args ...any)
+	Violate(invariant, format string, args ...any)
+	CountEvent(kind string) // one of EventKinds
+	ImportCommitFailed()
+	ReloadedInImport()
+}
+
+// Dispatcher is what an oracle asks the dispatcher itself.
+type Dispatcher interface {
+	StartedAt() model.Time // zero of its steady clock
+	Connected() bool       // as it knows
+	Query(events ...engine.Event) ([]dispatch.Answer, bool)
+}
+
+// Message is one that a dispatcher has taken in.
+type Message struct {
+	Ops        []engine.Event
+	FromWorker bool // else of a client
+	Answers    []dispatch.Answer
+}
+
+// Oracle is what can be known of one dispatcher from outside: what was said to
 // it, what it said, and what its store was given. Each turn is looked at when it is
 // over.
-type checker struct {
-	w    *world
-	d    *dispatcher
+type Oracle struct {
+	w    World
+	d    Dispatcher
 	name string
 	cfg  *engine.Config
+	keep dispatch.Retention
 
 	ledger map[string]*entry
 	order  []*entry // as they came
@@ -24,7 +53,7 @@ type checker struct {
 	workers    map[string]*known
 	names      []string // of the workers, as they came
 
-	waiting []*call // taken in, not yet decided
+	waiting []*Message // taken in, not yet decided
 	turn    turn
 	imports imports
 
@@ -64,26 +93,27 @@ type stopping struct {
 	certain bool
 }
 
-func newChecker(w *world, d *dispatcher) *checker {
-	return &checker{
-		w: w, d: d, name: d.name, cfg: &w.plan.engine,
+// New returns the checks of the dispatcher of a name.
+func New(w World, d Dispatcher, name string, cfg *engine.Config, keep dispatch.Retention) *Oracle {
+	return &Oracle{
+		w: w, d: d, name: name, cfg: cfg, keep: keep,
 		ledger: make(map[string]*entry), counts: make(model.Counts), workers: make(map[string]*known),
 		workerRows: make(map[string]*model.Worker),
 	}
 }
 
-func (c *checker) violate(invariant, format string, args ...any) {
-	c.w.violate(invariant, c.name+": "+format, args...)
+func (c *Oracle) violate(invariant, format string, args ...any) {
+	c.w.Violate(invariant, c.name+": "+format, args...)
 }
 
 func ms(d model.Duration) model.Time { return model.Time(time.Duration(d).Milliseconds()) }
 
-func (c *checker) timeout() model.Time { return ms(c.cfg.HeartbeatTimeout) }
+func (c *Oracle) timeout() model.Time { return ms(c.cfg.HeartbeatTimeout) }
 
 // grace is how long a living worker may not list what it was given.
-func (c *checker) grace() model.Time { return 2*ms(c.cfg.HeartbeatInterval) + 5000 }
+func (c *Oracle) grace() model.Time { return 2*ms(c.cfg.HeartbeatInterval) + 5000 }
 
-func (c *checker) entry(id string) *entry {
+func (c *Oracle) entry(id string) *entry {
 	e := c.ledger[id]
 	if e == nil {
 		e = &entry{id: id}
@@ -93,7 +123,7 @@ func (c *checker) entry(id string) *entry {
 	return e
 }
 
-func (c *checker) worker(name string) *known {
+func (c *Oracle) worker(name string) *known {
 	k := c.workers[name]
 	if k == nil {
 		k = &known{name: name, stopping: make(map[string]stopping), heard: -1 << 40}
@@ -105,21 +135,21 @@ func (c *checker) worker(name string) *known {
 
 // What happens to the process.
 
-func (c *checker) started() {
+func (c *Oracle) Started() {
 	c.forgetHolds()
 	c.waiting, c.isLoaded, c.turn = nil, false, turn{}
-	c.ticked, c.dueWall, c.lastTurn = 0, 0, c.w.now
+	c.ticked, c.dueWall, c.lastTurn = 0, 0, c.w.Now()
 	c.wasOn = true // as a fresh engine believes
-	c.shakenAt = c.w.now
+	c.shakenAt = c.w.Now()
 }
 
-func (c *checker) stopped() { c.isLoaded, c.shakenAt = false, c.w.now }
+func (c *Oracle) Stopped() { c.isLoaded, c.shakenAt = false, c.w.Now() }
 
-func (c *checker) unloaded() { c.isLoaded, c.shakenAt = false, c.w.now }
+func (c *Oracle) Unloaded() { c.isLoaded, c.shakenAt = false, c.w.Now() }
 
-// loaded hears that an engine was built from the store. After a commit that failed
+// Loaded hears that an engine was built from the store. After a commit that failed
 // it is the next turn's.
-func (c *checker) loaded() {
+func (c *Oracle) Loaded() {
 	c.isLoaded = true
 	if c.turn.active && c.turn.tried {
 		c.turn.reload = true
@@ -129,34 +159,43 @@ func (c *checker) loaded() {
 }
 
 // forgetLive forgets what a fresh engine cannot know.
-func (c *checker) forgetLive() {
+func (c *Oracle) forgetLive() {
 	if c.imports.active {
-		c.w.struck(ReloadInImport)
+		c.w.ReloadedInImport()
 	}
-	c.loadedAt, c.freshAt, c.shakenAt = c.w.now, c.w.now, c.w.now
+	c.loadedAt, c.freshAt, c.shakenAt = c.w.Now(), c.w.Now(), c.w.Now()
 	for _, name := range c.names {
 		k := c.workers[name]
 		k.spoken, k.present = false, false
 		clear(k.stopping)
 	}
 	for _, e := range c.order {
-		e.named, e.shunned, e.listedAt, e.owed = 0, nil, c.w.now, 0
+		e.named, e.shunned, e.listedAt, e.owed = 0, nil, c.w.Now(), 0
 	}
 }
 
-func (c *checker) clockTurned(by model.Time) {
-	c.turnedAt = c.w.now
+func (c *Oracle) ClockTurned(by model.Time) {
+	c.turnedAt = c.w.Now()
 	if by < 0 {
-		c.setBackAt = c.w.now
+		c.setBackAt = c.w.Now()
 	}
 }
+
+// Disturbed hears of trouble, after which more time is allowed.
+func (c *Oracle) Disturbed() { c.shakenAt = c.w.Now() }
+
+// TriedCommit reports whether the turn had a commit, written or not.
+func (c *Oracle) TriedCommit() bool { return c.turn.tried }
+
+// HasCommitted reports whether the turn's commit was written.
+func (c *Oracle) HasCommitted() bool { return c.turn.commit != nil }
 
 // What goes in.
 
-// taken hears of a message that was taken in: from now on it may have its effect.
-func (c *checker) taken(m *call) {
+// Received hears of a message that was taken in: from now on it may have its effect.
+func (c *Oracle) Received(m *Message) {
 	c.waiting = append(c.waiting, m)
-	for _, op := range m.ops {
+	for _, op := range m.Ops {
 		switch op := op.(type) {
 		case engine.Submit:
 			e := c.entry(op.Spec.ID)
@@ -165,7 +204,7 @@ func (c *checker) taken(m *call) {
 		case engine.Heartbeat:
 			k := c.worker(op.WorkerID)
 			if op.State == model.StateLeaving {
-				k.leftAt = c.w.now
+				k.leftAt = c.w.Now()
 			}
 			for i := range op.Tasks {
 				c.entry(op.Tasks[i].ID).hear(op.WorkerID, &op.Tasks[i])
@@ -182,9 +221,9 @@ func (c *checker) taken(m *call) {
 	}
 }
 
-func (c *checker) answered(m *call) {
-	for i := range m.answers {
-		if m.answers[i].Err == nil && !isQuery(m.ops[i]) {
+func (c *Oracle) Answered(m *Message) {
+	for i := range m.Answers {
+		if m.Answers[i].Err == nil && !isQuery(m.Ops[i]) {
 			c.turn.left++
 		}
 	}
@@ -201,41 +240,41 @@ func isQuery(op engine.Event) bool {
 
 // What comes out.
 
-func (c *checker) assigned(worker string, list []model.Assignment) {
+func (c *Oracle) Assigned(worker string, list []model.Assignment) {
 	c.turn.left++
 	for _, a := range list {
 		c.turn.assigns = append(c.turn.assigns, sentAssign{worker, a})
 	}
 }
 
-func (c *checker) dropped(worker string, d model.Drop) {
+func (c *Oracle) Dropped(worker string, d model.Drop) {
 	c.turn.left++
 	c.turn.drops = append(c.turn.drops, sentDrop{worker, d})
 }
 
-func (c *checker) taskEvent(ev *model.TaskEvent) {
+func (c *Oracle) TaskEvent(ev *model.TaskEvent) {
 	c.turn.left++
 	c.turn.events = append(c.turn.events, *ev)
 }
 
-func (c *checker) workerEvent(ev *model.WorkerEvent) {
+func (c *Oracle) WorkerEvent(ev *model.WorkerEvent) {
 	c.turn.left++
 	c.turn.workers = append(c.turn.workers, *ev)
 }
 
-func (c *checker) progress(*model.ProgressEvent) { c.turn.left++ }
+func (c *Oracle) ProgressEvent(*model.ProgressEvent) { c.turn.left++ }
 
-// failedCommit hears of a commit that returned an error.
-func (c *checker) failedCommit() {
+// CommitFailed hears of a commit that returned an error.
+func (c *Oracle) CommitFailed() {
 	c.turn.tried, c.turn.failed = true, true
 	if c.turn.imported != nil || c.turn.releases != nil {
-		c.w.struck(ImportCommitFails)
+		c.w.ImportCommitFailed()
 	}
-	c.shakenAt = c.w.now
+	c.shakenAt = c.w.Now()
 }
 
-// committed hears of a commit that was written, whatever the dispatcher is told.
-func (c *checker) committed(b *model.Batch) {
+// Committed hears of a commit that was written, whatever the dispatcher is told.
+func (c *Oracle) Committed(b *model.Batch) {
 	if c.turn.left > 0 {
 		c.violate("answers-after-commit", "%d answers or messages have left before the commit of their turn", c.turn.left)
 	}
@@ -271,24 +310,24 @@ func (c *checker) committed(b *model.Batch) {
 
 // A turn.
 
-func (c *checker) begin() {
-	c.turn = turn{active: true, connected: c.d.connected}
-	now := c.w.now
-	steady := now - c.d.began
+func (c *Oracle) BeginTurn() {
+	c.turn = turn{active: true, connected: c.d.Connected()}
+	now := c.w.Now()
+	steady := now - c.d.StartedAt()
 	if c.turn.ticks = steady-c.ticked >= 1000; c.turn.ticks {
 		c.ticked = steady
 	}
 	if !c.turn.ticks && len(c.waiting) == 0 {
 		return // the loop finds nothing to do
 	}
-	if now-c.lastTurn > 5000 || c.d.connected && !c.wasOn {
+	if now-c.lastTurn > 5000 || c.d.Connected() && !c.wasOn {
 		c.freshen()
 		c.shakenAt = now
 	}
-	if !c.d.connected {
+	if !c.d.Connected() {
 		c.shakenAt = now
 	}
-	c.lastTurn, c.wasOn = now, c.d.connected
+	c.lastTurn, c.wasOn = now, c.d.Connected()
 	if c.wasOn {
 		c.onAt = now
 	}
@@ -296,20 +335,20 @@ func (c *checker) begin() {
 
 // freshen gives every worker a fresh timeout. One whose time was over before may
 // still be found to be lost.
-func (c *checker) freshen() {
+func (c *Oracle) freshen() {
 	for _, name := range c.names {
 		k := c.workers[name]
 		k.overdue = k.overdue || c.lastTurn-max(k.heard, c.freshAt) >= c.timeout()
 	}
-	c.freshAt = c.w.now
+	c.freshAt = c.w.Now()
 }
 
-// end looks at a turn that is over. If the process did not survive it, what it had
+// EndTurn looks at a turn that is over. If the process did not survive it, what it had
 // committed counts, and nothing else was.
-func (c *checker) end(survived bool) {
+func (c *Oracle) EndTurn(survived bool) {
 	t := &c.turn
 	c.sortCalls()
-	if c.w.failed != nil {
+	if c.w.Failed() {
 		return
 	}
 	for _, ch := range t.changes {
@@ -318,8 +357,8 @@ func (c *checker) end(survived bool) {
 	}
 	if survived {
 		c.replay()
-		if t.ticks && !t.failed && c.w.now-c.shakenAt > 5500 { // else the tick may have been refused
-			c.dueWall = c.w.wall()
+		if t.ticks && !t.failed && c.w.Now()-c.shakenAt > 5500 { // else the tick may have been refused
+			c.dueWall = c.w.Wall()
 		}
 		c.checkPlacing()
 		c.checkLimits()

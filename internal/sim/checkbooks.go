@@ -8,7 +8,7 @@ import (
 )
 
 // checkOut asks that what left a turn is true by the store.
-func (c *checker) checkOut() {
+func (c *Oracle) checkOut() {
 	for _, s := range c.turn.assigns {
 		c.checkAssignment(s.worker, &s.Assignment)
 	}
@@ -26,7 +26,7 @@ func (c *checker) checkOut() {
 
 // checkEvents asks that every change of a status is told, and that what is told
 // last is what the store has.
-func (c *checker) checkEvents() {
+func (c *Oracle) checkEvents() {
 	for i, ev := range c.turn.events {
 		later := slices.ContainsFunc(c.turn.events[i+1:], func(o model.TaskEvent) bool { return o.ID == ev.ID })
 		if row := c.entry(ev.ID).row; !later && !c.asked(ev.ID, asDelete) && (row == nil || row.Status != ev.Status || row.Client != ev.Client) {
@@ -45,11 +45,11 @@ func (c *checker) checkEvents() {
 
 // checkBooks compares what the engine believes with what the store was given: the
 // tasks of the turn after each, everything now and then.
-func (c *checker) checkBooks() {
-	if c.d.manual == nil || !c.isLoaded {
+func (c *Oracle) checkBooks() {
+	if !c.isLoaded {
 		return
 	}
-	all := c.w.tally.Turns%32 == 0
+	all := c.w.Turns()%32 == 0
 	var ids []string
 	for _, ch := range c.turn.changes {
 		ids = append(ids, ch.e.id)
@@ -66,7 +66,7 @@ func (c *checker) checkBooks() {
 	if len(ids) == 0 {
 		return
 	}
-	answers, ok := c.d.manual.Query(engine.QueryTasks{IDs: ids}, engine.QueryStatus{})
+	answers, ok := c.d.Query(engine.QueryTasks{IDs: ids}, engine.QueryStatus{})
 	if !ok {
 		return
 	}
@@ -83,7 +83,7 @@ func (c *checker) checkBooks() {
 	}
 }
 
-func (c *checker) checkBelief(e *entry, live map[string]model.TaskState) {
+func (c *Oracle) checkBelief(e *entry, live map[string]model.TaskState) {
 	got, ok := live[e.id]
 	if row := e.row; row == nil || row.Status.Terminal() {
 		if ok {
@@ -105,8 +105,8 @@ func (c *checker) checkBelief(e *entry, live map[string]model.TaskState) {
 
 // checkWorkerBooks asks that the slots which are said to be used are those of the
 // tasks that a worker holds or has to stop.
-func (c *checker) checkWorkerBooks() {
-	answers, ok := c.d.manual.Query(engine.QueryWorkers{WorkerQuery: model.WorkerQuery{Limit: 1000}})
+func (c *Oracle) checkWorkerBooks() {
+	answers, ok := c.d.Query(engine.QueryWorkers{WorkerQuery: model.WorkerQuery{Limit: 1000}})
 	if !ok {
 		return
 	}

@@ -8,7 +8,7 @@ import (
 
 // checkDrop asks that nobody is told to drop what it should hold, and that bytes
 // are wiped only where somebody wished it.
-func (c *checker) checkDrop(worker string, d model.Drop) {
+func (c *Oracle) checkDrop(worker string, d model.Drop) {
 	e := c.entry(d.ID)
 	row := e.row
 	if row == nil || c.bornInTurn(e) {
@@ -17,8 +17,8 @@ func (c *checker) checkDrop(worker string, d model.Drop) {
 		case c.inTurn(d.ID): // it was deleted after that was said
 		case d.Reason != model.DropUnknown:
 			c.violate("drops", "%s is told to drop %s#%d, %s; there is no such task", worker, d.ID, d.Attempt, d.Reason)
-		case c.w.now-c.loadedAt < c.timeout():
-			c.violate("unknown-is-not-said-early", "%s is told that %s is unknown, %d ms after a start", worker, d.ID, c.w.now-c.loadedAt)
+		case c.w.Now()-c.loadedAt < c.timeout():
+			c.violate("unknown-is-not-said-early", "%s is told that %s is unknown, %d ms after a start", worker, d.ID, c.w.Now()-c.loadedAt)
 		}
 		return
 	}
@@ -38,12 +38,12 @@ func (c *checker) checkDrop(worker string, d model.Drop) {
 
 // inTurn reports whether the turn has changed the task: then what was said in it
 // may have been overtaken by what came after.
-func (c *checker) inTurn(id string) bool {
+func (c *Oracle) inTurn(id string) bool {
 	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.e.id == id })
 }
 
 // checkForget asks that a worker is told to forget only what the store knows.
-func (c *checker) checkForget(worker string, ref model.TaskRef) {
+func (c *Oracle) checkForget(worker string, ref model.TaskRef) {
 	e := c.entry(ref.ID)
 	if c.inTurn(ref.ID) {
 		return
@@ -60,7 +60,7 @@ func (c *checker) checkForget(worker string, ref model.TaskRef) {
 }
 
 // checkAssignment asks that an attempt goes to the one it was given to.
-func (c *checker) checkAssignment(worker string, as *model.Assignment) {
+func (c *Oracle) checkAssignment(worker string, as *model.Assignment) {
 	e := c.entry(as.Task.ID)
 	if c.asked(e.id, asUpdate) {
 		return // it may have got two new attempts, of which the store has the last

@@ -19,42 +19,48 @@ const (
 // reasonHeld is what a task that is held back says.
 const reasonHeld = "is held back until its import is verified"
 
-// beginImport begins what an import asks between two turns: ids are of the tasks that
+// ImportBegan hears that an import is under way.
+func (c *Oracle) ImportBegan() { c.imports.active = true }
+
+// ImportAborted hears that it was given up.
+func (c *Oracle) ImportAborted() { c.imports.active = false }
+
+// BeginImportTurn begins what an import asks between two turns: ids are of the tasks that
 // it may write, releases of those that it releases. There is no tick in it.
-func (c *checker) beginImport(ids []string, releases map[string]struct{}) {
-	c.turn = turn{active: true, connected: c.d.connected, imported: ids, releases: releases}
+func (c *Oracle) BeginImportTurn(ids []string, releases map[string]struct{}) {
+	c.turn = turn{active: true, connected: c.d.Connected(), imported: ids, releases: releases}
 }
 
-// took hears that a request of an import had a turn of its own.
-func (c *checker) took() {
-	if now := c.w.now; now-c.lastTurn > 5000 || c.d.connected && !c.wasOn {
+// ImportDecided hears that a request of an import had a turn of its own.
+func (c *Oracle) ImportDecided() {
+	if now := c.w.Now(); now-c.lastTurn > 5000 || c.d.Connected() && !c.wasOn {
 		c.freshen()
 		c.shakenAt = now
 	}
-	if !c.d.connected {
-		c.shakenAt = c.w.now
+	if !c.d.Connected() {
+		c.shakenAt = c.w.Now()
 	}
-	c.lastTurn, c.wasOn = c.w.now, c.d.connected
+	c.lastTurn, c.wasOn = c.w.Now(), c.d.Connected()
 	if c.wasOn {
-		c.onAt = c.w.now
+		c.onAt = c.w.Now()
 	}
 }
 
-// released hears that an import was finished: its tasks may be placed, and they are
+// ImportReleased hears that an import was finished: its tasks may be placed, and they are
 // acknowledged.
-func (c *checker) released() {
+func (c *Oracle) ImportReleased() {
 	c.imports.active = false
 	for id := range c.turn.releases { // in any order: each is set alone
 		if e := c.entry(id); e.row != nil {
-			e.hold, e.acked, e.queuedAt, e.stuckSince = holdNone, true, c.w.now, 0
+			e.hold, e.acked, e.queuedAt, e.stuckSince = holdNone, true, c.w.Now(), 0
 		}
 	}
 	c.freshen()
 }
 
-// takeImported takes over the tasks that an import has written, and leaves the other
+// ApplyImported takes over the tasks that an import has written, and leaves the other
 // changes of the turn.
-func (c *checker) takeImported() {
+func (c *Oracle) ApplyImported() {
 	var others []change
 	for _, ch := range c.turn.changes {
 		if ch.before != nil || ch.after == nil || !contains(c.turn.imported, ch.e.id) {
@@ -71,7 +77,7 @@ func (c *checker) takeImported() {
 		}
 		e.wishes = append(e.wishes, submission{a.Client, a.SpecHash})
 		e.settle(c, &ch)
-		c.w.say("%s: %s is imported as %s", c.name, e.id, a.Status)
+		c.w.Say("%s: %s is imported as %s", c.name, e.id, a.Status)
 	}
 	c.turn.changes = others
 }
@@ -86,7 +92,7 @@ func contains(ids []string, id string) bool {
 }
 
 // checkHold asks that a task which is held back is given to nobody.
-func (c *checker) checkHold(ch *change) {
+func (c *Oracle) checkHold(ch *change) {
 	e, a := ch.e, ch.after
 	_, released := c.turn.releases[e.id]
 	switch {
@@ -102,7 +108,7 @@ func (c *checker) checkHold(ch *change) {
 
 // checkHeldReason asks that the dispatcher says of a task that waits whether it is
 // held back.
-func (c *checker) checkHeldReason(e *entry, reason string) {
+func (c *Oracle) checkHeldReason(e *entry, reason string) {
 	if e.row.Status != model.StatusPending || e.hold == holdUnsure {
 		return
 	}
@@ -112,7 +118,7 @@ func (c *checker) checkHeldReason(e *entry, reason string) {
 }
 
 // forgetHolds is for the end of a process: the hold is in no store.
-func (c *checker) forgetHolds() {
+func (c *Oracle) forgetHolds() {
 	c.imports = imports{}
 	for _, e := range c.order {
 		e.hold = holdNone

@@ -8,10 +8,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func (c *checker) tagsOnlyRank() bool { return c.cfg.Strategy == engine.StrategyTags }
+func (c *Oracle) tagsOnlyRank() bool { return c.cfg.Strategy == engine.StrategyTags }
 
 // drained reports whether an operator has the worker take nothing new.
-func (c *checker) drained(k *known) bool {
+func (c *Oracle) drained(k *known) bool {
 	row := c.workerRows[k.name]
 	return row != nil && row.Drained
 }
@@ -36,7 +36,7 @@ func hostOf(t *model.Task) string {
 }
 
 // hostLimit is how many tasks may be at a task's host at once, 0 = any number.
-func (c *checker) hostLimit(t *model.Task) int {
+func (c *Oracle) hostLimit(t *model.Task) int {
 	host := hostOf(t)
 	if host == "" {
 		return 0
@@ -49,7 +49,7 @@ func (c *checker) hostLimit(t *model.Task) int {
 
 // atHost counts the tasks that workers do at a host, and those that may still be
 // stopping there.
-func (c *checker) atHost(host string) (running, stopping int) {
+func (c *Oracle) atHost(host string) (running, stopping int) {
 	for _, e := range c.order {
 		switch {
 		case e.row == nil || hostOf(e.row) != host:
@@ -68,7 +68,7 @@ func (c *checker) atHost(host string) (running, stopping int) {
 }
 
 // checkHost asks that what was just given out leaves its host within the limit.
-func (c *checker) checkHost(e *entry) {
+func (c *Oracle) checkHost(e *entry) {
 	limit := c.hostLimit(e.row)
 	if limit == 0 || c.asked(e.id, asUpdate) {
 		return
@@ -78,7 +78,7 @@ func (c *checker) checkHost(e *entry) {
 	}
 }
 
-func (c *checker) hostHasRoom(e *entry) bool {
+func (c *Oracle) hostHasRoom(e *entry) bool {
 	limit := c.hostLimit(e.row)
 	if limit == 0 {
 		return true
@@ -90,7 +90,7 @@ func (c *checker) hostHasRoom(e *entry) bool {
 // goesBefore reports whether o has to be placed before e for its priority. With
 // ageing a wait counts too; then it is certain only if o is alone in its priority,
 // and was in this whole turn.
-func (c *checker) goesBefore(o, e *entry) bool {
+func (c *Oracle) goesBefore(o, e *entry) bool {
 	ageing := ms(c.cfg.Ageing)
 	if ageing == 0 {
 		return o.row.Priority > e.row.Priority
@@ -122,7 +122,7 @@ func simple(t *model.Task) bool {
 // checkFair asks that clients take turns within a priority: while one client's task
 // waits, another client gets no more turns than the first one had asked for, and
 // a few.
-func (c *checker) checkFair(e *entry) {
+func (c *Oracle) checkFair(e *entry) {
 	t := e.row
 	if t.Attempt != 1 || e.moved || !simple(t) || c.cfg.PerHost > 0 || len(c.cfg.Hosts) > 0 || c.cfg.Ageing > 0 || e.asked[asUpdate]+e.asked[asRetry] > 0 {
 		return
@@ -144,7 +144,7 @@ func (c *checker) checkFair(e *entry) {
 }
 
 // turnsOf counts what the client of a task has asked for before it, in its priority.
-func (c *checker) turnsOf(o *entry) int {
+func (c *Oracle) turnsOf(o *entry) int {
 	n := 0
 	for _, e := range c.order {
 		own := slices.ContainsFunc(e.wishes, func(s submission) bool { return s.client == o.row.Client })
@@ -156,7 +156,7 @@ func (c *checker) turnsOf(o *entry) int {
 }
 
 // roomFor reports whether a refused submit was within every limit.
-func (c *checker) roomFor(client string) bool {
+func (c *Oracle) roomFor(client string) bool {
 	waiting, own, asked := 0, 0, 0
 	for _, e := range c.order {
 		if e.row == nil || e.row.Status != model.StatusPending && e.row.Status != model.StatusPaused && !c.inTurn(e.id) {
@@ -168,13 +168,13 @@ func (c *checker) roomFor(client string) bool {
 		}
 	}
 	for _, m := range c.turn.calls {
-		asked += len(m.ops)
+		asked += len(m.Ops)
 	}
 	return int64(waiting+asked) < c.cfg.MaxPending && (c.cfg.ClientPending == 0 || int64(own+asked) < c.cfg.ClientPending)
 }
 
 // checkLimits asks that nothing was taken in past the limits.
-func (c *checker) checkLimits() {
+func (c *Oracle) checkLimits() {
 	born := false
 	for _, ch := range c.turn.changes {
 		born = born || ch.before == nil

@@ -9,7 +9,7 @@ import (
 
 // checkPlacing asks of every assignment of a turn whether the worker may have it,
 // and whether nobody was passed over.
-func (c *checker) checkPlacing() {
+func (c *Oracle) checkPlacing() {
 	var placed []*entry
 	for _, ch := range c.turn.changes {
 		if ch.after == nil || ch.before != nil && ch.after.Attempt == ch.before.Attempt || ch.after.Attempt == 0 {
@@ -34,7 +34,7 @@ func (c *checker) checkPlacing() {
 }
 
 // checkMayHave asks for a living worker that can do what the task needs.
-func (c *checker) checkMayHave(ch *change) {
+func (c *Oracle) checkMayHave(ch *change) {
 	e, a := ch.e, ch.after
 	k := c.worker(a.WorkerID)
 	if c.asked(e.id, asUpdate) {
@@ -43,29 +43,29 @@ func (c *checker) checkMayHave(ch *change) {
 	switch {
 	case !c.turn.connected:
 		c.violate("places-only-where-heard", "%s is given to %s, and nobody can hear of it", e.id, k.name)
-	case !k.present || c.w.now-max(k.heard, c.freshAt, c.shakenAt) > c.timeout()+6000:
-		c.violate("places-only-where-heard", "%s is given to %s, which has not been heard for %d ms", e.id, k.name, c.w.now-k.heard)
+	case !k.present || c.w.Now()-max(k.heard, c.freshAt, c.shakenAt) > c.timeout()+6000:
+		c.violate("places-only-where-heard", "%s is given to %s, which has not been heard for %d ms", e.id, k.name, c.w.Now()-k.heard)
 	case k.beat.State != model.StateReady || c.drained(k) || !healthy(k):
 		c.violate("places-only-where-wanted", "%s is given to %s, which is %s, drained or sick", e.id, k.name, k.beat.State)
 	case !c.able(k, a):
 		c.violate("placed-where-possible", "%s (%s, tags %v, folder %q, %d bytes, last at %q) is given to %s, which cannot do it: %+v, %d bytes free",
 			e.id, a.URL, a.Tags, a.Folder, a.TotalLength, a.LastWorkerID, k.name, k.beat.Capabilities, k.beat.HealthMetrics.DiskFree)
-	case a.NotBefore > c.w.wall() && a.Attempt == 1 && c.setBackAt == 0:
+	case a.NotBefore > c.w.Wall() && a.Attempt == 1 && c.setBackAt == 0:
 		c.violate("backoff", "%s is given to %s before its time", e.id, k.name)
-	case ch.before != nil && ch.before.RetryAt > c.w.wall() && c.setBackAt < e.since &&
-		ch.before.RetryAt-c.w.wall() <= ms(c.cfg.RetryDelay): // a longer one is from before the clock was turned
-		c.violate("backoff", "%s is given to %s, %d ms before its backoff ends", e.id, k.name, ch.before.RetryAt-c.w.wall())
+	case ch.before != nil && ch.before.RetryAt > c.w.Wall() && c.setBackAt < e.since &&
+		ch.before.RetryAt-c.w.Wall() <= ms(c.cfg.RetryDelay): // a longer one is from before the clock was turned
+		c.violate("backoff", "%s is given to %s, %d ms before its backoff ends", e.id, k.name, ch.before.RetryAt-c.w.Wall())
 	}
 	c.checkElsewhere(ch, k)
 	for _, s := range e.shunned {
-		if s.worker == k.name && c.w.now-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause]+e.asked[asRetry] == 0 {
-			c.violate("not-where-refused", "%s is given to %s, which refused it %d ms ago", e.id, k.name, c.w.now-s.at)
+		if s.worker == k.name && c.w.Now()-s.at < 2*ms(c.cfg.HeartbeatInterval) && e.has(k.name, lastOf(ch))&saidRejected != 0 && c.manySets() && e.asked[asPause]+e.asked[asRetry] == 0 {
+			c.violate("not-where-refused", "%s is given to %s, which refused it %d ms ago", e.id, k.name, c.w.Now()-s.at)
 		}
 	}
 }
 
 // checkUndrained asks that a drain lasts until somebody ends it.
-func (c *checker) checkUndrained(wc *model.WorkerChange) {
+func (c *Oracle) checkUndrained(wc *model.WorkerChange) {
 	old, k := c.workerRows[wc.ID], c.worker(wc.ID)
 	if old == nil || !old.Drained || wc.Put == nil || wc.Put.Drained {
 		return
@@ -85,10 +85,10 @@ func lastOf(ch *change) int64 {
 
 // manySets reports whether there is room for the requirement sets that leave a
 // worker out.
-func (c *checker) manySets() bool { return c.cfg.RequirementSets >= 100 }
+func (c *Oracle) manySets() bool { return c.cfg.RequirementSets >= 100 }
 
 // able reports whether a worker has what a task needs, by its last heartbeat.
-func (c *checker) able(k *known, t *model.Task) bool {
+func (c *Oracle) able(k *known, t *model.Task) bool {
 	caps := &k.beat.Capabilities
 	if !c.tagsOnlyRank() {
 		for name, value := range t.Tags { // in any order: all are needed
@@ -111,7 +111,7 @@ func (c *checker) able(k *known, t *model.Task) bool {
 }
 
 // busy is the slots of a worker that are taken, for certain and at most.
-func (c *checker) busy(k *known) (certain, most int) {
+func (c *Oracle) busy(k *known) (certain, most int) {
 	for _, e := range c.order {
 		if e.row != nil && e.row.WorkerID == k.name {
 			certain++
@@ -128,7 +128,7 @@ func (c *checker) busy(k *known) (certain, most int) {
 }
 
 // checkSlots asks that a worker which is given something had a slot for it.
-func (c *checker) checkSlots(e *entry) {
+func (c *Oracle) checkSlots(e *entry) {
 	k := c.worker(e.row.WorkerID)
 	if used, _ := c.busy(k); k.beat != nil && used > k.beat.TotalSlots && !c.asked(e.id, asUpdate) {
 		c.violate("slots", "%s is given %s: it has %d tasks in %d slots", k.name, e.id, used, k.beat.TotalSlots)
@@ -138,7 +138,7 @@ func (c *checker) checkSlots(e *entry) {
 
 // checkOrder asks whether a task went before one of a higher priority, or before
 // an earlier one of the same client, that the same worker could have had.
-func (c *checker) checkOrder(e *entry) {
+func (c *Oracle) checkOrder(e *entry) {
 	k := c.worker(e.row.WorkerID)
 	for _, o := range c.order {
 		switch {
@@ -154,7 +154,7 @@ func (c *checker) checkOrder(e *entry) {
 
 // waitsFor reports whether nothing but a slot is between a pending task and a
 // worker; where that is in doubt it is false.
-func (c *checker) waitsFor(e *entry, k *known) bool {
+func (c *Oracle) waitsFor(e *entry, k *known) bool {
 	t := e.row
 	if e.hold != holdNone {
 		return false
@@ -162,22 +162,22 @@ func (c *checker) waitsFor(e *entry, k *known) bool {
 	if !k.present || k.beat == nil || k.beat.State != model.StateReady || c.drained(k) || !healthy(k) || !c.able(k, t) {
 		return false
 	}
-	if max(t.NotBefore, t.RetryAt) > min(c.dueWall, c.w.wall())-1 && max(t.NotBefore, t.RetryAt) > 0 {
+	if max(t.NotBefore, t.RetryAt) > min(c.dueWall, c.w.Wall())-1 && max(t.NotBefore, t.RetryAt) > 0 {
 		return false
 	}
-	if c.turnedAt > 0 && max(t.NotBefore, t.RetryAt) > 0 && c.w.now-c.turnedAt < 40_000 {
+	if c.turnedAt > 0 && max(t.NotBefore, t.RetryAt) > 0 && c.w.Now()-c.turnedAt < 40_000 {
 		return false
 	}
 	recent := 2*ms(c.cfg.HeartbeatInterval) + 60_000
 	for _, s := range e.shunned {
-		if s.worker == k.name && (c.w.now-s.at < recent || c.shakenAt > s.at) {
+		if s.worker == k.name && (c.w.Now()-s.at < recent || c.shakenAt > s.at) {
 			return false
 		}
 	}
 	if c.mayBeBound(e, k) || !roomy(k, t) {
 		return false
 	}
-	if t.LastWorkerID == k.name && (t.Error == nil || c.inTurn(e.id)) && max(c.since(e), c.freshAt) > c.w.now-recent {
+	if t.LastWorkerID == k.name && (t.Error == nil || c.inTurn(e.id)) && max(c.since(e), c.freshAt) > c.w.Now()-recent {
 		return false // it may not have listed it, or has just refused it; a stall does not count
 	}
 	return c.hostHasRoom(e)
@@ -185,26 +185,26 @@ func (c *checker) waitsFor(e *entry, k *known) bool {
 
 // mayBeBound reports whether a task may wait for another worker, which has its
 // bytes, for half a minute.
-func (c *checker) mayBeBound(e *entry, k *known) bool {
+func (c *Oracle) mayBeBound(e *entry, k *known) bool {
 	t := e.row
 	if t.LastWorkerID == "" || t.LastWorkerID == k.name {
 		return false
 	}
 	from := max(c.since(e), e.queuedAt, c.shakenAt)
-	return c.w.now-from < 35_000 || t.RetryAt > 0 && c.w.wall()-t.RetryAt < 35_000 || t.NotBefore > 0 && c.w.wall()-t.NotBefore < 35_000
+	return c.w.Now()-from < 35_000 || t.RetryAt > 0 && c.w.Wall()-t.RetryAt < 35_000 || t.NotBefore > 0 && c.w.Wall()-t.NotBefore < 35_000
 }
 
 // since is when a task came to its status, be it in this turn.
-func (c *checker) since(e *entry) model.Time {
+func (c *Oracle) since(e *entry) model.Time {
 	if c.turn.active && c.inTurn(e.id) {
-		return c.w.now
+		return c.w.Now()
 	}
 	return e.since
 }
 
 // checkIdle asks, now and then, whether a task waits for nothing at all.
-func (c *checker) checkIdle() {
-	if !c.turn.connected || c.w.now-c.shakenAt < 5000 {
+func (c *Oracle) checkIdle() {
+	if !c.turn.connected || c.w.Now()-c.shakenAt < 5000 {
 		for _, e := range c.order {
 			e.stuckSince = 0
 		}
@@ -216,16 +216,16 @@ func (c *checker) checkIdle() {
 			continue
 		}
 		if e.stuckSince == 0 {
-			e.stuckSince = c.w.now
+			e.stuckSince = c.w.Now()
 		}
-		if c.w.now-e.stuckSince > 45_000 {
-			c.violate("no-slot-stays-idle", "%s has waited for %d ms, and a worker that could do it has a free slot", e.id, c.w.now-e.stuckSince)
+		if c.w.Now()-e.stuckSince > 45_000 {
+			c.violate("no-slot-stays-idle", "%s has waited for %d ms, and a worker that could do it has a free slot", e.id, c.w.Now()-e.stuckSince)
 			return
 		}
 	}
 }
 
-func (c *checker) couldBePlaced(e *entry) bool {
+func (c *Oracle) couldBePlaced(e *entry) bool {
 	for _, name := range c.names {
 		k := c.workers[name]
 		if k.present && c.waitsFor(e, k) {
@@ -239,8 +239,8 @@ func (c *checker) couldBePlaced(e *entry) bool {
 
 // checkLeases asks, now and then, whether somebody holds a task without a word for
 // too long: a heartbeat renews only what it lists.
-func (c *checker) checkLeases() {
-	calm := c.w.now - c.shakenAt
+func (c *Oracle) checkLeases() {
+	calm := c.w.Now() - c.shakenAt
 	for _, e := range c.order {
 		t := e.row
 		if t == nil || !t.Status.Active() {
@@ -248,14 +248,14 @@ func (c *checker) checkLeases() {
 		}
 		k := c.worker(t.WorkerID)
 		most := 2*c.grace() + c.timeout() + 10_000
-		if quiet := c.w.now - max(e.listedAt, e.assignedAt); min(quiet, calm) > most && !c.partial(k) {
+		if quiet := c.w.Now() - max(e.listedAt, e.assignedAt); min(quiet, calm) > most && !c.partial(k) {
 			c.violate("only-listed-leases-last", "%s#%d is %s at %s, which has not spoken of it for %d ms", e.id, t.Attempt, t.Status, k.name, quiet)
 		}
-		if t.Timeout > 0 && min(calm, c.w.now-e.assignedAt) > ms(t.Timeout)+c.timeout()+c.grace()+10_000 {
-			c.violate("timeouts-end-attempts", "%s#%d has a timeout of %v and is %s since %d ms", e.id, t.Attempt, t.Timeout, t.Status, c.w.now-e.assignedAt)
+		if t.Timeout > 0 && min(calm, c.w.Now()-e.assignedAt) > ms(t.Timeout)+c.timeout()+c.grace()+10_000 {
+			c.violate("timeouts-end-attempts", "%s#%d has a timeout of %v and is %s since %d ms", e.id, t.Attempt, t.Timeout, t.Status, c.w.Now()-e.assignedAt)
 		}
 	}
 }
 
 // partial reports whether a worker lists only a part: from it nothing is taken.
-func (c *checker) partial(k *known) bool { return k.beat != nil && k.beat.Partial }
+func (c *Oracle) partial(k *known) bool { return k.beat != nil && k.beat.Partial }

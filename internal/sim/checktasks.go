@@ -9,7 +9,7 @@ import (
 
 // checkChange asks of what a commit did to one task why it might: every step needs
 // somebody's word, or enough time.
-func (c *checker) checkChange(ch *change) {
+func (c *Oracle) checkChange(ch *change) {
 	b, a, e := ch.before, ch.after, ch.e
 	if a == nil {
 		c.checkDeleted(ch)
@@ -60,7 +60,7 @@ func (c *checker) checkChange(ch *change) {
 }
 
 // consume asks whether somebody has asked for what was done, once for each time.
-func (c *checker) consume(e *entry, verb int, format string, args ...any) {
+func (c *Oracle) consume(e *entry, verb int, format string, args ...any) {
 	if e.done[verb]++; e.done[verb] > e.asked[verb] {
 		c.violate("done-if-asked", format+", and nobody asked for it", args...)
 	}
@@ -68,7 +68,7 @@ func (c *checker) consume(e *entry, verb int, format string, args ...any) {
 
 // checkBorn asks who has submitted a new task. It returns the row as it was before
 // the rest of the turn.
-func (c *checker) checkBorn(e *entry, a *model.Task) *model.Task {
+func (c *Oracle) checkBorn(e *entry, a *model.Task) *model.Task {
 	if !slices.Contains(e.wishes, submission{a.Client, a.SpecHash}) {
 		c.violate("done-if-asked", "%s of %s is stored, and nobody submitted that", e.id, a.Client)
 	}
@@ -82,7 +82,7 @@ func (c *checker) checkBorn(e *entry, a *model.Task) *model.Task {
 }
 
 // checkDeleted asks who has wished a task away.
-func (c *checker) checkDeleted(ch *change) {
+func (c *Oracle) checkDeleted(ch *change) {
 	e := ch.e
 	if !ch.before.Status.Terminal() && !(c.mayHaveEnded(e, ch.before) && e.asked[asDelete] > 0) {
 		c.violate("nothing-lost", "%s is deleted; it was %s", ch.e.id, ch.before.Status)
@@ -92,7 +92,7 @@ func (c *checker) checkDeleted(ch *change) {
 		return
 	}
 	if c.expired(ch.before) {
-		c.w.tally.Events["expire"]++
+		c.w.CountEvent("expire")
 		return
 	}
 	c.violate("nothing-lost", "%s is deleted, and nobody asked for it", ch.e.id)
@@ -101,14 +101,14 @@ func (c *checker) checkDeleted(ch *change) {
 // mayHaveEnded reports whether a task can have ended in the turn that deleted it.
 // Its row is gone, so it is only asked for what would lead to that. A worker can be
 // lost, heard and lost again in one turn after a stall.
-func (c *checker) mayHaveEnded(e *entry, b *model.Task) bool {
+func (c *Oracle) mayHaveEnded(e *entry, b *model.Task) bool {
 	lost := b.Status.Active() && b.Losses+2 >= c.cfg.MaxLosses
 	late := b.Status.Active() && b.Timeout > 0 && b.Failures+1 >= b.MaxAttempts
 	return e.spoke(b.Attempt, saidCompleted|saidFailed) || e.asked[asCancel] > 0 || lost || late
 }
 
 // checkSame asks that what a client has said stays.
-func (c *checker) checkSame(e *entry, b, a *model.Task) {
+func (c *Oracle) checkSame(e *entry, b, a *model.Task) {
 	if a.ID != b.ID || a.Client != b.Client || a.SpecHash != b.SpecHash || a.Seq != b.Seq || a.CreatedAt != b.CreatedAt {
 		c.violate("rows-stay-true", "%s: its id, client, hash, seq or time of birth has changed", e.id)
 	}
@@ -117,7 +117,7 @@ func (c *checker) checkSame(e *entry, b, a *model.Task) {
 	}
 }
 
-func (c *checker) checkRetried(e *entry, b, a *model.Task) *model.Task {
+func (c *Oracle) checkRetried(e *entry, b, a *model.Task) *model.Task {
 	c.consume(e, asRetry, "%s was %s and is %s", e.id, b.Status, a.Status)
 	anew := *b
 	anew.Status, anew.Failures, anew.Losses = model.StatusPending, 0, 0
@@ -126,7 +126,7 @@ func (c *checker) checkRetried(e *entry, b, a *model.Task) *model.Task {
 
 // checkFence asks that a new attempt is above everything that anybody has named,
 // and is given to one worker.
-func (c *checker) checkFence(e *entry, b, a *model.Task) {
+func (c *Oracle) checkFence(e *entry, b, a *model.Task) {
 	highest := max(b.Attempt, e.named)
 	for _, g := range e.given {
 		highest = max(highest, g.attempt)
@@ -141,7 +141,7 @@ func (c *checker) checkFence(e *entry, b, a *model.Task) {
 }
 
 // checkHeld asks that who holds a task is who was given its attempt.
-func (c *checker) checkHeld(e *entry, a *model.Task) {
+func (c *Oracle) checkHeld(e *entry, a *model.Task) {
 	if (a.WorkerID != "") != a.Status.Active() {
 		c.violate("one-holder", "%s is %s, held by %q", e.id, a.Status, a.WorkerID)
 	}
@@ -157,7 +157,7 @@ func (e *entry) spoke(attempt int64, w words) bool {
 }
 
 // checkCompleted asks for the holder's word.
-func (c *checker) checkCompleted(e *entry, b, a *model.Task) {
+func (c *Oracle) checkCompleted(e *entry, b, a *model.Task) {
 	switch {
 	case a.Attempt != b.Attempt || !e.spoke(a.Attempt, saidCompleted):
 		c.violate("fence", "%s#%d is completed, and %q has not said so", e.id, a.Attempt, e.holder(a.Attempt))
@@ -167,7 +167,7 @@ func (c *checker) checkCompleted(e *entry, b, a *model.Task) {
 }
 
 // checkFailed asks that a task is given up only for a reason.
-func (c *checker) checkFailed(e *entry, b, a *model.Task) {
+func (c *Oracle) checkFailed(e *entry, b, a *model.Task) {
 	permanent := a.Failures > b.Failures && e.spoke(a.Attempt, saidPermanent)
 	used := a.Failures > b.Failures && a.Failures >= a.MaxAttempts
 	lost := a.Losses > b.Losses && a.Losses >= c.cfg.MaxLosses
@@ -176,7 +176,7 @@ func (c *checker) checkFailed(e *entry, b, a *model.Task) {
 	}
 }
 
-func (c *checker) checkDownloading(e *entry, b, a *model.Task) {
+func (c *Oracle) checkDownloading(e *entry, b, a *model.Task) {
 	for _, g := range e.given {
 		if b.Status == model.StatusPending && g.attempt == a.Attempt && g.url != a.URL {
 			c.violate("fresh-link-fresh-attempt", "%s#%d is taken back by %s, which downloads %s; its client has asked for %s since", e.id, a.Attempt, a.WorkerID, g.url, a.URL)
@@ -189,7 +189,7 @@ func (c *checker) checkDownloading(e *entry, b, a *model.Task) {
 
 // checkBlame asks that failures and losses are counted once each, for those who
 // failed and those who were silent.
-func (c *checker) checkBlame(e *entry, b, a *model.Task) {
+func (c *Oracle) checkBlame(e *entry, b, a *model.Task) {
 	failures, losses := a.Failures-b.Failures, a.Losses-b.Losses
 	if failures < 0 || failures > 1 || losses < 0 || losses > 1 {
 		c.violate("blame", "%s: failures %d to %d, losses %d to %d in one turn", e.id, b.Failures, a.Failures, b.Losses, a.Losses)
@@ -206,13 +206,13 @@ func (c *checker) checkBlame(e *entry, b, a *model.Task) {
 	if losses == 1 && !c.silent(e.holder(b.Attempt)) {
 		k := c.worker(e.holder(b.Attempt))
 		c.violate("nobody-lost-too-early", "%s counts the loss of %s, heard %d ms ago; fresh %d ms ago",
-			e.id, k.name, c.w.now-k.heard, c.w.now-c.freshAt)
+			e.id, k.name, c.w.Now()-k.heard, c.w.Now()-c.freshAt)
 	}
 }
 
-func (c *checker) checkFailure(e *entry, b, a *model.Task) {
+func (c *Oracle) checkFailure(e *entry, b, a *model.Task) {
 	said := e.spoke(b.Attempt, saidFailed)
-	late := b.Timeout > 0 && (c.w.now-e.assignedAt >= ms(b.Timeout) || c.w.now-c.loadedAt >= c.timeout())
+	late := b.Timeout > 0 && (c.w.Now()-e.assignedAt >= ms(b.Timeout) || c.w.Now()-c.loadedAt >= c.timeout())
 	if !said && !late {
 		c.violate("blame", "%s#%d counts as a failure, and its holder %q did not fail", e.id, b.Attempt, e.holder(b.Attempt))
 		return
@@ -234,7 +234,7 @@ func (c *checker) checkFailure(e *entry, b, a *model.Task) {
 
 // checkBackoff asks for the wait that the number of failures demands, of which at
 // least half must pass.
-func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
+func (c *Oracle) checkBackoff(e *entry, b, a *model.Task) {
 	wait := c.cfg.RetryBase
 	for i := 1; i < a.Failures && wait < c.cfg.RetryDelay; i++ {
 		wait *= 2
@@ -247,7 +247,7 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 		c.violate("backoff", "%s failed for the %d. time and is %s at once", e.id, a.Failures, a.Status)
 		return
 	}
-	if left := a.RetryAt - c.w.wall(); left < most/2-1 || left > most {
+	if left := a.RetryAt - c.w.Wall(); left < most/2-1 || left > most {
 		c.violate("backoff", "%s failed for the %d. time and waits %d ms, not %d to %d", e.id, a.Failures, left, most/2, most)
 	}
 }
@@ -255,15 +255,15 @@ func (c *checker) checkBackoff(e *entry, b, a *model.Task) {
 // silent reports whether a worker may be taken for lost: it was not heard for the
 // timeout, in which it could have been. That time ends at the last connected turn,
 // even if the loss is noticed in a later one.
-func (c *checker) silent(worker string) bool {
+func (c *Oracle) silent(worker string) bool {
 	k := c.workers[worker]
 	return k != nil && (k.overdue || c.onAt-max(k.heard, c.freshAt) >= c.timeout())
 }
 
 // checkReleased asks why a task was taken from its holder.
-func (c *checker) checkReleased(e *entry, b, a *model.Task) {
+func (c *Oracle) checkReleased(e *entry, b, a *model.Task) {
 	k := c.worker(b.WorkerID)
-	unlisted := c.w.now-max(e.listedAt, e.assignedAt) >= 2*c.grace()
+	unlisted := c.w.Now()-max(e.listedAt, e.assignedAt) >= 2*c.grace()
 	switch {
 	case a.Failures > b.Failures, a.Losses > b.Losses: // asked for by checkBlame
 	case e.has(b.WorkerID, b.Attempt)&(saidRejected|saidFailed) != 0:
@@ -277,10 +277,10 @@ func (c *checker) checkReleased(e *entry, b, a *model.Task) {
 }
 
 // expired reports whether the time of a task that has ended is over.
-func (c *checker) expired(t *model.Task) bool {
+func (c *Oracle) expired(t *model.Task) bool {
 	keep := map[model.Status]model.Duration{
-		model.StatusCompleted: c.w.plan.keep.Completed, model.StatusFailed: c.w.plan.keep.Failed,
-		model.StatusCanceled: c.w.plan.keep.Canceled,
+		model.StatusCompleted: c.keep.Completed, model.StatusFailed: c.keep.Failed,
+		model.StatusCanceled: c.keep.Canceled,
 	}[t.Status]
-	return keep > 0 && c.w.wall()-t.FinishedAt >= ms(keep)
+	return keep > 0 && c.w.Wall()-t.FinishedAt >= ms(keep)
 }

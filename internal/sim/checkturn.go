@@ -13,7 +13,7 @@ type turn struct {
 	failed    bool // and failed, or a read did: what was asked was answered with an error
 	reload    bool // after that the engine was loaded anew
 	left      int  // what has left in it: answers that are no refusals, commands, events
-	calls     []*call
+	calls     []*Message
 	assigns   []sentAssign
 	drops     []sentDrop
 	events    []model.TaskEvent
@@ -41,15 +41,15 @@ type sentDrop struct {
 
 // sortCalls puts the answered calls into the order in which the inbox gives them
 // out: those of workers first.
-func (c *checker) sortCalls() {
+func (c *Oracle) sortCalls() {
 	rest := c.waiting[:0]
-	var clients []*call
+	var clients []*Message
 	c.turn.calls = nil
 	for _, m := range c.waiting {
 		switch {
-		case m.answers == nil:
+		case m.Answers == nil:
 			rest = append(rest, m)
-		case m.worker:
+		case m.FromWorker:
 			c.turn.calls = append(c.turn.calls, m)
 		default:
 			clients = append(clients, m)
@@ -60,24 +60,24 @@ func (c *checker) sortCalls() {
 }
 
 // tellTurn puts what a turn did into the story.
-func (c *checker) tellTurn() {
+func (c *Oracle) tellTurn() {
 	t := &c.turn
 	for _, ch := range t.changes {
 		if ch.after == nil {
-			c.w.say("%s: %s is deleted", c.name, ch.e.id)
+			c.w.Say("%s: %s is deleted", c.name, ch.e.id)
 			continue
 		}
 		a := ch.after
 		if ch.before != nil && a.Status == ch.before.Status && a.Attempt == ch.before.Attempt {
 			continue
 		}
-		c.w.say("%s: %s is %s, attempt %d, worker %q, failures %d, losses %d, retry %d",
+		c.w.Say("%s: %s is %s, attempt %d, worker %q, failures %d, losses %d, retry %d",
 			c.name, ch.e.id, a.Status, a.Attempt, a.WorkerID, a.Failures, a.Losses, a.RetryAt)
 	}
 	for _, d := range t.drops {
-		c.w.say("%s: tells %s to drop %s#%d, %s", c.name, d.worker, d.ID, d.Attempt, d.Reason)
+		c.w.Say("%s: tells %s to drop %s#%d, %s", c.name, d.worker, d.ID, d.Attempt, d.Reason)
 	}
 	for _, ev := range t.workers {
-		c.w.say("%s: worker %s is %s", c.name, ev.ID, ev.Status)
+		c.w.Say("%s: worker %s is %s", c.name, ev.ID, ev.Status)
 	}
 }

@@ -8,7 +8,7 @@ import (
 
 // checkVerb asks that what was done to a task is in the store, and that nobody is
 // told that what was acknowledged does not exist.
-func (c *checker) checkVerb(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) checkVerb(op engine.Event, a *dispatch.Answer) {
 	id, client, verb := verbOf(op)
 	if id == "" { // of a worker
 		c.count(op, a)
@@ -61,7 +61,7 @@ func allows(s model.Status, verb int) bool {
 }
 
 // checkDone asks that the task is what the verb makes of it.
-func (c *checker) checkDone(op engine.Event, verb int, e *entry) {
+func (c *Oracle) checkDone(op engine.Event, verb int, e *entry) {
 	is := model.Status("")
 	if e.row != nil {
 		is = e.row.Status

@@ -14,7 +14,7 @@ import (
 type dispatcher struct {
 	w     *world
 	name  string
-	check *checker
+	check *Oracle
 	store *store
 
 	manual    *dispatch.Manual
@@ -28,18 +28,22 @@ type dispatcher struct {
 	outs           []func()
 }
 
-// call is one message that a dispatcher has taken in.
-type call struct {
-	ops     []engine.Event
-	worker  bool // of a worker, else of a client
-	answers []dispatch.Answer
-}
-
 func newDispatcher(w *world, name string) *dispatcher {
 	d := &dispatcher{w: w, name: name}
-	d.check = newChecker(w, d)
-	d.store = newStore(w, d.check)
+	d.check = New(w, d, name, &w.plan.engine, w.plan.keep)
+	d.store = newStore(w, name, d.check)
 	return d
+}
+
+// StartedAt implements [oracle.Dispatcher].
+func (d *dispatcher) StartedAt() model.Time { return d.began }
+
+// Connected implements [oracle.Dispatcher].
+func (d *dispatcher) Connected() bool { return d.connected }
+
+// Query implements [oracle.Dispatcher].
+func (d *dispatcher) Query(events ...engine.Event) ([]dispatch.Answer, bool) {
+	return d.manual.Query(events...)
 }
 
 // start starts the process. Its steady clock begins anew.
@@ -47,7 +51,7 @@ func (d *dispatcher) start() {
 	w := d.w
 	d.life++
 	d.began, d.connected, d.busy, d.planned = w.now, !w.outage, 0, false
-	d.check.started()
+	d.check.Started()
 	d.manual = dispatch.NewManual(dispatch.Config{
 		Engine: w.plan.engine, Retention: w.plan.keep, Store: d.store, Outbox: d, Connected: func() bool { return d.connected },
 		Logger: slog.New(&logger{d}),
@@ -74,7 +78,7 @@ func (d *dispatcher) crash(why Fault) {
 func (d *dispatcher) stop() {
 	d.manual = nil
 	d.life++
-	d.check.stopped()
+	d.check.Stopped()
 }
 
 // startLater starts a crashed process again.
@@ -119,12 +123,12 @@ func (d *dispatcher) wake(after model.Time) {
 // take takes a message in. answer brings what is said to it on its way; it is not
 // called if the process ends before.
 func (d *dispatcher) take(worker bool, ops []engine.Event, answer func([]dispatch.Answer)) {
-	c := &call{ops: ops, worker: worker}
-	d.check.taken(c)
+	c := &Message{Ops: ops, FromWorker: worker}
+	d.check.Received(c)
 	err := d.manual.Do(ops, func(answers []dispatch.Answer) {
-		c.answers = append([]dispatch.Answer(nil), answers...)
-		d.check.answered(c)
-		d.outs = append(d.outs, func() { answer(c.answers) })
+		c.Answers = append([]dispatch.Answer(nil), answers...)
+		d.check.Answered(c)
+		d.outs = append(d.outs, func() { answer(c.Answers) })
 	})
 	if err != nil {
 		d.w.violate("takes-in", "%s: %v", d.name, err) // its inbox is far larger than the world
@@ -137,14 +141,14 @@ func (d *dispatcher) take(worker bool, ops []engine.Event, answer func([]dispatc
 func (d *dispatcher) step() {
 	w := d.w
 	w.tally.Turns++
-	d.check.begin()
+	d.check.BeginTurn()
 	again := false
 	survived := d.run(func() { again = d.manual.Step(d.store.ctx) })
-	d.check.end(survived)
+	d.check.EndTurn(survived)
 	if !survived {
 		return
 	}
-	if d.store.slow > 0 && d.check.turn.commit != nil {
+	if d.store.slow > 0 && d.check.HasCommitted() {
 		d.busy = w.now + d.store.slow
 	}
 	d.letOut()
@@ -206,13 +210,13 @@ func (d *dispatcher) run(part func()) (survived bool) {
 // What leaves after a commit; [dispatch.Outbox].
 
 func (d *dispatcher) Assign(name string, assignments []model.Assignment) {
-	d.check.assigned(name, assignments)
+	d.check.Assigned(name, assignments)
 	d.command(name, func(k *worker) { k.take(assignments) })
 }
 
 func (d *dispatcher) Drop(name string, drops []model.Drop) {
 	for _, drop := range drops {
-		d.check.dropped(name, drop)
+		d.check.Dropped(name, drop)
 	}
 	d.command(name, func(k *worker) { k.dropAll(drops) })
 }
@@ -221,9 +225,9 @@ func (d *dispatcher) Nudge(name string) {
 	d.command(name, func(k *worker) { k.beatSoon() })
 }
 
-func (d *dispatcher) TaskEvent(ev *model.TaskEvent)     { d.check.taskEvent(ev) }
-func (d *dispatcher) WorkerEvent(ev *model.WorkerEvent) { d.check.workerEvent(ev) }
-func (d *dispatcher) Progress(ev *model.ProgressEvent)  { d.check.progress(ev) }
+func (d *dispatcher) TaskEvent(ev *model.TaskEvent)     { d.check.TaskEvent(ev) }
+func (d *dispatcher) WorkerEvent(ev *model.WorkerEvent) { d.check.WorkerEvent(ev) }
+func (d *dispatcher) Progress(ev *model.ProgressEvent)  { d.check.ProgressEvent(ev) }
 
 // command goes to everybody who listens under the worker's name.
 func (d *dispatcher) command(name string, obey func(k *worker)) {

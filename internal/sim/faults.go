@@ -134,7 +134,7 @@ func (w *world) turnClock(f Fault, by model.Time) {
 	w.ahead += by
 	for _, d := range []*dispatcher{w.main, w.second} {
 		if d != nil {
-			d.check.clockTurned(by)
+			d.check.ClockTurned(by)
 		}
 	}
 }

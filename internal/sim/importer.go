@@ -106,7 +106,7 @@ func (i *importer) begin(how ending) {
 		return
 	}
 	i.life = i.w.main.life
-	i.w.main.check.imports.active = true
+	i.w.main.check.ImportBegan()
 	i.w.tally.Events["import begins"]++
 	i.w.in(between(i.w.mover, 10, 3_000), func() { i.put(run, how) })
 }
@@ -142,7 +142,7 @@ func (i *importer) call(ids []string, releases map[string]struct{}, do func(cont
 		err  error
 	}
 	results := make(chan result, 1)
-	d.check.beginImport(ids, releases)
+	d.check.BeginImportTurn(ids, releases)
 	survived := d.run(func() {
 		d.manual.Call(d.store.ctx, func(ctx context.Context, dd *dispatch.Dispatcher) {
 			take, err := do(ctx, dd)
@@ -155,15 +155,15 @@ func (i *importer) call(ids []string, releases map[string]struct{}, do func(cont
 		if r.err == nil {
 			r.take()
 		}
-		if d.check.turn.tried || releases != nil && r.err == nil {
-			d.check.took()
+		if d.check.TriedCommit() || releases != nil && r.err == nil {
+			d.check.ImportDecided()
 		}
 		if releases != nil && r.err == nil {
-			d.check.released()
+			d.check.ImportReleased()
 		}
 	}
-	d.check.takeImported()
-	d.check.end(survived)
+	d.check.ApplyImported()
+	d.check.EndTurn(survived)
 	if !survived {
 		return model.Errorf(model.CodeUnavailable, "the connection broke")
 	}
@@ -306,7 +306,7 @@ func (i *importer) abort() {
 	})
 	if err == nil {
 		i.writer = nil
-		d.check.imports.active = false
+		d.check.ImportAborted()
 		i.w.say("the import of %s is given up", i.rows[0].Task.Client)
 	}
 }

@@ -70,8 +70,8 @@ var Faults = []Fault{
 	WorkerSick, WorkerShrinks, WorkerFull, Unreadable, PartialLists, SecondDispatch,
 }
 
-// Tally counts what happened.
-type Tally struct {
+// Stats counts what happened.
+type Stats struct {
 	Seeds   int
 	Happens int // things taken from the queue of what is to come
 	Turns   int
@@ -79,12 +79,12 @@ type Tally struct {
 	Faults  map[Fault]int  // that had their effect
 }
 
-func newTally() Tally {
-	return Tally{Events: make(map[string]int), Faults: make(map[Fault]int)}
+func NewStats() Stats {
+	return Stats{Events: make(map[string]int), Faults: make(map[Fault]int)}
 }
 
 // Add takes up another tally.
-func (t *Tally) Add(o *Tally) {
+func (t *Stats) Add(o *Stats) {
 	t.Seeds += o.Seeds
 	t.Happens += o.Happens
 	t.Turns += o.Turns
@@ -97,7 +97,7 @@ func (t *Tally) Add(o *Tally) {
 }
 
 // Decided is the number of events that the engine decided.
-func (t *Tally) Decided() int {
+func (t *Stats) Decided() int {
 	sum := 0
 	for _, n := range t.Events {
 		sum += n
@@ -106,7 +106,7 @@ func (t *Tally) Decided() int {
 }
 
 // Missing lists the kinds of events and faults of which there was none.
-func (t *Tally) Missing() []string {
+func (t *Stats) Missing() []string {
 	var missing []string
 	for _, kind := range EventKinds {
 		if t.Events[kind] == 0 {
@@ -130,7 +130,7 @@ func ParseFault(name string) (Fault, error) {
 }
 
 // Print writes the table of what happened.
-func (t *Tally) Print(out io.Writer) {
+func (t *Stats) Print(out io.Writer) {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for i := range max(len(EventKinds), len(Faults)) {
 		event, fault, events, faults := "", Fault(""), "", ""

@@ -138,7 +138,7 @@ func (e *entry) holder(attempt int64) string {
 }
 
 // takenVerb notes what somebody who may asks for.
-func (c *checker) takenVerb(op engine.Event) {
+func (c *Oracle) takenVerb(op engine.Event) {
 	if id, client, verb := verbOf(op); id != "" {
 		e := c.entry(id)
 		if client == "" || e.row == nil || e.row.Client == client {
@@ -152,9 +152,9 @@ func (c *checker) takenVerb(op engine.Event) {
 
 // asked reports whether the turn has an operation of the kind on the task; one that
 // has no answer, because the process crashed, may have had its effect.
-func (c *checker) asked(id string, verb int) bool {
+func (c *Oracle) asked(id string, verb int) bool {
 	for _, m := range slices.Concat(c.turn.calls, c.waiting) {
-		for _, op := range m.ops {
+		for _, op := range m.Ops {
 			if of, _, v := verbOf(op); of == id && (v == verb || verb == asUpdate && changesURL(op)) {
 				return true
 			}
@@ -191,8 +191,8 @@ func verbOf(op engine.Event) (id, client string, verb int) {
 }
 
 // settle takes over what a change made of the task.
-func (e *entry) settle(c *checker, ch *change) {
-	now := c.w.now
+func (e *entry) settle(c *Oracle, ch *change) {
+	now := c.w.Now()
 	a, b := ch.after, ch.before
 	if a == nil {
 		e.gone, e.goneAt, e.acked = true, now, false
@@ -218,9 +218,12 @@ func (e *entry) settle(c *checker, ch *change) {
 	}
 }
 
-// copyLedger keeps what was true, for a backup.
-func (c *checker) copyLedger() map[string]*entry {
-	kept := make(map[string]*entry, len(c.ledger))
+// Ledger is what was true of every task at one moment.
+type Ledger map[string]*entry
+
+// SaveLedger keeps what is true now, for a backup.
+func (c *Oracle) SaveLedger() Ledger {
+	kept := make(Ledger, len(c.ledger))
 	for id, e := range c.ledger { // in any order: a copy
 		if e.row != nil {
 			kept[id] = &entry{row: e.row, acked: e.acked, given: slices.Clone(e.given), failed: slices.Clone(e.failed)}
@@ -229,16 +232,16 @@ func (c *checker) copyLedger() map[string]*entry {
 	return kept
 }
 
-// rollBack makes the ledger what it was: what came after the backup may be gone.
-func (c *checker) rollBack(b *backup) {
+// RollBack makes the ledger what it was: what came after the backup may be gone.
+func (c *Oracle) RollBack(ledger Ledger, workers []*model.Worker) {
 	c.counts = make(model.Counts)
 	c.workerRows = make(map[string]*model.Worker)
-	for _, k := range b.workers {
+	for _, k := range workers {
 		c.workerRows[k.ID] = k
 	}
 	for _, e := range c.order {
 		e.goneAt, e.owed = 0, 0 // a backup has no tombstones
-		then := b.ledger[e.id]
+		then := ledger[e.id]
 		if then == nil {
 			e.row, e.acked, e.given, e.failed = nil, false, nil, nil
 			continue
@@ -246,6 +249,6 @@ func (c *checker) rollBack(b *backup) {
 		e.row, e.acked, e.gone = then.row, then.acked, false
 		c.counts[e.row.Status]++
 		e.given, e.failed = then.given, then.failed
-		e.since, e.stuckSince = c.w.now, 0
+		e.since, e.stuckSince = c.w.Now(), 0
 	}
 }

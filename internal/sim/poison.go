@@ -35,17 +35,6 @@ func (w *world) poison() {
 	d.take(false, ops, func([]dispatch.Answer) {})
 }
 
-// isPoison reports whether an event is one of those of poison.
-func isPoison(op engine.Event) bool {
-	switch op := op.(type) {
-	case engine.Import:
-		return true
-	case engine.QueryWorkers:
-		return op.ID == "" && op.Limit == 0
-	}
-	return false
-}
-
 // checkPanic asks that nothing else panics: a panic that is recovered is still a bug.
 func (l *logger) checkPanic(r *slog.Record) {
 	panicked, event, why := false, "", ""

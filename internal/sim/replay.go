@@ -11,7 +11,7 @@ import (
 
 // replay goes through what was said in a turn, in order, with its answers: each
 // must be true by the store, and what the dispatcher knows of workers follows.
-func (c *checker) replay() {
+func (c *Oracle) replay() {
 	c.lostInTurn()
 	for _, ev := range c.turn.workers {
 		switch k := c.worker(ev.ID); {
@@ -22,8 +22,8 @@ func (c *checker) replay() {
 		}
 	}
 	for _, m := range c.turn.calls {
-		for i, op := range m.ops {
-			a := &m.answers[i]
+		for i, op := range m.Ops {
+			a := &m.Answers[i]
 			if a.Err != nil {
 				c.checkRefusal(op, a)
 			}
@@ -54,29 +54,29 @@ func (c *checker) replay() {
 	c.checkRemoved()
 	for _, ev := range c.turn.workers { // one that was taken for lost and reports is back
 		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && ev.Status != model.WorkerRemoved && k.spoken && !k.present && !k.left {
-			k.present, k.heard = true, c.w.now
+			k.present, k.heard = true, c.w.Now()
 		}
 	}
 }
 
 // count counts an event that was answered as it should be.
-func (c *checker) count(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) count(op engine.Event, a *dispatch.Answer) {
 	if kind := kindOf(op, a); kind != "" {
-		c.w.tally.Events[kind]++
+		c.w.CountEvent(kind)
 	}
 }
 
 // gone is a worker that is lost or has left: what it was told to stop is over.
-func (c *checker) gone(k *known) {
+func (c *Oracle) gone(k *known) {
 	k.present = false
 	clear(k.stopping)
 }
 
 // refusedBeats reports whether a heartbeat was refused in the turn because the
 // store fails.
-func (c *checker) refusedBeats() bool {
+func (c *Oracle) refusedBeats() bool {
 	for _, m := range c.turn.calls {
-		if _, ok := m.ops[0].(engine.Heartbeat); ok && m.answers[0].Err != nil && m.answers[0].Err.Code == model.CodeUnavailable {
+		if _, ok := m.Ops[0].(engine.Heartbeat); ok && m.Answers[0].Err != nil && m.Answers[0].Err.Code == model.CodeUnavailable {
 			return true
 		}
 	}
@@ -84,16 +84,16 @@ func (c *checker) refusedBeats() bool {
 }
 
 // forgotten is a worker of which the dispatcher knows nothing any more.
-func (c *checker) forgotten(k *known) {
+func (c *Oracle) forgotten(k *known) {
 	c.gone(k)
 	k.beat, k.spoken = nil, false
 }
 
 // removedInTurn reports whether an operator has removed the worker: then that comes
 // after what workers said.
-func (c *checker) removedInTurn(worker string) bool {
+func (c *Oracle) removedInTurn(worker string) bool {
 	for _, m := range c.turn.calls {
-		for _, op := range m.ops {
+		for _, op := range m.Ops {
 			if r, ok := op.(engine.RemoveWorker); ok && r.ID == worker {
 				return true
 			}
@@ -104,7 +104,7 @@ func (c *checker) removedInTurn(worker string) bool {
 
 // lostInTurn finds what the tick did before anything was heard: workers that were
 // lost, and attempts that took too long, which their workers have to stop.
-func (c *checker) lostInTurn() {
+func (c *Oracle) lostInTurn() {
 	for _, ch := range c.turn.changes {
 		b, a := ch.before, ch.after
 		if b == nil || a == nil || b.WorkerID == "" {
@@ -121,7 +121,7 @@ func (c *checker) lostInTurn() {
 
 // heldBackInTurn finds what clients have taken from workers, after these had their
 // say: they have to stop it.
-func (c *checker) heldBackInTurn() {
+func (c *Oracle) heldBackInTurn() {
 	for _, ch := range c.turn.changes {
 		b, a, id := ch.before, ch.after, ch.e.id
 		if b == nil {
@@ -139,10 +139,10 @@ func (c *checker) heldBackInTurn() {
 }
 
 // onlyWord reports whether one operation of the turn speaks of a task.
-func (c *checker) onlyWord(id string) bool {
+func (c *Oracle) onlyWord(id string) bool {
 	n := 0
 	for _, m := range c.turn.calls {
-		for _, op := range m.ops {
+		for _, op := range m.Ops {
 			switch op := op.(type) {
 			case engine.Heartbeat:
 				if op.State == model.StateLeaving || slices.ContainsFunc(op.Tasks, func(r model.Report) bool { return r.ID == id }) {
@@ -162,7 +162,7 @@ func (c *checker) onlyWord(id string) bool {
 	return n == 1
 }
 
-func (c *checker) stops(k *known, id string, attempt int64, certain bool) {
+func (c *Oracle) stops(k *known, id string, attempt int64, certain bool) {
 	if old, ok := k.stopping[id]; ok && old.certain && old.attempt == attempt {
 		return
 	}
@@ -170,9 +170,9 @@ func (c *checker) stops(k *known, id string, attempt int64, certain bool) {
 }
 
 // checkRefusal asks that a refusal is one that the contract knows.
-func (c *checker) checkRefusal(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) checkRefusal(op engine.Event, a *dispatch.Answer) {
 	if _, ok := op.(engine.Heartbeat); ok && a.Err.Code == model.CodeUnavailable {
-		c.shakenAt = c.w.now
+		c.shakenAt = c.w.Now()
 	}
 	switch a.Err.Code {
 	case model.CodeNotFound, model.CodeConflict, model.CodeTooMany, model.CodeUnavailable:
@@ -185,7 +185,7 @@ func (c *checker) checkRefusal(op engine.Event, a *dispatch.Answer) {
 	}
 }
 
-func (c *checker) checkSubmit(op engine.Submit, a *dispatch.Answer) {
+func (c *Oracle) checkSubmit(op engine.Submit, a *dispatch.Answer) {
 	e := c.entry(op.Spec.ID)
 	switch {
 	case a.Err == nil && c.asked(e.id, asDelete): // in one turn
@@ -215,7 +215,7 @@ func (c *checker) checkSubmit(op engine.Submit, a *dispatch.Answer) {
 }
 
 // checkTooMany asks that a limit which is said to be reached is.
-func (c *checker) checkTooMany(e *entry, client string, a *dispatch.Answer) {
+func (c *Oracle) checkTooMany(e *entry, client string, a *dispatch.Answer) {
 	if c.cfg.RequirementSets >= 1000 && c.roomFor(client) {
 		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)
 	}
@@ -230,7 +230,7 @@ func told(t *model.Task) string {
 }
 
 // checkBeat takes over what a worker says of itself.
-func (c *checker) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
+func (c *Oracle) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 	k := c.worker(h.WorkerID)
 	if a.Err != nil {
 		c.count(engine.Heartbeat{Heartbeat: h}, a)
@@ -254,7 +254,7 @@ func (c *checker) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 	}
 	c.count(engine.Heartbeat{Heartbeat: h}, a)
 	repeated := k.beat != nil && k.beat.Instance == h.Instance && k.beat.Epoch == h.Epoch && h.Seq == k.beat.Seq
-	k.beat, k.heard, k.present, k.left = h, c.w.now, true, h.State == model.StateLeaving
+	k.beat, k.heard, k.present, k.left = h, c.w.Now(), true, h.State == model.StateLeaving
 	k.spoken, k.overdue = true, false
 	listed := c.listen(k, h, a.Heartbeat)
 	c.checkLevel(k, h, a.Heartbeat, listed)
@@ -274,7 +274,7 @@ func (c *checker) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 }
 
 // listen takes over what a heartbeat says of tasks.
-func (c *checker) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
+func (c *Oracle) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
 	listed := make(map[string]int64, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
@@ -294,10 +294,10 @@ func (c *checker) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer)
 
 // checkLevel asks that the answer to a heartbeat says all: what the worker lacks and
 // should hold, and what it lists and should not.
-func (c *checker) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
+func (c *Oracle) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
 	for _, e := range c.order {
 		row := e.row
-		if row == nil || row.WorkerID != k.name || c.inTurn(e.id) || h.Partial || k.left || listed[e.id] == row.Attempt || c.w.now == c.shakenAt {
+		if row == nil || row.WorkerID != k.name || c.inTurn(e.id) || h.Partial || k.left || listed[e.id] == row.Attempt || c.w.Now() == c.shakenAt {
 			continue
 		}
 		if !slices.ContainsFunc(a.Assign, func(as model.Assignment) bool { return as.Task.ID == e.id && as.Attempt == row.Attempt }) {
@@ -311,7 +311,7 @@ func (c *checker) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAns
 		switch {
 		case c.inTurn(r.ID) || row != nil && row.WorkerID == k.name && row.Attempt == r.Attempt:
 		case row == nil && c.imports.active: // it may come with the rest of what is imported
-		case row == nil && c.w.now-max(c.loadedAt, c.shakenAt) < 2*c.timeout()+20_000: // it may not be called unknown yet
+		case row == nil && c.w.Now()-max(c.loadedAt, c.shakenAt) < 2*c.timeout()+20_000: // it may not be called unknown yet
 		case slices.ContainsFunc(a.Forget, same):
 		case !slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return same(model.TaskRef{ID: d.ID, Attempt: d.Attempt}) }):
 			c.violate("level-not-edge", "%s lists %s#%d, %s, which it does not hold, and is not told to drop it", k.name, r.ID, r.Attempt, r.Status)
@@ -320,14 +320,14 @@ func (c *checker) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAns
 }
 
 // heardOf notes that a registered worker has spoken of an attempt.
-func (c *checker) heardOf(k *known, r *model.Report) {
+func (c *Oracle) heardOf(k *known, r *model.Report) {
 	e := c.entry(r.ID)
 	if e.row == nil || e.row.Status.Terminal() || c.bornInTurn(e) {
 		e.named = 0
 		return
 	}
 	if e.holder(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
-		e.listedAt = c.w.now
+		e.listedAt = c.w.Now()
 		c.owes(e, r)
 	}
 	if k.present && r.Attempt < 1<<40 {
@@ -335,12 +335,12 @@ func (c *checker) heardOf(k *known, r *model.Report) {
 	}
 }
 
-func (c *checker) bornInTurn(e *entry) bool {
+func (c *Oracle) bornInTurn(e *entry) bool {
 	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.e == e && ch.before == nil })
 }
 
 // checkAdmitted asks that one worker at a time has a name.
-func (c *checker) checkAdmitted(k *known, h *model.Heartbeat) {
+func (c *Oracle) checkAdmitted(k *known, h *model.Heartbeat) {
 	old := k.beat
 	if old == nil {
 		return
@@ -354,7 +354,7 @@ func (c *checker) checkAdmitted(k *known, h *model.Heartbeat) {
 }
 
 // checkReport asks that what is accepted of a worker is in the store.
-func (c *checker) checkReport(op engine.Report, a *dispatch.Answer) {
+func (c *Oracle) checkReport(op engine.Report, a *dispatch.Answer) {
 	k := c.worker(op.Worker)
 	c.count(op, a)
 	if a.Drop != nil {
@@ -370,10 +370,21 @@ func (c *checker) checkReport(op engine.Report, a *dispatch.Answer) {
 		c.checkForget(op.Worker, op.Ref())
 	}
 	if k.spoken && !k.present && !k.left && c.inTurn(op.ID) {
-		k.present, k.heard = true, c.w.now // it was taken for lost and takes its task back
+		k.present, k.heard = true, c.w.Now() // it was taken for lost and takes its task back
 	}
 	if s, ok := k.stopping[op.ID]; ok { // a newer attempt there ends an older one
 		k.stopping[op.ID] = stopping{s.attempt, false}
 	}
 	c.heardOf(k, &op.Report)
+}
+
+// isPoison reports whether an event is one of those of poison.
+func isPoison(op engine.Event) bool {
+	switch op := op.(type) {
+	case engine.Import:
+		return true
+	case engine.QueryWorkers:
+		return op.ID == "" && op.Limit == 0
+	}
+	return false
 }

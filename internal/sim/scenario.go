@@ -24,8 +24,15 @@ type scenario struct {
 	keep    dispatch.Retention
 }
 
-// minTrouble is the shortest time of trouble: in less there is no room for any.
-const minTrouble = model.Time(10_000)
+// MinTrouble is the shortest time of trouble: in less there is no room for any.
+const MinTrouble = model.Time(10_000)
+
+// Drawn is what a seed has drawn: the faults that may happen, and how long things go
+// wrong.
+func Drawn(o *Options) ([]Fault, model.Time) {
+	s := draw(o.Seed, o)
+	return s.faults, s.trouble
+}
 
 func (s *scenario) has(f Fault) bool { return slices.Contains(s.faults, f) }
 
@@ -75,7 +82,7 @@ func draw(seed uint64, o *Options) scenario {
 		s.late = pick(r, 5, 20, 100)
 	}
 	if o.Trouble > 0 {
-		s.trouble = max(model.Time(o.Trouble.Std().Milliseconds()), minTrouble)
+		s.trouble = max(model.Time(o.Trouble.Std().Milliseconds()), MinTrouble)
 	}
 	return s
 }

@@ -57,7 +57,7 @@ func TestATallyOfNothingMissesEveryKind(t *testing.T) {
 	for _, f := range Faults {
 		want = append(want, string(f))
 	}
-	tally := newTally()
+	tally := NewStats()
 	if got := tally.Missing(); !slices.Equal(got, want) {
 		t.Errorf("missing: %q", got)
 	}

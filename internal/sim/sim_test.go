@@ -25,8 +25,8 @@ func TestEverySeedHoldsAndEveryKindComesUp(t *testing.T) {
 
 func TestOneSeedIsTheSameStoryTwiceAndAnotherSeedIsAnotherOne(t *testing.T) {
 	var first, second strings.Builder
-	a := sim.Run(sim.Options{Seed: 7, Story: &first})
-	b := sim.Run(sim.Options{Seed: 7, Story: &second})
+	a := sim.Run(sim.Options{Seed: 7, TraceOut: &first})
+	b := sim.Run(sim.Options{Seed: 7, TraceOut: &second})
 	if a.Trace != b.Trace || first.String() != second.String() || first.Len() == 0 {
 		t.Errorf("traces %x and %x, stories of %d and %d bytes", a.Trace, b.Trace, first.Len(), second.Len())
 	}

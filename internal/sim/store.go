@@ -23,7 +23,8 @@ var (
 type store struct {
 	repo.Store
 	w     *world
-	check *checker
+	name  string
+	check *Oracle
 
 	down bool // every call fails
 	deaf bool // reads do
@@ -37,8 +38,8 @@ type oneShots struct {
 	commitFails, commitAmbiguous, readFails, loadFails, crashBefore, crashAfter bool
 }
 
-func newStore(w *world, check *checker) *store {
-	s := &store{w: w, check: check, ctx: context.Background()}
+func newStore(w *world, name string, check *Oracle) *store {
+	s := &store{w: w, name: name, check: check, ctx: context.Background()}
 	s.Store = s.open()
 	return s
 }
@@ -49,7 +50,7 @@ func (s *store) open() repo.Store {
 		return memory.New()
 	}
 	s.w.files++
-	path := filepath.Join(s.w.opts.SQLite, fmt.Sprintf("%s-%d-%d.db", s.check.name, s.w.opts.Seed, s.w.files))
+	path := filepath.Join(s.w.opts.SQLite, fmt.Sprintf("%s-%d-%d.db", s.name, s.w.opts.Seed, s.w.files))
 	opened, err := sqlite.Open(s.ctx, sqlite.Config{Path: path, Synchronous: sqlite.Normal, Readers: 1, CacheKiB: 1024})
 	if err != nil {
 		panic(err)
@@ -66,14 +67,14 @@ func (s *store) strikes(next *bool, f Fault) bool {
 	}
 	*next = false
 	s.w.struck(f)
-	s.w.say("%s: %s", s.check.name, f)
+	s.w.say("%s: %s", s.name, f)
 	return true
 }
 
 func (s *store) failing() bool {
 	if s.down {
 		s.w.struck(StoreDown)
-		s.check.shakenAt = s.w.now
+		s.check.Disturbed()
 	}
 	return s.down
 }
@@ -82,12 +83,12 @@ func (s *store) failing() bool {
 func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 	switch {
 	case s.failing():
-		s.check.failedCommit()
+		s.check.CommitFailed()
 		return errDisk
 	case s.strikes(&s.next.crashBefore, CrashBeforeCommit):
 		runtime.Goexit() // the process ends here, see dispatcher.run
 	case s.strikes(&s.next.commitFails, CommitFails):
-		s.check.failedCommit()
+		s.check.CommitFailed()
 		return errDisk
 	}
 	if s.slow > 0 {
@@ -97,12 +98,12 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 		s.w.violate("store-agrees", "the store refuses a batch: %v", err)
 		return err
 	}
-	s.check.committed(b)
+	s.check.Committed(b)
 	switch {
 	case s.strikes(&s.next.crashAfter, CrashAfterCommit):
 		runtime.Goexit() // the process ends here, see dispatcher.run
 	case s.strikes(&s.next.commitAmbiguous, CommitAmbiguous):
-		s.check.failedCommit()
+		s.check.CommitFailed()
 		return errors.New("the connection broke before the answer")
 	}
 	return nil
@@ -114,7 +115,7 @@ func (s *store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 		if s.deaf {
 			s.w.struck(ReadsDown)
 		}
-		s.check.shakenAt = s.w.now
+		s.check.Disturbed()
 		return nil, errRead
 	}
 	return s.Store.Tasks(ctx, ids)
@@ -122,7 +123,7 @@ func (s *store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 
 // Counts implements [repo.Reader]. It is the first thing that a load reads.
 func (s *store) Counts(ctx context.Context) (model.Counts, error) {
-	s.check.unloaded()
+	s.check.Unloaded()
 	if s.failing() {
 		return nil, errRead
 	}
@@ -141,7 +142,7 @@ func (s *store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 				return
 			}
 		}
-		s.check.loaded()
+		s.check.Loaded()
 	}
 }
 
@@ -173,7 +174,7 @@ func (s *store) Tombstones(ctx context.Context, ids []string) (map[string]model.
 type backup struct {
 	tasks   []*model.Task
 	workers []*model.Worker
-	ledger  map[string]*entry
+	ledger  Ledger
 	at      model.Time
 }
 
@@ -183,7 +184,7 @@ func (s *store) save() (*backup, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &backup{at: s.w.now, ledger: s.check.copyLedger()}
+	b := &backup{at: s.w.now, ledger: s.check.SaveLedger()}
 	for t, err := range snap.Tasks(s.ctx, 0) {
 		if err != nil {
 			return nil, errors.Join(err, snap.Close())
@@ -211,6 +212,6 @@ func (s *store) restore(b *backup) error {
 	}
 	err := s.Store.Close()
 	s.Store = fresh
-	s.check.rollBack(b)
+	s.check.RollBack(b.ledger, b.workers)
 	return err
 }

@@ -296,8 +296,8 @@ func (k *worker) lies() []model.Report {
 	r := k.w.node
 	for range r.IntN(3) {
 		id := fmt.Sprintf("ghost-%d", r.IntN(5))
-		if all := k.w.main.check.order; len(all) > 0 && !chance(r, 4) {
-			id = all[r.IntN(len(all))].id
+		if check := k.w.main.check; check.Tasks() > 0 && !chance(r, 4) {
+			id = check.TaskID(r.IntN(check.Tasks()))
 		}
 		if k.find(id) != nil || slices.ContainsFunc(lies, func(l model.Report) bool { return l.ID == id }) {
 			continue

@@ -19,12 +19,12 @@ type Options struct {
 	SQLite  string         // the folder for SQLite files; empty: the memory store
 	Off     []Fault        // that do not happen
 	Trouble model.Duration // how long things go wrong, at least 10 s; 0 = drawn from the seed
-	Story   io.Writer      // where it is printed; nil = nowhere
+	TraceOut   io.Writer      // where it is printed; nil = nowhere
 }
 
 // Result is what came of a story.
 type Result struct {
-	Tally
+	Stats
 	Trace     uint64     // hash of all that was said
 	Lasted    model.Time // virtual milliseconds
 	Violation *Violation // nil: everything held
@@ -51,7 +51,7 @@ const maxCalm = model.Time(2 * 60 * 60 * 1000)
 type world struct {
 	opts  Options
 	plan  scenario
-	tally Tally
+	tally Stats
 
 	now    model.Time // steady, since the beginning
 	ahead  model.Time // of it is the wall clock
@@ -84,7 +84,7 @@ type world struct {
 
 // Run tells the story of one seed.
 func Run(o Options) (result Result) {
-	w := &world{opts: o, plan: draw(o.Seed, &o), tally: newTally(), trace: fnv.New64a()}
+	w := &world{opts: o, plan: draw(o.Seed, &o), tally: NewStats(), trace: fnv.New64a()}
 	w.net, w.user, w.node, w.luck = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
 	w.mover = stream(o.Seed, 5)
 	defer func() {
@@ -93,7 +93,7 @@ func Run(o Options) (result Result) {
 		}
 		w.close()
 		w.tally.Seeds = 1
-		result = Result{Tally: w.tally, Trace: w.trace.Sum64(), Lasted: w.now, Violation: w.failed}
+		result = Result{Stats: w.tally, Trace: w.trace.Sum64(), Lasted: w.now, Violation: w.failed}
 	}()
 	w.build()
 	for w.failed == nil && !w.ended {
@@ -169,8 +169,8 @@ func (w *world) print(format string, args ...any) {
 	w.line = fmt.Appendf(w.line[:0], "%9.3f  ", float64(w.now)/1000)
 	w.line = fmt.Appendf(w.line, format, args...)
 	w.line = append(w.line, '\n')
-	if w.opts.Story != nil {
-		_, _ = w.opts.Story.Write(w.line) // a story that nobody hears is no error
+	if w.opts.TraceOut != nil {
+		_, _ = w.opts.TraceOut.Write(w.line) // a story that nobody hears is no error
 	}
 }
 
@@ -184,6 +184,33 @@ func (w *world) violate(invariant, format string, args ...any) {
 
 // struck counts a fault that had its effect.
 func (w *world) struck(f Fault) { w.tally.Faults[f]++ }
+
+// Now implements [oracle.World].
+func (w *world) Now() model.Time { return w.now }
+
+// Wall implements [oracle.World].
+func (w *world) Wall() model.Time { return w.wall() }
+
+// Turns implements [oracle.World].
+func (w *world) Turns() int { return w.tally.Turns }
+
+// Failed implements [oracle.World].
+func (w *world) Failed() bool { return w.failed != nil }
+
+// Say implements [oracle.World].
+func (w *world) Say(format string, args ...any) { w.say(format, args...) }
+
+// Violate implements [oracle.World].
+func (w *world) Violate(invariant, format string, args ...any) { w.violate(invariant, format, args...) }
+
+// CountEvent implements [oracle.World].
+func (w *world) CountEvent(kind string) { w.tally.Events[kind]++ }
+
+// ImportCommitFailed implements [oracle.World].
+func (w *world) ImportCommitFailed() { w.struck(ImportCommitFails) }
+
+// ReloadedInImport implements [oracle.World].
+func (w *world) ReloadedInImport() { w.struck(ReloadInImport) }
 
 // troubled reports whether things may go wrong now.
 func (w *world) troubled() bool { return w.calm == 0 }
