@@ -82,7 +82,15 @@ var rules = []rule{
 		why: "what keeps a worker out of private networks is read whole, and alone",
 	},
 	{
-		pkg: "internal/sim", never: []string{"all", "github.com/nats-io"}, except: []string{"internal/dispatch", "internal/engine", "pkg/model", "pkg/repo", "internal/sim", "internal/filelock", "internal/logthrottle"},
+		pkg: "internal/sim/oracle", never: []string{"internal/sim/world", "internal/sim/campaign"},
+		why: "it judges any dispatcher, not only the simulated one",
+	},
+	{
+		pkg: "internal/sim/world", never: []string{"internal/sim/campaign"},
+		why: "one seed does not know of the others",
+	},
+	{
+		pkg: "internal/sim/...", never: []string{"all", "github.com/nats-io"}, except: []string{"internal/dispatch", "internal/engine", "pkg/model", "pkg/repo", "internal/sim", "internal/filelock", "internal/logthrottle"},
 		why: "it judges from outside, by what goes over the wire and into the store",
 	},
 	{

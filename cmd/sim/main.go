@@ -1,5 +1,5 @@
 // Command sim tells stories of bad luck round the dispatcher's own loop and checks
-// what must hold. See internal/sim.
+// what must hold. See internal/sim/world.
 package main
 
 import (
@@ -14,7 +14,8 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/sim"
+	"github.com/aria-cluster/dispatcher/internal/sim/campaign"
+	"github.com/aria-cluster/dispatcher/internal/sim/world"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -41,7 +42,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong, at least 10s; 0 = drawn from the seed")
 	flags.Uint64Var(&o.sqlite, "sqlite", 100, "every so many seeds are told against SQLite too; 0 = none")
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
-	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/testdata/bugs, which must be caught")
+	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/campaign/testdata/bugs, which must be caught")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -68,13 +69,13 @@ func run(args []string, out, errs io.Writer) int {
 	case o.one:
 		return tell(&o, off, out)
 	}
-	return campaign(&o, off, out)
+	return runSeeds(&o, off, out)
 }
 
-func faults(names string) ([]sim.Fault, error) {
-	var off []sim.Fault
+func faults(names string) ([]world.Fault, error) {
+	var off []world.Fault
 	for _, name := range strings.FieldsFunc(names, func(r rune) bool { return r == ',' }) {
-		f, err := sim.ParseFault(name)
+		f, err := world.ParseFault(name)
 		if err != nil {
 			return nil, err
 		}
@@ -84,12 +85,12 @@ func faults(names string) ([]sim.Fault, error) {
 }
 
 // tell tells one story.
-func tell(o *options, off []sim.Fault, out io.Writer) int {
-	s := sim.Options{Seed: o.seed, Off: off, Trouble: model.Duration(o.trouble)}
+func tell(o *options, off []world.Fault, out io.Writer) int {
+	s := world.Options{Seed: o.seed, Off: off, Trouble: model.Duration(o.trouble)}
 	if o.verbose {
 		s.TraceOut = out
 	}
-	tally, failure := sim.RunSeed(s, o.sqlite > 0)
+	tally, failure := campaign.RunSeed(s, o.sqlite > 0)
 	if failure != nil {
 		fmt.Fprintln(out, failure)
 		return 1
@@ -99,10 +100,10 @@ func tell(o *options, off []sim.Fault, out io.Writer) int {
 	return 0
 }
 
-// campaign tells many, and shrinks the first that fails.
-func campaign(o *options, off []sim.Fault, out io.Writer) int {
+// runSeeds tells many, and shrinks the first that fails.
+func runSeeds(o *options, off []world.Fault, out io.Writer) int {
 	began := time.Now()
-	c := sim.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite}
+	c := campaign.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite}
 	tally, missing, failure := c.Run()
 	tally.Print(out)
 	fmt.Fprintf(out, "%d seeds, %d things, %d turns, %d events decided, in %.1f s\n",
@@ -113,7 +114,7 @@ func campaign(o *options, off []sim.Fault, out io.Writer) int {
 	if failure != nil {
 		fmt.Fprintln(out, failure)
 		if o.shrink {
-			failure = sim.Shrink(failure)
+			failure = campaign.Shrink(failure)
 		}
 		fmt.Fprintf(out, "%s\n# %v\n", failure.Command(), failure.Violation)
 	}
@@ -128,7 +129,7 @@ func campaign(o *options, off []sim.Fault, out io.Writer) int {
 func plant(file string, out, errs io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
-	bugs, err := sim.Bugs(ctx, file)
+	bugs, err := campaign.Bugs(ctx, file)
 	if err != nil {
 		fmt.Fprintln(errs, "sim:", err)
 		return 2

@@ -5,7 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/sim"
+	"github.com/aria-cluster/dispatcher/internal/sim/oracle"
+	"github.com/aria-cluster/dispatcher/internal/sim/world"
 )
 
 func TestTheExitStatusSaysWhatCameOfIt(t *testing.T) {
@@ -45,12 +46,12 @@ func TestEveryKindIsInTheTable(t *testing.T) {
 	if code := run([]string{"-seeds", "1", "-sqlite", "0"}, &out, &errs); code != 0 {
 		t.Fatalf("exit status %d: %s", code, errs.String())
 	}
-	for _, kind := range sim.EventKinds {
+	for _, kind := range oracle.EventKinds {
 		if !regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(kind) + `  +\d`).MatchString(out.String()) {
 			t.Errorf("there is no line for %s", kind)
 		}
 	}
-	for _, fault := range sim.Faults {
+	for _, fault := range world.Faults {
 		if !regexp.MustCompile(`(?m) ` + string(fault) + `  +\d+$`).MatchString(out.String()) {
 			t.Errorf("there is no line for %s", fault)
 		}

@@ -1,0 +1,96 @@
+package oracle
+
+import (
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkVerb asks that what was done to a task is in the store, and that nobody is
+// told that what was acknowledged does not exist.
+func (c *Oracle) checkVerb(op engine.Event, a *dispatch.Answer) {
+	id, client, verb := verbOf(op)
+	if id == "" { // of a worker
+		c.count(op, a)
+		c.checkAdmin(op, a)
+		return
+	}
+	e := c.entry(id)
+	row := e.row
+	foreign := row != nil && client != "" && row.Client != client
+	c.checkShown(e, verb, a)
+	c.count(op, a)
+	switch {
+	case a.Err == nil && (row == nil || foreign) && verb != asDelete && c.onlyWord(id):
+		c.violate("answers-are-true", "%T of %s by %s is said to be done; the store has %s", op, id, client, told(row))
+	case a.Err == nil && !c.onlyWord(id):
+	case a.Err == nil:
+		c.checkDone(op, verb, e)
+	case a.Err.Code == model.CodeNotFound && row != nil && !foreign && !c.inTurn(id):
+		c.violate("nothing-lost", "%s says that there is no %s; the store has %s", client, id, told(row))
+	case foreign && a.Err.Code != model.CodeNotFound && a.Err.Code != model.CodeUnavailable:
+		c.violate("refusals", "%T of another's %s is answered %d", op, id, a.Err.Code)
+	case a.Err.Code == model.CodeConflict && !c.inTurn(id) && row != nil && allows(row.Status, verb) && !deletesFiles(op):
+		c.violate("refusals", "%T of %s is refused; it is %s: %s", op, id, row.Status, a.Err.Message)
+	}
+}
+
+func deletesFiles(op engine.Event) bool {
+	d, ok := op.(engine.Delete)
+	return ok && d.Files
+}
+
+// allows is what can be done with a task in a status.
+func allows(s model.Status, verb int) bool {
+	ended := s == model.StatusCompleted || s == model.StatusFailed || s == model.StatusCanceled
+	switch verb {
+	case asCancel:
+		return !ended || s == model.StatusCanceled
+	case asPause:
+		return !ended
+	case asUpdate:
+		return s != model.StatusCompleted
+	case asResume:
+		return s == model.StatusPaused
+	case asRetry:
+		return s == model.StatusFailed || s == model.StatusCanceled
+	case asDelete:
+		return ended
+	}
+	return false
+}
+
+// checkDone asks that the task is what the verb makes of it.
+func (c *Oracle) checkDone(op engine.Event, verb int, e *entry) {
+	is := model.Status("")
+	if e.row != nil {
+		is = e.row.Status
+	}
+	ok := map[int]bool{
+		asCancel: is == model.StatusCanceled,
+		asPause:  is == model.StatusPaused,
+		asResume: is == model.StatusPending || is == model.StatusQueued,
+		asRetry:  (is == model.StatusPending || is == model.StatusQueued) && retriedFrom(op, e.row),
+		asUpdate: is != "" && is != model.StatusCompleted && updated(op, e.row),
+		asDelete: is == "",
+	}
+	if !ok[verb] {
+		c.violate("answers-are-true", "%T of %s is said to be done; the store has %s", op, e.id, told(e.row))
+	}
+}
+
+// retriedFrom reports whether a row has the URL that a retry named.
+func retriedFrom(op engine.Event, t *model.Task) bool {
+	r, ok := op.(engine.Retry)
+	return ok && (r.URL == "" || t.URL == r.URL)
+}
+
+// updated reports whether a row has what was asked for.
+func updated(op engine.Event, t *model.Task) bool {
+	up, ok := op.(engine.Update)
+	if !ok {
+		return false
+	}
+	u := up.Change
+	return (u.Priority == nil || t.Priority == *u.Priority) && (u.URL == nil || t.URL == *u.URL)
+}

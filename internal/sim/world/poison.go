@@ -1,0 +1,86 @@
+package world
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// poison has the dispatcher take in a message with two events on which the engine
+// panics, between others that it can decide. Nothing in the engine is made for it:
+// the first is an import that lacks a task, and panics when the engine has taken over
+// the task before it; the second is a page of no workers. The bus lets neither pass.
+func (w *world) poison() {
+	d := w.main
+	if d.manual == nil {
+		return
+	}
+	phantom := &model.Task{
+		TaskSpec: model.TaskSpec{ID: "phantom", URL: "https://h0.example/phantom.bin", Priority: model.PriorityUrgent, MaxAttempts: 1},
+		Client:   "nobody", TaskState: model.TaskState{Status: model.StatusPaused},
+	}
+	half := &model.Batch{Tasks: []model.TaskChange{{ID: phantom.ID, Put: phantom}, {ID: "hollow"}}}
+	ops := []engine.Event{engine.QueryStatus{}, engine.Import{Batch: half}, engine.QueryWorkers{}, engine.QueryStatus{}}
+	c := w.clients[w.luck.IntN(len(w.clients))]
+	if n := slices.IndexFunc(c.tasks, func(t *wish) bool { return t.own }); n >= 0 { // what it has asked for already
+		t := c.tasks[n]
+		ops = append(ops, engine.Submit{Client: c.name, Spec: t.spec, Hash: t.hash, Chosen: true})
+	}
+	w.say("%s: a poison message", d.name)
+	w.struck(PoisonEvent)
+	d.take(false, ops, func([]dispatch.Answer) {})
+}
+
+// checkPanic asks that nothing else panics: a panic that is recovered is still a bug.
+func (l *logger) checkPanic(r *slog.Record) {
+	panicked, event, why := false, "", ""
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "stack":
+			panicked = true
+			why += "\n" + a.Value.String()
+		case "event":
+			event = a.Value.String()
+		case "error":
+			why = a.Value.String() + why
+		}
+		return true
+	})
+	if panicked && event != "engine.Import" && event != "engine.QueryWorkers" {
+		l.d.w.violate("no-panic", "%s %s: %s", r.Message, event, why)
+	}
+}
+
+// Enabled implements [slog.Handler].
+func (l *logger) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+
+// unreadable draws which of n entries cannot be read where they come in, -1 = none.
+func (k *worker) unreadable(n int) int {
+	if !k.garbled || n == 0 || !chance(k.w.node, 2) {
+		return -1
+	}
+	k.w.struck(Unreadable)
+	return k.w.node.IntN(n)
+}
+
+// withRefusal puts the bus's own refusal between the answers of the others.
+func withRefusal(answers []dispatch.Answer, at int) []dispatch.Answer {
+	if at < 0 {
+		return answers
+	}
+	refusal := dispatch.Answer{Answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "it cannot be read")}}
+	return slices.Insert(slices.Clone(answers), at, refusal)
+}
+
+// garble makes one entry of a heartbeat one of which only the attempt can be read: it
+// is heard as the bus mends it, as a word that changes no status.
+func (k *worker) garble(h *model.Heartbeat) {
+	if at := k.unreadable(len(h.Tasks)); at >= 0 {
+		r := &h.Tasks[at]
+		*r = model.Report{ID: r.ID, Attempt: r.Attempt, Status: model.ReportPaused}
+	}
+}
