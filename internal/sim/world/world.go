@@ -108,12 +108,14 @@ func Run(o Options) (result Result) {
 // stream is one of the sequences of numbers of a seed.
 func stream(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
-// where is the part of the stack that is of interest after a panic.
+// where is the part of the stack that is of interest after a panic: the places in this
+// module.
 func where() string {
 	var frames []string
-	for _, line := range strings.Split(string(debug.Stack()), "\n") {
-		if at := strings.TrimSpace(line); strings.Contains(at, "/pkg/") && strings.Contains(at, ".go:") {
-			frames = append(frames, at)
+	lines := strings.Split(string(debug.Stack()), "\n")
+	for i, line := range lines[:len(lines)-1] {
+		if strings.HasPrefix(line, "github.com/aria-cluster/dispatcher/") {
+			frames = append(frames, strings.TrimSpace(lines[i+1]))
 		}
 	}
 	return strings.Join(frames[min(1, len(frames)):min(7, len(frames))], "\n")
