@@ -135,6 +135,7 @@ func (c *Oracle) worker(name string) *known {
 
 // What happens to the process.
 
+// Started notes that the process starts.
 func (c *Oracle) Started() {
 	c.forgetHolds()
 	c.waiting, c.isLoaded, c.turn = nil, false, turn{}
@@ -143,8 +144,10 @@ func (c *Oracle) Started() {
 	c.shakenAt = c.w.Now()
 }
 
+// Stopped notes that the process has ended.
 func (c *Oracle) Stopped() { c.isLoaded, c.shakenAt = false, c.w.Now() }
 
+// Unloaded notes that a load of the engine begins.
 func (c *Oracle) Unloaded() { c.isLoaded, c.shakenAt = false, c.w.Now() }
 
 // Loaded hears that an engine was built from the store. After a commit that failed
@@ -174,6 +177,7 @@ func (c *Oracle) forgetLive() {
 	}
 }
 
+// ClockTurned notes that the wall clock jumped.
 func (c *Oracle) ClockTurned(by model.Time) {
 	c.turnedAt = c.w.Now()
 	if by < 0 {
@@ -221,6 +225,7 @@ func (c *Oracle) Received(m *Message) {
 	}
 }
 
+// Answered notes that a message was answered.
 func (c *Oracle) Answered(m *Message) {
 	for i := range m.Answers {
 		if m.Answers[i].Err == nil && !isQuery(m.Ops[i]) {
@@ -240,6 +245,7 @@ func isQuery(op engine.Event) bool {
 
 // What comes out.
 
+// Assigned notes an assign command to a worker.
 func (c *Oracle) Assigned(worker string, list []model.Assignment) {
 	c.turn.left++
 	for _, a := range list {
@@ -247,21 +253,25 @@ func (c *Oracle) Assigned(worker string, list []model.Assignment) {
 	}
 }
 
+// Dropped notes a drop command to a worker.
 func (c *Oracle) Dropped(worker string, d model.Drop) {
 	c.turn.left++
 	c.turn.drops = append(c.turn.drops, sentDrop{worker, d})
 }
 
+// TaskEvent notes the event of a task.
 func (c *Oracle) TaskEvent(ev *model.TaskEvent) {
 	c.turn.left++
 	c.turn.events = append(c.turn.events, *ev)
 }
 
+// WorkerEvent notes the event of a worker.
 func (c *Oracle) WorkerEvent(ev *model.WorkerEvent) {
 	c.turn.left++
 	c.turn.workers = append(c.turn.workers, *ev)
 }
 
+// ProgressEvent notes a progress event.
 func (c *Oracle) ProgressEvent(*model.ProgressEvent) { c.turn.left++ }
 
 // CommitFailed hears of a commit that returned an error.
@@ -310,6 +320,7 @@ func (c *Oracle) Committed(b *model.Batch) {
 
 // A turn.
 
+// BeginTurn begins a turn.
 func (c *Oracle) BeginTurn() {
 	c.turn = turn{active: true, connected: c.d.Connected()}
 	now := c.w.Now()

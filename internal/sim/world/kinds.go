@@ -81,6 +81,7 @@ type Stats struct {
 	Faults  map[Fault]int  // that had their effect
 }
 
+// NewStats returns counts of zero.
 func NewStats() Stats {
 	return Stats{Events: make(map[string]int), Faults: make(map[Fault]int)}
 }

@@ -15,11 +15,11 @@ import (
 
 // Options is how one story is told.
 type Options struct {
-	Seed    uint64
-	SQLite  string         // the folder for SQLite files; empty: the memory store
-	Off     []Fault        // that do not happen
-	Trouble model.Duration // how long things go wrong, at least 10 s; 0 = drawn from the seed
-	TraceOut   io.Writer      // where it is printed; nil = nowhere
+	Seed     uint64
+	SQLite   string         // the folder for SQLite files; empty: the memory store
+	Off      []Fault        // that do not happen
+	Trouble  model.Duration // how long things go wrong, at least 10 s; 0 = drawn from the seed
+	TraceOut io.Writer      // where it is printed; nil = nowhere
 }
 
 // Result is what came of a story.
