@@ -225,7 +225,7 @@ func TestTheIntakeTakesEachExampleOfASubmission(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	examples := doc.Components.Messages["Intake"].Examples
 	if len(examples) == 0 {
-		t.Fatal("there is none")
+		t.Fatal("no example was found")
 	}
 	verdicts := make(chan *nats.Msg, 1+len(examples))
 	if _, err := c.nc.ChanSubscribe("aria.v1.evt.intake.alice.*.*", verdicts); err != nil {
@@ -262,7 +262,7 @@ func TestTheExamplesOfDeadLettersAreDead(t *testing.T) {
 	}
 	examples := doc.Components.Messages["DeadLetter"].Examples
 	if len(examples) == 0 {
-		t.Error("there is none")
+		t.Error("no example was found")
 	}
 	for i, e := range examples {
 		c.ask(t, "aria.v1.intake.alice.submit", string(body(t, e.Payload)))

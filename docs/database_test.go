@@ -165,7 +165,7 @@ func TestTheDocumentedGoCodeIsTheExamples(t *testing.T) {
 	for line := range strings.SplitSeq(blocks(t, "go")[0], "\n") {
 		before, after, ok := strings.Cut(example, strings.TrimSpace(line)+"\n")
 		if !ok {
-			t.Errorf("the example does not go on with %q (after %d bytes)", line, len(before))
+			t.Errorf("the example does not continue with %q (after %d bytes)", line, len(before))
 			continue
 		}
 		if line != "" {

@@ -254,7 +254,7 @@ func TestRealMessagesAreAsAsyncAPISays(t *testing.T) {
 	t.Logf("%d messages, %d of their answers", len(r.all()), len(answers))
 }
 
-// refused reports whether an answer says no.
+// refused reports whether an answer is an error response.
 func refused(answers []*nats.Msg) bool {
 	for _, a := range answers {
 		if a.Header.Get(micro.ErrorCodeHeader) != "" {

@@ -95,7 +95,7 @@ func TestAPlantedRegressionFailsTheWholeProgram(t *testing.T) {
 	}
 	// What the runtime allocates beside a benchmark counts too: a few bytes a time.
 	if code, out := limits(); code != 0 || !strings.Contains(out, "| hot Hot/n=1 | 10 | 13 | 64") {
-		t.Errorf("as it was: exit %d\n%s", code, out)
+		t.Errorf("unchanged: exit %d\n%s", code, out)
 	}
 	write("hot/hot_test.go", strings.ReplaceAll(source, "ALLOCATIONS", "20"))
 	if code, out := limits(); code != 1 || !strings.Contains(out, "| hot Hot/n=1 | 20 | 13 | 128") || !strings.Contains(out, "| TOO MUCH |") {

@@ -31,7 +31,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	f.StringVar(&o.root, "root", ".", "the repository")
 	f.StringVar(&o.file, "file", "bench/limits/limits.txt", "the limits, in the repository")
 	f.StringVar(&o.times, "times", "5000x", "as go test's -benchtime; what is made once counts less the more often")
-	f.BoolVar(&o.update, "update", false, "write the file anew, with 1.3 times what is measured; a line with a name alone gets its figures")
+	f.BoolVar(&o.update, "update", false, "rewrite the file with 1.3 times what is measured; a line with a name alone gets its figures")
 	if err := cli.Parse(f, args, stderr); err != nil {
 		return cli.Usage("limits", err, stderr)
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
-// submitter makes jobs, with numbers that go on from one order to the next.
+// submitter makes jobs. Their numbers continue from one order to the next.
 type submitter struct {
 	producer queue.Producer
 	next     atomic.Int64

@@ -76,7 +76,7 @@ func (b *bench) ask(ctx context.Context, i *instance) error {
 		{"newest 100 of a client that has none", "task.nobody.list", `{"limit":100}`},
 		{"a page of a text that is nowhere, which looks at 5,000 rows", "query.task.list", `{"limit":100,"text":"nowhere"}`},
 		{"newest 100 that are completed", "query.task.list", `{"limit":100,"status":["completed"]}`},
-		{"newest 100 that are failed, of which there are none", "query.task.list", `{"limit":100,"status":["failed"]}`},
+		{"newest 100 failed (none exist)", "query.task.list", `{"limit":100,"status":["failed"]}`},
 		{"a page of those before the middle, which looks at 5,000 rows", "query.task.list", fmt.Sprintf(`{"limit":100,"until":%q}`, (firstFinished + model.Time(b.finished/2)).String())},
 	} {
 		list := make([]float64, 20)

@@ -55,7 +55,7 @@ func serveFiles(t *testing.T, f *files) *files {
 	f.sha256, f.gets = hex.EncodeToString(sum[:]), make(map[string]int)
 	f.Server = httptest.NewServer(http.HandlerFunc(f.handle))
 	t.Cleanup(func() {
-		f.CloseClientConnections() // a worker that is stopped would keep its own for ever
+		f.CloseClientConnections() // a stopped worker would never close its own
 		f.Close()
 	})
 	return f

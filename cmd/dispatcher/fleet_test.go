@@ -278,7 +278,7 @@ func wakesLate(t *testing.T, engine string) {
 		}
 	}
 	if after := files.visits(byW1); !slices.Equal(after, before) {
-		t.Errorf("w1 went on: %d requests, then %d", len(before), len(after))
+		t.Errorf("w1 continued: %d requests, then %d", len(before), len(after))
 	}
 	if codes := heard.verdicts(t); codes[0] > 0 {
 		t.Errorf("reports of w1 were taken: %v", codes)
@@ -326,7 +326,7 @@ func TestWhatIsOverVanishesAndItsIDIsFreeAgainLater(t *testing.T) {
 		t.Errorf("submitted again it is no new task: %+v", again.TaskState)
 	}
 	if kept := getTask(t, c.nc, "shop", "kept"); kept.Status != model.StatusFailed {
-		t.Errorf("failed tasks are kept for ever: %+v", kept.TaskState)
+		t.Errorf("failed tasks are never deleted: %+v", kept.TaskState)
 	}
 }
 

@@ -65,12 +65,12 @@ func (w *byHand) bring(id string, status model.Status) {
 	}
 }
 
-// patient has nobody be taken for lost while the test goes on.
+// patient prevents that a worker is marked as lost during the test.
 var patient = []string{
 	"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=30", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=90",
 }
 
-// legal says which statuses a verb takes, and where it leads; "" is as it was.
+// legal maps each status that a verb accepts to the status after it; "" is unchanged.
 var legal = map[string]struct {
 	from  []model.Status
 	leads []model.Status

@@ -109,7 +109,7 @@ func noise(n int) []byte {
 }
 
 // slack is how much of a file may be fetched twice when a download is stopped and
-// goes on: what was on its way, and what aria2 had of a block.
+// continues: bytes in transit, and the block that aria2 had begun.
 const slack = 64 << 10
 
 // onlyOnce checks that the file's bytes, given out under these paths together, were
@@ -262,7 +262,7 @@ func TestADeletedTaskIsGoneAndItsIDStaysTaken(t *testing.T) {
 	c.submit("once", files.URL+"/once")
 	done := c.untilStatus("once", model.StatusCompleted)
 	if was := c.verb("delete", "once"); was.Status != model.StatusCompleted || was.Result == nil {
-		t.Errorf("the answer is not the task as it was: %+v", was.TaskState)
+		t.Errorf("the answer is not the task before the update: %+v", was.TaskState)
 	}
 	gone := func() {
 		t.Helper()

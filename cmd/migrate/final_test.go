@@ -62,7 +62,7 @@ func TestAFinalCopyIsTheLastWordOnlyIfItSucceeded(t *testing.T) {
 		t.Errorf("after one that succeeded: %v, want 503", err)
 	}
 	if _, err := c.Get(t.Context(), "b"); err != nil {
-		t.Errorf("reading goes on: %v", err)
+		t.Errorf("reading fails during the export: %v", err)
 	}
 	if r := moved(t, dir, append(final, "new.db")...); r.TasksMigrated != 0 || r.Skipped != 2 {
 		t.Errorf("once more: %+v, want that nothing has changed", r)
@@ -242,7 +242,7 @@ func TestARestoreThatIsKilledLeavesTheFileAsItWasOrRestored(t *testing.T) {
 			t.Errorf("again after kill %d: %v", i, got)
 		}
 	}
-	t.Logf("as it was %d times, restored %d times, in %v", seen[false], seen[true], whole)
+	t.Logf("unchanged %d times, restored %d times, in %v", seen[false], seen[true], whole)
 	if seen[false] == 0 {
 		t.Error("no restore was killed before its end")
 	}

@@ -63,7 +63,7 @@ func (l *load) acknowledged() []string {
 // TestALiveDispatcherUnderLoadIsSavedWhole submits 2,000 tasks a second to a
 // dispatcher in memory, with a worker that holds some, and migrates it to SQLite
 // meanwhile: what was acknowledged before the snapshot is there once, with its
-// relation to the worker, and the dispatcher goes on.
+// relation to the worker, and the dispatcher keeps serving.
 func TestALiveDispatcherUnderLoadIsSavedWhole(t *testing.T) {
 	dir := t.TempDir()
 	url, _ := dispatcher(t, t.TempDir())

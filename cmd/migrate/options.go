@@ -176,7 +176,7 @@ func (o *options) place(name, value string) (place, error) {
 	case strings.HasSuffix(lower, ".db"), strings.HasSuffix(lower, ".sqlite"):
 		return place{"sqlite", value}, nil
 	}
-	return place{}, badUsage("--%s %.80q is none of memory, sqlite, postgres, or a file ending in .jsonl, .db or .sqlite", name, value)
+	return place{}, badUsage("--%s %.80q: use memory, sqlite, postgres, or a file ending in .jsonl, .db or .sqlite", name, value)
 }
 
 // ends returns source and target of a copy, and how to do it.
@@ -189,7 +189,7 @@ func (o *options) ends() (source, target place, c repo.CopyOptions, err error) {
 	}
 	switch c.OnConflict = repo.OnConflict(o.onConflict); {
 	case c.OnConflict != repo.Fail && c.OnConflict != repo.Skip && c.OnConflict != repo.Replace:
-		err = badUsage("--on-conflict %.40q is none of fail, skip, replace", o.onConflict)
+		err = badUsage("--on-conflict %.40q: use fail, skip or replace", o.onConflict)
 	case c.OnConflict == repo.Skip && target.kind == "jsonl":
 		err = badUsage("--on-conflict skip: a .jsonl file is written whole; fail or replace is possible")
 	case o.postgresDSN != "":

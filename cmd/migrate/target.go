@@ -20,7 +20,7 @@ const migrating = ".migrating"
 // sqliteFile is a SQLite file as a target that is as before or complete, at every
 // moment: the copy goes into a second file beside it, which begins with what the
 // first one holds and takes its name when it has been verified. A process that
-// is killed leaves the first as it was; what it left of the second is thrown
+// is killed leaves the first unchanged; the rest of the second is thrown
 // away by the next. No dispatcher can open the file meanwhile.
 type sqliteFile struct {
 	path   string

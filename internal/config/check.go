@@ -85,7 +85,7 @@ func checkTokens(key, text string) error {
 	return nil
 }
 
-// checkServer never repeats the URL as it was given: it may hold a password.
+// checkServer never repeats the URL: it may hold a password.
 func checkServer(raw string) error {
 	full := raw
 	if !strings.Contains(full, "://") {

@@ -105,9 +105,9 @@ type Limits struct {
 
 // Retention says how long what has ended is kept.
 type Retention struct {
-	Completed model.Duration `key:"completed" max:"87600h" doc:"How long completed tasks are kept; 0 = for ever."`
-	Failed    model.Duration `key:"failed" max:"87600h" doc:"How long failed tasks are kept; 0 = for ever."`
-	Canceled  model.Duration `key:"canceled" max:"87600h" doc:"How long canceled tasks are kept; 0 = for ever."`
+	Completed model.Duration `key:"completed" max:"87600h" doc:"How long completed tasks are kept; 0 = without limit."`
+	Failed    model.Duration `key:"failed" max:"87600h" doc:"How long failed tasks are kept; 0 = without limit."`
+	Canceled  model.Duration `key:"canceled" max:"87600h" doc:"How long canceled tasks are kept; 0 = without limit."`
 	IDs       model.Duration `key:"ids" max:"87600h" doc:"How long the id of a deleted task stays taken."`
 }
 

@@ -9,7 +9,7 @@ import (
 )
 
 // task docs: go test ./internal/config -run Documented -update
-var update = flag.Bool("update", false, "write docs/configuration.md anew")
+var update = flag.Bool("update", false, "regenerate docs/configuration.md")
 
 func TestEveryKeyIsDocumentedInDocsConfiguration(t *testing.T) {
 	const path = "../../docs/configuration.md"

@@ -26,7 +26,7 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 		{"unknown section", `{"databases": {}}`, "databases", 1},
 		{"case matters", `{"Log_level": "info"}`, "Log_level", 1},
 		{"a key twice", "{\"log_level\":\"info\",\n\"log_level\":\"info\"}", "log_level", 2},
-		{"a section that is none", `{"database": "sqlite"}`, "database", 1},
+		{"a section that is a string", `{"database": "sqlite"}`, "database", 1},
 		{"an object for a value", `{"log_level": {}}`, "log_level", 1},
 		{"a list for a value", `{"log_level": []}`, "log_level", 1},
 		{"null", `{"log_level": null}`, "log_level", 1},

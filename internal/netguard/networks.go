@@ -60,7 +60,7 @@ func prefixes(list ...string) []netip.Prefix {
 }
 
 // ParseNetworks reads a list of networks ("10.0.0.0/8"), addresses and the words
-// "loopback" and "private". The error names the entry that is none of these.
+// "loopback" and "private". The error names an entry that is something else.
 func ParseNetworks(list []string) (Networks, error) {
 	var n Networks
 	for _, s := range list {
@@ -127,7 +127,7 @@ func (n Networks) allows(addr netip.Addr, bits int) bool {
 // RefusedError says that no address of a host may be connected to. It will not
 // pass by itself.
 type RefusedError struct {
-	Host string     // as it was asked for
+	Host string     // as requested
 	Addr netip.Addr // one of its addresses
 	What string     // "a loopback address"
 }

@@ -39,7 +39,7 @@ type Proxy struct {
 	life      context.Context // ends with Close
 	stop      context.CancelFunc
 	strangers chan struct{} // one element for each
-	tunnels   chan struct{} // likewise
+	tunnels   chan struct{} // a semaphore too
 	running   sync.WaitGroup
 
 	mu    sync.Mutex

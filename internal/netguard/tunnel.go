@@ -62,7 +62,7 @@ func (w *watched) Write(b []byte) (int, error) {
 
 // answer copies from far to near. Where the far end speaks first (FTP, SSH) it
 // waits until near has read the proxy's own answer: aria2 takes what comes in one
-// piece with it for a part of it, and waits for the banner for ever.
+// piece with it for a part of it, and waits for the banner without end.
 func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	banner := make([]byte, bannerBuffer)
 	n, err := far.Read(banner)
@@ -85,7 +85,7 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 		_ = tcp.SetLinger(0) // fails only if it is closed
 		near.Close()
 	default:
-		_ = tcp.CloseWrite() // likewise
+		_ = tcp.CloseWrite() // the same
 	}
 }
 
@@ -115,8 +115,8 @@ func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 	}
 }
 
-// gather copies with a pause before each read that is not worth its cost. In a
-// conversation (SFTP) there is none: each answer is waited for.
+// gather copies with a pause before each read that is not worth its cost. A
+// conversation (SFTP) waits for each answer.
 func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched) (copied int64, err error) {
 	said := asked.said.Load()
 	for {

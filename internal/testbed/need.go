@@ -14,7 +14,7 @@ var debian = map[string]string{"aria2c": "aria2", "node": "nodejs", "systemd-ana
 // module names the packages of programs that Debian does not have.
 var module = map[string]string{"nats": "github.com/nats-io/natscli/nats@v0.5.1"} // as .ci/run
 
-// Need returns the path of a program. Where there is none, the test ends as
+// Need returns the path of a program. If it is not installed, the test ends as
 // Missing says.
 func Need(t testing.TB, program string) string {
 	t.Helper()

@@ -27,7 +27,7 @@ func (v *verdict) Skipf(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// of returns how a test ends; "" if it goes on to its end.
+// of returns how a test ends early; "" if it runs to its end.
 func of(test func(t testing.TB)) string {
 	v, done := &verdict{}, make(chan struct{})
 	go func() {

@@ -149,7 +149,7 @@ func TestWhatWritesItselfWritesWhatEncodingJSONWould(t *testing.T) {
 	}
 }
 
-// The hash is stored: it is that of encoding/json's writing, for ever.
+// The hash is stored, so it must stay the hash of what encoding/json writes.
 func TestTheHashIsThatOfTheStandardEncoding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s TaskSpec

@@ -22,7 +22,7 @@ const (
 	CodeUnavailable Code = 503 // overloaded, starting, or the store cannot be written
 )
 
-// Error is an answer that says no: a code for programs and one sentence for
+// Error is an error response: a code for programs and one sentence for
 // people, which names the field and the id.
 type Error struct {
 	Code    Code   `json:"code"`

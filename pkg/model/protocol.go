@@ -269,7 +269,7 @@ type WorkerEvent struct {
 }
 
 // IntakeVerdict tells what became of a message of the intake: the task that was
-// made of it, or why there is none.
+// made of it, or why nothing can be.
 type IntakeVerdict struct {
 	Seq    uint64 `json:"seq"`              // the message's, as its PubAck said
 	MsgID  string `json:"msg_id,omitempty"` // its header Nats-Msg-Id

@@ -107,7 +107,7 @@ func (s *TaskSpec) checkSource() error {
 			return err
 		}
 		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {
-			return invalid("mirrors", "a magnet link has no mirrors and is none")
+			return invalid("mirrors", "a magnet link has no mirrors and cannot be one")
 		}
 	}
 	return nil

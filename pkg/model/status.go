@@ -35,7 +35,7 @@ var transitions = map[Status][]Status{
 
 // Why each of the less plain ones is legal:
 //   - pending → downloading | completed | failed: the worker that was taken for
-//     lost comes back before the task was given away, and goes on;
+//     lost comes back before the task was given away, and continues;
 //   - paused → completed: the worker had finished before it heard of the pause;
 //   - failed | canceled → pending: a client's retry. A completed task never runs
 //     again.

@@ -75,7 +75,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// unquote reads a JSON string; ok is false where valid JSON is none. Most have no
+// unquote reads a JSON string; ok is false for other valid JSON. Most have no
 // escapes.
 func unquote(b []byte) (s string, ok bool) {
 	if len(b) < 2 || b[0] != '"' {

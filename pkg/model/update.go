@@ -25,7 +25,7 @@ func (u *TaskUpdate) Interrupts() bool {
 }
 
 // Apply changes the spec. The error is CodeInvalid and names the field, as that of
-// [TaskSpec.Validate]; then the spec is as it was.
+// [TaskSpec.Validate]; then the spec is unchanged.
 func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	c := *s
 	set(&c.Priority, u.Priority)

@@ -8,7 +8,7 @@ import (
 
 // ParseURL reads a URL as browsers do: a scheme in capitals, white space around it,
 // raw spaces and UTF-8, a "%" that encodes nothing, and for HTTP backslashes are
-// accepted. Its String is the same URL as every engine can request it, but for an
+// accepted. Its String is the same URL as every engine can request it, except an
 // internationalised host. An error doesn't repeat the URL, which may hold a password.
 func ParseURL(raw string) (*url.URL, error) {
 	u, err := url.Parse(RepairURL(raw))

@@ -89,7 +89,7 @@ func (p *Producer) Close() {
 	p.nc.Close()
 }
 
-// Request asks the dispatcher; an answer that says no is an error.
+// Request sends a request to the dispatcher. An error response is returned as an error.
 func Request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*nats.Msg, error) {
 	m, err := nc.RequestWithContext(ctx, subject, body)
 	if err != nil {
@@ -98,7 +98,7 @@ func Request(ctx context.Context, nc *nats.Conn, subject string, body []byte) (*
 	return m, refusal(m)
 }
 
-// refusal is the error that an answer is; nil if it is none.
+// refusal returns the error of an error response, nil for any other answer.
 func refusal(m *nats.Msg) error {
 	if code := m.Header.Get("Nats-Service-Error-Code"); code != "" {
 		return errors.New(code + " " + m.Header.Get("Nats-Service-Error"))

@@ -42,7 +42,8 @@ func newRequests(nc *nats.Conn) (*requests, error) {
 	return r, nil
 }
 
-// ask sends one request and returns its answer; one that says no is an error.
+// ask sends one request and returns its answer. An error response is returned as an
+// error.
 func (r *requests) ask(ctx context.Context, subject string, body []byte) (*nats.Msg, error) {
 	s := r.take()
 	r.out <- &nats.Msg{Subject: subject, Reply: s.subject, Data: body}
@@ -76,7 +77,7 @@ func (r *requests) take() *slot {
 func (r *requests) answered(m *nats.Msg) {
 	n, err := strconv.Atoi(m.Subject[strings.LastIndexByte(m.Subject, '.')+1:])
 	if err != nil {
-		return // not ours; who asked will wait in vain
+		return // not ours; the requester times out
 	}
 	r.mu.Lock()
 	s := r.slots[n]

@@ -246,7 +246,7 @@ func (w *Worker) obey(o *orders) {
 	}
 }
 
-// Finish reports one of the jobs that are held as done; false: there is none.
+// Finish reports one of the held jobs as done. It returns false without one.
 func (w *Worker) Finish() bool {
 	w.mu.Lock()
 	for r, finished := range w.held {

@@ -25,7 +25,7 @@ type Dispatcher struct {
 	prefix string
 }
 
-// Start runs a dispatcher with the defaults but for a store in memory, no HTTP and
+// Start runs a dispatcher with the defaults, except a store in memory, no HTTP and
 // an embedded NATS server on a free port, and for what change changes.
 func Start(t testing.TB, change ...func(*config.Dispatcher)) *Dispatcher {
 	t.Helper()
