@@ -32,13 +32,13 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 		r := &h.Tasks[i]
 		t := e.find(w, w.listed[i], r.ID)
 		w.listed[i] = t
-		switch v, reason := e.hear(w, t, r); {
-		case v == mustDrop:
-			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason})
+		switch action := e.applyReport(w, t, r); {
+		case action.dropReason() != "":
+			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: action.dropReason()})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
 				e.stopping(w, r.ID, r.Attempt, nil)
 			}
-		case v == known, v == counts && r.Status.Finished():
+		case action.ends():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
 		}
 	}

@@ -6,52 +6,45 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// verdict is what a worker's word about an attempt comes to.
-type verdict int
-
-const (
-	counts     verdict = iota // it is the holder, and was taken at its word
-	known                     // it was taken at its word before: it may forget
-	mustDrop                  // it must stop
-	unknowable                // nothing is said of it yet
-)
-
-// report takes one worker's word about one attempt.
+// report applies what one worker reports about one attempt.
 func (e *Engine) report(r Report) Answer {
 	w := e.workers[r.Worker]
 	if w == nil {
-		return e.reportOfStranger(&r)
+		return e.reportUnregistered(&r)
 	}
-	switch v, reason := e.hear(w, e.tasks[r.ID], &r.Report); v {
-	case mustDrop:
+	switch action := e.applyReport(w, e.tasks[r.ID], &r.Report); {
+	case action == actionDefer:
+		return Answer{Err: model.Errorf(model.CodeUnavailable,
+			"the dispatcher has just started and does not know the task %s: say it again later", r.ID).For(r.ID)}
+	case action.dropReason() != "":
+		reason := action.dropReason()
 		return Answer{
 			Err:  model.Errorf(model.CodeConflict, "the worker %s does not hold attempt %d of the task %s: %s", w.ID, r.Attempt, r.ID, reason).For(r.ID),
 			Drop: &model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason},
 		}
-	case unknowable:
-		return Answer{Err: model.Errorf(model.CodeUnavailable,
-			"the dispatcher has just started and does not know the task %s: say it again later", r.ID).For(r.ID)}
 	}
 	return Answer{}
 }
 
-// reportOfStranger answers a worker that has not sent a heartbeat. It is not told
-// to drop what it may take back once it has.
-func (e *Engine) reportOfStranger(r *Report) Answer {
+// reportUnregistered refuses the report of a worker that has sent no heartbeat. The
+// worker must not drop what it may take back after its first heartbeat.
+func (e *Engine) reportUnregistered(r *Report) Answer {
 	answer := Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is not registered: it must send a heartbeat first", r.Worker).For(r.ID)}
-	v, reason := e.fate(e.tasks[r.ID], r.Worker, &r.Report)
-	if v == mustDrop {
+	if reason := e.classifyReport(e.tasks[r.ID], nil, r.Worker, &r.Report).dropReason(); reason != "" {
 		answer.Drop = &model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: reason}
 	}
 	return answer
 }
 
-// hear applies a worker's word about one attempt of t, nil if it is not live, from
-// a report or a heartbeat.
-func (e *Engine) hear(w *worker, t *task, r *model.Report) (verdict, model.DropReason) {
-	v, reason := e.fate(t, w.ID, r)
-	if v != counts {
-		return v, reason
+// applyReport takes the action of [reportRules] on a report about t, nil if the task
+// is not live, and returns it.
+func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
+	action := e.classifyReport(t, w, w.ID, r)
+	if action == actionDropHigher {
+		e.recordHigherAttempt(t, w.ID, r.Attempt)
+	}
+	if !action.applies() {
+		return action
 	}
 	if t.run == nil {
 		e.takeBack(w, t)
@@ -59,108 +52,110 @@ func (e *Engine) hear(w *worker, t *task, r *model.Report) (verdict, model.DropR
 	t.run.beat = w.beat
 	e.hasStopped(w, t.id) // an earlier attempt of it, which this one has superseded there
 	e.listed(t)
-	switch r.Status {
-	case model.ReportCompleted:
+	switch action {
+	case actionProgress:
+		e.downloading(t, r)
+	case actionComplete:
 		e.complete(t, r)
-	case model.ReportFailed:
+	case actionFail:
 		t.run.cameTo(r)
 		e.fail(t, r.Error)
-	case model.ReportRejected:
+	case actionReject:
 		e.rejected(t, r)
-	case model.ReportDownloading:
-		e.downloading(t, r)
-	case model.ReportPaused: // waits for its disk: nothing changes, unless it was just taken back
-		if t.status() == model.StatusPending {
-			e.downloading(t, r)
-		}
 	}
-	return counts, ""
+	return action
 }
 
-// fate says what a worker's word about an attempt of t, nil if it is not live, is
-// worth, without applying it.
-func (e *Engine) fate(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
-	if t == nil {
-		return e.fateOfEnded(worker, r)
+// classifyReport returns the action of [reportRules] on a report about t, nil if the
+// task is not live. w is nil for a worker that is not registered.
+func (e *Engine) classifyReport(t *task, w *worker, name string, r *model.Report) reportAction {
+	k := reportKey{worker: workerOther, attempt: attemptCurrent, status: statusOf(r.Status)}
+	var last string // the worker that holds the task, or held it last
+	var attempt int64
+	if t != nil {
+		k.task, last, attempt = t.reported()
+	} else {
+		k.task, last, attempt = e.reportedEnded(r.ID)
 	}
-	if r.Attempt != t.attempt {
-		e.named(t, worker, r.Attempt)
-		return mustDrop, model.DropSuperseded
-	}
-	if t.run != nil {
-		if t.run.worker.ID == worker {
-			return counts, ""
-		}
-		return mustDrop, model.DropSuperseded
-	}
-	return e.fateOfReleased(t, worker, r)
-}
-
-// fateOfReleased is for the current attempt of a task that waits again: what it
-// was released for decides what its last worker may still say. A completion
-// counts in any case: the bytes are there, and nobody else was given the task.
-func (e *Engine) fateOfReleased(t *task, worker string, r *model.Report) (verdict, model.DropReason) {
-	paused := t.status() == model.StatusPaused
 	switch {
-	case t.more().last != worker || t.status() != model.StatusPending && !paused:
-		return mustDrop, model.DropSuperseded
-	case r.Status == model.ReportCompleted:
-		return counts, ""
-	case t.reclaimable && (r.Status.Finished() || !e.hasLeft(worker)):
-		return counts, ""
-	case r.Status.Finished():
-		return known, "" // that attempt has failed here, whether by this report or by its timeout
-	case paused:
-		return mustDrop, model.DropPaused
+	case last == name && w != nil && w.left:
+		k.worker = workerDeparted // a message that it sent before it left may arrive after that
+	case last == name:
+		k.worker = workerHolder
 	}
-	return mustDrop, model.DropSuperseded
+	switch {
+	case r.Attempt < attempt:
+		k.attempt = attemptLower
+	case r.Attempt > attempt:
+		k.attempt = attemptHigher
+	}
+	return reportIndex[k.index()]
 }
 
-// hasLeft reports whether the worker gave its tasks back and has not come again.
-// What it said before may arrive after it left.
-func (e *Engine) hasLeft(worker string) bool {
-	w := e.workers[worker]
-	return w != nil && w.left
+func statusOf(s model.ReportStatus) reportedStatus {
+	switch s {
+	case model.ReportDownloading:
+		return statusDownloading
+	case model.ReportCompleted:
+		return statusCompleted
+	case model.ReportFailed:
+		return statusFailed
+	case model.ReportRejected:
+		return statusRejected
+	}
+	return statusPaused
 }
 
-// named notes that a registered worker names an attempt which the store does not
-// have: the next one has to be above both.
-func (e *Engine) named(t *task, worker string, attempt int64) {
-	if e.workers[worker] == nil || attempt <= t.named() || attempt > maxNamed {
+// reported returns the state of a live task, its last worker and its attempt.
+func (t *task) reported() (state reportedTask, last string, attempt int64) {
+	switch {
+	case t.run != nil:
+		return taskAssigned, t.run.worker.ID, t.attempt
+	case t.status() == model.StatusPaused:
+		state = taskPaused
+	case t.reclaimable:
+		state = taskLost
+	default:
+		state = taskPending
+	}
+	return state, t.more().last, t.attempt
+}
+
+// reportedEnded is reported for a task that is not live: it ended in this turn, or it
+// has ended in the store, or it is not there.
+func (e *Engine) reportedEnded(id string) (state reportedTask, last string, attempt int64) {
+	if e.isAside(id) {
+		return taskUndecided, "", 0
+	}
+	var status model.Status
+	if t := e.turn.ended[id]; t != nil {
+		status, last, attempt = t.status(), t.more().last, t.attempt
+	} else if row := e.row(id); row != nil {
+		status, last, attempt = row.Status, row.LastWorkerID, row.Attempt
+	}
+	switch {
+	case status == model.StatusCanceled:
+		state = taskCanceled
+	case status == model.StatusCompleted:
+		state = taskCompleted
+	case status != "":
+		state = taskFailed
+	case e.importing || e.alive < e.graceEnds:
+		state = taskUndecided
+	default:
+		state = taskUnknown
+	}
+	return state, last, attempt
+}
+
+// recordHigherAttempt notes that a worker reports a higher attempt than the store has:
+// the next attempt must be above both.
+func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
+	if attempt <= t.named() || attempt > maxNamed {
 		return
 	}
 	e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
 	t.grow().named = attempt
-}
-
-func (e *Engine) fateOfEnded(worker string, r *model.Report) (verdict, model.DropReason) {
-	if _, ok := e.aside[r.ID]; ok {
-		return unknowable, "" // it has not ended
-	}
-	row := e.rowOfEnded(r.ID)
-	if row == nil {
-		if e.importing || e.alive < e.graceEnds {
-			return unknowable, ""
-		}
-		return mustDrop, model.DropUnknown
-	}
-	own := row.LastWorkerID == worker && row.Attempt == r.Attempt
-	switch {
-	case row.Status == model.StatusCanceled:
-		return mustDrop, model.DropCanceled
-	case own && (r.Status.Finished() || row.Status == model.StatusCompleted):
-		return known, ""
-	}
-	return mustDrop, model.DropSuperseded
-}
-
-// rowOfEnded returns what is known of a task that is not live: in the store, or
-// because it ended in this very turn.
-func (e *Engine) rowOfEnded(id string) *model.Task {
-	if t := e.turn.ended[id]; t != nil {
-		return &model.Task{TaskState: model.TaskState{Status: t.status(), Attempt: t.attempt, LastWorkerID: t.more().last}}
-	}
-	return e.row(id)
 }
 
 // listed notes that the holder knows of the attempt.
