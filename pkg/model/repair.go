@@ -164,6 +164,9 @@ func (s WorkerState) known() bool {
 	return s == StateReady || s == StateDraining || s == StateLeaving || s == StateError
 }
 
+// maxBTVersion is the latest version of BitTorrent.
+const maxBTVersion = 2
+
 // repair drops what cannot be a capability. A worker without it is given fewer tasks,
 // never a task that it cannot do.
 func (c *Capabilities) repair(fault func(field, format string, args ...any)) {
@@ -189,6 +192,14 @@ func (c *Capabilities) repair(fault func(field, format string, args ...any)) {
 		*names.list = (*names.list)[:min(len(*names.list), MaxPairs)]
 		if dropped := before - len(*names.list); dropped > 0 {
 			fault(names.field, "%d of %d are dropped", dropped, before)
+		}
+	}
+	if before := len(c.BTVersions); before > 0 {
+		c.BTVersions = slices.DeleteFunc(c.BTVersions, func(v int) bool { return v < 1 || v > maxBTVersion })
+		slices.Sort(c.BTVersions)
+		c.BTVersions = slices.Compact(c.BTVersions)
+		if dropped := before - len(c.BTVersions); dropped > 0 {
+			fault("capabilities.bt_versions", "%d of %d are dropped", dropped, before)
 		}
 	}
 	repairFigures(fault, "capabilities.", []figure{{"disk_space", &c.DiskSpace, nil}, {"bandwidth", &c.Bandwidth, nil}})

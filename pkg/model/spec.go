@@ -156,8 +156,8 @@ func checkURL(field, raw string) error {
 			return invalid(field, "has no host")
 		}
 	case "magnet":
-		if !strings.HasPrefix(u.Query().Get("xt"), "urn:btih:") && !strings.HasPrefix(u.Query().Get("xt"), "urn:btmh:") {
-			return invalid(field, "the magnet link has no xt=urn:btih:…")
+		if err := checkMagnet(field, u.Query()["xt"]); err != nil {
+			return err
 		}
 	case "":
 		return invalid(field, "has no scheme; one of http, https, ftp, sftp, magnet is needed")
@@ -174,6 +174,22 @@ func checkURL(field, raw string) error {
 		}
 	}
 	return nil
+}
+
+// checkMagnet refuses a magnet link that names no torrent, or only one of BitTorrent
+// v2, which no worker can fetch.
+func checkMagnet(field string, topics []string) error {
+	v2 := false
+	for _, topic := range topics {
+		if strings.HasPrefix(topic, "urn:btih:") {
+			return nil
+		}
+		v2 = v2 || strings.HasPrefix(topic, "urn:btmh:")
+	}
+	if v2 {
+		return invalid(field, "the magnet link is for BitTorrent v2 only (xt=urn:btmh:…), which no worker can fetch; use one with xt=urn:btih:…")
+	}
+	return invalid(field, "the magnet link has no xt=urn:btih:…")
 }
 
 // isControl reports whether a character of a decoded path could end a command of FTP.

@@ -43,6 +43,8 @@ func TestASpecIsAcceptedOrRefusedByName(t *testing.T) {
 		{"17 sources", TaskSpec{URL: "http://h/a", Mirrors: make([]string, 16)}, "mirrors: with url at most 16, not 17"},
 		{"mirrors of a magnet", TaskSpec{URL: "magnet:?xt=urn:btih:0", Mirrors: []string{"http://h/a"}}, "mirrors: a magnet link"},
 		{"magnet without hash", TaskSpec{URL: "magnet:?dn=x"}, "url: the magnet link has no xt"},
+		{"magnet of version 2 only", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa"}, "url: the magnet link is for BitTorrent v2 only"},
+		{"magnet of a hybrid torrent", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa&xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}, ""},
 		{"large torrent", TaskSpec{Torrent: make([]byte, 512<<10)}, "torrent: 699052 bytes"},
 		{"id with a dot", TaskSpec{ID: "a.b", URL: "http://h/a"}, `id: "a.b" must be`},
 		{"long id", TaskSpec{ID: strings.Repeat("a", 65), URL: "http://h/a"}, "id: "},

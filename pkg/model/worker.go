@@ -41,8 +41,9 @@ type Capabilities struct {
 	Protocols        []string          `json:"protocols,omitempty"` // URL schemes
 	SupportsBT       bool              `json:"supports_bt"`
 	SupportsMetalink bool              `json:"supports_metalink"`
-	DiskSpace        int64             `json:"disk_space,omitempty"` // bytes of the file system
-	Bandwidth        int64             `json:"bandwidth,omitempty"`  // bytes/s
+	BTVersions       []int             `json:"bt_versions,omitempty"` // of BitTorrent; a hybrid torrent needs both, 1 and 2
+	DiskSpace        int64             `json:"disk_space,omitempty"`  // bytes of the file system
+	Bandwidth        int64             `json:"bandwidth,omitempty"`   // bytes/s
 }
 
 // HealthMetrics is how a worker's machine is doing.

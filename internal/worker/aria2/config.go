@@ -47,10 +47,6 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 // perDownload are the lines of the configuration that can also be said of a single
 // download.
 func perDownload(cfg *Config) []string {
-	follow := "false" // a torrent or metalink by URL is then a plain file
-	if cfg.AllowBT {
-		follow = "mem"
-	}
 	return []string{
 		"user-agent=" + cfg.UserAgent, // as the worker's own requests: a server sees one client
 		"no-netrc=true",
@@ -66,8 +62,8 @@ func perDownload(cfg *Config) []string {
 		"timeout=" + seconds(max(cfg.StallTimeout, time.Second)),
 		"proxy-method=tunnel",
 		"no-proxy=",
-		"follow-torrent=" + follow,
-		"follow-metalink=" + follow,
+		"follow-torrent=false", // [Engine.finish] follows what may be followed
+		"follow-metalink=false",
 		"seed-time=0",
 		"bt-stop-timeout=600",
 		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it

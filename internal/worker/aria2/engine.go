@@ -49,6 +49,7 @@ type Engine struct {
 	cfg     Config
 	lock    *os.File // held as long as an aria2c of ours may live
 	caps    model.Capabilities
+	follows model.Capabilities // what a task by URL may lead to
 	changed chan struct{}
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -164,6 +165,14 @@ func (e *Engine) start(ctx context.Context) error {
 		return fmt.Errorf("aria2.getVersion: %w", err)
 	}
 	e.caps = capabilities(version.Features, e.cfg.AllowBT)
+	switch {
+	case !e.caps.SupportsBT:
+	case e.cfg.Attach == nil:
+		e.caps.BTVersions = btVersions(ctx, c, e.cfg.StateDir)
+	default:
+		e.caps.BTVersions = []int{1} // it is not ours to try
+	}
+	e.follows = e.caps
 	if e.cfg.Attach != nil {
 		e.caps.SupportsMetalink = false // only the answer to adding one tells what is ours
 	}
@@ -202,7 +211,7 @@ func capabilities(features []string, allowBT bool) model.Capabilities {
 // Capabilities implements [download.Engine].
 func (e *Engine) Capabilities() model.Capabilities {
 	caps := e.caps
-	caps.Protocols = slices.Clone(caps.Protocols)
+	caps.Protocols, caps.BTVersions = slices.Clone(caps.Protocols), slices.Clone(caps.BTVersions)
 	caps.Bandwidth = e.cfg.Bandwidth
 	return caps
 }
@@ -242,11 +251,16 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj), supervisor: e.shared}
 	j.state.GID = j.gid
 	e.jobs[id] = j
-	if kind := kindOf(&dj.Task.TaskSpec); kind != plain && !e.allows(kind) {
+	if kind := kindOf(&dj.Task.TaskSpec); kind != kindPlain && !e.allows(kind) {
 		j.end(download.State{Phase: download.Failed, Err: &model.TaskError{
 			Code: download.CodeOption, Class: model.ClassWorker,
 			Message: "this worker's aria2 does not take torrents, magnets or metalinks",
 		}})
+		e.hint()
+		return nil
+	}
+	if err := e.unfetchable(&dj.Task.TaskSpec); err != nil {
+		j.failWith(err)
 		e.hint()
 		return nil
 	}
@@ -260,7 +274,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 }
 
 func (e *Engine) allows(k kind) bool {
-	if k == metalink {
+	if k == kindMetalink {
 		return e.caps.SupportsMetalink
 	}
 	return e.caps.SupportsBT

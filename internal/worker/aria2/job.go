@@ -99,7 +99,7 @@ func (j *job) claims(all map[string]*row) []string {
 	switch {
 	case len(j.roots) > 0:
 		return j.roots
-	case kindOf(&j.Task.TaskSpec) != metalink:
+	case kindOf(&j.Task.TaskSpec) != kindMetalink:
 		return []string{j.gid}
 	}
 	var gids []string

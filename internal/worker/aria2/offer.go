@@ -39,7 +39,9 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 
 // confides reports whether the job is one file from URLs and says something to its
 // servers that is not for others.
-func (j *job) confides() bool { return kindOf(&j.Task.TaskSpec) == plain && confides(&j.Task.TaskSpec) }
+func (j *job) confides() bool {
+	return kindOf(&j.Task.TaskSpec) == kindPlain && confides(&j.Task.TaskSpec)
+}
 
 // preparation is what is found out before aria2c gets a job, and what was done to the
 // bytes that are there.
@@ -66,7 +68,7 @@ func (e *Engine) prepared(j *job) (p preparation, known bool) {
 	dj, confided, wipe, rescue := j.Job, j.confides(), j.wipe, j.rescue
 	e.probe(j, func(ctx context.Context) preparation {
 		var p preparation
-		if kindOf(&dj.Task.TaskSpec) == plain {
+		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.finding = e.look(ctx, q)
 		}
 		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !confided) {
@@ -148,7 +150,7 @@ func (e *Engine) makeReady(dj *download.Job, p *preparation, wipe, rescue bool) 
 	if err := dropUntrusted(dj); err != nil {
 		return failed(err)
 	}
-	if kindOf(&dj.Task.TaskSpec) != plain {
+	if kindOf(&dj.Task.TaskSpec) != kindPlain {
 		return nil
 	}
 	var err error

@@ -253,6 +253,12 @@ func (e *Engine) finish(ctx context.Context, c *client, j *job, v view, all map[
 		j.fail(download.CodeFileIO, err.Error())
 		return nil
 	}
+	if kindOf(&j.Task.TaskSpec) == kindPlain {
+		if next := download.Follow(j.Task, j.Dir, files, &e.follows); next != nil {
+			e.follow(j, next, paths[0])
+			return nil
+		}
+	}
 	j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
 	return nil
 }

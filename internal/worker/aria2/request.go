@@ -19,48 +19,48 @@ import (
 type kind int
 
 const (
-	plain    kind = iota // one file from URLs
-	magnet               // a link that leads to a torrent
-	torrent              // an inline torrent
-	metalink             // an inline metalink; its gids are aria2's choice
+	kindPlain    kind = iota // one file from URLs
+	kindMagnet               // a link that leads to a torrent
+	kindTorrent              // an inline torrent
+	kindMetalink             // an inline metalink; its gids are aria2's choice
 )
 
 func kindOf(spec *model.TaskSpec) kind {
 	switch {
 	case len(spec.Torrent) > 0:
-		return torrent
+		return kindTorrent
 	case len(spec.Metalink) > 0:
-		return metalink
+		return kindMetalink
 	case spec.Magnet():
-		return magnet
+		return kindMagnet
 	}
-	return plain
+	return kindPlain
 }
 
 // passed are the options that may go to aria2c, by kind. It is its own list, for
 // aria2c obeys whatever it is told: a name that validation lets through by
 // mistake still does not arrive.
 var passed = map[string][]kind{
-	"out":                       {plain},
-	"split":                     {plain, metalink},
-	"max-connection-per-server": {plain, metalink},
-	"min-split-size":            {plain, metalink},
-	"max-download-limit":        {plain, magnet, torrent, metalink},
-	"lowest-speed-limit":        {plain, metalink},
-	"user-agent":                {plain, magnet, torrent, metalink},
-	"referer":                   {plain, metalink},
-	"header":                    {plain, metalink},
-	"checksum":                  {plain},
-	"http-user":                 {plain, metalink},
-	"http-passwd":               {plain, metalink},
-	"ftp-user":                  {plain, metalink},
-	"ftp-passwd":                {plain, metalink},
-	"select-file":               {plain, magnet, torrent, metalink},
-	"bt-tracker":                {plain, magnet, torrent, metalink},
-	"timeout":                   {plain, magnet, torrent, metalink},
-	"connect-timeout":           {plain, magnet, torrent, metalink},
-	"max-tries":                 {plain, magnet, torrent, metalink},
-	"retry-wait":                {plain, magnet, torrent, metalink},
+	"out":                       {kindPlain},
+	"split":                     {kindPlain, kindMetalink},
+	"max-connection-per-server": {kindPlain, kindMetalink},
+	"min-split-size":            {kindPlain, kindMetalink},
+	"max-download-limit":        {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"lowest-speed-limit":        {kindPlain, kindMetalink},
+	"user-agent":                {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"referer":                   {kindPlain, kindMetalink},
+	"header":                    {kindPlain, kindMetalink},
+	"checksum":                  {kindPlain},
+	"http-user":                 {kindPlain, kindMetalink},
+	"http-passwd":               {kindPlain, kindMetalink},
+	"ftp-user":                  {kindPlain, kindMetalink},
+	"ftp-passwd":                {kindPlain, kindMetalink},
+	"select-file":               {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"bt-tracker":                {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"timeout":                   {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"connect-timeout":           {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"max-tries":                 {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"retry-wait":                {kindPlain, kindMagnet, kindTorrent, kindMetalink},
 }
 
 // gidOf returns the gid of a task: 16 hex digits that are not all zero.
@@ -108,25 +108,25 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	if headFirst {
 		options["use-head"] = "true"
 	}
-	if k == plain && !slices.ContainsFunc(headers, isHeader("Accept")) {
+	if k == kindPlain && !slices.ContainsFunc(headers, isHeader("Accept")) {
 		headers = append(headers, "Accept: */*") // aria2c itself asks for metalinks too, and keeps one as the file
 	}
 	if len(headers) > 0 {
 		options["header"] = headers
 	}
-	if spec.Checksum != "" && k == plain {
+	if spec.Checksum != "" && k == kindPlain {
 		options["checksum"] = spec.Checksum
 	}
-	if k == torrent || k == magnet {
+	if k == kindTorrent || k == kindMagnet {
 		options["check-integrity"] = "true" // finished pieces are recognised by their hashes
 	}
 	if !canAllocate(job.Dir) {
 		options["file-allocation"] = "none"
 	}
 	switch k {
-	case torrent:
+	case kindTorrent:
 		return call{"aria2.addTorrent", []any{base64.StdEncoding.EncodeToString(spec.Torrent), []string{}, options}}
-	case metalink:
+	case kindMetalink:
 		return call{"aria2.addMetalink", []any{base64.StdEncoding.EncodeToString(spec.Metalink), options}}
 	}
 	uris := make([]string, 0, 1+len(spec.Mirrors))
@@ -160,9 +160,9 @@ func isHeader(want string) func(line string) bool {
 // Files of a torrent stay, for their pieces are checked.
 func dropUntrusted(job *download.Job) error {
 	switch kindOf(&job.Task.TaskSpec) {
-	case torrent, magnet:
+	case kindTorrent, kindMagnet:
 		return nil
-	case metalink:
+	case kindMetalink:
 		if !bytes.Contains(job.Task.Metalink, []byte("<hash")) {
 			return download.Wipe(job.Dir)
 		}

@@ -1,8 +1,6 @@
 package combined
 
 import (
-	"bytes"
-	"maps"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -90,41 +88,12 @@ func aria2MayHelp(failure *model.TaskError) bool {
 		strings.Contains(failure.Message, "tls: handshake failure") || strings.Contains(failure.Message, "tls: no supported versions")
 }
 
-// maxFollowed bounds a torrent or metalink that is followed, in bytes.
-const maxFollowed = 8 << 20
-
 // follow turns a download that brought a torrent or metalink into that of what it
 // names, where aria2 takes such: as aria2 itself does with one that it fetches.
 func (e *Engine) follow(j *job, state *download.State) (next download.Job, to Limited) {
 	caps := e.aria2.Capabilities()
-	if len(state.Files) != 1 || state.Files[0].Length > maxFollowed || !caps.SupportsBT && !caps.SupportsMetalink {
-		return download.Job{}, nil
+	if task := download.Follow(j.Task, j.Dir, state.Files, &caps); task != nil {
+		return download.Job{Task: task, Dir: j.Dir}, e.aria2
 	}
-	data, err := os.ReadFile(filepath.Join(j.Dir, filepath.FromSlash(state.Files[0].Path))) // the engine has checked that it is inside
-	if err != nil {
-		return download.Job{}, nil
-	}
-	task := *j.Task
-	task.Mirrors, task.Checksum = nil, ""
-	switch {
-	case caps.SupportsBT && isTorrent(data):
-		task.Torrent = data
-	case caps.SupportsMetalink && isMetalink(data):
-		task.Metalink = data
-	default:
-		return download.Job{}, nil
-	}
-	task.URL = ""
-	task.Options = maps.Clone(task.Options)
-	delete(task.Options, "checksum")
-	delete(task.Options, "out")
-	return download.Job{Task: &task, Dir: j.Dir}, e.aria2
-}
-
-func isTorrent(data []byte) bool {
-	return len(data) > 2 && data[0] == 'd' && data[1] >= '0' && data[1] <= '9' && bytes.Contains(data, []byte("4:infod"))
-}
-
-func isMetalink(data []byte) bool {
-	return bytes.Contains(data[:min(len(data), 2048)], []byte("<metalink"))
+	return download.Job{}, nil
 }

@@ -166,3 +166,13 @@ func TestEngine_TorrentByURLIsFollowed(t *testing.T) {
 		return s.GID != "" && s.Total == int64(len(files["one"]))
 	})
 }
+
+// A torrent by URL that aria2c cannot fetch fails at once with the reason.
+func TestEngine_HybridTorrentByURLFails(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, true)
+	s := downloadtest.Serve(t, downloadtest.Content(downloadtest.HybridTorrent("f", "http://127.0.0.1:1/announce", 1000, true)))
+	downloadtest.Add(t, e, downloadtest.Job(t, "hybrid", s.URL+"/download"))
+	if err := downloadtest.MustFail(t, e, "hybrid"); err.Code != download.CodeTorrent || err.Class != model.ClassPermanent {
+		t.Errorf("%+v", err)
+	}
+}

@@ -58,6 +58,19 @@ func Torrent(name, tracker string, files map[string][]byte) []byte {
 	}}))
 }
 
+// HybridTorrent makes a torrent of versions 1 and 2 of one file, without a byte more
+// than BEP 52 wants; with v1 false it is of version 2 only.
+func HybridTorrent(name, tracker string, length int, v1 bool) []byte {
+	info := map[string]any{
+		"file tree":    map[string]any{name: map[string]any{"": map[string]any{"length": length, "pieces root": strings.Repeat("r", 32)}}},
+		"meta version": 2, "name": name, "piece length": pieceLength,
+	}
+	if v1 {
+		info["length"], info["pieces"] = length, strings.Repeat("p", 20*((length+pieceLength-1)/pieceLength))
+	}
+	return []byte(bencode(map[string]any{"announce": tracker, "info": info, "piece layers": map[string]any{}}))
+}
+
 // InfoHash is what a magnet link names a torrent of [Torrent] by, in hex.
 func InfoHash(torrent []byte) string {
 	_, info, _ := strings.Cut(string(torrent), "4:info")

@@ -1,0 +1,92 @@
+package aria2
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// withBT starts an engine that may use BitTorrent; it ends with the test.
+func withBT(t *testing.T) *Engine {
+	t.Helper()
+	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// The engine measures which versions of BitTorrent its aria2c can; 1.36 can version 1.
+func TestCapabilities_BTVersionsAreMeasured(t *testing.T) {
+	t.Parallel()
+	e := withBT(t)
+	if caps := e.Capabilities(); !slices.Equal(caps.BTVersions, []int{1}) {
+		t.Errorf("%v", caps.BTVersions)
+	}
+	if states, err := e.Poll(t.Context()); err != nil || len(states) != 0 {
+		t.Errorf("%v, %v", states, err)
+	}
+	if caps := newAria2(t, t.TempDir()).Capabilities(); caps.BTVersions != nil {
+		t.Errorf("without allow_bt: %v", caps.BTVersions)
+	}
+}
+
+// A torrent or magnet link of a version that aria2c cannot fetch fails at once and for
+// good, wherever it comes from.
+func TestEngine_UnfetchableTorrentFailsAtOnce(t *testing.T) {
+	t.Parallel()
+	e := withBT(t)
+	hybrid := downloadtest.HybridTorrent("f", "http://127.0.0.1:1/announce", 1000, true)
+	second := downloadtest.HybridTorrent("f", "http://127.0.0.1:1/announce", 1000, false)
+	web := downloadtest.Serve(t, downloadtest.Content(hybrid))
+	const hash1, hash2 = "xt=urn:btih:0123456789012345678901234567890123456789", "xt=urn:btmh:12200123"
+	for id, c := range map[string]struct {
+		spec model.TaskSpec
+		want string
+	}{
+		"hybrid":        {model.TaskSpec{Torrent: hybrid}, "the torrent is a hybrid one"},
+		"hybrid-by-url": {model.TaskSpec{URL: web.URL + "/download"}, "the torrent is a hybrid one"},
+		"second":        {model.TaskSpec{Torrent: second}, "the torrent is for BitTorrent v2 only"},
+		"magnet":        {model.TaskSpec{URL: "magnet:?" + hash1 + "&" + hash2}, "the magnet link is a hybrid one"},
+		"second-magnet": {model.TaskSpec{URL: "magnet:?" + hash2}, "the magnet link is for BitTorrent v2 only"},
+	} {
+		job := downloadtest.Job(t, id, "")
+		c.spec.ID = id
+		job.Task.TaskSpec = c.spec
+		downloadtest.Add(t, e, job)
+		err := downloadtest.MustFail(t, e, id)
+		if err.Code != download.CodeTorrent || err.Class != model.ClassPermanent || !strings.Contains(err.Message, c.want) ||
+			!strings.Contains(err.Message, "use one of version 1") {
+			t.Errorf("%s: %+v", id, err)
+		}
+	}
+}
+
+// An aria2c that finds the info-hash of a hybrid torrent gets it.
+func TestUnfetchable_DependsOnCapabilities(t *testing.T) {
+	hybrid := &model.TaskSpec{Torrent: downloadtest.HybridTorrent("f", "http://t/", 1000, true)}
+	second := &model.TaskSpec{Torrent: downloadtest.HybridTorrent("f", "http://t/", 1000, false)}
+	first := &model.TaskSpec{Torrent: downloadtest.Torrent("f", "http://t/", map[string][]byte{"a": []byte("x")})}
+	for _, c := range []struct {
+		spec     *model.TaskSpec
+		versions []int
+		refused  bool
+	}{
+		{hybrid, []int{1}, true}, {hybrid, []int{1, 2}, false}, {second, []int{1, 2}, true}, {first, []int{1}, false},
+		{&model.TaskSpec{Torrent: []byte("this is no torrent")}, []int{1}, false}, {&model.TaskSpec{URL: "http://h/a"}, []int{1}, false},
+	} {
+		e := &Engine{caps: model.Capabilities{BTVersions: c.versions}}
+		if err := e.unfetchable(c.spec); (err != nil) != c.refused {
+			t.Errorf("%.100q with versions %v: %+v", c.spec.Torrent, c.versions, err)
+		}
+	}
+}

@@ -1,0 +1,222 @@
+package torrent
+
+import (
+	"errors"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// Info is what a torrent or magnet link says of itself.
+type Info struct {
+	V1, V2 bool // the versions of BitTorrent that it is for; both in a hybrid torrent (BEP 52)
+	Files  int  // without those that only pad; 0 of a magnet link
+}
+
+var errTorrent = errors.New("not a torrent that can be read")
+
+// Parse reads a torrent. It reads no more of it than it needs, and checks no hash.
+func Parse(data []byte) (Info, error) {
+	var found Info
+	hasInfo := false
+	r := reader{data: data}
+	ok := r.dict(func(key string) bool {
+		if key != "info" || hasInfo {
+			return r.skip()
+		}
+		hasInfo = true
+		return r.info(&found)
+	})
+	if !ok || !hasInfo || !found.V1 && !found.V2 {
+		return Info{}, errTorrent
+	}
+	return found, nil
+}
+
+// info reads the dictionary of that name.
+func (r *reader) info(to *Info) bool {
+	v1Files, v2Files := 1, 0
+	ok := r.dict(func(key string) bool {
+		switch key {
+		case "pieces":
+			to.V1 = true
+			return r.skip()
+		case "meta version":
+			n, ok := r.integer()
+			to.V2 = to.V2 || n == 2
+			return ok
+		case "file tree":
+			to.V2 = true
+			return r.tree(&v2Files, maxDepth)
+		case "files":
+			v1Files = 0
+			return r.list(func() bool { return r.file(&v1Files) })
+		}
+		return r.skip()
+	})
+	if to.Files = v1Files; !to.V1 {
+		to.Files = v2Files
+	}
+	return ok
+}
+
+// file reads an entry of the list "files", and counts it unless it pads.
+func (r *reader) file(count *int) bool {
+	pads := false
+	ok := r.dict(func(key string) bool {
+		if key != "attr" {
+			return r.skip()
+		}
+		attr, ok := r.text()
+		pads = strings.Contains(attr, "p")
+		return ok
+	})
+	if !pads {
+		*count++
+	}
+	return ok
+}
+
+// tree counts the files of a "file tree": an empty name is the end of a path.
+func (r *reader) tree(count *int, depth int) bool {
+	if depth == 0 {
+		return false
+	}
+	return r.dict(func(key string) bool {
+		if key != "" {
+			return r.tree(count, depth-1)
+		}
+		*count++
+		return r.skip()
+	})
+}
+
+// ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for.
+func ParseMagnet(link string) Info {
+	var found Info
+	u, err := url.Parse(link)
+	if err != nil {
+		return found
+	}
+	for name, values := range u.Query() {
+		if base, _, _ := strings.Cut(name, "."); base != "xt" { // "xt.1" is one of several
+			continue
+		}
+		for _, value := range values {
+			value = strings.ToLower(value)
+			found.V1 = found.V1 || strings.HasPrefix(value, "urn:btih:")
+			found.V2 = found.V2 || strings.HasPrefix(value, "urn:btmh:")
+		}
+	}
+	return found
+}
+
+// maxDepth bounds how deep values are nested.
+const maxDepth = 100
+
+// reader reads bencoded values, one after the other. Each method reports whether there
+// was such a value.
+type reader struct{ data []byte }
+
+func (r *reader) next(c byte) bool {
+	if len(r.data) == 0 || r.data[0] != c {
+		return false
+	}
+	r.data = r.data[1:]
+	return true
+}
+
+// digits reads a number up to its end, which is c.
+func (r *reader) digits(c byte) (int64, bool) {
+	const longest = 20
+	for i := 0; i < len(r.data) && i <= longest; i++ {
+		if r.data[i] == c {
+			n, err := strconv.ParseInt(string(r.data[:i]), 10, 64)
+			r.data = r.data[i+1:]
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+func (r *reader) integer() (int64, bool) {
+	if !r.next('i') {
+		return 0, r.skip() // another type than expected
+	}
+	return r.digits('e')
+}
+
+func (r *reader) text() (string, bool) {
+	if len(r.data) == 0 || r.data[0] < '0' || r.data[0] > '9' {
+		return "", r.skip() // another type than expected
+	}
+	n, ok := r.digits(':')
+	if !ok || n < 0 || n > int64(len(r.data)) {
+		return "", false
+	}
+	text := string(r.data[:n])
+	r.data = r.data[n:]
+	return text, true
+}
+
+func (r *reader) list(value func() bool) bool {
+	if !r.next('l') {
+		return false
+	}
+	for !r.next('e') {
+		if !value() {
+			return false
+		}
+	}
+	return true
+}
+
+func (r *reader) dict(value func(key string) bool) bool {
+	if !r.next('d') {
+		return false
+	}
+	for !r.next('e') {
+		if len(r.data) == 0 || r.data[0] < '0' || r.data[0] > '9' {
+			return false
+		}
+		key, ok := r.text()
+		if !ok || !value(key) {
+			return false
+		}
+	}
+	return true
+}
+
+// skip passes over one value of any type.
+func (r *reader) skip() bool {
+	for depth := 0; ; {
+		if len(r.data) == 0 {
+			return false
+		}
+		switch c := r.data[0]; {
+		case c == 'd' || c == 'l':
+			r.data = r.data[1:]
+			depth++
+		case c == 'e':
+			r.data = r.data[1:]
+			depth--
+		case c == 'i':
+			r.data = r.data[1:]
+			if _, ok := r.digits('e'); !ok {
+				return false
+			}
+		case c >= '0' && c <= '9':
+			if _, ok := r.text(); !ok {
+				return false
+			}
+		default:
+			return false
+		}
+		switch {
+		case depth < 0 || depth > maxDepth:
+			return false
+		case depth == 0:
+			return true
+		}
+	}
+}

@@ -1,0 +1,71 @@
+package torrent
+
+import (
+	"strings"
+	"testing"
+)
+
+const (
+	v1One    = "d8:announce3:url4:infod6:lengthi3e4:name1:f12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+	v1Two    = "d4:infod5:filesld6:lengthi3e4:pathl1:aeed6:lengthi3e4:pathl1:beed4:attr1:p6:lengthi9e4:pathl4:.pad1:9eee4:name1:f6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+	hybrid   = "d4:infod9:file treed1:fd0:d6:lengthi3eeee6:lengthi3e12:meta versioni2e4:name1:f6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+	v2Two    = "d4:infod9:file treed1:ad0:d6:lengthi3eee1:dd1:bd0:d6:lengthi3eeeee12:meta versioni2e4:name1:fe12:piece layersdee"
+	textInfo = "d7:comment26:4:infod12:meta versioni2ee4:infod4:name1:f6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+)
+
+// The versions and files of a torrent are read from its info dictionary.
+func TestParse_VersionsAndFiles(t *testing.T) {
+	for name, c := range map[string]struct {
+		data string
+		want Info
+		ok   bool
+	}{
+		"one file of version 1":              {v1One, Info{V1: true, Files: 1}, true},
+		"two files of version 1 and padding": {v1Two, Info{V1: true, Files: 2}, true},
+		"hybrid":                             {hybrid, Info{V1: true, V2: true, Files: 1}, true},
+		"version 2 alone":                    {v2Two, Info{V2: true, Files: 2}, true},
+		"an info in a comment":               {textInfo, Info{V1: true, Files: 1}, true},
+		"empty":                              {"", Info{}, false},
+		"a page":                             {"<html>", Info{}, false},
+		"no info":                            {"d8:announce3:urle", Info{}, false},
+		"info that is no dictionary":         {"d4:info3:abce", Info{}, false},
+		"cut off":                            {v1One[:len(v1One)-10], Info{}, false},
+		"a length beyond the end":            {"d4:infod6:pieces999999999999:aee", Info{}, false},
+		"deeply nested":                      {"d1:a" + strings.Repeat("l", 10_000) + strings.Repeat("e", 10_001), Info{}, false},
+		"a deep tree":                        {"d4:infod9:file tree" + strings.Repeat("d1:a", 10_000), Info{}, false},
+	} {
+		got, err := Parse([]byte(c.data))
+		if got != c.want || (err == nil) != c.ok {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
+// The versions of a magnet link are those of its hashes.
+func TestParseMagnet_Versions(t *testing.T) {
+	for link, want := range map[string][2]bool{
+		"magnet:?xt=urn:btih:aa&dn=x":                   {true, false},
+		"MAGNET:?xt=URN:BTIH:AA":                        {true, false},
+		"magnet:?xt=urn:btmh:1220aa":                    {false, true},
+		"magnet:?dn=x&xt=urn:btmh:1220aa&xt=urn:btih:a": {true, true},
+		"magnet:?xt.1=urn:btih:a&xt.2=urn:btmh:b":       {true, true},
+		"magnet:?dn=urn:btih:a":                         {false, false},
+		"%":                                             {false, false},
+	} {
+		if got := ParseMagnet(link); got != (Info{V1: want[0], V2: want[1]}) {
+			t.Errorf("%s: %+v", link, got)
+		}
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, seed := range []string{v1One, v1Two, hybrid, v2Two, "d4:infod5:filesi0eee"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		info, err := Parse(data)
+		if info.Files < 0 || err == nil && !info.V1 && !info.V2 {
+			t.Errorf("%+v, %v", info, err)
+		}
+	})
+}
