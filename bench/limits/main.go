@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 }
 
 // check measures and prints; it returns whether all limits are kept, or writes them
-// anew.
+// again.
 func check(ctx context.Context, o *options, stdout io.Writer) (bool, error) {
 	path := filepath.Join(o.root, o.file)
 	text, err := os.ReadFile(path)

@@ -346,7 +346,7 @@ func strangersKey(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "stranger.nk")
+	path := filepath.Join(t.TempDir(), "unknown.nk")
 	if err := os.WriteFile(path, seed, 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,7 @@ type fault struct {
 	begun     time.Time
 	ended     time.Time // the target runs again
 	recovered time.Time
-	hit       map[string]*model.Task // innocent tasks that the target held, as they were then
+	hit       map[string]*model.Task // innocent tasks that the target held, in their state of then
 	long      bool                   // the worker was killed, or stopped for longer than heartbeat_timeout
 }
 

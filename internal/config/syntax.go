@@ -74,8 +74,8 @@ func endsInside(data []byte, text string) string {
 	}
 }
 
-// openBracket returns the innermost bracket that is open at the end of data, 0 if
-// there is none. Strings and comments are complete.
+// openBracket returns the innermost bracket that is open at the end of data, or 0 if
+// all are closed. Strings and comments are complete.
 func openBracket(data []byte) byte {
 	var open []byte
 	for i := 0; i < len(data); i++ {

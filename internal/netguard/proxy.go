@@ -21,26 +21,26 @@ import (
 )
 
 const (
-	maxTunnels   = 8192             // at once; further ones are closed
-	maxStrangers = 256              // connections that have not said yet who they are
-	maxPins      = 64               // hosts of one user whose address is remembered
-	greetTimeout = 10 * time.Second // to say it
-	maxGreeting  = 16 << 10         // bytes of a request
-	dialTimeout  = 15 * time.Second
+	maxTunnels         = 8192             // at once; further ones are closed
+	maxUnauthenticated = 256              // connections that have not said yet who they are
+	maxPins            = 64               // hosts of one user whose address is remembered
+	greetTimeout       = 10 * time.Second // to say it
+	maxGreeting        = 16 << 10         // bytes of a request
+	dialTimeout        = 15 * time.Second
 )
 
 // Proxy is an HTTP proxy on loopback for another process of this machine. It does
 // CONNECT only, dials by its [Guard], and serves only users that were admitted,
 // with a password that it made itself.
 type Proxy struct {
-	dial      func(ctx context.Context, network, address string) (net.Conn, error)
-	listener  net.Listener
-	password  string
-	life      context.Context // ends with Close
-	stop      context.CancelFunc
-	strangers chan struct{} // one element for each
-	tunnels   chan struct{} // a semaphore too
-	running   sync.WaitGroup
+	dial            func(ctx context.Context, network, address string) (net.Conn, error)
+	listener        net.Listener
+	password        string
+	life            context.Context // ends with Close
+	stop            context.CancelFunc
+	unauthenticated chan struct{} // one element for each
+	tunnels         chan struct{} // a semaphore too
+	running         sync.WaitGroup
 
 	mu    sync.Mutex
 	users map[string]*user
@@ -63,7 +63,7 @@ func (g *Guard) NewProxy() (*Proxy, error) {
 	life, stop := context.WithCancel(context.Background())
 	p := &Proxy{
 		dial: g.Dialer(dialTimeout), listener: l, password: rand.Text(), life: life, stop: stop,
-		strangers: make(chan struct{}, maxStrangers), tunnels: make(chan struct{}, maxTunnels),
+		unauthenticated: make(chan struct{}, maxUnauthenticated), tunnels: make(chan struct{}, maxTunnels),
 		users: map[string]*user{}, conns: map[net.Conn]bool{},
 	}
 	p.running.Add(1)
@@ -134,7 +134,7 @@ func (p *Proxy) accept() {
 			continue
 		}
 		select {
-		case p.strangers <- struct{}{}:
+		case p.unauthenticated <- struct{}{}:
 			p.running.Add(1)
 			go p.serve(c)
 		default:
@@ -174,11 +174,11 @@ func (p *Proxy) drop(c net.Conn) {
 func (p *Proxy) serve(c net.Conn) {
 	defer p.running.Done()
 	defer p.drop(c)
-	stranger := true
+	pending := true
 	known := func() {
-		if stranger {
-			stranger = false
-			<-p.strangers
+		if pending {
+			pending = false
+			<-p.unauthenticated
 		}
 	}
 	defer known()

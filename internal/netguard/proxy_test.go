@@ -296,7 +296,7 @@ func TestCloseEndsTunnelsAndWhoSaysNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if n := len(p.conns) + len(p.strangers) + len(p.tunnels); n != 0 {
+	if n := len(p.conns) + len(p.unauthenticated) + len(p.tunnels); n != 0 {
 		t.Errorf("%d connections are left", n)
 	}
 }
