@@ -74,7 +74,7 @@ func (g *Guard) NewProxy() (*Proxy, error) {
 // URL returns where the proxy is, without user and password.
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 
-// Admit lets a user in, forgets what its [Proxy.Trouble] was, and returns the URL
+// Admit lets a user in, forgets what its [Proxy.LastError] was, and returns the URL
 // with its name and the password: a secret. With only, each a host:port, it is
 // connected to nothing else.
 func (p *Proxy) Admit(name string, only ...string) string {
@@ -85,16 +85,16 @@ func (p *Proxy) Admit(name string, only ...string) string {
 	return u.String()
 }
 
-// Expel lets a user make no further connections.
-func (p *Proxy) Expel(name string) {
+// Revoke refuses further connections of a user.
+func (p *Proxy) Revoke(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	delete(p.users, name)
 }
 
-// Trouble returns why a connection of the user failed since it was admitted, nil
+// LastError returns why a connection of the user failed since it was admitted, nil
 // if none did. It is a [*RefusedError] only if all that failed were refused.
-func (p *Proxy) Trouble(name string) error {
+func (p *Proxy) LastError(name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.users[name]; u != nil {

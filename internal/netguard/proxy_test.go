@@ -71,7 +71,7 @@ func TestTheProxyServesOnlyAdmittedUsersWithItsPassword(t *testing.T) {
 	p := newProxy(t, New(networks(t, "loopback"), nil))
 	p.Admit("task")
 	p.Admit("gone")
-	p.Expel("gone")
+	p.Revoke("gone")
 	connect := "CONNECT 127.0.0.1:" + port + " HTTP/1.1"
 	for name, c := range map[string]struct {
 		lines []string
@@ -116,7 +116,7 @@ func TestAUserThatIsAdmittedForOneAddressReachesNoOther(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", address, got, want)
 		}
 	}
-	if err := p.Trouble("task"); err == nil || errors.As(err, new(*RefusedError)) {
+	if err := p.LastError("task"); err == nil || errors.As(err, new(*RefusedError)) {
 		t.Errorf("the reason is %v", err)
 	}
 	if n := count.Load(); n != 0 {
@@ -157,18 +157,18 @@ func TestTheProxyTunnelsToAllowedAddressesOnly(t *testing.T) {
 	if got, err := get(t, open); err != nil || !bytes.Equal(got, data) {
 		t.Errorf("%d bytes, %v", len(got), err)
 	}
-	if err := open.Trouble("task"); err != nil {
+	if err := open.LastError("task"); err != nil {
 		t.Error(err)
 	}
 	closed := newProxy(t, New(networks(t), nil))
 	if _, err := get(t, closed); err == nil {
 		t.Error("loopback is reached")
 	}
-	if err := closed.Trouble("task"); !errors.As(err, new(*RefusedError)) || !strings.Contains(err.Error(), "127.0.0.1 is refused") {
+	if err := closed.LastError("task"); !errors.As(err, new(*RefusedError)) || !strings.Contains(err.Error(), "127.0.0.1 is refused") {
 		t.Errorf("%v", err)
 	}
 	closed.Admit("task")
-	if err := closed.Trouble("task"); err != nil {
+	if err := closed.LastError("task"); err != nil {
 		t.Errorf("it is remembered: %v", err)
 	}
 }
@@ -180,12 +180,12 @@ func TestWhatMayPassIsRememberedRatherThanARefusal(t *testing.T) {
 	refused := &RefusedError{Host: "h"}
 	for _, c := range []struct{ note, want error }{{refused, refused}, {passing, passing}, {refused, passing}} {
 		p.note("task", c.note)
-		if got := p.Trouble("task"); !errors.Is(got, c.want) {
+		if got := p.LastError("task"); !errors.Is(got, c.want) {
 			t.Errorf("after %v: %v", c.note, got)
 		}
 	}
 	p.note("unknown", refused)
-	if err := p.Trouble("unknown"); err != nil {
+	if err := p.LastError("unknown"); err != nil {
 		t.Error(err)
 	}
 }

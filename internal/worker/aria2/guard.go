@@ -38,7 +38,7 @@ func home(source string) []string {
 // explain gives the reason for which the guard made no connection; aria2c knows
 // only that it did not.
 func (e *Engine) explain(j *job, code int, message string) (int, string) {
-	err := e.proxy.Trouble(j.gid)
+	err := e.proxy.LastError(j.gid)
 	if err == nil || !strings.Contains(message, "Proxy connection failed") {
 		return code, message
 	}

@@ -179,7 +179,7 @@ func TestATrackerOverHTTPIsAskedThroughTheGuard(t *testing.T) {
 	}
 	downloadtest.Add(t, e, job)
 	deadline := time.Now().Add(20 * time.Second)
-	for e.proxy.Trouble(gidOf("torrent")) == nil {
+	for e.proxy.LastError(gidOf("torrent")) == nil {
 		if time.Now().After(deadline) {
 			t.Fatal("the guard was not asked for the tracker")
 		}
@@ -188,7 +188,7 @@ func TestATrackerOverHTTPIsAskedThroughTheGuard(t *testing.T) {
 		}
 		pause(t.Context(), 20*time.Millisecond)
 	}
-	if err := e.proxy.Trouble(gidOf("torrent")); !errors.As(err, new(*netguard.RefusedError)) {
+	if err := e.proxy.LastError(gidOf("torrent")); !errors.As(err, new(*netguard.RefusedError)) {
 		t.Error(err)
 	}
 	if n := tracker.Requests.Load(); n != 0 {

@@ -140,7 +140,7 @@ func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err erro
 			return false, nil
 		}
 	}
-	e.proxy.Expel(j.gid)
+	e.proxy.Revoke(j.gid)
 	delete(e.jobs, id)
 	return true, nil
 }
