@@ -39,51 +39,51 @@ type Message struct {
 // it, what it said, and what its store was given. Each turn is looked at when it is
 // over.
 type Oracle struct {
-	w    World
-	d    Dispatcher
-	name string
-	cfg  *engine.Config
-	keep dispatch.Retention
+	world      World
+	dispatcher Dispatcher
+	name       string
+	cfg        *engine.Config
+	retention  dispatch.Retention
 
-	ledger map[string]*entry
-	order  []*entry // as they came
-	counts model.Counts
+	tasks     map[string]*taskHistory
+	taskOrder []*taskHistory // as they came
+	counts    model.Counts
 
-	workerRows map[string]*model.Worker // in the store
-	workers    map[string]*known
-	names      []string // of the workers, as they came
+	workerRows  map[string]*model.Worker // in the store
+	workers     map[string]*workerHistory
+	workerOrder []string // of the workers, as they came
 
-	waiting []*Message // taken in, not yet decided
-	turn    turn
-	imports imports
+	undecided []*Message // taken in, not yet decided
+	turn      turn
+	imports   imports
 
-	isLoaded  bool
-	ticked    model.Time // on its steady clock
-	dueWall   model.Time // the wall clock at the last tick that was decided: what was due then is in its queue
-	lastTurn  model.Time
-	loadedAt  model.Time
-	freshAt   model.Time // when every worker had a fresh timeout
-	shakenAt  model.Time // the last trouble of any kind
-	setBackAt model.Time // the wall clock was set back
-	turnedAt  model.Time // or forward
-	wasOn     bool       // connected at the last turn
-	onAt      model.Time // the last turn in which it was
+	isLoaded        bool
+	tickedAt        model.Time // on its steady clock
+	dueWall         model.Time // the wall clock at the last tick that was decided: what was due then is in its queue
+	lastTurnAt      model.Time
+	loadedAt        model.Time
+	timeoutsResetAt model.Time // when every worker had a fresh timeout
+	disturbedAt     model.Time // the last trouble of any kind
+	clockSetBackAt  model.Time // the wall clock was set back
+	clockChangedAt  model.Time // or forward
+	wasConnected    bool       // connected at the last turn
+	connectedAt     model.Time // the last turn in which it was
 }
 
-// known is what a dispatcher was told by and about one worker.
-type known struct {
-	name     string
-	beat     *model.Heartbeat // the last one that it took
-	heard    model.Time
-	spoken   bool // has been heard since the last load
-	present  bool // and is neither lost nor gone
-	left     bool
-	overdue  bool // its silence had lasted long enough when it was excused
-	leftAt   model.Time
-	stopping map[string]stopping
-	removals int // that operators have asked for
-	resumes  int // likewise
-	undrains int // that were done
+// workerHistory is what a dispatcher was told by and about one worker.
+type workerHistory struct {
+	name       string
+	heartbeat  *model.Heartbeat // the last one that it took
+	heardAt    model.Time
+	registered bool // has been heard since the last load
+	isLive     bool // and is neither lost nor gone
+	leaving    bool
+	overdue    bool // its silence had lasted long enough when it was excused
+	leavingAt  model.Time
+	stopping   map[string]stopping
+	removals   int // that operators have asked for
+	resumes    int // likewise
+	undrains   int // that were done
 }
 
 // stopping is an attempt that a worker was told to stop, and that holds a slot
@@ -96,39 +96,39 @@ type stopping struct {
 // New returns the checks of the dispatcher of a name.
 func New(w World, d Dispatcher, name string, cfg *engine.Config, keep dispatch.Retention) *Oracle {
 	return &Oracle{
-		w: w, d: d, name: name, cfg: cfg, keep: keep,
-		ledger: make(map[string]*entry), counts: make(model.Counts), workers: make(map[string]*known),
+		world: w, dispatcher: d, name: name, cfg: cfg, retention: keep,
+		tasks: make(map[string]*taskHistory), counts: make(model.Counts), workers: make(map[string]*workerHistory),
 		workerRows: make(map[string]*model.Worker),
 	}
 }
 
 func (c *Oracle) violate(invariant, format string, args ...any) {
-	c.w.Violate(invariant, c.name+": "+format, args...)
+	c.world.Violate(invariant, c.name+": "+format, args...)
 }
 
-func ms(d model.Duration) model.Time { return model.Time(time.Duration(d).Milliseconds()) }
+func millis(d model.Duration) model.Time { return model.Time(time.Duration(d).Milliseconds()) }
 
-func (c *Oracle) timeout() model.Time { return ms(c.cfg.HeartbeatTimeout) }
+func (c *Oracle) heartbeatTimeout() model.Time { return millis(c.cfg.HeartbeatTimeout) }
 
-// grace is how long a living worker may not list what it was given.
-func (c *Oracle) grace() model.Time { return 2*ms(c.cfg.HeartbeatInterval) + 5000 }
+// listingGrace is how long a living worker may not list what it was given.
+func (c *Oracle) listingGrace() model.Time { return 2*millis(c.cfg.HeartbeatInterval) + 5000 }
 
-func (c *Oracle) entry(id string) *entry {
-	e := c.ledger[id]
+func (c *Oracle) task(id string) *taskHistory {
+	e := c.tasks[id]
 	if e == nil {
-		e = &entry{id: id}
-		c.ledger[id] = e
-		c.order = append(c.order, e)
+		e = &taskHistory{id: id}
+		c.tasks[id] = e
+		c.taskOrder = append(c.taskOrder, e)
 	}
 	return e
 }
 
-func (c *Oracle) worker(name string) *known {
+func (c *Oracle) worker(name string) *workerHistory {
 	k := c.workers[name]
 	if k == nil {
-		k = &known{name: name, stopping: make(map[string]stopping), heard: -1 << 40}
+		k = &workerHistory{name: name, stopping: make(map[string]stopping), heardAt: -1 << 40}
 		c.workers[name] = k
-		c.names = append(c.names, name)
+		c.workerOrder = append(c.workerOrder, name)
 	}
 	return k
 }
@@ -137,59 +137,59 @@ func (c *Oracle) worker(name string) *known {
 
 // Started notes that the process starts.
 func (c *Oracle) Started() {
-	c.forgetHolds()
-	c.waiting, c.isLoaded, c.turn = nil, false, turn{}
-	c.ticked, c.dueWall, c.lastTurn = 0, 0, c.w.Now()
-	c.wasOn = true // as a fresh engine believes
-	c.shakenAt = c.w.Now()
+	c.clearHolds()
+	c.undecided, c.isLoaded, c.turn = nil, false, turn{}
+	c.tickedAt, c.dueWall, c.lastTurnAt = 0, 0, c.world.Now()
+	c.wasConnected = true // as a fresh engine believes
+	c.disturbedAt = c.world.Now()
 }
 
 // Stopped notes that the process has ended.
-func (c *Oracle) Stopped() { c.isLoaded, c.shakenAt = false, c.w.Now() }
+func (c *Oracle) Stopped() { c.isLoaded, c.disturbedAt = false, c.world.Now() }
 
 // Unloaded notes that a load of the engine begins.
-func (c *Oracle) Unloaded() { c.isLoaded, c.shakenAt = false, c.w.Now() }
+func (c *Oracle) Unloaded() { c.isLoaded, c.disturbedAt = false, c.world.Now() }
 
 // Loaded hears that an engine was built from the store. After a commit that failed
 // it is the next turn's.
 func (c *Oracle) Loaded() {
 	c.isLoaded = true
-	if c.turn.active && c.turn.tried {
-		c.turn.reload = true
+	if c.turn.isActive && c.turn.hasCommit {
+		c.turn.hasReload = true
 		return
 	}
-	c.forgetLive()
+	c.resetLiveState()
 }
 
-// forgetLive forgets what a fresh engine cannot know.
-func (c *Oracle) forgetLive() {
+// resetLiveState forgets what a fresh engine cannot know.
+func (c *Oracle) resetLiveState() {
 	if c.imports.active {
-		c.w.ReloadedInImport()
+		c.world.ReloadedInImport()
 	}
-	c.loadedAt, c.freshAt, c.shakenAt = c.w.Now(), c.w.Now(), c.w.Now()
-	for _, name := range c.names {
+	c.loadedAt, c.timeoutsResetAt, c.disturbedAt = c.world.Now(), c.world.Now(), c.world.Now()
+	for _, name := range c.workerOrder {
 		k := c.workers[name]
-		k.spoken, k.present = false, false
+		k.registered, k.isLive = false, false
 		clear(k.stopping)
 	}
-	for _, e := range c.order {
-		e.named, e.shunned, e.listedAt, e.owed = 0, nil, c.w.Now(), 0
+	for _, e := range c.taskOrder {
+		e.maxSeenAttempt, e.avoided, e.listedAt, e.unsavedLength = 0, nil, c.world.Now(), 0
 	}
 }
 
 // ClockTurned notes that the wall clock jumped.
 func (c *Oracle) ClockTurned(by model.Time) {
-	c.turnedAt = c.w.Now()
+	c.clockChangedAt = c.world.Now()
 	if by < 0 {
-		c.setBackAt = c.w.Now()
+		c.clockSetBackAt = c.world.Now()
 	}
 }
 
 // Disturbed hears of trouble, after which more time is allowed.
-func (c *Oracle) Disturbed() { c.shakenAt = c.w.Now() }
+func (c *Oracle) Disturbed() { c.disturbedAt = c.world.Now() }
 
 // TriedCommit reports whether the turn had a commit, written or not.
-func (c *Oracle) TriedCommit() bool { return c.turn.tried }
+func (c *Oracle) TriedCommit() bool { return c.turn.hasCommit }
 
 // HasCommitted reports whether the turn's commit was written.
 func (c *Oracle) HasCommitted() bool { return c.turn.commit != nil }
@@ -198,29 +198,29 @@ func (c *Oracle) HasCommitted() bool { return c.turn.commit != nil }
 
 // Received hears of a message that was taken in: from now on it may have its effect.
 func (c *Oracle) Received(m *Message) {
-	c.waiting = append(c.waiting, m)
+	c.undecided = append(c.undecided, m)
 	for _, op := range m.Ops {
 		switch op := op.(type) {
 		case engine.Submit:
-			e := c.entry(op.Spec.ID)
-			e.asked[asSubmit]++
-			e.wishes = append(e.wishes, submission{op.Client, op.Hash})
+			e := c.task(op.Spec.ID)
+			e.requests[verbSubmit]++
+			e.submissions = append(e.submissions, submission{op.Client, op.Hash})
 		case engine.Heartbeat:
 			k := c.worker(op.WorkerID)
 			if op.State == model.StateLeaving {
-				k.leftAt = c.w.Now()
+				k.leavingAt = c.world.Now()
 			}
 			for i := range op.Tasks {
-				c.entry(op.Tasks[i].ID).hear(op.WorkerID, &op.Tasks[i])
+				c.task(op.Tasks[i].ID).record(op.WorkerID, &op.Tasks[i])
 			}
 		case engine.Report:
-			c.entry(op.ID).hear(op.Worker, &op.Report)
+			c.task(op.ID).record(op.Worker, &op.Report)
 		case engine.RemoveWorker:
 			c.worker(op.ID).removals++
 		case engine.ResumeWorker:
 			c.worker(op.ID).resumes++
 		default:
-			c.takenVerb(op)
+			c.recordVerb(op)
 		}
 	}
 }
@@ -229,10 +229,10 @@ func (c *Oracle) Received(m *Message) {
 func (c *Oracle) Answered(m *Message) {
 	for i := range m.Answers {
 		if m.Answers[i].Err == nil && !isQuery(m.Ops[i]) {
-			c.turn.left++
+			c.turn.outputs++
 		}
 	}
-	c.turn.calls = append(c.turn.calls, m)
+	c.turn.messages = append(c.turn.messages, m)
 }
 
 func isQuery(op engine.Event) bool {
@@ -247,48 +247,48 @@ func isQuery(op engine.Event) bool {
 
 // Assigned notes an assign command to a worker.
 func (c *Oracle) Assigned(worker string, list []model.Assignment) {
-	c.turn.left++
+	c.turn.outputs++
 	for _, a := range list {
-		c.turn.assigns = append(c.turn.assigns, sentAssign{worker, a})
+		c.turn.assigns = append(c.turn.assigns, sentAssignment{worker, a})
 	}
 }
 
 // Dropped notes a drop command to a worker.
 func (c *Oracle) Dropped(worker string, d model.Drop) {
-	c.turn.left++
+	c.turn.outputs++
 	c.turn.drops = append(c.turn.drops, sentDrop{worker, d})
 }
 
 // TaskEvent notes the event of a task.
 func (c *Oracle) TaskEvent(ev *model.TaskEvent) {
-	c.turn.left++
-	c.turn.events = append(c.turn.events, *ev)
+	c.turn.outputs++
+	c.turn.taskEvents = append(c.turn.taskEvents, *ev)
 }
 
 // WorkerEvent notes the event of a worker.
 func (c *Oracle) WorkerEvent(ev *model.WorkerEvent) {
-	c.turn.left++
-	c.turn.workers = append(c.turn.workers, *ev)
+	c.turn.outputs++
+	c.turn.workerEvents = append(c.turn.workerEvents, *ev)
 }
 
 // ProgressEvent notes a progress event.
-func (c *Oracle) ProgressEvent(*model.ProgressEvent) { c.turn.left++ }
+func (c *Oracle) ProgressEvent(*model.ProgressEvent) { c.turn.outputs++ }
 
 // CommitFailed hears of a commit that returned an error.
 func (c *Oracle) CommitFailed() {
-	c.turn.tried, c.turn.failed = true, true
+	c.turn.hasCommit, c.turn.hasFailed = true, true
 	if c.turn.imported != nil || c.turn.releases != nil {
-		c.w.ImportCommitFailed()
+		c.world.ImportCommitFailed()
 	}
-	c.shakenAt = c.w.Now()
+	c.disturbedAt = c.world.Now()
 }
 
 // Committed hears of a commit that was written, whatever the dispatcher is told.
 func (c *Oracle) Committed(b *model.Batch) {
-	if c.turn.left > 0 {
-		c.violate("answers-after-commit", "%d answers or messages have left before the commit of their turn", c.turn.left)
+	if c.turn.outputs > 0 {
+		c.violate("answers-after-commit", "%d answers or messages have left before the commit of their turn", c.turn.outputs)
 	}
-	c.turn.tried, c.turn.commit = true, b
+	c.turn.hasCommit, c.turn.commit = true, b
 	for _, wc := range b.Workers {
 		c.checkUndrained(&wc)
 		if c.workerRows[wc.ID] = wc.Put; wc.Put == nil {
@@ -297,10 +297,10 @@ func (c *Oracle) Committed(b *model.Batch) {
 	}
 	for i := range b.Tasks {
 		tc := &b.Tasks[i]
-		e := c.entry(tc.ID)
+		e := c.task(tc.ID)
 		before := e.row
 		if before == nil && tc.Put == nil {
-			e.gone = true // born and deleted at once
+			e.deleted = true // born and deleted at once
 			continue
 		}
 		var after *model.Task
@@ -322,71 +322,71 @@ func (c *Oracle) Committed(b *model.Batch) {
 
 // BeginTurn begins a turn.
 func (c *Oracle) BeginTurn() {
-	c.turn = turn{active: true, connected: c.d.Connected()}
-	now := c.w.Now()
-	steady := now - c.d.StartedAt()
-	if c.turn.ticks = steady-c.ticked >= 1000; c.turn.ticks {
-		c.ticked = steady
+	c.turn = turn{isActive: true, isConnected: c.dispatcher.Connected()}
+	now := c.world.Now()
+	steady := now - c.dispatcher.StartedAt()
+	if c.turn.hasTick = steady-c.tickedAt >= 1000; c.turn.hasTick {
+		c.tickedAt = steady
 	}
-	if !c.turn.ticks && len(c.waiting) == 0 {
+	if !c.turn.hasTick && len(c.undecided) == 0 {
 		return // the loop finds nothing to do
 	}
-	if now-c.lastTurn > 5000 || c.d.Connected() && !c.wasOn {
-		c.freshen()
-		c.shakenAt = now
+	if now-c.lastTurnAt > 5000 || c.dispatcher.Connected() && !c.wasConnected {
+		c.resetTimeouts()
+		c.disturbedAt = now
 	}
-	if !c.d.Connected() {
-		c.shakenAt = now
+	if !c.dispatcher.Connected() {
+		c.disturbedAt = now
 	}
-	c.lastTurn, c.wasOn = now, c.d.Connected()
-	if c.wasOn {
-		c.onAt = now
+	c.lastTurnAt, c.wasConnected = now, c.dispatcher.Connected()
+	if c.wasConnected {
+		c.connectedAt = now
 	}
 }
 
-// freshen gives every worker a fresh timeout. One whose time was over before may
+// resetTimeouts gives every worker a fresh timeout. One whose time was over before may
 // still be found to be lost.
-func (c *Oracle) freshen() {
-	for _, name := range c.names {
+func (c *Oracle) resetTimeouts() {
+	for _, name := range c.workerOrder {
 		k := c.workers[name]
-		k.overdue = k.overdue || c.lastTurn-max(k.heard, c.freshAt) >= c.timeout()
+		k.overdue = k.overdue || c.lastTurnAt-max(k.heardAt, c.timeoutsResetAt) >= c.heartbeatTimeout()
 	}
-	c.freshAt = c.w.Now()
+	c.timeoutsResetAt = c.world.Now()
 }
 
 // EndTurn looks at a turn that is over. If the process did not survive it, what it had
 // committed counts, and nothing else was.
 func (c *Oracle) EndTurn(survived bool) {
 	t := &c.turn
-	c.sortCalls()
-	if c.w.Failed() {
+	c.sortMessages()
+	if c.world.Failed() {
 		return
 	}
 	for _, ch := range t.changes {
-		c.checkHold(&ch)
+		c.checkHeldTask(&ch)
 		c.checkChange(&ch)
 	}
 	if survived {
-		c.replay()
-		if t.ticks && !t.failed && c.w.Now()-c.shakenAt > 5500 { // else the tick may have been refused
-			c.dueWall = c.w.Wall()
+		c.replayTurn()
+		if t.hasTick && !t.hasFailed && c.world.Now()-c.disturbedAt > 5500 { // else the tick may have been refused
+			c.dueWall = c.world.Wall()
 		}
 		c.checkPlacing()
 		c.checkLimits()
-		c.checkOut()
+		c.checkOutputs()
 	}
 	for _, ch := range t.changes {
-		ch.e.settle(c, &ch)
+		ch.task.applyChange(c, &ch)
 	}
-	if t.reload {
-		c.forgetLive()
+	if t.hasReload {
+		c.resetLiveState()
 	}
-	if c.refusedBeats() {
-		c.freshen() // nobody is to blame for what the dispatcher would not hear
+	if c.hasRefusedHeartbeat() {
+		c.resetTimeouts() // nobody is to blame for what the dispatcher would not hear
 	}
 	if survived {
-		c.checkBooks()
+		c.checkEngineState()
 	}
-	c.tellTurn()
-	t.active = false
+	c.traceTurn()
+	t.isActive = false
 }

@@ -6,10 +6,10 @@ import (
 )
 
 // Tasks is the number of tasks that were ever named.
-func (c *Oracle) Tasks() int { return len(c.order) }
+func (c *Oracle) Tasks() int { return len(c.taskOrder) }
 
 // TaskID is the id of one of them.
-func (c *Oracle) TaskID(i int) string { return c.order[i].id }
+func (c *Oracle) TaskID(i int) string { return c.taskOrder[i].id }
 
 // IsDrained reports whether the store has a worker as drained.
 func (c *Oracle) IsDrained(worker string) bool {
@@ -19,17 +19,17 @@ func (c *Oracle) IsDrained(worker string) bool {
 
 // CanServe reports whether a worker with the capabilities can do a task at all.
 func (c *Oracle) CanServe(caps *model.Capabilities, t *model.Task) bool {
-	return c.able(&known{beat: &model.Heartbeat{Capabilities: *caps}}, t)
+	return c.isCapable(&workerHistory{heartbeat: &model.Heartbeat{Capabilities: *caps}}, t)
 }
 
 // Unfinished names a task that has not ended and can, "" if there is none.
 func (c *Oracle) Unfinished(servable func(*model.Task) bool) string {
-	for _, e := range c.order {
+	for _, e := range c.taskOrder {
 		switch {
 		case e.row == nil || e.row.Status.Terminal() || e.row.Status == model.StatusPaused:
 		case e.row.Status == model.StatusPending && !servable(e.row):
 		default:
-			return e.id + " is " + told(e.row)
+			return e.id + " is " + describeTask(e.row)
 		}
 	}
 	return ""
@@ -38,7 +38,7 @@ func (c *Oracle) Unfinished(servable func(*model.Task) bool) string {
 // LiveTasks lists the tasks that have not ended.
 func (c *Oracle) LiveTasks() []string {
 	var ids []string
-	for _, e := range c.order {
+	for _, e := range c.taskOrder {
 		if e.row != nil && !e.row.Status.Terminal() {
 			ids = append(ids, e.id)
 		}
@@ -48,41 +48,41 @@ func (c *Oracle) LiveTasks() []string {
 
 // CheckAcknowledged asks for every task that was acknowledged.
 func (c *Oracle) CheckAcknowledged() {
-	for _, e := range c.order {
-		if e.acked && e.row == nil {
-			c.w.Violate("nothing-lost", "%s was acknowledged and is not in the store", e.id)
+	for _, e := range c.taskOrder {
+		if e.acknowledged && e.row == nil {
+			c.world.Violate("nothing-lost", "%s was acknowledged and is not in the store", e.id)
 		}
 	}
 }
 
 // CheckAllEnded asks, at the end, that no task is left.
 func (c *Oracle) CheckAllEnded() {
-	for _, e := range c.order {
+	for _, e := range c.taskOrder {
 		if e.row != nil && !e.row.Status.Terminal() {
-			c.w.Violate("everything-ends", "%s is %s at the end", e.id, e.row.Status)
+			c.world.Violate("everything-ends", "%s is %s at the end", e.id, e.row.Status)
 		}
 	}
 }
 
 // CheckHoldsNothing refuses, at the end, a task that a worker still holds.
 func (c *Oracle) CheckHoldsNothing(worker, id string, attempt int64) {
-	c.w.Violate("workers-agree", "%s holds %s#%d at the end", worker, id, attempt)
+	c.world.Violate("workers-agree", "%s holds %s#%d at the end", worker, id, attempt)
 }
 
 // CheckStore asks that the store has what it was given.
 func (c *Oracle) CheckStore(tasks []*model.Task) {
 	n := 0
-	for _, e := range c.order {
+	for _, e := range c.taskOrder {
 		if e.row != nil {
 			n++
 		}
 	}
 	if len(tasks) != n {
-		c.w.Violate("store-agrees", "it has %d tasks, and was given %d", len(tasks), n)
+		c.world.Violate("store-agrees", "it has %d tasks, and was given %d", len(tasks), n)
 	}
 	for _, t := range tasks {
-		if row := c.entry(t.ID).row; row == nil || !sameRow(t, row) {
-			c.w.Violate("store-agrees", "%s differs from what was written: %+v, %+v", t.ID, t, row)
+		if row := c.task(t.ID).row; row == nil || !sameRow(t, row) {
+			c.world.Violate("store-agrees", "%s differs from what was written: %+v, %+v", t.ID, t, row)
 		}
 	}
 }
@@ -96,24 +96,24 @@ func sameRow(a, b *model.Task) bool {
 
 // CheckRest asks that an engine which has nothing to do keeps nothing.
 func (c *Oracle) CheckRest(s engine.Sizes) {
-	answers, ok := c.d.Query(engine.QueryWorkers{WorkerQuery: model.WorkerQuery{Limit: 1000}}, engine.QueryStatus{})
+	answers, ok := c.dispatcher.Query(engine.QueryWorkers{WorkerQuery: model.WorkerQuery{Limit: 1000}}, engine.QueryStatus{})
 	if !ok {
-		c.w.Violate("comes-to-rest", "the dispatcher is not loaded at the end")
+		c.world.Violate("comes-to-rest", "the dispatcher is not loaded at the end")
 		return
 	}
 	for _, k := range answers[0].Workers.Workers {
 		if k.UsedSlots > 0 || len(k.CurrentTasks) > 0 {
-			c.w.Violate("comes-to-rest", "%s uses %d slots at the end, for %v", k.ID, k.UsedSlots, k.CurrentTasks)
+			c.world.Violate("comes-to-rest", "%s uses %d slots at the end, for %v", k.ID, k.UsedSlots, k.CurrentTasks)
 		}
 	}
 	if s.Shapes > s.Workers {
-		c.w.Violate("comes-to-rest", "%d shapes of %d workers", s.Shapes, s.Workers)
+		c.world.Violate("comes-to-rest", "%d shapes of %d workers", s.Shapes, s.Workers)
 	}
 	s.Workers, s.Shapes = 0, 0
 	if s != (engine.Sizes{}) {
-		c.w.Violate("comes-to-rest", "the engine still holds %+v", s)
+		c.world.Violate("comes-to-rest", "the engine still holds %+v", s)
 	}
 	if waiting := answers[1].Status.Waiting; len(waiting) > 0 {
-		c.w.Violate("comes-to-rest", "something waits at the end: %v", waiting)
+		c.world.Violate("comes-to-rest", "something waits at the end: %v", waiting)
 	}
 }

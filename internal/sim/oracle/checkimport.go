@@ -28,21 +28,21 @@ func (c *Oracle) ImportAborted() { c.imports.active = false }
 // BeginImportTurn begins what an import asks between two turns: ids are of the tasks that
 // it may write, releases of those that it releases. There is no tick in it.
 func (c *Oracle) BeginImportTurn(ids []string, releases map[string]struct{}) {
-	c.turn = turn{active: true, connected: c.d.Connected(), imported: ids, releases: releases}
+	c.turn = turn{isActive: true, isConnected: c.dispatcher.Connected(), imported: ids, releases: releases}
 }
 
 // ImportDecided hears that a request of an import had a turn of its own.
 func (c *Oracle) ImportDecided() {
-	if now := c.w.Now(); now-c.lastTurn > 5000 || c.d.Connected() && !c.wasOn {
-		c.freshen()
-		c.shakenAt = now
+	if now := c.world.Now(); now-c.lastTurnAt > 5000 || c.dispatcher.Connected() && !c.wasConnected {
+		c.resetTimeouts()
+		c.disturbedAt = now
 	}
-	if !c.d.Connected() {
-		c.shakenAt = c.w.Now()
+	if !c.dispatcher.Connected() {
+		c.disturbedAt = c.world.Now()
 	}
-	c.lastTurn, c.wasOn = c.w.Now(), c.d.Connected()
-	if c.wasOn {
-		c.onAt = c.w.Now()
+	c.lastTurnAt, c.wasConnected = c.world.Now(), c.dispatcher.Connected()
+	if c.wasConnected {
+		c.connectedAt = c.world.Now()
 	}
 }
 
@@ -51,11 +51,11 @@ func (c *Oracle) ImportDecided() {
 func (c *Oracle) ImportReleased() {
 	c.imports.active = false
 	for id := range c.turn.releases { // in any order: each is set alone
-		if e := c.entry(id); e.row != nil {
-			e.hold, e.acked, e.queuedAt, e.stuckSince = holdNone, true, c.w.Now(), 0
+		if e := c.task(id); e.row != nil {
+			e.hold, e.acknowledged, e.queuedAt, e.idleSince = holdNone, true, c.world.Now(), 0
 		}
 	}
-	c.freshen()
+	c.resetTimeouts()
 }
 
 // ApplyImported takes over the tasks that an import has written, and leaves the other
@@ -63,21 +63,21 @@ func (c *Oracle) ImportReleased() {
 func (c *Oracle) ApplyImported() {
 	var others []change
 	for _, ch := range c.turn.changes {
-		if ch.before != nil || ch.after == nil || !contains(c.turn.imported, ch.e.id) {
+		if ch.before != nil || ch.after == nil || !contains(c.turn.imported, ch.task.id) {
 			others = append(others, ch)
 			continue
 		}
-		e, a := ch.e, ch.after
+		e, a := ch.task, ch.after
 		if a.Attempt != 0 || a.WorkerID != "" {
 			c.violate("held-until-verified", "%s is given to %s in the turn that imports it", e.id, a.WorkerID)
 		}
-		e.moved, e.gone, e.given, e.failed, e.named, e.shunned = true, false, nil, nil, 0, nil
+		e.imported, e.deleted, e.assignments, e.failedAttempts, e.maxSeenAttempt, e.avoided = true, false, nil, nil, 0, nil
 		if e.hold = holdUntil; a.Status.Terminal() {
 			e.hold = holdNone
 		}
-		e.wishes = append(e.wishes, submission{a.Client, a.SpecHash})
-		e.settle(c, &ch)
-		c.w.Say("%s: %s is imported as %s", c.name, e.id, a.Status)
+		e.submissions = append(e.submissions, submission{a.Client, a.SpecHash})
+		e.applyChange(c, &ch)
+		c.world.Say("%s: %s is imported as %s", c.name, e.id, a.Status)
 	}
 	c.turn.changes = others
 }
@@ -91,24 +91,24 @@ func contains(ids []string, id string) bool {
 	return false
 }
 
-// checkHold asks that a task which is held back is given to nobody.
-func (c *Oracle) checkHold(ch *change) {
-	e, a := ch.e, ch.after
+// checkHeldTask asks that a task which is held back is given to nobody.
+func (c *Oracle) checkHeldTask(ch *change) {
+	e, a := ch.task, ch.after
 	_, released := c.turn.releases[e.id]
 	switch {
 	case e.hold == holdNone:
 	case a == nil || a.Status.Terminal():
 		e.hold = holdNone
-	case c.asked(e.id, asCancel):
+	case c.isRequestedInTurn(e.id, verbCancel):
 		e.hold = holdUnsure
-	case e.hold == holdUntil && !released && a.WorkerID != "" && a.Attempt > lastOf(ch): // not an assignment of a finish whose commit was written and failed
+	case e.hold == holdUntil && !released && a.WorkerID != "" && a.Attempt > previousAttempt(ch): // not an assignment of a finish whose commit was written and failed
 		c.violate("held-until-verified", "%s is given to %s, and its import is not finished", e.id, a.WorkerID)
 	}
 }
 
 // checkHeldReason asks that the dispatcher says of a task that waits whether it is
 // held back.
-func (c *Oracle) checkHeldReason(e *entry, reason string) {
+func (c *Oracle) checkHeldReason(e *taskHistory, reason string) {
 	if e.row.Status != model.StatusPending || e.hold == holdUnsure {
 		return
 	}
@@ -117,10 +117,10 @@ func (c *Oracle) checkHeldReason(e *entry, reason string) {
 	}
 }
 
-// forgetHolds is for the end of a process: the hold is in no store.
-func (c *Oracle) forgetHolds() {
+// clearHolds is for the end of a process: the hold is in no store.
+func (c *Oracle) clearHolds() {
 	c.imports = imports{}
-	for _, e := range c.order {
+	for _, e := range c.taskOrder {
 		e.hold = holdNone
 	}
 }

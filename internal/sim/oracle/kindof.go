@@ -19,8 +19,8 @@ var EventKinds = []string{
 	"event that panics, refused alone", "query that panics, refused alone",
 }
 
-// kindOf names an event by what came of it, "" if it is none of the above.
-func kindOf(op engine.Event, a *dispatch.Answer) string {
+// eventKind names an event by what came of it, "" if it is none of the above.
+func eventKind(op engine.Event, a *dispatch.Answer) string {
 	switch op := op.(type) {
 	case engine.Submit:
 		switch {
@@ -33,11 +33,11 @@ func kindOf(op engine.Event, a *dispatch.Answer) string {
 		}
 		return "submit, refused as another's or with another spec"
 	case engine.Cancel, engine.Pause, engine.Resume, engine.Retry, engine.Update, engine.Delete:
-		return kindOfVerb(op, a)
+		return verbKind(op, a)
 	case engine.DrainWorker, engine.ResumeWorker, engine.RemoveWorker:
-		return kindOfAdmin(op, a)
+		return adminKind(op, a)
 	case engine.Heartbeat:
-		return kindOfBeat(op.Heartbeat, a)
+		return heartbeatKind(op.Heartbeat, a)
 	case engine.Report:
 		switch {
 		case a.Drop != nil:
@@ -61,7 +61,7 @@ func kindOf(op engine.Event, a *dispatch.Answer) string {
 	return ""
 }
 
-func kindOfBeat(h *model.Heartbeat, a *dispatch.Answer) string {
+func heartbeatKind(h *model.Heartbeat, a *dispatch.Answer) string {
 	switch {
 	case a.Err != nil && a.Err.Code == model.CodeConflict:
 		return "heartbeat, name is taken"
@@ -77,7 +77,7 @@ func kindOfBeat(h *model.Heartbeat, a *dispatch.Answer) string {
 	return "heartbeat, registers"
 }
 
-func kindOfVerb(op engine.Event, a *dispatch.Answer) string {
+func verbKind(op engine.Event, a *dispatch.Answer) string {
 	if a.Err != nil {
 		return "a verb, refused"
 	}
@@ -100,7 +100,7 @@ func kindOfVerb(op engine.Event, a *dispatch.Answer) string {
 	return "delete"
 }
 
-func kindOfAdmin(op engine.Event, a *dispatch.Answer) string {
+func adminKind(op engine.Event, a *dispatch.Answer) string {
 	switch op.(type) {
 	case engine.DrainWorker:
 		if a.Err == nil {

@@ -7,34 +7,34 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// entry is what is known of one task: its row in the store, and every word that was
+// taskHistory is what is known of one task: its row in the store, and every word that was
 // said about it.
-type entry struct {
-	id     string
-	row    *model.Task // as committed; nil: not there
-	acked  bool        // its client was told that it exists
-	gone   bool        // deleted at somebody's wish
-	goneAt model.Time  // when; 0 = not seen
+type taskHistory struct {
+	id           string
+	row          *model.Task // as committed; nil: not there
+	acknowledged bool        // its client was told that it exists
+	deleted      bool        // deleted at somebody's wish
+	deletedAt    model.Time  // when; 0 = not seen
 
-	moved  bool // imported
-	hold   hold
-	wishes []submission
-	asked  [verbs]int // how often it was asked for, by those who may
-	done   [verbs]int
-	given  []given
-	said   []saying
-	failed []int64 // attempts that were counted as failures
+	imported       bool // imported
+	hold           hold
+	submissions    []submission
+	requests       [verbCount]int // how often it was asked for, by those who may
+	effects        [verbCount]int
+	assignments    []assignment
+	statements     []statement
+	failedAttempts []int64 // attempts that were counted as failures
 
-	named      int64          // highest attempt that a registered worker has named since the last load
-	shunned    []shun         // workers that refused or failed it
-	since      model.Time     // when it came to its status
-	queuedAt   model.Time     // when something last made it find its place in the queue
-	overtaken  map[string]int // by client: tasks that went before it while it waited
-	assignedAt model.Time
-	listedAt   model.Time // when its holder last spoke of it
-	owed       int64      // bytes that its holder has told, and its row does not have yet; 0 = none
-	owedSince  model.Time
-	stuckSince model.Time // it could have been placed and was not; 0 = it could not
+	maxSeenAttempt int64          // highest attempt that a registered worker has named since the last load
+	avoided        []avoidance    // workers that refused or failed it
+	statusSince    model.Time     // when it came to its status
+	queuedAt       model.Time     // when something last made it find its place in the queue
+	overtaken      map[string]int // by client: tasks that went before it while it waited
+	assignedAt     model.Time
+	listedAt       model.Time // when its holder last spoke of it
+	unsavedLength  int64      // bytes that its holder has told, and its row does not have yet; 0 = none
+	unsavedSince   model.Time
+	idleSince      model.Time // it could have been placed and was not; 0 = it could not
 }
 
 type submission struct {
@@ -42,94 +42,94 @@ type submission struct {
 	hash   model.Hash
 }
 
-// given is an attempt that was handed out.
-type given struct {
+// assignment is an attempt that was handed out.
+type assignment struct {
 	attempt int64
 	worker  string
 	url     string // as it was then
 }
 
-// saying is all that a worker has said of an attempt.
-type saying struct {
+// statement is all that a worker has said of an attempt.
+type statement struct {
 	worker  string
 	attempt int64
-	words   words
+	reports reportSet
 }
 
-// shun is a worker that a task was not to go to for a while.
-type shun struct {
+// avoidance is a worker that a task was not to go to for a while.
+type avoidance struct {
 	worker string
 	at     model.Time
 }
 
-// words is a set of what a worker can say.
-type words uint8
+// reportSet is a set of what a worker can say.
+type reportSet uint8
 
 const (
-	saidDownloading words = 1 << iota
-	saidCompleted
-	saidRetryable
-	saidPermanent
-	saidWorker
-	saidRejected
+	reportedDownloading reportSet = 1 << iota
+	reportedCompleted
+	reportedRetryable
+	reportedPermanent
+	reportedWorkerError
+	reportedRejected
 
-	saidFailed = saidRetryable | saidPermanent | saidWorker
+	reportedFailed = reportedRetryable | reportedPermanent | reportedWorkerError
 )
 
 // What can be asked for.
 const (
-	asSubmit = iota
-	asCancel
-	asPause
-	asResume
-	asRetry
-	asUpdate
-	asDelete
-	verbs
+	verbSubmit = iota
+	verbCancel
+	verbPause
+	verbResume
+	verbRetry
+	verbUpdate
+	verbDelete
+	verbCount
 )
 
-func wordsOf(r *model.Report) words {
+func reportKind(r *model.Report) reportSet {
 	switch r.Status {
 	case model.ReportCompleted:
-		return saidCompleted
+		return reportedCompleted
 	case model.ReportRejected:
-		return saidRejected
+		return reportedRejected
 	case model.ReportFailed:
 		switch r.Error.Class {
 		case model.ClassPermanent:
-			return saidPermanent
+			return reportedPermanent
 		case model.ClassWorker:
-			return saidWorker
+			return reportedWorkerError
 		}
-		return saidRetryable
+		return reportedRetryable
 	}
-	return saidDownloading
+	return reportedDownloading
 }
 
-// hear takes down what a worker says; it may have its effect from now on.
-func (e *entry) hear(worker string, r *model.Report) {
-	for i := range e.said {
-		if s := &e.said[i]; s.worker == worker && s.attempt == r.Attempt {
-			s.words |= wordsOf(r)
+// record takes down what a worker says; it may have its effect from now on.
+func (e *taskHistory) record(worker string, r *model.Report) {
+	for i := range e.statements {
+		if s := &e.statements[i]; s.worker == worker && s.attempt == r.Attempt {
+			s.reports |= reportKind(r)
 			return
 		}
 	}
-	e.said = append(e.said, saying{worker, r.Attempt, wordsOf(r)})
+	e.statements = append(e.statements, statement{worker, r.Attempt, reportKind(r)})
 }
 
-// has returns what a worker has said of an attempt.
-func (e *entry) has(worker string, attempt int64) words {
-	for _, s := range e.said {
+// reported returns what a worker has said of an attempt.
+func (e *taskHistory) reported(worker string, attempt int64) reportSet {
+	for _, s := range e.statements {
 		if s.worker == worker && s.attempt == attempt {
-			return s.words
+			return s.reports
 		}
 	}
 	return 0
 }
 
-// holder returns who was given an attempt, "" if nobody.
-func (e *entry) holder(attempt int64) string {
-	for _, g := range e.given {
+// assignee returns who was given an attempt, "" if nobody.
+func (e *taskHistory) assignee(attempt int64) string {
+	for _, g := range e.assignments {
 		if g.attempt == attempt {
 			return g.worker
 		}
@@ -137,25 +137,25 @@ func (e *entry) holder(attempt int64) string {
 	return ""
 }
 
-// takenVerb notes what somebody who may asks for.
-func (c *Oracle) takenVerb(op engine.Event) {
+// recordVerb notes what somebody who may asks for.
+func (c *Oracle) recordVerb(op engine.Event) {
 	if id, client, verb := verbOf(op); id != "" {
-		e := c.entry(id)
+		e := c.task(id)
 		if client == "" || e.row == nil || e.row.Client == client {
-			e.asked[verb]++
+			e.requests[verb]++
 			if changesURL(op) {
-				e.asked[asUpdate]++
+				e.requests[verbUpdate]++
 			}
 		}
 	}
 }
 
-// asked reports whether the turn has an operation of the kind on the task; one that
+// isRequestedInTurn reports whether the turn has an operation of the kind on the task; one that
 // has no answer, because the process crashed, may have had its effect.
-func (c *Oracle) asked(id string, verb int) bool {
-	for _, m := range slices.Concat(c.turn.calls, c.waiting) {
+func (c *Oracle) isRequestedInTurn(id string, verb int) bool {
+	for _, m := range slices.Concat(c.turn.messages, c.undecided) {
 		for _, op := range m.Ops {
-			if of, _, v := verbOf(op); of == id && (v == verb || verb == asUpdate && changesURL(op)) {
+			if of, _, v := verbOf(op); of == id && (v == verb || verb == verbUpdate && changesURL(op)) {
 				return true
 			}
 		}
@@ -173,45 +173,45 @@ func changesURL(op engine.Event) bool {
 func verbOf(op engine.Event) (id, client string, verb int) {
 	switch op := op.(type) {
 	case engine.Submit:
-		return op.Spec.ID, op.Client, asSubmit
+		return op.Spec.ID, op.Client, verbSubmit
 	case engine.Cancel:
-		return op.ID, op.Client, asCancel
+		return op.ID, op.Client, verbCancel
 	case engine.Pause:
-		return op.ID, op.Client, asPause
+		return op.ID, op.Client, verbPause
 	case engine.Resume:
-		return op.ID, op.Client, asResume
+		return op.ID, op.Client, verbResume
 	case engine.Retry:
-		return op.ID, op.Client, asRetry
+		return op.ID, op.Client, verbRetry
 	case engine.Update:
-		return op.ID, op.Client, asUpdate
+		return op.ID, op.Client, verbUpdate
 	case engine.Delete:
-		return op.ID, op.Client, asDelete
+		return op.ID, op.Client, verbDelete
 	}
 	return "", "", 0
 }
 
-// settle takes over what a change made of the task.
-func (e *entry) settle(c *Oracle, ch *change) {
-	now := c.w.Now()
+// applyChange takes over what a change made of the task.
+func (e *taskHistory) applyChange(c *Oracle, ch *change) {
+	now := c.world.Now()
 	a, b := ch.after, ch.before
 	if a == nil {
-		e.gone, e.goneAt, e.acked = true, now, false
+		e.deleted, e.deletedAt, e.acknowledged = true, now, false
 		return
 	}
 	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt {
-		e.since, e.queuedAt, e.stuckSince, e.overtaken = now, now, 0, nil
+		e.statusSince, e.queuedAt, e.idleSince, e.overtaken = now, now, 0, nil
 	}
 	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt || a.CompletedLength != b.CompletedLength {
-		e.owed = 0
+		e.unsavedLength = 0
 	}
 	if a.Status.Terminal() {
-		e.named = 0
+		e.maxSeenAttempt = 0
 	}
-	if c.asked(e.id, asUpdate) {
+	if c.isRequestedInTurn(e.id, verbUpdate) {
 		e.queuedAt = now
 	}
 	if b != nil && a.Error != nil && a.Error != b.Error && a.Error.Class == model.ClassWorker {
-		e.shunned = append(e.shunned, shun{a.LastWorkerID, now})
+		e.avoided = append(e.avoided, avoidance{a.LastWorkerID, now})
 	}
 	if b == nil || a.Attempt != b.Attempt {
 		e.assignedAt, e.listedAt = now, now
@@ -219,14 +219,14 @@ func (e *entry) settle(c *Oracle, ch *change) {
 }
 
 // Ledger is what was true of every task at one moment.
-type Ledger map[string]*entry
+type Ledger map[string]*taskHistory
 
 // SaveLedger keeps what is true now, for a backup.
 func (c *Oracle) SaveLedger() Ledger {
-	kept := make(Ledger, len(c.ledger))
-	for id, e := range c.ledger { // in any order: a copy
+	kept := make(Ledger, len(c.tasks))
+	for id, e := range c.tasks { // in any order: a copy
 		if e.row != nil {
-			kept[id] = &entry{row: e.row, acked: e.acked, given: slices.Clone(e.given), failed: slices.Clone(e.failed)}
+			kept[id] = &taskHistory{row: e.row, acknowledged: e.acknowledged, assignments: slices.Clone(e.assignments), failedAttempts: slices.Clone(e.failedAttempts)}
 		}
 	}
 	return kept
@@ -239,16 +239,16 @@ func (c *Oracle) RollBack(ledger Ledger, workers []*model.Worker) {
 	for _, k := range workers {
 		c.workerRows[k.ID] = k
 	}
-	for _, e := range c.order {
-		e.goneAt, e.owed = 0, 0 // a backup has no tombstones
+	for _, e := range c.taskOrder {
+		e.deletedAt, e.unsavedLength = 0, 0 // a backup has no tombstones
 		then := ledger[e.id]
 		if then == nil {
-			e.row, e.acked, e.given, e.failed = nil, false, nil, nil
+			e.row, e.acknowledged, e.assignments, e.failedAttempts = nil, false, nil, nil
 			continue
 		}
-		e.row, e.acked, e.gone = then.row, then.acked, false
+		e.row, e.acknowledged, e.deleted = then.row, then.acknowledged, false
 		c.counts[e.row.Status]++
-		e.given, e.failed = then.given, then.failed
-		e.since, e.stuckSince = c.w.Now(), 0
+		e.assignments, e.failedAttempts = then.assignments, then.failedAttempts
+		e.statusSince, e.idleSince = c.world.Now(), 0
 	}
 }

@@ -9,19 +9,19 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// replay goes through what was said in a turn, in order, with its answers: each
+// replayTurn goes through what was said in a turn, in order, with its answers: each
 // must be true by the store, and what the dispatcher knows of workers follows.
-func (c *Oracle) replay() {
-	c.lostInTurn()
-	for _, ev := range c.turn.workers {
+func (c *Oracle) replayTurn() {
+	c.applyTickChanges()
+	for _, ev := range c.turn.workerEvents {
 		switch k := c.worker(ev.ID); {
-		case ev.Status == model.WorkerRemoved && !c.removedInTurn(ev.ID):
-			c.forgotten(k)
+		case ev.Status == model.WorkerRemoved && !c.isRemovedInTurn(ev.ID):
+			c.forgetWorker(k)
 		case ev.Status == model.WorkerOffline:
-			c.gone(k)
+			c.disconnect(k)
 		}
 	}
-	for _, m := range c.turn.calls {
+	for _, m := range c.turn.messages {
 		for i, op := range m.Ops {
 			a := &m.Answers[i]
 			if a.Err != nil {
@@ -29,53 +29,53 @@ func (c *Oracle) replay() {
 			}
 			switch op := op.(type) {
 			case engine.Import:
-				if c.count(op, a); a.Err == nil {
+				if c.countEvent(op, a); a.Err == nil {
 					c.violate("refusals", "an event that panics is said to be done")
 				}
 			case engine.Submit:
 				c.checkSubmit(op, a)
 			case engine.Heartbeat:
-				c.checkBeat(op.Heartbeat, a)
+				c.checkHeartbeat(op.Heartbeat, a)
 			case engine.Report:
 				c.checkReport(op, a)
 			case engine.RemoveWorker:
-				if c.count(op, a); a.Err == nil {
+				if c.countEvent(op, a); a.Err == nil {
 					c.checkRemoval(op)
-					c.forgotten(c.worker(op.ID))
+					c.forgetWorker(c.worker(op.ID))
 				}
 			case engine.QueryTasks, engine.QueryWorkers, engine.QueryStatus:
-				c.count(op, a)
+				c.countEvent(op, a)
 			default:
 				c.checkVerb(op, a)
 			}
 		}
 	}
-	c.heldBackInTurn()
+	c.applyClientStops()
 	c.checkRemoved()
-	for _, ev := range c.turn.workers { // one that was taken for lost and reports is back
-		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && ev.Status != model.WorkerRemoved && k.spoken && !k.present && !k.left {
-			k.present, k.heard = true, c.w.Now()
+	for _, ev := range c.turn.workerEvents { // one that was taken for lost and reports is back
+		if k := c.worker(ev.ID); ev.Status != model.WorkerOffline && ev.Status != model.WorkerRemoved && k.registered && !k.isLive && !k.leaving {
+			k.isLive, k.heardAt = true, c.world.Now()
 		}
 	}
 }
 
-// count counts an event that was answered as it should be.
-func (c *Oracle) count(op engine.Event, a *dispatch.Answer) {
-	if kind := kindOf(op, a); kind != "" {
-		c.w.CountEvent(kind)
+// countEvent counts an event that was answered as it should be.
+func (c *Oracle) countEvent(op engine.Event, a *dispatch.Answer) {
+	if kind := eventKind(op, a); kind != "" {
+		c.world.CountEvent(kind)
 	}
 }
 
-// gone is a worker that is lost or has left: what it was told to stop is over.
-func (c *Oracle) gone(k *known) {
-	k.present = false
+// disconnect is a worker that is lost or has left: what it was told to stop is over.
+func (c *Oracle) disconnect(k *workerHistory) {
+	k.isLive = false
 	clear(k.stopping)
 }
 
-// refusedBeats reports whether a heartbeat was refused in the turn because the
+// hasRefusedHeartbeat reports whether a heartbeat was refused in the turn because the
 // store fails.
-func (c *Oracle) refusedBeats() bool {
-	for _, m := range c.turn.calls {
+func (c *Oracle) hasRefusedHeartbeat() bool {
+	for _, m := range c.turn.messages {
 		if _, ok := m.Ops[0].(engine.Heartbeat); ok && m.Answers[0].Err != nil && m.Answers[0].Err.Code == model.CodeUnavailable {
 			return true
 		}
@@ -83,16 +83,16 @@ func (c *Oracle) refusedBeats() bool {
 	return false
 }
 
-// forgotten is a worker of which the dispatcher knows nothing any more.
-func (c *Oracle) forgotten(k *known) {
-	c.gone(k)
-	k.beat, k.spoken = nil, false
+// forgetWorker is a worker of which the dispatcher knows nothing any more.
+func (c *Oracle) forgetWorker(k *workerHistory) {
+	c.disconnect(k)
+	k.heartbeat, k.registered = nil, false
 }
 
-// removedInTurn reports whether an operator has removed the worker: then that comes
+// isRemovedInTurn reports whether an operator has removed the worker: then that comes
 // after what workers said.
-func (c *Oracle) removedInTurn(worker string) bool {
-	for _, m := range c.turn.calls {
+func (c *Oracle) isRemovedInTurn(worker string) bool {
+	for _, m := range c.turn.messages {
 		for _, op := range m.Ops {
 			if r, ok := op.(engine.RemoveWorker); ok && r.ID == worker {
 				return true
@@ -102,9 +102,9 @@ func (c *Oracle) removedInTurn(worker string) bool {
 	return false
 }
 
-// lostInTurn finds what the tick did before anything was heard: workers that were
+// applyTickChanges finds what the tick did before anything was heard: workers that were
 // lost, and attempts that took too long, which their workers have to stop.
-func (c *Oracle) lostInTurn() {
+func (c *Oracle) applyTickChanges() {
 	for _, ch := range c.turn.changes {
 		b, a := ch.before, ch.after
 		if b == nil || a == nil || b.WorkerID == "" {
@@ -112,36 +112,36 @@ func (c *Oracle) lostInTurn() {
 		}
 		switch k := c.worker(b.WorkerID); {
 		case a.Losses > b.Losses:
-			c.gone(k)
+			c.disconnect(k)
 		case a.Failures > b.Failures && b.Timeout > 0:
-			c.stops(k, ch.e.id, b.Attempt, false)
+			c.markStopping(k, ch.task.id, b.Attempt, false)
 		}
 	}
 }
 
-// heldBackInTurn finds what clients have taken from workers, after these had their
+// applyClientStops finds what clients have taken from workers, after these had their
 // say: they have to stop it.
-func (c *Oracle) heldBackInTurn() {
+func (c *Oracle) applyClientStops() {
 	for _, ch := range c.turn.changes {
-		b, a, id := ch.before, ch.after, ch.e.id
+		b, a, id := ch.before, ch.after, ch.task.id
 		if b == nil {
 			continue
 		}
 		holder := cmp.Or(b.WorkerID, b.LastWorkerID)
-		ends := c.asked(id, asCancel) || c.asked(id, asPause) || c.asked(id, asUpdate) && (a == nil || a.WorkerID != holder)
+		ends := c.isRequestedInTurn(id, verbCancel) || c.isRequestedInTurn(id, verbPause) || c.isRequestedInTurn(id, verbUpdate) && (a == nil || a.WorkerID != holder)
 		if holder == "" || !ends {
 			continue
 		}
 		k := c.worker(holder)
 		stopped := a != nil && (a.Status == model.StatusCanceled || a.Status == model.StatusPaused)
-		c.stops(k, id, b.Attempt, stopped && b.WorkerID != "" && c.onlyWord(id) && k.present)
+		c.markStopping(k, id, b.Attempt, stopped && b.WorkerID != "" && c.isOnlyMention(id) && k.isLive)
 	}
 }
 
-// onlyWord reports whether one operation of the turn speaks of a task.
-func (c *Oracle) onlyWord(id string) bool {
+// isOnlyMention reports whether one operation of the turn speaks of a task.
+func (c *Oracle) isOnlyMention(id string) bool {
 	n := 0
-	for _, m := range c.turn.calls {
+	for _, m := range c.turn.messages {
 		for _, op := range m.Ops {
 			switch op := op.(type) {
 			case engine.Heartbeat:
@@ -162,7 +162,7 @@ func (c *Oracle) onlyWord(id string) bool {
 	return n == 1
 }
 
-func (c *Oracle) stops(k *known, id string, attempt int64, certain bool) {
+func (c *Oracle) markStopping(k *workerHistory, id string, attempt int64, certain bool) {
 	if old, ok := k.stopping[id]; ok && old.certain && old.attempt == attempt {
 		return
 	}
@@ -172,12 +172,12 @@ func (c *Oracle) stops(k *known, id string, attempt int64, certain bool) {
 // checkRefusal asks that a refusal is one that the contract knows.
 func (c *Oracle) checkRefusal(op engine.Event, a *dispatch.Answer) {
 	if _, ok := op.(engine.Heartbeat); ok && a.Err.Code == model.CodeUnavailable {
-		c.shakenAt = c.w.Now()
+		c.disturbedAt = c.world.Now()
 	}
 	switch a.Err.Code {
 	case model.CodeNotFound, model.CodeConflict, model.CodeTooMany, model.CodeUnavailable:
 	case model.CodeInternal:
-		if !isPoison(op) {
+		if !panicsEngine(op) {
 			c.violate("refusals", "%T is answered 500, and it is another event that panics", op)
 		}
 	default:
@@ -186,54 +186,54 @@ func (c *Oracle) checkRefusal(op engine.Event, a *dispatch.Answer) {
 }
 
 func (c *Oracle) checkSubmit(op engine.Submit, a *dispatch.Answer) {
-	e := c.entry(op.Spec.ID)
+	e := c.task(op.Spec.ID)
 	switch {
-	case a.Err == nil && c.asked(e.id, asDelete): // in one turn
+	case a.Err == nil && c.isRequestedInTurn(e.id, verbDelete): // in one turn
 	case a.Err == nil:
 		if e.row == nil || e.row.Client != op.Client || e.row.SpecHash != op.Hash {
-			c.violate("answers-are-true", "the submit of %s by %s is acknowledged; the store has %s", e.id, op.Client, told(e.row))
+			c.violate("answers-are-true", "the submit of %s by %s is acknowledged; the store has %s", e.id, op.Client, describeTask(e.row))
 			return
 		}
-		earlier := c.inTurn(e.id) && !c.bornInTurn(e) // by a turn that took in the first part of a long message
+		earlier := c.isChangedInTurn(e.id) && !c.isCreatedInTurn(e) // by a turn that took in the first part of a long message
 		if a.Task == nil || a.Task.ID != e.id || a.Task.Status != e.row.Status && !earlier {
-			c.violate("answers-are-true", "the submit of %s is answered with %s; the store has %s", e.id, told(a.Task), told(e.row))
+			c.violate("answers-are-true", "the submit of %s is answered with %s; the store has %s", e.id, describeTask(a.Task), describeTask(e.row))
 		}
-		c.count(op, a)
-		e.acked = true
+		c.countEvent(op, a)
+		e.acknowledged = true
 	case a.Err.Code == model.CodeConflict:
 		if e.row != nil && e.row.Client == op.Client && e.row.SpecHash == op.Hash {
 			c.violate("idempotent", "%s is submitted again as it was, and refused: %s", e.id, a.Err.Message)
 		}
-		if e.row == nil && !e.gone && !c.inTurn(e.id) {
+		if e.row == nil && !e.deleted && !c.isChangedInTurn(e.id) {
 			c.violate("refusals", "%s does not exist, and its submit is refused: %s", e.id, a.Err.Message)
 		}
-		c.count(op, a)
+		c.countEvent(op, a)
 	case a.Err.Code == model.CodeTooMany:
 		c.checkTooMany(e, op.Client, a)
-		c.count(op, a)
+		c.countEvent(op, a)
 	}
 }
 
 // checkTooMany asks that a limit which is said to be reached is.
-func (c *Oracle) checkTooMany(e *entry, client string, a *dispatch.Answer) {
-	if c.cfg.RequirementSets >= 1000 && c.roomFor(client) {
+func (c *Oracle) checkTooMany(e *taskHistory, client string, a *dispatch.Answer) {
+	if c.cfg.RequirementSets >= 1000 && c.isWithinLimits(client) {
 		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)
 	}
 }
 
-// told is a row in a few words.
-func told(t *model.Task) string {
+// describeTask is a row in a few words.
+func describeTask(t *model.Task) string {
 	if t == nil {
 		return "none"
 	}
 	return string(t.Status) + " of " + t.Client
 }
 
-// checkBeat takes over what a worker says of itself.
-func (c *Oracle) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
+// checkHeartbeat takes over what a worker says of itself.
+func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *dispatch.Answer) {
 	k := c.worker(h.WorkerID)
 	if a.Err != nil {
-		c.count(engine.Heartbeat{Heartbeat: h}, a)
+		c.countEvent(engine.Heartbeat{Heartbeat: h}, a)
 		return
 	}
 	c.checkAdmitted(k, h)
@@ -246,20 +246,20 @@ func (c *Oracle) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 	for _, as := range a.Heartbeat.Assign {
 		c.checkAssignment(k.name, &as)
 	}
-	if old := k.beat; old != nil && old.Instance == h.Instance && old.Epoch == h.Epoch && h.Seq < old.Seq && k.spoken {
+	if old := k.heartbeat; old != nil && old.Instance == h.Instance && old.Epoch == h.Epoch && h.Seq < old.Seq && k.registered {
 		return // overtaken
 	}
-	if !k.present && k.beat == nil && h.State == model.StateLeaving {
+	if !k.isLive && k.heartbeat == nil && h.State == model.StateLeaving {
 		return // a stranger's goodbye
 	}
-	c.count(engine.Heartbeat{Heartbeat: h}, a)
-	repeated := k.beat != nil && k.beat.Instance == h.Instance && k.beat.Epoch == h.Epoch && h.Seq == k.beat.Seq
-	k.beat, k.heard, k.present, k.left = h, c.w.Now(), true, h.State == model.StateLeaving
-	k.spoken, k.overdue = true, false
-	listed := c.listen(k, h, a.Heartbeat)
+	c.countEvent(engine.Heartbeat{Heartbeat: h}, a)
+	repeated := k.heartbeat != nil && k.heartbeat.Instance == h.Instance && k.heartbeat.Epoch == h.Epoch && h.Seq == k.heartbeat.Seq
+	k.heartbeat, k.heardAt, k.isLive, k.leaving = h, c.world.Now(), true, h.State == model.StateLeaving
+	k.registered, k.overdue = true, false
+	listed := c.applyListing(k, h, a.Heartbeat)
 	c.checkLevel(k, h, a.Heartbeat, listed)
-	if k.left {
-		c.gone(k)
+	if k.leaving {
+		c.disconnect(k)
 		return
 	}
 	for id, s := range k.stopping { // in any order: each is looked at alone
@@ -273,13 +273,13 @@ func (c *Oracle) checkBeat(h *model.Heartbeat, a *dispatch.Answer) {
 	}
 }
 
-// listen takes over what a heartbeat says of tasks.
-func (c *Oracle) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
+// applyListing takes over what a heartbeat says of tasks.
+func (c *Oracle) applyListing(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
 	listed := make(map[string]int64, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
 		listed[r.ID] = r.Attempt
-		c.heardOf(k, r)
+		c.applyReport(k, r)
 		if s, ok := k.stopping[r.ID]; ok {
 			k.stopping[r.ID] = stopping{s.attempt, false}
 		}
@@ -294,10 +294,10 @@ func (c *Oracle) listen(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer) 
 
 // checkLevel asks that the answer to a heartbeat says all: what the worker lacks and
 // should hold, and what it lists and should not.
-func (c *Oracle) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
-	for _, e := range c.order {
+func (c *Oracle) checkLevel(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
+	for _, e := range c.taskOrder {
 		row := e.row
-		if row == nil || row.WorkerID != k.name || c.inTurn(e.id) || h.Partial || k.left || listed[e.id] == row.Attempt || c.w.Now() == c.shakenAt {
+		if row == nil || row.WorkerID != k.name || c.isChangedInTurn(e.id) || h.Partial || k.leaving || listed[e.id] == row.Attempt || c.world.Now() == c.disturbedAt {
 			continue
 		}
 		if !slices.ContainsFunc(a.Assign, func(as model.Assignment) bool { return as.Task.ID == e.id && as.Attempt == row.Attempt }) {
@@ -306,12 +306,12 @@ func (c *Oracle) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnsw
 	}
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
-		row := c.entry(r.ID).row
+		row := c.task(r.ID).row
 		same := func(ref model.TaskRef) bool { return ref == r.Ref() }
 		switch {
-		case c.inTurn(r.ID) || row != nil && row.WorkerID == k.name && row.Attempt == r.Attempt:
+		case c.isChangedInTurn(r.ID) || row != nil && row.WorkerID == k.name && row.Attempt == r.Attempt:
 		case row == nil && c.imports.active: // it may come with the rest of what is imported
-		case row == nil && c.w.Now()-max(c.loadedAt, c.shakenAt) < 2*c.timeout()+20_000: // it may not be called unknown yet
+		case row == nil && c.world.Now()-max(c.loadedAt, c.disturbedAt) < 2*c.heartbeatTimeout()+20_000: // it may not be called unknown yet
 		case slices.ContainsFunc(a.Forget, same):
 		case !slices.ContainsFunc(a.Drop, func(d model.Drop) bool { return same(model.TaskRef{ID: d.ID, Attempt: d.Attempt}) }):
 			c.violate("level-not-edge", "%s lists %s#%d, %s, which it does not hold, and is not told to drop it", k.name, r.ID, r.Attempt, r.Status)
@@ -319,36 +319,36 @@ func (c *Oracle) checkLevel(k *known, h *model.Heartbeat, a *model.HeartbeatAnsw
 	}
 }
 
-// heardOf notes that a registered worker has spoken of an attempt.
-func (c *Oracle) heardOf(k *known, r *model.Report) {
-	e := c.entry(r.ID)
-	if e.row == nil || e.row.Status.Terminal() || c.bornInTurn(e) {
-		e.named = 0
+// applyReport notes that a registered worker has spoken of an attempt.
+func (c *Oracle) applyReport(k *workerHistory, r *model.Report) {
+	e := c.task(r.ID)
+	if e.row == nil || e.row.Status.Terminal() || c.isCreatedInTurn(e) {
+		e.maxSeenAttempt = 0
 		return
 	}
-	if e.holder(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
-		e.listedAt = c.w.Now()
-		c.owes(e, r)
+	if e.assignee(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
+		e.listedAt = c.world.Now()
+		c.recordProgress(e, r)
 	}
-	if k.present && r.Attempt < 1<<40 {
-		e.named = max(e.named, r.Attempt)
+	if k.isLive && r.Attempt < 1<<40 {
+		e.maxSeenAttempt = max(e.maxSeenAttempt, r.Attempt)
 	}
 }
 
-func (c *Oracle) bornInTurn(e *entry) bool {
-	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.e == e && ch.before == nil })
+func (c *Oracle) isCreatedInTurn(e *taskHistory) bool {
+	return slices.ContainsFunc(c.turn.changes, func(ch change) bool { return ch.task == e && ch.before == nil })
 }
 
 // checkAdmitted asks that one worker at a time has a name.
-func (c *Oracle) checkAdmitted(k *known, h *model.Heartbeat) {
-	old := k.beat
+func (c *Oracle) checkAdmitted(k *workerHistory, h *model.Heartbeat) {
+	old := k.heartbeat
 	if old == nil {
 		return
 	}
-	if old.Instance == h.Instance && h.Epoch < old.Epoch && k.present {
+	if old.Instance == h.Instance && h.Epoch < old.Epoch && k.isLive {
 		c.violate("one-worker-a-name", "%s: epoch %d is heard after epoch %d", k.name, h.Epoch, old.Epoch)
 	}
-	if old.Instance != h.Instance && k.present && !c.silent(k.name) {
+	if old.Instance != h.Instance && k.isLive && !c.isSilent(k.name) {
 		c.violate("one-worker-a-name", "%s: the instance %s takes the name of %s, which is alive", k.name, h.Instance, old.Instance)
 	}
 }
@@ -356,30 +356,30 @@ func (c *Oracle) checkAdmitted(k *known, h *model.Heartbeat) {
 // checkReport asks that what is accepted of a worker is in the store.
 func (c *Oracle) checkReport(op engine.Report, a *dispatch.Answer) {
 	k := c.worker(op.Worker)
-	c.count(op, a)
+	c.countEvent(op, a)
 	if a.Drop != nil {
 		c.checkDrop(op.Worker, *a.Drop)
 	}
 	if a.Err != nil {
-		if k.present && a.Err.Code == model.CodeConflict {
-			c.heardOf(k, &op.Report)
+		if k.isLive && a.Err.Code == model.CodeConflict {
+			c.applyReport(k, &op.Report)
 		}
 		return
 	}
 	if op.Status.Finished() {
 		c.checkForget(op.Worker, op.Ref())
 	}
-	if k.spoken && !k.present && !k.left && c.inTurn(op.ID) {
-		k.present, k.heard = true, c.w.Now() // it was taken for lost and takes its task back
+	if k.registered && !k.isLive && !k.leaving && c.isChangedInTurn(op.ID) {
+		k.isLive, k.heardAt = true, c.world.Now() // it was taken for lost and takes its task back
 	}
 	if s, ok := k.stopping[op.ID]; ok { // a newer attempt there ends an older one
 		k.stopping[op.ID] = stopping{s.attempt, false}
 	}
-	c.heardOf(k, &op.Report)
+	c.applyReport(k, &op.Report)
 }
 
-// isPoison reports whether an event is one of those of poison.
-func isPoison(op engine.Event) bool {
+// panicsEngine reports whether an event is one of those of poison.
+func panicsEngine(op engine.Event) bool {
 	switch op := op.(type) {
 	case engine.Import:
 		return true
