@@ -1,7 +1,5 @@
 package oracle
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
-
 // imports is what is known of the imports into one dispatcher.
 type imports struct {
 	active bool // one is under way
@@ -68,9 +66,7 @@ func (c *Oracle) ApplyImported() {
 			continue
 		}
 		e, a := ch.task, ch.after
-		if a.Attempt != 0 || a.WorkerID != "" {
-			c.violate("held-until-verified", "%s is given to %s in the turn that imports it", e.id, a.WorkerID)
-		}
+		c.checkImported(e, a)
 		e.imported, e.deleted, e.assignments, e.failedAttempts, e.maxSeenAttempt, e.avoided = true, false, nil, nil, 0, nil
 		if e.hold = holdUntil; a.Status.Terminal() {
 			e.hold = holdNone
@@ -89,32 +85,6 @@ func contains(ids []string, id string) bool {
 		}
 	}
 	return false
-}
-
-// checkHeldTask asks that a task which is held back is given to nobody.
-func (c *Oracle) checkHeldTask(ch *change) {
-	e, a := ch.task, ch.after
-	_, released := c.turn.releases[e.id]
-	switch {
-	case e.hold == holdNone:
-	case a == nil || a.Status.Terminal():
-		e.hold = holdNone
-	case c.isRequestedInTurn(e.id, verbCancel):
-		e.hold = holdUnsure
-	case e.hold == holdUntil && !released && a.WorkerID != "" && a.Attempt > previousAttempt(ch): // not an assignment of a finish whose commit was written and failed
-		c.violate("held-until-verified", "%s is given to %s, and its import is not finished", e.id, a.WorkerID)
-	}
-}
-
-// checkHeldReason asks that the dispatcher says of a task that waits whether it is
-// held back.
-func (c *Oracle) checkHeldReason(e *taskHistory, reason string) {
-	if e.row.Status != model.StatusPending || e.hold == holdUnsure {
-		return
-	}
-	if says := reason == reasonHeld; says != (e.hold == holdUntil) {
-		c.violate("held-until-verified", "%s %s; held back by its import: %v", e.id, reason, !says)
-	}
 }
 
 // clearHolds is for the end of a process: the hold is in no store.

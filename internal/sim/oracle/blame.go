@@ -1,0 +1,30 @@
+package oracle
+
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkBlame requires that a failure is counted once for each attempt, and only if its
+// holder failed or took too long.
+func (c *Oracle) checkBlame(e *taskHistory, b *model.Task) bool {
+	late := b.Timeout > 0 && (c.world.Now()-e.assignedAt >= millis(b.Timeout) || c.world.Now()-c.loadedAt >= c.heartbeatTimeout())
+	if !e.holderReported(b.Attempt, reportedFailed) && !late {
+		c.violate("blame", "%s#%d counts as a failure, and its holder %q did not fail", e.id, b.Attempt, e.assignee(b.Attempt))
+		return false
+	}
+	if slices.Contains(e.failedAttempts, b.Attempt) {
+		c.violate("blame", "%s#%d counts as a failure a second time", e.id, b.Attempt)
+	}
+	e.failedAttempts = append(e.failedAttempts, b.Attempt)
+	return true
+}
+
+// checkError requires that the error of a task that returns to the queue was reported.
+func (c *Oracle) checkError(e *taskHistory, b, a *model.Task) {
+	if b.Status.Active() && a.Status == model.StatusPending && a.Error != nil && a.Error != b.Error &&
+		e.reported(b.WorkerID, b.Attempt)&(reportedFailed|reportedRejected) == 0 {
+		c.violate("blame", "%s: no worker reported its error %q", e.id, a.Error.Message)
+	}
+}

@@ -1,0 +1,40 @@
+package oracle
+
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkRequested asks whether somebody has asked for what was done, once for each time.
+func (c *Oracle) checkRequested(e *taskHistory, verb int, format string, args ...any) {
+	if e.effects[verb]++; e.effects[verb] > e.requests[verb] {
+		c.violate("done-if-asked", format+", and nobody asked for it", args...)
+	}
+}
+
+// checkCreated asks who has submitted a new task. It returns the row as it was before
+// the rest of the turn.
+func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
+	if !slices.Contains(e.submissions, submission{a.Client, a.SpecHash}) {
+		c.violate("done-if-asked", "%s of %s is stored, and nobody submitted that", e.id, a.Client)
+	}
+	if e.deleted { // another task of the same name
+		c.checkIDReuse(e)
+		e.deleted, e.assignments, e.failedAttempts, e.maxSeenAttempt, e.avoided = false, nil, nil, 0, nil
+	}
+	born := *a
+	born.TaskState = model.TaskState{Status: model.StatusPending}
+	return &born
+}
+
+// checkUndrained asks that a drain lasts until somebody ends it.
+func (c *Oracle) checkUndrained(wc *model.WorkerChange) {
+	old, k := c.workerRows[wc.ID], c.worker(wc.ID)
+	if old == nil || !old.Drained || wc.Put == nil || wc.Put.Drained {
+		return
+	}
+	if k.undrains++; k.undrains > k.resumes {
+		c.violate("done-if-asked", "%s was drained and is not, and nobody asked for it", k.name)
+	}
+}

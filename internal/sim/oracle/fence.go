@@ -1,0 +1,30 @@
+package oracle
+
+import (
+	"cmp"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkFence asks that a new attempt is above everything that anybody has named,
+// and is given to one worker.
+func (c *Oracle) checkFence(e *taskHistory, b, a *model.Task) {
+	highest := max(b.Attempt, e.maxSeenAttempt)
+	for _, g := range e.assignments {
+		highest = max(highest, g.attempt)
+	}
+	if a.Attempt <= highest {
+		c.violate("fence", "%s is given to %s as attempt %d, and %d was given out or named before", e.id, a.WorkerID, a.Attempt, highest)
+	}
+	if (a.Status != model.StatusQueued || a.WorkerID == "") && !c.isRequestedInTurn(e.id, verbUpdate) {
+		c.violate("fence", "%s has the new attempt %d and is %s, held by %q", e.id, a.Attempt, a.Status, a.WorkerID)
+	}
+	e.assignments = append(e.assignments, assignment{a.Attempt, cmp.Or(a.WorkerID, a.LastWorkerID), a.URL})
+}
+
+// checkReported requires that the holder of the attempt reported the status.
+func (c *Oracle) checkReported(e *taskHistory, b, a *model.Task, r reportSet) {
+	if a.Attempt != b.Attempt || !e.holderReported(a.Attempt, r) {
+		c.violate("fence", "%s#%d is %s without a report of its holder %q", e.id, a.Attempt, a.Status, e.assignee(a.Attempt))
+	}
+}

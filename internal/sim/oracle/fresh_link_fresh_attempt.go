@@ -1,0 +1,21 @@
+package oracle
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// checkLinkReplaced asks that a holder does not go on with a link which its client has
+// replaced: it has a new attempt with the new one.
+func (c *Oracle) checkLinkReplaced(e *taskHistory, b, a *model.Task) {
+	if b.Status.Active() && a.Status.Active() && a.URL != b.URL && a.Attempt == b.Attempt {
+		c.violate("fresh-link-fresh-attempt", "%s#%d goes on at %s with the link that was replaced", e.id, a.Attempt, a.WorkerID)
+	}
+}
+
+// checkReclaimed requires that a worker does not reclaim an attempt whose link was
+// replaced.
+func (c *Oracle) checkReclaimed(e *taskHistory, b, a *model.Task) {
+	for _, g := range e.assignments {
+		if b.Status == model.StatusPending && g.attempt == a.Attempt && g.url != a.URL {
+			c.violate("fresh-link-fresh-attempt", "%s#%d is reclaimed by %s, which downloads %s; an update replaced it by %s", e.id, a.Attempt, a.WorkerID, g.url, a.URL)
+		}
+	}
+}

@@ -1,0 +1,21 @@
+package oracle
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// checkSlots asks that a worker which is given something had a slot for it.
+func (c *Oracle) checkSlots(e *taskHistory) {
+	k := c.worker(e.row.WorkerID)
+	if used, _ := c.countSlots(k); k.heartbeat != nil && used > k.heartbeat.TotalSlots && !c.isRequestedInTurn(e.id, verbUpdate) {
+		c.violate("slots", "%s is given %s: it has %d tasks in %d slots", k.name, e.id, used, k.heartbeat.TotalSlots)
+	}
+	c.checkHostLimit(e)
+}
+
+// checkUsedSlots requires that the reported slots are those of the tasks that a worker
+// holds or is stopping.
+func (c *Oracle) checkUsedSlots(row *model.Worker) {
+	certain, most := c.countSlots(c.worker(row.ID))
+	if row.UsedSlots < certain || row.UsedSlots > most {
+		c.violate("slots", "%s is reported with %d used slots; it holds or stops %d, at most %d", row.ID, row.UsedSlots, certain, most)
+	}
+}

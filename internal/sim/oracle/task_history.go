@@ -1,0 +1,186 @@
+package oracle
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// taskHistory is what is known of one task: its row in the store, and every word that was
+// said about it.
+type taskHistory struct {
+	id           string
+	row          *model.Task // as committed; nil: not there
+	acknowledged bool        // its client was told that it exists
+	deleted      bool        // deleted at somebody's wish
+	deletedAt    model.Time  // when; 0 = not seen
+
+	imported       bool // imported
+	hold           hold
+	submissions    []submission
+	requests       [verbCount]int // how often it was asked for, by those who may
+	effects        [verbCount]int
+	assignments    []assignment
+	statements     []statement
+	failedAttempts []int64 // attempts that were counted as failures
+
+	maxSeenAttempt int64          // highest attempt that a registered worker has named since the last load
+	avoided        []avoidance    // workers that refused or failed it
+	statusSince    model.Time     // when it came to its status
+	queuedAt       model.Time     // when something last made it find its place in the queue
+	overtaken      map[string]int // by client: tasks that went before it while it waited
+	assignedAt     model.Time
+	listedAt       model.Time // when its holder last spoke of it
+	unsavedLength  int64      // bytes that its holder has told, and its row does not have yet; 0 = none
+	unsavedSince   model.Time
+	idleSince      model.Time // it could have been placed and was not; 0 = it could not
+}
+
+type submission struct {
+	client string
+	hash   model.Hash
+}
+
+// assignment is an attempt that was handed out.
+type assignment struct {
+	attempt int64
+	worker  string
+	url     string // as it was then
+}
+
+// statement is all that a worker has said of an attempt.
+type statement struct {
+	worker  string
+	attempt int64
+	reports reportSet
+}
+
+// avoidance is a worker that a task was not to go to for a while.
+type avoidance struct {
+	worker string
+	at     model.Time
+}
+
+// reportSet is a set of what a worker can say.
+type reportSet uint8
+
+const (
+	reportedDownloading reportSet = 1 << iota
+	reportedCompleted
+	reportedRetryable
+	reportedPermanent
+	reportedWorkerError
+	reportedRejected
+
+	reportedFailed = reportedRetryable | reportedPermanent | reportedWorkerError
+)
+
+func reportKind(r *model.Report) reportSet {
+	switch r.Status {
+	case model.ReportCompleted:
+		return reportedCompleted
+	case model.ReportRejected:
+		return reportedRejected
+	case model.ReportFailed:
+		switch r.Error.Class {
+		case model.ClassPermanent:
+			return reportedPermanent
+		case model.ClassWorker:
+			return reportedWorkerError
+		}
+		return reportedRetryable
+	}
+	return reportedDownloading
+}
+
+// record takes down what a worker says; it may have its effect from now on.
+func (e *taskHistory) record(worker string, r *model.Report) {
+	for i := range e.statements {
+		if s := &e.statements[i]; s.worker == worker && s.attempt == r.Attempt {
+			s.reports |= reportKind(r)
+			return
+		}
+	}
+	e.statements = append(e.statements, statement{worker, r.Attempt, reportKind(r)})
+}
+
+// reported returns what a worker has said of an attempt.
+func (e *taskHistory) reported(worker string, attempt int64) reportSet {
+	for _, s := range e.statements {
+		if s.worker == worker && s.attempt == attempt {
+			return s.reports
+		}
+	}
+	return 0
+}
+
+// assignee returns who was given an attempt, "" if nobody.
+func (e *taskHistory) assignee(attempt int64) string {
+	for _, g := range e.assignments {
+		if g.attempt == attempt {
+			return g.worker
+		}
+	}
+	return ""
+}
+
+// holderReported reports whether the one who was given the attempt has said any of the words.
+func (e *taskHistory) holderReported(attempt int64, w reportSet) bool {
+	holder := e.assignee(attempt)
+	return holder != "" && e.reported(holder, attempt)&w != 0
+}
+
+// isUntouched reports whether a task that waits has never waited for anything but its
+// turn and a slot.
+func (e *taskHistory) isUntouched() bool {
+	t := e.row
+	return !e.imported && t.Attempt == 0 && t.NotBefore == 0 && e.requests[verbUpdate]+e.requests[verbRetry]+e.requests[verbPause] == 0
+}
+
+// applyChange takes over what a change made of the task.
+func (e *taskHistory) applyChange(c *Oracle, ch *change) {
+	now := c.world.Now()
+	a, b := ch.after, ch.before
+	if a == nil {
+		e.deleted, e.deletedAt, e.acknowledged = true, now, false
+		return
+	}
+	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt {
+		e.statusSince, e.queuedAt, e.idleSince, e.overtaken = now, now, 0, nil
+	}
+	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt || a.CompletedLength != b.CompletedLength {
+		e.unsavedLength = 0
+	}
+	if a.Status.Terminal() {
+		e.maxSeenAttempt = 0
+	}
+	if c.isRequestedInTurn(e.id, verbUpdate) {
+		e.queuedAt = now
+	}
+	if b != nil && a.Error != nil && a.Error != b.Error && a.Error.Class == model.ClassWorker {
+		e.avoided = append(e.avoided, avoidance{a.LastWorkerID, now})
+	}
+	if b == nil || a.Attempt != b.Attempt {
+		e.assignedAt, e.listedAt = now, now
+	}
+}
+
+// statusSince is when a task came to its status, be it in this turn.
+func (c *Oracle) statusSince(e *taskHistory) model.Time {
+	if c.turn.isActive && c.isChangedInTurn(e.id) {
+		return c.world.Now()
+	}
+	return e.statusSince
+}
+
+// describeTask is a row in a few words.
+func describeTask(t *model.Task) string {
+	if t == nil {
+		return "none"
+	}
+	return string(t.Status) + " of " + t.Client
+}
+
+// previousAttempt is the attempt before the one that was just given.
+func previousAttempt(ch *change) int64 {
+	if ch.before == nil {
+		return 0
+	}
+	return ch.before.Attempt
+}

@@ -1,0 +1,115 @@
+package oracle
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// workerHistory is what a dispatcher was told by and about one worker.
+type workerHistory struct {
+	name       string
+	heartbeat  *model.Heartbeat // the last one that it took
+	heardAt    model.Time
+	registered bool // has been heard since the last load
+	isLive     bool // and is neither lost nor gone
+	leaving    bool
+	overdue    bool // its silence had lasted long enough when it was excused
+	leavingAt  model.Time
+	stopping   map[string]stopping
+	removals   int // that operators have asked for
+	resumes    int // likewise
+	undrains   int // that were done
+}
+
+// stopping is an attempt that a worker was told to stop, and that holds a slot
+// until it has; if that is not certain, it may.
+type stopping struct {
+	attempt int64
+	certain bool
+}
+
+// disconnect is a worker that is lost or has left: what it was told to stop is over.
+func (c *Oracle) disconnect(k *workerHistory) {
+	k.isLive = false
+	clear(k.stopping)
+}
+
+// forgetWorker is a worker of which the dispatcher knows nothing any more.
+func (c *Oracle) forgetWorker(k *workerHistory) {
+	c.disconnect(k)
+	k.heartbeat, k.registered = nil, false
+}
+
+func (c *Oracle) markStopping(k *workerHistory, id string, attempt int64, certain bool) {
+	if old, ok := k.stopping[id]; ok && old.certain && old.attempt == attempt {
+		return
+	}
+	k.stopping[id] = stopping{attempt, certain}
+}
+
+// countSlots is the slots of a worker that are taken, for certain and at most.
+func (c *Oracle) countSlots(k *workerHistory) (certain, most int) {
+	for _, e := range c.taskOrder {
+		if e.row != nil && e.row.WorkerID == k.name {
+			certain++
+		}
+	}
+	most = certain
+	for _, s := range k.stopping { // in any order: a sum
+		most++
+		if s.certain {
+			certain++
+		}
+	}
+	return certain, most
+}
+
+// isDrained reports whether an operator has the worker take nothing new.
+func (c *Oracle) isDrained(k *workerHistory) bool {
+	row := c.workerRows[k.name]
+	return row != nil && row.Drained
+}
+
+// isHealthy reports whether a worker is not at its end in every respect.
+func isHealthy(k *workerHistory) bool {
+	m := &k.heartbeat.HealthMetrics
+	return m.CPUUsage < 100 || m.MemoryUsage < 100 || m.DiskUsage < 100
+}
+
+// hasDiskFor reports whether the worker surely has room for the whole file.
+func hasDiskFor(k *workerHistory, t *model.Task) bool {
+	return t.TotalLength < 1<<20 || k.heartbeat.HealthMetrics.DiskFree >= t.TotalLength*5/4
+}
+
+// isCapable reports whether a worker has what a task needs, by its last heartbeat.
+func (c *Oracle) isCapable(k *workerHistory, t *model.Task) bool {
+	caps := &k.heartbeat.Capabilities
+	if !c.tagsOnlyRank() {
+		for name, value := range t.Tags { // in any order: all are needed
+			if caps.Tags[name] != value {
+				return false
+			}
+		}
+	}
+	if free := k.heartbeat.HealthMetrics.DiskFree; free > 0 && t.TotalLength >= 1<<20 && free < t.TotalLength && t.LastWorkerID != k.name {
+		return false
+	}
+	if t.Folder != "" && !slices.Contains(caps.Folders, t.Folder) {
+		return false
+	}
+	scheme, _, _ := strings.Cut(t.URL, ":")
+	if scheme == "magnet" {
+		return caps.SupportsBT
+	}
+	return len(caps.Protocols) == 0 || slices.Contains(caps.Protocols, scheme)
+}
+
+func (c *Oracle) tagsOnlyRank() bool { return c.cfg.Strategy == engine.StrategyTags }
+
+// listsPartially reports whether a worker lists only a part: from it nothing is taken.
+func (c *Oracle) listsPartially(k *workerHistory) bool {
+	return k.heartbeat != nil && k.heartbeat.Partial
+}
