@@ -46,20 +46,54 @@ var rules = []rule{
 		why: "a store is reached over NATS by the dispatcher only",
 	},
 	{
-		pkg: "pkg/bus/...", never: []string{"all"}, except: []string{"pkg/model", "internal/engine", "pkg/bus", "pkg/repo", "internal/filelock", "internal/logthrottle"},
-		why: "what is asked goes to a Backend: the bus neither places nor stores; of repo it knows the records that migrate moves",
+		pkg: "pkg/...", never: []string{"all"}, except: []string{"pkg", "internal/wire", "internal/logthrottle", "internal/filelock"},
+		why: "other programs import it: the dispatcher does not come with it",
 	},
 	{
-		pkg: "pkg/bus/...", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl"},
+		pkg: "pkg/bus/...", never: []string{"pkg/repo", "database/sql", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose"},
+		why: "clients and workers import it; they need no database",
+	},
+	{
+		pkg: "pkg/bus", never: []string{"github.com/nats-io/nats-server"},
+		why: "a worker links no server; pkg/bus/embedded is one",
+	},
+	{
+		pkg: "pkg/bus/embedded", never: []string{"all"}, except: []string{"internal/filelock"},
+		why: "it is a NATS server, whatever is sent over it",
+	},
+	{
+		pkg: "pkg/bus/client", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "internal/wire"},
+		why: "other people's programs link it: neither a server nor the dispatcher comes with it",
+	},
+	{
+		pkg: "internal/wire", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model"},
+		why: "clients and workers link it",
+	},
+	{
+		pkg: "internal/natsapi", never: []string{"all", "github.com/nats-io/nats-server"},
+		except: []string{"pkg/model", "pkg/bus", "pkg/repo", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
+		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer",
+	},
+	{
+		pkg: "internal/intake", never: []string{"all"},
+		except: []string{"pkg/model", "pkg/bus", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
+		why:    "submissions go to a Backend, as requests do",
+	},
+	{
+		pkg: "internal/transfer", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/repo", "internal/wire"},
+		why: "records go between a store and NATS; migrate uses it too",
+	},
+	{
+		pkg: "internal/natsapi", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
 		why: "which stores there are is not its affair",
 	},
 	{
-		pkg: "pkg/bus/...", never: []string{"database/sql", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
-		why: "clients import it; they need no database",
+		pkg: "internal/intake", never: []string{"pkg/repo", "database/sql"},
+		why: "it submits, and nothing else",
 	},
 	{
-		pkg: "pkg/bus/client", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/bus/internal/wire"},
-		why: "other people's programs link it: neither a server nor the dispatcher comes with it",
+		pkg: "internal/transfer", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
+		why: "which stores there are is not its affair",
 	},
 	{
 		pkg: "internal/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
@@ -94,13 +128,31 @@ var rules = []rule{
 		why: "it judges from outside, by what goes over the wire and into the store",
 	},
 	{
-		pkg: "internal/app", never: []string{"internal/sim"},
+		pkg: "internal/app/...", never: []string{"internal/sim"},
 		why: "the simulator is for those who build this, not for those who run it",
+	},
+	{
+		pkg: "internal/app/node", never: noDispatcher,
+		why: "a worker links no server, no database and no dispatcher",
+	},
+	{
+		pkg: "internal/app/process", never: noDispatcher,
+		why: "every program has it",
+	},
+	{
+		pkg: "cmd/worker", never: noDispatcher,
+		why: "a worker links no server, no database and no dispatcher",
 	},
 	{
 		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},
+}
+
+// noDispatcher is what a worker must not link.
+var noDispatcher = []string{
+	"github.com/nats-io/nats-server", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "database/sql",
+	"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "internal/engine", "internal/dispatch", "internal/natsapi", "internal/intake", "internal/transfer",
 }
 
 // listed is what "go list -json" says of a package.
@@ -232,6 +284,16 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 	for path, p := range goList(t) { // a package of tests alone has no place for it
 		if len(p.GoFiles) > 0 && p.Doc == "" {
 			t.Errorf("%s has no package comment", path)
+		}
+	}
+}
+
+// TestPackages_PkgHoldsModelBusRepoOnly checks that other programs can import model, bus,
+// repo and what is below them, and nothing else.
+func TestPackages_PkgHoldsModelBusRepoOnly(t *testing.T) {
+	for path := range goList(t) {
+		if under(path, "pkg") && !under(path, "pkg/model") && !under(path, "pkg/bus") && !under(path, "pkg/repo") {
+			t.Errorf("%s belongs into internal/", path)
 		}
 	}
 }

@@ -18,9 +18,12 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -135,7 +138,7 @@ var parameter = regexp.MustCompile(`\{\w+\}`)
 func TestEverySubjectThatIsServedIsInAsyncAPI(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	var info micro.Info
-	if err := json.Unmarshal(c.ask(t, "$SRV.INFO."+bus.ServiceName, "").Data, &info); err != nil {
+	if err := json.Unmarshal(c.ask(t, "$SRV.INFO."+natsapi.ServiceName, "").Data, &info); err != nil {
 		t.Fatal(err)
 	}
 	var served, documented []string
@@ -311,9 +314,9 @@ func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
 }
 
 // startServer starts a NATS server without a dispatcher, and connects to it.
-func startServer(t *testing.T) (*bus.Server, *nats.Conn) {
+func startServer(t *testing.T) (*embedded.Server, *nats.Conn) {
 	t.Helper()
-	s, err := bus.StartServer(bus.ServerOptions{StoreDir: t.TempDir()})
+	s, err := embedded.Start(embedded.Options{StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -396,7 +399,7 @@ func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
 		}
 		return err
 	})
-	store, err := bus.NewRemoteStore(nc, bus.DefaultPrefix, false)
+	store, err := transfer.NewRemoteStore(nc, bus.DefaultPrefix, false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
 
@@ -102,7 +102,7 @@ func TestOperations_BackupKeepsEachSubmissionOnce(t *testing.T) {
 	if err := testbed.Build(s.bin, "../cmd/dispatcher", "../cmd/migrate"); err != nil {
 		t.Fatal(err)
 	}
-	server, err := bus.StartServer(bus.ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -44,7 +44,7 @@ func startClusterWith(t *testing.T, external bool, env []string, workers ...stri
 		"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=500ms", "DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_TIMEOUT=3",
 	}
 	if external {
-		server, err := bus.StartServer(bus.ServerOptions{Listen: "127.0.0.1:-1", StoreDir: filepath.Join(c.dir, "external")})
+		server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: filepath.Join(c.dir, "external")})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -11,12 +11,13 @@ import (
 	"os"
 
 	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
 func main() {
 	app.SpareCollector()
-	ctx, stop := app.Signals(context.Background())
+	ctx, stop := process.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -33,11 +34,11 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "dispatcher:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, app.VersionText("dispatcher"))
+		fmt.Fprintln(stdout, process.VersionText("dispatcher"))
 		return 0
 	}
-	level := app.LogLevel(cmd.Config.LogLevel)
-	log := app.Log{Logger: app.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}
+	level := process.LogLevel(cmd.Config.LogLevel)
+	log := process.Log{Logger: process.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}
 	if cmd.Dev {
 		err = runDev(ctx, cmd, stdout, log)
 	} else {
@@ -52,22 +53,22 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	return 0
 }
 
-func serve(ctx context.Context, cmd *config.DispatcherCommand, log app.Log) error {
+func serve(ctx context.Context, cmd *config.DispatcherCommand, log process.Log) error {
 	if cmd.File != "" {
 		log.Logger.Info("configuration read", "file", cmd.File)
 	}
-	return app.RunDispatcher(ctx, cmd.Config, app.Version, log)
+	return app.RunDispatcher(ctx, cmd.Config, process.Version, log)
 }
 
 // runDev shows progress on the screen, so that of the log only warnings are
 // printed unless debug is asked for.
-func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer, log app.Log) error {
+func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer, log process.Log) error {
 	if log.Level.Level() == slog.LevelInfo {
 		log.Level.Set(slog.LevelWarn)
 	}
 	dev := &app.Dev{
 		Config: cmd.Config, URLs: cmd.URLs, Exit: cmd.Exit, Dir: "downloads",
-		Out: stdout, Version: app.Version, Log: log,
+		Out: stdout, Version: process.Version, Log: log,
 	}
 	return dev.Run(ctx)
 }

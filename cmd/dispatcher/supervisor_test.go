@@ -15,7 +15,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
 // serviceManager is the notify socket of a service manager.
@@ -129,7 +129,7 @@ func TestWorker_NotifiesServiceManager(t *testing.T) {
 	if len(m.states) > 0 {
 		t.Errorf("without NATS it says %s", <-m.states)
 	}
-	server, err := bus.StartServer(bus.ServerOptions{Listen: listen, StoreDir: t.TempDir()})
+	server, err := embedded.Start(embedded.Options{Listen: listen, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

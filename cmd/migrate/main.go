@@ -11,7 +11,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 )
 
 func main() {
@@ -23,7 +23,7 @@ func main() {
 			debug.SetMemoryLimit(64 << 20)
 		}
 	}
-	ctx, stop := app.Signals(context.Background())
+	ctx, stop := process.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -99,9 +99,9 @@ func (p *program) run(ctx context.Context, args, environ []string) error {
 		return err
 	}
 	if p.o.version {
-		fmt.Fprintln(p.stdout, app.VersionText("migrate"))
+		fmt.Fprintln(p.stdout, process.VersionText("migrate"))
 		return nil
 	}
-	p.o.logger = app.NewLogger(p.stderr, "text", app.LogLevel(p.o.level()))
+	p.o.logger = process.NewLogger(p.stderr, "text", process.LogLevel(p.o.level()))
 	return command(ctx)
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -17,7 +18,7 @@ const reachTimeout = 10 * time.Second
 
 // remote is the store of a running dispatcher, and the connection to it.
 type remote struct {
-	*bus.RemoteStore
+	*transfer.RemoteStore
 	nc *nats.Conn
 }
 
@@ -33,7 +34,7 @@ func (p *program) openMemory(ctx context.Context) (remote, io.Closer, error) {
 	if err != nil {
 		return remote{}, nil, fmt.Errorf("the running dispatcher cannot be reached: %w", err)
 	}
-	s, err := bus.NewRemoteStore(nc, p.o.config.NATS.Prefix, p.o.final)
+	s, err := transfer.NewRemoteStore(nc, p.o.config.NATS.Prefix, p.o.final)
 	if err != nil {
 		nc.Close()
 		return remote{}, nil, err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/aria-cluster/dispatcher/internal/app"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
 // streams makes and checks the streams of the dispatcher, as its configuration
@@ -19,7 +19,7 @@ func (p *program) streams(ctx context.Context) error {
 	nc, err := p.reach(ctx)
 	if err == nil {
 		o.Path = nc.ConnectedUrlRedacted()
-		err = bus.EnsureStreams(ctx, nc, app.StreamOptions(c))
+		err = intake.EnsureStreams(ctx, nc, app.StreamOptions(c))
 		nc.Close()
 	}
 	if err != nil {

@@ -8,11 +8,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
 func TestTheStreamsAreMadeForADispatcherThatMayNot(t *testing.T) {
-	server, err := bus.StartServer(bus.ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -142,7 +142,7 @@ func (c *cluster) count(status model.Status) int {
 }
 
 // node is a worker, which may be started again and again.
-type node struct {
+type workerProcess struct {
 	*testbed.Process // the last
 
 	t    *testing.T
@@ -153,11 +153,11 @@ type node struct {
 
 // startWorker starts the worker w1; at the end of the test it is killed if it
 // still runs, and its aria2c with it.
-func (c *cluster) startWorker(args ...string) *node { return c.startWorkerWith(nil, args...) }
+func (c *cluster) startWorker(args ...string) *workerProcess { return c.startWorkerWith(nil, args...) }
 
-func (c *cluster) startWorkerWith(env []string, args ...string) *node {
+func (c *cluster) startWorkerWith(env []string, args ...string) *workerProcess {
 	c.t.Helper()
-	n := &node{t: c.t, dir: filepath.Join(c.dir, "w1")}
+	n := &workerProcess{t: c.t, dir: filepath.Join(c.dir, "w1")}
 	n.args = append([]string{"-name", "w1", "-nats-url", c.url, "-dir", n.dir}, args...)
 	n.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + c.dir, "WORKER_ALLOW_NETWORKS=loopback,private"}
 	n.env = append(n.env, env...)
@@ -169,7 +169,7 @@ func (c *cluster) startWorkerWith(env []string, args ...string) *node {
 	return n
 }
 
-func (n *node) start() {
+func (n *workerProcess) start() {
 	n.t.Helper()
 	cmd := exec.Command(binary, n.args...)
 	cmd.Dir, cmd.Env = filepath.Dir(n.dir), n.env
@@ -177,7 +177,7 @@ func (n *node) start() {
 }
 
 // aria2c returns the process ids of those that work for this worker's folder.
-func (n *node) aria2c() []int {
+func (n *workerProcess) aria2c() []int {
 	n.t.Helper()
 	paths, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -196,14 +196,14 @@ func (n *node) aria2c() []int {
 }
 
 // killAria2c kills every aria2c of this worker -9.
-func (n *node) killAria2c() {
+func (n *workerProcess) killAria2c() {
 	for _, pid := range n.aria2c() {
 		_ = syscall.Kill(pid, syscall.SIGKILL) // it may have ended
 	}
 }
 
 // memoryOfAria2c is what the worker's aria2c has in memory, in bytes.
-func (n *node) memoryOfAria2c() int64 {
+func (n *workerProcess) memoryOfAria2c() int64 {
 	n.t.Helper()
 	pids := n.aria2c()
 	if len(pids) != 1 {
@@ -213,7 +213,7 @@ func (n *node) memoryOfAria2c() int64 {
 }
 
 // descriptors is how many files the worker has open.
-func (n *node) descriptors() int {
+func (n *workerProcess) descriptors() int {
 	n.t.Helper()
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.PID()))
 	if err != nil {

@@ -26,16 +26,16 @@ func TestKilledProcessesLoseNothing(t *testing.T) {
 }
 
 // victims are what is killed, by kill -9.
-var victims = map[string]func(n *node){
-	"aria2c":     func(n *node) { n.killAria2c() },
-	"the worker": func(n *node) { n.Kill(); n.start() },
-	"both":       func(n *node) { n.Kill(); n.killAria2c(); n.start() },
+var victims = map[string]func(n *workerProcess){
+	"aria2c":     func(n *workerProcess) { n.killAria2c() },
+	"the worker": func(n *workerProcess) { n.Kill(); n.start() },
+	"both":       func(n *workerProcess) { n.Kill(); n.killAria2c(); n.start() },
 }
 
 // survive kills again and again while 20 downloads are under way. In the end each
 // file is whole, each task was said to be completed once, and the server sent
 // little more than the files.
-func survive(t *testing.T, kill func(*node), kills int) {
+func survive(t *testing.T, kill func(*workerProcess), kills int) {
 	const downloads, rate = 20, 400 << 10
 	pause := func() time.Duration { return 500*time.Millisecond + rand.N(2*time.Second) }
 	data := downloadtest.Data(rate * 3 * (kills + 2))

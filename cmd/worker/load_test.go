@@ -123,7 +123,7 @@ func ownFiles(t *testing.T, dir string) (n int) {
 }
 
 // goroutines ends the worker by a signal that has Go print each.
-func (n *node) goroutines() int {
+func (n *workerProcess) goroutines() int {
 	n.t.Helper()
 	before := len(n.Out.String())
 	n.Signal(syscall.SIGQUIT)

@@ -9,12 +9,13 @@ import (
 	"io"
 	"os"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/node"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
 func main() {
-	ctx, stop := app.Signals(context.Background())
+	ctx, stop := process.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
@@ -31,14 +32,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "worker:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, app.VersionText("worker"))
+		fmt.Fprintln(stdout, process.VersionText("worker"))
 		return 0
 	}
-	logger := app.NewLogger(stderr, cmd.Config.LogFormat, app.LogLevel(cmd.Config.LogLevel))
+	logger := process.NewLogger(stderr, cmd.Config.LogFormat, process.LogLevel(cmd.Config.LogLevel))
 	if cmd.File != "" {
 		logger.Info("configuration read", "file", cmd.File)
 	}
-	if err := app.RunWorker(ctx, cmd.Config, logger); err != nil {
+	if err := node.Run(ctx, cmd.Config, logger); err != nil {
 		logger.Error("the worker has ended", "error", err)
 		return 1
 	}

@@ -35,7 +35,7 @@ func TestWorker_StopsWhileWaitingForNATS(t *testing.T) {
 }
 
 // wantLog wants the sentence, and no error, in what the worker has logged.
-func wantLog(t *testing.T, n *node, sentence string) {
+func wantLog(t *testing.T, n *workerProcess, sentence string) {
 	t.Helper()
 	text := n.Out.String()
 	if strings.Contains(text, "level=ERROR") || !strings.Contains(text, sentence) {
@@ -72,7 +72,7 @@ func TestWorker_LeavesAtOnceWithoutNATS(t *testing.T) {
 	})
 }
 
-func leaves(t *testing.T, n *node, signal os.Signal) {
+func leaves(t *testing.T, n *workerProcess, signal os.Signal) {
 	t.Helper()
 	began := time.Now()
 	n.Signal(signal)

@@ -15,7 +15,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 	"github.com/nats-io/nkeys"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/node"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
@@ -72,7 +72,7 @@ func TestAWorkerConnectsAsItsEnvironmentSays(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- app.RunWorker(ctx, cmd.Config, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- node.Run(ctx, cmd.Config, slog.New(slog.DiscardHandler)) }()
 	testbed.Receive(t, online)
 	cancel()
 	if err := testbed.Receive(t, ended); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -156,7 +157,7 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 			t.Errorf("the admin's %s: %s %s", subject, code, answer)
 		}
 	}
-	remote, err := bus.NewRemoteStore(admin.Conn, bus.DefaultPrefix, false)
+	remote, err := transfer.NewRemoteStore(admin.Conn, bus.DefaultPrefix, false)
 	if err != nil {
 		t.Fatal(err)
 	}

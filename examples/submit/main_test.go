@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/node"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
@@ -34,7 +34,7 @@ func TestSubmit_UsageAndOutcomes(t *testing.T) {
 	var log testbed.Log
 	stop := testbed.Context(t)
 	ended := make(chan error, 1)
-	go func() { ended <- app.RunWorker(stop, w, log.Logger()) }()
+	go func() { ended <- node.Run(stop, w, log.Logger()) }()
 
 	content := downloadtest.Content([]byte("content"))
 	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
@@ -29,7 +30,7 @@ func olderAnswers(t *testing.T, url string) {
 	}
 	t.Cleanup(nc.Close)
 	older, err := json.Marshal(micro.Ping{Type: micro.PingResponseType, ServiceIdentity: micro.ServiceIdentity{
-		Name: bus.ServiceName, ID: "a", Version: "1.0.0",
+		Name: natsapi.ServiceName, ID: "a", Version: "1.0.0",
 		Metadata: map[string]string{"prefix": "aria.v1", "dispatcher": "host-9, pid 1", "started": "2020-01-01T00:00:00Z"},
 	}})
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
@@ -26,7 +27,7 @@ func BenchmarkLifecycle(b *testing.B) {
 		b.Run(store, func(b *testing.B) {
 			c := testConfig(b)
 			c.Database.Type = store
-			d, err := New(b.Context(), c, Version, slog.New(slog.DiscardHandler))
+			d, err := New(b.Context(), c, process.Version, slog.New(slog.DiscardHandler))
 			if err != nil {
 				b.Fatal(err)
 			}

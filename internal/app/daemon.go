@@ -8,48 +8,22 @@ import (
 	"os"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
-
-// stepTimeout bounds each step of the graceful end of a program: one that hangs
-// does not keep the others from being done.
-const stepTimeout = 5 * time.Second
-
-// errNoNATS is in the error of what ended while it waited for the NATS server.
-var errNoNATS = errors.New("NATS was not reached")
-
-// stoppedEarly reports whether err is what ctx's end made of a start, and logs that.
-func stoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
-	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
-		return false
-	}
-	if errors.Is(err, errNoNATS) {
-		logger.Info("stopped before NATS was reached")
-	} else {
-		logger.Info("stopped before the start was complete")
-	}
-	return true
-}
-
-// connectNATS is [bus.OpenConnection] whose error has errNoNATS.
-func connectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
-	conn, err := bus.OpenConnection(ctx, o)
-	if err != nil && ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", errNoNATS, err)
-	}
-	return conn, err
-}
 
 // RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
 // the NATS server is reached is no error.
-func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log Log) error {
+func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log process.Log) error {
 	if cfg.Database.Type == "memory" {
 		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
 	}
 	d, err := New(ctx, cfg, version, log.Logger)
-	if stoppedEarly(ctx, err, log.Logger) {
+	if process.StoppedEarly(ctx, err, log.Logger) {
 		return nil
 	}
 	if err != nil {
@@ -64,10 +38,10 @@ type Daemon struct {
 	cfg        *config.Dispatcher
 	version    string
 	logger     *slog.Logger
-	logLevel   *slog.LevelVar // nil: it cannot be changed
-	server     *bus.Server    // nil if NATS is elsewhere
+	logLevel   *slog.LevelVar   // nil: it cannot be changed
+	server     *embedded.Server // nil if NATS is elsewhere
 	conn       *bus.Connection
-	publisher  *bus.Publisher
+	publisher  *natsapi.Publisher
 	dispatcher *dispatch.Dispatcher
 	health     *health
 	serving    chan struct{}
@@ -94,14 +68,14 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	if err := bus.CheckAlone(ctx, d.conn.Current(), d.cfg.NATS.Prefix); err != nil {
+	if err := natsapi.CheckSingleton(ctx, d.conn.Current(), d.cfg.NATS.Prefix); err != nil {
 		return err
 	}
 	var heard func(string) bool
 	if d.server != nil {
 		heard = d.server.Heard
 	}
-	if d.publisher, err = bus.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
+	if d.publisher, err = natsapi.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
 		return err
 	}
 	d.onClose("closing the publisher", d.publisher.Close)
@@ -123,10 +97,10 @@ func (d *Daemon) open(ctx context.Context) error {
 
 // connect starts the embedded server if no other is named, and connects.
 func (d *Daemon) connect(ctx context.Context) error {
-	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
+	opts := process.NATSOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
 	if d.cfg.NATS.Embedded() {
 		var err error
-		d.server, err = bus.StartServer(bus.ServerOptions{
+		d.server, err = embedded.Start(embedded.Options{
 			Listen: d.cfg.NATS.Listen, StoreDir: d.cfg.NATS.StoreDir,
 			User: d.cfg.NATS.User, Password: string(d.cfg.NATS.Password), Logger: d.logger,
 		})
@@ -137,7 +111,7 @@ func (d *Daemon) connect(ctx context.Context) error {
 		opts.InProcess = d.server
 	}
 	var err error
-	if d.conn, err = connectNATS(ctx, opts); err != nil {
+	if d.conn, err = process.ConnectNATS(ctx, opts); err != nil {
 		return err
 	}
 	d.onClose("draining the NATS connection", d.conn.Drain)
@@ -161,7 +135,7 @@ func (d *Daemon) natsAddr() string {
 }
 
 // Server returns the embedded NATS server, nil if there is none.
-func (d *Daemon) Server() *bus.Server { return d.server }
+func (d *Daemon) Server() *embedded.Server { return d.server }
 
 // Serving is closed once Run takes requests.
 func (d *Daemon) Serving() <-chan struct{} { return d.serving }
@@ -205,7 +179,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	d.onClose("", d.supervise(ctx))
 
-	service, err := bus.StartService(d.conn, d.dispatcher, bus.ServiceOptions{
+	service, err := natsapi.Start(d.conn, d.dispatcher, natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
 		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
 	})
@@ -219,7 +193,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	alone, stopWatch := context.WithCancel(ctx)
 	defer stopWatch()
 	another := make(chan error, 1)
-	go func() { another <- service.WatchAlone(alone) }()
+	go func() { another <- service.WatchSingleton(alone) }()
 	close(d.serving)
 	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
 		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
@@ -232,7 +206,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 // supervise tells the service manager about this dispatcher until the returned
 // function is called.
 func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
-	end := supervise(ctx, func(ctx context.Context) error {
+	end := process.Supervise(ctx, func(ctx context.Context) error {
 		return errors.Join(d.dispatcher.Turning(ctx), d.ready())
 	}, d.dispatcher.Turning, d.logger)
 	return func(context.Context) error {
@@ -267,14 +241,14 @@ func (d *Daemon) Close() error {
 // bounded runs one step of Close. A step that does not look at its context is left
 // behind: the process ends soon.
 func bounded(step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), stepTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- step(ctx) }()
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(stepTimeout + time.Second):
+	case <-time.After(process.StepTimeout + time.Second):
 		return errors.New("a step of the stop hangs")
 	}
 }
@@ -286,11 +260,4 @@ func instanceName() string {
 		host = "a host without a name"
 	}
 	return fmt.Sprintf("%s, pid %d", host, os.Getpid())
-}
-
-func natsOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
-	return bus.Options{
-		URL: string(c.URL), Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
-		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, InboxPrefix: c.InboxPrefix, Logger: logger,
-	}
 }

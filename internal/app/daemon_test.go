@@ -15,6 +15,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
@@ -33,7 +34,7 @@ func testConfig(tb testing.TB) *config.Dispatcher {
 
 func newDaemon(t *testing.T, c *config.Dispatcher) *Daemon {
 	t.Helper()
-	d, err := New(t.Context(), c, Version, slog.New(slog.DiscardHandler))
+	d, err := New(t.Context(), c, process.Version, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +142,7 @@ func TestASecondDispatcherOnThePrefixIsRefusedByName(t *testing.T) {
 	stop := run(t, d)
 	second := testConfig(t)
 	second.NATS.URL = config.URLs(d.Server().ClientURL())
-	_, err := New(t.Context(), second, Version, slog.New(slog.DiscardHandler))
+	_, err := New(t.Context(), second, process.Version, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), instanceName()) {
 		t.Errorf("the second one: %v; want an error that names %q", err, instanceName())
 	}
@@ -170,7 +171,7 @@ func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
 	if _, err := nc.Request("aria.v1.req.query.status", nil, 5*time.Second); err != nil {
 		t.Errorf("with the password: %v", err)
 	}
-	dev := Dev{Log: Log{Logger: slog.New(slog.DiscardHandler)}}
+	dev := Dev{Log: process.Log{Logger: slog.New(slog.DiscardHandler)}}
 	own, end, err := dev.connect(t.Context(), d)
 	if err != nil {
 		t.Fatalf("-dev's worker and client: %v", err)
@@ -218,13 +219,13 @@ func TestAFailedStartLeavesNothingBehindAndNamesTheKey(t *testing.T) {
 	good.Database.Type = "sqlite"
 	bad := *good
 	bad.HTTP.Listen = taken.Addr().String()
-	if _, err := New(t.Context(), &bad, Version, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "http.listen") {
+	if _, err := New(t.Context(), &bad, process.Version, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "http.listen") {
 		t.Fatalf("http.listen is taken: %v", err)
 	}
 	first := newDaemon(t, good) // the same file and the same NATS folder: neither is locked any more
 	second := testConfig(t)
 	second.Database = good.Database
-	if _, err := New(t.Context(), second, Version, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "database.path") {
+	if _, err := New(t.Context(), second, process.Version, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "database.path") {
 		t.Errorf("a second dispatcher on one file: %v", err)
 	}
 	if err := first.Close(); err != nil {

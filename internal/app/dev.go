@@ -13,9 +13,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/app/node"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -27,7 +30,7 @@ type Dev struct {
 	Dir     string   // where the files go
 	Out     io.Writer
 	Version string
-	Log     Log
+	Log     process.Log
 }
 
 // ErrNotAllCompleted is the error of [Dev.Run] when some of the URLs were not
@@ -47,7 +50,7 @@ func (v *Dev) Run(ctx context.Context) error {
 	}
 	defer cleanup()
 	d, err := New(ctx, cfg, v.Version, v.Log.Logger)
-	if stoppedEarly(ctx, err, v.Log.Logger) {
+	if process.StoppedEarly(ctx, err, v.Log.Logger) {
 		return nil
 	}
 	if err != nil {
@@ -119,7 +122,7 @@ func (v *Dev) removeAbandoned() {
 		return // the pattern is legal, unless TMPDIR has a bracket in its name
 	}
 	for _, folder := range folders {
-		if err := bus.RemoveAbandoned(folder); err != nil {
+		if err := embedded.RemoveAbandoned(folder); err != nil {
 			v.Log.Logger.Debug("a folder of NATS stays", "folder", folder, "error", err)
 		}
 	}
@@ -127,7 +130,7 @@ func (v *Dev) removeAbandoned() {
 
 // connect makes the connection of worker and client: TCP, as theirs are elsewhere.
 func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() error, error) {
-	opts := natsOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
+	opts := process.NATSOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
 	if d.Server() != nil {
 		opts.URL = d.Server().ClientURL()
 	}
@@ -136,7 +139,7 @@ func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() e
 		return nil, nil, err
 	}
 	return conn, func() error {
-		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		stop, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 		defer cancel()
 		return conn.Drain(stop)
 	}, nil
@@ -146,7 +149,7 @@ func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, conn *bus.C
 	w := config.DefaultWorker()
 	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
 	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
-	return runNode(ctx, w, conn, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
+	return node.RunOn(ctx, w, conn, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
 }
 
 // runTogether runs the parts until the last one returns, one fails, or ctx ends;

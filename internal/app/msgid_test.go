@@ -11,8 +11,10 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/intake"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -20,15 +22,15 @@ import (
 // started again.
 type intakeSite struct {
 	t       *testing.T
-	options bus.ServerOptions
-	server  *bus.Server
+	options embedded.Options
+	server  *embedded.Server
 	conn    *bus.Connection
 	d       *Daemon
 }
 
 func newIntakeSite(t *testing.T) *intakeSite {
 	t.Helper()
-	s := &intakeSite{t: t, options: bus.ServerOptions{Listen: freeport.Address(t), StoreDir: t.TempDir()}}
+	s := &intakeSite{t: t, options: embedded.Options{Listen: freeport.Address(t), StoreDir: t.TempDir()}}
 	s.start()
 	t.Cleanup(func() { s.end() })
 	c := testConfig(t)
@@ -45,7 +47,7 @@ func newIntakeSite(t *testing.T) *intakeSite {
 func (s *intakeSite) start() {
 	s.t.Helper()
 	var err error
-	if s.server, err = bus.StartServer(s.options); err != nil {
+	if s.server, err = embedded.Start(s.options); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -136,7 +138,7 @@ func TestIntake_MsgIDIsForgottenByRestart(t *testing.T) {
 // message that no dispatcher has removed yet is known after a restart.
 func TestIntake_MsgIDOfWaitingMessageOutlivesRestart(t *testing.T) {
 	s := newIntakeSite(t)
-	if err := bus.EnsureStreams(t.Context(), s.conn.Current(), StreamOptions(s.d.cfg)); err != nil {
+	if err := intake.EnsureStreams(t.Context(), s.conn.Current(), StreamOptions(s.d.cfg)); err != nil {
 		t.Fatal(err)
 	}
 	s.publish("1", `{"url":"https://files.example/a"}`)

@@ -18,6 +18,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"github.com/aria-cluster/dispatcher/internal/app/node"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
@@ -49,7 +51,7 @@ func startExternal(t *testing.T, natsConfig, dispatcherKey, workerKey, clientKey
 	w.NATS.NKey, w.AllowNetworks, w.DiskFloor = workerKey, []string{"loopback"}, 0
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
-	go func() { ended <- RunWorker(ctx, w, slog.New(slog.DiscardHandler)) }()
+	go func() { ended <- node.Run(ctx, w, slog.New(slog.DiscardHandler)) }()
 	x.stop = func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -206,7 +208,7 @@ func TestDaemon_InProcessConnectionIsReplaced(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	stop := run(t, d)
 	out := &testbed.Log{}
-	dev := &Dev{Log: Log{Logger: slog.New(slog.DiscardHandler)}, Dir: t.TempDir(), Out: out}
+	dev := &Dev{Log: process.Log{Logger: slog.New(slog.DiscardHandler)}, Dir: t.TempDir(), Out: out}
 	conn, end, err := dev.connect(t.Context(), d)
 	if err != nil {
 		t.Fatal(err)

@@ -5,12 +5,12 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/config"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
 // StreamOptions is what the configuration says of the streams.
-func StreamOptions(c *config.Dispatcher) bus.StreamOptions {
-	return bus.StreamOptions{
+func StreamOptions(c *config.Dispatcher) intake.StreamOptions {
+	return intake.StreamOptions{
 		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas,
 		Intake: c.Intake.Enabled, IntakeMessages: int64(c.Intake.MaxMessages), IntakeBytes: int64(c.Intake.MaxBytes),
 		Events: c.Events.Stream, EventsAge: time.Duration(c.Events.MaxAge), EventsBytes: int64(c.Events.MaxBytes),
@@ -31,11 +31,11 @@ func (d *Daemon) startStreams(ctx context.Context) error {
 }
 
 // startWith returns how what was started is stopped, nil if nothing was.
-func (d *Daemon) startWith(ctx context.Context, o bus.StreamOptions) (stop func(context.Context) error, err error) {
+func (d *Daemon) startWith(ctx context.Context, o intake.StreamOptions) (stop func(context.Context) error, err error) {
 	if !o.Intake {
-		return bus.KeepStreams(ctx, d.conn, o, d.logger)
+		return intake.EnsureStreamsEventually(ctx, d.conn, o, d.logger)
 	}
-	intake, err := bus.StartIntake(ctx, d.conn, d.dispatcher, o, d.logger)
+	intake, err := intake.Start(ctx, d.conn, d.dispatcher, o, d.logger)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -131,7 +133,7 @@ func TestItServesWhileJetStreamIsAwayAndMakesTheStreamsWhenItComes(t *testing.T)
 			cfg := testConfig(t)
 			cfg.NATS.URL = config.URLs("nats://" + address)
 			cfg.Intake.Enabled, cfg.Events.Stream = c.intake, true
-			d, err := New(t.Context(), cfg, Version, log.Logger())
+			d, err := New(t.Context(), cfg, process.Version, log.Logger())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -139,7 +141,7 @@ func TestItServesWhileJetStreamIsAwayAndMakesTheStreamsWhenItComes(t *testing.T)
 			within(t, 10*time.Second, "the log says that "+c.says, func() bool { return strings.Contains(log.String(), c.says) })
 			old.Shutdown()
 			old.WaitForShutdown()
-			again, err := bus.StartServer(bus.ServerOptions{Listen: address, StoreDir: t.TempDir()})
+			again, err := embedded.Start(embedded.Options{Listen: address, StoreDir: t.TempDir()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -170,7 +172,7 @@ func TestItStopsAlsoWhileItStillTriesToMakeStreams(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.NATS.URL, cfg.Intake.Enabled, cfg.Events.Stream = config.URLs("nats://"+address), false, true
 	began := time.Now()
-	if err := run(t, newDaemon(t, cfg))(); err != nil || time.Since(began) > stepTimeout {
+	if err := run(t, newDaemon(t, cfg))(); err != nil || time.Since(began) > process.StepTimeout {
 		t.Errorf("Run: %v after %v", err, time.Since(began))
 	}
 }
@@ -189,7 +191,7 @@ func TestAStreamThatCannotServeEndsTheStartWithItsName(t *testing.T) {
 		t.Run(c.bad.Name, func(t *testing.T) {
 			cfg := testConfig(t)
 			cfg.Intake.Enabled, cfg.Events.Stream = c.intake, !c.intake
-			own, err := bus.StartServer(bus.ServerOptions{StoreDir: cfg.NATS.StoreDir})
+			own, err := embedded.Start(embedded.Options{StoreDir: cfg.NATS.StoreDir})
 			if err != nil {
 				t.Fatal(err)
 			}

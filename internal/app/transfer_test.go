@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -16,14 +17,14 @@ import (
 )
 
 // remote is the store of a running daemon, as migrate reaches it.
-func remote(t *testing.T, d *Daemon, final bool) *bus.RemoteStore {
+func remote(t *testing.T, d *Daemon, final bool) *transfer.RemoteStore {
 	t.Helper()
 	nc, err := bus.Connect(t.Context(), bus.Options{URL: d.Server().ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	s, err := bus.NewRemoteStore(nc, d.cfg.NATS.Prefix, final)
+	s, err := transfer.NewRemoteStore(nc, d.cfg.NATS.Prefix, final)
 	if err != nil {
 		t.Fatal(err)
 	}

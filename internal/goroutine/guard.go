@@ -1,18 +1,22 @@
-package bus
+// Package goroutine has what a long-running goroutine needs: recovery from a panic, and
+// a wait for its end that a context bounds.
+package goroutine
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 )
 
 // maxStack bounds the stack of a panic in the log, in bytes.
 const maxStack = 4 << 10
 
-// guard calls do and reports whether it panicked, which is a bug and is logged. A
+// Guard calls do and reports whether it panicked, which is a bug and is logged. A
 // goroutine that handles what comes from outside calls it: an unhandled panic there
 // ends the process, and the same message comes again to the next one.
-func guard(logger *slog.Logger, text string, do func(), args ...any) (panicked bool) {
+func Guard(logger *slog.Logger, text string, do func(), args ...any) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			stack := string(debug.Stack())
@@ -22,4 +26,17 @@ func guard(logger *slog.Logger, text string, do func(), args ...any) (panicked b
 	}()
 	do()
 	return false
+}
+
+// Wait returns when the group is done, or an error that names what was waited for when
+// ctx ends first.
+func Wait(ctx context.Context, group *sync.WaitGroup, what string) error {
+	done := make(chan struct{})
+	go func() { group.Wait(); close(done) }()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", what, ctx.Err())
+	}
 }

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 // graveyard is what was among the dead letters at a time, by their ids. NATS knows
@@ -57,7 +59,7 @@ func (g *graveyard) stale(now time.Time) bool {
 func (i *Intake) deadIDs() (map[string]struct{}, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, deadListTime)
 	defer cancel()
-	consumer, err := i.current().js.OrderedConsumer(ctx, i.subjects.StreamName(streamDLQ), jetstream.OrderedConsumerConfig{
+	consumer, err := i.current().js.OrderedConsumer(ctx, i.subjects.StreamName(wire.StreamDLQ), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: deadListTime,
 	})
 	ids := make(map[string]struct{})

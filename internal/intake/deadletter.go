@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 // Headers of a dead letter.
@@ -44,7 +46,7 @@ func (i *Intake) putAside() {
 func (i *Intake) store(d *decision) {
 	if !d.ofClient() {
 		if err := i.bury(d); err != nil {
-			i.troubles.warn("a dead letter could not be stored; its message comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
+			i.troubles.Warn("a dead letter could not be stored; its message comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
 			i.report(d, d.letter.nak(restAside))
 			return
 		}
@@ -55,8 +57,8 @@ func (i *Intake) store(d *decision) {
 		i.report(d, d.letter.nak(restAside)) // once where it is, and then behind the others
 		return
 	}
-	if err := i.publish(streamIntake, i.parkedLetter(d.letter)); err != nil {
-		i.troubles.warn("a message past its client's limits could not be parked", "seq", d.letter.seq, "client", d.letter.client, "error", err)
+	if err := i.publish(wire.StreamIntake, i.parkedLetter(d.letter)); err != nil {
+		i.troubles.Warn("a message past its client's limits could not be parked", "seq", d.letter.seq, "client", d.letter.client, "error", err)
 		i.report(d, d.letter.nak(restAside))
 		return
 	}
@@ -70,7 +72,7 @@ func (i *Intake) bury(d *decision) error {
 	if err != nil || there {
 		return err
 	}
-	return i.publish(streamDLQ, m)
+	return i.publish(wire.StreamDLQ, m)
 }
 
 // restAside is how long a message rests that is parked, or could not be put aside.
@@ -100,7 +102,7 @@ func (i *Intake) deadLetter(d *decision) *nats.Msg {
 	l := d.letter
 	header := l.ownHeader()
 	header.Set(nats.MsgIdHdr, fmt.Sprintf("%s:%d:%d", i.stream, l.seq, l.at.UnixNano()))
-	header.Set(headerError, headerText(d.answer.Err.Message))
+	header.Set(headerError, wire.HeaderText(d.answer.Err.Message))
 	header.Set(headerCode, strconv.Itoa(int(d.answer.Err.Code)))
 	header.Set(headerStream, i.stream)
 	header.Set(headerSeq, strconv.FormatUint(l.seq, 10))

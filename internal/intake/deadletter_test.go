@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"encoding/base64"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -38,7 +39,7 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := len(p.deadLetters(t))
-			m := nats.NewMsg(DefaultPrefix + ".intake." + c.client + ".submit")
+			m := nats.NewMsg(wire.DefaultPrefix + ".intake." + c.client + ".submit")
 			m.Data, m.Header = []byte(c.body), nats.Header{nats.MsgIdHdr: []string{"my " + c.name}, "Trace": []string{"abc"}, "Aria-Error": []string{"forged"}}
 			ack, err := p.js.PublishMsg(testbed.Context(t), m)
 			if err != nil {
@@ -59,7 +60,7 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 				client = "_"
 			}
 			h := dead.Header
-			if dead.Subject != DefaultPrefix+".dlq.intake."+client || string(dead.Data) != c.body {
+			if dead.Subject != wire.DefaultPrefix+".dlq.intake."+client || string(dead.Data) != c.body {
 				t.Errorf("%s: %s", dead.Subject, dead.Data)
 			}
 			if !strings.HasPrefix(h.Get("Aria-Error"), c.reason) || h.Get("Aria-Error-Code") != fmt.Sprint(int(v.Error.Code)) ||
@@ -78,7 +79,7 @@ func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 		answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
-		if err := p.intake.publish(streamDLQ, p.intake.deadLetter(&d)); err != nil {
+		if err := p.intake.publish(wire.StreamDLQ, p.intake.deadLetter(&d)); err != nil {
 			t.Fatal(err)
 		}
 	}

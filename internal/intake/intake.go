@@ -1,6 +1,7 @@
-package bus
+package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -28,6 +33,13 @@ const (
 	lastRoom    = 50 * time.Millisecond
 )
 
+// Backend is what decides on submissions.
+type Backend interface {
+	// Do takes in the operations of one message, or returns an error of
+	// CodeUnavailable. It calls done once, after the commit.
+	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
+}
+
 // Intake takes submissions from the stream to the backend. A message is
 // acknowledged when its task is committed and its verdict told, or when it is
 // among the dead letters; until then it comes again. The id of its task, where it
@@ -37,14 +49,14 @@ const (
 // Within one client and priority tasks have the order of their messages, but for
 // those that had to come again to the same dispatcher.
 type Intake struct {
-	conn     *Connection
-	attached *Attachment // what hears of stuck messages, on each connection
+	conn     *bus.Connection
+	attached *bus.Attachment // what hears of stuck messages, on each connection
 	backend  Backend
-	subjects Subjects
+	subjects wire.Subjects
 	options  StreamOptions
 	stream   string // its name
 	logger   *slog.Logger
-	troubles *throttle
+	troubles *logthrottle.Logger
 
 	slots   chan struct{}   // has an element for each message that is being decided on
 	decided chan decision   // as large as slots, so that putting into it never blocks
@@ -107,19 +119,19 @@ func newIntakeConn(nc *nats.Conn) (*intakeConn, error) {
 	return &intakeConn{nc: nc, js: js, replaced: make(chan struct{})}, nil
 }
 
-// StartIntake makes or checks the streams and begins to take submissions in. It
+// Start makes or checks the streams and begins to take submissions in. It
 // returns an error where a stream is not what it has to be. Where JetStream is
 // not there, or does not answer, it warns and goes on trying in the background.
-func StartIntake(ctx context.Context, conn *Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
-	subjects, err := NewSubjects(o.Prefix)
+func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
+	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
 	}
 	o.Intake = true
-	logger = orDiscard(logger)
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	i := &Intake{
-		conn: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(streamIntake),
-		logger: logger, troubles: &throttle{logger: logger},
+		conn: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(wire.StreamIntake),
+		logger: logger, troubles: logthrottle.New(logger),
 		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), aside: make(chan decision, intakeSlots),
 		stuck: make(chan uint64, intakePending), quit: make(chan struct{}), taken: make(map[uint64]struct{}),
 	}
@@ -150,11 +162,11 @@ func (i *Intake) Stop(ctx context.Context) (err error) {
 		i.cancel()
 		i.attached.Detach()
 		err = errors.Join(
-			waitFor(ctx, &i.feeders, "what takes messages"),
-			waitFor(ctx, &i.flight, "messages that are not decided on"))
+			goroutine.Wait(ctx, &i.feeders, "what takes messages"),
+			goroutine.Wait(ctx, &i.flight, "messages that are not decided on"))
 		close(i.quit)
-		err = errors.Join(err, waitFor(ctx, &i.enders, "acknowledgements"))
-		err = errors.Join(err, unsubscribe(i.advisories()))
+		err = errors.Join(err, goroutine.Wait(ctx, &i.enders, "acknowledgements"))
+		err = errors.Join(err, wire.Unsubscribe(i.advisories()))
 		if nc := i.conn.Current(); nc.IsConnected() {
 			err = errors.Join(err, nc.FlushWithContext(ctx))
 		}
@@ -244,7 +256,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 				return errConsumerClosed
 			}
 		case err = <-doubt:
-			i.troubles.warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
+			i.troubles.Warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
 		case <-look.C:
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
@@ -282,11 +294,11 @@ func (i *Intake) redeliverPending(ctx context.Context, on *intakeConn, info *jet
 func (i *Intake) take(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
-		i.troubles.warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
+		i.troubles.Warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
 		return
 	}
 	var l *letter
-	panicked := guard(i.logger, "a message of the intake panicked", func() {
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
 		l = i.letter(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
 	}, "seq", meta.Sequence.Stream)
 	if panicked {
@@ -315,7 +327,7 @@ func (i *Intake) decide(l *letter) {
 		spec.ID = intakeID(i.stream, l)
 	}
 	err = i.offer(ops, func(answers []model.Answer) {
-		d.answer = model.Answer{Err: errNoAnswer}
+		d.answer = model.Answer{Err: wire.ErrNoAnswer}
 		if len(answers) == 1 && (answers[0].Err != nil || answers[0].Task != nil) {
 			d.answer = answers[0]
 		}

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -19,12 +19,15 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // post is an intake on a backend, and a client's connection.
 type post struct {
-	server   *Server
+	server   *embedded.Server
 	backend  *fakeBackend
 	intake   *Intake
 	nc       *nats.Conn
@@ -33,18 +36,18 @@ type post struct {
 }
 
 func streamOptions() StreamOptions {
-	return StreamOptions{Prefix: DefaultPrefix, Replicas: 1, Intake: true, IntakeMessages: 10_000, IntakeBytes: 16 << 20}
+	return StreamOptions{Prefix: wire.DefaultPrefix, Replicas: 1, Intake: true, IntakeMessages: 10_000, IntakeBytes: 16 << 20}
 }
 
 func newPost(t testing.TB, backend *fakeBackend) *post {
 	t.Helper()
-	s := startServer(t)
-	p := &post{server: s, backend: backend, nc: connect(t, s), verdicts: make(chan *nats.Msg, 4096)}
+	s := testbus.StartServer(t)
+	p := &post{server: s, backend: backend, nc: testbus.Connect(t, s.ClientURL()), verdicts: make(chan *nats.Msg, 4096)}
 	var err error
 	if p.js, err = jetstream.New(p.nc); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.nc.ChanSubscribe(DefaultPrefix+".evt.intake.>", p.verdicts); err != nil {
+	if _, err := p.nc.ChanSubscribe(wire.DefaultPrefix+".evt.intake.>", p.verdicts); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.nc.Flush(); err != nil {
@@ -57,7 +60,7 @@ func newPost(t testing.TB, backend *fakeBackend) *post {
 // start starts an intake as a dispatcher does, with a connection of its own.
 func (p *post) start(t testing.TB, backend Backend) *Intake {
 	t.Helper()
-	i, err := StartIntake(testbed.Context(t), openTo(t, p.server), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	i, err := Start(testbed.Context(t), testbus.Open(t, p.server.ClientURL()), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -77,7 +80,7 @@ func stopIntake(t testing.TB, i *Intake) {
 // sequence.
 func (p *post) send(t testing.TB, client, body string) uint64 {
 	t.Helper()
-	ack, err := p.js.Publish(testbed.Context(t), DefaultPrefix+".intake."+client+".submit", []byte(body))
+	ack, err := p.js.Publish(testbed.Context(t), wire.DefaultPrefix+".intake."+client+".submit", []byte(body))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +99,7 @@ func (p *post) verdict(t testing.TB) model.IntakeVerdict {
 	if v.Error != nil {
 		word = "rejected"
 	}
-	if want := fmt.Sprintf("%s.evt.intake.%s.%d.%s", DefaultPrefix, v.Client, v.Seq, word); m.Subject != want {
+	if want := fmt.Sprintf("%s.evt.intake.%s.%d.%s", wire.DefaultPrefix, v.Client, v.Seq, word); m.Subject != want {
 		t.Errorf("the verdict %s came on %s, want %s", m.Data, m.Subject, want)
 	}
 	return v
@@ -137,7 +140,7 @@ func (p *post) deadLetters(t testing.TB) []*jetstream.RawStreamMsg {
 
 func TestAMessageOfTheIntakeIsATaskOfItsClient(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
-	m := nats.NewMsg(DefaultPrefix + ".intake.shop.submit")
+	m := nats.NewMsg(wire.DefaultPrefix + ".intake.shop.submit")
 	m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{"order-7"}}
 	ack, err := p.js.PublishMsg(testbed.Context(t), m)
 	if err != nil {
@@ -185,7 +188,7 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 		info, err := consumer.Info(testbed.Context(t))
 		return err == nil && info.NumRedelivered == 1
 	})
-	again := p.intake.letter(1, time.Now(), DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
+	again := p.intake.letter(1, time.Now(), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
 	p.intake.decide(again) // as it comes from NATS
 	if n := p.left(t); n != 1 || len(p.verdicts) != 0 || len(taken) != 0 {
 		t.Fatalf("before the commit %d messages are left, %d verdicts were told, and the backend has %d more", n, len(p.verdicts), len(taken))
@@ -329,7 +332,7 @@ func TestTheBackendGetsMessagesInTheirOrder(t *testing.T) {
 	var want []string
 	for n := range messages {
 		want = append(want, fmt.Sprint("t", n))
-		if _, err := p.js.PublishAsync(DefaultPrefix+".intake.shop.submit", []byte(`{"id":"`+want[n]+`",`+source+`}`)); err != nil {
+		if _, err := p.js.PublishAsync(wire.DefaultPrefix+".intake.shop.submit", []byte(`{"id":"`+want[n]+`",`+source+`}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -350,7 +353,7 @@ func TestAnAtomicBatchIsTakenWhole(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	const size = 100
 	for n := 1; n <= size; n++ {
-		m := nats.NewMsg(DefaultPrefix + ".intake.shop.submit")
+		m := nats.NewMsg(wire.DefaultPrefix + ".intake.shop.submit")
 		m.Data = fmt.Appendf(nil, `{"id":"t%d",%s}`, n, source)
 		m.Header.Set("Nats-Batch-Id", "b1")
 		m.Header.Set("Nats-Batch-Sequence", fmt.Sprint(n))
@@ -378,7 +381,7 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	const messages = 500
 	for n := range messages {
-		if _, err := p.js.PublishAsync(DefaultPrefix+".intake.shop.submit", fmt.Appendf(nil, `{"id":"t%d",%s}`, n, source)); err != nil {
+		if _, err := p.js.PublishAsync(wire.DefaultPrefix+".intake.shop.submit", fmt.Appendf(nil, `{"id":"t%d",%s}`, n, source)); err != nil {
 			t.Fatal(err)
 		}
 	}

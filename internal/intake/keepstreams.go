@@ -1,19 +1,23 @@
-package bus
+package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// KeepStreams is [EnsureStreams] for who can serve without the streams: where
+// EnsureStreamsEventually is [EnsureStreams] for who can serve without the streams: where
 // JetStream is away, does not answer, or does not let this user make them, it warns
 // and goes on trying until stop, which returns when it has ended, or ctx's error. It
 // returns an error where a stream is not what it has to be.
-func KeepStreams(ctx context.Context, conn *Connection, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
+func EnsureStreamsEventually(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
 	err = EnsureStreams(ctx, conn.Current(), o)
 	switch {
 	case err == nil:
@@ -21,19 +25,19 @@ func KeepStreams(ctx context.Context, conn *Connection, o StreamOptions, logger 
 	case errors.Is(err, errUnusable) || ctx.Err() != nil:
 		return nil, fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
-	logger = orDiscard(logger)
+	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	logger.Warn("the streams cannot be made now; requests are served meanwhile", "prefix", o.Prefix, "error", err)
 	trying, cancel := context.WithCancel(context.Background())
 	var tries sync.WaitGroup
 	tries.Go(func() { makeLater(trying, conn, o, logger) })
 	return func(ctx context.Context) error {
 		cancel()
-		return waitFor(ctx, &tries, "the making of streams")
+		return goroutine.Wait(ctx, &tries, "the making of streams")
 	}, nil
 }
 
 // makeLater tries until the streams are there, can never be, or ctx ends.
-func makeLater(ctx context.Context, conn *Connection, o StreamOptions, logger *slog.Logger) {
+func makeLater(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		select {
 		case <-ctx.Done():

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"crypto/sha256"
@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/oklog/ulid/v2"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -86,7 +87,7 @@ func clean(id string) string {
 	if id == "" {
 		return ""
 	}
-	return headerText(strings.ToValidUTF8(id[:min(len(id), maxMsgID)], ""))
+	return wire.HeaderText(strings.ToValidUTF8(id[:min(len(id), maxMsgID)], ""))
 }
 
 // intakeID makes the id of the task of a message: the same each time it comes,

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 // advisory is what NATS says of a message that it sends no more.
@@ -63,10 +65,10 @@ func (i *Intake) hear(nc *nats.Conn, kind string) {
 	subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
 	sub, err := nc.Subscribe(subject, i.advised)
 	if err == nil {
-		err = sub.SetPendingLimits(hintMsgs, hintBytes)
+		err = sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes)
 	}
 	if err != nil {
-		i.troubles.warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+		i.troubles.Warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
 		return
 	}
 	i.mu.Lock()
@@ -86,7 +88,7 @@ func (i *Intake) advised(m *nats.Msg) {
 	if err := json.Unmarshal(m.Data, &a); err != nil || a.Seq == 0 {
 		return
 	}
-	i.troubles.warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
+	i.troubles.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
 	select {
 	case i.stuck <- a.Seq:
 	default: // it is found by looking
@@ -155,7 +157,7 @@ func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject strin
 func (i *Intake) rescued(l *letter, err error) {
 	switch {
 	case err != nil && i.ctx.Err() == nil:
-		i.troubles.warn("a stuck message of the intake could not be fetched", "error", err)
+		i.troubles.Warn("a stuck message of the intake could not be fetched", "error", err)
 	case l != nil:
 		i.decide(l)
 	}

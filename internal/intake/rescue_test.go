@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -14,7 +14,10 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -118,12 +121,12 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 func TestTheIntakeWaitsForJetStream(t *testing.T) {
 	log, store := &testbed.Log{}, t.TempDir()
 	s := testnats.Start(t, &server.Options{})
-	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL()})
+	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: s.ClientURL()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	i, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), &fakeBackend{}, streamOptions(), log.Logger())
+	i, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, streamOptions(), log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +142,7 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 	testbed.Eventually(t, "it takes a submission", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
-		_, err := js.Publish(ctx, DefaultPrefix+".intake.shop.submit", []byte(`{`+source+`}`))
+		_, err := js.Publish(ctx, wire.DefaultPrefix+".intake.shop.submit", []byte(`{`+source+`}`))
 		return err == nil
 	})
 	testbed.Eventually(t, "and has it decided on", func() bool {
@@ -164,7 +167,7 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 		return nil
 	}})
 	for n := range messages {
-		m := nats.NewMsg(DefaultPrefix + ".intake.greedy.submit")
+		m := nats.NewMsg(wire.DefaultPrefix + ".intake.greedy.submit")
 		m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{fmt.Sprint("g", n)}}
 		if _, err := p.js.PublishMsgAsync(m, jetstream.WithStallWait(testbed.Patience)); err != nil {
 			t.Fatal(err)
@@ -196,14 +199,14 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 }
 
 func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
-	i := &Intake{subjects: Subjects{Prefix: DefaultPrefix}}
+	i := &Intake{subjects: wire.Subjects{Prefix: wire.DefaultPrefix}}
 	at := time.Unix(1_700_000_000, 5)
 	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {
 		header := nats.Header{headerOrigin: []string{origin}}
-		if l := i.letter(9, at, DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place != 9 || !l.parked {
+		if l := i.letter(9, at, wire.DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place != 9 || !l.parked {
 			t.Errorf("%q: %+v", origin, l)
 		}
-		if l := i.letter(9, at, DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
+		if l := i.letter(9, at, wire.DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
 			t.Errorf("%q in a client's message: %+v", origin, l)
 		}
 	}

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -12,14 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
-)
-
-// The streams of a cluster.
-const (
-	streamIntake = wire.StreamIntake
-	streamDLQ    = wire.StreamDLQ
-	streamEvents = wire.StreamEvents
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 // The durable consumers of the intake: of what clients have sent, and of what was
@@ -64,7 +57,7 @@ var errUnusable = errors.New("not usable")
 // dispatcher relies on. An error names the stream and the setting. Messages are
 // never touched.
 func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
-	subjects, err := NewSubjects(o.Prefix)
+	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return err
 	}
@@ -80,7 +73,7 @@ func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 	if !o.Intake {
 		return nil
 	}
-	stream := subjects.StreamName(streamIntake)
+	stream := subjects.StreamName(wire.StreamIntake)
 	for _, want := range consumers(subjects) {
 		if err := ensureConsumer(ctx, js, stream, want); err != nil {
 			return fmt.Errorf("consumer %s of stream %s: %w", want.Durable, stream, explainDenied(nc, err))
@@ -105,7 +98,7 @@ type streamSetup struct {
 }
 
 // streams is what the streams of a cluster have to be.
-func (o StreamOptions) streams(s Subjects) []streamSetup {
+func (o StreamOptions) streams(s wire.Subjects) []streamSetup {
 	var list []streamSetup
 	if o.Intake {
 		list = append(list, o.intake(s), o.deadLetters(s))
@@ -115,14 +108,14 @@ func (o StreamOptions) streams(s Subjects) []streamSetup {
 	}
 	for i := range list {
 		c := &list[i].StreamConfig
-		c.Storage, c.Replicas, c.Metadata = jetstream.FileStorage, o.Replicas, map[string]string{metaPrefix: s.Prefix}
+		c.Storage, c.Replicas, c.Metadata = jetstream.FileStorage, o.Replicas, map[string]string{wire.MetaPrefix: s.Prefix}
 	}
 	return list
 }
 
-func (o StreamOptions) intake(s Subjects) streamSetup {
+func (o StreamOptions) intake(s wire.Subjects) streamSetup {
 	return streamSetup{jetstream.StreamConfig{
-		Name: s.StreamName(streamIntake), Description: "submissions that no dispatcher has decided on yet",
+		Name: s.StreamName(wire.StreamIntake), Description: "submissions that no dispatcher has decided on yet",
 		Subjects: []string{s.Intake("*"), s.Parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
 		MaxMsgsPerSubject: clientShare(o.IntakeMessages), DiscardNewPerSubject: true,
@@ -135,17 +128,17 @@ func (o StreamOptions) intake(s Subjects) streamSetup {
 // bytes.
 func clientShare(messages int64) int64 { return max(messages/4, clientMessages) }
 
-func (o StreamOptions) deadLetters(s Subjects) streamSetup {
+func (o StreamOptions) deadLetters(s wire.Subjects) streamSetup {
 	return streamSetup{jetstream.StreamConfig{
-		Name: s.StreamName(streamDLQ), Description: "submissions that can never be accepted; the header " + headerError + " says why",
+		Name: s.StreamName(wire.StreamDLQ), Description: "submissions that can never be accepted; the header " + headerError + " says why",
 		Subjects: []string{s.DeadLetter("*")}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxMsgs: deadMessages, MaxMsgsPerSubject: deadPerClient, MaxBytes: deadBytes, Duplicates: deadWindow,
 	}, false}
 }
 
-func (o StreamOptions) events(s Subjects) streamSetup {
+func (o StreamOptions) events(s wire.Subjects) streamSetup {
 	setup := streamSetup{jetstream.StreamConfig{
-		Name: s.StreamName(streamEvents), Description: "what happened to tasks, workers and submissions",
+		Name: s.StreamName(wire.StreamEvents), Description: "what happened to tasks, workers and submissions",
 		Subjects:  s.EventStreams(),
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
@@ -201,9 +194,9 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 	wrong := func(setting string, is, must any) error {
 		return fmt.Errorf("%w: %s is %v and must be %v", errUnusable, setting, is, must)
 	}
-	switch prefix := have.Metadata[metaPrefix]; {
-	case prefix != "" && prefix != want.Metadata[metaPrefix]:
-		return wrong("metadata "+metaPrefix, prefix, want.Metadata[metaPrefix])
+	switch prefix := have.Metadata[wire.MetaPrefix]; {
+	case prefix != "" && prefix != want.Metadata[wire.MetaPrefix]:
+		return wrong("metadata "+wire.MetaPrefix, prefix, want.Metadata[wire.MetaPrefix])
 	case !covers(have.Subjects, want.Subjects[0]):
 		return wrong("subjects", have.Subjects, want.Subjects)
 	case have.Retention != want.Retention:
@@ -249,12 +242,12 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 		set(!covers(have.Subjects, subject), func() { have.Subjects = append(have.Subjects, subject) })
 	}
 	set(have.Discard != want.Discard, func() { have.Discard = want.Discard })
-	if have.Metadata[metaPrefix] == "" {
+	if have.Metadata[wire.MetaPrefix] == "" {
 		have.Metadata = maps.Clone(have.Metadata)
 		if have.Metadata == nil {
 			have.Metadata = make(map[string]string)
 		}
-		have.Metadata[metaPrefix], changed = want.Metadata[metaPrefix], true
+		have.Metadata[wire.MetaPrefix], changed = want.Metadata[wire.MetaPrefix], true
 	}
 	if !want.configured {
 		set(have.Duplicates < want.Duplicates && (have.MaxAge == 0 || have.MaxAge >= want.Duplicates), func() {
@@ -289,13 +282,13 @@ func adjustShare(have, want *jetstream.StreamConfig, messages uint64) (changed b
 
 // consumers is what the intake's consumers have to be. They have no MaxDeliver: a
 // message that was not decided on comes again until it is.
-func consumers(s Subjects) []jetstream.ConsumerConfig {
+func consumers(s wire.Subjects) []jetstream.ConsumerConfig {
 	config := func(name, description, subject string) jetstream.ConsumerConfig {
 		return jetstream.ConsumerConfig{
 			Durable: name, Description: description, FilterSubject: subject,
 			AckPolicy: jetstream.AckExplicitPolicy, AckWait: intakeAckWait, MaxDeliver: -1, MaxAckPending: intakePending,
 			DeliverPolicy: jetstream.DeliverAllPolicy, ReplayPolicy: jetstream.ReplayInstantPolicy,
-			Metadata: map[string]string{metaPrefix: s.Prefix},
+			Metadata: map[string]string{wire.MetaPrefix: s.Prefix},
 		}
 	}
 	return []jetstream.ConsumerConfig{
@@ -321,7 +314,7 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 	}
 	same := have.AckWait == want.AckWait && have.MaxDeliver == want.MaxDeliver && have.MaxAckPending == want.MaxAckPending &&
 		have.FilterSubject == want.FilterSubject && len(have.FilterSubjects) == 0 && len(have.BackOff) == 0 && !have.HeadersOnly &&
-		have.Metadata[metaPrefix] == want.Metadata[metaPrefix]
+		have.Metadata[wire.MetaPrefix] == want.Metadata[wire.MetaPrefix]
 	if same {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"context"
@@ -14,12 +14,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
 func newStreams(t *testing.T) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc := connect(t, startServer(t))
+	nc := testbus.Connect(t, testbus.StartServer(t).ClientURL())
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)
@@ -48,16 +51,16 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	in := configOf(t, js, "ARIA_INTAKE")
 	if in.Retention != jetstream.WorkQueuePolicy || in.Storage != jetstream.FileStorage || in.Discard != jetstream.DiscardNew ||
 		in.MaxMsgSize != 128<<10 || in.MaxMsgs != 10_000 || in.MaxBytes != 16<<20 || in.MaxAge != 0 || in.Duplicates != 10*time.Minute ||
-		in.MaxMsgsPerSubject != 10_000 || !in.DiscardNewPerSubject || !in.AllowAtomicPublish || in.Metadata["prefix"] != DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit", "aria.v1.intake.*.parked"}) {
+		in.MaxMsgsPerSubject != 10_000 || !in.DiscardNewPerSubject || !in.AllowAtomicPublish || in.Metadata["prefix"] != wire.DefaultPrefix || !slices.Equal(in.Subjects, []string{"aria.v1.intake.*.submit", "aria.v1.intake.*.parked"}) {
 		t.Errorf("ARIA_INTAKE: %+v", in)
 	}
 	dlq := configOf(t, js, "ARIA_DLQ")
-	if dlq.Retention != jetstream.LimitsPolicy || dlq.MaxMsgs <= 0 || dlq.MaxBytes <= 0 || dlq.Metadata["prefix"] != DefaultPrefix ||
+	if dlq.Retention != jetstream.LimitsPolicy || dlq.MaxMsgs <= 0 || dlq.MaxBytes <= 0 || dlq.Metadata["prefix"] != wire.DefaultPrefix ||
 		!slices.Equal(dlq.Subjects, []string{"aria.v1.dlq.intake.*"}) {
 		t.Errorf("ARIA_DLQ: %+v", dlq)
 	}
 	events := configOf(t, js, "ARIA_EVENTS")
-	if events.MaxAge != time.Hour || events.MaxBytes != 1<<20 || events.Discard != jetstream.DiscardOld || events.Metadata["prefix"] != DefaultPrefix {
+	if events.MaxAge != time.Hour || events.MaxBytes != 1<<20 || events.Discard != jetstream.DiscardOld || events.Metadata["prefix"] != wire.DefaultPrefix {
 		t.Errorf("ARIA_EVENTS: %+v", events)
 	}
 	c, err := js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
@@ -65,14 +68,14 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	if have := c.CachedInfo().Config; have.AckPolicy != jetstream.AckExplicitPolicy || have.AckWait != 5*time.Second || have.MaxDeliver != -1 ||
-		have.MaxAckPending != 1024 || have.Metadata["prefix"] != DefaultPrefix {
+		have.MaxAckPending != 1024 || have.Metadata["prefix"] != wire.DefaultPrefix {
 		t.Errorf("consumer: %+v", have)
 	}
 }
 
 func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
 	nc, js := newStreams(t)
-	if err := EnsureStreams(testbed.Context(t), nc, StreamOptions{Prefix: DefaultPrefix, Replicas: 1}); err != nil {
+	if err := EnsureStreams(testbed.Context(t), nc, StreamOptions{Prefix: wire.DefaultPrefix, Replicas: 1}); err != nil {
 		t.Fatal(err)
 	}
 	for name := range js.StreamNames(testbed.Context(t)).Name() {
@@ -91,7 +94,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	if _, err := js.UpdateStream(testbed.Context(t), dlq); err != nil {
 		t.Fatal(err)
 	}
-	consumer := consumers(Subjects{Prefix: DefaultPrefix})[0]
+	consumer := consumers(wire.Subjects{Prefix: wire.DefaultPrefix})[0]
 	consumer.AckWait, consumer.MaxDeliver, consumer.MaxAckPending = time.Minute, 3, 5
 	if _, err := js.UpdateConsumer(testbed.Context(t), "ARIA_INTAKE", consumer); err != nil {
 		t.Fatal(err)
@@ -116,7 +119,7 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 }
 
 func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
-	good := streamOptions().intake(Subjects{Prefix: DefaultPrefix}).StreamConfig
+	good := streamOptions().intake(wire.Subjects{Prefix: wire.DefaultPrefix}).StreamConfig
 	good.Storage, good.Replicas = jetstream.FileStorage, 1
 	for name, c := range map[string]struct {
 		change func(*jetstream.StreamConfig)
@@ -138,7 +141,7 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 			if _, err := js.CreateStream(testbed.Context(t), config); err != nil {
 				t.Fatal(err)
 			}
-			_, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), &fakeBackend{}, streamOptions(), nil)
+			_, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, streamOptions(), nil)
 			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -160,14 +163,14 @@ func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
 				t.Fatal(err) // before any dispatcher ran
 			}
 			backend := &fakeBackend{}
-			i, err := StartIntake(testbed.Context(t), open(t, Options{URL: nc.ConnectedUrl()}), backend, streamOptions(), nil)
+			i, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), backend, streamOptions(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { stopIntake(t, i) })
 			testbed.Eventually(t, "its message is a task", func() bool { return len(backend.taken()) == 1 })
 			in := configOf(t, js, "ARIA_INTAKE")
-			if in.Discard != jetstream.DiscardNew || in.MaxMsgs != 10_000 || in.Metadata["prefix"] != DefaultPrefix || !in.AllowAtomicPublish ||
+			if in.Discard != jetstream.DiscardNew || in.MaxMsgs != 10_000 || in.Metadata["prefix"] != wire.DefaultPrefix || !in.AllowAtomicPublish ||
 				!covers(in.Subjects, "aria.v1.intake.*.submit") || !covers(in.Subjects, "aria.v1.intake.*.parked") {
 				t.Errorf("%+v", in)
 			}
@@ -185,7 +188,7 @@ func TestOneClientCannotFillTheIntake(t *testing.T) {
 	}
 	sendMany(t, nc, "greedy", share)
 	full := func(client string) error {
-		_, err := js.Publish(testbed.Context(t), DefaultPrefix+".intake."+client+".submit", []byte(`{}`), jetstream.WithRetryAttempts(0))
+		_, err := js.Publish(testbed.Context(t), wire.DefaultPrefix+".intake."+client+".submit", []byte(`{}`), jetstream.WithRetryAttempts(0))
 		return err
 	}
 	var refused *jetstream.APIError
@@ -203,7 +206,7 @@ func sendMany(t testing.TB, nc *nats.Conn, client string, messages int) {
 	const size = 1000
 	for batch := range messages / size {
 		for n := 1; n <= size; n++ {
-			m := nats.NewMsg(DefaultPrefix + ".intake." + client + ".submit")
+			m := nats.NewMsg(wire.DefaultPrefix + ".intake." + client + ".submit")
 			m.Data = []byte(`{}`)
 			m.Header.Set("Nats-Batch-Id", fmt.Sprint(client, batch))
 			m.Header.Set("Nats-Batch-Sequence", fmt.Sprint(n))
@@ -226,7 +229,7 @@ func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) 
 	const share = 10_000
 	nc, js := newStreams(t)
 	o := streamOptions()
-	old := o.intake(Subjects{Prefix: DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
+	old := o.intake(wire.Subjects{Prefix: wire.DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
 	old.MaxMsgsPerSubject, old.DiscardNewPerSubject, old.Replicas = -1, false, 1
 	if _, err := js.CreateStream(testbed.Context(t), old); err != nil {
 		t.Fatal(err)
@@ -249,11 +252,11 @@ func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) 
 	}
 	for _, c := range []struct{ messages, want int64 }{
 		{4 * share, -1},           // it is full
-		{8 * share, 2 * share},    // there is room
+		{8 * share, 2 * share},    // there is maxBody
 		{16 * share, 4 * share},   // more
 		{4 * share, 4 * share},    // less, and it is full
 		{100 * share, 25 * share}, // more
-		{20 * share, 5 * share},   // less, and there is room
+		{20 * share, 5 * share},   // less, and there is maxBody
 	} {
 		if got := ensure(c.messages).Config; got.MaxMsgsPerSubject != c.want || got.MaxMsgs != c.messages || got.DiscardNewPerSubject != (c.want > 0) {
 			t.Errorf("with %d messages a client's share is %d, want %d: %+v", c.messages, got.MaxMsgsPerSubject, c.want, got)
@@ -267,7 +270,7 @@ func TestTwoPrefixesNeverShareAStream(t *testing.T) {
 		"aria.v1": "ARIA_INTAKE", "lab.v2": "ARIA_INTAKE_lab_v2", "my-lab": "ARIA_INTAKE_my--lab",
 		"a.b": "", "a_b": "", "a-b": "", "a._b": "", "a_.b": "", "a-.b": "", "a.-b": "", "a--b": "", "a__b": "", "a-_b": "", "a_-b": "",
 	} {
-		s, err := NewSubjects(prefix)
+		s, err := wire.NewSubjects(prefix)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -281,7 +284,7 @@ func TestTwoPrefixesNeverShareAStream(t *testing.T) {
 
 func TestTwoClustersShareAServer(t *testing.T) {
 	nc, js := newStreams(t)
-	for _, prefix := range []string{DefaultPrefix, "lab.v2"} {
+	for _, prefix := range []string{wire.DefaultPrefix, "lab.v2"} {
 		o := streamOptions()
 		o.Prefix = prefix
 		if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
@@ -303,7 +306,7 @@ func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
 			{Username: "boss", Password: "pw"},
 		},
 	}).ClientURL()
-	nc, err := Connect(testbed.Context(t), Options{URL: url, User: "dispatcher", Password: "pw"})
+	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: url, User: "dispatcher", Password: "pw"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,7 +317,7 @@ func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "migrate schema up --nats") || !strings.Contains(err.Error(), "$JS.API.STREAM.CREATE.ARIA_INTAKE") {
 		t.Errorf("got %v", err)
 	}
-	boss, err := Connect(testbed.Context(t), Options{URL: url, User: "boss", Password: "pw"})
+	boss, err := bus.Connect(testbed.Context(t), bus.Options{URL: url, User: "boss", Password: "pw"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package bus
+package intake
 
 import (
 	"fmt"
@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -70,7 +72,7 @@ func (i *Intake) settle() {
 				i.aside <- d
 				continue // it is not ended yet
 			case d.again():
-				i.troubles.warn("a message of the intake is put off", "seq", d.letter.seq, "client", d.letter.client, "error", d.answer.Err)
+				i.troubles.Warn("a message of the intake is put off", "seq", d.letter.seq, "client", d.letter.client, "error", d.answer.Err)
 				i.report(&d, d.letter.nak(d.backoff()))
 			default:
 				i.aside <- d
@@ -83,7 +85,7 @@ func (i *Intake) settle() {
 
 // guarded calls do; if that panics, the message rests and comes again.
 func (i *Intake) guarded(d *decision, do func(*decision)) {
-	panicked := guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.letter.seq, "client", d.letter.client)
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.letter.seq, "client", d.letter.client)
 	if panicked {
 		i.report(d, d.letter.nak(restAside))
 	}
@@ -101,7 +103,7 @@ func (i *Intake) finish(d *decision) {
 
 func (i *Intake) report(d *decision, err error) {
 	if err != nil {
-		i.troubles.warn("a message of the intake could not be acknowledged; it comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
+		i.troubles.Warn("a message of the intake could not be acknowledged; it comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
 	}
 }
 
@@ -117,7 +119,7 @@ func (i *Intake) tell(d *decision) error {
 	} else {
 		v.ID = d.answer.Err.ID
 	}
-	body, err := encode(&v)
+	body, err := wire.Encode(&v)
 	if err != nil {
 		return err
 	}
@@ -136,24 +138,24 @@ func (i *Intake) read(l *letter) (spec *model.TaskSpec, err *model.Error) {
 	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
-	return decodeIntake(l.data, roomOf(i.conn.Current()))
+	return decodeIntake(l.data, wire.MaxBody(i.conn.Current()))
 }
 
 // decodeIntake reads the body of a message of the intake, which is one TaskSpec.
 func decodeIntake(data []byte, room int) (*model.TaskSpec, *model.Error) {
-	list, many, err := decodeSubmit(data, room)
+	list, many, err := wire.DecodeSubmit(data, room)
 	switch {
 	case err != nil:
 		return nil, err
 	case many:
 		return nil, model.Errorf(model.CodeInvalid, "tasks: the intake takes one task a message")
-	case list[0].err != nil:
-		return nil, list[0].err
+	case list[0].Err != nil:
+		return nil, list[0].Err
 	}
-	spec := list[0].spec
+	spec := list[0].Spec
 	for field, bytes := range map[string][]byte{"torrent": spec.Torrent, "metalink": spec.Metalink} {
 		if len(bytes) > 0 {
-			return nil, about(spec.ID, model.Errorf(model.CodeInvalid, "%s: is not taken through the intake; submit it by a request", field))
+			return nil, wire.WithID(spec.ID, model.Errorf(model.CodeInvalid, "%s: is not taken through the intake; submit it by a request", field))
 		}
 	}
 	return spec, nil

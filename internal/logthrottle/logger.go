@@ -1,26 +1,21 @@
-package bus
+package logthrottle
 
 import (
+	"cmp"
 	"log/slog"
-
-	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 )
 
-// throttle logs what may happen thousands of times a second: once, and then at
-// most once in the quiet time, with the number of those it kept back.
-type throttle struct {
+// Logger logs what may happen thousands of times a second: once, and then at most once
+// in the quiet time, with the number of those it kept back.
+type Logger struct {
 	logger *slog.Logger
-	limit  logthrottle.Throttle
+	limit  Throttle
 }
 
-func (t *throttle) warn(msg string, args ...any) {
-	t.limit.Log(t.logger, slog.LevelWarn, msg, args...)
+// New makes a Logger; nil discards everything.
+func New(logger *slog.Logger) *Logger {
+	return &Logger{logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}
 }
 
-// orDiscard makes a logger optional.
-func orDiscard(l *slog.Logger) *slog.Logger {
-	if l == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return l
-}
+// Warn logs a warning.
+func (l *Logger) Warn(msg string, args ...any) { l.limit.Log(l.logger, slog.LevelWarn, msg, args...) }

@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 const (
@@ -14,16 +16,16 @@ const (
 	aloneEvery = 15 * time.Second // between two looks for another one
 )
 
-// CheckAlone returns an error with the other's name when a dispatcher answers on
+// CheckSingleton returns an error with the other's name when a dispatcher answers on
 // this prefix already. Two would share the requests between them by the service's
 // queue group, silently, and each know half. Where no service of that name is
 // there at all it returns at once, else after a second.
 //
 // It is a check, not a lock: two that start in the same moment may both pass, and
-// [Service.WatchAlone] then ends one of them.
-func CheckAlone(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
+// [Service.WatchSingleton] then ends one of them.
+func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
 	pinged := ping(ctx, nc, aloneWait, func(other micro.Ping) {
-		if other.Metadata[metaPrefix] == prefix {
+		if other.Metadata[wire.MetaPrefix] == prefix {
 			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", nameOf(other), prefix)
 		}
 	})
@@ -37,24 +39,24 @@ func nameOf(other micro.Ping) string {
 	return fmt.Sprintf("%s, version %s, service id %s", other.Metadata[metaName], other.Version, other.ID)
 }
 
-// WatchAlone looks for other dispatchers on the prefix again and again, for they
+// WatchSingleton looks for other dispatchers on the prefix again and again, for they
 // can come together behind a network that was cut in two. Of two the younger has
 // to go: it returns an error that names the older one, which stays. It returns
 // nil when ctx ends.
-func (s *Service) WatchAlone(ctx context.Context) error { return s.watchAlone(ctx, aloneEvery) }
+func (s *Service) WatchSingleton(ctx context.Context) error { return s.watchSingleton(ctx, aloneEvery) }
 
-func (s *Service) watchAlone(ctx context.Context, every time.Duration) error {
+func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		var older error
 		err := ping(ctx, s.conn.Current(), aloneWait, func(other micro.Ping) {
 			switch {
-			case other.ID == s.discovery.info.ID || other.Metadata[metaPrefix] != s.subjects.Prefix:
+			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix:
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
 				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", nameOf(other), s.subjects.Prefix)
 			default:
-				s.refused.warn("another dispatcher serves the prefix too; it is the younger one, and has to stop",
+				s.refused.Warn("another dispatcher serves the prefix too; it is the younger one, and has to stop",
 					"prefix", s.subjects.Prefix, "other", nameOf(other))
 			}
 		})
@@ -62,7 +64,7 @@ func (s *Service) watchAlone(ctx context.Context, every time.Duration) error {
 			return older
 		}
 		if err != nil && ctx.Err() == nil && s.conn.Current().IsConnected() {
-			s.lost.warn("looking for another dispatcher", "error", err)
+			s.lost.Warn("looking for another dispatcher", "error", err)
 		}
 		select {
 		case <-ctx.Done():

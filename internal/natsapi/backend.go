@@ -1,9 +1,10 @@
-package bus
+package natsapi
 
 import (
 	"context"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -27,5 +28,5 @@ type Backend interface {
 	// Status returns the system in a few numbers.
 	Status(ctx context.Context) (*model.ClusterStatus, error)
 
-	Transfers
+	transfer.Backend
 }

@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -67,7 +68,7 @@ func (s *served) stats() *micro.EndpointStats {
 		NumRequests: s.requests, NumErrors: s.errors, ProcessingTime: s.busy,
 	}
 	if s.last != nil {
-		e.LastError = fmt.Sprintf("%d:%s", s.last.Code, headerText(s.last.Message))
+		e.LastError = fmt.Sprintf("%d:%s", s.last.Code, wire.HeaderText(s.last.Message))
 	}
 	if s.requests > 0 {
 		e.AverageProcessingTime = s.busy / time.Duration(s.requests)
@@ -90,14 +91,14 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 	for _, e := range endpoints {
 		sub, err := e.subscribe(nc)
 		if err != nil {
-			return errors.Join(fmt.Errorf("endpoint %s: %w", e.info.Subject, err), unsubscribe(subs))
+			return errors.Join(fmt.Errorf("endpoint %s: %w", e.info.Subject, err), wire.Unsubscribe(subs))
 		}
 		subs = append(subs, sub)
 	}
 	own, err := d.subscribeDiscovery(nc)
 	subs = append(subs, own...)
 	if err != nil {
-		return errors.Join(fmt.Errorf("discovery: %w", err), unsubscribe(subs))
+		return errors.Join(fmt.Errorf("discovery: %w", err), wire.Unsubscribe(subs))
 	}
 	d.mu.Lock()
 	stopped := d.stopped
@@ -106,7 +107,7 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 	}
 	d.mu.Unlock()
 	if stopped {
-		return unsubscribe(subs)
+		return wire.Unsubscribe(subs)
 	}
 	return nil
 }
@@ -122,23 +123,6 @@ func (s *served) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 	s.mu.Unlock()
 	err = sub.SetPendingLimits(pendingMsgs, pendingBytes)
 	return sub, err
-}
-
-// unsubscribe ends subscriptions. Those of a connection that is gone have ended.
-func unsubscribe(subs []*nats.Subscription) error {
-	var errs []error
-	for _, sub := range subs {
-		if err := sub.Unsubscribe(); err != nil && !gone(err) {
-			errs = append(errs, fmt.Errorf("%s: %w", sub.Subject, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// gone reports whether a subscription could not be ended because it has ended together
-// with its connection.
-func gone(err error) bool {
-	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription)
 }
 
 // subscribeDiscovery answers the requests of discovery on a connection.
@@ -158,7 +142,7 @@ func (d *discovery) subscribeDiscovery(nc *nats.Conn) (subs []*nats.Subscription
 				return subs, fmt.Errorf("%s: %w", subject, err)
 			}
 			subs = append(subs, sub)
-			if err := sub.SetPendingLimits(hintMsgs, hintBytes); err != nil {
+			if err := sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes); err != nil {
 				return subs, fmt.Errorf("%s: %w", subject, err)
 			}
 		}
@@ -200,7 +184,7 @@ func (d *discovery) stop() error {
 	defer d.mu.Unlock()
 	var errs []error
 	for _, sub := range d.subs {
-		if err := sub.Drain(); err != nil && !gone(err) {
+		if err := sub.Drain(); err != nil && !wire.SubscriptionEnded(err) {
 			errs = append(errs, fmt.Errorf("%s: %w", sub.Subject, err))
 		}
 	}

@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -48,7 +50,7 @@ func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
 		t.Errorf("ping %+v", ping)
 	}
 	started, err := time.Parse(time.RFC3339Nano, ping.Metadata["started"])
-	if err != nil || time.Since(started) > time.Minute || ping.Metadata["prefix"] != DefaultPrefix || ping.Metadata["dispatcher"] != "test" ||
+	if err != nil || time.Since(started) > time.Minute || ping.Metadata["prefix"] != wire.DefaultPrefix || ping.Metadata["dispatcher"] != "test" ||
 		ping.Metadata["role"] != "leader" {
 		t.Errorf("metadata %v (%v)", ping.Metadata, err)
 	}
@@ -64,7 +66,7 @@ func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
 			t.Errorf("$SRV.STATS%s: %+v", to, stats)
 		}
 	}
-	for _, to := range []string{DefaultPrefix + ".cmd.worker.w1.drop", "$JS.API.STREAM.PURGE.ARIA_INTAKE"} {
+	for _, to := range []string{wire.DefaultPrefix + ".cmd.worker.w1.drop", "$JS.API.STREAM.PURGE.ARIA_INTAKE"} {
 		heard, err := w.nc.SubscribeSync(to)
 		if err != nil {
 			t.Fatal(err)
@@ -93,7 +95,7 @@ func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
 	}})
 	answered := make(chan error, 1)
 	go func() {
-		_, err := w.nc.Request(DefaultPrefix+".req.task.a.submit", []byte(`{"id":"t",`+source+`}`), testbed.Patience)
+		_, err := w.nc.Request(wire.DefaultPrefix+".req.task.a.submit", []byte(`{"id":"t",`+source+`}`), testbed.Patience)
 		answered <- err
 	}()
 	testbed.Eventually(t, "it is taken in", func() bool { return len(w.backend.taken()) == 1 })
@@ -108,7 +110,7 @@ func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
 	w.ask(t, "task.a.submit", `{"id":"full",`+source+`}`)
 	e := statsOf(t, w.nc, "task-submit")
 	if e.NumRequests != 3 || e.NumErrors != 1 || e.LastError != "503:the inbox is full" || e.ProcessingTime <= 0 ||
-		e.AverageProcessingTime != e.ProcessingTime/3 || e.Subject != DefaultPrefix+".req.task.*.submit" || e.QueueGroup != "q" {
+		e.AverageProcessingTime != e.ProcessingTime/3 || e.Subject != wire.DefaultPrefix+".req.task.*.submit" || e.QueueGroup != "q" {
 		t.Errorf("after three answers: %+v", e)
 	}
 	w.ask(t, "task.a.get", `{"id":"none"}`)
@@ -122,7 +124,7 @@ func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
 // would make.
 func second(t *testing.T, w *world, prefix string) *Service {
 	t.Helper()
-	s, err := StartService(openTo(t, w.server), &fakeBackend{}, ServiceOptions{Prefix: prefix, Name: "second"})
+	s, err := Start(testbus.Open(t, w.server.ClientURL()), &fakeBackend{}, Options{Prefix: prefix, Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,9 +140,9 @@ func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx, cancel := context.WithCancel(testbed.Context(t))
 	older := make(chan error, 1)
-	go func() { older <- w.service.watchAlone(ctx, 10*time.Millisecond) }()
-	younger := second(t, w, DefaultPrefix)
-	if err := younger.watchAlone(testbed.Context(t), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
+	go func() { older <- w.service.watchSingleton(ctx, 10*time.Millisecond) }()
+	younger := second(t, w, wire.DefaultPrefix)
+	if err := younger.watchSingleton(testbed.Context(t), 10*time.Millisecond); err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
 		t.Errorf("the younger: %v, want the older one's name", err)
 	}
 	cancel()
@@ -154,7 +156,7 @@ func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
 	other := second(t, w, "lab.v2")
 	ctx, cancel := context.WithTimeout(testbed.Context(t), aloneWait+500*time.Millisecond)
 	defer cancel()
-	if err := other.watchAlone(ctx, 10*time.Millisecond); err != nil {
+	if err := other.watchSingleton(ctx, 10*time.Millisecond); err != nil {
 		t.Error(err)
 	}
 }

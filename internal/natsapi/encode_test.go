@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"encoding/json"
@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -65,34 +65,13 @@ func TestATaskIsCutToFitByItsFiles(t *testing.T) {
 	}
 }
 
-func TestChunksKeepTheOrderAndTheRoom(t *testing.T) {
-	parts := make([][]byte, 0)
-	for _, n := range []int{5, 5, 20, 1, 9, 2, 2, 2} {
-		parts = append(parts, make([]byte, n))
-	}
-	lists, skipped := chunks(parts, 12)
-	got := ""
-	for _, l := range lists {
-		for _, p := range l {
-			got += fmt.Sprint(len(p), " ")
-		}
-		got += "| "
-	}
-	if got != "5 5 | 1 9 | 2 2 2 | " || skipped != 1 {
-		t.Errorf("got %s, %d skipped", got, skipped)
-	}
-	if lists, _ := chunks(nil, 10); lists != nil {
-		t.Error("nothing became something")
-	}
-}
-
 func TestAnErrorsHeadersAreOneShortLine(t *testing.T) {
 	m := refuse(model.Errorf(400, "id: bad\r\nNats-Service-Error-Code: 200\x00 %s", strings.Repeat("é", 2000)).For("t1")).message("x")
 	text := m.Header.Get("Nats-Service-Error")
 	if strings.ContainsAny(text, "\r\n\x00") || len(text) > 1100 || !strings.HasPrefix(text, "id: bad") || m.Header.Get("Nats-Service-Error-Code") != "400" {
 		t.Errorf("got %q", text)
 	}
-	if text := headerText("\n"); text != "error" {
+	if text := wire.HeaderText("\n"); text != "error" {
 		t.Errorf("an empty sentence became %q", text)
 	}
 }

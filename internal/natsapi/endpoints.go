@@ -1,22 +1,20 @@
-package bus
+package natsapi
 
 import (
 	"context"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // endpoint is one kind of request.
 type endpoint struct {
-	role   Role
+	role   wire.Role
 	verb   string
 	handle func(*call)
 }
-
-// rowRoom is what a row leaves free for the cursor after it, in bytes.
-const rowRoom = 1 << 10
 
 // endpoints is all that is served.
 func (s *Service) endpoints() []endpoint {
@@ -24,34 +22,34 @@ func (s *Service) endpoints() []endpoint {
 	pause := act(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
 	resume := act(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
 	return []endpoint{
-		{RoleTask, "submit", (*call).submit},
-		{RoleTask, "get", (*call).getTasks},
-		{RoleTask, "list", (*call).listTasks},
-		{RoleTask, "cancel", cancel},
-		{RoleTask, "pause", pause},
-		{RoleTask, "resume", resume},
-		{RoleTask, "retry", (*call).retry},
-		{RoleTask, "update", (*call).update},
-		{RoleTask, "delete", (*call).deleteTasks},
-		{RoleQuery, "task.get", (*call).getTasks},
-		{RoleQuery, "task.list", (*call).listTasks},
-		{RoleQuery, "worker.get", (*call).getWorker},
-		{RoleQuery, "worker.list", (*call).listWorkers},
-		{RoleQuery, "status", (*call).status},
-		{RoleAdmin, "task.cancel", cancel},
-		{RoleAdmin, "task.pause", pause},
-		{RoleAdmin, "task.resume", resume},
-		{RoleAdmin, "task.retry", (*call).retry},
-		{RoleAdmin, "task.update", (*call).update},
-		{RoleAdmin, "task.delete", (*call).deleteTasks},
-		{RoleAdmin, "worker.drain", (*call).drainWorker},
-		{RoleAdmin, "worker.resume", (*call).resumeWorker},
-		{RoleAdmin, "worker.remove", (*call).removeWorker},
-		{RoleAdmin, "log_level", (*call).setLogLevel},
-		{RoleAdmin, "export", (*call).export},
-		{RoleAdmin, "import", (*call).importRecords},
-		{RoleWorker, "heartbeat", (*call).heartbeat},
-		{RoleWorker, "report", (*call).report},
+		{wire.RoleTask, "submit", (*call).submit},
+		{wire.RoleTask, "get", (*call).getTasks},
+		{wire.RoleTask, "list", (*call).listTasks},
+		{wire.RoleTask, "cancel", cancel},
+		{wire.RoleTask, "pause", pause},
+		{wire.RoleTask, "resume", resume},
+		{wire.RoleTask, "retry", (*call).retry},
+		{wire.RoleTask, "update", (*call).update},
+		{wire.RoleTask, "delete", (*call).deleteTasks},
+		{wire.RoleQuery, "task.get", (*call).getTasks},
+		{wire.RoleQuery, "task.list", (*call).listTasks},
+		{wire.RoleQuery, "worker.get", (*call).getWorker},
+		{wire.RoleQuery, "worker.list", (*call).listWorkers},
+		{wire.RoleQuery, "status", (*call).status},
+		{wire.RoleAdmin, "task.cancel", cancel},
+		{wire.RoleAdmin, "task.pause", pause},
+		{wire.RoleAdmin, "task.resume", resume},
+		{wire.RoleAdmin, "task.retry", (*call).retry},
+		{wire.RoleAdmin, "task.update", (*call).update},
+		{wire.RoleAdmin, "task.delete", (*call).deleteTasks},
+		{wire.RoleAdmin, "worker.drain", (*call).drainWorker},
+		{wire.RoleAdmin, "worker.resume", (*call).resumeWorker},
+		{wire.RoleAdmin, "worker.remove", (*call).removeWorker},
+		{wire.RoleAdmin, "log_level", (*call).setLogLevel},
+		{wire.RoleAdmin, "export", (*call).export},
+		{wire.RoleAdmin, "import", (*call).importRecords},
+		{wire.RoleWorker, "heartbeat", (*call).heartbeat},
+		{wire.RoleWorker, "report", (*call).report},
 	}
 }
 
@@ -70,15 +68,12 @@ type taskState struct {
 func outcomeOf(id string, a model.Answer) outcome {
 	switch {
 	case a.Err != nil:
-		return outcome{Error: about(id, a.Err)}
+		return outcome{Error: wire.WithID(id, a.Err)}
 	case a.Task == nil:
-		return outcome{Error: about(id, errNoAnswer)}
+		return outcome{Error: wire.WithID(id, wire.ErrNoAnswer)}
 	}
 	return outcome{Task: &taskState{ID: a.Task.ID, Status: a.Task.Status}}
 }
-
-// errNoAnswer says that the backend broke its promise.
-var errNoAnswer = model.Errorf(model.CodeInternal, "the dispatcher gave no answer")
 
 // outcomes encodes an answer to many. It always fits: each entry repeats at most
 // the id of the request and a sentence.
@@ -94,9 +89,9 @@ func outcomes(list []outcome, room int) reply {
 func taskReply(id string, a model.Answer, room int) reply {
 	switch {
 	case a.Err != nil:
-		return refuse(about(id, a.Err))
+		return refuse(wire.WithID(id, a.Err))
 	case a.Task == nil:
-		return refuse(about(id, errNoAnswer))
+		return refuse(wire.WithID(id, wire.ErrNoAnswer))
 	}
 	b, err := encodeTask(a.Task, room)
 	if err != nil {
@@ -112,7 +107,7 @@ func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
 		if len(answers) != len(ops) {
 			answers = make([]model.Answer, len(ops))
 			for i := range answers {
-				answers[i].Err = errNoAnswer
+				answers[i].Err = wire.ErrNoAnswer
 			}
 		}
 		done(answers)
@@ -125,35 +120,35 @@ func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
 // submit takes in one spec or many. Those that are bad are answered beside those
 // that are not.
 func (c *call) submit() {
-	list, many, err := decodeSubmit(c.data, roomOf(c.service.conn.Current()))
+	list, many, err := wire.DecodeSubmit(c.data, wire.MaxBody(c.service.conn.Current()))
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	c.service.clients.charge(c.from.Name, len(list), c.began)
-	if !many && list[0].err != nil {
-		c.reply(refuse(list[0].err))
+	if !many && list[0].Err != nil {
+		c.reply(refuse(list[0].Err))
 		return
 	}
 	results := make([]outcome, len(list))
 	var ops []engine.Event
 	var at []int // the place in results of each op
 	for i, one := range list {
-		if one.err != nil {
-			results[i].Error = one.err
+		if one.Err != nil {
+			results[i].Error = one.Err
 			continue
 		}
-		op := engine.Submit{Client: c.from.Name, Spec: one.spec, Hash: one.spec.Hash(), Chosen: one.spec.ID != ""}
+		op := engine.Submit{Client: c.from.Name, Spec: one.Spec, Hash: one.Spec.Hash(), Chosen: one.Spec.ID != ""}
 		if !op.Chosen {
-			one.spec.ID = c.service.ids.next()
+			one.Spec.ID = c.service.ids.next()
 		}
 		ops, at = append(ops, op), append(at, i)
 	}
 	if !many {
-		c.one(list[0].spec.ID, ops[0])
+		c.one(list[0].Spec.ID, ops[0])
 		return
 	}
-	c.doMany(ops, at, results, func(i int) string { return list[i].spec.ID })
+	c.doMany(ops, at, results, func(i int) string { return list[i].Spec.ID })
 }
 
 // doMany fills results with the answers of the ops, whose places at gives, and
@@ -173,13 +168,13 @@ func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i
 }
 
 func (c *call) getTasks() {
-	ids, many, err := decodeIDs(c.data)
+	ids, many, err := wire.DecodeIDs(c.data)
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	get := func(ctx context.Context, id string) model.Answer {
-		if err := checkID(id); err != nil {
+		if err := wire.CheckID(id); err != nil {
 			return model.Answer{Err: err}
 		}
 		t, err := c.service.backend.Task(ctx, c.from.Name, id)
@@ -201,9 +196,9 @@ func (c *call) getTasks() {
 // place.
 func wholeTasks(ids []string, room int, get func(id string) model.Answer) reply {
 	var rows [][]byte
-	left, next := room-rowRoom, ""
+	left, next := room-wire.RowRoom, ""
 	for _, id := range ids {
-		row, err := wholeTask(id, get(id), room-2*rowRoom)
+		row, err := wholeTask(id, get(id), room-2*wire.RowRoom)
 		if err != nil {
 			return failed(err)
 		}
@@ -213,23 +208,23 @@ func wholeTasks(ids []string, room int, get func(id string) model.Answer) reply 
 		}
 		rows = append(rows, row)
 	}
-	return reply{body: object("tasks", rows, &next)}
+	return reply{body: wire.Object("tasks", rows, &next)}
 }
 
 // wholeTask encodes {"task":…} or {"error":…}.
 func wholeTask(id string, a model.Answer, room int) ([]byte, error) {
 	if a.Err != nil || a.Task == nil {
-		return encode(outcomeOf(id, a))
+		return wire.Encode(outcomeOf(id, a))
 	}
 	task, err := encodeTask(a.Task, room)
 	if err != nil {
-		return encode(outcome{Error: model.Errorf(model.CodeTooLarge, "%v", err).For(id)})
+		return wire.Encode(outcome{Error: model.Errorf(model.CodeTooLarge, "%v", err).For(id)})
 	}
 	return slices.Concat([]byte(`{"task":`), task, []byte("}")), nil
 }
 
 func (c *call) listTasks() {
-	q, err := decodeList(c.data, c.from.Name)
+	q, err := wire.DecodeList(c.data, c.from.Name)
 	if err != nil {
 		c.reply(refuse(err))
 		return
@@ -244,7 +239,7 @@ func (c *call) listTasks() {
 			}
 			rows := make([][]byte, len(p.Tasks))
 			for i, t := range p.Tasks {
-				if rows[i], err = encodeTask(t, room-rowRoom); err != nil {
+				if rows[i], err = encodeTask(t, room-wire.RowRoom); err != nil {
 					return nil, "", err
 				}
 			}
@@ -254,7 +249,7 @@ func (c *call) listTasks() {
 }
 
 func (c *call) listWorkers() {
-	q, err := decodeWorkers(c.data)
+	q, err := wire.DecodeWorkers(c.data)
 	if err != nil {
 		c.reply(refuse(err))
 		return
@@ -269,7 +264,7 @@ func (c *call) listWorkers() {
 			}
 			rows := make([][]byte, len(p.Workers))
 			for i, w := range p.Workers {
-				if rows[i], err = encode(w); err != nil {
+				if rows[i], err = wire.Encode(w); err != nil {
 					return nil, "", err
 				}
 			}
@@ -288,7 +283,7 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 		}
 		n := fitting(rows, room-len(next))
 		if n == len(rows) {
-			return reply{body: object(key, rows, &next)}
+			return reply{body: wire.Object(key, rows, &next)}
 		}
 		limit = min(n, limit-1) // rows may grow between two asks: never the same again
 	}
@@ -296,7 +291,7 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 }
 
 func (c *call) getWorker() {
-	id, err := decodeWorker(c.data)
+	id, err := wire.DecodeWorker(c.data)
 	if err != nil {
 		c.reply(refuse(err))
 		return
@@ -304,7 +299,7 @@ func (c *call) getWorker() {
 	c.read(func(ctx context.Context, room int) reply {
 		w, err := c.service.backend.Worker(ctx, id)
 		if err != nil {
-			return refuse(about(id, failed(err).err))
+			return refuse(wire.WithID(id, failed(err).err))
 		}
 		return workerReply(id, w, room)
 	})
@@ -321,7 +316,7 @@ func workerReply(id string, w *model.Worker, room int) reply {
 
 func (c *call) status() {
 	var nothing struct{}
-	if err := optional(c.data, &nothing); err != nil {
+	if err := wire.DecodeOptional(c.data, &nothing); err != nil {
 		c.reply(refuse(err))
 		return
 	}

@@ -1,57 +1,53 @@
-package bus
+package natsapi
 
 import (
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // heartbeat may come without a reply subject; then it is only heard.
 func (c *call) heartbeat() {
-	h, faults, err := decodeHeartbeat(c.data, c.from.Name)
+	h, faults, err := wire.DecodeHeartbeat(c.data, c.from.Name)
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	for _, f := range faults {
-		c.service.faulty.warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.task, "error", f.err)
+		c.service.faulty.Warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.Task, "error", f.Err)
 	}
 	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []model.Answer) {
 		c.later(func(room int) reply {
 			if a[0].Err != nil {
-				return refuse(about(c.from.Name, a[0].Err))
+				return refuse(wire.WithID(c.from.Name, a[0].Err))
 			}
 			return heartbeatReply(a[0].Heartbeat, room)
 		})
 	})
 }
 
-// reportResult is one entry of an answer to many reports.
-type reportResult struct {
-	Error *model.Error `json:"error,omitempty"`
-}
-
 // reportsBody is the answer to many reports.
 type reportsBody struct {
-	Results []reportResult `json:"results"`
-	Drop    []model.Drop   `json:"drop,omitempty"`
+	Results []wire.ReportResult `json:"results"`
+	Drop    []model.Drop        `json:"drop,omitempty"`
 }
 
 func (c *call) report() {
-	list, many, err := decodeReport(c.data, c.from.Name)
+	list, many, err := wire.DecodeReport(c.data, c.from.Name)
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
-	body := reportsBody{Results: make([]reportResult, len(list))}
+	body := reportsBody{Results: make([]wire.ReportResult, len(list))}
 	var ops []engine.Event
 	var at []int
 	for i, one := range list {
-		if one.err != nil {
-			c.service.faulty.warn("a report was refused", "worker", c.from.Name, "task", one.err.ID, "error", one.err)
-			body.Results[i].Error = one.err
+		if one.Err != nil {
+			c.service.faulty.Warn("a report was refused", "worker", c.from.Name, "task", one.Err.ID, "error", one.Err)
+			body.Results[i].Error = one.Err
 			continue
 		}
-		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.report}), append(at, i)
+		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.Report}), append(at, i)
 	}
 	all := func(int) reply {
 		if many {
@@ -66,7 +62,7 @@ func (c *call) report() {
 	c.do(ops, func(answers []model.Answer) {
 		for n, a := range answers {
 			if a.Err != nil {
-				body.Results[at[n]].Error = about(list[at[n]].report.ID, a.Err)
+				body.Results[at[n]].Error = wire.WithID(list[at[n]].Report.ID, a.Err)
 			}
 			if a.Drop != nil {
 				body.Drop = append(body.Drop, *a.Drop)
@@ -87,7 +83,7 @@ func oneReport(body reportsBody) reply {
 			Drop []model.Drop `json:"drop"`
 		}{body.Drop})
 	}
-	r := answer(errorBody{Error: err, Drop: body.Drop})
+	r := answer(wire.ErrorBody{Error: err, Drop: body.Drop})
 	if r.err == nil {
 		r.err = err
 	}

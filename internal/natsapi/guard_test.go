@@ -1,61 +1,30 @@
-package bus
+package natsapi
 
 import (
-	"fmt"
+	"cmp"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// TestIntake_PoisonMessageBecomesADeadLetter: a message whose decision is a 500 each
-// time is tried a few times and then put among the dead letters; those behind it are
-// decided meanwhile.
-func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
-	tries := make(chan struct{}, 100)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
-		answers := make([]model.Answer, len(ops))
-		for i, op := range ops {
-			if answers[i] = answerOp(op); op.(engine.Submit).Spec.ID == "poison" {
-				answers[i] = model.Answer{Err: model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")}
-				tries <- struct{}{}
-			}
-		}
-		go done(answers)
-		return nil
-	}})
-	seq := p.send(t, "shop", `{"id":"poison","url":"https://example.com/a"}`)
-	for i := range 5 {
-		p.send(t, "shop", fmt.Sprintf(`{"id":"good%d","url":"https://example.com/a"}`, i))
-	}
-	for range 5 {
-		if v := p.verdict(t); v.Error != nil {
-			t.Fatalf("a verdict before the good ones had theirs: %+v", v)
-		}
-	}
-	if v := p.verdict(t); v.Seq != seq || v.Error == nil || v.Error.Code != model.CodeInternal {
-		t.Errorf("the verdict is %+v", v)
-	}
-	p.emptied(t)
-	if letters := p.deadLetters(t); len(letters) != 1 || letters[0].Header.Get(headerCode) != "500" || len(tries) != bugTries {
-		t.Errorf("%d dead letters after %d tries, want one after %d", len(letters), len(tries), bugTries)
-	}
-}
 
 // TestService_AnswerThatPanicsIs500: the answer is made in the goroutine of the
 // outbox; a panic there is that request's error, and the next one is answered.
 func TestService_AnswerThatPanicsIs500(t *testing.T) {
-	s := &Service{logger: orDiscard(nil)}
-	c := &call{service: s, from: Sender{Verb: "heartbeat"}}
-	r := c.packed(room, func(int) reply { panic("oh") })
+	s := &Service{logger: cmp.Or(nil, slog.New(slog.DiscardHandler))}
+	c := &call{service: s, from: wire.Sender{Verb: "heartbeat"}}
+	r := c.packed(maxBody, func(int) reply { panic("oh") })
 	if r.err == nil || r.err.Code != model.CodeInternal || !strings.HasPrefix(r.err.Message, "heartbeat: ") {
 		t.Errorf("the answer is %+v", r.err)
 	}
 	out := newOutbox()
-	p := &Publisher{conn: openTo(t, startServer(t)), out: out, lost: &throttle{logger: orDiscard(nil)}}
+	p := &Publisher{conn: testbus.Open(t, testbus.StartServer(t).ClientURL()), out: out, lost: logthrottle.New(nil), logger: slog.New(slog.DiscardHandler)}
 	sent := make(chan struct{})
 	p.put("a", func(*nats.Conn, string) (int, error) { panic("oh") })
 	p.put("b", func(*nats.Conn, string) (int, error) { close(sent); return 0, nil })

@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -13,12 +13,24 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// maxBody is what the body of a message may have at the default max_payload, in bytes.
+const maxBody = 1<<20 - wire.Headroom
+
+const (
+	source = `"url":"https://example.com/f.iso"`
+	beat   = `"instance":"i1","epoch":1,"seq":1,"state":"ready","total_slots":2`
 )
 
 // fakeBackend answers by its fields; do, where set, replaces the answering.
 type fakeBackend struct {
-	Transfers // of none: they are tested with a real dispatcher, in internal/app
+	transfer.Backend // of none: they are tested with a real dispatcher, in internal/app
 
 	mu  sync.Mutex
 	ops []engine.Event // all that was taken in
@@ -153,50 +165,9 @@ func (f *fakeBackend) Status(ctx context.Context) (*model.ClusterStatus, error) 
 	return &model.ClusterStatus{ActiveWorkers: 3, TotalTasks: 7}, nil
 }
 
-// startServer starts an embedded server on a free port.
-func startServer(t testing.TB) *Server {
-	t.Helper()
-	s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := s.Shutdown(testbed.Context(t)); err != nil {
-			t.Error(err)
-		}
-	})
-	return s
-}
-
-func connect(t testing.TB, s *Server) *nats.Conn {
-	t.Helper()
-	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
-}
-
-// open opens a connection that is replaced where it is closed.
-func open(t testing.TB, o Options) *Connection {
-	t.Helper()
-	c, err := OpenConnection(testbed.Context(t), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.Drain(testbed.Context(t)) }) // the server may have ended first
-	return c
-}
-
-func openTo(t testing.TB, s *Server) *Connection {
-	t.Helper()
-	return open(t, Options{URL: s.ClientURL()})
-}
-
 // world is a served backend and a connection to ask it by.
 type world struct {
-	server  *Server
+	server  *embedded.Server
 	backend *fakeBackend
 	service *Service
 	nc      *nats.Conn
@@ -204,10 +175,10 @@ type world struct {
 
 func serve(t testing.TB, backend *fakeBackend) *world {
 	t.Helper()
-	s := startServer(t)
-	w := &world{server: s, backend: backend, nc: connect(t, s)}
-	service, err := StartService(openTo(t, s), backend, ServiceOptions{
-		Prefix: DefaultPrefix, Name: "test", Version: "v1.2.3", LogLevel: new(slog.LevelVar), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	s := testbus.StartServer(t)
+	w := &world{server: s, backend: backend, nc: testbus.Connect(t, s.ClientURL())}
+	service, err := Start(testbus.Open(t, s.ClientURL()), backend, Options{
+		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", LogLevel: new(slog.LevelVar), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -229,7 +200,7 @@ type said struct {
 
 func (w *world) ask(t testing.TB, subject, body string) said {
 	t.Helper()
-	m, err := w.nc.RequestWithContext(testbed.Context(t), DefaultPrefix+".req."+subject, []byte(body))
+	m, err := w.nc.RequestWithContext(testbed.Context(t), wire.DefaultPrefix+".req."+subject, []byte(body))
 	if err != nil {
 		t.Fatalf("%s: %v", subject, err)
 	}

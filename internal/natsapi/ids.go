@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"crypto/rand"

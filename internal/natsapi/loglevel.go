@@ -1,9 +1,10 @@
-package bus
+package natsapi
 
 import (
 	"log/slog"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -21,7 +22,7 @@ type levelBody struct {
 // answers it. It needs nothing of the backend, so that it works in a time of trouble.
 func (c *call) setLogLevel() {
 	var body levelBody
-	if err := optional(c.data, &body); err != nil {
+	if err := wire.DecodeOptional(c.data, &body); err != nil {
 		c.reply(refuse(err))
 		return
 	}

@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"encoding/json"
@@ -11,7 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -38,14 +40,14 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 			started <- struct{}{}
 			<-release
 			big := row(0)
-			for n := range 300 { // no room makes it smaller
+			for n := range 300 { // no maxBody makes it smaller
 				big.Mirrors = append(big.Mirrors, fmt.Sprint("http://h/", n, strings.Repeat("y", 800)))
 			}
 			return big, nil
 		},
 	}
-	conn := open(t, Options{URL: s.ClientURL()})
-	service, err := StartService(conn, backend, ServiceOptions{Prefix: DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	conn := testbus.Open(t, s.ClientURL())
+	service, err := Start(conn, backend, Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,10 +57,10 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 		}
 	})
 	answers := make(chan said, 2)
-	asker := connectURL(t, s.ClientURL())
+	asker := testbus.Connect(t, s.ClientURL())
 	for subject, body := range map[string]string{"query.task.list": `{"limit":240}`, "query.task.get": `{"id":"a"}`} {
 		go func() {
-			m, err := asker.RequestWithContext(testbed.Context(t), DefaultPrefix+".req."+subject, []byte(body))
+			m, err := asker.RequestWithContext(testbed.Context(t), wire.DefaultPrefix+".req."+subject, []byte(body))
 			if err != nil {
 				answers <- said{text: subject + ": " + err.Error()}
 				return
@@ -89,7 +91,7 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 			t.Error(a.text)
 		}
 	}
-	if _, err := asker.RequestWithContext(testbed.Context(t), DefaultPrefix+".req.query.status", nil); err != nil {
+	if _, err := asker.RequestWithContext(testbed.Context(t), wire.DefaultPrefix+".req.query.status", nil); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }
@@ -100,7 +102,7 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
 	got := make(chan string, 256)
-	stop, err := link(t, open(t, Options{URL: s.ClientURL()})).Listen(func(list []model.Assignment) {
+	stop, err := link(t, testbus.Open(t, s.ClientURL())).Listen(func(list []model.Assignment) {
 		for _, a := range list {
 			got <- a.Task.ID
 		}
@@ -109,7 +111,7 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stop()
-	p := publisherFor(t, open(t, Options{URL: s.ClientURL()}))
+	p := publisherFor(t, testbus.Open(t, s.ClientURL()))
 	s.Replace("max_payload: 524288", "max_payload: 65536")
 	var list []model.Assignment
 	for n := range 200 {
@@ -127,12 +129,12 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 // reports above the new limit are split after the connection was replaced.
 func TestWorkerLink_LowersItsMessagesToNewMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
-	service, err := StartService(open(t, Options{URL: s.ClientURL()}), &fakeBackend{}, ServiceOptions{Prefix: DefaultPrefix, Name: "test"})
+	service, err := Start(testbus.Open(t, s.ClientURL()), &fakeBackend{}, Options{Prefix: wire.DefaultPrefix, Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = service.Stop(testbed.Context(t)) })
-	conn := open(t, Options{URL: s.ClientURL()})
+	conn := testbus.Open(t, s.ClientURL())
 	l := link(t, conn)
 	var reports []model.Report
 	for n := range 900 {

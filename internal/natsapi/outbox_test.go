@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -30,7 +32,7 @@ func TestAnOutboxThatIsOnlySlowDropsNothing(t *testing.T) {
 	}
 }
 
-// Several wait for room at once, and what comes first is sent first.
+// Several wait for maxBody at once, and what comes first is sent first.
 func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 	o := newOutbox()
 	stuck, taken := make(chan struct{}), make(chan struct{})
@@ -68,10 +70,10 @@ func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 }
 
 func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
-	s := startServer(t)
-	nc := connect(t, s)
+	s := testbus.StartServer(t)
+	nc := testbus.Connect(t, s.ClientURL())
 	asked := 0
-	p, err := NewPublisher(openTo(t, s), DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
+	p, err := NewPublisher(testbus.Open(t, s.ClientURL()), wire.DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +119,8 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 }
 
 func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
-	s := startServer(t)
-	nc := connect(t, s)
+	s := testbus.StartServer(t)
+	nc := testbus.Connect(t, s.ClientURL())
 	sub, err := nc.SubscribeSync("aria.v1.>")
 	if err != nil {
 		t.Fatal(err)
@@ -126,7 +128,7 @@ func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p, err := NewPublisher(openTo(t, s), DefaultPrefix, func(string) bool { return false }, nil)
+	p, err := NewPublisher(testbus.Open(t, s.ClientURL()), wire.DefaultPrefix, func(string) bool { return false }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,12 +1,17 @@
-package bus
+package natsapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -16,26 +21,27 @@ import (
 // lost, and a heartbeat's answer, or a get, says the same again. What goes wrong is
 // logged now and then.
 type Publisher struct {
-	conn     *Connection
-	subjects Subjects
+	conn     *bus.Connection
+	subjects wire.Subjects
 	heard    func(subject string) bool
 	out      *outbox
-	lost     *throttle
+	lost     *logthrottle.Logger
+	logger   *slog.Logger
 }
 
 // NewPublisher makes a publisher for the prefix; end it with Close. heard reports
 // whether anybody hears what is said to a subject, as [Server.Heard] does: an event
 // that nobody hears is not made, which is 6% of what a task costs. Where it is nil,
 // as with a server elsewhere, which does not tell, every event is.
-func NewPublisher(conn *Connection, prefix string, heard func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
-	subjects, err := NewSubjects(prefix)
+func NewPublisher(conn *bus.Connection, prefix string, heard func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
+	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
 		return nil, err
 	}
 	if heard == nil {
 		heard = func(string) bool { return true }
 	}
-	return &Publisher{conn: conn, subjects: subjects, heard: heard, out: newOutbox(), lost: &throttle{logger: orDiscard(logger)}}, nil
+	return &Publisher{conn: conn, subjects: subjects, heard: heard, out: newOutbox(), lost: logthrottle.New(logger), logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}, nil
 }
 
 // Close sends what is queued. It returns ctx's error when that comes first. The
@@ -59,7 +65,7 @@ func (p *Publisher) Assign(worker string, list []model.Assignment) {
 // has not heard, and after an outage, in which its answers may have been lost.
 func (p *Publisher) Nudge(worker string) {
 	p.put(p.subjects.Assign(worker), func(nc *nats.Conn, subject string) (int, error) {
-		return 0, nc.Publish(subject, object("assign", nil, nil))
+		return 0, nc.Publish(subject, wire.Object("assign", nil, nil))
 	})
 }
 
@@ -72,12 +78,12 @@ func (p *Publisher) Drop(worker string, list []model.Drop) {
 // message loses files from its end.
 func (p *Publisher) TaskEvent(e *model.TaskEvent) {
 	p.event(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(nc *nats.Conn, subject string) (int, error) {
-		room := roomOf(nc)
+		room := wire.MaxBody(nc)
 		short := *e
-		b, err := encode(&short)
+		b, err := wire.Encode(&short)
 		for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
-			short.Result = shorter(short.Result)
-			b, err = encode(&short)
+			short.Result = wire.TruncateFiles(short.Result)
+			b, err = wire.Encode(&short)
 		}
 		if err != nil {
 			return 0, err
@@ -102,7 +108,7 @@ type publishing func(nc *nats.Conn, subject string) (size int, err error)
 
 func (p *Publisher) one(v any) publishing {
 	return func(nc *nats.Conn, subject string) (int, error) {
-		b, err := encode(v)
+		b, err := wire.Encode(v)
 		if err != nil {
 			return 0, err
 		}
@@ -118,13 +124,13 @@ func sendList[T any](p *Publisher, subject, key string, list []T) {
 	p.put(subject, func(nc *nats.Conn, subject string) (size int, err error) {
 		parts := make([][]byte, len(list))
 		for i, v := range list {
-			if parts[i], err = encode(v); err != nil {
+			if parts[i], err = wire.Encode(v); err != nil {
 				return 0, err
 			}
 		}
-		lists, skipped := chunks(parts, roomOf(nc))
+		lists, skipped := wire.Chunks(parts, wire.MaxBody(nc))
 		for _, l := range lists {
-			body := object(key, l, nil)
+			body := wire.Object(key, l, nil)
 			size = max(size, len(body))
 			if err := nc.Publish(subject, body); err != nil {
 				return size, err
@@ -147,16 +153,16 @@ func (p *Publisher) event(subject string, send publishing) {
 func (p *Publisher) put(subject string, send publishing) {
 	ok := p.out.put(func() {
 		var err error
-		if guard(p.lost.logger, "a message panicked", func() {
-			err = p.conn.send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
+		if goroutine.Guard(p.logger, "a message panicked", func() {
+			err = p.conn.Send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
 		}, "subject", subject) {
 			return
 		}
 		if err != nil {
-			p.lost.warn("a message could not be sent", "subject", subject, "error", err)
+			p.lost.Warn("a message could not be sent", "subject", subject, "error", err)
 		}
 	})
 	if !ok {
-		p.lost.warn("a message was dropped: too many wait to be sent", "subject", subject)
+		p.lost.Warn("a message was dropped: too many wait to be sent", "subject", subject)
 	}
 }

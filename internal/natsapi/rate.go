@@ -1,9 +1,10 @@
-package bus
+package natsapi
 
 import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -106,7 +107,7 @@ func (g *gate) sweep(now time.Time) {
 
 // pass lets a client's request through the gate, or says why not.
 func (c *call) pass() *model.Error {
-	if c.from.Role != RoleTask {
+	if c.from.Role != wire.RoleTask {
 		return nil
 	}
 	err := c.service.clients.enter(c.from.Name, c.from.Verb == "submit", c.began)

@@ -1,11 +1,13 @@
-package bus
+package natsapi
 
 import (
 	"context"
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
 // TestPacer_GivesRefusalPutAfterClose checks that a refusal that is put after the
@@ -66,7 +68,7 @@ func TestServiceStop_AnswersRequestRefusedAfterPacer(t *testing.T) {
 	if !w.service.enter() { // as a request does
 		t.Fatal("the service stops already")
 	}
-	c := &call{service: w.service, at: &served{}, began: time.Now(), from: Sender{Role: RoleTask, Name: "alice", Verb: "submit"}, to: inbox}
+	c := &call{service: w.service, at: &served{}, began: time.Now(), from: wire.Sender{Role: wire.RoleTask, Name: "alice", Verb: "submit"}, to: inbox}
 	w.service.refusals.close() // the stop has come as far as this
 	c.refuseLater(errFlight)
 	m, err := sub.NextMsgWithContext(testbed.Context(t))
@@ -75,7 +77,7 @@ func TestServiceStop_AnswersRequestRefusedAfterPacer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := waitFor(ctx, &w.service.entered, "requests"); err != nil {
+	if err := goroutine.Wait(ctx, &w.service.entered, "requests"); err != nil {
 		t.Error(err)
 	}
 	w.service.refusals = newPacer() // the cleanup of the test stops the service

@@ -1,6 +1,10 @@
-package bus
+package natsapi
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
+)
 
 // NATS checks whether a requester may publish to the subject of its request, but
 // not whether it may publish to the reply subject that it names: the answer goes
@@ -19,12 +23,12 @@ var reserved = map[string]bool{"admin": true, "observer": true, "dispatcher": tr
 // ownInbox is the inbox prefix of who asks, with its last dot: "_INBOX_alice.",
 // also of the worker of that name; "_INBOX_observer." of all observers. Empty if it
 // has none.
-func ownInbox(from Sender) string {
+func ownInbox(from wire.Sender) string {
 	owner := from.Name
 	switch {
-	case from.Role == RoleQuery:
+	case from.Role == wire.RoleQuery:
 		owner = "observer"
-	case from.Role == RoleAdmin:
+	case from.Role == wire.RoleAdmin:
 		owner = "admin"
 	case owner == "" || reserved[owner]:
 		return ""
@@ -33,7 +37,7 @@ func ownInbox(from Sender) string {
 }
 
 // isInbox reports whether an answer to the request may go to the reply subject.
-func isInbox(from Sender, reply string) bool {
+func isInbox(from wire.Sender, reply string) bool {
 	if strings.HasPrefix(reply, sharedInbox) || strings.HasPrefix(reply, routedReply) {
 		return true
 	}
@@ -44,11 +48,11 @@ func isInbox(from Sender, reply string) bool {
 // mayAnswer reports whether the request may be answered where it says, or wants no
 // answer. If not, it is not carried out: who cannot hear that it was done would do
 // it again.
-func (s *Service) mayAnswer(from Sender, reply string) bool {
+func (s *Service) mayAnswer(from wire.Sender, reply string) bool {
 	if reply == "" || isInbox(from, reply) {
 		return true
 	}
-	s.refused.warn("refused a request: the reply subject is not an inbox of the requester; see nats.inbox_prefix",
+	s.refused.Warn("refused a request: the reply subject is not an inbox of the requester; see nats.inbox_prefix",
 		"verb", from.Verb, "name", from.Name, "subject", reply)
 	return false
 }
@@ -62,5 +66,5 @@ func isServiceInbox(reply string) bool {
 			return true
 		}
 	}
-	return isInbox(Sender{}, reply)
+	return isInbox(wire.Sender{}, reply)
 }

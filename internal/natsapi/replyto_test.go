@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"testing"
@@ -7,12 +7,14 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
 func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {
-	alice := Sender{Role: RoleTask, Name: "alice"}
+	alice := wire.Sender{Role: wire.RoleTask, Name: "alice"}
 	for _, c := range []struct {
-		from  Sender
+		from  wire.Sender
 		reply string
 		want  bool
 	}{
@@ -35,20 +37,20 @@ func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {
 		{alice, "aria.v1.req.admin.task.cancel", false},
 		{alice, "aria.v1.evt.task.alice.t1.completed", false},
 		{alice, "aria.v1.intake.bob.submit", false},
-		{Sender{Role: RoleWorker, Name: "w1"}, "_INBOX_w1.x", true},
-		{Sender{Role: RoleWorker, Name: "w1"}, "_INBOX_w2.x", false},
-		{Sender{Role: RoleQuery}, "_INBOX_observer.x", true},
-		{Sender{Role: RoleQuery}, "_INBOX_admin.x", false},
-		{Sender{Role: RoleQuery}, "_INBOX_alice.x", false},
-		{Sender{Role: RoleAdmin}, "_INBOX_admin.x", true},
-		{Sender{Role: RoleAdmin}, "_INBOX_alice.x", false},
+		{wire.Sender{Role: wire.RoleWorker, Name: "w1"}, "_INBOX_w1.x", true},
+		{wire.Sender{Role: wire.RoleWorker, Name: "w1"}, "_INBOX_w2.x", false},
+		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_observer.x", true},
+		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_admin.x", false},
+		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_alice.x", false},
+		{wire.Sender{Role: wire.RoleAdmin}, "_INBOX_admin.x", true},
+		{wire.Sender{Role: wire.RoleAdmin}, "_INBOX_alice.x", false},
 		// A client that took the name of a role hears no answers to that role.
-		{Sender{Role: RoleTask, Name: "admin"}, "_INBOX_admin.x", false},
-		{Sender{Role: RoleWorker, Name: "observer"}, "_INBOX_observer.x", false},
-		{Sender{Role: RoleTask, Name: "dispatcher"}, "_INBOX_dispatcher.x", false},
-		{Sender{Role: RoleTask, Name: "admin"}, "_INBOX.x", true},
-		{Sender{}, "_INBOX.x", true}, // a subject that cannot be read is answered too
-		{Sender{}, "_INBOX_.x", false},
+		{wire.Sender{Role: wire.RoleTask, Name: "admin"}, "_INBOX_admin.x", false},
+		{wire.Sender{Role: wire.RoleWorker, Name: "observer"}, "_INBOX_observer.x", false},
+		{wire.Sender{Role: wire.RoleTask, Name: "dispatcher"}, "_INBOX_dispatcher.x", false},
+		{wire.Sender{Role: wire.RoleTask, Name: "admin"}, "_INBOX.x", true},
+		{wire.Sender{}, "_INBOX.x", true}, // a subject that cannot be read is answered too
+		{wire.Sender{}, "_INBOX_.x", false},
 	} {
 		if got := isInbox(c.from, c.reply); got != c.want {
 			t.Errorf("%+v, answer to %s: %v", c.from, c.reply, got)
@@ -107,7 +109,7 @@ func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
 
 func TestARequestIsAnsweredToTheInboxOfItsUser(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	nc, err := Connect(testbed.Context(t), Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
+	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
 	if err != nil {
 		t.Fatal(err)
 	}

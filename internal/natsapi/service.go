@@ -1,6 +1,7 @@
-package bus
+package natsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,11 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -22,7 +28,6 @@ const ServiceName = "aria-dispatcher"
 
 // Keys of the service's metadata.
 const (
-	metaPrefix  = "prefix"
 	metaName    = "dispatcher" // where it runs
 	metaStarted = "started"    // a time
 	metaStore   = "store"
@@ -41,8 +46,8 @@ const (
 	startFlush   = 10 * time.Second // for the server to learn of the endpoints
 )
 
-// ServiceOptions says how the service presents itself.
-type ServiceOptions struct {
+// Options says how the service presents itself.
+type Options struct {
 	Prefix  string // of all subjects
 	Name    string // of this dispatcher, as another one that is refused would tell it: "host-1, pid 4711"
 	Version string // of the program; what is no semantic version is shown as 0.0.0-dev
@@ -56,22 +61,22 @@ type ServiceOptions struct {
 
 // Service takes requests in and answers them.
 type Service struct {
-	conn        *Connection
-	endpointsOn *Attachment   // the subscriptions, on each connection
-	moved       chan struct{} // has an element where the connection was replaced
+	conn        *bus.Connection
+	endpointsOn *bus.Attachment // the subscriptions, on each connection
+	moved       chan struct{}   // has an element where the connection was replaced
 	backend     Backend
-	subjects    Subjects
+	subjects    wire.Subjects
 	ids         *idSource
 	out         *outbox
 	reads       chan func()
 
 	discovery *discovery
-	transfers *transfers
+	transfers *transfer.Sessions
 	readCtx   context.Context
-	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
-	lost      *throttle          // answers that could not be sent
-	refused   *throttle          // messages that nobody waits for the answer of
-	faulty    *throttle          // parts of workers' messages that are invalid
+	stopRead  context.CancelFunc  // ends the pool, and reads that Stop did not wait for
+	lost      *logthrottle.Logger // answers that could not be sent
+	refused   *logthrottle.Logger // messages that nobody waits for the answer of
+	faulty    *logthrottle.Logger // parts of workers' messages that are invalid
 	logger    *slog.Logger
 	logLevel  *slog.LevelVar
 
@@ -84,22 +89,22 @@ type Service struct {
 	pool     sync.WaitGroup
 }
 
-// StartService serves the endpoints on the connection, and on those that replace it. Nothing in it waits for
+// Start serves the endpoints on the connection, and on those that replace it. Nothing in it waits for
 // the backend: requests are decoded and validated in the connection's goroutines,
 // handed over, and answered when the backend is done with them.
-func StartService(conn *Connection, backend Backend, o ServiceOptions) (*Service, error) {
-	subjects, err := NewSubjects(o.Prefix)
+func Start(conn *bus.Connection, backend Backend, o Options) (*Service, error) {
+	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
 	}
-	logger := orDiscard(o.Logger)
+	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		conn: conn, moved: make(chan struct{}, 1), backend: backend, subjects: subjects,
 		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
-		lost: &throttle{logger: logger}, refused: &throttle{logger: logger}, faulty: &throttle{logger: logger}, logger: logger,
+		lost: logthrottle.New(logger), refused: logthrottle.New(logger), faulty: logthrottle.New(logger), logger: logger,
 		logLevel: o.LogLevel,
 	}
-	s.transfers = newTransfers(backend, logger)
+	s.transfers = transfer.NewSessions(backend, logger)
 	s.clients, s.refusals = newGate(o.ClientRate), newPacer()
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
@@ -122,18 +127,18 @@ func StartService(conn *Connection, backend Backend, o ServiceOptions) (*Service
 	return s, nil
 }
 
-func (s *Service) listen(o ServiceOptions) error {
+func (s *Service) listen(o Options) error {
 	now := time.Now().UTC()
 	s.discovery = &discovery{
 		started: now,
 		failed: func(subject string, err error) {
-			s.lost.warn("an answer could not be sent", "subject", subject, "error", err)
+			s.lost.Warn("an answer could not be sent", "subject", subject, "error", err)
 		},
 		info: micro.Info{
 			ServiceIdentity: micro.ServiceIdentity{
 				Name: ServiceName, ID: s.ids.next(), Version: semantic(o.Version),
 				Metadata: map[string]string{
-					metaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaRole: roleLeader,
+					wire.MetaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaRole: roleLeader,
 					metaStarted: now.Format(time.RFC3339Nano),
 				},
 			},
@@ -142,7 +147,7 @@ func (s *Service) listen(o ServiceOptions) error {
 	}
 	for _, e := range s.endpoints() {
 		name := strings.ReplaceAll(string(e.role)+"-"+e.verb, ".", "-")
-		subject := s.subjects.Request(Sender{Role: e.role, Name: "*", Verb: e.verb})
+		subject := s.subjects.Request(wire.Sender{Role: e.role, Name: "*", Verb: e.verb})
 		s.discovery.add(name, subject, schemas(name), s.serve(e))
 	}
 	s.endpointsOn = s.conn.Attach(s.subscribe)
@@ -183,25 +188,14 @@ func (s *Service) Stop(ctx context.Context) error {
 		return nil
 	}
 	s.refusals.close()
-	errs = append(errs, waitFor(ctx, &s.entered, "requests that are not answered"))
+	errs = append(errs, goroutine.Wait(ctx, &s.entered, "requests that are not answered"))
 	s.stopRead()
-	errs = append(errs, waitFor(ctx, &s.pool, "reads"), s.out.close(ctx))
-	s.transfers.close(ctx)
+	errs = append(errs, goroutine.Wait(ctx, &s.pool, "reads"), s.out.close(ctx))
+	s.transfers.Close(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
 	}
 	return nil
-}
-
-func waitFor(ctx context.Context, group *sync.WaitGroup, what string) error {
-	done := make(chan struct{})
-	go func() { group.Wait(); close(done) }()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return fmt.Errorf("%s: %w", what, ctx.Err())
-	}
 }
 
 // call is one request on its way.
@@ -209,7 +203,7 @@ type call struct {
 	service *Service
 	at      *served
 	began   time.Time
-	from    Sender
+	from    wire.Sender
 	data    []byte
 	to      string // where the answer goes; empty if nobody waits for it
 	passed  bool   // the gate
@@ -231,7 +225,7 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		}
 		if !s.enter() {
 			// The outbox may be gone; here nothing is in a hurry any more.
-			c.send(func(int) reply { return refuse(errStopping) })
+			c.send(func(int) reply { return refuse(wire.ErrStopping) })
 			return
 		}
 		defer c.recover()
@@ -247,9 +241,6 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 		c.data = nil // up to a megabyte that nobody reads while the backend works
 	}
 }
-
-// errStopping answers what comes while the service stops.
-var errStopping = model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")
 
 func (s *Service) enter() bool {
 	s.gate.RLock()
@@ -293,13 +284,13 @@ func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 	if !ok {
 		c.at.count(c.began, errDropped)
 		c.end()
-		s.lost.warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
+		s.lost.Warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
 	}
 }
 
 // packed makes an answer; one whose making panics is a 500.
 func (c *call) packed(room int, pack func(room int) reply) (r reply) {
-	if guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
+	if goroutine.Guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
 		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
 	}
 	return r
@@ -313,16 +304,16 @@ var errDropped = model.Errorf(model.CodeUnavailable, "the answer was dropped: to
 // does not fit into a message of the next connection.
 func (c *call) send(pack func(room int) reply) {
 	s := c.service
-	r := pack(roomOf(s.conn.Current()))
+	r := pack(wire.MaxBody(s.conn.Current()))
 	c.at.count(c.began, r.err)
 	if c.to == "" {
 		if r.err != nil {
-			s.refused.warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
+			s.refused.Warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
 		}
 		return
 	}
-	err := s.conn.send(func(nc *nats.Conn) (int, error) {
-		if room := roomOf(nc); len(r.body) > room {
+	err := s.conn.Send(func(nc *nats.Conn) (int, error) {
+		if room := wire.MaxBody(nc); len(r.body) > room {
 			r = pack(room)
 		}
 		err := nc.PublishMsg(r.message(c.to))
@@ -333,7 +324,7 @@ func (c *call) send(pack func(room int) reply) {
 		return len(r.body), err
 	})
 	if err != nil {
-		s.lost.warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
+		s.lost.Warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
 	}
 }
 

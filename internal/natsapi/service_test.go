@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -16,6 +16,8 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/internal/wire/wiretest"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -130,13 +132,13 @@ func TestTheBackendIsToldWhoAsks(t *testing.T) {
 
 func TestBadSpecsNeverReachTheBackend(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	for _, c := range badSpecs {
-		if len(c.body) > 1_000_000 {
+	for _, c := range wiretest.BadSpecs {
+		if len(c.Body) > 1_000_000 {
 			continue // NATS itself refuses it
 		}
-		got := w.ask(t, "task.alice.submit", c.body)
-		if got.code != fmt.Sprint(int(c.code)) || !strings.HasPrefix(got.text, c.begins) {
-			t.Errorf("%s: %q %q, want %d %q", c.name, got.code, got.text, c.code, c.begins)
+		got := w.ask(t, "task.alice.submit", c.Body)
+		if got.code != fmt.Sprint(int(c.Code)) || !strings.HasPrefix(got.text, c.Begins) {
+			t.Errorf("%s: %q %q, want %d %q", c.Name, got.code, got.text, c.Code, c.Begins)
 		}
 	}
 	if ops := w.backend.taken(); len(ops) != 0 {
@@ -194,7 +196,7 @@ func TestAnswersMayComeOutOfOrder(t *testing.T) {
 		ch := make(chan *nats.Msg, 1)
 		answers[id] = ch
 		go func() {
-			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.submit", []byte(`{"id":"`+id+`",`+source+`}`), testbed.Patience)
+			m, err := w.nc.Request(wire.DefaultPrefix+".req.task.alice.submit", []byte(`{"id":"`+id+`",`+source+`}`), testbed.Patience)
 			if err != nil {
 				t.Error(err)
 			}
@@ -238,7 +240,7 @@ func TestABackendThatBreaksItsPromiseIsABugInTheAnswer(t *testing.T) {
 func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, body := range []string{`{"broken`, `{` + beat + `}`} {
-		if err := w.nc.Publish(DefaultPrefix+".req.worker.w1.heartbeat", []byte(body)); err != nil {
+		if err := w.nc.Publish(wire.DefaultPrefix+".req.worker.w1.heartbeat", []byte(body)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -265,7 +267,7 @@ func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
 	}
 	defer func() { _ = sub.Unsubscribe() }()
 	for range total {
-		if err := w.nc.PublishRequest(DefaultPrefix+".req.query.status", inbox, nil); err != nil {
+		if err := w.nc.PublishRequest(wire.DefaultPrefix+".req.query.status", inbox, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -320,7 +322,7 @@ func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
 		}
 		return p, nil
 	}})
-	alice, err := client.New(w.nc, DefaultPrefix, "alice")
+	alice, err := client.New(w.nc, wire.DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +362,7 @@ func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
 					"task.alice.cancel":   `{"id":"` + id + `"}`,
 					"worker.w1.heartbeat": `{` + beat + `}`,
 				} {
-					m, err := w.nc.Request(DefaultPrefix+".req."+subject, []byte(body), testbed.Patience)
+					m, err := w.nc.Request(wire.DefaultPrefix+".req."+subject, []byte(body), testbed.Patience)
 					if err != nil || strings.HasPrefix(subject, "task") && !strings.Contains(string(m.Data), `"id":"`+id+`"`) {
 						wrong.Add(1)
 					}
@@ -387,24 +389,24 @@ func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
 	if err := json.Unmarshal(m.Data, &info); err != nil {
 		t.Fatal(err)
 	}
-	if info.Version != "1.2.3" || info.Metadata["prefix"] != DefaultPrefix || len(info.Endpoints) != len(w.service.endpoints()) {
+	if info.Version != "1.2.3" || info.Metadata["prefix"] != wire.DefaultPrefix || len(info.Endpoints) != len(w.service.endpoints()) {
 		t.Errorf("got %+v", info)
 	}
 }
 
 func TestASecondDispatcherOnThePrefixIsTurnedAway(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	err := CheckAlone(testbed.Context(t), w.nc, DefaultPrefix)
+	err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix)
 	if err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
 		t.Errorf("got %v, want the other's name", err)
 	}
-	if err := CheckAlone(testbed.Context(t), w.nc, "other.v1"); err != nil {
+	if err := CheckSingleton(testbed.Context(t), w.nc, "other.v1"); err != nil {
 		t.Errorf("on another prefix: %v", err)
 	}
 	if err := w.service.Stop(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckAlone(testbed.Context(t), w.nc, DefaultPrefix); err != nil {
+	if err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix); err != nil {
 		t.Errorf("after it stopped: %v", err)
 	}
 }

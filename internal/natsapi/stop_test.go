@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -14,6 +14,9 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -29,7 +32,7 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	answered := make(chan string, requests)
 	for i := range requests {
 		go func() {
-			m, err := w.nc.Request(DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), testbed.Patience)
+			m, err := w.nc.Request(wire.DefaultPrefix+".req.task.alice.cancel", fmt.Appendf(nil, `{"id":"t%d"}`, i), testbed.Patience)
 			if err != nil {
 				answered <- err.Error()
 				return
@@ -44,7 +47,7 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- w.service.Stop(testbed.Context(t)) }()
 	testbed.Eventually(t, "nobody serves any more", func() bool {
-		_, err := w.nc.Request(DefaultPrefix+".req.query.status", nil, time.Second)
+		_, err := w.nc.Request(wire.DefaultPrefix+".req.query.status", nil, time.Second)
 		return errors.Is(err, nats.ErrNoResponders)
 	})
 	select {
@@ -66,8 +69,8 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	if err := w.service.Stop(testbed.Context(t)); err != nil {
 		t.Errorf("stopping again: %v", err)
 	}
-	nc := connect(t, w.server)
-	if err := Drain(testbed.Context(t), nc); err != nil || !nc.IsClosed() {
+	nc := testbus.Connect(t, w.server.ClientURL())
+	if err := bus.Drain(testbed.Context(t), nc); err != nil || !nc.IsClosed() {
 		t.Errorf("draining: %v, closed %v", err, nc.IsClosed())
 	}
 }
@@ -75,7 +78,7 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 func TestStoppingGivesUpWithItsContext(t *testing.T) {
 	done := make(chan func([]model.Answer), 1)
 	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]model.Answer)) *model.Error { done <- d; return nil }})
-	if err := w.nc.Publish(DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
+	if err := w.nc.Publish(wire.DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
 		t.Fatal(err)
 	}
 	answer := testbed.Receive(t, done)

@@ -1,7 +1,8 @@
-package bus
+package natsapi
 
 import (
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -9,20 +10,20 @@ import (
 // The client is empty for an operator, who may act on everybody's.
 func act(event func(client, id string) engine.Event) func(*call) {
 	return func(c *call) {
-		ids, many, err := decodeIDs(c.data)
+		ids, many, err := wire.DecodeIDs(c.data)
 		c.each(ids, many, err, func(id string) engine.Event { return event(c.from.Name, id) })
 	}
 }
 
 func (c *call) deleteTasks() {
-	ids, many, files, err := decodeDelete(c.data)
+	ids, many, files, err := wire.DecodeDelete(c.data)
 	c.each(ids, many, err, func(id string) engine.Event {
 		return engine.Delete{Client: c.from.Name, ID: id, Files: files}
 	})
 }
 
 func (c *call) retry() {
-	ids, many, url, err := decodeRetry(c.data)
+	ids, many, url, err := wire.DecodeRetry(c.data)
 	c.each(ids, many, err, func(id string) engine.Event {
 		return engine.Retry{Client: c.from.Name, ID: id, URL: url}
 	})
@@ -43,7 +44,7 @@ func (c *call) each(ids []string, many bool, err *model.Error, event func(id str
 	var ops []engine.Event
 	var at []int
 	for i, id := range ids {
-		if err := checkID(id); err != nil {
+		if err := wire.CheckID(id); err != nil {
 			results[i].Error = err
 			continue
 		}
@@ -60,7 +61,7 @@ func (c *call) one(id string, op engine.Event) {
 }
 
 func (c *call) update() {
-	id, change, err := decodeUpdate(c.data, roomOf(c.service.conn.Current()))
+	id, change, err := wire.DecodeUpdate(c.data, wire.MaxBody(c.service.conn.Current()))
 	if err != nil {
 		c.reply(refuse(err))
 		return
@@ -69,17 +70,17 @@ func (c *call) update() {
 }
 
 func (c *call) drainWorker() {
-	id, err := decodeWorker(c.data)
+	id, err := wire.DecodeWorker(c.data)
 	c.onWorker(id, err, engine.DrainWorker{ID: id})
 }
 
 func (c *call) resumeWorker() {
-	id, err := decodeWorker(c.data)
+	id, err := wire.DecodeWorker(c.data)
 	c.onWorker(id, err, engine.ResumeWorker{ID: id})
 }
 
 func (c *call) removeWorker() {
-	id, force, err := decodeRemove(c.data)
+	id, force, err := wire.DecodeRemove(c.data)
 	c.onWorker(id, err, engine.RemoveWorker{ID: id, Force: force})
 }
 
@@ -94,126 +95,11 @@ func (c *call) onWorker(id string, err *model.Error, op engine.Event) {
 		c.later(func(room int) reply {
 			switch {
 			case a[0].Err != nil:
-				return refuse(about(id, a[0].Err))
+				return refuse(wire.WithID(id, a[0].Err))
 			case a[0].Worker == nil:
-				return refuse(about(id, errNoAnswer))
+				return refuse(wire.WithID(id, wire.ErrNoAnswer))
 			}
 			return workerReply(id, a[0].Worker, room)
 		})
 	})
-}
-
-// decodeDelete reads the ids of a delete, and whether the files go too.
-func decodeDelete(data []byte) (ids []string, many, files bool, err *model.Error) {
-	var body struct {
-		idsBody
-		Files bool `json:"files"`
-	}
-	if err := small(data, &body); err != nil {
-		return nil, false, false, err
-	}
-	ids, many, err = body.list()
-	return ids, many, body.Files, err
-}
-
-// decodeRetry reads the ids of a retry, and the URL that one task gets with it.
-func decodeRetry(data []byte) (ids []string, many bool, url string, err *model.Error) {
-	var body struct {
-		idsBody
-		URL *string `json:"url"`
-	}
-	if err := small(data, &body); err != nil {
-		return nil, false, "", err
-	}
-	ids, many, err = body.list()
-	if err != nil || body.URL == nil {
-		return ids, many, "", err
-	}
-	if many {
-		return nil, true, "", model.Errorf(model.CodeInvalid, "url: goes with one id, not with ids")
-	}
-	spec := model.TaskSpec{URL: *body.URL} // the rest of the task's is not known here
-	return ids, false, *body.URL, about(ids[0], model.AsError(spec.Validate()))
-}
-
-// wireUpdate is a [model.TaskUpdate] as a client writes it.
-type wireUpdate struct {
-	ID *string `json:"id"`
-	model.TaskUpdate
-	Options *wireOptions `json:"options"`
-}
-
-// decodeUpdate reads what is to change in one task. That it suits the task, such
-// as mirrors one with a url, is found out later.
-func decodeUpdate(data []byte, room int) (id string, change *model.TaskUpdate, err *model.Error) {
-	var body wireUpdate
-	err = strict(data, &body)
-	switch {
-	case err != nil:
-		return "", nil, naming(data, err)
-	case body.ID == nil:
-		return "", nil, model.Errorf(model.CodeInvalid, "id: is missing")
-	}
-	if err = checkID(*body.ID); err == nil {
-		err = body.finish(len(data), room)
-	}
-	return *body.ID, &body.TaskUpdate, about(*body.ID, err)
-}
-
-// finish merges the two places of tags and validates. Options of nothing but tags
-// change the tags alone.
-func (w *wireUpdate) finish(size, room int) *model.Error {
-	u := &w.TaskUpdate
-	if o := w.Options; o != nil && o.tags != nil {
-		var tags map[string]string
-		if u.Tags != nil {
-			tags = *u.Tags
-		}
-		tags, err := mergeTags(tags, o.tags)
-		if err != nil {
-			return err
-		}
-		u.Tags = &tags
-	}
-	if o := w.Options; o != nil && (o.options != nil || o.tags == nil) {
-		u.Options = &o.options
-	}
-	if u.Empty() {
-		return model.Errorf(model.CodeInvalid,
-			"body: changes nothing; one of priority, options, tags, url, mirrors, not_before, labels is needed")
-	}
-	spec := model.TaskSpec{URL: "https://host/file"} // any; that of the task is not known here
-	if err := u.Apply(&spec); err != nil {
-		return err
-	}
-	return fits(&spec, size, room)
-}
-
-// decodeWorker reads the one worker of a request.
-func decodeWorker(data []byte) (string, *model.Error) {
-	ids, many, err := decodeIDs(data)
-	return oneWorker(ids, many, err)
-}
-
-// decodeRemove reads the one worker to remove, and whether also a living one.
-func decodeRemove(data []byte) (id string, force bool, err *model.Error) {
-	var body struct {
-		idsBody
-		Force bool `json:"force"`
-	}
-	if err := small(data, &body); err != nil {
-		return "", false, err
-	}
-	id, err = oneWorker(body.list())
-	return id, body.Force, err
-}
-
-func oneWorker(ids []string, many bool, err *model.Error) (string, *model.Error) {
-	switch {
-	case err != nil:
-		return "", err
-	case many:
-		return "", model.Errorf(model.CodeInvalid, "ids: one worker at a time; use id")
-	}
-	return ids[0], nil
 }

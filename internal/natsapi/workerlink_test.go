@@ -1,4 +1,4 @@
-package bus
+package natsapi
 
 import (
 	"context"
@@ -13,18 +13,12 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-func link(t testing.TB, conn *Connection) *WorkerLink {
-	t.Helper()
-	l, err := NewWorkerLink(conn, DefaultPrefix, "w1", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return l
-}
 
 func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 	secret := model.Options{"http-passwd": {"hunter2"}}
@@ -42,7 +36,7 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 		}}})
 		return nil
 	}})
-	l := link(t, openTo(t, w.server))
+	l := link(t, testbus.Open(t, w.server.ClientURL()))
 	h := &model.Heartbeat{Instance: "i1", Epoch: 1, State: model.StateReady, TotalSlots: 2}
 	a, err := l.Heartbeat(testbed.Context(t), h)
 	if err != nil {
@@ -57,15 +51,6 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 	var no *model.Error
 	if !errors.As(err, &no) || no.Code != model.CodeConflict || no.Message != "another instance is w1" {
 		t.Errorf("got %v, want the dispatcher's 409", err)
-	}
-}
-
-func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
-	s := startServer(t)
-	_, err := link(t, openTo(t, s)).Heartbeat(testbed.Context(t), &model.Heartbeat{})
-	var no *model.Error
-	if !errors.Is(err, nats.ErrNoResponders) || errors.As(err, &no) {
-		t.Errorf("got %v, want an error that is no answer", err)
 	}
 }
 
@@ -88,7 +73,7 @@ func TestReportsAreAnsweredOneByOneInAsManyMessagesAsItTakes(t *testing.T) {
 	for j := range reports[2].Result.Files {
 		reports[2].Result.Files[j].Path = strings.Repeat("y", 3000) // 2.7 MB alone
 	}
-	verdicts, drop, err := link(t, openTo(t, w.server)).Report(testbed.Context(t), reports)
+	verdicts, drop, err := link(t, testbus.Open(t, w.server.ClientURL())).Report(testbed.Context(t), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,42 +106,10 @@ func codeOf(e *model.Error) model.Code {
 	return e.Code
 }
 
-func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
-	var tasks []model.Report
-	for i := range 1200 {
-		tasks = append(tasks, model.Report{ID: fmt.Sprint("t", i), Attempt: 1, Status: model.ReportDownloading})
-	}
-	tasks[3].Error = &model.TaskError{Message: strings.Repeat("x", 200_000), Class: model.ClassRetryable}
-	for limit, want := range map[int]int{room: 1000, 60_000: 300} {
-		h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: tasks}
-		b, err := encodeHeartbeat(h, limit)
-		if err != nil || len(b) > limit {
-			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
-		}
-		got, faults, no := decodeHeartbeat(b, "w1")
-		if no != nil || len(faults) > 0 {
-			t.Fatal(no, faults)
-		}
-		if !got.Partial || len(got.Tasks) < want || len(got.Tasks) > model.MaxBatch {
-			t.Errorf("in %d bytes %d tasks, partial %v", limit, len(got.Tasks), got.Partial)
-		}
-		if !h.Partial || len(h.Tasks) != len(got.Tasks) || h.Tasks[len(h.Tasks)-1].ID != got.Tasks[len(got.Tasks)-1].ID {
-			t.Errorf("in %d bytes the caller is told of %d tasks, %d were sent", limit, len(h.Tasks), len(got.Tasks))
-		}
-	}
-	if len(tasks) != 1200 || tasks[3].Error == nil {
-		t.Error("the caller's reports were changed")
-	}
-	short := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: tasks[:2]}
-	if b, err := encodeHeartbeat(short, room); err != nil || strings.Contains(string(b), "partial") {
-		t.Errorf("a short one: %s, %v", b, err)
-	}
-}
-
 // publisherFor makes a publisher that is closed with the test.
-func publisherFor(t testing.TB, conn *Connection) *Publisher {
+func publisherFor(t testing.TB, conn *bus.Connection) *Publisher {
 	t.Helper()
-	p, err := NewPublisher(conn, DefaultPrefix, nil, nil)
+	p, err := NewPublisher(conn, wire.DefaultPrefix, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,74 +123,11 @@ func publisherFor(t testing.TB, conn *Connection) *Publisher {
 	return p
 }
 
-func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
-	s := startServer(t)
-	conn := openTo(t, s)
-	nc := conn.Current()
-	assigned, dropped := make(chan []model.Assignment, 100), make(chan []model.Drop, 100)
-	stop, err := link(t, conn).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	p := publisherFor(t, openTo(t, s))
-	var list []model.Assignment
-	for i := range 30 {
-		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, 100_000)}}, Attempt: 1})
-	}
-	huge := model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "huge", Torrent: make([]byte, 2<<20)}}, Attempt: 1}
-	p.Assign("w1", slices.Insert(slices.Clone(list), 7, huge))
-	p.Assign("w2", list[:1])
-	p.Assign("w1", nil)
-	var got []string
-	messages := 0
-	for len(got) < len(list) {
-		for _, a := range testbed.Receive(t, assigned) {
-			got = append(got, a.Task.ID)
-		}
-		messages++
-	}
-	if got[0] != "t0" || got[29] != "t29" || messages != 5 {
-		t.Errorf("%d messages: %v", messages, got)
-	}
-	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
-	if d := testbed.Receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
-		t.Errorf("got %v", d)
-	}
-
-	m, err := nc.Request(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), testbed.Patience)
-	if err != nil || string(m.Data) != "{}" {
-		t.Errorf("a command that wants an answer got %v, %v", m, err)
-	}
-	if d := testbed.Receive(t, dropped); d[0].ID != "t2" {
-		t.Errorf("got %v", d)
-	}
-	for _, body := range []string{"", "x", `{"drop":7}`, `{"drop":[]}`, `{}`} {
-		if err := nc.Publish(Subjects{Prefix: DefaultPrefix}.Drop("w1"), []byte(body)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.Drop("w1", []model.Drop{{ID: "t3", Attempt: 1}})
-	if d := testbed.Receive(t, dropped); d[0].ID != "t3" {
-		t.Errorf("after broken commands came %v", d)
-	}
-	stop()
-	p.Drop("w1", []model.Drop{{ID: "t4", Attempt: 1}})
-	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
-		t.Fatal(err)
-	}
-	if len(dropped) != 0 {
-		t.Error("a command came after stop")
-	}
-}
-
 func TestEventsReachTheirClientAlone(t *testing.T) {
-	s := startServer(t)
-	conn := openTo(t, s)
+	s := testbus.StartServer(t)
+	conn := testbus.Open(t, s.ClientURL())
 	nc := conn.Current()
-	alice, err := client.New(nc, DefaultPrefix, "alice")
+	alice, err := client.New(nc, wire.DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,13 +139,13 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	workers := make(chan *nats.Msg, 10)
-	if _, err := nc.ChanSubscribe(Subjects{Prefix: DefaultPrefix}.WorkerEvent("*", "*"), workers); err != nil {
+	if _, err := nc.ChanSubscribe(wire.Subjects{Prefix: wire.DefaultPrefix}.WorkerEvent("*", "*"), workers); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	p := publisherFor(t, openTo(t, s))
+	p := publisherFor(t, testbus.Open(t, s.ClientURL()))
 	long := &model.Result{TotalLength: 9, Files: make([]model.File, 900)}
 	for i := range long.Files {
 		long.Files[i].Path = strings.Repeat("x", 3000)
@@ -292,9 +182,9 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 
 func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testing.T) {
 	log := &testbed.Log{}
-	s := startServer(t)
-	conn := openTo(t, s)
-	p, err := NewPublisher(conn, DefaultPrefix, nil, log.Logger())
+	s := testbus.StartServer(t)
+	conn := testbus.Open(t, s.ClientURL())
+	p, err := NewPublisher(conn, wire.DefaultPrefix, nil, log.Logger())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -329,7 +219,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 func TestAClientDoesTheWholeRound(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx := testbed.Context(t)
-	c, err := client.New(w.nc, DefaultPrefix, "alice")
+	c, err := client.New(w.nc, wire.DefaultPrefix, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -360,11 +250,82 @@ func TestAClientDoesTheWholeRound(t *testing.T) {
 		t.Errorf("cancel of none: %v", err)
 	}
 	for _, name := range []string{"", "a.b", "*"} {
-		if _, err := client.New(w.nc, DefaultPrefix, name); err == nil {
+		if _, err := client.New(w.nc, wire.DefaultPrefix, name); err == nil {
 			t.Errorf("%q is a client's name", name)
 		}
-		if _, err := NewWorkerLink(openTo(t, w.server), DefaultPrefix, name, nil); err == nil {
+		if _, err := bus.NewWorkerLink(testbus.Open(t, w.server.ClientURL()), wire.DefaultPrefix, name, nil); err == nil {
 			t.Errorf("%q is a worker's name", name)
 		}
+	}
+}
+
+func link(t testing.TB, conn *bus.Connection) *bus.WorkerLink {
+	t.Helper()
+	l, err := bus.NewWorkerLink(conn, wire.DefaultPrefix, "w1", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
+	s := testbus.StartServer(t)
+	conn := testbus.Open(t, s.ClientURL())
+	nc := conn.Current()
+	assigned, dropped := make(chan []model.Assignment, 100), make(chan []model.Drop, 100)
+	stop, err := link(t, conn).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	p := publisherFor(t, testbus.Open(t, s.ClientURL()))
+	var list []model.Assignment
+	for i := range 30 {
+		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, 100_000)}}, Attempt: 1})
+	}
+	huge := model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "huge", Torrent: make([]byte, 2<<20)}}, Attempt: 1}
+	p.Assign("w1", slices.Insert(slices.Clone(list), 7, huge))
+	p.Assign("w2", list[:1])
+	p.Assign("w1", nil)
+	var got []string
+	messages := 0
+	for len(got) < len(list) {
+		for _, a := range testbed.Receive(t, assigned) {
+			got = append(got, a.Task.ID)
+		}
+		messages++
+	}
+	if got[0] != "t0" || got[29] != "t29" || messages != 5 {
+		t.Errorf("%d messages: %v", messages, got)
+	}
+	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
+	if d := testbed.Receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
+		t.Errorf("got %v", d)
+	}
+
+	m, err := nc.Request(wire.Subjects{Prefix: wire.DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), testbed.Patience)
+	if err != nil || string(m.Data) != "{}" {
+		t.Errorf("a command that wants an answer got %v, %v", m, err)
+	}
+	if d := testbed.Receive(t, dropped); d[0].ID != "t2" {
+		t.Errorf("got %v", d)
+	}
+	for _, body := range []string{"", "x", `{"drop":7}`, `{"drop":[]}`, `{}`} {
+		if err := nc.Publish(wire.Subjects{Prefix: wire.DefaultPrefix}.Drop("w1"), []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Drop("w1", []model.Drop{{ID: "t3", Attempt: 1}})
+	if d := testbed.Receive(t, dropped); d[0].ID != "t3" {
+		t.Errorf("after broken commands came %v", d)
+	}
+	stop()
+	p.Drop("w1", []model.Drop{{ID: "t4", Attempt: 1}})
+	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if len(dropped) != 0 {
+		t.Error("a command came after stop")
 	}
 }

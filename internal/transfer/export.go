@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"context"
@@ -7,13 +7,14 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// exportRequest is the body of req.admin.export: begin, then pages of both kinds,
+// ExportRequest is the body of req.admin.export: begin, then pages of both kinds,
 // each from where the one before ended, then end. A page may be asked for again.
-type exportRequest struct {
+type ExportRequest struct {
 	Begin  bool   `json:"begin,omitempty"`
 	Final  bool   `json:"final,omitempty"`
 	Export string `json:"export,omitempty"` // which one, as begin answered
@@ -42,16 +43,21 @@ type export struct {
 	final   bool
 }
 
-func (c *call) export() {
-	var q exportRequest
-	if err := strict(c.data, &q); err != nil {
-		c.reply(refuse(err))
-		return
+// DecodeExport reads a message of an export.
+func DecodeExport(data []byte) (*ExportRequest, *model.Error) {
+	q := &ExportRequest{}
+	if err := wire.Strict(data, q); err != nil {
+		return nil, err
 	}
-	c.read(func(ctx context.Context, room int) reply { return paged(c.service.transfers.export(ctx, &q, room)) })
+	return q, nil
 }
 
-func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any, error) {
+// Export answers a message of an export, with a body of at most room bytes.
+func (t *Sessions) Export(ctx context.Context, q *ExportRequest, room int) ([]byte, error) {
+	return encodeAnswer(t.export(ctx, q, room))
+}
+
+func (t *Sessions) export(ctx context.Context, q *ExportRequest, room int) (any, error) {
 	if q.Begin {
 		return t.beginExport(ctx, q.Final)
 	}
@@ -85,7 +91,7 @@ func (t *transfers) export(ctx context.Context, q *exportRequest, room int) (any
 	return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is not allowed; use task or worker", q.Kind)
 }
 
-func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
+func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 	id := rand.Text()
 	x, err := t.reserveExport(ctx, id, final)
 	if err != nil {
@@ -94,7 +100,7 @@ func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
 	snap, counts, err := t.take(ctx, final)
 	if err == nil {
 		if !t.opened(id, x, snap) { // the service stops
-			return nil, errors.Join(errStopping, snap.Close())
+			return nil, errors.Join(wire.ErrStopping, snap.Close())
 		}
 		return exportAnswer{Export: id, Counts: counts}, nil
 	}
@@ -105,7 +111,7 @@ func (t *transfers) beginExport(ctx context.Context, final bool) (any, error) {
 }
 
 // opened gives an export its snapshot; false if it is no longer under way.
-func (t *transfers) opened(id string, x *export, snap repo.Snapshot) bool {
+func (t *Sessions) opened(id string, x *export, snap repo.Snapshot) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.exports[id] != x {
@@ -120,7 +126,7 @@ func (t *transfers) opened(id string, x *export, snap repo.Snapshot) bool {
 }
 
 // take takes the snapshot of an export.
-func (t *transfers) take(ctx context.Context, final bool) (repo.Snapshot, model.Counts, error) {
+func (t *Sessions) take(ctx context.Context, final bool) (repo.Snapshot, model.Counts, error) {
 	take := t.backend.Snapshot
 	if final {
 		take = t.backend.Freeze
@@ -147,7 +153,7 @@ func (t *transfers) take(ctx context.Context, final bool) (repo.Snapshot, model.
 // reserveExport enters an export among those under way before its snapshot is taken,
 // so that many that begin at once stay within the limit. If there are too many, it
 // gives up the one that has been left for longest.
-func (t *transfers) reserveExport(ctx context.Context, id string, final bool) (*export, error) {
+func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*export, error) {
 	for {
 		t.mu.Lock()
 		if len(t.exports) < maxExports {
@@ -173,7 +179,7 @@ func (t *transfers) reserveExport(ctx context.Context, id string, final bool) (*
 }
 
 // giveUpExport ends an export that nobody goes on with.
-func (t *transfers) giveUpExport(id string) {
+func (t *Sessions) giveUpExport(id string) {
 	t.mu.Lock()
 	x := t.exports[id]
 	given := x != nil && x.over(transferIdle)
@@ -190,7 +196,7 @@ func (t *transfers) giveUpExport(id string) {
 // endExport closes the snapshot. One that was final and is aborted takes writes
 // again, unless it is for another one, which may have been read whole, that they
 // are refused.
-func (t *transfers) endExport(ctx context.Context, id string, aborted bool) error {
+func (t *Sessions) endExport(ctx context.Context, id string, aborted bool) error {
 	t.mu.Lock()
 	x := t.exports[id]
 	t.mu.Unlock()
@@ -253,7 +259,7 @@ func (x *export) tasks(ctx context.Context, after string, room int) (*pageOf, er
 			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not one that a page gave", after)
 		}
 	}
-	p := &pageOf{room: room - rowRoom}
+	p := &pageOf{room: room - wire.RowRoom}
 	for task, err := range x.snap.Tasks(ctx, seq) {
 		if err != nil {
 			return nil, err
@@ -274,7 +280,7 @@ func (x *export) workersAfter(ctx context.Context, after string, room int) (*pag
 			return nil, err
 		}
 	}
-	p := &pageOf{room: room - rowRoom}
+	p := &pageOf{room: room - wire.RowRoom}
 	for _, w := range x.workers {
 		if w.ID <= after {
 			continue

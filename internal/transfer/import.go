@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -41,24 +42,33 @@ type importing struct {
 	answer importAnswer // to it
 }
 
-func (c *call) importRecords() {
-	head, lines := splitPage(c.data)
-	var q importRequest
-	if err := strict(head, &q); err != nil {
-		c.reply(refuse(err))
-		return
+// ImportRequest is a message of an import: what it asks for, and the records behind it,
+// which are not parsed yet.
+type ImportRequest struct {
+	importRequest
+	lines [][]byte
+}
+
+// DecodeImport reads a message of an import.
+func DecodeImport(data []byte) (*ImportRequest, *model.Error) {
+	head, lines := splitPage(data)
+	q := &ImportRequest{lines: lines}
+	if err := wire.Strict(head, &q.importRequest); err != nil {
+		return nil, err
 	}
 	if len(lines) > model.MaxBatch {
-		c.reply(refuse(model.Errorf(model.CodeTooLarge, "at most %d records in a message, not %d", model.MaxBatch, len(lines))))
-		return
+		return nil, model.Errorf(model.CodeTooLarge, "at most %d records in a message, not %d", model.MaxBatch, len(lines))
 	}
-	c.read(func(ctx context.Context, _ int) reply {
-		records, err := parseRecords(lines)
-		if err != nil {
-			return refuse(model.Errorf(model.CodeInvalid, "records: %v", err))
-		}
-		return paged(c.service.transfers.imported(ctx, &q, records))
-	})
+	return q, nil
+}
+
+// Import answers a message of an import.
+func (t *Sessions) Import(ctx context.Context, q *ImportRequest) ([]byte, error) {
+	records, err := parseRecords(q.lines)
+	if err != nil {
+		return nil, model.Errorf(model.CodeInvalid, "records: %v", err)
+	}
+	return encodeAnswer(t.imported(ctx, &q.importRequest, records))
 }
 
 // splitPage parts a message into its first line and the records behind it.
@@ -96,7 +106,7 @@ func parseRecords(lines [][]byte) ([]repo.Record, error) {
 	return records, cmp.Or(errs[0], errs[1])
 }
 
-func (t *transfers) imported(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
+func (t *Sessions) imported(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
 	if q.Begin {
 		return t.beginImport(ctx, q)
 	}
@@ -153,7 +163,7 @@ func (x *importing) put(ctx context.Context, n int64, records []repo.Record) (an
 // beginImport starts the one import that there may be. One whose sender is gone
 // gives way; what it brought stays, held back, and most often the new one is the
 // same again.
-func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, error) {
+func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, error) {
 	id := rand.Text()
 	x, before, err := t.reserveImport(id)
 	if err != nil {
@@ -181,7 +191,7 @@ func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, err
 	case err != nil:
 		return nil, err
 	case !running: // the service stops
-		return nil, errors.Join(errStopping, w.Abort(ctx))
+		return nil, errors.Join(wire.ErrStopping, w.Abort(ctx))
 	}
 	return importAnswer{Import: id}, nil
 }
@@ -189,7 +199,7 @@ func (t *transfers) beginImport(ctx context.Context, q *importRequest) (any, err
 // reserveImport enters an import as the one under way before the dispatcher's loop
 // is asked for it, so that other requests do not wait for the loop. It returns the
 // import that it replaces, or nil.
-func (t *transfers) reserveImport(id string) (x, before *importing, err error) {
+func (t *Sessions) reserveImport(id string) (x, before *importing, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for other, o := range t.imports {
@@ -205,7 +215,7 @@ func (t *transfers) reserveImport(id string) (x, before *importing, err error) {
 }
 
 // giveUpImport ends an import that nobody goes on with.
-func (t *transfers) giveUpImport(id string) {
+func (t *Sessions) giveUpImport(id string) {
 	t.mu.Lock()
 	x := t.imports[id]
 	given := x != nil && x.over(transferIdle)
@@ -227,7 +237,7 @@ func (t *transfers) giveUpImport(id string) {
 		"idle", transferIdle, "error", err)
 }
 
-func (t *transfers) forget(id string, x *importing) {
+func (t *Sessions) forget(id string, x *importing) {
 	x.idle.Stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"cmp"
@@ -13,7 +13,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 	"github.com/nats-io/nats.go"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
@@ -27,14 +27,14 @@ const remoteRetry = time.Minute
 // for up to a minute: pages and batches may be asked for twice without harm.
 type RemoteStore struct {
 	nc       *nats.Conn
-	subjects Subjects
+	subjects wire.Subjects
 	final    bool
 }
 
 // NewRemoteStore makes the store of the dispatcher that serves the prefix. With
 // final that dispatcher refuses writes from a snapshot on, unless the copy fails.
 func NewRemoteStore(nc *nats.Conn, prefix string, final bool) (*RemoteStore, error) {
-	subjects, err := NewSubjects(prefix)
+	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +43,7 @@ func NewRemoteStore(nc *nats.Conn, prefix string, final bool) (*RemoteStore, err
 
 // ask repeats a request until it is answered, one way or the other.
 func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) error {
-	b, err := encode(body)
+	b, err := wire.Encode(body)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,7 @@ func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) erro
 // askBody is ask with the bodies as they are.
 func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]byte, error) {
 	return backoff.Retry(ctx, func() ([]byte, error) {
-		answer, err := wire.AskBody(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), body)
+		answer, err := wire.AskBody(ctx, s.nc, s.subjects.Request(wire.Sender{Role: wire.RoleAdmin, Verb: verb}), body)
 		var e *model.Error
 		if errors.As(err, &e) && e.Code != model.CodeUnavailable {
 			return nil, backoff.Permanent(err)
@@ -86,17 +86,17 @@ func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) er
 
 // once sends a request that must not be sent twice.
 func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) error {
-	b, err := encode(body)
+	b, err := wire.Encode(body)
 	if err != nil {
 		return err
 	}
-	return wire.Ask(ctx, s.nc, s.subjects.Request(Sender{Role: RoleAdmin, Verb: verb}), b, into)
+	return wire.Ask(ctx, s.nc, s.subjects.Request(wire.Sender{Role: wire.RoleAdmin, Verb: verb}), b, into)
 }
 
 // Snapshot implements [repo.Source].
 func (s *RemoteStore) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	var a exportAnswer
-	if err := s.begin(ctx, "export", exportRequest{Begin: true, Final: s.final}, &a); err != nil {
+	if err := s.begin(ctx, "export", ExportRequest{Begin: true, Final: s.final}, &a); err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
 	return &remoteSnapshot{s: s, id: a.Export, counts: a.Counts}, nil
@@ -106,7 +106,7 @@ func (s *RemoteStore) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 // after a copy that has failed.
 func (s *RemoteStore) Thaw(ctx context.Context) error {
 	var nothing exportAnswer
-	if err := s.ask(ctx, "export", exportRequest{Final: true, Abort: true}, &nothing); err != nil {
+	if err := s.ask(ctx, "export", ExportRequest{Final: true, Abort: true}, &nothing); err != nil {
 		return fmt.Errorf("export: taking writes again: %w", err)
 	}
 	return nil
@@ -163,7 +163,7 @@ type gotPage struct {
 }
 
 func (x *remoteSnapshot) page(ctx context.Context, kind, after string) gotPage {
-	b, err := encode(exportRequest{Export: x.id, Kind: kind, After: after})
+	b, err := wire.Encode(ExportRequest{Export: x.id, Kind: kind, After: after})
 	if err != nil {
 		return gotPage{err: err}
 	}
@@ -215,9 +215,9 @@ func (x *remoteSnapshot) Close() error {
 	x.closed = true
 	ctx, cancel := context.WithTimeout(context.Background(), wire.AskTimeout)
 	defer cancel()
-	q := exportRequest{Export: x.id, End: true}
+	q := ExportRequest{Export: x.id, End: true}
 	if !x.whole || !x.tasks {
-		q = exportRequest{Export: x.id, Abort: true}
+		q = ExportRequest{Export: x.id, Abort: true}
 	}
 	var nothing exportAnswer
 	if err := x.s.ask(ctx, "export", q, &nothing); err != nil {
@@ -246,10 +246,10 @@ type remoteWriter struct {
 // several.
 func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var sum repo.PutStats
-	room := roomOf(w.s.nc) - rowRoom
+	room := wire.MaxBody(w.s.nc) - wire.RowRoom
 	for begin := 0; begin < len(records); {
 		w.n++
-		body, err := encode(importRequest{Import: w.id, N: w.n})
+		body, err := wire.Encode(importRequest{Import: w.id, N: w.n})
 		if err != nil {
 			return sum, err
 		}
@@ -312,7 +312,7 @@ func (w *remoteWriter) Abort(ctx context.Context) error {
 func (w *remoteWriter) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	found := make(map[string]*model.Task, len(ids))
 	for part := range slices.Chunk(ids, 100) {
-		b, err := encode(importRequest{Import: w.id, Lookup: part})
+		b, err := wire.Encode(importRequest{Import: w.id, Lookup: part})
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"bytes"
@@ -7,13 +7,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// Transfers is what a backend does for migrate: the whole store out, and records
+// Backend is what a dispatcher does for migrate: the whole store out, and records
 // in.
-type Transfers interface {
+type Backend interface {
 	// Snapshot returns everything that is stored at this moment.
 	Snapshot(ctx context.Context) (repo.Snapshot, error)
 	// Freeze is Snapshot, and refuses writes from then on until Thaw.
@@ -37,8 +38,8 @@ const (
 	maxRoom       = 512 << 10 // of the records of a look-up
 )
 
-// transfers is the exports and imports under way.
-type transfers struct {
+// Sessions is the exports and imports under way.
+type Sessions struct {
 	backend Backend
 	logger  *slog.Logger
 	gone    time.Duration
@@ -76,7 +77,7 @@ func (w workSlot) acquire(ctx context.Context) error {
 func (w workSlot) release() { <-w }
 
 // begin notes a request, and returns what is to be called at its end.
-func (t *transfers) begin(u *use) (end func()) {
+func (t *Sessions) begin(u *use) (end func()) {
 	u.busy++
 	u.idle.Stop()
 	return func() {
@@ -91,30 +92,35 @@ func (t *transfers) begin(u *use) (end func()) {
 // over reports whether nobody has gone on for that long.
 func (u *use) over(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
 
-func newTransfers(b Backend, logger *slog.Logger) *transfers {
-	return &transfers{
+// NewSessions makes the registry of a backend; end it with Close.
+func NewSessions(b Backend, logger *slog.Logger) *Sessions {
+	return &Sessions{
 		backend: b, logger: logger, gone: transferGone,
 		exports: make(map[string]*export), imports: make(map[string]*importing),
 	}
 }
 
-// paged is the answer of a transfer: a page, or one object.
-func paged(v any, err error) reply {
+// encodeAnswer encodes a page, or one object.
+func encodeAnswer(v any, err error) ([]byte, error) {
 	if err != nil {
-		return failed(err)
+		return nil, err
 	}
 	if p, ok := v.(*pageOf); ok {
-		head, err := encode(pageHead{Next: p.next})
+		head, err := wire.Encode(pageHead{Next: p.next})
 		if err != nil {
-			return failed(err)
+			return nil, err
 		}
-		return reply{body: bytes.Join(append([][]byte{head}, p.lines...), []byte("\n"))}
+		return bytes.Join(append([][]byte{head}, p.lines...), []byte("\n")), nil
 	}
-	return answer(v)
+	b, err := wire.Encode(v)
+	if err != nil {
+		return nil, model.Errorf(model.CodeInternal, "the answer cannot be encoded: %v", err)
+	}
+	return b, nil
 }
 
-// close gives up whatever is under way.
-func (t *transfers) close(ctx context.Context) {
+// Close gives up whatever is under way.
+func (t *Sessions) Close(ctx context.Context) {
 	t.mu.Lock()
 	exports, imports := t.exports, t.imports
 	t.exports, t.imports = map[string]*export{}, map[string]*importing{}

@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"context"
@@ -48,12 +48,12 @@ func (w slowWriter) Put(ctx context.Context, records []repo.Record) (repo.PutSta
 	return w.Writer.Put(ctx, records)
 }
 
-func newSlowTransfers(t *testing.T) (*transfers, *slowTransfers) {
+func newSlowTransfers(t *testing.T) (*Sessions, *slowTransfers) {
 	t.Helper()
 	s := &slowTransfers{memoryTransfers: memoryTransfers{Store: memory.New()}, asked: make(chan struct{}, 64), ready: make(chan struct{})}
-	x := newTransfers(&fakeBackend{Transfers: s}, slog.New(slog.DiscardHandler))
+	x := NewSessions(s, slog.New(slog.DiscardHandler))
 	x.gone = time.Hour
-	t.Cleanup(func() { x.close(context.Background()) })
+	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, s
 }
 
@@ -65,7 +65,7 @@ func TestExport_ConcurrentBeginsStayWithinLimit(t *testing.T) {
 	codes := make(chan model.Code, begins)
 	for range begins {
 		go func() {
-			_, err := x.export(t.Context(), &exportRequest{Begin: true}, 0)
+			_, err := x.export(t.Context(), &ExportRequest{Begin: true}, 0)
 			codes <- model.CodeOf(err)
 		}()
 	}
@@ -90,9 +90,9 @@ func TestExport_ConcurrentBeginsStayWithinLimit(t *testing.T) {
 // accepted.
 func TestExport_FailedFinalBeginAcceptsWritesAgain(t *testing.T) {
 	x, m, _ := newMemoryTransfers(t, time.Hour)
-	x.backend = &fakeBackend{Transfers: &uncountedTransfers{m}}
+	x.backend = &uncountedTransfers{m}
 	for range 2 * maxExports {
-		if _, err := x.export(t.Context(), &exportRequest{Begin: true, Final: true}, 0); !errors.Is(err, errUncounted) {
+		if _, err := x.export(t.Context(), &ExportRequest{Begin: true, Final: true}, 0); !errors.Is(err, errUncounted) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestImport_SlowBeginHoldsUpNoOtherTransfer(t *testing.T) {
 	testbed.Receive(t, s.asked)
 	other := make(chan model.Code, 2)
 	go func() {
-		_, err := x.export(t.Context(), &exportRequest{Export: "unknown", Kind: repo.KindTask}, 0)
+		_, err := x.export(t.Context(), &ExportRequest{Export: "unknown", Kind: repo.KindTask}, 0)
 		other <- model.CodeOf(err)
 		_, err = x.imported(t.Context(), &importRequest{Begin: true}, nil)
 		other <- model.CodeOf(err)

@@ -1,4 +1,4 @@
-package bus
+package transfer
 
 import (
 	"bytes"
@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
@@ -37,27 +35,26 @@ func (m *memoryTransfers) Begin(ctx context.Context, o repo.CopyOptions) (repo.W
 }
 
 // newMemoryTransfers returns transfers that give way after gone, and their log.
-func newMemoryTransfers(t *testing.T, gone time.Duration) (*transfers, *memoryTransfers, *bytes.Buffer) {
+func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTransfers, *bytes.Buffer) {
 	t.Helper()
 	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
-	b := &fakeBackend{Transfers: m}
-	x := newTransfers(b, slog.New(slog.NewTextHandler(log, nil)))
+	x := NewSessions(m, slog.New(slog.NewTextHandler(log, nil)))
 	x.gone = gone
-	t.Cleanup(func() { x.close(context.Background()) })
+	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, m, log
 }
 
 // beginning starts an export and returns its id.
-func beginning(t *testing.T, x *transfers, final bool) string {
+func beginning(t *testing.T, x *Sessions, final bool) string {
 	t.Helper()
-	a, err := x.export(t.Context(), &exportRequest{Begin: true, Final: final}, 0)
+	a, err := x.export(t.Context(), &ExportRequest{Begin: true, Final: final}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return a.(exportAnswer).Export
 }
 
-func importBegin(t *testing.T, x *transfers) (string, error) {
+func importBegin(t *testing.T, x *Sessions) (string, error) {
 	t.Helper()
 	a, err := x.imported(t.Context(), &importRequest{Begin: true}, nil)
 	if err != nil {
@@ -83,15 +80,15 @@ func records(t *testing.T, n int) []repo.Record {
 
 func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *testing.T) {
 	for name, c := range map[string]struct {
-		later func(x *transfers) string // what happens after the export that is given up has begun
+		later func(x *Sessions) string // what happens after the export that is given up has begun
 		want  bool
 	}{
-		"alone":       {func(*transfers) string { return "" }, false},
-		"a later one": {func(x *transfers) string { return beginning(t, x, true) }, true},
-		"one without": {func(x *transfers) string { return beginning(t, x, false) }, false},
-		"a whole later one": {func(x *transfers) string {
+		"alone":       {func(*Sessions) string { return "" }, false},
+		"a later one": {func(x *Sessions) string { return beginning(t, x, true) }, true},
+		"one without": {func(x *Sessions) string { return beginning(t, x, false) }, false},
+		"a whole later one": {func(x *Sessions) string {
 			id := beginning(t, x, true)
-			if _, err := x.export(t.Context(), &exportRequest{Export: id, End: true}, 0); err != nil {
+			if _, err := x.export(t.Context(), &ExportRequest{Export: id, End: true}, 0); err != nil {
 				t.Error(err)
 			}
 			return id
@@ -112,7 +109,7 @@ func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *test
 		if !strings.Contains(log.String(), "given up") || x.exports[first] != nil {
 			t.Errorf("%s: the log says %q", name, log)
 		}
-		if _, err := x.export(t.Context(), &exportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
+		if _, err := x.export(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
 			t.Errorf("%s: after a failed copy writes are refused (%v)", name, err)
 		}
 	}
@@ -123,7 +120,7 @@ func TestAnExportThatWasLeftGivesWayToANewOne(t *testing.T) {
 	for range maxExports {
 		beginning(t, x, false)
 	}
-	if _, err := x.export(t.Context(), &exportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
+	if _, err := x.export(t.Context(), &ExportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
 		t.Errorf("one more: %v, want 429", err)
 	}
 	x.gone = 0
@@ -199,7 +196,7 @@ func TestAMessageOfAnImportThatComesTwiceCountsOnce(t *testing.T) {
 }
 
 func TestARecordThatNoClientCouldHaveSentIs400WithItsField(t *testing.T) {
-	w := serve(t, &fakeBackend{Transfers: &memoryTransfers{Store: memory.New()}})
+	x, _, _ := newMemoryTransfers(t, time.Hour)
 	good, err := records(t, 1)[0].Append(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -209,7 +206,11 @@ func TestARecordThatNoClientCouldHaveSentIs400WithItsField(t *testing.T) {
 		"client":   strings.Replace(string(good), `"client":"c"`, `"client":"c\u001e"`, 1),
 		"priority": strings.Replace(string(good), `"priority":"low",`, ``, 1),
 	} {
-		_, err := wire.AskBody(testbed.Context(t), w.nc, "aria.v1.req.admin.import", []byte("{\"import\":\"x\"}\n"+line))
+		q, refused := DecodeImport([]byte("{\"import\":\"x\"}\n" + line))
+		if refused != nil {
+			t.Fatal(refused)
+		}
+		_, err := x.Import(t.Context(), q)
 		if model.CodeOf(err) != model.CodeInvalid || !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), "t0") {
 			t.Errorf("%s: %v", field, err)
 		}

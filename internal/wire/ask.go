@@ -26,8 +26,8 @@ const (
 	HintBytes = 64 << 20
 )
 
-// Encode writes v as JSON, without the escapes of HTML: they only make URLs long.
-func Encode(v any) ([]byte, error) {
+// encodeJSON writes v as JSON, without the escapes of HTML: they only make URLs long.
+func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -20,24 +20,7 @@ const doneBody = `{"id":"01KAN2Q7Z0Y8M3S5T6V7W8X9YZ","attempt":1,"status":"compl
 
 // list makes a message of n times the same.
 func list(key, element string, n int) []byte {
-	return object(key, bytes.Split(bytes.Repeat([]byte(element+"\n"), n)[:n*(len(element)+1)-1], []byte("\n")), nil)
-}
-
-// A submit from its message to its answer.
-func BenchmarkSubmit(b *testing.B) {
-	body := []byte(`{` + source + `,"priority":"high","options":{"split":"4","max-connection-per-server":"4"},"tags":{"location":"eu"},"labels":{"job":"nightly"}}`)
-	b.ReportAllocs()
-	for b.Loop() {
-		list, _, err := decodeSubmit(body, room)
-		if err != nil {
-			b.Fatal(err)
-		}
-		spec := list[0].spec
-		_ = spec.Hash()
-		if r := taskReply("", model.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, room); r.err != nil {
-			b.Fatal(r.err)
-		}
-	}
+	return Object(key, bytes.Split(bytes.Repeat([]byte(element+"\n"), n)[:n*(len(element)+1)-1], []byte("\n")), nil)
 }
 
 func BenchmarkDecodeSubmit(b *testing.B) {
@@ -45,8 +28,8 @@ func BenchmarkDecodeSubmit(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				list, _, err := decodeSubmit(data, room)
-				if err != nil || list[0].err != nil {
+				list, _, err := DecodeSubmit(data, room)
+				if err != nil || list[0].Err != nil {
 					b.Fatal(err, list)
 				}
 			}
@@ -59,8 +42,8 @@ func BenchmarkDecodeReport(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				list, _, err := decodeReport(data, "w1")
-				if err != nil || list[0].err != nil {
+				list, _, err := DecodeReport(data, "w1")
+				if err != nil || list[0].Err != nil {
 					b.Fatal(err, list)
 				}
 			}
@@ -79,10 +62,10 @@ func BenchmarkDecodeHeartbeat(b *testing.B) {
 			Progress: 12.5, CompletedLength: 1 << 20, TotalLength: 8 << 20, DownloadSpeed: 1 << 20,
 		})
 	}
-	data := mustEncode(&h)
+	data := MustEncode(&h)
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, faults, err := decodeHeartbeat(data, "w1"); err != nil || len(faults) > 0 {
+		if _, faults, err := DecodeHeartbeat(data, "w1"); err != nil || len(faults) > 0 {
 			b.Fatal(err, faults)
 		}
 	}
@@ -91,11 +74,11 @@ func BenchmarkDecodeHeartbeat(b *testing.B) {
 // jobSpec is the spec of jobBody.
 func jobSpec(b *testing.B) *model.TaskSpec {
 	b.Helper()
-	list, _, err := decodeSubmit([]byte(jobBody), room)
-	if err != nil || list[0].err != nil {
+	list, _, err := DecodeSubmit([]byte(jobBody), room)
+	if err != nil || list[0].Err != nil {
 		b.Fatal(err, list)
 	}
-	return list[0].spec
+	return list[0].Spec
 }
 
 func BenchmarkSpecHash(b *testing.B) {
@@ -113,57 +96,5 @@ func BenchmarkSpecValidate(b *testing.B) {
 		if err := spec.Validate(); err != nil {
 			b.Fatal(err)
 		}
-	}
-}
-
-// All that is written for one job: the answer of its submit, its assignment, three
-// events, and the answer of its report.
-func BenchmarkEncodeJob(b *testing.B) {
-	t := &model.Task{TaskSpec: *jobSpec(b), Client: "alice", CreatedAt: 1_763_825_000_123}
-	t.Normalize(3)
-	t.ID, t.Status, t.WorkerID, t.Attempt = "01KAN2Q7Z0Y8M3S5T6V7W8X9YZ", model.StatusQueued, "w1", 1
-	t.UpdatedAt, t.AssignedAt = t.CreatedAt+1, t.CreatedAt+1
-	assignment := model.Assignment{Task: t, Attempt: 1}
-	event := &model.TaskEvent{ID: t.ID, Client: t.Client, Status: model.StatusQueued, WorkerID: "w1", Attempt: 1, At: t.UpdatedAt}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := encodeTask(t, room); err != nil {
-			b.Fatal(err)
-		}
-		mustEncode(assignment)
-		for range 3 {
-			mustEncode(event)
-		}
-		oneReport(reportsBody{Results: make([]reportResult, 1)})
-	}
-}
-
-func BenchmarkEncodeTask(b *testing.B) {
-	t := &model.Task{TaskSpec: *jobSpec(b), Client: "alice"}
-	b.ReportAllocs()
-	for b.Loop() {
-		mustEncode(t)
-	}
-}
-
-// The answer of a submit of a thousand.
-func BenchmarkEncodeOutcomes(b *testing.B) {
-	results := make([]outcome, model.MaxBatch)
-	for i := range results {
-		results[i] = outcomeOf("", model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "01KAN2Q7Z0Y8M3S5T6V7W8X9YZ"}, TaskState: model.TaskState{Status: model.StatusPending}}})
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if r := outcomes(results, room); r.err != nil {
-			b.Fatal(r.err)
-		}
-	}
-}
-
-func BenchmarkNewID(b *testing.B) {
-	ids := newIDSource()
-	b.ReportAllocs()
-	for b.Loop() {
-		ids.next()
 	}
 }

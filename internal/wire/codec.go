@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"bytes"
@@ -13,26 +13,25 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// strict decodes what a client sent: one JSON object in UTF-8, nothing after it, no
+// Strict decodes what a client sent: one JSON object in UTF-8, nothing after it, no
 // field that into does not have, none in other letters ("URL") and none twice. The
 // error names the field.
-func strict(data []byte, into any) *model.Error {
+func Strict(data []byte, into any) *model.Error {
 	return decode(data, into, closed)
 }
 
-// closed is how strict reads. The program base64 breaks its lines, and so does
+// closed is how Strict reads. The program base64 breaks its lines, and so does
 // Python: that is taken.
 var closed = json.JoinOptions(json.RejectUnknownMembers(true), jsonv1.ParseBytesWithLooseRFC4648(true))
 
-// lenient decodes what a worker or a dispatcher sent: fields that are not known
+// Lenient decodes what a worker or a dispatcher sent: fields that are not known
 // are those of a newer version, and ignored; of a name that comes twice the last
 // counts.
-func lenient(data []byte, into any) *model.Error {
-	return decode(data, into, wire.Tolerant)
+func Lenient(data []byte, into any) *model.Error {
+	return decode(data, into, Tolerant)
 }
 
 // decode reads one JSON object.

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"errors"
@@ -77,10 +77,10 @@ func (o *wireOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	})
 }
 
-// submission is one spec of a submit: valid, or the reason why not.
-type submission struct {
-	spec *model.TaskSpec
-	err  *model.Error
+// Submission is one spec of a submit: valid, or the reason why not.
+type Submission struct {
+	Spec *model.TaskSpec
+	Err  *model.Error
 }
 
 // submitBody is either one spec or a list of them.
@@ -114,28 +114,28 @@ func (l *specList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		one := sentSpec{wire: &wireSpec{}, size: len(raw)}
-		one.err = naming(raw, strict(raw, one.wire))
+		one.err = AttachID(raw, Strict(raw, one.wire))
 		l.specs = append(l.specs, one)
 		return nil
 	}, func() { l.specs = []sentSpec{} })
 }
 
-// decodeSubmit reads a submit of one or of many. In a list each spec stands for
+// DecodeSubmit reads a submit of one or of many. In a list each spec stands for
 // itself: one that is bad does not spoil the others. room is what a message may
 // have, in bytes: a spec whose assignment would not fit is CodeTooLarge.
-func decodeSubmit(data []byte, room int) (list []submission, many bool, err *model.Error) {
+func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *model.Error) {
 	var body submitBody
-	err = strict(data, &body)
+	err = Strict(data, &body)
 	if body.Tasks.doubled {
 		// Strictly no part of the message may have a name twice.
 		body = submitBody{}
 		err = decode(data, &body, json.JoinOptions(closed, jsontext.AllowDuplicateNames(true)))
 	}
 	if err != nil {
-		return nil, false, naming(data, err)
+		return nil, false, AttachID(data, err)
 	}
 	if body.Tasks.specs == nil {
-		return []submission{body.finish(len(data), room)}, false, nil
+		return []Submission{body.finish(len(data), room)}, false, nil
 	}
 	if body.given() {
 		return nil, true, model.Errorf(model.CodeInvalid, "tasks: the fields of a single task do not go with it")
@@ -143,10 +143,10 @@ func decodeSubmit(data []byte, room int) (list []submission, many bool, err *mod
 	if len(body.Tasks.specs) == 0 {
 		return nil, true, model.Errorf(model.CodeInvalid, "tasks: is empty")
 	}
-	list = make([]submission, len(body.Tasks.specs))
+	list = make([]Submission, len(body.Tasks.specs))
 	for i, one := range body.Tasks.specs {
 		if one.err != nil {
-			list[i] = submission{err: one.err}
+			list[i] = Submission{Err: one.err}
 			continue
 		}
 		list[i] = one.wire.finish(one.size, room)
@@ -159,20 +159,20 @@ func (w *wireSpec) given() bool { return !reflect.ValueOf(w).Elem().IsZero() }
 
 // finish merges the two places of tags and validates; size is the spec's own, in
 // bytes as it was sent.
-func (w *wireSpec) finish(size, room int) submission {
+func (w *wireSpec) finish(size, room int) Submission {
 	spec := &w.TaskSpec
 	spec.Options, spec.Labels = w.Options.options, w.Labels
 	var err *model.Error
 	if spec.Tags, err = mergeTags(w.Tags, w.Options.tags); err != nil {
-		return submission{err: about(spec.ID, err)}
+		return Submission{Err: WithID(spec.ID, err)}
 	}
 	if err := spec.Validate(); err != nil {
-		return submission{err: about(spec.ID, model.AsError(err))}
+		return Submission{Err: WithID(spec.ID, model.AsError(err))}
 	}
 	if err := fits(spec, size, room); err != nil {
-		return submission{err: about(spec.ID, err)}
+		return Submission{Err: WithID(spec.ID, err)}
 	}
-	return submission{spec: spec}
+	return Submission{Spec: spec}
 }
 
 // mergeTags adds options.tags to tags; the two must not contradict each other.
@@ -200,32 +200,32 @@ func fits(spec *model.TaskSpec, size, room int) *model.Error {
 	if size <= limit { // it grows no more than overhead has room for: times and numbers are short
 		return nil
 	}
-	if n := len(mustEncode(spec)); n > limit {
+	if n := len(MustEncode(spec)); n > limit {
 		return model.Errorf(model.CodeTooLarge, "body: the task has %d bytes, more than the %d that one may have", n, limit)
 	}
 	return nil
 }
 
-// about makes the error speak of the id, where it speaks of none yet and the id
+// WithID makes the error speak of the id, where it speaks of none yet and the id
 // is one.
-func about(id string, err *model.Error) *model.Error {
+func WithID(id string, err *model.Error) *model.Error {
 	if err == nil || err.ID != "" || !model.ValidName(id) {
 		return err
 	}
 	return err.For(id)
 }
 
-// naming makes the error of decoding data speak of the id that is in it, be it
+// AttachID makes the error of decoding data speak of the id that is in it, be it
 // before or behind what is wrong.
-func naming(data []byte, err *model.Error) *model.Error {
+func AttachID(data []byte, err *model.Error) *model.Error {
 	if err == nil || err.ID != "" {
 		return err
 	}
 	var body struct {
 		ID string `json:"id"`
 	}
-	_ = lenient(data, &body) // it is bad, that is known; the id may be good
-	return about(body.ID, err)
+	_ = Lenient(data, &body) // it is bad, that is known; the id may be good
+	return WithID(body.ID, err)
 }
 
 // idsBody is what a verb acts on.
@@ -234,9 +234,9 @@ type idsBody struct {
 	IDs []string `json:"ids"`
 }
 
-// decodeIDs reads {"id"} or {"ids": […]}. The ids of a list are not checked yet:
+// DecodeIDs reads {"id"} or {"ids": […]}. The ids of a list are not checked yet:
 // each is answered for itself.
-func decodeIDs(data []byte) (ids []string, many bool, err *model.Error) {
+func DecodeIDs(data []byte) (ids []string, many bool, err *model.Error) {
 	var body idsBody
 	if err := small(data, &body); err != nil {
 		return nil, false, err
@@ -251,7 +251,7 @@ func (b *idsBody) list() (ids []string, many bool, err *model.Error) {
 	case b.ID != nil && b.IDs != nil:
 		return nil, true, model.Errorf(model.CodeInvalid, "ids: only one of id, ids may be given")
 	case b.ID != nil:
-		return []string{*b.ID}, false, checkID(*b.ID)
+		return []string{*b.ID}, false, CheckID(*b.ID)
 	case len(b.IDs) == 0:
 		return nil, true, model.Errorf(model.CodeInvalid, "ids: is empty")
 	case len(b.IDs) > model.MaxBatch:
@@ -260,7 +260,8 @@ func (b *idsBody) list() (ids []string, many bool, err *model.Error) {
 	return b.IDs, true, nil
 }
 
-func checkID(id string) *model.Error { return model.AsError(model.CheckName("id", id)) }
+// CheckID checks the id of a task or worker.
+func CheckID(id string) *model.Error { return model.AsError(model.CheckName("id", id)) }
 
 // small decodes strictly what carries no specs and no reports; queries wait in
 // memory, so they are not megabytes.
@@ -268,21 +269,21 @@ func small(data []byte, into any) *model.Error {
 	if len(data) > maxSmall {
 		return model.Errorf(model.CodeTooLarge, "body: %d bytes are more than %d", len(data), maxSmall)
 	}
-	return strict(data, into)
+	return Strict(data, into)
 }
 
-// optional is small for requests whose body may be left out.
-func optional(data []byte, into any) *model.Error {
+// DecodeOptional is small for requests whose body may be left out.
+func DecodeOptional(data []byte, into any) *model.Error {
 	if len(data) == 0 {
 		return nil
 	}
 	return small(data, into)
 }
 
-// decodeList reads a query for one page of tasks: all of them, or a client's own.
-func decodeList(data []byte, client string) (*model.ListQuery, *model.Error) {
+// DecodeList reads a query for one page of tasks: all of them, or a client's own.
+func DecodeList(data []byte, client string) (*model.ListQuery, *model.Error) {
 	q := &model.ListQuery{}
-	if err := optional(data, q); err != nil {
+	if err := DecodeOptional(data, q); err != nil {
 		return nil, err
 	}
 	if client != "" {
@@ -294,10 +295,10 @@ func decodeList(data []byte, client string) (*model.ListQuery, *model.Error) {
 	return q, model.AsError(q.Validate())
 }
 
-// decodeWorkers reads a query for one page of workers.
-func decodeWorkers(data []byte) (*model.WorkerQuery, *model.Error) {
+// DecodeWorkers reads a query for one page of workers.
+func DecodeWorkers(data []byte) (*model.WorkerQuery, *model.Error) {
 	q := &model.WorkerQuery{}
-	if err := optional(data, q); err != nil {
+	if err := DecodeOptional(data, q); err != nil {
 		return nil, err
 	}
 	return q, model.AsError(q.Validate())

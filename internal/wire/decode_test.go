@@ -1,100 +1,38 @@
-package bus
+package wire
 
 import (
-	"encoding/base64"
 	"fmt"
 	"maps"
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/wire/wiretest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // room is that of a server with its default max_payload.
-const room = 1<<20 - headroom
+const room = 1<<20 - Headroom
 
 const source = `"url":"https://example.com/f.iso"`
 
-// badSpecs are specs that are refused: the body, the code, and how the sentence
-// begins, which names the field.
-var badSpecs = []struct {
-	name, body string
-	code       model.Code
-	begins     string
-}{
-	{"nothing", ``, 400, "body: is empty"},
-	{"only spaces", "  \n", 400, "body: is empty"},
-	{"not JSON", `hello`, 400, "body: is not JSON: "},
-	{"half of it", `{"url":"htt`, 400, "body: is not JSON: "},
-	{"a list", `[]`, 400, "body: must be a JSON object"},
-	{"null", `null`, 400, "body: must be a JSON object"},
-	{"a number", `7`, 400, "body: must be a JSON object"},
-	{"two objects", `{` + source + `}{}`, 400, "body: something follows"},
-	{"a brace too many", `{` + source + `}}`, 400, "body: something follows"},
-	{"nested 20,000 deep", `{"options":{"split":` + strings.Repeat(`[`, 20_000) + strings.Repeat(`]`, 20_000) + `}}`, 400, "body: is not JSON: "},
-	{"a name twice, 3,000 deep", `{"options":{"split":` + strings.Repeat(`{"a":`, 3000) + `{"b":1,"b":2}` + strings.Repeat(`}`, 3000) + `}}`, 400, "options.split.a.a.a"},
-	{"an unknown field", `{` + source + `,"colour":"red"}`, 400, `"colour": there is no such field`},
-	{"a field of the task's state", `{` + source + `,"status":"completed"}`, 400, `"status": there is no such field`},
-	{"no source", `{}`, 400, "url: is missing"},
-	{"a number as url", `{"url":5}`, 400, "url: must be a string, not a JSON number"},
-	{"a string as mirrors", `{` + source + `,"mirrors":"x"}`, 400, "mirrors: must be a list, not a JSON string"},
-	{"a number among mirrors", `{` + source + `,"mirrors":[1]}`, 400, "mirrors[0]: must be a string, not a JSON number"},
-	{"a list as tags", `{` + source + `,"tags":[]}`, 400, "tags: must be an object"},
-	{"a number in labels", `{` + source + `,"labels":{"a":1}}`, 400, "labels.a: must be a string, not a JSON number"},
-	{"null in labels", `{` + source + `,"labels":{"a":null}}`, 400, "labels.a: must be a string, not null"},
-	{"a number that is too large", `{` + source + `,"max_attempts":99999999999999999999}`, 400, "max_attempts: 99999999999999999999 is out of range"},
-	{"a string as max_attempts", `{` + source + `,"max_attempts":"3"}`, 400, "max_attempts: must be a whole number"},
-	{"a fraction as max_attempts", `{` + source + `,"max_attempts":1.5}`, 400, "max_attempts: must be a whole number, not 1.5"},
-	{"an unknown priority", `{` + source + `,"priority":"top"}`, 400, `priority: "top" is not a priority; use low, normal, high or urgent (1 to 4)`},
-	{"a list as priority", `{` + source + `,"priority":[]}`, 400, "priority: "},
-	{"a bad time", `{` + source + `,"not_before":"tomorrow"}`, 400, `not_before: "tomorrow"`},
-	{"a bad duration", `{` + source + `,"timeout":"soon"}`, 400, `timeout: "soon"`},
-	{"a torrent that is not base64", `{"torrent":"***"}`, 400, "torrent: "},
-	{"an object in an option", `{` + source + `,"options":{"split":{}}}`, 400, "options.split: "},
-	{"a list as options", `{` + source + `,"options":[]}`, 400, "options: must be an object"},
-	{"an unknown option", `{` + source + `,"options":{"dir":"/etc"}}`, 400, `options: "dir" is not an option`},
-	{"a path in out", `{` + source + `,"options":{"out":"../x"}}`, 400, "options.out: "},
-	{"65 options", `{` + source + `,"options":{` + manyKeys(65) + `}}`, 400, "options: at most 64"},
-	{"tags that are not strings", `{` + source + `,"options":{"tags":{"a":1}}}`, 400, "options.tags.a: must be a string"},
-	{"tags that contradict", `{` + source + `,"tags":{"a":"1"},"options":{"tags":{"a":"2"}}}`, 400, "options.tags.a: "},
-	{"a scheme that nobody has", `{"url":"gopher://x/y"}`, 400, "url: the scheme"},
-	{"an id with a dot", `{` + source + `,"id":"a.b"}`, 400, `id: "a.b"`},
-	{"a URL of 900 KB", `{"url":"https://example.com/` + strings.Repeat("a", 900_000) + `"}`, 400, "url: has 900020 bytes"},
-	{"a torrent of 700 KB", `{"torrent":"` + base64.StdEncoding.EncodeToString(make([]byte, 525_000)) + `"}`, 413, "torrent: "},
-	{"tasks that are no list", `{"tasks":{}}`, 400, "tasks: must be a list"},
-	{"no task in tasks", `{"tasks":[]}`, 400, "tasks: is empty"},
-	{"a field beside tasks", `{"tasks":[{}],` + source + `}`, 400, "tasks: the fields of a single task"},
-	{"options beside tasks", `{"tasks":[{}],"options":{"split":1}}`, 400, "tasks: the fields of a single task"},
-	{"1,001 tasks", `{"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, 413, "tasks: at most 1000"},
-	{"300,000 tasks", `{"tasks":[` + strings.Repeat(`{},`, 300_000) + `{}]}`, 413, "tasks: at most 1000"},
-}
-
-func manyKeys(n int) string {
-	keys := make([]string, n)
-	for i := range keys {
-		keys[i] = fmt.Sprintf(`"o%d":1`, i)
-	}
-	return strings.Join(keys, ",")
-}
-
 // decodeOne is decodeSubmit for a single spec.
 func decodeOne(body string) (*model.TaskSpec, *model.Error) {
-	list, many, err := decodeSubmit([]byte(body), room)
+	list, many, err := DecodeSubmit([]byte(body), room)
 	switch {
 	case err != nil:
 		return nil, err
 	case many || len(list) != 1:
 		return nil, model.Errorf(500, "%d specs", len(list))
 	}
-	return list[0].spec, list[0].err
+	return list[0].Spec, list[0].Err
 }
 
 func TestABadSpecIsRefusedWithTheFieldsName(t *testing.T) {
-	for _, c := range badSpecs {
-		t.Run(c.name, func(t *testing.T) {
-			_, err := decodeOne(c.body)
-			if err == nil || err.Code != c.code || !strings.HasPrefix(err.Message, c.begins) {
-				t.Fatalf("got %+v, want %d %q", err, c.code, c.begins)
+	for _, c := range wiretest.BadSpecs {
+		t.Run(c.Name, func(t *testing.T) {
+			_, err := decodeOne(c.Body)
+			if err == nil || err.Code != c.Code || !strings.HasPrefix(err.Message, c.Begins) {
+				t.Fatalf("got %+v, want %d %q", err, c.Code, c.Begins)
 			}
 			if len(err.Message) > 400 {
 				t.Errorf("the sentence has %d bytes", len(err.Message))
@@ -133,24 +71,24 @@ func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
 }
 
 func TestInAListEachSpecStandsForItself(t *testing.T) {
-	list, many, err := decodeSubmit([]byte(`{"tasks": [ {`+source+`} , {"id":"x"}, {`+source+`,"labels":{"q":"a,]}\"[{"}} , 7, {"who":1},{"url":5} ]}`), room)
+	list, many, err := DecodeSubmit([]byte(`{"tasks": [ {`+source+`} , {"id":"x"}, {`+source+`,"labels":{"q":"a,]}\"[{"}} , 7, {"who":1},{"url":5} ]}`), room)
 	if err != nil || !many || len(list) != 6 {
 		t.Fatalf("%d specs, many %v, %v", len(list), many, err)
 	}
 	for i, begins := range []string{"", "url: is missing", "", "body: must be a JSON object", `"who": `, "url: must be a string"} {
 		got := list[i]
 		if begins == "" {
-			if got.err != nil || got.spec == nil {
-				t.Errorf("%d: %v", i, got.err)
+			if got.Err != nil || got.Spec == nil {
+				t.Errorf("%d: %v", i, got.Err)
 			}
-		} else if got.err == nil || !strings.HasPrefix(got.err.Message, begins) {
-			t.Errorf("%d: %v, want %s", i, got.err, begins)
+		} else if got.Err == nil || !strings.HasPrefix(got.Err.Message, begins) {
+			t.Errorf("%d: %v, want %s", i, got.Err, begins)
 		}
 	}
-	if list[1].err.ID != "x" {
-		t.Errorf("the error does not speak of the id: %+v", list[1].err)
+	if list[1].Err.ID != "x" {
+		t.Errorf("the error does not speak of the id: %+v", list[1].Err)
 	}
-	if got := list[2].spec.Labels["q"]; got != `a,]}"[{` {
+	if got := list[2].Spec.Labels["q"]; got != `a,]}"[{` {
 		t.Errorf("a label with brackets became %q", got)
 	}
 }
@@ -169,18 +107,18 @@ func TestARefusalSpeaksOfTheIDWhereverItStands(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.ID+" "+err.Message, want) {
 			t.Errorf("%s: %+v, want %s", body, err, want)
 		}
-		list, many, all := decodeSubmit([]byte(`{"tasks":[`+body+`,{`+source+`}]}`), room)
+		list, many, all := DecodeSubmit([]byte(`{"tasks":[`+body+`,{`+source+`}]}`), room)
 		if all != nil && strings.HasSuffix(body, "}") {
 			t.Errorf("%s spoils a list: %v", body, all)
-		} else if all == nil && (!many || len(list) != 2 || list[0].err == nil || !strings.HasPrefix(list[0].err.ID+" "+list[0].err.Message, want) || list[1].err != nil) {
-			t.Errorf("%s in a list: %+v, want %s", body, list[0].err, want)
+		} else if all == nil && (!many || len(list) != 2 || list[0].Err == nil || !strings.HasPrefix(list[0].Err.ID+" "+list[0].Err.Message, want) || list[1].Err != nil) {
+			t.Errorf("%s in a list: %+v, want %s", body, list[0].Err, want)
 		}
 	}
-	list, _, err := decodeReport([]byte(`{"reports":[{"attempt":"x","id":"d"}]}`), "w1")
-	if err != nil || list[0].err == nil || list[0].err.ID != "d" {
+	list, _, err := DecodeReport([]byte(`{"reports":[{"attempt":"x","id":"d"}]}`), "w1")
+	if err != nil || list[0].Err == nil || list[0].Err.ID != "d" {
 		t.Errorf("a report: %v, %+v", err, list)
 	}
-	if _, _, err := decodeReport([]byte(`{"attempt":"x","id":"d"}`), "w1"); err == nil || err.ID != "d" {
+	if _, _, err := DecodeReport([]byte(`{"attempt":"x","id":"d"}`), "w1"); err == nil || err.ID != "d" {
 		t.Errorf("a report alone: %+v", err)
 	}
 }
@@ -191,8 +129,8 @@ func TestATaskWhoseAssignmentWouldNotFitIsTooLarge(t *testing.T) {
 	if _, err := decodeOne(body); err != nil {
 		t.Errorf("with room for it: %v", err)
 	}
-	list, _, err := decodeSubmit([]byte(body), 90_000)
-	if err != nil || list[0].err == nil || list[0].err.Code != 413 || list[0].err.ID != "big" {
+	list, _, err := DecodeSubmit([]byte(body), 90_000)
+	if err != nil || list[0].Err == nil || list[0].Err.Code != 413 || list[0].Err.ID != "big" {
 		t.Errorf("without room: %v, %+v", err, list)
 	}
 }
@@ -213,7 +151,7 @@ func TestAVerbTakesOneIDOrMany(t *testing.T) {
 		`{"ids":[` + strings.Repeat(`"a",`, 1000) + `"a"]}`: "413 ids: at most 1000, not 1001",
 		`{"id":"` + strings.Repeat("a", 200_000) + `"}`:     "413 body: ",
 	} {
-		ids, many, err := decodeIDs([]byte(body))
+		ids, many, err := DecodeIDs([]byte(body))
 		got := fmt.Sprint(ids, many)
 		if err != nil {
 			got = fmt.Sprintf("%d %s", err.Code, err.Message)
@@ -247,10 +185,10 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 		"with 1,001 tasks":         {`{` + beat + `,"tasks":[` + strings.Repeat(`{},`, 1000) + `{}]}`, "repaired: tasks[0].id: "},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h, faults, err := decodeHeartbeat([]byte(c.body), "w1")
+			h, faults, err := DecodeHeartbeat([]byte(c.body), "w1")
 			got := "ok"
 			if len(faults) > 0 {
-				got = "repaired: " + faults[0].err.Message
+				got = "repaired: " + faults[0].Err.Message
 			}
 			if err != nil {
 				got = err.Message
@@ -266,26 +204,26 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 
 func TestAReportSpeaksOfItsOwnWorkerOnly(t *testing.T) {
 	done := `"id":"a","attempt":2,"status":"completed","result":{"files":[],"total_length":5,"worker_id":"w9"}`
-	list, many, err := decodeReport([]byte(`{"worker_id":"w1",`+done+`,"new":1}`), "w1")
-	if err != nil || many || list[0].err != nil {
+	list, many, err := DecodeReport([]byte(`{"worker_id":"w1",`+done+`,"new":1}`), "w1")
+	if err != nil || many || list[0].Err != nil {
 		t.Fatal(err, many, list)
 	}
-	if got := list[0].report.Result.WorkerID; got != "w1" {
+	if got := list[0].Report.Result.WorkerID; got != "w1" {
 		t.Errorf("the result is of worker %q", got)
 	}
-	if _, _, err := decodeReport([]byte(`{"worker_id":"w2",`+done+`}`), "w1"); err == nil || err.Code != 400 {
+	if _, _, err := DecodeReport([]byte(`{"worker_id":"w2",`+done+`}`), "w1"); err == nil || err.Code != 400 {
 		t.Errorf("another worker's report: %v", err)
 	}
-	list, many, err = decodeReport([]byte(`{"reports":[{`+done+`},{"id":"b"},{"id":"c","worker_id":"w3"},[],{"attempt":"x","id":"d"}]}`), "w1")
+	list, many, err = DecodeReport([]byte(`{"reports":[{`+done+`},{"id":"b"},{"id":"c","worker_id":"w3"},[],{"attempt":"x","id":"d"}]}`), "w1")
 	if err != nil || !many || len(list) != 5 {
 		t.Fatal(err, many, list)
 	}
 	for i, begins := range []string{"", "status: ", "worker_id: ", "body: ", "attempt: must be a whole number"} {
-		if got := list[i].err; (got == nil) != (begins == "") || got != nil && !strings.HasPrefix(got.Message, begins) {
+		if got := list[i].Err; (got == nil) != (begins == "") || got != nil && !strings.HasPrefix(got.Message, begins) {
 			t.Errorf("%d: %v, want %q", i, got, begins)
 		}
 	}
-	if _, _, err := decodeReport([]byte(`{"reports":[`+strings.Repeat(`{},`, 1000)+`{}]}`), "w1"); err == nil || err.Code != 413 {
+	if _, _, err := DecodeReport([]byte(`{"reports":[`+strings.Repeat(`{},`, 1000)+`{}]}`), "w1"); err == nil || err.Code != 413 {
 		t.Errorf("1,001 reports: %v", err)
 	}
 }
@@ -308,7 +246,7 @@ func TestAClientListsItsOwnTasksOnly(t *testing.T) {
 		`{"labels":{"":"x"}}`:         "400 labels: ",
 		`{"text":"` + "\u0001" + `"}`: "400 body: is not JSON",
 	} {
-		q, err := decodeList([]byte(body), "alice")
+		q, err := DecodeList([]byte(body), "alice")
 		var got string
 		if err != nil {
 			got = fmt.Sprintf("%d %s", err.Code, err.Message)
@@ -319,7 +257,7 @@ func TestAClientListsItsOwnTasksOnly(t *testing.T) {
 			t.Errorf("%s: %s, want %s", body, got, want)
 		}
 	}
-	if q, err := decodeList([]byte(`{"client":"bob"}`), ""); err != nil || q.Client != "bob" {
+	if q, err := DecodeList([]byte(`{"client":"bob"}`), ""); err != nil || q.Client != "bob" {
 		t.Errorf("an observer lists anybody's: %+v, %v", q, err)
 	}
 }
@@ -358,11 +296,11 @@ func TestANameIsWrittenAsItIsAndOnce(t *testing.T) {
 			t.Errorf("%.80s: %v, want %s", body, err, want)
 		}
 	}
-	list, _, err := decodeSubmit([]byte(`{"tasks":[{`+source+`},{"URL":"x"},{`+source+`,"id":"a","id":"b"}]}`), room)
-	if err != nil || list[0].err != nil || list[1].err == nil || list[2].err == nil {
+	list, _, err := DecodeSubmit([]byte(`{"tasks":[{`+source+`},{"URL":"x"},{`+source+`,"id":"a","id":"b"}]}`), room)
+	if err != nil || list[0].Err != nil || list[1].Err == nil || list[2].Err == nil {
 		t.Errorf("in a list each stands for itself: %+v, %v", list, err)
 	}
-	if _, _, err := decodeIDs([]byte(`{"id":"a","ID":"b"}`)); err == nil {
+	if _, _, err := DecodeIDs([]byte(`{"id":"a","ID":"b"}`)); err == nil {
 		t.Error("a verb takes a field in other letters")
 	}
 }

@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"fmt"
@@ -7,18 +7,17 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	jsonv1 "github.com/go-json-experiment/json/v1"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // salvaging is how a message of a worker is read that cannot be read as a whole: a
 // field with a value of the wrong kind keeps its zero value, the others are read.
-var salvaging = json.JoinOptions(wire.Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
+var salvaging = json.JoinOptions(Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
 
-// fault is a part of a worker's message that was repaired or skipped.
-type fault struct {
-	task string // "" where the part is about the worker itself, or names no task
-	err  *model.Error
+// Fault is a part of a worker's message that was repaired or skipped.
+type Fault struct {
+	Task string // "" where the part is about the worker itself, or names no task
+	Err  *model.Error
 }
 
 // wireHeartbeat keeps its tasks apart: each is judged alone.
@@ -32,7 +31,7 @@ type wireHeartbeat struct {
 type heldTasks struct {
 	list    []model.Report
 	partial bool // some entries are left out
-	faults  []fault
+	faults  []Fault
 }
 
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom]. It fails for broken JSON only:
@@ -76,16 +75,16 @@ func (l *heldTasks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 func (l *heldTasks) add(n int, raw jsontext.Value) {
 	l.list = append(l.list, model.Report{})
 	r := &l.list[len(l.list)-1]
-	err := lenient(raw, r)
+	err := Lenient(raw, r)
 	if err == nil {
 		if err = model.AsError(r.Validate()); err == nil {
 			return
 		}
 	}
 	where := fmt.Sprintf("tasks[%d].", n)
-	err = prefixed(where, naming(raw, err))
+	err = prefixed(where, AttachID(raw, err))
 	var ref model.TaskRef
-	if lenient(raw, &ref) != nil || ref.Validate() != nil {
+	if Lenient(raw, &ref) != nil || ref.Validate() != nil {
 		l.list = l.list[:len(l.list)-1]
 		l.skip(err.ID, err)
 		return
@@ -94,13 +93,13 @@ func (l *heldTasks) add(n int, raw jsontext.Value) {
 	_ = json.Unmarshal(raw, r, salvaging) // what is wrong is known
 	r.ID, r.Attempt = ref.ID, ref.Attempt
 	r.Repair()
-	l.faults = append(l.faults, fault{ref.ID, err})
+	l.faults = append(l.faults, Fault{ref.ID, err})
 }
 
 // skip notes that an entry is left out: the absence of a task means nothing then.
 func (l *heldTasks) skip(task string, err *model.Error) {
 	l.partial = true
-	l.faults = append(l.faults, fault{task, err})
+	l.faults = append(l.faults, Fault{task, err})
 }
 
 // prefixed returns the error with the place of its field before the sentence.
@@ -121,25 +120,25 @@ func (p *partialFlag) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// decodeHeartbeat reads a heartbeat of the worker that the subject names. It refuses
+// DecodeHeartbeat reads a heartbeat of the worker that the subject names. It refuses
 // one that is no JSON object or does not say who speaks and when. Every other field,
 // and every entry of tasks, is judged alone: what is wrong with it is dropped, clamped
 // or skipped, and returned as faults.
-func decodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []fault, *model.Error) {
+func DecodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []Fault, *model.Error) {
 	var body wireHeartbeat
-	if err := lenient(data, &body); err != nil {
+	if err := Lenient(data, &body); err != nil {
 		var identity struct {
 			WorkerID string `json:"worker_id"`
 			Instance string `json:"instance"`
 			Epoch    int64  `json:"epoch"`
 			Seq      int64  `json:"seq"`
 		}
-		if err := lenient(data, &identity); err != nil {
+		if err := Lenient(data, &identity); err != nil {
 			return nil, nil, err
 		}
 		body = wireHeartbeat{}
 		_ = json.Unmarshal(data, &body, salvaging) // err says what is wrong
-		body.Tasks.faults = append(body.Tasks.faults, fault{err: err})
+		body.Tasks.faults = append(body.Tasks.faults, Fault{Err: err})
 	}
 	h := &body.Heartbeat
 	if err := isWorker(h.WorkerID, worker); err != nil {
@@ -155,7 +154,7 @@ func decodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []fault, *mo
 	}
 	faults := body.Tasks.faults
 	for _, sentence := range h.Repair() {
-		faults = append(faults, fault{err: model.Errorf(model.CodeInvalid, "%s", sentence)})
+		faults = append(faults, Fault{Err: model.Errorf(model.CodeInvalid, "%s", sentence)})
 	}
 	return h, faults, nil
 }
@@ -191,33 +190,33 @@ func (l *reportList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		}
 		*l = append(*l, sentReport{})
 		one := &(*l)[len(*l)-1]
-		one.err = naming(raw, lenient(raw, &one.wire))
+		one.err = AttachID(raw, Lenient(raw, &one.wire))
 		return nil
 	}, func() { *l = reportList{} })
 }
 
-// verdict is one report of a message: valid, or the reason why not.
-type verdict struct {
-	report model.Report
-	err    *model.Error
+// ReportEntry is one report of a message: valid, or the reason why not.
+type ReportEntry struct {
+	Report model.Report
+	Err    *model.Error
 }
 
-// decodeReport reads one report or a list. In a list each is judged alone, whatever
+// DecodeReport reads one report or a list. In a list each is judged alone, whatever
 // else the message holds.
-func decodeReport(data []byte, worker string) (list []verdict, many bool, err *model.Error) {
+func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, err *model.Error) {
 	var head reportsHead
-	if err := lenient(data, &head); err != nil {
-		return nil, false, naming(data, err)
+	if err := Lenient(data, &head); err != nil {
+		return nil, false, AttachID(data, err)
 	}
 	if head.Reports == nil {
 		var one wireReport
-		if err := lenient(data, &one); err != nil {
-			return nil, false, naming(data, err)
+		if err := Lenient(data, &one); err != nil {
+			return nil, false, AttachID(data, err)
 		}
 		if err := isWorker(one.WorkerID, worker); err != nil {
 			return nil, false, err
 		}
-		return []verdict{checkReport(&one, worker)}, false, nil
+		return []ReportEntry{checkReport(&one, worker)}, false, nil
 	}
 	var name string
 	if json.Unmarshal(head.WorkerID, &name) == nil { // else the subject says it
@@ -225,10 +224,10 @@ func decodeReport(data []byte, worker string) (list []verdict, many bool, err *m
 			return nil, true, err
 		}
 	}
-	list = make([]verdict, len(head.Reports))
+	list = make([]ReportEntry, len(head.Reports))
 	for i := range head.Reports {
 		if one := &head.Reports[i]; one.err != nil {
-			list[i] = verdict{err: one.err}
+			list[i] = ReportEntry{Err: one.err}
 		} else {
 			list[i] = checkReport(&one.wire, worker)
 		}
@@ -236,16 +235,16 @@ func decodeReport(data []byte, worker string) (list []verdict, many bool, err *m
 	return list, true, nil
 }
 
-func checkReport(w *wireReport, worker string) verdict {
+func checkReport(w *wireReport, worker string) ReportEntry {
 	err := isWorker(w.WorkerID, worker)
 	if err == nil {
 		err = model.AsError(w.Validate())
 	}
 	if err != nil {
-		return verdict{err: about(w.ID, err)}
+		return ReportEntry{Err: WithID(w.ID, err)}
 	}
 	own(&w.Report, worker)
-	return verdict{report: w.Report}
+	return ReportEntry{Report: w.Report}
 }
 
 // isWorker compares the name in a body, if there is one, with that in the

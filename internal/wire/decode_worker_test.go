@@ -1,4 +1,4 @@
-package bus
+package wire
 
 import (
 	"fmt"
@@ -48,7 +48,7 @@ func TestDecodeHeartbeat_BadEntryCostsItselfOnly(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			body := `{` + beat + `,"tasks":[{"id":"before","attempt":1,"status":"downloading","total_length":9},` + c.entry +
 				`,{"id":"after","attempt":2,"status":"completed"}]}`
-			h, faults, err := decodeHeartbeat([]byte(body), "w1")
+			h, faults, err := DecodeHeartbeat([]byte(body), "w1")
 			if err != nil {
 				t.Fatalf("the whole heartbeat is refused: %v", err)
 			}
@@ -66,11 +66,11 @@ func TestDecodeHeartbeat_BadEntryCostsItselfOnly(t *testing.T) {
 			if held != c.held || h.Partial == c.held || held && (bad.Attempt != 3 || bad.Status != c.status) {
 				t.Errorf("held %v as %+v, partial %v", held, bad, h.Partial)
 			}
-			if len(faults) != 1 || !strings.HasPrefix(faults[0].err.Message, "tasks[1].") {
+			if len(faults) != 1 || !strings.HasPrefix(faults[0].Err.Message, "tasks[1].") {
 				t.Errorf("faults %+v", faults)
 			}
-			if c.held && faults[0].task != "bad" {
-				t.Errorf("the fault names the task %q", faults[0].task)
+			if c.held && faults[0].Task != "bad" {
+				t.Errorf("the fault names the task %q", faults[0].Task)
 			}
 		})
 	}
@@ -108,14 +108,14 @@ func TestDecodeHeartbeat_BadOwnFieldCostsItselfOnly(t *testing.T) {
 			if strings.HasPrefix(c.field, `"tasks"`) {
 				rest = ""
 			}
-			h, faults, err := decodeHeartbeat([]byte(`{"instance":"i1","epoch":1,"seq":1,"state":"ready","total_slots":2,`+rest+c.field+`}`), "w1")
+			h, faults, err := DecodeHeartbeat([]byte(`{"instance":"i1","epoch":1,"seq":1,"state":"ready","total_slots":2,`+rest+c.field+`}`), "w1")
 			if err != nil {
 				t.Fatalf("the whole heartbeat is refused: %v", err)
 			}
 			if err := h.Validate(); err != nil {
 				t.Errorf("it came through invalid: %v", err)
 			}
-			if len(faults) != 1 || !strings.HasPrefix(faults[0].err.Message, c.fault) {
+			if len(faults) != 1 || !strings.HasPrefix(faults[0].Err.Message, c.fault) {
 				t.Errorf("faults %+v, want %s", faults, c.fault)
 			}
 			if rest != "" && (len(h.Tasks) != 1 || h.Partial) || rest == "" && !h.Partial {
@@ -127,7 +127,7 @@ func TestDecodeHeartbeat_BadOwnFieldCostsItselfOnly(t *testing.T) {
 
 // The other members of an object with a bad member are kept.
 func TestDecodeHeartbeat_GoodMembersBesideBadOnesKept(t *testing.T) {
-	h, _, err := decodeHeartbeat([]byte(`{`+beat+`,"health_metrics":{"cpu_usage":"x","disk_free":7},
+	h, _, err := DecodeHeartbeat([]byte(`{`+beat+`,"health_metrics":{"cpu_usage":"x","disk_free":7},
 		"capabilities":{"tags":{"a":5,"b":"c"},"folders":["films",7],"bandwidth":9},"tasks":[7,{"id":"a","attempt":1,"status":"downloading"}]}`), "w1")
 	if err != nil {
 		t.Fatal(err)
@@ -149,7 +149,7 @@ func TestDecodeHeartbeat_BadIdentityRefused(t *testing.T) {
 		`[` + beat + `]`:                "body: ",
 		`{` + beat + `,"tasks":[}`:      "body: is not JSON",
 	} {
-		if _, _, err := decodeHeartbeat([]byte(body), "w1"); err == nil || !strings.HasPrefix(err.Message, want) {
+		if _, _, err := DecodeHeartbeat([]byte(body), "w1"); err == nil || !strings.HasPrefix(err.Message, want) {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}
@@ -161,7 +161,7 @@ func TestDecodeHeartbeat_TooManyTasksCut(t *testing.T) {
 	for i := range model.MaxBatch + 500 {
 		list = append(list, fmt.Sprintf(`{"id":"t%d","attempt":1,"status":"downloading"}`, i))
 	}
-	h, faults, err := decodeHeartbeat([]byte(`{`+beat+`,"tasks":[`+strings.Join(list, ",")+`]}`), "w1")
+	h, faults, err := DecodeHeartbeat([]byte(`{`+beat+`,"tasks":[`+strings.Join(list, ",")+`]}`), "w1")
 	if err != nil || len(h.Tasks) != model.MaxBatch || !h.Partial || len(faults) != 1 {
 		t.Errorf("%v, %+v", err, faults)
 	}
@@ -171,12 +171,12 @@ func TestDecodeHeartbeat_TooManyTasksCut(t *testing.T) {
 func TestDecodeReport_BadEntryCostsItselfOnly(t *testing.T) {
 	for _, c := range badHeldTasks {
 		t.Run(c.name, func(t *testing.T) {
-			list, many, err := decodeReport([]byte(`{"worker_id":7,"id":[],"progress":"x","reports":[{"id":"before","attempt":1,"status":"downloading"},`+
+			list, many, err := DecodeReport([]byte(`{"worker_id":7,"id":[],"progress":"x","reports":[{"id":"before","attempt":1,"status":"downloading"},`+
 				c.entry+`,{"id":"after","attempt":2,"status":"completed"}]}`), "w1")
 			if err != nil || !many || len(list) != 3 {
 				t.Fatalf("%v, %+v", err, list)
 			}
-			if list[0].err != nil || list[2].err != nil || list[1].err == nil {
+			if list[0].Err != nil || list[2].Err != nil || list[1].Err == nil {
 				t.Errorf("%+v", list)
 			}
 		})

@@ -1,4 +1,6 @@
-// Package wire is what the dispatcher's side of the bus and its clients have in
-// common: subjects, and requests with their answers. It links no server, no store and
-// no engine, so that a client's program is small.
+// Package wire is what goes over NATS: subjects, and the encoding and decoding of requests,
+// answers, commands and events. Dispatcher, workers and clients use it. It links no server,
+// no store and no engine, so that a client's program is small.
+//
+// Decoders never panic and never keep more than they were sent.
 package wire

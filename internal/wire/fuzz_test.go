@@ -1,38 +1,24 @@
-package bus
+package wire
 
 import (
-	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/wire/wiretest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkRefusal holds for every error of a decoder.
-func checkRefusal(t *testing.T, err *model.Error) {
-	t.Helper()
-	if err.Code != model.CodeInvalid && err.Code != model.CodeTooLarge {
-		t.Errorf("code %d for bad input: %s", err.Code, err.Message)
-	}
-	if !strings.Contains(err.Message, ": ") || len(err.Message) > 2000 {
-		t.Errorf("the sentence names no field or is too long: %.300s", err.Message)
-	}
-	if err.ID != "" && !model.ValidName(err.ID) {
-		t.Errorf("it speaks of %q, which is no id", err.ID)
-	}
-}
-
 func FuzzDecodeSubmit(f *testing.F) {
-	for _, c := range badSpecs {
-		if len(c.body) < 1000 {
-			f.Add([]byte(c.body))
+	for _, c := range wiretest.BadSpecs {
+		if len(c.Body) < 1000 {
+			f.Add([]byte(c.Body))
 		}
 	}
 	f.Add([]byte(`{"id":"a",` + source + `,"mirrors":["http://m/f"],"priority":"high","options":{"split":4,"header":["A: b"],"tags":{"a":"b"}},"not_before":"2030-01-01T00:00:00Z","timeout":"5m"}`))
 	f.Add([]byte(`{"tasks":[{` + source + `},{"id":"b"},7,"x,]}\"",[[]]]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, many, err := decodeSubmit(data, room)
+		list, many, err := DecodeSubmit(data, room)
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 			return
 		}
 		if !many && len(list) != 1 || len(list) > model.MaxBatch {
@@ -40,15 +26,15 @@ func FuzzDecodeSubmit(f *testing.F) {
 		}
 		for _, one := range list {
 			switch {
-			case one.err != nil:
-				checkRefusal(t, one.err)
-			case one.spec.Validate() != nil:
-				t.Errorf("an invalid spec came through: %v", one.spec.Validate())
+			case one.Err != nil:
+				wiretest.CheckRefusal(t, one.Err)
+			case one.Spec.Validate() != nil:
+				t.Errorf("an invalid spec came through: %v", one.Spec.Validate())
 			default:
 				// What was taken in reads the same after a trip to a worker and back.
-				again, _, err := decodeSubmit(mustEncode(one.spec), room)
-				if err != nil || again[0].err != nil || again[0].spec.Hash() != one.spec.Hash() {
-					t.Errorf("it changed on its way: %s: %v", mustEncode(one.spec), err)
+				again, _, err := DecodeSubmit(MustEncode(one.Spec), room)
+				if err != nil || again[0].Err != nil || again[0].Spec.Hash() != one.Spec.Hash() {
+					t.Errorf("it changed on its way: %s: %v", MustEncode(one.Spec), err)
 				}
 			}
 		}
@@ -65,9 +51,9 @@ func FuzzDecodeUpdate(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		id, change, err := decodeUpdate(data, room)
+		id, change, err := DecodeUpdate(data, room)
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 			return
 		}
 		if !model.ValidName(id) || change.Empty() {
@@ -92,18 +78,18 @@ func FuzzDecodeVerb(f *testing.F) {
 		f.Add([]byte(body))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		ids, many, _, err := decodeDelete(data)
+		ids, many, _, err := DecodeDelete(data)
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 		} else if len(ids) == 0 || len(ids) > model.MaxBatch || !many && !model.ValidName(ids[0]) {
 			t.Errorf("many %v, ids %q", many, ids)
 		}
 		for _, decode := range []func([]byte) (string, *model.Error){
-			decodeWorker,
-			func(b []byte) (string, *model.Error) { id, _, err := decodeRemove(b); return id, err },
+			DecodeWorker,
+			func(b []byte) (string, *model.Error) { id, _, err := DecodeRemove(b); return id, err },
 		} {
 			if id, err := decode(data); err != nil {
-				checkRefusal(t, err)
+				wiretest.CheckRefusal(t, err)
 			} else if !model.ValidName(id) {
 				t.Errorf("the worker %q", id)
 			}
@@ -123,24 +109,24 @@ func FuzzDecodeHeartbeat(f *testing.F) {
 		f.Add([]byte(`{` + beat + `,` + c.field + `}`))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, faults, err := decodeHeartbeat(data, "w1")
+		h, faults, err := DecodeHeartbeat(data, "w1")
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 			return
 		}
 		if err := h.Validate(); err != nil || h.WorkerID != "w1" {
 			t.Errorf("an invalid heartbeat of %q came through: %v", h.WorkerID, err)
 		}
 		for _, f := range faults {
-			checkRefusal(t, f.err)
-			if f.task != "" && !model.ValidName(f.task) {
-				t.Errorf("a fault names %q, which is no id", f.task)
+			wiretest.CheckRefusal(t, f.Err)
+			if f.Task != "" && !model.ValidName(f.Task) {
+				t.Errorf("a fault names %q, which is no id", f.Task)
 			}
 		}
 		// What was repaired once needs no second repair.
-		again, faults, err := decodeHeartbeat(mustEncode(h), "w1")
+		again, faults, err := DecodeHeartbeat(MustEncode(h), "w1")
 		if err != nil || len(faults) > 0 || len(again.Tasks) != len(h.Tasks) || again.Partial != h.Partial {
-			t.Errorf("it changed on its way: %s: %v, %v", mustEncode(h), err, faults)
+			t.Errorf("it changed on its way: %s: %v, %v", MustEncode(h), err, faults)
 		}
 	})
 }
@@ -150,9 +136,9 @@ func FuzzDecodeReport(f *testing.F) {
 	f.Add([]byte(`{"worker_id":"w1","reports":[{"id":"a","attempt":1,"status":"downloading","progress":50},{"id":"b"},[]]}`))
 	f.Add([]byte(`{"reports":null,"id":"a"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		list, many, err := decodeReport(data, "w1")
+		list, many, err := DecodeReport(data, "w1")
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 			return
 		}
 		if !many && len(list) != 1 || len(list) > model.MaxBatch {
@@ -160,12 +146,12 @@ func FuzzDecodeReport(f *testing.F) {
 		}
 		for _, one := range list {
 			switch {
-			case one.err != nil:
-				checkRefusal(t, one.err)
-			case one.report.Validate() != nil:
-				t.Errorf("an invalid report came through: %v", one.report.Validate())
-			case one.report.Result != nil && one.report.Result.WorkerID != "w1":
-				t.Errorf("a result of worker %q came through", one.report.Result.WorkerID)
+			case one.Err != nil:
+				wiretest.CheckRefusal(t, one.Err)
+			case one.Report.Validate() != nil:
+				t.Errorf("an invalid report came through: %v", one.Report.Validate())
+			case one.Report.Result != nil && one.Report.Result.WorkerID != "w1":
+				t.Errorf("a result of worker %q came through", one.Report.Result.WorkerID)
 			}
 		}
 	})
@@ -179,7 +165,7 @@ func FuzzSubject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, subject string) {
 		from, err := s.Parse(subject)
 		if err != nil {
-			checkRefusal(t, err)
+			wiretest.CheckRefusal(t, err)
 			return
 		}
 		if got := s.Request(from); got != subject {

@@ -145,8 +145,8 @@ func (s Subjects) DeadLetter(client string) string { return s.join("dlq.intake",
 
 // IntakeVerdict is where it is told what became of a submission; the verdict is
 // accepted or rejected.
-func (s Subjects) IntakeVerdict(client, seq, verdict string) string {
-	return s.join("evt.intake", client, seq, verdict)
+func (s Subjects) IntakeVerdict(client, seq, ReportEntry string) string {
+	return s.join("evt.intake", client, seq, ReportEntry)
 }
 
 // Progress is where a download's progress is told.

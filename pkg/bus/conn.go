@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -294,4 +295,9 @@ func Drain(ctx context.Context, nc *nats.Conn) error {
 		nc.Close()
 		return fmt.Errorf("draining the connection to NATS: %w", ctx.Err())
 	}
+}
+
+// orDiscard makes a logger optional.
+func orDiscard(l *slog.Logger) *slog.Logger {
+	return cmp.Or(l, slog.New(slog.DiscardHandler))
 }

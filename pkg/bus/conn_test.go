@@ -7,18 +7,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
 func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
@@ -33,7 +32,7 @@ func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
 		connected <- result{nc, err}
 	}()
 	testbed.Eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waiting for NATS") })
-	s, err := StartServer(ServerOptions{Listen: address, StoreDir: t.TempDir()})
+	s, err := embedded.Start(embedded.Options{Listen: address, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,8 +165,8 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 
 func TestAConnectionComesBackByItself(t *testing.T) {
 	address, store, log := freeport.Address(t), t.TempDir(), &testbed.Log{}
-	start := func() *Server {
-		s, err := StartServer(ServerOptions{Listen: address, StoreDir: store})
+	start := func() *embedded.Server {
+		s, err := embedded.Start(embedded.Options{Listen: address, StoreDir: store})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -192,176 +191,4 @@ func TestAConnectionComesBackByItself(t *testing.T) {
 	testbed.Eventually(t, "both are logged", func() bool {
 		return strings.Contains(log.String(), "lost NATS") && strings.Contains(log.String(), "reconnected")
 	})
-}
-
-func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
-	s, err := StartServer(ServerOptions{StoreDir: t.TempDir(), MaxPayload: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := Connect(testbed.Context(t), Options{InProcess: s})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	if nc.MaxPayload() != 64<<10 || !s.Ready() {
-		t.Errorf("max_payload %d, ready %v", nc.MaxPayload(), s.Ready())
-	}
-	js, err := nc.JetStream()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := js.AccountInfo(); err != nil {
-		t.Errorf("JetStream: %v", err)
-	}
-	if err := s.Shutdown(testbed.Context(t)); err != nil {
-		t.Fatal(err)
-	}
-	if s.Ready() {
-		t.Error("ready after its end")
-	}
-	if err := s.Shutdown(testbed.Context(t)); err != nil {
-		t.Errorf("a second shutdown: %v", err)
-	}
-}
-
-func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
-	running := startServer(t)
-	port := strings.TrimPrefix(running.ClientURL(), "nats://")
-	file := noiseFile(t)
-	held := t.TempDir()
-	first, err := StartServer(ServerOptions{StoreDir: held})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = first.Shutdown(testbed.Context(t)) }()
-	for name, c := range map[string]struct {
-		o    ServerOptions
-		want string
-	}{
-		"on a port that is taken":          {ServerOptions{Listen: port, StoreDir: t.TempDir()}, "address already in use"},
-		"without a folder":                 {ServerOptions{}, "nats.store_dir: is missing"},
-		"in a folder that is a file":       {ServerOptions{StoreDir: file}, "nats.store_dir"},
-		"in a folder that another one has": {ServerOptions{StoreDir: held}, "in use by another NATS server (pid "},
-		"at an address that is none":       {ServerOptions{StoreDir: t.TempDir(), Listen: "here"}, "nats.listen"},
-		"with a user but no password":      {ServerOptions{StoreDir: t.TempDir(), User: "u"}, "nats.password"},
-		"with a password but no user":      {ServerOptions{StoreDir: t.TempDir(), Password: "p"}, "nats.user"},
-		"at a port that is none":           {ServerOptions{StoreDir: t.TempDir(), Listen: "127.0.0.1:x"}, "nats.listen"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := StartServer(c.o)
-			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("got %v, want %s", err, c.want)
-			}
-			if taken := errors.Is(err, syscall.EADDRINUSE); taken != strings.Contains(c.want, "address") {
-				t.Errorf("EADDRINUSE is %v in %v", taken, err)
-			}
-		})
-	}
-}
-
-func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
-	// One that looks like a bcrypt hash is a password like any other.
-	for _, password := range []string{"hunter2", "$2a$11$IjVzA6dvEKJpBHXtdVV4NOBnnUxKtzCPVKhS.0aBqtxwYGR5xqDAC"} {
-		log := &testbed.Log{}
-		s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), User: "ops", Password: password, Logger: log.Logger()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = s.Shutdown(context.WithoutCancel(t.Context())) })
-		for name, o := range map[string]Options{
-			"nobody": {}, "another user": {User: "eve", Password: password}, "another password": {User: "ops", Password: "guess"},
-			"no password": {User: "ops"}, "no user": {Password: password},
-		} {
-			o.URL = s.ClientURL()
-			nc, err := Connect(testbed.Context(t), o)
-			if !errors.Is(err, nats.ErrAuthorization) {
-				t.Errorf("%s: %v", name, err)
-			}
-			if err == nil {
-				nc.Close()
-			}
-		}
-		for _, o := range []Options{{URL: s.ClientURL()}, {InProcess: s}} {
-			o.User, o.Password = "ops", password
-			nc, err := Connect(testbed.Context(t), o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			js, err := jetstream.New(nc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := js.AccountInfo(testbed.Context(t)); err != nil {
-				t.Errorf("its JetStream: %v", err)
-			}
-			nc.Close()
-		}
-		if text := log.String(); strings.Contains(text, password) || strings.Contains(text, "Plaintext") {
-			t.Errorf("it says %s", text)
-		}
-	}
-}
-
-func TestAServerThatIsOpenToOthersWithoutAPasswordSaysSo(t *testing.T) {
-	for _, c := range []struct {
-		o    ServerOptions
-		open bool
-	}{
-		{ServerOptions{Listen: "0.0.0.0:-1"}, true},
-		{ServerOptions{Listen: ":-1"}, true},
-		{ServerOptions{Listen: "[::]:-1"}, true},
-		{ServerOptions{Listen: "0.0.0.0:-1", User: "u", Password: "p"}, false},
-		{ServerOptions{Listen: "127.0.0.2:-1"}, false},
-		{ServerOptions{Listen: "localhost:-1"}, false},
-		{ServerOptions{Listen: "[::1]:-1"}, false},
-		{ServerOptions{}, false},
-	} {
-		log := &testbed.Log{}
-		c.o.StoreDir, c.o.Logger = t.TempDir(), log.Logger()
-		s, err := StartServer(c.o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := s.Shutdown(testbed.Context(t)); err != nil {
-			t.Error(err)
-		}
-		if said := strings.Contains(log.String(), "open to everybody"); said != c.open {
-			t.Errorf("%q with the user %q: said %v: %s", c.o.Listen, c.o.User, said, log)
-		}
-	}
-}
-
-func TestAFailureInsideTheServerIsWhatTheStartReturns(t *testing.T) {
-	store := t.TempDir()
-	// JetStream cannot make its folder where a file has its name.
-	if err := os.WriteFile(filepath.Join(store, "jetstream"), nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	start := time.Now()
-	_, err := StartServer(ServerOptions{StoreDir: store})
-	if err == nil || !strings.Contains(err.Error(), "JetStream") || time.Since(start) > 5*time.Second {
-		t.Fatalf("got %v after %v", err, time.Since(start))
-	}
-	if err := os.Remove(filepath.Join(store, "jetstream")); err != nil {
-		t.Fatal(err)
-	}
-	s, err := StartServer(ServerOptions{StoreDir: store})
-	if err != nil {
-		t.Fatalf("the folder is still held: %v", err)
-	}
-	if err := s.Shutdown(testbed.Context(t)); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestAThrottleSpeaksOnceInItsQuietTime(t *testing.T) {
-	log := &testbed.Log{}
-	th := &throttle{logger: log.Logger()}
-	for range 1000 {
-		th.warn("again")
-	}
-	if n := strings.Count(log.String(), "again"); n != 1 {
-		t.Errorf("spoke %d times", n)
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 )
 
 const (
@@ -136,7 +138,10 @@ func (c *Connection) Attach(setUp func(nc *nats.Conn) error) *Attachment {
 	c.attachments = append(c.attachments, a)
 	c.ready = false
 	c.mu.Unlock()
-	signal(c.wake)
+	select {
+	case c.wake <- struct{}{}:
+	default: // it is awake already
+	}
 	return a
 }
 
@@ -244,7 +249,7 @@ func closeReason(nc *nats.Conn) error {
 // connectAgain makes a new connection, at once unless the one before did not live
 // long, and waits for the server as long as it takes. It returns nil when c ends.
 func (c *Connection) connectAgain(pause *time.Duration) *nats.Conn {
-	troubles := &throttle{logger: c.logger}
+	troubles := logthrottle.New(c.logger)
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -259,7 +264,7 @@ func (c *Connection) connectAgain(pause *time.Duration) *nats.Conn {
 		// Also what is no use waiting for at a start: credentials may be rotated, and
 		// their files be written, just now.
 		if c.ctx.Err() == nil {
-			troubles.warn("no connection to NATS; trying again", "url", c.options.target(), "error", err)
+			troubles.Warn("no connection to NATS; trying again", "url", c.options.target(), "error", err)
 		}
 	}
 }
@@ -299,13 +304,13 @@ func (c *Connection) nextToSetUp(nc *nats.Conn) *Attachment {
 	return nil
 }
 
-// send calls publish with the connection, and again with the one that replaces it
+// Send calls publish with the connection, and again with the one that replaces it
 // where it was closed meanwhile, but waits for that no longer than replacePatience.
 // publish returns how many bytes it has sent. A large message that the server has read
 // may be sent twice. Where the connection broke under a large message, that may have
 // been for its size: publish is called again once nats.go has reconnected, with the
 // limit of the server in force.
-func (c *Connection) send(publish func(nc *nats.Conn) (size int, err error)) error {
+func (c *Connection) Send(publish func(nc *nats.Conn) (size int, err error)) error {
 	for sends := 1; ; sends++ {
 		nc := c.Current()
 		reconnects := nc.Stats().Reconnects

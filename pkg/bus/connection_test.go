@@ -11,12 +11,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
 // TestConnection_ClosedOneIsReplacedWithAttachments closes connections in a row, the
@@ -72,8 +71,8 @@ func TestConnection_ClosedOneIsReplacedWithAttachments(t *testing.T) {
 // while no server is there is replaced when one is.
 func TestConnection_ServerAwayLongIsReachedAgain(t *testing.T) {
 	store := t.TempDir()
-	start := func(listen string) *Server {
-		s, err := StartServer(ServerOptions{Listen: listen, StoreDir: store})
+	start := func(listen string) *embedded.Server {
+		s, err := embedded.Start(embedded.Options{Listen: listen, StoreDir: store})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,12 +88,12 @@ func TestConnection_ServerAwayLongIsReachedAgain(t *testing.T) {
 	old.Close()
 	testbed.Eventually(t, "it is known to be away", func() bool { return c.Check() != nil })
 	began := time.Now()
-	err := c.send(func(nc *nats.Conn) (int, error) { return 0, nc.Publish("x", nil) })
+	err := c.Send(func(nc *nats.Conn) (int, error) { return 0, nc.Publish("x", nil) })
 	if took := time.Since(began); !errors.Is(err, nats.ErrConnectionClosed) || took > replacePatience+time.Second {
 		t.Errorf("sending while it is away: %v after %v", err, took)
 	}
 	began = time.Now()
-	if err := c.send(func(nc *nats.Conn) (int, error) { return 0, nc.Publish("x", nil) }); err == nil || time.Since(began) > time.Second {
+	if err := c.Send(func(nc *nats.Conn) (int, error) { return 0, nc.Publish("x", nil) }); err == nil || time.Since(began) > time.Second {
 		t.Errorf("sending later: %v after %v; the patience is for all together", err, time.Since(began))
 	}
 	s = start(address)
@@ -106,7 +105,7 @@ func TestConnection_ServerAwayLongIsReachedAgain(t *testing.T) {
 // replacement that cannot be made, and leaves no goroutine behind.
 func TestConnection_DrainEndsWhileServerIsAway(t *testing.T) {
 	before := runtime.NumGoroutine()
-	s, err := StartServer(ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	s, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,80 +126,6 @@ func TestConnection_DrainEndsWhileServerIsAway(t *testing.T) {
 		t.Errorf("attaching after the end: %v", err)
 	}
 	testbed.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= before })
-}
-
-// TestConnection_ReplacementsLeaveNoGoroutines checks that a replaced connection leaves
-// nothing behind.
-func TestConnection_ReplacementsLeaveNoGoroutines(t *testing.T) {
-	w := serve(t, &fakeBackend{})
-	replace := func() {
-		nc := w.service.conn.Current()
-		nc.Close()
-		testbed.Eventually(t, "the connection is replaced", func() bool {
-			return w.service.conn.Current() != nc && w.service.conn.Check() == nil
-		})
-	}
-	replace()
-	subscriptions := w.service.conn.Current().NumSubscriptions()
-	goroutines := runtime.NumGoroutine()
-	for range 5 {
-		replace()
-	}
-	if n := w.service.conn.Current().NumSubscriptions(); n != subscriptions {
-		t.Errorf("%d subscriptions, %d before", n, subscriptions)
-	}
-	testbed.Eventually(t, "no goroutine is left", func() bool { return runtime.NumGoroutine() <= goroutines })
-	if got := w.ask(t, "query.status", ""); got.code != "" {
-		t.Errorf("got %+v", got)
-	}
-}
-
-// TestIntake_GoesOnAfterClosedConnection closes the connection of the intake again and
-// again while submissions come in. Each is accepted, and the stream is empty in the end.
-func TestIntake_GoesOnAfterClosedConnection(t *testing.T) {
-	log, s := &testbed.Log{}, startServer(t)
-	nc := connect(t, s)
-	backend := &fakeBackend{}
-	conn := openTo(t, s)
-	i, err := StartIntake(testbed.Context(t), conn, backend, streamOptions(), log.Logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopIntake(t, i) })
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const rounds, each = 4, 25
-	ids := func() map[string]bool {
-		ids := make(map[string]bool)
-		for _, op := range backend.taken() {
-			ids[op.(engine.Submit).Spec.ID] = true
-		}
-		return ids
-	}
-	for round := range rounds {
-		old := conn.Current()
-		for n := range each {
-			if _, err := js.Publish(testbed.Context(t), DefaultPrefix+".intake.shop.submit", fmt.Appendf(nil, `{"id":"t%d",%s}`, round*each+n, source)); err != nil {
-				t.Fatal(err)
-			}
-			if n == each/2 {
-				old.Close()
-			}
-		}
-		testbed.Eventually(t, "all of the round are taken", func() bool { return len(ids()) == (round+1)*each })
-	}
-	testbed.Eventually(t, "all are acknowledged", func() bool {
-		stream, err := js.Stream(testbed.Context(t), "ARIA_INTAKE")
-		return err == nil && stream.CachedInfo().State.Msgs == 0
-	})
-	if text := log.String(); strings.Contains(text, "%!") {
-		t.Errorf("the log has a format without its value: %s", text)
-	}
-	if n := len(i.advisories()); n != 2 || conn.Current().NumSubscriptions() > 8 {
-		t.Errorf("%d subscriptions to advisories, %d in all", n, conn.Current().NumSubscriptions())
-	}
 }
 
 // TestConnection_RotatedNKeyIsReadAtReconnect rotates the nkey of a user: the seed file
@@ -261,14 +186,4 @@ func writeSeed(t *testing.T, path string) (public string) {
 		t.Fatal(err)
 	}
 	return public
-}
-
-func connectURL(t testing.TB, url string) *nats.Conn {
-	t.Helper()
-	nc, err := Connect(testbed.Context(t), Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
 }

@@ -8,6 +8,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 )
 
 // maxSpoken bounds the kinds of errors that are told apart.
@@ -20,12 +22,12 @@ type connErrors struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	spoken map[string]*throttle
-	rest   throttle
+	spoken map[string]*logthrottle.Logger
+	rest   *logthrottle.Logger
 }
 
 func newConnErrors(logger *slog.Logger) *connErrors {
-	return &connErrors{logger: logger, spoken: make(map[string]*throttle), rest: throttle{logger: logger}}
+	return &connErrors{logger: logger, spoken: make(map[string]*logthrottle.Logger), rest: logthrottle.New(logger)}
 }
 
 // denied finds in the server's words what is not permitted.
@@ -42,18 +44,18 @@ func (c *connErrors) warn(sub *nats.Subscription, err error) {
 		if m := denied.FindStringSubmatch(err.Error()); m != nil {
 			action, subject = strings.ToLower(m[1]), m[2]
 		}
-		c.of(action, subject).warn("NATS does not permit this user to do that", "action", action, "subject", subject, "error", err)
+		c.of(action, subject).Warn("NATS does not permit this user to do that", "action", action, "subject", subject, "error", err)
 	case errors.Is(err, nats.ErrSlowConsumer) && sub != nil:
 		dropped, _ := sub.Dropped() // it fails only for a subscription that has ended
-		c.of("slow", subject).warn("messages were dropped: they come faster than they are handled", "subject", subject, "dropped", dropped)
+		c.of("slow", subject).Warn("messages were dropped: they come faster than they are handled", "subject", subject, "dropped", dropped)
 	default:
-		c.of("error", subject).warn("error of NATS", "subject", subject, "error", err)
+		c.of("error", subject).Warn("error of NATS", "subject", subject, "error", err)
 	}
 }
 
 // of returns the throttle of a kind of error and the place that the subject begins
 // with: the names further on may be any number.
-func (c *connErrors) of(kind, subject string) *throttle {
+func (c *connErrors) of(kind, subject string) *logthrottle.Logger {
 	const tokens = 4
 	parts := strings.SplitN(subject, ".", tokens+1)
 	key := kind + " " + strings.Join(parts[:min(len(parts), tokens)], ".")
@@ -61,11 +63,11 @@ func (c *connErrors) of(kind, subject string) *throttle {
 	defer c.mu.Unlock()
 	t := c.spoken[key]
 	if t == nil && len(c.spoken) < maxSpoken {
-		t = &throttle{logger: c.logger}
+		t = logthrottle.New(c.logger)
 		c.spoken[key] = t
 	}
 	if t == nil {
-		return &c.rest
+		return c.rest
 	}
 	return t
 }

@@ -3,6 +3,7 @@ package bus
 import (
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -40,7 +41,7 @@ func (l *entries[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			return err
 		}
 		var one T
-		if err := lenient(raw, &one); err != nil {
+		if err := wire.Lenient(raw, &one); err != nil {
 			l.errs = append(l.errs, namingEntry(raw, err))
 			continue
 		}
@@ -58,8 +59,8 @@ func namingEntry(raw []byte, err *model.Error) *model.Error {
 			ID string `json:"id"`
 		} `json:"task"`
 	}
-	if lenient(raw, &body) == nil && body.Task.ID != "" {
-		return about(body.Task.ID, err)
+	if wire.Lenient(raw, &body) == nil && body.Task.ID != "" {
+		return wire.WithID(body.Task.ID, err)
 	}
-	return naming(raw, err)
+	return wire.AttachID(raw, err)
 }

@@ -1,6 +1,6 @@
 package bus
 
-import "github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+import "github.com/aria-cluster/dispatcher/internal/wire"
 
 // DefaultPrefix is the first part of every subject where no other is set.
 const DefaultPrefix = wire.DefaultPrefix
@@ -26,9 +26,3 @@ const (
 // NewSubjects checks the prefix: tokens of [A-Za-z0-9_-] with dots between them,
 // at most 64 bytes, not beginning with "_" (inboxes do).
 func NewSubjects(prefix string) (Subjects, error) { return wire.NewSubjects(prefix) }
-
-// Limits of the subscriptions of links.
-const (
-	hintMsgs  = wire.HintMsgs
-	hintBytes = wire.HintBytes
-)

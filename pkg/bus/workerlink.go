@@ -10,7 +10,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/aria-cluster/dispatcher/pkg/bus/internal/wire"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -20,7 +21,7 @@ type WorkerLink struct {
 	conn     *Connection
 	subjects Subjects
 	worker   string
-	bad      *throttle
+	bad      *logthrottle.Logger
 }
 
 // NewWorkerLink makes the link of the worker of that name.
@@ -32,7 +33,7 @@ func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger)
 	if err := model.CheckName("worker", worker); err != nil {
 		return nil, err
 	}
-	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, bad: &throttle{logger: orDiscard(logger)}}, nil
+	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, bad: logthrottle.New(logger)}, nil
 }
 
 // Heartbeat sends the worker's whole state and returns what to do about it. Where not
@@ -40,7 +41,7 @@ func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger)
 // h.Tasks to them. An answer that says no is a *model.Error.
 func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
 	nc := l.conn.Current()
-	body, err := encodeHeartbeat(h, roomOf(nc))
+	body, err := encodeHeartbeat(h, wire.MaxBody(nc))
 	if err != nil {
 		return nil, fmt.Errorf("heartbeat of worker %s: %w", l.worker, err)
 	}
@@ -58,7 +59,7 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 func (l *WorkerLink) warn(verb string, lists ...[]*model.Error) {
 	for _, errs := range lists {
 		for _, err := range errs {
-			l.bad.warn("skipped an entry that cannot be read; the dispatcher may be newer than this worker",
+			l.bad.Warn("skipped an entry that cannot be read; the dispatcher may be newer than this worker",
 				"worker", l.worker, "message", verb, "task", err.ID, "error", err)
 		}
 	}
@@ -77,13 +78,13 @@ func (l *WorkerLink) request(verb string) string {
 // shortens the list to the tasks in front that fit; the caller sends the others next.
 func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	if len(h.Tasks) <= model.MaxBatch {
-		if b, err := encode(h); err == nil && len(b) <= room {
+		if b, err := wire.Encode(h); err == nil && len(b) <= room {
 			return b, nil
 		}
 	}
 	tasks := h.Tasks
 	h.Tasks, h.Partial = []model.Report{}, true
-	head, err := encode(h)
+	head, err := wire.Encode(h)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 		}
 		h.Tasks = append(h.Tasks, *short)
 	}
-	return encode(h)
+	return wire.Encode(h)
 }
 
 // Report says how attempts are, at most model.MaxBatch, in as many messages as it
@@ -111,7 +112,7 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 // means that nothing is known: say all again.
 func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
 	nc := l.conn.Current()
-	room := roomOf(nc)
+	room := wire.MaxBody(nc)
 	verdicts = make([]*model.Error, len(reports))
 	var parts [][]byte
 	var at []int // the place in reports of each part
@@ -126,7 +127,7 @@ func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdic
 			parts, at = append(parts, part), append(at, i)
 		}
 	}
-	lists, _ := chunks(parts, room) // each of them fits
+	lists, _ := wire.Chunks(parts, room) // each of them fits
 	for _, list := range lists {
 		results, dropped, err := l.reportOnce(ctx, nc, list)
 		if err != nil {
@@ -141,12 +142,12 @@ func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdic
 }
 
 // reportOnce sends one message with reports.
-func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byte) ([]reportResult, []model.Drop, error) {
+func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byte) ([]wire.ReportResult, []model.Drop, error) {
 	var a struct {
-		Results []reportResult      `json:"results"`
+		Results []wire.ReportResult `json:"results"`
 		Drop    entries[model.Drop] `json:"drop"`
 	}
-	if err := wire.Ask(ctx, nc, l.request("report"), object("reports", list, nil), &a); err != nil {
+	if err := wire.Ask(ctx, nc, l.request("report"), wire.Object("reports", list, nil), &a); err != nil {
 		return nil, nil, err
 	}
 	if len(a.Results) != len(list) {
@@ -166,10 +167,10 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 // shortReport is encodeReport with the report that it encodes.
 func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	short := *r
-	b, err := encode(&short)
+	b, err := wire.Encode(&short)
 	for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
-		short.Result = shorter(short.Result)
-		b, err = encode(&short)
+		short.Result = wire.TruncateFiles(short.Result)
+		b, err = wire.Encode(&short)
 	}
 	return &short, b, err
 }
@@ -214,7 +215,7 @@ func (c *commands) subscribe(nc *nats.Conn) error {
 	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	sub, err := nc.Subscribe(c.link.subjects.Commands(c.link.worker), c.handle)
 	if err == nil {
-		err = sub.SetPendingLimits(hintMsgs, hintBytes)
+		err = sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes)
 	}
 	end := func() {
 		nc.RemoveStatusListener(changes)
@@ -269,12 +270,12 @@ func (c *commands) handle(m *nats.Msg) {
 	}
 	l := c.link
 	if err := l.command(m, c.assign, c.drop); err != nil {
-		l.bad.warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
+		l.bad.Warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
 		return
 	}
 	if m.Reply != "" {
 		if err := m.Respond([]byte("{}")); err != nil {
-			l.bad.warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
+			l.bad.Warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
 		}
 	}
 }
@@ -295,7 +296,7 @@ func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop 
 		var body struct {
 			Assign entries[model.Assignment] `json:"assign"`
 		}
-		if err := lenient(m.Data, &body); err != nil {
+		if err := wire.Lenient(m.Data, &body); err != nil {
 			return err
 		}
 		l.warn("assign", body.Assign.errs)
@@ -306,7 +307,7 @@ func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop 
 		var body struct {
 			Drop entries[model.Drop] `json:"drop"`
 		}
-		if err := lenient(m.Data, &body); err != nil {
+		if err := wire.Lenient(m.Data, &body); err != nil {
 			return err
 		}
 		l.warn("drop", body.Drop.errs)

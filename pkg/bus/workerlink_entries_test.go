@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -15,7 +16,7 @@ import (
 // still hears the rest, and that it is admitted.
 func TestWorkerLink_BadEntryOfAnswerSkipped(t *testing.T) {
 	s := startServer(t)
-	nc := connect(t, s)
+	nc := connectURL(t, s.ClientURL())
 	_, err := nc.Subscribe("aria.v1.req.worker.w1.heartbeat", func(m *nats.Msg) {
 		_ = m.Respond([]byte(`{"heartbeat_interval":7,
 			"assign":[{"task":{"id":"bad","priority":{"new":1}},"attempt":1},7,{"task":{"id":"good"},"attempt":2}],
@@ -81,22 +82,29 @@ func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
 
 // A report that cannot be written is refused alone.
 func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
-	w := serve(t, &fakeBackend{})
+	s := startServer(t)
+	nc := connectURL(t, s.ClientURL())
+	if _, err := nc.Subscribe("aria.v1.req.worker.w1.report", func(m *nats.Msg) { _ = m.Respond([]byte(`{"results":[{},{}]}`)) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
 	reports := []model.Report{
 		{ID: "a", Attempt: 1, Status: model.ReportDownloading},
 		{ID: "bad", Attempt: 1, Status: model.ReportDownloading, Progress: math.NaN()},
 		{ID: "c", Attempt: 1, Status: model.ReportDownloading},
 	}
-	verdicts, _, err := link(t, openTo(t, w.server)).Report(testbed.Context(t), reports)
-	if err != nil || len(verdicts) != 3 || verdicts[0] != nil || codeOf(verdicts[1]) != model.CodeInvalid || verdicts[2] != nil {
+	verdicts, _, err := link(t, openTo(t, s)).Report(testbed.Context(t), reports)
+	if err != nil || len(verdicts) != 3 || verdicts[0] != nil || verdicts[1] == nil || verdicts[1].Code != model.CodeInvalid || verdicts[2] != nil {
 		t.Errorf("%v, %v", verdicts, err)
 	}
 	h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: reports}
-	b, err := encodeHeartbeat(h, room)
+	b, err := encodeHeartbeat(h, maxBody)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, faults, no := decodeHeartbeat(b, "w1")
+	got, faults, no := wire.DecodeHeartbeat(b, "w1")
 	if no != nil || len(faults) > 0 || len(got.Tasks) != 2 || !got.Partial {
 		t.Errorf("%+v, %v, %v", got, faults, no)
 	}

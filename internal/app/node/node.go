@@ -1,4 +1,4 @@
-package app
+package node
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 	"github.com/aria-cluster/dispatcher/internal/worker"
@@ -18,11 +19,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// RunWorker connects to NATS and works until ctx ends; it then gives its tasks
+// userAgent is what a worker tells HTTP servers where a task names none.
+const userAgent = download.DefaultUserAgent + "/" + process.Version
+
+// Run connects to NATS and works until ctx ends; it then gives its tasks
 // back and returns nil. It waits for the NATS server until ctx ends.
-func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
-	conn, err := connectNATS(ctx, natsOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
-	if stoppedEarly(ctx, err, logger) {
+func Run(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
+	conn, err := process.ConnectNATS(ctx, process.NATSOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
+	if process.StoppedEarly(ctx, err, logger) {
 		return nil
 	}
 	if err != nil {
@@ -30,7 +34,7 @@ func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (er
 	}
 	defer func() {
 		// The worker has left: nothing that is still to be sent is worth an error.
-		stop, cancel := context.WithTimeout(context.Background(), stepTimeout)
+		stop, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 		defer cancel()
 		if bus.CheckReachable(stop, conn.Current()) != nil {
 			conn.Close() // draining would wait for the server
@@ -38,11 +42,11 @@ func RunWorker(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (er
 			logger.Warn("the connection to NATS was cut off", "error", err)
 		}
 	}()
-	return runNode(ctx, cfg, conn, logger, func(said string) { logger.Info(said) })
+	return RunOn(ctx, cfg, conn, logger, func(said string) { logger.Info(said) })
 }
 
-// runNode works over an existing connection. say is told which engine was chosen.
-func runNode(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger *slog.Logger, say func(string)) error {
+// RunOn works over an existing connection. say is told which engine was chosen.
+func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger *slog.Logger, say func(string)) error {
 	link, err := bus.NewWorkerLink(conn, cfg.NATS.Prefix, cfg.Name, logger)
 	if err != nil {
 		return err
@@ -63,7 +67,7 @@ func runNode(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logg
 	if err != nil {
 		return err
 	}
-	defer supervise(ctx, w.Turning, w.Turning, logger)()
+	defer process.Supervise(ctx, w.Turning, w.Turning, logger)()
 	return w.Run(ctx)
 }
 

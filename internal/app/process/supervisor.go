@@ -1,4 +1,4 @@
-package app
+package process
 
 import (
 	"context"
@@ -12,13 +12,13 @@ import (
 // readyPoll is how often a program that starts is asked whether it serves.
 const readyPoll = 100 * time.Millisecond
 
-// supervise tells the service manager, where one started this process with a
+// Supervise tells the service manager, where one started this process with a
 // notify socket, how the program is: READY=1 once ready returns nil, WATCHDOG=1
 // for as long as turning returns nil, STOPPING=1 when ctx or the program ends. turning asks the
 // program's own loop: a process that is alive while its loop hangs is to be
 // restarted. Call the returned function when the program has ended; the watchdog
 // is served until then, also during the stop.
-func supervise(ctx context.Context, ready, turning func(context.Context) error, logger *slog.Logger) (end func()) {
+func Supervise(ctx context.Context, ready, turning func(context.Context) error, logger *slog.Logger) (end func()) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}

@@ -1,18 +1,14 @@
-package app
+package process
 
 import (
 	"fmt"
 	"runtime/debug"
 
-	"github.com/aria-cluster/dispatcher/internal/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // Version is the release; a build from a checkout says which commit besides.
 const Version = "0.1.0"
-
-// userAgent is what a worker tells HTTP servers where a task names none.
-const userAgent = download.DefaultUserAgent + "/" + Version
 
 // VersionText is what -version prints: version, commit, Go and the schema of the
 // stores.
@@ -29,5 +25,5 @@ func VersionText(program string) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, sqlite.SchemaVersion())
+	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, repo.SchemaVersion)
 }

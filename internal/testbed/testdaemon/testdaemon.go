@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
@@ -43,7 +44,7 @@ func Run(t testing.TB, cfg *config.Dispatcher) *Dispatcher {
 	t.Helper()
 	r := &Dispatcher{prefix: cfg.NATS.Prefix}
 	ctx, cancel := context.WithCancel(context.Background())
-	d, err := app.New(ctx, cfg, app.Version, r.Log.Logger())
+	d, err := app.New(ctx, cfg, process.Version, r.Log.Logger())
 	if err != nil {
 		cancel()
 		t.Fatal(err)

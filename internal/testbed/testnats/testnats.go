@@ -1,5 +1,5 @@
 // Package testnats starts NATS servers for tests that need other options than
-// those of the embedded one (bus.StartServer). Only tests may import it.
+// those of the embedded one (embedded.Start). Only tests may import it.
 package testnats
 
 import (

@@ -9,16 +9,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/intake"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // connect starts a NATS server on which no dispatcher runs, and connects to it.
 func connect(t *testing.T, options ...nats.Option) *nats.Conn {
 	t.Helper()
-	s, err := bus.StartServer(bus.ServerOptions{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
+	s, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +99,7 @@ func TestTheIntakeSaysNoByItself(t *testing.T) {
 	spec := &model.TaskSpec{URL: "https://example.org/f"}
 	_, err := c.Queue(t.Context(), spec)
 	noAnswer(t, "no intake", err)
-	if err := bus.EnsureStreams(t.Context(), nc, bus.StreamOptions{Prefix: client.DefaultPrefix, Replicas: 1, Intake: true, IntakeMessages: 2, IntakeBytes: 1 << 20}); err != nil {
+	if err := intake.EnsureStreams(t.Context(), nc, intake.StreamOptions{Prefix: client.DefaultPrefix, Replicas: 1, Intake: true, IntakeMessages: 2, IntakeBytes: 1 << 20}); err != nil {
 		t.Fatal(err)
 	}
 	for want := range uint64(2) {

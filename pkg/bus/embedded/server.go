@@ -1,6 +1,7 @@
-package bus
+package embedded
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -16,8 +17,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// ServerOptions says how the embedded NATS server runs.
-type ServerOptions struct {
+// Options says how the embedded NATS server runs.
+type Options struct {
 	Listen     string // host:port for TCP; port -1 takes a free one; empty: in-process connections only
 	User       string // with Password all that is let in; empty: anybody
 	Password   string
@@ -28,7 +29,7 @@ type ServerOptions struct {
 }
 
 // Server is a nats-server inside this process, with JetStream on. It satisfies
-// nats.InProcessConnProvider, so it can be given to [Options].InProcess.
+// nats.InProcessConnProvider, so it can be given to bus.Options.InProcess.
 type Server struct {
 	nats *server.Server
 	lock *os.File
@@ -37,10 +38,10 @@ type Server struct {
 // startTimeout bounds the start: JetStream reads its files meanwhile.
 const startTimeout = 30 * time.Second
 
-// StartServer starts the embedded server and returns when it takes connections.
+// Start starts the embedded server and returns when it takes connections.
 // The error is a syscall.EADDRINUSE in its chain where the port is taken, and
 // names the folder where another process holds that.
-func StartServer(o ServerOptions) (*Server, error) {
+func Start(o Options) (*Server, error) {
 	opts, err := o.serverOptions()
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded NATS server: %w", err)
@@ -52,7 +53,7 @@ func StartServer(o ServerOptions) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded NATS server: nats.store_dir: %w", err)
 	}
-	s, logger := &Server{lock: lock}, orDiscard(o.Logger)
+	s, logger := &Server{lock: lock}, cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if err := s.start(opts, logger); err != nil {
 		if s.nats != nil {
 			s.nats.Shutdown()
@@ -92,7 +93,7 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-func (o ServerOptions) serverOptions() (*server.Options, error) {
+func (o Options) serverOptions() (*server.Options, error) {
 	if o.StoreDir == "" {
 		// nats-server would take a folder in /tmp that it shares with others.
 		return nil, errors.New("nats.store_dir: is missing")

@@ -37,3 +37,11 @@ func TestSQLiteAnswersAsMemoryDoes(t *testing.T) {
 			return mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
 		})
 }
+
+// TestSchemaVersion_IsNumberOfLastMigration checks that repo.SchemaVersion, which
+// programs without a store print, is that of the migrations.
+func TestSchemaVersion_IsNumberOfLastMigration(t *testing.T) {
+	if n := SchemaVersion(); n != repo.SchemaVersion {
+		t.Errorf("the last migration is %d, repo.SchemaVersion %d", n, repo.SchemaVersion)
+	}
+}

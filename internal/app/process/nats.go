@@ -1,0 +1,50 @@
+package process
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+)
+
+// StepTimeout bounds each step of the graceful end of a program: one that hangs
+// does not keep the others from being done.
+const StepTimeout = 5 * time.Second
+
+// errNoNATS is in the error of what ended while it waited for the NATS server.
+var errNoNATS = errors.New("NATS was not reached")
+
+// StoppedEarly reports whether err is what ctx's end made of a start, and logs that.
+func StoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
+	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
+		return false
+	}
+	if errors.Is(err, errNoNATS) {
+		logger.Info("stopped before NATS was reached")
+	} else {
+		logger.Info("stopped before the start was complete")
+	}
+	return true
+}
+
+// ConnectNATS is [bus.OpenConnection] whose error has errNoNATS.
+func ConnectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
+	conn, err := bus.OpenConnection(ctx, o)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", errNoNATS, err)
+	}
+	return conn, err
+}
+
+// NATSOptions is what the configuration says of the connection; name is shown in the
+// server's lists.
+func NATSOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
+	return bus.Options{
+		URL: string(c.URL), Context: c.Context, Creds: c.Creds, NKey: c.NKey, User: c.User, Password: string(c.Password),
+		Cert: c.Cert, Key: c.Key, CA: c.CA, Name: name, InboxPrefix: c.InboxPrefix, Logger: logger,
+	}
+}

@@ -1,0 +1,33 @@
+package natsapi
+
+import (
+	"context"
+
+	"github.com/aria-cluster/dispatcher/internal/transfer"
+)
+
+func (c *call) export() {
+	q, err := transfer.DecodeExport(c.data)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, room int) reply { return bodyReply(c.service.transfers.Export(ctx, q, room)) })
+}
+
+func (c *call) importRecords() {
+	q, err := transfer.DecodeImport(c.data)
+	if err != nil {
+		c.reply(refuse(err))
+		return
+	}
+	c.read(func(ctx context.Context, _ int) reply { return bodyReply(c.service.transfers.Import(ctx, q)) })
+}
+
+// bodyReply answers with an encoded body.
+func bodyReply(body []byte, err error) reply {
+	if err != nil {
+		return failed(err)
+	}
+	return reply{body: body}
+}

@@ -1,0 +1,2 @@
+// Package embedded runs a NATS server with JetStream inside this process.
+package embedded
