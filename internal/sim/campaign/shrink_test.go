@@ -117,3 +117,29 @@ func read(t *testing.T, path string) string {
 	}
 	return string(text)
 }
+
+// TestOracle_InvariantHasFileAndTest: an invariant of the oracle is checked in the file
+// of its name, which has a test file.
+func TestOracle_InvariantHasFileAndTest(t *testing.T) {
+	files, err := filepath.Glob("../oracle/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`[vV]iolate\("([a-z-]+)"`)
+	found := 0
+	for _, file := range files {
+		for _, m := range name.FindAllStringSubmatch(read(t, file), -1) {
+			found++
+			own := filepath.Join("..", "oracle", strings.ReplaceAll(m[1], "-", "_"))
+			if file != own+".go" {
+				t.Errorf("%s is checked in %s", m[1], file)
+			}
+			if !strings.Contains(read(t, own+"_test.go"), `"`+m[1]+`"`) {
+				t.Errorf("%s has no test of its own", m[1])
+			}
+		}
+	}
+	if found < 40 {
+		t.Errorf("only %d checks are found", found)
+	}
+}

@@ -6,6 +6,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// checkIncrements requires that a turn counts at most one failure and one loss of a task.
+func (c *Oracle) checkIncrements(e *taskHistory, b, a *model.Task) bool {
+	failures, losses := a.Failures-b.Failures, a.Losses-b.Losses
+	if failures < 0 || failures > 1 || losses < 0 || losses > 1 {
+		c.violate("blame", "%s: failures %d to %d, losses %d to %d in one turn", e.id, b.Failures, a.Failures, b.Losses, a.Losses)
+		return false
+	}
+	return true
+}
+
 // checkBlame requires that a failure is counted once for each attempt, and only if its
 // holder failed or took too long.
 func (c *Oracle) checkBlame(e *taskHistory, b *model.Task) bool {

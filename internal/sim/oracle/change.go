@@ -61,8 +61,7 @@ func (c *Oracle) checkStatus(e *taskHistory, b, a *model.Task) {
 // checkCounters checks the counts of failures and losses.
 func (c *Oracle) checkCounters(e *taskHistory, b, a *model.Task) {
 	failures, losses := a.Failures-b.Failures, a.Losses-b.Losses
-	if failures < 0 || failures > 1 || losses < 0 || losses > 1 {
-		c.violate("blame", "%s: failures %d to %d, losses %d to %d in one turn", e.id, b.Failures, a.Failures, b.Losses, a.Losses)
+	if !c.checkIncrements(e, b, a) {
 		return
 	}
 	if failures == 1 {

@@ -1,0 +1,376 @@
+package oracle
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// testCase is one history; violates says whether it violates the invariant of its test.
+type testCase struct {
+	name     string
+	violates bool
+	play     func(h *history)
+}
+
+// play plays each history from a new dispatcher. One that does not violate the invariant
+// must not violate another one either.
+func play(t *testing.T, invariant string, cases []testCase) {
+	t.Helper()
+	seen := make(map[bool]bool)
+	for _, c := range cases {
+		seen[c.violates] = true
+		t.Run(c.name, func(t *testing.T) {
+			h := newHistory(t)
+			c.play(h)
+			want := ""
+			if c.violates {
+				want = invariant
+			}
+			if h.violation != want {
+				t.Errorf("violation %q (%s), want %q", h.violation, h.text, want)
+			}
+		})
+	}
+	if !seen[true] || !seen[false] {
+		t.Error("the table lacks a history that holds or one that does not")
+	}
+}
+
+// history is an oracle with the world and the dispatcher that it judges. The dispatcher
+// answers queries by the rows that were committed, after amend.
+type history struct {
+	*Oracle
+	t         testing.TB
+	now       model.Time
+	turns     int
+	connected bool
+	seq       int64
+	amend     func(answers []dispatch.Answer)
+	violation string // the first
+	text      string
+}
+
+const testEpoch = model.Time(1_700_000_000_000)
+
+func newHistory(t testing.TB) *history {
+	t.Helper()
+	h := &history{t: t, now: 100_000, connected: true}
+	cfg := &engine.Config{
+		MaxAttempts: 3, MaxLosses: 2, RetryBase: model.Seconds(2), RetryDelay: model.Seconds(20),
+		HeartbeatInterval: model.Seconds(5), HeartbeatTimeout: model.Seconds(15), MaxPending: 5, RequirementSets: 1000,
+		Strategy: engine.StrategyRoundRobin, RetainIDs: model.Seconds(60), ClientPending: 4,
+	}
+	h.Oracle = New(h, h, "d1", cfg, dispatch.Retention{Completed: model.Seconds(30)})
+	h.Started()
+	h.turn(h.Loaded)
+	h.wait(10_000)
+	return h
+}
+
+func (h *history) Now() model.Time       { return h.now }
+func (h *history) Wall() model.Time      { return testEpoch + h.now }
+func (h *history) Turns() int            { return h.turns }
+func (h *history) Failed() bool          { return h.violation != "" }
+func (h *history) Say(string, ...any)    {}
+func (h *history) CountEvent(string)     {}
+func (h *history) ImportCommitFailed()   {}
+func (h *history) ReloadedInImport()     {}
+func (h *history) StartedAt() model.Time { return 0 }
+func (h *history) Connected() bool       { return h.connected }
+
+func (h *history) Violate(invariant, format string, args ...any) {
+	if h.violation == "" {
+		h.violation, h.text = invariant, fmt.Sprintf(format, args...)
+	}
+}
+
+// Query answers truthfully, unless amend changes it.
+func (h *history) Query(events ...engine.Event) ([]dispatch.Answer, bool) {
+	answers := make([]dispatch.Answer, len(events))
+	for i, ev := range events {
+		switch ev.(type) {
+		case engine.QueryTasks:
+			answers[i].Live = h.live()
+		case engine.QueryWorkers:
+			answers[i].Workers = &model.WorkerPage{Workers: h.workerPage()}
+		case engine.QueryStatus:
+			answers[i].Status = &model.ClusterStatus{TasksByStatus: h.counts}
+		}
+	}
+	if h.amend != nil {
+		h.amend(answers)
+	}
+	return answers, true
+}
+
+func (h *history) live() map[string]model.TaskState {
+	live := make(map[string]model.TaskState)
+	for _, e := range h.taskOrder {
+		if e.row == nil || e.row.Status.Terminal() {
+			continue
+		}
+		state := e.row.TaskState
+		if state.Status == model.StatusPending {
+			if state.Reason = "waits for a slot"; e.hold == holdUntil {
+				state.Reason = reasonHeld
+			}
+		}
+		live[e.id] = state
+	}
+	return live
+}
+
+func (h *history) workerPage() []*model.Worker {
+	var page []*model.Worker
+	for _, name := range h.workerOrder {
+		row := &model.Worker{ID: name}
+		for _, e := range h.taskOrder {
+			if e.row != nil && e.row.WorkerID == name {
+				row.CurrentTasks = append(row.CurrentTasks, e.id)
+			}
+		}
+		row.UsedSlots, _ = h.countSlots(h.worker(name))
+		page = append(page, row)
+	}
+	return page
+}
+
+// turn plays one turn.
+func (h *history) turn(do func()) {
+	h.t.Helper()
+	h.turns++
+	h.BeginTurn()
+	do()
+	h.EndTurn(true)
+}
+
+// fullTurn plays one turn after which everything is compared.
+func (h *history) fullTurn() {
+	h.turns = 31
+	h.turn(func() {})
+}
+
+// wait lets turns without messages pass, one a second.
+func (h *history) wait(d model.Time) {
+	for end := h.now + d; h.now < end; {
+		h.now = min(h.now+1000, end)
+		h.turn(func() {})
+	}
+}
+
+// waitHeard lets time pass in which workers send heartbeats.
+func (h *history) waitHeard(d model.Time, workers ...string) {
+	for end := h.now + d; h.now < end; {
+		h.wait(min(4000, end-h.now))
+		for _, w := range workers {
+			h.heartbeat(w)
+		}
+	}
+}
+
+// row returns a copy of the row of a task.
+func (h *history) row(id string) *model.Task {
+	row := *h.task(id).row
+	return &row
+}
+
+// commit commits what change makes of the row of a task, and publishes its event.
+func (h *history) commit(id string, change func(t *model.Task)) {
+	c := h.commitQuietly(id, change)
+	h.TaskEvent(&model.TaskEvent{ID: id, Client: c.Client, Status: c.Status})
+}
+
+func (h *history) commitQuietly(id string, change func(t *model.Task)) *model.Task {
+	before := h.task(id).row
+	c := model.TaskChange{ID: id, From: before.Status, Put: h.row(id)}
+	change(c.Put)
+	if c.Put.Status.Terminal() && !before.Status.Terminal() {
+		c.Put.FinishedAt = h.Wall()
+	}
+	if c.Put.Status == model.StatusDownloading && c.Put.StartedAt == 0 {
+		c.Put.StartedAt = h.Wall()
+	}
+	h.Committed(&model.Batch{Tasks: []model.TaskChange{c}})
+	return c.Put
+}
+
+// remove commits the deletion of a task.
+func (h *history) remove(id string) {
+	h.Committed(&model.Batch{Tasks: []model.TaskChange{{ID: id, From: h.task(id).row.Status, Delete: true}}})
+}
+
+// ask takes a request in and answers it.
+func (h *history) ask(op engine.Event, a dispatch.Answer) {
+	h.answer(&Message{Ops: []engine.Event{op}}, a)
+}
+
+// tell takes a message of a worker in and answers it.
+func (h *history) tell(op engine.Event, a dispatch.Answer) {
+	h.answer(&Message{Ops: []engine.Event{op}, FromWorker: true}, a)
+}
+
+func (h *history) answer(m *Message, a dispatch.Answer) {
+	if !slices.Contains(h.undecided, m) {
+		h.Received(m)
+	}
+	m.Answers = []dispatch.Answer{a}
+	h.Answered(m)
+}
+
+// refuse returns an answer with an error.
+func refuse(code model.Code) dispatch.Answer {
+	return dispatch.Answer{Answer: engine.Answer{Err: model.Errorf(code, "refused")}}
+}
+
+// newTask returns the row of a new task of the client alice.
+func (h *history) newTask(id string, set ...func(t *model.Task)) *model.Task {
+	h.seq++
+	t := &model.Task{
+		TaskSpec: model.TaskSpec{ID: id, URL: "https://h0.example/" + id, Priority: model.PriorityNormal, MaxAttempts: 3},
+		Client:   "alice", Seq: h.seq, CreatedAt: h.Wall(), TaskState: model.TaskState{Status: model.StatusPending},
+	}
+	for _, f := range set {
+		f(t)
+	}
+	t.SpecHash = t.TaskSpec.Hash()
+	return t
+}
+
+func submitOf(t *model.Task) engine.Submit {
+	return engine.Submit{Client: t.Client, Spec: &t.TaskSpec, Hash: t.SpecHash, Chosen: true}
+}
+
+// create commits a new task.
+func (h *history) create(t *model.Task) {
+	h.Committed(&model.Batch{Tasks: []model.TaskChange{{ID: t.ID, Put: t}}})
+	h.TaskEvent(&model.TaskEvent{ID: t.ID, Client: t.Client, Status: t.Status})
+}
+
+// submit submits a task in a turn of its own; it is accepted.
+func (h *history) submit(id string, set ...func(t *model.Task)) {
+	t := h.newTask(id, set...)
+	m := &Message{Ops: []engine.Event{submitOf(t)}}
+	h.Received(m)
+	h.turn(func() {
+		h.create(t)
+		h.answer(m, dispatch.Answer{Task: t})
+	})
+}
+
+// verb has a client change a task in a turn of its own, with success.
+func (h *history) verb(op engine.Event, change func(t *model.Task)) {
+	id, _, _ := verbOf(op)
+	m := &Message{Ops: []engine.Event{op}}
+	h.Received(m)
+	h.turn(func() {
+		h.commit(id, change)
+		h.answer(m, dispatch.Answer{Task: h.row(id)})
+	})
+}
+
+// newHeartbeat returns a heartbeat that lists what the worker holds.
+func (h *history) newHeartbeat(worker string, set ...func(b *model.Heartbeat)) *model.Heartbeat {
+	h.seq++
+	b := &model.Heartbeat{
+		WorkerID: worker, Instance: "i-" + worker, Epoch: 1, Seq: h.seq, State: model.StateReady, TotalSlots: 2,
+		Capabilities: model.Capabilities{Protocols: []string{"https"}},
+	}
+	for _, e := range h.taskOrder {
+		if e.row != nil && e.row.WorkerID == worker {
+			b.Tasks = append(b.Tasks, model.Report{ID: e.id, Attempt: e.row.Attempt, Status: model.ReportDownloading, CompletedLength: e.row.CompletedLength})
+		}
+	}
+	for _, f := range set {
+		f(b)
+	}
+	return b
+}
+
+// heartbeat sends a heartbeat in a turn of its own; its answer is empty.
+func (h *history) heartbeat(worker string, set ...func(b *model.Heartbeat)) {
+	h.turn(func() { h.beat(h.newHeartbeat(worker, set...), &model.HeartbeatAnswer{}) })
+}
+
+func (h *history) beat(b *model.Heartbeat, a *model.HeartbeatAnswer) {
+	h.tell(engine.Heartbeat{Heartbeat: b}, dispatch.Answer{Heartbeat: a})
+}
+
+// assign assigns a task in a turn of its own.
+func (h *history) assign(id, worker string) {
+	h.turn(func() { h.commit(id, assignTo(worker)) })
+}
+
+func assignTo(worker string) func(t *model.Task) {
+	return func(t *model.Task) {
+		t.Status, t.WorkerID = model.StatusQueued, worker
+		t.Attempt++
+		t.RetryAt = 0
+	}
+}
+
+// become returns a change of the status; what ends or waits is held by no worker.
+func become(s model.Status) func(t *model.Task) {
+	return func(t *model.Task) {
+		if !s.Active() && t.WorkerID != "" {
+			t.LastWorkerID, t.WorkerID = t.WorkerID, ""
+		}
+		t.Status = s
+	}
+}
+
+// completed is the change of a task that its holder completed.
+func completed(t *model.Task) {
+	become(model.StatusCompleted)(t)
+	t.Result = &model.Result{WorkerID: t.LastWorkerID}
+}
+
+// failing returns the change of a task that failed and backs off.
+func (h *history) failing(wait model.Time) func(t *model.Task) {
+	return func(t *model.Task) {
+		become(model.StatusPending)(t)
+		t.Failures++
+		t.Error = retryable()
+		t.RetryAt = h.Wall() + wait
+	}
+}
+
+func retryable() *model.TaskError {
+	return &model.TaskError{Message: "the connection broke", Class: model.ClassRetryable}
+}
+
+// report returns a report of the current attempt.
+func (h *history) report(id string, s model.ReportStatus) *model.Report {
+	return &model.Report{ID: id, Attempt: h.task(id).row.Attempt, Status: s}
+}
+
+// failure returns a report of a retryable failure.
+func (h *history) failure(id string) *model.Report {
+	r := h.report(id, model.ReportFailed)
+	r.Error = retryable()
+	return r
+}
+
+// reports has a worker report in a turn of its own, with what is committed for it.
+func (h *history) reports(worker string, r *model.Report, change func(t *model.Task)) {
+	h.turn(func() {
+		m := &Message{Ops: []engine.Event{engine.Report{Worker: worker, Report: *r}}, FromWorker: true}
+		h.Received(m)
+		if change != nil {
+			h.commit(r.ID, change)
+		}
+		h.answer(m, dispatch.Answer{})
+	})
+}
+
+// started plays a task up to its download by the worker w1.
+func (h *history) started(set ...func(t *model.Task)) {
+	h.heartbeat("w1")
+	h.submit("t1", set...)
+	h.assign("t1", "w1")
+	h.reports("w1", h.report("t1", model.ReportDownloading), become(model.StatusDownloading))
+}
