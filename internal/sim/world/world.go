@@ -55,7 +55,7 @@ type world struct {
 
 	now    model.Time // steady, since the beginning
 	ahead  model.Time // of it is the wall clock
-	agenda queue
+	agenda agenda
 	calm   model.Time // when the trouble ended; 0 before
 	ended  bool
 
