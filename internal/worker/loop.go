@@ -127,6 +127,7 @@ func (w *Worker) recover(e *entry) {
 	}
 	h := newHeld(e, a)
 	if e.Phase != phaseFinished {
+		w.removeBreakingHeaders(e.Task, e.Attempt)
 		if no := w.refuse(e.Task); no != nil {
 			w.log.Warn("a task of the journal is given back", "task", h.id(), "attempt", h.Attempt, "reason", no.Error.Message)
 			h.end(no)

@@ -66,6 +66,7 @@ func (w *Worker) admit(a *model.Assignment) *held {
 		cur.renew(a) // every byte is here: whichever attempt it is called
 		return cur
 	}
+	w.removeBreakingHeaders(a.Task, a.Attempt)
 	if no := w.refuse(a.Task); no != nil {
 		w.reject(a.Task, a.Attempt, no)
 		return nil
@@ -87,6 +88,16 @@ func (w *Worker) admit(a *model.Assignment) *held {
 	h.measured = true
 	w.tasks[id] = h
 	return h
+}
+
+// removeBreakingHeaders removes from a task the headers that a submit may not have. A
+// task that was stored or put into the journal before that rule may have them.
+func (w *Worker) removeBreakingHeaders(t *model.Task, attempt int64) {
+	kept, removed := t.Options.WithoutBreakingHeaders()
+	if len(removed) > 0 {
+		w.log.Warn("headers that break a download are left out", "task", t.ID, "attempt", attempt, "headers", removed)
+		t.Options = kept
+	}
 }
 
 // refuse says why this worker will not do such a task, nil if it would. The

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -98,8 +100,13 @@ var allowedOptions = map[string]option{
 	"retry-wait":                {intBetween(0, 600), public},
 }
 
-// maxHeaders bounds the values of the option "header".
-const maxHeaders = 20
+// Limits of the option "header", in lines and bytes.
+const (
+	maxHeaders     = 20
+	maxHeaderName  = 256
+	maxHeaderValue = 16 << 10
+	maxAllHeaders  = 32 << 10 // all lines together
+)
 
 // Validate checks every option against the allow-list; the error is CodeInvalid
 // and names the option. The dispatcher and the worker both call it: neither
@@ -128,13 +135,21 @@ func (o *option) check(name string, values OptionValue) error {
 	case len(values) > maxHeaders:
 		return fmt.Errorf("at most %d headers, not %d", maxHeaders, len(values))
 	}
+	limit, total := maxOptionLength, 0
+	if name == "header" {
+		limit = maxHeaderName + maxHeaderValue
+	}
 	for _, v := range values {
-		if err := checkText(v, maxOptionLength); err != nil {
+		if err := checkText(v, limit); err != nil {
 			return err
 		}
 		if err := o.rule(v); err != nil {
 			return err
 		}
+		total += len(v)
+	}
+	if total > maxAllHeaders && name == "header" {
+		return fmt.Errorf("all headers together have %d bytes, more than %d", total, maxAllHeaders)
 	}
 	return nil
 }
@@ -227,15 +242,55 @@ var forbiddenHeaders = map[string]bool{
 	"connection": true, "range": true,
 }
 
+// breaksDownload reports whether a header of this name makes a server send something
+// other than the file: encoded, with trailers, or nothing because a condition does
+// not hold.
+func breaksDownload(name string) bool {
+	name = strings.ToLower(name)
+	return name == "accept-encoding" || name == "te" || strings.HasPrefix(name, "if-")
+}
+
 func headerLine(s string) error {
-	name, _, ok := strings.Cut(s, ":")
-	if !ok || !isToken(name) {
+	name, value, ok := strings.Cut(s, ":")
+	switch {
+	case !ok || !isToken(name):
 		return fmt.Errorf("a header is written \"Name: value\"")
-	}
-	if forbiddenHeaders[strings.ToLower(name)] {
+	case forbiddenHeaders[strings.ToLower(name)]:
 		return fmt.Errorf("the header %.40q may not be set", name)
+	case breaksDownload(name):
+		return fmt.Errorf("the header %.40q may not be set: with it a server may not send the whole file", name)
+	case len(name) > maxHeaderName:
+		return fmt.Errorf("the name of a header has %d bytes, more than %d", len(name), maxHeaderName)
+	case len(value) > maxHeaderValue:
+		return fmt.Errorf("the header %.40q has %d bytes, more than %d", name, len(value), maxHeaderValue)
 	}
 	return nil
+}
+
+// WithoutBreakingHeaders returns the options without the headers that
+// [Options.Validate] refuses because they break a download, and the names of these.
+// Tasks that were stored before the rule may have them. Options without such headers
+// are returned themselves.
+func (o Options) WithoutBreakingHeaders() (kept Options, removed []string) {
+	isBreaking := func(line string) bool {
+		name, _, _ := strings.Cut(line, ":")
+		return breaksDownload(name)
+	}
+	for _, line := range o["header"] {
+		if isBreaking(line) {
+			name, _, _ := strings.Cut(line, ":")
+			removed = append(removed, name)
+		}
+	}
+	if len(removed) == 0 {
+		return o, nil
+	}
+	kept = maps.Clone(o)
+	kept["header"] = slices.DeleteFunc(slices.Clone(o["header"]), isBreaking)
+	if len(kept["header"]) == 0 {
+		delete(kept, "header")
+	}
+	return kept, removed
 }
 
 // isToken reports whether s is a header name of RFC 9110, section 5.6.2.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -105,6 +106,14 @@ func TestOptionsAreAnAllowList(t *testing.T) {
 		{"referer", "a\u2028b", "options.referer: contains a control"},
 		{"header", "Host: x", "options.header: the header"},
 		{"header", "range: bytes=0-1", "options.header: the header"},
+		{"header", "Accept-Encoding: gzip", `options.header: the header "Accept-Encoding" may not be set`},
+		{"header", "te: trailers", `options.header: the header "te" may not be set`},
+		{"header", "If-None-Match: \"a\"", `options.header: the header "If-None-Match" may not be set`},
+		{"header", "if-modified-since: x", "options.header: the header"},
+		{"header", "Iffy: 1", ""},
+		{"header", "Cookie: " + strings.Repeat("a", 16<<10-1), ""},
+		{"header", "Cookie:" + strings.Repeat("a", 16<<10+1), `options.header: the header "Cookie" has 16385 bytes, more than 16384`},
+		{"header", strings.Repeat("A", 257) + ": 1", "options.header: the name of a header has 257 bytes"},
 		{"header", "no colon", "options.header: a header is written"},
 		{"header", "a b: c", "options.header: a header is written"},
 		{"checksum", "md5=zz", "options.checksum: "},
@@ -119,8 +128,47 @@ func TestOptionsAreAnAllowList(t *testing.T) {
 		})
 	}
 	checkRefusal(t, Options{"header": make(OptionValue, 21)}.Validate(), "options.header: at most 20")
+	long := "X: " + strings.Repeat("a", 16<<10-1)
+	checkRefusal(t, Options{"header": {long, "Y: " + strings.Repeat("a", 16<<10-6)}}.Validate(), "")
+	checkRefusal(t, Options{"header": {long, long}}.Validate(), "options.header: all headers together have 32772 bytes, more than 32768")
 	checkRefusal(t, Options{"out": {"a", "b"}}.Validate(), "options.out: takes one value")
 	checkRefusal(t, Options{"out": {}}.Validate(), "options.out: has no value")
+}
+
+// Headers that break a download are removed from options that were stored before
+// Validate refused them; the options that were given keep theirs.
+func TestOptions_BreakingHeadersRemoved(t *testing.T) {
+	for _, c := range []struct{ header, kept, removed []string }{
+		{nil, nil, nil},
+		{[]string{"X-A: 1"}, []string{"X-A: 1"}, nil},
+		{[]string{"TE: trailers"}, nil, []string{"TE"}},
+		{[]string{"If-Match: a", "X-A: 1", "accept-encoding: br"}, []string{"X-A: 1"}, []string{"If-Match", "accept-encoding"}},
+	} {
+		given := Options{"out": {"a"}}
+		if c.header != nil {
+			given["header"] = slices.Clone(c.header)
+		}
+		kept, removed := given.WithoutBreakingHeaders()
+		if !slices.Equal(kept["header"], c.kept) || !slices.Equal(removed, c.removed) || !slices.Equal(given["header"], c.header) {
+			t.Errorf("%v: kept %v, removed %v, given is %v", c.header, kept["header"], removed, given["header"])
+		}
+		if err := kept.Validate(); err != nil {
+			t.Errorf("%v: %v", c.header, err)
+		}
+	}
+}
+
+// An update that leaves the options alone is accepted for a task that was stored with
+// a header that is refused today.
+func TestTaskUpdate_StoredBreakingHeaderKept(t *testing.T) {
+	spec := TaskSpec{URL: "https://h/f", Options: Options{"header": {"Accept-Encoding: gzip"}}}
+	url, again := "https://h/g", Options{"header": {"Accept-Encoding: gzip"}}
+	if err := (&TaskUpdate{URL: &url}).Apply(&spec); err != nil || spec.URL != url || len(spec.Options["header"]) != 1 {
+		t.Errorf("%v, %+v", err, spec)
+	}
+	if err := (&TaskUpdate{Options: &again}).Apply(&spec); err == nil {
+		t.Error("the header was accepted in an update of the options")
+	}
 }
 
 func TestOptionsTakeStringsNumbersAndBooleans(t *testing.T) {

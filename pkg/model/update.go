@@ -38,7 +38,11 @@ func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	if u.Priority != nil && !c.Priority.Valid() {
 		return AsError(invalid("priority", "%d is not a priority; use 1 to 4", int(c.Priority)))
 	}
-	if err := c.Validate(); err != nil {
+	checked := c
+	if u.Options == nil { // those of a task that is stored may be older than a rule
+		checked.Options, _ = c.Options.WithoutBreakingHeaders()
+	}
+	if err := checked.Validate(); err != nil {
 		return AsError(err)
 	}
 	c.Mirrors = slices.Clip(c.Mirrors)
