@@ -16,85 +16,16 @@ import (
 
 // AppendJSON appends the task as JSON, with secrets: see [Task.Public]. A progress
 // that is no number is null.
-func (t *Task) AppendJSON(b []byte) []byte {
-	var w writer
-	b = append(b, '{')
-	b = t.TaskSpec.append(b, w)
-	b = w.text(b, "client", t.Client)
-	b = w.timeIf(b, "created_at", t.CreatedAt)
-	b = t.TaskState.append(b, w)
-	return append(b, '}')
-}
+func (t *Task) AppendJSON(b []byte) []byte { return append(t.append(append(b, '{'), writer{}), '}') }
 
 // AppendJSON appends the assignment as JSON.
 func (a Assignment) AppendJSON(b []byte) []byte {
-	var w writer
-	b = append(b, '{')
-	b = w.name(b, "task")
-	if a.Task == nil {
-		b = append(b, "null"...)
-	} else {
-		b = a.Task.AppendJSON(b)
-	}
-	b = w.int(b, "attempt", a.Attempt)
-	b = w.durationIf(b, "timeout_left", a.TimeoutLeft)
-	return append(b, '}')
+	return append(a.append(append(b, '{'), writer{}), '}')
 }
 
 // AppendJSON appends the event as JSON.
 func (e *TaskEvent) AppendJSON(b []byte) []byte {
-	var w writer
-	b = append(b, '{')
-	b = w.text(b, "id", e.ID)
-	b = w.text(b, "client", e.Client)
-	b = w.text(b, "status", string(e.Status))
-	b = w.textIf(b, "worker_id", e.WorkerID)
-	b = w.int(b, "attempt", e.Attempt)
-	b = w.errorIf(b, "error", e.Error)
-	b = w.resultIf(b, "result", e.Result)
-	b = w.time(b, "at", e.At)
-	return append(b, '}')
-}
-
-func (s *TaskSpec) append(b []byte, w writer) []byte {
-	b = w.textIf(b, "id", s.ID)
-	b = w.textIf(b, "url", s.URL)
-	b = w.listIf(b, "mirrors", s.Mirrors)
-	b = w.bytesIf(b, "torrent", s.Torrent)
-	b = w.bytesIf(b, "metalink", s.Metalink)
-	b = w.priorityIf(b, "priority", s.Priority)
-	b = w.optionsIf(b, "options", s.Options)
-	b = w.pairsIf(b, "tags", s.Tags)
-	b = w.textIf(b, "folder", s.Folder)
-	b = w.timeIf(b, "not_before", s.NotBefore)
-	b = w.intIf(b, "max_attempts", int64(s.MaxAttempts))
-	b = w.durationIf(b, "timeout", s.Timeout)
-	b = w.textIf(b, "checksum", s.Checksum)
-	b = w.pairsIf(b, "labels", s.Labels)
-	return b
-}
-
-func (s *TaskState) append(b []byte, w writer) []byte {
-	b = w.text(b, "status", string(s.Status))
-	b = w.textIf(b, "reason", s.Reason)
-	b = w.textIf(b, "worker_id", s.WorkerID)
-	b = w.textIf(b, "last_worker_id", s.LastWorkerID)
-	b = w.int(b, "attempt", s.Attempt)
-	b = w.int(b, "failures", int64(s.Failures))
-	b = w.int(b, "losses", int64(s.Losses))
-	b = w.timeIf(b, "retry_at", s.RetryAt)
-	b = w.textIf(b, "aria2_gid", s.GID)
-	b = w.float(b, "progress", s.Progress)
-	b = w.int(b, "completed_length", s.CompletedLength)
-	b = w.int(b, "total_length", s.TotalLength)
-	b = w.int(b, "download_speed", s.DownloadSpeed)
-	b = w.errorIf(b, "error", s.Error)
-	b = w.resultIf(b, "result", s.Result)
-	b = w.timeIf(b, "updated_at", s.UpdatedAt)
-	b = w.timeIf(b, "assigned_at", s.AssignedAt)
-	b = w.timeIf(b, "started_at", s.StartedAt)
-	b = w.timeIf(b, "finished_at", s.FinishedAt)
-	return b
+	return append(e.append(append(b, '{'), writer{}), '}')
 }
 
 // writer writes the members of JSON objects. Each method appends one; those whose
@@ -206,48 +137,6 @@ func (w writer) optionsIf(b []byte, name string, options Options) []byte {
 		b = options[key].append(w.nameFrom(b, key), w.html)
 	}
 	return append(b, '}')
-}
-
-func (w writer) errorIf(b []byte, name string, e *TaskError) []byte {
-	if e == nil {
-		return b
-	}
-	b = append(w.name(b, name), '{')
-	b = w.int(b, "code", int64(e.Code))
-	b = w.text(b, "message", e.Message)
-	b = w.text(b, "class", string(e.Class))
-	b = w.intIf(b, "http_status", int64(e.HTTPStatus))
-	b = w.textIf(b, "host", e.Host)
-	return append(b, '}')
-}
-
-func (w writer) resultIf(b []byte, name string, r *Result) []byte {
-	if r == nil {
-		return b
-	}
-	b = append(w.name(b, name), '{')
-	b = w.files(b, "files", r.Files)
-	b = w.int(b, "total_length", r.TotalLength)
-	b = w.text(b, "worker_id", r.WorkerID)
-	return append(b, '}')
-}
-
-func (w writer) files(b []byte, name string, files []File) []byte {
-	b = w.name(b, name)
-	if files == nil {
-		return append(b, "null"...)
-	}
-	b = append(b, '[')
-	for i, f := range files {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '{')
-		b = w.text(b, "path", f.Path)
-		b = w.int(b, "length", f.Length)
-		b = append(b, '}')
-	}
-	return append(b, ']')
 }
 
 // appendKeys appends the names of a map in their order.

@@ -90,63 +90,6 @@ func (c *TaskChange) Apply(before *Task) *Task {
 // share a bit.
 type Fields uint16
 
-// The fields that a [TaskChange] can set.
-const (
-	SetStatus     Fields = 1 << iota // Status and UpdatedAt
-	SetWorker                        // WorkerID
-	SetLastWorker                    // LastWorkerID
-	SetAttempt                       // Attempt and AssignedAt
-	SetFailures                      // Failures and Losses
-	SetRetryAt                       // RetryAt
-	SetGID                           // GID
-	SetProgress                      // Progress, CompletedLength, TotalLength, DownloadSpeed
-	SetError                         // Error
-	SetResult                        // Result
-	SetStarted                       // StartedAt
-	SetFinished                      // FinishedAt
-)
-
-// Copy copies the fields of the set from src to dst.
-func (f Fields) Copy(dst, src *TaskState) {
-	if f&SetStatus != 0 {
-		dst.Status, dst.UpdatedAt = src.Status, src.UpdatedAt
-	}
-	if f&SetWorker != 0 {
-		dst.WorkerID = src.WorkerID
-	}
-	if f&SetLastWorker != 0 {
-		dst.LastWorkerID = src.LastWorkerID
-	}
-	if f&SetAttempt != 0 {
-		dst.Attempt, dst.AssignedAt = src.Attempt, src.AssignedAt
-	}
-	if f&SetFailures != 0 {
-		dst.Failures, dst.Losses = src.Failures, src.Losses
-	}
-	if f&SetRetryAt != 0 {
-		dst.RetryAt = src.RetryAt
-	}
-	if f&SetGID != 0 {
-		dst.GID = src.GID
-	}
-	if f&SetProgress != 0 {
-		dst.Progress, dst.CompletedLength = src.Progress, src.CompletedLength
-		dst.TotalLength, dst.DownloadSpeed = src.TotalLength, src.DownloadSpeed
-	}
-	if f&SetError != 0 {
-		dst.Error = src.Error
-	}
-	if f&SetResult != 0 {
-		dst.Result = src.Result
-	}
-	if f&SetStarted != 0 {
-		dst.StartedAt = src.StartedAt
-	}
-	if f&SetFinished != 0 {
-		dst.FinishedAt = src.FinishedAt
-	}
-}
-
 // WorkerChange is what happens to one worker's row: it is put whole, or, if Put
 // is nil, removed.
 type WorkerChange struct {

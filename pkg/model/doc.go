@@ -8,3 +8,5 @@
 //
 // The package imports the standard library only.
 package model
+
+//go:generate go run ../../internal/modelgen -root ../..

@@ -155,8 +155,9 @@ func (h *Heartbeat) Repair() (faults []string) {
 		h.Tasks, h.Partial = h.Tasks[:MaxBatch], true
 	}
 	h.Capabilities.repair(fault)
-	h.HealthMetrics.repair(fault)
-	h.PerformanceStats.repair(fault)
+	health, stats := h.HealthMetrics.figures(), h.PerformanceStats.figures()
+	repairFigures(fault, "health_metrics.", health[:])
+	repairFigures(fault, "performance_stats.", stats[:])
 	return faults
 }
 
@@ -202,23 +203,8 @@ func (c *Capabilities) repair(fault func(field, format string, args ...any)) {
 			fault("capabilities.bt_versions", "%d of %d are dropped", dropped, before)
 		}
 	}
-	repairFigures(fault, "capabilities.", []figure{{"disk_space", &c.DiskSpace, nil}, {"bandwidth", &c.Bandwidth, nil}})
-}
-
-func (m *HealthMetrics) repair(fault func(field, format string, args ...any)) {
-	repairFigures(fault, "health_metrics.", []figure{
-		{"cpu_usage", nil, &m.CPUUsage}, {"memory_usage", nil, &m.MemoryUsage}, {"disk_usage", nil, &m.DiskUsage},
-		{"disk_free", &m.DiskFree, nil}, {"network_rx", &m.NetworkRX, nil}, {"network_tx", &m.NetworkTX, nil},
-		{"error_count", &m.ErrorCount, nil}, {"success_count", &m.SuccessCount, nil}, {"uptime", nil, &m.Uptime},
-	})
-}
-
-func (s *PerformanceStats) repair(fault func(field, format string, args ...any)) {
-	repairFigures(fault, "performance_stats.", []figure{
-		{"avg_download_speed", nil, &s.AvgDownloadSpeed}, {"peak_download_speed", nil, &s.PeakDownloadSpeed},
-		{"total_bytes_downloaded", &s.TotalBytesDownloaded, nil},
-		{"completed_tasks", &s.CompletedTasks, nil}, {"failed_tasks", &s.FailedTasks, nil},
-	})
+	figures := c.figures()
+	repairFigures(fault, "capabilities.", figures[:])
 }
 
 // figure is a field with a number; one of the two is set.

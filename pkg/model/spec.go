@@ -23,20 +23,20 @@ const (
 // TaskSpec is what a client asks for. Exactly one of URL, Torrent and Metalink
 // is given. Zero values mean "not given"; [TaskSpec.Normalize] puts the defaults.
 type TaskSpec struct {
-	ID          string            `json:"id,omitempty"`           // chosen by the client for idempotency, or a ULID
-	URL         string            `json:"url,omitempty"`          // http, https, ftp, sftp or magnet
-	Mirrors     []string          `json:"mirrors,omitempty"`      // further sources of the same file
-	Torrent     []byte            `json:"torrent,omitempty"`      // a .torrent file, base64 in JSON
-	Metalink    []byte            `json:"metalink,omitempty"`     // a .metalink file, base64 in JSON
-	Priority    Priority          `json:"priority,omitempty"`     // default normal
-	Options     Options           `json:"options,omitempty"`      // aria2's, from the allow-list
-	Tags        map[string]string `json:"tags,omitempty"`         // what the worker must have
-	Folder      string            `json:"folder,omitempty"`       // a name that the worker maps to a directory
-	NotBefore   Time              `json:"not_before,omitzero"`    // not assigned earlier
-	MaxAttempts int               `json:"max_attempts,omitempty"` // failures after which the task is failed
-	Timeout     Duration          `json:"timeout,omitempty"`      // of one attempt; 0 = none
-	Checksum    string            `json:"checksum,omitempty"`     // "sha-256=…", of the finished file
-	Labels      map[string]string `json:"labels,omitempty"`       // for filters only
+	ID          string            `json:"id,omitempty" db:"id,set=Key,always,live=always" check:"name" record:"head"` // chosen by the client for idempotency, or a ULID
+	URL         string            `json:"url,omitempty" db:"url,set=Submit,always,live=always" check:"hand"`          // http, https, ftp, sftp or magnet
+	Mirrors     []string          `json:"mirrors,omitempty" db:"mirrors,set=Sources,live=never" check:"hand"`         // further sources of the same file
+	Torrent     []byte            `json:"torrent,omitempty" db:"torrent,set=Inline"`                                  // a .torrent file, base64 in JSON
+	Metalink    []byte            `json:"metalink,omitempty" db:"metalink,set=Inline"`                                // a .metalink file, base64 in JSON
+	Priority    Priority          `json:"priority,omitempty" db:"priority,set=Submit,live=always"`                    // default normal
+	Options     Options           `json:"options,omitempty" db:"options,set=Options,usual,live=never"`                // aria2's, from the allow-list
+	Tags        map[string]string `json:"tags,omitempty" db:"tags,set=Sources"`                                       // what the worker must have
+	Folder      string            `json:"folder,omitempty" db:"folder" check:"name"`                                  // a name that the worker maps to a directory
+	NotBefore   Time              `json:"not_before,omitzero" db:"not_before"`                                        // not assigned earlier
+	MaxAttempts int               `json:"max_attempts,omitempty" db:"max_attempts,set=Submit,live=always"`            // failures after which the task is failed
+	Timeout     Duration          `json:"timeout,omitempty" db:"timeout"`                                             // of one attempt; 0 = none
+	Checksum    string            `json:"checksum,omitempty" db:"checksum,live=never" check:"hand"`                   // "sha-256=…", of the finished file
+	Labels      map[string]string `json:"labels,omitempty" db:"labels,set=Options,live=never"`                        // for filters only
 }
 
 // ValidName reports whether s may be an id or a client's or worker's name:
@@ -69,7 +69,7 @@ func (s *TaskSpec) Validate() error {
 		}
 	}
 	err := cmp.Or(s.checkSource(), s.checkNumbers(), s.Options.Validate(),
-		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels))
+		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels), s.checkTexts())
 	if err != nil && s.ID != "" {
 		return AsError(err).For(s.ID)
 	}

@@ -11,34 +11,34 @@ import (
 // whom, and how far it is. JSON gives one flat object.
 type Task struct {
 	TaskSpec
-	Client    string `json:"client"`
-	SpecHash  Hash   `json:"-"` // see [TaskSpec.Hash]; not public
-	Seq       int64  `json:"-"` // order of arrival, unique in a store; lists and queues go by it
-	CreatedAt Time   `json:"created_at,omitzero"`
+	Client    string `json:"client" db:"client,set=Submit,live=always" check:"name" record:"head"`
+	SpecHash  Hash   `json:"-" db:"spec_hash,set=Submit,live=never" record:"tail"` // see [TaskSpec.Hash]; not public
+	Seq       int64  `json:"-" db:"seq,set=Key,live=always" record:"outside"`      // order of arrival, unique in a store; lists and queues go by it
+	CreatedAt Time   `json:"created_at,omitzero" db:"created_at,set=Submit,live=always"`
 	TaskState
 }
 
 // TaskState is the part of a [Task] that changes while it is worked on.
 type TaskState struct {
-	Status          Status     `json:"status"`
-	Reason          string     `json:"reason,omitempty"`         // why it waits; computed, not stored
-	WorkerID        string     `json:"worker_id,omitempty"`      // who holds it
-	LastWorkerID    string     `json:"last_worker_id,omitempty"` // who held it last: there is the partial file
-	Attempt         int64      `json:"attempt"`                  // the fencing token: raised by every assignment
-	Failures        int        `json:"failures"`                 // failed attempts
-	Losses          int        `json:"losses"`                   // attempts whose worker was lost
-	RetryAt         Time       `json:"retry_at,omitzero"`        // pending with backoff: not assigned earlier
-	GID             string     `json:"aria2_gid,omitempty"`
-	Progress        float64    `json:"progress"` // percent, 0 to 100
-	CompletedLength int64      `json:"completed_length"`
-	TotalLength     int64      `json:"total_length"`    // 0 = not known
-	DownloadSpeed   int64      `json:"download_speed"`  // bytes/s
-	Error           *TaskError `json:"error,omitempty"` // of the last failure; gone when a worker is lost, and at the end if that is good
-	Result          *Result    `json:"result,omitempty"`
-	UpdatedAt       Time       `json:"updated_at,omitzero"`
-	AssignedAt      Time       `json:"assigned_at,omitzero"`
-	StartedAt       Time       `json:"started_at,omitzero"`
-	FinishedAt      Time       `json:"finished_at,omitzero"`
+	Status          Status     `json:"status" db:"status,always,live=always" record:"head"`
+	Reason          string     `json:"reason,omitempty" db:"-"`                                                  // why it waits; computed, not stored
+	WorkerID        string     `json:"worker_id,omitempty" db:"worker_id,set=Worker,usual" check:"name"`         // who holds it
+	LastWorkerID    string     `json:"last_worker_id,omitempty" db:"last_worker_id,set=LastWorker" check:"name"` // who held it last: there is the partial file
+	Attempt         int64      `json:"attempt" db:"attempt,usual"`                                               // the fencing token: raised by every assignment
+	Failures        int        `json:"failures" db:"failures"`                                                   // failed attempts
+	Losses          int        `json:"losses" db:"losses,set=Failures"`                                          // attempts whose worker was lost
+	RetryAt         Time       `json:"retry_at,omitzero" db:"retry_at"`                                          // pending with backoff: not assigned earlier
+	GID             string     `json:"aria2_gid,omitempty" db:"gid" check:"raw"`
+	Progress        float64    `json:"progress" db:"progress"` // percent, 0 to 100
+	CompletedLength int64      `json:"completed_length" db:"completed_length,set=Progress"`
+	TotalLength     int64      `json:"total_length" db:"total_length,set=Progress"`     // 0 = not known
+	DownloadSpeed   int64      `json:"download_speed" db:"download_speed,set=Progress"` // bytes/s
+	Error           *TaskError `json:"error,omitempty" db:"error"`                      // of the last failure; gone when a worker is lost, and at the end if that is good
+	Result          *Result    `json:"result,omitempty" db:"result,live=never"`
+	UpdatedAt       Time       `json:"updated_at,omitzero" db:"updated_at,set=Status,live=never"`
+	AssignedAt      Time       `json:"assigned_at,omitzero" db:"assigned_at,set=Attempt"`
+	StartedAt       Time       `json:"started_at,omitzero" db:"started_at,set=Started,live=never"`
+	FinishedAt      Time       `json:"finished_at,omitzero" db:"finished_at,set=Finished,live=never"`
 }
 
 // Class says what a failure means for the next attempt.

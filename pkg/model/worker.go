@@ -2,26 +2,26 @@ package model
 
 // Worker is a node as the dispatcher knows it.
 type Worker struct {
-	ID               string           `json:"id"`
-	Instance         string           `json:"instance"` // random, kept by the worker across restarts
-	Epoch            int64            `json:"epoch"`    // raised by each of its starts
-	Status           WorkerStatus     `json:"status"`
-	StatusReason     string           `json:"status_reason,omitempty"` // why it takes nothing new; computed, not stored
-	Hostname         string           `json:"hostname,omitempty"`
-	Address          string           `json:"address,omitempty"`
-	Port             int              `json:"port,omitempty"`
-	Dir              string           `json:"dir,omitempty"` // what paths in results are relative to; as its last heartbeat said, not stored
-	ConnectedAt      Time             `json:"connected_at,omitzero"`
-	LastHeartbeat    Time             `json:"last_heartbeat,omitzero"`
-	TotalSlots       int              `json:"total_slots"`
-	UsedSlots        int              `json:"used_slots"`        // computed from the tasks, not stored
-	Drained          bool             `json:"drained,omitempty"` // an operator has it take nothing new
-	CurrentTasks     []string         `json:"current_tasks"`     // ids in order; computed from the tasks, not stored
-	Capabilities     Capabilities     `json:"capabilities"`
-	Health           float64          `json:"health"` // 0 to 100
-	HealthMetrics    HealthMetrics    `json:"health_metrics"`
-	PerformanceStats PerformanceStats `json:"performance_stats"`
-	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty"` // the last [MaxErrorHistory], newest last
+	ID               string           `json:"id" db:"id"`
+	Instance         string           `json:"instance" db:"instance"` // random, kept by the worker across restarts
+	Epoch            int64            `json:"epoch" db:"epoch"`       // raised by each of its starts
+	Status           WorkerStatus     `json:"status" db:"status"`
+	StatusReason     string           `json:"status_reason,omitempty" db:"-"` // why it takes nothing new; computed, not stored
+	Hostname         string           `json:"hostname,omitempty" db:"hostname"`
+	Address          string           `json:"address,omitempty" db:"address"`
+	Port             int              `json:"port,omitempty" db:"port"`
+	Dir              string           `json:"dir,omitempty" db:"-"` // what paths in results are relative to; as its last heartbeat said, not stored
+	ConnectedAt      Time             `json:"connected_at,omitzero" db:"connected_at"`
+	LastHeartbeat    Time             `json:"last_heartbeat,omitzero" db:"last_heartbeat"`
+	TotalSlots       int              `json:"total_slots" db:"total_slots"`
+	UsedSlots        int              `json:"used_slots" db:"-"`              // computed from the tasks, not stored
+	Drained          bool             `json:"drained,omitempty" db:"drained"` // an operator has it take nothing new
+	CurrentTasks     []string         `json:"current_tasks" db:"-"`           // ids in order; computed from the tasks, not stored
+	Capabilities     Capabilities     `json:"capabilities" db:"capabilities"`
+	Health           float64          `json:"health" db:"health"` // 0 to 100
+	HealthMetrics    HealthMetrics    `json:"health_metrics" db:"health_metrics"`
+	PerformanceStats PerformanceStats `json:"performance_stats" db:"performance_stats"`
+	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty" db:"error_history"` // the last [MaxErrorHistory], newest last
 }
 
 // MaxErrorHistory bounds [Worker.ErrorHistory].

@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -65,25 +64,6 @@ func (r *Record) Kind() string {
 		return KindWorker
 	}
 	return KindTask
-}
-
-// taskJSON reads a task with what its public JSON leaves out; what is shadowed
-// here is either computed or not exact there. [appendTask] writes it.
-type taskJSON struct {
-	*model.Task
-	Reason   string       `json:"reason,omitempty"` // is not kept
-	Timeout  exactSeconds `json:"timeout,omitempty"`
-	SpecHash hexHash      `json:"spec_hash"`
-	Seq      int64        `json:"seq,omitempty"`
-}
-
-// workerJSON reads and writes a worker.
-type workerJSON struct {
-	*model.Worker
-	StatusReason string   `json:"status_reason,omitempty"` // these three stay empty
-	Dir          string   `json:"dir,omitempty"`
-	UsedSlots    int      `json:"used_slots,omitempty"`
-	CurrentTasks []string `json:"current_tasks,omitempty"`
 }
 
 // Encode makes the canonical JSON and keeps it: the functions that need it then
@@ -171,10 +151,7 @@ func (r *Record) decode(b []byte) error {
 		if task.Task == nil || task.ID == "" {
 			return errors.New("the task has no id")
 		}
-		task.Task.Timeout = model.Duration(task.Timeout)
-		task.Task.SpecHash = model.Hash(task.SpecHash)
-		task.Task.Seq = task.Seq
-		*r = Record{Task: task.Task}
+		*r = Record{Task: task.task()}
 		return nil
 	case line.Kind == KindWorker && line.Worker != nil && line.Task == &task && task.Task != nil && task.ID == "":
 		if worker.Worker == nil || worker.ID == "" {
@@ -209,26 +186,19 @@ func (r *Record) check() error {
 	case !t.Priority.Valid():
 		return fmt.Errorf("task %s: priority: %d is none of 1 to 4", t.ID, t.Priority)
 	}
-	for _, name := range [...]struct{ field, value string }{
-		{"client", t.Client}, {"folder", t.Folder}, {"worker_id", t.WorkerID}, {"last_worker_id", t.LastWorkerID},
-	} {
-		if name.value != "" && !model.ValidName(name.value) {
-			return fmt.Errorf("task %s: %w", t.ID, model.CheckName(name.field, name.value))
+	for _, f := range nameFields(t) {
+		if f.value != "" && !model.ValidName(f.value) {
+			return fmt.Errorf("task %s: %w", t.ID, model.CheckName(f.name, f.value))
 		}
 	}
-	var field string
-	switch {
-	case strings.ContainsFunc(t.URL, unicode.IsControl):
-		field = "url"
-	case strings.ContainsFunc(t.Checksum, unicode.IsControl):
-		field = "checksum"
-	case slices.ContainsFunc(t.Mirrors, func(m string) bool { return strings.ContainsFunc(m, unicode.IsControl) }):
-		field = "mirrors"
-	default:
-		return nil
+	if field := controlField(t); field != "" {
+		return fmt.Errorf("task %s: %s: contains a control character", t.ID, field)
 	}
-	return fmt.Errorf("task %s: %s: contains a control character", t.ID, field)
+	return nil
 }
+
+// textField is a field of a record, and its text.
+type textField struct{ name, value string }
 
 // Identical reports whether two records have the same canonical JSON.
 func (r *Record) Identical(other *Record) (bool, error) {

@@ -1,9 +1,12 @@
 package repo
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -94,6 +97,37 @@ func TestARecordKeepsEveryFieldExactly(t *testing.T) {
 			again, _ := json.Marshal(got)
 			t.Errorf("\n got %s\nwant %s", again, line)
 		}
+	}
+}
+
+// The members of a record stay in their order, whatever the order of the struct: digests
+// that other programs keep depend on it.
+func TestRecord_MembersKeepTheirOrder(t *testing.T) {
+	want := strings.Fields(`id client status url mirrors torrent metalink priority options tags folder not_before
+		max_attempts timeout checksum labels created_at worker_id last_worker_id attempt failures losses retry_at
+		aria2_gid progress completed_length total_length download_speed error result updated_at assigned_at started_at
+		finished_at spec_hash`)
+	r := Record{Task: fullTask()}
+	if err := r.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	d := json.NewDecoder(bytes.NewReader(r.canon))
+	if _, err := d.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for d.More() {
+		name, err := d.Token()
+		var value json.RawMessage
+		if err = errors.Join(err, d.Decode(&value)); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(want, name.(string)) { // others may come between them
+			got = append(got, name.(string))
+		}
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got  %v\nwant %v", got, want)
 	}
 }
 
@@ -266,6 +300,33 @@ func FuzzARecordThatIsReadIsWrittenAlike(f *testing.F) {
 		}
 		if same, err := first.Identical(&second); err != nil || !same {
 			t.Fatalf("%s became %s (%v)", line, text, err)
+		}
+	})
+}
+
+// BenchmarkRecord writes and reads the record of a task with every field.
+func BenchmarkRecord(b *testing.B) {
+	task := fullTask()
+	line, err := json.Marshal(Record{Task: task})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Run("write", func(b *testing.B) {
+		b.ReportAllocs()
+		buffer := make([]byte, 0, 2*len(line))
+		for b.Loop() {
+			r := Record{Task: task}
+			if _, err := r.Append(buffer); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("read", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseRecord(line); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 }

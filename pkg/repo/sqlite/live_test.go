@@ -57,7 +57,7 @@ func TestALiveRowThatCannotBeReadEndsTheReadWithItsName(t *testing.T) {
 	for change, want := range map[string]string{
 		"url = 'a' || char(30) || 'b'":                                     "task with seq 3: ",
 		"url = 'a' || char(30) || '!' || char(30) || '1'":                  "task with seq 3: ",
-		"url = 'a' || replace('///2/2/4/5/pending/t2/c/b', '/', char(30))": "task with seq 2: it comes after one with seq 3",
+		"url = 'a' || replace('/c/pending///2/2/4/5/t2/b', '/', char(30))": "task with seq 2: it comes after one with seq 3",
 		"client = char(30)":                                                "task with seq ",
 		"error = '{'":                                                      "task with seq 3: its error: ",
 	} {

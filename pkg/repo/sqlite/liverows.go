@@ -19,12 +19,8 @@ import (
 // else a mark and its columns. What is left out altogether [repo.Loader] says.
 
 var (
-	liveColumns = liveColumnsOf("seq", "priority", "max_attempts", "created_at", "status", "id", "client", "url")
-	liveGroups  = []liveGroup{
-		newLiveGroup("not_before", "timeout", "folder", "tags", "torrent", "metalink"),
-		newLiveGroup("attempt", "assigned_at", "failures", "losses", "retry_at", "progress", "completed_length", "total_length",
-			"download_speed", "error", "worker_id", "last_worker_id", "gid"),
-	}
+	liveColumns = liveColumnsOf(liveAlways)
+	liveGroups  = []liveGroup{newLiveGroup(liveWaiting), newLiveGroup(liveActive)}
 )
 
 // liveGroup is columns that come together or not at all.
@@ -33,7 +29,7 @@ type liveGroup struct {
 	blank   string // the condition that all of them are zero
 }
 
-func newLiveGroup(names ...string) liveGroup {
+func newLiveGroup(names []string) liveGroup {
 	var blank []string
 	for _, g := range groups {
 		zeros := strings.Split(g.zero, ",")
@@ -43,21 +39,15 @@ func newLiveGroup(names ...string) liveGroup {
 			}
 		}
 	}
-	return liveGroup{liveColumnsOf(names...), strings.Join(blank, " AND ")}
+	return liveGroup{liveColumnsOf(names), strings.Join(blank, " AND ")}
 }
 
 // liveColumnsOf returns the columns of those names as Live reads them: like any
-// other reader, but for a few.
-func liveColumnsOf(names ...string) []column {
-	own := map[string]column{
-		"torrent":  given("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
-		"metalink": given("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
-		"progress": liveProgress,
-		"gid":      liveGID,
-	}
+// other reader, but for liveForms.
+func liveColumnsOf(names []string) []column {
 	list := make([]column, len(names))
 	for i, name := range names {
-		list[i] = own[name]
+		list[i] = liveForms[name]
 		for _, c := range packedColumns {
 			if c.sql == name && list[i].set == nil {
 				list[i] = c
@@ -67,19 +57,23 @@ func liveColumnsOf(names ...string) []column {
 	return list
 }
 
-// liveProgress is read as the number that it is: quote promises that, a conversion
+// quotedFloat is read as the number that it is: quote promises that, a conversion
 // to text does not.
-var liveProgress = column{"quote(progress)", func(t *model.Task, text []byte) (err error) {
-	t.Progress, err = strconv.ParseFloat(string(text), 64)
-	return err
-}}
+func quotedFloat(name string, of func(t *model.Task) *float64) column {
+	return column{"quote(" + name + ")", func(t *model.Task, text []byte) (err error) {
+		*of(t), err = strconv.ParseFloat(string(text), 64)
+		return err
+	}}
+}
 
-// liveGID may hold anything, and does not stand last.
-var liveGID = column{"hex(gid)", func(t *model.Task, text []byte) error {
-	gid, err := hex.DecodeString(string(text))
-	t.GID = string(gid)
-	return err
-}}
+// hexText may hold anything, and does not stand last.
+func hexText(name string, of func(t *model.Task) *string) column {
+	return column{"hex(" + name + ")", func(t *model.Task, text []byte) error {
+		b, err := hex.DecodeString(string(text))
+		*of(t) = string(b)
+		return err
+	}}
+}
 
 // given is whether there is something in a column of bytes: it sets one byte.
 func given(name string, of func(t *model.Task) *[]byte) column {

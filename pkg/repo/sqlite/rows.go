@@ -27,41 +27,6 @@ type column struct {
 	set func(t *model.Task, text []byte) error
 }
 
-var packedColumns = []column{
-	integer("seq", func(t *model.Task, n int64) { t.Seq = n }),
-	integer("priority", func(t *model.Task, n int64) { t.Priority = model.Priority(n) }),
-	integer("not_before", func(t *model.Task, n int64) { t.NotBefore = model.Time(n) }),
-	integer("max_attempts", func(t *model.Task, n int64) { t.MaxAttempts = int(n) }),
-	integer("timeout", func(t *model.Task, n int64) { t.Timeout = model.Duration(n) }),
-	integer("created_at", func(t *model.Task, n int64) { t.CreatedAt = model.Time(n) }),
-	integer("updated_at", func(t *model.Task, n int64) { t.UpdatedAt = model.Time(n) }),
-	integer("attempt", func(t *model.Task, n int64) { t.Attempt = n }),
-	integer("assigned_at", func(t *model.Task, n int64) { t.AssignedAt = model.Time(n) }),
-	integer("failures", func(t *model.Task, n int64) { t.Failures = int(n) }),
-	integer("losses", func(t *model.Task, n int64) { t.Losses = int(n) }),
-	integer("retry_at", func(t *model.Task, n int64) { t.RetryAt = model.Time(n) }),
-	integer("completed_length", func(t *model.Task, n int64) { t.CompletedLength = n }),
-	integer("total_length", func(t *model.Task, n int64) { t.TotalLength = n }),
-	integer("download_speed", func(t *model.Task, n int64) { t.DownloadSpeed = n }),
-	integer("started_at", func(t *model.Task, n int64) { t.StartedAt = model.Time(n) }),
-	integer("finished_at", func(t *model.Task, n int64) { t.FinishedAt = model.Time(n) }),
-	document("mirrors", (*plainjson.Reader).List, func(t *model.Task) *[]string { return &t.Mirrors }),
-	document("options", (*plainjson.Reader).Options, func(t *model.Task) *model.Options { return &t.Options }),
-	document("tags", (*plainjson.Reader).Pairs, func(t *model.Task) *map[string]string { return &t.Tags }),
-	document("labels", (*plainjson.Reader).Pairs, func(t *model.Task) *map[string]string { return &t.Labels }),
-	document("error", (*plainjson.Reader).Failure, func(t *model.Task) **model.TaskError { return &t.Error }),
-	document("result", (*plainjson.Reader).Result, func(t *model.Task) **model.Result { return &t.Result }),
-	{"status", func(t *model.Task, text []byte) error { t.Status = rules.Status(text); return nil }},
-	text("id", func(t *model.Task) *string { return &t.ID }),
-	text("client", func(t *model.Task) *string { return &t.Client }),
-	text("url", func(t *model.Task) *string { return &t.URL }),
-	text("folder", func(t *model.Task) *string { return &t.Folder }),
-	text("checksum", func(t *model.Task) *string { return &t.Checksum }),
-	text("worker_id", func(t *model.Task) *string { return &t.WorkerID }),
-	text("last_worker_id", func(t *model.Task) *string { return &t.LastWorkerID }),
-	text("gid", func(t *model.Task) *string { return &t.GID }),
-}
-
 // integer is a column with a whole number.
 func integer(name string, set func(t *model.Task, n int64)) column {
 	return column{name, func(t *model.Task, text []byte) error {
@@ -107,14 +72,12 @@ type view struct {
 	bare   int
 }
 
-var bareColumns = []string{"progress", "spec_hash", "torrent", "metalink"}
-
 var (
 	// fullView is all of a task.
 	fullView = view{packedColumns, len(bareColumns)}
 	// listView goes without the bytes of torrents and metalinks, of which there may
 	// be half a megabyte a row.
-	listView = view{packedColumns, 2}
+	listView = view{packedColumns, listedBare}
 )
 
 // columns is what a SELECT of the view names.
@@ -132,8 +95,8 @@ func (v *view) scan(rows *sqlx.Rows) (*model.Task, error) {
 		t    model.Task
 		pack sql.RawBytes
 		hash sql.RawBytes
-		to   = [...]any{&pack, &t.Progress, &hash, &t.Torrent, &t.Metalink}
 	)
+	to := targets(&t, &pack, &hash)
 	if err := rows.Scan(to[:1+v.bare]...); err != nil {
 		return nil, err
 	}

@@ -45,16 +45,17 @@ var invariants = []struct{ sentence, query string }{
 	{"tasks have a spec_hash of the wrong length",
 		"SELECT id FROM tasks WHERE length(spec_hash) <> 32"},
 	{"tasks have a field that is no JSON",
-		"SELECT id FROM tasks WHERE NOT (" + validJSON("mirrors", "options", "tags", "labels", "error", "result") + ")"},
+		"SELECT id FROM tasks WHERE NOT (" + validJSON(taskDocuments) + ")"},
 	{"workers have no id, or a field that is no JSON",
-		"SELECT id FROM workers WHERE id = '' OR NOT (" + validJSON("capabilities", "health_metrics", "performance_stats", "error_history") + ")"},
+		"SELECT id FROM workers WHERE id = '' OR NOT (" + validJSON(workerDocuments) + ")"},
 }
 
-func validJSON(columns ...string) string {
+func validJSON(columns []string) string {
+	list := make([]string, len(columns))
 	for i, c := range columns {
-		columns[i] = "(" + c + " = '' OR json_valid(" + c + "))"
+		list[i] = "(" + c + " = '' OR json_valid(" + c + "))"
 	}
-	return strings.Join(columns, " AND ")
+	return strings.Join(list, " AND ")
 }
 
 // Verify checks the store's file at path, whether or not a dispatcher has it

@@ -36,7 +36,7 @@ func all(t *testing.T, text string) (known string) {
 		{"list ", agree(t, text, (*Reader).List)},
 		{"pairs ", agree(t, text, (*Reader).Pairs)},
 		{"options ", agree(t, text, (*Reader).Options)},
-		{"failure ", agree(t, text, (*Reader).Failure)},
+		{"failure ", agree(t, text, (*Reader).TaskError)},
 		{"result ", agree(t, text, (*Reader).Result)},
 		{"string ", agree(t, text, (*Reader).String)},
 	} {
@@ -80,13 +80,13 @@ func TestWhatIsWrittenIsKnown(t *testing.T) {
 	w.List([]string{text, ""})
 	w.Pairs(map[string]string{text: text, "": ""})
 	w.Options(model.Options{"a": {text}, "b": {text, "c"}, "d": {}})
-	w.Failure(&model.TaskError{Code: -1, Message: text, Class: model.ClassWorker})
+	w.TaskError(&model.TaskError{Code: -1, Message: text, Class: model.ClassWorker})
 	w.Result(&model.Result{Files: []model.File{{Path: text, Length: 1 << 60}}, TotalLength: 3, WorkerID: "w"})
 	r := NewReader(w.B)
 	r.List()
 	r.Pairs()
 	r.Options()
-	r.Failure()
+	r.TaskError()
 	if r.Result(); !r.Done() || w.Err != nil {
 		t.Errorf("%s is not known (%v)", w.B, w.Err)
 	}

@@ -305,38 +305,3 @@ func (r *Reader) Options() model.Options {
 	r.End("}")
 	return options
 }
-
-// Failure reads why a task failed.
-func (r *Reader) Failure() *model.TaskError {
-	e := new(model.TaskError)
-	r.Begin("{")
-	r.Small("code", &e.Code)
-	r.Text("message", &e.Message)
-	r.Text("class", (*string)(&e.Class))
-	r.Small("http_status", &e.HTTPStatus)
-	r.Text("host", &e.Host)
-	r.End("}")
-	return e
-}
-
-// Result reads what a task left.
-func (r *Reader) Result() *model.Result {
-	result := new(model.Result)
-	r.Begin("{")
-	if r.Name("files") {
-		result.Files = []model.File{}
-		for r.Begin("["); r.more(']'); {
-			var f model.File
-			r.Begin("{")
-			r.Text("path", &f.Path)
-			r.Int("length", &f.Length)
-			r.End("}")
-			result.Files = append(result.Files, f)
-		}
-		r.End("]")
-	}
-	r.Int("total_length", &result.TotalLength)
-	r.Text("worker_id", &result.WorkerID)
-	r.End("}")
-	return result
-}

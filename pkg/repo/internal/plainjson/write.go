@@ -197,34 +197,3 @@ func (w *Writer) Options(options model.Options) {
 	}
 	w.End('}')
 }
-
-// Failure writes why a task failed.
-func (w *Writer) Failure(e *model.TaskError) {
-	w.Begin('{')
-	w.Int("code", int64(e.Code))
-	w.Text("message", e.Message)
-	w.Text("class", string(e.Class))
-	w.Int("http_status", int64(e.HTTPStatus))
-	w.Text("host", e.Host)
-	w.End('}')
-}
-
-// Result writes what a task left.
-func (w *Writer) Result(r *model.Result) {
-	w.Begin('{')
-	if r.Files != nil {
-		w.Name("files")
-		w.Begin('[')
-		for _, f := range r.Files {
-			w.next('[')
-			w.Begin('{')
-			w.Text("path", f.Path)
-			w.Int("length", f.Length)
-			w.End('}')
-		}
-		w.End(']')
-	}
-	w.Int("total_length", r.TotalLength)
-	w.Text("worker_id", r.WorkerID)
-	w.End('}')
-}

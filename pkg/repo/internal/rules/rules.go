@@ -143,8 +143,7 @@ func checkTask(c *model.TaskChange) error {
 		return Refused(c.ID, "task %s: the change and its row differ in their id", c.ID)
 	case c.Put != nil && c.Put.Seq < 1:
 		return Refused(c.ID, "task %s: seq %d is less than 1", c.ID, c.Put.Seq)
-	case c.Put != nil && separated(c.Put.ID, c.Put.Client, c.Put.URL, c.Put.Folder, c.Put.Checksum, c.Put.WorkerID, c.Put.LastWorkerID),
-		c.Set != 0 && separated(c.State.WorkerID, c.State.LastWorkerID):
+	case c.Put != nil && taskSeparated(c.Put), c.Set != 0 && stateSeparated(&c.State):
 		return Refused(c.ID, "task %s: one of its texts has the character %q", c.ID, Separator)
 	case c.Keep != 0 && !c.Delete:
 		return Refused(c.ID, "task %s: it is to be kept in mind and is not deleted", c.ID)
@@ -159,36 +158,6 @@ func checkTask(c *model.TaskChange) error {
 // Separator is a control character that no text of a task but its gid may hold;
 // the model refuses all of them in what comes from outside.
 const Separator = "\x1e"
-
-func separated(texts ...string) bool {
-	for _, t := range texts {
-		if strings.Contains(t, Separator) {
-			return true
-		}
-	}
-	return false
-}
-
-// Stored returns the task without what no store keeps, on a copy if it has any.
-func Stored(t *model.Task) *model.Task {
-	if t.Reason == "" {
-		return t
-	}
-	c := *t
-	c.Reason = ""
-	return &c
-}
-
-// StoredWorker returns the worker without what no store keeps, on a copy if it
-// has any.
-func StoredWorker(w *model.Worker) *model.Worker {
-	if w.UsedSlots == 0 && w.CurrentTasks == nil && w.Dir == "" && w.StatusReason == "" {
-		return w
-	}
-	c := *w
-	c.UsedSlots, c.CurrentTasks, c.Dir, c.StatusReason = 0, nil, "", ""
-	return &c
-}
 
 // Holding returns the worker as a snapshot shows it: with the tasks that it
 // holds, sorted.
