@@ -52,6 +52,7 @@ type user struct {
 	trouble error
 	only    []string              // host:port of what it may be connected to; empty: all that the guard allows
 	pins    map[string]netip.Addr // host to the address that it last connected to
+	traffic Traffic
 }
 
 // NewProxy starts a proxy on a free port of 127.0.0.1.
@@ -212,12 +213,14 @@ func (p *Proxy) serve(c net.Conn) {
 		refuse(c, http.StatusBadGateway)
 		return
 	}
+	p.count(name)
 	defer p.drop(far)
 	if !p.keep(far) {
 		return
 	}
 	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
-		p.tunnel(c, in, far)
+		host, _, _ := net.SplitHostPort(address) // connect has read it
+		p.tunnel(c, in, far, &monitor{proxy: p, user: name, host: host, far: far})
 	}
 }
 
@@ -289,6 +292,15 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	p.setPin(name, host, c.RemoteAddr())
 	return c, nil
+}
+
+// count counts a connection of a user.
+func (p *Proxy) count(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[name]; u != nil {
+		u.traffic.Tunnels++
+	}
 }
 
 func (p *Proxy) mayReach(name, address string) bool {

@@ -28,8 +28,8 @@ const (
 
 // tunnel joins the two until the near one ends. What near has sent already is in
 // greeted.
-func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
-	first := &watched{w: far, spoke: make(chan struct{})}
+func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, responses *monitor) {
+	first := &watched{w: far, responses: responses, spoke: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -48,15 +48,17 @@ func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn) {
 
 // watched is what the near end says.
 type watched struct {
-	w     io.Writer
-	once  sync.Once
-	spoke chan struct{} // closed when it says something for the first time
-	said  atomic.Int64  // how often it has
+	w         io.Writer
+	responses *monitor
+	once      sync.Once
+	spoke     chan struct{} // closed when it says something for the first time
+	said      atomic.Int64  // how often it has
 }
 
 func (w *watched) Write(b []byte) (int, error) {
 	w.once.Do(func() { close(w.spoke) })
 	w.said.Add(1)
+	w.responses.request(b)
 	return w.w.Write(b)
 }
 
@@ -67,6 +69,7 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	banner := make([]byte, bannerBuffer)
 	n, err := far.Read(banner)
 	if n > 0 {
+		asked.responses.response(banner[:n])
 		p.awaitRead(near, asked.spoke)
 		if _, werr := near.Write(banner[:n]); werr != nil {
 			err = werr
@@ -74,8 +77,8 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	}
 	if err == nil {
 		err = p.copyAll(near, far, asked)
-	} else if errors.Is(err, io.EOF) {
-		err = nil
+	} else {
+		err = ignoreEOF(err)
 	}
 	tcp, ok := near.(*net.TCPConn)
 	switch {
@@ -108,7 +111,19 @@ func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 		} else {
 			n, err = io.Copy(near, from)
 		}
-		if err != nil || n < part {
+		late := errors.Is(err, os.ErrDeadlineExceeded)
+		switch {
+		case asked.responses.waiting() && (err == nil || late):
+			if err = asked.responses.next(near, far); err != nil {
+				return ignoreEOF(err)
+			}
+			continue
+		case late:
+			if err = far.SetReadDeadline(time.Time{}); err != nil {
+				return err
+			}
+			continue
+		case err != nil, n < part:
 			return err
 		}
 		slow = time.Since(began) > slowPart
@@ -132,6 +147,8 @@ func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched
 			return copied, nil
 		case err != nil:
 			return copied, err
+		case asked.responses.waiting():
+			return copied, nil
 		case n < len(buf) && said == before:
 			pause(p.life, gatherTime)
 		}

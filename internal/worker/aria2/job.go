@@ -43,6 +43,7 @@ type job struct {
 	resumed   bool      // it did not begin with its first byte
 	headFirst bool      // aria2c may ask by HEAD for what it then resumes
 	given     time.Time // when aria2c got it
+	single    bool      // over one connection: what several brought was not one version
 
 	// Of one that confides something to its servers:
 	told      []string  // the sources that aria2c may know; empty: all
@@ -81,16 +82,32 @@ func (j *job) validator() string {
 }
 
 // checked reports whether the task has a checksum for its file.
-func (j *job) checked() bool {
-	return j.Task.Checksum != "" || len(j.Task.Options["checksum"]) > 0
+func (j *job) checked() bool { return checked(&j.Task.TaskSpec) }
+
+func checked(spec *model.TaskSpec) bool {
+	return spec.Checksum != "" || len(spec.Options["checksum"]) > 0
 }
 
 // unconfirmed reports whether the finished file may be a mix of two versions, so
-// that the sources must be asked again. It cannot if it came in one response:
-// one connection, from the first byte on, with no time for a second.
-func (j *job) unconfirmed() bool {
-	several := len(j.Task.Mirrors) > 0 || j.number("max-connection-per-server", 1) > 1
-	return j.version != nil && !j.checked() && (j.resumed || several || time.Since(j.given) >= j.retryWait())
+// that the sources must be asked again. It cannot be one if it came in one response
+// from the first byte on: servers of one address may differ in the validators that
+// they give with each response.
+func (e *Engine) unconfirmed(j *job) bool {
+	if j.version == nil || j.checked() {
+		return false
+	}
+	several := !j.single && (len(j.Task.Mirrors) > 0 || j.number("max-connection-per-server", 1) > 1)
+	if j.resumed {
+		return true
+	}
+	t := e.proxy.Traffic(j.gid)
+	switch {
+	case t.Bodies == 1 && t.Opaque == 0:
+		return false
+	case t.Bodies == 0 && t.Opaque == 1 && t.Tunnels == 1 && !several:
+		return false // one connection at a time begins a new one for each response
+	}
+	return several || time.Since(j.given) >= j.retryWait()
 }
 
 // claims are the gids from which the job's family is found: also where the answer to

@@ -154,10 +154,10 @@ func (e *Engine) makeReady(dj *download.Job, p *preparation, wipe, rescue bool) 
 		return nil
 	}
 	var err error
-	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version); err != nil {
+	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version, checked(&dj.Task.TaskSpec)); err != nil {
 		return failed(err)
 	}
-	if p.resumes && rescue && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
+	if p.resumes && rescue && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
 		p.rescued = true
 		if err := e.rescue(dj); err != nil {
 			return failed(err)
@@ -184,6 +184,9 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	add := request(j.discreet(), j.gid, j.validator(), j.headFirst)
 	if j.resumed {
 		j.underItsName(add)
+	}
+	if options := add.params[len(add.params)-1].(map[string]any); j.single {
+		options["split"], options["max-connection-per-server"] = "1", "1"
 	}
 	if e.cfg.Attach == nil || e.cfg.Attach.near() {
 		e.through(add, j)

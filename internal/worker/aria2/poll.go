@@ -175,7 +175,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		return e.haltThen(ctx, s, j, all, nil)
 	case v.done:
-		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && j.unconfirmed() {
+		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && e.unconfirmed(j) {
 			now, known := e.confirmed(j)
 			switch {
 			case !known:
@@ -217,6 +217,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 			log.Info("a download is started over")
 			j.wiped, j.wipe, j.best = true, true, 0
 			j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says
+			j.single = j.single || j.exact
 		default:
 			j.fail(code, message)
 			return nil

@@ -39,8 +39,12 @@ type version struct {
 // only where a strong ETag says so.
 func (v *version) same(other *version) bool {
 	return v.ETag == other.ETag && v.LastModified == other.LastModified &&
-		(v.Length == other.Length || v.Length < 0 || other.Length < 0) &&
+		v.sameLength(other) &&
 		(v.Source == other.Source || download.StrongETag(v.ETag))
+}
+
+func (v *version) sameLength(other *version) bool {
+	return v.Length == other.Length || v.Length < 0 || other.Length < 0
 }
 
 // validator is what If-Range may say of it; "" if the server gave nothing for that.
@@ -90,8 +94,9 @@ func (v *version) save(dir string) error {
 // settleVersion decides, with what the server says now (nil: it did not say),
 // whether the bytes in a job's folder may be gone on with. If not it removes them.
 // It returns the version that the file is fetched in, nil if that is not known,
-// and whether there are bytes of it.
-func settleVersion(dir string, now *version) (v *version, resumes bool, err error) {
+// and whether there are bytes of it. With a checksum the file's identity is the
+// checksum's business: bytes are kept unless the file now has another length.
+func settleVersion(dir string, now *version, checked bool) (v *version, resumes bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, false, fmt.Errorf("look at the bytes that are there: %w", err)
@@ -99,6 +104,12 @@ func settleVersion(dir string, now *version) (v *version, resumes bool, err erro
 	kept := loadVersion(dir)
 	bytes := len(entries) > 0 && (len(entries) > 1 || entries[0].Name() != versionFile)
 	switch {
+	case bytes && checked && (kept == nil || now == nil || kept.sameLength(now)):
+		if kept == nil && now != nil {
+			err = now.save(dir)
+			return now, true, err
+		}
+		return kept, true, nil
 	case bytes && kept != nil && (now == nil || kept.same(now)):
 		return kept, true, nil // where the server says nothing now, If-Range asks again
 	case len(entries) > 0:

@@ -50,7 +50,7 @@ func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			v, resumes, err := settleVersion(dir, c.now)
+			v, resumes, err := settleVersion(dir, c.now, false)
 			if err != nil || resumes != c.resumes {
 				t.Errorf("%+v, resumes %v, %v", v, resumes, err)
 			}
