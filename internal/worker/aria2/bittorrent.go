@@ -74,13 +74,13 @@ func (e *Engine) wrongVersion(what string, info torrent.Info) *model.TaskError {
 
 // follow makes a finished job one of what its file leads to; the next Poll gives it to
 // aria2c. Other bytes in its folder may be of that, from before a restart.
-func (e *Engine) follow(j *job, next *model.Task, file string) {
+func (e *Engine) follow(j *job, next download.Job, file string) {
 	_ = download.WipeExcept(j.Dir, func(name string) bool { // what stays is in nobody's way
 		return name != file && name != file+".aria2"
 	})
-	j.Task, j.home, j.roots = next, nil, nil
+	j.Job, j.home, j.roots = next, nil, nil
 	j.version, j.told, j.bare, j.best, j.wiped = nil, nil, false, 0, false
-	if err := e.unfetchable(&next.TaskSpec); err != nil {
+	if err := e.accept(j); err != nil {
 		j.failWith(err)
 	}
 }

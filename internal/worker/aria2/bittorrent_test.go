@@ -90,3 +90,35 @@ func TestUnfetchable_DependsOnCapabilities(t *testing.T) {
 		}
 	}
 }
+
+// The checksum of a task is that of the one file of its torrent; with several files it
+// is refused before anything is fetched.
+func TestTorrent_ChecksumOfTask(t *testing.T) {
+	t.Parallel()
+	e := withBT(t)
+	data := downloadtest.Data(300_000)
+	torrent, _ := seed(t, map[string][]byte{"one.bin": data})
+	several := downloadtest.Torrent("two", "http://127.0.0.1:1/announce", map[string][]byte{"a": data, "b": data})
+	for id, c := range map[string]struct {
+		torrent  []byte
+		checksum string
+		code     int
+	}{
+		"right": {torrent, sumOf(data), 0}, "wrong": {torrent, strings.Repeat("0", 64), download.CodeChecksum},
+		"several": {several, sumOf(data), download.CodeOption},
+	} {
+		t.Run(id, func(t *testing.T) { // one after the other: aria2 has each torrent once at a time
+			job := downloadtest.Job(t, id, "")
+			job.Task.TaskSpec = model.TaskSpec{ID: id, Torrent: c.torrent, Checksum: "sha-256=" + c.checksum}
+			downloadtest.Add(t, e, job)
+			state := downloadtest.Await(t, e, id, downloadtest.Ended)
+			switch {
+			case c.code == 0 && state.Phase != download.Complete:
+				t.Errorf("%+v", state.Err)
+			case c.code != 0 && (state.Err == nil || state.Err.Code != c.code || state.Err.Class != model.ClassPermanent):
+				t.Errorf("%+v, %+v", state, state.Err)
+			}
+			downloadtest.Remove(t, e, id)
+		})
+	}
+}

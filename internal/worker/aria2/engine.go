@@ -259,7 +259,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		e.hint()
 		return nil
 	}
-	if err := e.unfetchable(&dj.Task.TaskSpec); err != nil {
+	if err := e.accept(j); err != nil {
 		j.failWith(err)
 		e.hint()
 		return nil

@@ -126,7 +126,7 @@ func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err erro
 	}
 	j.stopProbe()
 	if j.probing != nil {
-		if _, _ = j.probed(); j.probing != nil {
+		if _, _ = j.probed(j.purpose); j.probing != nil {
 			return false, nil
 		}
 	}

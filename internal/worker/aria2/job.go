@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/metalink"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -16,11 +17,12 @@ type job struct {
 	// supervisor is of the aria2c that it belongs to; nil: it is a suspect that waits
 	// for one of its own.
 	supervisor *supervisor
-	home       *process // the aria2c that it was given to; nil: give it to the current one
-	roots      []string // its gids there; empty: not known to have arrived
-	halt       *halt    // it is being stopped; nil: it is not
-	removing   bool     // it is not given to aria2c again
-	ended      bool     // state is the last word
+	links      *metalink.Metalink // of a metalink; nil of all else
+	home       *process           // the aria2c that it was given to; nil: give it to the current one
+	roots      []string           // its gids there; empty: not known to have arrived
+	halt       *halt              // it is being stopped; nil: it is not
+	removing   bool               // it is not given to aria2c again
+	ended      bool               // state is the last word
 	state      download.State
 
 	best   int64 // bytes at the last failure that we went on from
@@ -35,6 +37,7 @@ type job struct {
 
 	probing   chan preparation // what a probe finds; nil: none is under way
 	stopProbe context.CancelFunc
+	purpose   purpose   // of the probe
 	wipe      bool      // the bytes that are there are removed before it is given again
 	version   *version  // which is being fetched; nil: not known
 	rescue    bool      // what had it before was killed, or may have been

@@ -58,15 +58,15 @@ type preparation struct {
 // the first call begins that.
 func (e *Engine) prepared(j *job) (p preparation, known bool) {
 	if j.probing != nil {
-		return j.probed()
+		return j.probed(toPrepare)
 	}
 	j.rescue = j.rescue || j.given.IsZero() // what had it before may have been killed
 	q := e.inquiryOf(j)
 	if j.confides() {
 		q.patience = j.timeout(e.cfg.StallTimeout) // without an answer it is not fetched
 	}
-	dj, confided, wipe, rescue := j.Job, j.confides(), j.wipe, j.rescue
-	e.probe(j, func(ctx context.Context) preparation {
+	dj, confided, wipe, rescue := j.Job, j.confides(), j.startsOver(), j.rescue
+	e.probe(j, toPrepare, func(ctx context.Context) preparation {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.finding = e.look(ctx, q)
@@ -79,12 +79,23 @@ func (e *Engine) prepared(j *job) (p preparation, known bool) {
 	return preparation{}, false
 }
 
-// probed returns what a probe that is under way has found, if it has ended.
-func (j *job) probed() (p preparation, known bool) {
+// purpose is what a probe is made for.
+type purpose int
+
+const (
+	toPrepare purpose = iota // before aria2c gets the job
+	toConfirm                // that the file of one version came
+	toVerify                 // the checksums of the finished files
+	toMeasure                // the size of a file at its sources
+)
+
+// probed returns what a probe that is under way has found, if it has ended. One that was
+// made for another purpose, before aria2c ended, counts for nothing.
+func (j *job) probed(want purpose) (p preparation, known bool) {
 	select {
 	case p = <-j.probing:
 		j.probing = nil
-		return p, !p.canceled
+		return p, !p.canceled && j.purpose == want
 	default:
 		return preparation{}, false
 	}
@@ -94,12 +105,12 @@ func (j *job) probed() (p preparation, known bool) {
 // call begins that.
 func (e *Engine) confirmed(j *job) (f finding, known bool) {
 	if j.probing != nil {
-		p, known := j.probed()
+		p, known := j.probed(toConfirm)
 		return p.finding, known
 	}
 	q := e.inquiryOf(j)
 	q.alone = len(j.told) > 0 // it came from there only: no other one knows better
-	e.probe(j, func(ctx context.Context) preparation {
+	e.probe(j, toConfirm, func(ctx context.Context) preparation {
 		f := e.look(ctx, q)
 		return preparation{finding: f, canceled: ctx.Err() != nil}
 	})
@@ -119,10 +130,10 @@ func (e *Engine) look(ctx context.Context, q *inquiry) finding {
 }
 
 // probe runs work beside the engine's turn: servers and disks may be slow.
-func (e *Engine) probe(j *job, work func(ctx context.Context) preparation) {
+func (e *Engine) probe(j *job, what purpose, work func(ctx context.Context) preparation) {
 	ctx, cancel := context.WithCancel(e.life)
 	found := make(chan preparation, 1)
-	j.probing, j.stopProbe = found, cancel
+	j.probing, j.stopProbe, j.purpose = found, cancel, what
 	if !e.begin(func() {
 		defer cancel()
 		found <- work(ctx)
@@ -201,6 +212,10 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 		var roots []string
 		if err = s.client.call(ctx, &roots, add.method, add.params...); err == nil {
 			j.roots = roots
+		}
+		if err == nil && len(roots) == 0 {
+			j.failWith(metalinkError("aria2c finds no file in the metalink that it can fetch"))
+			return nil
 		}
 	} else if err = s.client.call(ctx, nil, add.method, add.params...); err == nil {
 		j.roots = []string{j.gid}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Poll implements [download.Engine]. It also moves things on: jobs that aria2c
@@ -185,7 +186,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 				return e.remedy(ctx, s, j, v, all)
 			}
 		}
-		err := e.finish(ctx, s.client, j, v, all)
+		err := e.finish(ctx, s, j, v, all)
 		if errors.As(err, new(*rpcError)) {
 			return e.haltThen(ctx, s, j, all, nil) // its result went meanwhile
 		}
@@ -201,9 +202,20 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 		message = fmt.Sprintf("aria2c ends with code %d and no reason", code)
 	}
 	code, message = e.explain(j, code, message)
+	if code == download.CodeNoResume && j.links != nil {
+		switch wrong, known := e.wrongSize(ctx, s, j, v.failed); {
+		case !known:
+			return nil
+		case wrong != nil:
+			return e.haltThen(ctx, s, j, all, func() error {
+				j.failWith(wrong)
+				return nil
+			})
+		}
+	}
 	return e.haltThen(ctx, s, j, all, func() error {
 		what := remedyOf(code, message, v.completed > j.best)
-		if what == anew && j.wiped {
+		if what == anew && (j.wiped || code == download.CodeChecksum && j.pieced()) {
 			what = giveUp
 		}
 		log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", download.Clean(message))
@@ -227,41 +239,70 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 }
 
 // finish ends a job that is complete, after a look at its files.
-func (e *Engine) finish(ctx context.Context, c *client, j *job, v view, all map[string]*row) error {
-	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+func (e *Engine) finish(ctx context.Context, s session, j *job, v view, all map[string]*row) error {
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	paths, err := c.paths(ctx, v.leaves)
+	paths, err := s.client.paths(bounded, v.leaves)
 	if err != nil {
 		return err
 	}
-	if err := c.forgetResults(ctx, family(j.claims(all), all)); err != nil {
+	files, total, failure := j.finishedFiles(paths)
+	if failure != nil {
+		return e.conclude(bounded, s, j, all, func() { j.failWith(failure) })
+	}
+	if kindOf(&j.Task.TaskSpec) == kindPlain {
+		if next, ok := download.Follow(&j.Job, files, &e.follows); ok {
+			return e.conclude(bounded, s, j, all, func() { e.follow(j, next, files[0].Path) })
+		}
+	}
+	list, failure := j.checks(files)
+	if failure == nil && len(list) > 0 {
+		var known bool
+		if failure, known = e.verified(j, list); !known {
+			return nil
+		}
+	}
+	switch {
+	case failure == nil:
+	case failure.Code == download.CodeChecksum:
+		v.failed = &row{ErrorCode: download.CodeChecksum, ErrorMessage: failure.Message}
+		return e.remedy(ctx, s, j, v, all)
+	default:
+		return e.conclude(bounded, s, j, all, func() { j.failWith(failure) })
+	}
+	return e.conclude(bounded, s, j, all, func() {
+		j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
+	})
+}
+
+// conclude has aria2c forget a job that has stopped, and then does what follows.
+func (e *Engine) conclude(ctx context.Context, s session, j *job, all map[string]*row, then func()) error {
+	if err := s.client.forgetResults(ctx, family(j.claims(all), all)); err != nil {
 		return err
 	}
+	then()
+	return nil
+}
+
+// finishedFiles checks the paths that aria2c names and returns the files there.
+func (j *job) finishedFiles(paths []string) (files []model.File, total int64, failure *model.TaskError) {
+	failed := func(code int, message string) *model.TaskError { return download.Failure(j.Task, code, message) }
 	if len(paths) == 0 {
-		j.fail(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
-		return nil
+		return nil, 0, failed(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
 	}
+	relative := make([]string, len(paths))
 	for i, path := range paths {
 		rel, err := filepath.Rel(j.Dir, filepath.Clean(path))
 		if err != nil || !filepath.IsLocal(rel) {
-			j.fail(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
-			return nil
+			return nil, 0, failed(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
 		}
-		paths[i] = rel
+		relative[i] = rel
 	}
-	files, total, err := download.Files(j.Dir, paths)
+	files, total, err := download.Files(j.Dir, relative)
 	if err != nil {
-		j.fail(download.CodeFileIO, err.Error())
-		return nil
+		return nil, 0, failed(download.CodeFileIO, err.Error())
 	}
-	if kindOf(&j.Task.TaskSpec) == kindPlain {
-		if next := download.Follow(j.Task, j.Dir, files, &e.follows); next != nil {
-			e.follow(j, next, paths[0])
-			return nil
-		}
-	}
-	j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
-	return nil
+	return files, total, nil
 }
 
 // sweep removes from aria2c what belongs to no job: what a call without an

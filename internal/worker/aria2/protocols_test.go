@@ -187,21 +187,3 @@ func TestAMagnetLinkWithoutAHashFailsForGood(t *testing.T) {
 		t.Errorf("%+v", err)
 	}
 }
-
-func TestAMetalinkWithoutChecksumsBeginsAnewAndOneWithThemGoesOn(t *testing.T) {
-	for text, left := range map[string]int{"<metalink><hash type='sha-256'>": 2, "<metalink>": 0} {
-		dir := t.TempDir()
-		for _, name := range []string{"f", "f.aria2"} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		job := &download.Job{Task: &model.Task{TaskSpec: model.TaskSpec{Metalink: []byte(text)}}, Dir: dir}
-		if err := dropUntrusted(job); err != nil {
-			t.Fatal(err)
-		}
-		if entries, err := os.ReadDir(dir); err != nil || len(entries) != left {
-			t.Errorf("%s: left %v, %v", text, entries, err)
-		}
-	}
-}

@@ -1,7 +1,6 @@
 package aria2
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -50,12 +49,11 @@ var passed = map[string][]kind{
 	"user-agent":                {kindPlain, kindMagnet, kindTorrent, kindMetalink},
 	"referer":                   {kindPlain, kindMetalink},
 	"header":                    {kindPlain, kindMetalink},
-	"checksum":                  {kindPlain},
 	"http-user":                 {kindPlain, kindMetalink},
 	"http-passwd":               {kindPlain, kindMetalink},
 	"ftp-user":                  {kindPlain, kindMetalink},
 	"ftp-passwd":                {kindPlain, kindMetalink},
-	"select-file":               {kindPlain, kindMagnet, kindTorrent, kindMetalink},
+	"select-file":               {kindPlain, kindMagnet, kindTorrent},
 	"bt-tracker":                {kindPlain, kindMagnet, kindTorrent, kindMetalink},
 	"timeout":                   {kindPlain, kindMagnet, kindTorrent, kindMetalink},
 	"connect-timeout":           {kindPlain, kindMagnet, kindTorrent, kindMetalink},
@@ -114,9 +112,6 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	if len(headers) > 0 {
 		options["header"] = headers
 	}
-	if spec.Checksum != "" && k == kindPlain {
-		options["checksum"] = spec.Checksum
-	}
 	if k == kindTorrent || k == kindMagnet {
 		options["check-integrity"] = "true" // finished pieces are recognised by their hashes
 	}
@@ -155,17 +150,11 @@ func isHeader(want string) func(line string) bool {
 }
 
 // dropUntrusted removes what aria2c would take for whole: a file without a
-// control file, such as one that was allocated just before a crash, and all that
-// a metalink without checksums left, for nothing says of which version it is.
+// control file, such as one that was allocated just before a crash.
 // Files of a torrent stay, for their pieces are checked.
 func dropUntrusted(job *download.Job) error {
-	switch kindOf(&job.Task.TaskSpec) {
-	case kindTorrent, kindMagnet:
+	if kind := kindOf(&job.Task.TaskSpec); kind == kindTorrent || kind == kindMagnet {
 		return nil
-	case kindMetalink:
-		if !bytes.Contains(job.Task.Metalink, []byte("<hash")) {
-			return download.Wipe(job.Dir)
-		}
 	}
 	return download.WipeExcept(job.Dir, func(name string) bool {
 		if name == versionFile {

@@ -81,7 +81,7 @@ func TestOnlyOptionsOfTheAllowListArePassedOn(t *testing.T) {
 	}
 	always := []string{"dir", "gid", "pause"}
 	http := append(slices.Clone(always), "out", "split", "max-connection-per-server", "min-split-size", "max-download-limit",
-		"lowest-speed-limit", "user-agent", "referer", "header", "checksum", "http-user", "http-passwd", "ftp-user",
+		"lowest-speed-limit", "user-agent", "referer", "header", "http-user", "http-passwd", "ftp-user",
 		"ftp-passwd", "select-file", "bt-tracker", "timeout", "connect-timeout", "max-tries", "retry-wait")
 	bt := append(slices.Clone(always), "check-integrity", "max-download-limit", "user-agent", "select-file", "bt-tracker",
 		"timeout", "connect-timeout", "max-tries", "retry-wait")
@@ -112,11 +112,20 @@ func TestOnlyOptionsOfTheAllowListArePassedOn(t *testing.T) {
 	}
 }
 
-func TestTheChecksumOfTheTaskBeatsTheOption(t *testing.T) {
+// The checksum of the task beats that of the options, and is of one file.
+func TestChecks_TaskChecksumIsOfOneFile(t *testing.T) {
 	spec := model.TaskSpec{URL: "http://h/x", Checksum: "sha-256=aa", Options: model.Options{"checksum": {"md5=bb"}}}
-	got := request(&download.Job{Task: &model.Task{TaskSpec: spec}, Dir: t.TempDir()}, "1", "", false)
-	if options := got.params[1].(map[string]any); options["checksum"] != "sha-256=aa" {
-		t.Errorf("%v", options)
+	j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}, Dir: t.TempDir()}}
+	one := []model.File{{Path: "x"}}
+	if list, err := j.checks(one); err != nil || !slices.Equal(list, []check{{"x", "sha-256=aa", "the task", ""}}) {
+		t.Errorf("%v, %v", list, err)
+	}
+	j.Task.Checksum = ""
+	if list, err := j.checks(one); err != nil || !slices.Equal(list, []check{{"x", "md5=bb", "the task", ""}}) {
+		t.Errorf("%v, %v", list, err)
+	}
+	if list, err := j.checks(append(one, model.File{Path: "y"})); err == nil || err.Class != model.ClassPermanent {
+		t.Errorf("%v, %v", list, err)
 	}
 }
 

@@ -92,8 +92,8 @@ func aria2MayHelp(failure *model.TaskError) bool {
 // names, where aria2 takes such: as aria2 itself does with one that it fetches.
 func (e *Engine) follow(j *job, state *download.State) (next download.Job, to Limited) {
 	caps := e.aria2.Capabilities()
-	if task := download.Follow(j.Task, j.Dir, state.Files, &caps); task != nil {
-		return download.Job{Task: task, Dir: j.Dir}, e.aria2
+	if next, ok := download.Follow(&j.Job, state.Files, &caps); ok {
+		return next, e.aria2
 	}
 	return download.Job{}, nil
 }

@@ -103,6 +103,8 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	if there {
 		return nil
 	}
+	caps := e.aria2.Capabilities()
+	dj.Follow = caps.SupportsBT || caps.SupportsMetalink
 	j := &job{Job: dj, at: e.aria2}
 	if prefersDirect(&dj) {
 		j.at = e.direct

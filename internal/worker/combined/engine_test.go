@@ -1,6 +1,8 @@
 package combined
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -174,5 +176,28 @@ func TestEngine_HybridTorrentByURLFails(t *testing.T) {
 	downloadtest.Add(t, e, downloadtest.Job(t, "hybrid", s.URL+"/download"))
 	if err := downloadtest.MustFail(t, e, "hybrid"); err.Code != download.CodeTorrent || err.Class != model.ClassPermanent {
 		t.Errorf("%+v", err)
+	}
+}
+
+// The checksum of a task by URL is that of the file which the metalink there leads to,
+// or that of the metalink.
+func TestEngine_ChecksumOfFollowedMetalink(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, true)
+	data := downloadtest.Data(100_000)
+	list := []byte(`<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f"><url>/f</url></file></metalink>`)
+	mux := http.NewServeMux()
+	mux.Handle("/f", downloadtest.Content(data))
+	mux.Handle("/list", downloadtest.Content(list))
+	s := downloadtest.Serve(t, mux)
+	sum := func(data []byte) string { return fmt.Sprintf("sha-256=%x", sha256.Sum256(data)) }
+	for id, checksum := range map[string]string{"of-the-file": sum(data), "of-the-metalink": sum(list), "of-neither": sum(nil)} {
+		job := downloadtest.Job(t, id, s.URL+"/list")
+		job.Task.Checksum = checksum
+		downloadtest.Add(t, e, job)
+		if id != "of-neither" {
+			downloadtest.MustComplete(t, e, job, data)
+		} else if err := downloadtest.MustFail(t, e, id); err.Code != download.CodeChecksum || err.Class != model.ClassPermanent {
+			t.Errorf("%+v", err)
+		}
 	}
 }

@@ -13,22 +13,13 @@ import (
 )
 
 var (
-	errChecksum = errors.New("the file's checksum is not the one that was asked for")
+	errChecksum = download.ErrChecksum
 	errStalled  = errors.New("no byte for longer than the timeout")
 	errSlow     = errors.New("slower than lowest-speed-limit")
 	errChanged  = errors.New("the file changed on the server while it was read")
 	errFurther  = errors.New("the server was asked for a further part of the same file")
 	errBounded  = errors.New("the server gave less of the file than was asked for")
 )
-
-// checksumError says how the file's checksum differs; it is an errChecksum.
-type checksumError struct{ kind, got, want string }
-
-func (e *checksumError) Error() string {
-	return e.kind + " is " + e.got + ", the task says " + e.want
-}
-
-func (e *checksumError) Unwrap() error { return errChecksum }
 
 // explainedError is an error with a text that says more than its own.
 type explainedError struct {

@@ -23,6 +23,11 @@ type Job struct {
 	// alone. The engine writes nowhere else. Bytes of an earlier attempt may be
 	// there, and are gone on with where that is safe.
 	Dir string
+	// Follow says that a file that is a torrent or metalink will be followed, as
+	// [Follow] has it: the task's checksum may then be of what it leads to.
+	Follow bool
+	// Base is the URL that the task's metalink came from; "" if from the task itself.
+	Base string
 }
 
 // Phase is how a job stands.

@@ -25,6 +25,7 @@ const (
 	CodeCreate    = 16 // a file could not be created
 	CodeFileIO    = 17
 	CodeResolve   = 19 // a host name has no address
+	CodeMetalink  = 20 // a metalink that cannot be used, or is wrong
 	CodeHTTP      = 22 // a status that is no success; the message has "status=NNN"
 	CodeRedirects = 23
 	CodeAuth      = 24

@@ -2,42 +2,51 @@ package download
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"maps"
 	"os"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/metalink"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // maxFollowed bounds a torrent or metalink that is followed, in bytes.
 const maxFollowed = 8 << 20
 
-// Follow returns the task of what a finished download leads to, if that is one torrent
-// or metalink and the capabilities have it; otherwise nil: it is just a file. dir is
-// the job's folder.
-func Follow(task *model.Task, dir string, files []model.File, caps *model.Capabilities) *model.Task {
-	if len(files) != 1 || files[0].Length > maxFollowed {
-		return nil
+// Follow returns the job of what a finished download leads to, if that is one torrent
+// or metalink and the capabilities have it. A checksum that the file itself doesn't have
+// is that of what it leads to.
+func Follow(job *Job, files []model.File, caps *model.Capabilities) (next Job, ok bool) {
+	if len(files) != 1 {
+		return Job{}, false
 	}
-	data := readFollowed(dir, files[0].Path)
-	next := *task
+	data := readLead(job.Dir, files[0].Path)
+	task := *job.Task
 	switch {
 	case caps.SupportsBT && isTorrent(data):
-		next.Torrent = data
-	case caps.SupportsMetalink && isMetalink(data):
-		next.Metalink = data
+		task.Torrent = data
+	case caps.SupportsMetalink && metalink.Is(data):
+		task.Metalink = data
 	default:
-		return nil
+		return Job{}, false
 	}
-	next.URL, next.Mirrors, next.Checksum = "", nil, ""
-	next.Options = maps.Clone(task.Options)
-	delete(next.Options, "checksum")
-	delete(next.Options, "out")
-	return &next
+	checksum := ChecksumOf(&task.TaskSpec)
+	if checksum != "" && Verify(context.Background(), bytes.NewReader(data), checksum, "the task") == nil {
+		checksum = ""
+	}
+	task.URL, task.Mirrors, task.Checksum = "", nil, checksum
+	task.Options = maps.Clone(task.Options)
+	delete(task.Options, "checksum")
+	delete(task.Options, "out")
+	return Job{Task: &task, Dir: job.Dir, Base: job.Task.URL}, true
 }
 
-// readFollowed reads a file that begins as a torrent or metalink does; nil of any other.
-func readFollowed(dir, path string) []byte {
+// Leads reports whether a file in dir is a torrent or metalink.
+func Leads(dir, path string) bool { return readLead(dir, path) != nil }
+
+// readLead reads a file that is a torrent or metalink; nil of any other.
+func readLead(dir, path string) []byte {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil
@@ -48,20 +57,24 @@ func readFollowed(dir, path string) []byte {
 		return nil
 	}
 	defer file.Close()
-	head := make([]byte, headLength)
-	n, err := io.ReadFull(file, head)
-	if err != nil && n == 0 || !isMetalink(head[:n]) && !beginsAsTorrent(head[:n]) {
+	info, err := file.Stat()
+	if err != nil || info.Size() > maxFollowed {
 		return nil
 	}
-	data, err := io.ReadAll(io.LimitReader(io.MultiReader(bytes.NewReader(head[:n]), file), maxFollowed))
-	if err != nil {
+	head := make([]byte, headLength)
+	n, err := io.ReadFull(file, head)
+	if err != nil && n == 0 || !beginsAsTorrent(head[:n]) && !metalink.Is(head[:n]) {
+		return nil
+	}
+	data, err := io.ReadAll(io.MultiReader(bytes.NewReader(head[:n]), file))
+	if err != nil || beginsAsTorrent(data) && !isTorrent(data) {
 		return nil
 	}
 	return data
 }
 
 // headLength is how much of a file tells what it is, in bytes.
-const headLength = 2048
+const headLength = 4096
 
 func beginsAsTorrent(data []byte) bool {
 	return len(data) > 2 && data[0] == 'd' && data[1] >= '0' && data[1] <= '9'
@@ -69,8 +82,4 @@ func beginsAsTorrent(data []byte) bool {
 
 func isTorrent(data []byte) bool {
 	return beginsAsTorrent(data) && bytes.Contains(data, []byte("4:infod"))
-}
-
-func isMetalink(data []byte) bool {
-	return bytes.Contains(data[:min(len(data), headLength)], []byte("<metalink"))
 }

@@ -1,0 +1,203 @@
+package aria2
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/url"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/metalink"
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// accept looks at what a job is to fetch before aria2c has it. It returns the error of
+// what cannot work.
+func (e *Engine) accept(j *job) *model.TaskError {
+	spec := &j.Task.TaskSpec
+	if err := e.unfetchable(spec); err != nil {
+		return err
+	}
+	switch kindOf(spec) {
+	case kindMetalink:
+		return e.readMetalink(j)
+	case kindTorrent:
+		info, err := torrent.Parse(spec.Torrent)
+		if err == nil && info.Files > 1 && len(spec.Options["select-file"]) == 0 && download.ChecksumOf(spec) != "" {
+			return severalFiles(info.Files)
+		}
+	}
+	return nil
+}
+
+// severalFiles is the error of a task with a checksum that leads to more than one file.
+func severalFiles(n int) *model.TaskError {
+	return &model.TaskError{Code: download.CodeOption, Class: model.ClassPermanent,
+		Message: fmt.Sprintf("checksum: the task leads to %d files, and a checksum is of one; leave it out or select one file", n)}
+}
+
+func metalinkError(format string, args ...any) *model.TaskError {
+	return &model.TaskError{Code: download.CodeMetalink, Class: model.ClassPermanent, Message: download.Clean(fmt.Sprintf(format, args...))}
+}
+
+// readMetalink has aria2c get a metalink of our own, with the selected files and
+// nothing but what both understand: aria2 skips without a word what it does not.
+func (e *Engine) readMetalink(j *job) *model.TaskError {
+	base, err := url.Parse(j.Base)
+	if err != nil || j.Base == "" {
+		base = nil
+	}
+	m, err := metalink.Parse(j.Task.Metalink, base)
+	if err != nil {
+		return metalinkError("%v", err)
+	}
+	if len(m.Skipped) > 0 {
+		e.cfg.Logger.Warn("parts of a metalink are not used", "task", j.Task.ID, "skipped", download.Clean(strings.Join(m.Skipped, "; ")))
+	}
+	if m.Files = selected(m.Files, strings.Join(j.Task.Options["select-file"], "")); len(m.Files) == 0 {
+		return metalinkError("select-file selects no file of the metalink")
+	}
+	for i := range m.Files {
+		f := &m.Files[i]
+		if len(f.URLs) == 0 && len(f.Torrents) == 0 {
+			return metalinkError("the metalink has no source that can be used for %q%s", f.Name, because(m.Skipped))
+		}
+		for k := range f.URLs {
+			f.URLs[k].URL = correctURL(f.URLs[k].URL)
+		}
+	}
+	if len(m.Files) > 1 && download.ChecksumOf(&j.Task.TaskSpec) != "" {
+		return severalFiles(len(m.Files))
+	}
+	task := *j.Task
+	task.Metalink, task.Options = forAria2(m).Encode(), maps.Clone(task.Options)
+	delete(task.Options, "select-file")
+	j.Task, j.links = &task, m
+	return nil
+}
+
+// forAria2 is the metalink as aria2c gets it: without the hashes of whole files, for it
+// gives no reason when one differs. Those are verified here.
+func forAria2(m *metalink.Metalink) *metalink.Metalink {
+	bare := &metalink.Metalink{Files: slices.Clone(m.Files)}
+	for i := range bare.Files {
+		bare.Files[i].Hashes = nil
+	}
+	return bare
+}
+
+// startsOver reports whether the bytes that are there of a job cannot be continued:
+// nothing says of which version the files of a metalink without checksums are.
+func (j *job) startsOver() bool { return j.wipe || j.links != nil && !j.links.HasChecksums() }
+
+func because(skipped []string) string {
+	if len(skipped) == 0 {
+		return ""
+	}
+	return ": " + skipped[0]
+}
+
+// selected returns the files that the option select-file names, which counts from 1, in
+// the form "1-3,5"; all of them where it is empty.
+func selected(files []metalink.File, option string) []metalink.File {
+	if option == "" {
+		return files
+	}
+	var list []metalink.File
+	for i, f := range files {
+		if slices.ContainsFunc(strings.Split(option, ","), func(span string) bool { return inSpan(span, i+1) }) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+func inSpan(span string, n int) bool {
+	first, last, isRange := strings.Cut(span, "-")
+	if !isRange {
+		last = first
+	}
+	low, errLow := strconv.Atoi(strings.TrimSpace(first))
+	high, errHigh := strconv.Atoi(strings.TrimSpace(last))
+	return errLow == nil && errHigh == nil && low <= n && n <= high
+}
+
+// maxAsked bounds how many sources of a file are asked for its length.
+const maxAsked = 3
+
+// wrongSize finds out why aria2c could not use any source of a file of a metalink (code
+// 8): whether the file has another size there. It returns that error, nil if not; the
+// first call begins it.
+func (e *Engine) wrongSize(ctx context.Context, s session, j *job, failed *row) (wrong *model.TaskError, known bool) {
+	if j.probing != nil {
+		p, known := j.probed(toMeasure)
+		return p.failure, known
+	}
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	paths, err := s.client.paths(bounded, []*row{failed})
+	if err != nil || len(paths) != 1 {
+		return nil, true
+	}
+	f := j.linkOf(paths[0])
+	if f == nil || f.Size < 0 {
+		return nil, true
+	}
+	spec, file, clean := &j.Task.TaskSpec, *f, failed.Completed == 0
+	e.probe(j, toMeasure, func(ctx context.Context) preparation {
+		return preparation{failure: e.compareSize(ctx, spec, &file, clean), canceled: ctx.Err() != nil}
+	})
+	return nil, false
+}
+
+// compareSize asks sources of a file for its length. Where none can be asked and aria2c
+// had no byte to resume, the size is the only reason that is left.
+func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metalink.File, clean bool) *model.TaskError {
+	asked := 0
+	for _, source := range f.URLs {
+		if !overHTTP(source.URL) || asked == maxAsked {
+			continue
+		}
+		asked++
+		one := &model.TaskSpec{URL: source.URL, Options: spec.Options}
+		q := &inquiry{spec: one, transport: e.transport, userAgent: e.cfg.UserAgent, exact: true}
+		found := q.ask(ctx)
+		switch {
+		case found.version == nil || found.version.Length < 0:
+		case found.version.Length == f.Size:
+			return nil
+		default:
+			return metalinkError("the metalink says that %q has %d bytes, %s says %d", f.Name, f.Size, hostOf(source.URL), found.version.Length)
+		}
+	}
+	if clean {
+		return metalinkError("no source of %q has a file of the %d bytes that the metalink says", f.Name, f.Size)
+	}
+	return nil
+}
+
+func hostOf(source string) string {
+	if u, err := url.Parse(source); err == nil {
+		return u.Hostname()
+	}
+	return "its source"
+}
+
+// linkOf is the file of the job's metalink at that path; nil if there is none.
+func (j *job) linkOf(path string) *metalink.File {
+	rel, err := filepath.Rel(j.Dir, path)
+	if err != nil || j.links == nil {
+		return nil
+	}
+	for i := range j.links.Files {
+		if j.links.Files[i].Name == filepath.ToSlash(rel) {
+			return &j.links.Files[i]
+		}
+	}
+	return nil
+}

@@ -1,0 +1,93 @@
+package aria2
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// aria2c is told no checksum of a task: it gives no reason when one differs, and skips
+// one of a metalink whose form it does not know. The finished files are verified here.
+
+// pieced reports whether the job is a torrent, whose pieces were verified: another
+// download of it brings the same bytes.
+func (j *job) pieced() bool {
+	kind := kindOf(&j.Task.TaskSpec)
+	return kind == kindTorrent || kind == kindMagnet
+}
+
+// check is a checksum that a finished file must have.
+type check struct {
+	path     string // relative to the job's folder
+	checksum string // "sha-256=…"
+	source   string // what has it
+	name     string // of the file, where the error needs it
+}
+
+// checks are those of a job's finished files: the task's, and the strongest of a
+// metalink for each file.
+func (j *job) checks(files []model.File) ([]check, *model.TaskError) {
+	var list []check
+	if checksum := download.ChecksumOf(&j.Task.TaskSpec); checksum != "" {
+		if len(files) != 1 {
+			return nil, severalFiles(len(files))
+		}
+		list = append(list, check{files[0].Path, checksum, "the task", ""})
+	}
+	for _, f := range files {
+		link := j.linkOf(filepath.Join(j.Dir, filepath.FromSlash(f.Path)))
+		if link == nil {
+			continue
+		}
+		if h, ok := link.Strongest(); ok {
+			list = append(list, check{f.Path, h.Kind + "=" + h.Value, "the metalink", f.Path})
+		}
+	}
+	return list, nil
+}
+
+// verified compares the finished files of a job with their checksums; the first call
+// begins that, for it may take long.
+func (e *Engine) verified(j *job, list []check) (failure *model.TaskError, known bool) {
+	if j.probing != nil {
+		p, known := j.probed(toVerify)
+		return p.failure, known
+	}
+	dir, task := j.Dir, j.Task
+	e.probe(j, toVerify, func(ctx context.Context) preparation {
+		for _, c := range list {
+			if err := c.verify(ctx, dir); err != nil {
+				code := download.CodeFileIO
+				if errors.Is(err, download.ErrChecksum) {
+					code = download.CodeChecksum
+				}
+				return preparation{failure: download.Failure(task, code, err.Error()), canceled: ctx.Err() != nil}
+			}
+		}
+		return preparation{}
+	})
+	return nil, false
+}
+
+func (c *check) verify(ctx context.Context, dir string) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	file, err := root.Open(c.path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	err = download.Verify(ctx, file, c.checksum, c.source)
+	var differs *download.ChecksumError
+	if errors.As(err, &differs) {
+		differs.Name = c.name
+	}
+	return err
+}
