@@ -18,6 +18,7 @@ type job struct {
 	// for one of its own.
 	supervisor *supervisor
 	links      *metalink.Metalink // of a metalink; nil of all else
+	linksRead  bool               // its torrents have been checked
 	home       *process           // the aria2c that it was given to; nil: give it to the current one
 	roots      []string           // its gids there; empty: not known to have arrived
 	halt       *halt              // it is being stopped; nil: it is not

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/metalink"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -31,6 +32,9 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		j.failWith(now.failure)
 		return nil
 	}
+	if now.links != nil {
+		j.useLinks(now.links)
+	}
 	j.wipe, j.rescue = false, j.rescue && !now.rescued
 	j.version, j.resumed = now.kept, now.resumes
 	j.headFirst = j.resumed && now.version != nil && now.version.head
@@ -52,6 +56,7 @@ type preparation struct {
 	resumes  bool     // there are bytes of it
 	rescued  bool     // what a killed aria2c did not note has been looked for
 	failure  *model.TaskError
+	links    *metalink.Metalink // without the torrents that cannot help; nil: as it was
 }
 
 // prepared returns what the sources say of a job's file and makes its folder ready;
@@ -66,6 +71,7 @@ func (e *Engine) prepared(j *job) (p preparation, known bool) {
 		q.patience = j.timeout(e.cfg.StallTimeout) // without an answer it is not fetched
 	}
 	dj, confided, wipe, rescue := j.Job, j.confides(), j.startsOver(), j.rescue
+	links := j.uncheckedLinks()
 	e.probe(j, toPrepare, func(ctx context.Context) preparation {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
@@ -73,6 +79,10 @@ func (e *Engine) prepared(j *job) (p preparation, known bool) {
 		}
 		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !confided) {
 			p.failure = e.makeReady(&dj, &p, wipe, rescue)
+		}
+		if links != nil && p.failure == nil {
+			p.links, p.failure = e.checkTorrents(ctx, dj.Task, links)
+			p.canceled = ctx.Err() != nil
 		}
 		return p
 	})

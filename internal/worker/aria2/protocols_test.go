@@ -85,6 +85,13 @@ func seed(t *testing.T, files map[string][]byte) (torrent []byte, tracker string
 			t.Fatal(err)
 		}
 	}
+	share(t, dir, torrent, port)
+	return torrent, tracker
+}
+
+// share has an aria2c give the files in dir to peers, until the test ends.
+func share(t *testing.T, dir string, torrent []byte, port int) {
+	t.Helper()
 	path := filepath.Join(dir, "shared.torrent")
 	if err := os.WriteFile(path, torrent, 0o600); err != nil {
 		t.Fatal(err)
@@ -100,7 +107,6 @@ func seed(t *testing.T, files map[string][]byte) (torrent []byte, tracker string
 		_ = cmd.Process.Kill() // it runs until then
 		_ = cmd.Wait()
 	})
-	return torrent, tracker
 }
 
 func freeTCPPort(t *testing.T) int {

@@ -18,12 +18,13 @@ type row struct {
 	ErrorMessage string   `json:"errorMessage"`
 	FollowedBy   []string `json:"followedBy"`
 	Following    string   `json:"following"`
+	BelongsTo    string   `json:"belongsTo"` // of a metalink's torrent: the file that it is for
 	Dir          string   `json:"dir"`
 }
 
 var rowKeys = []string{
 	"gid", "status", "totalLength", "completedLength", "downloadSpeed",
-	"errorCode", "errorMessage", "followedBy", "following", "dir",
+	"errorCode", "errorMessage", "followedBy", "following", "belongsTo", "dir",
 }
 
 // stopped reports whether it will write no more.
@@ -77,7 +78,7 @@ func decodeFields(raw json.RawMessage) *row {
 	for name, to := range map[string]any{
 		"gid": &r.GID, "status": &r.Status, "totalLength": &r.Total, "completedLength": &r.Completed,
 		"downloadSpeed": &r.Speed, "errorCode": &r.ErrorCode, "errorMessage": &r.ErrorMessage,
-		"following": &r.Following, "dir": &r.Dir, "followedBy": &r.FollowedBy,
+		"following": &r.Following, "belongsTo": &r.BelongsTo, "dir": &r.Dir, "followedBy": &r.FollowedBy,
 	} {
 		_ = json.Unmarshal(fields[name], to) // it keeps its zero value
 	}
@@ -138,13 +139,18 @@ type view struct {
 	completed, total, speed int64
 }
 
-// look judges a family. Metadata that led to something counts for nothing.
+// look judges a family. Metadata that led to something counts for nothing, and so does
+// the torrent that a metalink names beside a file: without it aria2c has the other
+// sources.
 func look(roots []string, all map[string]*row) view {
 	v := view{done: true}
 	for _, gid := range roots {
 		v.lost = v.lost || all[gid] == nil
 	}
 	for _, r := range family(roots, all) {
+		if r.BelongsTo != "" {
+			continue
+		}
 		if len(r.FollowedBy) > 0 {
 			for _, gid := range r.FollowedBy {
 				v.lost = v.lost || all[gid] == nil

@@ -46,6 +46,9 @@ func file3(content, sources string) string {
 		content + `<resources>` + sources + `</resources></file></files></metalink>`
 }
 
+// torrentAt names a torrent at that path of the server.
+func torrentAt(path string) string { return `<metaurl mediatype="torrent" priority="1">$HOST` + path + `</metaurl>` }
+
 // metalinks are behaviours of what a URL leads to.
 func metalinks() []linked {
 	const good = "<url>$HOST/file.bin</url>"
@@ -78,6 +81,11 @@ func metalinks() []linked {
 		{name: "a metalink that is cut off", verdict: "no no", document: file4(good)[:120]},
 		{name: "a file name of a metalink that leads upwards", verdict: "no no", document: strings.Replace(file4(good), "file.bin", "../file.bin", 1)},
 		{name: "a metalink by URL and the checksum of its file", checksum: true, verdict: "no ok", document: file4(good)},
+		{name: "a metalink whose torrent is missing", document: file4(torrentAt("/none") + good)},
+		{name: "a metalink whose torrent is a page", document: file4(torrentAt("/page") + good)},
+		{name: "a metalink whose torrent has another length", verdict: "no ok", document: file4("<size>200000</size>" + torrentAt("/another") + good)},
+		{name: "a metalink with a missing torrent alone", verdict: "no no", document: file4(torrentAt("/none"))},
+		{name: "a metalink of version 3 whose torrent is missing", document: file3("", `<url type="bittorrent" preference="100">$HOST/none</url><url type="http" preference="10">$HOST/file.bin</url>`)},
 		{name: "a hybrid torrent", path: "/list.torrent", verdict: "no no", document: string(downloadtest.HybridTorrent("file.bin", "http://127.0.0.1:1/announce", 200_000, true))},
 		{name: "a torrent of version 2", path: "/list.torrent", verdict: "no no", document: string(downloadtest.HybridTorrent("file.bin", "http://127.0.0.1:1/announce", 200_000, false))},
 	}
@@ -99,6 +107,10 @@ func (l *linked) serve(t *testing.T, data []byte) (url string) {
 			_, _ = w.Write([]byte(text)) // a client that left sees it
 		case "/none":
 			http.NotFound(w, r)
+		case "/page":
+			good([]byte("<html>no torrent</html>")).ServeHTTP(w, r)
+		case "/another":
+			good(downloadtest.SingleTorrent("file.bin", "http://127.0.0.1:1/announce", data[1:])).ServeHTTP(w, r)
 		default:
 			good(served).ServeHTTP(w, r)
 		}

@@ -9,8 +9,9 @@ import (
 
 // Info is what a torrent or magnet link says of itself.
 type Info struct {
-	V1, V2 bool // the versions of BitTorrent that it is for; both in a hybrid torrent (BEP 52)
-	Files  int  // without those that only pad; 0 of a magnet link
+	V1, V2 bool  // the versions of BitTorrent that it is for; both in a hybrid torrent (BEP 52)
+	Files  int   // without those that only pad; 0 of a magnet link
+	Length int64 // bytes, of a torrent of version 1 without a folder; 0 otherwise
 }
 
 var errTorrent = errors.New("not a torrent that can be read")
@@ -41,6 +42,10 @@ func (r *reader) info(to *Info) bool {
 		case "pieces":
 			to.V1 = true
 			return r.skip()
+		case "length":
+			n, ok := r.integer()
+			to.Length = n
+			return ok
 		case "meta version":
 			n, ok := r.integer()
 			to.V2 = to.V2 || n == 2

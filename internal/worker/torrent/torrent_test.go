@@ -20,9 +20,9 @@ func TestParse_VersionsAndFiles(t *testing.T) {
 		want Info
 		ok   bool
 	}{
-		"one file of version 1":              {v1One, Info{V1: true, Files: 1}, true},
+		"one file of version 1":              {v1One, Info{V1: true, Files: 1, Length: 3}, true},
 		"two files of version 1 and padding": {v1Two, Info{V1: true, Files: 2}, true},
-		"hybrid":                             {hybrid, Info{V1: true, V2: true, Files: 1}, true},
+		"hybrid":                             {hybrid, Info{V1: true, V2: true, Files: 1, Length: 3}, true},
 		"version 2 alone":                    {v2Two, Info{V2: true, Files: 2}, true},
 		"an info in a comment":               {textInfo, Info{V1: true, Files: 1}, true},
 		"empty":                              {"", Info{}, false},

@@ -58,6 +58,18 @@ func Torrent(name, tracker string, files map[string][]byte) []byte {
 	}}))
 }
 
+// SingleTorrent makes a torrent of one file, without a folder.
+func SingleTorrent(name, tracker string, data []byte) []byte {
+	var pieces []byte
+	for piece := range slices.Chunk(data, pieceLength) {
+		sum := sha1.Sum(piece)
+		pieces = append(pieces, sum[:]...)
+	}
+	return []byte(bencode(map[string]any{"announce": tracker, "info": map[string]any{
+		"length": len(data), "name": name, "piece length": pieceLength, "pieces": string(pieces),
+	}}))
+}
+
 // HybridTorrent makes a torrent of versions 1 and 2 of one file, without a byte more
 // than BEP 52 wants; with v1 false it is of version 2 only.
 func HybridTorrent(name, tracker string, length int, v1 bool) []byte {
