@@ -92,7 +92,7 @@ func forAria2(m *metalink.Metalink) *metalink.Metalink {
 }
 
 // startsOver reports whether the bytes that are there of a job cannot be continued:
-// nothing says of which version the files of a metalink without checksums are.
+// nothing tells the version of the files of a metalink without checksums.
 func (j *job) startsOver() bool { return j.wipe || j.links != nil && !j.links.HasChecksums() }
 
 func because(skipped []string) string {
@@ -188,7 +188,7 @@ func hostOf(source string) string {
 	return "its source"
 }
 
-// linkOf is the file of the job's metalink at that path; nil if there is none.
+// linkOf is the file of the job's metalink at that path, or nil.
 func (j *job) linkOf(path string) *metalink.File {
 	rel, err := filepath.Rel(j.Dir, path)
 	if err != nil || j.links == nil {

@@ -56,7 +56,7 @@ type preparation struct {
 	resumes  bool     // there are bytes of it
 	rescued  bool     // what a killed aria2c did not note has been looked for
 	failure  *model.TaskError
-	links    *metalink.Metalink // without the torrents that cannot help; nil: as it was
+	links    *metalink.Metalink // without the torrents that cannot help; nil: unchanged
 }
 
 // prepared returns what the sources say of a job's file and makes its folder ready;

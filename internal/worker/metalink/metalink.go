@@ -87,7 +87,7 @@ func Is(data []byte) bool {
 }
 
 // Parse reads a metalink. base is the URL that it came from, against which the relative
-// ones in it are resolved; nil if there is none. What it does not understand is left out
+// ones in it are resolved, or nil. What it does not understand is left out
 // and named in Skipped; a name that leads elsewhere is an error.
 func Parse(data []byte, base *url.URL) (*Metalink, error) {
 	var doc document
@@ -97,7 +97,7 @@ func Parse(data []byte, base *url.URL) (*Metalink, error) {
 	if doc.XMLName.Local != "metalink" {
 		return nil, fmt.Errorf("not a metalink: the root element is %.40q", doc.XMLName.Local)
 	}
-	elements := append(doc.Files, doc.FilesV3...)
+	elements := slices.Concat(doc.Files, doc.FilesV3)
 	switch {
 	case len(elements) == 0:
 		return nil, errors.New("the metalink names no file")
@@ -132,7 +132,7 @@ func newDecoder(data []byte) *xml.Decoder {
 	return d
 }
 
-// The elements of both versions. One of a foreign namespace is none of them.
+// The elements of both versions. An element of a foreign namespace is ignored.
 type (
 	document struct {
 		XMLName xml.Name
@@ -204,13 +204,13 @@ func (m *Metalink) file(e *fileElement, base *url.URL) (File, error) {
 		}
 		f.Size = n
 	}
-	for _, h := range append(e.Hashes, e.HashesV3...) {
+	for _, h := range slices.Concat(e.Hashes, e.HashesV3) {
 		if known(h.XMLName) {
 			m.hash(&f, &h)
 		}
 	}
 	slices.SortStableFunc(f.Hashes, func(a, b Hash) int { return strength(b.Kind) - strength(a.Kind) })
-	for _, p := range append(e.Pieces, e.PiecesV3...) {
+	for _, p := range slices.Concat(e.Pieces, e.PiecesV3) {
 		if known(p.XMLName) {
 			m.pieces(&f, &p)
 		}

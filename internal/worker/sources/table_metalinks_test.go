@@ -60,7 +60,7 @@ func metalinks() []linked {
 		{name: "a metalink without a namespace", verdict: "no ok", document: strings.Replace(file4(good), ` xmlns="urn:ietf:params:xml:ns:metalink"`, "", 1)},
 		{name: "a metalink with prefixes", document: `<m:metalink xmlns:m="urn:ietf:params:xml:ns:metalink"><m:file name="file.bin"><m:url>$HOST/file.bin</m:url></m:file></m:metalink>`},
 		{name: "a metalink in Latin-1", document: strings.Replace(file4("<description>caf\xe9</description>"+good), `"1.0"`, `"1.0" encoding="ISO-8859-1"`, 1)},
-		{name: "a metalink under a name of its own", path: "/download", verdict: "bytes ok", document: file4(good)},
+		{name: "a metalink without its media type and extension", path: "/download", verdict: "bytes ok", document: file4(good)},
 		{name: "a hash that other bytes do not have", changed: true, verdict: "no no", document: file4(hash("sha-256") + good)},
 		{name: "a hash of the kind sha256 that other bytes do not have", changed: true, verdict: "no no", document: file4(hash("sha256") + good)},
 		{name: "a hash of the kind SHA-256 that other bytes do not have", changed: true, verdict: "bytes no", document: file4(hash("SHA-256") + good)},
