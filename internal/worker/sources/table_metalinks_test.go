@@ -47,7 +47,9 @@ func file3(content, sources string) string {
 }
 
 // torrentAt names a torrent at that path of the server.
-func torrentAt(path string) string { return `<metaurl mediatype="torrent" priority="1">$HOST` + path + `</metaurl>` }
+func torrentAt(path string) string {
+	return `<metaurl mediatype="torrent" priority="1">$HOST` + path + `</metaurl>`
+}
 
 // metalinks are behaviours of what a URL leads to.
 func metalinks() []linked {
