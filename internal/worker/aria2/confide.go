@@ -92,7 +92,41 @@ func (j *job) unanswered(err error) {
 		j.notBefore = time.Now().Add(j.retryWait())
 		return
 	}
-	j.fail(download.CodeOf(err), err.Error())
+	j.failWith(j.probeFailure(err))
+}
+
+// probeFailure is what the sources say of which none has answered.
+func (j *job) probeFailure(err error) *model.TaskError {
+	host := hostIn(sources(&j.Task.TaskSpec)[0])
+	var response *download.ResponseError
+	if errors.As(err, &response) {
+		host = response.Host
+	}
+	failure := download.Failure(j.Task, download.CodeOf(err), download.Sentence(err, host))
+	if failure.Host = host; response != nil {
+		failure.HTTPStatus = int(response.Status)
+		failure.Message = download.Clean(j.explainStatus(failure.HTTPStatus, err.Error()))
+	}
+	return failure
+}
+
+// mayHaveFreshLink reports whether a source that refuses the rest of a file is asked
+// again: a link that it led to may have expired. Without progress it is asked as often
+// as max-tries says.
+func (j *job) mayHaveFreshLink(status int, progress bool) bool {
+	if kindOf(&j.Task.TaskSpec) != kindPlain || !download.Refused(status) || j.reached == 0 {
+		return false
+	}
+	if progress {
+		j.refused = 0
+	}
+	if j.refused++; j.refused >= j.number("max-tries", download.DefaultMaxTries) {
+		return false
+	}
+	if j.refused > 1 {
+		j.notBefore = time.Now().Add(j.retryWait())
+	}
+	return true
 }
 
 // another turns a job that is told one source at a time to the next one, if it was

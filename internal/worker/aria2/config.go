@@ -17,6 +17,9 @@ import (
 // maxRows bounds how many downloads aria2 remembers, and one poll asks for.
 const maxRows = 10000
 
+// defaultBTStopTimeout is how long a torrent may bring no byte.
+const defaultBTStopTimeout = 10 * time.Minute
+
 // configuration is aria2.conf: everything is said, so that neither a default of
 // another version nor a user's own configuration changes what was measured.
 func configuration(cfg *Config, proxy string, port int, secret string) string {
@@ -65,7 +68,7 @@ func perDownload(cfg *Config) []string {
 		"follow-torrent=false", // [Engine.finish] follows what may be followed
 		"follow-metalink=false",
 		"seed-time=0",
-		"bt-stop-timeout=600",
+		"bt-stop-timeout=" + seconds(max(cfg.BTStopTimeout, time.Second)),
 		"ftp-reuse-connection=false", // its password is not asked for again: another task could use it
 	}
 }

@@ -39,6 +39,9 @@ type Config struct {
 	// StallTimeout is after how long without a byte a connection is given up, where
 	// the task does not say; 0 means [download.DefaultStallTimeout].
 	StallTimeout time.Duration
+	// BTStopTimeout is after how long without a byte a torrent is given up; 0 means
+	// ten minutes.
+	BTStopTimeout time.Duration
 	// UserAgent is what HTTP servers are told where the task names none; "" means
 	// [download.DefaultUserAgent].
 	UserAgent string
@@ -108,6 +111,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.StallTimeout == 0 {
 		cfg.StallTimeout = download.DefaultStallTimeout
 	}
+	cfg.BTStopTimeout = cmp.Or(cfg.BTStopTimeout, defaultBTStopTimeout)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, download.DefaultUserAgent)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)

@@ -2,7 +2,6 @@ package aria2
 
 import (
 	"net"
-	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
@@ -33,14 +32,4 @@ func home(source string) []string {
 		all = append(all, net.JoinHostPort(host, "443"))
 	}
 	return all
-}
-
-// explain gives the reason for which the guard made no connection; aria2c knows
-// only that it did not.
-func (e *Engine) explain(j *job, code int, message string) (int, string) {
-	err := e.proxy.LastError(j.gid)
-	if err == nil || !strings.Contains(message, "Proxy connection failed") {
-		return code, message
-	}
-	return download.CodeOf(err), err.Error()
 }

@@ -26,9 +26,12 @@ type job struct {
 	ended      bool               // state is the last word
 	state      download.State
 
-	best   int64 // bytes at the last failure that we went on from
-	wiped  bool  // it was started over, in this process
-	missed int   // polls in a row in which a part of it was missing
+	best    int64 // bytes at the last failure that we went on from
+	wiped   bool  // it was started over, in this process
+	reached int64 // bytes of the file that were here at most
+	total   int64 // bytes of the file; 0 = not known
+	refused int   // how often a source has refused the rest of the file since the last progress
+	missed  int   // polls in a row in which a part of it was missing
 
 	suspicions int       // how many processes failed while they had this
 	crashes    int       // how many of these had nothing else

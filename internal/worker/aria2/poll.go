@@ -167,6 +167,9 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 	}
 	j.state = download.State{GID: j.gid, Completed: v.completed, Total: v.total, Speed: v.speed}
+	if j.reached = max(j.reached, v.completed); v.total > 0 {
+		j.total = v.total
+	}
 	switch {
 	case v.failed != nil:
 		return e.remedy(ctx, s, j, v, all)
@@ -199,9 +202,8 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[string]*row) error {
 	code, message := int(v.failed.ErrorCode), v.failed.ErrorMessage
 	if message == "" {
-		message = fmt.Sprintf("aria2c ends with code %d and no reason", code)
+		message = fmt.Sprintf("aria2c ends with code %d %s", code, noReason)
 	}
-	code, message = e.explain(j, code, message)
 	if code == download.CodeNoResume && j.links != nil {
 		switch wrong, known := e.wrongSize(ctx, s, j, v.failed); {
 		case !known:
@@ -213,13 +215,19 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 			})
 		}
 	}
+	failure := e.failure(j, code, message)
+	code = failure.Code
 	return e.haltThen(ctx, s, j, all, func() error {
-		what := remedyOf(code, message, v.completed > j.best)
+		progress := v.completed > j.best
+		what := remedyOf(code, message, progress)
 		if what == anew && (j.wiped || code == download.CodeChecksum && j.pieced()) {
 			what = giveUp
 		}
-		log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", download.Clean(message))
+		log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", failure.Message)
 		switch {
+		case j.mayHaveFreshLink(failure.HTTPStatus, progress):
+			log.Debug("a source refuses the rest of its file; it is asked for a fresh link")
+			j.best = max(j.best, v.completed)
 		case what == giveUp && j.another(code):
 			log.Debug("a source failed; the next one is tried")
 		case what == goOn:
@@ -231,7 +239,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 			j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says
 			j.single = j.single || j.exact
 		default:
-			j.fail(code, message)
+			j.failWith(failure)
 			return nil
 		}
 		return e.offer(ctx, s, j)

@@ -151,5 +151,5 @@ func (q *inquiry) request(ctx context.Context, method, source, span string) (*ve
 		v.Length = rangeTotal(resp.Header.Get("Content-Range"))
 		return v, nil
 	}
-	return nil, download.StatusError(resp.StatusCode)
+	return nil, &download.ResponseError{Status: download.StatusError(resp.StatusCode), Host: resp.Request.URL.Hostname()}
 }

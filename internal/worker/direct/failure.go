@@ -1,9 +1,8 @@
 package direct
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net/http"
 	"net/url"
 	"syscall"
@@ -56,62 +55,63 @@ func tooMany(err error) bool {
 }
 
 // refused reports whether the server refused a request in a way that a fresh link
-// from the same source may not meet: 401, 403, 404 or 410.
+// from the same source may not meet.
 func refused(err error) bool {
 	var status download.StatusError
-	if !errors.As(err, &status) {
-		return false
-	}
-	switch status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusGone:
-		return true
-	}
-	return false
+	return errors.As(err, &status) && download.Refused(int(status))
 }
 
 // explain completes the last error of a job: how far it came, and the way out.
 func (j *job) explain(err error, tries int, progress bool) error {
+	var response *download.ResponseError
 	switch {
 	case refused(err) && progress:
 		completed, total := j.progress()
-		return &explainedError{fmt.Sprintf("%v, after %s; the link may have expired: update the task's url",
-			err, amount(completed, total)), err}
+		return &explainedError{download.Expired(err.Error(), completed, total), err}
+	case errors.As(err, &response):
+		return &explainedError{download.Advise(int(response.Status), err.Error()), err}
 	case errors.Is(err, errStalled):
-		return &explainedError{fmt.Sprintf("no data for %v, %d tries (stall_timeout)", j.timeout, tries), err}
+		return &explainedError{download.NoData(j.timeout, tries, hostOfURL(j.Task.URL)), err}
 	}
 	return err
 }
 
-// amount says how much of a file is here, the total if it is known.
-func amount(completed, total int64) string {
-	const kB, MB = 1000, 1000 * 1000
-	unit, name := int64(MB), "MB"
-	if max(completed, total) < 10*MB {
-		unit, name = kB, "kB"
+// hostOfURL is the host that a URL names; "" if it cannot be read.
+func hostOfURL(source string) string {
+	if u, err := download.ParseURL(source); err == nil {
+		return u.Hostname()
 	}
-	if total <= 0 {
-		return fmt.Sprintf("%d %s", completed/unit, name)
-	}
-	return fmt.Sprintf("%d of %d %s", completed/unit, total/unit, name)
+	return ""
 }
 
 // failureOf gives an error its code of aria2, and the host that it came from.
 func failureOf(task *model.Task, err error) *model.TaskError {
-	failure := download.Failure(task, codeOf(err), sentence(err))
+	host := hostOf(err)
+	failure := download.Failure(task, codeOf(err), sentence(err, cmp.Or(host, hostOfURL(task.URL))))
+	failure.Host = host
 	if errors.As(err, new(download.LengthError)) {
 		failure.Class = model.ClassPermanent // a server that lies does so elsewhere too
 	}
 	var response *download.ResponseError
+	if errors.As(err, &response) {
+		failure.HTTPStatus = int(response.Status)
+	}
+	return failure
+}
+
+// hostOf is the host that an error is about; "" if it does not say.
+func hostOf(err error) string {
+	var response *download.ResponseError
 	var request *url.Error
 	switch {
 	case errors.As(err, &response):
-		failure.HTTPStatus, failure.Host = int(response.Status), response.Host
+		return response.Host
 	case errors.As(err, &request):
 		if u, err := url.Parse(request.URL); err == nil {
-			failure.Host = u.Hostname()
+			return u.Hostname()
 		}
 	}
-	return failure
+	return ""
 }
 
 // codeSlow is aria2's code of a transfer that is too slow.
@@ -140,17 +140,14 @@ func codeOf(err error) int {
 
 // sentence is the error's text with the cause in plain words, and without the
 // URL that net/http puts before it.
-func sentence(err error) string {
-	var path *fs.PathError
+func sentence(err error, host string) string {
 	var request *url.Error
 	var explained *explainedError
 	switch {
 	case errors.As(err, &explained):
 		return explained.text
-	case errors.As(err, &path) && errors.Is(err, syscall.ENAMETOOLONG):
-		return "File name too long"
 	case errors.As(err, &request):
-		return request.Err.Error()
+		err = request.Err
 	}
-	return err.Error()
+	return download.Sentence(err, host)
 }

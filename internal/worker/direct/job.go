@@ -146,6 +146,9 @@ func (j *job) run(ctx context.Context) {
 	j.state.Speed = 0
 	if err != nil {
 		j.state.Phase, j.state.Err = download.Failed, failureOf(j.Task, err)
+		if code := j.state.Err.Code; j.state.Err.Host == "" && !isLocal(err) && code != download.CodeChecksum {
+			j.state.Err.Host = hostOfURL(j.Task.URL)
+		}
 		return
 	}
 	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files}

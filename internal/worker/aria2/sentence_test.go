@@ -1,0 +1,97 @@
+package aria2
+
+import (
+	"net/http"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// A torrent without peers fails with the time that it waited for them.
+func TestFailure_NoPeersIsSaid(t *testing.T) {
+	t.Parallel()
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t),
+		Guard: downloadtest.Loopback(t), AllowBT: true, BTStopTimeout: 2 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	lonely := downloadtest.Job(t, "lonely", "")
+	lonely.Task.TaskSpec = model.TaskSpec{ID: "lonely", Torrent: downloadtest.Torrent("lonely", "http://127.0.0.1:1/announce", map[string][]byte{"one": downloadtest.Data(1000)})}
+	downloadtest.Add(t, e, lonely)
+	if err := downloadtest.MustFail(t, e, "lonely"); err.Code != codeUnfinished || err.Message != "no peers after 2s" {
+		t.Errorf("%+v", err)
+	}
+	e.cfg.BTStopTimeout = defaultBTStopTimeout
+	if got := e.swarmSentence(&job{}, codeUnfinished, noReason); got != "no peers after 10 minutes" {
+		t.Error(got)
+	}
+}
+
+// expiring leads to a link that is forbidden as soon as it has given a third of the
+// file; the next request of the source leads to a fresh one that stays valid.
+func expiring(data []byte, fresh bool) http.Handler {
+	var link atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		key := r.URL.Query().Get("key")
+		now := string(rune('a' + link.Load()))
+		switch {
+		case key == "":
+			http.Redirect(w, r, "http://localhost:"+r.Host[strings.LastIndex(r.Host, ":")+1:]+"/file?key="+now, http.StatusFound)
+		case key != now, link.Load() >= 1000:
+			w.WriteHeader(http.StatusForbidden)
+		case link.Load() > 0 || r.Method == http.MethodHead || r.Header.Get("Range") == "bytes=0-0":
+			downloadtest.Content(data).ServeHTTP(w, r)
+		default:
+			defer func() { // Cut ends the handler by a panic
+				if fresh {
+					link.Add(1)
+				} else {
+					link.Store(1000)
+				}
+			}()
+			downloadtest.Cut(downloadtest.Content(data), len(data)/3, 1).ServeHTTP(w, r)
+		}
+	})
+}
+
+// A source whose link expires halfway is asked for a fresh one in the same attempt,
+// also by a task with a password; one that gives none fails with the way out.
+func TestRefused_SourceIsAskedForFreshLink(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(900_000)
+	e := newAria2(t, t.TempDir())
+	for name, options := range map[string][]string{
+		"with-a-header": {"header", "X-Token: t"},
+		"plain":         nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := downloadtest.Serve(t, expiring(data, true))
+			job := downloadtest.Job(t, name, s.URL+"/file", options...)
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, data)
+			if sent := s.Sent.Load(); sent > int64(len(data))*3/2 {
+				t.Errorf("%d bytes for a file of %d", sent, len(data))
+			}
+		})
+	}
+	s := downloadtest.Serve(t, expiring(data, false))
+	downloadtest.Add(t, e, downloadtest.Job(t, "dead", s.URL+"/file", "header", "X-Token: t", "max-tries", "2"))
+	err := downloadtest.MustFail(t, e, "dead")
+	if err.Code != download.CodeHTTP || err.HTTPStatus != http.StatusForbidden || err.Host != "localhost" {
+		t.Errorf("%+v", err)
+	}
+	want := regexp.MustCompile(`^403 Forbidden from localhost, after \d+ of 900 kB; the link may have expired: update the task's url$`)
+	if !want.MatchString(err.Message) {
+		t.Error(err.Message)
+	}
+}
