@@ -206,7 +206,11 @@ func (e *Engine) give(ctx context.Context, s session, j *job) error {
 	if j.resumed {
 		j.underItsName(add)
 	}
-	if options := add.params[len(add.params)-1].(map[string]any); j.single {
+	options := add.params[len(add.params)-1].(map[string]any)
+	if !j.resumed && options["out"] == nil && j.version != nil && j.version.name != "" {
+		options["out"] = j.version.name // aria2c reads fewer forms of Content-Disposition
+	}
+	if j.single {
 		options["split"], options["max-connection-per-server"] = "1", "1"
 	}
 	if e.cfg.Attach == nil || e.cfg.Attach.near() {

@@ -140,6 +140,7 @@ func (q *inquiry) request(ctx context.Context, method, source, span string) (*ve
 	v := &version{
 		Source: download.HashOf(source), ETag: resp.Header.Get("ETag"),
 		LastModified: resp.Header.Get("Last-Modified"), Length: resp.ContentLength, head: method == http.MethodHead,
+		name: download.NameFor("", resp.Request.URL, resp.Header),
 	}
 	if elsewhere {
 		v.elsewhere = resp.Request.URL.String()

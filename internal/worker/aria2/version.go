@@ -32,7 +32,8 @@ type version struct {
 	at        int    // which source answered with this
 	elsewhere string // the URL that another host has it at
 
-	head bool // HEAD was answered with this
+	head bool   // HEAD was answered with this
+	name string // of the file, by that answer
 }
 
 // same reports whether other is the same version. Another URL has the same file
