@@ -37,8 +37,8 @@ func (e *Engine) resumeWorker(r ResumeWorker) Answer {
 func (e *Engine) setDrained(w *worker, drained bool) {
 	if w.Drained != drained {
 		w.Drained = drained
-		e.place(w)
-		e.touch(w)
+		e.indexWorker(w)
+		e.markDirty(w)
 	}
 }
 

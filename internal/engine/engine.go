@@ -68,6 +68,7 @@ type Engine struct {
 	restored  map[string]struct{} // tasks that LoadTask holds back, see LoadHold
 	aside     map[string]asideTask
 
+	moved   []*worker  // whose place in the heaps may be another since the last event
 	dirty   []*task    // assigned tasks whose progress the store does not have
 	flushed model.Time // on the steady clock: the last time that it was written
 	turn    turn
@@ -154,7 +155,7 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 		w.lost = true
 	}
 	w.announced = row.Status
-	e.place(w)
+	e.indexWorker(w)
 	e.heard(w)
 	if w.lost {
 		e.awaitRemoval(w)
@@ -195,14 +196,14 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		w := e.workers[row.WorkerID]
 		if w == nil {
 			w = e.addWorker(row.WorkerID)
-			e.place(w)
+			e.indexWorker(w)
 			e.heard(w)
 		}
 		e.hold(w, t)
 		t.run.progress = progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed}
 		e.awaitListing(t)
-	case t.status() == model.StatusPending:
-		e.enqueue(t)
+	default:
+		e.place(t)
 	}
 	return t
 }
@@ -301,6 +302,12 @@ func (e *Engine) Needs(ev Event, ids []string) []string {
 // Step decides on one event and returns its answer, which must not leave before
 // the turn's commit.
 func (e *Engine) Step(ev Event) Answer {
+	answer := e.step(ev)
+	e.updateHeaps()
+	return answer
+}
+
+func (e *Engine) step(ev Event) Answer {
 	switch ev := ev.(type) {
 	case Submit:
 		return e.submit(ev)

@@ -166,6 +166,36 @@ func (w *world) check() {
 		w.checkWorker(id, k)
 	}
 	w.checkQueue()
+	w.checkPlaced()
+}
+
+// checkPlaced places each task once more, which must change nothing.
+func (w *world) checkPlaced() {
+	w.t.Helper()
+	type place struct {
+		inQueue, isDue, isWatched bool
+		queue                     *line
+		due, checkAt              model.Time
+	}
+	of := func(t *task) place {
+		p := place{inQueue: t.inLine > 0, isDue: t.inDue > 0, isWatched: t.inWatch > 0, queue: t.line}
+		if p.isDue {
+			p.due = t.extra.due
+		}
+		if p.isWatched {
+			p.checkAt = t.checkAt
+		}
+		return p
+	}
+	for id, t := range w.engine.tasks { // in any order: each is looked at alone
+		if t.inDue > 0 && t.extra.due <= w.engine.now {
+			continue // the next tick places it
+		}
+		before := of(t)
+		if w.engine.place(t); of(t) != before {
+			w.t.Fatalf("task %s was at %+v; placed again it is at %+v", id, before, of(t))
+		}
+	}
 }
 
 func (w *world) checkTask(t *task, row *model.Task) {

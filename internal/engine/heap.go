@@ -46,12 +46,6 @@ func (h *heap[T]) remove(item T) {
 	}
 }
 
-func (h *heap[T]) pop() T {
-	item := h.top()
-	h.remove(item)
-	return item
-}
-
 // best returns the least item that is not skipped, if there is one. It looks only
 // at the skipped ones and their children.
 func (h *heap[T]) best(skip func(T) bool) (item T, ok bool) {

@@ -54,7 +54,7 @@ func (e *Engine) heartbeat(h Heartbeat) Answer {
 		answer.Assign = e.missing(w)
 	}
 	answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, w.erasures()...)
-	e.touch(w)
+	e.markDirty(w)
 	return answer
 }
 
@@ -118,18 +118,18 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 		e.unbind(w)
 	}
 	if !same || w.counted != w.accepts() || w.shape.room != e.queue.roomOf(w) {
-		e.place(w)
+		e.indexWorker(w)
 	}
 	e.heard(w)
-	e.touch(w)
+	e.markDirty(w)
 }
 
 // revive brings back a worker that was taken for lost and has spoken.
 func (e *Engine) revive(w *worker) {
 	w.lost = false
-	e.place(w)
+	e.indexWorker(w)
 	e.heard(w)
-	e.touch(w)
+	e.markDirty(w)
 }
 
 // health is 0 to 100: what is left of the machine (processor and memory 30 parts

@@ -117,9 +117,7 @@ func (e *Engine) releaseHeld(tasks map[string]struct{}) {
 	for _, t := range held {
 		t.held = false
 		e.noteHold(t.id, false)
-		if t.status() == model.StatusPending {
-			e.enqueue(t)
-		}
+		e.place(t)
 	}
 	for _, w := range e.workersByName() {
 		if !w.lost {

@@ -13,6 +13,7 @@ func (e *Engine) placeAll() (more bool) {
 	if !e.connected {
 		return false // nobody would hear of it
 	}
+	e.updateHeaps()
 	q := &e.queue
 	for placed := 0; placed < maxPlacements; {
 		c := q.next(e.cfg.Ageing)
@@ -25,10 +26,10 @@ func (e *Engine) placeAll() (more bool) {
 			continue
 		}
 		t := c.first()
-		q.remove(t)
 		b := &q.bands[c.band()]
 		b.turn = max(b.turn, t.vt)
 		e.assign(w, t)
+		e.updateHeaps()
 		placed++
 	}
 	return true
@@ -67,7 +68,6 @@ func (e *Engine) assign(w *worker, t *task) {
 	t.attempt = t.named() + 1
 	if x := t.extra; x != nil {
 		x.retryAt, x.notBefore, x.due = 0, 0, 0
-		e.watch.remove(t)
 		if x.deadline = 0; x.timeout > 0 {
 			x.deadline = e.alive.Add(x.timeout)
 		}

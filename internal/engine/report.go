@@ -161,7 +161,7 @@ func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
 // listed notes that the holder knows of the attempt.
 func (e *Engine) listed(t *task) {
 	t.run.listAt, t.run.resent = 0, false
-	e.check(t)
+	e.updateWatch(t)
 }
 
 // takeBack returns a task to the worker that held it last, before it was given
@@ -170,8 +170,6 @@ func (e *Engine) takeBack(w *worker, t *task) {
 	if w.lost && !w.left {
 		e.revive(w)
 	}
-	e.unqueue(t)
-	e.watch.remove(t)
 	e.hold(w, t)
 }
 

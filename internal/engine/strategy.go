@@ -25,15 +25,15 @@ func orderOf(s Strategy) func(a, b *worker) bool {
 	switch s {
 	case StrategyRoundRobin:
 		return func(a, b *worker) bool {
-			if a.served != b.served {
-				return a.served < b.served
+			if a.key.served != b.key.served {
+				return a.key.served < b.key.served
 			}
 			return a.ID < b.ID
 		}
 	case StrategyRandom:
 		return func(a, b *worker) bool {
-			if a.lot != b.lot {
-				return a.lot < b.lot
+			if a.key.lot != b.key.lot {
+				return a.key.lot < b.key.lot
 			}
 			return a.ID < b.ID
 		}
@@ -44,12 +44,12 @@ func orderOf(s Strategy) func(a, b *worker) bool {
 // lessLoaded is the strategy least_loaded: the smaller part of its slots in use,
 // then the better health, then the name.
 func (w *worker) lessLoaded(o *worker) bool {
-	a, b := w.used()*o.TotalSlots, o.used()*w.TotalSlots
+	a, b := w.key.used*o.key.slots, o.key.used*w.key.slots
 	if a != b {
 		return a < b
 	}
-	if w.Health != o.Health {
-		return w.Health > o.Health
+	if w.key.health != o.key.health {
+		return w.key.health > o.key.health
 	}
 	return w.ID < o.ID
 }

@@ -33,7 +33,7 @@ func (e *Engine) submit(s Submit) Answer {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now,
 	})
-	e.enqueue(t)
+	e.place(t)
 	return Answer{Task: id}
 }
 

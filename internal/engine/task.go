@@ -173,9 +173,10 @@ func small(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
 func (e *Engine) hold(w *worker, t *task) {
 	if x := t.extra; x != nil && x.boundTo != "" {
 		x.boundTo, x.until = "", 0
-		e.rehome(t)
+		e.updateSet(t)
 	}
 	t.run = &run{worker: w}
+	e.place(t)
 	if x := t.more(); x.length > 0 { // as far as is known; it will say
 		t.run.progress.total = x.length
 		if x.last == w.ID {
@@ -186,11 +187,11 @@ func (e *Engine) hold(w *worker, t *task) {
 	t.reclaimable = false
 	w.tasks[t.id] = t
 	e.enterHost(t.line.host)
-	e.touch(w)
+	e.markDirty(w)
 }
 
 // release takes t from its holder, who may have to stop it yet: while it does,
-// the slot stays taken, and its place at the host too.
+// the slot stays taken, and its place at the host too. The caller places the task.
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	delete(w.tasks, t.id)
@@ -201,8 +202,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	}
 	e.leaveHost(t.line.host)
 	t.run = nil
-	e.watch.remove(t)
-	e.touch(w)
+	e.markDirty(w)
 	return w
 }
 
@@ -212,42 +212,89 @@ func (e *Engine) end(t *task) {
 		t.held = false
 		e.noteHold(t.id, false)
 	}
-	e.unqueue(t)
-	e.watch.remove(t)
+	e.withdraw(t)
 	e.part(t)
 	e.forgetClient(t.client)
 	delete(e.tasks, t.id)
 	e.turn.ended[t.id] = t
 }
 
-// enqueue puts a pending task where it can be placed, now or when it is due.
-func (e *Engine) enqueue(t *task) {
-	if t.held {
-		return
-	}
-	x := t.more()
-	// No backoff takes longer than the longest, whatever became of the wall clock.
-	if due := max(x.notBefore, min(x.retryAt, e.now.Add(e.cfg.RetryDelay))); due > e.now {
-		x.due = due
+// place puts a live task where its state says that it belongs: a pending task that
+// may be assigned now into its host queue, one that must wait into e.due, any other
+// into neither. The task is then watched for the next time at which its state
+// changes by itself. place is idempotent: call it after any change of the state.
+func (e *Engine) place(t *task) {
+	waits := t.run == nil && !t.held && t.status() == model.StatusPending
+	switch due := e.dueTime(t); {
+	case !waits:
+		e.due.remove(t)
+		e.queue.remove(t)
+	case due > e.now:
+		e.queue.remove(t)
+		t.extra.due = due
 		e.due.fix(t)
-		return
+	default:
+		e.due.remove(t)
+		if t.extra != nil {
+			if t.inLine == 0 {
+				e.bind(t)
+			}
+			e.updateSet(t)
+		}
+		if t.inLine == 0 {
+			e.queue.push(t)
+		}
 	}
-	e.admitToLine(t)
+	e.updateWatch(t)
 }
 
-// admitToLine queues a task that may be placed now; for a while only for the
-// worker that has a part of its file, if that can take it.
-func (e *Engine) admitToLine(t *task) {
-	if t.extra != nil {
-		e.bind(t)
-		e.settle(t)
-	}
-	e.queue.push(t)
-}
-
-func (e *Engine) unqueue(t *task) {
+// withdraw takes a task out of everything that place puts it into.
+func (e *Engine) withdraw(t *task) {
 	e.due.remove(t)
 	e.queue.remove(t)
+	e.watch.remove(t)
+}
+
+// dueTime is when a pending task may be assigned. It is computed once for each wait,
+// and limited then: a wall clock that is set back must not prolong a backoff.
+func (e *Engine) dueTime(t *task) model.Time {
+	x := t.more()
+	switch {
+	case t.inLine > 0:
+		return 0
+	case t.inDue > 0:
+		return x.due
+	}
+	return max(x.notBefore, min(x.retryAt, e.now.Add(e.cfg.RetryDelay)))
+}
+
+// updateWatch sets the next time at which a task must be looked at: that by which
+// its holder must list it, the end of its attempt, or, while it waits in a queue, the
+// end of its wait for one worker or of its avoidance of another.
+func (e *Engine) updateWatch(t *task) {
+	first := model.Time(0)
+	limit := func(at model.Time) {
+		if at > 0 && (first == 0 || at < first) {
+			first = at
+		}
+	}
+	x := t.more()
+	switch {
+	case t.run != nil:
+		limit(t.run.listAt)
+		limit(x.deadline)
+	case t.inLine > 0:
+		limit(x.until)
+		for _, a := range x.avoids {
+			limit(a.until)
+		}
+	}
+	if first == 0 {
+		e.watch.remove(t)
+		return
+	}
+	t.checkAt = first
+	e.watch.fix(t)
 }
 
 // bind reserves a task for the worker on whose disk a part of it is.
@@ -292,26 +339,9 @@ func (e *Engine) forgetAvoids(t *task) {
 	}
 }
 
-// settle moves a pending task that is in no queue to the line where it belongs
-// now, and has the first end of what it waits for or avoids watched.
-func (e *Engine) settle(t *task) {
-	e.rehome(t)
-	x := t.more()
-	t.checkAt = x.until
-	for _, a := range x.avoids {
-		if t.checkAt == 0 || a.until < t.checkAt {
-			t.checkAt = a.until
-		}
-	}
-	if t.checkAt == 0 {
-		e.watch.remove(t)
-		return
-	}
-	e.watch.fix(t)
-}
-
-// rehome moves a task that is in no queue to the line that its extra asks for.
-func (e *Engine) rehome(t *task) {
+// updateSet moves a task to the requirement set that its extra asks for; the task
+// leaves its queue if that is another one.
+func (e *Engine) updateSet(t *task) {
 	x, at := t.more(), t.line
 	h := home{need: at.class.set.need, host: at.host, priority: t.priority(), boundTo: x.boundTo}
 	h.need.disk = roomFor(x.length)
@@ -323,6 +353,7 @@ func (e *Engine) rehome(t *task) {
 	}
 	slices.Sort(h.avoid)
 	if s := at.class.set; h.boundTo != s.boundTo || h.need.disk != s.need.disk || !slices.Equal(h.avoid, s.avoid) {
+		e.queue.remove(t)
 		e.move(t, h)
 	}
 }
@@ -348,7 +379,7 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 	state.RetryAt, state.Error = x.retryAt, why
 	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetFailures|
 		model.SetRetryAt|model.SetError|model.SetProgress, state)
-	e.enqueue(t)
+	e.place(t)
 }
 
 // backoff is the wait after the nth trouble of a task: exponential from RetryBase

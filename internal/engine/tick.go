@@ -24,7 +24,7 @@ func (e *Engine) tick() {
 		e.expire(e.watch.top())
 	}
 	for e.due.len() > 0 && e.due.top().extra.due <= e.now {
-		e.admitToLine(e.due.pop())
+		e.place(e.due.top())
 	}
 	e.flushProgress()
 }
@@ -35,21 +35,7 @@ func (e *Engine) grace() model.Duration { return 2*e.cfg.HeartbeatInterval + mod
 // awaitListing starts the grace time within which the holder must list t.
 func (e *Engine) awaitListing(t *task) {
 	t.run.listAt = e.alive.Add(e.grace())
-	e.check(t)
-}
-
-// check puts an assigned task to the next time at which it must be looked at.
-func (e *Engine) check(t *task) {
-	at := t.run.listAt
-	if deadline := t.more().deadline; deadline > 0 && (at == 0 || deadline < at) {
-		at = deadline
-	}
-	if at == 0 {
-		e.watch.remove(t)
-		return
-	}
-	t.checkAt = at
-	e.watch.fix(t)
+	e.updateWatch(t)
 }
 
 // expire looks at a task whose time has come: that of a worker to be avoided, of
@@ -59,12 +45,7 @@ func (e *Engine) expire(t *task) {
 	deadline := t.more().deadline
 	switch r := t.run; {
 	case r == nil:
-		if t.inDue == 0 {
-			e.reconsider(t)
-			return
-		}
-		e.forgetAvoids(t)
-		e.settle(t)
+		e.reconsider(t)
 	case !r.worker.known: // it is heard before it is judged; if it never is, it is lost
 		if deadline > 0 {
 			t.extra.deadline = max(deadline, e.alive.Add(e.grace()))

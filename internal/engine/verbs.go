@@ -63,15 +63,14 @@ func (e *Engine) pause(p Pause) Answer {
 		e.drop(t.workerID(), t.id, t.attempt, model.DropPaused)
 		e.release(t, true)
 	}
-	e.unqueue(t)
-	e.watch.remove(t)
 	t.reclaimable = false
 	if x := t.extra; x != nil {
 		x.retryAt, x.boundTo, x.until, x.avoids = 0, "", 0, nil
-		e.rehome(t)
+		e.updateSet(t)
 	}
 	state.Status = model.StatusPaused
 	e.change(t, set, state)
+	e.place(t)
 	return Answer{Task: p.ID}
 }
 
@@ -86,7 +85,7 @@ func (e *Engine) resume(r Resume) Answer {
 		return cannot(row, "resumed: only a paused one can")
 	}
 	e.change(t, model.SetStatus, model.TaskState{Status: model.StatusPending})
-	e.enqueue(t)
+	e.place(t)
 	return Answer{Task: r.ID}
 }
 
@@ -215,15 +214,11 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 func (e *Engine) follows(t *task, row *model.Task, n need) {
 	x := t.grow()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
-	waits := t.status() == model.StatusPending
-	if waits {
-		e.unqueue(t)
-		e.watch.remove(t)
+	if t.run == nil {
+		e.withdraw(t)
 	}
 	e.move(t, home{need: n, host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority})
-	if waits {
-		e.enqueue(t)
-	}
+	e.place(t)
 }
 
 // startOver gives a task that is held by a worker a new attempt: on the same
@@ -243,7 +238,7 @@ func (e *Engine) startOver(t *task, stays bool, attempt int64) {
 		e.assign(w, t)
 		return
 	}
-	e.enqueue(t)
+	e.place(t)
 }
 
 // remove deletes the row of a task that has ended; its id stays taken for a while.

@@ -34,10 +34,22 @@ type worker struct {
 	inFree    int32
 	inSilent  int32
 	touched   bool
+	moved     bool
+	free      bool // takes new work and has a slot; from then on it takes part in the draws
+	key       workerKey
 	stored    *model.Worker      // the row as last written
 	storedAt  model.Time         // on the alive clock
 	announced model.WorkerStatus // in the last event
 	gaveBack  int                // tasks that it had when it was lost
+}
+
+// workerKey is what the heaps order free workers by: a copy of the worker's values as of
+// its last [Engine.updateHeap]. Between two of these the heaps stay in order.
+type workerKey struct {
+	used, slots int
+	health      float64
+	served      int64
+	lot         float64
 }
 
 // dropping is an attempt that a worker was told to stop.
@@ -79,7 +91,7 @@ func (e *Engine) stopping(w *worker, id string, attempt int64, at *host) {
 		w.dropping[id] = dropping{attempt, e.alive, at}
 		e.enterHost(at)
 	}
-	e.touch(w)
+	e.markDirty(w)
 }
 
 // hasStopped lets go of what the worker was told to stop.
@@ -87,7 +99,7 @@ func (e *Engine) hasStopped(w *worker, id string) {
 	if d, ok := w.dropping[id]; ok {
 		delete(w.dropping, id)
 		e.leaveHost(d.host)
-		e.touch(w)
+		e.markDirty(w)
 	}
 }
 
@@ -159,18 +171,24 @@ func (w *worker) statusReason() string {
 	return ""
 }
 
-// offer brings the worker to where its free slots can be taken, or takes it away
-// from there.
-func (e *Engine) offer(w *worker) {
+// updateHeaps brings the workers that have changed to where their free slots can be
+// taken, or takes them away from there. It runs once for each event, and once for each
+// placement: a heap compares copies, so a worker may change before its place does.
+func (e *Engine) updateHeaps() {
+	for _, w := range e.moved {
+		w.moved = false
+		e.updateHeap(w)
+	}
+	e.moved = e.moved[:0]
+}
+
+func (e *Engine) updateHeap(w *worker) {
 	if w.shape == nil {
 		return
 	}
-	free := w.counted && w.used() < w.TotalSlots
-	isNew := free && w.inFree == 0
-	if isNew && w.lot < e.drawn {
-		e.drawLot(w) // it took no part in the draws meanwhile
-	}
-	e.queue.offer(w, free)
+	isNew := w.free && w.inFree == 0
+	w.key = workerKey{used: w.used(), slots: w.TotalSlots, health: w.Health, served: w.served, lot: w.lot}
+	e.queue.offer(w, w.free)
 	if isNew {
 		for _, s := range e.bound[w.ID] {
 			e.queue.wake(s)
@@ -178,16 +196,16 @@ func (e *Engine) offer(w *worker) {
 	}
 }
 
-// place puts the worker among those that can do the same, and tells whether it
+// indexWorker puts the worker among those that can do the same, and tells whether it
 // takes new work. It is called whenever one of these has changed.
-func (e *Engine) place(w *worker) {
+func (e *Engine) indexWorker(w *worker) {
 	e.regroup(w)
 	if !w.mayAccept() {
 		e.unbind(w)
 	}
 }
 
-// regroup is place, but for the tasks that wait for this worker alone.
+// regroup is indexWorker, but for the tasks that wait for this worker alone.
 func (e *Engine) regroup(w *worker) {
 	e.displace(w)
 	q := &e.queue
@@ -197,7 +215,7 @@ func (e *Engine) regroup(w *worker) {
 	if w.accepts() {
 		q.count(w, 1)
 	}
-	e.offer(w)
+	e.markMoved(w)
 }
 
 // displace takes the worker out again.
@@ -207,6 +225,7 @@ func (e *Engine) displace(w *worker) {
 		return
 	}
 	e.queue.offer(w, false)
+	w.free = false
 	if w.counted {
 		e.queue.count(w, -1)
 	}
@@ -243,13 +262,11 @@ func (e *Engine) unbind(w *worker) {
 
 // reconsider puts a queued task where it belongs now that a time is over.
 func (e *Engine) reconsider(t *task) {
-	e.unqueue(t)
 	e.forgetAvoids(t)
 	if x := t.extra; x.until <= e.alive {
 		x.boundTo, x.until = "", 0
 	}
-	e.settle(t)
-	e.queue.push(t)
+	e.place(t)
 }
 
 // heard gives the worker a fresh timeout.
@@ -268,10 +285,23 @@ func (e *Engine) awaitRemoval(w *worker) {
 	e.silent.fix(w)
 }
 
-// touch has the worker's row and status looked at when the turn ends, and its
-// place by load put right at once.
-func (e *Engine) touch(w *worker) {
-	e.offer(w)
+// markMoved has the worker's place in the heaps put right after the event.
+func (e *Engine) markMoved(w *worker) {
+	free := w.counted && w.used() < w.TotalSlots
+	if free && !w.free && w.lot < e.drawn {
+		e.drawLot(w) // it took no part in the draws meanwhile
+	}
+	w.free = free
+	if !w.moved {
+		w.moved = true
+		e.moved = append(e.moved, w)
+	}
+}
+
+// markDirty has the worker's place in the heaps put right after the event, and its row
+// and status looked at when the turn ends.
+func (e *Engine) markDirty(w *worker) {
+	e.markMoved(w)
 	if !w.touched {
 		w.touched = true
 		e.turn.touched = append(e.turn.touched, w)
@@ -282,7 +312,7 @@ func (e *Engine) touch(w *worker) {
 // again and are not to blame; until they are given away it may take them back.
 func (e *Engine) lose(w *worker, silent bool) {
 	w.lost, w.gaveBack = true, len(w.tasks)
-	e.place(w)
+	e.indexWorker(w)
 	for _, t := range w.held() {
 		if silent {
 			t.losses = small(int(t.losses) + 1)
@@ -300,7 +330,7 @@ func (e *Engine) lose(w *worker, silent bool) {
 		e.hasStopped(w, id)
 	}
 	w.erase, w.listed = nil, nil
-	e.touch(w)
+	e.markDirty(w)
 	e.awaitRemoval(w)
 }
 
