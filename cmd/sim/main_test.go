@@ -9,7 +9,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/sim/world"
 )
 
-func TestTheExitStatusSaysWhatCameOfIt(t *testing.T) {
+// TestRun_ExitStatusStatesOutcome: the exit status states the outcome.
+func TestRun_ExitStatusStatesOutcome(t *testing.T) {
 	for name, c := range map[string]struct {
 		args string
 		code int
@@ -41,7 +42,8 @@ func TestTheExitStatusSaysWhatCameOfIt(t *testing.T) {
 // tail is the last lines of a text that may be long.
 func tail(s string) string { return s[max(0, len(s)-1000):] }
 
-func TestEveryKindIsInTheTable(t *testing.T) {
+// TestRun_TableListsEachKind: the table lists each kind of event and fault.
+func TestRun_TableListsEachKind(t *testing.T) {
 	var out, errs strings.Builder
 	if code := run([]string{"-seeds", "1", "-sqlite", "0"}, &out, &errs); code != 0 {
 		t.Fatalf("exit status %d: %s", code, errs.String())

@@ -52,4 +52,5 @@ func chain(t *testing.T, tasks, workers int) {
 	}
 }
 
-func TestAChainOfCopiesKeepsTheDigest(t *testing.T) { chain(t, chainTasks, 100) }
+// TestCopy_ChainKeepsDigest: a chain of copies keeps the digest.
+func TestCopy_ChainKeepsDigest(t *testing.T) { chain(t, chainTasks, 100) }

@@ -96,7 +96,8 @@ func put(t *testing.T, s repo.Store, task *model.Task) {
 	}
 }
 
-func TestACopyHasEveryTaskAndWorkerAsTheyWere(t *testing.T) {
+// TestCopy_KeepsTasksAndWorkers: a copy has each task and worker of the source, unchanged.
+func TestCopy_KeepsTasksAndWorkers(t *testing.T) {
 	src, dst := filled(t, 2500, 20), open(t, filepath.Join(t.TempDir(), "d.db"))
 	var said []repo.Stats
 	stats := mustCopy(t, src, repo.StoreTarget(dst), repo.CopyOptions{Progress: func(s repo.Stats) { said = append(said, s) }})
@@ -125,7 +126,8 @@ func TestACopyHasEveryTaskAndWorkerAsTheyWere(t *testing.T) {
 	}
 }
 
-func TestTheStatisticsAreJSONWithTheNamesOfTheDocument(t *testing.T) {
+// TestStats_JSONNamesAsDocumented: the statistics are JSON with the names of the document.
+func TestStats_JSONNamesAsDocumented(t *testing.T) {
 	stats := mustCopy(t, filled(t, 10, 2), repo.StoreTarget(memory.New()), repo.CopyOptions{})
 	text, err := json.Marshal(stats)
 	if err != nil {
@@ -138,7 +140,8 @@ func TestTheStatisticsAreJSONWithTheNamesOfTheDocument(t *testing.T) {
 	}
 }
 
-func TestASecondCopyChangesNothing(t *testing.T) {
+// TestCopy_SecondCopyChangesNothing: a second copy changes nothing.
+func TestCopy_SecondCopyChangesNothing(t *testing.T) {
 	src, dst := filled(t, 2500, 20), open(t, filepath.Join(t.TempDir(), "d.db"))
 	mustCopy(t, src, repo.StoreTarget(dst), repo.CopyOptions{})
 	before, _ := all(t, dst)
@@ -152,7 +155,8 @@ func TestASecondCopyChangesNothing(t *testing.T) {
 	same(t, "tasks", after, before)
 }
 
-func TestAConflictIsWhatOnConflictSays(t *testing.T) {
+// TestCopy_ConflictFollowsOnConflict: a conflict fails, is skipped or replaced according to on_conflict.
+func TestCopy_ConflictFollowsOnConflict(t *testing.T) {
 	other := *copytest.Task(7, 5)
 	other.Attempt += 3
 	worker := *copytest.Worker(3)
@@ -197,7 +201,8 @@ func TestAConflictIsWhatOnConflictSays(t *testing.T) {
 	})
 }
 
-func TestADryRunCountsAndChangesNothing(t *testing.T) {
+// TestCopy_DryRunChangesNothing: a dry run counts and changes nothing.
+func TestCopy_DryRunChangesNothing(t *testing.T) {
 	src, dst := filled(t, 100, 5), filled(t, 60, 5)
 	before, _ := all(t, dst)
 	stats := mustCopy(t, src, repo.StoreTarget(dst), repo.CopyOptions{DryRun: true})
@@ -208,7 +213,8 @@ func TestADryRunCountsAndChangesNothing(t *testing.T) {
 	same(t, "tasks", after, before)
 }
 
-func TestInAStoreWithTasksNewOnesComeAfterInTheSourcesOrder(t *testing.T) {
+// TestCopy_NewTasksFollowInSourceOrder: in a store with tasks the copied ones follow in the order of the source.
+func TestCopy_NewTasksFollowInSourceOrder(t *testing.T) {
 	src, dst := filled(t, 300, 5), memory.New()
 	high := copytest.Task(0, 1)
 	high.ID, high.Seq, high.WorkerID = "high", 200, ""
@@ -229,7 +235,8 @@ func TestInAStoreWithTasksNewOnesComeAfterInTheSourcesOrder(t *testing.T) {
 	}
 }
 
-func TestACutCopyGoesOnWhereItWas(t *testing.T) {
+// TestCopy_InterruptedCopyResumes: an interrupted copy resumes where it stopped.
+func TestCopy_InterruptedCopyResumes(t *testing.T) {
 	src, dst := filled(t, 3000, 10), open(t, filepath.Join(t.TempDir(), "d.db"))
 	ctx, cancel := context.WithCancel(t.Context())
 	stats, err := repo.Copy(ctx, src, repo.StoreTarget(dst), repo.CopyOptions{Batch: 500, Progress: func(s repo.Stats) {
@@ -265,7 +272,8 @@ func (f faulty) Commit(ctx context.Context, b *model.Batch) error {
 	return f.Store.Commit(ctx, &c)
 }
 
-func TestAVerificationThatFailsNamesWhatDiffers(t *testing.T) {
+// TestCopy_FailedVerificationNamesDifferences: a failed verification names the tasks that differ.
+func TestCopy_FailedVerificationNamesDifferences(t *testing.T) {
 	for name, c := range map[string]struct {
 		spoil func(t *model.Task) *model.Task
 		want  string
@@ -320,7 +328,8 @@ func (l liar) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 
 func (lie) Digest() repo.Digest { return repo.Digest{Tasks: 10} }
 
-func TestASourceThatGivesOtherRecordsThanItSaysIsAnError(t *testing.T) {
+// TestCopy_WrongSourceDigestIsError: a source whose records do not match its digest is an error.
+func TestCopy_WrongSourceDigestIsError(t *testing.T) {
 	_, err := repo.Copy(t.Context(), liar{filled(t, 10, 0)}, repo.StoreTarget(memory.New()), repo.CopyOptions{})
 	if err == nil || !strings.Contains(err.Error(), "the source says") {
 		t.Errorf("Copy = %v", err)
@@ -352,14 +361,16 @@ func (b breaks) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, e
 	}
 }
 
-func TestASourceThatFailsEndsTheCopy(t *testing.T) {
+// TestCopy_FailingSourceEndsCopy: a source that fails ends the copy.
+func TestCopy_FailingSourceEndsCopy(t *testing.T) {
 	stats, err := repo.Copy(t.Context(), broken{filled(t, 3000, 0)}, repo.StoreTarget(memory.New()), repo.CopyOptions{})
 	if err == nil || !strings.Contains(err.Error(), "the disk is gone") || stats.Verified || stats.TasksMigrated != 1000 {
 		t.Errorf("Copy = %+v, %v", stats, err)
 	}
 }
 
-func TestACopyOfALiveStoreIsThatOfOneMoment(t *testing.T) {
+// TestCopy_LiveStoreCopiedAtOneMoment: a copy of a store in use shows one moment.
+func TestCopy_LiveStoreCopiedAtOneMoment(t *testing.T) {
 	src, dst := open(t, filepath.Join(t.TempDir(), "d.db")), memory.New()
 	if err := copytest.Fill(t.Context(), src, 5000, 10); err != nil {
 		t.Fatal(err)
@@ -379,7 +390,8 @@ func TestACopyOfALiveStoreIsThatOfOneMoment(t *testing.T) {
 	}
 }
 
-func TestALargeTaskFitsAndTooLargeOnesAreNamed(t *testing.T) {
+// TestCopy_TooLargeTaskIsNamed: a large task is copied, and one that is too large is named in the error.
+func TestCopy_TooLargeTaskIsNamed(t *testing.T) {
 	src := memory.New()
 	task := copytest.Task(1, 0)
 	task.Torrent = make([]byte, model.MaxInline/4*3)
@@ -393,7 +405,8 @@ func TestALargeTaskFitsAndTooLargeOnesAreNamed(t *testing.T) {
 	}
 }
 
-func TestAWrongOnConflictIsRefused(t *testing.T) {
+// TestCopy_InvalidOnConflictRefused: a wrong on_conflict is refused.
+func TestCopy_InvalidOnConflictRefused(t *testing.T) {
 	if _, err := repo.Copy(t.Context(), memory.New(), repo.StoreTarget(memory.New()), repo.CopyOptions{OnConflict: "maybe"}); model.CodeOf(err) != model.CodeInvalid {
 		t.Errorf("Copy = %v", err)
 	}
@@ -442,7 +455,8 @@ func ExampleMigrateMemoryToSQLite() {
 	// Migration completed: 100 tasks, 4 workers
 }
 
-func TestADigestMindsContentAndNumberButNotOrder(t *testing.T) {
+// TestDigest_IgnoresOrderOnly: a digest depends on the content and the number of records, not on their order.
+func TestDigest_IgnoresOrderOnly(t *testing.T) {
 	digest := func(tasks ...*model.Task) (d repo.Digest) {
 		for _, task := range tasks {
 			if err := d.Add(&repo.Record{Task: task}); err != nil {

@@ -73,7 +73,8 @@ func fullWorker() *model.Worker {
 	return &w
 }
 
-func TestARecordKeepsEveryFieldExactly(t *testing.T) {
+// TestRecord_KeepsEachField: a record keeps each field exactly.
+func TestRecord_KeepsEachField(t *testing.T) {
 	task, worker := fullTask(), fullWorker()
 	for _, want := range []Record{{Task: task}, {Worker: worker}} {
 		line, err := json.Marshal(want)
@@ -100,7 +101,7 @@ func TestARecordKeepsEveryFieldExactly(t *testing.T) {
 	}
 }
 
-// The members of a record stay in their order, whatever the order of the struct: digests
+// TestRecord_MembersKeepTheirOrder: the members of a record stay in their order, whatever the order of the struct: digests
 // that other programs keep depend on it.
 func TestRecord_MembersKeepTheirOrder(t *testing.T) {
 	want := strings.Fields(`id client status url mirrors torrent metalink priority options tags folder not_before
@@ -131,7 +132,8 @@ func TestRecord_MembersKeepTheirOrder(t *testing.T) {
 	}
 }
 
-func TestADigestSeesEveryField(t *testing.T) {
+// TestDigest_CoversEachField: a digest sees each field.
+func TestDigest_CoversEachField(t *testing.T) {
 	digest := func(r Record) Digest {
 		var d Digest
 		if err := d.Add(&r); err != nil {
@@ -170,7 +172,8 @@ func TestADigestSeesEveryField(t *testing.T) {
 	}
 }
 
-func TestARecordThatIsNotOneIsRefused(t *testing.T) {
+// TestRecord_InvalidRecordRefused: a line that is not a valid record is refused.
+func TestRecord_InvalidRecordRefused(t *testing.T) {
 	hash := strings.Repeat("0", 64)
 	good := `{"v":1,"kind":"task","task":{"id":"a","client":"c","status":"pending","priority":"low","spec_hash":"` + hash + `","seq":1}}`
 	if _, err := ParseRecord([]byte(good)); err != nil {
@@ -225,7 +228,8 @@ func plain(t testing.TB) (lines [][]byte) {
 	return lines
 }
 
-func TestARecordAsItIsWrittenIsReadWithoutReflection(t *testing.T) {
+// TestRecord_WrittenFormReadWithoutReflection: a record in the form in which it is written is read without reflection.
+func TestRecord_WrittenFormReadWithoutReflection(t *testing.T) {
 	for _, line := range plain(t) {
 		if readTask(line) == nil {
 			t.Errorf("left to encoding/json: %s", line)
@@ -233,7 +237,8 @@ func TestARecordAsItIsWrittenIsReadWithoutReflection(t *testing.T) {
 	}
 }
 
-func TestATimeThatIsNoneIsRefused(t *testing.T) {
+// TestRecord_InvalidTimeRefused: an invalid time is refused.
+func TestRecord_InvalidTimeRefused(t *testing.T) {
 	for text, want := range map[string]bool{
 		"2026-02-28T23:59:59.999Z": true, "2024-02-29T00:00:00.001Z": true, "2026-02-28T23:59:59Z": true, "2026-03-01T01:00:00.5+02:00": true,
 		"2026-02-29T00:00:00.000Z": false, "2026-13-01T00:00:00.000Z": false, "2026-00-01T00:00:00.000Z": false, "2026-01-00T00:00:00.000Z": false,
@@ -262,7 +267,8 @@ func agree(t *testing.T, line []byte) {
 	}
 }
 
-func TestARecordWithoutOneOfItsCharactersIsReadAsByEncodingJSON(t *testing.T) {
+// TestRecord_CutTextReadLikeEncodingJSON: a record that lacks one of its characters is read like encoding/json reads it.
+func TestRecord_CutTextReadLikeEncodingJSON(t *testing.T) {
 	for _, line := range plain(t) {
 		for i := range line {
 			agree(t, append(append([]byte{}, line[:i]...), line[i+1:]...))
@@ -270,14 +276,16 @@ func TestARecordWithoutOneOfItsCharactersIsReadAsByEncodingJSON(t *testing.T) {
 	}
 }
 
-func FuzzBothReadersAgree(f *testing.F) {
+// FuzzRecord_ReadersAgree: both readers agree.
+func FuzzRecord_ReadersAgree(f *testing.F) {
 	for _, line := range plain(f) {
 		f.Add(line)
 	}
 	f.Fuzz(agree)
 }
 
-func FuzzARecordThatIsReadIsWrittenAlike(f *testing.F) {
+// FuzzRecord_WrittenAsRead: a record is written in the form in which it was read.
+func FuzzRecord_WrittenAsRead(f *testing.F) {
 	for _, r := range []Record{{Task: fullTask()}, {Worker: fullWorker()}} {
 		line, err := json.Marshal(r)
 		if err != nil {

@@ -4,4 +4,5 @@ package repo_test
 
 import "testing"
 
-func TestSoakAChainOfCopiesKeepsTheDigestOfAMillionTasks(t *testing.T) { chain(t, 1_000_000, 1000) }
+// TestSoakCopy_MillionTasksKeepDigest: a chain of copies keeps the digest of a million tasks.
+func TestSoakCopy_MillionTasksKeepDigest(t *testing.T) { chain(t, 1_000_000, 1000) }

@@ -13,7 +13,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/sim/world"
 )
 
-func TestAFailurePrintsOneLineToPasteOfAShorterStory(t *testing.T) {
+// TestShrink_PrintsCommandOfShorterRun: a failure prints one command that reproduces it in a shorter run.
+func TestShrink_PrintsCommandOfShorterRun(t *testing.T) {
 	bugs, err := Bugs(t.Context(), filepath.Join("testdata", "bugs", "fence-forgotten.txt"))
 	if err != nil {
 		t.Fatal(err)
@@ -43,7 +44,8 @@ func TestAFailurePrintsOneLineToPasteOfAShorterStory(t *testing.T) {
 	}
 }
 
-func TestEveryPlantedBugHasItsPlaceInTheSource(t *testing.T) {
+// TestBug_OldTextIsInSource: the old text of each planted bug is in the source once.
+func TestBug_OldTextIsInSource(t *testing.T) {
 	bugs, err := Bugs(t.Context(), "")
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +57,8 @@ func TestEveryPlantedBugHasItsPlaceInTheSource(t *testing.T) {
 	}
 }
 
-func TestATallyOfNothingMissesEveryKind(t *testing.T) {
+// TestStats_EmptyStatsMissEachKind: empty statistics miss each kind.
+func TestStats_EmptyStatsMissEachKind(t *testing.T) {
 	want := slices.Clone(oracle.EventKinds)
 	for _, f := range world.Faults {
 		want = append(want, string(f))
@@ -75,9 +78,9 @@ func TestATallyOfNothingMissesEveryKind(t *testing.T) {
 	}
 }
 
-// TestEveryInvariantIsInTheDocumentation compares the names in the source with
+// TestOracle_InvariantsAreDocumented compares the names in the source with
 // those in the table of docs/simulator.md.
-func TestEveryInvariantIsInTheDocumentation(t *testing.T) {
+func TestOracle_InvariantsAreDocumented(t *testing.T) {
 	source := make(map[string]bool)
 	files, err := filepath.Glob("../*/*.go")
 	if err != nil {

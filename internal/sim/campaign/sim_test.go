@@ -11,7 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/sim/world"
 )
 
-func TestEverySeedHoldsAndEveryKindComesUp(t *testing.T) {
+// TestCampaign_SeedsHoldAndKindsOccur: each seed holds, and each kind of event and fault occurs.
+func TestCampaign_SeedsHoldAndKindsOccur(t *testing.T) {
 	tally, missing, failure := campaign.Campaign{Seeds: campaign.Block, SQLite: 50}.Run()
 	if failure != nil {
 		t.Fatalf("%v\n%s", failure, failure.Command())
@@ -24,7 +25,8 @@ func TestEverySeedHoldsAndEveryKindComesUp(t *testing.T) {
 	}
 }
 
-func TestOneSeedIsTheSameStoryTwiceAndAnotherSeedIsAnotherOne(t *testing.T) {
+// TestRun_SameSeedGivesSameTrace: a seed gives the same trace twice, and another seed another one.
+func TestRun_SameSeedGivesSameTrace(t *testing.T) {
 	var first, second strings.Builder
 	a := world.Run(world.Options{Seed: 7, TraceOut: &first})
 	b := world.Run(world.Options{Seed: 7, TraceOut: &second})
@@ -36,16 +38,17 @@ func TestOneSeedIsTheSameStoryTwiceAndAnotherSeedIsAnotherOne(t *testing.T) {
 	}
 }
 
-func TestFaultsThatAreSwitchedOffDoNotHappen(t *testing.T) {
+// TestRun_DisabledFaultsDoNotOccur: disabled faults do not occur.
+func TestRun_DisabledFaultsDoNotOccur(t *testing.T) {
 	r := world.Run(world.Options{Seed: 3, Off: world.Faults})
 	if r.Violation != nil || len(r.Faults) > 0 {
 		t.Errorf("%v, %v", r.Violation, r.Faults)
 	}
 }
 
-// TestPlantedBugsAreCaught plants a few of testdata/bugs, one for each way of
+// TestBug_PlantedBugsAreCaught plants a few of testdata/bugs, one for each way of
 // catching; "sim -bugs" plants all.
-func TestPlantedBugsAreCaught(t *testing.T) {
+func TestBug_PlantedBugsAreCaught(t *testing.T) {
 	for _, name := range []string{"fence-forgotten", "map-order-in-placing", "hold-lost-in-a-reload", "engine-kept-after-a-panic"} {
 		t.Run(name, func(t *testing.T) {
 			bugs, err := campaign.Bugs(t.Context(), filepath.Join("testdata", "bugs", name+".txt"))
@@ -60,7 +63,8 @@ func TestPlantedBugsAreCaught(t *testing.T) {
 	}
 }
 
-func TestABugThatIsNoneIsNotCaught(t *testing.T) {
+// TestBug_HarmlessMutationNotCaught: a mutation without effect is not caught, and an invalid one is an error.
+func TestBug_HarmlessMutationNotCaught(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]struct{ text, err string }{
 		"harmless":  {"# Nothing.\nfile: internal/engine/doc.go\nold:\npackage engine\nnew:\npackage engine // the same\n", ""},

@@ -60,7 +60,8 @@ func alone(t *testing.T, dir string, names ...string) {
 	}
 }
 
-func TestAFileHasOneRecordALineForItsOwnerOnly(t *testing.T) {
+// TestFile_OneRecordPerLineForOwner: a file has one record a line for its owner only.
+func TestFile_OneRecordPerLineForOwner(t *testing.T) {
 	dir := t.TempDir()
 	file := jsonl.File(filepath.Join(dir, "new", "r.jsonl"))
 	stats := copied(t, filled(t, 2100), file, repo.CopyOptions{})
@@ -87,7 +88,8 @@ func TestAFileHasOneRecordALineForItsOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestASecondCopyLeavesTheFileAsItIs(t *testing.T) {
+// TestFile_SecondCopyLeavesItUnchanged: a second copy of the same records does not change the file.
+func TestFile_SecondCopyLeavesItUnchanged(t *testing.T) {
 	file := jsonl.File(filepath.Join(t.TempDir(), "r.jsonl"))
 	src := filled(t, 100)
 	copied(t, src, file, repo.CopyOptions{})
@@ -101,7 +103,8 @@ func TestASecondCopyLeavesTheFileAsItIs(t *testing.T) {
 	}
 }
 
-func TestAFileWithOtherRecordsStaysUnlessItIsToBeReplaced(t *testing.T) {
+// TestFile_OtherRecordsKeptUnlessReplace: a file with other records stays unless on_conflict is replace.
+func TestFile_OtherRecordsKeptUnlessReplace(t *testing.T) {
 	dir := t.TempDir()
 	file := jsonl.File(filepath.Join(dir, "r.jsonl"))
 	copied(t, filled(t, 100), file, repo.CopyOptions{})
@@ -122,7 +125,8 @@ func TestAFileWithOtherRecordsStaysUnlessItIsToBeReplaced(t *testing.T) {
 	alone(t, dir, "r.jsonl")
 }
 
-func TestWhatIsNoFileOfOursStays(t *testing.T) {
+// TestFile_ForeignFileKept: a file of another program stays unchanged.
+func TestFile_ForeignFileKept(t *testing.T) {
 	dir := t.TempDir()
 	file := jsonl.File(filepath.Join(dir, "r.jsonl"))
 	if err := os.WriteFile(string(file), []byte("my notes\n"), 0o600); err != nil {
@@ -137,7 +141,8 @@ func TestWhatIsNoFileOfOursStays(t *testing.T) {
 	alone(t, dir, "r.jsonl")
 }
 
-func TestADamagedFileIsRefusedByLineBeforeAnyOfItIsTakenIn(t *testing.T) {
+// TestFile_DamagedFileRefusedByLine: a damaged file is refused with the line, before any record is copied.
+func TestFile_DamagedFileRefusedByLine(t *testing.T) {
 	dir := t.TempDir()
 	file := jsonl.File(filepath.Join(dir, "r.jsonl"))
 	copied(t, filled(t, 20), file, repo.CopyOptions{})
@@ -179,13 +184,15 @@ func TestADamagedFileIsRefusedByLineBeforeAnyOfItIsTakenIn(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNotThereIsAnError(t *testing.T) {
+// TestFile_MissingFileIsError: a missing file is an error.
+func TestFile_MissingFileIsError(t *testing.T) {
 	if _, err := jsonl.File(filepath.Join(t.TempDir(), "none.jsonl")).Snapshot(t.Context()); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("Snapshot = %v", err)
 	}
 }
 
-func TestOnlyOneProcessWritesAFileAndAKilledOneIsNoHindrance(t *testing.T) {
+// TestFile_OneWriterAtATime: one process writes a file at a time, and a killed one does not block the next.
+func TestFile_OneWriterAtATime(t *testing.T) {
 	dir := t.TempDir()
 	file := jsonl.File(filepath.Join(dir, "r.jsonl"))
 	// What a killed process leaves.
@@ -207,7 +214,8 @@ func TestOnlyOneProcessWritesAFileAndAKilledOneIsNoHindrance(t *testing.T) {
 	alone(t, dir, "r.jsonl")
 }
 
-func TestAFileInWhichWorkersAndTasksContradictIsRefused(t *testing.T) {
+// TestFile_ContradictingRecordsRefused: a file whose workers and tasks contradict each other is refused.
+func TestFile_ContradictingRecordsRefused(t *testing.T) {
 	// A worker's list is no part of the digest, so that of the writer is cheated.
 	file := jsonl.File(filepath.Join(t.TempDir(), "r.jsonl"))
 	w, err := file.Begin(t.Context(), repo.CopyOptions{})

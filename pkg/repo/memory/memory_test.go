@@ -14,7 +14,8 @@ func open(t *testing.T) repo.Store {
 	return s
 }
 
-func TestMemoryIsAStore(t *testing.T) { repotest.Run(t, open) }
+// TestStore_PassesConformanceSuite: the memory store passes the conformance suite.
+func TestStore_PassesConformanceSuite(t *testing.T) { repotest.Run(t, open) }
 
 func BenchmarkCommit(b *testing.B) {
 	repotest.BenchmarkCommit(b, func(b *testing.B) repo.Store { return memory.New() })

@@ -20,7 +20,8 @@ func seqs(o *ordered, after int64, down bool) (got []int64) {
 	}
 }
 
-func TestAnOrderedSetIsASortedListWhateverIsAddedAndRemoved(t *testing.T) {
+// TestOrdered_StaysSorted: an ordered set stays a sorted list, whatever is added and removed.
+func TestOrdered_StaysSorted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var o ordered
 		present := make(map[int64]bool)

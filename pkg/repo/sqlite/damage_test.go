@@ -74,7 +74,8 @@ func mustLeave(t *testing.T, file, wal []byte, want string) {
 	}
 }
 
-func TestATruncatedFileIsRefusedAndLeftAsItIs(t *testing.T) {
+// TestOpen_TruncatedFileRefusedUnchanged: a truncated file is refused and stays unchanged.
+func TestOpen_TruncatedFileRefusedUnchanged(t *testing.T) {
 	file, wal := files(t, 500)
 	for _, n := range []int{1, 100, 2000, 4096, len(file) / 2 / 4096 * 4096, len(file) - 4096, len(file) - 1} {
 		want := "is cut off"
@@ -92,7 +93,7 @@ func TestATruncatedFileIsRefusedAndLeftAsItIs(t *testing.T) {
 
 // SQLite keeps no checksums, so a bit that flips within a value is not seen by
 // anybody; one in the structure of a page is.
-func TestAFlippedBitInAPageIsFoundAfterAKill(t *testing.T) {
+func TestOpen_FlippedBitFoundAfterKill(t *testing.T) {
 	file, wal := files(t, 500)
 	rnd := rand.New(rand.NewPCG(5, 6))
 	pages := len(file) / 4096
@@ -128,7 +129,8 @@ func inWAL(wal []byte, page uint32) bool {
 	return false
 }
 
-func TestOnlyAStopThatWasNotCleanCausesACheck(t *testing.T) {
+// TestOpen_ChecksOnlyAfterUncleanStop: only an unclean stop causes a check at the next start.
+func TestOpen_ChecksOnlyAfterUncleanStop(t *testing.T) {
 	file, wal := files(t, 100)
 	opened := func(path string, c Config) string {
 		var log bytes.Buffer
@@ -163,7 +165,8 @@ func TestOnlyAStopThatWasNotCleanCausesACheck(t *testing.T) {
 	}
 }
 
-func TestAReadThatMeetsDamageSaysSo(t *testing.T) {
+// TestRead_DamageIsNamed: a read that finds damage names it.
+func TestRead_DamageIsNamed(t *testing.T) {
 	file, _ := files(t, 500)
 	bad := slices.Clone(file)
 	for page := 1; page < len(bad)/4096; page++ {

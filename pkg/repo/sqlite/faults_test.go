@@ -23,7 +23,8 @@ func pragma(t *testing.T, s *Store, text string) (n int64) {
 	return n
 }
 
-func TestAFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
+// TestStore_FullDiskRefusesWritesOnly: a full disk refuses writes only, and writes succeed when it has space again.
+func TestStore_FullDiskRefusesWritesOnly(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	mustCommit(t, s, pending("first", 1))
 	pages := pragma(t, s, "page_count")
@@ -49,7 +50,8 @@ func TestAFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
 	}
 }
 
-func TestAWriterThatLostItsConnectionOpensAnother(t *testing.T) {
+// TestWriter_LostConnectionReopened: a writer that lost its connection opens another.
+func TestWriter_LostConnectionReopened(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	mustCommit(t, s, pending("a", 1))
 	if err := s.w.abandon(); err != nil {
@@ -64,7 +66,8 @@ func TestAWriterThatLostItsConnectionOpensAnother(t *testing.T) {
 	}
 }
 
-func TestAFailureThatEndsTheTransactionByItselfIsOverWithIt(t *testing.T) {
+// TestWriter_RolledBackTransactionEnds: an error with which SQLite rolls back the transaction does not affect the next commit.
+func TestWriter_RolledBackTransactionEnds(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	for _, text := range []string{
 		"CREATE TEMP TRIGGER fail BEFORE INSERT ON main.tasks BEGIN SELECT raise(ROLLBACK, 'broken'); END",
@@ -83,7 +86,8 @@ func TestAFailureThatEndsTheTransactionByItselfIsOverWithIt(t *testing.T) {
 	}
 }
 
-func TestAReadOnlyFileIsUnavailableUntilItIsNot(t *testing.T) {
+// TestStore_ReadOnlyFileUnavailable: a read-only file is unavailable until it can be written again.
+func TestStore_ReadOnlyFileUnavailable(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	if _, err := s.w.conn.ExecContext(context.Background(), "PRAGMA query_only = 1"); err != nil {
 		t.Fatal(err)
@@ -98,7 +102,8 @@ func TestAReadOnlyFileIsUnavailableUntilItIsNot(t *testing.T) {
 	mustCommit(t, s, pending("a", 1))
 }
 
-func TestOtherErrorsKeepTheirCause(t *testing.T) {
+// TestErrors_KeepCause: other errors keep their cause.
+func TestErrors_KeepCause(t *testing.T) {
 	cause := errors.New("cause")
 	if err := explain("op", cause); !errors.Is(err, cause) || err.Error() != "op: cause" {
 		t.Errorf("explain = %v", err)
@@ -110,7 +115,7 @@ func TestOtherErrorsKeepTheirCause(t *testing.T) {
 
 // Every list must walk an index, or the table, in the order of seq. A temporary
 // B-tree would read and sort all that a filter finds.
-func TestNoListSortsOrScansAnIndex(t *testing.T) {
+func TestList_NeitherSortsNorScans(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	all := model.Statuses
 	for name, q := range map[string]model.ListQuery{

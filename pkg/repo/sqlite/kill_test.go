@@ -21,10 +21,10 @@ const killed = "ARIA_TEST_KILLED_STORE"
 // kills is how often the process is killed while it commits.
 const kills = 100
 
-// TestWhatWasAcknowledgedSurvivesKills kills a process a hundred times while it
+// TestStore_AcknowledgedTasksSurviveKills kills a process a hundred times while it
 // commits, each time at another moment. What it had said to be committed is
 // there, nothing is there by half, and the file is whole.
-func TestWhatWasAcknowledgedSurvivesKills(t *testing.T) {
+func TestStore_AcknowledgedTasksSurviveKills(t *testing.T) {
 	if path := os.Getenv(killed); path != "" {
 		commitUntilKilled(t, path)
 		return
@@ -34,7 +34,7 @@ func TestWhatWasAcknowledgedSurvivesKills(t *testing.T) {
 	var acknowledged int64
 	began := 0
 	for round := range kills {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestWhatWasAcknowledgedSurvivesKills$", "-test.count=1")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestStore_AcknowledgedTasksSurviveKills$", "-test.count=1")
 		cmd.Env = append(os.Environ(), killed+"="+path)
 		out, err := cmd.StdoutPipe()
 		if err != nil {

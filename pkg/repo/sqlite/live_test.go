@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-func TestLiveGivesEveryTaskOfEveryPageOnceAndInOrder(t *testing.T) {
+// TestLive_EachTaskOnceInOrder: live gives each task of each page once and in order.
+func TestLive_EachTaskOnceInOrder(t *testing.T) {
 	for _, n := range []int64{livePage - 1, livePage, livePage + 1, 2 * livePage, 2*livePage + 1} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "a.db"), Synchronous: Normal})
@@ -31,7 +32,8 @@ func TestLiveGivesEveryTaskOfEveryPageOnceAndInOrder(t *testing.T) {
 	}
 }
 
-func TestALiveReadThatIsCanceledEndsWithAnError(t *testing.T) {
+// TestLive_CanceledReadReturnsError: a live read that is canceled ends with an error.
+func TestLive_CanceledReadReturnsError(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "a.db"), Synchronous: Normal})
 	const n = 4*livePage + 1
 	fillStore(t, s, 1, n)
@@ -53,7 +55,8 @@ func TestALiveReadThatIsCanceledEndsWithAnError(t *testing.T) {
 	}
 }
 
-func TestALiveRowThatCannotBeReadEndsTheReadWithItsName(t *testing.T) {
+// TestLive_UnreadableRowIsNamed: a live row that cannot be read ends the read with its name.
+func TestLive_UnreadableRowIsNamed(t *testing.T) {
 	for change, want := range map[string]string{
 		"url = 'a' || char(30) || 'b'":                                     "task with seq 3: ",
 		"url = 'a' || char(30) || '!' || char(30) || '1'":                  "task with seq 3: ",

@@ -17,7 +17,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestARealFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
+// TestStore_FullMountRefusesWritesOnly: a full mount refuses writes only, and writes succeed when it has space again.
+func TestStore_FullMountRefusesWritesOnly(t *testing.T) {
 	testbed.OnASmallDisk(t, 8, func(t *testing.T, dir string) {
 		ctx := context.Background()
 		s := mustOpen(t, Config{Path: filepath.Join(dir, "d.db")})
@@ -76,7 +77,8 @@ func TestARealFullDiskRefusesWritesOnlyAndPasses(t *testing.T) {
 	})
 }
 
-func TestAReadOnlyFolder(t *testing.T) {
+// TestStore_ReadOnlyFolder: a read only folder.
+func TestStore_ReadOnlyFolder(t *testing.T) {
 	testbed.OnASmallDisk(t, 8, func(t *testing.T, dir string) {
 		ctx := context.Background()
 		path := filepath.Join(dir, "d.db")

@@ -39,7 +39,8 @@ func total(t testing.TB, s *Store) int64 {
 	return counts.Total()
 }
 
-func TestReopeningKeepsEverything(t *testing.T) {
+// TestOpen_ReopenedStoreKeepsEverything: reopening keeps everything.
+func TestOpen_ReopenedStoreKeepsEverything(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.db")
 	s := mustOpen(t, Config{Path: path})
 	mustCommit(t, s, pending("a", 1), pending("b", 2))
@@ -66,7 +67,8 @@ func TestReopeningKeepsEverything(t *testing.T) {
 	}
 }
 
-func TestFolderAndFileAreForTheirOwnerOnly(t *testing.T) {
+// TestOpen_FolderAndFileForOwnerOnly: folder and file are for their owner only.
+func TestOpen_FolderAndFileForOwnerOnly(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	s := mustOpen(t, Config{Path: filepath.Join(dir, "d.db")})
 	mustCommit(t, s, pending("a", 1))
@@ -78,7 +80,8 @@ func TestFolderAndFileAreForTheirOwnerOnly(t *testing.T) {
 	}
 }
 
-func TestASecondOpenerIsToldWhoHasTheFile(t *testing.T) {
+// TestOpen_SecondOpenerNamesHolder: a second Open fails and names the process that holds the file.
+func TestOpen_SecondOpenerNamesHolder(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "d.db")
 	s := mustOpen(t, Config{Path: path})
@@ -105,7 +108,8 @@ func TestASecondOpenerIsToldWhoHasTheFile(t *testing.T) {
 	mustOpen(t, Config{Path: link})
 }
 
-func TestALockThatAKilledProcessLeftIsNoObstacle(t *testing.T) {
+// TestOpen_LockOfKilledProcessTaken: the lock file of a killed process does not prevent Open.
+func TestOpen_LockOfKilledProcessTaken(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.db")
 	if err := os.WriteFile(path+".lock", []byte("pid 1 on elsewhere since long ago, and some more text than ours"), 0o600); err != nil {
 		t.Fatal(err)
@@ -117,7 +121,8 @@ func TestALockThatAKilledProcessLeftIsNoObstacle(t *testing.T) {
 	}
 }
 
-func TestAForeignFileIsRefusedAndLeftAsItIs(t *testing.T) {
+// TestOpen_ForeignFileRefusedUnchanged: a file of another program is refused and stays unchanged.
+func TestOpen_ForeignFileRefusedUnchanged(t *testing.T) {
 	dir := t.TempDir()
 	other := filepath.Join(dir, "other.db")
 	db, err := sqlx.Open("sqlite", other)
@@ -163,7 +168,8 @@ func TestAForeignFileIsRefusedAndLeftAsItIs(t *testing.T) {
 	}
 }
 
-func TestANewerSchemaIsRefused(t *testing.T) {
+// TestOpen_NewerSchemaRefused: a newer schema is refused.
+func TestOpen_NewerSchemaRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.db")
 	s := mustOpen(t, Config{Path: path})
 	if _, err := s.w.conn.ExecContext(context.Background(), "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)"); err != nil {
@@ -181,7 +187,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 }
 
 // sqlite3's .dump leaves out the application id.
-func TestAFileMadeFromADumpIsTakenUp(t *testing.T) {
+func TestOpen_FileFromDumpAccepted(t *testing.T) {
 	ctx := context.Background()
 	path := filled(t, 20)
 	mustWrite(t, path, "PRAGMA application_id = 0; PRAGMA journal_mode = delete")
@@ -200,7 +206,8 @@ func older(t *testing.T, path string) {
 	mustWrite(t, path, "ALTER TABLE workers DROP COLUMN drained; DROP TABLE tombstones; DELETE FROM goose_db_version WHERE version_id > 1")
 }
 
-func TestAnOlderSchemaIsCopiedAndThenBroughtUpToDate(t *testing.T) {
+// TestOpen_OlderSchemaBackedUpAndMigrated: a file with an older schema is backed up and then migrated.
+func TestOpen_OlderSchemaBackedUpAndMigrated(t *testing.T) {
 	ctx := context.Background()
 	path := filled(t, 20)
 	older(t, path)
@@ -225,7 +232,8 @@ func TestAnOlderSchemaIsCopiedAndThenBroughtUpToDate(t *testing.T) {
 	mustOpen(t, Config{Path: kept}) // one can go back to it
 }
 
-func TestAMigrationThatFailsChangesNothing(t *testing.T) {
+// TestOpen_FailedMigrationChangesNothing: a migration that fails changes nothing.
+func TestOpen_FailedMigrationChangesNothing(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct{ name, obstacle, away string }{
 		{"in the middle of the first one", "CREATE TABLE other (x); CREATE INDEX tombstones_until ON other (x)", "DROP TABLE other"},
@@ -251,7 +259,8 @@ func TestAMigrationThatFailsChangesNothing(t *testing.T) {
 	}
 }
 
-func TestABadConfigurationIsRefused(t *testing.T) {
+// TestOpen_BadConfigurationRefused: a bad configuration is refused.
+func TestOpen_BadConfigurationRefused(t *testing.T) {
 	dir := t.TempDir()
 	for name, c := range map[string]Config{
 		"no path is given":  {},
@@ -273,7 +282,8 @@ func loop(t *testing.T, dir string) string {
 	return path
 }
 
-func TestSynchronousIsWhatWasAskedFor(t *testing.T) {
+// TestOpen_SynchronousAsConfigured: the connection has the configured synchronous mode.
+func TestOpen_SynchronousAsConfigured(t *testing.T) {
 	for level, want := range map[Synchronous]int{"": 2, Full: 2, Normal: 1} {
 		s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: level})
 		var synchronous int
@@ -288,7 +298,8 @@ func TestSynchronousIsWhatWasAskedFor(t *testing.T) {
 	}
 }
 
-func TestReadersCannotWrite(t *testing.T) {
+// TestStore_ReadersCannotWrite: readers cannot write.
+func TestStore_ReadersCannotWrite(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	if _, err := s.r.Exec("DELETE FROM counters"); err == nil {
 		t.Error("a reader wrote")
@@ -297,7 +308,7 @@ func TestReadersCannotWrite(t *testing.T) {
 
 // A process that is killed leaves the file and its WAL as they are; so a copy of
 // both, taken while the store is open, is what the next process finds.
-func TestACommittedBatchSurvivesAKill(t *testing.T) {
+func TestCommit_SurvivesKill(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "d.db")
 	s := mustOpen(t, Config{Path: path})
@@ -320,7 +331,8 @@ func TestACommittedBatchSurvivesAKill(t *testing.T) {
 	}
 }
 
-func TestAFileWhoseCreationWasCutOffIsMadeAnew(t *testing.T) {
+// TestOpen_PartlyCreatedFileRecreated: a file whose creation was interrupted is created again.
+func TestOpen_PartlyCreatedFileRecreated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -339,7 +351,8 @@ func TestAFileWhoseCreationWasCutOffIsMadeAnew(t *testing.T) {
 	mustCommit(t, mustOpen(t, Config{Path: marked}), pending("a", 1))
 }
 
-func TestANewFileHasTheNewestSchema(t *testing.T) {
+// TestOpen_NewFileHasNewestSchema: a new file has the newest schema.
+func TestOpen_NewFileHasNewestSchema(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	if got := pragma(t, s, "application_id"); got != applicationID {
 		t.Errorf("application_id is %x", got)
@@ -352,7 +365,7 @@ func TestANewFileHasTheNewestSchema(t *testing.T) {
 
 // The row that is read has a field for every column but shown_url, which is
 // only searched; and every column is written by exactly one group.
-func TestEveryColumnIsWrittenOnceAndRead(t *testing.T) {
+func TestSchema_EachColumnWrittenAndRead(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	var columns []string
 	if err := s.r.Select(&columns, "SELECT name FROM pragma_table_info('tasks')"); err != nil {

@@ -72,7 +72,8 @@ func idsOf(t testing.TB, s repo.Snapshotter) (ids []string) {
 	return ids
 }
 
-func TestAFileThatADispatcherHasOpenIsReadToItsLastCommit(t *testing.T) {
+// TestReadOnly_OpenFileReadToLastCommit: a file that a dispatcher has open is read up to its last commit.
+func TestReadOnly_OpenFileReadToLastCommit(t *testing.T) {
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "d.db")
 	s := mustOpen(t, Config{Path: path})
@@ -113,7 +114,8 @@ func TestAFileThatADispatcherHasOpenIsReadToItsLastCommit(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeReadIsRefusedInOneSentence(t *testing.T) {
+// TestReadOnly_UnreadableFileRefused: a file that cannot be read is refused with one sentence.
+func TestReadOnly_UnreadableFileRefused(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	text, other, bare := filepath.Join(dir, "notes.txt"), filepath.Join(dir, "other.db"), filepath.Join(dir, "bare.db")
@@ -146,7 +148,8 @@ func TestWhatCannotBeReadIsRefusedInOneSentence(t *testing.T) {
 	}
 }
 
-func TestABackupMayHaveARelativePath(t *testing.T) {
+// TestBackup_RelativePathAccepted: a backup may have a relative path.
+func TestBackup_RelativePathAccepted(t *testing.T) {
 	t.Chdir(t.TempDir())
 	s := mustOpen(t, Config{Path: "d.db"})
 	fillStore(t, s, 1, 10)
@@ -158,7 +161,8 @@ func TestABackupMayHaveARelativePath(t *testing.T) {
 	}
 }
 
-func TestABackupIsTheStoreAtOneMomentWhileItGoesOn(t *testing.T) {
+// TestBackup_ConsistentDuringCommits: a backup shows the store at one moment while commits continue.
+func TestBackup_ConsistentDuringCommits(t *testing.T) {
 	ctx := context.Background()
 	dir := t.TempDir()
 	s := mustOpen(t, Config{Path: filepath.Join(dir, "d.db")})
@@ -213,7 +217,8 @@ func TestABackupIsTheStoreAtOneMomentWhileItGoesOn(t *testing.T) {
 	}
 }
 
-func TestVerifyNamesWhatIsWrong(t *testing.T) {
+// TestVerify_NamesProblems: Verify names each problem of a file.
+func TestVerify_NamesProblems(t *testing.T) {
 	ctx := context.Background()
 	good, err := os.ReadFile(filled(t, 30))
 	if err != nil {

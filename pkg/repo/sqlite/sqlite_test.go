@@ -24,13 +24,15 @@ func mustOpen(t testing.TB, c Config) *Store {
 	return s
 }
 
-func TestSQLiteIsAStore(t *testing.T) {
+// TestStore_PassesConformanceSuite: the SQLite store passes the conformance suite.
+func TestStore_PassesConformanceSuite(t *testing.T) {
 	repotest.Run(t, func(t *testing.T) repo.Store {
 		return mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "new folder?", "d%41.db")})
 	})
 }
 
-func TestSQLiteAnswersAsMemoryDoes(t *testing.T) {
+// TestStore_AnswersLikeMemory: the SQLite store gives the same answers as the memory store.
+func TestStore_AnswersLikeMemory(t *testing.T) {
 	repotest.Compare(t,
 		func(t *testing.T) repo.Store { return memory.New() },
 		func(t *testing.T) repo.Store {

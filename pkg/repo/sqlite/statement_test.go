@@ -26,7 +26,8 @@ func stored(t *testing.T, s *Store, id string) string {
 	return row
 }
 
-func TestWhatAStatementSaysIsZeroIsStoredAsIfItWereBound(t *testing.T) {
+// TestStatement_ZeroGroupStoredLikeBound: a group that a statement writes as zero is stored as if its values were bound.
+func TestStatement_ZeroGroupStoredLikeBound(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	none := func(n int) []driver.NamedValue { // a task that has nothing
 		var b binder
@@ -66,7 +67,8 @@ func TestWhatAStatementSaysIsZeroIsStoredAsIfItWereBound(t *testing.T) {
 	}
 }
 
-func TestAGroupHasAZeroForEachColumnOrIsAlwaysGiven(t *testing.T) {
+// TestGroup_HasZeroForEachColumn: a group has a zero for each column or is always given.
+func TestGroup_HasZeroForEachColumn(t *testing.T) {
 	for _, g := range groups {
 		if (g.zero == "") != (g.given == nil) {
 			t.Errorf("%v: its zero is %q, and whether it is given: %v", g.columns, g.zero, g.given != nil)
@@ -79,7 +81,7 @@ func TestAGroupHasAZeroForEachColumnOrIsAlwaysGiven(t *testing.T) {
 
 // Whoever has the engine make changes of many kinds must not fill the memory with
 // their statements.
-func TestPreparedStatementsAreBounded(t *testing.T) {
+func TestWriter_PreparedStatementsBounded(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
 	mustCommit(t, s, pending("a", 1))
 	var fields []model.Fields

@@ -35,7 +35,8 @@ func rewrite(t testing.TB, s *Store, n int) {
 	mustCommit(t, s, c)
 }
 
-func TestTheWALStartsAnewUnderLoad(t *testing.T) {
+// TestWAL_RestartsUnderLoad: the WAL restarts from its beginning under load.
+func TestWAL_RestartsUnderLoad(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
 	for i := range 200 { // 60 MB of changes
 		rewrite(t, s, i)
@@ -47,7 +48,7 @@ func TestTheWALStartsAnewUnderLoad(t *testing.T) {
 
 // Each reader here begins before the one before it ends, as they do under a
 // constant load: SQLite's own checkpoints never find the WAL without one.
-func TestReadersThatOverlapDoNotLetTheWALGrow(t *testing.T) {
+func TestWAL_OverlappingReadersKeepItSmall(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
 	s.w.walLimit = 32 << 20
 	rewrite(t, s, 600)
@@ -92,7 +93,8 @@ func isClosed(c chan struct{}) bool {
 	}
 }
 
-func TestTheWALOfALongSnapshotIsCutBackAfterIt(t *testing.T) {
+// TestWAL_TruncatedAfterLongSnapshot: the WAL is truncated after a long snapshot.
+func TestWAL_TruncatedAfterLongSnapshot(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db"), Synchronous: Normal})
 	s.w.walLimit, s.w.walRetry = 8<<20, 20*time.Millisecond
 	rewrite(t, s, 150)
@@ -122,7 +124,7 @@ func TestTheWALOfALongSnapshotIsCutBackAfterIt(t *testing.T) {
 
 // A commit that waited for a reader would wait as long as the test, and fail
 // after five seconds.
-func TestACommitWaitsForNoReader(t *testing.T) {
+func TestCommit_WaitsForNoReader(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	fillStore(t, s, 1, 500)
 	snap, err := s.Snapshot(t.Context())

@@ -59,7 +59,8 @@ var texts = map[string]string{
 	`{"class":"a","code":1}`: "", `{"files":null}`: "", `{"code":1,"code":2}`: "", `["\x"]`: "", `["\u12"]`: "", ``: "", `{`: "", `["a"}`: "", `{"a":"b"]`: "",
 }
 
-func TestWhatIsKnownIsReadAsEncodingJSONDoes(t *testing.T) {
+// TestReader_ReadsLikeEncodingJSON: the reader returns what encoding/json returns for each text that it accepts.
+func TestReader_ReadsLikeEncodingJSON(t *testing.T) {
 	for text, want := range texts {
 		if got := all(t, text); got != want {
 			t.Errorf("%q is known as %q, want %q", text, got, want)
@@ -67,14 +68,16 @@ func TestWhatIsKnownIsReadAsEncodingJSONDoes(t *testing.T) {
 	}
 }
 
-func FuzzWhatIsKnownIsReadAsEncodingJSONDoes(f *testing.F) {
+// FuzzReader_ReadsLikeEncodingJSON: the reader returns what encoding/json returns for each text that it accepts.
+func FuzzReader_ReadsLikeEncodingJSON(f *testing.F) {
 	for text := range texts {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) { all(t, text) })
 }
 
-func TestWhatIsWrittenIsKnown(t *testing.T) {
+// TestWriter_OutputIsReadable: the reader accepts each text of the writer.
+func TestWriter_OutputIsReadable(t *testing.T) {
 	text := "a\"\\\x01\n<&>ü\u2028\x7f"
 	var w Writer
 	w.List([]string{text, ""})

@@ -7,7 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestACursorIsReadBack(t *testing.T) {
+// TestCursor_ReadBack: a cursor is read back.
+func TestCursor_ReadBack(t *testing.T) {
 	for _, seq := range []int64{1, 9, 1 << 40, math.MaxInt64} {
 		if got, err := Seq(Cursor(seq)); err != nil || got != seq {
 			t.Errorf("Seq(Cursor(%d)) = %d, %v", seq, got, err)
@@ -18,7 +19,8 @@ func TestACursorIsReadBack(t *testing.T) {
 	}
 }
 
-func FuzzACursorIsEitherOursOrInvalid(f *testing.F) {
+// FuzzCursor_OwnOrInvalid: a cursor is one of ours or invalid.
+func FuzzCursor_OwnOrInvalid(f *testing.F) {
 	for _, s := range []string{"", "x", "czE", "cze", "czAx", "czA", "cy0x", "cysx", "MQ", "czk5OTk5OTk5OTk5OTk5OTk5OTk5", "czE=", "czE\n", "cz\nE"} {
 		f.Add(s)
 	}
@@ -33,7 +35,8 @@ func FuzzACursorIsEitherOursOrInvalid(f *testing.F) {
 	})
 }
 
-func TestLowerFoldsAsciiOnly(t *testing.T) {
+// TestLower_FoldsASCIIOnly: lower folds ASCII only.
+func TestLower_FoldsASCIIOnly(t *testing.T) {
 	for in, want := range map[string]string{"": "", "abc": "abc", "HtTp://X": "http://x", "ÄZ": "Äz"} {
 		if got := Lower(in); got != want {
 			t.Errorf("Lower(%q) = %q, want %q", in, got, want)
@@ -41,7 +44,8 @@ func TestLowerFoldsAsciiOnly(t *testing.T) {
 	}
 }
 
-func TestAMalformedBatchIsRefused(t *testing.T) {
+// TestCheckBatch_MalformedBatchRefused: a malformed batch is refused.
+func TestCheckBatch_MalformedBatchRefused(t *testing.T) {
 	task := func(id string, seq int64, s model.Status) *model.Task {
 		return &model.Task{TaskSpec: model.TaskSpec{ID: id}, Seq: seq, TaskState: model.TaskState{Status: s}}
 	}
