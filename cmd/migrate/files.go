@@ -84,7 +84,7 @@ func (p *program) putBack(ctx context.Context, o *outcome) (err error) {
 	if err := p.ensureFolder(o.Path); err != nil {
 		return err
 	}
-	path, release, err := sqlite.Hold(o.Path)
+	path, release, err := sqlite.LockFile(o.Path)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (p *program) putBack(ctx context.Context, o *outcome) (err error) {
 		} else if serr != nil {
 			p.o.logger.Warn("the previous file cannot be opened; it is kept with its WAL", "path", path, "error", serr)
 		}
-		if _, release, err = sqlite.Hold(path); err != nil {
+		if _, release, err = sqlite.LockFile(path); err != nil {
 			return err
 		}
 		held = true
@@ -219,7 +219,7 @@ func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
 	if r.ByStatus, err = snap.Counts(ctx); err != nil {
 		return nil, err
 	}
-	if said := snap.(repo.Digested).Digest(); !said.Equal(d) {
+	if said := snap.(repo.DigestProvider).Digest(); !said.Equal(d) {
 		r.Problems = append(r.Problems, fmt.Sprintf("its end line says %v, its records are %v", said, d))
 	}
 	return r, nil

@@ -42,7 +42,7 @@ func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	_, release, err := sqlite.Hold(path)
+	_, release, err := sqlite.LockFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}

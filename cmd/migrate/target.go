@@ -47,7 +47,7 @@ func (f *sqliteFile) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer
 			return nil, err
 		}
 	}
-	path, release, err := sqlite.Hold(f.path)
+	path, release, err := sqlite.LockFile(f.path)
 	if err != nil {
 		return nil, err
 	}

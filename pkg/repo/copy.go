@@ -13,9 +13,9 @@ import (
 // over NATS.
 type Source = Snapshotter
 
-// Digested is a [Snapshot] that knows beforehand what its records add up to, as
-// the end line of a file does; [Copy] checks it.
-type Digested interface {
+// DigestProvider is a [Snapshot] that states the digest of its records, as the end line
+// of a file does; [Copy] checks it.
+type DigestProvider interface {
 	Digest() Digest
 }
 
@@ -26,19 +26,19 @@ type Target interface {
 	Begin(ctx context.Context, o CopyOptions) (Writer, error)
 }
 
-// Writer takes the records of one copy. It is for one goroutine at a time. Either
+// Writer receives the records of one copy. It is for one goroutine at a time. Either
 // Finish or Abort ends it.
 type Writer interface {
 	// Put takes records, which are of one kind and encoded, and whose ids come
-	// once in a copy. Under Fail a record that the target has otherwise is a
-	// *model.Error of CodeConflict that speaks of its id.
+	// once in a copy. Under Fail a record that the target has with other
+	// content is a *model.Error of CodeConflict that names its id.
 	Put(ctx context.Context, records []Record) (PutStats, error)
 	// Finish verifies what the target now holds of what was put and returns its
-	// digest; want is that of the records put without those that were kept as
-	// they were. Only then a target that can be made in one go becomes visible.
+	// digest; want is the digest of the records put without those that were kept.
+	// Only then a target that is made in one step becomes visible.
 	// An error names what differs, where that is known.
 	Finish(ctx context.Context, want Digest) (got Digest, err error)
-	// Abort gives up: a target that can be made in one go is as before, another
+	// Abort ends the copy: a target that is made in one step stays unchanged, another
 	// one holds what was put so far, and the same copy may be run again.
 	Abort(ctx context.Context) error
 }
@@ -49,7 +49,7 @@ type Lookup interface {
 	Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error)
 }
 
-// OnConflict says what becomes of a record that the target has with other
+// OnConflict states what happens to a record that the target has with other
 // content. Identical records are never a conflict.
 type OnConflict string
 
@@ -68,22 +68,22 @@ type CopyOptions struct {
 	Progress   func(Stats) `json:"-"`                 // called after each batch, by the goroutine that copies
 }
 
-// PutStats is what became of the records of one Put.
+// PutStats counts the records of one Put by outcome.
 type PutStats struct {
 	Written  int64  `json:"written"`       // new in the target
 	Skipped  int64  `json:"skipped"`       // identical there already
-	Replaced int64  `json:"replaced"`      // were otherwise there
-	Kept     int64  `json:"kept"`          // are otherwise there, and stay so
+	Replaced int64  `json:"replaced"`      // had other content there
+	Kept     int64  `json:"kept"`          // have other content there, which stays
 	Excluded Digest `json:"kept_excluded"` // of the records put whose place was kept
 }
 
-// Stats is what a copy did.
+// Stats counts what a copy did.
 type Stats struct {
 	TasksMigrated   int64          `json:"tasks_migrated"`   // new in the target, or replaced there
-	WorkersMigrated int64          `json:"workers_migrated"` // likewise
-	Skipped         int64          `json:"skipped"`          // identical, or kept as they were
+	WorkersMigrated int64          `json:"workers_migrated"` // new in the target, or replaced there
+	Skipped         int64          `json:"skipped"`          // identical, or kept
 	Replaced        int64          `json:"replaced"`         // of those migrated
-	Kept            int64          `json:"kept"`             // of those skipped: otherwise in the target
+	Kept            int64          `json:"kept"`             // of those skipped: the target has other content
 	Errors          int64          `json:"errors"`           // records that could not be moved or differ
 	Bytes           int64          `json:"bytes"`            // of the records' JSON that was read
 	Duration        model.Duration `json:"duration"`
@@ -91,7 +91,7 @@ type Stats struct {
 	Digest          Digest         `json:"digest"`    // of the records read
 	Tasks           int64          `json:"tasks"`     // read so far
 	Workers         int64          `json:"workers"`   // read so far
-	Total           int64          `json:"total"`     // tasks that the source said it has
+	Total           int64          `json:"total"`     // tasks that the source states
 	Verified        bool           `json:"verified"`  // the target holds what was put
 }
 
@@ -108,7 +108,7 @@ func (o *CopyOptions) normalize() error {
 		o.OnConflict = Fail
 	case Fail, Skip, Replace:
 	default:
-		return model.Errorf(model.CodeInvalid, "on_conflict: %.40q is none of fail, skip, replace", o.OnConflict)
+		return model.Errorf(model.CodeInvalid, "on_conflict: %.40q is not fail, skip or replace", o.OnConflict)
 	}
 	if o.Batch < 1 || o.Batch > maxBatch {
 		o.Batch = defaultBatch
@@ -122,7 +122,7 @@ func (o *CopyOptions) normalize() error {
 // source, identical, except for those that Skip kept. What else it held stays.
 //
 // Memory is bounded, whatever the size of the source. After an error the stats
-// say how far it came; running it again goes on, for identical records are
+// state the progress; another run resumes, because identical records are
 // skipped.
 func Copy(ctx context.Context, src Source, dst Target, o CopyOptions) (stats Stats, err error) {
 	begin := time.Now()
@@ -145,7 +145,7 @@ func Copy(ctx context.Context, src Source, dst Target, o CopyOptions) (stats Sta
 	if err != nil {
 		return stats, fmt.Errorf("copy: the target: %w", err)
 	}
-	c := copying{o: o, snap: snap, w: w, stats: &stats, begin: begin}
+	c := copyRun{o: o, snap: snap, w: w, stats: &stats, begin: begin}
 	if err := c.run(ctx); err != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), abortTimeout)
 		defer cancel()
@@ -156,15 +156,3 @@ func Copy(ctx context.Context, src Source, dst Target, o CopyOptions) (stats Sta
 
 // abortTimeout is how long a target may take to clear up.
 const abortTimeout = 30 * time.Second
-
-// MigrateMemoryToSQLite copies what a store in memory holds into one in a SQLite
-// file. It is [Copy] between the two; a record that the file has with other
-// content ends it, and identical ones are skipped.
-func MigrateMemoryToSQLite(ctx context.Context, memory, sqlite Store) (Stats, error) {
-	return Copy(ctx, memory, StoreTarget(sqlite), CopyOptions{})
-}
-
-// MigrateSQLiteToMemory copies the other way.
-func MigrateSQLiteToMemory(ctx context.Context, sqlite, memory Store) (Stats, error) {
-	return Copy(ctx, sqlite, StoreTarget(memory), CopyOptions{})
-}

@@ -15,7 +15,7 @@ import (
 // that is there twice. The zero value is that of no records; values compare
 // with ==.
 //
-// It finds what was lost, doubled or changed by mistake. It is no signature:
+// It finds what was lost, doubled or changed by mistake. It is not a signature:
 // whoever can write the records can write their digest too.
 type Digest struct {
 	Tasks   int64

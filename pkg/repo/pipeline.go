@@ -16,19 +16,19 @@ type chunk struct {
 	byStatus model.Counts
 }
 
-// chunks yields what the snapshot holds, encoded: the workers, then the tasks in
+// prefetchChunks yields what the snapshot holds, encoded: the workers, then the tasks in
 // the order of Seq. It reads and encodes ahead of the caller in goroutines of
 // its own, which have ended when the loop over it has.
-func chunks(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error] {
-	return ahead(ctx, func(ctx context.Context) iter.Seq2[*chunk, error] {
-		return encoded(ahead(ctx, func(ctx context.Context) iter.Seq2[*chunk, error] {
-			return read(ctx, snap, size)
+func prefetchChunks(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error] {
+	return prefetch(ctx, func(ctx context.Context) iter.Seq2[*chunk, error] {
+		return encodeChunks(prefetch(ctx, func(ctx context.Context) iter.Seq2[*chunk, error] {
+			return readChunks(ctx, snap, size)
 		}))
 	})
 }
 
-// read yields the records as they come out of the snapshot.
-func read(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error] {
+// readChunks yields the records as they come out of the snapshot.
+func readChunks(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error] {
 	return func(yield func(*chunk, error) bool) {
 		workers, err := snap.Workers(ctx)
 		if err != nil {
@@ -55,7 +55,7 @@ func read(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error]
 				c.records = make([]Record, 0, size)
 			}
 			c.records = append(c.records, Record{Task: t})
-			bytes += rough(t)
+			bytes += approxSize(t)
 			if len(c.records) == size || bytes >= maxBatchBytes {
 				if !yield(c, nil) {
 					return
@@ -69,8 +69,8 @@ func read(ctx context.Context, snap Snapshot, size int) iter.Seq2[*chunk, error]
 	}
 }
 
-// rough is about how much memory a task takes that may take much.
-func rough(t *model.Task) int {
+// approxSize is about how much memory a task takes that may take much.
+func approxSize(t *model.Task) int {
 	n := 512 + len(t.Torrent) + len(t.Metalink) + len(t.URL)
 	for _, m := range t.Mirrors {
 		n += len(m)
@@ -89,8 +89,8 @@ func rough(t *model.Task) int {
 	return n
 }
 
-// encoded makes the canonical JSON and the digest of each chunk.
-func encoded(in iter.Seq2[*chunk, error]) iter.Seq2[*chunk, error] {
+// encodeChunks makes the canonical JSON and the digest of each chunk.
+func encodeChunks(in iter.Seq2[*chunk, error]) iter.Seq2[*chunk, error] {
 	return func(yield func(*chunk, error) bool) {
 		for c, err := range in {
 			if err == nil {
@@ -118,10 +118,10 @@ func (c *chunk) encode() error {
 	return nil
 }
 
-// ahead runs a sequence in a goroutine of its own, two chunks ahead of the
+// prefetch runs a sequence in a goroutine of its own, two chunks ahead of the
 // caller. The goroutine has ended when the loop over the result has. A context
 // that is done is an error of the sequence: it must not look like its end.
-func ahead(ctx context.Context, sequence func(context.Context) iter.Seq2[*chunk, error]) iter.Seq2[*chunk, error] {
+func prefetch(ctx context.Context, sequence func(context.Context) iter.Seq2[*chunk, error]) iter.Seq2[*chunk, error] {
 	type item struct {
 		c   *chunk
 		err error
@@ -161,7 +161,7 @@ func ahead(ctx context.Context, sequence func(context.Context) iter.Seq2[*chunk,
 // DigestOf reads a snapshot whole and returns the digest of all that it holds.
 func DigestOf(ctx context.Context, snap Snapshot) (Digest, error) {
 	var d Digest
-	for c, err := range chunks(ctx, snap, defaultBatch) {
+	for c, err := range prefetchChunks(ctx, snap, defaultBatch) {
 		if err != nil {
 			return d, err
 		}

@@ -178,13 +178,13 @@ func (r *Record) check() error {
 	case !model.ValidName(t.ID):
 		return model.CheckName("task", t.ID)
 	case !t.Status.Valid():
-		return fmt.Errorf("task %s: status: %.40q is none", t.ID, t.Status)
+		return fmt.Errorf("task %s: status: %.40q is not a status", t.ID, t.Status)
 	case t.Seq < 1 || t.Seq > maxNumber:
 		return fmt.Errorf("task %s: seq: %d is not from 1 to %d", t.ID, t.Seq, int64(maxNumber))
 	case t.Attempt < 0 || t.Attempt > maxNumber:
 		return fmt.Errorf("task %s: attempt: %d is not from 0 to %d", t.ID, t.Attempt, int64(maxNumber))
 	case !t.Priority.Valid():
-		return fmt.Errorf("task %s: priority: %d is none of 1 to 4", t.ID, t.Priority)
+		return fmt.Errorf("task %s: priority: %d is not 1 to 4", t.ID, t.Priority)
 	}
 	for _, f := range nameFields(t) {
 		if f.value != "" && !model.ValidName(f.value) {

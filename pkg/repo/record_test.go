@@ -91,7 +91,7 @@ func TestRecord_KeepsEachField(t *testing.T) {
 			want.Task = &c
 		} else {
 			c := *worker
-			c.UsedSlots, c.Dir, c.StatusReason = 0, "", "" // likewise
+			c.UsedSlots, c.Dir, c.StatusReason = 0, "", "" // neither
 			want.Worker = &c
 		}
 		if !reflect.DeepEqual(got, want) {

@@ -8,10 +8,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Store is one backend, whole. Those who use a store declare the part of it that
-// they need.
+// Store is a complete backend. A user of a store declares the part of it that it
+// needs.
 //
-// Values that go in or come out are shared and immutable, but for what Live
+// Values that go in or come out are shared and immutable, except those that Live
 // yields: copy before changing.
 type Store interface {
 	Committer
@@ -25,8 +25,8 @@ type Store interface {
 // Committer writes.
 type Committer interface {
 	// Commit writes the batch, all of it or nothing, and returns when it is as
-	// durable as the store promises. After an error the outcome is not known:
-	// load everything anew before going on.
+	// durable as the store promises. After an error the outcome is
+	// unknown: reload everything before the next commit.
 	//
 	// A change whose From is not the status that the row has (or whose Put of a
 	// new row finds one) refuses the batch: a *model.Error of CodeInternal, for
@@ -56,9 +56,9 @@ type Loader interface {
 	// may come in its place: whoever keeps it copies it; what it points to stays.
 	//
 	// The tasks may come without Mirrors, Options, Labels, Checksum, SpecHash,
-	// Result, UpdatedAt, StartedAt and FinishedAt, and of a Torrent or Metalink with
-	// a byte that says that there is one: nobody places tasks by these. Whoever needs
-	// one reads it with Tasks.
+	// Result, UpdatedAt, StartedAt and FinishedAt, and with one byte
+	// for a Torrent or Metalink that is there: placement does not use these. Tasks has
+	// them.
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
 	// Workers returns all workers in the order of their names.
 	Workers(ctx context.Context) ([]*model.Worker, error)
@@ -66,12 +66,12 @@ type Loader interface {
 	LastSeq(ctx context.Context) (int64, error)
 }
 
-// Pruner reads what retention needs. What it finds is removed by a Commit.
+// Pruner reads what retention needs. A Commit removes what it finds.
 type Pruner interface {
 	// Expired returns changes that delete tasks which ended before the time
 	// given for their status (a status without one is kept), at most limit. It
 	// looks at a bounded number of rows, in the order of Seq, from the one after
-	// the Seq given on; next is where the following call goes on, 0 if all have
+	// the Seq given on; next is where the following call starts, 0 if all have
 	// been seen.
 	Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) (changes []model.TaskChange, next int64, err error)
 	// Tombstones returns what deleted tasks left of those of the ids for which
@@ -82,12 +82,12 @@ type Pruner interface {
 
 // Snapshotter gives a view of the store that does not move.
 type Snapshotter interface {
-	// Snapshot returns the store as the last commit left it. Whoever takes one
-	// closes it; the store's own Close ends it too.
+	// Snapshot returns the store as the last commit left it. The caller closes it;
+	// the store's own Close ends it too.
 	Snapshot(ctx context.Context) (Snapshot, error)
 }
 
-// Snapshot is a store at one moment, while the store goes on. It is for one
+// Snapshot is a store at one moment, while commits continue. It is for one
 // goroutine at a time. A store may need room for what changes while a snapshot
 // is open, so it should be read and closed without rest.
 type Snapshot interface {

@@ -76,14 +76,14 @@ func (w *storeWriter) Put(ctx context.Context, records []Record) (PutStats, erro
 	var done PutStats
 	var b model.Batch
 	var check []Record // to be read back
-	found, err := w.existing(ctx, records)
+	found, err := w.readExisting(ctx, records)
 	if err != nil {
 		return done, err
 	}
 	for i := range records {
 		r := &records[i]
 		there := found(r.ID())
-		write, err := w.decide(r, there, &done)
+		write, err := w.decideWrite(r, there, &done)
 		if err != nil {
 			return done, err
 		}
@@ -93,7 +93,7 @@ func (w *storeWriter) Put(ctx context.Context, records []Record) (PutStats, erro
 			b.Workers = append(b.Workers, model.WorkerChange{ID: r.ID(), Put: r.Worker})
 			w.put = append(w.put, r.Worker)
 		default:
-			b.Tasks = append(b.Tasks, w.change(r.Task, there))
+			b.Tasks = append(b.Tasks, w.changeFor(r.Task, there))
 			check = append(check, *r)
 		}
 	}
@@ -112,9 +112,9 @@ func (w *storeWriter) Put(ctx context.Context, records []Record) (PutStats, erro
 	return done, err
 }
 
-// existing returns what the store has by the ids of the records, which are of
+// readExisting returns what the store has by the ids of the records, which are of
 // one kind.
-func (w *storeWriter) existing(ctx context.Context, records []Record) (func(id string) *Record, error) {
+func (w *storeWriter) readExisting(ctx context.Context, records []Record) (func(id string) *Record, error) {
 	none := func(string) *Record { return nil }
 	if w.empty || len(records) == 0 {
 		return none, nil
@@ -127,7 +127,7 @@ func (w *storeWriter) existing(ctx context.Context, records []Record) (func(id s
 			return nil
 		}, nil
 	}
-	tasks, err := lookup(ctx, w.s, records)
+	tasks, err := lookupTasks(ctx, w.s, records)
 	return func(id string) *Record {
 		if task := tasks[id]; task != nil {
 			return &Record{Task: task}
@@ -136,8 +136,8 @@ func (w *storeWriter) existing(ctx context.Context, records []Record) (func(id s
 	}, err
 }
 
-// decide says whether a record is to be written, and counts it.
-func (w *storeWriter) decide(r, there *Record, done *PutStats) (write bool, err error) {
+// decideWrite says whether a record is to be written, and counts it.
+func (w *storeWriter) decideWrite(r, there *Record, done *PutStats) (write bool, err error) {
 	if there == nil {
 		done.Written++
 		return true, nil
@@ -163,8 +163,8 @@ func (w *storeWriter) decide(r, there *Record, done *PutStats) (write bool, err 
 	return false, model.Errorf(model.CodeConflict, "%s %s: the target has it with other content", r.Kind(), r.ID()).For(r.ID())
 }
 
-// change returns what puts the task into the store.
-func (w *storeWriter) change(t *model.Task, there *Record) model.TaskChange {
+// changeFor returns what puts the task into the store.
+func (w *storeWriter) changeFor(t *model.Task, there *Record) model.TaskChange {
 	c := model.TaskChange{ID: t.ID, Put: t}
 	seq := max(t.Seq, w.last+1)
 	if there != nil {
@@ -186,7 +186,7 @@ func (w *storeWriter) readBack(ctx context.Context, records []Record) error {
 	if len(records) == 0 {
 		return nil
 	}
-	found, err := lookup(ctx, w.s, records)
+	found, err := lookupTasks(ctx, w.s, records)
 	if err != nil {
 		return err
 	}
@@ -257,14 +257,14 @@ func (w *storeWriter) verifyWorkers(workers []*model.Worker) (seen Digest, err e
 		if err := seen.Add(&Record{Worker: worker}); err != nil {
 			return seen, err
 		}
-		if w.kept > 0 { // who holds a task that was kept is the target's affair
+		if w.kept > 0 { // the target decides which worker holds a task that was kept
 			continue
 		}
-		if lost := missing(worker.CurrentTasks, put.CurrentTasks); len(lost) > 0 {
+		if lost := findMissing(worker.CurrentTasks, put.CurrentTasks); len(lost) > 0 {
 			return seen, fmt.Errorf("worker %s does not hold %d of its tasks: %s",
 				put.ID, len(lost), strings.Join(lost[:min(len(lost), maxNamed)], ", "))
 		}
-		if more := missing(put.CurrentTasks, worker.CurrentTasks); len(more) > 0 && w.empty {
+		if more := findMissing(put.CurrentTasks, worker.CurrentTasks); len(more) > 0 && w.empty {
 			return seen, fmt.Errorf("worker %s holds %d tasks that are not its own: %s",
 				put.ID, len(more), strings.Join(more[:min(len(more), maxNamed)], ", "))
 		}

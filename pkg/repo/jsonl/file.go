@@ -9,16 +9,16 @@ import (
 )
 
 // File is the path of a file of records. It is a [repo.Source] and a
-// [repo.Target]: as a target the file is replaced whole, or left as it is if it
+// [repo.Target]: as a target the file is replaced whole, or left unchanged if it
 // holds the same records already. A file that holds others is a conflict: under
 // repo.Fail it stays, under repo.Replace the new one takes its place. repo.Skip
 // is refused, for two files are not mixed.
 type File string
 
 var (
-	_ repo.Source   = File("")
-	_ repo.Target   = File("")
-	_ repo.Digested = (*snapshot)(nil)
+	_ repo.Source         = File("")
+	_ repo.Target         = File("")
+	_ repo.DigestProvider = (*snapshot)(nil)
 )
 
 // The kinds of lines that are no records.

@@ -99,7 +99,7 @@ func TestFile_SecondCopyLeavesItUnchanged(t *testing.T) {
 		t.Errorf("stats are %+v", stats)
 	}
 	if !bytes.Equal(read(t, file), before) {
-		t.Error("the file was written anew")
+		t.Error("the file was written again")
 	}
 }
 
@@ -132,7 +132,7 @@ func TestFile_ForeignFileKept(t *testing.T) {
 	if err := os.WriteFile(string(file), []byte("my notes\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := repo.Copy(t.Context(), filled(t, 5), file, repo.CopyOptions{}); err == nil || !strings.Contains(err.Error(), "left as it is") {
+	if _, err := repo.Copy(t.Context(), filled(t, 5), file, repo.CopyOptions{}); err == nil || !strings.Contains(err.Error(), "unchanged") {
 		t.Errorf("Copy = %v", err)
 	}
 	if got := read(t, file); string(got) != "my notes\n" {

@@ -30,7 +30,7 @@ type snapshot struct {
 }
 
 // Snapshot implements [repo.Snapshotter]. It reads the file once to see that it
-// is whole and as it was written, before anything of it is used; an error names
+// is complete and undamaged before any of it is used; an error names
 // the line.
 func (f File) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	return open(ctx, string(f))
@@ -81,17 +81,17 @@ func (s *snapshot) check(ctx context.Context) error {
 		return err
 	}
 	if begin < 0 {
-		return s.diagnose(ctx, "the file has no end line: it was cut off or is not one of ours")
+		return s.findDamage(ctx, "the file has no end line: it was cut off or is not one of ours")
 	}
 	if s.digest, err = s.end.digest(); err != nil || s.end.V != repo.RecordVersion || s.end.Bytes != begin {
-		return s.diagnose(ctx, "the end line does not fit the lines before it")
+		return s.findDamage(ctx, "the end line does not fit the lines before it")
 	}
 	hash := sha256.New()
 	if _, err := io.Copy(hash, reader(ctx, io.NewSectionReader(s.file, 0, begin))); err != nil {
 		return err
 	}
 	if hex.EncodeToString(hash.Sum(nil)) != s.end.SHA256 {
-		return s.diagnose(ctx, "the lines before the end line are not those that were written")
+		return s.findDamage(ctx, "the lines before the end line are not those that were written")
 	}
 	return nil
 }
@@ -114,9 +114,9 @@ func (s *snapshot) lastLine() (int64, error) {
 	return size - int64(len(line)) - 1, nil
 }
 
-// diagnose returns the error of a file that is not whole: that of the first line
+// findDamage returns the error of a file that is not whole: that of the first line
 // which cannot be read, or else the summary, at the last line.
-func (s *snapshot) diagnose(ctx context.Context, summary string) error {
+func (s *snapshot) findDamage(ctx context.Context, summary string) error {
 	number := int64(0)
 	for l, err := range s.lines(ctx) {
 		number = l.number
@@ -229,15 +229,15 @@ func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 }
 
 // Tasks implements [repo.Snapshot]. At the end of a walk from the beginning it
-// compares who holds what by the tasks with what the workers say.
+// compares the holders that the tasks name with the tasks that the workers list.
 func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
-		workers, err := s.holdings(ctx)
+		workers, err := s.readAssignments(ctx)
 		if err != nil {
 			yield(nil, err)
 			return
 		}
-		held, last := make(map[string]holding), after
+		held, last := make(map[string]assignment), after
 		for l, err := range s.lines(ctx) {
 			if err != nil {
 				yield(nil, err)
@@ -259,50 +259,50 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 			}
 			last = r.Task.Seq
 			if r.Task.WorkerID != "" {
-				held[r.Task.WorkerID] = held[r.Task.WorkerID].with(r.Task.ID)
+				held[r.Task.WorkerID] = held[r.Task.WorkerID].addWorker(r.Task.ID)
 			}
 			if !yield(r.Task, nil) {
 				return
 			}
 		}
-		if err := related(workers, held); err != nil && after == 0 {
+		if err := compareAssignments(workers, held); err != nil && after == 0 {
 			yield(nil, fmt.Errorf("%s: %w", s.path, err))
 		}
 	}
 }
 
-// holding is a set of tasks in little room: how many they are, and the sum of the
+// assignment is a set of tasks in little room: how many they are, and the sum of the
 // hashes of their ids.
-type holding struct {
+type assignment struct {
 	n   int
 	sum uint64
 }
 
-func (h holding) with(id string) holding {
+func (h assignment) addWorker(id string) assignment {
 	hash := fnv.New64a()
 	hash.Write([]byte(id))
-	return holding{h.n + 1, h.sum + hash.Sum64()}
+	return assignment{h.n + 1, h.sum + hash.Sum64()}
 }
 
-// holdings returns what each worker says that it holds.
-func (s *snapshot) holdings(ctx context.Context) (map[string]holding, error) {
+// readAssignments returns the tasks that each worker lists.
+func (s *snapshot) readAssignments(ctx context.Context) (map[string]assignment, error) {
 	workers, err := s.Workers(ctx)
-	said := make(map[string]holding, len(workers))
+	said := make(map[string]assignment, len(workers))
 	for _, w := range workers {
-		h := holding{}
+		h := assignment{}
 		for _, id := range w.CurrentTasks {
-			h = h.with(id)
+			h = h.addWorker(id)
 		}
 		said[w.ID] = h
 	}
 	return said, err
 }
 
-// related compares both directions of who holds what.
-func related(said, held map[string]holding) error {
+// compareAssignments compares the assignments of the tasks with those of the workers.
+func compareAssignments(said, held map[string]assignment) error {
 	for _, id := range slices.Sorted(maps.Keys(said)) {
 		if said[id] != held[id] {
-			return fmt.Errorf("worker %s says that it holds %d tasks, %d tasks say so of it, or others", id, said[id].n, held[id].n)
+			return fmt.Errorf("worker %s lists %d tasks, and %d tasks name it, or other tasks", id, said[id].n, held[id].n)
 		}
 	}
 	return nil

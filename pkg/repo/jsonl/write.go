@@ -49,13 +49,13 @@ func (f File) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error
 		}
 	case errors.Is(err, fs.ErrNotExist):
 	case o.OnConflict != repo.Replace:
-		return nil, fmt.Errorf("%w; it was left as it is, and would be written anew under replace", err)
+		return nil, fmt.Errorf("%w; it stays unchanged; on_conflict replace would overwrite it", err)
 	}
 	if o.DryRun {
 		return w, nil
 	}
 	if err := w.create(); err != nil {
-		return nil, errors.Join(err, w.drop())
+		return nil, errors.Join(err, w.discard())
 	}
 	return w, nil
 }
@@ -143,24 +143,24 @@ func (w *writer) Put(_ context.Context, records []repo.Record) (repo.PutStats, e
 // Finish implements [repo.Writer]: the file is read back before it gets its name.
 func (w *writer) Finish(ctx context.Context, want repo.Digest) (got repo.Digest, err error) {
 	if !w.digest.Equal(want) {
-		return w.digest, errors.Join(fmt.Errorf("%s: %v were put, not %v", w.path, w.digest, want), w.drop())
+		return w.digest, errors.Join(fmt.Errorf("%s: %v were put, not %v", w.path, w.digest, want), w.discard())
 	}
 	switch {
 	case w.old != nil && w.old.Equal(want):
 		w.unchanged = true
-		return want, w.drop()
+		return want, w.discard()
 	case w.old != nil && w.o.OnConflict != repo.Replace:
 		return got, errors.Join(model.Errorf(model.CodeConflict,
-			"%s is there and holds other records (%v); it was left as it is", w.path, w.old), w.drop())
+			"%s is there and holds other records (%v); it was left unchanged", w.path, w.old), w.discard())
 	case w.o.DryRun:
 		return want, nil
 	}
 	got, err = w.seal(ctx)
 	if err != nil || !got.Equal(want) {
-		return got, errors.Join(err, w.drop())
+		return got, errors.Join(err, w.discard())
 	}
 	if err := os.Rename(w.file.Name(), w.path); err != nil {
-		return got, errors.Join(err, w.drop())
+		return got, errors.Join(err, w.discard())
 	}
 	return got, errors.Join(w.file.Close(), syncDir(filepath.Dir(w.path)))
 }
@@ -183,10 +183,10 @@ func (w *writer) seal(ctx context.Context) (got repo.Digest, err error) {
 }
 
 // Abort implements [repo.Writer].
-func (w *writer) Abort(context.Context) error { return w.drop() }
+func (w *writer) Abort(context.Context) error { return w.discard() }
 
-// drop removes the partial file, if it is still there.
-func (w *writer) drop() error {
+// discard removes the partial file, if it is still there.
+func (w *writer) discard() error {
 	if w.file == nil {
 		return nil
 	}

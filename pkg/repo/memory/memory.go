@@ -15,15 +15,15 @@ import (
 // Store keeps tasks and workers in memory. It implements [repo.Store]; its
 // commits last as long as the process.
 type Store struct {
-	mu       sync.RWMutex
-	closed   bool
-	tasks    map[string]*row
-	workers  map[string]*model.Worker
-	all      ordered
-	byStatus map[model.Status]*ordered // one for every status, always
-	byClient map[string]*ordered
-	byWorker map[string]*ordered // of those that have a worker
-	gone     graves
+	mu         sync.RWMutex
+	closed     bool
+	tasks      map[string]*row
+	workers    map[string]*model.Worker
+	all        ordered
+	byStatus   map[model.Status]*ordered // one for every status, always
+	byClient   map[string]*ordered
+	byWorker   map[string]*ordered // of those that have a worker
+	tombstones tombstones
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -47,12 +47,15 @@ func New() *Store {
 	return s
 }
 
-// Close gives the memory back. What follows is refused with CodeUnavailable.
+// Backend implements [repo.BackendNamer].
+func (s *Store) Backend() string { return "memory" }
+
+// Close frees the memory. Later calls are refused with CodeUnavailable.
 func (s *Store) Close() error {
 	empty := New()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.closed, s.gone = true, graves{}
+	s.closed, s.tombstones = true, tombstones{}
 	s.tasks, s.workers, s.all = empty.tasks, empty.workers, empty.all
 	s.byStatus, s.byClient, s.byWorker = empty.byStatus, empty.byClient, empty.byWorker
 	return nil
@@ -69,7 +72,7 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
-		return rules.Closed("commit")
+		return rules.ClosedError("commit")
 	}
 	if err := s.check(b.Tasks); err != nil {
 		return err
@@ -84,7 +87,7 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 			delete(s.workers, c.ID)
 		}
 	}
-	s.gone.forget(b.Forget)
+	s.tombstones.removeExpired(b.Forget)
 	return nil
 }
 
@@ -100,13 +103,13 @@ func (s *Store) check(changes []model.TaskChange) error {
 		}
 		switch {
 		case have != c.From:
-			return rules.Mismatch(c.ID, c.From, have)
+			return rules.MismatchError(c.ID, c.From, have)
 		case c.Put == nil:
 		case row != nil && row.task.Seq != c.Put.Seq:
-			return rules.Refused(c.ID, "task %s: its seq is %d and cannot become %d", c.ID, row.task.Seq, c.Put.Seq)
+			return rules.RefusedError(c.ID, "task %s: its seq is %d and cannot become %d", c.ID, row.task.Seq, c.Put.Seq)
 		case row == nil:
 			if s.all.has(c.Put.Seq) || seqs[c.Put.Seq] {
-				return rules.Refused(c.ID, "task %s: another task has seq %d", c.ID, c.Put.Seq)
+				return rules.RefusedError(c.ID, "task %s: another task has seq %d", c.ID, c.Put.Seq)
 			}
 			if seqs == nil {
 				seqs = make(map[int64]bool)
@@ -129,7 +132,7 @@ func (s *Store) apply(c *model.TaskChange) {
 		move(s.byClient, r, "", r.task.Client)
 		move(s.byWorker, r, "", r.task.WorkerID)
 	case c.Delete:
-		s.gone.bury(c, r.task)
+		s.tombstones.insert(c, r.task)
 		delete(s.tasks, c.ID)
 		s.all.remove(r.task.Seq)
 		s.byStatus[r.task.Status].remove(r.task.Seq)
@@ -247,7 +250,7 @@ func (s *Store) read(ctx context.Context, op string, f func()) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.closed {
-		return rules.Closed(op)
+		return rules.ClosedError(op)
 	}
 	f()
 	return nil

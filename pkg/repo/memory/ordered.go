@@ -138,12 +138,12 @@ func (o *ordered) from(seq int64, down bool) walk {
 			w.i++
 		}
 	}
-	w.settle()
+	w.skipEmptyBlocks()
 	return w
 }
 
-// settle moves a place that ran over the edge of its block into the next one.
-func (w *walk) settle() {
+// skipEmptyBlocks moves a place that ran over the edge of its block into the next one.
+func (w *walk) skipEmptyBlocks() {
 	switch {
 	case w.b < 0 || w.b >= len(w.set.blocks):
 	case w.down && w.i < 0:
@@ -170,5 +170,5 @@ func (w *walk) advance() {
 	} else {
 		w.i++
 	}
-	w.settle()
+	w.skipEmptyBlocks()
 }

@@ -40,7 +40,7 @@ func (s *Store) Tombstones(ctx context.Context, ids []string) (map[string]model.
 	found := make(map[string]model.Tombstone)
 	err := s.read(ctx, "tombstones", func() {
 		for _, id := range ids {
-			if g, ok := s.gone.byID[id]; ok {
+			if g, ok := s.tombstones.byID[id]; ok {
 				found[id] = g
 			}
 		}
@@ -48,13 +48,13 @@ func (s *Store) Tombstones(ctx context.Context, ids []string) (map[string]model.
 	return found, err
 }
 
-// graves is the tombstones, by id and in the order in which they end.
-type graves struct {
-	byID  map[string]model.Tombstone
-	queue graveQueue // may have others than byID has: they were replaced
+// tombstones is the tombstones, by id and in the order in which they end.
+type tombstones struct {
+	byID map[string]model.Tombstone
+	ends tombstoneEnds // may contain entries that byID lacks: they were replaced
 }
 
-func (g *graves) bury(c *model.TaskChange, t *model.Task) {
+func (g *tombstones) insert(c *model.TaskChange, t *model.Task) {
 	if c.Keep == 0 {
 		return
 	}
@@ -62,13 +62,13 @@ func (g *graves) bury(c *model.TaskChange, t *model.Task) {
 		g.byID = make(map[string]model.Tombstone)
 	}
 	g.byID[t.ID] = model.Tombstone{SpecHash: t.SpecHash, Until: c.Keep}
-	heap.Push(&g.queue, grave{t.ID, c.Keep})
+	heap.Push(&g.ends, tombstoneEnd{t.ID, c.Keep})
 }
 
-// forget removes those that ended by then, as many as one commit may.
-func (g *graves) forget(then model.Time) {
-	for n := 0; n < model.MaxForget && len(g.queue) > 0 && g.queue[0].until <= then; {
-		first := heap.Pop(&g.queue).(grave) //nolint:forcetypeassert // it holds nothing else
+// removeExpired removes those that ended by then, as many as one commit may.
+func (g *tombstones) removeExpired(then model.Time) {
+	for n := 0; n < model.MaxForget && len(g.ends) > 0 && g.ends[0].until <= then; {
+		first := heap.Pop(&g.ends).(tombstoneEnd) //nolint:forcetypeassert // it holds nothing else
 		if g.byID[first.id].Until == first.until {
 			delete(g.byID, first.id)
 			n++
@@ -76,21 +76,21 @@ func (g *graves) forget(then model.Time) {
 	}
 }
 
-type grave struct {
+type tombstoneEnd struct {
 	id    string
 	until model.Time
 }
 
-// graveQueue is a heap; see container/heap.
-type graveQueue []grave
+// tombstoneEnds is a heap; see container/heap.
+type tombstoneEnds []tombstoneEnd
 
-func (q graveQueue) Len() int      { return len(q) }
-func (q graveQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q graveQueue) Less(i, j int) bool {
+func (q tombstoneEnds) Len() int      { return len(q) }
+func (q tombstoneEnds) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q tombstoneEnds) Less(i, j int) bool {
 	return cmp.Or(cmp.Compare(q[i].until, q[j].until), cmp.Compare(q[i].id, q[j].id)) < 0
 }
-func (q *graveQueue) Push(x any) { *q = append(*q, x.(grave)) } //nolint:forcetypeassert // as above
-func (q *graveQueue) Pop() any {
+func (q *tombstoneEnds) Push(x any) { *q = append(*q, x.(tombstoneEnd)) } //nolint:forcetypeassert // as above
+func (q *tombstoneEnds) Pop() any {
 	last := (*q)[len(*q)-1]
 	*q = (*q)[:len(*q)-1]
 	return last

@@ -45,7 +45,7 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 					}
 				}
 			}
-			snap.workers = append(snap.workers, rules.Holding(s.workers[id], held))
+			snap.workers = append(snap.workers, rules.WithCurrentTasks(s.workers[id], held))
 		}
 	})
 	if err != nil {
@@ -54,10 +54,10 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	return snap, nil
 }
 
-// check refuses to go on after the end of the snapshot or of its store.
+// check refuses reads after the end of the snapshot or of its store.
 func (s *snapshot) check(ctx context.Context, op string) error {
 	if s.closed {
-		return rules.Closed(op)
+		return rules.ClosedError(op)
 	}
 	return s.store.read(ctx, op, func() {})
 }

@@ -17,7 +17,7 @@ func BenchmarkCommit(b *testing.B, open func(b *testing.B) repo.Store) {
 		b.Run(fmt.Sprintf("changes=%d", n), func(b *testing.B) {
 			s := open(b)
 			defer s.Close()
-			lives := &lives{}
+			lives := &generator{}
 			for range 10 {
 				if err := s.Commit(context.Background(), lives.batch(n)); err != nil {
 					b.Fatal(err)
@@ -44,20 +44,20 @@ func BenchmarkCommit(b *testing.B, open func(b *testing.B) repo.Store) {
 	}
 }
 
-// Lives returns a function that makes the batches of [BenchmarkCommit], of n
+// NewGenerator returns a function that makes the batches of [BenchmarkCommit], of n
 // changes each. Two such functions make the same.
-func Lives(n int) func() *model.Batch {
-	l := &lives{}
+func NewGenerator(n int) func() *model.Batch {
+	l := &generator{}
 	return func() *model.Batch { return l.batch(n) }
 }
 
-// lives makes batches in which tasks are at all stages of their lives.
-type lives struct {
+// generator makes batches in which tasks are at all stages of their lives.
+type generator struct {
 	seq     int64
 	waiting []*model.TaskChange // the next change of each task that is under way
 }
 
-func (l *lives) batch(n int) *model.Batch {
+func (l *generator) batch(n int) *model.Batch {
 	b := &model.Batch{Tasks: make([]model.TaskChange, 0, n)}
 	due := l.waiting
 	if len(due) > n-n/4 {
@@ -82,7 +82,7 @@ func (l *lives) batch(n int) *model.Batch {
 }
 
 // after returns the change that follows in the task's life, nil at its end.
-func (l *lives) after(c *model.TaskChange) *model.TaskChange {
+func (l *generator) after(c *model.TaskChange) *model.TaskChange {
 	next := &model.TaskChange{ID: c.ID, From: c.To(), Set: model.SetStatus}
 	state := &next.State
 	state.UpdatedAt = 1_700_000_000_000

@@ -40,14 +40,14 @@ func benchmarkReads(b *testing.B, open func(b *testing.B) repo.Store, n int64) {
 	for first := int64(1); first <= n; first += 1000 {
 		batch := &model.Batch{}
 		for seq := first; seq < first+1000; seq++ {
-			batch.Tasks = append(batch.Tasks, put(grown(seq)))
+			batch.Tasks = append(batch.Tasks, put(fillTask(seq)))
 		}
 		mustCommit(b, s, batch)
 	}
-	middle := grown(n / 2)
+	middle := fillTask(n / 2)
 	b.Run("get", func(b *testing.B) {
 		for i := range b.N {
-			if get(b, s, grown(1+int64(i)*7919%n).ID) == nil {
+			if get(b, s, fillTask(1+int64(i)*7919%n).ID) == nil {
 				b.Fatal("a task is not there")
 			}
 		}
@@ -92,9 +92,9 @@ func benchmarkReads(b *testing.B, open func(b *testing.B) repo.Store, n int64) {
 	}
 }
 
-// grown is a task of a store that has been at work for long; one came each
+// fillTask is a task of a store that has been at work for long; one came each
 // millisecond.
-func grown(seq int64) *model.Task {
+func fillTask(seq int64) *model.Task {
 	t := task(fmt.Sprintf("01JD%022d", seq), seq)
 	t.CreatedAt = model.Time(1_700_000_000_000 + seq)
 	t.Client = "big"

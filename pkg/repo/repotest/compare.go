@@ -33,8 +33,8 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 			same(t, "Counts", counts(t, a), counts(t, b))
 			for range 2 {
 				q := h.query()
-				idsA, _ := all(t, a, *q)
-				idsB, _ := all(t, b, *q)
+				idsA, _ := listAll(t, a, *q)
+				idsB, _ := listAll(t, b, *q)
 				same(t, "List", idsA, idsB)
 			}
 		}
@@ -46,9 +46,9 @@ func Compare(t *testing.T, openA, openB func(t *testing.T) repo.Store) {
 		oldB, nextB, _ := b.Expired(context.Background(), before, 0, 1000)
 		same(t, "Expired", oldA, oldB)
 		if errA != nil || errB != nil || nextA != 0 || nextB != 0 {
-			rt.Fatalf("Tombstones: %v, %v; Expired goes on at %d, %d", errA, errB, nextA, nextB)
+			rt.Fatalf("Tombstones: %v, %v; Expired next %d, %d", errA, errB, nextA, nextB)
 		}
-		same(t, "Snapshot", look(t, mustSnapshot(t, a), 0), look(t, mustSnapshot(t, b), 0))
+		same(t, "Snapshot", readSnapshot(t, mustSnapshot(t, a), 0), readSnapshot(t, mustSnapshot(t, b), 0))
 		same(t, "Live", liveOf(t, a), liveOf(t, b))
 		seqA, _ := a.LastSeq(context.Background())
 		seqB, _ := b.LastSeq(context.Background())

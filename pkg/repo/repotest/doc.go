@@ -1,3 +1,3 @@
 // Package repotest is the one suite that every store passes: what a store must
-// keep, refuse and answer, told as tests.
+// keep, refuse and answer, as tests.
 package repotest

@@ -20,8 +20,8 @@ const (
 	swept    = 20_000
 )
 
-// all reads a list to its end and returns the ids and the number of pages.
-func all(t testing.TB, s repo.Store, q model.ListQuery) (ids []string, pages int) {
+// listAll reads a list to its end and returns the ids and the number of pages.
+func listAll(t testing.TB, s repo.Store, q model.ListQuery) (ids []string, pages int) {
 	t.Helper()
 	for pages = 1; ; pages++ {
 		page, err := s.List(context.Background(), &q)
@@ -44,8 +44,8 @@ func all(t testing.TB, s repo.Store, q model.ListQuery) (ids []string, pages int
 	}
 }
 
-// wanted is what a plain scan of the history would list.
-func (h *history) wanted(q *model.ListQuery) []string {
+// expectedIDs is what a plain scan of the history would list.
+func (h *history) expectedIDs(q *model.ListQuery) []string {
 	var found []*model.Task
 	for _, task := range h.tasks {
 		url := strings.Replace(task.URL, "user:secret", model.Redacted, 1)
@@ -90,7 +90,7 @@ func foldASCII(s string) string {
 	}, s)
 }
 
-func lists(t *testing.T, s repo.Store) {
+func listsEqualScan(t *testing.T, s repo.Store) {
 	h := newHistory(21)
 	for range 30 {
 		mustCommit(t, s, h.next(30))
@@ -98,8 +98,8 @@ func lists(t *testing.T, s repo.Store) {
 	hits := 0
 	for range 250 {
 		q := h.query()
-		got, _ := all(t, s, *q)
-		want := h.wanted(q)
+		got, _ := listAll(t, s, *q)
+		want := h.expectedIDs(q)
 		if hits += len(want); !slices.Equal(got, want) {
 			t.Fatalf("List %+v:\n got %v\nwant %v", *q, got, want)
 		}
@@ -109,7 +109,7 @@ func lists(t *testing.T, s repo.Store) {
 	}
 }
 
-func moving(t *testing.T, s repo.Store) {
+func listWhileChanging(t *testing.T, s repo.Store) {
 	for i, order := range []model.Order{model.OrderNewest, model.OrderOldest} {
 		for j, status := range [][]model.Status{nil, {model.StatusPending, model.StatusCompleted}, {model.StatusPending, model.StatusFailed}} {
 			h := newHistory(22)
@@ -139,7 +139,7 @@ func moving(t *testing.T, s repo.Store) {
 				if q.Cursor = page.Next; q.Cursor == "" {
 					break
 				}
-				disturb(t, s, h, prefix)
+				changeStore(t, s, h, prefix)
 			}
 			for i := range 50 {
 				if n := seen[fmt.Sprintf("%sfixed%d", prefix, i)]; n != 1 {
@@ -155,8 +155,8 @@ func moving(t *testing.T, s repo.Store) {
 	}
 }
 
-// disturb changes, ends or deletes one of the other tasks, and adds one.
-func disturb(t *testing.T, s repo.Store, h *history, prefix string) {
+// changeStore changes, ends or deletes one of the other tasks, and adds one.
+func changeStore(t *testing.T, s repo.Store, h *history, prefix string) {
 	id := fmt.Sprintf("%sother%d", prefix, h.rnd.IntN(50))
 	b := &model.Batch{}
 	if have := get(t, s, id); have != nil {
@@ -179,10 +179,10 @@ func disturb(t *testing.T, s repo.Store, h *history, prefix string) {
 	mustCommit(t, s, b)
 }
 
-func bounded(t *testing.T, s repo.Store) {
+func pagesBounded(t *testing.T, s repo.Store) {
 	const (
 		n     = swept + 2_000
-		pages = n/examined + 1 // of which each examines all that it may
+		pages = n/examined + 1 // each examines all that it may
 	)
 	for first := int64(1); first <= n; first += 1000 {
 		b := &model.Batch{}
@@ -198,9 +198,9 @@ func bounded(t *testing.T, s repo.Store) {
 	}
 	before := map[model.Status]model.Time{model.StatusCompleted: 1 << 50}
 	if found, next, err := s.Expired(context.Background(), before, 0, 10); len(found) != 0 || next == 0 || err != nil {
-		t.Errorf("Expired of %d rows: %d changes, goes on at %d, %v", n, len(found), next, err)
+		t.Errorf("Expired of %d rows: %d changes, next %d, %v", n, len(found), next, err)
 	} else if found, next, err = s.Expired(context.Background(), before, next, 10); len(found) != 0 || next != 0 || err != nil {
-		t.Errorf("Expired of the rest: %d changes, goes on at %d, %v", len(found), next, err)
+		t.Errorf("Expired of the rest: %d changes, next %d, %v", len(found), next, err)
 	}
 	for name, q := range map[string]model.ListQuery{
 		"text":             {Text: "nowhere"},
@@ -211,17 +211,17 @@ func bounded(t *testing.T, s repo.Store) {
 	} {
 		q.Limit = 10
 		// A store that has an index for what is asked may do with fewer pages.
-		if ids, got := all(t, s, q); len(ids) != 0 || got > pages || got < pages && q.Text+q.Labels["rare"] != "" {
+		if ids, got := listAll(t, s, q); len(ids) != 0 || got > pages || got < pages && q.Text+q.Labels["rare"] != "" {
 			t.Errorf("%s: %d tasks on %d pages, want none on %d", name, len(ids), got, pages)
 		}
 	}
-	ids, _ := all(t, s, model.ListQuery{Labels: map[string]string{"rare": "yes"}, Limit: 100})
+	ids, _ := listAll(t, s, model.ListQuery{Labels: map[string]string{"rare": "yes"}, Limit: 100})
 	if len(ids) != n/1000 || ids[0] != fmt.Sprintf("t%d", n) {
 		t.Errorf("rare tasks: %v", ids)
 	}
 }
 
-func badCursor(t *testing.T, s repo.Store) {
+func invalidCursorRefused(t *testing.T, s repo.Store) {
 	mustCommit(t, s, batch(put(task("a", 1)), put(task("b", 2))))
 	page, err := s.List(context.Background(), &model.ListQuery{Limit: 1})
 	if err != nil || page.Next == "" {
@@ -235,12 +235,12 @@ func badCursor(t *testing.T, s repo.Store) {
 	}
 }
 
-func secretText(t *testing.T, s repo.Store) {
+func passwordNotSearchable(t *testing.T, s repo.Store) {
 	secret := task("a", 1)
 	secret.URL = "https://me:Hunter2@files.example/Big.iso"
 	mustCommit(t, s, batch(put(secret)))
 	for text, want := range map[string]int{"big.ISO": 1, "files.example": 1, "hunter": 0, "me:": 0} {
-		if ids, _ := all(t, s, model.ListQuery{Text: text, Limit: 5}); len(ids) != want {
+		if ids, _ := listAll(t, s, model.ListQuery{Text: text, Limit: 5}); len(ids) != want {
 			t.Errorf("text %q finds %d tasks, want %d", text, len(ids), want)
 		}
 	}
@@ -249,9 +249,9 @@ func secretText(t *testing.T, s repo.Store) {
 	}
 }
 
-// concurrent moves a fixed number of tasks from one status to the other, all in
+// readersSeeWholeCommits moves a fixed number of tasks from one status to the other, all in
 // each commit, while readers look: none may see some here and some there.
-func concurrent(t *testing.T, s repo.Store) {
+func readersSeeWholeCommits(t *testing.T, s repo.Store) {
 	const n = 20
 	b := &model.Batch{}
 	ids := make([]string, n)
@@ -332,7 +332,7 @@ func concurrent(t *testing.T, s repo.Store) {
 			select {
 			case <-looked:
 			case <-time.After(20 * time.Second):
-				t.Errorf("nobody has read for 20 s")
+				t.Errorf("no reader read for 20 s")
 			}
 		}
 		b := &model.Batch{}

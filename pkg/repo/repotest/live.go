@@ -24,12 +24,12 @@ func liveOf(t testing.TB, s repo.Store) []*model.Task {
 		kept := *task // the next one may come in its place
 		tasks = append(tasks, &kept)
 	}
-	return lively(tasks)
+	return asLive(tasks)
 }
 
-// lively returns tasks with what Live must have of them: each field that is not declared
+// asLive returns tasks with what Live must have of them: each field that is not declared
 // with live=never.
-func lively(tasks []*model.Task) []*model.Task {
+func asLive(tasks []*model.Task) []*model.Task {
 	var out []*model.Task
 	there := func(b []byte) []byte { return bytes.Repeat([]byte{1}, min(len(b), 1)) }
 	for _, t := range tasks {
@@ -41,7 +41,7 @@ func lively(tasks []*model.Task) []*model.Task {
 	return out
 }
 
-func live(t *testing.T, s repo.Store) {
+func liveInSeqOrder(t *testing.T, s repo.Store) {
 	h := newHistory(12)
 	for range 40 {
 		mustCommit(t, s, h.next(60))
@@ -56,7 +56,7 @@ func live(t *testing.T, s repo.Store) {
 	if len(want) < 250 {
 		t.Fatalf("only %d live tasks", len(want))
 	}
-	same(t, "Live", liveOf(t, s), lively(want))
+	same(t, "Live", liveOf(t, s), asLive(want))
 	for task, err := range s.Live(context.Background()) { // may be left early
 		if err != nil || task.Seq != want[0].Seq {
 			t.Errorf("Live begins with %v, %v", task, err)
@@ -65,10 +65,10 @@ func live(t *testing.T, s repo.Store) {
 	}
 }
 
-// liveMixtures has tasks with a single field, with all but one, and with values
+// liveFieldsReturned has tasks with a single field, with all but one, and with values
 // that a careless encoding would change, each next to a bare one: nothing of a
 // task may be taken for the next one's.
-func liveMixtures(t *testing.T, s repo.Store) {
+func liveFieldsReturned(t *testing.T, s repo.Store) {
 	var want []*model.Task
 	add := func(change func(t *model.Task)) {
 		seq := int64(len(want) + 1)
@@ -117,7 +117,7 @@ func liveMixtures(t *testing.T, s repo.Store) {
 		b.Tasks = append(b.Tasks, put(row))
 	}
 	mustCommit(t, s, b)
-	got, rows := liveOf(t, s), lively(want)
+	got, rows := liveOf(t, s), asLive(want)
 	if len(got) != len(rows) {
 		t.Fatalf("%d tasks, want %d", len(got), len(rows))
 	}
@@ -126,9 +126,9 @@ func liveMixtures(t *testing.T, s repo.Store) {
 	}
 }
 
-// liveAmongEnded has live tasks first densely, then as one of many, as in an old
+// liveAmongTerminal has live tasks first densely, then as one of many, as in an old
 // store.
-func liveAmongEnded(t *testing.T, s repo.Store) {
+func liveAmongTerminal(t *testing.T, s repo.Store) {
 	var want []int64
 	b := &model.Batch{}
 	for seq := int64(1); seq <= 10_000; seq++ {

@@ -19,7 +19,7 @@ func tombstones(t testing.TB, s repo.Store, ids ...string) map[string]model.Tomb
 	return found
 }
 
-func graves(t *testing.T, s repo.Store) {
+func tombstoneLifecycle(t *testing.T, s repo.Store) {
 	same(t, "of no ids", tombstones(t, s), map[string]model.Tombstone{})
 	b := &model.Batch{}
 	for i := range int64(4) {
@@ -75,7 +75,7 @@ func graves(t *testing.T, s repo.Store) {
 	}
 }
 
-func expiry(t *testing.T, s repo.Store) {
+func expiredInSteps(t *testing.T, s repo.Store) {
 	ctx := context.Background()
 	const rows = 3_500
 	before := map[model.Status]model.Time{model.StatusCompleted: 100, model.StatusFailed: 50}
@@ -98,7 +98,7 @@ func expiry(t *testing.T, s repo.Store) {
 			case 7:
 				c.FinishedAt = 1 // has not ended
 			case 8:
-				c.Status = model.StatusCompleted // nobody knows when
+				c.Status = model.StatusCompleted // unknown time
 			}
 			b.Tasks = append(b.Tasks, put(c))
 		}

@@ -24,16 +24,16 @@ func mustSnapshot(t testing.TB, s repo.Snapshotter) repo.Snapshot {
 	return snap
 }
 
-// seen is all that a snapshot shows.
-type seen struct {
+// snapshotContent is all that a snapshot shows.
+type snapshotContent struct {
 	Tasks   []*model.Task
 	Workers []*model.Worker
 	Counts  model.Counts
 }
 
-func look(t testing.TB, snap repo.Snapshot, after int64) seen {
+func readSnapshot(t testing.TB, snap repo.Snapshot, after int64) snapshotContent {
 	t.Helper()
-	var all seen
+	var all snapshotContent
 	for task, err := range snap.Tasks(context.Background(), after) {
 		if err != nil {
 			t.Fatalf("Tasks of a snapshot: %v", err)
@@ -50,9 +50,9 @@ func look(t testing.TB, snap repo.Snapshot, after int64) seen {
 	return all
 }
 
-// shows is what a snapshot of a store with that history and those workers shows.
-func (h *history) shows(after int64, workers ...*model.Worker) seen {
-	all := seen{Counts: make(model.Counts)}
+// expectedContent is what a snapshot of a store with that history and those workers shows.
+func (h *history) expectedContent(after int64, workers ...*model.Worker) snapshotContent {
+	all := snapshotContent{Counts: make(model.Counts)}
 	for _, status := range model.Statuses {
 		all.Counts[status] = 0
 	}
@@ -76,7 +76,7 @@ func (h *history) shows(after int64, workers ...*model.Worker) seen {
 	return all
 }
 
-func snapshotStandsStill(t *testing.T, s repo.Store) {
+func snapshotIsConsistent(t *testing.T, s repo.Store) {
 	h := newHistory(31)
 	workers := []*model.Worker{{ID: "w1", TotalSlots: 3}, {ID: "w2"}, {ID: "w3"}} // the last holds nothing
 	b := &model.Batch{}
@@ -88,19 +88,19 @@ func snapshotStandsStill(t *testing.T, s repo.Store) {
 		mustCommit(t, s, h.next(60))
 	}
 	middle := h.tasks[h.ids[len(h.ids)/2]].Seq
-	want, wantRest := h.shows(0, workers...), h.shows(middle, workers...)
+	want, wantRest := h.expectedContent(0, workers...), h.expectedContent(middle, workers...)
 	if len(want.Workers[0].CurrentTasks) == 0 || len(wantRest.Tasks) == len(want.Tasks) {
 		t.Fatal("the history tests too little")
 	}
 	snap := mustSnapshot(t, s)
-	same(t, "a snapshot", look(t, snap, 0), want)
+	same(t, "a snapshot", readSnapshot(t, snap, 0), want)
 	next := mustSnapshot(t, s)
-	for range 20 { // while the store goes on, all tasks change
+	for range 20 { // while commits continue, all tasks change
 		mustCommit(t, s, h.next(200))
 	}
 	mustCommit(t, s, &model.Batch{Workers: []model.WorkerChange{{ID: "w1"}, {ID: "w3"}}})
-	same(t, "the snapshot, later", look(t, snap, 0), want)
-	same(t, "its end", look(t, snap, middle), wantRest)
+	same(t, "the snapshot, later", readSnapshot(t, snap, 0), want)
+	same(t, "its end", readSnapshot(t, snap, middle), wantRest)
 	for task, err := range snap.Tasks(context.Background(), 0) { // may be left early,
 		if err != nil || task.Seq != want.Tasks[0].Seq {
 			t.Errorf("the snapshot begins with %v, %v", task, err)
@@ -113,17 +113,17 @@ func snapshotStandsStill(t *testing.T, s repo.Store) {
 			t.Fatal(err)
 		}
 		if n++; n%100 == 0 {
-			same(t, "the rest, within", look(t, snap, task.Seq).Tasks, want.Tasks[n:])
+			same(t, "the rest, within", readSnapshot(t, snap, task.Seq).Tasks, want.Tasks[n:])
 		}
 	}
 	if n != len(want.Tasks) {
 		t.Errorf("a walk with others in it yields %d of %d tasks", n, len(want.Tasks))
 	}
-	same(t, "one that nobody had read", look(t, next, 0), want)
-	same(t, "a new one", look(t, mustSnapshot(t, s), 0), h.shows(0, workers[1]))
+	same(t, "one that was not read before", readSnapshot(t, next, 0), want)
+	same(t, "a new one", readSnapshot(t, mustSnapshot(t, s), 0), h.expectedContent(0, workers[1]))
 }
 
-func snapshotEnds(t *testing.T, s repo.Store) {
+func snapshotClosed(t *testing.T, s repo.Store) {
 	ctx := context.Background()
 	mustCommit(t, s, batch(put(task("a", 1))))
 	refuses := func(what string, snap repo.Snapshot) {
@@ -148,10 +148,10 @@ func snapshotEnds(t *testing.T, s repo.Store) {
 	snap := mustSnapshot(t, s)
 	for _, err := range snap.Tasks(done, 0) {
 		if err == nil {
-			t.Error("Tasks of a snapshot went on after its context")
+			t.Error("Tasks of a snapshot continued after its context")
 		}
 	}
-	if got := look(t, snap, 0); len(got.Tasks) != 1 {
+	if got := readSnapshot(t, snap, 0); len(got.Tasks) != 1 {
 		t.Errorf("after a read that was broken off the snapshot has %d tasks", len(got.Tasks))
 	}
 	if err := snap.Close(); err != nil {
@@ -169,9 +169,9 @@ func snapshotEnds(t *testing.T, s repo.Store) {
 	}
 }
 
-// snapshotsAreWhole takes snapshots while commits go on: each shows a moment
+// snapshotsShowWholeCommits takes snapshots while commits continue: each shows a moment
 // between two commits, never the inside of one.
-func snapshotsAreWhole(t *testing.T, s repo.Store) {
+func snapshotsShowWholeCommits(t *testing.T, s repo.Store) {
 	const pairs = 40
 	b := &model.Batch{}
 	for i := range int64(2 * pairs) {
@@ -201,7 +201,7 @@ func snapshotsAreWhole(t *testing.T, s repo.Store) {
 	}()
 	for range 30 {
 		snap := mustSnapshot(t, s)
-		all := look(t, snap, 0)
+		all := readSnapshot(t, snap, 0)
 		for _, task := range all.Tasks {
 			if task.Status != all.Tasks[0].Status || all.Counts[task.Status] != 2*pairs {
 				t.Fatalf("a snapshot shows the inside of a commit: %s is %s, %v", task.ID, task.Status, all.Counts)

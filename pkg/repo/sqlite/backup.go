@@ -42,12 +42,12 @@ func replaceBackup(ctx context.Context, from, to string) error {
 	}
 	partial := file.Name() // mode 0600, empty: so VACUUM INTO takes it
 	defer os.Remove(partial)
-	err = reading(from, options, func(db *sqlx.DB) error {
+	err = openReader(from, options, func(db *sqlx.DB) error {
 		_, err := db.ExecContext(ctx, "VACUUM INTO ?", partial)
 		return err
 	})
 	if err == nil {
-		err = errors.Join(file.Sync(), whole(ctx, partial))
+		err = errors.Join(file.Sync(), checkWhole(ctx, partial))
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -58,9 +58,9 @@ func replaceBackup(ctx context.Context, from, to string) error {
 	return syncFolder(to)
 }
 
-// whole is an error that names the first of what is damaged in the file.
-func whole(ctx context.Context, path string) error {
-	return reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
+// checkWhole is an error that names the first of what is damaged in the file.
+func checkWhole(ctx context.Context, path string) error {
+	return openReader(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
 		problems, err := integrity(ctx, db, "integrity_check")
 		if err == nil && len(problems) > 0 {
 			err = fmt.Errorf("the copy is damaged: %s", problems[0])

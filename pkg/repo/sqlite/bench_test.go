@@ -77,7 +77,7 @@ func statements(batch *model.Batch) (list []raw) {
 				for _, t := range fresh[:n] {
 					w.values.task(t, usualGroups)
 				}
-				add(statement{kind: insert, rows: n, binds: usualGroups})
+				add(statement{kind: insertTasks, rows: n, binds: usualGroups})
 				fresh = fresh[n:]
 				break
 			}
@@ -86,7 +86,7 @@ func statements(batch *model.Batch) (list []raw) {
 	for _, d := range deltas {
 		w.values.integer(d)
 	}
-	add(statement{kind: count})
+	add(statement{kind: countTasks})
 	return list
 }
 
@@ -117,7 +117,7 @@ func BenchmarkRawDriver(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	next := repotest.Lives(n)
+	next := repotest.NewGenerator(n)
 	var ours, drivers time.Duration
 	for i := 0; b.Loop(); i++ {
 		batch := next()
@@ -127,11 +127,11 @@ func BenchmarkRawDriver(b *testing.B) {
 			b.Fatal(err)
 		}
 		middle := time.Now()
-		run(raw{statement: statement{kind: begin}})
+		run(raw{statement: statement{kind: beginTransaction}})
 		for _, s := range list {
 			run(s)
 		}
-		run(raw{statement: statement{kind: commit}})
+		run(raw{statement: statement{kind: commitTransaction}})
 		if i >= 5 { // the first ones prepare
 			ours += middle.Sub(started)
 			drivers += time.Since(middle)
@@ -185,7 +185,7 @@ func BenchmarkCommitBesideReaders(b *testing.B) {
 				}
 				readers.Go(func() { pages[r] = listUntil(b, read, load.pause, stop) })
 			}
-			next := repotest.Lives(100)
+			next := repotest.NewGenerator(100)
 			var took []time.Duration
 			for b.Loop() {
 				batch := next()

@@ -14,7 +14,7 @@ type binder struct {
 	json plainjson.Writer    // reused
 }
 
-// start begins anew, with these.
+// start discards the values and begins with these.
 func (b *binder) start(values ...driver.Value) {
 	b.args = b.args[:0]
 	for _, v := range values {
@@ -59,7 +59,7 @@ func plain[T any](b *binder, given bool, write func(*plainjson.Writer, T), v T) 
 	b.text(string(b.json.B))
 }
 
-// document does so for a part of a worker, of which there are few. It passes on
+// document does so for a part of a worker; there are few workers. It returns
 // an earlier error.
 func (b *binder) document(err error, given bool, v any) error {
 	if err != nil {

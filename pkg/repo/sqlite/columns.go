@@ -55,8 +55,8 @@ func fieldGroups(f model.Fields) set {
 	return groupsOf(func(g *group) bool { return g.field&f != 0 })
 }
 
-// given is those of the groups in which the task has something.
-func (s set) given(t *model.Task) (given set) {
+// nonzeroGroups is those of the groups in which the task has something.
+func (s set) nonzeroGroups(t *model.Task) (given set) {
 	for i := range groups {
 		if g := &groups[i]; s.has(i) && (g.given == nil || g.given(t)) {
 			given |= 1 << i
@@ -68,7 +68,7 @@ func (s set) given(t *model.Task) (given set) {
 // rowGroups is what an INSERT of the task binds: what new tasks usually have, or
 // all. There are only these two, so that many rows fit into one INSERT.
 func rowGroups(t *model.Task) set {
-	if (everyGroup &^ usualGroups).given(t) != 0 {
+	if (everyGroup &^ usualGroups).nonzeroGroups(t) != 0 {
 		return everyGroup
 	}
 	return usualGroups

@@ -278,8 +278,8 @@ var (
 // liveForms are the columns that Live reads in another form than other readers.
 var liveForms = map[string]column{
 	"progress": quotedFloat("progress", func(t *model.Task) *float64 { return &t.Progress }),
-	"torrent":  given("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
-	"metalink": given("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
+	"torrent":  presence("torrent", func(t *model.Task) *[]byte { return &t.Torrent }),
+	"metalink": presence("metalink", func(t *model.Task) *[]byte { return &t.Metalink }),
 	"gid":      hexText("gid", func(t *model.Task) *string { return &t.GID }),
 }
 

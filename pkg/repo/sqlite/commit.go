@@ -60,7 +60,7 @@ func (w *writer) commit(ctx context.Context, b *model.Batch) error {
 		return err
 	})
 	if !clean {
-		return errors.Join(err, w.abandon())
+		return errors.Join(err, w.discardConnection())
 	}
 	return err
 }
@@ -68,12 +68,12 @@ func (w *writer) commit(ctx context.Context, b *model.Batch) error {
 // transaction writes the batch, all or nothing. After an error it says whether
 // the connection is clean.
 func (w *writer) transaction(ctx context.Context, b *model.Batch) (clean bool, err error) {
-	_, err = w.exec(ctx, statement{kind: begin})
+	_, err = w.exec(ctx, statement{kind: beginTransaction})
 	if err == nil {
 		err = w.write(ctx, b)
 	}
 	if err == nil {
-		_, err = w.exec(ctx, statement{kind: commit})
+		_, err = w.exec(ctx, statement{kind: commitTransaction})
 	}
 	if err == nil {
 		return true, nil
@@ -81,7 +81,7 @@ func (w *writer) transaction(ctx context.Context, b *model.Batch) (clean bool, e
 	// A full disk and some other failures end the transaction by themselves.
 	// After any other trouble with the rollback only a new connection is clean
 	// for sure.
-	_, failed := w.exec(ctx, statement{kind: rollback})
+	_, failed := w.exec(ctx, statement{kind: rollbackTransaction})
 	return failed == nil || strings.Contains(failed.Error(), "no transaction is active"), err
 }
 
@@ -109,8 +109,8 @@ func (w *writer) release() error {
 	return err
 }
 
-// abandon throws the connection away; the next commit opens another one.
-func (w *writer) abandon() error {
+// discardConnection throws the connection away; the next commit opens another one.
+func (w *writer) discardConnection() error {
 	if w.conn == nil {
 		return nil
 	}
@@ -218,7 +218,7 @@ func (w *writer) write(ctx context.Context, b *model.Batch) error {
 		}
 	}
 	if b.Forget != 0 {
-		if _, err := w.exec(ctx, statement{kind: forget}, int64(b.Forget)); err != nil {
+		if _, err := w.exec(ctx, statement{kind: deleteTombstones}, int64(b.Forget)); err != nil {
 			return err
 		}
 	}
@@ -231,7 +231,7 @@ func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 		for alike < len(tasks) && rowGroups(tasks[alike]) == binds {
 			alike++
 		}
-		if err := w.insertAlike(ctx, tasks[:alike], binds); err != nil {
+		if err := w.insertSameGroups(ctx, tasks[:alike], binds); err != nil {
 			return err
 		}
 		tasks = tasks[alike:]
@@ -239,8 +239,8 @@ func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 	return nil
 }
 
-// insertAlike inserts tasks of which the same groups are bound.
-func (w *writer) insertAlike(ctx context.Context, tasks []*model.Task, binds set) error {
+// insertSameGroups inserts tasks of which the same groups are bound.
+func (w *writer) insertSameGroups(ctx context.Context, tasks []*model.Task, binds set) error {
 	for len(tasks) > 0 {
 		n := 0
 		for _, n = range insertSizes {
@@ -252,9 +252,9 @@ func (w *writer) insertAlike(ctx context.Context, tasks []*model.Task, binds set
 		for _, t := range tasks[:n] {
 			w.values.task(t, binds)
 		}
-		if _, err := w.run(ctx, statement{kind: insert, rows: n, binds: binds}); err != nil {
-			if primary(err) == lib.SQLITE_CONSTRAINT {
-				return w.clash(ctx, tasks[:n], err)
+		if _, err := w.run(ctx, statement{kind: insertTasks, rows: n, binds: binds}); err != nil {
+			if primaryCode(err) == lib.SQLITE_CONSTRAINT {
+				return w.findClash(ctx, tasks[:n], err)
 			}
 			return err
 		}
@@ -263,14 +263,14 @@ func (w *writer) insertAlike(ctx context.Context, tasks []*model.Task, binds set
 	return nil
 }
 
-// clash finds out which of the new rows cannot be inserted.
-func (w *writer) clash(ctx context.Context, tasks []*model.Task, cause error) error {
+// findClash finds out which of the new rows cannot be inserted.
+func (w *writer) findClash(ctx context.Context, tasks []*model.Task, cause error) error {
 	for _, t := range tasks {
-		if have, err := w.query(ctx, statement{kind: taken}, t.ID, t.Seq); err == nil && have != "" {
-			return rules.Refused(t.ID, "task %s (seq %d): task %s is there already", t.ID, t.Seq, have)
+		if have, err := w.query(ctx, statement{kind: selectTaken}, t.ID, t.Seq); err == nil && have != "" {
+			return rules.RefusedError(t.ID, "task %s (seq %d): task %s is there already", t.ID, t.Seq, have)
 		}
 	}
-	return rules.Refused(tasks[0].ID, "new tasks from %s on: %v", tasks[0].ID, cause)
+	return rules.RefusedError(tasks[0].ID, "new tasks from %s on: %v", tasks[0].ID, cause)
 }
 
 // change updates, replaces or deletes a row that must be as From says.
@@ -280,19 +280,19 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 	case c.Delete && c.From == "": // born and deleted in the same batch
 		have, err := w.status(ctx, c.ID)
 		if err == nil && have != "" {
-			err = rules.Mismatch(c.ID, "", have)
+			err = rules.MismatchError(c.ID, "", have)
 		}
 		return err
 	case c.Delete:
 		if c.Keep != 0 {
-			if _, err := w.exec(ctx, statement{kind: bury}, int64(c.Keep), c.ID, string(c.From)); err != nil {
+			if _, err := w.exec(ctx, statement{kind: insertTombstone}, int64(c.Keep), c.ID, string(c.From)); err != nil {
 				return err
 			}
 		}
-		s = statement{kind: remove}
+		s = statement{kind: deleteTask}
 		w.values.start(c.ID, string(c.From))
 	case c.Put != nil:
-		s = statement{kind: replace}
+		s = statement{kind: replaceTask}
 		w.values.start()
 		w.values.task(c.Put, everyGroup&^keys)
 		w.values.text(c.ID)
@@ -310,9 +310,9 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 	case err != nil:
 		return err
 	case have != c.From:
-		return rules.Mismatch(c.ID, c.From, have)
+		return rules.MismatchError(c.ID, c.From, have)
 	}
-	return rules.Refused(c.ID, "task %s: its seq is not %d", c.ID, c.Put.Seq)
+	return rules.RefusedError(c.ID, "task %s: its seq is not %d", c.ID, c.Put.Seq)
 }
 
 // set gathers the values of an update of a row's state, by way of scratch, and
@@ -320,17 +320,17 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 func (w *writer) set(c *model.TaskChange, scratch *model.Task) statement {
 	scratch.TaskState = c.State
 	writes := fieldGroups(c.Set)
-	binds := writes.given(scratch)
+	binds := writes.nonzeroGroups(scratch)
 	w.values.start()
 	w.values.task(scratch, binds)
 	w.values.text(c.ID)
 	w.values.text(string(c.From))
-	return statement{kind: update, writes: writes, binds: binds}
+	return statement{kind: updateTask, writes: writes, binds: binds}
 }
 
 // status returns the status of a task, "" if it is not there.
 func (w *writer) status(ctx context.Context, id string) (model.Status, error) {
-	have, err := w.query(ctx, statement{kind: status}, id)
+	have, err := w.query(ctx, statement{kind: selectStatus}, id)
 	return model.Status(have), err
 }
 
@@ -368,7 +368,7 @@ func (w *writer) count(ctx context.Context, changes []model.TaskChange) error {
 	for _, d := range deltas {
 		w.values.integer(d)
 	}
-	n, err := w.run(ctx, statement{kind: count})
+	n, err := w.run(ctx, statement{kind: countTasks})
 	if err == nil && n != int64(len(model.Statuses)) {
 		err = fmt.Errorf("the table counters has %d rows, not %d", n, len(model.Statuses))
 	}

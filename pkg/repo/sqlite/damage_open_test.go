@@ -139,7 +139,7 @@ func TestOpen_ResumesCutOffCreation(t *testing.T) {
 	if err := create(path); err != nil {
 		t.Fatal(err)
 	}
-	if err := mark(ctx, path); err != nil {
+	if err := markFile(ctx, path); err != nil {
 		t.Fatal(err)
 	}
 	db, err := connect(path, nil, 1)

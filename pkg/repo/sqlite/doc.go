@@ -4,5 +4,5 @@
 //
 // The file belongs to one process at a time: a lock beside it refuses a second
 // one. Its schema is brought up to date when it is opened; a file of a newer
-// schema, or one that is not ours, is refused and left as it is.
+// schema, or one that is not ours, is refused and left unchanged.
 package sqlite

@@ -13,7 +13,7 @@ import (
 // be written, not even beside it.
 func fromDump(ctx context.Context, path string) (bool, error) {
 	ours := 0
-	err := reading(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}, func(db *sqlx.DB) error {
+	err := openReader(path, url.Values{"mode": {"ro"}, "immutable": {"1"}}, func(db *sqlx.DB) error {
 		return db.GetContext(ctx, &ours, `SELECT count(*) FROM sqlite_schema
 			WHERE type = 'table' AND name IN ('goose_db_version', 'tasks', 'counters', 'workers')`)
 	})

@@ -24,8 +24,8 @@ var sentences = map[int]string{
 	lib.SQLITE_PROTOCOL: "the lock of the WAL cannot be had",
 }
 
-// primary returns SQLite's primary result code of err, 0 if it is none of SQLite's.
-func primary(err error) int {
+// primaryCode returns SQLite's primary result code of err, 0 if it is not an error of SQLite.
+func primaryCode(err error) int {
 	var e *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Code() & 0xff
@@ -33,18 +33,18 @@ func primary(err error) int {
 	return 0
 }
 
-// explain gives an error of SQLite the operation's name, and the code
+// explainError gives an error of SQLite the operation's name, and the code
 // CodeUnavailable where trying again may help.
-func explain(op string, err error) error {
+func explainError(op string, err error) error {
 	var known *model.Error
 	if err == nil || errors.As(err, &known) || errors.Is(err, errDamaged) {
 		return err
 	}
-	if s, ok := sentences[primary(err)]; ok {
+	if s, ok := sentences[primaryCode(err)]; ok {
 		return model.Errorf(model.CodeUnavailable, "%s: %s (%v)", op, s, err)
 	}
-	if damaged(err) {
-		return damage(op, err)
+	if isDamaged(err) {
+		return damageError(op, err)
 	}
 	return fmt.Errorf("%s: %w", op, err)
 }
@@ -52,17 +52,17 @@ func explain(op string, err error) error {
 // errDamaged is the sentence of each error that says that a file is damaged.
 var errDamaged = errors.New("the file is damaged; put a backup in its place")
 
-// damage is the error of an operation that met a damaged file; detail, an error or
+// damageError is the error of an operation that met a damaged file; detail, an error or
 // a text, says where.
-func damage(op string, detail any) error {
+func damageError(op string, detail any) error {
 	if err, ok := detail.(error); ok {
 		return fmt.Errorf("%s: %w (%w)", op, errDamaged, err)
 	}
 	return fmt.Errorf("%s: %w (%v)", op, errDamaged, detail)
 }
 
-// damaged reports whether SQLite says that the file is not as it wrote it.
-func damaged(err error) bool {
-	code := primary(err)
+// isDamaged reports whether SQLite says that the file is not as it wrote it.
+func isDamaged(err error) bool {
+	code := primaryCode(err)
 	return errors.Is(err, errDamaged) || code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB
 }

@@ -54,7 +54,7 @@ func TestStore_FullDiskRefusesWritesOnly(t *testing.T) {
 func TestWriter_LostConnectionReopened(t *testing.T) {
 	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
 	mustCommit(t, s, pending("a", 1))
-	if err := s.w.abandon(); err != nil {
+	if err := s.w.discardConnection(); err != nil {
 		t.Fatal(err)
 	}
 	mustCommit(t, s, pending("b", 2))
@@ -105,10 +105,10 @@ func TestStore_ReadOnlyFileUnavailable(t *testing.T) {
 // TestErrors_KeepCause: other errors keep their cause.
 func TestErrors_KeepCause(t *testing.T) {
 	cause := errors.New("cause")
-	if err := explain("op", cause); !errors.Is(err, cause) || err.Error() != "op: cause" {
+	if err := explainError("op", cause); !errors.Is(err, cause) || err.Error() != "op: cause" {
 		t.Errorf("explain = %v", err)
 	}
-	if explain("op", nil) != nil {
+	if explainError("op", nil) != nil {
 		t.Error("explain makes an error of nil")
 	}
 }

@@ -123,7 +123,7 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 	tasks, from, bounded := []*model.Task{}, after, false
 	if len(sel.filters) > 0 {
 		// Most filters let so much through that a page is full within few rows.
-		near, err := s.near(ctx, after, down)
+		near, err := s.nearbySeq(ctx, after, down)
 		if err == nil {
 			tasks, err = read(after, near, q.Limit+1)
 		}
@@ -168,8 +168,8 @@ func (s *Store) pageEnd(ctx context.Context, sel *selection, after, last int64, 
 // nearby is how many rows a page looks at before it asks where it must end.
 const nearby = 1000
 
-// near returns a seq so that at most nearby rows are between after and it.
-func (s *Store) near(ctx context.Context, after int64, down bool) (int64, error) {
+// nearbySeq returns a seq such that at most nearby rows are between after and it.
+func (s *Store) nearbySeq(ctx context.Context, after int64, down bool) (int64, error) {
 	switch {
 	case !down:
 		return after + nearby, nil
@@ -182,7 +182,7 @@ func (s *Store) near(ctx context.Context, after int64, down bool) (int64, error)
 
 // choose picks the index that a query walks; the rest of it become filters.
 func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, error) {
-	byStatuses, err := s.fewByStatus(ctx, q)
+	byStatuses, err := s.walksByStatus(ctx, q)
 	if err != nil {
 		return nil, err
 	}
@@ -214,13 +214,14 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 	return &sel, nil
 }
 
-// few is how many tasks are looked at one by one rather than all of a client's.
-const few = 4 * rules.MaxExamined
+// smallResultLimit is the number of tasks up to which the index by status is walked
+// instead of that by client.
+const smallResultLimit = 4 * rules.MaxExamined
 
-// fewByStatus says whether to walk the index by status: where only statuses are
-// asked for, or where so few tasks have them that a few pages see them all. It has
+// walksByStatus reports whether to walk the index by status: if the query has only
+// statuses, or if so few tasks have them that a few pages see them all. The index has
 // no completed tasks.
-func (s *Store) fewByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
+func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
 	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
 		return false, nil
 	}
@@ -237,7 +238,7 @@ func (s *Store) fewByStatus(ctx context.Context, q *model.ListQuery) (bool, erro
 			n += counts[status]
 		}
 	}
-	return n < few, nil
+	return n < smallResultLimit, nil
 }
 
 // filter adds what no index helps with.

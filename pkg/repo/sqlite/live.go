@@ -16,8 +16,7 @@ import (
 const livePage = 2000
 
 var (
-	// liveSQL reads the live tasks from one seq to another, of which most rows
-	// there are not.
+	// liveSQL reads the live tasks from one seq to another where few rows are live.
 	liveSQL = liveText("seq IN (" + liveSelection().sql(false, false, "") + ")")
 	// liveDenseSQL reads them where most rows are live: it walks the table.
 	liveDenseSQL = liveText("seq > ? AND seq <= ? AND status IN (" + quoted(liveStatuses) + ")")
@@ -50,7 +49,7 @@ func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 			for rows.begin(p.text); rows.more(); {
 				t, err := rows.next()
 				if err != nil {
-					yield(nil, explain("live", err))
+					yield(nil, explainError("live", err))
 					return
 				}
 				if !yield(t, nil) {

@@ -16,7 +16,7 @@ import (
 // much as reading it costs SQLite, and a start with a million tasks waits for
 // this. Behind each column stands the separator; see packedColumns. What most
 // waiting tasks do not have comes in groups: nothing where all of a group is zero,
-// else a mark and its columns. What is left out altogether [repo.Loader] says.
+// else a mark and its columns. [repo.Loader] lists the fields that are left out.
 
 var (
 	liveColumns = liveColumnsOf(liveAlways)
@@ -43,7 +43,7 @@ func newLiveGroup(names []string) liveGroup {
 }
 
 // liveColumnsOf returns the columns of those names as Live reads them: like any
-// other reader, but for liveForms.
+// other reader, except for liveForms.
 func liveColumnsOf(names []string) []column {
 	list := make([]column, len(names))
 	for i, name := range names {
@@ -75,8 +75,8 @@ func hexText(name string, of func(t *model.Task) *string) column {
 	}}
 }
 
-// given is whether there is something in a column of bytes: it sets one byte.
-func given(name string, of func(t *model.Task) *[]byte) column {
+// presence reads only whether a column of bytes is set: it sets one byte.
+func presence(name string, of func(t *model.Task) *[]byte) column {
 	return column{"iif(" + name + " IS NULL, '', '!')", func(t *model.Task, text []byte) error {
 		if len(text) > 0 {
 			*of(t) = []byte{'!'}
@@ -89,14 +89,14 @@ func given(name string, of func(t *model.Task) *[]byte) column {
 func liveText(where string) string {
 	values := sqlOf(liveColumns)
 	for _, g := range liveGroups {
-		values = append(values, "iif("+g.blank+", '', "+separated(append([]string{"'!'"}, sqlOf(g.columns)...))+")")
+		values = append(values, "iif("+g.blank+", '', "+joinSQL(append([]string{"'!'"}, sqlOf(g.columns)...))+")")
 	}
-	return "SELECT coalesce(group_concat(row, ''), '') FROM (SELECT " + separated(append(values, "''")) +
+	return "SELECT coalesce(group_concat(row, ''), '') FROM (SELECT " + joinSQL(append(values, "''")) +
 		" AS row FROM tasks WHERE " + where + " ORDER BY seq)"
 }
 
-// separated is the values in one text, with the separator between them.
-func separated(values []string) string {
+// joinSQL is the values in one text, with the separator between them.
+func joinSQL(values []string) string {
 	return "concat_ws(char(30), " + strings.Join(values, ", ") + ")"
 }
 
@@ -111,7 +111,7 @@ func sqlOf(columns []column) []string {
 // liveRows reads the rows of pages, all of them into one task.
 type liveRows struct {
 	page []byte
-	rest []byte // what is still to be read of it
+	rest []byte // the rest of it
 	task model.Task
 }
 

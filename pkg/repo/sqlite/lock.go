@@ -13,16 +13,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// lock is held beside the file for as long as the store is open. The kernel lets
-// go of it when the process ends, however it ends.
+// lock is held beside the file for as long as the store is open. The kernel
+// releases it when the process ends, however it ends.
 type lock struct {
-	file *os.File
-	path string
-	left bool // a holder before us did not take it away: it was killed
+	file    *os.File
+	path    string
+	wasLeft bool // a holder before us did not remove it: it was killed
 }
 
-// acquire takes the lock of the database at path, or says in one sentence who
-// has it.
+// acquire takes the lock of the database at path, or returns an error that
+// names its holder.
 func acquire(path string) (*lock, error) {
 	path += ".lock"
 	for range 100 { // see below: once, or a few times
@@ -36,20 +36,20 @@ func acquire(path string) (*lock, error) {
 			return nil, fmt.Errorf("lock %s: %w", path, err)
 		}
 		if !locked {
-			who := holder(file)
+			holder := readHolder(file)
 			file.Close()
 			return nil, model.Errorf(model.CodeUnavailable,
-				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), who)
+				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), holder)
 		}
 		l := &lock{file: file, path: path}
 		// The holder before us may have removed the file between our open and
 		// our lock; then what we locked is no longer what others will find.
-		if !l.current() {
+		if !l.isCurrent() {
 			file.Close()
 			continue
 		}
-		l.left = signed(file)
-		if err := l.sign(); err != nil {
+		l.wasLeft = isSigned(file)
+		if err := l.writeHolder(); err != nil {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), l.release())
 		}
 		return l, nil
@@ -57,7 +57,7 @@ func acquire(path string) (*lock, error) {
 	return nil, fmt.Errorf("lock %s: the file is removed again and again", path)
 }
 
-func (l *lock) current() bool {
+func (l *lock) isCurrent() bool {
 	held, err := l.file.Stat()
 	if err != nil {
 		return false
@@ -66,8 +66,8 @@ func (l *lock) current() bool {
 	return err == nil && os.SameFile(held, found)
 }
 
-// sign writes who holds the lock, for the sentence that a second one gets.
-func (l *lock) sign() error {
+// writeHolder writes the holder of the lock, for the error of a second one.
+func (l *lock) writeHolder() error {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "an unknown host"
@@ -80,21 +80,21 @@ func (l *lock) sign() error {
 	return err
 }
 
-func signed(file *os.File) bool {
+func isSigned(file *os.File) bool {
 	info, err := file.Stat()
 	return err == nil && info.Size() > 0
 }
 
-func holder(file *os.File) string {
+func readHolder(file *os.File) string {
 	text, err := io.ReadAll(io.LimitReader(io.NewSectionReader(file, 0, 512), 512))
 	if s := strings.TrimSpace(string(text)); err == nil && s != "" {
 		return s
 	}
-	return "it has not said who it is"
+	return "unknown process"
 }
 
-// release removes the file and lets go, in this order: whoever locks the removed
-// file in between sees that it is no longer there.
+// release removes the file and unlocks it, in this order: a process that locks the
+// removed file in between sees that it is no longer there.
 func (l *lock) release() error {
 	if runtime.GOOS == "windows" { // an open file cannot be removed there
 		return errors.Join(l.file.Truncate(0), l.file.Close())

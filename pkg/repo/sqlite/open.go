@@ -67,7 +67,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, c, path, held.left)
+	s, err := open(ctx, c, path, held.wasLeft)
 	if err != nil {
 		return nil, errors.Join(err, held.release())
 	}
@@ -84,7 +84,7 @@ func prepare(c *Config) (string, error) {
 	case c.Synchronous == "":
 		c.Synchronous = Full
 	case c.Synchronous != Full && c.Synchronous != Normal:
-		return "", fmt.Errorf("synchronous %q is none of full, normal", c.Synchronous)
+		return "", fmt.Errorf("synchronous %q is not full or normal", c.Synchronous)
 	}
 	if c.Readers < 1 {
 		c.Readers = 4
@@ -121,13 +121,13 @@ func open(ctx context.Context, c Config, path string, killed bool) (*Store, erro
 	if err := checkHeader(path); err != nil {
 		return nil, err
 	}
-	if killed || !settled(path) {
-		if err := inspect(ctx, c, path); err != nil {
+	if killed || !isSettled(path) {
+		if err := inspectFile(ctx, c, path); err != nil {
 			return nil, err
 		}
 	}
-	if err := mark(ctx, path); err != nil {
-		return nil, explain("open store "+path, err)
+	if err := markFile(ctx, path); err != nil {
+		return nil, explainError("open store "+path, err)
 	}
 	s := &Store{path: path}
 	s.w.log, s.w.wal, s.w.walLimit, s.w.walRetry = c.Logger, path+"-wal", walLimit, walRetry
@@ -137,7 +137,7 @@ func open(ctx context.Context, c Config, path string, killed bool) (*Store, erro
 			"busy_timeout(5000)",
 			"journal_mode(wal)",
 			"synchronous(" + string(c.Synchronous) + ")",
-			// The WAL starts anew after 16 MB, where no reader is in the way;
+			// The WAL restarts after 16 MB, unless a reader prevents it;
 			// see writer.shorten for where one is.
 			"wal_autocheckpoint(4096)",
 			fmt.Sprintf("journal_size_limit(%d)", walLimit),
@@ -163,7 +163,7 @@ func open(ctx context.Context, c Config, path string, killed bool) (*Store, erro
 		return s.prepareReads(ctx)
 	}()
 	if err != nil {
-		return nil, errors.Join(explain("open store "+path, err), s.disconnect())
+		return nil, errors.Join(explainError("open store "+path, err), s.disconnect())
 	}
 	return s, nil
 }
@@ -223,7 +223,7 @@ func checkHeader(path string) error {
 	case err != nil && !errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("open store: %w", err)
 	case err != nil || string(header[:16]) != "SQLite format 3\x00":
-		return fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
+		return fmt.Errorf("open store: %s is not a SQLite file; it was left unchanged", path)
 	case binary.BigEndian.Uint32(header[68:]) == applicationID:
 		return checkLength(file, header, path)
 	case binary.BigEndian.Uint32(header[68:]) == 0:
@@ -231,7 +231,7 @@ func checkHeader(path string) error {
 			return checkLength(file, header, path)
 		}
 	}
-	return fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
+	return fmt.Errorf("open store: %s is a SQLite file of another program; it was left unchanged", path)
 }
 
 // checkLength refuses a file that is shorter than its header says. With a WAL
@@ -245,16 +245,16 @@ func checkLength(file *os.File, header []byte, path string) error {
 	if size == 1 {
 		size = 65536
 	}
-	if want := size * int64(binary.BigEndian.Uint32(header[28:])); info.Size() < want && settled(path) {
-		return damage("open store "+path, fmt.Sprintf("it is cut off: it has %d of %d bytes", info.Size(), want))
+	if want := size * int64(binary.BigEndian.Uint32(header[28:])); info.Size() < want && isSettled(path) {
+		return damageError("open store "+path, fmt.Sprintf("it is cut off: it has %d of %d bytes", info.Size(), want))
 	}
 	return nil
 }
 
-// inspect checks a file that was not closed in good order, without writing to
+// inspectFile checks a file that was not closed in good order, without writing to
 // it: a WAL is read where it stands. Disks and machines that fail take more than
 // one process with them.
-func inspect(ctx context.Context, c Config, path string) error {
+func inspectFile(ctx context.Context, c Config, path string) error {
 	info, err := os.Stat(path)
 	if err != nil || info.Size() == 0 {
 		return err
@@ -264,7 +264,7 @@ func inspect(ctx context.Context, c Config, path string) error {
 	limited, cancel := context.WithTimeout(ctx, c.CheckLimit)
 	defer cancel()
 	var found []string
-	err = reading(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
+	err = openReader(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
 		found, err = integrity(limited, db, "quick_check")
 		return err
 	})
@@ -273,23 +273,23 @@ func inspect(ctx context.Context, c Config, path string) error {
 		c.Logger.Warn("store: the check was broken off, for it took too long; verify the file when there is time",
 			"path", path, "after", c.CheckLimit)
 		return nil
-	case err != nil && !damaged(err):
+	case err != nil && !isDamaged(err):
 		return fmt.Errorf("open store: %w", err)
 	case err != nil:
 		return err // it says that the file is damaged
 	}
 	if len(found) > 0 {
-		return damage("open store "+path, found[0])
+		return damageError("open store "+path, found[0])
 	}
 	c.Logger.Info("store: the file is whole", "path", path, "took", time.Since(begin).Round(time.Millisecond))
 	return nil
 }
 
-// mark makes an empty file one of ours, before it gets a WAL: the mark must
+// markFile makes an empty file one of ours, before it gets a WAL: the mark must
 // stand in the file itself, where checkHeader finds it, however the process
 // ends. A file whose marking was cut off is rolled back to an empty one here,
 // and marked again.
-func mark(ctx context.Context, path string) (err error) {
+func markFile(ctx context.Context, path string) (err error) {
 	db, err := connect(path, url.Values{"_pragma": {"busy_timeout(5000)", "synchronous(full)"}}, 1)
 	if err != nil {
 		return err
@@ -303,7 +303,7 @@ func mark(ctx context.Context, path string) (err error) {
 	return err
 }
 
-func newer(path string, have, known int64) error {
+func newerSchemaError(path string, have, known int64) error {
 	return model.Errorf(model.CodeConflict,
 		"open store: %s has schema %d, this program knows only %d: use a newer version of it", path, have, known)
 }
@@ -320,11 +320,11 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 	known := SchemaVersion()
 	switch {
 	case have > known:
-		return newer(path, have, known)
+		return newerSchemaError(path, have, known)
 	case have == known:
 		return nil
 	case have == 0:
-		if err := checkNew(ctx, db, path); err != nil {
+		if err := checkMigrated(ctx, db, path); err != nil {
 			return err
 		}
 	}
@@ -347,7 +347,7 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 		}
 		log.Info("store: the file was copied before its schema is changed", "path", path, "copy", kept)
 	}
-	done, err := upInOne(ctx, db, provider)
+	done, err := migrateInOne(ctx, db, provider)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
@@ -361,24 +361,24 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 // one that marks it as ours, and goose's table of versions with its sequence.
 const newPages = 3
 
-// checkNew refuses a file without a schema that has more pages than a new one. All
+// checkMigrated refuses a file without a schema that has more pages than a new one. All
 // other tables are made in one transaction, so such a file has lost its schema, and
 // new tables would overwrite the rows that it still has.
-func checkNew(ctx context.Context, q sqlx.QueryerContext, path string) error {
+func checkMigrated(ctx context.Context, q sqlx.QueryerContext, path string) error {
 	var pages int64
 	if err := sqlx.GetContext(ctx, q, &pages, "PRAGMA page_count"); err != nil {
 		return err
 	}
 	if pages > newPages {
-		return damage("open store "+path, fmt.Sprintf("it has %d pages, but schema 0", pages))
+		return damageError("open store "+path, fmt.Sprintf("it has %d pages, but schema 0", pages))
 	}
 	return nil
 }
 
-// upInOne runs all migrations in one transaction, where goose would give each its
+// migrateInOne runs all migrations in one transaction, where goose would give each its
 // own: a file has the old schema or the new one. The pool has one connection, so
 // that goose works inside the transaction that is begun here.
-func upInOne(ctx context.Context, db *sqlx.DB, provider *goose.Provider) ([]*goose.MigrationResult, error) {
+func migrateInOne(ctx context.Context, db *sqlx.DB, provider *goose.Provider) ([]*goose.MigrationResult, error) {
 	if _, err := db.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return nil, err
 	}

@@ -345,7 +345,7 @@ func TestOpen_PartlyCreatedFileRecreated(t *testing.T) {
 	if err := create(marked); err != nil {
 		t.Fatal(err)
 	}
-	if err := mark(context.Background(), marked); err != nil {
+	if err := markFile(context.Background(), marked); err != nil {
 		t.Fatal(err)
 	}
 	mustCommit(t, mustOpen(t, Config{Path: marked}), pending("a", 1))

@@ -43,7 +43,7 @@ func OpenReadOnly(ctx context.Context, path string) (*ReadOnly, error) {
 		return nil, err
 	}
 	if have > known {
-		return nil, newer(path, have, known)
+		return nil, newerSchemaError(path, have, known)
 	} else if have < known {
 		return nil, model.Errorf(model.CodeConflict,
 			"open store: %s has schema %d, this program reads %d: bring it up to date first", path, have, known)
@@ -56,7 +56,7 @@ func OpenReadOnly(ctx context.Context, path string) (*ReadOnly, error) {
 func (r *ReadOnly) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	snap, err := newSnapshot(ctx, r.path, r.options)
 	if err != nil {
-		return nil, explain("snapshot of "+r.path, err)
+		return nil, explainError("snapshot of "+r.path, err)
 	}
 	return snap, nil
 }
@@ -72,11 +72,11 @@ func Schema(ctx context.Context, path string) (have, known int64, err error) {
 }
 
 func schema(ctx context.Context, path string, options url.Values) (have, known int64, err error) {
-	err = reading(path, options, func(db *sqlx.DB) error {
+	err = openReader(path, options, func(db *sqlx.DB) error {
 		if have, err = schemaOf(ctx, db); err != nil || have > 0 {
 			return err
 		}
-		return checkNew(ctx, db, path)
+		return checkMigrated(ctx, db, path)
 	})
 	return have, SchemaVersion(), err
 }
@@ -111,16 +111,16 @@ func readable(ctx context.Context, path string) (string, url.Values, error) {
 	var id int64
 	ask := func(db *sqlx.DB) error { return db.GetContext(ctx, &id, "PRAGMA application_id") }
 	err = withReader(path, options, ask)
-	if code := primary(err); (code == lib.SQLITE_CANTOPEN || code == lib.SQLITE_READONLY) && settled(path) {
-		// In a folder where no WAL can be made nobody can write either.
+	if code := primaryCode(err); (code == lib.SQLITE_CANTOPEN || code == lib.SQLITE_READONLY) && isSettled(path) {
+		// In a folder where no WAL can be created no process can write either.
 		options.Set("immutable", "1")
 		err = withReader(path, options, ask)
 	}
 	switch {
-	case primary(err) == lib.SQLITE_NOTADB:
-		return "", nil, fmt.Errorf("open store: %s is not a SQLite file; it was left as it is", path)
+	case primaryCode(err) == lib.SQLITE_NOTADB:
+		return "", nil, fmt.Errorf("open store: %s is not a SQLite file; it was left unchanged", path)
 	case err != nil:
-		return "", nil, explain("read "+path, err)
+		return "", nil, explainError("read "+path, err)
 	case id == applicationID:
 		return path, options, nil
 	case id == 0:
@@ -128,19 +128,19 @@ func readable(ctx context.Context, path string) (string, url.Values, error) {
 			return path, options, nil
 		}
 	}
-	return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left as it is", path)
+	return "", nil, fmt.Errorf("open store: %s is a SQLite file of another program; it was left unchanged", path)
 }
 
-// settled reports whether all of the store is in the file itself.
-func settled(path string) bool {
+// isSettled reports whether all of the store is in the file itself.
+func isSettled(path string) bool {
 	info, err := os.Stat(path + "-wal")
 	return errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0
 }
 
-// reading runs f with one connection that can only read the file, and explains
+// openReader runs f with one connection that can only read the file, and explains
 // its error.
-func reading(path string, options url.Values, f func(db *sqlx.DB) error) error {
-	return explain("read "+path, withReader(path, options, f))
+func openReader(path string, options url.Values, f func(db *sqlx.DB) error) error {
+	return explainError("read "+path, withReader(path, options, f))
 }
 
 func withReader(path string, options url.Values, f func(db *sqlx.DB) error) error {

@@ -91,7 +91,7 @@ func TestReadOnly_OpenFileReadToLastCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer snap.Close()
-	mustCommit(t, s, pending("b", 2)) // the lock is still the dispatcher's, and it goes on
+	mustCommit(t, s, pending("b", 2)) // the lock is still the dispatcher's, and it works
 	for task, err := range snap.Tasks(ctx, 0) {
 		if err != nil || task.ID != "a" {
 			t.Errorf("the snapshot shows %v, %v", task, err)
@@ -123,7 +123,7 @@ func TestReadOnly_UnreadableFileRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, other, "CREATE TABLE tasks (x)")
-	if err := errors.Join(create(bare), mark(ctx, bare)); err != nil {
+	if err := errors.Join(create(bare), markFile(ctx, bare)); err != nil {
 		t.Fatal(err)
 	}
 	newer := filled(t, 1)

@@ -29,11 +29,11 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	s.snaps.Lock()
 	defer s.snaps.Unlock()
 	if s.closed.Load() {
-		return nil, rules.Closed("snapshot")
+		return nil, rules.ClosedError("snapshot")
 	}
 	snap, err := newSnapshot(ctx, s.path, url.Values{"mode": {"ro"}})
 	if err != nil {
-		return nil, explain("snapshot", err)
+		return nil, explainError("snapshot", err)
 	}
 	snap.ended = func() {
 		s.snaps.Lock()
@@ -96,9 +96,9 @@ func counts(ctx context.Context, q sqlx.QueryerContext) (model.Counts, error) {
 // fail gives an error of a read its name, or says that the snapshot has ended.
 func (s *snapshot) fail(err error) error {
 	if err != nil && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone)) {
-		return rules.Closed("snapshot")
+		return rules.ClosedError("snapshot")
 	}
-	return explain("snapshot", err)
+	return explainError("snapshot", err)
 }
 
 // Tasks implements [repo.Snapshot]. It streams: one row is in memory at a time.
@@ -145,7 +145,7 @@ func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 	}
 	workers, err := workersOf(rows)
 	for i, w := range workers {
-		workers[i] = rules.Holding(w, tasks[w.ID])
+		workers[i] = rules.WithCurrentTasks(w, tasks[w.ID])
 	}
 	return workers, s.fail(err)
 }

@@ -55,7 +55,10 @@ func (s *Store) prepareReads(ctx context.Context) error {
 	return nil
 }
 
-// Close takes the WAL into the file and lets go of the lock. What follows is
+// Backend implements [repo.BackendNamer].
+func (s *Store) Backend() string { return "sqlite" }
+
+// Close copies the WAL into the file and releases the lock. Later calls are
 // refused with CodeUnavailable. A second Close does nothing.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
@@ -75,7 +78,7 @@ func (s *Store) disconnect() error {
 	defer s.w.mu.Unlock()
 	if s.w.conn != nil {
 		_, err := s.w.conn.ExecContext(context.Background(), "PRAGMA wal_checkpoint(TRUNCATE)")
-		errs = append(errs, explain("close store", err), s.w.release())
+		errs = append(errs, explainError("close store", err), s.w.release())
 	}
 	if s.w.db != nil {
 		errs = append(errs, s.w.db.Close())
@@ -86,7 +89,7 @@ func (s *Store) disconnect() error {
 // Commit implements [repo.Committer]. It does not begin when ctx is done; once
 // begun it is seen through. It is CodeUnavailable where the disk is full, fails
 // or is read-only, and CodeInternal where the batch contradicts the store. The
-// next commit goes on by itself when the cause is gone.
+// next commit succeeds when the cause is gone.
 func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 	if err := rules.CheckBatch(b); err != nil {
 		return err
@@ -97,25 +100,25 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 		return err
 	}
 	if s.closed.Load() {
-		return rules.Closed("commit")
+		return rules.ClosedError("commit")
 	}
 	if err := s.w.commit(ctx, b); err != nil {
-		return explain("commit", err)
+		return explainError("commit", err)
 	}
-	s.w.shorten(ctx)
+	s.w.truncateWAL(ctx)
 	return nil
 }
 
 // read runs f unless the store is closed, and explains its error.
 func (s *Store) read(op string, f func() error) error {
 	if s.closed.Load() {
-		return rules.Closed(op)
+		return rules.ClosedError(op)
 	}
 	err := f()
 	if err != nil && s.closed.Load() {
-		return rules.Closed(op)
+		return rules.ClosedError(op)
 	}
-	return explain(op, err)
+	return explainError(op, err)
 }
 
 // Tasks implements [repo.Reader].

@@ -21,43 +21,43 @@ type statement struct {
 type kind uint8
 
 const (
-	begin kind = iota
-	commit
-	rollback
-	insert
-	update
-	replace
-	remove
-	status
-	taken
-	count
+	beginTransaction kind = iota
+	commitTransaction
+	rollbackTransaction
+	insertTasks
+	updateTask
+	replaceTask
+	deleteTask
+	selectStatus
+	selectTaken
+	countTasks
 	putWorker
 	deleteWorker
-	bury
-	forget
+	insertTombstone
+	deleteTombstones
 )
 
 func (s statement) sql() string {
 	switch s.kind {
-	case begin:
+	case beginTransaction:
 		return "BEGIN IMMEDIATE"
-	case commit:
+	case commitTransaction:
 		return "COMMIT"
-	case rollback:
+	case rollbackTransaction:
 		return "ROLLBACK"
-	case insert:
+	case insertTasks:
 		return insertSQL(s.rows, s.binds)
-	case update:
+	case updateTask:
 		return updateSQL(s.writes, s.binds)
-	case replace:
+	case replaceTask:
 		return updateSQL(everyGroup&^keys, everyGroup) + " AND seq=?"
-	case remove:
+	case deleteTask:
 		return "DELETE FROM tasks WHERE id=? AND status=?"
-	case status:
+	case selectStatus:
 		return "SELECT status FROM tasks WHERE id=?"
-	case taken:
+	case selectTaken:
 		return "SELECT id FROM tasks WHERE id=? OR seq=?"
-	case count:
+	case countTasks:
 		var text strings.Builder
 		for _, s := range model.Statuses {
 			fmt.Fprintf(&text, " WHEN '%s' THEN ?", s)
@@ -67,9 +67,9 @@ func (s statement) sql() string {
 		return putWorkerSQL
 	case deleteWorker:
 		return deleteWorkerSQL
-	case bury:
+	case insertTombstone:
 		return "INSERT OR REPLACE INTO tombstones (id, spec_hash, until) SELECT id, spec_hash, ? FROM tasks WHERE id=? AND status=?"
-	case forget:
+	case deleteTombstones:
 		return "DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? ORDER BY until, id LIMIT " +
 			strconv.Itoa(model.MaxForget) + ")"
 	}
@@ -91,7 +91,7 @@ func insertSQL(n int, bound set) string {
 	return "INSERT INTO tasks (" + strings.Join(columns, ",") + ") VALUES " + row + strings.Repeat(","+row, n-1)
 }
 
-// updateSQL is an UPDATE of the groups that are wanted, of which it binds some.
+// updateSQL is an UPDATE of the groups that are wanted. It binds some of them.
 // Its last parameters are id and the status before.
 func updateSQL(wanted, bound set) string {
 	var sets []string

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// stored returns the columns of a row with their types, but for its keys.
+// stored returns the columns of a row with their types, without its keys.
 func stored(t *testing.T, s *Store, id string) string {
 	t.Helper()
 	var columns []string

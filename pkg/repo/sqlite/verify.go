@@ -61,12 +61,12 @@ func validJSON(columns []string) string {
 // Verify checks the store's file at path, whether or not a dispatcher has it
 // open: SQLite's integrity check, the schema, the counters against a scan, and
 // what must hold between tasks and workers. It reads the whole file. An error
-// means that it could not be checked; what is wrong with it is in the report.
+// means that it could not be checked; its problems are in the report.
 func Verify(ctx context.Context, path string) (*Report, error) {
 	r := &Report{Path: path, Problems: []string{}, ByStatus: model.Counts{}}
 	path, options, err := readable(ctx, path)
-	if damaged(err) {
-		r.found("%v", err)
+	if isDamaged(err) {
+		r.addProblem("%v", err)
 		return r, nil
 	} else if err != nil {
 		return nil, err
@@ -75,17 +75,17 @@ func Verify(ctx context.Context, path string) (*Report, error) {
 	have, known, err := schema(ctx, path, options)
 	r.Schema = have
 	switch {
-	case damaged(err):
-		r.found("%v", err)
+	case isDamaged(err):
+		r.addProblem("%v", err)
 		return r, nil
 	case err != nil:
 		return nil, err
 	case have > known:
-		r.found("it has schema %d, this program knows only %d", have, known)
+		r.addProblem("it has schema %d, this program knows only %d", have, known)
 	case have < known:
-		r.found("it has schema %d, the newest is %d: it will be brought up to date when a dispatcher opens it", have, known)
+		r.addProblem("it has schema %d, the newest is %d: it will be brought up to date when a dispatcher opens it", have, known)
 	}
-	err = reading(path, options, func(db *sqlx.DB) error {
+	err = openReader(path, options, func(db *sqlx.DB) error {
 		tx, err := db.BeginTxx(ctx, nil) // one moment for all questions
 		if err != nil {
 			return err
@@ -93,15 +93,15 @@ func Verify(ctx context.Context, path string) (*Report, error) {
 		defer tx.Rollback() //nolint:errcheck // it only read
 		problems, err := integrity(ctx, tx, "integrity_check")
 		for _, d := range problems {
-			r.found("%v (%s)", errDamaged, d)
+			r.addProblem("%v (%s)", errDamaged, d)
 		}
 		if err != nil || len(problems) > 0 || have == 0 || have > known {
 			return err // the rest would only repeat it
 		}
 		return r.check(ctx, tx)
 	})
-	if damaged(err) {
-		r.found("%v", err)
+	if isDamaged(err) {
+		r.addProblem("%v", err)
 		err = nil
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func Verify(ctx context.Context, path string) (*Report, error) {
 	return r, nil
 }
 
-func (r *Report) found(format string, args ...any) {
+func (r *Report) addProblem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
@@ -133,7 +133,7 @@ func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
 	}
 	for _, s := range model.Statuses {
 		if counted[s] != r.ByStatus[s] {
-			r.found("the counter of %s tasks says %d, there are %d", s, counted[s], r.ByStatus[s])
+			r.addProblem("the counter of %s tasks says %d, there are %d", s, counted[s], r.ByStatus[s])
 		}
 		r.ByStatus[s] += 0 // every status is named
 	}
@@ -146,9 +146,9 @@ func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
 			return err
 		}
 		if n := len(ids); n > maxNamed {
-			r.found("%d %s: %s, …", n, inv.sentence, strings.Join(ids[:maxNamed], ", "))
+			r.addProblem("%d %s: %s, …", n, inv.sentence, strings.Join(ids[:maxNamed], ", "))
 		} else if n > 0 {
-			r.found("%d %s: %s", n, inv.sentence, strings.Join(ids, ", "))
+			r.addProblem("%d %s: %s", n, inv.sentence, strings.Join(ids, ", "))
 		}
 	}
 	return nil

@@ -13,13 +13,13 @@ const (
 	walRetry = 5 * time.Second
 )
 
-// shorten cuts the WAL back where it has grown past its limit. SQLite's own
+// truncateWAL cuts the WAL back where it has grown past its limit. SQLite's own
 // checkpoint after a commit does not wait for readers, so where one reader always
-// begins before another ends the WAL would never start anew. This one waits, but
+// begins before another ends, the WAL would never restart. This one waits, but
 // for a moment only: readers that begin meanwhile need no WAL, and those that are
 // in it read one page of a list. A snapshot or backup takes longer; while it
-// lasts the WAL grows, and one commit in five seconds waits in vain.
-func (w *writer) shorten(ctx context.Context) {
+// lasts the WAL grows, and one commit in five seconds waits without effect.
+func (w *writer) truncateWAL(ctx context.Context) {
 	info, err := os.Stat(w.wal)
 	if err != nil || info.Size() < w.walLimit || time.Since(w.walTried) < w.walRetry {
 		return
@@ -33,7 +33,7 @@ func (w *writer) shorten(ctx context.Context) {
 		err = failed
 	}
 	if err != nil || result.Busy != 0 {
-		// What was committed stands; the next try may do better.
+		// The commit is durable; the next attempt may succeed.
 		w.walTried = time.Now()
 		w.log.Debug("store: the WAL is not shortened yet", "bytes", info.Size(), "error", err)
 	}

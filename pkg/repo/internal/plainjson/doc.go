@@ -4,6 +4,6 @@
 //
 // What it reads is what it writes: members in one order, no space between them,
 // nothing null. A [Reader] says of any other text that it does not know it, and
-// the caller gives that to encoding/json, which finds what it means or what is
+// the caller gives that to encoding/json, which decodes it or finds what is
 // wrong with it. So the two always agree; the tests compare them.
 package plainjson

@@ -13,7 +13,7 @@ const (
 	// MaxExamined is how many rows one page of a list examines at most, so that a
 	// filter which matches nothing costs a few milliseconds.
 	MaxExamined = 5_000
-	// MaxSwept is how many rows one step of retention examines at most. Nobody waits
+	// MaxSwept is how many rows one step of retention examines at most. No request waits
 	// for it.
 	MaxSwept = 20_000
 )
@@ -69,19 +69,19 @@ func Status(text []byte) model.Status {
 	return model.Status(text)
 }
 
-// Refused is the error of a batch that contradicts the store or itself: a bug in
+// RefusedError is the error of a batch that contradicts the store or itself: a bug in
 // whoever made it, hence CodeInternal.
-func Refused(id, format string, args ...any) error {
+func RefusedError(id, format string, args ...any) error {
 	return model.Errorf(model.CodeInternal, "commit: "+format, args...).For(id)
 }
 
-// Mismatch is the error of a change whose From is not what the store holds; an
+// MismatchError is the error of a change whose From is not what the store holds; an
 // empty status means that the task is not there.
-func Mismatch(id string, from, have model.Status) error {
-	return Refused(id, "task %s: the change is made from %s, the store has %s", id, state(from), state(have))
+func MismatchError(id string, from, have model.Status) error {
+	return RefusedError(id, "task %s: the change is made from %s, the store has %s", id, describeStatus(from), describeStatus(have))
 }
 
-func state(s model.Status) string {
+func describeStatus(s model.Status) string {
 	if s == "" {
 		return "no task"
 	}
@@ -96,7 +96,7 @@ func CheckBatch(b *model.Batch) error {
 			seen[b.Tasks[i].ID] = struct{}{}
 		}
 		if len(seen) != len(b.Tasks) {
-			return twice(b.Tasks)
+			return checkDuplicates(b.Tasks)
 		}
 	}
 	for i := range b.Tasks {
@@ -107,18 +107,18 @@ func CheckBatch(b *model.Batch) error {
 	for i := range b.Workers {
 		c := &b.Workers[i]
 		if c.ID == "" || c.Put != nil && c.Put.ID != c.ID {
-			return Refused(c.ID, "worker %s: the change and its row differ in their id", c.ID)
+			return RefusedError(c.ID, "worker %s: the change and its row differ in their id", c.ID)
 		}
 	}
 	return nil
 }
 
-func twice(changes []model.TaskChange) error {
+func checkDuplicates(changes []model.TaskChange) error {
 	seen := make(map[string]bool, len(changes))
 	for i := range changes {
 		id := changes[i].ID
 		if seen[id] {
-			return Refused(id, "task %s: the batch has two changes for it", id)
+			return RefusedError(id, "task %s: the batch has two changes for it", id)
 		}
 		seen[id] = true
 	}
@@ -134,23 +134,23 @@ func checkTask(c *model.TaskChange) error {
 	}
 	switch {
 	case c.ID == "":
-		return Refused("", "a change without an id")
+		return RefusedError("", "a change without an id")
 	case c.From != "" && !c.From.Valid():
-		return Refused(c.ID, "task %s: From %.40q is no status", c.ID, c.From)
+		return RefusedError(c.ID, "task %s: From %.40q is no status", c.ID, c.From)
 	case kinds != 1:
-		return Refused(c.ID, "task %s: exactly one of Put, Set and Delete is needed", c.ID)
+		return RefusedError(c.ID, "task %s: exactly one of Put, Set and Delete is needed", c.ID)
 	case c.Put != nil && c.Put.ID != c.ID:
-		return Refused(c.ID, "task %s: the change and its row differ in their id", c.ID)
+		return RefusedError(c.ID, "task %s: the change and its row differ in their id", c.ID)
 	case c.Put != nil && c.Put.Seq < 1:
-		return Refused(c.ID, "task %s: seq %d is less than 1", c.ID, c.Put.Seq)
+		return RefusedError(c.ID, "task %s: seq %d is less than 1", c.ID, c.Put.Seq)
 	case c.Put != nil && taskSeparated(c.Put), c.Set != 0 && stateSeparated(&c.State):
-		return Refused(c.ID, "task %s: one of its texts has the character %q", c.ID, Separator)
+		return RefusedError(c.ID, "task %s: one of its texts has the character %q", c.ID, Separator)
 	case c.Keep != 0 && !c.Delete:
-		return Refused(c.ID, "task %s: it is to be kept in mind and is not deleted", c.ID)
+		return RefusedError(c.ID, "task %s: it is to be kept in mind and is not deleted", c.ID)
 	case c.Set != 0 && c.From == "":
-		return Refused(c.ID, "task %s: fields are set of a task that is not there", c.ID)
+		return RefusedError(c.ID, "task %s: fields are set of a task that is not there", c.ID)
 	case !c.Delete && !c.To().Valid():
-		return Refused(c.ID, "task %s: %.40q is no status", c.ID, c.To())
+		return RefusedError(c.ID, "task %s: %.40q is no status", c.ID, c.To())
 	}
 	return nil
 }
@@ -159,9 +159,9 @@ func checkTask(c *model.TaskChange) error {
 // the model refuses all of them in what comes from outside.
 const Separator = "\x1e"
 
-// Holding returns the worker as a snapshot shows it: with the tasks that it
+// WithCurrentTasks returns the worker as a snapshot shows it: with the tasks that it
 // holds, sorted.
-func Holding(w *model.Worker, tasks []string) *model.Worker {
+func WithCurrentTasks(w *model.Worker, tasks []string) *model.Worker {
 	c := *w
 	c.CurrentTasks = append([]string{}, tasks...)
 	slices.Sort(c.CurrentTasks)
@@ -169,7 +169,7 @@ func Holding(w *model.Worker, tasks []string) *model.Worker {
 	return &c
 }
 
-// Closed is the error of a store that is used after its Close.
-func Closed(op string) error {
+// ClosedError is the error of a store that is used after its Close.
+func ClosedError(op string) error {
 	return model.Errorf(model.CodeUnavailable, "%s: the store is closed", op)
 }

@@ -1,9 +1,9 @@
 package sqlite
 
-// Hold takes the lock of the store's file at path, which need not be there, so
+// LockFile takes the lock of the store's file at path, which need not be there, so
 // that no dispatcher opens it until release is called. It returns the one path
-// of the file. It is CodeUnavailable if a dispatcher has it.
-func Hold(path string) (resolved string, release func() error, err error) {
+// of the file. The error is CodeUnavailable if a dispatcher holds it.
+func LockFile(path string) (resolved string, release func() error, err error) {
 	resolved, err = prepare(&Config{Path: path})
 	if err != nil {
 		return "", nil, err

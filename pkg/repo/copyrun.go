@@ -12,8 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// copying is one run of [Copy].
-type copying struct {
+// copyRun is one run of [Copy].
+type copyRun struct {
 	o     CopyOptions
 	snap  Snapshot
 	w     Writer
@@ -22,8 +22,8 @@ type copying struct {
 	want  Digest // of what the target must hold
 }
 
-func (c *copying) run(ctx context.Context) error {
-	for part, err := range chunks(ctx, c.snap, c.o.Batch) {
+func (c *copyRun) run(ctx context.Context) error {
+	for part, err := range prefetchChunks(ctx, c.snap, c.o.Batch) {
 		if err == nil {
 			err = c.put(ctx, part)
 		}
@@ -32,14 +32,14 @@ func (c *copying) run(ctx context.Context) error {
 			return fmt.Errorf("copy: %w", err)
 		}
 	}
-	if d, ok := c.snap.(Digested); ok && !d.Digest().Equal(c.stats.Digest) {
+	if d, ok := c.snap.(DigestProvider); ok && !d.Digest().Equal(c.stats.Digest) {
 		c.stats.Errors++
-		return fmt.Errorf("copy: the source says that it holds %v, and gave %v", d.Digest(), c.stats.Digest)
+		return fmt.Errorf("copy: the source states the digest %v, and its records have %v", d.Digest(), c.stats.Digest)
 	}
 	got, err := c.w.Finish(ctx, c.want)
 	if err == nil && !got.Equal(c.want) {
 		err = fmt.Errorf("the target holds %v of what was put, not %v", got, c.want)
-		err = cmp.Or(c.differences(ctx, err), err)
+		err = cmp.Or(c.nameDifferences(ctx, err), err)
 	}
 	if err != nil {
 		c.stats.Errors = max(c.stats.Errors, 1)
@@ -50,24 +50,24 @@ func (c *copying) run(ctx context.Context) error {
 		c.stats.Skipped += c.stats.TasksMigrated + c.stats.WorkersMigrated
 		c.stats.TasksMigrated, c.stats.WorkersMigrated, c.stats.Replaced = 0, 0, 0
 	}
-	c.progress()
+	c.reportProgress()
 	return nil
 }
 
-// Unchanged is a [Writer] that may find out at the end that its target, which is
-// made in one go, was the same before.
+// Unchanged is a [Writer] whose target is made in one step. At the end it may find
+// that the target had the same content before.
 type Unchanged interface {
 	Unchanged() bool
 }
 
-func (c *copying) put(ctx context.Context, part *chunk) error {
+func (c *copyRun) put(ctx context.Context, part *chunk) error {
 	done, err := c.w.Put(ctx, part.records)
 	if err != nil {
 		return err
 	}
 	n := int64(len(part.records))
 	if sum := done.Written + done.Skipped + done.Replaced + done.Kept; sum != n {
-		return fmt.Errorf("the target says what became of %d records, of %d that were put", sum, n)
+		return fmt.Errorf("the target accounts for %d records of %d that were put", sum, n)
 	}
 	s := c.stats
 	s.Digest = s.Digest.Plus(part.digest)
@@ -85,11 +85,11 @@ func (c *copying) put(ctx context.Context, part *chunk) error {
 	for status, n := range part.byStatus {
 		s.ByStatus[status] += n
 	}
-	c.progress()
+	c.reportProgress()
 	return nil
 }
 
-func (c *copying) progress() {
+func (c *copyRun) reportProgress() {
 	if c.o.Progress != nil {
 		s := *c.stats
 		s.ByStatus = maps.Clone(s.ByStatus)
@@ -101,22 +101,22 @@ func (c *copying) progress() {
 // maxNamed is how many differing tasks an error names.
 const maxNamed = 10
 
-// differences names the tasks that the target has not as the source has them;
+// nameDifferences names the tasks that the target has not as the source has them;
 // nil if the target cannot be asked.
-func (c *copying) differences(ctx context.Context, cause error) error {
+func (c *copyRun) nameDifferences(ctx context.Context, cause error) error {
 	target, ok := c.w.(Lookup)
 	if !ok {
 		return nil
 	}
 	var named []string
-	for part, err := range chunks(ctx, c.snap, c.o.Batch) {
+	for part, err := range prefetchChunks(ctx, c.snap, c.o.Batch) {
 		if err != nil {
 			return fmt.Errorf("%w; naming what differs: %w", cause, err)
 		}
 		if part.records[0].Worker != nil {
 			continue
 		}
-		found, err := lookup(ctx, target, part.records)
+		found, err := lookupTasks(ctx, target, part.records)
 		if err != nil {
 			return fmt.Errorf("%w; naming what differs: %w", cause, err)
 		}
@@ -142,8 +142,8 @@ func (c *copying) differences(ctx context.Context, cause error) error {
 	return fmt.Errorf("%w; %d tasks: %s", cause, c.stats.Errors, strings.Join(named, ", "))
 }
 
-// lookup asks for the tasks of some records.
-func lookup(ctx context.Context, from Lookup, records []Record) (map[string]*model.Task, error) {
+// lookupTasks asks for the tasks of some records.
+func lookupTasks(ctx context.Context, from Lookup, records []Record) (map[string]*model.Task, error) {
 	ids := make([]string, len(records))
 	for i := range records {
 		ids[i] = records[i].ID()
@@ -151,8 +151,8 @@ func lookup(ctx context.Context, from Lookup, records []Record) (map[string]*mod
 	return from.Tasks(ctx, ids)
 }
 
-// missing returns the ids of want that are not in got; got is sorted.
-func missing(got, want []string) []string {
+// findMissing returns the ids of want that are not in got; got is sorted.
+func findMissing(got, want []string) []string {
 	var ids []string
 	for _, id := range want {
 		if _, ok := slices.BinarySearch(got, id); !ok {
