@@ -156,6 +156,46 @@ func TestTheDockerfileCopiesWhatExistsAndBuildsWhatExists(t *testing.T) {
 	}
 }
 
+// TestDockerfile_CopiesFoldersThatProgramsImport checks that the build stage has, and
+// .dockerignore lets through, the sources of every package of this module that the
+// programs import.
+func TestDockerfile_CopiesFoldersThatProgramsImport(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{with .Module}}{{if .Main}}{{$.ImportPath}} {{.Path}}{{end}}{{end}}", "./cmd/...", "./deploy/healthcheck")
+	cmd.Dir = ".."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var copied []string
+	for _, args := range stages(t)["build"].find("COPY") {
+		fields := strings.Fields(args)
+		copied = append(copied, fields[:len(fields)-1]...)
+	}
+	ignore := strings.Fields(read(t, "../.dockerignore"))
+	folders := 0
+	for line := range strings.Lines(string(out)) {
+		path, module, found := strings.Cut(strings.TrimSpace(line), " ")
+		if !found {
+			continue
+		}
+		folders++
+		folder := strings.TrimPrefix(path, module+"/")
+		within := func(parent string) bool {
+			parent = strings.TrimPrefix(parent, "!")
+			return folder == parent || strings.HasPrefix(folder, parent+"/")
+		}
+		if !slices.ContainsFunc(copied, within) {
+			t.Errorf("Dockerfile: no COPY of %s, which the programs import", folder)
+		}
+		if !slices.ContainsFunc(ignore, within) {
+			t.Errorf(".dockerignore leaves out %s, which the programs import", folder)
+		}
+	}
+	if folders < 20 {
+		t.Errorf("the programs import %d packages of this module", folders)
+	}
+}
+
 func TestTheImageBuildsWithTheGoOfGoMod(t *testing.T) {
 	directive := regexp.MustCompile(`(?m)^go (1\.\d+)`).FindStringSubmatch(read(t, "../go.mod"))
 	if from := stages(t)["build"].from; directive == nil || !strings.HasPrefix(from, "golang:"+directive[1]+"-") {

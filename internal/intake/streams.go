@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -220,9 +220,27 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 	return nil
 }
 
-// covers reports whether all that the wanted subject matches is in the list.
-func covers(list []string, want string) bool {
-	return slices.ContainsFunc(list, func(have string) bool { return server.SubjectMatchesFilter(want, have) })
+// covers reports whether one of the filters matches every subject that the pattern
+// matches.
+func covers(filters []string, pattern string) bool {
+	return slices.ContainsFunc(filters, func(filter string) bool { return matches(filter, pattern) })
+}
+
+// matches reports whether the filter matches every subject that the pattern matches:
+// "*" stands for one token, ">" at the end for one or more.
+func matches(filter, pattern string) bool {
+	tokens := strings.Split(pattern, ".")
+	for i, want := range strings.Split(filter, ".") {
+		switch {
+		case i == len(tokens):
+			return false
+		case want == ">":
+			return true
+		case tokens[i] == ">" || want != "*" && want != tokens[i]:
+			return false
+		}
+	}
+	return strings.Count(filter, ".") == len(tokens)-1
 }
 
 // adjust puts what the configuration says into have and reports whether that

@@ -326,3 +326,26 @@ func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMatches_AgreesWithNATSServer compares with the function of nats-server, which the
+// intake does not link.
+func TestMatches_AgreesWithNATSServer(t *testing.T) {
+	patterns := []string{"a", ">", "*"}
+	for range 3 {
+		for _, p := range slices.Clone(patterns) {
+			if !strings.HasPrefix(p, ">") {
+				patterns = append(patterns, "a."+p, "b."+p, "*."+p)
+			}
+		}
+		patterns = append(patterns, "a.>", "*.>")
+	}
+	slices.Sort(patterns)
+	patterns = slices.Compact(patterns)
+	for _, filter := range patterns {
+		for _, pattern := range patterns {
+			if got, want := matches(filter, pattern), server.SubjectMatchesFilter(pattern, filter); got != want {
+				t.Errorf("the filter %s for %s: %v, nats-server says %v", filter, pattern, got, want)
+			}
+		}
+	}
+}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
 // Options says how the embedded NATS server runs.
@@ -71,7 +73,7 @@ func Start(o Options) (*Server, error) {
 // a server may be about to use: without a lock file, and younger than a minute.
 // Where the system has no file locks it removes nothing.
 func RemoveAbandoned(storeDir string) error {
-	if !locksFiles {
+	if !filelock.Supported {
 		return nil
 	}
 	path := filepath.Join(storeDir, "lock")
