@@ -16,7 +16,7 @@ import (
 )
 
 func main() {
-	app.SpareCollector()
+	app.SetMinHeap()
 	ctx, stop := process.Signals(context.Background())
 	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()

@@ -8,13 +8,13 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// pulseEvery is how often the way to the NATS server is tried; three times as old
+// connCheckInterval is how often the way to the NATS server is tried; three times as old
 // may the last answer be. nats.go itself finds a dead peer only after a minute, and
 // in that minute silent workers would be taken for lost.
-const pulseEvery = 2 * time.Second
+const connCheckInterval = 2 * time.Second
 
-// pulse knows whether the NATS server is really there.
-type pulse struct {
+// connMonitor knows whether the NATS server is really there.
+type connMonitor struct {
 	conn  *bus.Connection
 	every time.Duration
 	began time.Time
@@ -23,14 +23,14 @@ type pulse struct {
 	ended chan struct{}
 }
 
-func startPulse(conn *bus.Connection, every time.Duration) *pulse {
+func startConnMonitor(conn *bus.Connection, every time.Duration) *connMonitor {
 	ctx, stop := context.WithCancel(context.Background())
-	p := &pulse{conn: conn, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
+	p := &connMonitor{conn: conn, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
 	go p.run(ctx)
 	return p
 }
 
-func (p *pulse) run(ctx context.Context) {
+func (p *connMonitor) run(ctx context.Context) {
 	defer close(p.ended)
 	tick := time.NewTicker(p.every)
 	defer tick.Stop()
@@ -48,12 +48,12 @@ func (p *pulse) run(ctx context.Context) {
 	}
 }
 
-// beats reports whether the server has answered in the last few seconds.
-func (p *pulse) beats() bool {
+// healthy reports whether the server has answered in the last few seconds.
+func (p *connMonitor) healthy() bool {
 	return p.conn.Check() == nil && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
 }
 
-func (p *pulse) close(ctx context.Context) error {
+func (p *connMonitor) close(ctx context.Context) error {
 	p.stop()
 	select {
 	case <-p.ended:

@@ -35,10 +35,10 @@ func TestThePulseEndsWhenTheServerIsSilentlyCutOff(t *testing.T) {
 	}
 	defer func() { _ = conn.Drain(t.Context()) }()
 	nc := conn.Current()
-	p := startPulse(conn, 50*time.Millisecond)
+	p := startConnMonitor(conn, 50*time.Millisecond)
 	wait := func(want bool) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); p.beats() != want; <-time.After(5 * time.Millisecond) {
+		for deadline := time.Now().Add(10 * time.Second); p.healthy() != want; <-time.After(5 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("beats is %v after 10 s", !want)
 			}

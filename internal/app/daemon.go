@@ -73,17 +73,17 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	var heard func(string) bool
 	if d.server != nil {
-		heard = d.server.Heard
+		heard = d.server.HasInterest
 	}
 	if d.publisher, err = natsapi.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
 		return err
 	}
 	d.onClose("closing the publisher", d.publisher.Close)
-	pulse := startPulse(d.conn, pulseEvery)
+	pulse := startConnMonitor(d.conn, connCheckInterval)
 	d.onClose("", pulse.close)
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
-		Connected: pulse.beats, Logger: d.logger,
+		Connected: pulse.healthy, Logger: d.logger,
 	})
 	if d.cfg.HTTP.Listen == "" {
 		return nil
@@ -233,14 +233,14 @@ func (d *Daemon) Close() error {
 		last := len(d.closers) - 1
 		step := d.closers[last]
 		d.closers = d.closers[:last]
-		errs = append(errs, bounded(step))
+		errs = append(errs, runWithTimeout(step))
 	}
 	return errors.Join(errs...)
 }
 
-// bounded runs one step of Close. A step that does not look at its context is left
+// runWithTimeout runs one step of Close. A step that does not look at its context is left
 // behind: the process ends soon.
-func bounded(step func(context.Context) error) error {
+func runWithTimeout(step func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 	defer cancel()
 	ended := make(chan error, 1)

@@ -64,7 +64,7 @@ func (v *Dev) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	v.say("NATS on %s, health on http://%s", conn.Current().ConnectedUrlRedacted(), d.HTTPAddr())
+	v.printf("NATS on %s, health on http://%s", conn.Current().ConnectedUrlRedacted(), d.HTTPAddr())
 	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, conn) })
 	var failed error
 	parts = append(parts, func(ctx context.Context) error {
@@ -82,7 +82,7 @@ func (v *Dev) Run(ctx context.Context) error {
 		}
 		return v.serve(ctx, conn, cfg.NATS.Prefix)
 	})
-	return errors.Join(runTogether(ctx, parts, stop), failed)
+	return errors.Join(runGroup(ctx, parts, stop), failed)
 }
 
 // adapt turns the configuration into one that works next to others on the same
@@ -98,7 +98,7 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 			return nil, nil, err
 		}
 		if free != *a {
-			v.say("%s is taken, using %s", *a, free)
+			v.printf("%s is taken, using %s", *a, free)
 		}
 		*a = free
 	}
@@ -149,12 +149,12 @@ func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, conn *bus.C
 	w := config.DefaultWorker()
 	w.Name, w.Dir, w.NATS.Prefix = "local", v.Dir, cfg.NATS.Prefix
 	w.AllowNetworks = []string{"loopback", "private"} // a newcomer's own server works
-	return node.RunOn(ctx, w, conn, v.Log.Logger, func(said string) { v.say("worker: %s", said) })
+	return node.RunOn(ctx, w, conn, v.Log.Logger, func(said string) { v.printf("worker: %s", said) })
 }
 
-// runTogether runs the parts until the last one returns, one fails, or ctx ends;
+// runGroup runs the parts until the last one returns, one fails, or ctx ends;
 // then it ends them, the last first, with between done after all but the first.
-func runTogether(ctx context.Context, parts []func(context.Context) error, between func() error) error {
+func runGroup(ctx context.Context, parts []func(context.Context) error, between func() error) error {
 	type running struct {
 		stop  context.CancelFunc
 		ended chan error
@@ -188,7 +188,7 @@ func runTogether(ctx context.Context, parts []func(context.Context) error, betwe
 // download submits the URLs and waits for their ends.
 func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string) error {
 	if len(v.URLs) == 0 {
-		v.say("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
+		v.printf("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
 		return nil
 	}
 	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
@@ -224,7 +224,7 @@ func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) er
 		_, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
 			var ev model.TaskEvent
 			if ctx.Err() == nil && json.Unmarshal(m.Data, &ev) == nil {
-				v.say("%s", eventLine(&ev, v.Dir))
+				v.printf("%s", eventLine(&ev, v.Dir))
 			}
 		})
 		return err
@@ -233,7 +233,7 @@ func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) er
 	if err := attached.Wait(ctx); err != nil {
 		return err
 	}
-	v.say("still serving on %s; Ctrl-C ends", conn.Current().ConnectedUrlRedacted())
+	v.printf("still serving on %s; Ctrl-C ends", conn.Current().ConnectedUrlRedacted())
 	<-ctx.Done()
 	return nil
 }
@@ -304,4 +304,4 @@ func submitUntilAnswered(ctx context.Context, c func() *client.Client, spec *mod
 	}
 }
 
-func (v *Dev) say(format string, args ...any) { fmt.Fprintf(v.Out, format+"\n", args...) }
+func (v *Dev) printf(format string, args ...any) { fmt.Fprintf(v.Out, format+"\n", args...) }

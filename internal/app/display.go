@@ -26,42 +26,42 @@ func (v *Dev) display() display {
 	if f, ok := v.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		return newBars(v.Out)
 	}
-	return &lines{out: v.Out, now: time.Now, said: make(map[*item]spoken)}
+	return &lines{out: v.Out, now: time.Now, printed: make(map[*item]printedLine)}
 }
 
 // lines prints a line for each change of status, and one now and then between.
 type lines struct {
 	out  io.Writer
 	now  func() time.Time
-	said map[*item]spoken
+	printed map[*item]printedLine
 }
 
-type spoken struct {
+type printedLine struct {
 	status model.Status
 	at     time.Time
 }
 
-// lineEvery is the pause between two lines about the progress of one download.
-const lineEvery = 2 * time.Second
+// lineInterval is the pause between two lines about the progress of one download.
+const lineInterval = 2 * time.Second
 
 func (l *lines) add(*item) {}
 
 func (l *lines) update(i *item) {
-	last, now := l.said[i], l.now()
-	if i.status == last.status && i.err == "" && (i.status != model.StatusDownloading || now.Sub(last.at) < lineEvery) {
+	last, now := l.printed[i], l.now()
+	if i.status == last.status && i.err == "" && (i.status != model.StatusDownloading || now.Sub(last.at) < lineInterval) {
 		return
 	}
-	l.said[i] = spoken{i.status, now}
+	l.printed[i] = printedLine{i.status, now}
 	switch {
 	case i.err != "":
-		fmt.Fprintf(l.out, "%s: %s: %s\n", i.name, orRefused(i), i.err)
+		fmt.Fprintf(l.out, "%s: %s: %s\n", i.name, statusLabel(i), i.err)
 	case i.status == model.StatusDownloading && i.total > 0:
 		fmt.Fprintf(l.out, "%s: downloading %.0f%% of %s, %s/s\n",
 			i.name, 100*float64(i.completed)/float64(i.total), bytesText(i.total), bytesText(i.speed))
 	case i.status == model.StatusDownloading && i.completed > 0:
 		fmt.Fprintf(l.out, "%s: downloading, %s so far, %s/s\n", i.name, bytesText(i.completed), bytesText(i.speed))
-	case i.status == model.StatusPending && i.trouble != "":
-		fmt.Fprintf(l.out, "%s: waits before the next attempt: %s\n", i.name, i.trouble)
+	case i.status == model.StatusPending && i.lastError != "":
+		fmt.Fprintf(l.out, "%s: waits before the next attempt: %s\n", i.name, i.lastError)
 	default:
 		fmt.Fprintf(l.out, "%s: %s\n", i.name, i.status)
 	}

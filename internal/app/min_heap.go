@@ -7,18 +7,18 @@ import (
 	"runtime/metrics"
 )
 
-// heapFloor is how large the heap may grow before garbage is looked for, in bytes.
+// minHeap is how large the heap may grow before garbage is looked for, in bytes.
 // What a busy dispatcher keeps is small and what it throws away is much: with Go's
 // own goal, twice what is kept, a fifth of its processor time went into that
 // (152 µs a task instead of 118; 2 cores, SQLite, 64 producers, GOGC=400).
-const heapFloor = 64 << 20
+const minHeap = 64 << 20
 
-// SpareCollector gives the heap of this process a least size, which Go's runtime
+// SetMinHeap gives the heap of this process a least size, which Go's runtime
 // has no setting for (golang/go#23044): after each collection the percentage is
 // set so that the next one comes at heapFloor, or where Go would have it if that is
 // more. It is for main functions, and does nothing where GOGC or GOMEMLIMIT say
 // what the operator wants.
-func SpareCollector() {
+func SetMinHeap() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
@@ -53,5 +53,5 @@ func (c *collector) adjust() {
 // gcPercent is the GOGC for a heap of which so many bytes are kept. Below 4 MB it
 // stays what it is there, the runtime's own least goal being 4 MB × GOGC / 100.
 func gcPercent(kept uint64) int {
-	return max(int(heapFloor*100/max(kept, 4<<20))-100, 100)
+	return max(int(minHeap*100/max(kept, 4<<20))-100, 100)
 }

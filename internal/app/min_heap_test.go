@@ -9,10 +9,10 @@ import (
 
 func TestASmallHeapIsCollectedAtTheFloorAndALargeOneAsGoHasIt(t *testing.T) {
 	for _, c := range []struct{ kept, goal uint64 }{
-		{0, heapFloor}, // the runtime's least heap is 4 MB × GOGC / 100
-		{4 << 20, heapFloor},
-		{16 << 20, heapFloor},
-		{32 << 20, heapFloor},
+		{0, minHeap}, // the runtime's least heap is 4 MB × GOGC / 100
+		{4 << 20, minHeap},
+		{16 << 20, minHeap},
+		{32 << 20, minHeap},
 		{48 << 20, 96 << 20},
 		{100 << 20, 200 << 20},
 		{1 << 30, 2 << 30},
@@ -29,9 +29,9 @@ func TestASmallHeapIsCollectedAtTheFloorAndALargeOneAsGoHasIt(t *testing.T) {
 func TestTheCollectorIsAdjustedAfterEachCollection(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
-	SpareCollector()
+	SetMinHeap()
 	for range 2 {
-		held := make([]byte, 2*heapFloor)
+		held := make([]byte, 2*minHeap)
 		awaitPercent(t, func(percent uint64) bool { return percent == 100 })
 		runtime.KeepAlive(held) // and no longer
 		awaitPercent(t, func(percent uint64) bool { return percent > 100 })

@@ -36,14 +36,14 @@ type item struct {
 	total     int64
 	speed     int64
 	err       string // why it failed, or was refused
-	trouble   string // why the last attempt failed
+	lastError   string // why the last attempt failed
 	result    *model.Result
 }
 
 func (i *item) done() bool { return i.err != "" || i.status.Terminal() }
 
-// recheck is how often a download is asked for: events are hints.
-const recheck = time.Second
+// pollInterval is how often a download is asked for: events are hints.
+const pollInterval = time.Second
 
 func newWatch(d display, dir string) *watch {
 	return &watch{display: d, dir: dir, byID: make(map[string]*item), early: make(map[string]*model.TaskEvent)}
@@ -88,7 +88,7 @@ func (w *watch) apply(i *item, ev *model.TaskEvent) {
 	i.status, i.result = ev.Status, ev.Result
 	switch {
 	case ev.Status == model.StatusPending && ev.Error != nil:
-		i.trouble = ev.Error.Message
+		i.lastError = ev.Error.Message
 	case ev.Status == model.StatusCompleted && ev.Result != nil:
 		i.completed, i.total, i.speed = ev.Result.TotalLength, ev.Result.TotalLength, 0
 	case ev.Status == model.StatusFailed && ev.Error != nil:
@@ -112,7 +112,7 @@ func (w *watch) progress(ev *model.ProgressEvent) {
 
 // wait returns when every URL has come to its end.
 func (w *watch) wait(ctx context.Context, c func() *client.Client) error {
-	tick := time.NewTicker(recheck)
+	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
 	for {
 		open := w.open()
@@ -156,7 +156,7 @@ func (w *watch) summary(out io.Writer) error {
 			continue
 		}
 		if i.status != model.StatusCompleted || i.result == nil {
-			fmt.Fprintf(out, "%s %s: %s\n", orRefused(i), i.url, i.err)
+			fmt.Fprintf(out, "%s %s: %s\n", statusLabel(i), i.url, i.err)
 			continue
 		}
 		whole++
@@ -198,8 +198,8 @@ func (w *watch) partFolder(id string) string {
 	return filepath.Join(parts, id)
 }
 
-// orRefused is the status of an item that is done.
-func orRefused(i *item) string {
+// statusLabel is the status of an item that is done.
+func statusLabel(i *item) string {
 	if i.status == "" {
 		return "refused"
 	}

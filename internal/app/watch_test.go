@@ -14,7 +14,7 @@ import (
 func TestWithoutATerminalEachChangeIsALineAndProgressOneNowAndThen(t *testing.T) {
 	var out strings.Builder
 	now := time.Unix(0, 0)
-	w := newWatch(&lines{out: &out, now: func() time.Time { return now }, said: make(map[*item]spoken)}, "downloads")
+	w := newWatch(&lines{out: &out, now: func() time.Time { return now }, printed: make(map[*item]printedLine)}, "downloads")
 
 	w.event(&model.TaskEvent{ID: "a", Status: model.StatusQueued}) // before the answer of its submit
 	w.submitted("https://u:p@h/a.iso?x=1", &model.Task{TaskSpec: model.TaskSpec{ID: "a"}, TaskState: model.TaskState{Status: model.StatusPending}}, nil)
@@ -74,7 +74,7 @@ func TestPartsEndTogetherTheLastFirst(t *testing.T) {
 		}
 	}
 	broken := errors.New("broken")
-	err := runTogether(t.Context(), []func(context.Context) error{part("daemon", nil), part("worker", nil), part("", broken)},
+	err := runGroup(t.Context(), []func(context.Context) error{part("daemon", nil), part("worker", nil), part("", broken)},
 		func() error { order = append(order, "connection"); return nil })
 	if !errors.Is(err, broken) || strings.Join(order, " ") != "worker connection daemon" {
 		t.Errorf("ended in the order %v with %v", order, err)

@@ -16,7 +16,7 @@ import (
 type Outbox interface {
 	Assign(worker string, assignments []model.Assignment)
 	Drop(worker string, drops []model.Drop)
-	Nudge(worker string) // asks for a heartbeat now
+	RequestHeartbeat(worker string) // asks for a heartbeat now
 	TaskEvent(ev *model.TaskEvent)
 	Progress(ev *model.ProgressEvent)
 	WorkerEvent(ev *model.WorkerEvent)

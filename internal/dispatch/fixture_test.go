@@ -87,7 +87,7 @@ func (s *sent) Drop(worker string, list []model.Drop) {
 	}
 }
 
-func (s *sent) Nudge(worker string) { s.say("nudge %s", worker) }
+func (s *sent) RequestHeartbeat(worker string) { s.say("nudge %s", worker) }
 
 func (s *sent) TaskEvent(ev *model.TaskEvent) { s.say("%s is %s", ev.ID, ev.Status) }
 

@@ -257,7 +257,7 @@ func (l *loop) load(ctx context.Context) {
 			l.ready.Store(true)
 		}
 		for _, w := range l.turn.engine.Awaited() {
-			l.cfg.Outbox.Nudge(w)
+			l.cfg.Outbox.RequestHeartbeat(w)
 		}
 		l.cfg.Logger.Debug("loaded the live tasks from the store", "took", time.Since(start))
 	}
@@ -353,7 +353,7 @@ func (l *loop) send(out *Outcome) {
 		l.cfg.Outbox.WorkerEvent(&out.Workers[i])
 	}
 	for _, name := range out.Ask {
-		l.cfg.Outbox.Nudge(name)
+		l.cfg.Outbox.RequestHeartbeat(name)
 	}
 	for i, n := range out.Notes {
 		if i == maxNotes {

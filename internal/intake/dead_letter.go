@@ -28,55 +28,55 @@ const (
 // maxMsgID bounds what is repeated of a Nats-Msg-Id, in bytes.
 const maxMsgID = 256
 
-// putAside stores messages in another place: what can never be accepted among the
+// divert stores messages in another place: what can never be accepted among the
 // dead letters, what is past its client's limits behind all that is parked. Only
 // then are they acknowledged where they were. It runs in one goroutine.
-func (i *Intake) putAside() {
+func (i *Intake) divert() {
 	for {
 		select {
 		case <-i.quit:
 			return
-		case d := <-i.aside:
-			i.guarded(&d, i.store)
-			i.end(d.letter)
+		case d := <-i.diverted:
+			i.withRecovery(&d, i.divertOne)
+			i.release(d.msg)
 		}
 	}
 }
 
-func (i *Intake) store(d *decision) {
-	if !d.ofClient() {
-		if err := i.bury(d); err != nil {
-			i.troubles.Warn("a dead letter could not be stored; its message comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
-			i.report(d, d.letter.nak(restAside))
+func (i *Intake) divertOne(d *decision) {
+	if !d.isClientLimit() {
+		if err := i.publishDeadLetter(d); err != nil {
+			i.warnings.Warn("a dead letter could not be stored; its message comes again", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+			i.logAckError(d, d.msg.nak(divertDelay))
 			return
 		}
 		i.finish(d)
 		return
 	}
-	if d.letter.parked && d.letter.delivered == 1 {
-		i.report(d, d.letter.nak(restAside)) // once where it is, and then behind the others
+	if d.msg.parked && d.msg.delivered == 1 {
+		i.logAckError(d, d.msg.nak(divertDelay)) // once where it is, and then behind the others
 		return
 	}
-	if err := i.publish(wire.StreamIntake, i.parkedLetter(d.letter)); err != nil {
-		i.troubles.Warn("a message past its client's limits could not be parked", "seq", d.letter.seq, "client", d.letter.client, "error", err)
-		i.report(d, d.letter.nak(restAside))
+	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
+		i.warnings.Warn("a message past its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+		i.logAckError(d, d.msg.nak(divertDelay))
 		return
 	}
-	i.report(d, d.letter.ack())
+	i.logAckError(d, d.msg.ack())
 }
 
-// bury puts a message among the dead letters, once.
-func (i *Intake) bury(d *decision) error {
-	m := i.deadLetter(d)
-	there, err := i.buried(m.Header.Get(nats.MsgIdHdr), d.letter.at)
+// publishDeadLetter puts a message among the dead letters, once.
+func (i *Intake) publishDeadLetter(d *decision) error {
+	m := i.newDeadLetter(d)
+	there, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
 	if err != nil || there {
 		return err
 	}
 	return i.publish(wire.StreamDLQ, m)
 }
 
-// restAside is how long a message rests that is parked, or could not be put aside.
-const restAside = 5 * time.Second
+// divertDelay is how long a message rests that is parked, or could not be put aside.
+const divertDelay = 5 * time.Second
 
 // publish stores a message and returns when the stream has it.
 func (i *Intake) publish(kind string, m *nats.Msg) error {
@@ -96,11 +96,11 @@ func (i *Intake) publish(kind string, m *nats.Msg) error {
 	return err
 }
 
-// deadLetter is the message as it came, with the reason. Its id is its place in
+// newDeadLetter is the message as it came, with the reason. Its id is its place in
 // the stream: however often it is buried, it is there once.
-func (i *Intake) deadLetter(d *decision) *nats.Msg {
-	l := d.letter
-	header := l.ownHeader()
+func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
+	l := d.msg
+	header := l.clientHeader()
 	header.Set(nats.MsgIdHdr, fmt.Sprintf("%s:%d:%d", i.stream, l.seq, l.at.UnixNano()))
 	header.Set(headerError, wire.HeaderText(d.answer.Err.Message))
 	header.Set(headerCode, strconv.Itoa(int(d.answer.Err.Code)))
@@ -111,11 +111,11 @@ func (i *Intake) deadLetter(d *decision) *nats.Msg {
 	return &nats.Msg{Subject: i.subjects.DeadLetter(l.client), Header: header, Data: l.data}
 }
 
-// parkedLetter is the message as it came, with its first place in the stream, by
+// parkedMsg is the message as it came, with its first place in the stream, by
 // which its task has its id.
-func (i *Intake) parkedLetter(l *letter) *nats.Msg {
-	header := l.ownHeader()
-	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.place, l.seq))
+func (i *Intake) parkedMsg(l *intakeMsg) *nats.Msg {
+	header := l.clientHeader()
+	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.streamSeq, l.seq))
 	header.Set(headerOrigin, fmt.Sprintf("%d:%d", l.seq, l.at.UnixNano()))
 	return &nats.Msg{Subject: i.subjects.Parked(l.client), Header: header, Data: l.data}
 }

@@ -75,11 +75,11 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	d := decision{
-		letter: &letter{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
+		msg: &intakeMsg{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
 		answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
-		if err := p.intake.publish(wire.StreamDLQ, p.intake.deadLetter(&d)); err != nil {
+		if err := p.intake.publish(wire.StreamDLQ, p.intake.newDeadLetter(&d)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,7 +105,7 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	acked := 0
 	bad := func(seq uint64) *decision {
 		return &decision{
-			letter: &letter{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
+			msg: &intakeMsg{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
 			answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 		}
 	}
@@ -117,18 +117,18 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	}
 	stopped(p.intake)
 	for _, d := range []*decision{first, second} {
-		if err := p.intake.bury(d); err != nil { // and the dispatcher is killed before it acknowledges it
+		if err := p.intake.publishDeadLetter(d); err != nil { // and the dispatcher is killed before it acknowledges it
 			t.Fatal(err)
 		}
 	}
 	testbed.Eventually(t, "NATS has forgotten them", func() bool {
-		ack, err := p.js.PublishMsg(testbed.Context(t), p.intake.deadLetter(second))
+		ack, err := p.js.PublishMsg(testbed.Context(t), p.intake.newDeadLetter(second))
 		return err == nil && !ack.Duplicate
 	})
 	next := stopped(p.start(t, p.backend))
 	third := bad(7)
 	for _, d := range []*decision{first, third, first} {
-		next.store(d)
+		next.divertOne(d)
 	}
 	places := make(map[string]int)
 	for _, m := range p.deadLetters(t) {
@@ -144,16 +144,16 @@ func TestDeadLettersAreNotLookedAtForEachMessage(t *testing.T) {
 	seen, failed := map[string]struct{}{}, errors.New("no answer")
 	for _, c := range []struct {
 		name   string
-		graves graveyard
+		graves dlqIndex
 		want   bool
 	}{
-		{"never looked at", graveyard{}, true},
-		{"just looked at", graveyard{ids: seen, at: now.Add(-time.Second)}, false},
-		{"looked at long ago", graveyard{ids: seen, at: now.Add(-deadWindow/2 - time.Second)}, true},
-		{"just in vain", graveyard{err: failed, at: now.Add(-time.Second)}, false},
-		{"in vain a while ago", graveyard{err: failed, at: now.Add(-deadListRetry - time.Second)}, true},
+		{"never looked at", dlqIndex{}, true},
+		{"just looked at", dlqIndex{ids: seen, at: now.Add(-time.Second)}, false},
+		{"looked at long ago", dlqIndex{ids: seen, at: now.Add(-deadWindow/2 - time.Second)}, true},
+		{"just in vain", dlqIndex{err: failed, at: now.Add(-time.Second)}, false},
+		{"in vain a while ago", dlqIndex{err: failed, at: now.Add(-dlqReadRetry - time.Second)}, true},
 	} {
-		if got := c.graves.stale(now); got != c.want {
+		if got := c.graves.isStale(now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

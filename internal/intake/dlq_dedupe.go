@@ -12,31 +12,31 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// graveyard is what was among the dead letters at a time, by their ids. NATS knows
+// dlqIndex is what was among the dead letters at a time, by their ids. NATS knows
 // an id for deadWindow only, and a message may come again after that: somebody who
 // reads the dead letters would then find it twice. It belongs to one goroutine.
-type graveyard struct {
+type dlqIndex struct {
 	ids map[string]struct{}
 	at  time.Time // when looking at them began
 	err error     // of a look that was in vain
 }
 
 const (
-	deadListTime  = 10 * time.Second // bounds the reading of all dead letters
-	deadListRetry = 30 * time.Second // before they are looked at again that could not be read
+	dlqReadTimeout  = 10 * time.Second // bounds the reading of all dead letters
+	dlqReadRetry = 30 * time.Second // before they are looked at again that could not be read
 )
 
-// buried reports whether the letter of that id, of a message stored at that time, is
+// isDeadLettered reports whether the letter of that id, of a message stored at that time, is
 // among the dead ones already. Of a younger message NATS knows it by itself, and
 // also of a letter that was put there after the last look.
-func (i *Intake) buried(id string, stored time.Time) (bool, error) {
+func (i *Intake) isDeadLettered(id string, stored time.Time) (bool, error) {
 	if time.Since(stored) < deadWindow/2 {
 		return false, nil
 	}
-	g := &i.graves
-	if g.stale(time.Now()) {
+	g := &i.dlq
+	if g.isStale(time.Now()) {
 		g.at = time.Now()
-		g.ids, g.err = i.deadIDs()
+		g.ids, g.err = i.readDeadIDs()
 	}
 	if g.err != nil {
 		return false, fmt.Errorf("reading the dead letters: %w", g.err)
@@ -45,22 +45,22 @@ func (i *Intake) buried(id string, stored time.Time) (bool, error) {
 	return there, nil
 }
 
-// stale reports whether it is time for a look. Who waits for one that is in vain
+// isStale reports whether it is time for a look. Who waits for one that is in vain
 // holds up all that is to be put aside, so it is not tried for each message.
-func (g *graveyard) stale(now time.Time) bool {
+func (g *dlqIndex) isStale(now time.Time) bool {
 	if g.err != nil {
-		return now.Sub(g.at) > deadListRetry
+		return now.Sub(g.at) > dlqReadRetry
 	}
 	return g.ids == nil || now.Sub(g.at) > deadWindow/2
 }
 
-// deadIDs reads the ids of all dead letters. A stop ends it: what could not be put
+// readDeadIDs reads the ids of all dead letters. A stop ends it: what could not be put
 // aside then comes again to the next dispatcher.
-func (i *Intake) deadIDs() (map[string]struct{}, error) {
-	ctx, cancel := context.WithTimeout(i.ctx, deadListTime)
+func (i *Intake) readDeadIDs() (map[string]struct{}, error) {
+	ctx, cancel := context.WithTimeout(i.ctx, dlqReadTimeout)
 	defer cancel()
 	consumer, err := i.current().js.OrderedConsumer(ctx, i.subjects.StreamName(wire.StreamDLQ), jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: deadListTime,
+		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: dlqReadTimeout,
 	})
 	ids := make(map[string]struct{})
 	if errors.Is(err, jetstream.ErrStreamNotFound) { // it is made when there is a letter

@@ -23,7 +23,7 @@ func FuzzLetter(f *testing.F) {
 	i := &Intake{subjects: wire.Subjects{Prefix: wire.DefaultPrefix}, stream: "ARIA_INTAKE"}
 	f.Fuzz(func(t *testing.T, subject, msgID, origin string, data []byte) {
 		header := nats.Header{nats.MsgIdHdr: []string{msgID}, headerOrigin: []string{origin}, "Trace": []string{"x"}}
-		l := i.letter(9, time.Unix(1_700_000_000, 1), subject, header, data)
+		l := i.newMsg(9, time.Unix(1_700_000_000, 1), subject, header, data)
 		if !model.ValidName(l.client) || len(l.msgID) > maxMsgID || strings.ContainsAny(l.msgID, "\r\n") {
 			t.Fatalf("client %q, id %q", l.client, l.msgID)
 		}
@@ -37,11 +37,11 @@ func FuzzLetter(f *testing.F) {
 		} else if spec.Validate() != nil || len(spec.Torrent)+len(spec.Metalink) > 0 {
 			t.Errorf("an invalid spec came through: %+v", spec)
 		}
-		dead := i.deadLetter(&decision{letter: l, answer: model.Answer{Err: err}})
+		dead := i.newDeadLetter(&decision{msg: l, answer: model.Answer{Err: err}})
 		if got := dead.Header.Get(headerError); got == "" || strings.ContainsAny(got, "\r\n") || string(dead.Data) != string(data) {
 			t.Errorf("the dead letter has the reason %q", got)
 		}
-		if again := i.letter(10, time.Unix(1_800_000_000, 2), i.subjects.Parked(l.client), i.parkedLetter(l).Header, data); intakeID(i.stream, again) != intakeID(i.stream, l) {
+		if again := i.newMsg(10, time.Unix(1_800_000_000, 2), i.subjects.Parked(l.client), i.parkedMsg(l).Header, data); intakeID(i.stream, again) != intakeID(i.stream, l) {
 			t.Errorf("parked, it is another task: %+v, %+v", l, again)
 		}
 	})
@@ -54,11 +54,11 @@ func FuzzAdvisory(f *testing.F) {
 	f.Add([]byte(`{"stream_seq":1e30}`))
 	quiet := logthrottle.New(slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		i := &Intake{stuck: make(chan uint64, 1), troubles: quiet}
+		i := &Intake{undelivered: make(chan uint64, 1), warnings: quiet}
 		for range 2 { // nor does it block where nobody reads
-			i.advised(&nats.Msg{Subject: "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ARIA_INTAKE.dispatcher", Data: data})
+			i.handleAdvisory(&nats.Msg{Subject: "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ARIA_INTAKE.dispatcher", Data: data})
 		}
-		if len(i.stuck) == 1 && <-i.stuck == 0 {
+		if len(i.undelivered) == 1 && <-i.undelivered == 0 {
 			t.Error("no message has the sequence 0")
 		}
 	})

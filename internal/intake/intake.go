@@ -24,13 +24,13 @@ import (
 const (
 	intakePull  = 256                    // messages that NATS sends ahead
 	intakeSlots = 3 * intakePending      // messages that are being decided on, at most
-	intakeWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
-	intakeBeat  = 2 * time.Second        // between signs of life of a pull that brings nothing
-	intakeLook  = 15 * time.Second       // between two looks at whether the consumer is still there
-	firstPause  = 500 * time.Millisecond // before the streams are tried again; doubles up to
-	lastPause   = 30 * time.Second
-	firstRoom   = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
-	lastRoom    = 50 * time.Millisecond
+	maxInboxWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
+	pullHeartbeat  = 2 * time.Second        // between signs of life of a pull that brings nothing
+	consumerCheckInterval  = 15 * time.Second       // between two looks at whether the consumer is still there
+	firstStreamRetry  = 500 * time.Millisecond // before the streams are tried again; doubles up to
+	lastStreamRetry   = 30 * time.Second
+	firstInboxRetry   = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
+	lastInboxRetry    = 50 * time.Millisecond
 )
 
 // Backend is what decides on submissions.
@@ -49,31 +49,31 @@ type Backend interface {
 // Within one client and priority tasks have the order of their messages, but for
 // those that had to come again to the same dispatcher.
 type Intake struct {
-	conn     *bus.Connection
-	attached *bus.Attachment // what hears of stuck messages, on each connection
+	connection     *bus.Connection
+	attachment *bus.Attachment // what hears of stuck messages, on each connection
 	backend  Backend
 	subjects wire.Subjects
 	options  StreamOptions
 	stream   string // its name
 	logger   *slog.Logger
-	troubles *logthrottle.Logger
+	warnings *logthrottle.Logger
 
 	slots   chan struct{}   // has an element for each message that is being decided on
 	decided chan decision   // as large as slots, so that putting into it never blocks
-	aside   chan decision   // likewise
-	graves  graveyard       // of what takes from aside
-	stuck   chan uint64     // sequences of messages that NATS sends no more
+	diverted   chan decision   // likewise
+	dlq  dlqIndex       // of what takes from aside
+	undelivered   chan uint64     // sequences of messages that NATS sends no more
 	ctx     context.Context // ends with Stop
 	cancel  context.CancelFunc
-	feeders sync.WaitGroup // what takes messages
-	flight  sync.WaitGroup // messages that are being decided on
-	enders  sync.WaitGroup // what acknowledges them
+	receivers sync.WaitGroup // what takes messages
+	deciding  sync.WaitGroup // messages that are being decided on
+	finishers  sync.WaitGroup // what acknowledges them
 	quit    chan struct{}  // ends these
 	stop    sync.Once
 
 	mu     sync.Mutex
-	on     *intakeConn         // the connection of now
-	taken  map[uint64]struct{} // sequences that are being decided on
+	conn     *intakeConn         // the connection of now
+	inFlight  map[uint64]struct{} // sequences that are being decided on
 	fullAt time.Time           // when a message last waited for room in vain
 }
 
@@ -90,7 +90,7 @@ type intakeConn struct {
 func (i *Intake) current() *intakeConn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.on
+	return i.conn
 }
 
 // attach makes a connection the one of now, and subscribes on it to what NATS says of
@@ -101,13 +101,13 @@ func (i *Intake) attach(nc *nats.Conn) error {
 		return err
 	}
 	i.mu.Lock()
-	if i.on != nil {
-		close(i.on.replaced)
+	if i.conn != nil {
+		close(i.conn.replaced)
 	}
-	i.on = on
+	i.conn = on
 	i.mu.Unlock()
-	i.hear(nc, "MAX_DELIVERIES")
-	i.hear(nc, "MSG_TERMINATED")
+	i.subscribeAdvisory(nc, "MAX_DELIVERIES")
+	i.subscribeAdvisory(nc, "MSG_TERMINATED")
 	return nil
 }
 
@@ -130,27 +130,27 @@ func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamO
 	o.Intake = true
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	i := &Intake{
-		conn: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(wire.StreamIntake),
-		logger: logger, troubles: logthrottle.New(logger),
-		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), aside: make(chan decision, intakeSlots),
-		stuck: make(chan uint64, intakePending), quit: make(chan struct{}), taken: make(map[uint64]struct{}),
+		connection: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(wire.StreamIntake),
+		logger: logger, warnings: logthrottle.New(logger),
+		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), diverted: make(chan decision, intakeSlots),
+		undelivered: make(chan uint64, intakePending), quit: make(chan struct{}), inFlight: make(map[uint64]struct{}),
 	}
 	err = EnsureStreams(ctx, conn.Current(), o)
 	if errors.Is(err, errUnusable) || ctx.Err() != nil {
 		return nil, fmt.Errorf("starting the intake: %w", err)
 	}
-	i.attached = conn.Attach(i.attach)
-	if err := i.attached.Wait(ctx); err != nil {
-		i.attached.Detach()
+	i.attachment = conn.Attach(i.attach)
+	if err := i.attachment.Wait(ctx); err != nil {
+		i.attachment.Detach()
 		return nil, fmt.Errorf("starting the intake: %w", err)
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	for _, consumer := range []string{intakeConsumer, parkedConsumer} {
-		i.feeders.Go(func() { i.run(consumer, err) })
+		i.receivers.Go(func() { i.run(consumer, err) })
 	}
-	i.feeders.Go(i.rescue)
-	i.enders.Go(i.settle)
-	i.enders.Go(i.putAside)
+	i.receivers.Go(i.decideUndelivered)
+	i.finishers.Go(i.finishDecided)
+	i.finishers.Go(i.divert)
 	return i, nil
 }
 
@@ -160,14 +160,14 @@ func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamO
 func (i *Intake) Stop(ctx context.Context) (err error) {
 	i.stop.Do(func() {
 		i.cancel()
-		i.attached.Detach()
+		i.attachment.Detach()
 		err = errors.Join(
-			goroutine.Wait(ctx, &i.feeders, "what takes messages"),
-			goroutine.Wait(ctx, &i.flight, "messages that are not decided on"))
+			goroutine.Wait(ctx, &i.receivers, "what takes messages"),
+			goroutine.Wait(ctx, &i.deciding, "messages that are not decided on"))
 		close(i.quit)
-		err = errors.Join(err, goroutine.Wait(ctx, &i.enders, "acknowledgements"))
+		err = errors.Join(err, goroutine.Wait(ctx, &i.finishers, "acknowledgements"))
 		err = errors.Join(err, wire.Unsubscribe(i.advisories()))
-		if nc := i.conn.Current(); nc.IsConnected() {
+		if nc := i.connection.Current(); nc.IsConnected() {
 			err = errors.Join(err, nc.FlushWithContext(ctx))
 		}
 		if err != nil {
@@ -184,14 +184,14 @@ func (i *Intake) run(consumer string, err error) {
 	if consumer == parkedConsumer {
 		loud = slog.LevelDebug // the other one says the same
 	}
-	pause := firstPause
+	pause := firstStreamRetry
 	for told := false; ; {
 		on := i.current()
 		if err == nil {
 			if told {
 				i.logger.Log(i.ctx, loud, "the intake has its stream", "stream", i.stream, "consumer", consumer)
 			}
-			pause, told = firstPause, false
+			pause, told = firstStreamRetry, false
 			err = i.consume(on, consumer)
 		}
 		if i.ctx.Err() != nil {
@@ -205,9 +205,9 @@ func (i *Intake) run(consumer string, err error) {
 		case <-i.ctx.Done():
 			return
 		case <-on.replaced:
-			pause = firstPause
+			pause = firstStreamRetry
 		case <-time.After(pause):
-			pause = min(2*pause, lastPause)
+			pause = min(2*pause, lastStreamRetry)
 		}
 		err = EnsureStreams(i.ctx, i.current().nc, i.options)
 	}
@@ -227,8 +227,8 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 	}
 	i.redeliverPending(ctx, on, consumer.CachedInfo())
 	doubt := make(chan error, 1)
-	pull, err := consumer.Consume(i.take,
-		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(intakeBeat),
+	pull, err := consumer.Consume(i.handle,
+		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			select {
 			case doubt <- err:
@@ -242,7 +242,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		pull.Drain() // what NATS has sent ahead is decided on too
 		<-pull.Closed()
 	}()
-	look := time.NewTicker(intakeLook)
+	look := time.NewTicker(consumerCheckInterval)
 	defer look.Stop()
 	for {
 		select {
@@ -256,7 +256,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 				return errConsumerClosed
 			}
 		case err = <-doubt:
-			i.troubles.Warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
+			i.warnings.Warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
 		case <-look.C:
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
@@ -289,20 +289,20 @@ func (i *Intake) redeliverPending(ctx context.Context, on *intakeConn, info *jet
 	}
 }
 
-// take is called for one message after the other. It blocks while the inbox is
+// handle is called for one message after the other. It blocks while the inbox is
 // full, so that no more messages come than can be taken in.
-func (i *Intake) take(m jetstream.Msg) {
+func (i *Intake) handle(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
-		i.troubles.Warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
+		i.warnings.Warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
 		return
 	}
-	var l *letter
+	var l *intakeMsg
 	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
-		l = i.letter(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
+		l = i.newMsg(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
 	}, "seq", meta.Sequence.Stream)
 	if panicked {
-		_ = m.NakWithDelay(restAside) // it comes again in any case
+		_ = m.NakWithDelay(divertDelay) // it comes again in any case
 		return
 	}
 	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
@@ -311,11 +311,11 @@ func (i *Intake) take(m jetstream.Msg) {
 
 // decide hands a message to the backend, or finds it invalid. One that came again
 // while it is still being decided on is left to the first.
-func (i *Intake) decide(l *letter) {
-	if !i.begin(l) {
+func (i *Intake) decide(l *intakeMsg) {
+	if !i.acquire(l) {
 		return
 	}
-	d := decision{letter: l}
+	d := decision{msg: l}
 	spec, err := i.read(l)
 	if err != nil {
 		d.answer.Err = err
@@ -326,7 +326,7 @@ func (i *Intake) decide(l *letter) {
 	if spec.ID == "" {
 		spec.ID = intakeID(i.stream, l)
 	}
-	err = i.offer(ops, func(answers []model.Answer) {
+	err = i.submit(ops, func(answers []model.Answer) {
 		d.answer = model.Answer{Err: wire.ErrNoAnswer}
 		if len(answers) == 1 && (answers[0].Err != nil || answers[0].Task != nil) {
 			d.answer = answers[0]
@@ -339,7 +339,7 @@ func (i *Intake) decide(l *letter) {
 	}
 }
 
-func (i *Intake) begin(l *letter) bool {
+func (i *Intake) acquire(l *intakeMsg) bool {
 	select {
 	case i.slots <- struct{}{}: // also while it stops
 	default:
@@ -352,27 +352,27 @@ func (i *Intake) begin(l *letter) bool {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if _, again := i.taken[l.place]; again {
+	if _, again := i.inFlight[l.streamSeq]; again {
 		<-i.slots
 		return false
 	}
-	i.taken[l.place] = struct{}{}
-	i.flight.Add(1)
+	i.inFlight[l.streamSeq] = struct{}{}
+	i.deciding.Add(1)
 	return true
 }
 
-func (i *Intake) end(l *letter) {
+func (i *Intake) release(l *intakeMsg) {
 	i.mu.Lock()
-	delete(i.taken, l.place)
+	delete(i.inFlight, l.streamSeq)
 	i.mu.Unlock()
 	<-i.slots
-	i.flight.Done()
+	i.deciding.Done()
 }
 
-// offer hands the operation over; while the inbox is full it waits a little. What
+// submit hands the operation over; while the inbox is full it waits a little. What
 // waits in the inbox already is everybody's, so a message is not entitled to more.
-func (i *Intake) offer(ops []engine.Event, done func([]model.Answer)) *model.Error {
-	begun, pause := time.Now(), firstRoom
+func (i *Intake) submit(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	begun, pause := time.Now(), firstInboxRetry
 	for {
 		err := i.backend.Do(ops, done)
 		if err == nil || err.Code != model.CodeUnavailable {
@@ -380,7 +380,7 @@ func (i *Intake) offer(ops []engine.Event, done func([]model.Answer)) *model.Err
 		}
 		now := time.Now()
 		i.mu.Lock()
-		late := now.Sub(begun) > intakeWait || now.Sub(i.fullAt) < intakeWait
+		late := now.Sub(begun) > maxInboxWait || now.Sub(i.fullAt) < maxInboxWait
 		if late {
 			i.fullAt = now // those behind it do not wait as long again
 		}
@@ -393,6 +393,6 @@ func (i *Intake) offer(ops []engine.Event, done func([]model.Answer)) *model.Err
 			return err
 		case <-time.After(pause):
 		}
-		pause = min(2*pause, lastRoom)
+		pause = min(2*pause, lastInboxRetry)
 	}
 }

@@ -188,7 +188,7 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 		info, err := consumer.Info(testbed.Context(t))
 		return err == nil && info.NumRedelivered == 1
 	})
-	again := p.intake.letter(1, time.Now(), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
+	again := p.intake.newMsg(1, time.Now(), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
 	p.intake.decide(again) // as it comes from NATS
 	if n := p.left(t); n != 1 || len(p.verdicts) != 0 || len(taken) != 0 {
 		t.Fatalf("before the commit %d messages are left, %d verdicts were told, and the backend has %d more", n, len(p.verdicts), len(taken))
@@ -264,21 +264,21 @@ func TestWhatWasLeftUndecidedComesToTheNextFirstAndInOrder(t *testing.T) {
 
 func TestTheIDOfAMessageIsItsOwn(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123)
-	id := intakeID("ARIA_INTAKE", &letter{seq: 7, at: at})
+	id := intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at})
 	if parsed, err := ulid.ParseStrict(id); err != nil || int64(parsed.Time()) != at.UnixMilli() {
 		t.Fatalf("%s is no ULID of its time: %v", id, err)
 	}
 	for name, other := range map[string]string{
-		"another place":         intakeID("ARIA_INTAKE", &letter{seq: 8, at: at}),
-		"another stream":        intakeID("ARIA_INTAKE_x", &letter{seq: 7, at: at}),
-		"a stream made anew":    intakeID("ARIA_INTAKE", &letter{seq: 7, at: at.Add(time.Nanosecond)}),
-		"sequence and time mix": intakeID("ARIA_INTAKE", &letter{seq: 71, at: at}),
+		"another place":         intakeID("ARIA_INTAKE", &intakeMsg{seq: 8, at: at}),
+		"another stream":        intakeID("ARIA_INTAKE_x", &intakeMsg{seq: 7, at: at}),
+		"a stream made anew":    intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.Add(time.Nanosecond)}),
+		"sequence and time mix": intakeID("ARIA_INTAKE", &intakeMsg{seq: 71, at: at}),
 	} {
 		if other == id {
 			t.Errorf("%s has the same id", name)
 		}
 	}
-	if again := intakeID("ARIA_INTAKE", &letter{seq: 7, at: at.UTC(), delivered: 5}); again != id {
+	if again := intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.UTC(), delivered: 5}); again != id {
 		t.Errorf("it came again as %s", again)
 	}
 }
@@ -389,7 +389,7 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 	seen[p.verdict(t).Seq]++ // some of them are on their way
 	stopIntake(t, p.intake)
 	stopIntake(t, p.intake) // again
-	if n := len(p.intake.taken); n != 0 {
+	if n := len(p.intake.inFlight); n != 0 {
 		t.Errorf("%d messages are still being decided on", n)
 	}
 	<-p.js.PublishAsyncComplete()
@@ -413,16 +413,16 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	acked := false
-	d := decision{letter: &letter{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}
+	d := decision{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}
 	stopIntake(t, p.intake)
-	if err := p.intake.conn.Drain(testbed.Context(t)); err != nil {
+	if err := p.intake.connection.Drain(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
 	p.intake.finish(&d)
 	if acked {
 		t.Error("it was acknowledged")
 	}
-	if err := p.intake.tell(&d); !errors.Is(err, nats.ErrConnectionClosed) {
+	if err := p.intake.publishVerdict(&d); !errors.Is(err, nats.ErrConnectionClosed) {
 		t.Error(err)
 	}
 }

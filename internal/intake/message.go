@@ -14,10 +14,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// letter is one message of the intake. Where it was parked, seq and at are still
+// intakeMsg is one message of the intake. Where it was parked, seq and at are still
 // those of its first place, which the client knows.
-type letter struct {
-	place     uint64 // its sequence in the stream
+type intakeMsg struct {
+	streamSeq     uint64 // its sequence in the stream
 	seq       uint64 // the one that its PubAck said
 	at        time.Time
 	delivered uint64 // how often it has come
@@ -33,19 +33,19 @@ type letter struct {
 	nak func(after time.Duration) error
 }
 
-// nobody stands where a message's subject has a name that no client can have.
-const nobody = "_"
+// invalidClient stands where a message's subject has a name that no client can have.
+const invalidClient = "_"
 
-func (i *Intake) letter(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *letter {
-	l := &letter{place: seq, seq: seq, at: at, delivered: 1, subject: subject, header: header, data: data}
+func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *intakeMsg {
+	l := &intakeMsg{streamSeq: seq, seq: seq, at: at, delivered: 1, subject: subject, header: header, data: data}
 	l.name, _, _ = strings.Cut(strings.TrimPrefix(subject, i.subjects.Prefix+".intake."), ".")
 	l.client = l.name
 	if !model.ValidName(l.name) {
-		l.client = nobody
+		l.client = invalidClient
 	}
-	l.msgID = clean(header.Get(nats.MsgIdHdr))
+	l.msgID = sanitizeID(header.Get(nats.MsgIdHdr))
 	if subject == i.subjects.Parked(l.name) {
-		l.parked, l.msgID, l.subject = true, clean(header.Get(headerMsgID)), i.subjects.Intake(l.name)
+		l.parked, l.msgID, l.subject = true, sanitizeID(header.Get(headerMsgID)), i.subjects.Intake(l.name)
 		if seq, at, ok := parseOrigin(header.Get(headerOrigin)); ok {
 			l.seq, l.at = seq, at
 		}
@@ -67,9 +67,9 @@ func parseOrigin(s string) (seq uint64, at time.Time, ok bool) {
 	return seq, time.Unix(0, ns), true
 }
 
-// ownHeader is the header as the client wrote it, to be stored once more. Headers
+// clientHeader is the header as the client wrote it, to be stored once more. Headers
 // of NATS are orders to a stream, and ours say what only the dispatcher knows.
-func (l *letter) ownHeader() nats.Header {
+func (l *intakeMsg) clientHeader() nats.Header {
 	header := nats.Header{}
 	for name, values := range l.header {
 		if lower := strings.ToLower(name); !strings.HasPrefix(lower, "nats-") && !strings.HasPrefix(lower, "aria-") {
@@ -82,8 +82,8 @@ func (l *letter) ownHeader() nats.Header {
 	return header
 }
 
-// clean makes an id fit for a header or an event.
-func clean(id string) string {
+// sanitizeID makes an id fit for a header or an event.
+func sanitizeID(id string) string {
 	if id == "" {
 		return ""
 	}
@@ -93,7 +93,7 @@ func clean(id string) string {
 // intakeID makes the id of the task of a message: the same each time it comes,
 // another one for each message, also where a stream was removed and made again.
 // It is a ULID of the time when the message was stored.
-func intakeID(stream string, l *letter) string {
+func intakeID(stream string, l *intakeMsg) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d", stream, l.seq, l.at.UnixNano()))
 	var id ulid.ULID
 	// It fails only for times after the year 10889.

@@ -37,7 +37,7 @@ func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
 		t.Errorf("the verdict is %+v", v)
 	}
 	p.emptied(t)
-	if letters := p.deadLetters(t); len(letters) != 1 || letters[0].Header.Get(headerCode) != "500" || len(tries) != bugTries {
-		t.Errorf("%d dead letters after %d tries, want one after %d", len(letters), len(tries), bugTries)
+	if letters := p.deadLetters(t); len(letters) != 1 || letters[0].Header.Get(headerCode) != "500" || len(tries) != maxBugTries {
+		t.Errorf("%d dead letters after %d tries, want one after %d", len(letters), len(tries), maxBugTries)
 	}
 }

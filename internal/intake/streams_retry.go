@@ -29,16 +29,16 @@ func EnsureStreamsEventually(ctx context.Context, conn *bus.Connection, o Stream
 	logger.Warn("the streams cannot be made now; requests are served meanwhile", "prefix", o.Prefix, "error", err)
 	trying, cancel := context.WithCancel(context.Background())
 	var tries sync.WaitGroup
-	tries.Go(func() { makeLater(trying, conn, o, logger) })
+	tries.Go(func() { retryEnsure(trying, conn, o, logger) })
 	return func(ctx context.Context) error {
 		cancel()
 		return goroutine.Wait(ctx, &tries, "the making of streams")
 	}, nil
 }
 
-// makeLater tries until the streams are there, can never be, or ctx ends.
-func makeLater(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+// retryEnsure tries until the streams are there, can never be, or ctx ends.
+func retryEnsure(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) {
+	for pause := firstStreamRetry; ; pause = min(2*pause, lastStreamRetry) {
 		select {
 		case <-ctx.Done():
 			return

@@ -18,87 +18,87 @@ type advisory struct {
 	Seq uint64 `json:"stream_seq"`
 }
 
-// rescueEvery is how often is looked for messages that NATS sends no more.
-const rescueEvery = time.Minute
+// undeliveredInterval is how often is looked for messages that NATS sends no more.
+const undeliveredInterval = time.Minute
 
-// rescueMost bounds the messages of one look.
-const rescueMost = 1000
+// maxUndelivered bounds the messages of one look.
+const maxUndelivered = 1000
 
-// rescue decides on messages that NATS will not send again: somebody gave the
+// decideUndelivered decides on messages that NATS will not send again: somebody gave the
 // consumer a MaxDeliver, or terminated them. They would be in the stream for
 // ever. What is said about them may be lost, so it also looks for itself.
-func (i *Intake) rescue() {
-	look := time.NewTicker(rescueEvery)
+func (i *Intake) decideUndelivered() {
+	look := time.NewTicker(undeliveredInterval)
 	defer look.Stop()
 	on := i.current()
-	stream, err := i.open(on) // asked for once in rescueEvery
+	stream, err := i.openStream(on) // asked for once in rescueEvery
 	for {
 		select {
 		case <-i.ctx.Done():
 			return
 		case <-on.replaced:
 			on = i.current()
-			stream, err = i.open(on)
-		case seq := <-i.stuck:
+			stream, err = i.openStream(on)
+		case seq := <-i.undelivered:
 			if err != nil {
-				i.rescued(nil, err)
+				i.decideFetched(nil, err)
 				continue // it is found by looking
 			}
-			i.rescued(i.fetch(stream, seq, 0, ""))
+			i.decideFetched(i.fetch(stream, seq, 0, ""))
 		case <-look.C:
-			if stream, err = i.open(on); err == nil {
-				i.lookForStuck(stream)
+			if stream, err = i.openStream(on); err == nil {
+				i.scanUndelivered(stream)
 			} // else run tells it
 		}
 	}
 }
 
-// open asks for the stream.
-func (i *Intake) open(on *intakeConn) (jetstream.Stream, error) {
+// openStream asks for the stream.
+func (i *Intake) openStream(on *intakeConn) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
 	return on.js.Stream(ctx, i.stream)
 }
 
-// hear subscribes to a kind of advisories on a connection.
-func (i *Intake) hear(nc *nats.Conn, kind string) {
+// subscribeAdvisory subscribes to a kind of advisories on a connection.
+func (i *Intake) subscribeAdvisory(nc *nats.Conn, kind string) {
 	subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
-	sub, err := nc.Subscribe(subject, i.advised)
+	sub, err := nc.Subscribe(subject, i.handleAdvisory)
 	if err == nil {
 		err = sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes)
 	}
 	if err != nil {
-		i.troubles.Warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+		i.warnings.Warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
 		return
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	i.on.advisories = append(i.on.advisories, sub)
+	i.conn.advisories = append(i.conn.advisories, sub)
 }
 
 // advisories returns the subscriptions to advisories that are open now.
 func (i *Intake) advisories() []*nats.Subscription {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return i.on.advisories
+	return i.conn.advisories
 }
 
-func (i *Intake) advised(m *nats.Msg) {
+func (i *Intake) handleAdvisory(m *nats.Msg) {
 	var a advisory
 	if err := json.Unmarshal(m.Data, &a); err != nil || a.Seq == 0 {
 		return
 	}
-	i.troubles.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
+	i.warnings.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
 	select {
-	case i.stuck <- a.Seq:
+	case i.undelivered <- a.Seq:
 	default: // it is found by looking
 	}
 }
 
-// lookForStuck fetches the messages that the consumers have left behind: those
+// scanUndelivered fetches the messages that the consumers have left behind: those
 // that they have delivered and wait for no longer are acknowledged, so that none
 // should be there.
-func (i *Intake) lookForStuck(stream jetstream.Stream) {
+func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		consumer, err := stream.Consumer(ctx, config.Durable)
@@ -111,20 +111,20 @@ func (i *Intake) lookForStuck(stream jetstream.Stream) {
 		if info.NumAckPending == 0 { // the floor itself moves with acknowledgements only
 			floor = max(floor, info.Delivered.Stream)
 		}
-		for seq, n := uint64(1), 0; n < rescueMost; n++ {
+		for seq, n := uint64(1), 0; n < maxUndelivered; n++ {
 			l, err := i.fetch(stream, seq, floor, config.FilterSubject)
-			i.rescued(l, err)
+			i.decideFetched(l, err)
 			if l == nil {
 				break
 			}
-			seq = l.place + 1
+			seq = l.streamSeq + 1
 		}
 	}
 }
 
 // fetch reads a message of the stream: that of the sequence, or, with a limit, the
 // next one of the subject up to it; nil if there is none.
-func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject string) (*letter, error) {
+func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject string) (*intakeMsg, error) {
 	if subject != "" && seq > limit {
 		return nil, nil
 	}
@@ -141,7 +141,7 @@ func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject strin
 	if err != nil {
 		return nil, err
 	}
-	l := i.letter(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
+	l := i.newMsg(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
 	l.ack = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
 		defer cancel()
@@ -154,10 +154,10 @@ func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject strin
 	return l, nil
 }
 
-func (i *Intake) rescued(l *letter, err error) {
+func (i *Intake) decideFetched(l *intakeMsg, err error) {
 	switch {
 	case err != nil && i.ctx.Err() == nil:
-		i.troubles.Warn("a stuck message of the intake could not be fetched", "error", err)
+		i.warnings.Warn("a stuck message of the intake could not be fetched", "error", err)
 	case l != nil:
 		i.decide(l)
 	}

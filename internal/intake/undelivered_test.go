@@ -53,7 +53,7 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	}
 	testbed.Receive(t, given)
 	fail.Store(false)
-	p.intake.stuck <- first // the advisory came while the store still failed
+	p.intake.undelivered <- first // the advisory came while the store still failed
 	if v := p.verdict(t); v.Seq != first || v.Error != nil {
 		t.Errorf("verdict %+v", v)
 	}
@@ -69,11 +69,11 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	testbed.Eventually(t, "it was tried twice, and once more when the advisory came", func() bool { return len(p.backend.taken()) >= tries+3 })
 	fail.Store(false)
 	testbed.Eventually(t, "the consumer has left it behind, and it is found", func() bool {
-		stream, err := p.intake.open(p.intake.current())
+		stream, err := p.intake.openStream(p.intake.current())
 		if err != nil {
 			t.Fatal(err)
 		}
-		p.intake.lookForStuck(stream)
+		p.intake.scanUndelivered(stream)
 		return p.left(t) == 0
 	})
 	v := p.verdict(t)
@@ -112,7 +112,7 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 	if err := p.js.DeleteStream(testbed.Context(t), "ARIA_DLQ"); err != nil {
 		t.Fatal(err)
 	}
-	if ids, err := p.intake.deadIDs(); err != nil || len(ids) != 0 {
+	if ids, err := p.intake.readDeadIDs(); err != nil || len(ids) != 0 {
 		t.Errorf("without a stream there are the letters %v, %v", ids, err)
 	}
 	p.emptied(t)
@@ -203,10 +203,10 @@ func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
 	at := time.Unix(1_700_000_000, 5)
 	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {
 		header := nats.Header{headerOrigin: []string{origin}}
-		if l := i.letter(9, at, wire.DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place != 9 || !l.parked {
+		if l := i.newMsg(9, at, wire.DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.streamSeq != 9 || !l.parked {
 			t.Errorf("%q: %+v", origin, l)
 		}
-		if l := i.letter(9, at, wire.DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
+		if l := i.newMsg(9, at, wire.DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
 			t.Errorf("%q in a client's message: %+v", origin, l)
 		}
 	}

@@ -13,7 +13,7 @@ import (
 
 // decision is a message of the intake and what became of it.
 type decision struct {
-	letter *letter
+	msg *intakeMsg
 	answer model.Answer
 }
 
@@ -23,27 +23,27 @@ const (
 	verdictRejected = "rejected"
 )
 
-// bugTries is how often a message is delivered whose decision fails for a bug. A bug
+// maxBugTries is how often a message is delivered whose decision fails for a bug. A bug
 // may come from the moment; one that stays must not hold the message up for ever.
-const bugTries = 5
+const maxBugTries = 5
 
-// again reports whether the same message may be accepted later: it is not the
+// isRetryable reports whether the same message may be accepted later: it is not the
 // message that is wrong. One that fails for a bug again and again becomes a dead
 // letter.
-func (d *decision) again() bool {
+func (d *decision) isRetryable() bool {
 	err := d.answer.Err
 	switch {
 	case err == nil:
 		return false
 	case err.Code == model.CodeInternal:
-		return d.letter.delivered < bugTries
+		return d.msg.delivered < maxBugTries
 	}
 	return err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable
 }
 
-// ofClient reports whether a limit of the client itself is reached. Others must not
+// isClientLimit reports whether a limit of the client itself is reached. Others must not
 // wait behind its messages.
-func (d *decision) ofClient() bool {
+func (d *decision) isClientLimit() bool {
 	err := d.answer.Err
 	return err != nil && err.Code == model.CodeTooMany && err.OfClient
 }
@@ -55,11 +55,11 @@ func (d *decision) backoff() time.Duration {
 	if d.answer.Err.Code != model.CodeUnavailable {
 		longest = 30 * time.Second
 	}
-	return min(250*time.Millisecond<<min(d.letter.delivered, 10), longest)
+	return min(250*time.Millisecond<<min(d.msg.delivered, 10), longest)
 }
 
-// settle acknowledges what is decided. It runs in one goroutine.
-func (i *Intake) settle() {
+// finishDecided acknowledges what is decided. It runs in one goroutine.
+func (i *Intake) finishDecided() {
 	for {
 		select {
 		case <-i.quit:
@@ -67,50 +67,50 @@ func (i *Intake) settle() {
 		case d := <-i.decided:
 			switch {
 			case d.answer.Err == nil:
-				i.guarded(&d, i.finish)
-			case d.ofClient():
-				i.aside <- d
+				i.withRecovery(&d, i.finish)
+			case d.isClientLimit():
+				i.diverted <- d
 				continue // it is not ended yet
-			case d.again():
-				i.troubles.Warn("a message of the intake is put off", "seq", d.letter.seq, "client", d.letter.client, "error", d.answer.Err)
-				i.report(&d, d.letter.nak(d.backoff()))
+			case d.isRetryable():
+				i.warnings.Warn("a message of the intake is put off", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
+				i.logAckError(&d, d.msg.nak(d.backoff()))
 			default:
-				i.aside <- d
+				i.diverted <- d
 				continue
 			}
-			i.end(d.letter)
+			i.release(d.msg)
 		}
 	}
 }
 
-// guarded calls do; if that panics, the message rests and comes again.
-func (i *Intake) guarded(d *decision, do func(*decision)) {
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.letter.seq, "client", d.letter.client)
+// withRecovery calls do; if that panics, the message rests and comes again.
+func (i *Intake) withRecovery(d *decision, do func(*decision)) {
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.msg.seq, "client", d.msg.client)
 	if panicked {
-		i.report(d, d.letter.nak(restAside))
+		i.logAckError(d, d.msg.nak(divertDelay))
 	}
 }
 
 // finish tells the verdict and then acknowledges the message. Where one of them
 // fails it comes again, and gets the same verdict.
 func (i *Intake) finish(d *decision) {
-	err := i.tell(d)
+	err := i.publishVerdict(d)
 	if err == nil {
-		err = d.letter.ack()
+		err = d.msg.ack()
 	}
-	i.report(d, err)
+	i.logAckError(d, err)
 }
 
-func (i *Intake) report(d *decision, err error) {
+func (i *Intake) logAckError(d *decision, err error) {
 	if err != nil {
-		i.troubles.Warn("a message of the intake could not be acknowledged; it comes again", "seq", d.letter.seq, "client", d.letter.client, "error", err)
+		i.warnings.Warn("a message of the intake could not be acknowledged; it comes again", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 	}
 }
 
-// tell publishes the verdict.
-func (i *Intake) tell(d *decision) error {
+// publishVerdict publishes the verdict.
+func (i *Intake) publishVerdict(d *decision) error {
 	v := model.IntakeVerdict{
-		Seq: d.letter.seq, MsgID: d.letter.msgID, Client: d.letter.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
+		Seq: d.msg.seq, MsgID: d.msg.msgID, Client: d.msg.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
 	}
 	word := verdictRejected
 	if d.answer.Err == nil {
@@ -123,12 +123,12 @@ func (i *Intake) tell(d *decision) error {
 	if err != nil {
 		return err
 	}
-	return i.conn.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
+	return i.connection.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
 }
 
 // read decodes and validates a message. A panic in it, a bug, must not end the
 // dispatcher, for the message would come again to the next one.
-func (i *Intake) read(l *letter) (spec *model.TaskSpec, err *model.Error) {
+func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
 	defer func() {
 		if p := recover(); p != nil {
 			i.logger.Error("a message of the intake panicked", "seq", l.seq, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -138,7 +138,7 @@ func (i *Intake) read(l *letter) (spec *model.TaskSpec, err *model.Error) {
 	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
-	return decodeIntake(l.data, wire.MaxBody(i.conn.Current()))
+	return decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
 }
 
 // decodeIntake reads the body of a message of the intake, which is one TaskSpec.

@@ -27,48 +27,48 @@ import (
 type discovery struct {
 	info    micro.Info // without the endpoints
 	started time.Time
-	failed  func(subject string, err error)
+	onError  func(subject string, err error)
 
 	mu        sync.Mutex
-	endpoints []*served
+	endpoints []*endpointStats
 	subs      []*nats.Subscription // on the connection of now
 	stopped   bool
 }
 
-// served is one endpoint with its statistics.
-type served struct {
+// endpointStats is one endpoint with its statistics.
+type endpointStats struct {
 	info   micro.EndpointInfo
-	handle func(*served, *nats.Msg)
+	handle func(*endpointStats, *nats.Msg)
 
 	mu       sync.Mutex
 	sub      *nats.Subscription // on the connection of now
 	requests int
 	errors   int
-	last     *model.Error
+	lastError     *model.Error
 	busy     time.Duration // from the arrival of requests to their answers, in sum
 }
 
-// count notes an answer that was given.
-func (s *served) count(began time.Time, err *model.Error) {
+// record notes an answer that was given.
+func (s *endpointStats) record(began time.Time, err *model.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.requests++
 	s.busy += time.Since(began)
 	if err != nil {
 		s.errors++
-		s.last = err
+		s.lastError = err
 	}
 }
 
-func (s *served) stats() *micro.EndpointStats {
+func (s *endpointStats) stats() *micro.EndpointStats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &micro.EndpointStats{
 		Name: s.info.Name, Subject: s.info.Subject, QueueGroup: s.info.QueueGroup,
 		NumRequests: s.requests, NumErrors: s.errors, ProcessingTime: s.busy,
 	}
-	if s.last != nil {
-		e.LastError = fmt.Sprintf("%d:%s", s.last.Code, wire.HeaderText(s.last.Message))
+	if s.lastError != nil {
+		e.LastError = fmt.Sprintf("%d:%s", s.lastError.Code, wire.HeaderText(s.lastError.Message))
 	}
 	if s.requests > 0 {
 		e.AverageProcessingTime = s.busy / time.Duration(s.requests)
@@ -113,7 +113,7 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 }
 
 // subscribe has one instance, over all connections, get each request of the endpoint.
-func (s *served) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
+func (s *endpointStats) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 	sub, err := nc.QueueSubscribe(s.info.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) { s.handle(s, m) })
 	if err != nil {
 		return nil, err
@@ -129,8 +129,8 @@ func (s *served) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 func (d *discovery) subscribeDiscovery(nc *nats.Conn) (subs []*nats.Subscription, err error) {
 	for verb, answer := range map[micro.Verb]func() any{
 		micro.PingVerb:  func() any { return micro.Ping{ServiceIdentity: d.identity(), Type: micro.PingResponseType} },
-		micro.InfoVerb:  func() any { return d.described() },
-		micro.StatsVerb: func() any { return d.counted() },
+		micro.InfoVerb:  func() any { return d.infoResponse() },
+		micro.StatsVerb: func() any { return d.statsResponse() },
 	} {
 		for _, to := range [][2]string{{"", ""}, {d.info.Name, ""}, {d.info.Name, d.info.ID}} {
 			subject, err := micro.ControlSubject(verb, to[0], to[1])
@@ -156,7 +156,7 @@ func (d *discovery) answer(m *nats.Msg, answer func() any) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			d.failed(m.Subject, fmt.Errorf("panic: %v", p))
+			d.onError(m.Subject, fmt.Errorf("panic: %v", p))
 		}
 	}()
 	body, err := json.Marshal(answer())
@@ -164,15 +164,15 @@ func (d *discovery) answer(m *nats.Msg, answer func() any) {
 		err = m.Respond(body)
 	}
 	if err != nil {
-		d.failed(m.Subject, err)
+		d.onError(m.Subject, err)
 	}
 }
 
 // add adds an endpoint that subscribe then serves.
-func (d *discovery) add(name, subject string, metadata map[string]string, handle func(*served, *nats.Msg)) {
+func (d *discovery) add(name, subject string, metadata map[string]string, handle func(*endpointStats, *nats.Msg)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.endpoints = append(d.endpoints, &served{
+	d.endpoints = append(d.endpoints, &endpointStats{
 		info:   micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: metadata},
 		handle: handle,
 	})
@@ -198,7 +198,7 @@ func (d *discovery) identity() micro.ServiceIdentity {
 	return id
 }
 
-func (d *discovery) described() micro.Info {
+func (d *discovery) infoResponse() micro.Info {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	info := d.info
@@ -209,7 +209,7 @@ func (d *discovery) described() micro.Info {
 	return info
 }
 
-func (d *discovery) counted() micro.Stats {
+func (d *discovery) statsResponse() micro.Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	stats := micro.Stats{ServiceIdentity: d.identity(), Type: micro.StatsResponseType, Started: d.started, Endpoints: []*micro.EndpointStats{}}

@@ -154,7 +154,7 @@ func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
 func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	other := second(t, w, "lab.v2")
-	ctx, cancel := context.WithTimeout(testbed.Context(t), aloneWait+500*time.Millisecond)
+	ctx, cancel := context.WithTimeout(testbed.Context(t), singletonWait+500*time.Millisecond)
 	defer cancel()
 	if err := other.watchSingleton(ctx, 10*time.Millisecond); err != nil {
 		t.Error(err)

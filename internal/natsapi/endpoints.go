@@ -18,9 +18,9 @@ type endpoint struct {
 
 // endpoints is all that is served.
 func (s *Service) endpoints() []endpoint {
-	cancel := act(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
-	pause := act(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
-	resume := act(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
+	cancel := taskVerb(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
+	pause := taskVerb(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
+	resume := taskVerb(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
 	return []endpoint{
 		{wire.RoleTask, "submit", (*call).submit},
 		{wire.RoleTask, "get", (*call).getTasks},
@@ -95,7 +95,7 @@ func taskReply(id string, a model.Answer, room int) reply {
 	}
 	b, err := encodeTask(a.Task, room)
 	if err != nil {
-		return failed(err)
+		return errorReply(err)
 	}
 	return reply{body: b}
 }
@@ -125,7 +125,7 @@ func (c *call) submit() {
 		c.reply(refuse(err))
 		return
 	}
-	c.service.clients.charge(c.from.Name, len(list), c.began)
+	c.service.limiter.charge(c.from.Name, len(list), c.began)
 	if !many && list[0].Err != nil {
 		c.reply(refuse(list[0].Err))
 		return
@@ -145,7 +145,7 @@ func (c *call) submit() {
 		ops, at = append(ops, op), append(at, i)
 	}
 	if !many {
-		c.one(list[0].Spec.ID, ops[0])
+		c.actOnTask(list[0].Spec.ID, ops[0])
 		return
 	}
 	c.doMany(ops, at, results, func(i int) string { return list[i].Spec.ID })
@@ -156,14 +156,14 @@ func (c *call) submit() {
 func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
 	all := func(room int) reply { return outcomes(results, room) }
 	if len(ops) == 0 {
-		c.soon(all)
+		c.replyAsync(all)
 		return
 	}
 	c.do(ops, func(answers []model.Answer) {
 		for n, a := range answers {
 			results[at[n]] = outcomeOf(id(at[n]), a)
 		}
-		c.later(all)
+		c.replyFromLoop(all)
 	})
 }
 
@@ -179,7 +179,7 @@ func (c *call) getTasks() {
 		}
 		t, err := c.service.backend.Task(ctx, c.from.Name, id)
 		if err != nil {
-			return model.Answer{Err: failed(err).err}
+			return model.Answer{Err: errorReply(err).err}
 		}
 		return model.Answer{Task: t}
 	}
@@ -187,20 +187,20 @@ func (c *call) getTasks() {
 		if !many {
 			return taskReply(ids[0], get(ctx, ids[0]), room)
 		}
-		return wholeTasks(ids, room, func(id string) model.Answer { return get(ctx, id) })
+		return tasksReply(ids, room, func(id string) model.Answer { return get(ctx, id) })
 	})
 }
 
-// wholeTasks answers with the tasks of the ids, in order, as many as fit; next is
+// tasksReply answers with the tasks of the ids, in order, as many as fit; next is
 // the first id that is left out. A task that does not fit alone is an error in its
 // place.
-func wholeTasks(ids []string, room int, get func(id string) model.Answer) reply {
+func tasksReply(ids []string, room int, get func(id string) model.Answer) reply {
 	var rows [][]byte
 	left, next := room-wire.RowRoom, ""
 	for _, id := range ids {
-		row, err := wholeTask(id, get(id), room-2*wire.RowRoom)
+		row, err := taskEntry(id, get(id), room-2*wire.RowRoom)
 		if err != nil {
-			return failed(err)
+			return errorReply(err)
 		}
 		if left -= len(row) + 1; left < 0 {
 			next = id
@@ -211,8 +211,8 @@ func wholeTasks(ids []string, room int, get func(id string) model.Answer) reply 
 	return reply{body: wire.Object("tasks", rows, &next)}
 }
 
-// wholeTask encodes {"task":…} or {"error":…}.
-func wholeTask(id string, a model.Answer, room int) ([]byte, error) {
+// taskEntry encodes {"task":…} or {"error":…}.
+func taskEntry(id string, a model.Answer, room int) ([]byte, error) {
 	if a.Err != nil || a.Task == nil {
 		return wire.Encode(outcomeOf(id, a))
 	}
@@ -279,9 +279,9 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 	for limit > 0 {
 		rows, next, err := ask(limit)
 		if err != nil {
-			return failed(err)
+			return errorReply(err)
 		}
-		n := fitting(rows, room-len(next))
+		n := countFitting(rows, room-len(next))
 		if n == len(rows) {
 			return reply{body: wire.Object(key, rows, &next)}
 		}
@@ -299,7 +299,7 @@ func (c *call) getWorker() {
 	c.read(func(ctx context.Context, room int) reply {
 		w, err := c.service.backend.Worker(ctx, id)
 		if err != nil {
-			return refuse(wire.WithID(id, failed(err).err))
+			return refuse(wire.WithID(id, errorReply(err).err))
 		}
 		return workerReply(id, w, room)
 	})
@@ -323,7 +323,7 @@ func (c *call) status() {
 	c.read(func(ctx context.Context, _ int) reply {
 		status, err := c.service.backend.Status(ctx)
 		if err != nil {
-			return failed(err)
+			return errorReply(err)
 		}
 		return answer(status)
 	})

@@ -14,10 +14,10 @@ func (c *call) heartbeat() {
 		return
 	}
 	for _, f := range faults {
-		c.service.faulty.Warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.Task, "error", f.Err)
+		c.service.workerFaults.Warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.Task, "error", f.Err)
 	}
 	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []model.Answer) {
-		c.later(func(room int) reply {
+		c.replyFromLoop(func(room int) reply {
 			if a[0].Err != nil {
 				return refuse(wire.WithID(c.from.Name, a[0].Err))
 			}
@@ -43,7 +43,7 @@ func (c *call) report() {
 	var at []int
 	for i, one := range list {
 		if one.Err != nil {
-			c.service.faulty.Warn("a report was refused", "worker", c.from.Name, "task", one.Err.ID, "error", one.Err)
+			c.service.workerFaults.Warn("a report was refused", "worker", c.from.Name, "task", one.Err.ID, "error", one.Err)
 			body.Results[i].Error = one.Err
 			continue
 		}
@@ -56,7 +56,7 @@ func (c *call) report() {
 		return oneReport(body)
 	}
 	if len(ops) == 0 {
-		c.soon(all)
+		c.replyAsync(all)
 		return
 	}
 	c.do(ops, func(answers []model.Answer) {
@@ -68,7 +68,7 @@ func (c *call) report() {
 				body.Drop = append(body.Drop, *a.Drop)
 			}
 		}
-		c.later(all)
+		c.replyFromLoop(all)
 	})
 }
 

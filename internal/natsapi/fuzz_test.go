@@ -18,7 +18,7 @@ func FuzzPing(f *testing.F) {
 		if json.Unmarshal(data, &other) != nil {
 			return
 		}
-		if nameOf(other) == "" {
+		if describe(other) == "" {
 			t.Error("it has no name")
 		}
 		they, we := olderThan(other.ServiceIdentity, ours), olderThan(ours, other.ServiceIdentity)

@@ -13,14 +13,14 @@ import (
 )
 
 func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
-	g := newGate(100)
+	g := newLimiter(100)
 	now := time.Unix(1000, 0)
 	submit := func(client string, tasks int) *model.Error {
 		t.Helper()
-		err := g.enter(client, true, now)
+		err := g.acquire(client, true, now)
 		if err == nil {
 			g.charge(client, tasks, now)
-			g.leave(client, now)
+			g.release(client, now)
 		}
 		return err
 	}
@@ -32,10 +32,10 @@ func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
 	if err := submit("alice", 1); err != errRate {
 		t.Errorf("past the burst: %v", err)
 	}
-	if err := g.enter("alice", false, now); err != nil {
+	if err := g.acquire("alice", false, now); err != nil {
 		t.Errorf("a get: %v", err)
 	}
-	g.leave("alice", now)
+	g.release("alice", now)
 	if err := submit("bob", 1); err != nil {
 		t.Errorf("another client: %v", err)
 	}
@@ -61,28 +61,28 @@ func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
 }
 
 func TestAGateRemembersNobodyLongerThanItMust(t *testing.T) {
-	g := newGate(1000)
+	g := newLimiter(1000)
 	now := time.Unix(1000, 0)
-	for i := range 10 * sweepAt {
+	for i := range 10 * evictFrom {
 		name := fmt.Sprintf("client-%d", i)
-		if err := g.enter(name, true, now); err != nil {
+		if err := g.acquire(name, true, now); err != nil {
 			t.Fatal(err)
 		}
 		g.charge(name, 1, now)
-		g.leave(name, now)
+		g.release(name, now)
 		now = now.Add(time.Millisecond)
 	}
-	if n := len(g.clients); n > sweepAt {
+	if n := len(g.clients); n > evictFrom {
 		t.Errorf("%d clients are remembered", n)
 	}
-	g = newGate(0)
+	g = newLimiter(0)
 	for i := range 100 {
 		name := fmt.Sprintf("client-%d", i)
-		if err := g.enter(name, true, now); err != nil {
+		if err := g.acquire(name, true, now); err != nil {
 			t.Fatal(err)
 		}
 		g.charge(name, 1, now)
-		g.leave(name, now)
+		g.release(name, now)
 	}
 	if n := len(g.clients); n > 0 {
 		t.Errorf("without a rate %d idle clients are remembered", n)
@@ -106,11 +106,11 @@ func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
 	w := serve(t, backend)
 	const extra = 100
 	inbox := w.nc.NewInbox()
-	answers := make(chan *nats.Msg, clientFlight+extra)
+	answers := make(chan *nats.Msg, maxInFlight+extra)
 	if _, err := w.nc.ChanSubscribe(inbox, answers); err != nil {
 		t.Fatal(err)
 	}
-	for range clientFlight + extra {
+	for range maxInFlight + extra {
 		if err := w.nc.PublishRequest("aria.v1.req.task.alice.submit", inbox, []byte(`{"url":"http://h/f"}`)); err != nil {
 			t.Fatal(err)
 		}
@@ -125,7 +125,7 @@ func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
 		t.Errorf("another client: %+v", got)
 	}
 	close(release)
-	for range clientFlight {
+	for range maxInFlight {
 		if got := code(); got != "" {
 			t.Fatalf("within the limit: %q", got)
 		}
@@ -136,20 +136,20 @@ func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
 }
 
 func TestRefusalsLeaveAtAPaceAndAllOfThemAtTheEnd(t *testing.T) {
-	p := newPacer()
-	given := make(chan time.Time, 3*paceCapacity)
+	p := newRefusalThrottle()
+	given := make(chan time.Time, 3*refusalCapacity)
 	begin := time.Now()
-	for range 3 * paceMany {
+	for range 3 * refusalsPerInterval {
 		if !p.put(func() { given <- time.Now() }) {
 			t.Fatal("not taken")
 		}
 	}
 	var last time.Time
-	for range 3 * paceMany {
+	for range 3 * refusalsPerInterval {
 		last = testbed.Receive(t, given)
 	}
-	if took := last.Sub(begin); took < 2*paceEvery {
-		t.Errorf("%d refusals within %v", 3*paceMany, took)
+	if took := last.Sub(begin); took < 2*refusalInterval {
+		t.Errorf("%d refusals within %v", 3*refusalsPerInterval, took)
 	}
 	put := 0
 	for p.put(func() { given <- time.Now() }) {

@@ -11,7 +11,7 @@ const (
 	// its way.
 	outboxSize = 8192
 	// outboxPatience is how long what is put into a full outbox waits for room.
-	outboxPatience = 250 * time.Millisecond
+	outboxTimeout = 250 * time.Millisecond
 )
 
 // outbox sends in a goroutine of its own, in order. A publish blocks while the
@@ -74,9 +74,9 @@ func (o *outbox) put(send func()) bool {
 	if o.offer(send) {
 		return true
 	}
-	patience := time.NewTimer(outboxPatience)
+	patience := time.NewTimer(outboxTimeout)
 	defer patience.Stop()
-	for o.mayWait() {
+	for o.canWait() {
 		select {
 		case <-o.room:
 			if o.offer(send) {
@@ -93,7 +93,7 @@ func (o *outbox) put(send func()) bool {
 	return false
 }
 
-func (o *outbox) mayWait() bool {
+func (o *outbox) canWait() bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return !o.closed && !o.stuck

@@ -73,7 +73,7 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 	s := testbus.StartServer(t)
 	nc := testbus.Connect(t, s.ClientURL())
 	asked := 0
-	p, err := NewPublisher(testbus.Open(t, s.ClientURL()), wire.DefaultPrefix, func(subject string) bool { asked++; return s.Heard(subject) }, nil)
+	p, err := NewPublisher(testbus.Open(t, s.ClientURL()), wire.DefaultPrefix, func(subject string) bool { asked++; return s.HasInterest(subject) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 		"aria.v1.evt.task.alice.*.downloading",
 		"aria.v1.evt.task.>",
 	} {
-		if s.Heard(subject) {
+		if s.HasInterest(subject) {
 			t.Errorf("%s is heard before anybody listens", subject)
 		}
 		sub, err := nc.QueueSubscribeSync(subject, "observers")
@@ -137,7 +137,7 @@ func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
 	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOnline})
 	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}})
 	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1}})
-	p.Nudge("w1")
+	p.RequestHeartbeat("w1")
 	if err := p.Close(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}

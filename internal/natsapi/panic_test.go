@@ -19,12 +19,12 @@ import (
 func TestService_AnswerThatPanicsIs500(t *testing.T) {
 	s := &Service{logger: cmp.Or(nil, slog.New(slog.DiscardHandler))}
 	c := &call{service: s, from: wire.Sender{Verb: "heartbeat"}}
-	r := c.packed(maxBody, func(int) reply { panic("oh") })
+	r := c.buildReply(maxBody, func(int) reply { panic("oh") })
 	if r.err == nil || r.err.Code != model.CodeInternal || !strings.HasPrefix(r.err.Message, "heartbeat: ") {
 		t.Errorf("the answer is %+v", r.err)
 	}
 	out := newOutbox()
-	p := &Publisher{conn: testbus.Open(t, testbus.StartServer(t).ClientURL()), out: out, lost: logthrottle.New(nil), logger: slog.New(slog.DiscardHandler)}
+	p := &Publisher{conn: testbus.Open(t, testbus.StartServer(t).ClientURL()), outbox: out, sendErrors: logthrottle.New(nil), logger: slog.New(slog.DiscardHandler)}
 	sent := make(chan struct{})
 	p.put("a", func(*nats.Conn, string) (int, error) { panic("oh") })
 	p.put("b", func(*nats.Conn, string) (int, error) { close(sent); return 0, nil })

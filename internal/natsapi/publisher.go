@@ -23,9 +23,9 @@ import (
 type Publisher struct {
 	conn     *bus.Connection
 	subjects wire.Subjects
-	heard    func(subject string) bool
-	out      *outbox
-	lost     *logthrottle.Logger
+	hasInterest    func(subject string) bool
+	outbox      *outbox
+	sendErrors     *logthrottle.Logger
 	logger   *slog.Logger
 }
 
@@ -33,21 +33,21 @@ type Publisher struct {
 // whether anybody hears what is said to a subject, as [Server.Heard] does: an event
 // that nobody hears is not made, which is 6% of what a task costs. Where it is nil,
 // as with a server elsewhere, which does not tell, every event is.
-func NewPublisher(conn *bus.Connection, prefix string, heard func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
+func NewPublisher(conn *bus.Connection, prefix string, hasInterest func(subject string) bool, logger *slog.Logger) (*Publisher, error) {
 	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
 		return nil, err
 	}
-	if heard == nil {
-		heard = func(string) bool { return true }
+	if hasInterest == nil {
+		hasInterest = func(string) bool { return true }
 	}
-	return &Publisher{conn: conn, subjects: subjects, heard: heard, out: newOutbox(), lost: logthrottle.New(logger), logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}, nil
+	return &Publisher{conn: conn, subjects: subjects, hasInterest: hasInterest, outbox: newOutbox(), sendErrors: logthrottle.New(logger), logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}, nil
 }
 
 // Close sends what is queued. It returns ctx's error when that comes first. The
 // connection stays open; what is said after Close is lost.
 func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.out.close(ctx); err != nil {
+	if err := p.outbox.close(ctx); err != nil {
 		return fmt.Errorf("closing the publisher: %w", err)
 	}
 	return nil
@@ -60,10 +60,10 @@ func (p *Publisher) Assign(worker string, list []model.Assignment) {
 	sendList(p, p.subjects.Assign(worker), "assign", list)
 }
 
-// Nudge asks a worker for a heartbeat at once: an assignment of nothing. The
+// RequestHeartbeat asks a worker for a heartbeat at once: an assignment of nothing. The
 // dispatcher does so when it has started, because it assigns nothing to a worker that it
 // has not heard, and after an outage, in which its answers may have been lost.
-func (p *Publisher) Nudge(worker string) {
+func (p *Publisher) RequestHeartbeat(worker string) {
 	p.put(p.subjects.Assign(worker), func(nc *nats.Conn, subject string) (int, error) {
 		return 0, nc.Publish(subject, wire.Object("assign", nil, nil))
 	})
@@ -77,7 +77,7 @@ func (p *Publisher) Drop(worker string, list []model.Drop) {
 // TaskEvent tells that a task's status changed. A result that is too long for a
 // message loses files from its end.
 func (p *Publisher) TaskEvent(e *model.TaskEvent) {
-	p.event(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(nc *nats.Conn, subject string) (int, error) {
+	p.putEvent(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(nc *nats.Conn, subject string) (int, error) {
 		room := wire.MaxBody(nc)
 		short := *e
 		b, err := wire.Encode(&short)
@@ -94,19 +94,19 @@ func (p *Publisher) TaskEvent(e *model.TaskEvent) {
 
 // WorkerEvent tells that a worker's status changed.
 func (p *Publisher) WorkerEvent(e *model.WorkerEvent) {
-	p.event(p.subjects.WorkerEvent(e.ID, string(e.Status)), p.one(e))
+	p.putEvent(p.subjects.WorkerEvent(e.ID, string(e.Status)), p.encodeOne(e))
 }
 
 // Progress tells how far a download is.
 func (p *Publisher) Progress(e *model.ProgressEvent) {
-	p.event(p.subjects.Progress(e.Client, e.ID), p.one(e))
+	p.putEvent(p.subjects.Progress(e.Client, e.ID), p.encodeOne(e))
 }
 
-// publishing sends one message on a connection, or several, and returns the size of the
+// sendFunc sends one message on a connection, or several, and returns the size of the
 // largest body.
-type publishing func(nc *nats.Conn, subject string) (size int, err error)
+type sendFunc func(nc *nats.Conn, subject string) (size int, err error)
 
-func (p *Publisher) one(v any) publishing {
+func (p *Publisher) encodeOne(v any) sendFunc {
 	return func(nc *nats.Conn, subject string) (int, error) {
 		b, err := wire.Encode(v)
 		if err != nil {
@@ -143,15 +143,15 @@ func sendList[T any](p *Publisher, subject, key string, list []T) {
 	})
 }
 
-// event puts what is for whoever listens.
-func (p *Publisher) event(subject string, send publishing) {
-	if p.heard(subject) {
+// putEvent puts what is for whoever listens.
+func (p *Publisher) putEvent(subject string, send sendFunc) {
+	if p.hasInterest(subject) {
 		p.put(subject, send)
 	}
 }
 
-func (p *Publisher) put(subject string, send publishing) {
-	ok := p.out.put(func() {
+func (p *Publisher) put(subject string, send sendFunc) {
+	ok := p.outbox.put(func() {
 		var err error
 		if goroutine.Guard(p.logger, "a message panicked", func() {
 			err = p.conn.Send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
@@ -159,10 +159,10 @@ func (p *Publisher) put(subject string, send publishing) {
 			return
 		}
 		if err != nil {
-			p.lost.Warn("a message could not be sent", "subject", subject, "error", err)
+			p.sendErrors.Warn("a message could not be sent", "subject", subject, "error", err)
 		}
 	})
 	if !ok {
-		p.lost.Warn("a message was dropped: too many wait to be sent", "subject", subject)
+		p.sendErrors.Warn("a message was dropped: too many wait to be sent", "subject", subject)
 	}
 }

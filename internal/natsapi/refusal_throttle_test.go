@@ -14,7 +14,7 @@ import (
 // pacer has ended is given all the same: a request that the service took in before
 // its stop is then answered, and the stop does not wait for it.
 func TestPacer_GivesRefusalPutAfterClose(t *testing.T) {
-	p := newPacer()
+	p := newRefusalThrottle()
 	p.close()
 	given := make(chan struct{}, 1)
 	if !p.put(func() { given <- struct{}{} }) {
@@ -28,7 +28,7 @@ func TestPacer_GivesRefusalPutAfterClose(t *testing.T) {
 // stays in the queue.
 func TestPacer_GivesEveryRefusalDuringClose(t *testing.T) {
 	const senders, each = 8, 200
-	p := newPacer()
+	p := newRefusalThrottle()
 	given, put := make(chan struct{}, senders*each), make(chan int, senders)
 	begin := make(chan struct{})
 	for range senders {
@@ -68,17 +68,17 @@ func TestServiceStop_AnswersRequestRefusedAfterPacer(t *testing.T) {
 	if !w.service.enter() { // as a request does
 		t.Fatal("the service stops already")
 	}
-	c := &call{service: w.service, at: &served{}, began: time.Now(), from: wire.Sender{Role: wire.RoleTask, Name: "alice", Verb: "submit"}, to: inbox}
+	c := &call{service: w.service, endpoint: &endpointStats{}, began: time.Now(), from: wire.Sender{Role: wire.RoleTask, Name: "alice", Verb: "submit"}, replySubject: inbox}
 	w.service.refusals.close() // the stop has come as far as this
-	c.refuseLater(errFlight)
+	c.refuseThrottled(errInFlight)
 	m, err := sub.NextMsgWithContext(testbed.Context(t))
 	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "429" {
 		t.Fatalf("the request got %v, %v", m, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := goroutine.Wait(ctx, &w.service.entered, "requests"); err != nil {
+	if err := goroutine.Wait(ctx, &w.service.inFlight, "requests"); err != nil {
 		t.Error(err)
 	}
-	w.service.refusals = newPacer() // the cleanup of the test stops the service
+	w.service.refusals = newRefusalThrottle() // the cleanup of the test stops the service
 }

@@ -95,9 +95,9 @@ func heartbeatReply(a *model.HeartbeatAnswer, room int) reply {
 	return answer(&short)
 }
 
-// fitting returns how many of the rows, from the first on, have at most room bytes
+// countFitting returns how many of the rows, from the first on, have at most room bytes
 // together, commas included.
-func fitting(rows [][]byte, room int) int {
+func countFitting(rows [][]byte, room int) int {
 	for i, r := range rows {
 		if room -= len(r) + 1; room < 0 {
 			return i

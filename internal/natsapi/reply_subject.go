@@ -16,9 +16,9 @@ const (
 	routedReply = "_R_."    // made by the server, for a request of another account
 )
 
-// reserved names have inboxes of their own, which no client or worker of that name
+// reservedNames names have inboxes of their own, which no client or worker of that name
 // shares.
-var reserved = map[string]bool{"admin": true, "observer": true, "dispatcher": true}
+var reservedNames = map[string]bool{"admin": true, "observer": true, "dispatcher": true}
 
 // ownInbox is the inbox prefix of who asks, with its last dot: "_INBOX_alice.",
 // also of the worker of that name; "_INBOX_observer." of all observers. Empty if it
@@ -30,7 +30,7 @@ func ownInbox(from wire.Sender) string {
 		owner = "observer"
 	case from.Role == wire.RoleAdmin:
 		owner = "admin"
-	case owner == "" || reserved[owner]:
+	case owner == "" || reservedNames[owner]:
 		return ""
 	}
 	return "_INBOX_" + owner + "."
@@ -45,14 +45,14 @@ func isInbox(from wire.Sender, reply string) bool {
 	return own != "" && strings.HasPrefix(reply, own)
 }
 
-// mayAnswer reports whether the request may be answered where it says, or wants no
+// replyAllowed reports whether the request may be answered where it says, or wants no
 // answer. If not, it is not carried out: who cannot hear that it was done would do
 // it again.
-func (s *Service) mayAnswer(from wire.Sender, reply string) bool {
+func (s *Service) replyAllowed(from wire.Sender, reply string) bool {
 	if reply == "" || isInbox(from, reply) {
 		return true
 	}
-	s.refused.Warn("refused a request: the reply subject is not an inbox of the requester; see nats.inbox_prefix",
+	s.unansweredErrors.Warn("refused a request: the reply subject is not an inbox of the requester; see nats.inbox_prefix",
 		"verb", from.Verb, "name", from.Name, "subject", reply)
 	return false
 }
@@ -61,7 +61,7 @@ func (s *Service) mayAnswer(from wire.Sender, reply string) bool {
 // reply subject. PING, INFO and STATS do not say who asks, so it is nobody's own
 // inbox but that of a role.
 func isServiceInbox(reply string) bool {
-	for role := range reserved {
+	for role := range reservedNames {
 		if strings.HasPrefix(reply, "_INBOX_"+role+".") {
 			return true
 		}

@@ -14,9 +14,9 @@ const (
 	metaResponse = "response_schema"
 )
 
-// shape is what the requests of an endpoint look like, and their answers; each one
+// endpointTypes is what the requests of an endpoint look like, and their answers; each one
 // of several.
-type shape struct {
+type endpointTypes struct {
 	requests, answers []any
 	open              bool // fields that are not known are ignored
 }
@@ -30,23 +30,23 @@ type manyIDs struct {
 	IDs []string `json:"ids"`
 }
 
-// shapes are those of the endpoints, by role and verb. They are the very types
+// allEndpointTypes are those of the endpoints, by role and verb. They are the very types
 // that requests are read into and answers written from, where there is one type.
-func shapes() map[string]shape {
+func allEndpointTypes() map[string]endpointTypes {
 	one, many := []any{oneID{}}, []any{oneID{}, manyIDs{}}
 	type results struct {
 		Tasks []outcome `json:"tasks"`
 	}
 	tasks := []any{model.Task{}, results{}}
-	act := shape{requests: many, answers: tasks}
-	get := shape{requests: many, answers: []any{model.Task{}, struct {
+	act := endpointTypes{requests: many, answers: tasks}
+	get := endpointTypes{requests: many, answers: []any{model.Task{}, struct {
 		Tasks []struct {
 			Task  *model.Task  `json:"task,omitempty"`
 			Error *model.Error `json:"error,omitempty"`
 		} `json:"tasks"`
 		Next string `json:"next"`
 	}{}}}
-	remove := shape{requests: []any{
+	remove := endpointTypes{requests: []any{
 		struct {
 			oneID
 			Files bool `json:"files,omitempty"`
@@ -56,20 +56,20 @@ func shapes() map[string]shape {
 			Files bool `json:"files,omitempty"`
 		}{},
 	}, answers: tasks}
-	retry := shape{requests: []any{
+	retry := endpointTypes{requests: []any{
 		struct {
 			oneID
 			URL string `json:"url,omitempty"`
 		}{},
 		manyIDs{},
 	}, answers: tasks}
-	update := shape{requests: []any{struct {
+	update := endpointTypes{requests: []any{struct {
 		oneID
 		model.TaskUpdate
 	}{}}, answers: []any{model.Task{}}}
-	list := shape{requests: []any{model.ListQuery{}}, answers: []any{model.TaskPage{}}}
-	worker := shape{requests: one, answers: []any{model.Worker{}}}
-	return map[string]shape{
+	list := endpointTypes{requests: []any{model.ListQuery{}}, answers: []any{model.TaskPage{}}}
+	worker := endpointTypes{requests: one, answers: []any{model.Worker{}}}
+	return map[string]endpointTypes{
 		"task-submit": {requests: []any{model.TaskSpec{}, struct {
 			Tasks []model.TaskSpec `json:"tasks"`
 		}{}}, answers: tasks},
@@ -99,7 +99,7 @@ func shapes() map[string]shape {
 // schemas returns the metadata of an endpoint; none for export and import, which
 // speak in lines of records.
 func schemas(name string) map[string]string {
-	s, ok := shapes()[name]
+	s, ok := allEndpointTypes()[name]
 	if !ok {
 		return nil
 	}
@@ -124,9 +124,9 @@ func schemaOf(values []any, closed bool) string {
 	return string(b)
 }
 
-// special are the types that write themselves in another way than encoding/json
+// specialTypes are the types that write themselves in another way than encoding/json
 // would.
-var special = map[reflect.Type]map[string]any{
+var specialTypes = map[reflect.Type]map[string]any{
 	reflect.TypeFor[model.Time]():        {"type": "string", "format": "date-time"},
 	reflect.TypeFor[model.Duration]():    {"type": []string{"number", "string"}},
 	reflect.TypeFor[model.Priority]():    {"enum": []any{"low", "normal", "high", "urgent", 1, 2, 3, 4}},
@@ -136,7 +136,7 @@ var special = map[reflect.Type]map[string]any{
 }
 
 func typeSchema(t reflect.Type, closed bool) map[string]any {
-	if s, ok := special[t]; ok {
+	if s, ok := specialTypes[t]; ok {
 		return s
 	}
 	switch t.Kind() {

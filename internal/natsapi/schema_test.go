@@ -27,7 +27,7 @@ func TestEveryEndpointSaysWhatItTakesAndGives(t *testing.T) {
 			}
 		}
 	}
-	for name := range shapes() {
+	for name := range allEndpointTypes() {
 		if !seen[name] {
 			t.Errorf("there is a schema of %s, but no such endpoint", name)
 		}

@@ -62,30 +62,30 @@ type Options struct {
 // Service takes requests in and answers them.
 type Service struct {
 	conn        *bus.Connection
-	endpointsOn *bus.Attachment // the subscriptions, on each connection
-	moved       chan struct{}   // has an element where the connection was replaced
+	attachment *bus.Attachment // the subscriptions, on each connection
+	reconnected       chan struct{}   // has an element where the connection was replaced
 	backend     Backend
 	subjects    wire.Subjects
 	ids         *idSource
-	out         *outbox
+	outbox         *outbox
 	reads       chan func()
 
 	discovery *discovery
 	transfers *transfer.Sessions
 	readCtx   context.Context
 	stopRead  context.CancelFunc  // ends the pool, and reads that Stop did not wait for
-	lost      *logthrottle.Logger // answers that could not be sent
-	refused   *logthrottle.Logger // messages that nobody waits for the answer of
-	faulty    *logthrottle.Logger // parts of workers' messages that are invalid
+	sendErrors      *logthrottle.Logger // answers that could not be sent
+	unansweredErrors   *logthrottle.Logger // messages that nobody waits for the answer of
+	workerFaults    *logthrottle.Logger // parts of workers' messages that are invalid
 	logger    *slog.Logger
 	logLevel  *slog.LevelVar
 
-	clients  *gate
-	refusals *pacer
+	limiter  *limiter
+	refusals *refusalThrottle
 
-	gate     sync.RWMutex // held for reading while a request enters
+	entering     sync.RWMutex // held for reading while a request enters
 	stopping bool
-	entered  sync.WaitGroup // requests that are not answered yet
+	inFlight  sync.WaitGroup // requests that are not answered yet
 	pool     sync.WaitGroup
 }
 
@@ -99,13 +99,13 @@ func Start(conn *bus.Connection, backend Backend, o Options) (*Service, error) {
 	}
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
-		conn: conn, moved: make(chan struct{}, 1), backend: backend, subjects: subjects,
-		ids: newIDSource(), out: newOutbox(), reads: make(chan func(), readQueue),
-		lost: logthrottle.New(logger), refused: logthrottle.New(logger), faulty: logthrottle.New(logger), logger: logger,
+		conn: conn, reconnected: make(chan struct{}, 1), backend: backend, subjects: subjects,
+		ids: newIDSource(), outbox: newOutbox(), reads: make(chan func(), readQueue),
+		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger), workerFaults: logthrottle.New(logger), logger: logger,
 		logLevel: o.LogLevel,
 	}
 	s.transfers = transfer.NewSessions(backend, logger)
-	s.clients, s.refusals = newGate(o.ClientRate), newPacer()
+	s.limiter, s.refusals = newLimiter(o.ClientRate), newRefusalThrottle()
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {
@@ -131,8 +131,8 @@ func (s *Service) listen(o Options) error {
 	now := time.Now().UTC()
 	s.discovery = &discovery{
 		started: now,
-		failed: func(subject string, err error) {
-			s.lost.Warn("an answer could not be sent", "subject", subject, "error", err)
+		onError: func(subject string, err error) {
+			s.sendErrors.Warn("an answer could not be sent", "subject", subject, "error", err)
 		},
 		info: micro.Info{
 			ServiceIdentity: micro.ServiceIdentity{
@@ -150,10 +150,10 @@ func (s *Service) listen(o Options) error {
 		subject := s.subjects.Request(wire.Sender{Role: e.role, Name: "*", Verb: e.verb})
 		s.discovery.add(name, subject, schemas(name), s.serve(e))
 	}
-	s.endpointsOn = s.conn.Attach(s.subscribe)
+	s.attachment = s.conn.Attach(s.subscribe)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*startFlush)
 	defer cancel()
-	return s.endpointsOn.Wait(ctx)
+	return s.attachment.Wait(ctx)
 }
 
 // subscribe serves the endpoints on a connection, and returns when the server knows
@@ -162,7 +162,7 @@ func (s *Service) subscribe(nc *nats.Conn) error {
 	if err := s.discovery.subscribe(nc); err != nil {
 		return err
 	}
-	signal(s.moved)
+	signal(s.reconnected)
 	return nc.FlushTimeout(startFlush)
 }
 
@@ -172,7 +172,7 @@ func (s *Service) subscribe(nc *nats.Conn) error {
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	if s.discovery != nil {
-		s.endpointsOn.Detach()
+		s.attachment.Detach()
 		errs = append(errs, s.discovery.stop())
 		// The server knows now that nobody listens, and all that it had sent
 		// before is here. A connection that is down has nothing to wait for.
@@ -180,17 +180,17 @@ func (s *Service) Stop(ctx context.Context) error {
 			errs = append(errs, nc.FlushWithContext(ctx))
 		}
 	}
-	s.gate.Lock()
+	s.entering.Lock()
 	again := s.stopping
 	s.stopping = true
-	s.gate.Unlock()
+	s.entering.Unlock()
 	if again {
 		return nil
 	}
 	s.refusals.close()
-	errs = append(errs, goroutine.Wait(ctx, &s.entered, "requests that are not answered"))
+	errs = append(errs, goroutine.Wait(ctx, &s.inFlight, "requests that are not answered"))
 	s.stopRead()
-	errs = append(errs, goroutine.Wait(ctx, &s.pool, "reads"), s.out.close(ctx))
+	errs = append(errs, goroutine.Wait(ctx, &s.pool, "reads"), s.outbox.close(ctx))
 	s.transfers.Close(ctx)
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
@@ -201,26 +201,26 @@ func (s *Service) Stop(ctx context.Context) error {
 // call is one request on its way.
 type call struct {
 	service *Service
-	at      *served
+	endpoint      *endpointStats
 	began   time.Time
 	from    wire.Sender
 	data    []byte
-	to      string // where the answer goes; empty if nobody waits for it
-	passed  bool   // the gate
-	taken   atomic.Bool
+	replySubject      string // where the answer goes; empty if nobody waits for it
+	admitted  bool   // the gate
+	claimed   atomic.Bool
 }
 
-// take reports whether the answer is still to be given. A bug (a panic after the
+// claim reports whether the answer is still to be given. A bug (a panic after the
 // answer, a backend that is done twice) must not give a second one.
-func (c *call) take() bool { return c.taken.CompareAndSwap(false, true) }
+func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 
 // serve makes the handler of an endpoint. It runs in the goroutine of the
 // endpoint's subscription, so it must not block.
-func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
-	return func(at *served, m *nats.Msg) {
+func (s *Service) serve(e endpoint) func(*endpointStats, *nats.Msg) {
+	return func(at *endpointStats, m *nats.Msg) {
 		from, err := s.subjects.Parse(m.Subject)
-		c := &call{service: s, at: at, began: time.Now(), from: from, data: m.Data, to: m.Reply}
-		if !s.mayAnswer(from, c.to) {
+		c := &call{service: s, endpoint: at, began: time.Now(), from: from, data: m.Data, replySubject: m.Reply}
+		if !s.replyAllowed(from, c.replySubject) {
 			return
 		}
 		if !s.enter() {
@@ -233,8 +233,8 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 			c.reply(refuse(err))
 			return
 		}
-		if err := c.pass(); err != nil {
-			c.refuseLater(err)
+		if err := c.admit(); err != nil {
+			c.refuseThrottled(err)
 			return
 		}
 		e.handle(c)
@@ -243,12 +243,12 @@ func (s *Service) serve(e endpoint) func(*served, *nats.Msg) {
 }
 
 func (s *Service) enter() bool {
-	s.gate.RLock()
-	defer s.gate.RUnlock()
+	s.entering.RLock()
+	defer s.entering.RUnlock()
 	if s.stopping {
 		return false
 	}
-	s.entered.Add(1)
+	s.inFlight.Add(1)
 	return true
 }
 
@@ -263,33 +263,33 @@ func (c *call) recover() {
 }
 
 // reply answers. Every call is answered exactly once, by reply, soon, later or send.
-func (c *call) reply(r reply) { c.soon(func(int) reply { return r }) }
+func (c *call) reply(r reply) { c.replyAsync(func(int) reply { return r }) }
 
-// soon answers with what pack makes, in another goroutine; room is what the body may
+// replyAsync answers with what pack makes, in another goroutine; room is what the body may
 // have, in bytes. It is for the goroutines of subscriptions: it never blocks.
-func (c *call) soon(pack func(room int) reply) { c.queue(c.service.out.offer, pack) }
+func (c *call) replyAsync(pack func(room int) reply) { c.queue(c.service.outbox.offer, pack) }
 
-// later is soon for the backend's goroutine, which may wait a moment for room.
-func (c *call) later(pack func(room int) reply) { c.queue(c.service.out.put, pack) }
+// replyFromLoop is soon for the backend's goroutine, which may wait a moment for room.
+func (c *call) replyFromLoop(pack func(room int) reply) { c.queue(c.service.outbox.put, pack) }
 
 func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
-	if !c.take() {
+	if !c.claim() {
 		return
 	}
 	s := c.service
 	ok := put(func() {
-		defer c.end()
-		c.send(func(room int) reply { return c.packed(room, pack) })
+		defer c.finish()
+		c.send(func(room int) reply { return c.buildReply(room, pack) })
 	})
 	if !ok {
-		c.at.count(c.began, errDropped)
-		c.end()
-		s.lost.Warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
+		c.endpoint.record(c.began, errDropped)
+		c.finish()
+		s.sendErrors.Warn("an answer was dropped: too many wait to be sent", "verb", c.from.Verb)
 	}
 }
 
-// packed makes an answer; one whose making panics is a 500.
-func (c *call) packed(room int, pack func(room int) reply) (r reply) {
+// buildReply makes an answer; one whose making panics is a 500.
+func (c *call) buildReply(room int, pack func(room int) reply) (r reply) {
 	if goroutine.Guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
 		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
 	}
@@ -305,10 +305,10 @@ var errDropped = model.Errorf(model.CodeUnavailable, "the answer was dropped: to
 func (c *call) send(pack func(room int) reply) {
 	s := c.service
 	r := pack(wire.MaxBody(s.conn.Current()))
-	c.at.count(c.began, r.err)
-	if c.to == "" {
+	c.endpoint.record(c.began, r.err)
+	if c.replySubject == "" {
 		if r.err != nil {
-			s.refused.Warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
+			s.unansweredErrors.Warn("refused a message that wants no answer", "verb", c.from.Verb, "name", c.from.Name, "error", r.err)
 		}
 		return
 	}
@@ -316,15 +316,15 @@ func (c *call) send(pack func(room int) reply) {
 		if room := wire.MaxBody(nc); len(r.body) > room {
 			r = pack(room)
 		}
-		err := nc.PublishMsg(r.message(c.to))
+		err := nc.PublishMsg(r.message(c.replySubject))
 		if errors.Is(err, nats.ErrMaxPayload) {
 			r = refuse(model.Errorf(model.CodeTooLarge, "%s: the answer has %d bytes, more than one message", c.from.Verb, len(r.body)))
-			err = nc.PublishMsg(r.message(c.to))
+			err = nc.PublishMsg(r.message(c.replySubject))
 		}
 		return len(r.body), err
 	})
 	if err != nil {
-		s.lost.Warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
+		s.sendErrors.Warn("an answer could not be sent", "verb", c.from.Verb, "name", c.from.Name, "error", err)
 	}
 }
 
@@ -332,21 +332,21 @@ func (c *call) send(pack func(room int) reply) {
 // wait already, it answers so at once.
 func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	s := c.service
-	if c.to == "" { // nobody would hear it
-		if c.take() {
-			c.at.count(c.began, nil)
-			c.end()
+	if c.replySubject == "" { // nobody would hear it
+		if c.claim() {
+			c.endpoint.record(c.began, nil)
+			c.finish()
 		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.readCtx, readTimeout)
 	job := func() {
 		defer cancel()
-		if !c.take() {
+		if !c.claim() {
 			return
 		}
-		defer c.end()
-		c.send(func(room int) reply { return c.guarded(ctx, room, fn) })
+		defer c.finish()
+		c.send(func(room int) reply { return c.runRead(ctx, room, fn) })
 	}
 	select {
 	case s.reads <- job:
@@ -356,8 +356,8 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	}
 }
 
-// guarded calls fn unless the time is up already, and turns a panic into an answer.
-func (c *call) guarded(ctx context.Context, room int, fn func(context.Context, int) reply) (r reply) {
+// runRead calls fn unless the time is up already, and turns a panic into an answer.
+func (c *call) runRead(ctx context.Context, room int, fn func(context.Context, int) reply) (r reply) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.service.logger.Error("a read panicked", "verb", c.from.Verb, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -365,13 +365,13 @@ func (c *call) guarded(ctx context.Context, room int, fn func(context.Context, i
 		}
 	}()
 	if ctx.Err() != nil {
-		return failed(ctx.Err())
+		return errorReply(ctx.Err())
 	}
 	return fn(ctx, room)
 }
 
-// failed answers a read that failed.
-func failed(err error) reply {
+// errorReply answers a read that failed.
+func errorReply(err error) reply {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return refuse(model.Errorf(model.CodeUnavailable, "reading took longer than %v; try again", readTimeout))
 	}

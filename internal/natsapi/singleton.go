@@ -12,8 +12,8 @@ import (
 )
 
 const (
-	aloneWait  = time.Second      // for other dispatchers to answer
-	aloneEvery = 15 * time.Second // between two looks for another one
+	singletonWait  = time.Second      // for other dispatchers to answer
+	singletonInterval = 15 * time.Second // between two looks for another one
 )
 
 // CheckSingleton returns an error with the other's name when a dispatcher answers on
@@ -24,9 +24,9 @@ const (
 // It is a check, not a lock: two that start in the same moment may both pass, and
 // [Service.WatchSingleton] then ends one of them.
 func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
-	pinged := ping(ctx, nc, aloneWait, func(other micro.Ping) {
+	pinged := ping(ctx, nc, singletonWait, func(other micro.Ping) {
 		if other.Metadata[wire.MetaPrefix] == prefix {
-			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", nameOf(other), prefix)
+			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", describe(other), prefix)
 		}
 	})
 	if pinged != nil {
@@ -35,7 +35,7 @@ func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err erro
 	return err
 }
 
-func nameOf(other micro.Ping) string {
+func describe(other micro.Ping) string {
 	return fmt.Sprintf("%s, version %s, service id %s", other.Metadata[metaName], other.Version, other.ID)
 }
 
@@ -43,33 +43,33 @@ func nameOf(other micro.Ping) string {
 // can come together behind a network that was cut in two. Of two the younger has
 // to go: it returns an error that names the older one, which stays. It returns
 // nil when ctx ends.
-func (s *Service) WatchSingleton(ctx context.Context) error { return s.watchSingleton(ctx, aloneEvery) }
+func (s *Service) WatchSingleton(ctx context.Context) error { return s.watchSingleton(ctx, singletonInterval) }
 
 func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
 		var older error
-		err := ping(ctx, s.conn.Current(), aloneWait, func(other micro.Ping) {
+		err := ping(ctx, s.conn.Current(), singletonWait, func(other micro.Ping) {
 			switch {
 			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix:
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
-				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", nameOf(other), s.subjects.Prefix)
+				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", describe(other), s.subjects.Prefix)
 			default:
-				s.refused.Warn("another dispatcher serves the prefix too; it is the younger one, and has to stop",
-					"prefix", s.subjects.Prefix, "other", nameOf(other))
+				s.unansweredErrors.Warn("another dispatcher serves the prefix too; it is the younger one, and has to stop",
+					"prefix", s.subjects.Prefix, "other", describe(other))
 			}
 		})
 		if older != nil {
 			return older
 		}
 		if err != nil && ctx.Err() == nil && s.conn.Current().IsConnected() {
-			s.lost.Warn("looking for another dispatcher", "error", err)
+			s.sendErrors.Warn("looking for another dispatcher", "error", err)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.moved: // another one may have started meanwhile, and found nobody
+		case <-s.reconnected: // another one may have started meanwhile, and found nobody
 		case <-tick.C:
 		}
 	}

@@ -27,7 +27,7 @@ func (c *call) importRecords() {
 // bodyReply answers with an encoded body.
 func bodyReply(body []byte, err error) reply {
 	if err != nil {
-		return failed(err)
+		return errorReply(err)
 	}
 	return reply{body: body}
 }

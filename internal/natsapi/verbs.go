@@ -6,38 +6,38 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// act makes the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
+// taskVerb makes the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
 // The client is empty for an operator, who may act on everybody's.
-func act(event func(client, id string) engine.Event) func(*call) {
+func taskVerb(event func(client, id string) engine.Event) func(*call) {
 	return func(c *call) {
 		ids, many, err := wire.DecodeIDs(c.data)
-		c.each(ids, many, err, func(id string) engine.Event { return event(c.from.Name, id) })
+		c.actOnEach(ids, many, err, func(id string) engine.Event { return event(c.from.Name, id) })
 	}
 }
 
 func (c *call) deleteTasks() {
 	ids, many, files, err := wire.DecodeDelete(c.data)
-	c.each(ids, many, err, func(id string) engine.Event {
+	c.actOnEach(ids, many, err, func(id string) engine.Event {
 		return engine.Delete{Client: c.from.Name, ID: id, Files: files}
 	})
 }
 
 func (c *call) retry() {
 	ids, many, url, err := wire.DecodeRetry(c.data)
-	c.each(ids, many, err, func(id string) engine.Event {
+	c.actOnEach(ids, many, err, func(id string) engine.Event {
 		return engine.Retry{Client: c.from.Name, ID: id, URL: url}
 	})
 }
 
-// each hands over what the event makes of each task's id, unless the request could
+// actOnEach hands over what the event makes of each task's id, unless the request could
 // not be decoded.
-func (c *call) each(ids []string, many bool, err *model.Error, event func(id string) engine.Event) {
+func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(id string) engine.Event) {
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	if !many {
-		c.one(ids[0], event(ids[0]))
+		c.actOnTask(ids[0], event(ids[0]))
 		return
 	}
 	results := make([]outcome, len(ids))
@@ -53,10 +53,10 @@ func (c *call) each(ids []string, many bool, err *model.Error, event func(id str
 	c.doMany(ops, at, results, func(i int) string { return ids[i] })
 }
 
-// one hands over an operation on one task and answers with that.
-func (c *call) one(id string, op engine.Event) {
+// actOnTask hands over an operation on one task and answers with that.
+func (c *call) actOnTask(id string, op engine.Event) {
 	c.do([]engine.Event{op}, func(a []model.Answer) {
-		c.later(func(room int) reply { return taskReply(id, a[0], room) })
+		c.replyFromLoop(func(room int) reply { return taskReply(id, a[0], room) })
 	})
 }
 
@@ -66,33 +66,33 @@ func (c *call) update() {
 		c.reply(refuse(err))
 		return
 	}
-	c.one(id, engine.Update{Client: c.from.Name, ID: id, Change: change})
+	c.actOnTask(id, engine.Update{Client: c.from.Name, ID: id, Change: change})
 }
 
 func (c *call) drainWorker() {
 	id, err := wire.DecodeWorker(c.data)
-	c.onWorker(id, err, engine.DrainWorker{ID: id})
+	c.actOnWorker(id, err, engine.DrainWorker{ID: id})
 }
 
 func (c *call) resumeWorker() {
 	id, err := wire.DecodeWorker(c.data)
-	c.onWorker(id, err, engine.ResumeWorker{ID: id})
+	c.actOnWorker(id, err, engine.ResumeWorker{ID: id})
 }
 
 func (c *call) removeWorker() {
 	id, force, err := wire.DecodeRemove(c.data)
-	c.onWorker(id, err, engine.RemoveWorker{ID: id, Force: force})
+	c.actOnWorker(id, err, engine.RemoveWorker{ID: id, Force: force})
 }
 
-// onWorker hands over an operation on one worker and answers with that, unless the
+// actOnWorker hands over an operation on one worker and answers with that, unless the
 // request could not be decoded.
-func (c *call) onWorker(id string, err *model.Error, op engine.Event) {
+func (c *call) actOnWorker(id string, err *model.Error, op engine.Event) {
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
 	c.do([]engine.Event{op}, func(a []model.Answer) {
-		c.later(func(room int) reply {
+		c.replyFromLoop(func(room int) reply {
 			switch {
 			case a[0].Err != nil:
 				return refuse(wire.WithID(id, a[0].Err))

@@ -190,7 +190,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 	}
 	stuck := make(chan struct{})
 	taken := make(chan struct{})
-	if !p.out.put(func() { close(taken); <-stuck }) { // as a socket that nobody reads
+	if !p.outbox.put(func() { close(taken); <-stuck }) { // as a socket that nobody reads
 		t.Fatal("the outbox is full from the start")
 	}
 	testbed.Receive(t, taken)
@@ -198,7 +198,7 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 	for range outboxSize + 100 {
 		p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
 	}
-	if took := time.Since(start); took < outboxPatience || took > testbed.Patience {
+	if took := time.Since(start); took < outboxTimeout || took > testbed.Patience {
 		t.Errorf("blocked for %v", took)
 	}
 	if !strings.Contains(log.String(), "dropped") {

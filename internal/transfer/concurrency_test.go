@@ -52,7 +52,7 @@ func newSlowTransfers(t *testing.T) (*Sessions, *slowTransfers) {
 	t.Helper()
 	s := &slowTransfers{memoryTransfers: memoryTransfers{Store: memory.New()}, asked: make(chan struct{}, 64), ready: make(chan struct{})}
 	x := NewSessions(s, slog.New(slog.DiscardHandler))
-	x.gone = time.Hour
+	x.replaceableAfter = time.Hour
 	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, s
 }
@@ -65,7 +65,7 @@ func TestExport_ConcurrentBeginsStayWithinLimit(t *testing.T) {
 	codes := make(chan model.Code, begins)
 	for range begins {
 		go func() {
-			_, err := x.export(t.Context(), &ExportRequest{Begin: true}, 0)
+			_, err := x.handleExport(t.Context(), &ExportRequest{Begin: true}, 0)
 			codes <- model.CodeOf(err)
 		}()
 	}
@@ -92,7 +92,7 @@ func TestExport_FailedFinalBeginAcceptsWritesAgain(t *testing.T) {
 	x, m, _ := newMemoryTransfers(t, time.Hour)
 	x.backend = &uncountedTransfers{m}
 	for range 2 * maxExports {
-		if _, err := x.export(t.Context(), &ExportRequest{Begin: true, Final: true}, 0); !errors.Is(err, errUncounted) {
+		if _, err := x.handleExport(t.Context(), &ExportRequest{Begin: true, Final: true}, 0); !errors.Is(err, errUncounted) {
 			t.Fatalf("got %v", err)
 		}
 	}
@@ -127,9 +127,9 @@ func TestImport_SlowBeginHoldsUpNoOtherTransfer(t *testing.T) {
 	testbed.Receive(t, s.asked)
 	other := make(chan model.Code, 2)
 	go func() {
-		_, err := x.export(t.Context(), &ExportRequest{Export: "unknown", Kind: repo.KindTask}, 0)
+		_, err := x.handleExport(t.Context(), &ExportRequest{Export: "unknown", Kind: repo.KindTask}, 0)
 		other <- model.CodeOf(err)
-		_, err = x.imported(t.Context(), &importRequest{Begin: true}, nil)
+		_, err = x.handleImport(t.Context(), &importRequest{Begin: true}, nil)
 		other <- model.CodeOf(err)
 	}()
 	if code := testbed.Receive(t, other); code != model.CodeNotFound {
@@ -156,7 +156,7 @@ func TestImport_RequestBehindSlowPutEndsInTime(t *testing.T) {
 	testbed.Receive(t, s.asked)
 	put := make(chan error, 1)
 	go func() {
-		_, err := x.imported(t.Context(), &importRequest{Import: id, N: 1}, records(t, 1))
+		_, err := x.handleImport(t.Context(), &importRequest{Import: id, N: 1}, records(t, 1))
 		put <- err
 	}()
 	testbed.Receive(t, s.asked)
@@ -164,7 +164,7 @@ func TestImport_RequestBehindSlowPutEndsInTime(t *testing.T) {
 	defer cancel()
 	behind := make(chan error, 1)
 	go func() {
-		_, err := x.imported(late, &importRequest{Import: id, Abort: true}, nil)
+		_, err := x.handleImport(late, &importRequest{Import: id, Abort: true}, nil)
 		behind <- err
 	}()
 	if err := testbed.Receive(t, behind); model.CodeOf(err) != model.CodeUnavailable {

@@ -35,9 +35,9 @@ type pageHead struct {
 	Next string `json:"next"` // empty at the end
 }
 
-// export is one snapshot that is read page by page.
-type export struct {
-	use
+// exportSession is one snapshot that is read page by page.
+type exportSession struct {
+	session
 	snap    repo.Snapshot // nil while it is taken
 	workers []*model.Worker
 	final   bool
@@ -54,10 +54,10 @@ func DecodeExport(data []byte) (*ExportRequest, *model.Error) {
 
 // Export answers a message of an export, with a body of at most room bytes.
 func (t *Sessions) Export(ctx context.Context, q *ExportRequest, room int) ([]byte, error) {
-	return encodeAnswer(t.export(ctx, q, room))
+	return encodeAnswer(t.handleExport(ctx, q, room))
 }
 
-func (t *Sessions) export(ctx context.Context, q *ExportRequest, room int) (any, error) {
+func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int) (any, error) {
 	if q.Begin {
 		return t.beginExport(ctx, q.Final)
 	}
@@ -69,11 +69,11 @@ func (t *Sessions) export(ctx context.Context, q *ExportRequest, room int) (any,
 	}
 	x := t.exports[q.Export]
 	if x != nil {
-		defer t.begin(&x.use)()
+		defer t.track(&x.session)()
 	}
 	t.mu.Unlock()
 	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have been given up after %v without a request", q.Export, transferIdle)
+		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have been given up after %v without a request", q.Export, idleTimeout)
 	}
 	if q.End || q.Abort {
 		return exportAnswer{}, t.endExport(ctx, q.Export, q.Abort)
@@ -97,9 +97,9 @@ func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	snap, counts, err := t.take(ctx, final)
+	snap, counts, err := t.takeSnapshot(ctx, final)
 	if err == nil {
-		if !t.opened(id, x, snap) { // the service stops
+		if !t.attachSnapshot(id, x, snap) { // the service stops
 			return nil, errors.Join(wire.ErrStopping, snap.Close())
 		}
 		return exportAnswer{Export: id, Counts: counts}, nil
@@ -110,23 +110,23 @@ func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 	return nil, err
 }
 
-// opened gives an export its snapshot; false if it is no longer under way.
-func (t *Sessions) opened(id string, x *export, snap repo.Snapshot) bool {
+// attachSnapshot gives an export its snapshot; false if it is no longer under way.
+func (t *Sessions) attachSnapshot(id string, x *exportSession, snap repo.Snapshot) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.exports[id] != x {
 		return false
 	}
 	x.snap, x.busy, x.last = snap, 0, time.Now()
-	x.idle = time.AfterFunc(transferIdle, func() { t.giveUpExport(id) })
+	x.idle = time.AfterFunc(idleTimeout, func() { t.expireExport(id) })
 	if x.final {
 		t.frozen = id
 	}
 	return true
 }
 
-// take takes the snapshot of an export.
-func (t *Sessions) take(ctx context.Context, final bool) (repo.Snapshot, model.Counts, error) {
+// takeSnapshot takes the snapshot of an export.
+func (t *Sessions) takeSnapshot(ctx context.Context, final bool) (repo.Snapshot, model.Counts, error) {
 	take := t.backend.Snapshot
 	if final {
 		take = t.backend.Freeze
@@ -141,7 +141,7 @@ func (t *Sessions) take(ctx context.Context, final bool) (repo.Snapshot, model.C
 	}
 	_ = snap.Close() // the first error is the one to return
 	if final {
-		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), transferClose)
+		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		if failed := t.backend.Thaw(thaw); failed != nil {
 			t.logger.Error("an export failed at its start and writes are still refused; abort a final export to accept them", "error", failed)
@@ -153,18 +153,18 @@ func (t *Sessions) take(ctx context.Context, final bool) (repo.Snapshot, model.C
 // reserveExport enters an export among those under way before its snapshot is taken,
 // so that many that begin at once stay within the limit. If there are too many, it
 // gives up the one that has been left for longest.
-func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*export, error) {
+func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*exportSession, error) {
 	for {
 		t.mu.Lock()
 		if len(t.exports) < maxExports {
-			x := &export{final: final, use: use{busy: 1, work: newWorkSlot()}}
+			x := &exportSession{final: final, session: session{busy: 1, work: newWorkSlot()}}
 			t.exports[id] = x
 			t.mu.Unlock()
 			return x, nil
 		}
 		oldest, n := "", len(t.exports)
 		for other, x := range t.exports {
-			if x.over(t.gone) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
+			if x.idleFor(t.replaceableAfter) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
 				oldest = other
 			}
 		}
@@ -178,19 +178,19 @@ func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*e
 	}
 }
 
-// giveUpExport ends an export that nobody goes on with.
-func (t *Sessions) giveUpExport(id string) {
+// expireExport ends an export that nobody goes on with.
+func (t *Sessions) expireExport(id string) {
 	t.mu.Lock()
 	x := t.exports[id]
-	given := x != nil && x.over(transferIdle)
+	given := x != nil && x.idleFor(idleTimeout)
 	t.mu.Unlock()
 	if !given {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := t.endExport(ctx, id, true)
-	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", transferIdle, "final", x.final, "error", err)
+	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", idleTimeout, "final", x.final, "error", err)
 }
 
 // endExport closes the snapshot. One that was final and is aborted takes writes
@@ -226,15 +226,15 @@ func (t *Sessions) endExport(ctx context.Context, id string, aborted bool) error
 	return err
 }
 
-// pageOf gathers records up to the room of a message.
-type pageOf struct {
+// page gathers records up to the room of a message.
+type page struct {
 	lines [][]byte
 	next  string
 	room  int
 }
 
 // add reports whether the record still fit.
-func (p *pageOf) add(r *repo.Record, cursor string) (bool, error) {
+func (p *page) add(r *repo.Record, cursor string) (bool, error) {
 	b, err := r.Append(nil)
 	if err != nil {
 		return false, err
@@ -251,7 +251,7 @@ func (p *pageOf) add(r *repo.Record, cursor string) (bool, error) {
 	return true, nil
 }
 
-func (x *export) tasks(ctx context.Context, after string, room int) (*pageOf, error) {
+func (x *exportSession) tasks(ctx context.Context, after string, room int) (*page, error) {
 	var seq int64
 	if after != "" {
 		var err error
@@ -259,7 +259,7 @@ func (x *export) tasks(ctx context.Context, after string, room int) (*pageOf, er
 			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not one that a page gave", after)
 		}
 	}
-	p := &pageOf{room: room - wire.RowRoom}
+	p := &page{room: room - wire.RowRoom}
 	for task, err := range x.snap.Tasks(ctx, seq) {
 		if err != nil {
 			return nil, err
@@ -273,14 +273,14 @@ func (x *export) tasks(ctx context.Context, after string, room int) (*pageOf, er
 	return p, nil
 }
 
-func (x *export) workersAfter(ctx context.Context, after string, room int) (*pageOf, error) {
+func (x *exportSession) workersAfter(ctx context.Context, after string, room int) (*page, error) {
 	if x.workers == nil {
 		var err error
 		if x.workers, err = x.snap.Workers(ctx); err != nil {
 			return nil, err
 		}
 	}
-	p := &pageOf{room: room - wire.RowRoom}
+	p := &page{room: room - wire.RowRoom}
 	for _, w := range x.workers {
 		if w.ID <= after {
 			continue

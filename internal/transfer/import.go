@@ -34,9 +34,9 @@ type importAnswer struct {
 	Digest *repo.Digest   `json:"digest,omitempty"`
 }
 
-// importing is one import under way.
-type importing struct {
-	use
+// importSession is one import under way.
+type importSession struct {
+	session
 	w      repo.Writer  // nil while it begins
 	n      int64        // of the last message with records
 	answer importAnswer // to it
@@ -68,7 +68,7 @@ func (t *Sessions) Import(ctx context.Context, q *ImportRequest) ([]byte, error)
 	if err != nil {
 		return nil, model.Errorf(model.CodeInvalid, "records: %v", err)
 	}
-	return encodeAnswer(t.imported(ctx, &q.importRequest, records))
+	return encodeAnswer(t.handleImport(ctx, &q.importRequest, records))
 }
 
 // splitPage parts a message into its first line and the records behind it.
@@ -106,18 +106,18 @@ func parseRecords(lines [][]byte) ([]repo.Record, error) {
 	return records, cmp.Or(errs[0], errs[1])
 }
 
-func (t *Sessions) imported(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
+func (t *Sessions) handleImport(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
 	if q.Begin {
 		return t.beginImport(ctx, q)
 	}
 	t.mu.Lock()
 	x := t.imports[q.Import]
 	if x != nil {
-		defer t.begin(&x.use)()
+		defer t.track(&x.session)()
 	}
 	t.mu.Unlock()
 	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, transferIdle)
+		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, idleTimeout)
 	}
 	if err := x.work.acquire(ctx); err != nil {
 		return nil, err
@@ -125,12 +125,12 @@ func (t *Sessions) imported(ctx context.Context, q *importRequest, records []rep
 	defer x.work.release()
 	switch {
 	case q.Abort:
-		t.forget(q.Import, x)
+		t.removeImport(q.Import, x)
 		return importAnswer{}, x.w.Abort(ctx)
 	case q.Finish != nil:
 		got, err := x.w.Finish(ctx, *q.Finish)
 		if err == nil && got.Equal(*q.Finish) {
-			t.forget(q.Import, x)
+			t.removeImport(q.Import, x)
 		}
 		return importAnswer{Digest: &got}, err
 	case len(q.Lookup) > 0:
@@ -143,7 +143,7 @@ func (t *Sessions) imported(ctx context.Context, q *importRequest, records []rep
 
 // put takes the records of one message, once: the digest of what was seen would
 // else count them twice.
-func (x *importing) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
+func (x *importSession) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
 	if n != 0 && n == x.n {
 		return x.answer, nil
 	}
@@ -184,7 +184,7 @@ func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, erro
 		delete(t.imports, id)
 	case running:
 		x.w, x.busy, x.last = w, 0, time.Now()
-		x.idle = time.AfterFunc(transferIdle, func() { t.giveUpImport(id) })
+		x.idle = time.AfterFunc(idleTimeout, func() { t.expireImport(id) })
 	}
 	t.mu.Unlock()
 	switch {
@@ -199,26 +199,26 @@ func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, erro
 // reserveImport enters an import as the one under way before the dispatcher's loop
 // is asked for it, so that other requests do not wait for the loop. It returns the
 // import that it replaces, or nil.
-func (t *Sessions) reserveImport(id string) (x, before *importing, err error) {
+func (t *Sessions) reserveImport(id string) (x, before *importSession, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for other, o := range t.imports {
-		if !o.over(t.gone) {
-			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.gone)
+		if !o.idleFor(t.replaceableAfter) {
+			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.replaceableAfter)
 		}
 		before = o
 		delete(t.imports, other)
 	}
-	x = &importing{use: use{busy: 1, work: newWorkSlot()}}
+	x = &importSession{session: session{busy: 1, work: newWorkSlot()}}
 	t.imports[id] = x
 	return x, before, nil
 }
 
-// giveUpImport ends an import that nobody goes on with.
-func (t *Sessions) giveUpImport(id string) {
+// expireImport ends an import that nobody goes on with.
+func (t *Sessions) expireImport(id string) {
 	t.mu.Lock()
 	x := t.imports[id]
-	given := x != nil && x.over(transferIdle)
+	given := x != nil && x.idleFor(idleTimeout)
 	if given {
 		delete(t.imports, id)
 	}
@@ -226,7 +226,7 @@ func (t *Sessions) giveUpImport(id string) {
 	if !given {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), transferClose)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := x.work.acquire(ctx)
 	if err == nil {
@@ -234,10 +234,10 @@ func (t *Sessions) giveUpImport(id string) {
 		err = x.w.Abort(ctx)
 	}
 	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
-		"idle", transferIdle, "error", err)
+		"idle", idleTimeout, "error", err)
 }
 
-func (t *Sessions) forget(id string, x *importing) {
+func (t *Sessions) removeImport(id string, x *importSession) {
 	x.idle.Stop()
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -245,8 +245,8 @@ func (t *Sessions) forget(id string, x *importing) {
 }
 
 // lookup returns tasks of the target, so that a copy can name what differs.
-func (x *importing) lookup(ctx context.Context, ids []string) (*pageOf, error) {
-	p := &pageOf{room: maxRoom}
+func (x *importSession) lookup(ctx context.Context, ids []string) (*page, error) {
+	p := &page{room: maxLookupSize}
 	look, ok := x.w.(repo.Lookup)
 	if !ok {
 		return p, nil

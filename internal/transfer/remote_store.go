@@ -68,13 +68,13 @@ func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]
 
 // beginRetry is how long an export or import waits for another one's end: that of
 // a process which was killed gives way after transferGone.
-const beginRetry = 2 * transferGone
+const beginRetry = 2 * replaceAfter
 
 // begin starts an export or import. Only what was refused is sent again: one that
 // was begun and not heard of stays behind and gives way later.
 func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
-		err := s.once(ctx, verb, body, into)
+		err := s.askOnce(ctx, verb, body, into)
 		var e *model.Error
 		if errors.As(err, &e) && (e.Code == model.CodeUnavailable || e.Code == model.CodeTooMany) {
 			return struct{}{}, err
@@ -84,8 +84,8 @@ func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) er
 	return err
 }
 
-// once sends a request that must not be sent twice.
-func (s *RemoteStore) once(ctx context.Context, verb string, body, into any) error {
+// askOnce sends a request that must not be sent twice.
+func (s *RemoteStore) askOnce(ctx context.Context, verb string, body, into any) error {
 	b, err := wire.Encode(body)
 	if err != nil {
 		return err
@@ -117,8 +117,8 @@ type remoteSnapshot struct {
 	s      *RemoteStore
 	id     string
 	counts model.Counts
-	whole  bool // every task and worker was read
-	tasks  bool
+	allWorkersRead  bool // every task and worker was read
+	allTasksRead  bool
 	closed bool
 }
 
@@ -131,8 +131,8 @@ func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq
 	return func(yield func(*repo.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		fetch := func(after string) chan gotPage {
-			ready := make(chan gotPage, 1)
+		fetch := func(after string) chan fetchedPage {
+			ready := make(chan fetchedPage, 1)
 			go func() { ready <- x.page(ctx, kind, after) }()
 			return ready
 		}
@@ -155,26 +155,26 @@ func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq
 	}
 }
 
-// gotPage is one page of an export, as it came.
-type gotPage struct {
+// fetchedPage is one page of an export, as it came.
+type fetchedPage struct {
 	lines [][]byte
 	next  string
 	err   error
 }
 
-func (x *remoteSnapshot) page(ctx context.Context, kind, after string) gotPage {
+func (x *remoteSnapshot) page(ctx context.Context, kind, after string) fetchedPage {
 	b, err := wire.Encode(ExportRequest{Export: x.id, Kind: kind, After: after})
 	if err != nil {
-		return gotPage{err: err}
+		return fetchedPage{err: err}
 	}
 	body, err := x.s.askBody(ctx, "export", b)
 	if err != nil {
-		return gotPage{err: err}
+		return fetchedPage{err: err}
 	}
 	head, lines := splitPage(body)
 	var h pageHead
 	err = json.Unmarshal(head, &h)
-	return gotPage{lines: lines, next: h.Next, err: err}
+	return fetchedPage{lines: lines, next: h.Next, err: err}
 }
 
 // Tasks implements [repo.Snapshot].
@@ -189,7 +189,7 @@ func (x *remoteSnapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*mode
 				return
 			}
 		}
-		x.tasks = true
+		x.allTasksRead = true
 	}
 }
 
@@ -202,7 +202,7 @@ func (x *remoteSnapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 		}
 		list = append(list, r.Worker)
 	}
-	x.whole = true
+	x.allWorkersRead = true
 	return list, nil
 }
 
@@ -216,7 +216,7 @@ func (x *remoteSnapshot) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), wire.AskTimeout)
 	defer cancel()
 	q := ExportRequest{Export: x.id, End: true}
-	if !x.whole || !x.tasks {
+	if !x.allWorkersRead || !x.allTasksRead {
 		q = ExportRequest{Export: x.id, Abort: true}
 	}
 	var nothing exportAnswer
@@ -288,7 +288,7 @@ func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.Put
 // Finish implements [repo.Writer].
 func (w *remoteWriter) Finish(ctx context.Context, want repo.Digest) (repo.Digest, error) {
 	var a importAnswer
-	if err := w.s.once(ctx, "import", importRequest{Import: w.id, Finish: &want}, &a); err != nil {
+	if err := w.s.askOnce(ctx, "import", importRequest{Import: w.id, Finish: &want}, &a); err != nil {
 		return repo.Digest{}, fmt.Errorf("import: %w", err)
 	}
 	if a.Digest == nil {
@@ -301,7 +301,7 @@ func (w *remoteWriter) Finish(ctx context.Context, want repo.Digest) (repo.Diges
 // workers until the same copy is run again.
 func (w *remoteWriter) Abort(ctx context.Context) error {
 	var nothing importAnswer
-	err := w.s.once(ctx, "import", importRequest{Import: w.id, Abort: true}, &nothing)
+	err := w.s.askOnce(ctx, "import", importRequest{Import: w.id, Abort: true}, &nothing)
 	if model.CodeOf(err) == model.CodeNotFound {
 		return nil
 	}

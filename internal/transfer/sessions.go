@@ -31,26 +31,26 @@ const (
 	// transferIdle is after how long one that nobody goes on with is given up, and
 	// transferGone after how long another one may take its place: whoever reads or
 	// writes records does so several times a second, so it was killed.
-	transferIdle  = 5 * time.Minute
-	transferGone  = 10 * time.Second
+	idleTimeout  = 5 * time.Minute
+	replaceAfter  = 10 * time.Second
 	maxPageRows   = 1000
-	transferClose = 10 * time.Second
-	maxRoom       = 512 << 10 // of the records of a look-up
+	closeTimeout = 10 * time.Second
+	maxLookupSize       = 512 << 10 // of the records of a look-up
 )
 
 // Sessions is the exports and imports under way.
 type Sessions struct {
 	backend Backend
 	logger  *slog.Logger
-	gone    time.Duration
+	replaceableAfter    time.Duration
 	mu      sync.Mutex
-	exports map[string]*export
-	imports map[string]*importing
+	exports map[string]*exportSession
+	imports map[string]*importSession
 	frozen  string // the export for which writes are refused: the last final one
 }
 
-// use is the state of the requests on a transfer; transfers.mu guards it, all but work.
-type use struct {
+// session is the state of the requests on a transfer; transfers.mu guards it, all but work.
+type session struct {
 	busy int // requests that are worked on
 	last time.Time
 	idle *time.Timer
@@ -76,8 +76,8 @@ func (w workSlot) acquire(ctx context.Context) error {
 
 func (w workSlot) release() { <-w }
 
-// begin notes a request, and returns what is to be called at its end.
-func (t *Sessions) begin(u *use) (end func()) {
+// track notes a request, and returns what is to be called at its end.
+func (t *Sessions) track(u *session) (end func()) {
 	u.busy++
 	u.idle.Stop()
 	return func() {
@@ -85,18 +85,18 @@ func (t *Sessions) begin(u *use) (end func()) {
 		defer t.mu.Unlock()
 		u.busy--
 		u.last = time.Now()
-		u.idle.Reset(transferIdle)
+		u.idle.Reset(idleTimeout)
 	}
 }
 
-// over reports whether nobody has gone on for that long.
-func (u *use) over(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
+// idleFor reports whether nobody has gone on for that long.
+func (u *session) idleFor(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
 
 // NewSessions makes the registry of a backend; end it with Close.
 func NewSessions(b Backend, logger *slog.Logger) *Sessions {
 	return &Sessions{
-		backend: b, logger: logger, gone: transferGone,
-		exports: make(map[string]*export), imports: make(map[string]*importing),
+		backend: b, logger: logger, replaceableAfter: replaceAfter,
+		exports: make(map[string]*exportSession), imports: make(map[string]*importSession),
 	}
 }
 
@@ -105,7 +105,7 @@ func encodeAnswer(v any, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p, ok := v.(*pageOf); ok {
+	if p, ok := v.(*page); ok {
 		head, err := wire.Encode(pageHead{Next: p.next})
 		if err != nil {
 			return nil, err
@@ -123,7 +123,7 @@ func encodeAnswer(v any, err error) ([]byte, error) {
 func (t *Sessions) Close(ctx context.Context) {
 	t.mu.Lock()
 	exports, imports := t.exports, t.imports
-	t.exports, t.imports = map[string]*export{}, map[string]*importing{}
+	t.exports, t.imports = map[string]*exportSession{}, map[string]*importSession{}
 	t.mu.Unlock()
 	for _, x := range exports {
 		if x.snap != nil { // else it has not begun, and its request closes what it gets

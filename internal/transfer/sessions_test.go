@@ -39,7 +39,7 @@ func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTra
 	t.Helper()
 	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
 	x := NewSessions(m, slog.New(slog.NewTextHandler(log, nil)))
-	x.gone = gone
+	x.replaceableAfter = gone
 	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, m, log
 }
@@ -47,7 +47,7 @@ func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTra
 // beginning starts an export and returns its id.
 func beginning(t *testing.T, x *Sessions, final bool) string {
 	t.Helper()
-	a, err := x.export(t.Context(), &ExportRequest{Begin: true, Final: final}, 0)
+	a, err := x.handleExport(t.Context(), &ExportRequest{Begin: true, Final: final}, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func beginning(t *testing.T, x *Sessions, final bool) string {
 
 func importBegin(t *testing.T, x *Sessions) (string, error) {
 	t.Helper()
-	a, err := x.imported(t.Context(), &importRequest{Begin: true}, nil)
+	a, err := x.handleImport(t.Context(), &importRequest{Begin: true}, nil)
 	if err != nil {
 		return "", err
 	}
@@ -88,7 +88,7 @@ func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *test
 		"one without": {func(x *Sessions) string { return beginning(t, x, false) }, false},
 		"a whole later one": {func(x *Sessions) string {
 			id := beginning(t, x, true)
-			if _, err := x.export(t.Context(), &ExportRequest{Export: id, End: true}, 0); err != nil {
+			if _, err := x.handleExport(t.Context(), &ExportRequest{Export: id, End: true}, 0); err != nil {
 				t.Error(err)
 			}
 			return id
@@ -97,19 +97,19 @@ func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *test
 		x, m, log := newMemoryTransfers(t, 0)
 		first := beginning(t, x, true)
 		c.later(x)
-		x.giveUpExport(first)
+		x.expireExport(first)
 		if !m.frozen || log.Len() > 0 {
 			t.Errorf("%s: an export that somebody reads is given up", name)
 		}
-		x.exports[first].last = time.Now().Add(-transferIdle)
-		x.giveUpExport(first)
+		x.exports[first].last = time.Now().Add(-idleTimeout)
+		x.expireExport(first)
 		if m.frozen != c.want {
 			t.Errorf("%s: writes are refused: %v, want %v", name, m.frozen, c.want)
 		}
 		if !strings.Contains(log.String(), "given up") || x.exports[first] != nil {
 			t.Errorf("%s: the log says %q", name, log)
 		}
-		if _, err := x.export(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
+		if _, err := x.handleExport(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
 			t.Errorf("%s: after a failed copy writes are refused (%v)", name, err)
 		}
 	}
@@ -120,10 +120,10 @@ func TestAnExportThatWasLeftGivesWayToANewOne(t *testing.T) {
 	for range maxExports {
 		beginning(t, x, false)
 	}
-	if _, err := x.export(t.Context(), &ExportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
+	if _, err := x.handleExport(t.Context(), &ExportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
 		t.Errorf("one more: %v, want 429", err)
 	}
-	x.gone = 0
+	x.replaceableAfter = 0
 	for range 3 * maxExports {
 		beginning(t, x, false)
 	}
@@ -139,26 +139,26 @@ func TestAnImportWhoseSenderIsGoneGivesWayToANewOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	list := records(t, 10)
-	if _, err := x.imported(t.Context(), &importRequest{Import: first, N: 1}, list[:5]); err != nil {
+	if _, err := x.handleImport(t.Context(), &importRequest{Import: first, N: 1}, list[:5]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := importBegin(t, x); model.CodeOf(err) != model.CodeUnavailable {
 		t.Errorf("a second import: %v, want 503", err)
 	}
-	x.gone = 0
+	x.replaceableAfter = 0
 	second, err := importBegin(t, x)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := x.imported(t.Context(), &importRequest{Import: first, N: 2}, list[5:]); model.CodeOf(err) != model.CodeNotFound {
+	if _, err := x.handleImport(t.Context(), &importRequest{Import: first, N: 2}, list[5:]); model.CodeOf(err) != model.CodeNotFound {
 		t.Errorf("the first import goes on: %v, want 404", err)
 	}
-	a, err := x.imported(t.Context(), &importRequest{Import: second, N: 1}, list)
+	a, err := x.handleImport(t.Context(), &importRequest{Import: second, N: 1}, list)
 	if err != nil || a.(importAnswer).Put.Skipped != 5 || a.(importAnswer).Put.Written != 5 {
 		t.Errorf("the same copy again: %+v, %v", a, err)
 	}
-	x.imports[second].last = time.Now().Add(-transferIdle)
-	x.giveUpImport(second)
+	x.imports[second].last = time.Now().Add(-idleTimeout)
+	x.expireImport(second)
 	if !strings.Contains(log.String(), "held back until") || len(x.imports) != 0 {
 		t.Errorf("an import that nobody goes on with: the log says %q", log)
 	}
@@ -184,12 +184,12 @@ func TestAMessageOfAnImportThatComesTwiceCountsOnce(t *testing.T) {
 		n        int64
 		from, to int
 	}{{1, 0, 2}, {1, 0, 2}, {2, 2, 4}, {2, 2, 4}, {2, 2, 4}} {
-		a, err := x.imported(t.Context(), &importRequest{Import: id, N: m.n}, list[m.from:m.to])
+		a, err := x.handleImport(t.Context(), &importRequest{Import: id, N: m.n}, list[m.from:m.to])
 		if err != nil || a.(importAnswer).Put.Written != 2 {
 			t.Errorf("message %d: %+v, %v", m.n, a, err)
 		}
 	}
-	a, err := x.imported(t.Context(), &importRequest{Import: id, Finish: &want}, nil)
+	a, err := x.handleImport(t.Context(), &importRequest{Import: id, Finish: &want}, nil)
 	if err != nil || !a.(importAnswer).Digest.Equal(want) {
 		t.Errorf("at the end: %+v, %v, want %v", a, err, want)
 	}

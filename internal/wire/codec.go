@@ -20,12 +20,12 @@ import (
 // field that into does not have, none in other letters ("URL") and none twice. The
 // error names the field.
 func Strict(data []byte, into any) *model.Error {
-	return decode(data, into, closed)
+	return decode(data, into, strictOptions)
 }
 
-// closed is how Strict reads. The program base64 breaks its lines, and so does
+// strictOptions is how Strict reads. The program base64 breaks its lines, and so does
 // Python: that is taken.
-var closed = json.JoinOptions(json.RejectUnknownMembers(true), jsonv1.ParseBytesWithLooseRFC4648(true))
+var strictOptions = json.JoinOptions(json.RejectUnknownMembers(true), jsonv1.ParseBytesWithLooseRFC4648(true))
 
 // Lenient decodes what a worker or a dispatcher sent: fields that are not known
 // are those of a newer version, and ignored; of a name that comes twice the last
@@ -64,11 +64,11 @@ func explain(data []byte, err error) *model.Error {
 	case errors.Is(cause, errTooMany):
 		return model.Errorf(model.CodeTooLarge, "%s: %v", field, cause)
 	case errors.Is(cause, json.ErrUnknownName):
-		return unknown(meaning.JSONPointer.LastToken())
+		return unknownField(meaning.JSONPointer.LastToken())
 	case errors.Is(cause, strconv.ErrRange):
 		return model.Errorf(model.CodeInvalid, "%s: %.40s is out of range", field, meaning.JSONValue)
 	case cause == nil || errors.Is(cause, strconv.ErrSyntax):
-		return model.Errorf(model.CodeInvalid, "%s: must be %s, not %s", field, wanted(meaning.GoType), given(meaning))
+		return model.Errorf(model.CodeInvalid, "%s: must be %s, not %s", field, describeWanted(meaning.GoType), describeActual(meaning))
 	default:
 		return model.Errorf(model.CodeInvalid, "%s: %v", field, cause)
 	}
@@ -89,8 +89,8 @@ func explainSyntax(data []byte, err *jsontext.SyntacticError) *model.Error {
 	return model.Errorf(model.CodeInvalid, "body: is not JSON: %v at byte %d", err.Err, err.ByteOffset)
 }
 
-// unknown is the error of a field that there is not.
-func unknown(name string) *model.Error {
+// unknownField is the error of a field that there is not.
+func unknownField(name string) *model.Error {
 	hint := ""
 	if name != strings.ToLower(name) {
 		hint = "; names are in small letters"
@@ -125,8 +125,8 @@ func fieldOf(pointer jsontext.Pointer) string {
 	return b.String()
 }
 
-// wanted names a Go type as JSON does.
-func wanted(t reflect.Type) string {
+// describeWanted names a Go type as JSON does.
+func describeWanted(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.String:
 		return "a string"
@@ -145,8 +145,8 @@ func wanted(t reflect.Type) string {
 	return "a number"
 }
 
-// given names what was there instead.
-func given(err *json.SemanticError) string {
+// describeActual names what was there instead.
+func describeActual(err *json.SemanticError) string {
 	switch err.JSONKind {
 	case jsontext.KindNull, jsontext.KindTrue, jsontext.KindFalse:
 		return err.JSONKind.String()

@@ -16,8 +16,8 @@ import (
 // in bytes: a thousand ids have room in it.
 const maxSmall = 128 << 10
 
-// overhead is what a task's own fields add to its spec at most, in bytes.
-const overhead = 16 << 10
+// taskOverhead is what a task's own fields add to its spec at most, in bytes.
+const taskOverhead = 16 << 10
 
 // wireSpec is a TaskSpec as a client writes it.
 type wireSpec struct {
@@ -83,20 +83,20 @@ type Submission struct {
 	Err  *model.Error
 }
 
-// submitBody is either one spec or a list of them.
-type submitBody struct {
+// submitMessage is either one spec or a list of them.
+type submitMessage struct {
 	wireSpec
 	Tasks specList `json:"tasks"`
 }
 
 // specList is the list of a submit.
 type specList struct {
-	specs   []sentSpec // nil where there is no list
-	doubled bool       // a name comes twice in one of them
+	specs   []specEntry // nil where there is no list
+	hasDuplicate bool       // a name comes twice in one of them
 }
 
-// sentSpec is one spec of a list, or why it could not be read.
-type sentSpec struct {
+// specEntry is one spec of a list, or why it could not be read.
+type specEntry struct {
 	wire *wireSpec
 	size int // as it was sent, in bytes
 	err  *model.Error
@@ -110,26 +110,26 @@ func (l *specList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return eachElement(dec, func() error {
 		raw, err := dec.ReadValue()
 		if err != nil {
-			l.doubled = errors.Is(err, jsontext.ErrDuplicateName)
+			l.hasDuplicate = errors.Is(err, jsontext.ErrDuplicateName)
 			return err
 		}
-		one := sentSpec{wire: &wireSpec{}, size: len(raw)}
+		one := specEntry{wire: &wireSpec{}, size: len(raw)}
 		one.err = AttachID(raw, Strict(raw, one.wire))
 		l.specs = append(l.specs, one)
 		return nil
-	}, func() { l.specs = []sentSpec{} })
+	}, func() { l.specs = []specEntry{} })
 }
 
 // DecodeSubmit reads a submit of one or of many. In a list each spec stands for
 // itself: one that is bad does not spoil the others. room is what a message may
 // have, in bytes: a spec whose assignment would not fit is CodeTooLarge.
 func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *model.Error) {
-	var body submitBody
+	var body submitMessage
 	err = Strict(data, &body)
-	if body.Tasks.doubled {
+	if body.Tasks.hasDuplicate {
 		// Strictly no part of the message may have a name twice.
-		body = submitBody{}
-		err = decode(data, &body, json.JoinOptions(closed, jsontext.AllowDuplicateNames(true)))
+		body = submitMessage{}
+		err = decode(data, &body, json.JoinOptions(strictOptions, jsontext.AllowDuplicateNames(true)))
 	}
 	if err != nil {
 		return nil, false, AttachID(data, err)
@@ -137,7 +137,7 @@ func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *mod
 	if body.Tasks.specs == nil {
 		return []Submission{body.finish(len(data), room)}, false, nil
 	}
-	if body.given() {
+	if body.hasFields() {
 		return nil, true, model.Errorf(model.CodeInvalid, "tasks: the fields of a single task do not go with it")
 	}
 	if len(body.Tasks.specs) == 0 {
@@ -154,8 +154,8 @@ func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *mod
 	return list, true, nil
 }
 
-// given reports whether any field of a single task is set.
-func (w *wireSpec) given() bool { return !reflect.ValueOf(w).Elem().IsZero() }
+// hasFields reports whether any field of a single task is set.
+func (w *wireSpec) hasFields() bool { return !reflect.ValueOf(w).Elem().IsZero() }
 
 // finish merges the two places of tags and validates; size is the spec's own, in
 // bytes as it was sent.
@@ -169,7 +169,7 @@ func (w *wireSpec) finish(size, room int) Submission {
 	if err := spec.Validate(); err != nil {
 		return Submission{Err: WithID(spec.ID, model.AsError(err))}
 	}
-	if err := fits(spec, size, room); err != nil {
+	if err := checkFits(spec, size, room); err != nil {
 		return Submission{Err: WithID(spec.ID, err)}
 	}
 	return Submission{Spec: spec}
@@ -193,10 +193,10 @@ func mergeTags(tags, more map[string]string) (map[string]string, *model.Error) {
 	return tags, nil
 }
 
-// fits checks that the assignment of a spec would fit into a message; size is what
+// checkFits checks that the assignment of a spec would fit into a message; size is what
 // it had as it was sent, in bytes.
-func fits(spec *model.TaskSpec, size, room int) *model.Error {
-	limit := room - overhead
+func checkFits(spec *model.TaskSpec, size, room int) *model.Error {
+	limit := room - taskOverhead
 	if size <= limit { // it grows no more than overhead has room for: times and numbers are short
 		return nil
 	}
@@ -238,7 +238,7 @@ type idsBody struct {
 // each is answered for itself.
 func DecodeIDs(data []byte) (ids []string, many bool, err *model.Error) {
 	var body idsBody
-	if err := small(data, &body); err != nil {
+	if err := decodeSmall(data, &body); err != nil {
 		return nil, false, err
 	}
 	return body.list()
@@ -263,9 +263,9 @@ func (b *idsBody) list() (ids []string, many bool, err *model.Error) {
 // CheckID checks the id of a task or worker.
 func CheckID(id string) *model.Error { return model.AsError(model.CheckName("id", id)) }
 
-// small decodes strictly what carries no specs and no reports; queries wait in
+// decodeSmall decodes strictly what carries no specs and no reports; queries wait in
 // memory, so they are not megabytes.
-func small(data []byte, into any) *model.Error {
+func decodeSmall(data []byte, into any) *model.Error {
 	if len(data) > maxSmall {
 		return model.Errorf(model.CodeTooLarge, "body: %d bytes are more than %d", len(data), maxSmall)
 	}
@@ -277,7 +277,7 @@ func DecodeOptional(data []byte, into any) *model.Error {
 	if len(data) == 0 {
 		return nil
 	}
-	return small(data, into)
+	return decodeSmall(data, into)
 }
 
 // DecodeList reads a query for one page of tasks: all of them, or a client's own.

@@ -8,7 +8,7 @@ func DecodeDelete(data []byte) (ids []string, many, files bool, err *model.Error
 		idsBody
 		Files bool `json:"files"`
 	}
-	if err := small(data, &body); err != nil {
+	if err := decodeSmall(data, &body); err != nil {
 		return nil, false, false, err
 	}
 	ids, many, err = body.list()
@@ -21,7 +21,7 @@ func DecodeRetry(data []byte) (ids []string, many bool, url string, err *model.E
 		idsBody
 		URL *string `json:"url"`
 	}
-	if err := small(data, &body); err != nil {
+	if err := decodeSmall(data, &body); err != nil {
 		return nil, false, "", err
 	}
 	ids, many, err = body.list()
@@ -85,7 +85,7 @@ func (w *wireUpdate) finish(size, room int) *model.Error {
 	if err := u.Apply(&spec); err != nil {
 		return err
 	}
-	return fits(&spec, size, room)
+	return checkFits(&spec, size, room)
 }
 
 // DecodeWorker reads the one worker of a request.
@@ -100,7 +100,7 @@ func DecodeRemove(data []byte) (id string, force bool, err *model.Error) {
 		idsBody
 		Force bool `json:"force"`
 	}
-	if err := small(data, &body); err != nil {
+	if err := decodeSmall(data, &body); err != nil {
 		return "", false, err
 	}
 	id, err = oneWorker(body.list())

@@ -77,7 +77,7 @@ func TestABadUpdateIsRefusedWithTheFieldsName(t *testing.T) {
 			t.Errorf("%.60s: %s of %q, want %s", rest, got, err.ID, want)
 		}
 	}
-	if _, _, err := DecodeUpdate([]byte(`{"id":"a","url":"https://h/`+strings.Repeat("a", 8000)+`"}`), overhead+4096); err == nil || err.Code != 413 {
+	if _, _, err := DecodeUpdate([]byte(`{"id":"a","url":"https://h/`+strings.Repeat("a", 8000)+`"}`), taskOverhead+4096); err == nil || err.Code != 413 {
 		t.Errorf("what no message has room for: %v, want 413", err)
 	}
 }

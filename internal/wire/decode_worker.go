@@ -10,9 +10,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// salvaging is how a message of a worker is read that cannot be read as a whole: a
+// salvageOptions is how a message of a worker is read that cannot be read as a whole: a
 // field with a value of the wrong kind keeps its zero value, the others are read.
-var salvaging = json.JoinOptions(Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
+var salvageOptions = json.JoinOptions(Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
 
 // Fault is a part of a worker's message that was repaired or skipped.
 type Fault struct {
@@ -23,12 +23,12 @@ type Fault struct {
 // wireHeartbeat keeps its tasks apart: each is judged alone.
 type wireHeartbeat struct {
 	model.Heartbeat
-	Tasks   heldTasks   `json:"tasks"`
+	Tasks   taskReports   `json:"tasks"`
 	Partial partialFlag `json:"partial"`
 }
 
-// heldTasks are the reports of a heartbeat.
-type heldTasks struct {
+// taskReports are the reports of a heartbeat.
+type taskReports struct {
 	list    []model.Report
 	partial bool // some entries are left out
 	faults  []Fault
@@ -37,8 +37,8 @@ type heldTasks struct {
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom]. It fails for broken JSON only:
 // an entry that cannot be read, or that names no attempt, is skipped, and so is what
 // follows the first [model.MaxBatch] entries.
-func (l *heldTasks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*l = heldTasks{}
+func (l *taskReports) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*l = taskReports{}
 	if kind := dec.PeekKind(); kind != jsontext.KindBeginArray {
 		raw, err := dec.ReadValue()
 		if err == nil && kind != jsontext.KindNull {
@@ -72,7 +72,7 @@ func (l *heldTasks) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 
 // add judges one entry. One that names its attempt counts as held, with its bad fields
 // dropped or clamped, so that its lease is renewed.
-func (l *heldTasks) add(n int, raw jsontext.Value) {
+func (l *taskReports) add(n int, raw jsontext.Value) {
 	l.list = append(l.list, model.Report{})
 	r := &l.list[len(l.list)-1]
 	err := Lenient(raw, r)
@@ -82,7 +82,7 @@ func (l *heldTasks) add(n int, raw jsontext.Value) {
 		}
 	}
 	where := fmt.Sprintf("tasks[%d].", n)
-	err = prefixed(where, AttachID(raw, err))
+	err = withPrefix(where, AttachID(raw, err))
 	var ref model.TaskRef
 	if Lenient(raw, &ref) != nil || ref.Validate() != nil {
 		l.list = l.list[:len(l.list)-1]
@@ -90,20 +90,20 @@ func (l *heldTasks) add(n int, raw jsontext.Value) {
 		return
 	}
 	*r = model.Report{}
-	_ = json.Unmarshal(raw, r, salvaging) // what is wrong is known
+	_ = json.Unmarshal(raw, r, salvageOptions) // what is wrong is known
 	r.ID, r.Attempt = ref.ID, ref.Attempt
 	r.Repair()
 	l.faults = append(l.faults, Fault{ref.ID, err})
 }
 
 // skip notes that an entry is left out: the absence of a task means nothing then.
-func (l *heldTasks) skip(task string, err *model.Error) {
+func (l *taskReports) skip(task string, err *model.Error) {
 	l.partial = true
 	l.faults = append(l.faults, Fault{task, err})
 }
 
-// prefixed returns the error with the place of its field before the sentence.
-func prefixed(where string, err *model.Error) *model.Error {
+// withPrefix returns the error with the place of its field before the sentence.
+func withPrefix(where string, err *model.Error) *model.Error {
 	e := *err
 	e.Message = where + e.Message
 	return &e
@@ -137,11 +137,11 @@ func DecodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []Fault, *mo
 			return nil, nil, err
 		}
 		body = wireHeartbeat{}
-		_ = json.Unmarshal(data, &body, salvaging) // err says what is wrong
+		_ = json.Unmarshal(data, &body, salvageOptions) // err says what is wrong
 		body.Tasks.faults = append(body.Tasks.faults, Fault{Err: err})
 	}
 	h := &body.Heartbeat
-	if err := isWorker(h.WorkerID, worker); err != nil {
+	if err := checkWorker(h.WorkerID, worker); err != nil {
 		return nil, nil, err
 	}
 	h.WorkerID, h.Tasks = worker, body.Tasks.list
@@ -150,7 +150,7 @@ func DecodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []Fault, *mo
 		return nil, nil, model.AsError(err)
 	}
 	for i := range h.Tasks {
-		own(&h.Tasks[i], worker)
+		setWorkerID(&h.Tasks[i], worker)
 	}
 	faults := body.Tasks.faults
 	for _, sentence := range h.Repair() {
@@ -173,10 +173,10 @@ type reportsHead struct {
 }
 
 // reportList is a list of reports; nil means that the field is missing.
-type reportList []sentReport
+type reportList []reportEntry
 
-// sentReport is one report of a list, or why it could not be read.
-type sentReport struct {
+// reportEntry is one report of a list, or why it could not be read.
+type reportEntry struct {
 	wire wireReport
 	err  *model.Error
 }
@@ -188,7 +188,7 @@ func (l *reportList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		if err != nil {
 			return err
 		}
-		*l = append(*l, sentReport{})
+		*l = append(*l, reportEntry{})
 		one := &(*l)[len(*l)-1]
 		one.err = AttachID(raw, Lenient(raw, &one.wire))
 		return nil
@@ -213,14 +213,14 @@ func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, er
 		if err := Lenient(data, &one); err != nil {
 			return nil, false, AttachID(data, err)
 		}
-		if err := isWorker(one.WorkerID, worker); err != nil {
+		if err := checkWorker(one.WorkerID, worker); err != nil {
 			return nil, false, err
 		}
 		return []ReportEntry{checkReport(&one, worker)}, false, nil
 	}
 	var name string
 	if json.Unmarshal(head.WorkerID, &name) == nil { // else the subject says it
-		if err := isWorker(name, worker); err != nil {
+		if err := checkWorker(name, worker); err != nil {
 			return nil, true, err
 		}
 	}
@@ -236,28 +236,28 @@ func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, er
 }
 
 func checkReport(w *wireReport, worker string) ReportEntry {
-	err := isWorker(w.WorkerID, worker)
+	err := checkWorker(w.WorkerID, worker)
 	if err == nil {
 		err = model.AsError(w.Validate())
 	}
 	if err != nil {
 		return ReportEntry{Err: WithID(w.ID, err)}
 	}
-	own(&w.Report, worker)
+	setWorkerID(&w.Report, worker)
 	return ReportEntry{Report: w.Report}
 }
 
-// isWorker compares the name in a body, if there is one, with that in the
+// checkWorker compares the name in a body, if there is one, with that in the
 // subject, which NATS has checked.
-func isWorker(body, subject string) *model.Error {
+func checkWorker(body, subject string) *model.Error {
 	if body != "" && body != subject {
 		return model.Errorf(model.CodeInvalid, "worker_id: %.80q is not %q, the worker of the subject", body, subject)
 	}
 	return nil
 }
 
-// own writes the worker's name where it would speak of another.
-func own(r *model.Report, worker string) {
+// setWorkerID writes the worker's name where it would speak of another.
+func setWorkerID(r *model.Report, worker string) {
 	if r.Result != nil {
 		r.Result.WorkerID = worker
 	}

@@ -21,14 +21,14 @@ func MaxBody(nc *nats.Conn) int {
 	return max(int(nc.MaxPayload())-Headroom, Headroom)
 }
 
-// usual is what most tasks have at most as JSON, in bytes.
-const usual = 1024
+// typicalTaskSize is what most tasks have at most as JSON, in bytes.
+const typicalTaskSize = 1024
 
 // Encode writes v as JSON, without the escapes of HTML: they only make URLs long.
 // What is written for every job writes itself: first onto the stack, so that the
 // heap gets no more than is needed.
 func Encode(v any) ([]byte, error) {
-	var room [usual]byte
+	var room [typicalTaskSize]byte
 	switch v := v.(type) {
 	case *model.Task:
 		return bytes.Clone(v.AppendJSON(room[:0])), nil

@@ -64,7 +64,7 @@ func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.C
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), ctx.Err())
 		}
-		if !worthWaiting(err) {
+		if !isTransient(err) {
 			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), err)
 		}
 		if !told {
@@ -114,10 +114,10 @@ func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn
 	}
 }
 
-// worthWaiting tells a server that is not there yet from a mistake in the
+// isTransient tells a server that is not there yet from a mistake in the
 // settings. A refused connection is ErrNoServers; an end of file is a server that
 // is going down.
-func worthWaiting(err error) bool {
+func isTransient(err error) bool {
 	for _, passing := range []error{
 		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrStaleConnection,
 		io.EOF, io.ErrUnexpectedEOF,

@@ -12,8 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 )
 
-// maxSpoken bounds the kinds of errors that are told apart.
-const maxSpoken = 128
+// maxThrottles bounds the kinds of errors that are told apart.
+const maxThrottles = 128
 
 // connErrors logs the errors of single messages and subscriptions, which may come
 // with each message: each kind and place has a throttle of its own, so that one
@@ -22,16 +22,16 @@ type connErrors struct {
 	logger *slog.Logger
 
 	mu     sync.Mutex
-	spoken map[string]*logthrottle.Logger
-	rest   *logthrottle.Logger
+	throttles map[string]*logthrottle.Logger
+	otherErrors   *logthrottle.Logger
 }
 
 func newConnErrors(logger *slog.Logger) *connErrors {
-	return &connErrors{logger: logger, spoken: make(map[string]*logthrottle.Logger), rest: logthrottle.New(logger)}
+	return &connErrors{logger: logger, throttles: make(map[string]*logthrottle.Logger), otherErrors: logthrottle.New(logger)}
 }
 
-// denied finds in the server's words what is not permitted.
-var denied = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
+// deniedPattern finds in the server's words what is not permitted.
+var deniedPattern = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
 func (c *connErrors) warn(sub *nats.Subscription, err error) {
 	subject := ""
@@ -41,33 +41,33 @@ func (c *connErrors) warn(sub *nats.Subscription, err error) {
 	switch {
 	case errors.Is(err, nats.ErrPermissionViolation):
 		action := "use"
-		if m := denied.FindStringSubmatch(err.Error()); m != nil {
+		if m := deniedPattern.FindStringSubmatch(err.Error()); m != nil {
 			action, subject = strings.ToLower(m[1]), m[2]
 		}
-		c.of(action, subject).Warn("NATS does not permit this user to do that", "action", action, "subject", subject, "error", err)
+		c.throttleFor(action, subject).Warn("NATS does not permit this user to do that", "action", action, "subject", subject, "error", err)
 	case errors.Is(err, nats.ErrSlowConsumer) && sub != nil:
 		dropped, _ := sub.Dropped() // it fails only for a subscription that has ended
-		c.of("slow", subject).Warn("messages were dropped: they come faster than they are handled", "subject", subject, "dropped", dropped)
+		c.throttleFor("slow", subject).Warn("messages were dropped: they come faster than they are handled", "subject", subject, "dropped", dropped)
 	default:
-		c.of("error", subject).Warn("error of NATS", "subject", subject, "error", err)
+		c.throttleFor("error", subject).Warn("error of NATS", "subject", subject, "error", err)
 	}
 }
 
-// of returns the throttle of a kind of error and the place that the subject begins
+// throttleFor returns the throttle of a kind of error and the place that the subject begins
 // with: the names further on may be any number.
-func (c *connErrors) of(kind, subject string) *logthrottle.Logger {
+func (c *connErrors) throttleFor(kind, subject string) *logthrottle.Logger {
 	const tokens = 4
 	parts := strings.SplitN(subject, ".", tokens+1)
 	key := kind + " " + strings.Join(parts[:min(len(parts), tokens)], ".")
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	t := c.spoken[key]
-	if t == nil && len(c.spoken) < maxSpoken {
+	t := c.throttles[key]
+	if t == nil && len(c.throttles) < maxThrottles {
 		t = logthrottle.New(c.logger)
-		c.spoken[key] = t
+		c.throttles[key] = t
 	}
 	if t == nil {
-		return c.rest
+		return c.otherErrors
 	}
 	return t
 }

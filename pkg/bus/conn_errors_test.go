@@ -117,7 +117,7 @@ func TestTheKindsOfErrorsThatAreToldApartAreBounded(t *testing.T) {
 		c.warn(&nats.Subscription{Subject: fmt.Sprintf("x%d.y", n)}, nats.ErrMaxPayload)
 		c.warn(&nats.Subscription{Subject: fmt.Sprintf("a.b.c.d.%d", n)}, nats.ErrMaxPayload) // one place
 	}
-	if n := strings.Count(log.String(), "\n"); n != maxSpoken+1 || len(c.spoken) != maxSpoken {
-		t.Errorf("%d lines of %d kinds", n, len(c.spoken))
+	if n := strings.Count(log.String(), "\n"); n != maxThrottles+1 || len(c.throttles) != maxThrottles {
+		t.Errorf("%d lines of %d kinds", n, len(c.throttles))
 	}
 }

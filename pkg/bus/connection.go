@@ -18,11 +18,11 @@ import (
 const (
 	// replacePatience is how long what is to be sent waits for the replacement of a
 	// closed connection, from the moment when it was closed.
-	replacePatience = 3 * time.Second
+	replaceTimeout = 3 * time.Second
 	// confirmSize is from how many bytes on an answer is confirmed by a round trip to
 	// the server: one above a max_payload that was lowered closes the connection.
 	confirmSize = 16 << 10
-	confirmTime = 2 * time.Second // bounds this round trip
+	confirmTimeout = 2 * time.Second // bounds this round trip
 	// maxSends is how often one message is sent over connections that end under it.
 	maxSends = 3
 
@@ -30,7 +30,7 @@ const (
 	lastReplace  = time.Second
 	// steadyTime is how long a connection must have lived for its replacement to be
 	// made at once.
-	steadyTime = 10 * time.Second
+	stableTime = 10 * time.Second
 )
 
 // Connection is a way to NATS that outlives a single connection. nats.go reconnects
@@ -66,7 +66,7 @@ func OpenConnection(ctx context.Context, o Options) (*Connection, error) {
 		wake: make(chan struct{}, 1), refused: make(chan *nats.Conn, 1), replaced: make(chan struct{}),
 	}
 	var err error
-	if c.nc, err = o.connect(ctx, c.refuse); err != nil {
+	if c.nc, err = o.connect(ctx, c.onRefused); err != nil {
 		return nil, err
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -124,7 +124,7 @@ type Attachment struct {
 
 	// Both belong to run.
 	on     *nats.Conn // where it is set up
-	proven bool       // it was set up once
+	confirmed bool       // it was set up once
 }
 
 // Attach has setUp called with the connection, and with each one that replaces it. It
@@ -172,9 +172,9 @@ func (a *Attachment) Detach() {
 	}
 }
 
-// refuse notes that the server refuses the credentials of a connection. nats.go would
+// onRefused notes that the server refuses the credentials of a connection. nats.go would
 // present the same ones for ever.
-func (c *Connection) refuse(nc *nats.Conn) {
+func (c *Connection) onRefused(nc *nats.Conn) {
 	select {
 	case c.refused <- nc:
 	default: // a replacement is under way
@@ -187,7 +187,7 @@ func (c *Connection) run() {
 	pause := time.Duration(0)
 	for {
 		nc, began := c.Current(), time.Now()
-		err := c.keep(nc)
+		err := c.maintain(nc)
 		if c.ctx.Err() != nil {
 			return
 		}
@@ -196,10 +196,10 @@ func (c *Connection) run() {
 		c.mu.Unlock()
 		nc.Close()
 		c.logger.Warn("the connection to NATS has ended; making a new one", "error", err)
-		if time.Since(began) > steadyTime {
+		if time.Since(began) > stableTime {
 			pause = 0
 		}
-		next := c.connectAgain(&pause)
+		next := c.redial(&pause)
 		if next == nil {
 			return
 		}
@@ -211,9 +211,9 @@ func (c *Connection) run() {
 	}
 }
 
-// keep sets up what is attached, and returns when the connection cannot be used any
+// maintain sets up what is attached, and returns when the connection cannot be used any
 // more, with the reason, or when c ends.
-func (c *Connection) keep(nc *nats.Conn) error {
+func (c *Connection) maintain(nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
 	for {
@@ -246,9 +246,9 @@ func closeReason(nc *nats.Conn) error {
 	return nats.ErrConnectionClosed
 }
 
-// connectAgain makes a new connection, at once unless the one before did not live
+// redial makes a new connection, at once unless the one before did not live
 // long, and waits for the server as long as it takes. It returns nil when c ends.
-func (c *Connection) connectAgain(pause *time.Duration) *nats.Conn {
+func (c *Connection) redial(pause *time.Duration) *nats.Conn {
 	troubles := logthrottle.New(c.logger)
 	for {
 		select {
@@ -257,7 +257,7 @@ func (c *Connection) connectAgain(pause *time.Duration) *nats.Conn {
 		case <-time.After(*pause):
 		}
 		*pause = min(max(2**pause, firstReplace), lastReplace)
-		nc, err := c.options.dial(c.ctx, c.refuse)
+		nc, err := c.options.dial(c.ctx, c.onRefused)
 		if err == nil {
 			return nc
 		}
@@ -271,16 +271,16 @@ func (c *Connection) connectAgain(pause *time.Duration) *nats.Conn {
 
 // setUp sets up what is attached and is not set up on nc yet.
 func (c *Connection) setUp(nc *nats.Conn) error {
-	for a := c.nextToSetUp(nc); a != nil; a = c.nextToSetUp(nc) {
+	for a := c.nextPending(nc); a != nil; a = c.nextPending(nc) {
 		err := a.setUp(nc)
 		switch {
 		case err == nil:
 			a.on = nc
-			if !a.proven {
-				a.proven = true
+			if !a.confirmed {
+				a.confirmed = true
 				a.first <- nil
 			}
-		case a.proven || nc.IsClosed():
+		case a.confirmed || nc.IsClosed():
 			return err // it is tried again on the next connection
 		default:
 			a.Detach()
@@ -290,9 +290,9 @@ func (c *Connection) setUp(nc *nats.Conn) error {
 	return nil
 }
 
-// nextToSetUp returns the first attachment that is not set up on nc; nil if there is
+// nextPending returns the first attachment that is not set up on nc; nil if there is
 // none.
-func (c *Connection) nextToSetUp(nc *nats.Conn) *Attachment {
+func (c *Connection) nextPending(nc *nats.Conn) *Attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, a := range c.attachments {
@@ -316,7 +316,7 @@ func (c *Connection) Send(publish func(nc *nats.Conn) (size int, err error)) err
 		reconnects := nc.Stats().Reconnects
 		size, err := publish(nc)
 		if err == nil && size > confirmSize {
-			if err = nc.FlushTimeout(confirmTime); errors.Is(err, nats.ErrTimeout) {
+			if err = nc.FlushTimeout(confirmTimeout); errors.Is(err, nats.ErrTimeout) {
 				err = nil // a slow server; the message is on its way
 			}
 		}
@@ -341,7 +341,7 @@ func isBroken(err error) bool {
 func (c *Connection) awaitReconnect(nc *nats.Conn, reconnects uint64) bool {
 	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(changes)
-	limit := time.NewTimer(replacePatience)
+	limit := time.NewTimer(replaceTimeout)
 	defer limit.Stop()
 	for nc.Stats().Reconnects <= reconnects && !nc.IsClosed() {
 		select {
@@ -367,7 +367,7 @@ func (c *Connection) awaitReplacement(nc *nats.Conn) bool {
 	if !nc.IsClosed() {
 		return false // nats.go reconnects; what is told late is no longer true
 	}
-	patience := replacePatience
+	patience := replaceTimeout
 	if !closedAt.IsZero() {
 		patience -= time.Since(closedAt)
 	}

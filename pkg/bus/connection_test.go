@@ -89,7 +89,7 @@ func TestConnection_ServerAwayLongIsReachedAgain(t *testing.T) {
 	testbed.Eventually(t, "it is known to be away", func() bool { return c.Check() != nil })
 	began := time.Now()
 	err := c.Send(func(nc *nats.Conn) (int, error) { return 0, nc.Publish("x", nil) })
-	if took := time.Since(began); !errors.Is(err, nats.ErrConnectionClosed) || took > replacePatience+time.Second {
+	if took := time.Since(began); !errors.Is(err, nats.ErrConnectionClosed) || took > replaceTimeout+time.Second {
 		t.Errorf("sending while it is away: %v after %v", err, took)
 	}
 	began = time.Now()

@@ -42,7 +42,7 @@ func (l *entries[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		}
 		var one T
 		if err := wire.Lenient(raw, &one); err != nil {
-			l.errs = append(l.errs, namingEntry(raw, err))
+			l.errs = append(l.errs, attachEntryID(raw, err))
 			continue
 		}
 		l.list = append(l.list, one)
@@ -51,9 +51,9 @@ func (l *entries[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// namingEntry makes the error of an entry speak of its task, which an assignment has
+// attachEntryID makes the error of an entry speak of its task, which an assignment has
 // inside.
-func namingEntry(raw []byte, err *model.Error) *model.Error {
+func attachEntryID(raw []byte, err *model.Error) *model.Error {
 	var body struct {
 		Task struct {
 			ID string `json:"id"`

@@ -15,7 +15,7 @@ func FuzzCommand(f *testing.F) {
 	f.Add(true, []byte(`{"assign":[{"task":{"id":"a","url":"https://h/f"},"attempt":1,"timeout_left":5}]}`))
 	f.Add(true, []byte(`{"assign":[{"task":null,"attempt":-1},null]}`))
 	f.Add(false, []byte(`{"drop":[{"id":"a","attempt":1,"reason":"canceled"}]}`))
-	link := &WorkerLink{subjects: Subjects{Prefix: DefaultPrefix}, worker: "w1", bad: logthrottle.New(nil)}
+	link := &WorkerLink{subjects: Subjects{Prefix: DefaultPrefix}, worker: "w1", unreadable: logthrottle.New(nil)}
 	f.Fuzz(func(t *testing.T, assign bool, data []byte) {
 		subject := link.subjects.Drop("w1")
 		if assign {

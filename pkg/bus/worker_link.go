@@ -21,7 +21,7 @@ type WorkerLink struct {
 	conn     *Connection
 	subjects Subjects
 	worker   string
-	bad      *logthrottle.Logger
+	unreadable      *logthrottle.Logger
 }
 
 // NewWorkerLink makes the link of the worker of that name.
@@ -33,7 +33,7 @@ func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger)
 	if err := model.CheckName("worker", worker); err != nil {
 		return nil, err
 	}
-	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, bad: logthrottle.New(logger)}, nil
+	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, unreadable: logthrottle.New(logger)}, nil
 }
 
 // Heartbeat sends the worker's whole state and returns what to do about it. Where not
@@ -59,7 +59,7 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 func (l *WorkerLink) warn(verb string, lists ...[]*model.Error) {
 	for _, errs := range lists {
 		for _, err := range errs {
-			l.bad.Warn("skipped an entry that cannot be read; the dispatcher may be newer than this worker",
+			l.unreadable.Warn("skipped an entry that cannot be read; the dispatcher may be newer than this worker",
 				"worker", l.worker, "message", verb, "task", err.ID, "error", err)
 		}
 	}
@@ -186,7 +186,7 @@ func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.D
 		attached.Detach()
 		c.stop()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), listenTime)
+	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
 	defer cancel()
 	// A connection that is being replaced is no reason not to begin.
 	if err := attached.Wait(ctx); err != nil && ctx.Err() == nil {
@@ -195,8 +195,8 @@ func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.D
 	return stop, nil
 }
 
-// listenTime bounds the wait for the first subscription to commands.
-const listenTime = 5 * time.Second
+// listenTimeout bounds the wait for the first subscription to commands.
+const listenTimeout = 5 * time.Second
 
 // commands is the subscription to a worker's commands.
 type commands struct {
@@ -235,7 +235,7 @@ func (c *commands) subscribe(nc *nats.Conn) error {
 	}
 	go c.watch(changes)
 	if !first {
-		c.ask()
+		c.requestHeartbeat()
 	}
 	return nil
 }
@@ -247,12 +247,12 @@ func (c *commands) watch(changes <-chan nats.Status) {
 		if status == nats.CLOSED {
 			return
 		}
-		c.ask()
+		c.requestHeartbeat()
 	}
 }
 
-// ask has a heartbeat sent: what was sent to the worker meanwhile is lost.
-func (c *commands) ask() {
+// requestHeartbeat has a heartbeat sent: what was sent to the worker meanwhile is lost.
+func (c *commands) requestHeartbeat() {
 	if !c.hasStopped() {
 		c.assign(nil)
 	}
@@ -270,12 +270,12 @@ func (c *commands) handle(m *nats.Msg) {
 	}
 	l := c.link
 	if err := l.command(m, c.assign, c.drop); err != nil {
-		l.bad.Warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
+		l.unreadable.Warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
 		return
 	}
 	if m.Reply != "" {
 		if err := m.Respond([]byte("{}")); err != nil {
-			l.bad.Warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
+			l.unreadable.Warn("a command could not be acknowledged", "worker", l.worker, "subject", m.Subject, "error", err)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func Supervise(ctx context.Context, ready, turning func(context.Context) error, 
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}
-	s := &supervisor{turning: turning, logger: logger}
+	s := &supervisor{check: turning, logger: logger}
 	var err error
 	if s.watchdog, err = systemd.SdWatchdogEnabled(false); err != nil {
 		logger.Warn("the watchdog of the service manager is not served", "error", err)
@@ -48,7 +48,7 @@ func Supervise(ctx context.Context, ready, turning func(context.Context) error, 
 
 // supervisor is the connection to the service manager.
 type supervisor struct {
-	turning  func(context.Context) error
+	check  func(context.Context) error
 	watchdog time.Duration // 0: none is asked for
 	logger   *slog.Logger
 }
@@ -89,7 +89,7 @@ func (s *supervisor) feed(ctx context.Context) {
 	stuck := false
 	for {
 		try, cancel := context.WithTimeout(ctx, every)
-		err := s.turning(try)
+		err := s.check(try)
 		cancel()
 		switch {
 		case ctx.Err() != nil:

@@ -222,7 +222,7 @@ func (d *dispatcher) Drop(name string, drops []model.Drop) {
 	d.command(name, func(k *worker) { k.dropAll(drops) })
 }
 
-func (d *dispatcher) Nudge(name string) {
+func (d *dispatcher) RequestHeartbeat(name string) {
 	d.command(name, func(k *worker) { k.beatSoon() })
 }
 

@@ -33,7 +33,7 @@ type Options struct {
 // Server is a nats-server inside this process, with JetStream on. It satisfies
 // nats.InProcessConnProvider, so it can be given to bus.Options.InProcess.
 type Server struct {
-	nats *server.Server
+	server *server.Server
 	lock *os.File
 }
 
@@ -57,8 +57,8 @@ func Start(o Options) (*Server, error) {
 	}
 	s, logger := &Server{lock: lock}, cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if err := s.start(opts, logger); err != nil {
-		if s.nats != nil {
-			s.nats.Shutdown()
+		if s.server != nil {
+			s.server.Shutdown()
 		}
 		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server: %w", err), lock.Close())
 	}
@@ -113,7 +113,7 @@ func (o Options) serverOptions() (*server.Options, error) {
 		DontListen: o.Listen == "",
 	}
 	if o.User != "" {
-		opts.CustomClientAuthentication = onlyUser{o.User, o.Password}
+		opts.CustomClientAuthentication = singleUserAuth{o.User, o.Password}
 	}
 	if o.Listen == "" {
 		return opts, nil
@@ -130,13 +130,13 @@ func (o Options) serverOptions() (*server.Options, error) {
 	return opts, probe(host, n)
 }
 
-// onlyUser lets in one user. The server's own check would take a password that
+// singleUserAuth lets in one user. The server's own check would take a password that
 // looks like a bcrypt hash for one, and at each start ask for such hashes, which the
 // dispatcher itself could not log in with.
-type onlyUser struct{ user, password string }
+type singleUserAuth struct{ user, password string }
 
 // Check implements server.Authentication.
-func (o onlyUser) Check(c server.ClientAuthentication) bool {
+func (o singleUserAuth) Check(c server.ClientAuthentication) bool {
 	given := c.GetOpts()
 	user := subtle.ConstantTimeCompare([]byte(given.Username), []byte(o.user))
 	return user&subtle.ConstantTimeCompare([]byte(given.Password), []byte(o.password)) == 1
@@ -159,7 +159,7 @@ func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	s.nats = n
+	s.server = n
 	log := &serverLog{logger: logger.With("component", "nats-server"), fatal: make(chan string, 1)}
 	n.SetLoggerV2(log, false, false, false)
 	go n.Start()
@@ -183,20 +183,20 @@ func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
 }
 
 // ClientURL returns the URL for clients outside this process.
-func (s *Server) ClientURL() string { return s.nats.ClientURL() }
+func (s *Server) ClientURL() string { return s.server.ClientURL() }
 
 // InProcessConn implements nats.InProcessConnProvider.
-func (s *Server) InProcessConn() (net.Conn, error) { return s.nats.InProcessConn() }
+func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
 // Ready reports whether the server takes connections and JetStream runs.
 func (s *Server) Ready() bool {
-	return s.nats.Running() && s.nats.JetStreamEnabled()
+	return s.server.Running() && s.server.JetStreamEnabled()
 }
 
-// Heard reports whether a client or a stream of this server subscribes to the
+// HasInterest reports whether a client or a stream of this server subscribes to the
 // subject.
-func (s *Server) Heard(subject string) bool {
-	return s.nats.GlobalAccount().SubscriptionInterest(subject)
+func (s *Server) HasInterest(subject string) bool {
+	return s.server.GlobalAccount().SubscriptionInterest(subject)
 }
 
 // Shutdown closes all connections and the files, and gives the folder free. It
@@ -206,8 +206,8 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		s.nats.Shutdown()
-		s.nats.WaitForShutdown()
+		s.server.Shutdown()
+		s.server.WaitForShutdown()
 	}()
 	select {
 	case <-done:
