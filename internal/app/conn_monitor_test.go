@@ -12,10 +12,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
-// TestThePulseEndsWhenTheServerIsSilentlyCutOff puts a proxy before a real server
+// TestConnMonitor_CutOffServerIsUnhealthy puts a proxy before a real server
 // that at some moment lets nothing through any more, without closing anything: the
 // connection still says that it is connected.
-func TestThePulseEndsWhenTheServerIsSilentlyCutOff(t *testing.T) {
+func TestConnMonitor_CutOffServerIsUnhealthy(t *testing.T) {
 	server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

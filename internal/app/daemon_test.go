@@ -75,7 +75,8 @@ func get(t *testing.T, d *Daemon, path string) (int, string) {
 	return res.StatusCode, strings.TrimSpace(string(b))
 }
 
-func TestHealthTellsWhetherItServes(t *testing.T) {
+// TestHealth_ReportsReadiness checks /healthz and /readyz.
+func TestHealth_ReportsReadiness(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	if code, body := get(t, d, "/healthz"); code != 200 || body != "ok" {
 		t.Errorf("/healthz before Run: %d %s", code, body)
@@ -99,7 +100,7 @@ func TestHealthTellsWhetherItServes(t *testing.T) {
 }
 
 // A load balancer, or a script that has just started the dispatcher, asks at once.
-func TestItIsNotReadyBeforeRequestsAreTaken(t *testing.T) {
+func TestDaemon_NotReadyBeforeServing(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -121,7 +122,8 @@ func TestItIsNotReadyBeforeRequestsAreTaken(t *testing.T) {
 	}
 }
 
-func TestProfilesAreServedOnlyWhereTheyAreAskedFor(t *testing.T) {
+// TestHealth_ServesProfilesOnlyWhenEnabled checks that profiles are off by default.
+func TestHealth_ServesProfilesOnlyWhenEnabled(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		c := testConfig(t)
 		c.HTTP.Pprof = asked
@@ -137,7 +139,9 @@ func TestProfilesAreServedOnlyWhereTheyAreAskedFor(t *testing.T) {
 	}
 }
 
-func TestASecondDispatcherOnThePrefixIsRefusedByName(t *testing.T) {
+// TestDaemon_SecondOneOnPrefixIsRefused checks that the error of a second dispatcher
+// names the first.
+func TestDaemon_SecondOneOnPrefixIsRefused(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	stop := run(t, d)
 	second := testConfig(t)
@@ -155,7 +159,9 @@ func TestASecondDispatcherOnThePrefixIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
+// TestDaemon_EmbeddedServerRequiresPassword checks that the embedded server requires
+// the configured password.
+func TestDaemon_EmbeddedServerRequiresPassword(t *testing.T) {
 	c := testConfig(t)
 	c.NATS.User, c.NATS.Password = "ops", "hunter2"
 	d := newDaemon(t, c)
@@ -187,7 +193,8 @@ func TestItsOwnServerAsksForTheConfiguredPassword(t *testing.T) {
 	}
 }
 
-func TestAClientThatSubmitsFasterThanItsRateIsAnswered429(t *testing.T) {
+// TestDaemon_ClientAboveRateGets429 checks that limits.client_rate is enforced.
+func TestDaemon_ClientAboveRateGets429(t *testing.T) {
 	c := testConfig(t)
 	c.Limits.ClientRate = 1
 	d := newDaemon(t, c)
@@ -209,7 +216,9 @@ func TestAClientThatSubmitsFasterThanItsRateIsAnswered429(t *testing.T) {
 	}
 }
 
-func TestAFailedStartLeavesNothingBehindAndNamesTheKey(t *testing.T) {
+// TestNew_FailedStartReleasesAndNamesKey checks that a failed start releases everything
+// and names the key.
+func TestNew_FailedStartReleasesAndNamesKey(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +242,9 @@ func TestAFailedStartLeavesNothingBehindAndNamesTheKey(t *testing.T) {
 	}
 }
 
-func TestWhatWasAcknowledgedIsThereAfterARestart(t *testing.T) {
+// TestDaemon_AcknowledgedTasksSurviveRestart checks that acknowledged tasks are in the
+// store after a restart.
+func TestDaemon_AcknowledgedTasksSurviveRestart(t *testing.T) {
 	c := testConfig(t)
 	c.Database.Type = "sqlite"
 	d := newDaemon(t, c)

@@ -31,8 +31,8 @@ func (v *Dev) display() display {
 
 // lines prints a line for each change of status, and one now and then between.
 type lines struct {
-	out  io.Writer
-	now  func() time.Time
+	out     io.Writer
+	now     func() time.Time
 	printed map[*item]printedLine
 }
 

@@ -7,7 +7,9 @@ import (
 	"time"
 )
 
-func TestASmallHeapIsCollectedAtTheFloorAndALargeOneAsGoHasIt(t *testing.T) {
+// TestGCPercent_SmallHeapGrowsToMinimum checks that a small heap grows to the minimum
+// and a large one as by default.
+func TestGCPercent_SmallHeapGrowsToMinimum(t *testing.T) {
 	for _, c := range []struct{ kept, goal uint64 }{
 		{0, minHeap}, // the runtime's least heap is 4 MB × GOGC / 100
 		{4 << 20, minHeap},
@@ -26,7 +28,7 @@ func TestASmallHeapIsCollectedAtTheFloorAndALargeOneAsGoHasIt(t *testing.T) {
 
 // It goes on from collection to collection. The setting is the process's own: the
 // other tests of this package run with it from then on.
-func TestTheCollectorIsAdjustedAfterEachCollection(t *testing.T) {
+func TestCollector_IsAdjustedAfterEachCollection(t *testing.T) {
 	t.Setenv("GOGC", "")
 	t.Setenv("GOMEMLIMIT", "")
 	SetMinHeap()

@@ -12,7 +12,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-func TestADispatcherThatMeetsAnOlderOneEndsWithItsName(t *testing.T) {
+// TestDaemon_OlderDispatcherEndsIt checks that a dispatcher that finds an older one
+// ends with an error that names it.
+func TestDaemon_OlderDispatcherEndsIt(t *testing.T) {
 	d := newDaemon(t, testConfig(t)) // it has found nobody
 	// Now the network is whole again, and there is another one.
 	olderAnswers(t, d.Server().ClientURL())

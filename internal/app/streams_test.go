@@ -47,7 +47,9 @@ func within(t *testing.T, limit time.Duration, what string, holds func() bool) {
 	}
 }
 
-func TestALateObserverReplaysTheEvents(t *testing.T) {
+// TestEventStream_LateObserverReplaysEvents checks that the stream of events can be
+// replayed.
+func TestEventStream_LateObserverReplaysEvents(t *testing.T) {
 	c := testConfig(t)
 	c.Events.Stream = true
 	d := newDaemon(t, c)
@@ -84,7 +86,9 @@ func TestALateObserverReplaysTheEvents(t *testing.T) {
 	}
 }
 
-func TestWithoutTheIntakeThereIsNoStream(t *testing.T) {
+// TestDaemon_DisabledIntakeCreatesNoStream checks that a disabled intake creates no
+// stream.
+func TestDaemon_DisabledIntakeCreatesNoStream(t *testing.T) {
 	c := testConfig(t)
 	c.Intake.Enabled = false
 	d := newDaemon(t, c)
@@ -117,7 +121,9 @@ func withoutJetStream(t *testing.T, address string) *server.Server {
 	return s
 }
 
-func TestItServesWhileJetStreamIsAwayAndMakesTheStreamsWhenItComes(t *testing.T) {
+// TestDaemon_CreatesStreamsWhenJetStreamComes checks that requests are
+// served without JetStream and that the streams are created when it comes.
+func TestDaemon_CreatesStreamsWhenJetStreamComes(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		intake bool
@@ -166,7 +172,9 @@ func TestItServesWhileJetStreamIsAwayAndMakesTheStreamsWhenItComes(t *testing.T)
 	}
 }
 
-func TestItStopsAlsoWhileItStillTriesToMakeStreams(t *testing.T) {
+// TestDaemon_StopsWhileStreamsAreRetried checks that a stop does not wait for streams
+// that cannot be created.
+func TestDaemon_StopsWhileStreamsAreRetried(t *testing.T) {
 	address := freeport.Address(t)
 	withoutJetStream(t, address)
 	cfg := testConfig(t)
@@ -177,7 +185,9 @@ func TestItStopsAlsoWhileItStillTriesToMakeStreams(t *testing.T) {
 	}
 }
 
-func TestAStreamThatCannotServeEndsTheStartWithItsName(t *testing.T) {
+// TestDaemon_UnusableStreamEndsStart checks that the error of the start names the
+// stream.
+func TestDaemon_UnusableStreamEndsStart(t *testing.T) {
 	for _, c := range []struct {
 		bad    jetstream.StreamConfig
 		intake bool
@@ -217,7 +227,9 @@ func TestAStreamThatCannotServeEndsTheStartWithItsName(t *testing.T) {
 	}
 }
 
-func TestTheDispatcherGoesOnTakingInAfterARestart(t *testing.T) {
+// TestDaemon_IntakeContinuesAfterRestart checks that submissions are accepted after a
+// restart.
+func TestDaemon_IntakeContinuesAfterRestart(t *testing.T) {
 	c := testConfig(t)
 	c.Database.Type = "sqlite"
 	for round := range 3 {
@@ -241,7 +253,9 @@ func TestTheDispatcherGoesOnTakingInAfterARestart(t *testing.T) {
 	}
 }
 
-func TestWhatIsPastAClientsLimitIsParked(t *testing.T) {
+// TestDaemon_MessagesAboveClientLimitAreParked checks that messages above the limits of
+// a client are parked.
+func TestDaemon_MessagesAboveClientLimitAreParked(t *testing.T) {
 	c := testConfig(t)
 	c.Limits.ClientPending = 3
 	d := newDaemon(t, c)

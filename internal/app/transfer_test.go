@@ -86,7 +86,9 @@ func digest(t *testing.T, s repo.Source) repo.Digest {
 	return d
 }
 
-func TestAStoreGoesIntoARunningDispatcherAndOutAgainIdentical(t *testing.T) {
+// TestTransfer_RoundTripKeepsDigest checks that a store that is imported and exported
+// again is identical.
+func TestTransfer_RoundTripKeepsDigest(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	defer run(t, d)()
 	src := filled(t, 3000)
@@ -108,7 +110,9 @@ func TestAStoreGoesIntoARunningDispatcherAndOutAgainIdentical(t *testing.T) {
 	}
 }
 
-func TestImportedTasksAreHeldBackUntilTheyAreVerified(t *testing.T) {
+// TestImport_TasksWaitForVerification checks that imported tasks are not assigned
+// before the import is verified.
+func TestImport_TasksWaitForVerification(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	defer run(t, d)()
 	r, c := remote(t, d, false), shop(t, d)
@@ -181,7 +185,9 @@ func heartbeats(t *testing.T, d *Daemon, name string) func() {
 	return beat
 }
 
-func TestALiveDispatcherIsSavedWithoutLosingWhatItAcknowledged(t *testing.T) {
+// TestExport_LiveDispatcherLosesNothingAcknowledged checks that an export under load
+// has every acknowledged task.
+func TestExport_LiveDispatcherLosesNothingAcknowledged(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	defer run(t, d)()
 	c := shop(t, d)

@@ -36,7 +36,7 @@ type item struct {
 	total     int64
 	speed     int64
 	err       string // why it failed, or was refused
-	lastError   string // why the last attempt failed
+	lastError string // why the last attempt failed
 	result    *model.Result
 }
 

@@ -11,7 +11,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestWithoutATerminalEachChangeIsALineAndProgressOneNowAndThen(t *testing.T) {
+// TestLines_PrintChangesAndOccasionalProgress checks the lines that are printed without
+// a terminal.
+func TestLines_PrintChangesAndOccasionalProgress(t *testing.T) {
 	var out strings.Builder
 	now := time.Unix(0, 0)
 	w := newWatch(&lines{out: &out, now: func() time.Time { return now }, printed: make(map[*item]printedLine)}, "downloads")
@@ -61,7 +63,9 @@ failed http://h/c: no such file
 	}
 }
 
-func TestPartsEndTogetherTheLastFirst(t *testing.T) {
+// TestRunGroup_EndsPartsLastFirst checks that all parts end when one does, the last one
+// first.
+func TestRunGroup_EndsPartsLastFirst(t *testing.T) {
 	var order []string
 	part := func(name string, fail error) func(context.Context) error {
 		return func(ctx context.Context) error {
@@ -81,7 +85,8 @@ func TestPartsEndTogetherTheLastFirst(t *testing.T) {
 	}
 }
 
-func TestTheNextFreePortIsTaken(t *testing.T) {
+// TestNextFree_SkipsTakenPort checks that a taken port is skipped.
+func TestNextFree_SkipsTakenPort(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -101,7 +106,8 @@ func TestTheNextFreePortIsTaken(t *testing.T) {
 	}
 }
 
-func TestSizesAreReadable(t *testing.T) {
+// TestBytesText_UsesUnits checks how sizes are printed.
+func TestBytesText_UsesUnits(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB", 3 << 40: "3.0 TiB", 5000 << 40: "5000.0 TiB"} {
 		if got := bytesText(n); got != want {
 			t.Errorf("%d is %q, want %q", n, got, want)

@@ -13,9 +13,9 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// TestIntake_GoesOnAfterClosedConnection closes the connection of the intake again and
+// TestIntake_ContinuesAfterClosedConnection closes the connection of the intake again and
 // again while submissions come in. Each is accepted, and the stream is empty in the end.
-func TestIntake_GoesOnAfterClosedConnection(t *testing.T) {
+func TestIntake_ContinuesAfterClosedConnection(t *testing.T) {
 	log, s := &testbed.Log{}, testbus.StartServer(t)
 	nc := testbus.Connect(t, s.ClientURL())
 	backend := &fakeBackend{}

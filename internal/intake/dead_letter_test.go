@@ -16,7 +16,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
+// TestIntake_InvalidMessageBecomesOneDeadLetter checks that a message that can never be
+// accepted is a dead letter once.
+func TestIntake_InvalidMessageBecomesOneDeadLetter(t *testing.T) {
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		a := answerOp(ops[0])
 		if op := ops[0].(engine.Submit); op.Spec.ID == "taken" {
@@ -72,10 +74,12 @@ func TestWhatCanNeverBeAcceptedIsADeadLetterOnce(t *testing.T) {
 	}
 }
 
-func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
+// TestPublishDeadLetter_RepeatedIsStoredOnce checks that NATS drops a repeated dead
+// letter by its id.
+func TestPublishDeadLetter_RepeatedIsStoredOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	d := decision{
-		msg: &intakeMsg{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
+		msg:    &intakeMsg{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
 		answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
@@ -88,7 +92,9 @@ func TestADeadLetterThatIsBuriedAgainIsThereOnce(t *testing.T) {
 	}
 }
 
-func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
+// TestDeadLetter_StoredOnceAfterDuplicateWindow checks that a dead letter is stored
+// once after NATS has forgotten its id.
+func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	stream, err := p.js.Stream(testbed.Context(t), "ARIA_DLQ")
 	if err != nil {
@@ -105,7 +111,7 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	acked := 0
 	bad := func(seq uint64) *decision {
 		return &decision{
-			msg: &intakeMsg{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
+			msg:    &intakeMsg{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
 			answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 		}
 	}
@@ -139,7 +145,9 @@ func TestADeadLetterIsThereOnceAlsoWhenNATSHasForgottenIt(t *testing.T) {
 	}
 }
 
-func TestDeadLettersAreNotLookedAtForEachMessage(t *testing.T) {
+// TestDLQIndex_IsNotReadForEachMessage checks that the ids of the dead letters are
+// cached.
+func TestDLQIndex_IsNotReadForEachMessage(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	seen, failed := map[string]struct{}{}, errors.New("no answer")
 	for _, c := range []struct {

@@ -22,8 +22,8 @@ type dlqIndex struct {
 }
 
 const (
-	dlqReadTimeout  = 10 * time.Second // bounds the reading of all dead letters
-	dlqReadRetry = 30 * time.Second // before they are looked at again that could not be read
+	dlqReadTimeout = 10 * time.Second // bounds the reading of all dead letters
+	dlqReadRetry   = 30 * time.Second // before they are looked at again that could not be read
 )
 
 // isDeadLettered reports whether the letter of that id, of a message stored at that time, is

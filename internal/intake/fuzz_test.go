@@ -14,8 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// FuzzLetter is a message of the intake, from its subject to its dead letter.
-func FuzzLetter(f *testing.F) {
+// FuzzMessage is a message of the intake, from its subject to its dead letter.
+func FuzzMessage(f *testing.F) {
 	f.Add("aria.v1.intake.shop.submit", "order-7", "", []byte(`{`+source+`}`))
 	f.Add("aria.v1.intake.shop.parked", "", "7:1700000000000000000", []byte(`{"id":"a",`+source+`}`))
 	f.Add("aria.v1.intake.*.submit", "\r\nX: y", ":", []byte(`{"tasks":[]}`))

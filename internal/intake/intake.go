@@ -22,15 +22,15 @@ import (
 
 // Limits of the intake.
 const (
-	intakePull  = 256                    // messages that NATS sends ahead
-	intakeSlots = 3 * intakePending      // messages that are being decided on, at most
-	maxInboxWait  = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
-	pullHeartbeat  = 2 * time.Second        // between signs of life of a pull that brings nothing
-	consumerCheckInterval  = 15 * time.Second       // between two looks at whether the consumer is still there
-	firstStreamRetry  = 500 * time.Millisecond // before the streams are tried again; doubles up to
-	lastStreamRetry   = 30 * time.Second
-	firstInboxRetry   = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
-	lastInboxRetry    = 50 * time.Millisecond
+	intakePull            = 256                    // messages that NATS sends ahead
+	intakeSlots           = 3 * intakePending      // messages that are being decided on, at most
+	maxInboxWait          = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
+	pullHeartbeat         = 2 * time.Second        // between signs of life of a pull that brings nothing
+	consumerCheckInterval = 15 * time.Second       // between two looks at whether the consumer is still there
+	firstStreamRetry      = 500 * time.Millisecond // before the streams are tried again; doubles up to
+	lastStreamRetry       = 30 * time.Second
+	firstInboxRetry       = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
+	lastInboxRetry        = 50 * time.Millisecond
 )
 
 // Backend is what decides on submissions.
@@ -49,32 +49,32 @@ type Backend interface {
 // Within one client and priority tasks have the order of their messages, but for
 // those that had to come again to the same dispatcher.
 type Intake struct {
-	connection     *bus.Connection
+	connection *bus.Connection
 	attachment *bus.Attachment // what hears of stuck messages, on each connection
-	backend  Backend
-	subjects wire.Subjects
-	options  StreamOptions
-	stream   string // its name
-	logger   *slog.Logger
-	warnings *logthrottle.Logger
+	backend    Backend
+	subjects   wire.Subjects
+	options    StreamOptions
+	stream     string // its name
+	logger     *slog.Logger
+	warnings   *logthrottle.Logger
 
-	slots   chan struct{}   // has an element for each message that is being decided on
-	decided chan decision   // as large as slots, so that putting into it never blocks
-	diverted   chan decision   // likewise
-	dlq  dlqIndex       // of what takes from aside
-	undelivered   chan uint64     // sequences of messages that NATS sends no more
-	ctx     context.Context // ends with Stop
-	cancel  context.CancelFunc
-	receivers sync.WaitGroup // what takes messages
-	deciding  sync.WaitGroup // messages that are being decided on
-	finishers  sync.WaitGroup // what acknowledges them
-	quit    chan struct{}  // ends these
-	stop    sync.Once
+	slots       chan struct{}   // has an element for each message that is being decided on
+	decided     chan decision   // as large as slots, so that putting into it never blocks
+	diverted    chan decision   // likewise
+	dlq         dlqIndex        // of what takes from aside
+	undelivered chan uint64     // sequences of messages that NATS sends no more
+	ctx         context.Context // ends with Stop
+	cancel      context.CancelFunc
+	receivers   sync.WaitGroup // what takes messages
+	deciding    sync.WaitGroup // messages that are being decided on
+	finishers   sync.WaitGroup // what acknowledges them
+	quit        chan struct{}  // ends these
+	stop        sync.Once
 
-	mu     sync.Mutex
+	mu       sync.Mutex
 	conn     *intakeConn         // the connection of now
-	inFlight  map[uint64]struct{} // sequences that are being decided on
-	fullAt time.Time           // when a message last waited for room in vain
+	inFlight map[uint64]struct{} // sequences that are being decided on
+	fullAt   time.Time           // when a message last waited for room in vain
 }
 
 // intakeConn is a connection as the intake uses it.

@@ -138,7 +138,9 @@ func (p *post) deadLetters(t testing.TB) []*jetstream.RawStreamMsg {
 	return list
 }
 
-func TestAMessageOfTheIntakeIsATaskOfItsClient(t *testing.T) {
+// TestIntake_MessageBecomesTaskOfClient checks that a message becomes a task of the
+// client of its subject.
+func TestIntake_MessageBecomesTaskOfClient(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	m := nats.NewMsg(wire.DefaultPrefix + ".intake.shop.submit")
 	m.Data, m.Header = []byte(`{`+source+`}`), nats.Header{nats.MsgIdHdr: []string{"order-7"}}
@@ -167,7 +169,9 @@ func TestAMessageOfTheIntakeIsATaskOfItsClient(t *testing.T) {
 	}
 }
 
-func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
+// TestIntake_AcknowledgesAfterCommitOnly checks that a message stays in the stream
+// until its task is committed.
+func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	type held struct {
 		op   engine.Submit
@@ -203,7 +207,9 @@ func TestAMessageIsAcknowledgedAfterItsCommitOnly(t *testing.T) {
 	p.emptied(t)
 }
 
-func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {
+// TestIntake_RedeliveredMessageKeepsTaskID checks that a message that the next
+// dispatcher receives has the same task id.
+func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	ids := make(chan string, 10)
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, _ func([]model.Answer)) *model.Error {
@@ -224,7 +230,9 @@ func TestWhatADispatcherLeftUndecidedComesToTheNextWithTheSameID(t *testing.T) {
 	p.emptied(t)
 }
 
-func TestWhatWasLeftUndecidedComesToTheNextFirstAndInOrder(t *testing.T) {
+// TestIntake_UnacknowledgedMessagesComeFirstInOrder checks that the next dispatcher
+// receives unacknowledged messages first, in order.
+func TestIntake_UnacknowledgedMessagesComeFirstInOrder(t *testing.T) {
 	taken := make(chan struct{}, 100)
 	p := newPost(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
 		taken <- struct{}{}
@@ -262,7 +270,9 @@ func TestWhatWasLeftUndecidedComesToTheNextFirstAndInOrder(t *testing.T) {
 	}
 }
 
-func TestTheIDOfAMessageIsItsOwn(t *testing.T) {
+// TestIntakeID_DependsOnStreamSequenceAndTime checks that a task id depends on stream,
+// sequence and time.
+func TestIntakeID_DependsOnStreamSequenceAndTime(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123)
 	id := intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at})
 	if parsed, err := ulid.ParseStrict(id); err != nil || int64(parsed.Time()) != at.UnixMilli() {
@@ -283,7 +293,9 @@ func TestTheIDOfAMessageIsItsOwn(t *testing.T) {
 	}
 }
 
-func TestAMessageWaitsWhileTheDispatcherCannotTakeItIn(t *testing.T) {
+// TestIntake_RetriesWhileBackendRefuses checks that a message is retried after each
+// temporary error.
+func TestIntake_RetriesWhileBackendRefuses(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	var tries atomic.Int64
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
@@ -311,7 +323,9 @@ func TestAMessageWaitsWhileTheDispatcherCannotTakeItIn(t *testing.T) {
 	}
 }
 
-func TestTheBackendGetsMessagesInTheirOrder(t *testing.T) {
+// TestIntake_KeepsOrderOfMessages checks that the backend gets messages in the order of
+// the stream.
+func TestIntake_KeepsOrderOfMessages(t *testing.T) {
 	const messages = 3000
 	var full atomic.Int64
 	backend := &fakeBackend{}
@@ -349,7 +363,9 @@ func TestTheBackendGetsMessagesInTheirOrder(t *testing.T) {
 	}
 }
 
-func TestAnAtomicBatchIsTakenWhole(t *testing.T) {
+// TestIntake_AcceptsAtomicBatch checks that each message of an atomic batch is
+// accepted.
+func TestIntake_AcceptsAtomicBatch(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	const size = 100
 	for n := 1; n <= size; n++ {
@@ -377,7 +393,9 @@ func TestAnAtomicBatchIsTakenWhole(t *testing.T) {
 	p.emptied(t)
 }
 
-func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
+// TestIntakeStop_UnderLoadLosesNothing checks that a stop under load leaves the other
+// messages to the next dispatcher.
+func TestIntakeStop_UnderLoadLosesNothing(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	const messages = 500
 	for n := range messages {
@@ -410,7 +428,9 @@ func TestStoppingUnderLoadLeavesTheRestToTheNext(t *testing.T) {
 	}
 }
 
-func TestAVerdictThatCannotBeToldIsNoAcknowledgement(t *testing.T) {
+// TestIntake_UnpublishedVerdictIsNotAcknowledged checks that a message without a
+// published verdict is not acknowledged.
+func TestIntake_UnpublishedVerdictIsNotAcknowledged(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	acked := false
 	d := decision{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}

@@ -17,7 +17,7 @@ import (
 // intakeMsg is one message of the intake. Where it was parked, seq and at are still
 // those of its first place, which the client knows.
 type intakeMsg struct {
-	streamSeq     uint64 // its sequence in the stream
+	streamSeq uint64 // its sequence in the stream
 	seq       uint64 // the one that its PubAck said
 	at        time.Time
 	delivered uint64 // how often it has come

@@ -39,7 +39,9 @@ func configOf(t *testing.T, js jetstream.JetStream, name string) jetstream.Strea
 	return s.CachedInfo().Config
 }
 
-func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
+// TestEnsureStreams_CreatesThemAsInContract checks the configuration of the streams
+// that are created.
+func TestEnsureStreams_CreatesThemAsInContract(t *testing.T) {
 	nc, js := newStreams(t)
 	o := streamOptions()
 	o.Events, o.EventsAge, o.EventsBytes = true, time.Hour, 1<<20
@@ -73,7 +75,9 @@ func TestTheStreamsAreMadeAsTheContractSays(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
+// TestEnsureStreams_CreatesOnlyWhatIsEnabled checks that a stream that is not enabled
+// is not created.
+func TestEnsureStreams_CreatesOnlyWhatIsEnabled(t *testing.T) {
 	nc, js := newStreams(t)
 	if err := EnsureStreams(testbed.Context(t), nc, StreamOptions{Prefix: wire.DefaultPrefix, Replicas: 1}); err != nil {
 		t.Fatal(err)
@@ -83,7 +87,9 @@ func TestWhatIsNotAskedForIsNotMade(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
+// TestEnsureStreams_AppliesLimitsToExistingStreams checks that changed limits are
+// applied to existing streams.
+func TestEnsureStreams_AppliesLimitsToExistingStreams(t *testing.T) {
 	nc, js := newStreams(t)
 	o := streamOptions()
 	if err := EnsureStreams(testbed.Context(t), nc, o); err != nil {
@@ -118,7 +124,9 @@ func TestTheConfigurationReachesStreamsThatAreThere(t *testing.T) {
 	}
 }
 
-func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
+// TestEnsureStreams_RefusesUnusableStream checks that a stream that cannot serve is
+// refused with its name and setting.
+func TestEnsureStreams_RefusesUnusableStream(t *testing.T) {
 	good := streamOptions().intake(wire.Subjects{Prefix: wire.DefaultPrefix}).StreamConfig
 	good.Storage, good.Replicas = jetstream.FileStorage, 1
 	for name, c := range map[string]struct {
@@ -149,7 +157,9 @@ func TestAStreamThatWouldBreakAPromiseIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
+// TestEnsureStreams_CompletesStreamOfOperator checks that a stream that an operator has
+// created is used and completed.
+func TestEnsureStreams_CompletesStreamOfOperator(t *testing.T) {
 	for name, subjects := range map[string][]string{
 		"as the contract has it": {"aria.v1.intake.*.submit"}, "with more": {"aria.v1.intake.>"},
 	} {
@@ -178,7 +188,9 @@ func TestAStreamThatAnOperatorMadeIsTakenAndCompleted(t *testing.T) {
 	}
 }
 
-func TestOneClientCannotFillTheIntake(t *testing.T) {
+// TestIntakeStream_OneClientCannotFillIt checks that the stream limits the messages of
+// each client.
+func TestIntakeStream_OneClientCannotFillIt(t *testing.T) {
 	const share = 10_000
 	nc, js := newStreams(t)
 	o := streamOptions()
@@ -225,7 +237,9 @@ func sendMany(t testing.TB, nc *nats.Conn, client string, messages int) {
 	}
 }
 
-func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) {
+// TestAdjustShare_NeverRemovesMessages checks that a lower share is applied only when
+// it removes no message.
+func TestAdjustShare_NeverRemovesMessages(t *testing.T) {
 	const share = 10_000
 	nc, js := newStreams(t)
 	o := streamOptions()
@@ -264,7 +278,9 @@ func TestTheShareOfAClientReachesAStreamOnlyWhereItRemovesNothing(t *testing.T) 
 	}
 }
 
-func TestTwoPrefixesNeverShareAStream(t *testing.T) {
+// TestStreamName_DiffersForEachPrefix checks that two prefixes have different stream
+// names.
+func TestStreamName_DiffersForEachPrefix(t *testing.T) {
 	names := make(map[string]string)
 	for prefix, want := range map[string]string{
 		"aria.v1": "ARIA_INTAKE", "lab.v2": "ARIA_INTAKE_lab_v2", "my-lab": "ARIA_INTAKE_my--lab",
@@ -282,7 +298,9 @@ func TestTwoPrefixesNeverShareAStream(t *testing.T) {
 	}
 }
 
-func TestTwoClustersShareAServer(t *testing.T) {
+// TestEnsureStreams_TwoClustersShareServer checks that two clusters can use one NATS
+// server.
+func TestEnsureStreams_TwoClustersShareServer(t *testing.T) {
 	nc, js := newStreams(t)
 	for _, prefix := range []string{wire.DefaultPrefix, "lab.v2"} {
 		o := streamOptions()
@@ -296,7 +314,9 @@ func TestTwoClustersShareAServer(t *testing.T) {
 	}
 }
 
-func TestAUserWhoMayNotMakeStreamsIsToldWhoMay(t *testing.T) {
+// TestEnsureStreams_DeniedUserIsToldCommand checks that the error of a user without
+// permission names the command for an operator.
+func TestEnsureStreams_DeniedUserIsToldCommand(t *testing.T) {
 	url := testnats.Start(t, &server.Options{
 		JetStream: true, StoreDir: t.TempDir(),
 		Users: []*server.User{

@@ -21,7 +21,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
+// TestIntake_DecidesUndeliverableMessages checks that messages that NATS no longer
+// delivers are read from the stream.
+func TestIntake_DecidesUndeliverableMessages(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	var fail atomic.Bool
 	fail.Store(true)
@@ -85,7 +87,8 @@ func TestMessagesThatNATSGivesUpAreStillDecidedOn(t *testing.T) {
 	}
 }
 
-func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
+// TestIntake_ContinuesAfterStreamRemoval checks that a removed stream is created again.
+func TestIntake_ContinuesAfterStreamRemoval(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	for _, remove := range []func() error{
 		func() error { return p.js.DeleteConsumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher") },
@@ -118,7 +121,9 @@ func TestTheIntakeGoesOnAfterItsStreamWasRemoved(t *testing.T) {
 	p.emptied(t)
 }
 
-func TestTheIntakeWaitsForJetStream(t *testing.T) {
+// TestIntake_StartsWhenJetStreamComes checks that the intake starts without JetStream
+// and uses it later.
+func TestIntake_StartsWhenJetStreamComes(t *testing.T) {
 	log, store := &testbed.Log{}, t.TempDir()
 	s := testnats.Start(t, &server.Options{})
 	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: s.ClientURL()})
@@ -154,7 +159,9 @@ func TestTheIntakeWaitsForJetStream(t *testing.T) {
 	}
 }
 
-func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
+// TestIntake_ClientAtLimitDelaysNoOther checks that messages above the limits of one
+// client are parked.
+func TestIntake_ClientAtLimitDelaysNoOther(t *testing.T) {
 	t.Parallel()                         // it waits for NATS, most of its time
 	const messages = intakePending + 300 // more than may be on their way
 	var free atomic.Bool
@@ -198,7 +205,8 @@ func TestAClientAtItsLimitHoldsUpNobodyElse(t *testing.T) {
 	p.emptied(t)
 }
 
-func TestTheOriginOfAParkedMessageIsReadWithCare(t *testing.T) {
+// TestParseOrigin_RejectsInvalidText checks that an invalid origin header is ignored.
+func TestParseOrigin_RejectsInvalidText(t *testing.T) {
 	i := &Intake{subjects: wire.Subjects{Prefix: wire.DefaultPrefix}}
 	at := time.Unix(1_700_000_000, 5)
 	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 9, "99999999999999999999:1": 9} {

@@ -13,7 +13,7 @@ import (
 
 // decision is a message of the intake and what became of it.
 type decision struct {
-	msg *intakeMsg
+	msg    *intakeMsg
 	answer model.Answer
 }
 

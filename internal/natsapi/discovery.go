@@ -27,7 +27,7 @@ import (
 type discovery struct {
 	info    micro.Info // without the endpoints
 	started time.Time
-	onError  func(subject string, err error)
+	onError func(subject string, err error)
 
 	mu        sync.Mutex
 	endpoints []*endpointStats
@@ -40,12 +40,12 @@ type endpointStats struct {
 	info   micro.EndpointInfo
 	handle func(*endpointStats, *nats.Msg)
 
-	mu       sync.Mutex
-	sub      *nats.Subscription // on the connection of now
-	requests int
-	errors   int
-	lastError     *model.Error
-	busy     time.Duration // from the arrival of requests to their answers, in sum
+	mu        sync.Mutex
+	sub       *nats.Subscription // on the connection of now
+	requests  int
+	errors    int
+	lastError *model.Error
+	busy      time.Duration // from the arrival of requests to their answers, in sum
 }
 
 // record notes an answer that was given.

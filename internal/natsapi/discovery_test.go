@@ -42,7 +42,9 @@ func statsOf(t *testing.T, nc *nats.Conn, endpoint string) *micro.EndpointStats 
 	return nil
 }
 
-func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
+// TestDiscovery_AnswersPingInfoAndStats checks the answers of discovery for all
+// services, by name and by id.
+func TestDiscovery_AnswersPingInfoAndStats(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	var ping micro.Ping
 	discover(t, w.nc, "$SRV.PING", &ping)
@@ -81,7 +83,9 @@ func TestTheServiceAnswersEveryQuestionOfDiscovery(t *testing.T) {
 	}
 }
 
-func TestTheStatisticsAreThoseOfTheAnswers(t *testing.T) {
+// TestDiscovery_StatsCountAnswersAndErrors checks that the statistics count each answer
+// and error.
+func TestDiscovery_StatsCountAnswersAndErrors(t *testing.T) {
 	release := make(chan struct{})
 	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		if op := ops[0].(engine.Submit); op.Spec.ID == "full" {
@@ -136,7 +140,9 @@ func second(t *testing.T, w *world, prefix string) *Service {
 	return s
 }
 
-func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
+// TestWatchSingleton_YoungerOfTwoStops checks that of two dispatchers on one prefix the
+// younger one stops.
+func TestWatchSingleton_YoungerOfTwoStops(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx, cancel := context.WithCancel(testbed.Context(t))
 	older := make(chan error, 1)
@@ -151,7 +157,9 @@ func TestOfTwoDispatchersTheYoungerStops(t *testing.T) {
 	}
 }
 
-func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
+// TestWatchSingleton_IgnoresOtherPrefixes checks that dispatchers of two clusters run
+// side by side.
+func TestWatchSingleton_IgnoresOtherPrefixes(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	other := second(t, w, "lab.v2")
 	ctx, cancel := context.WithTimeout(testbed.Context(t), singletonWait+500*time.Millisecond)
@@ -161,7 +169,9 @@ func TestDispatchersOfTwoClustersLeaveEachOtherAlone(t *testing.T) {
 	}
 }
 
-func TestExactlyOneOfTwoIsTheOlder(t *testing.T) {
+// TestOlderThan_ExactlyOneOfTwo checks that of two dispatchers exactly one is the
+// older.
+func TestOlderThan_ExactlyOneOfTwo(t *testing.T) {
 	identity := func(id, started string) micro.ServiceIdentity {
 		return micro.ServiceIdentity{ID: id, Metadata: map[string]string{"started": started}}
 	}

@@ -24,23 +24,23 @@ const (
 // The refusals of a gate. They are made once: a flood is refused cheaply.
 var (
 	errInFlight = model.Errorf(model.CodeTooMany, "more than %d requests of this client are under way: wait for their answers", maxInFlight)
-	errRate   = model.Errorf(model.CodeTooMany, "this client submits faster than limits.client_rate allows: try again later")
+	errRate     = model.Errorf(model.CodeTooMany, "this client submits faster than limits.client_rate allows: try again later")
 )
 
 // limiter bounds what each client does at once, and how fast it submits.
 type limiter struct {
 	rate float64 // tasks a second of each client; 0 = no limit
 
-	mu      sync.Mutex
-	clients map[string]*clientState
-	keptByEviction   int // clients that were left by the last sweep
+	mu             sync.Mutex
+	clients        map[string]*clientState
+	keptByEviction int // clients that were left by the last sweep
 }
 
 // clientState is what is known of a client: as long as one of the two counts, it is
 // remembered.
 type clientState struct {
-	inFlight int       // requests under way
-	nextAllowed   time.Time // until when its submissions have used up its rate
+	inFlight    int       // requests under way
+	nextAllowed time.Time // until when its submissions have used up its rate
 }
 
 func newLimiter(rate int) *limiter {
@@ -136,9 +136,9 @@ func (c *call) refuseThrottled(err *model.Error) {
 // Refusals of a gate leave at a pace: who sends again as soon as it is refused would
 // otherwise be kept busy, and keep us busy, by nothing but that.
 const (
-	refusalInterval    = 10 * time.Millisecond
-	refusalsPerInterval     = 50     // refusals each time
-	refusalCapacity = 16_384 // that wait; further requests of clients over their limits are not answered
+	refusalInterval     = 10 * time.Millisecond
+	refusalsPerInterval = 50     // refusals each time
+	refusalCapacity     = 16_384 // that wait; further requests of clients over their limits are not answered
 )
 
 // refusalThrottle gives the refusals.

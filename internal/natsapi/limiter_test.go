@@ -12,7 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
+// TestLimiter_AppliesRateToEachClient checks that each client has a rate of its own.
+func TestLimiter_AppliesRateToEachClient(t *testing.T) {
 	g := newLimiter(100)
 	now := time.Unix(1000, 0)
 	submit := func(client string, tasks int) *model.Error {
@@ -60,7 +61,9 @@ func TestAClientSubmitsAtItsRateAndTheOthersAtTheirs(t *testing.T) {
 	}
 }
 
-func TestAGateRemembersNobodyLongerThanItMust(t *testing.T) {
+// TestLimiter_EvictsIdleClients checks that the state of a client without open requests
+// is removed.
+func TestLimiter_EvictsIdleClients(t *testing.T) {
 	g := newLimiter(1000)
 	now := time.Unix(1000, 0)
 	for i := range 10 * evictFrom {
@@ -89,7 +92,9 @@ func TestAGateRemembersNobodyLongerThanItMust(t *testing.T) {
 	}
 }
 
-func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
+// TestService_FloodOfOneClientIsRefused checks that a client above its limits is
+// refused while others are served.
+func TestService_FloodOfOneClientIsRefused(t *testing.T) {
 	release := make(chan struct{})
 	backend := &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		answers := []model.Answer{answerOp(ops[0])}
@@ -135,7 +140,9 @@ func TestAClientThatWaitsForNothingIsToldSoWhileOthersAreServed(t *testing.T) {
 	}
 }
 
-func TestRefusalsLeaveAtAPaceAndAllOfThemAtTheEnd(t *testing.T) {
+// TestRefusalThrottle_SpreadsRefusalsAndFlushesAtClose checks that refusals are spread
+// over time, and that close sends the rest.
+func TestRefusalThrottle_SpreadsRefusalsAndFlushesAtClose(t *testing.T) {
 	p := newRefusalThrottle()
 	given := make(chan time.Time, 3*refusalCapacity)
 	begin := time.Now()

@@ -12,7 +12,7 @@ import (
 )
 
 // A sender that is slower than a turn makes the turn wait: nothing is dropped.
-func TestAnOutboxThatIsOnlySlowDropsNothing(t *testing.T) {
+func TestOutbox_SlowSenderDropsNothing(t *testing.T) {
 	o := newOutbox()
 	const many = 5 * outboxSize
 	var sent atomic.Int64
@@ -33,7 +33,7 @@ func TestAnOutboxThatIsOnlySlowDropsNothing(t *testing.T) {
 }
 
 // Several wait for maxBody at once, and what comes first is sent first.
-func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
+func TestOutbox_WaitersGetRoomInOrder(t *testing.T) {
 	o := newOutbox()
 	stuck, taken := make(chan struct{}), make(chan struct{})
 	o.put(func() { close(taken); <-stuck })
@@ -69,7 +69,9 @@ func TestWhoWaitsForRoomInAnOutboxGetsIt(t *testing.T) {
 	}
 }
 
-func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
+// TestPublisher_SkipsEventWithoutSubscriber checks that an event without a subscriber
+// is not encoded.
+func TestPublisher_SkipsEventWithoutSubscriber(t *testing.T) {
 	s := testbus.StartServer(t)
 	nc := testbus.Connect(t, s.ClientURL())
 	asked := 0
@@ -118,7 +120,9 @@ func TestAnEventThatNobodyHearsIsNotMade(t *testing.T) {
 	}
 }
 
-func TestOnlyEventsAreLeftOutWhereNobodyIsSaidToHear(t *testing.T) {
+// TestPublisher_WithoutInterestSkipsEventsOnly checks that commands are sent whether or
+// not somebody subscribes.
+func TestPublisher_WithoutInterestSkipsEventsOnly(t *testing.T) {
 	s := testbus.StartServer(t)
 	nc := testbus.Connect(t, s.ClientURL())
 	sub, err := nc.SubscribeSync("aria.v1.>")

@@ -21,12 +21,12 @@ import (
 // lost, and a heartbeat's answer, or a get, says the same again. What goes wrong is
 // logged now and then.
 type Publisher struct {
-	conn     *bus.Connection
-	subjects wire.Subjects
-	hasInterest    func(subject string) bool
+	conn        *bus.Connection
+	subjects    wire.Subjects
+	hasInterest func(subject string) bool
 	outbox      *outbox
-	sendErrors     *logthrottle.Logger
-	logger   *slog.Logger
+	sendErrors  *logthrottle.Logger
+	logger      *slog.Logger
 }
 
 // NewPublisher makes a publisher for the prefix; end it with Close. heard reports

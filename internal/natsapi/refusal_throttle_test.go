@@ -10,10 +10,10 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// TestPacer_GivesRefusalPutAfterClose checks that a refusal that is put after the
+// TestRefusalThrottle_SendsRefusalPutAfterClose checks that a refusal that is put after the
 // pacer has ended is given all the same: a request that the service took in before
 // its stop is then answered, and the stop does not wait for it.
-func TestPacer_GivesRefusalPutAfterClose(t *testing.T) {
+func TestRefusalThrottle_SendsRefusalPutAfterClose(t *testing.T) {
 	p := newRefusalThrottle()
 	p.close()
 	given := make(chan struct{}, 1)
@@ -23,10 +23,10 @@ func TestPacer_GivesRefusalPutAfterClose(t *testing.T) {
 	testbed.Receive(t, given)
 }
 
-// TestPacer_GivesEveryRefusalDuringClose checks the same for refusals that are put
+// TestRefusalThrottle_SendsEveryRefusalDuringClose checks the same for refusals that are put
 // while the pacer ends, by several requests at once: each is given or refused, none
 // stays in the queue.
-func TestPacer_GivesEveryRefusalDuringClose(t *testing.T) {
+func TestRefusalThrottle_SendsEveryRefusalDuringClose(t *testing.T) {
 	const senders, each = 8, 200
 	p := newRefusalThrottle()
 	given, put := make(chan struct{}, senders*each), make(chan int, senders)
@@ -52,10 +52,10 @@ func TestPacer_GivesEveryRefusalDuringClose(t *testing.T) {
 	}
 }
 
-// TestServiceStop_AnswersRequestRefusedAfterPacer drives a whole service: a request
+// TestServiceStop_AnswersRequestRefusedAfterThrottle drives a whole service: a request
 // over its client's limit is taken in, the pacer ends, and only then is the request
 // refused. The stop must not wait for it.
-func TestServiceStop_AnswersRequestRefusedAfterPacer(t *testing.T) {
+func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	inbox := w.nc.NewRespInbox()
 	sub, err := w.nc.SubscribeSync(inbox)

@@ -11,7 +11,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {
+// TestIsInbox_AllowsInboxesOfRequesterOnly checks which reply subjects a requester may
+// name.
+func TestIsInbox_AllowsInboxesOfRequesterOnly(t *testing.T) {
 	alice := wire.Sender{Role: wire.RoleTask, Name: "alice"}
 	for _, c := range []struct {
 		from  wire.Sender
@@ -58,7 +60,9 @@ func TestAnAnswerGoesOnlyToAnInboxOfWhoAsks(t *testing.T) {
 	}
 }
 
-func TestARequestToBeAnsweredElsewhereIsNotCarriedOut(t *testing.T) {
+// TestService_ForeignReplySubjectIsNotExecuted checks that a request with a foreign
+// reply subject changes nothing.
+func TestService_ForeignReplySubjectIsNotExecuted(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	elsewhere := make(chan *nats.Msg, 64)
 	for _, subject := range []string{"_INBOX_bob.>", "aria.v1.cmd.>", "aria.v1.evt.>", "mine"} {
@@ -87,7 +91,9 @@ func TestARequestToBeAnsweredElsewhereIsNotCarriedOut(t *testing.T) {
 	}
 }
 
-func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
+// TestDiscovery_AnswersToInboxesOnly checks that discovery ignores other reply
+// subjects.
+func TestDiscovery_AnswersToInboxesOnly(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	heard := make(chan *nats.Msg, 64)
 	for _, subject := range []string{"_INBOX_bob.>", "aria.v1.cmd.>", "mine", "_INBOX_observer.>", "_INBOX_dispatcher.>", "_INBOX.end"} {
@@ -107,7 +113,9 @@ func TestDiscoveryAnswersOnlyToInboxes(t *testing.T) {
 	}
 }
 
-func TestARequestIsAnsweredToTheInboxOfItsUser(t *testing.T) {
+// TestService_AnswersToInboxOfUser checks that a user with an inbox prefix gets its
+// answers.
+func TestService_AnswersToInboxOfUser(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: w.server.ClientURL(), InboxPrefix: "_INBOX_alice"})
 	if err != nil {

@@ -12,7 +12,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestAHeartbeatsAnswerIsCutToFit(t *testing.T) {
+// TestHeartbeatReply_FitsMaxBody checks that an answer above the limit leaves entries
+// out.
+func TestHeartbeatReply_FitsMaxBody(t *testing.T) {
 	a := &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}
 	for i := range 100 {
 		id := fmt.Sprint("t", i)
@@ -42,7 +44,9 @@ func TestAHeartbeatsAnswerIsCutToFit(t *testing.T) {
 	}
 }
 
-func TestATaskIsCutToFitByItsFiles(t *testing.T) {
+// TestEncodeTask_LeavesOutFilesToFit checks that a task above the limit loses files of
+// its result.
+func TestEncodeTask_LeavesOutFilesToFit(t *testing.T) {
 	task := &model.Task{TaskSpec: model.TaskSpec{ID: "t1", URL: "https://u:secret@h/?a=1&b=<2>", Torrent: []byte("x")}}
 	task.Result = &model.Result{TotalLength: 5}
 	for range 100 {
@@ -65,7 +69,9 @@ func TestATaskIsCutToFitByItsFiles(t *testing.T) {
 	}
 }
 
-func TestAnErrorsHeadersAreOneShortLine(t *testing.T) {
+// TestReply_ErrorHeaderIsOneShortLine checks that the headers of an error cannot
+// contain others.
+func TestReply_ErrorHeaderIsOneShortLine(t *testing.T) {
 	m := refuse(model.Errorf(400, "id: bad\r\nNats-Service-Error-Code: 200\x00 %s", strings.Repeat("é", 2000)).For("t1")).message("x")
 	text := m.Header.Get("Nats-Service-Error")
 	if strings.ContainsAny(text, "\r\n\x00") || len(text) > 1100 || !strings.HasPrefix(text, "id: bad") || m.Header.Get("Nats-Service-Error-Code") != "400" {
@@ -76,13 +82,16 @@ func TestAnErrorsHeadersAreOneShortLine(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeEncodedIsABugInTheAnswer(t *testing.T) {
+// TestAnswer_UnencodableValueIs500 checks that a value that cannot be encoded is a 500.
+func TestAnswer_UnencodableValueIs500(t *testing.T) {
 	if r := answer(math.NaN()); r.err == nil || r.err.Code != 500 {
 		t.Errorf("got %+v", r)
 	}
 }
 
-func TestAnErrorSurvivesTheWireWithItsID(t *testing.T) {
+// TestReply_ErrorIsDecodedWithItsID checks that a client reads the error that the
+// service wrote.
+func TestReply_ErrorIsDecodedWithItsID(t *testing.T) {
 	m := refuse(model.Errorf(409, "task t1 is over").For("t1")).message("x")
 	err := wire.DecodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
 	var got *model.Error
@@ -97,7 +106,8 @@ func TestAnErrorSurvivesTheWireWithItsID(t *testing.T) {
 	}
 }
 
-func TestIDsRiseAndAreValid(t *testing.T) {
+// TestIDSource_IDsRiseAndAreValid checks that generated ids rise and are valid names.
+func TestIDSource_IDsRiseAndAreValid(t *testing.T) {
 	s, last := newIDSource(), ""
 	for range 10_000 {
 		id := s.next()

@@ -10,7 +10,9 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-func TestEveryEndpointSaysWhatItTakesAndGives(t *testing.T) {
+// TestSchemas_EveryEndpointHasBoth checks that each endpoint has a schema of its
+// request and of its answer.
+func TestSchemas_EveryEndpointHasBoth(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	var info micro.Info
 	discover(t, w.nc, "$SRV.INFO.aria-dispatcher", &info)
@@ -39,7 +41,7 @@ func TestEveryEndpointSaysWhatItTakesAndGives(t *testing.T) {
 
 // A field that a schema names is taken by the decoder, and the other way round:
 // the type of a wrong value is found, not the field unknown.
-func TestTheSchemaOfASubmitHasTheFieldsOfTheDecoder(t *testing.T) {
+func TestSchemas_SubmitNamesFieldsOfDecoder(t *testing.T) {
 	var one struct {
 		OneOf []struct {
 			Properties map[string]any

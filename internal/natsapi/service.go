@@ -62,30 +62,30 @@ type Options struct {
 // Service takes requests in and answers them.
 type Service struct {
 	conn        *bus.Connection
-	attachment *bus.Attachment // the subscriptions, on each connection
-	reconnected       chan struct{}   // has an element where the connection was replaced
+	attachment  *bus.Attachment // the subscriptions, on each connection
+	reconnected chan struct{}   // has an element where the connection was replaced
 	backend     Backend
 	subjects    wire.Subjects
 	ids         *idSource
-	outbox         *outbox
+	outbox      *outbox
 	reads       chan func()
 
-	discovery *discovery
-	transfers *transfer.Sessions
-	readCtx   context.Context
-	stopRead  context.CancelFunc  // ends the pool, and reads that Stop did not wait for
-	sendErrors      *logthrottle.Logger // answers that could not be sent
-	unansweredErrors   *logthrottle.Logger // messages that nobody waits for the answer of
-	workerFaults    *logthrottle.Logger // parts of workers' messages that are invalid
-	logger    *slog.Logger
-	logLevel  *slog.LevelVar
+	discovery        *discovery
+	transfers        *transfer.Sessions
+	readCtx          context.Context
+	stopRead         context.CancelFunc  // ends the pool, and reads that Stop did not wait for
+	sendErrors       *logthrottle.Logger // answers that could not be sent
+	unansweredErrors *logthrottle.Logger // messages that nobody waits for the answer of
+	workerFaults     *logthrottle.Logger // parts of workers' messages that are invalid
+	logger           *slog.Logger
+	logLevel         *slog.LevelVar
 
 	limiter  *limiter
 	refusals *refusalThrottle
 
-	entering     sync.RWMutex // held for reading while a request enters
+	entering sync.RWMutex // held for reading while a request enters
 	stopping bool
-	inFlight  sync.WaitGroup // requests that are not answered yet
+	inFlight sync.WaitGroup // requests that are not answered yet
 	pool     sync.WaitGroup
 }
 
@@ -200,14 +200,14 @@ func (s *Service) Stop(ctx context.Context) error {
 
 // call is one request on its way.
 type call struct {
-	service *Service
-	endpoint      *endpointStats
-	began   time.Time
-	from    wire.Sender
-	data    []byte
-	replySubject      string // where the answer goes; empty if nobody waits for it
-	admitted  bool   // the gate
-	claimed   atomic.Bool
+	service      *Service
+	endpoint     *endpointStats
+	began        time.Time
+	from         wire.Sender
+	data         []byte
+	replySubject string // where the answer goes; empty if nobody waits for it
+	admitted     bool   // the gate
+	claimed      atomic.Bool
 }
 
 // claim reports whether the answer is still to be given. A bug (a panic after the

@@ -22,7 +22,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestEveryEndpointAnswersGoodAndBadRequests(t *testing.T) {
+// TestService_AnswersGoodAndBadRequests sends a good and a bad request to each
+// endpoint.
+func TestService_AnswersGoodAndBadRequests(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, c := range []struct{ subject, body, code, answer string }{
 		{"task.alice.submit", `{"id":"t1",` + source + `}`, "", `^\{"id":"t1","url":"https://example.com/f.iso",.*"client":"alice",.*"status":"pending"`},
@@ -92,7 +94,9 @@ func TestEveryEndpointAnswersGoodAndBadRequests(t *testing.T) {
 	}
 }
 
-func TestARefusedReportSaysWhatToDrop(t *testing.T) {
+// TestReport_RefusedNamesWhatToDrop checks that a refused report is answered with the
+// attempt to drop.
+func TestReport_RefusedNamesWhatToDrop(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	got := w.ask(t, "worker.w1.report", `{"id":"old-1","attempt":4,"status":"downloading"}`)
 	var body struct {
@@ -105,7 +109,9 @@ func TestARefusedReportSaysWhatToDrop(t *testing.T) {
 	}
 }
 
-func TestTheBackendIsToldWhoAsks(t *testing.T) {
+// TestService_BackendGetsClientOfSubject checks that an operation carries the client of
+// the subject.
+func TestService_BackendGetsClientOfSubject(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	w.ask(t, "task.alice.submit", `{"id":"mine",`+source+`}`)
 	w.ask(t, "task.alice.submit", `{`+source+`}`)
@@ -130,7 +136,9 @@ func TestTheBackendIsToldWhoAsks(t *testing.T) {
 	}
 }
 
-func TestBadSpecsNeverReachTheBackend(t *testing.T) {
+// TestSubmit_BadSpecsNeverReachBackend checks that invalid specs are refused before the
+// backend.
+func TestSubmit_BadSpecsNeverReachBackend(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, c := range wiretest.BadSpecs {
 		if len(c.Body) > 1_000_000 {
@@ -146,7 +154,8 @@ func TestBadSpecsNeverReachTheBackend(t *testing.T) {
 	}
 }
 
-func TestNineHundredKilobytesOfTasksAreTakenIn(t *testing.T) {
+// TestSubmit_AcceptsNineHundredKilobytes checks that a message of 900 kB is accepted.
+func TestSubmit_AcceptsNineHundredKilobytes(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	one := `{"url":"https://example.com/` + strings.Repeat("a", 850) + `"}`
 	got := w.ask(t, "task.alice.submit", `{"tasks":[`+strings.Repeat(one+",", 999)+one+`]}`)
@@ -164,7 +173,9 @@ func TestNineHundredKilobytesOfTasksAreTakenIn(t *testing.T) {
 	}
 }
 
-func TestAFullInboxIsAnsweredAtOnce(t *testing.T) {
+// TestService_FullInboxIsAnsweredAtOnce checks that a full inbox is answered 503 at
+// once.
+func TestService_FullInboxIsAnsweredAtOnce(t *testing.T) {
 	w := serve(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
 		return model.Errorf(model.CodeUnavailable, "the inbox is full; try again")
 	}})
@@ -180,7 +191,9 @@ func TestAFullInboxIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnswersMayComeOutOfOrder(t *testing.T) {
+// TestService_AnswersMayComeOutOfOrder checks that answers reach their requests in any
+// order.
+func TestService_AnswersMayComeOutOfOrder(t *testing.T) {
 	type held struct {
 		ops  []engine.Event
 		done func([]model.Answer)
@@ -218,7 +231,9 @@ func TestAnswersMayComeOutOfOrder(t *testing.T) {
 	}
 }
 
-func TestABackendThatBreaksItsPromiseIsABugInTheAnswer(t *testing.T) {
+// TestService_MissingAnswerOfBackendIs500 checks that a backend without an answer is a
+// 500.
+func TestService_MissingAnswerOfBackendIs500(t *testing.T) {
 	for name, do := range map[string]func([]engine.Event, func([]model.Answer)) *model.Error{
 		"too few answers": func(_ []engine.Event, done func([]model.Answer)) *model.Error { done(nil); return nil },
 		"an empty answer": func(_ []engine.Event, done func([]model.Answer)) *model.Error {
@@ -237,7 +252,9 @@ func TestABackendThatBreaksItsPromiseIsABugInTheAnswer(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
+// TestHeartbeat_MayComeWithoutReplySubject checks that a heartbeat without a reply
+// subject is applied.
+func TestHeartbeat_MayComeWithoutReplySubject(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, body := range []string{`{"broken`, `{` + beat + `}`} {
 		if err := w.nc.Publish(wire.DefaultPrefix+".req.worker.w1.heartbeat", []byte(body)); err != nil {
@@ -247,7 +264,9 @@ func TestAHeartbeatMayComeWithoutAReplySubject(t *testing.T) {
 	testbed.Eventually(t, "the heartbeat is taken in", func() bool { return len(w.backend.taken()) == 1 })
 }
 
-func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
+// TestRead_TooManyAreAnswered503 checks that reads above the queue's limit are refused
+// at once.
+func TestRead_TooManyAreAnswered503(t *testing.T) {
 	release := make(chan struct{})
 	w := serve(t, &fakeBackend{status: func(ctx context.Context) (*model.ClusterStatus, error) {
 		select {
@@ -285,7 +304,9 @@ func TestTooManyReadsAreAnswered503AtOnce(t *testing.T) {
 	}
 }
 
-func TestAReadThatPanicsOrFailsIsAnswered(t *testing.T) {
+// TestRead_PanicAndFailureAreAnswered checks that a read that panics or fails has an
+// answer.
+func TestRead_PanicAndFailureAreAnswered(t *testing.T) {
 	w := serve(t, &fakeBackend{
 		task:   func(string, string) (*model.Task, error) { panic("oh") },
 		worker: func(string) (*model.Worker, error) { return nil, fmt.Errorf("reading: %w", context.DeadlineExceeded) },
@@ -304,7 +325,9 @@ func TestAReadThatPanicsOrFailsIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
+// TestList_PageFitsMessageAndHasNext checks that a page fits into a message and names
+// the next one.
+func TestList_PageFitsMessageAndHasNext(t *testing.T) {
 	const rows = 500
 	w := serve(t, &fakeBackend{tasks: func(q *model.ListQuery) (*model.TaskPage, error) {
 		from := 0
@@ -348,7 +371,9 @@ func TestAListIsCutToFitAMessageAndGoesOnWithNext(t *testing.T) {
 	}
 }
 
-func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
+// TestService_ConcurrentRequestsAreAnsweredOnce checks that each of many concurrent
+// requests has one answer.
+func TestService_ConcurrentRequestsAreAnsweredOnce(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	var group sync.WaitGroup
 	var wrong atomic.Int64
@@ -379,7 +404,9 @@ func TestManyRequestsAtOnceAreEachAnsweredOnce(t *testing.T) {
 	}
 }
 
-func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
+// TestService_IsFoundByMicroClient checks that a client of nats.go/micro finds the
+// service.
+func TestService_IsFoundByMicroClient(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, testbed.Patience)
 	if err != nil {
@@ -394,7 +421,9 @@ func TestTheServiceIsFoundByTheToolsOfNATS(t *testing.T) {
 	}
 }
 
-func TestASecondDispatcherOnThePrefixIsTurnedAway(t *testing.T) {
+// TestCheckSingleton_RefusesSecondDispatcher checks that a second dispatcher on the
+// prefix is refused.
+func TestCheckSingleton_RefusesSecondDispatcher(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix)
 	if err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
@@ -411,7 +440,8 @@ func TestASecondDispatcherOnThePrefixIsTurnedAway(t *testing.T) {
 	}
 }
 
-func TestAnyVersionOfTheProgramMayServe(t *testing.T) {
+// TestStart_AcceptsAnyVersion checks that a version that is not semantic is accepted.
+func TestStart_AcceptsAnyVersion(t *testing.T) {
 	for in, want := range map[string]string{
 		"v1.2.3": "1.2.3", "1.2.3-rc.1+abc": "1.2.3-rc.1+abc", "(devel)": "0.0.0-dev", "": "0.0.0-dev",
 		"01.2.3": "0.0.0-dev", "v0.0.0-20261122090000-abcdef123456+dirty": "0.0.0-20261122090000-abcdef123456+dirty",

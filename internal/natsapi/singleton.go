@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	singletonWait  = time.Second      // for other dispatchers to answer
+	singletonWait     = time.Second      // for other dispatchers to answer
 	singletonInterval = 15 * time.Second // between two looks for another one
 )
 
@@ -43,7 +43,9 @@ func describe(other micro.Ping) string {
 // can come together behind a network that was cut in two. Of two the younger has
 // to go: it returns an error that names the older one, which stays. It returns
 // nil when ctx ends.
-func (s *Service) WatchSingleton(ctx context.Context) error { return s.watchSingleton(ctx, singletonInterval) }
+func (s *Service) WatchSingleton(ctx context.Context) error {
+	return s.watchSingleton(ctx, singletonInterval)
+}
 
 func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error {
 	tick := time.NewTicker(every)

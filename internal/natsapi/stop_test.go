@@ -20,7 +20,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
+// TestServiceStop_AnswersAcceptedRequests checks that a stop waits for the answers of
+// accepted requests.
+func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 	inbox := make(chan func([]model.Answer), 100)
 	var ops atomic.Pointer[[]engine.Event]
 	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]model.Answer)) *model.Error {
@@ -75,7 +77,9 @@ func TestStoppingAnswersWhatWasTakenIn(t *testing.T) {
 	}
 }
 
-func TestStoppingGivesUpWithItsContext(t *testing.T) {
+// TestServiceStop_EndsWithContext checks that a stop ends with its context while a
+// request has no answer.
+func TestServiceStop_EndsWithContext(t *testing.T) {
 	done := make(chan func([]model.Answer), 1)
 	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]model.Answer)) *model.Error { done <- d; return nil }})
 	if err := w.nc.Publish(wire.DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {

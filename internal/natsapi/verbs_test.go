@@ -17,7 +17,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
+// TestVerbs_ReachBackendAndAnswerTaskOrWorker checks the operation and the answer of
+// each verb.
+func TestVerbs_ReachBackendAndAnswerTaskOrWorker(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, c := range []struct {
 		subject, body, answer string
@@ -48,9 +50,9 @@ func TestEachVerbIsHandedOverAndAnsweredWithItsTaskOrWorker(t *testing.T) {
 	}
 }
 
-// TestRetry_URLThatCannotBeTakenIsNamed checks that a retry with a bad url, or with a
+// TestRetry_InvalidURLIsNamed checks that a retry with a bad url, or with a
 // url for several tasks, is 400 and reaches no task.
-func TestRetry_URLThatCannotBeTakenIsNamed(t *testing.T) {
+func TestRetry_InvalidURLIsNamed(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for body, want := range map[string]string{
 		`{"id":"a","url":"gopher://h/"}`:            `url: the scheme "gopher"`,
@@ -70,7 +72,9 @@ func TestRetry_URLThatCannotBeTakenIsNamed(t *testing.T) {
 	}
 }
 
-func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
+// TestDiscovery_ListsEndpointsOfContract checks that the endpoints are those of the
+// contract.
+func TestDiscovery_ListsEndpointsOfContract(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	m, err := w.nc.Request("$SRV.INFO.aria-dispatcher", nil, testbed.Patience)
 	if err != nil {
@@ -101,7 +105,9 @@ func TestDiscoveryListsWhatTheContractNames(t *testing.T) {
 	}
 }
 
-func TestVerbsThatCannotBeAreRefusedWithFieldAndID(t *testing.T) {
+// TestVerbs_InvalidRequestNamesFieldAndID checks that a refusal names the field and the
+// id.
+func TestVerbs_InvalidRequestNamesFieldAndID(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for _, c := range []struct{ subject, body, code, id, says string }{
 		{"task.alice.pause", `{"id":"none"}`, "404", "none", "there is no task none"},
@@ -133,7 +139,8 @@ func TestVerbsThatCannotBeAreRefusedWithFieldAndID(t *testing.T) {
 	}
 }
 
-func TestAVerbOnManyAnswersEachForItself(t *testing.T) {
+// TestVerbs_ManyIDsAreAnsweredEach checks that each id of a list has its own answer.
+func TestVerbs_ManyIDsAreAnsweredEach(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	got := w.ask(t, "task.alice.delete", `{"ids":["a","none","a.b"],"files":true}`)
 	want := `^\{"tasks":\[\{"task":\{"id":"a","status":"failed"\}\},` +
@@ -147,7 +154,8 @@ func TestAVerbOnManyAnswersEachForItself(t *testing.T) {
 	}
 }
 
-func TestAnUpdatedTaskIsShownWithoutItsSecrets(t *testing.T) {
+// TestUpdate_AnswerHasNoSecrets checks that the answer of an update has no passwords.
+func TestUpdate_AnswerHasNoSecrets(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	for body, want := range map[string]string{
 		`{"id":"a","priority":4}`:                            `"url":"https://xxxxx@example.com/f"`,
@@ -163,7 +171,8 @@ func TestAnUpdatedTaskIsShownWithoutItsSecrets(t *testing.T) {
 	}
 }
 
-func TestTheClientHasAMethodForEachVerb(t *testing.T) {
+// TestClient_HasMethodForEachVerb checks the operation of each method of the Go client.
+func TestClient_HasMethodForEachVerb(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	alice, err := client.New(w.nc, wire.DefaultPrefix, "alice")
 	if err != nil {

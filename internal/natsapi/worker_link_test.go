@@ -20,7 +20,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
+// TestWorkerLink_HeartbeatReturnsAssignments checks that the answer of a heartbeat
+// reaches the worker with the secrets of its tasks.
+func TestWorkerLink_HeartbeatReturnsAssignments(t *testing.T) {
 	secret := model.Options{"http-passwd": {"hunter2"}}
 	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
 		h := ops[0].(engine.Heartbeat)
@@ -54,7 +56,9 @@ func TestAWorkerIsToldWhatItsHeartbeatLacks(t *testing.T) {
 	}
 }
 
-func TestReportsAreAnsweredOneByOneInAsManyMessagesAsItTakes(t *testing.T) {
+// TestWorkerLink_SplitsReportsIntoMessages checks that many reports are sent in several
+// messages, and each has its own result.
+func TestWorkerLink_SplitsReportsIntoMessages(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	var reports []model.Report
 	for i := range 60 {
@@ -123,7 +127,9 @@ func publisherFor(t testing.TB, conn *bus.Connection) *Publisher {
 	return p
 }
 
-func TestEventsReachTheirClientAlone(t *testing.T) {
+// TestPublisher_EventsReachTheirClientOnly checks that a client receives the events of
+// its own tasks only.
+func TestPublisher_EventsReachTheirClientOnly(t *testing.T) {
 	s := testbus.StartServer(t)
 	conn := testbus.Open(t, s.ClientURL())
 	nc := conn.Current()
@@ -180,7 +186,9 @@ func TestEventsReachTheirClientAlone(t *testing.T) {
 	}
 }
 
-func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testing.T) {
+// TestPublisher_StuckConnectionBlocksOnceThenDrops checks that a stuck connection
+// blocks the caller once for a moment, and that the loss is logged.
+func TestPublisher_StuckConnectionBlocksOnceThenDrops(t *testing.T) {
 	log := &testbed.Log{}
 	s := testbus.StartServer(t)
 	conn := testbus.Open(t, s.ClientURL())
@@ -216,7 +224,8 @@ func TestAPublisherThatIsStuckBlocksOnceForAMomentAndSaysThatItDropped(t *testin
 	p.Progress(&model.ProgressEvent{}) // after the end: harmless
 }
 
-func TestAClientDoesTheWholeRound(t *testing.T) {
+// TestClient_SubmitGetListCancel checks each call of the Go client against the service.
+func TestClient_SubmitGetListCancel(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx := testbed.Context(t)
 	c, err := client.New(w.nc, wire.DefaultPrefix, "alice")
@@ -267,7 +276,10 @@ func link(t testing.TB, conn *bus.Connection) *bus.WorkerLink {
 	}
 	return l
 }
-func TestCommandsReachTheirWorkerInPieces(t *testing.T) {
+
+// TestPublisher_SplitsCommandsIntoMessages checks that many assignments reach their
+// worker in several messages.
+func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 	s := testbus.StartServer(t)
 	conn := testbus.Open(t, s.ClientURL())
 	nc := conn.Current()

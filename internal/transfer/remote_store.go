@@ -114,12 +114,12 @@ func (s *RemoteStore) Thaw(ctx context.Context) error {
 
 // remoteSnapshot reads an export page by page.
 type remoteSnapshot struct {
-	s      *RemoteStore
-	id     string
-	counts model.Counts
-	allWorkersRead  bool // every task and worker was read
-	allTasksRead  bool
-	closed bool
+	s              *RemoteStore
+	id             string
+	counts         model.Counts
+	allWorkersRead bool // every task and worker was read
+	allTasksRead   bool
+	closed         bool
 }
 
 // Counts implements [repo.Snapshot].

@@ -31,22 +31,22 @@ const (
 	// transferIdle is after how long one that nobody goes on with is given up, and
 	// transferGone after how long another one may take its place: whoever reads or
 	// writes records does so several times a second, so it was killed.
-	idleTimeout  = 5 * time.Minute
+	idleTimeout   = 5 * time.Minute
 	replaceAfter  = 10 * time.Second
 	maxPageRows   = 1000
-	closeTimeout = 10 * time.Second
-	maxLookupSize       = 512 << 10 // of the records of a look-up
+	closeTimeout  = 10 * time.Second
+	maxLookupSize = 512 << 10 // of the records of a look-up
 )
 
 // Sessions is the exports and imports under way.
 type Sessions struct {
-	backend Backend
-	logger  *slog.Logger
-	replaceableAfter    time.Duration
-	mu      sync.Mutex
-	exports map[string]*exportSession
-	imports map[string]*importSession
-	frozen  string // the export for which writes are refused: the last final one
+	backend          Backend
+	logger           *slog.Logger
+	replaceableAfter time.Duration
+	mu               sync.Mutex
+	exports          map[string]*exportSession
+	imports          map[string]*importSession
+	frozen           string // the export for which writes are refused: the last final one
 }
 
 // session is the state of the requests on a transfer; transfers.mu guards it, all but work.

@@ -78,7 +78,9 @@ func records(t *testing.T, n int) []repo.Record {
 	return list
 }
 
-func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *testing.T) {
+// TestExport_ExpiredFinalAcceptsWritesAgain checks that an expired final export accepts
+// writes again, unless a later final one has begun.
+func TestExport_ExpiredFinalAcceptsWritesAgain(t *testing.T) {
 	for name, c := range map[string]struct {
 		later func(x *Sessions) string // what happens after the export that is given up has begun
 		want  bool
@@ -115,7 +117,8 @@ func TestAFinalExportThatIsGivenUpTakesWritesAgainUnlessALaterOneIsWhole(t *test
 	}
 }
 
-func TestAnExportThatWasLeftGivesWayToANewOne(t *testing.T) {
+// TestExport_IdleOneIsReplaced checks that an idle export is replaced by a new one.
+func TestExport_IdleOneIsReplaced(t *testing.T) {
 	x, _, _ := newMemoryTransfers(t, time.Hour)
 	for range maxExports {
 		beginning(t, x, false)
@@ -132,7 +135,9 @@ func TestAnExportThatWasLeftGivesWayToANewOne(t *testing.T) {
 	}
 }
 
-func TestAnImportWhoseSenderIsGoneGivesWayToANewOne(t *testing.T) {
+// TestImport_IdleOneIsReplaced checks that an idle import is replaced by a new one and
+// that its records stay.
+func TestImport_IdleOneIsReplaced(t *testing.T) {
 	x, m, log := newMemoryTransfers(t, time.Hour)
 	first, err := importBegin(t, x)
 	if err != nil {
@@ -167,7 +172,9 @@ func TestAnImportWhoseSenderIsGoneGivesWayToANewOne(t *testing.T) {
 	}
 }
 
-func TestAMessageOfAnImportThatComesTwiceCountsOnce(t *testing.T) {
+// TestImport_RepeatedMessageCountsOnce checks that a repeated message is answered again
+// and counted once.
+func TestImport_RepeatedMessageCountsOnce(t *testing.T) {
 	x, _, _ := newMemoryTransfers(t, time.Hour)
 	id, err := importBegin(t, x)
 	if err != nil {
@@ -195,7 +202,9 @@ func TestAMessageOfAnImportThatComesTwiceCountsOnce(t *testing.T) {
 	}
 }
 
-func TestARecordThatNoClientCouldHaveSentIs400WithItsField(t *testing.T) {
+// TestImport_InvalidRecordNamesField checks that an invalid record is a 400 that names
+// its field.
+func TestImport_InvalidRecordNamesField(t *testing.T) {
 	x, _, _ := newMemoryTransfers(t, time.Hour)
 	good, err := records(t, 1)[0].Append(nil)
 	if err != nil {

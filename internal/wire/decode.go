@@ -91,8 +91,8 @@ type submitMessage struct {
 
 // specList is the list of a submit.
 type specList struct {
-	specs   []specEntry // nil where there is no list
-	hasDuplicate bool       // a name comes twice in one of them
+	specs        []specEntry // nil where there is no list
+	hasDuplicate bool        // a name comes twice in one of them
 }
 
 // specEntry is one spec of a list, or why it could not be read.

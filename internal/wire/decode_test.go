@@ -27,7 +27,9 @@ func decodeOne(body string) (*model.TaskSpec, *model.Error) {
 	return list[0].Spec, list[0].Err
 }
 
-func TestABadSpecIsRefusedWithTheFieldsName(t *testing.T) {
+// TestDecodeSubmit_BadSpecNamesField checks that the error of a bad spec names the
+// field.
+func TestDecodeSubmit_BadSpecNamesField(t *testing.T) {
 	for _, c := range wiretest.BadSpecs {
 		t.Run(c.Name, func(t *testing.T) {
 			_, err := decodeOne(c.Body)
@@ -41,7 +43,9 @@ func TestABadSpecIsRefusedWithTheFieldsName(t *testing.T) {
 	}
 }
 
-func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
+// TestDecodeSubmit_AcceptsSeveralForms checks that names and numbers are accepted where
+// both are allowed.
+func TestDecodeSubmit_AcceptsSeveralForms(t *testing.T) {
 	spec, err := decodeOne(`{"id":"a-1",` + source + `,"priority":3,"timeout":"5m","max_attempts":2,
 		"options":{"split":4,"header":["A: b","C: d"],"tags":{"location":"eu"}},"tags":{"disk":"ssd"}}`)
 	if err != nil {
@@ -70,7 +74,9 @@ func TestASpecMayBeWrittenInSeveralWays(t *testing.T) {
 	}
 }
 
-func TestInAListEachSpecStandsForItself(t *testing.T) {
+// TestDecodeSubmit_EachSpecIsJudgedAlone checks that a bad spec does not affect the
+// others of its list.
+func TestDecodeSubmit_EachSpecIsJudgedAlone(t *testing.T) {
 	list, many, err := DecodeSubmit([]byte(`{"tasks": [ {`+source+`} , {"id":"x"}, {`+source+`,"labels":{"q":"a,]}\"[{"}} , 7, {"who":1},{"url":5} ]}`), room)
 	if err != nil || !many || len(list) != 6 {
 		t.Fatalf("%d specs, many %v, %v", len(list), many, err)
@@ -93,7 +99,9 @@ func TestInAListEachSpecStandsForItself(t *testing.T) {
 	}
 }
 
-func TestARefusalSpeaksOfTheIDWhereverItStands(t *testing.T) {
+// TestDecodeSubmit_ErrorHasIDAtAnyPlace checks that the error has the id, before or
+// behind the bad field.
+func TestDecodeSubmit_ErrorHasIDAtAnyPlace(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"id":"a",` + source + `,"colour":"red"}`:   `a "colour": `,
 		`{"colour":"red",` + source + `,"id":"a"}`:   `a "colour": `,
@@ -123,7 +131,9 @@ func TestARefusalSpeaksOfTheIDWhereverItStands(t *testing.T) {
 	}
 }
 
-func TestATaskWhoseAssignmentWouldNotFitIsTooLarge(t *testing.T) {
+// TestDecodeSubmit_AssignmentAboveLimitIs413 checks that a spec is refused when its
+// assignment would not fit into a message.
+func TestDecodeSubmit_AssignmentAboveLimitIs413(t *testing.T) {
 	header := `"X-A: ` + strings.Repeat("&", 4000) + `"`
 	body := `{"id":"big",` + source + `,"options":{"header":[` + header + strings.Repeat(","+header, 19) + `]}}`
 	if _, err := decodeOne(body); err != nil {
@@ -135,7 +145,8 @@ func TestATaskWhoseAssignmentWouldNotFitIsTooLarge(t *testing.T) {
 	}
 }
 
-func TestAVerbTakesOneIDOrMany(t *testing.T) {
+// TestDecodeIDs_OneOrMany checks that a verb takes id or ids.
+func TestDecodeIDs_OneOrMany(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"id":"a"}`:              "[a] false",
 		`{"ids":["a","b.c","a"]}`: "[a b.c a] true",
@@ -164,7 +175,9 @@ func TestAVerbTakesOneIDOrMany(t *testing.T) {
 
 const beat = `"instance":"i1","epoch":1,"seq":1,"state":"ready","total_slots":2`
 
-func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
+// TestDecodeHeartbeat_WorkerIsThatOfSubject checks that a heartbeat of another worker
+// is refused.
+func TestDecodeHeartbeat_WorkerIsThatOfSubject(t *testing.T) {
 	for name, c := range map[string]struct{ body, want string }{
 		"without a name":           {`{` + beat + `}`, "ok"},
 		"with its name":            {`{"worker_id":"w1",` + beat + `}`, "ok"},
@@ -202,7 +215,9 @@ func TestAHeartbeatIsTheSubjectsWorkers(t *testing.T) {
 	}
 }
 
-func TestAReportSpeaksOfItsOwnWorkerOnly(t *testing.T) {
+// TestDecodeReport_WorkerIsThatOfSubject checks that a report of another worker is
+// refused.
+func TestDecodeReport_WorkerIsThatOfSubject(t *testing.T) {
 	done := `"id":"a","attempt":2,"status":"completed","result":{"files":[],"total_length":5,"worker_id":"w9"}`
 	list, many, err := DecodeReport([]byte(`{"worker_id":"w1",`+done+`,"new":1}`), "w1")
 	if err != nil || many || list[0].Err != nil {
@@ -228,7 +243,9 @@ func TestAReportSpeaksOfItsOwnWorkerOnly(t *testing.T) {
 	}
 }
 
-func TestAClientListsItsOwnTasksOnly(t *testing.T) {
+// TestDecodeList_ClientListsOwnTasksOnly checks that a client cannot list the tasks of
+// another one.
+func TestDecodeList_ClientListsOwnTasksOnly(t *testing.T) {
 	for body, want := range map[string]string{
 		``:                            "alice",
 		`{}`:                          "alice",
@@ -262,7 +279,9 @@ func TestAClientListsItsOwnTasksOnly(t *testing.T) {
 	}
 }
 
-func TestANameIsWrittenAsItIsAndOnce(t *testing.T) {
+// TestStrict_NamesAreExactAndUnique checks that a field name in the wrong case or given
+// twice is refused.
+func TestStrict_NamesAreExactAndUnique(t *testing.T) {
 	many := make([]string, 40)
 	for n := range many {
 		many[n] = fmt.Sprintf(`"l%d":"x"`, n)

@@ -31,7 +31,9 @@ var goodUpdates = []struct {
 	{`{"id":"a","labels":{"job":"nightly"}}`, model.TaskUpdate{Labels: ref(map[string]string{"job": "nightly"})}},
 }
 
-func TestAnUpdateNamesWhatChangesAndNothingElse(t *testing.T) {
+// TestDecodeUpdate_ChangesOnlyGivenFields checks that an update changes only the fields
+// that it names.
+func TestDecodeUpdate_ChangesOnlyGivenFields(t *testing.T) {
 	for _, c := range goodUpdates {
 		id, got, err := DecodeUpdate([]byte(c.body), room)
 		if err != nil || id != "a" || !reflect.DeepEqual(*got, c.want) {
@@ -68,7 +70,9 @@ var badUpdates = map[string]string{
 	`"labels":{"a":[]}`:                                                   "400 labels",
 }
 
-func TestABadUpdateIsRefusedWithTheFieldsName(t *testing.T) {
+// TestDecodeUpdate_BadUpdateNamesField checks that the error of a bad update names the
+// field.
+func TestDecodeUpdate_BadUpdateNamesField(t *testing.T) {
 	for rest, want := range badUpdates {
 		_, _, err := DecodeUpdate([]byte(`{"id":"a",`+rest+`}`), room)
 		if err == nil {

@@ -23,7 +23,7 @@ type Fault struct {
 // wireHeartbeat keeps its tasks apart: each is judged alone.
 type wireHeartbeat struct {
 	model.Heartbeat
-	Tasks   taskReports   `json:"tasks"`
+	Tasks   taskReports `json:"tasks"`
 	Partial partialFlag `json:"partial"`
 }
 

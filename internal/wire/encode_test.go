@@ -5,7 +5,9 @@ import (
 	"testing"
 )
 
-func TestChunksKeepTheOrderAndTheRoom(t *testing.T) {
+// TestChunks_KeepOrderAndLimit checks that lists keep the order of the elements and the
+// limit of bytes.
+func TestChunks_KeepOrderAndLimit(t *testing.T) {
 	parts := make([][]byte, 0)
 	for _, n := range []int{5, 5, 20, 1, 9, 2, 2, 2} {
 		parts = append(parts, make([]byte, n))

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-func TestSubjectsAreThoseOfTheContract(t *testing.T) {
+// TestSubjects_AreThoseOfContract checks each subject.
+func TestSubjects_AreThoseOfContract(t *testing.T) {
 	s, err := NewSubjects(DefaultPrefix)
 	if err != nil {
 		t.Fatal(err)
@@ -34,7 +35,8 @@ func TestSubjectsAreThoseOfTheContract(t *testing.T) {
 	}
 }
 
-func TestPrefixIsTokensWithDotsBetween(t *testing.T) {
+// TestNewSubjects_ChecksPrefix checks which prefixes are accepted.
+func TestNewSubjects_ChecksPrefix(t *testing.T) {
 	for _, good := range []string{"aria.v1", "a", "team_1.aria-2.x"} {
 		if _, err := NewSubjects(good); err != nil {
 			t.Errorf("%q: %v", good, err)
@@ -47,7 +49,9 @@ func TestPrefixIsTokensWithDotsBetween(t *testing.T) {
 	}
 }
 
-func TestParseReadsWhatRequestWrites(t *testing.T) {
+// TestParse_ReadsSubjectsOfRequest checks that Parse reads the subjects that Request
+// builds.
+func TestParse_ReadsSubjectsOfRequest(t *testing.T) {
 	s := Subjects{Prefix: "x.y"}
 	for _, want := range []Sender{
 		{RoleTask, "alice", "submit"}, {RoleWorker, "w-1", "heartbeat"},
@@ -59,7 +63,8 @@ func TestParseReadsWhatRequestWrites(t *testing.T) {
 	}
 }
 
-func TestParseRefusesOtherSubjects(t *testing.T) {
+// TestParse_RefusesOtherSubjects checks that subjects of other kinds are refused.
+func TestParse_RefusesOtherSubjects(t *testing.T) {
 	s := Subjects{Prefix: "aria.v1"}
 	for subject, field := range map[string]string{
 		"":                               "subject",

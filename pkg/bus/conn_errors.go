@@ -21,9 +21,9 @@ const maxThrottles = 128
 type connErrors struct {
 	logger *slog.Logger
 
-	mu     sync.Mutex
-	throttles map[string]*logthrottle.Logger
-	otherErrors   *logthrottle.Logger
+	mu          sync.Mutex
+	throttles   map[string]*logthrottle.Logger
+	otherErrors *logthrottle.Logger
 }
 
 func newConnErrors(logger *slog.Logger) *connErrors {

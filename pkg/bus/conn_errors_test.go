@@ -14,7 +14,9 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 )
 
-func TestWhatIsNotPermittedIsLoggedWithItsSubject(t *testing.T) {
+// TestConnErrors_DeniedSubjectIsLogged checks that a permission error is logged with
+// its subject.
+func TestConnErrors_DeniedSubjectIsLogged(t *testing.T) {
 	at := testnats.Start(t, &server.Options{Users: []*server.User{{
 		Username: "w", Password: "pw", Permissions: &server.Permissions{
 			Publish:   &server.SubjectPermission{Deny: []string{"a.>", "b.>"}},
@@ -41,7 +43,9 @@ func TestWhatIsNotPermittedIsLoggedWithItsSubject(t *testing.T) {
 	}
 }
 
-func TestASlowConsumerIsLoggedWithItsSubject(t *testing.T) {
+// TestConnErrors_SlowConsumerIsLogged checks that a slow subscription is logged with
+// its subject.
+func TestConnErrors_SlowConsumerIsLogged(t *testing.T) {
 	s, log := startServer(t), &testbed.Log{}
 	nc, err := Connect(testbed.Context(t), Options{URL: s.ClientURL(), Logger: log.Logger()})
 	if err != nil {
@@ -69,7 +73,7 @@ func TestASlowConsumerIsLoggedWithItsSubject(t *testing.T) {
 
 // A server of a cluster that is to be stopped says so, and lets its connections go
 // one by one: they go to another server, with their subscriptions.
-func TestTheConnectionLeavesAServerThatGoesDownForAnother(t *testing.T) {
+func TestConnect_LameDuckServerIsLeft(t *testing.T) {
 	start := func(routes ...*url.URL) *server.Server {
 		return testnats.Start(t, &server.Options{
 			Cluster: server.ClusterOpts{Name: "lab", Host: "127.0.0.1", Port: server.RANDOM_PORT}, Routes: routes,
@@ -110,7 +114,9 @@ func TestTheConnectionLeavesAServerThatGoesDownForAnother(t *testing.T) {
 	}
 }
 
-func TestTheKindsOfErrorsThatAreToldApartAreBounded(t *testing.T) {
+// TestConnErrors_NumberOfThrottlesIsBounded checks that the number of throttles has a
+// limit.
+func TestConnErrors_NumberOfThrottlesIsBounded(t *testing.T) {
 	log := &testbed.Log{}
 	c := newConnErrors(log.Logger())
 	for n := range 10_000 {

@@ -20,7 +20,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
-func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
+// TestConnect_WaitsForServerAndLogsOnce checks that Connect waits for a server and logs
+// that once.
+func TestConnect_WaitsForServerAndLogsOnce(t *testing.T) {
 	address, log := freeport.Address(t), &testbed.Log{}
 	type result struct {
 		nc  *nats.Conn
@@ -50,7 +52,8 @@ func TestConnectWaitsForTheServerAndSaysSoOnce(t *testing.T) {
 	}
 }
 
-func TestConnectEndsWithItsContext(t *testing.T) {
+// TestConnect_EndsWithContext checks that Connect ends with its context.
+func TestConnect_EndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	_, err := Connect(ctx, Options{URL: "nats://u:hidden@" + freeport.Address(t)})
@@ -71,7 +74,9 @@ func TestConnectEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestConnectRefusesMistakesAtOnce(t *testing.T) {
+// TestConnect_ReturnsPermanentErrorsAtOnce checks that Connect does not wait after an
+// error in its options.
+func TestConnect_ReturnsPermanentErrorsAtOnce(t *testing.T) {
 	s := startServer(t)
 	for name, o := range map[string]Options{
 		"a bad URL":               {URL: "nats://[::1"},
@@ -102,7 +107,8 @@ func noiseFile(t *testing.T) string {
 	return path
 }
 
-func TestConnectShowsItsCredentials(t *testing.T) {
+// TestConnect_UsesCredentialsOfOptions checks each kind of credentials.
+func TestConnect_UsesCredentialsOfOptions(t *testing.T) {
 	pair, err := nkeys.CreateUser()
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +169,9 @@ func TestConnectShowsItsCredentials(t *testing.T) {
 	})
 }
 
-func TestAConnectionComesBackByItself(t *testing.T) {
+// TestConnect_ReconnectsByItself checks that a connection comes back and buffers no
+// message.
+func TestConnect_ReconnectsByItself(t *testing.T) {
 	address, store, log := freeport.Address(t), t.TempDir(), &testbed.Log{}
 	start := func() *embedded.Server {
 		s, err := embedded.Start(embedded.Options{Listen: address, StoreDir: store})

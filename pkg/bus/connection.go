@@ -21,7 +21,7 @@ const (
 	replaceTimeout = 3 * time.Second
 	// confirmSize is from how many bytes on an answer is confirmed by a round trip to
 	// the server: one above a max_payload that was lowered closes the connection.
-	confirmSize = 16 << 10
+	confirmSize    = 16 << 10
 	confirmTimeout = 2 * time.Second // bounds this round trip
 	// maxSends is how often one message is sent over connections that end under it.
 	maxSends = 3
@@ -123,7 +123,7 @@ type Attachment struct {
 	first chan error // has the result of the first time
 
 	// Both belong to run.
-	on     *nats.Conn // where it is set up
+	on        *nats.Conn // where it is set up
 	confirmed bool       // it was set up once
 }
 

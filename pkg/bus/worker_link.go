@@ -18,10 +18,10 @@ import (
 // WorkerLink is a worker's way to the dispatcher over NATS; it is a worker.Link.
 // It is safe for concurrent use.
 type WorkerLink struct {
-	conn     *Connection
-	subjects Subjects
-	worker   string
-	unreadable      *logthrottle.Logger
+	conn       *Connection
+	subjects   Subjects
+	worker     string
+	unreadable *logthrottle.Logger
 }
 
 // NewWorkerLink makes the link of the worker of that name.

@@ -22,7 +22,9 @@ func link(t testing.TB, conn *Connection) *WorkerLink {
 	return l
 }
 
-func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
+// TestWorkerLink_WithoutDispatcherOutcomeIsUnknown checks that a heartbeat without a
+// dispatcher is an error, and no answer.
+func TestWorkerLink_WithoutDispatcherOutcomeIsUnknown(t *testing.T) {
 	s := startServer(t)
 	_, err := link(t, openTo(t, s)).Heartbeat(testbed.Context(t), &model.Heartbeat{})
 	var no *model.Error
@@ -31,7 +33,9 @@ func TestWithoutADispatcherNothingIsKnown(t *testing.T) {
 	}
 }
 
-func TestALongHeartbeatIsCutAndPartial(t *testing.T) {
+// TestEncodeHeartbeat_LongOneIsPartial checks that a heartbeat above the limit is
+// shortened and marked as partial.
+func TestEncodeHeartbeat_LongOneIsPartial(t *testing.T) {
 	var tasks []model.Report
 	for i := range 1200 {
 		tasks = append(tasks, model.Report{ID: fmt.Sprint("t", i), Attempt: 1, Status: model.ReportDownloading})

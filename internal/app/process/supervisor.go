@@ -48,7 +48,7 @@ func Supervise(ctx context.Context, ready, turning func(context.Context) error, 
 
 // supervisor is the connection to the service manager.
 type supervisor struct {
-	check  func(context.Context) error
+	check    func(context.Context) error
 	watchdog time.Duration // 0: none is asked for
 	logger   *slog.Logger
 }

@@ -54,7 +54,8 @@ func noAnswer(t *testing.T, what string, err error) {
 	}
 }
 
-func TestNamesAndPrefixesAreCheckedBeforeAnythingIsSent(t *testing.T) {
+// TestNew_ChecksNameAndPrefix checks that an invalid name or prefix is refused.
+func TestNew_ChecksNameAndPrefix(t *testing.T) {
 	nc := connect(t)
 	for _, c := range []struct{ prefix, name, want string }{
 		{"", "alice", "nats.prefix"}, {"aria.>", "alice", "nats.prefix"},
@@ -66,7 +67,9 @@ func TestNamesAndPrefixesAreCheckedBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatIsNoneIsNotTakenForOne(t *testing.T) {
+// TestClient_InvalidAnswerIsAnError checks that an invalid answer is an error with an
+// unknown outcome.
+func TestClient_InvalidAnswerIsAnError(t *testing.T) {
 	nc := connect(t)
 	c := alice(t, nc)
 	_, err := c.Get(t.Context(), "a")
@@ -93,7 +96,8 @@ func TestAnAnswerThatIsNoneIsNotTakenForOne(t *testing.T) {
 	}
 }
 
-func TestTheIntakeSaysNoByItself(t *testing.T) {
+// TestQueue_ReturnsErrorsOfStream checks the errors that the stream returns.
+func TestQueue_ReturnsErrorsOfStream(t *testing.T) {
 	nc := connect(t)
 	c := alice(t, nc)
 	spec := &model.TaskSpec{URL: "https://example.org/f"}
@@ -116,7 +120,9 @@ func TestTheIntakeSaysNoByItself(t *testing.T) {
 	}
 }
 
-func TestWatchTellsOneThingAtATimeAndTheErrorHandlerWhatCannotBeRead(t *testing.T) {
+// TestWatch_CallsHandlersOneAtATime checks that handlers are called one at a time, and
+// that an unreadable event goes to the error handler.
+func TestWatch_CallsHandlersOneAtATime(t *testing.T) {
 	unread := make(chan error, 1)
 	nc := connect(t, nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { unread <- err }))
 	told, busy := make(chan string, 8), make(chan struct{}, 1)
@@ -168,7 +174,9 @@ func TestWatchTellsOneThingAtATimeAndTheErrorHandlerWhatCannotBeRead(t *testing.
 	}
 }
 
-func TestWatchSubscribesToNothingThatHasNoHandler(t *testing.T) {
+// TestWatch_SubscribesOnlyForHandlers checks that there is a subscription for each
+// handler only.
+func TestWatch_SubscribesOnlyForHandlers(t *testing.T) {
 	nc := connect(t)
 	before := nc.NumSubscriptions()
 	stop, err := alice(t, nc).Watch(t.Context(), client.Handlers{Verdict: func(*model.IntakeVerdict) {}})

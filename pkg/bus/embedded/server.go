@@ -34,7 +34,7 @@ type Options struct {
 // nats.InProcessConnProvider, so it can be given to bus.Options.InProcess.
 type Server struct {
 	server *server.Server
-	lock *os.File
+	lock   *os.File
 }
 
 // startTimeout bounds the start: JetStream reads its files meanwhile.

@@ -19,7 +19,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
-func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
+// TestServer_AcceptsInProcessConnections checks an in-process connection and its
+// JetStream.
+func TestServer_AcceptsInProcessConnections(t *testing.T) {
 	s, err := embedded.Start(embedded.Options{StoreDir: t.TempDir(), MaxPayload: 64 << 10})
 	if err != nil {
 		t.Fatal(err)
@@ -50,7 +52,8 @@ func TestTheEmbeddedServerIsReachedFromInsideAndOutside(t *testing.T) {
 	}
 }
 
-func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
+// TestStart_RefusesBadOptions checks the errors of a start.
+func TestStart_RefusesBadOptions(t *testing.T) {
 	running := testbus.StartServer(t)
 	port := strings.TrimPrefix(running.ClientURL(), "nats://")
 	file := filepath.Join(t.TempDir(), "file")
@@ -88,7 +91,8 @@ func TestTheEmbeddedServerRefusesToStart(t *testing.T) {
 	}
 }
 
-func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
+// TestServer_RequiresPassword checks that the server accepts the configured user only.
+func TestServer_RequiresPassword(t *testing.T) {
 	// One that looks like a bcrypt hash is a password like any other.
 	for _, password := range []string{"hunter2", "$2a$11$IjVzA6dvEKJpBHXtdVV4NOBnnUxKtzCPVKhS.0aBqtxwYGR5xqDAC"} {
 		log := &testbed.Log{}
@@ -131,7 +135,9 @@ func TestTheEmbeddedServerLetsInNobodyWithoutItsPassword(t *testing.T) {
 	}
 }
 
-func TestAServerThatIsOpenToOthersWithoutAPasswordSaysSo(t *testing.T) {
+// TestStart_WarnsWhenOpenToNetwork checks that a server without a password warns unless
+// it listens on loopback.
+func TestStart_WarnsWhenOpenToNetwork(t *testing.T) {
 	for _, c := range []struct {
 		o    embedded.Options
 		open bool
@@ -160,7 +166,9 @@ func TestAServerThatIsOpenToOthersWithoutAPasswordSaysSo(t *testing.T) {
 	}
 }
 
-func TestAFailureInsideTheServerIsWhatTheStartReturns(t *testing.T) {
+// TestStart_ReturnsFailureOfServer checks that a failure of JetStream is the error of
+// the start.
+func TestStart_ReturnsFailureOfServer(t *testing.T) {
 	store := t.TempDir()
 	// JetStream cannot make its folder where a file has its name.
 	if err := os.WriteFile(filepath.Join(store, "jetstream"), nil, 0o600); err != nil {
