@@ -15,22 +15,22 @@ import (
 
 // Headers of a dead letter.
 const (
-	headerError   = "Aria-Error"      // why it can never be accepted, one sentence
-	headerCode    = "Aria-Error-Code" // of the contract, such as 400
-	headerStream  = "Aria-Stream"     // where it was
-	headerSeq     = "Aria-Sequence"   // its sequence there
-	headerTime    = "Aria-Time"       // when it was stored there
-	headerSubject = "Aria-Subject"    // where it was sent to
+	headerError   = "Aria-Error"      // the reason, one sentence
+	headerCode    = "Aria-Error-Code" // code of the error, such as 400
+	headerStream  = "Aria-Stream"     // name of its stream
+	headerSeq     = "Aria-Sequence"   // its sequence in that stream
+	headerTime    = "Aria-Time"       // when it was stored in that stream
+	headerSubject = "Aria-Subject"    // its subject
 	headerMsgID   = "Aria-Msg-Id"     // its own Nats-Msg-Id
-	headerOrigin  = "Aria-Origin"     // of a parked message only: its first sequence, and the time
+	headerOrigin  = "Aria-Origin"     // of a parked message only: its first sequence and time
 )
 
-// maxMsgID bounds what is repeated of a Nats-Msg-Id, in bytes.
+// maxMsgID limits the Nats-Msg-Id that is repeated, in bytes.
 const maxMsgID = 256
 
-// divert stores messages in another place: what can never be accepted among the
-// dead letters, what is past its client's limits behind all that is parked. Only
-// then are they acknowledged where they were. It runs in one goroutine.
+// divert moves messages: to the dead letters if they can never be accepted, behind the
+// parked messages if they are above their client's limits. They are acknowledged after
+// that. It runs in one goroutine.
 func (i *Intake) divert() {
 	for {
 		select {
@@ -46,7 +46,7 @@ func (i *Intake) divert() {
 func (i *Intake) divertOne(d *decision) {
 	if !d.isClientLimit() {
 		if err := i.publishDeadLetter(d); err != nil {
-			i.warnings.Warn("a dead letter could not be stored; its message comes again", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+			i.warnings.Warn("a dead letter could not be stored; its message is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 			i.logAckError(d, d.msg.nak(divertDelay))
 			return
 		}
@@ -54,18 +54,18 @@ func (i *Intake) divertOne(d *decision) {
 		return
 	}
 	if d.msg.parked && d.msg.delivered == 1 {
-		i.logAckError(d, d.msg.nak(divertDelay)) // once where it is, and then behind the others
+		i.logAckError(d, d.msg.nak(divertDelay)) // retry it once in its place, then move it behind the others
 		return
 	}
 	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
-		i.warnings.Warn("a message past its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+		i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 		i.logAckError(d, d.msg.nak(divertDelay))
 		return
 	}
 	i.logAckError(d, d.msg.ack())
 }
 
-// publishDeadLetter puts a message among the dead letters, once.
+// publishDeadLetter stores a dead letter once.
 func (i *Intake) publishDeadLetter(d *decision) error {
 	m := i.newDeadLetter(d)
 	there, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
@@ -75,10 +75,11 @@ func (i *Intake) publishDeadLetter(d *decision) error {
 	return i.publish(wire.StreamDLQ, m)
 }
 
-// divertDelay is how long a message rests that is parked, or could not be put aside.
+// divertDelay is the delay until the redelivery of a parked message, or of one that
+// could not be moved.
 const divertDelay = 5 * time.Second
 
-// publish stores a message and returns when the stream has it.
+// publish stores a message and returns after the stream's acknowledgement.
 func (i *Intake) publish(kind string, m *nats.Msg) error {
 	ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
 	defer cancel()
@@ -88,7 +89,7 @@ func (i *Intake) publish(kind string, m *nats.Msg) error {
 		return err
 	}
 	err := publish()
-	if errors.Is(err, jetstream.ErrNoStreamResponse) { // somebody has removed it
+	if errors.Is(err, jetstream.ErrNoStreamResponse) { // the stream was removed
 		if err = EnsureStreams(ctx, on.nc, i.options); err == nil {
 			err = publish()
 		}
@@ -96,8 +97,8 @@ func (i *Intake) publish(kind string, m *nats.Msg) error {
 	return err
 }
 
-// newDeadLetter is the message as it came, with the reason. Its id is its place in
-// the stream: however often it is buried, it is there once.
+// newDeadLetter returns the message with the reason in its headers. Its id is derived
+// from its place in the stream, so that NATS stores it once.
 func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
 	l := d.msg
 	header := l.clientHeader()
@@ -111,8 +112,8 @@ func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
 	return &nats.Msg{Subject: i.subjects.DeadLetter(l.client), Header: header, Data: l.data}
 }
 
-// parkedMsg is the message as it came, with its first place in the stream, by
-// which its task has its id.
+// parkedMsg returns the message with its first place in the stream, from which the id
+// of its task is derived.
 func (i *Intake) parkedMsg(l *intakeMsg) *nats.Msg {
 	header := l.clientHeader()
 	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.streamSeq, l.seq))

@@ -12,23 +12,23 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// dlqIndex is what was among the dead letters at a time, by their ids. NATS knows
-// an id for deadWindow only, and a message may come again after that: somebody who
-// reads the dead letters would then find it twice. It belongs to one goroutine.
+// dlqIndex holds the ids of the dead letters at one time. NATS drops repeated ids for
+// deadWindow only, and a message may be redelivered later: readers of the dead letters
+// would then find it twice. It belongs to one goroutine.
 type dlqIndex struct {
 	ids map[string]struct{}
-	at  time.Time // when looking at them began
-	err error     // of a look that was in vain
+	at  time.Time // when reading began
+	err error     // of a failed read
 }
 
 const (
-	dlqReadTimeout = 10 * time.Second // bounds the reading of all dead letters
-	dlqReadRetry   = 30 * time.Second // before they are looked at again that could not be read
+	dlqReadTimeout = 10 * time.Second // limits the time for reading all dead letters
+	dlqReadRetry   = 30 * time.Second // until the dead letters are read again after a failure
 )
 
-// isDeadLettered reports whether the letter of that id, of a message stored at that time, is
-// among the dead ones already. Of a younger message NATS knows it by itself, and
-// also of a letter that was put there after the last look.
+// isDeadLettered reports whether a dead letter with that id is stored, for a message
+// stored at that time. NATS itself drops repeated dead letters of younger messages, and
+// those stored after the last read.
 func (i *Intake) isDeadLettered(id string, stored time.Time) (bool, error) {
 	if time.Since(stored) < deadWindow/2 {
 		return false, nil
@@ -45,8 +45,8 @@ func (i *Intake) isDeadLettered(id string, stored time.Time) (bool, error) {
 	return there, nil
 }
 
-// isStale reports whether it is time for a look. Who waits for one that is in vain
-// holds up all that is to be put aside, so it is not tried for each message.
+// isStale reports whether the dead letters must be read again. A failed read delays all
+// dead letters, so it is not repeated for each message.
 func (g *dlqIndex) isStale(now time.Time) bool {
 	if g.err != nil {
 		return now.Sub(g.at) > dlqReadRetry
@@ -54,8 +54,8 @@ func (g *dlqIndex) isStale(now time.Time) bool {
 	return g.ids == nil || now.Sub(g.at) > deadWindow/2
 }
 
-// readDeadIDs reads the ids of all dead letters. A stop ends it: what could not be put
-// aside then comes again to the next dispatcher.
+// readDeadIDs reads the ids of all dead letters. A stop ends it: the remaining messages
+// are redelivered to the next dispatcher.
 func (i *Intake) readDeadIDs() (map[string]struct{}, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, dlqReadTimeout)
 	defer cancel()
@@ -63,7 +63,7 @@ func (i *Intake) readDeadIDs() (map[string]struct{}, error) {
 		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: dlqReadTimeout,
 	})
 	ids := make(map[string]struct{})
-	if errors.Is(err, jetstream.ErrStreamNotFound) { // it is made when there is a letter
+	if errors.Is(err, jetstream.ErrStreamNotFound) { // it is created with the first dead letter
 		return ids, nil
 	}
 	if err != nil {

@@ -22,35 +22,34 @@ import (
 
 // Limits of the intake.
 const (
-	intakePull            = 256                    // messages that NATS sends ahead
-	intakeSlots           = 3 * intakePending      // messages that are being decided on, at most
-	maxInboxWait          = 2 * time.Second        // that a message waits for room in the inbox; less than intakeAckWait
-	pullHeartbeat         = 2 * time.Second        // between signs of life of a pull that brings nothing
-	consumerCheckInterval = 15 * time.Second       // between two looks at whether the consumer is still there
-	firstStreamRetry      = 500 * time.Millisecond // before the streams are tried again; doubles up to
+	intakePull            = 256                    // messages that NATS sends in advance
+	intakeSlots           = 3 * intakePending      // messages without a decision, at most
+	maxInboxWait          = 2 * time.Second        // for room in the inbox; less than intakeAckWait
+	pullHeartbeat         = 2 * time.Second        // between the heartbeats of an idle pull
+	consumerCheckInterval = 15 * time.Second       // between two checks that the consumer exists
+	firstStreamRetry      = 500 * time.Millisecond // until the streams are retried; doubles up to
 	lastStreamRetry       = 30 * time.Second
-	firstInboxRetry       = 2 * time.Millisecond // before a full inbox is tried again; doubles up to
+	firstInboxRetry       = 2 * time.Millisecond // until a full inbox is retried; doubles up to
 	lastInboxRetry        = 50 * time.Millisecond
 )
 
-// Backend is what decides on submissions.
+// Backend decides on submissions.
 type Backend interface {
-	// Do takes in the operations of one message, or returns an error of
-	// CodeUnavailable. It calls done once, after the commit.
+	// Do accepts the operations of one message, or returns an error of CodeUnavailable.
+	// It calls done once, after the commit.
 	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
 }
 
-// Intake takes submissions from the stream to the backend. A message is
-// acknowledged when its task is committed and its verdict told, or when it is
-// among the dead letters; until then it comes again. The id of its task, where it
-// has none of its own, is made from its place in the stream, so that it is one
-// task however often it comes.
+// Intake passes submissions from the stream to the backend. A message is acknowledged
+// after its task is committed and its verdict published, or after its dead letter is
+// stored; until then NATS redelivers it. A task without an id gets one derived from
+// stream and sequence, so that redeliveries are the same task.
 //
-// Within one client and priority tasks have the order of their messages, but for
-// those that had to come again to the same dispatcher.
+// Tasks of one client and priority keep the order of their messages, except
+// redeliveries to the same dispatcher.
 type Intake struct {
 	connection *bus.Connection
-	attachment *bus.Attachment // what hears of stuck messages, on each connection
+	attachment *bus.Attachment // the subscriptions to advisories, on each connection
 	backend    Backend
 	subjects   wire.Subjects
 	options    StreamOptions
@@ -58,43 +57,43 @@ type Intake struct {
 	logger     *slog.Logger
 	warnings   *logthrottle.Logger
 
-	slots       chan struct{}   // has an element for each message that is being decided on
-	decided     chan decision   // as large as slots, so that putting into it never blocks
-	diverted    chan decision   // likewise
-	dlq         dlqIndex        // of what takes from aside
-	undelivered chan uint64     // sequences of messages that NATS sends no more
+	slots       chan struct{}   // has an element for each message without a decision
+	decided     chan decision   // has the capacity of slots, so that sending never blocks
+	diverted    chan decision   // has the capacity of slots too
+	dlq         dlqIndex        // belongs to divert
+	undelivered chan uint64     // sequences of messages that NATS no longer delivers
 	ctx         context.Context // ends with Stop
 	cancel      context.CancelFunc
-	receivers   sync.WaitGroup // what takes messages
-	deciding    sync.WaitGroup // messages that are being decided on
-	finishers   sync.WaitGroup // what acknowledges them
-	quit        chan struct{}  // ends these
+	receivers   sync.WaitGroup // goroutines that receive messages
+	deciding    sync.WaitGroup // messages without a decision
+	finishers   sync.WaitGroup // goroutines that acknowledge messages
+	quit        chan struct{}  // ends the finishers
 	stop        sync.Once
 
 	mu       sync.Mutex
-	conn     *intakeConn         // the connection of now
-	inFlight map[uint64]struct{} // sequences that are being decided on
-	fullAt   time.Time           // when a message last waited for room in vain
+	conn     *intakeConn         // the current connection
+	inFlight map[uint64]struct{} // sequences of messages without a decision
+	fullAt   time.Time           // when a message last found no room in time
 }
 
-// intakeConn is a connection as the intake uses it.
+// intakeConn is a connection with its JetStream context.
 type intakeConn struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
-	replaced chan struct{} // closed when another one takes its place
+	replaced chan struct{} // closed when it is replaced
 
 	advisories []*nats.Subscription // guarded by Intake.mu
 }
 
-// current returns the connection of now.
+// current returns the current connection.
 func (i *Intake) current() *intakeConn {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.conn
 }
 
-// attach makes a connection the one of now, and subscribes on it to what NATS says of
-// stuck messages.
+// attach makes a connection the current one, and subscribes to the advisories about
+// undelivered messages on it.
 func (i *Intake) attach(nc *nats.Conn) error {
 	on, err := newIntakeConn(nc)
 	if err != nil {
@@ -119,9 +118,9 @@ func newIntakeConn(nc *nats.Conn) (*intakeConn, error) {
 	return &intakeConn{nc: nc, js: js, replaced: make(chan struct{})}, nil
 }
 
-// Start makes or checks the streams and begins to take submissions in. It
-// returns an error where a stream is not what it has to be. Where JetStream is
-// not there, or does not answer, it warns and goes on trying in the background.
+// Start creates or checks the streams and begins to receive submissions. It returns an
+// error if a stream is not usable. If JetStream is absent or does not answer, it logs a
+// warning and retries in the background.
 func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
@@ -154,16 +153,16 @@ func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamO
 	return i, nil
 }
 
-// Stop takes nothing more, and returns when what was taken is decided on and
-// acknowledged, or ctx's error; what is left comes again to the next dispatcher.
-// The backend must go on until Stop returns. Calling it again is harmless.
+// Stop receives no more messages, and returns when those received are decided and
+// acknowledged, or ctx's error; the others are delivered to the next dispatcher. The
+// backend must run until Stop returns. Calling it again is harmless.
 func (i *Intake) Stop(ctx context.Context) (err error) {
 	i.stop.Do(func() {
 		i.cancel()
 		i.attachment.Detach()
 		err = errors.Join(
-			goroutine.Wait(ctx, &i.receivers, "what takes messages"),
-			goroutine.Wait(ctx, &i.deciding, "messages that are not decided on"))
+			goroutine.Wait(ctx, &i.receivers, "receivers of messages"),
+			goroutine.Wait(ctx, &i.deciding, "messages without a decision"))
 		close(i.quit)
 		err = errors.Join(err, goroutine.Wait(ctx, &i.finishers, "acknowledgements"))
 		err = errors.Join(err, wire.Unsubscribe(i.advisories()))
@@ -177,29 +176,29 @@ func (i *Intake) Stop(ctx context.Context) (err error) {
 	return err
 }
 
-// run consumes until Stop, and begins anew where that ends by itself: the stream
-// or its consumer was removed, or JetStream is away. err is that of the first try.
+// run consumes until Stop, and starts again after an end: the stream or its consumer
+// was removed, or JetStream is away. err is the error of the first attempt.
 func (i *Intake) run(consumer string, err error) {
-	loud := slog.LevelWarn
+	level := slog.LevelWarn
 	if consumer == parkedConsumer {
-		loud = slog.LevelDebug // the other one says the same
+		level = slog.LevelDebug // the other consumer logs the same
 	}
 	pause := firstStreamRetry
-	for told := false; ; {
+	for logged := false; ; {
 		on := i.current()
 		if err == nil {
-			if told {
-				i.logger.Log(i.ctx, loud, "the intake has its stream", "stream", i.stream, "consumer", consumer)
+			if logged {
+				i.logger.Log(i.ctx, level, "the intake has its stream", "stream", i.stream, "consumer", consumer)
 			}
-			pause, told = firstStreamRetry, false
+			pause, logged = firstStreamRetry, false
 			err = i.consume(on, consumer)
 		}
 		if i.ctx.Err() != nil {
 			return
 		}
-		if !told {
-			i.logger.Log(i.ctx, loud, "the intake waits for its stream; requests are served meanwhile", "stream", i.stream, "consumer", consumer, "error", err)
-			told = true
+		if !logged {
+			i.logger.Log(i.ctx, level, "the intake waits for its stream; requests are served", "stream", i.stream, "consumer", consumer, "error", err)
+			logged = true
 		}
 		select {
 		case <-i.ctx.Done():
@@ -213,11 +212,11 @@ func (i *Intake) run(consumer string, err error) {
 	}
 }
 
-// errConsumerClosed says that a consumer ended and NATS gave no reason for it.
+// errConsumerClosed is the error of a consumer that ended without a reason.
 var errConsumerClosed = errors.New("the consumer was closed")
 
-// consume has take called for each message until Stop, and returns an error when
-// it cannot go on.
+// consume calls handle for each message until Stop, and returns an error when it cannot
+// continue.
 func (i *Intake) consume(on *intakeConn, name string) error {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
@@ -226,12 +225,12 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		return err
 	}
 	i.redeliverPending(ctx, on, consumer.CachedInfo())
-	doubt := make(chan error, 1)
+	errs := make(chan error, 1)
 	pull, err := consumer.Consume(i.handle,
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			select {
-			case doubt <- err:
+			case errs <- err:
 			default:
 			}
 		}))
@@ -239,25 +238,25 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		return err
 	}
 	defer func() {
-		pull.Drain() // what NATS has sent ahead is decided on too
+		pull.Drain() // messages that NATS has sent in advance are decided too
 		<-pull.Closed()
 	}()
-	look := time.NewTicker(consumerCheckInterval)
-	defer look.Stop()
+	check := time.NewTicker(consumerCheckInterval)
+	defer check.Stop()
 	for {
 		select {
 		case <-i.ctx.Done():
 			return nil
 		case <-pull.Closed():
 			select {
-			case err := <-doubt:
+			case err := <-errs:
 				return fmt.Errorf("the consumer was closed: %w", err)
 			default:
 				return errConsumerClosed
 			}
-		case err = <-doubt:
+		case err = <-errs:
 			i.warnings.Warn("the intake was interrupted; trying again", "stream", i.stream, "error", err)
-		case <-look.C:
+		case <-check.C:
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		_, err := consumer.Info(ctx)
@@ -268,29 +267,29 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 	}
 }
 
-// redeliverPending has NATS send at once, in order, what it waits to be acknowledged. A
-// dispatcher that was killed has left that, and one that was stopped what was on its
-// way then; else it would come again only after intakeAckWait, behind what is
-// younger. A server before 2.14 cannot do this.
+// redeliverPending makes NATS redeliver its unacknowledged messages at once, in order:
+// those of a dispatcher that was killed, and those that were on their way to one that
+// stopped. Otherwise they would be redelivered after intakeAckWait, behind younger
+// ones. A server before 2.14 cannot do this.
 func (i *Intake) redeliverPending(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
 	if info.NumAckPending == 0 {
 		return
 	}
-	// The server may have acknowledgements still to read. A sign of progress for any
-	// message goes behind them, and is answered.
+	// The server may still have acknowledgements to read. A progress message is read
+	// after them, and is answered.
 	progress := fmt.Sprintf("$JS.ACK.%s.%s.1.1.1.0.0", i.stream, info.Name)
 	_, err := on.nc.RequestWithContext(ctx, progress, []byte("+WPI"))
 	if err == nil {
 		_, err = on.js.ResetConsumer(ctx, i.stream, info.Name)
 	}
 	if err != nil {
-		i.logger.Info("what an earlier dispatcher left undecided comes again later, out of its order",
+		i.logger.Info("messages of an earlier dispatcher are redelivered later, out of order",
 			"stream", i.stream, "consumer", info.Name, "messages", info.NumAckPending, "error", err)
 	}
 }
 
-// handle is called for one message after the other. It blocks while the inbox is
-// full, so that no more messages come than can be taken in.
+// handle is called for each message in order. It blocks while the inbox is full, so
+// that NATS sends no more messages than can be accepted.
 func (i *Intake) handle(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
@@ -302,15 +301,15 @@ func (i *Intake) handle(m jetstream.Msg) {
 		l = i.newMsg(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
 	}, "seq", meta.Sequence.Stream)
 	if panicked {
-		_ = m.NakWithDelay(divertDelay) // it comes again in any case
+		_ = m.NakWithDelay(divertDelay) // NATS redelivers it in any case
 		return
 	}
 	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
 	i.decide(l)
 }
 
-// decide hands a message to the backend, or finds it invalid. One that came again
-// while it is still being decided on is left to the first.
+// decide passes a message to the backend, or finds it invalid. A redelivery of a
+// message without a decision is ignored.
 func (i *Intake) decide(l *intakeMsg) {
 	if !i.acquire(l) {
 		return
@@ -341,12 +340,12 @@ func (i *Intake) decide(l *intakeMsg) {
 
 func (i *Intake) acquire(l *intakeMsg) bool {
 	select {
-	case i.slots <- struct{}{}: // also while it stops
+	case i.slots <- struct{}{}: // also during a stop
 	default:
 		select {
 		case i.slots <- struct{}{}:
 		case <-i.ctx.Done():
-			_ = l.nak(0) // it comes again in any case
+			_ = l.nak(0) // NATS redelivers it in any case
 			return false
 		}
 	}
@@ -369,8 +368,8 @@ func (i *Intake) release(l *intakeMsg) {
 	i.deciding.Done()
 }
 
-// submit hands the operation over; while the inbox is full it waits a little. What
-// waits in the inbox already is everybody's, so a message is not entitled to more.
+// submit passes the operation to the backend; while the inbox is full it waits a
+// little. All clients share the inbox, so a message of the intake has no priority.
 func (i *Intake) submit(ops []engine.Event, done func([]model.Answer)) *model.Error {
 	begun, pause := time.Now(), firstInboxRetry
 	for {
@@ -382,7 +381,7 @@ func (i *Intake) submit(ops []engine.Event, done func([]model.Answer)) *model.Er
 		i.mu.Lock()
 		late := now.Sub(begun) > maxInboxWait || now.Sub(i.fullAt) < maxInboxWait
 		if late {
-			i.fullAt = now // those behind it do not wait as long again
+			i.fullAt = now // the next messages do not wait as long again
 		}
 		i.mu.Unlock()
 		if late {

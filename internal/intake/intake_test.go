@@ -220,8 +220,8 @@ func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 	first := testbed.Receive(t, ids)
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
-	if err := p.intake.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not decided on") {
-		t.Errorf("Stop: %v, want that a message is not decided on", err)
+	if err := p.intake.Stop(ctx); err == nil || !strings.Contains(err.Error(), "without a decision") {
+		t.Errorf("Stop: %v, want that a message has no decision", err)
 	}
 	p.start(t, &fakeBackend{})
 	if v := p.verdict(t); v.ID != first {

@@ -14,16 +14,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// intakeMsg is one message of the intake. Where it was parked, seq and at are still
-// those of its first place, which the client knows.
+// intakeMsg is one message of the intake. For a parked message, seq and at are those of
+// its first place, which the client knows.
 type intakeMsg struct {
 	streamSeq uint64 // its sequence in the stream
-	seq       uint64 // the one that its PubAck said
+	seq       uint64 // the sequence in its PubAck
 	at        time.Time
-	delivered uint64 // how often it has come
+	delivered uint64 // number of deliveries
 	parked    bool
-	name      string // of the client, as the subject has it
-	client    string // the same, or nobody
+	name      string // of the client, as in the subject
+	client    string // the same, or invalidClient
 	msgID     string // its own Nats-Msg-Id
 	subject   string
 	header    nats.Header
@@ -33,7 +33,7 @@ type intakeMsg struct {
 	nak func(after time.Duration) error
 }
 
-// invalidClient stands where a message's subject has a name that no client can have.
+// invalidClient replaces the name in a subject that is not a valid client name.
 const invalidClient = "_"
 
 func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *intakeMsg {
@@ -53,7 +53,7 @@ func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.He
 	return l
 }
 
-// parseOrigin reads the first place of a parked message.
+// parseOrigin parses the first sequence and time of a parked message.
 func parseOrigin(s string) (seq uint64, at time.Time, ok bool) {
 	first, second, _ := strings.Cut(s, ":")
 	seq, err := strconv.ParseUint(first, 10, 64)
@@ -67,8 +67,8 @@ func parseOrigin(s string) (seq uint64, at time.Time, ok bool) {
 	return seq, time.Unix(0, ns), true
 }
 
-// clientHeader is the header as the client wrote it, to be stored once more. Headers
-// of NATS are orders to a stream, and ours say what only the dispatcher knows.
+// clientHeader returns the headers of the client, for storing the message again.
+// Headers of NATS are commands to a stream, and headers of the dispatcher are its own.
 func (l *intakeMsg) clientHeader() nats.Header {
 	header := nats.Header{}
 	for name, values := range l.header {
@@ -82,7 +82,7 @@ func (l *intakeMsg) clientHeader() nats.Header {
 	return header
 }
 
-// sanitizeID makes an id fit for a header or an event.
+// sanitizeID makes an id valid in a header or an event.
 func sanitizeID(id string) string {
 	if id == "" {
 		return ""
@@ -90,9 +90,9 @@ func sanitizeID(id string) string {
 	return wire.HeaderText(strings.ToValidUTF8(id[:min(len(id), maxMsgID)], ""))
 }
 
-// intakeID makes the id of the task of a message: the same each time it comes,
-// another one for each message, also where a stream was removed and made again.
-// It is a ULID of the time when the message was stored.
+// intakeID derives the id of the task of a message: the same for each redelivery,
+// another one for each message, even if the stream was removed and created again. It is
+// a ULID with the time at which the message was stored.
 func intakeID(stream string, l *intakeMsg) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s\n%d\n%d", stream, l.seq, l.at.UnixNano()))
 	var id ulid.ULID

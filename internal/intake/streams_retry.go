@@ -13,10 +13,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// EnsureStreamsEventually is [EnsureStreams] for who can serve without the streams: where
-// JetStream is away, does not answer, or does not let this user make them, it warns
-// and goes on trying until stop, which returns when it has ended, or ctx's error. It
-// returns an error where a stream is not what it has to be.
+// EnsureStreamsEventually is [EnsureStreams] for a dispatcher that can serve without
+// the streams: if JetStream is absent, does not answer, or denies this user, it logs a
+// warning and retries until stop is called. stop returns when the retries have ended,
+// or ctx's error. An unusable stream is an error at once.
 func EnsureStreamsEventually(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
 	err = EnsureStreams(ctx, conn.Current(), o)
 	switch {
@@ -26,17 +26,17 @@ func EnsureStreamsEventually(ctx context.Context, conn *bus.Connection, o Stream
 		return nil, fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
-	logger.Warn("the streams cannot be made now; requests are served meanwhile", "prefix", o.Prefix, "error", err)
+	logger.Warn("the streams cannot be created now; requests are served", "prefix", o.Prefix, "error", err)
 	trying, cancel := context.WithCancel(context.Background())
 	var tries sync.WaitGroup
 	tries.Go(func() { retryEnsure(trying, conn, o, logger) })
 	return func(ctx context.Context) error {
 		cancel()
-		return goroutine.Wait(ctx, &tries, "the making of streams")
+		return goroutine.Wait(ctx, &tries, "the retries of the streams")
 	}, nil
 }
 
-// retryEnsure tries until the streams are there, can never be, or ctx ends.
+// retryEnsure retries until the streams exist or are found unusable, or ctx ends.
 func retryEnsure(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) {
 	for pause := firstStreamRetry; ; pause = min(2*pause, lastStreamRetry) {
 		select {
@@ -48,10 +48,10 @@ func retryEnsure(ctx context.Context, conn *bus.Connection, o StreamOptions, log
 		case ctx.Err() != nil:
 			return
 		case err == nil:
-			logger.Warn("the streams are there", "prefix", o.Prefix)
+			logger.Warn("the streams are created", "prefix", o.Prefix)
 			return
 		case errors.Is(err, errUnusable):
-			logger.Error("the streams cannot be used; this is not tried again", "prefix", o.Prefix, "error", err)
+			logger.Error("the streams cannot be used; no retry", "prefix", o.Prefix, "error", err)
 			return
 		}
 	}

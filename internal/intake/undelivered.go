@@ -13,25 +13,26 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// advisory is what NATS says of a message that it sends no more.
+// advisory is an event of NATS about a message that it no longer delivers.
 type advisory struct {
 	Seq uint64 `json:"stream_seq"`
 }
 
-// undeliveredInterval is how often is looked for messages that NATS sends no more.
+// undeliveredInterval is the time between two scans for messages that NATS no longer
+// delivers.
 const undeliveredInterval = time.Minute
 
-// maxUndelivered bounds the messages of one look.
+// maxUndelivered limits the messages of one scan.
 const maxUndelivered = 1000
 
-// decideUndelivered decides on messages that NATS will not send again: somebody gave the
-// consumer a MaxDeliver, or terminated them. They would be in the stream for
-// ever. What is said about them may be lost, so it also looks for itself.
+// decideUndelivered decides on messages that NATS no longer delivers: an operator has
+// set a MaxDeliver on the consumer, or terminated them. They would stay in the stream
+// forever. Advisories may be lost, so it scans the stream too.
 func (i *Intake) decideUndelivered() {
-	look := time.NewTicker(undeliveredInterval)
-	defer look.Stop()
+	scan := time.NewTicker(undeliveredInterval)
+	defer scan.Stop()
 	on := i.current()
-	stream, err := i.openStream(on) // asked for once in rescueEvery
+	stream, err := i.openStream(on) // again at each scan
 	for {
 		select {
 		case <-i.ctx.Done():
@@ -42,25 +43,25 @@ func (i *Intake) decideUndelivered() {
 		case seq := <-i.undelivered:
 			if err != nil {
 				i.decideFetched(nil, err)
-				continue // it is found by looking
+				continue // the scan finds it
 			}
 			i.decideFetched(i.fetch(stream, seq, 0, ""))
-		case <-look.C:
+		case <-scan.C:
 			if stream, err = i.openStream(on); err == nil {
 				i.scanUndelivered(stream)
-			} // else run tells it
+			} // run logs the error
 		}
 	}
 }
 
-// openStream asks for the stream.
+// openStream returns the stream.
 func (i *Intake) openStream(on *intakeConn) (jetstream.Stream, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 	defer cancel()
 	return on.js.Stream(ctx, i.stream)
 }
 
-// subscribeAdvisory subscribes to a kind of advisories on a connection.
+// subscribeAdvisory subscribes to one kind of advisories on a connection.
 func (i *Intake) subscribeAdvisory(nc *nats.Conn, kind string) {
 	subject := fmt.Sprintf("$JS.EVENT.ADVISORY.CONSUMER.%s.%s.*", kind, i.stream)
 	sub, err := nc.Subscribe(subject, i.handleAdvisory)
@@ -68,7 +69,7 @@ func (i *Intake) subscribeAdvisory(nc *nats.Conn, kind string) {
 		err = sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes)
 	}
 	if err != nil {
-		i.warnings.Warn("the intake does not hear of stuck messages, it looks for them", "subject", subject, "error", err)
+		i.warnings.Warn("advisories are not received; undelivered messages are found by scanning", "subject", subject, "error", err)
 		return
 	}
 	i.mu.Lock()
@@ -76,7 +77,7 @@ func (i *Intake) subscribeAdvisory(nc *nats.Conn, kind string) {
 	i.conn.advisories = append(i.conn.advisories, sub)
 }
 
-// advisories returns the subscriptions to advisories that are open now.
+// advisories returns the current subscriptions to advisories.
 func (i *Intake) advisories() []*nats.Subscription {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -88,27 +89,26 @@ func (i *Intake) handleAdvisory(m *nats.Msg) {
 	if err := json.Unmarshal(m.Data, &a); err != nil || a.Seq == 0 {
 		return
 	}
-	i.warnings.Warn("NATS sends a message of the intake no more; it is fetched", "seq", a.Seq, "advisory", m.Subject)
+	i.warnings.Warn("NATS no longer delivers a message of the intake; it is read from the stream", "seq", a.Seq, "advisory", m.Subject)
 	select {
 	case i.undelivered <- a.Seq:
-	default: // it is found by looking
+	default: // the scan finds it
 	}
 }
 
-// scanUndelivered fetches the messages that the consumers have left behind: those
-// that they have delivered and wait for no longer are acknowledged, so that none
-// should be there.
+// scanUndelivered reads the messages that the consumers have skipped: messages that
+// were delivered and are not pending should be acknowledged and removed.
 func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		consumer, err := stream.Consumer(ctx, config.Durable)
 		cancel()
 		if err != nil {
-			return // run tells it
+			return // run logs the error
 		}
 		info := consumer.CachedInfo()
 		floor := info.AckFloor.Stream
-		if info.NumAckPending == 0 { // the floor itself moves with acknowledgements only
+		if info.NumAckPending == 0 { // the floor moves with acknowledgements only
 			floor = max(floor, info.Delivered.Stream)
 		}
 		for seq, n := uint64(1), 0; n < maxUndelivered; n++ {
@@ -122,8 +122,8 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 	}
 }
 
-// fetch reads a message of the stream: that of the sequence, or, with a limit, the
-// next one of the subject up to it; nil if there is none.
+// fetch reads a message of the stream: the one with the sequence, or, with a limit, the
+// next one of the subject up to the limit; nil if there is no such message.
 func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject string) (*intakeMsg, error) {
 	if subject != "" && seq > limit {
 		return nil, nil
@@ -150,14 +150,14 @@ func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject strin
 		}
 		return nil
 	}
-	l.nak = func(time.Duration) error { return nil } // the next look finds it
+	l.nak = func(time.Duration) error { return nil } // the next scan finds it
 	return l, nil
 }
 
 func (i *Intake) decideFetched(l *intakeMsg, err error) {
 	switch {
 	case err != nil && i.ctx.Err() == nil:
-		i.warnings.Warn("a stuck message of the intake could not be fetched", "error", err)
+		i.warnings.Warn("an undelivered message of the intake could not be read", "error", err)
 	case l != nil:
 		i.decide(l)
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// decision is a message of the intake and what became of it.
+// decision is a message of the intake with the answer of the backend.
 type decision struct {
 	msg    *intakeMsg
 	answer model.Answer
@@ -23,13 +23,12 @@ const (
 	verdictRejected = "rejected"
 )
 
-// maxBugTries is how often a message is delivered whose decision fails for a bug. A bug
-// may come from the moment; one that stays must not hold the message up for ever.
+// maxBugTries is how often a message is delivered whose decision fails because of a
+// bug. The bug may be temporary; a permanent one must not block the message forever.
 const maxBugTries = 5
 
-// isRetryable reports whether the same message may be accepted later: it is not the
-// message that is wrong. One that fails for a bug again and again becomes a dead
-// letter.
+// isRetryable reports whether the same message may be accepted later. A message that
+// fails because of a bug repeatedly becomes a dead letter.
 func (d *decision) isRetryable() bool {
 	err := d.answer.Err
 	switch {
@@ -41,15 +40,15 @@ func (d *decision) isRetryable() bool {
 	return err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable
 }
 
-// isClientLimit reports whether a limit of the client itself is reached. Others must not
-// wait behind its messages.
+// isClientLimit reports whether a limit of the client itself is reached. Messages of
+// other clients must not wait behind it.
 func (d *decision) isClientLimit() bool {
 	err := d.answer.Err
 	return err != nil && err.Code == model.CodeTooMany && err.OfClient
 }
 
-// backoff is how long a message rests that may be accepted later. The longest
-// rests are for limits and bugs, which pass more slowly than an overload.
+// backoff is the delay until the redelivery of a message that may be accepted later. It
+// is longest for limits and bugs, which last longer than an overload.
 func (d *decision) backoff() time.Duration {
 	longest := 5 * time.Second
 	if d.answer.Err.Code != model.CodeUnavailable {
@@ -58,7 +57,7 @@ func (d *decision) backoff() time.Duration {
 	return min(250*time.Millisecond<<min(d.msg.delivered, 10), longest)
 }
 
-// finishDecided acknowledges what is decided. It runs in one goroutine.
+// finishDecided acknowledges decided messages. It runs in one goroutine.
 func (i *Intake) finishDecided() {
 	for {
 		select {
@@ -70,9 +69,9 @@ func (i *Intake) finishDecided() {
 				i.withRecovery(&d, i.finish)
 			case d.isClientLimit():
 				i.diverted <- d
-				continue // it is not ended yet
+				continue // divert finishes it
 			case d.isRetryable():
-				i.warnings.Warn("a message of the intake is put off", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
+				i.warnings.Warn("a message of the intake is retried later", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
 				i.logAckError(&d, d.msg.nak(d.backoff()))
 			default:
 				i.diverted <- d
@@ -83,7 +82,7 @@ func (i *Intake) finishDecided() {
 	}
 }
 
-// withRecovery calls do; if that panics, the message rests and comes again.
+// withRecovery calls do; after a panic the message is redelivered.
 func (i *Intake) withRecovery(d *decision, do func(*decision)) {
 	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { do(d) }, "seq", d.msg.seq, "client", d.msg.client)
 	if panicked {
@@ -91,8 +90,8 @@ func (i *Intake) withRecovery(d *decision, do func(*decision)) {
 	}
 }
 
-// finish tells the verdict and then acknowledges the message. Where one of them
-// fails it comes again, and gets the same verdict.
+// finish publishes the verdict and then acknowledges the message. If one of them fails
+// the message is redelivered, with the same verdict.
 func (i *Intake) finish(d *decision) {
 	err := i.publishVerdict(d)
 	if err == nil {
@@ -103,7 +102,7 @@ func (i *Intake) finish(d *decision) {
 
 func (i *Intake) logAckError(d *decision, err error) {
 	if err != nil {
-		i.warnings.Warn("a message of the intake could not be acknowledged; it comes again", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+		i.warnings.Warn("a message of the intake could not be acknowledged; it is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 	}
 }
 
@@ -127,7 +126,7 @@ func (i *Intake) publishVerdict(d *decision) error {
 }
 
 // read decodes and validates a message. A panic in it, a bug, must not end the
-// dispatcher, for the message would come again to the next one.
+// dispatcher: the message would be redelivered to the next one.
 func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -141,7 +140,7 @@ func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
 	return decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
 }
 
-// decodeIntake reads the body of a message of the intake, which is one TaskSpec.
+// decodeIntake decodes the body of a message of the intake, which is one TaskSpec.
 func decodeIntake(data []byte, room int) (*model.TaskSpec, *model.Error) {
 	list, many, err := wire.DecodeSubmit(data, room)
 	switch {

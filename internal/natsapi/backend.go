@@ -8,24 +8,24 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Backend is what the service asks; internal/dispatch implements it.
+// Backend decides on requests; internal/dispatch implements it.
 type Backend interface {
-	// Do takes in the operations of one message. It never blocks: when the inbox
-	// is full it returns an error of CodeUnavailable and nothing was taken in.
-	// Otherwise done is called exactly once, after the commit of the last one,
-	// with an answer for each in order; it must not block for long.
+	// Do accepts the operations of one message. It never blocks: when the inbox is full
+	// it returns an error of CodeUnavailable and nothing is accepted. Otherwise it
+	// calls done exactly once, after the commit of the last operation, with an answer
+	// for each in order; done must not block for long.
 	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
 
-	// Task returns one task with its live progress; of another client than the
-	// given one (empty: any) it is CodeNotFound.
+	// Task returns one task with its live progress. A task of another client than the
+	// given one (empty: any) is CodeNotFound.
 	Task(ctx context.Context, client, id string) (*model.Task, error)
-	// Tasks returns one page; the query has been validated.
+	// Tasks returns one page of a validated query.
 	Tasks(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
 	// Worker returns one worker, or CodeNotFound.
 	Worker(ctx context.Context, id string) (*model.Worker, error)
-	// Workers returns one page; the query has been validated.
+	// Workers returns one page of a validated query.
 	Workers(ctx context.Context, q *model.WorkerQuery) (*model.WorkerPage, error)
-	// Status returns the system in a few numbers.
+	// Status returns a summary of the system.
 	Status(ctx context.Context) (*model.ClusterStatus, error)
 
 	transfer.Backend

@@ -19,11 +19,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// discovery is what makes the service one of NATS' micro services: it answers
-// $SRV.PING, INFO and STATS in the words of nats.go/micro. It stands here in the
-// place of that library for two reasons. The library takes a request for answered
-// when its handler returns, while ours are answered after a commit; and it answers
-// wherever it is told to, with the dispatcher's permissions.
+// discovery makes the service one of NATS' micro services: it answers $SRV.PING, INFO
+// and STATS in the format of nats.go/micro. It replaces that library for two reasons.
+// The library counts a request as answered when its handler returns, while this service
+// answers after a commit. And the library replies to any subject, with the dispatcher's
+// permissions.
 type discovery struct {
 	info    micro.Info // without the endpoints
 	started time.Time
@@ -31,7 +31,7 @@ type discovery struct {
 
 	mu        sync.Mutex
 	endpoints []*endpointStats
-	subs      []*nats.Subscription // on the connection of now
+	subs      []*nats.Subscription // on the current connection
 	stopped   bool
 }
 
@@ -41,14 +41,14 @@ type endpointStats struct {
 	handle func(*endpointStats, *nats.Msg)
 
 	mu        sync.Mutex
-	sub       *nats.Subscription // on the connection of now
+	sub       *nats.Subscription // on the current connection
 	requests  int
 	errors    int
 	lastError *model.Error
-	busy      time.Duration // from the arrival of requests to their answers, in sum
+	busy      time.Duration // sum of the times from request to answer
 }
 
-// record notes an answer that was given.
+// record counts an answer.
 func (s *endpointStats) record(began time.Time, err *model.Error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -73,16 +73,16 @@ func (s *endpointStats) stats() *micro.EndpointStats {
 	if s.requests > 0 {
 		e.AverageProcessingTime = s.busy / time.Duration(s.requests)
 	}
-	// What the connection threw away was never answered, and is an error too.
-	if dropped, err := s.sub.Dropped(); err == nil && dropped > 0 { // of the connection of now
+	// Requests that the connection has dropped have no answer and are errors too.
+	if dropped, err := s.sub.Dropped(); err == nil && dropped > 0 { // of the current connection
 		e.NumErrors += dropped
 		e.LastError = fmt.Sprintf("%v: %d requests were dropped before they were read", nats.ErrSlowConsumer, dropped)
 	}
 	return e
 }
 
-// subscribe serves the endpoints on a connection, and then answers the requests of
-// discovery: whoever finds the service finds all of it.
+// subscribe serves the endpoints on a connection, and then answers discovery: a client
+// that finds the service finds all endpoints.
 func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 	d.mu.Lock()
 	endpoints := slices.Clone(d.endpoints)
@@ -112,7 +112,8 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 	return nil
 }
 
-// subscribe has one instance, over all connections, get each request of the endpoint.
+// subscribe joins the queue group of the endpoint, so that one dispatcher gets each
+// request.
 func (s *endpointStats) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 	sub, err := nc.QueueSubscribe(s.info.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) { s.handle(s, m) })
 	if err != nil {
@@ -178,7 +179,7 @@ func (d *discovery) add(name, subject string, metadata map[string]string, handle
 	})
 }
 
-// stop ends all subscriptions; what they have received is still handled.
+// stop ends all subscriptions; requests that were received are still handled.
 func (d *discovery) stop() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -219,8 +220,8 @@ func (d *discovery) statsResponse() micro.Stats {
 	return stats
 }
 
-// ping asks all services of our name who they are. Where there is none it returns
-// at once, else after wait.
+// ping asks all services of this name for their identity. Without any it returns at
+// once, otherwise after wait.
 func ping(ctx context.Context, nc *nats.Conn, wait time.Duration, each func(micro.Ping)) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
@@ -233,7 +234,7 @@ func ping(ctx context.Context, nc *nats.Conn, wait time.Duration, each func(micr
 	if err != nil {
 		return err
 	}
-	defer func() { _ = sub.Unsubscribe() }() // it fails only where the connection is gone
+	defer func() { _ = sub.Unsubscribe() }() // it fails only if the connection is closed
 	if err := errors.Join(sub.SetPendingLimits(1024, 1<<20), nc.PublishRequest(subject, inbox, nil)); err != nil {
 		return err
 	}
@@ -252,13 +253,13 @@ func ping(ctx context.Context, nc *nats.Conn, wait time.Duration, each func(micr
 	}
 }
 
-// semver is the expression of semver.org, section 9 and 10 in short.
+// semver is a shortened form of the expression on semver.org.
 var semver = regexp.MustCompile(`^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)` +
 	`(-(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*)(\.(0|[1-9]\d*|\d*[a-zA-Z-][0-9a-zA-Z-]*))*)?` +
 	`(\+[0-9a-zA-Z-]+(\.[0-9a-zA-Z-]+)*)?$`)
 
-// semantic makes a version that micro accepts: it takes no other, and a build
-// without one must start too.
+// semantic returns a version that clients of micro accept: they accept semantic
+// versions only, and a build without one must start too.
 func semantic(version string) string {
 	if v := strings.TrimPrefix(version, "v"); semver.MatchString(v) {
 		return v

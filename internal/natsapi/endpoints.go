@@ -16,7 +16,7 @@ type endpoint struct {
 	handle func(*call)
 }
 
-// endpoints is all that is served.
+// endpoints lists all endpoints.
 func (s *Service) endpoints() []endpoint {
 	cancel := taskVerb(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
 	pause := taskVerb(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
@@ -75,8 +75,8 @@ func outcomeOf(id string, a model.Answer) outcome {
 	return outcome{Task: &taskState{ID: a.Task.ID, Status: a.Task.Status}}
 }
 
-// outcomes encodes an answer to many. It always fits: each entry repeats at most
-// the id of the request and a sentence.
+// outcomes encodes an answer to many. Each entry has at most the id of the request and
+// a sentence, so it normally fits.
 func outcomes(list []outcome, room int) reply {
 	r := answer(map[string][]outcome{"tasks": list})
 	if len(r.body) > room {
@@ -100,8 +100,8 @@ func taskReply(id string, a model.Answer, room int) reply {
 	return reply{body: b}
 }
 
-// do hands the operations over and has done called with an answer for each. When
-// they are not taken in, the request is answered with that error at once.
+// do passes the operations to the backend, which calls done with an answer for each. If
+// the backend refuses them, the request is answered with its error.
 func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
 	err := c.service.backend.Do(ops, func(answers []model.Answer) {
 		if len(answers) != len(ops) {
@@ -117,8 +117,8 @@ func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
 	}
 }
 
-// submit takes in one spec or many. Those that are bad are answered beside those
-// that are not.
+// submit accepts one spec or many. In a list, bad specs are answered beside the good
+// ones.
 func (c *call) submit() {
 	list, many, err := wire.DecodeSubmit(c.data, wire.MaxBody(c.service.conn.Current()))
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *call) submit() {
 	}
 	results := make([]outcome, len(list))
 	var ops []engine.Event
-	var at []int // the place in results of each op
+	var at []int // the index in results of each op
 	for i, one := range list {
 		if one.Err != nil {
 			results[i].Error = one.Err
@@ -151,8 +151,8 @@ func (c *call) submit() {
 	c.doMany(ops, at, results, func(i int) string { return list[i].Spec.ID })
 }
 
-// doMany fills results with the answers of the ops, whose places at gives, and
-// answers with all of them.
+// doMany passes the ops to the backend, puts their answers into results at the indexes
+// in at, and answers with all results.
 func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
 	all := func(room int) reply { return outcomes(results, room) }
 	if len(ops) == 0 {
@@ -191,9 +191,8 @@ func (c *call) getTasks() {
 	})
 }
 
-// tasksReply answers with the tasks of the ids, in order, as many as fit; next is
-// the first id that is left out. A task that does not fit alone is an error in its
-// place.
+// tasksReply answers with the tasks of the ids, in order, as many as fit; next is the
+// first id that is left out. A task that does not fit alone is an error in its place.
 func tasksReply(ids []string, room int, get func(id string) model.Answer) reply {
 	var rows [][]byte
 	left, next := room-wire.RowRoom, ""
@@ -273,8 +272,8 @@ func (c *call) listWorkers() {
 	})
 }
 
-// page answers a list within room. Where the rows asked for do not fit, it asks
-// again for as many as do: only the store knows the cursor after them.
+// page answers with a list within room bytes. If the requested rows do not fit, it
+// reads again with a smaller limit, because only the store knows the cursor after them.
 func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next string, err error)) reply {
 	for limit > 0 {
 		rows, next, err := ask(limit)
@@ -285,7 +284,7 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 		if n == len(rows) {
 			return reply{body: wire.Object(key, rows, &next)}
 		}
-		limit = min(n, limit-1) // rows may grow between two asks: never the same again
+		limit = min(n, limit-1) // rows may grow between two reads: never repeat the same limit
 	}
 	return refuse(model.Errorf(model.CodeTooLarge, "%s: one row is larger than a message", key))
 }

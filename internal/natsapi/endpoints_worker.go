@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// heartbeat may come without a reply subject; then it is only heard.
+// heartbeat may come without a reply subject; then it is applied and not answered.
 func (c *call) heartbeat() {
 	h, faults, err := wire.DecodeHeartbeat(c.data, c.from.Name)
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"github.com/oklog/ulid/v2"
 )
 
-// idSource makes ids for tasks whose client chose none: ULIDs, rising within this
-// process.
+// idSource makes ids for tasks without an id: ULIDs that rise within this process.
 type idSource struct {
 	mu      sync.Mutex
 	entropy *ulid.MonotonicEntropy
@@ -25,8 +24,8 @@ func (s *idSource) next() string {
 	ms := ulid.Timestamp(time.Now())
 	id, err := ulid.New(ms, s.entropy)
 	if err != nil {
-		// Too many in one millisecond, which takes 2^80 of them: be unique
-		// without rising. crypto/rand itself never fails.
+		// More than 2^80 in one millisecond: return a unique id that does not rise.
+		// crypto/rand itself never fails.
 		id = ulid.MustNew(ms, rand.Reader)
 	}
 	return id.String()

@@ -9,46 +9,45 @@ import (
 )
 
 const (
-	// clientFlight is how many requests of one client may be under way at once.
-	// What is past that is refused before it is read, which costs next to nothing:
-	// a client that floods is drained as fast as it floods, so that the requests of
-	// others do not wait behind its own.
+	// maxInFlight is how many requests of one client may be without an answer at once.
+	// Further requests are refused before they are decoded, which is cheap: a client
+	// that floods is served as fast as it sends, and does not delay other clients.
 	maxInFlight = 4096
-	// rateBurst is the rate of how much time may be used at once.
+	// rateBurst is the time whose rate a client may use at once.
 	rateBurst = time.Second
-	// sweepAt is from how many remembered clients on those are looked for that
-	// nothing needs to be known of any more.
+	// evictFrom is the number of clients at which idle ones are evicted.
 	evictFrom = 10_000
 )
 
-// The refusals of a gate. They are made once: a flood is refused cheaply.
+// The errors of the limiter. They are allocated once, so that refusing a flood is
+// cheap.
 var (
 	errInFlight = model.Errorf(model.CodeTooMany, "more than %d requests of this client are under way: wait for their answers", maxInFlight)
 	errRate     = model.Errorf(model.CodeTooMany, "this client submits faster than limits.client_rate allows: try again later")
 )
 
-// limiter bounds what each client does at once, and how fast it submits.
+// limiter limits how many requests of a client are in flight, and how fast it submits.
 type limiter struct {
 	rate float64 // tasks a second of each client; 0 = no limit
 
 	mu             sync.Mutex
 	clients        map[string]*clientState
-	keptByEviction int // clients that were left by the last sweep
+	keptByEviction int // clients that the last eviction has kept
 }
 
-// clientState is what is known of a client: as long as one of the two counts, it is
-// remembered.
+// clientState is the state of one client. It is kept while either field limits the
+// client.
 type clientState struct {
-	inFlight    int       // requests under way
-	nextAllowed time.Time // until when its submissions have used up its rate
+	inFlight    int       // requests without an answer
+	nextAllowed time.Time // the end of the time that its submissions have used
 }
 
 func newLimiter(rate int) *limiter {
 	return &limiter{rate: float64(rate), clients: make(map[string]*clientState)}
 }
 
-// acquire lets a request of the client in, or says why not. What was let in must
-// leave.
+// acquire accepts a request of the client, or returns the error to answer with. After
+// nil, release must be called.
 func (g *limiter) acquire(client string, submits bool, now time.Time) *model.Error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -70,8 +69,8 @@ func (g *limiter) acquire(client string, submits bool, now time.Time) *model.Err
 	return nil
 }
 
-// charge counts tasks that the client submits with a request that was let in. A
-// large batch may use up the rate of a while to come.
+// charge counts the tasks of an accepted request against the rate of the client. A
+// large batch may use up the rate of some time to come.
 func (g *limiter) charge(client string, tasks int, now time.Time) {
 	if g.rate == 0 {
 		return
@@ -85,7 +84,7 @@ func (g *limiter) charge(client string, tasks int, now time.Time) {
 	v.nextAllowed = v.nextAllowed.Add(time.Duration(float64(tasks) / g.rate * float64(time.Second)))
 }
 
-// release says that a request was answered.
+// release notes that a request was answered.
 func (g *limiter) release(client string, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -95,7 +94,7 @@ func (g *limiter) release(client string, now time.Time) {
 	}
 }
 
-// evictIdle forgets who has nothing under way and nothing to pay off.
+// evictIdle removes clients without open requests and without used rate.
 func (g *limiter) evictIdle(now time.Time) {
 	for name, v := range g.clients {
 		if v.inFlight == 0 && !v.nextAllowed.After(now) {
@@ -105,7 +104,7 @@ func (g *limiter) evictIdle(now time.Time) {
 	g.keptByEviction = len(g.clients)
 }
 
-// admit lets a client's request through the gate, or says why not.
+// admit acquires a slot for a client's request, or returns the error to answer with.
 func (c *call) admit() *model.Error {
 	if c.from.Role != wire.RoleTask {
 		return nil
@@ -115,7 +114,7 @@ func (c *call) admit() *model.Error {
 	return err
 }
 
-// finish says that a request is answered.
+// finish notes that the request is answered.
 func (c *call) finish() {
 	if c.admitted {
 		c.service.limiter.release(c.from.Name, time.Now())
@@ -123,30 +122,30 @@ func (c *call) finish() {
 	c.service.inFlight.Done()
 }
 
-// refuseThrottled answers a request of a client over its limits. When too many such
-// wait for their answers, further ones get none.
+// refuseThrottled answers a request above its client's limits. When the queue of
+// refusals is full, the request has no answer.
 func (c *call) refuseThrottled(err *model.Error) {
-	c.data = nil // it may wait a while
+	c.data = nil // the refusal may wait
 	if !c.service.refusals.put(func() { c.reply(refuse(err)) }) && c.claim() {
 		c.endpoint.record(c.began, errDropped)
 		c.finish()
 	}
 }
 
-// Refusals of a gate leave at a pace: who sends again as soon as it is refused would
-// otherwise be kept busy, and keep us busy, by nothing but that.
+// Refusals are sent at a limited rate: a client that repeats each refused request at
+// once would otherwise keep itself and the dispatcher busy.
 const (
 	refusalInterval     = 10 * time.Millisecond
-	refusalsPerInterval = 50     // refusals each time
-	refusalCapacity     = 16_384 // that wait; further requests of clients over their limits are not answered
+	refusalsPerInterval = 50     // refusals per interval
+	refusalCapacity     = 16_384 // queued refusals; further requests above the limits are not answered
 )
 
-// refusalThrottle gives the refusals.
+// refusalThrottle sends refusals at a limited rate.
 type refusalThrottle struct {
 	mu     sync.RWMutex // held for reading while a refusal is queued
 	closed bool
 	queue  chan func()
-	flush  chan struct{} // closed when all that wait are to be given now
+	flush  chan struct{} // closed when all queued refusals must be sent now
 	done   chan struct{}
 }
 
@@ -156,13 +155,13 @@ func newRefusalThrottle() *refusalThrottle {
 	return p
 }
 
-// put has refuse called soon, after close at once; it returns false, at once, if too
-// many wait already.
+// put queues refuse, and calls it at once after close. It returns false, without
+// blocking, if the queue is full.
 func (p *refusalThrottle) put(refuse func()) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.closed {
-		refuse() // nothing takes from the queue any more
+		refuse() // the queue is not read any more
 		return true
 	}
 	select {
@@ -191,7 +190,7 @@ func (p *refusalThrottle) run() {
 	}
 }
 
-// sendUpTo gives at most n.
+// sendUpTo calls at most n queued refusals.
 func (p *refusalThrottle) sendUpTo(n int) {
 	for range n {
 		select {
@@ -203,8 +202,8 @@ func (p *refusalThrottle) sendUpTo(n int) {
 	}
 }
 
-// close gives all that wait. A request that was taken in before the stop may still
-// come to its refusal afterwards; put then gives it at once.
+// close sends all queued refusals. A request that was accepted before the stop may be
+// refused later; put then sends its refusal at once.
 func (p *refusalThrottle) close() {
 	p.mu.Lock()
 	p.closed = true

@@ -18,8 +18,8 @@ type levelBody struct {
 	Level string `json:"level,omitempty"`
 }
 
-// setLogLevel changes the level of this dispatcher's log until its end, or only
-// answers it. It needs nothing of the backend, so that it works in a time of trouble.
+// setLogLevel changes the level of this dispatcher's log until its end, or returns the
+// level. It does not use the backend, so that it works while the backend fails.
 func (c *call) setLogLevel() {
 	var body levelBody
 	if err := wire.DecodeOptional(c.data, &body); err != nil {
@@ -39,7 +39,7 @@ func (c *call) setLogLevel() {
 		}
 		if before := level.Level(); before != next {
 			level.Set(next)
-			// Whatever the level: who reads the log must know what it lacks.
+			// At any level: a reader of the log must know which messages it lacks.
 			c.service.logger.Error("the log level was changed", "level", name, "before", strings.ToLower(before.String()))
 		}
 	}

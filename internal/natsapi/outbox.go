@@ -7,22 +7,22 @@ import (
 )
 
 const (
-	// outboxSize bounds what waits to be encoded and sent; as much again may be on
-	// its way.
+	// outboxSize limits the queued messages; the same number may be in the batch that
+	// is being sent.
 	outboxSize = 8192
-	// outboxPatience is how long what is put into a full outbox waits for room.
+	// outboxTimeout is how long put waits for room in a full outbox.
 	outboxTimeout = 250 * time.Millisecond
 )
 
-// outbox sends in a goroutine of its own, in order. A publish blocks while the
-// socket is stuck, and the dispatcher's turn must not wait for that for long. But
-// a turn that is merely faster than what it says can be sent must wait: an
-// assignment that is dropped costs its worker more than a heartbeat interval.
+// outbox sends in its own goroutine, in order. A publish blocks while the socket is
+// stuck, and that must not delay the dispatcher's turn for long. A turn that produces
+// messages faster than they can be sent does wait: a dropped assignment reaches its
+// worker a heartbeat interval later.
 type outbox struct {
 	mu     sync.Mutex
-	queue  []func() // what waits
+	queue  []func() // waiting to be sent
 	closed bool
-	stuck  bool          // somebody has waited in vain, and nothing was sent since
+	stuck  bool          // a put has timed out, and nothing was sent since
 	wake   chan struct{} // has an element where there may be something to send
 	room   chan struct{} // has an element where there may be room
 	done   chan struct{} // closed when all is sent after close
@@ -45,11 +45,11 @@ func (o *outbox) run() {
 		o.mu.Unlock()
 		signal(o.room)
 		for i, send := range batch {
-			batch[i] = nil // let go of what it holds
+			batch[i] = nil // release its memory
 			send()
 		}
 		if closed {
-			return // nothing is put any more
+			return // nothing is queued after close
 		}
 	}
 }
@@ -68,8 +68,7 @@ func (o *outbox) offer(send func()) bool {
 	return true
 }
 
-// put is offer that waits a moment for room, unless somebody has just waited in
-// vain.
+// put is offer that waits a moment for room, unless the outbox is stuck.
 func (o *outbox) put(send func()) bool {
 	if o.offer(send) {
 		return true
@@ -80,7 +79,7 @@ func (o *outbox) put(send func()) bool {
 		select {
 		case <-o.room:
 			if o.offer(send) {
-				signal(o.room) // for others who wait
+				signal(o.room) // for other waiting calls
 				return true
 			}
 		case <-patience.C:
@@ -107,8 +106,8 @@ func signal(c chan struct{}) {
 	}
 }
 
-// close sends what is queued and ends; calling it again is harmless. It returns
-// ctx's error when that comes first; what is left is then still being sent.
+// close sends the queue and ends; calling it again is harmless. It returns ctx's error
+// when that comes first; the rest is then still being sent.
 func (o *outbox) close(ctx context.Context) error {
 	o.mu.Lock()
 	o.closed = true

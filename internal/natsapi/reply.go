@@ -11,8 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// reply is what a request is answered with: a body, or an error whose body, if
-// nil, is made from it.
+// reply is the answer of a request: a body, or an error. Without a body, the error is
+// encoded as the body.
 type reply struct {
 	body []byte
 	err  *model.Error
@@ -20,7 +20,7 @@ type reply struct {
 
 func refuse(err *model.Error) reply { return reply{err: err} }
 
-// answer encodes v; what cannot be encoded, a bug, is answered so.
+// answer encodes v. A value that cannot be encoded is a bug and answered 500.
 func answer(v any) reply {
 	b, err := wire.Encode(v)
 	if err != nil {
@@ -45,8 +45,8 @@ func (r reply) message(subject string) *nats.Msg {
 	return m
 }
 
-// encodeTask encodes a task for anybody's eyes within room: of a result that is
-// too long some files are left out; its total length stays.
+// encodeTask encodes the public fields of a task within room bytes: if the result is
+// too long, some of its files are left out; its total length stays.
 func encodeTask(t *model.Task, room int) ([]byte, error) {
 	t = t.Public()
 	b, err := wire.Encode(t)
@@ -60,8 +60,8 @@ func encodeTask(t *model.Task, room int) ([]byte, error) {
 	return b, err
 }
 
-// heartbeatReply encodes the answer of a heartbeat within room. What does not fit
-// is left out: the worker's next heartbeat lacks it still, and is told again.
+// heartbeatReply encodes the answer of a heartbeat within room bytes. Entries that do
+// not fit are left out: the answer of the next heartbeat contains them.
 func heartbeatReply(a *model.HeartbeatAnswer, room int) reply {
 	if a == nil {
 		return refuse(model.Errorf(model.CodeInternal, "the heartbeat got no answer"))
@@ -95,8 +95,7 @@ func heartbeatReply(a *model.HeartbeatAnswer, room int) reply {
 	return answer(&short)
 }
 
-// countFitting returns how many of the rows, from the first on, have at most room bytes
-// together, commas included.
+// countFitting returns how many of the first rows fit into room bytes, commas included.
 func countFitting(rows [][]byte, room int) int {
 	for i, r := range rows {
 		if room -= len(r) + 1; room < 0 {

@@ -6,23 +6,23 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// NATS checks whether a requester may publish to the subject of its request, but
-// not whether it may publish to the reply subject that it names: the answer goes
-// there with the dispatcher's rights. So the dispatcher looks itself.
+// NATS checks whether a requester may publish to the subject of its request, but not
+// whether it may publish to the reply subject that it names: the dispatcher publishes
+// the answer with its own permissions. So the dispatcher checks the reply subject.
 
-// The inboxes that an answer may go to besides the requester's own.
+// The shared inboxes that an answer may go to, besides the requester's own.
 const (
-	sharedInbox = "_INBOX." // of those who have none of their own
-	routedReply = "_R_."    // made by the server, for a request of another account
+	sharedInbox = "_INBOX." // of users without a prefix of their own
+	routedReply = "_R_."    // created by the server for a request of another account
 )
 
-// reservedNames names have inboxes of their own, which no client or worker of that name
-// shares.
+// reservedNames are names of roles. A client or worker with such a name does not get
+// the inbox of the role.
 var reservedNames = map[string]bool{"admin": true, "observer": true, "dispatcher": true}
 
-// ownInbox is the inbox prefix of who asks, with its last dot: "_INBOX_alice.",
-// also of the worker of that name; "_INBOX_observer." of all observers. Empty if it
-// has none.
+// ownInbox returns the inbox prefix of the requester, with its last dot:
+// "_INBOX_alice." of a client or worker of that name, "_INBOX_observer." of all
+// observers. It is empty if there is none.
 func ownInbox(from wire.Sender) string {
 	owner := from.Name
 	switch {
@@ -45,9 +45,9 @@ func isInbox(from wire.Sender, reply string) bool {
 	return own != "" && strings.HasPrefix(reply, own)
 }
 
-// replyAllowed reports whether the request may be answered where it says, or wants no
-// answer. If not, it is not carried out: who cannot hear that it was done would do
-// it again.
+// replyAllowed reports whether the request may be answered on its reply subject, or
+// wants no answer. If not, the request is not executed: its sender would not see the
+// answer and repeat it.
 func (s *Service) replyAllowed(from wire.Sender, reply string) bool {
 	if reply == "" || isInbox(from, reply) {
 		return true
@@ -57,9 +57,9 @@ func (s *Service) replyAllowed(from wire.Sender, reply string) bool {
 	return false
 }
 
-// isServiceInbox reports whether an answer about the service itself may go to the
-// reply subject. PING, INFO and STATS do not say who asks, so it is nobody's own
-// inbox but that of a role.
+// isServiceInbox reports whether an answer about the service itself may go to the reply
+// subject. PING, INFO and STATS do not name the requester, so the inboxes of clients
+// and workers are not allowed, those of roles are.
 func isServiceInbox(reply string) bool {
 	for role := range reservedNames {
 		if strings.HasPrefix(reply, "_INBOX_"+role+".") {

@@ -14,11 +14,11 @@ const (
 	metaResponse = "response_schema"
 )
 
-// endpointTypes is what the requests of an endpoint look like, and their answers; each one
-// of several.
+// endpointTypes are the types of an endpoint's requests and answers; each may be one of
+// several.
 type endpointTypes struct {
 	requests, answers []any
-	open              bool // fields that are not known are ignored
+	open              bool // unknown fields are ignored
 }
 
 // oneID and manyIDs are the bodies of most verbs.
@@ -30,8 +30,9 @@ type manyIDs struct {
 	IDs []string `json:"ids"`
 }
 
-// allEndpointTypes are those of the endpoints, by role and verb. They are the very types
-// that requests are read into and answers written from, where there is one type.
+// allEndpointTypes returns the types of each endpoint, by role and verb. They are the
+// types that requests are decoded into and answers encoded from, where there is one
+// type.
 func allEndpointTypes() map[string]endpointTypes {
 	one, many := []any{oneID{}}, []any{oneID{}, manyIDs{}}
 	type results struct {
@@ -96,8 +97,8 @@ func allEndpointTypes() map[string]endpointTypes {
 	}
 }
 
-// schemas returns the metadata of an endpoint; none for export and import, which
-// speak in lines of records.
+// schemas returns the metadata of an endpoint; nil for export and import, whose bodies
+// are lines of records.
 func schemas(name string) map[string]string {
 	s, ok := allEndpointTypes()[name]
 	if !ok {
@@ -106,8 +107,8 @@ func schemas(name string) map[string]string {
 	return map[string]string{metaRequest: schemaOf(s.requests, !s.open), metaResponse: schemaOf(s.answers, false)}
 }
 
-// schemaOf writes the JSON Schema of one of the values' types. closed refuses fields
-// that are not known.
+// schemaOf returns the JSON Schema of one of the values' types. closed refuses unknown
+// fields.
 func schemaOf(values []any, closed bool) string {
 	var list []any
 	for _, v := range values {
@@ -124,8 +125,7 @@ func schemaOf(values []any, closed bool) string {
 	return string(b)
 }
 
-// specialTypes are the types that write themselves in another way than encoding/json
-// would.
+// specialTypes are the types with a JSON form of their own.
 var specialTypes = map[reflect.Type]map[string]any{
 	reflect.TypeFor[model.Time]():        {"type": "string", "format": "date-time"},
 	reflect.TypeFor[model.Duration]():    {"type": []string{"number", "string"}},

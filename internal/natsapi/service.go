@@ -31,7 +31,7 @@ const (
 	metaName    = "dispatcher" // where it runs
 	metaStarted = "started"    // a time
 	metaStore   = "store"
-	metaRole    = "role" // leader: who decides. There is no other yet
+	metaRole    = "role" // always leader: there are no standbys yet
 )
 
 const roleLeader = "leader"
@@ -49,21 +49,21 @@ const (
 // Options says how the service presents itself.
 type Options struct {
 	Prefix  string // of all subjects
-	Name    string // of this dispatcher, as another one that is refused would tell it: "host-1, pid 4711"
-	Version string // of the program; what is no semantic version is shown as 0.0.0-dev
-	Store   string // what keeps the tasks, such as sqlite; for people
-	// ClientRate is how many tasks a second each client may submit; 0: any number.
+	Name    string // of this dispatcher, for the error of a second one: "host-1, pid 4711"
+	Version string // of the program; a version that is not semantic is shown as 0.0.0-dev
+	Store   string // type of the store, such as sqlite; for people
+	// ClientRate is how many tasks a second each client may submit; 0 is no limit.
 	ClientRate int
-	// LogLevel is what admin.log_level changes; nil: it changes nothing.
+	// LogLevel is the level that admin.log_level changes; nil: it cannot be changed.
 	LogLevel *slog.LevelVar
 	Logger   *slog.Logger
 }
 
-// Service takes requests in and answers them.
+// Service receives requests and answers them.
 type Service struct {
 	conn        *bus.Connection
 	attachment  *bus.Attachment // the subscriptions, on each connection
-	reconnected chan struct{}   // has an element where the connection was replaced
+	reconnected chan struct{}   // has an element after the connection was replaced
 	backend     Backend
 	subjects    wire.Subjects
 	ids         *idSource
@@ -75,8 +75,8 @@ type Service struct {
 	readCtx          context.Context
 	stopRead         context.CancelFunc  // ends the pool, and reads that Stop did not wait for
 	sendErrors       *logthrottle.Logger // answers that could not be sent
-	unansweredErrors *logthrottle.Logger // messages that nobody waits for the answer of
-	workerFaults     *logthrottle.Logger // parts of workers' messages that are invalid
+	unansweredErrors *logthrottle.Logger // errors of messages without a reply subject
+	workerFaults     *logthrottle.Logger // invalid parts of workers' messages
 	logger           *slog.Logger
 	logLevel         *slog.LevelVar
 
@@ -85,13 +85,14 @@ type Service struct {
 
 	entering sync.RWMutex // held for reading while a request enters
 	stopping bool
-	inFlight sync.WaitGroup // requests that are not answered yet
+	inFlight sync.WaitGroup // accepted requests without an answer
 	pool     sync.WaitGroup
 }
 
-// Start serves the endpoints on the connection, and on those that replace it. Nothing in it waits for
-// the backend: requests are decoded and validated in the connection's goroutines,
-// handed over, and answered when the backend is done with them.
+// Start serves the endpoints on the connection, and on each connection that replaces
+// it. It does not wait for the backend: requests are decoded and validated in the
+// goroutines of the subscriptions, passed to the backend, and answered when the backend
+// has decided.
 func Start(conn *bus.Connection, backend Backend, o Options) (*Service, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
@@ -156,8 +157,8 @@ func (s *Service) listen(o Options) error {
 	return s.attachment.Wait(ctx)
 }
 
-// subscribe serves the endpoints on a connection, and returns when the server knows
-// of them: a request that is sent from then on finds them.
+// subscribe serves the endpoints on a connection. It returns when the server knows the
+// subscriptions: a request that is sent later reaches them.
 func (s *Service) subscribe(nc *nats.Conn) error {
 	if err := s.discovery.subscribe(nc); err != nil {
 		return err
@@ -166,16 +167,15 @@ func (s *Service) subscribe(nc *nats.Conn) error {
 	return nc.FlushTimeout(startFlush)
 }
 
-// Stop ends the service: it takes no more requests, and returns when those that
-// it took are answered, or ctx's error. The connection stays open. The backend
-// must go on until Stop returns, or it waits in vain for answers.
+// Stop accepts no more requests and returns when the accepted ones are answered, or
+// ctx's error. The connection stays open. The backend must run until Stop returns.
 func (s *Service) Stop(ctx context.Context) error {
 	var errs []error
 	if s.discovery != nil {
 		s.attachment.Detach()
 		errs = append(errs, s.discovery.stop())
-		// The server knows now that nobody listens, and all that it had sent
-		// before is here. A connection that is down has nothing to wait for.
+		// The server has removed the subscriptions now, and all that it sent before is
+		// here. A connection that is down has nothing to wait for.
 		if nc := s.conn.Current(); nc.IsConnected() {
 			errs = append(errs, nc.FlushWithContext(ctx))
 		}
@@ -198,23 +198,23 @@ func (s *Service) Stop(ctx context.Context) error {
 	return nil
 }
 
-// call is one request on its way.
+// call is one request.
 type call struct {
 	service      *Service
 	endpoint     *endpointStats
 	began        time.Time
 	from         wire.Sender
 	data         []byte
-	replySubject string // where the answer goes; empty if nobody waits for it
-	admitted     bool   // the gate
+	replySubject string // empty: no answer is wanted
+	admitted     bool   // the limiter has acquired a slot for it
 	claimed      atomic.Bool
 }
 
-// claim reports whether the answer is still to be given. A bug (a panic after the
-// answer, a backend that is done twice) must not give a second one.
+// claim reports whether the request has no answer yet. A bug (a panic after the answer,
+// a backend that calls done twice) must not send a second one.
 func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 
-// serve makes the handler of an endpoint. It runs in the goroutine of the
+// serve returns the handler of an endpoint. The handler runs in the goroutine of the
 // endpoint's subscription, so it must not block.
 func (s *Service) serve(e endpoint) func(*endpointStats, *nats.Msg) {
 	return func(at *endpointStats, m *nats.Msg) {
@@ -224,7 +224,7 @@ func (s *Service) serve(e endpoint) func(*endpointStats, *nats.Msg) {
 			return
 		}
 		if !s.enter() {
-			// The outbox may be gone; here nothing is in a hurry any more.
+			// The outbox may have ended, and blocking is allowed during a stop.
 			c.send(func(int) reply { return refuse(wire.ErrStopping) })
 			return
 		}
@@ -238,7 +238,7 @@ func (s *Service) serve(e endpoint) func(*endpointStats, *nats.Msg) {
 			return
 		}
 		e.handle(c)
-		c.data = nil // up to a megabyte that nobody reads while the backend works
+		c.data = nil // up to a megabyte that is not needed while the backend works
 	}
 }
 
@@ -252,7 +252,7 @@ func (s *Service) enter() bool {
 	return true
 }
 
-// recover answers a request whose handling panicked. A message from outside must
+// recover answers a request with a handler that panicked. A message from outside must
 // not end the dispatcher.
 func (c *call) recover() {
 	if p := recover(); p != nil {
@@ -262,14 +262,16 @@ func (c *call) recover() {
 	}
 }
 
-// reply answers. Every call is answered exactly once, by reply, soon, later or send.
+// reply answers. Every call is answered exactly once: by reply, replyAsync,
+// replyFromLoop or send.
 func (c *call) reply(r reply) { c.replyAsync(func(int) reply { return r }) }
 
-// replyAsync answers with what pack makes, in another goroutine; room is what the body may
-// have, in bytes. It is for the goroutines of subscriptions: it never blocks.
+// replyAsync answers, in another goroutine, with the result of pack for a body of at
+// most maxBody bytes. It never blocks: it is for the goroutines of subscriptions.
 func (c *call) replyAsync(pack func(room int) reply) { c.queue(c.service.outbox.offer, pack) }
 
-// replyFromLoop is soon for the backend's goroutine, which may wait a moment for room.
+// replyFromLoop is replyAsync for the goroutine of the backend. It may block for a
+// moment when the outbox is full.
 func (c *call) replyFromLoop(pack func(room int) reply) { c.queue(c.service.outbox.put, pack) }
 
 func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
@@ -288,7 +290,7 @@ func (c *call) queue(put func(func()) bool, pack func(room int) reply) {
 	}
 }
 
-// buildReply makes an answer; one whose making panics is a 500.
+// buildReply calls pack; a panic becomes a 500.
 func (c *call) buildReply(room int, pack func(room int) reply) (r reply) {
 	if goroutine.Guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
 		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
@@ -296,12 +298,12 @@ func (c *call) buildReply(room int, pack func(room int) reply) (r reply) {
 	return r
 }
 
-// errDropped is what the statistics say of an answer that was never sent.
+// errDropped is the error, in the statistics, of an answer that was not sent.
 var errDropped = model.Errorf(model.CodeUnavailable, "the answer was dropped: too many wait to be sent")
 
-// send publishes the answer that pack makes; it may block while the socket is stuck, or
-// while a closed connection is replaced. pack is called again only where the answer
-// does not fit into a message of the next connection.
+// send publishes the result of pack. It may block while the socket is stuck, or while a
+// closed connection is replaced. It calls pack again only if the answer does not fit
+// into a message of the next connection.
 func (c *call) send(pack func(room int) reply) {
 	s := c.service
 	r := pack(wire.MaxBody(s.conn.Current()))
@@ -328,11 +330,11 @@ func (c *call) send(pack func(room int) reply) {
 	}
 }
 
-// read has fn called in the pool and answers with what it returns. When too many
-// wait already, it answers so at once.
+// read calls fn in the pool of readers and answers with its result. When the queue is
+// full, it answers 503 at once.
 func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	s := c.service
-	if c.replySubject == "" { // nobody would hear it
+	if c.replySubject == "" { // no answer is wanted
 		if c.claim() {
 			c.endpoint.record(c.began, nil)
 			c.finish()
@@ -356,7 +358,7 @@ func (c *call) read(fn func(ctx context.Context, room int) reply) {
 	}
 }
 
-// runRead calls fn unless the time is up already, and turns a panic into an answer.
+// runRead calls fn unless the time has expired, and turns a panic into an answer.
 func (c *call) runRead(ctx context.Context, room int, fn func(context.Context, int) reply) (r reply) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -370,7 +372,7 @@ func (c *call) runRead(ctx context.Context, room int, fn func(context.Context, i
 	return fn(ctx, room)
 }
 
-// errorReply answers a read that failed.
+// errorReply is the answer of a read that failed.
 func errorReply(err error) reply {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return refuse(model.Errorf(model.CodeUnavailable, "reading took longer than %v; try again", readTimeout))

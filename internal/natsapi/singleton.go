@@ -13,16 +13,16 @@ import (
 
 const (
 	singletonWait     = time.Second      // for other dispatchers to answer
-	singletonInterval = 15 * time.Second // between two looks for another one
+	singletonInterval = 15 * time.Second // between two checks
 )
 
-// CheckSingleton returns an error with the other's name when a dispatcher answers on
-// this prefix already. Two would share the requests between them by the service's
-// queue group, silently, and each know half. Where no service of that name is
-// there at all it returns at once, else after a second.
+// CheckSingleton returns an error that names another dispatcher if one answers on this
+// prefix. Two dispatchers would silently share the requests through the queue group,
+// and each would know half of the tasks. Without any service of that name it returns at
+// once, otherwise after a second.
 //
-// It is a check, not a lock: two that start in the same moment may both pass, and
-// [Service.WatchSingleton] then ends one of them.
+// It is a check and not a lock: two dispatchers that start at the same time may both
+// pass, and [Service.WatchSingleton] then ends one of them.
 func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
 	pinged := ping(ctx, nc, singletonWait, func(other micro.Ping) {
 		if other.Metadata[wire.MetaPrefix] == prefix {
@@ -39,10 +39,9 @@ func describe(other micro.Ping) string {
 	return fmt.Sprintf("%s, version %s, service id %s", other.Metadata[metaName], other.Version, other.ID)
 }
 
-// WatchSingleton looks for other dispatchers on the prefix again and again, for they
-// can come together behind a network that was cut in two. Of two the younger has
-// to go: it returns an error that names the older one, which stays. It returns
-// nil when ctx ends.
+// WatchSingleton repeats the check, because two dispatchers can meet when a split
+// network is joined again. Of two, the younger one stops: it returns an error that
+// names the older. It returns nil when ctx ends.
 func (s *Service) WatchSingleton(ctx context.Context) error {
 	return s.watchSingleton(ctx, singletonInterval)
 }
@@ -71,15 +70,15 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-s.reconnected: // another one may have started meanwhile, and found nobody
+		case <-s.reconnected: // another dispatcher may have started during the outage
 		case <-tick.C:
 		}
 	}
 }
 
-// olderThan compares two dispatchers by their start, then by their ids: whatever
-// the clocks of their hosts say, both come to the same end. One that does not say
-// when it started is the older.
+// olderThan compares two dispatchers by their start times, then by their ids, so that
+// both get the same result whatever their clocks say. A dispatcher without a start time
+// is the older.
 func olderThan(a, b micro.ServiceIdentity) bool {
 	started := func(i micro.ServiceIdentity) time.Time {
 		t, _ := time.Parse(time.RFC3339Nano, i.Metadata[metaStarted]) // else the zero time

@@ -6,8 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// taskVerb makes the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
-// The client is empty for an operator, who may act on everybody's.
+// taskVerb returns the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
+// The client is empty for an operator, who may act on the tasks of all clients.
 func taskVerb(event func(client, id string) engine.Event) func(*call) {
 	return func(c *call) {
 		ids, many, err := wire.DecodeIDs(c.data)
@@ -29,8 +29,8 @@ func (c *call) retry() {
 	})
 }
 
-// actOnEach hands over what the event makes of each task's id, unless the request could
-// not be decoded.
+// actOnEach passes the event of each id to the backend, unless the request could not be
+// decoded.
 func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(id string) engine.Event) {
 	if err != nil {
 		c.reply(refuse(err))
@@ -53,7 +53,7 @@ func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(i
 	c.doMany(ops, at, results, func(i int) string { return ids[i] })
 }
 
-// actOnTask hands over an operation on one task and answers with that.
+// actOnTask passes an operation on one task to the backend and answers with the task.
 func (c *call) actOnTask(id string, op engine.Event) {
 	c.do([]engine.Event{op}, func(a []model.Answer) {
 		c.replyFromLoop(func(room int) reply { return taskReply(id, a[0], room) })
@@ -84,8 +84,8 @@ func (c *call) removeWorker() {
 	c.actOnWorker(id, err, engine.RemoveWorker{ID: id, Force: force})
 }
 
-// actOnWorker hands over an operation on one worker and answers with that, unless the
-// request could not be decoded.
+// actOnWorker passes an operation on one worker to the backend and answers with the
+// worker, unless the request could not be decoded.
 func (c *call) actOnWorker(id string, err *model.Error, op engine.Event) {
 	if err != nil {
 		c.reply(refuse(err))

@@ -12,16 +12,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// ExportRequest is the body of req.admin.export: begin, then pages of both kinds,
-// each from where the one before ended, then end. A page may be asked for again.
+// ExportRequest is the body of req.admin.export: begin, then pages of both kinds, each
+// from the end of the one before, then end. A page may be requested again.
 type ExportRequest struct {
 	Begin  bool   `json:"begin,omitempty"`
 	Final  bool   `json:"final,omitempty"`
-	Export string `json:"export,omitempty"` // which one, as begin answered
+	Export string `json:"export,omitempty"` // its id, from the answer of begin
 	Kind   string `json:"kind,omitempty"`   // task | worker
-	After  string `json:"after,omitempty"`  // next of the page before
-	End    bool   `json:"end,omitempty"`    // all was read
-	Abort  bool   `json:"abort,omitempty"`  // it was not: writes are taken again; with final of any export
+	After  string `json:"after,omitempty"`  // next of the previous page
+	End    bool   `json:"end,omitempty"`    // everything was read
+	Abort  bool   `json:"abort,omitempty"`  // not everything was read: writes are accepted again; with final for any export
 }
 
 type exportAnswer struct {
@@ -29,21 +29,21 @@ type exportAnswer struct {
 	Counts model.Counts `json:"counts,omitempty"`
 }
 
-// pageHead is the first line of a page. Each further line is a record, as in a
-// .jsonl file: so a page is read record by record, by as many as there are cores.
+// pageHead is the first line of a page. Each further line is a record, as in a .jsonl
+// file, so that records can be parsed in parallel.
 type pageHead struct {
-	Next string `json:"next"` // empty at the end
+	Next string `json:"next"` // empty on the last page
 }
 
-// exportSession is one snapshot that is read page by page.
+// exportSession is a snapshot that is read in pages.
 type exportSession struct {
 	session
-	snap    repo.Snapshot // nil while it is taken
+	snap    repo.Snapshot // nil until it is taken
 	workers []*model.Worker
 	final   bool
 }
 
-// DecodeExport reads a message of an export.
+// DecodeExport decodes a message of an export.
 func DecodeExport(data []byte) (*ExportRequest, *model.Error) {
 	q := &ExportRequest{}
 	if err := wire.Strict(data, q); err != nil {
@@ -73,7 +73,7 @@ func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int)
 	}
 	t.mu.Unlock()
 	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have been given up after %v without a request", q.Export, idleTimeout)
+		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have expired after %v without a request", q.Export, idleTimeout)
 	}
 	if q.End || q.Abort {
 		return exportAnswer{}, t.endExport(ctx, q.Export, q.Abort)
@@ -110,7 +110,8 @@ func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 	return nil, err
 }
 
-// attachSnapshot gives an export its snapshot; false if it is no longer under way.
+// attachSnapshot stores the snapshot of an export; it returns false if the export has
+// ended.
 func (t *Sessions) attachSnapshot(id string, x *exportSession, snap repo.Snapshot) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -144,15 +145,15 @@ func (t *Sessions) takeSnapshot(ctx context.Context, final bool) (repo.Snapshot,
 		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		if failed := t.backend.Thaw(thaw); failed != nil {
-			t.logger.Error("an export failed at its start and writes are still refused; abort a final export to accept them", "error", failed)
+			t.logger.Error("an export failed at its start and writes are still refused; abort a final export to accept writes", "error", failed)
 		}
 	}
 	return nil, nil, err
 }
 
-// reserveExport enters an export among those under way before its snapshot is taken,
-// so that many that begin at once stay within the limit. If there are too many, it
-// gives up the one that has been left for longest.
+// reserveExport registers an export before its snapshot is taken, so that concurrent
+// exports stay within the limit. If there are too many, it ends the one that was idle
+// for longest.
 func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*exportSession, error) {
 	for {
 		t.mu.Lock()
@@ -170,7 +171,7 @@ func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*e
 		}
 		t.mu.Unlock()
 		if oldest == "" {
-			return nil, model.Errorf(model.CodeTooMany, "export: %d exports are under way already; try again", n)
+			return nil, model.Errorf(model.CodeTooMany, "export: %d exports are in progress already; try again", n)
 		}
 		if err := t.endExport(ctx, oldest, true); err != nil {
 			return nil, err
@@ -178,7 +179,7 @@ func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*e
 	}
 }
 
-// expireExport ends an export that nobody goes on with.
+// expireExport ends an idle export.
 func (t *Sessions) expireExport(id string) {
 	t.mu.Lock()
 	x := t.exports[id]
@@ -190,12 +191,12 @@ func (t *Sessions) expireExport(id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := t.endExport(ctx, id, true)
-	t.logger.Warn("an export that nobody went on with is given up; if it was final, writes are taken again", "idle", idleTimeout, "final", x.final, "error", err)
+	t.logger.Warn("an idle export has expired; if it was final, writes are accepted again", "idle", idleTimeout, "final", x.final, "error", err)
 }
 
-// endExport closes the snapshot. One that was final and is aborted takes writes
-// again, unless it is for another one, which may have been read whole, that they
-// are refused.
+// endExport closes the snapshot. If the export was final and is aborted, writes are
+// accepted again, unless a later final export, which may have been read completely, has
+// them refused.
 func (t *Sessions) endExport(ctx context.Context, id string, aborted bool) error {
 	t.mu.Lock()
 	x := t.exports[id]
@@ -226,14 +227,14 @@ func (t *Sessions) endExport(ctx context.Context, id string, aborted bool) error
 	return err
 }
 
-// page gathers records up to the room of a message.
+// page collects records up to the size of a message.
 type page struct {
 	lines [][]byte
 	next  string
 	room  int
 }
 
-// add reports whether the record still fit.
+// add appends a record and reports whether it fits.
 func (p *page) add(r *repo.Record, cursor string) (bool, error) {
 	b, err := r.Append(nil)
 	if err != nil {
@@ -256,7 +257,7 @@ func (x *exportSession) tasks(ctx context.Context, after string, room int) (*pag
 	if after != "" {
 		var err error
 		if seq, err = strconv.ParseInt(after, 10, 64); err != nil {
-			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not one that a page gave", after)
+			return nil, model.Errorf(model.CodeInvalid, "after: %.40q is not the next of a page", after)
 		}
 	}
 	p := &page{room: room - wire.RowRoom}

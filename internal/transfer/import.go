@@ -16,14 +16,14 @@ import (
 )
 
 // importRequest is the body of req.admin.import: begin, then records, then finish.
-// Records stand on lines of their own behind it, as in a page.
+// Records are the lines after it, as in a page.
 type importRequest struct {
 	Begin      bool            `json:"begin,omitempty"`
 	OnConflict repo.OnConflict `json:"on_conflict,omitempty"`
 	DryRun     bool            `json:"dry_run,omitempty"`
 	Import     string          `json:"import,omitempty"`
-	N          int64           `json:"n,omitempty"`      // number of a message with records: one that comes again is answered again
-	Finish     *repo.Digest    `json:"finish,omitempty"` // of what the dispatcher must hold then
+	N          int64           `json:"n,omitempty"`      // number of a message with records: a repeated one is answered again
+	Finish     *repo.Digest    `json:"finish,omitempty"` // digest that the store must have
 	Abort      bool            `json:"abort,omitempty"`
 	Lookup     []string        `json:"lookup,omitempty"` // task ids: their records are the answer's lines
 }
@@ -34,22 +34,22 @@ type importAnswer struct {
 	Digest *repo.Digest   `json:"digest,omitempty"`
 }
 
-// importSession is one import under way.
+// importSession is an import in progress.
 type importSession struct {
 	session
-	w      repo.Writer  // nil while it begins
-	n      int64        // of the last message with records
-	answer importAnswer // to it
+	w      repo.Writer  // nil until it has begun
+	n      int64        // number of the last message with records
+	answer importAnswer // answer to that message
 }
 
-// ImportRequest is a message of an import: what it asks for, and the records behind it,
-// which are not parsed yet.
+// ImportRequest is a message of an import: the request, and its records, which are not
+// parsed yet.
 type ImportRequest struct {
 	importRequest
 	lines [][]byte
 }
 
-// DecodeImport reads a message of an import.
+// DecodeImport decodes a message of an import.
 func DecodeImport(data []byte) (*ImportRequest, *model.Error) {
 	head, lines := splitPage(data)
 	q := &ImportRequest{lines: lines}
@@ -71,7 +71,7 @@ func (t *Sessions) Import(ctx context.Context, q *ImportRequest) ([]byte, error)
 	return encodeAnswer(t.handleImport(ctx, &q.importRequest, records))
 }
 
-// splitPage parts a message into its first line and the records behind it.
+// splitPage splits a message into its first line and the records after it.
 func splitPage(data []byte) (head []byte, lines [][]byte) {
 	head, rest, _ := bytes.Cut(data, []byte("\n"))
 	for line := range bytes.SplitSeq(rest, []byte("\n")) {
@@ -82,7 +82,7 @@ func splitPage(data []byte) (head []byte, lines [][]byte) {
 	return head, lines
 }
 
-// parseRecords reads lines on two cores.
+// parseRecords parses lines on two cores.
 func parseRecords(lines [][]byte) ([]repo.Record, error) {
 	records := make([]repo.Record, len(lines))
 	var group sync.WaitGroup
@@ -90,7 +90,7 @@ func parseRecords(lines [][]byte) ([]repo.Record, error) {
 	half := (len(lines) + 1) / 2
 	for part := range errs {
 		group.Go(func() {
-			defer func() { // the caller's recover does not see another goroutine
+			defer func() { // recover in the caller does not cover another goroutine
 				if p := recover(); p != nil {
 					errs[part] = fmt.Errorf("a record panicked: %v", p)
 				}
@@ -117,7 +117,7 @@ func (t *Sessions) handleImport(ctx context.Context, q *importRequest, records [
 	}
 	t.mu.Unlock()
 	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; one that nobody goes on with is given up after %v, or when another one begins", q.Import, idleTimeout)
+		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; an idle one expires after %v, or when another one begins", q.Import, idleTimeout)
 	}
 	if err := x.work.acquire(ctx); err != nil {
 		return nil, err
@@ -141,8 +141,8 @@ func (t *Sessions) handleImport(ctx context.Context, q *importRequest, records [
 	return x.put(ctx, q.N, records)
 }
 
-// put takes the records of one message, once: the digest of what was seen would
-// else count them twice.
+// put writes the records of one message once: the digest would count repeated ones
+// twice.
 func (x *importSession) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
 	if n != 0 && n == x.n {
 		return x.answer, nil
@@ -160,9 +160,8 @@ func (x *importSession) put(ctx context.Context, n int64, records []repo.Record)
 	return x.answer, nil
 }
 
-// beginImport starts the one import that there may be. One whose sender is gone
-// gives way; what it brought stays, held back, and most often the new one is the
-// same again.
+// beginImport starts the only import. An idle one is replaced; its records stay and are
+// not assigned, and normally the new import contains them again.
 func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, error) {
 	id := rand.Text()
 	x, before, err := t.reserveImport(id)
@@ -196,15 +195,15 @@ func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, erro
 	return importAnswer{Import: id}, nil
 }
 
-// reserveImport enters an import as the one under way before the dispatcher's loop
-// is asked for it, so that other requests do not wait for the loop. It returns the
-// import that it replaces, or nil.
+// reserveImport registers an import before the dispatcher's loop begins it, so that
+// other requests do not wait for the loop. It returns the import that it replaces, or
+// nil.
 func (t *Sessions) reserveImport(id string) (x, before *importSession, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for other, o := range t.imports {
 		if !o.idleFor(t.replaceableAfter) {
-			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is under way; try again: it gives way %v after its last request", t.replaceableAfter)
+			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is in progress; try again: it can be replaced %v after its last request", t.replaceableAfter)
 		}
 		before = o
 		delete(t.imports, other)
@@ -214,7 +213,7 @@ func (t *Sessions) reserveImport(id string) (x, before *importSession, err error
 	return x, before, nil
 }
 
-// expireImport ends an import that nobody goes on with.
+// expireImport ends an idle import.
 func (t *Sessions) expireImport(id string) {
 	t.mu.Lock()
 	x := t.imports[id]
@@ -233,7 +232,7 @@ func (t *Sessions) expireImport(id string) {
 		defer x.work.release()
 		err = x.w.Abort(ctx)
 	}
-	t.logger.Warn("an import that nobody went on with is given up; its pending tasks stay held back until the same import is run again and verified, or the dispatcher is restarted",
+	t.logger.Warn("an idle import has expired; its pending tasks stay held back until the same import is repeated and verified, or the dispatcher restarts",
 		"idle", idleTimeout, "error", err)
 }
 
@@ -244,7 +243,7 @@ func (t *Sessions) removeImport(id string, x *importSession) {
 	delete(t.imports, id)
 }
 
-// lookup returns tasks of the target, so that a copy can name what differs.
+// lookup returns tasks of the target, so that a copy can name the differences.
 func (x *importSession) lookup(ctx context.Context, ids []string) (*page, error) {
 	p := &page{room: maxLookupSize}
 	look, ok := x.w.(repo.Lookup)

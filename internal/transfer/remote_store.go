@@ -18,21 +18,21 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// remoteRetry is how long a page or a batch is asked for again while the way to
-// the dispatcher is broken.
+// remoteRetry is how long a page or a batch is retried while the dispatcher cannot be
+// reached.
 const remoteRetry = time.Minute
 
 // RemoteStore is the store of a running dispatcher, as a source and a target of
-// [repo.Copy]. Every request is repeated while the dispatcher cannot be reached,
-// for up to a minute: pages and batches may be asked for twice without harm.
+// [repo.Copy]. Requests are retried for up to a minute while the dispatcher cannot be
+// reached: repeated pages and batches are harmless.
 type RemoteStore struct {
 	nc       *nats.Conn
 	subjects wire.Subjects
 	final    bool
 }
 
-// NewRemoteStore makes the store of the dispatcher that serves the prefix. With
-// final that dispatcher refuses writes from a snapshot on, unless the copy fails.
+// NewRemoteStore returns the store of the dispatcher on the prefix. With final that
+// dispatcher refuses writes from the snapshot on, unless the copy fails.
 func NewRemoteStore(nc *nats.Conn, prefix string, final bool) (*RemoteStore, error) {
 	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
@@ -41,7 +41,7 @@ func NewRemoteStore(nc *nats.Conn, prefix string, final bool) (*RemoteStore, err
 	return &RemoteStore{nc: nc, subjects: subjects, final: final}, nil
 }
 
-// ask repeats a request until it is answered, one way or the other.
+// ask repeats a request until it has an answer.
 func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) error {
 	b, err := wire.Encode(body)
 	if err != nil {
@@ -54,7 +54,7 @@ func (s *RemoteStore) ask(ctx context.Context, verb string, body, into any) erro
 	return json.Unmarshal(answer, into)
 }
 
-// askBody is ask with the bodies as they are.
+// askBody is ask with encoded bodies.
 func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]byte, error) {
 	return backoff.Retry(ctx, func() ([]byte, error) {
 		answer, err := wire.AskBody(ctx, s.nc, s.subjects.Request(wire.Sender{Role: wire.RoleAdmin, Verb: verb}), body)
@@ -66,12 +66,12 @@ func (s *RemoteStore) askBody(ctx context.Context, verb string, body []byte) ([]
 	}, backoff.WithMaxElapsedTime(remoteRetry))
 }
 
-// beginRetry is how long an export or import waits for another one's end: that of
-// a process which was killed gives way after transferGone.
+// beginRetry is how long an export or import waits for the end of another one: an idle
+// one can be replaced after replaceAfter.
 const beginRetry = 2 * replaceAfter
 
-// begin starts an export or import. Only what was refused is sent again: one that
-// was begun and not heard of stays behind and gives way later.
+// begin starts an export or import. Only refused requests are repeated: one with an
+// unknown outcome may have begun, and is replaced later.
 func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) error {
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := s.askOnce(ctx, verb, body, into)
@@ -84,7 +84,7 @@ func (s *RemoteStore) begin(ctx context.Context, verb string, body, into any) er
 	return err
 }
 
-// askOnce sends a request that must not be sent twice.
+// askOnce sends a request that must not be repeated.
 func (s *RemoteStore) askOnce(ctx context.Context, verb string, body, into any) error {
 	b, err := wire.Encode(body)
 	if err != nil {
@@ -102,22 +102,22 @@ func (s *RemoteStore) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	return &remoteSnapshot{s: s, id: a.Export, counts: a.Counts}, nil
 }
 
-// Thaw has a dispatcher take writes again that refuses them for a final snapshot,
+// Thaw makes a dispatcher accept writes again that refuses them for a final snapshot,
 // after a copy that has failed.
 func (s *RemoteStore) Thaw(ctx context.Context) error {
-	var nothing exportAnswer
-	if err := s.ask(ctx, "export", ExportRequest{Final: true, Abort: true}, &nothing); err != nil {
-		return fmt.Errorf("export: taking writes again: %w", err)
+	var ignored exportAnswer
+	if err := s.ask(ctx, "export", ExportRequest{Final: true, Abort: true}, &ignored); err != nil {
+		return fmt.Errorf("export: accepting writes again: %w", err)
 	}
 	return nil
 }
 
-// remoteSnapshot reads an export page by page.
+// remoteSnapshot reads an export in pages.
 type remoteSnapshot struct {
 	s              *RemoteStore
 	id             string
 	counts         model.Counts
-	allWorkersRead bool // every task and worker was read
+	allWorkersRead bool // every worker was read
 	allTasksRead   bool
 	closed         bool
 }
@@ -125,8 +125,7 @@ type remoteSnapshot struct {
 // Counts implements [repo.Snapshot].
 func (x *remoteSnapshot) Counts(context.Context) (model.Counts, error) { return x.counts, nil }
 
-// pages yields the records of a kind; while one page is read the next is asked
-// for.
+// pages yields the records of a kind; it requests the next page while it yields one.
 func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq2[*repo.Record, error] {
 	return func(yield func(*repo.Record, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -155,7 +154,7 @@ func (x *remoteSnapshot) pages(ctx context.Context, kind, after string) iter.Seq
 	}
 }
 
-// fetchedPage is one page of an export, as it came.
+// fetchedPage is one page of an export.
 type fetchedPage struct {
 	lines [][]byte
 	next  string
@@ -206,8 +205,8 @@ func (x *remoteSnapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 	return list, nil
 }
 
-// Close implements [repo.Snapshot]. An export that was not read whole is aborted:
-// a dispatcher that was frozen for it takes writes again.
+// Close implements [repo.Snapshot]. An export that was not read completely is aborted:
+// a dispatcher that was frozen for it accepts writes again.
 func (x *remoteSnapshot) Close() error {
 	if x.closed {
 		return nil
@@ -219,8 +218,8 @@ func (x *remoteSnapshot) Close() error {
 	if !x.allWorkersRead || !x.allTasksRead {
 		q = ExportRequest{Export: x.id, Abort: true}
 	}
-	var nothing exportAnswer
-	if err := x.s.ask(ctx, "export", q, &nothing); err != nil {
+	var ignored exportAnswer
+	if err := x.s.ask(ctx, "export", q, &ignored); err != nil {
 		return fmt.Errorf("export: ending it: %w", err)
 	}
 	return nil
@@ -235,14 +234,14 @@ func (s *RemoteStore) Begin(ctx context.Context, o repo.CopyOptions) (repo.Write
 	return &remoteWriter{s: s, id: a.Import}, nil
 }
 
-// remoteWriter sends an import batch by batch.
+// remoteWriter sends an import in batches.
 type remoteWriter struct {
 	s  *RemoteStore
 	id string
 	n  int64 // messages with records so far
 }
 
-// Put implements [repo.Writer]. Records that do not fit into one message go in
+// Put implements [repo.Writer]. Records that do not fit into one message are sent in
 // several.
 func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var sum repo.PutStats
@@ -273,7 +272,7 @@ func (w *remoteWriter) Put(ctx context.Context, records []repo.Record) (repo.Put
 			return sum, fmt.Errorf("import: %w", err)
 		}
 		if a.Put == nil {
-			return sum, errors.New("import: the dispatcher does not say what became of the records")
+			return sum, errors.New("import: the answer of the dispatcher has no result of the records")
 		}
 		sum.Written += a.Put.Written
 		sum.Skipped += a.Put.Skipped
@@ -292,16 +291,16 @@ func (w *remoteWriter) Finish(ctx context.Context, want repo.Digest) (repo.Diges
 		return repo.Digest{}, fmt.Errorf("import: %w", err)
 	}
 	if a.Digest == nil {
-		return repo.Digest{}, errors.New("import: the dispatcher does not say what it holds")
+		return repo.Digest{}, errors.New("import: the answer of the dispatcher has no digest")
 	}
 	return *a.Digest, nil
 }
 
-// Abort implements [repo.Writer]. What was put stays, and is held back from
-// workers until the same copy is run again.
+// Abort implements [repo.Writer]. Written records stay, and are not assigned until the
+// same copy is repeated.
 func (w *remoteWriter) Abort(ctx context.Context) error {
-	var nothing importAnswer
-	err := w.s.askOnce(ctx, "import", importRequest{Import: w.id, Abort: true}, &nothing)
+	var ignored importAnswer
+	err := w.s.askOnce(ctx, "import", importRequest{Import: w.id, Abort: true}, &ignored)
 	if model.CodeOf(err) == model.CodeNotFound {
 		return nil
 	}

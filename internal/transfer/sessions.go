@@ -12,33 +12,31 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// Backend is what a dispatcher does for migrate: the whole store out, and records
-// in.
+// Backend is the store of a dispatcher, as migrate needs it.
 type Backend interface {
-	// Snapshot returns everything that is stored at this moment.
+	// Snapshot returns the whole store at this moment.
 	Snapshot(ctx context.Context) (repo.Snapshot, error)
 	// Freeze is Snapshot, and refuses writes from then on until Thaw.
 	Freeze(ctx context.Context) (repo.Snapshot, error)
 	Thaw(ctx context.Context) error
-	// Begin starts an import, whose tasks are held back from workers until it is
-	// finished and verified.
+	// Begin starts an import. Its tasks are not assigned before it is finished and
+	// verified.
 	Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error)
 }
 
 // Limits of transfers.
 const (
 	maxExports = 4
-	// transferIdle is after how long one that nobody goes on with is given up, and
-	// transferGone after how long another one may take its place: whoever reads or
-	// writes records does so several times a second, so it was killed.
+	// A session expires after idleTimeout without a request, and can be replaced after
+	// replaceAfter: a client that is alive sends several requests a second.
 	idleTimeout   = 5 * time.Minute
 	replaceAfter  = 10 * time.Second
 	maxPageRows   = 1000
 	closeTimeout  = 10 * time.Second
-	maxLookupSize = 512 << 10 // of the records of a look-up
+	maxLookupSize = 512 << 10 // of the records of a lookup, in bytes
 )
 
-// Sessions is the exports and imports under way.
+// Sessions are the exports and imports in progress.
 type Sessions struct {
 	backend          Backend
 	logger           *slog.Logger
@@ -46,37 +44,38 @@ type Sessions struct {
 	mu               sync.Mutex
 	exports          map[string]*exportSession
 	imports          map[string]*importSession
-	frozen           string // the export for which writes are refused: the last final one
+	frozen           string // id of the last final export, for which writes are refused
 }
 
-// session is the state of the requests on a transfer; transfers.mu guards it, all but work.
+// session is the state of the requests of an export or import. Sessions.mu guards it,
+// except work.
 type session struct {
-	busy int // requests that are worked on
+	busy int // requests in progress
 	last time.Time
 	idle *time.Timer
-	work workSlot // a snapshot, or a writer, is for one request at a time
+	work workSlot // a snapshot or writer serves one request at a time
 }
 
-// workSlot is held by one request while it works on a transfer: over round trips of
-// the dispatcher's loop and reads of the store. It is no mutex, because a request
-// that waits for it must end with its own time.
+// workSlot is held by one request while it uses the snapshot or writer, which includes
+// round trips to the dispatcher's loop and reads of the store. It is not a mutex,
+// because a waiting request must end with its context.
 type workSlot chan struct{}
 
 func newWorkSlot() workSlot { return make(workSlot, 1) }
 
-// acquire waits for the slot. It returns CodeUnavailable when ctx ends first.
+// acquire waits for the slot, or returns CodeUnavailable when ctx ends.
 func (w workSlot) acquire(ctx context.Context) error {
 	select {
 	case w <- struct{}{}:
 		return nil
 	case <-ctx.Done():
-		return model.Errorf(model.CodeUnavailable, "another request of this transfer is still worked on: try again")
+		return model.Errorf(model.CodeUnavailable, "another request of this transfer is in progress: try again")
 	}
 }
 
 func (w workSlot) release() { <-w }
 
-// track notes a request, and returns what is to be called at its end.
+// track counts a request; the caller calls end after it.
 func (t *Sessions) track(u *session) (end func()) {
 	u.busy++
 	u.idle.Stop()
@@ -89,10 +88,10 @@ func (t *Sessions) track(u *session) (end func()) {
 	}
 }
 
-// idleFor reports whether nobody has gone on for that long.
+// idleFor reports whether there was no request for that time.
 func (u *session) idleFor(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
 
-// NewSessions makes the registry of a backend; end it with Close.
+// NewSessions returns the sessions of a backend; end them with Close.
 func NewSessions(b Backend, logger *slog.Logger) *Sessions {
 	return &Sessions{
 		backend: b, logger: logger, replaceableAfter: replaceAfter,
@@ -119,14 +118,14 @@ func encodeAnswer(v any, err error) ([]byte, error) {
 	return b, nil
 }
 
-// Close gives up whatever is under way.
+// Close ends all sessions.
 func (t *Sessions) Close(ctx context.Context) {
 	t.mu.Lock()
 	exports, imports := t.exports, t.imports
 	t.exports, t.imports = map[string]*exportSession{}, map[string]*importSession{}
 	t.mu.Unlock()
 	for _, x := range exports {
-		if x.snap != nil { // else it has not begun, and its request closes what it gets
+		if x.snap != nil { // otherwise the request that begins it closes the snapshot
 			x.idle.Stop()
 			_ = x.snap.Close() // the store is closed next
 		}

@@ -108,7 +108,7 @@ func TestExport_ExpiredFinalAcceptsWritesAgain(t *testing.T) {
 		if m.frozen != c.want {
 			t.Errorf("%s: writes are refused: %v, want %v", name, m.frozen, c.want)
 		}
-		if !strings.Contains(log.String(), "given up") || x.exports[first] != nil {
+		if !strings.Contains(log.String(), "expired") || x.exports[first] != nil {
 			t.Errorf("%s: the log says %q", name, log)
 		}
 		if _, err := x.handleExport(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {

@@ -17,7 +17,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// AskTimeout bounds a request whose context has no deadline of its own.
+// AskTimeout limits a request whose context has no deadline.
 const AskTimeout = 10 * time.Second
 
 // Limits of the subscriptions of links and clients.
@@ -26,7 +26,7 @@ const (
 	HintBytes = 64 << 20
 )
 
-// encodeJSON writes v as JSON, without the escapes of HTML: they only make URLs long.
+// encodeJSON encodes v without HTML escapes, which would make URLs longer.
 func encodeJSON(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
@@ -37,13 +37,13 @@ func encodeJSON(v any) ([]byte, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// Tolerant is how what a dispatcher or a worker says is read, as encoding/json always
-// did: of a name that comes twice the last counts.
+// Tolerant are the options for messages of dispatchers and workers: as with
+// encoding/json, the last of duplicate names counts.
 var Tolerant = jsonv2.JoinOptions(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 
-// Ask sends a request and decodes the answer into into. An answer that says no is
-// a *model.Error; any other error means that nothing is known: the request may
-// have been carried out.
+// Ask sends a request and decodes the answer into into. An error response is a
+// *model.Error; after any other error the outcome is unknown: the request may have been
+// executed.
 func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, into any) error {
 	answer, err := AskBody(ctx, nc, subject, body)
 	if err != nil {
@@ -52,7 +52,7 @@ func Ask(ctx context.Context, nc *nats.Conn, subject string, body []byte, into a
 	return DecodeReply("", "", answer, into)
 }
 
-// AskBody is Ask with the answer as it came.
+// AskBody is Ask that returns the body of the answer.
 func AskBody(ctx context.Context, nc *nats.Conn, subject string, body []byte) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -69,8 +69,8 @@ func AskBody(ctx context.Context, nc *nats.Conn, subject string, body []byte) ([
 	return m.Data, nil
 }
 
-// DecodeReply reads the answer of the service: what was asked for, or the error
-// of the two headers, with a code that is not empty.
+// DecodeReply decodes an answer of the service: the result, or, with a code, the error
+// of the two headers.
 func DecodeReply(code, text string, data []byte, into any) error {
 	if code == "" {
 		if body := bytes.TrimLeft(data, " \t\r\n"); len(body) == 0 || body[0] != '{' {
@@ -84,7 +84,7 @@ func DecodeReply(code, text string, data []byte, into any) error {
 	var body struct {
 		Error model.Error `json:"error"`
 	}
-	// The headers say it all but the id; the body may be empty or another's.
+	// The headers have all but the id; the body may be empty or have another format.
 	_ = jsonv2.Unmarshal(data, &body, Tolerant)
 	e := &model.Error{Code: model.CodeInternal, Message: text, ID: body.Error.ID}
 	if n, err := strconv.Atoi(code); err == nil {

@@ -16,25 +16,24 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Strict decodes what a client sent: one JSON object in UTF-8, nothing after it, no
-// field that into does not have, none in other letters ("URL") and none twice. The
-// error names the field.
+// Strict decodes a message of a client: one JSON object in UTF-8 with nothing after it,
+// without unknown fields, names in the wrong case or duplicate names. The error names
+// the field.
 func Strict(data []byte, into any) *model.Error {
 	return decode(data, into, strictOptions)
 }
 
-// strictOptions is how Strict reads. The program base64 breaks its lines, and so does
-// Python: that is taken.
+// strictOptions are the options of Strict. Line breaks in base64 are accepted: the
+// program base64 and Python write them.
 var strictOptions = json.JoinOptions(json.RejectUnknownMembers(true), jsonv1.ParseBytesWithLooseRFC4648(true))
 
-// Lenient decodes what a worker or a dispatcher sent: fields that are not known
-// are those of a newer version, and ignored; of a name that comes twice the last
-// counts.
+// Lenient decodes a message of a worker or a dispatcher: unknown fields are those of a
+// newer version, and ignored; the last of duplicate names counts.
 func Lenient(data []byte, into any) *model.Error {
 	return decode(data, into, Tolerant)
 }
 
-// decode reads one JSON object.
+// decode decodes one JSON object.
 func decode(data []byte, into any, how json.Options) *model.Error {
 	body := bytes.TrimLeft(data, " \t\r\n")
 	switch {
@@ -74,7 +73,7 @@ func explain(data []byte, err error) *model.Error {
 	}
 }
 
-// explainSyntax is explain for what is not JSON, or not as it should be written.
+// explainSyntax is explain for a body that is not valid JSON.
 func explainSyntax(data []byte, err *jsontext.SyntacticError) *model.Error {
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
@@ -89,7 +88,7 @@ func explainSyntax(data []byte, err *jsontext.SyntacticError) *model.Error {
 	return model.Errorf(model.CodeInvalid, "body: is not JSON: %v at byte %d", err.Err, err.ByteOffset)
 }
 
-// unknownField is the error of a field that there is not.
+// unknownField is the error of an unknown field.
 func unknownField(name string) *model.Error {
 	hint := ""
 	if name != strings.ToLower(name) {
@@ -98,11 +97,11 @@ func unknownField(name string) *model.Error {
 	return model.Errorf(model.CodeInvalid, "%.80s: there is no such field%s", strconv.QuoteToGraphic(name), hint)
 }
 
-// maxPath is from how many bytes on the path of a field ends with an ellipsis: a
-// client may nest as deep as it likes, and the answer must stay short.
+// maxPath is the length at which the path of a field ends with an ellipsis, in bytes: a
+// client may nest without limit, and the answer must stay short.
 const maxPath = 200
 
-// fieldOf writes a pointer as a client writes the field: tasks[1].labels.a.
+// fieldOf formats a pointer as the path of a field: tasks[1].labels.a.
 func fieldOf(pointer jsontext.Pointer) string {
 	var b strings.Builder
 	for token := range pointer.Tokens() {
@@ -145,7 +144,7 @@ func describeWanted(t reflect.Type) string {
 	return "a number"
 }
 
-// describeActual names what was there instead.
+// describeActual names the kind of the value that was sent.
 func describeActual(err *json.SemanticError) string {
 	switch err.JSONKind {
 	case jsontext.KindNull, jsontext.KindTrue, jsontext.KindFalse:
@@ -164,12 +163,12 @@ func describeActual(err *json.SemanticError) string {
 }
 
 // errTooMany is the error of a list with more than [model.MaxBatch] elements; a
-// megabyte of "{},{}" would be a hundred as structs.
+// megabyte of "{},{}" would need a hundred megabytes as structs.
 var errTooMany = fmt.Errorf("at most %d in one message", model.MaxBatch)
 
-// eachMember reads the object that comes next in dec, of at most [model.MaxPairs]
-// members: for each it calls read with the name, which has to read the value. It
-// takes null for an object without members.
+// eachMember decodes the next object in dec, of at most [model.MaxPairs] members: for
+// each it calls read with the name, which must read the value. It treats null as an
+// empty object.
 func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
 	start, err := dec.ReadToken()
 	switch {
@@ -196,8 +195,8 @@ func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
 	return err
 }
 
-// eachElement reads the list that comes next in dec: it calls begin, and then read
-// for every element, which has to read it. It takes null for no list.
+// eachElement decodes the next list in dec: it calls begin, and then read for each
+// element, which must read it. It treats null as no list.
 func eachElement(dec *jsontext.Decoder, read func() error, begin func()) error {
 	start, err := dec.ReadToken()
 	switch {

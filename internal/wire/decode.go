@@ -12,14 +12,15 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxSmall bounds the body of every request that carries no specs and no reports,
-// in bytes: a thousand ids have room in it.
+// maxSmall limits the body of requests without specs and reports, in bytes: a thousand
+// ids fit.
 const maxSmall = 128 << 10
 
-// taskOverhead is what a task's own fields add to its spec at most, in bytes.
+// taskOverhead is the maximum size of the fields that a task has in addition to its
+// spec, in bytes.
 const taskOverhead = 16 << 10
 
-// wireSpec is a TaskSpec as a client writes it.
+// wireSpec is a TaskSpec in the form in which a client sends it.
 type wireSpec struct {
 	model.TaskSpec
 	Options wireOptions `json:"options"`
@@ -30,8 +31,8 @@ type wireSpec struct {
 // wirePairs are tags or labels.
 type wirePairs map[string]string
 
-// UnmarshalJSONFrom implements [json.UnmarshalerFrom]. By reflection it takes twice
-// the time: 1.1 µs for two maps of a job that has three names in all.
+// UnmarshalJSONFrom implements [json.UnmarshalerFrom]. Reflection takes twice the time:
+// 1.1 µs for two maps of a job with three names in all.
 func (p *wirePairs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return eachMember(dec, func(name string) error {
 		token, err := dec.ReadToken()
@@ -49,7 +50,7 @@ func (p *wirePairs) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	})
 }
 
-// wireOptions are aria2's options and, as the original had it, the tags.
+// wireOptions are the options of aria2 and, as in the original, the tags.
 type wireOptions struct {
 	options model.Options
 	tags    wirePairs
@@ -77,7 +78,7 @@ func (o *wireOptions) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	})
 }
 
-// Submission is one spec of a submit: valid, or the reason why not.
+// Submission is one spec of a submit, or the error that refuses it.
 type Submission struct {
 	Spec *model.TaskSpec
 	Err  *model.Error
@@ -91,14 +92,14 @@ type submitMessage struct {
 
 // specList is the list of a submit.
 type specList struct {
-	specs        []specEntry // nil where there is no list
-	hasDuplicate bool        // a name comes twice in one of them
+	specs        []rawSpec // nil if there is no list
+	hasDuplicate bool      // one of them has a duplicate name
 }
 
-// specEntry is one spec of a list, or why it could not be read.
-type specEntry struct {
+// rawSpec is one spec of a list, or the error of decoding it.
+type rawSpec struct {
 	wire *wireSpec
-	size int // as it was sent, in bytes
+	size int // of the encoded spec, in bytes
 	err  *model.Error
 }
 
@@ -113,21 +114,22 @@ func (l *specList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 			l.hasDuplicate = errors.Is(err, jsontext.ErrDuplicateName)
 			return err
 		}
-		one := specEntry{wire: &wireSpec{}, size: len(raw)}
+		one := rawSpec{wire: &wireSpec{}, size: len(raw)}
 		one.err = AttachID(raw, Strict(raw, one.wire))
 		l.specs = append(l.specs, one)
 		return nil
-	}, func() { l.specs = []specEntry{} })
+	}, func() { l.specs = []rawSpec{} })
 }
 
-// DecodeSubmit reads a submit of one or of many. In a list each spec stands for
-// itself: one that is bad does not spoil the others. room is what a message may
-// have, in bytes: a spec whose assignment would not fit is CodeTooLarge.
+// DecodeSubmit decodes a submit of one or of many specs. In a list each spec is judged
+// alone. room is the limit of a message in bytes: a spec whose assignment would not fit
+// is CodeTooLarge.
 func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *model.Error) {
 	var body submitMessage
 	err = Strict(data, &body)
 	if body.Tasks.hasDuplicate {
-		// Strictly no part of the message may have a name twice.
+		// No part of a strict message may have a duplicate name; here only the spec is
+		// refused.
 		body = submitMessage{}
 		err = decode(data, &body, json.JoinOptions(strictOptions, jsontext.AllowDuplicateNames(true)))
 	}
@@ -157,8 +159,8 @@ func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *mod
 // hasFields reports whether any field of a single task is set.
 func (w *wireSpec) hasFields() bool { return !reflect.ValueOf(w).Elem().IsZero() }
 
-// finish merges the two places of tags and validates; size is the spec's own, in
-// bytes as it was sent.
+// finish merges the two places of tags and validates; size is that of the encoded spec,
+// in bytes.
 func (w *wireSpec) finish(size, room int) Submission {
 	spec := &w.TaskSpec
 	spec.Options, spec.Labels = w.Options.options, w.Labels
@@ -193,11 +195,11 @@ func mergeTags(tags, more map[string]string) (map[string]string, *model.Error) {
 	return tags, nil
 }
 
-// checkFits checks that the assignment of a spec would fit into a message; size is what
-// it had as it was sent, in bytes.
+// checkFits checks that the assignment of a spec would fit into a message; size is that
+// of the encoded spec, in bytes.
 func checkFits(spec *model.TaskSpec, size, room int) *model.Error {
 	limit := room - taskOverhead
-	if size <= limit { // it grows no more than overhead has room for: times and numbers are short
+	if size <= limit { // it grows by less than taskOverhead: times and numbers are short
 		return nil
 	}
 	if n := len(MustEncode(spec)); n > limit {
@@ -206,8 +208,7 @@ func checkFits(spec *model.TaskSpec, size, room int) *model.Error {
 	return nil
 }
 
-// WithID makes the error speak of the id, where it speaks of none yet and the id
-// is one.
+// WithID adds a valid id to an error that has none.
 func WithID(id string, err *model.Error) *model.Error {
 	if err == nil || err.ID != "" || !model.ValidName(id) {
 		return err
@@ -215,8 +216,8 @@ func WithID(id string, err *model.Error) *model.Error {
 	return err.For(id)
 }
 
-// AttachID makes the error of decoding data speak of the id that is in it, be it
-// before or behind what is wrong.
+// AttachID adds the id in data to the error of decoding data; the id may stand before
+// or behind the bad field.
 func AttachID(data []byte, err *model.Error) *model.Error {
 	if err == nil || err.ID != "" {
 		return err
@@ -224,18 +225,18 @@ func AttachID(data []byte, err *model.Error) *model.Error {
 	var body struct {
 		ID string `json:"id"`
 	}
-	_ = Lenient(data, &body) // it is bad, that is known; the id may be good
+	_ = Lenient(data, &body) // the data is bad, but its id may be readable
 	return WithID(body.ID, err)
 }
 
-// idsBody is what a verb acts on.
+// idsBody has the ids of a verb.
 type idsBody struct {
 	ID  *string  `json:"id"`
 	IDs []string `json:"ids"`
 }
 
-// DecodeIDs reads {"id"} or {"ids": […]}. The ids of a list are not checked yet:
-// each is answered for itself.
+// DecodeIDs decodes {"id"} or {"ids": […]}. The ids of a list are not checked: each has
+// its own answer.
 func DecodeIDs(data []byte) (ids []string, many bool, err *model.Error) {
 	var body idsBody
 	if err := decodeSmall(data, &body); err != nil {
@@ -263,8 +264,8 @@ func (b *idsBody) list() (ids []string, many bool, err *model.Error) {
 // CheckID checks the id of a task or worker.
 func CheckID(id string) *model.Error { return model.AsError(model.CheckName("id", id)) }
 
-// decodeSmall decodes strictly what carries no specs and no reports; queries wait in
-// memory, so they are not megabytes.
+// decodeSmall is Strict for requests without specs and reports. Queries wait in memory,
+// so their size is limited.
 func decodeSmall(data []byte, into any) *model.Error {
 	if len(data) > maxSmall {
 		return model.Errorf(model.CodeTooLarge, "body: %d bytes are more than %d", len(data), maxSmall)
@@ -272,7 +273,7 @@ func decodeSmall(data []byte, into any) *model.Error {
 	return Strict(data, into)
 }
 
-// DecodeOptional is small for requests whose body may be left out.
+// DecodeOptional is decodeSmall for requests with an optional body.
 func DecodeOptional(data []byte, into any) *model.Error {
 	if len(data) == 0 {
 		return nil
@@ -280,7 +281,7 @@ func DecodeOptional(data []byte, into any) *model.Error {
 	return decodeSmall(data, into)
 }
 
-// DecodeList reads a query for one page of tasks: all of them, or a client's own.
+// DecodeList decodes a query for one page of tasks: of all clients, or of one.
 func DecodeList(data []byte, client string) (*model.ListQuery, *model.Error) {
 	q := &model.ListQuery{}
 	if err := DecodeOptional(data, q); err != nil {
@@ -295,7 +296,7 @@ func DecodeList(data []byte, client string) (*model.ListQuery, *model.Error) {
 	return q, model.AsError(q.Validate())
 }
 
-// DecodeWorkers reads a query for one page of workers.
+// DecodeWorkers decodes a query for one page of workers.
 func DecodeWorkers(data []byte) (*model.WorkerQuery, *model.Error) {
 	q := &model.WorkerQuery{}
 	if err := DecodeOptional(data, q); err != nil {

@@ -2,7 +2,7 @@ package wire
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// DecodeDelete reads the ids of a delete, and whether the files go too.
+// DecodeDelete decodes the ids of a delete, and whether files are deleted too.
 func DecodeDelete(data []byte) (ids []string, many, files bool, err *model.Error) {
 	var body struct {
 		idsBody
@@ -15,7 +15,7 @@ func DecodeDelete(data []byte) (ids []string, many, files bool, err *model.Error
 	return ids, many, body.Files, err
 }
 
-// DecodeRetry reads the ids of a retry, and the URL that one task gets with it.
+// DecodeRetry decodes the ids of a retry, and the new URL of a single task.
 func DecodeRetry(data []byte) (ids []string, many bool, url string, err *model.Error) {
 	var body struct {
 		idsBody
@@ -31,19 +31,19 @@ func DecodeRetry(data []byte) (ids []string, many bool, url string, err *model.E
 	if many {
 		return nil, true, "", model.Errorf(model.CodeInvalid, "url: goes with one id, not with ids")
 	}
-	spec := model.TaskSpec{URL: *body.URL} // the rest of the task's is not known here
+	spec := model.TaskSpec{URL: *body.URL} // the rest of the task's spec is not known here
 	return ids, false, *body.URL, WithID(ids[0], model.AsError(spec.Validate()))
 }
 
-// wireUpdate is a [model.TaskUpdate] as a client writes it.
+// wireUpdate is a [model.TaskUpdate] in the form in which a client sends it.
 type wireUpdate struct {
 	ID *string `json:"id"`
 	model.TaskUpdate
 	Options *wireOptions `json:"options"`
 }
 
-// DecodeUpdate reads what is to change in one task. That it suits the task, such
-// as mirrors one with a url, is found out later.
+// DecodeUpdate decodes the changes of one task. Whether they suit the task, such as
+// mirrors one with a url, is checked later.
 func DecodeUpdate(data []byte, room int) (id string, change *model.TaskUpdate, err *model.Error) {
 	var body wireUpdate
 	err = Strict(data, &body)
@@ -59,8 +59,8 @@ func DecodeUpdate(data []byte, room int) (id string, change *model.TaskUpdate, e
 	return *body.ID, &body.TaskUpdate, WithID(*body.ID, err)
 }
 
-// finish merges the two places of tags and validates. Options of nothing but tags
-// change the tags alone.
+// finish merges the two places of tags and validates. Options with tags only change the
+// tags alone.
 func (w *wireUpdate) finish(size, room int) *model.Error {
 	u := &w.TaskUpdate
 	if o := w.Options; o != nil && o.tags != nil {
@@ -81,20 +81,20 @@ func (w *wireUpdate) finish(size, room int) *model.Error {
 		return model.Errorf(model.CodeInvalid,
 			"body: changes nothing; one of priority, options, tags, url, mirrors, not_before, labels is needed")
 	}
-	spec := model.TaskSpec{URL: "https://host/file"} // any; that of the task is not known here
+	spec := model.TaskSpec{URL: "https://host/file"} // any valid one; the task's spec is not known here
 	if err := u.Apply(&spec); err != nil {
 		return err
 	}
 	return checkFits(&spec, size, room)
 }
 
-// DecodeWorker reads the one worker of a request.
+// DecodeWorker decodes the id of one worker.
 func DecodeWorker(data []byte) (string, *model.Error) {
 	ids, many, err := DecodeIDs(data)
 	return oneWorker(ids, many, err)
 }
 
-// DecodeRemove reads the one worker to remove, and whether also a living one.
+// DecodeRemove decodes the worker to remove, and whether a living one is removed too.
 func DecodeRemove(data []byte) (id string, force bool, err *model.Error) {
 	var body struct {
 		idsBody

@@ -10,13 +10,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// salvageOptions is how a message of a worker is read that cannot be read as a whole: a
-// field with a value of the wrong kind keeps its zero value, the others are read.
+// salvageOptions are the options for a worker's message that cannot be decoded as a
+// whole: a field with a value of the wrong kind keeps its zero value, the others are
+// decoded.
 var salvageOptions = json.JoinOptions(Tolerant, jsonv1.ReportErrorsWithLegacySemantics(true))
 
 // Fault is a part of a worker's message that was repaired or skipped.
 type Fault struct {
-	Task string // "" where the part is about the worker itself, or names no task
+	Task string // empty if the part is about the worker itself, or names no task
 	Err  *model.Error
 }
 
@@ -90,27 +91,27 @@ func (l *taskReports) add(n int, raw jsontext.Value) {
 		return
 	}
 	*r = model.Report{}
-	_ = json.Unmarshal(raw, r, salvageOptions) // what is wrong is known
+	_ = json.Unmarshal(raw, r, salvageOptions) // the error is known already
 	r.ID, r.Attempt = ref.ID, ref.Attempt
 	r.Repair()
 	l.faults = append(l.faults, Fault{ref.ID, err})
 }
 
-// skip notes that an entry is left out: the absence of a task means nothing then.
+// skip notes that an entry is left out: the absence of a task has no meaning then.
 func (l *taskReports) skip(task string, err *model.Error) {
 	l.partial = true
 	l.faults = append(l.faults, Fault{task, err})
 }
 
-// withPrefix returns the error with the place of its field before the sentence.
+// withPrefix returns the error with the path of its field before the sentence.
 func withPrefix(where string, err *model.Error) *model.Error {
 	e := *err
 	e.Message = where + e.Message
 	return &e
 }
 
-// partialFlag is true for every value that is not false: where it cannot be read, the
-// absence of a task must mean nothing.
+// partialFlag is true for every value except false: if it cannot be read, the absence
+// of a task must have no meaning.
 type partialFlag bool
 
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom].
@@ -120,10 +121,10 @@ func (p *partialFlag) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// DecodeHeartbeat reads a heartbeat of the worker that the subject names. It refuses
-// one that is no JSON object or does not say who speaks and when. Every other field,
-// and every entry of tasks, is judged alone: what is wrong with it is dropped, clamped
-// or skipped, and returned as faults.
+// DecodeHeartbeat decodes a heartbeat of the worker that the subject names. It refuses
+// a body that is not a JSON object or has no valid identity. Every other field, and
+// every entry of tasks, is judged alone: bad parts are dropped, clamped or skipped, and
+// returned as faults.
 func DecodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []Fault, *model.Error) {
 	var body wireHeartbeat
 	if err := Lenient(data, &body); err != nil {
@@ -137,7 +138,7 @@ func DecodeHeartbeat(data []byte, worker string) (*model.Heartbeat, []Fault, *mo
 			return nil, nil, err
 		}
 		body = wireHeartbeat{}
-		_ = json.Unmarshal(data, &body, salvageOptions) // err says what is wrong
+		_ = json.Unmarshal(data, &body, salvageOptions) // err describes the fault
 		body.Tasks.faults = append(body.Tasks.faults, Fault{Err: err})
 	}
 	h := &body.Heartbeat
@@ -165,18 +166,18 @@ type wireReport struct {
 	WorkerID string `json:"worker_id"`
 }
 
-// reportsHead is a message with reports, as far as it is one: Reports is nil where the
-// message is a single report.
+// reportsHead is the head of a message with reports: Reports is nil for a message with
+// a single report.
 type reportsHead struct {
 	Reports  reportList     `json:"reports"`
 	WorkerID jsontext.Value `json:"worker_id"`
 }
 
 // reportList is a list of reports; nil means that the field is missing.
-type reportList []reportEntry
+type reportList []rawReport
 
-// reportEntry is one report of a list, or why it could not be read.
-type reportEntry struct {
+// rawReport is one report of a list, or the error of decoding it.
+type rawReport struct {
 	wire wireReport
 	err  *model.Error
 }
@@ -188,21 +189,20 @@ func (l *reportList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		if err != nil {
 			return err
 		}
-		*l = append(*l, reportEntry{})
+		*l = append(*l, rawReport{})
 		one := &(*l)[len(*l)-1]
 		one.err = AttachID(raw, Lenient(raw, &one.wire))
 		return nil
 	}, func() { *l = reportList{} })
 }
 
-// ReportEntry is one report of a message: valid, or the reason why not.
+// ReportEntry is one report of a message, or the error that refuses it.
 type ReportEntry struct {
 	Report model.Report
 	Err    *model.Error
 }
 
-// DecodeReport reads one report or a list. In a list each is judged alone, whatever
-// else the message holds.
+// DecodeReport decodes one report or a list. In a list each report is judged alone.
 func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, err *model.Error) {
 	var head reportsHead
 	if err := Lenient(data, &head); err != nil {
@@ -219,7 +219,7 @@ func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, er
 		return []ReportEntry{checkReport(&one, worker)}, false, nil
 	}
 	var name string
-	if json.Unmarshal(head.WorkerID, &name) == nil { // else the subject says it
+	if json.Unmarshal(head.WorkerID, &name) == nil { // otherwise the subject names it
 		if err := checkWorker(name, worker); err != nil {
 			return nil, true, err
 		}
@@ -247,8 +247,8 @@ func checkReport(w *wireReport, worker string) ReportEntry {
 	return ReportEntry{Report: w.Report}
 }
 
-// checkWorker compares the name in a body, if there is one, with that in the
-// subject, which NATS has checked.
+// checkWorker compares the name in a body, if there is one, with that in the subject,
+// which NATS has checked.
 func checkWorker(body, subject string) *model.Error {
 	if body != "" && body != subject {
 		return model.Errorf(model.CodeInvalid, "worker_id: %.80q is not %q, the worker of the subject", body, subject)
@@ -256,7 +256,7 @@ func checkWorker(body, subject string) *model.Error {
 	return nil
 }
 
-// setWorkerID writes the worker's name where it would speak of another.
+// setWorkerID sets the worker's name in the result, which might name another one.
 func setWorkerID(r *model.Report, worker string) {
 	if r.Result != nil {
 		r.Result.WorkerID = worker

@@ -9,24 +9,25 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Headroom is what a message keeps free under max_payload for its headers and the
-// braces round a list, in bytes.
+// Headroom is the part of max_payload that is kept free for headers and the braces
+// around a list, in bytes.
 const Headroom = 4 << 10
 
-// RowRoom is what a row leaves free for the cursor after it, in bytes.
+// RowRoom is the part of a row's limit that is kept free for the cursor after it, in
+// bytes.
 const RowRoom = 1 << 10
 
-// MaxBody returns how many bytes the body of a message may have now.
+// MaxBody returns the maximum size of a body on the connection now, in bytes.
 func MaxBody(nc *nats.Conn) int {
 	return max(int(nc.MaxPayload())-Headroom, Headroom)
 }
 
-// typicalTaskSize is what most tasks have at most as JSON, in bytes.
+// typicalTaskSize is the maximum size of most tasks as JSON, in bytes.
 const typicalTaskSize = 1024
 
-// Encode writes v as JSON, without the escapes of HTML: they only make URLs long.
-// What is written for every job writes itself: first onto the stack, so that the
-// heap gets no more than is needed.
+// Encode encodes v as JSON without HTML escapes, which would make URLs longer. Types
+// that are encoded for each task use their own encoder, on the stack first, so that the
+// heap gets only the result.
 func Encode(v any) ([]byte, error) {
 	var room [typicalTaskSize]byte
 	switch v := v.(type) {
@@ -40,7 +41,7 @@ func Encode(v any) ([]byte, error) {
 	return encodeJSON(v)
 }
 
-// MustEncode is for values of the model whose numbers have been validated.
+// MustEncode is Encode for values of the model that have been validated.
 func MustEncode(v any) []byte {
 	b, err := Encode(v)
 	if err != nil {
@@ -49,14 +50,13 @@ func MustEncode(v any) []byte {
 	return b
 }
 
-// ErrorBody is the body of an answer that says no.
+// ErrorBody is the body of an error response.
 type ErrorBody struct {
 	Error *model.Error `json:"error"`
 	Drop  []model.Drop `json:"drop,omitempty"`
 }
 
-// HeaderText makes a sentence fit for a header: one line, not too long, never
-// empty.
+// HeaderText makes a sentence valid in a header: one short line, never empty.
 func HeaderText(s string) string {
 	const limit = 1024
 	s = strings.Map(func(r rune) rune {
@@ -79,7 +79,7 @@ func TruncateFiles(r *model.Result) *model.Result {
 }
 
 // Chunks splits encoded elements into lists of at most room bytes each, commas
-// included. An element that is larger alone is in none; skipped counts these.
+// included. It leaves out elements that are larger alone; skipped counts them.
 func Chunks(parts [][]byte, room int) (lists [][][]byte, skipped int) {
 	size := 0
 	for _, p := range parts {
@@ -117,12 +117,12 @@ type ReportResult struct {
 	Error *model.Error `json:"error,omitempty"`
 }
 
-// ErrNoAnswer says that the backend broke its promise.
+// ErrNoAnswer is the error of a backend that gave no answer.
 var ErrNoAnswer = model.Errorf(model.CodeInternal, "the dispatcher gave no answer")
 
-// ErrStopping answers what comes while the dispatcher stops.
+// ErrStopping answers requests while the dispatcher stops.
 var ErrStopping = model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")
 
-// MetaPrefix is the key of the metadata, of the service and of its streams, that has the
-// prefix of the cluster.
+// MetaPrefix is the metadata key, of the service and of its streams, with the prefix of
+// the cluster.
 const MetaPrefix = "prefix"

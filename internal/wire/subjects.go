@@ -7,10 +7,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// DefaultPrefix is the first part of every subject where no other is set.
+// DefaultPrefix is the default of nats.prefix, with which every subject begins.
 const DefaultPrefix = "aria.v1"
 
-// maxPrefix bounds a prefix, in bytes.
+// maxPrefix limits a prefix, in bytes.
 const maxPrefix = 64
 
 // Subjects builds and reads the subjects of one cluster. Names that go in must be
@@ -19,7 +19,7 @@ type Subjects struct {
 	Prefix string
 }
 
-// Role is who a request speaks for; it is the token after "req".
+// Role is the kind of requester; it is the token after "req".
 type Role string
 
 // The roles of requests.
@@ -30,11 +30,11 @@ const (
 	RoleWorker Role = "worker" // a worker
 )
 
-// Named reports whether the subject carries the principal's own name, so that a
-// NATS permission can pin it.
+// Named reports whether the subject has the requester's own name, so that a NATS
+// permission can pin it.
 func (r Role) Named() bool { return r == RoleTask || r == RoleWorker }
 
-// Sender is what the subject of a request says: who asks, and for what.
+// Sender is the requester and the verb that the subject of a request names.
 type Sender struct {
 	Role Role
 	Name string // the client or worker; empty for the roles without a name
@@ -97,13 +97,13 @@ func (s Subjects) Parse(subject string) (Sender, *model.Error) {
 
 // The streams of a cluster; see [Subjects.StreamName].
 const (
-	StreamIntake = "INTAKE" // submissions that no dispatcher has decided on yet
-	StreamDLQ    = "DLQ"    // those that can never be accepted
-	StreamEvents = "EVENTS" // what happened, for those who come late
+	StreamIntake = "INTAKE" // submissions without a decision
+	StreamDLQ    = "DLQ"    // submissions that can never be accepted
+	StreamEvents = "EVENTS" // past events
 )
 
-// StreamName returns the name of a stream of this cluster, such as ARIA_INTAKE.
-// Under another prefix than the default one it has the prefix in it, "." as "_":
+// StreamName returns the name of a stream of this cluster, such as ARIA_INTAKE. With
+// another prefix than the default one the name contains the prefix, with "." as "_":
 // two prefixes never have the same name.
 func (s Subjects) StreamName(kind string) string {
 	name := "ARIA_" + kind
@@ -113,46 +113,46 @@ func (s Subjects) StreamName(kind string) string {
 	return name + "_" + strings.NewReplacer("-", "--", "_", "-_", ".", "_").Replace(s.Prefix)
 }
 
-// EventStreams is what a stream of all events holds: tasks, workers and the intake,
+// EventStreams are the subjects of a stream of events: tasks, workers and the intake,
 // not progress.
 func (s Subjects) EventStreams() []string {
 	return []string{s.join("evt.task.>"), s.join("evt.worker.>"), s.join("evt.intake.>")}
 }
 
-// Assign is where a worker is told what to hold.
+// Assign is the subject of a worker's assignments.
 func (s Subjects) Assign(worker string) string { return s.join("cmd.worker", worker, "assign") }
 
-// Drop is where a worker is told what to stop.
+// Drop is the subject of the assignments that a worker must stop.
 func (s Subjects) Drop(worker string) string { return s.join("cmd.worker", worker, "drop") }
 
-// Commands is all that a worker is told.
+// Commands matches all commands to a worker.
 func (s Subjects) Commands(worker string) string { return s.join("cmd.worker", worker, "*") }
 
-// TaskEvent is where a change of a task's status is told.
+// TaskEvent is the subject of changes of a task's status.
 func (s Subjects) TaskEvent(client, task, status string) string {
 	return s.join("evt.task", client, task, status)
 }
 
-// Intake is where a client's submissions are kept while no dispatcher runs.
+// Intake is the subject of a client's submissions that are kept while no dispatcher
+// runs.
 func (s Subjects) Intake(client string) string { return s.join("intake", client, "submit") }
 
-// Parked is where a client's submissions wait that are past its own limits, so that
-// they do not hold up those of others.
+// Parked is the subject of a client's submissions above its own limits, so that they do
+// not delay those of others.
 func (s Subjects) Parked(client string) string { return s.join("intake", client, "parked") }
 
-// DeadLetter is where those go that can never be accepted.
+// DeadLetter is the subject of a client's submissions that can never be accepted.
 func (s Subjects) DeadLetter(client string) string { return s.join("dlq.intake", client) }
 
-// IntakeVerdict is where it is told what became of a submission; the verdict is
-// accepted or rejected.
+// IntakeVerdict is the subject of the verdict on a submission: accepted or rejected.
 func (s Subjects) IntakeVerdict(client, seq, ReportEntry string) string {
 	return s.join("evt.intake", client, seq, ReportEntry)
 }
 
-// Progress is where a download's progress is told.
+// Progress is the subject of a download's progress.
 func (s Subjects) Progress(client, task string) string { return s.join("evt.progress", client, task) }
 
-// WorkerEvent is where a change of a worker's status is told.
+// WorkerEvent is the subject of changes of a worker's status.
 func (s Subjects) WorkerEvent(worker, status string) string {
 	return s.join("evt.worker", worker, status)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// Unsubscribe ends subscriptions. Those of a connection that is gone have ended.
+// Unsubscribe ends subscriptions. Those of a closed connection have ended.
 func Unsubscribe(subs []*nats.Subscription) error {
 	var errs []error
 	for _, sub := range subs {
@@ -18,8 +18,8 @@ func Unsubscribe(subs []*nats.Subscription) error {
 	return errors.Join(errs...)
 }
 
-// SubscriptionEnded reports whether a subscription could not be ended because it has ended together
-// with its connection.
+// SubscriptionEnded reports whether a subscription could not be ended because its
+// connection is closed.
 func SubscriptionEnded(err error) bool {
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription)
 }

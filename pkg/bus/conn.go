@@ -16,10 +16,10 @@ import (
 	"github.com/synadia-io/orbit.go/natscontext"
 )
 
-// Options says how to reach NATS. Zero values mean "not given".
+// Options are the address and credentials of NATS. Zero values mean "not given".
 type Options struct {
-	URL         string                     // one or several, with commas; default that of the context, then nats.DefaultURL
-	Context     string                     // name or absolute path of a context of the nats CLI; it fills in what the other fields leave empty
+	URL         string                     // one or several, separated by commas; default: that of the context, then nats.DefaultURL
+	Context     string                     // name or absolute path of a context of the nats CLI; used for the fields that are empty
 	InProcess   nats.InProcessConnProvider // an embedded server in this process, instead of a URL
 	Creds       string                     // file with a JWT and its seed
 	NKey        string                     // file with an nkey's seed
@@ -28,35 +28,35 @@ type Options struct {
 	Cert        string // files of TLS, PEM
 	Key         string
 	CA          string
-	Name        string // of this connection, in the server's lists
-	InboxPrefix string // such as _INBOX_alice, where permissions keep users apart
+	Name        string // of this connection, as the server lists it
+	InboxPrefix string // such as _INBOX_alice, if permissions separate the users
 	Logger      *slog.Logger
 }
 
-// The connection's settings. The ping interval finds a dead peer in about a
-// minute; the write timeout keeps a stuck socket from holding its users for long.
+// The connection's settings. The ping interval detects a dead peer in about a minute;
+// the write timeout limits how long a stuck socket blocks its users.
 const (
 	pingInterval = 20 * time.Second
 	writeTimeout = 10 * time.Second
 	dialTimeout  = 5 * time.Second
-	retryWait    = time.Second // before a server is tried again
+	retryWait    = time.Second // until a server is tried again
 	retryJitter  = 500 * time.Millisecond
 )
 
-// Connect connects to NATS and waits until that succeeded, logging once what it
-// waits for. It returns ctx's error when that ends first, and at once the errors
-// that waiting does not mend: refused credentials, unreadable files, a bad URL.
+// Connect connects to NATS. It waits until the server is there, and logs once that it
+// waits. It returns ctx's error when that ends first, and permanent errors at once:
+// refused credentials, unreadable files, a bad URL.
 //
-// Once made, a connection reconnects without end, and while it is away every publish
-// fails at once instead of being buffered, since what was buffered would be told late,
-// when it is no longer true. A few errors still close it: see [Connection].
+// The connection reconnects without limit. While it is down every publish fails at
+// once: a buffered message would be outdated when it is sent. A few errors still close
+// the connection: see [Connection].
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) { return o.connect(ctx, nil) }
 
-// connect is Connect; refused is called for a connection with credentials that the
+// connect is Connect; it calls refused for a connection with credentials that the
 // server has accepted and now refuses.
 func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
 	logger := orDiscard(o.Logger)
-	for told := false; ; {
+	for logged := false; ; {
 		nc, err := o.dial(ctx, refused)
 		if err == nil {
 			return nc, nil
@@ -67,9 +67,9 @@ func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.C
 		if !isTransient(err) {
 			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), err)
 		}
-		if !told {
+		if !logged {
 			logger.Warn("waiting for NATS", "url", o.target(), "error", err)
-			told = true
+			logged = true
 		}
 		select {
 		case <-ctx.Done():
@@ -79,8 +79,8 @@ func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.C
 	}
 }
 
-// dial tries once, with the files of the options as they are now. nats.go's own
-// dialling knows no context, so it continues when ctx ends, and the connection that it
+// dial tries once, with the current contents of the files in the options. nats.go
+// cannot be canceled, so its attempt continues when ctx ends, and a connection that it
 // still makes is closed.
 func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
 	opts, err := o.natsOptions(orDiscard(o.Logger), refused)
@@ -114,9 +114,9 @@ func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn
 	}
 }
 
-// isTransient tells a server that is not there yet from a mistake in the
-// settings. A refused connection is ErrNoServers; an end of file is a server that
-// is going down.
+// isTransient distinguishes a server that is not there yet from a mistake in the
+// options. A refused connection is ErrNoServers; a server that shuts down causes an end
+// of file.
 func isTransient(err error) bool {
 	for _, passing := range []error{
 		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrStaleConnection,
@@ -126,8 +126,8 @@ func isTransient(err error) bool {
 			return true
 		}
 	}
-	// Not net.Error: the error of a file that is missing is one too. A remote error
-	// is a TLS alert: the server wants another certificate.
+	// Not net.Error: the error of a missing file is one too. A remote error is a TLS
+	// alert: the server requires another certificate.
 	var network *net.OpError
 	return errors.As(err, &network) && network.Op != "remote error"
 }
@@ -139,7 +139,7 @@ func (o Options) natsOptions(logger *slog.Logger, refused func(*nats.Conn)) ([]n
 		nats.ReconnectWait(retryWait),
 		nats.ReconnectJitter(retryJitter, retryWait),
 		nats.ReconnectBufSize(-1),
-		nats.IgnoreAuthErrorAbort(), // credentials that are rotated may be refused for a while
+		nats.IgnoreAuthErrorAbort(), // rotated credentials may be refused for a while
 		nats.PingInterval(pingInterval),
 		nats.FlusherTimeout(writeTimeout),
 		nats.Timeout(dialTimeout),
@@ -184,8 +184,8 @@ func (o Options) natsOptions(logger *slog.Logger, refused func(*nats.Conn)) ([]n
 	return append(opts, handlers(logger, refused)...), nil
 }
 
-// handlers log what happens to the connection by itself, and call refused when the
-// server no longer accepts its credentials.
+// handlers log the events of the connection, and call refused when the server no longer
+// accepts its credentials.
 func handlers(logger *slog.Logger, refused func(*nats.Conn)) []nats.Option {
 	errs := newConnErrors(logger)
 	return []nats.Option{
@@ -209,8 +209,8 @@ func handlers(logger *slog.Logger, refused func(*nats.Conn)) []nats.Option {
 	}
 }
 
-// refusesCredentials reports whether the server said that it does not accept the
-// credentials, or no longer.
+// refusesCredentials reports whether the server does not accept the credentials, or no
+// longer.
 func refusesCredentials(err error) bool {
 	for _, refusal := range []error{nats.ErrAuthorization, nats.ErrAuthExpired, nats.ErrAuthRevoked, nats.ErrAccountAuthExpired} {
 		if errors.Is(err, refusal) {
@@ -220,7 +220,7 @@ func refusesCredentials(err error) bool {
 	return false
 }
 
-// target names the server for people, without a password.
+// target returns the address of the server without its password, for errors and logs.
 func (o Options) target() string {
 	switch {
 	case o.InProcess != nil:
@@ -261,8 +261,8 @@ func CheckConn(nc *nats.Conn) error {
 // reachTimeout bounds the round trip of CheckReachable.
 const reachTimeout = time.Second
 
-// CheckReachable returns nil if the NATS server answers within a second. Other than
-// CheckConn it finds a server that is frozen or cut off.
+// CheckReachable returns nil if the NATS server answers within a second. Unlike
+// CheckConn it detects a server that is frozen or cut off.
 func CheckReachable(ctx context.Context, nc *nats.Conn) error {
 	if err := CheckConn(nc); err != nil {
 		return err
@@ -275,14 +275,13 @@ func CheckReachable(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// Drain ends a connection: subscriptions first, then what is still to be sent.
-// It returns when the connection is closed, or ctx's error, having closed it the
-// hard way.
+// Drain ends a connection after its subscriptions have ended and its messages are sent.
+// When ctx ends first, it closes the connection and returns ctx's error.
 func Drain(ctx context.Context, nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
 	if err := nc.Drain(); err != nil {
-		nc.Close() // not connected: there is nothing to drain
+		nc.Close() // not connected: nothing to drain
 		return nil
 	}
 	if nc.IsClosed() {

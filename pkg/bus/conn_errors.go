@@ -12,12 +12,12 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 )
 
-// maxThrottles bounds the kinds of errors that are told apart.
+// maxThrottles limits the number of throttles.
 const maxThrottles = 128
 
-// connErrors logs the errors of single messages and subscriptions, which may come
-// with each message: each kind and place has a throttle of its own, so that one
-// does not hide another.
+// connErrors logs the errors of single messages and subscriptions, which may occur with
+// each message. Each kind and place has a throttle of its own, so that one does not
+// hide another.
 type connErrors struct {
 	logger *slog.Logger
 
@@ -30,7 +30,7 @@ func newConnErrors(logger *slog.Logger) *connErrors {
 	return &connErrors{logger: logger, throttles: make(map[string]*logthrottle.Logger), otherErrors: logthrottle.New(logger)}
 }
 
-// deniedPattern finds in the server's words what is not permitted.
+// deniedPattern matches the action and the subject in a permission error of the server.
 var deniedPattern = regexp.MustCompile(`(?i)permissions violation for (publish|subscription) to "([^"]*)"`)
 
 func (c *connErrors) warn(sub *nats.Subscription, err error) {
@@ -53,8 +53,8 @@ func (c *connErrors) warn(sub *nats.Subscription, err error) {
 	}
 }
 
-// throttleFor returns the throttle of a kind of error and the place that the subject begins
-// with: the names further on may be any number.
+// throttleFor returns the throttle of a kind of error and of the first tokens of the
+// subject: the number of names after them has no limit.
 func (c *connErrors) throttleFor(kind, subject string) *logthrottle.Logger {
 	const tokens = 4
 	parts := strings.SplitN(subject, ".", tokens+1)

@@ -16,30 +16,29 @@ import (
 )
 
 const (
-	// replacePatience is how long what is to be sent waits for the replacement of a
-	// closed connection, from the moment when it was closed.
+	// replaceTimeout is how long messages wait for the replacement of a closed
+	// connection, from the moment of its end.
 	replaceTimeout = 3 * time.Second
-	// confirmSize is from how many bytes on an answer is confirmed by a round trip to
-	// the server: one above a max_payload that was lowered closes the connection.
+	// confirmSize is the size at which an answer is confirmed by a round trip to the
+	// server: a message above a lowered max_payload closes the connection.
 	confirmSize    = 16 << 10
-	confirmTimeout = 2 * time.Second // bounds this round trip
-	// maxSends is how often one message is sent over connections that end under it.
+	confirmTimeout = 2 * time.Second // for this round trip
+	// maxSends is how often one message is sent if connections end during it.
 	maxSends = 3
 
-	firstReplace = 50 * time.Millisecond // before a replacement that failed is tried again; doubles up to
+	firstReplace = 50 * time.Millisecond // until a failed replacement is retried; doubles up to
 	lastReplace  = time.Second
-	// steadyTime is how long a connection must have lived for its replacement to be
-	// made at once.
+	// stableTime is the lifetime of a connection after which its replacement is made at
+	// once.
 	stableTime = 10 * time.Second
 )
 
-// Connection is a way to NATS that outlives a single connection. nats.go reconnects
-// by itself in most cases, but it closes a connection for good after an error of the
-// server that it does not expect, such as a message above a max_payload that a reload
-// has lowered, and it presents the nkey with which it first connected. A Connection
-// then makes a new one, with the credentials read again, and sets up on it what was
-// set up on the one before (see [Connection.Attach]). Requests that wait for an answer
-// over the closed connection fail; their answers are not awaited.
+// Connection replaces a NATS connection that was closed. nats.go reconnects by itself
+// in most cases, but it closes a connection for good after an unexpected error of the
+// server, such as a message above a max_payload that a reload has lowered, and it
+// reuses the nkey of its first connect. A Connection then makes a new one, reads the
+// credentials again, and sets up its attachments on it (see [Connection.Attach]).
+// Requests that wait for an answer over the closed connection fail.
 //
 // It is safe for concurrent use. End it by [Connection.Drain].
 type Connection struct {
@@ -48,13 +47,13 @@ type Connection struct {
 	ctx     context.Context // ends with Drain
 	cancel  context.CancelFunc
 	ended   chan struct{}   // closed when run has returned
-	wake    chan struct{}   // has an element where there may be an attachment to set up
+	wake    chan struct{}   // has an element if there may be an attachment to set up
 	refused chan *nats.Conn // has the connection with credentials that the server refuses
 
 	mu          sync.Mutex
 	nc          *nats.Conn
-	ready       bool          // everything is set up on nc
-	replaced    chan struct{} // closed when another one takes the place of nc
+	ready       bool          // all attachments are set up on nc
+	replaced    chan struct{} // closed when nc is replaced
 	closedAt    time.Time     // when nc was found closed
 	attachments []*Attachment
 }
@@ -74,16 +73,16 @@ func OpenConnection(ctx context.Context, o Options) (*Connection, error) {
 	return c, nil
 }
 
-// Current returns the connection of now. It may be closed a moment later, so it is
-// not to be kept.
+// Current returns the current connection. It may be closed at any time, so it must not
+// be stored.
 func (c *Connection) Current() *nats.Conn {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.nc
 }
 
-// Check returns nil while the connection is up and everything is set up on it, else
-// an error that names its state. It is for health checks.
+// Check returns nil while the connection is up and all attachments are set up on it,
+// otherwise an error that names its state. It is for health checks.
 func (c *Connection) Check() error {
 	c.mu.Lock()
 	nc, ready := c.nc, c.ready
@@ -94,9 +93,8 @@ func (c *Connection) Check() error {
 	return errors.New("NATS: the subscriptions are being set up")
 }
 
-// Drain ends the connection and what is attached to it, and sends what is still to be
-// sent. It returns when the connection is closed, or ctx's error, having closed it the
-// hard way.
+// Drain ends the connection and its attachments, after its messages are sent. When ctx
+// ends first, it closes the connection and returns ctx's error.
 func (c *Connection) Drain(ctx context.Context) error {
 	c.cancel()
 	select {
@@ -108,30 +106,29 @@ func (c *Connection) Drain(ctx context.Context) error {
 	}
 }
 
-// Close is Drain without waiting for anything that is still to be sent.
+// Close is Drain without waiting for messages that are not sent yet.
 func (c *Connection) Close() {
 	c.cancel()
-	c.Current().Close() // it may be waited for
+	c.Current().Close() // run may wait for it
 	<-c.ended
-	c.Current().Close() // it may be another one
+	c.Current().Close() // run may have replaced it
 }
 
-// Attachment is what is set up on each connection.
+// Attachment is a function that sets up each connection.
 type Attachment struct {
 	c     *Connection
 	setUp func(nc *nats.Conn) error
-	first chan error // has the result of the first time
+	first chan error // has the result of the first call
 
-	// Both belong to run.
-	on        *nats.Conn // where it is set up
-	confirmed bool       // it was set up once
+	// Both fields belong to run.
+	on        *nats.Conn // the connection on which it is set up
+	confirmed bool       // the first call has succeeded
 }
 
-// Attach has setUp called with the connection, and with each one that replaces it. It
-// makes what ends together with a connection: subscriptions. It is called in one
-// goroutine for all attachments, in their order, and must return within seconds. An
-// error of the first call detaches it; after a later one the connection is replaced
-// again.
+// Attach calls setUp with the connection, and with each one that replaces it. setUp
+// creates what ends with a connection: subscriptions. It is called in one goroutine for
+// all attachments, in their order, and must return within seconds. An error of the
+// first call detaches it; after a later error the connection is replaced again.
 func (c *Connection) Attach(setUp func(nc *nats.Conn) error) *Attachment {
 	a := &Attachment{c: c, setUp: setUp, first: make(chan error, 1)}
 	c.mu.Lock()
@@ -145,8 +142,8 @@ func (c *Connection) Attach(setUp func(nc *nats.Conn) error) *Attachment {
 	return a
 }
 
-// Wait returns when setUp was called for the first time, with its error, or ctx's
-// error. It is to be called once at most.
+// Wait returns the result of the first call of setUp, or ctx's error. It must be called
+// at most once.
 func (a *Attachment) Wait(ctx context.Context) error {
 	select {
 	case err := <-a.first:
@@ -158,7 +155,7 @@ func (a *Attachment) Wait(ctx context.Context) error {
 	}
 }
 
-// Detach ends the calls of setUp; one may still be under way. Calling it again is
+// Detach ends the calls of setUp; one may still be running. Calling it again is
 // harmless.
 func (a *Attachment) Detach() {
 	c := a.c
@@ -172,16 +169,16 @@ func (a *Attachment) Detach() {
 	}
 }
 
-// onRefused notes that the server refuses the credentials of a connection. nats.go would
-// present the same ones for ever.
+// onRefused notes that the server refuses the credentials of a connection. nats.go
+// would present the same ones forever.
 func (c *Connection) onRefused(nc *nats.Conn) {
 	select {
 	case c.refused <- nc:
-	default: // a replacement is under way
+	default: // a replacement is in progress
 	}
 }
 
-// run replaces the connection where that is needed, until Drain.
+// run replaces the connection when necessary, until Drain.
 func (c *Connection) run() {
 	defer close(c.ended)
 	pause := time.Duration(0)
@@ -211,8 +208,8 @@ func (c *Connection) run() {
 	}
 }
 
-// maintain sets up what is attached, and returns when the connection cannot be used any
-// more, with the reason, or when c ends.
+// maintain sets up the attachments, and returns when the connection is unusable, with
+// the reason, or when c ends.
 func (c *Connection) maintain(nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)
@@ -220,7 +217,7 @@ func (c *Connection) maintain(nc *nats.Conn) error {
 		if err := c.setUp(nc); err != nil {
 			return fmt.Errorf("setting up the subscriptions: %w", err)
 		}
-		if nc.IsClosed() { // maybe before the listener was there
+		if nc.IsClosed() { // perhaps before the listener was registered
 			return closeReason(nc)
 		}
 		select {
@@ -230,7 +227,7 @@ func (c *Connection) maintain(nc *nats.Conn) error {
 		case <-closed:
 			return closeReason(nc)
 		case refused := <-c.refused:
-			// With several servers, nats.go may have found another one meanwhile.
+			// With several servers, nats.go may have reconnected to another one.
 			if refused == nc && !nc.IsConnected() {
 				return fmt.Errorf("the server refuses the credentials, which are read again: %w", closeReason(nc))
 			}
@@ -238,7 +235,7 @@ func (c *Connection) maintain(nc *nats.Conn) error {
 	}
 }
 
-// closeReason is why a connection has ended.
+// closeReason returns why a connection has ended.
 func closeReason(nc *nats.Conn) error {
 	if err := nc.LastError(); err != nil {
 		return err
@@ -246,10 +243,10 @@ func closeReason(nc *nats.Conn) error {
 	return nats.ErrConnectionClosed
 }
 
-// redial makes a new connection, at once unless the one before did not live
-// long, and waits for the server as long as it takes. It returns nil when c ends.
+// redial makes a new connection, at once unless the previous one was short-lived, and
+// retries without limit. It returns nil when c ends.
 func (c *Connection) redial(pause *time.Duration) *nats.Conn {
-	troubles := logthrottle.New(c.logger)
+	warnings := logthrottle.New(c.logger)
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -261,15 +258,15 @@ func (c *Connection) redial(pause *time.Duration) *nats.Conn {
 		if err == nil {
 			return nc
 		}
-		// Also what is no use waiting for at a start: credentials may be rotated, and
-		// their files be written, just now.
+		// Permanent errors are retried too: credentials may be rotated, and their files
+		// be written, at this moment.
 		if c.ctx.Err() == nil {
-			troubles.Warn("no connection to NATS; trying again", "url", c.options.target(), "error", err)
+			warnings.Warn("no connection to NATS; trying again", "url", c.options.target(), "error", err)
 		}
 	}
 }
 
-// setUp sets up what is attached and is not set up on nc yet.
+// setUp sets up the attachments that are not set up on nc yet.
 func (c *Connection) setUp(nc *nats.Conn) error {
 	for a := c.nextPending(nc); a != nil; a = c.nextPending(nc) {
 		err := a.setUp(nc)
@@ -281,7 +278,7 @@ func (c *Connection) setUp(nc *nats.Conn) error {
 				a.first <- nil
 			}
 		case a.confirmed || nc.IsClosed():
-			return err // it is tried again on the next connection
+			return err // it is retried on the next connection
 		default:
 			a.Detach()
 			a.first <- err
@@ -290,8 +287,7 @@ func (c *Connection) setUp(nc *nats.Conn) error {
 	return nil
 }
 
-// nextPending returns the first attachment that is not set up on nc; nil if there is
-// none.
+// nextPending returns the first attachment that is not set up on nc, or nil.
 func (c *Connection) nextPending(nc *nats.Conn) *Attachment {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -304,12 +300,11 @@ func (c *Connection) nextPending(nc *nats.Conn) *Attachment {
 	return nil
 }
 
-// Send calls publish with the connection, and again with the one that replaces it
-// where it was closed meanwhile, but waits for that no longer than replacePatience.
-// publish returns how many bytes it has sent. A large message that the server has read
-// may be sent twice. Where the connection broke under a large message, that may have
-// been for its size: publish is called again once nats.go has reconnected, with the
-// limit of the server in force.
+// Send calls publish with the connection, and again with its replacement if it was
+// closed; it waits for that no longer than replaceTimeout. publish returns the number
+// of bytes that it has sent. A large message may be sent twice. If the connection broke
+// during a large message, its size may be the reason: publish is called again after
+// nats.go has reconnected, with the current limit of the server.
 func (c *Connection) Send(publish func(nc *nats.Conn) (size int, err error)) error {
 	for sends := 1; ; sends++ {
 		nc := c.Current()
@@ -330,14 +325,14 @@ func (c *Connection) Send(publish func(nc *nats.Conn) (size int, err error)) err
 	}
 }
 
-// isBroken reports whether an error says that the connection ended under a message.
+// isBroken reports whether the connection ended during a message.
 func isBroken(err error) bool {
 	var network *net.OpError
 	return errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, io.EOF) || errors.As(err, &network)
 }
 
-// awaitReconnect waits until nats.go has reconnected more often than the given number of
-// times, or the connection is replaced. It reports whether that has happened.
+// awaitReconnect waits until nats.go has reconnected more often than the given number
+// of times, or the connection is replaced. It reports whether that has happened.
 func (c *Connection) awaitReconnect(nc *nats.Conn, reconnects uint64) bool {
 	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	defer nc.RemoveStatusListener(changes)
@@ -365,7 +360,7 @@ func (c *Connection) awaitReplacement(nc *nats.Conn) bool {
 		return true
 	}
 	if !nc.IsClosed() {
-		return false // nats.go reconnects; what is told late is no longer true
+		return false // nats.go reconnects; a late message would be outdated
 	}
 	patience := replaceTimeout
 	if !closedAt.IsZero() {

@@ -7,8 +7,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// hasCredentials reports whether the options themselves say who connects, beside
-// what a context says.
+// hasCredentials reports whether the options have credentials, apart from those of a
+// context.
 func (o Options) hasCredentials() bool {
 	if o.Creds != "" || o.NKey != "" || o.User != "" || o.Password != "" {
 		return true
@@ -21,10 +21,10 @@ func (o Options) hasCredentials() bool {
 	return false
 }
 
-// withoutContextCredentials is an option that comes after those of the context: it
-// removes the credentials of the context. Credentials are one value. A connection
-// that shows an nkey of the options and a user of the context is refused by the
-// server, and nats.go refuses an nkey beside a JWT.
+// withoutContextCredentials removes the credentials of the context; it is applied after
+// the options of the context. Credentials are one value: the server refuses a
+// connection with an nkey of the options and a user of the context, and nats.go refuses
+// an nkey beside a JWT.
 func withoutContextCredentials(n *nats.Options) error {
 	n.User, n.Password, n.Token, n.Nkey = "", "", "", ""
 	n.UserJWT, n.SignatureCB, n.TokenHandler, n.UserInfo = nil, nil, nil, nil

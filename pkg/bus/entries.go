@@ -7,7 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// heartbeatAnswer is a [model.HeartbeatAnswer] with entries that are judged one by one.
+// heartbeatAnswer is a [model.HeartbeatAnswer] with entries that are decoded one by
+// one.
 type heartbeatAnswer struct {
 	HeartbeatInterval model.Duration            `json:"heartbeat_interval"`
 	Assign            entries[model.Assignment] `json:"assign"`
@@ -15,11 +16,11 @@ type heartbeatAnswer struct {
 	Forget            entries[model.TaskRef]    `json:"forget"`
 }
 
-// entries is a list in a message of the dispatcher: an entry that cannot be read, such
-// as one of a newer dispatcher, costs that entry only.
+// entries is a list in a message of the dispatcher: an unreadable entry, such as one of
+// a newer dispatcher, is skipped alone.
 type entries[T any] struct {
 	list []T
-	errs []*model.Error // of the entries that were left out
+	errs []*model.Error // of the skipped entries
 }
 
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom].
@@ -51,8 +52,8 @@ func (l *entries[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return err
 }
 
-// attachEntryID makes the error of an entry speak of its task, which an assignment has
-// inside.
+// attachEntryID adds the id of its task to the error of an entry; an assignment has it
+// inside its task.
 func attachEntryID(raw []byte, err *model.Error) *model.Error {
 	var body struct {
 		Task struct {

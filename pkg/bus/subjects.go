@@ -2,16 +2,16 @@ package bus
 
 import "github.com/aria-cluster/dispatcher/internal/wire"
 
-// DefaultPrefix is the first part of every subject where no other is set.
+// DefaultPrefix is the default of nats.prefix, with which every subject begins.
 const DefaultPrefix = wire.DefaultPrefix
 
-// The subjects of a cluster, and who speaks on them. Clients use the same.
+// The subjects of a cluster, and their senders.
 type (
 	// Subjects builds and reads the subjects of one cluster.
 	Subjects = wire.Subjects
-	// Sender is what the subject of a request says: who asks, and for what.
+	// Sender is the requester and the verb that the subject of a request names.
 	Sender = wire.Sender
-	// Role is who a request speaks for.
+	// Role is the kind of requester.
 	Role = wire.Role
 )
 

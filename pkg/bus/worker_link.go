@@ -15,8 +15,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// WorkerLink is a worker's way to the dispatcher over NATS; it is a worker.Link.
-// It is safe for concurrent use.
+// WorkerLink is a worker's link to the dispatcher over NATS; it is a worker.Link. It is
+// safe for concurrent use.
 type WorkerLink struct {
 	conn       *Connection
 	subjects   Subjects
@@ -24,7 +24,7 @@ type WorkerLink struct {
 	unreadable *logthrottle.Logger
 }
 
-// NewWorkerLink makes the link of the worker of that name.
+// NewWorkerLink returns the link of the worker of that name.
 func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger) (*WorkerLink, error) {
 	subjects, err := NewSubjects(prefix)
 	if err != nil {
@@ -36,9 +36,9 @@ func NewWorkerLink(conn *Connection, prefix, worker string, logger *slog.Logger)
 	return &WorkerLink{conn: conn, subjects: subjects, worker: worker, unreadable: logthrottle.New(logger)}, nil
 }
 
-// Heartbeat sends the worker's whole state and returns what to do about it. Where not
-// all tasks fit into a message, it sends those in front, sets h.Partial, and shortens
-// h.Tasks to them. An answer that says no is a *model.Error.
+// Heartbeat sends the worker's whole state and returns the dispatcher's answer. If not
+// all tasks fit into a message, it sends the first ones, sets h.Partial, and shortens
+// h.Tasks to them. An error response is a *model.Error.
 func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error) {
 	nc := l.conn.Current()
 	body, err := encodeHeartbeat(h, wire.MaxBody(nc))
@@ -55,7 +55,7 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 	}, nil
 }
 
-// warn logs which entries of a dispatcher's message were skipped.
+// warn logs the skipped entries of a dispatcher's message.
 func (l *WorkerLink) warn(verb string, lists ...[]*model.Error) {
 	for _, errs := range lists {
 		for _, err := range errs {
@@ -75,7 +75,7 @@ func (l *WorkerLink) request(verb string) string {
 }
 
 // encodeHeartbeat encodes a heartbeat within room bytes and model.MaxBatch tasks. It
-// shortens the list to the tasks in front that fit; the caller sends the others next.
+// shortens the list to the first tasks that fit; the caller sends the others next.
 func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	if len(h.Tasks) <= model.MaxBatch {
 		if b, err := wire.Encode(h); err == nil && len(b) <= room {
@@ -93,10 +93,11 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 		if len(h.Tasks) == model.MaxBatch {
 			break
 		}
-		// One that alone is too long loses files of its result, so that it is listed.
+		// A report that is too long alone loses files of its result, so that the task
+		// is listed.
 		short, b, err := shortReport(&tasks[i], room-len(head)-1)
 		if err != nil || len(b)+1 > room-len(head) {
-			continue // it fits into no message, and must not keep the others back
+			continue // it fits into no message, and must not block the others
 		}
 		if left -= len(b) + 1; left < 0 {
 			break
@@ -106,16 +107,16 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	return wire.Encode(h)
 }
 
-// Report says how attempts are, at most model.MaxBatch, in as many messages as it
-// takes. For each it returns nil or the *model.Error that refused it, and which
-// attempts to drop; a report that cannot be sent is refused here. An error as third
-// means that nothing is known: say all again.
+// Report sends reports, at most model.MaxBatch, in as many messages as needed. For each
+// it returns nil or the *model.Error that refused it, and the attempts to drop; a
+// report that cannot be sent is refused here. With an error as third result the outcome
+// is unknown: repeat all reports.
 func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
 	nc := l.conn.Current()
 	room := wire.MaxBody(nc)
 	verdicts = make([]*model.Error, len(reports))
 	var parts [][]byte
-	var at []int // the place in reports of each part
+	var at []int // the index in reports of each part
 	for i := range reports {
 		part, err := encodeReport(&reports[i], room-1)
 		switch {
@@ -157,14 +158,14 @@ func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byt
 	return a.Results, a.Drop.list, nil
 }
 
-// encodeReport encodes a report within room; of a result that is too long some
-// files are left out.
+// encodeReport encodes a report within room bytes; if the result is too long, some of
+// its files are left out.
 func encodeReport(r *model.Report, room int) ([]byte, error) {
 	_, b, err := shortReport(r, room)
 	return b, err
 }
 
-// shortReport is encodeReport with the report that it encodes.
+// shortReport is encodeReport that also returns the encoded report.
 func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	short := *r
 	b, err := wire.Encode(&short)
@@ -175,10 +176,10 @@ func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	return &short, b, err
 }
 
-// Listen has assign and drop called for the dispatcher's commands, one at a time,
-// in order. A command is acknowledged when its function returns. assign is also called,
-// with nothing, when the connection is back after an outage: a heartbeat is due then.
-// One call may still begin or run while stop returns.
+// Listen calls assign and drop for the dispatcher's commands, one at a time, in order.
+// A command is acknowledged when its function returns. assign is also called with an
+// empty list when the connection is back after an outage: a heartbeat is due then. One
+// call may still begin or run while stop returns.
 func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
 	c := &commands{link: l, assign: assign, drop: drop}
 	attached := l.conn.Attach(c.subscribe)
@@ -188,14 +189,14 @@ func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.D
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), listenTimeout)
 	defer cancel()
-	// A connection that is being replaced is no reason not to begin.
+	// A connection that is being replaced does not delay the start.
 	if err := attached.Wait(ctx); err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("commands of worker %s: %w", l.worker, err)
 	}
 	return stop, nil
 }
 
-// listenTimeout bounds the wait for the first subscription to commands.
+// listenTimeout limits the wait for the first subscription to commands.
 const listenTimeout = 5 * time.Second
 
 // commands is the subscription to a worker's commands.
@@ -206,11 +207,11 @@ type commands struct {
 
 	mu      sync.Mutex
 	stopped bool
-	end     func() // ends the subscription of now
+	end     func() // ends the current subscription
 }
 
 // subscribe makes one subscription to all commands, so that one goroutine keeps their
-// order. What was sent before it is lost, unless it is the first one.
+// order. Unless it is the first one, earlier commands may be lost.
 func (c *commands) subscribe(nc *nats.Conn) error {
 	changes := nc.StatusChanged(nats.CONNECTED, nats.CLOSED)
 	sub, err := nc.Subscribe(c.link.subjects.Commands(c.link.worker), c.handle)
@@ -219,7 +220,7 @@ func (c *commands) subscribe(nc *nats.Conn) error {
 	}
 	end := func() {
 		nc.RemoveStatusListener(changes)
-		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
+		_ = sub.Unsubscribe() // it fails only if the connection is closed, which ends the subscription
 	}
 	if err != nil {
 		end()
@@ -240,8 +241,8 @@ func (c *commands) subscribe(nc *nats.Conn) error {
 	return nil
 }
 
-// watch asks for a heartbeat whenever nats.go has connected again, until the connection
-// is closed or the subscription has ended.
+// watch requests a heartbeat after each reconnect, until the connection is closed or
+// the subscription has ended.
 func (c *commands) watch(changes <-chan nats.Status) {
 	for status := range changes {
 		if status == nats.CLOSED {
@@ -251,7 +252,7 @@ func (c *commands) watch(changes <-chan nats.Status) {
 	}
 }
 
-// requestHeartbeat has a heartbeat sent: what was sent to the worker meanwhile is lost.
+// requestHeartbeat makes the worker send a heartbeat: commands may have been lost.
 func (c *commands) requestHeartbeat() {
 	if !c.hasStopped() {
 		c.assign(nil)
@@ -315,7 +316,7 @@ func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop 
 			drop(body.Drop.list)
 		}
 	default:
-		return errors.New("there is no such command; this worker may be older than the dispatcher")
+		return errors.New("unknown command; this worker may be older than the dispatcher")
 	}
 	return nil
 }

@@ -11,14 +11,13 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// DefaultPrefix is the first part of every subject where nats.prefix is not set.
+// DefaultPrefix is the default of nats.prefix, with which every subject begins.
 const DefaultPrefix = wire.DefaultPrefix
 
-// Client asks for downloads in the name of one client. An answer that says no is
-// a [model.Error] in the error's chain; any other error means that nothing is
-// known, so that a submit should be repeated with the same id. It never repeats a
-// request by itself. A request whose context has no deadline is given 10 s. It is
-// safe for concurrent use.
+// Client submits and manages the tasks of one client. An error response is a
+// [model.Error] in the error's chain; after any other error the outcome is unknown:
+// repeat a submit with the same id. The Client itself never repeats a request. A
+// request without a deadline in its context has 10 s. It is safe for concurrent use.
 type Client struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
@@ -26,9 +25,9 @@ type Client struct {
 	name     string
 }
 
-// New makes the client of that name, which its user of NATS must be permitted to
-// use. The prefix is the dispatcher's nats.prefix, such as [DefaultPrefix]. The
-// connection stays the caller's.
+// New returns the client of that name; its NATS user must have the permissions of that
+// name. The prefix is the dispatcher's nats.prefix, such as [DefaultPrefix]. The caller
+// closes the connection.
 func New(nc *nats.Conn, prefix, name string) (*Client, error) {
 	subjects, err := wire.NewSubjects(prefix)
 	if err != nil {
@@ -44,22 +43,21 @@ func New(nc *nats.Conn, prefix, name string) (*Client, error) {
 	return &Client{nc: nc, js: js, subjects: subjects, name: name}, nil
 }
 
-// Outcome is what became of one task of a request about many: a status, or an
-// error.
+// Outcome is the result of one task of a request about many: a status, or an error.
 type Outcome struct {
 	ID     string
 	Status model.Status
 	Err    *model.Error
 }
 
-// Submit asks for one download and returns its task, which is stored then.
+// Submit submits one download and returns its task, which is stored then.
 func (c *Client) Submit(ctx context.Context, spec *model.TaskSpec) (*model.Task, error) {
 	return c.act(ctx, "submit", spec)
 }
 
-// SubmitMany asks for up to model.MaxBatch downloads in one message; it returns
-// an outcome for each, in order. All of them must fit into one message. They are not
-// taken all or none.
+// SubmitMany submits up to model.MaxBatch downloads in one message; it returns an
+// outcome for each, in order. All of them must fit into one message. Each is accepted
+// or refused on its own.
 func (c *Client) SubmitMany(ctx context.Context, specs []*model.TaskSpec) ([]Outcome, error) {
 	var a struct {
 		Tasks []struct {
@@ -110,13 +108,12 @@ func (c *Client) Cancel(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "cancel", idBody{ID: id})
 }
 
-// Pause holds one of the client's tasks back and returns it; what is downloaded of
-// it is kept.
+// Pause pauses one of the client's tasks and returns it; its partial file is kept.
 func (c *Client) Pause(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "pause", idBody{ID: id})
 }
 
-// Resume lets one of the client's paused tasks go on and returns it.
+// Resume resumes one of the client's paused tasks and returns it.
 func (c *Client) Resume(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "resume", idBody{ID: id})
 }
@@ -127,8 +124,8 @@ func (c *Client) Retry(ctx context.Context, id string) (*model.Task, error) {
 	return c.act(ctx, "retry", idBody{ID: id})
 }
 
-// RetryFrom is Retry with another URL, in one step: the task is never pending with
-// the old one.
+// RetryFrom is Retry with another URL, in one step: the task is never pending with the
+// old one.
 func (c *Client) RetryFrom(ctx context.Context, id, url string) (*model.Task, error) {
 	return c.act(ctx, "retry", struct {
 		idBody
@@ -137,8 +134,8 @@ func (c *Client) RetryFrom(ctx context.Context, id, url string) (*model.Task, er
 }
 
 // Update changes one of the client's tasks that is not completed and returns it. A
-// failed or canceled one keeps its status until Retry. An unset time in the change
-// means no time: one in the past makes the task eligible immediately.
+// failed or canceled task keeps its status until Retry. A zero time in the change
+// removes the time: the task is eligible immediately.
 func (c *Client) Update(ctx context.Context, id string, change *model.TaskUpdate) (*model.Task, error) {
 	return c.act(ctx, "update", struct {
 		idBody
@@ -146,9 +143,8 @@ func (c *Client) Update(ctx context.Context, id string, change *model.TaskUpdate
 	}{idBody{ID: id}, change})
 }
 
-// Delete forgets one of the client's tasks that has ended, and returns it as it
-// was; with files its worker is told to remove what it downloaded. That the files
-// are gone when Delete returns is not guaranteed.
+// Delete removes one of the client's terminal tasks, and returns it; with files its
+// worker removes the downloaded files too, which may happen after Delete returns.
 func (c *Client) Delete(ctx context.Context, id string, files bool) (*model.Task, error) {
 	return c.act(ctx, "delete", idBody{ID: id, Files: files})
 }
@@ -159,7 +155,7 @@ type idBody struct {
 	Files bool   `json:"files,omitempty"`
 }
 
-// act asks for something about one task and returns that.
+// act sends a request about one task and returns the task.
 func (c *Client) act(ctx context.Context, verb string, body any) (*model.Task, error) {
 	var t model.Task
 	if err := c.ask(ctx, verb, body, &t); err != nil {

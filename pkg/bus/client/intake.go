@@ -12,14 +12,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Queue leaves one download in the intake, a stream that takes submissions also
-// while no dispatcher runs, and returns its sequence there. It is queued then, not
-// accepted: that is told by a [model.IntakeVerdict] of that sequence, which
-// [Client.Watch] hears. A spec with a torrent or metalink in it is never accepted so.
+// Queue stores one download in the intake, a stream that accepts submissions even while
+// no dispatcher runs, and returns its sequence in the stream. It is queued then, and
+// not yet accepted: the verdict is a [model.IntakeVerdict] with that sequence, which
+// [Client.Watch] receives. A spec with a torrent or metalink is never accepted.
 //
-// With an id in the spec, Queue may be repeated after an error: it is one task
-// however often it was queued. A [model.Error] is the intake's own refusal, such as
-// CodeUnavailable while it is full.
+// With an id in the spec, Queue may be repeated after an error: the result is one task.
+// A [model.Error] is a refusal by the intake itself, such as CodeUnavailable while it
+// is full.
 func (c *Client) Queue(ctx context.Context, spec *model.TaskSpec) (seq uint64, err error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -37,7 +37,7 @@ func (c *Client) Queue(ctx context.Context, spec *model.TaskSpec) (seq uint64, e
 	return ack.Sequence, nil
 }
 
-// refused makes a [model.Error] of what JetStream says no with.
+// refused converts an error of JetStream into a [model.Error].
 func refused(err error) error {
 	var api *jetstream.APIError
 	if !errors.As(err, &api) {

@@ -14,19 +14,18 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Handlers are called for what happens to a client's tasks. What has none is not
-// heard.
+// Handlers are called for events of a client's tasks. There is no subscription for a
+// nil handler.
 type Handlers struct {
 	Task     func(*model.TaskEvent)     // a task's status changed; the first one is pending
-	Progress func(*model.ProgressEvent) // while it downloads, at most once a second for each task
-	Verdict  func(*model.IntakeVerdict) // what became of a submission by [Client.Queue]
+	Progress func(*model.ProgressEvent) // while downloading, at most once a second for each task
+	Verdict  func(*model.IntakeVerdict) // the verdict on a submission by [Client.Queue]
 }
 
-// Watch has the handlers called, one at a time. What is submitted after Watch
-// returned is seen from its first event on. Events are hints: some may be missing,
-// above all while NATS is away, so what must be known is asked for with Get. What
-// cannot be read is told to the connection's error handler. One call may
-// still begin, or go on, while stop returns.
+// Watch calls the handlers, one at a time. It receives every event of a task that is
+// submitted after Watch returned, but events are hints: some may be lost, mostly while
+// NATS is away, so use Get where the state matters. Unreadable events are reported to
+// the connection's error handler. One call may still begin or run while stop returns.
 func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error) {
 	w := &watch{nc: c.nc}
 	defer func() {
@@ -36,9 +35,9 @@ func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error)
 		}
 	}()
 	if err := errors.Join(
-		hear(w, c.subjects.TaskEvent(c.name, "*", "*"), h.Task),
-		hear(w, c.subjects.Progress(c.name, "*"), h.Progress),
-		hear(w, c.subjects.IntakeVerdict(c.name, "*", "*"), h.Verdict),
+		subscribe(w, c.subjects.TaskEvent(c.name, "*", "*"), h.Task),
+		subscribe(w, c.subjects.Progress(c.name, "*"), h.Progress),
+		subscribe(w, c.subjects.IntakeVerdict(c.name, "*", "*"), h.Verdict),
 	); err != nil {
 		return nil, err
 	}
@@ -50,7 +49,7 @@ func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error)
 	return w.stop, nil
 }
 
-// watch is a Watch that was begun.
+// watch is a running Watch.
 type watch struct {
 	nc      *nats.Conn
 	subs    []*nats.Subscription
@@ -61,12 +60,12 @@ type watch struct {
 func (w *watch) stop() {
 	w.stopped.Store(true)
 	for _, sub := range w.subs {
-		_ = sub.Unsubscribe() // it fails only where the connection is gone, and with it the subscription
+		_ = sub.Unsubscribe() // it fails only if the connection is closed, which ends the subscription
 	}
 }
 
-// hear has handle called for the events of a subject.
-func hear[E any](w *watch, subject string, handle func(*E)) error {
+// subscribe calls handle for the events of a subject.
+func subscribe[E any](w *watch, subject string, handle func(*E)) error {
 	if handle == nil {
 		return nil
 	}

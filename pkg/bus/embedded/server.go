@@ -19,14 +19,14 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
-// Options says how the embedded NATS server runs.
+// Options are the settings of the embedded NATS server.
 type Options struct {
 	Listen     string // host:port for TCP; port -1 takes a free one; empty: in-process connections only
-	User       string // with Password all that is let in; empty: anybody
+	User       string // with Password the only user; empty: everyone is accepted
 	Password   string
-	StoreDir   string // JetStream's files; needed, created with mode 0700, locked against a second server
-	Name       string // of the server; default a random one
-	MaxPayload int32  // bytes of one message; default 1 MiB
+	StoreDir   string // folder of JetStream; required, created with mode 0700, locked against a second server
+	Name       string // of the server; default: a random one
+	MaxPayload int32  // of one message, in bytes; default 1 MiB
 	Logger     *slog.Logger
 }
 
@@ -37,12 +37,12 @@ type Server struct {
 	lock   *os.File
 }
 
-// startTimeout bounds the start: JetStream reads its files meanwhile.
+// startTimeout limits the start, during which JetStream reads its files.
 const startTimeout = 30 * time.Second
 
-// Start starts the embedded server and returns when it takes connections.
-// The error is a syscall.EADDRINUSE in its chain where the port is taken, and
-// names the folder where another process holds that.
+// Start starts the embedded server and returns when it accepts connections. The error
+// wraps syscall.EADDRINUSE if the port is taken, and names the folder if another
+// process has locked it.
 func Start(o Options) (*Server, error) {
 	opts, err := o.serverOptions()
 	if err != nil {
@@ -63,15 +63,15 @@ func Start(o Options) (*Server, error) {
 		return nil, errors.Join(fmt.Errorf("starting the embedded NATS server: %w", err), lock.Close())
 	}
 	if o.User == "" && !opts.DontListen && !loopback(opts.Host) {
-		logger.Warn("the embedded NATS server is open to everybody who reaches it: set nats.user and nats.password, or listen on loopback", "listen", o.Listen)
+		logger.Warn("the embedded NATS server accepts connections from the network without a password: set nats.user and nats.password, or listen on loopback", "listen", o.Listen)
 	}
 	return s, nil
 }
 
-// RemoveAbandoned removes a folder that an embedded server has kept its streams in
-// and left without clearing it up. It leaves one that a server uses, and one that
-// a server may be about to use: without a lock file, and younger than a minute.
-// Where the system has no file locks it removes nothing.
+// RemoveAbandoned removes the folder of an embedded server that was killed. It keeps a
+// folder that a server uses, and one that a server may be about to use: without a lock
+// file, and younger than a minute. Without file locks on this system it removes
+// nothing.
 func RemoveAbandoned(storeDir string) error {
 	if !filelock.Supported {
 		return nil
@@ -89,7 +89,7 @@ func RemoveAbandoned(storeDir string) error {
 	return errors.Join(lock.Close(), os.RemoveAll(storeDir))
 }
 
-// loopback reports whether the address is reached from this machine only.
+// loopback reports whether the address can be reached from this machine only.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
@@ -97,18 +97,18 @@ func loopback(host string) bool {
 
 func (o Options) serverOptions() (*server.Options, error) {
 	if o.StoreDir == "" {
-		// nats-server would take a folder in /tmp that it shares with others.
+		// nats-server would use a folder in /tmp that others share.
 		return nil, errors.New("nats.store_dir: is missing")
 	}
 	if (o.User == "") != (o.Password == "") {
-		return nil, errors.New("nats.user and nats.password are given together or not at all") // one alone keeps nobody out
+		return nil, errors.New("nats.user and nats.password are given together or not at all") // one alone protects nothing
 	}
 	opts := &server.Options{
 		ServerName: o.Name,
 		JetStream:  true,
 		StoreDir:   o.StoreDir,
-		SyncAlways: true, // what the intake has acknowledged is on the disk
-		NoSigs:     true, // the daemon handles signals
+		SyncAlways: true, // an acknowledged message of the intake is on the disk
+		NoSigs:     true, // the program handles signals
 		MaxPayload: o.MaxPayload,
 		DontListen: o.Listen == "",
 	}
@@ -130,9 +130,9 @@ func (o Options) serverOptions() (*server.Options, error) {
 	return opts, probe(host, n)
 }
 
-// singleUserAuth lets in one user. The server's own check would take a password that
-// looks like a bcrypt hash for one, and at each start ask for such hashes, which the
-// dispatcher itself could not log in with.
+// singleUserAuth accepts one user. The server's own check would treat a password that
+// looks like a bcrypt hash as one, and at each start recommend such hashes, with which
+// the dispatcher itself could not log in.
 type singleUserAuth struct{ user, password string }
 
 // Check implements server.Authentication.
@@ -142,7 +142,7 @@ func (o singleUserAuth) Check(c server.ClientAuthentication) bool {
 	return user&subtle.ConstantTimeCompare([]byte(given.Password), []byte(o.password)) == 1
 }
 
-// probe finds a taken port before the server does, which says so only in its log.
+// probe detects a taken port before the server does, which reports it only in its log.
 func probe(host string, port int) error {
 	if port == -1 {
 		return nil
@@ -173,7 +173,7 @@ func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
 			return fmt.Errorf("not ready after %v", startTimeout)
 		}
 	}
-	// JetStream fails before the listener opens, but both reports may be here.
+	// JetStream fails before the listener opens, but both results may be here.
 	select {
 	case text := <-log.fatal:
 		return errors.New(text)
@@ -188,7 +188,7 @@ func (s *Server) ClientURL() string { return s.server.ClientURL() }
 // InProcessConn implements nats.InProcessConnProvider.
 func (s *Server) InProcessConn() (net.Conn, error) { return s.server.InProcessConn() }
 
-// Ready reports whether the server takes connections and JetStream runs.
+// Ready reports whether the server accepts connections and JetStream runs.
 func (s *Server) Ready() bool {
 	return s.server.Running() && s.server.JetStreamEnabled()
 }
@@ -199,9 +199,9 @@ func (s *Server) HasInterest(subject string) bool {
 	return s.server.GlobalAccount().SubscriptionInterest(subject)
 }
 
-// Shutdown closes all connections and the files, and gives the folder free. It
-// returns ctx's error if that takes too long; the folder then stays locked.
-// Calling it again is harmless.
+// Shutdown closes all connections and files, and unlocks the folder. It returns ctx's
+// error if that takes too long; the folder then stays locked. Calling it again is
+// harmless.
 func (s *Server) Shutdown(ctx context.Context) error {
 	done := make(chan struct{})
 	go func() {
@@ -220,9 +220,9 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	return nil
 }
 
-// serverLog passes nats-server's log on to slog. Its notices are chatty (a page
-// at each start), so they count as debug. A fatal error does not end the process:
-// it is what the start returns.
+// serverLog passes the log of nats-server to slog. Its notices are many (a page at each
+// start), so they have the level debug. A fatal error does not end the process: Start
+// returns it.
 type serverLog struct {
 	logger *slog.Logger
 	once   sync.Once

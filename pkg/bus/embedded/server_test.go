@@ -160,7 +160,7 @@ func TestStart_WarnsWhenOpenToNetwork(t *testing.T) {
 		if err := s.Shutdown(testbed.Context(t)); err != nil {
 			t.Error(err)
 		}
-		if said := strings.Contains(log.String(), "open to everybody"); said != c.open {
+		if said := strings.Contains(log.String(), "without a password"); said != c.open {
 			t.Errorf("%q with the user %q: said %v: %s", c.o.Listen, c.o.User, said, log)
 		}
 	}
