@@ -131,7 +131,7 @@ func TestDaemon_CreatesStreamsWhenJetStreamComes(t *testing.T) {
 		says   string
 	}{
 		{"with the intake", true, "ARIA_INTAKE", "the intake waits for its stream"},
-		{"with a stream of events alone", false, "ARIA_EVENTS", "the streams cannot be made now"},
+		{"with a stream of events alone", false, "ARIA_EVENTS", "the streams cannot be created now"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			address, log := freeport.Address(t), &testbed.Log{}
