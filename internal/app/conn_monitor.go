@@ -8,17 +8,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// connCheckInterval is how often the way to the NATS server is tried; three times as old
-// may the last answer be. nats.go itself finds a dead peer only after a minute, and
-// in that minute silent workers would be taken for lost.
+// connCheckInterval is the time between two round trips to the NATS server; the last
+// answer may be three times as old. nats.go itself detects a dead peer only after a
+// minute, in which silent workers would be marked offline.
 const connCheckInterval = 2 * time.Second
 
-// connMonitor knows whether the NATS server is really there.
+// connMonitor checks whether the NATS server answers.
 type connMonitor struct {
 	conn  *bus.Connection
 	every time.Duration
 	began time.Time
-	last  atomic.Int64 // of the last answer, in nanoseconds since began
+	last  atomic.Int64 // time of the last answer, in nanoseconds since began
 	stop  context.CancelFunc
 	ended chan struct{}
 }

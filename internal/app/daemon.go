@@ -16,8 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
-// RunDispatcher makes a daemon and runs it until ctx ends. A ctx that ends before
-// the NATS server is reached is no error.
+// RunDispatcher makes a daemon and runs it until ctx ends. If ctx ends before the NATS
+// server is reached, it returns nil.
 func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log process.Log) error {
 	if cfg.Database.Type == "memory" {
 		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
@@ -33,13 +33,14 @@ func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, 
 	return d.Run(ctx)
 }
 
-// Daemon is a dispatcher with all that it stands on. Make it with [New].
+// Daemon is a dispatcher with its store, its connection to NATS and its HTTP server.
+// Make it with [New].
 type Daemon struct {
 	cfg        *config.Dispatcher
 	version    string
 	logger     *slog.Logger
 	logLevel   *slog.LevelVar   // nil: it cannot be changed
-	server     *embedded.Server // nil if NATS is elsewhere
+	server     *embedded.Server // nil with an external server
 	conn       *bus.Connection
 	publisher  *natsapi.Publisher
 	dispatcher *dispatch.Dispatcher
@@ -48,9 +49,9 @@ type Daemon struct {
 	closers    []func(context.Context) error // run last to first
 }
 
-// New opens the store, starts or reaches NATS, and takes the health address. It
-// waits for an external NATS server until ctx ends. Its errors name the
-// configuration's key where one is to blame. End a daemon by Run or Close.
+// New opens the store, starts or reaches NATS, and listens on the health address. It
+// waits for an external NATS server until ctx ends. Its errors name the key of the
+// configuration. End a daemon by Run or Close.
 func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{})}
 	if err := d.open(ctx); err != nil {
@@ -95,7 +96,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	return nil
 }
 
-// connect starts the embedded server if no other is named, and connects.
+// connect starts the embedded server unless another one is configured, and connects.
 func (d *Daemon) connect(ctx context.Context) error {
 	opts := process.NATSOptions(&d.cfg.NATS.NATS, "aria-dispatcher", d.logger)
 	if d.cfg.NATS.Embedded() {
@@ -118,12 +119,12 @@ func (d *Daemon) connect(ctx context.Context) error {
 	return nil
 }
 
-// UseLogLevel names what the request admin.log_level changes: the level of the
-// logger that New was given. It is called before Run, or not at all.
+// UseLogLevel sets the level that the request admin.log_level changes: that of the
+// logger that New was given. Call it before Run, or not at all.
 func (d *Daemon) UseLogLevel(level *slog.LevelVar) { d.logLevel = level }
 
-// natsAddr names the NATS server for people. The connection to the embedded one has
-// no address: it is inside the process.
+// natsAddr returns the address of the NATS server for the log. An in-process connection
+// has no address.
 func (d *Daemon) natsAddr() string {
 	switch {
 	case d.server == nil:
@@ -134,13 +135,13 @@ func (d *Daemon) natsAddr() string {
 	return d.server.ClientURL()
 }
 
-// Server returns the embedded NATS server, nil if there is none.
+// Server returns the embedded NATS server, or nil.
 func (d *Daemon) Server() *embedded.Server { return d.server }
 
-// Serving is closed once Run takes requests.
+// Serving is closed when Run accepts requests.
 func (d *Daemon) Serving() <-chan struct{} { return d.serving }
 
-// HTTPAddr returns where health is served, "" if nowhere.
+// HTTPAddr returns the address of the health server, or "".
 func (d *Daemon) HTTPAddr() string {
 	if d.health == nil {
 		return ""
@@ -148,20 +149,20 @@ func (d *Daemon) HTTPAddr() string {
 	return d.health.addr()
 }
 
-// ready says why the daemon cannot serve now, nil if it can.
+// ready returns why the daemon cannot serve now, or nil.
 func (d *Daemon) ready() error {
 	if !d.dispatcher.Ready() {
 		return errors.New("the store is not loaded")
 	}
 	select {
-	case <-d.serving: // by then NATS knows of every endpoint
+	case <-d.serving: // NATS knows every endpoint then
 	default:
-		return errors.New("requests are not taken yet")
+		return errors.New("requests are not accepted yet")
 	}
 	return d.conn.Check()
 }
 
-// Run serves until ctx ends, then takes nothing new, answers what was taken in,
+// Run serves until ctx ends. Then it accepts nothing new, answers what was accepted,
 // and closes everything. It returns nil after such an end.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
@@ -190,20 +191,20 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err := d.startStreams(ctx); err != nil {
 		return err
 	}
-	alone, stopWatch := context.WithCancel(ctx)
+	watching, stopWatch := context.WithCancel(ctx)
 	defer stopWatch()
-	another := make(chan error, 1)
-	go func() { another <- service.WatchSingleton(alone) }()
+	older := make(chan error, 1)
+	go func() { older <- service.WatchSingleton(watching) }()
 	close(d.serving)
 	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
 		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
-	// WatchAlone ends with ctx too.
-	err = <-another
+	// WatchSingleton ends with ctx too.
+	err = <-older
 	d.logger.Info("stopping; accepted requests are answered first")
 	return err
 }
 
-// supervise tells the service manager about this dispatcher until the returned
+// supervise notifies the service manager about this dispatcher until the returned
 // function is called.
 func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 	end := process.Supervise(ctx, func(ctx context.Context) error {
@@ -215,7 +216,7 @@ func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 	}
 }
 
-// onClose adds a step to Close; its error is said to have happened while doing.
+// onClose adds a step to Close; its error is prefixed with doing.
 func (d *Daemon) onClose(doing string, step func(context.Context) error) {
 	d.closers = append(d.closers, func(ctx context.Context) error {
 		if err := step(ctx); err != nil {
@@ -225,8 +226,8 @@ func (d *Daemon) onClose(doing string, step func(context.Context) error) {
 	})
 }
 
-// Close undoes what New and Run have done, the last first, each step within 5 s.
-// Run calls it.
+// Close undoes the steps of New and Run in reverse order, each within 5 s. Run calls
+// it.
 func (d *Daemon) Close() error {
 	var errs []error
 	for len(d.closers) > 0 {
@@ -238,8 +239,8 @@ func (d *Daemon) Close() error {
 	return errors.Join(errs...)
 }
 
-// runWithTimeout runs one step of Close. A step that does not look at its context is left
-// behind: the process ends soon.
+// runWithTimeout runs one step of Close. A step that ignores its context is abandoned:
+// the process ends soon.
 func runWithTimeout(step func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 	defer cancel()
@@ -253,7 +254,7 @@ func runWithTimeout(step func(context.Context) error) error {
 	}
 }
 
-// instanceName tells a second dispatcher, and the operator, who holds the prefix.
+// instanceName identifies this dispatcher for a second one, and for the operator.
 func instanceName() string {
 	host, err := os.Hostname()
 	if err != nil {

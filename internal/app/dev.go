@@ -22,27 +22,27 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Dev is what -dev runs: everything in one process, for a newcomer.
+// Dev is the mode -dev: dispatcher, NATS and worker in one process.
 type Dev struct {
 	Config  *config.Dispatcher
 	URLs    []string // to download
-	Exit    bool     // end when they are done
-	Dir     string   // where the files go
+	Exit    bool     // end when all are done
+	Dir     string   // folder of the files
 	Out     io.Writer
 	Version string
 	Log     process.Log
 }
 
-// ErrNotAllCompleted is the error of [Dev.Run] when some of the URLs were not
-// downloaded; what became of each has been printed.
+// ErrNotAllCompleted is the error of [Dev.Run] if some of the URLs were not downloaded;
+// the outcome of each has been printed.
 var ErrNotAllCompleted = errors.New("not all downloads were completed")
 
-// devClient is the client in whose name the URLs are submitted.
+// devClient is the client that submits the URLs.
 const devClient = "dev"
 
-// Run starts NATS, dispatcher and one worker, submits the URLs as any client
-// would, shows how they go, and prints where the files are. With Exit it then
-// ends, else when ctx does.
+// Run starts NATS, dispatcher and one worker, submits the URLs as a client does, shows
+// their progress, and prints where the files are. With Exit it then ends, otherwise
+// when ctx does.
 func (v *Dev) Run(ctx context.Context) error {
 	cfg, cleanup, err := v.adapt()
 	if err != nil {
@@ -85,8 +85,8 @@ func (v *Dev) Run(ctx context.Context) error {
 	return errors.Join(runGroup(ctx, parts, stop), failed)
 }
 
-// adapt turns the configuration into one that works next to others on the same
-// machine: free ports, and a folder of its own for NATS.
+// adapt changes the configuration so that several instances can run on one machine:
+// free ports, and a folder of its own for NATS.
 func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 	c := *v.Config
 	for _, a := range []*string{&c.NATS.Listen, &c.HTTP.Listen} {
@@ -111,15 +111,15 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 	return &c, func() { _ = os.RemoveAll(dir) }, nil // it is in the system's folder for temporary files
 }
 
-// devFolder is how the name of the folder for NATS begins, in the system's folder
-// for temporary files.
+// devFolder is the prefix of the folder for NATS, in the system's folder for temporary
+// files.
 const devFolder = "aria-dev-nats-"
 
-// removeAbandoned removes the folders of earlier starts that were killed.
+// removeAbandoned removes the folders of earlier runs that were killed.
 func (v *Dev) removeAbandoned() {
 	folders, err := filepath.Glob(filepath.Join(os.TempDir(), devFolder+"*"))
 	if err != nil {
-		return // the pattern is legal, unless TMPDIR has a bracket in its name
+		return // the pattern is valid, unless TMPDIR has a bracket in its name
 	}
 	for _, folder := range folders {
 		if err := embedded.RemoveAbandoned(folder); err != nil {
@@ -128,7 +128,7 @@ func (v *Dev) removeAbandoned() {
 	}
 }
 
-// connect makes the connection of worker and client: TCP, as theirs are elsewhere.
+// connect makes the connection of worker and client over TCP, as on separate machines.
 func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() error, error) {
 	opts := process.NATSOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
 	if d.Server() != nil {
@@ -152,8 +152,8 @@ func (v *Dev) runWorker(ctx context.Context, cfg *config.Dispatcher, conn *bus.C
 	return node.RunOn(ctx, w, conn, v.Log.Logger, func(said string) { v.printf("worker: %s", said) })
 }
 
-// runGroup runs the parts until the last one returns, one fails, or ctx ends;
-// then it ends them, the last first, with between done after all but the first.
+// runGroup runs the parts until the last one returns, one fails, or ctx ends; then it
+// stops them in reverse order, and calls between before the first one.
 func runGroup(ctx context.Context, parts []func(context.Context) error, between func() error) error {
 	type running struct {
 		stop  context.CancelFunc
@@ -185,7 +185,7 @@ func runGroup(ctx context.Context, parts []func(context.Context) error, between 
 	return errors.Join(errs...)
 }
 
-// download submits the URLs and waits for their ends.
+// download submits the URLs and waits for their terminal status.
 func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string) error {
 	if len(v.URLs) == 0 {
 		v.printf("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
@@ -238,7 +238,7 @@ func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) er
 	return nil
 }
 
-// devConn is the client of -dev on the connection of now.
+// devConn is the client of -dev on the current connection.
 type devConn struct {
 	prefix string
 	watch  *watch
@@ -249,15 +249,15 @@ type devConn struct {
 	unwatch func()
 }
 
-// client returns the client of now; attach has made one before.
+// client returns the current client; attach has made one before.
 func (c *devConn) client() *client.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
 }
 
-// attach makes a client on a connection, and watches the downloads on it. What it
-// watched before has ended with its connection.
+// attach makes a client on a connection, and watches the downloads on it. The watch
+// before has ended with its connection.
 func (c *devConn) attach(nc *nats.Conn) error {
 	on, err := client.New(nc, c.prefix, devClient)
 	if err != nil {
@@ -283,8 +283,8 @@ func (c *devConn) stop() {
 }
 
 // submitUntilAnswered repeats a submit until the dispatcher accepts or refuses it; the
-// id of the spec makes it one task. A task that failed under this id, in a store that
-// is kept, is tried again.
+// id of the spec makes it one task. A failed task with this id, in a persistent store,
+// is retried.
 func submitUntilAnswered(ctx context.Context, c func() *client.Client, spec *model.TaskSpec) (*model.Task, error) {
 	for {
 		try, cancel := context.WithTimeout(ctx, 10*time.Second)

@@ -10,12 +10,11 @@ import (
 	"path/filepath"
 )
 
-// idSource makes the ids of the URLs of one command line out of the URLs
-// themselves, so that the same command finds its partial files again. An id that
-// has a finished file already is passed over: the file is downloaded once more, next
-// to the first, as is a URL that is given twice.
+// idSource derives the ids of the URLs of one command line from the URLs, so that the
+// same command finds its partial files again. An id with a finished file is skipped:
+// the file is downloaded again, beside the first one, as is a URL that is given twice.
 type idSource struct {
-	dir  string // where the files go
+	dir  string // folder of the files
 	used map[string]bool
 }
 
@@ -32,6 +31,6 @@ func (s *idSource) of(url string) string {
 	}
 }
 
-// maxCopies bounds the finished files of one URL that are looked for. Beyond it the
-// worker refuses to overwrite one.
+// maxCopies limits the finished files of one URL that are checked. Beyond it the worker
+// refuses to overwrite one.
 const maxCopies = 10_000

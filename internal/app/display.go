@@ -14,7 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// display shows items as they change. Its methods are called one at a time.
+// display shows items and their changes. Its methods are called one at a time.
 type display interface {
 	add(*item)
 	update(*item)
@@ -29,7 +29,7 @@ func (v *Dev) display() display {
 	return &lines{out: v.Out, now: time.Now, printed: make(map[*item]printedLine)}
 }
 
-// lines prints a line for each change of status, and one now and then between.
+// lines prints a line for each change of status, and occasionally one for progress.
 type lines struct {
 	out     io.Writer
 	now     func() time.Time
@@ -41,7 +41,7 @@ type printedLine struct {
 	at     time.Time
 }
 
-// lineInterval is the pause between two lines about the progress of one download.
+// lineInterval is the time between two lines about the progress of one download.
 const lineInterval = 2 * time.Second
 
 func (l *lines) add(*item) {}
@@ -115,7 +115,7 @@ func (b *bars) update(i *item) {
 	}
 }
 
-// close leaves the bars as they are; those of unfinished downloads end here.
+// close keeps the bars on the screen; those of unfinished downloads end here.
 func (b *bars) close() {
 	for _, bar := range b.bar {
 		if !bar.Completed() {

@@ -7,7 +7,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// engineConfig is the rules as the configuration has them.
+// engineConfig converts the configuration for the engine.
 func engineConfig(c *config.Dispatcher) engine.Config {
 	e := engine.Config{
 		MaxAttempts:       c.TaskAssignment.MaxRetries + 1,

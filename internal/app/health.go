@@ -13,8 +13,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
-// health serves /healthz (the process answers) and /readyz (it can serve; 503 with
-// the reason if not), and /debug/pprof/ where that is asked for.
+// health serves /healthz (the process answers) and /readyz (it can serve; 503 with the
+// reason if not), and /debug/pprof/ if enabled.
 type health struct {
 	listener net.Listener
 	server   *http.Server

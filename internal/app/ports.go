@@ -6,9 +6,8 @@ import (
 	"strconv"
 )
 
-// nextFree returns the address itself if it can be listened on, else the next
-// port of the host that can. Another program may take it in between; then the
-// start fails with a clear error.
+// nextFree returns the address if it is free, otherwise the next free port of the host.
+// If another program takes it in between, the start fails with a clear error.
 func nextFree(address string) (string, error) {
 	host, text, err := net.SplitHostPort(address)
 	if err != nil {
@@ -16,7 +15,7 @@ func nextFree(address string) (string, error) {
 	}
 	first, err := strconv.Atoi(text)
 	if err != nil || first <= 0 {
-		return address, nil // -1 and 0 mean any free port already
+		return address, nil // -1 and 0 mean any free port
 	}
 	var last error
 	for port := first; port < min(first+100, 65536); port++ {

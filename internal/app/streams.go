@@ -8,7 +8,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
-// StreamOptions is what the configuration says of the streams.
+// StreamOptions converts the configuration for the streams.
 func StreamOptions(c *config.Dispatcher) intake.StreamOptions {
 	return intake.StreamOptions{
 		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas,
@@ -17,12 +17,12 @@ func StreamOptions(c *config.Dispatcher) intake.StreamOptions {
 	}
 }
 
-// startStreams starts the intake, and makes the stream of events if one is wanted.
+// startStreams starts the intake, and creates the stream of events if it is enabled.
 func (d *Daemon) startStreams(ctx context.Context) error {
 	o := StreamOptions(d.cfg)
 	stop, err := d.startWith(ctx, o)
 	if ctx.Err() != nil {
-		err = nil // it is to stop already
+		err = nil // it must stop already
 	}
 	if stop != nil {
 		d.onClose("stopping what uses the streams", stop)
@@ -30,7 +30,7 @@ func (d *Daemon) startStreams(ctx context.Context) error {
 	return err
 }
 
-// startWith returns how what was started is stopped, nil if nothing was.
+// startWith returns the function that stops what it has started, or nil.
 func (d *Daemon) startWith(ctx context.Context, o intake.StreamOptions) (stop func(context.Context) error, err error) {
 	if !o.Intake {
 		return intake.EnsureStreamsEventually(ctx, d.conn, o, d.logger)

@@ -16,7 +16,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// watch follows the downloads of one client to their ends.
+// watch follows the downloads of one client until their terminal status.
 type watch struct {
 	display display
 	dir     string
@@ -24,10 +24,10 @@ type watch struct {
 	mu    sync.Mutex
 	items []*item
 	byID  map[string]*item
-	early map[string]*model.TaskEvent // events that came before the answer of their submit
+	early map[string]*model.TaskEvent // events before the answer of their submit
 }
 
-// item is one URL and what is known of it.
+// item is one URL and the state of its download.
 type item struct {
 	url, name string
 	id        string
@@ -35,14 +35,14 @@ type item struct {
 	completed int64
 	total     int64
 	speed     int64
-	err       string // why it failed, or was refused
-	lastError string // why the last attempt failed
+	err       string // why it failed or was refused
+	lastError string // error of the last attempt
 	result    *model.Result
 }
 
 func (i *item) done() bool { return i.err != "" || i.status.Terminal() }
 
-// pollInterval is how often a download is asked for: events are hints.
+// pollInterval is the time between two reads of a download: events are hints.
 const pollInterval = time.Second
 
 func newWatch(d display, dir string) *watch {
@@ -110,7 +110,7 @@ func (w *watch) progress(ev *model.ProgressEvent) {
 	w.display.update(i)
 }
 
-// wait returns when every URL has come to its end.
+// wait returns when every URL has a terminal status.
 func (w *watch) wait(ctx context.Context, c func() *client.Client) error {
 	tick := time.NewTicker(pollInterval)
 	defer tick.Stop()
@@ -121,13 +121,13 @@ func (w *watch) wait(ctx context.Context, c func() *client.Client) error {
 		}
 		select {
 		case <-ctx.Done():
-			return nil // stopped by the user, who knows
+			return nil // stopped by the user
 		case <-tick.C:
 		}
 		for _, id := range open {
 			task, err := c().Get(ctx, id)
 			if err != nil {
-				break // the next look will tell
+				break // the next read may succeed
 			}
 			w.event(&model.TaskEvent{ID: id, Status: task.Status, Error: task.Error, Result: task.Result})
 		}
@@ -145,11 +145,11 @@ func (w *watch) open() (ids []string) {
 	return ids
 }
 
-// summary prints where each file is, or why there is none.
+// summary prints where each file is, or why it is missing.
 func (w *watch) summary(out io.Writer) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	whole := 0
+	completed := 0
 	for _, i := range w.items {
 		if !i.done() {
 			fmt.Fprintf(out, "%s: %s; run the same command to resume\n", i.url, w.interrupted(i))
@@ -159,19 +159,20 @@ func (w *watch) summary(out io.Writer) error {
 			fmt.Fprintf(out, "%s %s: %s\n", statusLabel(i), i.url, i.err)
 			continue
 		}
-		whole++
+		completed++
 		for _, f := range i.result.Files {
 			fmt.Fprintf(out, "completed %s: %s (%s)\n", i.url, filepath.Join(w.dir, filepath.FromSlash(f.Path)), bytesText(f.Length))
 		}
 	}
-	fmt.Fprintf(out, "%d of %d completed\n", whole, len(w.items))
-	if whole < len(w.items) {
+	fmt.Fprintf(out, "%d of %d completed\n", completed, len(w.items))
+	if completed < len(w.items) {
 		return ErrNotAllCompleted
 	}
 	return nil
 }
 
-// interrupted says how far an item came, and where its bytes are.
+// interrupted returns how much of an item was downloaded, and where its partial file
+// is.
 func (w *watch) interrupted(i *item) string {
 	if i.completed == 0 {
 		return "interrupted before its first byte"
@@ -183,8 +184,8 @@ func (w *watch) interrupted(i *item) string {
 	return fmt.Sprintf("interrupted at %s; the partial file is in %s", far, w.partFolder(i.id))
 }
 
-// partFolder is where a task's partial file is, relative to the working directory
-// where that is shorter.
+// partFolder returns the folder of a task's partial file, relative to the working
+// directory if that is shorter.
 func (w *watch) partFolder(id string) string {
 	parts, err := worker.PartsDir(w.dir)
 	if err != nil {
@@ -206,7 +207,7 @@ func statusLabel(i *item) string {
 	return string(i.status)
 }
 
-// eventLine is a line about a task of any client.
+// eventLine returns a line about a task of any client.
 func eventLine(ev *model.TaskEvent, dir string) string {
 	line := fmt.Sprintf("%s/%s: %s", ev.Client, ev.ID, ev.Status)
 	switch {
@@ -223,7 +224,7 @@ func eventLine(ev *model.TaskEvent, dir string) string {
 	return line
 }
 
-// nameOf is what a URL is called on the screen.
+// nameOf returns the name of a URL on the screen.
 func nameOf(url string) string {
 	plain, _, _ := strings.Cut(model.RedactURL(url), "?")
 	if name := path.Base(plain); name != "." && name != "/" {
@@ -232,7 +233,7 @@ func nameOf(url string) string {
 	return plain
 }
 
-// bytesText prints a size for people.
+// bytesText formats a size.
 func bytesText(n int64) string {
 	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
 	v := float64(n)

@@ -10,12 +10,12 @@ import (
 	"sync"
 )
 
-// maxStack bounds the stack of a panic in the log, in bytes.
+// maxStack limits the stack of a panic in the log, in bytes.
 const maxStack = 4 << 10
 
 // Guard calls do and reports whether it panicked, which is a bug and is logged. A
-// goroutine that handles what comes from outside calls it: an unhandled panic there
-// ends the process, and the same message comes again to the next one.
+// goroutine that handles messages from outside calls it: an unhandled panic there would
+// end the process, and NATS would redeliver the same message to the next one.
 func Guard(logger *slog.Logger, text string, do func(), args ...any) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -28,8 +28,8 @@ func Guard(logger *slog.Logger, text string, do func(), args ...any) (panicked b
 	return false
 }
 
-// Wait returns when the group is done, or an error that names what was waited for when
-// ctx ends first.
+// Wait returns when the group is done. When ctx ends first it returns an error that
+// names what it waited for.
 func Wait(ctx context.Context, group *sync.WaitGroup, what string) error {
 	done := make(chan struct{})
 	go func() { group.Wait(); close(done) }()

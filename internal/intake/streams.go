@@ -15,47 +15,45 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
-// The durable consumers of the intake: of what clients have sent, and of what was
-// put aside.
+// The durable consumers of the intake: of new submissions, and of parked ones.
 const (
 	intakeConsumer = "dispatcher"
 	parkedConsumer = "parked"
 )
 
-// Limits of the streams that no configuration changes.
+// Limits of the streams without a configuration key.
 const (
 	intakeMsgSize  = 128 << 10        // bytes of one submission with its headers
-	clientMessages = 10_000           // of one client, that may always wait; see clientShare
+	clientMessages = 10_000           // of one client, that can always be queued; see clientShare
 	intakeWindow   = 10 * time.Minute // in which NATS discards a repeated Nats-Msg-Id, unless it was restarted
-	intakeAckWait  = 5 * time.Second  // until a message that was not acknowledged comes again
-	intakePending  = 1024             // messages on their way between a consumer and a commit
+	intakeAckWait  = 5 * time.Second  // until an unacknowledged message is redelivered
+	intakePending  = 1024             // messages between a consumer and a commit
 	deadMessages   = 100_000          // dead letters
 	deadPerClient  = 10_000
 	deadBytes      = 256 << 20
-	deadWindow     = 10 * time.Minute // in which NATS itself drops a dead letter that it has seen
+	deadWindow     = 10 * time.Minute // in which NATS itself drops a repeated dead letter
 	streamsTimeout = 5 * time.Second
 )
 
-// StreamOptions says what the streams may hold.
+// StreamOptions are the limits of the streams.
 type StreamOptions struct {
 	Prefix         string // of all subjects
 	Replicas       int    // servers that keep each stream
-	Intake         bool   // whether there are the intake and its dead letters
-	IntakeMessages int64  // submissions that may wait
+	Intake         bool   // enables the intake and its dead letters
+	IntakeMessages int64  // submissions in the stream
 	IntakeBytes    int64
-	Events         bool // whether there is a stream of events
+	Events         bool // enables the stream of events
 	EventsAge      time.Duration
 	EventsBytes    int64
 }
 
-// errUnusable says that a stream or consumer is there, but is not what it has to
-// be, or can never be made. Waiting does not mend that.
+// errUnusable is the error of a stream or consumer that exists with a wrong setting, or
+// can never be created. Retrying does not help.
 var errUnusable = errors.New("not usable")
 
-// EnsureStreams makes what is missing of the streams and of the intake's
-// consumers, gives them the limits of o, and checks that they are what the
-// dispatcher relies on. An error names the stream and the setting. Messages are
-// never touched.
+// EnsureStreams creates missing streams and consumers of the intake, sets the limits of
+// o on them, and checks the settings that the dispatcher relies on. An error names the
+// stream and the setting. It never removes messages.
 func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
@@ -82,8 +80,8 @@ func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 	return nil
 }
 
-// explainDenied adds what the server said where a request was not answered: one
-// that is not permitted is dropped, with a word on the side.
+// explainDenied adds the server's permission error to a timeout: a request without
+// permission has no answer.
 func explainDenied(nc *nats.Conn, err error) error {
 	if last := nc.LastError(); errors.Is(err, context.DeadlineExceeded) && errors.Is(last, nats.ErrPermissionViolation) {
 		return fmt.Errorf("%w; %w: `migrate schema up --nats URL`, with a user who may, makes and checks the streams", err, last)
@@ -91,13 +89,13 @@ func explainDenied(nc *nats.Conn, err error) error {
 	return err
 }
 
-// streamSetup is what a stream has to be.
+// streamSetup is the required configuration of a stream.
 type streamSetup struct {
 	jetstream.StreamConfig
 	configured bool // its limits are the configuration's, not the operator's
 }
 
-// streams is what the streams of a cluster have to be.
+// streams returns the required streams of a cluster.
 func (o StreamOptions) streams(s wire.Subjects) []streamSetup {
 	var list []streamSetup
 	if o.Intake {
@@ -123,9 +121,8 @@ func (o StreamOptions) intake(s wire.Subjects) streamSetup {
 	}, true}
 }
 
-// clientShare is how many messages of one client the intake holds, and as many that
-// are parked, so that one client alone cannot fill it. NATS knows no such limit in
-// bytes.
+// clientShare is the limit of messages of one client in the intake, and of its parked
+// ones, so that one client alone cannot fill it. NATS has no such limit in bytes.
 func clientShare(messages int64) int64 { return max(messages/4, clientMessages) }
 
 func (o StreamOptions) deadLetters(s wire.Subjects) streamSetup {
@@ -144,7 +141,7 @@ func (o StreamOptions) events(s wire.Subjects) streamSetup {
 		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
 	}, true}
 	if o.Replicas == 1 {
-		// Events are hints: a server that syncs each message need not do so for them.
+		// Events are hints: a server with SyncAlways need not sync them.
 		setup.PersistMode = jetstream.AsyncPersistMode
 	}
 	return setup
@@ -176,9 +173,8 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want streamSetup)
 	return nil
 }
 
-// permanent marks what JetStream refuses as it is asked for, such as subjects
-// that another stream has. That no server has room for it is told likewise, and
-// passes.
+// permanent marks errors that a retry does not solve, such as subjects of another
+// stream. A server without enough peers returns the same code, and is retried.
 func permanent(err error) error {
 	const noSuitablePeers = 10005
 	var api *jetstream.APIError
@@ -188,8 +184,8 @@ func permanent(err error) error {
 	return err
 }
 
-// checkStream compares what the dispatcher's promises rest on; the rest is the
-// operator's affair.
+// checkStream checks the settings that the dispatcher relies on; the others are the
+// operator's.
 func checkStream(have, want *jetstream.StreamConfig) error {
 	wrong := func(setting string, is, must any) error {
 		return fmt.Errorf("%w: %s is %v and must be %v", errUnusable, setting, is, must)
@@ -243,8 +239,8 @@ func matches(filter, pattern string) bool {
 	return strings.Count(filter, ".") == len(tokens)-1
 }
 
-// adjust puts what the configuration says into have and reports whether that
-// changed it. Limits that no configuration names stay as an operator set them.
+// adjust applies the configuration to have and reports whether that changed it. Limits
+// without a configuration key keep the values of the operator.
 func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 	set := func(differs bool, apply func()) {
 		if differs {
@@ -281,10 +277,10 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 	return changed
 }
 
-// adjustShare puts a client's share of the intake into have and reports whether
-// that changed it. NATS removes what is over a lower limit, so there has to be room for
-// what a client sends meanwhile: half of its share, which is 5,000 messages at the
-// least. Where there is none, a later start does it.
+// adjustShare applies a client's share of the intake to have and reports whether that
+// changed it. NATS removes messages above a lowered limit, so the share is lowered only
+// while the stream has at most half of it, which leaves at least 5,000 messages of
+// room. Otherwise a later start lowers it.
 func adjustShare(have, want *jetstream.StreamConfig, messages uint64) (changed bool) {
 	if !want.DiscardNewPerSubject || have.MaxMsgsPerSubject == want.MaxMsgsPerSubject {
 		return false
@@ -298,8 +294,8 @@ func adjustShare(have, want *jetstream.StreamConfig, messages uint64) (changed b
 	return true
 }
 
-// consumers is what the intake's consumers have to be. They have no MaxDeliver: a
-// message that was not decided on comes again until it is.
+// consumers returns the required consumers of the intake. They have no MaxDeliver: a
+// message is redelivered until it is decided.
 func consumers(s wire.Subjects) []jetstream.ConsumerConfig {
 	config := func(name, description, subject string) jetstream.ConsumerConfig {
 		return jetstream.ConsumerConfig{
@@ -340,7 +336,7 @@ func ensureConsumer(ctx context.Context, js jetstream.JetStream, stream string, 
 	have.FilterSubject, have.FilterSubjects, have.BackOff, have.HeadersOnly = want.FilterSubject, nil, nil, false
 	have.Metadata = want.Metadata
 	if _, err := js.UpdateConsumer(ctx, stream, have); err != nil {
-		return permanent(fmt.Errorf("setting it right: %w", err))
+		return permanent(fmt.Errorf("setting its options: %w", err))
 	}
 	return nil
 }

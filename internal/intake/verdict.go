@@ -23,8 +23,8 @@ const (
 	verdictRejected = "rejected"
 )
 
-// maxBugTries is how often a message is delivered whose decision fails because of a
-// bug. The bug may be temporary; a permanent one must not block the message forever.
+// maxBugTries limits the deliveries of a message that fails with CodeInternal. The
+// cause may be temporary; a permanent one must not block the message forever.
 const maxBugTries = 5
 
 // isRetryable reports whether the same message may be accepted later. A message that

@@ -5,8 +5,8 @@ import (
 	"log/slog"
 )
 
-// Logger logs what may happen thousands of times a second: once, and then at most once
-// in the quiet time, with the number of those it kept back.
+// Logger logs events that may occur thousands of times a second: once, and then at most
+// once in the quiet time, with the number of suppressed lines.
 type Logger struct {
 	logger *slog.Logger
 	limit  Throttle

@@ -19,11 +19,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// userAgent is what a worker tells HTTP servers where a task names none.
+// userAgent is the User-Agent of downloads without one.
 const userAgent = download.DefaultUserAgent + "/" + process.Version
 
-// Run connects to NATS and works until ctx ends; it then gives its tasks
-// back and returns nil. It waits for the NATS server until ctx ends.
+// Run connects to NATS and works until ctx ends; it then gives its tasks back and
+// returns nil. It waits for the NATS server until ctx ends.
 func Run(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
 	conn, err := process.ConnectNATS(ctx, process.NATSOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
 	if process.StoppedEarly(ctx, err, logger) {
@@ -33,7 +33,7 @@ func Run(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err erro
 		return err
 	}
 	defer func() {
-		// The worker has left: nothing that is still to be sent is worth an error.
+		// The worker has deregistered: unsent messages are not worth an error.
 		stop, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
 		defer cancel()
 		if bus.CheckReachable(stop, conn.Current()) != nil {
@@ -45,7 +45,8 @@ func Run(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err erro
 	return RunOn(ctx, cfg, conn, logger, func(said string) { logger.Info(said) })
 }
 
-// RunOn works over an existing connection. say is told which engine was chosen.
+// RunOn works over an existing connection. It calls say with the name of the chosen
+// engine.
 func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger *slog.Logger, say func(string)) error {
 	link, err := bus.NewWorkerLink(conn, cfg.NATS.Prefix, cfg.Name, logger)
 	if err != nil {
@@ -71,13 +72,13 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 	return w.Run(ctx)
 }
 
-// newEngine makes the chosen engine once the worker has its folder.
+// newEngine makes the chosen engine in the worker's state folder.
 type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, error)
 
-// chooseEngine finds what downloads: with auto an aria2c of the worker's own where
-// there is one, else plain HTTP, and says which and why.
+// chooseEngine chooses the engine: with auto an aria2c of its own if there is one,
+// otherwise plain HTTP. It reports the choice and the reason.
 func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
-	slots := max(cfg.Slots, 1) // a worker without slots still answers
+	slots := max(cfg.Slots, 1) // a worker without slots answers too
 	plain := func(logger *slog.Logger) (*direct.Engine, error) {
 		return direct.New(direct.Config{
 			Slots: slots, Logger: logger, Guard: g,
@@ -120,7 +121,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, sa
 	return onlyDirect, nil
 }
 
-// attach uses an aria2c that somebody else runs, and says what that cannot give.
+// attach uses an aria2 that somebody else runs, and reports its limitations.
 func attach(cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
 	a := &aria2.Attach{URL: cfg.Aria2.URL, Secret: string(cfg.Aria2.Secret)}
 	if cfg.Aria2.SecretFile != "" {

@@ -11,14 +11,15 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// StepTimeout bounds each step of the graceful end of a program: one that hangs
-// does not keep the others from being done.
+// StepTimeout limits each step of a program's stop: a step that hangs does not prevent
+// the others.
 const StepTimeout = 5 * time.Second
 
-// errNoNATS is in the error of what ended while it waited for the NATS server.
+// errNoNATS is the error of a start that ended while it waited for the NATS server.
 var errNoNATS = errors.New("NATS was not reached")
 
-// StoppedEarly reports whether err is what ctx's end made of a start, and logs that.
+// StoppedEarly reports whether err is the result of ctx's end during the start, and
+// logs that.
 func StoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
 	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return false
@@ -31,7 +32,7 @@ func StoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
 	return true
 }
 
-// ConnectNATS is [bus.OpenConnection] whose error has errNoNATS.
+// ConnectNATS is [bus.OpenConnection] with an error that StoppedEarly recognizes.
 func ConnectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
 	conn, err := bus.OpenConnection(ctx, o)
 	if err != nil && ctx.Err() != nil {
@@ -40,7 +41,7 @@ func ConnectNATS(ctx context.Context, o bus.Options) (*bus.Connection, error) {
 	return conn, err
 }
 
-// NATSOptions is what the configuration says of the connection; name is shown in the
+// NATSOptions converts the configuration of the connection; name is shown in the
 // server's lists.
 func NATSOptions(c *config.NATS, name string, logger *slog.Logger) bus.Options {
 	return bus.Options{

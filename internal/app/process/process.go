@@ -10,21 +10,21 @@ import (
 	"syscall"
 )
 
-// Signals returns a context that ends with the first SIGTERM, SIGINT or SIGHUP, so
-// that the program stops in good order. The second one ends the process at once.
-// SIGHUP stays ignored under nohup.
+// Signals returns a context that ends with the first SIGTERM, SIGINT or SIGHUP, so that
+// the program stops gracefully. The second one ends the process at once. SIGHUP stays
+// ignored under nohup.
 func Signals(parent context.Context) (context.Context, context.CancelFunc) {
 	stops := []os.Signal{syscall.SIGTERM, os.Interrupt}
 	if !signal.Ignored(syscall.SIGHUP) {
 		stops = append(stops, syscall.SIGHUP)
 	}
 	ctx, cancel := signal.NotifyContext(parent, stops...)
-	context.AfterFunc(ctx, cancel) // gives the signals back to the system's own way
+	context.AfterFunc(ctx, cancel) // restores the default handling of the signals
 	return ctx, cancel
 }
 
-// LogLevel returns a variable at the level debug, info, warn or error. Whoever has
-// it can change the level of the loggers that were made with it.
+// LogLevel returns a variable at the level debug, info, warn or error. Setting it
+// changes the level of the loggers that use it.
 func LogLevel(level string) *slog.LevelVar {
 	v := new(slog.LevelVar)
 	if err := v.UnmarshalText([]byte(strings.ToUpper(level))); err != nil {
@@ -33,15 +33,14 @@ func LogLevel(level string) *slog.LevelVar {
 	return v
 }
 
-// Log is where a program logs, and what can change how much. Without a Level
-// nothing can.
+// Log is a program's logger, and its level if that can be changed.
 type Log struct {
 	Logger *slog.Logger
 	Level  *slog.LevelVar
 }
 
-// NewLogger returns a logger at that level, which writes a line of the format text
-// or json for each message.
+// NewLogger returns a logger at that level, which writes a line in the format text or
+// json for each message.
 func NewLogger(out io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if format == "json" {

@@ -9,20 +9,19 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// readyPoll is how often a program that starts is asked whether it serves.
+// readyPoll is the time between two checks whether a starting program serves.
 const readyPoll = 100 * time.Millisecond
 
-// Supervise tells the service manager, where one started this process with a
-// notify socket, how the program is: READY=1 once ready returns nil, WATCHDOG=1
-// for as long as turning returns nil, STOPPING=1 when ctx or the program ends. turning asks the
-// program's own loop: a process that is alive while its loop hangs is to be
-// restarted. Call the returned function when the program has ended; the watchdog
-// is served until then, also during the stop.
-func Supervise(ctx context.Context, ready, turning func(context.Context) error, logger *slog.Logger) (end func()) {
+// Supervise notifies the service manager, if one started this process with a notify
+// socket: READY=1 when ready returns nil, WATCHDOG=1 while check returns nil,
+// STOPPING=1 when ctx or the program ends. check asks the program's own loop: a process
+// with a loop that hangs must be restarted. Call the returned function when the program
+// has ended; the watchdog is served until then, also during the stop.
+func Supervise(ctx context.Context, ready, check func(context.Context) error, logger *slog.Logger) (end func()) {
 	if os.Getenv("NOTIFY_SOCKET") == "" {
 		return func() {}
 	}
-	s := &supervisor{check: turning, logger: logger}
+	s := &supervisor{check: check, logger: logger}
 	var err error
 	if s.watchdog, err = systemd.SdWatchdogEnabled(false); err != nil {
 		logger.Warn("the watchdog of the service manager is not served", "error", err)
@@ -38,7 +37,7 @@ func Supervise(ctx context.Context, ready, turning func(context.Context) error, 
 		}
 	}()
 	return func() {
-		if stopping() { // the program ends by itself
+		if stopping() { // the program ends without ctx
 			s.notify(systemd.SdNotifyStopping)
 		}
 		cancel()
@@ -49,12 +48,12 @@ func Supervise(ctx context.Context, ready, turning func(context.Context) error, 
 // supervisor is the connection to the service manager.
 type supervisor struct {
 	check    func(context.Context) error
-	watchdog time.Duration // 0: none is asked for
+	watchdog time.Duration // 0: not requested
 	logger   *slog.Logger
 }
 
-// notify sends one state. What cannot be sent is logged: the service manager then
-// judges by its own timeouts.
+// notify sends one state. A failure is logged: the service manager then uses its own
+// timeouts.
 func (s *supervisor) notify(state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {
 		s.logger.Warn("the service manager was not notified", "state", state, "error", err)
@@ -77,8 +76,8 @@ func (s *supervisor) waitReady(life, ctx context.Context, ready func(context.Con
 	return true
 }
 
-// feed asks the loop three times in each period of the watchdog, and sends
-// WATCHDOG=1 for each answer.
+// feed checks the loop three times in each period of the watchdog, and sends WATCHDOG=1
+// after each success.
 func (s *supervisor) feed(ctx context.Context) {
 	if s.watchdog <= 0 {
 		return

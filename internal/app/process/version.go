@@ -7,10 +7,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// Version is the release; a build from a checkout says which commit besides.
+// Version is the release; a build from a checkout also has its commit.
 const Version = "0.1.0"
 
-// VersionText is what -version prints: version, commit, Go and the schema of the
+// VersionText is the output of -version: version, commit, Go and the schema of the
 // stores.
 func VersionText(program string) string {
 	commit, goVersion := "unknown", "unknown"
