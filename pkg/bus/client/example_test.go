@@ -64,13 +64,13 @@ func ExampleClient_Submit() {
 	}
 	fmt.Println(task.ID, task.Status)
 
-	// The same again, for who did not hear the answer, is the same task.
+	// Repeating the submit with the same id returns the same task.
 	if task, err = shop.Submit(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/film.iso", Priority: model.PriorityHigh}); err != nil {
 		panic(err)
 	}
 	fmt.Println(task.ID, task.Status)
 
-	// An answer that says no is a *model.Error.
+	// An error response is a *model.Error.
 	_, err = shop.Submit(ctx, &model.TaskSpec{ID: "film", URL: "https://example.org/other.iso"})
 	var no *model.Error
 	if errors.As(err, &no) {
