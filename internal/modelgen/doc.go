@@ -1,11 +1,14 @@
 // Command modelgen generates the code that names each field of the model: writers of
-// JSON, sets of fields, the record codec, SQL columns, binders and scanners. A field is
-// declared once, in a struct of pkg/model, with these tags:
+// JSON, sets of fields, the record codec, SQL columns, binders and scanners, and the
+// schemas of docs/asyncapi.yaml. The readers of JSON and the schemas of the endpoints
+// follow the same tags by reflection. A field is declared once, in a struct of pkg/model,
+// with these tags; the comment behind it describes it in the schema:
 //
 //	json:"NAME,omitempty"   the member of the JSON, as for encoding/json
 //	db:"COLUMN,WORD…"       the column of the SQL table; "-" for a field that is not stored
 //	check:"RULE"            what a text may be
 //	record:"PLACE"          where the field stands in a record, if not in the order of the struct
+//	schema:"KEYWORDS"       more keywords of the JSON Schema, in the syntax of YAML
 //
 // Words of db:
 //

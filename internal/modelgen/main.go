@@ -25,6 +25,9 @@ var outputs = map[string]string{
 	"repotest":  "pkg/repo/repotest/live_gen.go",
 }
 
+// asyncAPIPath is the document whose schemas are partly generated.
+const asyncAPIPath = "docs/asyncapi.yaml"
+
 func main() {
 	root := flag.String("root", ".", "folder of the repository")
 	flag.Parse()
@@ -36,34 +39,43 @@ func main() {
 
 // run writes all outputs.
 func run(root string) error {
-	files, err := generate(filepath.Join(root, "pkg/model"))
+	files, err := generate(root)
 	if err != nil {
 		return err
 	}
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(root, outputs[name]), text, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(root, name), text, 0o644); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// generate returns the text of each output, made from the structs in dir.
-func generate(dir string) (map[string][]byte, error) {
-	structs, err := parse(dir)
+// generate returns the text of each output by its path below root.
+func generate(root string) (map[string][]byte, error) {
+	source, err := parse(filepath.Join(root, "pkg/model"))
 	if err != nil {
 		return nil, err
 	}
-	m, err := newModel(structs)
+	m, err := newModel(source)
 	if err != nil {
 		return nil, err
 	}
 	files := make(map[string][]byte)
-	for name := range outputs {
-		if files[name], err = execute(name, m); err != nil {
+	for name, path := range outputs {
+		if files[path], err = execute(name, m); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
+	text, err := os.ReadFile(filepath.Join(root, asyncAPIPath))
+	if err != nil {
+		return nil, err
+	}
+	done, err := asyncAPI(m, string(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", asyncAPIPath, err)
+	}
+	files[asyncAPIPath] = []byte(done)
 	return files, nil
 }
 

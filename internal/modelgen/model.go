@@ -10,7 +10,8 @@ import (
 // model is what templates get.
 type model struct {
 	structs map[string]*structure
-	Task    []*field // with those of the structs that are embedded
+	enums   map[string][]string // by type: the texts of its constants
+	Task    []*field            // with those of the structs that are embedded
 	Worker  []*field
 	Sets    []*set // of the columns of a task
 }
@@ -30,8 +31,12 @@ var jsonRoots = []string{"Task", "Assignment", "TaskEvent"}
 // figureStructs are the structs of a heartbeat whose numbers are checked alike.
 var figureStructs = []string{"Capabilities", "HealthMetrics", "PerformanceStats"}
 
-func newModel(structs map[string]*structure) (*model, error) {
-	m := &model{structs: structs}
+func newModel(source *source) (*model, error) {
+	structs, err := source.structs()
+	if err != nil {
+		return nil, err
+	}
+	m := &model{structs: structs, enums: source.enums}
 	for _, name := range slices.Concat(jsonRoots, figureStructs, []string{"Worker", "TaskSpec", "TaskState"}) {
 		if structs[name] == nil {
 			return nil, fmt.Errorf("there is no struct %s", name)

@@ -33,17 +33,19 @@ func (s *structure) Numbers() []*field {
 
 // field is one field of a structure.
 type field struct {
-	Owner  string // the structure
-	Name   string // "" if it is embedded
-	Type   string // in Go, without the package
-	Kind   string // chooses the template: text, int, list, object, …
-	Elem   string // of an object or of objects: its structure
-	JSON   string // "" if it is not on the wire
-	Omit   bool   // left out of JSON if it is zero
-	Column string // "" if it is not stored
-	Check  string
-	Record string
-	words  map[string]string // of db
+	Owner   string // the structure
+	Name    string // "" if it is embedded
+	Type    string // in Go, without the package
+	Kind    string // chooses the template: text, int, list, object, …
+	Elem    string // of an object or of objects: its structure
+	JSON    string // "" if it is not on the wire
+	Omit    bool   // left out of JSON if it is zero
+	Column  string // "" if it is not stored
+	Check   string
+	Schema  string // more of the JSON Schema
+	Comment string // behind the field
+	Record  string
+	words   map[string]string // of db
 }
 
 // Word returns a word of the tag db, "" if it is missing.
@@ -85,13 +87,19 @@ var kinds = map[string]string{
 	"[]byte": "bytes", "[]string": "list", "map[string]string": "pairs",
 }
 
-// parse reads the structs of the Go files in dir.
-func parse(dir string) (map[string]*structure, error) {
+// source is what a package declares.
+type source struct {
+	types map[string]ast.Expr
+	enums map[string][]string // by the type of the constants: their texts
+}
+
+// parse reads the Go files in dir.
+func parse(dir string) (*source, error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
 	if err != nil {
 		return nil, err
 	}
-	specs := make(map[string]ast.Expr)
+	s := &source{make(map[string]ast.Expr), make(map[string][]string)}
 	for _, path := range files {
 		if strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, "_gen.go") {
 			continue
@@ -100,44 +108,65 @@ func parse(dir string) (map[string]*structure, error) {
 		if err != nil {
 			return nil, err
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.SkipObjectResolution)
+		file, err := parser.ParseFile(token.NewFileSet(), path, text, parser.SkipObjectResolution|parser.ParseComments)
 		if err != nil {
 			return nil, err
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
-			if spec, ok := n.(*ast.TypeSpec); ok {
-				specs[spec.Name.Name] = spec.Type
+			switch n := n.(type) {
+			case *ast.TypeSpec:
+				s.types[n.Name.Name] = n.Type
+			case *ast.ValueSpec:
+				s.addEnum(n)
+			case *ast.FuncDecl:
+				return false
 			}
-			_, isFunc := n.(*ast.FuncDecl)
-			return !isFunc
+			return true
 		})
 	}
+	return s, nil
+}
+
+// addEnum notes a constant with a type and a text.
+func (s *source) addEnum(n *ast.ValueSpec) {
+	if n.Type == nil || len(n.Values) != 1 {
+		return
+	}
+	if value, ok := n.Values[0].(*ast.BasicLit); ok && value.Kind == token.STRING {
+		name := types.ExprString(n.Type)
+		s.enums[name] = append(s.enums[name], strings.Trim(value.Value, `"`))
+	}
+}
+
+// structs returns the structs by their names.
+func (s *source) structs() (map[string]*structure, error) {
 	structs := make(map[string]*structure)
-	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		decl, ok := specs[name].(*ast.StructType)
+	for _, name := range slices.Sorted(maps.Keys(s.types)) {
+		decl, ok := s.types[name].(*ast.StructType)
 		if !ok {
 			continue
 		}
-		s := &structure{Name: name}
+		one := &structure{Name: name}
 		for _, member := range decl.Fields.List {
-			fields, err := fieldsOf(specs, name, member)
+			fields, err := s.fields(name, member)
 			if err != nil {
 				return nil, err
 			}
-			s.Fields = append(s.Fields, fields...)
+			one.Fields = append(one.Fields, fields...)
 		}
-		structs[name] = s
+		structs[name] = one
 	}
 	return structs, nil
 }
 
-// fieldsOf reads one declaration, which may have several names.
-func fieldsOf(specs map[string]ast.Expr, owner string, member *ast.Field) ([]*field, error) {
+// fields reads one declaration, which may have several names.
+func (s *source) fields(owner string, member *ast.Field) ([]*field, error) {
 	f := field{Owner: owner, Type: types.ExprString(member.Type), words: make(map[string]string)}
-	f.Kind, f.Elem = kindOf(specs, f.Type)
+	f.Kind, f.Elem = s.kind(f.Type)
 	if member.Tag != nil {
 		f.readTag(reflect.StructTag(strings.Trim(member.Tag.Value, "`")))
 	}
+	f.Comment = strings.TrimSpace(member.Comment.Text())
 	if member.Names == nil {
 		return []*field{&f}, nil
 	}
@@ -177,11 +206,11 @@ func (f *field) readTag(tag reflect.StructTag) {
 		}
 		f.words[key] = value
 	}
-	f.Check, f.Record = tag.Get("check"), tag.Get("record")
+	f.Check, f.Record, f.Schema = tag.Get("check"), tag.Get("record"), tag.Get("schema")
 }
 
-// kindOf returns the kind of a type, and of what structure it is made.
-func kindOf(specs map[string]ast.Expr, name string) (kind, elem string) {
+// kind returns the kind of a type, and of what structure it is made.
+func (s *source) kind(name string) (kind, elem string) {
 	if kind, ok := kinds[name]; ok {
 		return kind, ""
 	}
@@ -191,7 +220,7 @@ func kindOf(specs map[string]ast.Expr, name string) (kind, elem string) {
 	} else if list, ok := strings.CutPrefix(name, "[]"); ok {
 		elem, kind = list, "objects"
 	}
-	switch decl := specs[elem].(type) {
+	switch decl := s.types[elem].(type) {
 	case *ast.StructType:
 		return kind, elem
 	case *ast.Ident:

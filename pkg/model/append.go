@@ -12,7 +12,7 @@ import (
 // What is written once or more for every job writes itself, field by field: through
 // encoding/json it took an eighth of the dispatcher's CPU, 2.4 µs a task instead of
 // 0.7. The bytes are those of encoding/json without the escapes of HTML; a test
-// compares them for every field, so that none is forgotten.
+// compares them for every field. The methods append, which name the fields, are generated.
 
 // AppendJSON appends the task as JSON, with secrets: see [Task.Public]. A progress
 // that is no number is null.

@@ -22,22 +22,22 @@ const maxDir = 4096
 // Heartbeat is a worker's whole state, and its registration: there is no other.
 // Tasks lists everything that it holds, finished ones until they are answered.
 type Heartbeat struct {
-	WorkerID         string           `json:"worker_id"`
-	Instance         string           `json:"instance"`
-	Epoch            int64            `json:"epoch"`
-	Seq              int64            `json:"seq"` // rises within an epoch; an older one is not applied
+	WorkerID         string           `json:"worker_id" check:"name"`
+	Instance         string           `json:"instance" check:"name"` // random, kept by the worker across restarts
+	Epoch            int64            `json:"epoch"`                 // raised by each of its starts
+	Seq              int64            `json:"seq"`                   // rises within an epoch; an older one is not applied
 	State            WorkerState      `json:"state"`
 	StateReason      string           `json:"state_reason,omitempty"` // why it is not ready, for people
 	Hostname         string           `json:"hostname,omitempty"`
-	Dir              string           `json:"dir,omitempty"` // absolute; what paths in results are relative to, unless the task has a folder
+	Dir              string           `json:"dir,omitempty" schema:"maxLength: 4096"` // absolute; what paths in results are relative to, unless the task has a folder
 	Address          string           `json:"address,omitempty"`
-	Port             int              `json:"port,omitempty"`
-	TotalSlots       int              `json:"total_slots"`
+	Port             int              `json:"port,omitempty" schema:"maximum: 65535"`
+	TotalSlots       int              `json:"total_slots" schema:"maximum: 10000"`
 	Capabilities     Capabilities     `json:"capabilities"`
 	HealthMetrics    HealthMetrics    `json:"health_metrics"`
 	PerformanceStats PerformanceStats `json:"performance_stats"`
-	Tasks            []Report         `json:"tasks"`
-	Partial          bool             `json:"partial,omitempty"` // Tasks was cut at [MaxBatch]: absence means nothing
+	Tasks            []Report         `json:"tasks" schema:"maxItems: 1000"`
+	Partial          bool             `json:"partial,omitempty"` // tasks is not all of them: absence means nothing
 }
 
 // HeartbeatAnswer is what the worker should do about it.
@@ -56,13 +56,13 @@ type TaskRef struct {
 
 // Drop tells a worker to stop an attempt.
 type Drop struct {
-	ID      string     `json:"id"`
+	ID      string     `json:"id" check:"name"`
 	Attempt int64      `json:"attempt"`
 	Reason  DropReason `json:"reason"`
 
 	// Folder and Result are the task's, where the finished files of an attempt that
 	// the worker no longer holds are to be deleted: it has no memory of them.
-	Folder string  `json:"folder,omitempty"`
+	Folder string  `json:"folder,omitempty" check:"name"`
 	Result *Result `json:"result,omitempty"`
 }
 
@@ -101,11 +101,11 @@ func (s ReportStatus) Finished() bool {
 
 // Report is how far one attempt is.
 type Report struct {
-	ID              string       `json:"id"`
+	ID              string       `json:"id" check:"name"`
 	Attempt         int64        `json:"attempt"`
 	Status          ReportStatus `json:"status"`
 	GID             string       `json:"aria2_gid,omitempty"`
-	Progress        float64      `json:"progress"`
+	Progress        float64      `json:"progress" schema:"maximum: 100"` // percent
 	CompletedLength int64        `json:"completed_length"`
 	TotalLength     int64        `json:"total_length"`
 	DownloadSpeed   int64        `json:"download_speed"`
@@ -231,10 +231,10 @@ func (r *Report) Validate() error {
 // TaskEvent says that a task's status changed; its subject names the status too.
 // Events are hints: a crash after a commit can swallow one.
 type TaskEvent struct {
-	ID       string     `json:"id"`
-	Client   string     `json:"client"`
+	ID       string     `json:"id" check:"name"`
+	Client   string     `json:"client" check:"name"`
 	Status   Status     `json:"status"`
-	WorkerID string     `json:"worker_id,omitempty"`
+	WorkerID string     `json:"worker_id,omitempty" check:"name"`
 	Attempt  int64      `json:"attempt"`
 	Error    *TaskError `json:"error,omitempty"`
 	Result   *Result    `json:"result,omitempty"`
@@ -243,11 +243,11 @@ type TaskEvent struct {
 
 // ProgressEvent says how far a download is.
 type ProgressEvent struct {
-	ID              string  `json:"id"`
-	Client          string  `json:"client"`
-	WorkerID        string  `json:"worker_id"`
+	ID              string  `json:"id" check:"name"`
+	Client          string  `json:"client" check:"name"`
+	WorkerID        string  `json:"worker_id" check:"name"`
 	Attempt         int64   `json:"attempt"`
-	Progress        float64 `json:"progress"`
+	Progress        float64 `json:"progress" schema:"maximum: 100"` // percent
 	CompletedLength int64   `json:"completed_length"`
 	TotalLength     int64   `json:"total_length"`
 	DownloadSpeed   int64   `json:"download_speed"`

@@ -23,20 +23,20 @@ const (
 // TaskSpec is what a client asks for. Exactly one of URL, Torrent and Metalink
 // is given. Zero values mean "not given"; [TaskSpec.Normalize] puts the defaults.
 type TaskSpec struct {
-	ID          string            `json:"id,omitempty" db:"id,set=Key,always,live=always" check:"name" record:"head"` // chosen by the client for idempotency, or a ULID
-	URL         string            `json:"url,omitempty" db:"url,set=Submit,always,live=always" check:"hand"`          // http, https, ftp, sftp or magnet
-	Mirrors     []string          `json:"mirrors,omitempty" db:"mirrors,set=Sources,live=never" check:"hand"`         // further sources of the same file
-	Torrent     []byte            `json:"torrent,omitempty" db:"torrent,set=Inline"`                                  // a .torrent file, base64 in JSON
-	Metalink    []byte            `json:"metalink,omitempty" db:"metalink,set=Inline"`                                // a .metalink file, base64 in JSON
-	Priority    Priority          `json:"priority,omitempty" db:"priority,set=Submit,live=always"`                    // default normal
-	Options     Options           `json:"options,omitempty" db:"options,set=Options,usual,live=never"`                // aria2's, from the allow-list
-	Tags        map[string]string `json:"tags,omitempty" db:"tags,set=Sources"`                                       // what the worker must have
-	Folder      string            `json:"folder,omitempty" db:"folder" check:"name"`                                  // a name that the worker maps to a directory
-	NotBefore   Time              `json:"not_before,omitzero" db:"not_before"`                                        // not assigned earlier
-	MaxAttempts int               `json:"max_attempts,omitempty" db:"max_attempts,set=Submit,live=always"`            // failures after which the task is failed
-	Timeout     Duration          `json:"timeout,omitempty" db:"timeout"`                                             // of one attempt; 0 = none
-	Checksum    string            `json:"checksum,omitempty" db:"checksum,live=never" check:"hand"`                   // "sha-256=…", of the finished file
-	Labels      map[string]string `json:"labels,omitempty" db:"labels,set=Options,live=never"`                        // for filters only
+	ID          string            `json:"id,omitempty" db:"id,set=Key,always,live=always" check:"name" record:"head"`                                                       // unique over the cluster; the same id with the same spec is the same task; default a ULID
+	URL         string            `json:"url,omitempty" db:"url,set=Submit,always,live=always" check:"hand" schema:"maxLength: 8192"`                                       // http, https, ftp, sftp or magnet
+	Mirrors     []string          `json:"mirrors,omitempty" db:"mirrors,set=Sources,live=never" check:"hand" schema:"items: {type: string, maxLength: 8192}, maxItems: 15"` // further sources of the same file
+	Torrent     []byte            `json:"torrent,omitempty" db:"torrent,set=Inline" schema:"maxLength: 524288"`                                                             // instead of url: a .torrent file, base64 in JSON
+	Metalink    []byte            `json:"metalink,omitempty" db:"metalink,set=Inline" schema:"maxLength: 524288"`                                                           // instead of url: a .metalink file, base64 in JSON
+	Priority    Priority          `json:"priority,omitempty" db:"priority,set=Submit,live=always"`                                                                          // default normal
+	Options     Options           `json:"options,omitempty" db:"options,set=Options,usual,live=never"`                                                                      // aria2's, from the allow-list
+	Tags        map[string]string `json:"tags,omitempty" db:"tags,set=Sources" schema:"maxProperties: 64"`                                                                  // what the worker must have
+	Folder      string            `json:"folder,omitempty" db:"folder" check:"name"`                                                                                        // a name that the worker maps to a directory
+	NotBefore   Time              `json:"not_before,omitzero" db:"not_before"`                                                                                              // not assigned earlier
+	MaxAttempts int               `json:"max_attempts,omitempty" db:"max_attempts,set=Submit,live=always" schema:"maximum: 1000"`                                           // failures after which the task is failed
+	Timeout     Duration          `json:"timeout,omitempty" db:"timeout"`                                                                                                   // of one attempt; 0 = none
+	Checksum    string            `json:"checksum,omitempty" db:"checksum,live=never" check:"hand"`                                                                         // "sha-256=…", of the finished file
+	Labels      map[string]string `json:"labels,omitempty" db:"labels,set=Options,live=never" schema:"maxProperties: 64"`                                                   // for filters only
 }
 
 // ValidName reports whether s may be an id or a client's or worker's name:

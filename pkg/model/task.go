@@ -21,19 +21,19 @@ type Task struct {
 // TaskState is the part of a [Task] that changes while it is worked on.
 type TaskState struct {
 	Status          Status     `json:"status" db:"status,always,live=always" record:"head"`
-	Reason          string     `json:"reason,omitempty" db:"-"`                                                  // why it waits; computed, not stored
+	Reason          string     `json:"reason,omitempty" db:"-"`                                                  // why it waits
 	WorkerID        string     `json:"worker_id,omitempty" db:"worker_id,set=Worker,usual" check:"name"`         // who holds it
 	LastWorkerID    string     `json:"last_worker_id,omitempty" db:"last_worker_id,set=LastWorker" check:"name"` // who held it last: there is the partial file
 	Attempt         int64      `json:"attempt" db:"attempt,usual"`                                               // the fencing token: raised by every assignment
 	Failures        int        `json:"failures" db:"failures"`                                                   // failed attempts
 	Losses          int        `json:"losses" db:"losses,set=Failures"`                                          // attempts whose worker was lost
 	RetryAt         Time       `json:"retry_at,omitzero" db:"retry_at"`                                          // pending with backoff: not assigned earlier
-	GID             string     `json:"aria2_gid,omitempty" db:"gid" check:"raw"`
-	Progress        float64    `json:"progress" db:"progress"` // percent, 0 to 100
-	CompletedLength int64      `json:"completed_length" db:"completed_length,set=Progress"`
-	TotalLength     int64      `json:"total_length" db:"total_length,set=Progress"`     // 0 = not known
-	DownloadSpeed   int64      `json:"download_speed" db:"download_speed,set=Progress"` // bytes/s
-	Error           *TaskError `json:"error,omitempty" db:"error"`                      // of the last failure; gone when a worker is lost, and at the end if that is good
+	GID             string     `json:"aria2_gid,omitempty" db:"gid" check:"raw"`                                 // aria2's id of the download
+	Progress        float64    `json:"progress" db:"progress" schema:"maximum: 100"`                             // percent
+	CompletedLength int64      `json:"completed_length" db:"completed_length,set=Progress"`                      // bytes
+	TotalLength     int64      `json:"total_length" db:"total_length,set=Progress"`                              // bytes; 0 = not known
+	DownloadSpeed   int64      `json:"download_speed" db:"download_speed,set=Progress"`                          // bytes/s
+	Error           *TaskError `json:"error,omitempty" db:"error"`                                               // of the last failure; gone when a worker is lost, and at the end if that is good
 	Result          *Result    `json:"result,omitempty" db:"result,live=never"`
 	UpdatedAt       Time       `json:"updated_at,omitzero" db:"updated_at,set=Status,live=never"`
 	AssignedAt      Time       `json:"assigned_at,omitzero" db:"assigned_at,set=Attempt"`
@@ -58,12 +58,12 @@ func (c Class) Valid() bool {
 
 // TaskError is why an attempt failed.
 type TaskError struct {
-	Code    int    `json:"code"` // aria2's exit code, also where another engine reports it
+	Code    int    `json:"code"` // aria2's exit code; other engines use the same codes
 	Message string `json:"message"`
 	Class   Class  `json:"class"`
 
-	HTTPStatus int    `json:"http_status,omitempty"` // that the server answered with; 0 = not HTTP's affair
-	Host       string `json:"host,omitempty"`        // of the server; for people: nothing is decided by it
+	HTTPStatus int    `json:"http_status,omitempty"` // status of the server's answer; 0 = not a failure of HTTP
+	Host       string `json:"host,omitempty"`        // of that server, for people
 }
 
 // Result is what a completed task left on its worker's disk.
@@ -76,8 +76,8 @@ type Result struct {
 // File is one finished file; its path is relative to the worker's download
 // folder, with slashes.
 type File struct {
-	Path   string `json:"path"`
-	Length int64  `json:"length"`
+	Path   string `json:"path"`   // relative to the worker's download folder, with slashes
+	Length int64  `json:"length"` // bytes
 }
 
 // Public returns a copy that may be shown to anybody: without the bytes of a

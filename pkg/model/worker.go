@@ -2,26 +2,26 @@ package model
 
 // Worker is a node as the dispatcher knows it.
 type Worker struct {
-	ID               string           `json:"id" db:"id"`
+	ID               string           `json:"id" db:"id" check:"name"`
 	Instance         string           `json:"instance" db:"instance"` // random, kept by the worker across restarts
 	Epoch            int64            `json:"epoch" db:"epoch"`       // raised by each of its starts
 	Status           WorkerStatus     `json:"status" db:"status"`
-	StatusReason     string           `json:"status_reason,omitempty" db:"-"` // why it takes nothing new; computed, not stored
+	StatusReason     string           `json:"status_reason,omitempty" db:"-"` // why it gets no new task
 	Hostname         string           `json:"hostname,omitempty" db:"hostname"`
 	Address          string           `json:"address,omitempty" db:"address"`
-	Port             int              `json:"port,omitempty" db:"port"`
-	Dir              string           `json:"dir,omitempty" db:"-"` // what paths in results are relative to; as its last heartbeat said, not stored
+	Port             int              `json:"port,omitempty" db:"port" schema:"maximum: 65535"`
+	Dir              string           `json:"dir,omitempty" db:"-" schema:"maxLength: 4096"` // absolute; what paths in results are relative to, unless the task has a folder
 	ConnectedAt      Time             `json:"connected_at,omitzero" db:"connected_at"`
 	LastHeartbeat    Time             `json:"last_heartbeat,omitzero" db:"last_heartbeat"`
-	TotalSlots       int              `json:"total_slots" db:"total_slots"`
-	UsedSlots        int              `json:"used_slots" db:"-"`              // computed from the tasks, not stored
+	TotalSlots       int              `json:"total_slots" db:"total_slots" schema:"maximum: 10000"`
+	UsedSlots        int              `json:"used_slots" db:"-"`              // slots in use
 	Drained          bool             `json:"drained,omitempty" db:"drained"` // an operator has it take nothing new
-	CurrentTasks     []string         `json:"current_tasks" db:"-"`           // ids in order; computed from the tasks, not stored
+	CurrentTasks     []string         `json:"current_tasks" db:"-"`           // ids in order
 	Capabilities     Capabilities     `json:"capabilities" db:"capabilities"`
-	Health           float64          `json:"health" db:"health"` // 0 to 100
+	Health           float64          `json:"health" db:"health" schema:"maximum: 100"` // 0 to 100
 	HealthMetrics    HealthMetrics    `json:"health_metrics" db:"health_metrics"`
 	PerformanceStats PerformanceStats `json:"performance_stats" db:"performance_stats"`
-	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty" db:"error_history"` // the last [MaxErrorHistory], newest last
+	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty" db:"error_history" schema:"maxItems: 10"` // newest last
 }
 
 // MaxErrorHistory bounds [Worker.ErrorHistory].
@@ -36,14 +36,14 @@ type ErrorEntry struct {
 
 // Capabilities is what a worker can do.
 type Capabilities struct {
-	Tags             map[string]string `json:"tags,omitempty"`
+	Tags             map[string]string `json:"tags,omitempty" schema:"maxProperties: 64"`
 	Folders          []string          `json:"folders,omitempty"`
 	Protocols        []string          `json:"protocols,omitempty"` // URL schemes
 	SupportsBT       bool              `json:"supports_bt"`
 	SupportsMetalink bool              `json:"supports_metalink"`
-	BTVersions       []int             `json:"bt_versions,omitempty"` // of BitTorrent; a hybrid torrent needs both, 1 and 2
-	DiskSpace        int64             `json:"disk_space,omitempty"`  // bytes of the file system
-	Bandwidth        int64             `json:"bandwidth,omitempty"`   // bytes/s
+	BTVersions       []int             `json:"bt_versions,omitempty" schema:"items: {type: integer, minimum: 1, maximum: 2}"` // of BitTorrent; a hybrid torrent needs both, 1 and 2
+	DiskSpace        int64             `json:"disk_space,omitempty"`                                                          // bytes of the file system
+	Bandwidth        int64             `json:"bandwidth,omitempty"`                                                           // bytes/s
 }
 
 // HealthMetrics is how a worker's machine is doing.
