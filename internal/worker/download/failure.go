@@ -70,8 +70,9 @@ var classes = map[int]model.Class{
 }
 
 // Failure makes the error of a failed attempt from aria2's exit code and a
-// message, which it cleans. Where the facts say "elsewhere once" (403, and 7), a
-// task that comes with the same failure of another worker fails for good.
+// message, which it cleans. Where the facts say "elsewhere once" (403, 7, and an SSH
+// handshake that fails), a task that comes with the same failure of another worker
+// fails for good.
 func Failure(task *model.Task, code int, message string) *model.TaskError {
 	class, known := classes[code]
 	if !known {
@@ -87,14 +88,34 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 		class = model.ClassPermanent
 	case code == CodeUnknown && sftpRefused.MatchString(message):
 		class = model.ClassPermanent // aria2 has no code for what an SFTP server refuses
+		if strings.HasPrefix(message, sshLoginFailed) {
+			message += sshLoginAdvice
+		}
+	case code == CodeUnknown && strings.HasPrefix(message, sshKeysFailed):
+		// A connection that is lost during the handshake gives the same text.
+		class, once = model.ClassWorker, true
+		message += sshKeysAdvice
 	case code == CodeCreate && strings.Contains(message, "File name too long"):
 		class = model.ClassPermanent
 	}
-	if before := task.Error; once && before != nil && before.Code == code && before.Class == model.ClassWorker {
+	if before := task.Error; once && before != nil && before.Code == code && before.Class == model.ClassWorker &&
+		(code != CodeUnknown || strings.Contains(before.Message, sshKeysFailed)) {
 		class = model.ClassPermanent
 	}
 	return &model.TaskError{Code: code, Message: Clean(message), Class: class, HTTPStatus: HTTPStatus(message)}
 }
+
+// What aria2 says, without a code of its own, where it cannot talk to an SSH server, and
+// what the user can do about it. libssh2 tries a user's password and no other method.
+const (
+	sshLoginFailed = "SSH authentication failure"
+	sshLoginAdvice = "; aria2c logs in by user and password only: check ftp-user and ftp-passwd, and have the server" +
+		" permit password authentication (keyboard-interactive and public keys are not supported)"
+	sshKeysFailed = "SSH handshake failure: Unable to exchange encryption keys"
+	sshKeysAdvice = "; the server and this worker's libssh2 have no host key type, key exchange, cipher or MAC in common:" +
+		" have the server offer an Ed25519 or ECDSA host key and aes256-ctr with hmac-sha2-256, or run a worker" +
+		" with libssh2 1.11 or later, which knows rsa-sha2"
+)
 
 // statusClass is for an HTTP status that is no success.
 func statusClass(status int) model.Class {

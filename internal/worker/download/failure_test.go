@@ -74,6 +74,13 @@ func TestSomeFailuresAreTriedElsewhereOnlyOnce(t *testing.T) {
 		{&model.TaskError{Code: 22, Class: model.ClassWorker}, 22, "status=403", model.ClassPermanent},
 		{&model.TaskError{Code: 22, Class: model.ClassRetryable}, 22, "status=403", model.ClassWorker},
 		{&model.TaskError{Code: 7, Class: model.ClassWorker}, 7, "", model.ClassPermanent},
+		{nil, 1, "SSH handshake failure: Unable to exchange encryption keys", model.ClassWorker},
+		{
+			&model.TaskError{Code: 1, Class: model.ClassWorker, Message: "SSH handshake failure: Unable to exchange encryption keys; …"},
+			1, "SSH handshake failure: Unable to exchange encryption keys", model.ClassPermanent,
+		},
+		{&model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by w1"}, 1, "SSH handshake failure: Unable to exchange encryption keys", model.ClassWorker},
+		{&model.TaskError{Code: 1, Class: model.ClassWorker}, 1, "SSH handshake failure: Failed getting banner", model.ClassRetryable},
 		{&model.TaskError{Code: 9, Class: model.ClassWorker}, 9, "", model.ClassWorker},
 	} {
 		task := &model.Task{TaskState: model.TaskState{Error: c.before}}

@@ -13,15 +13,12 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
-// ServeSFTP serves the files of this machine read-only over SSH, to one user, until the
-// test ends. It returns sftp://HOST:PORT; the path of a URL is absolute.
+// ServeSFTP serves the files of this machine read-only over SSH, to one user with a
+// password, until the test ends. It returns sftp://HOST:PORT; the path of a URL is
+// absolute.
 func ServeSFTP(t *testing.T, user, password string) string {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	signer, err := ssh.NewSignerFromKey(key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +28,20 @@ func ServeSFTP(t *testing.T, user, password string) string {
 		}
 		return nil, errors.New("no")
 	}}
+	return ServeSFTPWith(t, key, config)
+}
+
+// ServeSFTPWith is [ServeSFTP] with a host key and a configuration of the caller. The
+// host key is a [crypto.Signer] or an [ssh.Signer].
+func ServeSFTPWith(t *testing.T, hostKey any, config *ssh.ServerConfig) string {
+	t.Helper()
+	signer, ok := hostKey.(ssh.Signer)
+	if !ok {
+		var err error
+		if signer, err = ssh.NewSignerFromKey(hostKey); err != nil {
+			t.Fatal(err)
+		}
+	}
 	config.AddHostKey(signer)
 	return "sftp://" + testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) { serveSSH(c, config) })
 }
