@@ -16,8 +16,13 @@ func (s *TaskSpec) Host() string {
 }
 
 // NormalizeHost makes names of the same host equal: in lower case, without the dot
-// of the root. It doesn't resolve names, nor translate between Unicode and
-// Punycode.
+// of the root, and an internationalised name in the ASCII form (Punycode) that DNS
+// has. It resolves no names, and composes no characters: the Unicode form must be in
+// the normal form NFC, as keyboards and browsers write it.
 func NormalizeHost(name string) string {
-	return strings.TrimSuffix(strings.ToLower(name), ".")
+	name = strings.ToLower(name)
+	if !isASCII(name) {
+		name = asciiHost(name)
+	}
+	return strings.TrimSuffix(name, ".")
 }

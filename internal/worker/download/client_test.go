@@ -14,6 +14,8 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // loopbackClient is a client as both engines make it, which may reach this machine.
@@ -151,8 +153,14 @@ func TestParseURL_InternationalisedHost(t *testing.T) {
 		"ftp://user:pass@bücher.example/a": "ftp://user:pass@xn--bcher-kva.example/a",
 		"http://[::1]:80/":                 "http://[::1]:80/",
 	} {
-		if u, err := ParseURL(raw); err != nil || u.String() != want {
+		u, err := ParseURL(raw)
+		if err != nil || u.String() != want {
 			t.Errorf("%q becomes %v (%v), want %q", raw, u, err, want)
+			continue
+		}
+		asked, err := model.ParseURL(raw)
+		if err != nil || model.NormalizeHost(asked.Hostname()) != u.Hostname() {
+			t.Errorf("the dispatcher counts %q (%v), the worker asks %q", model.NormalizeHost(asked.Hostname()), err, u.Hostname())
 		}
 	}
 }
