@@ -14,6 +14,8 @@ type held struct {
 	report model.Report
 	// refused marks one that was never taken: it is in no journal and no engine.
 	refused bool
+	// duplicateKey is that of its task, see [duplicateKey].
+	duplicateKey string
 
 	// wanted counts the versions of what the engine should do, given is the one
 	// that it was given. Where they differ, the engine must forget what it has.
@@ -38,7 +40,7 @@ type held struct {
 }
 
 func newHeld(e *entry, a *area) *held {
-	h := &held{entry: *e, area: a, wanted: 1}
+	h := &held{entry: *e, area: a, wanted: 1, duplicateKey: duplicateKey(e.Task)}
 	if e.Report != nil {
 		h.report = *e.Report
 		return h

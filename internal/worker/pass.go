@@ -218,6 +218,10 @@ func (w *Worker) observe(h *held, s *download.State) (complete bool) {
 		if why == nil {
 			why = taskError(download.CodeUnknown, model.ClassRetryable, "the engine gave up without a reason")
 		}
+		if why.Code == download.CodeDuplicateTorrent { // such as by a URL of a torrent: its hash was not known before
+			w.finish(h, duplicateRejection(why.Code, why.Message))
+			return false
+		}
 		w.failed(h, why)
 	default:
 		h.paused = false
@@ -334,7 +338,9 @@ func (w *Worker) failed(h *held, why *model.TaskError) {
 func (w *Worker) finish(h *held, last *model.Report) {
 	h.end(last)
 	w.keep(h)
-	w.stats.finished(last.Status == model.ReportCompleted)
+	if last.Status != model.ReportRejected {
+		w.stats.finished(last.Status == model.ReportCompleted)
+	}
 	w.logEnd(h, last)
 	w.passSoon()
 }

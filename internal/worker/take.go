@@ -71,12 +71,16 @@ func (w *Worker) admit(a *model.Assignment) *held {
 		w.reject(a.Task, a.Attempt, no)
 		return nil
 	}
+	if no := w.refuseDuplicate(a.Task); no != nil {
+		w.reject(a.Task, a.Attempt, no)
+		return nil
+	}
 	if cur != nil && cur.busy() && cur.area == w.areas[a.Task.Folder] {
 		if cur.Task.Hash() != a.Task.Hash() {
 			cur.wanted++ // another URL, other options: the engine must begin anew with these bytes
 		}
 		cur.renew(a)
-		cur.Task = a.Task
+		cur.Task, cur.duplicateKey = a.Task, duplicateKey(a.Task)
 		return cur
 	}
 	if w.busySlots() >= w.cfg.Slots && (cur == nil || !cur.busy()) {

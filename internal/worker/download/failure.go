@@ -16,12 +16,16 @@ import (
 
 // The exit codes of aria2 that every engine uses for the same trouble.
 const (
-	CodeUnknown   = 1
-	CodeTimeout   = 2
-	CodeNotFound  = 3
-	CodeNetwork   = 6
-	CodeNoResume  = 8
-	CodeDiskFull  = 9
+	CodeUnknown  = 1
+	CodeTimeout  = 2
+	CodeNotFound = 3
+	CodeNetwork  = 6
+	CodeNoResume = 8
+	CodeDiskFull = 9
+
+	CodeDuplicateFile    = 11 // the same file is being downloaded
+	CodeDuplicateTorrent = 12 // the same torrent is being downloaded
+
 	CodeCreate    = 16 // a file could not be created
 	CodeFileIO    = 17
 	CodeResolve   = 19 // a host name has no address

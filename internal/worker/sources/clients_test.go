@@ -78,6 +78,9 @@ func plainCurl(t *testing.T, b *behaviour, url, dir string) (string, error) {
 	if b.options["referer"] != "" {
 		args = append(args, "-e", b.options["referer"])
 	}
+	if b.options["header"] != "" {
+		args = append(args, "-H", b.options["header"])
+	}
 	return program(t, dir, append(args, url)...)
 }
 

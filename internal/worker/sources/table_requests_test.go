@@ -36,6 +36,9 @@ func requests() []behaviour {
 		{name: "a redirect to itself sets a cookie", verdict: "ok no ok ok", serve: cookie("/file.bin")},
 		{name: "a redirect elsewhere sets a cookie that the target wants", verdict: "ok no ok ok", serve: cookie("/real/file.bin")},
 		{name: "a referer is wanted", options: map[string]string{"referer": "http://page.example/"}, serve: on(func(r *http.Request) bool { return r.Referer() == "" }, status(403))},
+		{name: "a header of 16 kB is wanted", options: map[string]string{"header": "X-Token: " + strings.Repeat("t", 16<<10)}, serve: on(func(r *http.Request) bool {
+			return len(r.Header.Get("X-Token")) != 16<<10
+		}, status(403))},
 		{name: "a user and password of the URL are wanted", base: func(s string) string { return strings.Replace(s, "://", "://me:pass%20word@", 1) }, serve: on(func(r *http.Request) bool {
 			user, password, _ := r.BasicAuth()
 			return user != "me" || password != "pass word"

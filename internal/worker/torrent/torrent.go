@@ -1,6 +1,10 @@
 package torrent
 
 import (
+	"cmp"
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"net/url"
 	"strconv"
@@ -12,6 +16,10 @@ type Info struct {
 	V1, V2 bool  // the versions of BitTorrent that it is for; both in a hybrid torrent (BEP 52)
 	Files  int   // without those that only pad; 0 of a magnet link
 	Length int64 // bytes, of a torrent of version 1 without a folder; 0 otherwise
+	// Hash is the info-hash of version 1 in lower-case hex. A torrent for version 2
+	// only has one too: two torrents with the same hash are the same. It is "" of a
+	// magnet link without a hash that can be read.
+	Hash string
 }
 
 var errTorrent = errors.New("not a torrent that can be read")
@@ -26,7 +34,13 @@ func Parse(data []byte) (Info, error) {
 			return r.skip()
 		}
 		hasInfo = true
-		return r.info(&found)
+		value := r.data
+		if !r.info(&found) {
+			return false
+		}
+		sum := sha1.Sum(value[:len(value)-len(r.data)])
+		found.Hash = hex.EncodeToString(sum[:])
+		return true
 	})
 	if !ok || !hasInfo || !found.V1 && !found.V2 {
 		return Info{}, errTorrent
@@ -96,7 +110,21 @@ func (r *reader) tree(count *int, depth int) bool {
 	})
 }
 
-// ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for.
+// hexHash returns an info-hash of a magnet link, which is in hex or base32 (BEP 9), in
+// lower-case hex; "" if it is neither.
+func hexHash(text string) string {
+	sum, err := hex.DecodeString(text)
+	if err != nil {
+		sum, err = base32.StdEncoding.DecodeString(strings.ToUpper(text))
+	}
+	if err != nil || len(sum) != sha1.Size {
+		return ""
+	}
+	return hex.EncodeToString(sum)
+}
+
+// ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for,
+// and the first hash of version 1.
 func ParseMagnet(link string) Info {
 	var found Info
 	u, err := url.Parse(link)
@@ -109,7 +137,10 @@ func ParseMagnet(link string) Info {
 		}
 		for _, value := range values {
 			value = strings.ToLower(value)
-			found.V1 = found.V1 || strings.HasPrefix(value, "urn:btih:")
+			if hash, ok := strings.CutPrefix(value, "urn:btih:"); ok {
+				found.V1 = true
+				found.Hash = cmp.Or(found.Hash, hexHash(hash))
+			}
 			found.V2 = found.V2 || strings.HasPrefix(value, "urn:btmh:")
 		}
 	}

@@ -1,6 +1,9 @@
 package torrent
 
 import (
+	"crypto/sha1"
+	"encoding/base32"
+	"encoding/hex"
 	"strings"
 	"testing"
 )
@@ -35,6 +38,10 @@ func TestParse_VersionsAndFiles(t *testing.T) {
 		"a deep tree":                        {"d4:infod9:file tree" + strings.Repeat("d1:a", 10_000), Info{}, false},
 	} {
 		got, err := Parse([]byte(c.data))
+		if (got.Hash != "") != c.ok {
+			t.Errorf("%s: the hash %q", name, got.Hash)
+		}
+		got.Hash = "" // tested below
 		if got != c.want || (err == nil) != c.ok {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -54,6 +61,31 @@ func TestParseMagnet_Versions(t *testing.T) {
 	} {
 		if got := ParseMagnet(link); got != (Info{V1: want[0], V2: want[1]}) {
 			t.Errorf("%s: %+v", link, got)
+		}
+	}
+}
+
+// TestHash_TorrentAndMagnetAreEqual checks that a torrent and its magnet links, in hex
+// and base32, have one hash, which depends on the info dictionary only.
+func TestHash_TorrentAndMagnetAreEqual(t *testing.T) {
+	_, info, _ := strings.Cut(strings.TrimSuffix(v1One, "e"), "4:info")
+	sum := sha1.Sum([]byte(info))
+	want := hex.EncodeToString(sum[:])
+	for name, torrent := range map[string]string{"": v1One, "another tracker": strings.Replace(v1One, "3:url", "3:URL", 1)} {
+		if got, err := Parse([]byte(torrent)); err != nil || got.Hash != want {
+			t.Errorf("%s: %q (%v), want %q", name, got.Hash, err, want)
+		}
+	}
+	for link, want := range map[string]string{
+		"magnet:?xt=urn:btih:" + want:                                                       want,
+		"magnet:?dn=x&xt=urn:btih:" + strings.ToUpper(want):                                 want,
+		"magnet:?xt=urn:btih:" + base32.StdEncoding.EncodeToString(sum[:]):                  want,
+		"magnet:?xt=urn:btih:" + strings.ToLower(base32.StdEncoding.EncodeToString(sum[:])): want,
+		"magnet:?xt=urn:btmh:1220aa&xt=urn:btih:" + want:                                    want,
+		"magnet:?xt=urn:btih:aa":                                                            "",
+	} {
+		if got := ParseMagnet(link).Hash; got != want {
+			t.Errorf("%s: %q, want %q", link, got, want)
 		}
 	}
 }

@@ -1,0 +1,57 @@
+package worker
+
+import (
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// refuseDuplicate rejects a task that cannot be downloaded beside another one that is
+// here, nil if there is none such. The dispatcher assigns it to another worker, or to
+// this one later.
+func (w *Worker) refuseDuplicate(t *model.Task) *model.Report {
+	key := duplicateKey(t)
+	if key == "" {
+		return nil
+	}
+	for id, h := range w.tasks {
+		if id == t.ID || h.Phase == phaseFinished || h.duplicateKey != key {
+			continue
+		}
+		code := download.CodeDuplicateFile
+		if t.Scheme() == "bt" {
+			code = download.CodeDuplicateTorrent
+		}
+		return duplicateRejection(code, "the task "+id)
+	}
+	return nil
+}
+
+// duplicateRejection is the report on a task that waits for another one here.
+func duplicateRejection(code int, other string) *model.Report {
+	what := "file"
+	if code == download.CodeDuplicateTorrent {
+		what = "torrent"
+	}
+	return rejection(model.ReportRejected, code, model.ClassWorker,
+		"duplicate: this worker already downloads the same %s: %s", what, other)
+}
+
+// duplicateKey is equal for two tasks that one worker cannot download at once: they have
+// the same torrent, as a file or a magnet link, or the same URL and file name in the same
+// folder. It is "" for a task that has no duplicates.
+func duplicateKey(t *model.Task) string {
+	switch out := t.Options["out"]; {
+	case len(t.Torrent) > 0:
+		if info, err := torrent.Parse(t.Torrent); err == nil {
+			return "torrent " + info.Hash
+		}
+	case t.Magnet():
+		if hash := torrent.ParseMagnet(t.URL).Hash; hash != "" {
+			return "torrent " + hash
+		}
+	case t.URL != "" && len(out) == 1:
+		return "file " + t.Folder + "/" + out[0] + " " + t.URL
+	}
+	return ""
+}
