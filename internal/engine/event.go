@@ -50,6 +50,8 @@ type Retry struct {
 	Client string
 	ID     string
 	URL    string
+	// MaxSize bounds the task, see [model.TaskSpec.CheckSize].
+	MaxSize int
 }
 
 // Update changes a task that is not completed. A failed or canceled one keeps its

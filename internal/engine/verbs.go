@@ -106,6 +106,9 @@ func (e *Engine) retry(r Retry) Answer {
 			return Answer{Err: err}
 		}
 	}
+	if err := next.CheckSize(r.MaxSize); err != nil {
+		return Answer{Err: err.For(r.ID)}
+	}
 	if err := e.hasRoom(next.Client, &next.TaskSpec); err != nil {
 		return Answer{Err: err.For(r.ID)}
 	}

@@ -24,8 +24,9 @@ func (c *call) deleteTasks() {
 
 func (c *call) retry() {
 	ids, many, url, err := wire.DecodeRetry(c.data)
+	maxSpec := wire.MaxSpec(wire.MaxBody(c.service.conn.Current()))
 	c.actOnEach(ids, many, err, func(id string) engine.Event {
-		return engine.Retry{Client: c.from.Name, ID: id, URL: url}
+		return engine.Retry{Client: c.from.Name, ID: id, URL: url, MaxSize: maxSpec}
 	})
 }
 
@@ -61,11 +62,13 @@ func (c *call) actOnTask(id string, op engine.Event) {
 }
 
 func (c *call) update() {
-	id, change, err := wire.DecodeUpdate(c.data, wire.MaxBody(c.service.conn.Current()))
+	room := wire.MaxBody(c.service.conn.Current())
+	id, change, err := wire.DecodeUpdate(c.data, room)
 	if err != nil {
 		c.reply(refuse(err))
 		return
 	}
+	change.MaxSize = wire.MaxSpec(room)
 	c.actOnTask(id, engine.Update{Client: c.from.Name, ID: id, Change: change})
 }
 

@@ -27,14 +27,14 @@ func TestVerbs_ReachBackendAndAnswerTaskOrWorker(t *testing.T) {
 	}{
 		{"task.alice.pause", `{"id":"a"}`, `"status":"paused"`, engine.Pause{Client: "alice", ID: "a"}},
 		{"task.alice.resume", `{"id":"a"}`, `"status":"pending"`, engine.Resume{Client: "alice", ID: "a"}},
-		{"task.alice.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a"}},
-		{"task.alice.retry", `{"id":"a","url":"https://h/new"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a", URL: "https://h/new"}},
+		{"task.alice.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a", MaxSize: wire.MaxSpec(maxBody)}},
+		{"task.alice.retry", `{"id":"a","url":"https://h/new"}`, `"status":"pending"`, engine.Retry{Client: "alice", ID: "a", URL: "https://h/new", MaxSize: wire.MaxSpec(maxBody)}},
 		{"task.alice.delete", `{"id":"a"}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a"}},
 		{"task.alice.delete", `{"id":"a","files":true}`, `"status":"failed"`, engine.Delete{Client: "alice", ID: "a", Files: true}},
 		{"admin.task.cancel", `{"id":"a"}`, `"status":"canceled"`, engine.Cancel{ID: "a"}},
 		{"admin.task.pause", `{"id":"a"}`, `"status":"paused"`, engine.Pause{ID: "a"}},
 		{"admin.task.resume", `{"id":"a"}`, `"status":"pending"`, engine.Resume{ID: "a"}},
-		{"admin.task.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{ID: "a"}},
+		{"admin.task.retry", `{"id":"a"}`, `"status":"pending"`, engine.Retry{ID: "a", MaxSize: wire.MaxSpec(maxBody)}},
 		{"admin.task.delete", `{"id":"a","files":true}`, `"status":"failed"`, engine.Delete{ID: "a", Files: true}},
 		{"admin.worker.drain", `{"id":"w1"}`, `^\{"id":"w1",.*"status":"draining"`, engine.DrainWorker{ID: "w1"}},
 		{"admin.worker.resume", `{"id":"w1"}`, `^\{"id":"w1",.*"status":"online"`, engine.ResumeWorker{ID: "w1"}},
@@ -180,6 +180,8 @@ func TestClient_HasMethodForEachVerb(t *testing.T) {
 	}
 	ctx := testbed.Context(t)
 	change := &model.TaskUpdate{Priority: ref(model.PriorityHigh), URL: ref("https://h/new"), Tags: ref(map[string]string{})}
+	bounded := *change
+	bounded.MaxSize = wire.MaxSpec(maxBody)
 	for name, c := range map[string]struct {
 		do   func() (*model.Task, error)
 		want engine.Event
@@ -187,12 +189,12 @@ func TestClient_HasMethodForEachVerb(t *testing.T) {
 		"cancel": {func() (*model.Task, error) { return alice.Cancel(ctx, "a") }, engine.Cancel{Client: "alice", ID: "a"}},
 		"pause":  {func() (*model.Task, error) { return alice.Pause(ctx, "a") }, engine.Pause{Client: "alice", ID: "a"}},
 		"resume": {func() (*model.Task, error) { return alice.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
-		"retry":  {func() (*model.Task, error) { return alice.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a"}},
+		"retry":  {func() (*model.Task, error) { return alice.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a", MaxSize: wire.MaxSpec(maxBody)}},
 		"retry from elsewhere": {
 			func() (*model.Task, error) { return alice.RetryFrom(ctx, "a", "https://h/new") },
-			engine.Retry{Client: "alice", ID: "a", URL: "https://h/new"},
+			engine.Retry{Client: "alice", ID: "a", URL: "https://h/new", MaxSize: wire.MaxSpec(maxBody)},
 		},
-		"update": {func() (*model.Task, error) { return alice.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: change}},
+		"update": {func() (*model.Task, error) { return alice.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: &bounded}},
 		"delete": {func() (*model.Task, error) { return alice.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
 	} {
 		task, err := c.do()

@@ -198,15 +198,16 @@ func mergeTags(tags, more map[string]string) (map[string]string, *model.Error) {
 // checkFits checks that the assignment of a spec would fit into a message; size is that
 // of the encoded spec, in bytes.
 func checkFits(spec *model.TaskSpec, size, room int) *model.Error {
-	limit := room - taskOverhead
+	limit := MaxSpec(room)
 	if size <= limit { // it grows by less than taskOverhead: times and numbers are short
 		return nil
 	}
-	if n := len(MustEncode(spec)); n > limit {
-		return model.Errorf(model.CodeTooLarge, "body: the task has %d bytes, more than the %d that one may have", n, limit)
-	}
-	return nil
+	return spec.CheckSize(limit)
 }
+
+// MaxSpec returns how many bytes a spec may have as JSON, so that its assignment fits
+// into a message with a body of room bytes.
+func MaxSpec(room int) int { return room - taskOverhead }
 
 // WithID adds a valid id to an error that has none.
 func WithID(id string, err *model.Error) *model.Error {

@@ -134,8 +134,8 @@ func TestDecodeSubmit_ErrorHasIDAtAnyPlace(t *testing.T) {
 // TestDecodeSubmit_AssignmentAboveLimitIs413 checks that a spec is refused when its
 // assignment would not fit into a message.
 func TestDecodeSubmit_AssignmentAboveLimitIs413(t *testing.T) {
-	header := `"X-A: ` + strings.Repeat("&", 4000) + `"`
-	body := `{"id":"big",` + source + `,"options":{"header":[` + header + strings.Repeat(","+header, 19) + `]}}`
+	mirror := `"https://h/` + strings.Repeat("&", 7000) + `"`
+	body := `{"id":"big",` + source + `,"mirrors":[` + mirror + strings.Repeat(","+mirror, 11) + `]}`
 	if _, err := decodeOne(body); err != nil {
 		t.Errorf("with room for it: %v", err)
 	}

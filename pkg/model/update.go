@@ -13,10 +13,13 @@ type TaskUpdate struct {
 	Mirrors   *[]string          `json:"mirrors"`
 	NotBefore *Time              `json:"not_before"`
 	Labels    *map[string]string `json:"labels"`
+
+	// MaxSize bounds the task after the change, see [TaskSpec.CheckSize].
+	MaxSize int `json:"-"`
 }
 
 // Empty reports whether nothing is to change.
-func (u *TaskUpdate) Empty() bool { return *u == (TaskUpdate{}) }
+func (u *TaskUpdate) Empty() bool { return *u == (TaskUpdate{MaxSize: u.MaxSize}) }
 
 // Interrupts reports whether a download that is under way has to begin its next
 // attempt for the change to count.
@@ -24,8 +27,8 @@ func (u *TaskUpdate) Interrupts() bool {
 	return u.Options != nil || u.Tags != nil || u.URL != nil || u.Mirrors != nil
 }
 
-// Apply changes the spec. The error is CodeInvalid and names the field, as that of
-// [TaskSpec.Validate]; then the spec is unchanged.
+// Apply changes the spec. The error is CodeInvalid or CodeTooLarge and names the
+// field, as that of [TaskSpec.Validate]; then the spec is unchanged.
 func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	c := *s
 	set(&c.Priority, u.Priority)
@@ -44,6 +47,11 @@ func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	}
 	if err := checked.Validate(); err != nil {
 		return AsError(err)
+	}
+	if u.Interrupts() || u.Labels != nil {
+		if err := c.CheckSize(u.MaxSize); err != nil {
+			return err
+		}
 	}
 	c.Mirrors = slices.Clip(c.Mirrors)
 	*s = c
