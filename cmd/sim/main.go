@@ -1,5 +1,5 @@
-// Command sim tells stories of bad luck round the dispatcher's own loop and checks
-// what must hold. See internal/sim/world.
+// Command sim runs the dispatcher's own loop with injected faults and checks its
+// invariants. See internal/sim/world.
 package main
 
 import (
@@ -37,11 +37,11 @@ func run(args []string, out, errs io.Writer) int {
 	flags.Uint64Var(&o.seeds, "seeds", 300, "how many seeds in a row")
 	flags.Uint64Var(&o.first, "first", 0, "the first of them")
 	flags.Uint64Var(&o.seed, "seed", 0, "one seed alone")
-	flags.BoolVar(&o.verbose, "v", false, "print the story of that seed")
-	flags.StringVar(&o.off, "off", "", "kinds of faults that do not happen, with commas")
-	flags.DurationVar(&o.trouble, "trouble", 0, "how long things go wrong, at least 10s; 0 = drawn from the seed")
-	flags.Uint64Var(&o.sqlite, "sqlite", 100, "every so many seeds are told against SQLite too; 0 = none")
-	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter story of what fails")
+	flags.BoolVar(&o.verbose, "v", false, "print the trace of that seed")
+	flags.StringVar(&o.off, "off", "", "kinds of faults to disable, separated by commas")
+	flags.DurationVar(&o.trouble, "trouble", 0, "length of the fault phase, at least 10s; 0 = drawn from the seed")
+	flags.Uint64Var(&o.sqlite, "sqlite", 100, "interval of the seeds that run against SQLite too; 0 = none")
+	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter run of a failure")
 	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/campaign/testdata/bugs, which must be caught")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
 	switch err := flags.Parse(args); {
@@ -67,7 +67,7 @@ func run(args []string, out, errs io.Writer) int {
 	case o.bugs || o.bug != "":
 		return plant(o.bug, out, errs)
 	case o.one:
-		return tell(&o, off, out)
+		return runSeed(&o, off, out)
 	}
 	return runSeeds(&o, off, out)
 }
@@ -84,9 +84,9 @@ func faults(names string) ([]world.Fault, error) {
 	return off, nil
 }
 
-// tell tells one story.
-func tell(o *options, off []world.Fault, out io.Writer) int {
-	s := world.Options{Seed: o.seed, Off: off, Trouble: model.Duration(o.trouble)}
+// runSeed runs one seed.
+func runSeed(o *options, off []world.Fault, out io.Writer) int {
+	s := world.Options{Seed: o.seed, Disabled: off, FaultPhase: model.Duration(o.trouble)}
 	if o.verbose {
 		s.TraceOut = out
 	}
@@ -96,18 +96,18 @@ func tell(o *options, off []world.Fault, out io.Writer) int {
 		return 1
 	}
 	fmt.Fprintf(out, "seed %d: %d things, %d events decided in %d turns; everything held\n",
-		o.seed, tally.Happens, tally.Decided(), tally.Turns)
+		o.seed, tally.Steps, tally.Decided(), tally.Turns)
 	return 0
 }
 
-// runSeeds tells many, and shrinks the first that fails.
+// runSeeds runs many seeds, and shrinks the first failure.
 func runSeeds(o *options, off []world.Fault, out io.Writer) int {
 	began := time.Now()
 	c := campaign.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite}
 	tally, missing, failure := c.Run()
 	tally.Print(out)
 	fmt.Fprintf(out, "%d seeds, %d things, %d turns, %d events decided, in %.1f s\n",
-		tally.Seeds, tally.Happens, tally.Turns, tally.Decided(), time.Since(began).Seconds())
+		tally.Seeds, tally.Steps, tally.Turns, tally.Decided(), time.Since(began).Seconds())
 	for _, kind := range missing {
 		fmt.Fprintln(out, "there was no", kind)
 	}

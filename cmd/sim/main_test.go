@@ -18,7 +18,7 @@ func TestRun_ExitStatusStatesOutcome(t *testing.T) {
 		errs string
 	}{
 		"one seed":                 {"-seed 3", 0, "everything held", ""},
-		"one seed, told":           {"-seed 3 -v -sqlite 0 -trouble 10s", 0, "d1: starts", ""},
+		"one seed, traced":         {"-seed 3 -v -sqlite 0 -trouble 10s", 0, "d1: starts", ""},
 		"seeds in a row":           {"-seeds 2 -first 7 -sqlite 0", 0, "2 seeds, ", ""},
 		"without faults":           {"-seed 3 -off crash,outage -sqlite 0", 0, "everything held", ""},
 		"a block without a kind":   {"-seeds 50 -sqlite 0 -trouble 1s", 1, "there was no restore in the seeds 0 to 49", ""},

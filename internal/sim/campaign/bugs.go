@@ -82,7 +82,7 @@ func readBug(path string) (Bug, error) {
 	return b, nil
 }
 
-// Run builds cmd/sim with the bug in it and has it tell as many stories as it has seeds. It
+// Run builds cmd/sim with the bug in it and runs its number of seeds. It
 // returns which invariant caught the bug, "" if none did. It is an error if the old
 // text is not there exactly once, or the mutated code does not compile.
 func (b *Bug) Run(ctx context.Context) (caught string, err error) {

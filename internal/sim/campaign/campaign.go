@@ -14,46 +14,46 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Block is the number of seeds in a row in which every kind of event and of fault
-// has to come up.
+// Block is the number of consecutive seeds in which each kind of event and fault must
+// occur.
 const Block = 50
 
-// Campaign is many stories, one for each seed, told on all cores.
+// Campaign runs many seeds on all cores.
 type Campaign struct {
 	First, Seeds uint64
 	Off          []world.Fault
 	Trouble      model.Duration
-	// SQLite has every so many seeds told against SQLite too; 0 = none.
+	// SQLite is the interval of the seeds that run against SQLite too; 0 = none.
 	SQLite uint64
 }
 
-// Failure is a story in which something did not hold.
+// Failure is a seed in which an invariant did not hold.
 type Failure struct {
 	Options   world.Options
-	SQLite    bool // it was told against SQLite too
+	SQLite    bool // it ran against SQLite too
 	Violation *world.Violation
 }
 
 func (f *Failure) Error() string { return fmt.Sprintf("seed %d: %v", f.Options.Seed, f.Violation) }
 
-// Command is the line that tells the story again.
+// Command is the command that repeats the failure.
 func (f *Failure) Command() string {
 	line := fmt.Sprintf("go run ./cmd/sim -v -seed %d", f.Options.Seed)
-	if len(f.Options.Off) > 0 {
-		names := make([]string, len(f.Options.Off))
-		for i, off := range f.Options.Off {
+	if len(f.Options.Disabled) > 0 {
+		names := make([]string, len(f.Options.Disabled))
+		for i, off := range f.Options.Disabled {
 			names[i] = string(off)
 		}
 		line += " -off " + strings.Join(names, ",")
 	}
-	if f.Options.Trouble > 0 {
-		line += " -trouble " + f.Options.Trouble.Std().String()
+	if f.Options.FaultPhase > 0 {
+		line += " -trouble " + f.Options.FaultPhase.Std().String()
 	}
 	return line
 }
 
-// Run tells the stories until one fails; of several that fail at once it returns
-// the one with the lowest seed. Missing names what did not come up in a block.
+// Run runs the seeds until one fails; of several that fail at once it returns
+// the one with the lowest seed. Missing names the kinds that did not occur in a block.
 func (c Campaign) Run() (tally world.Stats, missing []string, failure *Failure) {
 	var next atomic.Uint64
 	var mu sync.Mutex
@@ -72,7 +72,7 @@ func (c Campaign) Run() (tally world.Stats, missing []string, failure *Failure) 
 				if stop {
 					return
 				}
-				o := world.Options{Seed: c.First + i, Off: c.Off, Trouble: c.Trouble}
+				o := world.Options{Seed: c.First + i, Disabled: c.Off, FaultPhase: c.Trouble}
 				r, err := RunSeed(o, c.SQLite > 0 && i%c.SQLite == 0)
 				mu.Lock()
 				blocks[i/Block].Add(&r)
@@ -96,8 +96,8 @@ func (c Campaign) Run() (tally world.Stats, missing []string, failure *Failure) 
 	return tally, missing, failure
 }
 
-// RunSeed tells the story of one seed twice, and if sqlite is true a third time with
-// that for a store: it has to be the same story each time.
+// RunSeed runs one seed twice, and if sqlite is true a third time with a SQLite store:
+// the trace must be the same each time.
 func RunSeed(o world.Options, sqlite bool) (world.Stats, *Failure) {
 	first := world.Run(o)
 	if first.Violation != nil {
@@ -116,15 +116,15 @@ func RunSeed(o world.Options, sqlite bool) (world.Stats, *Failure) {
 	return first.Stats, nil
 }
 
-// runWithSQLite tells the story with that for a store, in a folder of its own.
+// runWithSQLite runs the seed with a SQLite store in a folder of its own.
 func runWithSQLite(o world.Options, first *world.Result) (v *world.Violation) {
 	dir, err := os.MkdirTemp("", "aria-sim-")
 	if err != nil {
-		return &world.Violation{Invariant: "store-agrees", What: err.Error()}
+		return &world.Violation{Invariant: "store-agrees", Detail: err.Error()}
 	}
 	defer func() {
 		if err := os.RemoveAll(dir); err != nil && v == nil {
-			v = &world.Violation{Invariant: "store-agrees", What: err.Error()}
+			v = &world.Violation{Invariant: "store-agrees", Detail: err.Error()}
 		}
 	}()
 	o.SQLite = dir
@@ -133,15 +133,15 @@ func runWithSQLite(o world.Options, first *world.Result) (v *world.Violation) {
 }
 
 func differs(a *world.Result, b world.Result, how string) *world.Violation {
-	if a.Trace == b.Trace && a.Lasted == b.Lasted && b.Violation == nil {
+	if a.Trace == b.Trace && a.Duration == b.Duration && b.Violation == nil {
 		return nil
 	}
-	return &world.Violation{Invariant: "same-story-again", At: a.Lasted, What: fmt.Sprintf("told %s, the seed gives traces %x and %x, %d and %d things, %v",
-		how, a.Trace, b.Trace, a.Happens, b.Happens, b.Violation)}
+	return &world.Violation{Invariant: "same-story-again", At: a.Duration, Detail: fmt.Sprintf("run %s, the seed gives traces %x and %x, %d and %d things, %v",
+		how, a.Trace, b.Trace, a.Steps, b.Steps, b.Violation)}
 }
 
-// Shrink looks for a shorter story in which the same invariant does not hold:
-// without kinds of faults that it does not need, and with less time of trouble.
+// Shrink looks for a shorter run in which the same invariant does not hold: without
+// kinds of faults that it does not need, and with a shorter fault phase.
 func Shrink(f *Failure) *Failure {
 	try := func(o world.Options) bool {
 		_, again := RunSeed(o, f.SQLite)
@@ -151,16 +151,16 @@ func Shrink(f *Failure) *Failure {
 		f = again
 		return true
 	}
-	faults, _ := world.Drawn(&f.Options)
+	faults, _ := world.DrawnScenario(&f.Options)
 	for _, fault := range faults {
 		o := f.Options
-		o.Off = append(slices.Clone(o.Off), fault)
+		o.Disabled = append(slices.Clone(o.Disabled), fault)
 		try(o)
 	}
-	_, trouble := world.Drawn(&f.Options)
-	for trouble/2 >= world.MinTrouble {
+	_, trouble := world.DrawnScenario(&f.Options)
+	for trouble/2 >= world.MinFaultPhase {
 		o := f.Options
-		o.Trouble = model.Duration(trouble/2) * 1_000_000
+		o.FaultPhase = model.Duration(trouble/2) * 1_000_000
 		if !try(o) {
 			break
 		}

@@ -92,7 +92,7 @@ func TestOracle_InvariantsAreDocumented(t *testing.T) {
 			source[m[1]] = true
 		}
 	}
-	_, text, _ := strings.Cut(read(t, "../../../docs/simulator.md"), "## What must hold")
+	_, text, _ := strings.Cut(read(t, "../../../docs/simulator.md"), "## Invariants")
 	documented := make(map[string]bool)
 	for _, row := range regexp.MustCompile(`(?m)^\| ([a-z, -]+) \|`).FindAllStringSubmatch(text, -1) {
 		for _, name := range strings.Split(row[1], ", ") {

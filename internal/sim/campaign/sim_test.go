@@ -31,7 +31,7 @@ func TestRun_SameSeedGivesSameTrace(t *testing.T) {
 	a := world.Run(world.Options{Seed: 7, TraceOut: &first})
 	b := world.Run(world.Options{Seed: 7, TraceOut: &second})
 	if a.Trace != b.Trace || first.String() != second.String() || first.Len() == 0 {
-		t.Errorf("traces %x and %x, stories of %d and %d bytes", a.Trace, b.Trace, first.Len(), second.Len())
+		t.Errorf("traces %x and %x of %d and %d bytes", a.Trace, b.Trace, first.Len(), second.Len())
 	}
 	if c := world.Run(world.Options{Seed: 8}); c.Trace == a.Trace {
 		t.Error("the seeds 7 and 8 give the same trace")
@@ -40,7 +40,7 @@ func TestRun_SameSeedGivesSameTrace(t *testing.T) {
 
 // TestRun_DisabledFaultsDoNotOccur: disabled faults do not occur.
 func TestRun_DisabledFaultsDoNotOccur(t *testing.T) {
-	r := world.Run(world.Options{Seed: 3, Off: world.Faults})
+	r := world.Run(world.Options{Seed: 3, Disabled: world.Faults})
 	if r.Violation != nil || len(r.Faults) > 0 {
 		t.Errorf("%v, %v", r.Violation, r.Faults)
 	}

@@ -18,7 +18,7 @@ func (c *Oracle) checkAccepted(op engine.Submit, e *taskHistory, a *dispatch.Ans
 	}
 }
 
-// checkDone asks that the task is what the verb makes of it.
+// checkDone requires that the task is what the verb makes of it.
 func (c *Oracle) checkDone(op engine.Event, verb int, e *taskHistory, foreign bool) {
 	is := model.Status("")
 	if e.row != nil {
@@ -53,7 +53,7 @@ func hasUpdate(op engine.Event, t *model.Task) bool {
 	return (u.Priority == nil || t.Priority == *u.Priority) && (u.URL == nil || t.URL == *u.URL)
 }
 
-// checkAnsweredTask asks that a verb is answered with the task as the turn has left it.
+// checkAnsweredTask requires that a verb is answered with the task as the turn has left it.
 func (c *Oracle) checkAnsweredTask(e *taskHistory, verb int, a *dispatch.Answer) {
 	if a.Err != nil || verb == verbDelete || c.isRequestedInTurn(e.id, verbDelete) || e.row == nil {
 		return
@@ -63,11 +63,11 @@ func (c *Oracle) checkAnsweredTask(e *taskHistory, verb int, a *dispatch.Answer)
 	}
 }
 
-// checkAssignment asks that an attempt goes to the one it was given to.
+// checkAssignment requires that an attempt goes to the one it was given to.
 func (c *Oracle) checkAssignment(worker string, as *model.Assignment) {
 	e := c.task(as.Task.ID)
 	if c.isRequestedInTurn(e.id, verbUpdate) {
-		return // it may have got two new attempts, of which the store has the last
+		return // it may have two new attempts; the store has the last one
 	}
 	if e.assignee(as.Attempt) != worker {
 		c.violate("answers-are-true", "%s is given %s#%d, which the store gave to %q", worker, e.id, as.Attempt, e.assignee(as.Attempt))
@@ -77,7 +77,7 @@ func (c *Oracle) checkAssignment(worker string, as *model.Assignment) {
 	}
 }
 
-// checkForget asks that a worker is told to forget only what the store knows.
+// checkForget requires that a worker is told to forget only what the store knows.
 func (c *Oracle) checkForget(worker string, ref model.TaskRef) {
 	e := c.task(ref.ID)
 	if c.isChangedInTurn(ref.ID) {

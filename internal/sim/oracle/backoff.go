@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkBackoff asks for the wait that the number of failures demands, of which at
+// checkBackoff requires the wait that the number of failures demands, of which at
 // least half must pass.
 func (c *Oracle) checkBackoff(e *taskHistory, b, a *model.Task) {
 	wait := c.cfg.RetryBase
@@ -39,7 +39,7 @@ func (c *Oracle) checkNotBefore(ch *change, k *workerHistory) {
 	}
 }
 
-// checkLongestBackoff asks that no backoff takes longer than the longest one, whatever became
+// checkLongestBackoff requires that no backoff takes longer than the longest one, whatever became
 // of the wall clock: not by the rows, but by what the engine says that it waits for.
 func (c *Oracle) checkLongestBackoff(e *taskHistory, reason string) {
 	longest := millis(c.cfg.RetryDelay)

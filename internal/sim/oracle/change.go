@@ -88,7 +88,7 @@ func (c *Oracle) checkFailure(e *taskHistory, b, a *model.Task) {
 
 func (c *Oracle) checkRetried(e *taskHistory, b, a *model.Task) *model.Task {
 	c.checkRequested(e, verbRetry, "%s was %s and is %s", e.id, b.Status, a.Status)
-	anew := *b
-	anew.Status, anew.Failures, anew.Losses = model.StatusPending, 0, 0
-	return &anew
+	retried := *b
+	retried.Status, retried.Failures, retried.Losses = model.StatusPending, 0, 0
+	return &retried
 }

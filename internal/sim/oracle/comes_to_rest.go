@@ -5,7 +5,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// CheckRest asks that an engine which has nothing to do keeps nothing.
+// CheckRest requires that an engine which has nothing to do keeps nothing.
 func (c *Oracle) CheckRest(s engine.Sizes) {
 	answers, ok := c.dispatcher.Query(engine.QueryWorkers{WorkerQuery: model.WorkerQuery{Limit: 1000}}, engine.QueryStatus{})
 	if !ok {

@@ -6,18 +6,18 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkRequested asks whether somebody has asked for what was done, once for each time.
+// checkRequested requires a request for each effect of a verb.
 func (c *Oracle) checkRequested(e *taskHistory, verb int, format string, args ...any) {
 	if e.effects[verb]++; e.effects[verb] > e.requests[verb] {
-		c.violate("done-if-asked", format+", and nobody asked for it", args...)
+		c.violate("done-if-asked", format+" without a request", args...)
 	}
 }
 
-// checkCreated asks who has submitted a new task. It returns the row as it was before
+// checkCreated checks who has submitted a new task. It returns the row as it was before
 // the rest of the turn.
 func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
 	if !slices.Contains(e.submissions, submission{a.Client, a.SpecHash}) {
-		c.violate("done-if-asked", "%s of %s is stored, and nobody submitted that", e.id, a.Client)
+		c.violate("done-if-asked", "%s of %s is stored without a submit", e.id, a.Client)
 	}
 	if e.deleted { // another task of the same name
 		c.checkIDReuse(e)
@@ -28,13 +28,13 @@ func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
 	return &born
 }
 
-// checkUndrained asks that a drain lasts until somebody ends it.
+// checkUndrained requires that a drain lasts until it is resumed.
 func (c *Oracle) checkUndrained(wc *model.WorkerChange) {
 	old, k := c.workerRows[wc.ID], c.worker(wc.ID)
 	if old == nil || !old.Drained || wc.Put == nil || wc.Put.Drained {
 		return
 	}
 	if k.undrains++; k.undrains > k.resumes {
-		c.violate("done-if-asked", "%s was drained and is not, and nobody asked for it", k.name)
+		c.violate("done-if-asked", "the drain of %s ended without a request", k.name)
 	}
 }

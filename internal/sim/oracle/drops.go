@@ -29,8 +29,8 @@ func (c *Oracle) checkDropOfExisting(e *taskHistory, worker string, d model.Drop
 	}
 }
 
-// canReclaim reports whether a worker is told to drop what it lost by its silence
-// alone, and nobody else was given.
+// canReclaim reports whether a worker lost the attempt by its silence alone, and no other
+// worker was assigned.
 func (c *Oracle) canReclaim(e *taskHistory, worker string, d model.Drop) bool {
 	row := e.row
 	return row.Status == model.StatusPending && row.Attempt == d.Attempt && row.LastWorkerID == worker && row.Losses > 0 && row.Error == nil &&

@@ -19,7 +19,7 @@ var EventKinds = []string{
 	"event that panics, refused alone", "query that panics, refused alone",
 }
 
-// eventKind names an event by what came of it, "" if it is none of the above.
+// eventKind names an event by its outcome, "" if it is not one of the above.
 func eventKind(op engine.Event, a *dispatch.Answer) string {
 	switch op := op.(type) {
 	case engine.Submit:

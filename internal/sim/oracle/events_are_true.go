@@ -6,13 +6,13 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkEvents asks that every change of a status is told, and that what is told
-// last is what the store has.
+// checkEvents requires an event for each change of a status, and that the last event
+// states what the store has.
 func (c *Oracle) checkEvents() {
 	for i, ev := range c.turn.taskEvents {
 		later := slices.ContainsFunc(c.turn.taskEvents[i+1:], func(o model.TaskEvent) bool { return o.ID == ev.ID })
 		if row := c.task(ev.ID).row; !later && !c.isRequestedInTurn(ev.ID, verbDelete) && (row == nil || row.Status != ev.Status || row.Client != ev.Client) {
-			c.violate("events-are-true", "%s is told to be %s; the store has %s", ev.ID, ev.Status, describeTask(row))
+			c.violate("events-are-true", "the event of %s states %s; the store has %s", ev.ID, ev.Status, describeTask(row))
 		}
 	}
 	for _, ch := range c.turn.changes {
@@ -20,12 +20,12 @@ func (c *Oracle) checkEvents() {
 			continue
 		}
 		if !slices.ContainsFunc(c.turn.taskEvents, func(ev model.TaskEvent) bool { return ev.ID == ch.task.id && ev.Status == ch.after.Status }) {
-			c.violate("events-are-true", "%s has become %s, and nobody was told", ch.task.id, ch.after.Status)
+			c.violate("events-are-true", "%s has become %s without an event", ch.task.id, ch.after.Status)
 		}
 	}
 }
 
-// checkRemoved asks that a worker which is said to be removed is not in the store.
+// checkRemoved requires that a worker which is said to be removed is not in the store.
 func (c *Oracle) checkRemoved() {
 	for i, ev := range c.turn.workerEvents {
 		if ev.Status != model.WorkerRemoved {
@@ -36,7 +36,7 @@ func (c *Oracle) checkRemoved() {
 			again = again || later.ID == ev.ID
 		}
 		if !again && c.workerRows[ev.ID] != nil {
-			c.violate("events-are-true", "%s is told to be removed, and is in the store", ev.ID)
+			c.violate("events-are-true", "the event of %s states that it is removed; the store has it", ev.ID)
 		}
 	}
 }

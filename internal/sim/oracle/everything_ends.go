@@ -15,7 +15,7 @@ func (c *Oracle) Unfinished(servable func(*model.Task) bool) string {
 	return ""
 }
 
-// CheckAllEnded asks, at the end, that no task is left.
+// CheckAllEnded requires, at the end, that no task is left.
 func (c *Oracle) CheckAllEnded() {
 	for _, e := range c.taskOrder {
 		if e.row != nil && !e.row.Status.Terminal() {

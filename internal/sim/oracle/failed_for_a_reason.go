@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkFailed asks that a task is given up only for a reason.
+// checkFailed requires that a task is given up only for a reason.
 func (c *Oracle) checkFailed(e *taskHistory, b, a *model.Task) {
 	permanent := a.Failures > b.Failures && e.holderReported(a.Attempt, reportedPermanent)
 	used := a.Failures > b.Failures && a.Failures >= a.MaxAttempts

@@ -7,7 +7,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkFairTurns asks that clients take turns within a priority: while one client's task
+// checkFairTurns requires that clients take turns within a priority: while one client's task
 // waits, another client gets no more turns than the first one had asked for, and
 // a few.
 func (c *Oracle) checkFairTurns(e *taskHistory) {

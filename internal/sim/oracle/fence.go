@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkFence asks that a new attempt is above everything that anybody has named,
+// checkFence requires that a new attempt is above everything that anybody has named,
 // and is given to one worker.
 func (c *Oracle) checkFence(e *taskHistory, b, a *model.Task) {
 	highest := max(b.Attempt, e.maxSeenAttempt)
@@ -14,7 +14,7 @@ func (c *Oracle) checkFence(e *taskHistory, b, a *model.Task) {
 		highest = max(highest, g.attempt)
 	}
 	if a.Attempt <= highest {
-		c.violate("fence", "%s is given to %s as attempt %d, and %d was given out or named before", e.id, a.WorkerID, a.Attempt, highest)
+		c.violate("fence", "%s is assigned to %s as attempt %d, and %d was given out or named before", e.id, a.WorkerID, a.Attempt, highest)
 	}
 	if (a.Status != model.StatusQueued || a.WorkerID == "") && !c.isRequestedInTurn(e.id, verbUpdate) {
 		c.violate("fence", "%s has the new attempt %d and is %s, held by %q", e.id, a.Attempt, a.Status, a.WorkerID)

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkLinkReplaced asks that a holder does not go on with a link which its client has
+// checkLinkReplaced requires that a holder does not go on with a link which its client has
 // replaced: it has a new attempt with the new one.
 func (c *Oracle) checkLinkReplaced(e *taskHistory, b, a *model.Task) {
 	if b.Status.Active() && a.Status.Active() && a.URL != b.URL && a.Attempt == b.Attempt {
@@ -10,8 +10,8 @@ func (c *Oracle) checkLinkReplaced(e *taskHistory, b, a *model.Task) {
 	}
 }
 
-// checkReclaimed requires that a worker does not reclaim an attempt whose link was
-// replaced.
+// checkReclaimed requires that a worker does not reclaim an attempt after its link
+// was replaced.
 func (c *Oracle) checkReclaimed(e *taskHistory, b, a *model.Task) {
 	for _, g := range e.assignments {
 		if b.Status == model.StatusPending && g.attempt == a.Attempt && g.url != a.URL {

@@ -87,7 +87,7 @@ func (c *Oracle) applyReport(k *workerHistory, r *model.Report) {
 	}
 }
 
-// checkReport asks that what is accepted of a worker is in the store.
+// checkReport requires that what is accepted of a worker is in the store.
 func (c *Oracle) checkReport(op engine.Report, a *dispatch.Answer) {
 	k := c.worker(op.Worker)
 	c.countEvent(op, a)

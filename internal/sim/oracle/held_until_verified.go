@@ -9,7 +9,7 @@ func (c *Oracle) checkImported(e *taskHistory, a *model.Task) {
 	}
 }
 
-// checkHeldTask asks that a task which is held back is given to nobody.
+// checkHeldTask requires that a task which is held back is given to nobody.
 func (c *Oracle) checkHeldTask(ch *change) {
 	e, a := ch.task, ch.after
 	_, released := c.turn.releases[e.id]
@@ -20,11 +20,11 @@ func (c *Oracle) checkHeldTask(ch *change) {
 	case c.isRequestedInTurn(e.id, verbCancel):
 		e.hold = holdUnsure
 	case e.hold == holdUntil && !released && a.WorkerID != "" && a.Attempt > previousAttempt(ch): // not an assignment of a finish whose commit was written and failed
-		c.violate("held-until-verified", "%s is given to %s, and its import is not finished", e.id, a.WorkerID)
+		c.violate("held-until-verified", "%s is assigned to %s, and its import is not finished", e.id, a.WorkerID)
 	}
 }
 
-// checkHeldReason asks that the dispatcher says of a task that waits whether it is
+// checkHeldReason requires that the dispatcher says of a task that waits whether it is
 // held back.
 func (c *Oracle) checkHeldReason(e *taskHistory, reason string) {
 	if e.row.Status != model.StatusPending || e.hold == holdUnsure {

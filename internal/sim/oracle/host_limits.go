@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkHostLimit asks that what was just given out leaves its host within the limit.
+// checkHostLimit requires that what was just given out leaves its host within the limit.
 func (c *Oracle) checkHostLimit(e *taskHistory) {
 	limit := c.hostLimit(e.row)
 	if limit == 0 || c.isRequestedInTurn(e.id, verbUpdate) {

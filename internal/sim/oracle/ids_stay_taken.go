@@ -1,6 +1,6 @@
 package oracle
 
-// checkIDReuse asks that the id of a deleted task stays taken for retention.ids. It
+// checkIDReuse requires that the id of a deleted task stays taken for retention.ids. It
 // goes by the wall clock, so it does not ask after that was turned.
 func (c *Oracle) checkIDReuse(e *taskHistory) {
 	keep := millis(c.cfg.RetainIDs)

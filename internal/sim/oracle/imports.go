@@ -17,10 +17,10 @@ const (
 // reasonHeld is what a task that is held back says.
 const reasonHeld = "is held back until its import is verified"
 
-// ImportBegan hears that an import is under way.
+// ImportBegan notes that an import is under way.
 func (c *Oracle) ImportBegan() { c.imports.active = true }
 
-// ImportAborted hears that it was given up.
+// ImportAborted notes that it was given up.
 func (c *Oracle) ImportAborted() { c.imports.active = false }
 
 // BeginImportTurn begins what an import asks between two turns: ids are of the tasks that
@@ -29,7 +29,7 @@ func (c *Oracle) BeginImportTurn(ids []string, releases map[string]struct{}) {
 	c.turn = turn{isActive: true, isConnected: c.dispatcher.Connected(), imported: ids, releases: releases}
 }
 
-// ImportDecided hears that a request of an import had a turn of its own.
+// ImportDecided notes that a request of an import had a turn of its own.
 func (c *Oracle) ImportDecided() {
 	if now := c.world.Now(); now-c.lastTurnAt > 5000 || c.dispatcher.Connected() && !c.wasConnected {
 		c.resetTimeouts()
@@ -44,7 +44,7 @@ func (c *Oracle) ImportDecided() {
 	}
 }
 
-// ImportReleased hears that an import was finished: its tasks may be placed, and they are
+// ImportReleased notes that an import was finished: its tasks may be placed, and they are
 // acknowledged.
 func (c *Oracle) ImportReleased() {
 	c.imports.active = false

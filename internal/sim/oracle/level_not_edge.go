@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkLevel asks that the answer to a heartbeat says all: what the worker lacks and
+// checkLevel requires that the answer to a heartbeat says all: what the worker lacks and
 // should hold, and what it lists and should not.
 func (c *Oracle) checkLevel(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
 	for _, e := range c.taskOrder {

@@ -13,7 +13,7 @@ type Message struct {
 	Answers    []dispatch.Answer
 }
 
-// Received hears of a message that was taken in: from now on it may have its effect.
+// Received notes a message that was taken in: from now on it may have its effect.
 func (c *Oracle) Received(m *Message) {
 	c.undecided = append(c.undecided, m)
 	for _, op := range m.Ops {

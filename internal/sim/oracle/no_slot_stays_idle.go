@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkIdle asks, now and then, whether a task waits for nothing at all.
+// checkIdle checks, now and then, whether a task waits for nothing at all.
 func (c *Oracle) checkIdle() {
 	if !c.turn.isConnected || c.world.Now()-c.disturbedAt < 5000 {
 		for _, e := range c.taskOrder {

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkOtherWorker asks that what failed for its worker's sake, and does not wait for
+// checkOtherWorker requires that what failed for its worker's sake, and does not wait for
 // that, goes to another one.
 func (c *Oracle) checkOtherWorker(ch *change, k *workerHistory) {
 	b := ch.before

@@ -5,7 +5,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// CheckAcknowledged asks for every task that was acknowledged.
+// CheckAcknowledged requires every task that was acknowledged.
 func (c *Oracle) CheckAcknowledged() {
 	for _, e := range c.taskOrder {
 		if e.acknowledged && e.row == nil {
@@ -14,7 +14,7 @@ func (c *Oracle) CheckAcknowledged() {
 	}
 }
 
-// checkDeleted asks who has wished a task away.
+// checkDeleted checks who has wished a task away.
 func (c *Oracle) checkDeleted(ch *change) {
 	e := ch.task
 	if !ch.before.Status.Terminal() && !(c.mayHaveEnded(e, ch.before) && e.requests[verbDelete] > 0) {

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkReleased asks why a task was taken from its holder.
+// checkReleased checks why a task was taken from its holder.
 func (c *Oracle) checkReleased(e *taskHistory, b, a *model.Task) {
 	k := c.worker(b.WorkerID)
 	unlisted := c.world.Now()-max(e.listedAt, e.assignedAt) >= 2*c.listingGrace()

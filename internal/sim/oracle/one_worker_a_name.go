@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkAdmitted asks that one worker at a time has a name.
+// checkAdmitted requires that one worker at a time has a name.
 func (c *Oracle) checkAdmitted(k *workerHistory, h *model.Heartbeat) {
 	old := k.heartbeat
 	if old == nil {

@@ -2,8 +2,8 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkPlacing asks of every assignment of a turn whether the worker may have it,
-// and whether nobody was passed over.
+// checkPlacing checks of every assignment of a turn whether the worker may have it,
+// and whether no task was passed over.
 func (c *Oracle) checkPlacing() {
 	var placed []*taskHistory
 	for _, ch := range c.turn.changes {

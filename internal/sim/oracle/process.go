@@ -17,7 +17,7 @@ func (c *Oracle) Stopped() { c.isLoaded, c.disturbedAt = false, c.world.Now() }
 // Unloaded notes that a load of the engine begins.
 func (c *Oracle) Unloaded() { c.isLoaded, c.disturbedAt = false, c.world.Now() }
 
-// Loaded hears that an engine was built from the store. After a commit that failed
+// Loaded notes that an engine was built from the store. After a commit that failed
 // it is the next turn's.
 func (c *Oracle) Loaded() {
 	c.isLoaded = true
@@ -52,10 +52,10 @@ func (c *Oracle) ClockTurned(by model.Time) {
 	}
 }
 
-// Disturbed hears of trouble, after which more time is allowed.
+// Disturbed notes trouble, after which more time is allowed.
 func (c *Oracle) Disturbed() { c.disturbedAt = c.world.Now() }
 
-// resetTimeouts gives every worker a fresh timeout. One whose time was over before may
+// resetTimeouts restarts the timeout of each worker. One that was overdue before may
 // still be found to be lost.
 func (c *Oracle) resetTimeouts() {
 	for _, name := range c.workerOrder {

@@ -12,7 +12,7 @@ func (c *Oracle) recordProgress(e *taskHistory, r *model.Report) {
 	}
 }
 
-// checkProgress asks, now and then, that progress reaches the store.
+// checkProgress requires, now and then, that progress reaches the store.
 func (c *Oracle) checkProgress() {
 	for _, e := range c.taskOrder {
 		if quiet := c.world.Now() - max(e.unsavedSince, c.disturbedAt); e.row != nil && e.unsavedLength > 0 && quiet > 10_000 {

@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkRefusal asks that a refusal is one that the contract knows.
+// checkRefusal requires that a refusal is one that the contract knows.
 func (c *Oracle) checkRefusal(op engine.Event, a *dispatch.Answer) {
 	if _, ok := op.(engine.Heartbeat); ok && a.Err.Code == model.CodeUnavailable {
 		c.disturbedAt = c.world.Now()
@@ -61,14 +61,14 @@ func (c *Oracle) checkDuplicate(e *taskHistory, a *dispatch.Answer) {
 	}
 }
 
-// checkTooMany asks that a limit which is said to be reached is.
+// checkTooMany requires that a limit which is said to be reached is.
 func (c *Oracle) checkTooMany(e *taskHistory, client string, a *dispatch.Answer) {
 	if c.cfg.RequirementSets >= 1000 && c.isWithinLimits(client) {
 		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)
 	}
 }
 
-// checkRemoval asks that a living worker is removed with force only.
+// checkRemoval requires that a living worker is removed with force only.
 func (c *Oracle) checkRemoval(op engine.RemoveWorker) {
 	if k := c.worker(op.ID); !op.Force && k.isLive && !k.leaving && !c.isSilent(op.ID) {
 		c.violate("refusals", "%s is removed without force; it was heard %d ms ago", op.ID, c.world.Now()-k.heardAt)

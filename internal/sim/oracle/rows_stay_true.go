@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkImmutable asks that what a client has said stays.
+// checkImmutable requires that what a client has said stays.
 func (c *Oracle) checkImmutable(e *taskHistory, b, a *model.Task) {
 	if a.ID != b.ID || a.Client != b.Client || a.SpecHash != b.SpecHash || a.Seq != b.Seq || a.CreatedAt != b.CreatedAt {
 		c.violate("rows-stay-true", "%s: its id, client, hash, seq or time of birth has changed", e.id)
@@ -12,7 +12,7 @@ func (c *Oracle) checkImmutable(e *taskHistory, b, a *model.Task) {
 	}
 }
 
-// checkTimes asks that a row says when its task began and ended, as its status is:
+// checkTimes requires that a row says when its task began and ended, as its status is:
 // retention goes by it.
 func (c *Oracle) checkTimes(e *taskHistory, a *model.Task) {
 	if a.Status.Terminal() != (a.FinishedAt > 0) {

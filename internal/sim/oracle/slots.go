@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkSlots asks that a worker which is given something had a slot for it.
+// checkSlots requires that a worker which is given something had a slot for it.
 func (c *Oracle) checkSlots(e *taskHistory) {
 	k := c.worker(e.row.WorkerID)
 	if used, _ := c.countSlots(k); k.heartbeat != nil && used > k.heartbeat.TotalSlots && !c.isRequestedInTurn(e.id, verbUpdate) {

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// CheckStore asks that the store has what it was given.
+// CheckStore requires that the store has what it was given.
 func (c *Oracle) CheckStore(tasks []*model.Task) {
 	n := 0
 	for _, e := range c.taskOrder {

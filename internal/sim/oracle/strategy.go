@@ -5,8 +5,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkStrategy asks, where a turn has placed one task only, that the strategy was
-// followed. A worker of whose slots it is not certain is left out.
+// checkStrategy requires, where a turn has placed one task only, that the strategy was
+// followed. A worker with an uncertain number of used slots is left out.
 func (c *Oracle) checkStrategy(placed []*taskHistory) {
 	if len(placed) != 1 || c.isRequestedInTurn(placed[0].id, verbUpdate) {
 		return
@@ -31,11 +31,11 @@ func (c *Oracle) checkStrategy(placed []*taskHistory) {
 		switch c.cfg.Strategy {
 		case engine.StrategyTags:
 			if rank > mine {
-				c.violate("strategy", "%s is given to %s, of whose tags %d match, and %s has %d", e.id, k.name, mine, name, rank)
+				c.violate("strategy", "%s is assigned to %s, which matches %d tags, and %s matches %d", e.id, k.name, mine, name, rank)
 			}
 		case engine.StrategyLeastLoaded, "":
 			if used*k.heartbeat.TotalSlots < (certain-1)*o.heartbeat.TotalSlots {
-				c.violate("strategy", "%s is given to %s with %d of %d slots in use, and %s has %d of %d",
+				c.violate("strategy", "%s is assigned to %s with %d of %d slots in use, and %s has %d of %d",
 					e.id, k.name, certain-1, k.heartbeat.TotalSlots, name, used, o.heartbeat.TotalSlots)
 			}
 		}

@@ -2,13 +2,13 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// taskHistory is what is known of one task: its row in the store, and every word that was
-// said about it.
+// taskHistory is the history of one task: its row in the store, and the messages about
+// it.
 type taskHistory struct {
 	id           string
 	row          *model.Task // as committed; nil: not there
-	acknowledged bool        // its client was told that it exists
-	deleted      bool        // deleted at somebody's wish
+	acknowledged bool        // its submit was acknowledged
+	deleted      bool        // it was deleted
 	deletedAt    model.Time  // when; 0 = not seen
 
 	imported       bool // imported
@@ -27,7 +27,7 @@ type taskHistory struct {
 	overtaken      map[string]int // by client: tasks that went before it while it waited
 	assignedAt     model.Time
 	listedAt       model.Time // when its holder last spoke of it
-	unsavedLength  int64      // bytes that its holder has told, and its row does not have yet; 0 = none
+	unsavedLength  int64      // bytes that its holder reported and its row lacks; 0 = none
 	unsavedSince   model.Time
 	idleSince      model.Time // it could have been placed and was not; 0 = it could not
 }
@@ -44,7 +44,7 @@ type assignment struct {
 	url     string // as it was then
 }
 
-// statement is all that a worker has said of an attempt.
+// statement holds the reports of a worker about an attempt.
 type statement struct {
 	worker  string
 	attempt int64
@@ -57,7 +57,7 @@ type avoidance struct {
 	at     model.Time
 }
 
-// reportSet is a set of what a worker can say.
+// reportSet is a set of kinds of reports.
 type reportSet uint8
 
 const (
@@ -89,7 +89,7 @@ func reportKind(r *model.Report) reportSet {
 	return reportedDownloading
 }
 
-// record takes down what a worker says; it may have its effect from now on.
+// record notes a report; it may have an effect from now on.
 func (e *taskHistory) record(worker string, r *model.Report) {
 	for i := range e.statements {
 		if s := &e.statements[i]; s.worker == worker && s.attempt == r.Attempt {
@@ -100,7 +100,7 @@ func (e *taskHistory) record(worker string, r *model.Report) {
 	e.statements = append(e.statements, statement{worker, r.Attempt, reportKind(r)})
 }
 
-// reported returns what a worker has said of an attempt.
+// reported returns the reports of a worker about an attempt.
 func (e *taskHistory) reported(worker string, attempt int64) reportSet {
 	for _, s := range e.statements {
 		if s.worker == worker && s.attempt == attempt {
@@ -110,7 +110,7 @@ func (e *taskHistory) reported(worker string, attempt int64) reportSet {
 	return 0
 }
 
-// assignee returns who was given an attempt, "" if nobody.
+// assignee returns the worker that an attempt was assigned to, "" if there is none.
 func (e *taskHistory) assignee(attempt int64) string {
 	for _, g := range e.assignments {
 		if g.attempt == attempt {
@@ -120,7 +120,7 @@ func (e *taskHistory) assignee(attempt int64) string {
 	return ""
 }
 
-// holderReported reports whether the one who was given the attempt has said any of the words.
+// holderReported reports whether the worker that the attempt was assigned to sent one of the reports.
 func (e *taskHistory) holderReported(attempt int64, w reportSet) bool {
 	holder := e.assignee(attempt)
 	return holder != "" && e.reported(holder, attempt)&w != 0
@@ -169,7 +169,7 @@ func (c *Oracle) statusSince(e *taskHistory) model.Time {
 	return e.statusSince
 }
 
-// describeTask is a row in a few words.
+// describeTask describes a row briefly.
 func describeTask(t *model.Task) string {
 	if t == nil {
 		return "none"

@@ -14,7 +14,7 @@ type turn struct {
 	changes      []change
 	hasCommit    bool // a commit was
 	hasFailed    bool // and failed, or a read did: what was asked was answered with an error
-	hasReload    bool // after that the engine was loaded anew
+	hasReload    bool // the engine was reloaded after that
 	outputs      int  // what has left in it: answers that are no refusals, commands, events
 	messages     []*Message
 	assigns      []sentAssignment
@@ -48,7 +48,7 @@ func (c *Oracle) TriedCommit() bool { return c.turn.hasCommit }
 // HasCommitted reports whether the turn's commit was written.
 func (c *Oracle) HasCommitted() bool { return c.turn.commit != nil }
 
-// CommitFailed hears of a commit that returned an error.
+// CommitFailed notes a commit that returned an error.
 func (c *Oracle) CommitFailed() {
 	c.turn.hasCommit, c.turn.hasFailed = true, true
 	if c.turn.imported != nil || c.turn.releases != nil {
@@ -57,7 +57,7 @@ func (c *Oracle) CommitFailed() {
 	c.disturbedAt = c.world.Now()
 }
 
-// Committed hears of a commit that was written, whatever the dispatcher is told.
+// Committed notes a commit that was written, whatever result the dispatcher gets.
 func (c *Oracle) Committed(b *model.Batch) {
 	c.checkCommitFirst()
 	c.turn.hasCommit, c.turn.commit = true, b
@@ -142,7 +142,7 @@ func (c *Oracle) EndTurn(survived bool) {
 		c.resetLiveState()
 	}
 	if c.hasRefusedHeartbeat() {
-		c.resetTimeouts() // nobody is to blame for what the dispatcher would not hear
+		c.resetTimeouts() // no worker is to blame for a heartbeat that was refused
 	}
 	if survived {
 		c.checkEngineState()
@@ -171,7 +171,7 @@ func (c *Oracle) sortMessages() {
 	c.turn.messages = append(c.turn.messages, clients...)
 }
 
-// traceTurn puts what a turn did into the story.
+// traceTurn adds the changes of a turn to the trace.
 func (c *Oracle) traceTurn() {
 	t := &c.turn
 	for _, ch := range t.changes {

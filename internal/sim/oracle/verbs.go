@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// What can be asked for.
+// The verbs.
 const (
 	verbSubmit = iota
 	verbCancel
@@ -18,7 +18,7 @@ const (
 	verbCount
 )
 
-// recordVerb notes what somebody who may asks for.
+// recordVerb notes a permitted request.
 func (c *Oracle) recordVerb(op engine.Event) {
 	if id, client, verb := verbOf(op); id != "" {
 		e := c.task(id)
@@ -79,7 +79,7 @@ func (c *Oracle) checkVerb(op engine.Event, a *dispatch.Answer) {
 	}
 }
 
-// checkAdmin asks that what an operator was told is in the worker's row, for a
+// checkAdmin requires that the answer to an operator is in the worker's row, because a
 // restart has to know it.
 func (c *Oracle) checkAdmin(op engine.Event, a *dispatch.Answer) {
 	if a.Err != nil {

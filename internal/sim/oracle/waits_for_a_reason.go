@@ -13,7 +13,7 @@ func (c *Oracle) checkReason(e *taskHistory, reason string) {
 	}
 }
 
-// checkAwaitedWorker asks that no task waits for one worker alone that takes nothing.
+// checkAwaitedWorker requires that no task waits for one worker alone that takes nothing.
 func (c *Oracle) checkAwaitedWorker(e *taskHistory, reason string) {
 	rest, ok := strings.CutPrefix(reason, "waits for the worker ")
 	name, _, _ := strings.Cut(rest, ",")

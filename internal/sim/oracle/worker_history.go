@@ -8,7 +8,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// workerHistory is what a dispatcher was told by and about one worker.
+// workerHistory holds the messages of and about one worker.
 type workerHistory struct {
 	name       string
 	heartbeat  *model.Heartbeat // the last one that it took
@@ -19,25 +19,25 @@ type workerHistory struct {
 	overdue    bool // its silence had lasted long enough when it was excused
 	leavingAt  model.Time
 	stopping   map[string]stopping
-	removals   int // that operators have asked for
-	resumes    int // likewise
+	removals   int // that operators have requested
+	resumes    int // resumes that operators have requested
 	undrains   int // that were done
 }
 
-// stopping is an attempt that a worker was told to stop, and that holds a slot
+// stopping is an attempt that a worker was told to drop, and that uses a slot
 // until it has; if that is not certain, it may.
 type stopping struct {
 	attempt int64
 	certain bool
 }
 
-// disconnect is a worker that is lost or has left: what it was told to stop is over.
+// disconnect notes that a worker is lost or has left: its drops are done.
 func (c *Oracle) disconnect(k *workerHistory) {
 	k.isLive = false
 	clear(k.stopping)
 }
 
-// forgetWorker is a worker of which the dispatcher knows nothing any more.
+// forgetWorker notes that the dispatcher has forgotten a worker.
 func (c *Oracle) forgetWorker(k *workerHistory) {
 	c.disconnect(k)
 	k.heartbeat, k.registered = nil, false

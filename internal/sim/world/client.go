@@ -8,18 +8,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// client asks for downloads, asks again until it is answered, and changes its
-// mind.
+// client submits downloads, repeats requests until they are answered, and changes tasks.
 type client struct {
-	w     *world
-	name  string
-	tasks []*wish
-	open  int // requests that are not over
-	given int // ids that it was given
+	w            *world
+	name         string
+	tasks        []*taskWish
+	openRequests int // requests that are not over
+	assignedIDs  int // ids that it was given
 }
 
-// wish is a task as its client knows it.
-type wish struct {
+// taskWish is a task as its client knows it.
+type taskWish struct {
 	id    string
 	spec  *model.TaskSpec
 	hash  model.Hash
@@ -30,28 +29,28 @@ type wish struct {
 func (w *world) addClient(name string) {
 	c := &client{w: w, name: name}
 	w.clients = append(w.clients, c)
-	r := w.user
+	r := w.clientRand
 	n := 1 + r.IntN(2*w.plan.tasks)
 	for i := 0; i < n; {
 		many := 1
 		if chance(r, 3) {
 			many = 1 + r.IntN(n-i)
 		}
-		wishes := make([]*wish, many)
+		wishes := make([]*taskWish, many)
 		for j := range wishes {
 			wishes[j] = c.wish(i + j)
 		}
 		i += many
-		w.in(between(r, 0, int(w.plan.trouble*3/4)), func() { c.submit(wishes, 0) })
+		w.planIn(between(r, 0, int(w.plan.faultPhase*3/4)), func() { c.submit(wishes, 0) })
 	}
 	for range n + 8 {
-		w.in(between(r, 1000, int(w.plan.trouble)), c.act)
+		w.planIn(between(r, 1000, int(w.plan.faultPhase)), c.actOnTask)
 	}
 }
 
 // wish draws one task.
-func (c *client) wish(n int) *wish {
-	r := c.w.user
+func (c *client) wish(n int) *taskWish {
+	r := c.w.clientRand
 	s := &model.TaskSpec{
 		ID:  fmt.Sprintf("%s-%d", c.name, n),
 		URL: fmt.Sprintf("https://%s.example/%d.bin", []string{"h0", "h1", "H1", "h2"}[r.IntN(4)], n),
@@ -69,19 +68,19 @@ func (c *client) wish(n int) *wish {
 	case 4:
 		s.Timeout = model.Seconds(float64(pick(r, 10, 30, 90)))
 	case 5:
-		s.NotBefore = epoch + c.w.now + between(r, 1000, int(c.w.plan.trouble))
+		s.NotBefore = epoch + c.w.now + between(r, 1000, int(c.w.plan.faultPhase))
 	case 6:
 		s.MaxAttempts = pick(r, 1, 2, 5)
 	}
-	if c.w.plan.starved && chance(r, 3) {
+	if c.w.plan.hasMissingTag && chance(r, 3) {
 		s.Tags = map[string]string{"gpu": "yes"}
 	}
-	w := &wish{id: s.ID, spec: s, hash: s.Hash(), own: !chance(r, 6)}
+	w := &taskWish{id: s.ID, spec: s, hash: s.Hash(), own: !chance(r, 6)}
 	return w
 }
 
-// submit asks for tasks in one message, and again until that is answered.
-func (c *client) submit(wishes []*wish, try int) {
+// submit submits tasks in one message, and repeats it until it is answered.
+func (c *client) submit(wishes []*taskWish, try int) {
 	if try == 0 {
 		c.tasks = append(c.tasks, wishes...)
 	}
@@ -91,16 +90,16 @@ func (c *client) submit(wishes []*wish, try int) {
 			spec := t.spec
 			if !t.own { // it gets an id where it arrives, another each time
 				named := *t.spec
-				c.given++
-				named.ID = fmt.Sprintf("%s-given%d", c.name, c.given)
+				c.assignedIDs++
+				named.ID = fmt.Sprintf("%s-given%d", c.name, c.assignedIDs)
 				spec, t.id = &named, named.ID
 			}
 			ops[i] = engine.Submit{Client: c.name, Spec: spec, Hash: t.hash, Chosen: t.own}
 		}
 		return ops
 	}
-	c.ask(arrives, func(answers []dispatch.Answer) {
-		var again []*wish
+	c.request(arrives, func(answers []dispatch.Answer) {
+		var again []*taskWish
 		for i, t := range wishes {
 			switch {
 			case answers == nil && t.own, answers != nil && retryable(answers[i].Err):
@@ -110,9 +109,9 @@ func (c *client) submit(wishes []*wish, try int) {
 			}
 		}
 		if len(again) > 0 && try < 40 {
-			c.open++
-			c.w.in(between(c.w.user, 500, 15_000), func() {
-				c.open--
+			c.openRequests++
+			c.w.planIn(between(c.w.clientRand, 500, 15_000), func() {
+				c.openRequests--
 				c.submit(again, try+1)
 			})
 		}
@@ -123,26 +122,26 @@ func retryable(err *model.Error) bool {
 	return err != nil && (err.Code == model.CodeUnavailable || err.Code == model.CodeTooMany)
 }
 
-// ask sends a request; done gets its answers, nil if none came in time.
-func (c *client) ask(ops func() []engine.Event, done func([]dispatch.Answer)) {
+// request sends a request; done gets its answers, nil after the timeout.
+func (c *client) request(ops func() []engine.Event, done func([]dispatch.Answer)) {
 	over := false
 	end := func(answers []dispatch.Answer) {
 		if !over {
 			over = true
-			c.open--
+			c.openRequests--
 			done(answers)
 		}
 	}
-	c.open++
-	c.w.in(timeout, func() { end(nil) })
+	c.openRequests++
+	c.w.planIn(requestTimeout, func() { end(nil) })
 	c.w.request(nil, func(d *dispatcher, answer func(func())) {
-		d.take(false, ops(), func(got []dispatch.Answer) { answer(func() { end(got) }) })
+		d.receive(false, ops(), func(got []dispatch.Answer) { answer(func() { end(got) }) })
 	})
 }
 
-// act does something with a task that was asked for, one's own or another's.
-func (c *client) act() {
-	r := c.w.user
+// actOnTask sends a request about a submitted task, its own or that of another client.
+func (c *client) actOnTask() {
+	r := c.w.clientRand
 	if len(c.tasks) == 0 {
 		return
 	}
@@ -175,43 +174,43 @@ func (c *client) act() {
 	default:
 		op = c.verb(t)
 	}
-	if d, ok := op.(engine.Delete); ok && t.own && hashed(c.name, t.id)%2 == 0 {
+	if d, ok := op.(engine.Delete); ok && t.own && hashOf(c.name, t.id)%2 == 0 {
 		// One message deletes the task and submits it again.
 		again := engine.Submit{Client: c.name, Spec: t.spec, Hash: t.hash, Chosen: true}
-		c.ask(func() []engine.Event { return []engine.Event{d, again} }, func([]dispatch.Answer) {})
+		c.request(func() []engine.Event { return []engine.Event{d, again} }, func([]dispatch.Answer) {})
 		return
 	}
 	if op != nil {
-		c.insist(op, pick(r, 1, 3))
+		c.requestUntilAnswered(op, pick(r, 1, 3))
 	}
 }
 
 // verb draws one of the things that can be done with a task, or, by an operator,
 // with a worker.
-func (c *client) verb(t *wish) engine.Event {
-	r := c.w.user
-	who := c.name
+func (c *client) verb(t *taskWish) engine.Event {
+	r := c.w.clientRand
+	as := c.name
 	if chance(r, 4) {
-		who = "" // an operator
+		as = "" // an operator
 	}
 	worker := c.w.workers[r.IntN(len(c.w.workers))].name
 	switch r.IntN(16) {
 	case 0, 1, 2:
-		return engine.Pause{Client: who, ID: t.id}
+		return engine.Pause{Client: as, ID: t.id}
 	case 3, 4, 5:
-		return engine.Resume{Client: who, ID: t.id}
+		return engine.Resume{Client: as, ID: t.id}
 	case 6, 7:
-		again := engine.Retry{Client: who, ID: t.id}
+		again := engine.Retry{Client: as, ID: t.id}
 		if chance(r, 4) {
 			again.URL = c.freshURL()
 		}
 		return again
 	case 8, 9:
-		return engine.Update{Client: who, ID: t.id, Change: c.change()}
+		return engine.Update{Client: as, ID: t.id, Change: c.change()}
 	case 10:
-		return engine.Delete{Client: who, ID: t.id}
+		return engine.Delete{Client: as, ID: t.id}
 	case 11:
-		return engine.Delete{Client: who, ID: t.id, Files: true}
+		return engine.Delete{Client: as, ID: t.id, Files: true}
 	case 12:
 		return engine.DrainWorker{ID: worker}
 	case 13:
@@ -219,12 +218,12 @@ func (c *client) verb(t *wish) engine.Event {
 	case 14:
 		return engine.RemoveWorker{ID: worker, Force: chance(r, 2)}
 	}
-	return engine.Cancel{Client: who, ID: t.id}
+	return engine.Cancel{Client: as, ID: t.id}
 }
 
 // change draws an update.
 func (c *client) change() *model.TaskUpdate {
-	r := c.w.user
+	r := c.w.clientRand
 	u := new(model.TaskUpdate)
 	if chance(r, 2) {
 		p := model.Priority(1 + r.IntN(4))
@@ -246,19 +245,19 @@ func (c *client) change() *model.TaskUpdate {
 
 // freshURL draws another source.
 func (c *client) freshURL() string {
-	r := c.w.user
+	r := c.w.clientRand
 	return fmt.Sprintf("https://h%d.example/fresh%d.bin", r.IntN(3), r.IntN(1000))
 }
 
-// insist asks, and again if that is not answered; a verb that is said twice must do
-// no harm.
-func (c *client) insist(op engine.Event, tries int) {
-	c.ask(func() []engine.Event { return []engine.Event{op} }, func(answers []dispatch.Answer) {
+// requestUntilAnswered sends a request, and again if it is not answered; a repeated verb
+// must be harmless.
+func (c *client) requestUntilAnswered(op engine.Event, tries int) {
+	c.request(func() []engine.Event { return []engine.Event{op} }, func(answers []dispatch.Answer) {
 		if tries > 1 && (answers == nil || retryable(answers[0].Err)) {
-			c.open++
-			c.w.in(between(c.w.user, 100, 8_000), func() {
-				c.open--
-				c.insist(op, tries-1)
+			c.openRequests++
+			c.w.planIn(between(c.w.clientRand, 100, 8_000), func() {
+				c.openRequests--
+				c.requestUntilAnswered(op, tries-1)
 			})
 		}
 	})

@@ -1,16 +1,12 @@
-// Package world is a seeded world of clients, workers, network and stores round the
-// dispatcher's own loop ([dispatch.Manual]), with more bad luck than production
-// will ever see.
+// Package world is a seeded world of clients, workers, network and stores around the
+// dispatcher's own loop ([dispatch.Manual]), with more faults than production has.
 //
-// One goroutine, one queue of things to come, virtual time and numbers drawn from
-// the seed alone: a seed is a story that is told again word by word. The trace of
-// all words is hashed, so that anything which is left to chance shows.
+// There is one goroutine, one agenda of planned steps, virtual time, and random
+// numbers that come from the seed alone: a seed gives the same run each time. The trace
+// of a run is hashed, so that anything that depends on something else is found.
 //
-// What must hold is checked after every turn by what went over the wire and what
-// the store was given, never by the engine's own books; see the files check*.go and
-// replay.go. Each invariant has a name, and docs/simulator.md says what it is; the
-// bugs under campaign/testdata/bugs show that they can fail.
+// After each turn the oracle checks the messages and the writes to the store.
 //
-// A story has a time of trouble and then a calm, in which everything that was
-// acknowledged has to come to its end.
+// A run has a fault phase and then a settling phase, in which each acknowledged task
+// must reach its end.
 package world

@@ -7,31 +7,31 @@ import (
 )
 
 // planFaults sets the moments at which something happens, one to three for each
-// kind that the seed has. Each kind has its own numbers: without one the others come
-// when they came, which is how a story is made shorter.
+// kind that the seed has. Each kind has its own numbers: the others stay the same if one
+// is disabled, which is how a run is shortened.
 func (w *world) planFaults() {
 	for _, f := range w.plan.faults {
-		own := stream(w.opts.Seed, 100+uint64(slices.Index(Faults, f)))
+		own := stream(w.options.Seed, 100+uint64(slices.Index(Faults, f)))
 		for range 1 + own.IntN(3) {
-			w.in(between(own, 5_000, int(w.plan.trouble)-1), func() {
-				if w.troubled() {
-					w.befall(f)
+			w.planIn(between(own, 5_000, int(w.plan.faultPhase)-1), func() {
+				if w.hasFaults() {
+					w.inject(f)
 				}
 			})
 		}
 	}
 }
 
-// befall makes one fault happen, if it can now.
-func (w *world) befall(f Fault) {
-	d := w.main
+// inject injects one fault, if it can occur now.
+func (w *world) inject(f Fault) {
+	d := w.primary
 	next := &d.store.next
 	switch f {
 	case Outage, ShortOutage:
 		w.cutNATS(f)
 	case Crash:
 		d.crash(f)
-		d.startLater(between(w.luck, 10, pick(w.luck, 1000, 120_000)))
+		d.startLater(between(w.faultRand, 10, pick(w.faultRand, 1000, 120_000)))
 	case CrashBeforeCommit:
 		next.crashBefore = true
 	case CrashAfterCommit:
@@ -41,9 +41,9 @@ func (w *world) befall(f Fault) {
 	case Stall:
 		w.stall(d)
 	case ClockForward:
-		w.turnClock(f, between(w.luck, 1000, pick(w.luck, 10_000, 7_200_000)))
+		w.turnClock(f, between(w.faultRand, 1000, pick(w.faultRand, 10_000, 7_200_000)))
 	case ClockBack:
-		w.turnClock(f, -between(w.luck, 1000, pick(w.luck, 10_000, 7_200_000)))
+		w.turnClock(f, -between(w.faultRand, 1000, pick(w.faultRand, 10_000, 7_200_000)))
 	case CommitFails:
 		next.commitFails = true
 	case CommitAmbiguous:
@@ -54,40 +54,40 @@ func (w *world) befall(f Fault) {
 		next.loadFails = true
 		next.commitAmbiguous = true // so that there is a load
 	case ReadsDown:
-		w.lasting(f, between(w.luck, 5_000, 120_000), func(on bool) { d.store.deaf = on })
+		w.forWhile(f, between(w.faultRand, 5_000, 120_000), func(on bool) { d.store.readsFail = on })
 	case StoreDown:
-		w.lasting(f, between(w.luck, 200, 60_000), func(on bool) { d.store.down = on })
+		w.forWhile(f, between(w.faultRand, 200, 60_000), func(on bool) { d.store.isDown = on })
 	case SlowDisk:
-		w.lasting(f, between(w.luck, 5_000, 60_000), func(on bool) {
+		w.forWhile(f, between(w.faultRand, 5_000, 60_000), func(on bool) {
 			if d.store.slow = 0; on {
-				d.store.slow = between(w.luck, 50, 3_000)
+				d.store.slow = between(w.faultRand, 50, 3_000)
 			}
 		})
 	case Restore:
 		w.restore()
 	case ImportCommitFails:
 		w.importFails++
-		w.strikeImport()
+		w.injectImportFault()
 	case ReloadInImport:
 		w.reloadInImport++
-		w.strikeImport()
+		w.injectImportFault()
 	case PoisonEvent:
-		w.poison()
+		w.sendPoison()
 	case SecondDispatch:
 		w.startSecond()
 	default:
-		if k := w.workers[w.luck.IntN(len(w.workers))]; !k.twin {
-			w.strikeWorker(f, k)
+		if k := w.workers[w.faultRand.IntN(len(w.workers))]; !k.isTwin {
+			w.injectWorkerFault(f, k)
 		}
 	}
 }
 
-// lasting lets something be for a while; what lasts past the trouble ends with it.
-func (w *world) lasting(f Fault, d model.Time, set func(on bool)) {
-	w.say("%s, for %d ms", f, d)
+// forWhile sets something for a while, at most until the end of the fault phase.
+func (w *world) forWhile(f Fault, d model.Time, set func(on bool)) {
+	w.trace("%s, for %d ms", f, d)
 	set(true)
-	w.at(min(w.now+d, w.plan.trouble), func() {
-		w.say("over: %s", f)
+	w.planAt(min(w.now+d, w.plan.faultPhase), func() {
+		w.trace("over: %s", f)
 		set(false)
 	})
 }
@@ -97,15 +97,15 @@ func (w *world) cutNATS(f Fault) {
 	if w.outage {
 		return
 	}
-	d := between(w.luck, 100, 5_000)
+	d := between(w.faultRand, 100, 5_000)
 	if f == Outage {
-		d = 8_000 + model.Time(w.plan.engine.HeartbeatTimeout.Std().Milliseconds())*model.Time(1+w.luck.IntN(3))
+		d = 8_000 + model.Time(w.plan.engine.HeartbeatTimeout.Std().Milliseconds())*model.Time(1+w.faultRand.IntN(3))
 	}
-	w.struck(f)
-	w.lasting(f, d, func(down bool) {
+	w.countFault(f)
+	w.forWhile(f, d, func(down bool) {
 		w.outage = down
-		w.in(between(w.luck, 0, 6_000), func() {
-			for _, d := range []*dispatcher{w.main, w.second} {
+		w.planIn(between(w.faultRand, 0, 6_000), func() {
+			for _, d := range []*dispatcher{w.primary, w.secondary} {
 				if d != nil && w.outage == down {
 					d.connected = !down
 				}
@@ -114,27 +114,27 @@ func (w *world) cutNATS(f Fault) {
 	})
 }
 
-// stall stops the dispatcher's process; what is said to it meanwhile waits.
+// stall stops the dispatcher's process; messages to it wait.
 func (w *world) stall(d *dispatcher) {
-	if d.manual == nil {
+	if d.stepper == nil {
 		return
 	}
-	for_ := between(w.luck, 1_000, pick(w.luck, 10_000, 200_000))
-	w.say("%s: %s for %d ms", d.name, Stall, for_)
-	w.struck(Stall)
-	d.busy = w.now + for_
+	for_ := between(w.faultRand, 1_000, pick(w.faultRand, 10_000, 200_000))
+	w.trace("%s: %s for %d ms", d.name, Stall, for_)
+	w.countFault(Stall)
+	d.busyUntil = w.now + for_
 }
 
 func (w *world) turnClock(f Fault, by model.Time) {
-	if w.ahead+by < -epoch/2 {
+	if w.wallOffset+by < -epoch/2 {
 		return
 	}
-	w.say("%s by %d ms", f, by)
-	w.struck(f)
-	w.ahead += by
-	for _, d := range []*dispatcher{w.main, w.second} {
+	w.trace("%s by %d ms", f, by)
+	w.countFault(f)
+	w.wallOffset += by
+	for _, d := range []*dispatcher{w.primary, w.secondary} {
 		if d != nil {
-			d.check.ClockTurned(by)
+			d.oracle.ClockTurned(by)
 		}
 	}
 }
@@ -145,106 +145,127 @@ func (w *world) restore() {
 	if w.backup != nil {
 		return
 	}
-	b, err := w.main.store.save()
+	b, err := w.primary.store.backUp()
 	if err != nil {
 		w.violate("store-agrees", "a backup: %v", err)
 		return
 	}
-	w.say("a backup is taken: %d tasks", len(b.tasks))
+	w.trace("a backup is taken: %d tasks", len(b.tasks))
 	w.backup = b
-	w.in(between(w.luck, 5_000, 90_000), func() {
-		if !w.troubled() {
+	w.planIn(between(w.faultRand, 5_000, 90_000), func() {
+		if !w.hasFaults() {
 			return
 		}
-		d := w.main
-		if d.manual != nil {
+		d := w.primary
+		if d.stepper != nil {
 			d.crash(Crash)
 		}
-		w.say("%s: the backup of %d ms ago is put back", d.name, w.now-b.at)
+		w.trace("%s: the backup of %d ms ago is put back", d.name, w.now-b.at)
 		if err := d.store.restore(b); err != nil {
 			w.violate("store-agrees", "a restore: %v", err)
 			return
 		}
-		w.struck(Restore)
+		w.countFault(Restore)
 		w.backup = nil
-		d.startLater(between(w.luck, 100, 5_000))
+		d.startLater(between(w.faultRand, 100, 5_000))
 	})
 }
 
 // startSecond starts another dispatcher with a store of its own on the prefix. It
-// looks for others now and then, and stops when it finds one; the check is quicker
-// than it may say that a task is unknown.
+// looks for others at intervals, and stops when it finds one, before it may call a task
+// unknown.
 func (w *world) startSecond() {
-	if w.second != nil {
+	if w.secondary != nil {
 		return
 	}
 	d := newDispatcher(w, "d2")
-	w.second = d
-	w.struck(SecondDispatch)
+	w.secondary = d
+	w.countFault(SecondDispatch)
 	d.start()
-	lives := min(between(w.luck, 1_000, 30_000), model.Time(w.plan.engine.HeartbeatTimeout.Std().Milliseconds())-1)
-	w.in(lives, func() {
-		w.say("%s: finds the other one and stops", d.name)
-		if d.manual != nil {
+	lives := min(between(w.faultRand, 1_000, 30_000), model.Time(w.plan.engine.HeartbeatTimeout.Std().Milliseconds())-1)
+	w.planIn(lives, func() {
+		w.trace("%s: finds the other one and stops", d.name)
+		if d.stepper != nil {
 			d.stop()
 		}
-		w.second = nil
+		w.secondary = nil
 		if err := d.store.close(); err != nil {
 			w.violate("store-closes", "%v", err)
 		}
 	})
 }
 
-// strikeWorker makes something of a worker.
-func (w *world) strikeWorker(f Fault, k *worker) {
-	r := w.luck
-	long := between(r, 1_000, pick(r, 5_000, 60_000, 200_000))
+// injectWorkerFault injects a fault of one worker. Some faults count themselves when they
+// have an effect; then nothing is counted here.
+func (w *world) injectWorkerFault(f Fault, k *worker) {
+	long := between(w.faultRand, 1_000, pick(w.faultRand, 5_000, 60_000, 200_000))
+	if f == PartialLists {
+		k = w.busiest()
+	}
+	var counts bool
 	switch f {
-	case WorkerCutOff:
-		w.lasting(f, long, func(on bool) { k.cut = cut{on, on} })
-	case WorkerUnheard:
-		w.lasting(f, long, func(on bool) { k.cut.out = on })
-	case WorkerDeafened:
-		w.lasting(f, long, func(on bool) { k.cut.in = on })
+	case WorkerCrash, WorkerWiped, WorkerLeaves, WorkerFrozen:
+		counts = w.stopWorker(f, k, long)
+	default:
+		counts = w.alterWorker(f, k, long)
+	}
+	if counts {
+		w.trace("%s: %s", k.name, f)
+		w.countFault(f)
+	}
+}
+
+// stopWorker crashes, deregisters or freezes a worker, if it runs.
+func (w *world) stopWorker(f Fault, k *worker, long model.Time) (counts bool) {
+	if !k.isUp || f == WorkerLeaves && w.now < k.frozen {
+		return false
+	}
+	switch f {
 	case WorkerCrash, WorkerWiped:
-		if !k.up {
-			return
-		}
-		if chance(r, 2) {
-			k.strayBeat(min(long, w.plan.trouble-w.now) + between(r, 300, 6000))
+		if chance(w.faultRand, 2) {
+			k.sendLateHeartbeat(min(long, w.plan.faultPhase-w.now) + between(w.faultRand, 300, 6000))
 		}
 		k.crash()
 		if f == WorkerWiped {
-			k.format()
+			k.eraseDisk()
 		}
-		w.in(min(long, w.plan.trouble-w.now), k.start)
+		w.planIn(min(long, w.plan.faultPhase-w.now), k.start)
 	case WorkerLeaves:
-		if !k.up || w.now < k.frozen {
-			return
-		}
-		w.say("%s: leaves", k.name)
+		w.trace("%s: leaves", k.name)
 		k.leave()
-		w.in(long+timeout, k.start)
-		return // counted when it is heard
+		w.planIn(long+requestTimeout, k.start)
+		return false // counted when it is answered
 	case WorkerFrozen:
-		if !k.up {
-			return
-		}
-		k.freeze(min(long, w.plan.trouble-w.now))
+		k.freeze(min(long, w.plan.faultPhase-w.now))
+	}
+	return true
+}
+
+// alterWorker changes how a worker behaves for a while.
+func (w *world) alterWorker(f Fault, k *worker, long model.Time) (counts bool) {
+	r := w.faultRand
+	counts = true
+	switch f {
+	case WorkerCutOff:
+		w.forWhile(f, long, func(on bool) { k.cutOff = cutOff{on, on} })
+	case WorkerUnheard:
+		w.forWhile(f, long, func(on bool) { k.cutOff.out = on })
+	case WorkerDeafened:
+		w.forWhile(f, long, func(on bool) { k.cutOff.in = on })
 	case WorkerTwin:
-		w.twinOf(k, long)
+		w.startTwin(k, long)
 	case WorkerIgnores:
-		w.lasting(f, long, func(on bool) { k.ignores = on })
+		w.forWhile(f, long, func(on bool) { k.ignoresAssignments = on })
 	case WorkerGreedy:
-		w.lasting(f, long, func(on bool) { k.greedy = on })
-		return // counted by its lies
+		w.forWhile(f, long, func(on bool) { k.listsOthers = on })
+		counts = false // counted by its false reports
 	case Unreadable:
-		w.lasting(f, long, func(on bool) { k.garbled = on })
-		return // counted by its entries
+		w.forWhile(f, long, func(on bool) { k.hasUnreadable = on })
+		counts = false // counted by its entries
 	case WorkerSick:
-		w.lasting(f, long, func(on bool) {
-			k.state, k.exhausted = model.StateReady, on && chance(r, 3)
-			if on && !k.exhausted {
+		w.forWhile(f, long, func(on bool) {
+			k.state, k.isExhausted = model.StateReady, on && chance(r, 3)
+			if on && !k.isExhausted {
 				k.state = []model.WorkerState{model.StateError, model.StateDraining}[r.IntN(2)]
 			}
 		})
@@ -253,39 +274,37 @@ func (w *world) strikeWorker(f Fault, k *worker) {
 		if chance(r, 2) {
 			k.caps.Tags = map[string]string{"location": []string{"eu", "us"}[r.IntN(2)]}
 		}
-		w.at(w.plan.trouble, func() { k.slots = max(k.slots, 1) })
+		w.planAt(w.plan.faultPhase, func() { k.slots = max(k.slots, 1) })
 	case WorkerFull:
-		w.lasting(f, long, func(on bool) { k.full = on })
-		return // counted by its refusals
+		w.forWhile(f, long, func(on bool) { k.refusesAll = on })
+		counts = false // counted by its refusals
 	case PartialLists:
-		k = w.busiest()
-		w.lasting(f, 60_000, func(on bool) {
-			if k.part, k.cursor = 0, ""; on {
-				k.part = 1
+		w.forWhile(f, 60_000, func(on bool) {
+			if k.listedAtOnce, k.cursor = 0, ""; on {
+				k.listedAtOnce = 1
 			}
 		})
 	}
-	w.say("%s: %s", k.name, f)
-	w.struck(f)
+	return counts
 }
 
 // busiest is the worker that holds most.
 func (w *world) busiest() *worker {
 	best := w.workers[0]
 	for _, k := range w.workers {
-		if k.up && len(k.held) > len(best.held) {
+		if k.isUp && len(k.tasks) > len(best.tasks) {
 			best = k
 		}
 	}
 	return best
 }
 
-// twinOf starts another worker under the same name for a while.
-func (w *world) twinOf(k *worker, d model.Time) {
+// startTwin starts a second worker with the same name for a while.
+func (w *world) startTwin(k *worker, d model.Time) {
 	t := w.addWorker(k.name)
-	t.twin = true
-	w.at(max(min(w.now+d, w.plan.trouble), w.now+3001), func() {
-		w.say("%s: the other one of that name ends", t.name)
+	t.isTwin = true
+	w.planAt(max(min(w.now+d, w.plan.faultPhase), w.now+3001), func() {
+		w.trace("%s: the second worker of that name ends", t.name)
 		t.crash()
 	})
 }

@@ -13,8 +13,8 @@ import (
 )
 
 // importer moves the tasks of another store into the dispatcher, as migrate does:
-// it begins, puts some records at a time, and finishes; or it aborts, or is never
-// heard again. In the end it moves all of them.
+// it begins, puts some records at a time, and finishes; or it aborts or disappears. In
+// the end it moves all of them.
 type importer struct {
 	w    *world
 	rows []repo.Record
@@ -30,20 +30,20 @@ type importer struct {
 	tries  int
 }
 
-// ending is how an import ends that nothing disturbs.
+// ending is the end of an import without faults.
 type ending int
 
 const (
 	endFinish ending = iota
 	endAbort
-	endLeave // nobody is heard of it again; the bus gives it up
+	endLeave // the client disappears; the bus aborts the import
 )
 
 const importBatch = 4
 
 // addImporter draws another store and the moments at which it is imported.
 func (w *world) addImporter(n int) {
-	r := w.mover
+	r := w.importRand
 	i := &importer{w: w}
 	for j := range 2 + r.IntN(8) {
 		i.rows = append(i.rows, i.record(n, j))
@@ -51,13 +51,13 @@ func (w *world) addImporter(n int) {
 	w.importers = append(w.importers, i)
 	for range 1 + r.IntN(3) {
 		how := ending(r.IntN(3))
-		w.in(between(r, 2_000, int(w.plan.trouble)-1), func() { i.begin(how) })
+		w.planIn(between(r, 2_000, int(w.plan.faultPhase)-1), func() { i.begin(how) })
 	}
 }
 
 // record draws one task of the other store.
 func (i *importer) record(n, j int) repo.Record {
-	r := i.w.mover
+	r := i.w.importRand
 	t := &model.Task{
 		TaskSpec: model.TaskSpec{
 			ID: fmt.Sprintf("m%d-%d", n, j), URL: fmt.Sprintf("https://h%d.example/m%d.bin", r.IntN(3), j), Priority: model.Priority(1 + r.IntN(4)),
@@ -77,9 +77,9 @@ func (i *importer) record(n, j int) repo.Record {
 	return repo.Record{Task: t}
 }
 
-// begin begins an import, and gives up the one before it, as the bus does.
+// begin begins an import, and aborts the one before it, as the bus does.
 func (i *importer) begin(how ending) {
-	if i.w.ended || i.w.calm > 0 && i.done {
+	if i.w.finished || i.w.settlingSince > 0 && i.done {
 		return
 	}
 	if i.w.importing != nil && i.w.importing != i {
@@ -105,19 +105,19 @@ func (i *importer) begin(how ending) {
 		i.again(how)
 		return
 	}
-	i.life = i.w.main.life
-	i.w.main.check.ImportBegan()
-	i.w.tally.Events["import begins"]++
-	i.w.in(between(i.w.mover, 10, 3_000), func() { i.put(run, how) })
+	i.life = i.w.primary.generation
+	i.w.primary.oracle.ImportBegan()
+	i.w.stats.Events["import begins"]++
+	i.w.planIn(between(i.w.importRand, 10, 3_000), func() { i.put(run, how) })
 }
 
 // later tries a step once more after a while.
-func (i *importer) later(step func()) { i.w.in(between(i.w.mover, 500, 5_000), step) }
+func (i *importer) later(step func()) { i.w.planIn(between(i.w.importRand, 500, 5_000), step) }
 
-// again begins once more after an error: in the time of trouble a few times, later
-// until it succeeds.
+// again begins once more after an error: in the fault phase a few times, later until it
+// succeeds.
 func (i *importer) again(how ending) {
-	if i.tries++; i.w.troubled() && i.tries > 20 {
+	if i.tries++; i.w.hasFaults() && i.tries > 20 {
 		i.leave()
 		return
 	}
@@ -133,8 +133,8 @@ func (i *importer) leave() {
 // call asks the dispatcher for something between two turns. do returns what is to be
 // taken over if the process has survived it.
 func (i *importer) call(ids []string, releases map[string]struct{}, do func(context.Context, *dispatch.Dispatcher) (func(), error)) error {
-	d := i.w.main
-	if d.manual == nil || i.w.outage || i.w.now < d.busy || i.writer != nil && i.life != d.life {
+	d := i.w.primary
+	if d.stepper == nil || i.w.outage || i.w.now < d.busyUntil || i.writer != nil && i.life != d.generation {
 		return model.Errorf(model.CodeUnavailable, "no responders")
 	}
 	type result struct {
@@ -142,9 +142,9 @@ func (i *importer) call(ids []string, releases map[string]struct{}, do func(cont
 		err  error
 	}
 	results := make(chan result, 1)
-	d.check.BeginImportTurn(ids, releases)
+	d.oracle.BeginImportTurn(ids, releases)
 	survived := d.run(func() {
-		d.manual.Call(d.store.ctx, func(ctx context.Context, dd *dispatch.Dispatcher) {
+		d.stepper.Call(d.store.ctx, func(ctx context.Context, dd *dispatch.Dispatcher) {
 			take, err := do(ctx, dd)
 			results <- result{take, err}
 		})
@@ -155,23 +155,23 @@ func (i *importer) call(ids []string, releases map[string]struct{}, do func(cont
 		if r.err == nil {
 			r.take()
 		}
-		if d.check.TriedCommit() || releases != nil && r.err == nil {
-			d.check.ImportDecided()
+		if d.oracle.TriedCommit() || releases != nil && r.err == nil {
+			d.oracle.ImportDecided()
 		}
 		if releases != nil && r.err == nil {
-			d.check.ImportReleased()
+			d.oracle.ImportReleased()
 		}
 	}
-	d.check.ApplyImported()
-	d.check.EndTurn(survived)
+	d.oracle.ApplyImported()
+	d.oracle.EndTurn(survived)
 	if !survived {
 		return model.Errorf(model.CodeUnavailable, "the connection broke")
 	}
-	if d.manual != nil {
-		d.letOut()
+	if d.stepper != nil {
+		d.sendOutputs()
 	}
-	if d.manual != nil {
-		d.wake(1)
+	if d.stepper != nil {
+		d.planStep(1)
 	}
 	return r.err
 }
@@ -181,10 +181,10 @@ func (i *importer) put(run int, how ending) {
 	switch {
 	case run != i.runs:
 		return
-	case i.w.calm > 0:
+	case i.w.settlingSince > 0:
 		how = endFinish
 	}
-	if i.next == len(i.rows) || how == endLeave && i.next > 0 && chance(i.w.mover, 2) {
+	if i.next == len(i.rows) || how == endLeave && i.next > 0 && chance(i.w.importRand, 2) {
 		i.end(run, how)
 		return
 	}
@@ -193,7 +193,7 @@ func (i *importer) put(run int, how ending) {
 	for j := range batch {
 		ids[j] = batch[j].ID()
 	}
-	i.fault(i.w.luck.IntN(2) == 0)
+	i.fault(i.w.faultRand.IntN(2) == 0)
 	w := i.writer
 	err := i.call(ids, nil, func(ctx context.Context, _ *dispatch.Dispatcher) (func(), error) {
 		done, err := w.Put(ctx, batch)
@@ -204,11 +204,11 @@ func (i *importer) put(run int, how ending) {
 		i.again(how)
 		return
 	}
-	i.w.tally.Events["import puts"]++
+	i.w.stats.Events["import puts"]++
 	i.next += len(batch)
 	i.reloads()
 	i.act(ids)
-	i.w.in(between(i.w.mover, 10, 6_000), func() { i.put(run, how) })
+	i.w.planIn(between(i.w.importRand, 10, 6_000), func() { i.put(run, how) })
 }
 
 // countPut counts the records that were put.
@@ -225,10 +225,10 @@ func (i *importer) countPut(batch []repo.Record, done *repo.PutStats) {
 	i.want = i.want.Plus(all.Minus(done.Excluded))
 }
 
-// act has an operator do something with a task that is held back.
+// act lets an operator change a task that is held back.
 func (i *importer) act(ids []string) {
-	r := i.w.mover
-	if !i.w.troubled() || !chance(r, 2) {
+	r := i.w.importRand
+	if !i.w.hasFaults() || !chance(r, 2) {
 		return
 	}
 	id := ids[r.IntN(len(ids))]
@@ -237,23 +237,23 @@ func (i *importer) act(ids []string) {
 		{engine.Cancel{ID: id}, engine.Retry{ID: id}}, {engine.Resume{ID: id}},
 	}[r.IntN(5)]
 	for _, op := range ops {
-		i.w.clients[0].insist(op, 2)
+		i.w.clients[0].requestUntilAnswered(op, 2)
 	}
 }
 
-// end ends the import as it was to end.
+// end ends the import as planned.
 func (i *importer) end(run int, how ending) {
 	switch how {
 	case endAbort:
 		i.abort()
-		i.w.tally.Events["import is aborted"]++
+		i.w.stats.Events["import is aborted"]++
 		i.leave()
 	case endLeave:
-		i.w.say("nobody goes on with the import of %s", i.rows[0].Task.Client)
-		i.w.in(between(i.w.mover, 5_000, 60_000), func() {
+		i.w.trace("the client of the import of %s disappears", i.rows[0].Task.Client)
+		i.w.planIn(between(i.w.importRand, 5_000, 60_000), func() {
 			if run == i.runs && i.writer != nil {
 				i.abort()
-				i.w.tally.Events["import is given up"]++
+				i.w.stats.Events["import is given up"]++
 				i.leave()
 			}
 		})
@@ -277,12 +277,12 @@ func (i *importer) finish(run, try int) {
 	switch {
 	case err == nil && got.Equal(i.want):
 		i.writer, i.done = nil, true
-		i.w.say("the import of %s is finished", i.rows[0].Task.Client)
-		i.w.tally.Events["import is finished"]++
+		i.w.trace("the import of %s is finished", i.rows[0].Task.Client)
+		i.w.stats.Events["import is finished"]++
 		i.leave()
 	case err == nil:
 		i.w.violate("imports", "the digest of an import is %v, not %v", got, i.want)
-	case try < 2 && i.life == i.w.main.life:
+	case try < 2 && i.life == i.w.primary.generation:
 		i.later(func() { i.finish(run, try+1) })
 	default:
 		i.abort()
@@ -290,13 +290,13 @@ func (i *importer) finish(run, try int) {
 	}
 }
 
-// abort gives the import up. Where its process is gone there is nothing to give up.
+// abort aborts the import, if its process still runs.
 func (i *importer) abort() {
 	if i.writer == nil {
 		return
 	}
-	d := i.w.main
-	if i.life != d.life || d.manual == nil {
+	d := i.w.primary
+	if i.life != d.generation || d.stepper == nil {
 		i.writer = nil
 		return
 	}
@@ -306,41 +306,41 @@ func (i *importer) abort() {
 	})
 	if err == nil {
 		i.writer = nil
-		d.check.ImportAborted()
-		i.w.say("the import of %s is given up", i.rows[0].Task.Client)
+		d.oracle.ImportAborted()
+		i.w.trace("the import of %s is aborted", i.rows[0].Task.Client)
 	}
 }
 
-// fault has the next commit fail, which is the import's.
+// fault lets the next commit fail, which is the import's.
 func (i *importer) fault(now bool) {
-	d := i.w.main
-	if now && i.w.troubled() && i.w.importFails > 0 {
+	d := i.w.primary
+	if now && i.w.hasFaults() && i.w.importFails > 0 {
 		i.w.importFails--
 		d.store.next.commitFails = true
-		if chance(i.w.luck, 2) {
+		if chance(i.w.faultRand, 2) {
 			d.store.next.commitFails, d.store.next.commitAmbiguous = false, true
 		}
 	}
 }
 
-// reloads has the next commit fail, which is most often somebody else's, so that the
+// reloads lets the next commit fail, which is usually not the import's, so that the
 // engine is loaded again while the import is under way.
 func (i *importer) reloads() {
-	if i.w.troubled() && i.w.reloadInImport > 0 {
+	if i.w.hasFaults() && i.w.reloadInImport > 0 {
 		i.w.reloadInImport--
-		i.w.main.store.next.commitFails = true
+		i.w.primary.store.next.commitFails = true
 	}
 }
 
-// strikeImport has an import begin now, for a fault that strikes one.
-func (w *world) strikeImport() {
+// injectImportFault begins an import now, for a fault that needs one.
+func (w *world) injectImportFault() {
 	if len(w.importers) == 0 {
 		w.addImporter(0)
 	}
-	w.importers[w.luck.IntN(len(w.importers))].begin(ending(w.luck.IntN(2)))
+	w.importers[w.faultRand.IntN(len(w.importers))].begin(ending(w.faultRand.IntN(2)))
 }
 
-// finishImports has everything imported in the calm.
+// finishImports imports everything in the settling phase.
 func (w *world) finishImports() {
 	for _, i := range w.importers {
 		i.begin(endFinish)

@@ -9,36 +9,36 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// scenario is what a seed draws before its story begins.
+// scenario holds the settings of a run, drawn from its seed.
 type scenario struct {
-	engine  engine.Config
-	clients int
-	workers int
-	tasks   int        // that each client submits, about
-	trouble model.Time // how long things go wrong
-	faults  []Fault    // that may happen
-	twin    int        // one in so many messages is doubled, and so on; 0 = none
-	lost    int
-	late    int
-	starved bool // tags that nobody has, for many tasks
-	keep    dispatch.Retention
+	engine        engine.Config
+	clients       int
+	workers       int
+	tasks         int        // that each client submits, approximately
+	faultPhase    model.Time // length of the fault phase
+	faults        []Fault    // that may occur
+	doubledIn     int        // one of so many messages is doubled; 0 = none
+	lostIn        int
+	lateIn        int
+	hasMissingTag bool // many tasks need a tag that no worker has
+	retention     dispatch.Retention
 }
 
-// MinTrouble is the shortest time of trouble: in less there is no room for any.
-const MinTrouble = model.Time(10_000)
+// MinFaultPhase is the shortest fault phase: a shorter one has no time for a fault.
+const MinFaultPhase = model.Time(10_000)
 
-// Drawn is what a seed has drawn: the faults that may happen, and how long things go
-// wrong.
-func Drawn(o *Options) ([]Fault, model.Time) {
-	s := draw(o.Seed, o)
-	return s.faults, s.trouble
+// DrawnScenario returns the faults that may occur in a seed, and the length of its
+// fault phase.
+func DrawnScenario(o *Options) ([]Fault, model.Time) {
+	s := drawScenario(o.Seed, o)
+	return s.faults, s.faultPhase
 }
 
 func (s *scenario) has(f Fault) bool { return slices.Contains(s.faults, f) }
 
-// draw makes the scenario of a seed. Each seed must have the fault number
+// drawScenario makes the scenario of a seed. Each seed must have the fault number
 // seed modulo their number, so that in a row of seeds each has its turn.
-func draw(seed uint64, o *Options) scenario {
+func drawScenario(seed uint64, o *Options) scenario {
 	r := rand.New(rand.NewPCG(seed, 0))
 	interval := pick(r, 2, 5, 5, 10)
 	base := pick(r, 1, 2, 5)
@@ -54,35 +54,35 @@ func draw(seed uint64, o *Options) scenario {
 			MaxPending:        int64(pick(r, 20, 100_000, 100_000)),
 			RequirementSets:   pick(r, 4, 1000, 1000),
 		},
-		clients: 1 + r.IntN(8),
-		workers: pick(r, 1, 2, 3, 4, 5, 8, 12, 20),
-		tasks:   pick(r, 4, 8, 15, 25),
-		trouble: model.Time(pick(r, 120, 240, 400)) * 1000,
-		starved: r.IntN(8) == 0,
+		clients:       1 + r.IntN(8),
+		workers:       pick(r, 1, 2, 3, 4, 5, 8, 12, 20),
+		tasks:         pick(r, 4, 8, 15, 25),
+		faultPhase:    model.Time(pick(r, 120, 240, 400)) * 1000,
+		hasMissingTag: r.IntN(8) == 0,
 	}
 	drawPlacing(r, &s.engine)
 	if chance(r, 2) {
-		s.keep = dispatch.Retention{
+		s.retention = dispatch.Retention{
 			Completed: model.Seconds(float64(pick(r, 0, 20, 120))), Failed: model.Seconds(float64(pick(r, 0, 60))),
 			Canceled: model.Seconds(float64(pick(r, 0, 30))),
 		}
 	}
 	for i, f := range Faults {
-		if (r.IntN(3) == 0 || uint64(i) == seed%uint64(len(Faults))) && !slices.Contains(o.Off, f) {
+		if (r.IntN(3) == 0 || uint64(i) == seed%uint64(len(Faults))) && !slices.Contains(o.Disabled, f) {
 			s.faults = append(s.faults, f)
 		}
 	}
 	if s.has(MessageLost) {
-		s.lost = pick(r, 5, 20, 100)
+		s.lostIn = pick(r, 5, 20, 100)
 	}
 	if s.has(MessageDoubled) {
-		s.twin = pick(r, 5, 20, 100)
+		s.doubledIn = pick(r, 5, 20, 100)
 	}
 	if s.has(MessageLate) {
-		s.late = pick(r, 5, 20, 100)
+		s.lateIn = pick(r, 5, 20, 100)
 	}
-	if o.Trouble > 0 {
-		s.trouble = max(model.Time(o.Trouble.Std().Milliseconds()), MinTrouble)
+	if o.FaultPhase > 0 {
+		s.faultPhase = max(model.Time(o.FaultPhase.Std().Milliseconds()), MinFaultPhase)
 	}
 	return s
 }

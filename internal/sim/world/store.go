@@ -20,21 +20,21 @@ var (
 	errRead = errors.New("the disk cannot be read")
 )
 
-// store is a real one that fails when it is told to. Each of next strikes once.
+// store is a real store with injected failures. Each of next occurs once.
 type store struct {
 	repo.Store
 	w     *world
 	name  string
 	check *oracle.Oracle
 
-	down bool // every call fails
-	deaf bool // reads do
-	slow model.Time
-	next oneShots
-	ctx  context.Context
+	isDown    bool // every call fails
+	readsFail bool // reads do
+	slow      model.Time
+	next      oneShots
+	ctx       context.Context
 }
 
-// oneShots are faults that wait to strike once.
+// oneShots are failures that occur once.
 type oneShots struct {
 	commitFails, commitAmbiguous, readFails, loadFails, crashBefore, crashAfter bool
 }
@@ -47,11 +47,11 @@ func newStore(w *world, name string, check *oracle.Oracle) *store {
 
 // open makes an empty store.
 func (s *store) open() repo.Store {
-	if s.w.opts.SQLite == "" {
+	if s.w.options.SQLite == "" {
 		return memory.New()
 	}
 	s.w.files++
-	path := filepath.Join(s.w.opts.SQLite, fmt.Sprintf("%s-%d-%d.db", s.name, s.w.opts.Seed, s.w.files))
+	path := filepath.Join(s.w.options.SQLite, fmt.Sprintf("%s-%d-%d.db", s.name, s.w.options.Seed, s.w.files))
 	opened, err := sqlite.Open(s.ctx, sqlite.Config{Path: path, Synchronous: sqlite.Normal, Readers: 1, CacheKiB: 1024})
 	if err != nil {
 		panic(err)
@@ -61,39 +61,39 @@ func (s *store) open() repo.Store {
 
 func (s *store) close() error { return s.Store.Close() }
 
-// strikes takes a fault that waits to happen once.
-func (s *store) strikes(next *bool, f Fault) bool {
+// takeOneShot reports whether a planned failure occurs now.
+func (s *store) takeOneShot(next *bool, f Fault) bool {
 	if !*next {
 		return false
 	}
 	*next = false
-	s.w.struck(f)
-	s.w.say("%s: %s", s.name, f)
+	s.w.countFault(f)
+	s.w.trace("%s: %s", s.name, f)
 	return true
 }
 
-func (s *store) failing() bool {
-	if s.down {
-		s.w.struck(StoreDown)
+func (s *store) isFailing() bool {
+	if s.isDown {
+		s.w.countFault(StoreDown)
 		s.check.Disturbed()
 	}
-	return s.down
+	return s.isDown
 }
 
 // Commit implements [repo.Committer].
 func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 	switch {
-	case s.failing():
+	case s.isFailing():
 		s.check.CommitFailed()
 		return errDisk
-	case s.strikes(&s.next.crashBefore, CrashBeforeCommit):
+	case s.takeOneShot(&s.next.crashBefore, CrashBeforeCommit):
 		runtime.Goexit() // the process ends here, see dispatcher.run
-	case s.strikes(&s.next.commitFails, CommitFails):
+	case s.takeOneShot(&s.next.commitFails, CommitFails):
 		s.check.CommitFailed()
 		return errDisk
 	}
 	if s.slow > 0 {
-		s.w.struck(SlowDisk)
+		s.w.countFault(SlowDisk)
 	}
 	if err := s.Store.Commit(ctx, b); err != nil {
 		s.w.violate("store-agrees", "the store refuses a batch: %v", err)
@@ -101,9 +101,9 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 	}
 	s.check.Committed(b)
 	switch {
-	case s.strikes(&s.next.crashAfter, CrashAfterCommit):
+	case s.takeOneShot(&s.next.crashAfter, CrashAfterCommit):
 		runtime.Goexit() // the process ends here, see dispatcher.run
-	case s.strikes(&s.next.commitAmbiguous, CommitAmbiguous):
+	case s.takeOneShot(&s.next.commitAmbiguous, CommitAmbiguous):
 		s.check.CommitFailed()
 		return errors.New("the connection broke before the answer")
 	}
@@ -112,9 +112,9 @@ func (s *store) Commit(ctx context.Context, b *model.Batch) error {
 
 // Tasks implements [repo.Reader].
 func (s *store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
-	if s.failing() || s.deaf || s.strikes(&s.next.readFails, ReadFails) {
-		if s.deaf {
-			s.w.struck(ReadsDown)
+	if s.isFailing() || s.readsFail || s.takeOneShot(&s.next.readFails, ReadFails) {
+		if s.readsFail {
+			s.w.countFault(ReadsDown)
 		}
 		s.check.Disturbed()
 		return nil, errRead
@@ -125,7 +125,7 @@ func (s *store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 // Counts implements [repo.Reader]. It is the first thing that a load reads.
 func (s *store) Counts(ctx context.Context) (model.Counts, error) {
 	s.check.Unloaded()
-	if s.failing() {
+	if s.isFailing() {
 		return nil, errRead
 	}
 	return s.Store.Counts(ctx)
@@ -136,7 +136,7 @@ func (s *store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
 		n := 0
 		for t, err := range s.Store.Live(ctx) {
-			if err == nil && n == 2 && s.strikes(&s.next.loadFails, LoadFails) {
+			if err == nil && n == 2 && s.takeOneShot(&s.next.loadFails, LoadFails) {
 				err = errRead
 			}
 			if n++; !yield(t, err) || err != nil {
@@ -149,7 +149,7 @@ func (s *store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 
 // Workers implements [repo.Loader].
 func (s *store) Workers(ctx context.Context) ([]*model.Worker, error) {
-	if s.failing() {
+	if s.isFailing() {
 		return nil, errRead
 	}
 	return s.Store.Workers(ctx)
@@ -157,7 +157,7 @@ func (s *store) Workers(ctx context.Context) ([]*model.Worker, error) {
 
 // Expired implements [repo.Pruner].
 func (s *store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
-	if s.failing() {
+	if s.isFailing() {
 		return nil, 0, errRead
 	}
 	return s.Store.Expired(ctx, before, after, limit)
@@ -165,7 +165,7 @@ func (s *store) Expired(ctx context.Context, before map[model.Status]model.Time,
 
 // Tombstones implements [repo.Pruner].
 func (s *store) Tombstones(ctx context.Context, ids []string) (map[string]model.Tombstone, error) {
-	if s.failing() {
+	if s.isFailing() {
 		return nil, errRead
 	}
 	return s.Store.Tombstones(ctx, ids)
@@ -179,8 +179,8 @@ type backup struct {
 	at      model.Time
 }
 
-// save takes a backup.
-func (s *store) save() (*backup, error) {
+// backUp takes a backup.
+func (s *store) backUp() (*backup, error) {
 	snap, err := s.Store.Snapshot(s.ctx)
 	if err != nil {
 		return nil, err

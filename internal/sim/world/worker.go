@@ -9,9 +9,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// worker is a node as internal/worker is one: a journal that survives a crash, bytes on
-// a disk, reports that are repeated until they are answered, and a memory of what
-// is over.
+// worker is a model of internal/worker: a journal that survives a crash, bytes on a
+// disk, reports that are repeated until they are answered, and finished attempts.
 type worker struct {
 	w        *world
 	name     string
@@ -22,61 +21,61 @@ type worker struct {
 	caps     model.Capabilities
 	health   model.HealthMetrics
 
-	up       bool
-	life     int // raised by each start and stop, so that what was planned before is void
-	frozen   model.Time
-	waiting  []func() // came while it was frozen
-	admitted bool
-	interval model.Time
-	cut      cut
+	isUp       bool
+	generation int // raised by each start and stop, so that what was planned before is void
+	frozen     model.Time
+	waiting    []func() // came while it was frozen
+	admitted   bool
+	interval   model.Time
+	cutOff     cutOff
 
-	held  []*held // the journal: what it answers for
-	ended []ended
-	bytes map[string]int64 // of each task on the disk
+	tasks            []*heldTask // the journal: the tasks that it holds
+	finishedAttempts []finishedAttempt
+	bytes            map[string]int64 // of each task on the disk
 
-	beating, reporting bool
-	nextReport         model.Time
-	reportPlanned      bool
+	heartbeatOpen, reportOpen bool
+	nextReport                model.Time
+	reportPlanned             bool
 
-	// What a fault makes of it.
-	ignores   bool // never takes on, never lists
-	greedy    bool // lists and reports what it should not
-	full      bool // refuses everything
-	exhausted bool // its machine is at its end
-	state     model.WorkerState
-	garbled   bool // now and then one entry that it lists or reports cannot be read
-	part      int  // lists only so many at a time; 0 = all
-	cursor    string
-	twin      bool // will not come back
+	// Set by faults.
+	ignoresAssignments bool // neither accepts nor lists
+	listsOthers        bool // lists and reports tasks of others
+	refusesAll         bool // rejects each assignment
+	isExhausted        bool // its health is at the worst
+	state              model.WorkerState
+	hasUnreadable      bool // sometimes one entry that it lists or reports cannot be read
+	listedAtOnce       int  // lists only so many at a time; 0 = all
+	cursor             string
+	isTwin             bool // will not come back
 }
 
-// held is one task that a worker answers for.
-type held struct {
-	task      *model.Task
-	attempt   int64
-	report    model.Report
-	finished  bool
-	refused   bool // never taken: in no journal
-	drop      *model.Drop
-	next      *model.Assignment // waits for the drop
-	started   model.Time
-	had       int64 // bytes when it started
-	speed     int64 // bytes/s
-	version   int
-	announced bool
+// heldTask is one task of a worker.
+type heldTask struct {
+	task        *model.Task
+	attempt     int64
+	report      model.Report
+	finished    bool
+	refused     bool // never taken: in no journal
+	drop        *model.Drop
+	next        *model.Assignment // waits for the drop
+	started     model.Time
+	startedWith int64 // bytes when it started
+	speed       int64 // bytes/s
+	version     int
+	announced   bool
 }
 
-// ended is an attempt that is over; the worker ignores commands about it.
-type ended struct {
+// finishedAttempt is an attempt that has finished; the worker ignores commands about it.
+type finishedAttempt struct {
 	id      string
 	attempt int64
 	until   model.Time
 }
 
-const remembers = model.Time(10 * 60 * 1000)
+const rememberFinishedFor = model.Time(10 * 60 * 1000)
 
 func (w *world) addWorker(name string) *worker {
-	r := w.node
+	r := w.workerRand
 	k := &worker{
 		w: w, name: name, slots: pick(r, 1, 1, 2, 3, 4), bytes: make(map[string]int64), state: model.StateReady,
 		caps: model.Capabilities{Protocols: []string{"http", "https", "ftp"}, SupportsBT: chance(r, 2), DiskSpace: 1 << 30},
@@ -88,57 +87,57 @@ func (w *world) addWorker(name string) *worker {
 	if chance(r, 3) {
 		k.caps.Folders = []string{"films"}
 	}
-	k.format()
+	k.eraseDisk()
 	w.workers = append(w.workers, k)
-	w.in(between(r, 0, 3000), k.start)
+	w.planIn(between(r, 0, 3000), k.start)
 	return k
 }
 
-// format gives the worker an empty disk, and so a new instance.
-func (k *worker) format() {
-	k.instance = fmt.Sprintf("i%08x", k.w.node.Uint32())
-	k.epoch, k.held, k.ended = 0, nil, nil
+// eraseDisk gives the worker an empty disk, and so a new instance.
+func (k *worker) eraseDisk() {
+	k.instance = fmt.Sprintf("i%08x", k.w.workerRand.Uint32())
+	k.epoch, k.tasks, k.finishedAttempts = 0, nil, nil
 	clear(k.bytes)
 }
 
 func (k *worker) start() {
-	if k.up {
+	if k.isUp {
 		return
 	}
-	k.up, k.admitted, k.beating, k.reporting, k.reportPlanned = true, false, false, false, false
+	k.isUp, k.admitted, k.heartbeatOpen, k.reportOpen, k.reportPlanned = true, false, false, false, false
 	k.frozen, k.waiting = 0, nil
-	k.life++
+	k.generation++
 	k.epoch++
 	k.seq = 0
 	k.interval = 5000
-	k.w.say("%s: starts, instance %s, epoch %d, holds %d", k.name, k.instance, k.epoch, len(k.held))
-	for _, h := range k.held {
+	k.w.trace("%s: starts, instance %s, epoch %d, holds %d", k.name, k.instance, k.epoch, len(k.tasks))
+	for _, h := range k.tasks {
 		h.announced = false
 		if !h.finished && h.drop == nil {
 			k.begin(h)
 		}
 	}
-	k.beatIn(k.life, 0)
+	k.planHeartbeat(k.generation, 0)
 }
 
 // crash ends the process; the journal and the bytes stay.
 func (k *worker) crash() {
-	if !k.up {
+	if !k.isUp {
 		return
 	}
-	k.up = false
-	k.life++
-	k.ended = nil
-	for _, h := range k.held {
-		k.keepBytes(h)
+	k.isUp = false
+	k.generation++
+	k.finishedAttempts = nil
+	for _, h := range k.tasks {
+		k.savePartialFile(h)
 		h.next = nil
 		h.drop = nil // the dispatcher says it again
 	}
-	k.held = slices.DeleteFunc(k.held, func(h *held) bool { return h.refused })
+	k.tasks = slices.DeleteFunc(k.tasks, func(h *heldTask) bool { return h.refused })
 }
 
-// hear has a command obeyed, now or when the worker wakes.
-func (k *worker) hear(obey func()) {
+// receive executes a command, now or when the worker wakes.
+func (k *worker) receive(obey func()) {
 	if k.w.now < k.frozen {
 		k.waiting = append(k.waiting, obey)
 		return
@@ -146,26 +145,25 @@ func (k *worker) hear(obey func()) {
 	obey()
 }
 
-// plan has something done later in this life, and not while it is frozen.
-func (k *worker) plan(after model.Time, do func()) {
-	life := k.life
-	k.w.in(after, func() {
-		if k.up && k.life == life {
-			k.hear(do)
+// planInLife has something done later in this life, and not while it is frozen.
+func (k *worker) planInLife(after model.Time, do func()) {
+	life := k.generation
+	k.w.planIn(after, func() {
+		if k.isUp && k.generation == life {
+			k.receive(do)
 		}
 	})
 }
 
-// freeze stops the process for a time (SIGSTOP): it says nothing, does nothing,
-// and then wakes and goes on as if nothing had been.
+// freeze stops the process for a time (SIGSTOP); then it continues.
 func (k *worker) freeze(d model.Time) {
 	k.frozen = k.w.now + d
-	life := k.life
-	k.w.in(d, func() {
-		if !k.up || k.life != life {
+	life := k.generation
+	k.w.planIn(d, func() {
+		if !k.isUp || k.generation != life {
 			return
 		}
-		k.w.say("%s: wakes", k.name)
+		k.w.trace("%s: wakes", k.name)
 		waiting := k.waiting
 		k.waiting = nil
 		for _, do := range waiting {
@@ -174,8 +172,8 @@ func (k *worker) freeze(d model.Time) {
 	})
 }
 
-func (k *worker) find(id string) *held {
-	for _, h := range k.held {
+func (k *worker) find(id string) *heldTask {
+	for _, h := range k.tasks {
 		if h.task.ID == id {
 			return h
 		}
@@ -185,7 +183,7 @@ func (k *worker) find(id string) *held {
 
 func (k *worker) busy() int {
 	n := 0
-	for _, h := range k.held {
+	for _, h := range k.tasks {
 		if !h.finished && h.drop == nil {
 			n++
 		}
@@ -193,59 +191,61 @@ func (k *worker) busy() int {
 	return n
 }
 
-// beatIn sends the next heartbeat of this life after a while.
-func (k *worker) beatIn(life int, after model.Time) {
-	k.w.in(after, func() {
-		if k.up && k.life == life {
-			k.hear(func() { k.beat(life, false) })
+// planHeartbeat sends the next heartbeat of this life after a while.
+func (k *worker) planHeartbeat(life int, after model.Time) {
+	k.w.planIn(after, func() {
+		if k.isUp && k.generation == life {
+			k.receive(func() { k.sendHeartbeat(life, false) })
 		}
 	})
 }
 
-func (k *worker) beatSoon() { k.plan(200, func() { k.beat(k.life, true) }) }
+func (k *worker) planHeartbeatSoon() {
+	k.planInLife(200, func() { k.sendHeartbeat(k.generation, true) })
+}
 
-// beat says everything; once more is one between two regular ones.
-func (k *worker) beat(life int, once bool) {
+// sendHeartbeat sends a heartbeat; once means one between two regular ones.
+func (k *worker) sendHeartbeat(life int, once bool) {
 	if !once {
-		k.beatIn(life, k.interval)
+		k.planHeartbeat(life, k.interval)
 	}
-	if k.beating {
+	if k.heartbeatOpen {
 		return
 	}
-	k.beating = true
+	k.heartbeatOpen = true
 	h := k.heartbeat(k.state)
 	over := false
 	end := func() bool { // the first of answer and timeout
-		was := over || !k.up || k.life != life
+		was := over || !k.isUp || k.generation != life
 		over = true
 		if !was {
-			k.beating = false
+			k.heartbeatOpen = false
 		}
 		return !was
 	}
-	k.w.in(timeout, func() { end() })
-	k.sendBeat(h, func(a dispatch.Answer) {
+	k.w.planIn(requestTimeout, func() { end() })
+	k.requestHeartbeat(h, func(a dispatch.Answer) {
 		if end() {
-			k.hear(func() { k.answered(a) })
+			k.receive(func() { k.applyAnswer(a) })
 		}
 	})
 }
 
-// strayBeat sends a heartbeat that arrives much later, when the worker has another
+// sendLateHeartbeat sends a heartbeat that arrives much later, when the worker has another
 // epoch or instance.
-func (k *worker) strayBeat(after model.Time) {
+func (k *worker) sendLateHeartbeat(after model.Time) {
 	h := k.heartbeat(k.state)
-	k.w.in(after, func() {
-		if d := k.w.main; d.manual != nil && k.w.reaches(k, true) {
-			k.w.struck(MessageLate)
-			d.take(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func([]dispatch.Answer) {})
+	k.w.planIn(after, func() {
+		if d := k.w.primary; d.stepper != nil && k.w.reaches(k, true) {
+			k.w.countFault(MessageLate)
+			d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func([]dispatch.Answer) {})
 		}
 	})
 }
 
-func (k *worker) sendBeat(h *model.Heartbeat, answered func(dispatch.Answer)) {
+func (k *worker) requestHeartbeat(h *model.Heartbeat, answered func(dispatch.Answer)) {
 	k.w.request(k, func(d *dispatcher, answer func(func())) {
-		d.take(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func(got []dispatch.Answer) {
+		d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func(got []dispatch.Answer) {
 			answer(func() { answered(got[0]) })
 		})
 	})
@@ -258,10 +258,10 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 		Hostname: k.name + ".example", TotalSlots: k.slots, Capabilities: k.caps, HealthMetrics: k.health,
 		Tasks: []model.Report{},
 	}
-	if k.exhausted {
+	if k.isExhausted {
 		h.HealthMetrics = model.HealthMetrics{CPUUsage: 100, MemoryUsage: 100, DiskUsage: 100, DiskFree: k.health.DiskFree, ErrorCount: 100}
 	}
-	slices.SortFunc(k.held, func(a, b *held) int {
+	slices.SortFunc(k.tasks, func(a, b *heldTask) int {
 		if a.task.ID < b.task.ID {
 			return -1
 		}
@@ -269,27 +269,27 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	})
 	cursor := k.cursor
 	k.cursor = ""
-	for _, t := range k.held {
-		if state == model.StateLeaving && !t.finished || k.ignores || t.task.ID <= cursor {
+	for _, t := range k.tasks {
+		if state == model.StateLeaving && !t.finished || k.ignoresAssignments || t.task.ID <= cursor {
 			continue
 		}
-		if k.part > 0 && len(h.Tasks) == k.part {
-			k.cursor = h.Tasks[k.part-1].ID
+		if k.listedAtOnce > 0 && len(h.Tasks) == k.listedAtOnce {
+			k.cursor = h.Tasks[k.listedAtOnce-1].ID
 			break
 		}
-		k.look(t)
+		k.updateProgress(t)
 		h.Tasks = append(h.Tasks, t.report)
 	}
 	h.Partial = k.cursor != "" || cursor != ""
-	k.garble(h)
-	if k.greedy && k.w.troubled() {
-		h.Tasks = append(h.Tasks, k.lies()...)
+	k.makeUnreadable(h)
+	if k.listsOthers && k.w.hasFaults() {
+		h.Tasks = append(h.Tasks, k.falseReports()...)
 	}
 	return h
 }
 
-// answered does what the dispatcher says.
-func (k *worker) answered(a dispatch.Answer) {
+// applyAnswer applies the answer to a heartbeat.
+func (k *worker) applyAnswer(a dispatch.Answer) {
 	if a.Err != nil {
 		if a.Err.Code == model.CodeConflict {
 			k.admitted = false
@@ -301,31 +301,31 @@ func (k *worker) answered(a dispatch.Answer) {
 		k.interval = model.Time(d.Std().Milliseconds())
 	}
 	if k.cursor != "" {
-		k.plan(10, func() { k.beat(k.life, true) })
+		k.planInLife(10, func() { k.sendHeartbeat(k.generation, true) })
 	}
 	for _, ref := range a.Heartbeat.Forget {
 		k.forget(ref)
 	}
 	k.dropAll(a.Heartbeat.Drop)
-	k.take(a.Heartbeat.Assign)
-	k.reportSoon()
+	k.applyAssignments(a.Heartbeat.Assign)
+	k.planReports()
 }
 
-// leave gives name and tasks back, and stops.
+// leave deregisters the worker and stops it.
 func (k *worker) leave() {
-	life := k.life
+	life := k.generation
 	h := k.heartbeat(model.StateLeaving)
 	h.Partial = false
-	k.sendBeat(h, func(a dispatch.Answer) {
-		if !k.up || k.life != life || a.Err != nil {
+	k.requestHeartbeat(h, func(a dispatch.Answer) {
+		if !k.isUp || k.generation != life || a.Err != nil {
 			return
 		}
 		for _, ref := range a.Heartbeat.Forget {
 			k.forget(ref)
 		}
-		k.held = slices.DeleteFunc(k.held, func(h *held) bool { k.keepBytes(h); return !h.finished })
+		k.tasks = slices.DeleteFunc(k.tasks, func(h *heldTask) bool { k.savePartialFile(h); return !h.finished })
 		k.crash()
-		k.w.struck(WorkerLeaves)
+		k.w.countFault(WorkerLeaves)
 	})
-	k.plan(timeout, k.crash)
+	k.planInLife(requestTimeout, k.crash)
 }

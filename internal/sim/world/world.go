@@ -13,20 +13,20 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Options is how one story is told.
+// Options describes one run.
 type Options struct {
-	Seed     uint64
-	SQLite   string         // the folder for SQLite files; empty: the memory store
-	Off      []Fault        // that do not happen
-	Trouble  model.Duration // how long things go wrong, at least 10 s; 0 = drawn from the seed
-	TraceOut io.Writer      // where it is printed; nil = nowhere
+	Seed       uint64
+	SQLite     string         // the folder for SQLite files; empty: the memory store
+	Disabled   []Fault        // faults that do not occur
+	FaultPhase model.Duration // length of the fault phase, at least 10 s; 0 = drawn from the seed
+	TraceOut   io.Writer      // receives the trace; nil = discarded
 }
 
-// Result is what came of a story.
+// Result is the outcome of a run.
 type Result struct {
 	Stats
-	Trace     uint64     // hash of all that was said
-	Lasted    model.Time // virtual milliseconds
+	Trace     uint64     // hash of the trace
+	Duration  model.Time // virtual milliseconds
 	Violation *Violation // nil: everything held
 }
 
@@ -34,72 +34,71 @@ type Result struct {
 type Violation struct {
 	Invariant string
 	At        model.Time
-	What      string
+	Detail    string
 }
 
 func (v *Violation) Error() string {
-	return fmt.Sprintf("%s does not hold at %v: %s", v.Invariant, v.At.Sub(0).Std(), v.What)
+	return fmt.Sprintf("%s does not hold at %v: %s", v.Invariant, v.At.Sub(0).Std(), v.Detail)
 }
 
-// epoch is the wall time at which every story begins.
+// epoch is the wall time at which each run begins.
 var epoch = model.TimeOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 
-// maxCalm bounds the time after the trouble, in which everything must end.
-const maxCalm = model.Time(2 * 60 * 60 * 1000)
+// maxSettling bounds the settling phase, in which each task must end.
+const maxSettling = model.Time(2 * 60 * 60 * 1000)
 
-// world is one story while it is told.
+// world is the state of one run.
 type world struct {
-	opts  Options
-	plan  scenario
-	tally Stats
+	options Options
+	plan    scenario
+	stats   Stats
 
-	now    model.Time // steady, since the beginning
-	ahead  model.Time // of it is the wall clock
-	agenda agenda
-	calm   model.Time // when the trouble ended; 0 before
-	ended  bool
+	now           model.Time // steady, since the beginning
+	wallOffset    model.Time // of the wall clock from it
+	agenda        agenda
+	settlingSince model.Time // 0 in the fault phase
+	finished      bool
 
-	trace hash.Hash64
-	line  []byte
+	traceHash hash.Hash64
+	line      []byte
 
-	// Each has its own numbers, so that switching off a fault changes little
-	// else.
-	net, user, node, luck, mover *rand.Rand
+	// Each part has its own numbers, so that a disabled fault changes little else.
+	networkRand, clientRand, workerRand, faultRand, importRand *rand.Rand
 
-	main    *dispatcher
-	second  *dispatcher // now and then
-	clients []*client
-	workers []*worker
-	outage  bool // nobody reaches anybody
+	primary   *dispatcher
+	secondary *dispatcher // sometimes
+	clients   []*client
+	workers   []*worker
+	outage    bool // no message arrives
 
 	importers      []*importer
-	importing      *importer // whose import is under way
+	importing      *importer // the one with an open import
 	importFails    int       // imports with a commit that fails
-	reloadInImport int       // and with a reload between two of their commits
+	reloadInImport int       // imports with a reload between two of their commits
 
-	backup *backup
-	files  int // of SQLite
-	failed *Violation
+	backup    *backup
+	files     int // of SQLite
+	violation *Violation
 }
 
-// Run tells the story of one seed.
+// Run plays one seed.
 func Run(o Options) (result Result) {
-	w := &world{opts: o, plan: draw(o.Seed, &o), tally: NewStats(), trace: fnv.New64a()}
-	w.net, w.user, w.node, w.luck = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
-	w.mover = stream(o.Seed, 5)
+	w := &world{options: o, plan: drawScenario(o.Seed, &o), stats: NewStats(), traceHash: fnv.New64a()}
+	w.networkRand, w.clientRand, w.workerRand, w.faultRand = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
+	w.importRand = stream(o.Seed, 5)
 	defer func() {
 		if p := recover(); p != nil {
-			w.failed = &Violation{"no-panic", w.now, fmt.Sprintf("%v\n%s", p, where())}
+			w.violation = &Violation{"no-panic", w.now, fmt.Sprintf("%v\n%s", p, panicPlaces())}
 		}
 		w.close()
-		w.tally.Seeds = 1
-		result = Result{Stats: w.tally, Trace: w.trace.Sum64(), Lasted: w.now, Violation: w.failed}
+		w.stats.Seeds = 1
+		result = Result{Stats: w.stats, Trace: w.traceHash.Sum64(), Duration: w.now, Violation: w.violation}
 	}()
-	w.build()
-	for w.failed == nil && !w.ended {
+	w.setUp()
+	for w.violation == nil && !w.finished {
 		next := w.agenda.next()
 		w.now = max(w.now, next.at)
-		w.tally.Happens++
+		w.stats.Steps++
 		next.do()
 	}
 	return result
@@ -108,9 +107,9 @@ func Run(o Options) (result Result) {
 // stream is one of the sequences of numbers of a seed.
 func stream(seed, n uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, n)) }
 
-// where is the part of the stack that is of interest after a panic: the places in this
+// panicPlaces is the part of the stack that is of interest after a panic: the places in this
 // module.
-func where() string {
+func panicPlaces() string {
 	var frames []string
 	lines := strings.Split(string(debug.Stack()), "\n")
 	for i, line := range lines[:len(lines)-1] {
@@ -121,71 +120,71 @@ func where() string {
 	return strings.Join(frames[min(1, len(frames)):min(7, len(frames))], "\n")
 }
 
-// build sets up everybody and plans what will go wrong.
-func (w *world) build() {
-	w.say("seed %d: %d clients, %d workers, %d tasks each, %d s of trouble with %d kinds of faults",
-		w.opts.Seed, w.plan.clients, w.plan.workers, w.plan.tasks, w.plan.trouble/1000, len(w.plan.faults))
-	w.main = newDispatcher(w, "d1")
-	w.main.start()
+// setUp creates clients and workers, and plans the faults.
+func (w *world) setUp() {
+	w.trace("seed %d: %d clients, %d workers, %d tasks each, %d s of trouble with %d kinds of faults",
+		w.options.Seed, w.plan.clients, w.plan.workers, w.plan.tasks, w.plan.faultPhase/1000, len(w.plan.faults))
+	w.primary = newDispatcher(w, "d1")
+	w.primary.start()
 	for i := range w.plan.workers {
 		w.addWorker(fmt.Sprintf("w%d", i+1))
 	}
 	for i := range w.plan.clients {
 		w.addClient(fmt.Sprintf("c%d", i+1))
 	}
-	for i := range w.mover.IntN(3) {
+	for i := range w.importRand.IntN(3) {
 		w.addImporter(i)
 	}
 	w.planFaults()
-	w.at(w.plan.trouble, w.endTrouble)
+	w.planAt(w.plan.faultPhase, w.beginSettling)
 }
 
-// close lets go of the stores.
+// close closes the stores.
 func (w *world) close() {
-	for _, d := range []*dispatcher{w.main, w.second} {
+	for _, d := range []*dispatcher{w.primary, w.secondary} {
 		if d != nil {
-			if err := d.store.close(); err != nil && w.failed == nil {
-				w.failed = &Violation{"store-closes", w.now, err.Error()}
+			if err := d.store.close(); err != nil && w.violation == nil {
+				w.violation = &Violation{"store-closes", w.now, err.Error()}
 			}
 		}
 	}
 }
 
-// at plans something.
-func (w *world) at(t model.Time, do func()) { w.agenda.add(max(t, w.now), do) }
+// planAt plans something.
+func (w *world) planAt(t model.Time, do func()) { w.agenda.add(max(t, w.now), do) }
 
-// in plans something for later.
-func (w *world) in(d model.Time, do func()) { w.agenda.add(w.now+d, do) }
+// planIn plans something for later.
+func (w *world) planIn(d model.Time, do func()) { w.agenda.add(w.now+d, do) }
 
 // wall is the wall clock.
-func (w *world) wall() model.Time { return epoch + w.now + w.ahead }
+func (w *world) wall() model.Time { return epoch + w.now + w.wallOffset }
 
-// say tells what happens; all that is said makes the trace.
-func (w *world) say(format string, args ...any) {
+// trace adds a line to the trace.
+func (w *world) trace(format string, args ...any) {
 	w.print(format, args...)
-	_, _ = w.trace.Write(w.line) // a hash never fails
+	_, _ = w.traceHash.Write(w.line) // a hash never fails
 }
 
-// print prints what is no part of the trace.
+// print prints a line that is not part of the trace.
 func (w *world) print(format string, args ...any) {
 	w.line = fmt.Appendf(w.line[:0], "%9.3f  ", float64(w.now)/1000)
 	w.line = fmt.Appendf(w.line, format, args...)
 	w.line = append(w.line, '\n')
-	if w.opts.TraceOut != nil {
-		_, _ = w.opts.TraceOut.Write(w.line) // a story that nobody hears is no error
+	if w.options.TraceOut != nil {
+		_, _ = w.options.TraceOut.Write(w.line) // a failing writer does not fail the run
 	}
 }
 
-// violate ends the story: an invariant does not hold.
+// violate ends the run: an invariant does not hold.
 func (w *world) violate(invariant, format string, args ...any) {
-	if w.failed == nil {
-		w.failed = &Violation{invariant, w.now, fmt.Sprintf(format, args...)}
-		w.say("VIOLATION %s: %s", invariant, w.failed.What)
+	if w.violation == nil {
+		w.violation = &Violation{invariant, w.now, fmt.Sprintf(format, args...)}
+		w.trace("VIOLATION %s: %s", invariant, w.violation.Detail)
 	}
 }
 
-// struck counts a fault that had its effect.
-func (w *world) struck(f Fault) { w.tally.Faults[f]++ }
+// countFault counts a fault that had its effect.
+func (w *world) countFault(f Fault) { w.stats.Faults[f]++ }
 
 // Now implements [oracle.World].
 func (w *world) Now() model.Time { return w.now }
@@ -194,25 +193,25 @@ func (w *world) Now() model.Time { return w.now }
 func (w *world) Wall() model.Time { return w.wall() }
 
 // Turns implements [oracle.World].
-func (w *world) Turns() int { return w.tally.Turns }
+func (w *world) Turns() int { return w.stats.Turns }
 
 // Failed implements [oracle.World].
-func (w *world) Failed() bool { return w.failed != nil }
+func (w *world) Failed() bool { return w.violation != nil }
 
 // Say implements [oracle.World].
-func (w *world) Say(format string, args ...any) { w.say(format, args...) }
+func (w *world) Say(format string, args ...any) { w.trace(format, args...) }
 
 // Violate implements [oracle.World].
 func (w *world) Violate(invariant, format string, args ...any) { w.violate(invariant, format, args...) }
 
 // CountEvent implements [oracle.World].
-func (w *world) CountEvent(kind string) { w.tally.Events[kind]++ }
+func (w *world) CountEvent(kind string) { w.stats.Events[kind]++ }
 
 // ImportCommitFailed implements [oracle.World].
-func (w *world) ImportCommitFailed() { w.struck(ImportCommitFails) }
+func (w *world) ImportCommitFailed() { w.countFault(ImportCommitFails) }
 
 // ReloadedInImport implements [oracle.World].
-func (w *world) ReloadedInImport() { w.struck(ReloadInImport) }
+func (w *world) ReloadedInImport() { w.countFault(ReloadInImport) }
 
-// troubled reports whether things may go wrong now.
-func (w *world) troubled() bool { return w.calm == 0 }
+// hasFaults reports whether the fault phase lasts.
+func (w *world) hasFaults() bool { return w.settlingSince == 0 }

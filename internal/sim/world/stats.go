@@ -9,19 +9,19 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/sim/oracle"
 )
 
-// Fault is a kind of bad luck.
+// Fault is a kind of fault.
 type Fault string
 
-// The faults. Those of the network strike single messages; the others are
-// episodes, planned for a moment of the time of trouble.
+// The faults. Those of the network affect single messages; the others are episodes that
+// are planned in the fault phase.
 const (
 	MessageLost    Fault = "message-lost"
 	MessageDoubled Fault = "message-doubled"
 	MessageLate    Fault = "message-late" // overtaken by others
 
 	WorkerCutOff   Fault = "worker-cut-off"
-	WorkerUnheard  Fault = "worker-unheard"  // it hears, and is not heard
-	WorkerDeafened Fault = "worker-deafened" // it is heard, and does not hear
+	WorkerUnheard  Fault = "worker-unheard"  // its messages are lost
+	WorkerDeafened Fault = "worker-deafened" // messages to it are lost
 	Outage         Fault = "outage"          // of NATS, longer than heartbeat_timeout
 	ShortOutage    Fault = "short-outage"
 
@@ -46,17 +46,17 @@ const (
 	ReloadInImport    Fault = "reload-in-import"
 	PoisonEvent       Fault = "poison-event" // the engine panics on it
 
-	WorkerCrash    Fault = "worker-crash"      // and it comes back
-	WorkerWiped    Fault = "worker-wiped"      // it comes back with an empty disk
-	WorkerLeaves   Fault = "worker-leaves"     // and comes back
+	WorkerCrash    Fault = "worker-crash"      // and it returns
+	WorkerWiped    Fault = "worker-wiped"      // it returns with an empty disk
+	WorkerLeaves   Fault = "worker-leaves"     // and returns
 	WorkerFrozen   Fault = "worker-frozen"     // SIGSTOP, and it wakes
 	WorkerTwin     Fault = "worker-twin"       // two under one name
-	WorkerIgnores  Fault = "worker-ignores"    // never takes and never lists what it is given
-	WorkerGreedy   Fault = "worker-greedy"     // lists and reports what it does not hold
+	WorkerIgnores  Fault = "worker-ignores"    // neither accepts nor lists its assignments
+	WorkerGreedy   Fault = "worker-greedy"     // lists and reports tasks of others
 	WorkerSick     Fault = "worker-sick"       // in error, draining, or at its end
 	WorkerShrinks  Fault = "worker-shrinks"    // other slots or tags
-	WorkerFull     Fault = "worker-full"       // refuses what it is given
-	Unreadable     Fault = "unreadable-entry"  // one of a list is refused where it comes in
+	WorkerFull     Fault = "worker-full"       // rejects its assignments
+	Unreadable     Fault = "unreadable-entry"  // the bus refuses one entry of a list
 	PartialLists   Fault = "partial-lists"     // a worker lists only a part at a time
 	SecondDispatch Fault = "second-dispatcher" // on the same prefix, with a store of its own
 )
@@ -72,13 +72,13 @@ var Faults = []Fault{
 	WorkerSick, WorkerShrinks, WorkerFull, Unreadable, PartialLists, SecondDispatch,
 }
 
-// Stats counts what happened.
+// Stats counts the steps, events and faults of runs.
 type Stats struct {
-	Seeds   int
-	Happens int // things taken from the queue of what is to come
-	Turns   int
-	Events  map[string]int // decided by the engine, by kind: those that were answered as asked
-	Faults  map[Fault]int  // that had their effect
+	Seeds  int
+	Steps  int // steps taken from the agenda
+	Turns  int
+	Events map[string]int // decided by the engine, by kind, with the expected answer
+	Faults map[Fault]int  // that had an effect
 }
 
 // NewStats returns counts of zero.
@@ -86,10 +86,10 @@ func NewStats() Stats {
 	return Stats{Events: make(map[string]int), Faults: make(map[Fault]int)}
 }
 
-// Add takes up another tally.
+// Add adds other counts.
 func (t *Stats) Add(o *Stats) {
 	t.Seeds += o.Seeds
-	t.Happens += o.Happens
+	t.Steps += o.Steps
 	t.Turns += o.Turns
 	for kind, n := range o.Events {
 		t.Events[kind] += n
@@ -108,7 +108,7 @@ func (t *Stats) Decided() int {
 	return sum
 }
 
-// Missing lists the kinds of events and faults of which there was none.
+// Missing lists the kinds of events and faults that did not occur.
 func (t *Stats) Missing() []string {
 	var missing []string
 	for _, kind := range oracle.EventKinds {
@@ -132,7 +132,7 @@ func ParseFault(name string) (Fault, error) {
 	return "", fmt.Errorf("there is no fault %q, only %v", name, Faults)
 }
 
-// Print writes the table of what happened.
+// Print writes the table of the counts.
 func (t *Stats) Print(out io.Writer) {
 	table := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
 	for i := range max(len(oracle.EventKinds), len(Faults)) {
@@ -145,7 +145,7 @@ func (t *Stats) Print(out io.Writer) {
 			fault = Faults[i]
 			faults = fmt.Sprint(t.Faults[fault])
 		}
-		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", event, events, fault, faults) // nobody to tell
+		_, _ = fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", event, events, fault, faults) // the writer's error is the caller's
 	}
 	_ = table.Flush()
 }

@@ -10,32 +10,32 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// poison has the dispatcher take in a message with two events on which the engine
-// panics, between others that it can decide. Nothing in the engine is made for it:
+// sendPoison has the dispatcher take in a message with two events on which the engine
+// panics, between others that it can decide. The engine has no hook for it:
 // the first is an import that lacks a task, and panics when the engine has taken over
 // the task before it; the second is a page of no workers. The bus lets neither pass.
-func (w *world) poison() {
-	d := w.main
-	if d.manual == nil {
+func (w *world) sendPoison() {
+	d := w.primary
+	if d.stepper == nil {
 		return
 	}
 	phantom := &model.Task{
 		TaskSpec: model.TaskSpec{ID: "phantom", URL: "https://h0.example/phantom.bin", Priority: model.PriorityUrgent, MaxAttempts: 1},
-		Client:   "nobody", TaskState: model.TaskState{Status: model.StatusPaused},
+		Client:   "phantom", TaskState: model.TaskState{Status: model.StatusPaused},
 	}
 	half := &model.Batch{Tasks: []model.TaskChange{{ID: phantom.ID, Put: phantom}, {ID: "hollow"}}}
 	ops := []engine.Event{engine.QueryStatus{}, engine.Import{Batch: half}, engine.QueryWorkers{}, engine.QueryStatus{}}
-	c := w.clients[w.luck.IntN(len(w.clients))]
-	if n := slices.IndexFunc(c.tasks, func(t *wish) bool { return t.own }); n >= 0 { // what it has asked for already
+	c := w.clients[w.faultRand.IntN(len(w.clients))]
+	if n := slices.IndexFunc(c.tasks, func(t *taskWish) bool { return t.own }); n >= 0 { // what it has asked for already
 		t := c.tasks[n]
 		ops = append(ops, engine.Submit{Client: c.name, Spec: t.spec, Hash: t.hash, Chosen: true})
 	}
-	w.say("%s: a poison message", d.name)
-	w.struck(PoisonEvent)
-	d.take(false, ops, func([]dispatch.Answer) {})
+	w.trace("%s: a poison message", d.name)
+	w.countFault(PoisonEvent)
+	d.receive(false, ops, func([]dispatch.Answer) {})
 }
 
-// checkPanic asks that nothing else panics: a panic that is recovered is still a bug.
+// checkPanic requires that no other event panics: a recovered panic is still a bug.
 func (l *logger) checkPanic(r *slog.Record) {
 	panicked, event, why := false, "", ""
 	r.Attrs(func(a slog.Attr) bool {
@@ -51,7 +51,7 @@ func (l *logger) checkPanic(r *slog.Record) {
 		return true
 	})
 	if panicked && event != "engine.Import" && event != "engine.QueryWorkers" {
-		l.d.w.violate("no-panic", "%s %s: %s", r.Message, event, why)
+		l.d.world.violate("no-panic", "%s %s: %s", r.Message, event, why)
 	}
 }
 
@@ -60,11 +60,11 @@ func (l *logger) Enabled(_ context.Context, level slog.Level) bool { return leve
 
 // unreadable draws which of n entries cannot be read where they come in, -1 = none.
 func (k *worker) unreadable(n int) int {
-	if !k.garbled || n == 0 || !chance(k.w.node, 2) {
+	if !k.hasUnreadable || n == 0 || !chance(k.w.workerRand, 2) {
 		return -1
 	}
-	k.w.struck(Unreadable)
-	return k.w.node.IntN(n)
+	k.w.countFault(Unreadable)
+	return k.w.workerRand.IntN(n)
 }
 
 // withRefusal puts the bus's own refusal between the answers of the others.
@@ -76,9 +76,9 @@ func withRefusal(answers []dispatch.Answer, at int) []dispatch.Answer {
 	return slices.Insert(slices.Clone(answers), at, refusal)
 }
 
-// garble makes one entry of a heartbeat one of which only the attempt can be read: it
-// is heard as the bus mends it, as a word that changes no status.
-func (k *worker) garble(h *model.Heartbeat) {
+// makeUnreadable makes one entry of a heartbeat unreadable except its attempt: it
+// is received as the bus repairs it, as a report that changes no status.
+func (k *worker) makeUnreadable(h *model.Heartbeat) {
 	if at := k.unreadable(len(h.Tasks)); at >= 0 {
 		r := &h.Tasks[at]
 		*r = model.Report{ID: r.ID, Attempt: r.Attempt, Status: model.ReportPaused}
