@@ -4,14 +4,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
-	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 
 	"github.com/aria-cluster/dispatcher/internal/app/process"
+	"github.com/aria-cluster/dispatcher/internal/migrate"
 )
 
 func main() {
@@ -24,84 +21,7 @@ func main() {
 		}
 	}
 	ctx, stop := process.Signals(context.Background())
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	code := migrate.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
-}
-
-const usage = `Usage:
-  migrate --source S --target T [flags]     copy a store into another one, verified
-  migrate backup  --to FILE [flags]         a consistent copy of the SQLite file, while it is in use
-  migrate restore --from FILE [flags]       put a backup in the place of the SQLite file
-  migrate verify  [FILE] [flags]            check the SQLite file, another one, or a .jsonl file
-  migrate schema  status|up [FILE] [flags]  say the SQLite file's schema, or bring it up to date
-  migrate schema  up --nats [URL]           make the dispatcher's streams in NATS, where it may not itself
-
-S and T are one of
-  memory     the store of the running dispatcher, over NATS
-  sqlite     the file that --sqlite-path names
-  FILE       a SQLite file ending in .db or .sqlite, or a file of records ending in .jsonl
-  postgres   (comes later)
-
-Flags:
-`
-
-const usageEnd = `
-The SQLite file and the NATS server are those of the dispatcher's configuration
-(config/dispatcher.json, DISPATCHER_DB_PATH, NATS_URL, …) where no flag says
-otherwise. Exit status: 0 all moved and verified, 1 something was not, 2 bad usage.
-`
-
-// usageError is a command line that cannot be understood.
-type usageError struct{ error }
-
-func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// run is main with everything from outside as arguments; it returns the exit
-// code: 0, 1 for a failure, 2 for bad usage.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	p := &program{stdout: stdout, stderr: stderr}
-	err := p.run(ctx, args, environ)
-	var bad usageError
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, flag.ErrHelp):
-		return 0
-	case errors.As(err, &bad):
-		fmt.Fprintln(stderr, "migrate:", err)
-		fmt.Fprintln(stderr, "migrate -h says how to use it")
-		return 2
-	}
-	if !p.o.json {
-		fmt.Fprintln(stderr, "migrate:", err)
-	}
-	return 1
-}
-
-// program is one run.
-type program struct {
-	o              options
-	stdout, stderr io.Writer
-}
-
-func (p *program) run(ctx context.Context, args, environ []string) error {
-	command := p.copy
-	name := ""
-	if len(args) > 0 {
-		if c, ok := map[string]func(context.Context) error{
-			"backup": p.backup, "restore": p.restore, "verify": p.verify, "schema": p.schema,
-		}[args[0]]; ok {
-			command, name, args = c, args[0], args[1:]
-		}
-	}
-	if err := p.o.parse(name, args, environ, p.stdout); err != nil {
-		return err
-	}
-	if p.o.version {
-		fmt.Fprintln(p.stdout, process.VersionText("migrate"))
-		return nil
-	}
-	p.o.logger = process.NewLogger(p.stderr, "text", process.LogLevel(p.o.level()))
-	return command(ctx)
 }

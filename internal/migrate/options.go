@@ -1,4 +1,4 @@
-package main
+package migrate
 
 import (
 	"errors"
@@ -35,6 +35,17 @@ type options struct {
 // parse reads the arguments of a subcommand, "" for a copy. It prints the usage
 // to out and returns flag.ErrHelp where that is asked for.
 func (o *options) parse(command string, args, environ []string, out io.Writer) error {
+	if err := o.parseFlags(o.flags(command), args, out); err != nil || o.version {
+		return err
+	}
+	if err := o.checkWords(command); err != nil {
+		return err
+	}
+	return o.loadConfig(environ)
+}
+
+// flags declares the flags of a subcommand.
+func (o *options) flags(command string) *flag.FlagSet {
 	f := flag.NewFlagSet("migrate", flag.ContinueOnError)
 	f.SetOutput(io.Discard)
 	f.StringVar(&o.sqlitePath, "sqlite-path", "", "the `FILE` that sqlite means")
@@ -63,7 +74,11 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if all || command == "restore" {
 		f.StringVar(&o.from, "from", "", "restore: the backup's `FILE`")
 	}
-	// Words may stand between flags.
+	return f
+}
+
+// parseFlags parses flags and words in any order.
+func (o *options) parseFlags(f *flag.FlagSet, args []string, out io.Writer) error {
 	for rest := args; ; {
 		err := f.Parse(rest)
 		if errors.Is(err, flag.ErrHelp) {
@@ -76,13 +91,14 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 			return usageError{err}
 		}
 		if rest = f.Args(); len(rest) == 0 {
-			break
+			return nil
 		}
 		o.words, rest = append(o.words, rest[0]), rest[1:]
 	}
-	if o.version {
-		return nil
-	}
+}
+
+// checkWords refuses words and flags that the subcommand does not take.
+func (o *options) checkWords(command string) error {
 	if o.streams && o.nats == "" { // --nats URL: the flag needs none
 		o.takeURL()
 	}
@@ -93,9 +109,15 @@ func (o *options) parse(command string, args, environ []string, out io.Writer) e
 	if len(o.words) > most {
 		return badUsage("%q is not expected", o.words[len(o.words)-1])
 	}
-	if all && (o.from != "" || o.to != "") {
+	if command == "" && (o.from != "" || o.to != "") {
 		return badUsage("--to goes with backup, --from with restore")
 	}
+	return nil
+}
+
+// loadConfig reads the dispatcher's configuration, for the addresses and paths that no
+// flag names.
+func (o *options) loadConfig(environ []string) error {
 	var given []string
 	if o.nats != "" {
 		given = []string{"-nats-url", o.nats}

@@ -1,4 +1,4 @@
-package main
+package migrate
 
 import (
 	"bytes"
@@ -21,7 +21,7 @@ var binary string
 func TestMain(m *testing.M) {
 	testbed.Main(m, func(dir string) error {
 		binary = filepath.Join(dir, "migrate")
-		return testbed.Build(dir, ".", "../dispatcher")
+		return testbed.Build(dir, "../../cmd/migrate", "../../cmd/dispatcher")
 	})
 }
 

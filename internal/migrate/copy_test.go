@@ -1,4 +1,4 @@
-package main
+package migrate
 
 import (
 	"math/rand/v2"
@@ -88,7 +88,7 @@ func TestBadUsageIsExit2AndAFailureExit1(t *testing.T) {
 		{0, "migrate ", "-version"},
 		{2, "--source is missing", ""},
 		{2, "--target is missing", "--source sqlite"},
-		{2, "none of memory", "--source redis --target sqlite"},
+		{2, "use memory, sqlite", "--source redis --target sqlite"},
 		{2, "later release", "--source postgres --target sqlite"},
 		{2, "later release", "--source a.db --target r.jsonl --postgres-dsn x"},
 		{2, "the same", "--source a.db --target ./a.db"},
