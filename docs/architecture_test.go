@@ -8,20 +8,23 @@ import (
 	"testing"
 )
 
-// Every file and folder that ARCHITECTURE.md names exists.
+// Every file and folder that ARCHITECTURE.md and the reading test name exists.
 func TestArchitecture_NamedPathsExist(t *testing.T) {
-	text, err := os.ReadFile("../ARCHITECTURE.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := regexp.MustCompile("`((?:cmd|internal|pkg|docs)/[a-z0-9_/.-]+)`").FindAllStringSubmatch(string(text), -1)
-	for _, m := range paths {
-		if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
-			t.Error(err)
+	paths := regexp.MustCompile("`((?:cmd|internal|pkg|docs)/[a-z0-9_/.-]+)`")
+	for document, least := range map[string]int{"../ARCHITECTURE.md": 30, "reading-test.md": 10} {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if len(paths) < 30 {
-		t.Errorf("only %d paths were found", len(paths))
+		named := paths.FindAllStringSubmatch(string(text), -1)
+		for _, m := range named {
+			if _, err := os.Stat(filepath.Join("..", m[1])); err != nil {
+				t.Errorf("%s: %v", document, err)
+			}
+		}
+		if len(named) < least {
+			t.Errorf("%s: only %d paths were found", document, len(named))
+		}
 	}
 }
 
