@@ -14,7 +14,7 @@ import (
 type Traffic struct {
 	Tunnels int // connections that were made
 	Bodies  int // HTTP responses that brought a file or a part of it
-	Opaque  int // connections of which it sees no response, such as those of TLS
+	Opaque  int // connections whose responses are encrypted, such as TLS
 
 	Host   string // of the last response or opaque connection
 	Status int    // of the last response; 0: opaque
@@ -104,7 +104,7 @@ func (m *monitor) response(b []byte) {
 	}
 }
 
-// statusOf is the status of an HTTP response that begins with b; 0 if it is none, or
+// statusOf is the status of an HTTP response that begins with b; 0 for anything else, or
 // if another one follows it.
 func statusOf(b []byte) int {
 	line, ok := bytes.CutPrefix(b, []byte("HTTP/1."))

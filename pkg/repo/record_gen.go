@@ -183,7 +183,7 @@ func nameFields(t *model.Task) [4]textField {
 }
 
 // controlField returns the first field of a task that contains a control character and
-// must not, "" if there is none.
+// must not, or "".
 func controlField(t *model.Task) string {
 	switch {
 	case strings.ContainsFunc(t.URL, unicode.IsControl):
