@@ -1,6 +1,6 @@
 // Command modelgen generates the code that names each field of the model: writers of
 // JSON, sets of fields, the record codec, SQL columns, binders and scanners, and the
-// schemas of docs/asyncapi.yaml. The readers of JSON and the schemas of the endpoints
+// schemas of docs/asyncapi.yaml; also the number of the last migration. The readers of JSON and the schemas of the endpoints
 // follow the same tags by reflection. A field is declared once, in a struct of pkg/model,
 // with these tags; the comment behind it describes it in the schema:
 //

@@ -8,6 +8,7 @@ import (
 	"go/format"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/template"
 )
@@ -20,9 +21,28 @@ var outputs = map[string]string{
 	"model":     "pkg/model/fields_gen.go",
 	"record":    "pkg/repo/record_gen.go",
 	"plainjson": "pkg/repo/internal/plainjson/objects_gen.go",
+	"schema":    "pkg/repo/schema_gen.go",
 	"rules":     "pkg/repo/internal/rules/fields_gen.go",
 	"sqlite":    "pkg/repo/sqlite/columns_gen.go",
 	"repotest":  "pkg/repo/repotest/live_gen.go",
+}
+
+// migrationsPath is the folder of the migrations. The file of the third one is named
+// 00003_NAME.sql.
+const migrationsPath = "pkg/repo/sqlite/migrations"
+
+// lastMigration returns the number of the last migration in a folder.
+func lastMigration(dir string) (last int, err error) {
+	files, err := os.ReadDir(dir)
+	for _, f := range files {
+		number, _, _ := strings.Cut(f.Name(), "_")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			return 0, fmt.Errorf("the migration %s has no number", f.Name())
+		}
+		last = max(last, n)
+	}
+	return last, err
 }
 
 // asyncAPIPath is the document whose schemas are partly generated.
@@ -59,6 +79,9 @@ func generate(root string) (map[string][]byte, error) {
 	}
 	m, err := newModel(source)
 	if err != nil {
+		return nil, err
+	}
+	if m.Schema, err = lastMigration(filepath.Join(root, migrationsPath)); err != nil {
 		return nil, err
 	}
 	files := make(map[string][]byte)

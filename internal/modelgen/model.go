@@ -14,6 +14,7 @@ type model struct {
 	Task    []*field            // with those of the structs that are embedded
 	Worker  []*field
 	Sets    []*set // of the columns of a task
+	Schema  int    // the number of the last migration
 }
 
 // set is columns of a task that are written together.

@@ -29,8 +29,10 @@ func TestOutputs_AreCurrent(t *testing.T) {
 func smallModel(t *testing.T, root, old, replacement string) string {
 	t.Helper()
 	found := old == ""
-	for from, to := range map[string]string{"testdata/model.txt": "pkg/model/model.go", "testdata/asyncapi.yaml": asyncAPIPath} {
-		text, err := os.ReadFile(from)
+	for to, from := range map[string]string{
+		"pkg/model/model.go": "model.txt", asyncAPIPath: "asyncapi.yaml", migrationsPath + "/00002_note.sql": "note.sql",
+	} {
+		text, err := os.ReadFile(filepath.Join("testdata", from))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,5 +110,24 @@ func TestRun_WritesOutputs(t *testing.T) {
 	}
 	if text, err := os.ReadFile(filepath.Join(root, asyncAPIPath)); err != nil || !bytes.Contains(text, []byte("        note: {type: string")) {
 		t.Errorf("%s: %v", text, err)
+	}
+}
+
+// A file without a number is not a migration.
+func TestLastMigration_NumberRequired(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"00002_b.sql", "00001_a.sql"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := lastMigration(dir); n != 2 || err != nil {
+		t.Errorf("%d, %v, want 2", n, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "notes.sql"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lastMigration(dir); err == nil || !strings.Contains(err.Error(), "notes.sql") {
+		t.Errorf("%v, want an error that names notes.sql", err)
 	}
 }

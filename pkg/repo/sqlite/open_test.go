@@ -203,7 +203,46 @@ func TestOpen_FileFromDumpAccepted(t *testing.T) {
 // older turns the store's file at path into one of the first schema.
 func older(t *testing.T, path string) {
 	t.Helper()
-	mustWrite(t, path, "ALTER TABLE workers DROP COLUMN drained; DROP TABLE tombstones; DELETE FROM goose_db_version WHERE version_id > 1")
+	first, err := migrations.ReadFile("migrations/00001_tasks.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := filepath.Join(t.TempDir(), "first.db")
+	mustWrite(t, empty, string(first))
+	kept := columnsOf(t, empty)
+	for table, columns := range columnsOf(t, path) {
+		switch {
+		case table == "goose_db_version":
+			mustWrite(t, path, "DELETE FROM goose_db_version WHERE version_id > 1")
+		case kept[table] == nil:
+			mustWrite(t, path, "DROP TABLE "+table)
+		}
+		for _, column := range columns {
+			if kept[table] != nil && !slices.Contains(kept[table], column) {
+				mustWrite(t, path, "ALTER TABLE "+table+" DROP COLUMN "+column)
+			}
+		}
+	}
+}
+
+// columnsOf returns the columns of each table in a file.
+func columnsOf(t *testing.T, path string) map[string][]string {
+	t.Helper()
+	db, err := sqlx.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var rows []struct{ Table, Column string }
+	if err := db.Select(&rows, `SELECT m.name AS "table", c.name AS "column" FROM sqlite_master m, pragma_table_info(m.name) c
+		WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%'`); err != nil {
+		t.Fatal(err)
+	}
+	columns := make(map[string][]string)
+	for _, row := range rows {
+		columns[row.Table] = append(columns[row.Table], row.Column)
+	}
+	return columns
 }
 
 // TestOpen_OlderSchemaBackedUpAndMigrated: a file with an older schema is backed up and then migrated.
@@ -237,7 +276,7 @@ func TestOpen_FailedMigrationChangesNothing(t *testing.T) {
 	ctx := context.Background()
 	for _, c := range []struct{ name, obstacle, away string }{
 		{"in the middle of the first one", "CREATE TABLE other (x); CREATE INDEX tombstones_until ON other (x)", "DROP TABLE other"},
-		{"in the last one", "ALTER TABLE workers ADD COLUMN drained INTEGER", "ALTER TABLE workers DROP COLUMN drained"},
+		{"in a later one", "ALTER TABLE workers ADD COLUMN drained INTEGER", "ALTER TABLE workers DROP COLUMN drained"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filled(t, 20)
