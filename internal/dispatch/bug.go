@@ -72,31 +72,11 @@ func (d *Dispatcher) logBug(text string, bug *panicError, args ...any) {
 // nameOf is the keys by which the log names an event.
 func nameOf(ev engine.Event) []any {
 	args := []any{"event", fmt.Sprintf("%T", ev)}
-	switch ev := ev.(type) {
-	case engine.Submit:
-		args = append(args, "client", ev.Client, "task", ev.Spec.ID)
-	case engine.Cancel:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Pause:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Resume:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Retry:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Update:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Delete:
-		args = append(args, "client", ev.Client, "task", ev.ID)
-	case engine.Heartbeat:
-		args = append(args, "worker", ev.WorkerID)
-	case engine.Report:
-		args = append(args, "worker", ev.Worker, "task", ev.ID)
-	case engine.DrainWorker:
-		args = append(args, "worker", ev.ID)
-	case engine.ResumeWorker:
-		args = append(args, "worker", ev.ID)
-	case engine.RemoveWorker:
-		args = append(args, "worker", ev.ID)
+	t := ev.Traits()
+	for _, key := range [][2]string{{"client", t.Client}, {"worker", t.Worker}, {"task", t.Task}} {
+		if key[1] != "" {
+			args = append(args, key[0], key[1])
+		}
 	}
 	return args
 }

@@ -41,7 +41,7 @@ func TestTurn_PanicCostsOneEventOnly(t *testing.T) {
 	bulk := f.send(submit("b1"), poison(), submit("b2"), poison())
 	beat := f.send(heartbeat(1))
 	close(store.gate)
-	for name, answers := range map[string]chan []model.Answer{"good": good, "other": other} {
+	for name, answers := range map[string]chan []engine.Answer{"good": good, "other": other} {
 		if a := f.wait(answers)[0]; a.Err != nil || a.Task.ID != name {
 			t.Errorf("%s: %+v", name, a)
 		}
@@ -192,7 +192,7 @@ func TestTurn_PanicOutsideTheEngineIsAnswered(t *testing.T) {
 	}
 	store.commits = false
 	h.now += 10_000
-	if err := h.Do([]engine.Event{submit("c")}, func([]Answer) { panic("the receiver") }); err != nil {
+	if err := h.Do([]engine.Event{submit("c")}, func([]engine.Answer) { panic("the receiver") }); err != nil {
 		t.Fatal(err)
 	}
 	for h.Step(t.Context()) {

@@ -46,7 +46,7 @@ func TestWhatComesDuringACommitIsCommittedTogether(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
-	var waits []chan []model.Answer
+	var waits []chan []engine.Answer
 	waits = append(waits, f.send(submit("first")))
 	for !taken(f) {
 		runtime.Gosched()
@@ -88,10 +88,10 @@ func TestAFullInboxRefusesAtOnce(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
-	var waits []chan []model.Answer
+	var waits []chan []engine.Answer
 	for n := 0; ; n++ {
-		answers := make(chan []model.Answer, 1)
-		err := f.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func(a []model.Answer) { answers <- a })
+		answers := make(chan []engine.Answer, 1)
+		err := f.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func(a []engine.Answer) { answers <- a })
 		if err != nil {
 			if err.Code != model.CodeUnavailable || n < inboxLimit || n > inboxLimit+maxBatch {
 				t.Fatalf("after %d: %v", n, err)
@@ -191,7 +191,7 @@ func TestOneOperationsBugIsAnswered500AndHoldsUpNobody(t *testing.T) {
 	}
 	good, guilty, other := f.send(submit("good")), f.send(submit("guilty")), f.send(submit("other"))
 	close(store.gate)
-	for name, answers := range map[string]chan []model.Answer{"first": first, "good": good, "other": other} {
+	for name, answers := range map[string]chan []engine.Answer{"first": first, "good": good, "other": other} {
 		if a := f.wait(answers)[0]; a.Err != nil || a.Task.ID != name {
 			t.Errorf("%s: %+v", name, a)
 		}
@@ -206,7 +206,7 @@ func TestAFloodOfSubmitsDoesNotSilenceWorkers(t *testing.T) {
 	store.gate = make(chan struct{})
 	f := start(t, store)
 	for n := 0; ; n++ {
-		if f.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func([]model.Answer) {}) != nil {
+		if f.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func([]engine.Answer) {}) != nil {
 			break
 		}
 	}
@@ -227,7 +227,7 @@ func TestTheInboxIsBoundedInBytesToo(t *testing.T) {
 	torrent, taken := make([]byte, 350<<10), 0
 	for n := 0; ; n++ {
 		s := &model.TaskSpec{ID: fmt.Sprint("t", n), Torrent: torrent}
-		if f.Do([]engine.Event{engine.Submit{Client: "shop", Spec: s, Chosen: true}}, func([]model.Answer) {}) != nil {
+		if f.Do([]engine.Event{engine.Submit{Client: "shop", Spec: s, Chosen: true}}, func([]engine.Answer) {}) != nil {
 			break
 		}
 		taken += len(torrent)
@@ -250,7 +250,7 @@ func TestTheStopIsBounded(t *testing.T) {
 	go func() { ended <- d.Run(ctx) }()
 	var answered, refused atomic.Int32
 	for n := range 10 * maxBatch {
-		err := d.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func(a []model.Answer) {
+		err := d.Do([]engine.Event{submit(fmt.Sprint("t", n))}, func(a []engine.Answer) {
 			answered.Add(1)
 			if a[0].Err != nil {
 				refused.Add(1)
@@ -340,9 +340,9 @@ func TestAfterTheStopCallsAreRefusedAndThoseTakenInAreAnswered(t *testing.T) {
 	for !d.Ready() {
 		runtime.Gosched()
 	}
-	answers := make(chan []model.Answer, 2)
+	answers := make(chan []engine.Answer, 2)
 	for _, id := range []string{"a", "b"} {
-		if err := d.Do([]engine.Event{submit(id)}, func(a []model.Answer) { answers <- a }); err != nil {
+		if err := d.Do([]engine.Event{submit(id)}, func(a []engine.Answer) { answers <- a }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -356,7 +356,7 @@ func TestAfterTheStopCallsAreRefusedAndThoseTakenInAreAnswered(t *testing.T) {
 			t.Fatal(a.Err)
 		}
 	}
-	if err := d.Do([]engine.Event{submit("c")}, func([]model.Answer) {}); err == nil || err.Code != model.CodeUnavailable {
+	if err := d.Do([]engine.Event{submit("c")}, func([]engine.Answer) {}); err == nil || err.Code != model.CodeUnavailable {
 		t.Fatalf("after the stop: %v", err)
 	}
 }

@@ -98,22 +98,8 @@ func (d *Dispatcher) Turning(ctx context.Context) error {
 // returns CodeUnavailable and nothing was taken in. Otherwise done is called
 // exactly once, from the loop's goroutine, after the commit of the last operation,
 // with an answer for each in order; it must not block for long.
-func (d *Dispatcher) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
-	return d.put(ops, func(answers []Answer) {
-		public := make([]model.Answer, len(answers))
-		for i := range answers {
-			a := &answers[i]
-			public[i] = model.Answer{Err: a.Err, Task: a.Task, Heartbeat: a.Heartbeat, Drop: a.Drop}
-			if a.Workers != nil {
-				public[i].Worker = a.Workers.Workers[0]
-			}
-		}
-		done(public)
-	})
-}
-
-func (d *Dispatcher) put(ops []engine.Event, done func([]Answer)) *model.Error {
-	c := &call{ops: ops, answers: make([]Answer, len(ops)), done: done}
+func (d *Dispatcher) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+	c := &call{ops: ops, answers: make([]engine.Answer, len(ops)), done: done}
 	if len(ops) == 0 {
 		done(c.answers)
 		return nil

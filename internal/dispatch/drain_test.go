@@ -34,9 +34,9 @@ func TestDrain_CommitThatHangsEndsInTime(t *testing.T) {
 		Store:  store, Outbox: &sent{}, Connected: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler),
 	})
-	answers := make(chan []model.Answer, 2)
+	answers := make(chan []engine.Answer, 2)
 	for _, id := range []string{"a", "b"} {
-		if err := d.Do([]engine.Event{submit(id)}, func(a []model.Answer) { answers <- a }); err != nil {
+		if err := d.Do([]engine.Event{submit(id)}, func(a []engine.Answer) { answers <- a }); err != nil {
 			t.Fatal(err)
 		}
 	}

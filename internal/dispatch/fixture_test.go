@@ -151,21 +151,21 @@ func heartbeat(slots int, tasks ...model.Report) engine.Event {
 }
 
 // do sends operations and waits for their answers.
-func (f *fixture) do(ops ...engine.Event) []model.Answer {
+func (f *fixture) do(ops ...engine.Event) []engine.Answer {
 	f.t.Helper()
 	return f.wait(f.send(ops...))
 }
 
-func (f *fixture) send(ops ...engine.Event) chan []model.Answer {
+func (f *fixture) send(ops ...engine.Event) chan []engine.Answer {
 	f.t.Helper()
-	answers := make(chan []model.Answer, 1)
-	if err := f.Do(ops, func(a []model.Answer) { answers <- a }); err != nil {
+	answers := make(chan []engine.Answer, 1)
+	if err := f.Do(ops, func(a []engine.Answer) { answers <- a }); err != nil {
 		f.t.Fatalf("Do: %v", err)
 	}
 	return answers
 }
 
-func (f *fixture) wait(answers chan []model.Answer) []model.Answer {
+func (f *fixture) wait(answers chan []engine.Answer) []engine.Answer {
 	f.t.Helper()
 	select {
 	case a := <-answers:
@@ -190,7 +190,7 @@ func (s *sent) has(word string) bool {
 func taken(f *fixture) bool { return !f.inbox.waiting() }
 
 // untilDone repeats an operation while it is answered 503.
-func (f *fixture) untilDone(op engine.Event) model.Answer {
+func (f *fixture) untilDone(op engine.Event) engine.Answer {
 	f.t.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for {

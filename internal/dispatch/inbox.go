@@ -4,60 +4,27 @@ import (
 	"sync"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
-	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // call is the operations of one message. Its answers are given together, after
 // the turn of the last one.
 type call struct {
 	ops      []engine.Event
-	answers  []Answer
+	answers  []engine.Answer
 	answered int // of the ops
 	next     int // the first operation that no turn has taken yet
-	done     func([]Answer)
+	done     func([]engine.Answer)
 }
 
 // bytesPerUnit is how much payload weighs as much as one operation.
 const bytesPerUnit = 4096
 
-// weight is what an operation costs to hold and to decide, in operations: a
-// torrent takes memory, and each task that a heartbeat lists a look-up.
-func weight(op engine.Event) int {
-	switch op := op.(type) {
-	case engine.Submit:
-		s := op.Spec
-		return 1 + (len(s.Torrent)+len(s.Metalink)+len(s.URL)+sourceBytes(s.Mirrors, s.Options))/bytesPerUnit
-	case engine.Update:
-		var mirrors []string
-		var options model.Options
-		if c := op.Change.Mirrors; c != nil {
-			mirrors = *c
-		}
-		if c := op.Change.Options; c != nil {
-			options = *c
-		}
-		return 1 + sourceBytes(mirrors, options)/bytesPerUnit
-	case engine.Heartbeat:
-		return 1 + len(op.Tasks)/16
-	case engine.QueryTasks:
-		return 1 + len(op.IDs)/16
-	}
-	return 1
-}
+// entriesPerUnit is how many looked-up entries weigh as much as one operation.
+const entriesPerUnit = 16
 
-// sourceBytes is what the longer fields of a spec have, but for a torrent.
-func sourceBytes(mirrors []string, options model.Options) int {
-	n := 0
-	for _, m := range mirrors {
-		n += len(m)
-	}
-	for _, values := range options { // in any order: only a sum
-		for _, v := range values {
-			n += len(v)
-		}
-	}
-	return n
-}
+// weight is what an operation costs to hold and to decide, in operations: payload
+// takes memory, and each entry of a list a look-up.
+func weight(t *engine.Traits) int { return 1 + t.Bytes/bytesPerUnit + t.Entries/entriesPerUnit }
 
 // queue is the calls of one client, in the order in which they came.
 type queue struct {
@@ -75,44 +42,6 @@ type lane struct {
 	shared bool // several waited at the last turn
 }
 
-// The lanes of an inbox. What workers say has its own, and is taken first: it
-// keeps the system true, and a flood of submits must not make workers seem lost.
-const (
-	workerLane = iota
-	clientLane
-	lanes
-)
-
-func laneOf(op engine.Event) int {
-	switch op.(type) {
-	case engine.Heartbeat, engine.Report:
-		return workerLane
-	}
-	return clientLane
-}
-
-// clientOf is whose queue an operation waits in. Workers share one: there are no
-// strangers among them. So do operators, and reads.
-func clientOf(op engine.Event) string {
-	switch op := op.(type) {
-	case engine.Submit:
-		return op.Client
-	case engine.Cancel:
-		return op.Client
-	case engine.Pause:
-		return op.Client
-	case engine.Resume:
-		return op.Client
-	case engine.Retry:
-		return op.Client
-	case engine.Update:
-		return op.Client
-	case engine.Delete:
-		return op.Client
-	}
-	return ""
-}
-
 // A client that has put little into a full lane may put more: who fills it keeps
 // nobody else out. So a lane holds up to twice its limit.
 const little = 16 // parts of the limit
@@ -121,11 +50,12 @@ const little = 16 // parts of the limit
 // who asks for little waits for a short turn, whatever others ask for.
 const share = 8
 
-// inbox holds calls until a turn takes them. It is bounded, and safe for
+// inbox holds calls until a turn takes them, the workers' before the clients': what
+// workers send keeps the system true. It is bounded, and safe for
 // concurrent use.
 type inbox struct {
 	mu     sync.Mutex
-	lanes  [lanes]lane
+	lanes  [engine.Lanes]lane
 	limit  int // weight of one lane
 	closed bool
 	wake   chan struct{} // has an element while there may be something to take
@@ -145,13 +75,14 @@ func newInbox(limit int) *inbox {
 func (b *inbox) put(c *call) bool {
 	total := 0
 	for _, op := range c.ops {
-		total += weight(op)
+		t := op.Traits()
+		total += weight(&t)
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := &b.lanes[laneOf(c.ops[0])]
-	client := clientOf(c.ops[0])
-	q := l.queues[client]
+	first := c.ops[0].Traits()
+	l := &b.lanes[first.Lane]
+	q := l.queues[first.Client]
 	own := total
 	if q != nil {
 		own += q.weight
@@ -161,8 +92,8 @@ func (b *inbox) put(c *call) bool {
 		return false
 	}
 	if q == nil {
-		q = &queue{client: client}
-		l.queues[client] = q
+		q = &queue{client: first.Client}
+		l.queues[first.Client] = q
 		l.turns = append(l.turns, q)
 	}
 	q.calls = append(q.calls, c)
@@ -194,11 +125,11 @@ type batch struct {
 func (b *inbox) take(into *batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	kept := min(into.room/4, b.lanes[clientLane].weight)
+	kept := min(into.room/4, b.lanes[engine.LaneClients].weight)
 	into.room -= kept
-	b.lanes[workerLane].take(into)
+	b.lanes[engine.LaneWorkers].take(into)
 	into.room += kept
-	b.lanes[clientLane].take(into)
+	b.lanes[engine.LaneClients].take(into)
 }
 
 func (l *lane) take(into *batch) {
@@ -233,7 +164,8 @@ func (q *queue) take(into *batch, room int) (moved int) {
 			op := c.ops[c.next]
 			into.events = append(into.events, op)
 			into.parts = append(into.parts, part{c, c.next})
-			moved += weight(op)
+			t := op.Traits()
+			moved += weight(&t)
 			c.next++
 		}
 		if c.next < len(c.ops) {

@@ -123,7 +123,7 @@ func TestTheOperationsOfOneClientKeepTheirOrder(t *testing.T) {
 	if next["a"] != 300 || next["b"] != 300 || next["c"] != 300 {
 		t.Errorf("taken: %v", next)
 	}
-	if l := &b.lanes[clientLane]; l.weight != 0 || len(l.queues) != 0 {
+	if l := &b.lanes[engine.LaneClients]; l.weight != 0 || len(l.queues) != 0 {
 		t.Errorf("an empty lane weighs %d and remembers %d clients", l.weight, len(l.queues))
 	}
 }

@@ -268,7 +268,7 @@ func (l *loop) serveReads(why *model.Error) {
 	l.more = false
 	for i, p := range l.batch.parts {
 		op := l.batch.events[len(l.batch.events)-len(l.batch.parts)+i]
-		if isQuery(op) && l.turn.Loaded() {
+		if op.Traits().Query && l.turn.Loaded() {
 			l.answer([]part{p}, l.turn.Query([]engine.Event{op}))
 			continue
 		}
@@ -276,16 +276,8 @@ func (l *loop) serveReads(why *model.Error) {
 	}
 }
 
-func isQuery(op engine.Event) bool {
-	switch op.(type) {
-	case engine.QueryTasks, engine.QueryWorkers, engine.QueryStatus:
-		return true
-	}
-	return false
-}
-
 // answer hands the answers to their calls and finishes those that are complete.
-func (l *loop) answer(parts []part, answers []Answer) {
+func (l *loop) answer(parts []part, answers []engine.Answer) {
 	for i, p := range parts {
 		p.call.answers[p.at] = answers[i]
 		if p.call.answered++; p.call.answered == len(p.call.ops) {
@@ -300,7 +292,7 @@ func (l *loop) abort(c *call, err *model.Error) {
 		return
 	}
 	for i := range c.answers {
-		c.answers[i] = Answer{Answer: engine.Answer{Err: err}}
+		c.answers[i] = engine.Answer{Err: err}
 	}
 	l.finish(c)
 }
@@ -317,7 +309,7 @@ func (l *loop) finish(c *call) {
 }
 
 func (l *loop) answerAll(parts []part, err *model.Error) {
-	answers := make([]Answer, len(parts))
+	answers := make([]engine.Answer, len(parts))
 	for i := range answers {
 		answers[i].Err = err
 	}

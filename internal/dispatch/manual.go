@@ -25,9 +25,9 @@ func NewManual(cfg Config, clock func() engine.Clock) *Manual {
 // tries again.
 func (m *Manual) Start(ctx context.Context) { m.loop.load(ctx) }
 
-// Do is [Dispatcher.Do] with all that the engine answers, for queries too.
-func (m *Manual) Do(ops []engine.Event, done func([]Answer)) *model.Error {
-	return m.loop.put(ops, done)
+// Do is [Dispatcher.Do].
+func (m *Manual) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+	return m.loop.Do(ops, done)
 }
 
 // Step takes what waits through a turn, with a tick if one is due. It reports
@@ -60,7 +60,7 @@ func (m *Manual) Call(ctx context.Context, do func(context.Context, *Dispatcher)
 
 // Query answers queries at once, from the engine as it is; ok is false while there
 // is none.
-func (m *Manual) Query(queries ...engine.Event) (answers []Answer, ok bool) {
+func (m *Manual) Query(queries ...engine.Event) (answers []engine.Answer, ok bool) {
 	if !m.loop.turn.Loaded() {
 		return nil, false
 	}

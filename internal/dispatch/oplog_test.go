@@ -45,7 +45,7 @@ func newLogged(t *testing.T, store *memory.Store) *logged {
 // do takes the operations through turns, until nothing is left to do.
 func (l *logged) do(ops ...engine.Event) {
 	l.t.Helper()
-	if err := l.Do(ops, func([]Answer) {}); err != nil {
+	if err := l.Do(ops, func([]engine.Answer) {}); err != nil {
 		l.t.Fatal(err)
 	}
 	for l.Step(l.t.Context()) {

@@ -72,7 +72,7 @@ func (d *Dispatcher) Worker(ctx context.Context, id string) (*model.Worker, erro
 	if err != nil {
 		return nil, err
 	}
-	return answer.Workers.Workers[0], nil
+	return answer.Worker, nil
 }
 
 // Workers returns one page of workers. The query has been validated.
@@ -94,9 +94,9 @@ func (d *Dispatcher) Status(ctx context.Context) (*model.ClusterStatus, error) {
 }
 
 // ask puts one query to the engine and waits for its answer.
-func (d *Dispatcher) ask(ctx context.Context, query engine.Event) (*Answer, error) {
-	answered := make(chan *Answer, 1)
-	if err := d.put([]engine.Event{query}, func(answers []Answer) { answered <- &answers[0] }); err != nil {
+func (d *Dispatcher) ask(ctx context.Context, query engine.Event) (*engine.Answer, error) {
+	answered := make(chan *engine.Answer, 1)
+	if err := d.Do([]engine.Event{query}, func(answers []engine.Answer) { answered <- &answers[0] }); err != nil {
 		return nil, err
 	}
 	select {

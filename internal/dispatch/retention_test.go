@@ -41,9 +41,9 @@ func newByHandWith(t *testing.T, keep Retention, round ReadStore, store *memory.
 	return h
 }
 
-func (h *byHand) do(ops ...engine.Event) (answers []Answer) {
+func (h *byHand) do(ops ...engine.Event) (answers []engine.Answer) {
 	h.t.Helper()
-	if err := h.Do(ops, func(a []Answer) { answers = a }); err != nil {
+	if err := h.Do(ops, func(a []engine.Answer) { answers = a }); err != nil {
 		h.t.Fatal(err)
 	}
 	for h.Step(h.t.Context()) {
@@ -89,7 +89,7 @@ func TestWhatHasEndedIsDeletedWhenItsTimeIsOver(t *testing.T) {
 		t.Fatalf("%d tasks after it", n)
 	}
 	if a := h.do(submit("t0"))[0]; a.Err == nil || a.Err.Code != model.CodeConflict {
-		t.Fatalf("its id is free at once: %+v", a.Answer)
+		t.Fatalf("its id is free at once: %+v", a)
 	}
 	h.pass(60)
 	if a := h.do(submit("t0"))[0]; a.Err != nil {

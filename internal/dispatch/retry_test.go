@@ -31,7 +31,7 @@ func TestAStoreThatRefusesIsTriedAgainAfterAWaitThatDoublesUpToFiveSeconds(t *te
 	began := h.now
 	for ; h.now < began+60_000; h.now += 10 { // somebody asks all the time
 		if a := h.do(submit("a"))[0]; a.Err == nil || a.Err.Code != model.CodeUnavailable {
-			t.Fatalf("answer %+v", a.Answer)
+			t.Fatalf("answer %+v", a)
 		}
 	}
 	want := model.Time(250)

@@ -50,8 +50,8 @@ func (t *Turn) Loaded() bool { return t.engine != nil }
 
 // Outcome is what may leave after a turn.
 type Outcome struct {
-	Answers  []Answer  // one for each event, in order
-	Commands []Command // one for each worker that is told something
+	Answers  []engine.Answer // one for each event, in order
+	Commands []Command       // one for each worker that is told something
 	Tasks    []model.TaskEvent
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
@@ -67,13 +67,6 @@ type Command struct {
 	Worker string
 	Assign []model.Assignment
 	Drop   []model.Drop
-}
-
-// Answer is the engine's answer with the payloads that it does not keep.
-type Answer struct {
-	engine.Answer
-	Task      *model.Task            // of Submit and the verbs on tasks; of Delete as it was
-	Heartbeat *model.HeartbeatAnswer // of Heartbeat, with its assignments
 }
 
 // Do takes one batch through: it reads what deciding needs, decides, commits, and
@@ -119,7 +112,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 // step decides on one event. A query changes nothing, so one that panics costs its
 // own answer and not the engine.
 func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
-	if !isQuery(ev) {
+	if !ev.Traits().Query {
 		return t.engine.Step(ev)
 	}
 	if bug := guard(func() { answer = t.engine.Step(ev) }); bug != nil {
@@ -149,8 +142,8 @@ func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine
 	}
 	var absent []string
 	for _, ev := range events {
-		if s, ok := ev.(engine.Submit); ok && s.Chosen && known.Tasks[s.Spec.ID] == nil {
-			absent = append(absent, s.Spec.ID)
+		if id := ev.Traits().Creates; id != "" && known.Tasks[id] == nil {
+			absent = append(absent, id)
 		}
 	}
 	if len(absent) == 0 {
@@ -164,10 +157,10 @@ func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine
 
 // Query answers queries from the engine as it is, without a turn: it writes
 // nothing. Nothing else may be among the events.
-func (t *Turn) Query(events []engine.Event) []Answer {
-	answers := make([]Answer, len(events))
+func (t *Turn) Query(events []engine.Event) []engine.Answer {
+	answers := make([]engine.Answer, len(events))
 	for i, ev := range events {
-		answers[i] = Answer{Answer: t.step(ev)}
+		answers[i] = t.step(ev)
 	}
 	return answers
 }
@@ -181,17 +174,17 @@ func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answer
 		return out
 	}
 	t.onBug("the answers of a turn cannot be made; each is made alone", bug)
-	out = &Outcome{Answers: make([]Answer, len(answers)), More: plan.More}
+	out = &Outcome{Answers: answers, More: plan.More}
 	for i := range answers {
 		one := *plan
 		one.Assign, one.Drop, one.Batch.Tasks = nil, nil, nil
 		for j := range plan.Batch.Tasks {
-			if c := &plan.Batch.Tasks[j]; c.ID == answers[i].Task {
+			if c := &plan.Batch.Tasks[j]; c.ID == answers[i].TaskID {
 				one.Batch.Tasks = plan.Batch.Tasks[j : j+1]
 			}
 		}
-		if guard(func() { out.Answers[i] = t.fill(ctx, known, answers[i:i+1], &one).Answers[0] }) != nil {
-			out.Answers[i] = Answer{Answer: engine.Answer{Err: errBug}}
+		if guard(func() { t.fill(ctx, known, answers[i:i+1], &one) }) != nil {
+			answers[i] = engine.Answer{Err: errBug}
 		}
 	}
 	return out
@@ -208,7 +201,7 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 		}
 	}
 	out := &Outcome{
-		Answers: make([]Answer, len(answers)), Tasks: plan.Tasks, Progress: plan.Progress,
+		Answers: answers, Tasks: plan.Tasks, Progress: plan.Progress,
 		Workers: plan.Workers, Notes: plan.Notes, Ask: plan.Ask, More: plan.More,
 	}
 	if err := rows.readMissing(ctx, t.store, answers, plan.Assign); err != nil {
@@ -216,11 +209,9 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 	}
 	for i := range answers {
 		a := &answers[i]
-		out.Answers[i] = Answer{Answer: *a, Task: rows.get(a.Task)}
+		a.Task = rows.get(a.TaskID)
 		if a.Heartbeat != nil {
-			h := *a.Heartbeat
-			h.Assign = rows.assignments(a.Assign)
-			out.Answers[i].Heartbeat = &h
+			a.Heartbeat.Assign = rows.assignments(a.Assign)
 		}
 	}
 	out.Commands = rows.commands(plan)

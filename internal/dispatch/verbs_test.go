@@ -52,7 +52,8 @@ func TestWhatIsLongWeighsMore(t *testing.T) {
 		"a long update":  {engine.Update{Change: &model.TaskUpdate{Mirrors: &mirrors, Options: &options}}, 6},
 		"a pause":        {engine.Pause{ID: "a"}, 1},
 	} {
-		if got := weight(c.op); got != c.want {
+		traits := c.op.Traits()
+		if got := weight(&traits); got != c.want {
 			t.Errorf("%s weighs %d, want %d", name, got, c.want)
 		}
 	}

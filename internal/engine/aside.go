@@ -45,5 +45,5 @@ func (e *Engine) cancelAside(row *model.Task) Answer {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: row.ID, Client: row.Client, Status: model.StatusCanceled, WorkerID: state.LastWorkerID, Attempt: row.Attempt, At: e.now,
 	})
-	return Answer{Task: row.ID}
+	return Answer{TaskID: row.ID}
 }

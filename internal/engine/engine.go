@@ -264,99 +264,16 @@ func (e *Engine) shortenWaits() {
 	e.due.rebuild()
 }
 
-// Needs appends the ids of the tasks that have to be read from the store before
-// the event can be decided: those that a client chose or speaks of, and those that
-// a worker speaks of and the engine does not hold.
-func (e *Engine) Needs(ev Event, ids []string) []string {
-	switch ev := ev.(type) {
-	case Submit:
-		if ev.Chosen {
-			ids = append(ids, ev.Spec.ID)
-		}
-	case Cancel:
-		ids = append(ids, ev.ID)
-	case Pause:
-		ids = append(ids, ev.ID)
-	case Resume:
-		ids = append(ids, ev.ID)
-	case Retry:
-		ids = append(ids, ev.ID)
-	case Update:
-		ids = append(ids, ev.ID)
-	case Delete:
-		ids = append(ids, ev.ID)
-	case Report:
-		if e.tasks[ev.ID] == nil {
-			ids = append(ids, ev.ID)
-		}
-	case Heartbeat:
-		for i := range ev.Tasks {
-			if id := ev.Tasks[i].ID; e.tasks[id] == nil {
-				ids = append(ids, id)
-			}
-		}
-	}
-	return ids
-}
+// Needs appends the ids of the tasks that have to be read from the store before the
+// event can be decided.
+func (e *Engine) Needs(ev Event, ids []string) []string { return ev.reads(e, ids) }
 
 // Step decides on one event and returns its answer, which must not leave before
 // the turn's commit.
 func (e *Engine) Step(ev Event) Answer {
-	answer := e.step(ev)
+	answer := ev.decide(e)
 	e.updateHeaps()
 	return answer
-}
-
-func (e *Engine) step(ev Event) Answer {
-	switch ev := ev.(type) {
-	case Submit:
-		return e.submit(ev)
-	case Cancel:
-		return e.cancel(ev)
-	case Pause:
-		return e.pause(ev)
-	case Resume:
-		return e.resume(ev)
-	case Retry:
-		return e.retry(ev)
-	case Update:
-		return e.update(ev)
-	case Delete:
-		return e.remove(ev)
-	case Expire:
-		return e.expireRows(ev)
-	case DrainWorker:
-		return e.drainWorker(ev)
-	case ResumeWorker:
-		return e.resumeWorker(ev)
-	case RemoveWorker:
-		return e.removeWorkerNow(ev)
-	case Heartbeat:
-		return e.heartbeat(ev)
-	case Report:
-		return e.report(ev)
-	case Tick:
-		e.tick()
-		return Answer{}
-	case Import:
-		return e.importRows(ev.Batch)
-	case Hold:
-		e.importing = true
-		return Answer{}
-	case Release:
-		e.releaseHeld(ev.Tasks)
-		return Answer{}
-	case Abandon:
-		e.importing = false
-		return Answer{}
-	case QueryTasks:
-		return e.queryTasks(ev)
-	case QueryWorkers:
-		return e.queryWorkers(ev)
-	case QueryStatus:
-		return Answer{Status: e.status()}
-	}
-	return Answer{Err: model.Errorf(model.CodeInternal, "engine: unknown event %T", ev)}
 }
 
 // Plan ends the turn: it places what can be placed and returns all that the turn

@@ -6,9 +6,28 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// heartbeat takes a worker's whole state and answers with what it should hold.
+// Heartbeat is a worker's whole state.
+type Heartbeat struct {
+	*model.Heartbeat
+}
+
+// Traits implements [Event].
+func (h Heartbeat) Traits() Traits {
+	return Traits{Lane: LaneWorkers, Worker: h.WorkerID, Entries: len(h.Tasks)}
+}
+
+func (h Heartbeat) reads(e *Engine, ids []string) []string {
+	for i := range h.Tasks {
+		if id := h.Tasks[i].ID; e.tasks[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// decide takes a worker's whole state and answers with what it should hold.
 // It renews only what it lists.
-func (e *Engine) heartbeat(h Heartbeat) Answer {
+func (h Heartbeat) decide(e *Engine) Answer {
 	answer := Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: e.cfg.HeartbeatInterval}}
 	w := e.workers[h.WorkerID]
 	switch {

@@ -6,18 +6,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Answer is what one event got.
-type Answer struct {
-	Err       *model.Error
-	Task      string                     // of Submit and the verbs on tasks: the one to show
-	Heartbeat *model.HeartbeatAnswer     // of Heartbeat, without its assignments
-	Assign    []Assign                   // of Heartbeat: its assignments
-	Drop      *model.Drop                // of Report, beside a conflict
-	Live      map[string]model.TaskState // of QueryTasks
-	Workers   *model.WorkerPage          // of QueryWorkers and the verbs on workers
-	Status    *model.ClusterStatus       // of QueryStatus
-}
-
 // Assign is an assignment whose task the caller has to read: the engine does not
 // keep what only a worker needs.
 type Assign struct {

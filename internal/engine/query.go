@@ -2,15 +2,23 @@ package engine
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// queryTasks gives what the store does not know of live tasks.
-func (e *Engine) queryTasks(q QueryTasks) Answer {
+// QueryTasks asks for the live state of tasks: Status and Attempt always; the
+// WorkerID and the progress, which the store does not have yet, of those that a
+// worker holds; the Reason of those that wait. Ended ones are left out.
+type QueryTasks struct{ IDs []string }
+
+// Traits implements [Event].
+func (q QueryTasks) Traits() Traits { return Traits{Query: true, Entries: len(q.IDs)} }
+
+func (QueryTasks) reads(_ *Engine, ids []string) []string { return ids }
+
+// decide gives what the store does not know of live tasks.
+func (q QueryTasks) decide(e *Engine) Answer {
 	live := make(map[string]model.TaskState, len(q.IDs))
 	for _, id := range q.IDs {
 		t := e.tasks[id]
@@ -124,98 +132,4 @@ func (w *worker) whyUnavailable() string {
 		text += " (" + reason + ")"
 	}
 	return text
-}
-
-func (e *Engine) queryWorkers(q QueryWorkers) Answer {
-	if q.ID != "" {
-		w := e.workers[q.ID]
-		if w == nil {
-			return Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", q.ID).For(q.ID)}
-		}
-		return Answer{Workers: &model.WorkerPage{Workers: []*model.Worker{w.view()}}}
-	}
-	page := &model.WorkerPage{Workers: []*model.Worker{}}
-	for _, id := range slices.Sorted(maps.Keys(e.workers)) {
-		w := e.workers[id]
-		if id <= q.Cursor || len(q.Status) > 0 && !slices.Contains(q.Status, w.status()) {
-			continue
-		}
-		if len(page.Workers) == q.Limit {
-			page.Next = page.Workers[q.Limit-1].ID
-			break
-		}
-		page.Workers = append(page.Workers, w.view())
-	}
-	return Answer{Workers: page}
-}
-
-// view is the worker as others see it.
-func (w *worker) view() *model.Worker {
-	v := w.Worker
-	v.Status, v.StatusReason = w.status(), w.statusReason()
-	v.UsedSlots = w.used()
-	v.CurrentTasks = slices.Sorted(maps.Keys(w.tasks))
-	if v.CurrentTasks == nil {
-		v.CurrentTasks = []string{}
-	}
-	v.ErrorHistory = slices.Clone(w.ErrorHistory)
-	return &v
-}
-
-func (e *Engine) status() *model.ClusterStatus {
-	s := &model.ClusterStatus{
-		TotalWorkers:  len(e.workers),
-		TotalTasks:    e.counts.Total(),
-		TasksByStatus: maps.Clone(e.counts),
-		Waiting:       make(map[string]int),
-	}
-	for _, w := range e.workers { // in any order: only sums
-		if w.lost || w.said == model.StateError {
-			continue
-		}
-		s.ActiveWorkers++
-		s.TotalSlots += w.TotalSlots
-		s.UsedSlots += w.used()
-	}
-	if s.TotalSlots > 0 {
-		s.SystemLoad = 100 * float64(s.UsedSlots) / float64(s.TotalSlots)
-	}
-	e.countWaiting(s.Waiting)
-	return s
-}
-
-// maxReasons bounds what status answers.
-const maxReasons = 100
-
-// countWaiting counts pending tasks by why they wait.
-func (e *Engine) countWaiting(by map[string]int) {
-	count := func(reason string, n int) {
-		if n == 0 {
-			return
-		}
-		if _, ok := by[reason]; !ok && len(by) >= maxReasons {
-			reason = "other reasons"
-		}
-		by[reason] += n
-	}
-	aside := 0
-	for _, a := range e.aside { // in any order: only a sum
-		if a.status == model.StatusPending {
-			aside++
-		}
-	}
-	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no line
-	for _, s := range e.queue.sets {                                 // in any order: only sums
-		held -= s.waiting
-	}
-	count(reasonHeld, held)
-	count(reasonAside, aside)
-	count("backs off or is scheduled", e.due.len())
-	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
-	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
-		s := e.queue.sets[key]
-		if n := s.waiting - s.shut; n > 0 {
-			count(e.whySet(s), n)
-		}
-	}
 }

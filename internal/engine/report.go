@@ -6,8 +6,24 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// report applies what one worker reports about one attempt.
-func (e *Engine) report(r Report) Answer {
+// Report is what a worker says of one attempt.
+type Report struct {
+	Worker string
+	model.Report
+}
+
+// Traits implements [Event].
+func (r Report) Traits() Traits { return Traits{Lane: LaneWorkers, Worker: r.Worker, Task: r.ID} }
+
+func (r Report) reads(e *Engine, ids []string) []string {
+	if e.tasks[r.ID] == nil {
+		ids = append(ids, r.ID)
+	}
+	return ids
+}
+
+// decide applies what one worker reports about one attempt.
+func (r Report) decide(e *Engine) Answer {
 	w := e.workers[r.Worker]
 	if w == nil {
 		return e.reportUnregistered(&r)

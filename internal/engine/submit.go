@@ -2,9 +2,54 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// submit makes a task, or finds the one that the same client has asked for under
+// Submit asks for one download. Its spec has been validated, hashed and has an
+// id; the engine puts the defaults and keeps the spec.
+type Submit struct {
+	Client string
+	Spec   *model.TaskSpec
+	Hash   model.Hash
+	// Chosen says that the client gave the id itself, so that the task may exist
+	// already. A generated id is new by construction.
+	Chosen bool
+}
+
+// Traits implements [Event].
+func (s Submit) Traits() Traits {
+	spec := s.Spec
+	t := Traits{Client: s.Client, Task: spec.ID}
+	t.Bytes = len(spec.Torrent) + len(spec.Metalink) + len(spec.URL) + mirrorBytes(spec.Mirrors) + optionBytes(spec.Options)
+	if s.Chosen {
+		t.Creates = spec.ID
+	}
+	return t
+}
+
+func mirrorBytes(mirrors []string) (n int) {
+	for _, m := range mirrors {
+		n += len(m)
+	}
+	return n
+}
+
+func optionBytes(options model.Options) (n int) {
+	for _, values := range options { // in any order: only a sum
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+func (s Submit) reads(_ *Engine, ids []string) []string {
+	if s.Chosen {
+		ids = append(ids, s.Spec.ID)
+	}
+	return ids
+}
+
+// decide makes a task, or finds the one that the same client has asked for under
 // the same id.
-func (e *Engine) submit(s Submit) Answer {
+func (s Submit) decide(e *Engine) Answer {
 	id := s.Spec.ID
 	if s.Chosen {
 		if row := e.row(id); row != nil {
@@ -34,7 +79,7 @@ func (e *Engine) submit(s Submit) Answer {
 		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now,
 	})
 	e.place(t)
-	return Answer{Task: id}
+	return Answer{TaskID: id}
 }
 
 func resubmitted(row *model.Task, s *Submit) Answer {
@@ -44,7 +89,7 @@ func resubmitted(row *model.Task, s *Submit) Answer {
 	case row.SpecHash != s.Hash:
 		return Answer{Err: model.Errorf(model.CodeConflict, "id: the task %s exists with another spec; it is %s", row.ID, row.Status).For(row.ID)}
 	}
-	return Answer{Task: row.ID}
+	return Answer{TaskID: row.ID}
 }
 
 // hasRoom says no where one more waiting task would be past a limit.

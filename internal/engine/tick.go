@@ -6,6 +6,19 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// Tick lets time pass: workers are lost, backoffs end. It is due each second.
+type Tick struct{}
+
+// Traits implements [Event].
+func (Tick) Traits() Traits { return Traits{} }
+
+func (Tick) reads(_ *Engine, ids []string) []string { return ids }
+
+func (Tick) decide(e *Engine) Answer {
+	e.tick()
+	return Answer{}
+}
+
 // tick does what has become due. It costs what is due, not what exists.
 func (e *Engine) tick() {
 	for e.silent.len() > 0 && e.silent.top().silentAt <= e.alive {

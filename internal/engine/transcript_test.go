@@ -400,8 +400,7 @@ func (w *world) tellAnswer(a *Answer, say func(string, ...any)) {
 	if a.Drop != nil {
 		say("= drop %s#%d: %s", a.Drop.ID, a.Drop.Attempt, a.Drop.Reason)
 	}
-	if a.Workers != nil {
-		shown := a.Workers.Workers[0]
+	if shown := a.Worker; shown != nil {
 		say("= worker %s: %s%s", shown.ID, shown.Status, inBrackets(shown.StatusReason))
 	}
 	if a.Heartbeat != nil {

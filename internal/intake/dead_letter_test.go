@@ -19,12 +19,12 @@ import (
 // TestIntake_InvalidMessageBecomesOneDeadLetter checks that a message that can never be
 // accepted is a dead letter once.
 func TestIntake_InvalidMessageBecomesOneDeadLetter(t *testing.T) {
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		a := answerOp(ops[0])
 		if op := ops[0].(engine.Submit); op.Spec.ID == "taken" {
-			a = model.Answer{Err: model.Errorf(model.CodeConflict, "id: the task taken belongs to another client").For("taken")}
+			a = engine.Answer{Err: model.Errorf(model.CodeConflict, "id: the task taken belongs to another client").For("taken")}
 		}
-		go done([]model.Answer{a})
+		go done([]engine.Answer{a})
 		return nil
 	}})
 	torrent := base64.StdEncoding.EncodeToString([]byte("d4:infod4:name1:aee"))
@@ -80,7 +80,7 @@ func TestPublishDeadLetter_RepeatedIsStoredOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	d := decision{
 		msg:    &intakeMsg{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
-		answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
+		answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
 		if err := p.intake.publish(wire.StreamDLQ, p.intake.newDeadLetter(&d)); err != nil {
@@ -112,7 +112,7 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 	bad := func(seq uint64) *decision {
 		return &decision{
 			msg:    &intakeMsg{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
-			answer: model.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
+			answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 		}
 	}
 	first, second := bad(5), bad(6)

@@ -18,17 +18,17 @@ type fakeBackend struct {
 	mu  sync.Mutex
 	ops []engine.Event // all that was taken in
 
-	do func(ops []engine.Event, done func([]model.Answer)) *model.Error
+	do func(ops []engine.Event, done func([]engine.Answer)) *model.Error
 }
 
-func (f *fakeBackend) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
+func (f *fakeBackend) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 	f.mu.Lock()
 	f.ops = append(f.ops, ops...)
 	f.mu.Unlock()
 	if f.do != nil {
 		return f.do(ops, done)
 	}
-	answers := make([]model.Answer, len(ops))
+	answers := make([]engine.Answer, len(ops))
 	for i, op := range ops {
 		answers[i] = answerOp(op)
 	}
@@ -43,7 +43,7 @@ func (f *fakeBackend) taken() []engine.Event {
 }
 
 // answerOp accepts a submission.
-func answerOp(op engine.Event) model.Answer {
+func answerOp(op engine.Event) engine.Answer {
 	submit := op.(engine.Submit)
-	return model.Answer{Task: &model.Task{TaskSpec: *submit.Spec, Client: submit.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
+	return engine.Answer{Task: &model.Task{TaskSpec: *submit.Spec, Client: submit.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
 }

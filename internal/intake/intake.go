@@ -37,7 +37,7 @@ const (
 type Backend interface {
 	// Do accepts the operations of one message, or returns an error of CodeUnavailable.
 	// It calls done once, after the commit.
-	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
+	Do(ops []engine.Event, done func([]engine.Answer)) *model.Error
 }
 
 // Intake passes submissions from the stream to the backend. A message is acknowledged
@@ -325,8 +325,8 @@ func (i *Intake) decide(l *intakeMsg) {
 	if spec.ID == "" {
 		spec.ID = intakeID(i.stream, l)
 	}
-	err = i.submit(ops, func(answers []model.Answer) {
-		d.answer = model.Answer{Err: wire.ErrNoAnswer}
+	err = i.submit(ops, func(answers []engine.Answer) {
+		d.answer = engine.Answer{Err: wire.ErrNoAnswer}
 		if len(answers) == 1 && (answers[0].Err != nil || answers[0].Task != nil) {
 			d.answer = answers[0]
 		}
@@ -370,7 +370,7 @@ func (i *Intake) release(l *intakeMsg) {
 
 // submit passes the operation to the backend; while the inbox is full it waits a
 // little. All clients share the inbox, so a message of the intake has no priority.
-func (i *Intake) submit(ops []engine.Event, done func([]model.Answer)) *model.Error {
+func (i *Intake) submit(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 	begun, pause := time.Now(), firstInboxRetry
 	for {
 		err := i.backend.Do(ops, done)

@@ -175,10 +175,10 @@ func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	type held struct {
 		op   engine.Submit
-		done func([]model.Answer)
+		done func([]engine.Answer)
 	}
 	taken := make(chan held, 10)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		taken <- held{ops[0].(engine.Submit), done}
 		return nil
 	}})
@@ -199,10 +199,10 @@ func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 	}
 	go func() { // what NATS has sent again may be on its way still
 		for more := range taken {
-			more.done([]model.Answer{answerOp(more.op)})
+			more.done([]engine.Answer{answerOp(more.op)})
 		}
 	}()
-	h.done([]model.Answer{answerOp(h.op)})
+	h.done([]engine.Answer{answerOp(h.op)})
 	p.verdict(t)
 	p.emptied(t)
 }
@@ -212,7 +212,7 @@ func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	ids := make(chan string, 10)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, _ func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, _ func([]engine.Answer)) *model.Error {
 		ids <- ops[0].(engine.Submit).Spec.ID
 		return nil // and dies before it answers
 	}})
@@ -234,7 +234,7 @@ func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 // receives unacknowledged messages first, in order.
 func TestIntake_UnacknowledgedMessagesComeFirstInOrder(t *testing.T) {
 	taken := make(chan struct{}, 100)
-	p := newPost(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func([]engine.Event, func([]engine.Answer)) *model.Error {
 		taken <- struct{}{}
 		return nil // and is killed before it answers
 	}})
@@ -298,18 +298,18 @@ func TestIntakeID_DependsOnStreamSequenceAndTime(t *testing.T) {
 func TestIntake_RetriesWhileBackendRefuses(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	var tries atomic.Int64
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		switch n := tries.Add(1); {
 		case n <= 5: // the inbox is full
 			return model.Errorf(model.CodeUnavailable, "the inbox is full")
 		case n == 6: // the store fails
-			go done([]model.Answer{{Err: model.Errorf(model.CodeUnavailable, "the store could not be written")}})
+			go done([]engine.Answer{{Err: model.Errorf(model.CodeUnavailable, "the store could not be written")}})
 		case n == 7:
-			go done([]model.Answer{{Err: model.Errorf(model.CodeTooMany, "limits.max_pending: 5 tasks are pending already")}})
+			go done([]engine.Answer{{Err: model.Errorf(model.CodeTooMany, "limits.max_pending: 5 tasks are pending already")}})
 		case n == 8:
-			go done([]model.Answer{{Err: model.Errorf(model.CodeInternal, "a bug")}})
+			go done([]engine.Answer{{Err: model.Errorf(model.CodeInternal, "a bug")}})
 		default:
-			go done([]model.Answer{answerOp(ops[0])})
+			go done([]engine.Answer{answerOp(ops[0])})
 		}
 		return nil
 	}})
@@ -331,14 +331,14 @@ func TestIntake_KeepsOrderOfMessages(t *testing.T) {
 	backend := &fakeBackend{}
 	var order []string
 	var mu sync.Mutex
-	backend.do = func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	backend.do = func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		if full.Add(1)%97 == 0 {
 			return model.Errorf(model.CodeUnavailable, "the inbox is full")
 		}
 		mu.Lock()
 		order = append(order, ops[0].(engine.Submit).Spec.ID)
 		mu.Unlock()
-		go done([]model.Answer{answerOp(ops[0])})
+		go done([]engine.Answer{answerOp(ops[0])})
 		return nil
 	}
 	p := newPost(t, backend)
@@ -433,7 +433,7 @@ func TestIntakeStop_UnderLoadLosesNothing(t *testing.T) {
 func TestIntake_UnpublishedVerdictIsNotAcknowledged(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	acked := false
-	d := decision{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: model.Answer{Task: &model.Task{}}}
+	d := decision{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: engine.Answer{Task: &model.Task{}}}
 	stopIntake(t, p.intake)
 	if err := p.intake.connection.Drain(testbed.Context(t)); err != nil {
 		t.Fatal(err)

@@ -13,11 +13,11 @@ import (
 // decided meanwhile.
 func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
 	tries := make(chan struct{}, 100)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
-		answers := make([]model.Answer, len(ops))
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+		answers := make([]engine.Answer, len(ops))
 		for i, op := range ops {
 			if answers[i] = answerOp(op); op.(engine.Submit).Spec.ID == "poison" {
-				answers[i] = model.Answer{Err: model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")}
+				answers[i] = engine.Answer{Err: model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")}
 				tries <- struct{}{}
 			}
 		}

@@ -27,12 +27,12 @@ func TestIntake_DecidesUndeliverableMessages(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
 	var fail atomic.Bool
 	fail.Store(true)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		a := answerOp(ops[0])
 		if fail.Load() {
-			a = model.Answer{Err: model.Errorf(model.CodeUnavailable, "the store could not be written")}
+			a = engine.Answer{Err: model.Errorf(model.CodeUnavailable, "the store could not be written")}
 		}
-		go done([]model.Answer{a})
+		go done([]engine.Answer{a})
 		return nil
 	}})
 	consumer, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")
@@ -165,12 +165,12 @@ func TestIntake_ClientAtLimitDelaysNoOther(t *testing.T) {
 	t.Parallel()                         // it waits for NATS, most of its time
 	const messages = intakePending + 300 // more than may be on their way
 	var free atomic.Bool
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		a := answerOp(ops[0])
 		if op := ops[0].(engine.Submit); op.Client == "greedy" && !free.Load() {
-			a = model.Answer{Err: &model.Error{Code: model.CodeTooMany, Message: "5 tasks of the client greedy wait already", OfClient: true}}
+			a = engine.Answer{Err: &model.Error{Code: model.CodeTooMany, Message: "5 tasks of the client greedy wait already", OfClient: true}}
 		}
-		go done([]model.Answer{a})
+		go done([]engine.Answer{a})
 		return nil
 	}})
 	for n := range messages {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -14,7 +15,7 @@ import (
 // decision is a message of the intake with the answer of the backend.
 type decision struct {
 	msg    *intakeMsg
-	answer model.Answer
+	answer engine.Answer
 }
 
 // The two verdicts, as the last token of their subject.

@@ -14,7 +14,7 @@ type Backend interface {
 	// it returns an error of CodeUnavailable and nothing is accepted. Otherwise it
 	// calls done exactly once, after the commit of the last operation, with an answer
 	// for each in order; done must not block for long.
-	Do(ops []engine.Event, done func([]model.Answer)) *model.Error
+	Do(ops []engine.Event, done func([]engine.Answer)) *model.Error
 
 	// Task returns one task with its live progress. A task of another client than the
 	// given one (empty: any) is CodeNotFound.

@@ -3,6 +3,7 @@ package natsapi
 import (
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -18,7 +19,7 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		spec := list[0].Spec
 		_ = spec.Hash()
-		if r := taskReply("", model.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody); r.err != nil {
+		if r := taskReply("", engine.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody); r.err != nil {
 			b.Fatal(r.err)
 		}
 	}
@@ -36,7 +37,7 @@ func BenchmarkEncodeTask(b *testing.B) {
 func BenchmarkEncodeOutcomes(b *testing.B) {
 	results := make([]outcome, model.MaxBatch)
 	for i := range results {
-		results[i] = outcomeOf("", model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "01KAN2Q7Z0Y8M3S5T6V7W8X9YZ"}, TaskState: model.TaskState{Status: model.StatusPending}}})
+		results[i] = outcomeOf("", engine.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "01KAN2Q7Z0Y8M3S5T6V7W8X9YZ"}, TaskState: model.TaskState{Status: model.StatusPending}}})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

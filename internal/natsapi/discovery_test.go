@@ -87,13 +87,13 @@ func TestDiscovery_AnswersPingInfoAndStats(t *testing.T) {
 // and error.
 func TestDiscovery_StatsCountAnswersAndErrors(t *testing.T) {
 	release := make(chan struct{})
-	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		if op := ops[0].(engine.Submit); op.Spec.ID == "full" {
 			return model.Errorf(model.CodeUnavailable, "the inbox is full")
 		}
 		go func() { // answers come later, as those of a commit do
 			<-release
-			done([]model.Answer{answerOp(ops[0])})
+			done([]engine.Answer{answerOp(ops[0])})
 		}()
 		return nil
 	}})

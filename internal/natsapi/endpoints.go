@@ -65,7 +65,7 @@ type taskState struct {
 	Status model.Status `json:"status"`
 }
 
-func outcomeOf(id string, a model.Answer) outcome {
+func outcomeOf(id string, a engine.Answer) outcome {
 	switch {
 	case a.Err != nil:
 		return outcome{Error: wire.WithID(id, a.Err)}
@@ -86,7 +86,7 @@ func outcomes(list []outcome, room int) reply {
 }
 
 // taskReply answers with one task.
-func taskReply(id string, a model.Answer, room int) reply {
+func taskReply(id string, a engine.Answer, room int) reply {
 	switch {
 	case a.Err != nil:
 		return refuse(wire.WithID(id, a.Err))
@@ -102,10 +102,10 @@ func taskReply(id string, a model.Answer, room int) reply {
 
 // do passes the operations to the backend, which calls done with an answer for each. If
 // the backend refuses them, the request is answered with its error.
-func (c *call) do(ops []engine.Event, done func([]model.Answer)) {
-	err := c.service.backend.Do(ops, func(answers []model.Answer) {
+func (c *call) do(ops []engine.Event, done func([]engine.Answer)) {
+	err := c.service.backend.Do(ops, func(answers []engine.Answer) {
 		if len(answers) != len(ops) {
-			answers = make([]model.Answer, len(ops))
+			answers = make([]engine.Answer, len(ops))
 			for i := range answers {
 				answers[i].Err = wire.ErrNoAnswer
 			}
@@ -159,7 +159,7 @@ func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i
 		c.replyAsync(all)
 		return
 	}
-	c.do(ops, func(answers []model.Answer) {
+	c.do(ops, func(answers []engine.Answer) {
 		for n, a := range answers {
 			results[at[n]] = outcomeOf(id(at[n]), a)
 		}
@@ -173,27 +173,27 @@ func (c *call) getTasks() {
 		c.reply(refuse(err))
 		return
 	}
-	get := func(ctx context.Context, id string) model.Answer {
+	get := func(ctx context.Context, id string) engine.Answer {
 		if err := wire.CheckID(id); err != nil {
-			return model.Answer{Err: err}
+			return engine.Answer{Err: err}
 		}
 		t, err := c.service.backend.Task(ctx, c.from.Name, id)
 		if err != nil {
-			return model.Answer{Err: errorReply(err).err}
+			return engine.Answer{Err: errorReply(err).err}
 		}
-		return model.Answer{Task: t}
+		return engine.Answer{Task: t}
 	}
 	c.read(func(ctx context.Context, room int) reply {
 		if !many {
 			return taskReply(ids[0], get(ctx, ids[0]), room)
 		}
-		return tasksReply(ids, room, func(id string) model.Answer { return get(ctx, id) })
+		return tasksReply(ids, room, func(id string) engine.Answer { return get(ctx, id) })
 	})
 }
 
 // tasksReply answers with the tasks of the ids, in order, as many as fit; next is the
 // first id that is left out. A task that does not fit alone is an error in its place.
-func tasksReply(ids []string, room int, get func(id string) model.Answer) reply {
+func tasksReply(ids []string, room int, get func(id string) engine.Answer) reply {
 	var rows [][]byte
 	left, next := room-wire.RowRoom, ""
 	for _, id := range ids {
@@ -211,7 +211,7 @@ func tasksReply(ids []string, room int, get func(id string) model.Answer) reply 
 }
 
 // taskEntry encodes {"task":…} or {"error":…}.
-func taskEntry(id string, a model.Answer, room int) ([]byte, error) {
+func taskEntry(id string, a engine.Answer, room int) ([]byte, error) {
 	if a.Err != nil || a.Task == nil {
 		return wire.Encode(outcomeOf(id, a))
 	}

@@ -16,7 +16,7 @@ func (c *call) heartbeat() {
 	for _, f := range faults {
 		c.service.workerFaults.Warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.Task, "error", f.Err)
 	}
-	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []model.Answer) {
+	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []engine.Answer) {
 		c.replyFromLoop(func(room int) reply {
 			if a[0].Err != nil {
 				return refuse(wire.WithID(c.from.Name, a[0].Err))
@@ -59,7 +59,7 @@ func (c *call) report() {
 		c.replyAsync(all)
 		return
 	}
-	c.do(ops, func(answers []model.Answer) {
+	c.do(ops, func(answers []engine.Answer) {
 		for n, a := range answers {
 			if a.Err != nil {
 				body.Results[at[n]].Error = wire.WithID(list[at[n]].Report.ID, a.Err)

@@ -35,7 +35,7 @@ type fakeBackend struct {
 	mu  sync.Mutex
 	ops []engine.Event // all that was taken in
 
-	do      func(ops []engine.Event, done func([]model.Answer)) *model.Error
+	do      func(ops []engine.Event, done func([]engine.Answer)) *model.Error
 	task    func(client, id string) (*model.Task, error)
 	tasks   func(q *model.ListQuery) (*model.TaskPage, error)
 	worker  func(id string) (*model.Worker, error)
@@ -43,14 +43,14 @@ type fakeBackend struct {
 	status  func(ctx context.Context) (*model.ClusterStatus, error)
 }
 
-func (f *fakeBackend) Do(ops []engine.Event, done func([]model.Answer)) *model.Error {
+func (f *fakeBackend) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 	f.mu.Lock()
 	f.ops = append(f.ops, ops...)
 	f.mu.Unlock()
 	if f.do != nil {
 		return f.do(ops, done)
 	}
-	answers := make([]model.Answer, len(ops))
+	answers := make([]engine.Answer, len(ops))
 	for i, op := range ops {
 		answers[i] = answerOp(op)
 	}
@@ -60,10 +60,10 @@ func (f *fakeBackend) Do(ops []engine.Event, done func([]model.Answer)) *model.E
 
 // answerOp is a backend in one function: ids that begin with "no" do not exist,
 // tasks that begin with "old" are over.
-func answerOp(op engine.Event) model.Answer {
+func answerOp(op engine.Event) engine.Answer {
 	switch op := op.(type) {
 	case engine.Submit:
-		return model.Answer{Task: &model.Task{TaskSpec: *op.Spec, Client: op.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
+		return engine.Answer{Task: &model.Task{TaskSpec: *op.Spec, Client: op.Client, TaskState: model.TaskState{Status: model.StatusPending}}}
 	case engine.Cancel:
 		return answerVerb(op.Client, op.ID, model.StatusCanceled)
 	case engine.Pause:
@@ -87,35 +87,35 @@ func answerOp(op engine.Event) model.Answer {
 		return answerWorker(op.ID, model.WorkerOnline)
 	case engine.RemoveWorker:
 		if !op.Force {
-			return model.Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is online and cannot be removed", op.ID)}
+			return engine.Answer{Err: model.Errorf(model.CodeConflict, "the worker %s is online and cannot be removed", op.ID)}
 		}
 		return answerWorker(op.ID, model.WorkerOffline)
 	case engine.Heartbeat:
-		return model.Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}}
+		return engine.Answer{Heartbeat: &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(30)}}
 	case engine.Report:
 		if strings.HasPrefix(op.ID, "old") {
-			return model.Answer{
+			return engine.Answer{
 				Err:  model.Errorf(model.CodeConflict, "task %s has a newer attempt", op.ID),
 				Drop: &model.Drop{ID: op.ID, Attempt: op.Attempt, Reason: model.DropSuperseded},
 			}
 		}
-		return model.Answer{}
+		return engine.Answer{}
 	}
-	return model.Answer{Err: model.Errorf(model.CodeInternal, "unexpected operation")}
+	return engine.Answer{Err: model.Errorf(model.CodeInternal, "unexpected operation")}
 }
 
-func answerVerb(client, id string, status model.Status) model.Answer {
+func answerVerb(client, id string, status model.Status) engine.Answer {
 	if strings.HasPrefix(id, "no") {
-		return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no task %s", id)}
+		return engine.Answer{Err: model.Errorf(model.CodeNotFound, "there is no task %s", id)}
 	}
-	return model.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: id}, Client: client, TaskState: model.TaskState{Status: status}}}
+	return engine.Answer{Task: &model.Task{TaskSpec: model.TaskSpec{ID: id}, Client: client, TaskState: model.TaskState{Status: status}}}
 }
 
-func answerWorker(id string, status model.WorkerStatus) model.Answer {
+func answerWorker(id string, status model.WorkerStatus) engine.Answer {
 	if strings.HasPrefix(id, "no") {
-		return model.Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", id)}
+		return engine.Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", id)}
 	}
-	return model.Answer{Worker: &model.Worker{ID: id, Status: status}}
+	return engine.Answer{Worker: &model.Worker{ID: id, Status: status}}
 }
 
 func (f *fakeBackend) taken() []engine.Event {

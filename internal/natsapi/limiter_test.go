@@ -96,8 +96,8 @@ func TestLimiter_EvictsIdleClients(t *testing.T) {
 // refused while others are served.
 func TestService_FloodOfOneClientIsRefused(t *testing.T) {
 	release := make(chan struct{})
-	backend := &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
-		answers := []model.Answer{answerOp(ops[0])}
+	backend := &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+		answers := []engine.Answer{answerOp(ops[0])}
 		if ops[0].(engine.Submit).Client == "bob" {
 			go done(answers)
 			return nil

@@ -176,7 +176,7 @@ func TestSubmit_AcceptsNineHundredKilobytes(t *testing.T) {
 // TestService_FullInboxIsAnsweredAtOnce checks that a full inbox is answered 503 at
 // once.
 func TestService_FullInboxIsAnsweredAtOnce(t *testing.T) {
-	w := serve(t, &fakeBackend{do: func([]engine.Event, func([]model.Answer)) *model.Error {
+	w := serve(t, &fakeBackend{do: func([]engine.Event, func([]engine.Answer)) *model.Error {
 		return model.Errorf(model.CodeUnavailable, "the inbox is full; try again")
 	}})
 	for subject, body := range map[string]string{
@@ -196,10 +196,10 @@ func TestService_FullInboxIsAnsweredAtOnce(t *testing.T) {
 func TestService_AnswersMayComeOutOfOrder(t *testing.T) {
 	type held struct {
 		ops  []engine.Event
-		done func([]model.Answer)
+		done func([]engine.Answer)
 	}
 	inbox := make(chan held, 3)
-	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		inbox <- held{ops, done}
 		return nil
 	}})
@@ -222,7 +222,7 @@ func TestService_AnswersMayComeOutOfOrder(t *testing.T) {
 		waiting[h.ops[0].(engine.Submit).Spec.ID] = h
 	}
 	for _, id := range []string{"c", "a", "b"} {
-		waiting[id].done([]model.Answer{answerOp(waiting[id].ops[0])})
+		waiting[id].done([]engine.Answer{answerOp(waiting[id].ops[0])})
 		m := testbed.Receive(t, answers[id])
 		var task model.Task
 		if err := json.Unmarshal(m.Data, &task); err != nil || task.ID != id {
@@ -234,14 +234,14 @@ func TestService_AnswersMayComeOutOfOrder(t *testing.T) {
 // TestService_MissingAnswerOfBackendIs500 checks that a backend without an answer is a
 // 500.
 func TestService_MissingAnswerOfBackendIs500(t *testing.T) {
-	for name, do := range map[string]func([]engine.Event, func([]model.Answer)) *model.Error{
-		"too few answers": func(_ []engine.Event, done func([]model.Answer)) *model.Error { done(nil); return nil },
-		"an empty answer": func(_ []engine.Event, done func([]model.Answer)) *model.Error {
-			done(make([]model.Answer, 1))
+	for name, do := range map[string]func([]engine.Event, func([]engine.Answer)) *model.Error{
+		"too few answers": func(_ []engine.Event, done func([]engine.Answer)) *model.Error { done(nil); return nil },
+		"an empty answer": func(_ []engine.Event, done func([]engine.Answer)) *model.Error {
+			done(make([]engine.Answer, 1))
 			return nil
 		},
-		"a panic":          func([]engine.Event, func([]model.Answer)) *model.Error { panic("oh") },
-		"twice, and panic": func(_ []engine.Event, done func([]model.Answer)) *model.Error { done(nil); done(nil); panic("oh") },
+		"a panic":          func([]engine.Event, func([]engine.Answer)) *model.Error { panic("oh") },
+		"twice, and panic": func(_ []engine.Event, done func([]engine.Answer)) *model.Error { done(nil); done(nil); panic("oh") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := serve(t, &fakeBackend{do: do})

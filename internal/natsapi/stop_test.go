@@ -23,9 +23,9 @@ import (
 // TestServiceStop_AnswersAcceptedRequests checks that a stop waits for the answers of
 // accepted requests.
 func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
-	inbox := make(chan func([]model.Answer), 100)
+	inbox := make(chan func([]engine.Answer), 100)
 	var ops atomic.Pointer[[]engine.Event]
-	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]model.Answer)) *model.Error {
+	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]engine.Answer)) *model.Error {
 		ops.Store(&o)
 		inbox <- done
 		return nil
@@ -42,7 +42,7 @@ func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 			answered <- m.Header.Get(micro.ErrorCodeHeader)
 		}()
 	}
-	waiting := make([]func([]model.Answer), requests)
+	waiting := make([]func([]engine.Answer), requests)
 	for i := range waiting {
 		waiting[i] = testbed.Receive(t, inbox)
 	}
@@ -58,7 +58,7 @@ func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 	default:
 	}
 	for _, done := range waiting {
-		done([]model.Answer{answerOp((*ops.Load())[0])})
+		done([]engine.Answer{answerOp((*ops.Load())[0])})
 	}
 	for range requests {
 		if got := testbed.Receive(t, answered); got != "" {
@@ -80,8 +80,8 @@ func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 // TestServiceStop_EndsWithContext checks that a stop ends with its context while a
 // request has no answer.
 func TestServiceStop_EndsWithContext(t *testing.T) {
-	done := make(chan func([]model.Answer), 1)
-	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]model.Answer)) *model.Error { done <- d; return nil }})
+	done := make(chan func([]engine.Answer), 1)
+	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]engine.Answer)) *model.Error { done <- d; return nil }})
 	if err := w.nc.Publish(wire.DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
 		t.Fatal(err)
 	}

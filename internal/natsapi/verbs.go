@@ -56,7 +56,7 @@ func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(i
 
 // actOnTask passes an operation on one task to the backend and answers with the task.
 func (c *call) actOnTask(id string, op engine.Event) {
-	c.do([]engine.Event{op}, func(a []model.Answer) {
+	c.do([]engine.Event{op}, func(a []engine.Answer) {
 		c.replyFromLoop(func(room int) reply { return taskReply(id, a[0], room) })
 	})
 }
@@ -94,7 +94,7 @@ func (c *call) actOnWorker(id string, err *model.Error, op engine.Event) {
 		c.reply(refuse(err))
 		return
 	}
-	c.do([]engine.Event{op}, func(a []model.Answer) {
+	c.do([]engine.Event{op}, func(a []engine.Answer) {
 		c.replyFromLoop(func(room int) reply {
 			switch {
 			case a[0].Err != nil:

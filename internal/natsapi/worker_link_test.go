@@ -24,13 +24,13 @@ import (
 // reaches the worker with the secrets of its tasks.
 func TestWorkerLink_HeartbeatReturnsAssignments(t *testing.T) {
 	secret := model.Options{"http-passwd": {"hunter2"}}
-	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]model.Answer)) *model.Error {
+	w := serve(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		h := ops[0].(engine.Heartbeat)
 		if h.Epoch == 0 {
-			done([]model.Answer{{Err: model.Errorf(model.CodeConflict, "another instance is w1")}})
+			done([]engine.Answer{{Err: model.Errorf(model.CodeConflict, "another instance is w1")}})
 			return nil
 		}
-		done([]model.Answer{{Heartbeat: &model.HeartbeatAnswer{
+		done([]engine.Answer{{Heartbeat: &model.HeartbeatAnswer{
 			HeartbeatInterval: model.Seconds(30),
 			Assign:            []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1", Options: secret}}, Attempt: 3}},
 			Drop:              []model.Drop{{ID: "t2", Attempt: 1, Reason: model.DropCanceled}},

@@ -279,13 +279,3 @@ type IntakeVerdict struct {
 	Error  *Error `json:"error,omitempty"`
 	At     Time   `json:"at"`
 }
-
-// Answer is what one operation got: an error, or that which its kind of
-// operation is answered with.
-type Answer struct {
-	Err       *Error           // what the requester is told; the fields below may go with it
-	Task      *Task            // of a submit or a verb on tasks, with secrets: show Public()
-	Worker    *Worker          // of a verb on workers
-	Heartbeat *HeartbeatAnswer // of a heartbeat
-	Drop      *Drop            // of a report that does not count
-}

@@ -1,13 +1,12 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // checkAccepted requires that the store has a task whose submit is acknowledged.
-func (c *Oracle) checkAccepted(op engine.Submit, e *taskHistory, a *dispatch.Answer) {
+func (c *Oracle) checkAccepted(op engine.Submit, e *taskHistory, a *engine.Answer) {
 	if e.row == nil || e.row.Client != op.Client || e.row.SpecHash != op.Hash {
 		c.violate("answers-are-true", "the submit of %s by %s is acknowledged; the store has %s", e.id, op.Client, describeTask(e.row))
 		return
@@ -54,7 +53,7 @@ func hasUpdate(op engine.Event, t *model.Task) bool {
 }
 
 // checkAnsweredTask requires that a verb is answered with the task as the turn has left it.
-func (c *Oracle) checkAnsweredTask(e *taskHistory, verb int, a *dispatch.Answer) {
+func (c *Oracle) checkAnsweredTask(e *taskHistory, verb int, a *engine.Answer) {
 	if a.Err != nil || verb == verbDelete || c.isRequestedInTurn(e.id, verbDelete) || e.row == nil {
 		return
 	}

@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -16,7 +15,7 @@ func TestAnswersAreTrue_AnswerMatchesStore(t *testing.T) {
 		}},
 		{"an accepted submit that is not stored", true, func(h *history) {
 			task := h.newTask("t1")
-			h.turn(func() { h.ask(submitOf(task), dispatch.Answer{Task: task}) })
+			h.turn(func() { h.ask(submitOf(task), engine.Answer{Task: task}) })
 		}},
 		{"a cancel that is stored", false, func(h *history) {
 			h.submit("t1")
@@ -24,7 +23,7 @@ func TestAnswersAreTrue_AnswerMatchesStore(t *testing.T) {
 		}},
 		{"a cancel that is not stored", true, func(h *history) {
 			h.submit("t1")
-			h.turn(func() { h.ask(engine.Cancel{Client: "alice", ID: "t1"}, dispatch.Answer{Task: h.row("t1")}) })
+			h.turn(func() { h.ask(engine.Cancel{Client: "alice", ID: "t1"}, engine.Answer{Task: h.row("t1")}) })
 		}},
 		{"an assignment to another worker", true, func(h *history) {
 			h.heartbeat("w2")
@@ -38,7 +37,7 @@ func TestAnswersAreTrue_AnswerMatchesStore(t *testing.T) {
 		}},
 		{"a drain that is not stored", true, func(h *history) {
 			h.heartbeat("w1")
-			h.turn(func() { h.ask(engine.DrainWorker{ID: "w1"}, dispatch.Answer{}) })
+			h.turn(func() { h.ask(engine.DrainWorker{ID: "w1"}, engine.Answer{}) })
 		}},
 	})
 }

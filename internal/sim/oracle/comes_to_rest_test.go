@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 )
 
@@ -18,11 +17,11 @@ func TestComesToRest_LeftoverRefused(t *testing.T) {
 		}},
 		{"a worker with a used slot", true, func(h *history) {
 			h.heartbeat("w1")
-			h.amend = func(answers []dispatch.Answer) { answers[0].Workers.Workers[0].UsedSlots = 1 }
+			h.amend = func(answers []engine.Answer) { answers[0].Workers.Workers[0].UsedSlots = 1 }
 			h.CheckRest(engine.Sizes{})
 		}},
 		{"a reason to wait", true, func(h *history) {
-			h.amend = func(answers []dispatch.Answer) { answers[1].Status.Waiting = map[string]int{"no worker": 1} }
+			h.amend = func(answers []engine.Answer) { answers[1].Status.Waiting = map[string]int{"no worker": 1} }
 			h.CheckRest(engine.Sizes{})
 		}},
 	})

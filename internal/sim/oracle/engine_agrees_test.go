@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -16,7 +16,7 @@ func TestEngineAgrees_OtherStateRefused(t *testing.T) {
 		}},
 		{"another attempt", true, func(h *history) {
 			h.started()
-			h.amend = func(answers []dispatch.Answer) {
+			h.amend = func(answers []engine.Answer) {
 				if live := answers[0].Live; live != nil {
 					live["t1"] = model.TaskState{Status: model.StatusDownloading, Attempt: 2, WorkerID: "w1"}
 				}
@@ -25,12 +25,12 @@ func TestEngineAgrees_OtherStateRefused(t *testing.T) {
 		}},
 		{"a missing task", true, func(h *history) {
 			h.submit("t1")
-			h.amend = func(answers []dispatch.Answer) { answers[0].Live = nil }
+			h.amend = func(answers []engine.Answer) { answers[0].Live = nil }
 			h.fullTurn()
 		}},
 		{"another count", true, func(h *history) {
 			h.submit("t1")
-			h.amend = func(answers []dispatch.Answer) {
+			h.amend = func(answers []engine.Answer) {
 				if len(answers) > 1 {
 					answers[1].Status.TasksByStatus = nil
 				}

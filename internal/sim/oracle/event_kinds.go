@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -20,7 +19,7 @@ var EventKinds = []string{
 }
 
 // eventKind names an event by its outcome, "" if it is not one of the above.
-func eventKind(op engine.Event, a *dispatch.Answer) string {
+func eventKind(op engine.Event, a *engine.Answer) string {
 	switch op := op.(type) {
 	case engine.Submit:
 		switch {
@@ -61,7 +60,7 @@ func eventKind(op engine.Event, a *dispatch.Answer) string {
 	return ""
 }
 
-func heartbeatKind(h *model.Heartbeat, a *dispatch.Answer) string {
+func heartbeatKind(h *model.Heartbeat, a *engine.Answer) string {
 	switch {
 	case a.Err != nil && a.Err.Code == model.CodeConflict:
 		return "heartbeat, name is taken"
@@ -77,7 +76,7 @@ func heartbeatKind(h *model.Heartbeat, a *dispatch.Answer) string {
 	return "heartbeat, registers"
 }
 
-func verbKind(op engine.Event, a *dispatch.Answer) string {
+func verbKind(op engine.Event, a *engine.Answer) string {
 	if a.Err != nil {
 		return "a verb, refused"
 	}
@@ -100,7 +99,7 @@ func verbKind(op engine.Event, a *dispatch.Answer) string {
 	return "delete"
 }
 
-func adminKind(op engine.Event, a *dispatch.Answer) string {
+func adminKind(op engine.Event, a *engine.Answer) string {
 	switch op.(type) {
 	case engine.DrainWorker:
 		if a.Err == nil {

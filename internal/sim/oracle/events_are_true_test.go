@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -21,7 +20,7 @@ func TestEventsAreTrue_MissingEventRefused(t *testing.T) {
 			h.Received(op)
 			h.turn(func() {
 				h.commitQuietly("t1", become(model.StatusCanceled))
-				h.answer(op, dispatch.Answer{Task: h.row("t1")})
+				h.answer(op, engine.Answer{Task: h.row("t1")})
 			})
 		}},
 		{"an event of another status", true, func(h *history) {

@@ -3,13 +3,12 @@ package oracle
 import (
 	"slices"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // checkHeartbeat takes over what a worker says of itself.
-func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *dispatch.Answer) {
+func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *engine.Answer) {
 	k := c.worker(h.WorkerID)
 	if a.Err != nil {
 		c.countEvent(engine.Heartbeat{Heartbeat: h}, a)
@@ -88,7 +87,7 @@ func (c *Oracle) applyReport(k *workerHistory, r *model.Report) {
 }
 
 // checkReport requires that what is accepted of a worker is in the store.
-func (c *Oracle) checkReport(op engine.Report, a *dispatch.Answer) {
+func (c *Oracle) checkReport(op engine.Report, a *engine.Answer) {
 	k := c.worker(op.Worker)
 	c.countEvent(op, a)
 	if a.Drop != nil {

@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -23,7 +23,7 @@ func TestHeldUntilVerified_EarlyAssignmentRefused(t *testing.T) {
 		}},
 		{"a held task with another reason", true, func(h *history) {
 			importTask(h, "t1")
-			h.amend = func(answers []dispatch.Answer) {
+			h.amend = func(answers []engine.Answer) {
 				if live := answers[0].Live; live != nil {
 					live["t1"] = model.TaskState{Status: model.StatusPending, Reason: "waits for a slot"}
 				}

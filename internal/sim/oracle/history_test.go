@@ -50,7 +50,7 @@ type history struct {
 	turns     int
 	connected bool
 	seq       int64
-	amend     func(answers []dispatch.Answer)
+	amend     func(answers []engine.Answer)
 	violation string // the first
 	text      string
 }
@@ -90,8 +90,8 @@ func (h *history) Violate(invariant, format string, args ...any) {
 }
 
 // Query answers truthfully, unless amend changes it.
-func (h *history) Query(events ...engine.Event) ([]dispatch.Answer, bool) {
-	answers := make([]dispatch.Answer, len(events))
+func (h *history) Query(events ...engine.Event) ([]engine.Answer, bool) {
+	answers := make([]engine.Answer, len(events))
 	for i, ev := range events {
 		switch ev.(type) {
 		case engine.QueryTasks:
@@ -205,26 +205,26 @@ func (h *history) remove(id string) {
 }
 
 // ask takes a request in and answers it.
-func (h *history) ask(op engine.Event, a dispatch.Answer) {
+func (h *history) ask(op engine.Event, a engine.Answer) {
 	h.answer(&Message{Ops: []engine.Event{op}}, a)
 }
 
 // tell takes a message of a worker in and answers it.
-func (h *history) tell(op engine.Event, a dispatch.Answer) {
+func (h *history) tell(op engine.Event, a engine.Answer) {
 	h.answer(&Message{Ops: []engine.Event{op}, FromWorker: true}, a)
 }
 
-func (h *history) answer(m *Message, a dispatch.Answer) {
+func (h *history) answer(m *Message, a engine.Answer) {
 	if !slices.Contains(h.undecided, m) {
 		h.Received(m)
 	}
-	m.Answers = []dispatch.Answer{a}
+	m.Answers = []engine.Answer{a}
 	h.Answered(m)
 }
 
 // refuse returns an answer with an error.
-func refuse(code model.Code) dispatch.Answer {
-	return dispatch.Answer{Answer: engine.Answer{Err: model.Errorf(code, "refused")}}
+func refuse(code model.Code) engine.Answer {
+	return engine.Answer{Err: model.Errorf(code, "refused")}
 }
 
 // newTask returns the row of a new task of the client alice.
@@ -258,7 +258,7 @@ func (h *history) submit(id string, set ...func(t *model.Task)) {
 	h.Received(m)
 	h.turn(func() {
 		h.create(t)
-		h.answer(m, dispatch.Answer{Task: t})
+		h.answer(m, engine.Answer{Task: t})
 	})
 }
 
@@ -269,7 +269,7 @@ func (h *history) verb(op engine.Event, change func(t *model.Task)) {
 	h.Received(m)
 	h.turn(func() {
 		h.commit(id, change)
-		h.answer(m, dispatch.Answer{Task: h.row(id)})
+		h.answer(m, engine.Answer{Task: h.row(id)})
 	})
 }
 
@@ -297,7 +297,7 @@ func (h *history) heartbeat(worker string, set ...func(b *model.Heartbeat)) {
 }
 
 func (h *history) beat(b *model.Heartbeat, a *model.HeartbeatAnswer) {
-	h.tell(engine.Heartbeat{Heartbeat: b}, dispatch.Answer{Heartbeat: a})
+	h.tell(engine.Heartbeat{Heartbeat: b}, engine.Answer{Heartbeat: a})
 }
 
 // assign assigns a task in a turn of its own.
@@ -363,7 +363,7 @@ func (h *history) reports(worker string, r *model.Report, change func(t *model.T
 		if change != nil {
 			h.commit(r.ID, change)
 		}
-		h.answer(m, dispatch.Answer{})
+		h.answer(m, engine.Answer{})
 	})
 }
 

@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -12,7 +12,7 @@ func TestIdempotent_RepeatedSubmitRefused(t *testing.T) {
 	play(t, "idempotent", []testCase{
 		{"a repeated submit that is accepted", false, func(h *history) {
 			h.submit("t1")
-			h.turn(func() { h.ask(submitOf(h.row("t1")), dispatch.Answer{Task: h.row("t1")}) })
+			h.turn(func() { h.ask(submitOf(h.row("t1")), engine.Answer{Task: h.row("t1")}) })
 		}},
 		{"a repeated submit that is refused", true, func(h *history) {
 			h.submit("t1")

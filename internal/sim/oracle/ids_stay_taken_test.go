@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -31,6 +30,6 @@ func deleteTask(h *history, id string) {
 	h.Received(m)
 	h.turn(func() {
 		h.remove(id)
-		h.answer(m, dispatch.Answer{})
+		h.answer(m, engine.Answer{})
 	})
 }

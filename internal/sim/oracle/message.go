@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -10,7 +9,7 @@ import (
 type Message struct {
 	Ops        []engine.Event
 	FromWorker bool // else of a client
-	Answers    []dispatch.Answer
+	Answers    []engine.Answer
 }
 
 // Received notes a message that was taken in: from now on it may have its effect.

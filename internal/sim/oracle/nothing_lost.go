@@ -1,7 +1,7 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -50,7 +50,7 @@ func (c *Oracle) isExpired(t *model.Task) bool {
 }
 
 // checkNotFound requires that a client finds its task if the store has it.
-func (c *Oracle) checkNotFound(e *taskHistory, client string, foreign bool, a *dispatch.Answer) {
+func (c *Oracle) checkNotFound(e *taskHistory, client string, foreign bool, a *engine.Answer) {
 	if a.Err.Code == model.CodeNotFound && e.row != nil && !foreign && !c.isChangedInTurn(e.id) {
 		c.violate("nothing-lost", "%s is told that %s does not exist; the store has %s", client, e.id, describeTask(e.row))
 	}

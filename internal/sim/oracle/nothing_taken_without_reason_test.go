@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -17,7 +16,7 @@ func TestNothingTaken_ReleaseWithoutReasonRefused(t *testing.T) {
 				m := &Message{Ops: []engine.Event{engine.Heartbeat{Heartbeat: h.newHeartbeat("w1", leaving)}}, FromWorker: true}
 				h.Received(m)
 				h.commit("t1", become(model.StatusPending))
-				h.answer(m, dispatch.Answer{Heartbeat: &model.HeartbeatAnswer{}})
+				h.answer(m, engine.Answer{Heartbeat: &model.HeartbeatAnswer{}})
 			})
 		}},
 		{"a worker that lists the task", true, func(h *history) {

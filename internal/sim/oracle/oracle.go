@@ -25,7 +25,7 @@ type World interface {
 type Dispatcher interface {
 	StartedAt() model.Time // zero of its steady clock
 	Connected() bool       // as it knows
-	Query(events ...engine.Event) ([]dispatch.Answer, bool)
+	Query(events ...engine.Event) ([]engine.Answer, bool)
 }
 
 // Oracle is what can be known of one dispatcher from outside: what was said to

@@ -1,13 +1,12 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // checkRefusal requires that a refusal is one that the contract knows.
-func (c *Oracle) checkRefusal(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) checkRefusal(op engine.Event, a *engine.Answer) {
 	if _, ok := op.(engine.Heartbeat); ok && a.Err.Code == model.CodeUnavailable {
 		c.disturbedAt = c.world.Now()
 	}
@@ -34,35 +33,35 @@ func panicsEngine(op engine.Event) bool {
 }
 
 // checkPanic requires that an event on which the engine panics is refused.
-func (c *Oracle) checkPanic(a *dispatch.Answer) {
+func (c *Oracle) checkPanic(a *engine.Answer) {
 	if a.Err == nil {
 		c.violate("refusals", "an event that panics is answered without an error")
 	}
 }
 
 // checkForeign requires that the task of another client is answered as an unknown one.
-func (c *Oracle) checkForeign(op engine.Event, e *taskHistory, foreign bool, a *dispatch.Answer) {
+func (c *Oracle) checkForeign(op engine.Event, e *taskHistory, foreign bool, a *engine.Answer) {
 	if foreign && a.Err.Code != model.CodeNotFound && a.Err.Code != model.CodeUnavailable {
 		c.violate("refusals", "%T of another client's %s is answered %d", op, e.id, a.Err.Code)
 	}
 }
 
 // checkConflict requires that a request which the task's status allows is not refused.
-func (c *Oracle) checkConflict(op engine.Event, e *taskHistory, verb int, a *dispatch.Answer) {
+func (c *Oracle) checkConflict(op engine.Event, e *taskHistory, verb int, a *engine.Answer) {
 	if a.Err.Code == model.CodeConflict && !c.isChangedInTurn(e.id) && e.row != nil && isAllowed(e.row.Status, verb) && !deletesFiles(op) {
 		c.violate("refusals", "%T of %s is refused; it is %s: %s", op, e.id, e.row.Status, a.Err.Message)
 	}
 }
 
 // checkDuplicate requires that a submit is a conflict only if the id is or was in use.
-func (c *Oracle) checkDuplicate(e *taskHistory, a *dispatch.Answer) {
+func (c *Oracle) checkDuplicate(e *taskHistory, a *engine.Answer) {
 	if e.row == nil && !e.deleted && !c.isChangedInTurn(e.id) {
 		c.violate("refusals", "%s does not exist, and its submit is refused: %s", e.id, a.Err.Message)
 	}
 }
 
 // checkTooMany requires that a limit which is said to be reached is.
-func (c *Oracle) checkTooMany(e *taskHistory, client string, a *dispatch.Answer) {
+func (c *Oracle) checkTooMany(e *taskHistory, client string, a *engine.Answer) {
 	if c.cfg.RequirementSets >= 1000 && c.isWithinLimits(client) {
 		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)
 	}

@@ -3,7 +3,6 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -28,14 +27,14 @@ func TestRefusals_UnjustifiedRefusalRefused(t *testing.T) {
 			h.turn(func() { h.ask(engine.Import{}, refuse(model.CodeInternal)) })
 		}},
 		{"an event that panics without an error", true, func(h *history) {
-			h.turn(func() { h.ask(engine.Import{}, dispatch.Answer{}) })
+			h.turn(func() { h.ask(engine.Import{}, engine.Answer{}) })
 		}},
 		{"a limit that is not reached", true, func(h *history) {
 			h.turn(func() { h.ask(submitOf(h.newTask("t1")), refuse(model.CodeTooMany)) })
 		}},
 		{"a live worker removed without force", true, func(h *history) {
 			h.heartbeat("w1")
-			h.turn(func() { h.ask(engine.RemoveWorker{ID: "w1"}, dispatch.Answer{}) })
+			h.turn(func() { h.ask(engine.RemoveWorker{ID: "w1"}, engine.Answer{}) })
 		}},
 	})
 }

@@ -3,7 +3,6 @@ package oracle
 import (
 	"cmp"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -58,7 +57,7 @@ func (c *Oracle) replayTurn() {
 }
 
 // countEvent counts an event that was answered as it should be.
-func (c *Oracle) countEvent(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) countEvent(op engine.Event, a *engine.Answer) {
 	if kind := eventKind(op, a); kind != "" {
 		c.world.CountEvent(kind)
 	}

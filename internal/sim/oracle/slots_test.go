@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 )
 
 // TestSlots_TaskAboveSlotsRefused: a worker holds no more tasks than it has slots.
@@ -25,7 +25,7 @@ func TestSlots_TaskAboveSlotsRefused(t *testing.T) {
 		}},
 		{"a used slot without a task", true, func(h *history) {
 			h.heartbeat("w1")
-			h.amend = func(answers []dispatch.Answer) {
+			h.amend = func(answers []engine.Answer) {
 				if answers[0].Workers != nil {
 					answers[0].Workers.Workers[0].UsedSlots = 1
 				}

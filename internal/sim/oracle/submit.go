@@ -1,13 +1,12 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // checkSubmit checks the answer to a submit.
-func (c *Oracle) checkSubmit(op engine.Submit, a *dispatch.Answer) {
+func (c *Oracle) checkSubmit(op engine.Submit, a *engine.Answer) {
 	e := c.task(op.Spec.ID)
 	switch {
 	case a.Err == nil && c.isRequestedInTurn(e.id, verbDelete): // deleted and submitted in one turn

@@ -1,7 +1,6 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -59,7 +58,7 @@ func verbOf(op engine.Event) (id, client string, verb int) {
 }
 
 // checkVerb checks the answer to a request that changes a task or a worker.
-func (c *Oracle) checkVerb(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) checkVerb(op engine.Event, a *engine.Answer) {
 	id, client, verb := verbOf(op)
 	c.countEvent(op, a)
 	if id == "" { // of a worker
@@ -81,7 +80,7 @@ func (c *Oracle) checkVerb(op engine.Event, a *dispatch.Answer) {
 
 // checkAdmin requires that the answer to an operator is in the worker's row, because a
 // restart has to know it.
-func (c *Oracle) checkAdmin(op engine.Event, a *dispatch.Answer) {
+func (c *Oracle) checkAdmin(op engine.Event, a *engine.Answer) {
 	if a.Err != nil {
 		return
 	}

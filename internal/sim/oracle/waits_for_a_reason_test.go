@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -31,7 +31,7 @@ func TestWaitsForAReason_PendingWithoutReasonRefused(t *testing.T) {
 
 // waitFor has the engine answer that t1 waits for the reason.
 func waitFor(h *history, reason string) {
-	h.amend = func(answers []dispatch.Answer) {
+	h.amend = func(answers []engine.Answer) {
 		if live := answers[0].Live; live != nil {
 			live["t1"] = model.TaskState{Status: model.StatusPending, Reason: reason}
 		}

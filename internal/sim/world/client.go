@@ -3,7 +3,6 @@ package world
 import (
 	"fmt"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -98,7 +97,7 @@ func (c *client) submit(wishes []*taskWish, try int) {
 		}
 		return ops
 	}
-	c.request(arrives, func(answers []dispatch.Answer) {
+	c.request(arrives, func(answers []engine.Answer) {
 		var again []*taskWish
 		for i, t := range wishes {
 			switch {
@@ -123,9 +122,9 @@ func retryable(err *model.Error) bool {
 }
 
 // request sends a request; done gets its answers, nil after the timeout.
-func (c *client) request(ops func() []engine.Event, done func([]dispatch.Answer)) {
+func (c *client) request(ops func() []engine.Event, done func([]engine.Answer)) {
 	over := false
-	end := func(answers []dispatch.Answer) {
+	end := func(answers []engine.Answer) {
 		if !over {
 			over = true
 			c.openRequests--
@@ -135,7 +134,7 @@ func (c *client) request(ops func() []engine.Event, done func([]dispatch.Answer)
 	c.openRequests++
 	c.w.planIn(requestTimeout, func() { end(nil) })
 	c.w.request(nil, func(d *dispatcher, answer func(func())) {
-		d.receive(false, ops(), func(got []dispatch.Answer) { answer(func() { end(got) }) })
+		d.receive(false, ops(), func(got []engine.Answer) { answer(func() { end(got) }) })
 	})
 }
 
@@ -177,7 +176,7 @@ func (c *client) actOnTask() {
 	if d, ok := op.(engine.Delete); ok && t.own && hashOf(c.name, t.id)%2 == 0 {
 		// One message deletes the task and submits it again.
 		again := engine.Submit{Client: c.name, Spec: t.spec, Hash: t.hash, Chosen: true}
-		c.request(func() []engine.Event { return []engine.Event{d, again} }, func([]dispatch.Answer) {})
+		c.request(func() []engine.Event { return []engine.Event{d, again} }, func([]engine.Answer) {})
 		return
 	}
 	if op != nil {
@@ -252,7 +251,7 @@ func (c *client) freshURL() string {
 // requestUntilAnswered sends a request, and again if it is not answered; a repeated verb
 // must be harmless.
 func (c *client) requestUntilAnswered(op engine.Event, tries int) {
-	c.request(func() []engine.Event { return []engine.Event{op} }, func(answers []dispatch.Answer) {
+	c.request(func() []engine.Event { return []engine.Event{op} }, func(answers []engine.Answer) {
 		if tries > 1 && (answers == nil || retryable(answers[0].Err)) {
 			c.openRequests++
 			c.w.planIn(between(c.w.clientRand, 100, 8_000), func() {

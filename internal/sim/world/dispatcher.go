@@ -43,7 +43,7 @@ func (d *dispatcher) StartedAt() model.Time { return d.startedAt }
 func (d *dispatcher) Connected() bool { return d.connected }
 
 // Query implements [oracle.Dispatcher].
-func (d *dispatcher) Query(events ...engine.Event) ([]dispatch.Answer, bool) {
+func (d *dispatcher) Query(events ...engine.Event) ([]engine.Answer, bool) {
 	return d.stepper.Query(events...)
 }
 
@@ -123,11 +123,11 @@ func (d *dispatcher) planStep(after model.Time) {
 
 // receive adds a message to the inbox. answer sends the answer; it is not called if the
 // process ends before.
-func (d *dispatcher) receive(worker bool, ops []engine.Event, answer func([]dispatch.Answer)) {
+func (d *dispatcher) receive(worker bool, ops []engine.Event, answer func([]engine.Answer)) {
 	c := &oracle.Message{Ops: ops, FromWorker: worker}
 	d.oracle.Received(c)
-	err := d.stepper.Do(ops, func(answers []dispatch.Answer) {
-		c.Answers = append([]dispatch.Answer(nil), answers...)
+	err := d.stepper.Do(ops, func(answers []engine.Answer) {
+		c.Answers = append([]engine.Answer(nil), answers...)
 		d.oracle.Answered(c)
 		d.outputs = append(d.outputs, func() { answer(c.Answers) })
 	})

@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"slices"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -257,7 +256,7 @@ func (k *worker) sendReports() {
 		}
 	})
 	k.w.request(k, func(d *dispatcher, answer func(func())) {
-		d.receive(true, ops, func(got []dispatch.Answer) {
+		d.receive(true, ops, func(got []engine.Answer) {
 			answer(func() {
 				if end(true) {
 					k.receive(func() { k.applyVerdicts(batch, withRefusal(got, unread)) })
@@ -268,7 +267,7 @@ func (k *worker) sendReports() {
 }
 
 // applyVerdicts applies the answers to reports.
-func (k *worker) applyVerdicts(batch []model.Report, verdicts []dispatch.Answer) {
+func (k *worker) applyVerdicts(batch []model.Report, verdicts []engine.Answer) {
 	for i := range batch {
 		v, r := &verdicts[i], &batch[i]
 		if v.Drop != nil {

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"slices"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -32,7 +31,7 @@ func (w *world) sendPoison() {
 	}
 	w.trace("%s: a poison message", d.name)
 	w.countFault(PoisonEvent)
-	d.receive(false, ops, func([]dispatch.Answer) {})
+	d.receive(false, ops, func([]engine.Answer) {})
 }
 
 // checkPanic requires that no other event panics: a recovered panic is still a bug.
@@ -68,11 +67,11 @@ func (k *worker) unreadable(n int) int {
 }
 
 // withRefusal puts the bus's own refusal between the answers of the others.
-func withRefusal(answers []dispatch.Answer, at int) []dispatch.Answer {
+func withRefusal(answers []engine.Answer, at int) []engine.Answer {
 	if at < 0 {
 		return answers
 	}
-	refusal := dispatch.Answer{Answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "it cannot be read")}}
+	refusal := engine.Answer{Err: model.Errorf(model.CodeInvalid, "it cannot be read")}
 	return slices.Insert(slices.Clone(answers), at, refusal)
 }
 

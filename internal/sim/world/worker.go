@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -224,7 +223,7 @@ func (k *worker) sendHeartbeat(life int, once bool) {
 		return !was
 	}
 	k.w.planIn(requestTimeout, func() { end() })
-	k.requestHeartbeat(h, func(a dispatch.Answer) {
+	k.requestHeartbeat(h, func(a engine.Answer) {
 		if end() {
 			k.receive(func() { k.applyAnswer(a) })
 		}
@@ -238,14 +237,14 @@ func (k *worker) sendLateHeartbeat(after model.Time) {
 	k.w.planIn(after, func() {
 		if d := k.w.primary; d.stepper != nil && k.w.reaches(k, true) {
 			k.w.countFault(MessageLate)
-			d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func([]dispatch.Answer) {})
+			d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func([]engine.Answer) {})
 		}
 	})
 }
 
-func (k *worker) requestHeartbeat(h *model.Heartbeat, answered func(dispatch.Answer)) {
+func (k *worker) requestHeartbeat(h *model.Heartbeat, answered func(engine.Answer)) {
 	k.w.request(k, func(d *dispatcher, answer func(func())) {
-		d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func(got []dispatch.Answer) {
+		d.receive(true, []engine.Event{engine.Heartbeat{Heartbeat: h}}, func(got []engine.Answer) {
 			answer(func() { answered(got[0]) })
 		})
 	})
@@ -289,7 +288,7 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 }
 
 // applyAnswer applies the answer to a heartbeat.
-func (k *worker) applyAnswer(a dispatch.Answer) {
+func (k *worker) applyAnswer(a engine.Answer) {
 	if a.Err != nil {
 		if a.Err.Code == model.CodeConflict {
 			k.admitted = false
@@ -316,7 +315,7 @@ func (k *worker) leave() {
 	life := k.generation
 	h := k.heartbeat(model.StateLeaving)
 	h.Partial = false
-	k.requestHeartbeat(h, func(a dispatch.Answer) {
+	k.requestHeartbeat(h, func(a engine.Answer) {
 		if !k.isUp || k.generation != life || a.Err != nil {
 			return
 		}

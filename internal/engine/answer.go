@@ -1,0 +1,21 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Answer is the answer to one event, from the engine to whoever writes it to the wire.
+// The engine keeps no payloads: it sets TaskID and Assign, from which the caller fills
+// in Task and Heartbeat.Assign after the commit.
+type Answer struct {
+	Err *model.Error // the requester is told; other fields may go with it
+
+	TaskID    string                 // of Submit and the verbs on tasks: the task to show
+	Task      *model.Task            // likewise, with secrets: show Public(); of Delete as it was
+	Worker    *model.Worker          // of the verbs on workers, and of QueryWorkers with an ID
+	Heartbeat *model.HeartbeatAnswer // of Heartbeat
+	Assign    []Assign               // of Heartbeat: its assignments
+	Drop      *model.Drop            // of Report, beside a conflict
+
+	Live    map[string]model.TaskState // of QueryTasks
+	Workers *model.WorkerPage          // of QueryWorkers
+	Status  *model.ClusterStatus       // of QueryStatus
+}

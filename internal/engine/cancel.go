@@ -1,0 +1,40 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Cancel ends a task. One that is canceled already is answered like one that was
+// canceled now.
+type Cancel struct {
+	Client string
+	ID     string
+}
+
+// Traits implements [Event].
+func (c Cancel) Traits() Traits { return Traits{Client: c.Client, Task: c.ID} }
+
+func (c Cancel) reads(_ *Engine, ids []string) []string { return append(ids, c.ID) }
+
+// decide ends a task for its client. The worker that holds it is told, and keeps
+// the slot until it has stopped; one that has a part of its file removes that.
+func (c Cancel) decide(e *Engine) Answer {
+	row, err := e.own(c.Client, c.ID)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	t := e.tasks[c.ID]
+	switch {
+	case row.Status == model.StatusCanceled:
+		return Answer{TaskID: c.ID}
+	case e.isAside(c.ID):
+		return e.cancelAside(row)
+	case t == nil || !t.status().CanBecome(model.StatusCanceled):
+		return cannot(row, "canceled")
+	}
+	if t.run != nil {
+		e.drop(t.workerID(), t.id, t.attempt, model.DropCanceled)
+	} else if x := t.more(); x.bytes > 0 {
+		e.eraseAt(x.last, model.Drop{ID: t.id, Attempt: t.attempt, Reason: model.DropCanceled})
+	}
+	e.finish(t, model.StatusCanceled, nil, nil)
+	return Answer{TaskID: c.ID}
+}

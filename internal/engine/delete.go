@@ -1,0 +1,60 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Delete forgets a task that has ended; with Files its worker removes the files.
+type Delete struct {
+	Client string
+	ID     string
+	Files  bool
+}
+
+// Traits implements [Event].
+func (d Delete) Traits() Traits { return Traits{Client: d.Client, Task: d.ID} }
+
+func (d Delete) reads(_ *Engine, ids []string) []string { return append(ids, d.ID) }
+
+// decide deletes the row of a task that has ended; its id stays taken for a while.
+func (d Delete) decide(e *Engine) Answer {
+	row, err := e.own(d.Client, d.ID)
+	switch {
+	case err != nil:
+		return Answer{Err: err}
+	case !row.Status.Terminal():
+		return cannot(row, "deleted: cancel it first")
+	case e.turn.known.Tasks[d.ID] == nil:
+		// There would be no row to leave a tombstone of, nor to show.
+		return Answer{Err: model.Errorf(model.CodeUnavailable, "the task %s was made a moment ago: try again", d.ID).For(d.ID)}
+	}
+	if d.Files {
+		if err := e.eraseFiles(row); err != nil {
+			return Answer{Err: err}
+		}
+	}
+	e.deleteRow(row.ID, row.Status)
+	return Answer{TaskID: d.ID}
+}
+
+// eraseFiles has the worker that has a task's files remove them.
+func (e *Engine) eraseFiles(row *model.Task) *model.Error {
+	if row.LastWorkerID == "" {
+		return nil
+	}
+	if w := e.workers[row.LastWorkerID]; w == nil || w.lost {
+		return model.Errorf(model.CodeConflict,
+			"files: the worker %s, which has the files of the task %s, is not online", row.LastWorkerID, row.ID).For(row.ID)
+	}
+	e.eraseAt(row.LastWorkerID, model.Drop{
+		ID: row.ID, Attempt: row.Attempt, Reason: model.DropDeleted, Folder: row.Folder, Result: row.Result,
+	})
+	return nil
+}
+
+func (e *Engine) deleteRow(id string, from model.Status) {
+	e.counts[from]--
+	keep := model.Time(0)
+	if e.cfg.RetainIDs > 0 {
+		keep = e.now.Add(e.cfg.RetainIDs)
+	}
+	e.write(&model.TaskChange{ID: id, From: from, Delete: true, Keep: keep})
+}

@@ -1,0 +1,76 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// QueryStatus asks for the system in a few numbers.
+type QueryStatus struct{}
+
+// Traits implements [Event].
+func (QueryStatus) Traits() Traits { return Traits{Query: true} }
+
+func (QueryStatus) reads(_ *Engine, ids []string) []string { return ids }
+
+func (QueryStatus) decide(e *Engine) Answer { return Answer{Status: e.status()} }
+
+func (e *Engine) status() *model.ClusterStatus {
+	s := &model.ClusterStatus{
+		TotalWorkers:  len(e.workers),
+		TotalTasks:    e.counts.Total(),
+		TasksByStatus: maps.Clone(e.counts),
+		Waiting:       make(map[string]int),
+	}
+	for _, w := range e.workers { // in any order: only sums
+		if w.lost || w.said == model.StateError {
+			continue
+		}
+		s.ActiveWorkers++
+		s.TotalSlots += w.TotalSlots
+		s.UsedSlots += w.used()
+	}
+	if s.TotalSlots > 0 {
+		s.SystemLoad = 100 * float64(s.UsedSlots) / float64(s.TotalSlots)
+	}
+	e.countWaiting(s.Waiting)
+	return s
+}
+
+// maxReasons bounds what status answers.
+const maxReasons = 100
+
+// countWaiting counts pending tasks by why they wait.
+func (e *Engine) countWaiting(by map[string]int) {
+	count := func(reason string, n int) {
+		if n == 0 {
+			return
+		}
+		if _, ok := by[reason]; !ok && len(by) >= maxReasons {
+			reason = "other reasons"
+		}
+		by[reason] += n
+	}
+	aside := 0
+	for _, a := range e.aside { // in any order: only a sum
+		if a.status == model.StatusPending {
+			aside++
+		}
+	}
+	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no line
+	for _, s := range e.queue.sets {                                 // in any order: only sums
+		held -= s.waiting
+	}
+	count(reasonHeld, held)
+	count(reasonAside, aside)
+	count("backs off or is scheduled", e.due.len())
+	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
+	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
+		s := e.queue.sets[key]
+		if n := s.waiting - s.shut; n > 0 {
+			count(e.whySet(s), n)
+		}
+	}
+}

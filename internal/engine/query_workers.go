@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// QueryWorkers asks for one page of workers, or, with ID, for one of them.
+type QueryWorkers struct {
+	ID string
+	model.WorkerQuery
+}
+
+// Traits implements [Event].
+func (QueryWorkers) Traits() Traits { return Traits{Query: true} }
+
+func (QueryWorkers) reads(_ *Engine, ids []string) []string { return ids }
+
+func (q QueryWorkers) decide(e *Engine) Answer {
+	if q.ID != "" {
+		w := e.workers[q.ID]
+		if w == nil {
+			return Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", q.ID).For(q.ID)}
+		}
+		return Answer{Worker: w.view()}
+	}
+	page := &model.WorkerPage{Workers: []*model.Worker{}}
+	for _, id := range slices.Sorted(maps.Keys(e.workers)) {
+		w := e.workers[id]
+		if id <= q.Cursor || len(q.Status) > 0 && !slices.Contains(q.Status, w.status()) {
+			continue
+		}
+		if len(page.Workers) == q.Limit {
+			page.Next = page.Workers[q.Limit-1].ID
+			break
+		}
+		page.Workers = append(page.Workers, w.view())
+	}
+	return Answer{Workers: page}
+}
+
+// view is the worker as others see it.
+func (w *worker) view() *model.Worker {
+	v := w.Worker
+	v.Status, v.StatusReason = w.status(), w.statusReason()
+	v.UsedSlots = w.used()
+	v.CurrentTasks = slices.Sorted(maps.Keys(w.tasks))
+	if v.CurrentTasks == nil {
+		v.CurrentTasks = []string{}
+	}
+	v.ErrorHistory = slices.Clone(w.ErrorHistory)
+	return &v
+}

@@ -1,0 +1,68 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Retry makes a failed or canceled task pending again, with a URL from that URL; an
+// empty one leaves it as it is.
+type Retry struct {
+	Client string
+	ID     string
+	URL    string
+	// MaxSize bounds the task, see [model.TaskSpec.CheckSize].
+	MaxSize int
+}
+
+// Traits implements [Event].
+func (r Retry) Traits() Traits { return Traits{Client: r.Client, Task: r.ID} }
+
+func (r Retry) reads(_ *Engine, ids []string) []string { return append(ids, r.ID) }
+
+// decide gives a failed or canceled task all its attempts again. What a canceled
+// one had is gone, and no late word about it counts; a failed one goes best where
+// a part of its file is.
+func (r Retry) decide(e *Engine) Answer {
+	row, err := e.own(r.Client, r.ID)
+	if err != nil {
+		return Answer{Err: err}
+	}
+	if row.Status != model.StatusFailed && row.Status != model.StatusCanceled {
+		return cannot(row, "retried: only a failed or canceled one can")
+	}
+	next := *row
+	if r.URL != "" {
+		if err := e.changeEnded(&next, &model.TaskUpdate{URL: &r.URL}); err != nil {
+			return Answer{Err: err}
+		}
+	}
+	if err := next.CheckSize(r.MaxSize); err != nil {
+		return Answer{Err: err.For(r.ID)}
+	}
+	if err := e.hasRoom(next.Client, &next.TaskSpec); err != nil {
+		return Answer{Err: err.For(r.ID)}
+	}
+	set := model.SetStatus | model.SetFailures | model.SetRetryAt | model.SetFinished
+	next.Failures, next.Losses, next.RetryAt, next.FinishedAt = 0, 0, 0, 0
+	if row.Status == model.StatusCanceled {
+		set |= model.SetLastWorker | model.SetProgress | model.SetGID
+		next.LastWorkerID, next.GID = "", ""
+		next.Progress, next.CompletedLength, next.TotalLength = 0, 0, 0
+	}
+	next.Status, next.UpdatedAt = model.StatusPending, e.now
+	e.counts[row.Status]--
+	e.counts[model.StatusPending]++
+	change := model.TaskChange{ID: r.ID, From: row.Status, Set: set, State: next.TaskState}
+	if r.URL != "" {
+		whole := next
+		change = model.TaskChange{ID: r.ID, From: row.Status, Put: &whole}
+	}
+	e.write(&change)
+	ended := e.turn.ended[r.ID]
+	delete(e.turn.ended, r.ID)
+	t := e.load(&next, false)
+	t.reclaimable = false
+	if ended != nil && ended.named() > t.attempt { // no row has what a worker has named
+		t.grow().named = ended.named()
+	}
+	e.tell(t, &model.TaskState{})
+	return Answer{TaskID: r.ID}
+}
