@@ -1,11 +1,11 @@
-// Package netguard keeps downloads away from the networks behind a worker: loopback,
-// private and link-local addresses, those of cloud metadata and the like.
+// Package netguard refuses connections of downloads to the networks behind a worker:
+// loopback, private and link-local addresses, cloud metadata and similar ones.
 //
-// The check is made on the socket, on the address that is about to be connected
-// to, so that neither a redirect, nor a strange spelling of an address, nor a name
-// that resolves to something else the second time gets past it. [Guard] dials for
-// code of this process; [Proxy] does for aria2c, which checks nothing itself.
+// It checks the address of each socket just before the socket connects. So the check
+// also covers redirects, unusual spellings of an address and names that resolve to
+// another address the second time. [Guard] dials for code of this process. [Proxy]
+// dials for aria2c, which checks no address.
 //
-// What it cannot see it cannot guard: the peers, UDP trackers and DHT nodes of
-// BitTorrent, and a NAT64 gateway with a prefix of the network's own.
+// It does not check the peers, UDP trackers and DHT nodes of BitTorrent, nor a NAT64
+// gateway with a prefix of its network.
 package netguard

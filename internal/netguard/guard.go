@@ -11,29 +11,29 @@ import (
 	"time"
 )
 
-// Guard dials, but not to refused addresses. Make it with [New].
+// Guard dials addresses that it does not refuse. Create it with [New].
 type Guard struct {
 	networks Networks
 	resolver *net.Resolver
 }
 
-// New makes a guard that allows public addresses and these networks. resolver may
-// be nil: then it is the system's.
+// New returns a guard that allows public addresses and the networks n. A nil resolver
+// means the resolver of the system.
 func New(n Networks, resolver *net.Resolver) *Guard {
 	return &Guard{networks: n, resolver: resolver}
 }
 
-// Dialer returns a function as [net.Dialer.DialContext] that takes at most timeout
-// for a connection. Each address is checked when its socket is about to connect. A
-// host with some addresses that are allowed is connected to by these; the error of
-// one that has none is a [*RefusedError].
+// Dialer returns a function like [net.Dialer.DialContext]. A connection takes at most
+// timeout. The guard checks each address when its socket is about to connect, and uses
+// the allowed addresses of a host. The error for a host without an allowed address is a
+// [*RefusedError].
 func (g *Guard) Dialer(timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
 			return nil, fmt.Errorf("dial: %w", err)
 		}
-		var tried atomic.Bool // an address that is allowed; several are dialled at once
+		var tried atomic.Bool // an allowed address was dialled; several are dialled at once
 		d := net.Dialer{Timeout: timeout, Resolver: g.resolver}
 		d.ControlContext = func(_ context.Context, _, address string, _ syscall.RawConn) error {
 			to, err := netip.ParseAddrPort(address)
@@ -51,7 +51,7 @@ func (g *Guard) Dialer(timeout time.Duration) func(ctx context.Context, network,
 		if !errors.As(err, &refused) {
 			return conn, err
 		}
-		if tried.Load() { // another one failed, and may not the next time
+		if tried.Load() { // an allowed address failed and may answer the next time
 			return nil, fmt.Errorf("%s: its address %v is refused, and the others do not answer", host, refused.Addr)
 		}
 		return nil, refused

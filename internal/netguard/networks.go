@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Networks says which addresses may be connected to: every public one, and of the
-// others those that were allowed. The zero value allows no other.
+// Networks is the set of addresses that may be connected to: every public address, and
+// the other ones that were allowed. The zero value allows public addresses only.
 type Networks struct {
 	allowed []netip.Prefix
 }
 
-// words are names for networks that people would otherwise have to look up.
+// words maps the names that a list of networks may use to their networks.
 var words = map[string][]netip.Prefix{
-	// The unspecified addresses lead to this machine too.
+	// Connections to the unspecified addresses reach this machine too.
 	"loopback": prefixes("127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128"),
 	"private":  prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
 }
 
-// special are the addresses that are not public, by the registries of IANA. The
-// first that holds an address says what it is.
+// special lists the addresses that are not public, from the registries of IANA. The
+// first entry that contains an address names its kind.
 var special = []struct {
 	what   string
 	ranges []netip.Prefix
@@ -37,8 +37,9 @@ var special = []struct {
 	)},
 }
 
-// metadata are where clouds give a machine its credentials. A network that holds
-// one of them does not allow it: only its own address does.
+// metadata holds the addresses at which clouds give a machine its credentials. A
+// network that contains one of them does not allow it. Only an entry with exactly this
+// address does.
 var metadata = map[netip.Addr]bool{
 	netip.MustParseAddr("169.254.169.254"): true, // most clouds
 	netip.MustParseAddr("169.254.170.2"):   true, // AWS, of containers
@@ -48,7 +49,8 @@ var metadata = map[netip.Addr]bool{
 	netip.MustParseAddr("168.63.129.16"):   true, // Azure
 }
 
-// nat64 translates to the IPv4 address in its last 32 bits.
+// nat64 is the prefix of addresses that NAT64 translates to the IPv4 address in their
+// last 32 bits.
 var nat64 = netip.MustParsePrefix("64:ff9b::/96")
 
 func prefixes(list ...string) []netip.Prefix {
@@ -87,8 +89,8 @@ func ParseNetworks(list []string) (Networks, error) {
 	return n, nil
 }
 
-// refusal says what an address is if it may not be connected to, "" if it may. An
-// IPv4 address inside an IPv6 one (mapped, NAT64) counts as itself.
+// refusal returns the kind of an address that may not be connected to, "" for one that
+// may. An IPv4 address inside an IPv6 one (mapped, NAT64) counts as the IPv4 address.
 func (n Networks) refusal(addr netip.Addr) string {
 	addr = addr.Unmap().WithZone("")
 	if nat64.Contains(addr) {
@@ -114,7 +116,7 @@ func (n Networks) refusal(addr netip.Addr) string {
 	return ""
 }
 
-// allows reports whether an entry with at least that many bits holds the address.
+// allows reports whether an entry with at least bits bits contains the address.
 func (n Networks) allows(addr netip.Addr, bits int) bool {
 	for _, p := range n.allowed {
 		if p.Bits() >= bits && p.Contains(addr) {
@@ -124,8 +126,8 @@ func (n Networks) allows(addr netip.Addr, bits int) bool {
 	return false
 }
 
-// RefusedError says that no address of a host may be connected to. It will not
-// pass by itself.
+// RefusedError is the error for a host without an allowed address. A retry does not
+// help.
 type RefusedError struct {
 	Host string     // as requested
 	Addr netip.Addr // one of its addresses

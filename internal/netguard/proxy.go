@@ -22,16 +22,16 @@ import (
 
 const (
 	maxTunnels         = 8192             // at once; further ones are closed
-	maxUnauthenticated = 256              // connections that have not said yet who they are
+	maxUnauthenticated = 256              // connections that have not authenticated yet
 	maxPins            = 64               // hosts of one user whose address is remembered
-	greetTimeout       = 10 * time.Second // to say it
+	greetTimeout       = 10 * time.Second // for authentication
 	maxGreeting        = 16 << 10         // bytes of a request
 	dialTimeout        = 15 * time.Second
 )
 
-// Proxy is an HTTP proxy on loopback for another process of this machine. It does
-// CONNECT only, dials by its [Guard], and serves only users that were admitted,
-// with a password that it made itself.
+// Proxy is an HTTP proxy on loopback for another process of this machine. It accepts
+// CONNECT only, dials with its [Guard], and serves only admitted users with the
+// password that it generated.
 type Proxy struct {
 	dial            func(ctx context.Context, network, address string) (net.Conn, error)
 	listener        net.Listener
@@ -44,13 +44,13 @@ type Proxy struct {
 
 	mu    sync.Mutex
 	users map[string]*user
-	conns map[net.Conn]bool // everything that Close has to close
+	conns map[net.Conn]bool // closed by Close
 }
 
 // user is one download.
 type user struct {
 	trouble error
-	only    []string              // host:port of what it may be connected to; empty: all that the guard allows
+	only    []string              // each host:port that it may reach; empty: all that the guard allows
 	pins    map[string]netip.Addr // host to the address that it last connected to
 	traffic Traffic
 }
@@ -75,9 +75,9 @@ func (g *Guard) NewProxy() (*Proxy, error) {
 // URL returns where the proxy is, without user and password.
 func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 
-// Admit lets a user in, forgets what its [Proxy.LastError] was, and returns the URL
-// with its name and the password: a secret. With only, each a host:port, it is
-// connected to nothing else.
+// Admit admits a user, clears its [Proxy.LastError], and returns the URL with its name
+// and the password: a secret. If only lists addresses (host:port), the user can reach
+// no others.
 func (p *Proxy) Admit(name string, only ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -93,8 +93,8 @@ func (p *Proxy) Revoke(name string) {
 	delete(p.users, name)
 }
 
-// LastError returns why a connection of the user failed since it was admitted, nil
-// if none did. It is a [*RefusedError] only if all that failed were refused.
+// LastError returns why a connection of the user has failed since it was admitted, nil
+// without a failure. It is a [*RefusedError] only if every failure was a refusal.
 func (p *Proxy) LastError(name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -104,7 +104,7 @@ func (p *Proxy) LastError(name string) error {
 	return nil
 }
 
-// Close ends every connection and waits for the end.
+// Close closes every connection and waits for the goroutines to end.
 func (p *Proxy) Close() error {
 	p.stop()
 	err := p.listener.Close()
@@ -130,7 +130,7 @@ func (p *Proxy) accept() {
 				c.Close()
 			}
 			return
-		case err != nil: // out of descriptors; it passes
+		case err != nil: // out of descriptors: temporary
 			pause(p.life, 50*time.Millisecond)
 			continue
 		}
@@ -153,7 +153,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// keep has Close close the connection; it is false after Close.
+// keep registers a connection, so that Close closes it. It returns false after Close.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -191,7 +191,7 @@ func (p *Proxy) serve(c net.Conn) {
 	switch status {
 	case http.StatusOK:
 	case http.StatusBadRequest:
-		return // whoever speaks no HTTP needs no answer
+		return // not an HTTP client: it could not read a response
 	default:
 		refuse(c, status)
 		return
@@ -224,8 +224,8 @@ func (p *Proxy) serve(c net.Conn) {
 	}
 }
 
-// greeting reads who is there and what it wants to be connected to; status is not
-// 200 if it may not be.
+// greeting reads the CONNECT request: the user and the address. status is not 200 if
+// the request is refused.
 func (p *Proxy) greeting(in *bufio.Reader) (name, address string, status int) {
 	req, err := http.ReadRequest(in)
 	if err != nil {
@@ -260,9 +260,9 @@ func (p *Proxy) authenticate(req *http.Request) (string, bool) {
 	return name, p.users[name] != nil
 }
 
-// connect dials for a user. A host that it has connected to is tried at the same
-// address first: the data connection of FTP must reach the server of its control
-// connection, also where the name has several.
+// connect dials for a user. It tries a host that the user has reached before at the
+// same address first: the data connection of FTP must reach the server of its control
+// connection, also if the name has several addresses.
 func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -281,7 +281,7 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	var c net.Conn
 	err = errors.New("not dialled")
-	if port == "21" { // in a tunnel aria2 knows PASV only, which is for IPv4
+	if port == "21" { // through a tunnel aria2 uses PASV only, which needs IPv4
 		c, err = p.dial(p.life, "tcp4", address)
 	}
 	if err != nil {
@@ -330,7 +330,8 @@ func (p *Proxy) setPin(name, host string, to net.Addr) {
 	}
 }
 
-// note remembers why a connection failed: rather what may pass than a refusal.
+// note records why a connection failed. A refusal does not replace another error, which
+// may be temporary.
 func (p *Proxy) note(name string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -347,6 +348,6 @@ func refuse(c net.Conn, status int) {
 	if status == http.StatusProxyAuthRequired {
 		challenge = "Proxy-Authenticate: Basic realm=\"guard\"\r\n"
 	}
-	// A client that is gone needs no answer.
+	// The client may be gone.
 	_, _ = fmt.Fprintf(c, "HTTP/1.1 %d %s\r\n%sContent-Length: 0\r\nConnection: close\r\n\r\n", status, http.StatusText(status), challenge)
 }

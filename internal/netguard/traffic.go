@@ -14,7 +14,7 @@ import (
 type Traffic struct {
 	Tunnels int // connections that were made
 	Bodies  int // HTTP responses that brought a file or a part of it
-	Opaque  int // connections whose responses are encrypted, such as TLS
+	Opaque  int // connections whose responses the proxy cannot read, such as those of TLS
 
 	Host   string // of the last response or opaque connection
 	Status int    // of the last response; 0: opaque
@@ -62,7 +62,7 @@ func (m *monitor) waiting() bool {
 	return answered > 0 && m.requests.Load() > answered
 }
 
-// next passes on the begin of the response to a further request.
+// next forwards the begin of the response to a further request.
 func (m *monitor) next(near io.Writer, far net.Conn) error {
 	buf := make([]byte, bannerBuffer)
 	for {
@@ -104,8 +104,8 @@ func (m *monitor) response(b []byte) {
 	}
 }
 
-// statusOf is the status of an HTTP response that begins with b; 0 for anything else, or
-// if another one follows it.
+// statusOf returns the final status of the HTTP response that begins with b. It returns
+// 0 if b is not the begin of one, and for a 1xx status, which another response follows.
 func statusOf(b []byte) int {
 	line, ok := bytes.CutPrefix(b, []byte("HTTP/1."))
 	if !ok || len(line) < 5 || line[1] != ' ' {

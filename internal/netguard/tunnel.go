@@ -26,8 +26,8 @@ const (
 	blindReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
 )
 
-// tunnel joins the two until the near one ends. What near has sent already is in
-// greeted.
+// tunnel copies between near and far until near ends. greeted has the bytes that near
+// has already sent.
 func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, responses *monitor) {
 	first := &watched{w: far, responses: responses, spoke: make(chan struct{})}
 	done := make(chan struct{})
@@ -38,21 +38,21 @@ func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, respo
 	buf := make([]byte, requestBuffer)
 	early := io.LimitReader(greeted, int64(greeted.Buffered()))
 	if _, err := io.CopyBuffer(first, early, buf); err == nil {
-		// The error is the end. A plain reader: what is small is not worth a pipe.
+		// An error ends the copy. The plain reader avoids a pipe for small requests.
 		_, _ = io.CopyBuffer(first, struct{ io.Reader }{near}, buf)
 	}
-	far.Close() // whoever asks no more wants no answer
+	far.Close() // a client that sends no more requests expects no response
 	near.Close()
 	<-done
 }
 
-// watched is what the near end says.
+// watched is a writer that notes what the near end sends.
 type watched struct {
 	w         io.Writer
 	responses *monitor
 	once      sync.Once
-	spoke     chan struct{} // closed when it says something for the first time
-	said      atomic.Int64  // how often it has
+	spoke     chan struct{} // closed at the first write
+	said      atomic.Int64  // number of writes
 }
 
 func (w *watched) Write(b []byte) (int, error) {
@@ -62,9 +62,9 @@ func (w *watched) Write(b []byte) (int, error) {
 	return w.w.Write(b)
 }
 
-// answer copies from far to near. Where the far end speaks first (FTP, SSH) it
-// waits until near has read the proxy's own answer: aria2 takes what comes in one
-// piece with it for a part of it, and waits for the banner without end.
+// answer copies from far to near. Where the far end speaks first (FTP, SSH), it waits
+// until near has read the proxy's own response. aria2 takes bytes that arrive together
+// with that response for a part of it, and then waits for the banner without end.
 func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	banner := make([]byte, bannerBuffer)
 	n, err := far.Read(banner)
@@ -84,7 +84,7 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	switch {
 	case !ok:
 		near.Close()
-	case err != nil: // a broken answer must not look like one that has ended
+	case err != nil: // a broken response must not look like a complete one
 		_ = tcp.SetLinger(0) // fails only if it is closed
 		near.Close()
 	default:
@@ -92,10 +92,10 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 	}
 }
 
-// copyAll copies from far to near until the end, part by part. TCP to TCP the
-// kernel moves the bytes (splice), but once for each packet: where a part came
-// slowly, the bytes of the next are let gather. Or many slow downloads would cost
-// the worker more than all the rest.
+// copyAll copies from far to near until the end, part by part. From TCP to TCP the
+// kernel moves the bytes (splice), with one call for each packet. So after a slow part
+// it gathers the bytes of the next one: otherwise many slow downloads would cost the
+// worker more than everything else.
 func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 	var buf []byte
 	for slow := false; ; {
@@ -130,8 +130,8 @@ func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 	}
 }
 
-// gather copies with a pause before each read that is not worth its cost. A
-// conversation (SFTP) waits for each answer.
+// gather copies and pauses after each small read. It does not pause in a conversation
+// (SFTP), which waits for each answer.
 func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched) (copied int64, err error) {
 	said := asked.said.Load()
 	for {
@@ -162,7 +162,7 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 	defer deadline.Stop()
 	poll := time.NewTicker(readPoll)
 	defer poll.Stop()
-	// More than once, for the kernel's table is no snapshot: it can miss a line.
+	// Two reads, because the kernel's table is not a snapshot: it can miss a line.
 	for empty, missed := 0, 0; empty < 2; {
 		select {
 		case <-spoke:
@@ -193,9 +193,8 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 	}
 }
 
-// hasRead reports whether the other end of a connection over the loopback has read
-// everything, by the kernel's table of connections; known is false where there is
-// none.
+// hasRead reports, from the kernel's table of connections, whether the other end of a
+// connection over the loopback has read everything. known is false without that table.
 func hasRead(c net.Conn) (read, known bool) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
@@ -230,8 +229,8 @@ func hasRead(c net.Conn) (read, known bool) {
 
 func isZero(hex []byte) bool { return len(bytes.Trim(hex, "0")) == 0 }
 
-// procAddr writes an IPv4 address as the table does: the bytes as a number of the
-// machine's own order.
+// procAddr formats an IPv4 address as the table does: the bytes as a number in the
+// byte order of the machine.
 func procAddr(a net.Addr) (string, bool) {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok || tcp.IP.To4() == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// overHTTP reports whether every source of a task is one of HTTP.
+// overHTTP reports whether every source of a task uses HTTP or HTTPS.
 func overHTTP(spec *model.TaskSpec) bool {
 	if spec.URL == "" {
 		return false
@@ -24,7 +24,7 @@ func overHTTP(spec *model.TaskSpec) bool {
 	return true
 }
 
-// prefersDirect reports whether a job begins in the direct engine.
+// prefersDirect reports whether a job starts in the direct engine.
 func prefersDirect(j *download.Job) bool {
 	spec := &j.Task.TaskSpec
 	if !overHTTP(spec) {
@@ -40,7 +40,7 @@ func prefersDirect(j *download.Job) bool {
 	return len(spec.Mirrors) == 0 || err != nil || split < 2
 }
 
-// has reports whether a folder has an entry that matches.
+// has reports whether a folder has an entry that matches pattern.
 func has(dir, pattern string) bool {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -54,8 +54,8 @@ func has(dir, pattern string) bool {
 	return false
 }
 
-// next is where a job goes on that its engine has ended, and as what; to is nil if it
-// has ended.
+// next returns the next job and engine of a job that its engine has ended. to is nil if
+// the job has ended.
 func (e *Engine) next(j *job, state *download.State) (next download.Job, to Limited) {
 	switch {
 	case state.Phase == download.Complete && j.at == e.direct:
@@ -69,9 +69,8 @@ func (e *Engine) next(j *job, state *download.State) (next download.Job, to Limi
 	return download.Job{}, nil
 }
 
-// directMayHelp reports whether the direct engine may fetch what aria2 could not: not
-// where the disk, the checksum or an address is the reason, nor where the time is
-// used up.
+// directMayHelp reports whether the direct engine may succeed after a failure of aria2.
+// It cannot if the disk, the checksum, an address or a timeout is the reason.
 func directMayHelp(failure *model.TaskError) bool {
 	switch failure.Code {
 	case download.CodeTimeout, 5, 7, download.CodeDiskFull, 13, 14, 15, download.CodeCreate, download.CodeFileIO, 18,
@@ -81,15 +80,15 @@ func directMayHelp(failure *model.TaskError) bool {
 	return failure.HTTPStatus != 429
 }
 
-// aria2MayHelp reports whether aria2 may fetch what the direct engine could not: over
-// another protocol, and with the older ciphers that only its TLS library has.
+// aria2MayHelp reports whether aria2 may succeed after a failure of the direct engine:
+// with another protocol, or with older ciphers that only its TLS library has.
 func aria2MayHelp(failure *model.TaskError) bool {
 	return strings.Contains(failure.Message, "unsupported protocol scheme") ||
 		strings.Contains(failure.Message, "tls: handshake failure") || strings.Contains(failure.Message, "tls: no supported versions")
 }
 
-// follow turns a download that brought a torrent or metalink into that of what it
-// names, where aria2 takes such: as aria2 itself does with one that it fetches.
+// follow returns the job of a finished torrent or metalink if aria2 supports it. aria2
+// does the same with one that it fetches.
 func (e *Engine) follow(j *job, state *download.State) (next download.Job, to Limited) {
 	caps := e.aria2.Capabilities()
 	if next, ok := download.Follow(&j.Job, state.Files, &caps); ok {

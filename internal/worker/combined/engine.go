@@ -1,9 +1,9 @@
-// Package combined downloads with two engines: HTTP with the direct engine, whose
-// first request already is the download, everything else with aria2. What one of
-// them cannot fetch and the other may is given to the other within the attempt.
+// Package combined downloads with two engines: HTTP with the direct engine, which needs
+// one request, everything else with aria2. A download that one engine cannot fetch moves
+// to the other within the attempt, if the other may succeed.
 //
-// aria2 has an HTTP task too where its connections help, which is from several
-// mirrors at once, and where the folder has bytes of it.
+// aria2 also gets HTTP tasks with several mirrors at once, and those whose folder has
+// bytes of aria2.
 package combined
 
 import (
@@ -25,8 +25,8 @@ type Limited interface {
 	SetBandwidth(bandwidth int64)
 }
 
-// Engine implements [download.Engine] with two others, which it owns. Make it with
-// [New].
+// Engine implements [download.Engine] with two other engines, which it owns. Create it
+// with [New].
 type Engine struct {
 	direct, aria2 Limited
 	log           *slog.Logger
@@ -38,7 +38,7 @@ type Engine struct {
 
 	mu     sync.Mutex
 	jobs   map[string]*job // by task id
-	polls  int             // begun
+	polls  int             // calls of Poll so far
 	shared bool            // the bandwidth is halved between the engines
 }
 
@@ -48,13 +48,13 @@ var _ download.Engine = (*Engine)(nil)
 type job struct {
 	download.Job
 	at     Limited
-	added  int              // during which poll: that one need not have seen it
-	before *model.TaskError // why the other engine gave it up; nil: it did not have it
+	added  int              // number of the poll that may not have seen it
+	before *model.TaskError // why the other engine failed; nil: it never had the job
 	last   download.State
 }
 
-// New combines two engines. Both have bandwidth, in bytes/s, as long as the other one
-// has no job.
+// New combines two engines. Each has the whole bandwidth, in bytes/s, as long as the
+// other one has no job.
 func New(direct, aria2 Limited, bandwidth int64, log *slog.Logger) *Engine {
 	e := &Engine{
 		direct: direct, aria2: aria2, log: log, bandwidth: bandwidth,
@@ -129,7 +129,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	if j == nil {
 		return nil
 	}
-	// Poll may move the job meanwhile, so both let go of it.
+	// Poll may move the job meanwhile, so it is removed from both.
 	if err := errors.Join(e.direct.Remove(ctx, id), e.aria2.Remove(ctx, id)); err != nil {
 		return err
 	}
@@ -141,8 +141,8 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	return nil
 }
 
-// Poll implements [download.Engine]. While aria2 is started again its jobs keep their
-// last state, and those of the direct engine go on.
+// Poll implements [download.Engine]. While aria2c is restarted, its jobs keep their last
+// state and the jobs of the direct engine continue.
 func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	e.mu.Lock()
 	e.polls++
@@ -185,8 +185,8 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	return states, nil
 }
 
-// judge returns a job's state. One that its engine gives up is moved to the other
-// engine where that may do better.
+// judge returns a job's state. It moves a failed job to the other engine if that may
+// succeed.
 func (e *Engine) judge(ctx context.Context, j *job, state download.State) download.State {
 	next, to := e.next(j, &state)
 	if to == nil {
@@ -217,7 +217,7 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 	return moved
 }
 
-// share gives each engine that has jobs its part of the bandwidth.
+// share divides the bandwidth between the engines that have jobs.
 func (e *Engine) share(direct, aria2 bool) {
 	shared := direct && aria2
 	if e.bandwidth == 0 || shared == e.shared {

@@ -16,14 +16,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// ErrChecksum is what every [ChecksumError] wraps.
+// ErrChecksum is wrapped by every [ChecksumError].
 var ErrChecksum = errors.New("the file's checksum is not the one that was asked for")
 
-// ChecksumError says how a file's checksum differs.
+// ChecksumError is the error for a file with another checksum.
 type ChecksumError struct {
 	Kind, Got, Want string
 	Name            string // of the file, where there are several; "" otherwise
-	Source          string // what has the wanted checksum, such as "the task"
+	Source          string // where the wanted checksum is from, such as "the task"
 }
 
 func (e *ChecksumError) Error() string {
@@ -37,7 +37,7 @@ func (e *ChecksumError) Error() string {
 // Unwrap returns [ErrChecksum].
 func (e *ChecksumError) Unwrap() error { return ErrChecksum }
 
-// ChecksumOf is the checksum of a task for its finished file; "" if it has none.
+// ChecksumOf returns the checksum of a task for its finished file, "" without one.
 func ChecksumOf(spec *model.TaskSpec) string {
 	if spec.Checksum != "" {
 		return spec.Checksum
@@ -45,8 +45,8 @@ func ChecksumOf(spec *model.TaskSpec) string {
 	return strings.Join(spec.Options["checksum"], "")
 }
 
-// Verify compares all that r gives with a checksum such as "sha-256=…" of the source.
-// The error is a [ChecksumError], one of r, or that of ctx.
+// Verify compares the content of r with a checksum such as "sha-256=…" of the source.
+// The error is a [ChecksumError], an error of r, or that of ctx.
 func Verify(ctx context.Context, r io.Reader, checksum, source string) error {
 	kind, want, _ := strings.Cut(checksum, "=")
 	want = strings.ToLower(want)

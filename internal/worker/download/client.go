@@ -14,10 +14,9 @@ import (
 // engine's configuration names a user agent. Some servers refuse net/http's own.
 const DefaultUserAgent = "aria-cluster"
 
-// NewClient makes the HTTP client of one job. It asks as a browser does: with a user
-// agent, with the cookies that each host has set, and through redirects whose
-// location is not a correct URL. What a task tells its own server stays there, see
-// [CheckRedirect].
+// NewClient returns the HTTP client of one job. Like a browser it sends a user agent
+// and the cookies that each host has set, and follows redirects whose location is not a
+// correct URL. The task's headers are sent to its own server only, see [CheckRedirect].
 func NewClient(transport http.RoundTripper, userAgent string) *http.Client {
 	if userAgent == "" {
 		userAgent = DefaultUserAgent
@@ -29,7 +28,7 @@ func NewClient(transport http.RoundTripper, userAgent string) *http.Client {
 	}
 }
 
-// tolerant completes requests, and repairs what servers answer.
+// tolerant completes requests and repairs responses.
 type tolerant struct {
 	http.RoundTripper
 	userAgent string
@@ -54,7 +53,7 @@ func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// repairLocation makes a legal reference of what a server gives as one.
+// repairLocation turns the location of a response into a legal URL reference.
 func repairLocation(location string) string {
 	repaired := model.RepairURL(location)
 	if u, err := url.Parse(repaired); err == nil && u.Host != "" {
@@ -65,8 +64,7 @@ func repairLocation(location string) string {
 	return repaired
 }
 
-// ParseURL is [model.ParseURL], with an internationalised host in the form that DNS
-// has.
+// ParseURL is [model.ParseURL] with an internationalised host in its ASCII form.
 func ParseURL(raw string) (*url.URL, error) {
 	u, err := model.ParseURL(raw)
 	if err != nil {
@@ -85,7 +83,7 @@ func ParseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// hostNames maps names as browsers do, and is no stricter than they are.
+// hostNames maps names as browsers do, with the same checks.
 var hostNames = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false))
 
 func isASCII(s string) bool {
@@ -97,8 +95,7 @@ func isASCII(s string) bool {
 	return true
 }
 
-// hostJar keeps cookies for the host that set them, and gives them to no other one,
-// whatever domain a cookie names.
+// hostJar keeps cookies for the host that set them, whatever domain a cookie names.
 type hostJar struct{ jar *cookiejar.Jar }
 
 func newHostJar() *hostJar {
@@ -106,7 +103,7 @@ func newHostJar() *hostJar {
 	return &hostJar{jar}
 }
 
-// maxCookies bounds the cookies of one answer.
+// maxCookies limits the cookies of one response.
 const maxCookies = 100
 
 // SetCookies implements [http.CookieJar].

@@ -10,8 +10,8 @@ import (
 const maxPieces = 64
 
 // DispositionName returns the file name that the header Content-Disposition gives,
-// made legal by [SanitizeName]; "" if there is none. It accepts RFC 6266 and RFC 8187
-// and what servers send besides: no disposition type, raw UTF-8, GBK or Latin-1,
+// made legal by [SanitizeName]; "" without a name. It accepts RFC 6266, RFC 8187 and
+// the variants that servers send: no disposition type, raw UTF-8, GBK or Latin-1,
 // percent-encoding without a charset, RFC 2047 words, names that are split by
 // RFC 2231, missing quotes with spaces, quotes inside quotes, a parameter or the
 // header twice, and stray semicolons.

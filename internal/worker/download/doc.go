@@ -1,10 +1,10 @@
-// Package download is the seam between a worker and the engines that fetch
-// bytes: aria2 and direct. downloadtest is the suite that both pass.
+// Package download is the interface between a worker and the engines that fetch
+// bytes: aria2, direct and combined. All pass the suite in downloadtest.
 //
-// An engine is a cache of what the worker wants: the worker's journal is the
-// truth, and whatever an engine has lost the worker adds again.
+// The worker's journal is the truth; an engine is a cache of it. The worker adds a job
+// again that an engine has lost.
 //
-// What the engines share is here too: the classes of failures by aria2's exit
-// codes, requests and the rule of what follows a redirect, what tells versions of a
-// file apart, the defaults of options, and the handling of a job's folder.
+// The package also has the code that the engines share: failure classes by aria2's exit
+// codes, HTTP requests and the rule for redirects, the comparison of file versions, the
+// defaults of options, and the handling of a job's folder.
 package download

@@ -7,7 +7,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// What counts where a task does not say otherwise, with either engine.
+// The defaults of both engines for options that a task does not set.
 const (
 	DefaultStallTimeout   = 60 * time.Second // aria2's own
 	DefaultConnectTimeout = 15 * time.Second
@@ -20,17 +20,17 @@ type Job struct {
 	// Task is complete, with secrets; its spec has been validated.
 	Task *model.Task
 	// Dir is an absolute path of a folder that exists and belongs to this task
-	// alone. The engine writes nowhere else. Bytes of an earlier attempt may be
-	// there, and are gone on with where that is safe.
+	// alone. The engine writes nowhere else. It may contain bytes of an earlier
+	// attempt; the engine continues from these where that is safe.
 	Dir string
-	// Follow says that a file that is a torrent or metalink will be followed, as
-	// [Follow] has it: the task's checksum may then be of what it leads to.
+	// Follow says that a finished torrent or metalink is followed, see the function
+	// [Follow]. The task's checksum may then be the one of the files that it names.
 	Follow bool
 	// Base is the URL that the task's metalink came from; "" if from the task itself.
 	Base string
 }
 
-// Phase is how a job stands.
+// Phase is the progress of a job.
 type Phase int
 
 // The phases of a job.
@@ -40,7 +40,7 @@ const (
 	Failed                // State.Err says why
 )
 
-// State is what an engine says of one job.
+// State is the state of one job in an engine.
 type State struct {
 	Phase     Phase
 	GID       string // aria2's, where there is one
@@ -48,32 +48,34 @@ type State struct {
 	Total     int64  // bytes; 0 = not known
 	Speed     int64  // bytes/s
 	Err       *model.TaskError
-	// Before is why the engine that had the job earlier in this attempt gave it up;
-	// nil if there was no other one.
+	// Before is why another engine failed with the job earlier in this attempt; nil if
+	// no other engine had it.
 	Before *model.TaskError
 	// Files are the finished ones, relative to Job.Dir with slashes; set when
 	// Complete. The engine has checked that each is a regular file inside Dir.
 	Files []model.File
 }
 
-// Engine fetches. Its methods are safe for concurrent use.
+// Engine fetches files. Its methods are safe for concurrent use.
 type Engine interface {
-	// Capabilities says which Protocols it speaks, and whether BT and metalink.
+	// Capabilities returns the protocols of the engine, and whether it supports
+	// BitTorrent and metalinks.
 	Capabilities() model.Capabilities
-	// Add begins the job, or does nothing if it has one of this task id. It
-	// returns soon; how the download goes is told by Poll.
+	// Add starts the job. It does nothing if the engine has a job with this task id.
+	// It does not wait for the download: Poll returns its state.
 	Add(ctx context.Context, job Job) error
-	// Remove stops the task's job and forgets it, finished or not. No file of it
-	// is written once Remove has returned; what is there stays. Of an unknown id
-	// it does nothing.
+	// Remove stops the task's job and forgets it, finished or not. The engine writes
+	// no file of it after Remove has returned; existing files stay. An unknown id is
+	// not an error.
 	Remove(ctx context.Context, id string) error
-	// Poll returns the state of every job, by task id. One that is missing was
-	// lost and must be added again. An error means that nothing is known now
-	// (aria2c is being restarted): ask again.
+	// Poll returns the state of every job, by task id. A missing job was lost and
+	// must be added again. After an error (aria2c is being restarted) the states are
+	// unknown: call Poll again.
 	Poll(ctx context.Context) (map[string]State, error)
-	// Changed receives when Poll has news before the next second; it may be
-	// silent, for it is only a hint.
+	// Changed receives when Poll may have a new state. It is only a hint and may be
+	// silent.
 	Changed() <-chan struct{}
-	// Close stops every job where it is, so that a later Add goes on from there.
+	// Close stops every job and keeps its bytes, so that a later Add continues from
+	// them.
 	Close() error
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// The exit codes of aria2 that every engine uses for the same trouble.
+// The exit codes of aria2. Every engine uses them for the same failures.
 const (
 	CodeUnknown  = 1
 	CodeTimeout  = 2
@@ -38,8 +38,8 @@ const (
 	CodeChecksum  = 32
 )
 
-// classes says what each exit code of aria2 means for the next attempt. A code
-// that is not here is retryable: what nobody has seen is no reason to give up.
+// classes maps the exit codes of aria2 to failure classes. An unknown code is
+// retryable.
 var classes = map[int]model.Class{
 	1:  model.ClassRetryable, // unknown, mostly the network
 	2:  model.ClassRetryable, // timeout
@@ -73,10 +73,9 @@ var classes = map[int]model.Class{
 	32: model.ClassPermanent, // checksum, after a clean second try
 }
 
-// Failure makes the error of a failed attempt from aria2's exit code and a
-// message, which it cleans. Where the facts say "elsewhere once" (403, 7, and an SSH
-// handshake that fails), a task that comes with the same failure of another worker
-// fails for good.
+// Failure returns the error of a failed attempt with aria2's exit code and the cleaned
+// message. 403, code 7 and a failed SSH handshake send a task to another worker once: a
+// task that already failed with the same code on another worker fails permanently.
 func Failure(task *model.Task, code int, message string) *model.TaskError {
 	class, known := classes[code]
 	if !known {
@@ -109,8 +108,8 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 	return &model.TaskError{Code: code, Message: Clean(message), Class: class, HTTPStatus: HTTPStatus(message)}
 }
 
-// What aria2 says, without a code of its own, where it cannot talk to an SSH server, and
-// what the user can do about it. libssh2 tries a user's password and no other method.
+// The messages of aria2 for an SSH server that refuses it, which have no exit code, and
+// the advice for the user. libssh2 supports authentication by password only.
 const (
 	sshLoginFailed = "SSH authentication failure"
 	sshLoginAdvice = "; aria2c logs in by user and password only: check ftp-user and ftp-passwd, and have the server" +
@@ -121,7 +120,7 @@ const (
 		" with libssh2 1.11 or later, which knows rsa-sha2"
 )
 
-// statusClass is for an HTTP status that is no success.
+// statusClass returns the class of an HTTP status that is not a success.
 func statusClass(status int) model.Class {
 	switch {
 	case status == 408, status == 425, status == 429:
@@ -141,7 +140,7 @@ var (
 	credentials    = regexp.MustCompile(`://[^\s/?#]*@`)
 )
 
-// StatusError is an HTTP status that is no success.
+// StatusError is an HTTP status that is not a success.
 type StatusError int
 
 func (e StatusError) Error() string {
@@ -154,7 +153,7 @@ type ResponseError struct {
 	Host   string
 }
 
-// Error says what was answered, and by whom.
+// Error names the status and the host.
 func (e *ResponseError) Error() string {
 	text := http.StatusText(int(e.Status))
 	if text == "" {
@@ -166,8 +165,8 @@ func (e *ResponseError) Error() string {
 // Unwrap returns the status, a [StatusError].
 func (e *ResponseError) Unwrap() error { return e.Status }
 
-// CodeOf is aria2's exit code for what went wrong on the way to a server;
-// CodeNetwork where nothing else fits.
+// CodeOf returns aria2's exit code for an error of a request. The default is
+// CodeNetwork.
 func CodeOf(err error) int {
 	var status StatusError
 	var dns *net.DNSError
@@ -196,7 +195,7 @@ func CodeOf(err error) int {
 }
 
 // HTTPStatus returns the status that a message begins with, as that of a
-// [ResponseError], or NNN of the "status=NNN" in it; 0 if there is none.
+// [ResponseError], or NNN of the "status=NNN" in it; 0 without either.
 func HTTPStatus(message string) int {
 	m := statusPattern.FindStringSubmatch(message)
 	if m == nil {
@@ -209,9 +208,8 @@ func HTTPStatus(message string) int {
 // maxMessage bounds a message, in bytes.
 const maxMessage = 500
 
-// Clean makes a message fit for logs and answers: the user and password of every
-// URL in it are replaced, control characters become spaces, and it has at most
-// 500 bytes.
+// Clean prepares a message for logs and answers. It replaces the user and password of
+// every URL and control characters, and cuts the message to 500 bytes.
 func Clean(message string) string {
 	message = credentials.ReplaceAllString(message, "://"+model.Redacted+"@")
 	message = strings.Map(func(r rune) rune {

@@ -13,7 +13,7 @@ func Wipe(dir string) error {
 	return WipeExcept(dir, func(string) bool { return false })
 }
 
-// WipeExcept removes what is in dir but for the entries whose name keep accepts.
+// WipeExcept removes everything in dir except the entries whose name keep accepts.
 func WipeExcept(dir string, keep func(name string) bool) error {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

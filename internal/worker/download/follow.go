@@ -14,9 +14,9 @@ import (
 // maxFollowed bounds a torrent or metalink that is followed, in bytes.
 const maxFollowed = 8 << 20
 
-// Follow returns the job of what a finished download leads to, if that is one torrent
-// or metalink and the capabilities have it. A checksum that the file itself doesn't have
-// is that of what it leads to.
+// Follow returns the next job of a finished download that is one torrent or metalink,
+// if the capabilities include it. If the file does not have the task's checksum, that
+// checksum is kept for the files of the next job.
 func Follow(job *Job, files []model.File, caps *model.Capabilities) (next Job, ok bool) {
 	if len(files) != 1 {
 		return Job{}, false
@@ -45,7 +45,7 @@ func Follow(job *Job, files []model.File, caps *model.Capabilities) (next Job, o
 // Leads reports whether a file in dir is a torrent or metalink.
 func Leads(dir, path string) bool { return readLead(dir, path) != nil }
 
-// readLead reads a file that is a torrent or metalink; nil of any other.
+// readLead reads a file that is a torrent or metalink. It returns nil for any other.
 func readLead(dir, path string) []byte {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
@@ -73,7 +73,7 @@ func readLead(dir, path string) []byte {
 	return data
 }
 
-// headLength is how much of a file tells what it is, in bytes.
+// headLength is how many bytes of a file are read to detect its type.
 const headLength = 4096
 
 func beginsAsTorrent(data []byte) bool {

@@ -38,8 +38,8 @@ func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, 
 }
 
 // headCleaner is a connection for one HTTP response. It removes from the head the
-// lines that are not a header, for net/http refuses a response with such a line;
-// browsers, aria2 and curl skip them.
+// lines that are not a header. net/http refuses a response with such a line; browsers,
+// aria2 and curl skip them.
 type headCleaner struct {
 	net.Conn
 	in   *bufio.Reader
@@ -68,7 +68,7 @@ func (c *headCleaner) Read(p []byte) (int, error) {
 }
 
 // readHead reads up to the empty line that ends a head. After an error, or after
-// [maxHead] bytes, it leaves the rest to net/http as it is.
+// [maxHead] bytes, it passes the rest to net/http unchanged.
 func (c *headCleaner) readHead() ([]byte, error) {
 	var head []byte
 	kept, interim := false, false // the previous header line; a response before the final one
@@ -89,7 +89,7 @@ func (c *headCleaner) readHead() ([]byte, error) {
 		case text == "":
 			c.body = !interim
 			return append(head, line...), nil
-		case text[0] == ' ' || text[0] == '\t': // the line before goes on
+		case text[0] == ' ' || text[0] == '\t': // it continues the line before
 			if kept {
 				head = append(head, line...)
 			}

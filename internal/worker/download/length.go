@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// LengthError is a length that a server announced and no disk can hold.
+// LengthError is the error for a length that a server announced and no disk can hold.
 type LengthError int64
 
 func (e LengthError) Error() string {

@@ -16,8 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// NameFor chooses a file's name: what the task asks for, else what the server says,
-// else the last element of the URL's path, else "index.html".
+// NameFor chooses a file's name: the one of the task, else the one of the server, else
+// the last element of the URL's path, else "index.html".
 func NameFor(out string, source *url.URL, header http.Header) string {
 	if out != "" && model.FileName(out) == nil {
 		return out
@@ -31,9 +31,9 @@ func NameFor(out string, source *url.URL, header http.Header) string {
 	return "index.html"
 }
 
-// SanitizeName makes a file name of what a server or URL gave: its last path
-// element, without control characters, cut to [model.MaxFileName] bytes; "" if
-// nothing legal is left.
+// SanitizeName returns a legal file name for the name of a server or URL: its last path
+// element, without control characters, cut to [model.MaxFileName] bytes; "" if nothing
+// legal is left.
 func SanitizeName(s string) string {
 	s = s[strings.LastIndexAny(s, "/\\")+1:]
 	s = strings.Map(func(r rune) rune {

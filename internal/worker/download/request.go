@@ -15,11 +15,11 @@ import (
 
 const maxRedirects = 20 // as aria2 and most browsers
 
-// errRedirects is what [CheckRedirect] says of one redirect too many.
+// errRedirects is the error of [CheckRedirect] for one redirect too many.
 var errRedirects = errors.New("more than 20 redirects")
 
-// NewTransport makes HTTP connections, through the guard only, each of which serves
-// one request. Lines of a response's head that are not a header are skipped.
+// NewTransport returns a transport that dials through the guard only. Each connection
+// serves one request. Lines of a response's head that are not a header are skipped.
 func NewTransport(g *netguard.Guard, connectTimeout time.Duration) *http.Transport {
 	dial := g.Dialer(connectTimeout)
 	return &http.Transport{
@@ -40,8 +40,9 @@ func NewTransport(g *netguard.Guard, connectTimeout time.Duration) *http.Transpo
 	}
 }
 
-// NewRequest makes a request that says to a source what the task's options say. User
-// and password of the URL go into a header, so that a referer does not tell them.
+// NewRequest returns a request to a source with the headers of the task's options. It
+// moves user and password of the URL into a header, so that a referer does not contain
+// them.
 func NewRequest(ctx context.Context, method, source string, options model.Options) (*http.Request, error) {
 	u, err := ParseURL(source)
 	if err != nil {
@@ -81,9 +82,9 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	return req, nil
 }
 
-// CheckRedirect is for [http.Client]. It bounds redirects and keeps what the task
-// says to its own server: net/http drops Authorization and Cookie only where the
-// domain is another one.
+// CheckRedirect is for [http.Client]. It limits the number of redirects and removes the
+// task's own headers from requests to another server. net/http removes only
+// Authorization and Cookie, and only for another domain.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
@@ -101,8 +102,8 @@ func CheckRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// AtHome reports whether a URL leads to the server of the first one, and no less
-// safely: the same host and port, or from port 80 of HTTP to 443 of HTTPS.
+// AtHome reports whether u has the server of first and is as secure: the same host and
+// port, or from port 80 of HTTP to 443 of HTTPS.
 func AtHome(u, first *url.URL) bool {
 	if !strings.EqualFold(u.Hostname(), first.Hostname()) || u.Scheme != first.Scheme && u.Scheme != "https" {
 		return false
@@ -111,7 +112,7 @@ func AtHome(u, first *url.URL) bool {
 	return to == from || u.Scheme != first.Scheme && from == "80" && to == "443"
 }
 
-// Port is the port of a URL of HTTP or HTTPS, also where it does not say it.
+// Port returns the port of a URL of HTTP or HTTPS, the default port if it names none.
 func Port(u *url.URL) string {
 	switch port := u.Port(); {
 	case port != "":

@@ -14,9 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 )
 
-// Sentence says in plain words what went wrong on the way to a server. host is where
-// the request went; "" if that is not known. An error that it does not know keeps its
-// own text.
+// Sentence describes the error of a request in plain words. host is the server of the
+// request, "" if unknown. An unknown error keeps its own text.
 func Sentence(err error, host string) string {
 	var dns *net.DNSError
 	var op *net.OpError
@@ -76,7 +75,7 @@ func isTLS(err error) bool {
 		errors.As(err, &name) || errors.As(err, &alert) || strings.Contains(err.Error(), "tls: ")
 }
 
-// strip removes what the TLS package says before the reason.
+// strip removes the prefix of the TLS package before the reason.
 func strip(err error) error {
 	var verify *tls.CertificateVerificationError
 	var op *net.OpError
@@ -89,7 +88,7 @@ func strip(err error) error {
 	return err
 }
 
-// Expired completes what a server says that refuses the rest of a file.
+// Expired completes the message of a server that refuses the rest of a file.
 func Expired(text string, completed, total int64) string {
 	return fmt.Sprintf("%s, after %s; the link may have expired: update the task's url", text, amount(completed, total))
 }
@@ -100,7 +99,7 @@ func Refused(status int) bool {
 	return status == 401 || status == 403 || status == 404 || status == 410
 }
 
-// Advise completes what a server says at the first request with the way out.
+// Advise completes the message of a server that refuses the first request with advice.
 func Advise(status int, text string) string {
 	switch status {
 	case 401:
@@ -113,7 +112,7 @@ func Advise(status int, text string) string {
 	return text
 }
 
-// amount says how much of a file is here, the total if it is known.
+// amount formats how much of a file has arrived, and the total if known.
 func amount(completed, total int64) string {
 	const kB, MB = 1000, 1000 * 1000
 	unit, name := int64(MB), "MB"
@@ -126,7 +125,7 @@ func amount(completed, total int64) string {
 	return fmt.Sprintf("%d of %d %s", completed/unit, total/unit, name)
 }
 
-// NoData says that a server was silent for too long.
+// NoData returns the message for a server that was silent for too long.
 func NoData(wait fmt.Stringer, tries int, host string) string {
 	return fmt.Sprintf("no data from %s for %v, %d tries (stall_timeout)", orServer(host), wait, tries)
 }

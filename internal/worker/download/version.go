@@ -8,18 +8,18 @@ import (
 	"strings"
 )
 
-// HashOf stands for a source's URL, which may hold a password, in what is kept
-// beside the bytes that came from there.
+// HashOf returns a hash of a source's URL. It is stored beside the bytes of that source
+// instead of the URL, which may contain a password.
 func HashOf(source string) string {
 	sum := sha256.Sum256([]byte(source))
 	return hex.EncodeToString(sum[:])
 }
 
-// StrongETag reports whether two files with this ETag are the same to the byte.
+// StrongETag reports whether two files with this ETag have the same bytes.
 func StrongETag(tag string) bool { return tag != "" && !strings.HasPrefix(tag, "W/") }
 
-// Sendable reports whether a validator that was kept can be sent as a header: it has
-// no control character.
+// Sendable reports whether a stored validator can be sent as a header: it has no
+// control character.
 func Sendable(validator string) bool {
 	return !strings.ContainsFunc(validator, func(r rune) bool { return r < ' ' || r == 0x7f })
 }
@@ -47,8 +47,8 @@ func ContentRange(s string) (first, total int64, ok bool) {
 // maxBootID is more than Linux gives, in bytes.
 const maxBootID = 50
 
-// BootID tells one run of the machine's kernel from another; "" where it cannot be
-// told, which is everywhere but on Linux.
+// BootID identifies the current boot of the machine. It returns "" where that is
+// unknown: everywhere except on Linux.
 func BootID() string {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil || len(b) > maxBootID {

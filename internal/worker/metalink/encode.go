@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// Encode writes the metalink in version 4, with nothing but what [Parse] understood.
+// Encode writes the metalink in version 4, with only the parts that [Parse] understood.
 func (m *Metalink) Encode() []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<metalink xmlns=%q>\n", namespaceV4)

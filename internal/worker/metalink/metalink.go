@@ -21,10 +21,10 @@ import (
 // maxFiles bounds the files of a metalink.
 const maxFiles = 5000
 
-// Metalink is what a metalink says, normalised.
+// Metalink is the normalised content of a metalink.
 type Metalink struct {
 	Files []File
-	// Skipped says in a sentence each what was not understood, and is left out.
+	// Skipped has one sentence for each part that was not understood and left out.
 	Skipped []string
 }
 
@@ -32,7 +32,7 @@ type Metalink struct {
 type File struct {
 	Name     string // a relative path with slashes, without "." and ".."
 	Size     int64  // bytes; -1 = not said
-	Hashes   []Hash // of the whole file, the strongest first, of each kind one
+	Hashes   []Hash // of the whole file, one of each kind, the strongest first
 	Pieces   *Pieces
 	URLs     []URL // where the file is
 	Torrents []URL // where a torrent of it is
@@ -42,7 +42,8 @@ type File struct {
 // hexadecimal digits.
 type Hash struct{ Kind, Value string }
 
-// Pieces are the digests of the parts of a file, each of Length bytes but the last.
+// Pieces are the digests of the parts of a file. Each part except the last has Length
+// bytes.
 type Pieces struct {
 	Kind   string
 	Length int64
@@ -67,12 +68,12 @@ func (f *File) Strongest() (h Hash, ok bool) {
 	return f.Hashes[0], true
 }
 
-// HasChecksums reports whether each file can be checked once it is there.
+// HasChecksums reports whether each file has a checksum.
 func (m *Metalink) HasChecksums() bool {
 	return !slices.ContainsFunc(m.Files, func(f File) bool { return len(f.Hashes) == 0 })
 }
 
-// Is reports whether data begins as a metalink does: its root element is one.
+// Is reports whether data begins like a metalink: by its root element.
 func Is(data []byte) bool {
 	d := newDecoder(data)
 	for {
@@ -86,9 +87,9 @@ func Is(data []byte) bool {
 	}
 }
 
-// Parse reads a metalink. base is the URL that it came from, against which the relative
-// ones in it are resolved, or nil. What it does not understand is left out
-// and named in Skipped; a name that leads elsewhere is an error.
+// Parse reads a metalink. Relative URLs are resolved against base, the URL of the
+// metalink, unless base is nil. Parts that are not understood are left out and named in
+// Skipped. A file name that leaves the folder is an error.
 func Parse(data []byte, base *url.URL) (*Metalink, error) {
 	var doc document
 	if err := newDecoder(data).Decode(&doc); err != nil {
@@ -226,8 +227,7 @@ func (m *Metalink) file(e *fileElement, base *url.URL) (File, error) {
 	return f, nil
 }
 
-// kinds are the hashes that are known, the weakest first, and how long they are in
-// bytes.
+// kinds lists the supported hashes with their length in bytes, the weakest first.
 var kinds = []struct {
 	name   string
 	length int
@@ -242,8 +242,7 @@ func strength(kind string) int {
 	return -1
 }
 
-// kindOf normalises the name of a kind of hash: "SHA256", "sha_256" and "sha-256" are
-// one.
+// kindOf normalises the name of a hash: "SHA256", "sha_256" and "sha-256" are the same.
 func kindOf(text string) (kind string, length int) {
 	text = strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(strings.TrimSpace(text)))
 	for _, k := range kinds {
@@ -339,8 +338,8 @@ func (m *Metalink) url(f *File, e *textElement, base *url.URL) {
 	f.URLs = append(f.URLs, u)
 }
 
-// priority is that of version 4, or made from the preference of version 3, where 100
-// is the best.
+// priority returns the priority of version 4, or the one that corresponds to the
+// preference of version 3, where 100 is the best.
 func priority(e *textElement) int {
 	if n, err := strconv.Atoi(strings.TrimSpace(e.Priority)); err == nil && n >= 1 {
 		return min(n, lastPriority)

@@ -15,15 +15,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// The two sides of the guard's tests: outer stands for a public address, inner for
-// what nobody may reach.
+// The servers of the guard's tests: outer is an allowed address, inner a refused one.
 const (
 	outer = "127.0.0.2"
 	inner = "127.0.0.1"
 )
 
-// ServeAt is as [Serve] on another address of this machine. Requests counts what
-// arrives, connections without a request too.
+// ServeAt is like [Serve] on another address of this machine. Requests counts every
+// connection, also one without a request.
 func ServeAt(t *testing.T, ip string, h http.Handler) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort(ip, "0"))
@@ -47,14 +46,13 @@ func ServeAt(t *testing.T, ip string, h http.Handler) *Server {
 	return s
 }
 
-// RunGuarded shows that an engine connects to nothing that its guard refuses,
-// whatever leads there. newEngine makes an engine with that guard, which ends with
-// the test.
+// RunGuarded shows that an engine never connects to an address that its guard refuses.
+// newEngine returns an engine with that guard; it is closed with the test.
 func RunGuarded(t *testing.T, newEngine func(t *testing.T, g *netguard.Guard) download.Engine) {
 	secret := ServeAt(t, inner, Content(Data(1000)))
 	t.Cleanup(func() {
 		if n := secret.Requests.Load(); n != 0 {
-			t.Errorf("what nobody may reach had %d connections", n)
+			t.Errorf("the refused server had %d connections", n)
 		}
 	})
 	_, port, err := net.SplitHostPort(secret.Listener.Addr().String())
@@ -64,6 +62,48 @@ func RunGuarded(t *testing.T, newEngine func(t *testing.T, g *netguard.Guard) do
 	strict := newEngine(t, Allowing(t))
 	some := newEngine(t, Allowing(t, outer))
 
+	refusedAddresses(t, strict, port)
+	for name, target := range map[string]string{
+		"loopback":         "http://127.0.0.1:" + port + "/file",
+		"a private net":    "http://192.168.0.1:" + port + "/file",
+		"cloud metadata":   "http://169.254.169.254/latest/meta-data/",
+		"metadata in IPv6": "http://[fd00:ec2::254]/latest/meta-data/",
+	} {
+		t.Run("a redirect to "+name+" is refused permanently", func(t *testing.T) {
+			t.Parallel()
+			from := ServeAt(t, outer, http.RedirectHandler(target, http.StatusFound))
+			mustRefuse(t, some, slug("redirect "+name), from.URL+"/file")
+			if from.Requests.Load() == 0 {
+				t.Error("the first server was not asked at all")
+			}
+		})
+	}
+	t.Run("a name that resolves to another address later is refused", func(t *testing.T) {
+		t.Parallel()
+		rebinding(t, port, newEngine)
+	})
+	t.Run("a refused source is replaced by a mirror", func(t *testing.T) {
+		t.Parallel()
+		data := Data(50_000)
+		good := ServeAt(t, outer, Content(data))
+		job := Job(t, "refused-mirror", "http://127.0.0.1:"+port+"/file")
+		job.Task.Mirrors = []string{good.URL + "/file"}
+		Add(t, some, job)
+		MustComplete(t, some, job, data)
+	})
+	t.Run("an allowed source completes", func(t *testing.T) {
+		t.Parallel()
+		data := Data(50_000)
+		good := ServeAt(t, outer, Content(data))
+		job := Job(t, "allowed", good.URL+"/file")
+		Add(t, some, job)
+		MustComplete(t, some, job, data)
+	})
+}
+
+// refusedAddresses gives the engine URLs of refused addresses in every spelling.
+func refusedAddresses(t *testing.T, strict download.Engine, port string) {
+	t.Helper()
 	for name, url := range map[string]string{
 		"an address":               "http://127.0.0.1:" + port,
 		"a name":                   "http://localhost:" + port,
@@ -77,7 +117,7 @@ func RunGuarded(t *testing.T, newEngine func(t *testing.T, g *netguard.Guard) do
 		"cloud metadata in IPv6":   "http://[fd00:ec2::254]",
 		"a user and password":      "http://me:pa55word@127.0.0.1:" + port,
 	} {
-		t.Run(name+" is refused for good", func(t *testing.T) {
+		t.Run(name+" is refused permanently", func(t *testing.T) {
 			t.Parallel()
 			mustRefuse(t, strict, slug("refused "+name), url+"/file")
 		})
@@ -90,48 +130,11 @@ func RunGuarded(t *testing.T, newEngine func(t *testing.T, g *netguard.Guard) do
 			MustFail(t, strict, id)
 		})
 	}
-	for name, target := range map[string]string{
-		"loopback":         "http://127.0.0.1:" + port + "/file",
-		"a private net":    "http://192.168.0.1:" + port + "/file",
-		"cloud metadata":   "http://169.254.169.254/latest/meta-data/",
-		"metadata in IPv6": "http://[fd00:ec2::254]/latest/meta-data/",
-	} {
-		t.Run("a redirect to "+name+" is refused for good", func(t *testing.T) {
-			t.Parallel()
-			from := ServeAt(t, outer, http.RedirectHandler(target, http.StatusFound))
-			mustRefuse(t, some, slug("redirect "+name), from.URL+"/file")
-			if from.Requests.Load() == 0 {
-				t.Error("the first server was not asked at all")
-			}
-		})
-	}
-	t.Run("a name that leads elsewhere the second time is refused", func(t *testing.T) {
-		t.Parallel()
-		rebinding(t, port, newEngine)
-	})
-	t.Run("a mirror helps out where the first source is refused", func(t *testing.T) {
-		t.Parallel()
-		data := Data(50_000)
-		good := ServeAt(t, outer, Content(data))
-		job := Job(t, "refused-mirror", "http://127.0.0.1:"+port+"/file")
-		job.Task.Mirrors = []string{good.URL + "/file"}
-		Add(t, some, job)
-		MustComplete(t, some, job, data)
-	})
-	t.Run("what is allowed completes", func(t *testing.T) {
-		t.Parallel()
-		data := Data(50_000)
-		good := ServeAt(t, outer, Content(data))
-		job := Job(t, "allowed", good.URL+"/file")
-		Add(t, some, job)
-		MustComplete(t, some, job, data)
-	})
 }
 
 func slug(s string) string { return strings.ReplaceAll(s, " ", "-") }
 
-// mustRefuse wants the failure that no repetition helps, with a reason that names
-// the setting.
+// mustRefuse expects a permanent failure with a reason that names the setting.
 func mustRefuse(t *testing.T, e download.Engine, id, url string) {
 	t.Helper()
 	Add(t, e, Job(t, id, url))
@@ -141,12 +144,12 @@ func mustRefuse(t *testing.T, e download.Engine, id, url string) {
 		t.Errorf("%s: %+v", url, err)
 	}
 	if strings.Contains(err.Message, "pa55word") {
-		t.Errorf("the password is told: %s", err.Message)
+		t.Errorf("the message contains the password: %s", err.Message)
 	}
 }
 
-// rebinding has a name that leads to the outer server when it is first asked for,
-// and to the inner one ever after.
+// rebinding uses a name that resolves to the outer server first and to the inner one
+// from then on.
 func rebinding(t *testing.T, port string, newEngine func(t *testing.T, g *netguard.Guard) download.Engine) {
 	t.Helper()
 	var moved atomic.Bool

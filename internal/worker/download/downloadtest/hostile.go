@@ -11,12 +11,12 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// hostile are the tests with servers that lie, stall and change their minds.
+// hostile are the tests with servers that lie, stall and change their files.
 var hostile = map[string]func(*testing.T, harness){
 	"a drop at each tenth of a file leaves it whole":            dropAtEachTenth,
 	"a file in pieces of 3 MB comes whole in one attempt":       piecesOfThreeMB,
 	"a body that ends early is never taken for the file":        endsEarly,
-	"a body that goes on is cut where its length says":          goesOn,
+	"a body that is too long is cut at its length":              longBody,
 	"a server that falls silent is left":                        fallsSilent,
 	"a slow drip is a download":                                 slowDrip,
 	"a file that changed between attempts is never mixed":       changedBetween,
@@ -64,10 +64,10 @@ func endsEarly(t *testing.T, h harness) {
 	}
 }
 
-func goesOn(t *testing.T, h harness) {
+func longBody(t *testing.T, h harness) {
 	data := Data(100_000)
 	s := Serve(t, raw("HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n", data))
-	job := Job(t, "goes-on", s.URL+"/file")
+	job := Job(t, "long-body", s.URL+"/file")
 	Add(t, h.shared, job)
 	MustComplete(t, h.shared, job, data[:90_000])
 }

@@ -20,7 +20,7 @@ type HostileServer struct {
 	Options     model.Options  // of the task
 	MaxAttempts int            // of the task; 0: the default
 	Timeout     model.Duration // of an attempt; 0: none
-	Files       [][]byte       // contents of which the file of a completed task has one; none: it must not complete
+	Files       [][]byte       // a completed task has one of these contents; empty: it must not complete
 	MayFail     bool
 	Refused     bool // the dispatcher refuses such a task
 }
@@ -42,7 +42,7 @@ var hostileServers = map[string]func() []HostileServer{
 	"a body that ends early is never taken for the file": func() []HostileServer {
 		return []HostileServer{{Name: "early-end", Handler: shortBody(), Options: jobOptions("max-tries", "2"), MayFail: true}}
 	},
-	"a body that goes on is cut where its length says": func() []HostileServer {
+	"a body that is too long is cut at its length": func() []HostileServer {
 		data := Data(100_000)
 		return []HostileServer{{Name: "long-body", Handler: raw("HTTP/1.1 200 OK\r\nContent-Length: 90000\r\n\r\n", data), Files: [][]byte{data[:90_000]}}}
 	},
