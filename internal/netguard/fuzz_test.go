@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func FuzzGreeting(f *testing.F) {
+func FuzzReadConnect(f *testing.F) {
 	const password = "NOBODYGUESSESTHIS"
 	right := authorization("task", password)
 	for _, lines := range [][]string{
@@ -28,7 +28,7 @@ func FuzzGreeting(f *testing.F) {
 	secret = secret[:len(secret)-4]
 	f.Fuzz(func(t *testing.T, text string) {
 		p := &Proxy{password: password, users: map[string]*user{"task": {}}}
-		name, address, status := p.greeting(bufio.NewReaderSize(strings.NewReader(text), requestBuffer))
+		name, address, status := p.readConnect(bufio.NewReaderSize(strings.NewReader(text), requestBuffer))
 		switch status {
 		case http.StatusOK:
 			if name != "task" || !strings.Contains(text, secret) {

@@ -23,7 +23,8 @@ func networks(t *testing.T, list ...string) Networks {
 	return n
 }
 
-func TestOnlyPublicAddressesAndAllowedOnesAreConnectedTo(t *testing.T) {
+// Only public addresses and allowed ones are connected to.
+func TestNetworks_AllowPublicAndListedAddressesOnly(t *testing.T) {
 	none := networks(t)
 	words := networks(t, "loopback", "private")
 	for _, c := range []struct {
@@ -71,7 +72,8 @@ func TestOnlyPublicAddressesAndAllowedOnesAreConnectedTo(t *testing.T) {
 	}
 }
 
-func TestANetworkIsAllowedByItsPrefixAndMetadataOnlyByItsAddress(t *testing.T) {
+// A network is allowed by its prefix, a metadata address only by its own entry.
+func TestNetworks_MetadataNeedsItsOwnAddress(t *testing.T) {
 	for _, c := range []struct {
 		allow, addr string
 		ok          bool
@@ -90,7 +92,8 @@ func TestANetworkIsAllowedByItsPrefixAndMetadataOnlyByItsAddress(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoNetworkIsNamed(t *testing.T) {
+// The error names an entry that is not a network.
+func TestParseNetworks_InvalidEntryIsNamed(t *testing.T) {
 	for _, bad := range []string{"", "localhost", "10.0.0.1/8", "10.0.0.0/33", "fe80::1%eth0", "::ffff:10.0.0.0/104", "Loopback", " private"} {
 		if _, err := ParseNetworks([]string{"loopback", bad}); err == nil || bad != "" && !strings.Contains(err.Error(), bad) {
 			t.Errorf("%q: %v", bad, err)
@@ -110,7 +113,8 @@ func listen(t *testing.T, addr string) (port string, count *atomic.Int64) {
 	return port, count
 }
 
-func TestARefusedHostIsNamedAndNotReached(t *testing.T) {
+// A refused host is not reached, and the error names it.
+func TestDialer_RefusedHostIsNamed(t *testing.T) {
 	port, count := listen(t, "127.0.0.1:0")
 	addrs := map[string][]netip.Addr{
 		"inner.example": {netip.MustParseAddr("127.0.0.1")},
@@ -136,7 +140,8 @@ func TestARefusedHostIsNamedAndNotReached(t *testing.T) {
 	}
 }
 
-func TestOddSpellingsOfLoopbackDoNotReachIt(t *testing.T) {
+// Unusual spellings of a loopback address do not reach it.
+func TestDialer_LoopbackSpellingsAreRefused(t *testing.T) {
 	port, count := listen(t, "127.0.0.1:0")
 	g := New(networks(t), nil) // the system's resolver, which may know them
 	for _, host := range []string{"0x7f000001", "127.1", "2130706433", "0177.0.0.1", "127.0.0.1.", "localhost", "LOCALHOST.", "[::1]", "0", "::ffff:7f00:1"} {
@@ -152,9 +157,9 @@ func TestOddSpellingsOfLoopbackDoNotReachIt(t *testing.T) {
 	}
 }
 
-// TestANameThatChangesIsCheckedEachTime is DNS rebinding: 127.0.0.2 stands for the
-// public address of the attacker, 127.0.0.1 for what he wants to reach.
-func TestANameThatChangesIsCheckedEachTime(t *testing.T) {
+// DNS rebinding: 127.0.0.2 is the public address of the attacker, 127.0.0.1 the refused
+// address to which the name changes.
+func TestDialer_ReboundNameIsCheckedAgain(t *testing.T) {
 	port, inner := listen(t, "127.0.0.1:0")
 	outerListener, err := net.Listen("tcp", "127.0.0.2:"+port)
 	if err != nil {
@@ -188,7 +193,8 @@ func TestANameThatChangesIsCheckedEachTime(t *testing.T) {
 	}
 }
 
-func TestAHostWithAnAllowedAddressIsConnectedToByIt(t *testing.T) {
+// A host with one allowed address is reached at that address.
+func TestDialer_UsesTheAllowedAddressOfAHost(t *testing.T) {
 	port, _ := listen(t, "127.0.0.2:0")
 	g := New(networks(t, "127.0.0.2"), guardtest.Names(t, func(name string) []netip.Addr {
 		switch name {

@@ -12,8 +12,8 @@ type Networks struct {
 	allowed []netip.Prefix
 }
 
-// words maps the names that a list of networks may use to their networks.
-var words = map[string][]netip.Prefix{
+// namedNetworks maps the names that a list of networks may use to their networks.
+var namedNetworks = map[string][]netip.Prefix{
 	// Connections to the unspecified addresses reach this machine too.
 	"loopback": prefixes("127.0.0.0/8", "::1/128", "0.0.0.0/32", "::/128"),
 	"private":  prefixes("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"),
@@ -66,7 +66,7 @@ func prefixes(list ...string) []netip.Prefix {
 func ParseNetworks(list []string) (Networks, error) {
 	var n Networks
 	for _, s := range list {
-		if ranges, ok := words[s]; ok {
+		if ranges, ok := namedNetworks[s]; ok {
 			n.allowed = append(n.allowed, ranges...)
 			continue
 		}

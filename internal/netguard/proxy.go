@@ -24,8 +24,8 @@ const (
 	maxTunnels         = 8192             // at once; further ones are closed
 	maxUnauthenticated = 256              // connections that have not authenticated yet
 	maxPins            = 64               // hosts of one user whose address is remembered
-	greetTimeout       = 10 * time.Second // for authentication
-	maxGreeting        = 16 << 10         // bytes of a request
+	authTimeout        = 10 * time.Second // for authentication
+	maxConnectRequest  = 16 << 10         // bytes of a request
 	dialTimeout        = 15 * time.Second
 )
 
@@ -49,10 +49,10 @@ type Proxy struct {
 
 // user is one download.
 type user struct {
-	trouble error
-	only    []string              // each host:port that it may reach; empty: all that the guard allows
-	pins    map[string]netip.Addr // host to the address that it last connected to
-	traffic Traffic
+	lastError error
+	allowed   []string              // each host:port that it may reach; empty: all that the guard allows
+	pins      map[string]netip.Addr // host to the address that it last connected to
+	traffic   Traffic
 }
 
 // NewProxy starts a proxy on a free port of 127.0.0.1.
@@ -81,7 +81,7 @@ func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 func (p *Proxy) Admit(name string, only ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users[name] = &user{only: only, pins: map[string]netip.Addr{}}
+	p.users[name] = &user{allowed: only, pins: map[string]netip.Addr{}}
 	u := url.URL{Scheme: "http", User: url.UserPassword(name, p.password), Host: p.listener.Addr().String()}
 	return u.String()
 }
@@ -99,7 +99,7 @@ func (p *Proxy) LastError(name string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.users[name]; u != nil {
-		return u.trouble
+		return u.lastError
 	}
 	return nil
 }
@@ -153,8 +153,8 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// keep registers a connection, so that Close closes it. It returns false after Close.
-func (p *Proxy) keep(c net.Conn) bool {
+// register registers a connection, so that Close closes it. It returns false after Close.
+func (p *Proxy) register(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.life.Err() != nil {
@@ -164,7 +164,7 @@ func (p *Proxy) keep(c net.Conn) bool {
 	return true
 }
 
-func (p *Proxy) drop(c net.Conn) {
+func (p *Proxy) closeConn(c net.Conn) {
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
@@ -174,20 +174,20 @@ func (p *Proxy) drop(c net.Conn) {
 // serve answers one connection.
 func (p *Proxy) serve(c net.Conn) {
 	defer p.running.Done()
-	defer p.drop(c)
+	defer p.closeConn(c)
 	pending := true
-	known := func() {
+	releaseSlot := func() {
 		if pending {
 			pending = false
 			<-p.unauthenticated
 		}
 	}
-	defer known()
-	if !p.keep(c) || c.SetDeadline(time.Now().Add(greetTimeout)) != nil {
+	defer releaseSlot()
+	if !p.register(c) || c.SetDeadline(time.Now().Add(authTimeout)) != nil {
 		return
 	}
-	in := bufio.NewReaderSize(io.LimitReader(c, maxGreeting), requestBuffer)
-	name, address, status := p.greeting(in)
+	in := bufio.NewReaderSize(io.LimitReader(c, maxConnectRequest), requestBuffer)
+	name, address, status := p.readConnect(in)
 	switch status {
 	case http.StatusOK:
 	case http.StatusBadRequest:
@@ -196,7 +196,7 @@ func (p *Proxy) serve(c net.Conn) {
 		refuse(c, status)
 		return
 	}
-	known()
+	releaseSlot()
 	select {
 	case p.tunnels <- struct{}{}:
 		defer func() { <-p.tunnels }()
@@ -209,13 +209,13 @@ func (p *Proxy) serve(c net.Conn) {
 	}
 	far, err := p.connect(name, address)
 	if err != nil {
-		p.note(name, err)
+		p.setLastError(name, err)
 		refuse(c, http.StatusBadGateway)
 		return
 	}
-	p.count(name)
-	defer p.drop(far)
-	if !p.keep(far) {
+	p.countTunnel(name)
+	defer p.closeConn(far)
+	if !p.register(far) {
 		return
 	}
 	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
@@ -224,9 +224,9 @@ func (p *Proxy) serve(c net.Conn) {
 	}
 }
 
-// greeting reads the CONNECT request: the user and the address. status is not 200 if
+// readConnect reads the CONNECT request: the user and the address. status is not 200 if
 // the request is refused.
-func (p *Proxy) greeting(in *bufio.Reader) (name, address string, status int) {
+func (p *Proxy) readConnect(in *bufio.Reader) (name, address string, status int) {
 	req, err := http.ReadRequest(in)
 	if err != nil {
 		return "", "", http.StatusBadRequest
@@ -294,8 +294,8 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	return c, nil
 }
 
-// count counts a connection of a user.
-func (p *Proxy) count(name string) {
+// countTunnel counts a connection of a user.
+func (p *Proxy) countTunnel(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if u := p.users[name]; u != nil {
@@ -307,8 +307,8 @@ func (p *Proxy) mayReach(name, address string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := p.users[name]
-	return u != nil && (len(u.only) == 0 ||
-		slices.ContainsFunc(u.only, func(one string) bool { return strings.EqualFold(one, address) }))
+	return u != nil && (len(u.allowed) == 0 ||
+		slices.ContainsFunc(u.allowed, func(one string) bool { return strings.EqualFold(one, address) }))
 }
 
 func (p *Proxy) pin(name, host string) (netip.Addr, bool) {
@@ -330,16 +330,16 @@ func (p *Proxy) setPin(name, host string, to net.Addr) {
 	}
 }
 
-// note records why a connection failed. A refusal does not replace another error, which
-// may be temporary.
-func (p *Proxy) note(name string, err error) {
+// setLastError records why a connection failed. A refusal does not replace another error,
+// which may be temporary.
+func (p *Proxy) setLastError(name string, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := p.users[name]
-	if u == nil || u.trouble != nil && errors.As(err, new(*RefusedError)) {
+	if u == nil || u.lastError != nil && errors.As(err, new(*RefusedError)) {
 		return
 	}
-	u.trouble = err
+	u.lastError = err
 }
 
 // refuse answers with a status and no tunnel.

@@ -66,7 +66,8 @@ func authorization(user, password string) string {
 	return "Proxy-Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
 }
 
-func TestTheProxyServesOnlyAdmittedUsersWithItsPassword(t *testing.T) {
+// The proxy serves only admitted users with its password.
+func TestProxy_ServesOnlyAdmittedUsers(t *testing.T) {
 	port, count := listen(t, "127.0.0.1:0")
 	p := newProxy(t, New(networks(t, "loopback"), nil))
 	p.Admit("task")
@@ -77,19 +78,19 @@ func TestTheProxyServesOnlyAdmittedUsersWithItsPassword(t *testing.T) {
 		lines []string
 		want  int
 	}{
-		"an admitted user":    {[]string{connect, authorization("task", p.password)}, 200},
-		"no password":         {[]string{connect}, 407},
-		"an empty password":   {[]string{connect, authorization("task", "")}, 407},
-		"a wrong password":    {[]string{connect, authorization("task", strings.ToLower(p.password))}, 407},
-		"an unknown user":     {[]string{connect, authorization("other", p.password)}, 407},
-		"an expelled user":    {[]string{connect, authorization("gone", p.password)}, 407},
-		"another scheme":      {[]string{connect, "Proxy-Authorization: Bearer " + p.password}, 407},
-		"no base64":           {[]string{connect, "Proxy-Authorization: Basic %%%"}, 407},
-		"a plain request":     {[]string{"GET http://127.0.0.1:" + port + "/ HTTP/1.1", "Host: x", authorization("task", p.password)}, 405},
-		"no port":             {[]string{"CONNECT 127.0.0.1 HTTP/1.1", authorization("task", p.password)}, 502},
-		"a bad port":          {[]string{"CONNECT 127.0.0.1:0 HTTP/1.1", authorization("task", p.password)}, 502},
-		"no HTTP":             {[]string{"hello"}, 0},
-		"an endless greeting": {[]string{connect, "X: " + strings.Repeat("x", 2*maxGreeting)}, 0},
+		"an admitted user":   {[]string{connect, authorization("task", p.password)}, 200},
+		"no password":        {[]string{connect}, 407},
+		"an empty password":  {[]string{connect, authorization("task", "")}, 407},
+		"a wrong password":   {[]string{connect, authorization("task", strings.ToLower(p.password))}, 407},
+		"an unknown user":    {[]string{connect, authorization("other", p.password)}, 407},
+		"an expelled user":   {[]string{connect, authorization("gone", p.password)}, 407},
+		"another scheme":     {[]string{connect, "Proxy-Authorization: Bearer " + p.password}, 407},
+		"no base64":          {[]string{connect, "Proxy-Authorization: Basic %%%"}, 407},
+		"a plain request":    {[]string{"GET http://127.0.0.1:" + port + "/ HTTP/1.1", "Host: x", authorization("task", p.password)}, 405},
+		"no port":            {[]string{"CONNECT 127.0.0.1 HTTP/1.1", authorization("task", p.password)}, 502},
+		"a bad port":         {[]string{"CONNECT 127.0.0.1:0 HTTP/1.1", authorization("task", p.password)}, 502},
+		"no HTTP":            {[]string{"hello"}, 0},
+		"an endless request": {[]string{connect, "X: " + strings.Repeat("x", 2*maxConnectRequest)}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := count.Load()
@@ -104,7 +105,8 @@ func TestTheProxyServesOnlyAdmittedUsersWithItsPassword(t *testing.T) {
 	}
 }
 
-func TestAUserThatIsAdmittedForOneAddressReachesNoOther(t *testing.T) {
+// A user that is admitted for one address reaches no other one.
+func TestProxy_RestrictedUserReachesOnlyItsAddress(t *testing.T) {
 	port, _ := listen(t, "127.0.0.1:0")
 	other, count := listen(t, "127.0.0.1:0")
 	p := newProxy(t, New(networks(t, "loopback"), nil))
@@ -128,7 +130,8 @@ func TestAUserThatIsAdmittedForOneAddressReachesNoOther(t *testing.T) {
 	}
 }
 
-func TestTheProxyTunnelsToAllowedAddressesOnly(t *testing.T) {
+// The proxy tunnels to allowed addresses only.
+func TestProxy_TunnelsToAllowedAddressesOnly(t *testing.T) {
 	data := bytes.Repeat([]byte("0123456789"), 500_000)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write(data) // a client that is gone is no matter
@@ -173,26 +176,27 @@ func TestTheProxyTunnelsToAllowedAddressesOnly(t *testing.T) {
 	}
 }
 
-func TestWhatMayPassIsRememberedRatherThanARefusal(t *testing.T) {
+// A temporary error is not replaced by a later refusal.
+func TestLastError_TemporaryErrorOutlivesRefusals(t *testing.T) {
 	p := newProxy(t, New(networks(t), nil))
 	p.Admit("task")
 	passing := errors.New("no answer")
 	refused := &RefusedError{Host: "h"}
 	for _, c := range []struct{ note, want error }{{refused, refused}, {passing, passing}, {refused, passing}} {
-		p.note("task", c.note)
+		p.setLastError("task", c.note)
 		if got := p.LastError("task"); !errors.Is(got, c.want) {
 			t.Errorf("after %v: %v", c.note, got)
 		}
 	}
-	p.note("unknown", refused)
+	p.setLastError("unknown", refused)
 	if err := p.LastError("unknown"); err != nil {
 		t.Error(err)
 	}
 }
 
-// TestAUserStaysWithTheAddressOfItsFirstConnection is for FTP, where a name with
-// several addresses must not give the data connection to another server.
-func TestAUserStaysWithTheAddressOfItsFirstConnection(t *testing.T) {
+// A user keeps the address of its first connection: for FTP, where a name with several
+// addresses must not give the data connection to another server.
+func TestProxy_UserKeepsAddressOfFirstConnection(t *testing.T) {
 	port, first := listen(t, "127.0.0.1:0")
 	other, err := net.Listen("tcp", "127.0.0.2:"+port)
 	if err != nil {
@@ -215,9 +219,9 @@ func TestAUserStaysWithTheAddressOfItsFirstConnection(t *testing.T) {
 	testbed.Eventually(t, "three connections went to the first address", func() bool { return first.Load() == 3 })
 }
 
-// TestABrokenAnswerDoesNotLookWhole: without a length only the end of the
-// connection tells that a body is whole.
-func TestABrokenAnswerDoesNotLookWhole(t *testing.T) {
+// A broken response does not look complete: without a length only the end of the
+// connection tells that a body is complete.
+func TestProxy_BrokenResponseLooksBroken(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -266,7 +270,8 @@ func TestABrokenAnswerDoesNotLookWhole(t *testing.T) {
 	}
 }
 
-func TestCloseEndsTunnelsAndWhoSaysNothing(t *testing.T) {
+// Close ends tunnels and connections that send nothing.
+func TestClose_EndsTunnelsAndSilentConnections(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -324,9 +329,9 @@ func throughProxy(through *url.URL) func(ctx context.Context, network, address s
 	}
 }
 
-// TestTheBannerOfAServerComesInAReadOfItsOwn: aria2 loses what it reads together
-// with the proxy's answer.
-func TestTheBannerOfAServerComesInAReadOfItsOwn(t *testing.T) {
+// The banner of a server arrives in a separate read: aria2 loses bytes that it reads
+// together with the proxy's response.
+func TestProxy_BannerArrivesAfterTheProxysResponse(t *testing.T) {
 	server := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
 		_, _ = io.WriteString(c, "220 hello\r\n") // a client that is gone is no matter
 		_, _ = io.Copy(io.Discard, c)

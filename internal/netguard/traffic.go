@@ -42,9 +42,9 @@ type monitor struct {
 	answered atomic.Int64 // requests whose response has begun
 }
 
-// request notes what near sends. A request that follows a response ends the wait for
-// more of that response: the next bytes begin another one.
-func (m *monitor) request(b []byte) {
+// noteRequest notes the bytes that near sends. A request that follows a response ends the
+// wait for more of that response: the next bytes begin another one.
+func (m *monitor) noteRequest(b []byte) {
 	method, _, ok := bytes.Cut(b[:min(len(b), 8)], []byte(" "))
 	if !ok || string(method) != "GET" && string(method) != "HEAD" {
 		return
@@ -55,15 +55,15 @@ func (m *monitor) request(b []byte) {
 	}
 }
 
-// waiting reports whether the next bytes of far begin a response. The goroutine that
+// isResponseDue reports whether the next bytes of far begin a response. The goroutine that
 // reads far calls it.
-func (m *monitor) waiting() bool {
+func (m *monitor) isResponseDue() bool {
 	answered := m.answered.Load()
 	return answered > 0 && m.requests.Load() > answered
 }
 
-// next forwards the begin of the response to a further request.
-func (m *monitor) next(near io.Writer, far net.Conn) error {
+// awaitResponse forwards the begin of the response to a further request.
+func (m *monitor) awaitResponse(near io.Writer, far net.Conn) error {
 	buf := make([]byte, bannerBuffer)
 	for {
 		if err := far.SetReadDeadline(time.Time{}); err != nil {
@@ -71,7 +71,7 @@ func (m *monitor) next(near io.Writer, far net.Conn) error {
 		}
 		n, err := far.Read(buf)
 		if n > 0 {
-			m.response(buf[:n])
+			m.noteResponse(buf[:n])
 			_, err = near.Write(buf[:n])
 		}
 		var late net.Error
@@ -81,8 +81,8 @@ func (m *monitor) next(near io.Writer, far net.Conn) error {
 	}
 }
 
-// response notes the response that begins with b.
-func (m *monitor) response(b []byte) {
+// noteResponse notes the response that begins with b.
+func (m *monitor) noteResponse(b []byte) {
 	requests := max(m.requests.Load(), 1)
 	status := statusOf(b)
 	if requests > m.answered.Swap(requests)+1 {

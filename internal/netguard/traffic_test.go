@@ -13,7 +13,7 @@ import (
 // The proxy counts the responses with a body, also where one connection brings
 // several, and keeps the last status; of TLS it sees connections only.
 func TestTraffic_ResponsesAreCounted(t *testing.T) {
-	body := bytes.Repeat([]byte("x"), 3*part+17)
+	body := bytes.Repeat([]byte("x"), 3*partSize+17)
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/moved":

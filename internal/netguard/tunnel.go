@@ -15,25 +15,25 @@ import (
 )
 
 const (
-	requestBuffer = 4 << 10 // bytes; requests are small, and bodies are not copied
-	bannerBuffer  = 1 << 10
-	part          = 64 << 10
-	slowPart      = 250 * time.Millisecond
-	gatherBuffer  = 32 << 10
-	gatherTime    = 200 * time.Millisecond
-	readPoll      = 5 * time.Millisecond
-	maxReadWait   = 10 * time.Second
-	blindReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
+	requestBuffer   = 4 << 10 // bytes; requests are small, and bodies are not copied
+	bannerBuffer    = 1 << 10
+	partSize        = 64 << 10
+	slowPartTime    = 250 * time.Millisecond
+	gatherBuffer    = 32 << 10
+	gatherTime      = 200 * time.Millisecond
+	readPoll        = 5 * time.Millisecond
+	maxReadWait     = 10 * time.Second
+	unknownReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
 )
 
 // tunnel copies between near and far until near ends. greeted has the bytes that near
 // has already sent.
 func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, responses *monitor) {
-	first := &watched{w: far, responses: responses, spoke: make(chan struct{})}
+	first := &requestWriter{w: far, responses: responses, wrote: make(chan struct{})}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		p.answer(near, far, first)
+		p.copyResponses(near, far, first)
 	}()
 	buf := make([]byte, requestBuffer)
 	early := io.LimitReader(greeted, int64(greeted.Buffered()))
@@ -46,37 +46,38 @@ func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, respo
 	<-done
 }
 
-// watched is a writer that notes what the near end sends.
-type watched struct {
+// requestWriter is a writer that notes what the near end sends.
+type requestWriter struct {
 	w         io.Writer
 	responses *monitor
 	once      sync.Once
-	spoke     chan struct{} // closed at the first write
-	said      atomic.Int64  // number of writes
+	wrote     chan struct{} // closed at the first write
+	writes    atomic.Int64  // number of writes
 }
 
-func (w *watched) Write(b []byte) (int, error) {
-	w.once.Do(func() { close(w.spoke) })
-	w.said.Add(1)
-	w.responses.request(b)
+func (w *requestWriter) Write(b []byte) (int, error) {
+	w.once.Do(func() { close(w.wrote) })
+	w.writes.Add(1)
+	w.responses.noteRequest(b)
 	return w.w.Write(b)
 }
 
-// answer copies from far to near. Where the far end speaks first (FTP, SSH), it waits
-// until near has read the proxy's own response. aria2 takes bytes that arrive together
-// with that response for a part of it, and then waits for the banner without end.
-func (p *Proxy) answer(near, far net.Conn, asked *watched) {
+// copyResponses copies from far to near. Where the far end speaks first (FTP, SSH), it
+// waits until near has read the proxy's own response. aria2 takes bytes that arrive
+// together with that response for a part of it, and then waits for the banner without
+// end.
+func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 	banner := make([]byte, bannerBuffer)
 	n, err := far.Read(banner)
 	if n > 0 {
-		asked.responses.response(banner[:n])
-		p.awaitRead(near, asked.spoke)
+		requests.responses.noteResponse(banner[:n])
+		p.awaitRead(near, requests.wrote)
 		if _, werr := near.Write(banner[:n]); werr != nil {
 			err = werr
 		}
 	}
 	if err == nil {
-		err = p.copyAll(near, far, asked)
+		err = p.copyAll(near, far, requests)
 	} else {
 		err = ignoreEOF(err)
 	}
@@ -96,25 +97,25 @@ func (p *Proxy) answer(near, far net.Conn, asked *watched) {
 // kernel moves the bytes (splice), with one call for each packet. So after a slow part
 // it gathers the bytes of the next one: otherwise many slow downloads would cost the
 // worker more than everything else.
-func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
+func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) error {
 	var buf []byte
 	for slow := false; ; {
 		var n int64
 		var err error
 		began := time.Now()
-		from := io.LimitReader(far, part)
+		from := io.LimitReader(far, partSize)
 		if slow {
 			if buf == nil {
 				buf = make([]byte, gatherBuffer)
 			}
-			n, err = p.gather(near, from, buf, asked)
+			n, err = p.gather(near, from, buf, requests)
 		} else {
 			n, err = io.Copy(near, from)
 		}
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
-		case asked.responses.waiting() && (err == nil || late):
-			if err = asked.responses.next(near, far); err != nil {
+		case requests.responses.isResponseDue() && (err == nil || late):
+			if err = requests.responses.awaitResponse(near, far); err != nil {
 				return ignoreEOF(err)
 			}
 			continue
@@ -123,17 +124,17 @@ func (p *Proxy) copyAll(near, far net.Conn, asked *watched) error {
 				return err
 			}
 			continue
-		case err != nil, n < part:
+		case err != nil, n < partSize:
 			return err
 		}
-		slow = time.Since(began) > slowPart
+		slow = time.Since(began) > slowPartTime
 	}
 }
 
 // gather copies and pauses after each small read. It does not pause in a conversation
 // (SFTP), which waits for each answer.
-func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched) (copied int64, err error) {
-	said := asked.said.Load()
+func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, requests *requestWriter) (copied int64, err error) {
+	said := requests.writes.Load()
 	for {
 		n, err := far.Read(buf)
 		copied += int64(n)
@@ -141,13 +142,13 @@ func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched
 			return copied, werr
 		}
 		before := said
-		said = asked.said.Load()
+		said = requests.writes.Load()
 		switch {
 		case errors.Is(err, io.EOF):
 			return copied, nil
 		case err != nil:
 			return copied, err
-		case asked.responses.waiting():
+		case requests.responses.isResponseDue():
 			return copied, nil
 		case n < len(buf) && said == before:
 			pause(p.life, gatherTime)
@@ -156,8 +157,8 @@ func (p *Proxy) gather(near io.Writer, far io.Reader, buf []byte, asked *watched
 }
 
 // awaitRead waits until the other end of c has read all that was written to it, or
-// has spoken.
-func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
+// has written something.
+func (p *Proxy) awaitRead(c net.Conn, wrote <-chan struct{}) {
 	deadline := time.NewTimer(maxReadWait)
 	defer deadline.Stop()
 	poll := time.NewTicker(readPoll)
@@ -165,14 +166,14 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 	// Two reads, because the kernel's table is not a snapshot: it can miss a line.
 	for empty, missed := 0, 0; empty < 2; {
 		select {
-		case <-spoke:
+		case <-wrote:
 			return
 		default:
 		}
 		read, known := hasRead(c)
 		switch {
 		case !known && missed == 3:
-			pause(p.life, blindReadWait)
+			pause(p.life, unknownReadWait)
 			return
 		case !known:
 			missed++
@@ -182,7 +183,7 @@ func (p *Proxy) awaitRead(c net.Conn, spoke <-chan struct{}) {
 			empty = 0
 		}
 		select {
-		case <-spoke:
+		case <-wrote:
 			return
 		case <-deadline.C:
 			return

@@ -17,18 +17,18 @@ func slowAtFirst(t *testing.T) string {
 	return testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
 		const pieces = 8 // of a part
 		for range 2 * pieces {
-			if _, err := c.Write(make([]byte, part/pieces)); err != nil {
+			if _, err := c.Write(make([]byte, partSize/pieces)); err != nil {
 				return
 			}
-			pause(t.Context(), 2*slowPart/pieces)
+			pause(t.Context(), 2*slowPartTime/pieces)
 		}
 		_, _ = io.Copy(c, c)
 	})
 }
 
-// TestAConversationIsNotHeldBack: the answers to small questions come at once, also
-// after the server was slow for a while.
-func TestAConversationIsNotHeldBack(t *testing.T) {
+// The responses to small requests arrive at once, also after the server was slow for a
+// while.
+func TestTunnel_ConversationIsNotDelayed(t *testing.T) {
 	p := newProxy(t, New(networks(t, "loopback"), nil))
 	through, err := url.Parse(p.Admit("task"))
 	if err != nil {
@@ -39,7 +39,7 @@ func TestAConversationIsNotHeldBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	if _, err := io.CopyN(io.Discard, c, 2*part); err != nil {
+	if _, err := io.CopyN(io.Discard, c, 2*partSize); err != nil {
 		t.Fatal(err)
 	}
 	question := bytes.Repeat([]byte("?"), 100)

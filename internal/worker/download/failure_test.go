@@ -16,7 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestEachExitCodeHasItsClass(t *testing.T) {
+// Each exit code has its class.
+func TestFailure_EachExitCodeHasItsClass(t *testing.T) {
 	const r, p, w = model.ClassRetryable, model.ClassPermanent, model.ClassWorker
 	for _, c := range []struct {
 		code    int
@@ -44,7 +45,8 @@ func TestEachExitCodeHasItsClass(t *testing.T) {
 	}
 }
 
-func TestWhatWentWrongOnTheWayToAServerHasItsCode(t *testing.T) {
+// Each error of a request has its code.
+func TestCodeOf_EachRequestErrorHasItsCode(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want int
@@ -63,7 +65,8 @@ func TestWhatWentWrongOnTheWayToAServerHasItsCode(t *testing.T) {
 	}
 }
 
-func TestSomeFailuresAreTriedElsewhereOnlyOnce(t *testing.T) {
+// Some failures send the task to another worker only once.
+func TestFailure_SomeMoveToAnotherWorkerOnce(t *testing.T) {
 	for _, c := range []struct {
 		before  *model.TaskError
 		code    int
@@ -90,7 +93,8 @@ func TestSomeFailuresAreTriedElsewhereOnlyOnce(t *testing.T) {
 	}
 }
 
-func TestMessagesAreCleanAndShort(t *testing.T) {
+// Messages are clean and short.
+func TestClean_BoundsAndRedactsMessages(t *testing.T) {
 	for _, c := range []struct{ in, want string }{
 		{"failed: http://user:pass@host/x", "failed: http://xxxxx@host/x"},
 		{"URI=ftp://u:p%40w@host/a,sftp://only@host/", "URI=ftp://xxxxx@host/a,sftp://xxxxx@host/"},
@@ -108,7 +112,8 @@ func TestMessagesAreCleanAndShort(t *testing.T) {
 	}
 }
 
-func TestWipeRemovesEverythingInsideAndNothingOutside(t *testing.T) {
+// Wipe removes everything inside the folder and nothing outside.
+func TestWipe_RemovesNothingOutsideTheFolder(t *testing.T) {
 	outside := t.TempDir()
 	dir := t.TempDir()
 	write(t, filepath.Join(outside, "kept"))
@@ -131,7 +136,8 @@ func TestWipeRemovesEverythingInsideAndNothingOutside(t *testing.T) {
 	}
 }
 
-func TestOnlyRegularFilesInsideTheFolderCount(t *testing.T) {
+// Only regular files inside the folder count.
+func TestFiles_OnlyRegularFilesInsideCount(t *testing.T) {
 	outside := t.TempDir()
 	dir := t.TempDir()
 	write(t, filepath.Join(outside, "secret"))

@@ -12,7 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestWhatATaskSaysToItsServerStaysThere(t *testing.T) {
+// The headers of a task are sent to its own server only.
+func TestCheckRedirect_HeadersStayWithTheirServer(t *testing.T) {
 	all := []string{"Accept", "Authorization", "Cookie", "Range", "Referer", "User-Agent", "X-Token"}
 	public := []string{"Accept", "Range", "User-Agent"}
 	for _, c := range []struct {
@@ -54,7 +55,8 @@ func TestCheckRedirect_TwentyAreFollowed(t *testing.T) {
 	}
 }
 
-func TestARequestSaysWhatTheTaskSays(t *testing.T) {
+// A request has the headers of the task.
+func TestNewRequest_HasTheTasksHeaders(t *testing.T) {
 	const basicMe, basicYou = "Basic bWU6cHc=", "Basic eW91Og=="
 	for name, c := range map[string]struct {
 		source  string

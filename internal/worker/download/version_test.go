@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestContentRangesAreRead(t *testing.T) {
+// The variants of Content-Range that servers send are parsed.
+func TestContentRange_ParsesServerVariants(t *testing.T) {
 	for _, c := range []struct {
 		text         string
 		first, total int64
@@ -35,7 +36,8 @@ func FuzzContentRange(f *testing.F) {
 	})
 }
 
-func TestOnlyAStrongETagTellsFilesApartToTheByte(t *testing.T) {
+// Only a strong ETag distinguishes files by their bytes.
+func TestStrongETag_WeakTagsAreNotStrong(t *testing.T) {
 	for tag, want := range map[string]bool{`"a"`: true, `W/"a"`: false, "": false, `""`: true} {
 		if StrongETag(tag) != want {
 			t.Errorf("%q is strong: %v", tag, !want)
@@ -43,7 +45,8 @@ func TestOnlyAStrongETagTellsFilesApartToTheByte(t *testing.T) {
 	}
 }
 
-func TestAValidatorWithALineBreakIsNotSent(t *testing.T) {
+// A validator with a line break is not sent.
+func TestSendable_LineBreakIsRefused(t *testing.T) {
 	for value, want := range map[string]bool{"": true, `"a é"`: true, "a\r\nX: 1": false, "a\nb": false, "\x7f": false, "\x00": false} {
 		if Sendable(value) != want {
 			t.Errorf("%q: %v", value, !want)
@@ -51,7 +54,8 @@ func TestAValidatorWithALineBreakIsNotSent(t *testing.T) {
 	}
 }
 
-func TestTheBootIsKnownWhereTheKernelTellsIt(t *testing.T) {
+// The boot id is the one of the kernel, where it has one.
+func TestBootID_IsTheKernels(t *testing.T) {
 	_, err := os.Stat("/proc/sys/kernel/random/boot_id")
 	if runtime.GOOS == "linux" && err != nil {
 		t.Fatal(err)
