@@ -59,7 +59,8 @@ func lives(t *testing.T, a model.Assignment, contents map[string]string) map[str
 	return copies
 }
 
-func TestAKillAtAnyMomentLosesNothingAndDoesNothingTwice(t *testing.T) {
+// A kill at any moment loses nothing and repeats nothing.
+func TestWorker_KillLosesAndRepeatsNothing(t *testing.T) {
 	single := assignment("a", 4)
 	single.Task.Options = model.Options{"out": {"film.mkv"}}
 	folder := assignment("a", 4)
@@ -129,7 +130,8 @@ func TestAKillAtAnyMomentLosesNothingAndDoesNothingTwice(t *testing.T) {
 	}
 }
 
-func TestAnAnswerThatACrashSwallowedIsGivenAgain(t *testing.T) {
+// A report that a crash lost is repeated.
+func TestRecover_LostReportIsRepeated(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := lives(t, assignment("a", 4), map[string]string{"x": "1"})[killedMoved]
 		n := start(t, dir, func(_ *Config, n *node) {
@@ -141,7 +143,8 @@ func TestAnAnswerThatACrashSwallowedIsGivenAgain(t *testing.T) {
 	})
 }
 
-func TestTheJournalHoldsAnAssignmentBeforeTheEngineDoes(t *testing.T) {
+// The journal has an assignment before the engine gets it.
+func TestAssign_JournalPrecedesTheEngine(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		var before []string
@@ -151,7 +154,8 @@ func TestTheJournalHoldsAnAssignmentBeforeTheEngineDoes(t *testing.T) {
 	})
 }
 
-func TestATaskThatTheConfigurationNoLongerAllowsIsGivenBack(t *testing.T) {
+// A task that the configuration no longer allows is given back.
+func TestRecover_DisallowedTaskIsGivenBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir, films := t.TempDir(), t.TempDir()
 		n := start(t, dir, func(c *Config, n *node) {
@@ -182,7 +186,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-func TestNothingIsReportedBeforeTheDispatcherKnowsTheWorker(t *testing.T) {
+// No report is sent before the dispatcher knows the worker.
+func TestReport_WaitsForAdmission(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := lives(t, assignment("a", 4), map[string]string{"x": "1"})[killedMoved]
 		n := start(t, dir, func(_ *Config, n *node) {

@@ -114,7 +114,7 @@ func TestWorker_HeartbeatAtOnceAfterStateChange(t *testing.T) {
 		})
 		n.give(assignment("a", 1))
 		n.engine.with(func() { n.engine.pollErr = errors.New("away") })
-		n.pass(engineSilence + 3*time.Second)
+		n.pass(engineSilenceTimeout + 3*time.Second)
 		same(t, "state", n.link.lastBeat().State, model.StateError)
 		n.engine.with(func() { n.engine.pollErr = nil })
 		n.pass(2 * time.Second)

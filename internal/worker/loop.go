@@ -12,23 +12,23 @@ import (
 )
 
 const (
-	pollInterval     = time.Second
-	idlePoll         = 5 * time.Second        // with nothing held
-	minPoll          = 50 * time.Millisecond  // between two, whatever hints come
-	minBeat          = 200 * time.Millisecond // between two heartbeats
-	progressInterval = time.Second
-	sweepInterval    = 10 * time.Minute
-	statsInterval    = 10 * time.Second
-	callTimeout      = 10 * time.Second // of one call to the dispatcher
-	minBeatTimeout   = 2 * time.Second  // of a heartbeat, where the interval is shorter
-	passTimeout      = 30 * time.Second // of all calls of one pass to the engine
-	removeTimeout    = time.Second      // of one task that the engine lets go of
-	removesTimeout   = 5 * time.Second  // of all of them in one pass
-	enginePatience   = 2 * time.Minute  // after which a task goes elsewhere
-	engineSilence    = 30 * time.Second // after which the worker says that it is in error
-	quiet            = time.Minute      // between two logs of the same trouble
-	maxMoves         = 4                // files that are moved at once
-	commandBacklog   = 64               // messages; more are dropped, a heartbeat brings them again
+	pollInterval         = time.Second
+	idlePoll             = 5 * time.Second        // with nothing held
+	minPoll              = 50 * time.Millisecond  // between two, whatever hints come
+	minHeartbeatGap      = 200 * time.Millisecond // between two heartbeats
+	progressInterval     = time.Second
+	sweepInterval        = 10 * time.Minute
+	statsInterval        = 10 * time.Second
+	callTimeout          = 10 * time.Second // of one call to the dispatcher
+	minHeartbeatTimeout  = 2 * time.Second  // of a heartbeat, where the interval is shorter
+	reconcileTimeout     = 30 * time.Second // of all calls of one pass to the engine
+	removeTimeout        = time.Second      // of one task that the engine lets go of
+	removesTimeout       = 5 * time.Second  // of all of them in one pass
+	engineErrorTimeout   = 2 * time.Minute  // after which a task goes elsewhere
+	engineSilenceTimeout = 30 * time.Second // after which the worker says that it is in error
+	warnInterval         = time.Minute      // between two logs of the same trouble
+	maxMoves             = 4                // files that are moved at once
+	commandBacklog       = 64               // messages; more are dropped, a heartbeat brings them again
 )
 
 // command is one message of the dispatcher; one of the two is set.
@@ -39,74 +39,74 @@ type command struct {
 
 // loop is the state that one goroutine owns.
 type loop struct {
-	tasks map[string]*held
-	ended ended
+	tasks    map[string]*heldTask
+	finished finishedAttempts
 	// deleted are the attempts whose finished files were deleted. That is said more
 	// than once, and by then another task's file may have the name.
-	deleted ended
-	side    context.Context // of what runs beside the loop
+	filesDeleted finishedAttempts
+	asyncCtx     context.Context // of what runs beside the loop
 
 	probes   chan struct{} // see Turning
 	outcomes chan func()   // what ran beside the loop, to be finished in it
 	running  int           // how many of those are to come
 
-	passing  bool // a pass is under way
-	nextPass time.Time
-	lastPass time.Time
-	lastPoll time.Time // the last one that the engine answered
-	moves    int
+	reconciling   bool // a pass is under way
+	nextReconcile time.Time
+	lastReconcile time.Time
+	lastPoll      time.Time // the last one that the engine answered
+	moves         int
 
-	beating    bool
-	cancelBeat context.CancelCauseFunc // of the call under way
-	lastState  model.WorkerState       // that the last heartbeat said
-	nextBeat   time.Time
-	lastBeat   time.Time
-	interval   time.Duration
-	seq        int64
-	beatCursor string // the last id of a partial heartbeat
-	admitted   bool   // the dispatcher knows this instance by this name; else it takes nothing
-	nameTaken  bool   // by another instance, as the last answer said
+	heartbeatRunning bool
+	cancelHeartbeat  context.CancelCauseFunc // of the call under way
+	lastState        model.WorkerState       // that the last heartbeat said
+	nextHeartbeat    time.Time
+	lastHeartbeat    time.Time
+	interval         time.Duration
+	seq              int64
+	heartbeatCursor  string // the last id of a partial heartbeat
+	admitted         bool   // the dispatcher knows this instance by this name; else it takes nothing
+	nameTaken        bool   // by another instance, as the last answer said
 	// early are assignments that came before the answer that admits this worker.
-	early     []model.Assignment
-	beatWait  *backoff.ExponentialBackOff
-	beatsFail bool
+	earlyAssignments []model.Assignment
+	heartbeatBackoff *backoff.ExponentialBackOff
+	heartbeatFailing bool
 
-	reporting    bool
-	cancelReport context.CancelCauseFunc // of the call under way
-	nextReport   time.Time               // not before; after a failure
-	nextRetry    time.Time               // when the next refused report is repeated; zero: there is none
-	nextProgress time.Time
-	reportWait   *backoff.ExponentialBackOff
+	reporting     bool
+	cancelReport  context.CancelCauseFunc // of the call under way
+	nextReport    time.Time               // not before; after a failure
+	nextRetry     time.Time               // when the next refused report is repeated; zero: there is none
+	nextProgress  time.Time
+	reportBackoff *backoff.ExponentialBackOff
 
 	nextSweep time.Time
 	emptying  bool
 
-	engineLog, linkLog, conflictLog, diskLog rarely
+	engineLog, linkLog, conflictLog, diskLog logThrottle
 }
 
-// rarely is when a trouble was last logged.
-type rarely time.Time
+// logThrottle is when a trouble was last logged.
+type logThrottle time.Time
 
-// complain logs a trouble that lasts, once a minute; not those that stopping
+// warnThrottled logs a trouble that lasts, once a minute; not those that stopping
 // makes.
-func (w *Worker) complain(last *rarely, message string, args ...any) {
+func (w *Worker) warnThrottled(last *logThrottle, message string, args ...any) {
 	now := time.Now()
-	if t := time.Time(*last); w.side.Err() != nil || !t.IsZero() && now.Sub(t) < quiet {
+	if t := time.Time(*last); w.asyncCtx.Err() != nil || !t.IsZero() && now.Sub(t) < warnInterval {
 		return
 	}
-	*last = rarely(now)
+	*last = logThrottle(now)
 	w.log.Warn(message, args...)
 }
 
 func (w *Worker) initLoop(entries []*entry) {
-	w.tasks = make(map[string]*held, len(entries))
+	w.tasks = make(map[string]*heldTask, len(entries))
 	w.interval = 5 * time.Second // until the dispatcher says another
 	// Everything that runs beside the loop: a heartbeat, a report, a pass, the
 	// trash, the moves. None of them ever waits for the loop.
 	w.outcomes = make(chan func(), 4+maxMoves)
 	w.probes = make(chan struct{})
-	w.beatWait = newBackoff(250*time.Millisecond, 5*time.Second)
-	w.reportWait = newBackoff(500*time.Millisecond, 30*time.Second)
+	w.heartbeatBackoff = newBackoff(250*time.Millisecond, 5*time.Second)
+	w.reportBackoff = newBackoff(500*time.Millisecond, 30*time.Second)
 	for _, e := range entries {
 		w.recover(e)
 	}
@@ -121,17 +121,17 @@ func newBackoff(first, most time.Duration) *backoff.ExponentialBackOff {
 // recover takes up a task of an earlier life. What the configuration no longer
 // allows goes back to the dispatcher.
 func (w *Worker) recover(e *entry) {
-	a := w.areas[e.Task.Folder]
+	a := w.dirs[e.Task.Folder]
 	if a == nil {
-		a = w.areas[""] // it is only reported
+		a = w.dirs[""] // it is only reported
 	}
-	h := newHeld(e, a)
+	h := newHeldTask(e, a)
 	if e.Phase != phaseFinished {
 		w.removeBreakingHeaders(e.Task, e.Attempt)
-		if no := w.refuse(e.Task); no != nil {
+		if no := w.checkTask(e.Task); no != nil {
 			w.log.Warn("a task of the journal is given back", "task", h.id(), "attempt", h.Attempt, "reason", no.Error.Message)
-			h.end(no)
-			h.refused = true
+			h.setFinalReport(no)
+			h.rejected = true
 		}
 	}
 	w.tasks[h.id()] = h
@@ -148,11 +148,11 @@ func (w *Worker) run(ctx context.Context) {
 			return
 		case <-timer.C:
 		case outcome := <-w.outcomes:
-			w.settleOutcome(outcome)
+			w.applyOutcome(outcome)
 		case c := <-w.commands:
-			w.obey(c)
+			w.handleCommand(c)
 		case <-w.engine.Changed():
-			w.passSoon()
+			w.scheduleReconcile()
 		case <-w.probes:
 		}
 		timer.Reset(time.Until(w.step(time.Now())))
@@ -174,10 +174,10 @@ func (w *Worker) Turning(ctx context.Context) error {
 // step starts whatever is due and returns when to look again.
 func (w *Worker) step(now time.Time) time.Time {
 	w.startMoves()
-	if !w.passing && !now.Before(w.nextPass) {
-		w.startPass(now)
+	if !w.reconciling && !now.Before(w.nextReconcile) {
+		w.startReconcile(now)
 	}
-	if !w.beating && !now.Before(w.nextBeat) {
+	if !w.heartbeatRunning && !now.Before(w.nextHeartbeat) {
 		w.startHeartbeat(now)
 	}
 	if w.admitted && !w.reporting && !now.Before(w.nextReport) {
@@ -192,7 +192,7 @@ func (w *Worker) step(now time.Time) time.Time {
 	for _, due := range []struct {
 		at   time.Time
 		busy bool
-	}{{w.nextPass, w.passing}, {w.nextBeat, w.beating}, {w.nextReport, w.reporting}, {w.nextRetry, w.reporting}} {
+	}{{w.nextReconcile, w.reconciling}, {w.nextHeartbeat, w.heartbeatRunning}, {w.nextReport, w.reporting}, {w.nextRetry, w.reporting}} {
 		if !due.busy && due.at.After(now) && due.at.Before(wake) {
 			wake = due.at
 		}
@@ -200,19 +200,19 @@ func (w *Worker) step(now time.Time) time.Time {
 	return wake
 }
 
-// beside runs work in a goroutine of its own, and what it returns in the loop.
-func (w *Worker) beside(work func(ctx context.Context) (outcome func())) {
+// runAsync runs work in a goroutine of its own, and what it returns in the loop.
+func (w *Worker) runAsync(work func(ctx context.Context) (outcome func())) {
 	w.running++
-	ctx, outcomes := w.side, w.outcomes
+	ctx, outcomes := w.asyncCtx, w.outcomes
 	go func() { outcomes <- work(ctx) }()
 }
 
 // startCall runs one call to the dispatcher beside the loop. cancel is set to what ends
 // it early.
 func (w *Worker) startCall(limit time.Duration, cancel *context.CancelCauseFunc, call func(ctx context.Context) (outcome func())) {
-	ctx, end := context.WithCancelCause(w.side)
+	ctx, end := context.WithCancelCause(w.asyncCtx)
 	*cancel = end
-	w.beside(func(context.Context) func() {
+	w.runAsync(func(context.Context) func() {
 		defer end(nil)
 		ctx, stop := context.WithTimeout(ctx, limit)
 		defer stop()
@@ -220,45 +220,45 @@ func (w *Worker) startCall(limit time.Duration, cancel *context.CancelCauseFunc,
 	})
 }
 
-// errRenewed is why a call is given up whose answer may have been lost: the dispatcher
-// or NATS was away.
-var errRenewed = errors.New("the connection or the dispatcher is new: asked again")
+// errCallRestarted is why a call is given up whose answer may have been lost: the
+// dispatcher or NATS was away.
+var errCallRestarted = errors.New("the connection or the dispatcher is new: asked again")
 
-// renew has a heartbeat sent at once, also where the answer to the last one is still
-// awaited: the dispatcher has started, or NATS is back.
-func (w *Worker) renew() {
-	if w.beating {
-		w.cancelBeat(errRenewed)
+// restartCalls has a heartbeat sent at once, also where the answer to the last one is
+// still awaited: the dispatcher has started, or NATS is back.
+func (w *Worker) restartCalls() {
+	if w.heartbeatRunning {
+		w.cancelHeartbeat(errCallRestarted)
 	}
 	if w.reporting {
-		w.cancelReport(errRenewed)
+		w.cancelReport(errCallRestarted)
 	}
-	w.beatWait.Reset()
-	w.beatSoon()
+	w.heartbeatBackoff.Reset()
+	w.scheduleHeartbeat()
 }
 
-func (w *Worker) settleOutcome(outcome func()) {
+func (w *Worker) applyOutcome(outcome func()) {
 	w.running--
 	outcome()
 }
 
-// passSoon has the engine looked at next, with a pause that keeps a flood of hints
-// from becoming a flood of calls.
-func (w *Worker) passSoon() { w.nextPass = w.lastPass.Add(minPoll) }
+// scheduleReconcile has the engine looked at next, with a pause that keeps a flood of
+// hints from becoming a flood of calls.
+func (w *Worker) scheduleReconcile() { w.nextReconcile = w.lastReconcile.Add(minPoll) }
 
-// beatSoon has a heartbeat sent next.
-func (w *Worker) beatSoon() {
-	if soon := w.lastBeat.Add(minBeat); soon.Before(w.nextBeat) {
-		w.nextBeat = soon
+// scheduleHeartbeat has a heartbeat sent next.
+func (w *Worker) scheduleHeartbeat() {
+	if soon := w.lastHeartbeat.Add(minHeartbeatGap); soon.Before(w.nextHeartbeat) {
+		w.nextHeartbeat = soon
 	}
 }
 
-// hearAssign and hearDrop are called by the link. Where the loop is far behind a
+// onAssign and hearDrop are called by the link. Where the loop is far behind a
 // command is lost: the next heartbeat's answer has it again.
-func (w *Worker) hearAssign(list []model.Assignment) { w.hear(command{assign: list}) }
-func (w *Worker) hearDrop(list []model.Drop)         { w.hear(command{drop: list}) }
+func (w *Worker) onAssign(list []model.Assignment) { w.enqueueCommand(command{assign: list}) }
+func (w *Worker) onDrop(list []model.Drop)         { w.enqueueCommand(command{drop: list}) }
 
-func (w *Worker) hear(c command) {
+func (w *Worker) enqueueCommand(c command) {
 	select {
 	case w.commands <- c:
 	default:
@@ -266,13 +266,13 @@ func (w *Worker) hear(c command) {
 	}
 }
 
-func (w *Worker) obey(c command) {
+func (w *Worker) handleCommand(c command) {
 	if len(c.assign)+len(c.drop) == 0 {
-		w.renew()
+		w.restartCalls()
 	}
-	w.take(c.assign)
+	w.assign(c.assign)
 	for i := range c.drop {
-		w.drop(c.drop[i])
+		w.applyDrop(c.drop[i])
 	}
 }
 
@@ -280,7 +280,7 @@ func (w *Worker) obey(c command) {
 func (w *Worker) busySlots() int {
 	n := 0
 	for _, h := range w.tasks {
-		if h.busy() {
+		if h.occupiesSlot() {
 			n++
 		}
 	}
@@ -290,10 +290,10 @@ func (w *Worker) busySlots() int {
 // sweep gets rid of bytes that nobody has wanted for KeepOrphans.
 func (w *Worker) sweep(now time.Time) {
 	w.nextSweep = now.Add(sweepInterval)
-	for _, a := range w.distinctAreas() {
+	for _, a := range w.distinctDirs() {
 		gone, err := a.discardOrphans(func(id string) bool {
 			h := w.tasks[id]
-			return h != nil && h.area == a
+			return h != nil && h.dir == a
 		}, now.Add(-w.cfg.KeepOrphans))
 		for _, id := range gone {
 			w.log.Info("bytes that nobody came back for were removed", "task", id)
@@ -311,9 +311,9 @@ func (w *Worker) emptyTrash() {
 		return
 	}
 	w.emptying = true
-	areas := w.distinctAreas()
-	w.beside(func(context.Context) func() {
-		for _, a := range areas {
+	dirs := w.distinctDirs()
+	w.runAsync(func(context.Context) func() {
+		for _, a := range dirs {
 			if err := a.emptyTrash(); err != nil {
 				w.log.Warn("deleting discarded files", "error", err)
 			}
@@ -324,10 +324,10 @@ func (w *Worker) emptyTrash() {
 
 // state is what the worker says of itself, and why where it is not ready.
 func (w *Worker) state(now time.Time) (state model.WorkerState, reason string) {
-	if now.Sub(w.lastPoll) > engineSilence {
-		return model.StateError, fmt.Sprintf("the engine has not answered for %v", engineSilence)
+	if now.Sub(w.lastPoll) > engineSilenceTimeout {
+		return model.StateError, fmt.Sprintf("the engine has not answered for %v", engineSilenceTimeout)
 	}
-	if a := w.areas[""]; a.low {
+	if a := w.dirs[""]; a.low {
 		return model.StateDraining, fmt.Sprintf("the disk of %.200s has less than %d bytes free (worker.disk_floor)", a.path, w.cfg.DiskFloor)
 	}
 	return model.StateReady, ""

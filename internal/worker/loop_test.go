@@ -18,7 +18,8 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func TestATaskIsFetchedPutIntoItsPlaceAndReported(t *testing.T) {
+// A task is fetched, its file placed and its end reported.
+func TestWorker_TaskIsFetchedPlacedAndReported(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -50,7 +51,8 @@ func TestATaskIsFetchedPutIntoItsPlaceAndReported(t *testing.T) {
 	})
 }
 
-func TestProgressIsReportedOnceASecondAndOnlyWhereItChanged(t *testing.T) {
+// Progress is reported once a second, and only if it changed.
+func TestReport_ProgressOncePerSecond(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1), assignment("b", 1))
@@ -65,7 +67,8 @@ func TestProgressIsReportedOnceASecondAndOnlyWhereItChanged(t *testing.T) {
 	})
 }
 
-func TestReportsAreRepeatedUntilAnswered(t *testing.T) {
+// Reports are repeated until they are answered.
+func TestReport_IsRepeatedUntilAnswered(t *testing.T) {
 	answers := []struct {
 		name   string
 		report func(r []model.Report) ([]*model.Error, []model.Drop, error)
@@ -108,7 +111,8 @@ func verdicts(r []model.Report, e *model.Error) []*model.Error {
 	return list
 }
 
-func TestNoMoreTasksThanSlotsAreTaken(t *testing.T) {
+// No more tasks than slots are taken.
+func TestAssign_NoMoreTasksThanSlots(t *testing.T) {
 	for _, slots := range []int{0, 3} {
 		t.Run(fmt.Sprint(slots), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -126,7 +130,8 @@ func TestNoMoreTasksThanSlotsAreTaken(t *testing.T) {
 	}
 }
 
-func TestAThousandTasksAreHeldListedAndFinished(t *testing.T) {
+// A thousand tasks are held, listed and finished.
+func TestWorker_ThousandTasksAreFinished(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Slots = 1100 })
 		var batch []model.Assignment
@@ -191,7 +196,8 @@ func TestHeartbeat_ListCutByLinkGoesOn(t *testing.T) {
 	})
 }
 
-func TestDownloadsGoOnWithoutTheDispatcher(t *testing.T) {
+// Downloads continue without the dispatcher.
+func TestWorker_DownloadsContinueWithoutDispatcher(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1), assignment("b", 1))
@@ -213,7 +219,8 @@ func TestDownloadsGoOnWithoutTheDispatcher(t *testing.T) {
 	})
 }
 
-func TestAWorkerWhoseNameIsTakenGoesOnButTakesNothingNew(t *testing.T) {
+// A worker whose name another instance has continues its tasks and takes no new ones.
+func TestWorker_ConflictingNameTakesNothingNew(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -235,7 +242,8 @@ func TestAWorkerWhoseNameIsTakenGoesOnButTakesNothingNew(t *testing.T) {
 	})
 }
 
-func TestTheDispatcherSetsTheIntervalWithinBounds(t *testing.T) {
+// The dispatcher sets the heartbeat interval within bounds.
+func TestHeartbeat_IntervalIsBounded(t *testing.T) {
 	for _, test := range []struct {
 		said model.Duration
 		want time.Duration
@@ -268,7 +276,8 @@ func TestTheDispatcherSetsTheIntervalWithinBounds(t *testing.T) {
 	}
 }
 
-func TestWhatTheEngineLostIsAddedAgainAndWhatItHasTooMuchIsRemoved(t *testing.T) {
+// A job that the engine lost is added again, an unknown job in the engine is removed.
+func TestReconcile_AddsLostAndRemovesUnknownJobs(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -282,7 +291,8 @@ func TestWhatTheEngineLostIsAddedAgainAndWhatItHasTooMuchIsRemoved(t *testing.T)
 	})
 }
 
-func TestATaskThatABrokenEngineDoesNotTakeGoesElsewhere(t *testing.T) {
+// A task that a broken engine does not accept goes to another worker.
+func TestReconcile_TaskOfABrokenEngineIsGivenBack(t *testing.T) {
 	broken := errors.New("aria2c is being restarted")
 	for _, test := range []struct {
 		name  string
@@ -313,7 +323,8 @@ func TestATaskThatABrokenEngineDoesNotTakeGoesElsewhere(t *testing.T) {
 	}
 }
 
-func TestAFloodOfHintsIsNoFloodOfCalls(t *testing.T) {
+// Many hints of the engine do not cause many calls.
+func TestReconcile_HintsAreThrottled(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -333,7 +344,8 @@ func TestAFloodOfHintsIsNoFloodOfCalls(t *testing.T) {
 	})
 }
 
-func TestStoppingGivesTasksBackAndKeepsTheirBytes(t *testing.T) {
+// A stopping worker gives its tasks back and keeps their bytes.
+func TestShutdown_GivesTasksBackAndKeepsBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		n := start(t, dir, nil)
@@ -360,7 +372,8 @@ func TestStoppingGivesTasksBackAndKeepsTheirBytes(t *testing.T) {
 	})
 }
 
-func TestStoppingMovesWhatIsComplete(t *testing.T) {
+// A stopping worker places complete files.
+func TestShutdown_PlacesCompleteFiles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -374,7 +387,8 @@ func TestStoppingMovesWhatIsComplete(t *testing.T) {
 	})
 }
 
-func TestStoppingWithoutADispatcherIsBoundedAndGivesNothingBack(t *testing.T) {
+// Stopping without a dispatcher takes a bounded time and gives nothing back.
+func TestShutdown_WithoutDispatcherKeepsTasks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		n := start(t, dir, nil)
@@ -395,7 +409,8 @@ func TestStoppingWithoutADispatcherIsBoundedAndGivesNothingBack(t *testing.T) {
 	})
 }
 
-func TestBytesThatNobodyComesBackForAreRemovedAfterAWhile(t *testing.T) {
+// Bytes of tasks that are no longer held are removed after KeepOrphans.
+func TestSweep_RemovesOrphanedBytes(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.KeepOrphans = time.Hour })
 		n.give(assignment("a", 1), assignment("b", 1))

@@ -76,9 +76,9 @@ func (p *placement) results() (files []model.File, total int64) {
 	return files, total
 }
 
-// errLost says that the finished bytes are neither where they were written nor
+// errFilesLost says that the finished bytes are neither where they were written nor
 // where they should go: the task must be fetched again.
-var errLost = errors.New("the finished files are gone")
+var errFilesLost = errors.New("the finished files are gone")
 
 // refusal is an error that a report can carry.
 type refusal struct {
@@ -89,14 +89,14 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.message }
 
-// place puts a task's finished files where they belong, durably, and never over
+// placeFiles puts a task's finished files where they belong, durably, and never over
 // anything that is there. The engine has let go of them. It may be called again
 // after a crash at any point, and finds out how far it came. The errors are
 // *[refusal] and errLost.
-func (a *area) place(id string, p *placement) error {
+func (a *downloadDir) placeFiles(id string, p *placement) error {
 	src := partDir(id)
 	if _, err := a.root.Lstat(src); errors.Is(err, fs.ErrNotExist) {
-		return a.placed(p)
+		return a.checkPlaced(p)
 	}
 	if p.Single {
 		return a.placeFile(src, p)
@@ -104,17 +104,17 @@ func (a *area) place(id string, p *placement) error {
 	return a.placeFolder(src, p)
 }
 
-// placed tells, where the part folder is gone, that an earlier call had moved it:
+// checkPlaced tells, where the part folder is gone, that an earlier call had moved it:
 // nobody else touches part folders.
-func (a *area) placed(p *placement) error {
+func (a *downloadDir) checkPlaced(p *placement) error {
 	info, err := a.root.Lstat(p.Target)
 	switch {
 	case err != nil:
-		return errLost
+		return errFilesLost
 	case p.Single && (!info.Mode().IsRegular() || info.Size() != p.Files[0].Length):
-		return errLost
+		return errFilesLost
 	case !p.Single && !info.IsDir():
-		return errLost
+		return errFilesLost
 	}
 	return nil
 }
@@ -122,16 +122,16 @@ func (a *area) placed(p *placement) error {
 // placeFile moves the one file. A hard link claims the name and fails if that
 // exists, which a rename would not; where it was made before a crash, both names
 // are the same file.
-func (a *area) placeFile(src string, p *placement) error {
+func (a *downloadDir) placeFile(src string, p *placement) error {
 	from := src + "/" + p.Files[0].Path
 	file, err := a.root.Lstat(from)
-	if errors.Is(err, fs.ErrNotExist) && a.placed(p) == nil {
-		return a.clear(src, p)
+	if errors.Is(err, fs.ErrNotExist) && a.checkPlaced(p) == nil {
+		return a.removeParts(src, p)
 	}
 	if target, targetErr := a.root.Lstat(p.Target); err == nil && targetErr == nil && os.SameFile(file, target) {
-		return a.clear(src, p)
+		return a.removeParts(src, p)
 	}
-	if err := a.settle(src, p); err != nil {
+	if err := a.verifyParts(src, p); err != nil {
 		return err
 	}
 	err = a.root.Link(from, p.Target)
@@ -140,60 +140,60 @@ func (a *area) placeFile(src string, p *placement) error {
 	}
 	switch {
 	case errors.Is(err, fs.ErrExist):
-		return exists(a, p)
+		return existsError(a, p)
 	case err != nil:
-		return failure("renaming", p, err)
+		return placeError("renaming", p, err)
 	}
-	return a.clear(src, p)
+	return a.removeParts(src, p)
 }
 
 // renameFile is for a file system without hard links (exFAT, some network mounts):
 // that the name is free a moment before is as good as it gets there.
-func (a *area) renameFile(from, to string) error {
+func (a *downloadDir) renameFile(from, to string) error {
 	if _, err := a.root.Lstat(to); err == nil {
 		return fs.ErrExist
 	}
 	return a.root.Rename(from, to)
 }
 
-// clear removes what is left of a part folder whose file has its new name, once
+// removeParts removes what is left of a part folder whose file has its new name, once
 // that name is sure to stay.
-func (a *area) clear(src string, p *placement) error {
+func (a *downloadDir) removeParts(src string, p *placement) error {
 	if err := syncPath(a.root, "."); err != nil {
-		return failure("keeping", p, err)
+		return placeError("keeping", p, err)
 	}
 	if err := a.discard(src); err != nil {
-		return failure("clearing up after", p, err)
+		return placeError("clearing up after", p, err)
 	}
 	return nil
 }
 
 // placeFolder moves the part folder itself: [os.Root.Rename] replaces neither a
 // file nor a folder by a folder.
-func (a *area) placeFolder(src string, p *placement) error {
-	if err := a.settle(src, p); err != nil {
+func (a *downloadDir) placeFolder(src string, p *placement) error {
+	if err := a.verifyParts(src, p); err != nil {
 		return err
 	}
 	err := a.root.Rename(src, p.Target)
 	switch {
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR):
-		return exists(a, p)
+		return existsError(a, p)
 	case err != nil:
-		return failure("renaming", p, err)
+		return placeError("renaming", p, err)
 	}
 	if err := syncPath(a.root, "."); err != nil {
-		return failure("keeping", p, err)
+		return placeError("keeping", p, err)
 	}
 	return nil
 }
 
-// settle leaves in the part folder the finished files and nothing else: each is
+// verifyParts leaves in the part folder the finished files and nothing else: each is
 // a regular file, reached through no link, of the length that was said, and on
 // the disk.
-func (a *area) settle(src string, p *placement) error {
+func (a *downloadDir) verifyParts(src string, p *placement) error {
 	dir, err := a.root.OpenRoot(src)
 	if err != nil {
-		return failure("opening", p, err)
+		return placeError("opening", p, err)
 	}
 	defer dir.Close()
 	want := make(map[string]int64, len(p.Files))
@@ -215,10 +215,10 @@ func (a *area) settle(src string, p *placement) error {
 			return dir.Remove(path) // a control file, a link, what was not selected
 		}
 		delete(want, path)
-		return settleFile(dir, path, length)
+		return verifyPart(dir, path, length)
 	})
 	if err != nil {
-		return failure("checking", p, err)
+		return placeError("checking", p, err)
 	}
 	for path := range want {
 		return &refusal{download.CodeUnknown, model.ClassRetryable, fmt.Sprintf("the finished file %q is gone", path)}
@@ -228,13 +228,13 @@ func (a *area) settle(src string, p *placement) error {
 			continue // it was empty
 		}
 		if err := syncPath(dir, folders[i]); err != nil {
-			return failure("keeping", p, err)
+			return placeError("keeping", p, err)
 		}
 	}
 	return nil
 }
 
-func settleFile(dir *os.Root, path string, length int64) error {
+func verifyPart(dir *os.Root, path string, length int64) error {
 	f, err := dir.Open(path)
 	if err != nil {
 		return err
@@ -251,9 +251,9 @@ func settleFile(dir *os.Root, path string, length int64) error {
 	return f.Sync()
 }
 
-// unplace takes finished files away again: their task was canceled meanwhile.
-func (a *area) unplace(p *placement) error {
-	if a.placed(p) != nil {
+// removePlaced takes finished files away again: their task was canceled meanwhile.
+func (a *downloadDir) removePlaced(p *placement) error {
+	if a.checkPlaced(p) != nil {
 		return nil
 	}
 	return a.discard(p.Target)
@@ -263,7 +263,7 @@ func (a *area) unplace(p *placement) error {
 // are empty then. It returns those that it left: files that are not the ones that
 // were placed (another length, a link), or whose name no placement gives. Files that
 // are gone count as deleted. What else is in the task's folder stays.
-func (a *area) deletePlaced(id string, files []model.File) (kept []string, err error) {
+func (a *downloadDir) deletePlaced(id string, files []model.File) (kept []string, err error) {
 	folders := map[string]bool{}
 	for _, f := range files {
 		dir, _, inFolder := strings.Cut(f.Path, "/")
@@ -290,13 +290,13 @@ func (a *area) deletePlaced(id string, files []model.File) (kept []string, err e
 	return kept, err
 }
 
-func exists(a *area, p *placement) error {
+func existsError(a *downloadDir, p *placement) error {
 	return &refusal{codeExists, model.ClassPermanent,
 		fmt.Sprintf("%s exists and is not overwritten", a.path+"/"+p.Target)}
 }
 
-// failure makes a *[refusal] of what the file system said, unless err is one.
-func failure(doing string, p *placement, err error) error {
+// placeError makes a *[refusal] of what the file system said, unless err is one.
+func placeError(doing string, p *placement, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {
 		return r

@@ -13,9 +13,9 @@ import (
 )
 
 // newArea opens a folder with finished files in the part folder of the task "a".
-func newArea(t *testing.T, contents map[string]string) (*area, []model.File) {
+func newArea(t *testing.T, contents map[string]string) (*downloadDir, []model.File) {
 	t.Helper()
-	a, err := openArea(t.TempDir(), "w1")
+	a, err := openDownloadDir(t.TempDir(), "w1")
 	must(t, err)
 	t.Cleanup(a.close)
 	dir, err := a.jobDir("a")
@@ -23,7 +23,7 @@ func newArea(t *testing.T, contents map[string]string) (*area, []model.File) {
 	return a, writeAll(t, dir, contents)
 }
 
-func place(t *testing.T, a *area, out string, list []model.File) error {
+func place(t *testing.T, a *downloadDir, out string, list []model.File) error {
 	t.Helper()
 	spec := task("a")
 	if out != "" {
@@ -33,10 +33,11 @@ func place(t *testing.T, a *area, out string, list []model.File) error {
 	if err != nil {
 		return err
 	}
-	return a.place("a", p)
+	return a.placeFiles("a", p)
 }
 
-func TestFinishedFilesGetTheirPlace(t *testing.T) {
+// Finished files are moved to their names.
+func TestPlace_FinishedFilesGetTheirNames(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		out      string
@@ -74,7 +75,8 @@ func TestFinishedFilesGetTheirPlace(t *testing.T) {
 	}
 }
 
-func TestANameThatExistsIsNeverOverwritten(t *testing.T) {
+// An existing file is never overwritten.
+func TestPlace_ExistingNameIsNotOverwritten(t *testing.T) {
 	inTheWay := map[string]func(t *testing.T, path string){
 		"a file":        func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte("mine"), 0o644)) },
 		"a like file":   func(t *testing.T, path string) { must(t, os.WriteFile(path, []byte("1"), 0o644)) },
@@ -115,7 +117,8 @@ func TestANameThatExistsIsNeverOverwritten(t *testing.T) {
 	})
 }
 
-func TestAFileSystemWithoutHardLinksIsServedByARename(t *testing.T) {
+// On a file system without hard links files are renamed.
+func TestPlace_RenamesWithoutHardLinks(t *testing.T) {
 	a, _ := newArea(t, map[string]string{"x": "1"})
 	must(t, a.renameFile(partDir("a")+"/x", "film.mkv"))
 	write(t, a.path, partDir("a")+"/x", "2")
@@ -125,7 +128,8 @@ func TestAFileSystemWithoutHardLinksIsServedByARename(t *testing.T) {
 	same(t, "files", files(t, a.path), map[string]string{"film.mkv": "1"})
 }
 
-func TestOnlyRegularFilesInsideThePartFolderArePlaced(t *testing.T) {
+// Only regular files inside the part folder are placed.
+func TestPlace_OnlyRegularFilesAreMoved(t *testing.T) {
 	outside := t.TempDir()
 	write(t, outside, "x", "1")
 	named := func(path string) []model.File { return []model.File{{Path: path, Length: 1}} }
@@ -166,9 +170,10 @@ func TestOnlyRegularFilesInsideThePartFolderArePlaced(t *testing.T) {
 	}
 }
 
-func TestAPartFolderThatIsALinkIsNotUsed(t *testing.T) {
+// A part folder that is a link is not used.
+func TestJobDir_LinkIsRefused(t *testing.T) {
 	outside := t.TempDir()
-	a, err := openArea(t.TempDir(), "w1")
+	a, err := openDownloadDir(t.TempDir(), "w1")
 	must(t, err)
 	defer a.close()
 	must(t, os.Symlink(outside, filepath.Join(a.path, partDir("a"))))
@@ -183,21 +188,23 @@ func TestAPartFolderThatIsALinkIsNotUsed(t *testing.T) {
 	}
 }
 
-func TestALongListOfFilesIsCutToWhatAMessageCarries(t *testing.T) {
+// A long list of files is cut to the size of a message.
+func TestBoundFiles_FitsOneMessage(t *testing.T) {
 	var many []model.File
 	for range 5000 {
 		many = append(many, model.File{Path: strings.Repeat("x", 200), Length: 1})
 	}
 	cut := boundFiles(many)
 	r := model.Report{Result: &model.Result{Files: cut}}
-	if len(cut) == 0 || weight(&r) > maxBody {
-		t.Errorf("%d files of weight %d are left", len(cut), weight(&r))
+	if len(cut) == 0 || estimatedSize(&r) > maxBody {
+		t.Errorf("%d files of weight %d are left", len(cut), estimatedSize(&r))
 	}
 	same(t, "one that is too long alone", len(boundFiles([]model.File{{Path: strings.Repeat("x", 1<<20)}})), 1)
 	same(t, "short ones", len(boundFiles(make([]model.File, 3000))), model.MaxResultFiles)
 }
 
-func TestFinishedFilesAreDeletedAndNothingElse(t *testing.T) {
+// Finished files are deleted and nothing else.
+func TestDeletePlaced_DeletesFinishedFilesOnly(t *testing.T) {
 	for name, c := range map[string]struct {
 		has        map[string]string
 		result     []model.File
@@ -229,7 +236,8 @@ func TestFinishedFilesAreDeletedAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestALinkInThePlaceOfAFinishedFileIsNotFollowed(t *testing.T) {
+// A link in the place of a finished file is not followed.
+func TestDeletePlaced_LinkIsNotFollowed(t *testing.T) {
 	a, _ := newArea(t, nil)
 	outside := t.TempDir()
 	write(t, outside, "x", "1")

@@ -24,8 +24,8 @@ const (
 	lastReportRetry  = 30 * time.Second
 )
 
-// weight is about how many bytes of JSON a report has.
-func weight(r *model.Report) int {
+// estimatedSize is about how many bytes of JSON a report has.
+func estimatedSize(r *model.Report) int {
 	n := 300
 	if r.Error != nil {
 		n += 2 * len(r.Error.Message)
@@ -69,13 +69,13 @@ func (w *Worker) startReport(now time.Time) {
 	var batch []model.Report
 	bytes := 0
 	for _, h := range due {
-		bytes += weight(&h.report)
+		bytes += estimatedSize(&h.report)
 		if len(batch) == model.MaxBatch || len(batch) > 0 && bytes > maxBody {
 			break
 		}
 		batch = append(batch, h.report)
 		if h.Phase != phaseFinished {
-			h.announced, h.said, h.saidAt = true, h.report, now
+			h.announced, h.lastReported, h.lastProgressAt = true, h.report, now
 		}
 	}
 	if len(batch) == 0 {
@@ -87,13 +87,13 @@ func (w *Worker) startReport(now time.Time) {
 		if err == nil && len(verdicts) != len(batch) {
 			err = errors.New("the answer has another number of verdicts")
 		}
-		return func() { w.reported(batch, verdicts, drop, err) }
+		return func() { w.applyVerdicts(batch, verdicts, drop, err) }
 	})
 }
 
 // dueReports lists what there is to say, the most important first.
-func (w *Worker) dueReports(now time.Time) []*held {
-	var due []*held
+func (w *Worker) dueReports(now time.Time) []*heldTask {
+	var due []*heldTask
 	progress := !now.Before(w.nextProgress)
 	w.nextRetry = time.Time{}
 	for _, h := range w.tasks {
@@ -105,19 +105,19 @@ func (w *Worker) dueReports(now time.Time) []*held {
 			}
 		case h.Phase == phaseFinished:
 			due = append(due, h)
-		case h.given == 0 && !h.paused, h.Phase == phaseMoving:
-		case !h.announced, h.report.Status != h.said.Status:
+		case h.givenVersion == 0 && !h.paused, h.Phase == phaseMoving:
+		case !h.announced, h.report.Status != h.lastReported.Status:
 			due = append(due, h)
-		case progress && h.report.CompletedLength != h.said.CompletedLength,
-			progress && h.report.TotalLength != h.said.TotalLength,
-			progress && h.report.DownloadSpeed != h.said.DownloadSpeed:
+		case progress && h.report.CompletedLength != h.lastReported.CompletedLength,
+			progress && h.report.TotalLength != h.lastReported.TotalLength,
+			progress && h.report.DownloadSpeed != h.lastReported.DownloadSpeed:
 			due = append(due, h)
 		}
 	}
 	if progress && len(due) > 0 {
 		w.nextProgress = now.Add(progressInterval)
 	}
-	rank := func(h *held) int {
+	rank := func(h *heldTask) int {
 		switch {
 		case h.Phase == phaseFinished:
 			return 0
@@ -126,50 +126,50 @@ func (w *Worker) dueReports(now time.Time) []*held {
 		}
 		return 2
 	}
-	slices.SortFunc(due, func(a, b *held) int {
-		return cmp.Or(rank(a)-rank(b), a.saidAt.Compare(b.saidAt), cmp.Compare(a.id(), b.id()))
+	slices.SortFunc(due, func(a, b *heldTask) int {
+		return cmp.Or(rank(a)-rank(b), a.lastProgressAt.Compare(b.lastProgressAt), cmp.Compare(a.id(), b.id()))
 	})
 	return due
 }
 
-// reported applies the verdicts, each to its own report. A report that was refused
+// applyVerdicts applies the verdicts, each to its own report. A report that was refused
 // without a drop is repeated after a while, or the next heartbeat settles it; the
 // reports beside it do not wait for it.
-func (w *Worker) reported(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
+func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
 	now := time.Now()
 	w.reporting = false
 	for i := range drop {
-		w.drop(drop[i])
+		w.applyDrop(drop[i])
 	}
 	if err != nil {
 		for i := range batch {
-			if h := w.subject(&batch[i]); h != nil {
+			if h := w.reportedTask(&batch[i]); h != nil {
 				h.announced = false // perhaps the dispatcher has not read it
 			}
 		}
-		w.nextReport = now.Add(w.reportWait.NextBackOff())
-		w.complain(&w.linkLog, "reports are not answered; they are repeated", "error", err)
+		w.nextReport = now.Add(w.reportBackoff.NextBackOff())
+		w.warnThrottled(&w.linkLog, "reports are not answered; they are repeated", "error", err)
 		return
 	}
-	w.reportWait.Reset()
+	w.reportBackoff.Reset()
 	w.nextReport = now
 	for i := range batch {
-		h := w.subject(&batch[i])
+		h := w.reportedTask(&batch[i])
 		switch no := verdicts[i]; {
 		case h == nil:
 		case no != nil:
-			w.refused(h, no, now)
+			w.scheduleRetry(h, no, now)
 		case h.Phase == phaseFinished:
-			w.release(h)
+			w.removeTask(h)
 		default:
 			h.refusals = 0
 		}
 	}
 }
 
-// subject returns the task that a report is about, nil if the report is out of date:
+// reportedTask returns the task that a report is about, nil if the report is out of date:
 // the task is over, is being dropped, has another attempt, or has ended since.
-func (w *Worker) subject(r *model.Report) *held {
+func (w *Worker) reportedTask(r *model.Report) *heldTask {
 	h := w.tasks[r.ID]
 	if h == nil || h.Attempt != r.Attempt || h.drop != nil || (h.Phase == phaseFinished) != r.Status.Finished() {
 		return nil
@@ -177,14 +177,14 @@ func (w *Worker) subject(r *model.Report) *held {
 	return h
 }
 
-// refused has a refused report repeated later, after a wait that doubles.
-func (w *Worker) refused(h *held, no *model.Error, now time.Time) {
+// scheduleRetry has a refused report repeated later, after a wait that doubles.
+func (w *Worker) scheduleRetry(h *heldTask, no *model.Error, now time.Time) {
 	h.announced = false
 	h.retryAt = now.Add(min(firstReportRetry<<min(h.refusals, 10), lastReportRetry))
 	h.refusals++
 	if no.Code == model.CodeConflict {
-		w.beatSoon() // the dispatcher does not know this worker, or that it has the task
+		w.scheduleHeartbeat() // the dispatcher does not know this worker, or that it has the task
 	}
-	w.complain(&w.linkLog, "a report was refused; it is repeated",
+	w.warnThrottled(&w.linkLog, "a report was refused; it is repeated",
 		"task", h.id(), "attempt", h.Attempt, "error", no)
 }

@@ -25,7 +25,8 @@ func open(t *testing.T, dir string, change func(*Config)) (*Worker, error) {
 	return w, err
 }
 
-func TestOneWorkerAtATimeUsesAFolder(t *testing.T) {
+// One worker at a time uses a folder.
+func TestNew_FolderInUseIsRefused(t *testing.T) {
 	dir, films := t.TempDir(), t.TempDir()
 	first, err := open(t, dir, func(c *Config) { c.Name, c.Folders = "alpha", map[string]string{"films": films} })
 	must(t, err)
@@ -43,7 +44,8 @@ func TestOneWorkerAtATimeUsesAFolder(t *testing.T) {
 	must(t, err)
 }
 
-func TestTwoNamesForOneFolderShareIt(t *testing.T) {
+// Two names for one folder share it.
+func TestNew_TwoNamesShareOneFolder(t *testing.T) {
 	dir := t.TempDir()
 	link := filepath.Join(t.TempDir(), "link")
 	must(t, os.Symlink(dir, link))
@@ -51,10 +53,11 @@ func TestTwoNamesForOneFolderShareIt(t *testing.T) {
 		c.Folders = map[string]string{"same": dir, "link": link, "sub": filepath.Join(dir, "sub"), "sub2": filepath.Join(dir, "sub") + "/"}
 	})
 	must(t, err)
-	same(t, "folders", len(w.distinctAreas()), 2)
+	same(t, "folders", len(w.distinctDirs()), 2)
 }
 
-func TestAnInstanceIsKeptAndItsEpochRisesWithEachStart(t *testing.T) {
+// The instance is kept, and its epoch rises with each start.
+func TestIdentity_EpochRisesWithEachStart(t *testing.T) {
 	dir := t.TempDir()
 	var instance string
 	for start := int64(1); start <= 3; start++ {
@@ -83,7 +86,8 @@ func TestAnInstanceIsKeptAndItsEpochRisesWithEachStart(t *testing.T) {
 	}
 }
 
-func TestTheStateIsPrivate(t *testing.T) {
+// Other users cannot read the state.
+func TestState_IsPrivate(t *testing.T) {
 	dir := t.TempDir()
 	w, err := open(t, dir, nil)
 	must(t, err)
@@ -97,7 +101,8 @@ func TestTheStateIsPrivate(t *testing.T) {
 	}
 }
 
-func TestAStateFolderThatIsALinkOrAFileIsRefused(t *testing.T) {
+// A state folder that is a link or a file is refused.
+func TestNew_StateFolderMustBeADirectory(t *testing.T) {
 	for name, spoil := range map[string]func(dir string) error{
 		"a link out":  func(dir string) error { return os.Symlink(t.TempDir(), filepath.Join(dir, stateDir)) },
 		"a link in":   func(dir string) error { return os.Symlink(".", filepath.Join(dir, stateDir)) },
@@ -119,7 +124,8 @@ func linkParts(dir, target string) error {
 	return os.Symlink(target, filepath.Join(dir, partsDir))
 }
 
-func TestABadConfigurationIsRefusedByName(t *testing.T) {
+// The error names an invalid setting.
+func TestConfig_InvalidSettingIsNamed(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"name":         func(c *Config) { c.Name = "a.b" },
 		"dir":          func(c *Config) { c.Dir = "" },
@@ -136,7 +142,8 @@ func TestABadConfigurationIsRefusedByName(t *testing.T) {
 	}
 }
 
-func TestTheJournalGivesBackWhatWasPut(t *testing.T) {
+// The journal loads the entries that were put.
+func TestJournal_LoadsWhatWasPut(t *testing.T) {
 	w, err := open(t, t.TempDir(), nil)
 	must(t, err)
 	full := task("a")
@@ -173,7 +180,8 @@ func TestTheJournalGivesBackWhatWasPut(t *testing.T) {
 	same(t, "entries", len(got), 2)
 }
 
-func TestABrokenJournalFileIsSetAsideAndTheOthersAreRead(t *testing.T) {
+// A broken journal file is set aside, and the other ones are read.
+func TestJournal_BrokenFileIsSetAside(t *testing.T) {
 	const good = `{"attempt":1,"phase":"accepted","task":{"id":"a","url":"http://x/"}}`
 	for name, content := range map[string]string{
 		"empty":                 "",
@@ -204,7 +212,8 @@ func TestABrokenJournalFileIsSetAsideAndTheOthersAreRead(t *testing.T) {
 	}
 }
 
-func TestTotalsAreKeptOverARestart(t *testing.T) {
+// The totals survive a restart.
+func TestStats_SurviveARestart(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		dir := t.TempDir()
 		n := start(t, dir, nil)
@@ -220,7 +229,8 @@ func TestTotalsAreKeptOverARestart(t *testing.T) {
 	})
 }
 
-func TestTheMachineIsMeasured(t *testing.T) {
+// The health of the machine is measured.
+func TestHealth_IsMeasured(t *testing.T) {
 	s := measurer(t.TempDir())(t.Context())
 	m := s.metrics
 	if m.DiskFree <= 0 || m.MemoryUsage <= 0 || m.Uptime <= 0 || s.diskSpace < m.DiskFree {

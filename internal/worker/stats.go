@@ -55,8 +55,8 @@ func (f *statsFile) repair() {
 	}
 }
 
-// progress counts what all downloads together gained since the last call.
-func (s *stats) progress(now time.Time, speed, gained int64) {
+// addProgress counts what all downloads together gained since the last call.
+func (s *stats) addProgress(now time.Time, speed, gained int64) {
 	if gained > 0 && !s.last.IsZero() {
 		s.total.ActiveSeconds += now.Sub(s.last).Seconds()
 		s.total.Bytes = model.AddLengths(s.total.Bytes, gained)
@@ -66,7 +66,7 @@ func (s *stats) progress(now time.Time, speed, gained int64) {
 	s.total.PeakSpeed = max(s.total.PeakSpeed, speed)
 }
 
-func (s *stats) finished(completed bool) {
+func (s *stats) countFinished(completed bool) {
 	if completed {
 		s.completed++
 		s.total.Completed++

@@ -102,7 +102,7 @@ type Worker struct {
 	instance string
 	epoch    int64
 	engine   download.Engine
-	areas    map[string]*area // by the folder's name; "" is Dir
+	dirs     map[string]*downloadDir // by the folder's name; "" is Dir
 	journal  *journal
 	stats    *stats
 	measure  func(context.Context) sample
@@ -125,7 +125,7 @@ func New(cfg Config) (*Worker, error) {
 	w := &Worker{
 		cfg:      cfg,
 		log:      cfg.Logger.With("worker", cfg.Name),
-		areas:    make(map[string]*area),
+		dirs:     make(map[string]*downloadDir),
 		commands: make(chan command, commandBacklog),
 	}
 	if err := w.open(); err != nil {
@@ -136,10 +136,10 @@ func New(cfg Config) (*Worker, error) {
 }
 
 func (w *Worker) open() error {
-	if err := w.openAreas(); err != nil {
+	if err := w.openDirs(); err != nil {
 		return err
 	}
-	main := w.areas[""]
+	main := w.dirs[""]
 	var err error
 	if w.instance, w.epoch, err = identity(main.root, w.log); err != nil {
 		return err
@@ -161,21 +161,21 @@ func (w *Worker) open() error {
 	return nil
 }
 
-// openAreas opens Dir and the folders; two names for one directory share it.
-func (w *Worker) openAreas() error {
+// openDirs opens Dir and the folders; two names for one directory share it.
+func (w *Worker) openDirs() error {
 	var err error
-	if w.areas[""], err = openArea(w.cfg.Dir, w.cfg.Name); err != nil {
+	if w.dirs[""], err = openDownloadDir(w.cfg.Dir, w.cfg.Name); err != nil {
 		return err
 	}
-	byPath := map[string]*area{realPath(w.cfg.Dir): w.areas[""]}
+	byPath := map[string]*downloadDir{realPath(w.cfg.Dir): w.dirs[""]}
 	for name, path := range w.cfg.Folders {
 		a := byPath[realPath(path)]
 		if a == nil {
-			if a, err = openArea(path, w.cfg.Name); err != nil {
+			if a, err = openDownloadDir(path, w.cfg.Name); err != nil {
 				return err
 			}
 		}
-		byPath[realPath(path)], w.areas[name] = a, a
+		byPath[realPath(path)], w.dirs[name] = a, a
 	}
 	return nil
 }
@@ -191,11 +191,11 @@ func realPath(path string) string {
 	return path
 }
 
-// distinctAreas lists each area once.
-func (w *Worker) distinctAreas() []*area {
-	seen := make(map[*area]bool, len(w.areas))
-	var list []*area
-	for _, a := range w.areas {
+// distinctDirs lists each area once.
+func (w *Worker) distinctDirs() []*downloadDir {
+	seen := make(map[*downloadDir]bool, len(w.dirs))
+	var list []*downloadDir
+	for _, a := range w.dirs {
 		if a != nil && !seen[a] {
 			seen[a] = true
 			list = append(list, a)
@@ -205,7 +205,7 @@ func (w *Worker) distinctAreas() []*area {
 }
 
 func (w *Worker) close() {
-	for _, a := range w.distinctAreas() {
+	for _, a := range w.distinctDirs() {
 		a.close()
 	}
 }
@@ -225,16 +225,16 @@ func (w *Worker) Run(ctx context.Context) error {
 	side, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	w.startHealth(side)
-	unlisten, err := w.cfg.Link.Listen(w.hearAssign, w.hearDrop)
+	unlisten, err := w.cfg.Link.Listen(w.onAssign, w.onDrop)
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker: listening for commands: %w", err), w.engine.Close())
 	}
-	w.log.Info("the worker has started", "dir", w.areas[""].path, "slots", w.cfg.Slots,
+	w.log.Info("the worker has started", "dir", w.dirs[""].path, "slots", w.cfg.Slots,
 		"instance", w.instance, "epoch", w.epoch, "tasks", len(w.tasks))
-	w.side = side
+	w.asyncCtx = side
 	w.run(ctx)
 	unlisten()
 	cancel()
-	w.leave()
+	w.shutDown()
 	return nil
 }

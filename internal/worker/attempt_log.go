@@ -8,11 +8,11 @@ import (
 
 // logEnd logs how an attempt ended: where the file is, or why there is none and what
 // the dispatcher makes of that.
-func (w *Worker) logEnd(h *held, last *model.Report) {
+func (w *Worker) logEnd(h *heldTask, last *model.Report) {
 	args := []any{"task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL)}
 	message := "download completed"
 	if last.Result != nil && len(last.Result.Files) > 0 {
-		args = append(args, "path", filepath.Join(h.area.path, filepath.FromSlash(last.Result.Files[0].Path)),
+		args = append(args, "path", filepath.Join(h.dir.path, filepath.FromSlash(last.Result.Files[0].Path)),
 			"files", len(last.Result.Files), "bytes", last.Result.TotalLength)
 	}
 	switch {

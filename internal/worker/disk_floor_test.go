@@ -12,7 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestUnderTheDiskFloorTasksPauseNoneIsTakenAndAllGoesOnAfter(t *testing.T) {
+// Under the disk floor tasks pause and none is taken. Afterwards all continue.
+func TestDiskFloor_PausesAndResumesTasks(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var space atomic.Int64
 		space.Store(1000)
@@ -61,7 +62,8 @@ func TestUnderTheDiskFloorTasksPauseNoneIsTakenAndAllGoesOnAfter(t *testing.T) {
 	})
 }
 
-func TestAPausedTaskCanBeDroppedAndADiskThatCannotBeMeasuredStopsNothing(t *testing.T) {
+// A paused task can be dropped, and a disk that cannot be measured pauses nothing.
+func TestDiskFloor_PausedTaskCanBeDropped(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var space atomic.Int64
 		space.Store(-1)
@@ -82,7 +84,8 @@ func TestAPausedTaskCanBeDroppedAndADiskThatCannotBeMeasuredStopsNothing(t *test
 	})
 }
 
-func TestDiskSpaceIsMeasured(t *testing.T) {
+// The free space of the disk is measured.
+func TestFreeSpace_IsMeasured(t *testing.T) {
 	if free := freeSpace(t.Context(), t.TempDir()); free <= 0 {
 		t.Errorf("%d bytes are free", free)
 	}

@@ -50,7 +50,8 @@ var holdings = map[string]func(n *node){
 // deaf is a dispatcher that answers no report.
 func deaf([]model.Report) ([]*model.Error, []model.Drop, error) { return nil, nil, errors.New("lost") }
 
-func TestWhatTheDispatcherSaysIsDoneToWhatIsHeld(t *testing.T) {
+// Each command of the dispatcher has its effect on a held task.
+func TestDrop_EachReasonHasItsEffect(t *testing.T) {
 	assign := func(attempt int64) model.HeartbeatAnswer {
 		return model.HeartbeatAnswer{Assign: []model.Assignment{assignment("a", attempt)}}
 	}
@@ -152,7 +153,8 @@ func (n *node) account(id string) string {
 	return strings.Join(words, " ")
 }
 
-func TestARenewedAttemptGoesOnAndOnlyAChangedOneBeginsAnew(t *testing.T) {
+// A later attempt continues the download; only one with a changed task restarts it.
+func TestAssign_OnlyAChangedTaskRestarts(t *testing.T) {
 	for _, test := range []struct {
 		name   string
 		change func(*model.Task)
@@ -177,7 +179,8 @@ func TestARenewedAttemptGoesOnAndOnlyAChangedOneBeginsAnew(t *testing.T) {
 	}
 }
 
-func TestAnAssignmentThatComesDuringTheStopWaitsForIt(t *testing.T) {
+// An assignment that arrives while the task stops waits for that.
+func TestAssign_WaitsForADropInProgress(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
@@ -190,7 +193,8 @@ func TestAnAssignmentThatComesDuringTheStopWaitsForIt(t *testing.T) {
 	})
 }
 
-func TestADropThatOvertakesItsAssignmentIsKept(t *testing.T) {
+// A drop that arrives before its assignment is remembered.
+func TestDrop_BeforeItsAssignmentIsRemembered(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.take("a", 1, model.DropCanceled)
@@ -202,7 +206,8 @@ func TestADropThatOvertakesItsAssignmentIsKept(t *testing.T) {
 	})
 }
 
-func TestAReportThatIsRefusedWithADropEndsTheTask(t *testing.T) {
+// A report that is refused with a drop ends the task.
+func TestReport_RefusalWithDropEndsTheTask(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.link.with(func() {
@@ -217,7 +222,8 @@ func TestAReportThatIsRefusedWithADropEndsTheTask(t *testing.T) {
 	})
 }
 
-func TestAssignmentsThatCannotBeDoneAreRefusedByName(t *testing.T) {
+// The refusal of an assignment names the reason.
+func TestAssign_RefusalNamesTheReason(t *testing.T) {
 	tests := []struct {
 		name   string
 		change func(*model.Task)
@@ -261,7 +267,8 @@ func option(name, value string) func(*model.Task) {
 	return func(t *model.Task) { t.Options = model.Options{name: {value}} }
 }
 
-func TestNonsenseFromOutsideDoesNothing(t *testing.T) {
+// Invalid commands are ignored.
+func TestCommands_InvalidOnesAreIgnored(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(model.Assignment{}, model.Assignment{Task: &model.Task{}, Attempt: 1}, assignment("../a", 1), assignment("a", 0), assignment("b", -1))
@@ -278,7 +285,8 @@ func TestNonsenseFromOutsideDoesNothing(t *testing.T) {
 	})
 }
 
-func TestAFloodOfCommandsIsBounded(t *testing.T) {
+// The backlog of commands is bounded.
+func TestCommands_BacklogIsBounded(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Slots = 1 })
 		n.link.with(func() { n.link.report = deaf })
@@ -300,13 +308,14 @@ func TestAFloodOfCommandsIsBounded(t *testing.T) {
 		if got := len(n.tasks); got > 1+model.MaxBatch {
 			t.Errorf("it answers for %d tasks", got)
 		}
-		if got := len(n.ended.latest); got > rememberMax || got < rememberMax/2 {
+		if got := len(n.finished.latest); got > maxFinished || got < maxFinished/2 {
 			t.Errorf("it remembers %d ended attempts", got)
 		}
 	})
 }
 
-func TestSecretsAreNeverLogged(t *testing.T) {
+// Secrets are never logged.
+func TestLog_HasNoSecrets(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		var logged bytes.Buffer
 		n := start(t, t.TempDir(), func(c *Config, _ *node) {
@@ -348,7 +357,8 @@ func saying(a model.HeartbeatAnswer) string {
 	return "nothing"
 }
 
-func TestDeletedFilesOfATaskThatIsNoLongerHeldAreRemoved(t *testing.T) {
+// The files of a deleted task that is no longer held are removed.
+func TestDrop_DeletedTaskLosesItsFiles(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		films := t.TempDir()
 		n := start(t, t.TempDir(), func(c *Config, _ *node) { c.Folders = map[string]string{"films": films} })
@@ -378,7 +388,8 @@ func TestDeletedFilesOfATaskThatIsNoLongerHeldAreRemoved(t *testing.T) {
 	})
 }
 
-func TestFilesAreNotDeletedFromAnotherFolder(t *testing.T) {
+// No file is deleted from another folder.
+func TestDrop_FilesOfAnotherFolderStay(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))

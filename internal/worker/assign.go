@@ -8,16 +8,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// take takes assignments on. Each may be new, known, late, or replace an earlier
+// assign takes assignments on. Each may be new, known, late, or replace an earlier
 // attempt; the journal has it before anything is done about it.
-func (w *Worker) take(list []model.Assignment) {
+func (w *Worker) assign(list []model.Assignment) {
 	if !w.admitted {
-		w.takeLater(list)
+		w.assignLater(list)
 		return
 	}
-	var taken []*held
+	var taken []*heldTask
 	for i := range list {
-		if h := w.admit(&list[i]); h != nil {
+		if h := w.decideAssignment(&list[i]); h != nil {
 			taken = append(taken, h)
 		}
 	}
@@ -37,12 +37,12 @@ func (w *Worker) take(list []model.Assignment) {
 		}
 		w.log.Info("task taken", "task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL))
 	}
-	w.passSoon()
+	w.scheduleReconcile()
 }
 
-// admit decides on one assignment. It returns what must be put into the journal,
-// nil if there is nothing to take.
-func (w *Worker) admit(a *model.Assignment) *held {
+// decideAssignment decides on one assignment. It returns what must be put into the
+// journal, nil if there is nothing to take.
+func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	if a.Task == nil || !model.ValidName(a.Task.ID) || a.Attempt <= 0 {
 		w.log.Warn("an assignment names no task or no attempt", "attempt", a.Attempt)
 		return nil
@@ -50,7 +50,7 @@ func (w *Worker) admit(a *model.Assignment) *held {
 	id := a.Task.ID
 	cur := w.tasks[id]
 	switch {
-	case w.ended.has(id, a.Attempt, time.Now()):
+	case w.finished.has(id, a.Attempt, time.Now()):
 		return nil
 	case cur == nil && len(w.tasks) >= w.cfg.Slots+model.MaxBatch:
 		return nil // a heartbeat will say it again, when some have been answered
@@ -58,16 +58,16 @@ func (w *Worker) admit(a *model.Assignment) *held {
 	case a.Attempt <= cur.Attempt:
 		return nil
 	case cur.drop != nil:
-		if cur.next == nil || cur.next.Attempt < a.Attempt {
-			cur.next = a
+		if cur.nextAssignment == nil || cur.nextAssignment.Attempt < a.Attempt {
+			cur.nextAssignment = a
 		}
 		return nil
 	case cur.Phase == phaseMoving, cur.report.Status == model.ReportCompleted:
-		cur.renew(a) // every byte is here: whichever attempt it is called
+		cur.setAttempt(a) // every byte is here: whichever attempt it is called
 		return cur
 	}
 	w.removeBreakingHeaders(a.Task, a.Attempt)
-	if no := w.refuse(a.Task); no != nil {
+	if no := w.checkTask(a.Task); no != nil {
 		w.reject(a.Task, a.Attempt, no)
 		return nil
 	}
@@ -75,21 +75,21 @@ func (w *Worker) admit(a *model.Assignment) *held {
 		w.reject(a.Task, a.Attempt, no)
 		return nil
 	}
-	if cur != nil && cur.busy() && cur.area == w.areas[a.Task.Folder] {
+	if cur != nil && cur.occupiesSlot() && cur.dir == w.dirs[a.Task.Folder] {
 		if cur.Task.Hash() != a.Task.Hash() {
-			cur.wanted++ // another URL, other options: the engine must begin anew with these bytes
+			cur.wantedVersion++ // another URL, other options: the engine must begin anew with these bytes
 		}
-		cur.renew(a)
+		cur.setAttempt(a)
 		cur.Task, cur.duplicateKey = a.Task, duplicateKey(a.Task)
 		return cur
 	}
-	if w.busySlots() >= w.cfg.Slots && (cur == nil || !cur.busy()) {
+	if w.busySlots() >= w.cfg.Slots && (cur == nil || !cur.occupiesSlot()) {
 		w.reject(a.Task, a.Attempt, rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
 			"all %d slots are in use", w.cfg.Slots))
 		return nil
 	}
-	h := newHeld(&entry{Attempt: a.Attempt, Phase: phaseAccepted, Task: a.Task}, w.areas[a.Task.Folder])
-	h.measured = true
+	h := newHeldTask(&entry{Attempt: a.Attempt, Phase: phaseAccepted, Task: a.Task}, w.dirs[a.Task.Folder])
+	h.counted = true
 	w.tasks[id] = h
 	return h
 }
@@ -104,17 +104,17 @@ func (w *Worker) removeBreakingHeaders(t *model.Task, attempt int64) {
 	}
 }
 
-// refuse says why this worker will not do such a task, nil if it would. The
+// checkTask says why this worker will not do such a task, nil if it would. The
 // dispatcher has checked the same; neither trusts the other.
-func (w *Worker) refuse(t *model.Task) *model.Report {
+func (w *Worker) checkTask(t *model.Task) *model.Report {
 	if err := t.TaskSpec.Validate(); err != nil {
 		return rejection(model.ReportFailed, download.CodeOption, model.ClassPermanent, "%v", err)
 	}
-	if w.areas[t.Folder] == nil {
+	if w.dirs[t.Folder] == nil {
 		return rejection(model.ReportRejected, download.CodeOption, model.ClassWorker,
 			"folder: this worker has no folder %q", t.Folder)
 	}
-	if a := w.areas[t.Folder]; a.low && !w.holds(t) {
+	if a := w.dirs[t.Folder]; a.low && !w.isActive(t) {
 		return rejection(model.ReportRejected, download.CodeDiskFull, model.ClassWorker,
 			"disk_floor: %s has less than %d bytes free", a.path, w.cfg.DiskFloor)
 	}
@@ -130,10 +130,10 @@ func (w *Worker) refuse(t *model.Task) *model.Report {
 	return nil
 }
 
-// holds reports whether the task is under way here: then its place is its own.
-func (w *Worker) holds(t *model.Task) bool {
+// isActive reports whether the task is under way here: then its place is its own.
+func (w *Worker) isActive(t *model.Task) bool {
 	h := w.tasks[t.ID]
-	return h != nil && h.busy()
+	return h != nil && h.occupiesSlot()
 }
 
 func rejection(status model.ReportStatus, code int, class model.Class, format string, args ...any) *model.Report {
@@ -144,38 +144,38 @@ func rejection(status model.ReportStatus, code int, class model.Class, format st
 // crash the heartbeat does not list it, which says the same.
 func (w *Worker) reject(t *model.Task, attempt int64, no *model.Report) {
 	w.log.Warn("task refused", "task", t.ID, "attempt", attempt, "status", no.Status, "reason", no.Error.Message)
-	if cur := w.tasks[t.ID]; cur != nil && !cur.refused {
-		w.unjournal(cur)
+	if cur := w.tasks[t.ID]; cur != nil && !cur.rejected {
+		w.removeFromJournal(cur)
 	}
-	h := newHeld(&entry{Attempt: attempt, Phase: phaseFinished, Task: t}, w.areas[""])
-	h.end(no)
-	h.refused = true
+	h := newHeldTask(&entry{Attempt: attempt, Phase: phaseFinished, Task: t}, w.dirs[""])
+	h.setFinalReport(no)
+	h.rejected = true
 	w.tasks[t.ID] = h
-	w.passSoon() // the engine may have an earlier attempt of it
+	w.scheduleReconcile() // the engine may have an earlier attempt of it
 }
 
-// drop has an attempt stopped. It goes on being listed until the engine has let
+// applyDrop has an attempt stopped. It goes on being listed until the engine has let
 // go of it.
-func (w *Worker) drop(d model.Drop) {
+func (w *Worker) applyDrop(d model.Drop) {
 	now := time.Now()
 	h := w.tasks[d.ID]
 	switch {
 	case !model.ValidName(d.ID) || d.Attempt <= 0:
 	case h == nil:
-		w.ended.add(d.ID, d.Attempt, now) // its assignment may still be on the way
-		if d.Reason == model.DropDeleted && d.Result != nil && !w.deleted.has(d.ID, d.Attempt, now) {
-			w.deleted.add(d.ID, d.Attempt, now)
+		w.finished.add(d.ID, d.Attempt, now) // its assignment may still be on the way
+		if d.Reason == model.DropDeleted && d.Result != nil && !w.filesDeleted.has(d.ID, d.Attempt, now) {
+			w.filesDeleted.add(d.ID, d.Attempt, now)
 			w.deleteFiles(&d)
 		}
 		if d.Reason.RemovesBytes() {
 			w.discardParts(d.ID)
 		}
 	case h.Attempt < d.Attempt:
-		w.ended.add(d.ID, d.Attempt, now)
+		w.finished.add(d.ID, d.Attempt, now)
 	case h.Attempt == d.Attempt && h.drop == nil:
 		w.log.Info("task dropped", "task", d.ID, "attempt", d.Attempt, "reason", d.Reason)
 		h.drop = &d
-		w.passSoon()
+		w.scheduleReconcile()
 	case h.Attempt == d.Attempt && d.Reason.RemovesBytes():
 		h.drop = &d // paused first, then canceled
 	}
@@ -184,7 +184,7 @@ func (w *Worker) drop(d model.Drop) {
 // deleteFiles deletes the finished files of an attempt that is no longer held, as
 // the dispatcher knows them from this worker's own report.
 func (w *Worker) deleteFiles(d *model.Drop) {
-	a := w.areas[d.Folder]
+	a := w.dirs[d.Folder]
 	if a == nil || d.Result.WorkerID != w.cfg.Name {
 		w.log.Warn("finished files are not here to be deleted", "task", d.ID, "attempt", d.Attempt, "folder", d.Folder)
 		return
@@ -199,7 +199,7 @@ func (w *Worker) deleteFiles(d *model.Drop) {
 
 // discardParts discards the bytes of a task that is not held.
 func (w *Worker) discardParts(id string) {
-	for _, a := range w.distinctAreas() {
+	for _, a := range w.distinctDirs() {
 		if err := a.discard(partDir(id)); err != nil {
 			w.log.Warn("discarding bytes", "task", id, "error", err)
 		}
@@ -207,45 +207,45 @@ func (w *Worker) discardParts(id string) {
 	w.emptyTrash()
 }
 
-// forget hears that the dispatcher knows how the attempt ended.
-func (w *Worker) forget(ref model.TaskRef) {
+// applyForget hears that the dispatcher knows how the attempt ended.
+func (w *Worker) applyForget(ref model.TaskRef) {
 	h := w.tasks[ref.ID]
 	switch {
 	case h == nil || h.Attempt != ref.Attempt:
 	case h.Phase == phaseFinished && h.drop == nil:
-		w.release(h)
+		w.removeTask(h)
 	case h.Phase == phaseAccepted:
 		// It completed here in an earlier life, of which the journal lost the end.
-		w.drop(model.Drop{ID: ref.ID, Attempt: ref.Attempt, Reason: model.DropSuperseded})
+		w.applyDrop(model.Drop{ID: ref.ID, Attempt: ref.Attempt, Reason: model.DropSuperseded})
 	}
 }
 
-// stopped ends a dropped task, once the engine and the mover have let go of it.
-func (w *Worker) stopped(h *held) {
+// finishDrop ends a dropped task, once the engine and the mover have let go of it.
+func (w *Worker) finishDrop(h *heldTask) {
 	if h.drop.Reason.RemovesBytes() {
 		w.discardParts(h.id())
 		if h.Place != nil {
-			if err := h.area.unplace(h.Place); err != nil {
+			if err := h.dir.removePlaced(h.Place); err != nil {
 				w.log.Warn("taking a canceled task's files away", "task", h.id(), "error", err)
 			}
 		}
 	}
-	w.release(h)
-	w.beatSoon() // its slot is free when a heartbeat omits it
-	if h.next != nil {
-		w.take([]model.Assignment{*h.next})
+	w.removeTask(h)
+	w.scheduleHeartbeat() // its slot is free when a heartbeat omits it
+	if h.nextAssignment != nil {
+		w.assign([]model.Assignment{*h.nextAssignment})
 	}
 }
 
-// release lets go of a task. Bytes that are still there are kept for a while.
-func (w *Worker) release(h *held) {
-	w.ended.add(h.id(), h.Attempt, time.Now())
+// removeTask lets go of a task. Bytes that are still there are kept for a while.
+func (w *Worker) removeTask(h *heldTask) {
+	w.finished.add(h.id(), h.Attempt, time.Now())
 	delete(w.tasks, h.id())
-	w.unjournal(h)
+	w.removeFromJournal(h)
 }
 
-func (w *Worker) unjournal(h *held) {
-	if err := h.area.orphan(h.id(), time.Now()); err != nil {
+func (w *Worker) removeFromJournal(h *heldTask) {
+	if err := h.dir.orphan(h.id(), time.Now()); err != nil {
 		w.log.Warn("marking bytes that nobody holds", "task", h.id(), "error", err)
 	}
 	if err := w.journal.remove(h.id()); err != nil {

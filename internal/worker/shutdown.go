@@ -7,46 +7,46 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// goodbyeTimeout bounds one try to tell the dispatcher.
-const goodbyeTimeout = 2 * time.Second
+// deregisterTimeout bounds one try to tell the dispatcher.
+const deregisterTimeout = 2 * time.Second
 
-// leave ends the worker's work within StopTimeout: what runs beside the loop comes
+// shutDown ends the worker's work within StopTimeout: what runs beside the loop comes
 // to its end, the engine stops where it is, finished files are moved, and the
 // dispatcher is told. What it has answered is the dispatcher's again; otherwise the
 // journal still has it, and the next start goes on with it.
-func (w *Worker) leave() {
+func (w *Worker) shutDown() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.StopTimeout)
 	defer cancel()
-	w.settle(ctx)
+	w.awaitAsync(ctx)
 	if w.closeEngine(ctx) {
 		for _, h := range w.tasks {
 			h.released = h.Phase == phaseMoving
 		}
-		w.settle(ctx)
+		w.awaitAsync(ctx)
 	}
-	if w.sayGoodbye(ctx) {
-		w.giveBack()
+	if w.deregister(ctx) {
+		w.removeUnfinished()
 	}
 	w.stats.save(time.Now(), 0, w.log)
 	w.log.Info("the worker has stopped", "tasks", len(w.tasks))
 }
 
-// half is a timer for half of the time that ctx has left: the dispatcher is to hear
-// of the leaving even if all else hangs.
-func half(ctx context.Context) *time.Timer {
+// halfRemaining is a timer for half of the time that ctx has left: the dispatcher is to
+// hear of the leaving even if all else hangs.
+func halfRemaining(ctx context.Context) *time.Timer {
 	deadline, _ := ctx.Deadline()
 	return time.NewTimer(time.Until(deadline) / 2)
 }
 
-// settle waits for what runs beside the loop: calls were canceled, moves are
+// awaitAsync waits for what runs beside the loop: calls were canceled, moves are
 // finished.
-func (w *Worker) settle(ctx context.Context) {
-	wait := half(ctx)
+func (w *Worker) awaitAsync(ctx context.Context) {
+	wait := halfRemaining(ctx)
 	defer wait.Stop()
 	for w.startMoves(); w.running > 0; w.startMoves() {
 		select {
 		case outcome := <-w.outcomes:
-			w.settleOutcome(outcome)
+			w.applyOutcome(outcome)
 		case <-wait.C:
 			w.log.Warn("the worker stops without waiting for what hangs")
 			return
@@ -58,7 +58,7 @@ func (w *Worker) settle(ctx context.Context) {
 func (w *Worker) closeEngine(ctx context.Context) bool {
 	closed := make(chan error, 1)
 	go func() { closed <- w.engine.Close() }()
-	wait := half(ctx)
+	wait := halfRemaining(ctx)
 	defer wait.Stop()
 	select {
 	case err := <-closed:
@@ -72,29 +72,29 @@ func (w *Worker) closeEngine(ctx context.Context) bool {
 	}
 }
 
-// sayGoodbye tells the dispatcher that the worker leaves, until it is answered. It
+// deregister tells the dispatcher that the worker leaves, until it is answered. It
 // names what it has finished. It does not wait for a NATS server that is away.
-func (w *Worker) sayGoodbye(ctx context.Context) bool {
-	w.beatCursor = ""
-	w.beatWait.Reset()
+func (w *Worker) deregister(ctx context.Context) bool {
+	w.heartbeatCursor = ""
+	w.heartbeatBackoff.Reset()
 	for {
 		if err := w.cfg.Link.Reachable(ctx); err != nil {
 			w.log.Warn("NATS is not reachable; leaving without telling the dispatcher", "error", err)
 			return false
 		}
-		call, cancel := context.WithTimeout(ctx, goodbyeTimeout)
+		call, cancel := context.WithTimeout(ctx, deregisterTimeout)
 		answer, err := w.cfg.Link.Heartbeat(call, w.heartbeat(model.StateLeaving))
 		cancel()
 		if err == nil && answer != nil {
 			for _, ref := range answer.Forget {
-				w.forget(ref)
+				w.applyForget(ref)
 			}
 			return true
 		}
 		if model.CodeOf(err) == model.CodeConflict {
 			return false // the name is another's: there is nothing to give back
 		}
-		wait := time.NewTimer(w.beatWait.NextBackOff())
+		wait := time.NewTimer(w.heartbeatBackoff.NextBackOff())
 		select {
 		case <-ctx.Done():
 			wait.Stop()
@@ -105,15 +105,15 @@ func (w *Worker) sayGoodbye(ctx context.Context) bool {
 	}
 }
 
-// giveBack lets go of everything that was not finished. The bytes stay for
+// removeUnfinished lets go of everything that was not finished. The bytes stay for
 // KeepOrphans: the task may come back to them.
-func (w *Worker) giveBack() {
+func (w *Worker) removeUnfinished() {
 	for _, h := range w.tasks {
 		if h.Phase == phaseAccepted {
 			if h.drop != nil && h.drop.Reason.RemovesBytes() {
 				w.discardParts(h.id())
 			}
-			w.release(h)
+			w.removeTask(h)
 		}
 	}
 }

@@ -21,18 +21,18 @@ const (
 	trashDir = stateDir + "/trash"
 )
 
-// area is one folder into which files are put, with the unfinished ones below it
+// downloadDir is one folder into which files are put, with the unfinished ones below it
 // on the same file system, so that a rename finishes them. Every operation goes
 // through root: a symbolic link that leads out of the folder is refused.
-type area struct {
+type downloadDir struct {
 	path string   // absolute
 	root *os.Root // the folder
 	lock *os.File
 	low  bool // there is too little space; only the loop touches it
 }
 
-// openArea makes the folder if it is not there and locks it for the worker name.
-func openArea(path, name string) (_ *area, err error) {
+// openDownloadDir makes the folder if it is not there and locks it for the worker name.
+func openDownloadDir(path, name string) (_ *downloadDir, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("worker: the folder %s: %w", path, err)
@@ -40,7 +40,7 @@ func openArea(path, name string) (_ *area, err error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return nil, fmt.Errorf("worker: making the download folder: %w", err)
 	}
-	a := &area{path: path}
+	a := &downloadDir{path: path}
 	if a.root, err = os.OpenRoot(path); err != nil {
 		return nil, fmt.Errorf("worker: opening the download folder: %w", err)
 	}
@@ -73,7 +73,7 @@ func makeDir(root *os.Root, dir string, mode fs.FileMode) error {
 	return err
 }
 
-func (a *area) takeLock(name string) error {
+func (a *downloadDir) takeLock(name string) error {
 	f, err := a.root.OpenFile(stateDir+"/lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return fmt.Errorf("worker: opening the lock: %w", err)
@@ -96,7 +96,7 @@ func (a *area) takeLock(name string) error {
 	return nil
 }
 
-func (a *area) close() {
+func (a *downloadDir) close() {
 	if a.lock != nil {
 		_ = a.lock.Close()
 	}
@@ -117,7 +117,7 @@ func PartsDir(dir string) (string, error) {
 func partDir(id string) string { return partsDir + "/" + id }
 
 // jobDir makes the task's part folder and returns its absolute path.
-func (a *area) jobDir(id string) (string, error) {
+func (a *downloadDir) jobDir(id string) (string, error) {
 	// The folder becomes the finished one, so it has a finished folder's mode;
 	// what is above it keeps others out.
 	if err := makeDir(a.root, partDir(id), 0o755); err != nil {
@@ -129,7 +129,7 @@ func (a *area) jobDir(id string) (string, error) {
 // discard takes name out of sight in one step and leaves the deleting to
 // emptyTrash: a crash in the middle of a deletion must not leave a data file
 // without its control file, which an engine would take for complete.
-func (a *area) discard(name string) error {
+func (a *downloadDir) discard(name string) error {
 	err := a.root.Rename(name, trashDir+"/"+rand.Text())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -138,7 +138,7 @@ func (a *area) discard(name string) error {
 }
 
 // emptyTrash deletes what was discarded.
-func (a *area) emptyTrash() error {
+func (a *downloadDir) emptyTrash() error {
 	names, err := a.list(trashDir)
 	for _, name := range names {
 		err = errors.Join(err, a.root.RemoveAll(trashDir+"/"+name))
@@ -146,7 +146,7 @@ func (a *area) emptyTrash() error {
 	return err
 }
 
-func (a *area) list(dir string) ([]string, error) {
+func (a *downloadDir) list(dir string) ([]string, error) {
 	f, err := a.root.Open(dir)
 	if err != nil {
 		return nil, err
@@ -156,7 +156,7 @@ func (a *area) list(dir string) ([]string, error) {
 }
 
 // orphan starts the time for which bytes that nobody holds are kept.
-func (a *area) orphan(id string, now time.Time) error {
+func (a *downloadDir) orphan(id string, now time.Time) error {
 	err := a.root.Chtimes(partDir(id), now, now)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -166,7 +166,7 @@ func (a *area) orphan(id string, now time.Time) error {
 
 // discardOrphans discards the bytes of tasks that are not held and were left
 // before the given time; it returns their ids.
-func (a *area) discardOrphans(held func(id string) bool, before time.Time) ([]string, error) {
+func (a *downloadDir) discardOrphans(held func(id string) bool, before time.Time) ([]string, error) {
 	ids, err := a.list(partsDir)
 	var gone []string
 	for _, id := range ids {

@@ -21,15 +21,15 @@ func freeSpace(ctx context.Context, path string) int64 {
 // isLow reports whether the area is under the floor: then nothing is begun in it,
 // and what runs pauses with its bytes kept. Once under it, an area must have an
 // eighth more to be used again, so that what it pauses does not start and stop.
-func (a *area) isLow(free, floor int64) bool {
+func (a *downloadDir) isLow(free, floor int64) bool {
 	if a.low {
 		floor += floor / 8
 	}
 	return free >= 0 && free < floor
 }
 
-// watchFloor takes in how much space each area has.
-func (w *Worker) watchFloor(free map[*area]int64) {
+// applyFreeSpace takes in how much space each area has.
+func (w *Worker) applyFreeSpace(free map[*downloadDir]int64) {
 	for a, bytes := range free {
 		low := a.isLow(bytes, w.cfg.DiskFloor)
 		if low == a.low {
@@ -42,14 +42,14 @@ func (w *Worker) watchFloor(free map[*area]int64) {
 		} else {
 			w.log.Info("there is space again: downloads go on", "dir", a.path, "free", bytes)
 		}
-		w.passSoon()
-		w.beatSoon()
+		w.scheduleReconcile()
+		w.scheduleHeartbeat()
 	}
 }
 
-// pause notes that the engine has let go of a task whose disk is nearly full. It
+// setPaused notes that the engine has let go of a task whose disk is nearly full. It
 // keeps its slot, and the engine gets it again when there is space.
-func (h *held) pause() {
-	h.paused, h.given = true, 0
+func (h *heldTask) setPaused() {
+	h.paused, h.givenVersion = true, 0
 	h.report.Status, h.report.DownloadSpeed = model.ReportPaused, 0
 }

@@ -1,0 +1,354 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// reconciliation is one comparison of what the engine should have with what it has. It
+// runs beside the loop and changes nothing of the loop's: it is given copies, and tells
+// what it found.
+type reconciliation struct {
+	wanted   []wantedJob
+	toRemove []*heldTask // of these the engine must let go
+
+	free       map[*downloadDir]int64 // bytes, -1 if it cannot be told
+	states     map[string]download.State
+	err        error // of Poll: then nothing is known
+	startErrs  map[*heldTask]error
+	removeErrs map[*heldTask]error
+}
+
+// wantedJob is what the engine should have of one task.
+type wantedJob struct {
+	held    *heldTask // to find it again; not touched beside the loop
+	task    *model.Task
+	dir     *downloadDir
+	version int
+	restart bool // what the engine has under this id is of another version
+}
+
+// startReconcile begins a pass over everything that is held.
+func (w *Worker) startReconcile(now time.Time) {
+	p := &reconciliation{free: make(map[*downloadDir]int64), startErrs: make(map[*heldTask]error), removeErrs: make(map[*heldTask]error)}
+	for _, h := range w.tasks {
+		switch {
+		case h.belongsInEngine():
+			p.wanted = append(p.wanted, wantedJob{h, h.Task, h.dir, h.wantedVersion, h.wantedVersion != h.givenVersion})
+		case h.moving:
+		case h.drop != nil, h.Phase == phaseMoving && !h.released, h.Phase == phaseAccepted && !h.paused:
+			p.toRemove = append(p.toRemove, h)
+		}
+	}
+	w.reconciling, w.lastReconcile = true, now
+	w.nextReconcile = now.Add(pollInterval)
+	if len(w.tasks) == 0 {
+		w.nextReconcile = now.Add(idlePoll)
+	}
+	ids := make(map[*heldTask]string, len(p.toRemove))
+	for _, h := range p.toRemove {
+		ids[h] = h.id()
+	}
+	engine, measure := w.engine, w.free
+	if w.cfg.DiskFloor > 0 {
+		for _, a := range w.distinctDirs() {
+			p.free[a] = -1
+		}
+	}
+	w.runAsync(func(ctx context.Context) func() {
+		ctx, cancel := context.WithTimeout(ctx, reconcileTimeout)
+		defer cancel()
+		for a := range p.free {
+			p.free[a] = measure(ctx, a.path)
+		}
+		p.run(ctx, engine, ids)
+		return func() { w.finishReconcile(p) }
+	})
+}
+
+func (p *reconciliation) run(ctx context.Context, engine download.Engine, release map[*heldTask]string) {
+	known := make(map[string]bool, len(p.wanted)+len(release))
+	removing, cancel := context.WithTimeout(ctx, removesTimeout)
+	defer cancel()
+	for h, id := range release {
+		known[id] = true
+		p.removeErrs[h] = removeJob(removing, engine, id)
+	}
+	if p.states, p.err = engine.Poll(ctx); p.err != nil {
+		return
+	}
+	for id, state := range p.states {
+		p.states[id] = state.Clamped()
+	}
+	for _, want := range p.wanted {
+		known[want.task.ID] = true
+	}
+	for id := range p.states {
+		if !known[id] {
+			_ = removeJob(removing, engine, id) // if it fails, the next pass finds it again
+		}
+	}
+	for _, want := range p.wanted {
+		if _, ok := p.states[want.task.ID]; ok && !want.restart {
+			p.startErrs[want.held] = nil
+			continue
+		}
+		delete(p.states, want.task.ID)
+		p.startErrs[want.held] = startJob(ctx, removing, engine, want)
+	}
+}
+
+// removeJob has the engine let go of a task. One that does not stop must not hold up the
+// others: the engine keeps stopping it, and the next pass asks again.
+func removeJob(ctx context.Context, engine download.Engine, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	return engine.Remove(ctx, id)
+}
+
+// startJob has the engine begin.
+func startJob(ctx, removing context.Context, engine download.Engine, want wantedJob) error {
+	if err := ctx.Err(); err != nil {
+		return err // the calls before took all the time; the next pass goes on
+	}
+	if want.restart {
+		if err := removeJob(removing, engine, want.task.ID); err != nil {
+			return err
+		}
+	}
+	dir, err := want.dir.jobDir(want.task.ID)
+	if err != nil {
+		return err
+	}
+	return engine.Add(ctx, download.Job{Task: want.task, Dir: dir})
+}
+
+// finishReconcile draws the conclusions.
+func (w *Worker) finishReconcile(p *reconciliation) {
+	now := time.Now()
+	w.reconciling = false
+	switch {
+	case w.asyncCtx.Err() != nil:
+		return // the calls were cut off: nothing is known
+	case p.err != nil:
+		w.warnThrottled(&w.engineLog, "the engine does not answer", "error", p.err)
+	default:
+		w.lastPoll = now
+	}
+	w.applyFreeSpace(p.free)
+	if state, _ := w.state(now); state != w.lastState {
+		w.scheduleHeartbeat() // the dispatcher gives tasks, or gives none, from now on
+	}
+	var complete []*heldTask
+	var speed, gained int64
+	for _, want := range p.wanted {
+		h := want.held
+		if w.tasks[want.task.ID] != h {
+			continue
+		}
+		err := p.err
+		if err == nil {
+			if err = p.startErrs[h]; err == nil {
+				h.givenVersion = want.version
+			}
+		}
+		if !h.belongsInEngine() || h.wantedVersion != want.version {
+			w.scheduleReconcile()
+			continue
+		}
+		if err != nil {
+			w.noteEngineError(h, err, now, p.err != nil)
+			continue
+		}
+		h.engineErrorSince = time.Time{}
+		if state, ok := p.states[h.id()]; ok {
+			if h.counted {
+				gained = model.AddLengths(gained, state.Completed-h.report.CompletedLength)
+			}
+			h.counted = true
+			speed = model.AddLengths(speed, state.Speed)
+			if w.applyState(h, &state) {
+				complete = append(complete, h)
+			}
+		}
+	}
+	w.stats.addProgress(now, speed, gained)
+	w.journalPlacements(complete)
+	for h, err := range p.removeErrs {
+		w.onReleased(h, err)
+	}
+}
+
+// onReleased goes on with a task that the engine has let go of.
+func (w *Worker) onReleased(h *heldTask, err error) {
+	switch {
+	case w.tasks[h.id()] != h:
+	case err != nil:
+		w.warnThrottled(&w.engineLog, "the engine does not let go of a task", "task", h.id(), "attempt", h.Attempt, "error", err)
+	case h.drop != nil:
+		w.finishDrop(h)
+	case h.Phase == phaseAccepted:
+		h.setPaused()
+	default:
+		h.released = true
+	}
+}
+
+// applyState takes in how one download is. It returns true if that is complete, with
+// the place of its files decided.
+func (w *Worker) applyState(h *heldTask, s *download.State) (complete bool) {
+	h.report.GID = s.GID // a short download is over before it was ever seen active
+	h.report.Error = s.Before
+	switch s.Phase {
+	case download.Complete:
+		place, err := newPlacement(h.Task, s.Files)
+		if err != nil {
+			w.failTask(h, taskError(download.CodeUnknown, model.ClassPermanent, err.Error()))
+			return false
+		}
+		h.Place = place
+		return true
+	case download.Failed:
+		why := s.Err
+		if why == nil {
+			why = taskError(download.CodeUnknown, model.ClassRetryable, "the engine gave up without a reason")
+		}
+		if why.Code == download.CodeDuplicateTorrent { // such as by a URL of a torrent: its hash was not known before
+			w.finishTask(h, duplicateRejection(why.Code, why.Message))
+			return false
+		}
+		w.failTask(h, why)
+	default:
+		h.paused = false
+		h.report = model.Report{
+			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID, Error: s.Before,
+			CompletedLength: s.Completed, TotalLength: s.Total, DownloadSpeed: s.Speed,
+		}
+		if s.Total > 0 {
+			h.report.Progress = model.KnownPercent(100 * float64(s.Completed) / float64(s.Total))
+		}
+	}
+	return false
+}
+
+// noteEngineError notes that the engine cannot be brought to have a task. After a while
+// the task goes to another worker: it fails if it alone is not taken, and is given back
+// without blame if the engine answers for none.
+func (w *Worker) noteEngineError(h *heldTask, err error, now time.Time, engineDown bool) {
+	if h.engineErrorSince.IsZero() {
+		h.engineErrorSince = now
+		w.log.Warn("the engine does not take a task", "task", h.id(), "attempt", h.Attempt, "error", err)
+	}
+	if now.Sub(h.engineErrorSince) < engineErrorTimeout {
+		return
+	}
+	if engineDown {
+		w.finishTask(h, rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker, "the engine does not answer: %v", err))
+		return
+	}
+	w.failTask(h, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", err)))
+}
+
+// journalPlacements puts complete downloads into the journal as moving: they are moved as
+// soon as the engine has let go of them. One that cannot be kept is complete again
+// at the next pass; moved all the same, it would be found in its own way after a
+// crash.
+func (w *Worker) journalPlacements(complete []*heldTask) {
+	if len(complete) == 0 {
+		return
+	}
+	entries := make([]*entry, len(complete))
+	for i, h := range complete {
+		h.Phase = phaseMoving
+		entries[i] = &h.entry
+	}
+	for i, err := range w.journal.put(entries...) {
+		h := complete[i]
+		if err != nil {
+			h.Phase, h.Place = phaseAccepted, nil
+			w.warnThrottled(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
+			continue
+		}
+		_, total := h.Place.results()
+		h.report.Progress, h.report.CompletedLength, h.report.TotalLength, h.report.DownloadSpeed = 100, total, total, 0
+		h.released = false
+	}
+	w.scheduleReconcile()
+}
+
+// startMoves moves what the engine has let go of, a few at once.
+func (w *Worker) startMoves() {
+	for _, h := range w.tasks {
+		if w.moves >= maxMoves {
+			return
+		}
+		if h.Phase != phaseMoving || !h.released || h.moving || h.drop != nil {
+			continue
+		}
+		h.moving = true
+		w.moves++
+		id, dir, place := h.id(), h.dir, h.Place
+		w.runAsync(func(context.Context) func() {
+			err := dir.placeFiles(id, place)
+			return func() { w.finishMove(h, err) }
+		})
+	}
+}
+
+// finishMove ends a download, or begins it again if its bytes are gone.
+func (w *Worker) finishMove(h *heldTask, err error) {
+	h.moving = false
+	w.moves--
+	var no *refusal
+	switch {
+	case errors.Is(err, errFilesLost):
+		w.log.Warn("finished files are gone; the task begins again", "task", h.id(), "attempt", h.Attempt)
+		h.Phase, h.Place, h.released = phaseAccepted, nil, false
+		h.wantedVersion++
+		w.persist(h)
+	case errors.As(err, &no):
+		w.failTask(h, taskError(no.code, no.class, no.message))
+	case err != nil:
+		w.failTask(h, taskError(download.CodeFileIO, model.ClassWorker, err.Error()))
+	default:
+		files, total := h.Place.results()
+		w.finishTask(h, &model.Report{
+			Status: model.ReportCompleted, GID: h.report.GID, Error: h.report.Error,
+			Progress: 100, CompletedLength: total, TotalLength: total,
+			Result: &model.Result{Files: boundFiles(files), TotalLength: total, WorkerID: w.cfg.Name},
+		})
+	}
+	w.scheduleReconcile()
+}
+
+// failTask ends an attempt. The bytes stay, for the next one.
+func (w *Worker) failTask(h *heldTask, why *model.TaskError) {
+	last := h.report
+	last.Status, last.Error, last.DownloadSpeed = model.ReportFailed, taskError(why.Code, why.Class, why.Message), 0
+	last.Error.HTTPStatus, last.Error.Host = why.HTTPStatus, why.Host
+	w.finishTask(h, &last)
+}
+
+// finishTask keeps the last report; from now on it is said until it is answered.
+func (w *Worker) finishTask(h *heldTask, last *model.Report) {
+	h.setFinalReport(last)
+	w.persist(h)
+	if last.Status != model.ReportRejected {
+		w.stats.countFinished(last.Status == model.ReportCompleted)
+	}
+	w.logEnd(h, last)
+	w.scheduleReconcile()
+}
+
+// persist puts how a task is into the journal. If that fails, it is said all the same:
+// after a crash the journal's earlier word leads to the same end.
+func (w *Worker) persist(h *heldTask) {
+	if err := w.journal.put(&h.entry)[0]; err != nil {
+		w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)
+	}
+}
