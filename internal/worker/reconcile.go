@@ -326,11 +326,15 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 	w.scheduleReconcile()
 }
 
+// maxRetryAfter is [model.MaxRetryAfter] in seconds.
+const maxRetryAfter = int(model.MaxRetryAfter / model.Duration(time.Second))
+
 // failTask ends an attempt. The bytes stay, for the next one.
 func (w *Worker) failTask(h *heldTask, why *model.TaskError) {
 	last := h.report
 	last.Status, last.Error, last.DownloadSpeed = model.ReportFailed, taskError(why.Code, why.Class, why.Message), 0
 	last.Error.HTTPStatus, last.Error.Host = why.HTTPStatus, why.Host
+	last.RetryAfter = model.Duration(min(max(why.RetryAfter, 0), maxRetryAfter)) * model.Seconds(1)
 	w.finishTask(h, &last)
 }
 

@@ -156,6 +156,8 @@ func (e *TaskError) append(b []byte, w writer) []byte {
 	b = w.text(b, "class", string(e.Class))
 	b = w.intIf(b, "http_status", int64(e.HTTPStatus))
 	b = w.textIf(b, "host", e.Host)
+	b = w.intIf(b, "retry_after", int64(e.RetryAfter))
+	b = w.intIf(b, "waits", int64(e.Waits))
 	return b
 }
 

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"time"
 )
 
 // WorkerState is what a worker says of itself in a heartbeat.
@@ -111,7 +112,14 @@ type Report struct {
 	DownloadSpeed   int64        `json:"download_speed"`
 	Error           *TaskError   `json:"error,omitempty"`
 	Result          *Result      `json:"result,omitempty"`
+
+	// RetryAfter, of a failed attempt, is how long the server asked to wait before the
+	// next request, in whole seconds, at most [MaxRetryAfter]; 0 = it did not ask.
+	RetryAfter Duration `json:"retry_after,omitempty"`
 }
+
+// MaxRetryAfter bounds [Report.RetryAfter]. A longer one is cut.
+const MaxRetryAfter = Duration(24 * time.Hour)
 
 // Ref returns the attempt that the report is about.
 func (r *Report) Ref() TaskRef { return TaskRef{ID: r.ID, Attempt: r.Attempt} }

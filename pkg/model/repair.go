@@ -93,6 +93,7 @@ func (r *Result) possible() bool {
 // cut shortens texts and lists that are merely too long.
 func (r *Report) cut() {
 	r.GID = cut(r.GID, MaxName)
+	r.RetryAfter = wholeSeconds(min(max(r.RetryAfter, 0), MaxRetryAfter))
 	if r.Error != nil {
 		r.Error.Message = cut(r.Error.Message, MaxMessage)
 		r.Error.Host = cut(r.Error.Host, maxHostName)
@@ -103,6 +104,11 @@ func (r *Report) cut() {
 	if r.Result != nil && len(r.Result.Files) > MaxResultFiles {
 		r.Result.Files = r.Result.Files[:MaxResultFiles]
 	}
+}
+
+// wholeSeconds rounds up.
+func wholeSeconds(d Duration) Duration {
+	return (d + Seconds(1) - 1) / Seconds(1) * Seconds(1)
 }
 
 func (s ReportStatus) known() bool {

@@ -64,6 +64,8 @@ type TaskError struct {
 
 	HTTPStatus int    `json:"http_status,omitempty"` // status of the server's answer; 0 = not a failure of HTTP
 	Host       string `json:"host,omitempty"`        // of that server, for people
+	RetryAfter int    `json:"retry_after,omitempty"` // seconds that the server asked to wait, as far as accepted
+	Waits      int    `json:"waits,omitempty"`       // attempts that ended with retry_after and did not count as failures
 }
 
 // Result is what a completed task left on its worker's disk.

@@ -145,6 +145,12 @@ func TestReportsAreRefusedByName(t *testing.T) {
 			checkRefusal(t, h.Validate(), want)
 		})
 	}
+	for given, want := range map[Duration]Duration{-1: 0, 0: 0, 1: Seconds(1), Seconds(7): Seconds(7), MaxDuration: MaxRetryAfter} {
+		r := ok
+		if r.RetryAfter = given; r.Validate() != nil || r.RetryAfter != want {
+			t.Errorf("retry_after %v becomes %v, want %v", given, r.RetryAfter, want)
+		}
+	}
 	long := Report{ID: "a", Attempt: 1, Status: ReportFailed, Error: &TaskError{Class: ClassRetryable, Message: strings.Repeat("ä", 3000)},
 		Result: &Result{Files: make([]File, 5000)}}
 	if err := long.Validate(); err != nil || len(long.Error.Message) > MaxMessage || len(long.Result.Files) != MaxResultFiles {

@@ -3,7 +3,6 @@ package aria2
 import (
 	"errors"
 	"maps"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -86,10 +85,9 @@ func (j *job) discreet() *download.Job {
 // they are asked again as often as aria2c would, each time another one first.
 func (j *job) unanswered(err error) {
 	j.asked++
-	tooMany := errors.Is(err, download.StatusError(http.StatusTooManyRequests))
-	if j.asked < j.number("max-tries", download.DefaultMaxTries) && passes(err) && !tooMany {
+	if j.asked < j.number("max-tries", download.DefaultMaxTries) && passes(err) && !download.MustWait(err) {
 		j.first++
-		j.notBefore = time.Now().Add(j.retryWait())
+		j.notBefore = time.Now().Add(max(j.retryWait(), download.RetryAfterOf(err)))
 		return
 	}
 	j.failWith(j.probeFailure(err))

@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"time"
 
@@ -58,6 +59,8 @@ type job struct {
 	asked     int       // how often no source has answered
 	notBefore time.Time // they are asked again
 	turns     int       // how often the next source had its turn because one had failed
+
+	retryAt time.Time // until then the url's server asked for no request, in its answer to a probe
 }
 
 // maxMissed is how many polls may miss a child before the job is given again.
@@ -69,8 +72,21 @@ func (j *job) end(s download.State) {
 	j.state, j.ended = s, true
 }
 
+// fail ends a job. aria2c does not tell Retry-After; that of the probe holds if the
+// same refusal is the reason.
 func (j *job) fail(code int, message string) {
-	j.failWith(download.Failure(j.Task, code, message))
+	failure := download.Failure(j.Task, code, message)
+	if status := failure.HTTPStatus; status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable {
+		failure.RetryAfter = download.WholeSeconds(time.Until(j.retryAt))
+	}
+	j.failWith(failure)
+}
+
+// noteRetryAfter keeps how long the answer to a probe asks to wait.
+func (j *job) noteRetryAfter(err error) {
+	if wait := download.RetryAfterOf(err); wait > 0 {
+		j.retryAt = time.Now().Add(wait)
+	}
 }
 
 func (j *job) failWith(err *model.TaskError) {

@@ -20,8 +20,12 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		return nil
 	}
 	now, known := e.prepared(j)
+	j.noteRetryAfter(now.err)
 	switch {
 	case !known:
+		return nil
+	case now.version == nil && len(j.Task.Mirrors) == 0 && download.MustWait(now.err) && download.RetryAfterOf(now.err) > 0:
+		j.fail(download.CodeOf(now.err), now.err.Error())
 		return nil
 	case now.version == nil && j.confides():
 		j.unanswered(now.err)

@@ -64,6 +64,9 @@ func (q *inquiry) ask(ctx context.Context) (f finding) {
 			v.at = at
 			return finding{version: v}
 		}
+		if at > 0 {
+			download.ClearRetryAfter(err)
+		}
 		if err != nil && (f.err == nil || passes(err)) {
 			f.err = err
 		}
@@ -152,5 +155,5 @@ func (q *inquiry) request(ctx context.Context, method, source, span string) (*ve
 		v.Length = rangeTotal(resp.Header.Get("Content-Range"))
 		return v, nil
 	}
-	return nil, &download.ResponseError{Status: download.StatusError(resp.StatusCode), Host: resp.Request.URL.Hostname()}
+	return nil, download.NewResponseError(resp)
 }

@@ -137,6 +137,27 @@ func TestAServerThatAnswersNoProbeIsToldNothingByAria2c(t *testing.T) {
 	})
 }
 
+// A source that answers the probe with a wait is asked for nothing more in the attempt,
+// and the failure has the wait.
+func TestProbe_RetryAfterEndsTheAttempt(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.Header().Set("Retry-After", "120")
+		w.WriteHeader(http.StatusTooManyRequests)
+	}))
+	e := newAria2(t, t.TempDir())
+	for id, url := range map[string]string{"limited": s.URL, "confides": with("me:secret", s.URL)} {
+		asked.Store(0)
+		downloadtest.Add(t, e, downloadtest.Job(t, id, url+"/file"))
+		err := downloadtest.MustFail(t, e, id)
+		if err.HTTPStatus != 429 || err.RetryAfter < 115 || err.RetryAfter > 120 || asked.Load() != 1 {
+			t.Errorf("%s: %+v after %d requests", id, err, asked.Load())
+		}
+	}
+}
+
 func TestAServerThatLeadsElsewhereAfterTheProbeTellsNothing(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(100_000)

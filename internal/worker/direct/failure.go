@@ -3,7 +3,6 @@ package direct
 import (
 	"cmp"
 	"errors"
-	"net/http"
 	"net/url"
 	"syscall"
 
@@ -48,12 +47,6 @@ func local(code int, err error) error {
 
 func isLocal(err error) bool { return errors.As(err, new(*localError)) }
 
-// tooMany reports whether the server asked for fewer requests: the dispatcher's
-// long backoff is the answer, not another try from here.
-func tooMany(err error) bool {
-	return errors.Is(err, download.StatusError(http.StatusTooManyRequests))
-}
-
 // refused reports whether the server refused a request in a way that a fresh link
 // from the same source may not meet.
 func refused(err error) bool {
@@ -95,6 +88,7 @@ func failureOf(task *model.Task, err error) *model.TaskError {
 	var response *download.ResponseError
 	if errors.As(err, &response) {
 		failure.HTTPStatus = int(response.Status)
+		failure.RetryAfter = download.WholeSeconds(response.RetryAfter)
 	}
 	return failure
 }

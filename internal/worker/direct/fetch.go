@@ -151,7 +151,7 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 		if s != nil {
 			f.spans.release(s)
 		}
-		err = &download.ResponseError{Status: download.StatusError(status), Host: t.resp.Request.URL.Hostname()}
+		err = download.NewResponseError(t.resp)
 	}
 	if err != nil {
 		t.close()

@@ -165,6 +165,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	sources := append([]string{j.Task.URL}, j.Task.Mirrors...)
 	best, _ := f.have() // bytes that the furthest try has reached
 	wiped, progress := false, false
+	var limited error // of the url, which may have the file later
 	for try, at := 1, 0; ; {
 		err := j.fetch(ctx, f, sources[at])
 		if err == nil {
@@ -202,14 +203,24 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 			}
 		case refused(err) && progress && try < j.maxTries: // the source may give a fresh link
 			try++
-		case class != model.ClassRetryable && len(sources) > 1: // the other sources may still have it
+		case (class != model.ClassRetryable || download.MustWait(err)) && len(sources) > 1: // the other sources may still have it
+			if download.MustWait(err) && sources[at] == j.Task.URL {
+				limited = err
+			}
 			sources = append(sources[:at:at], sources[at+1:]...)
 			at, wait = at%len(sources), 0
-		case class != model.ClassRetryable || try >= j.maxTries || tooMany(err):
+		case class != model.ClassRetryable || try >= j.maxTries || download.MustWait(err):
+			if limited != nil {
+				return nil, 0, limited
+			}
+			if sources[at] != j.Task.URL {
+				download.ClearRetryAfter(err)
+			}
 			return nil, 0, j.explain(err, try, progress)
 		default:
 			try++
 			at = (at + 1) % len(sources)
+			wait = max(wait, download.RetryAfterOf(err))
 		}
 		j.log.Debug("a try failed; going on", "error", download.Clean(err.Error()), "in", wait)
 		if !pause(ctx, wait) {

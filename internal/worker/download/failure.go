@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -149,8 +150,16 @@ func (e StatusError) Error() string {
 
 // ResponseError is an answer of a server that is not a success.
 type ResponseError struct {
-	Status StatusError
-	Host   string
+	Status     StatusError
+	Host       string
+	RetryAfter time.Duration // that it asks for, see [RetryAfter]
+}
+
+// NewResponseError makes the error of an answer that is not a success.
+func NewResponseError(resp *http.Response) *ResponseError {
+	return &ResponseError{
+		Status: StatusError(resp.StatusCode), Host: resp.Request.URL.Hostname(), RetryAfter: RetryAfter(resp, time.Now()),
+	}
 }
 
 // Error names the status and the host.

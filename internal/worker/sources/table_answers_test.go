@@ -104,13 +104,37 @@ func repetitions() []behaviour {
 			var n atomic.Int64
 			return on(func(*http.Request) bool { return n.Add(1) == 1 }, func(w http.ResponseWriter, _ *http.Request) { reset(w) })(data)
 		}},
-		{name: "503 once with Retry-After", verdict: "no no ok ok", serve: once(1, 503, "Retry-After", "1")},
 		{name: "a body that ends before its length", verdict: "no no no no", serve: head(okLine+"Content-Length: 300000\r\n", ""), options: map[string]string{"max-tries": "2"}},
 	}
 	for code, verdict := range map[int]string{
 		408: "no no ok ok", 500: "no no ok ok", 502: "no no ok ok", 504: "ok no ok ok",
 	} {
 		list = append(list, behaviour{name: fmt.Sprintf("%d once", code), verdict: verdict, serve: once(1, code)})
+	}
+	return append(list, refusals()...)
+}
+
+// refusals are servers that ask for a wait, once. A long wait, and each 429, is the
+// dispatcher's: the attempt ends.
+func refusals() []behaviour {
+	var list []behaviour
+	for _, status := range []int{429, 503} {
+		for _, c := range []struct{ name, after, verdict string }{
+			{"", "1", "no no ok ok"},
+			{" as a date", time.Now().Add(time.Second).UTC().Format(http.TimeFormat), "no no ok ok"},
+			{" in the past", "Wed, 21 Oct 2015 07:28:00 GMT", "no no ok ok"},
+			{" that is no time", "soon", "no no ok ok"},
+			{" below zero", "-5", "no no ok ok"},
+			{" of 10^12 seconds", "1000000000000", "no no no no"},
+		} {
+			if status == 429 {
+				c.verdict = "no no no no"
+			}
+			list = append(list, behaviour{
+				name: fmt.Sprintf("%d once with Retry-After%s", status, c.name), verdict: c.verdict,
+				serve: once(1, status, "Retry-After", c.after),
+			})
+		}
 	}
 	return list
 }

@@ -69,7 +69,8 @@ func state(t *model.Task, i, workers int) {
 	case model.StatusPending:
 		if i%2 == 0 {
 			t.Failures, t.Losses, t.RetryAt = 2, 1, t.CreatedAt+90_000
-			t.Error = &model.TaskError{Code: 22, Message: "status=503 <busy>", Class: model.ClassRetryable}
+			t.Error = &model.TaskError{Code: 22, Message: "status=503 <busy>", Class: model.ClassRetryable,
+				HTTPStatus: 503, Host: "h.example", RetryAfter: 75, Waits: 3}
 		}
 	case model.StatusFailed:
 		t.FinishedAt = t.CreatedAt + 4000

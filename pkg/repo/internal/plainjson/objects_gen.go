@@ -12,6 +12,8 @@ func (w *Writer) TaskError(e *model.TaskError) {
 	w.Text("class", string(e.Class))
 	w.Int("http_status", int64(e.HTTPStatus))
 	w.Text("host", e.Host)
+	w.Int("retry_after", int64(e.RetryAfter))
+	w.Int("waits", int64(e.Waits))
 	w.End('}')
 }
 
@@ -29,6 +31,8 @@ func (r *Reader) membersTaskError(v *model.TaskError) {
 	r.Text("class", (*string)(&v.Class))
 	r.Small("http_status", &v.HTTPStatus)
 	r.Text("host", &v.Host)
+	r.Small("retry_after", &v.RetryAfter)
+	r.Small("waits", &v.Waits)
 	r.End("}")
 }
 
