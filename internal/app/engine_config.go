@@ -14,6 +14,8 @@ func engineConfig(c *config.Dispatcher) engine.Config {
 		MaxLosses:         c.TaskAssignment.MaxLosses,
 		RetryBase:         c.TaskAssignment.RetryBase,
 		RetryDelay:        c.TaskAssignment.RetryDelay,
+		RetryAfterMax:     c.TaskAssignment.RetryAfterMax,
+		RetryAfterFree:    c.TaskAssignment.RetryAfterFree,
 		HeartbeatInterval: c.WorkerManagement.HeartbeatInterval,
 		HeartbeatTimeout:  c.WorkerManagement.HeartbeatTimeout,
 		MaxPending:        int64(c.Limits.MaxPending),

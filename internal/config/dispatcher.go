@@ -33,12 +33,14 @@ type Database struct {
 
 // TaskAssignment says how tasks find workers, and how often they are tried.
 type TaskAssignment struct {
-	Strategy   string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"Which of the workers that can take a task gets it."`
-	MaxRetries int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Failures after the first that a task may have before it is failed; a task's max_attempts, where given, counts instead."`
-	RetryDelay model.Duration `key:"retry_delay" max:"720h" doc:"The longest wait before a retry."`
-	RetryBase  model.Duration `key:"retry_base" max:"720h" doc:"The wait before the first retry; each further one doubles it."`
-	MaxLosses  int            `key:"max_losses" min:"1" max:"1000" doc:"A task whose worker was lost this often is failed."`
-	Ageing     model.Duration `key:"ageing" max:"87600h" doc:"A task that has waited this long counts as one priority higher; 0 = off."`
+	Strategy       string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"Which of the workers that can take a task gets it."`
+	MaxRetries     int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Failures after the first that a task may have before it is failed; a task's max_attempts, where given, counts instead."`
+	RetryDelay     model.Duration `key:"retry_delay" max:"720h" doc:"The longest wait before a retry."`
+	RetryBase      model.Duration `key:"retry_base" max:"720h" doc:"The wait before the first retry; each further one doubles it."`
+	RetryAfterMax  model.Duration `key:"retry_after_max" min:"1s" max:"24h" doc:"The longest wait that a server may ask for by Retry-After."`
+	RetryAfterFree int            `key:"retry_after_free" min:"0" max:"1000" doc:"Attempts of a task that may end with such a wait and are not counted as failures."`
+	MaxLosses      int            `key:"max_losses" min:"1" max:"1000" doc:"A task whose worker was lost this often is failed."`
+	Ageing         model.Duration `key:"ageing" max:"87600h" doc:"A task that has waited this long counts as one priority higher; 0 = off."`
 }
 
 // WorkerManagement says when a worker is lost.
@@ -119,6 +121,7 @@ func DefaultDispatcher() *Dispatcher {
 		TaskAssignment: TaskAssignment{
 			Strategy: "least_loaded", MaxRetries: 3, MaxLosses: 5,
 			RetryDelay: model.Seconds(300), RetryBase: model.Seconds(5),
+			RetryAfterMax: model.Seconds(3600), RetryAfterFree: 10,
 		},
 		WorkerManagement: WorkerManagement{
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),

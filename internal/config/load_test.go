@@ -196,6 +196,7 @@ func find(config any, prefix, path string) any {
 var contractKeys = map[string]string{
 	"database.type": "memory", "database.path": "data/dispatcher.db", "database.dsn": "", "database.synchronous": "full",
 	"task_assignment.strategy": "least_loaded", "task_assignment.max_retries": "3", "task_assignment.retry_delay": "5m0s",
+	"task_assignment.retry_after_max": "1h0m0s", "task_assignment.retry_after_free": "10",
 	"task_assignment.retry_base": "5s", "task_assignment.max_losses": "5", "task_assignment.ageing": "0s",
 	"worker_management.heartbeat_interval": "30s", "worker_management.heartbeat_timeout": "1m30s",
 	"worker_management.auto_remove_offline": "true", "worker_management.offline_threshold": "5m0s",

@@ -11,6 +11,7 @@ type client struct {
 	name    string
 	waiting int64 // pending and paused tasks
 	queued  [priorities]turns
+	cools   map[uint64]*cooldown // by task.site
 }
 
 // turns is where a client is within one priority.
@@ -38,8 +39,12 @@ func (c *client) count(s model.Status, n int64) {
 	}
 }
 
-// forgetClient drops a client none of whose tasks is live.
+// forgetClient drops a client none of whose tasks is live, and that no host has asked
+// to wait.
 func (e *Engine) forgetClient(c *client) {
+	if len(c.cools) > 0 {
+		return
+	}
 	for i := range c.queued {
 		if c.queued[i].live > 0 {
 			return

@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"cmp"
+	"strings"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -10,6 +13,8 @@ type Config struct {
 	MaxLosses         int            // lost workers after which a task is failed
 	RetryBase         model.Duration // first backoff
 	RetryDelay        model.Duration // longest backoff
+	RetryAfterMax     model.Duration // longest wait that a server may ask for; 0 = none is heeded
+	RetryAfterFree    int            // attempts of a task that end with such a wait and are no failures
 	HeartbeatInterval model.Duration // told to the workers
 	HeartbeatTimeout  model.Duration // silence after which a worker is lost
 	OfflineThreshold  model.Duration // silence after which a lost worker is removed; 0 = never
@@ -59,10 +64,12 @@ type Engine struct {
 	drawn   float64           // the last lot that won, see drawLot
 	counts  model.Counts      // all tasks, ended ones too
 
-	queue  queue         // pending tasks that may be placed now
-	due    heap[*task]   // pending tasks that may not be placed before a time
-	watch  heap[*task]   // assigned tasks by the next thing to check
-	silent heap[*worker] // workers by when their silence will mean something
+	queue     queue           // pending tasks that may be placed now
+	due       heap[*task]     // pending tasks that may not be placed before a time
+	watch     heap[*task]     // assigned tasks by the next thing to check
+	cooling   heap[*cooldown] // those that are not over, by the end of their phase
+	cooldowns int             // all
+	silent    heap[*worker]   // workers by when their silence will mean something
 
 	importing bool
 	restored  map[string]struct{} // tasks that LoadTask holds back, see LoadHold
@@ -114,6 +121,12 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 	e.watch = heap[*task]{
 		less:  func(a, b *task) bool { return a.checkAt < b.checkAt || a.checkAt == b.checkAt && a.seq < b.seq },
 		place: func(t *task) *int32 { return &t.inWatch },
+	}
+	e.cooling = heap[*cooldown]{
+		less: func(a, b *cooldown) bool {
+			return cmp.Or(cmp.Compare(a.until, b.until), strings.Compare(a.client.name, b.client.name), cmp.Compare(a.site, b.site)) < 0
+		},
+		place: func(c *cooldown) *int32 { return &c.inCool },
 	}
 	e.silent = heap[*worker]{
 		less:  func(a, b *worker) bool { return a.silentAt < b.silentAt || a.silentAt == b.silentAt && a.ID < b.ID },
@@ -191,6 +204,9 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		left := row.Timeout - min(row.Timeout, max(e.now.Sub(row.AssignedAt), 0))
 		t.grow().deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
 	}
+	if row.Error != nil {
+		e.loadRetryAfter(t, row)
+	}
 	switch {
 	case t.status().Active():
 		w := e.workers[row.WorkerID]
@@ -257,9 +273,8 @@ func (e *Engine) Begin(now Clock, connected bool, known Known) {
 // shortenWaits is for a wall clock that was set back: no backoff may take longer
 // for that than the longest one.
 func (e *Engine) shortenWaits() {
-	latest := e.now.Add(e.cfg.RetryDelay)
 	for _, t := range e.due.items {
-		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, latest))
+		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
 	}
 	e.due.rebuild()
 }
@@ -285,34 +300,4 @@ func (e *Engine) Plan() Plan {
 	plan.More = more
 	e.turn = turn{}
 	return plan
-}
-
-// Sizes is how much an engine holds, for those who watch that it lets go again.
-type Sizes struct {
-	Tasks, Workers, Clients                     int
-	Sets, Lines, Hosts, Shapes                  int
-	Waiting, Scheduled, Watched, Held, Stopping int
-	Dirty                                       int
-}
-
-// Sizes counts what the engine holds now. It costs a walk over the tasks, the sets
-// and the workers.
-func (e *Engine) Sizes() Sizes {
-	s := Sizes{
-		Tasks: len(e.tasks), Workers: len(e.workers), Clients: len(e.clients),
-		Sets: len(e.queue.sets), Lines: len(e.queue.lines), Hosts: len(e.queue.hosts.known), Shapes: len(e.queue.shapes),
-		Scheduled: e.due.len(), Watched: e.watch.len(), Dirty: len(e.dirty),
-	}
-	for _, t := range e.tasks { // in any order: only a sum
-		if t.held {
-			s.Held++
-		}
-	}
-	for _, set := range e.queue.sets { // in any order: only sums
-		s.Waiting += set.waiting
-	}
-	for _, w := range e.workers { // likewise
-		s.Stopping += len(w.dropping) + len(w.erase)
-	}
-	return s
 }

@@ -29,6 +29,7 @@ func testConfig() Config {
 	return Config{
 		MaxAttempts: 4, MaxLosses: 3,
 		RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
+		RetryAfterMax: model.Seconds(3600), RetryAfterFree: 2,
 		HeartbeatInterval: model.Seconds(10), HeartbeatTimeout: model.Seconds(30),
 		OfflineThreshold: model.Seconds(120),
 		MaxPending:       1000, RequirementSets: 10,
@@ -261,6 +262,7 @@ func (w *world) checkQueue() {
 			running[d.host]++
 		}
 	}
+	w.checkCooldowns()
 	shut := 0
 	for key, s := range q.sets {
 		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {
@@ -281,6 +283,35 @@ func (w *world) checkQueue() {
 		if c.waiting != clients[c] {
 			w.t.Fatalf("client %s counts %d waiting tasks, there are %d", name, c.waiting, clients[c])
 		}
+	}
+}
+
+// checkCooldowns compares the cool-downs of the clients with what is counted, and their
+// lines with their phase.
+func (w *world) checkCooldowns() {
+	w.t.Helper()
+	all, timed := 0, 0
+	for _, c := range w.engine.clients {
+		for site, cool := range c.cools {
+			all++
+			if cool.phase != coolOpen {
+				timed++
+			}
+			if cool.client != c || cool.site != site || cool.phase == coolOpen && len(cool.lines) == 0 {
+				w.t.Fatalf("a cool-down at %s is kept without need", cool.host)
+			}
+			if t := cool.trial; t != nil && (t.run == nil || w.engine.tasks[t.id] != t || t.site != site) {
+				w.t.Fatalf("the task %s tries the host %s and has no worker", t.id, cool.host)
+			}
+			for _, l := range cool.lines {
+				if l.shut() && l.inHeads > 0 || !l.shut() && l.tasks.len() > 0 && l.inHeads == 0 {
+					w.t.Fatalf("a line of %s is shut: %v, and placed: %v", cool.host, l.shut(), l.inHeads > 0)
+				}
+			}
+		}
+	}
+	if all != w.engine.cooldowns || timed != w.engine.cooling.len() {
+		w.t.Fatalf("%d cool-downs, %d of them timed; the engine counts %d and %d", all, timed, w.engine.cooldowns, w.engine.cooling.len())
 	}
 }
 

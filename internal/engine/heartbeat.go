@@ -18,7 +18,7 @@ func (h Heartbeat) Traits() Traits {
 
 func (h Heartbeat) reads(e *Engine, ids []string) []string {
 	for i := range h.Tasks {
-		if id := h.Tasks[i].ID; e.tasks[id] == nil {
+		if id := h.Tasks[i].ID; e.tasks[id] == nil || h.Tasks[i].RetryAfter > 0 {
 			ids = append(ids, id)
 		}
 	}

@@ -55,7 +55,9 @@ func (e *Engine) enterHost(h *host) {
 	}
 	if h.running++; h.running == h.limit {
 		for _, l := range h.lines {
-			e.queue.shutLine(l)
+			if !l.cool.closed() {
+				e.queue.shutLine(l)
+			}
 		}
 	}
 }
@@ -67,7 +69,9 @@ func (e *Engine) leaveHost(h *host) {
 	}
 	if h.running--; h.running == h.limit-1 {
 		for _, l := range h.lines {
-			e.queue.openLine(l)
+			if !l.cool.closed() {
+				e.queue.openLine(l)
+			}
 		}
 	}
 	e.queue.hosts.tidy(h)

@@ -15,7 +15,8 @@ func (e *Engine) placeAll() (more bool) {
 	}
 	e.updateHeaps()
 	q := &e.queue
-	for placed := 0; placed < maxPlacements; {
+	parked := 0
+	for placed := 0; placed < maxPlacements && parked < maxParked; {
 		c := q.next(e.cfg.Ageing)
 		if c == nil {
 			return false
@@ -26,6 +27,13 @@ func (e *Engine) placeAll() (more bool) {
 			continue
 		}
 		t := c.first()
+		if cool := t.coolOf(); cool.closed() {
+			q.remove(t)
+			e.park(t, cool)
+			q.push(t)
+			parked++
+			continue
+		}
 		b := &q.bands[c.band()]
 		b.turn = max(b.turn, t.vt)
 		e.assign(w, t)
@@ -67,12 +75,13 @@ func (e *Engine) pick(s *set) *worker {
 func (e *Engine) assign(w *worker, t *task) {
 	t.attempt = t.named() + 1
 	if x := t.extra; x != nil {
-		x.retryAt, x.notBefore, x.due = 0, 0, 0
+		x.retryAt, x.notBefore, x.due, x.asked = 0, 0, 0, false
 		if x.deadline = 0; x.timeout > 0 {
 			x.deadline = e.alive.Add(x.timeout)
 		}
 	}
 	e.serve(w)
+	e.beginTrial(t)
 	e.hold(w, t)
 	e.awaitListing(t)
 	e.change(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{

@@ -53,12 +53,17 @@ func (e *Engine) why(t *task) string {
 	switch {
 	case t.held:
 		return reasonHeld
+	case x.retryAt > e.now && t.inDue > 0 && x.asked:
+		return "backs off until " + x.retryAt.String() + ": its host asked for that (Retry-After)"
 	case x.retryAt > e.now && t.inDue > 0:
 		return "backs off until " + x.retryAt.String() + " after a failure"
 	case x.notBefore > e.now:
 		return "is not to start before " + x.notBefore.String()
 	case t.line.host.full():
 		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.line.host.name, t.line.host.running)
+	}
+	if c := t.coolOf(); c.closed() {
+		return e.whyCool(c)
 	}
 	return e.whySet(t.line.class.set)
 }

@@ -66,7 +66,9 @@ func (e *Engine) countWaiting(by map[string]int) {
 	count(reasonHeld, held)
 	count(reasonAside, aside)
 	count("backs off or is scheduled", e.due.len())
-	count("waits for its host, which has as many tasks as limits allow", e.queue.shut)
+	cooling := e.countCooling()
+	count("waits for its host, which has as many tasks as limits allow", e.queue.shut-cooling)
+	count("waits for its host, which asked its client to wait (host_cooldown)", cooling)
 	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
 		s := e.queue.sets[key]
 		if n := s.waiting - s.shut; n > 0 {

@@ -36,7 +36,7 @@ type queue struct {
 	offers    map[string]int          // by atom: workers that take new work and have it
 	accepting int                     // workers that take new work when they have a slot
 	changes   int64                   // of what workers can do; reasons are remembered between them
-	shut      int                     // tasks whose host is full
+	shut      int                     // tasks whose host is full or cools down
 }
 
 // band is one priority.
@@ -50,6 +50,7 @@ type band struct {
 type lineKey struct {
 	class *class
 	host  *host
+	cool  *cooldown
 }
 
 // home is where a task belongs.
@@ -59,6 +60,7 @@ type home struct {
 	boundTo  string
 	host     *host
 	priority model.Priority
+	cool     *cooldown // nil, but for a task that was kept from its host
 }
 
 func newQueue(cfg *Config) queue {
@@ -119,10 +121,10 @@ func (e *Engine) setOf(h *home) *set {
 func (e *Engine) enterLine(t *task, h *home) {
 	q := &e.queue
 	s := e.setOf(h)
-	key := lineKey{&s.classes[h.priority-1], h.host}
+	key := lineKey{&s.classes[h.priority-1], h.host, h.cool}
 	l := q.lines[key]
 	if l == nil {
-		l = &line{class: key.class, host: key.host, tasks: heap[*task]{
+		l = &line{class: key.class, host: key.host, cool: key.cool, tasks: heap[*task]{
 			less:  (*task).before,
 			place: func(t *task) *int32 { return &t.inLine },
 		}}
@@ -130,6 +132,10 @@ func (e *Engine) enterLine(t *task, h *home) {
 		if h.host != nil {
 			l.inHost = int32(len(h.host.lines))
 			h.host.lines = append(h.host.lines, l)
+		}
+		if h.cool != nil {
+			l.inCool = int32(len(h.cool.lines))
+			h.cool.lines = append(h.cool.lines, l)
 		}
 		if s.boundTo != "" {
 			s.lines = append(s.lines, l)
@@ -146,7 +152,14 @@ func (e *Engine) leaveLine(l *line) {
 	q := &e.queue
 	s := l.class.set
 	if l.live--; l.live == 0 {
-		delete(q.lines, lineKey{l.class, l.host})
+		delete(q.lines, lineKey{l.class, l.host, l.cool})
+		if c := l.cool; c != nil {
+			last := c.lines[len(c.lines)-1]
+			c.lines[l.inCool], last.inCool = last, l.inCool
+			c.lines[len(c.lines)-1] = nil
+			c.lines = c.lines[:len(c.lines)-1]
+			e.tidyCool(c)
+		}
 		if h := l.host; h != nil {
 			last := h.lines[len(h.lines)-1]
 			h.lines[l.inHost], last.inHost = last, l.inHost
@@ -208,7 +221,7 @@ func (q *queue) push(t *task) {
 	l := t.line
 	l.tasks.fix(t)
 	l.class.set.waiting++
-	if l.host.full() {
+	if l.shut() {
 		l.class.set.shut++
 		q.shut++
 		return
@@ -223,7 +236,7 @@ func (q *queue) remove(t *task) {
 	}
 	l := t.line
 	l.class.set.waiting--
-	if l.host.full() {
+	if l.shut() {
 		l.class.set.shut--
 		q.shut--
 		l.tasks.remove(t)

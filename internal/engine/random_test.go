@@ -22,7 +22,7 @@ func TestRandomHistories(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
 			h := &history{
 				world: newWorld(t, anyConfig(r)), rand: r,
-				given: map[string]bool{}, done: map[string]bool{},
+				given: map[string]bool{}, done: map[string]bool{}, waits: map[string]model.Time{}, asked: map[string]bool{},
 			}
 			for range 300 {
 				h.step()
@@ -48,12 +48,15 @@ type history struct {
 	rand  *rand.Rand
 	given map[string]bool // "task#attempt" → assigned
 	done  map[string]bool
+	waits map[string]model.Time // client@host → until when the host asked for a wait, on the steady clock
+	asked map[string]bool       // client@host → it ever did
 }
 
 func (h *history) step() {
 	switch h.rand.IntN(12) {
 	case 0:
 		h.restart()
+		clear(h.waits) // it takes over only what pending tasks wait for
 	case 1:
 		h.offline = !h.offline
 	case 4:
@@ -71,6 +74,7 @@ func (h *history) step() {
 			updated[u.ID] = true
 		}
 	}
+	h.noteAsked(events)
 	answers, plan := h.turn(events...)
 	h.forgetDeleted(events, answers, false)
 	for _, a := range plan.Assign {
@@ -90,7 +94,11 @@ func (h *history) step() {
 			h.t.Fatalf("%s: it has %d tasks in %d slots", key, w.used(), w.TotalSlots)
 		}
 		h.given[key] = true
+		if row := h.tasks[a.Task]; row != nil && h.now < h.waits[row.Client+"@"+row.Host()] {
+			h.t.Fatalf("%s: it begins before the wait of its host is over", key)
+		}
 	}
+	h.checkWaits(&plan, updated)
 	for _, ev := range plan.Tasks {
 		if ev.Attempt == 0 { // a new task
 			delete(h.done, ev.ID)
@@ -101,6 +109,48 @@ func (h *history) step() {
 		h.done[ev.ID] = ev.Status == model.StatusCompleted
 	}
 	h.forgetDeleted(events, answers, true) // it may have completed in this very turn
+}
+
+// noteAsked notes which hosts ask which clients to wait, in a turn that is to come.
+func (h *history) noteAsked(events []Event) {
+	var reports []model.Report
+	for _, ev := range events {
+		switch ev := ev.(type) {
+		case Report:
+			reports = append(reports, ev.Report)
+		case Heartbeat:
+			reports = append(reports, ev.Tasks...)
+		case Update:
+			if row := h.tasks[ev.ID]; row != nil && ev.Change.URL != nil { // a report of the same turn may be about it
+				h.asked[row.Client+"@new.example"] = true
+			}
+		}
+	}
+	for i := range reports {
+		if row := h.tasks[reports[i].ID]; row != nil && reports[i].RetryAfter > 0 {
+			h.asked[row.Client+"@"+row.Host()] = true
+		}
+	}
+}
+
+// checkWaits notes the waits that hosts have asked for, and fails for a task that waits
+// at a host which never asked its client to.
+func (h *history) checkWaits(plan *Plan, updated map[string]bool) {
+	for _, ev := range plan.Tasks {
+		row := h.tasks[ev.ID]
+		if row == nil || row.Error == nil || row.Error.RetryAfter == 0 {
+			continue
+		}
+		key := row.Client + "@" + row.Host()
+		if ev.Status == model.StatusPending && row.RetryAt > h.clock().Wall && !updated[ev.ID] {
+			h.waits[key] = h.now.Add(model.Seconds(float64(row.Error.RetryAfter)))
+		}
+	}
+	for id, t := range h.engine.tasks {
+		if row := h.tasks[id]; t.line.cool.closed() && !h.asked[row.Client+"@"+row.Host()] {
+			h.t.Fatalf("%s of %s waits for %s, which never asked for it", id, row.Client, row.Host())
+		}
+	}
 }
 
 // forgetDeleted is for ids that may be used again; after the turn's own words are
@@ -133,7 +183,7 @@ func (h *history) any() Event {
 		if row := h.tasks[id]; row != nil && h.rand.IntN(4) > 0 {
 			attempt = max(row.Attempt, 1)
 		}
-		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:permanent", "failed:worker", "failed:retryable:3000000", "downloading:70:3000000", "rejected", "paused"}
+		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:retryable+40", "failed:permanent", "failed:worker", "failed:retryable:3000000", "downloading:70:3000000", "rejected", "paused"}
 		return h.said(fmt.Sprintf("%s#%d:%s", id, attempt, what[h.rand.IntN(len(what))]))
 	}
 	switch h.rand.IntN(14) {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"math"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -16,7 +17,7 @@ type Report struct {
 func (r Report) Traits() Traits { return Traits{Lane: LaneWorkers, Worker: r.Worker, Task: r.ID} }
 
 func (r Report) reads(e *Engine, ids []string) []string {
-	if e.tasks[r.ID] == nil {
+	if e.tasks[r.ID] == nil || r.RetryAfter > 0 { // a cool-down has the name of its host
 		ids = append(ids, r.ID)
 	}
 	return ids
@@ -75,7 +76,7 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 		e.complete(t, r)
 	case actionFail:
 		t.run.cameTo(r)
-		e.fail(t, r.Error)
+		e.fail(t, r.Error, r.RetryAfter)
 	case actionReject:
 		e.rejected(t, r)
 	}
@@ -202,6 +203,9 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
 		return
 	}
+	if p.completed > t.run.progress.completed {
+		e.endTrial(t, true)
+	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
 	t.run.progress = p
 	if moved && !t.run.dirty {
@@ -222,6 +226,7 @@ func (e *Engine) complete(t *task, r *model.Report) {
 	if r.Result != nil {
 		result = *r.Result
 	}
+	e.endTrial(t, true)
 	result.WorkerID = t.workerID()
 	t.run.progress = progressFrom(r)
 	t.run.progress.percent = 100
@@ -257,9 +262,28 @@ func (run *run) cameTo(r *model.Report) {
 	}
 }
 
-// fail counts a failed attempt and decides whether there is another.
-func (e *Engine) fail(t *task, why *model.TaskError) {
-	t.failures = small(int(t.failures) + 1)
+// fail counts a failed attempt and decides whether there is another. after is the wait
+// that the server asked for, 0 if it did not.
+func (e *Engine) fail(t *task, why *model.TaskError, after model.Duration) {
+	after = e.acceptRetryAfter(why, after)
+	free := after > 0 && int(t.more().waits) < e.cfg.RetryAfterFree
+	if free {
+		t.grow().waits++
+	} else {
+		t.failures = small(int(t.failures) + 1)
+	}
+	if waits, seconds := int(t.more().waits), int(after.Std()/time.Second); why.Waits != waits || why.RetryAfter != seconds {
+		own := *why // the worker's, which says neither
+		own.Waits, own.RetryAfter = waits, seconds
+		why = &own
+	}
+	if after > 0 {
+		host := ""
+		if row := e.row(t.id); row != nil {
+			host = row.Host()
+		}
+		e.coolDown(t, host, after)
+	}
 	w := t.run.worker
 	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.id, Message: why.Message})
 	if n := len(w.ErrorHistory) - model.MaxErrorHistory; n > 0 {
@@ -270,6 +294,12 @@ func (e *Engine) fail(t *task, why *model.TaskError) {
 		e.finish(t, model.StatusFailed, why, nil)
 	case why.Class == model.ClassWorker && e.servable(t.line.class.set, w.ID):
 		e.requeue(t, why, 0, true)
+	case after > 0:
+		if !free {
+			after = max(after, e.backoff(t, t.failures))
+		}
+		t.grow().asked = true
+		e.requeue(t, why, after, false)
 	default:
 		e.requeue(t, why, e.backoff(t, t.failures), false)
 	}

@@ -47,6 +47,11 @@ func (r Retry) decide(e *Engine) Answer {
 		next.LastWorkerID, next.GID = "", ""
 		next.Progress, next.CompletedLength, next.TotalLength = 0, 0, 0
 	}
+	if next.Error != nil && next.Error.Waits > 0 {
+		why := *next.Error
+		why.Waits = 0
+		set, next.Error = set|model.SetError, &why
+	}
 	next.Status, next.UpdatedAt = model.StatusPending, e.now
 	e.counts[row.Status]--
 	e.counts[model.StatusPending]++

@@ -15,7 +15,7 @@ type set struct {
 	boundTo string   // the only worker that may have them, "" = any
 	live    int      // tasks that belong here, waiting or not
 	waiting int      // of them, those that wait to be placed now
-	shut    int      // of these, those whose host is full
+	shut    int      // of these, those whose host is full or cools down
 
 	edges     []*edge     // to the shapes that have all of it; none if boundTo is set
 	free      heap[*edge] // of these, where a worker has a free slot, the best first
@@ -31,7 +31,7 @@ type set struct {
 type class struct {
 	set      *set
 	priority model.Priority
-	heads    heap[*line] // those with a task whose host is not full, by the first task
+	heads    heap[*line] // those with a task that are not shut, by the first task
 	inReady  int32
 }
 
@@ -41,15 +41,21 @@ func (c *class) band() int { return int(c.priority) - 1 }
 func (c *class) first() *task { return c.heads.top().tasks.top() }
 
 // line is the tasks of one class that are for one host; those whose host has no
-// limit share one.
+// limit share one. Tasks that were kept from their host by a cool-down have lines of
+// their own.
 type line struct {
 	class   *class
 	host    *host
+	cool    *cooldown
 	live    int // tasks that belong here, waiting or not
 	tasks   heap[*task]
 	inHeads int32
 	inHost  int32 // index in host.lines
+	inCool  int32 // index in cool.lines
 }
+
+// shut reports whether no task of the line may be placed.
+func (l *line) shut() bool { return l.host.full() || l.cool.closed() }
 
 // shape is the workers that can do the same.
 type shape struct {

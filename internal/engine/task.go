@@ -31,7 +31,8 @@ type task struct {
 	inLine      int32
 	inDue       int32
 	seq         int64
-	vt          int64 // its place among the clients' turns, see [client]
+	site        uint64 // its client's cool-downs go by it, see siteOf
+	vt          int64  // its place among the clients' turns, see [client]
 	created     model.Time
 	checkAt     model.Time // key in Engine.watch, on the alive clock
 	maxAttempts int16
@@ -50,6 +51,8 @@ type extra struct {
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline model.Time
+	waits    int16       // attempts that ended with Retry-After and are no failures
+	asked    bool        // the server asked for the wait until retryAt
 	last     string      // the worker that held it last
 	bytes    int64       // of it are on that worker's disk
 	length   int64       // of the whole, where it is known
@@ -157,7 +160,7 @@ func (e *Engine) newTask(row *model.Task) *task {
 		x := t.grow()
 		x.timeout, x.notBefore = row.Timeout, row.NotBefore
 	}
-	t.client = e.clientOf(row.Client)
+	t.client, t.site = e.clientOf(row.Client), siteOf(row.URL)
 	h := home{need: needsOf(&row.TaskSpec), host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority}
 	if !h.priority.Valid() {
 		h.priority = model.PriorityNormal // of a row that was written by hand
@@ -194,6 +197,7 @@ func (e *Engine) hold(w *worker, t *task) {
 // the slot stays taken, and its place at the host too. The caller places the task.
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
+	e.endTrial(t, false)
 	delete(w.tasks, t.id)
 	x := t.grow()
 	x.last, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
@@ -265,7 +269,17 @@ func (e *Engine) dueTime(t *task) model.Time {
 	case t.inDue > 0:
 		return x.due
 	}
-	return max(x.notBefore, min(x.retryAt, e.now.Add(e.cfg.RetryDelay)))
+	return max(x.notBefore, min(x.retryAt, e.latestRetry(t)))
+}
+
+// latestRetry returns when a backoff is over at the latest: no backoff takes longer
+// than the longest, also when the wall clock was set back.
+func (e *Engine) latestRetry(t *task) model.Time {
+	longest := e.cfg.RetryDelay
+	if t.more().asked {
+		longest = max(longest, e.cfg.RetryAfterMax)
+	}
+	return e.now.Add(longest)
 }
 
 // updateWatch sets the next time at which a task must be looked at: that by which

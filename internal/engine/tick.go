@@ -36,6 +36,9 @@ func (e *Engine) tick() {
 	for e.watch.len() > 0 && e.watch.top().checkAt <= e.alive {
 		e.expire(e.watch.top())
 	}
+	for e.cooling.len() > 0 && e.cooling.top().until <= e.steady {
+		e.endCoolPhase(e.cooling.top())
+	}
 	for e.due.len() > 0 && e.due.top().extra.due <= e.now {
 		e.place(e.due.top())
 	}
@@ -71,7 +74,7 @@ func (e *Engine) expire(t *task) {
 		e.fail(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),
-		})
+		}, 0)
 	case !r.resent || r.worker.partial:
 		e.awaitListing(t)
 		r.resent = true

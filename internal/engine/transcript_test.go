@@ -255,6 +255,8 @@ func (w *world) rules(args []string) {
 			w.cfg.Strategy = Strategy(v)
 		case "ageing":
 			w.cfg.Ageing = model.Seconds(float64(n))
+		case "retry_after_max":
+			w.cfg.RetryAfterMax = model.Seconds(float64(n))
 		case "per_host":
 			w.cfg.PerHost = n
 		case "host": // host=name:n
@@ -331,6 +333,12 @@ func (w *world) said(s string) model.Report {
 	}
 	switch r.Status {
 	case model.ReportFailed:
+		class, after, asked := strings.Cut(detail, "+") // "retryable+30": with Retry-After
+		if detail = class; asked {
+			seconds, err := strconv.Atoi(after)
+			w.must(err)
+			r.RetryAfter = model.Seconds(float64(seconds))
+		}
 		r.Error = &model.TaskError{Code: 1, Class: model.Class(detail), Message: "it broke"}
 	case model.ReportCompleted:
 		r.CompletedLength, r.Progress = 1000, 100

@@ -48,7 +48,8 @@ func (u Update) decide(e *Engine) Answer {
 	}
 	next.UpdatedAt = e.now
 	interrupts := u.Change.Interrupts()
-	stays := t.run != nil && (!interrupts || e.queue.lacks(&n, &t.run.worker.Capabilities, roomless) == "")
+	target := t.client.cools[siteOf(next.URL)]
+	stays := t.run != nil && (!interrupts || !target.closed() && e.queue.lacks(&n, &t.run.worker.Capabilities, roomless) == "")
 	if interrupts && t.status() == model.StatusPending {
 		next.RetryAt = 0 // what failed was another link
 	}
@@ -102,6 +103,10 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 func (e *Engine) follows(t *task, row *model.Task, n need) {
 	x := t.grow()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
+	if site := siteOf(row.URL); site != t.site {
+		e.endTrial(t, false)
+		t.site, x.asked = site, false
+	}
 	if t.run == nil {
 		e.withdraw(t)
 	}
