@@ -103,6 +103,7 @@ func (j *job) probeFailure(err error) *model.TaskError {
 	failure := download.Failure(j.Task, download.CodeOf(err), download.Sentence(err, host))
 	if failure.Host = host; response != nil {
 		failure.HTTPStatus = int(response.Status)
+		failure.RetryAfter = download.WholeSeconds(response.RetryAfter)
 		failure.Message = download.Clean(j.explainStatus(failure.HTTPStatus, err.Error()))
 	}
 	return failure

@@ -25,7 +25,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 	case !known:
 		return nil
 	case now.version == nil && len(j.Task.Mirrors) == 0 && download.MustWait(now.err) && download.RetryAfterOf(now.err) > 0:
-		j.fail(download.CodeOf(now.err), now.err.Error())
+		j.failWith(j.probeFailure(now.err))
 		return nil
 	case now.version == nil && j.confides():
 		j.unanswered(now.err)
