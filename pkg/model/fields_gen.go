@@ -16,6 +16,8 @@ const (
 	SetResult                        // Result
 	SetStarted                       // StartedAt
 	SetFinished                      // FinishedAt
+
+	SetAll Fields = 1<<12 - 1 // every set
 )
 
 // Copy copies the fields of the set from src to dst.

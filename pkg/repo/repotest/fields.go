@@ -89,7 +89,7 @@ func workersReplaced(t *testing.T, s repo.Store) {
 
 func setChangesItsFields(t *testing.T, s repo.Store) {
 	seq := int64(0)
-	for bit := model.SetStatus; bit <= model.SetFinished; bit <<= 1 {
+	for bit := model.SetStatus; bit&model.SetAll != 0; bit <<= 1 {
 		seq++
 		before := fullTask(fmt.Sprintf("t%d", seq), seq, model.StatusQueued)
 		before.Reason = ""

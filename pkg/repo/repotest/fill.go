@@ -163,7 +163,7 @@ func (h *history) change(t *model.Task) model.TaskChange {
 		return c
 	}
 	n := int64(h.rnd.IntN(1000))
-	for bit := model.SetWorker; bit <= model.SetFinished; bit <<= 1 {
+	for bit := model.SetWorker; bit&model.SetAll != 0; bit <<= 1 {
 		if h.rnd.IntN(4) == 0 {
 			c.Set |= bit
 		}
