@@ -8,8 +8,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// assign takes assignments on. Each may be new, known, late, or replace an earlier
-// attempt; the journal has it before anything is done about it.
+// assign accepts assignments. Each may be new, known, late, or replace an earlier
+// attempt. The worker writes it to the journal before it acts on it.
 func (w *Worker) assign(list []model.Assignment) {
 	if !w.admitted {
 		w.assignLater(list)
@@ -40,8 +40,8 @@ func (w *Worker) assign(list []model.Assignment) {
 	w.scheduleReconcile()
 }
 
-// decideAssignment decides on one assignment. It returns what must be put into the
-// journal, nil if there is nothing to take.
+// decideAssignment decides about one assignment. It returns the task to put into the
+// journal, nil without one.
 func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	if a.Task == nil || !model.ValidName(a.Task.ID) || a.Attempt <= 0 {
 		w.log.Warn("an assignment names no task or no attempt", "attempt", a.Attempt)
@@ -53,7 +53,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	case w.finished.has(id, a.Attempt, time.Now()):
 		return nil
 	case cur == nil && len(w.tasks) >= w.cfg.Slots+model.MaxBatch:
-		return nil // a heartbeat will say it again, when some have been answered
+		return nil // a later heartbeat answer repeats it
 	case cur == nil:
 	case a.Attempt <= cur.Attempt:
 		return nil
@@ -63,7 +63,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 		}
 		return nil
 	case cur.Phase == phaseMoving, cur.report.Status == model.ReportCompleted:
-		cur.setAttempt(a) // every byte is here: whichever attempt it is called
+		cur.setAttempt(a) // complete: the attempt does not matter
 		return cur
 	}
 	w.removeBreakingHeaders(a.Task, a.Attempt)
@@ -77,7 +77,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	}
 	if cur != nil && cur.occupiesSlot() && cur.dir == w.dirs[a.Task.Folder] {
 		if cur.Task.Hash() != a.Task.Hash() {
-			cur.wantedVersion++ // another URL, other options: the engine must begin anew with these bytes
+			cur.wantedVersion++ // another URL or option: the engine must start again from these bytes
 		}
 		cur.setAttempt(a)
 		cur.Task, cur.duplicateKey = a.Task, duplicateKey(a.Task)
@@ -104,8 +104,8 @@ func (w *Worker) removeBreakingHeaders(t *model.Task, attempt int64) {
 	}
 }
 
-// checkTask says why this worker will not do such a task, nil if it would. The
-// dispatcher has checked the same; neither trusts the other.
+// checkTask returns the refusal of a task that this worker cannot do, nil for any other.
+// The dispatcher makes the same checks; neither relies on the other.
 func (w *Worker) checkTask(t *model.Task) *model.Report {
 	if err := t.TaskSpec.Validate(); err != nil {
 		return rejection(model.ReportFailed, download.CodeOption, model.ClassPermanent, "%v", err)
@@ -130,7 +130,7 @@ func (w *Worker) checkTask(t *model.Task) *model.Report {
 	return nil
 }
 
-// isActive reports whether the task is under way here: then its place is its own.
+// isActive reports whether the task occupies a slot here.
 func (w *Worker) isActive(t *model.Task) bool {
 	h := w.tasks[t.ID]
 	return h != nil && h.occupiesSlot()
@@ -140,8 +140,8 @@ func rejection(status model.ReportStatus, code int, class model.Class, format st
 	return &model.Report{Status: status, Error: taskError(code, class, fmt.Sprintf(format, args...))}
 }
 
-// reject answers an assignment with a report. It stands in no journal: after a
-// crash the heartbeat does not list it, which says the same.
+// reject answers an assignment with a report. It is not in the journal: after a crash the
+// heartbeat does not list it, which has the same effect.
 func (w *Worker) reject(t *model.Task, attempt int64, no *model.Report) {
 	w.log.Warn("task refused", "task", t.ID, "attempt", attempt, "status", no.Status, "reason", no.Error.Message)
 	if cur := w.tasks[t.ID]; cur != nil && !cur.rejected {
@@ -154,15 +154,14 @@ func (w *Worker) reject(t *model.Task, attempt int64, no *model.Report) {
 	w.scheduleReconcile() // the engine may have an earlier attempt of it
 }
 
-// applyDrop has an attempt stopped. It goes on being listed until the engine has let
-// go of it.
+// applyDrop stops an attempt. The heartbeat lists it until the engine has removed it.
 func (w *Worker) applyDrop(d model.Drop) {
 	now := time.Now()
 	h := w.tasks[d.ID]
 	switch {
 	case !model.ValidName(d.ID) || d.Attempt <= 0:
 	case h == nil:
-		w.finished.add(d.ID, d.Attempt, now) // its assignment may still be on the way
+		w.finished.add(d.ID, d.Attempt, now) // its assignment may arrive later
 		if d.Reason == model.DropDeleted && d.Result != nil && !w.filesDeleted.has(d.ID, d.Attempt, now) {
 			w.filesDeleted.add(d.ID, d.Attempt, now)
 			w.deleteFiles(&d)
@@ -181,8 +180,8 @@ func (w *Worker) applyDrop(d model.Drop) {
 	}
 }
 
-// deleteFiles deletes the finished files of an attempt that is no longer held, as
-// the dispatcher knows them from this worker's own report.
+// deleteFiles deletes the finished files of an attempt that is no longer held. Their
+// names are from this worker's own report.
 func (w *Worker) deleteFiles(d *model.Drop) {
 	a := w.dirs[d.Folder]
 	if a == nil || d.Result.WorkerID != w.cfg.Name {
@@ -207,7 +206,7 @@ func (w *Worker) discardParts(id string) {
 	w.emptyTrash()
 }
 
-// applyForget hears that the dispatcher knows how the attempt ended.
+// applyForget removes a task whose end the dispatcher knows.
 func (w *Worker) applyForget(ref model.TaskRef) {
 	h := w.tasks[ref.ID]
 	switch {
@@ -215,18 +214,18 @@ func (w *Worker) applyForget(ref model.TaskRef) {
 	case h.Phase == phaseFinished && h.drop == nil:
 		w.removeTask(h)
 	case h.Phase == phaseAccepted:
-		// It completed here in an earlier life, of which the journal lost the end.
+		// It completed before a restart, and the journal lost its end.
 		w.applyDrop(model.Drop{ID: ref.ID, Attempt: ref.Attempt, Reason: model.DropSuperseded})
 	}
 }
 
-// finishDrop ends a dropped task, once the engine and the mover have let go of it.
+// finishDrop ends a dropped task after the engine and the mover have released it.
 func (w *Worker) finishDrop(h *heldTask) {
 	if h.drop.Reason.RemovesBytes() {
 		w.discardParts(h.id())
 		if h.Place != nil {
 			if err := h.dir.removePlaced(h.Place); err != nil {
-				w.log.Warn("taking a canceled task's files away", "task", h.id(), "error", err)
+				w.log.Warn("removing a canceled task's files", "task", h.id(), "error", err)
 			}
 		}
 	}
@@ -237,7 +236,7 @@ func (w *Worker) finishDrop(h *heldTask) {
 	}
 }
 
-// removeTask lets go of a task. Bytes that are still there are kept for a while.
+// removeTask removes a task. Its remaining bytes are kept for KeepOrphans.
 func (w *Worker) removeTask(h *heldTask) {
 	w.finished.add(h.id(), h.Attempt, time.Now())
 	delete(w.tasks, h.id())
@@ -246,7 +245,7 @@ func (w *Worker) removeTask(h *heldTask) {
 
 func (w *Worker) removeFromJournal(h *heldTask) {
 	if err := h.dir.orphan(h.id(), time.Now()); err != nil {
-		w.log.Warn("marking bytes that nobody holds", "task", h.id(), "error", err)
+		w.log.Warn("marking orphaned bytes", "task", h.id(), "error", err)
 	}
 	if err := w.journal.remove(h.id()); err != nil {
 		w.log.Error("a task that is over stays in the journal", "task", h.id(), "error", err)

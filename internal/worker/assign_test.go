@@ -172,8 +172,8 @@ func TestAssign_OnlyAChangedTaskRestarts(t *testing.T) {
 				test.change(again.Task)
 				n.give(again)
 				n.pass(2 * time.Second)
-				same(t, "the engine was told", n.engine.log(), test.want)
-				same(t, "said", n.link.said("a"), []string{"1 downloading", "2 downloading"})
+				same(t, "calls of the engine", n.engine.log(), test.want)
+				same(t, "reports", n.link.said("a"), []string{"1 downloading", "2 downloading"})
 			})
 		})
 	}
@@ -188,7 +188,7 @@ func TestAssign_WaitsForADropInProgress(t *testing.T) {
 		n.link.drop([]model.Drop{{ID: "a", Attempt: 1, Reason: model.DropCanceled}})
 		n.link.assign([]model.Assignment{assignment("a", 2)})
 		n.pass(time.Second)
-		same(t, "the engine was told", n.engine.log(), "add a, remove a, add a")
+		same(t, "calls of the engine", n.engine.log(), "add a, remove a, add a")
 		same(t, "then", n.account("a"), "2 downloading + empty")
 	})
 }
@@ -280,7 +280,7 @@ func TestCommands_InvalidOnesAreIgnored(t *testing.T) {
 			Forget: []model.TaskRef{{}}, Drop: []model.Drop{{}}, Assign: []model.Assignment{{}},
 		})
 		n.pass(6 * time.Second)
-		same(t, "the engine was told", n.engine.log(), "")
+		same(t, "calls of the engine", n.engine.log(), "")
 		same(t, "the heartbeat lists", n.link.lastBeat().Tasks, []model.Report{})
 	})
 }

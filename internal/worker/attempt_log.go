@@ -6,8 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// logEnd logs how an attempt ended: where the file is, or why there is none and what
-// the dispatcher makes of that.
+// logEnd logs the end of an attempt: the path of the file, or the error and how the
+// dispatcher handles it.
 func (w *Worker) logEnd(h *heldTask, last *model.Report) {
 	args := []any{"task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL)}
 	message := "download completed"
@@ -18,7 +18,7 @@ func (w *Worker) logEnd(h *heldTask, last *model.Report) {
 	switch {
 	case last.Error == nil:
 	case last.Status == model.ReportCompleted:
-		args = append(args, "before", last.Error.Message) // what the other engine said
+		args = append(args, "before", last.Error.Message) // the error of the other engine
 	default:
 		message = endMessages[last.Error.Class]
 		args = append(args, "code", last.Error.Code, "class", last.Error.Class, "error", last.Error.Message)

@@ -112,11 +112,11 @@ func TestWorker_KillLosesAndRepeatsNothing(t *testing.T) {
 				n := start(t, dir, nil)
 				n.pass(time.Second)
 				if test.fetched {
-					same(t, "the engine was told", n.engine.log(), "add a")
+					same(t, "calls of the engine", n.engine.log(), "add a")
 					n.engine.finish("a", test.contents)
 					n.pass(time.Second)
 				} else {
-					same(t, "the engine was told", n.engine.log(), "")
+					same(t, "calls of the engine", n.engine.log(), "")
 				}
 				r := n.link.lastReport("a")
 				same(t, "status", r.Status, model.ReportCompleted)
@@ -174,7 +174,7 @@ func TestRecover_DisallowedTaskIsGivenBack(t *testing.T) {
 		same(t, "the journal has", n.journaled(), []string{"a.json"})
 		n = start(t, dir, nil)
 		n.pass(time.Second)
-		same(t, "said", n.link.said("a"), []string{"1 rejected"})
+		same(t, "reports", n.link.said("a"), []string{"1 rejected"})
 		same(t, "the journal has", n.journaled(), nil)
 	})
 }
@@ -196,9 +196,9 @@ func TestReport_WaitsForAdmission(t *testing.T) {
 			}
 		})
 		n.pass(time.Minute)
-		same(t, "said", n.link.said("a"), nil)
+		same(t, "reports", n.link.said("a"), nil)
 		n.link.with(func() { n.link.beat = nil })
 		n.pass(10 * time.Second)
-		same(t, "said", n.link.said("a"), []string{"4 completed"})
+		same(t, "reports", n.link.said("a"), []string{"4 completed"})
 	})
 }

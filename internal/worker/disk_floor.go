@@ -18,9 +18,9 @@ func freeSpace(ctx context.Context, path string) int64 {
 	return int64(usage.Free)
 }
 
-// isLow reports whether the area is under the floor: then nothing is begun in it,
-// and what runs pauses with its bytes kept. Once under it, an area must have an
-// eighth more to be used again, so that what it pauses does not start and stop.
+// isLow reports whether the folder has less than floor bytes free. Then no task starts in
+// it, and its downloads pause and keep their bytes. A low folder must have an eighth more
+// to be used again, so that its downloads do not start and stop repeatedly.
 func (a *downloadDir) isLow(free, floor int64) bool {
 	if a.low {
 		floor += floor / 8
@@ -28,7 +28,7 @@ func (a *downloadDir) isLow(free, floor int64) bool {
 	return free >= 0 && free < floor
 }
 
-// applyFreeSpace takes in how much space each area has.
+// applyFreeSpace applies the measured free space of each folder.
 func (w *Worker) applyFreeSpace(free map[*downloadDir]int64) {
 	for a, bytes := range free {
 		low := a.isLow(bytes, w.cfg.DiskFloor)
@@ -40,15 +40,15 @@ func (w *Worker) applyFreeSpace(free map[*downloadDir]int64) {
 			w.log.Warn("the disk is nearly full: downloads pause, and nothing new is taken",
 				"dir", a.path, "free", bytes, "floor", w.cfg.DiskFloor)
 		} else {
-			w.log.Info("there is space again: downloads go on", "dir", a.path, "free", bytes)
+			w.log.Info("there is space again: downloads continue", "dir", a.path, "free", bytes)
 		}
 		w.scheduleReconcile()
 		w.scheduleHeartbeat()
 	}
 }
 
-// setPaused notes that the engine has let go of a task whose disk is nearly full. It
-// keeps its slot, and the engine gets it again when there is space.
+// setPaused marks a task as paused after the engine has removed it because of a full
+// disk. The task keeps its slot. The engine gets it again when space is free.
 func (h *heldTask) setPaused() {
 	h.paused, h.givenVersion = true, 0
 	h.report.Status, h.report.DownloadSpeed = model.ReportPaused, 0

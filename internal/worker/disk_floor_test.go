@@ -58,7 +58,7 @@ func TestDiskFloor_PausesAndResumesTasks(t *testing.T) {
 		same(t, "the worker is", n.link.lastBeat().State, model.StateReady)
 		n.engine.finish("a", map[string]string{"bytes": "1234567"})
 		n.pass(2 * time.Second)
-		same(t, "said", n.link.lastReport("a").Status, model.ReportCompleted)
+		same(t, "reports", n.link.lastReport("a").Status, model.ReportCompleted)
 	})
 }
 

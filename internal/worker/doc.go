@@ -1,15 +1,14 @@
-// Package worker is a node: it holds the tasks that the dispatcher gives it, has
-// an engine fetch them, puts finished files into their place, and says so until
-// it is answered.
+// Package worker is a node: it holds the tasks that the dispatcher assigns, downloads
+// them with an engine, places the finished files, and repeats each report until it is
+// acknowledged.
 //
-// One goroutine, the loop, owns all state. Whatever may take long (the engine,
-// the link, moving files, measuring the machine) runs beside it and hands its
-// outcome back, so that heartbeats go on whatever else hangs. The loop works by
-// levels: what is held is compared with what the engine has, at least once a
-// second, and the difference is made up; a lost message or a restarted aria2c
-// only costs time.
+// One goroutine, the loop, owns all state. Slow work (the engine, the link, moving files,
+// measuring the machine) runs in other goroutines, which return their outcome to the
+// loop. So heartbeats continue even if other work hangs. At least once a second the loop
+// reconciles the tasks with the jobs of the engine. So a lost message or a restarted
+// aria2c costs only time.
 //
-// The journal, one file a task, is the truth of what is held. It is written
-// before anything is said or done that rests on it, so that a worker that is
-// killed at any moment goes on where it was. See [Config] for the folders.
+// The journal, one file a task, is the truth about the held tasks. The worker writes it
+// before it acts or reports. So a worker that is killed at any moment continues at the
+// next start. See [Config] for the folders.
 package worker

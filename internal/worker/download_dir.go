@@ -14,24 +14,24 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
-// The names inside a download folder that are the worker's own.
+// The names that the worker uses inside a download folder.
 const (
 	stateDir = ".aria"
 	partsDir = stateDir + "/parts"
 	trashDir = stateDir + "/trash"
 )
 
-// downloadDir is one folder into which files are put, with the unfinished ones below it
-// on the same file system, so that a rename finishes them. Every operation goes
-// through root: a symbolic link that leads out of the folder is refused.
+// downloadDir is one download folder. Unfinished files are below it on the same file
+// system, so that a rename finishes them. Every operation goes through root, which
+// refuses a symbolic link that leaves the folder.
 type downloadDir struct {
 	path string   // absolute
 	root *os.Root // the folder
 	lock *os.File
-	low  bool // there is too little space; only the loop touches it
+	low  bool // less free space than the floor; only the loop uses it
 }
 
-// openDownloadDir makes the folder if it is not there and locks it for the worker name.
+// openDownloadDir creates the folder if necessary and locks it for the worker name.
 func openDownloadDir(path, name string) (_ *downloadDir, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -60,7 +60,7 @@ func openDownloadDir(path, name string) (_ *downloadDir, err error) {
 	return a, nil
 }
 
-// makeDir makes one directory, or finds that it is there and is not a link.
+// makeDir creates one directory. An existing directory that is not a link is not an error.
 func makeDir(root *os.Root, dir string, mode fs.FileMode) error {
 	err := root.Mkdir(dir, mode)
 	if !errors.Is(err, fs.ErrExist) {
@@ -103,8 +103,8 @@ func (a *downloadDir) close() {
 	_ = a.root.Close()
 }
 
-// PartsDir is where unfinished bytes are, of a worker whose download folder is dir;
-// each task has a folder of its own in it.
+// PartsDir returns the folder of unfinished files below the download folder dir. Each
+// task has its own folder in it.
 func PartsDir(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
@@ -113,22 +113,23 @@ func PartsDir(dir string) (string, error) {
 	return filepath.Join(dir, partsDir), nil
 }
 
-// partDir is where the engine writes the task's bytes, relative to the root.
+// partDir returns the folder in which the engine writes the task's bytes, relative to the
+// root.
 func partDir(id string) string { return partsDir + "/" + id }
 
-// jobDir makes the task's part folder and returns its absolute path.
+// jobDir creates the task's part folder and returns its absolute path.
 func (a *downloadDir) jobDir(id string) (string, error) {
-	// The folder becomes the finished one, so it has a finished folder's mode;
-	// what is above it keeps others out.
+	// The folder becomes the finished one, so it has the mode of a finished folder. The
+	// folder above it denies access to other users.
 	if err := makeDir(a.root, partDir(id), 0o755); err != nil {
 		return "", err
 	}
 	return filepath.Join(a.path, partDir(id)), nil
 }
 
-// discard takes name out of sight in one step and leaves the deleting to
-// emptyTrash: a crash in the middle of a deletion must not leave a data file
-// without its control file, which an engine would take for complete.
+// discard moves name to the trash in one step; emptyTrash deletes it later. A crash in
+// the middle of a deletion must not leave a data file without its control file, because
+// an engine would take it for complete.
 func (a *downloadDir) discard(name string) error {
 	err := a.root.Rename(name, trashDir+"/"+rand.Text())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -137,7 +138,7 @@ func (a *downloadDir) discard(name string) error {
 	return err
 }
 
-// emptyTrash deletes what was discarded.
+// emptyTrash deletes the discarded files.
 func (a *downloadDir) emptyTrash() error {
 	names, err := a.list(trashDir)
 	for _, name := range names {
@@ -155,7 +156,7 @@ func (a *downloadDir) list(dir string) ([]string, error) {
 	return f.Readdirnames(-1)
 }
 
-// orphan starts the time for which bytes that nobody holds are kept.
+// orphan starts the time for which the bytes of a task that is no longer held are kept.
 func (a *downloadDir) orphan(id string, now time.Time) error {
 	err := a.root.Chtimes(partDir(id), now, now)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -6,9 +6,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// refuseDuplicate rejects a task that cannot be downloaded beside another one that is
-// here, nil if there is none such. The dispatcher assigns it to another worker, or to
-// this one later.
+// refuseDuplicate returns the rejection of a task that cannot run beside another task of
+// this worker, nil for any other. The dispatcher assigns it to another worker, or to this
+// one later.
 func (w *Worker) refuseDuplicate(t *model.Task) *model.Report {
 	key := duplicateKey(t)
 	if key == "" {
@@ -27,7 +27,8 @@ func (w *Worker) refuseDuplicate(t *model.Task) *model.Report {
 	return nil
 }
 
-// duplicateRejection is the report on a task that waits for another one here.
+// duplicateRejection returns the report for a task that waits for another task of this
+// worker.
 func duplicateRejection(code int, other string) *model.Report {
 	what := "file"
 	if code == download.CodeDuplicateTorrent {

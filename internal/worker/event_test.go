@@ -36,7 +36,7 @@ func TestWorker_AssignBeforeFirstAnswerTaken(t *testing.T) {
 		answer()
 		n.pass(60 * time.Millisecond)
 		same(t, "the engine has", n.engine.has(), []string{"a"})
-		same(t, "said", n.link.said("a"), []string{"1 downloading"})
+		same(t, "reports", n.link.said("a"), []string{"1 downloading"})
 		same(t, "heartbeats", len(n.link.sent()), 1)
 		n.pass(4 * time.Minute)
 		same(t, "heartbeats in an interval", len(n.link.sent()), 1)
@@ -159,7 +159,7 @@ func TestWorker_MixedVerdictsJudgedAlone(t *testing.T) {
 		})
 		n.pass(10 * time.Second)
 		for _, id := range []string{"a", "c", "d", "e"} {
-			same(t, id+" was said", n.link.said(id), []string{"1 downloading", "1 failed"})
+			same(t, id+" was reported", n.link.said(id), []string{"1 downloading", "1 failed"})
 		}
 		same(t, "the journal has", n.journaled(), []string{"b.json"})
 		if got := len(n.link.said("b")); got < 4 || got > 8 {
@@ -167,7 +167,7 @@ func TestWorker_MixedVerdictsJudgedAlone(t *testing.T) {
 		}
 
 		n.give(assignment("f", 1)) // while b waits
-		same(t, "f was said", n.link.said("f"), []string{"1 downloading"})
+		same(t, "f was reported", n.link.said("f"), []string{"1 downloading"})
 		n.link.with(func() { refusing = false })
 		n.pass(30 * time.Second)
 		same(t, "the journal has", n.journaled(), []string{"f.json"})
@@ -187,6 +187,6 @@ func TestWorker_RefusedStartRepeated(t *testing.T) {
 		})
 		n.give(assignment("a", 1))
 		n.pass(time.Second)
-		same(t, "said", n.link.said("a"), []string{"1 downloading", "1 downloading"})
+		same(t, "reports", n.link.said("a"), []string{"1 downloading", "1 downloading"})
 	})
 }

@@ -19,14 +19,14 @@ const (
 	firstSample    = time.Second // how long the first heartbeat waits for it
 )
 
-// sample is how the machine is doing.
+// sample is one measurement of the machine.
 type sample struct {
 	metrics   model.HealthMetrics
 	diskSpace int64 // bytes of the file system of the download folder
 }
 
-// measurer returns a function that measures the machine and the file system of
-// dir. What cannot be measured is 0.
+// measurer returns a function that measures the machine and the file system of dir. A
+// value that cannot be measured is 0.
 func measurer(dir string) func(context.Context) sample {
 	return func(ctx context.Context) sample {
 		var s sample
@@ -59,8 +59,8 @@ func finite(x float64) float64 {
 	return x
 }
 
-// startHealth measures until ctx ends. It waits a moment for the first sample, but
-// no longer: a file system that hangs must not keep the worker from starting.
+// startHealth measures until ctx ends. It waits at most firstSample for the first
+// measurement: a file system that hangs must not prevent the start of the worker.
 func (w *Worker) startHealth(ctx context.Context) {
 	first := make(chan struct{})
 	measure := w.measure

@@ -10,14 +10,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// The bounds of what the dispatcher may set as heartbeat interval.
+// The bounds of the heartbeat interval that the dispatcher sets.
 const (
 	minHeartbeatInterval = 200 * time.Millisecond
 	maxHeartbeatInterval = 300 * time.Second
 )
 
-// startHeartbeat says everything. A worker with more tasks than one message holds
-// sends several in a row, so that each task is named in every interval.
+// startHeartbeat sends a heartbeat. A worker with more tasks than fit into one message
+// sends several in a row, so that each interval lists every task.
 func (w *Worker) startHeartbeat(now time.Time) {
 	state, reason := w.state(now)
 	w.lastState = state
@@ -25,8 +25,8 @@ func (w *Worker) startHeartbeat(now time.Time) {
 	h.StateReason = reason
 	w.heartbeatRunning, w.lastHeartbeat = true, now
 	w.nextHeartbeat = now.Add(w.interval)
-	// An answer that was lost must not hold up the next heartbeat for longer than the
-	// dispatcher's heartbeat_timeout, which may be shorter than callTimeout.
+	// A lost answer must not delay the next heartbeat for longer than the dispatcher's
+	// heartbeat_timeout, which may be shorter than callTimeout.
 	limit := min(max(w.interval, minHeartbeatTimeout), callTimeout)
 	w.startCall(limit, &w.cancelHeartbeat, func(ctx context.Context) func() {
 		listed := len(h.Tasks)
@@ -36,7 +36,7 @@ func (w *Worker) startHeartbeat(now time.Time) {
 		}
 		return func() {
 			if n := len(h.Tasks); 0 < n && n < listed {
-				w.heartbeatCursor = h.Tasks[n-1].ID // the link sent those in front; the next heartbeat lists the others
+				w.heartbeatCursor = h.Tasks[n-1].ID // the link sent only the first n; the next heartbeat lists the others
 			}
 			w.applyAnswer(answer, err)
 		}
@@ -62,8 +62,8 @@ func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	return h
 }
 
-// listTasks lists what is held, from where the last partial list ended. A leaving
-// worker names only what it has finished: the rest it gives back.
+// listTasks lists the held tasks, from the end of the last partial list. A worker that
+// shuts down lists only its finished tasks: it gives the other ones back.
 func (w *Worker) listTasks(state model.WorkerState) (list []model.Report, partial bool) {
 	list = []model.Report{} // never null
 	cursor := w.heartbeatCursor
@@ -84,7 +84,7 @@ func (w *Worker) listTasks(state model.WorkerState) (list []model.Report, partia
 	return list, cursor != ""
 }
 
-// applyAnswer does what the dispatcher says.
+// applyAnswer applies the answer of the dispatcher.
 func (w *Worker) applyAnswer(a *model.HeartbeatAnswer, err error) {
 	now := time.Now()
 	w.heartbeatRunning = false
@@ -116,8 +116,8 @@ func (w *Worker) applyAnswer(a *model.HeartbeatAnswer, err error) {
 	w.assign(early)
 }
 
-// setInterval takes over the interval that the dispatcher sets. A heartbeat that is to
-// come sooner for another reason still does.
+// setInterval applies the interval of the dispatcher. A heartbeat that is due earlier for
+// another reason stays due then.
 func (w *Worker) setInterval(d time.Duration) {
 	if d <= 0 {
 		return
@@ -129,9 +129,9 @@ func (w *Worker) setInterval(d time.Duration) {
 	}
 }
 
-// assignLater keeps assignments for the answer that admits this worker: the dispatcher
-// has read the heartbeat and assigned tasks, and its command was faster than its
-// answer. What comes while another instance has the name is meant for that one.
+// assignLater keeps assignments until the answer that admits this worker: the command of
+// the dispatcher can arrive before its answer to the heartbeat. Assignments that arrive
+// while another instance has the name are for that instance.
 func (w *Worker) assignLater(list []model.Assignment) {
 	switch {
 	case len(list) == 0 || w.nameTaken && !w.heartbeatRunning:
@@ -143,11 +143,11 @@ func (w *Worker) assignLater(list []model.Assignment) {
 	w.earlyAssignments = append(w.earlyAssignments, list[:min(len(list), max(room, 0))]...)
 }
 
-// noteUnanswered tries again soon. Whatever is being downloaded goes on.
+// noteUnanswered schedules the next try. Downloads continue meanwhile.
 func (w *Worker) noteUnanswered(err error, now time.Time) {
 	w.heartbeatCursor = ""
 	if errors.Is(err, errCallRestarted) {
-		return // renew has said when to ask again
+		return // restartCalls has scheduled the next heartbeat
 	}
 	if model.CodeOf(err) == model.CodeConflict {
 		w.admitted, w.nameTaken, w.earlyAssignments = false, true, nil
@@ -156,7 +156,7 @@ func (w *Worker) noteUnanswered(err error, now time.Time) {
 	}
 	w.heartbeatFailing = true
 	w.nextHeartbeat = minTime(w.nextHeartbeat, now.Add(w.heartbeatBackoff.NextBackOff()))
-	w.warnThrottled(&w.linkLog, "the dispatcher does not answer; downloads go on", "error", err)
+	w.warnThrottled(&w.linkLog, "the dispatcher does not answer; downloads continue", "error", err)
 }
 
 func minTime(a, b time.Time) time.Time {

@@ -6,34 +6,35 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// heldTask is one task that the worker answers for. Only the loop touches it.
+// heldTask is one task that the worker holds. Only the loop uses it.
 type heldTask struct {
 	entry
 	dir *downloadDir
-	// report is what is said of it: how far it is, or how it ended.
+	// report is its current report: progress, or the end.
 	report model.Report
-	// refused marks one that was never taken: it is in no journal and no engine.
+	// rejected says that the assignment was refused: neither the journal nor the engine
+	// has the task.
 	rejected bool
 	// duplicateKey is that of its task, see [duplicateKey].
 	duplicateKey string
 
-	// wanted counts the versions of what the engine should do, given is the one
-	// that it was given. Where they differ, the engine must forget what it has.
+	// wantedVersion counts the versions of the job, givenVersion is the one that the
+	// engine has. If they differ, the engine must remove its job first.
 	wantedVersion, givenVersion int
-	// trouble is since when the engine could not be brought to have it.
+	// engineErrorSince is the time since which the engine has failed to accept the job.
 	engineErrorSince time.Time
 
-	// drop is set once it must stop, next is the assignment that waits for that.
+	// drop is set when the task must stop; nextAssignment waits for that.
 	drop           *model.Drop
 	nextAssignment *model.Assignment
 
-	counted  bool // its bytes so far were counted, so that what comes is gain
-	paused   bool // accepted: the engine has let go of it until there is space
-	released bool // moving: the engine has let go of the files
-	moving   bool // moving: a goroutine is at it
+	counted  bool // its existing bytes are known, so that further bytes count as progress
+	paused   bool // accepted: not in the engine until space is free
+	released bool // moving: the engine has removed its job
+	moving   bool // moving: a goroutine moves the files
 
-	announced      bool         // the dispatcher was told that it began
-	lastReported   model.Report // what the last report of progress said
+	announced      bool         // the start was reported
+	lastReported   model.Report // the last report of progress
 	lastProgressAt time.Time
 	retryAt        time.Time // its report is not repeated before
 	refusals       int       // of its report, in a row
@@ -51,15 +52,15 @@ func newHeldTask(e *entry, a *downloadDir) *heldTask {
 
 func (h *heldTask) id() string { return h.Task.ID }
 
-// occupiesSlot reports whether it takes up a slot.
+// occupiesSlot reports whether the task uses a slot.
 func (h *heldTask) occupiesSlot() bool { return h.Phase != phaseFinished && h.drop == nil }
 
-// belongsInEngine reports whether the engine should have it.
+// belongsInEngine reports whether the engine should have the job.
 func (h *heldTask) belongsInEngine() bool {
 	return h.Phase == phaseAccepted && h.drop == nil && !h.dir.low
 }
 
-// setAttempt puts it under a later attempt.
+// setAttempt changes the task to a later attempt.
 func (h *heldTask) setAttempt(a *model.Assignment) {
 	h.Attempt, h.report.Attempt = a.Attempt, a.Attempt
 	if h.Phase == phaseFinished {
@@ -69,7 +70,7 @@ func (h *heldTask) setAttempt(a *model.Assignment) {
 	h.retryAt, h.refusals = time.Time{}, 0
 }
 
-// setFinalReport makes r the last report of it.
+// setFinalReport makes r the final report of the task.
 func (h *heldTask) setFinalReport(r *model.Report) {
 	last := *r
 	last.Repair()
@@ -83,11 +84,11 @@ const (
 	maxFinished     = 10_000
 )
 
-// finishedAttempts remembers which attempts are over, so that a late or doubled command
-// for one does nothing. It keeps the latest rememberMax of them, for rememberFor.
+// finishedAttempts stores which attempts have ended, so that a late or repeated command
+// for one has no effect. It keeps the latest maxFinished of them for keepFinishedFor.
 type finishedAttempts struct {
 	latest map[string]attemptEnd
-	order  []idEnd // by time; the map decides whether one still counts
+	order  []idEnd // by time; an entry counts only if it is in the map too
 }
 
 type attemptEnd struct {
@@ -116,7 +117,7 @@ func (m *finishedAttempts) add(id string, attempt int64, now time.Time) {
 	}
 }
 
-// has reports whether the attempt, or a later one of the task, is over.
+// has reports whether the attempt, or a later one of the task, has ended.
 func (m *finishedAttempts) has(id string, attempt int64, now time.Time) bool {
 	end, ok := m.latest[id]
 	return ok && attempt <= end.attempt && !end.until.Before(now)

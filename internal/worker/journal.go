@@ -13,17 +13,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// phase is how far the worker is with a task.
+// phase is the progress of a task in the worker.
 type phase string
 
 const (
 	phaseAccepted phase = "accepted" // the engine should have it
-	phaseMoving   phase = "moving"   // every byte is here; the files are put into their place
-	phaseFinished phase = "finished" // its last report is known, and said until it is answered
+	phaseMoving   phase = "moving"   // the download is complete; the files are being placed
+	phaseFinished phase = "finished" // the final report is repeated until it is acknowledged
 )
 
-// entry is what the journal keeps of one task: all that a restart needs. It
-// holds secrets.
+// entry is the journal entry of one task, with everything that a restart needs. It
+// contains secrets.
 type entry struct {
 	Attempt int64         `json:"attempt"`
 	Phase   phase         `json:"phase"`
@@ -32,7 +32,7 @@ type entry struct {
 	Report  *model.Report `json:"report,omitempty"` // of finished
 }
 
-// check says what is wrong with an entry that was read from the file of id.
+// check validates an entry that was read from the file of id.
 func (e *entry) check(id string) error {
 	switch {
 	case e.Task == nil || e.Task.ID != id || !model.ValidName(id):
@@ -48,7 +48,7 @@ func (e *entry) check(id string) error {
 		if e.Report == nil || !e.Report.Status.Finished() || e.Report.ID != id || e.Report.Attempt != e.Attempt {
 			return errors.New("is finished without its report")
 		}
-		e.Report.Repair() // an earlier worker may have kept what a server made up
+		e.Report.Repair() // an earlier worker may have stored wrong lengths of a server
 		return e.Report.Validate()
 	case e.Phase != phaseAccepted:
 		return fmt.Errorf("has the unknown phase %.20q", e.Phase)
@@ -62,7 +62,7 @@ const (
 	maxEntry      = 8 << 20 // bytes; a task with a torrent has under 1 MB
 )
 
-// journal is the worker's memory: one file a task in its folder.
+// journal stores one file for each held task in the worker's folder.
 type journal struct {
 	root *os.Root
 	log  *slog.Logger
@@ -77,8 +77,8 @@ func openJournal(root *os.Root, log *slog.Logger) (*journal, error) {
 
 func journalName(id string) string { return id + journalSuffix }
 
-// put keeps the entries. It returns an error for each, nil for those that will be
-// there after a crash; of the others nothing is certain.
+// put stores the entries. It returns one error for each: nil if the entry survives a
+// crash. An entry with an error may be stored or not.
 func (j *journal) put(entries ...*entry) []error {
 	errs := make([]error, len(entries))
 	for i, e := range entries {
@@ -101,8 +101,8 @@ func (j *journal) put(entries ...*entry) []error {
 	return errs
 }
 
-// remove forgets a task; after a crash it may be there again. Of an unknown one it
-// does nothing.
+// remove removes a task. After a crash it may exist again. An unknown task is not an
+// error.
 func (j *journal) remove(id string) error {
 	err := j.root.Remove(journalDir + "/" + journalName(id))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -111,8 +111,8 @@ func (j *journal) remove(id string) error {
 	return nil
 }
 
-// load returns every entry, in the order of the ids. A file that is none is set
-// aside under another name, and the worker goes on without it.
+// load returns every entry, in the order of the ids. It renames a broken file, and the
+// worker continues without that task.
 func (j *journal) load() ([]*entry, error) {
 	dir, err := j.root.Open(journalDir)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 const (
 	pollInterval         = time.Second
 	idlePoll             = 5 * time.Second        // with nothing held
-	minPoll              = 50 * time.Millisecond  // between two, whatever hints come
+	minPoll              = 50 * time.Millisecond  // between two passes, with any number of hints
 	minHeartbeatGap      = 200 * time.Millisecond // between two heartbeats
 	progressInterval     = time.Second
 	sweepInterval        = 10 * time.Minute
@@ -22,13 +22,13 @@ const (
 	callTimeout          = 10 * time.Second // of one call to the dispatcher
 	minHeartbeatTimeout  = 2 * time.Second  // of a heartbeat, where the interval is shorter
 	reconcileTimeout     = 30 * time.Second // of all calls of one pass to the engine
-	removeTimeout        = time.Second      // of one task that the engine lets go of
-	removesTimeout       = 5 * time.Second  // of all of them in one pass
+	removeTimeout        = time.Second      // for the removal of one job from the engine
+	removesTimeout       = 5 * time.Second  // for all removals of one pass
 	engineErrorTimeout   = 2 * time.Minute  // after which a task goes elsewhere
-	engineSilenceTimeout = 30 * time.Second // after which the worker says that it is in error
-	warnInterval         = time.Minute      // between two logs of the same trouble
+	engineSilenceTimeout = 30 * time.Second // after which the worker reports the state "error"
+	warnInterval         = time.Minute      // between two warnings about the same failure
 	maxMoves             = 4                // files that are moved at once
-	commandBacklog       = 64               // messages; more are dropped, a heartbeat brings them again
+	commandBacklog       = 64               // commands; more are dropped, and the next heartbeat answer repeats them
 )
 
 // command is one message of the dispatcher; one of the two is set.
@@ -41,14 +41,14 @@ type command struct {
 type loop struct {
 	tasks    map[string]*heldTask
 	finished finishedAttempts
-	// deleted are the attempts whose finished files were deleted. That is said more
-	// than once, and by then another task's file may have the name.
+	// filesDeleted has the attempts whose finished files were deleted. The command may be
+	// repeated after another task's file has taken the name.
 	filesDeleted finishedAttempts
-	asyncCtx     context.Context // of what runs beside the loop
+	asyncCtx     context.Context // of the work in other goroutines
 
 	probes   chan struct{} // see Turning
-	outcomes chan func()   // what ran beside the loop, to be finished in it
-	running  int           // how many of those are to come
+	outcomes chan func()   // of the work in other goroutines, applied by the loop
+	running  int           // outcomes that are still expected
 
 	reconciling   bool // a pass is under way
 	nextReconcile time.Time
@@ -58,15 +58,15 @@ type loop struct {
 
 	heartbeatRunning bool
 	cancelHeartbeat  context.CancelCauseFunc // of the call under way
-	lastState        model.WorkerState       // that the last heartbeat said
+	lastState        model.WorkerState       // in the last heartbeat
 	nextHeartbeat    time.Time
 	lastHeartbeat    time.Time
 	interval         time.Duration
 	seq              int64
 	heartbeatCursor  string // the last id of a partial heartbeat
-	admitted         bool   // the dispatcher knows this instance by this name; else it takes nothing
-	nameTaken        bool   // by another instance, as the last answer said
-	// early are assignments that came before the answer that admits this worker.
+	admitted         bool   // the dispatcher knows this instance; without that it accepts no task
+	nameTaken        bool   // another instance has the name, by the last answer
+	// earlyAssignments arrived before the answer that admits this worker.
 	earlyAssignments []model.Assignment
 	heartbeatBackoff *backoff.ExponentialBackOff
 	heartbeatFailing bool
@@ -74,7 +74,7 @@ type loop struct {
 	reporting     bool
 	cancelReport  context.CancelCauseFunc // of the call under way
 	nextReport    time.Time               // not before; after a failure
-	nextRetry     time.Time               // when the next refused report is repeated; zero: there is none
+	nextRetry     time.Time               // when the next refused report is repeated; zero: never
 	nextProgress  time.Time
 	reportBackoff *backoff.ExponentialBackOff
 
@@ -84,11 +84,11 @@ type loop struct {
 	engineLog, linkLog, conflictLog, diskLog logThrottle
 }
 
-// logThrottle is when a trouble was last logged.
+// logThrottle is the time of the last warning about a failure.
 type logThrottle time.Time
 
-// warnThrottled logs a trouble that lasts, once a minute; not those that stopping
-// makes.
+// warnThrottled logs a lasting failure once a minute. It logs nothing while the worker
+// stops.
 func (w *Worker) warnThrottled(last *logThrottle, message string, args ...any) {
 	now := time.Now()
 	if t := time.Time(*last); w.asyncCtx.Err() != nil || !t.IsZero() && now.Sub(t) < warnInterval {
@@ -101,8 +101,8 @@ func (w *Worker) warnThrottled(last *logThrottle, message string, args ...any) {
 func (w *Worker) initLoop(entries []*entry) {
 	w.tasks = make(map[string]*heldTask, len(entries))
 	w.interval = 5 * time.Second // until the dispatcher says another
-	// Everything that runs beside the loop: a heartbeat, a report, a pass, the
-	// trash, the moves. None of them ever waits for the loop.
+	// One slot for each goroutine beside the loop: a heartbeat, a report, a
+	// reconciliation, the trash, the moves. So none of them waits for the loop.
 	w.outcomes = make(chan func(), 4+maxMoves)
 	w.probes = make(chan struct{})
 	w.heartbeatBackoff = newBackoff(250*time.Millisecond, 5*time.Second)
@@ -118,8 +118,8 @@ func newBackoff(first, most time.Duration) *backoff.ExponentialBackOff {
 	return b
 }
 
-// recover takes up a task of an earlier life. What the configuration no longer
-// allows goes back to the dispatcher.
+// recover restores a task from the journal. A task that the configuration no longer
+// allows is given back to the dispatcher.
 func (w *Worker) recover(e *entry) {
 	a := w.dirs[e.Task.Folder]
 	if a == nil {
@@ -171,7 +171,7 @@ func (w *Worker) Turning(ctx context.Context) error {
 	}
 }
 
-// step starts whatever is due and returns when to look again.
+// step starts the work that is due and returns the time of the next step.
 func (w *Worker) step(now time.Time) time.Time {
 	w.startMoves()
 	if !w.reconciling && !now.Before(w.nextReconcile) {
@@ -200,15 +200,15 @@ func (w *Worker) step(now time.Time) time.Time {
 	return wake
 }
 
-// runAsync runs work in a goroutine of its own, and what it returns in the loop.
+// runAsync runs work in a goroutine, and the function that it returns in the loop.
 func (w *Worker) runAsync(work func(ctx context.Context) (outcome func())) {
 	w.running++
 	ctx, outcomes := w.asyncCtx, w.outcomes
 	go func() { outcomes <- work(ctx) }()
 }
 
-// startCall runs one call to the dispatcher beside the loop. cancel is set to what ends
-// it early.
+// startCall runs one call to the dispatcher in a goroutine. It sets cancel to the
+// function that ends the call early.
 func (w *Worker) startCall(limit time.Duration, cancel *context.CancelCauseFunc, call func(ctx context.Context) (outcome func())) {
 	ctx, end := context.WithCancelCause(w.asyncCtx)
 	*cancel = end
@@ -220,12 +220,12 @@ func (w *Worker) startCall(limit time.Duration, cancel *context.CancelCauseFunc,
 	})
 }
 
-// errCallRestarted is why a call is given up whose answer may have been lost: the
-// dispatcher or NATS was away.
+// errCallRestarted cancels a call whose answer may be lost because the dispatcher or NATS
+// was unavailable.
 var errCallRestarted = errors.New("the connection or the dispatcher is new: asked again")
 
-// restartCalls has a heartbeat sent at once, also where the answer to the last one is
-// still awaited: the dispatcher has started, or NATS is back.
+// restartCalls cancels the running calls and sends a heartbeat at once: the dispatcher
+// has started, or NATS is back.
 func (w *Worker) restartCalls() {
 	if w.heartbeatRunning {
 		w.cancelHeartbeat(errCallRestarted)
@@ -242,19 +242,19 @@ func (w *Worker) applyOutcome(outcome func()) {
 	outcome()
 }
 
-// scheduleReconcile has the engine looked at next, with a pause that keeps a flood of
-// hints from becoming a flood of calls.
+// scheduleReconcile makes a reconciliation due. The pause between two limits the calls to
+// the engine.
 func (w *Worker) scheduleReconcile() { w.nextReconcile = w.lastReconcile.Add(minPoll) }
 
-// scheduleHeartbeat has a heartbeat sent next.
+// scheduleHeartbeat makes a heartbeat due.
 func (w *Worker) scheduleHeartbeat() {
 	if soon := w.lastHeartbeat.Add(minHeartbeatGap); soon.Before(w.nextHeartbeat) {
 		w.nextHeartbeat = soon
 	}
 }
 
-// onAssign and hearDrop are called by the link. Where the loop is far behind a
-// command is lost: the next heartbeat's answer has it again.
+// onAssign and onDrop are called by the link. If the loop is far behind, a command is
+// lost: the next heartbeat answer repeats it.
 func (w *Worker) onAssign(list []model.Assignment) { w.enqueueCommand(command{assign: list}) }
 func (w *Worker) onDrop(list []model.Drop)         { w.enqueueCommand(command{drop: list}) }
 
@@ -287,7 +287,7 @@ func (w *Worker) busySlots() int {
 	return n
 }
 
-// sweep gets rid of bytes that nobody has wanted for KeepOrphans.
+// sweep removes the bytes of tasks that have not been held for KeepOrphans.
 func (w *Worker) sweep(now time.Time) {
 	w.nextSweep = now.Add(sweepInterval)
 	for _, a := range w.distinctDirs() {
@@ -296,16 +296,16 @@ func (w *Worker) sweep(now time.Time) {
 			return h != nil && h.dir == a
 		}, now.Add(-w.cfg.KeepOrphans))
 		for _, id := range gone {
-			w.log.Info("bytes that nobody came back for were removed", "task", id)
+			w.log.Info("orphaned bytes were removed", "task", id)
 		}
 		if err != nil {
-			w.log.Warn("looking for bytes that nobody wants", "error", err)
+			w.log.Warn("looking for orphaned bytes", "error", err)
 		}
 	}
 	w.emptyTrash()
 }
 
-// emptyTrash deletes what was discarded, beside the loop: it may be much.
+// emptyTrash deletes the discarded files in a goroutine, because there may be many.
 func (w *Worker) emptyTrash() {
 	if w.emptying {
 		return
@@ -322,7 +322,7 @@ func (w *Worker) emptyTrash() {
 	})
 }
 
-// state is what the worker says of itself, and why where it is not ready.
+// state returns the state of the worker, with the reason if it is not ready.
 func (w *Worker) state(now time.Time) (state model.WorkerState, reason string) {
 	if now.Sub(w.lastPoll) > engineSilenceTimeout {
 		return model.StateError, fmt.Sprintf("the engine has not answered for %v", engineSilenceTimeout)

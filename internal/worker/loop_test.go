@@ -25,7 +25,7 @@ func TestWorker_TaskIsFetchedPlacedAndReported(t *testing.T) {
 		n.give(assignment("a", 1))
 		same(t, "the engine has", n.engine.has(), []string{"a"})
 		same(t, "the journal has", n.journaled(), []string{"a.json"})
-		same(t, "said", n.link.said("a"), []string{"1 downloading"})
+		same(t, "reports", n.link.said("a"), []string{"1 downloading"})
 
 		n.engine.set("a", download.State{GID: "0123", Completed: 5, Total: 20, Speed: 5})
 		n.pass(time.Second)
@@ -166,10 +166,10 @@ func TestWorker_ThousandTasksAreFinished(t *testing.T) {
 	})
 }
 
-// TestHeartbeat_ListCutByLinkGoesOn checks that a worker names all its tasks in an
+// TestHeartbeat_CutListContinues checks that a worker names all its tasks in an
 // interval also where its link sends only some of those that it is given, as after
 // max_payload was lowered.
-func TestHeartbeat_ListCutByLinkGoesOn(t *testing.T) {
+func TestHeartbeat_CutListContinues(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		const tasks, fit = 100, 30
 		named := make(map[string]bool)
@@ -211,10 +211,10 @@ func TestWorker_DownloadsContinueWithoutDispatcher(t *testing.T) {
 		n.engine.finish("a", map[string]string{"f": "1"})
 		n.pass(time.Minute)
 		same(t, "the folder", files(t, n.dir), map[string]string{"a/f": "1"})
-		same(t, "the engine goes on with", n.engine.has(), []string{"b"})
+		same(t, "the engine still has", n.engine.has(), []string{"b"})
 		n.link.with(func() { n.link.beat, n.link.report = nil, nil })
 		n.pass(time.Minute)
-		same(t, "it is told afterwards", n.link.lastReport("a").Status, model.ReportCompleted)
+		same(t, "it is reported afterwards", n.link.lastReport("a").Status, model.ReportCompleted)
 		same(t, "the journal has", n.journaled(), []string{"b.json"})
 	})
 }
@@ -284,7 +284,7 @@ func TestReconcile_AddsLostAndRemovesUnknownJobs(t *testing.T) {
 		n.engine.with(func() {
 			clear(n.engine.jobs)
 			clear(n.engine.states)
-			n.engine.jobs["stranger"], n.engine.states["stranger"] = download.Job{}, download.State{}
+			n.engine.jobs["unknown"], n.engine.states["unknown"] = download.Job{}, download.State{}
 		})
 		n.pass(2 * time.Second)
 		same(t, "the engine has", n.engine.has(), []string{"a"})
@@ -309,7 +309,7 @@ func TestReconcile_TaskOfABrokenEngineIsGivenBack(t *testing.T) {
 				n.give(assignment("a", 1))
 				n.pass(time.Minute)
 				same(t, "the worker says", n.link.lastBeat().State, test.state)
-				same(t, "said of the task", n.link.said("a"), nil)
+				same(t, "reports of the task", n.link.said("a"), nil)
 				n.pass(90 * time.Second)
 				r := n.link.lastReport("a")
 				same(t, "status", r.Status, test.end)
@@ -383,7 +383,7 @@ func TestShutdown_PlacesCompleteFiles(t *testing.T) {
 		same(t, "nothing is moved while the engine has it", files(t, n.dir), map[string]string{})
 		n.stop()
 		same(t, "the folder", files(t, n.dir), map[string]string{"a/f": "1"})
-		same(t, "the last word", n.link.lastBeat().Tasks[0].Status, model.ReportCompleted)
+		same(t, "the last heartbeat lists", n.link.lastBeat().Tasks[0].Status, model.ReportCompleted)
 	})
 }
 
@@ -405,7 +405,7 @@ func TestShutdown_WithoutDispatcherKeepsTasks(t *testing.T) {
 		n = start(t, dir, nil)
 		same(t, "the next start lists", n.link.lastBeat().Tasks[0].Ref(), model.TaskRef{ID: "a", Attempt: 7})
 		n.pass(time.Second)
-		same(t, "and goes on with", n.engine.has(), []string{"a"})
+		same(t, "and continues", n.engine.has(), []string{"a"})
 	})
 }
 

@@ -15,16 +15,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Codes of aria2 for what can go wrong with finished files.
+// The exit codes of aria2 for failures with finished files.
 const (
 	codeExists = 13
 	codeRename = 14
 )
 
-// placement is where a task's finished files go. It is kept in the journal before
-// anything is moved, so that after a crash the move is done once.
+// placement is the destination of a task's finished files. The journal has it before a
+// file is moved, so that the move happens once also after a crash.
 type placement struct {
-	// Files are the finished ones, relative to the task's part folder.
+	// Files are the finished files, relative to the task's part folder.
 	Files []model.File `json:"files"`
 	// Target is the name in the download folder: of the one file itself if Single
 	// (options.out), otherwise of a folder with the files in it (the task's id).
@@ -32,7 +32,7 @@ type placement struct {
 	Single bool   `json:"single"`
 }
 
-// newPlacement decides where the files that the engine names go.
+// newPlacement chooses the destination of the files that the engine names.
 func newPlacement(t *model.Task, files []model.File) (*placement, error) {
 	p := &placement{Files: files, Target: t.ID}
 	if out := t.Options["out"]; len(out) == 1 && len(files) == 1 {
@@ -61,8 +61,7 @@ func (p *placement) check() error {
 	return model.FileName(p.Target)
 }
 
-// results returns the finished files as they are told: relative to the download
-// folder.
+// results returns the finished files relative to the download folder, for the report.
 func (p *placement) results() (files []model.File, total int64) {
 	for _, f := range p.Files {
 		total += f.Length
@@ -76,8 +75,8 @@ func (p *placement) results() (files []model.File, total int64) {
 	return files, total
 }
 
-// errFilesLost says that the finished bytes are neither where they were written nor
-// where they should go: the task must be fetched again.
+// errFilesLost says that the finished files are neither in the part folder nor at their
+// destination: the task must be downloaded again.
 var errFilesLost = errors.New("the finished files are gone")
 
 // refusal is an error that a report can carry.
@@ -89,10 +88,9 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.message }
 
-// placeFiles puts a task's finished files where they belong, durably, and never over
-// anything that is there. The engine has let go of them. It may be called again
-// after a crash at any point, and finds out how far it came. The errors are
-// *[refusal] and errLost.
+// placeFiles moves a task's finished files to their destination, durably and without
+// overwriting a file. The engine must have removed its job. It may be called again after
+// a crash at any point and then continues. The errors are *[refusal] and errFilesLost.
 func (a *downloadDir) placeFiles(id string, p *placement) error {
 	src := partDir(id)
 	if _, err := a.root.Lstat(src); errors.Is(err, fs.ErrNotExist) {
@@ -104,8 +102,8 @@ func (a *downloadDir) placeFiles(id string, p *placement) error {
 	return a.placeFolder(src, p)
 }
 
-// checkPlaced tells, where the part folder is gone, that an earlier call had moved it:
-// nobody else touches part folders.
+// checkPlaced returns nil if an earlier call has moved the files. It is called when the
+// part folder does not exist; only the worker moves part folders.
 func (a *downloadDir) checkPlaced(p *placement) error {
 	info, err := a.root.Lstat(p.Target)
 	switch {
@@ -119,9 +117,8 @@ func (a *downloadDir) checkPlaced(p *placement) error {
 	return nil
 }
 
-// placeFile moves the one file. A hard link claims the name and fails if that
-// exists, which a rename would not; where it was made before a crash, both names
-// are the same file.
+// placeFile moves a single file. A hard link fails if the name exists; a rename would
+// not. After a crash both names may be the same file.
 func (a *downloadDir) placeFile(src string, p *placement) error {
 	from := src + "/" + p.Files[0].Path
 	file, err := a.root.Lstat(from)
@@ -147,8 +144,8 @@ func (a *downloadDir) placeFile(src string, p *placement) error {
 	return a.removeParts(src, p)
 }
 
-// renameFile is for a file system without hard links (exFAT, some network mounts):
-// that the name is free a moment before is as good as it gets there.
+// renameFile is for a file system without hard links (exFAT, some network mounts). There
+// it can only check that the name is free just before the rename.
 func (a *downloadDir) renameFile(from, to string) error {
 	if _, err := a.root.Lstat(to); err == nil {
 		return fs.ErrExist
@@ -156,8 +153,7 @@ func (a *downloadDir) renameFile(from, to string) error {
 	return a.root.Rename(from, to)
 }
 
-// removeParts removes what is left of a part folder whose file has its new name, once
-// that name is sure to stay.
+// removeParts removes the rest of a part folder after the new name of its file is durable.
 func (a *downloadDir) removeParts(src string, p *placement) error {
 	if err := syncPath(a.root, "."); err != nil {
 		return placeError("keeping", p, err)
@@ -187,9 +183,9 @@ func (a *downloadDir) placeFolder(src string, p *placement) error {
 	return nil
 }
 
-// verifyParts leaves in the part folder the finished files and nothing else: each is
-// a regular file, reached through no link, of the length that was said, and on
-// the disk.
+// verifyParts removes everything except the finished files from the part folder. It
+// checks that each is a regular file without a link on its path and has the expected
+// length, and syncs it.
 func (a *downloadDir) verifyParts(src string, p *placement) error {
 	dir, err := a.root.OpenRoot(src)
 	if err != nil {
@@ -212,7 +208,7 @@ func (a *downloadDir) verifyParts(src string, p *placement) error {
 			folders = append(folders, path)
 			return nil
 		case !wanted:
-			return dir.Remove(path) // a control file, a link, what was not selected
+			return dir.Remove(path) // a control file, a link, a file that was not selected
 		}
 		delete(want, path)
 		return verifyPart(dir, path, length)
@@ -251,7 +247,7 @@ func verifyPart(dir *os.Root, path string, length int64) error {
 	return f.Sync()
 }
 
-// removePlaced takes finished files away again: their task was canceled meanwhile.
+// removePlaced removes placed files whose task was canceled meanwhile.
 func (a *downloadDir) removePlaced(p *placement) error {
 	if a.checkPlaced(p) != nil {
 		return nil
@@ -259,10 +255,10 @@ func (a *downloadDir) removePlaced(p *placement) error {
 	return a.discard(p.Target)
 }
 
-// deletePlaced deletes finished files, as results named them, and the folders that
-// are empty then. It returns those that it left: files that are not the ones that
-// were placed (another length, a link), or whose name no placement gives. Files that
-// are gone count as deleted. What else is in the task's folder stays.
+// deletePlaced deletes finished files by the names of results, and then empty folders. It
+// returns the files that it kept: those that differ from the placed ones (another length,
+// a link), or with a name that no placement has. Missing files count as deleted. Other
+// files in the task's folder stay.
 func (a *downloadDir) deletePlaced(id string, files []model.File) (kept []string, err error) {
 	folders := map[string]bool{}
 	for _, f := range files {
@@ -295,7 +291,7 @@ func existsError(a *downloadDir, p *placement) error {
 		fmt.Sprintf("%s exists and is not overwritten", a.path+"/"+p.Target)}
 }
 
-// placeError makes a *[refusal] of what the file system said, unless err is one.
+// placeError converts an error of the file system to a *[refusal].
 func placeError(doing string, p *placement, err error) error {
 	var r *refusal
 	if errors.As(err, &r) {

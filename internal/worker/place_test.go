@@ -12,8 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// newArea opens a folder with finished files in the part folder of the task "a".
-func newArea(t *testing.T, contents map[string]string) (*downloadDir, []model.File) {
+// newDownloadDir returns a folder with finished files in the part folder of the task "a".
+func newDownloadDir(t *testing.T, contents map[string]string) (*downloadDir, []model.File) {
 	t.Helper()
 	a, err := openDownloadDir(t.TempDir(), "w1")
 	must(t, err)
@@ -48,11 +48,11 @@ func TestPlace_FinishedFilesGetTheirNames(t *testing.T) {
 		{"one file in a folder with a name", "film.mkv", map[string]string{"d/x": "1"}, map[string]string{"film.mkv": "1"}},
 		{"an empty file with a name", "film.mkv", map[string]string{"x": ""}, map[string]string{"film.mkv": ""}},
 		{"one file without a name", "", map[string]string{"x": "1"}, map[string]string{"a/x": "1"}},
-		{"several files, of which one name cannot be", "film.mkv", map[string]string{"x": "1", "y/z": "2"}, map[string]string{"a/x": "1", "a/y/z": "2"}},
+		{"several files, so options.out is ignored", "film.mkv", map[string]string{"x": "1", "y/z": "2"}, map[string]string{"a/x": "1", "a/y/z": "2"}},
 		{"a name like the task's own folder", "", map[string]string{"a": "1"}, map[string]string{"a/a": "1"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a, list := newArea(t, test.contents)
+			a, list := newDownloadDir(t, test.contents)
 			parts := filepath.Join(a.path, partDir("a"))
 			write(t, parts, "x.aria2", "control")
 			write(t, parts, "left/over", "not selected")
@@ -89,7 +89,7 @@ func TestPlace_ExistingNameIsNotOverwritten(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(inTheWay)) {
 		for _, out := range []string{"", "film.mkv"} {
 			t.Run(what+" in the way of "+out, func(t *testing.T) {
-				a, list := newArea(t, map[string]string{"x": "1"})
+				a, list := newDownloadDir(t, map[string]string{"x": "1"})
 				path := filepath.Join(a.path, map[string]string{"": "a", "film.mkv": "film.mkv"}[out])
 				inTheWay[what](t, path)
 				before, err := os.Lstat(path)
@@ -110,7 +110,7 @@ func TestPlace_ExistingNameIsNotOverwritten(t *testing.T) {
 		}
 	}
 	t.Run("not the worker's own folder either", func(t *testing.T) {
-		a, list := newArea(t, map[string]string{"x": "1"})
+		a, list := newDownloadDir(t, map[string]string{"x": "1"})
 		if place(t, a, stateDir, list) == nil {
 			t.Error("placed over " + stateDir)
 		}
@@ -119,7 +119,7 @@ func TestPlace_ExistingNameIsNotOverwritten(t *testing.T) {
 
 // On a file system without hard links files are renamed.
 func TestPlace_RenamesWithoutHardLinks(t *testing.T) {
-	a, _ := newArea(t, map[string]string{"x": "1"})
+	a, _ := newDownloadDir(t, map[string]string{"x": "1"})
 	must(t, a.renameFile(partDir("a")+"/x", "film.mkv"))
 	write(t, a.path, partDir("a")+"/x", "2")
 	if err := a.renameFile(partDir("a")+"/x", "film.mkv"); !errors.Is(err, os.ErrExist) {
@@ -156,7 +156,7 @@ func TestPlace_OnlyRegularFilesAreMoved(t *testing.T) {
 	} {
 		for _, out := range []string{"", "film.mkv"} {
 			t.Run(test.name+" as "+out, func(t *testing.T) {
-				a, _ := newArea(t, map[string]string{"x": "1"})
+				a, _ := newDownloadDir(t, map[string]string{"x": "1"})
 				if test.make != nil {
 					test.make(filepath.Join(a.path, partDir("a")))
 				}
@@ -223,7 +223,7 @@ func TestDeletePlaced_DeletesFinishedFilesOnly(t *testing.T) {
 		"the worker's own":      {map[string]string{".aria/epoch": "1"}, []model.File{{Path: ".aria/epoch", Length: 1}}, nil, 1, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, _ := newArea(t, nil)
+			a, _ := newDownloadDir(t, nil)
 			writeAll(t, a.path, c.has)
 			kept, err := a.deletePlaced("a", c.result)
 			must(t, err)
@@ -238,7 +238,7 @@ func TestDeletePlaced_DeletesFinishedFilesOnly(t *testing.T) {
 
 // A link in the place of a finished file is not followed.
 func TestDeletePlaced_LinkIsNotFollowed(t *testing.T) {
-	a, _ := newArea(t, nil)
+	a, _ := newDownloadDir(t, nil)
 	outside := t.TempDir()
 	write(t, outside, "x", "1")
 	must(t, os.Symlink(outside, filepath.Join(a.path, "a")))

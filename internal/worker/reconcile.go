@@ -10,30 +10,30 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// reconciliation is one comparison of what the engine should have with what it has. It
-// runs beside the loop and changes nothing of the loop's: it is given copies, and tells
-// what it found.
+// reconciliation is one comparison of the jobs that the engine should have with those
+// that it has. It runs in its own goroutine on copies and does not change the state of
+// the loop.
 type reconciliation struct {
 	wanted   []wantedJob
-	toRemove []*heldTask // of these the engine must let go
+	toRemove []*heldTask // jobs that the engine must remove
 
-	free       map[*downloadDir]int64 // bytes, -1 if it cannot be told
+	free       map[*downloadDir]int64 // bytes; -1 if unknown
 	states     map[string]download.State
-	err        error // of Poll: then nothing is known
+	err        error // of Poll: then the states are unknown
 	startErrs  map[*heldTask]error
 	removeErrs map[*heldTask]error
 }
 
-// wantedJob is what the engine should have of one task.
+// wantedJob is the job that the engine should have for one task.
 type wantedJob struct {
-	held    *heldTask // to find it again; not touched beside the loop
+	held    *heldTask // only used by the loop
 	task    *model.Task
 	dir     *downloadDir
 	version int
-	restart bool // what the engine has under this id is of another version
+	restart bool // the engine has another version of the job
 }
 
-// startReconcile begins a pass over everything that is held.
+// startReconcile starts a reconciliation of all held tasks.
 func (w *Worker) startReconcile(now time.Time) {
 	p := &reconciliation{free: make(map[*downloadDir]int64), startErrs: make(map[*heldTask]error), removeErrs: make(map[*heldTask]error)}
 	for _, h := range w.tasks {
@@ -103,7 +103,7 @@ func (p *reconciliation) run(ctx context.Context, engine download.Engine, releas
 	}
 }
 
-// removeJob has the engine let go of a task. One that does not stop must not hold up the
+// removeJob removes a job from the engine. A job that does not stop must not delay the
 // others: the engine keeps stopping it, and the next pass asks again.
 func removeJob(ctx context.Context, engine download.Engine, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
@@ -111,10 +111,10 @@ func removeJob(ctx context.Context, engine download.Engine, id string) error {
 	return engine.Remove(ctx, id)
 }
 
-// startJob has the engine begin.
+// startJob adds a job to the engine.
 func startJob(ctx, removing context.Context, engine download.Engine, want wantedJob) error {
 	if err := ctx.Err(); err != nil {
-		return err // the calls before took all the time; the next pass goes on
+		return err // the earlier calls took all the time; the next pass continues
 	}
 	if want.restart {
 		if err := removeJob(removing, engine, want.task.ID); err != nil {
@@ -128,13 +128,13 @@ func startJob(ctx, removing context.Context, engine download.Engine, want wanted
 	return engine.Add(ctx, download.Job{Task: want.task, Dir: dir})
 }
 
-// finishReconcile draws the conclusions.
+// finishReconcile applies the result of a reconciliation.
 func (w *Worker) finishReconcile(p *reconciliation) {
 	now := time.Now()
 	w.reconciling = false
 	switch {
 	case w.asyncCtx.Err() != nil:
-		return // the calls were cut off: nothing is known
+		return // the calls were canceled: the result is unknown
 	case p.err != nil:
 		w.warnThrottled(&w.engineLog, "the engine does not answer", "error", p.err)
 	default:
@@ -142,7 +142,7 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 	}
 	w.applyFreeSpace(p.free)
 	if state, _ := w.state(now); state != w.lastState {
-		w.scheduleHeartbeat() // the dispatcher gives tasks, or gives none, from now on
+		w.scheduleHeartbeat() // the dispatcher starts or stops assigning tasks
 	}
 	var complete []*heldTask
 	var speed, gained int64
@@ -184,7 +184,7 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 	}
 }
 
-// onReleased goes on with a task that the engine has let go of.
+// onReleased continues with a task whose job the engine has removed.
 func (w *Worker) onReleased(h *heldTask, err error) {
 	switch {
 	case w.tasks[h.id()] != h:
@@ -199,10 +199,10 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 	}
 }
 
-// applyState takes in how one download is. It returns true if that is complete, with
-// the place of its files decided.
+// applyState applies the engine's state of one download. It returns true if the download
+// is complete, after it has set the placement of the files.
 func (w *Worker) applyState(h *heldTask, s *download.State) (complete bool) {
-	h.report.GID = s.GID // a short download is over before it was ever seen active
+	h.report.GID = s.GID // a short download may end before it was seen active
 	h.report.Error = s.Before
 	switch s.Phase {
 	case download.Complete:
@@ -236,9 +236,9 @@ func (w *Worker) applyState(h *heldTask, s *download.State) (complete bool) {
 	return false
 }
 
-// noteEngineError notes that the engine cannot be brought to have a task. After a while
-// the task goes to another worker: it fails if it alone is not taken, and is given back
-// without blame if the engine answers for none.
+// noteEngineError records that the engine does not accept a job. After engineErrorTimeout
+// the task goes to another worker: it fails if only this job is refused, and is rejected
+// without a failure if the engine does not answer at all.
 func (w *Worker) noteEngineError(h *heldTask, err error, now time.Time, engineDown bool) {
 	if h.engineErrorSince.IsZero() {
 		h.engineErrorSince = now
@@ -254,10 +254,10 @@ func (w *Worker) noteEngineError(h *heldTask, err error, now time.Time, engineDo
 	w.failTask(h, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", err)))
 }
 
-// journalPlacements puts complete downloads into the journal as moving: they are moved as
-// soon as the engine has let go of them. One that cannot be kept is complete again
-// at the next pass; moved all the same, it would be found in its own way after a
-// crash.
+// journalPlacements writes complete downloads to the journal as moving. Their files are
+// moved after the engine has removed the jobs. A download whose entry cannot be written
+// is complete again at the next pass: without the entry its own files would block it
+// after a crash.
 func (w *Worker) journalPlacements(complete []*heldTask) {
 	if len(complete) == 0 {
 		return
@@ -281,7 +281,7 @@ func (w *Worker) journalPlacements(complete []*heldTask) {
 	w.scheduleReconcile()
 }
 
-// startMoves moves what the engine has let go of, a few at once.
+// startMoves moves the files of jobs that the engine has removed, maxMoves at once.
 func (w *Worker) startMoves() {
 	for _, h := range w.tasks {
 		if w.moves >= maxMoves {
@@ -300,7 +300,7 @@ func (w *Worker) startMoves() {
 	}
 }
 
-// finishMove ends a download, or begins it again if its bytes are gone.
+// finishMove ends a download, or starts it again if its files are lost.
 func (w *Worker) finishMove(h *heldTask, err error) {
 	h.moving = false
 	w.moves--
@@ -329,7 +329,7 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 // maxRetryAfter is [model.MaxRetryAfter] in seconds.
 const maxRetryAfter = int(model.MaxRetryAfter / model.Duration(time.Second))
 
-// failTask ends an attempt. The bytes stay, for the next one.
+// failTask ends an attempt. The bytes stay for the next one.
 func (w *Worker) failTask(h *heldTask, why *model.TaskError) {
 	last := h.report
 	last.Status, last.Error, last.DownloadSpeed = model.ReportFailed, taskError(why.Code, why.Class, why.Message), 0
@@ -338,7 +338,7 @@ func (w *Worker) failTask(h *heldTask, why *model.TaskError) {
 	w.finishTask(h, &last)
 }
 
-// finishTask keeps the last report; from now on it is said until it is answered.
+// finishTask stores the final report, which is repeated until it is acknowledged.
 func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	h.setFinalReport(last)
 	w.persist(h)
@@ -349,8 +349,8 @@ func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	w.scheduleReconcile()
 }
 
-// persist puts how a task is into the journal. If that fails, it is said all the same:
-// after a crash the journal's earlier word leads to the same end.
+// persist writes a task to the journal. After an error the task is reported anyway: after
+// a crash the earlier entry leads to the same result.
 func (w *Worker) persist(h *heldTask) {
 	if err := w.journal.put(&h.entry)[0]; err != nil {
 		w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)

@@ -11,8 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxBody bounds the reports of one message, in bytes of JSON as estimated by
-// weight: NATS takes 1 MB by default.
+// maxBody limits the reports of one message, in bytes of JSON by estimatedSize: NATS
+// accepts 1 MB by default.
 const maxBody = 512 << 10
 
 // maxPaths bounds the paths of one result, in bytes.
@@ -24,7 +24,7 @@ const (
 	lastReportRetry  = 30 * time.Second
 )
 
-// estimatedSize is about how many bytes of JSON a report has.
+// estimatedSize estimates the size of a report in bytes of JSON.
 func estimatedSize(r *model.Report) int {
 	n := 300
 	if r.Error != nil {
@@ -38,8 +38,8 @@ func estimatedSize(r *model.Report) int {
 	return n
 }
 
-// boundFiles cuts a list of files to what one message can carry. The total of the
-// result stays that of all.
+// boundFiles cuts a list of files to the size of one message. The total of the result
+// still counts all files.
 func boundFiles(files []model.File) []model.File {
 	bytes := 0
 	for i, f := range files {
@@ -51,7 +51,7 @@ func boundFiles(files []model.File) []model.File {
 	return files
 }
 
-// taskError makes an error that a report can carry: bounded, of a legal class.
+// taskError returns an error for a report: with a bounded message and a legal class.
 func taskError(code int, class model.Class, message string) *model.TaskError {
 	if !class.Valid() {
 		class = model.ClassRetryable
@@ -62,8 +62,8 @@ func taskError(code int, class model.Class, message string) *model.TaskError {
 	return &model.TaskError{Code: code, Message: strings.ToValidUTF8(message, ""), Class: class}
 }
 
-// startReport says what is due: how attempts ended, at once and until that is
-// answered; that they began; and how far they are, once a second.
+// startReport sends the reports that are due: ends of attempts, at once and until they
+// are acknowledged; starts; and progress once a second.
 func (w *Worker) startReport(now time.Time) {
 	due := w.dueReports(now)
 	var batch []model.Report
@@ -91,7 +91,7 @@ func (w *Worker) startReport(now time.Time) {
 	})
 }
 
-// dueReports lists what there is to say, the most important first.
+// dueReports lists the tasks with a due report, the most important first.
 func (w *Worker) dueReports(now time.Time) []*heldTask {
 	var due []*heldTask
 	progress := !now.Before(w.nextProgress)
@@ -132,9 +132,9 @@ func (w *Worker) dueReports(now time.Time) []*heldTask {
 	return due
 }
 
-// applyVerdicts applies the verdicts, each to its own report. A report that was refused
-// without a drop is repeated after a while, or the next heartbeat settles it; the
-// reports beside it do not wait for it.
+// applyVerdicts applies each verdict to its report. A report that was refused without a
+// drop is repeated later, or the next heartbeat resolves it. It does not delay other
+// reports.
 func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
 	now := time.Now()
 	w.reporting = false
@@ -144,7 +144,7 @@ func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, dr
 	if err != nil {
 		for i := range batch {
 			if h := w.reportedTask(&batch[i]); h != nil {
-				h.announced = false // perhaps the dispatcher has not read it
+				h.announced = false // the dispatcher may not have received it
 			}
 		}
 		w.nextReport = now.Add(w.reportBackoff.NextBackOff())
@@ -168,7 +168,7 @@ func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, dr
 }
 
 // reportedTask returns the task that a report is about, nil if the report is out of date:
-// the task is over, is being dropped, has another attempt, or has ended since.
+// the task has ended, is being dropped or has another attempt.
 func (w *Worker) reportedTask(r *model.Report) *heldTask {
 	h := w.tasks[r.ID]
 	if h == nil || h.Attempt != r.Attempt || h.drop != nil || (h.Phase == phaseFinished) != r.Status.Finished() {
@@ -177,7 +177,7 @@ func (w *Worker) reportedTask(r *model.Report) *heldTask {
 	return h
 }
 
-// scheduleRetry has a refused report repeated later, after a wait that doubles.
+// scheduleRetry schedules a refused report again, after a wait that doubles.
 func (w *Worker) scheduleRetry(h *heldTask, no *model.Error, now time.Time) {
 	h.announced = false
 	h.retryAt = now.Add(min(firstReportRetry<<min(h.refusals, 10), lastReportRetry))

@@ -7,13 +7,13 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// deregisterTimeout bounds one try to tell the dispatcher.
+// deregisterTimeout limits one try to deregister.
 const deregisterTimeout = 2 * time.Second
 
-// shutDown ends the worker's work within StopTimeout: what runs beside the loop comes
-// to its end, the engine stops where it is, finished files are moved, and the
-// dispatcher is told. What it has answered is the dispatcher's again; otherwise the
-// journal still has it, and the next start goes on with it.
+// shutDown ends the worker's work within StopTimeout: it waits for other goroutines,
+// closes the engine, moves finished files and deregisters. If the dispatcher answers, the
+// tasks are given back to it. Otherwise the journal still has them, and the next start
+// continues.
 func (w *Worker) shutDown() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.StopTimeout)
 	defer cancel()
@@ -31,15 +31,14 @@ func (w *Worker) shutDown() {
 	w.log.Info("the worker has stopped", "tasks", len(w.tasks))
 }
 
-// halfRemaining is a timer for half of the time that ctx has left: the dispatcher is to
-// hear of the leaving even if all else hangs.
+// halfRemaining returns a timer for half of the remaining time of ctx, so that the worker
+// deregisters even if other work hangs.
 func halfRemaining(ctx context.Context) *time.Timer {
 	deadline, _ := ctx.Deadline()
 	return time.NewTimer(time.Until(deadline) / 2)
 }
 
-// awaitAsync waits for what runs beside the loop: calls were canceled, moves are
-// finished.
+// awaitAsync waits for the other goroutines: calls were canceled, moves are finished.
 func (w *Worker) awaitAsync(ctx context.Context) {
 	wait := halfRemaining(ctx)
 	defer wait.Stop()
@@ -48,7 +47,7 @@ func (w *Worker) awaitAsync(ctx context.Context) {
 		case outcome := <-w.outcomes:
 			w.applyOutcome(outcome)
 		case <-wait.C:
-			w.log.Warn("the worker stops without waiting for what hangs")
+			w.log.Warn("the worker stops without waiting for calls that hang")
 			return
 		}
 	}
@@ -72,8 +71,8 @@ func (w *Worker) closeEngine(ctx context.Context) bool {
 	}
 }
 
-// deregister tells the dispatcher that the worker leaves, until it is answered. It
-// names what it has finished. It does not wait for a NATS server that is away.
+// deregister sends heartbeats with the state "leaving" until one is answered. They list
+// the finished tasks. It does not wait for an unreachable NATS server.
 func (w *Worker) deregister(ctx context.Context) bool {
 	w.heartbeatCursor = ""
 	w.heartbeatBackoff.Reset()
@@ -92,7 +91,7 @@ func (w *Worker) deregister(ctx context.Context) bool {
 			return true
 		}
 		if model.CodeOf(err) == model.CodeConflict {
-			return false // the name is another's: there is nothing to give back
+			return false // another instance has the name: no task to give back
 		}
 		wait := time.NewTimer(w.heartbeatBackoff.NextBackOff())
 		select {
@@ -105,8 +104,8 @@ func (w *Worker) deregister(ctx context.Context) bool {
 	}
 }
 
-// removeUnfinished lets go of everything that was not finished. The bytes stay for
-// KeepOrphans: the task may come back to them.
+// removeUnfinished removes every unfinished task. The bytes stay for KeepOrphans: the
+// task may be assigned here again.
 func (w *Worker) removeUnfinished() {
 	for _, h := range w.tasks {
 		if h.Phase == phaseAccepted {

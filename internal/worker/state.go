@@ -14,9 +14,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// identity returns the worker's instance, random and kept, and its epoch, which
-// is one higher than at the last start. What cannot be read is replaced by
-// something that no earlier start used.
+// identity returns the worker's random instance, which is stored, and its epoch, which
+// rises by one with each start. An unreadable value is replaced by one that no earlier
+// start used.
 func identity(root *os.Root, log *slog.Logger) (instance string, epoch int64, err error) {
 	instance, err = readLine(root, stateDir+"/instance")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -42,7 +42,7 @@ func identity(root *os.Root, log *slog.Logger) (instance string, epoch int64, er
 		if !fresh {
 			// Starts are counted, so the seconds since 1970 are beyond any count.
 			epoch = time.Now().Unix()
-			log.Warn("the worker's epoch is missing or broken; it goes on from the clock", "epoch", epoch)
+			log.Warn("the worker's epoch is missing or broken; it continues from the clock", "epoch", epoch)
 		}
 	}
 	epoch++
@@ -57,8 +57,8 @@ func readLine(root *os.Root, name string) (string, error) {
 	return strings.TrimSpace(string(b)), err
 }
 
-// writeDurably replaces dir/name by data, 0600: after a crash it is the old or
-// the new one, whole; after a return, the new one.
+// writeDurably replaces dir/name by data with mode 0600. After a crash the file is
+// completely old or completely new; after writeDurably has returned, it is new.
 func writeDurably(root *os.Root, dir, name string, data []byte) error {
 	if err := replaceFile(root, dir+"/"+name, data); err != nil {
 		return err
@@ -66,8 +66,8 @@ func writeDurably(root *os.Root, dir, name string, data []byte) error {
 	return syncPath(root, dir)
 }
 
-// replaceFile is writeDurably without the last step: a crash may still bring the
-// old file back, until the folder is synced.
+// replaceFile is writeDurably without the last step: until the folder is synced, a crash
+// may restore the old file.
 func replaceFile(root *os.Root, name string, data []byte) error {
 	f, err := root.OpenFile(name+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -86,7 +86,7 @@ func replaceFile(root *os.Root, name string, data []byte) error {
 	return err
 }
 
-// syncPath has the file system keep what a file or directory says now.
+// syncPath syncs a file or directory to the disk.
 func syncPath(root *os.Root, name string) error {
 	f, err := root.Open(name)
 	if err != nil {

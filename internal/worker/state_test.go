@@ -75,7 +75,7 @@ func TestIdentity_EpochRisesWithEachStart(t *testing.T) {
 	must(t, err)
 	same(t, "instance", w.instance, instance)
 	if w.epoch <= 3 {
-		t.Errorf("a broken epoch goes on as %d", w.epoch)
+		t.Errorf("a broken epoch continues as %d", w.epoch)
 	}
 	w.close()
 	write(t, dir, stateDir+"/instance", "not/a.name")
@@ -207,7 +207,7 @@ func TestJournal_BrokenFileIsSetAside(t *testing.T) {
 			must(t, err)
 			same(t, "tasks", len(w.tasks), 1)
 			same(t, "the journal has", list(t, filepath.Join(dir, journalDir)), []string{"a.json", "bad.json.broken", "c.json.tmp"})
-			same(t, "set aside as it was", read(t, filepath.Join(dir, journalDir, "bad.json.broken")), content)
+			same(t, "renamed unchanged", read(t, filepath.Join(dir, journalDir, "bad.json.broken")), content)
 		})
 	}
 }

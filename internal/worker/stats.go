@@ -11,8 +11,8 @@ import (
 
 const statsName = "stats.json"
 
-// stats counts what the worker has done since its folder was set up. The totals
-// are kept; a crash loses the last seconds of them.
+// stats counts the work of the worker since its folder was created. The totals are
+// stored; a crash loses the last seconds.
 type stats struct {
 	root  *os.Root
 	dirty bool
@@ -29,10 +29,10 @@ type statsFile struct {
 	Failed        int64   `json:"failed"`
 	Bytes         int64   `json:"bytes"`
 	PeakSpeed     int64   `json:"peak_speed"`     // bytes/s
-	ActiveSeconds float64 `json:"active_seconds"` // in which bytes came
+	ActiveSeconds float64 `json:"active_seconds"` // with received bytes
 }
 
-// openStats reads the totals; what cannot be read begins at zero.
+// openStats reads the totals. An unreadable value starts at zero.
 func openStats(root *os.Root) *stats {
 	s := &stats{root: root}
 	if data, err := root.ReadFile(stateDir + "/" + statsName); err == nil {
@@ -44,8 +44,8 @@ func openStats(root *os.Root) *stats {
 	return s
 }
 
-// repair sets totals to 0 that cannot be: an earlier worker may have kept a length that
-// a server made up.
+// repair sets impossible totals to 0: an earlier worker may have stored a wrong length of
+// a server.
 func (f *statsFile) repair() {
 	for _, n := range []*int64{&f.Completed, &f.Failed, &f.Bytes, &f.PeakSpeed} {
 		*n = model.KnownLength(*n)

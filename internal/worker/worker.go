@@ -14,38 +14,37 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Config is what a worker is made of.
+// Config is the configuration of a worker.
 type Config struct {
 	// Name is the worker's id: a [model.ValidName], unique in the cluster.
 	Name string
-	// Dir is the download folder, made if it is not there. The worker's own
-	// things (journal, unfinished bytes) are in Dir/.aria, and one worker at a
-	// time may use it.
+	// Dir is the download folder, created if necessary. The journal and unfinished bytes
+	// are in Dir/.aria. Only one worker at a time may use it.
 	Dir string
-	// Folders maps the names that a task's folder may have to directories. Each
-	// gets an .aria of its own for unfinished bytes, and is locked like Dir.
+	// Folders maps the folder names of tasks to directories. Each has its own .aria for
+	// unfinished bytes and is locked like Dir.
 	Folders map[string]string
 	// Slots is how many tasks it takes at once; 0 is legal.
 	Slots int
-	// DiskFloor is how many bytes a folder's disk must have free: under it nothing
-	// is begun there, and what runs pauses until there is an eighth more. 0 = none.
+	// DiskFloor is how many bytes a folder's disk must have free. Below it no task starts
+	// there, and downloads pause until an eighth more is free. 0 = no floor.
 	DiskFloor int64
-	// Tags are what tasks can ask for.
+	// Tags are the tags that tasks can require.
 	Tags map[string]string
-	// KeepOrphans is how long the bytes of tasks that it no longer holds are kept;
+	// KeepOrphans is how long the bytes of tasks that are no longer held are kept;
 	// 0 means [DefaultKeepOrphans].
 	KeepOrphans time.Duration
 	// StopTimeout bounds the end of [Worker.Run]; 0 means [DefaultStopTimeout].
 	StopTimeout time.Duration
-	// NewEngine makes what fetches, once the worker has its folders to itself. The
-	// engine may keep things in stateDir, which it makes. Run closes the engine.
+	// NewEngine returns the engine, after the worker has locked its folders. The engine
+	// may use stateDir, which it creates. Run closes the engine.
 	NewEngine func(stateDir string) (download.Engine, error)
-	// Link is the way to the dispatcher.
+	// Link connects the worker with the dispatcher.
 	Link Link
-	// Logger may be nil: then nothing is logged.
+	// Logger may be nil to discard the log.
 	Logger *slog.Logger
-	// Hostname and Address tell people where the worker is; the hostname is the
-	// system's if empty.
+	// Hostname and Address are shown to users. An empty Hostname means the one of the
+	// system.
 	Hostname, Address string
 }
 
@@ -95,7 +94,7 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// Worker is one node. Make it with [New].
+// Worker is one node. Create it with [New].
 type Worker struct {
 	cfg      Config
 	log      *slog.Logger
@@ -114,10 +113,10 @@ type Worker struct {
 	loop
 }
 
-// New makes the worker's folders, takes their locks, reads the journal and starts
-// the engine. It returns an error if the configuration is wrong, another worker
-// uses one of the folders or the engine does not start; locks and engine are held
-// until [Worker.Run] returns.
+// New creates and locks the worker's folders, reads the journal and starts the engine. It
+// returns an error if the configuration is invalid, another worker uses one of the
+// folders or the engine does not start. Locks and engine are held until [Worker.Run]
+// returns.
 func New(cfg Config) (*Worker, error) {
 	if err := cfg.complete(); err != nil {
 		return nil, fmt.Errorf("worker: %w", err)
@@ -180,7 +179,7 @@ func (w *Worker) openDirs() error {
 	return nil
 }
 
-// realPath is path without symbolic links, or path if it is not there yet.
+// realPath returns path without symbolic links, or path if it does not exist.
 func realPath(path string) string {
 	if abs, err := filepath.Abs(path); err == nil {
 		path = abs
@@ -191,7 +190,7 @@ func realPath(path string) string {
 	return path
 }
 
-// distinctDirs lists each area once.
+// distinctDirs lists each folder once.
 func (w *Worker) distinctDirs() []*downloadDir {
 	seen := make(map[*downloadDir]bool, len(w.dirs))
 	var list []*downloadDir
@@ -210,13 +209,13 @@ func (w *Worker) close() {
 	}
 }
 
-// Run works until ctx ends, and can be called once. Then it stops the engine where
-// it is, gives its name and tasks back to the dispatcher (the bytes stay for the
-// next attempt), and returns nil; what could not be given back within StopTimeout
-// is gone on with at the next start. It returns an error if it could not begin.
+// Run runs the worker until ctx ends, and can be called once. Then it closes the engine,
+// deregisters, gives its tasks back to the dispatcher (the bytes stay for the next
+// attempt) and returns nil. Tasks that could not be given back within StopTimeout
+// continue at the next start. It returns an error if it could not start.
 //
-// It does not return earlier because of a dispatcher that is away or an engine
-// that is broken: downloads go on without the one, heartbeats without the other.
+// It does not return earlier if the dispatcher is unreachable or the engine fails:
+// downloads continue without the dispatcher, and heartbeats without the engine.
 func (w *Worker) Run(ctx context.Context) error {
 	if w.ran.Swap(true) {
 		return errors.New("worker: Run may be called once")
