@@ -187,7 +187,8 @@ func goList(t *testing.T) map[string]listed {
 	}
 }
 
-func TestImportsPointOneWay(t *testing.T) {
+// Each package imports only what its row of the table permits.
+func TestImports_PointOneWay(t *testing.T) {
 	packages := goList(t)
 	for _, r := range rules {
 		used := false
@@ -244,7 +245,8 @@ func forTests(path string) bool {
 	return under(path, "internal/testbed") || path == "internal/freeport" || strings.HasSuffix(path, "test")
 }
 
-func TestOnlyTestsUseWhatIsForTests(t *testing.T) {
+// Only tests import the packages for tests.
+func TestImports_TestPackagesOnlyInTests(t *testing.T) {
 	found := 0
 	for path, p := range goList(t) {
 		if forTests(path) {
@@ -262,7 +264,8 @@ func TestOnlyTestsUseWhatIsForTests(t *testing.T) {
 	}
 }
 
-func TestABrokenImportRuleIsSeen(t *testing.T) {
+// A broken import rule is reported.
+func TestImports_BrokenRuleIsReported(t *testing.T) {
 	for _, c := range []struct {
 		rule rule
 		p    listed
@@ -280,7 +283,8 @@ func TestABrokenImportRuleIsSeen(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIs(t *testing.T) {
+// Each package has a doc comment.
+func TestPackages_HaveDocComments(t *testing.T) {
 	for path, p := range goList(t) { // a package of tests alone has no place for it
 		if len(p.GoFiles) > 0 && p.Doc == "" {
 			t.Errorf("%s has no package comment", path)

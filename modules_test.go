@@ -10,7 +10,7 @@ import (
 // "go mod tidy -diff" would say more, but it wants the sources of everything
 // that the tests of our libraries import, and one of these (a version of
 // google/pprof that modernc.org/sqlite names) is not to be had from the proxy.
-func TestGoModNamesExactlyWhatIsImportedAsDirect(t *testing.T) {
+func TestGoMod_DirectRequirementsEqualImports(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "go", "mod", "edit", "-json").Output()
 	if err != nil {
 		t.Fatal(err)

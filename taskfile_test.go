@@ -10,7 +10,7 @@ import (
 )
 
 // Building task itself takes CI a minute, so the file is read here.
-func TestTheTaskfileListsItsTasksAndCallsWhatExists(t *testing.T) {
+func TestTaskfile_ListsTasksAndCallsExistingPaths(t *testing.T) {
 	text, err := os.ReadFile("Taskfile.yml")
 	if err != nil {
 		t.Fatal(err)

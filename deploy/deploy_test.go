@@ -109,7 +109,8 @@ func (s stage) env() map[string]string {
 	return env
 }
 
-func TestTheDockerfileCopiesWhatExistsAndBuildsWhatExists(t *testing.T) {
+// The Dockerfile copies and builds only paths that exist.
+func TestDockerfile_NamesExistingPaths(t *testing.T) {
 	all := stages(t)
 	ignore := read(t, "../.dockerignore")
 	copied := 0
@@ -196,14 +197,16 @@ func TestDockerfile_CopiesFoldersThatProgramsImport(t *testing.T) {
 	}
 }
 
-func TestTheImageBuildsWithTheGoOfGoMod(t *testing.T) {
+// The image is built with the Go version of go.mod.
+func TestDockerfile_UsesGoVersionOfGoMod(t *testing.T) {
 	directive := regexp.MustCompile(`(?m)^go (1\.\d+)`).FindStringSubmatch(read(t, "../go.mod"))
 	if from := stages(t)["build"].from; directive == nil || !strings.HasPrefix(from, "golang:"+directive[1]+"-") {
 		t.Errorf("the build stage is from %s, go.mod says %v", from, directive)
 	}
 }
 
-func TestTheImagesRunWithoutRightsAndWithValidDefaults(t *testing.T) {
+// The images run without privileges and with valid defaults.
+func TestDockerfile_RunsUnprivilegedWithValidDefaults(t *testing.T) {
 	all := stages(t)
 	for _, program := range []string{"dispatcher", "worker"} {
 		s := all[program]
@@ -247,7 +250,8 @@ type compose struct {
 	Volumes map[string]any
 }
 
-func TestTheComposeFileRefersToWhatExists(t *testing.T) {
+// The Compose file refers to existing files and stages.
+func TestCompose_RefersToExistingFiles(t *testing.T) {
 	var c compose
 	if err := yaml.Unmarshal([]byte(read(t, "compose.yaml")), &c); err != nil {
 		t.Fatal(err)
@@ -313,7 +317,8 @@ var units = map[string]string{
 	"aria-worker@.service":    "worker",
 }
 
-func TestTheUnitsAreHardenedAndSetOnlyWhatTheProgramsKnow(t *testing.T) {
+// The units are hardened and set only keys that the programs know.
+func TestUnits_HardenedAndSetKnownKeys(t *testing.T) {
 	for file, program := range units {
 		text := read(t, "systemd/"+file)
 		for _, line := range []string{
@@ -340,7 +345,8 @@ func TestTheUnitsAreHardenedAndSetOnlyWhatTheProgramsKnow(t *testing.T) {
 	}
 }
 
-func TestSystemdFindsNothingWrongWithTheUnits(t *testing.T) {
+// systemd-analyze finds no error in the units.
+func TestUnits_PassSystemdAnalyze(t *testing.T) {
 	testbed.Need(t, "systemd-analyze")
 	program, err := exec.LookPath("true") // the programs are not installed here
 	if err != nil {

@@ -135,7 +135,8 @@ func (d *asyncAPI) check(t *testing.T, message string, value any) error {
 
 var parameter = regexp.MustCompile(`\{\w+\}`)
 
-func TestEverySubjectThatIsServedIsInAsyncAPI(t *testing.T) {
+// Each served subject is in asyncapi.yaml.
+func TestAsyncAPI_NamesEachServedSubject(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	var info micro.Info
 	if err := json.Unmarshal(c.ask(t, "$SRV.INFO."+natsapi.ServiceName, "").Data, &info); err != nil {
@@ -157,7 +158,8 @@ func TestEverySubjectThatIsServedIsInAsyncAPI(t *testing.T) {
 	}
 }
 
-func TestEveryMessageOfAsyncAPIHasExamplesThatFitItsSchema(t *testing.T) {
+// Each message of asyncapi.yaml has examples, and they match its schema.
+func TestAsyncAPI_ExamplesMatchSchemas(t *testing.T) {
 	doc := readAsyncAPI(t)
 	used := make(map[string]bool)
 	for _, channel := range doc.Channels {
@@ -198,7 +200,8 @@ func body(t *testing.T, payload any) []byte {
 	return b
 }
 
-func TestTheDispatcherTakesEachExampleOfARequest(t *testing.T) {
+// The dispatcher accepts each example of a request.
+func TestAsyncAPI_DispatcherAcceptsRequestExamples(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	sent := 0
 	for id, op := range doc.Operations {
@@ -224,7 +227,8 @@ func TestTheDispatcherTakesEachExampleOfARequest(t *testing.T) {
 	}
 }
 
-func TestTheIntakeTakesEachExampleOfASubmission(t *testing.T) {
+// The intake accepts each example of a submission.
+func TestAsyncAPI_IntakeAcceptsSubmissionExamples(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	examples := doc.Components.Messages["Intake"].Examples
 	if len(examples) == 0 {
@@ -257,7 +261,8 @@ func TestTheIntakeTakesEachExampleOfASubmission(t *testing.T) {
 	}
 }
 
-func TestTheExamplesOfDeadLettersAreDead(t *testing.T) {
+// The intake refuses each example of a dead letter.
+func TestAsyncAPI_DeadLetterExamplesAreRefused(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	dead := make(chan *nats.Msg, 1)
 	if _, err := c.nc.ChanSubscribe("aria.v1.dlq.intake.alice", dead); err != nil {
@@ -281,7 +286,8 @@ func TestTheExamplesOfDeadLettersAreDead(t *testing.T) {
 	}
 }
 
-func TestOurDecodersTakeEachExampleOfWhatTheDispatcherSays(t *testing.T) {
+// Our decoders accept each example of a message of the dispatcher.
+func TestAsyncAPI_DecodersAcceptDispatcherExamples(t *testing.T) {
 	doc := readAsyncAPI(t)
 	type list[T any] struct {
 		Assign []T `json:"assign,omitempty"`
@@ -333,9 +339,9 @@ func startServer(t *testing.T) (*embedded.Server, *nats.Conn) {
 	return s, nc
 }
 
-// TestOurProgramsReadEachExampleOfAnAnswer has the programs that ask, clients, workers
+// TestAsyncAPI_ProgramsReadAnswerExamples has the programs that ask, clients, workers
 // and migrate, get the examples for answers.
-func TestOurProgramsReadEachExampleOfAnAnswer(t *testing.T) {
+func TestAsyncAPI_ProgramsReadAnswerExamples(t *testing.T) {
 	ctx, doc := testbed.Context(t), readAsyncAPI(t)
 	server, nc := startServer(t)
 	// each answers subject with one example of message after the other, and has read

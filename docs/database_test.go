@@ -33,7 +33,8 @@ func blocks(t *testing.T, language string) []string {
 	return found
 }
 
-func TestTheDocumentedConfigurationIsRead(t *testing.T) {
+// The documented configuration loads.
+func TestDatabaseDoc_ConfigurationLoads(t *testing.T) {
 	dir := t.TempDir()
 	json := blocks(t, "json")[0]
 	exports := blocks(t, "sh")[0]
@@ -62,10 +63,10 @@ func TestTheDocumentedConfigurationIsRead(t *testing.T) {
 	}
 }
 
-// TestEveryCommandOfTheDatabaseDocumentRuns runs the document's shell blocks in
+// TestDatabaseDoc_CommandsRun runs the document's shell blocks in
 // their order, in one folder, against a dispatcher in memory. Each must succeed,
 // and leave the store with what it held.
-func TestEveryCommandOfTheDatabaseDocumentRuns(t *testing.T) {
+func TestDatabaseDoc_CommandsRun(t *testing.T) {
 	testbed.Need(t, "sqlite3")
 	testbed.Need(t, "jq")
 	dir, bin := t.TempDir(), t.TempDir()
@@ -151,9 +152,9 @@ func holds(t *testing.T, path string) repo.Digest {
 	return d
 }
 
-// TestTheDocumentedGoCodeIsTheExamples: the example is compiled and run, so what
+// TestDatabaseDoc_GoCodeEqualsExample: the example is compiled and run, so what
 // is quoted from it is right.
-func TestTheDocumentedGoCodeIsTheExamples(t *testing.T) {
+func TestDatabaseDoc_GoCodeEqualsExample(t *testing.T) {
 	source, err := os.ReadFile("../pkg/repo/copy_test.go")
 	if err != nil {
 		t.Fatal(err)
@@ -174,8 +175,8 @@ func TestTheDocumentedGoCodeIsTheExamples(t *testing.T) {
 	}
 }
 
-// TestEachSentenceOfTheDocumentNamesTestsThatExist checks the table at the end.
-func TestEachSentenceOfTheDocumentNamesTestsThatExist(t *testing.T) {
+// TestDatabaseDoc_NamesExistingTests checks the table at the end.
+func TestDatabaseDoc_NamesExistingTests(t *testing.T) {
 	text, err := os.ReadFile("database.md")
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,8 @@ import (
 // link matches [text](target) that is no web address.
 var link = regexp.MustCompile(`\]\(([^)#:\s]*)(#[^)\s]+)?\)`)
 
-func TestEveryLinkLeadsSomewhere(t *testing.T) {
+// Each link of the documents has an existing target.
+func TestDocs_LinksResolve(t *testing.T) {
 	var documents []string
 	for _, pattern := range []string{"../*.md", "*.md", "*/*.md"} {
 		found, err := filepath.Glob(pattern)

@@ -23,7 +23,8 @@ func scheduling(t *testing.T) string {
 	return string(text)
 }
 
-func TestThePictureIsTheTable(t *testing.T) {
+// The picture of the statuses shows exactly the transitions of the program.
+func TestSchedulingDoc_PictureEqualsTransitions(t *testing.T) {
 	drawn := map[string]bool{}
 	for _, m := range arrow.FindAllStringSubmatch(scheduling(t), -1) {
 		drawn[m[1]+" "+m[2]] = true
@@ -45,7 +46,8 @@ func TestThePictureIsTheTable(t *testing.T) {
 	}
 }
 
-func TestEveryTestThatTheDocumentsNameIsThere(t *testing.T) {
+// Each test that scheduling.md names exists.
+func TestSchedulingDoc_NamesExistingTests(t *testing.T) {
 	known := map[string]bool{}
 	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
 	err := filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {

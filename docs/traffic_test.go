@@ -206,7 +206,7 @@ func liveThrough(t *testing.T, c *cluster, r *recorder) {
 
 // The whole protocol is spoken by the real programs, and every message on the wire
 // is held against the document. A field that it does not name is an error.
-func TestRealMessagesAreAsAsyncAPISays(t *testing.T) {
+func TestAsyncAPI_RealMessagesMatchSchemas(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	r := c.record(t)
 	liveThrough(t, c, r)

@@ -15,7 +15,8 @@ BenchmarkOne 	    5000	      4000.5 ns/op	    0 B/op	      0 allocs/op
 PASS
 `
 
-func TestABenchmarkThatAllocatesMoreThanItsLimitIsNamed(t *testing.T) {
+// A benchmark that allocates more than its limit is named.
+func TestCompare_AllocationsAboveLimitNameBenchmark(t *testing.T) {
 	for name, c := range map[string]struct{ limits, verdict string }{
 		"all within":           {"p Submit/pending=1000/sets=1 5 880\np Place 12 1700\np One 0 0", ""},
 		"allocations":          {"p Place 11 1700", "| p Place | 12 | 11 | 1700 | 1700 | TOO MUCH |"},
@@ -43,7 +44,8 @@ func TestABenchmarkThatAllocatesMoreThanItsLimitIsNamed(t *testing.T) {
 	}
 }
 
-func TestALineThatIsNoLimitIsAnError(t *testing.T) {
+// A malformed line of the limits file is an error.
+func TestParseLimits_MalformedLineIsError(t *testing.T) {
 	for _, text := range []string{"p", "p Place 1", "p Place 1 many", "p Place 1 2 3"} {
 		if l, err := parseLimits(text); err == nil {
 			t.Errorf("%q was read as %+v", text, l)
@@ -51,7 +53,8 @@ func TestALineThatIsNoLimitIsAnError(t *testing.T) {
 	}
 }
 
-func TestNewLimitsLeaveRoomAndKeepComments(t *testing.T) {
+// New limits leave room above the measurement and keep the comments of the file.
+func TestRewrite_LeavesRoomAndKeepsComments(t *testing.T) {
 	got, err := rewrite("# why\n\np Place 1 1\np One\n", map[key]figures{{"p", "Place"}: {12, 1700}, {"p", "One"}: {0, 0}})
 	if want := "# why\n\np Place 15 2210\np One 1 64\n"; err != nil || got != want {
 		t.Errorf("got %q, %v; want %q", got, err, want)
@@ -69,7 +72,8 @@ func BenchmarkHot(b *testing.B) { b.Run("n=1", func(b *testing.B) { for range b.
 func BenchmarkHotter(b *testing.B) { b.Fatal("it has no limit, so it must not run") }
 `
 
-func TestAPlantedRegressionFailsTheWholeProgram(t *testing.T) {
+// A planted regression makes the whole program fail.
+func TestRun_PlantedRegressionFails(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
 		t.Helper()
@@ -103,7 +107,8 @@ func TestAPlantedRegressionFailsTheWholeProgram(t *testing.T) {
 	}
 }
 
-func TestUnknownFlagsAreBadUsage(t *testing.T) {
+// An unknown flag ends the program as bad usage.
+func TestRun_UnknownFlagIsBadUsage(t *testing.T) {
 	for _, args := range [][]string{{"-bogus"}, {"leftover"}} {
 		if code := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); code != 2 {
 			t.Errorf("%q: exit %d, not 2", args, code)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 
 // A cell fails unless every job was given to a worker exactly once, and was
 // acknowledged as done.
-func TestEachInstalledSystemDoesEveryJobOnceInEachScenario(t *testing.T) {
+func TestScenarios_EachInstalledSystemRunsJobsOnce(t *testing.T) {
 	for _, s := range allSystems(programs{}) {
 		if text := s.Missing(); text != "" {
 			if os.Getenv("ARIA_TEST_REQUIRE") == "1" {
@@ -98,7 +98,7 @@ func wellFormed(b []byte) error {
 }
 
 // A comparison is worth nothing if lost, doubled or invented jobs count.
-func TestAResultIsRefusedUnlessEachJobWasDoneOnce(t *testing.T) {
+func TestResult_LostOrRepeatedJobIsRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		jobs []int64 // as workers were given them
 		ack  int64
@@ -125,14 +125,16 @@ func TestAResultIsRefusedUnlessEachJobWasDoneOnce(t *testing.T) {
 	}
 }
 
-func TestJobsHaveTheSizeThatIsSaid(t *testing.T) {
+// Each job has the size that the report states.
+func TestJob_HasStatedSize(t *testing.T) {
 	b, err := json.Marshal(queue.NewJob(12345))
 	if err != nil || len(b) < 280 || len(b) > 320 {
 		t.Errorf("%d bytes, %v: %s", len(b), err, b)
 	}
 }
 
-func TestMediansAndRatiosArePairedByRound(t *testing.T) {
+// Medians and ratios compare measurements of the same round.
+func TestMedian_RatiosArePairedByRound(t *testing.T) {
 	rep := &report{}
 	for round, pair := range [][2]float64{{100, 50}, {10, 10}, {300, 100}} {
 		rep.results = append(rep.results,
@@ -146,7 +148,8 @@ func TestMediansAndRatiosArePairedByRound(t *testing.T) {
 	}
 }
 
-func TestUnknownNamesAreBadUsage(t *testing.T) {
+// The unknown name of a system or scenario ends the program as bad usage.
+func TestRun_UnknownNameIsBadUsage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel() // nothing is to be measured
 	for _, args := range [][]string{{"-bogus"}, {"leftover"}, {"-rounds", "many"}} {

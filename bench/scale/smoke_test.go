@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestEachPartMeasuresASmallClusterToItsEnd(t *testing.T) {
+// Each part measures a small cluster and completes.
+func TestParts_EachMeasuresSmallCluster(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{
 		"-root", "../..", "-pending", "2000", "-finished", "3000", "-workers", "40", "-connections", "4", "-held", "3",
@@ -26,7 +27,8 @@ func TestEachPartMeasuresASmallClusterToItsEnd(t *testing.T) {
 	}
 }
 
-func TestAMissedGoalIsShownAndChecked(t *testing.T) {
+// A missed goal is printed, and fails the program with -check.
+func TestGoal_MissedGoalIsShownAndFails(t *testing.T) {
 	var out bytes.Buffer
 	table := &table{out: &out}
 	table.most("within", 9, 10, " ms")
@@ -39,7 +41,8 @@ func TestAMissedGoalIsShownAndChecked(t *testing.T) {
 	}
 }
 
-func TestUnknownFlagsAreBadUsage(t *testing.T) {
+// An unknown flag ends the program as bad usage.
+func TestRun_UnknownFlagIsBadUsage(t *testing.T) {
 	for _, args := range [][]string{{"-bogus"}, {"leftover"}} {
 		if code := run(t.Context(), args, &bytes.Buffer{}, &bytes.Buffer{}); code != 2 {
 			t.Errorf("%q: exit %d, not 2", args, code)

@@ -120,7 +120,8 @@ func (c *cluster) countEnds() *ends {
 	return e
 }
 
-func TestFiftyTasksOverTwoWorkersSurviveKilledProcesses(t *testing.T) {
+// Fifty tasks on two workers complete although processes are killed.
+func TestCluster_FiftyTasksSurviveKilledProcesses(t *testing.T) {
 	for _, external := range []bool{false, true} {
 		name := "embedded NATS"
 		if external {
@@ -213,7 +214,8 @@ func (c *cluster) completedBy(ids []string) map[string]int {
 	return by
 }
 
-func TestBadRequestsAreAnsweredAndHarmNobody(t *testing.T) {
+// Invalid requests get an error response and do not disturb other clients.
+func TestRequests_InvalidOnesGetErrorResponses(t *testing.T) {
 	files := serveFile(t, []byte(strings.Repeat("x", 1_000_000)), 200_000)
 	// Garbage is collected at once: what grows is what is kept.
 	c := startClusterWith(t, true, []string{"GOGC=100"}, "w1")
@@ -260,7 +262,8 @@ func TestBadRequestsAreAnsweredAndHarmNobody(t *testing.T) {
 	}
 }
 
-func TestAnIdleDispatcherIsCheap(t *testing.T) {
+// An idle dispatcher uses little CPU.
+func TestDispatcher_IdleUsesLittleCPU(t *testing.T) {
 	c := startCluster(t, false)
 	c.submit("waits", "http://files.example/a")
 	const watch = 5 * time.Second

@@ -37,7 +37,8 @@ func goSource(t *testing.T) []byte {
 	return buf.Bytes()
 }
 
-func TestANewcomersCommandDownloadsAFileWhole(t *testing.T) {
+// dispatcher -dev URL downloads the whole file.
+func TestDev_DownloadsWholeFile(t *testing.T) {
 	files := serveFile(t, goSource(t), 0)
 	for _, c := range []struct{ engine, says string }{
 		{"aria2", "downloads with aria2 1."},
@@ -76,7 +77,8 @@ func completedPath(t *testing.T, p *testbed.Process, url string) string {
 	return m[1]
 }
 
-func TestOfTenURLsTheOneThatIsMissingIsNamed(t *testing.T) {
+// With ten URLs, -dev names the one that does not exist.
+func TestDev_NamesMissingURLAmongTen(t *testing.T) {
 	files := serveFile(t, goSource(t)[:5_000_000], 0)
 	args := []string{"-dev", "-exit"}
 	var good []string
@@ -103,7 +105,8 @@ func TestOfTenURLsTheOneThatIsMissingIsNamed(t *testing.T) {
 	}
 }
 
-func TestTwoDevsOnOneMachineTakeOtherPortsAndSaySo(t *testing.T) {
+// A second -dev on one machine takes free ports and prints them.
+func TestDev_SecondTakesFreePortsAndPrintsThem(t *testing.T) {
 	first := start(t, t.TempDir(), nil, "dispatcher", "-dev")
 	testbed.Eventually(t, "the first serves", func() bool { return strings.Contains(first.Out.String(), "NATS on ") })
 	second := start(t, t.TempDir(), nil, "dispatcher", "-dev")
@@ -115,7 +118,8 @@ func TestTwoDevsOnOneMachineTakeOtherPortsAndSaySo(t *testing.T) {
 	second.Stop()
 }
 
-func TestBadUsageEndsWith2AndNamesTheKey(t *testing.T) {
+// Bad usage ends with exit code 2 and names the key.
+func TestDispatcher_BadUsageExits2AndNamesKey(t *testing.T) {
 	for _, c := range []struct {
 		env  string
 		args []string

@@ -22,7 +22,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestADrainedWorkerFinishesAndGetsNothingNewOverARestart(t *testing.T) {
+// A draining worker finishes its tasks and gets no new ones, also after the
+// dispatcher restarts.
+func TestDrain_SurvivesRestartOfDispatcher(t *testing.T) {
 	t.Parallel()
 	files := serveFile(t, noise(300_000), 100_000)
 	c := startCluster(t, false, "w1")
@@ -60,7 +62,8 @@ func TestADrainedWorkerFinishesAndGetsNothingNewOverARestart(t *testing.T) {
 	c.untilStatus("new", model.StatusCompleted)
 }
 
-func TestALivingWorkerIsRemovedByForceOnly(t *testing.T) {
+// An online worker is removed only with force.
+func TestRemoveWorker_OnlineNeedsForce(t *testing.T) {
 	t.Parallel()
 	files := serveFile(t, noise(300_000), 100_000)
 	c := startCluster(t, false, "w1")
@@ -200,7 +203,9 @@ func inodeOf(port string) string {
 	return ""
 }
 
-func TestAStoppedWorkerThatWakesIsRefusedAndStopsWhatWasGivenAway(t *testing.T) {
+// A worker that was stopped and resumes is refused, and drops the tasks that were
+// reassigned.
+func TestWorker_ResumedProcessDropsReassignedTasks(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -299,7 +304,8 @@ func wakesLate(t *testing.T, engine string) {
 	}
 }
 
-func TestWhatIsOverVanishesAndItsIDIsFreeAgainLater(t *testing.T) {
+// Retention deletes terminal tasks, and frees their ids later.
+func TestRetention_DeletesTerminalTasksAndLaterTheirIDs(t *testing.T) {
 	t.Parallel()
 	files := serveFile(t, noise(10_000), 0)
 	c := startClusterWith(t, false, []string{"DISPATCHER_RETENTION_COMPLETED=2s", "DISPATCHER_RETENTION_IDS=4s"}, "w1")
@@ -330,7 +336,8 @@ func TestWhatIsOverVanishesAndItsIDIsFreeAgainLater(t *testing.T) {
 	}
 }
 
-func TestAHostIsNeverAskedForMoreAtOnceThanItsLimit(t *testing.T) {
+// A host never serves more downloads at once than its limit.
+func TestHostLimit_BoundsConcurrentDownloads(t *testing.T) {
 	t.Parallel()
 	files := serveFile(t, noise(30_000), 60_000)
 	c := startClusterWith(t, false, []string{"DISPATCHER_LIMITS_PER_HOST=1"}, "w1", "w2")

@@ -31,9 +31,9 @@ const (
 // flooderURL, where set, makes this process the flooder.
 const flooderURL = "ARIA_TEST_FLOOD"
 
-// TestSoakAFloodingClientDoesNotDelayTheOthers has 2,000 clients ask once a second
+// TestSoakLimits_FloodingClientDelaysNoOther has 2,000 clients ask once a second
 // each, first alone, then beside one that sends as fast as it is answered.
-func TestSoakAFloodingClientDoesNotDelayTheOthers(t *testing.T) {
+func TestSoakLimits_FloodingClientDelaysNoOther(t *testing.T) {
 	if url := os.Getenv(flooderURL); url != "" {
 		flood(t, url)
 		return

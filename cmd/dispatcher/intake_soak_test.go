@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestSoakAHundredThousandSubmissionsThroughKills kills the dispatcher every two
+// TestSoakIntake_SubmissionsSurviveKills kills the dispatcher every two
 // seconds for a minute.
-func TestSoakAHundredThousandSubmissionsThroughKills(t *testing.T) {
+func TestSoakIntake_SubmissionsSurviveKills(t *testing.T) {
 	submitThroughKills(t, 100_000, 30, 2*time.Second)
 }

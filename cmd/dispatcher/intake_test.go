@@ -172,11 +172,13 @@ func submitThroughKills(t *testing.T, submissions, kills int, every time.Duratio
 	c.dispatcher.Stop()
 }
 
-func TestSubmissionsThroughTheIntakeSurviveKills(t *testing.T) {
+// Submissions through the intake survive kills of the dispatcher.
+func TestIntake_SubmissionsSurviveKills(t *testing.T) {
 	submitThroughKills(t, 4000, 4, 1500*time.Millisecond)
 }
 
-func TestWhatWaitsInTheIntakeIsTakenInTheOrderOfItsArrival(t *testing.T) {
+// The dispatcher takes the backlog of the intake in its order of arrival.
+func TestIntake_BacklogIsTakenInOrder(t *testing.T) {
 	c := startCluster(t, true)
 	load := newIntakeLoad(t, c.nc)
 	testbed.Eventually(t, "the streams are made", func() bool {

@@ -63,7 +63,8 @@ func (p *promises) count() int {
 	return len(p.ids)
 }
 
-func TestAKilledNATSServerCostsNothingThatWasAcknowledged(t *testing.T) {
+// A killed NATS server loses no acknowledged task.
+func TestNATS_KilledServerLosesNoAcknowledgedTask(t *testing.T) {
 	buildNATS(t)
 	dir, listen := t.TempDir(), freeport.Address(t)
 	host, port, err := net.SplitHostPort(listen)

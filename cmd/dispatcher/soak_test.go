@@ -14,10 +14,10 @@ import (
 // soakKills is how many processes are killed, one each second and a half.
 const soakKills = 60
 
-// TestSoakKilledProcessesLoseNothing kills dispatcher and workers in turn, with
+// TestSoakCluster_KillsLoseNoTask kills dispatcher and workers in turn, with
 // kill -9, while tasks are submitted without a pause. In the end every task that
 // was acknowledged is completed, once, and its file is whole.
-func TestSoakKilledProcessesLoseNothing(t *testing.T) {
+func TestSoakCluster_KillsLoseNoTask(t *testing.T) {
 	files := serveFile(t, make([]byte, 100_000), 200_000)
 	c := startCluster(t, false, "w1", "w2", "w3")
 	ended := c.countEnds()

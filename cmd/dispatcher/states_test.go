@@ -83,7 +83,8 @@ var legal = map[string]struct {
 	"delete": {[]model.Status{model.StatusCompleted, model.StatusFailed, model.StatusCanceled}, nil},
 }
 
-func TestEachVerbTakesTheStatusesThatItIsForAndNamesTheOthers(t *testing.T) {
+// Each verb accepts its statuses, and its error names the status that it refuses.
+func TestVerbs_EachAcceptsItsStatusesOnly(t *testing.T) {
 	t.Parallel()
 	c := startClusterWith(t, false, patient)
 	w := &byHand{c: c, name: "hand"}
@@ -118,7 +119,8 @@ func TestEachVerbTakesTheStatusesThatItIsForAndNamesTheOthers(t *testing.T) {
 	}
 }
 
-func TestTheWorkerOfADeletedTaskIsToldToRemoveItsFiles(t *testing.T) {
+// The worker of a deleted task is ordered to remove its files.
+func TestDelete_WorkerRemovesFiles(t *testing.T) {
 	t.Parallel()
 	c := startClusterWith(t, false, patient)
 	w := &byHand{c: c, name: "hand"}
@@ -146,7 +148,8 @@ func TestTheWorkerOfADeletedTaskIsToldToRemoveItsFiles(t *testing.T) {
 	c.must("task.shop.delete", `{"id":"later"}`)
 }
 
-func TestAnOperatorActsOnEverybodysTasks(t *testing.T) {
+// An operator acts on the tasks of all clients.
+func TestAdmin_OperatorActsOnAllTasks(t *testing.T) {
 	t.Parallel()
 	c := startClusterWith(t, false, patient)
 	w := &byHand{c: c, name: "hand"}

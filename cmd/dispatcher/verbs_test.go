@@ -125,7 +125,8 @@ func (f *files) onlyOnce(t *testing.T, paths ...string) {
 	}
 }
 
-func TestAPausedTaskKeepsItsBytesAndGoesOnWhereTheyAre(t *testing.T) {
+// A paused task keeps its bytes and continues from them.
+func TestPause_ResumedTaskContinuesFromItsBytes(t *testing.T) {
 	t.Parallel()
 	var slow atomic.Bool
 	slow.Store(true)
@@ -173,7 +174,8 @@ func TestAPausedTaskKeepsItsBytesAndGoesOnWhereTheyAre(t *testing.T) {
 	}
 }
 
-func TestAFailedTaskIsRetriedFromTheBeginningOfItsAttempts(t *testing.T) {
+// retry clears the failures of a failed task.
+func TestRetry_ResetsFailures(t *testing.T) {
 	t.Parallel()
 	var there atomic.Bool
 	files := serveFiles(t, &files{data: noise(10_000), refuse: func(*http.Request) int {
@@ -197,7 +199,8 @@ func TestAFailedTaskIsRetriedFromTheBeginningOfItsAttempts(t *testing.T) {
 	}
 }
 
-func TestAFreshLinkForAnExpiredOneKeepsTheBytes(t *testing.T) {
+// A retry with a new URL for an expired one keeps the bytes.
+func TestRetry_NewURLKeepsBytes(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
@@ -235,7 +238,8 @@ func freshLink(t *testing.T, engine string) {
 	}
 }
 
-func TestANewLinkForARunningDownloadIsTakenAtOnceAndKeepsTheBytes(t *testing.T) {
+// A running download takes a new URL at once and keeps its bytes.
+func TestUpdate_NewURLOfRunningTaskKeepsBytes(t *testing.T) {
 	t.Parallel()
 	files := serveFiles(t, &files{data: noise(400_000), rate: 100_000})
 	c := startCluster(t, false, "w1")
@@ -255,7 +259,8 @@ func TestANewLinkForARunningDownloadIsTakenAtOnceAndKeepsTheBytes(t *testing.T) 
 	}
 }
 
-func TestADeletedTaskIsGoneAndItsIDStaysTaken(t *testing.T) {
+// A deleted task no longer exists, and its id stays reserved.
+func TestDelete_IDStaysReserved(t *testing.T) {
 	t.Parallel()
 	files := serveFiles(t, &files{data: noise(10_000)})
 	c := startCluster(t, false, "w1")
@@ -293,7 +298,8 @@ func TestADeletedTaskIsGoneAndItsIDStaysTaken(t *testing.T) {
 	}
 }
 
-func TestDeleteWithFilesRemovesThemFromTheWorkersFolder(t *testing.T) {
+// delete with files removes them from the folder of the worker.
+func TestDelete_FilesRemovesThemFromWorkerFolder(t *testing.T) {
 	t.Parallel()
 	files := serveFiles(t, &files{data: noise(10_000)})
 	c := startCluster(t, false, "w1")

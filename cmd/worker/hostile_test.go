@@ -29,7 +29,8 @@ type ending struct {
 	data    []byte
 }
 
-func TestHostileServersEndEachTaskInItsRightState(t *testing.T) {
+// Each task of a hostile server ends in the expected state.
+func TestHostile_EachTaskEndsInExpectedState(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {

@@ -14,7 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestKilledProcessesLoseNothing(t *testing.T) {
+// Killed processes lose no task.
+func TestKills_LoseNoTask(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	t.Parallel()
 	for name, kill := range victims {

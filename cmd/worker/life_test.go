@@ -34,7 +34,8 @@ func slowFile(t *testing.T, size int, rate int64) (*downloadtest.Server, *downlo
 	return downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data))), throttle, data
 }
 
-func TestAWorkerThatIsReplacedInPlaceGoesOnFromItsBytes(t *testing.T) {
+// A new process in the place of a worker continues from its bytes.
+func TestUpgrade_NewProcessContinuesFromBytes(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
@@ -71,7 +72,8 @@ func same(t *testing.T, path string, data []byte) {
 	}
 }
 
-func TestAPausedTaskKeepsItsBytesAndACanceledOneDoesNot(t *testing.T) {
+// A paused task keeps its bytes; those of a canceled one are removed.
+func TestDrop_PauseKeepsBytesCancelRemoves(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, throttle, data := slowFile(t, 4<<20, 1<<20)
@@ -165,7 +167,9 @@ func (g *gate) set(shut bool) {
 	g.conns = nil
 }
 
-func TestAWorkerThatIsCutOffGoesOnAndReportsAllAtItsReturn(t *testing.T) {
+// A worker without connection continues its downloads, and reports all of them when
+// it reconnects.
+func TestOffline_DownloadsContinueAndReportOnReconnect(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 2<<20, 500<<10)
@@ -207,7 +211,8 @@ func TestAWorkerThatIsCutOffGoesOnAndReportsAllAtItsReturn(t *testing.T) {
 	}
 }
 
-func TestDeletedFilesAreGoneAndTheOthersAreNot(t *testing.T) {
+// delete removes the files of its task only.
+func TestDelete_RemovesFilesOfItsTaskOnly(t *testing.T) {
 	t.Parallel()
 	s, _, data := slowFile(t, 100_000, 0)
 	c := startCluster(t)
@@ -229,7 +234,8 @@ func TestDeletedFilesAreGoneAndTheOthersAreNot(t *testing.T) {
 	same(t, filepath.Join(n.dir, "b", "file.bin"), data)
 }
 
-func TestUnderTheDiskFloorAWorkerTakesNothing(t *testing.T) {
+// A worker with too little free disk accepts no task.
+func TestDiskFloor_WorkerAcceptsNoTask(t *testing.T) {
 	t.Parallel()
 	s, _, _ := slowFile(t, 1000, 0)
 	c := startCluster(t)
@@ -249,7 +255,8 @@ func TestUnderTheDiskFloorAWorkerTakesNothing(t *testing.T) {
 	c.status("a", model.StatusCompleted)
 }
 
-func TestTheFiguresOfAWorkerAreReal(t *testing.T) {
+// The figures in a heartbeat are measured.
+func TestHeartbeat_FiguresAreMeasured(t *testing.T) {
 	t.Parallel()
 	s, _, data := slowFile(t, 3<<20, 1<<20)
 	c := startCluster(t)
@@ -291,7 +298,8 @@ func TestTheFiguresOfAWorkerAreReal(t *testing.T) {
 	}
 }
 
-func TestAWorkerUsesAnAria2cThatSomebodyElseRuns(t *testing.T) {
+// A worker uses an aria2c that another program started.
+func TestAria2_ExternalProcessIsUsed(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 1<<20, 4<<20)

@@ -15,7 +15,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
+// Sixty-four downloads at once use little CPU.
+func TestLoad_SixtyFourDownloadsUseLittleCPU(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	const downloads, watch = 64, 5 * time.Second
 	var throttle downloadtest.Throttle
@@ -50,7 +51,8 @@ func TestSixtyFourDownloadsAtOnceAreCheap(t *testing.T) {
 	}
 }
 
-func TestManySmallFilesLeaveNothingBehind(t *testing.T) {
+// Many small files leave no state on the worker.
+func TestLoad_SmallFilesLeaveNoState(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	t.Parallel()
 	churn(t, 250)

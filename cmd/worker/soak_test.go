@@ -8,16 +8,16 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
-// TestSoakKills is TestKilledProcessesLoseNothing with 20 kills of each.
-func TestSoakKills(t *testing.T) {
+// TestSoakKills_LoseNoTask is TestKills_LoseNoTask with 20 kills of each.
+func TestSoakKills_LoseNoTask(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) { survive(t, kill, 20) })
 	}
 }
 
-// TestSoakTenThousandSmallFiles is TestManySmallFilesLeaveNothingBehind with more.
-func TestSoakTenThousandSmallFiles(t *testing.T) {
+// TestSoakLoad_TenThousandSmallFiles is TestLoad_SmallFilesLeaveNoState with more.
+func TestSoakLoad_TenThousandSmallFiles(t *testing.T) {
 	testbed.Need(t, "aria2c")
 	churn(t, 10_000)
 }

@@ -19,10 +19,10 @@ import (
 
 const starts = 200
 
-// TestSoakStarts prints how long tasks take to their first status `downloading`, and
+// TestSoakStart_Latency prints how long tasks take to their first status `downloading`, and
 // fails if one in a hundred takes 300 ms or more: a wait for a timer shows as a peak at
 // its interval. It needs an idle machine.
-func TestSoakStarts(t *testing.T) {
+func TestSoakStart_Latency(t *testing.T) {
 	throttle := &downloadtest.Throttle{}
 	throttle.Set(1)
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(1<<20))))

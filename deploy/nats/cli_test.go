@@ -49,7 +49,8 @@ func (c command) wants(t *testing.T, parts []string, arguments ...string) {
 
 const later = `"url":"http://h.example/f","not_before":"2099-01-01T00:00:00Z"`
 
-func TestTheNATSCommandFindsAndAsksTheService(t *testing.T) {
+// The nats command finds the service and gets answers from it.
+func TestCLI_FindsAndQueriesService(t *testing.T) {
 	t.Parallel() // it waits for the command, most of its time
 	nats := commandOf(t, "--server", testdaemon.Start(t).URL)
 	nats.wants(t, []string{`"id":"a"`, `"client":"me"`, `"status":"pending"`}, "req", "aria.v1.req.task.me.submit", `{"id":"a",`+later+`}`)
@@ -74,7 +75,8 @@ func TestTheNATSCommandFindsAndAsksTheService(t *testing.T) {
 	}
 }
 
-func TestTheNATSCommandFillsAndShowsTheIntake(t *testing.T) {
+// The nats command publishes to the intake and shows its stream.
+func TestCLI_PublishesToIntakeAndShowsIt(t *testing.T) {
 	t.Parallel() // it waits for the command, most of its time
 	nats := commandOf(t, "--server", testdaemon.Start(t).URL)
 	nats.wants(t, []string{`"stream":"ARIA_INTAKE"`, `"seq":1`}, "req", "aria.v1.intake.me.submit", `{"id":"b",`+later+`}`)
@@ -88,7 +90,8 @@ func TestTheNATSCommandFillsAndShowsTheIntake(t *testing.T) {
 	nats.wants(t, []string{"Explicit", "5.00s", "1,024", "prefix: aria.v1"}, "consumer", "info", "ARIA_INTAKE", "dispatcher")
 }
 
-func TestTheNATSCommandGetsAnswersInTheInboxOfWhoAsks(t *testing.T) {
+// The nats command gets its answers in the inbox of the requester.
+func TestCLI_AnswersArriveInRequesterInbox(t *testing.T) {
 	t.Parallel() // it waits for the command, most of its time
 	url := testdaemon.Start(t).URL
 	with := func(inbox string) command {
@@ -112,7 +115,8 @@ func contextOf(t *testing.T, url, name string) command {
 	return commandOf(t, "--context", filepath.Join(material, name+".json"), "--server", url, "--timeout", "2s")
 }
 
-func TestTheNATSCommandWorksWithTheContextOfEachRole(t *testing.T) {
+// The nats command works with the context of each role.
+func TestCLI_WorksWithContextOfEachRole(t *testing.T) {
 	t.Parallel() // it waits for the command, most of its time
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)

@@ -54,7 +54,8 @@ func withCluster(t *testing.T, own int, ports []int) func(string) string {
 	}
 }
 
-func TestThreeServersKeepEachStreamThreeTimes(t *testing.T) {
+// Three servers keep three replicas of each stream.
+func TestCluster_ThreeServersReplicateStreams(t *testing.T) {
 	ports := freePorts(t, 3)
 	var servers []*server.Server
 	for i, port := range ports {

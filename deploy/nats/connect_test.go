@@ -25,7 +25,8 @@ import (
 // fileOf is the path of a file that keys made.
 func fileOf(name string) string { return filepath.Join(material, name) }
 
-func TestTheProgramsConnectAsTheirEnvironmentSays(t *testing.T) {
+// The programs connect with the credentials of their environment.
+func TestConnect_ProgramsUseEnvironment(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	creds := credsServer(t)
 	contexts := t.TempDir()
@@ -55,7 +56,8 @@ func TestTheProgramsConnectAsTheirEnvironmentSays(t *testing.T) {
 	}
 }
 
-func TestAWorkerConnectsAsItsEnvironmentSays(t *testing.T) {
+// A worker connects with the credentials of its environment.
+func TestConnect_WorkerUsesEnvironment(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
 	observer := connect(t, url, "observer")
@@ -136,7 +138,8 @@ func credsServer(t *testing.T) operated {
 	return operated{s.ClientURL(), file}
 }
 
-func TestConnectionsComeBackByThemselvesAfterTheServerWasRestarted(t *testing.T) {
+// The connections recover after a restart of the server.
+func TestConnect_ReconnectsAfterServerRestart(t *testing.T) {
 	opts, err := configured(t, nil)
 	if err != nil {
 		t.Fatal(err)

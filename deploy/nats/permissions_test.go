@@ -138,7 +138,8 @@ var forbidden = []act{
 	{"dispatcher", subscribe, ">"},
 }
 
-func TestWhatARoleMayNotDoIsRefused(t *testing.T) {
+// The server refuses each action that a role has no permission for.
+func TestPermissions_ForbiddenActionIsRefused(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	for _, a := range forbidden {
 		t.Run(a.user+" "+a.does+" "+a.subject, func(t *testing.T) {
@@ -190,7 +191,7 @@ func withoutPermissions(text string) string {
 
 // Accounts and permissions are two locks. This is the first one alone: whatever a
 // user sends or hears stays in its account.
-func TestTheAccountsHoldWithoutThePermissionsToo(t *testing.T) {
+func TestAccounts_IsolateWithoutPermissions(t *testing.T) {
 	url := startServer(t, withoutPermissions).ClientURL()
 	var all []act
 	for _, a := range forbidden {
@@ -279,7 +280,8 @@ func TestTheAccountsHoldWithoutThePermissionsToo(t *testing.T) {
 	}
 }
 
-func TestAnImportInAnothersNameIsRefusedAtTheStart(t *testing.T) {
+// The server does not start with an import in the name of another account.
+func TestAccounts_ForeignImportIsRefusedAtStart(t *testing.T) {
 	for _, c := range []struct{ name, from, to string }{
 		{"a client's requests", `subject: "aria.v1.req.task.alice.*"`, `subject: "aria.v1.req.task.bob.*"`},
 		{"all clients' requests", `subject: "aria.v1.req.task.alice.*"`, `subject: "aria.v1.req.task.*.*"`},
@@ -304,7 +306,8 @@ func TestAnImportInAnothersNameIsRefusedAtTheStart(t *testing.T) {
 	}
 }
 
-func TestAStrangerIsNotLetIn(t *testing.T) {
+// A user with an unknown key is refused.
+func TestConnect_UnknownKeyIsRefused(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	for name, change := range map[string]func(*bus.Options){
 		"without a certificate":         func(o *bus.Options) { o.Cert, o.Key = "", "" },

@@ -48,7 +48,8 @@ func heartbeat(worker string) *model.Heartbeat {
 	}
 }
 
-func TestEachRoleMayDoItsWork(t *testing.T) {
+// Each role may do its work.
+func TestRoles_PermittedActionsWork(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
 	ctx := testbed.Context(t)
@@ -180,7 +181,8 @@ func TestEachRoleMayDoItsWork(t *testing.T) {
 // The prefix of the subjects by which streams are read from other accounts.
 const streamAPI = "aria.js"
 
-func TestAnOperatorReadsTheDeadLettersAndNoOtherStream(t *testing.T) {
+// An operator reads the dead letters and no other stream.
+func TestRoles_OperatorReadsDeadLettersOnly(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	makeStreams(t, url)
 	js, err := jetstream.NewWithAPIPrefix(connect(t, url, "admin").Conn, streamAPI)
@@ -208,7 +210,8 @@ func TestAnOperatorReadsTheDeadLettersAndNoOtherStream(t *testing.T) {
 	}
 }
 
-func TestAnObserverReadsPastEventsAndNothingElseOfTheStreams(t *testing.T) {
+// An observer reads past events and no other stream.
+func TestRoles_ObserverReadsPastEventsOnly(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
 	id := submitted(t, connect(t, url, "alice"))
@@ -257,7 +260,8 @@ func makeStreams(t testing.TB, url string) jetstream.JetStream {
 	return js
 }
 
-func TestTheIntakeServesAClientAndTellsItTheVerdict(t *testing.T) {
+// A client publishes to the intake and receives the verdict.
+func TestIntake_ClientReceivesVerdict(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
 	alice, bob := connect(t, url, "alice"), connect(t, url, "bob")

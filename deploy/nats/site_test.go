@@ -165,7 +165,8 @@ func (u *user) wantRefusal(t testing.TB, operation, subject string) {
 	}
 }
 
-func TestTheServerSyncsWhatItAcknowledgesAndTakesNobodyUnknown(t *testing.T) {
+// The server syncs each acknowledged message to disk, and refuses unknown users.
+func TestServer_SyncsStreamsAndRequiresUser(t *testing.T) {
 	opts, err := configured(t, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -61,7 +61,8 @@ func startNode(t *testing.T, dir, url string) *testbed.Process {
 	return testbed.Start(t, cmd)
 }
 
-func TestAWorkerInNodeSpeaksTheContract(t *testing.T) {
+// The example worker in Node.js follows the contract.
+func TestNodeWorker_FollowsContract(t *testing.T) {
 	dir := install(t)
 	d := testdaemon.Start(t, func(cfg *config.Dispatcher) {
 		cfg.WorkerManagement.HeartbeatInterval = model.Duration(time.Second)

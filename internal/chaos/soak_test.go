@@ -13,11 +13,11 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-// TestSoakChaos injects faults for an hour, or for as long as ARIA_CHAOS says, such
+// TestSoakCluster_Chaos injects faults for an hour, or for as long as ARIA_CHAOS says, such
 // as 2m, while 2,000 innocent tasks (fewer in less time) and all hostile servers are
 // served. ARIA_CHAOS_SEED repeats a run's choices; the report goes to the file
 // ARIA_CHAOS_REPORT. With -artifacts the logs and the store are kept.
-func TestSoakChaos(t *testing.T) {
+func TestSoakCluster_Chaos(t *testing.T) {
 	duration, err := time.ParseDuration(cmp.Or(os.Getenv("ARIA_CHAOS"), "1h"))
 	if err != nil {
 		t.Fatal(err)

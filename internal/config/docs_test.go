@@ -11,7 +11,8 @@ import (
 // task docs: go test ./internal/config -run Documented -update
 var update = flag.Bool("update", false, "regenerate docs/configuration.md")
 
-func TestEveryKeyIsDocumentedInDocsConfiguration(t *testing.T) {
+// Each key is documented in docs/configuration.md.
+func TestKeys_DocumentedInConfigurationDoc(t *testing.T) {
 	const path = "../../docs/configuration.md"
 	old, err := os.ReadFile(path)
 	if err != nil {

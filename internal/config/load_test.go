@@ -35,7 +35,9 @@ func loadWorker(t *testing.T, args, environ []string) (*WorkerCommand, error) {
 	return LoadWorker(args, environ)
 }
 
-func TestTheDefaultsAreValidAndWhatAProgramGetsThatIsToldNothing(t *testing.T) {
+// A program without file, environment and flags gets the defaults, and these are
+// valid.
+func TestLoad_NoInputGivesValidDefaults(t *testing.T) {
 	d, err := loadDispatcher(t, nil, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -54,8 +56,9 @@ func TestTheDefaultsAreValidAndWhatAProgramGetsThatIsToldNothing(t *testing.T) {
 	}
 }
 
-// The table has one key of each kind.
-func TestFlagsBeatEnvironmentBeatsFileBeatsDefaults(t *testing.T) {
+// Flags override the environment, which overrides the file, which overrides the
+// defaults. The table has one key of each kind.
+func TestLoad_FlagsOverrideEnvironmentOverridesFile(t *testing.T) {
 	type values struct{ file, env, flag string }
 	cases := []struct {
 		key  string
@@ -116,7 +119,8 @@ func textOf(d *Dispatcher, path string) string {
 	return "no such key"
 }
 
-func TestASecretKeepsItsValueForThoseWhoConvertIt(t *testing.T) {
+// The conversion of a Secret to a string returns its value.
+func TestSecret_ConversionReturnsValue(t *testing.T) {
 	d, err := loadDispatcher(t, nil, []string{"NATS_USER=u", "NATS_PASSWORD=s3cret", "DISPATCHER_DB_DSN=postgres://s3cret"})
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +138,8 @@ var contractEnv = map[string]string{
 	"NATS_CONTEXT": "nats.context",
 }
 
-func TestEveryEnvironmentNameOfTheContractSetsItsKey(t *testing.T) {
+// Each environment name of the contract sets its key.
+func TestLoad_ContractEnvironmentNamesSetKeys(t *testing.T) {
 	for _, program := range []struct {
 		prefix string
 		config any
@@ -207,7 +212,8 @@ var contractKeys = map[string]string{
 	"retention.ids": "24h0m0s",
 }
 
-func TestEveryKeyOfTheContractIsThereWithItsDefault(t *testing.T) {
+// Each key of the contract exists with its default.
+func TestKeys_ContractKeysHaveDefaults(t *testing.T) {
 	got := make(map[string]string)
 	for _, k := range keysOf(DefaultDispatcher(), dispatcherPrefix) {
 		got[k.path] = k.text()
@@ -219,7 +225,9 @@ func TestEveryKeyOfTheContractIsThereWithItsDefault(t *testing.T) {
 	}
 }
 
-func TestTheShorterNameOfTheDatabaseWinsAndTheGeneralOneOfNATSLoses(t *testing.T) {
+// The short environment name of a database key wins; the general name of a NATS key
+// loses.
+func TestLoad_AliasPrecedence(t *testing.T) {
 	d, err := loadDispatcher(t, nil, []string{
 		"DISPATCHER_DATABASE_PATH=long.db", "DISPATCHER_DB_PATH=short.db",
 		"NATS_URL=nats://general", "DISPATCHER_NATS_URL=nats://own",
@@ -232,7 +240,8 @@ func TestTheShorterNameOfTheDatabaseWinsAndTheGeneralOneOfNATSLoses(t *testing.T
 	}
 }
 
-func TestAnEmptyEnvironmentVariableIsNotSet(t *testing.T) {
+// An empty environment variable counts as unset.
+func TestLoad_EmptyEnvironmentVariableIsUnset(t *testing.T) {
 	d, err := loadDispatcher(t, nil, []string{"DISPATCHER_DB_TYPE=", "DISPATCHER_LOG_LEVEL="})
 	if err != nil {
 		t.Fatal(err)
@@ -242,7 +251,8 @@ func TestAnEmptyEnvironmentVariableIsNotSet(t *testing.T) {
 	}
 }
 
-func TestAMisspeltEnvironmentNameOfTheDispatcherIsRefusedByName(t *testing.T) {
+// A misspelt environment name of the dispatcher is an error that names it.
+func TestLoad_MisspeltEnvironmentNameIsRefused(t *testing.T) {
 	_, err := loadDispatcher(t, nil, []string{"DISPATCHER_DB_TPYE=sqlite"})
 	wantError(t, err, "DISPATCHER_DB_TPYE", "")
 	for _, name := range []string{
@@ -272,7 +282,8 @@ func wantError(t *testing.T, err error, key, where string) {
 	}
 }
 
-func TestTheDefaultFileIsReadFromTheWorkingDirectoryButNotInDev(t *testing.T) {
+// The default file is read from the working directory, except with -dev.
+func TestLoad_DefaultFileExceptInDev(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.Mkdir("config", 0o700); err != nil {
 		t.Fatal(err)
@@ -307,14 +318,16 @@ func TestTheDefaultFileIsReadFromTheWorkingDirectoryButNotInDev(t *testing.T) {
 	}
 }
 
-func TestAFileThatIsNamedMustBeThere(t *testing.T) {
+// A file named by -config must exist.
+func TestLoad_NamedFileMustExist(t *testing.T) {
 	_, err := loadDispatcher(t, []string{"-config", "absent.json"}, nil)
 	if wantError(t, err, "", ""); err == nil || !strings.Contains(err.Error(), "absent.json") {
 		t.Errorf("%v does not name the file", err)
 	}
 }
 
-func TestTheCommandLineOfTheDispatcher(t *testing.T) {
+// The flags of the dispatcher set its keys.
+func TestLoadDispatcher_CommandLine(t *testing.T) {
 	cases := []struct {
 		args []string
 		want DispatcherCommand
@@ -349,7 +362,8 @@ func TestTheCommandLineOfTheDispatcher(t *testing.T) {
 	}
 }
 
-func TestTheFlagsOfAWorker(t *testing.T) {
+// The flags of a worker set its keys.
+func TestLoadWorker_Flags(t *testing.T) {
 	w, err := loadWorker(t, []string{
 		"-name", "n1", "-nats", "nats://h:1", "-dir", "d", "-slots", "0", "-engine", "direct", "-tags", "location=eu,gpu=no",
 	}, []string{"WORKER_NAME=other", "NATS_URL=nats://other"})
@@ -370,7 +384,8 @@ func TestTheFlagsOfAWorker(t *testing.T) {
 	}
 }
 
-func TestASwitchNeedsNoValue(t *testing.T) {
+// A switch needs no value.
+func TestFlag_SwitchNeedsNoValue(t *testing.T) {
 	for _, args := range [][]string{{"-http-pprof", "-log-level", "debug"}, {"-http-pprof=true"}} {
 		d, err := loadDispatcher(t, args, nil)
 		if err != nil || !d.Config.HTTP.Pprof {
@@ -382,7 +397,9 @@ func TestASwitchNeedsNoValue(t *testing.T) {
 	}
 }
 
-func TestAHostsNameIsMadeLegal(t *testing.T) {
+// The default name of a worker is its host name with the illegal characters
+// replaced.
+func TestWorkerName_HostNameIsMadeLegal(t *testing.T) {
 	for in, want := range map[string]string{
 		"node-1": "node-1", "node.example.org": "node-example-org", "": "worker", "…": "worker",
 		"büro": "b-ro", strings.Repeat("x", 70): strings.Repeat("x", 64),

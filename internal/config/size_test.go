@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-func TestSizesAreNumbersWithAUnit(t *testing.T) {
+// A size is a number with a unit.
+func TestSize_NumberWithUnit(t *testing.T) {
 	for _, c := range []struct {
 		in   string
 		want Size
@@ -26,7 +27,8 @@ func TestSizesAreNumbersWithAUnit(t *testing.T) {
 	}
 }
 
-func TestTheSizesOfTheStreamsAreNumbersOrHaveAUnit(t *testing.T) {
+// The sizes of the streams are numbers with or without a unit.
+func TestSize_StreamsAcceptNumberOrUnit(t *testing.T) {
 	path := write(t, `{"intake": {"max_bytes": 1048576}, "events": {"max_bytes": "3G"}}`)
 	d, err := loadDispatcher(t, []string{"-config", path}, nil)
 	if err != nil || d.Config.Intake.MaxBytes != 1<<20 || d.Config.Events.MaxBytes != 3<<30 {
@@ -34,7 +36,8 @@ func TestTheSizesOfTheStreamsAreNumbersOrHaveAUnit(t *testing.T) {
 	}
 }
 
-func TestSizesAndListsAreReadFromFileEnvironmentAndFlags(t *testing.T) {
+// Sizes and lists are read from the file, the environment and flags.
+func TestLoad_SizesAndListsFromEachSource(t *testing.T) {
 	path := write(t, `{"allow_networks": ["loopback", "10.0.0.0/8"], "bandwidth": "2M", "disk_floor": 4096}`)
 	w, err := loadWorker(t, []string{"-config", path}, nil)
 	if err != nil || w.Config.Bandwidth != 2<<20 || w.Config.DiskFloor != 4096 ||

@@ -14,7 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
+// The error of an invalid value names its key and its source.
+func TestLoad_InvalidValueNamesKeyAndSource(t *testing.T) {
 	cases := []struct {
 		name string
 		file string // the text of the file
@@ -109,7 +110,8 @@ func TestABadValueNamesItsKeyAndWhereItWasGiven(t *testing.T) {
 	})
 }
 
-func TestAServerThatIsNamedMayAskForAnything(t *testing.T) {
+// With nats.url set, the rules for the embedded server do not apply.
+func TestLoad_ExternalServerHasNoListenRules(t *testing.T) {
 	for _, where := range []string{"NATS_URL=nats://h", "NATS_CONTEXT=prod"} {
 		for _, what := range []string{"NATS_CREDS=c", "NATS_NKEY=n", "NATS_CA=c", "NATS_USER=u", "DISPATCHER_NATS_REPLICAS=3"} {
 			if _, err := loadDispatcher(t, nil, []string{where, what}); err != nil {
@@ -119,7 +121,8 @@ func TestAServerThatIsNamedMayAskForAnything(t *testing.T) {
 	}
 }
 
-func TestABadValueOfAWorkerNamesItsKey(t *testing.T) {
+// The error of an invalid value of a worker names its key.
+func TestLoadWorker_InvalidValueNamesKey(t *testing.T) {
 	for args, key := range map[string]string{
 		"-name=a.b": "name", "-slots=-1": "slots", "-slots=10001": "slots", "-engine=curl": "engine",
 		"-dir=": "dir", "-tags=a": "tags", "-tags==b": "tags", "-nats=ftp://h": "nats.url", "-log-level=x": "log_level",
@@ -139,7 +142,8 @@ func TestABadValueOfAWorkerNamesItsKey(t *testing.T) {
 	}
 }
 
-func TestNoWayOfPrintingShowsASecret(t *testing.T) {
+// No way of printing shows a secret.
+func TestSecret_PrintingHidesValue(t *testing.T) {
 	environ := []string{
 		"NATS_USER=u", "NATS_PASSWORD=hunter2", "DISPATCHER_DB_DSN=postgres://u:hunter2@h/db",
 		"NATS_URL=nats://u:hunter2@h:4222,nats://v:hunter2@i:4222",
@@ -195,7 +199,8 @@ func (c *DispatcherCommand) validateWith(url URLs) error {
 	return copied.Validate()
 }
 
-func TestTheShippedFilesLoadAndSayTheDefaults(t *testing.T) {
+// The shipped files load, and their values are the defaults.
+func TestShippedFiles_LoadAndEqualDefaults(t *testing.T) {
 	d, err := LoadDispatcher([]string{"-config", "../../config/dispatcher.json"}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -214,7 +219,8 @@ func TestTheShippedFilesLoadAndSayTheDefaults(t *testing.T) {
 	}
 }
 
-func TestTheShippedFilesStateEveryKeyButCredentials(t *testing.T) {
+// The shipped files contain each key, except credentials.
+func TestShippedFiles_ContainEachKeyExceptCredentials(t *testing.T) {
 	for _, c := range []struct {
 		file, prefix string
 		config       any
@@ -237,7 +243,7 @@ func TestTheShippedFilesStateEveryKeyButCredentials(t *testing.T) {
 }
 
 // The text is that of the user's database document, as it stands there.
-func TestTheExampleOfTheDatabaseDocumentLoads(t *testing.T) {
+func TestDatabaseDoc_ExampleLoads(t *testing.T) {
 	path := write(t, `{
     "database": {
         "type": "sqlite",  // or "memory"
@@ -254,7 +260,8 @@ func TestTheExampleOfTheDatabaseDocumentLoads(t *testing.T) {
 	}
 }
 
-func TestListenersCanBeTurnedOffOrTakeAFreePort(t *testing.T) {
+// A listener can be turned off or take a free port.
+func TestListen_OffOrFreePort(t *testing.T) {
 	for _, args := range [][]string{
 		{"-nats-listen=", "-http-listen="},
 		{"-nats-listen=127.0.0.1:-1", "-http-listen=127.0.0.1:0"},
@@ -266,7 +273,8 @@ func TestListenersCanBeTurnedOffOrTakeAFreePort(t *testing.T) {
 	}
 }
 
-func TestAFileMayHaveCommentsTrailingCommasAndAByteOrderMark(t *testing.T) {
+// A file may contain comments, trailing commas and a byte order mark.
+func TestFile_AcceptsCommentsTrailingCommasAndBOM(t *testing.T) {
 	path := write(t, "\xef\xbb\xbf/* a */ {\n// b\n\"limits\": {\"hosts\": {\"a\": 1,},}, }")
 	d, err := loadDispatcher(t, []string{"-config", path}, nil)
 	if err != nil {
@@ -277,7 +285,8 @@ func TestAFileMayHaveCommentsTrailingCommasAndAByteOrderMark(t *testing.T) {
 	}
 }
 
-func TestHelpNamesEveryKeyEveryNameAndEveryFlag(t *testing.T) {
+// The help text names each key, environment variable and flag.
+func TestHelp_NamesEachKeyVariableAndFlag(t *testing.T) {
 	var d, w bytes.Buffer
 	if err := errors.Join(DispatcherUsage(&d), WorkerUsage(&w)); err != nil {
 		t.Fatal(err)

@@ -31,7 +31,8 @@ func files(t *testing.T, dir, prefix string) string {
 	return strings.Join(names, " ")
 }
 
-func TestCopiesThroughEveryKindOfFileKeepTheDigest(t *testing.T) {
+// Copies through each kind of file keep the digest.
+func TestCopy_EachFileKindKeepsDigest(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "first.db"), 3000, 20)
 	for _, args := range [][]string{
@@ -58,7 +59,8 @@ func TestCopiesThroughEveryKindOfFileKeepTheDigest(t *testing.T) {
 	must(t, dir, "verify", "r.jsonl")
 }
 
-func TestThePathOfTheSQLiteFileIsTheDispatchers(t *testing.T) {
+// The default path of the SQLite file is that of the dispatcher.
+func TestCopy_SQLitePathFromDispatcherConfig(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "named.db"), 10, 2)
 	cmd := command(dir, "--source", "sqlite", "--target", "r.jsonl")
@@ -75,7 +77,8 @@ func TestThePathOfTheSQLiteFileIsTheDispatchers(t *testing.T) {
 	must(t, dir, "--source", "sqlite", "--target", "s.jsonl")
 }
 
-func TestBadUsageIsExit2AndAFailureExit1(t *testing.T) {
+// Bad usage is exit code 2, a failure exit code 1.
+func TestExit_BadUsage2Failure1(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 10, 2)
 	seed(t, filepath.Join(dir, "other.db"), 11, 2)
@@ -117,7 +120,8 @@ func TestBadUsageIsExit2AndAFailureExit1(t *testing.T) {
 	}
 }
 
-func TestAFailureIsOneJSONObjectToo(t *testing.T) {
+// With -json a failure is one JSON object.
+func TestJSON_FailureIsOneObject(t *testing.T) {
 	dir := t.TempDir()
 	o := migrate(t, dir, "--source", "none.db", "--target", "r.jsonl", "--json")
 	if r := decode(t, []byte(o.stdout)); o.code != 1 || r.Error == "" || r.Errors != 1 || r.Verified {
@@ -125,7 +129,8 @@ func TestAFailureIsOneJSONObjectToo(t *testing.T) {
 	}
 }
 
-func TestAConflictLeavesTheTargetAsItWas(t *testing.T) {
+// A conflict leaves the target unchanged.
+func TestCopy_ConflictLeavesTargetUnchanged(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 2500, 5)
 	seed(t, filepath.Join(dir, "b.db"), 100, 5)
@@ -161,7 +166,8 @@ func TestAConflictLeavesTheTargetAsItWas(t *testing.T) {
 	must(t, dir, "verify", "b.db")
 }
 
-func TestATargetThatADispatcherHasOpenIsRefusedAndASourceIsRead(t *testing.T) {
+// A file that a dispatcher has open is refused as a target and read as a source.
+func TestCopy_OpenTargetRefusedOpenSourceRead(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "a.db"), 500, 5)
 	s, err := sqlite.Open(t.Context(), sqlite.Config{Path: filepath.Join(dir, "a.db")})
@@ -198,7 +204,8 @@ func TestATargetThatADispatcherHasOpenIsRefusedAndASourceIsRead(t *testing.T) {
 // kills is how many times the test below kills a copy.
 const kills = 20
 
-func TestACopyThatIsKilledLeavesTheTargetAsItWasAndRunsAgain(t *testing.T) {
+// A killed copy leaves the target unchanged and can be run again.
+func TestCopy_KilledLeavesTargetAndRunsAgain(t *testing.T) {
 	dir := t.TempDir()
 	source := filepath.Join(dir, "source.db")
 	want := seed(t, source, 3000, 20)
@@ -257,7 +264,8 @@ func TestACopyThatIsKilledLeavesTheTargetAsItWasAndRunsAgain(t *testing.T) {
 	}
 }
 
-func TestSIGTERMEndsACopyInGoodOrder(t *testing.T) {
+// SIGTERM ends a copy and leaves the target unchanged.
+func TestCopy_SIGTERMRollsBack(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "source.db"), 6000, 20)
 	cmd := command(dir, "--source", "source.db", "--target", "t.db", "-v")

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-func TestARestoreChecksTheBackupAndKeepsTheOldFile(t *testing.T) {
+// A restore checks the backup and keeps the old file.
+func TestRestore_ChecksBackupAndKeepsOldFile(t *testing.T) {
 	dir := t.TempDir()
 	old := seed(t, filepath.Join(dir, "a.db"), 300, 5)
 	want := seed(t, filepath.Join(dir, "backup.db"), 200, 5)
@@ -50,7 +51,8 @@ func TestARestoreChecksTheBackupAndKeepsTheOldFile(t *testing.T) {
 	}
 }
 
-func TestARestoreIntoNothingAndOverADamagedFile(t *testing.T) {
+// A restore works without a target file and over a damaged one.
+func TestRestore_MissingOrDamagedTarget(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "backup.db"), 200, 5)
 	must(t, dir, "restore", "--from", "backup.db", "--sqlite-path", "new/a.db", "--mkdir")
@@ -69,7 +71,8 @@ func TestARestoreIntoNothingAndOverADamagedFile(t *testing.T) {
 	}
 }
 
-func TestABackupIsNeverWrittenOverAFile(t *testing.T) {
+// A backup never overwrites a file.
+func TestBackup_NeverOverwritesFile(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 10, 2)
 	if err := os.WriteFile(filepath.Join(dir, "b.db"), []byte("mine"), 0o600); err != nil {
@@ -83,7 +86,8 @@ func TestABackupIsNeverWrittenOverAFile(t *testing.T) {
 	}
 }
 
-func TestVerifyNamesWhatIsWrong(t *testing.T) {
+// verify names the damage of a file.
+func TestVerify_NamesDamage(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 500, 5)
 	if o := must(t, dir, "verify", "a.db"); !strings.Contains(o.stdout, "500 tasks, 5 workers") {
@@ -105,7 +109,8 @@ func TestVerifyNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
-func TestSchemaIsSaid(t *testing.T) {
+// schema status prints the number of the schema.
+func TestSchema_StatusPrintsNumber(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "a.db"), 1, 1)
 	if o := must(t, dir, "schema", "status", "--sqlite-path", "a.db"); !strings.Contains(o.stdout, "a.db has schema ") {

@@ -35,11 +35,11 @@ func submitted(t *testing.T, c *client.Client, id string) error {
 	return err
 }
 
-// TestAFinalCopyIsTheLastWordOnlyIfItSucceeded is a cut-over from memory to
+// TestFinal_RefusesWritesOnlyAfterSuccess is a cut-over from memory to
 // SQLite: a copy that fails leaves the old dispatcher at work, one that succeeds
 // has it refuse writes until it is stopped or told otherwise, and the new one has
 // every task that was acknowledged.
-func TestAFinalCopyIsTheLastWordOnlyIfItSucceeded(t *testing.T) {
+func TestFinal_RefusesWritesOnlyAfterSuccess(t *testing.T) {
 	dir := t.TempDir()
 	old := start(t, t.TempDir())
 	c, nc := customer(t, old)
@@ -87,9 +87,9 @@ func TestAFinalCopyIsTheLastWordOnlyIfItSucceeded(t *testing.T) {
 	}
 }
 
-// TestAFinalCopyThatIsKilledCanBeRunAgain kills one while writes are refused: the
+// TestFinal_KilledRunsAgain kills one while writes are refused: the
 // next one is the last word.
-func TestAFinalCopyThatIsKilledCanBeRunAgain(t *testing.T) {
+func TestFinal_KilledRunsAgain(t *testing.T) {
 	dir := t.TempDir()
 	seed(t, filepath.Join(dir, "first.db"), 20_000, 10)
 	r := start(t, t.TempDir())
@@ -121,10 +121,10 @@ func TestAFinalCopyThatIsKilledCanBeRunAgain(t *testing.T) {
 	}
 }
 
-// TestALoadThatIsKilledIsHeldBackAndCanBeRunAgain kills an import into a running
+// TestImport_KilledIsHeldAndRunsAgain kills an import into a running
 // dispatcher: its tasks wait, whatever worker there is, until the same one has
 // been run again.
-func TestALoadThatIsKilledIsHeldBackAndCanBeRunAgain(t *testing.T) {
+func TestImport_KilledIsHeldAndRunsAgain(t *testing.T) {
 	t.Parallel() // the second one waits for some seconds
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "first.db"), 30_000, 10)
@@ -170,9 +170,9 @@ func TestALoadThatIsKilledIsHeldBackAndCanBeRunAgain(t *testing.T) {
 	}
 }
 
-// TestARestoreIsForAStoppedDispatcherWhichThenHasTheBackupsTasks is the whole way
+// TestRestore_StoppedDispatcherServesBackup is the whole way
 // of an operator, with the built programs.
-func TestARestoreIsForAStoppedDispatcherWhichThenHasTheBackupsTasks(t *testing.T) {
+func TestRestore_StoppedDispatcherServesBackup(t *testing.T) {
 	dir := t.TempDir()
 	env := []string{"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(dir, "data", "dispatcher.db")}
 	r := start(t, dir, env...)
@@ -206,9 +206,9 @@ func TestARestoreIsForAStoppedDispatcherWhichThenHasTheBackupsTasks(t *testing.T
 	}
 }
 
-// TestARestoreThatIsKilledLeavesTheFileAsItWasOrRestored kills one every few
+// TestRestore_KilledLeavesOldOrNewFile kills one every few
 // milliseconds of its way.
-func TestARestoreThatIsKilledLeavesTheFileAsItWasOrRestored(t *testing.T) {
+func TestRestore_KilledLeavesOldOrNewFile(t *testing.T) {
 	dir := t.TempDir()
 	old := seed(t, filepath.Join(dir, "old.db"), 300, 5)
 	want := seed(t, filepath.Join(dir, "backup.db"), 2000, 5)

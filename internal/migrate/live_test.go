@@ -60,11 +60,11 @@ func (l *load) acknowledged() []string {
 	return append([]string(nil), l.acked...)
 }
 
-// TestALiveDispatcherUnderLoadIsSavedWhole submits 2,000 tasks a second to a
+// TestExport_LoadedDispatcherIsCopiedCompletely submits 2,000 tasks a second to a
 // dispatcher in memory, with a worker that holds some, and migrates it to SQLite
 // meanwhile: what was acknowledged before the snapshot is there once, with its
 // relation to the worker, and the dispatcher keeps serving.
-func TestALiveDispatcherUnderLoadIsSavedWhole(t *testing.T) {
+func TestExport_LoadedDispatcherIsCopiedCompletely(t *testing.T) {
 	dir := t.TempDir()
 	url, _ := dispatcher(t, t.TempDir())
 	nc, err := nats.Connect(url)

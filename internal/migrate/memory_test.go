@@ -30,7 +30,8 @@ func start(t *testing.T, dir string, env ...string) *running {
 	return &running{p, url}
 }
 
-func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {
+// After a restart the memory store is empty, the SQLite store is not.
+func TestRestart_MemoryIsEmptySQLiteIsNot(t *testing.T) {
 	for kind, want := range map[string]int64{"memory": 0, "sqlite": 100} {
 		dir := t.TempDir()
 		seed(t, filepath.Join(dir, "seed.db"), 100, 5)
@@ -47,7 +48,8 @@ func TestMemoryIsGoneAfterARestartAndSQLiteIsNot(t *testing.T) {
 	}
 }
 
-func TestAFileIsLoadedIntoARunningDispatcherAndSavedAgain(t *testing.T) {
+// A file is imported into a running dispatcher and exported again.
+func TestMemory_ImportsAndExportsFile(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "data", "dispatcher.db"), 3000, 20)
 	url, _ := dispatcher(t, t.TempDir())
@@ -69,7 +71,8 @@ func TestAFileIsLoadedIntoARunningDispatcherAndSavedAgain(t *testing.T) {
 	}
 }
 
-func TestWithoutADispatcherMemoryIsAnErrorNotAnEmptyStore(t *testing.T) {
+// Without a dispatcher, memory is an error and not an empty store.
+func TestMemory_WithoutDispatcherIsError(t *testing.T) {
 	t.Parallel() // it waits for some seconds
 	addr := freeport.Address(t)
 	dir := t.TempDir()

@@ -91,12 +91,12 @@ func loadAverage() string {
 	return strings.Fields(string(b))[0]
 }
 
-// TestSoakAMillionTasksKeepTheirDigest moves 1,000,000 tasks and 1,000 workers
+// TestSoakCopy_MillionTasksKeepDigest moves 1,000,000 tasks and 1,000 workers
 // from SQLite to a file of records, to SQLite, into a running dispatcher and out
 // again, with the built programs, and logs how fast each step was and what it
 // took. It fails on another digest, and where a step takes more memory or CPU
 // than it may.
-func TestSoakAMillionTasksKeepTheirDigest(t *testing.T) {
+func TestSoakCopy_MillionTasksKeepDigest(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "first.db"), soakTasks, soakWorkers)
 	live := start(t, t.TempDir(), "DISPATCHER_WORKER_MANAGEMENT_OFFLINE_THRESHOLD=3600")
@@ -132,11 +132,11 @@ func TestSoakAMillionTasksKeepTheirDigest(t *testing.T) {
 	}
 }
 
-// TestSoakACopyOfAMillionIsKilledAndRunsAgain kills copies of 1,000,000 tasks at
+// TestSoakCopy_KilledMillionRunsAgain kills copies of 1,000,000 tasks at
 // 20 random moments, to both kinds of file and into a running dispatcher. A file
 // is then not there, for none was whole; the same copy, run once more in the end,
 // gives the same digest.
-func TestSoakACopyOfAMillionIsKilledAndRunsAgain(t *testing.T) {
+func TestSoakCopy_KilledMillionRunsAgain(t *testing.T) {
 	dir := t.TempDir()
 	want := seed(t, filepath.Join(dir, "source.db"), soakTasks, soakWorkers)
 	live := start(t, t.TempDir(), "DISPATCHER_WORKER_MANAGEMENT_OFFLINE_THRESHOLD=3600")

@@ -11,7 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
 
-func TestTheStreamsAreMadeForADispatcherThatMayNot(t *testing.T) {
+// migrate creates the streams for a dispatcher without the permission.
+func TestStreams_CreatedForUnprivilegedDispatcher(t *testing.T) {
 	server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)

@@ -38,7 +38,8 @@ func of(test func(t testing.TB)) string {
 	return v.text
 }
 
-func TestAMissingToolIsALoudSkipAndInCIAFailure(t *testing.T) {
+// A missing tool skips the test with a message, and fails it in CI.
+func TestMissing_SkipsOrFailsInCI(t *testing.T) {
 	missing := func(t testing.TB) { Missing(t, "node", errors.New("no node")) }
 	for require, want := range map[string]string{
 		"":  "skipped: NOT TESTED: no node (apt-get install nodejs)",
@@ -57,7 +58,8 @@ func TestAMissingToolIsALoudSkipAndInCIAFailure(t *testing.T) {
 	}
 }
 
-func TestAWaitEndsWithWhatWasWaitedFor(t *testing.T) {
+// Eventually returns as soon as its condition holds.
+func TestEventually_ReturnsWhenConditionHolds(t *testing.T) {
 	if got := of(func(t testing.TB) {
 		Within(t, 10*time.Millisecond, "the end", func() bool { return false })
 	}); got != "failed: after 10ms still not: the end" {

@@ -130,7 +130,8 @@ var writers = map[string]func(fill func(reflect.Value)) (appended string, v any)
 	},
 }
 
-func TestWhatWritesItselfWritesWhatEncodingJSONWould(t *testing.T) {
+// The generated writers write the same bytes as encoding/json.
+func TestAppendJSON_EqualsEncodingJSON(t *testing.T) {
 	for name, write := range writers {
 		t.Run(name, func(t *testing.T) {
 			if got, v := write(func(reflect.Value) {}); got != plain(t, v) {
@@ -150,7 +151,7 @@ func TestWhatWritesItselfWritesWhatEncodingJSONWould(t *testing.T) {
 }
 
 // The hash is stored, so it must stay the hash of what encoding/json writes.
-func TestTheHashIsThatOfTheStandardEncoding(t *testing.T) {
+func TestHash_EqualsStandardEncoding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var s TaskSpec
 		fill(reflect.ValueOf(&s).Elem(), t)
@@ -166,7 +167,8 @@ func TestTheHashIsThatOfTheStandardEncoding(t *testing.T) {
 	})
 }
 
-func TestTheHashesThatAreStoredStay(t *testing.T) {
+// The stored hashes stay valid.
+func TestHash_StoredHashesStayValid(t *testing.T) {
 	for spec, want := range map[string]string{
 		`{"url":"http://h/a"}`: "1b514996f5759e74b577ee74b32b3249ec024201e28b938bd39770450759c3c4",
 		`{"id":"x","url":"https://h/a?b=1&c=<2>","mirrors":["ftp://h/a","http://m/\u00e9"],"priority":"high","options":{"header":["A: <b>&","B: 'c'"],"split":4,"out":"gr\u00f6\u00dfe \u201cx\u201d.bin"},"tags":{"location":"eu","disk":"ssd"},"folder":"films","not_before":"2026-01-02T03:04:05.678Z","max_attempts":3,"timeout":"1.5","checksum":"md5=0123456789abcdef0123456789abcdef","labels":{"b":"1","a":"\ud83d\ude00 & \"q\" \\"}}`: "35da1895ee4c5696cc202fce3d39c59d7ee693d7646979ba8b477a274bce86f2",
@@ -183,7 +185,8 @@ func TestTheHashesThatAreStoredStay(t *testing.T) {
 	}
 }
 
-func TestATimeIsWrittenAsItsLayoutSays(t *testing.T) {
+// A time is written in its layout.
+func TestTime_AppendEqualsLayout(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		at := Time(rapid.Int64Range(-1e14, 1e15).Filter(func(n int64) bool { return n != 0 }).Draw(t, "time"))
 		if got, want := string(at.append(nil)), time.UnixMilli(int64(at)).UTC().Format(`"`+timeLayout+`"`); got != want {
@@ -192,7 +195,8 @@ func TestATimeIsWrittenAsItsLayoutSays(t *testing.T) {
 	})
 }
 
-func TestAnOptionIsWrittenAsItsStringsAre(t *testing.T) {
+// An option is written like a string or a list of strings.
+func TestOption_AppendEqualsMarshal(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		list := []string{text(t), text(t)}
 		if got := plain(t, OptionValue(list)); got != plain(t, list) {
@@ -207,7 +211,8 @@ func TestAnOptionIsWrittenAsItsStringsAre(t *testing.T) {
 	}
 }
 
-func TestAProgressThatIsNoNumberIsNull(t *testing.T) {
+// A progress that is not a number is written as null.
+func TestProgress_NaNIsNull(t *testing.T) {
 	for _, f := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
 		if got := string(appendFloat(nil, f)); got != "null" {
 			t.Errorf("%v is %s", f, got)

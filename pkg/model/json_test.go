@@ -22,7 +22,8 @@ func readAndPrint(t *testing.T, in, want string, v any) {
 	}
 }
 
-func TestTimesArePrintedInUTCWithMilliseconds(t *testing.T) {
+// Times are printed in UTC with milliseconds.
+func TestTime_PrintsUTCMilliseconds(t *testing.T) {
 	for in, want := range map[string]string{
 		`"2026-01-02T03:04:05Z"`:           `"2026-01-02T03:04:05.000Z"`,
 		`"2026-01-02T05:04:05.6789+02:00"`: `"2026-01-02T03:04:05.678Z"`,
@@ -43,7 +44,8 @@ func TestTimesArePrintedInUTCWithMilliseconds(t *testing.T) {
 	}
 }
 
-func TestDurationsAreSecondsOrText(t *testing.T) {
+// A duration is a number of seconds or a text.
+func TestDuration_AcceptsSecondsOrText(t *testing.T) {
 	for in, want := range map[string]string{
 		`90`: `90`, `"90"`: `90`, `1.5`: `1.5`, `"1m30s"`: `90`, `null`: `0`, `"24h"`: `86400`,
 		`-1`: "", `"-5m"`: "", `"x"`: "", `1e300`: "", `"NaN"`: "", `{}`: "",
@@ -52,7 +54,8 @@ func TestDurationsAreSecondsOrText(t *testing.T) {
 	}
 }
 
-func TestPrioritiesAreNamesOrNumbers(t *testing.T) {
+// A priority is a name or a number.
+func TestPriority_AcceptsNameOrNumber(t *testing.T) {
 	for in, want := range map[string]string{
 		`"low"`: `"low"`, `1`: `"low"`, `"4"`: `"urgent"`, `"normal"`: `"normal"`,
 		`0`: "", `5`: "", `"High"`: "", `null`: "", `1.0`: "",
@@ -61,7 +64,8 @@ func TestPrioritiesAreNamesOrNumbers(t *testing.T) {
 	}
 }
 
-func TestATaskIsOneFlatObject(t *testing.T) {
+// A task is one flat JSON object.
+func TestTask_JSONIsFlatObject(t *testing.T) {
 	b, err := json.Marshal(&Task{
 		TaskSpec: TaskSpec{ID: "a", URL: "http://h/a", Priority: PriorityNormal}, Client: "shop", CreatedAt: 1000,
 		TaskState: TaskState{Status: StatusPending, UpdatedAt: 2000},

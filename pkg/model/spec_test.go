@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-func TestASpecIsAcceptedOrRefusedByName(t *testing.T) {
+// The error of an invalid spec names the field.
+func TestSpecValidate_ErrorNamesField(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	for _, c := range []struct {
 		name string
@@ -76,7 +77,8 @@ func checkRefusal(t *testing.T, err error, want string) {
 	}
 }
 
-func TestOptionsAreAnAllowList(t *testing.T) {
+// Only the options of the allow-list are accepted.
+func TestOptions_OnlyAllowedNamesAccepted(t *testing.T) {
 	for _, c := range []struct{ name, value, want string }{
 		{"out", "film.mkv", ""},
 		{"split", "16", ""},
@@ -171,7 +173,8 @@ func TestTaskUpdate_StoredBreakingHeaderKept(t *testing.T) {
 	}
 }
 
-func TestOptionsTakeStringsNumbersAndBooleans(t *testing.T) {
+// The values of options are strings, numbers or booleans.
+func TestOptions_AcceptStringsNumbersBooleans(t *testing.T) {
 	var o Options
 	if err := json.Unmarshal([]byte(`{"split":4,"a":true,"b":"x","header":["A: 1","B: 2"],"c":1.5}`), &o); err != nil {
 		t.Fatal(err)
@@ -187,7 +190,8 @@ func TestOptionsTakeStringsNumbersAndBooleans(t *testing.T) {
 	}
 }
 
-func TestTheHashIsOfWhatWasAsked(t *testing.T) {
+// The hash is that of the normalised spec as the client sent it.
+func TestHash_IgnoresSpellingAndDefaults(t *testing.T) {
 	read := func(s string) Hash {
 		t.Helper()
 		var spec TaskSpec
@@ -219,7 +223,8 @@ func TestTheHashIsOfWhatWasAsked(t *testing.T) {
 	}
 }
 
-func TestSchemeNamesWhatAWorkerNeeds(t *testing.T) {
+// The scheme of a spec names the protocol that a worker needs.
+func TestScheme_NamesRequiredProtocol(t *testing.T) {
 	for _, c := range []struct {
 		spec TaskSpec
 		want string

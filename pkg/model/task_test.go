@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-func TestNoSecretIsPublic(t *testing.T) {
+// The public form of a task contains no secret.
+func TestPublic_HidesSecrets(t *testing.T) {
 	task := &Task{Client: "shop", TaskSpec: TaskSpec{
 		URL: "https://joe:hunter2@h/a?x=1", Mirrors: []string{"ftp://joe:hunter2@h/a", "http://h/plain"},
 		Torrent: []byte("hunter2"), Metalink: []byte("hunter2"),
@@ -40,7 +41,8 @@ func TestNoSecretIsPublic(t *testing.T) {
 	}
 }
 
-func TestTransitionsAreLegalAsTheTableSays(t *testing.T) {
+// Exactly the transitions of the table are legal.
+func TestTransition_FollowsTable(t *testing.T) {
 	for _, c := range []struct {
 		from, to Status
 		legal    bool
@@ -77,7 +79,8 @@ func TestTransitionsAreLegalAsTheTableSays(t *testing.T) {
 	}
 }
 
-func TestFoldingChangesIsApplyingThemInOrder(t *testing.T) {
+// Folded changes have the same effect as the changes applied in order.
+func TestFold_EqualsApplyingChangesInOrder(t *testing.T) {
 	before := &Task{TaskSpec: TaskSpec{ID: "a"}, TaskState: TaskState{Status: StatusPending, Attempt: 1, GID: "old", Failures: 2}}
 	fresh := &Task{TaskSpec: TaskSpec{ID: "a"}, TaskState: TaskState{Status: StatusPending}}
 	assign := TaskChange{ID: "a", From: StatusPending, Set: SetStatus | SetAttempt | SetWorker, State: TaskState{Status: StatusQueued, Attempt: 2, AssignedAt: 5, WorkerID: "w"}}
@@ -116,7 +119,8 @@ func TestFoldingChangesIsApplyingThemInOrder(t *testing.T) {
 	}
 }
 
-func TestReportsAreRefusedByName(t *testing.T) {
+// The error of an invalid report names the field.
+func TestReportValidate_ErrorNamesField(t *testing.T) {
 	ok := Report{ID: "a", Attempt: 1, Status: ReportDownloading, Progress: 50}
 	for _, c := range []struct {
 		name string
@@ -158,7 +162,8 @@ func TestReportsAreRefusedByName(t *testing.T) {
 	}
 }
 
-func TestHeartbeatsAreRefusedByName(t *testing.T) {
+// The error of an invalid heartbeat names the field.
+func TestHeartbeatValidate_ErrorNamesField(t *testing.T) {
 	ok := Heartbeat{WorkerID: "w", Instance: "i", State: StateReady, TotalSlots: 2}
 	for _, c := range []struct {
 		name string

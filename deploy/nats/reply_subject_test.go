@@ -24,7 +24,7 @@ var elsewhere = []string{
 // A requester names the subject of its answer, and NATS does not ask whether it may
 // publish there. Here everybody names every subject that would do harm, without
 // even permissions in the way: what is answered stays in the account of who asked.
-func TestNobodyCanHaveAnAnswerSentElsewhere(t *testing.T) {
+func TestReplySubject_ForeignSubjectGetsNoAnswer(t *testing.T) {
 	url := startServer(t, withoutPermissions).ClientURL()
 	startDispatcher(t, url)
 
@@ -80,7 +80,9 @@ func TestNobodyCanHaveAnAnswerSentElsewhere(t *testing.T) {
 	}
 }
 
-func TestTheIntakeIsWholeAfterItsAcknowledgementsWereSentEverywhere(t *testing.T) {
+// The intake is undamaged after its acknowledgements were sent to arbitrary
+// subjects.
+func TestReplySubject_AcknowledgementsDoNotDamageIntake(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	js := makeStreams(t, url)
 	bob := connect(t, url, "bob")
@@ -127,7 +129,9 @@ func TestTheIntakeIsWholeAfterItsAcknowledgementsWereSentEverywhere(t *testing.T
 	}
 }
 
-func TestAWorkersNameComesFromItsSubjectAndAClientsTasksAreItsOwn(t *testing.T) {
+// The subject of a message names its worker and its client, whatever the body
+// contains.
+func TestSubject_NamesWorkerAndClient(t *testing.T) {
 	url := startServer(t, nil).ClientURL()
 	startDispatcher(t, url)
 	alice, bob, node := connect(t, url, "alice"), connect(t, url, "bob"), connect(t, url, "worker-1")
