@@ -252,6 +252,7 @@ func breaksDownload(name string) bool {
 
 func headerLine(s string) error {
 	name, value, ok := strings.Cut(s, ":")
+	value = strings.TrimSpace(value) // as it is sent
 	switch {
 	case !ok || !isToken(name):
 		return fmt.Errorf("a header is written \"Name: value\"")
