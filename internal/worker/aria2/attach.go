@@ -43,8 +43,8 @@ func (a *Attach) check() error {
 	return nil
 }
 
-// near reports whether it runs on this machine, as far as the URL tells.
-func (a *Attach) near() bool {
+// isLocal reports whether it runs on this machine, as far as the URL tells.
+func (a *Attach) isLocal() bool {
 	u, err := url.Parse(a.URL)
 	if err != nil {
 		return false
@@ -73,7 +73,7 @@ func (a *Attach) Unguarded() []string {
 		"the limit of bandwidth is not set",
 		"inline metalinks are not taken: their downloads could not be told from others",
 	}
-	if !a.near() {
+	if !a.isLocal() {
 		list = append(list, "addresses are not checked: it is on another machine, and downloads from wherever it is told")
 	}
 	return list
@@ -124,14 +124,14 @@ func (p *process) dial(ctx context.Context, notify func()) (*client, error) {
 	return c, nil
 }
 
-// foreign reports whether a row of the attached aria2c is not ours.
-func (e *Engine) foreign(r *row) bool {
+// isForeign reports whether a row of the attached aria2c is not ours.
+func (e *Engine) isForeign(r *row) bool {
 	return e.cfg.Attach != nil && !e.cfg.Attach.owns(r.Dir)
 }
 
-// setAll adds to the options of one download all those that an aria2c of our own
+// addDefaults adds to the options of one download all those that an aria2c of our own
 // has in its configuration.
-func (e *Engine) setAll(add call) {
+func (e *Engine) addDefaults(add call) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	for _, line := range perDownload(&e.cfg) {
 		name, value, _ := strings.Cut(line, "=")

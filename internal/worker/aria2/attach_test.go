@@ -51,7 +51,8 @@ func attachTo(t *testing.T, port int, secret, folder string) *Engine {
 	return e
 }
 
-func TestAnAttachedAria2cFetchesOursAndKeepsTheOthers(t *testing.T) {
+// An attached aria2c fetches our downloads and keeps the other ones.
+func TestAttach_LeavesOtherDownloadsAlone(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
 	stop := startForeign(t, port, "s3cret")
@@ -85,7 +86,8 @@ func TestAnAttachedAria2cFetchesOursAndKeepsTheOthers(t *testing.T) {
 	stop() // before the server, which waits for it
 }
 
-func TestAnAttachedAria2cThatIsStartedAgainGetsOurDownloadsAgain(t *testing.T) {
+// An attached aria2c that is restarted gets our downloads again.
+func TestAttach_RestartedAria2cGetsDownloadsAgain(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
 	stop := startForeign(t, port, "s3cret")
@@ -109,7 +111,8 @@ func TestAnAttachedAria2cThatIsStartedAgainGetsOurDownloadsAgain(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, data)
 }
 
-func TestOursThatNoTaskWantsAreRemovedFromAnAttachedAria2c(t *testing.T) {
+// Our downloads that no task wants are removed from an attached aria2c.
+func TestAttach_UnwantedDownloadsAreRemoved(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
 	startForeign(t, port, "s3cret")
@@ -131,7 +134,8 @@ func TestOursThatNoTaskWantsAreRemovedFromAnAttachedAria2c(t *testing.T) {
 	})
 }
 
-func TestWhatCannotBeAttachedToSaysSoWithoutTheSecret(t *testing.T) {
+// The error of a failed attach does not contain the secret.
+func TestAttach_ErrorDoesNotContainTheSecret(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
 	startForeign(t, port, "s3cret")
@@ -153,7 +157,8 @@ func TestWhatCannotBeAttachedToSaysSoWithoutTheSecret(t *testing.T) {
 	}
 }
 
-func TestAnAttachedAria2cTakesNoInlineMetalink(t *testing.T) {
+// An attached aria2c gets no inline metalink.
+func TestAttach_RefusesInlineMetalinks(t *testing.T) {
 	t.Parallel()
 	port := freeTCPPort(t)
 	startForeign(t, port, "s3cret")

@@ -78,9 +78,9 @@ func (e *Engine) follow(j *job, next download.Job, file string) {
 	_ = download.WipeExcept(j.Dir, func(name string) bool { // what stays is in nobody's way
 		return name != file && name != file+".aria2"
 	})
-	j.Job, j.home, j.roots = next, nil, nil
-	j.version, j.told, j.bare, j.best, j.wiped = nil, nil, false, 0, false
-	if err := e.accept(j); err != nil {
+	j.Job, j.process, j.gids = next, nil, nil
+	j.version, j.allowedSources, j.withoutCredentials, j.bytesAtFailure, j.startedOver = nil, nil, false, 0, false
+	if err := e.prepareMetalink(j); err != nil {
 		j.failWith(err)
 	}
 }

@@ -18,7 +18,8 @@ func threePieces() *control {
 	return c
 }
 
-func TestAControlFileIsReadAsItIsWritten(t *testing.T) {
+// A control file is parsed as it was encoded.
+func TestControl_ParseReadsWhatEncodeWrites(t *testing.T) {
 	data := threePieces().encode()
 	c, err := parseControl(data)
 	if err != nil {
@@ -55,7 +56,8 @@ func FuzzParseControl(f *testing.F) {
 	})
 }
 
-func TestWhatIsHereIsAddedWithoutGaps(t *testing.T) {
+// Written bytes are marked up to the first gap in a piece.
+func TestControl_AddMarksBytesWithoutGaps(t *testing.T) {
 	const piece = 1 << 20
 	c := threePieces()
 	gained := c.add(func(offset, length int64) int64 {

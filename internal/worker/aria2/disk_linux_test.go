@@ -6,7 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-func TestAFullDiskFailsOneTaskAndNoOther(t *testing.T) {
+// A full disk fails one task and no other.
+func TestEngine_FullDiskFailsOneTaskOnly(t *testing.T) {
 	needAria2c(t)
 	downloadtest.FullDisk(t, newEngine)
 }

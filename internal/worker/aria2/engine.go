@@ -89,8 +89,8 @@ var (
 	errDown   = errors.New("aria2: aria2c is being started again")
 )
 
-// New starts aria2c, or reaches the one to attach to, and returns when it answers. It waits up to 15 s for the
-// aria2c of a killed worker on the same state folder to end.
+// New starts aria2c, or reaches the one to attach to, and returns when it answers. It
+// waits up to 15 s for the aria2c of a killed worker on the same state folder to end.
 func New(cfg Config) (*Engine, error) {
 	if cfg.Binary == "" && cfg.Attach == nil || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
 		return nil, errors.New("aria2: Binary, StateDir, Slots and Logger are needed")
@@ -241,18 +241,18 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	if err := dj.Task.Options.Validate(); err != nil {
 		return fmt.Errorf("aria2: add task %s: %w", id, err)
 	}
-	if err := e.take(ctx); err != nil {
+	if err := e.acquireTurn(ctx); err != nil {
 		return err
 	}
-	defer e.release()
+	defer e.releaseTurn()
 	if j := e.jobs[id]; j != nil {
-		if j.removing && j.home == nil {
+		if j.removing && j.process == nil {
 			j.supervisor = e.shared
 		}
 		j.removing = false
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, first: cameFrom(&dj), supervisor: e.shared}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, firstSource: cameFrom(&dj), supervisor: e.shared}
 	j.state.GID = j.gid
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != kindPlain && !e.allows(kind) {
@@ -263,7 +263,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		e.hint()
 		return nil
 	}
-	if err := e.accept(j); err != nil {
+	if err := e.prepareMetalink(j); err != nil {
 		j.failWith(err)
 		e.hint()
 		return nil
@@ -317,8 +317,8 @@ func (e *Engine) begin(work func()) bool {
 	return true
 }
 
-// take waits for the turn.
-func (e *Engine) take(ctx context.Context) error {
+// acquireTurn waits for the turn.
+func (e *Engine) acquireTurn(ctx context.Context) error {
 	select {
 	case e.turn <- struct{}{}:
 	case <-ctx.Done():
@@ -328,13 +328,13 @@ func (e *Engine) take(ctx context.Context) error {
 	closed := e.closed
 	e.mu.Unlock()
 	if closed {
-		e.release()
+		e.releaseTurn()
 		return errClosed
 	}
 	return nil
 }
 
-func (e *Engine) release() { <-e.turn }
+func (e *Engine) releaseTurn() { <-e.turn }
 
 // pause waits for d; it is false if ctx ends first.
 func pause(ctx context.Context, d time.Duration) bool {

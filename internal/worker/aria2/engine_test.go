@@ -39,7 +39,8 @@ func newEngine(t *testing.T, stateDir string) download.Engine {
 	return e
 }
 
-func TestTheEngineConforms(t *testing.T) {
+// The engine passes the suite of every engine.
+func TestEngine_Conforms(t *testing.T) {
 	needAria2c(t)
 	downloadtest.Run(t, newEngine)
 }
@@ -55,7 +56,8 @@ func newAria2(t *testing.T, stateDir string) *Engine {
 	return e
 }
 
-func TestAKilledAria2cIsStartedAgainAndEveryFileIsWhole(t *testing.T) {
+// A killed aria2c is restarted, and every file completes.
+func TestEngine_KilledAria2cIsRestarted(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(6 << 20)
 	var throttle downloadtest.Throttle
@@ -81,7 +83,8 @@ func TestAKilledAria2cIsStartedAgainAndEveryFileIsWhole(t *testing.T) {
 	}
 }
 
-func TestAJobThatIsAddedWhileAria2cIsDownIsGivenToTheNextOne(t *testing.T) {
+// A job that is added while aria2c is down is given to the next aria2c.
+func TestAdd_WhileAria2cIsDownReachesTheNext(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(100_000)
 	s := downloadtest.Serve(t, downloadtest.Content(data))
@@ -102,7 +105,8 @@ func TestAJobThatIsAddedWhileAria2cIsDownIsGivenToTheNextOne(t *testing.T) {
 	}
 }
 
-func TestABrokenConnectionIsMadeAgainToTheSameAria2c(t *testing.T) {
+// A broken connection is opened again to the same aria2c.
+func TestEngine_BrokenConnectionIsReopened(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(1 << 20)
 	var throttle downloadtest.Throttle
@@ -136,7 +140,8 @@ func polledRows(t *testing.T, e *Engine) map[string]*row {
 	return all
 }
 
-func TestWhatBelongsToNoJobIsRemovedFromAria2c(t *testing.T) {
+// Downloads that belong to no job are removed from aria2c.
+func TestPoll_UnownedDownloadsAreRemoved(t *testing.T) {
 	t.Parallel()
 	var throttle downloadtest.Throttle
 	throttle.Set(10_000)
@@ -149,7 +154,8 @@ func TestWhatBelongsToNoJobIsRemovedFromAria2c(t *testing.T) {
 	testbed.Eventually(t, "it is gone", func() bool { return len(polledRows(t, e)) == 0 })
 }
 
-func TestAFinishedJobLeavesNothingInAria2c(t *testing.T) {
+// aria2c keeps nothing of a finished job.
+func TestPoll_FinishedJobIsForgottenByAria2c(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(1000)
 	s := downloadtest.Serve(t, downloadtest.Content(data))
@@ -163,7 +169,8 @@ func TestAFinishedJobLeavesNothingInAria2c(t *testing.T) {
 	}
 }
 
-func TestTheConfigurationIsPrivateAndTheSecretIsInNoCommandLine(t *testing.T) {
+// The configuration is private, and no command line contains the secret.
+func TestProcess_SecretIsInPrivateConfigurationOnly(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := newAria2(t, dir)
@@ -182,7 +189,8 @@ func TestTheConfigurationIsPrivateAndTheSecretIsInNoCommandLine(t *testing.T) {
 	}
 }
 
-func TestASecondAria2cOnOneStateFolderWaitsForTheFirst(t *testing.T) {
+// A second aria2c on one state folder waits for the first.
+func TestNew_SecondEngineWaitsForTheFirst(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := newAria2(t, dir)
@@ -211,7 +219,8 @@ func TestASecondAria2cOnOneStateFolderWaitsForTheFirst(t *testing.T) {
 	e.lock = f // for Close
 }
 
-func TestAFolderThatAria2WouldMisreadIsRefused(t *testing.T) {
+// A folder whose name aria2 would misread is refused.
+func TestAdd_FolderThatAria2MisreadsIsRefused(t *testing.T) {
 	for _, dir := range []string{"relative", "/a/../b", "/tmp/${HOME}", "/a/"} {
 		if checkDir(dir) == nil {
 			t.Errorf("%q is accepted", dir)
@@ -222,7 +231,8 @@ func TestAFolderThatAria2WouldMisreadIsRefused(t *testing.T) {
 	}
 }
 
-func TestATorrentIsRefusedWhereBitTorrentIsNotAllowed(t *testing.T) {
+// A torrent is refused where BitTorrent is not allowed.
+func TestAdd_TorrentIsRefusedWithoutAllowBT(t *testing.T) {
 	t.Parallel()
 	e := newAria2(t, t.TempDir())
 	if caps := e.Capabilities(); caps.SupportsBT || caps.SupportsMetalink || !slices.Contains(caps.Protocols, "https") {
@@ -235,7 +245,8 @@ func TestATorrentIsRefusedWhereBitTorrentIsNotAllowed(t *testing.T) {
 	}
 }
 
-func TestABrokenTorrentFailsForGood(t *testing.T) {
+// A broken torrent fails permanently.
+func TestEngine_BrokenTorrentFailsPermanently(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
@@ -256,7 +267,8 @@ func TestABrokenTorrentFailsForGood(t *testing.T) {
 	}
 }
 
-func TestAMetalinkCompletesWithAllItsFiles(t *testing.T) {
+// A metalink completes with all its files.
+func TestEngine_MetalinkCompletesWithAllFiles(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(50_000)
 	s := downloadtest.Serve(t, downloadtest.Content(data))

@@ -13,16 +13,16 @@ func (e *Engine) PID() int {
 	return s.process.cmd.Process.Pid
 }
 
-// place returns which aria2c has a task, 0 if none has it now, and whether that is
+// processOf returns which aria2c has a task, 0 if none has it now, and whether that is
 // an isolated one.
-func (e *Engine) place(ctx context.Context, id string) (pid int, isolated bool) {
-	if err := e.take(ctx); err != nil {
+func (e *Engine) processOf(ctx context.Context, id string) (pid int, isolated bool) {
+	if err := e.acquireTurn(ctx); err != nil {
 		return 0, false
 	}
-	defer e.release()
+	defer e.releaseTurn()
 	j := e.jobs[id]
-	if j == nil || j.home == nil || !j.home.alive() || j.supervisor == nil {
+	if j == nil || j.process == nil || !j.process.alive() || j.supervisor == nil {
 		return 0, false
 	}
-	return j.home.cmd.Process.Pid, j.supervisor.isolated
+	return j.process.cmd.Process.Pid, j.supervisor.isolated
 }

@@ -10,9 +10,9 @@ import (
 type remedy int
 
 const (
-	giveUp remedy = iota // tell the worker
-	goOn                 // add again and go on from the bytes that are there
-	anew                 // remove the bytes and begin from the start; once
+	giveUp    remedy = iota // tell the worker
+	resume                  // add again and go on from the bytes that are there
+	startOver               // remove the bytes and begin from the start; once
 )
 
 // remedyOf chooses it by aria2's exit code and message. progress says that bytes
@@ -21,17 +21,17 @@ const (
 func remedyOf(code int, message string, progress bool) remedy {
 	switch code {
 	case 8, 10, 13, 14, 32:
-		return anew
+		return startOver
 	case 1:
 		if strings.Contains(message, "Download aborted.") {
-			return anew
+			return startOver
 		}
 	case 2, 5, 6, 19, 29:
 	default:
 		return giveUp
 	}
 	if progress {
-		return goOn
+		return resume
 	}
 	return giveUp
 }

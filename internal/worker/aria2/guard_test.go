@@ -20,7 +20,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestTheEngineConnectsToNothingThatTheGuardRefuses(t *testing.T) {
+// The engine connects to no address that the guard refuses.
+func TestEngine_RefusedAddressesAreNotReached(t *testing.T) {
 	t.Parallel()
 	needAria2c(t)
 	downloadtest.RunGuarded(t, func(t *testing.T, g *netguard.Guard) download.Engine {
@@ -46,7 +47,8 @@ func guardedBy(t *testing.T, g *netguard.Guard) *Engine {
 	return e
 }
 
-func TestEveryProtocolGoesThroughTheGuard(t *testing.T) {
+// The connections of every protocol go through the guard.
+func TestEngine_EveryProtocolUsesTheGuard(t *testing.T) {
 	t.Parallel()
 	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
 	var reached atomic.Int64
@@ -73,9 +75,9 @@ func TestEveryProtocolGoesThroughTheGuard(t *testing.T) {
 	}
 }
 
-// TestAnFTPServerCannotSendTheDataConnectionElsewhere has a server whose answer to
-// PASV names another host.
-func TestAnFTPServerCannotSendTheDataConnectionElsewhere(t *testing.T) {
+// An FTP server whose answer to PASV names another host cannot move the data connection
+// there.
+func TestEngine_FTPDataConnectionStays(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64
 	inner := netip.MustParseAddrPort(testbed.Listen(t, "127.0.0.1:0", func(net.Conn) { reached.Add(1) }))
@@ -116,7 +118,8 @@ func lyingFTP(t *testing.T, pasv string, asked chan<- struct{}) string {
 	})
 }
 
-func TestTheProxyPasswordIsInNoFileAndNoCommandLine(t *testing.T) {
+// No file and no command line contains the proxy's password.
+func TestEngine_ProxyPasswordIsNotStored(t *testing.T) {
 	t.Parallel()
 	e := guardedBy(t, downloadtest.Allowing(t, "loopback"))
 	s := downloadtest.Serve(t, downloadtest.Content(downloadtest.Data(1000)))
@@ -132,7 +135,8 @@ func TestTheProxyPasswordIsInNoFileAndNoCommandLine(t *testing.T) {
 	}
 }
 
-func TestAllDownloadsTogetherKeepToTheBandwidth(t *testing.T) {
+// All downloads together keep to the bandwidth.
+func TestEngine_BandwidthIsShared(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{
 		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, Logger: downloadtest.Logger(t),
@@ -145,7 +149,8 @@ func TestAllDownloadsTogetherKeepToTheBandwidth(t *testing.T) {
 	downloadtest.RunBandwidth(t, e)
 }
 
-func TestAConnectionThatBringsNothingIsGivenUpAfterTheWorkersStallTimeout(t *testing.T) {
+// A connection without data is closed after the worker's stall timeout.
+func TestEngine_StallTimeoutOfTheWorkerApplies(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{
 		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t),
@@ -169,7 +174,8 @@ func TestAConnectionThatBringsNothingIsGivenUpAfterTheWorkersStallTimeout(t *tes
 	}
 }
 
-func TestATrackerOverHTTPIsAskedThroughTheGuard(t *testing.T) {
+// The requests to a tracker over HTTP go through the guard.
+func TestEngine_HTTPTrackerUsesTheGuard(t *testing.T) {
 	t.Parallel()
 	e := guardedBy(t, downloadtest.Allowing(t, "127.0.0.2"))
 	tracker := downloadtest.ServeAt(t, "127.0.0.1", http.NotFoundHandler())

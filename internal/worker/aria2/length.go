@@ -22,7 +22,7 @@ var tooLong = regexp.MustCompile(`bad Content-Length "\d{19,}"`)
 
 // checkLength refuses a length that the disk below dir could never hold, so that
 // aria2c does not see it.
-func checkLength(dir string, f *finding) *model.TaskError {
+func checkLength(dir string, f *probeResult) *model.TaskError {
 	if f.version == nil {
 		if f.err == nil || !tooLong.MatchString(f.err.Error()) {
 			return nil

@@ -86,7 +86,7 @@ func TestMetalink_TorrentsOfFiles(t *testing.T) {
 func TestLook_TorrentOfMetalinkIsNoLeaf(t *testing.T) {
 	file := &row{GID: "f", Status: "active", Total: 100, Completed: 40}
 	for _, status := range []string{"active", "complete", "error", "removed"} {
-		v := look([]string{"t", "f"}, map[string]*row{"f": file, "t": {GID: "t", Status: status, BelongsTo: "f", Total: 7, Completed: 7}})
+		v := familyStateOf([]string{"t", "f"}, map[string]*row{"f": file, "t": {GID: "t", Status: status, BelongsTo: "f", Total: 7, Completed: 7}})
 		if v.lost || v.failed != nil || v.done || v.total != 100 || v.completed != 40 || len(v.leaves) != 1 {
 			t.Errorf("%s: %+v", status, v)
 		}

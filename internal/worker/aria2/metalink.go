@@ -16,9 +16,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// accept looks at what a job is to fetch before aria2c has it. It returns the error of
-// what cannot work.
-func (e *Engine) accept(j *job) *model.TaskError {
+// prepareMetalink looks at what a job is to fetch before aria2c has it. It returns the
+// error of what cannot work.
+func (e *Engine) prepareMetalink(j *job) *model.TaskError {
 	spec := &j.Task.TaskSpec
 	if err := e.unfetchable(spec); err != nil {
 		return err
@@ -93,7 +93,7 @@ func forAria2(m *metalink.Metalink) *metalink.Metalink {
 
 // startsOver reports whether the bytes that are there of a job cannot be continued:
 // nothing tells the version of the files of a metalink without checksums.
-func (j *job) startsOver() bool { return j.wipe || j.links != nil && !j.links.HasChecksums() }
+func (j *job) startsOver() bool { return j.mustWipe || j.links != nil && !j.links.HasChecksums() }
 
 func because(skipped []string) string {
 	if len(skipped) == 0 {
@@ -135,7 +135,7 @@ const maxAsked = 3
 // first call begins it.
 func (e *Engine) wrongSize(ctx context.Context, s session, j *job, failed *row) (wrong *model.TaskError, known bool) {
 	if j.probing != nil {
-		p, known := j.probed(toMeasure)
+		p, known := j.takeProbe(toMeasure)
 		return p.failure, known
 	}
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
@@ -149,7 +149,7 @@ func (e *Engine) wrongSize(ctx context.Context, s session, j *job, failed *row) 
 		return nil, true
 	}
 	spec, file, clean := &j.Task.TaskSpec, *f, failed.Completed == 0
-	e.probe(j, toMeasure, func(ctx context.Context) preparation {
+	e.startProbe(j, toMeasure, func(ctx context.Context) preparation {
 		return preparation{failure: e.compareSize(ctx, spec, &file, clean), canceled: ctx.Err() != nil}
 	})
 	return nil, false
@@ -165,7 +165,7 @@ func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metal
 		}
 		asked++
 		one := &model.TaskSpec{URL: source.URL, Options: spec.Options}
-		q := &inquiry{spec: one, transport: e.transport, userAgent: e.cfg.UserAgent, exact: true}
+		q := &versionQuery{spec: one, transport: e.transport, userAgent: e.cfg.UserAgent, exact: true}
 		found := q.ask(ctx)
 		switch {
 		case found.version == nil || found.version.Length < 0:

@@ -152,7 +152,7 @@ func TestMetalink_StartsOverWithoutChecksums(t *testing.T) {
 	} {
 		j := &job{Job: downloadtest.Job(t, "m", "")}
 		j.Task.TaskSpec = model.TaskSpec{ID: "m", Metalink: links("f", inner+source)}
-		if err := e.accept(j); err != nil || j.startsOver() != want {
+		if err := e.prepareMetalink(j); err != nil || j.startsOver() != want {
 			t.Errorf("%s: %v, %+v", inner, j.startsOver(), err)
 		}
 		if bytes.Contains(j.Task.Metalink, []byte("<hash")) || !bytes.Contains(j.Task.Metalink, []byte("http://h/f")) {

@@ -35,9 +35,9 @@ func first(n int64, h, then http.Handler) http.Handler {
 
 func ill(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }
 
-// TestAFinishedFileIsNotJudgedByAMirrorThatItDoesNotComeFrom has a task that confides,
-// whose source is ill when it is asked once more at the end.
-func TestAFinishedFileIsNotJudgedByAMirrorThatItDoesNotComeFrom(t *testing.T) {
+// A finished file is not compared with a mirror that it does not come from. The source
+// of this task with credentials fails when it is asked again at the end.
+func TestConfirm_UnusedMirrorDoesNotFailTheFile(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(300_000)
 	e := newAria2(t, t.TempDir())
@@ -59,7 +59,8 @@ func TestAFinishedFileIsNotJudgedByAMirrorThatItDoesNotComeFrom(t *testing.T) {
 	}
 }
 
-func TestAFileThatChangedAtItsOwnSourceBeginsAnewWithAMirrorToo(t *testing.T) {
+// A file that changed at its own source is started over, also with a mirror.
+func TestConfirm_ChangedFileRestartsWithAMirrorToo(t *testing.T) {
 	t.Parallel()
 	before, now := downloadtest.Data(300_000), bytes.Repeat([]byte("b"), 300_000)
 	source := downloadtest.Serve(t, first(2, downloadtest.Cut(downloadtest.Content(before), 100_000, 2), downloadtest.Content(now)))
@@ -71,7 +72,8 @@ func TestAFileThatChangedAtItsOwnSourceBeginsAnewWithAMirrorToo(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, now)
 }
 
-func TestAtTheEndTheSourceThatGaveTheVersionIsAskedFirst(t *testing.T) {
+// At the end the source of the version is asked first.
+func TestConfirm_AsksTheVersionsSourceFirst(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(300_000)
 	source := downloadtest.Serve(t, first(1, http.HandlerFunc(ill), dated(data)))
@@ -86,7 +88,8 @@ func TestAtTheEndTheSourceThatGaveTheVersionIsAskedFirst(t *testing.T) {
 	}
 }
 
-func TestBytesOfAMirrorAreGoneOnWithWhenTheFirstSourceIsBack(t *testing.T) {
+// The bytes of a mirror are continued when the first source is back.
+func TestEngine_BytesOfAMirrorAreContinued(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(4 << 20)
 	for name, option := range map[string]string{"a task that confides": "header", "one that does not": ""} {
@@ -123,7 +126,8 @@ func TestBytesOfAMirrorAreGoneOnWithWhenTheFirstSourceIsBack(t *testing.T) {
 	}
 }
 
-func TestTheSourceOfTheBytesThatAreThereIsKnown(t *testing.T) {
+// The source of the existing bytes is found.
+func TestCameFrom_FindsTheSourceOfTheBytes(t *testing.T) {
 	job := download.Job{Dir: t.TempDir(), Task: &model.Task{TaskSpec: model.TaskSpec{URL: "http://a/f", Mirrors: []string{"http://b/f", "http://c/f"}}}}
 	if at := cameFrom(&job); at != 0 {
 		t.Errorf("nothing is kept, and yet: %d", at)
@@ -144,7 +148,8 @@ func TestTheSourceOfTheBytesThatAreThereIsKnown(t *testing.T) {
 	}
 }
 
-func TestAValidatorIsSentWhereAria2cKnowsOneSourceOnly(t *testing.T) {
+// A validator is sent only if aria2c knows one source.
+func TestValidator_IsSentForOneSourceOnly(t *testing.T) {
 	mirrors := []string{"http://b/f"}
 	for name, c := range map[string]struct {
 		mirrors  []string
@@ -164,7 +169,7 @@ func TestAValidatorIsSentWhereAria2cKnowsOneSourceOnly(t *testing.T) {
 		"a mirror not told of, and no version": {mirrors, []string{"http://a/f"}, "", nil, ""},
 	} {
 		spec := model.TaskSpec{URL: "http://a/f", Mirrors: c.mirrors, Checksum: c.checksum}
-		j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}, told: c.told, version: c.now}
+		j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}, allowedSources: c.told, version: c.now}
 		if got := j.validator(); got != c.want {
 			t.Errorf("%s: %q, want %q", name, got, c.want)
 		}

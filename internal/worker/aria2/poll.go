@@ -17,10 +17,10 @@ import (
 // engine's to do. Each job is judged alone; one of an aria2c that does not answer now
 // keeps its last state.
 func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
-	if err := e.take(ctx); err != nil {
+	if err := e.acquireTurn(ctx); err != nil {
 		return nil, err
 	}
-	defer e.release()
+	defer e.releaseTurn()
 	e.judgeEnded()
 	e.isolate()
 	all := append([]*supervisor{e.shared}, e.isolated...)
@@ -73,7 +73,7 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
 			continue
 		}
 		wg.Go(func() {
-			if a.all, a.err = s.client.rows(bounded); isSilence(a.err) && ctx.Err() == nil {
+			if a.all, a.err = s.client.rows(bounded); isNoAnswer(a.err) && ctx.Err() == nil {
 				v.noteSilence()
 			}
 		})
@@ -89,8 +89,8 @@ func (e *Engine) judgeCall(ctx context.Context, j *job, err error) (answers bool
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case !isSilence(err):
-		j.noteOdd(err)
+	case !isNoAnswer(err):
+		j.noteUnusable(err)
 		return true
 	}
 	if j.supervisor != nil {
@@ -99,8 +99,8 @@ func (e *Engine) judgeCall(ctx context.Context, j *job, err error) (answers bool
 	return false
 }
 
-// isSilence reports whether a call got no answer, in contrast to a bad one.
-func isSilence(err error) bool {
+// isNoAnswer reports whether a call got no answer, in contrast to a bad one.
+func isNoAnswer(err error) bool {
 	return err != nil && !errors.As(err, new(*rpcError)) && !errors.Is(err, errUnreadable)
 }
 
@@ -111,7 +111,7 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 		return
 	}
 	for _, j := range e.jobs {
-		if j.supervisor != v || j.ended || j.removing || j.home != nil {
+		if j.supervisor != v || j.ended || j.removing || j.process != nil {
 			continue
 		}
 		if err := e.offer(ctx, s, j); err != nil && !e.judgeCall(ctx, j, err) {
@@ -125,33 +125,33 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 	claimed := map[string]bool{}
 	for _, j := range e.jobs {
-		if j.home != a.session.process || j.home == nil || j.ended && j.halt == nil {
+		if j.process != a.session.process || j.process == nil || j.ended && j.stopping == nil {
 			continue
 		}
-		for _, r := range family(j.claims(a.all), a.all) {
+		for _, r := range family(j.ownGIDs(a.all), a.all) {
 			claimed[r.GID] = true
 		}
 	}
 	for _, j := range e.jobs {
-		if j.home != a.session.process || j.home == nil {
+		if j.process != a.session.process || j.process == nil {
 			continue
 		}
 		var err error
 		switch {
-		case j.halt != nil:
-			err = e.stepHalt(ctx, a.session, j, a.all)
+		case j.stopping != nil:
+			err = e.stepStop(ctx, a.session, j, a.all)
 		case !j.ended:
 			err = e.advance(ctx, a.session, j, a.all)
 		}
 		if err == nil {
-			j.oddSince = time.Time{}
+			j.unusableSince = time.Time{}
 		} else if !e.judgeCall(ctx, j, err) {
 			return
 		}
 	}
 	if err := e.sweep(ctx, a.session.client, a.all, claimed); err != nil && ctx.Err() == nil {
 		e.cfg.Logger.Debug("aria2c keeps what belongs to no task", "error", err)
-		if isSilence(err) {
+		if isNoAnswer(err) {
 			v.noteSilence()
 		}
 	}
@@ -159,28 +159,28 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 
 // advance brings one job up to date, given all that aria2c knows.
 func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]*row) error {
-	v := look(j.claims(all), all)
+	v := familyStateOf(j.ownGIDs(all), all)
 	if !v.lost {
-		j.missed = 0
-		if len(j.roots) == 0 {
-			j.roots = j.claims(all) // the answer to adding it was lost, but it is there
+		j.missedPolls = 0
+		if len(j.gids) == 0 {
+			j.gids = j.ownGIDs(all) // the answer to adding it was lost, but it is there
 		}
 	}
 	j.state = download.State{GID: j.gid, Completed: v.completed, Total: v.total, Speed: v.speed}
-	if j.reached = max(j.reached, v.completed); v.total > 0 {
+	if j.maxBytes = max(j.maxBytes, v.completed); v.total > 0 {
 		j.total = v.total
 	}
 	switch {
 	case v.failed != nil:
 		return e.remedy(ctx, s, j, v, all)
 	case v.lost:
-		if j.missed++; j.missed < maxMissed && len(v.leaves) > 0 {
+		if j.missedPolls++; j.missedPolls < maxMissedPolls && len(v.leaves) > 0 {
 			return nil
 		}
-		return e.haltThen(ctx, s, j, all, nil)
+		return e.stopThen(ctx, s, j, all, nil)
 	case v.done:
-		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && e.unconfirmed(j) {
-			now, known := e.confirmed(j)
+		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && e.mustConfirm(j) {
+			now, known := e.confirmVersion(j)
 			switch {
 			case !known:
 				return nil
@@ -191,7 +191,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		err := e.finish(ctx, s, j, v, all)
 		if errors.As(err, new(*rpcError)) {
-			return e.haltThen(ctx, s, j, all, nil) // its result went meanwhile
+			return e.stopThen(ctx, s, j, all, nil) // its result went meanwhile
 		}
 		return err
 	}
@@ -199,7 +199,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 }
 
 // remedy deals with a failed job: it is continued, started over, or ended.
-func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[string]*row) error {
+func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	code, message := int(v.failed.ErrorCode), v.failed.ErrorMessage
 	if message == "" {
 		message = fmt.Sprintf("aria2c ends with code %d %s", code, noReason)
@@ -209,7 +209,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 		case !known:
 			return nil
 		case wrong != nil:
-			return e.haltThen(ctx, s, j, all, func() error {
+			return e.stopThen(ctx, s, j, all, func() error {
 				j.failWith(wrong)
 				return nil
 			})
@@ -217,27 +217,27 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 	}
 	failure := e.failure(j, code, message)
 	code = failure.Code
-	return e.haltThen(ctx, s, j, all, func() error {
-		progress := v.completed > j.best
+	return e.stopThen(ctx, s, j, all, func() error {
+		progress := v.completed > j.bytesAtFailure
 		what := remedyOf(code, message, progress)
-		if what == anew && (j.wiped || code == download.CodeChecksum && j.pieced()) {
+		if what == startOver && (j.startedOver || code == download.CodeChecksum && j.hasPieces()) {
 			what = giveUp
 		}
 		log := e.cfg.Logger.With("task", j.Task.ID, "code", code, "reason", failure.Message)
 		switch {
 		case j.mayHaveFreshLink(failure.HTTPStatus, progress):
 			log.Debug("a source refuses the rest of its file; it is asked for a fresh link")
-			j.best = max(j.best, v.completed)
-		case what == giveUp && j.another(code):
+			j.bytesAtFailure = max(j.bytesAtFailure, v.completed)
+		case what == giveUp && j.switchSource(code):
 			log.Debug("a source failed; the next one is tried")
-		case what == goOn:
+		case what == resume:
 			log.Debug("a download broke off after progress; it is continued")
-			j.best = v.completed
-		case what == anew:
+			j.bytesAtFailure = v.completed
+		case what == startOver:
 			log.Info("a download is started over")
-			j.wiped, j.wipe, j.best = true, true, 0
-			j.exact = code == download.CodeNoResume // what HEAD says may not be what GET says
-			j.single = j.single || j.exact
+			j.startedOver, j.mustWipe, j.bytesAtFailure = true, true, 0
+			j.exactProbe = code == download.CodeNoResume // what HEAD says may not be what GET says
+			j.singleConnection = j.singleConnection || j.exactProbe
 		default:
 			j.failWith(failure)
 			return nil
@@ -247,7 +247,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v view, all map[
 }
 
 // finish ends a job that is complete, after a look at its files.
-func (e *Engine) finish(ctx context.Context, s session, j *job, v view, all map[string]*row) error {
+func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	paths, err := s.client.paths(bounded, v.leaves)
@@ -266,7 +266,7 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v view, all map[
 	list, failure := j.checks(files)
 	if failure == nil && len(list) > 0 {
 		var known bool
-		if failure, known = e.verified(j, list); !known {
+		if failure, known = e.verifyChecksums(j, list); !known {
 			return nil
 		}
 	}
@@ -285,7 +285,7 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v view, all map[
 
 // conclude has aria2c forget a job that has stopped, and then does what follows.
 func (e *Engine) conclude(ctx context.Context, s session, j *job, all map[string]*row, then func()) error {
-	if err := s.client.forgetResults(ctx, family(j.claims(all), all)); err != nil {
+	if err := s.client.forgetResults(ctx, family(j.ownGIDs(all), all)); err != nil {
 		return err
 	}
 	then()
@@ -320,7 +320,7 @@ func (e *Engine) sweep(ctx context.Context, c *client, all map[string]*row, clai
 	var stopped []*row
 	for gid, r := range all {
 		switch {
-		case claimed[gid] || claimed[r.Following] || e.foreign(r):
+		case claimed[gid] || claimed[r.Following] || e.isForeign(r):
 		case r.stopped():
 			stopped = append(stopped, r)
 		default:

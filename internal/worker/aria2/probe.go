@@ -14,23 +14,23 @@ import (
 // probeTimeout is for all that one probe asks, where it has no patience of its own.
 const probeTimeout = 15 * time.Second
 
-// inquiry is what the sources of a task are asked: which version of the file they
+// versionQuery is what the sources of a task are asked: which version of the file they
 // have, and where it is.
-type inquiry struct {
+type versionQuery struct {
 	spec      *model.TaskSpec
 	transport http.RoundTripper
 	userAgent string
 	first     int  // which source is asked first
-	alone     bool // no other one is asked
+	onlyFirst bool // no other one is asked
 	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
 
 	// patience is how long each source may take; 0: probeTimeout for all together, for
 	// a probe without which things go on too.
-	patience time.Duration
+	sourceTimeout time.Duration
 }
 
-// finding is what they say: a version, or the reason why there is none.
-type finding struct {
+// probeResult is what they say: a version, or the reason why there is none.
+type probeResult struct {
 	version *version
 	err     error
 }
@@ -39,16 +39,16 @@ type finding struct {
 // why none does it keeps one that may pass, if there is such a one. A source that is
 // not of HTTP cannot be asked; to a task that confides it is as good as one that has
 // answered, for it leads nowhere else.
-func (q *inquiry) ask(ctx context.Context) (f finding) {
-	if q.patience == 0 {
+func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
+	if q.sourceTimeout == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
 	}
-	all, confides := sources(q.spec), confides(q.spec)
+	all, confides := sources(q.spec), hasCredentials(q.spec)
 	exact := q.exact || confides // where a download that confides would be sent must be known
 	for i := range all {
-		if i > 0 && q.alone {
+		if i > 0 && q.onlyFirst {
 			break
 		}
 		at := (q.first + i) % len(all)
@@ -62,29 +62,29 @@ func (q *inquiry) ask(ctx context.Context) (f finding) {
 		}
 		if v != nil {
 			v.at = at
-			return finding{version: v}
+			return probeResult{version: v}
 		}
 		if at > 0 {
 			download.ClearRetryAfter(err)
 		}
-		if err != nil && (f.err == nil || passes(err)) {
+		if err != nil && (f.err == nil || isTemporary(err)) {
 			f.err = err
 		}
 	}
 	return f
 }
 
-// passes reports whether an error is one that another try may not meet.
-func passes(err error) bool {
+// isTemporary reports whether an error is one that another try may not meet.
+func isTemporary(err error) bool {
 	return download.Failure(&model.Task{}, download.CodeOf(err), err.Error()).Class == model.ClassRetryable
 }
 
 // askOne asks one source of HTTP, by HEAD first if that is exact enough, then for one
 // byte. Some servers refuse that, of an empty file or of any, and are asked for all.
-func (q *inquiry) askOne(ctx context.Context, source string, exact bool) (*version, error) {
-	if q.patience > 0 {
+func (q *versionQuery) askOne(ctx context.Context, source string, exact bool) (*version, error) {
+	if q.sourceTimeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, q.patience)
+		ctx, cancel = context.WithTimeout(ctx, q.sourceTimeout)
 		defer cancel()
 	}
 	var status download.StatusError
@@ -117,7 +117,7 @@ func unversioned(source string) *version {
 }
 
 // request makes one request, for a range unless that is "". It reads no body.
-func (q *inquiry) request(ctx context.Context, method, source, span string) (*version, error) {
+func (q *versionQuery) request(ctx context.Context, method, source, span string) (*version, error) {
 	req, err := download.NewRequest(ctx, method, source, q.spec.Options)
 	if err != nil {
 		return nil, err

@@ -15,7 +15,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T) {
+// A probe asks the sources in turn, and without HEAD where that is refused.
+func TestProbe_AsksSourcesInTurn(t *testing.T) {
 	gone := downloadtest.Serve(t, http.NotFoundHandler())
 	ill := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) }))
 	good := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +46,9 @@ func TestAProbeAsksTheSourcesInTurnAndWithoutHEADWhereThatIsRefused(t *testing.T
 	}
 }
 
-func TestASourceThatIsNotOfHTTPAnswersAProbeOfATaskThatConfides(t *testing.T) {
+// The probe of a task with credentials accepts a source that does not use HTTP without a
+// request.
+func TestProbe_NonHTTPSourceNeedsNoAnswer(t *testing.T) {
 	gone := downloadtest.Serve(t, http.NotFoundHandler())
 	spec := model.TaskSpec{URL: gone.URL + "/f", Mirrors: []string{"ftp://127.0.0.1/f"}}
 	if f := probe(t, &spec); f.version != nil {
@@ -57,13 +60,14 @@ func TestASourceThatIsNotOfHTTPAnswersAProbeOfATaskThatConfides(t *testing.T) {
 	}
 }
 
-func probe(t *testing.T, spec *model.TaskSpec) finding {
+func probe(t *testing.T, spec *model.TaskSpec) probeResult {
 	t.Helper()
-	q := inquiry{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout)}
+	q := versionQuery{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout)}
 	return q.ask(t.Context())
 }
 
-func TestAProbeTellsPasswordsOnlyToTheirOwnHost(t *testing.T) {
+// A probe sends passwords only to their own host.
+func TestProbe_SendsPasswordsToTheirHostOnly(t *testing.T) {
 	told := make(chan http.Header, 1)
 	other := downloadtest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { told <- r.Header }))
 	s := downloadtest.Serve(t, http.RedirectHandler(other.URL, http.StatusFound))
@@ -98,7 +102,8 @@ func rangeless(status int, h http.Handler) http.Handler {
 	})
 }
 
-func TestAFileOfWhichNoByteCanBeAskedForIsFetched(t *testing.T) {
+// A file whose server refuses range requests is fetched.
+func TestProbe_FileWithoutRangesIsFetched(t *testing.T) {
 	t.Parallel()
 	e := newAria2(t, t.TempDir())
 	for name, c := range map[string]struct {
@@ -123,7 +128,8 @@ func TestAFileOfWhichNoByteCanBeAskedForIsFetched(t *testing.T) {
 	}
 }
 
-func TestAProbeReadsNoBodyThatItHadToAskFor(t *testing.T) {
+// A probe does not read the body of a GET request.
+func TestProbe_ReadsNoBody(t *testing.T) {
 	ended := make(chan struct{})
 	s := downloadtest.Serve(t, rangeless(http.StatusNotImplemented, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		defer close(ended)
@@ -153,7 +159,8 @@ func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{}, Body: http.NoBody}, nil
 }
 
-func TestASourceThatMustAnswerHasItsOwnTimeForThat(t *testing.T) {
+// A source that must answer has a timeout of its own.
+func TestProbe_RequiredSourceHasItsOwnTimeout(t *testing.T) {
 	hosts := late{"slow": 40 * time.Second, "silent": time.Hour, "soon": 10 * time.Second}
 	const minute, none = time.Minute, -1
 	for name, c := range map[string]struct {
@@ -174,9 +181,9 @@ func TestASourceThatMustAnswerHasItsOwnTimeForThat(t *testing.T) {
 				for host := range strings.FieldsSeq(c.sources) {
 					urls = append(urls, "http://"+host+"/f")
 				}
-				q := inquiry{
+				q := versionQuery{
 					spec:      &model.TaskSpec{URL: urls[0], Mirrors: urls[1:], Options: model.Options{"header": {"X-Token: t"}}},
-					transport: hosts, patience: c.patience,
+					transport: hosts, sourceTimeout: c.patience,
 				}
 				began := time.Now()
 				f := q.ask(t.Context())
@@ -194,7 +201,8 @@ func TestASourceThatMustAnswerHasItsOwnTimeForThat(t *testing.T) {
 	}
 }
 
-func TestHowLongASourceMayBeSilentIsSaidByTheTaskOrElseTheWorker(t *testing.T) {
+// The timeout of a silent source is the task's, or else the worker's.
+func TestTimeout_OfTheTaskPrecedesTheWorkers(t *testing.T) {
 	for _, c := range []struct {
 		option string
 		stall  time.Duration
@@ -213,7 +221,8 @@ func TestHowLongASourceMayBeSilentIsSaidByTheTaskOrElseTheWorker(t *testing.T) {
 	}
 }
 
-func TestATaskThatConfidesLeavesASilentSourceAfterItsTimeout(t *testing.T) {
+// A task with credentials leaves a silent source after its timeout.
+func TestProbe_SilentSourceIsLeftAfterTimeout(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(50_000)
 	silent := downloadtest.Serve(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))

@@ -32,9 +32,9 @@ type process struct {
 	exited chan struct{} // closed when it has ended
 	err    error         // how; to be read after exited
 
-	attach  *Attach
-	session string // of an attached one: another means that it was started again
-	left    sync.Once
+	attach   *Attach
+	session  string // of an attached one: another means that it was started again
+	leftOnce sync.Once
 
 	fault faultState // why this engine ended it
 
@@ -43,8 +43,8 @@ type process struct {
 	shared bool // it was given other jobs too
 }
 
-// startProcess starts aria2c and returns when it listens; or it attaches. The lock is inherited:
-// as long as any aria2c of this state folder lives, it is held.
+// startProcess starts aria2c and returns when it listens; or it attaches. The lock is
+// inherited: as long as any aria2c of this state folder lives, it is held.
 func (e *Engine) startProcess(ctx context.Context, confName string) (*process, error) {
 	if e.cfg.Attach != nil {
 		return e.attach(ctx)
@@ -116,7 +116,7 @@ func (p *process) alive() bool {
 // attached one only ends for us.
 func (p *process) kill() (ended bool) {
 	if p.attach != nil {
-		p.left.Do(func() { close(p.exited) })
+		p.leftOnce.Do(func() { close(p.exited) })
 		return true
 	}
 	_ = p.cmd.Process.Kill() // fails only if it has ended
@@ -228,8 +228,8 @@ func (p *process) failed() bool {
 	return false
 }
 
-// how returns how it ended, or that it has not.
-func (p *process) how() error {
+// endReason returns how it ended, or that it has not.
+func (p *process) endReason() error {
 	switch {
 	case p.fault.Load() == faultHang, p.fault.Load() == faultStopped:
 		return errSilent

@@ -16,7 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestFTPFilesComeWholeAlsoAfterDrops(t *testing.T) {
+// Files over FTP complete, also after dropped connections.
+func TestEngine_FTPFileCompletesAfterDrops(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(3 << 20)
 	s := downloadtest.ServeFTP(t, data, "", "")
@@ -30,7 +31,8 @@ func TestFTPFilesComeWholeAlsoAfterDrops(t *testing.T) {
 	}
 }
 
-func TestFTPFailuresHaveTheirClass(t *testing.T) {
+// Each failure of FTP has its class.
+func TestEngine_FTPFailuresAreClassified(t *testing.T) {
 	t.Parallel()
 	s := downloadtest.ServeFTP(t, nil, "me", "pa55word")
 	e := newAria2(t, t.TempDir())
@@ -47,7 +49,8 @@ func TestFTPFailuresHaveTheirClass(t *testing.T) {
 	}
 }
 
-func TestSFTPFilesComeWhole(t *testing.T) {
+// Files over SFTP complete.
+func TestEngine_SFTPFileCompletes(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(3 << 20)
 	path := filepath.Join(t.TempDir(), "file.bin")
@@ -118,7 +121,8 @@ func freeTCPPort(t *testing.T) int {
 	return port
 }
 
-func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
+// Torrents and magnet links complete from a swarm on loopback.
+func TestEngine_TorrentsAndMagnetsComplete(t *testing.T) {
 	t.Parallel()
 	files := map[string][]byte{"one.bin": downloadtest.Data(700_000), "sub/two.bin": downloadtest.Data(300_001), "empty": nil}
 	torrent, tracker := seed(t, files)
@@ -162,7 +166,8 @@ func TestTorrentsAndMagnetsComeWholeFromASwarmOnLoopback(t *testing.T) {
 	}
 }
 
-func TestATorrentWithNamesThatLeadOutOfTheFolderHarmsNobody(t *testing.T) {
+// A torrent with names that leave the folder writes nothing outside.
+func TestEngine_TorrentNamesStayInTheFolder(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {
@@ -181,7 +186,8 @@ func TestATorrentWithNamesThatLeadOutOfTheFolderHarmsNobody(t *testing.T) {
 	}
 }
 
-func TestAMagnetLinkWithoutAHashFailsForGood(t *testing.T) {
+// A magnet link without a hash fails permanently.
+func TestEngine_MagnetWithoutHashFailsPermanently(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
 	if err != nil {

@@ -36,10 +36,10 @@ func kindOf(spec *model.TaskSpec) kind {
 	return kindPlain
 }
 
-// passed are the options that may go to aria2c, by kind. It is its own list, for
+// allowedOptions are the options that may go to aria2c, by kind. It is its own list, for
 // aria2c obeys whatever it is told: a name that validation lets through by
 // mistake still does not arrive.
-var passed = map[string][]kind{
+var allowedOptions = map[string][]kind{
 	"out":                       {kindPlain},
 	"split":                     {kindPlain, kindMetalink},
 	"max-connection-per-server": {kindPlain, kindMetalink},
@@ -96,7 +96,7 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	for _, name := range slices.Sorted(maps.Keys(spec.Options)) {
 		value := spec.Options[name]
 		switch {
-		case len(value) == 0 || !slices.Contains(passed[name], k):
+		case len(value) == 0 || !slices.Contains(allowedOptions[name], k):
 		case name == "header":
 			headers = append(headers, slices.DeleteFunc(slices.Clone([]string(value)), isHeader("If-Range"))...)
 		default:

@@ -61,7 +61,8 @@ func fakeAria2c(t *testing.T, reply func(request map[string]any) []string) (c *c
 	return c, notified
 }
 
-func TestACallCarriesTheSecretAndGetsItsOwnAnswer(t *testing.T) {
+// A call carries the secret and gets its own result.
+func TestCall_CarriesSecretAndGetsItsResult(t *testing.T) {
 	c, notified := fakeAria2c(t, func(request map[string]any) []string {
 		if params := request["params"].([]any); params[0] != "token:secret" || params[1] != "x" {
 			t.Errorf("params are %v", params)
@@ -84,7 +85,8 @@ func TestACallCarriesTheSecretAndGetsItsOwnAnswer(t *testing.T) {
 	}
 }
 
-func TestARefusalIsAnRPCErrorAndTheClientLives(t *testing.T) {
+// A refusal is an RPC error, and the client stays usable.
+func TestCall_RefusalKeepsTheClient(t *testing.T) {
 	c, _ := fakeAria2c(t, func(map[string]any) []string {
 		return []string{`{"id":"ID","error":{"code":1,"message":"No URI to download."}}`}
 	})
@@ -96,7 +98,8 @@ func TestARefusalIsAnRPCErrorAndTheClientLives(t *testing.T) {
 	}
 }
 
-func TestAMulticallTellsResultsFromErrors(t *testing.T) {
+// A multicall returns results and errors separately.
+func TestMulticall_SeparatesResultsFromErrors(t *testing.T) {
 	c, _ := fakeAria2c(t, func(request map[string]any) []string {
 		for _, inner := range request["params"].([]any)[0].([]any) {
 			if params := inner.(map[string]any)["params"].([]any); params[0] != "token:secret" {
@@ -117,7 +120,8 @@ func TestAMulticallTellsResultsFromErrors(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotJSONRPCEndsTheClient(t *testing.T) {
+// A message that is not JSON-RPC ends the client.
+func TestClient_InvalidMessageEndsIt(t *testing.T) {
 	for name, answer := range map[string]string{
 		"not JSON":      "hello",
 		"a number":      "7",
@@ -136,7 +140,8 @@ func TestWhatIsNotJSONRPCEndsTheClient(t *testing.T) {
 	}
 }
 
-func TestABrokenConnectionEndsEveryCall(t *testing.T) {
+// A broken connection ends every call.
+func TestClient_BrokenConnectionEndsEveryCall(t *testing.T) {
 	c, _ := fakeAria2c(t, func(map[string]any) []string { return nil })
 	if err := c.call(t.Context(), nil, "aria2.do"); !errors.Is(err, errNoAnswer) {
 		t.Fatal(err)
@@ -146,7 +151,8 @@ func TestABrokenConnectionEndsEveryCall(t *testing.T) {
 	}
 }
 
-func TestACallerThatGivesUpCostsOnlyItsOwnCall(t *testing.T) {
+// A canceled call does not affect other calls.
+func TestCall_CanceledCallerAffectsNoOther(t *testing.T) {
 	c, _ := fakeAria2c(t, func(request map[string]any) []string {
 		if request["method"] == "never" {
 			return []string{}

@@ -13,16 +13,16 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// stranger is another host, with the file, to which a task has said nothing.
-type stranger struct {
+// otherHost is another host, with the file, to which a task has said nothing.
+type otherHost struct {
 	*downloadtest.Server
 	mu   sync.Mutex
 	told []string // what it was told nevertheless
 }
 
-func newStranger(t *testing.T, data []byte) *stranger {
+func newOtherHost(t *testing.T, data []byte) *otherHost {
 	t.Helper()
-	o := &stranger{}
+	o := &otherHost{}
 	o.Server = downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Authorization", "Cookie", "X-Token", "Referer"} {
 			if v := r.Header.Get(name); v != "" {
@@ -52,7 +52,8 @@ func with(userinfo, url string) string {
 // the beginning.
 var bothAtOnce = []string{"split", "4", "max-connection-per-server", "4", "min-split-size", "1M"}
 
-func TestWhatATaskSaysToItsServersDoesNotFollowARedirectOfAMirror(t *testing.T) {
+// The credentials of a task do not follow a redirect of a mirror.
+func TestSecrets_DoNotFollowAMirrorsRedirect(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		option, value string
@@ -68,7 +69,7 @@ func TestWhatATaskSaysToItsServersDoesNotFollowARedirectOfAMirror(t *testing.T) 
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			data := downloadtest.Data(4 << 20)
-			other := newStranger(t, data)
+			other := newOtherHost(t, data)
 			var throttle downloadtest.Throttle
 			throttle.Set(4 << 20)
 			own := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
@@ -91,12 +92,12 @@ func TestWhatATaskSaysToItsServersDoesNotFollowARedirectOfAMirror(t *testing.T) 
 	}
 }
 
-// TestAServerThatAnswersNoProbeIsToldNothingByAria2c has one that is ill when it is
-// asked where the file is, and then leads elsewhere.
-func TestAServerThatAnswersNoProbeIsToldNothingByAria2c(t *testing.T) {
+// aria2c sends nothing to a server that fails the probe and then redirects to another
+// host.
+func TestSecrets_FailedProbeMeansNoRequest(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(100_000)
-	other := newStranger(t, data)
+	other := newOtherHost(t, data)
 	lead := http.RedirectHandler(other.URL+"/file", http.StatusFound)
 	for name, c := range map[string]struct {
 		statuses []int
@@ -158,10 +159,11 @@ func TestProbe_RetryAfterEndsTheAttempt(t *testing.T) {
 	}
 }
 
-func TestAServerThatLeadsElsewhereAfterTheProbeTellsNothing(t *testing.T) {
+// A redirect that begins after the probe receives nothing.
+func TestSecrets_LateRedirectReceivesNothing(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(100_000)
-	other := newStranger(t, data)
+	other := newOtherHost(t, data)
 	var asked atomic.Int64
 	lead := http.RedirectHandler(other.URL+"/file", http.StatusFound)
 	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -186,7 +188,8 @@ func TestAServerThatLeadsElsewhereAfterTheProbeTellsNothing(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, data)
 }
 
-func TestTheServerOfASourceIsReachedAlsoOverHTTPSWhereItMayLeadThere(t *testing.T) {
+// The server of a source is also reached over HTTPS, if it may redirect there.
+func TestSecrets_RedirectToHTTPSIsAllowed(t *testing.T) {
 	for source, want := range map[string][]string{
 		"http://a/f":                   {"a:80", "a:443"},
 		"http://me:pw@a:8080/f":        {"a:8080"},
@@ -196,13 +199,14 @@ func TestTheServerOfASourceIsReachedAlsoOverHTTPSWhereItMayLeadThere(t *testing.
 		"https://me:pw@a/f?u=http://b": {"a:443"},
 		"https://[2001:db8::1]:8443/f": {"[2001:db8::1]:8443"},
 	} {
-		if got := home(source); !slices.Equal(got, want) {
+		if got := originAddresses(source); !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", source, got, want)
 		}
 	}
 }
 
-func TestAMirrorHelpsATaskWithAPasswordToo(t *testing.T) {
+// A mirror replaces a failed source also for a task with a password.
+func TestSecrets_MirrorReplacesAFailedSource(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(300_000)
 	good := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -234,7 +238,8 @@ func TestAMirrorHelpsATaskWithAPasswordToo(t *testing.T) {
 	}
 }
 
-func TestATaskThatConfidesIsToldToAria2cOneSourceAtATime(t *testing.T) {
+// aria2c gets one source at a time of a task with credentials.
+func TestFound_CredentialsMeanOneSourceAtATime(t *testing.T) {
 	const url, second, away, ftp, ftp2 = "http://own/f", "HTTP://second/f", "http://away/f?key=1", "ftp://old/f", "sftp://older/f"
 	password := model.Options{"http-user": {"me"}, "http-passwd": {"pw"}, "user-agent": {"agent"}}
 	for name, c := range map[string]struct {
@@ -256,8 +261,8 @@ func TestATaskThatConfidesIsToldToAria2cOneSourceAtATime(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			spec := model.TaskSpec{ID: "t", URL: c.sources[0], Mirrors: c.sources[1:], Options: c.options}
 			j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}}
-			j.found(c.now)
-			got := &j.discreet().Task.TaskSpec
+			j.applyVersion(c.now)
+			got := &j.sanitizedJob().Task.TaskSpec
 			if told := sources(got); !slices.Equal(told, c.told) {
 				t.Errorf("aria2c is told %q, want %q", told, c.told)
 			}

@@ -18,9 +18,9 @@ import (
 // proxy has seen, or else of aria2c's message.
 func (e *Engine) failure(j *job, code int, message string) *model.TaskError {
 	seen := e.proxy.Traffic(j.gid)
-	host := cmp.Or(seen.Host, hostIn(j.discreet().Task.URL))
+	host := cmp.Or(seen.Host, hostIn(j.sanitizedJob().Task.URL))
 	if trouble := e.proxy.LastError(j.gid); trouble != nil && isProxyError(message) {
-		host = cmp.Or(hostOfTrouble(trouble), hostIn(j.discreet().Task.URL))
+		host = cmp.Or(refusedHost(trouble), hostIn(j.sanitizedJob().Task.URL))
 		code, message = download.CodeOf(trouble), download.Sentence(trouble, host)
 		seen = netguard.Traffic{}
 	}
@@ -32,11 +32,11 @@ func (e *Engine) failure(j *job, code int, message string) *model.TaskError {
 	switch {
 	case status != 0 && status != http.StatusOK:
 		text = (&download.ResponseError{Status: download.StatusError(status), Host: host}).Error()
-		if text = j.explainStatus(status, text); status >= 500 && j.number("max-tries", download.DefaultMaxTries) > 1 {
+		if text = j.explainStatus(status, text); status >= 500 && j.intOption("max-tries", download.DefaultMaxTries) > 1 {
 			text = fmt.Sprintf("%s, after all tries (max-tries)", text)
 		}
 	case code == download.CodeTimeout && strings.HasPrefix(message, "Timeout"):
-		text = download.NoData(j.timeout(e.cfg.StallTimeout), j.number("max-tries", download.DefaultMaxTries), host)
+		text = download.NoData(j.timeout(e.cfg.StallTimeout), j.intOption("max-tries", download.DefaultMaxTries), host)
 	case code == download.CodeRedirects:
 		text = "more than 20 redirects from " + host
 	case strings.HasPrefix(message, "Got EOF"):
@@ -75,17 +75,17 @@ func (e *Engine) swarmSentence(j *job, code int, message string) string {
 	if e.cfg.BTStopTimeout%time.Minute == 0 {
 		wait = fmt.Sprintf("%.0f minutes", e.cfg.BTStopTimeout.Minutes())
 	}
-	if j.reached == 0 {
+	if j.maxBytes == 0 {
 		return "no peers after " + wait
 	}
-	return fmt.Sprintf("no byte from any peer for %s, after %d of %d bytes", wait, j.reached, j.total)
+	return fmt.Sprintf("no byte from any peer for %s, after %d of %d bytes", wait, j.maxBytes, j.total)
 }
 
 // explainStatus completes what a server answered: how far the download came, or the
 // way out.
 func (j *job) explainStatus(status int, text string) string {
-	if download.Refused(status) && j.reached > 0 {
-		return download.Expired(text, j.reached, j.total)
+	if download.Refused(status) && j.maxBytes > 0 {
+		return download.Expired(text, j.maxBytes, j.total)
 	}
 	return download.Advise(status, text)
 }
@@ -140,8 +140,8 @@ func hostIn(source string) string {
 	return ""
 }
 
-// hostOfTrouble is the host that the proxy could not connect to, where it is known.
-func hostOfTrouble(err error) string {
+// refusedHost is the host that the proxy could not connect to, where it is known.
+func refusedHost(err error) string {
 	var refused *netguard.RefusedError
 	var dns *net.DNSError
 	switch {

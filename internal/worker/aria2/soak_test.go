@@ -8,4 +8,5 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-func TestSoakFiveGigabytes(t *testing.T) { downloadtest.FiveGigabytes(t, newEngine) }
+// A file of more than 4 GiB completes over many connections.
+func TestSoak_FiveGigabytes(t *testing.T) { downloadtest.FiveGigabytes(t, newEngine) }

@@ -24,7 +24,7 @@ type supervisor struct {
 	conf     string             // name of the configuration file
 	stop     context.CancelFunc // ends the process in order
 	ended    chan struct{}      // closed when the supervisor has ended
-	unheard  chan struct{}      // a call got no answer in time; room for one
+	silence  chan struct{}      // a call got no answer in time; room for one
 
 	mu      sync.Mutex
 	session session // guarded by mu: the supervisor changes it at any moment
@@ -45,7 +45,7 @@ type session struct {
 
 func (e *Engine) newSupervisor(conf string) *supervisor {
 	return &supervisor{
-		e: e, conf: conf, stop: func() {}, ended: make(chan struct{}), unheard: make(chan struct{}, 1),
+		e: e, conf: conf, stop: func() {}, ended: make(chan struct{}), silence: make(chan struct{}, 1),
 		began: time.Now(),
 	}
 }
@@ -78,7 +78,7 @@ func (v *supervisor) noteSilence() {
 	v.silent = true
 	v.mu.Unlock()
 	select {
-	case v.unheard <- struct{}{}:
+	case v.silence <- struct{}{}:
 	default:
 	}
 }
@@ -93,7 +93,7 @@ func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 	for {
 		if p != nil {
 			started := time.Now()
-			if v.attend(ctx, p, c) {
+			if v.maintainConnection(ctx, p, c) {
 				return
 			}
 			if time.Since(started) > steadyAfter {
@@ -102,7 +102,7 @@ func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 		}
 		wait := delay.NextBackOff()
 		if p != nil {
-			log.Warn("aria2c has ended; starting it again", "error", p.how(), "in", wait)
+			log.Warn("aria2c has ended; starting it again", "error", p.endReason(), "in", wait)
 		}
 		if !pause(ctx, wait) {
 			return
@@ -128,15 +128,15 @@ func (v *supervisor) runOnce(ctx context.Context) {
 		}
 		return
 	}
-	if !v.attend(ctx, p, nil) {
-		v.e.cfg.Logger.Debug("an isolated aria2c has ended", "error", p.how())
+	if !v.maintainConnection(ctx, p, nil) {
+		v.e.cfg.Logger.Debug("an isolated aria2c has ended", "error", p.endReason())
 	}
 }
 
-// attend keeps a process reachable until ctx ends, and then ends it in order and
-// returns true; or until it ends or answers no more.
-func (v *supervisor) attend(ctx context.Context, p *process, c *client) (inOrder bool) {
-	c = v.connected(ctx, p, c)
+// maintainConnection keeps a process reachable until ctx ends, and then ends it in order
+// and returns true; or until it ends or answers no more.
+func (v *supervisor) maintainConnection(ctx context.Context, p *process, c *client) (inOrder bool) {
+	c = v.keepConnected(ctx, p, c)
 	v.setSession(session{})
 	if ctx.Err() == nil {
 		if !p.kill() { // it has ended already, or does not answer
@@ -147,7 +147,7 @@ func (v *supervisor) attend(ctx context.Context, p *process, c *client) (inOrder
 	}
 	p.fault.CompareAndSwap(faultNone, faultRetired)
 	if p.attach != nil && c != nil {
-		v.e.leave(session{p, c})
+		v.e.stopOwnDownloads(session{p, c})
 	} else {
 		p.shutdown(c, v.e.cfg.Logger)
 	}
@@ -158,9 +158,9 @@ func (v *supervisor) attend(ctx context.Context, p *process, c *client) (inOrder
 	return true
 }
 
-// connected keeps a connection to a process until ctx or the process ends, or the
+// keepConnected keeps a connection to a process until ctx or the process ends, or the
 // process can no longer be reached. It returns the connection that is left.
-func (v *supervisor) connected(ctx context.Context, p *process, c *client) *client {
+func (v *supervisor) keepConnected(ctx context.Context, p *process, c *client) *client {
 	log := v.e.cfg.Logger
 	for {
 		if c == nil {
@@ -177,7 +177,7 @@ func (v *supervisor) connected(ctx context.Context, p *process, c *client) *clie
 		case <-p.exited:
 			c.fail(errors.New("aria2c has ended"))
 			return nil
-		case <-v.unheard:
+		case <-v.silence:
 			if c.call(ctx, nil, "aria2.getVersion") == nil {
 				v.setSession(session{p, c}) // it was slow
 			}
@@ -216,15 +216,15 @@ func (v *supervisor) connect(ctx context.Context, p *process) *client {
 	return nil
 }
 
-// fault is what ended a process, as far as this engine knows.
-type fault = int32
+// faultKind is what ended a process, as far as this engine knows.
+type faultKind = int32
 
 const (
-	faultNone      fault = iota // it ended of itself, or was ended from outside
-	faultHang                   // it answered no more, and was killed
-	faultStopped                // the same, but somebody had stopped it by a signal
-	faultAbandoned              // it did not stop a download, and was killed
-	faultRetired                // it was ended in order
+	faultNone      faultKind = iota // it ended of itself, or was ended from outside
+	faultHang                       // it answered no more, and was killed
+	faultStopped                    // the same, but somebody had stopped it by a signal
+	faultAbandoned                  // it did not stop a download, and was killed
+	faultRetired                    // it was ended in order
 )
 
 // faultState is set before the process is killed, and read after its end.

@@ -38,13 +38,13 @@ type group struct {
 func (e *Engine) judgeEnded() {
 	ended := map[*process][]*job{}
 	for _, j := range e.jobs {
-		if !j.ended && j.home != nil && !j.home.alive() {
-			ended[j.home] = append(ended[j.home], j)
+		if !j.ended && j.process != nil && !j.process.alive() {
+			ended[j.process] = append(ended[j.process], j)
 		}
 	}
 	for p, jobs := range ended {
 		slices.SortFunc(jobs, func(a, b *job) int { return cmp.Compare(a.Task.ID, b.Task.ID) })
-		e.takeBack(p, jobs)
+		e.reassign(p, jobs)
 	}
 	e.isolated = slices.DeleteFunc(e.isolated, func(v *supervisor) bool {
 		select {
@@ -60,18 +60,18 @@ func (e *Engine) judgeEnded() {
 	})
 }
 
-// takeBack decides where the jobs of a process that has ended belong next.
-func (e *Engine) takeBack(p *process, jobs []*job) {
+// reassign decides where the jobs of a process that has ended belong next.
+func (e *Engine) reassign(p *process, jobs []*job) {
 	v := jobs[0].supervisor
 	alone := len(jobs) == 1 && !p.shared
 	failed, outside := p.failed(), p.fault.Load() == faultNone || p.fault.Load() == faultStopped
 	soon := time.Since(v.began) < killWindow
 	separate := failed
 	for _, j := range jobs {
-		j.home, j.roots, j.halt = nil, nil, nil
-		j.rescue, j.state.Speed = true, 0
-		j.wiped = false // a server without ranges makes it start over, which is not its failure
-		j.deaths++
+		j.process, j.gids, j.stopping = nil, nil, nil
+		j.mustRecover, j.state.Speed = true, 0
+		j.startedOver = false // a server without ranges makes it start over, which is not its failure
+		j.processEnds++
 		switch {
 		case failed:
 			j.suspicions++
@@ -97,7 +97,7 @@ func (e *Engine) takeBack(p *process, jobs []*job) {
 		return
 	case len(jobs) > 1:
 		e.cfg.Logger.Warn("aria2c ended and any of its tasks may be the cause; they continue in separate processes",
-			"tasks", len(jobs), "error", p.how())
+			"tasks", len(jobs), "error", p.endReason())
 	}
 	for _, j := range jobs {
 		j.kills = 0
@@ -141,7 +141,7 @@ func (e *Engine) suspect(jobs []*job) {
 	deaths := 0
 	for _, j := range jobs {
 		j.supervisor = nil
-		deaths = max(deaths, j.deaths)
+		deaths = max(deaths, j.processEnds)
 	}
 	if deaths > 1 {
 		g.notBefore = time.Now().Add(min(maxWait, 100*time.Millisecond<<min(deaths, 10)))

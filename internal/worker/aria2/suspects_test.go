@@ -33,7 +33,7 @@ func (x *endings) poll() map[string]download.State {
 	if err != nil {
 		return nil // it is being started again
 	}
-	pid, _ := x.e.place(x.t.Context(), x.marked)
+	pid, _ := x.e.processOf(x.t.Context(), x.marked)
 	if pid != 0 && !x.ended[pid] && states[x.marked].Completed > 0 {
 		x.ended[pid] = true
 		if err := syscall.Kill(pid, x.signal); err != nil {
@@ -79,10 +79,10 @@ func TestCrash_FailsOnlyTheGuiltyTask(t *testing.T) {
 	downloadtest.Add(t, e, late)
 	testbed.Within(t, time.Minute, "the late task is in the shared aria2c", func() bool {
 		x.poll()
-		pid, isolated := e.place(t.Context(), "late")
+		pid, isolated := e.processOf(t.Context(), "late")
 		return pid != 0 && !isolated
 	})
-	pid, _ := e.place(t.Context(), "late")
+	pid, _ := e.processOf(t.Context(), "late")
 	failed := x.until("guilty", downloadtest.Ended)
 	if failed.Err == nil || failed.Err.Class != model.ClassPermanent || !strings.Contains(failed.Err.Message, "crashed") {
 		t.Errorf("the guilty task: %+v", failed.Err)
@@ -90,7 +90,7 @@ func TestCrash_FailsOnlyTheGuiltyTask(t *testing.T) {
 	if n := len(x.ended); n != 4 { // shared, with one other, alone, alone
 		t.Errorf("it took %d crashes to find the guilty task", n)
 	}
-	if now, isolated := e.place(t.Context(), "late"); now != pid || isolated {
+	if now, isolated := e.processOf(t.Context(), "late"); now != pid || isolated {
 		t.Errorf("the late task was in pid %d and is in %d, isolated %v", pid, now, isolated)
 	}
 	throttle.Set(0)

@@ -15,16 +15,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestEachFailureHasItsRemedy(t *testing.T) {
+// Each failure has its remedy.
+func TestRemedyOf_EachFailureHasItsRemedy(t *testing.T) {
 	for _, c := range []struct {
 		code     int
 		message  string
 		progress bool
 		want     remedy
 	}{
-		{1, "Download aborted.", false, anew}, {8, "", false, anew}, {10, "", false, anew},
-		{13, "", false, anew}, {14, "", false, anew}, {32, "", true, anew},
-		{1, "", true, goOn}, {2, "", true, goOn}, {5, "", true, goOn}, {6, "", true, goOn}, {19, "", true, goOn}, {29, "", true, goOn},
+		{1, "Download aborted.", false, startOver}, {8, "", false, startOver}, {10, "", false, startOver},
+		{13, "", false, startOver}, {14, "", false, startOver}, {32, "", true, startOver},
+		{1, "", true, resume}, {2, "", true, resume}, {5, "", true, resume}, {6, "", true, resume}, {19, "", true, resume}, {29, "", true, resume},
 		{1, "", false, giveUp}, {2, "", false, giveUp}, {6, "", false, giveUp},
 		{3, "", true, giveUp}, {9, "", true, giveUp}, {16, "", true, giveUp}, {22, "status=503", true, giveUp}, {24, "", true, giveUp},
 	} {
@@ -34,7 +35,8 @@ func TestEachFailureHasItsRemedy(t *testing.T) {
 	}
 }
 
-func TestOnlyVersionsThatWereMeasuredAreAccepted(t *testing.T) {
+// Only versions of aria2 that were tested are accepted.
+func TestFind_AcceptsTestedVersionsOnly(t *testing.T) {
 	for _, c := range []struct {
 		output, version string
 	}{
@@ -53,14 +55,16 @@ func TestOnlyVersionsThatWereMeasuredAreAccepted(t *testing.T) {
 	}
 }
 
-func TestWithoutAria2cFindSaysSo(t *testing.T) {
+// Find reports that aria2c is missing.
+func TestFind_ReportsAMissingAria2c(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	if _, _, err := Find(t.Context()); err == nil || !strings.Contains(err.Error(), "no aria2c in PATH") {
 		t.Error(err)
 	}
 }
 
-func TestAGIDIsSixteenHexDigitsOfTheTask(t *testing.T) {
+// A gid has sixteen hexadecimal digits, derived from the task id.
+func TestGIDOf_HasSixteenHexDigits(t *testing.T) {
 	if got := gidOf("task"); got != "0ebb429fa86d481c" {
 		t.Errorf("%q", got)
 	}
@@ -69,7 +73,8 @@ func TestAGIDIsSixteenHexDigitsOfTheTask(t *testing.T) {
 	}
 }
 
-func TestOnlyOptionsOfTheAllowListArePassedOn(t *testing.T) {
+// Only options of the allow list reach aria2c.
+func TestOptions_OnlyAllowedOnesReachAria2c(t *testing.T) {
 	every := model.Options{
 		"out": {"name"}, "split": {"2"}, "max-connection-per-server": {"2"}, "min-split-size": {"1M"},
 		"max-download-limit": {"1K"}, "lowest-speed-limit": {"1"}, "user-agent": {"a"}, "referer": {"r"},
@@ -129,7 +134,8 @@ func TestChecks_TaskChecksumIsOfOneFile(t *testing.T) {
 	}
 }
 
-func TestAFileWithoutAControlFileIsNotTrusted(t *testing.T) {
+// A file without a control file is not trusted.
+func TestOffer_FileWithoutControlFileIsNotTrusted(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"resumable", "resumable.aria2", "whole-or-zeros", "orphan.aria2", "old.part"} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o644); err != nil {
@@ -162,7 +168,8 @@ func TestAFileWithoutAControlFileIsNotTrusted(t *testing.T) {
 	}
 }
 
-func TestATaskIsCompleteOnlyWhenEveryLeafIs(t *testing.T) {
+// A task is complete only when every leaf is.
+func TestLook_CompleteOnlyWithEveryLeaf(t *testing.T) {
 	rows := func(list ...row) map[string]*row {
 		all := map[string]*row{}
 		for i := range list {
@@ -189,7 +196,7 @@ func TestATaskIsCompleteOnlyWhenEveryLeafIs(t *testing.T) {
 		"an unknown status is not the end": {rows(row{GID: "p", Status: "dancing"}), false, false, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := look([]string{"p"}, c.all)
+			v := familyStateOf([]string{"p"}, c.all)
 			if v.done != c.done || v.lost != c.lost || (v.failed != nil) != c.failed || v.completed != c.completed {
 				t.Errorf("%+v", v)
 			}
@@ -197,7 +204,8 @@ func TestATaskIsCompleteOnlyWhenEveryLeafIs(t *testing.T) {
 	}
 }
 
-func TestOutputIsSplitIntoBoundedCleanLines(t *testing.T) {
+// Output is split into clean lines of bounded length.
+func TestLines_AreBoundedAndClean(t *testing.T) {
 	var seen []string
 	l := &lines{log: slog.New(slog.DiscardHandler), seen: func(s string) { seen = append(seen, s) }}
 	for _, chunk := range []string{"on", "e\ntwo\n\n", strings.Repeat("x", 3*maxLine), "\nthree", "\n"} {
@@ -210,7 +218,8 @@ func TestOutputIsSplitIntoBoundedCleanLines(t *testing.T) {
 	}
 }
 
-func TestAria2cIsRunWithTheDefaultsOfEveryEngine(t *testing.T) {
+// aria2c runs with the defaults of every engine.
+func TestConfiguration_HasTheCommonDefaults(t *testing.T) {
 	for stall, timeout := range map[time.Duration]string{download.DefaultStallTimeout: "timeout=60", 1500 * time.Millisecond: "timeout=1", time.Millisecond: "timeout=1"} {
 		lines := perDownload(&Config{StallTimeout: stall})
 		for _, want := range []string{timeout, "max-tries=5", "retry-wait=1", "connect-timeout=15"} {

@@ -13,9 +13,9 @@ import (
 // aria2c is told no checksum of a task: it gives no reason when one differs, and skips
 // one of a metalink whose form it does not know. The finished files are verified here.
 
-// pieced reports whether the job is a torrent, whose pieces were verified: another
+// hasPieces reports whether the job is a torrent, whose pieces were verified: another
 // download of it brings the same bytes.
-func (j *job) pieced() bool {
+func (j *job) hasPieces() bool {
 	kind := kindOf(&j.Task.TaskSpec)
 	return kind == kindTorrent || kind == kindMagnet
 }
@@ -50,15 +50,15 @@ func (j *job) checks(files []model.File) ([]check, *model.TaskError) {
 	return list, nil
 }
 
-// verified compares the finished files of a job with their checksums; the first call
-// begins that, for it may take long.
-func (e *Engine) verified(j *job, list []check) (failure *model.TaskError, known bool) {
+// verifyChecksums compares the finished files of a job with their checksums; the first
+// call begins that, for it may take long.
+func (e *Engine) verifyChecksums(j *job, list []check) (failure *model.TaskError, known bool) {
 	if j.probing != nil {
-		p, known := j.probed(toVerify)
+		p, known := j.takeProbe(toVerify)
 		return p.failure, known
 	}
 	dir, task := j.Dir, j.Task
-	e.probe(j, toVerify, func(ctx context.Context) preparation {
+	e.startProbe(j, toVerify, func(ctx context.Context) preparation {
 		for _, c := range list {
 			if err := c.verify(ctx, dir); err != nil {
 				code := download.CodeFileIO

@@ -156,9 +156,9 @@ func partName(dir string) string {
 	return found[0]
 }
 
-// underItsName has aria2c go on with the file that is there: another link to it may
+// keepName has aria2c go on with the file that is there: another link to it may
 // give it another name.
-func (j *job) underItsName(add call) {
+func (j *job) keepName(add call) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	if name := partName(j.Dir); name != "" && options["out"] == nil {
 		options["out"] = name

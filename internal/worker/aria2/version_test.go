@@ -11,7 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
+// Bytes are continued only in their own version.
+func TestVersion_BytesContinueInTheirVersionOnly(t *testing.T) {
 	kept := version{Source: "s", ETag: `"1"`, LastModified: "date", Length: 5}
 	with := func(change func(*version)) *version {
 		v := kept
@@ -65,7 +66,8 @@ func TestBytesAreGoneOnWithOnlyInTheVersionThatTheyAreOf(t *testing.T) {
 	}
 }
 
-func TestAFileThatWasFinishedJustBeforeACrashIsNotFetchedAgain(t *testing.T) {
+// A file that was finished just before a crash is not fetched again.
+func TestVersion_FinishedFileIsNotFetchedAgain(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(3 << 20)
 	s := downloadtest.Serve(t, downloadtest.Content(data))
@@ -83,7 +85,8 @@ func TestAFileThatWasFinishedJustBeforeACrashIsNotFetchedAgain(t *testing.T) {
 	}
 }
 
-func TestPasswordsDoNotFollowARedirectToAnotherHost(t *testing.T) {
+// Passwords do not follow a redirect to another host.
+func TestEngine_PasswordsDoNotFollowRedirects(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(300_000)
 	var mu sync.Mutex

@@ -6,6 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-func TestAFullDiskFailsOneTaskAndNoOther(t *testing.T) {
+// A full disk fails one task and no other.
+func TestEngine_FullDiskFailsOneTaskOnly(t *testing.T) {
 	downloadtest.FullDisk(t, newEngine)
 }

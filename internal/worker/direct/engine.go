@@ -34,7 +34,7 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	log     *slog.Logger
-	pace    *pace         // of all jobs
+	limiter *rateLimiter  // of all jobs
 	slots   chan struct{} // one element for each that transfers
 	changed chan struct{}
 	life    context.Context // ends with Close
@@ -62,7 +62,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{
-		cfg: cfg, log: cfg.Logger, pace: newPace(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, limiter: newRateLimiter(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: make(chan struct{}, 1),
 		life: life, stop: stop, jobs: map[string]*job{},
 	}, nil
 }
@@ -73,7 +73,7 @@ func (e *Engine) Capabilities() model.Capabilities {
 }
 
 // SetBandwidth changes what all downloads together may use, in bytes/s; 0 is no limit.
-func (e *Engine) SetBandwidth(bandwidth int64) { e.pace.limit.Store(bandwidth) }
+func (e *Engine) SetBandwidth(bandwidth int64) { e.limiter.limit.Store(bandwidth) }
 
 // Changed implements [download.Engine].
 func (e *Engine) Changed() <-chan struct{} { return e.changed }

@@ -16,4 +16,5 @@ func newEngine(t *testing.T, _ string) download.Engine {
 	return e
 }
 
-func TestTheEngineConforms(t *testing.T) { downloadtest.Run(t, newEngine) }
+// The engine passes the suite of every engine.
+func TestEngine_Conforms(t *testing.T) { downloadtest.Run(t, newEngine) }

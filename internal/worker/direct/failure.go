@@ -47,9 +47,9 @@ func local(code int, err error) error {
 
 func isLocal(err error) bool { return errors.As(err, new(*localError)) }
 
-// refused reports whether the server refused a request in a way that a fresh link
+// isRefused reports whether the server refused a request in a way that a fresh link
 // from the same source may not meet.
-func refused(err error) bool {
+func isRefused(err error) bool {
 	var status download.StatusError
 	return errors.As(err, &status) && download.Refused(int(status))
 }
@@ -58,7 +58,7 @@ func refused(err error) bool {
 func (j *job) explain(err error, tries int, progress bool) error {
 	var response *download.ResponseError
 	switch {
-	case refused(err) && progress:
+	case isRefused(err) && progress:
 		completed, total := j.progress()
 		return &explainedError{download.Expired(err.Error(), completed, total), err}
 	case errors.As(err, &response):

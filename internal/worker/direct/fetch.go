@@ -64,23 +64,23 @@ func rangeOf(pos, end int64) string {
 
 // fetch brings the part up to its end from one source, or as far as it goes.
 func (j *job) fetch(ctx context.Context, f *folder, source string) error {
-	j.at(f.have())
-	if f.whole() {
+	j.setProgress(f.have())
+	if f.isComplete() {
 		return nil
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	t, s, err := j.lead(ctx, f, source)
+	t, s, err := j.fetchFirst(ctx, f, source)
 	if err != nil {
 		return err
 	}
-	j.at(f.have())
+	j.setProgress(f.have())
 	var keeper, helpers sync.WaitGroup
-	keeper.Go(func() { j.keep(ctx, f, stop) })
+	keeper.Go(func() { j.checkpointLoop(ctx, f, stop) })
 	errs := make(chan error, j.connections) // room for the last word of each
-	shares, err := j.shares(f, t.resp)
+	shares, err := j.splitSpans(f, t.resp)
 	for _, share := range shares {
-		helpers.Go(func() { errs <- j.help(ctx, f, share, t.resp.Request) })
+		helpers.Go(func() { errs <- j.fetchSpan(ctx, f, share, t.resp.Request) })
 	}
 	if err == nil {
 		err = j.copy(t, f, s)
@@ -88,8 +88,8 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 	t.close()
 	f.spans.release(s)
 	if err == nil {
-		if s, err = f.take(j.minSplit); err == nil {
-			err = j.help(ctx, f, s, t.resp.Request)
+		if s, err = f.takeSpan(j.minSplit); err == nil {
+			err = j.fetchSpan(ctx, f, s, t.resp.Request)
 		}
 	}
 	if err != nil {
@@ -98,7 +98,7 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 	helpers.Wait()
 	stop(nil)
 	keeper.Wait()
-	if f.whole() {
+	if f.isComplete() {
 		return nil
 	}
 	close(errs)
@@ -110,17 +110,17 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 	return err
 }
 
-// lead makes the first connection, which decides which version of the file is
+// fetchFirst makes the first connection, which decides which version of the file is
 // fetched: that of the part, where the server still has it, else a new one from
 // the start.
-func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *span, error) {
+func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transfer, *span, error) {
 	req, err := download.NewRequest(ctx, http.MethodGet, source, j.Task.Options)
 	if err != nil {
 		return nil, nil, err
 	}
 	var s *span
 	if f.resumable(source, j.checksum != "") {
-		if s, err = f.take(j.minSplit); err != nil {
+		if s, err = f.takeSpan(j.minSplit); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -133,14 +133,14 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 	}
 	status := t.resp.StatusCode
 	switch {
-	case s != nil && j.continues(t.resp, f, s):
+	case s != nil && j.isContinuation(t.resp, f, s):
 		return t, s, nil
 	case s != nil && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable):
 		err = errChanged
 		if e := f.wipe(); e != nil {
 			err = e
 		}
-	case isWhole(t.resp):
+	case hasWholeFile(t.resp):
 		if err = download.CheckLength(lengthOf(t.resp)); err != nil {
 			break
 		}
@@ -160,17 +160,17 @@ func (j *job) lead(ctx context.Context, f *folder, source string) (*transfer, *s
 	return t, s, nil
 }
 
-// shares takes a span for each further connection: as many as the task wants, where
+// splitSpans takes a span for each further connection: as many as the task wants, where
 // the server gives ranges and one version can be told from another. All are taken
 // before the first is asked for, so that no answer is cut short but the first.
-func (j *job) shares(f *folder, first *http.Response) ([]*span, error) {
+func (j *job) splitSpans(f *folder, first *http.Response) ([]*span, error) {
 	ranges := first.StatusCode == http.StatusPartialContent || first.Header.Get("Accept-Ranges") == "bytes"
 	if !ranges || f.meta.Length < 0 || f.meta.validator() == "" && j.checksum == "" {
 		return nil, nil
 	}
 	var list []*span
 	for range j.connections - 1 {
-		s, err := f.take(j.minSplit)
+		s, err := f.takeSpan(j.minSplit)
 		if s == nil || err != nil {
 			return list, err
 		}
@@ -179,35 +179,35 @@ func (j *job) shares(f *folder, first *http.Response) ([]*span, error) {
 	return list, nil
 }
 
-// help fetches a span, and then others until there is nothing left to take. It asks
+// fetchSpan fetches a span, and then others until there is nothing left to take. It asks
 // where the first connection was led, not the source: that may lead each request to
 // another mirror.
-func (j *job) help(ctx context.Context, f *folder, s *span, like *http.Request) error {
+func (j *job) fetchSpan(ctx context.Context, f *folder, s *span, like *http.Request) error {
 	for s != nil {
-		err := j.part(ctx, f, s, like)
+		err := j.fetchOnce(ctx, f, s, like)
 		f.spans.release(s)
-		if err == nil && ctx.Err() != nil && !f.whole() {
+		if err == nil && ctx.Err() != nil && !f.isComplete() {
 			err = context.Cause(ctx) // it ended just between two spans
 		}
 		if err != nil {
 			return err
 		}
-		if s, err = f.take(j.minSplit); err != nil {
+		if s, err = f.takeSpan(j.minSplit); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// part fetches one span. Bytes of another version are not taken, and what is there
+// fetchOnce fetches one span. Bytes of another version are not taken, and what is there
 // is left as it is: the only connection of the next try decides.
-func (j *job) part(ctx context.Context, f *folder, s *span, like *http.Request) error {
+func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Request) error {
 	t, err := j.send(ctx, like, f, s)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	if !j.continues(t.resp, f, s) {
+	if !j.isContinuation(t.resp, f, s) {
 		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
 	}
 	return j.copy(t, f, s)
@@ -216,13 +216,13 @@ func (j *job) part(ctx context.Context, f *folder, s *span, like *http.Request) 
 // copy moves the body into a span, not faster than the limits.
 func (j *job) copy(t *transfer, f *folder, s *span) error {
 	buf := make([]byte, bufferSize)
-	slow := slowness{limit: j.lowest}
+	slow := slownessMeter{limit: j.lowest}
 	for {
 		pos, end := f.spans.bounds(s)
 		if pos == end {
 			return nil
 		}
-		size := j.all.share(j.own.share(len(buf)))
+		size := j.engineLimiter.readSize(j.jobLimiter.readSize(len(buf)))
 		if end >= 0 {
 			size = int(min(int64(size), end-pos))
 		}
@@ -231,9 +231,9 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 			if err := f.write(s, buf[:n]); err != nil {
 				return err
 			}
-			j.received(n)
+			j.addReceived(n)
 			now := time.Now()
-			wait := max(j.own.wait(now, n), j.all.wait(now, n))
+			wait := max(j.jobLimiter.wait(now, n), j.engineLimiter.wait(now, n))
 			t.watchdog.Stop() // it is we who wait now
 			if wait > 0 && !pause(t.ctx, wait) {
 				return cause(t.ctx, t.ctx.Err())
@@ -261,9 +261,9 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 	}
 }
 
-// keep has what is written outlive the machine, too, until ctx ends. An error ends
-// the fetch.
-func (j *job) keep(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
+// checkpointLoop has what is written outlive the machine, too, until ctx ends. An error
+// ends the fetch.
+func (j *job) checkpointLoop(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
 	for pause(ctx, syncInterval) {
 		if err := f.checkpoint(); err != nil {
 			stop(err)

@@ -217,8 +217,8 @@ func (f *folder) replace(name string, data []byte) (*os.File, error) {
 	return file, nil
 }
 
-// take returns a span for one more connection, as [spans.take] does.
-func (f *folder) take(least int64) (*span, error) {
+// takeSpan returns a span for one more connection, as [spans.take] does.
+func (f *folder) takeSpan(least int64) (*span, error) {
 	s, fresh := f.spans.take(least)
 	if !fresh {
 		return s, nil
@@ -267,8 +267,8 @@ func (f *folder) have() (completed, total int64) {
 	return completed, max(total, 0)
 }
 
-// whole reports whether every byte is there.
-func (f *folder) whole() bool {
+// isComplete reports whether every byte is there.
+func (f *folder) isComplete() bool {
 	if f.meta == nil {
 		return false
 	}
@@ -285,7 +285,7 @@ func (f *folder) wipe() error {
 
 // finish makes the part durable and gives it its name, if nothing is missing.
 func (f *folder) finish() ([]model.File, int64, error) {
-	if !f.whole() {
+	if !f.isComplete() {
 		return nil, 0, fmt.Errorf("finish: bytes are missing: %w", io.ErrUnexpectedEOF)
 	}
 	name := f.meta.Name

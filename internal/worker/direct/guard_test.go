@@ -8,7 +8,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-func TestTheEngineConnectsToNothingThatTheGuardRefuses(t *testing.T) {
+// The engine connects to no address that the guard refuses.
+func TestEngine_RefusedAddressesAreNotReached(t *testing.T) {
 	t.Parallel()
 	downloadtest.RunGuarded(t, func(t *testing.T, g *netguard.Guard) download.Engine {
 		t.Helper()
@@ -16,7 +17,8 @@ func TestTheEngineConnectsToNothingThatTheGuardRefuses(t *testing.T) {
 	})
 }
 
-func TestWithoutAGuardOnlyPublicAddressesAreConnectedTo(t *testing.T) {
+// Without a guard only public addresses are connected to.
+func TestEngine_DefaultGuardAllowsPublicAddressesOnly(t *testing.T) {
 	t.Parallel()
 	e, err := New(Config{Slots: 1, Logger: downloadtest.Logger(t)})
 	if err != nil {

@@ -43,9 +43,9 @@ func (b *lastByte) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestWhatEndsBetweenTwoPiecesIsNotWhole has a file with three gaps; its fetch ends
-// just when the second one is filled.
-func TestWhatEndsBetweenTwoPiecesIsNotWhole(t *testing.T) {
+// A fetch that ends just when the second of three gaps is filled has not completed the
+// file.
+func TestFetch_EndBetweenPiecesIsIncomplete(t *testing.T) {
 	errDisk := local(download.CodeFileIO, errors.New("the disk is ill"))
 	for name, c := range map[string]struct {
 		ends error // what ends it within; nil: the task is taken away
@@ -68,7 +68,7 @@ func TestWhatEndsBetweenTwoPiecesIsNotWhole(t *testing.T) {
 			if err := j.fetch(ctx, f, s.URL+"/file"); !errors.Is(err, c.want) {
 				t.Errorf("the fetch ends with %v, want %v", err, c.want)
 			}
-			if f.whole() {
+			if f.isComplete() {
 				t.Fatal("nothing is missing: the test shows nothing")
 			}
 			if files, _, err := f.finish(); err == nil {

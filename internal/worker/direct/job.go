@@ -28,8 +28,8 @@ type settings struct {
 	checksum       string
 }
 
-// shortWait is between a drop after progress and the next request.
-const shortWait = 100 * time.Millisecond
+// progressWait is between a drop after progress and the next request.
+const progressWait = 100 * time.Millisecond
 
 // settingsOf reads validated options; the defaults are those with which aria2c is
 // run, too.
@@ -77,14 +77,14 @@ func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 type job struct {
 	download.Job
 	settings
-	log       *slog.Logger
-	cancel    context.CancelFunc
-	done      chan struct{} // closed when the goroutine has ended
-	guard     *netguard.Guard
-	client    *http.Client
-	userAgent string // where the task names none
-	own       *pace  // of the job
-	all       *pace  // of all jobs together
+	log           *slog.Logger
+	cancel        context.CancelFunc
+	done          chan struct{} // closed when the goroutine has ended
+	guard         *netguard.Guard
+	client        *http.Client
+	userAgent     string       // where the task names none
+	jobLimiter    *rateLimiter // of the job
+	engineLimiter *rateLimiter // of all jobs together
 
 	mu    sync.Mutex
 	state download.State
@@ -94,9 +94,9 @@ type job struct {
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
 	j := &job{
 		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
-		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, all: e.pace,
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter,
 	}
-	j.own = newPace(j.limit)
+	j.jobLimiter = newRateLimiter(j.limit)
 	return j
 }
 
@@ -110,15 +110,15 @@ func (j *job) snapshot() download.State {
 	return s
 }
 
-// at says how far the download is.
-func (j *job) at(completed, total int64) {
+// setProgress says how far the download is.
+func (j *job) setProgress(completed, total int64) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.state.Completed, j.state.Total = completed, total
 }
 
-// received counts n more bytes.
-func (j *job) received(n int) {
+// addReceived counts n more bytes.
+func (j *job) addReceived(n int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.state.Completed += int64(n)
@@ -197,11 +197,11 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 		case isLocal(err):
 			return nil, 0, err
 		case class == model.ClassRetryable && reached > best:
-			try, best, wait = 1, reached, shortWait
+			try, best, wait = 1, reached, progressWait
 			if errors.Is(err, errBounded) {
 				wait = 0
 			}
-		case refused(err) && progress && try < j.maxTries: // the source may give a fresh link
+		case isRefused(err) && progress && try < j.maxTries: // the source may give a fresh link
 			try++
 		case (class != model.ClassRetryable || download.MustWait(err)) && len(sources) > 1: // the other sources may still have it
 			if download.MustWait(err) && sources[at] == j.Task.URL {

@@ -48,18 +48,18 @@ func (r *ranges) of(h http.Handler) http.Handler {
 			r.now--
 			r.mu.Unlock()
 		}()
-		h.ServeHTTP(&held{ResponseWriter: w, until: r.full}, req)
+		h.ServeHTTP(&blockedWriter{ResponseWriter: w, until: r.full}, req)
 	})
 }
 
-// held waits after its first write.
-type held struct {
+// blockedWriter waits after its first write.
+type blockedWriter struct {
 	http.ResponseWriter
 	until <-chan struct{}
 	begun bool
 }
 
-func (h *held) Write(p []byte) (int, error) {
+func (h *blockedWriter) Write(p []byte) (int, error) {
 	n, err := h.ResponseWriter.Write(p)
 	if !h.begun {
 		h.begun = true
@@ -72,9 +72,10 @@ func (h *held) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (h *held) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+func (h *blockedWriter) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
-func TestAFileComesInAsManyPartsAsTheTaskWants(t *testing.T) {
+// A file is fetched in as many parts as the task wants.
+func TestFetch_UsesTheTasksConnections(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(5 << 20)
 	for name, c := range map[string]struct {
@@ -112,21 +113,22 @@ func TestAFileComesInAsManyPartsAsTheTaskWants(t *testing.T) {
 // anonymous takes away what tells one version from another.
 func anonymous(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(&nameless{w}, r)
+		h.ServeHTTP(&untaggedWriter{w}, r)
 	})
 }
 
-type nameless struct{ http.ResponseWriter }
+type untaggedWriter struct{ http.ResponseWriter }
 
-func (n *nameless) WriteHeader(status int) {
+func (n *untaggedWriter) WriteHeader(status int) {
 	n.Header().Del("ETag")
 	n.Header().Del("Last-Modified")
 	n.ResponseWriter.WriteHeader(status)
 }
 
-func (n *nameless) Unwrap() http.ResponseWriter { return n.ResponseWriter }
+func (n *untaggedWriter) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
-func TestPartsThatBreakOffAreGoneOnWith(t *testing.T) {
+// Parts whose connection breaks are continued.
+func TestFetch_BrokenPartsAreContinued(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(8 << 20)
 	s := downloadtest.Serve(t, downloadtest.Cut(downloadtest.Content(data), 700_000, -1))
@@ -139,7 +141,8 @@ func TestPartsThatBreakOffAreGoneOnWith(t *testing.T) {
 	}
 }
 
-func TestAServerThatAllowsOneConnectionGivesTheFileOverOne(t *testing.T) {
+// A server that allows one connection sends the file over one.
+func TestFetch_OneAllowedConnectionCompletes(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(3 << 20)
 	for _, status := range []int{http.StatusForbidden, http.StatusTooManyRequests, http.StatusServiceUnavailable, http.StatusNotFound} {
@@ -164,9 +167,9 @@ func TestAServerThatAllowsOneConnectionGivesTheFileOverOne(t *testing.T) {
 	}
 }
 
-// TestPartsOfAnotherVersionAreNotTaken has the file change after the first answer;
-// what comes in the end is the one or the other.
-func TestPartsOfAnotherVersionAreNotTaken(t *testing.T) {
+// The file changes after the first response; the finished file is one version or the
+// other.
+func TestFetch_PartsOfAnotherVersionAreDiscarded(t *testing.T) {
 	t.Parallel()
 	before, after := bytes.Repeat([]byte("a"), 3<<20), bytes.Repeat([]byte("b"), 3<<20)
 	for name, ignoring := range map[string]bool{"the server knows If-Range": false, "the server ignores If-Range": true} {
@@ -200,9 +203,8 @@ func TestPartsOfAnotherVersionAreNotTaken(t *testing.T) {
 	}
 }
 
-// TestPartsFollowTheFirstConnection: a source that leads each request to another
-// mirror is asked once.
-func TestPartsFollowTheFirstConnection(t *testing.T) {
+// A source that redirects each request to another mirror is asked once.
+func TestFetch_PartsUseTheFirstConnectionsServer(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(8 << 20)
 	seen := newRanges(4)
@@ -229,12 +231,14 @@ func TestPartsFollowTheFirstConnection(t *testing.T) {
 	}
 }
 
-func TestAllDownloadsTogetherKeepToTheBandwidth(t *testing.T) {
+// All downloads together keep to the bandwidth.
+func TestEngine_BandwidthIsShared(t *testing.T) {
 	t.Parallel()
 	downloadtest.RunBandwidth(t, open(t, Config{Bandwidth: downloadtest.Bandwidth}))
 }
 
-func TestAConnectionThatIsTooSlowIsLeft(t *testing.T) {
+// A connection that is too slow is closed.
+func TestFetch_SlowConnectionIsClosed(t *testing.T) {
 	begin := time.Now()
 	for _, c := range []struct {
 		limit  int64
@@ -248,7 +252,7 @@ func TestAConnectionThatIsTooSlowIsLeft(t *testing.T) {
 		{100, []int{101, 101, 101, 101, 101, 101, 101, 101, 101, 101, 101, 101}, 0, false},
 		{100, []int{50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50, 50}, time.Millisecond, false}, // it is our own limit
 	} {
-		s := slowness{limit: c.limit}
+		s := slownessMeter{limit: c.limit}
 		slow := false
 		for i, n := range c.bytes {
 			slow = slow || s.add(begin.Add(time.Duration(i)*time.Second), n, c.waited)
@@ -262,7 +266,8 @@ func TestAConnectionThatIsTooSlowIsLeft(t *testing.T) {
 	}
 }
 
-func TestTheStallTimeoutIsTheTasksOrElseTheWorkers(t *testing.T) {
+// The stall timeout is the task's, or else the worker's.
+func TestSettings_StallTimeoutOfTaskOrWorker(t *testing.T) {
 	for _, c := range []struct {
 		option string
 		want   time.Duration
@@ -277,9 +282,9 @@ func TestTheStallTimeoutIsTheTasksOrElseTheWorkers(t *testing.T) {
 	}
 }
 
-// TestAKilledProcessLosesNothingThatItWrote kills, with SIGKILL, a process that
-// downloads in parts, and goes on in this one.
-func TestAKilledProcessLosesNothingThatItWrote(t *testing.T) {
+// A process that downloads in parts is killed with SIGKILL; this process continues its
+// download.
+func TestFetch_KilledProcessKeepsWrittenBytes(t *testing.T) {
 	if url := os.Getenv("DIRECT_TEST_URL"); url != "" {
 		killed(t, url, os.Getenv("DIRECT_TEST_DIR"))
 		return
@@ -291,7 +296,7 @@ func TestAKilledProcessLosesNothingThatItWrote(t *testing.T) {
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
 	job := downloadtest.Job(t, "killed", s.URL+"/file", inParts...)
 	for kill := 1; kill <= 3; kill++ {
-		cmd := exec.Command(os.Args[0], "-test.run=^TestAKilledProcessLosesNothingThatItWrote$")
+		cmd := exec.Command(os.Args[0], "-test.run=^TestFetch_KilledProcessKeepsWrittenBytes$")
 		cmd.Env = append(os.Environ(), "DIRECT_TEST_URL="+s.URL+"/file", "DIRECT_TEST_DIR="+job.Dir)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)

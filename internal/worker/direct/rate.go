@@ -45,23 +45,23 @@ func (m *meter) speed(now time.Time) int64 {
 	return int64(float64(sum) / max(span, meterStep).Seconds())
 }
 
-// pace holds transfers to a number of bytes a second together. It is safe for
+// rateLimiter holds transfers to a number of bytes a second together. It is safe for
 // concurrent use.
-type pace struct {
+type rateLimiter struct {
 	limit atomic.Int64 // bytes/s; 0 = none
 
 	mu   sync.Mutex
 	next time.Time
 }
 
-func newPace(limit int64) *pace {
-	p := &pace{}
+func newRateLimiter(limit int64) *rateLimiter {
+	p := &rateLimiter{}
 	p.limit.Store(limit)
 	return p
 }
 
-// share bounds one read, so that a slow transfer is even and not in bursts.
-func (p *pace) share(size int) int {
+// readSize bounds one read, so that a slow transfer is even and not in bursts.
+func (p *rateLimiter) readSize(size int) int {
 	limit := p.limit.Load()
 	if limit == 0 {
 		return size
@@ -70,7 +70,7 @@ func (p *pace) share(size int) int {
 }
 
 // wait returns how long to wait after n bytes at the time now.
-func (p *pace) wait(now time.Time, n int) time.Duration {
+func (p *rateLimiter) wait(now time.Time, n int) time.Duration {
 	limit := p.limit.Load()
 	if limit == 0 {
 		return 0
@@ -87,8 +87,8 @@ func (p *pace) wait(now time.Time, n int) time.Duration {
 // slowSpan is over how long a transfer is measured that may be too slow.
 const slowSpan = 10 * time.Second
 
-// slowness finds a transfer that brings too little.
-type slowness struct {
+// slownessMeter finds a transfer that brings too little.
+type slownessMeter struct {
 	limit int64 // bytes/s; 0 = none is too slow
 	since time.Time
 	bytes int64
@@ -96,7 +96,7 @@ type slowness struct {
 
 // add counts n bytes, and that it is we who waited for so long. It reports whether
 // over the last span the transfer was not faster than the limit.
-func (s *slowness) add(now time.Time, n int, waited time.Duration) bool {
+func (s *slownessMeter) add(now time.Time, n int, waited time.Duration) bool {
 	if s.limit == 0 {
 		return false
 	}

@@ -26,9 +26,9 @@ func newDirect(t *testing.T) download.Engine {
 	return e
 }
 
-// TestAFileThatChangesIsNeverAMix serves one version, cut in the middle, and then
-// another of the same length.
-func TestAFileThatChangesIsNeverAMix(t *testing.T) {
+// The server sends one version, cut in the middle, and then another of the same length.
+// The file is one of them.
+func TestResume_ChangedFileIsNeverMixed(t *testing.T) {
 	before, after := bytes.Repeat([]byte("a"), 500_000), bytes.Repeat([]byte("b"), 500_000)
 	type version struct{ tag, modified string }
 	const today = "Thu, 02 Jan 2020 00:00:00 GMT" // of every answer
@@ -80,7 +80,8 @@ func TestAFileThatChangesIsNeverAMix(t *testing.T) {
 	}
 }
 
-func TestAnUnknownVersionIsGoneOnWithWhereAChecksumTells(t *testing.T) {
+// An unknown version is continued only if the task has a checksum.
+func TestResume_UnknownVersionNeedsAChecksum(t *testing.T) {
 	data := downloadtest.Data(500_000)
 	s := downloadtest.Serve(t, downloadtest.Cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
@@ -100,7 +101,8 @@ func md5Of(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func TestWhatIsInTheFolderIsGoneOnWithOnlyIfItFits(t *testing.T) {
+// The bytes in the folder are continued only if they match the source.
+func TestResume_OnlyMatchingBytesAreContinued(t *testing.T) {
 	data := downloadtest.Data(100_000)
 	source := downloadtest.Serve(t, downloadtest.Content(data))
 	resp, err := http.Get(source.URL + "/file")
@@ -180,7 +182,8 @@ func rebooted(written, synced int64) string {
 
 func quote(s string) string { return `"` + strings.ReplaceAll(s, `"`, `\"`) + `"` }
 
-func TestALinkInTheFolderLeadsNowhere(t *testing.T) {
+// A link in the folder is not followed.
+func TestFolder_LinkIsNotFollowed(t *testing.T) {
 	s := downloadtest.Serve(t, downloadtest.Content(downloadtest.Data(1000)))
 	outside := filepath.Join(t.TempDir(), "outside")
 	if err := os.WriteFile(outside, []byte("kept"), 0o600); err != nil {
@@ -200,8 +203,8 @@ func TestALinkInTheFolderLeadsNowhere(t *testing.T) {
 	}
 }
 
-// TestSecretsStayWithTheirHost redirects to another port, which is another host.
-func TestSecretsStayWithTheirHost(t *testing.T) {
+// Credentials are not sent to another port, which is another host.
+func TestSecrets_StayWithTheirHost(t *testing.T) {
 	data := downloadtest.Data(1000)
 	headers := make(chan http.Header, 10)
 	record := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -232,7 +235,8 @@ func TestSecretsStayWithTheirHost(t *testing.T) {
 	}
 }
 
-func TestAServerThatSaysNothingIsLeft(t *testing.T) {
+// The connection to a silent server is closed.
+func TestFetch_SilentServerIsLeft(t *testing.T) {
 	hang := make(chan struct{})
 	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/middle" {
@@ -257,7 +261,8 @@ func TestAServerThatSaysNothingIsLeft(t *testing.T) {
 	}
 }
 
-func TestJobsBeyondTheSlotsWait(t *testing.T) {
+// Jobs beyond the slots wait.
+func TestEngine_JobsBeyondTheSlotsWait(t *testing.T) {
 	var now, most atomic.Int64
 	data := downloadtest.Data(50_000)
 	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -285,7 +290,8 @@ func TestJobsBeyondTheSlotsWait(t *testing.T) {
 	}
 }
 
-func TestEachKindOfErrorHasItsCode(t *testing.T) {
+// Each kind of error has its code.
+func TestFailureOf_EachErrorHasItsCode(t *testing.T) {
 	for _, c := range []struct {
 		err   error
 		code  int
@@ -308,7 +314,8 @@ func TestEachKindOfErrorHasItsCode(t *testing.T) {
 	}
 }
 
-func TestWhatATaskDoesNotSayIsAsWithAria2c(t *testing.T) {
+// The defaults are those with which aria2c runs.
+func TestSettings_DefaultsAreThoseOfAria2c(t *testing.T) {
 	got := settingsOf(&model.TaskSpec{}, download.DefaultStallTimeout)
 	want := settings{timeout: 60 * time.Second, connectTimeout: 15 * time.Second, maxTries: 5, retryWait: time.Second, connections: 1, minSplit: 20 << 20}
 	if got != want {

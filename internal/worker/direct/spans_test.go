@@ -12,7 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestIntervalsAreMerged(t *testing.T) {
+// Overlapping intervals are merged.
+func TestMerge_OverlappingIntervalsAreJoined(t *testing.T) {
 	for _, c := range []struct{ in, want []interval }{
 		{nil, nil},
 		{[]interval{{0, 5}, {5, 9}}, []interval{{0, 9}}},
@@ -28,9 +29,9 @@ func TestIntervalsAreMerged(t *testing.T) {
 	}
 }
 
-// TestSpansCoverTheFileExactlyOnce takes and advances spans at random, and restores
-// the map now and then, as after a kill.
-func TestSpansCoverTheFileExactlyOnce(t *testing.T) {
+// Spans are taken and advanced at random, and the map is restored now and then, as after
+// a kill. They cover the file exactly once.
+func TestSpans_CoverTheFileExactlyOnce(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		length := rapid.Int64Range(0, 5000).Draw(t, "length")
 		least := rapid.Int64Range(1, 700).Draw(t, "least")
@@ -82,7 +83,8 @@ func TestSpansCoverTheFileExactlyOnce(t *testing.T) {
 	})
 }
 
-func TestAMapOfAnotherBootCountsOnlyWhatIsOnTheDisk(t *testing.T) {
+// A map of another boot counts only bytes that were synced.
+func TestMap_OfAnotherBootCountsSyncedBytesOnly(t *testing.T) {
 	file := appendSlot(encodeMap("this boot", []*span{{from: 0, pos: 10}}), 20, 30, 25)
 	for boot, want := range map[string][]interval{
 		"this boot": {{0, 10}, {20, 30}},

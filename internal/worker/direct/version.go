@@ -43,10 +43,10 @@ func (f *folder) resumable(source string, checked bool) bool {
 		f.meta.Source == download.HashOf(source) && (f.meta.validator() != "" || checked))
 }
 
-// isWhole reports whether a response brings the file from its first byte on: with a
+// hasWholeFile reports whether a response brings the file from its first byte on: with a
 // status that says so, or with a range that nobody asked for and that begins there.
 // 202 is not one: its body speaks of a file that is not there yet.
-func isWhole(resp *http.Response) bool {
+func hasWholeFile(resp *http.Response) bool {
 	switch resp.StatusCode {
 	case http.StatusOK, http.StatusCreated, http.StatusNonAuthoritativeInfo:
 		return true
@@ -69,11 +69,11 @@ func lengthOf(resp *http.Response) int64 {
 	return resp.ContentLength
 }
 
-// continues reports whether a response brings a span of the version that is there. A
+// isContinuation reports whether a response brings a span of the version that is there. A
 // server may ignore If-Range, so all that it says is compared; but with a checksum
 // the file's identity is the checksum's business, and nodes of one server may differ
 // in what they say.
-func (j *job) continues(resp *http.Response, f *folder, s *span) bool {
+func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
 	if resp.StatusCode != http.StatusPartialContent || !ok || start != pos {

@@ -17,14 +17,14 @@ import (
 // time, and only once that has said where the file is: either there, or at another
 // host, of which aria2c is then told the URL and nothing that was for the first.
 
-// confided are the options that are for the task's own servers only: passwords, and
-// headers, of which any may be a key.
-var confided = []string{"http-user", "http-passwd", "ftp-user", "ftp-passwd", "header", "referer"}
+// credentialOptions are the options that are for the task's own servers only: passwords,
+// and headers, of which any may be a key.
+var credentialOptions = []string{"http-user", "http-passwd", "ftp-user", "ftp-passwd", "header", "referer"}
 
-// confides reports whether a task says something to its servers that is not for
+// hasCredentials reports whether a task says something to its servers that is not for
 // others.
-func confides(spec *model.TaskSpec) bool {
-	for _, name := range confided {
+func hasCredentials(spec *model.TaskSpec) bool {
+	for _, name := range credentialOptions {
 		if len(spec.Options[name]) > 0 {
 			return true
 		}
@@ -44,49 +44,49 @@ func overHTTP(source string) bool {
 	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
 }
 
-// found notes where a job's file is, as its sources say.
-func (j *job) found(now *version) {
-	j.asked, j.told, j.bare = 0, nil, false
+// applyVersion notes where a job's file is, as its sources say.
+func (j *job) applyVersion(now *version) {
+	j.unansweredProbes, j.allowedSources, j.withoutCredentials = 0, nil, false
 	if now == nil {
 		return
 	}
-	j.first = now.at // another one may have the file in another version
-	if !confides(&j.Task.TaskSpec) {
+	j.firstSource = now.at // another one may have the file in another version
+	if !hasCredentials(&j.Task.TaskSpec) {
 		return
 	}
 	all := sources(&j.Task.TaskSpec)
 	switch source := all[now.at]; {
 	case now.elsewhere != "":
-		j.told, j.bare = []string{now.elsewhere}, true
+		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, true
 	case overHTTP(source):
-		j.told = []string{source}
+		j.allowedSources = []string{source}
 	default: // of these none leads elsewhere
-		j.told = slices.DeleteFunc(all, overHTTP)
+		j.allowedSources = slices.DeleteFunc(all, overHTTP)
 	}
 }
 
-// discreet is the job as aria2c may know it.
-func (j *job) discreet() *download.Job {
-	if len(j.told) == 0 {
+// sanitizedJob is the job as aria2c may know it.
+func (j *job) sanitizedJob() *download.Job {
+	if len(j.allowedSources) == 0 {
 		return &j.Job
 	}
 	task := *j.Task
-	task.URL, task.Mirrors = j.told[0], j.told[1:]
-	if j.bare {
+	task.URL, task.Mirrors = j.allowedSources[0], j.allowedSources[1:]
+	if j.withoutCredentials {
 		task.Options = maps.Clone(task.Options)
-		for _, name := range confided {
+		for _, name := range credentialOptions {
 			delete(task.Options, name)
 		}
 	}
 	return &download.Job{Task: &task, Dir: j.Dir}
 }
 
-// unanswered deals with a job that confides when no source says where its file is:
+// retryProbe deals with a job that confides when no source says where its file is:
 // they are asked again as often as aria2c would, each time another one first.
-func (j *job) unanswered(err error) {
-	j.asked++
-	if j.asked < j.number("max-tries", download.DefaultMaxTries) && passes(err) && !download.MustWait(err) {
-		j.first++
+func (j *job) retryProbe(err error) {
+	j.unansweredProbes++
+	if j.unansweredProbes < j.intOption("max-tries", download.DefaultMaxTries) && isTemporary(err) && !download.MustWait(err) {
+		j.firstSource++
 		j.notBefore = time.Now().Add(max(j.retryWait(), download.RetryAfterOf(err)))
 		return
 	}
@@ -113,39 +113,39 @@ func (j *job) probeFailure(err error) *model.TaskError {
 // again: a link that it led to may have expired. Without progress it is asked as often
 // as max-tries says.
 func (j *job) mayHaveFreshLink(status int, progress bool) bool {
-	if kindOf(&j.Task.TaskSpec) != kindPlain || !download.Refused(status) || j.reached == 0 {
+	if kindOf(&j.Task.TaskSpec) != kindPlain || !download.Refused(status) || j.maxBytes == 0 {
 		return false
 	}
 	if progress {
-		j.refused = 0
+		j.refusals = 0
 	}
-	if j.refused++; j.refused >= j.number("max-tries", download.DefaultMaxTries) {
+	if j.refusals++; j.refusals >= j.intOption("max-tries", download.DefaultMaxTries) {
 		return false
 	}
-	if j.refused > 1 {
+	if j.refusals > 1 {
 		j.notBefore = time.Now().Add(j.retryWait())
 	}
 	return true
 }
 
-// another turns a job that is told one source at a time to the next one, if it was
+// switchSource turns a job that is told one source at a time to the next one, if it was
 // the source that failed. Each has one turn.
-func (j *job) another(code int) bool {
-	if len(j.told) == 0 || len(j.told) > len(j.Task.Mirrors) || j.turns >= len(j.Task.Mirrors) {
+func (j *job) switchSource(code int) bool {
+	if len(j.allowedSources) == 0 || len(j.allowedSources) > len(j.Task.Mirrors) || j.sourceSwitches >= len(j.Task.Mirrors) {
 		return false
 	}
 	switch code {
 	case download.CodeUnknown, download.CodeTimeout, download.CodeNotFound, 4, 5, download.CodeNetwork,
 		download.CodeResolve, 21, download.CodeHTTP, download.CodeRedirects, download.CodeAuth, 29:
-		j.turns++
-		j.first++
+		j.sourceSwitches++
+		j.firstSource++
 		return true
 	}
 	return false
 }
 
-// number is the value of an option, which has been validated.
-func (j *job) number(name string, otherwise int) int {
+// intOption is the value of an option, which has been validated.
+func (j *job) intOption(name string, otherwise int) int {
 	if n, err := strconv.Atoi(strings.Join(j.Task.Options[name], "")); err == nil {
 		return n
 	}
@@ -154,7 +154,7 @@ func (j *job) number(name string, otherwise int) int {
 
 // timeout is how long a source may be silent.
 func (j *job) timeout(stall time.Duration) time.Duration {
-	if n := j.number("timeout", 0); n > 0 {
+	if n := j.intOption("timeout", 0); n > 0 {
 		return time.Duration(n) * time.Second
 	}
 	return max(stall, time.Second) // as aria2c is run
@@ -162,5 +162,5 @@ func (j *job) timeout(stall time.Duration) time.Duration {
 
 // retryWait is between two tries of a job.
 func (j *job) retryWait() time.Duration {
-	return time.Duration(j.number("retry-wait", int(download.DefaultRetryWait/time.Second))) * time.Second
+	return time.Duration(j.intOption("retry-wait", int(download.DefaultRetryWait/time.Second))) * time.Second
 }

@@ -14,15 +14,15 @@ import (
 
 const (
 	maxControl = 16 << 20 // bytes of a control file
-	maxRescue  = 1 << 30  // bytes of a file that are looked at
+	maxScanned = 1 << 30  // bytes of a file that are looked at
 )
 
-// rescue has the control files of a job know of the bytes that an aria2c wrote
+// recoverBytes has the control files of a job know of the bytes that an aria2c wrote
 // after it last wrote them, once a second, and before it was killed. It is for
 // files that grew in this boot of the machine: what a killed process wrote is
 // there, in order; after a power failure nothing of that kind is certain. It
 // returns how many bytes were found.
-func rescue(dir string) (gained int64, err error) {
+func recoverBytes(dir string) (gained int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return 0, fmt.Errorf("rescue bytes: %w", err)
@@ -32,7 +32,7 @@ func rescue(dir string) (gained int64, err error) {
 		if !isControl || !entry.Type().IsRegular() {
 			continue
 		}
-		n, err := rescueFile(filepath.Join(dir, name))
+		n, err := recoverFileBytes(filepath.Join(dir, name))
 		if err != nil {
 			return gained, fmt.Errorf("rescue bytes: %w", err)
 		}
@@ -41,9 +41,9 @@ func rescue(dir string) (gained int64, err error) {
 	return gained, nil
 }
 
-// rescueFile does it for one file; a control file that it does not understand it
+// recoverFileBytes does it for one file; a control file that it does not understand it
 // leaves to aria2c.
-func rescueFile(path string) (int64, error) {
+func recoverFileBytes(path string) (int64, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return 0, err
@@ -89,7 +89,7 @@ type scanner struct {
 
 // written returns how much of the stretch was written, from its start on.
 func (s *scanner) written(offset, length int64) (here int64) {
-	for at := int64(0); at < length && s.err == nil && s.looked < maxRescue && s.holds(offset+at); {
+	for at := int64(0); at < length && s.err == nil && s.looked < maxScanned && s.holds(offset+at); {
 		n, err := s.file.ReadAt(s.buf[:min(int64(len(s.buf)), length-at)], offset+at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			s.err = err

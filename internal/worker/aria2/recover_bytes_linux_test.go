@@ -9,7 +9,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
-func TestOnlyWhatWasWrittenIsRescued(t *testing.T) {
+// Only bytes that were written are recovered.
+func TestRecoverBytes_CountsWrittenBytesOnly(t *testing.T) {
 	c := threePieces()
 	data := downloadtest.Data(int(c.total))
 	data[len(data)-1] = 1
@@ -37,11 +38,11 @@ func TestOnlyWhatWasWrittenIsRescued(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "other"), []byte("x"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			gained, err := rescue(dir)
+			gained, err := recoverBytes(dir)
 			if err != nil || gained != test.want {
 				t.Errorf("%d bytes, want %d, %v", gained, test.want, err)
 			}
-			if again, err := rescue(dir); err != nil || again != 0 {
+			if again, err := recoverBytes(dir); err != nil || again != 0 {
 				t.Errorf("a second time: %d bytes, %v", again, err)
 			}
 		})

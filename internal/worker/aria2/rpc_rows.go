@@ -130,8 +130,8 @@ func family(roots []string, all map[string]*row) []*row {
 	return members
 }
 
-// view is how a family stands as one download.
-type view struct {
+// familyState is how a family stands as one download.
+type familyState struct {
 	leaves                  []*row // those that nothing follows
 	lost                    bool   // a member that should be there is not, or was removed
 	failed                  *row   // the first leaf that failed
@@ -139,11 +139,11 @@ type view struct {
 	completed, total, speed int64
 }
 
-// look judges a family. Metadata that led to something counts for nothing, and so does
-// the torrent that a metalink names beside a file: without it aria2c has the other
-// sources.
-func look(roots []string, all map[string]*row) view {
-	v := view{done: true}
+// familyStateOf judges a family. Metadata that led to something counts for nothing, and
+// so does the torrent that a metalink names beside a file: without it aria2c has the
+// other sources.
+func familyStateOf(roots []string, all map[string]*row) familyState {
+	v := familyState{done: true}
 	for _, gid := range roots {
 		v.lost = v.lost || all[gid] == nil
 	}

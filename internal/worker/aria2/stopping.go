@@ -14,12 +14,12 @@ import (
 // aria2c once, and the next Poll or Remove makes the next step.
 
 const (
-	haltTimeout = 10 * time.Second // how long a download may take to stop
-	haltSteps   = 10               // how many steps it has at least
+	stopTimeout  = 10 * time.Second // how long a download may take to stop
+	minStopSteps = 10               // how many steps it has at least
 )
 
-// halt is a job's being stopped.
-type halt struct {
+// stopping is a job's being stopped.
+type stopping struct {
 	since time.Time
 	steps int
 	asked map[string]bool // the gids that aria2c was told to remove
@@ -29,17 +29,17 @@ type halt struct {
 // errStopping says that a download has not stopped yet.
 var errStopping = errors.New("aria2c has not stopped it yet")
 
-// haltThen stops everything of a job in aria2c, frees its gids, and then calls then,
+// stopThen stops everything of a job in aria2c, frees its gids, and then calls then,
 // perhaps within a later Poll. When then is called, no byte of it is written any more.
-func (e *Engine) haltThen(ctx context.Context, s session, j *job, all map[string]*row, then func() error) error {
-	j.halt = &halt{since: time.Now(), asked: map[string]bool{}, then: then}
-	return e.stepHalt(ctx, s, j, all)
+func (e *Engine) stopThen(ctx context.Context, s session, j *job, all map[string]*row, then func() error) error {
+	j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}, then: then}
+	return e.stepStop(ctx, s, j, all)
 }
 
-// stepHalt makes one step.
-func (e *Engine) stepHalt(ctx context.Context, s session, j *job, all map[string]*row) error {
-	h := j.halt
-	members := family(j.claims(all), all)
+// stepStop makes one step.
+func (e *Engine) stepStop(ctx context.Context, s session, j *job, all map[string]*row) error {
+	h := j.stopping
+	members := family(j.ownGIDs(all), all)
 	running := false
 	var stops []call
 	for _, r := range members {
@@ -54,7 +54,7 @@ func (e *Engine) stepHalt(ctx context.Context, s session, j *job, all map[string
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	if running {
-		if h.steps++; h.steps > haltSteps && time.Since(h.since) > haltTimeout {
+		if h.steps++; h.steps > minStopSteps && time.Since(h.since) > stopTimeout {
 			e.abandon(s, j)
 			return nil
 		}
@@ -70,7 +70,7 @@ func (e *Engine) stepHalt(ctx context.Context, s session, j *job, all map[string
 	if err := s.client.forgetResults(ctx, members); err != nil {
 		return err
 	}
-	j.halt, j.home, j.roots = nil, nil, nil
+	j.stopping, j.process, j.gids = nil, nil, nil
 	if h.then != nil {
 		return h.then()
 	}
@@ -82,13 +82,13 @@ func (e *Engine) stepHalt(ctx context.Context, s session, j *job, all map[string
 // attached aria2c is not ours to kill.
 func (e *Engine) abandon(s session, j *job) {
 	e.cfg.Logger.Error("aria2c does not stop a download; the download is abandoned", "task", j.Task.ID)
-	message := fmt.Sprintf("aria2c did not stop this within %v", haltTimeout)
+	message := fmt.Sprintf("aria2c did not stop this within %v", stopTimeout)
 	if s.process.attach != nil {
-		j.halt.since, j.halt.steps, j.halt.asked = time.Now(), 0, map[string]bool{} // ask again
+		j.stopping.since, j.stopping.steps, j.stopping.asked = time.Now(), 0, map[string]bool{} // ask again
 		j.failWith(&model.TaskError{Code: download.CodeUnknown, Class: model.ClassWorker, Message: message})
 		return
 	}
-	j.halt = nil
+	j.stopping = nil
 	s.process.abandon()
 	class := model.ClassRetryable
 	if before := j.Task.Error; before != nil && before.Message == message {
@@ -116,27 +116,27 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 
 // removeStep removes a job if it has stopped, and has it stopped if not.
 func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err error) {
-	if err := e.take(ctx); err != nil {
+	if err := e.acquireTurn(ctx); err != nil {
 		return false, err
 	}
-	defer e.release()
+	defer e.releaseTurn()
 	j := e.jobs[id]
 	if j == nil {
 		return true, nil
 	}
 	j.stopProbe()
 	if j.probing != nil {
-		if _, _ = j.probed(j.purpose); j.probing != nil {
+		if _, _ = j.takeProbe(j.purpose); j.probing != nil {
 			return false, nil
 		}
 	}
 	// A process that has ended writes nothing, and its successor knows of no job
 	// but those that Poll gives it.
-	if j.home != nil && j.home.alive() {
-		if err := e.stopNow(ctx, j); err != nil {
+	if j.process != nil && j.process.alive() {
+		if err := e.stopRemoved(ctx, j); err != nil {
 			return false, err
 		}
-		if j.home != nil && j.home.alive() {
+		if j.process != nil && j.process.alive() {
 			return false, nil
 		}
 	}
@@ -145,24 +145,24 @@ func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err erro
 	return true, nil
 }
 
-// stopNow makes a step to stop a job that is removed.
-func (e *Engine) stopNow(ctx context.Context, j *job) error {
-	if j.home.fault.Load() == faultAbandoned {
+// stopRemoved makes a step to stop a job that is removed.
+func (e *Engine) stopRemoved(ctx context.Context, j *job) error {
+	if j.process.fault.Load() == faultAbandoned {
 		return nil // it is being killed
 	}
 	s, ok := j.supervisor.usable()
-	if !ok || s.process != j.home {
+	if !ok || s.process != j.process {
 		return errDown
 	}
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	all, err := s.client.rows(bounded)
 	if err == nil {
-		if j.halt == nil {
-			j.halt = &halt{since: time.Now(), asked: map[string]bool{}}
+		if j.stopping == nil {
+			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}
 		}
-		j.halt.then, j.removing = nil, true
-		err = e.stepHalt(ctx, s, j, all)
+		j.stopping.then, j.removing = nil, true
+		err = e.stepStop(ctx, s, j, all)
 	}
 	if err != nil {
 		e.judgeCall(ctx, j, err)
@@ -170,21 +170,21 @@ func (e *Engine) stopNow(ctx context.Context, j *job) error {
 	return err
 }
 
-// leave stops our downloads in an aria2c that continues without us.
-func (e *Engine) leave(s session) {
+// stopOwnDownloads stops our downloads in an aria2c that continues without us.
+func (e *Engine) stopOwnDownloads(s session) {
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
 	select {
 	case e.turn <- struct{}{}:
-		defer e.release()
+		defer e.releaseTurn()
 	case <-ctx.Done():
 		return
 	}
 	for _, j := range e.jobs {
-		if j.halt == nil {
-			j.halt = &halt{since: time.Now(), asked: map[string]bool{}}
+		if j.stopping == nil {
+			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}
 		}
-		j.halt.then = nil
+		j.stopping.then = nil
 	}
 	for left := len(e.jobs); left > 0; {
 		all, err := s.client.rows(ctx)
@@ -193,10 +193,10 @@ func (e *Engine) leave(s session) {
 		}
 		left = 0
 		for _, j := range e.jobs {
-			if j.halt == nil {
+			if j.stopping == nil {
 				continue
 			}
-			if err := e.stepHalt(ctx, s, j, all); err != nil || j.halt != nil {
+			if err := e.stepStop(ctx, s, j, all); err != nil || j.stopping != nil {
 				left++
 			}
 		}
@@ -205,7 +205,7 @@ func (e *Engine) leave(s session) {
 		}
 	}
 	for id, j := range e.jobs {
-		if j.halt != nil {
+		if j.stopping != nil {
 			e.cfg.Logger.Warn("a download stays in the attached aria2c", "task", id)
 		}
 	}

@@ -231,7 +231,7 @@ func TestRemove_StuckDownloadIsAbandonedAlone(t *testing.T) {
 	for waiting, rounds := true, 0; waiting; rounds++ {
 		began := time.Now()
 		if _, err := e.Poll(t.Context()); err == nil && rounds < 20 {
-			if took := time.Since(began); took > haltTimeout*3/4 {
+			if took := time.Since(began); took > stopTimeout*3/4 {
 				t.Errorf("a poll took %v while a download stops", took)
 			}
 		}
@@ -315,7 +315,7 @@ func TestPoll_LateAnswerHoldsNobody(t *testing.T) {
 		t.Errorf("aria2c was pid %d and is %d", before, pid)
 	}
 	for _, j := range e.jobs {
-		if j.suspicions+j.kills+j.deaths != 0 {
+		if j.suspicions+j.kills+j.processEnds != 0 {
 			t.Errorf("%s is blamed", j.Task.ID)
 		}
 	}
