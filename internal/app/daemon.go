@@ -208,8 +208,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 // function is called.
 func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 	end := process.Supervise(ctx, func(ctx context.Context) error {
-		return errors.Join(d.dispatcher.Turning(ctx), d.ready())
-	}, d.dispatcher.Turning, d.logger)
+		return errors.Join(d.dispatcher.CheckLoop(ctx), d.ready())
+	}, d.dispatcher.CheckLoop, d.logger)
 	return func(context.Context) error {
 		end()
 		return nil

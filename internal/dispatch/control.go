@@ -8,15 +8,15 @@ import (
 
 var (
 	errStopped = model.Errorf(model.CodeUnavailable, "the dispatcher has stopped: try again")
-	errLate    = model.Errorf(model.CodeUnavailable, "no answer in time: try again")
+	errTimeout = model.Errorf(model.CodeUnavailable, "no answer in time: try again")
 )
 
-// between has the loop call do between two turns, and returns what do returned. It
+// runInLoop has the loop call do between two turns, and returns what do returned. It
 // returns CodeUnavailable if the loop ends or ctx does first: then do was not
 // called, or undo, where there is one, was called with its value. So a caller that
 // gives up leaves nothing behind. Value and error are handed over through a channel
 // without a buffer: the loop knows whether the caller has taken them.
-func between[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, error), undo func(*loop, T)) (T, error) {
+func runInLoop[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, error), undo func(*loop, T)) (T, error) {
 	type result struct {
 		value T
 		err   error
@@ -28,9 +28,9 @@ func between[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, error
 		}
 		var r result
 		if bug := guard(func() { r.value, r.err = do(l) }); bug != nil {
-			l.turn.drop() // whatever it was doing with the engine
-			d.logBug("an operation between two turns panicked", bug)
-			r.err = errBug
+			l.turn.unload() // whatever it was doing with the engine
+			d.logPanic("an operation between two turns panicked", bug)
+			r.err = errInternal
 		}
 		select {
 		case taken <- r:
@@ -46,7 +46,7 @@ func between[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, error
 	case <-d.stopped:
 		return none, errStopped
 	case <-ctx.Done():
-		return none, errLate
+		return none, errTimeout
 	}
 	select {
 	case r := <-taken:
@@ -54,17 +54,17 @@ func between[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, error
 	case <-d.stopped:
 		return none, errStopped
 	case <-ctx.Done():
-		return none, errLate
+		return none, errTimeout
 	}
 }
 
-// surely has the loop call do between two turns even if the caller gives up
+// alwaysInLoop has the loop call do between two turns even if the caller gives up
 // meanwhile: it is for what ends a mode, which would else last for ever. do writes
 // nothing to the store.
-func (d *Dispatcher) surely(ctx context.Context, do func(*loop)) error {
+func (d *Dispatcher) alwaysInLoop(ctx context.Context, do func(*loop)) error {
 	done := make(chan error, 1)
 	go func() {
-		_, err := between(context.WithoutCancel(ctx), d, func(l *loop) (struct{}, error) {
+		_, err := runInLoop(context.WithoutCancel(ctx), d, func(l *loop) (struct{}, error) {
 			do(l)
 			return struct{}{}, nil
 		}, nil)
@@ -74,6 +74,6 @@ func (d *Dispatcher) surely(ctx context.Context, do func(*loop)) error {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return errLate
+		return errTimeout
 	}
 }

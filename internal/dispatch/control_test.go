@@ -107,7 +107,7 @@ func TestControl_AbandonedBeforeIsNotExecuted(t *testing.T) {
 func (f *fixture) wantNothingLeft(store *snapStore) {
 	f.t.Helper()
 	type state struct{ frozen, importing bool }
-	s, err := between(f.t.Context(), f.Dispatcher, func(l *loop) (state, error) {
+	s, err := runInLoop(f.t.Context(), f.Dispatcher, func(l *loop) (state, error) {
 		return state{l.modes.frozen != nil, l.turn.hold.Active}, nil
 	}, nil)
 	if err != nil || s != (state{}) || store.open.Load() != 0 {
@@ -248,7 +248,7 @@ func TestThaw_LeavesALaterFreezeAlone(t *testing.T) {
 func (f *fixture) until(is func(*loop) bool) {
 	f.t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); ; runtime.Gosched() {
-		ok, err := between(f.t.Context(), f.Dispatcher, func(l *loop) (bool, error) { return is(l), nil }, nil)
+		ok, err := runInLoop(f.t.Context(), f.Dispatcher, func(l *loop) (bool, error) { return is(l), nil }, nil)
 		if err != nil || time.Now().After(deadline) {
 			f.t.Fatalf("it has not come to that: %v", err)
 		}

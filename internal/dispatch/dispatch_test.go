@@ -14,7 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-func TestAnswersAndCommandsLeaveOnlyAfterTheCommit(t *testing.T) {
+// Answers and commands leave only after the commit.
+func TestTurn_AnswersLeaveAfterCommit(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{}, 10)
 	f := start(t, store)
@@ -42,7 +43,8 @@ func TestAnswersAndCommandsLeaveOnlyAfterTheCommit(t *testing.T) {
 	}
 }
 
-func TestWhatComesDuringACommitIsCommittedTogether(t *testing.T) {
+// What comes during a commit is committed together.
+func TestTurn_EventsDuringCommitShareNextOne(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
@@ -67,7 +69,8 @@ func TestWhatComesDuringACommitIsCommittedTogether(t *testing.T) {
 	}
 }
 
-func TestABulkSubmitMaySpanTurnsAndIsAnsweredOnce(t *testing.T) {
+// A bulk submit may span turns and is answered once.
+func TestDo_BulkSpanningTurnsIsAnsweredOnce(t *testing.T) {
 	f := start(t, newStore())
 	ops := make([]engine.Event, 3*maxBatch)
 	for i := range ops {
@@ -84,7 +87,8 @@ func TestABulkSubmitMaySpanTurnsAndIsAnsweredOnce(t *testing.T) {
 	}
 }
 
-func TestAFullInboxRefusesAtOnce(t *testing.T) {
+// A full inbox refuses at once.
+func TestDo_FullInboxRefusesAtOnce(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
@@ -108,7 +112,8 @@ func TestAFullInboxRefusesAtOnce(t *testing.T) {
 	}
 }
 
-func TestAFailedCommitIsAnswered503AndTheEngineReloads(t *testing.T) {
+// A failed commit is answered 503 and the engine reloads.
+func TestTurn_FailedCommitAnswers503AndReloads(t *testing.T) {
 	store := newStore()
 	f := start(t, store)
 	f.do(heartbeat(1), submit("before"))
@@ -146,7 +151,8 @@ func TestAFailedCommitIsAnswered503AndTheEngineReloads(t *testing.T) {
 	}
 }
 
-func TestAStoreThatRefusesWritesIsReadAndRecoversByItself(t *testing.T) {
+// A store that refuses writes is read and recovers by itself.
+func TestLoop_ReadOnlyStoreServesReadsAndRecovers(t *testing.T) {
 	store := newStore()
 	f := start(t, store)
 	f.do(heartbeat(1), submit("before"))
@@ -180,7 +186,8 @@ func TestAStoreThatRefusesWritesIsReadAndRecoversByItself(t *testing.T) {
 	}
 }
 
-func TestOneOperationsBugIsAnswered500AndHoldsUpNobody(t *testing.T) {
+// One operations bug is answered 500 and holds up nobody.
+func TestTurn_RejectedBatchIsDecidedOneByOne(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	store.refuse = "guilty"
@@ -201,7 +208,8 @@ func TestOneOperationsBugIsAnswered500AndHoldsUpNobody(t *testing.T) {
 	}
 }
 
-func TestAFloodOfSubmitsDoesNotSilenceWorkers(t *testing.T) {
+// A flood of submits does not silence workers.
+func TestInbox_SubmitFloodLeavesWorkersHeard(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
@@ -220,7 +228,8 @@ func TestAFloodOfSubmitsDoesNotSilenceWorkers(t *testing.T) {
 	close(store.gate)
 }
 
-func TestTheInboxIsBoundedInBytesToo(t *testing.T) {
+// The inbox is bounded in bytes too.
+func TestInbox_LimitCountsBytes(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	f := start(t, store)
@@ -238,7 +247,8 @@ func TestTheInboxIsBoundedInBytesToo(t *testing.T) {
 	close(store.gate)
 }
 
-func TestTheStopIsBounded(t *testing.T) {
+// The stop is bounded.
+func TestRun_StopIsBounded(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	d := New(Config{
@@ -280,7 +290,8 @@ func TestTheStopIsBounded(t *testing.T) {
 	}
 }
 
-func TestGetLaysLiveProgressAndReasonsOverTheRow(t *testing.T) {
+// Get lays live progress and reasons over the row.
+func TestTask_OverlaysLiveProgressAndReason(t *testing.T) {
 	f := start(t, newStore())
 	f.do(heartbeat(1), submit("a"), submit("b"))
 	f.do(engine.Report{Worker: "w1", Report: model.Report{ID: "a", Attempt: 1, Status: model.ReportDownloading}})
@@ -307,7 +318,8 @@ func TestGetLaysLiveProgressAndReasonsOverTheRow(t *testing.T) {
 	}
 }
 
-func TestAfterAStartWorkersAreAskedForAHeartbeat(t *testing.T) {
+// After a start workers are asked for a heartbeat.
+func TestRun_StartRequestsHeartbeats(t *testing.T) {
 	store := newStore()
 	f := start(t, store)
 	f.do(heartbeat(1))
@@ -318,7 +330,8 @@ func TestAfterAStartWorkersAreAskedForAHeartbeat(t *testing.T) {
 	}
 }
 
-func TestAHeartbeatBringsTheAssignmentWithItsPayload(t *testing.T) {
+// A heartbeat brings the assignment with its payload.
+func TestHeartbeat_AnswerHasAssignmentPayload(t *testing.T) {
 	f := start(t, newStore())
 	f.do(heartbeat(1), submit("a"))
 	a := f.do(heartbeat(1))[0]
@@ -327,7 +340,8 @@ func TestAHeartbeatBringsTheAssignmentWithItsPayload(t *testing.T) {
 	}
 }
 
-func TestAfterTheStopCallsAreRefusedAndThoseTakenInAreAnswered(t *testing.T) {
+// After the stop calls are refused and those taken in are answered.
+func TestDo_AfterStopIsRefused(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})
 	d := New(Config{

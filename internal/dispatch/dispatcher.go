@@ -12,7 +12,7 @@ import (
 )
 
 // Outbox takes what leaves after a commit. Its methods do not block for long; what
-// they cannot send is lost without harm, for the next heartbeat says it again.
+// they cannot send is lost without harm, because the next heartbeat answer repeats it.
 type Outbox interface {
 	Assign(worker string, assignments []model.Assignment)
 	Drop(worker string, drops []model.Drop)
@@ -28,7 +28,7 @@ type Config struct {
 	Retention Retention
 	Store     ReadStore
 	Outbox    Outbox
-	Connected func() bool // whether workers can be heard now
+	Connected func() bool // whether heartbeats can arrive now
 	Logger    *slog.Logger
 }
 
@@ -49,7 +49,7 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// Dispatcher is the loop round [Turn]: one goroutine, in [Dispatcher.Run], owns
+// Dispatcher is the loop around [Turn]: one goroutine, in [Dispatcher.Run], owns
 // engine and writer.
 type Dispatcher struct {
 	cfg   Config
@@ -64,9 +64,9 @@ type Dispatcher struct {
 	started  model.Time
 
 	// Of the loop's goroutine.
-	clock       func() engine.Clock
-	bugs        int        // panics since the last that was logged
-	bugLoggedAt model.Time // on the steady clock
+	clock         func() engine.Clock
+	panics        int        // panics since the last that was logged
+	panicLoggedAt model.Time // on the steady clock
 }
 
 // New returns a dispatcher that serves once Run is called; calls that come before
@@ -77,7 +77,7 @@ func New(cfg Config) *Dispatcher {
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
 		clock: machineClock(),
 	}
-	d.turn.onBug = d.logBug
+	d.turn.onPanic = d.logPanic
 	return d
 }
 
@@ -85,11 +85,11 @@ func New(cfg Config) *Dispatcher {
 // failed commit until one has succeeded again.
 func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 
-// Turning returns nil once the loop has answered between two turns, an error if it
+// CheckLoop returns nil once the loop has answered between two turns, an error if it
 // has ended or ctx ends first. A watchdog asks it: a loop that hangs in a turn
 // does not answer. A store that refuses writes does not keep it from answering.
-func (d *Dispatcher) Turning(ctx context.Context) error {
-	_, err := between(ctx, d, func(*loop) (struct{}, error) { return struct{}{}, nil }, nil)
+func (d *Dispatcher) CheckLoop(ctx context.Context) error {
+	_, err := runInLoop(ctx, d, func(*loop) (struct{}, error) { return struct{}{}, nil }, nil)
 	return err
 }
 
@@ -111,7 +111,7 @@ func (d *Dispatcher) Do(ops []engine.Event, done func([]engine.Answer)) *model.E
 }
 
 // Run loads the engine and turns until ctx ends; then it answers what is in the
-// inbox, within 4 s, and returns. Stop those who call Do first.
+// inbox, within 4 s, and returns. Stop the callers of Do first.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	defer close(d.stopped)
 	defer d.ready.Store(false)
@@ -120,7 +120,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	l := &loop{Dispatcher: d}
 	l.load(ctx)
 	for ctx.Err() == nil {
-		if !l.more && !d.inbox.waiting() {
+		if !l.unplaced && !d.inbox.waiting() {
 			select {
 			case <-ctx.Done():
 			case <-d.inbox.wake:

@@ -3,7 +3,7 @@
 // events leave.
 //
 // [Turn] is one such step and has no goroutine and no clock: the simulator can
-// call it as the daemon does. [Dispatcher] is the loop round it with the bounded
+// call it as the daemon does. [Dispatcher] is the loop around it with the bounded
 // inbox. While one commit is under way the next batch gathers by itself: that is
 // the group commit; there is no timer, and an idle system answers at once.
 package dispatch

@@ -19,7 +19,7 @@ func (d *Dispatcher) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer
 		return nil, err
 	}
 	if !o.DryRun {
-		store.session, err = between(ctx, d, func(l *loop) (int64, error) {
+		store.session, err = runInLoop(ctx, d, func(l *loop) (int64, error) {
 			if err := l.refusal(); err != nil {
 				return 0, err
 			}
@@ -29,26 +29,26 @@ func (d *Dispatcher) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer
 			return nil, err
 		}
 	}
-	return &importing{Writer: w, d: d, dry: o.DryRun, session: store.session, live: make(map[string]struct{})}, nil
+	return &importSession{Writer: w, d: d, dry: o.DryRun, session: store.session, liveIDs: make(map[string]struct{})}, nil
 }
 
-// importing is an import under way.
-type importing struct {
+// importSession is an import under way.
+type importSession struct {
 	repo.Writer
 	d       *Dispatcher
 	dry     bool
 	session int64
-	live    map[string]struct{} // ids of the tasks put that have not ended: a finish releases these
+	liveIDs map[string]struct{} // ids of the tasks put that have not ended: a finish releases these
 }
 
 // Put implements [repo.Writer]. The record of a worker that is living here is
 // kept: its own is the newer one.
-func (w *importing) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
+func (w *importSession) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var kept repo.PutStats
 	if len(records) > 0 && records[0].Worker != nil {
 		var others []repo.Record
 		for i := range records {
-			living, err := w.d.living(ctx, records[i].ID())
+			living, err := w.d.isLiveWorker(ctx, records[i].ID())
 			if err != nil {
 				return kept, err
 			}
@@ -69,7 +69,7 @@ func (w *importing) Put(ctx context.Context, records []repo.Record) (repo.PutSta
 	done, err := w.Writer.Put(ctx, records)
 	for i := range records {
 		if t := records[i].Task; err == nil && t != nil && !t.Status.Terminal() {
-			w.live[t.ID] = struct{}{}
+			w.liveIDs[t.ID] = struct{}{}
 		}
 	}
 	done.Kept += kept.Kept
@@ -79,30 +79,30 @@ func (w *importing) Put(ctx context.Context, records []repo.Record) (repo.PutSta
 
 // Finish implements [repo.Writer]: the tasks that were put are dispatched. Where the
 // commit fails they stay held back, and Finish may be called again.
-func (w *importing) Finish(ctx context.Context, want repo.Digest) (repo.Digest, error) {
+func (w *importSession) Finish(ctx context.Context, want repo.Digest) (repo.Digest, error) {
 	got, err := w.Writer.Finish(ctx, want)
 	if err != nil || !got.Equal(want) || w.dry {
 		return got, err
 	}
-	return got, w.d.turnAlone(ctx, w.session, engine.Release{Tasks: w.live})
+	return got, w.d.runSingle(ctx, w.session, engine.FinishImport{Tasks: w.liveIDs})
 }
 
 // Abort implements [repo.Writer]. It is done even if ctx ends before: an import that
 // never ends would keep lost workers from being noticed.
-func (w *importing) Abort(ctx context.Context) error {
+func (w *importSession) Abort(ctx context.Context) error {
 	err := w.Writer.Abort(ctx)
 	if w.dry {
 		return err
 	}
-	return errors.Join(err, w.d.surely(ctx, func(l *loop) { l.turn.endImport(w.session) }))
+	return errors.Join(err, w.d.alwaysInLoop(ctx, func(l *loop) { l.turn.endImport(w.session) }))
 }
 
 // Tasks implements [repo.Lookup].
-func (w *importing) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
+func (w *importSession) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	return w.d.cfg.Store.Tasks(ctx, ids)
 }
 
-func (d *Dispatcher) living(ctx context.Context, worker string) (bool, error) {
+func (d *Dispatcher) isLiveWorker(ctx context.Context, worker string) (bool, error) {
 	w, err := d.Worker(ctx, worker)
 	if model.CodeOf(err) == model.CodeNotFound {
 		return false, nil
@@ -135,7 +135,7 @@ func (s *importStore) Commit(ctx context.Context, b *model.Batch) error {
 	for i := range b.Tasks {
 		ids[i] = b.Tasks[i].ID
 	}
-	_, err := between(ctx, s.d, func(l *loop) (struct{}, error) {
+	_, err := runInLoop(ctx, s.d, func(l *loop) (struct{}, error) {
 		return struct{}{}, s.commit(ctx, l, ids, b)
 	}, nil)
 	return err
@@ -156,32 +156,32 @@ func (s *importStore) commit(ctx context.Context, l *loop, ids []string, b *mode
 			return model.Errorf(model.CodeConflict, "task %s: it has changed here during the import", c.ID).For(c.ID)
 		}
 	}
-	return l.alone(ctx, s.session, engine.Import{Batch: b})
+	return l.executeSingle(ctx, s.session, engine.Import{Batch: b})
 }
 
-// turnAlone gives one event of an import a turn of its own.
-func (d *Dispatcher) turnAlone(ctx context.Context, session int64, ev engine.Event) error {
-	_, err := between(ctx, d, func(l *loop) (struct{}, error) {
-		return struct{}{}, l.alone(ctx, session, ev)
+// runSingle gives one event of an import a turn of its own.
+func (d *Dispatcher) runSingle(ctx context.Context, session int64, ev engine.Event) error {
+	_, err := runInLoop(ctx, d, func(l *loop) (struct{}, error) {
+		return struct{}{}, l.executeSingle(ctx, session, ev)
 	}, nil)
 	return err
 }
 
-// alone takes one event of an import, which has no caller in the inbox, through a
+// executeSingle takes one event of an import, which has no caller in the inbox, through a
 // turn.
-func (l *loop) alone(ctx context.Context, session int64, ev engine.Event) error {
+func (l *loop) executeSingle(ctx context.Context, session int64, ev engine.Event) error {
 	if err := l.refusal(); err != nil {
 		return err
 	}
 	if l.turn.session != session {
 		return model.Errorf(model.CodeNotFound, "import: it has been given up; begin again")
 	}
-	connected := l.cfg.Connected() && !l.refused // as in serve
-	err := l.turnOver(context.WithoutCancel(ctx), l.clock(), connected, []engine.Event{ev}, nil)
-	l.more = l.more || err == nil && l.refused
-	l.refused = l.refused && err != nil
+	connected := l.cfg.Connected() && !l.unheard // as in serve
+	err := l.executeTurn(context.WithoutCancel(ctx), l.clock(), connected, []engine.Event{ev}, nil)
+	l.unplaced = l.unplaced || err == nil && l.unheard
+	l.unheard = l.unheard && err != nil
 	if isBug(err) {
-		return errBug
+		return errInternal
 	}
 	return err
 }

@@ -25,16 +25,16 @@ func pendingRecord(t *testing.T, id string) (records []repo.Record, digest repo.
 	return records, digest
 }
 
-func (f *fixture) begin() *importing {
+func (f *fixture) begin() *importSession {
 	f.t.Helper()
 	w, err := f.Begin(f.t.Context(), repo.CopyOptions{})
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return w.(*importing)
+	return w.(*importSession)
 }
 
-func (f *fixture) put(w *importing, records []repo.Record) {
+func (f *fixture) put(w *importSession, records []repo.Record) {
 	f.t.Helper()
 	if done, err := w.Put(f.t.Context(), records); err != nil || done.Written != 1 {
 		f.t.Fatalf("put: %+v, %v", done, err)

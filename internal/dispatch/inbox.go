@@ -33,22 +33,22 @@ type queue struct {
 	weight int
 }
 
-// lane is the queues of those who wait, in the order in which they are served. Its
+// lane is the queues of the clients that wait, in the order of service. Its
 // weight is bounded.
 type lane struct {
-	queues map[string]*queue
-	turns  []*queue // those of queues, none of them empty; the first is served next
-	weight int
-	shared bool // several waited at the last turn
+	queues      map[string]*queue
+	turns       []*queue // those of queues, none of them empty; the first is served next
+	weight      int
+	isContended bool // several waited at the last turn
 }
 
-// A client that has put little into a full lane may put more: who fills it keeps
-// nobody else out. So a lane holds up to twice its limit.
-const little = 16 // parts of the limit
+// A client with little in a full lane may add more, so that no client can keep the
+// others out. So a lane holds up to twice its limit.
+const smallClientFraction = 16 // parts of the limit
 
-// share is how much of a turn's room one client gets while others wait, in parts:
-// who asks for little waits for a short turn, whatever others ask for.
-const share = 8
+// clientShare is how much of a turn's room one client gets while others wait, in parts:
+// a small request waits for a short turn, whatever other clients send.
+const clientShare = 8
 
 // inbox holds calls until a turn takes them, the workers' before the clients': what
 // workers send keeps the system true. It is bounded, and safe for
@@ -87,7 +87,7 @@ func (b *inbox) put(c *call) bool {
 	if q != nil {
 		own += q.weight
 	}
-	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/little && l.weight+total <= 2*b.limit
+	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/smallClientFraction && l.weight+total <= 2*b.limit
 	if b.closed || !fits {
 		return false
 	}
@@ -106,8 +106,8 @@ func (b *inbox) put(c *call) bool {
 	return true
 }
 
-// part is one operation's place in its call.
-type part struct {
+// opRef is one operation's place in its call.
+type opRef struct {
 	call *call
 	at   int
 }
@@ -115,7 +115,7 @@ type part struct {
 // batch is what one turn decides on; parts[i] is where events[i+skip] came from.
 type batch struct {
 	events []engine.Event
-	parts  []part
+	refs   []opRef
 	room   int // weight that may still be taken
 }
 
@@ -135,10 +135,10 @@ func (b *inbox) take(into *batch) {
 func (l *lane) take(into *batch) {
 	part := into.room
 	shared := len(l.turns) > 1
-	if shared || l.shared {
-		part = max(into.room/share, 1)
+	if shared || l.isContended {
+		part = max(into.room/clientShare, 1)
 	}
-	l.shared = shared
+	l.isContended = shared
 	for range len(l.turns) {
 		if into.room <= 0 {
 			return
@@ -163,7 +163,7 @@ func (q *queue) take(into *batch, room int) (moved int) {
 		for c.next < len(c.ops) && moved < room {
 			op := c.ops[c.next]
 			into.events = append(into.events, op)
-			into.parts = append(into.parts, part{c, c.next})
+			into.refs = append(into.refs, opRef{c, c.next})
 			t := op.Traits()
 			moved += weight(&t)
 			c.next++

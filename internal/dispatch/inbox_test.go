@@ -28,7 +28,8 @@ func takenBy(b *inbox, room int) map[string]int {
 	return counts
 }
 
-func TestWhoAsksForLittleDoesNotWaitBehindWhoAsksForMuch(t *testing.T) {
+// Who asks for little does not wait behind who asks for much.
+func TestInbox_SmallClientDoesNotWaitForLarge(t *testing.T) {
 	b := newInbox(1000)
 	if !b.put(submits("flood", 0, 900)) || !b.put(submits("alice", 0, 1)) || !b.put(submits("bob", 0, 2)) {
 		t.Fatal("not taken in")
@@ -44,7 +45,8 @@ func TestWhoAsksForLittleDoesNotWaitBehindWhoAsksForMuch(t *testing.T) {
 	}
 }
 
-func TestClientsKeepAQuarterOfATurnBesideAFloodOfWorkers(t *testing.T) {
+// Clients keep a quarter of a turn beside a flood of workers.
+func TestInbox_ClientsKeepQuarterDuringWorkerFlood(t *testing.T) {
 	b := newInbox(8 * maxBatch)
 	for range 2000 {
 		if !b.put(&call{ops: []engine.Event{heartbeat(1)}}) {
@@ -75,7 +77,8 @@ func TestClientsKeepAQuarterOfATurnBesideAFloodOfWorkers(t *testing.T) {
 	}
 }
 
-func TestWhoFillsTheInboxKeepsNobodyOut(t *testing.T) {
+// Who fills the inbox keeps nobody out.
+func TestInbox_FullLaneAdmitsSmallClients(t *testing.T) {
 	b := newInbox(1600)
 	for i := 0; b.put(submits("flood", i, 1)); i++ {
 		if i > 1600 {
@@ -96,7 +99,8 @@ func TestWhoFillsTheInboxKeepsNobodyOut(t *testing.T) {
 	}
 }
 
-func TestTheOperationsOfOneClientKeepTheirOrder(t *testing.T) {
+// The operations of one client keep their order.
+func TestInbox_ClientOperationsKeepOrder(t *testing.T) {
 	b := newInbox(1000)
 	for i := range 30 {
 		for _, client := range []string{"a", "b", "c"} {
@@ -114,7 +118,7 @@ func TestTheOperationsOfOneClientKeepTheirOrder(t *testing.T) {
 			if want := fmt.Sprint(s.Client, next[s.Client]); s.Spec.ID != want {
 				t.Fatalf("%s instead of %s", s.Spec.ID, want)
 			}
-			if p := batch.parts[i]; p.call.ops[p.at].(engine.Submit).Spec != s.Spec {
+			if p := batch.refs[i]; p.call.ops[p.at].(engine.Submit).Spec != s.Spec {
 				t.Fatal("a part does not belong to its event")
 			}
 			next[s.Client]++

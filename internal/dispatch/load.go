@@ -10,9 +10,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// maxAside is how many stored rows may be bad; with more the load fails, for then it
+// maxUnloadable is how many stored rows may be bad; with more the load fails, for then it
 // is not the rows.
-const maxAside = 100
+const maxUnloadable = 100
 
 // badRow is a stored task or worker on which the engine panics.
 type badRow struct {
@@ -29,9 +29,9 @@ func (e *badRow) Error() string {
 
 // Load builds the engine from the store, at the time now. What an import holds back
 // stays held back. A task on which the engine panics is set aside, so that one bad
-// row does not stop all others; such a worker is left out until it is heard.
+// row does not stop all others; such a worker is left out until its next heartbeat.
 func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
-	t.drop()
+	t.unload()
 	if err := t.resolveImport(ctx); err != nil {
 		return err
 	}
@@ -44,12 +44,12 @@ func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 			maps.DeleteFunc(t.hold.Tasks, func(id string, _ struct{}) bool { return !e.IsHeld(id) })
 			t.engine = e
 			return nil
-		case len(t.aside) >= maxAside:
-			return fmt.Errorf("%d stored rows cannot be loaded: %w", maxAside, bad)
+		case len(t.unloadable) >= maxUnloadable:
+			return fmt.Errorf("%d stored rows cannot be loaded: %w", maxUnloadable, bad)
 		}
 		// The panic has left the engine half done: it is built once more without the row.
-		t.aside[bad.task+"\x00"+bad.worker] = struct{}{}
-		t.onBug("a stored row cannot be loaded; it is set aside", bad.bug, "task", bad.task, "worker", bad.worker)
+		t.unloadable[bad.task+"\x00"+bad.worker] = struct{}{}
+		t.onPanic("a stored row cannot be loaded; it is set aside", bad.bug, "task", bad.task, "worker", bad.worker)
 	}
 }
 
@@ -79,7 +79,7 @@ func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, b
 	e = engine.New(t.cfg, now, engine.Totals{Counts: counts, LastSeq: last})
 	e.LoadHold(t.hold)
 	for _, w := range workers {
-		if at.worker = w.ID; !t.isAside("", w.ID) {
+		if at.worker = w.ID; !t.isUnloadable("", w.ID) {
 			e.LoadWorker(w)
 		}
 	}
@@ -88,8 +88,8 @@ func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, b
 		if err != nil {
 			return nil, nil, fmt.Errorf("load the live tasks: %w", err)
 		}
-		if at.task = task.ID; t.isAside(task.ID, "") {
-			e.SetAside(task)
+		if at.task = task.ID; t.isUnloadable(task.ID, "") {
+			e.AddUnloadable(task)
 		} else {
 			e.LoadTask(task)
 		}
@@ -98,23 +98,23 @@ func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, b
 	return e, nil, nil
 }
 
-func (t *Turn) isAside(task, worker string) bool {
-	if len(t.aside) == 0 {
+func (t *Turn) isUnloadable(task, worker string) bool {
+	if len(t.unloadable) == 0 {
 		return false
 	}
-	_, ok := t.aside[task+"\x00"+worker]
+	_, ok := t.unloadable[task+"\x00"+worker]
 	return ok
 }
 
-// drop lets go of an engine that may not match the store.
-func (t *Turn) drop() { t.engine = nil }
+// unload discards an engine that may not match the store.
+func (t *Turn) unload() { t.engine = nil }
 
 // beginImport notes that an import is under way, and returns its number.
 func (t *Turn) beginImport() (session int64) {
 	t.sessions++
 	t.session, t.hold.Active = t.sessions, true
 	if t.engine != nil {
-		t.engine.Step(engine.Hold{})
+		t.engine.Step(engine.BeginImport{})
 	}
 	return t.session
 }
@@ -127,7 +127,7 @@ func (t *Turn) endImport(session int64) {
 	}
 	t.session, t.hold.Active = 0, false
 	if t.engine != nil {
-		t.engine.Step(engine.Abandon{})
+		t.engine.Step(engine.AbortImport{})
 	}
 }
 
@@ -137,28 +137,28 @@ func (t *Turn) committed(plan *engine.Plan) {
 	if plan.Hold.Released {
 		t.session = 0
 	}
-	t.doubt = nil
-	for i := 0; i < len(plan.Batch.Tasks) && len(t.aside) > 0; i++ {
-		delete(t.aside, plan.Batch.Tasks[i].ID+"\x00") // its row is another now
+	t.unresolved = nil
+	for i := 0; i < len(plan.Batch.Tasks) && len(t.unloadable) > 0; i++ {
+		delete(t.unloadable, plan.Batch.Tasks[i].ID+"\x00") // its row is another now
 	}
 }
 
 // resolveImport finds out which tasks of an import were written by a commit with an
 // unknown outcome: they are held back like those of the commits that succeeded.
 func (t *Turn) resolveImport(ctx context.Context) error {
-	if len(t.doubt) == 0 {
+	if len(t.unresolved) == 0 {
 		return nil
 	}
-	ids := make([]string, len(t.doubt))
-	for i := range t.doubt {
-		ids[i] = t.doubt[i].ID
+	ids := make([]string, len(t.unresolved))
+	for i := range t.unresolved {
+		ids[i] = t.unresolved[i].ID
 	}
 	rows, err := t.store.Tasks(ctx, ids)
 	if err != nil {
 		return fmt.Errorf("load %d imported tasks: %w", len(ids), err)
 	}
-	for i := range t.doubt {
-		row, put := rows[t.doubt[i].ID], t.doubt[i].Put
+	for i := range t.unresolved {
+		row, put := rows[t.unresolved[i].ID], t.unresolved[i].Put
 		if row == nil || row.Status.Terminal() {
 			continue
 		}
@@ -170,7 +170,7 @@ func (t *Turn) resolveImport(ctx context.Context) error {
 			t.hold.Tasks[row.ID] = struct{}{}
 		}
 	}
-	t.doubt = nil
+	t.unresolved = nil
 	return nil
 }
 

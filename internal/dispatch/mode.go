@@ -4,7 +4,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// mode is what the loop does with what is asked of it. Whether an import is under
+// mode is how the loop treats requests. Whether an import is under
 // way is a value of the [Turn]: it goes with every mode.
 type mode int
 
@@ -18,11 +18,11 @@ const (
 // modes is what the mode follows from. It outlives the engine: a reload changes
 // none of it.
 type modes struct {
-	frozen   *model.Error // why writes are refused, nil = they are not; see Freeze
-	frozenBy int64        // the number of the freeze in force
-	failures int          // commits and loads that failed in a row
-	retryAt  model.Time   // on the steady clock: the end of the backoff
-	trouble  *model.Error // what requesters are told about the last failure
+	frozen    *model.Error // why writes are refused, nil = they are not; see Freeze
+	frozenBy  int64        // the number of the freeze in force
+	failures  int          // commits and loads that failed in a row
+	retryAt   model.Time   // on the steady clock: the end of the backoff
+	lastError *model.Error // the answer to requests after the last failure
 }
 
 // at returns the mode and the error for what it refuses.
@@ -39,25 +39,25 @@ func (m *modes) at(now model.Time, loaded bool) (mode, *model.Error) {
 }
 
 func (m *modes) reason() *model.Error {
-	if m.trouble == nil {
+	if m.lastError == nil {
 		return errNotLoaded
 	}
-	return m.trouble
+	return m.lastError
 }
 
 // backOff refuses writes for a time that doubles from failure to failure.
 func (m *modes) backOff(now model.Time, why *model.Error) {
-	m.trouble = why
+	m.lastError = why
 	wait := min(firstRetry<<min(m.failures, 10), lastRetry)
 	m.failures++
 	m.retryAt = now + model.Time(wait.Milliseconds())
 }
 
-// retryNow ends the backoff, for a failure that was not the store's.
-func (m *modes) retryNow() { m.retryAt = 0 }
+// endBackoff ends the backoff, for a failure that was not the store's.
+func (m *modes) endBackoff() { m.retryAt = 0 }
 
-// recover ends the row of failures: something was written.
-func (m *modes) recover() (recovered bool) {
+// noteWritten ends the row of failures: something was written.
+func (m *modes) noteWritten() (recovered bool) {
 	recovered = m.failures > 0
 	m.failures = 0
 	return recovered

@@ -14,7 +14,7 @@ import (
 
 // logged is a dispatcher that is turned by hand, and what it logs.
 type logged struct {
-	*Manual
+	*Stepper
 	t   *testing.T
 	now model.Time
 	out bytes.Buffer
@@ -29,7 +29,7 @@ func newLogged(t *testing.T, store *memory.Store) *logged {
 		}
 		return a
 	}
-	l.Manual = NewManual(Config{
+	l.Stepper = NewStepper(Config{
 		Engine: engine.Config{
 			MaxAttempts: 4, MaxLosses: 5, RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90), OfflineThreshold: model.Seconds(300),

@@ -34,7 +34,7 @@ func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.Task
 // overlay lays over rows of live tasks what only the engine knows. A row that has
 // changed since it was read is left as it was. Without the engine (it is
 // overloaded, or the store cannot be written) the rows stay as they are: a read
-// is better a little old than refused.
+// may be slightly stale, which is better than a refusal.
 func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.Task {
 	var ids []string
 	for _, row := range rows {
@@ -45,7 +45,7 @@ func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.T
 	if len(ids) == 0 {
 		return rows
 	}
-	answer, err := d.ask(ctx, engine.QueryTasks{IDs: ids})
+	answer, err := d.query(ctx, engine.QueryTasks{IDs: ids})
 	if err != nil {
 		return rows
 	}
@@ -68,7 +68,7 @@ func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.T
 
 // Worker returns one worker, or CodeNotFound.
 func (d *Dispatcher) Worker(ctx context.Context, id string) (*model.Worker, error) {
-	answer, err := d.ask(ctx, engine.QueryWorkers{ID: id})
+	answer, err := d.query(ctx, engine.QueryWorkers{ID: id})
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func (d *Dispatcher) Worker(ctx context.Context, id string) (*model.Worker, erro
 
 // Workers returns one page of workers. The query has been validated.
 func (d *Dispatcher) Workers(ctx context.Context, q *model.WorkerQuery) (*model.WorkerPage, error) {
-	answer, err := d.ask(ctx, engine.QueryWorkers{WorkerQuery: *q})
+	answer, err := d.query(ctx, engine.QueryWorkers{WorkerQuery: *q})
 	if err != nil {
 		return nil, err
 	}
@@ -86,15 +86,15 @@ func (d *Dispatcher) Workers(ctx context.Context, q *model.WorkerQuery) (*model.
 
 // Status returns the system in a few numbers.
 func (d *Dispatcher) Status(ctx context.Context) (*model.ClusterStatus, error) {
-	answer, err := d.ask(ctx, engine.QueryStatus{})
+	answer, err := d.query(ctx, engine.QueryStatus{})
 	if err != nil {
 		return nil, err
 	}
 	return answer.Status, nil
 }
 
-// ask puts one query to the engine and waits for its answer.
-func (d *Dispatcher) ask(ctx context.Context, query engine.Event) (*engine.Answer, error) {
+// query puts one query to the engine and waits for its answer.
+func (d *Dispatcher) query(ctx context.Context, query engine.Event) (*engine.Answer, error) {
 	answered := make(chan *engine.Answer, 1)
 	if err := d.Do([]engine.Event{query}, func(answers []engine.Answer) { answered <- &answers[0] }); err != nil {
 		return nil, err

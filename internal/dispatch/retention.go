@@ -27,12 +27,12 @@ const (
 // sweep is how far the deletion of old rows has come.
 type sweep struct {
 	after    int64      // Seq that was looked at last
-	at       model.Time // of the next step, on the steady clock
+	nextAt   model.Time // of the next step, on the steady clock
 	forgetAt model.Time
 }
 
-// before is until when tasks must have ended to be deleted, by status.
-func (r Retention) before(now model.Time) map[model.Status]model.Time {
+// cutoffs is until when tasks must have ended to be deleted, by status.
+func (r Retention) cutoffs(now model.Time) map[model.Status]model.Time {
 	before := make(map[model.Status]model.Time)
 	for status, keep := range map[model.Status]model.Duration{
 		model.StatusCompleted: r.Completed, model.StatusFailed: r.Failed, model.StatusCanceled: r.Canceled,
@@ -44,9 +44,9 @@ func (r Retention) before(now model.Time) map[model.Status]model.Time {
 	return before
 }
 
-// rest is the pause between two walks over all rows: short where rows are to be
+// pause is the pause between two walks over all rows: short where rows are to be
 // kept a short time only.
-func (r Retention) rest() model.Time {
+func (r Retention) pause() model.Time {
 	rest := sweepRest
 	for _, keep := range []model.Duration{r.Completed, r.Failed, r.Canceled} {
 		if keep > 0 {
@@ -56,16 +56,16 @@ func (r Retention) rest() model.Time {
 	return rest
 }
 
-// expire puts what retention has found into the batch, before what is asked for: a
+// addExpired puts what retention has found into the batch, before what is asked for: a
 // row is as it was found when the engine comes to it.
-func (l *loop) expire(ctx context.Context, now engine.Clock) {
+func (l *loop) addExpired(ctx context.Context, now engine.Clock) {
 	s := &l.sweep
 	x := engine.Expire{Forget: now.Steady >= s.forgetAt}
-	if now.Steady >= s.at {
-		bug := guard(func() { x.Rows = l.sweepOn(ctx, now) })
+	if now.Steady >= s.nextAt {
+		bug := guard(func() { x.Rows = l.sweepNext(ctx, now) })
 		if bug != nil {
-			s.at = now.Steady + sweepRest
-			l.logBug("the tasks whose retention is over cannot be looked up", bug)
+			s.nextAt = now.Steady + sweepRest
+			l.logPanic("expired tasks cannot be looked up", bug)
 		}
 	}
 	if len(x.Rows) == 0 && !x.Forget {
@@ -75,33 +75,33 @@ func (l *loop) expire(ctx context.Context, now engine.Clock) {
 	s.forgetAt = now.Steady + forgetRest
 	l.batch.events = slices.Insert(l.batch.events, 0, engine.Event(x))
 	if len(x.Rows) > 0 {
-		l.cfg.Logger.Debug("tasks are deleted: their retention is over", "tasks", len(x.Rows))
+		l.cfg.Logger.Debug("expired tasks are deleted", "tasks", len(x.Rows))
 	}
 }
 
-// sweepOn looks at the next rows, and plans the step after it. What cannot be read
-// is looked at again.
-func (l *loop) sweepOn(ctx context.Context, now engine.Clock) []model.TaskChange {
+// sweepNext looks at the next rows, and plans the step after it. Rows that cannot be
+// read are looked at again.
+func (l *loop) sweepNext(ctx context.Context, now engine.Clock) []model.TaskChange {
 	s := &l.sweep
-	before := l.cfg.Retention.before(now.Wall)
+	before := l.cfg.Retention.cutoffs(now.Wall)
 	if len(before) == 0 {
-		s.at = math.MaxInt64
+		s.nextAt = math.MaxInt64
 		return nil
 	}
 	rows, next, err := l.cfg.Store.Expired(ctx, before, s.after, sweepLimit)
 	if err != nil {
-		l.cfg.Logger.Warn("the tasks whose retention is over cannot be looked up", "error", err)
-		s.at = now.Steady + sweepStep
+		l.cfg.Logger.Warn("expired tasks cannot be looked up", "error", err)
+		s.nextAt = now.Steady + sweepStep
 		return nil
 	}
 	s.after = next
 	switch {
 	case len(rows) == sweepLimit:
-		s.at = now.Steady + sweepFull
+		s.nextAt = now.Steady + sweepFull
 	case next > 0:
-		s.at = now.Steady + sweepStep
+		s.nextAt = now.Steady + sweepStep
 	default:
-		s.at = now.Steady + l.cfg.Retention.rest()
+		s.nextAt = now.Steady + l.cfg.Retention.pause()
 	}
 	return rows
 }

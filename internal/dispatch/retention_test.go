@@ -14,7 +14,7 @@ import (
 
 // byHand is a dispatcher over a memory store whose time is the test's.
 type byHand struct {
-	*Manual
+	*Stepper
 	t     *testing.T
 	store *memory.Store
 	now   model.Time
@@ -28,7 +28,7 @@ func newByHand(t *testing.T, keep Retention) *byHand {
 // newByHandWith is for a store round the memory store, with faults.
 func newByHandWith(t *testing.T, keep Retention, round ReadStore, store *memory.Store) *byHand {
 	h := &byHand{t: t, store: store, now: 1_000_000}
-	h.Manual = NewManual(Config{
+	h.Stepper = NewStepper(Config{
 		Engine: engine.Config{
 			MaxAttempts: 4, MaxLosses: 5, RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),
 			HeartbeatInterval: model.Seconds(30), HeartbeatTimeout: model.Seconds(90),
@@ -76,7 +76,8 @@ func canceled(h *byHand, n int) {
 	}
 }
 
-func TestWhatHasEndedIsDeletedWhenItsTimeIsOver(t *testing.T) {
+// What has ended is deleted when its time is over.
+func TestRetention_DeletesExpiredTasks(t *testing.T) {
 	h := newByHand(t, Retention{Canceled: model.Seconds(10)})
 	canceled(h, 3)
 	h.do(submit("lives"))
@@ -97,7 +98,8 @@ func TestWhatHasEndedIsDeletedWhenItsTimeIsOver(t *testing.T) {
 	}
 }
 
-func TestALongBacklogOfOldTasksIsDeletedInSteps(t *testing.T) {
+// A long backlog of old tasks is deleted in steps.
+func TestRetention_LongBacklogIsDeletedInSteps(t *testing.T) {
 	h := newByHand(t, Retention{Canceled: model.Seconds(10)})
 	const many = 3*sweepLimit + 5
 	canceled(h, many)
@@ -143,9 +145,9 @@ func kept(t *testing.T, store *memory.Store, first, n int64, status model.Status
 	}
 }
 
-// TestRetentionGoesOnPastWhatIsKept has more rows before the old one than a step
+// TestRetention_ContinuesPastKeptTasks has more rows before the old one than a step
 // looks at, and a store that cannot be read for a while.
-func TestRetentionGoesOnPastWhatIsKept(t *testing.T) {
+func TestRetention_ContinuesPastKeptTasks(t *testing.T) {
 	const many = 40_001
 	store := &deafStore{Store: memory.New()}
 	kept(t, store.Store, 1, many, model.StatusCompleted)
@@ -164,7 +166,8 @@ func TestRetentionGoesOnPastWhatIsKept(t *testing.T) {
 	}
 }
 
-func TestWithoutRetentionNothingIsDeleted(t *testing.T) {
+// Without retention nothing is deleted.
+func TestRetention_ZeroDeletesNothing(t *testing.T) {
 	h := newByHand(t, Retention{})
 	canceled(h, 3)
 	h.pass(4000)
@@ -173,7 +176,8 @@ func TestWithoutRetentionNothingIsDeleted(t *testing.T) {
 	}
 }
 
-func TestTombstonesAreForgottenAlsoWhenOnlyClientsDelete(t *testing.T) {
+// Tombstones are forgotten also when only clients delete.
+func TestTombstones_ExpireWithoutRetention(t *testing.T) {
 	h := newByHand(t, Retention{})
 	canceled(h, 1)
 	h.do(engine.Delete{Client: "shop", ID: "t0"})

@@ -23,7 +23,8 @@ func (s *fullStore) Commit(ctx context.Context, b *model.Batch) error {
 	return s.Store.Commit(ctx, b)
 }
 
-func TestAStoreThatRefusesIsTriedAgainAfterAWaitThatDoublesUpToFiveSeconds(t *testing.T) {
+// A store that refuses is tried again after a wait that doubles up to five seconds.
+func TestBackoff_DoublesUpToFiveSeconds(t *testing.T) {
 	store := &fullStore{Store: memory.New(), full: true}
 	h := newByHandWith(t, Retention{}, store, store.Store)
 	var tries []model.Time

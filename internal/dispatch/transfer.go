@@ -10,7 +10,7 @@ import (
 // turns: what was acknowledged before is in it. It implements [repo.Source]. With
 // final, see [Dispatcher.Freeze].
 func (d *Dispatcher) Snapshot(ctx context.Context) (repo.Snapshot, error) {
-	return between(ctx, d, func(*loop) (repo.Snapshot, error) { return d.cfg.Store.Snapshot(ctx) },
+	return runInLoop(ctx, d, func(*loop) (repo.Snapshot, error) { return d.cfg.Store.Snapshot(ctx) },
 		func(_ *loop, s repo.Snapshot) { d.closeUnused(s) })
 }
 
@@ -19,7 +19,7 @@ func (d *Dispatcher) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 // freeze that returns an error has refused nothing.
 func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 	var before modes
-	return between(ctx, d, func(l *loop) (repo.Snapshot, error) {
+	return runInLoop(ctx, d, func(l *loop) (repo.Snapshot, error) {
 		s, err := d.cfg.Store.Snapshot(ctx)
 		if err == nil {
 			before = l.modes
@@ -36,7 +36,7 @@ func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 // store from clearing up.
 func (d *Dispatcher) closeUnused(s repo.Snapshot) {
 	if err := s.Close(); err != nil {
-		d.cfg.Logger.Warn("a snapshot that nobody waited for cannot be closed", "error", err)
+		d.cfg.Logger.Warn("an unused snapshot cannot be closed", "error", err)
 	}
 }
 
@@ -44,5 +44,5 @@ func (d *Dispatcher) closeUnused(s repo.Snapshot) {
 // never undoes a later Freeze.
 func (d *Dispatcher) Thaw(ctx context.Context) error {
 	upTo := d.freezes.Load()
-	return d.surely(ctx, func(l *loop) { l.modes.thaw(upTo) })
+	return d.alwaysInLoop(ctx, func(l *loop) { l.modes.thaw(upTo) })
 }

@@ -24,24 +24,24 @@ type Store interface {
 // Turn takes batches of events through engine and store. It is not safe for
 // concurrent use.
 type Turn struct {
-	cfg    engine.Config
-	store  Store
-	engine *engine.Engine // nil after a failed commit, until Load
-	onBug  func(text string, bug *panicError, args ...any)
+	cfg     engine.Config
+	store   Store
+	engine  *engine.Engine // nil after a failed commit, until Load
+	onPanic func(text string, bug *panicError, args ...any)
 
-	// What no store knows and no reload may lose.
-	hold     engine.ImportHold
-	session  int64               // of the import under way, 0 = none
-	sessions int64               // imports that were begun
-	doubt    []model.TaskChange  // of an import, written by a commit with an unknown outcome
-	aside    map[string]struct{} // rows that cannot be loaded
+	// State that no store holds and no reload may lose.
+	hold       engine.ImportHold
+	session    int64               // of the import under way, 0 = none
+	sessions   int64               // imports that were begun
+	unresolved []model.TaskChange  // of an import, written by a commit with an unknown outcome
+	unloadable map[string]struct{} // rows that cannot be loaded
 }
 
 // NewTurn returns a turn that must be loaded before its first use.
 func NewTurn(cfg engine.Config, store Store) *Turn {
 	return &Turn{
-		cfg: cfg, store: store, onBug: func(string, *panicError, ...any) {},
-		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, aside: make(map[string]struct{}),
+		cfg: cfg, store: store, onPanic: func(string, *panicError, ...any) {},
+		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, unloadable: make(map[string]struct{}),
 	}
 }
 
@@ -51,7 +51,7 @@ func (t *Turn) Loaded() bool { return t.engine != nil }
 // Outcome is what may leave after a turn.
 type Outcome struct {
 	Answers  []engine.Answer // one for each event, in order
-	Commands []Command       // one for each worker that is told something
+	Commands []Command       // at most one for each worker
 	Tasks    []model.TaskEvent
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
@@ -62,7 +62,7 @@ type Outcome struct {
 	Committed bool // something was written
 }
 
-// Command is what a worker is told between its heartbeats.
+// Command is sent to a worker between its heartbeats.
 type Command struct {
 	Worker string
 	Assign []model.Assignment
@@ -70,7 +70,7 @@ type Command struct {
 }
 
 // Do takes one batch through: it reads what deciding needs, decides, commits, and
-// returns what may leave now. connected says whether workers could be heard since
+// returns what may leave now. connected says whether heartbeats could arrive since
 // the last turn.
 //
 // After an error nothing of the batch may be answered but that it failed. If the
@@ -80,7 +80,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	at := -1
 	defer func() {
 		if p := recover(); p != nil {
-			t.drop()
+			t.unload()
 			out, err = nil, panicked(at, p)
 		}
 	}()
@@ -97,7 +97,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	at = -1
 	plan := t.engine.Plan()
 	if !plan.Batch.Empty() {
-		t.doubt = imported(events)
+		t.unresolved = imported(events)
 		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
 			t.engine = nil
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
@@ -116,8 +116,8 @@ func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
 		return t.engine.Step(ev)
 	}
 	if bug := guard(func() { answer = t.engine.Step(ev) }); bug != nil {
-		t.onBug("a query panicked; it is answered 500", bug, nameOf(ev)...)
-		answer = engine.Answer{Err: errBug}
+		t.onPanic("a query panicked; it is answered 500", bug, nameOf(ev)...)
+		answer = engine.Answer{Err: errInternal}
 	}
 	return answer
 }
@@ -125,8 +125,8 @@ func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
 // read gets from the store what deciding on the events needs: one query for the
 // tasks, and one for what deleted ones have left of the ids that are not there.
 // at is set to the event that is looked at.
-func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine.Known, error) {
-	var known engine.Known
+func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine.Lookup, error) {
+	var known engine.Lookup
 	var ids []string
 	for i, ev := range events {
 		*at = i
@@ -149,7 +149,7 @@ func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine
 	if len(absent) == 0 {
 		return known, nil
 	}
-	if known.Gone, err = t.store.Tombstones(ctx, absent); err != nil {
+	if known.Tombstones, err = t.store.Tombstones(ctx, absent); err != nil {
 		return known, fmt.Errorf("read what %d deleted tasks may have left: %w", len(absent), err)
 	}
 	return known, nil
@@ -173,7 +173,7 @@ func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answer
 	if bug == nil {
 		return out
 	}
-	t.onBug("the answers of a turn cannot be made; each is made alone", bug)
+	t.onPanic("the answers of a turn cannot be made; each is made alone", bug)
 	out = &Outcome{Answers: answers, More: plan.More}
 	for i := range answers {
 		one := *plan
@@ -184,7 +184,7 @@ func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answer
 			}
 		}
 		if guard(func() { t.fill(ctx, known, answers[i:i+1], &one) }) != nil {
-			answers[i] = engine.Answer{Err: errBug}
+			answers[i] = engine.Answer{Err: errInternal}
 		}
 	}
 	return out

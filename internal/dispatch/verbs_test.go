@@ -9,9 +9,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
 )
 
-// TestVerbsOfOneTurnAreEachAnswered has a client send ahead, without waiting for
+// TestTurn_EachVerbIsAnswered has a client send ahead, without waiting for
 // answers.
-func TestVerbsOfOneTurnAreEachAnswered(t *testing.T) {
+func TestTurn_EachVerbIsAnswered(t *testing.T) {
 	f := start(t, &gateStore{Store: memory.New()})
 	spec := func() engine.Submit {
 		s := &model.TaskSpec{ID: "a", URL: "http://h/f"}
@@ -38,7 +38,8 @@ func TestVerbsOfOneTurnAreEachAnswered(t *testing.T) {
 	}
 }
 
-func TestWhatIsLongWeighsMore(t *testing.T) {
+// What is long weighs more.
+func TestWeight_GrowsWithPayload(t *testing.T) {
 	long := strings.Repeat("a", bytesPerUnit)
 	mirrors, options := []string{long, long}, model.Options{"header": {long, long, long}}
 	for name, c := range map[string]struct {

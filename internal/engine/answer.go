@@ -2,14 +2,14 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Answer is the answer to one event, from the engine to whoever writes it to the wire.
+// Answer is the answer to one event, from the engine to the code that writes it to the wire.
 // The engine keeps no payloads: it sets TaskID and Assign, from which the caller fills
 // in Task and Heartbeat.Assign after the commit.
 type Answer struct {
 	Err *model.Error // the requester is told; other fields may go with it
 
 	TaskID    string                 // of Submit and the verbs on tasks: the task to show
-	Task      *model.Task            // likewise, with secrets: show Public(); of Delete as it was
+	Task      *model.Task            // in the same way, with secrets: show Public(); of Delete as it was
 	Worker    *model.Worker          // of the verbs on workers, and of QueryWorkers with an ID
 	Heartbeat *model.HeartbeatAnswer // of Heartbeat
 	Assign    []Assign               // of Heartbeat: its assignments

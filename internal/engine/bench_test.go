@@ -78,7 +78,7 @@ func newBench(b *testing.B, l load) *bench {
 }
 
 func (x *bench) turnOver(do func()) Plan {
-	x.Begin(Clock{Wall: x.now, Steady: x.now}, true, Known{})
+	x.Begin(Clock{Wall: x.now, Steady: x.now}, true, Lookup{})
 	do()
 	return x.Engine.Plan()
 }
@@ -127,7 +127,7 @@ func (x *bench) heartbeat(w int) *model.Heartbeat {
 // replace is one completion, and the placement of the next task; it returns how
 // long the placement took.
 func (x *bench) replace(w, i int) time.Duration {
-	x.Begin(Clock{Wall: x.now, Steady: x.now}, true, Known{})
+	x.Begin(Clock{Wall: x.now, Steady: x.now}, true, Lookup{})
 	x.Step(Report{Worker: name(w), Report: model.Report{ID: x.held[w][i], Attempt: 1, Status: model.ReportCompleted}})
 	began := time.Now()
 	plan := x.Engine.Plan()
@@ -244,7 +244,7 @@ func BenchmarkTickWithProgress(b *testing.B) {
 				for w := range progressRate / slots {
 					x.step(Heartbeat{x.heartbeat(w)})
 				}
-				x.flushed -= 1000 // a second has gone by, and nobody is lost
+				x.flushedAt -= 1000 // a second has gone by, and nobody is lost
 				b.StartTimer()
 				if plan := x.step(Tick{}); len(plan.Batch.Tasks) != progressRate {
 					b.Fatalf("the progress of %d tasks is written", len(plan.Batch.Tasks))

@@ -14,10 +14,10 @@ func (c Cancel) Traits() Traits { return Traits{Client: c.Client, Task: c.ID} }
 
 func (c Cancel) reads(_ *Engine, ids []string) []string { return append(ids, c.ID) }
 
-// decide ends a task for its client. The worker that holds it is told, and keeps
-// the slot until it has stopped; one that has a part of its file removes that.
+// decide ends a task for its client. The worker that holds it gets a drop, and keeps the
+// slot until it has stopped; a worker with a partial file deletes that file.
 func (c Cancel) decide(e *Engine) Answer {
-	row, err := e.own(c.Client, c.ID)
+	row, err := e.ownTask(c.Client, c.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}
@@ -25,16 +25,16 @@ func (c Cancel) decide(e *Engine) Answer {
 	switch {
 	case row.Status == model.StatusCanceled:
 		return Answer{TaskID: c.ID}
-	case e.isAside(c.ID):
-		return e.cancelAside(row)
+	case e.isUnloadable(c.ID):
+		return e.cancelUnloadable(row)
 	case t == nil || !t.status().CanBecome(model.StatusCanceled):
-		return cannot(row, "canceled")
+		return conflict(row, "canceled")
 	}
 	if t.run != nil {
-		e.drop(t.workerID(), t.id, t.attempt, model.DropCanceled)
-	} else if x := t.more(); x.bytes > 0 {
-		e.eraseAt(x.last, model.Drop{ID: t.id, Attempt: t.attempt, Reason: model.DropCanceled})
+		e.sendDrop(t.workerID(), t.id, t.attempt, model.DropCanceled)
+	} else if x := t.extraOrZero(); x.bytes > 0 {
+		e.requestErase(x.lastWorker, model.Drop{ID: t.id, Attempt: t.attempt, Reason: model.DropCanceled})
 	}
-	e.finish(t, model.StatusCanceled, nil, nil)
+	e.endTask(t, model.StatusCanceled, nil, nil)
 	return Answer{TaskID: c.ID}
 }

@@ -12,8 +12,8 @@ import (
 // other clients and at other hosts are not concerned. The host is that of the spec; what
 // a worker reports as its host decides nothing.
 //
-// Tasks are moved to lines of the cool-down when it is their turn to be placed, each
-// once. A cool-down closes and opens its lines, as a host that is full does.
+// Tasks are moved to host queues of the cool-down when it is their turn to be placed, each
+// once. A cool-down closes and opens its host queues, as a host that is full does.
 type cooldown struct {
 	client *client
 	site   uint64
@@ -21,14 +21,14 @@ type cooldown struct {
 	phase  coolPhase
 	until  model.Time // end of the phase, on the steady clock
 	trial  *task      // it has begun; the others wait for it
-	lines  []*line
+	lines  []*hostQueue
 	inCool int32
 }
 
 type coolPhase uint8
 
 const (
-	coolOpen  coolPhase = iota // over; only its lines are left
+	coolOpen  coolPhase = iota // over; only its host queues are left
 	coolWait                   // no task begins
 	coolTrial                  // one task begins at a time
 )
@@ -40,7 +40,7 @@ const (
 	// task that was refused waits.
 	maxCooldowns       = 10_000
 	maxClientCooldowns = 100
-	// maxParked bounds the tasks that one turn moves to lines of cool-downs.
+	// maxParked bounds the tasks that one turn moves to host queues of cool-downs.
 	maxParked = 4096
 )
 
@@ -115,16 +115,16 @@ func (e *Engine) coolDown(t *task, host string, wait model.Duration) {
 // not over is a cool-down again.
 func (e *Engine) loadRetryAfter(t *task, row *model.Task) {
 	if row.Error.Waits > 0 {
-		t.grow().waits = small(row.Error.Waits)
+		t.ensureExtra().waits = clampCount(row.Error.Waits)
 	}
 	if row.Error.RetryAfter <= 0 || row.Status != model.StatusPending || row.RetryAt <= e.now {
 		return
 	}
-	t.grow().asked = true
+	t.ensureExtra().asked = true
 	e.coolDown(t, row.Host(), min(row.RetryAt.Sub(e.now), e.cfg.RetryAfterMax))
 }
 
-// setCool changes a cool-down, and opens or closes its lines.
+// setCool changes a cool-down, and opens or closes its host queues.
 func (e *Engine) setCool(c *cooldown, phase coolPhase, trial *task, until model.Time) {
 	before := c.closed()
 	c.phase, c.trial, c.until = phase, trial, until
@@ -138,16 +138,16 @@ func (e *Engine) setCool(c *cooldown, phase coolPhase, trial *task, until model.
 			switch {
 			case l.host.full():
 			case now:
-				e.queue.shutLine(l)
+				e.queue.parkQueue(l)
 			default:
-				e.queue.openLine(l)
+				e.queue.unparkQueue(l)
 			}
 		}
 	}
 	e.tidyCool(c)
 }
 
-// tidyCool forgets a cool-down that is over and has no line.
+// tidyCool forgets a cool-down that is over and has no host queue.
 func (e *Engine) tidyCool(c *cooldown) {
 	if c != nil && c.phase == coolOpen && len(c.lines) == 0 && c.client.cools[c.site] == c {
 		delete(c.client.cools, c.site)
@@ -165,10 +165,10 @@ func (e *Engine) endCoolPhase(c *cooldown) {
 	e.forgetClient(c.client)
 }
 
-// park moves a task, which is in no queue, to a line of its cool-down.
+// park moves a task, which is in no queue, to a host queue of its cool-down.
 func (e *Engine) park(t *task, c *cooldown) {
-	s := t.line.class.set
-	e.move(t, home{need: s.need, avoid: s.avoid, boundTo: s.boundTo, host: t.line.host, priority: t.priority(), cool: c})
+	s := t.queue.group.set
+	e.move(t, placementKey{requirements: s.requirements, excluded: s.excluded, boundTo: s.boundTo, host: t.queue.host, priority: t.priority(), cool: c})
 }
 
 // beginTrial notes that a task is assigned: after a wait the others wait for it.

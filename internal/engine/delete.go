@@ -16,13 +16,13 @@ func (d Delete) reads(_ *Engine, ids []string) []string { return append(ids, d.I
 
 // decide deletes the row of a task that has ended; its id stays taken for a while.
 func (d Delete) decide(e *Engine) Answer {
-	row, err := e.own(d.Client, d.ID)
+	row, err := e.ownTask(d.Client, d.ID)
 	switch {
 	case err != nil:
 		return Answer{Err: err}
 	case !row.Status.Terminal():
-		return cannot(row, "deleted: cancel it first")
-	case e.turn.known.Tasks[d.ID] == nil:
+		return conflict(row, "deleted: cancel it first")
+	case e.turn.lookup.Tasks[d.ID] == nil:
 		// There would be no row to leave a tombstone of, nor to show.
 		return Answer{Err: model.Errorf(model.CodeUnavailable, "the task %s was made a moment ago: try again", d.ID).For(d.ID)}
 	}
@@ -44,7 +44,7 @@ func (e *Engine) eraseFiles(row *model.Task) *model.Error {
 		return model.Errorf(model.CodeConflict,
 			"files: the worker %s, which has the files of the task %s, is not online", row.LastWorkerID, row.ID).For(row.ID)
 	}
-	e.eraseAt(row.LastWorkerID, model.Drop{
+	e.requestErase(row.LastWorkerID, model.Drop{
 		ID: row.ID, Attempt: row.Attempt, Reason: model.DropDeleted, Folder: row.Folder, Result: row.Result,
 	})
 	return nil
@@ -56,5 +56,5 @@ func (e *Engine) deleteRow(id string, from model.Status) {
 	if e.cfg.RetainIDs > 0 {
 		keep = e.now.Add(e.cfg.RetainIDs)
 	}
-	e.write(&model.TaskChange{ID: id, From: from, Delete: true, Keep: keep})
+	e.addChange(&model.TaskChange{ID: id, From: from, Delete: true, Keep: keep})
 }

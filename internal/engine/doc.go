@@ -1,5 +1,5 @@
-// Package engine decides: which worker gets which task, what a report changes,
-// who is lost. It is pure: no clock, no randomness, no I/O, no goroutine, no log.
+// Package engine decides which worker gets which task, what a report changes and which
+// worker is lost. It is pure: no clock, no randomness, no I/O, no goroutine, no log.
 //
 // The caller's duties:
 //
@@ -12,8 +12,7 @@
 //     event in order, then [Engine.Plan].
 //  4. Commit Plan.Batch. Only then send Plan's answers, commands and events.
 //  5. If the commit fails, throw the engine away and build a new one from the
-//     store: it has already taken the batch for true, and the store may or may
-//     not have.
+//     store: it has already applied the batch, and the store may or may not have.
 //  6. Call it from one goroutine at a time. The steady clock must not go back
 //     between calls; the wall clock may.
 package engine

@@ -13,9 +13,9 @@ type Config struct {
 	MaxLosses         int            // lost workers after which a task is failed
 	RetryBase         model.Duration // first backoff
 	RetryDelay        model.Duration // longest backoff
-	RetryAfterMax     model.Duration // longest wait that a server may ask for; 0 = none is heeded
+	RetryAfterMax     model.Duration // longest wait that a server may ask for; 0 = none is honored
 	RetryAfterFree    int            // attempts of a task that end with such a wait and are no failures
-	HeartbeatInterval model.Duration // told to the workers
+	HeartbeatInterval model.Duration // sent to the workers
 	HeartbeatTimeout  model.Duration // silence after which a worker is lost
 	OfflineThreshold  model.Duration // silence after which a lost worker is removed; 0 = never
 	MaxPending        int64          // pending and paused tasks, then submits are refused
@@ -30,15 +30,15 @@ type Config struct {
 
 const (
 	// maxGap is the longest silence between two turns that counts as time in
-	// which workers could be heard. The caller ticks each second; a longer gap
+	// which heartbeats could arrive. The caller ticks each second; a longer gap
 	// is a stopped process or a clock that jumped.
 	maxGap = model.Time(5_000)
 	// maxPlacements bounds one turn; the caller turns again at once for the rest. It
 	// bounds the memory of a turn too: a task may have 512 KiB of torrent.
 	maxPlacements = 512
-	// maxNamed bounds the attempts that a worker can make us pass over. It is far
+	// maxReportedAttempt bounds the attempts that a worker can make us pass over. It is far
 	// from [model.MaxAttemptNumber], the highest that can be reported.
-	maxNamed = 1 << 40
+	maxReportedAttempt = 1 << 40
 	// progressRate is how many rows a second may be written only because a
 	// download went on.
 	progressRate = 500
@@ -51,18 +51,18 @@ type Engine struct {
 
 	now       model.Time // of the turn, by the wall clock, which may be set back
 	steady    model.Time // of the turn, by a clock that never is
-	alive     model.Time // a clock that runs only while workers can be heard; worker and attempt deadlines are on it
+	alive     model.Time // a clock that runs only while heartbeats can arrive; worker and attempt deadlines are on it
 	connected bool
-	graceEnds model.Time // on alive: until then nobody is told that a task is unknown
+	graceEnds model.Time // on alive: until then no report is answered with unknown
 
-	tasks   map[string]*task // every task that has not ended
-	workers map[string]*worker
-	clients map[string]*client
-	bound   map[string][]*set // by worker: sets of tasks that wait for it alone
-	seq     int64             // the last Seq given
-	serves  int64             // assignments since the start
-	drawn   float64           // the last lot that won, see drawLot
-	counts  model.Counts      // all tasks, ended ones too
+	tasks         map[string]*task // every task that has not ended
+	workers       map[string]*worker
+	clients       map[string]*client
+	bound         map[string][]*requirementSet // by worker: sets of tasks that wait for it alone
+	seq           int64                        // the last Seq given
+	assignments   int64                        // assignments since the start
+	lastRandomKey float64                      // the last random key that won, see drawRandomKey
+	counts        model.Counts                 // all tasks, ended ones too
 
 	queue     queue           // pending tasks that may be placed now
 	due       heap[*task]     // pending tasks that may not be placed before a time
@@ -71,14 +71,14 @@ type Engine struct {
 	cooldowns int             // all
 	silent    heap[*worker]   // workers by when their silence will mean something
 
-	importing bool
-	restored  map[string]struct{} // tasks that LoadTask holds back, see LoadHold
-	aside     map[string]asideTask
+	importing  bool
+	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
+	unloadable map[string]unloadableTask
 
-	moved   []*worker  // whose place in the heaps may be another since the last event
-	dirty   []*task    // assigned tasks whose progress the store does not have
-	flushed model.Time // on the steady clock: the last time that it was written
-	turn    turn
+	heapDirty     []*worker  // whose place in the heaps may be another since the last event
+	dirtyProgress []*task    // assigned tasks whose progress the store does not have
+	flushedAt     model.Time // on the steady clock: the last time that it was written
+	turn          turn
 }
 
 // Totals is what the store knows besides its rows.
@@ -102,13 +102,13 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		steady:    now.Steady,
 		connected: true,
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
-		tasks:     make(map[string]*task, live(totals.Counts)),
+		tasks:     make(map[string]*task, countLive(totals.Counts)),
 		workers:   make(map[string]*worker),
 		clients:   make(map[string]*client),
-		bound:     make(map[string][]*set),
+		bound:     make(map[string][]*requirementSet),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
-		flushed:   now.Steady,
+		flushedAt: now.Steady,
 	}
 	for _, s := range model.Statuses {
 		e.counts[s] = totals.Counts[s]
@@ -135,8 +135,8 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 	return e
 }
 
-// live is how many of the tasks have not ended.
-func live(counts model.Counts) int64 {
+// countLive is how many of the tasks have not ended.
+func countLive(counts model.Counts) int64 {
 	n := int64(0)
 	for _, s := range model.Statuses {
 		if !s.Terminal() {
@@ -147,62 +147,62 @@ func live(counts model.Counts) int64 {
 }
 
 // LoadWorker takes over a worker from the store. It is given a fresh timeout, keeps
-// what it holds, and gets nothing new before its first heartbeat: until then nobody
-// knows what it does.
+// what it holds, and gets nothing new before its first heartbeat: its real state is not known until
+// then.
 func (e *Engine) LoadWorker(row *model.Worker) {
 	w := e.workers[row.ID]
 	if w == nil { // else a task has named it, or it was lost and comes again by an import
 		w = e.addWorker(row.ID)
 	}
-	w.said, w.known, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
+	w.state, w.confirmed, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
 	kept := *row
 	kept.CurrentTasks, kept.StatusReason = nil, ""
 	w.Worker = kept
 	w.stored, w.storedAt = &kept, e.alive
 	switch row.Status {
 	case model.WorkerDraining:
-		w.said = model.StateDraining
+		w.state = model.StateDraining
 	case model.WorkerError:
-		w.said = model.StateError
+		w.state = model.StateError
 	case model.WorkerOffline:
 		w.lost = true
 	}
 	w.announced = row.Status
 	e.indexWorker(w)
-	e.heard(w)
+	e.resetTimeout(w)
 	if w.lost {
-		e.awaitRemoval(w)
+		e.scheduleRemoval(w)
 	}
 }
 
 // LoadTask takes over a task that has not ended. One whose worker is not there
-// is given a worker of that name that has yet to be heard.
+// gets a worker of that name that has sent no heartbeat yet.
 func (e *Engine) LoadTask(row *model.Task) {
-	_, held := e.restored[row.ID]
+	_, held := e.heldIDs[row.ID]
 	_ = e.load(row, held)
 }
 
 // load takes over a task; held, it is not placed before the import ends.
 func (e *Engine) load(row *model.Task, held bool) *task {
 	t := e.newTask(row)
-	t.held = held
+	t.onHold = held
 	t.setStatus(row.Status)
-	t.client.count(row.Status, 1)
+	t.client.countWaiting(row.Status, 1)
 	t.attempt = row.Attempt
-	t.failures, t.losses = small(row.Failures), small(row.Losses)
+	t.failures, t.losses = clampCount(row.Failures), clampCount(row.Losses)
 	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && row.Error == nil // see requeue
 	if row.RetryAt > 0 || row.LastWorkerID != "" || row.TotalLength > 0 {
-		x := t.grow()
-		x.retryAt, x.last = row.RetryAt, row.LastWorkerID
+		x := t.ensureExtra()
+		x.retryAt, x.lastWorker = row.RetryAt, row.LastWorkerID
 		x.bytes, x.length = row.CompletedLength, row.TotalLength
 	}
 	e.tasks[t.id] = t
 	if row.Seq > e.seq {
 		e.seq = row.Seq
 	}
-	if row.Timeout > 0 && row.Attempt > 0 { // its worker is heard before it is judged
+	if row.Timeout > 0 && row.Attempt > 0 { // the worker gets the time for one heartbeat first
 		left := row.Timeout - min(row.Timeout, max(e.now.Sub(row.AssignedAt), 0))
-		t.grow().deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
+		t.ensureExtra().deadline = e.alive.Add(max(left, e.cfg.HeartbeatTimeout))
 	}
 	if row.Error != nil {
 		e.loadRetryAfter(t, row)
@@ -213,47 +213,47 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		if w == nil {
 			w = e.addWorker(row.WorkerID)
 			e.indexWorker(w)
-			e.heard(w)
+			e.resetTimeout(w)
 		}
 		e.hold(w, t)
 		t.run.progress = progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed}
-		e.awaitListing(t)
+		e.requireListing(t)
 	default:
 		e.place(t)
 	}
 	return t
 }
 
-// Awaited returns the names of the workers that were loaded as living and have not
-// been heard since.
-func (e *Engine) Awaited() []string {
+// UnconfirmedWorkers returns the names of the workers that were loaded as online and have sent no
+// heartbeat since.
+func (e *Engine) UnconfirmedWorkers() []string {
 	var names []string
 	for _, w := range e.workersByName() {
-		if !w.known && !w.lost {
+		if !w.confirmed && !w.lost {
 			names = append(names, w.ID)
 		}
 	}
 	return names
 }
 
-// Known is what [Engine.Needs] asked for, as the store has it.
-type Known struct {
-	Tasks map[string]*model.Task     // those that exist
-	Gone  map[string]model.Tombstone // what deleted ones have left, of those that do not
+// Lookup is what [Engine.Needs] asked for, as the store has it.
+type Lookup struct {
+	Tasks      map[string]*model.Task     // those that exist
+	Tombstones map[string]model.Tombstone // what deleted ones have left, of those that do not
 }
 
-// Begin starts a turn. connected says whether workers could be heard since the
+// Begin starts a turn. connected says whether heartbeats could arrive since the
 // last turn.
-func (e *Engine) Begin(now Clock, connected bool, known Known) {
+func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 	gap := max(now.Steady-e.steady, 0)
 	var ask []string
 	if connected && e.connected {
 		e.alive += min(gap, maxGap)
 	}
 	if connected && (!e.connected || gap > maxGap) {
-		for _, w := range e.workersByName() { // a silence that could not be heard through is not the fault of a worker
+		for _, w := range e.workersByName() { // no heartbeat could arrive: not the fault of a worker
 			if !w.lost {
-				e.heard(w)
+				e.resetTimeout(w)
 				ask = append(ask, w.ID)
 			}
 		}
@@ -261,18 +261,18 @@ func (e *Engine) Begin(now Clock, connected bool, known Known) {
 	setBack := now.Wall < e.now
 	e.now, e.steady, e.connected = now.Wall, e.steady+gap, connected
 	if setBack {
-		e.shortenWaits()
+		e.capBackoffs()
 	}
 	e.turn = turn{
-		known: known, changed: make(map[string]int), ended: make(map[string]*task),
-		touched: e.turn.touched, // by loading
+		lookup: known, changed: make(map[string]int), ended: make(map[string]*task),
+		dirtyWorkers: e.turn.dirtyWorkers, // by loading
 	}
 	e.turn.plan.Ask = ask
 }
 
-// shortenWaits is for a wall clock that was set back: no backoff may take longer
+// capBackoffs is for a wall clock that was set back: no backoff may take longer
 // for that than the longest one.
-func (e *Engine) shortenWaits() {
+func (e *Engine) capBackoffs() {
 	for _, t := range e.due.items {
 		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
 	}
@@ -294,7 +294,7 @@ func (e *Engine) Step(ev Event) Answer {
 // Plan ends the turn: it places what can be placed and returns all that the turn
 // decided. The Plan's slices are the caller's.
 func (e *Engine) Plan() Plan {
-	more := e.placeAll()
+	more := e.placePending()
 	e.writeWorkers()
 	plan := e.turn.plan
 	plan.More = more

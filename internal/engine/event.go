@@ -5,7 +5,7 @@ package engine
 // worker sends ([Heartbeat], [Report]), what an operator does with workers
 // ([DrainWorker], [ResumeWorker], [RemoveWorker]), the passing of time ([Tick],
 // [Expire]), a query ([QueryTasks], [QueryWorkers], [QueryStatus]), or an import
-// ([Hold], [Import], and [Release] or [Abandon]). Events are decided in their order.
+// ([BeginImport], [Import], and [FinishImport] or [AbortImport]). Events are decided in their order.
 //
 // A kind of event is one file: its fields, its Traits, what it reads and what it
 // decides. A field Client is who asks; it is empty for an operator, who may act on all
@@ -24,7 +24,7 @@ type Traits struct {
 	Lane    Lane
 	Client  string // whose queue it waits in; empty for workers, operators and queries
 	Task    string // that it is about, for the log
-	Worker  string // likewise
+	Worker  string // in the same way
 	Creates string // id of the task that it makes, where the client chose that id
 	Bytes   int    // of payload
 	Entries int    // of a list in it, each of which is looked up

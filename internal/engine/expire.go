@@ -14,7 +14,7 @@ func (Expire) Traits() Traits { return Traits{} }
 
 func (Expire) reads(_ *Engine, ids []string) []string { return ids }
 
-// decide deletes what retention has found, but for what has changed since.
+// decide deletes what retention has found, except for what has changed since.
 func (x Expire) decide(e *Engine) Answer {
 	for i := range x.Rows {
 		r := &x.Rows[i]

@@ -46,7 +46,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	return w
 }
 
-// restart builds the engine anew from what was committed.
+// restart builds the engine again from what was committed.
 func (w *world) restart() {
 	counts := make(model.Counts)
 	rows := slices.SortedFunc(maps.Values(w.tasks), func(a, b *model.Task) int { return int(a.Seq - b.Seq) })
@@ -81,7 +81,7 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 			known[id] = row
 		}
 	}
-	w.engine.Begin(w.clock(), !w.offline, Known{Tasks: known, Gone: w.graves})
+	w.engine.Begin(w.clock(), !w.offline, Lookup{Tasks: known, Tombstones: w.graves})
 	answers := make([]Answer, len(events))
 	for i, ev := range events {
 		answers[i] = w.engine.Step(ev)
@@ -175,11 +175,11 @@ func (w *world) checkPlaced() {
 	w.t.Helper()
 	type place struct {
 		inQueue, isDue, isWatched bool
-		queue                     *line
+		queue                     *hostQueue
 		due, checkAt              model.Time
 	}
 	of := func(t *task) place {
-		p := place{inQueue: t.inLine > 0, isDue: t.inDue > 0, isWatched: t.inWatch > 0, queue: t.line}
+		p := place{inQueue: t.inQueue > 0, isDue: t.inDue > 0, isWatched: t.inWatch > 0, queue: t.queue}
 		if p.isDue {
 			p.due = t.extra.due
 		}
@@ -204,13 +204,13 @@ func (w *world) checkTask(t *task, row *model.Task) {
 	if t == nil {
 		w.t.Fatalf("task %s is %s in the store and unknown to the engine", row.ID, row.Status)
 	}
-	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.more().last != row.LastWorkerID && t.run == nil ||
-		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.more().retryAt != row.RetryAt {
+	if t.status() != row.Status || t.attempt != row.Attempt || t.workerID() != row.WorkerID || t.extraOrZero().lastWorker != row.LastWorkerID && t.run == nil ||
+		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.extraOrZero().retryAt != row.RetryAt {
 		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
 	}
-	waiting := t.inLine > 0 || t.inDue > 0 || t.held && t.status() == model.StatusPending
-	if waiting != (t.status() == model.StatusPending) || t.inLine > 0 && t.inDue > 0 {
-		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inLine, t.inDue)
+	waiting := t.inQueue > 0 || t.inDue > 0 || t.onHold && t.status() == model.StatusPending
+	if waiting != (t.status() == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
+		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inQueue, t.inDue)
 	}
 	if (t.run != nil) != t.status().Active() {
 		w.t.Fatalf("task %s is %s, run %v", t.id, t.status(), t.run)
@@ -224,7 +224,7 @@ func (w *world) checkWorker(id string, k *worker) {
 			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
 		}
 	}
-	if k.shape != nil && (k.inFree > 0) != (k.accepts() && k.used() < k.TotalSlots) {
+	if k.class != nil && (k.inFree > 0) != (k.accepts() && k.used() < k.TotalSlots) {
 		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, free index %d", id, k.used(), k.TotalSlots, k.accepts(), k.inFree)
 	}
 	if k.lost && len(k.tasks) > 0 {
@@ -240,15 +240,15 @@ func (w *world) checkQueue() {
 	w.t.Helper()
 	e := w.engine
 	q := &e.queue
-	live, waiting, running := map[*set]int{}, map[*set]int{}, map[*host]int{}
+	live, waiting, running := map[*requirementSet]int{}, map[*requirementSet]int{}, map[*host]int{}
 	clients := map[*client]int64{}
 	for _, t := range e.tasks {
-		live[t.line.class.set]++
-		if t.inLine > 0 {
-			waiting[t.line.class.set]++
+		live[t.queue.group.set]++
+		if t.inQueue > 0 {
+			waiting[t.queue.group.set]++
 		}
 		if t.run != nil {
-			running[t.line.host]++
+			running[t.queue.host]++
 		}
 		if s := t.status(); s == model.StatusPending || s == model.StatusPaused {
 			clients[t.client]++
@@ -269,14 +269,14 @@ func (w *world) checkQueue() {
 			w.t.Fatalf("set %q counts %d live and %d waiting tasks, there are %d and %d", key, s.live, s.waiting, live[s], waiting[s])
 		}
 		w.checkSet(s)
-		shut += s.shut
+		shut += s.parked
 	}
-	if shut != q.shut {
-		w.t.Fatalf("%d tasks are counted at full hosts, by set %d", q.shut, shut)
+	if shut != q.parked {
+		w.t.Fatalf("%d tasks are counted at full hosts, by set %d", q.parked, shut)
 	}
 	for name, h := range q.hosts.known {
-		if h.running != running[h] || h.running == 0 && len(h.lines) == 0 {
-			w.t.Fatalf("host %s counts %d tasks, there are %d, in %d lines", name, h.running, running[h], len(h.lines))
+		if h.running != running[h] || h.running == 0 && len(h.queues) == 0 {
+			w.t.Fatalf("host %s counts %d tasks, there are %d, in %d lines", name, h.running, running[h], len(h.queues))
 		}
 	}
 	for name, c := range e.clients {
@@ -287,7 +287,7 @@ func (w *world) checkQueue() {
 }
 
 // checkCooldowns compares the cool-downs of the clients with what is counted, and their
-// lines with their phase.
+// host queues with their phase.
 func (w *world) checkCooldowns() {
 	w.t.Helper()
 	all, timed := 0, 0
@@ -315,26 +315,26 @@ func (w *world) checkCooldowns() {
 	}
 }
 
-func (w *world) checkSet(s *set) {
+func (w *world) checkSet(s *requirementSet) {
 	w.t.Helper()
 	accepting := 0
-	for i, ed := range s.edges {
-		if int(ed.inSet) != i || ed.shape.edges[ed.inShape] != ed || (ed.inFree > 0) != (ed.shape.free.len() > 0) {
-			w.t.Fatalf("set %q and shape %q disagree", s.key, ed.shape.key)
+	for i, ed := range s.matches {
+		if int(ed.inSet) != i || ed.class.matches[ed.inClass] != ed || (ed.inFree > 0) != (ed.class.free.len() > 0) {
+			w.t.Fatalf("set %q and shape %q disagree", s.key, ed.class.key)
 		}
-		accepting += ed.shape.accepting
+		accepting += ed.class.accepting
 	}
 	if accepting != s.accepting {
 		w.t.Fatalf("set %q counts %d accepting workers, there are %d", s.key, s.accepting, accepting)
 	}
 	checkHeap(w.t, &s.free)
-	for i := range s.classes {
-		c := &s.classes[i]
+	for i := range s.byPriority {
+		c := &s.byPriority[i]
 		checkHeap(w.t, &c.heads)
 		if c.inReady > 0 && c.heads.len() == 0 {
 			w.t.Fatalf("set %q, priority %d: is ready without a task", s.key, c.priority)
 		}
-		if !w.offline && len(s.avoid) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.len() > 0 && s.free.len() > 0 {
+		if !w.offline && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.len() > 0 && s.free.len() > 0 {
 			w.t.Fatalf("set %q, priority %d: has a task and a worker and is not ready", s.key, c.priority)
 		}
 		for _, l := range c.heads.items {

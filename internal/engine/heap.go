@@ -35,7 +35,7 @@ func (h *heap[T]) remove(item T) {
 	i, last := int(*at)-1, len(h.items)-1
 	h.swap(i, last)
 	var none T
-	h.items[last] = none // let go of it
+	h.items[last] = none // for the garbage collector
 	h.items = h.items[:last]
 	*at = 0
 	if i < last && !h.down(i) {

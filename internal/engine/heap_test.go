@@ -10,7 +10,8 @@ type heapItem struct {
 	at  int32
 }
 
-func TestAHeapStaysInOrderWhateverIsPutInChangedAndTakenOut(t *testing.T) {
+// A heap stays in order whatever is put in changed and taken out.
+func TestHeap_AnyChangeKeepsOrder(t *testing.T) {
 	for seed := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, 0))
 		h := heap[*heapItem]{

@@ -36,7 +36,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	case w == nil:
 		w = e.addWorker(h.WorkerID)
 	default:
-		if err := admit(w, h.Heartbeat); err != nil {
+		if err := checkInstance(w, h.Heartbeat); err != nil {
 			return Answer{Err: err}
 		}
 	}
@@ -49,38 +49,38 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	w.listed = resized(w.listed, len(h.Tasks))
 	for i := range h.Tasks {
 		r := &h.Tasks[i]
-		t := e.find(w, w.listed[i], r.ID)
+		t := e.findListed(w, w.listed[i], r.ID)
 		w.listed[i] = t
 		switch action := e.applyReport(w, t, r); {
 		case action.dropReason() != "":
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: action.dropReason()})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
-				e.stopping(w, r.ID, r.Attempt, nil)
+				e.startDrop(w, r.ID, r.Attempt, nil)
 			}
 		case action.ends():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
 		}
 	}
 	if h.State == model.StateLeaving {
-		e.lose(w, false)
+		e.markLost(w, false)
 		w.left = true
 		return answer
 	}
-	if !repeated { // what it says once more is from before it heard of the last drops
-		e.stopped(w, h.Tasks)
+	if !repeated { // a repeated heartbeat was sent before the last drops arrived
+		e.finishUnlistedDrops(w, h.Tasks)
 	}
 	if !h.Partial {
-		answer.Assign = e.missing(w)
+		answer.Assign = e.unlistedAssignments(w)
 	}
-	answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, w.erasures()...)
+	answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, w.nextErasures()...)
 	e.markDirty(w)
 	return answer
 }
 
-// find returns the live task of an id that a worker lists, nil if there is none.
+// findListed returns the live task of an id that a worker lists, nil if there is none.
 // Workers mostly list the same in the same order: guess is what was at this place
 // the last time.
-func (e *Engine) find(w *worker, guess *task, id string) *task {
+func (e *Engine) findListed(w *worker, guess *task, id string) *task {
 	if guess != nil && guess.id == id && guess.run != nil && guess.run.worker == w {
 		return guess
 	}
@@ -99,9 +99,9 @@ func resized(list []*task, n int) []*task {
 	return append(list, make([]*task, n-len(list))...)
 }
 
-// admit says no to a second worker under one name: the name belongs to an
-// instance until that has left or was lost, and to the last start of it.
-func admit(w *worker, h *model.Heartbeat) *model.Error {
+// checkInstance refuses a second worker under one name: the name belongs to an instance
+// until that instance leaves or is lost, and to its last start.
+func checkInstance(w *worker, h *model.Heartbeat) *model.Error {
 	switch {
 	case w.Instance == "" || w.lost && h.Instance != w.Instance:
 		return nil
@@ -113,15 +113,15 @@ func admit(w *worker, h *model.Heartbeat) *model.Error {
 	return nil
 }
 
-// register takes over what the worker says of itself.
+// register takes over the state that the worker reports.
 func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	same, awaited := w.shape != nil && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
-	w.known, w.lost, w.left, w.partial = true, false, false, h.Partial
-	w.beat++
-	w.Instance, w.Epoch, w.seq, w.said = h.Instance, h.Epoch, h.Seq, h.State
+	same, awaited := w.class != nil && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
+	w.confirmed, w.lost, w.left, w.partial = true, false, false, h.Partial
+	w.heartbeats++
+	w.Instance, w.Epoch, w.seq, w.state = h.Instance, h.Epoch, h.Seq, h.State
 	if w.stateReason != h.StateReason {
 		w.stateReason = h.StateReason
 		e.queue.changes++ // why tasks wait names it
@@ -132,22 +132,22 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
 	if !same || awaited && !w.mayAccept() {
-		// What waits for it alone may need what it has no longer; or, after a start, was
-		// to wait until it is heard.
-		e.unbind(w)
+		// A task bound to it may need what it no longer has; after a start, such a task
+		// waited for its first heartbeat only.
+		e.unbindTasks(w)
 	}
-	if !same || w.counted != w.accepts() || w.shape.room != e.queue.roomOf(w) {
+	if !same || w.isAccepting != w.accepts() || w.class.disk != e.queue.diskTier(w) {
 		e.indexWorker(w)
 	}
-	e.heard(w)
+	e.resetTimeout(w)
 	e.markDirty(w)
 }
 
-// revive brings back a worker that was taken for lost and has spoken.
+// revive brings back a lost worker that has sent a message.
 func (e *Engine) revive(w *worker) {
 	w.lost = false
 	e.indexWorker(w)
-	e.heard(w)
+	e.resetTimeout(w)
 	e.markDirty(w)
 }
 
@@ -162,9 +162,9 @@ func health(m *model.HealthMetrics) float64 {
 	return 30*left(m.CPUUsage) + 30*left(m.MemoryUsage) + 20*left(m.DiskUsage) + 20*success
 }
 
-// stopped frees the slots of what the worker was told to stop and no longer lists;
+// finishUnlistedDrops frees the slots of dropped attempts that the worker no longer lists;
 // where it lists only a part, of what it has had time enough to stop.
-func (e *Engine) stopped(w *worker, listed []model.Report) {
+func (e *Engine) finishUnlistedDrops(w *worker, listed []model.Report) {
 	if len(w.dropping) == 0 {
 		return
 	}
@@ -174,17 +174,17 @@ func (e *Engine) stopped(w *worker, listed []model.Report) {
 	}
 	for id, d := range w.dropping { // in any order: each is looked at alone
 		if attempts[id] != d.attempt && (!w.partial || d.since.Add(e.grace()) <= e.alive) {
-			e.hasStopped(w, id)
+			e.finishDrop(w, id)
 		}
 	}
 }
 
-// missing returns what the worker holds here and does not list: it is given
-// again, and taken away if it goes on not being listed.
-func (e *Engine) missing(w *worker) []Assign {
+// unlistedAssignments returns what the worker holds here and does not list: it is given
+// again, and taken back if it stays unlisted.
+func (e *Engine) unlistedAssignments(w *worker) []Assign {
 	listed := 0
 	for _, t := range w.tasks { // in any order: they are counted
-		if t.run.beat == w.beat {
+		if t.run.lastHeartbeat == w.heartbeats {
 			listed++
 		}
 	}
@@ -192,25 +192,25 @@ func (e *Engine) missing(w *worker) []Assign {
 		return nil
 	}
 	var again []Assign
-	for _, t := range w.held() {
-		if t.run.beat == w.beat {
+	for _, t := range w.tasksBySeq() {
+		if t.run.lastHeartbeat == w.heartbeats {
 			continue
 		}
-		if t.run.listAt == 0 {
-			e.awaitListing(t)
+		if t.run.listBy == 0 {
+			e.requireListing(t)
 		}
 		again = append(again, e.assignment(t))
 	}
 	return again
 }
 
-// erasures returns what the worker is to remove, and counts that it was said.
-func (w *worker) erasures() []model.Drop {
+// nextErasures returns what the worker is to remove, and counts the repetition.
+func (w *worker) nextErasures() []model.Drop {
 	var drops []model.Drop
-	for i := range w.erase {
-		drops = append(drops, w.erase[i].Drop)
-		w.erase[i].times--
+	for i := range w.erasures {
+		drops = append(drops, w.erasures[i].Drop)
+		w.erasures[i].times--
 	}
-	w.erase = slices.DeleteFunc(w.erase, func(x erasure) bool { return x.times <= 0 })
+	w.erasures = slices.DeleteFunc(w.erasures, func(x erasure) bool { return x.times <= 0 })
 	return drops
 }

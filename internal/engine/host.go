@@ -6,28 +6,28 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 type host struct {
 	name    string
 	limit   int
-	running int     // tasks at it, those that are being stopped too
-	lines   []*line // of tasks that are for it
+	running int          // tasks at it, those that are being stopped too
+	queues  []*hostQueue // of tasks that are for it
 }
 
 func (h *host) full() bool { return h != nil && h.running >= h.limit }
 
 // hosts are those with a limit that a live task is for.
 type hosts struct {
-	each   int            // limit of every host, 0 = none
-	single map[string]int // limits of single ones, which go before each; 0 = none
-	known  map[string]*host
+	perHost int            // limit of every host, 0 = none
+	limits  map[string]int // limits of single ones, which go before each; 0 = none
+	known   map[string]*host
 }
 
-// of returns the host of the spec's url if it has a limit, else nil.
-func (h *hosts) of(s *model.TaskSpec) *host {
-	if h.each == 0 && len(h.single) == 0 {
+// hostOf returns the host of the spec's url if it has a limit, else nil.
+func (h *hosts) hostOf(s *model.TaskSpec) *host {
+	if h.perHost == 0 && len(h.limits) == 0 {
 		return nil
 	}
 	name := s.Host()
-	limit, ok := h.single[name]
+	limit, ok := h.limits[name]
 	if !ok {
-		limit = h.each
+		limit = h.perHost
 	}
 	if name == "" || limit == 0 {
 		return nil
@@ -40,9 +40,9 @@ func (h *hosts) of(s *model.TaskSpec) *host {
 	return known
 }
 
-// tidy forgets a host that no task is for or at.
-func (h *hosts) tidy(one *host) {
-	if one != nil && one.running == 0 && len(one.lines) == 0 {
+// removeIdle forgets a host that no task is for or at.
+func (h *hosts) removeIdle(one *host) {
+	if one != nil && one.running == 0 && len(one.queues) == 0 {
 		delete(h.known, one.name)
 	}
 }
@@ -54,9 +54,9 @@ func (e *Engine) enterHost(h *host) {
 		return
 	}
 	if h.running++; h.running == h.limit {
-		for _, l := range h.lines {
+		for _, l := range h.queues {
 			if !l.cool.closed() {
-				e.queue.shutLine(l)
+				e.queue.parkQueue(l)
 			}
 		}
 	}
@@ -68,11 +68,11 @@ func (e *Engine) leaveHost(h *host) {
 		return
 	}
 	if h.running--; h.running == h.limit-1 {
-		for _, l := range h.lines {
+		for _, l := range h.queues {
 			if !l.cool.closed() {
-				e.queue.openLine(l)
+				e.queue.unparkQueue(l)
 			}
 		}
 	}
-	e.queue.hosts.tidy(h)
+	e.queue.hosts.removeIdle(h)
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// ImportHold is what an import has made of an engine and no store knows. Whoever
-// builds an engine again from the store hands it on, or unverified tasks are placed.
+// ImportHold is the state of an import that no store holds. The caller passes it to each
+// engine that it builds, or unverified tasks are placed.
 type ImportHold struct {
 	Active bool                // an import is under way
 	Tasks  map[string]struct{} // ids of the tasks that are held back
@@ -34,15 +34,15 @@ func (h *ImportHold) Apply(c *HoldChange) {
 
 // LoadHold hands on what an earlier engine over the same store has held back. It
 // comes before LoadTask. The engine reads h.Tasks and does not change it.
-func (e *Engine) LoadHold(h ImportHold) { e.importing, e.restored = h.Active, h.Tasks }
+func (e *Engine) LoadHold(h ImportHold) { e.importing, e.heldIDs = h.Active, h.Tasks }
 
 // IsHeld reports whether a task that has not ended is held back.
 func (e *Engine) IsHeld(id string) bool {
 	t := e.tasks[id]
-	return t != nil && t.held
+	return t != nil && t.onHold
 }
 
-func (e *Engine) noteHold(id string, held bool) {
+func (e *Engine) changeHold(id string, held bool) {
 	c := &e.turn.plan.Hold
 	if c.Tasks == nil {
 		c.Tasks = make(map[string]bool)
@@ -54,7 +54,7 @@ func (e *Engine) noteHold(id string, held bool) {
 // is not after the last one here, so that the order of the import is kept.
 func (e *Engine) importRows(b *model.Batch) Answer {
 	for _, c := range b.Workers {
-		if old := e.workers[c.ID]; old != nil && old.known && !old.lost {
+		if old := e.workers[c.ID]; old != nil && old.confirmed && !old.lost {
 			continue
 		}
 		e.importWorker(c.Put)
@@ -76,10 +76,10 @@ func (e *Engine) importTask(c *model.TaskChange) {
 		if old.run != nil {
 			e.release(old, false)
 		}
-		e.end(old)
+		e.removeTask(old)
 		delete(e.turn.ended, old.id)
 	}
-	delete(e.aside, c.ID)
+	delete(e.unloadable, c.ID)
 	switch {
 	case c.From != "": // a replaced row keeps its place
 	case row.Seq <= e.seq:
@@ -94,20 +94,20 @@ func (e *Engine) importTask(c *model.TaskChange) {
 		e.counts[c.From]--
 	}
 	e.counts[row.Status]++
-	e.write(&model.TaskChange{ID: c.ID, From: c.From, Put: row})
+	e.addChange(&model.TaskChange{ID: c.ID, From: c.From, Put: row})
 	if row.Status.Terminal() {
 		return
 	}
 	e.load(row, true)
-	e.noteHold(c.ID, true)
+	e.changeHold(c.ID, true)
 }
 
-// releaseHeld ends the import: the tasks, or all for nil, are placed in the order
+// releaseTasks ends the import: the tasks, or all for nil, are placed in the order
 // of their arrival.
-func (e *Engine) releaseHeld(tasks map[string]struct{}) {
+func (e *Engine) releaseTasks(tasks map[string]struct{}) {
 	var held []*task
 	for id, t := range e.tasks { // in any order: they are sorted
-		if _, ok := tasks[id]; t.held && (ok || tasks == nil) {
+		if _, ok := tasks[id]; t.onHold && (ok || tasks == nil) {
 			held = append(held, t)
 		}
 	}
@@ -115,13 +115,13 @@ func (e *Engine) releaseHeld(tasks map[string]struct{}) {
 	e.importing = false
 	e.turn.plan.Hold.Released = true
 	for _, t := range held {
-		t.held = false
-		e.noteHold(t.id, false)
+		t.onHold = false
+		e.changeHold(t.id, false)
 		e.place(t)
 	}
 	for _, w := range e.workersByName() {
 		if !w.lost {
-			e.heard(w)
+			e.resetTimeout(w)
 		}
 	}
 }

@@ -4,7 +4,7 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 
 // Import takes over rows of another store: each change is a Put, and From is what
 // the caller has just read from the store. Tasks that are to be placed are held
-// back until [Release]; a worker that is living here keeps its own row.
+// back until [FinishImport]; a worker that is living here keeps its own row.
 type Import struct{ Batch *model.Batch }
 
 // Traits implements [Event].
@@ -14,46 +14,46 @@ func (Import) reads(_ *Engine, ids []string) []string { return ids }
 
 func (i Import) decide(e *Engine) Answer { return e.importRows(i.Batch) }
 
-// Hold says that an import has begun: no worker is told that a task is unknown. It
-// writes nothing, so it needs no turn.
-type Hold struct{}
+// BeginImport starts an import: until its end no report is answered with unknown. It writes
+// nothing, so it needs no turn.
+type BeginImport struct{}
 
 // Traits implements [Event].
-func (Hold) Traits() Traits { return Traits{} }
+func (BeginImport) Traits() Traits { return Traits{} }
 
-func (Hold) reads(_ *Engine, ids []string) []string { return ids }
+func (BeginImport) reads(_ *Engine, ids []string) []string { return ids }
 
-func (Hold) decide(e *Engine) Answer {
+func (BeginImport) decide(e *Engine) Answer {
 	e.importing = true
 	return Answer{}
 }
 
-// Release ends an import: its tasks are no longer held back, and every worker has a
+// FinishImport ends an import: its tasks are no longer held back, and every worker has a
 // fresh timeout. Tasks that an earlier import has left behind stay held back.
-type Release struct {
+type FinishImport struct {
 	Tasks map[string]struct{} // ids of the verified tasks; nil = all that are held back
 }
 
 // Traits implements [Event].
-func (Release) Traits() Traits { return Traits{} }
+func (FinishImport) Traits() Traits { return Traits{} }
 
-func (Release) reads(_ *Engine, ids []string) []string { return ids }
+func (FinishImport) reads(_ *Engine, ids []string) []string { return ids }
 
-func (r Release) decide(e *Engine) Answer {
-	e.releaseHeld(r.Tasks)
+func (r FinishImport) decide(e *Engine) Answer {
+	e.releaseTasks(r.Tasks)
 	return Answer{}
 }
 
-// Abandon ends an import that is not verified: its tasks stay held back until
-// another import of the same tasks is released. Like [Hold] it needs no turn.
-type Abandon struct{}
+// AbortImport ends an import that is not verified: its tasks stay held back until
+// another import of the same tasks is released. Like [BeginImport] it needs no turn.
+type AbortImport struct{}
 
 // Traits implements [Event].
-func (Abandon) Traits() Traits { return Traits{} }
+func (AbortImport) Traits() Traits { return Traits{} }
 
-func (Abandon) reads(_ *Engine, ids []string) []string { return ids }
+func (AbortImport) reads(_ *Engine, ids []string) []string { return ids }
 
-func (Abandon) decide(e *Engine) Answer {
+func (AbortImport) decide(e *Engine) Answer {
 	e.importing = false
 	return Answer{}
 }

@@ -42,11 +42,12 @@ func (w *world) importRows(workers []*model.Worker, tasks ...*model.Task) Plan {
 	return plan
 }
 
-func TestAnImportIsHeldBackKeepsItsOrderAndRunsAfterItsRelease(t *testing.T) {
+// An import is held back keeps its order and runs after its release.
+func TestImport_RunsInOrderAfterFinish(t *testing.T) {
 	w := newWorld(t, testConfig())
 	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 	w.turn(w.event([]string{"heartbeat", "new", "slots=2"}), w.event([]string{"submit", "shop", "own"}))
-	w.turn(Hold{})
+	w.turn(BeginImport{})
 	plan := w.importRows([]*model.Worker{old},
 		moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading),
 		moved("m3", 3, model.StatusCompleted), moved("m4", 4, model.StatusPaused), moved("m5", 5, model.StatusPending))
@@ -69,21 +70,22 @@ func TestAnImportIsHeldBackKeepsItsOrderAndRunsAfterItsRelease(t *testing.T) {
 		t.Errorf("during the import the worker is told to drop %v", answers[0].Heartbeat.Drop)
 	}
 	w.turn(w.event([]string{"heartbeat", "new", "slots=2", "holds=own#1:downloading:1"}))
-	_, plan = w.turn(Release{})
+	_, plan = w.turn(FinishImport{})
 	if len(plan.Assign) != 1 || plan.Assign[0].Task != "m1" {
 		t.Errorf("after the release %+v, want m1", plan.Assign)
 	}
-	// The old worker is heard: it goes on with what it had.
+	// The old worker is heard: it continues with what it had.
 	answers, _ = w.turn(w.event([]string{"heartbeat", "old", "instance=i", "epoch=1", "slots=5", "holds=m2#3:completed"}))
 	if f := answers[0].Heartbeat.Forget; len(f) != 1 || w.tasks["m2"].Status != model.StatusCompleted {
 		t.Errorf("forget %v, m2 is %s", f, w.tasks["m2"].Status)
 	}
 }
 
-func TestWhatIsPausedAndResumedDuringAnImportIsHeldBackAsWell(t *testing.T) {
+// What is paused and resumed during an import is held back as well.
+func TestImport_PausedAndResumedStaysOnHold(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.turn(w.event([]string{"heartbeat", "new", "slots=5"}))
-	w.turn(Hold{})
+	w.turn(BeginImport{})
 	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 	w.importRows([]*model.Worker{old},
 		moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading), moved("m3", 3, model.StatusPaused),
@@ -107,7 +109,7 @@ func TestWhatIsPausedAndResumedDuringAnImportIsHeldBackAsWell(t *testing.T) {
 	if lines := w.why([]string{"m1", "m3", "m4"}); !slices.Equal(lines, []string{"m1 pending: " + held, "m3 pending: " + held, "m4 paused"}) {
 		t.Errorf("why: %q", lines)
 	}
-	_, plan := w.turn(Release{})
+	_, plan := w.turn(FinishImport{})
 	placed := make([]string, 0, len(plan.Assign))
 	for _, a := range plan.Assign {
 		placed = append(placed, a.Task)
@@ -118,16 +120,17 @@ func TestWhatIsPausedAndResumedDuringAnImportIsHeldBackAsWell(t *testing.T) {
 	reasons(map[string]int{})
 }
 
-func TestAnImportReplacesWhatIsThereInWhateverStateItIs(t *testing.T) {
+// An import replaces what is there in whatever state it is.
+func TestImport_ReplacesTaskInAnyState(t *testing.T) {
 	for _, from := range model.Statuses {
 		for _, to := range model.Statuses {
 			t.Run(fmt.Sprintf("%s by %s", from, to), func(t *testing.T) {
 				w := newWorld(t, testConfig())
-				w.turn(Hold{})
+				w.turn(BeginImport{})
 				old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 				w.importRows([]*model.Worker{old}, moved("m", 7, from))
 				w.importRows(nil, moved("m", 7, to))
-				w.turn(Release{})
+				w.turn(FinishImport{})
 				if row := w.tasks["m"]; row.Status != to || row.Seq != 7 {
 					t.Errorf("it is %s with seq %d", row.Status, row.Seq)
 				}
@@ -136,7 +139,8 @@ func TestAnImportReplacesWhatIsThereInWhateverStateItIs(t *testing.T) {
 	}
 }
 
-func TestWorkersMayComeBeforeTheirTasksOrAfterThem(t *testing.T) {
+// Workers may come before their tasks or after them.
+func TestImport_WorkersBeforeOrAfterTasks(t *testing.T) {
 	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 	task := moved("m", 1, model.StatusDownloading)
 	task.Timeout = model.Seconds(1)
@@ -146,7 +150,7 @@ func TestWorkersMayComeBeforeTheirTasksOrAfterThem(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t, testConfig())
-			w.turn(Hold{})
+			w.turn(BeginImport{})
 			for _, step := range steps {
 				step(w)
 			}
@@ -161,7 +165,8 @@ func TestWorkersMayComeBeforeTheirTasksOrAfterThem(t *testing.T) {
 	}
 }
 
-func TestALivingWorkerKeepsItsOwnRow(t *testing.T) {
+// A living worker keeps its own row.
+func TestImport_LiveWorkerKeepsItsRow(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.turn(w.event([]string{"heartbeat", "w1", "slots=2"}))
 	plan := w.importRows([]*model.Worker{{ID: "w1", Instance: "another", Status: model.WorkerOnline}})
@@ -170,13 +175,14 @@ func TestALivingWorkerKeepsItsOwnRow(t *testing.T) {
 	}
 }
 
-func TestAnAbandonedImportHoldsItsTasksBackAndNothingElse(t *testing.T) {
+// An abandoned import holds its tasks back and nothing else.
+func TestImport_AbortKeepsOnlyItsTasksOnHold(t *testing.T) {
 	w := newWorld(t, testConfig())
 	w.turn(w.event([]string{"heartbeat", "new", "slots=2"}))
-	w.turn(Hold{})
+	w.turn(BeginImport{})
 	old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 	w.importRows([]*model.Worker{old}, moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading))
-	w.turn(Abandon{})
+	w.turn(AbortImport{})
 	w.pass(model.Seconds(60))
 	// The worker that nobody has heard is judged; what it had waits with the rest.
 	if row := w.tasks["m2"]; row.Status != model.StatusPending || w.engine.tasks["m1"].run != nil {
@@ -185,14 +191,15 @@ func TestAnAbandonedImportHoldsItsTasksBackAndNothingElse(t *testing.T) {
 	if a, _ := w.turn(w.event([]string{"report", "new", "x#1:downloading:1"})); a[0].Drop == nil || a[0].Drop.Reason != model.DropUnknown {
 		t.Errorf("an unknown task is answered %+v", a[0])
 	}
-	w.turn(Hold{})
-	_, plan := w.turn(Release{}, w.event([]string{"heartbeat", "new", "slots=2"}))
+	w.turn(BeginImport{})
+	_, plan := w.turn(FinishImport{}, w.event([]string{"heartbeat", "new", "slots=2"}))
 	if len(plan.Assign) != 2 {
 		t.Errorf("after another import %d tasks are placed", len(plan.Assign))
 	}
 }
 
-func TestARowThatWasWrittenByHandIsTakenAsItIs(t *testing.T) {
+// A row that was written by hand is taken as it is.
+func TestLoad_InvalidRowIsTaken(t *testing.T) {
 	w := newWorld(t, testConfig())
 	row := moved("m1", 1, model.StatusPending)
 	row.Priority = 77

@@ -14,10 +14,10 @@ func (p Pause) Traits() Traits { return Traits{Client: p.Client, Task: p.ID} }
 
 func (p Pause) reads(_ *Engine, ids []string) []string { return append(ids, p.ID) }
 
-// decide holds a task back for its client. The worker that holds it is told, keeps
-// what it has of the file, and keeps the slot until it has stopped.
+// decide pauses a task for its client. The worker that holds it gets a drop, keeps the
+// partial file, and keeps the slot until it has stopped.
 func (p Pause) decide(e *Engine) Answer {
-	row, err := e.own(p.Client, p.ID)
+	row, err := e.ownTask(p.Client, p.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}
@@ -26,23 +26,23 @@ func (p Pause) decide(e *Engine) Answer {
 	case row.Status == model.StatusPaused:
 		return Answer{TaskID: p.ID}
 	case t == nil || !t.status().CanBecome(model.StatusPaused):
-		return cannot(row, "paused")
+		return conflict(row, "paused")
 	}
 	set, state := model.SetStatus|model.SetWorker|model.SetRetryAt, model.TaskState{}
 	if t.run != nil {
-		state = t.run.progress.ended()
+		state = t.run.progress.final()
 		state.LastWorkerID = t.workerID()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
-		e.drop(t.workerID(), t.id, t.attempt, model.DropPaused)
+		e.sendDrop(t.workerID(), t.id, t.attempt, model.DropPaused)
 		e.release(t, true)
 	}
 	t.reclaimable = false
 	if x := t.extra; x != nil {
-		x.retryAt, x.boundTo, x.until, x.avoids = 0, "", 0, nil
+		x.retryAt, x.boundTo, x.until, x.avoidances = 0, "", 0, nil
 		e.updateSet(t)
 	}
 	state.Status = model.StatusPaused
-	e.change(t, set, state)
+	e.changeState(t, set, state)
 	e.place(t)
 	return Answer{TaskID: p.ID}
 }

@@ -15,8 +15,8 @@ type Assign struct {
 	TimeoutLeft model.Duration
 }
 
-// DropFrom tells a worker to stop an attempt.
-type DropFrom struct {
+// DropCommand tells a worker to stop an attempt.
+type DropCommand struct {
 	Worker string
 	model.Drop
 }
@@ -32,7 +32,7 @@ type Note struct {
 type Plan struct {
 	Batch    model.Batch
 	Assign   []Assign
-	Drop     []DropFrom
+	Drop     []DropCommand
 	Tasks    []model.TaskEvent
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
@@ -44,41 +44,41 @@ type Plan struct {
 
 // turn gathers a plan.
 type turn struct {
-	known   Known
-	changed map[string]int   // task id → index in plan.Batch.Tasks
-	ended   map[string]*task // tasks that ended in this turn: no longer held, and not yet in the store
-	touched []*worker        // workers whose row or status may have changed
-	plan    Plan
+	lookup       Lookup
+	changed      map[string]int   // task id → index in plan.Batch.Tasks
+	ended        map[string]*task // tasks that ended in this turn: no longer held, and not yet in the store
+	dirtyWorkers []*worker        // workers whose row or status may have changed
+	plan         Plan
 }
 
-// change writes some fields of a task's row and, if the status is among them and
+// changeState writes some fields of a task's row and, if the status is among them and
 // differs, counts it and tells it.
-func (e *Engine) change(t *task, set model.Fields, state model.TaskState) {
+func (e *Engine) changeState(t *task, set model.Fields, state model.TaskState) {
 	from := t.status()
 	if set&model.SetStatus != 0 {
 		state.UpdatedAt = e.now
 		if state.Status != from {
 			e.counts[from]--
 			e.counts[state.Status]++
-			t.client.count(from, -1)
-			t.client.count(state.Status, 1)
+			t.client.countWaiting(from, -1)
+			t.client.countWaiting(state.Status, 1)
 			t.setStatus(state.Status)
-			e.tell(t, &state)
+			e.emitStatus(t, &state)
 		}
 	}
-	e.write(&model.TaskChange{ID: t.id, From: from, Set: set, State: state})
+	e.addChange(&model.TaskChange{ID: t.id, From: from, Set: set, State: state})
 }
 
-// tell has everybody hear of a task's new status.
-func (e *Engine) tell(t *task, state *model.TaskState) {
+// emitStatus publishes a task's new status.
+func (e *Engine) emitStatus(t *task, state *model.TaskState) {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: t.id, Client: t.client.name, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
 		Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
 	})
 }
 
-// write adds a change to the batch, folded into an earlier one of the same task.
-func (e *Engine) write(c *model.TaskChange) {
+// addChange adds a change to the batch, folded into an earlier one of the same task.
+func (e *Engine) addChange(c *model.TaskChange) {
 	if i, ok := e.turn.changed[c.ID]; ok {
 		e.turn.plan.Batch.Tasks[i].Fold(c)
 		return
@@ -90,7 +90,7 @@ func (e *Engine) write(c *model.TaskChange) {
 // row returns the task as it will be after the turn so far, nil if it was neither
 // asked for nor made in this turn.
 func (e *Engine) row(id string) *model.Task {
-	before := e.turn.known.Tasks[id]
+	before := e.turn.lookup.Tasks[id]
 	i, ok := e.turn.changed[id]
 	if !ok {
 		return before
@@ -102,12 +102,12 @@ func (e *Engine) row(id string) *model.Task {
 	return c.Apply(before)
 }
 
-func (e *Engine) note(task, worker, text string) {
+func (e *Engine) addNote(task, worker, text string) {
 	e.turn.plan.Notes = append(e.turn.plan.Notes, Note{Text: text, Task: task, Worker: worker})
 }
 
-func (e *Engine) drop(worker, id string, attempt int64, reason model.DropReason) {
-	e.turn.plan.Drop = append(e.turn.plan.Drop, DropFrom{
+func (e *Engine) sendDrop(worker, id string, attempt int64, reason model.DropReason) {
+	e.turn.plan.Drop = append(e.turn.plan.Drop, DropCommand{
 		Worker: worker, Drop: model.Drop{ID: id, Attempt: attempt, Reason: reason},
 	})
 }

@@ -24,8 +24,8 @@ func (e *Engine) status() *model.ClusterStatus {
 		TasksByStatus: maps.Clone(e.counts),
 		Waiting:       make(map[string]int),
 	}
-	for _, w := range e.workers { // in any order: only sums
-		if w.lost || w.said == model.StateError {
+	for _, w := range e.workers { // in any order: only a sum
+		if w.lost || w.state == model.StateError {
 			continue
 		}
 		s.ActiveWorkers++
@@ -54,25 +54,25 @@ func (e *Engine) countWaiting(by map[string]int) {
 		by[reason] += n
 	}
 	aside := 0
-	for _, a := range e.aside { // in any order: only a sum
+	for _, a := range e.unloadable { // in any order: only a sum
 		if a.status == model.StatusPending {
 			aside++
 		}
 	}
-	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no line
-	for _, s := range e.queue.sets {                                 // in any order: only sums
+	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no host queue
+	for _, s := range e.queue.sets {                                 // in any order: only a sum
 		held -= s.waiting
 	}
-	count(reasonHeld, held)
-	count(reasonAside, aside)
+	count(reasonOnHold, held)
+	count(reasonUnloadable, aside)
 	count("backs off or is scheduled", e.due.len())
 	cooling := e.countCooling()
-	count("waits for its host, which has as many tasks as limits allow", e.queue.shut-cooling)
+	count("waits for its host, which has as many tasks as limits allow", e.queue.parked-cooling)
 	count("waits for its host, which asked its client to wait (host_cooldown)", cooling)
 	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
 		s := e.queue.sets[key]
-		if n := s.waiting - s.shut; n > 0 {
-			count(e.whySet(s), n)
+		if n := s.waiting - s.parked; n > 0 {
+			count(e.setReason(s), n)
 		}
 	}
 }

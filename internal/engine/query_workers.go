@@ -24,7 +24,7 @@ func (q QueryWorkers) decide(e *Engine) Answer {
 		if w == nil {
 			return Answer{Err: model.Errorf(model.CodeNotFound, "there is no worker %s", q.ID).For(q.ID)}
 		}
-		return Answer{Worker: w.view()}
+		return Answer{Worker: w.public()}
 	}
 	page := &model.WorkerPage{Workers: []*model.Worker{}}
 	for _, id := range slices.Sorted(maps.Keys(e.workers)) {
@@ -36,13 +36,13 @@ func (q QueryWorkers) decide(e *Engine) Answer {
 			page.Next = page.Workers[q.Limit-1].ID
 			break
 		}
-		page.Workers = append(page.Workers, w.view())
+		page.Workers = append(page.Workers, w.public())
 	}
 	return Answer{Workers: page}
 }
 
-// view is the worker as others see it.
-func (w *worker) view() *model.Worker {
+// public is the worker as others see it.
+func (w *worker) public() *model.Worker {
 	v := w.Worker
 	v.Status, v.StatusReason = w.status(), w.statusReason()
 	v.UsedSlots = w.used()

@@ -12,11 +12,11 @@ import (
 
 var seeds = flag.Uint64("seeds", 200, "how many random histories are played")
 
-// TestRandomHistories gives the engine arbitrary, also contradictory, events. The
+// TestEngine_RandomHistoriesStayConsistent gives the engine arbitrary, also contradictory, events. The
 // world checks after each turn that engine and store agree; here is checked what
 // must hold over time: an attempt is given out once, a completed task is not
-// assigned again, and whoever works honestly is not given more than its slots.
-func TestRandomHistories(t *testing.T) {
+// assigned again, and whichever worker works honestly is not given more than its slots.
+func TestEngine_RandomHistoriesStayConsistent(t *testing.T) {
 	for seed := range *seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 1))
@@ -147,7 +147,7 @@ func (h *history) checkWaits(plan *Plan, updated map[string]bool) {
 		}
 	}
 	for id, t := range h.engine.tasks {
-		if row := h.tasks[id]; t.line.cool.closed() && !h.asked[row.Client+"@"+row.Host()] {
+		if row := h.tasks[id]; t.queue.cool.closed() && !h.asked[row.Client+"@"+row.Host()] {
 			h.t.Fatalf("%s of %s waits for %s, which never asked for it", id, row.Client, row.Host())
 		}
 	}

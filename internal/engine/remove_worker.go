@@ -23,7 +23,7 @@ func (r RemoveWorker) decide(e *Engine) Answer {
 				"the worker %s is %s and cannot be removed; drain and stop it first, or use force", w.ID, w.status()).For(w.ID)
 		}
 		if !w.lost {
-			e.lose(w, false)
+			e.markLost(w, false)
 		}
 		e.removeWorker(w)
 		return nil

@@ -7,7 +7,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Report is what a worker says of one attempt.
+// Report is a report of a worker on one attempt.
 type Report struct {
 	Worker string
 	model.Report
@@ -64,21 +64,21 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 		return action
 	}
 	if t.run == nil {
-		e.takeBack(w, t)
+		e.reclaim(w, t)
 	}
-	t.run.beat = w.beat
-	e.hasStopped(w, t.id) // an earlier attempt of it, which this one has superseded there
-	e.listed(t)
+	t.run.lastHeartbeat = w.heartbeats
+	e.finishDrop(w, t.id) // an earlier attempt of it, which this one has superseded there
+	e.renewLease(t)
 	switch action {
 	case actionProgress:
-		e.downloading(t, r)
+		e.applyProgress(t, r)
 	case actionComplete:
-		e.complete(t, r)
+		e.completeTask(t, r)
 	case actionFail:
-		t.run.cameTo(r)
-		e.fail(t, r.Error, r.RetryAfter)
+		t.run.recordProgress(r)
+		e.failAttempt(t, r.Error, r.RetryAfter)
 	case actionReject:
-		e.rejected(t, r)
+		e.rejectAttempt(t, r)
 	}
 	return action
 }
@@ -135,18 +135,18 @@ func (t *task) reported() (state reportedTask, last string, attempt int64) {
 	default:
 		state = taskPending
 	}
-	return state, t.more().last, t.attempt
+	return state, t.extraOrZero().lastWorker, t.attempt
 }
 
 // reportedEnded is reported for a task that is not live: it ended in this turn, or it
 // has ended in the store, or it is not there.
 func (e *Engine) reportedEnded(id string) (state reportedTask, last string, attempt int64) {
-	if e.isAside(id) {
+	if e.isUnloadable(id) {
 		return taskUndecided, "", 0
 	}
 	var status model.Status
 	if t := e.turn.ended[id]; t != nil {
-		status, last, attempt = t.status(), t.more().last, t.attempt
+		status, last, attempt = t.status(), t.extraOrZero().lastWorker, t.attempt
 	} else if row := e.row(id); row != nil {
 		status, last, attempt = row.Status, row.LastWorkerID, row.Attempt
 	}
@@ -168,30 +168,30 @@ func (e *Engine) reportedEnded(id string) (state reportedTask, last string, atte
 // recordHigherAttempt notes that a worker reports a higher attempt than the store has:
 // the next attempt must be above both.
 func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
-	if attempt <= t.named() || attempt > maxNamed {
+	if attempt <= t.maxSeenAttempt() || attempt > maxReportedAttempt {
 		return
 	}
-	e.note(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
-	t.grow().named = attempt
+	e.addNote(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
+	t.ensureExtra().maxSeen = attempt
 }
 
-// listed notes that the holder knows of the attempt.
-func (e *Engine) listed(t *task) {
-	t.run.listAt, t.run.resent = 0, false
+// renewLease notes that the holder knows of the attempt.
+func (e *Engine) renewLease(t *task) {
+	t.run.listBy, t.run.isResent = 0, false
 	e.updateWatch(t)
 }
 
-// takeBack returns a task to the worker that held it last, before it was given
-// away: its bytes are kept, and its attempt's timeout goes on.
-func (e *Engine) takeBack(w *worker, t *task) {
+// reclaim returns a task to the worker that held it last, before it was given
+// away: its bytes are kept, and its attempt's timeout continues.
+func (e *Engine) reclaim(w *worker, t *task) {
 	if w.lost && !w.left {
 		e.revive(w)
 	}
 	e.hold(w, t)
 }
 
-// downloading notes the progress, and the start where it is news.
-func (e *Engine) downloading(t *task, r *model.Report) {
+// applyProgress notes the progress, and the start where it is news.
+func (e *Engine) applyProgress(t *task, r *model.Report) {
 	p := progressFrom(r)
 	if t.rejections != 0 {
 		t.rejections = 0
@@ -200,7 +200,7 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 		t.run.progress = p
 		state := p.state()
 		state.Status, state.WorkerID, state.StartedAt = model.StatusDownloading, t.workerID(), e.now
-		e.change(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
+		e.changeState(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
 		return
 	}
 	if p.completed > t.run.progress.completed {
@@ -210,10 +210,10 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	t.run.progress = p
 	if moved && !t.run.dirty {
 		t.run.dirty = true
-		e.dirty = append(e.dirty, t)
+		e.dirtyProgress = append(e.dirtyProgress, t)
 	}
-	if moved && e.steady-t.run.told >= 1000 {
-		t.run.told = e.steady
+	if moved && e.steady-t.run.progressSentAt >= 1000 {
+		t.run.progressSentAt = e.steady
 		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
 			ID: t.id, Client: t.client.name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
 			CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
@@ -221,7 +221,7 @@ func (e *Engine) downloading(t *task, r *model.Report) {
 	}
 }
 
-func (e *Engine) complete(t *task, r *model.Report) {
+func (e *Engine) completeTask(t *task, r *model.Report) {
 	result := model.Result{TotalLength: r.TotalLength}
 	if r.Result != nil {
 		result = *r.Result
@@ -232,12 +232,12 @@ func (e *Engine) complete(t *task, r *model.Report) {
 	t.run.progress.percent = 100
 	t.run.progress.completed = max(r.CompletedLength, result.TotalLength)
 	t.run.progress.total = max(r.TotalLength, result.TotalLength)
-	e.finish(t, model.StatusCompleted, nil, &result)
+	e.endTask(t, model.StatusCompleted, nil, &result)
 }
 
-// rejected sends a task elsewhere without blame, and with a wait once it has been
+// rejectAttempt sends a task elsewhere without blame, and with a wait once it has been
 // everywhere.
-func (e *Engine) rejected(t *task, r *model.Report) {
+func (e *Engine) rejectAttempt(t *task, r *model.Report) {
 	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID()}
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
@@ -246,14 +246,14 @@ func (e *Engine) rejected(t *task, r *model.Report) {
 	if t.rejections < math.MaxInt16 {
 		t.rejections++
 	}
-	if t.rejections >= maxAvoids {
-		wait = e.backoff(t, t.rejections-maxAvoids+1)
+	if t.rejections >= maxAvoidances {
+		wait = e.backoff(t, t.rejections-maxAvoidances+1)
 	}
 	e.requeue(t, why, wait, true)
 }
 
-// cameTo notes how far a failed attempt came, as far as its worker says.
-func (run *run) cameTo(r *model.Report) {
+// recordProgress notes the progress that a failed attempt reports.
+func (run *run) recordProgress(r *model.Report) {
 	if r.TotalLength > 0 {
 		run.progress.total = r.TotalLength
 	}
@@ -262,17 +262,17 @@ func (run *run) cameTo(r *model.Report) {
 	}
 }
 
-// fail counts a failed attempt and decides whether there is another. after is the wait
+// failAttempt counts a failed attempt and decides whether there is another. after is the wait
 // that the server asked for, 0 if it did not.
-func (e *Engine) fail(t *task, why *model.TaskError, after model.Duration) {
+func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration) {
 	after = e.acceptRetryAfter(why, after)
-	free := after > 0 && int(t.more().waits) < e.cfg.RetryAfterFree
+	free := after > 0 && int(t.extraOrZero().waits) < e.cfg.RetryAfterFree
 	if free {
-		t.grow().waits++
+		t.ensureExtra().waits++
 	} else {
-		t.failures = small(int(t.failures) + 1)
+		t.failures = clampCount(int(t.failures) + 1)
 	}
-	if waits, seconds := int(t.more().waits), int(after.Std()/time.Second); why.Waits != waits || why.RetryAfter != seconds {
+	if waits, seconds := int(t.extraOrZero().waits), int(after.Std()/time.Second); why.Waits != waits || why.RetryAfter != seconds {
 		own := *why // the worker's, which says neither
 		own.Waits, own.RetryAfter = waits, seconds
 		why = &own
@@ -291,27 +291,27 @@ func (e *Engine) fail(t *task, why *model.TaskError, after model.Duration) {
 	}
 	switch {
 	case why.Class == model.ClassPermanent || t.failures >= t.maxAttempts:
-		e.finish(t, model.StatusFailed, why, nil)
-	case why.Class == model.ClassWorker && e.servable(t.line.class.set, w.ID):
+		e.endTask(t, model.StatusFailed, why, nil)
+	case why.Class == model.ClassWorker && e.canServe(t.queue.group.set, w.ID):
 		e.requeue(t, why, 0, true)
 	case after > 0:
 		if !free {
 			after = max(after, e.backoff(t, t.failures))
 		}
-		t.grow().asked = true
+		t.ensureExtra().asked = true
 		e.requeue(t, why, after, false)
 	default:
 		e.requeue(t, why, e.backoff(t, t.failures), false)
 	}
 }
 
-// finish makes a task terminal. A worker that holds it and did not say so itself
+// endTask makes a task terminal. A worker that holds it and did not say so itself
 // still has to stop.
-func (e *Engine) finish(t *task, status model.Status, why *model.TaskError, result *model.Result) {
+func (e *Engine) endTask(t *task, status model.Status, why *model.TaskError, result *model.Result) {
 	set := model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished
 	state := model.TaskState{}
 	if t.run != nil {
-		state = t.run.progress.ended()
+		state = t.run.progress.final()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
 		state.LastWorkerID = t.workerID()
 		e.release(t, status == model.StatusCanceled)
@@ -319,8 +319,8 @@ func (e *Engine) finish(t *task, status model.Status, why *model.TaskError, resu
 	state.Status, state.Error, state.Result = status, why, result
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
 	state.FinishedAt = e.now
-	e.change(t, set, state)
-	e.end(t)
+	e.changeState(t, set, state)
+	e.removeTask(t)
 }
 
 func progressFrom(r *model.Report) progress {

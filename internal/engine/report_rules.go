@@ -21,14 +21,14 @@ type (
 // The states of a task that a report can meet.
 const (
 	taskAssigned  reportedTask = 1 << iota // a worker holds it
-	taskLost                               // pending: its worker was lost or left, and nobody else has it yet
+	taskLost                               // pending: its worker was lost or left, and it is not reassigned yet
 	taskPending                            // pending for another reason: submitted, failed, rejected, resumed or updated
 	taskPaused                             // paused
 	taskCompleted                          // completed
 	taskFailed                             // failed
 	taskCanceled                           // canceled
 	taskUnknown                            // neither the engine nor the store has it
-	taskUndecided                          // it cannot be told yet: after a start, during an import, or the row cannot be loaded
+	taskUndecided                          // not known yet: after a start, during an import, or the row cannot be loaded
 
 	taskLive = taskAssigned | taskLost | taskPending | taskPaused
 	anyTask  = taskLive | taskCompleted | taskFailed | taskCanceled | taskUnknown | taskUndecided
@@ -98,7 +98,7 @@ type reportRule struct {
 
 // reportRules decides on every report, in a message of its own or in a heartbeat.
 // The rows exclude each other, so their order is of no importance. An action that
-// applies a report to a task that nobody holds first gives the task back to the
+// applies a report to a task without a holder first gives the task back to the
 // reporting worker. docs/scheduling.md shows this table.
 var reportRules = []reportRule{
 	{taskLive, workerOwn, attemptCurrent, statusCompleted, actionComplete},

@@ -13,17 +13,17 @@ func (r Resume) Traits() Traits { return Traits{Client: r.Client, Task: r.ID} }
 
 func (r Resume) reads(_ *Engine, ids []string) []string { return append(ids, r.ID) }
 
-// decide lets a paused task go on, best where a part of its file is.
+// decide lets a paused task go on, preferably on the worker that holds the partial file.
 func (r Resume) decide(e *Engine) Answer {
-	row, err := e.own(r.Client, r.ID)
+	row, err := e.ownTask(r.Client, r.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}
 	t := e.tasks[r.ID]
 	if t == nil || t.status() != model.StatusPaused {
-		return cannot(row, "resumed: only a paused one can")
+		return conflict(row, "resumed: only a paused one can")
 	}
-	e.change(t, model.SetStatus, model.TaskState{Status: model.StatusPending})
+	e.changeState(t, model.SetStatus, model.TaskState{Status: model.StatusPending})
 	e.place(t)
 	return Answer{TaskID: r.ID}
 }

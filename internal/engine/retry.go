@@ -17,16 +17,16 @@ func (r Retry) Traits() Traits { return Traits{Client: r.Client, Task: r.ID} }
 
 func (r Retry) reads(_ *Engine, ids []string) []string { return append(ids, r.ID) }
 
-// decide gives a failed or canceled task all its attempts again. What a canceled
-// one had is gone, and no late word about it counts; a failed one goes best where
-// a part of its file is.
+// decide gives a failed or canceled task all its attempts again. The partial file of a
+// canceled task was deleted, and late reports about it are refused; a failed task goes
+// preferably to the worker that holds its partial file.
 func (r Retry) decide(e *Engine) Answer {
-	row, err := e.own(r.Client, r.ID)
+	row, err := e.ownTask(r.Client, r.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}
 	if row.Status != model.StatusFailed && row.Status != model.StatusCanceled {
-		return cannot(row, "retried: only a failed or canceled one can")
+		return conflict(row, "retried: only a failed or canceled one can")
 	}
 	next := *row
 	if r.URL != "" {
@@ -37,7 +37,7 @@ func (r Retry) decide(e *Engine) Answer {
 	if err := next.CheckSize(r.MaxSize); err != nil {
 		return Answer{Err: err.For(r.ID)}
 	}
-	if err := e.hasRoom(next.Client, &next.TaskSpec); err != nil {
+	if err := e.checkLimits(next.Client, &next.TaskSpec); err != nil {
 		return Answer{Err: err.For(r.ID)}
 	}
 	set := model.SetStatus | model.SetFailures | model.SetRetryAt | model.SetFinished
@@ -60,14 +60,14 @@ func (r Retry) decide(e *Engine) Answer {
 		whole := next
 		change = model.TaskChange{ID: r.ID, From: row.Status, Put: &whole}
 	}
-	e.write(&change)
+	e.addChange(&change)
 	ended := e.turn.ended[r.ID]
 	delete(e.turn.ended, r.ID)
 	t := e.load(&next, false)
 	t.reclaimable = false
-	if ended != nil && ended.named() > t.attempt { // no row has what a worker has named
-		t.grow().named = ended.named()
+	if ended != nil && ended.maxSeenAttempt() > t.attempt { // no row has what a worker has named
+		t.ensureExtra().maxSeen = ended.maxSeenAttempt()
 	}
-	e.tell(t, &model.TaskState{})
+	e.emitStatus(t, &model.TaskState{})
 	return Answer{TaskID: r.ID}
 }

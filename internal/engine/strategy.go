@@ -19,21 +19,21 @@ const (
 	StrategyTags        Strategy = "tags"         // the most matching tags, which then are not required; then least_loaded
 )
 
-// orderOf is the order of workers with a free slot, the best first. It is total,
+// workerOrder is the order of workers with a free slot, the best first. It is total,
 // so that the choice is always the same.
-func orderOf(s Strategy) func(a, b *worker) bool {
+func workerOrder(s Strategy) func(a, b *worker) bool {
 	switch s {
 	case StrategyRoundRobin:
 		return func(a, b *worker) bool {
-			if a.key.served != b.key.served {
-				return a.key.served < b.key.served
+			if a.key.lastAssignment != b.key.lastAssignment {
+				return a.key.lastAssignment < b.key.lastAssignment
 			}
 			return a.ID < b.ID
 		}
 	case StrategyRandom:
 		return func(a, b *worker) bool {
-			if a.key.lot != b.key.lot {
-				return a.key.lot < b.key.lot
+			if a.key.randomKey != b.key.randomKey {
+				return a.key.randomKey < b.key.randomKey
 			}
 			return a.ID < b.ID
 		}
@@ -54,23 +54,23 @@ func (w *worker) lessLoaded(o *worker) bool {
 	return w.ID < o.ID
 }
 
-// serve notes that the worker gets a task: the strategies go by it.
-func (e *Engine) serve(w *worker) {
-	e.serves++
-	w.served = e.serves
-	e.drawn = max(e.drawn, w.lot)
-	e.drawLot(w)
+// recordAssignment notes that the worker gets a task: the strategies go by it.
+func (e *Engine) recordAssignment(w *worker) {
+	e.assignments++
+	w.lastAssignment = e.assignments
+	e.lastRandomKey = max(e.lastRandomKey, w.randomKey)
+	e.drawRandomKey(w)
 }
 
-// drawLot gives the worker its place in the strategy random: the next event of a
+// drawRandomKey gives the worker its place in the strategy random: the next event of a
 // Poisson process of its own, all at the same rate, so that each is as likely as
 // any other to be the next, whatever was before. Chance is a hash.
-func (e *Engine) drawLot(w *worker) {
+func (e *Engine) drawRandomKey(w *worker) {
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, w.ID+"/"+strconv.FormatInt(e.serves, 10)) // a hash never fails to write
+	_, _ = io.WriteString(h, w.ID+"/"+strconv.FormatInt(e.assignments, 10)) // a hash never fails to write
 	const unit = 1 << 53
 	u := float64(mix(h.Sum64())>>11) / unit
-	w.lot = e.drawn - math.Log(1-u)
+	w.randomKey = e.lastRandomKey - math.Log(1-u)
 }
 
 // mix spreads the bits of a hash: FNV's first ones hardly depend on the last bytes

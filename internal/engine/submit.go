@@ -53,15 +53,15 @@ func (s Submit) decide(e *Engine) Answer {
 	id := s.Spec.ID
 	if s.Chosen {
 		if row := e.row(id); row != nil {
-			return resubmitted(row, &s)
+			return answerResubmit(row, &s)
 		}
-		if err := e.goneWith(id); err != nil {
+		if err := e.checkTombstone(id); err != nil {
 			return Answer{Err: err}
 		}
 	}
 	spec := *s.Spec
 	spec.Normalize(e.cfg.MaxAttempts)
-	if err := e.hasRoom(s.Client, &spec); err != nil {
+	if err := e.checkLimits(s.Client, &spec); err != nil {
 		return Answer{Err: err.For(id)}
 	}
 	e.seq++
@@ -71,10 +71,10 @@ func (s Submit) decide(e *Engine) Answer {
 	}
 	t := e.newTask(row)
 	t.setStatus(model.StatusPending)
-	t.client.count(model.StatusPending, 1)
+	t.client.countWaiting(model.StatusPending, 1)
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
-	e.write(&model.TaskChange{ID: id, Put: row})
+	e.addChange(&model.TaskChange{ID: id, Put: row})
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now,
 	})
@@ -82,7 +82,7 @@ func (s Submit) decide(e *Engine) Answer {
 	return Answer{TaskID: id}
 }
 
-func resubmitted(row *model.Task, s *Submit) Answer {
+func answerResubmit(row *model.Task, s *Submit) Answer {
 	switch {
 	case row.Client != s.Client:
 		return Answer{Err: model.Errorf(model.CodeConflict, "id: the task %s belongs to another client", row.ID).For(row.ID)}
@@ -92,8 +92,8 @@ func resubmitted(row *model.Task, s *Submit) Answer {
 	return Answer{TaskID: row.ID}
 }
 
-// hasRoom says no where one more waiting task would be past a limit.
-func (e *Engine) hasRoom(client string, spec *model.TaskSpec) *model.Error {
+// checkLimits refuses a task that would exceed a limit of waiting tasks.
+func (e *Engine) checkLimits(client string, spec *model.TaskSpec) *model.Error {
 	if n := e.counts[model.StatusPending] + e.counts[model.StatusPaused]; n >= e.cfg.MaxPending {
 		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks wait already", n)
 	}
@@ -102,23 +102,23 @@ func (e *Engine) hasRoom(client string, spec *model.TaskSpec) *model.Error {
 		err.OfClient = true
 		return err
 	}
-	return e.hasRoomForSet(spec)
+	return e.checkSetLimit(spec)
 }
 
-// hasRoomForSet says no where the spec would need one requirement set too many.
-func (e *Engine) hasRoomForSet(spec *model.TaskSpec) *model.Error {
-	n := needsOf(spec)
-	if e.queue.plain >= e.cfg.RequirementSets && e.queue.sets[n.key()] == nil {
+// checkSetLimit refuses a spec that needs a new requirement set past the limit.
+func (e *Engine) checkSetLimit(spec *model.TaskSpec) *model.Error {
+	n := requirementsOf(spec)
+	if e.queue.plainSets >= e.cfg.RequirementSets && e.queue.sets[n.key()] == nil {
 		return model.Errorf(model.CodeTooMany,
-			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", e.queue.plain)
+			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", e.queue.plainSets)
 	}
 	return nil
 }
 
-// goneWith says no to the id of a task that was deleted a short time ago, in this
+// checkTombstone refuses the id of a task that was deleted a short time ago, in this
 // turn above all: a turn writes a row once, and a new one needs a Seq of its own.
-func (e *Engine) goneWith(id string) *model.Error {
-	until := e.turn.known.Gone[id].Until
+func (e *Engine) checkTombstone(id string) *model.Error {
+	until := e.turn.lookup.Tombstones[id].Until
 	if i, ok := e.turn.changed[id]; ok {
 		until = e.turn.plan.Batch.Tasks[i].Keep
 		if until <= e.now {

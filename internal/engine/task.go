@@ -19,7 +19,7 @@ type task struct {
 	run        *run  // set while a worker holds it
 	attempt    int64 // the fencing token in the store
 	client     *client
-	line       *line // where it queues; it is counted there also while it does not
+	queue      *hostQueue // where it queues; it is counted there also while it does not
 	extra      *extra
 	rejections int16 // in a row, without a download between them
 	state      int8  // index of its status, see status
@@ -28,7 +28,7 @@ type task struct {
 	reclaimable bool
 	inWatch     int32 // places in heaps
 
-	inLine      int32
+	inQueue     int32
 	inDue       int32
 	seq         int64
 	site        uint64 // its client's cool-downs go by it, see siteOf
@@ -38,41 +38,41 @@ type task struct {
 	maxAttempts int16
 	failures    int16
 	losses      int16
-	held        bool // imported and not yet verified: it is not placed
+	onHold      bool // imported and not yet verified: it is not placed
 }
 
 // extra is what a task that was only submitted does not have.
 type extra struct {
-	named     int64 // the highest attempt that any worker has named, where the store has a lower one
+	maxSeen   int64 // the highest attempt that any worker has named, where the store has a lower one
 	timeout   model.Duration
 	notBefore model.Time // the client's wish
 	retryAt   model.Time // the end of a backoff, as in the store
 	due       model.Time // when it may be placed: the later of the two, unless the clock was set back
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
-	deadline model.Time
-	waits    int16       // attempts that ended with Retry-After and are no failures
-	asked    bool        // the server asked for the wait until retryAt
-	last     string      // the worker that held it last
-	bytes    int64       // of it are on that worker's disk
-	length   int64       // of the whole, where it is known
-	boundTo  string      // the worker that alone may have it now, for its bytes are there
-	until    model.Time  // on the alive clock: end of boundTo
-	avoids   []avoidance // workers that are passed over, the earliest to end first
+	deadline   model.Time
+	waits      int16       // attempts that ended with Retry-After and are no failures
+	asked      bool        // the server asked for the wait until retryAt
+	lastWorker string      // the worker that held it last
+	bytes      int64       // of it are on that worker's disk
+	length     int64       // of the whole, where it is known
+	boundTo    string      // the worker that alone may have it now, for its bytes are there
+	until      model.Time  // on the alive clock: end of boundTo
+	avoidances []avoidance // workers that are passed over, the earliest to end first
 }
 
-// nothing is the extra of a task that has none. It is never written.
-var nothing = &extra{}
+// zeroExtra is the extra of a task that has none. It is never written.
+var zeroExtra = &extra{}
 
-func (t *task) more() *extra {
+func (t *task) extraOrZero() *extra {
 	if t.extra == nil {
-		return nothing
+		return zeroExtra
 	}
 	return t.extra
 }
 
-// grow returns the task's own extra, to write into.
-func (t *task) grow() *extra {
+// ensureExtra returns the task's own extra, to write into.
+func (t *task) ensureExtra() *extra {
 	if t.extra == nil {
 		t.extra = new(extra)
 	}
@@ -83,20 +83,20 @@ func (t *task) status() model.Status { return model.Statuses[t.state] }
 
 func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) }
 
-// named is the highest attempt that the store or any worker has named.
-func (t *task) named() int64 { return max(t.attempt, t.more().named) }
+// maxSeenAttempt is the highest attempt that the store or any worker has named.
+func (t *task) maxSeenAttempt() int64 { return max(t.attempt, t.extraOrZero().maxSeen) }
 
-func (t *task) priority() model.Priority { return t.line.class.priority }
+func (t *task) priority() model.Priority { return t.queue.group.priority }
 
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
-	worker   *worker
-	listAt   model.Time // by when the worker must have listed it; 0 = it does list it
-	beat     int64      // the last heartbeat that listed it, see worker.beat
-	told     model.Time // the last progress event, on the steady clock
-	resent   bool       // listAt has passed once and the assignment was sent again
-	dirty    bool       // progress is newer than the store's
-	progress progress
+	worker         *worker
+	listBy         model.Time // by when the worker must have listed it; 0 = it does list it
+	lastHeartbeat  int64      // the last heartbeat that listed it, see worker.beat
+	progressSentAt model.Time // the last progress event, on the steady clock
+	isResent       bool       // listAt has passed once and the assignment was sent again
+	dirty          bool       // progress is newer than the store's
+	progress       progress
 }
 
 // progress is how far an attempt is: of a [model.TaskState] what SetGID and
@@ -112,8 +112,8 @@ func (p *progress) state() model.TaskState {
 	return model.TaskState{GID: p.gid, Progress: p.percent, CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed}
 }
 
-// ended is the state of an attempt that is over: it is not fast any more.
-func (p *progress) ended() model.TaskState {
+// final is the state of an attempt that is over: it is not fast any more.
+func (p *progress) final() model.TaskState {
 	state := p.state()
 	state.DownloadSpeed = 0
 	return state
@@ -126,8 +126,8 @@ type avoidance struct {
 }
 
 const (
-	// maxAvoids bounds the workers that one task passes over at once.
-	maxAvoids = 8
+	// maxAvoidances bounds the workers that one task passes over at once.
+	maxAvoidances = 8
 	// affinity is how long a task waits for the worker that has a part of its file.
 	affinity = model.Duration(30_000_000_000)
 )
@@ -139,9 +139,9 @@ func (t *task) workerID() string {
 	return t.run.worker.ID
 }
 
-// before is the order of placing within one priority: by the clients' turns, then
+// precedes is the order of placing within one priority: by the clients' turns, then
 // the earlier.
-func (t *task) before(u *task) bool {
+func (t *task) precedes(u *task) bool {
 	if t.vt != u.vt {
 		return t.vt < u.vt
 	}
@@ -154,23 +154,23 @@ func (e *Engine) newTask(row *model.Task) *task {
 		id:          row.ID,
 		seq:         row.Seq,
 		created:     row.CreatedAt,
-		maxAttempts: small(row.MaxAttempts),
+		maxAttempts: clampCount(row.MaxAttempts),
 	}
 	if row.Timeout > 0 || row.NotBefore > 0 {
-		x := t.grow()
+		x := t.ensureExtra()
 		x.timeout, x.notBefore = row.Timeout, row.NotBefore
 	}
 	t.client, t.site = e.clientOf(row.Client), siteOf(row.URL)
-	h := home{need: needsOf(&row.TaskSpec), host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority}
+	h := placementKey{requirements: requirementsOf(&row.TaskSpec), host: e.queue.hosts.hostOf(&row.TaskSpec), priority: row.Priority}
 	if !h.priority.Valid() {
 		h.priority = model.PriorityNormal // of a row that was written by hand
 	}
-	e.join(t, h)
+	e.attach(t, h)
 	return t
 }
 
-// small keeps a count within what a task has room for.
-func small(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
+// clampCount keeps a count within what a task has room for.
+func clampCount(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
 
 // hold makes w the holder of t.
 func (e *Engine) hold(w *worker, t *task) {
@@ -180,44 +180,45 @@ func (e *Engine) hold(w *worker, t *task) {
 	}
 	t.run = &run{worker: w}
 	e.place(t)
-	if x := t.more(); x.length > 0 { // as far as is known; it will say
+	if x := t.extraOrZero(); x.length > 0 { // as far as is known; it will say
 		t.run.progress.total = x.length
-		if x.last == w.ID {
+		if x.lastWorker == w.ID {
 			t.run.progress.completed = x.bytes
 			t.run.progress.percent = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
 		}
 	}
 	t.reclaimable = false
 	w.tasks[t.id] = t
-	e.enterHost(t.line.host)
+	e.enterHost(t.queue.host)
 	e.markDirty(w)
 }
 
-// release takes t from its holder, who may have to stop it yet: while it does,
-// the slot stays taken, and its place at the host too. The caller places the task.
+// release takes t from its holder. With stopping the holder still has to stop the
+// attempt: until then its slot and the place at the host stay taken. The caller places
+// the task.
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	e.endTrial(t, false)
 	delete(w.tasks, t.id)
-	x := t.grow()
-	x.last, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
+	x := t.ensureExtra()
+	x.lastWorker, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
 	if stopping {
-		e.stopping(w, t.id, t.attempt, t.line.host)
+		e.startDrop(w, t.id, t.attempt, t.queue.host)
 	}
-	e.leaveHost(t.line.host)
+	e.leaveHost(t.queue.host)
 	t.run = nil
 	e.markDirty(w)
 	return w
 }
 
-// end lets go of a task that has become terminal.
-func (e *Engine) end(t *task) {
-	if t.held {
-		t.held = false
-		e.noteHold(t.id, false)
+// removeTask removes a task that has become terminal.
+func (e *Engine) removeTask(t *task) {
+	if t.onHold {
+		t.onHold = false
+		e.changeHold(t.id, false)
 	}
 	e.withdraw(t)
-	e.part(t)
+	e.detach(t)
 	e.forgetClient(t.client)
 	delete(e.tasks, t.id)
 	e.turn.ended[t.id] = t
@@ -228,7 +229,7 @@ func (e *Engine) end(t *task) {
 // into neither. The task is then watched for the next time at which its state
 // changes by itself. place is idempotent: call it after any change of the state.
 func (e *Engine) place(t *task) {
-	waits := t.run == nil && !t.held && t.status() == model.StatusPending
+	waits := t.run == nil && !t.onHold && t.status() == model.StatusPending
 	switch due := e.dueTime(t); {
 	case !waits:
 		e.due.remove(t)
@@ -240,12 +241,12 @@ func (e *Engine) place(t *task) {
 	default:
 		e.due.remove(t)
 		if t.extra != nil {
-			if t.inLine == 0 {
-				e.bind(t)
+			if t.inQueue == 0 {
+				e.bindToPartial(t)
 			}
 			e.updateSet(t)
 		}
-		if t.inLine == 0 {
+		if t.inQueue == 0 {
 			e.queue.push(t)
 		}
 	}
@@ -262,9 +263,9 @@ func (e *Engine) withdraw(t *task) {
 // dueTime is when a pending task may be assigned. It is computed once for each wait,
 // and limited then: a wall clock that is set back must not prolong a backoff.
 func (e *Engine) dueTime(t *task) model.Time {
-	x := t.more()
+	x := t.extraOrZero()
 	switch {
-	case t.inLine > 0:
+	case t.inQueue > 0:
 		return 0
 	case t.inDue > 0:
 		return x.due
@@ -276,7 +277,7 @@ func (e *Engine) dueTime(t *task) model.Time {
 // than the longest, also when the wall clock was set back.
 func (e *Engine) latestRetry(t *task) model.Time {
 	longest := e.cfg.RetryDelay
-	if t.more().asked {
+	if t.extraOrZero().asked {
 		longest = max(longest, e.cfg.RetryAfterMax)
 	}
 	return e.now.Add(longest)
@@ -292,14 +293,14 @@ func (e *Engine) updateWatch(t *task) {
 			first = at
 		}
 	}
-	x := t.more()
+	x := t.extraOrZero()
 	switch {
 	case t.run != nil:
-		limit(t.run.listAt)
+		limit(t.run.listBy)
 		limit(x.deadline)
-	case t.inLine > 0:
+	case t.inQueue > 0:
 		limit(x.until)
-		for _, a := range x.avoids {
+		for _, a := range x.avoidances {
 			limit(a.until)
 		}
 	}
@@ -311,62 +312,62 @@ func (e *Engine) updateWatch(t *task) {
 	e.watch.fix(t)
 }
 
-// bind reserves a task for the worker on whose disk a part of it is.
-func (e *Engine) bind(t *task) {
+// bindToPartial reserves a task for the worker on whose disk a part of it is.
+func (e *Engine) bindToPartial(t *task) {
 	x := t.extra
 	x.boundTo, x.until = "", 0
-	w := e.workers[x.last]
-	if x.bytes == 0 || w == nil || !w.mayAccept() || !e.suits(t, w) {
+	w := e.workers[x.lastWorker]
+	if x.bytes == 0 || w == nil || !w.mayAccept() || !e.canTake(t, w) {
 		return
 	}
 	x.boundTo, x.until = w.ID, e.alive.Add(affinity)
 }
 
-// suits reports whether the worker has what the task needs, and is not avoided.
-func (e *Engine) suits(t *task, w *worker) bool {
-	need := t.line.class.set.need
+// canTake reports whether the worker has what the task needs, and is not avoided.
+func (e *Engine) canTake(t *task, w *worker) bool {
+	need := t.queue.group.set.requirements
 	need.disk = 0 // a part is there
-	avoided := slices.ContainsFunc(t.more().avoids, func(a avoidance) bool { return a.worker == w.ID })
-	return !avoided && e.queue.lacks(&need, &w.Capabilities, roomless) == ""
+	avoided := slices.ContainsFunc(t.extraOrZero().avoidances, func(a avoidance) bool { return a.worker == w.ID })
+	return !avoided && e.queue.missingRequirement(&need, &w.Capabilities, diskAny) == ""
 }
 
-// avoid passes over the worker for this pending task, which is in no queue, for
+// addAvoidance passes over the worker for this pending task, which is in no queue, for
 // twice the heartbeat interval. It returns false where that cannot be: past the
 // bound of requirement sets.
-func (e *Engine) avoid(t *task, worker string) bool {
+func (e *Engine) addAvoidance(t *task, worker string) bool {
 	if len(e.queue.sets) >= 2*e.cfg.RequirementSets {
 		return false
 	}
-	x := t.grow()
-	x.avoids = slices.DeleteFunc(x.avoids, func(a avoidance) bool { return a.worker == worker })
-	if len(x.avoids) == maxAvoids {
-		x.avoids = slices.Delete(x.avoids, 0, 1)
+	x := t.ensureExtra()
+	x.avoidances = slices.DeleteFunc(x.avoidances, func(a avoidance) bool { return a.worker == worker })
+	if len(x.avoidances) == maxAvoidances {
+		x.avoidances = slices.Delete(x.avoidances, 0, 1)
 	}
-	x.avoids = append(x.avoids, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
+	x.avoidances = append(x.avoidances, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
 	return true
 }
 
-// forgetAvoids lets a task go again to the workers whose time is over.
-func (e *Engine) forgetAvoids(t *task) {
+// removeExpiredAvoidances lets a task go again to the workers whose time is over.
+func (e *Engine) removeExpiredAvoidances(t *task) {
 	if t.extra != nil {
-		t.extra.avoids = slices.DeleteFunc(t.extra.avoids, func(a avoidance) bool { return a.until <= e.alive })
+		t.extra.avoidances = slices.DeleteFunc(t.extra.avoidances, func(a avoidance) bool { return a.until <= e.alive })
 	}
 }
 
 // updateSet moves a task to the requirement set that its extra asks for; the task
 // leaves its queue if that is another one.
 func (e *Engine) updateSet(t *task) {
-	x, at := t.more(), t.line
-	h := home{need: at.class.set.need, host: at.host, priority: t.priority(), boundTo: x.boundTo}
-	h.need.disk = roomFor(x.length)
+	x, at := t.extraOrZero(), t.queue
+	h := placementKey{requirements: at.group.set.requirements, host: at.host, priority: t.priority(), boundTo: x.boundTo}
+	h.requirements.disk = diskDemand(x.length)
 	if x.boundTo != "" {
-		h.need.disk = 0 // a part is there
+		h.requirements.disk = 0 // a part is there
 	}
-	for _, a := range x.avoids {
-		h.avoid = append(h.avoid, a.worker)
+	for _, a := range x.avoidances {
+		h.excluded = append(h.excluded, a.worker)
 	}
-	slices.Sort(h.avoid)
-	if s := at.class.set; h.boundTo != s.boundTo || h.need.disk != s.need.disk || !slices.Equal(h.avoid, s.avoid) {
+	slices.Sort(h.excluded)
+	if s := at.group.set; h.boundTo != s.boundTo || h.requirements.disk != s.requirements.disk || !slices.Equal(h.excluded, s.excluded) {
 		e.queue.remove(t)
 		e.move(t, h)
 	}
@@ -377,21 +378,21 @@ func (e *Engine) updateSet(t *task) {
 // failure that led to it; without one the worker was lost, and may take the task
 // back. The row has the same difference, so that a restart knows it too.
 func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, elsewhere bool) {
-	state := t.run.progress.ended() // as far as it came; the bytes are on that worker's disk
+	state := t.run.progress.final() // as far as it came; the bytes are on that worker's disk
 	w := e.release(t, false)
 	t.reclaimable = why == nil
-	e.forgetAvoids(t)
-	if elsewhere && !e.avoid(t, w.ID) {
+	e.removeExpiredAvoidances(t)
+	if elsewhere && !e.addAvoidance(t, w.ID) {
 		wait = max(wait, e.backoff(t, t.failures+t.rejections))
 	}
-	x := t.grow()
+	x := t.ensureExtra()
 	if wait > 0 {
 		x.retryAt = e.now.Add(wait)
 	}
 	state.Status, state.WorkerID, state.LastWorkerID = model.StatusPending, "", w.ID
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
 	state.RetryAt, state.Error = x.retryAt, why
-	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetFailures|
+	e.changeState(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetFailures|
 		model.SetRetryAt|model.SetError|model.SetProgress, state)
 	e.place(t)
 }

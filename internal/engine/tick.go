@@ -23,18 +23,18 @@ func (Tick) decide(e *Engine) Answer {
 func (e *Engine) tick() {
 	for e.silent.len() > 0 && e.silent.top().silentAt <= e.alive {
 		w := e.silent.top()
-		if e.importing && !w.known && !w.lost {
-			e.heard(w) // it may come with the rest of what is imported
+		if e.importing && !w.confirmed && !w.lost {
+			e.resetTimeout(w) // it may come with the rest of what is imported
 			continue
 		}
 		if w.lost {
 			e.removeWorker(w)
 			continue
 		}
-		e.lose(w, true)
+		e.markLost(w, true)
 	}
 	for e.watch.len() > 0 && e.watch.top().checkAt <= e.alive {
-		e.expire(e.watch.top())
+		e.checkWatched(e.watch.top())
 	}
 	for e.cooling.len() > 0 && e.cooling.top().until <= e.steady {
 		e.endCoolPhase(e.cooling.top())
@@ -48,39 +48,39 @@ func (e *Engine) tick() {
 // grace is how long a worker may not list what it was given.
 func (e *Engine) grace() model.Duration { return 2*e.cfg.HeartbeatInterval + model.Seconds(5) }
 
-// awaitListing starts the grace time within which the holder must list t.
-func (e *Engine) awaitListing(t *task) {
-	t.run.listAt = e.alive.Add(e.grace())
+// requireListing starts the grace time within which the holder must list t.
+func (e *Engine) requireListing(t *task) {
+	t.run.listBy = e.alive.Add(e.grace())
 	e.updateWatch(t)
 }
 
-// expire looks at a task whose time has come: that of a worker to be avoided, of
+// checkWatched looks at a task whose time has come: that of a worker to be avoided, of
 // its attempt, or of the patience with a worker that does not list it. From a
 // worker that only ever lists a part nothing is taken back.
-func (e *Engine) expire(t *task) {
-	deadline := t.more().deadline
+func (e *Engine) checkWatched(t *task) {
+	deadline := t.extraOrZero().deadline
 	switch r := t.run; {
 	case r == nil:
-		e.reconsider(t)
-	case !r.worker.known: // it is heard before it is judged; if it never is, it is lost
+		e.endWait(t)
+	case !r.worker.confirmed: // it gets the time for a heartbeat first; without one it is lost
 		if deadline > 0 {
 			t.extra.deadline = max(deadline, e.alive.Add(e.grace()))
 		}
-		e.awaitListing(t)
+		e.requireListing(t)
 	case deadline > 0 && deadline <= e.alive:
 		w := r.worker
-		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
-		e.stopping(w, t.id, t.attempt, t.line.host)
-		e.fail(t, &model.TaskError{
+		e.sendDrop(w.ID, t.id, t.attempt, model.DropSuperseded)
+		e.startDrop(w, t.id, t.attempt, t.queue.host)
+		e.failAttempt(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),
 		}, 0)
-	case !r.resent || r.worker.partial:
-		e.awaitListing(t)
-		r.resent = true
+	case !r.isResent || r.worker.partial:
+		e.requireListing(t)
+		r.isResent = true
 		e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
 	default:
-		e.note(t.id, r.worker.ID, "the worker does not list the assignment: taken back")
+		e.addNote(t.id, r.worker.ID, "the worker does not list the assignment: taken back")
 		e.requeue(t, nil, 0, true)
 	}
 }
@@ -88,19 +88,19 @@ func (e *Engine) expire(t *task) {
 // flushProgress writes progress to the store, the oldest first, at a bounded
 // rate.
 func (e *Engine) flushProgress() {
-	gap := e.steady - e.flushed
-	e.flushed = e.steady
+	gap := e.steady - e.flushedAt
+	e.flushedAt = e.steady
 	budget := int(min(gap, 10_000)) * progressRate / 1000
 	n := 0
-	for n < len(e.dirty) && budget > 0 {
-		t := e.dirty[n]
+	for n < len(e.dirtyProgress) && budget > 0 {
+		t := e.dirtyProgress[n]
 		n++
 		if t.run == nil || !t.run.dirty {
 			continue // ended, or given to another, in the meantime
 		}
 		t.run.dirty = false
-		e.change(t, model.SetGID|model.SetProgress, t.run.progress.state())
+		e.changeState(t, model.SetGID|model.SetProgress, t.run.progress.state())
 		budget--
 	}
-	e.dirty = slices.Delete(e.dirty, 0, n) // which lets go of them
+	e.dirtyProgress = slices.Delete(e.dirtyProgress, 0, n) // for the garbage collector
 }

@@ -16,10 +16,10 @@ import (
 
 var update = flag.Bool("update", false, "write what the engine does into testdata, to be read before it is committed")
 
-// TestTranscripts tells stories: each testdata/*.txt holds events (lines that
+// TestEngine_FollowsTranscripts tells stories: each testdata/*.txt holds events (host queues that
 // begin with ">") and, indented below each, what came of it. Lines that begin
 // with "#" are the storyteller's.
-func TestTranscripts(t *testing.T) {
+func TestEngine_FollowsTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no transcripts: %v", err)

@@ -28,7 +28,7 @@ func (u Update) reads(_ *Engine, ids []string) []string { return append(ids, u.I
 // elsewhere, or with other options, than is now asked for gets a new attempt where
 // its bytes are, at once.
 func (u Update) decide(e *Engine) Answer {
-	row, err := e.own(u.Client, u.ID)
+	row, err := e.ownTask(u.Client, u.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}
@@ -40,27 +40,27 @@ func (u Update) decide(e *Engine) Answer {
 	if err := u.Change.Apply(&next.TaskSpec); err != nil {
 		return Answer{Err: err.For(u.ID)}
 	}
-	n := needsOf(&next.TaskSpec)
-	if base := t.line.class.set.need; n.key() != base.key() {
-		if err := e.hasRoomForSet(&next.TaskSpec); err != nil {
+	n := requirementsOf(&next.TaskSpec)
+	if base := t.queue.group.set.requirements; n.key() != base.key() {
+		if err := e.checkSetLimit(&next.TaskSpec); err != nil {
 			return Answer{Err: err.For(u.ID)}
 		}
 	}
 	next.UpdatedAt = e.now
 	interrupts := u.Change.Interrupts()
 	target := t.client.cools[siteOf(next.URL)]
-	stays := t.run != nil && (!interrupts || !target.closed() && e.queue.lacks(&n, &t.run.worker.Capabilities, roomless) == "")
+	stays := t.run != nil && (!interrupts || !target.closed() && e.queue.missingRequirement(&n, &t.run.worker.Capabilities, diskAny) == "")
 	if interrupts && t.status() == model.StatusPending {
-		next.RetryAt = 0 // what failed was another link
+		next.RetryAt = 0 // the failure was of another source
 	}
 	if interrupts && !stays && t.attempt > 0 {
-		next.Attempt = t.named() + 1 // whoever had it before had another link: no word of that counts any more
+		next.Attempt = t.maxSeenAttempt() + 1 // earlier attempts had another source: their reports are refused
 	}
-	e.write(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
-	e.follows(t, &next, n)
+	e.addChange(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
+	e.applyUpdate(t, &next, n)
 	switch {
 	case t.run != nil && interrupts:
-		e.startOver(t, stays, next.Attempt)
+		e.restartAttempt(t, stays, next.Attempt)
 	case t.attempt != next.Attempt:
 		t.attempt, t.reclaimable = next.Attempt, false
 	}
@@ -71,14 +71,14 @@ func (u Update) decide(e *Engine) Answer {
 // only a retry makes it pending.
 func (e *Engine) updateEnded(row *model.Task, change *model.TaskUpdate) Answer {
 	if row.Status != model.StatusFailed && row.Status != model.StatusCanceled {
-		return cannot(row, "updated")
+		return conflict(row, "updated")
 	}
 	next := *row
 	if err := e.changeEnded(&next, change); err != nil {
 		return Answer{Err: err}
 	}
 	next.UpdatedAt = e.now
-	e.write(&model.TaskChange{ID: row.ID, From: row.Status, Put: &next})
+	e.addChange(&model.TaskChange{ID: row.ID, From: row.Status, Put: &next})
 	return Answer{TaskID: row.ID}
 }
 
@@ -92,16 +92,16 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 	if change.Interrupts() && next.Attempt > 0 {
 		highest := next.Attempt
 		if ended := e.turn.ended[next.ID]; ended != nil { // no row has what a worker has named
-			highest = max(highest, ended.named())
+			highest = max(highest, ended.maxSeenAttempt())
 		}
 		next.Attempt = highest + 1
 	}
 	return nil
 }
 
-// follows brings the engine's record of a task in line with an updated row.
-func (e *Engine) follows(t *task, row *model.Task, n need) {
-	x := t.grow()
+// applyUpdate brings the engine's record of a task in host queue with an updated row.
+func (e *Engine) applyUpdate(t *task, row *model.Task, n requirements) {
+	x := t.ensureExtra()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
 	if site := siteOf(row.URL); site != t.site {
 		e.endTrial(t, false)
@@ -110,23 +110,23 @@ func (e *Engine) follows(t *task, row *model.Task, n need) {
 	if t.run == nil {
 		e.withdraw(t)
 	}
-	e.move(t, home{need: n, host: e.queue.hosts.of(&row.TaskSpec), priority: row.Priority})
+	e.move(t, placementKey{requirements: n, host: e.queue.hosts.hostOf(&row.TaskSpec), priority: row.Priority})
 	e.place(t)
 }
 
-// startOver gives a task that is held by a worker a new attempt: on the same
+// restartAttempt gives a task that is held by a worker a new attempt: on the same
 // worker, which keeps what is there, if the task stays; else it has the given
 // attempt while it waits.
-func (e *Engine) startOver(t *task, stays bool, attempt int64) {
-	state := t.run.progress.ended()
+func (e *Engine) restartAttempt(t *task, stays bool, attempt int64) {
+	state := t.run.progress.final()
 	w := t.run.worker
 	if !stays {
-		e.drop(w.ID, t.id, t.attempt, model.DropSuperseded)
+		e.sendDrop(w.ID, t.id, t.attempt, model.DropSuperseded)
 	}
 	e.release(t, !stays)
 	t.attempt = attempt
 	state.Status, state.LastWorkerID = model.StatusPending, w.ID
-	e.change(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetProgress, state)
+	e.changeState(t, model.SetStatus|model.SetWorker|model.SetLastWorker|model.SetProgress, state)
 	if stays {
 		e.assign(w, t)
 		return

@@ -2,8 +2,8 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// own returns the row of a task on which its client, or an operator, acts.
-func (e *Engine) own(client, id string) (*model.Task, *model.Error) {
+// ownTask returns the row of a task on which its client, or an operator, acts.
+func (e *Engine) ownTask(client, id string) (*model.Task, *model.Error) {
 	row := e.row(id)
 	if row == nil || client != "" && row.Client != client {
 		return nil, model.Errorf(model.CodeNotFound, "there is no task %s", id).For(id)
@@ -11,7 +11,7 @@ func (e *Engine) own(client, id string) (*model.Task, *model.Error) {
 	return row, nil
 }
 
-// cannot is the answer to what the state of a task does not allow.
-func cannot(row *model.Task, be string) Answer {
+// conflict is the answer to what the state of a task does not allow.
+func conflict(row *model.Task, be string) Answer {
 	return Answer{Err: model.Errorf(model.CodeConflict, "the task %s is %s and cannot be %s", row.ID, row.Status, be).For(row.ID)}
 }

@@ -13,46 +13,46 @@ import (
 type worker struct {
 	model.Worker // Status, UsedSlots and CurrentTasks are computed, see view
 	seq          int64
-	said         model.WorkerState // of itself
+	state        model.WorkerState // of itself
 	stateReason  string            // why, where that is not ready
-	known        bool              // has sent a heartbeat since the start
-	lost         bool              // was not heard for the timeout, or left
-	left         bool              // lost because it said so
+	confirmed    bool              // has sent a heartbeat since the start
+	lost         bool              // sent no heartbeat for the timeout, or left
+	left         bool              // lost because it deregistered
 	partial      bool              // its last heartbeat listed only a part
-	beat         int64             // heartbeats that were applied since the start
+	heartbeats   int64             // heartbeats that were applied since the start
 
 	tasks    map[string]*task
 	listed   []*task             // what its last heartbeat listed, in that order; some may have ended
-	dropping map[string]dropping // by task id: told to stop, and not yet known to have stopped
-	erase    []erasure           // what it has to remove from its disk, without holding it
+	dropping map[string]dropping // by task id: attempts that it must stop and may still run
+	erasures []erasure           // what it has to remove from its disk, without holding it
 
-	shape     *shape
-	counted   bool       // among those that take new work
-	silentAt  model.Time // on the alive clock: when its silence means something
-	served    int64      // when it got its last task, counted in tasks
-	lot       float64    // its place in the strategy random
-	inFree    int32
-	inSilent  int32
-	touched   bool
-	moved     bool
-	free      bool // takes new work and has a slot; from then on it takes part in the draws
-	key       workerKey
-	stored    *model.Worker      // the row as last written
-	storedAt  model.Time         // on the alive clock
-	announced model.WorkerStatus // in the last event
-	gaveBack  int                // tasks that it had when it was lost
+	class          *workerClass
+	isAccepting    bool       // among those that take new work
+	silentAt       model.Time // on the alive clock: when its silence means something
+	lastAssignment int64      // when it got its last task, counted in tasks
+	randomKey      float64    // its place in the strategy random
+	inFree         int32
+	inSilent       int32
+	isDirty        bool
+	isHeapDirty    bool
+	free           bool // takes new work and has a slot; from then on it takes part in the draws
+	key            workerKey
+	stored         *model.Worker      // the row as last written
+	storedAt       model.Time         // on the alive clock
+	announced      model.WorkerStatus // in the last event
+	returnedTasks  int                // tasks that it had when it was lost
 }
 
 // workerKey is what the heaps order free workers by: a copy of the worker's values as of
 // its last [Engine.updateHeap]. Between two of these the heaps stay in order.
 type workerKey struct {
-	used, slots int
-	health      float64
-	served      int64
-	lot         float64
+	used, slots    int
+	health         float64
+	lastAssignment int64
+	randomKey      float64
 }
 
-// dropping is an attempt that a worker was told to stop.
+// dropping is an attempt that a worker must stop.
 type dropping struct {
 	attempt int64
 	since   model.Time // on the alive clock
@@ -60,10 +60,10 @@ type dropping struct {
 }
 
 // erasure is a drop of what the worker no longer lists. Nothing shows that it was
-// done, so it is said again in a few heartbeats' answers.
+// done, so the next few heartbeat answers repeat it.
 type erasure struct {
 	model.Drop
-	times int // that it will still be said
+	times int // that it will still be sent
 }
 
 // maxErasures bounds what one worker is to erase at once; more is left on its disk
@@ -73,29 +73,29 @@ const maxErasures = model.MaxBatch
 func (e *Engine) addWorker(id string) *worker {
 	w := &worker{
 		Worker:   model.Worker{ID: id, ConnectedAt: e.now},
-		said:     model.StateReady,
+		state:    model.StateReady,
 		tasks:    make(map[string]*task),
 		dropping: make(map[string]dropping),
 	}
-	e.drawLot(w)
+	e.drawRandomKey(w)
 	e.workers[id] = w
 	return w
 }
 
-// stopping notes that the worker has to stop an attempt; until it is known to have
+// startDrop notes that the worker has to stop an attempt; until it is known to have
 // stopped it holds a slot, and a place at the host. It is bounded, for a worker may
 // list what it likes.
-func (e *Engine) stopping(w *worker, id string, attempt int64, at *host) {
+func (e *Engine) startDrop(w *worker, id string, attempt int64, at *host) {
 	if len(w.dropping) < w.TotalSlots+model.MaxBatch {
-		e.hasStopped(w, id)
+		e.finishDrop(w, id)
 		w.dropping[id] = dropping{attempt, e.alive, at}
 		e.enterHost(at)
 	}
 	e.markDirty(w)
 }
 
-// hasStopped lets go of what the worker was told to stop.
-func (e *Engine) hasStopped(w *worker, id string) {
+// finishDrop frees the slot of an attempt that the worker had to stop.
+func (e *Engine) finishDrop(w *worker, id string) {
 	if d, ok := w.dropping[id]; ok {
 		delete(w.dropping, id)
 		e.leaveHost(d.host)
@@ -103,43 +103,43 @@ func (e *Engine) hasStopped(w *worker, id string) {
 	}
 }
 
-// eraseAt has a worker remove the bytes of an attempt that it does not hold. It is
-// a wish: if the worker is away for long, it removes them by its own rules.
-func (e *Engine) eraseAt(worker string, d model.Drop) {
+// requestErase has a worker remove the bytes of an attempt that it does not hold. It
+// is best effort: a worker that is away for long removes them by its own rules.
+func (e *Engine) requestErase(worker string, d model.Drop) {
 	w := e.workers[worker]
-	if w == nil || len(w.erase) >= maxErasures {
+	if w == nil || len(w.erasures) >= maxErasures {
 		return
 	}
-	w.erase = append(w.erase, erasure{d, 2})
-	e.turn.plan.Drop = append(e.turn.plan.Drop, DropFrom{Worker: worker, Drop: d})
+	w.erasures = append(w.erasures, erasure{d, 2})
+	e.turn.plan.Drop = append(e.turn.plan.Drop, DropCommand{Worker: worker, Drop: d})
 }
 
-// used is the slots that the worker has no use of: a task that was told to stop
-// holds its slot until it is known to have stopped.
+// used is the number of taken slots: a dropped task holds its slot until the worker has
+// stopped it.
 func (w *worker) used() int { return len(w.tasks) + len(w.dropping) }
 
 // healthFloor is the health under which a worker gets no new work.
 const healthFloor = 20
 
-func (w *worker) sick() bool { return w.known && w.Health < healthFloor }
+func (w *worker) isUnhealthy() bool { return w.confirmed && w.Health < healthFloor }
 
-func (w *worker) draining() bool { return w.said == model.StateDraining || w.Drained }
+func (w *worker) isDraining() bool { return w.state == model.StateDraining || w.Drained }
 
 // accepts reports whether the worker takes new work when it has a slot.
-func (w *worker) accepts() bool { return w.known && w.mayAccept() }
+func (w *worker) accepts() bool { return w.confirmed && w.mayAccept() }
 
-// mayAccept is accepts, for a worker of which it may not be known yet.
+// mayAccept is accepts, also for a worker without a heartbeat since the start.
 func (w *worker) mayAccept() bool {
-	return !w.lost && w.said == model.StateReady && !w.Drained && !w.sick() && w.TotalSlots > 0
+	return !w.lost && w.state == model.StateReady && !w.Drained && !w.isUnhealthy() && w.TotalSlots > 0
 }
 
 func (w *worker) status() model.WorkerStatus {
 	switch {
 	case w.lost:
 		return model.WorkerOffline
-	case w.draining():
+	case w.isDraining():
 		return model.WorkerDraining
-	case w.said == model.StateError, w.sick():
+	case w.state == model.StateError, w.isUnhealthy():
 		return model.WorkerError
 	case w.used() >= w.TotalSlots:
 		return model.WorkerBusy
@@ -147,7 +147,7 @@ func (w *worker) status() model.WorkerStatus {
 	return model.WorkerOnline
 }
 
-// statusReason says in words why the worker takes nothing new, "" if it does or has no
+// statusReason returns the reason why the worker takes nothing new, "" if it does or has no
 // free slot.
 func (w *worker) statusReason() string {
 	switch {
@@ -157,13 +157,13 @@ func (w *worker) statusReason() string {
 		return "no heartbeat since " + w.LastHeartbeat.String()
 	case w.Drained:
 		return "drained by an operator"
-	case w.said == model.StateDraining:
+	case w.state == model.StateDraining:
 		return cmp.Or(w.stateReason, "drains by its own will")
-	case w.said == model.StateError:
+	case w.state == model.StateError:
 		return cmp.Or(w.stateReason, "reports an error")
-	case w.sick():
+	case w.isUnhealthy():
 		return fmt.Sprintf("its health %.0f is under %d", w.Health, healthFloor)
-	case !w.known:
+	case !w.confirmed:
 		return "no heartbeat since the start of the dispatcher"
 	case w.TotalSlots == 0:
 		return "it has no slots"
@@ -175,23 +175,23 @@ func (w *worker) statusReason() string {
 // taken, or takes them away from there. It runs once for each event, and once for each
 // placement: a heap compares copies, so a worker may change before its place does.
 func (e *Engine) updateHeaps() {
-	for _, w := range e.moved {
-		w.moved = false
+	for _, w := range e.heapDirty {
+		w.isHeapDirty = false
 		e.updateHeap(w)
 	}
-	e.moved = e.moved[:0]
+	e.heapDirty = e.heapDirty[:0]
 }
 
 func (e *Engine) updateHeap(w *worker) {
-	if w.shape == nil {
+	if w.class == nil {
 		return
 	}
 	isNew := w.free && w.inFree == 0
-	w.key = workerKey{used: w.used(), slots: w.TotalSlots, health: w.Health, served: w.served, lot: w.lot}
-	e.queue.offer(w, w.free)
+	w.key = workerKey{used: w.used(), slots: w.TotalSlots, health: w.Health, lastAssignment: w.lastAssignment, randomKey: w.randomKey}
+	e.queue.updateFree(w, w.free)
 	if isNew {
 		for _, s := range e.bound[w.ID] {
-			e.queue.wake(s)
+			e.queue.markReady(s)
 		}
 	}
 }
@@ -199,84 +199,84 @@ func (e *Engine) updateHeap(w *worker) {
 // indexWorker puts the worker among those that can do the same, and tells whether it
 // takes new work. It is called whenever one of these has changed.
 func (e *Engine) indexWorker(w *worker) {
-	e.regroup(w)
+	e.reclassify(w)
 	if !w.mayAccept() {
-		e.unbind(w)
+		e.unbindTasks(w)
 	}
 }
 
-// regroup is indexWorker, but for the tasks that wait for this worker alone.
-func (e *Engine) regroup(w *worker) {
-	e.displace(w)
+// reclassify is indexWorker, except for the tasks that wait for this worker alone.
+func (e *Engine) reclassify(w *worker) {
+	e.unclassify(w)
 	q := &e.queue
-	w.shape = q.shapeOf(&w.Capabilities, q.roomOf(w))
-	w.shape.workers++
+	w.class = q.classOf(&w.Capabilities, q.diskTier(w))
+	w.class.workers++
 	q.changes++
 	if w.accepts() {
-		q.count(w, 1)
+		q.countAccepting(w, 1)
 	}
 	e.markMoved(w)
 }
 
-// displace takes the worker out again.
-func (e *Engine) displace(w *worker) {
-	sh := w.shape
+// unclassify takes the worker out again.
+func (e *Engine) unclassify(w *worker) {
+	sh := w.class
 	if sh == nil {
 		return
 	}
-	e.queue.offer(w, false)
+	e.queue.updateFree(w, false)
 	w.free = false
-	if w.counted {
-		e.queue.count(w, -1)
+	if w.isAccepting {
+		e.queue.countAccepting(w, -1)
 	}
 	if sh.workers--; sh.workers == 0 {
-		e.queue.forget(sh)
+		e.queue.removeClass(sh)
 	}
-	w.shape = nil
+	w.class = nil
 }
 
-// count counts a worker in or out of those that take new work.
-func (q *queue) count(w *worker, n int) {
-	w.counted = n > 0
+// countAccepting counts a worker in or out of those that take new work.
+func (q *queue) countAccepting(w *worker, n int) {
+	w.isAccepting = n > 0
 	q.accepting += n
 	q.changes++
-	w.shape.accepting += n
-	for _, e := range w.shape.edges {
+	w.class.accepting += n
+	for _, e := range w.class.matches {
 		e.set.accepting += n
 	}
-	for _, atom := range atomsOf(&w.shape.caps) {
-		if q.offers[atom] += n; q.offers[atom] == 0 {
-			delete(q.offers, atom)
+	for _, atom := range capabilitiesOf(&w.class.capabilities) {
+		if q.capabilityCounts[atom] += n; q.capabilityCounts[atom] == 0 {
+			delete(q.capabilityCounts, atom)
 		}
 	}
 }
 
-// unbind lets the tasks that wait for this worker go elsewhere.
-func (e *Engine) unbind(w *worker) {
+// unbindTasks lets the tasks that wait for this worker go elsewhere.
+func (e *Engine) unbindTasks(w *worker) {
 	for len(e.bound[w.ID]) > 0 {
-		t := e.bound[w.ID][0].lines[0].tasks.top()
+		t := e.bound[w.ID][0].boundQueues[0].tasks.top()
 		t.extra.until = e.alive
-		e.reconsider(t)
+		e.endWait(t)
 	}
 }
 
-// reconsider puts a queued task where it belongs now that a time is over.
-func (e *Engine) reconsider(t *task) {
-	e.forgetAvoids(t)
+// endWait puts a queued task where it belongs now that a time is over.
+func (e *Engine) endWait(t *task) {
+	e.removeExpiredAvoidances(t)
 	if x := t.extra; x.until <= e.alive {
 		x.boundTo, x.until = "", 0
 	}
 	e.place(t)
 }
 
-// heard gives the worker a fresh timeout.
-func (e *Engine) heard(w *worker) {
+// resetTimeout gives the worker a fresh timeout.
+func (e *Engine) resetTimeout(w *worker) {
 	w.silentAt = e.alive.Add(e.cfg.HeartbeatTimeout)
 	e.silent.fix(w)
 }
 
-// awaitRemoval sets when a lost worker is forgotten.
-func (e *Engine) awaitRemoval(w *worker) {
+// scheduleRemoval sets when a lost worker is forgotten.
+func (e *Engine) scheduleRemoval(w *worker) {
 	if e.cfg.OfflineThreshold <= 0 {
 		e.silent.remove(w)
 		return
@@ -287,14 +287,14 @@ func (e *Engine) awaitRemoval(w *worker) {
 
 // markMoved has the worker's place in the heaps put right after the event.
 func (e *Engine) markMoved(w *worker) {
-	free := w.counted && w.used() < w.TotalSlots
-	if free && !w.free && w.lot < e.drawn {
-		e.drawLot(w) // it took no part in the draws meanwhile
+	free := w.isAccepting && w.used() < w.TotalSlots
+	if free && !w.free && w.randomKey < e.lastRandomKey {
+		e.drawRandomKey(w) // it took no part in the draws meanwhile
 	}
 	w.free = free
-	if !w.moved {
-		w.moved = true
-		e.moved = append(e.moved, w)
+	if !w.isHeapDirty {
+		w.isHeapDirty = true
+		e.heapDirty = append(e.heapDirty, w)
 	}
 }
 
@@ -302,23 +302,23 @@ func (e *Engine) markMoved(w *worker) {
 // and status looked at when the turn ends.
 func (e *Engine) markDirty(w *worker) {
 	e.markMoved(w)
-	if !w.touched {
-		w.touched = true
-		e.turn.touched = append(e.turn.touched, w)
+	if !w.isDirty {
+		w.isDirty = true
+		e.turn.dirtyWorkers = append(e.turn.dirtyWorkers, w)
 	}
 }
 
-// lose takes everything from a worker that fell silent or left. Its tasks wait
+// markLost takes everything from a worker that fell silent or left. Its tasks wait
 // again and are not to blame; until they are given away it may take them back.
-func (e *Engine) lose(w *worker, silent bool) {
-	w.lost, w.gaveBack = true, len(w.tasks)
+func (e *Engine) markLost(w *worker, silent bool) {
+	w.lost, w.returnedTasks = true, len(w.tasks)
 	e.indexWorker(w)
-	for _, t := range w.held() {
+	for _, t := range w.tasksBySeq() {
 		if silent {
-			t.losses = small(int(t.losses) + 1)
+			t.losses = clampCount(int(t.losses) + 1)
 		}
 		if int(t.losses) >= e.cfg.MaxLosses {
-			e.finish(t, model.StatusFailed, &model.TaskError{
+			e.endTask(t, model.StatusFailed, &model.TaskError{
 				Code: 1, Class: model.ClassPermanent,
 				Message: "its workers were lost too often while they had it, the last one was " + w.ID,
 			}, nil)
@@ -326,17 +326,17 @@ func (e *Engine) lose(w *worker, silent bool) {
 		}
 		e.requeue(t, nil, 0, false)
 	}
-	for id := range w.dropping { // in any order: each is let go of alone
-		e.hasStopped(w, id)
+	for id := range w.dropping { // in any order: each is removed alone
+		e.finishDrop(w, id)
 	}
-	w.erase, w.listed = nil, nil
+	w.erasures, w.listed = nil, nil
 	e.markDirty(w)
-	e.awaitRemoval(w)
+	e.scheduleRemoval(w)
 }
 
 // removeWorker forgets a lost worker.
 func (e *Engine) removeWorker(w *worker) {
-	e.displace(w)
+	e.unclassify(w)
 	e.silent.remove(w)
 	delete(e.workers, w.ID)
 	if w.stored != nil {
@@ -351,8 +351,8 @@ func (e *Engine) removeWorker(w *worker) {
 // and writes the rows that the store should know. Whether a worker is busy
 // follows from its tasks and is not written: it would be a row a task.
 func (e *Engine) writeWorkers() {
-	for _, w := range e.turn.touched {
-		w.touched = false
+	for _, w := range e.turn.dirtyWorkers {
+		w.isDirty = false
 		if e.workers[w.ID] != w {
 			continue // removed
 		}
@@ -360,7 +360,7 @@ func (e *Engine) writeWorkers() {
 		if status != w.announced {
 			ev := model.WorkerEvent{ID: w.ID, Status: status, At: e.now, Before: w.announced}
 			if status == model.WorkerOffline {
-				ev.Tasks, ev.Left = w.gaveBack, w.left
+				ev.Tasks, ev.Left = w.returnedTasks, w.left
 			}
 			w.announced = status
 			e.turn.plan.Workers = append(e.turn.plan.Workers, ev)
@@ -401,8 +401,8 @@ func (e *Engine) worthWriting(w *worker) bool {
 		e.alive-w.storedAt >= model.Time(0).Add(e.cfg.HeartbeatTimeout)
 }
 
-// held returns the worker's tasks in the order of their arrival.
-func (w *worker) held() []*task {
+// tasksBySeq returns the worker's tasks in the order of their arrival.
+func (w *worker) tasksBySeq() []*task {
 	tasks := make([]*task, 0, len(w.tasks))
 	for _, t := range w.tasks {
 		tasks = append(tasks, t)

@@ -12,7 +12,7 @@ func (e *Engine) onWorker(id string, do func(*worker) *model.Error) Answer {
 	if err := do(w); err != nil {
 		return Answer{Err: err}
 	}
-	return Answer{Worker: w.view()}
+	return Answer{Worker: w.public()}
 }
 
 func (e *Engine) setDrained(w *worker, drained bool) {

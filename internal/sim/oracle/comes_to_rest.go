@@ -17,10 +17,10 @@ func (c *Oracle) CheckRest(s engine.Sizes) {
 			c.world.Violate("comes-to-rest", "%s uses %d slots at the end, for %v", k.ID, k.UsedSlots, k.CurrentTasks)
 		}
 	}
-	if s.Shapes > s.Workers {
-		c.world.Violate("comes-to-rest", "%d shapes of %d workers", s.Shapes, s.Workers)
+	if s.Classes > s.Workers {
+		c.world.Violate("comes-to-rest", "%d shapes of %d workers", s.Classes, s.Workers)
 	}
-	s.Workers, s.Shapes = 0, 0
+	s.Workers, s.Classes = 0, 0
 	if s != (engine.Sizes{}) {
 		c.world.Violate("comes-to-rest", "the engine still holds %+v", s)
 	}

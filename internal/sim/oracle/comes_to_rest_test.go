@@ -10,7 +10,7 @@ import (
 func TestComesToRest_LeftoverRefused(t *testing.T) {
 	play(t, "comes-to-rest", []testCase{
 		{"an engine with workers only", false, func(h *history) {
-			h.CheckRest(engine.Sizes{Workers: 2, Shapes: 1})
+			h.CheckRest(engine.Sizes{Workers: 2, Classes: 1})
 		}},
 		{"an engine that holds a task", true, func(h *history) {
 			h.CheckRest(engine.Sizes{Tasks: 1})

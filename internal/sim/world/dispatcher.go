@@ -18,7 +18,7 @@ type dispatcher struct {
 	oracle *oracle.Oracle
 	store  *store
 
-	stepper    *dispatch.Manual
+	stepper    *dispatch.Stepper
 	generation int        // of the process, raised by each start
 	startedAt  model.Time // zero of its steady clock
 	connected  bool       // as the dispatcher knows
@@ -53,7 +53,7 @@ func (d *dispatcher) start() {
 	d.generation++
 	d.startedAt, d.connected, d.busyUntil, d.hasStep = w.now, !w.outage, 0, false
 	d.oracle.Started()
-	d.stepper = dispatch.NewManual(dispatch.Config{
+	d.stepper = dispatch.NewStepper(dispatch.Config{
 		Engine: w.plan.engine, Retention: w.plan.retention, Store: d.store, Outbox: d, Connected: func() bool { return d.connected },
 		Logger: slog.New(&logger{d}),
 	}, d.clock)

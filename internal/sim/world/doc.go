@@ -1,5 +1,5 @@
 // Package world is a seeded world of clients, workers, network and stores around the
-// dispatcher's own loop ([dispatch.Manual]), with more faults than production has.
+// dispatcher's own loop ([dispatch.Stepper]), with more faults than production has.
 //
 // There is one goroutine, one agenda of planned steps, virtual time, and random
 // numbers that come from the seed alone: a seed gives the same run each time. The trace

@@ -7,40 +7,40 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Manual is the loop of [Dispatcher.Run] without its goroutine and its clock:
+// Stepper is the loop of [Dispatcher.Run] without its goroutine and its clock:
 // its caller lets time pass and turns it. The simulator plays years of bad luck
 // with the same code that the daemon runs. It is for one goroutine.
-type Manual struct{ loop *loop }
+type Stepper struct{ loop *loop }
 
-// NewManual returns a dispatcher that is turned by hand. Its steady clock must not
+// NewStepper returns a dispatcher that is turned by hand. Its steady clock must not
 // go back. A call that ends its goroutine is a crash, after which only a new one may
 // be made.
-func NewManual(cfg Config, clock func() engine.Clock) *Manual {
+func NewStepper(cfg Config, clock func() engine.Clock) *Stepper {
 	d := New(cfg)
 	d.clock = clock
-	return &Manual{&loop{Dispatcher: d}}
+	return &Stepper{&loop{Dispatcher: d}}
 }
 
 // Start loads the engine, as Run does first. It is no error if that fails: Step
 // tries again.
-func (m *Manual) Start(ctx context.Context) { m.loop.load(ctx) }
+func (m *Stepper) Start(ctx context.Context) { m.loop.load(ctx) }
 
 // Do is [Dispatcher.Do].
-func (m *Manual) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+func (m *Stepper) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 	return m.loop.Do(ops, done)
 }
 
 // Step takes what waits through a turn, with a tick if one is due. It reports
 // whether there is something left to do at once.
-func (m *Manual) Step(ctx context.Context) bool {
+func (m *Stepper) Step(ctx context.Context) bool {
 	m.loop.step(ctx)
-	return m.loop.more || m.loop.inbox.waiting()
+	return m.loop.unplaced || m.loop.inbox.waiting()
 }
 
-// Call calls do and returns when do does. What do asks of the dispatcher between two
-// turns is done meanwhile, as the loop of Run does it; what it asks through the inbox
-// would wait for ever.
-func (m *Manual) Call(ctx context.Context, do func(context.Context, *Dispatcher)) {
+// Call calls do and returns when do does. Calls of do that run between two turns are
+// executed meanwhile, as the loop of Run does it; a request through the inbox would wait
+// for ever.
+func (m *Stepper) Call(ctx context.Context, do func(context.Context, *Dispatcher)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also where a crash has cut it off
 	done := make(chan struct{})
@@ -60,7 +60,7 @@ func (m *Manual) Call(ctx context.Context, do func(context.Context, *Dispatcher)
 
 // Query answers queries at once, from the engine as it is; ok is false while there
 // is none.
-func (m *Manual) Query(queries ...engine.Event) (answers []engine.Answer, ok bool) {
+func (m *Stepper) Query(queries ...engine.Event) (answers []engine.Answer, ok bool) {
 	if !m.loop.turn.Loaded() {
 		return nil, false
 	}
@@ -68,7 +68,7 @@ func (m *Manual) Query(queries ...engine.Event) (answers []engine.Answer, ok boo
 }
 
 // Sizes is how much the engine holds; ok is false while there is none.
-func (m *Manual) Sizes() (sizes engine.Sizes, ok bool) {
+func (m *Stepper) Sizes() (sizes engine.Sizes, ok bool) {
 	if !m.loop.turn.Loaded() {
 		return sizes, false
 	}

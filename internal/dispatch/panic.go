@@ -12,15 +12,15 @@ import (
 const (
 	maxPanicText  = 300     // bytes of a panic's value that are logged
 	maxPanicStack = 4 << 10 // bytes of its stack
-	maxGuilty     = 16      // events of one batch that may panic; the rest of it is then refused
+	maxPanics     = 16      // events of one batch that may panic; the rest of it is then refused
 	bugEvery      = 1000    // milliseconds between two stacks in the log
 )
 
-// errBug is what the requester of an event that panicked is told.
-var errBug = model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")
+// errInternal is the answer to an event that panicked.
+var errInternal = model.Errorf(model.CodeInternal, "a bug in the dispatcher; its log says more")
 
-// errManyBugs is what is told about the rest of a batch with too many panics.
-var errManyBugs = model.Errorf(model.CodeUnavailable, "too much of what was asked at once fails for a bug in the dispatcher: try again")
+// errTooManyPanics is the answer to the rest of a batch with too many panics.
+var errTooManyPanics = model.Errorf(model.CodeUnavailable, "too many requests of one batch failed by a bug in the dispatcher: try again")
 
 // panicError is a panic that was recovered.
 type panicError struct {
@@ -56,16 +56,16 @@ func guard(do func()) (bug *panicError) {
 	return nil
 }
 
-// logBug logs a panic. A poison message may come many times a second: then one
+// logPanic logs a panic. A poison message may come many times a second: then one
 // stack a second is logged, with how many there were.
-func (d *Dispatcher) logBug(text string, bug *panicError, args ...any) {
+func (d *Dispatcher) logPanic(text string, bug *panicError, args ...any) {
 	now := d.clock().Steady
-	d.bugs++
-	if d.bugLoggedAt > 0 && now-d.bugLoggedAt < bugEvery {
+	d.panics++
+	if d.panicLoggedAt > 0 && now-d.panicLoggedAt < bugEvery {
 		return
 	}
-	args = append(args, "error", bug.value, "times", d.bugs, "stack", bug.stack)
-	d.bugLoggedAt, d.bugs = max(now, 1), 0
+	args = append(args, "error", bug.value, "times", d.panics, "stack", bug.stack)
+	d.panicLoggedAt, d.panics = max(now, 1), 0
 	d.cfg.Logger.Error(text, args...)
 }
 

@@ -23,8 +23,8 @@ func (q QueryTasks) decide(e *Engine) Answer {
 	for _, id := range q.IDs {
 		t := e.tasks[id]
 		if t == nil {
-			if a, ok := e.aside[id]; ok {
-				live[id] = model.TaskState{Status: a.status, Attempt: a.attempt, Reason: reasonAside}
+			if a, ok := e.unloadable[id]; ok {
+				live[id] = model.TaskState{Status: a.status, Attempt: a.attempt, Reason: reasonUnloadable}
 			}
 			continue
 		}
@@ -34,7 +34,7 @@ func (q QueryTasks) decide(e *Engine) Answer {
 			state.Status, state.Attempt, state.WorkerID = t.status(), t.attempt, t.workerID()
 		}
 		if t.status() == model.StatusPending {
-			state.Reason = e.why(t)
+			state.Reason = e.waitReason(t)
 		}
 		live[id] = state
 	}
@@ -43,61 +43,61 @@ func (q QueryTasks) decide(e *Engine) Answer {
 
 // Reasons for which a task waits whatever the workers can do.
 const (
-	reasonHeld  = "is held back until its import is verified"
-	reasonAside = "cannot be loaded: a bug in the dispatcher; its log says more"
+	reasonOnHold     = "is held back until its import is verified"
+	reasonUnloadable = "cannot be loaded: a bug in the dispatcher; its log says more"
 )
 
-// why says in words why a pending task waits.
-func (e *Engine) why(t *task) string {
-	x := t.more()
+// waitReason returns the reason why a pending task waits.
+func (e *Engine) waitReason(t *task) string {
+	x := t.extraOrZero()
 	switch {
-	case t.held:
-		return reasonHeld
+	case t.onHold:
+		return reasonOnHold
 	case x.retryAt > e.now && t.inDue > 0 && x.asked:
 		return "backs off until " + x.retryAt.String() + ": its host asked for that (Retry-After)"
 	case x.retryAt > e.now && t.inDue > 0:
 		return "backs off until " + x.retryAt.String() + " after a failure"
 	case x.notBefore > e.now:
 		return "is not to start before " + x.notBefore.String()
-	case t.line.host.full():
-		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.line.host.name, t.line.host.running)
+	case t.queue.host.full():
+		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.queue.host.name, t.queue.host.running)
 	}
 	if c := t.coolOf(); c.closed() {
 		return e.whyCool(c)
 	}
-	return e.whySet(t.line.class.set)
+	return e.setReason(t.queue.group.set)
 }
 
-// whySet says why the tasks of a requirement set wait. What nobody has is looked
-// up again only after workers have changed.
-func (e *Engine) whySet(s *set) string {
+// setReason returns the reason why the tasks of a requirement set wait. A missing
+// capability is looked up again only after workers have changed.
+func (e *Engine) setReason(s *requirementSet) string {
 	switch {
 	case s.boundTo != "":
 		return "waits for the worker " + s.boundTo + ", which has a part of its file"
-	case e.servable(s, ""):
+	case e.canServe(s, ""):
 		return "waits for a free slot"
 	}
 	if s.reasonFor != e.queue.changes {
-		s.reason, s.reasonFor = e.unservable(s), e.queue.changes
+		s.reason, s.reasonFor = e.unservableReason(s), e.queue.changes
 	}
 	return s.reason
 }
 
-// unservable says what no worker has.
-func (e *Engine) unservable(s *set) string {
+// unservableReason names what no worker has.
+func (e *Engine) unservableReason(s *requirementSet) string {
 	q := &e.queue
 	if q.accepting == 0 {
-		w := e.unavailable(func(*worker) bool { return true })
+		w := e.findUnavailable(func(*worker) bool { return true })
 		if w == nil || w.lost {
 			return "no worker is online"
 		}
-		return "no worker takes new work: " + w.whyUnavailable()
+		return "no worker takes new work: " + w.unavailableReason()
 	}
-	atoms := q.atoms(&s.need)
+	atoms := q.requiredCapabilities(&s.requirements)
 	for _, atom := range atoms {
-		if q.offers[atom] == 0 && (s.need.scheme == "bt" || s.need.scheme == "metalink" || atom != schemeAtom(s.need.scheme) || q.offers[schemeAtom(anyScheme)] == 0) {
-			if w := e.unavailable(func(w *worker) bool { return hasAtom(&w.Capabilities, atom) }); w != nil {
-				return "no worker with " + atom + " takes new work: " + w.whyUnavailable()
+		if q.capabilityCounts[atom] == 0 && (s.requirements.scheme == "bt" || s.requirements.scheme == "metalink" || atom != schemeCapability(s.requirements.scheme) || q.capabilityCounts[schemeCapability(anyScheme)] == 0) {
+			if w := e.findUnavailable(func(w *worker) bool { return hasCapability(&w.Capabilities, atom) }); w != nil {
+				return "no worker with " + atom + " takes new work: " + w.unavailableReason()
 			}
 			return "no worker has " + atom
 		}
@@ -105,22 +105,24 @@ func (e *Engine) unservable(s *set) string {
 	switch {
 	case s.accepting > 0:
 		return "every worker that could take it has just failed or refused it"
-	case s.need.disk > 0:
-		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.need.disk>>20)
+	case s.requirements.disk > 0:
+		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.requirements.disk>>20)
 	}
-	if w := e.unavailable(func(w *worker) bool { return q.lacks(&s.need, &w.Capabilities, q.roomOf(w)) == "" }); w != nil {
-		return "no worker with all of " + strings.Join(atoms, ", ") + " takes new work: " + w.whyUnavailable()
+	if w := e.findUnavailable(func(w *worker) bool {
+		return q.missingRequirement(&s.requirements, &w.Capabilities, q.diskTier(w)) == ""
+	}); w != nil {
+		return "no worker with all of " + strings.Join(atoms, ", ") + " takes new work: " + w.unavailableReason()
 	}
 	return "no worker has all of " + strings.Join(atoms, ", ")
 }
 
-// unavailable returns the first worker by name that matches and takes nothing new, one
+// findUnavailable returns the first worker by name that matches and takes nothing new, one
 // that is online before one that is offline; nil if there is none.
-func (e *Engine) unavailable(matches func(*worker) bool) *worker {
+func (e *Engine) findUnavailable(matches func(*worker) bool) *worker {
 	var offline *worker
 	for _, w := range e.workersByName() {
 		switch {
-		case w.counted || !matches(w):
+		case w.isAccepting || !matches(w):
 		case !w.lost:
 			return w
 		case offline == nil:
@@ -130,8 +132,8 @@ func (e *Engine) unavailable(matches func(*worker) bool) *worker {
 	return offline
 }
 
-// whyUnavailable says in words which worker takes nothing new, and why.
-func (w *worker) whyUnavailable() string {
+// unavailableReason names the worker that takes nothing new, and the reason.
+func (w *worker) unavailableReason() string {
 	text := w.ID + " is " + string(w.status())
 	if reason := w.statusReason(); reason != "" {
 		text += " (" + reason + ")"

@@ -86,7 +86,7 @@ func TestTurn_PoisonBatchIsBounded(t *testing.T) {
 			unavailable++
 		}
 	}
-	if n := int(store.loads.Load() - before); n > maxGuilty || internal+unavailable != len(ops) || internal == 0 {
+	if n := int(store.loads.Load() - before); n > maxPanics || internal+unavailable != len(ops) || internal == 0 {
 		t.Errorf("%d loads, %d answers of 500, %d of 503", n, internal, unavailable)
 	}
 	f.untilDone(submit("b"))
@@ -170,7 +170,7 @@ func TestLoad_BadRowIsSetAside(t *testing.T) {
 	if a.Live["bad0"].Reason == "" || a.Live["bad1"].Reason == "" || a.Live["good"].Status != model.StatusPending {
 		t.Errorf("live: %+v", a.Live)
 	}
-	many := &badStore{Store: memory.New(), rows: maxAside + 1}
+	many := &badStore{Store: memory.New(), rows: maxUnloadable + 1}
 	h = newByHandWith(t, Retention{}, many, many.Store)
 	if a := h.do(submit("good"))[0]; a.Err == nil || a.Err.Code != model.CodeUnavailable {
 		t.Errorf("with too many bad rows: %+v, want 503", a)

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"maps"
+	"math"
+	"math/bits"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// requirements is what a worker must have to get a task.
+type requirements struct {
+	scheme string
+	folder string
+	tags   map[string]string
+	disk   int64 // free bytes, where the length of the file is known
+}
+
+func requirementsOf(s *model.TaskSpec) requirements {
+	return requirements{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags}
+}
+
+// key names the requirements, so that equal ones share a set.
+func (n *requirements) key() string {
+	if n.folder == "" && len(n.tags) == 0 {
+		return n.scheme
+	}
+	var b strings.Builder
+	b.WriteString(n.scheme + "\x00" + n.folder)
+	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
+		b.WriteString("\x00" + name + "\x01" + n.tags[name])
+	}
+	return b.String()
+}
+
+// diskAny is the room of a worker whose disk is not asked for: any.
+const diskAny = math.MaxInt64
+
+// diskDemand is the free disk that a file of a length asks for: rounded up to the
+// next of four steps between the powers of two, so that there are few different
+// ones, and 0 below a MiB.
+func diskDemand(length int64) int64 {
+	if length < 1<<20 {
+		return 0
+	}
+	step := int64(1) << (bits.Len64(uint64(length)) - 3)
+	return (length + step - 1) / step * step
+}
+
+// missingRequirement names what the capabilities and the free disk lack for the requirements, "" if
+// nothing. Under the strategy tags no tag is needed.
+func (q *queue) missingRequirement(n *requirements, c *model.Capabilities, room int64) string {
+	if !q.ranksTags {
+		for name, value := range n.tags {
+			if has, ok := c.Tags[name]; !ok || has != value {
+				return firstMissingTag(n, c)
+			}
+		}
+	}
+	switch {
+	case n.folder != "" && !slices.Contains(c.Folders, n.folder):
+		return folderCapability(n.folder)
+	case !supportsScheme(c, n.scheme):
+		return schemeCapability(n.scheme)
+	case room < n.disk:
+		return diskCapability
+	}
+	return ""
+}
+
+// firstMissingTag is the first tag in the order of names that is not there.
+func firstMissingTag(n *requirements, c *model.Capabilities) string {
+	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
+		if has, ok := c.Tags[name]; !ok || has != n.tags[name] {
+			return tagCapability(name, n.tags[name])
+		}
+	}
+	return ""
+}
+
+func supportsScheme(c *model.Capabilities, scheme string) bool {
+	switch scheme {
+	case "bt":
+		return c.SupportsBT
+	case "metalink":
+		return c.SupportsMetalink
+	}
+	return len(c.Protocols) == 0 || slices.Contains(c.Protocols, scheme) // a worker that lists no protocols supports the common ones
+}
+
+// A capability is one thing that a task can need and a worker can have, in words.
+
+const diskCapability = "enough free disk"
+
+func tagCapability(name, value string) string { return name + "=" + value }
+func folderCapability(name string) string     { return "the folder " + name }
+func schemeCapability(scheme string) string   { return "support for " + scheme }
+
+// anyScheme stands for the common protocols.
+const anyScheme = "*"
+
+// requiredCapabilities lists what the requirements asks for, except for the disk.
+func (q *queue) requiredCapabilities(n *requirements) []string {
+	var list []string
+	if !q.ranksTags {
+		for _, name := range slices.Sorted(maps.Keys(n.tags)) {
+			list = append(list, tagCapability(name, n.tags[name]))
+		}
+	}
+	if n.folder != "" {
+		list = append(list, folderCapability(n.folder))
+	}
+	return append(list, schemeCapability(n.scheme))
+}
+
+// capabilitiesOf lists what the capabilities offer.
+func capabilitiesOf(c *model.Capabilities) []string {
+	var list []string
+	for name, value := range c.Tags { // in any order: they are counted
+		list = append(list, tagCapability(name, value))
+	}
+	for _, folder := range c.Folders {
+		list = append(list, folderCapability(folder))
+	}
+	for _, scheme := range c.Protocols {
+		list = append(list, schemeCapability(scheme))
+	}
+	if len(c.Protocols) == 0 {
+		list = append(list, schemeCapability(anyScheme))
+	}
+	if c.SupportsBT {
+		list = append(list, schemeCapability("bt"))
+	}
+	if c.SupportsMetalink {
+		list = append(list, schemeCapability("metalink"))
+	}
+	return list
+}
+
+// hasCapability reports whether the capabilities offer a capability.
+func hasCapability(c *model.Capabilities, atom string) bool {
+	list := capabilitiesOf(c)
+	if slices.Contains(list, atom) {
+		return true
+	}
+	common := atom != schemeCapability("bt") && atom != schemeCapability("metalink") && strings.HasPrefix(atom, schemeCapability(""))
+	return common && slices.Contains(list, schemeCapability(anyScheme))
+}
+
+// countTags counts the tags that match: what the strategy tags goes by.
+func (n *requirements) countTags(c *model.Capabilities) int16 {
+	r := int16(0)
+	for name, value := range n.tags {
+		if has, ok := c.Tags[name]; ok && has == value {
+			r++
+		}
+	}
+	return r
+}
+
+// classKey names capabilities, so that workers which can do the same share a
+// worker class.
+func classKey(c *model.Capabilities, room int64) string {
+	var b strings.Builder
+	for _, list := range [][]string{slices.Sorted(slices.Values(c.Protocols)), slices.Sorted(slices.Values(c.Folders))} {
+		b.WriteString(strings.Join(list, "\x01") + "\x00")
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Tags)) {
+		b.WriteString(name + "\x01" + c.Tags[name] + "\x00")
+	}
+	if c.SupportsBT {
+		b.WriteString("bt\x00")
+	}
+	if c.SupportsMetalink {
+		b.WriteString("metalink\x00")
+	}
+	if room != diskAny {
+		b.WriteString(strconv.FormatInt(room, 10))
+	}
+	return b.String()
+}
+
+// sameCapabilities reports whether a task could tell the difference.
+func sameCapabilities(a, b *model.Capabilities) bool {
+	return a.SupportsBT == b.SupportsBT && a.SupportsMetalink == b.SupportsMetalink &&
+		maps.Equal(a.Tags, b.Tags) && slices.Equal(a.Folders, b.Folders) && slices.Equal(a.Protocols, b.Protocols)
+}
