@@ -176,10 +176,9 @@ func (l *loop) executeSingle(ctx context.Context, session int64, ev engine.Event
 	if l.turn.session != session {
 		return model.Errorf(model.CodeNotFound, "import: it has been given up; begin again")
 	}
-	connected := l.cfg.Connected() && !l.unheard // as in serve
+	connected := l.cfg.Connected() && !l.modes.unheard // as in serve
 	err := l.executeTurn(context.WithoutCancel(ctx), l.clock(), connected, []engine.Event{ev}, nil)
-	l.unplaced = l.unplaced || err == nil && l.unheard
-	l.unheard = l.unheard && err != nil
+	l.unplaced = l.modes.noteTurn(err) || l.unplaced
 	if isBug(err) {
 		return errInternal
 	}

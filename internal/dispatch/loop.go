@@ -21,7 +21,6 @@ type loop struct {
 	batch    batch
 	sweep    sweep
 	modes    modes
-	unheard  bool // a batch was refused: heartbeats may be lost
 }
 
 // machineClock is the clock of the machine; its steady part begins now.
@@ -41,7 +40,7 @@ func (l *loop) drain() {
 	for l.inbox.waiting() {
 		if ctx.Err() != nil {
 			l.refill(engine.Clock{})
-			l.refuse(l.batch.refs, model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again"))
+			l.refuse(l.batch.refs, errStopping)
 			continue
 		}
 		l.step(ctx)
@@ -81,12 +80,12 @@ func (l *loop) serve(ctx context.Context) {
 	if len(l.batch.events) == 0 && !l.unplaced {
 		return
 	}
-	if !l.turn.Loaded() && now.Steady >= l.modes.retryAt { // frozen, too: reads need the engine
+	if !l.turn.Loaded() && l.modes.mayLoad(now.Steady) { // frozen, too: reads need the engine
 		l.load(ctx)
 	}
 	switch mode, why := l.modes.at(now.Steady, l.turn.Loaded()); mode {
 	case modeBackingOff:
-		l.unheard = true
+		l.modes.noteRefused()
 		fallthrough
 	case modeFrozen, modeLoading:
 		l.serveReads(why)
@@ -94,9 +93,8 @@ func (l *loop) serve(ctx context.Context) {
 	}
 	l.addExpired(ctx, now)
 	// Workers that were refused are not silent; nothing is placed then, so turn again.
-	err := l.decide(ctx, now, l.cfg.Connected() && !l.unheard)
-	l.unplaced = l.unplaced || err == nil && l.unheard
-	l.unheard = l.unheard && err != nil
+	err := l.decide(ctx, now, l.cfg.Connected() && !l.modes.unheard)
+	l.unplaced = l.modes.noteTurn(err) || l.unplaced
 }
 
 // decide takes the batch through a turn. An event that panics is answered 500 and
@@ -117,7 +115,7 @@ func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) err
 				return nil
 			}
 			if !l.turn.Loaded() { // the store could not be read
-				l.unheard = true
+				l.modes.noteRefused()
 				l.refuse(parts, l.modes.reason())
 				return err
 			}
@@ -128,7 +126,7 @@ func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) err
 			return err
 		}
 	}
-	l.unheard = true
+	l.modes.noteRefused()
 	l.refuse(parts, errTooManyPanics)
 	return errTooManyPanics
 }
@@ -147,14 +145,14 @@ func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool
 		case isBug(err):
 			l.refuse(parts, errInternal)
 		default:
-			l.refuse(parts, l.modes.lastError)
+			l.refuse(parts, l.modes.reason())
 		}
 		return err
 	}
 	if out.Committed && l.modes.noteWritten() {
 		l.cfg.Logger.Info("the store can be written again")
 	}
-	if l.modes.failures == 0 {
+	if l.modes.isHealthy() {
 		l.ready.Store(true)
 	}
 	l.unplaced = out.More
@@ -205,7 +203,7 @@ func (l *loop) fail(ctx context.Context, err error, events []engine.Event) {
 		l.logPanic("a turn panicked; its events are decided one by one", p, "events", len(events))
 	}
 	if p == nil || p.at < 0 {
-		l.unheard = true // heartbeats of this turn too
+		l.modes.noteRefused() // heartbeats of this turn too
 		l.backOff(unavailable(err))
 	}
 	if !l.turn.Loaded() {
@@ -247,12 +245,12 @@ func (l *loop) load(ctx context.Context) {
 	}
 	switch {
 	case ctx.Err() != nil: // stopped meanwhile
-		l.modes.lastError = model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again")
+		l.modes.stop()
 	case err != nil:
 		l.backOff(model.Errorf(model.CodeUnavailable, "the store is not available now: try again"))
 		l.cfg.Logger.Error("the store cannot be read; trying again", "error", err)
 	default:
-		if l.modes.failures == 0 {
+		if l.modes.isHealthy() {
 			l.ready.Store(true)
 		}
 		for _, w := range l.turn.engine.UnconfirmedWorkers() {

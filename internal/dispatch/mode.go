@@ -4,25 +4,35 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// mode is how the loop treats requests. Whether an import is under
-// way is a value of the [Turn]: it goes with every mode.
+// mode is how the loop treats requests. Whether an import is under way is a value of
+// the [Turn]: it goes with every mode.
 type mode int
 
 const (
 	modeServing    mode = iota // reads and writes are answered
 	modeLoading                // the engine does not match the store: everything is refused
-	modeBackingOff             // a commit or a load has failed: writes are refused for a while
+	modeBackingOff             // a commit or a load failed: writes are refused for a while
 	modeFrozen                 // a final snapshot was taken: writes are refused until a thaw
 )
 
-// modes is what the mode follows from. It outlives the engine: a reload changes
-// none of it.
+// modes is the state from which the mode follows. It outlives the engine: a reload
+// changes none of it. Its methods are the transitions:
+//
+//	from                 transition   to
+//	any                  backOff      backing off, until retryAt
+//	backing off          endBackoff   serving, or loading without an engine
+//	any                  noteWritten  the same; the next failure waits shortly again
+//	serving, backing off freeze       frozen
+//	frozen               thaw         the mode that it was frozen in
 type modes struct {
 	frozen    *model.Error // why writes are refused, nil = they are not; see Freeze
 	frozenBy  int64        // the number of the freeze in force
 	failures  int          // commits and loads that failed in a row
 	retryAt   model.Time   // on the steady clock: the end of the backoff
 	lastError *model.Error // the answer to requests after the last failure
+	// unheard is set while requests were refused after the last turn that succeeded:
+	// heartbeats may be among them, so no worker is silent and nothing is placed.
+	unheard bool
 }
 
 // at returns the mode and the error for what it refuses.
@@ -45,6 +55,12 @@ func (m *modes) reason() *model.Error {
 	return m.lastError
 }
 
+// isHealthy reports whether no commit or load has failed since the last success.
+func (m *modes) isHealthy() bool { return m.failures == 0 }
+
+// mayLoad reports whether an engine that is missing may be loaded now.
+func (m *modes) mayLoad(now model.Time) bool { return now >= m.retryAt }
+
 // backOff refuses writes for a time that doubles from failure to failure.
 func (m *modes) backOff(now model.Time, why *model.Error) {
 	m.lastError = why
@@ -56,11 +72,25 @@ func (m *modes) backOff(now model.Time, why *model.Error) {
 // endBackoff ends the backoff, for a failure that was not the store's.
 func (m *modes) endBackoff() { m.retryAt = 0 }
 
-// noteWritten ends the row of failures: something was written.
+// noteWritten ends the row of failures. It returns true if there was one.
 func (m *modes) noteWritten() (recovered bool) {
 	recovered = m.failures > 0
 	m.failures = 0
 	return recovered
+}
+
+// stop has requests answered that the dispatcher stops.
+func (m *modes) stop() { m.lastError = errStopping }
+
+// noteRefused notes that requests were refused.
+func (m *modes) noteRefused() { m.unheard = true }
+
+// noteTurn notes the end of a turn. It returns true if the turn succeeded after
+// refusals: it has placed nothing, so the loop must turn again.
+func (m *modes) noteTurn(err error) (again bool) {
+	again = m.unheard && err == nil
+	m.unheard = m.unheard && err != nil
+	return again
 }
 
 // freeze refuses writes until thaw. number is that of the freeze.
@@ -69,11 +99,17 @@ func (m *modes) freeze(number int64) {
 	m.frozen = model.Errorf(model.CodeUnavailable, "the tasks of this dispatcher are moved to another store (migrate --final)")
 }
 
-// thaw takes writes again, if the freeze in force is not after the given one.
+// unfreeze takes a freeze back whose caller has given up. An earlier freeze stays.
+func (m *modes) unfreeze(before modes) { m.frozen, m.frozenBy = before.frozen, before.frozenBy }
+
+// thaw accepts writes again, unless the freeze in force is after the given one.
 func (m *modes) thaw(upTo int64) {
 	if m.frozenBy <= upTo {
 		m.frozen = nil
 	}
 }
 
-var errNotLoaded = model.Errorf(model.CodeUnavailable, "the store is not loaded yet: try again")
+var (
+	errNotLoaded = model.Errorf(model.CodeUnavailable, "the store is not loaded yet: try again")
+	errStopping  = model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again")
+)

@@ -27,7 +27,7 @@ func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 		}
 		return s, err
 	}, func(l *loop, s repo.Snapshot) {
-		l.modes.frozen, l.modes.frozenBy = before.frozen, before.frozenBy // an earlier freeze is not undone
+		l.modes.unfreeze(before)
 		d.closeUnused(s)
 	})
 }
