@@ -26,7 +26,7 @@ func TestGCPercent_SmallHeapGrowsToMinimum(t *testing.T) {
 	}
 }
 
-// It goes on from collection to collection. The setting is the process's own: the
+// The limit is adjusted after each collection. The setting is the process's own: the
 // other tests of this package run with it from then on.
 func TestCollector_IsAdjustedAfterEachCollection(t *testing.T) {
 	t.Setenv("GOGC", "")

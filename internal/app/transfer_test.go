@@ -133,7 +133,7 @@ func TestImport_TasksWaitForVerification(t *testing.T) {
 		t.Fatalf("put: %+v, %v", done, err)
 	}
 	link()
-	submit(t, d, "own") // others go on
+	submit(t, d, "own") // other tasks are served meanwhile
 	if own, err := c.Get(t.Context(), "own"); err != nil || own.Status != model.StatusQueued {
 		t.Errorf("own: %+v, %v", own, err)
 	}

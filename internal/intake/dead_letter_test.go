@@ -151,17 +151,17 @@ func TestDLQIndex_IsNotReadForEachMessage(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
 	seen, failed := map[string]struct{}{}, errors.New("no answer")
 	for _, c := range []struct {
-		name   string
-		graves dlqIndex
-		want   bool
+		name  string
+		index dlqIndex
+		want  bool
 	}{
 		{"never looked at", dlqIndex{}, true},
 		{"just looked at", dlqIndex{ids: seen, at: now.Add(-time.Second)}, false},
 		{"looked at long ago", dlqIndex{ids: seen, at: now.Add(-deadWindow/2 - time.Second)}, true},
-		{"just in vain", dlqIndex{err: failed, at: now.Add(-time.Second)}, false},
-		{"in vain a while ago", dlqIndex{err: failed, at: now.Add(-dlqReadRetry - time.Second)}, true},
+		{"just failed", dlqIndex{err: failed, at: now.Add(-time.Second)}, false},
+		{"failed a while ago", dlqIndex{err: failed, at: now.Add(-dlqReadRetry - time.Second)}, true},
 	} {
-		if got := c.graves.isStale(now); got != c.want {
+		if got := c.index.isStale(now); got != c.want {
 			t.Errorf("%s: %v", c.name, got)
 		}
 	}

@@ -281,7 +281,7 @@ func TestIntakeID_DependsOnStreamSequenceAndTime(t *testing.T) {
 	for name, other := range map[string]string{
 		"another place":         intakeID("ARIA_INTAKE", &intakeMsg{seq: 8, at: at}),
 		"another stream":        intakeID("ARIA_INTAKE_x", &intakeMsg{seq: 7, at: at}),
-		"a stream made anew":    intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.Add(time.Nanosecond)}),
+		"a recreated stream":    intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.Add(time.Nanosecond)}),
 		"sequence and time mix": intakeID("ARIA_INTAKE", &intakeMsg{seq: 71, at: at}),
 	} {
 		if other == id {

@@ -22,7 +22,7 @@ var reservedNames = map[string]bool{"admin": true, "observer": true, "dispatcher
 
 // ownInbox returns the inbox prefix of the requester, with its last dot:
 // "_INBOX_alice." of a client or worker of that name, "_INBOX_observer." of all
-// observers. It is empty if there is none.
+// observers. It is empty for any other sender.
 func ownInbox(from wire.Sender) string {
 	owner := from.Name
 	switch {

@@ -156,7 +156,7 @@ func TestImport_IdleOneIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := x.handleImport(t.Context(), &importRequest{Import: first, N: 2}, list[5:]); model.CodeOf(err) != model.CodeNotFound {
-		t.Errorf("the first import goes on: %v, want 404", err)
+		t.Errorf("the first import continues: %v, want 404", err)
 	}
 	a, err := x.handleImport(t.Context(), &importRequest{Import: second, N: 1}, list)
 	if err != nil || a.(importAnswer).Put.Skipped != 5 || a.(importAnswer).Put.Written != 5 {
@@ -165,7 +165,7 @@ func TestImport_IdleOneIsReplaced(t *testing.T) {
 	x.imports[second].last = time.Now().Add(-idleTimeout)
 	x.expireImport(second)
 	if !strings.Contains(log.String(), "held back until") || len(x.imports) != 0 {
-		t.Errorf("an import that nobody goes on with: the log says %q", log)
+		t.Errorf("an abandoned import: the log is %q", log)
 	}
 	if counts, err := m.Counts(t.Context()); err != nil || counts.Total() != 10 {
 		t.Errorf("what it brought: %v, %v; want that it stays", counts, err)

@@ -40,7 +40,7 @@ func FuzzDecodeReply(f *testing.F) {
 		var task model.Task
 		err := DecodeReply(code, text, data, &task)
 		if code != "" && err == nil {
-			t.Error("an answer that says no is none")
+			t.Error("an error response was decoded as a success")
 		}
 		var answer model.HeartbeatAnswer
 		_ = DecodeReply("", "", data, &answer) // it does not panic

@@ -1,7 +1,7 @@
 package model
 
-// CheckSize returns CodeTooLarge if the spec has more than limit bytes as JSON: then its
-// assignment fits into no message to a worker. A limit of 0 is none.
+// CheckSize returns CodeTooLarge if the spec has more than limit bytes as JSON: its
+// assignment would not fit into a message to a worker. A limit of 0 allows any size.
 func (s *TaskSpec) CheckSize(limit int) *Error {
 	if limit <= 0 || s.sizeBound() <= limit {
 		return nil

@@ -41,8 +41,8 @@ var taskBegin = fmt.Sprintf(`{"v":%d,"kind":"%s","%s":{`, RecordVersion, KindTas
 //	{"v":1,"kind":"task","task":{…,"spec_hash":"…","seq":7}}
 //	{"v":1,"kind":"worker","worker":{…,"current_tasks":["…"]}}
 //
-// Its canonical JSON is the inner object without seq, which a store may give
-// anew, and without what stores compute: reason, used_slots, current_tasks. Two
+// Its canonical JSON is the inner object without seq, which a store may renumber,
+// and without the computed fields reason, used_slots and current_tasks. Two
 // records with the same canonical JSON are identical.
 type Record struct {
 	Task   *model.Task   // one of the two
@@ -165,10 +165,10 @@ func (r *Record) decode(b []byte) error {
 	return fmt.Errorf("the kind %.40q is not that of a record with one task or worker", line.Kind)
 }
 
-// check refuses what a store may not be able to keep or a dispatcher to go on
-// with: its error names the id and the field. It does not repeat all that a submit
-// is asked: a backup has to take a row that an older or later version allows, and
-// workers refuse specs that they would not take from a client.
+// check refuses a record that a store may be unable to keep or a dispatcher to
+// process. Its error names the id and the field. It checks less than a submit does: a
+// backup must accept a row that an older or later version allows, and workers validate
+// each spec themselves.
 func (r *Record) check() error {
 	if r.Worker != nil {
 		return model.CheckName("worker", r.Worker.ID)

@@ -6,8 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkBackoff requires the wait that the number of failures demands, of which at
-// least half must pass.
+// checkBackoff requires at least half of the wait that follows from the number of
+// failures.
 func (c *Oracle) checkBackoff(e *taskHistory, b, a *model.Task) {
 	wait := c.cfg.RetryBase
 	for i := 1; i < a.Failures && wait < c.cfg.RetryDelay; i++ {

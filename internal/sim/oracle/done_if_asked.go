@@ -13,7 +13,7 @@ func (c *Oracle) checkRequested(e *taskHistory, verb int, format string, args ..
 	}
 }
 
-// checkCreated checks who has submitted a new task. It returns the row as it was before
+// checkCreated checks that its client submitted a new task. It returns the row before
 // the rest of the turn.
 func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
 	if !slices.Contains(e.submissions, submission{a.Client, a.SpecHash}) {

@@ -5,8 +5,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// EventKinds lists what is counted of the events that the engine decides, each
-// answered as it was meant to be.
+// EventKinds lists the kinds of events that the oracle counts when the engine answers
+// them as intended.
 var EventKinds = []string{
 	"submit", "submit, id again", "submit, refused as another's or with another spec", "submit, over a limit",
 	"cancel", "pause", "resume", "retry", "update", "delete", "delete with files", "expire", "a verb, refused",

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Unfinished names a task that has not ended and can, "" if there is none.
+// Unfinished names a task that can still end and has not; "" if all such have ended.
 func (c *Oracle) Unfinished(servable func(*model.Task) bool) string {
 	for _, e := range c.taskOrder {
 		switch {

@@ -2,11 +2,11 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkLinkReplaced requires that a holder does not go on with a link which its client has
-// replaced: it has a new attempt with the new one.
+// checkLinkReplaced requires that a holder stops using a link that the client has
+// replaced: the new link comes with a new attempt.
 func (c *Oracle) checkLinkReplaced(e *taskHistory, b, a *model.Task) {
 	if b.Status.Active() && a.Status.Active() && a.URL != b.URL && a.Attempt == b.Attempt {
-		c.violate("fresh-link-fresh-attempt", "%s#%d goes on at %s with the link that was replaced", e.id, a.Attempt, a.WorkerID)
+		c.violate("fresh-link-fresh-attempt", "%s#%d continues at %s with the replaced link", e.id, a.Attempt, a.WorkerID)
 	}
 }
 

@@ -28,7 +28,7 @@ func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *engine.Answer) {
 		return // overtaken
 	}
 	if !k.isLive && k.heartbeat == nil && h.State == model.StateLeaving {
-		return // a stranger's goodbye
+		return // an unknown worker deregisters
 	}
 	c.countEvent(engine.Heartbeat{Heartbeat: h}, a)
 	repeated := k.heartbeat != nil && k.heartbeat.Instance == h.Instance && k.heartbeat.Epoch == h.Epoch && h.Seq == k.heartbeat.Seq

@@ -41,7 +41,7 @@ type submission struct {
 type assignment struct {
 	attempt int64
 	worker  string
-	url     string // as it was then
+	url     string // the one of this assignment
 }
 
 // statement holds the reports of a worker about an attempt.
@@ -110,7 +110,7 @@ func (e *taskHistory) reported(worker string, attempt int64) reportSet {
 	return 0
 }
 
-// assignee returns the worker that an attempt was assigned to, "" if there is none.
+// assignee returns the worker that an attempt was assigned to, "" for an unknown attempt.
 func (e *taskHistory) assignee(attempt int64) string {
 	for _, g := range e.assignments {
 		if g.attempt == attempt {

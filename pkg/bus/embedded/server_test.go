@@ -74,10 +74,10 @@ func TestStart_RefusesBadOptions(t *testing.T) {
 		"without a folder":                 {embedded.Options{}, "nats.store_dir: is missing"},
 		"in a folder that is a file":       {embedded.Options{StoreDir: file}, "nats.store_dir"},
 		"in a folder that another one has": {embedded.Options{StoreDir: held}, "in use by another NATS server (pid "},
-		"at an address that is none":       {embedded.Options{StoreDir: t.TempDir(), Listen: "here"}, "nats.listen"},
+		"at an invalid address":            {embedded.Options{StoreDir: t.TempDir(), Listen: "here"}, "nats.listen"},
 		"with a user but no password":      {embedded.Options{StoreDir: t.TempDir(), User: "u"}, "nats.password"},
 		"with a password but no user":      {embedded.Options{StoreDir: t.TempDir(), Password: "p"}, "nats.user"},
-		"at a port that is none":           {embedded.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:x"}, "nats.listen"},
+		"at an invalid port":               {embedded.Options{StoreDir: t.TempDir(), Listen: "127.0.0.1:x"}, "nats.listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := embedded.Start(c.o)

@@ -96,7 +96,7 @@ func (s *snapshot) check(ctx context.Context) error {
 	return nil
 }
 
-// lastLine reads the end line and returns where it begins, -1 if there is none.
+// lastLine reads the end line and returns where it begins, or -1 in a file without one.
 func (s *snapshot) lastLine() (int64, error) {
 	size, err := s.file.Seek(0, io.SeekEnd)
 	if err != nil {

@@ -100,7 +100,7 @@ func (o *ordered) has(seq int64) bool {
 	return found
 }
 
-// last returns the highest seq, 0 if there is none.
+// last returns the highest seq, 0 of an empty list.
 func (o *ordered) last() int64 {
 	if len(o.blocks) == 0 {
 		return 0

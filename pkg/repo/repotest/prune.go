@@ -94,7 +94,7 @@ func expiredInSteps(t *testing.T, s repo.Store) {
 			case 5:
 				c.Status, c.FinishedAt = model.StatusFailed, 50 // not yet
 			case 6:
-				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is kept for ever
+				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is never deleted
 			case 7:
 				c.FinishedAt = 1 // has not ended
 			case 8:

@@ -30,7 +30,7 @@ func (b *binder) text(v string)   { b.add(v) }
 func (b *binder) integer(v int64) { b.add(v) }
 func (b *binder) real(v float64)  { b.add(v) }
 
-// bytes adds NULL where there are none.
+// bytes adds NULL for an empty value.
 func (b *binder) bytes(v []byte) {
 	if len(v) == 0 {
 		b.add(nil)

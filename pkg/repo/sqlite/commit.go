@@ -85,7 +85,7 @@ func (w *writer) transaction(ctx context.Context, b *model.Batch) (clean bool, e
 	return failed == nil || strings.Contains(failed.Error(), "no transaction is active"), err
 }
 
-// connect takes the connection, if there is none.
+// connect takes a connection unless the writer has one.
 func (w *writer) connect(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
@@ -239,7 +239,7 @@ func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 	return nil
 }
 
-// insertSameGroups inserts tasks of which the same groups are bound.
+// insertSameGroups inserts tasks that bind the same groups of columns.
 func (w *writer) insertSameGroups(ctx context.Context, tasks []*model.Task, binds set) error {
 	for len(tasks) > 0 {
 		n := 0

@@ -87,8 +87,8 @@ func TestStore_AcknowledgedTasksSurviveKills(t *testing.T) {
 	}
 }
 
-// commitUntilKilled commits three tasks at a time and says so, for ever. It opens
-// the store as a dispatcher does: the file is checked.
+// commitUntilKilled commits three tasks at a time and prints them, without end. It
+// opens the store as a dispatcher does, which checks the file.
 func commitUntilKilled(t *testing.T, path string) {
 	ctx := context.Background()
 	s, err := Open(ctx, Config{Path: path})

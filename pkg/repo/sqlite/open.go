@@ -173,8 +173,8 @@ var readerPragmas = []string{
 	"busy_timeout(5000)", "query_only(1)", "temp_store(memory)", "cache_size(-8192)", "mmap_size(0)",
 }
 
-// connect opens a pool of at most n connections, none of which is ever closed
-// for being idle or old.
+// connect opens a pool of at most n connections. They are never closed for being idle
+// or old.
 func connect(path string, options url.Values, n int) (*sqlx.DB, error) {
 	dsn := url.URL{Scheme: "file", Path: path, RawQuery: options.Encode()}
 	db, err := sqlx.Open("sqlite", dsn.String())
@@ -186,7 +186,7 @@ func connect(path string, options url.Values, n int) (*sqlx.DB, error) {
 	return db, nil
 }
 
-// create makes an empty file that only its owner can read, if there is none.
+// create makes an empty file that only its owner can read, unless it exists.
 // SQLite gives its WAL the same mode.
 func create(path string) error {
 	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)

@@ -75,8 +75,7 @@ type view struct {
 var (
 	// fullView is all of a task.
 	fullView = view{packedColumns, len(bareColumns)}
-	// listView goes without the bytes of torrents and metalinks, of which there may
-	// be half a megabyte a row.
+	// listView omits the bytes of torrents and metalinks, up to half a megabyte a row.
 	listView = view{packedColumns, listedBare}
 )
 
