@@ -2,6 +2,7 @@ package natsapi
 
 import (
 	"encoding/json"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -34,7 +35,14 @@ type manyIDs struct {
 // types that requests are decoded into and answers encoded from, where there is one
 // type.
 func allEndpointTypes() map[string]endpointTypes {
-	one, many := []any{oneID{}}, []any{oneID{}, manyIDs{}}
+	all := taskEndpointTypes()
+	maps.Copy(all, workerEndpointTypes())
+	return all
+}
+
+// taskEndpointTypes returns the types of the endpoints for tasks.
+func taskEndpointTypes() map[string]endpointTypes {
+	many := []any{oneID{}, manyIDs{}}
 	type results struct {
 		Tasks []outcome `json:"tasks"`
 	}
@@ -69,7 +77,6 @@ func allEndpointTypes() map[string]endpointTypes {
 		model.TaskUpdate
 	}{}}, answers: []any{model.Task{}}}
 	list := endpointTypes{requests: []any{model.ListQuery{}}, answers: []any{model.TaskPage{}}}
-	worker := endpointTypes{requests: one, answers: []any{model.Worker{}}}
 	return map[string]endpointTypes{
 		"task-submit": {requests: []any{model.TaskSpec{}, struct {
 			Tasks []model.TaskSpec `json:"tasks"`
@@ -78,10 +85,18 @@ func allEndpointTypes() map[string]endpointTypes {
 		"task-update":    update,
 		"task-delete":    remove,
 		"query-task-get": get, "query-task-list": list,
-		"query-worker-get":  worker,
-		"query-worker-list": {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
-		"query-status":      {requests: []any{struct{}{}}, answers: []any{model.ClusterStatus{}}},
 		"admin-task-cancel": act, "admin-task-pause": act, "admin-task-resume": act, "admin-task-retry": retry, "admin-task-update": update, "admin-task-delete": remove,
+	}
+}
+
+// workerEndpointTypes returns the types of the endpoints for and of workers, and of
+// those about the whole cluster.
+func workerEndpointTypes() map[string]endpointTypes {
+	worker := endpointTypes{requests: []any{oneID{}}, answers: []any{model.Worker{}}}
+	return map[string]endpointTypes{
+		"query-worker-get":   worker,
+		"query-worker-list":  {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
+		"query-status":       {requests: []any{struct{}{}}, answers: []any{model.ClusterStatus{}}},
 		"admin-worker-drain": worker, "admin-worker-resume": worker,
 		"admin-worker-remove": {requests: []any{struct {
 			oneID

@@ -166,18 +166,27 @@ func describeActual(err *json.SemanticError) string {
 // megabyte of "{},{}" would need a hundred megabytes as structs.
 var errTooMany = fmt.Errorf("at most %d in one message", model.MaxBatch)
 
+// openValue reads the first token of an object or list. It returns false without an error
+// for null, and the error refusal for a token of another kind.
+func openValue(dec *jsontext.Decoder, kind jsontext.Kind, refusal string) (bool, error) {
+	start, err := dec.ReadToken()
+	switch {
+	case err != nil:
+		return false, err
+	case start.Kind() == jsontext.KindNull:
+		return false, nil
+	case start.Kind() != kind:
+		return false, errors.New(refusal)
+	}
+	return true, nil
+}
+
 // eachMember decodes the next object in dec, of at most [model.MaxPairs] members: for
 // each it calls read with the name, which must read the value. It treats null as an
 // empty object.
 func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
-	start, err := dec.ReadToken()
-	switch {
-	case err != nil:
+	if found, err := openValue(dec, jsontext.KindBeginObject, "must be an object"); !found {
 		return err
-	case start.Kind() == jsontext.KindNull:
-		return nil
-	case start.Kind() != jsontext.KindBeginObject:
-		return errors.New("must be an object")
 	}
 	for n := 0; dec.PeekKind() != jsontext.KindEndObject; n++ {
 		if n == model.MaxPairs {
@@ -191,21 +200,15 @@ func eachMember(dec *jsontext.Decoder, read func(name string) error) error {
 			return err
 		}
 	}
-	_, err = dec.ReadToken()
+	_, err := dec.ReadToken()
 	return err
 }
 
 // eachElement decodes the next list in dec: it calls begin, and then read for each
 // element, which must read it. It treats null as no list.
 func eachElement(dec *jsontext.Decoder, read func() error, begin func()) error {
-	start, err := dec.ReadToken()
-	switch {
-	case err != nil:
+	if found, err := openValue(dec, jsontext.KindBeginArray, "must be a list"); !found {
 		return err
-	case start.Kind() == jsontext.KindNull:
-		return nil
-	case start.Kind() != jsontext.KindBeginArray:
-		return errors.New("must be a list")
 	}
 	begin()
 	for n := 0; dec.PeekKind() != jsontext.KindEndArray; n++ {
@@ -216,6 +219,6 @@ func eachElement(dec *jsontext.Decoder, read func() error, begin func()) error {
 			return err
 		}
 	}
-	_, err = dec.ReadToken()
+	_, err := dec.ReadToken()
 	return err
 }

@@ -2,9 +2,7 @@ package aria
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"net/http"
 	"path/filepath"
 	"syscall"
 
@@ -98,23 +96,15 @@ func (s *System) startNATS(ctx context.Context, server *queue.Server, dir, addre
 	return nil
 }
 
-// serving is a function for Await: the health address says that requests are
-// taken.
+// serving returns a function for Await that succeeds once the health address at url
+// reports that the program serves requests.
 func serving(url string) func(context.Context) error {
 	return func(ctx context.Context) error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+		res, err := proc.Get(ctx, url)
 		if err != nil {
 			return err
 		}
-		res, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return err
-		}
-		defer res.Body.Close()
-		if res.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: %s", url, res.Status)
-		}
-		return nil
+		return res.Body.Close()
 	}
 }
 

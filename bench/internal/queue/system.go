@@ -3,9 +3,7 @@ package queue
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"net/http"
 	"os"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
@@ -46,18 +44,11 @@ type Server struct {
 // SaveProfile writes one of the server's profiles to a file; query is such as
 // "heap" or "profile?seconds=5".
 func (s *Server) SaveProfile(ctx context.Context, query, path string) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Profiles+query, http.NoBody)
-	if err != nil {
-		return err
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := proc.Get(ctx, s.Profiles+query)
 	if err != nil {
 		return err
 	}
 	defer res.Body.Close()
-	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: %s", req.URL, res.Status)
-	}
 	f, err := os.Create(path)
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package repotest
 import (
 	"context"
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -249,8 +251,9 @@ func passwordNotSearchable(t *testing.T, s repo.Store) {
 	}
 }
 
-// readersSeeWholeCommits moves a fixed number of tasks from one status to the other, all in
-// each commit, while readers look: none may see some here and some there.
+// readersSeeWholeCommits moves a fixed number of tasks from one status to the other, all
+// in each commit, while readers read. A reader that sees only a part of them moved is an
+// error.
 func readersSeeWholeCommits(t *testing.T, s repo.Store) {
 	const n = 20
 	b := &model.Batch{}
@@ -263,61 +266,18 @@ func readersSeeWholeCommits(t *testing.T, s repo.Store) {
 	var (
 		stop    atomic.Bool
 		readers sync.WaitGroup
-		looked  = make(chan struct{}) // one look of a reader, while the writer waits for it
+		looked  = make(chan struct{}) // one read of a reader, while the writer waits for it
 	)
-	check := func(what string, pending int) {
-		if pending != 0 && pending != n {
-			t.Errorf("%s sees %d of %d tasks moved", what, n-pending, n)
-		}
-	}
-	count := func(tasks []*model.Task) (pending int) {
-		for _, task := range tasks {
-			if task.Status == model.StatusPending {
-				pending++
-			}
-		}
-		return pending
-	}
-	for _, read := range []func() error{
-		func() error {
-			c, err := s.Counts(context.Background())
-			check("Counts", int(c[model.StatusPending]))
-			return err
-		},
-		func() error {
-			found, err := s.Tasks(context.Background(), ids)
-			var tasks []*model.Task
-			for _, task := range found {
-				tasks = append(tasks, task)
-			}
-			check("Tasks", count(tasks))
-			return err
-		},
-		func() error {
-			page, err := s.List(context.Background(), &model.ListQuery{Limit: n})
-			if err == nil {
-				check("List", count(page.Tasks))
-			}
-			return err
-		},
-		func() error {
-			var tasks []*model.Task
-			for task, err := range s.Live(context.Background()) {
-				if err != nil {
-					return err
-				}
-				kept := *task
-				tasks = append(tasks, &kept)
-			}
-			check("Live", count(tasks))
-			return nil
-		},
-	} {
+	for name, read := range pendingReaders(s, ids) {
 		readers.Go(func() {
 			for !stop.Load() {
-				if err := read(); err != nil {
-					t.Errorf("a reader: %v", err)
+				pending, err := read()
+				if err != nil {
+					t.Errorf("%s: %v", name, err)
 					return
+				}
+				if pending != 0 && pending != n {
+					t.Errorf("%s sees %d of %d tasks moved", name, n-pending, n)
 				}
 				select {
 				case looked <- struct{}{}:
@@ -328,7 +288,7 @@ func readersSeeWholeCommits(t *testing.T, s repo.Store) {
 	}
 	from, to := model.StatusPending, model.StatusQueued
 	for round := range 200 {
-		if round%10 == 0 { // so that they do overlap
+		if round%10 == 0 { // so that they overlap
 			select {
 			case <-looked:
 			case <-time.After(20 * time.Second):
@@ -344,4 +304,46 @@ func readersSeeWholeCommits(t *testing.T, s repo.Store) {
 	}
 	stop.Store(true)
 	readers.Wait()
+}
+
+// pendingReaders returns a function for each reading method of a store. It returns how
+// many of the tasks are pending.
+func pendingReaders(s repo.Store, ids []string) map[string]func() (int, error) {
+	ctx := context.Background()
+	count := func(tasks iter.Seq[*model.Task]) (pending int) {
+		for task := range tasks {
+			if task.Status == model.StatusPending {
+				pending++
+			}
+		}
+		return pending
+	}
+	return map[string]func() (int, error){
+		"Counts": func() (int, error) {
+			c, err := s.Counts(ctx)
+			return int(c[model.StatusPending]), err
+		},
+		"Tasks": func() (int, error) {
+			found, err := s.Tasks(ctx, ids)
+			return count(maps.Values(found)), err
+		},
+		"List": func() (int, error) {
+			page, err := s.List(ctx, &model.ListQuery{Limit: len(ids)})
+			if err != nil {
+				return 0, err
+			}
+			return count(slices.Values(page.Tasks)), nil
+		},
+		"Live": func() (int, error) {
+			var tasks []*model.Task
+			for task, err := range s.Live(ctx) {
+				if err != nil {
+					return 0, err
+				}
+				kept := *task
+				tasks = append(tasks, &kept)
+			}
+			return count(slices.Values(tasks)), nil
+		},
+	}
 }

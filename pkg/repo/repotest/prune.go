@@ -77,37 +77,8 @@ func tombstoneLifecycle(t *testing.T, s repo.Store) {
 
 func expiredInSteps(t *testing.T, s repo.Store) {
 	ctx := context.Background()
-	const rows = 3_500
 	before := map[model.Status]model.Time{model.StatusCompleted: 100, model.StatusFailed: 50}
-	want := make(map[string]model.Status)
-	for first := 0; first < rows; first += 1000 {
-		b := &model.Batch{}
-		for i := first; i < min(rows, first+1000); i++ {
-			c := task(fmt.Sprintf("t%d", i), int64(10+i))
-			switch i % 100 {
-			case 3:
-				c.Status, c.FinishedAt = model.StatusCompleted, 99
-				want[c.ID] = c.Status
-			case 4:
-				c.Status, c.FinishedAt = model.StatusFailed, 49
-				want[c.ID] = c.Status
-			case 5:
-				c.Status, c.FinishedAt = model.StatusFailed, 50 // not yet
-			case 6:
-				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is never deleted
-			case 7:
-				c.FinishedAt = 1 // has not ended
-			case 8:
-				c.Status = model.StatusCompleted // unknown time
-			}
-			b.Tasks = append(b.Tasks, put(c))
-		}
-		mustCommit(t, s, b)
-	}
-	far := task("far", 1<<50) // a gap is not walked through
-	far.Status, far.FinishedAt = model.StatusCompleted, 1
-	mustCommit(t, s, batch(put(far)))
-	want["far"] = far.Status
+	want := commitExpirable(t, s)
 
 	sweep := func(limit int) (found map[string]model.Status, calls int) {
 		found = make(map[string]model.Status)
@@ -142,4 +113,41 @@ func expiredInSteps(t *testing.T, s repo.Store) {
 	if len(changes) != 0 || err != nil {
 		t.Errorf("without times %v expired, %d, %v", changes, next, err)
 	}
+}
+
+// commitExpirable stores tasks in all states before and after their time. It returns the
+// status of each completed one that finished before 100, and each failed one before 50.
+func commitExpirable(t *testing.T, s repo.Store) map[string]model.Status {
+	t.Helper()
+	const rows = 3_500
+	want := make(map[string]model.Status)
+	for first := 0; first < rows; first += 1000 {
+		b := &model.Batch{}
+		for i := first; i < min(rows, first+1000); i++ {
+			c := task(fmt.Sprintf("t%d", i), int64(10+i))
+			switch i % 100 {
+			case 3:
+				c.Status, c.FinishedAt = model.StatusCompleted, 99
+				want[c.ID] = c.Status
+			case 4:
+				c.Status, c.FinishedAt = model.StatusFailed, 49
+				want[c.ID] = c.Status
+			case 5:
+				c.Status, c.FinishedAt = model.StatusFailed, 50 // not yet
+			case 6:
+				c.Status, c.FinishedAt = model.StatusCanceled, 1 // is never deleted
+			case 7:
+				c.FinishedAt = 1 // has not ended
+			case 8:
+				c.Status = model.StatusCompleted // unknown time
+			}
+			b.Tasks = append(b.Tasks, put(c))
+		}
+		mustCommit(t, s, b)
+	}
+	far := task("far", 1<<50) // a gap is not walked through
+	far.Status, far.FinishedAt = model.StatusCompleted, 1
+	mustCommit(t, s, batch(put(far)))
+	want["far"] = far.Status
+	return want
 }
