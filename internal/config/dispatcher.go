@@ -20,89 +20,89 @@ type Dispatcher struct {
 	Limits           Limits           `key:"limits"`
 	Retention        Retention        `key:"retention"`
 	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged; the request admin.log_level changes it while the dispatcher runs."`
-	LogFormat        string           `key:"log_format" flag:"log-format" oneof:"text|json" doc:"How a log line is written."`
+	LogFormat        string           `key:"log_format" flag:"log-format" oneof:"text|json" doc:"The format of log lines."`
 }
 
 // Database says where tasks and workers are kept.
 type Database struct {
-	Type        string `key:"type" flag:"db-type" env:"DISPATCHER_DB_TYPE," oneof:"memory|sqlite|postgres" doc:"The store. memory forgets all at the end of the process."`
+	Type        string `key:"type" flag:"db-type" env:"DISPATCHER_DB_TYPE," oneof:"memory|sqlite|postgres" doc:"The store. memory: data is lost on exit."`
 	Path        string `key:"path" flag:"db-path" env:"DISPATCHER_DB_PATH," doc:"The file of the store sqlite."`
 	DSN         Secret `key:"dsn" env:"DISPATCHER_DB_DSN," doc:"The connection string of the store postgres."`
-	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"sqlite: full has every answer on disk before it is given; normal may lose the last moments at a power failure."`
+	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"sqlite: full syncs each commit to the disk before its answers; normal may lose the last moments in a power failure."`
 }
 
 // TaskAssignment says how tasks find workers, and how often they are tried.
 type TaskAssignment struct {
-	Strategy       string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"Which of the workers that can take a task gets it."`
-	MaxRetries     int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Failures after the first that a task may have before it is failed; a task's max_attempts, where given, counts instead."`
+	Strategy       string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"How a task is assigned to one of the workers that meet its requirements."`
+	MaxRetries     int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Retries of a task after failures before it is failed; max_attempts of the task overrides it."`
 	RetryDelay     model.Duration `key:"retry_delay" max:"720h" doc:"The longest wait before a retry."`
-	RetryBase      model.Duration `key:"retry_base" max:"720h" doc:"The wait before the first retry; each further one doubles it."`
+	RetryBase      model.Duration `key:"retry_base" max:"720h" doc:"The wait before the first retry; each further retry doubles it."`
 	RetryAfterMax  model.Duration `key:"retry_after_max" min:"1s" max:"24h" doc:"The longest wait that a server may ask for by Retry-After."`
-	RetryAfterFree int            `key:"retry_after_free" min:"0" max:"1000" doc:"Attempts of a task that may end with such a wait and are not counted as failures."`
-	MaxLosses      int            `key:"max_losses" min:"1" max:"1000" doc:"A task whose worker was lost this often is failed."`
-	Ageing         model.Duration `key:"ageing" max:"87600h" doc:"A task that has waited this long counts as one priority higher; 0 = off."`
+	RetryAfterFree int            `key:"retry_after_free" min:"0" max:"1000" doc:"Attempts of a task that may end with such a wait without counting as failures."`
+	MaxLosses      int            `key:"max_losses" min:"1" max:"1000" doc:"Losses of a worker after which a task is failed."`
+	Ageing         model.Duration `key:"ageing" max:"87600h" doc:"After each such wait a task counts as one priority higher; 0 = off."`
 }
 
 // WorkerManagement says when a worker is lost.
 type WorkerManagement struct {
-	HeartbeatInterval model.Duration `key:"heartbeat_interval" flag:"heartbeat-interval" min:"100ms" max:"1h" doc:"How often workers report."`
-	HeartbeatTimeout  model.Duration `key:"heartbeat_timeout" flag:"heartbeat-timeout" max:"24h" doc:"A worker that was silent this long is offline, and its tasks go elsewhere. More than heartbeat_interval."`
-	AutoRemoveOffline bool           `key:"auto_remove_offline" doc:"Forget workers that stay offline."`
-	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long they are remembered."`
+	HeartbeatInterval model.Duration `key:"heartbeat_interval" flag:"heartbeat-interval" min:"100ms" max:"1h" doc:"The interval of the workers' heartbeats."`
+	HeartbeatTimeout  model.Duration `key:"heartbeat_timeout" flag:"heartbeat-timeout" max:"24h" doc:"A worker without a heartbeat for this long is offline, and its tasks go to other workers. Must exceed heartbeat_interval."`
+	AutoRemoveOffline bool           `key:"auto_remove_offline" doc:"Remove the records of workers that stay offline."`
+	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long the records of offline workers are kept."`
 }
 
 // NATS says how to reach the server.
 type NATS struct {
-	URL      URLs   `key:"url" flag:"nats-url" env:",NATS_URL" doc:"The server, or several separated by commas. Empty: that of nats.context; without one the dispatcher starts an embedded server, and a worker uses nats://127.0.0.1:4222."`
-	Context  string `key:"context" env:",NATS_CONTEXT" doc:"A context of the nats command; it fills in what is empty here."`
+	URL      URLs   `key:"url" flag:"nats-url" env:",NATS_URL" doc:"The server, or several separated by commas. Empty: the server of nats.context; without a context the dispatcher starts an embedded server, and a worker uses nats://127.0.0.1:4222."`
+	Context  string `key:"context" env:",NATS_CONTEXT" doc:"A context of the nats command. It supplies the values that are empty here."`
 	Creds    string `key:"creds" env:",NATS_CREDS" doc:"File with a user's JWT and seed."`
 	NKey     string `key:"nkey" env:",NATS_NKEY" doc:"File with a user's nkey seed."`
-	User     string `key:"user" env:",NATS_USER" doc:"User name. The dispatcher's embedded server, where there is one, lets in no other."`
+	User     string `key:"user" env:",NATS_USER" doc:"User name. The dispatcher's embedded server accepts only this user."`
 	Password Secret `key:"password" env:",NATS_PASSWORD" doc:"Password of nats.user."`
 	Cert     string `key:"cert" env:",NATS_CERT" doc:"File with the TLS client certificate."`
 	Key      string `key:"key" env:",NATS_KEY" doc:"File with its private key."`
-	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that the server's certificate is checked against; empty: the system's."`
+	CA       string `key:"ca" env:",NATS_CA" doc:"File with the authorities that verify the server's certificate; empty: those of the system."`
 	Prefix   string `key:"prefix" flag:"nats-prefix" doc:"First tokens of every subject. Dispatcher, workers and clients must agree."`
 
-	InboxPrefix string `key:"inbox_prefix" doc:"First tokens of the subjects that answers come to, where permissions give each user its own: _INBOX_NAME of a client or worker, _INBOX_dispatcher, _INBOX_observer, _INBOX_admin; empty: that of the context, or _INBOX."`
+	InboxPrefix string `key:"inbox_prefix" doc:"First tokens of the subjects that receive answers, for permissions with a separate inbox per user: _INBOX_NAME of a client or worker, _INBOX_dispatcher, _INBOX_observer, _INBOX_admin. Empty: that of the context, or _INBOX."`
 }
 
 // DispatcherNATS adds the embedded server, and the streams.
 type DispatcherNATS struct {
 	NATS
-	Listen   string `key:"listen" flag:"nats-listen" doc:"Where the embedded server listens; empty: only inside the process; port -1: a free one. Open it to others with nats.user and nats.password only."`
+	Listen   string `key:"listen" flag:"nats-listen" doc:"Address of the embedded server; empty: only inside the process; port -1: a free port. Before you open it to other machines, set nats.user and nats.password."`
 	StoreDir string `key:"store_dir" flag:"nats-store-dir" doc:"Folder of the embedded server's streams."`
 	Replicas int    `key:"replicas" min:"1" max:"5" doc:"Servers that keep each stream; more than 1 needs a NATS cluster."`
 }
 
 // Intake is the stream that takes submissions while no dispatcher runs.
 type Intake struct {
-	Enabled     bool `key:"enabled" doc:"Take submissions from the stream too. Needs JetStream; where that is not there, it is waited for."`
-	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in it, of one client a quarter (at least 10,000); further ones are refused by NATS."`
-	MaxBytes    Size `key:"max_bytes" min:"1M" max:"1T" doc:"The same in bytes."`
+	Enabled     bool `key:"enabled" doc:"Accept submissions from the stream too. Needs JetStream; the dispatcher waits until it is available."`
+	MaxMessages int  `key:"max_messages" min:"1" max:"100000000" doc:"Submissions that may wait in the stream. One client may use a quarter (at least 10,000). NATS refuses further ones."`
+	MaxBytes    Size `key:"max_bytes" min:"1M" max:"1T" doc:"Bytes that may wait in the stream."`
 }
 
 // Events is the stream that keeps events for those who come late.
 type Events struct {
-	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream; where that is not there, it is waited for."`
-	MaxAge   model.Duration `key:"max_age" min:"1s" max:"87600h" doc:"How long they are kept."`
-	MaxBytes Size           `key:"max_bytes" min:"1M" max:"1T" doc:"How many bytes of them; the oldest go first."`
+	Stream   bool           `key:"stream" doc:"Keep the events of tasks, workers and the intake in a stream. Needs JetStream; the dispatcher waits until it is available."`
+	MaxAge   model.Duration `key:"max_age" min:"1s" max:"87600h" doc:"How long the events are kept."`
+	MaxBytes Size           `key:"max_bytes" min:"1M" max:"1T" doc:"Bytes of events that are kept; the oldest are removed first."`
 }
 
 // HTTP is the address of health, and later of metrics and the dashboard.
 type HTTP struct {
-	Listen string `key:"listen" flag:"http-listen" doc:"Where /healthz and /readyz are served; empty: nowhere; port 0: a free one."`
-	Pprof  bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles there too, under /debug/pprof/, for developers: whoever reaches the address can then slow the dispatcher down."`
+	Listen string `key:"listen" flag:"http-listen" doc:"Address of /healthz and /readyz; empty: not served; port 0: a free port."`
+	Pprof  bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
 }
 
 // Limits bound what the dispatcher takes in.
 type Limits struct {
-	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Tasks at once against one host, over the whole cluster; 0 = no limit."`
-	Hosts           map[string]int `key:"hosts" example:"{\"example.org\": 2}" min:"0" max:"1000000" doc:"The same for single hosts: host to number."`
-	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may wait; further ones are refused."`
-	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may wait; 0 = no limit."`
-	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks a second that one client may submit by requests; those of one second may come at once; 0 = no limit."`
-	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different sets of requirements that may wait at once."`
+	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Simultaneous tasks for one host in the whole cluster; 0 = no limit."`
+	Hosts           map[string]int `key:"hosts" example:"{\"example.org\": 2}" min:"0" max:"1000000" doc:"Limits of single hosts: host to number."`
+	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may be pending; further submits are refused."`
+	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may be pending; 0 = no limit."`
+	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks per second that one client may submit by requests; the tasks of one second may arrive at once; 0 = no limit."`
+	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different requirement sets of pending tasks."`
 }
 
 // Retention says how long what has ended is kept.

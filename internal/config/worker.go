@@ -12,27 +12,27 @@ import (
 
 // Worker is everything that cmd/worker can be told.
 type Worker struct {
-	Name          string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host's name, with - for what is not legal."`
+	Name          string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host name, with - for invalid characters."`
 	NATS          NATS              `key:"nats"`
-	Dir           string            `key:"dir" flag:"dir" doc:"Folder of the downloads."`
-	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Downloads at once."`
-	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"What downloads: an aria2c of the worker's own, or plain HTTP in the worker itself. auto: aria2 where an aria2c of at least 1.36 is found."`
+	Dir           string            `key:"dir" flag:"dir" doc:"The download folder."`
+	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Simultaneous downloads."`
+	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"The download engine. aria2: an aria2c that the worker starts; direct: HTTP in the worker itself; auto: aria2 if an aria2c of at least 1.36 is found."`
 	Aria2         Aria2             `key:"aria2"`
-	Tags          map[string]string `key:"tags" flag:"tags" example:"{\"location\": \"eu\"}" doc:"What the worker has, for tasks that ask for it: name to value."`
-	Folders       map[string]string `key:"folders" example:"{\"films\": \"/srv/films\"}" doc:"Other folders that tasks may name: name to directory."`
-	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the bytes of a task that was taken away are kept."`
-	AllowBT       bool              `key:"allow_bt" doc:"Take torrents, magnet links and metalinks (which may lead to torrents) too. The peers of torrents are not covered by the guard against private addresses."`
-	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Downloads come from public addresses only, and from these: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
-	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes a second of all downloads together, such as 20M; 0 = no limit."`
-	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection that brings nothing for this long is given up, and tried again; the option timeout of a task beats it."`
-	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk under which no task is begun and running ones pause; 0 = none."`
+	Tags          map[string]string `key:"tags" flag:"tags" example:"{\"location\": \"eu\"}" doc:"Tags that tasks may require: name to value."`
+	Folders       map[string]string `key:"folders" example:"{\"films\": \"/srv/films\"}" doc:"Further folders that tasks may name: name to directory."`
+	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the partial files of tasks that the worker no longer holds are kept."`
+	AllowBT       bool              `key:"allow_bt" doc:"Accept torrents, magnet links and metalinks (which may lead to torrents). The guard against private addresses does not cover peers of torrents."`
+	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Addresses that are allowed in addition to public ones: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
+	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes per second of all downloads together, such as 20M; 0 = no limit."`
+	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection without data for this long is closed and opened again; the option timeout of a task overrides it."`
+	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk below which no task starts and running ones pause; 0 = no floor."`
 	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
-	LogFormat     string            `key:"log_format" flag:"log-format" oneof:"text|json" doc:"How a log line is written."`
+	LogFormat     string            `key:"log_format" flag:"log-format" oneof:"text|json" doc:"The format of log lines."`
 }
 
 // Aria2 is the aria2c that somebody else runs, for a worker that is to use it.
 type Aria2 struct {
-	URL        string `key:"url" flag:"aria2-url" doc:"JSON-RPC of an aria2c that somebody else runs, such as http://127.0.0.1:6800/jsonrpc, to be used instead of one of the worker's own; its other downloads are left alone. It must see the folders by the same names. docs/worker.md says which guards it cannot give."`
+	URL        string `key:"url" flag:"aria2-url" doc:"JSON-RPC of an external aria2c, such as http://127.0.0.1:6800/jsonrpc, which the worker uses instead of its own. Its other downloads are not touched. It must see the folders by the same names. docs/worker.md lists its limitations."`
 	Secret     Secret `key:"secret" doc:"Its rpc-secret."`
 	SecretFile string `key:"secret_file" doc:"File with its rpc-secret, instead of aria2.secret."`
 }
