@@ -16,10 +16,10 @@ type control struct {
 	total       uint64
 	uploaded    uint64
 	pieces      bits
-	inFlight    []flight // pieces of which some blocks are here
+	inFlight    []flight // pieces with some blocks
 }
 
-// flight is one piece of which some blocks are here.
+// flight is one piece with some blocks.
 type flight struct {
 	index, length uint32
 	blocks        bits
@@ -129,12 +129,12 @@ func (c *control) encode() []byte {
 	return out
 }
 
-// add marks what is here of the file beyond what the control file knows of.
-// written says how much of a stretch of the file was written, from its start on.
+// add marks the written blocks that the control file does not have yet. written returns
+// how much of a range of the file was written, from its start on.
 //
-// aria2c fills a piece from its start to its end, and takes it for granted when it
-// goes on: what is behind a gap in a piece is not marked, or the bytes that it then
-// fetches would end up in the wrong place.
+// aria2c fills a piece from its start to its end and assumes this when it continues. So
+// add does not mark blocks behind a gap in a piece: the bytes that aria2c fetches next
+// would be written to the wrong place.
 func (c *control) add(written func(offset, length int64) int64) (gained int64) {
 	known := map[int64]bits{}
 	for _, f := range c.inFlight {

@@ -18,7 +18,7 @@ func threePieces() *control {
 	return c
 }
 
-// A control file is parsed as it was encoded.
+// A parsed control file equals the encoded one.
 func TestControl_ParseReadsWhatEncodeWrites(t *testing.T) {
 	data := threePieces().encode()
 	c, err := parseControl(data)

@@ -12,17 +12,15 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// aria2c sends passwords, cookies and headers along with a redirect to another host.
-// So a task that confides any to its servers is given to it with one source at a
-// time, and only once that has said where the file is: either there, or at another
-// host, of which aria2c is then told the URL and nothing that was for the first.
+// aria2c sends passwords, cookies and headers with a redirect to another host. So it gets
+// a task with credentials with one source at a time, after a probe has found the host of
+// the file. If that is another host, aria2c gets the URL there and no credentials.
 
-// credentialOptions are the options that are for the task's own servers only: passwords,
-// and headers, of which any may be a key.
+// credentialOptions are the options for the task's own servers only: passwords, and
+// headers, because any header may contain a key.
 var credentialOptions = []string{"http-user", "http-passwd", "ftp-user", "ftp-passwd", "header", "referer"}
 
-// hasCredentials reports whether a task says something to its servers that is not for
-// others.
+// hasCredentials reports whether a task has an option or a URL with credentials.
 func hasCredentials(spec *model.TaskSpec) bool {
 	for _, name := range credentialOptions {
 		if len(spec.Options[name]) > 0 {
@@ -35,16 +33,16 @@ func hasCredentials(spec *model.TaskSpec) bool {
 	})
 }
 
-// sources are all the URLs that a task gives for its file.
+// sources returns all URLs of a task for its file.
 func sources(spec *model.TaskSpec) []string { return append([]string{spec.URL}, spec.Mirrors...) }
 
-// overHTTP reports whether a source may lead to another one.
+// overHTTP reports whether a source uses HTTP or HTTPS and so may redirect.
 func overHTTP(source string) bool {
 	scheme, _, _ := strings.Cut(source, ":")
 	return strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")
 }
 
-// applyVersion notes where a job's file is, as its sources say.
+// applyVersion stores where a job's file is, by the answer of its sources.
 func (j *job) applyVersion(now *version) {
 	j.unansweredProbes, j.allowedSources, j.withoutCredentials = 0, nil, false
 	if now == nil {
@@ -60,12 +58,13 @@ func (j *job) applyVersion(now *version) {
 		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, true
 	case overHTTP(source):
 		j.allowedSources = []string{source}
-	default: // of these none leads elsewhere
+	default: // these cannot redirect
 		j.allowedSources = slices.DeleteFunc(all, overHTTP)
 	}
 }
 
-// sanitizedJob is the job as aria2c may know it.
+// sanitizedJob returns the job for aria2c: with the allowed sources, and without
+// credentials for another host.
 func (j *job) sanitizedJob() *download.Job {
 	if len(j.allowedSources) == 0 {
 		return &j.Job
@@ -81,8 +80,8 @@ func (j *job) sanitizedJob() *download.Job {
 	return &download.Job{Task: &task, Dir: j.Dir}
 }
 
-// retryProbe deals with a job that confides when no source says where its file is:
-// they are asked again as often as aria2c would, each time another one first.
+// retryProbe schedules another probe of a job with credentials if no source has answered.
+// The sources are asked as often as aria2c would, each time another one first.
 func (j *job) retryProbe(err error) {
 	j.unansweredProbes++
 	if j.unansweredProbes < j.intOption("max-tries", download.DefaultMaxTries) && isTemporary(err) && !download.MustWait(err) {
@@ -93,7 +92,7 @@ func (j *job) retryProbe(err error) {
 	j.failWith(j.probeFailure(err))
 }
 
-// probeFailure is what the sources say of which none has answered.
+// probeFailure returns the error of a probe that no source has answered.
 func (j *job) probeFailure(err error) *model.TaskError {
 	host := hostIn(sources(&j.Task.TaskSpec)[0])
 	var response *download.ResponseError
@@ -128,8 +127,8 @@ func (j *job) mayHaveFreshLink(status int, progress bool) bool {
 	return true
 }
 
-// switchSource turns a job that is told one source at a time to the next one, if it was
-// the source that failed. Each has one turn.
+// switchSource changes a job with one source at a time to its next source, if the failure
+// is one of the source. Each source is used once.
 func (j *job) switchSource(code int) bool {
 	if len(j.allowedSources) == 0 || len(j.allowedSources) > len(j.Task.Mirrors) || j.sourceSwitches >= len(j.Task.Mirrors) {
 		return false
@@ -144,7 +143,7 @@ func (j *job) switchSource(code int) bool {
 	return false
 }
 
-// intOption is the value of an option, which has been validated.
+// intOption returns the value of a validated option, or the default.
 func (j *job) intOption(name string, otherwise int) int {
 	if n, err := strconv.Atoi(strings.Join(j.Task.Options[name], "")); err == nil {
 		return n
@@ -152,7 +151,7 @@ func (j *job) intOption(name string, otherwise int) int {
 	return otherwise
 }
 
-// timeout is how long a source may be silent.
+// timeout returns how long a source may be silent.
 func (j *job) timeout(stall time.Duration) time.Duration {
 	if n := j.intOption("timeout", 0); n > 0 {
 		return time.Duration(n) * time.Second
@@ -160,7 +159,7 @@ func (j *job) timeout(stall time.Duration) time.Duration {
 	return max(stall, time.Second) // as aria2c is run
 }
 
-// retryWait is between two tries of a job.
+// retryWait returns the wait between two tries of a job.
 func (j *job) retryWait() time.Duration {
 	return time.Duration(j.intOption("retry-wait", int(download.DefaultRetryWait/time.Second))) * time.Second
 }

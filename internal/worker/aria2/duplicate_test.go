@@ -10,8 +10,8 @@ import (
 )
 
 // TestTorrent_SecondOfSameHashHasItsCode checks that aria2c refuses a torrent that it
-// already downloads with the code that a worker reports as a rejection, in whatever form
-// the second one comes, and that the first goes on.
+// already downloads with the code that a worker reports as a rejection, in any form of
+// the second one, and that the first continues.
 func TestTorrent_SecondOfSameHashHasItsCode(t *testing.T) {
 	t.Parallel()
 	torrent := downloadtest.Torrent("shared", "http://127.0.0.1:1/", map[string][]byte{"f": []byte("nobody has it")})

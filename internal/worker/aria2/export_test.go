@@ -4,7 +4,7 @@ import "context"
 
 func (e *Engine) current() session { return e.shared.current() }
 
-// PID returns the process id of the shared aria2c that is there now, 0 if there is none.
+// PID returns the process id of the running shared aria2c, 0 without one.
 func (e *Engine) PID() int {
 	s := e.current()
 	if s.process == nil {

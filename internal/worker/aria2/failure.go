@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// remedy is what the engine itself does about a failure within one attempt.
+// remedy is how the engine handles a failure within one attempt.
 type remedy int
 
 const (
-	giveUp    remedy = iota // tell the worker
-	resume                  // add again and go on from the bytes that are there
-	startOver               // remove the bytes and begin from the start; once
+	giveUp    remedy = iota // fail the job
+	resume                  // add again and continue from the bytes
+	startOver               // remove the bytes and start over; once
 )
 
-// remedyOf chooses it by aria2's exit code and message. progress says that bytes
-// have come since the last failure: aria2 counts a drop in spite of progress
-// against max-tries, and we do not.
+// remedyOf chooses the remedy by aria2's exit code and message. progress says that bytes
+// have arrived since the last failure: aria2 counts a drop after progress against
+// max-tries, this engine does not.
 func remedyOf(code int, message string, progress bool) remedy {
 	switch code {
 	case 8, 10, 13, 14, 32:

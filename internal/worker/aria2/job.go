@@ -11,62 +11,62 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// job is one task here. The engine's turn guards it.
+// job is the state of one task in the engine, guarded by the engine's turn.
 type job struct {
 	download.Job
 	gid string
-	// supervisor is of the aria2c that it belongs to; nil: it is a suspect that waits
-	// for one of its own.
+	// supervisor is the one of its aria2c; nil: it is a suspect that waits for a separate
+	// aria2c.
 	supervisor *supervisor
-	links      *metalink.Metalink // of a metalink; nil of all else
+	links      *metalink.Metalink // of a metalink; nil for any other task
 	linksRead  bool               // its torrents have been checked
-	process    *process           // the aria2c that it was given to; nil: give it to the current one
-	gids       []string           // its gids there; empty: not known to have arrived
-	stopping   *stopping          // it is being stopped; nil: it is not
-	removing   bool               // it is not given to aria2c again
-	ended      bool               // state is the last word
+	process    *process           // the aria2c that has it; nil: to be submitted to the current one
+	gids       []string           // its gids there; empty: the submit is not confirmed
+	stopping   *stopping          // not nil while it is being stopped
+	removing   bool               // Remove was called: it is not submitted again
+	ended      bool               // state is final
 	state      download.State
 
-	bytesAtFailure int64 // bytes at the last failure that we went on from
+	bytesAtFailure int64 // bytes at the last failure that was continued
 	startedOver    bool  // it was started over, in this process
-	maxBytes       int64 // bytes of the file that were here at most
+	maxBytes       int64 // the most bytes that the file ever had
 	total          int64 // bytes of the file; 0 = not known
-	refusals       int   // how often a source has refused the rest of the file since the last progress
-	missedPolls    int   // polls in a row in which a part of it was missing
+	refusals       int   // refusals of the rest of the file since the last progress
+	missedPolls    int   // polls in a row that missed a part of it
 
-	suspicions    int       // how many processes failed while they had this
-	crashes       int       // how many of these had nothing else
-	kills         int       // how many were ended from outside, one soon after the other
-	processEnds   int       // how many ended, for whatever reason
-	unusableSince time.Time // since when aria2c's answers about it cannot be used
+	suspicions    int       // processes that failed while they had this job
+	crashes       int       // those of them that had no other job
+	kills         int       // processes that were ended from outside in a short time
+	processEnds   int       // processes that ended for any reason
+	unusableSince time.Time // the time since which aria2c's answers about it are unusable
 
-	probing          chan preparation // what a probe finds; nil: none is under way
+	probing          chan preparation // the result of the running probe; nil: no probe runs
 	stopProbe        context.CancelFunc
-	purpose          purpose   // of the probe
-	mustWipe         bool      // the bytes that are there are removed before it is given again
-	version          *version  // which is being fetched; nil: not known
-	mustRecover      bool      // what had it before was killed, or may have been
-	exactProbe       bool      // probes ask as a download does
-	firstSource      int       // the source that is asked first: mostly that of the version
-	resumed          bool      // it did not begin with its first byte
-	headFirst        bool      // aria2c may ask by HEAD for what it then resumes
-	givenAt          time.Time // when aria2c got it
-	singleConnection bool      // over one connection: what several brought was not one version
+	purpose          purpose   // of the running probe
+	mustWipe         bool      // its bytes are removed before the next submit
+	version          *version  // the version that is being fetched; nil: unknown
+	mustRecover      bool      // its previous aria2c was, or may have been, killed
+	exactProbe       bool      // probes send the requests of a download
+	firstSource      int       // the source that is asked first: usually that of the version
+	resumed          bool      // it continued existing bytes
+	headFirst        bool      // aria2c may send a HEAD request before it resumes
+	givenAt          time.Time // when it was submitted
+	singleConnection bool      // use one connection: several brought different versions
 
-	// Of one that confides something to its servers:
-	allowedSources     []string  // the sources that aria2c may know; empty: all
-	withoutCredentials bool      // they are told nothing of that
-	unansweredProbes   int       // how often no source has answered
-	notBefore          time.Time // they are asked again
-	sourceSwitches     int       // how often the next source had its turn because one had failed
+	// Only for a job with credentials:
+	allowedSources     []string  // the sources that aria2c gets; empty: all
+	withoutCredentials bool      // aria2c gets no credentials for them
+	unansweredProbes   int       // probes that no source has answered
+	notBefore          time.Time // of the next probe
+	sourceSwitches     int       // changes to the next source after a failure
 
 	retryAt time.Time // until then the url's server asked for no request, in its answer to a probe
 }
 
-// maxMissedPolls is how many polls may miss a child before the job is given again.
+// maxMissedPolls is how many polls may miss a child before the job is submitted again.
 const maxMissedPolls = 3
 
-// end sets the last state of a job.
+// end sets the final state of a job.
 func (j *job) end(s download.State) {
 	s.GID = j.gid
 	j.state, j.ended = s, true
@@ -95,8 +95,8 @@ func (j *job) failWith(err *model.TaskError) {
 	j.end(s)
 }
 
-// validator is what aria2c is to send as If-Range. Mirrors that it knows have
-// validators of their own, and with a checksum a mix is found out at the end.
+// validator returns the value of If-Range for aria2c. It is empty with mirrors, which
+// have other validators, and with a checksum, which detects a mix at the end.
 func (j *job) validator() string {
 	if j.version == nil || j.checked() || len(j.sanitizedJob().Task.Mirrors) > 0 {
 		return ""
@@ -133,8 +133,8 @@ func (e *Engine) mustConfirm(j *job) bool {
 	return several || time.Since(j.givenAt) >= j.retryWait()
 }
 
-// ownGIDs are the gids from which the job's family is found: also where the answer to
-// adding it was lost. Those of a metalink are aria2's choice, but its folder is its own.
+// ownGIDs returns the gids of the job's root downloads, also if the answer to the submit
+// was lost. aria2 chooses those of a metalink; they are found by the job's folder.
 func (j *job) ownGIDs(all map[string]*row) []string {
 	switch {
 	case len(j.gids) > 0:
@@ -152,10 +152,11 @@ func (j *job) ownGIDs(all map[string]*row) []string {
 	return gids
 }
 
-// unusableTimeout is how long aria2c's answers about a job may be unusable.
+// unusableTimeout is how long aria2c's answers about a job may be unusable before it
+// fails.
 const unusableTimeout = 30 * time.Second
 
-// noteUnusable notes that a call about a job failed for the job's own sake.
+// noteUnusable records that a call failed because of this job.
 func (j *job) noteUnusable(err error) {
 	if j.unusableSince.IsZero() {
 		j.unusableSince = time.Now()

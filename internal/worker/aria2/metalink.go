@@ -46,7 +46,7 @@ func metalinkError(format string, args ...any) *model.TaskError {
 }
 
 // readMetalink has aria2c get a metalink of our own, with the selected files and
-// nothing but what both understand: aria2 skips without a word what it does not.
+// only the parts that both understand: aria2 silently skips the other ones.
 func (e *Engine) readMetalink(j *job) *model.TaskError {
 	base, err := url.Parse(j.Base)
 	if err != nil || j.Base == "" {

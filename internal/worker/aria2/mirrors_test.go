@@ -92,7 +92,7 @@ func TestConfirm_AsksTheVersionsSourceFirst(t *testing.T) {
 func TestEngine_BytesOfAMirrorAreContinued(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(4 << 20)
-	for name, option := range map[string]string{"a task that confides": "header", "one that does not": ""} {
+	for name, option := range map[string]string{"a task with credentials": "header", "a task without": ""} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var back atomic.Bool
@@ -158,15 +158,15 @@ func TestValidator_IsSentForOneSourceOnly(t *testing.T) {
 		now      *version
 		want     string
 	}{
-		"one source":                           {nil, nil, "", &version{ETag: `"1"`}, `"1"`},
-		"a date":                               {nil, nil, "", &version{ETag: `W/"1"`, LastModified: "date"}, "date"},
-		"nothing is known":                     {nil, nil, "", nil, ""},
-		"a checksum":                           {nil, nil, "sha-256=aa", &version{ETag: `"1"`}, ""},
-		"a mirror":                             {mirrors, nil, "", &version{ETag: `"1"`}, ""},
-		"a mirror of which aria2c knows not":   {mirrors, []string{"http://a/f"}, "", &version{ETag: `"1"`}, `"1"`},
-		"two of FTP, of which aria2c is told":  {mirrors, []string{"ftp://a/f", "ftp://b/f"}, "", &version{}, ""},
-		"a checksum and a mirror not told of":  {mirrors, []string{"http://a/f"}, "sha-256=aa", &version{ETag: `"1"`}, ""},
-		"a mirror not told of, and no version": {mirrors, []string{"http://a/f"}, "", nil, ""},
+		"one source":                        {nil, nil, "", &version{ETag: `"1"`}, `"1"`},
+		"a date":                            {nil, nil, "", &version{ETag: `W/"1"`, LastModified: "date"}, "date"},
+		"nothing is known":                  {nil, nil, "", nil, ""},
+		"a checksum":                        {nil, nil, "sha-256=aa", &version{ETag: `"1"`}, ""},
+		"a mirror":                          {mirrors, nil, "", &version{ETag: `"1"`}, ""},
+		"a mirror that aria2c does not get": {mirrors, []string{"http://a/f"}, "", &version{ETag: `"1"`}, `"1"`},
+		"two of FTP that aria2c gets":       {mirrors, []string{"ftp://a/f", "ftp://b/f"}, "", &version{}, ""},
+		"a checksum and a mirror that aria2c does not get":  {mirrors, []string{"http://a/f"}, "sha-256=aa", &version{ETag: `"1"`}, ""},
+		"a mirror that aria2c does not get, and no version": {mirrors, []string{"http://a/f"}, "", nil, ""},
 	} {
 		spec := model.TaskSpec{URL: "http://a/f", Mirrors: c.mirrors, Checksum: c.checksum}
 		j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}, allowedSources: c.told, version: c.now}

@@ -12,10 +12,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Poll implements [download.Engine]. It also moves things on: jobs that aria2c
-// lacks are given to it, and those that failed are tried again where that is the
-// engine's to do. Each job is judged alone; one of an aria2c that does not answer now
-// keeps its last state.
+// Poll implements [download.Engine]. It also submits the jobs that aria2c lacks and
+// retries failed jobs within an attempt. Each job is handled alone; a job whose aria2c
+// does not answer now keeps its last state.
 func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	if err := e.acquireTurn(ctx); err != nil {
 		return nil, err
@@ -82,8 +81,8 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
 	return answers
 }
 
-// judgeCall judges an error of a call about a job: either aria2c does not answer at
-// all, or it is the job's own trouble. It returns true where aria2c can be asked more.
+// judgeCall handles an error of a call about a job: either aria2c does not answer, or the
+// error is about the job. It returns true if aria2c still answers.
 func (e *Engine) judgeCall(ctx context.Context, j *job, err error) (answers bool) {
 	e.cfg.Logger.Debug("a call to aria2c failed", "task", j.Task.ID, "error", err)
 	switch {
@@ -104,7 +103,7 @@ func isNoAnswer(err error) bool {
 	return err != nil && !errors.As(err, new(*rpcError)) && !errors.Is(err, errUnreadable)
 }
 
-// offerAll gives an aria2c the jobs that it lacks.
+// offerAll submits to an aria2c the jobs that it lacks.
 func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 	s, ok := v.usable()
 	if !ok {
@@ -120,8 +119,8 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 	}
 }
 
-// advanceAll brings the jobs of one aria2c up to date, and removes from it what
-// belongs to none.
+// advanceAll updates the jobs of one aria2c, and removes from it the downloads that
+// belong to no job.
 func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 	claimed := map[string]bool{}
 	for _, j := range e.jobs {
@@ -157,7 +156,7 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 	}
 }
 
-// advance brings one job up to date, given all that aria2c knows.
+// advance updates one job from the downloads of its aria2c.
 func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]*row) error {
 	v := familyStateOf(j.ownGIDs(all), all)
 	if !v.lost {
@@ -198,7 +197,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 	return nil
 }
 
-// remedy deals with a failed job: it is continued, started over, or ended.
+// remedy handles a failed job: it is continued, started over, or ended.
 func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	code, message := int(v.failed.ErrorCode), v.failed.ErrorMessage
 	if message == "" {
@@ -246,7 +245,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 	})
 }
 
-// finish ends a job that is complete, after a look at its files.
+// finish ends a complete job after it has checked its files.
 func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
@@ -283,7 +282,7 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, a
 	})
 }
 
-// conclude has aria2c forget a job that has stopped, and then does what follows.
+// conclude removes a stopped job from aria2c and then calls then.
 func (e *Engine) conclude(ctx context.Context, s session, j *job, all map[string]*row, then func()) error {
 	if err := s.client.forgetResults(ctx, family(j.ownGIDs(all), all)); err != nil {
 		return err
@@ -313,8 +312,8 @@ func (j *job) finishedFiles(paths []string) (files []model.File, total int64, fa
 	return files, total, nil
 }
 
-// sweep removes from aria2c what belongs to no job: what a call without an
-// answer left behind, and results that were not forgotten.
+// sweep removes downloads and results from aria2c that belong to no job, such as those of
+// calls without an answer.
 func (e *Engine) sweep(ctx context.Context, c *client, all map[string]*row, claimed map[string]bool) error {
 	var stops []call
 	var stopped []*row

@@ -11,11 +11,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// probeTimeout is for all that one probe asks, where it has no patience of its own.
+// probeTimeout limits a whole probe, unless each source has its own timeout.
 const probeTimeout = 15 * time.Second
 
-// versionQuery is what the sources of a task are asked: which version of the file they
-// have, and where it is.
+// versionQuery asks the sources of a task which version of the file they have, and where
+// it is.
 type versionQuery struct {
 	spec      *model.TaskSpec
 	transport http.RoundTripper
@@ -24,29 +24,28 @@ type versionQuery struct {
 	onlyFirst bool // no other one is asked
 	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
 
-	// patience is how long each source may take; 0: probeTimeout for all together, for
-	// a probe without which things go on too.
+	// sourceTimeout limits each source; 0: probeTimeout for all together, for a probe
+	// whose result is optional.
 	sourceTimeout time.Duration
 }
 
-// probeResult is what they say: a version, or the reason why there is none.
+// probeResult is the answer of the sources: a version, or the error.
 type probeResult struct {
 	version *version
 	err     error
 }
 
-// ask asks the sources in turn, up to the first that answers. Of several reasons
-// why none does it keeps one that may pass, if there is such a one. A source that is
-// not of HTTP cannot be asked; to a task that confides it is as good as one that has
-// answered, for it leads nowhere else.
+// ask asks the sources in turn, up to the first that answers. Of several errors it keeps
+// a temporary one, if there is one. A source that does not use HTTP cannot be asked; for
+// a task with credentials it counts as an answer, because it cannot redirect.
 func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 	if q.sourceTimeout == 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
 		defer cancel()
 	}
-	all, confides := sources(q.spec), hasCredentials(q.spec)
-	exact := q.exact || confides // where a download that confides would be sent must be known
+	all, private := sources(q.spec), hasCredentials(q.spec)
+	exact := q.exact || private // the host of a download with credentials must be known
 	for i := range all {
 		if i > 0 && q.onlyFirst {
 			break
@@ -57,7 +56,7 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		switch {
 		case overHTTP(all[at]):
 			v, err = q.askOne(ctx, all[at], exact)
-		case confides:
+		case private:
 			v = unversioned(all[at])
 		}
 		if v != nil {

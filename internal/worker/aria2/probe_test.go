@@ -52,7 +52,7 @@ func TestProbe_NonHTTPSourceNeedsNoAnswer(t *testing.T) {
 	gone := downloadtest.Serve(t, http.NotFoundHandler())
 	spec := model.TaskSpec{URL: gone.URL + "/f", Mirrors: []string{"ftp://127.0.0.1/f"}}
 	if f := probe(t, &spec); f.version != nil {
-		t.Errorf("nothing is confided, and yet: %+v", f.version)
+		t.Errorf("without credentials: %+v", f.version)
 	}
 	spec.Options = model.Options{"header": {"X-Token: t"}}
 	if v := probe(t, &spec).version; v == nil || v.at != 1 || v.Source != download.HashOf(spec.Mirrors[0]) || v.Length != -1 {
@@ -169,11 +169,11 @@ func TestProbe_RequiredSourceHasItsOwnTimeout(t *testing.T) {
 		at       int
 		took     time.Duration
 	}{
-		"a slow one is waited for":                      {"slow", minute, 0, 40 * time.Second},
-		"a silent one costs the next nothing":           {"silent silent slow", minute, 2, 160 * time.Second},
-		"a silent one alone gives no answer":            {"silent", minute, none, minute},
-		"where things go on too, all have 15 s":         {"silent soon", 0, none, 15 * time.Second},
-		"where things go on too, one that is soon does": {"soon silent", 0, 0, 10 * time.Second},
+		"a slow one is waited for":                            {"slow", minute, 0, 40 * time.Second},
+		"a silent one costs the next nothing":                 {"silent silent slow", minute, 2, 160 * time.Second},
+		"a silent one alone gives no answer":                  {"silent", minute, none, minute},
+		"where the result is optional, all have 15 s":         {"silent soon", 0, none, 15 * time.Second},
+		"where the result is optional, one that is soon does": {"soon silent", 0, 0, 10 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

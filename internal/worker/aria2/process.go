@@ -111,9 +111,9 @@ func (p *process) alive() bool {
 	}
 }
 
-// kill ends it at once and waits for its end, but not for ever: a process that
-// waits for a broken disk cannot be killed. It returns false if it still lives. An
-// attached one only ends for us.
+// kill ends it at once and waits for its end at most killTimeout: a process that waits
+// for a broken disk cannot be killed. It returns false if the process still runs. An
+// attached aria2c is only treated as ended.
 func (p *process) kill() (ended bool) {
 	if p.attach != nil {
 		p.leftOnce.Do(func() { close(p.exited) })
@@ -136,10 +136,10 @@ func (p *process) abandon() {
 	_ = p.cmd.Process.Kill() // fails only if it has ended
 }
 
-// shutdown ends it in order, so that every download's control file is written:
-// by SIGTERM, then by force. It waits for the end. aria2.shutdown is no use: for
-// three more seconds it goes on downloading, and what completes then is not told.
-// So transfers are stopped first, if c is not nil.
+// shutdown ends it in order, so that every download's control file is written: by
+// SIGTERM, then by force. It waits for the end. aria2.shutdown is not used: aria2c would
+// continue to download for three seconds and not report a completion. So transfers are
+// stopped first, if c is not nil.
 func (p *process) shutdown(c *client, log *slog.Logger) {
 	if p.attach != nil {
 		return
@@ -241,8 +241,7 @@ func (p *process) endReason() error {
 	return errors.New("it cannot be reached")
 }
 
-// crashed reports whether it ended of itself by a fault of its own; being killed
-// from outside is none. It must have ended.
+// crashed reports whether the ended process crashed. A kill from outside is not a crash.
 func (p *process) crashed() bool {
 	var exit *exec.ExitError
 	if !errors.As(p.err, &exit) {

@@ -6,10 +6,10 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
-// addProxy has a job's connections made by the guard, in the job's name. What
-// follows from the job inherits it. A redirect that was not there when the source was
-// asked where the file is gets no connection, for aria2c would take along what the
-// task confides; but where a torrent may follow, its trackers are elsewhere.
+// addProxy makes a job's connections go through the guard, with the job's own name.
+// Downloads that follow from the job inherit it. A redirect that began after the probe
+// gets no connection, because aria2c would send the credentials. A job that a torrent may
+// follow is not restricted: its trackers are on other hosts.
 func (e *Engine) addProxy(add call, j *job) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	var only []string

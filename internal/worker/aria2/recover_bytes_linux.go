@@ -17,15 +17,14 @@ const (
 	maxScanned = 1 << 30  // bytes of a file that are looked at
 )
 
-// recoverBytes has the control files of a job know of the bytes that an aria2c wrote
-// after it last wrote them, once a second, and before it was killed. It is for
-// files that grew in this boot of the machine: what a killed process wrote is
-// there, in order; after a power failure nothing of that kind is certain. It
-// returns how many bytes were found.
+// recoverBytes adds to the control files of a job the bytes that an aria2c wrote after
+// its last update of them and before it was killed. It is only for files of this boot of
+// the machine: the writes of a killed process are complete and in order, but not after a
+// power failure. It returns the number of recovered bytes.
 func recoverBytes(dir string) (gained int64, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return 0, fmt.Errorf("rescue bytes: %w", err)
+		return 0, fmt.Errorf("recover bytes: %w", err)
 	}
 	for _, entry := range entries {
 		name, isControl := strings.CutSuffix(entry.Name(), ".aria2")
@@ -34,15 +33,14 @@ func recoverBytes(dir string) (gained int64, err error) {
 		}
 		n, err := recoverFileBytes(filepath.Join(dir, name))
 		if err != nil {
-			return gained, fmt.Errorf("rescue bytes: %w", err)
+			return gained, fmt.Errorf("recover bytes: %w", err)
 		}
 		gained += n
 	}
 	return gained, nil
 }
 
-// recoverFileBytes does it for one file; a control file that it does not understand it
-// leaves to aria2c.
+// recoverFileBytes does this for one file. It leaves an unknown control file to aria2c.
 func recoverFileBytes(path string) (int64, error) {
 	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {

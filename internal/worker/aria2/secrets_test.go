@@ -13,7 +13,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// otherHost is another host, with the file, to which a task has said nothing.
+// otherHost is another host with the file, for which the task has no credentials.
 type otherHost struct {
 	*downloadtest.Server
 	mu   sync.Mutex
@@ -249,7 +249,7 @@ func TestFound_CredentialsMeanOneSourceAtATime(t *testing.T) {
 		told    []string
 		bare    bool
 	}{
-		"nothing is confided":         {[]string{url, second}, model.Options{"user-agent": {"agent"}}, &version{at: 1, elsewhere: away}, []string{url, second}, false},
+		"no credentials":              {[]string{url, second}, model.Options{"user-agent": {"agent"}}, &version{at: 1, elsewhere: away}, []string{url, second}, false},
 		"no source has answered":      {[]string{url, second}, nil, nil, []string{url, second}, false},
 		"the first has answered":      {[]string{url, second, ftp}, password, &version{}, []string{url}, false},
 		"the second has answered":     {[]string{url, second, ftp}, password, &version{at: 1}, []string{second}, false},

@@ -14,8 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// newSigner makes a host key: of type RSA for these signature algorithms, or Ed25519 if
-// there are none.
+// newSigner makes a host key: of type RSA for these signature algorithms, or Ed25519
+// without any.
 func newSigner(t *testing.T, algorithms ...string) ssh.Signer {
 	t.Helper()
 	var key any

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// A download takes a while to stop. Nobody holds the engine meanwhile: each step asks
+// A download takes a while to stop. The engine's turn is free meanwhile: each step calls
 // aria2c once, and the next Poll or Remove makes the next step.
 
 const (
@@ -18,25 +18,25 @@ const (
 	minStopSteps = 10               // how many steps it has at least
 )
 
-// stopping is a job's being stopped.
+// stopping is the progress of stopping a job.
 type stopping struct {
 	since time.Time
 	steps int
 	asked map[string]bool // the gids that aria2c was told to remove
-	then  func() error    // what follows; nil: the job is given to aria2c again
+	then  func() error    // called at the end; nil: the job is submitted again
 }
 
 // errStopping says that a download has not stopped yet.
 var errStopping = errors.New("aria2c has not stopped it yet")
 
-// stopThen stops everything of a job in aria2c, frees its gids, and then calls then,
-// perhaps within a later Poll. When then is called, no byte of it is written any more.
+// stopThen stops all downloads of a job in aria2c, frees its gids, and then calls then,
+// perhaps within a later Poll. aria2c writes no byte of the job after that.
 func (e *Engine) stopThen(ctx context.Context, s session, j *job, all map[string]*row, then func() error) error {
 	j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}, then: then}
 	return e.stepStop(ctx, s, j, all)
 }
 
-// stepStop makes one step.
+// stepStop makes one step to stop a job.
 func (e *Engine) stepStop(ctx context.Context, s session, j *job, all map[string]*row) error {
 	h := j.stopping
 	members := family(j.ownGIDs(all), all)
@@ -148,7 +148,7 @@ func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err erro
 // stopRemoved makes a step to stop a job that is removed.
 func (e *Engine) stopRemoved(ctx context.Context, j *job) error {
 	if j.process.fault.Load() == faultAbandoned {
-		return nil // it is being killed
+		return nil // the process is being killed
 	}
 	s, ok := j.supervisor.usable()
 	if !ok || s.process != j.process {

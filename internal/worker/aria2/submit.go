@@ -13,8 +13,8 @@ import (
 // turnTimeout bounds each call to aria2c that is made under the engine's turn.
 const turnTimeout = 2 * time.Second
 
-// offer gives a job to aria2c as soon as it is known whether the bytes that are there
-// of its file may be continued; until then it does nothing, and Poll calls it again.
+// offer submits a job to aria2c after a probe has shown whether its bytes may be
+// continued. Until then it does nothing, and Poll calls it again.
 func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 	if time.Now().Before(j.notBefore) {
 		return nil
@@ -45,44 +45,43 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 	return e.submit(ctx, s, j)
 }
 
-// hasCredentials reports whether the job is one file from URLs and says something to its
-// servers that is not for others.
+// hasCredentials reports whether the job is one file from URLs with credentials.
 func (j *job) hasCredentials() bool {
 	return kindOf(&j.Task.TaskSpec) == kindPlain && hasCredentials(&j.Task.TaskSpec)
 }
 
-// preparation is what is found out before aria2c gets a job, and what was done to the
-// bytes that are there.
+// preparation is the result of the work before a submit: the version of the file and the
+// state of the bytes in its folder.
 type preparation struct {
 	probeResult
-	canceled  bool     // nothing is known
-	kept      *version // which the file is fetched in; nil: not known
-	resumes   bool     // there are bytes of it
-	recovered bool     // what a killed aria2c did not note has been looked for
+	canceled  bool     // the result is unknown
+	kept      *version // the version that is fetched; nil: unknown
+	resumes   bool     // bytes of it exist
+	recovered bool     // bytes that a killed aria2c did not record were recovered
 	failure   *model.TaskError
-	links     *metalink.Metalink // without the torrents that cannot help; nil: unchanged
+	links     *metalink.Metalink // without the unusable torrents; nil: unchanged
 }
 
-// prepare returns what the sources say of a job's file and makes its folder ready;
-// the first call begins that.
+// prepare probes the sources of a job's file and prepares its folder. The first call
+// starts that work.
 func (e *Engine) prepare(j *job) (p preparation, known bool) {
 	if j.probing != nil {
 		return j.takeProbe(toPrepare)
 	}
-	j.mustRecover = j.mustRecover || j.givenAt.IsZero() // what had it before may have been killed
+	j.mustRecover = j.mustRecover || j.givenAt.IsZero() // its previous aria2c may have been killed
 	q := e.newQuery(j)
 	if j.hasCredentials() {
-		q.sourceTimeout = j.timeout(e.cfg.StallTimeout) // without an answer it is not fetched
+		q.sourceTimeout = j.timeout(e.cfg.StallTimeout) // it is not fetched without an answer
 	}
-	dj, confided, wipe, rescue := j.Job, j.hasCredentials(), j.startsOver(), j.mustRecover
+	dj, private, wipe, mustRecover := j.Job, j.hasCredentials(), j.startsOver(), j.mustRecover
 	links := j.uncheckedLinks()
 	e.startProbe(j, toPrepare, func(ctx context.Context) preparation {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.probeResult = e.findVersion(ctx, q)
 		}
-		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !confided) {
-			p.failure = e.prepareFolder(&dj, &p, wipe, rescue)
+		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !private) {
+			p.failure = e.prepareFolder(&dj, &p, wipe, mustRecover)
 		}
 		if links != nil && p.failure == nil {
 			p.links, p.failure = e.checkTorrents(ctx, dj.Task, links)
@@ -93,18 +92,18 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 	return preparation{}, false
 }
 
-// purpose is what a probe is made for.
+// purpose is the purpose of a probe.
 type purpose int
 
 const (
 	toPrepare purpose = iota // before aria2c gets the job
-	toConfirm                // that the file of one version came
+	toConfirm                // that the finished file has one version
 	toVerify                 // the checksums of the finished files
 	toMeasure                // the size of a file at its sources
 )
 
-// takeProbe returns what a probe that is under way has found, if it has ended. One that
-// was made for another purpose, before aria2c ended, counts for nothing.
+// takeProbe returns the result of the running probe, if it has ended. It ignores a probe
+// for another purpose, from before the end of an aria2c.
 func (j *job) takeProbe(want purpose) (p preparation, known bool) {
 	select {
 	case p = <-j.probing:
@@ -115,15 +114,15 @@ func (j *job) takeProbe(want purpose) (p preparation, known bool) {
 	}
 }
 
-// confirmVersion asks the sources of a finished file for its version once more; the first
-// call begins that.
+// confirmVersion asks the sources of a finished file for its version again. The first
+// call starts the probe.
 func (e *Engine) confirmVersion(j *job) (f probeResult, known bool) {
 	if j.probing != nil {
 		p, known := j.takeProbe(toConfirm)
 		return p.probeResult, known
 	}
 	q := e.newQuery(j)
-	q.onlyFirst = len(j.allowedSources) > 0 // it came from there only: no other one knows better
+	q.onlyFirst = len(j.allowedSources) > 0 // the file came from this source only
 	e.startProbe(j, toConfirm, func(ctx context.Context) preparation {
 		f := e.findVersion(ctx, q)
 		return preparation{probeResult: f, canceled: ctx.Err() != nil}
@@ -135,7 +134,7 @@ func (e *Engine) newQuery(j *job) *versionQuery {
 	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe}
 }
 
-// findVersion asks the sources, where they can be asked.
+// findVersion asks the sources for the version, if they use HTTP.
 func (e *Engine) findVersion(ctx context.Context, q *versionQuery) probeResult {
 	if !overHTTP(q.spec.URL) && q.first == 0 {
 		return probeResult{version: unversioned(q.spec.URL)}
@@ -143,7 +142,7 @@ func (e *Engine) findVersion(ctx context.Context, q *versionQuery) probeResult {
 	return q.ask(ctx)
 }
 
-// startProbe runs work beside the engine's turn: servers and disks may be slow.
+// startProbe runs work outside the engine's turn, because servers and disks may be slow.
 func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context) preparation) {
 	ctx, cancel := context.WithCancel(e.life)
 	found := make(chan preparation, 1)
@@ -158,9 +157,9 @@ func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context)
 	}
 }
 
-// prepareFolder decides about the bytes in a job's folder, and whether the file can have
-// room here.
-func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, rescue bool) *model.TaskError {
+// prepareFolder decides whether the bytes in a job's folder are kept, and checks the
+// length of the file.
+func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, mustRecover bool) *model.TaskError {
 	failed := func(err error) *model.TaskError {
 		return download.Failure(dj.Task, download.CodeFileIO, err.Error())
 	}
@@ -182,7 +181,7 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, rescue bo
 	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version, checked(&dj.Task.TaskSpec)); err != nil {
 		return failed(err)
 	}
-	if p.resumes && rescue && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
+	if p.resumes && mustRecover && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
 		p.recovered = true
 		if err := e.recoverBytes(dj); err != nil {
 			return failed(err)
@@ -191,7 +190,7 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, rescue bo
 	return nil
 }
 
-// recoverBytes finds bytes that a killed aria2c wrote and did not note.
+// recoverBytes finds bytes that a killed aria2c wrote and did not record.
 func (e *Engine) recoverBytes(dj *download.Job) error {
 	gained, err := recoverBytes(dj.Dir)
 	if gained > 0 {
@@ -200,10 +199,10 @@ func (e *Engine) recoverBytes(dj *download.Job) error {
 	return err
 }
 
-// submit hands a job to aria2c. The error is one of the connection; what aria2c
-// refuses ends the job.
+// submit sends a job to aria2c. The error is one of the connection; a refusal of aria2c
+// fails the job.
 func (e *Engine) submit(ctx context.Context, s session, j *job) error {
-	// Noted before the call: after a call without an answer it may be there.
+	// Stored before the call: after a call without an answer aria2c may have the job.
 	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
 	s.process.noteJob(j)
 	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)
@@ -242,8 +241,7 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	if !errors.As(err, &refused) {
 		return err
 	}
-	// aria2 says the same of a gid that it has and of arguments that it does not
-	// understand.
+	// aria2 returns the same error for an existing gid and for invalid arguments.
 	there := &row{}
 	err = s.client.call(ctx, there, "aria2.tellStatus", j.gid, []string{"gid", "dir"})
 	switch {
@@ -259,7 +257,7 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	return nil
 }
 
-// noteJob notes that the process is given a job.
+// noteJob records that the process gets a job.
 func (p *process) noteJob(j *job) {
 	if p.first == nil {
 		p.first = j

@@ -37,7 +37,7 @@ type supervisor struct {
 	limited *process
 }
 
-// session is the way to the running aria2c; client is nil while there is none.
+// session is the connection to the running aria2c; client is nil without a connection.
 type session struct {
 	process *process
 	client  *client

@@ -160,7 +160,7 @@ func TestKill_RepeatedBlamesNobody(t *testing.T) {
 	}
 }
 
-// Three tasks, of which two crash aria2c: both are found, and the third completes.
+// Two of three tasks crash aria2c: both are found, and the third completes.
 func TestCrash_FindsTwoGuiltyTasks(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(1 << 20)

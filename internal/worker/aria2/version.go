@@ -13,8 +13,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// versionFile is kept beside a job's bytes: of which version of which source they
-// are. aria2 itself would go on with any file of the same length.
+// versionFile is stored beside a job's bytes. It has their source and version. aria2
+// itself would continue any file of the same length.
 const versionFile = ".aria-version.json"
 
 const maxVersion = 1 << 20 // bytes of a version file: net/http reads no longer headers
@@ -92,11 +92,10 @@ func (v *version) save(dir string) error {
 	return nil
 }
 
-// settleVersion decides, with what the server says now (nil: it did not say),
-// whether the bytes in a job's folder may be gone on with. If not it removes them.
-// It returns the version that the file is fetched in, nil if that is not known,
-// and whether there are bytes of it. With a checksum the file's identity is the
-// checksum's business: bytes are kept unless the file now has another length.
+// settleVersion decides, by the server's current version (nil: unknown), whether the
+// bytes in a job's folder may be continued. If not, it removes them. It returns the
+// version of the file, nil if unknown, and whether bytes of it exist. With a checksum,
+// bytes are kept unless the file now has another length.
 func settleVersion(dir string, now *version, checked bool) (v *version, resumes bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -156,8 +155,8 @@ func partName(dir string) string {
 	return found[0]
 }
 
-// keepName has aria2c go on with the file that is there: another link to it may
-// give it another name.
+// keepName makes aria2c continue the existing file: another link to it may give it
+// another name.
 func (j *job) keepName(add call) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	if name := partName(j.Dir); name != "" && options["out"] == nil {

@@ -34,7 +34,7 @@ func TestVersion_BytesContinueInTheirVersionOnly(t *testing.T) {
 		"no length this time":            {&kept, with(func(v *version) { v.Length = -1 }), []string{"f", "f.aria2"}, true, 3},
 		"another URL, the same ETag":     {&kept, with(func(v *version) { v.Source = "t" }), []string{"f", "f.aria2"}, true, 3},
 		"another URL, the same length":   {&version{Source: "s", Length: 5}, &version{Source: "t", Length: 5}, []string{"f", "f.aria2"}, false, 1},
-		"bytes of which nothing is kept": {nil, &kept, []string{"f", "f.aria2"}, false, 1},
+		"bytes without a stored version": {nil, &kept, []string{"f", "f.aria2"}, false, 1},
 		"nothing kept, nothing said":     {nil, nil, []string{"f", "f.aria2"}, false, 0},
 		"no bytes":                       {&kept, with(func(v *version) { v.ETag = `"2"` }), nil, false, 1},
 		"no bytes, nothing said":         {&kept, nil, nil, false, 0},

@@ -25,7 +25,7 @@ const (
 // syncInterval is how much of a download the crash of a machine may cost.
 const syncInterval = 10 * time.Second
 
-// meta says of which version of which source a part file is.
+// meta is the source and the version of a part file.
 type meta struct {
 	Name         string `json:"name"`   // of the finished file
 	Source       string `json:"source"` // hash of the URL, which may hold a password
@@ -42,8 +42,8 @@ type folder struct {
 	root  *os.Root
 	meta  *meta    // of the part that is there; nil = none
 	part  *os.File // open while meta is not nil
-	marks *os.File // the map file, likewise
-	spans *spans   // likewise
+	marks *os.File // the map file, open while meta is not nil
+	spans *spans   // not nil while meta is not nil
 }
 
 // openFolder opens dir and the part that is there. What does not belong to a
@@ -316,7 +316,7 @@ func (f *folder) sync() error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// release closes the files of the part; what they hold is resumed or begun anew.
+// release closes the files of the part. A later job resumes them or starts over.
 func (f *folder) release() {
 	for _, file := range []*os.File{f.part, f.marks} {
 		if file != nil {

@@ -81,7 +81,7 @@ func TestFetch_EndBetweenPiecesIsIncomplete(t *testing.T) {
 	}
 }
 
-// gaps is a folder with every second fifth of /file, and a job that goes on with it
+// gaps returns a folder with every second fifth of /file, and a job that continues it
 // over one connection.
 func gaps(t *testing.T, url string) (string, *job) {
 	t.Helper()

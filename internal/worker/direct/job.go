@@ -14,7 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// settings are the options of a task that this engine honours.
+// settings are the options of a task that this engine supports.
 type settings struct {
 	out            string
 	limit          int64 // bytes/s; 0 = none
@@ -131,8 +131,8 @@ func (j *job) progress() (completed, total int64) {
 	return j.state.Completed, j.state.Total
 }
 
-// run downloads until the file is whole, there is no point in going on, or ctx
-// ends; then the bytes stay for a later job.
+// run downloads until the file is complete, has failed, or ctx ends. Then the bytes stay
+// for a later job.
 func (j *job) run(ctx context.Context) {
 	transport := download.NewTransport(j.guard, j.connectTimeout)
 	defer transport.CloseIdleConnections()
@@ -222,7 +222,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 			at = (at + 1) % len(sources)
 			wait = max(wait, download.RetryAfterOf(err))
 		}
-		j.log.Debug("a try failed; going on", "error", download.Clean(err.Error()), "in", wait)
+		j.log.Debug("a try failed; it is repeated", "error", download.Clean(err.Error()), "in", wait)
 		if !pause(ctx, wait) {
 			return nil, 0, ctx.Err()
 		}

@@ -85,7 +85,7 @@ func (p *spans) release(s *span) {
 	p.mu.Unlock()
 }
 
-// bounds returns where a span goes on and where it ends.
+// bounds returns the next position of a span and its end.
 func (p *spans) bounds(s *span) (pos, end int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

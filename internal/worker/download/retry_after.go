@@ -59,11 +59,10 @@ func ClearRetryAfter(err error) {
 	}
 }
 
-// WholeSeconds rounds a wait up, for a report; one that is over is 0.
+// WholeSeconds rounds a wait up, for a report; a past one is 0.
 func WholeSeconds(d time.Duration) int { return int((max(d, 0) + time.Second - 1) / time.Second) }
 
-// RetryAfterOf returns the wait that the response in err's chain asks for, 0 if there
-// is none.
+// RetryAfterOf returns the wait that the response in err's chain asks for, 0 without one.
 func RetryAfterOf(err error) time.Duration {
 	var response *ResponseError
 	if errors.As(err, &response) {

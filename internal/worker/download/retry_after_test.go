@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The header is read in both of its forms, and what a server writes into it beyond reason
-// is none, or the longest wait.
+// Both forms of the header are parsed. An unreasonable value means no wait, or the
+// longest one.
 func TestRetryAfter_ReadsSecondsAndDates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 29, 3, 0, 0, 0, time.UTC)
