@@ -186,7 +186,7 @@ func TestLoop_ReadOnlyStoreServesReadsAndRecovers(t *testing.T) {
 	}
 }
 
-// One operations bug is answered 500 and holds up nobody.
+// A panic of one operation is answered 500 and delays no other.
 func TestTurn_RejectedBatchIsDecidedOneByOne(t *testing.T) {
 	store := newStore()
 	store.gate = make(chan struct{})

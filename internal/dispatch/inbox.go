@@ -120,7 +120,7 @@ type batch struct {
 }
 
 // take moves operations into the batch: those of workers before those of clients,
-// but for these a quarter of the room is kept. Clients are served in turn, each
+// except that a quarter of the room is kept for clients. They are served in turn, each
 // from its oldest call on. A call may be taken in pieces.
 func (b *inbox) take(into *batch) {
 	b.mu.Lock()

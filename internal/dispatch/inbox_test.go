@@ -77,7 +77,7 @@ func TestInbox_ClientsKeepQuarterDuringWorkerFlood(t *testing.T) {
 	}
 }
 
-// Who fills the inbox keeps nobody out.
+// A client that fills the inbox keeps no other client out.
 func TestInbox_FullLaneAdmitsSmallClients(t *testing.T) {
 	b := newInbox(1600)
 	for i := 0; b.put(submits("flood", i, 1)); i++ {

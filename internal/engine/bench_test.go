@@ -244,7 +244,7 @@ func BenchmarkTickWithProgress(b *testing.B) {
 				for w := range progressRate / slots {
 					x.step(Heartbeat{x.heartbeat(w)})
 				}
-				x.flushedAt -= 1000 // a second has gone by, and nobody is lost
+				x.flushedAt -= 1000 // a second has passed, and no worker is lost
 				b.StartTimer()
 				if plan := x.step(Tick{}); len(plan.Batch.Tasks) != progressRate {
 					b.Fatalf("the progress of %d tasks is written", len(plan.Batch.Tasks))

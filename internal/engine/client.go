@@ -8,10 +8,10 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 // after the client's last, and not before the turn that the priority is at, so
 // that a client without requests saves no turns up.
 type client struct {
-	name    string
-	waiting int64 // pending and paused tasks
-	queued  [priorities]turns
-	cools   map[uint64]*cooldown // by task.site
+	name      string
+	waiting   int64 // pending and paused tasks
+	queued    [priorities]turns
+	cooldowns map[uint64]*cooldown // by task.site
 }
 
 // turns is where a client is within one priority.
@@ -41,7 +41,7 @@ func (c *client) countWaiting(s model.Status, n int64) {
 
 // forgetClient removes a client without live tasks and without cool-downs.
 func (e *Engine) forgetClient(c *client) {
-	if len(c.cools) > 0 {
+	if len(c.cooldowns) > 0 {
 		return
 	}
 	for i := range c.queued {

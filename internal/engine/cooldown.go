@@ -21,7 +21,7 @@ type cooldown struct {
 	phase  coolPhase
 	until  model.Time // end of the phase, on the steady clock
 	trial  *task      // it has begun; the others wait for it
-	lines  []*hostQueue
+	queues []*hostQueue
 	inCool int32
 }
 
@@ -77,8 +77,8 @@ func siteOf(url string) uint64 {
 	return h
 }
 
-// coolOf returns the cool-down that concerns a task, nil if there is none.
-func (t *task) coolOf() *cooldown { return t.client.cools[t.site] }
+// coolOf returns the cool-down that concerns a task, or nil.
+func (t *task) coolOf() *cooldown { return t.client.cooldowns[t.site] }
 
 // acceptRetryAfter returns the wait that a failure asks for within the bounds, 0 if it
 // asks for none.
@@ -94,14 +94,14 @@ func (e *Engine) acceptRetryAfter(why *model.TaskError, after model.Duration) mo
 func (e *Engine) coolDown(t *task, host string, wait model.Duration) {
 	c := t.coolOf()
 	if c == nil {
-		if t.site == 0 || e.cooldowns >= maxCooldowns || len(t.client.cools) >= maxClientCooldowns {
+		if t.site == 0 || e.cooldowns >= maxCooldowns || len(t.client.cooldowns) >= maxClientCooldowns {
 			return
 		}
 		c = &cooldown{client: t.client, site: t.site, host: host}
-		if t.client.cools == nil {
-			t.client.cools = make(map[uint64]*cooldown)
+		if t.client.cooldowns == nil {
+			t.client.cooldowns = make(map[uint64]*cooldown)
 		}
-		t.client.cools[t.site] = c
+		t.client.cooldowns[t.site] = c
 		e.cooldowns++
 	}
 	until := e.steady.Add(wait)
@@ -134,7 +134,7 @@ func (e *Engine) setCool(c *cooldown, phase coolPhase, trial *task, until model.
 		e.cooling.fix(c)
 	}
 	if now := c.closed(); now != before {
-		for _, l := range c.lines {
+		for _, l := range c.queues {
 			switch {
 			case l.host.full():
 			case now:
@@ -149,8 +149,8 @@ func (e *Engine) setCool(c *cooldown, phase coolPhase, trial *task, until model.
 
 // tidyCool forgets a cool-down that is over and has no host queue.
 func (e *Engine) tidyCool(c *cooldown) {
-	if c != nil && c.phase == coolOpen && len(c.lines) == 0 && c.client.cools[c.site] == c {
-		delete(c.client.cools, c.site)
+	if c != nil && c.phase == coolOpen && len(c.queues) == 0 && c.client.cooldowns[c.site] == c {
+		delete(c.client.cooldowns, c.site)
 		e.cooldowns--
 	}
 }
@@ -209,7 +209,7 @@ func (e *Engine) countCooling() int {
 		if !c.closed() {
 			continue
 		}
-		for _, l := range c.lines {
+		for _, l := range c.queues {
 			if !l.host.full() {
 				n += l.tasks.len()
 			}

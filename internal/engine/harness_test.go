@@ -292,20 +292,20 @@ func (w *world) checkCooldowns() {
 	w.t.Helper()
 	all, timed := 0, 0
 	for _, c := range w.engine.clients {
-		for site, cool := range c.cools {
+		for site, cool := range c.cooldowns {
 			all++
 			if cool.phase != coolOpen {
 				timed++
 			}
-			if cool.client != c || cool.site != site || cool.phase == coolOpen && len(cool.lines) == 0 {
+			if cool.client != c || cool.site != site || cool.phase == coolOpen && len(cool.queues) == 0 {
 				w.t.Fatalf("a cool-down at %s is kept without need", cool.host)
 			}
 			if t := cool.trial; t != nil && (t.run == nil || w.engine.tasks[t.id] != t || t.site != site) {
 				w.t.Fatalf("the task %s tries the host %s and has no worker", t.id, cool.host)
 			}
-			for _, l := range cool.lines {
-				if l.shut() && l.inHeads > 0 || !l.shut() && l.tasks.len() > 0 && l.inHeads == 0 {
-					w.t.Fatalf("a line of %s is shut: %v, and placed: %v", cool.host, l.shut(), l.inHeads > 0)
+			for _, l := range cool.queues {
+				if l.isParked() && l.inHeads > 0 || !l.isParked() && l.tasks.len() > 0 && l.inHeads == 0 {
+					w.t.Fatalf("a line of %s is shut: %v, and placed: %v", cool.host, l.isParked(), l.inHeads > 0)
 				}
 			}
 		}

@@ -77,7 +77,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	return answer
 }
 
-// findListed returns the live task of an id that a worker lists, nil if there is none.
+// findListed returns the live task of an id that a worker lists, or nil.
 // Workers mostly list the same in the same order: guess is what was at this place
 // the last time.
 func (e *Engine) findListed(w *worker, guess *task, id string) *task {

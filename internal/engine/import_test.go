@@ -60,7 +60,7 @@ func TestImport_RunsInOrderAfterFinish(t *testing.T) {
 		}
 	}
 	// Time passes: the worker that nobody has heard here keeps its task, for the
-	// import is not at its end; and nobody is told that a task is unknown.
+	// import is not at its end; and no report is answered with unknown.
 	w.pass(model.Seconds(100))
 	if row := w.tasks["m2"]; row.Status != model.StatusDownloading || row.Attempt != 3 || row.WorkerID != "old" {
 		t.Errorf("m2 is %+v", row.TaskState)
@@ -184,7 +184,7 @@ func TestImport_AbortKeepsOnlyItsTasksOnHold(t *testing.T) {
 	w.importRows([]*model.Worker{old}, moved("m1", 1, model.StatusPending), moved("m2", 2, model.StatusDownloading))
 	w.turn(AbortImport{})
 	w.pass(model.Seconds(60))
-	// The worker that nobody has heard is judged; what it had waits with the rest.
+	// The worker without a heartbeat is lost; its tasks wait with the rest.
 	if row := w.tasks["m2"]; row.Status != model.StatusPending || w.engine.tasks["m1"].run != nil {
 		t.Errorf("m2 is %+v", row.TaskState)
 	}

@@ -44,7 +44,7 @@ func (e *Engine) placePending() (more bool) {
 }
 
 // pickWorker returns the best worker with a free slot that may take the set's tasks, nil
-// if there is none.
+// if none has one.
 func (e *Engine) pickWorker(s *requirementSet) *worker {
 	if s.boundTo != "" {
 		if w := e.workers[s.boundTo]; w != nil && w.inFree > 0 {

@@ -117,7 +117,7 @@ func (e *Engine) unservableReason(s *requirementSet) string {
 }
 
 // findUnavailable returns the first worker by name that matches and takes nothing new, one
-// that is online before one that is offline; nil if there is none.
+// that is online before one that is offline; or nil.
 func (e *Engine) findUnavailable(matches func(*worker) bool) *worker {
 	var offline *worker
 	for _, w := range e.workersByName() {

@@ -136,8 +136,8 @@ func (e *Engine) joinQueue(t *task, h *placementKey) {
 			h.host.queues = append(h.host.queues, l)
 		}
 		if h.cool != nil {
-			l.inCool = int32(len(h.cool.lines))
-			h.cool.lines = append(h.cool.lines, l)
+			l.inCool = int32(len(h.cool.queues))
+			h.cool.queues = append(h.cool.queues, l)
 		}
 		if s.boundTo != "" {
 			s.boundQueues = append(s.boundQueues, l)
@@ -156,10 +156,10 @@ func (e *Engine) leaveQueue(l *hostQueue) {
 	if l.live--; l.live == 0 {
 		delete(q.hostQueues, hostQueueKey{l.group, l.host, l.cool})
 		if c := l.cool; c != nil {
-			last := c.lines[len(c.lines)-1]
-			c.lines[l.inCool], last.inCool = last, l.inCool
-			c.lines[len(c.lines)-1] = nil
-			c.lines = c.lines[:len(c.lines)-1]
+			last := c.queues[len(c.queues)-1]
+			c.queues[l.inCool], last.inCool = last, l.inCool
+			c.queues[len(c.queues)-1] = nil
+			c.queues = c.queues[:len(c.queues)-1]
 			e.tidyCool(c)
 		}
 		if h := l.host; h != nil {
@@ -223,7 +223,7 @@ func (q *queue) push(t *task) {
 	l := t.queue
 	l.tasks.fix(t)
 	l.group.set.waiting++
-	if l.shut() {
+	if l.isParked() {
 		l.group.set.parked++
 		q.parked++
 		return
@@ -238,7 +238,7 @@ func (q *queue) remove(t *task) {
 	}
 	l := t.queue
 	l.group.set.waiting--
-	if l.shut() {
+	if l.isParked() {
 		l.group.set.parked--
 		q.parked--
 		l.tasks.remove(t)
@@ -335,7 +335,7 @@ func (q *queue) updateFree(w *worker, free bool) {
 	}
 }
 
-// next returns the set queue with the task that is placed next, nil if there is none
+// next returns the set queue with the task that is placed next, or nil
 // to try. Without ageing it is in the highest priority; with it, a task that has
 // waited for the ageing time counts as one priority higher: the order is by the
 // time of the submit less priority × ageing, which does not change while it waits.

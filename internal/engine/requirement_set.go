@@ -53,8 +53,8 @@ type hostQueue struct {
 	inCool  int32 // index in cool.host queues
 }
 
-// shut reports whether no task of the queue may be placed.
-func (l *hostQueue) shut() bool { return l.host.full() || l.cool.closed() }
+// isParked reports whether no task of the queue may be placed.
+func (l *hostQueue) isParked() bool { return l.host.full() || l.cool.closed() }
 
 // workerClass is the workers that can do the same.
 type workerClass struct {
