@@ -81,7 +81,7 @@ func (c *Oracle) checkFailure(e *taskHistory, b, a *model.Task) {
 		return
 	}
 	c.checkFailureLimit(e, a)
-	if a.Error.Class == model.ClassRetryable {
+	if a.Error.Class == model.ClassRetryable && a.Error.RetryAfter == 0 { // else see checkAskedWait
 		c.checkBackoff(e, b, a)
 	}
 }

@@ -51,6 +51,7 @@ func (c *Oracle) checkTaskState(e *taskHistory, live map[string]model.TaskState)
 	c.checkAwaitedWorker(e, got.Reason)
 	c.checkLongestBackoff(e, got.Reason)
 	c.checkHeldReason(e, got.Reason)
+	c.checkCooldownReason(e, got.Reason)
 	c.checkReason(e, got.Reason)
 }
 

@@ -12,13 +12,13 @@ import (
 // a few.
 func (c *Oracle) checkFairTurns(e *taskHistory) {
 	t := e.row
-	if t.Attempt != 1 || e.imported || !fitsAnyWorker(t) || c.cfg.PerHost > 0 || len(c.cfg.Hosts) > 0 || c.cfg.Ageing > 0 || e.requests[verbUpdate]+e.requests[verbRetry] > 0 {
+	if t.Attempt != 1 || e.imported || c.hasCooledDown(e) || !fitsAnyWorker(t) || c.cfg.PerHost > 0 || len(c.cfg.Hosts) > 0 || c.cfg.Ageing > 0 || e.requests[verbUpdate]+e.requests[verbRetry] > 0 {
 		return
 	}
 	k := c.worker(t.WorkerID)
 	for _, o := range c.taskOrder {
 		if o.row == nil || o.row.Status != model.StatusPending || o.row.Client == t.Client || o.row.Priority != t.Priority ||
-			!o.isUntouched() || !fitsAnyWorker(o.row) || !c.waitsFor(o, k) || c.isChangedInTurn(o.id) {
+			!c.isUntouched(o) || !fitsAnyWorker(o.row) || !c.waitsFor(o, k) || c.isChangedInTurn(o.id) {
 			continue
 		}
 		if o.overtaken == nil {

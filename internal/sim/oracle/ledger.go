@@ -14,7 +14,8 @@ func (c *Oracle) SaveLedger() Ledger {
 	kept := make(Ledger, len(c.tasks))
 	for id, e := range c.tasks { // in any order: a copy
 		if e.row != nil {
-			kept[id] = &taskHistory{row: e.row, acknowledged: e.acknowledged, assignments: slices.Clone(e.assignments), failedAttempts: slices.Clone(e.failedAttempts)}
+			kept[id] = &taskHistory{row: e.row, acknowledged: e.acknowledged, assignments: slices.Clone(e.assignments), failedAttempts: slices.Clone(e.failedAttempts),
+				waitedAttempts: slices.Clone(e.waitedAttempts)}
 		}
 	}
 	return kept
@@ -31,12 +32,12 @@ func (c *Oracle) RollBack(ledger Ledger, workers []*model.Worker) {
 		e.deletedAt, e.unsavedLength = 0, 0 // a backup has no tombstones
 		then := ledger[e.id]
 		if then == nil {
-			e.row, e.acknowledged, e.assignments, e.failedAttempts = nil, false, nil, nil
+			e.row, e.acknowledged, e.assignments, e.failedAttempts, e.waitedAttempts = nil, false, nil, nil, nil
 			continue
 		}
 		e.row, e.acknowledged, e.deleted = then.row, then.acknowledged, false
 		c.counts[e.row.Status]++
-		e.assignments, e.failedAttempts = then.assignments, then.failedAttempts
+		e.assignments, e.failedAttempts, e.waitedAttempts = then.assignments, then.failedAttempts, then.waitedAttempts
 		e.statusSince, e.idleSince = c.world.Now(), 0
 	}
 }

@@ -46,6 +46,8 @@ type Oracle struct {
 	workers     map[string]*workerHistory
 	workerOrder []string // of the workers, as they came
 
+	cooldowns map[cooldownKey]*cooldown
+
 	undecided []*Message // taken in, not yet decided
 	turn      turn
 	imports   imports
@@ -68,7 +70,7 @@ func New(w World, d Dispatcher, name string, cfg *engine.Config, keep dispatch.R
 	return &Oracle{
 		world: w, dispatcher: d, name: name, cfg: cfg, retention: keep,
 		tasks: make(map[string]*taskHistory), counts: make(model.Counts), workers: make(map[string]*workerHistory),
-		workerRows: make(map[string]*model.Worker),
+		workerRows: make(map[string]*model.Worker), cooldowns: make(map[cooldownKey]*cooldown),
 	}
 }
 

@@ -42,6 +42,7 @@ func (c *Oracle) resetLiveState() {
 	for _, e := range c.taskOrder {
 		e.maxSeenAttempt, e.avoided, e.listedAt, e.unsavedLength = 0, nil, c.world.Now(), 0
 	}
+	c.loadCooldowns()
 }
 
 // ClockTurned notes that the wall clock jumped.

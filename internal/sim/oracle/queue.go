@@ -6,7 +6,7 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 // worker; where that is in doubt it is false.
 func (c *Oracle) waitsFor(e *taskHistory, k *workerHistory) bool {
 	t := e.row
-	if e.hold != holdNone {
+	if e.hold != holdNone || c.mayCoolDown(e) {
 		return false
 	}
 	if !k.isLive || k.heartbeat == nil || k.heartbeat.State != model.StateReady || c.isDrained(k) || !isHealthy(k) || !c.isCapable(k, t) {

@@ -19,6 +19,8 @@ type taskHistory struct {
 	assignments    []assignment
 	statements     []statement
 	failedAttempts []int64 // attempts that were counted as failures
+	waitedAttempts []int64 // attempts that ended with a wait that their server asked for
+	freeWaits      int     // of these, those that do not count as failures
 
 	maxSeenAttempt int64          // highest attempt that a registered worker has named since the last load
 	avoided        []avoidance    // workers that refused or failed it
@@ -49,6 +51,10 @@ type statement struct {
 	worker  string
 	attempt int64
 	reports reportSet
+
+	hasBytes bool             // it reported bytes
+	waits    []model.Duration // that its server asked for
+	message  string           // of the failure that asked
 }
 
 // avoidance is a worker that a task was not to go to for a while.
@@ -91,21 +97,30 @@ func reportKind(r *model.Report) reportSet {
 
 // record notes a report; it may have an effect from now on.
 func (e *taskHistory) record(worker string, r *model.Report) {
+	s := e.statementOf(worker, r.Attempt)
+	if s == nil {
+		e.statements = append(e.statements, statement{worker: worker, attempt: r.Attempt})
+		s = &e.statements[len(e.statements)-1]
+	}
+	s.reports |= reportKind(r)
+	s.hasBytes = s.hasBytes || r.CompletedLength > 0 || r.Status == model.ReportCompleted
+	s.recordWait(r)
+}
+
+// statementOf returns the statement of a worker about an attempt, nil if there is none.
+func (e *taskHistory) statementOf(worker string, attempt int64) *statement {
 	for i := range e.statements {
-		if s := &e.statements[i]; s.worker == worker && s.attempt == r.Attempt {
-			s.reports |= reportKind(r)
-			return
+		if s := &e.statements[i]; s.worker == worker && s.attempt == attempt {
+			return s
 		}
 	}
-	e.statements = append(e.statements, statement{worker, r.Attempt, reportKind(r)})
+	return nil
 }
 
 // reported returns the reports of a worker about an attempt.
 func (e *taskHistory) reported(worker string, attempt int64) reportSet {
-	for _, s := range e.statements {
-		if s.worker == worker && s.attempt == attempt {
-			return s.reports
-		}
+	if s := e.statementOf(worker, attempt); s != nil {
+		return s.reports
 	}
 	return 0
 }
@@ -128,9 +143,9 @@ func (e *taskHistory) holderReported(attempt int64, w reportSet) bool {
 
 // isUntouched reports whether a task that waits has never waited for anything but its
 // turn and a slot.
-func (e *taskHistory) isUntouched() bool {
+func (c *Oracle) isUntouched(e *taskHistory) bool {
 	t := e.row
-	return !e.imported && t.Attempt == 0 && t.NotBefore == 0 && e.requests[verbUpdate]+e.requests[verbRetry]+e.requests[verbPause] == 0
+	return !e.imported && !c.hasCooledDown(e) && t.Attempt == 0 && t.NotBefore == 0 && e.requests[verbUpdate]+e.requests[verbRetry]+e.requests[verbPause] == 0
 }
 
 // applyChange takes over what a change made of the task.

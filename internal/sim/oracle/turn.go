@@ -126,10 +126,12 @@ func (c *Oracle) EndTurn(survived bool) {
 		c.checkHeldTask(&ch)
 		c.checkChange(&ch)
 	}
+	c.checkCooldowns()
 	if survived {
 		c.replayTurn()
 		if t.hasTick && !t.hasFailed && c.world.Now()-c.disturbedAt > 5500 { // else the tick may have been refused
 			c.dueWall = c.world.Wall()
+			c.endWaits()
 		}
 		c.checkPlacing()
 		c.checkLimits()

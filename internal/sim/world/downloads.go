@@ -80,10 +80,20 @@ func (k *worker) begin(h *heldTask) {
 	h.version++
 	h.started, h.startedWith, h.speed = k.w.now, min(k.bytes[h.task.ID], n.length), n.speed
 	h.report = model.Report{ID: h.task.ID, Attempt: h.attempt, Status: model.ReportDownloading, TotalLength: n.length}
+	if wait := k.w.askedWait(h.task); wait > 0 {
+		h.speed = 0
+		k.planInDownload(h, between(k.w.serverRand, 100, 1500), func() { k.beRefused(h, wait) })
+		return
+	}
+	k.planInDownload(h, model.Time(max((n.length-h.startedWith)*1000/n.speed, 100)), func() { k.finish(h, n) })
+}
+
+// planInDownload has something done later, if the download still runs then.
+func (k *worker) planInDownload(h *heldTask, after model.Time, do func()) {
 	version := h.version
-	k.planInLife(model.Time(max((n.length-h.startedWith)*1000/n.speed, 100)), func() {
+	k.planInLife(after, func() {
 		if h.version == version && !h.finished && h.drop == nil && k.find(h.task.ID) == h {
-			k.finish(h, n)
+			do()
 		}
 	})
 }

@@ -73,6 +73,8 @@ func (w *world) inject(f Fault) {
 		w.injectImportFault()
 	case PoisonEvent:
 		w.sendPoison()
+	case RetryAfter, RetryAfterAtBound, RetryAfterAbsurd:
+		w.makeHostBusy(f)
 	case SecondDispatch:
 		w.startSecond()
 	default:

@@ -36,6 +36,11 @@ func DrawnScenario(o *Options) ([]Fault, model.Time) {
 
 func (s *scenario) has(f Fault) bool { return slices.Contains(s.faults, f) }
 
+// asksToWait reports whether a server may ask to wait.
+func (s *scenario) asksToWait() bool {
+	return s.has(RetryAfter) || s.has(RetryAfterAtBound) || s.has(RetryAfterAbsurd)
+}
+
 // drawScenario makes the scenario of a seed. Each seed must have the fault number
 // seed modulo their number, so that in a row of seeds each has its turn.
 func drawScenario(seed uint64, o *Options) scenario {
@@ -61,6 +66,7 @@ func drawScenario(seed uint64, o *Options) scenario {
 		hasMissingTag: r.IntN(8) == 0,
 	}
 	drawPlacing(r, &s.engine)
+	drawRetryAfter(seed, &s.engine)
 	if chance(r, 2) {
 		s.retention = dispatch.Retention{
 			Completed: model.Seconds(float64(pick(r, 0, 20, 120))), Failed: model.Seconds(float64(pick(r, 0, 60))),

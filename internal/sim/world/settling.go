@@ -108,7 +108,11 @@ func (w *world) finalChecks() {
 	// A worker that lost its state is refused under its name until the instance before
 	// is silent for the timeout, and only then receives its drops.
 	cfg := &w.plan.engine
-	w.planIn(20_000+model.Time((2*cfg.HeartbeatInterval+cfg.HeartbeatTimeout).Std().Milliseconds()), w.finish)
+	wait := 20_000 + model.Time((2*cfg.HeartbeatInterval + cfg.HeartbeatTimeout).Std().Milliseconds())
+	if w.plan.asksToWait() { // a cool-down outlives its tasks
+		wait = max(wait, 65_000+model.Time(cfg.RetryAfterMax.Std().Milliseconds()))
+	}
+	w.planIn(wait, w.finish)
 }
 
 // finish plays the end: all tasks have ended, all sides agree, and nothing is left.

@@ -59,6 +59,10 @@ const (
 	Unreadable     Fault = "unreadable-entry"  // the bus refuses one entry of a list
 	PartialLists   Fault = "partial-lists"     // a worker lists only a part at a time
 	SecondDispatch Fault = "second-dispatcher" // on the same prefix, with a store of its own
+
+	RetryAfter        Fault = "retry-after"          // a server asks to wait
+	RetryAfterAtBound Fault = "retry-after-at-bound" // for retry_after_max, or a second longer
+	RetryAfterAbsurd  Fault = "retry-after-absurd"   // for a day
 )
 
 // Faults lists every fault there is.
@@ -70,6 +74,7 @@ var Faults = []Fault{
 	ImportCommitFails, ReloadInImport, PoisonEvent,
 	WorkerCrash, WorkerWiped, WorkerLeaves, WorkerFrozen, WorkerTwin, WorkerIgnores, WorkerGreedy,
 	WorkerSick, WorkerShrinks, WorkerFull, Unreadable, PartialLists, SecondDispatch,
+	RetryAfter, RetryAfterAtBound, RetryAfterAbsurd,
 }
 
 // Stats counts the steps, events and faults of runs.

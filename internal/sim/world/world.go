@@ -63,13 +63,14 @@ type world struct {
 	line      []byte
 
 	// Each part has its own numbers, so that a disabled fault changes little else.
-	networkRand, clientRand, workerRand, faultRand, importRand *rand.Rand
+	networkRand, clientRand, workerRand, faultRand, importRand, serverRand *rand.Rand
 
 	primary   *dispatcher
 	secondary *dispatcher // sometimes
 	clients   []*client
 	workers   []*worker
 	outage    bool // no message arrives
+	busyHosts map[string]*busyHost
 
 	importers      []*importer
 	importing      *importer // the one with an open import
@@ -85,7 +86,8 @@ type world struct {
 func Run(o Options) (result Result) {
 	w := &world{options: o, plan: drawScenario(o.Seed, &o), stats: NewStats(), traceHash: fnv.New64a()}
 	w.networkRand, w.clientRand, w.workerRand, w.faultRand = stream(o.Seed, 1), stream(o.Seed, 2), stream(o.Seed, 3), stream(o.Seed, 4)
-	w.importRand = stream(o.Seed, 5)
+	w.importRand, w.serverRand = stream(o.Seed, 5), stream(o.Seed, 7)
+	w.busyHosts = make(map[string]*busyHost)
 	defer func() {
 		if p := recover(); p != nil {
 			w.violation = &Violation{"no-panic", w.now, fmt.Sprintf("%v\n%s", p, panicPlaces())}
