@@ -158,7 +158,7 @@ func TestSecret_PrintingHidesValue(t *testing.T) {
 	}
 	var log bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&log, nil), slog.NewJSONHandler(&log, nil)} {
-		slog.New(handler).Info("started", "config", d.Config, "worker", w.Config, "password", d.Config.NATS.Password,
+		slog.New(handler).Info("started", "source", d.Config, "worker", w.Config, "other", d.Config.NATS.Password,
 			"url", d.Config.NATS.URL, "nats", d.Config.NATS, "copy", *d.Config)
 	}
 	text := log.String()
