@@ -275,8 +275,8 @@ func CheckReachable(ctx context.Context, nc *nats.Conn) error {
 	return nil
 }
 
-// Drain ends a connection after its subscriptions have ended and its messages are sent.
-// When ctx ends first, it closes the connection and returns ctx's error.
+// Drain closes a connection after its subscriptions have ended and its messages are
+// sent. When ctx ends first, it closes the connection and returns ctx's error.
 func Drain(ctx context.Context, nc *nats.Conn) error {
 	closed := nc.StatusChanged(nats.CLOSED)
 	defer nc.RemoveStatusListener(closed)

@@ -33,8 +33,8 @@ const (
 	stableTime = 10 * time.Second
 )
 
-// Connection replaces a NATS connection that was closed. nats.go reconnects by itself
-// in most cases, but it closes a connection for good after an unexpected error of the
+// Connection replaces a NATS connection that was closed. nats.go reconnects in most
+// cases, but it closes a connection permanently after an unexpected error of the
 // server, such as a message above a max_payload that a reload has lowered, and it
 // reuses the nkey of its first connect. A Connection then makes a new one, reads the
 // credentials again, and sets up its attachments on it (see [Connection.Attach]).
@@ -93,7 +93,7 @@ func (c *Connection) Check() error {
 	return errors.New("NATS: the subscriptions are being set up")
 }
 
-// Drain ends the connection and its attachments, after its messages are sent. When ctx
+// Drain closes the connection and its attachments after its messages are sent. When ctx
 // ends first, it closes the connection and returns ctx's error.
 func (c *Connection) Drain(ctx context.Context) error {
 	c.cancel()

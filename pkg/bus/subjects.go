@@ -18,7 +18,7 @@ type (
 // The roles of requests.
 const (
 	RoleTask   = wire.RoleTask   // a client, on its own tasks
-	RoleQuery  = wire.RoleQuery  // an observer, who reads everything
+	RoleQuery  = wire.RoleQuery  // an observer that reads everything
 	RoleAdmin  = wire.RoleAdmin  // an operator
 	RoleWorker = wire.RoleWorker // a worker
 )

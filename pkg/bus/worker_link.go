@@ -15,8 +15,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// WorkerLink is a worker's link to the dispatcher over NATS; it is a worker.Link. It is
-// safe for concurrent use.
+// WorkerLink is a worker's link to the dispatcher over NATS. It implements worker.Link.
+// It is safe for concurrent use.
 type WorkerLink struct {
 	conn       *Connection
 	subjects   Subjects

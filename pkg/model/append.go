@@ -14,8 +14,8 @@ import (
 // 0.7. The bytes are those of encoding/json without the escapes of HTML; a test
 // compares them for every field. The methods append, which name the fields, are generated.
 
-// AppendJSON appends the task as JSON, with secrets: see [Task.Public]. A progress
-// that is no number is null.
+// AppendJSON appends the task as JSON, with secrets: see [Task.Public]. A progress that
+// is not a number is written as null.
 func (t *Task) AppendJSON(b []byte) []byte { return append(t.append(append(b, '{'), writer{}), '}') }
 
 // AppendJSON appends the assignment as JSON.
@@ -28,7 +28,7 @@ func (e *TaskEvent) AppendJSON(b []byte) []byte {
 	return append(e.append(append(b, '{'), writer{}), '}')
 }
 
-// writer writes the members of JSON objects. Each method appends one; those whose
+// writer writes the members of JSON objects. Each method appends one; those with a
 // names end in If leave out what is empty, as omitempty and omitzero do.
 type writer struct {
 	html bool // <, > and & are escaped
@@ -44,7 +44,7 @@ func (w writer) name(b []byte, name string) []byte {
 	return append(b, '"', ':')
 }
 
-// nameFrom begins a member whose name came from outside.
+// nameFrom begins a member with a name from outside.
 func (w writer) nameFrom(b []byte, name string) []byte {
 	if b[len(b)-1] != '{' {
 		b = append(b, ',')
@@ -213,8 +213,8 @@ func appendEscape(b []byte, c byte) []byte {
 	return append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
 
-// appendFloat appends a number as encoding/json does: with an exponent only where
-// it is very large or small. What is no number is null.
+// appendFloat appends a number as encoding/json does: with an exponent only where it is
+// very large or small. A value that is not a number is null.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, "null"...)

@@ -12,8 +12,7 @@ type Batch struct {
 // MaxForget is how many tombstones one commit forgets at most.
 const MaxForget = 1000
 
-// Tombstone is what a deleted task leaves behind, so that its id is not taken
-// again at once by another.
+// Tombstone reserves the id of a deleted task until its time has passed.
 type Tombstone struct {
 	SpecHash Hash
 	Until    Time
@@ -26,9 +25,9 @@ func (b *Batch) Empty() bool { return len(b.Tasks) == 0 && len(b.Workers) == 0 &
 // whole new row (Put), some fields of it (Set), or its removal (Delete). A batch
 // has at most one change for a task; see [TaskChange.Fold].
 //
-// From is the status that the task has in the store before the batch, "" where
-// it is not there: a store keeps its counters by it, and refuses the batch if
-// the row says otherwise, for then the engine and the store disagree.
+// From is the task's status in the store before the batch, "" for a new task. The store
+// updates its counters with it. If the row has another status, the engine and the store
+// disagree, and the store refuses the batch.
 type TaskChange struct {
 	ID     string
 	From   Status
@@ -54,8 +53,8 @@ func (c *TaskChange) To() Status {
 	return c.From
 }
 
-// Fold adds what happens later in the same batch to the same task, so that a row
-// is written once: a submit and an assignment become one insert.
+// Fold merges a later change of the same task into this one, so that a batch writes a
+// row once: a submit and an assignment become one insert.
 func (c *TaskChange) Fold(later *TaskChange) {
 	switch {
 	case later.Delete:
@@ -90,8 +89,7 @@ func (c *TaskChange) Apply(before *Task) *Task {
 // share a bit.
 type Fields uint16
 
-// WorkerChange is what happens to one worker's row: it is put whole, or, if Put
-// is nil, removed.
+// WorkerChange replaces one worker's row, or removes it if Put is nil.
 type WorkerChange struct {
 	ID  string
 	Put *Worker

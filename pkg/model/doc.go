@@ -1,10 +1,10 @@
-// Package model holds the words of the system: tasks, workers, their states,
-// what clients and workers say about them, and the errors that answer them.
+// Package model defines the data types of the system: tasks, workers, their states, the
+// messages of clients and workers, and the error responses.
 //
-// It decides nothing and stores nothing; it knows what a legal value is.
-// Everything here is a plain value that is safe to copy. A *[Task] or *[Worker]
-// that has been handed to a store is immutable from then on: readers, snapshots
-// and the dispatcher share it, so a change is made on a copy.
+// It validates values. It makes no decisions and stores nothing. All types are plain
+// values that are safe to copy. A *[Task] or *[Worker] that has been handed to a store
+// is immutable from then on, because readers, snapshots and the dispatcher share it.
+// Change a copy instead.
 //
 // The package imports the standard library only.
 package model

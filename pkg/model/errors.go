@@ -9,8 +9,8 @@ import (
 // requester finds in the header Nats-Service-Error-Code.
 type Code int
 
-// The codes of the contract. A requester may try again after CodeTooMany and
-// CodeUnavailable; the others stay as they are until the request changes.
+// The codes of the contract. A requester may retry after CodeTooMany and
+// CodeUnavailable. Any other error repeats until the request changes.
 const (
 	CodeInvalid     Code = 400 // the request is malformed; the sentence names the field
 	CodeForbidden   Code = 403 // it is not yours
@@ -29,8 +29,8 @@ type Error struct {
 	Message string `json:"message"`
 	ID      string `json:"id,omitempty"` // the task or worker spoken of, where there is one
 
-	// OfClient says of CodeTooMany that a limit of this client alone is reached, so
-	// that others need not wait. It stays inside the dispatcher.
+	// OfClient, with CodeTooMany, means that only this client has reached its limit, so
+	// other clients need not wait. It stays inside the dispatcher.
 	OfClient bool `json:"-"`
 }
 
@@ -42,7 +42,7 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// For returns a copy of the error that speaks of the task or worker id.
+// For returns a copy of the error with the id of its task or worker.
 func (e *Error) For(id string) *Error {
 	c := *e
 	c.ID = id

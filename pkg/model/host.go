@@ -2,8 +2,8 @@ package model
 
 import "strings"
 
-// Host returns the normalised host of the spec's url, "" where it has none: a
-// magnet link, a torrent, a metalink. It takes no notice of mirrors.
+// Host returns the normalised host of the spec's url, "" for a spec without a host: a
+// magnet link, a torrent, a metalink. It ignores mirrors.
 func (s *TaskSpec) Host() string {
 	if s.URL == "" || s.Magnet() {
 		return ""

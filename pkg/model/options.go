@@ -62,8 +62,8 @@ func optionText(b []byte) (string, error) {
 // maxOptionLength bounds one option value, in bytes.
 const maxOptionLength = 4096
 
-// optionRule says whether a value of the option name is legal; the returned
-// text completes "options.NAME: ".
+// optionRule reports whether a value of the option name is legal; the returned text
+// completes "options.NAME: ".
 type optionRule func(value string) error
 
 // option is what is to be known of an option that may be set: which values are

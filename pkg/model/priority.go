@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Priority orders pending tasks: a higher one goes first, always. 0 is unset
-// and counts as [PriorityNormal].
+// Priority orders pending tasks: a higher one always goes first. 0 is unset and counts
+// as [PriorityNormal].
 type Priority int
 
 // The priorities. JSON takes the name or the number and prints the name.

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// WorkerState is what a worker says of itself in a heartbeat.
+// WorkerState is the state of a worker as its heartbeat reports it.
 type WorkerState string
 
-// What a worker may say of itself.
+// The states of a heartbeat.
 const (
 	StateReady    WorkerState = "ready"
 	StateDraining WorkerState = "draining" // finishes, takes nothing new
@@ -41,7 +41,7 @@ type Heartbeat struct {
 	Partial          bool             `json:"partial,omitempty"` // tasks is not all of them: absence means nothing
 }
 
-// HeartbeatAnswer is what the worker should do about it.
+// HeartbeatAnswer orders the worker's next actions.
 type HeartbeatAnswer struct {
 	HeartbeatInterval Duration     `json:"heartbeat_interval"`
 	Assign            []Assignment `json:"assign,omitempty"` // what it should hold and does not list
@@ -55,7 +55,7 @@ type TaskRef struct {
 	Attempt int64  `json:"attempt"`
 }
 
-// Drop tells a worker to stop an attempt.
+// Drop orders a worker to stop an attempt.
 type Drop struct {
 	ID      string     `json:"id" check:"name"`
 	Attempt int64      `json:"attempt"`
@@ -67,8 +67,8 @@ type Drop struct {
 	Result *Result `json:"result,omitempty"`
 }
 
-// DropReason is why an attempt must stop. Only canceled and deleted remove the
-// bytes that are there.
+// DropReason states why an attempt must stop. Only canceled and deleted remove the
+// partial file.
 type DropReason string
 
 // The reasons of a [Drop].
@@ -83,10 +83,10 @@ const (
 // RemovesBytes reports whether the worker deletes the partial file.
 func (r DropReason) RemovesBytes() bool { return r == DropCanceled || r == DropDeleted }
 
-// ReportStatus is what a worker says of an attempt.
+// ReportStatus is the state of an attempt on its worker.
 type ReportStatus string
 
-// What a worker may say of an attempt.
+// The statuses of a report.
 const (
 	ReportDownloading ReportStatus = "downloading"
 	ReportCompleted   ReportStatus = "completed"
@@ -95,12 +95,12 @@ const (
 	ReportPaused      ReportStatus = "paused"   // waits for disk; changes no status
 )
 
-// Finished reports whether the attempt is over for the worker.
+// Finished reports whether the attempt has ended on the worker.
 func (s ReportStatus) Finished() bool {
 	return s == ReportCompleted || s == ReportFailed || s == ReportRejected
 }
 
-// Report is how far one attempt is.
+// Report is the state of one attempt.
 type Report struct {
 	ID              string       `json:"id" check:"name"`
 	Attempt         int64        `json:"attempt"`
@@ -132,7 +132,7 @@ type Assignment struct {
 	TimeoutLeft Duration `json:"timeout_left,omitempty"` // the dispatcher enforces it; 0 = none
 }
 
-// Limits of what a worker may say; beyond them a heartbeat or report is refused.
+// Limits of the messages of workers. A heartbeat or report beyond them is refused.
 const (
 	MaxSlots       = 10_000
 	maxHostName    = 253  // bytes of a host in an error
@@ -144,8 +144,9 @@ const (
 	MaxAttemptNumber = 1<<53 - 1
 )
 
-// ValidateIdentity checks which worker speaks, and when. Without these fields a
-// heartbeat says nothing; the other ones can be repaired, see [Heartbeat.Repair].
+// ValidateIdentity checks the fields that identify the worker and order its heartbeats.
+// A heartbeat with invalid ones is unusable; the other fields can be repaired, see
+// [Heartbeat.Repair].
 func (h *Heartbeat) ValidateIdentity() error {
 	switch {
 	case !ValidName(h.WorkerID):
@@ -207,9 +208,9 @@ func (r TaskRef) Validate() error {
 	return nil
 }
 
-// Validate checks a report; the error is CodeInvalid and names the field. Texts
-// and lists that are merely too long are cut, not refused: a worker must always
-// be able to say that it is done.
+// Validate checks a report; the error is CodeInvalid and names the field. Texts and
+// lists that are merely too long are cut, not refused: a worker must always be able to
+// report the end of an attempt.
 func (r *Report) Validate() error {
 	if err := CheckName("id", r.ID); err != nil {
 		return err
@@ -236,8 +237,8 @@ func (r *Report) Validate() error {
 	return nil
 }
 
-// TaskEvent says that a task's status changed; its subject names the status too.
-// Events are hints: a crash after a commit can swallow one.
+// TaskEvent announces a change of a task's status; its subject names the status too.
+// Events are hints: a crash after a commit loses them.
 type TaskEvent struct {
 	ID       string     `json:"id" check:"name"`
 	Client   string     `json:"client" check:"name"`
@@ -249,7 +250,7 @@ type TaskEvent struct {
 	At       Time       `json:"at"`
 }
 
-// ProgressEvent says how far a download is.
+// ProgressEvent reports the progress of a download.
 type ProgressEvent struct {
 	ID              string  `json:"id" check:"name"`
 	Client          string  `json:"client" check:"name"`
@@ -262,22 +263,22 @@ type ProgressEvent struct {
 	At              Time    `json:"at"`
 }
 
-// WorkerEvent says that a worker's status changed.
+// WorkerEvent announces a change of a worker's status.
 type WorkerEvent struct {
 	ID     string       `json:"id"`
 	Status WorkerStatus `json:"status"`
 	At     Time         `json:"at"`
 
-	// For the dispatcher's log, not sent: the status before, "" of a new worker; and
-	// of one that is offline now, how many tasks it had and whether it said that it
-	// leaves.
+	// For the dispatcher's log, not sent: the status before, "" of a new worker; and,
+	// of a worker that is now offline, the number of its tasks and whether it
+	// deregistered.
 	Before WorkerStatus `json:"-"`
 	Tasks  int          `json:"-"`
 	Left   bool         `json:"-"`
 }
 
-// IntakeVerdict tells what became of a message of the intake: the task that was
-// made of it, or why nothing can be.
+// IntakeVerdict is the outcome of a message of the intake: the task that was created
+// from it, or the error.
 type IntakeVerdict struct {
 	Seq    uint64 `json:"seq"`              // the message's, as its PubAck said
 	MsgID  string `json:"msg_id,omitempty"` // its header Nats-Msg-Id

@@ -24,7 +24,7 @@ const (
 	OrderOldest Order = "created_at"
 )
 
-// DefaultLimit is the page size where none is asked for.
+// DefaultLimit is the page size of a query without a limit.
 const DefaultLimit = 100
 
 // TaskPage is one page of a list. Next is the cursor of the following page,
@@ -48,7 +48,7 @@ type WorkerPage struct {
 	Next    string    `json:"next"`
 }
 
-// ClusterStatus is the system in a few numbers.
+// ClusterStatus summarises the cluster.
 type ClusterStatus struct {
 	ActiveWorkers int            `json:"active_workers"` // online, busy or draining
 	TotalWorkers  int            `json:"total_workers"`
@@ -60,8 +60,8 @@ type ClusterStatus struct {
 	Waiting       map[string]int `json:"waiting,omitempty"` // why pending tasks wait: reason to number
 }
 
-// Validate checks the query and puts the defaults for Order and Limit; the error
-// is CodeInvalid and names the field.
+// Validate checks the query and sets the defaults for Order and Limit; the error is
+// CodeInvalid and names the field.
 func (q *ListQuery) Validate() error {
 	for _, s := range q.Status {
 		if !s.Valid() {
@@ -90,8 +90,8 @@ func (q *ListQuery) Validate() error {
 	return checkPairs("labels", q.Labels)
 }
 
-// Validate checks the query and puts the default for Limit; the error is
-// CodeInvalid and names the field.
+// Validate checks the query and sets the default for Limit; the error is CodeInvalid
+// and names the field.
 func (q *WorkerQuery) Validate() error {
 	if q.Cursor != "" && !ValidName(q.Cursor) {
 		return invalid("cursor", "is not one that a page gave")

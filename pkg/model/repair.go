@@ -40,10 +40,10 @@ func AddLengths(a, b int64) int64 {
 	return min(KnownLength(a)+KnownLength(b), MaxLength)
 }
 
-// Repair drops or clamps every field that [Report.Validate] refuses, except the id
-// and the attempt: a worker that names both holds the attempt, whatever else it says.
-// A status that is not known here changes no status, as [ReportPaused]; an error class
-// that is not known here is retryable.
+// Repair drops or clamps every field that [Report.Validate] refuses, except the id and
+// the attempt: a worker that names both holds the attempt, whatever the other fields
+// contain. A status that is not known here changes no status, as [ReportPaused]; an
+// error class that is not known here is retryable.
 func (r *Report) Repair() {
 	if !r.Status.known() {
 		r.Status = ReportPaused
@@ -120,12 +120,10 @@ func (s ReportStatus) known() bool {
 }
 
 // Repair drops or clamps every field of a heartbeat that [Heartbeat.Validate] refuses,
-// except the fields that say who speaks and when: worker_id, instance, epoch and seq.
-// It returns what was wrong, a sentence for each field. Of Tasks it cuts what is beyond
-// [MaxBatch]; [Report.Repair] is for the rest of them.
+// except worker_id, instance, epoch and seq. It returns one sentence for each repaired
+// field. It cuts Tasks at [MaxBatch]; [Report.Repair] is for the rest of them.
 //
-// A state that is not known here counts as draining: the worker keeps its tasks and
-// gets no new one.
+// An unknown state counts as draining: the worker keeps its tasks and gets no new ones.
 func (h *Heartbeat) Repair() (faults []string) {
 	fault := func(field, format string, args ...any) {
 		faults = append(faults, field+": "+fmt.Sprintf(format, args...))

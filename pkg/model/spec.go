@@ -20,8 +20,8 @@ const (
 	MaxAttempt = 1000      // highest max_attempts
 )
 
-// TaskSpec is what a client asks for. Exactly one of URL, Torrent and Metalink
-// is given. Zero values mean "not given"; [TaskSpec.Normalize] puts the defaults.
+// TaskSpec is the request for one download. Exactly one of URL, Torrent and Metalink is
+// given. Zero values mean "not given"; [TaskSpec.Normalize] sets the defaults.
 type TaskSpec struct {
 	ID          string            `json:"id,omitempty" db:"id,set=Key,always,live=always" check:"name" record:"head"`                                                       // unique over the cluster; the same id with the same spec is the same task; default a ULID
 	URL         string            `json:"url,omitempty" db:"url,set=Submit,always,live=always" check:"hand" schema:"maxLength: 8192"`                                       // http, https, ftp, sftp or magnet
@@ -59,9 +59,8 @@ func CheckName(field, s string) error {
 	return nil
 }
 
-// Validate checks a spec as a client sent it. The error is an [*Error] of
-// CodeInvalid or CodeTooLarge that names the field, and speaks of the spec's id
-// where that is legal.
+// Validate checks the spec that a client sent. The error is an [*Error] of CodeInvalid
+// or CodeTooLarge that names the field, and has the spec's id if that is valid.
 func (s *TaskSpec) Validate() error {
 	if s.ID != "" {
 		if err := CheckName("id", s.ID); err != nil {
@@ -245,9 +244,9 @@ func (s *TaskSpec) Scheme() string {
 // Hash is the SHA-256 of a spec.
 type Hash [sha256.Size]byte
 
-// Hash identifies what was asked for, for idempotent submits: the spec as sent,
-// normalised by its types (numbers and names alike, keys in order), before
-// defaults, without the id. Call it before [TaskSpec.Normalize].
+// Hash identifies a request, for idempotent submits. It is the hash of the spec that
+// the client sent, without the id and before defaults, normalised by its types (numbers
+// and names are equal, keys are sorted). Call it before [TaskSpec.Normalize].
 func (s *TaskSpec) Hash() Hash {
 	c := *s
 	c.ID = ""
@@ -257,8 +256,7 @@ func (s *TaskSpec) Hash() Hash {
 	return sha256.Sum256(append(b, '}'))
 }
 
-// Normalize puts the defaults: the priority, and maxAttempts where none is
-// given.
+// Normalize sets the defaults: normal priority, and maxAttempts if MaxAttempts is 0.
 func (s *TaskSpec) Normalize(maxAttempts int) {
 	if s.Priority == 0 {
 		s.Priority = PriorityNormal

@@ -40,7 +40,7 @@ var transitions = map[Status][]Status{
 //   - failed | canceled → pending: a client's retry. A completed task never runs
 //     again.
 
-// CanBecome reports whether a task may go from s to next. Staying is no
+// CanBecome reports whether a task may go from s to next. Staying in a status is not a
 // transition.
 func (s Status) CanBecome(next Status) bool {
 	for _, t := range transitions[s] {
@@ -76,8 +76,7 @@ func (s Status) Index() int {
 // WorkerStatus is the state of a worker.
 type WorkerStatus string
 
-// The states of a worker. It is removed, not "removed": that word is only the
-// last event about it.
+// The states of a worker. "removed" occurs in the last event about a worker only.
 const (
 	WorkerOnline   WorkerStatus = "online"   // has free slots
 	WorkerBusy     WorkerStatus = "busy"     // has none

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Task is one download from its submission to its end: what was asked for, by
-// whom, and how far it is. JSON gives one flat object.
+// Task is one download from its submission to its end: the spec, the client and the
+// state. Its JSON is one flat object.
 type Task struct {
 	TaskSpec
 	Client    string `json:"client" db:"client,set=Submit,live=always" check:"name" record:"head"`
@@ -41,7 +41,7 @@ type TaskState struct {
 	FinishedAt      Time       `json:"finished_at,omitzero" db:"finished_at,set=Finished,live=never"`
 }
 
-// Class says what a failure means for the next attempt.
+// Class states how a failure affects the next attempt.
 type Class string
 
 // The classes of failures.
@@ -56,7 +56,7 @@ func (c Class) Valid() bool {
 	return c == ClassRetryable || c == ClassPermanent || c == ClassWorker
 }
 
-// TaskError is why an attempt failed.
+// TaskError describes the failure of an attempt.
 type TaskError struct {
 	Code    int    `json:"code"` // aria2's exit code; other engines use the same codes
 	Message string `json:"message"`
@@ -68,7 +68,7 @@ type TaskError struct {
 	Waits      int    `json:"waits,omitempty"`       // attempts that ended with retry_after and did not count as failures
 }
 
-// Result is what a completed task left on its worker's disk.
+// Result lists the files of a completed task on its worker's disk.
 type Result struct {
 	Files       []File `json:"files"`
 	TotalLength int64  `json:"total_length"`
@@ -82,9 +82,9 @@ type File struct {
 	Length int64  `json:"length"` // bytes
 }
 
-// Public returns a copy that may be shown to anybody: without the bytes of a
-// torrent or metalink and with every secret replaced by [Redacted]. What has no
-// secret it shares with the task.
+// Public returns a copy that everybody may read: without the bytes of a torrent or
+// metalink and with every secret replaced by [Redacted]. Fields without secrets are
+// shared with the task.
 func (t *Task) Public() *Task {
 	c := *t
 	c.Torrent, c.Metalink = nil, nil
@@ -94,7 +94,7 @@ func (t *Task) Public() *Task {
 	return &c
 }
 
-// Redacted stands where a secret was.
+// Redacted replaces a secret.
 const Redacted = "xxxxx"
 
 // RedactURL replaces the user and password in a URL, for logs and answers.

@@ -2,9 +2,8 @@ package model
 
 import "slices"
 
-// TaskUpdate is what a client changes in a task that has not ended. A nil field
-// stays as it is; an empty map, list or time clears. It doesn't change the
-// [TaskSpec.Hash] of the task.
+// TaskUpdate changes fields of a task. A nil field is left unchanged; an empty map,
+// list or time clears the field. It doesn't change the [TaskSpec.Hash] of the task.
 type TaskUpdate struct {
 	Priority  *Priority          `json:"priority"`
 	Options   *Options           `json:"options"`
@@ -21,8 +20,8 @@ type TaskUpdate struct {
 // Empty reports whether nothing is to change.
 func (u *TaskUpdate) Empty() bool { return *u == (TaskUpdate{MaxSize: u.MaxSize}) }
 
-// Interrupts reports whether a download that is under way has to begin its next
-// attempt for the change to count.
+// Interrupts reports whether a running download must start a new attempt to use the
+// change.
 func (u *TaskUpdate) Interrupts() bool {
 	return u.Options != nil || u.Tags != nil || u.URL != nil || u.Mirrors != nil
 }

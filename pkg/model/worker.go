@@ -1,6 +1,6 @@
 package model
 
-// Worker is a node as the dispatcher knows it.
+// Worker is the dispatcher's record of a node.
 type Worker struct {
 	ID               string           `json:"id" db:"id" check:"name"`
 	Instance         string           `json:"instance" db:"instance"` // random, kept by the worker across restarts
@@ -34,7 +34,7 @@ type ErrorEntry struct {
 	Message string `json:"message"`
 }
 
-// Capabilities is what a worker can do.
+// Capabilities describe a worker: its tags, folders, protocols and hardware.
 type Capabilities struct {
 	Tags             map[string]string `json:"tags,omitempty" schema:"maxProperties: 64"`
 	Folders          []string          `json:"folders,omitempty"`
@@ -46,7 +46,7 @@ type Capabilities struct {
 	Bandwidth        int64             `json:"bandwidth,omitempty"`                                                           // bytes/s
 }
 
-// HealthMetrics is how a worker's machine is doing.
+// HealthMetrics are measurements of a worker's machine.
 type HealthMetrics struct {
 	CPUUsage     float64 `json:"cpu_usage"`    // percent
 	MemoryUsage  float64 `json:"memory_usage"` // percent
@@ -59,7 +59,7 @@ type HealthMetrics struct {
 	Uptime       float64 `json:"uptime"` // seconds
 }
 
-// PerformanceStats is what a worker has done since it was set up.
+// PerformanceStats are totals of a worker since it was set up.
 type PerformanceStats struct {
 	AvgDownloadSpeed     float64 `json:"avg_download_speed"`  // bytes/s
 	PeakDownloadSpeed    float64 `json:"peak_download_speed"` // bytes/s

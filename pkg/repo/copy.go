@@ -29,14 +29,14 @@ type Target interface {
 // Writer receives the records of one copy. It is for one goroutine at a time. Either
 // Finish or Abort ends it.
 type Writer interface {
-	// Put takes records, which are of one kind and encoded, and whose ids come
-	// once in a copy. Under Fail a record that the target has with other
-	// content is a *model.Error of CodeConflict that names its id.
+	// Put accepts records of one kind that are encoded. An id occurs once in a copy.
+	// Under Fail a record that the target has with other content is a *model.Error of
+	// CodeConflict that names its id.
 	Put(ctx context.Context, records []Record) (PutStats, error)
-	// Finish verifies what the target now holds of what was put and returns its
-	// digest; want is the digest of the records put without those that were kept.
-	// Only then a target that is made in one step becomes visible.
-	// An error names what differs, where that is known.
+	// Finish verifies the records that were put and returns their digest in the target;
+	// want is the digest of the records put without those that were kept. Only then a
+	// target that is made in one step becomes visible. An error names the differences,
+	// if they are known.
 	Finish(ctx context.Context, want Digest) (got Digest, err error)
 	// Abort ends the copy: a target that is made in one step stays unchanged, another
 	// one holds what was put so far, and the same copy may be run again.
@@ -60,7 +60,7 @@ const (
 	Replace OnConflict = "replace" // the target takes the source's
 )
 
-// CopyOptions says how to copy. The zero value is usable.
+// CopyOptions are the settings of a copy. The zero value is usable.
 type CopyOptions struct {
 	OnConflict OnConflict  `json:"on_conflict,omitempty"`
 	DryRun     bool        `json:"dry_run,omitempty"` // compare and count, write nothing
@@ -74,7 +74,7 @@ type PutStats struct {
 	Skipped  int64  `json:"skipped"`       // identical there already
 	Replaced int64  `json:"replaced"`      // had other content there
 	Kept     int64  `json:"kept"`          // have other content there, which stays
-	Excluded Digest `json:"kept_excluded"` // of the records put whose place was kept
+	Excluded Digest `json:"kept_excluded"` // of the records that were not written, because the target kept its own
 }
 
 // Stats counts what a copy did.
@@ -116,14 +116,13 @@ func (o *CopyOptions) normalize() error {
 	return nil
 }
 
-// Copy puts everything that the source holds at this moment into the target:
-// ids, times, attempts, errors, results, and which worker holds which task. The
-// target is verified at the end; without an error it holds every record of the
-// source, identical, except for those that Skip kept. What else it held stays.
+// Copy copies all records of the source at this moment into the target: ids, times,
+// attempts, errors, results, and which worker holds which task. The target is verified
+// at the end; without an error it holds every record of the source, identical, except
+// for those that Skip kept. Its other records stay.
 //
-// Memory is bounded, whatever the size of the source. After an error the stats
-// state the progress; another run resumes, because identical records are
-// skipped.
+// Memory is bounded and independent of the size of the source. After an error the stats
+// state the progress; another run resumes, because identical records are skipped.
 func Copy(ctx context.Context, src Source, dst Target, o CopyOptions) (stats Stats, err error) {
 	begin := time.Now()
 	defer func() { stats.Duration = model.Duration(time.Since(begin)) }()

@@ -54,8 +54,8 @@ func (c *copyRun) run(ctx context.Context) error {
 	return nil
 }
 
-// Unchanged is a [Writer] whose target is made in one step. At the end it may find
-// that the target had the same content before.
+// Unchanged is a [Writer] that creates its target in one step. After Finish it reports
+// whether the target had the same content before.
 type Unchanged interface {
 	Unchanged() bool
 }

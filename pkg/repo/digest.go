@@ -9,14 +9,13 @@ import (
 	"math/bits"
 )
 
-// Digest says what a set of records holds, in whatever order they come: how many
-// there are, and the sum modulo 2^256 of the SHA-256 of each one's kind and
-// canonical JSON (see [Record]). A sum, unlike an exclusive or, sees a record
-// that is there twice. The zero value is that of no records; values compare
-// with ==.
+// Digest identifies a set of records, in any order: their number, and the sum modulo
+// 2^256 of the SHA-256 of the kind and canonical JSON of each (see [Record]). A sum,
+// unlike an exclusive or, detects a record that occurs twice. The zero value is that of
+// no records; values compare with ==.
 //
-// It finds what was lost, doubled or changed by mistake. It is not a signature:
-// whoever can write the records can write their digest too.
+// It detects records that were lost, repeated or changed by mistake. It is not a
+// signature: a program that can write the records can write their digest too.
 type Digest struct {
 	Tasks   int64
 	Workers int64
@@ -83,7 +82,7 @@ func (d *Digest) setSum(b []byte) {
 	}
 }
 
-// String says the digest in one line.
+// String prints the digest in one line.
 func (d Digest) String() string {
 	return fmt.Sprintf("%d tasks, %d workers, digest %s", d.Tasks, d.Workers, d.Sum())
 }

@@ -1,4 +1,4 @@
-// Package repo keeps tasks and workers: the stores, and what they must hold.
+// Package repo defines the stores of tasks and workers, and their duties.
 //
 // A [Store] is the truth of the system: nothing is answered or published before
 // the commit that makes it true. memory and sqlite implement it; repotest is the

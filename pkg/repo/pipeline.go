@@ -158,7 +158,7 @@ func prefetch(ctx context.Context, sequence func(context.Context) iter.Seq2[*chu
 	}
 }
 
-// DigestOf reads a snapshot whole and returns the digest of all that it holds.
+// DigestOf reads a whole snapshot and returns the digest of its records.
 func DigestOf(ctx context.Context, snap Snapshot) (Digest, error) {
 	var d Digest
 	for c, err := range prefetchChunks(ctx, snap, defaultBatch) {

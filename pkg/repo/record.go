@@ -35,8 +35,8 @@ const (
 // taskBegin is how the record of a task begins.
 var taskBegin = fmt.Sprintf(`{"v":%d,"kind":"%s","%s":{`, RecordVersion, KindTask, KindTask)
 
-// Record is one row on its way between stores: a task or a worker, whole, with
-// its secrets and the bytes of its torrent. As JSON it is one line:
+// Record is one row in a copy between stores: a task or a worker, whole, with its
+// secrets and the bytes of its torrent. As JSON it is one line:
 //
 //	{"v":1,"kind":"task","task":{…,"spec_hash":"…","seq":7}}
 //	{"v":1,"kind":"worker","worker":{…,"current_tasks":["…"]}}
@@ -66,8 +66,8 @@ func (r *Record) Kind() string {
 	return KindTask
 }
 
-// Encode makes the canonical JSON and keeps it: the functions that need it then
-// need not make it again. The record's values must not change afterwards.
+// Encode makes the canonical JSON once and keeps it for the functions that need it. The
+// record's values must not change afterwards.
 func (r *Record) Encode() error {
 	if r.canon != nil {
 		return nil
@@ -116,9 +116,9 @@ func (r *Record) Append(b []byte) ([]byte, error) {
 // MarshalJSON implements [json.Marshaler].
 func (r Record) MarshalJSON() ([]byte, error) { return r.Append(nil) }
 
-// UnmarshalJSON implements [json.Unmarshaler]. A record of another version, of
-// an unknown kind or with an unknown field is refused: taking in a part of it
-// would lose the rest.
+// UnmarshalJSON implements [json.Unmarshaler]. A record of another version, of an
+// unknown kind or with an unknown field is refused: accepting a part of it would lose
+// the rest.
 func (r *Record) UnmarshalJSON(b []byte) error {
 	if t := readTask(b); t != nil {
 		*r = Record{Task: t}
@@ -214,7 +214,7 @@ func (r *Record) Identical(other *Record) (bool, error) {
 	return r.Kind() == other.Kind() && bytes.Equal(r.canon, other.canon), nil
 }
 
-// hexHash is a hash whose JSON is hexadecimal.
+// hexHash is a hash with a hexadecimal JSON form.
 type hexHash model.Hash
 
 func (h *hexHash) UnmarshalText(text []byte) error {
@@ -225,8 +225,8 @@ func (h *hexHash) UnmarshalText(text []byte) error {
 	return err
 }
 
-// exactSeconds is a duration whose JSON is seconds with as many decimals as it
-// has: a float64 would lose nanoseconds.
+// exactSeconds is a duration that JSON has as seconds with as many decimals as it has:
+// a float64 would lose nanoseconds.
 type exactSeconds model.Duration
 
 func (s *exactSeconds) UnmarshalJSON(b []byte) error {

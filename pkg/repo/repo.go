@@ -28,10 +28,10 @@ type Committer interface {
 	// durable as the store promises. After an error the outcome is
 	// unknown: reload everything before the next commit.
 	//
-	// A change whose From is not the status that the row has (or whose Put of a
-	// new row finds one) refuses the batch: a *model.Error of CodeInternal, for
-	// it is a bug. CodeUnavailable is a disk that is full or fails; a later
-	// commit may succeed.
+	// A change with a From other than the status of the row (or a Put of a new row that
+	// exists already) refuses the batch with a *model.Error of CodeInternal, because it
+	// is a bug. CodeUnavailable means that the disk is full or fails; a later commit
+	// may succeed.
 	Commit(ctx context.Context, b *model.Batch) error
 }
 
@@ -45,15 +45,15 @@ type Reader interface {
 	// bytes of their torrent or metalink; Tasks has them. The text
 	// filter sees the url without its password.
 	List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error)
-	// Counts returns the number of tasks for every status. It never scans.
+	// Counts returns the number of tasks for every status. It never scans the rows.
 	Counts(ctx context.Context) (model.Counts, error)
 }
 
 // Loader reads what the engine needs at its start.
 type Loader interface {
-	// Live yields every task that has not ended, in the order of Seq. It stops
-	// after the first error. A task is good until the next one is asked for, which
-	// may come in its place: whoever keeps it copies it; what it points to stays.
+	// Live yields every task that has not ended, in the order of Seq. It stops after
+	// the first error. A task is valid until the next one is requested, which may reuse
+	// its memory: copy a task to keep it. The values that it points to stay valid.
 	//
 	// The tasks may come without Mirrors, Options, Labels, Checksum, SpecHash,
 	// Result, UpdatedAt, StartedAt and FinishedAt, and with one byte
@@ -62,7 +62,7 @@ type Loader interface {
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
 	// Workers returns all workers in the order of their names.
 	Workers(ctx context.Context) ([]*model.Worker, error)
-	// LastSeq returns the highest Seq of any task that is there, 0 if none.
+	// LastSeq returns the highest Seq of all stored tasks, 0 of an empty store.
 	LastSeq(ctx context.Context) (int64, error)
 }
 
@@ -74,22 +74,22 @@ type Pruner interface {
 	// the Seq given on; next is where the following call starts, 0 if all have
 	// been seen.
 	Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) (changes []model.TaskChange, next int64, err error)
-	// Tombstones returns what deleted tasks left of those of the ids for which
-	// they left something. It may still be there after its time, until a batch
-	// forgets it, and also beside a new task of the same id.
+	// Tombstones returns the tombstones of the ids that have one. A tombstone may
+	// outlive its time until a batch forgets it, and may exist beside a new task with
+	// the same id.
 	Tombstones(ctx context.Context, ids []string) (map[string]model.Tombstone, error)
 }
 
-// Snapshotter gives a view of the store that does not move.
+// Snapshotter gives a consistent view of the store.
 type Snapshotter interface {
 	// Snapshot returns the store as the last commit left it. The caller closes it;
 	// the store's own Close ends it too.
 	Snapshot(ctx context.Context) (Snapshot, error)
 }
 
-// Snapshot is a store at one moment, while commits continue. It is for one
-// goroutine at a time. A store may need room for what changes while a snapshot
-// is open, so it should be read and closed without rest.
+// Snapshot is a store at one moment, while commits continue. It is for one goroutine at
+// a time. A store may need space for each change while a snapshot is open, so read and
+// close it without delay.
 type Snapshot interface {
 	// Tasks yields every task whose Seq is greater than after, in the order of
 	// Seq. It stops after the first error.

@@ -24,12 +24,12 @@ type TargetStore interface {
 // where that is greater than every one in the store, and get the next after the
 // last one otherwise, so their order stays the source's.
 //
-// A copy that is cut off leaves what was put so far. Nobody else may write into
+// A copy that is cut off leaves what was put so far. No other program may write into
 // the store meanwhile.
 func StoreTarget(s TargetStore) Target { return storeTarget{s: s} }
 
-// SharedTarget is a StoreTarget into which others write meanwhile: it verifies
-// record by record, whatever else the store holds.
+// SharedTarget is a StoreTarget into which other programs write meanwhile: it verifies
+// record by record and ignores all other records of the store.
 func SharedTarget(s TargetStore) Target { return storeTarget{s: s, shared: true} }
 
 type storeTarget struct {

@@ -1,11 +1,10 @@
-// Package jsonl keeps tasks and workers in files of lines, for moving and
-// archiving: one record a line, which jq reads.
+// Package jsonl stores tasks and workers in files with one JSON record a line, for
+// migration and archiving.
 //
-// The first line is a header, the last one says how many records there are and
-// what they add up to. A file without it is not whole and is refused; so is one
-// that was changed afterwards. A file is written beside its name and renamed when
-// it has been read back, so a process that is killed leaves the old file or none.
+// The first line is a header; the last line holds the number of the records and their
+// digest. A file without a last line is incomplete and is refused; so is one that was
+// changed afterwards. A file is written under a temporary name and renamed after it has
+// been read back, so a killed process leaves the old file or no file.
 //
-// The records have everything, passwords and cookies too: files are made
-// readable for their owner only.
+// The records include passwords and cookies, so only the owner of a file can read it.
 package jsonl

@@ -27,7 +27,7 @@ const (
 	kindEnd    = "end"
 )
 
-// format is what the header says of a file, so that a person knows what it is.
+// format is the description of the file in its header, for people.
 const format = "records of an Aria cluster dispatcher, one a line"
 
 // header is the first line.
@@ -51,7 +51,7 @@ type end struct {
 	SHA256   string       `json:"sha256"`
 }
 
-// digest returns what the end line says of the records.
+// digest returns the digest in the end line.
 func (e *end) digest() (repo.Digest, error) {
 	var d repo.Digest
 	text, err := json.Marshal(map[string]any{"tasks": e.Tasks, "workers": e.Workers, "digest": e.Digest})

@@ -1,3 +1,3 @@
-// Package memory is the store that keeps everything in this process and nothing
-// after it: for trying out, for tests, and where tasks may be lost.
+// Package memory implements the store in memory. Its data is lost on exit. It is for
+// trials, for tests, and for tasks that may be lost.
 package memory

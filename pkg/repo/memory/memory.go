@@ -28,8 +28,8 @@ type Store struct {
 
 var _ repo.Store = (*Store)(nil)
 
-// row is where the current value of a task hangs. The sets share it, so a change
-// that moves the task in none of them is one pointer.
+// row is where the current value of a task hangs. The sets share it, so a change that
+// changes none of them is one pointer.
 type row struct{ task *model.Task }
 
 // New returns an empty store.

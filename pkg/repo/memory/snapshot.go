@@ -22,8 +22,8 @@ type snapshot struct {
 	counts  model.Counts
 }
 
-// Snapshot implements [repo.Snapshotter]. It holds the writer back while it
-// copies 8 bytes a task.
+// Snapshot implements [repo.Snapshotter]. It blocks the writer while it copies 8 bytes
+// a task.
 func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	snap := &snapshot{store: s, workers: []*model.Worker{}, counts: make(model.Counts, len(model.Statuses))}
 	err := s.read(ctx, "snapshot", func() {

@@ -12,12 +12,12 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// Backup writes what the store's file from holds at one moment into the new file
-// to, also while a dispatcher has it open, and checks its integrity. The new file is for
-// its owner only and gets its name when it is whole and on the disk; a backup
-// that is cut off leaves a file of that name with ".partial-" behind it.
+// Backup copies the store's file from, as of one moment, into the new file to and
+// checks its integrity. A dispatcher may have from open. Only its owner can read the
+// new file. It gets its name when it is complete and synced; an interrupted backup
+// leaves a file with ".partial-" appended to the name.
 //
-// It refuses a to that exists: fs.ErrExist.
+// If to exists, the error is fs.ErrExist.
 func Backup(ctx context.Context, from, to string) error {
 	if _, err := os.Lstat(to); err == nil {
 		return fmt.Errorf("backup: %s: %w", to, fs.ErrExist)

@@ -65,8 +65,8 @@ func (w *writer) commit(ctx context.Context, b *model.Batch) error {
 	return err
 }
 
-// transaction writes the batch, all or nothing. After an error it says whether
-// the connection is clean.
+// transaction writes the batch, all or nothing. After an error it reports whether the
+// connection is clean.
 func (w *writer) transaction(ctx context.Context, b *model.Batch) (clean bool, err error) {
 	_, err = w.exec(ctx, statement{kind: beginTransaction})
 	if err == nil {
@@ -171,7 +171,7 @@ func (w *writer) run(ctx context.Context, s statement) (int64, error) {
 	return result.RowsAffected()
 }
 
-// query returns the text that a query gives, "" if it gives none.
+// query returns the text of the first row of a query, "" without rows.
 func (w *writer) query(ctx context.Context, s statement, values ...driver.Value) (string, error) {
 	stmt, err := w.prepare(ctx, s)
 	if err != nil {

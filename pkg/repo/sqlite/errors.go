@@ -61,7 +61,7 @@ func damageError(op string, detail any) error {
 	return fmt.Errorf("%s: %w (%v)", op, errDamaged, detail)
 }
 
-// isDamaged reports whether SQLite says that the file is not as it wrote it.
+// isDamaged reports whether an error of SQLite means that the file is damaged.
 func isDamaged(err error) bool {
 	code := primaryCode(err)
 	return errors.Is(err, errDamaged) || code == lib.SQLITE_CORRUPT || code == lib.SQLITE_NOTADB

@@ -30,9 +30,9 @@ type livePart struct {
 	err  error
 }
 
-// Live implements [repo.Loader]. It reads page by page, so that no reader holds
-// back the WAL while the caller works, and two or three pages at once: a start
-// with a million tasks would else leave all but one core idle.
+// Live implements [repo.Loader]. It reads page by page, so that no reader blocks the
+// WAL while the caller works. It reads two or three pages in parallel, so that a start
+// with a million tasks uses all cores.
 func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
 		ctx, stop := context.WithCancel(ctx)

@@ -26,38 +26,38 @@ var migrations embed.FS
 // applicationID marks a SQLite file as ours: "aria" in ASCII.
 const applicationID = 0x61726961
 
-// Synchronous is how much a commit waits for.
+// Synchronous is the durability of a commit.
 type Synchronous string
 
-// The levels of durability. With full a commit is on the disk when it returns.
-// With normal a power failure may take the last commits, but a crash of the
-// process does not, and the file stays whole.
+// The levels of durability. With full a commit is on the disk when it returns. With
+// normal a power failure may lose the last commits, but a crash of the process loses
+// nothing, and the file stays valid.
 const (
 	Full   Synchronous = "full"
 	Normal Synchronous = "normal"
 )
 
-// Config says where the store is and how it behaves. Path is needed.
+// Config locates and tunes the store. Path is required.
 type Config struct {
 	Path        string      // of the file; its folder is made if it is missing
 	Synchronous Synchronous // default Full
 	Readers     int         // connections for reading; default 4
 	// CacheKiB is the memory for pages of the connection that writes; default 8 MiB.
-	// More costs, for after rows have grown SQLite searches the whole table of its
-	// pages at the commit: with 32 MiB a task takes 8% more of the processor.
+	// More memory is slower: after rows have grown, SQLite searches the whole table of
+	// its pages at each commit. With 32 MiB a task costs 8% more CPU.
 	CacheKiB int
-	// CheckLimit bounds the check of the file after a stop that was not clean;
-	// default 30 s. A check that takes longer is broken off, and the log says so.
+	// CheckLimit bounds the check of the file after a stop that was not clean; default
+	// 30 s. A longer check is aborted, with a line in the log.
 	CheckLimit time.Duration
 	Logger     *slog.Logger // default: discards
 }
 
-// Open opens the store, making it if it is not there and bringing its schema up
-// to date. It is CodeUnavailable if another process has it. It returns an error
-// and leaves the file untouched if that is not a store of ours, is one of a newer
-// schema, is shorter than it says, or is found to be damaged after a stop that
-// was not clean. Before the schema of a store is changed, the file is copied to
-// its name with ".before-schema-" and the old schema's number behind it.
+// Open opens the store. It creates a missing file and migrates an older schema. The
+// error is CodeUnavailable if another process has it open. It returns an error and
+// leaves the file unchanged if it is not a store, has a newer schema, is shorter than
+// its header states, or is damaged after an unclean stop. Before the schema of a store
+// is changed, the file is copied to its name with ".before-schema-" and the old
+// schema's number behind it.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	path, err := prepare(&c)
 	if err != nil {
@@ -234,8 +234,8 @@ func checkHeader(path string) error {
 	return fmt.Errorf("open store: %s is a SQLite file of another program; it was left unchanged", path)
 }
 
-// checkLength refuses a file that is shorter than its header says. With a WAL
-// that is still to be taken in, the header may run ahead of the file.
+// checkLength refuses a file that is shorter than its header states. With a WAL that is
+// still to be taken in, the header may run ahead of the file.
 func checkLength(file *os.File, header []byte, path string) error {
 	info, err := file.Stat()
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
-// Expired implements [repo.Pruner]. It walks the table: tasks end about in the
-// order in which they came, and an index by time would cost each of them more
-// than a walk in small steps now and then does.
+// Expired implements [repo.Pruner]. It scans the table: tasks end approximately in
+// their order of submission, and an index by time would cost more than an occasional
+// scan in small steps.
 func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
 	var terms []string
 	var args []any

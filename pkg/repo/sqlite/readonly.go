@@ -17,8 +17,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// ReadOnly is a store's file that is only read, whether or not a dispatcher has
-// it open. It takes no lock. It implements [repo.Snapshotter].
+// ReadOnly reads a store's file, whether or not a dispatcher has it open. It takes no
+// lock. It implements [repo.Snapshotter].
 type ReadOnly struct {
 	path    string
 	options url.Values
@@ -26,10 +26,9 @@ type ReadOnly struct {
 
 var _ repo.Snapshotter = (*ReadOnly)(nil)
 
-// OpenReadOnly opens the file at path for reading. What a dispatcher has
-// committed to it by the time of a Snapshot is there, also what stands only in
-// its WAL yet. The file itself is never written; SQLite may leave an empty WAL
-// beside it.
+// OpenReadOnly opens the file at path for reading. A Snapshot contains everything that
+// a dispatcher has committed before, including the content of its WAL. The file itself
+// is never written; SQLite may leave an empty WAL beside it.
 //
 // A file that is not a store of ours is an error, one of another schema than
 // this program's a *model.Error of CodeConflict.
@@ -51,8 +50,8 @@ func OpenReadOnly(ctx context.Context, path string) (*ReadOnly, error) {
 	return &ReadOnly{path: path, options: options}, nil
 }
 
-// Snapshot implements [repo.Snapshotter]. While it is open, the WAL of a
-// dispatcher that writes grows by all that it commits.
+// Snapshot implements [repo.Snapshotter]. While it is open, the WAL of a writing
+// dispatcher grows with each commit.
 func (r *ReadOnly) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	snap, err := newSnapshot(ctx, r.path, r.options)
 	if err != nil {
@@ -61,8 +60,8 @@ func (r *ReadOnly) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	return snap, nil
 }
 
-// Schema returns the schema that the file at path has, 0 if it has none yet, and
-// the newest that this program knows. It reads only.
+// Schema returns the schema that the file at path has, 0 for a new file, and the newest
+// that this program knows. It reads only.
 func Schema(ctx context.Context, path string) (have, known int64, err error) {
 	path, options, err := readable(ctx, path)
 	if err != nil {
@@ -81,7 +80,7 @@ func schema(ctx context.Context, path string, options url.Values) (have, known i
 	return have, SchemaVersion(), err
 }
 
-// schemaOf reads the schema of an open file, 0 if it has none yet.
+// schemaOf reads the schema of an open file, 0 of a new one.
 func schemaOf(ctx context.Context, q sqlx.QueryerContext) (have int64, err error) {
 	var tables int
 	err = sqlx.GetContext(ctx, q, &tables, "SELECT count(*) FROM sqlite_schema WHERE name = 'goose_db_version'")

@@ -23,8 +23,8 @@ type snapshot struct {
 	ended  func() // tells the store
 }
 
-// Snapshot implements [repo.Snapshotter]. While it is open the WAL keeps all
-// that is committed, and grows by it.
+// Snapshot implements [repo.Snapshotter]. While it is open, the WAL grows with each
+// commit.
 func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	s.snaps.Lock()
 	defer s.snaps.Unlock()

@@ -86,10 +86,10 @@ func (s *Store) disconnect() error {
 	return errors.Join(errs...)
 }
 
-// Commit implements [repo.Committer]. It does not begin when ctx is done; once
-// begun it is seen through. It is CodeUnavailable where the disk is full, fails
-// or is read-only, and CodeInternal where the batch contradicts the store. The
-// next commit succeeds when the cause is gone.
+// Commit implements [repo.Committer]. It does not begin if ctx is done, and once begun
+// it completes. The error is CodeUnavailable if the disk is full, fails or is
+// read-only, and CodeInternal if the batch contradicts the store. The next commit
+// succeeds when the cause is gone.
 func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 	if err := rules.CheckBatch(b); err != nil {
 		return err

@@ -24,7 +24,7 @@ type Report struct {
 	Problems []string     `json:"problems"` // one sentence each; empty if all is well
 }
 
-// OK reports whether nothing was found.
+// OK reports whether the file has no problems.
 func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
 // invariants are what must hold between the rows of a store: a query of the ids
@@ -58,10 +58,10 @@ func validJSON(columns []string) string {
 	return strings.Join(list, " AND ")
 }
 
-// Verify checks the store's file at path, whether or not a dispatcher has it
-// open: SQLite's integrity check, the schema, the counters against a scan, and
-// what must hold between tasks and workers. It reads the whole file. An error
-// means that it could not be checked; its problems are in the report.
+// Verify checks the store's file at path, whether or not a dispatcher has it open:
+// SQLite's integrity check, the schema, the counters against a scan, and the invariants
+// between tasks and workers. It reads the whole file. An error means that the file
+// could not be checked; the report lists its problems.
 func Verify(ctx context.Context, path string) (*Report, error) {
 	r := &Report{Path: path, Problems: []string{}, ByStatus: model.Counts{}}
 	path, options, err := readable(ctx, path)
@@ -114,7 +114,7 @@ func (r *Report) addProblem(format string, args ...any) {
 	r.Problems = append(r.Problems, fmt.Sprintf(format, args...))
 }
 
-// check looks at what the rows say.
+// check compares the rows with each other.
 func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
 	counted, err := counts(ctx, q)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
-// Reader reads one text from its beginning. What it returns after something that
-// it does not know means nothing; [Reader.Done] tells.
+// Reader reads one text from its beginning. After an unknown construct its results are
+// meaningless; [Reader.Done] reports that.
 type Reader struct {
 	b       []byte // what is still to be read
 	between bool   // a comma must come before the next member or value

@@ -176,7 +176,7 @@ func (w *Writer) Pairs(pairs map[string]string) {
 	w.End('}')
 }
 
-// key begins a member whose name may be any.
+// key begins a member with any name.
 func (w *Writer) key(name string) {
 	w.next('{')
 	w.String(name)

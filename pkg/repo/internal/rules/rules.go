@@ -75,7 +75,7 @@ func RefusedError(id, format string, args ...any) error {
 	return model.Errorf(model.CodeInternal, "commit: "+format, args...).For(id)
 }
 
-// MismatchError is the error of a change whose From is not what the store holds; an
+// MismatchError is the error of a change with a From that the store does not hold; an
 // empty status means that the task is not there.
 func MismatchError(id string, from, have model.Status) error {
 	return RefusedError(id, "task %s: the change is made from %s, the store has %s", id, describeStatus(from), describeStatus(have))
