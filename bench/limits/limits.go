@@ -74,8 +74,8 @@ func parseBenchmarks(out string) map[string]figures {
 	return m
 }
 
-// compare prints a table, and returns whether every limit is kept. A benchmark
-// that was not measured keeps none: it may have been renamed.
+// compare prints a table, and returns whether every limit is kept. A benchmark that was
+// not measured keeps no limit: it may have been renamed.
 func compare(w io.Writer, limits []limit, measured map[key]figures) bool {
 	kept := true
 	fmt.Fprintf(w, "| benchmark | allocs/op | limit | B/op | limit | |\n|---|---:|---:|---:|---:|---|\n")

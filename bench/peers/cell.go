@@ -41,7 +41,7 @@ type cell struct {
 	system   queue.System
 	scenario scenario
 	dir      string
-	profiles string // folder; "": none
+	profiles string // folder; "" without profiles
 	server   *queue.Server
 	producer *role
 	worker   *role
@@ -92,7 +92,7 @@ func (c *cell) lifecycles(ctx context.Context) (*result, error) {
 	if _, err := c.worker.ask(order{Do: "reset"}); err != nil {
 		return nil, err
 	}
-	syscall.Sync() // nobody pays for what was written before
+	syscall.Sync() // earlier writes do not count
 	before := c.usage()
 	defer c.profile(ctx)()
 	made, err := c.producer.ask(order{Do: "submit", Load: c.scenario.Load})

@@ -9,8 +9,8 @@ import (
 type goal struct {
 	text   string
 	figure func(*report) float64 // 0: not measured
-	least  float64               // 0: none
-	most   float64               // 0: none
+	least  float64               // 0: no bound
+	most   float64               // 0: no bound
 }
 
 // faster is a goal: ours does at least so many times the jobs of a peer.

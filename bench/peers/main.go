@@ -116,7 +116,7 @@ func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, e
 	return rep.print(stdout), rep.write(o)
 }
 
-// present leaves out what is not installed, and says so.
+// present omits systems that are not installed, and prints their names.
 func present(systems []queue.System, stderr io.Writer) []queue.System {
 	var here []queue.System
 	for _, s := range systems {

@@ -12,7 +12,7 @@ import (
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
-// report is what was measured, and how it is told: tables in Markdown.
+// report holds the measurements and prints them as tables in Markdown.
 type report struct {
 	systems   []queue.System
 	scenarios []scenario
@@ -40,7 +40,7 @@ func (rep *report) of(system, scenario string, figure func(*result) float64) []f
 	return list
 }
 
-// median returns the one in the middle, or the mean of the two; 0 of none.
+// median returns the middle value, or the mean of the middle two; 0 of an empty list.
 func median(list []float64) float64 {
 	s := slices.Sorted(slices.Values(list))
 	if len(s) == 0 {
@@ -63,7 +63,7 @@ func (rep *report) ratio(ours, theirs, scenario string, figure func(*result) flo
 	return median(list)
 }
 
-// conditions says when, where and how often was measured.
+// conditions states the time, the machine and the number of the measurements.
 func (rep *report) conditions() string {
 	return fmt.Sprintf("%s, %s/%s, %d × %s, load average before it %s, %d rounds of %v at most",
 		time.Now().UTC().Format(time.DateOnly), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), proc.Processor(), rep.busy, rep.rounds, rep.long)

@@ -12,9 +12,9 @@ import (
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
-// Producers and workers are processes of their own: this program, started again
-// with "role" as its first argument. They are told what to do by lines of JSON on
-// their input, and answer each with a line.
+// Producers and workers are processes of their own: this program, started again with
+// "role" as its first argument. They receive orders as lines of JSON on their input,
+// and answer each with a line.
 
 // order is a line to a role.
 type order struct {

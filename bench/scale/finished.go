@@ -16,8 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
 
-// finishedPart compares a dispatcher whose store has many finished tasks with one
-// whose store is empty.
+// finishedPart compares a dispatcher with a store of many finished tasks and one with
+// an empty store.
 func (b *bench) finishedPart(ctx context.Context) error {
 	b.table.head("%d finished tasks, store sqlite", b.finished)
 	dir := filepath.Join(b.dir, "finished")

@@ -24,7 +24,7 @@ type options struct {
 	interval                   time.Duration // of heartbeats
 	long                       time.Duration // of each timed measurement
 	quick, check               bool
-	profiles                   string // folder; "": none
+	profiles                   string // folder; "" without profiles
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
@@ -97,7 +97,7 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 	return nil
 }
 
-// say tells on the way what is being done.
+// say prints the current step.
 func (b *bench) say(format string, args ...any) {
 	fmt.Fprintf(b.stderr, "%s "+format+"\n", append([]any{time.Now().Format(time.TimeOnly)}, args...)...)
 }

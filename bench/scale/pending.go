@@ -99,8 +99,8 @@ func (b *bench) fullSide(ctx context.Context, dir string) (*side, error) {
 	return again, nil
 }
 
-// newSide starts a dispatcher with two workers: a fast one of tasks that find a
-// slot at once, and a slow one whose tasks gather.
+// newSide starts a dispatcher with two workers: a fast one of tasks that find a slot at
+// once, and a slow one with a growing backlog.
 func (b *bench) newSide(ctx context.Context, dir string) (*side, error) {
 	i, err := b.start(ctx, dir, b.store)
 	if err != nil {
@@ -121,7 +121,7 @@ func (b *bench) newSide(ctx context.Context, dir string) (*side, error) {
 	return s, nil
 }
 
-// fillPending makes the backlog, and says what it costs.
+// fillPending makes the backlog, and prints its cost.
 func (b *bench) fillPending(ctx context.Context, s *side, dir string) error {
 	before, err := s.heap(ctx)
 	if err != nil {

@@ -69,7 +69,8 @@ func run(url string) error {
 	}
 	fmt.Println("submitted", t.ID)
 
-	// Events tell of changes sooner, but one may be lost; get always knows.
+	// Events announce changes sooner, but one may be lost; get returns the current
+	// state.
 	for range time.Tick(200 * time.Millisecond) {
 		switch t, err = request(nc, "get", map[string]any{"id": t.ID}); {
 		case err != nil:

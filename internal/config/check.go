@@ -41,8 +41,8 @@ func (n *NATS) validate() error {
 // is named.
 func (n *DispatcherNATS) Embedded() bool { return n.URL == "" && n.Context == "" }
 
-// validateEmbedded wants what the embedded server can be told. It asks for one user
-// and password; what else a connection could show, it would let in unseen.
+// validateEmbedded accepts only the settings of the embedded server. It asks for one
+// user and password; what else a connection could show, it would let in unseen.
 func (n *DispatcherNATS) validateEmbedded() error {
 	for _, k := range []struct{ key, value string }{
 		{"nats.creds", n.Creds}, {"nats.nkey", n.NKey}, {"nats.cert", n.Cert}, {"nats.ca", n.CA},

@@ -8,7 +8,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Dispatcher is everything that cmd/dispatcher can be told.
+// Dispatcher is the configuration of cmd/dispatcher.
 type Dispatcher struct {
 	Database         Database         `key:"database"`
 	TaskAssignment   TaskAssignment   `key:"task_assignment"`
@@ -23,7 +23,7 @@ type Dispatcher struct {
 	LogFormat        string           `key:"log_format" flag:"log-format" oneof:"text|json" doc:"The format of log lines."`
 }
 
-// Database says where tasks and workers are kept.
+// Database configures the store of tasks and workers.
 type Database struct {
 	Type        string `key:"type" flag:"db-type" env:"DISPATCHER_DB_TYPE," oneof:"memory|sqlite|postgres" doc:"The store. memory: data is lost on exit."`
 	Path        string `key:"path" flag:"db-path" env:"DISPATCHER_DB_PATH," doc:"The file of the store sqlite."`
@@ -31,7 +31,7 @@ type Database struct {
 	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"sqlite: full syncs each commit to the disk before its answers; normal may lose the last moments in a power failure."`
 }
 
-// TaskAssignment says how tasks find workers, and how often they are tried.
+// TaskAssignment configures placement and retries.
 type TaskAssignment struct {
 	Strategy       string         `key:"strategy" flag:"strategy" oneof:"least_loaded|round_robin|random|tags" doc:"How a task is assigned to one of the workers that meet its requirements."`
 	MaxRetries     int            `key:"max_retries" flag:"max-retries" min:"0" max:"999" doc:"Retries of a task after failures before it is failed; max_attempts of the task overrides it."`
@@ -43,7 +43,7 @@ type TaskAssignment struct {
 	Ageing         model.Duration `key:"ageing" max:"87600h" doc:"After each such wait a task counts as one priority higher; 0 = off."`
 }
 
-// WorkerManagement says when a worker is lost.
+// WorkerManagement configures when a worker is lost.
 type WorkerManagement struct {
 	HeartbeatInterval model.Duration `key:"heartbeat_interval" flag:"heartbeat-interval" min:"100ms" max:"1h" doc:"The interval of the workers' heartbeats."`
 	HeartbeatTimeout  model.Duration `key:"heartbeat_timeout" flag:"heartbeat-timeout" max:"24h" doc:"A worker without a heartbeat for this long is offline, and its tasks go to other workers. Must exceed heartbeat_interval."`
@@ -51,7 +51,7 @@ type WorkerManagement struct {
 	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long the records of offline workers are kept."`
 }
 
-// NATS says how to reach the server.
+// NATS configures the connection to the server.
 type NATS struct {
 	URL      URLs   `key:"url" flag:"nats-url" env:",NATS_URL" doc:"The server, or several separated by commas. Empty: the server of nats.context; without a context the dispatcher starts an embedded server, and a worker uses nats://127.0.0.1:4222."`
 	Context  string `key:"context" env:",NATS_CONTEXT" doc:"A context of the nats command. It supplies the values that are empty here."`
@@ -95,7 +95,7 @@ type HTTP struct {
 	Pprof  bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
 }
 
-// Limits bound what the dispatcher takes in.
+// Limits bound the input of the dispatcher.
 type Limits struct {
 	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Simultaneous tasks for one host in the whole cluster; 0 = no limit."`
 	Hosts           map[string]int `key:"hosts" example:"{\"example.org\": 2}" min:"0" max:"1000000" doc:"Limits of single hosts: host to number."`
@@ -105,7 +105,7 @@ type Limits struct {
 	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different requirement sets of pending tasks."`
 }
 
-// Retention says how long what has ended is kept.
+// Retention configures how long terminal tasks are kept.
 type Retention struct {
 	Completed model.Duration `key:"completed" max:"87600h" doc:"How long completed tasks are kept; 0 = without limit."`
 	Failed    model.Duration `key:"failed" max:"87600h" doc:"How long failed tasks are kept; 0 = without limit."`
@@ -113,8 +113,7 @@ type Retention struct {
 	IDs       model.Duration `key:"ids" max:"87600h" doc:"How long the id of a deleted task stays taken."`
 }
 
-// DefaultDispatcher returns the configuration of a dispatcher that was told
-// nothing.
+// DefaultDispatcher returns the configuration of a dispatcher that was given nothing.
 func DefaultDispatcher() *Dispatcher {
 	return &Dispatcher{
 		Database: Database{Type: "memory", Path: "data/dispatcher.db", Synchronous: "full"},

@@ -1,4 +1,4 @@
-// Package config holds what the programs can be told: one struct for each, its
+// Package config defines the configuration of the programs: one struct for each, its
 // defaults, and how file, environment and flags are laid over them.
 //
 // Later ones win: defaults, a file of JSON with comments, environment, flags.

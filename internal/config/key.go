@@ -18,12 +18,11 @@ const (
 	workerPrefix     = "WORKER"
 )
 
-// key is one setting of a program: what its struct tags say, and its place in
-// the struct.
+// key is one setting of a program: its struct tags, and its place in the struct.
 type key struct {
 	path     string   // as in the file: "database.type"
 	env      []string // its environment names; the first that is set counts
-	flag     string   // without the dash; empty where it has none
+	flag     string   // without the dash; empty for a key without a flag
 	doc      string
 	oneof    []string // the legal values, if only some are
 	example  string   // of an object, as JSON
@@ -105,7 +104,7 @@ func (k *key) form() form {
 // countsMap reports whether the values of a formMap are numbers, not strings.
 func (k *key) countsMap() bool { return k.value.Type().Elem().Kind() == reflect.Int }
 
-// kind says in words what a value must be.
+// kind describes the legal values in words.
 func (k *key) kind() string {
 	switch k.form() {
 	case formNumber:
@@ -125,7 +124,7 @@ func (k *key) kind() string {
 	}
 }
 
-// element says what the values in a formMap must be.
+// element describes the legal values of a formMap.
 func (k *key) element() string {
 	if k.countsMap() {
 		return "a whole number"
@@ -322,7 +321,7 @@ func (k *key) text() string {
 	return strings.Join(pairs, ",")
 }
 
-// changes groups the keys whose values differ from the defaults.
+// changes groups the keys with values other than the defaults.
 func changes(keys, defaults []*key) slog.Value {
 	var attrs []slog.Attr
 	for i, k := range keys {

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// The files that are read where -config names none, if they exist. They are
-// looked for in the working directory.
+// The files that are read without -config, if they exist. They are looked for in the
+// working directory.
 const (
 	DispatcherFile = "config/dispatcher.json"
 	WorkerFile     = "config/worker.json"
@@ -23,7 +23,7 @@ const (
 // configuration that came of it.
 type DispatcherCommand struct {
 	Config  *Dispatcher
-	File    string   // the file that was read; empty: none
+	File    string   // the file that was read; empty if no file was read
 	Dev     bool     // -dev: everything in one process
 	Exit    bool     // -exit: end when the URLs are done
 	Version bool     // -version: nothing else is set
@@ -34,7 +34,7 @@ type DispatcherCommand struct {
 // came of it.
 type WorkerCommand struct {
 	Config  *Worker
-	File    string // the file that was read; empty: none
+	File    string // the file that was read; empty if no file was read
 	Version bool   // -version: nothing else is set
 }
 

@@ -13,7 +13,7 @@ type Size int64
 // sizeUnits are the letters and how often each is 1024.
 const sizeUnits = "KMGT"
 
-// parseSize reads what [Size] says.
+// parseSize reads the text of a [Size].
 func parseSize(text string) (Size, error) {
 	digits, shift := text, 0
 	for i, unit := range sizeUnits {

@@ -56,7 +56,8 @@ func endOf(data []byte) (line, column int) {
 	return 1 + bytes.Count(data, []byte("\n")), len(data) - bytes.LastIndexByte(data, '\n')
 }
 
-// endsInside says what is open at the end of the file; text is hujson's error.
+// endsInside names the construct that is open at the end of the file; text is hujson's
+// error.
 func endsInside(data []byte, text string) string {
 	switch {
 	case strings.HasPrefix(text, "parsing string"):

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Worker is everything that cmd/worker can be told.
+// Worker is the configuration of cmd/worker.
 type Worker struct {
 	Name          string            `key:"name" flag:"name" doc:"The worker's name in the cluster; empty: the host name, with - for invalid characters."`
 	NATS          NATS              `key:"nats"`
@@ -37,8 +37,8 @@ type Aria2 struct {
 	SecretFile string `key:"secret_file" doc:"File with its rpc-secret, instead of aria2.secret."`
 }
 
-// DefaultWorker returns the configuration of a worker that was told nothing.
-// Its name is empty; [LoadWorker] puts the host's.
+// DefaultWorker returns the default configuration of a worker. Its name is empty;
+// [LoadWorker] puts the host's.
 func DefaultWorker() *Worker {
 	return &Worker{
 		NATS:         NATS{Prefix: defaultPrefix},

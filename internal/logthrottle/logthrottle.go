@@ -11,8 +11,8 @@ import (
 // Quiet is the time in which a [Throttle] passes a bounded number of messages.
 const Quiet = 10 * time.Second
 
-// Throttle passes Burst messages in each quiet time, and counts the others: the next
-// one that passes says how many times it happened. It is safe for concurrent use.
+// Throttle passes Burst messages in each quiet time, and counts the others: the next a
+// line that passes states how many times it happened. It is safe for concurrent use.
 type Throttle struct {
 	Burst int // 0 is 1
 

@@ -225,8 +225,8 @@ func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
 	return r, nil
 }
 
-// schema says which schema the SQLite file, or the one of the second word, has; or
-// it brings that file, or the streams in NATS, up to date.
+// schema prints which schema the SQLite file, or the one of the second word, has; or it
+// brings that file, or the streams in NATS, up to date.
 func (p *program) schema(ctx context.Context) error {
 	words := p.o.words
 	if len(words) == 0 || words[0] != "status" && words[0] != "up" {

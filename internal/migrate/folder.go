@@ -8,9 +8,9 @@ import (
 	"path/filepath"
 )
 
-// ensureFolder checks that the folder of a file to be written exists, and makes it
-// with --mkdir. A folder that is missing is more often a mistyped path: a copy of
-// a store would then lie where nobody looks for it.
+// ensureFolder checks that the folder of a file to be written exists, and makes it with
+// --mkdir. A folder that is missing is more often a mistyped path: a copy of a store
+// would then be in an unexpected place.
 func (p *program) ensureFolder(path string) error {
 	folder := filepath.Dir(path)
 	switch info, err := os.Stat(folder); {

@@ -14,7 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// options is what the command line says, and the dispatcher's configuration.
+// options are the command line and the dispatcher's configuration.
 type options struct {
 	source, target string
 	sqlitePath     string
@@ -99,7 +99,7 @@ func (o *options) parseFlags(f *flag.FlagSet, args []string, out io.Writer) erro
 
 // checkWords refuses words and flags that the subcommand does not take.
 func (o *options) checkWords(command string) error {
-	if o.streams && o.nats == "" { // --nats URL: the flag needs none
+	if o.streams && o.nats == "" { // --nats URL: the flag needs no value
 		o.takeURL()
 	}
 	most := map[string]int{"verify": 1, "schema": 2}[command]
@@ -139,7 +139,7 @@ type natsFlag options
 // String implements [flag.Value].
 func (f *natsFlag) String() string { return f.nats }
 
-// IsBoolFlag says that it may stand alone.
+// IsBoolFlag reports that the flag needs no value.
 func (f *natsFlag) IsBoolFlag() bool { return true }
 
 // Set implements [flag.Value].
@@ -182,7 +182,7 @@ func (p place) String() string {
 	return p.kind + " " + p.path
 }
 
-// place reads what --source or --target says.
+// place reads the value of --source or --target.
 func (o *options) place(name, value string) (place, error) {
 	switch lower := strings.ToLower(value); {
 	case value == "":

@@ -36,12 +36,12 @@ func number(n int64, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// text says what a copy did.
+// text describes the result of a copy.
 func (r *result) text(w io.Writer) error {
 	word := "migrated"
 	switch {
 	case r.Error != "" && r.Tasks+r.Workers == 0:
-		return nil // the error says it all
+		return nil // the error is the text
 	case r.DryRun:
 		word = "would be migrated"
 	}

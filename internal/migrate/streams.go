@@ -8,8 +8,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
-// streams makes and checks the streams of the dispatcher, as its configuration
-// has them: for a dispatcher whose NATS user may not.
+// streams makes and checks the streams of the dispatcher, as its configuration has
+// them: for a dispatcher without the permission to create them.
 func (p *program) streams(ctx context.Context) error {
 	if p.o.words[0] != "up" {
 		return badUsage("schema: --nats goes with up")

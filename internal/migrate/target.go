@@ -154,7 +154,7 @@ func (w *sqliteWriter) rename() error {
 	return replaceFile(w.path+migrating, w.path)
 }
 
-// replaceFile puts a closed SQLite file in the place of another one, whose lock
+// replaceFile puts a closed SQLite file in the place of another one. The lock of that
 // is held, in one step.
 func replaceFile(from, to string) error {
 	for _, path := range []string{from, to} {

@@ -13,7 +13,7 @@ const (
 	// Further requests are refused before they are decoded, which is cheap: a client
 	// that floods is served as fast as it sends, and does not delay other clients.
 	maxInFlight = 4096
-	// rateBurst is the time whose rate a client may use at once.
+	// rateBurst is how long a client may save up its rate for one burst.
 	rateBurst = time.Second
 	// evictFrom is the number of clients at which idle ones are evicted.
 	evictFrom = 10_000

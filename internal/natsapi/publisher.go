@@ -67,7 +67,7 @@ func (p *Publisher) RequestHeartbeat(worker string) {
 	})
 }
 
-// Drop tells a worker which assignments to stop.
+// Drop orders a worker to stop assignments.
 func (p *Publisher) Drop(worker string, list []model.Drop) {
 	sendList(p, p.subjects.Drop(worker), "drop", list)
 }

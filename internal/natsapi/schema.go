@@ -112,8 +112,8 @@ func workerEndpointTypes() map[string]endpointTypes {
 	}
 }
 
-// schemas returns the metadata of an endpoint; nil for export and import, whose bodies
-// are lines of records.
+// schemas returns the metadata of an endpoint; nil for export and import, because their
+// bodies are lines of records.
 func schemas(name string) map[string]string {
 	s, ok := allEndpointTypes()[name]
 	if !ok {

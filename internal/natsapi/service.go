@@ -46,7 +46,7 @@ const (
 	startFlush   = 10 * time.Second // for the server to learn of the endpoints
 )
 
-// Options says how the service presents itself.
+// Options are the name and metadata of the service.
 type Options struct {
 	Prefix  string // of all subjects
 	Name    string // of this dispatcher, for the error of a second one: "host-1, pid 4711"

@@ -77,8 +77,8 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 }
 
 // olderThan compares two dispatchers by their start times, then by their ids, so that
-// both get the same result whatever their clocks say. A dispatcher without a start time
-// is the older.
+// both get the same result, whatever their clocks. A dispatcher without a start time is
+// the older.
 func olderThan(a, b micro.ServiceIdentity) bool {
 	started := func(i micro.ServiceIdentity) time.Time {
 		t, _ := time.Parse(time.RFC3339Nano, i.Metadata[metaStarted]) // else the zero time

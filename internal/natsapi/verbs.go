@@ -7,7 +7,7 @@ import (
 )
 
 // taskVerb returns the handler of a verb that acts on the tasks of {"id"} or {"ids"}.
-// The client is empty for an operator, who may act on the tasks of all clients.
+// The client is empty for an operator, which may act on the tasks of all clients.
 func taskVerb(event func(client, id string) engine.Event) func(*call) {
 	return func(c *call) {
 		ids, many, err := wire.DecodeIDs(c.data)

@@ -23,7 +23,7 @@ import (
 const (
 	maxTunnels         = 8192             // at once; further ones are closed
 	maxUnauthenticated = 256              // connections that have not authenticated yet
-	maxPins            = 64               // hosts of one user whose address is remembered
+	maxPins            = 64               // hosts of one user with a remembered address
 	authTimeout        = 10 * time.Second // for authentication
 	maxConnectRequest  = 16 << 10         // bytes of a request
 	dialTimeout        = 15 * time.Second

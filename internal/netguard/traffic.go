@@ -14,7 +14,7 @@ import (
 type Traffic struct {
 	Tunnels int // connections that were made
 	Bodies  int // HTTP responses that brought a file or a part of it
-	Opaque  int // connections whose responses the proxy cannot read, such as those of TLS
+	Opaque  int // connections with responses that the proxy cannot read, such as those of TLS
 
 	Host   string // of the last response or opaque connection
 	Status int    // of the last response; 0: opaque
@@ -31,7 +31,7 @@ func (p *Proxy) Traffic(name string) Traffic {
 }
 
 // monitor notes the responses of one tunnel. One response after another can come
-// through it, each to a request that near sends when the response before is over.
+// through it, each to a request that near sends after the previous response has ended.
 type monitor struct {
 	proxy      *Proxy
 	user, host string
@@ -39,7 +39,7 @@ type monitor struct {
 
 	requests atomic.Int64 // HTTP requests that near has sent
 	head     atomic.Bool  // the last of them asks for no body
-	answered atomic.Int64 // requests whose response has begun
+	answered atomic.Int64 // requests with a response that has begun
 }
 
 // noteRequest notes the bytes that near sends. A request that follows a response ends the

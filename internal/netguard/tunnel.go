@@ -23,7 +23,7 @@ const (
 	gatherTime      = 200 * time.Millisecond
 	readPoll        = 5 * time.Millisecond
 	maxReadWait     = 10 * time.Second
-	unknownReadWait = 200 * time.Millisecond // where the kernel does not tell what was read
+	unknownReadWait = 200 * time.Millisecond // where the kernel does not report the bytes read
 )
 
 // tunnel copies between near and far until near ends. greeted has the bytes that near

@@ -17,10 +17,10 @@ const mounted = "ARIA_TEST_MOUNT_AT"
 
 const noDisk = "NOT TESTED: no disk of its own can be had here (user namespaces and mounts are forbidden)"
 
-// OnASmallDisk runs a test's body in a process with a mount namespace of its own,
-// in which dir is a file system of so many megabytes. Where that is forbidden, as
-// in most containers, the test says so and is skipped, also with
-// ARIA_TEST_REQUIRE=1: there is nothing that could be installed.
+// OnASmallDisk runs a test's body in a process with a mount namespace of its own, in
+// which dir is a file system of so many megabytes. Where that is forbidden, as in most
+// containers, the test prints this and is skipped, also with ARIA_TEST_REQUIRE=1: there
+// is nothing that could be installed.
 func OnASmallDisk(t *testing.T, megabytes int, body func(t *testing.T, dir string)) {
 	t.Helper()
 	if dir := os.Getenv(mounted); dir != "" {

@@ -26,9 +26,9 @@ func Need(t testing.TB, program string) string {
 }
 
 // Missing ends a test that cannot be run because of err, without the program, and
-// says how to install it. Who has only Go can still run the other tests; with
-// ARIA_TEST_REQUIRE=1, which .ci/run sets after it has installed everything, it is
-// a failure.
+// states how to install it. With only Go installed the other tests still run; with
+// ARIA_TEST_REQUIRE=1, which .ci/run sets after it has installed everything, it is a
+// failure.
 func Missing(t testing.TB, program string, err error) {
 	t.Helper()
 	install := "apt-get install " + cmp.Or(debian[program], program)
@@ -38,7 +38,7 @@ func Missing(t testing.TB, program string, err error) {
 	Unsupported(t, fmt.Sprintf("%v (%s)", err, install))
 }
 
-// Unsupported ends a test that this machine cannot run, and says why. With
+// Unsupported ends a test that this machine cannot run, and states the reason. With
 // ARIA_TEST_REQUIRE=1 that is a failure.
 func Unsupported(t testing.TB, why string) {
 	t.Helper()

@@ -54,8 +54,8 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Out: &Log{}, t: t, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.Out, p.Out
-	// A program inherits that a signal is ignored, so below nohup none would end on
-	// SIGHUP. One that is caught is inherited as the default.
+	// A program inherits that a signal is ignored, so under nohup no program would end
+	// on SIGHUP. One that is caught is inherited as the default.
 	caught := make(chan os.Signal, 1)
 	signal.Notify(caught, syscall.SIGHUP)
 	err := cmd.Start()
@@ -64,7 +64,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = cmd.Wait() // ExitCode tells
+		_ = cmd.Wait() // ExitCode reports the result
 		close(p.done)
 	}()
 	t.Cleanup(func() {

@@ -17,7 +17,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// AskTimeout limits a request whose context has no deadline.
+// AskTimeout limits a request with a context without a deadline.
 const AskTimeout = 10 * time.Second
 
 // Limits of the subscriptions of links and clients.

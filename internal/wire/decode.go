@@ -122,8 +122,8 @@ func (l *specList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 // DecodeSubmit decodes a submit of one or of many specs. In a list each spec is judged
-// alone. room is the limit of a message in bytes: a spec whose assignment would not fit
-// is CodeTooLarge.
+// alone. room is the limit of a message in bytes: a spec with an assignment that would
+// not fit is CodeTooLarge.
 func DecodeSubmit(data []byte, room int) (list []Submission, many bool, err *model.Error) {
 	var body submitMessage
 	err = Strict(data, &body)
@@ -209,7 +209,7 @@ func checkFits(spec *model.TaskSpec, size, room int) *model.Error {
 // into a message with a body of room bytes.
 func MaxSpec(room int) int { return room - taskOverhead }
 
-// WithID adds a valid id to an error that has none.
+// WithID adds a valid id to an error without one.
 func WithID(id string, err *model.Error) *model.Error {
 	if err == nil || err.ID != "" || !model.ValidName(id) {
 		return err

@@ -25,7 +25,7 @@ type Role string
 // The roles of requests.
 const (
 	RoleTask   Role = "task"   // a client, on its own tasks
-	RoleQuery  Role = "query"  // an observer, who reads everything
+	RoleQuery  Role = "query"  // an observer that reads everything
 	RoleAdmin  Role = "admin"  // an operator
 	RoleWorker Role = "worker" // a worker
 )

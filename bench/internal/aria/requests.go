@@ -95,7 +95,7 @@ func (r *requests) publish() {
 		case m := <-r.out:
 			runtime.Gosched()
 			for more := true; more; {
-				// A request that is not sent is not answered: who asks sees that.
+				// A request that is not sent gets no answer: the requester times out.
 				_ = r.nc.PublishMsg(m)
 				select {
 				case m = <-r.out:

@@ -14,14 +14,14 @@ import (
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
-// WorkerOptions says what a worker is.
+// WorkerOptions configure a worker.
 type WorkerOptions struct {
 	Name   string
 	Slots  int
 	Ledger *queue.Ledger
 	Tags   map[string]string
 	Hold   bool // jobs are finished by [Worker.Finish] only
-	Batch  bool // one report request may tell of many jobs
+	Batch  bool // one report request may hold many jobs
 
 	OnGiven     func()              // after a job was given
 	OnHeartbeat func(time.Duration) // after a heartbeat was answered: how long that took
@@ -51,7 +51,7 @@ type ref struct {
 	Attempt int64  `json:"attempt"`
 }
 
-// report is what a worker says of one attempt.
+// report is the state of one attempt.
 type report struct {
 	ref
 	Status          string  `json:"status"`
@@ -139,8 +139,8 @@ func (w *Worker) beat(interval time.Duration) {
 
 func (w *Worker) stopped() bool { return w.life.Err() != nil }
 
-// heartbeat sends the whole state, does what the answer says, and returns when
-// the next one is due.
+// heartbeat sends the whole state, executes the answer, and returns when the next one
+// is due.
 func (w *Worker) heartbeat(ctx context.Context) (time.Duration, error) {
 	body, err := json.Marshal(w.state())
 	if err != nil {
@@ -191,7 +191,7 @@ func (w *Worker) state() map[string]any {
 // asks, which has the lock.
 func (w *Worker) report(r ref, finished bool) report {
 	if !finished {
-		got := min(w.seq<<20, 1<<30-1) // each heartbeat tells of a MiB more
+		got := min(w.seq<<20, 1<<30-1) // each heartbeat reports a MiB more
 		return report{ref: r, Status: "downloading", Progress: float64(got*100) / (1 << 30), CompletedLength: got, TotalLength: 1 << 30, DownloadSpeed: 1 << 20}
 	}
 	return report{ref: r, Status: "completed", Progress: 100, CompletedLength: 1 << 30, TotalLength: 1 << 30}
@@ -261,8 +261,8 @@ func (w *Worker) Finish() bool {
 	return false
 }
 
-// done is called when reports were answered. A refused one says that somebody
-// else has the task: a fault in a run where nobody is lost.
+// done is called when reports were answered. A refused one says that somebody else has
+// the task: a fault in a run without lost workers.
 func (w *Worker) done(refs []ref, err error) {
 	w.mu.Lock()
 	for _, r := range refs {

@@ -25,7 +25,7 @@ func Main(run func(ctx context.Context, args []string, stdout, stderr io.Writer)
 
 // Parse reads the flags; nothing may follow them. -h prints them and is flag.ErrHelp.
 func Parse(f *flag.FlagSet, args []string, stderr io.Writer) error {
-	f.SetOutput(io.Discard) // the error is told by Usage
+	f.SetOutput(io.Discard) // Usage prints the error
 	err := f.Parse(args)
 	switch {
 	case errors.Is(err, flag.ErrHelp):
@@ -37,7 +37,7 @@ func Parse(f *flag.FlagSet, args []string, stderr io.Writer) error {
 	return err
 }
 
-// Usage tells of an error of Parse, and returns the exit code.
+// Usage prints an error of Parse, and returns the exit code.
 func Usage(name string, err error, stderr io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -46,7 +46,7 @@ func Usage(name string, err error, stderr io.Writer) int {
 	return 2
 }
 
-// Verdict tells of an error of the work, and returns the exit code.
+// Verdict prints an error of the work, and returns the exit code.
 func Verdict(name string, reached bool, err error, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", name, err)

@@ -24,7 +24,7 @@ type Process struct {
 	err  error // once done is closed
 }
 
-// Spec says what to start.
+// Spec describes a process to start.
 type Spec struct {
 	Name string // also that of its log in Dir
 	Path string
@@ -91,8 +91,8 @@ func (p *Process) Stop(signal syscall.Signal) {
 	p.log.Close()
 }
 
-// Await waits until ready says nil, for 60 s at most. If the program ends first,
-// the error has the end of its log.
+// Await waits until ready returns nil, for 60 s at most. If the program ends first, the
+// error has the end of its log.
 func (p *Process) Await(ctx context.Context, ready func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
@@ -136,7 +136,7 @@ func Listening(address string) func(context.Context) error {
 	}
 }
 
-// FreeAddress returns an address of this machine that nobody listens on now.
+// FreeAddress returns a free address of this machine.
 func FreeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // maxJobs bounds the numbers of jobs, and with them the ledger.
 const maxJobs = 20_000_000
 
-// Ledger is where workers say which jobs they were given, and which of them the
-// system has acknowledged as done. It is safe for concurrent use.
+// Ledger records which jobs workers were given, and which of them the system has
+// acknowledged as done. It is safe for concurrent use.
 type Ledger struct {
 	mu        sync.Mutex
 	runs      []uint8 // by number: how often it was given to a worker
@@ -24,7 +24,7 @@ type Ledger struct {
 	faults    []string
 }
 
-// Account is what a ledger says.
+// Account summarises a ledger.
 type Account struct {
 	Given    int64 // jobs given to workers, each time counted
 	Distinct int64 // different jobs among them
@@ -34,7 +34,7 @@ type Account struct {
 	Faults   []string      // what went wrong, the first ten
 }
 
-// Given says that a worker was given the job of that URL.
+// Given records that a worker was given the job of that URL.
 func (l *Ledger) Given(url string) {
 	now := time.Now()
 	n, at, err := parse(url)
@@ -60,7 +60,7 @@ func (l *Ledger) Given(url string) {
 	l.latencies = append(l.latencies, now.Sub(at))
 }
 
-// Acked says that the system has acknowledged n jobs as done.
+// Acked records that the system has acknowledged n jobs as done.
 func (l *Ledger) Acked(n int64) {
 	now := time.Now()
 	l.mu.Lock()
@@ -121,7 +121,7 @@ func (l *Ledger) AwaitGiven(ctx context.Context, n int64) error {
 	})
 }
 
-// Poll calls holds every 2 ms until it says true or fails.
+// Poll calls holds every 2 ms until it returns true or fails.
 func Poll(ctx context.Context, holds func() (bool, error)) error {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()

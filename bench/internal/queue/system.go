@@ -15,7 +15,7 @@ type System interface {
 	Name() string
 	// Title is for tables.
 	Title() string
-	// Missing says how to install what is not here; "" if all is.
+	// Missing states how to install missing programs; "" if all are installed.
 	Missing() string
 	// Bulk reports whether many jobs can be submitted in one request.
 	Bulk() bool
@@ -33,11 +33,11 @@ type Tuning struct {
 	Batch   bool // jobs come in bulk: reports may go in bulk too
 }
 
-// Server is what a system runs beside producers and workers.
+// Server is the part of a system besides producers and workers.
 type Server struct {
 	Address   string
 	Processes []*proc.Process
-	Profiles  string // URL of Go's profiles of the server; "": none
+	Profiles  string // URL of Go's profiles of the server; "" without profiles
 	Stop      func()
 }
 

@@ -29,7 +29,7 @@ var settings = [][2]string{
 	{"max_wal_size", "8GB"}, {"checkpoint_timeout", "30min"},
 }
 
-// missing says how to install PostgreSQL, "" if it is here.
+// missing states how to install PostgreSQL, "" if it is installed.
 func missing() string {
 	if _, err := binary("postgres"); err != nil {
 		return err.Error()

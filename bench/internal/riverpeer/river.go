@@ -54,7 +54,7 @@ type producer struct {
 }
 
 // cooldown is how often a worker looks for jobs at most, and also how often an
-// inserting client tells workers that there are some.
+// inserting client notifies workers.
 func cooldown(t queue.Tuning) time.Duration {
 	if t.Latency {
 		return river.FetchCooldownMin

@@ -1,8 +1,8 @@
 // Keys makes what nats-server.conf needs to run on a developer's machine or in a
-// laboratory: an authority, certificates, an nkey for each user that the
-// configuration names, and site.conf. What exists already is kept: running it again
-// after a user was added makes a key for that user and adds one line to site.conf.
-// A flag that would change what exists is reported and has no effect.
+// laboratory: an authority, certificates, an nkey for each user that the configuration
+// names, and site.conf. Existing files are kept: running it again after a user was
+// added makes a key for that user and adds one line to site.conf. A flag that would
+// change what exists is reported and has no effect.
 //
 // The authority's private key lies beside the others. For production use your own
 // authority, make each nkey where it is used, and write site.conf by hand.
@@ -202,7 +202,7 @@ func (m *maker) context(name string) error {
 	return nil
 }
 
-// urlOf returns the URL of a context, "" if it has none.
+// urlOf returns the URL of a context, "" for a context without one.
 func urlOf(context []byte) string {
 	var c struct{ URL string }
 	if json.Unmarshal(context, &c) != nil {

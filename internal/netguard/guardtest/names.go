@@ -1,4 +1,4 @@
-// Package guardtest is a name server for tests, whose answers may change from one
+// Package guardtest is a name server for tests. Its answers may change from one
 // question to the next.
 package guardtest
 
@@ -35,7 +35,7 @@ func Names(t *testing.T, answer func(name string) []netip.Addr) *net.Resolver {
 				return
 			}
 			if reply := respond(buf[:n], answer); reply != nil {
-				_, _ = server.WriteTo(reply, from) // who is gone needs no answer
+				_, _ = server.WriteTo(reply, from) // a requester that is gone needs no answer
 			}
 		}
 	}()

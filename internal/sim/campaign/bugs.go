@@ -16,9 +16,9 @@ import (
 // BugSeeds is how many seeds a planted bug has to be caught in.
 const BugSeeds = 200
 
-// A Bug is a mutation of the real code, from a file of its own: lines of comment
-// that say what it is, "file:" and a path from the root of the module, then under "old:"
-// the text that is replaced and under "new:" what by.
+// A Bug is a mutation of the real code, from a file of its own: lines of comment that
+// describe it, "file:" and a path from the root of the module, then under "old:" the
+// text that is replaced and under "new:" what by.
 type Bug struct {
 	Name, What string
 	File       string
@@ -82,8 +82,8 @@ func readBug(path string) (Bug, error) {
 	return b, nil
 }
 
-// Run builds cmd/sim with the bug in it and runs its number of seeds. It
-// returns which invariant caught the bug, "" if none did. It is an error if the old
+// Run builds cmd/sim with the bug in it and runs its number of seeds. It returns which
+// invariant caught the bug, "" for a bug that was not caught. It is an error if the old
 // text is not there exactly once, or the mutated code does not compile.
 func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 	dir, err := os.MkdirTemp("", "aria-bug-")

@@ -23,7 +23,7 @@ type Campaign struct {
 	First, Seeds uint64
 	Off          []world.Fault
 	Trouble      model.Duration
-	// SQLite is the interval of the seeds that run against SQLite too; 0 = none.
+	// SQLite is the interval of the seeds that run against SQLite too; 0 = no seed.
 	SQLite uint64
 }
 

@@ -5,7 +5,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkAccepted requires that the store has a task whose submit is acknowledged.
+// checkAccepted requires that the store has each task with an acknowledged submit.
 func (c *Oracle) checkAccepted(op engine.Submit, e *taskHistory, a *engine.Answer) {
 	if e.row == nil || e.row.Client != op.Client || e.row.SpecHash != op.Hash {
 		c.violate("answers-are-true", "the submit of %s by %s is acknowledged; the store has %s", e.id, op.Client, describeTask(e.row))
@@ -76,7 +76,8 @@ func (c *Oracle) checkAssignment(worker string, as *model.Assignment) {
 	}
 }
 
-// checkForget requires that a worker is told to forget only what the store knows.
+// checkForget requires that a worker is ordered to forget only attempts that the store
+// knows.
 func (c *Oracle) checkForget(worker string, ref model.TaskRef) {
 	e := c.task(ref.ID)
 	if c.isChangedInTurn(ref.ID) {

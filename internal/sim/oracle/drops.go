@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkDropOfDeleted checks the reason of a drop whose task is not in the store.
+// checkDropOfDeleted checks the reason of a drop of a task that is not in the store.
 func (c *Oracle) checkDropOfDeleted(e *taskHistory, worker string, d model.Drop) {
 	switch {
 	case d.Reason == model.DropDeleted && e.requests[verbDelete] > 0, d.Reason == model.DropCanceled && e.requests[verbCancel] > 0:

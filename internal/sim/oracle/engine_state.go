@@ -41,7 +41,7 @@ func (c *Oracle) checkEngineState() {
 	}
 }
 
-// checkTaskState compares what the engine says of a task with its row.
+// checkTaskState compares the engine's state of a task with its row.
 func (c *Oracle) checkTaskState(e *taskHistory, live map[string]model.TaskState) {
 	got, ok := live[e.id]
 	c.checkTaskAgrees(e, got, ok)

@@ -25,7 +25,7 @@ func (c *Oracle) checkEvents() {
 	}
 }
 
-// checkRemoved requires that a worker which is said to be removed is not in the store.
+// checkRemoved requires that a worker with a removed event is not in the store.
 func (c *Oracle) checkRemoved() {
 	for i, ev := range c.turn.workerEvents {
 		if ev.Status != model.WorkerRemoved {

@@ -7,7 +7,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkHeartbeat takes over what a worker says of itself.
+// checkHeartbeat records the state in a worker's heartbeat.
 func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *engine.Answer) {
 	k := c.worker(h.WorkerID)
 	if a.Err != nil {
@@ -51,7 +51,7 @@ func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *engine.Answer) {
 	}
 }
 
-// applyListing takes over what a heartbeat says of tasks.
+// applyListing records the tasks that a heartbeat lists.
 func (c *Oracle) applyListing(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer) map[string]int64 {
 	listed := make(map[string]int64, len(h.Tasks))
 	for i := range h.Tasks {

@@ -9,7 +9,7 @@ func (c *Oracle) checkImported(e *taskHistory, a *model.Task) {
 	}
 }
 
-// checkHeldTask requires that a task which is held back is given to nobody.
+// checkHeldTask requires that a held task is not assigned.
 func (c *Oracle) checkHeldTask(ch *change) {
 	e, a := ch.task, ch.after
 	_, released := c.turn.releases[e.id]
@@ -24,8 +24,8 @@ func (c *Oracle) checkHeldTask(ch *change) {
 	}
 }
 
-// checkHeldReason requires that the dispatcher says of a task that waits whether it is
-// held back.
+// checkHeldReason requires that the reason of a waiting task states whether it is held
+// back.
 func (c *Oracle) checkHeldReason(e *taskHistory, reason string) {
 	if e.row.Status != model.StatusPending || e.hold == holdUnsure {
 		return

@@ -5,7 +5,7 @@ type imports struct {
 	active bool // one is under way
 }
 
-// hold says whether a task that was imported may be placed.
+// hold states whether an imported task may be placed.
 type hold int
 
 const (
@@ -14,7 +14,7 @@ const (
 	holdUnsure      // it was canceled and retried in one turn: both are right
 )
 
-// reasonHeld is what a task that is held back says.
+// reasonHeld is the reason of a held task.
 const reasonHeld = "is held back until its import is verified"
 
 // ImportBegan notes that an import is under way.

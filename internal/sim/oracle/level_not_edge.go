@@ -6,8 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkLevel requires that the answer to a heartbeat says all: what the worker lacks and
-// should hold, and what it lists and should not.
+// checkLevel requires that the answer to a heartbeat is complete: what the worker lacks
+// and should hold, and what it lists and should not.
 func (c *Oracle) checkLevel(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
 	for _, e := range c.taskOrder {
 		row := e.row

@@ -14,7 +14,7 @@ func (c *Oracle) CheckAcknowledged() {
 	}
 }
 
-// checkDeleted checks who has wished a task away.
+// checkDeleted requires that a deletion was requested or that the retention is over.
 func (c *Oracle) checkDeleted(ch *change) {
 	e := ch.task
 	if !ch.before.Status.Terminal() && !(c.mayHaveEnded(e, ch.before) && e.requests[verbDelete] > 0) {
@@ -40,7 +40,7 @@ func (c *Oracle) mayHaveEnded(e *taskHistory, b *model.Task) bool {
 	return e.holderReported(b.Attempt, reportedCompleted|reportedFailed) || e.requests[verbCancel] > 0 || lost || late
 }
 
-// isExpired reports whether the time of a task that has ended is over.
+// isExpired reports whether the retention time of a terminal task has passed.
 func (c *Oracle) isExpired(t *model.Task) bool {
 	keep := map[model.Status]model.Duration{
 		model.StatusCompleted: c.retention.Completed, model.StatusFailed: c.retention.Failed,

@@ -2,7 +2,8 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkHolder requires that who holds a task is who was given its attempt.
+// checkHolder requires that the holder of a task is the worker that its attempt was
+// assigned to.
 func (c *Oracle) checkHolder(e *taskHistory, a *model.Task) {
 	if (a.WorkerID != "") != a.Status.Active() {
 		c.violate("one-holder", "%s is %s, held by %q", e.id, a.Status, a.WorkerID)

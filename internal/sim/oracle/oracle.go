@@ -28,9 +28,8 @@ type Dispatcher interface {
 	Query(events ...engine.Event) ([]engine.Answer, bool)
 }
 
-// Oracle is what can be known of one dispatcher from outside: what was said to
-// it, what it said, and what its store was given. Each turn is looked at when it is
-// over.
+// Oracle observes one dispatcher from outside: its input, its output, and the writes to
+// its store. Each turn is looked at when it is over.
 type Oracle struct {
 	world      World
 	dispatcher Dispatcher

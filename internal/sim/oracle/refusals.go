@@ -60,7 +60,7 @@ func (c *Oracle) checkDuplicate(e *taskHistory, a *engine.Answer) {
 	}
 }
 
-// checkTooMany requires that a limit which is said to be reached is.
+// checkTooMany requires that a limit in an error response is reached.
 func (c *Oracle) checkTooMany(e *taskHistory, client string, a *engine.Answer) {
 	if c.cfg.RequirementSets >= 1000 && c.isWithinLimits(client) {
 		c.violate("refusals", "%s is refused: %s", e.id, a.Err.Message)

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkImmutable requires that what a client has said stays.
+// checkImmutable requires that the fields of the spec stay unchanged.
 func (c *Oracle) checkImmutable(e *taskHistory, b, a *model.Task) {
 	if a.ID != b.ID || a.Client != b.Client || a.SpecHash != b.SpecHash || a.Seq != b.Seq || a.CreatedAt != b.CreatedAt {
 		c.violate("rows-stay-true", "%s: its id, client, hash, seq or time of birth has changed", e.id)

@@ -14,7 +14,7 @@ type taskHistory struct {
 	imported       bool // imported
 	hold           hold
 	submissions    []submission
-	requests       [verbCount]int // how often it was asked for, by those who may
+	requests       [verbCount]int // number of permitted requests
 	effects        [verbCount]int
 	assignments    []assignment
 	statements     []statement

@@ -114,7 +114,7 @@ func (c *Oracle) BeginTurn() {
 	}
 }
 
-// EndTurn looks at a turn that is over. If the process did not survive it, what it had
+// EndTurn checks a turn that has ended. If the process did not survive it, what it had
 // committed counts, and nothing else was.
 func (c *Oracle) EndTurn(survived bool) {
 	t := &c.turn

@@ -24,8 +24,8 @@ type workerHistory struct {
 	undrains   int // that were done
 }
 
-// stopping is an attempt that a worker was told to drop, and that uses a slot
-// until it has; if that is not certain, it may.
+// stopping is an attempt that a worker was ordered to drop, and that uses a slot until
+// it has; if that is not certain, it may.
 type stopping struct {
 	attempt int64
 	certain bool
@@ -73,7 +73,7 @@ func (c *Oracle) isDrained(k *workerHistory) bool {
 	return row != nil && row.Drained
 }
 
-// isHealthy reports whether a worker is not at its end in every respect.
+// isHealthy reports whether some health metric of a worker is not at its worst.
 func isHealthy(k *workerHistory) bool {
 	m := &k.heartbeat.HealthMetrics
 	return m.CPUUsage < 100 || m.MemoryUsage < 100 || m.DiskUsage < 100

@@ -170,7 +170,7 @@ func (k *worker) finishDrop(h *heldTask) {
 	}
 }
 
-// wipe removes bytes, where the reason of the drop says so.
+// wipe removes bytes, if the reason of the drop demands it.
 func (k *worker) wipe(d model.Drop) {
 	if d.Reason.RemovesBytes() {
 		delete(k.bytes, d.ID)
@@ -193,7 +193,7 @@ func (k *worker) release(h *heldTask) {
 	k.tasks = slices.DeleteFunc(k.tasks, func(o *heldTask) bool { return o == h })
 }
 
-// rememberFinished remembers that an attempt is over.
+// rememberFinished records that an attempt has ended.
 func (k *worker) rememberFinished(id string, attempt int64) {
 	k.finishedAttempts = slices.DeleteFunc(k.finishedAttempts, func(e finishedAttempt) bool { return e.until < k.w.now })
 	k.finishedAttempts = append(k.finishedAttempts, finishedAttempt{id, attempt, k.w.now + rememberFinishedFor})

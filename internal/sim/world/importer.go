@@ -21,7 +21,7 @@ type importer struct {
 	runs int
 
 	// Of the import under way.
-	writer repo.Writer // nil: none is
+	writer repo.Writer // nil without an import
 	life   int         // of the process in which it began
 	next   int         // of rows
 	want   repo.Digest // of what was put and not kept

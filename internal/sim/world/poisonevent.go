@@ -9,10 +9,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// sendPoison has the dispatcher take in a message with two events on which the engine
-// panics, between others that it can decide. The engine has no hook for it:
-// the first is an import that lacks a task, and panics when the engine has taken over
-// the task before it; the second is a page of no workers. The bus lets neither pass.
+// sendPoison sends the dispatcher a message with two events on which the engine panics,
+// between others that it can decide. The engine has no hook for it: the first is an
+// import that lacks a task, and panics when the engine has taken over the task before
+// it; the second is a page of no workers. The bus lets neither pass.
 func (w *world) sendPoison() {
 	d := w.primary
 	if d.stepper == nil {
@@ -57,7 +57,7 @@ func (l *logger) checkPanic(r *slog.Record) {
 // Enabled implements [slog.Handler].
 func (l *logger) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
 
-// unreadable draws which of n entries cannot be read where they come in, -1 = none.
+// unreadable draws which of n entries the receiver cannot read, -1 = each is readable.
 func (k *worker) unreadable(n int) int {
 	if !k.hasUnreadable || n == 0 || !chance(k.w.workerRand, 2) {
 		return -1

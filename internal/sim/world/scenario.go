@@ -17,7 +17,7 @@ type scenario struct {
 	tasks         int        // that each client submits, approximately
 	faultPhase    model.Time // length of the fault phase
 	faults        []Fault    // that may occur
-	doubledIn     int        // one of so many messages is doubled; 0 = none
+	doubledIn     int        // one of so many messages is doubled; 0 = no message
 	lostIn        int
 	lateIn        int
 	hasMissingTag bool // many tasks need a tag that no worker has

@@ -130,7 +130,7 @@ func (k *worker) crash() {
 	for _, h := range k.tasks {
 		k.savePartialFile(h)
 		h.next = nil
-		h.drop = nil // the dispatcher says it again
+		h.drop = nil // the dispatcher repeats it
 	}
 	k.tasks = slices.DeleteFunc(k.tasks, func(h *heldTask) bool { return h.refused })
 }
