@@ -335,15 +335,3 @@ func (e *Engine) acquireTurn(ctx context.Context) error {
 }
 
 func (e *Engine) releaseTurn() { <-e.turn }
-
-// pause waits for d; it is false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

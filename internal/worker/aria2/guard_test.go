@@ -192,7 +192,7 @@ func TestEngine_HTTPTrackerUsesTheGuard(t *testing.T) {
 		if _, err := e.Poll(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		pause(t.Context(), 20*time.Millisecond)
+		download.Pause(t.Context(), 20*time.Millisecond)
 	}
 	if err := e.proxy.LastError(gidOf("torrent")); !errors.As(err, new(*netguard.RefusedError)) {
 		t.Error(err)

@@ -153,7 +153,7 @@ func TestProbe_ReadsNoBody(t *testing.T) {
 type late map[string]time.Duration
 
 func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !pause(r.Context(), l[r.URL.Host]) {
+	if !download.Pause(r.Context(), l[r.URL.Host]) {
 		return nil, r.Context().Err()
 	}
 	return &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{}, Body: http.NoBody}, nil

@@ -2,5 +2,6 @@
 
 package aria2
 
-// rescue finds nothing: what a killed aria2c did not note is fetched again.
-func rescue(string) (int64, error) { return 0, nil }
+// recoverBytes finds no bytes: those that a killed aria2c did not record are downloaded
+// again.
+func recoverBytes(string) (int64, error) { return 0, nil }

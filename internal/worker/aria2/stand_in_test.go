@@ -72,7 +72,7 @@ func runStandIn(args []string) error {
 	parent := os.Getppid()
 	go func() {
 		for os.Getppid() == parent {
-			pause(context.Background(), 100*time.Millisecond)
+			download.Pause(context.Background(), 100*time.Millisecond)
 		}
 		os.Exit(0)
 	}()
@@ -170,7 +170,7 @@ func (s *standIn) add(params []json.RawMessage) any {
 	case "spin":
 		s.spins = true
 	case "late":
-		pause(context.Background(), 5*time.Second)
+		download.Pause(context.Background(), 5*time.Second)
 	}
 	return options.GID
 }
@@ -242,7 +242,7 @@ func TestRemove_StuckDownloadIsAbandonedAlone(t *testing.T) {
 			}
 			waiting = false
 		default:
-			pause(t.Context(), 50*time.Millisecond)
+			download.Pause(t.Context(), 50*time.Millisecond)
 		}
 	}
 	downloadtest.Await(t, e, "other", func(s download.State) bool { return s.Phase == download.Active && e.PID() != before && e.PID() != 0 })

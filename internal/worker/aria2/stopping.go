@@ -105,7 +105,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 		if done {
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, errClosed) || !pause(ctx, wait) {
+		if ctx.Err() != nil || errors.Is(err, errClosed) || !download.Pause(ctx, wait) {
 			if err == nil {
 				err = errStopping
 			}
@@ -200,7 +200,7 @@ func (e *Engine) stopOwnDownloads(s session) {
 				left++
 			}
 		}
-		if left > 0 && !pause(ctx, 10*time.Millisecond) {
+		if left > 0 && !download.Pause(ctx, 10*time.Millisecond) {
 			break
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
 // steadyAfter is how long an aria2c must have lived for its end to count as the
@@ -104,7 +106,7 @@ func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 		if p != nil {
 			log.Warn("aria2c has ended; starting it again", "error", p.endReason(), "in", wait)
 		}
-		if !pause(ctx, wait) {
+		if !download.Pause(ctx, wait) {
 			return
 		}
 		var err error
@@ -208,7 +210,7 @@ func (v *supervisor) connect(ctx context.Context, p *process) *client {
 			return c
 		}
 		v.e.cfg.Logger.Debug("aria2c cannot be reached", "error", err)
-		if !pause(ctx, time.Duration(min(try+1, 10))*200*time.Millisecond) {
+		if !download.Pause(ctx, time.Duration(min(try+1, 10))*200*time.Millisecond) {
 			return nil
 		}
 	}

@@ -235,7 +235,7 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 			now := time.Now()
 			wait := max(j.jobLimiter.wait(now, n), j.engineLimiter.wait(now, n))
 			t.watchdog.Stop() // it is we who wait now
-			if wait > 0 && !pause(t.ctx, wait) {
+			if wait > 0 && !download.Pause(t.ctx, wait) {
 				return cause(t.ctx, t.ctx.Err())
 			}
 			t.watchdog.Reset(j.timeout)
@@ -264,7 +264,7 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 // checkpointLoop has what is written outlive the machine, too, until ctx ends. An error
 // ends the fetch.
 func (j *job) checkpointLoop(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
-	for pause(ctx, syncInterval) {
+	for download.Pause(ctx, syncInterval) {
 		if err := f.checkpoint(); err != nil {
 			stop(err)
 			return

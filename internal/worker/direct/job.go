@@ -223,20 +223,8 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 			wait = max(wait, download.RetryAfterOf(err))
 		}
 		j.log.Debug("a try failed; it is repeated", "error", download.Clean(err.Error()), "in", wait)
-		if !pause(ctx, wait) {
+		if !download.Pause(ctx, wait) {
 			return nil, 0, ctx.Err()
 		}
-	}
-}
-
-// pause waits for d; it is false if ctx ends first.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }

@@ -303,7 +303,7 @@ func TestFetch_KilledProcessKeepsWrittenBytes(t *testing.T) {
 		}
 		deadline := time.Now().Add(20 * time.Second)
 		for s.Sent.Load() < int64(kill)*(3<<20) && time.Now().Before(deadline) {
-			pause(t.Context(), time.Millisecond)
+			download.Pause(t.Context(), time.Millisecond)
 		}
 		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
 			t.Fatal(err)
