@@ -277,11 +277,10 @@ func (u *unit) managed(more ...string) *testbed.Process {
 	return p
 }
 
-// TestInstallLines_GiveEachUnitItsOwnFiles runs the install lines of
-// systemd/README.md as root on a copy of this machine, then every unit as its own
-// user, against each other: NATS with the generated keys, the dispatcher, two
-// workers. Each user reads its own secrets and nobody else's, and no user can write
-// below /etc.
+// TestInstallLines_GiveEachUnitItsOwnFiles runs the install lines of systemd/README.md
+// as root on a copy of this machine, then every unit as its own user, against each
+// other: NATS with the generated keys, the dispatcher, two workers. Each user reads
+// only its own secrets, and no user can write below /etc.
 func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
 	testbed.Need(t, "setpriv")
 	testbed.Need(t, "useradd")

@@ -120,7 +120,7 @@ func (r *recorder) wait(t *testing.T, prefix string) {
 	})
 }
 
-// liveThrough has everything said once that the protocol knows.
+// liveThrough sends each message of the protocol once.
 func liveThrough(t *testing.T, c *cluster, r *recorder) {
 	t.Helper()
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {

@@ -65,8 +65,7 @@ func find(systems []queue.System, name string) (queue.System, error) {
 	return nil, fmt.Errorf("there is no system %q", name)
 }
 
-// choose returns those whose names are in the list, which has commas; all, if it
-// is empty.
+// choose returns those with a name in the list, which has commas; all, if it is empty.
 func choose[T any](all []T, list string, name func(T) string) ([]T, error) {
 	if list == "" {
 		return all, nil

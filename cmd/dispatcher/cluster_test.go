@@ -34,7 +34,7 @@ func startCluster(t *testing.T, external bool, workers ...string) *cluster {
 	return startClusterWith(t, external, nil, workers...)
 }
 
-// startClusterWith starts one whose dispatcher has further variables.
+// startClusterWith starts a cluster and gives its dispatcher further variables.
 func startClusterWith(t *testing.T, external bool, env []string, workers ...string) *cluster {
 	t.Helper()
 	c := &cluster{t: t, dir: t.TempDir(), workers: make(map[string]*testbed.Process)}
@@ -101,7 +101,7 @@ func (c *cluster) byStatus(ids []string) map[model.Status]int {
 	return counts
 }
 
-// ends counts for each task how often it was said to be completed.
+// ends counts the completed events of each task.
 type ends struct {
 	mu sync.Mutex
 	n  map[string]int

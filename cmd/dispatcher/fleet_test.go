@@ -82,7 +82,8 @@ func TestRemoveWorker_OnlineNeedsForce(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Error("nobody was told that it was removed")
 	}
-	// It speaks once more: a new worker, which takes back what nobody was given.
+	// Its next heartbeat registers a new worker, which takes back the tasks that were
+	// not reassigned.
 	if done := c.untilStatus("running", model.StatusCompleted); done.Attempt != 1 || done.Result.WorkerID != "w1" {
 		t.Errorf("what it held: %+v", done.TaskState)
 	}
@@ -134,7 +135,7 @@ func (c *cluster) overhear(worker string) *answers {
 	return o
 }
 
-// verdicts counts what was said of single reports, by the code; "" is taken.
+// verdicts counts the results of single reports by code; "" is accepted.
 func (o *answers) verdicts(t *testing.T) map[int]int {
 	t.Helper()
 	o.mu.Lock()

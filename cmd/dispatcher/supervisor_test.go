@@ -147,8 +147,8 @@ func TestWorker_NotifiesServiceManager(t *testing.T) {
 	m.waits("STOPPING=1")
 }
 
-// TestDispatcher_WarnsOfMemoryStore: what is lost on exit is said at a level that
-// an operator sees, and not where a newcomer tries things out.
+// TestDispatcher_WarnsOfMemoryStore: the log states what is lost on exit at a level
+// that an operator sees, and not where a newcomer tries things out.
 func TestDispatcher_WarnsOfMemoryStore(t *testing.T) {
 	const text = "memory store: data is lost on exit"
 	for kind, want := range map[string]bool{"memory": true, "sqlite": false} {

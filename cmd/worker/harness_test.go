@@ -44,7 +44,7 @@ type cluster struct {
 	client *client.Client
 
 	mu        sync.Mutex
-	completed map[string]int // how often each task was said to be completed
+	completed map[string]int // number of completed events of each task
 }
 
 func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *cluster {

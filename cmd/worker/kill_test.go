@@ -33,9 +33,9 @@ var victims = map[string]func(n *workerProcess){
 	"both":       func(n *workerProcess) { n.Kill(); n.killAria2c(); n.start() },
 }
 
-// survive kills again and again while 20 downloads are under way. In the end each
-// file is whole, each task was said to be completed once, and the server sent
-// little more than the files.
+// survive kills again and again while 20 downloads are under way. In the end each file
+// is whole, each task has one completed event, and the server sent little more than the
+// files.
 func survive(t *testing.T, kill func(*workerProcess), kills int) {
 	const downloads, rate = 20, 400 << 10
 	pause := func() time.Duration { return 500*time.Millisecond + rand.N(2*time.Second) }

@@ -82,7 +82,7 @@ func TestDrop_PauseKeepsBytesCancelRemoves(t *testing.T) {
 	c.submit(&model.TaskSpec{ID: "paused", URL: s.URL + "/file.bin"}, &model.TaskSpec{ID: "canceled", URL: s.URL + "/file.bin"})
 	c.reached("paused", 3<<19)
 	c.reached("canceled", 1<<20)
-	throttle.Set(50 << 10) // neither will end before it is told
+	throttle.Set(50 << 10) // neither ends before its drop
 	if _, err := c.client.Cancel(t.Context(), "canceled"); err != nil {
 		t.Fatal(err)
 	}

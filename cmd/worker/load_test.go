@@ -42,7 +42,7 @@ func TestLoad_SixtyFourDownloadsUseLittleCPU(t *testing.T) {
 		}
 	}
 	// The goal is 5%, and 2 to 4 are usual; but the speed of shared machines differs by
-	// more than twice. What polls, or wakes for each piece, takes far more.
+	// more than twice. A program that polls, or wakes for each piece, takes far more.
 	if used > watch*3/20 {
 		t.Errorf("%v of processor time in %v, want under 5%%, and 15%% on a slow machine", used, watch)
 	}

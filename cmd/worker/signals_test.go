@@ -46,8 +46,8 @@ func wantLog(t *testing.T, n *workerProcess, sentence string) {
 // quickly is far less than the 10 s that a stop may take.
 const quickly = 7 * time.Second
 
-// TestWorker_LeavesAtOnceWithoutNATS stops a worker whose NATS server is away, or
-// does not answer any more: it does not wait for either.
+// TestWorker_LeavesAtOnceWithoutNATS stops a worker without a NATS server, or does not
+// answer any more: it does not wait for either.
 func TestWorker_LeavesAtOnceWithoutNATS(t *testing.T) {
 	for name, signal := range stopSignals {
 		t.Run("cut off, "+name, func(t *testing.T) {

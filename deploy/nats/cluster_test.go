@@ -20,7 +20,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// freePorts returns ports that nobody listens on at the moment.
+// freePorts returns ports that are free at the moment.
 func freePorts(t *testing.T, n int) []int {
 	t.Helper()
 	ports := make([]int, n)

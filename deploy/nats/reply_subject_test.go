@@ -22,8 +22,8 @@ var elsewhere = []string{
 }
 
 // A requester names the subject of its answer, and NATS does not ask whether it may
-// publish there. Here everybody names every subject that would do harm, without
-// even permissions in the way: what is answered stays in the account of who asked.
+// publish there. Here everybody names every subject that would do harm, without even
+// permissions in the way: each answer stays in the account of the requester.
 func TestReplySubject_ForeignSubjectGetsNoAnswer(t *testing.T) {
 	url := startServer(t, withoutPermissions).ClientURL()
 	startDispatcher(t, url)

@@ -24,9 +24,10 @@ func specOf(id string, size int) string {
 	return `{"id":"` + id + `","url":"https://files.example/f","mirrors":[` + strings.Join(mirrors, ",") + `]}`
 }
 
-// TestSubmit_AssignmentAboveMaxPayloadIsTooLarge checks that a task whose assignment would
-// not fit into a message of the NATS server in use is refused alone, however it comes: as
-// one, in a batch, through the intake, and by an update or a retry that makes it larger.
+// TestSubmit_AssignmentAboveMaxPayloadIsTooLarge checks that a task with an assignment
+// that would not fit into a message of the NATS server in use is refused alone, however
+// it comes: as one, in a batch, through the intake, and by an update or a retry that
+// makes it larger.
 func TestSubmit_AssignmentAboveMaxPayloadIsTooLarge(t *testing.T) {
 	server, err := embedded.Start(embedded.Options{Listen: "127.0.0.1:-1", StoreDir: t.TempDir(), MaxPayload: 64 << 10})
 	if err != nil {

@@ -251,7 +251,8 @@ func TestDaemon_InProcessConnectionIsReplaced(t *testing.T) {
 }
 
 // TestDaemon_YoungerOneStopsAfterReplacement checks that a dispatcher looks for another
-// one as soon as its connection is replaced: one that started meanwhile found nobody.
+// one as soon as its connection is replaced: one that started meanwhile found no other
+// dispatcher.
 func TestDaemon_YoungerOneStopsAfterReplacement(t *testing.T) {
 	d := newDaemon(t, testConfig(t))
 	ctx, cancel := context.WithCancel(t.Context())

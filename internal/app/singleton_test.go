@@ -15,7 +15,7 @@ import (
 // TestDaemon_OlderDispatcherEndsIt checks that a dispatcher that finds an older one
 // ends with an error that names it.
 func TestDaemon_OlderDispatcherEndsIt(t *testing.T) {
-	d := newDaemon(t, testConfig(t)) // it has found nobody
+	d := newDaemon(t, testConfig(t)) // it has found no other dispatcher
 	// Now the network is whole again, and there is another one.
 	olderAnswers(t, d.Server().ClientURL())
 	if err := d.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "another dispatcher (host-9, pid 1") {

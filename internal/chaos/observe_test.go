@@ -12,7 +12,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// snapshot is what the dispatcher said at one moment.
+// snapshot is the state that the dispatcher reported at one moment.
 type snapshot struct {
 	asked   time.Time              // all of it is from after this
 	live    map[string]*model.Task // the tasks that are not terminal

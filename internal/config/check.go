@@ -42,7 +42,7 @@ func (n *NATS) validate() error {
 func (n *DispatcherNATS) Embedded() bool { return n.URL == "" && n.Context == "" }
 
 // validateEmbedded accepts only the settings of the embedded server. It asks for one
-// user and password; what else a connection could show, it would let in unseen.
+// user and password; it would accept any other credentials unchecked.
 func (n *DispatcherNATS) validateEmbedded() error {
 	for _, k := range []struct{ key, value string }{
 		{"nats.creds", n.Creds}, {"nats.nkey", n.NKey}, {"nats.cert", n.Cert}, {"nats.ca", n.CA},

@@ -88,8 +88,8 @@ func wantText(t *testing.T, err error, want string) {
 	}
 }
 
-// TestConfig_LastCommentWithoutNewline reads files whose last byte belongs to a //
-// comment, in each place where a comment may stand last.
+// TestConfig_LastCommentWithoutNewline reads files with a last byte that belongs to a
+// // comment, in each place where a comment may stand last.
 func TestConfig_LastCommentWithoutNewline(t *testing.T) {
 	for _, text := range []string{`{"log_level":"warn"}//`, "{\"log_level\":\"warn\"}\n// the end", "// a\n{\"log_level\":\"warn\",\n} // {"} {
 		d, err := loadDispatcher(t, []string{"-config", write(t, text)}, nil)

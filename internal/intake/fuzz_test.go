@@ -56,7 +56,7 @@ func FuzzAdvisory(f *testing.F) {
 	quiet := logthrottle.New(slog.New(slog.DiscardHandler))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		i := &Intake{undelivered: make(chan uint64, 1), warnings: quiet}
-		for range 2 { // nor does it block where nobody reads
+		for range 2 { // nor does it block without a reader
 			i.handleAdvisory(&nats.Msg{Subject: "$JS.EVENT.ADVISORY.CONSUMER.MAX_DELIVERIES.ARIA_INTAKE.dispatcher", Data: data})
 		}
 		if len(i.undelivered) == 1 && <-i.undelivered == 0 {

@@ -16,7 +16,7 @@ const source = `"url":"https://example.com/f.iso"`
 // fakeBackend accepts every submission; do, where set, replaces the answering.
 type fakeBackend struct {
 	mu  sync.Mutex
-	ops []engine.Event // all that was taken in
+	ops []engine.Event // all events that were accepted
 
 	do func(ops []engine.Event, done func([]engine.Answer)) *model.Error
 }

@@ -342,7 +342,7 @@ func TestIntake_KeepsOrderOfMessages(t *testing.T) {
 		return nil
 	}
 	p := newPost(t, backend)
-	stopIntake(t, p.intake) // they are sent while nobody takes them
+	stopIntake(t, p.intake) // they are sent while no dispatcher consumes them
 	var want []string
 	for n := range messages {
 		want = append(want, fmt.Sprint("t", n))

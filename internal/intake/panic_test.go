@@ -8,9 +8,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// TestIntake_PoisonMessageBecomesADeadLetter: a message whose decision is a 500 each
-// time is tried a few times and then put among the dead letters; those behind it are
-// decided meanwhile.
+// TestIntake_PoisonMessageBecomesADeadLetter: a message with a decision that is a 500
+// each time is tried a few times and then put among the dead letters; those behind it
+// are decided meanwhile.
 func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
 	tries := make(chan struct{}, 100)
 	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {

@@ -79,7 +79,7 @@ func TestIntake_DecidesUndeliverableMessages(t *testing.T) {
 		return p.left(t) == 0
 	})
 	v := p.verdict(t)
-	for v.Seq == first { // two advisories of one message: its verdict may be said twice
+	for v.Seq == first { // two advisories of one message: its verdict may be published twice
 		v = p.verdict(t)
 	}
 	if v.ID != "c" {
@@ -194,7 +194,7 @@ func TestIntake_ClientAtLimitDelaysNoOther(t *testing.T) {
 	for len(seen) < messages {
 		v := p.verdict(t)
 		before, again := seen[v.Seq]
-		if again && before.ID == v.ID { // a verdict may be said twice
+		if again && before.ID == v.ID { // a verdict may be published twice
 			continue
 		}
 		if again || v.Seq > messages || v.Error != nil || v.MsgID != fmt.Sprint("g", v.Seq-1) || !ids[v.ID] {

@@ -147,7 +147,7 @@ func upToDate(ctx context.Context, path string, p *program) error {
 	return s.Close()
 }
 
-// keep gives the file at path, and its WAL if it could not be taken in, a second
+// keep gives the file at path, and its WAL if it could not be checkpointed, a second
 // name, and returns that; "" if there is no file.
 func keep(path string) (string, error) {
 	name := path + ".before-restore-" + time.Now().UTC().Format("20060102T150405.000Z")

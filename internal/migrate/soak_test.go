@@ -21,8 +21,8 @@ import (
 const (
 	soakTasks   = 1_000_000
 	soakWorkers = 1000
-	// soakCPU is what a record may take of both processes, in µs: at 66 two cores
-	// do 30,000 a second. What else the machine does is no matter to it.
+	// soakCPU is what a record may take of both processes, in µs: at 66 two cores do
+	// 30,000 a second. The other load of the machine does not affect it.
 	soakCPU    = 60
 	soakMemory = 200e6 // bytes, of the steps between files
 )

@@ -33,7 +33,7 @@ type fakeBackend struct {
 	transfer.Backend // of none: they are tested with a real dispatcher, in internal/app
 
 	mu  sync.Mutex
-	ops []engine.Event // all that was taken in
+	ops []engine.Event // all events that were accepted
 
 	do      func(ops []engine.Event, done func([]engine.Answer)) *model.Error
 	task    func(client, id string) (*model.Task, error)
@@ -192,7 +192,7 @@ func serve(t testing.TB, backend *fakeBackend) *world {
 	return w
 }
 
-// said is an answer as a program with nothing but nats.go sees it.
+// said is an answer as a program that uses only nats.go receives it.
 type said struct {
 	code, text string
 	body       string

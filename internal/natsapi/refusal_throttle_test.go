@@ -53,7 +53,7 @@ func TestRefusalThrottle_SendsEveryRefusalDuringClose(t *testing.T) {
 }
 
 // TestServiceStop_AnswersRequestRefusedAfterThrottle drives a whole service: a request
-// over its client's limit is taken in, the pacer ends, and only then is the request
+// over its client's limit is accepted, the pacer ends, and only then is the request
 // refused. The stop must not wait for it.
 func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
 	w := serve(t, &fakeBackend{})

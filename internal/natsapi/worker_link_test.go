@@ -198,7 +198,7 @@ func TestPublisher_StuckConnectionBlocksOnceThenDrops(t *testing.T) {
 	}
 	stuck := make(chan struct{})
 	taken := make(chan struct{})
-	if !p.outbox.put(func() { close(taken); <-stuck }) { // as a socket that nobody reads
+	if !p.outbox.put(func() { close(taken); <-stuck }) { // as a socket without a reader
 		t.Fatal("the outbox is full from the start")
 	}
 	testbed.Receive(t, taken)

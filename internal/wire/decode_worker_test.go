@@ -138,7 +138,8 @@ func TestDecodeHeartbeat_GoodMembersBesideBadOnesKept(t *testing.T) {
 	}
 }
 
-// Without the fields that say who speaks and when, a heartbeat is refused.
+// A heartbeat without the fields that identify the worker and order its heartbeats is
+// refused.
 func TestDecodeHeartbeat_BadIdentityRefused(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"instance":7}`:                "instance: must be a string",

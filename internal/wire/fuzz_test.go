@@ -31,7 +31,7 @@ func FuzzDecodeSubmit(f *testing.F) {
 			case one.Spec.Validate() != nil:
 				t.Errorf("an invalid spec came through: %v", one.Spec.Validate())
 			default:
-				// What was taken in reads the same after a trip to a worker and back.
+				// An accepted message is unchanged after a round trip to a worker.
 				again, _, err := DecodeSubmit(MustEncode(one.Spec), room)
 				if err != nil || again[0].Err != nil || again[0].Spec.Hash() != one.Spec.Hash() {
 					t.Errorf("it changed on its way: %s: %v", MustEncode(one.Spec), err)

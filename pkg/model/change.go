@@ -4,8 +4,8 @@ package model
 type Batch struct {
 	Tasks   []TaskChange
 	Workers []WorkerChange
-	// Forget removes tombstones whose Until is at or before it, those that end
-	// first, at most [MaxForget]; 0 removes none.
+	// Forget removes tombstones with an Until at or before it, those that end first, at
+	// most [MaxForget]; 0 removes none.
 	Forget Time
 }
 

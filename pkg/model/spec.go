@@ -195,7 +195,7 @@ func checkMagnet(field string, topics []string) error {
 // Bytes that are not UTF-8 are names in other charsets.
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 
-// withoutURL returns the cause inside a *url.Error, whose own text repeats the
+// withoutURL returns the cause inside a *url.Error. The text of that error repeats the
 // URL with its password.
 func withoutURL(err error) error {
 	var e *url.Error

@@ -7,7 +7,7 @@ type Status string
 const (
 	StatusPending     Status = "pending"     // waits for a worker
 	StatusQueued      Status = "queued"      // assigned; the worker has not begun
-	StatusDownloading Status = "downloading" // the worker said that it began
+	StatusDownloading Status = "downloading" // the worker reported that it began
 	StatusPaused      Status = "paused"      // held back by its client
 	StatusCompleted   Status = "completed"   // all bytes are on the worker's disk
 	StatusFailed      Status = "failed"      // given up; Error says why

@@ -85,7 +85,8 @@ func (l misstating) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 
 func (misstatedSnapshot) Digest() repo.Digest { return repo.Digest{Tasks: 10} }
 
-// TestCopy_WrongSourceDigestIsError: a source whose records do not match its digest is an error.
+// TestCopy_WrongSourceDigestIsError: a source with records that do not match its digest
+// is an error.
 func TestCopy_WrongSourceDigestIsError(t *testing.T) {
 	_, err := repo.Copy(t.Context(), misstating{filled(t, 10, 0)}, repo.StoreTarget(memory.New()), repo.CopyOptions{})
 	if err == nil || !strings.Contains(err.Error(), "the source states") {

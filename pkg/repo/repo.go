@@ -91,8 +91,8 @@ type Snapshotter interface {
 // a time. A store may need space for each change while a snapshot is open, so read and
 // close it without delay.
 type Snapshot interface {
-	// Tasks yields every task whose Seq is greater than after, in the order of
-	// Seq. It stops after the first error.
+	// Tasks yields every task with a Seq greater than after, in the order of Seq. It
+	// stops after the first error.
 	Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error]
 	// Workers returns all workers in the order of their names, with UsedSlots
 	// and CurrentTasks from the tasks that they hold.

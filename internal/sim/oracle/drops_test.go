@@ -7,7 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// TestDrops_DropOfHeldAttemptRefused: no worker is told to drop an attempt that it should hold.
+// TestDrops_DropOfHeldAttemptRefused: no worker is ordered to drop an attempt that it
+// should hold.
 func TestDrops_DropOfHeldAttemptRefused(t *testing.T) {
 	play(t, "drops", []testCase{
 		{"a canceled attempt", false, func(h *history) {

@@ -40,7 +40,7 @@ func (c *Oracle) checkHeartbeat(h *model.Heartbeat, a *engine.Answer) {
 		c.disconnect(k)
 		return
 	}
-	for id, s := range k.stopping { // in any order: each is looked at alone
+	for id, s := range k.stopping { // in any order: each is checked alone
 		switch {
 		case listed[id] == s.attempt:
 		case !repeated && !h.Partial:

@@ -2,7 +2,7 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkLimits requires that nothing was taken in past the limits.
+// checkLimits requires that no task was accepted above the limits.
 func (c *Oracle) checkLimits() {
 	born := false
 	for _, ch := range c.turn.changes {

@@ -5,14 +5,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Message is one that a dispatcher has taken in.
+// Message is one that a dispatcher has received.
 type Message struct {
 	Ops        []engine.Event
 	FromWorker bool // else of a client
 	Answers    []engine.Answer
 }
 
-// Received notes a message that was taken in: from now on it may have its effect.
+// Received records a message that was accepted: from now on it may have its effect.
 func (c *Oracle) Received(m *Message) {
 	c.undecided = append(c.undecided, m)
 	for _, op := range m.Ops {

@@ -28,7 +28,7 @@ func TestNobodyLostTooEarly_EarlyLossRefused(t *testing.T) {
 	})
 }
 
-// loss is the change of a task whose worker is lost.
+// loss is the change of a task of a lost worker.
 func loss(t *model.Task) {
 	become(model.StatusPending)(t)
 	t.Losses++

@@ -29,7 +29,7 @@ type Dispatcher interface {
 }
 
 // Oracle observes one dispatcher from outside: its input, its output, and the writes to
-// its store. Each turn is looked at when it is over.
+// its store. It checks each turn after its end.
 type Oracle struct {
 	world      World
 	dispatcher Dispatcher
@@ -47,7 +47,7 @@ type Oracle struct {
 
 	cooldowns map[cooldownKey]*cooldown
 
-	undecided []*Message // taken in, not yet decided
+	undecided []*Message // received, not yet decided
 	turn      turn
 	imports   imports
 

@@ -7,8 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// replayTurn goes through what was said in a turn, in order, with its answers: each
-// must be true by the store, and what the dispatcher knows of workers follows.
+// replayTurn replays the messages of a turn, in order, with their answers: each must be
+// true by the store, and what the dispatcher knows of workers follows.
 func (c *Oracle) replayTurn() {
 	c.applyTickChanges()
 	for _, ev := range c.turn.workerEvents {

@@ -244,7 +244,7 @@ func (c *Oracle) isOnlyMention(id string) bool {
 }
 
 // isRemovedInTurn reports whether an operator has removed the worker: then that comes
-// after what workers said.
+// after the messages of workers.
 func (c *Oracle) isRemovedInTurn(worker string) bool {
 	for _, m := range c.turn.messages {
 		for _, op := range m.Ops {

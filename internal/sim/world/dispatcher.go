@@ -66,7 +66,7 @@ func (d *dispatcher) clock() engine.Clock {
 	return engine.Clock{Wall: d.world.wall(), Steady: d.world.now - d.startedAt}
 }
 
-// crash ends the process: what it has taken in and not written is gone.
+// crash ends the process: its input that is not committed is lost.
 func (d *dispatcher) crash(why Fault) {
 	if d.stepper == nil {
 		return

@@ -53,7 +53,7 @@ const (
 	WorkerTwin     Fault = "worker-twin"       // two under one name
 	WorkerIgnores  Fault = "worker-ignores"    // neither accepts nor lists its assignments
 	WorkerGreedy   Fault = "worker-greedy"     // lists and reports tasks of others
-	WorkerSick     Fault = "worker-sick"       // in error, draining, or at its end
+	WorkerSick     Fault = "worker-sick"       // in error, draining, or with the worst health
 	WorkerShrinks  Fault = "worker-shrinks"    // other slots or tags
 	WorkerFull     Fault = "worker-full"       // rejects its assignments
 	Unreadable     Fault = "unreadable-entry"  // the bus refuses one entry of a list

@@ -38,8 +38,8 @@ type header struct {
 	CreatedAt model.Time `json:"created_at"`
 }
 
-// end is the last line. Bytes and SHA256 are of everything before it, so that a
-// damaged file is refused before any of it has been taken in.
+// end is the last line. Bytes and SHA256 are of everything before it, so that a damaged
+// file is refused before any record of it is used.
 type end struct {
 	V        int          `json:"v"`
 	Kind     string       `json:"kind"`

@@ -214,7 +214,8 @@ func TestFile_OneWriterAtATime(t *testing.T) {
 	alone(t, dir, "r.jsonl")
 }
 
-// TestFile_ContradictingRecordsRefused: a file whose workers and tasks contradict each other is refused.
+// TestFile_ContradictingRecordsRefused: a file with workers and tasks that contradict
+// each other is refused.
 func TestFile_ContradictingRecordsRefused(t *testing.T) {
 	// A worker's list is no part of the digest, so that of the writer is cheated.
 	file := jsonl.File(filepath.Join(t.TempDir(), "r.jsonl"))

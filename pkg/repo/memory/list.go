@@ -48,8 +48,8 @@ func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, 
 	}
 }
 
-// path returns the sets whose rows a query must walk: of those that hold all
-// that it can match, the smallest.
+// path returns the sets of rows that a query must scan: of those that hold all that it
+// can match, the smallest.
 func (s *Store) path(q *model.ListQuery) []*ordered {
 	best, size := []*ordered{&s.all}, s.all.size
 	narrow := func(sets ...*ordered) {

@@ -90,10 +90,10 @@ func statements(batch *model.Batch) (list []raw) {
 	return list
 }
 
-// BenchmarkRawDriver commits the same batches of 1,000 changes in turn through
-// the store and, into a file of the same schema, as bare prepared statements
-// whose values are ready. It reports both, and how much of the driver's speed the
-// store reaches; it fails below a half.
+// BenchmarkRawDriver commits the same batches of 1,000 changes in turn through the
+// store and, into a file of the same schema, as bare prepared statements with values
+// that are ready. It reports both, and how much of the driver's speed the store
+// reaches; it fails below a half.
 func BenchmarkRawDriver(b *testing.B) {
 	const n = 1000
 	ctx := context.Background()

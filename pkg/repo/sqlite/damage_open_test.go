@@ -111,8 +111,9 @@ func openAndRead(path string) error {
 	return errors.Join(errs...)
 }
 
-// TestOpen_RefusesFileThatLostItsSchema: a file of ours whose schema reads as empty
-// looks like a new one. To take it for new would put new tables over the old rows.
+// TestOpen_RefusesFileThatLostItsSchema: a file of ours with a schema that reads as
+// empty looks like a new one. To take it for new would put new tables over the old
+// rows.
 func TestOpen_RefusesFileThatLostItsSchema(t *testing.T) {
 	file := closedFile(t, 200)
 	empty := slices.Clone(file)

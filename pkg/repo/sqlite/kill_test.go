@@ -22,8 +22,8 @@ const killed = "ARIA_TEST_KILLED_STORE"
 const kills = 100
 
 // TestStore_AcknowledgedTasksSurviveKills kills a process a hundred times while it
-// commits, each time at another moment. What it had said to be committed is
-// there, nothing is there by half, and the file is whole.
+// commits, each time at another moment. The tasks that it had acknowledged are there,
+// nothing is there by half, and the file is whole.
 func TestStore_AcknowledgedTasksSurviveKills(t *testing.T) {
 	if path := os.Getenv(killed); path != "" {
 		commitUntilKilled(t, path)

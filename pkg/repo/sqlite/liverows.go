@@ -12,11 +12,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
-// A page of live tasks comes as one text, for a row costs the driver about as
-// much as reading it costs SQLite, and a start with a million tasks waits for
-// this. Behind each column stands the separator; see packedColumns. What most
-// waiting tasks do not have comes in groups: nothing where all of a group is zero,
-// else a mark and its columns. [repo.Loader] lists the fields that are left out.
+// A page of live tasks is read as one text: a row costs the driver about as much as
+// reading it costs SQLite, and a start with a million tasks waits for this. The
+// separator follows each column; see packedColumns. Columns that are zero in most
+// waiting tasks form groups: a group of zeros is empty, another one is a mark and its
+// columns. [repo.Loader] lists the fields that are omitted.
 
 var (
 	liveColumns = liveColumnsOf(liveAlways)

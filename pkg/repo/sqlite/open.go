@@ -201,10 +201,10 @@ func create(path string) error {
 	return syncFolder(path)
 }
 
-// checkHeader refuses a file that is not a store of ours, by reading it only:
-// SQLite itself might already roll back a journal or replay a WAL. The caller
-// holds the lock, so no connection of this process has the file open, whose
-// locks the closing here would drop.
+// checkHeader refuses a file that is not a store of ours. It only reads the file: SQLite
+// itself might roll back a journal or replay a WAL. Closing the file drops the POSIX
+// locks of this process on it; the caller holds the lock of the store, so no connection
+// of this process has the file open.
 func checkHeader(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -235,7 +235,7 @@ func checkHeader(path string) error {
 }
 
 // checkLength refuses a file that is shorter than its header states. With a WAL that is
-// still to be taken in, the header may run ahead of the file.
+// still to be checkpointed, the header may be ahead of the file.
 func checkLength(file *os.File, header []byte, path string) error {
 	info, err := file.Stat()
 	if err != nil {
@@ -285,10 +285,9 @@ func inspectFile(ctx context.Context, c Config, path string) error {
 	return nil
 }
 
-// markFile makes an empty file one of ours, before it gets a WAL: the mark must
-// stand in the file itself, where checkHeader finds it, however the process
-// ends. A file whose marking was cut off is rolled back to an empty one here,
-// and marked again.
+// markFile makes an empty file one of ours, before it gets a WAL: the mark must stand
+// in the file itself, where checkHeader finds it, however the process ends. A file with
+// an interrupted marking is rolled back to an empty one here, and marked again.
 func markFile(ctx context.Context, path string) (err error) {
 	db, err := connect(path, url.Values{"_pragma": {"busy_timeout(5000)", "synchronous(full)"}}, 1)
 	if err != nil {

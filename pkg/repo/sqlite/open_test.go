@@ -370,7 +370,8 @@ func TestCommit_SurvivesKill(t *testing.T) {
 	}
 }
 
-// TestOpen_PartlyCreatedFileRecreated: a file whose creation was interrupted is created again.
+// TestOpen_PartlyCreatedFileRecreated: a file with an interrupted creation is created
+// again.
 func TestOpen_PartlyCreatedFileRecreated(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "d.db")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
