@@ -154,20 +154,17 @@ func (j *job) run(ctx context.Context) {
 	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files}
 }
 
-// fetchAll tries the sources in turn. A try that brought the file further than
-// any before does not count against the budget.
+// fetchAll tries the sources in turn until the file is complete or no try is left.
 func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	f, err := openFolder(j.Dir)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer f.close()
-	sources := append([]string{j.Task.URL}, j.Task.Mirrors...)
-	best, _ := f.have() // bytes that the furthest try has reached
-	wiped, progress := false, false
-	var limited error // of the url, which may have the file later
-	for try, at := 1, 0; ; {
-		err := j.fetch(ctx, f, sources[at])
+	t := &tries{job: j, folder: f, sources: append([]string{j.Task.URL}, j.Task.Mirrors...), count: 1}
+	t.best, _ = f.have()
+	for {
+		err := j.fetch(ctx, f, t.sources[t.at])
 		if err == nil {
 			err = j.verify(ctx, f)
 		}
@@ -177,54 +174,77 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 		if ctx.Err() != nil {
 			return nil, 0, ctx.Err()
 		}
-		if errors.Is(err, errFurther) {
-			j.connections = 1
-		}
-		wait := j.retryWait
-		reached, _ := j.progress()
-		progress = progress || reached > best
-		class := failureOf(j.Task, err).Class
-		switch {
-		case errors.Is(err, errChecksum):
-			if wiped {
-				return nil, 0, err
-			}
-			wiped, best, wait = true, 0, 0
-			at = (at + 1) % len(sources)
-			if err := f.wipe(); err != nil {
-				return nil, 0, err
-			}
-		case isLocal(err):
-			return nil, 0, err
-		case class == model.ClassRetryable && reached > best:
-			try, best, wait = 1, reached, progressWait
-			if errors.Is(err, errBounded) {
-				wait = 0
-			}
-		case isRefused(err) && progress && try < j.maxTries: // the source may give a fresh link
-			try++
-		case (class != model.ClassRetryable || download.MustWait(err)) && len(sources) > 1: // the other sources may still have it
-			if download.MustWait(err) && sources[at] == j.Task.URL {
-				limited = err
-			}
-			sources = append(sources[:at:at], sources[at+1:]...)
-			at, wait = at%len(sources), 0
-		case class != model.ClassRetryable || try >= j.maxTries || download.MustWait(err):
-			if limited != nil {
-				return nil, 0, limited
-			}
-			if sources[at] != j.Task.URL {
-				download.ClearRetryAfter(err)
-			}
-			return nil, 0, j.explain(err, try, progress)
-		default:
-			try++
-			at = (at + 1) % len(sources)
-			wait = max(wait, download.RetryAfterOf(err))
+		wait, final := t.afterFailure(err)
+		if final != nil {
+			return nil, 0, final
 		}
 		j.log.Debug("a try failed; it is repeated", "error", download.Clean(err.Error()), "in", wait)
 		if !download.Pause(ctx, wait) {
 			return nil, 0, ctx.Err()
 		}
 	}
+}
+
+// tries is the budget of tries of one job. A try that brought the file further than any
+// before does not count.
+type tries struct {
+	job      *job
+	folder   *folder
+	sources  []string
+	at       int   // index of the current source
+	count    int   // tries without progress, with the current one
+	best     int64 // bytes that the furthest try has reached
+	wiped    bool  // the bytes were removed after a wrong checksum
+	progress bool  // a try has brought bytes
+	limited  error // of the url, which may have the file later
+}
+
+// afterFailure chooses the next source. It returns the wait before the next try, or the
+// final error.
+func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
+	j := t.job
+	if errors.Is(err, errFurther) {
+		j.connections = 1
+	}
+	reached, _ := j.progress()
+	t.progress = t.progress || reached > t.best
+	class := failureOf(j.Task, err).Class
+	switch {
+	case errors.Is(err, errChecksum):
+		if t.wiped {
+			return 0, err
+		}
+		t.wiped, t.best = true, 0
+		t.at = (t.at + 1) % len(t.sources)
+		return 0, t.folder.wipe()
+	case isLocal(err):
+		return 0, err
+	case class == model.ClassRetryable && reached > t.best:
+		t.count, t.best = 1, reached
+		if errors.Is(err, errBounded) {
+			return 0, nil
+		}
+		return progressWait, nil
+	case isRefused(err) && t.progress && t.count < j.maxTries: // the source may give a fresh link
+		t.count++
+		return j.retryWait, nil
+	case (class != model.ClassRetryable || download.MustWait(err)) && len(t.sources) > 1: // the other sources may still have it
+		if download.MustWait(err) && t.sources[t.at] == j.Task.URL {
+			t.limited = err
+		}
+		t.sources = append(t.sources[:t.at:t.at], t.sources[t.at+1:]...)
+		t.at %= len(t.sources)
+		return 0, nil
+	case class != model.ClassRetryable || t.count >= j.maxTries || download.MustWait(err):
+		if t.limited != nil {
+			return 0, t.limited
+		}
+		if t.sources[t.at] != j.Task.URL {
+			download.ClearRetryAfter(err)
+		}
+		return 0, j.explain(err, t.count, t.progress)
+	}
+	t.count++
+	t.at = (t.at + 1) % len(t.sources)
+	return max(j.retryWait, download.RetryAfterOf(err)), nil
 }
