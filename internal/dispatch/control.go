@@ -59,7 +59,7 @@ func runInLoop[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, err
 }
 
 // alwaysInLoop has the loop call do between two turns even if the caller gives up
-// meanwhile: it is for what ends a mode, which would else last for ever. do writes
+// meanwhile: it is for what ends a mode, which would last without end otherwise. do writes
 // nothing to the store.
 func (d *Dispatcher) alwaysInLoop(ctx context.Context, do func(*loop)) error {
 	done := make(chan error, 1)

@@ -137,7 +137,7 @@ func TestTurn_FailedCommitAnswers503AndReloads(t *testing.T) {
 			if err != nil || (rows[id] != nil) != c.nowPossible {
 				t.Fatalf("store has %v, %v", rows, err)
 			}
-			// The requester tries again, as it was told: there is one task.
+			// The requester retries, as the answer says: one task exists.
 			f.untilDone(submit(id))
 			status, err := f.Status(t.Context())
 			if err != nil {

@@ -97,7 +97,7 @@ func TestImport_HoldSurvivesAReload(t *testing.T) {
 
 // TestImport_AmbiguousPutIsHeldBack: the import's own commit fails and was written
 // all the same; its tasks are held back after the reload. One that replaces a task
-// and was not written leaves that task as it was.
+// and was not written leaves that task unchanged.
 func TestImport_AmbiguousPutIsHeldBack(t *testing.T) {
 	f := start(t, newStore())
 	f.do(submit("own"))

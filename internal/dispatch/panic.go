@@ -24,7 +24,7 @@ var errTooManyPanics = model.Errorf(model.CodeUnavailable, "too many requests of
 
 // panicError is a panic that was recovered.
 type panicError struct {
-	at    int // index of the event that panicked, -1 = it was none of the events
+	at    int // index of the event that panicked, -1 = outside the events
 	value string
 	stack string
 }
@@ -45,7 +45,7 @@ func isBug(err error) bool {
 	return errors.As(err, &p) || errors.As(err, &e) && e.Code == model.CodeInternal
 }
 
-// guard calls do and returns its panic as an error, nil if there was none.
+// guard calls do and returns its panic as an error, or nil.
 func guard(do func()) (bug *panicError) {
 	defer func() {
 		if p := recover(); p != nil {

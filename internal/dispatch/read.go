@@ -32,7 +32,7 @@ func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.Task
 }
 
 // overlay lays over rows of live tasks what only the engine knows. A row that has
-// changed since it was read is left as it was. Without the engine (it is
+// changed since it was read is left unchanged. Without the engine (it is
 // overloaded, or the store cannot be written) the rows stay as they are: a read
 // may be slightly stale, which is better than a refusal.
 func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.Task {

@@ -9,7 +9,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Retention says how long tasks that have ended are kept; 0 = for ever.
+// Retention says how long tasks that have ended are kept; 0 = without limit.
 type Retention struct {
 	Completed model.Duration
 	Failed    model.Duration
@@ -57,7 +57,7 @@ func (r Retention) pause() model.Time {
 }
 
 // addExpired puts what retention has found into the batch, before what is asked for: a
-// row is as it was found when the engine comes to it.
+// row is unchanged when the engine comes to it.
 func (l *loop) addExpired(ctx context.Context, now engine.Clock) {
 	s := &l.sweep
 	x := engine.Expire{Forget: now.Steady >= s.forgetAt}

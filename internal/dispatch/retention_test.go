@@ -129,7 +129,7 @@ func (s *deafStore) Expired(ctx context.Context, before map[model.Status]model.T
 	return s.Store.Expired(ctx, before, after, limit)
 }
 
-// kept puts rows into the store that have ended long ago, or are kept for ever.
+// kept puts rows into the store that have ended long ago, or are kept without limit.
 func kept(t *testing.T, store *memory.Store, first, n int64, status model.Status) {
 	t.Helper()
 	b := &model.Batch{}
@@ -181,18 +181,18 @@ func TestTombstones_ExpireWithoutRetention(t *testing.T) {
 	h := newByHand(t, Retention{})
 	canceled(h, 1)
 	h.do(engine.Delete{Client: "shop", ID: "t0"})
-	graves := func() int {
+	tombstones := func() int {
 		found, err := h.store.Tombstones(t.Context(), []string{"t0"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		return len(found)
 	}
-	if graves() != 1 {
+	if tombstones() != 1 {
 		t.Fatal("the deleted task has left nothing")
 	}
 	h.pass(700)
-	if graves() != 0 {
-		t.Fatal("what it has left is there for ever")
+	if tombstones() != 0 {
+		t.Fatal("its tombstone is never removed")
 	}
 }

@@ -39,7 +39,7 @@ func (m *Stepper) Step(ctx context.Context) bool {
 
 // Call calls do and returns when do does. Calls of do that run between two turns are
 // executed meanwhile, as the loop of Run does it; a request through the inbox would wait
-// for ever.
+// without end.
 func (m *Stepper) Call(ctx context.Context, do func(context.Context, *Dispatcher)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also where a crash has cut it off
@@ -58,8 +58,8 @@ func (m *Stepper) Call(ctx context.Context, do func(context.Context, *Dispatcher
 	}
 }
 
-// Query answers queries at once, from the engine as it is; ok is false while there
-// is none.
+// Query answers queries at once, from the current engine; ok is false while no engine
+// is loaded.
 func (m *Stepper) Query(queries ...engine.Event) (answers []engine.Answer, ok bool) {
 	if !m.loop.turn.Loaded() {
 		return nil, false
@@ -67,7 +67,7 @@ func (m *Stepper) Query(queries ...engine.Event) (answers []engine.Answer, ok bo
 	return m.loop.turn.Query(queries), true
 }
 
-// Sizes is how much the engine holds; ok is false while there is none.
+// Sizes is how much the engine holds; ok is false while no engine is loaded.
 func (m *Stepper) Sizes() (sizes engine.Sizes, ok bool) {
 	if !m.loop.turn.Loaded() {
 		return sizes, false

@@ -9,7 +9,7 @@ type Answer struct {
 	Err *model.Error // the requester is told; other fields may go with it
 
 	TaskID    string                 // of Submit and the verbs on tasks: the task to show
-	Task      *model.Task            // in the same way, with secrets: show Public(); of Delete as it was
+	Task      *model.Task            // in the same way, with secrets: show Public(); of Delete before its deletion
 	Worker    *model.Worker          // of the verbs on workers, and of QueryWorkers with an ID
 	Heartbeat *model.HeartbeatAnswer // of Heartbeat
 	Assign    []Assign               // of Heartbeat: its assignments

@@ -164,8 +164,8 @@ func BenchmarkSubmit(b *testing.B) {
 	}
 }
 
-// BenchmarkHeartbeat is a heartbeat of a worker that holds ten tasks, all of which
-// have got further. Each is made just before, as if it had been decoded; that does
+// BenchmarkHeartbeat is a heartbeat of a worker that holds ten tasks, each with new
+// progress. Each heartbeat is made just before, as if it had been decoded; that does
 // not count.
 func BenchmarkHeartbeat(b *testing.B) {
 	for _, l := range loads(load{pending: 1_000_000, workers: 10_000, unique: true}) {

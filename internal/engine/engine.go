@@ -39,8 +39,8 @@ const (
 	// maxReportedAttempt bounds the attempts that a worker can make us pass over. It is far
 	// from [model.MaxAttemptNumber], the highest that can be reported.
 	maxReportedAttempt = 1 << 40
-	// progressRate is how many rows a second may be written only because a
-	// download went on.
+	// progressRate is how many rows a second may be written only because
+	// downloads made progress.
 	progressRate = 500
 )
 

@@ -27,7 +27,7 @@ type Traits struct {
 	Worker  string // in the same way
 	Creates string // id of the task that it makes, where the client chose that id
 	Bytes   int    // of payload
-	Entries int    // of a list in it, each of which is looked up
+	Entries int    // of its list; each is looked up
 	Query   bool   // it changes nothing
 }
 

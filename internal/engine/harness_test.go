@@ -12,17 +12,17 @@ import (
 // world is an engine with the store that its caller has to keep: rows are changed
 // by its batches alone, so that a restart shows what a real one would.
 type world struct {
-	t       *testing.T
-	engine  *Engine
-	cfg     Config
-	now     model.Time // the steady clock
-	ahead   model.Time // of it is the wall clock
-	offline bool       // the dispatcher is not connected
-	beats   int        // heartbeats so far
-	imports bool       // the turn replaces rows, in whatever state they are
-	tasks   map[string]*model.Task
-	workers map[string]*model.Worker
-	graves  map[string]model.Tombstone
+	t          *testing.T
+	engine     *Engine
+	cfg        Config
+	now        model.Time // the steady clock
+	ahead      model.Time // of it is the wall clock
+	offline    bool       // the dispatcher is not connected
+	beats      int        // heartbeats so far
+	imports    bool       // the turn replaces rows, in whatever state they are
+	tasks      map[string]*model.Task
+	workers    map[string]*model.Worker
+	tombstones map[string]model.Tombstone
 }
 
 func testConfig() Config {
@@ -40,7 +40,7 @@ func newWorld(t *testing.T, cfg Config) *world {
 	w := &world{
 		t: t, cfg: cfg, now: 1_000_000,
 		tasks: make(map[string]*model.Task), workers: make(map[string]*model.Worker),
-		graves: make(map[string]model.Tombstone),
+		tombstones: make(map[string]model.Tombstone),
 	}
 	w.restart()
 	return w
@@ -81,7 +81,7 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 			known[id] = row
 		}
 	}
-	w.engine.Begin(w.clock(), !w.offline, Lookup{Tasks: known, Tombstones: w.graves})
+	w.engine.Begin(w.clock(), !w.offline, Lookup{Tasks: known, Tombstones: w.tombstones})
 	answers := make([]Answer, len(events))
 	for i, ev := range events {
 		answers[i] = w.engine.Step(ev)
@@ -119,7 +119,7 @@ func (w *world) commit(b *model.Batch) {
 		seen[c.ID] = true
 		if c.Delete {
 			delete(w.tasks, c.ID)
-			w.graves[c.ID] = model.Tombstone{Until: c.Keep}
+			w.tombstones[c.ID] = model.Tombstone{Until: c.Keep}
 			continue
 		}
 		w.tasks[c.ID] = c.Apply(before)

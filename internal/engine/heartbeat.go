@@ -90,7 +90,7 @@ func (e *Engine) findListed(w *worker, guess *task, id string) *task {
 	return e.tasks[id]
 }
 
-// resized returns the list with n places, the first of which are as they were.
+// resized returns the list with n places. The first ones are unchanged.
 func resized(list []*task, n int) []*task {
 	if n <= len(list) {
 		clear(list[n:])

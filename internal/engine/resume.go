@@ -2,7 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Resume lets a paused task go on.
+// Resume resumes a paused task.
 type Resume struct {
 	Client string
 	ID     string
@@ -13,7 +13,7 @@ func (r Resume) Traits() Traits { return Traits{Client: r.Client, Task: r.ID} }
 
 func (r Resume) reads(_ *Engine, ids []string) []string { return append(ids, r.ID) }
 
-// decide lets a paused task go on, preferably on the worker that holds the partial file.
+// decide makes a paused task pending, preferably on the worker that holds the partial file.
 func (r Resume) decide(e *Engine) Answer {
 	row, err := e.ownTask(r.Client, r.ID)
 	if err != nil {

@@ -291,8 +291,8 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 }
 
 // backoff is the wait after the nth trouble of a task: exponential from RetryBase
-// up to RetryDelay, of which a part between a half and all is taken by a hash of
-// task and attempt, so that tasks which failed together do not come back together
+// up to RetryDelay. A hash of task and attempt selects a part between a half and all of
+// it, so that tasks which failed together do not come back together
 // ("equal jitter").
 func (e *Engine) backoff(t *task, n int16) model.Duration {
 	wait := e.cfg.RetryBase

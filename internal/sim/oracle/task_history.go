@@ -107,7 +107,7 @@ func (e *taskHistory) record(worker string, r *model.Report) {
 	s.recordWait(r)
 }
 
-// statementOf returns the statement of a worker about an attempt, nil if there is none.
+// statementOf returns the statement of a worker about an attempt, or nil.
 func (e *taskHistory) statementOf(worker string, attempt int64) *statement {
 	for i := range e.statements {
 		if s := &e.statements[i]; s.worker == worker && s.attempt == attempt {
