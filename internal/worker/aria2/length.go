@@ -20,7 +20,8 @@ const maxLength = 1 << 50
 // tooLong is in net/http's error for a length above 2^63; it has no type of its own.
 var tooLong = regexp.MustCompile(`bad Content-Length "\d{19,}"`)
 
-// checkLength refuses a length that the disk below dir could never hold, so that
+// checkLength refuses a range that aria2c takes for an empty file, and
+// a length that the disk below dir could never hold, so that
 // aria2c does not see it.
 func checkLength(dir string, f *probeResult) *model.TaskError {
 	if f.version == nil {
@@ -35,6 +36,9 @@ func checkLength(dir string, f *probeResult) *model.TaskError {
 		size = int64(min(usage.Total, maxLength))
 	}
 	switch {
+	case f.version.oddRange && length <= maxLength:
+		return &model.TaskError{Code: download.CodeNoResume, Class: model.ClassRetryable,
+			Message: "the server gives a range that aria2c cannot read, and would take for an empty file"}
 	case length > maxLength:
 		return &model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent, Message: fmt.Sprintf(
 			"the server announces a length of %d bytes, more than any disk holds", length)}

@@ -151,7 +151,10 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 	case http.StatusOK:
 		return v, nil
 	case http.StatusPartialContent:
-		v.Length = rangeTotal(resp.Header.Get("Content-Range"))
+		text := resp.Header.Get("Content-Range")
+		v.Length = rangeTotal(text)
+		_, _, readable := download.ContentRange(text)
+		v.oddRange = text != "" && !readable
 		return v, nil
 	}
 	return nil, download.NewResponseError(resp)

@@ -25,6 +25,7 @@ type version struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
 	Length       int64  `json:"length"` // -1 = not said
+	oddRange     bool   // the server gave a Content-Range that cannot be read
 
 	// Boot is when the machine was started in which the first byte was fetched.
 	Boot string `json:"boot,omitempty"`

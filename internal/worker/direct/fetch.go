@@ -50,6 +50,12 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 		return nil, err
 	}
 	t.resp = resp
+	if s != nil && resp.StatusCode == http.StatusOK { // some servers give a range with 200
+		pos, _ := f.spans.bounds(s)
+		if first, _, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok && first == pos && pos > 0 {
+			resp.StatusCode = http.StatusPartialContent
+		}
+	}
 	return t, nil
 }
 

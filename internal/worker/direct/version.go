@@ -45,17 +45,20 @@ func (f *folder) resumable(source string, checked bool) bool {
 
 // hasWholeFile reports whether a response brings the file from its first byte on: with a
 // status that says so, or with a range that nobody asked for and that begins there.
-// 202 is not one: its body speaks of a file that is not there yet.
+// 202 is not one: its body is a message about a file that does not exist yet. Statuses
+// without a file, or with a message about several, are not either.
 func hasWholeFile(resp *http.Response) bool {
-	switch resp.StatusCode {
-	case http.StatusOK, http.StatusCreated, http.StatusNonAuthoritativeInfo:
-		return true
+	switch status := resp.StatusCode; status {
+	case http.StatusAccepted, http.StatusNoContent, http.StatusResetContent, http.StatusMultiStatus, http.StatusAlreadyReported:
+		return false
 	case http.StatusPartialContent:
 		text := resp.Header.Get("Content-Range")
-		first, _, ok := download.ContentRange(text)
-		return resp.Request.Header.Get("Range") == "" && (text == "" || ok && first == 0)
+		first, total, _ := download.ContentRange(text) // 0 where it cannot be read
+		return resp.Request.Header.Get("Range") == "" && first == 0 && download.CheckLength(total) == nil
+	default: // RFC 9110, 15: an unknown status of its class is a 200
+		first, _, ok := download.ContentRange(resp.Header.Get("Content-Range"))
+		return status >= 200 && status < 300 && (!ok || first == 0)
 	}
-	return false
 }
 
 // lengthOf is the length of the file that a response brings from its first byte on;
@@ -72,7 +75,7 @@ func lengthOf(resp *http.Response) int64 {
 // isContinuation reports whether a response brings a span of the version that is there. A
 // server may ignore If-Range, so all that it says is compared; but with a checksum
 // the file's identity is the checksum's business, and nodes of one server may differ
-// in what they say.
+// in what they say. A range need not repeat both validators.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
@@ -83,6 +86,7 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	if m.Length >= 0 && total != m.Length && (total >= 0 || m.validator() == "" && j.checksum == "") {
 		return false
 	}
-	return j.checksum != "" || resp.Header.Get("ETag") == m.ETag &&
-		(m.LastModified == "" || resp.Header.Get("Last-Modified") == m.LastModified)
+	tag, modified := resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
+	return j.checksum != "" || tag == m.ETag && (modified == "" && tag != "" || m.LastModified == "" || modified == m.LastModified) ||
+		tag == "" && modified != "" && modified == m.LastModified
 }

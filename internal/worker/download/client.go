@@ -46,8 +46,8 @@ func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	if location := resp.Header.Get("Location"); location != "" {
 		resp.Header.Set("Location", repairLocation(location))
-		if resp.StatusCode == http.StatusMultipleChoices {
-			resp.StatusCode = http.StatusFound // net/http does not follow a 300 that prefers one location
+		if status := resp.StatusCode; status == http.StatusMultipleChoices || status == 306 || status > 308 && status < 400 {
+			resp.StatusCode = http.StatusFound // net/http does not follow a 300 that prefers one location, nor an unknown one
 		}
 	}
 	return resp, nil

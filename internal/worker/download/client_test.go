@@ -119,15 +119,22 @@ func TestClient_LocationsAreRepaired(t *testing.T) {
 func TestTransport_MalformedHeaderLinesAreSkipped(t *testing.T) {
 	const good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Good: yes\r\n"
 	for name, head := range map[string]string{
-		"no colon":          good + "this is no header\r\n",
-		"no name":           good + ": value\r\n",
-		"a bad name":        good + "bad name here: value\r\nb(a)d: x\r\n",
-		"a folded bad line": good + "nothing\r\n continued: here\r\n",
-		"a space first":     "HTTP/1.1 200 OK\r\n folded: nothing\r\nContent-Length : 4\r\nX-Good: yes\r\n",
-		"an interim head":   "HTTP/1.1 103 Early Hints\r\nno header\r\n\r\n" + good + "no header\r\n",
-		"line feeds only":   strings.ReplaceAll(good, "\r", "") + "no header\n",
-		"a control byte":    good + "X-Bell: a\ab\x00c\r\n",
-		"a long header":     good + "X-Long: " + strings.Repeat("l", 20_000) + "\r\nno header\r\n",
+		"no colon":           good + "this is no header\r\n",
+		"no name":            good + ": value\r\n",
+		"a bad name":         good + "bad name here: value\r\nb(a)d: x\r\n",
+		"a folded bad line":  good + "nothing\r\n continued: here\r\n",
+		"a space first":      "HTTP/1.1 200 OK\r\n folded: nothing\r\nContent-Length : 4\r\nX-Good: yes\r\n",
+		"an interim head":    "HTTP/1.1 103 Early Hints\r\nno header\r\n\r\n" + good + "no header\r\n",
+		"line feeds only":    strings.ReplaceAll(good, "\r", "") + "no header\n",
+		"a control byte":     good + "X-Bell: a\ab\x00c\r\n",
+		"HTTP/1.0 in chunks": "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\nX-Good: yes\r\n\r\n4\r\nbody\r\n0\r\n",
+		"HTTP/2":             strings.Replace(good, "HTTP/1.1", "HTTP/2", 1),
+		"ICY":                strings.Replace(good, "HTTP/1.1", "ICY", 1),
+		"a lower case http":  strings.Replace(good, "HTTP", "http", 1),
+		"identity":           good + "Transfer-Encoding: identity\r\n",
+		"a length twice":     strings.Replace(good, "4", "4, 4", 1),
+		"a signed length":    strings.Replace(good, "4", "+4", 1),
+		"a long header":      good + "X-Long: " + strings.Repeat("l", 20_000) + "\r\nno header\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {

@@ -80,7 +80,7 @@ func dispositionParams(s string) []dispositionParam {
 }
 
 // dispositionValue reads the value at the start of s and returns what follows it. A
-// quote ends a quoted value only where a semicolon or the end comes next.
+// quote ends a quoted value only where a semicolon, another header or the end comes next.
 func dispositionValue(s string) (value, rest string) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ";")
@@ -98,7 +98,7 @@ func dispositionValue(s string) (value, rest string) {
 			b.WriteByte(s[i])
 		case c == '"':
 			after := strings.TrimLeft(s[i+1:], " \t")
-			if after == "" || after[0] == ';' {
+			if after == "" || after[0] == ';' || beginsDisposition(after) {
 				return b.String(), after
 			}
 			b.WriteByte(c)
@@ -107,6 +107,14 @@ func dispositionValue(s string) (value, rest string) {
 		}
 	}
 	return strings.TrimRight(b.String(), "; \t"), "" // the closing quote is missing
+}
+
+// beginsDisposition reports whether a second header follows, which a proxy joined to
+// the first with a comma.
+func beginsDisposition(s string) bool {
+	s, isList := strings.CutPrefix(strings.ToLower(s), ",")
+	s = strings.TrimLeft(s, " \t")
+	return isList && (strings.HasPrefix(s, "attachment") || strings.HasPrefix(s, "inline"))
 }
 
 // splitName gathers filename*0, filename*1* and so on.

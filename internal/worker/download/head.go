@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -38,8 +39,8 @@ func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, 
 }
 
 // headCleaner is a connection for one HTTP response. It removes from the head the
-// lines that are not a header. net/http refuses a response with such a line; browsers,
-// aria2 and curl skip them.
+// lines that are not a header, and repairs those that say how the body is sent. net/http
+// refuses a response with such a line; browsers, aria2 or curl accept them.
 type headCleaner struct {
 	net.Conn
 	in   *bufio.Reader
@@ -71,21 +72,27 @@ func (c *headCleaner) Read(p []byte) (int, error) {
 // [maxHead] bytes, it passes the rest to net/http unchanged.
 func (c *headCleaner) readHead() ([]byte, error) {
 	var head []byte
+	var framing framing
 	kept, interim := false, false // the previous header line; a response before the final one
 	for first := true; ; first = false {
 		line, err := c.readLine(maxHead - len(head))
-		if err != nil || first && !bytes.HasPrefix(line, []byte("HTTP/")) {
+		text := strings.TrimRight(string(line), "\r\n")
+		status, isStatus := "", true
+		if first {
+			status, isStatus = repairStatusLine(text)
+		}
+		if err != nil || !isStatus {
 			c.body = true
 			if len(head)+len(line) > 0 {
 				err = nil // the next read returns it
 			}
 			return append(head, line...), err
 		}
-		text := strings.TrimRight(string(line), "\r\n")
+		end := line[len(text):]
 		switch {
 		case first:
-			interim = isInterim(text)
-			head = append(head, line...)
+			interim = isInterim(status)
+			head = append(append(head, status...), end...)
 		case text == "":
 			c.body = !interim
 			return append(head, line...), nil
@@ -94,8 +101,7 @@ func (c *headCleaner) readHead() ([]byte, error) {
 				head = append(head, line...)
 			}
 		default:
-			end := line[len(text):]
-			if text, kept = cleanHeader(text); kept {
+			if text, kept = cleanHeader(text); kept && framing.repair(&text) {
 				head = append(append(head, text...), end...)
 			}
 		}
@@ -119,6 +125,44 @@ func (c *headCleaner) readLine(limit int) ([]byte, error) {
 			return line, errLongHead
 		}
 	}
+}
+
+// statusLine is the first line of a response, its version as some servers write it.
+var statusLine = regexp.MustCompile(`^(?i:HTTP/[0-9.]+|ICY)[ \t]+([1-9][0-9]{2}(?:[ \t].*)?)$`)
+
+// repairStatusLine returns a status line with the version HTTP/1.1, false if it is none.
+// A response of HTTP/1.0 in chunks is decoded only so, and net/http knows no others.
+func repairStatusLine(text string) (string, bool) {
+	if parts := statusLine.FindStringSubmatch(text); parts != nil {
+		return "HTTP/1.1 " + parts[1], true
+	}
+	return text, strings.HasPrefix(text, "HTTP/")
+}
+
+// framing repairs the headers of one head that say where the body ends.
+type framing struct{ chunked bool }
+
+// repair writes a header as net/http accepts it. It is false for one that must be left
+// out, because it says nothing: the encoding "identity", or chunked once more.
+func (f *framing) repair(text *string) bool {
+	name, value, _ := strings.Cut(*text, ":")
+	value = strings.TrimSpace(value)
+	switch {
+	case strings.EqualFold(name, "Transfer-Encoding"):
+		repeated := f.chunked && strings.EqualFold(value, "chunked")
+		f.chunked = f.chunked || strings.EqualFold(value, "chunked")
+		return !repeated && !strings.EqualFold(value, "identity")
+	case strings.EqualFold(name, "Content-Length"):
+		length, others, isList := strings.Cut(value, ",")
+		for isList {
+			var other string
+			if other, others, isList = strings.Cut(others, ","); strings.TrimSpace(other) != strings.TrimSpace(length) {
+				return true // net/http refuses it
+			}
+		}
+		*text = name + ": " + strings.TrimPrefix(strings.TrimSpace(length), "+")
+	}
+	return true
 }
 
 // isInterim reports whether a status line is that of a 1xx response, after which

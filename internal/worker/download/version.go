@@ -25,14 +25,16 @@ func Sendable(validator string) bool {
 }
 
 // ContentRange reads "bytes FIRST-LAST/TOTAL", in bytes; an unknown total is -1. Some
-// servers write "bytes=", as in a request, or no unit.
+// servers write "bytes=", as in a request, or no unit. With a total that does not fit
+// ok is false, and first is still what the header says.
 func ContentRange(s string) (first, total int64, ok bool) {
 	s = strings.TrimSpace(s)
 	if len(s) > 5 && strings.EqualFold(s[:5], "bytes") {
 		s = strings.TrimLeft(s[5:], " =:")
 	}
 	span, size, _ := strings.Cut(s, "/")
-	low, _, _ := strings.Cut(span, "-")
+	low, high, _ := strings.Cut(strings.TrimSpace(span), "-")
+	size = strings.TrimSpace(size)
 	first, err := strconv.ParseInt(low, 10, 64)
 	if err != nil || first < 0 {
 		return 0, 0, false
@@ -41,6 +43,9 @@ func ContentRange(s string) (first, total int64, ok bool) {
 		return first, -1, true
 	}
 	total, err = strconv.ParseInt(size, 10, 64)
+	if last, e := strconv.ParseInt(high, 10, 64); e == nil && last >= total {
+		return first, total, false
+	}
 	return first, total, err == nil && total >= first && CheckLength(total) == nil
 }
 

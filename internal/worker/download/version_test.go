@@ -16,6 +16,7 @@ func TestContentRange_ParsesServerVariants(t *testing.T) {
 		{"bytes 5-9/10", 5, 10, true}, {"bytes 5-9/*", 5, -1, true}, {"bytes */10", 0, 0, false},
 		{"", 0, 0, false}, {"bytes", 0, 0, false}, {"items 1-2/3", 0, 0, false}, {"bytes 5-9", 5, 0, false},
 		{"bytes 99999999999999999999-1/2", 0, 0, false}, {"bytes 5-9/4", 5, 4, false}, {"bytes -5-9/10", 0, 0, false},
+		{"bytes 5-9 / 10", 5, 10, true}, {"bytes 5-9/9", 5, 9, false}, {"bytes 0-9/0", 0, 0, false},
 	} {
 		first, total, ok := ContentRange(c.text)
 		if ok != c.ok || ok && (first != c.first || total != c.total) {

@@ -76,14 +76,25 @@ func raw(w http.ResponseWriter, r *http.Request, lines string, body []byte, afte
 // chunked writes the file in chunks with this extension, and a trailer.
 func chunked(extension, trailer string) func([]byte) http.Handler {
 	return func(data []byte) http.Handler {
-		var body bytes.Buffer
-		for len(data) > 0 {
-			n := min(len(data), 7000)
-			fmt.Fprintf(&body, "%x%s\r\n%s\r\n", n, extension, data[:n])
-			data = data[n:]
-		}
-		return head("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", "0\r\n"+trailer+"\r\n")(body.Bytes())
+		body := chunksOf(data, "%x"+extension+"\r\n%s\r\n")
+		return head("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n", "0\r\n"+trailer+"\r\n")(body)
 	}
+}
+
+// inChunks answers with this head and the file in chunks, each written in this format.
+func inChunks(lines, format string) func([]byte) http.Handler {
+	return func(data []byte) http.Handler { return head(lines, "0\r\n\r\n")(chunksOf(data, format)) }
+}
+
+// chunksOf writes data in chunks, each in the format of a size and its bytes.
+func chunksOf(data []byte, format string) []byte {
+	var body bytes.Buffer
+	for len(data) > 0 {
+		n := min(len(data), 7000)
+		fmt.Fprintf(&body, format, n, data[:n])
+		data = data[n:]
+	}
+	return body.Bytes()
 }
 
 // method answers one method with a status and leaves the others to a good server.

@@ -60,6 +60,41 @@ func answers() []behaviour {
 	}
 }
 
+// framings are behaviours in the status and in how an answer says where the body ends.
+func framings() []behaviour {
+	return []behaviour{
+		{name: "status 226", verdict: "no ok ok ok", serve: head("HTTP/1.1 226 IM Used\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 299, which is unknown", verdict: "no ok ok ok", serve: head("HTTP/1.1 299 Fine\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 205", verdict: "no ok no no", serve: head("HTTP/1.1 205 Reset Content\r\nContent-Length: $LEN\r\n", ""), reason: "205 says that there is no file"},
+		{name: "status 207", verdict: "no ok no no", serve: head("HTTP/1.1 207 Multi-Status\r\nContent-Length: $LEN\r\n", ""), reason: "the body of 207 is a message about several files"},
+		{name: "two lengths", verdict: "ok bytes no no", serve: head(okLine+"Content-Length: $LEN\r\nContent-Length: 5\r\n", ""), reason: "which of the two is right is not known"},
+		{name: "status 206 with a total that is too large", verdict: "no ok no no", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes 0-%d/999999", len(data)-1), 0, len(data))
+		}, reason: "the server says that the file is longer"},
+		{name: "chunks of HTTP/1.0", serve: inChunks("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n", "%x\r\n%s\r\n")},
+		{name: "chunks and a length", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "%x\r\n%s\r\n")},
+		{name: "chunks with the encoding twice", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "%x\r\n%s\r\n")},
+		{name: "chunks with padded sizes", verdict: "no ok ok ok", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\n", "%08x  \r\n%s\r\n")},
+		{name: "the transfer encoding identity", verdict: "no ok ok ok", serve: head(okLine+"Transfer-Encoding: identity\r\nContent-Length: $LEN\r\n", "")},
+		{name: "the same length twice in one line", verdict: "no ok ok ok", serve: head(okLine+"Content-Length: $LEN, $LEN\r\n", "")},
+		{name: "a length with a plus sign", serve: head(okLine+"Content-Length: +$LEN\r\n", "")},
+		{name: "the version HTTP/2 in a head of HTTP/1", serve: head("HTTP/2 200\r\nContent-Length: $LEN\r\n", "")},
+		{name: "the version HTTP/1.2", verdict: "ok no ok ok", serve: head("HTTP/1.2 200 OK\r\nContent-Length: $LEN\r\n", "")},
+		{name: "a version in lower case", serve: head("http/1.1 200 OK\r\nContent-Length: $LEN\r\n", "")},
+		{name: "the version of SHOUTcast", verdict: "ok no ok ok", serve: head("ICY 200 OK\r\nContent-Length: $LEN\r\n", "")},
+		{name: "status 206 with an unreadable range", verdict: "bytes ok ok ok", serve: func(data []byte) http.Handler { return partial(data, "whole", 0, len(data)) }},
+		{name: "status 206 with a total of zero", verdict: "bytes ok ok ok", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes 0-%d/0", len(data)-1), 0, len(data))
+		}},
+		{name: "status 206 with a range of a failure", verdict: "bytes ok ok ok", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes */%d", len(data)), 0, len(data))
+		}},
+		{name: "status 206 with spaces around the slash", serve: func(data []byte) http.Handler {
+			return partial(data, fmt.Sprintf("bytes 0-%d / %d", len(data)-1, len(data)), 0, len(data))
+		}},
+	}
+}
+
 // repetitions are behaviours that differ from one answer to the next.
 func repetitions() []behaviour {
 	list := []behaviour{
@@ -86,6 +121,14 @@ func repetitions() []behaviour {
 			return ranged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				first := rangeStart(r)
 				partial(data, fmt.Sprintf("bytes %d-%d/*", first, len(data)-1), first, len(data)).ServeHTTP(w, r)
+			}), cut(tagOwn(data), 1))
+		}},
+		{name: "a drop halfway, then the rest with status 200", verdict: "ok no ok ok", serve: func(data []byte) http.Handler {
+			return ranged(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				first := rangeStart(r)
+				w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, len(data)-1, len(data)))
+				w.Header().Set("ETag", `"own"`)
+				whole(w, r, 200, data[first:])
 			}), cut(tagOwn(data), 1))
 		}},
 		{name: "a drop halfway, then 403 once", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(once(1, 403)(data), cut(good(data), 1)) }},

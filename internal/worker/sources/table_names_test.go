@@ -23,6 +23,7 @@ func names() []behaviour {
 		{name: "a name that is split by RFC 2231", verdict: "name name ok ok", file: "one two.bin", serve: named(`attachment; filename*0="one "; filename*1="two.bin"`)},
 		{name: "a name with quotes in it", verdict: "ok name ok ok", file: `a "b" c.bin`, serve: named(`attachment; filename="a \"b\" c.bin"`)},
 		{name: "a name that leads upwards", verdict: "name ok ok ok", file: "up.bin", serve: named(`attachment; filename="../../up.bin"`)},
+		{name: "a name in two headers that were joined", verdict: "name ok ok ok", file: "one.bin", serve: named(`attachment; filename="one.bin", attachment; filename="two.bin"`)},
 		{name: "a name that is empty", verdict: "ok no ok ok", serve: named(`attachment; filename=""`)},
 		{name: "a name of 300 bytes", verdict: "no no ok ok", file: strings.Repeat("n", 236) + ".bin", serve: named(`attachment; filename="` + long + `.bin"`)},
 		{name: "a name of aria2's own", verdict: "name name ok ok", serve: named(`attachment; filename="x.aria2"`)},
@@ -36,7 +37,7 @@ func names() []behaviour {
 
 func behaviours() []behaviour {
 	var all []behaviour
-	for _, list := range [][]behaviour{answers(), names(), requests(), redirects(), repetitions()} {
+	for _, list := range [][]behaviour{answers(), framings(), names(), requests(), redirects(), repetitions()} {
 		all = append(all, list...)
 	}
 	return all

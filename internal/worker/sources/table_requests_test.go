@@ -72,6 +72,18 @@ func redirects() []behaviour {
 		{name: "303", serve: moved(303, "/real/file.bin", "/real/file.bin")},
 		{name: "307", serve: moved(307, "/real/file.bin", "/real/file.bin")},
 		{name: "308", serve: moved(308, "/real/file.bin", "/real/file.bin")},
+		{name: "301 with Retry-After", serve: func(data []byte) http.Handler {
+			return on(func(r *http.Request) bool { return r.URL.Path == "/file.bin" }, func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Retry-After", "60")
+				http.Redirect(w, r, "/real/file.bin", http.StatusMovedPermanently)
+			})(data)
+		}},
+		{name: "306", verdict: "no ok ok ok", serve: moved(306, "/real/file.bin", "/real/file.bin")},
+		{name: "399, which is unknown", verdict: "no ok ok ok", serve: moved(399, "/real/file.bin", "/real/file.bin")},
+		{name: "305, which names a proxy", verdict: "no ok no no", serve: moved(305, "/real/file.bin", "/real/file.bin"), reason: "a server must not choose a proxy (RFC 9110, 15.4.6)"},
+		{name: "a location with three slashes", verdict: "no ok ok ok", serve: moved(302, "http:///$HOST/real/file.bin", "/real/file.bin")},
+		{name: "a location with backslashes", verdict: "no no ok ok", serve: moved(302, `http:\\$HOST\real\file.bin`, "/real/file.bin")},
+		{name: "a location in raw Latin-1", verdict: "ok no ok ok", serve: moved(302, "/r\xe9al/file.bin", "/r%E9al/file.bin")},
 		{name: "a location with raw spaces", serve: moved(302, "/real dir/file.bin", "/real%20dir/file.bin")},
 		{name: "a location with UTF-8", verdict: "ok no ok ok", serve: moved(302, "/ü/file.bin", "/%C3%BC/file.bin")},
 		{name: "a location with a bare percent sign", serve: movedPath(302, "/100%/file.bin", "/100%/file.bin")},
