@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"strings"
 
 	"golang.org/x/net/idna"
 
@@ -55,6 +56,12 @@ func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // repairLocation turns the location of a response into a legal URL reference.
 func repairLocation(location string) string {
+	// Browsers read any number of slashes before the host. A submitted URL with three has
+	// no host and is refused; a server's Location is not the user's mistake.
+	scheme, rest, _ := strings.Cut(location, ":")
+	if (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) && strings.HasPrefix(rest, "///") {
+		location = scheme + "://" + strings.TrimLeft(rest, "/")
+	}
 	repaired := model.RepairURL(location)
 	if u, err := url.Parse(repaired); err == nil && u.Host != "" {
 		if u, err = ParseURL(repaired); err == nil {

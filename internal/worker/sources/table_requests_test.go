@@ -35,6 +35,10 @@ func requests() []behaviour {
 		})},
 		{name: "a redirect to itself sets a cookie", verdict: "ok no ok ok", serve: cookie("/file.bin")},
 		{name: "a redirect elsewhere sets a cookie that the target wants", verdict: "ok no ok ok", serve: cookie("/real/file.bin")},
+		{name: "a redirect sets a cookie with brackets in its name", verdict: "ok no ok ok", serve: on(func(r *http.Request) bool { return !strings.Contains(r.Header.Get("Cookie"), "pass[0]=1") }, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Set-Cookie", "pass[0]=1; Path=/")
+			http.Redirect(w, r, "/file.bin", http.StatusFound)
+		})},
 		{name: "a referer is wanted", options: map[string]string{"referer": "http://page.example/"}, serve: on(func(r *http.Request) bool { return r.Referer() == "" }, status(403))},
 		{name: "a header of 16 kB is wanted", options: map[string]string{"header": "X-Token: " + strings.Repeat("t", 16<<10)}, serve: on(func(r *http.Request) bool {
 			return len(r.Header.Get("X-Token")) != 16<<10
