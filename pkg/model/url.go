@@ -37,9 +37,6 @@ func RepairURL(raw string) string {
 	path, query, hasQuery := strings.Cut(rest, "?")
 	if scheme != "ftp:" && scheme != "sftp:" {
 		path = strings.ReplaceAll(path, "\\", "/")
-		if scheme != "" && strings.HasPrefix(path, "///") {
-			path = "//" + strings.TrimLeft(path, "/")
-		}
 	}
 	authority := ""
 	if after, ok := strings.CutPrefix(path, "//"); ok {
