@@ -4,7 +4,11 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 
 // checkFailed requires that a task is given up only for a reason.
 func (c *Oracle) checkFailed(e *taskHistory, b, a *model.Task) {
-	permanent := a.Failures > b.Failures && e.holderReported(a.Attempt, reportedPermanent)
+	attempt := a.Attempt
+	if c.isRequestedInTurn(e.id, verbUpdate) {
+		attempt = b.Attempt // an update after the failure, in the same turn, has raised it
+	}
+	permanent := a.Failures > b.Failures && e.holderReported(attempt, reportedPermanent)
 	used := a.Failures > b.Failures && a.Failures >= a.MaxAttempts
 	lost := a.Losses > b.Losses && a.Losses >= c.cfg.MaxLosses
 	if !permanent && !used && !lost {

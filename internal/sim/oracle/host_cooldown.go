@@ -138,6 +138,9 @@ func (c *Oracle) checkBegin(ch *change) {
 		return
 	}
 	cool, now := c.cooldowns[keyOf(a)], c.world.Now()
+	if cool != nil {
+		cool.endTrial() // it may have completed earlier in this turn
+	}
 	switch {
 	case cool == nil || now >= cool.until+trialTime:
 	case now < cool.until && cool.begunIn == c.world.Turns() && c.isRequestedInTurn(e.id, verbUpdate): // it began before the host asked
@@ -168,7 +171,8 @@ func (cool *cooldown) endTrial() {
 		return
 	}
 	s := cool.trial.statementOf(cool.trial.assignee(cool.attempt), cool.attempt)
-	cool.progress = cool.progress || s != nil && s.hasBytes
+	row := cool.trial.row
+	cool.progress = cool.progress || s != nil && s.hasBytes || row != nil && row.Status == model.StatusCompleted
 	cool.trial = nil
 }
 
