@@ -130,7 +130,7 @@ func (c *headCleaner) readLine(limit int) ([]byte, error) {
 // statusLine is the first line of a response, its version as some servers write it.
 var statusLine = regexp.MustCompile(`^(?i:HTTP/[0-9.]+|ICY)[ \t]+([1-9][0-9]{2}(?:[ \t].*)?)$`)
 
-// repairStatusLine returns a status line with the version HTTP/1.1, false if it is none.
+// repairStatusLine returns a status line with the version HTTP/1.1, or false for any other text.
 // A response of HTTP/1.0 in chunks is decoded only so, and net/http knows no others.
 func repairStatusLine(text string) (string, bool) {
 	if parts := statusLine.FindStringSubmatch(text); parts != nil {

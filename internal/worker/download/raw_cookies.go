@@ -43,7 +43,7 @@ func addRawCookies(req *http.Request, via []*http.Request) {
 		pairs = append(pairs, name+"="+values[name])
 	}
 	if len(names) > 0 {
-		req.Header.Set("Cookie", strings.Join(pairs, "; "))
+		req.Header.Set("Cookie", strings.Join(pairs, "; ")) //nolint:gosec // only to the host that set them
 	}
 }
 
