@@ -165,7 +165,7 @@ func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metal
 		}
 		asked++
 		one := &model.TaskSpec{URL: source.URL, Options: spec.Options}
-		q := &versionQuery{spec: one, transport: e.transport, userAgent: e.cfg.UserAgent, exact: true}
+		q := &versionQuery{spec: one, transport: e.transport, userAgent: e.cfg.UserAgent, exact: true, timeout: probeTimeout}
 		found := q.ask(ctx)
 		switch {
 		case found.version == nil || found.version.Length < 0:

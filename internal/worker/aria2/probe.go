@@ -11,8 +11,14 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// probeTimeout limits a whole probe, unless each source has its own timeout.
-const probeTimeout = 15 * time.Second
+const (
+	// probeTimeout limits a whole probe whose result decides, unless each source has its
+	// own timeout.
+	probeTimeout = 15 * time.Second
+	// optionalTimeout limits a probe without which the download begins anyway. A server
+	// that does not answer it may still send the file.
+	optionalTimeout = 2 * time.Second
+)
 
 // versionQuery asks the sources of a task which version of the file they have, and where
 // it is.
@@ -24,9 +30,9 @@ type versionQuery struct {
 	onlyFirst bool // no other one is asked
 	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
 
-	// sourceTimeout limits each source; 0: probeTimeout for all together, for a probe
-	// whose result is optional.
-	sourceTimeout time.Duration
+	// timeout limits all sources together, and sourceTimeout, if it is not 0, each source
+	// instead.
+	timeout, sourceTimeout time.Duration
 }
 
 // probeResult is the answer of the sources: a version, or the error.
@@ -41,7 +47,7 @@ type probeResult struct {
 func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 	if q.sourceTimeout == 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, probeTimeout)
+		ctx, cancel = context.WithTimeout(ctx, q.timeout)
 		defer cancel()
 	}
 	all, private := sources(q.spec), hasCredentials(q.spec)

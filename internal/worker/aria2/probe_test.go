@@ -62,7 +62,7 @@ func TestProbe_NonHTTPSourceNeedsNoAnswer(t *testing.T) {
 
 func probe(t *testing.T, spec *model.TaskSpec) probeResult {
 	t.Helper()
-	q := versionQuery{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout)}
+	q := versionQuery{spec: spec, transport: download.NewTransport(downloadtest.Loopback(t), probeTimeout), timeout: probeTimeout}
 	return q.ask(t.Context())
 }
 
@@ -159,21 +159,25 @@ func (l late) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{}, Body: http.NoBody}, nil
 }
 
-// A source that must answer has a timeout of its own.
-func TestProbe_RequiredSourceHasItsOwnTimeout(t *testing.T) {
-	hosts := late{"slow": 40 * time.Second, "silent": time.Hour, "soon": 10 * time.Second}
+// A probe takes at most its timeout, 2 s before a download that needs no answer. A
+// source that must answer has a timeout of its own.
+func TestProbe_TimeoutDependsOnItsPurpose(t *testing.T) {
+	hosts := late{"slow": 40 * time.Second, "silent": time.Hour, "soon": 10 * time.Second, "quick": time.Second}
 	const minute, none = time.Minute, -1
 	for name, c := range map[string]struct {
 		sources  string
+		timeout  time.Duration
 		patience time.Duration
 		at       int
 		took     time.Duration
 	}{
-		"a slow one is waited for":                            {"slow", minute, 0, 40 * time.Second},
-		"a silent one costs the next nothing":                 {"silent silent slow", minute, 2, 160 * time.Second},
-		"a silent one alone gives no answer":                  {"silent", minute, none, minute},
-		"where the result is optional, all have 15 s":         {"silent soon", 0, none, 15 * time.Second},
-		"where the result is optional, one that is soon does": {"soon silent", 0, 0, 10 * time.Second},
+		"a slow one is waited for":                  {"slow", 0, minute, 0, 40 * time.Second},
+		"a silent one costs the next nothing":       {"silent silent slow", 0, minute, 2, 160 * time.Second},
+		"a silent one alone gives no answer":        {"silent", 0, minute, none, minute},
+		"after a download, all have 15 s":           {"silent soon", probeTimeout, 0, none, 15 * time.Second},
+		"after a download, one that is soon does":   {"soon silent", probeTimeout, 0, 0, 10 * time.Second},
+		"before a download, all have 2 s":           {"silent quick", optionalTimeout, 0, none, 2 * time.Second},
+		"before a download, one that is quick does": {"quick silent", optionalTimeout, 0, 0, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -183,7 +187,7 @@ func TestProbe_RequiredSourceHasItsOwnTimeout(t *testing.T) {
 				}
 				q := versionQuery{
 					spec:      &model.TaskSpec{URL: urls[0], Mirrors: urls[1:], Options: model.Options{"header": {"X-Token: t"}}},
-					transport: hosts, sourceTimeout: c.patience,
+					transport: hosts, timeout: c.timeout, sourceTimeout: c.patience,
 				}
 				began := time.Now()
 				f := q.ask(t.Context())
@@ -198,6 +202,19 @@ func TestProbe_RequiredSourceHasItsOwnTimeout(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The query before a download waits 2 s, except for a task with credentials.
+func TestPrepareQuery_TimeoutDependsOnCredentials(t *testing.T) {
+	e := &Engine{cfg: Config{StallTimeout: time.Minute}}
+	plain := &job{Job: download.Job{Task: &model.Task{TaskSpec: model.TaskSpec{URL: "http://h/f"}}}}
+	if q := e.prepareQuery(plain); q.timeout != optionalTimeout || q.sourceTimeout != 0 {
+		t.Errorf("without credentials: %v, %v", q.timeout, q.sourceTimeout)
+	}
+	secret := &job{Job: download.Job{Task: &model.Task{TaskSpec: model.TaskSpec{URL: "http://me:pw@h/f"}}}}
+	if q := e.prepareQuery(secret); q.sourceTimeout != time.Minute {
+		t.Errorf("with credentials: %v", q.sourceTimeout)
 	}
 }
 

@@ -69,10 +69,7 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 		return j.takeProbe(toPrepare)
 	}
 	j.mustRecover = j.mustRecover || j.givenAt.IsZero() // its previous aria2c may have been killed
-	q := e.newQuery(j)
-	if j.hasCredentials() {
-		q.sourceTimeout = j.timeout(e.cfg.StallTimeout) // it is not fetched without an answer
-	}
+	q := e.prepareQuery(j)
 	dj, private, wipe, mustRecover := j.Job, j.hasCredentials(), j.startsOver(), j.mustRecover
 	links := j.uncheckedLinks()
 	e.startProbe(j, toPrepare, func(ctx context.Context) preparation {
@@ -131,7 +128,19 @@ func (e *Engine) confirmVersion(j *job) (f probeResult, known bool) {
 }
 
 func (e *Engine) newQuery(j *job) *versionQuery {
-	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe}
+	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, timeout: probeTimeout}
+}
+
+// prepareQuery returns the query before a job begins. A job with credentials needs an
+// answer; others begin without one after optionalTimeout.
+func (e *Engine) prepareQuery(j *job) *versionQuery {
+	q := e.newQuery(j)
+	if j.hasCredentials() {
+		q.sourceTimeout = j.timeout(e.cfg.StallTimeout)
+	} else {
+		q.timeout = optionalTimeout
+	}
+	return q
 }
 
 // findVersion asks the sources for the version, if they use HTTP.
