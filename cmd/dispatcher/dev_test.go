@@ -67,6 +67,22 @@ func TestDev_DownloadsWholeFile(t *testing.T) {
 	}
 }
 
+// Without listeners, -dev runs inside its process and completes the download.
+func TestDev_CompletesWithoutListeners(t *testing.T) {
+	files := serveFile(t, []byte("a small file"), 0)
+	dir := t.TempDir()
+	p := start(t, dir, nil, "dispatcher", "-dev", "-exit", "-nats-listen=", "-http-listen=", files.URL+"/a")
+	if code := p.Wait(time.Minute); code != 0 {
+		t.Fatalf("exit code %d", code)
+	}
+	if got := testbed.SHA256(t, filepath.Join(dir, completedPath(t, p, files.URL+"/a"))); got != files.sha256 {
+		t.Errorf("the sha256 is %s, want %s", got, files.sha256)
+	}
+	if !strings.Contains(p.Out.String(), "NATS on embedded, without a listener\n") {
+		t.Error("it does not say that NATS has no listener")
+	}
+}
+
 // completedPath finds in the summary where the file of a URL is.
 func completedPath(t *testing.T, p *testbed.Process, url string) string {
 	t.Helper()

@@ -64,7 +64,11 @@ func (v *Dev) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, d.Close())
 	}
-	v.printf("NATS on %s, health on http://%s", conn.Current().ConnectedUrlRedacted(), d.HTTPAddr())
+	if addr := d.HTTPAddr(); addr != "" {
+		v.printf("NATS on %s, health on http://%s", d.natsAddr(), addr)
+	} else {
+		v.printf("NATS on %s", d.natsAddr())
+	}
 	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, conn) })
 	var failed error
 	parts = append(parts, func(ctx context.Context) error {
@@ -128,10 +132,15 @@ func (v *Dev) removeAbandoned() {
 	}
 }
 
-// connect makes the connection of worker and client over TCP, as on separate machines.
+// connect makes the connection of worker and client over TCP, as on separate machines,
+// or inside the process if the embedded server does not listen.
 func (v *Dev) connect(ctx context.Context, d *Daemon) (*bus.Connection, func() error, error) {
 	opts := process.NATSOptions(&d.cfg.NATS.NATS, "aria-dev", v.Log.Logger)
-	if d.Server() != nil {
+	switch {
+	case d.Server() == nil:
+	case d.cfg.NATS.Listen == "":
+		opts.InProcess = d.Server()
+	default:
 		opts.URL = d.Server().ClientURL()
 	}
 	conn, err := bus.OpenConnection(ctx, opts)
