@@ -75,7 +75,8 @@ func lengthOf(resp *http.Response) int64 {
 // isContinuation reports whether a response brings a span of the version that is there. A
 // server may ignore If-Range, so all that it says is compared; but with a checksum
 // the file's identity is the checksum's business, and nodes of one server may differ
-// in what they say. A range need not repeat both validators.
+// in what they say. A range need not repeat both validators; the date alone counts only
+// if it is old enough to tell versions apart.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
@@ -88,5 +89,5 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	}
 	tag, modified := resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
 	return j.checksum != "" || tag == m.ETag && (modified == "" && tag != "" || m.LastModified == "" || modified == m.LastModified) ||
-		tag == "" && modified != "" && modified == m.LastModified
+		tag == "" && m.Dated && modified == m.LastModified
 }
