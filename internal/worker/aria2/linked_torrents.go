@@ -2,11 +2,9 @@ package aria2
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -62,7 +60,7 @@ func (e *Engine) checkTorrent(ctx context.Context, task *model.Task, f *metalink
 	}
 	info, err := torrent.Parse(data)
 	if err != nil {
-		return metalinkError("the torrent of %q at %s cannot be read", f.Name, hostOf(source.URL))
+		return metalinkError("the torrent of %q at %s cannot be read", f.Name, sourceName(source.URL))
 	}
 	if err := e.wrongVersion(fmt.Sprintf("torrent of %q", f.Name), info); err != nil {
 		return err
@@ -82,17 +80,13 @@ func (e *Engine) fetchSmall(ctx context.Context, task *model.Task, source string
 	if err != nil {
 		return nil, err
 	}
-	resp, err := download.NewClient(e.transport, e.cfg.UserAgent).Do(req)
-	var wrapped *url.Error
-	switch {
-	case errors.As(err, &wrapped):
-		return nil, wrapped.Err // without the URL
-	case err != nil:
+	resp, err := download.Do(download.NewClient(e.transport, e.cfg.UserAgent), req)
+	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, &download.ResponseError{Status: download.StatusError(resp.StatusCode), Host: req.URL.Hostname()}
+		return nil, download.NewResponseError(resp)
 	}
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxTorrent+1))
 	if err == nil && len(data) > maxTorrent {

@@ -1,6 +1,7 @@
 package aria2
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -172,7 +173,7 @@ func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metal
 		case found.version.Length == f.Size:
 			return nil
 		default:
-			return metalinkError("the metalink says that %q has %d bytes, %s says %d", f.Name, f.Size, hostOf(source.URL), found.version.Length)
+			return metalinkError("the metalink says that %q has %d bytes, %s says %d", f.Name, f.Size, sourceName(source.URL), found.version.Length)
 		}
 	}
 	if clean {
@@ -181,12 +182,8 @@ func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metal
 	return nil
 }
 
-func hostOf(source string) string {
-	if u, err := url.Parse(source); err == nil {
-		return u.Hostname()
-	}
-	return "its source"
-}
+// sourceName names a source by its host, for people.
+func sourceName(source string) string { return cmp.Or(hostIn(source), "its source") }
 
 // linkOf is the file of the job's metalink at that path, or nil.
 func (j *job) linkOf(path string) *metalink.File {

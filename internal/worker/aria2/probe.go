@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -136,12 +135,8 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 		elsewhere = elsewhere || !download.AtHome(req.URL, via[0].URL)
 		return download.CheckRedirect(req, via)
 	}
-	resp, err := client.Do(req)
-	var wrapped *url.Error
-	switch {
-	case errors.As(err, &wrapped):
-		return nil, wrapped.Err // without the URL
-	case err != nil:
+	resp, err := download.Do(client, req)
+	if err != nil {
 		return nil, err
 	}
 	_ = resp.Body.Close() // nothing of it is wanted

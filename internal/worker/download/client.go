@@ -1,6 +1,7 @@
 package download
 
 import (
+	"errors"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -27,6 +28,16 @@ func NewClient(transport http.RoundTripper, userAgent string) *http.Client {
 		CheckRedirect: CheckRedirect,
 		Jar:           newHostJar(),
 	}
+}
+
+// Do sends a request. Its error has no URL, which may contain a password.
+func Do(client *http.Client, req *http.Request) (*http.Response, error) {
+	resp, err := client.Do(req)
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return nil, wrapped.Err
+	}
+	return resp, err
 }
 
 // tolerant completes requests and repairs responses.

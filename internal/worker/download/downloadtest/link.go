@@ -21,9 +21,7 @@ func freshLink(t *testing.T, h harness) {
 			job.Task = &task
 			Add(t, h.shared, job)
 			MustComplete(t, h.shared, job, data)
-			if sent := s.Sent.Load(); sent > int64(len(data))*3/2 {
-				t.Errorf("the server sent %d bytes for a file of %d", sent, len(data))
-			}
+			checkSent(t, s, data, 150)
 		})
 	}
 }
