@@ -47,7 +47,7 @@ func TestConnect_ProgramsUseEnvironment(t *testing.T) {
 		"creds of a server with operators": {"NATS_URL=" + creds.url, "NATS_CREDS=" + creds.file},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd, err := config.LoadDispatcher(nil, append(env, "DISPATCHER_HTTP_LISTEN=", "DISPATCHER_DB_TYPE=memory"))
+			cmd, err := config.LoadDispatcher([]string{"-http-listen="}, append(env, "DISPATCHER_DB_TYPE=memory"))
 			if err != nil {
 				t.Fatal(err)
 			}
