@@ -144,6 +144,10 @@ var rules = []rule{
 		why: "a worker links no server, no database and no dispatcher",
 	},
 	{
+		pkg: "internal/display", never: []string{"all", "github.com/nats-io"}, except: []string{"pkg/model"},
+		why: "it shows what it is given, to the dispatcher and to the command line",
+	},
+	{
 		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

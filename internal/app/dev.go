@@ -16,6 +16,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/app/node"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
@@ -201,7 +202,11 @@ func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string)
 		return nil
 	}
 	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
-	w := newWatch(v.display(), v.Dir)
+	shown, err := display.New(display.Options{Out: v.Out})
+	if err != nil {
+		return err
+	}
+	w := newWatch(shown, v.Dir)
 	c := &devConn{prefix: prefix, watch: w, ctx: ctx}
 	attached := conn.Attach(c.attach)
 	defer func() {
@@ -216,10 +221,10 @@ func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string)
 		w.submitted(url, task, err)
 	}
 	if err := w.wait(ctx, c.client); err != nil {
-		w.display.close()
+		w.display.Close()
 		return err
 	}
-	w.display.close()
+	w.display.Close()
 	return w.summary(v.Out)
 }
 
@@ -233,7 +238,7 @@ func (v *Dev) serve(ctx context.Context, conn *bus.Connection, prefix string) er
 		_, err := nc.Subscribe(subjects.TaskEvent("*", "*", "*"), func(m *nats.Msg) {
 			var ev model.TaskEvent
 			if ctx.Err() == nil && json.Unmarshal(m.Data, &ev) == nil {
-				v.printf("%s", eventLine(&ev, v.Dir))
+				v.printf("%s", display.Clean(eventLine(&ev, v.Dir)))
 			}
 		})
 		return err

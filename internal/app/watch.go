@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/internal/worker"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -18,7 +20,7 @@ import (
 
 // watch follows the downloads of one client until their terminal status.
 type watch struct {
-	display display
+	display *display.Display
 	dir     string
 
 	mu    sync.Mutex
@@ -42,10 +44,18 @@ type item struct {
 
 func (i *item) done() bool { return i.err != "" || i.status.Terminal() }
 
+// show shows the state of an item.
+func (w *watch) show(i *item) {
+	w.display.Update(display.Item{
+		Key: cmp.Or(i.id, i.url), Name: i.name, Status: i.status,
+		Completed: i.completed, Total: i.total, Speed: i.speed, Error: i.err, LastError: i.lastError,
+	})
+}
+
 // pollInterval is the time between two reads of a download: events are hints.
 const pollInterval = time.Second
 
-func newWatch(d display, dir string) *watch {
+func newWatch(d *display.Display, dir string) *watch {
 	return &watch{display: d, dir: dir, byID: make(map[string]*item), early: make(map[string]*model.TaskEvent)}
 }
 
@@ -55,15 +65,14 @@ func (w *watch) submitted(url string, task *model.Task, err error) {
 	defer w.mu.Unlock()
 	i := &item{url: model.RedactURL(url), name: nameOf(url)}
 	w.items = append(w.items, i)
-	w.display.add(i)
 	if err != nil {
 		i.err = model.AsError(err).Message
-		w.display.update(i)
+		w.show(i)
 		return
 	}
 	i.id, i.status = task.ID, task.Status
 	w.byID[i.id] = i
-	w.display.update(i)
+	w.show(i)
 	if ev := w.early[i.id]; ev != nil {
 		w.apply(i, ev)
 	}
@@ -96,7 +105,7 @@ func (w *watch) apply(i *item, ev *model.TaskEvent) {
 	case ev.Status == model.StatusCanceled:
 		i.err = "canceled"
 	}
-	w.display.update(i)
+	w.show(i)
 }
 
 func (w *watch) progress(ev *model.ProgressEvent) {
@@ -107,7 +116,7 @@ func (w *watch) progress(ev *model.ProgressEvent) {
 		return
 	}
 	i.completed, i.total, i.speed = ev.CompletedLength, ev.TotalLength, ev.DownloadSpeed
-	w.display.update(i)
+	w.show(i)
 }
 
 // wait returns when every URL has a terminal status.
@@ -152,16 +161,16 @@ func (w *watch) summary(out io.Writer) error {
 	completed := 0
 	for _, i := range w.items {
 		if !i.done() {
-			fmt.Fprintf(out, "%s: %s; run the same command to resume\n", i.url, w.interrupted(i))
+			fmt.Fprintf(out, "%s: %s; run the same command to resume\n", display.Clean(i.url), w.interrupted(i))
 			continue
 		}
 		if i.status != model.StatusCompleted || i.result == nil {
-			fmt.Fprintf(out, "%s %s: %s\n", statusLabel(i), i.url, i.err)
+			fmt.Fprintf(out, "%s %s: %s\n", statusLabel(i), display.Clean(i.url), display.Clean(i.err))
 			continue
 		}
 		completed++
 		for _, f := range i.result.Files {
-			fmt.Fprintf(out, "completed %s: %s (%s)\n", i.url, filepath.Join(w.dir, filepath.FromSlash(f.Path)), bytesText(f.Length))
+			fmt.Fprintf(out, "completed %s: %s (%s)\n", display.Clean(i.url), display.Clean(filepath.Join(w.dir, filepath.FromSlash(f.Path))), display.Bytes(f.Length))
 		}
 	}
 	fmt.Fprintf(out, "%d of %d completed\n", completed, len(w.items))
@@ -177,9 +186,9 @@ func (w *watch) interrupted(i *item) string {
 	if i.completed == 0 {
 		return "interrupted before its first byte"
 	}
-	far := bytesText(i.completed)
+	far := display.Bytes(i.completed)
 	if i.total > 0 {
-		far += " of " + bytesText(i.total)
+		far += " of " + display.Bytes(i.total)
 	}
 	return fmt.Sprintf("interrupted at %s; the partial file is in %s", far, w.partFolder(i.id))
 }
@@ -231,18 +240,4 @@ func nameOf(url string) string {
 		return name
 	}
 	return plain
-}
-
-// bytesText formats a size.
-func bytesText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB"}
-	v := float64(n)
-	u := 0
-	for ; v >= 1024 && u < len(units)-1; u++ {
-		v /= 1024
-	}
-	if u == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[u])
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -16,7 +17,11 @@ import (
 func TestLines_PrintChangesAndOccasionalProgress(t *testing.T) {
 	var out strings.Builder
 	now := time.Unix(0, 0)
-	w := newWatch(&lines{out: &out, now: func() time.Time { return now }, printed: make(map[*item]printedLine)}, "downloads")
+	d, err := display.New(display.Options{Out: &out, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWatch(d, "downloads")
 
 	w.event(&model.TaskEvent{ID: "a", Status: model.StatusQueued}) // before the answer of its submit
 	w.submitted("https://u:p@h/a.iso?x=1", &model.Task{TaskSpec: model.TaskSpec{ID: "a"}, TaskState: model.TaskState{Status: model.StatusPending}}, nil)
@@ -103,14 +108,5 @@ func TestNextFree_SkipsTakenPort(t *testing.T) {
 	}
 	if _, err := nextFree("nonsense"); err == nil {
 		t.Error("nonsense was taken for an address")
-	}
-}
-
-// TestBytesText_UsesUnits checks how sizes are printed.
-func TestBytesText_UsesUnits(t *testing.T) {
-	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1024: "1.0 KiB", 5 << 20: "5.0 MiB", 3 << 40: "3.0 TiB", 5000 << 40: "5000.0 TiB"} {
-		if got := bytesText(n); got != want {
-			t.Errorf("%d is %q, want %q", n, got, want)
-		}
 	}
 }
