@@ -23,12 +23,12 @@ const hostile = "a\x1b[2J\x1b]0;owned\x07b\u202egnp.exe\u2066c\u200b\r\nd\x9b31m
 // Characters that control a terminal or the direction of text are replaced.
 func TestClean_ReplacesControlAndBidiCharacters(t *testing.T) {
 	for in, want := range map[string]string{
-		"plain name (1).iso": "plain name (1).iso",
-		"Übung 日本 é":         "Übung 日本 é",
-		hostile:              "a�[2J�]0;owned�b�gnp.exe�c�  d�31m�",
+		"plain name (1).iso":  "plain name (1).iso",
+		"Übung 日本 é":          "Übung 日本 é",
+		hostile:               "a�[2J�]0;owned�b�gnp.exe�c�  d�31m�",
 		"tab\tand\u00a0space": "tab and space",
-		"\u2028line":         " line",
-		"":                   "",
+		"\u2028line":          " line",
+		"":                    "",
 	} {
 		if got := Clean(in); got != want {
 			t.Errorf("%q is %q, want %q", in, got, want)
