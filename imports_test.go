@@ -75,6 +75,14 @@ var rules = []rule{
 		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer",
 	},
 	{
+		pkg: "internal/httpd/web", never: []string{"all", "third-party"},
+		why: "it is files",
+	},
+	{
+		pkg: "internal/httpd", never: []string{"internal/app", "internal/config", "internal/dispatch", "internal/natsapi", "pkg/repo/sqlite", "pkg/repo/memory", "database/sql", "github.com/nats-io/nats-server"},
+		why: "it is given what it serves; only the daemon wires",
+	},
+	{
 		pkg: "internal/intake", never: []string{"all"},
 		except: []string{"pkg/model", "pkg/bus", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
 		why:    "submissions go to a Backend, as requests do",

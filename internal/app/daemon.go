@@ -11,6 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/httpd"
+	"github.com/aria-cluster/dispatcher/internal/httpd/web"
 	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
@@ -44,12 +46,12 @@ type Daemon struct {
 	conn       *bus.Connection
 	publisher  *natsapi.Publisher
 	dispatcher *dispatch.Dispatcher
-	health     *health
+	http       *httpd.Server
 	serving    chan struct{}
 	closers    []func(context.Context) error // run last to first
 }
 
-// New opens the store, starts or reaches NATS, and listens on the health address. It
+// New opens the store, starts or reaches NATS, and listens for HTTP. It
 // waits for an external NATS server until ctx ends. Its errors name the key of the
 // configuration. End a daemon by Run or Close.
 func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
@@ -86,13 +88,27 @@ func (d *Daemon) open(ctx context.Context) error {
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
 		Connected: pulse.healthy, Logger: d.logger,
 	})
-	if d.cfg.HTTP.Listen == "" {
-		return nil
+	return d.startHTTP()
+}
+
+// startHTTP serves HTTP until Close, also before Run: a program that starts a
+// dispatcher asks at once whether it is ready.
+func (d *Daemon) startHTTP() (err error) {
+	c := &d.cfg.HTTP
+	d.http, err = httpd.New(httpd.Options{
+		Listen: c.Listen, HealthListen: c.HealthListen, BasePath: c.BasePath, Pprof: c.Pprof,
+		Ready: d.ready, Dashboard: web.Files(), Logger: d.logger,
+	})
+	if err != nil {
+		return err
 	}
-	if d.health, err = listenHealth(&d.cfg.HTTP, d.ready, d.logger); err != nil {
-		return fmt.Errorf("http.listen: %w", err)
-	}
-	d.onClose("closing the health server", d.health.close)
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.http.Run(running) }()
+	d.onClose("closing the HTTP server", func(context.Context) error {
+		stop()
+		return <-ended
+	})
 	return nil
 }
 
@@ -141,12 +157,12 @@ func (d *Daemon) Server() *embedded.Server { return d.server }
 // Serving is closed when Run accepts requests.
 func (d *Daemon) Serving() <-chan struct{} { return d.serving }
 
-// HTTPAddr returns the address of the health server, or "".
+// HTTPAddr returns the address of the HTTP server, or "".
 func (d *Daemon) HTTPAddr() string {
-	if d.health == nil {
+	if d.http == nil {
 		return ""
 	}
-	return d.health.addr()
+	return d.http.Addr()
 }
 
 // ready returns why the daemon cannot serve now, or nil.

@@ -66,7 +66,7 @@ func (v *Dev) Run(ctx context.Context) error {
 		return errors.Join(err, d.Close())
 	}
 	if addr := d.HTTPAddr(); addr != "" {
-		v.printf("NATS on %s, health on http://%s", d.natsAddr(), addr)
+		v.printf("NATS on %s, dashboard on http://%s%s/", d.natsAddr(), addr, cfg.HTTP.BasePath)
 	} else {
 		v.printf("NATS on %s", d.natsAddr())
 	}
@@ -94,7 +94,7 @@ func (v *Dev) Run(ctx context.Context) error {
 // free ports, and a folder of its own for NATS.
 func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 	c := *v.Config
-	for _, a := range []*string{&c.NATS.Listen, &c.HTTP.Listen} {
+	for _, a := range []*string{&c.NATS.Listen, &c.HTTP.Listen, &c.HTTP.HealthListen} {
 		if *a == "" {
 			continue
 		}

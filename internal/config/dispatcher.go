@@ -89,10 +89,12 @@ type Events struct {
 	MaxBytes Size           `key:"max_bytes" min:"1M" max:"1T" doc:"Bytes of events that are kept; the oldest are removed first."`
 }
 
-// HTTP is the address of health, and later of metrics and the dashboard.
+// HTTP configures the HTTP server: health, metrics, API and dashboard.
 type HTTP struct {
-	Listen string `key:"listen" flag:"http-listen" doc:"Address of /healthz and /readyz; empty: not served; port 0: a free port."`
-	Pprof  bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
+	Listen       string `key:"listen" flag:"http-listen" doc:"Address of the dashboard, the API, /healthz and /readyz; empty: not served; port 0: a free port."`
+	HealthListen string `key:"health_listen" flag:"http-health-listen" doc:"A second address with /healthz, /readyz and /metrics alone, which needs no users; empty: not served."`
+	BasePath     string `key:"base_path" flag:"http-base-path" doc:"First part of every path behind a proxy, such as /aria; /healthz, /readyz and /metrics answer without it too."`
+	Pprof        bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
 }
 
 // Limits bound the input of the dispatcher.
@@ -166,7 +168,7 @@ func (d *Dispatcher) Validate() error {
 	if err := checkAddress("nats.listen", d.NATS.Listen, -1); err != nil {
 		return err
 	}
-	if err := checkAddress("http.listen", d.HTTP.Listen, 0); err != nil {
+	if err := d.HTTP.validate(); err != nil {
 		return err
 	}
 	if d.NATS.StoreDir == "" {

@@ -1,0 +1,131 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/fstest"
+
+	"github.com/aria-cluster/dispatcher/internal/freeport"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+)
+
+// start runs a server with the options until the test ends.
+func start(t *testing.T, o Options) *Server {
+	t.Helper()
+	if o.Ready == nil {
+		o.Ready = func() error { return nil }
+	}
+	if o.Listen == "" {
+		o.Listen = "127.0.0.1:0"
+	}
+	s, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := testbed.Receive(t, ended); err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+	return s
+}
+
+// answer is what a server answered.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do sends one request, without following redirects.
+func do(t *testing.T, req *http.Request) answer {
+	t.Helper()
+	client := &http.Client{
+		Transport:     &http.Transport{DisableKeepAlives: true},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	res, err := client.Do(req.WithContext(testbed.Context(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(body)}
+}
+
+// get asks for a path.
+func get(t *testing.T, address, path string) answer {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, "http://"+address+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, req)
+}
+
+var page = fstest.MapFS{"index.html": {Data: []byte("<p>hello")}, "js/app.js": {Data: []byte("export {}")}}
+
+// TestServer_BasePathPrefixesAllButHealth checks that behind a base path the dashboard
+// answers there only, and the health paths with and without it.
+func TestServer_BasePathPrefixesAllButHealth(t *testing.T) {
+	s := start(t, Options{BasePath: "/a/b", Dashboard: page, Metrics: http.NotFoundHandler()})
+	for path, want := range map[string]int{
+		"/a/b/": 200, "/a/b/js/app.js": 200, "/a/b/healthz": 200, "/healthz": 200, "/readyz": 200,
+		"/": 404, "/js/app.js": 404, "/a/b/js/": 404, "/a/b/js": 404, "/a/b/none": 404, "/a/bc": 404, "/a/b": 301, "/a/b/api/v1/none": 404,
+	} {
+		if got := get(t, s.Addr(), path); got.status != want {
+			t.Errorf("%s: %d %.80s, want %d", path, got.status, got.body, want)
+		}
+	}
+	if got := get(t, s.Addr(), "/none"); got.body != `{"error":{"code":404,"message":"there is nothing at \"/none\""}}` {
+		t.Errorf("an error is %s", got.body)
+	}
+}
+
+// TestServer_HealthAddressServesHealthOnly checks the second address.
+func TestServer_HealthAddressServesHealthOnly(t *testing.T) {
+	s := start(t, Options{HealthListen: "127.0.0.1:0", Dashboard: page, Ready: func() error { return errors.New("not yet") }})
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 503, "/": 404, "/js/app.js": 404, "/debug/pprof/": 404, "/metrics": 404} {
+		if got := get(t, s.HealthAddr(), path); got.status != want {
+			t.Errorf("%s: %d %.80s, want %d", path, got.status, got.body, want)
+		}
+	}
+}
+
+// TestDashboard_UnchangedFileIsNotSentAgain checks the ETag.
+func TestDashboard_UnchangedFileIsNotSentAgain(t *testing.T) {
+	s := start(t, Options{Dashboard: page})
+	first := get(t, s.Addr(), "/js/app.js")
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Addr()+"/js/app.js", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("If-None-Match", first.header.Get("ETag"))
+	if again := do(t, req); again.status != 304 || first.status != 200 || !strings.HasPrefix(first.header.Get("Content-Type"), "text/javascript") {
+		t.Errorf("first %d %v, again %d", first.status, first.header, again.status)
+	}
+}
+
+// TestServer_TakenAddressNamesItsKey checks the errors of New.
+func TestServer_TakenAddressNamesItsKey(t *testing.T) {
+	s := start(t, Options{})
+	if _, err := New(Options{Listen: s.Addr()}); err == nil || !strings.HasPrefix(err.Error(), "http.listen: ") {
+		t.Errorf("http.listen is taken: %v", err)
+	}
+	free := freeport.Address(t)
+	if _, err := New(Options{Listen: free, HealthListen: s.Addr()}); err == nil || !strings.HasPrefix(err.Error(), "http.health_listen: ") {
+		t.Errorf("http.health_listen is taken: %v", err)
+	}
+	start(t, Options{Listen: free}) // the failed New has closed it
+}

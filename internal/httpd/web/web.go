@@ -1,0 +1,14 @@
+// Package web has the files of the dashboard: plain ES modules and CSS that the browser
+// runs without a build step.
+package web
+
+import (
+	"embed"
+	"io/fs"
+)
+
+//go:embed index.html
+var files embed.FS
+
+// Files returns the files of the dashboard, with index.html at the root.
+func Files() fs.FS { return files }
