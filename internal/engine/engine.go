@@ -75,6 +75,9 @@ type Engine struct {
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
 	unloadable map[string]unloadableTask
 
+	facts []Fact // of the turn; the array is used again
+	speed int64  // of all downloads, in bytes a second
+
 	heapDirty     []*worker  // whose place in the heaps may be another since the last event
 	dirtyProgress []*task    // assigned tasks whose progress the store does not have
 	flushedAt     model.Time // on the steady clock: the last time that it was written
@@ -216,7 +219,9 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 			e.resetTimeout(w)
 		}
 		e.hold(w, t)
-		t.run.progress = progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed}
+		e.setProgress(t, progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed})
+		t.run.counted = row.CompletedLength
+		t.run.assignedAt = e.steady.Add(-max(e.now.Sub(row.AssignedAt), 0))
 		e.requireListing(t)
 	default:
 		e.place(t)
@@ -268,6 +273,8 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 		dirtyWorkers: e.turn.dirtyWorkers, // by loading
 	}
 	e.turn.plan.Ask = ask
+	clear(e.facts) // for the garbage collector
+	e.facts = e.facts[:0]
 }
 
 // capBackoffs is for a wall clock that was set back: no backoff may take longer
@@ -292,12 +299,12 @@ func (e *Engine) Step(ev Event) Answer {
 }
 
 // Plan ends the turn: it places what can be placed and returns all that the turn
-// decided. The Plan's slices are the caller's.
+// decided. The Plan's slices are the caller's, except for Facts.
 func (e *Engine) Plan() Plan {
 	more := e.placePending()
 	e.writeWorkers()
 	plan := e.turn.plan
-	plan.More = more
+	plan.More, plan.Facts = more, e.facts
 	e.turn = turn{}
 	return plan
 }

@@ -19,6 +19,7 @@ type world struct {
 	ahead      model.Time // of it is the wall clock
 	offline    bool       // the dispatcher is not connected
 	beats      int        // heartbeats so far
+	facts      []Fact     // of all turns
 	imports    bool       // the turn replaces rows, in whatever state they are
 	tasks      map[string]*model.Task
 	workers    map[string]*model.Worker
@@ -87,6 +88,7 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 		answers[i] = w.engine.Step(ev)
 	}
 	plan := w.engine.Plan()
+	w.facts = append(w.facts, plan.Facts...)
 	w.commit(&plan.Batch)
 	w.check()
 	return answers, plan
@@ -154,6 +156,15 @@ func (w *world) check() {
 		}
 		live++
 		w.checkTask(t, row)
+	}
+	speed := int64(0)
+	for _, t := range e.tasks {
+		if t.run != nil {
+			speed += min(t.run.progress.speed, maxSpeed)
+		}
+	}
+	if speed != e.speed {
+		w.t.Fatalf("the speed of all downloads is %d, counted %d", speed, e.speed)
 	}
 	if live != len(e.tasks) {
 		w.t.Fatalf("the engine holds %d live tasks, the store %d", len(e.tasks), live)

@@ -32,18 +32,22 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	w := e.workers[h.WorkerID]
 	switch {
 	case w == nil && h.State == model.StateLeaving:
+		e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatApplied})
 		return answer
 	case w == nil:
 		w = e.addWorker(h.WorkerID)
 	default:
 		if err := checkInstance(w, h.Heartbeat); err != nil {
+			e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatConflict})
 			return Answer{Err: err}
 		}
 	}
 	if h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq < w.seq {
+		e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatStale})
 		return answer // overtaken by a newer one, which has been answered
 	}
 	repeated := h.Seq > 0 && h.Instance == w.Instance && h.Epoch == w.Epoch && h.Seq == w.seq
+	e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatApplied})
 	e.register(w, h.Heartbeat)
 	e.turn.plan.Progress = slices.Grow(e.turn.plan.Progress, min(len(h.Tasks), len(w.tasks)))
 	w.listed = resized(w.listed, len(h.Tasks))

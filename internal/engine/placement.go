@@ -73,6 +73,7 @@ func (e *Engine) pickWorker(s *requirementSet) *worker {
 // assign gives a pending task, taken from the queue, to a worker under a new
 // attempt.
 func (e *Engine) assign(w *worker, t *task) {
+	e.countFirstAssignment(t)
 	t.attempt = t.maxSeenAttempt() + 1
 	if x := t.extra; x != nil {
 		x.retryAt, x.notBefore, x.due, x.asked = 0, 0, 0, false
@@ -83,6 +84,7 @@ func (e *Engine) assign(w *worker, t *task) {
 	e.recordAssignment(w)
 	e.beginTrial(t)
 	e.hold(w, t)
+	t.run.isUnconfirmed = true
 	e.requireListing(t)
 	e.changeState(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{
 		Status: model.StatusQueued, WorkerID: w.ID, Attempt: t.attempt, AssignedAt: e.now,

@@ -39,7 +39,8 @@ type Plan struct {
 	Notes    []Note
 	Ask      []string // workers whose answers may have been lost: a heartbeat is asked of them
 	Hold     HoldChange
-	More     bool // there is more to place: turn again at once
+	Facts    []Fact // valid until the next Begin
+	More     bool   // there is more to place: turn again at once
 }
 
 // turn gathers a plan.

@@ -76,6 +76,8 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 		e.completeTask(t, r)
 	case actionFail:
 		t.run.recordProgress(r)
+		e.countBytes(t)
+		e.countAttempt(t, outcomeOf(r.Error.Class))
 		e.failAttempt(t, r.Error, r.RetryAfter)
 	case actionReject:
 		e.rejectAttempt(t, r)
@@ -177,6 +179,10 @@ func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
 
 // renewLease notes that the holder knows of the attempt.
 func (e *Engine) renewLease(t *task) {
+	if t.run.isUnconfirmed {
+		t.run.isUnconfirmed = false
+		e.addFact(Fact{Kind: FactAcknowledged, Took: e.steady.Sub(t.run.assignedAt)})
+	}
 	t.run.listBy, t.run.isResent = 0, false
 	e.updateWatch(t)
 }
@@ -197,7 +203,8 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		t.rejections = 0
 	}
 	if t.status() != model.StatusDownloading {
-		t.run.progress = p
+		e.setProgress(t, p)
+		e.countBytes(t)
 		state := p.state()
 		state.Status, state.WorkerID, state.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.changeState(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
@@ -207,7 +214,10 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		e.endTrial(t, true)
 	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
-	t.run.progress = p
+	e.setProgress(t, p)
+	if moved {
+		e.countBytes(t)
+	}
 	if moved && !t.run.dirty {
 		t.run.dirty = true
 		e.dirtyProgress = append(e.dirtyProgress, t)
@@ -228,10 +238,13 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 	}
 	e.endTrial(t, true)
 	result.WorkerID = t.workerID()
-	t.run.progress = progressFrom(r)
-	t.run.progress.percent = 100
-	t.run.progress.completed = max(r.CompletedLength, result.TotalLength)
-	t.run.progress.total = max(r.TotalLength, result.TotalLength)
+	p := progressFrom(r)
+	p.percent = 100
+	p.completed = max(r.CompletedLength, result.TotalLength)
+	p.total = max(r.TotalLength, result.TotalLength)
+	e.setProgress(t, p)
+	e.countBytes(t)
+	e.countAttempt(t, OutcomeCompleted)
 	e.endTask(t, model.StatusCompleted, nil, &result)
 }
 
@@ -242,6 +255,7 @@ func (e *Engine) rejectAttempt(t *task, r *model.Report) {
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
 	}
+	e.countAttempt(t, OutcomeRejected)
 	var wait model.Duration
 	if t.rejections < math.MaxInt16 {
 		t.rejections++
@@ -320,6 +334,7 @@ func (e *Engine) endTask(t *task, status model.Status, why *model.TaskError, res
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
 	state.FinishedAt = e.now
 	e.changeState(t, set, state)
+	e.addFact(Fact{Kind: FactFinished, Status: status, Client: t.client.name, Took: max(e.now.Sub(t.created), 0)})
 	e.removeTask(t)
 }
 

@@ -11,6 +11,7 @@ type Submit struct {
 	// Chosen says that the client gave the id itself, so that the task may exist
 	// already. A generated id is new by construction.
 	Chosen bool
+	Via    Via
 }
 
 // Traits implements [Event].
@@ -78,6 +79,7 @@ func (s Submit) decide(e *Engine) Answer {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now,
 	})
+	e.addFact(Fact{Kind: FactSubmitted, Via: s.Via, Client: s.Client})
 	e.place(t)
 	return Answer{TaskID: id}
 }

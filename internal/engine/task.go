@@ -94,6 +94,9 @@ type run struct {
 	listBy         model.Time // by when the worker must have listed it; 0 = it does list it
 	lastHeartbeat  int64      // the last heartbeat that listed it, see worker.beat
 	progressSentAt model.Time // the last progress event, on the steady clock
+	assignedAt     model.Time // on the steady clock; where the worker took it back, of that
+	counted        int64      // bytes of progress that are counted, see countBytes
+	isUnconfirmed  bool       // assigned, and not reported or listed since
 	isResent       bool       // listAt has passed once and the assignment was sent again
 	dirty          bool       // progress is newer than the store's
 	progress       progress
@@ -178,7 +181,7 @@ func (e *Engine) hold(w *worker, t *task) {
 		x.boundTo, x.until = "", 0
 		e.updateSet(t)
 	}
-	t.run = &run{worker: w}
+	t.run = &run{worker: w, assignedAt: e.steady}
 	e.place(t)
 	if x := t.extraOrZero(); x.length > 0 { // as far as is known; it will say
 		t.run.progress.total = x.length
@@ -187,6 +190,7 @@ func (e *Engine) hold(w *worker, t *task) {
 			t.run.progress.percent = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
 		}
 	}
+	t.run.counted = t.run.progress.completed
 	t.reclaimable = false
 	w.tasks[t.id] = t
 	e.enterHost(t.queue.host)
@@ -206,6 +210,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 		e.startDrop(w, t.id, t.attempt, t.queue.host)
 	}
 	e.leaveHost(t.queue.host)
+	e.setProgress(t, progress{})
 	t.run = nil
 	e.markDirty(w)
 	return w

@@ -71,6 +71,7 @@ func (e *Engine) checkWatched(t *task) {
 		w := r.worker
 		e.sendDrop(w.ID, t.id, t.attempt, model.DropSuperseded)
 		e.startDrop(w, t.id, t.attempt, t.queue.host)
+		e.countAttempt(t, OutcomeTimeout)
 		e.failAttempt(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),
@@ -81,6 +82,7 @@ func (e *Engine) checkWatched(t *task) {
 		e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
 	default:
 		e.addNote(t.id, r.worker.ID, "the worker does not list the assignment: taken back")
+		e.countAttempt(t, OutcomeLost)
 		e.requeue(t, nil, 0, true)
 	}
 }

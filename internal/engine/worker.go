@@ -232,8 +232,12 @@ func (e *Engine) markDirty(w *worker) {
 // again and are not to blame; until they are given away it may take them back.
 func (e *Engine) markLost(w *worker, silent bool) {
 	w.lost, w.returnedTasks = true, len(w.tasks)
+	if silent {
+		e.addFact(Fact{Kind: FactWorkerLost, Worker: w.ID})
+	}
 	e.indexWorker(w)
 	for _, t := range w.tasksBySeq() {
+		e.countAttempt(t, OutcomeLost)
 		if silent {
 			t.losses = clampCount(int(t.losses) + 1)
 		}

@@ -1,0 +1,124 @@
+package engine
+
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Fact is one thing that a turn did, for those who count. Which fields it has depends on
+// its Kind. It is true once the turn is committed.
+type Fact struct {
+	Kind     FactKind
+	Via      Via             // of FactSubmitted
+	Result   HeartbeatResult // of FactHeartbeat
+	Outcome  Outcome         // of FactAttemptEnded
+	Priority model.Priority  // of FactFirstAssigned
+	Status   model.Status    // of FactFinished
+	Client   string          // of FactSubmitted and FactFinished
+	Worker   string          // of FactAttemptEnded, FactDownloaded and FactWorkerLost
+	Took     model.Duration  // of FactFirstAssigned, FactAcknowledged, FactAttemptEnded and FactFinished
+	Bytes    int64           // of FactDownloaded
+}
+
+// FactKind says what happened.
+type FactKind uint8
+
+// The kinds of facts.
+const (
+	FactSubmitted     FactKind = iota + 1 // a task was made
+	FactFirstAssigned                     // a task got its first worker; Took: since the submit or the end of its not_before
+	FactAcknowledged                      // a worker confirmed an assignment; Took: since the assignment
+	FactAttemptEnded                      // an attempt ended by itself; Took: since its assignment
+	FactFinished                          // a task became terminal; Took: since its submit
+	FactDownloaded                        // a worker reported that attempts gained Bytes
+	FactWorkerLost                        // a worker was silent for the heartbeat timeout
+	FactHeartbeat                         // a heartbeat was decided on
+)
+
+// Via is the way on which a task came in.
+type Via uint8
+
+// The ways.
+const (
+	ViaRequest Via = iota // a request over NATS
+	ViaIntake             // a message of the stream
+	ViaHTTP               // a request over HTTP
+	ViaRPC                // the endpoint that is compatible with aria2
+)
+
+// Outcome is how an attempt ended. An attempt that its client ended has none.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OutcomeCompleted Outcome = iota
+	OutcomeRetryable         // it failed in a way that another attempt may repair
+	OutcomePermanent         // it failed for good
+	OutcomeWorker            // it failed because of its worker
+	OutcomeRejected          // the worker refused it
+	OutcomeLost              // the worker fell silent, left, or did not list it
+	OutcomeTimeout           // it took longer than the timeout of its task
+)
+
+// HeartbeatResult is what became of a heartbeat.
+type HeartbeatResult uint8
+
+// The results.
+const (
+	HeartbeatApplied  HeartbeatResult = iota
+	HeartbeatStale                    // a newer one was applied before
+	HeartbeatConflict                 // the name belongs to another worker, or to a later start of this one
+)
+
+// maxSpeed bounds what one task adds to the speed of all, in bytes a second: a worker
+// may report any number.
+const maxSpeed = 1 << 40
+
+func (e *Engine) addFact(f Fact) { e.facts = append(e.facts, f) }
+
+// setProgress replaces the progress of an assigned task, and counts its speed.
+func (e *Engine) setProgress(t *task, p progress) {
+	e.speed += min(p.speed, maxSpeed) - min(t.run.progress.speed, maxSpeed)
+	t.run.progress = p
+}
+
+// countBytes counts what the attempt has gained since the last report: at most the
+// length of the file, and nothing twice.
+func (e *Engine) countBytes(t *task) {
+	p := &t.run.progress
+	completed := p.completed
+	if p.total > 0 {
+		completed = min(completed, p.total)
+	}
+	gained := completed - t.run.counted
+	if gained <= 0 {
+		return
+	}
+	t.run.counted = completed
+	if n := len(e.facts); n > 0 && e.facts[n-1].Kind == FactDownloaded && e.facts[n-1].Worker == t.run.worker.ID {
+		e.facts[n-1].Bytes = model.AddLengths(e.facts[n-1].Bytes, gained) // one fact a heartbeat
+		return
+	}
+	e.addFact(Fact{Kind: FactDownloaded, Worker: t.run.worker.ID, Bytes: gained})
+}
+
+// countAttempt counts an attempt that ends, which its worker still has.
+func (e *Engine) countAttempt(t *task, o Outcome) {
+	e.addFact(Fact{Kind: FactAttemptEnded, Outcome: o, Worker: t.run.worker.ID, Took: e.steady.Sub(t.run.assignedAt)})
+}
+
+// outcomeOf returns the outcome of an attempt that failed.
+func outcomeOf(class model.Class) Outcome {
+	switch class {
+	case model.ClassPermanent:
+		return OutcomePermanent
+	case model.ClassWorker:
+		return OutcomeWorker
+	}
+	return OutcomeRetryable
+}
+
+// countFirstAssignment counts the wait of a task that no worker has had.
+func (e *Engine) countFirstAssignment(t *task) {
+	if t.attempt == 0 {
+		since := max(t.created, t.extraOrZero().notBefore)
+		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.priority(), Took: max(e.now.Sub(since), 0)})
+	}
+}
