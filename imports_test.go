@@ -156,6 +156,10 @@ var rules = []rule{
 		why: "it shows what it is given, to the dispatcher and to the command line",
 	},
 	{
+		pkg: "internal/inputfile", never: []string{"all", "third-party"}, except: []string{"pkg/model"},
+		why: "it reads a file into specs; who submits them is not its affair",
+	},
+	{
 		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

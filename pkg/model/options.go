@@ -13,7 +13,7 @@ import (
 )
 
 // Options are aria2's options for one download: name to value. Only the names
-// of [AllowedOptions] pass validation. JSON takes a string, number or boolean
+// for which [OptionAllowed] is true pass validation. JSON takes a string, number or boolean
 // for each, and for "header" also a list.
 type Options map[string]OptionValue
 
@@ -98,6 +98,12 @@ var allowedOptions = map[string]option{
 	"connect-timeout":           {intBetween(1, 600), public},
 	"max-tries":                 {intBetween(1, 100), public},
 	"retry-wait":                {intBetween(0, 600), public},
+}
+
+// OptionAllowed reports whether an option of this name may be set on a task.
+func OptionAllowed(name string) bool {
+	_, ok := allowedOptions[name]
+	return ok
 }
 
 // Limits of the option "header", in lines and bytes.
