@@ -160,6 +160,14 @@ var rules = []rule{
 		why: "it reads a file into specs; who submits them is not its affair",
 	},
 	{
+		pkg: "cmd/aria", never: noDispatcher,
+		why: "a person's machine needs no server, no database and no dispatcher",
+	},
+	{
+		pkg: "internal/ariacli/...", never: noDispatcher,
+		why: "it does what any client can do, by pkg/bus/client",
+	},
+	{
 		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

@@ -378,7 +378,7 @@ func TestAsyncAPI_ProgramsReadAnswerExamples(t *testing.T) {
 		}
 	}
 
-	alice, err := client.New(nc, bus.DefaultPrefix, "alice")
+	alice, err := client.New(nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}

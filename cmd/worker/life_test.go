@@ -22,6 +22,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -223,7 +224,7 @@ func TestDelete_RemovesFilesOfItsTaskOnly(t *testing.T) {
 		c.status(id, model.StatusCompleted)
 	}
 	for _, id := range []string{"a", "c"} {
-		if _, err := c.client.Delete(t.Context(), id, true); err != nil {
+		if _, err := c.client.Delete(t.Context(), id, client.WithFiles()); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -54,7 +54,7 @@ func TestRoles_PermittedActionsWork(t *testing.T) {
 	startDispatcher(t, url)
 	ctx := testbed.Context(t)
 
-	alice, err := client.New(connect(t, url, "alice").Conn, bus.DefaultPrefix, "alice")
+	alice, err := client.New(connect(t, url, "alice").Conn, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}

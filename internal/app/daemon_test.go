@@ -268,7 +268,7 @@ func shop(t *testing.T, d *Daemon) *client.Client {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	c, err := client.New(nc, d.cfg.NATS.Prefix, "shop")
+	c, err := client.New(nc, "shop", client.WithPrefix(d.cfg.NATS.Prefix))
 	if err != nil {
 		t.Fatal(err)
 	}

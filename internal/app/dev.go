@@ -273,7 +273,7 @@ func (c *devConn) client() *client.Client {
 // attach makes a client on a connection, and watches the downloads on it. The watch
 // before has ended with its connection.
 func (c *devConn) attach(nc *nats.Conn) error {
-	on, err := client.New(nc, c.prefix, devClient)
+	on, err := client.New(nc, devClient, client.WithPrefix(c.prefix))
 	if err != nil {
 		return err
 	}

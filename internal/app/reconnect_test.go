@@ -66,7 +66,7 @@ func startExternal(t *testing.T, natsConfig, dispatcherKey, workerKey, clientKey
 		t.Fatal(err)
 	}
 	t.Cleanup(x.nc.Close)
-	if x.shop, err = client.New(x.nc, c.NATS.Prefix, "shop"); err != nil {
+	if x.shop, err = client.New(x.nc, "shop", client.WithPrefix(c.NATS.Prefix)); err != nil {
 		t.Fatal(err)
 	}
 	return x

@@ -150,7 +150,7 @@ func (c *cluster) startAll(t *testing.T) {
 	})
 	t.Cleanup(c.nc.Close)
 	var err error
-	if c.client, err = client.New(c.nc, client.DefaultPrefix, clientName); err != nil {
+	if c.client, err = client.New(c.nc, clientName); err != nil {
 		t.Fatal(err)
 	}
 }

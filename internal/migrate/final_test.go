@@ -22,7 +22,7 @@ func customer(t *testing.T, r *running) (*client.Client, *nats.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	c, err := client.New(nc, "aria.v1", "shop")
+	c, err := client.New(nc, "shop")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +137,7 @@ func TestImport_KilledIsHeldAndRunsAgain(t *testing.T) {
 	const early, late = "task-0000021", "task-0029995" // pending, and in the first and last batch
 	there := func(id string) *model.Task {
 		for _, owner := range []string{"client-8", "client-4"} {
-			if o, err := client.New(nc, "aria.v1", owner); err == nil {
+			if o, err := client.New(nc, owner); err == nil {
 				if task, err := o.Get(t.Context(), id); err == nil {
 					return task
 				}

@@ -345,7 +345,7 @@ func TestList_PageFitsMessageAndHasNext(t *testing.T) {
 		}
 		return p, nil
 	}})
-	alice, err := client.New(w.nc, wire.DefaultPrefix, "alice")
+	alice, err := client.New(w.nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -174,7 +174,7 @@ func TestUpdate_AnswerHasNoSecrets(t *testing.T) {
 // TestClient_HasMethodForEachVerb checks the operation of each method of the Go client.
 func TestClient_HasMethodForEachVerb(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	alice, err := client.New(w.nc, wire.DefaultPrefix, "alice")
+	alice, err := client.New(w.nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -191,11 +191,11 @@ func TestClient_HasMethodForEachVerb(t *testing.T) {
 		"resume": {func() (*model.Task, error) { return alice.Resume(ctx, "a") }, engine.Resume{Client: "alice", ID: "a"}},
 		"retry":  {func() (*model.Task, error) { return alice.Retry(ctx, "a") }, engine.Retry{Client: "alice", ID: "a", MaxSize: wire.MaxSpec(maxBody)}},
 		"retry from elsewhere": {
-			func() (*model.Task, error) { return alice.RetryFrom(ctx, "a", "https://h/new") },
+			func() (*model.Task, error) { return alice.Retry(ctx, "a", client.FromURL("https://h/new")) },
 			engine.Retry{Client: "alice", ID: "a", URL: "https://h/new", MaxSize: wire.MaxSpec(maxBody)},
 		},
 		"update": {func() (*model.Task, error) { return alice.Update(ctx, "a", change) }, engine.Update{Client: "alice", ID: "a", Change: &bounded}},
-		"delete": {func() (*model.Task, error) { return alice.Delete(ctx, "a", true) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
+		"delete": {func() (*model.Task, error) { return alice.Delete(ctx, "a", client.WithFiles()) }, engine.Delete{Client: "alice", ID: "a", Files: true}},
 	} {
 		task, err := c.do()
 		if err != nil || task.ID != "a" {

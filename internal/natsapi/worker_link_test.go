@@ -133,7 +133,7 @@ func TestPublisher_EventsReachTheirClientOnly(t *testing.T) {
 	s := testbus.StartServer(t)
 	conn := testbus.Open(t, s.ClientURL())
 	nc := conn.Current()
-	alice, err := client.New(nc, wire.DefaultPrefix, "alice")
+	alice, err := client.New(nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestPublisher_StuckConnectionBlocksOnceThenDrops(t *testing.T) {
 func TestClient_SubmitGetListCancel(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	ctx := testbed.Context(t)
-	c, err := client.New(w.nc, wire.DefaultPrefix, "alice")
+	c, err := client.New(w.nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestClient_SubmitGetListCancel(t *testing.T) {
 		t.Errorf("cancel of none: %v", err)
 	}
 	for _, name := range []string{"", "a.b", "*"} {
-		if _, err := client.New(w.nc, wire.DefaultPrefix, name); err == nil {
+		if _, err := client.New(w.nc, name); err == nil {
 			t.Errorf("%q is a client's name", name)
 		}
 		if _, err := bus.NewWorkerLink(testbus.Open(t, w.server.ClientURL()), wire.DefaultPrefix, name, nil); err == nil {

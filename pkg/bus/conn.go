@@ -52,6 +52,10 @@ const (
 // the connection: see [Connection].
 func Connect(ctx context.Context, o Options) (*nats.Conn, error) { return o.connect(ctx, nil) }
 
+// Dial connects to NATS as Connect does, but tries once: a server that is not there is an
+// error, for which [IsTransient] is true. It returns ctx's error when that ends first.
+func Dial(ctx context.Context, o Options) (*nats.Conn, error) { return o.dial(ctx, nil) }
+
 // connect is Connect; it calls refused for a connection with credentials that the
 // server has accepted and now refuses.
 func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn, error) {
@@ -64,7 +68,7 @@ func (o Options) connect(ctx context.Context, refused func(*nats.Conn)) (*nats.C
 		if ctx.Err() != nil {
 			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), ctx.Err())
 		}
-		if !isTransient(err) {
+		if !IsTransient(err) {
 			return nil, fmt.Errorf("connecting to NATS at %s: %w", o.target(), err)
 		}
 		if !logged {
@@ -114,10 +118,10 @@ func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn
 	}
 }
 
-// isTransient distinguishes a server that is not there yet from a mistake in the
-// options. A refused connection is ErrNoServers; a server that shuts down causes an end
+// IsTransient reports whether an error of [Dial] may pass: it distinguishes a server that
+// is not there yet from a mistake in the options. A refused connection is ErrNoServers; a server that shuts down causes an end
 // of file.
-func isTransient(err error) bool {
+func IsTransient(err error) bool {
 	for _, passing := range []error{
 		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrStaleConnection,
 		io.EOF, io.ErrUnexpectedEOF,

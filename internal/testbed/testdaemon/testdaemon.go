@@ -92,7 +92,7 @@ func (d *Dispatcher) Connect(t testing.TB) *nats.Conn {
 // Client returns a client with a connection of its own.
 func (d *Dispatcher) Client(t testing.TB, name string) *client.Client {
 	t.Helper()
-	c, err := client.New(d.Connect(t), d.prefix, name)
+	c, err := client.New(d.Connect(t), name, client.WithPrefix(d.prefix))
 	if err != nil {
 		t.Fatal(err)
 	}

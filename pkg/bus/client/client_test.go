@@ -38,7 +38,7 @@ func connect(t *testing.T, options ...nats.Option) *nats.Conn {
 
 func alice(t *testing.T, nc *nats.Conn) *client.Client {
 	t.Helper()
-	c, err := client.New(nc, client.DefaultPrefix, "alice")
+	c, err := client.New(nc, "alice")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func TestNew_ChecksNameAndPrefix(t *testing.T) {
 		{"", "alice", "nats.prefix"}, {"aria.>", "alice", "nats.prefix"},
 		{client.DefaultPrefix, "", "client"}, {client.DefaultPrefix, "a.b", "client"}, {client.DefaultPrefix, "*", "client"},
 	} {
-		if _, err := client.New(nc, c.prefix, c.name); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := client.New(nc, c.name, client.WithPrefix(c.prefix)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%q, %q: %v", c.prefix, c.name, err)
 		}
 	}

@@ -52,7 +52,7 @@ func dispatcher() (nc *nats.Conn, stop func()) {
 func ExampleClient_Submit() {
 	nc, stop := dispatcher()
 	defer stop()
-	shop, err := client.New(nc, client.DefaultPrefix, "shop")
+	shop, err := client.New(nc, "shop")
 	if err != nil {
 		panic(err)
 	}
@@ -85,7 +85,7 @@ func ExampleClient_Submit() {
 func ExampleClient_SubmitMany() {
 	nc, stop := dispatcher()
 	defer stop()
-	shop, err := client.New(nc, client.DefaultPrefix, "shop")
+	shop, err := client.New(nc, "shop")
 	if err != nil {
 		panic(err)
 	}
@@ -110,7 +110,7 @@ func ExampleClient_SubmitMany() {
 func ExampleClient_Watch() {
 	nc, stop := dispatcher()
 	defer stop()
-	shop, err := client.New(nc, client.DefaultPrefix, "shop")
+	shop, err := client.New(nc, "shop")
 	if err != nil {
 		panic(err)
 	}
@@ -145,7 +145,7 @@ func ExampleClient_Watch() {
 func ExampleClient_Queue() {
 	nc, stop := dispatcher()
 	defer stop()
-	shop, err := client.New(nc, client.DefaultPrefix, "shop")
+	shop, err := client.New(nc, "shop")
 	if err != nil {
 		panic(err)
 	}

@@ -23,16 +23,16 @@ import (
 func (c *Client) Queue(ctx context.Context, spec *model.TaskSpec) (seq uint64, err error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, wire.AskTimeout)
+		ctx, cancel = context.WithTimeout(ctx, c.timeout)
 		defer cancel()
 	}
-	m := nats.NewMsg(c.subjects.Intake(c.name))
+	m := nats.NewMsg(c.subjects.Intake(c.who))
 	if m.Data, err = wire.Encode(spec); err != nil {
-		return 0, fmt.Errorf("queue as %s: %w", c.name, err)
+		return 0, fmt.Errorf("queue as %s: %w", c.who, err)
 	}
 	ack, err := c.js.PublishMsg(ctx, m, jetstream.WithExpectStream(c.subjects.StreamName(wire.StreamIntake)), jetstream.WithRetryAttempts(0))
 	if err != nil {
-		return 0, fmt.Errorf("queue as %s: %w", c.name, refused(err))
+		return 0, fmt.Errorf("queue as %s: %w", c.who, refused(err))
 	}
 	return ack.Sequence, nil
 }

@@ -31,17 +31,17 @@ func (c *Client) Watch(ctx context.Context, h Handlers) (stop func(), err error)
 	defer func() {
 		if err != nil {
 			w.stop()
-			err = fmt.Errorf("watching the tasks of %s: %w", c.name, err)
+			err = fmt.Errorf("watching the tasks of %s: %w", c.who, err)
 		}
 	}()
 	if err := errors.Join(
-		subscribe(w, c.subjects.TaskEvent(c.name, "*", "*"), h.Task),
-		subscribe(w, c.subjects.Progress(c.name, "*"), h.Progress),
-		subscribe(w, c.subjects.IntakeVerdict(c.name, "*", "*"), h.Verdict),
+		subscribe(w, c.subjects.TaskEvent(c.who, "*", "*"), h.Task),
+		subscribe(w, c.subjects.Progress(c.who, "*"), h.Progress),
+		subscribe(w, c.subjects.IntakeVerdict(c.who, "*", "*"), h.Verdict),
 	); err != nil {
 		return nil, err
 	}
-	flush, cancel := context.WithTimeout(ctx, wire.AskTimeout)
+	flush, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	if err := c.nc.FlushWithContext(flush); err != nil {
 		return nil, err

@@ -1,0 +1,115 @@
+package ariacli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// The exit codes.
+const (
+	exitOK          = 0
+	exitNotDone     = 1
+	exitUsage       = 2
+	exitWaitOver    = 3
+	exitDenied      = 4
+	exitTryAgain    = 5
+	exitInterrupted = 130
+)
+
+// failure is an error with its exit code, for people and, with -o json, for programs.
+type failure struct {
+	exit  int
+	said  model.Error
+	all   []*model.Error // of the tasks, if more than one failed
+	cause error
+}
+
+// Error returns the sentence.
+func (f *failure) Error() string { return f.said.Message }
+
+// Unwrap returns the cause, if there is one.
+func (f *failure) Unwrap() error { return f.cause }
+
+// errInterrupted is the error of a command that a signal has ended.
+var errInterrupted = &failure{exit: exitInterrupted, said: model.Error{Code: model.CodeUnavailable, Message: "interrupted"}}
+
+// usagef is an error of the command line.
+func usagef(format string, args ...any) error {
+	return &failure{exit: exitUsage, said: *model.Errorf(model.CodeInvalid, format, args...)}
+}
+
+// notDonef is an error of a command that could not do all that it was asked for.
+func notDonef(format string, args ...any) error {
+	return &failure{exit: exitNotDone, said: *model.Errorf(model.CodeConflict, format, args...)}
+}
+
+// exitOf returns the exit code of an error response.
+func exitOf(code model.Code) int {
+	switch code {
+	case model.CodeInvalid, model.CodeTooLarge:
+		return exitUsage
+	case model.CodeForbidden:
+		return exitDenied
+	case model.CodeTooMany, model.CodeUnavailable:
+		return exitTryAgain
+	default:
+		return exitNotDone
+	}
+}
+
+// asFailure finds exit code, error code and a sentence for any error.
+func (s *session) asFailure(err error) *failure {
+	var f *failure
+	var no *model.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.As(err, &no):
+		e := *no
+		e.Message = err.Error()
+		return &failure{exit: exitOf(no.Code), said: e, cause: err}
+	case errors.Is(err, nats.ErrNoResponders):
+		return s.unreachable(err, "no dispatcher answers under the prefix %s on %s; start one, or give its --prefix; aria doctor says more", s.flags.prefix, s.address())
+	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
+		return s.unreachable(err, "no answer within %v from the dispatcher under %s on %s; the outcome is unknown, repeating is harmless", s.flags.timeout, s.flags.prefix, s.address())
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
+		return s.unreachable(err, "the connection to NATS at %s was lost", s.address())
+	}
+	return &failure{exit: exitNotDone, said: model.Error{Code: model.CodeInternal, Message: err.Error()}, cause: err}
+}
+
+// unreachable is a failure that may pass.
+func (s *session) unreachable(cause error, format string, args ...any) *failure {
+	return &failure{exit: exitTryAgain, said: *model.Errorf(model.CodeUnavailable, format, args...), cause: cause}
+}
+
+// report prints an error, and returns the exit code.
+func (s *session) report(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	f := s.asFailure(err)
+	if !s.jsonErrors() {
+		fmt.Fprintf(s.errOut, "aria: %s\n", printable(f.said.Message))
+		for _, e := range f.all {
+			fmt.Fprintf(s.errOut, "  %s: %s\n", printable(e.ID), printable(e.Message))
+		}
+		return f.exit
+	}
+	body := struct {
+		*model.Error
+		Errors []*model.Error `json:"errors,omitempty"`
+	}{&f.said, f.all}
+	line, encodeErr := json.Marshal(map[string]any{"error": body})
+	if encodeErr != nil {
+		line = []byte(`{"error":{"code":500,"message":"the error cannot be encoded"}}`)
+	}
+	fmt.Fprintf(s.errOut, "%s\n", line)
+	return f.exit
+}

@@ -1,0 +1,91 @@
+package ariacli
+
+import (
+	"cmp"
+	"os/user"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// flags are the flags of all commands. Those of the connection have the names of the
+// nats command.
+type flags struct {
+	context, server        string
+	creds, nkey, user      string
+	tlsCert, tlsKey, tlsCA string
+	timeout                time.Duration
+	inboxPrefix            string
+	client, prefix         string
+	output                 string
+	noColor, quiet, yes    bool
+	trace                  bool
+}
+
+func (f *flags) add(set *pflag.FlagSet) {
+	set.StringVar(&f.context, "context", "", "context of the nats command (NATS_CONTEXT)")
+	set.StringVarP(&f.server, "server", "s", "", "URLs of NATS, separated by commas (NATS_URL; default "+defaultServer+")")
+	set.StringVar(&f.creds, "creds", "", "file with a JWT and its seed (NATS_CREDS)")
+	set.StringVar(&f.nkey, "nkey", "", "file with the seed of an nkey (NATS_NKEY)")
+	set.StringVar(&f.user, "user", "", "user (NATS_USER); the password comes from NATS_PASSWORD, the context or a prompt")
+	set.StringVar(&f.tlsCert, "tlscert", "", "file with the TLS certificate (NATS_CERT)")
+	set.StringVar(&f.tlsKey, "tlskey", "", "file with the key of the TLS certificate (NATS_KEY)")
+	set.StringVar(&f.tlsCA, "tlsca", "", "file with the TLS authorities (NATS_CA)")
+	set.DurationVar(&f.timeout, "timeout", 5*time.Second, "time for each request")
+	set.StringVar(&f.inboxPrefix, "inbox-prefix", "", "prefix of reply subjects, such as _INBOX_alice (NATS_INBOX_PREFIX)")
+	set.StringVar(&f.client, "client", "", "client that owns the tasks (ARIA_CLIENT; default the login name)")
+	set.StringVar(&f.prefix, "prefix", bus.DefaultPrefix, "nats.prefix of the dispatcher")
+	set.StringVarP(&f.output, "output", "o", "", "form of the output: table, wide, json, jsonl, id or template=GO")
+	set.BoolVar(&f.noColor, "no-color", false, "no colours (NO_COLOR)")
+	set.BoolVarP(&f.quiet, "quiet", "q", false, "no progress and no hints on stderr")
+	set.BoolVarP(&f.yes, "yes", "y", false, "do not ask before acting on a selection")
+	set.BoolVar(&f.trace, "trace", false, "print subjects and times of requests on stderr")
+}
+
+// defaultServer is where NATS is looked for if nothing names it.
+const defaultServer = "nats://127.0.0.1:4222"
+
+// complete fills in what the environment has.
+func (f *flags) complete(getenv func(string) string) {
+	for name, field := range map[string]*string{
+		"NATS_CONTEXT": &f.context, "NATS_URL": &f.server, "NATS_CREDS": &f.creds, "NATS_NKEY": &f.nkey, "NATS_USER": &f.user,
+		"NATS_CERT": &f.tlsCert, "NATS_KEY": &f.tlsKey, "NATS_CA": &f.tlsCA, "NATS_INBOX_PREFIX": &f.inboxPrefix, "ARIA_CLIENT": &f.client,
+	} {
+		*field = cmp.Or(*field, getenv(name))
+	}
+}
+
+// clientName returns the client of the flag, or the user's login name as the name of a
+// client.
+func (f *flags) clientName() (string, error) {
+	if f.client != "" {
+		if err := model.CheckName("--client", f.client); err != nil {
+			return "", usagef("%v", err)
+		}
+		return f.client, nil
+	}
+	me, err := user.Current()
+	if err != nil || cleanName(me.Username) == "" {
+		return "", usagef("the login name is unknown; name the client by --client or ARIA_CLIENT")
+	}
+	return cleanName(me.Username), nil
+}
+
+// cleanName makes a valid name of a login name: without the domain that Windows puts
+// before it, and with "-" for each character that a name may not have.
+func cleanName(login string) string {
+	if _, after, ok := strings.Cut(login, `\`); ok {
+		login = after
+	}
+	name := []byte(login)
+	for i, c := range name {
+		if !model.ValidName(string(rune(c))) {
+			name[i] = '-'
+		}
+	}
+	return string(name[:min(len(name), model.MaxName)])
+}

@@ -1,0 +1,257 @@
+package ariacli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/template"
+	"unicode"
+	"unicode/utf8"
+)
+
+// form is the form of the output.
+type form struct {
+	kind     string // one of forms; "" is the default of the command
+	template *template.Template
+}
+
+// The forms of the output.
+const (
+	formTable    = "table"
+	formWide     = "wide"
+	formJSON     = "json"
+	formJSONL    = "jsonl"
+	formID       = "id"
+	formTemplate = "template"
+)
+
+// parseForm reads the flag -o.
+func parseForm(text string) (form, error) {
+	if body, ok := strings.CutPrefix(text, formTemplate+"="); ok {
+		t, err := template.New("-o").Option("missingkey=zero").Parse(body)
+		if err != nil {
+			return form{}, usagef("-o template: %v", err)
+		}
+		return form{formTemplate, t}, nil
+	}
+	switch text {
+	case "", formTable, formWide, formJSON, formJSONL, formID:
+		return form{kind: text}, nil
+	}
+	return form{}, usagef("-o: %q is not a form; use table, wide, json, jsonl, id or template=GO", text)
+}
+
+// or returns the form, or the default of a command.
+func (f form) or(kind string) form {
+	if f.kind == "" {
+		f.kind = kind
+	}
+	return f
+}
+
+// jsonErrors reports whether an error is printed as JSON, also if the flags could not
+// be read.
+func (s *session) jsonErrors() bool {
+	kind := s.form.kind
+	for i, arg := range s.args {
+		if s.started || arg == "--" {
+			break
+		}
+		next := ""
+		if i+1 < len(s.args) {
+			next = s.args[i+1]
+		}
+		for _, name := range []string{"-o", "--output"} {
+			if value, ok := strings.CutPrefix(arg, name); ok && value != "" {
+				kind = strings.TrimPrefix(value, "=")
+			} else if ok {
+				kind = next
+			}
+		}
+	}
+	return kind == formJSON || kind == formJSONL
+}
+
+// column is one column of a table of records.
+type column[T any] struct {
+	name string
+	wide bool // only with -o wide
+	cell func(T) string
+}
+
+// records describe how records of a type are printed.
+type records[T any] struct {
+	columns []column[T]
+	id      func(T) string
+	single  bool // -o json prints an object instead of an array
+	stream  bool // -o json prints one object a line, because there is no end
+}
+
+// widthRows is the number of rows after which the widths of a table are fixed.
+const widthRows = 100
+
+// printer prints records in the form of the session, as they come. Rows of a table
+// wait until widthRows are there, or flush or end is called.
+type printer[T any] struct {
+	out     *bytes.Buffer
+	to      io.Writer
+	form    form
+	style   style
+	records records[T]
+	widths  []int
+	rows    [][]string
+	printed int
+}
+
+func newPrinter[T any](s *session, r records[T]) *printer[T] {
+	p := &printer[T]{out: new(bytes.Buffer), to: s.out, form: s.form.or(formTable), style: s.style, records: r}
+	if p.form.kind != formWide {
+		p.records.columns = nil
+		for _, c := range r.columns {
+			if !c.wide {
+				p.records.columns = append(p.records.columns, c)
+			}
+		}
+	}
+	return p
+}
+
+// print prints one record.
+func (p *printer[T]) print(v T) error {
+	p.printed++
+	switch p.form.kind {
+	case formID:
+		fmt.Fprintln(p.out, p.records.id(v))
+	case formJSON, formJSONL:
+		return p.printJSON(v)
+	case formTemplate:
+		return p.printTemplate(v)
+	default:
+		row := make([]string, len(p.records.columns))
+		for i, c := range p.records.columns {
+			row[i] = printable(c.cell(v))
+		}
+		p.rows = append(p.rows, row)
+		if len(p.rows) < widthRows {
+			return nil
+		}
+		p.layOut()
+	}
+	return p.write(64 << 10)
+}
+
+func (p *printer[T]) printJSON(v T) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
+	}
+	if p.form.kind == formJSON && !p.records.single && !p.records.stream {
+		if p.printed == 1 {
+			p.out.WriteString("[\n")
+		} else {
+			p.out.WriteString(",\n")
+		}
+		p.out.Write(b)
+		return p.write(64 << 10)
+	}
+	p.out.Write(append(b, '\n'))
+	return p.write(64 << 10)
+}
+
+// printTemplate executes the template with the record's JSON, so that its fields have
+// the names of the protocol.
+func (p *printer[T]) printTemplate(v T) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
+	}
+	var fields any
+	if err := json.Unmarshal(b, &fields); err != nil {
+		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
+	}
+	if err := p.form.template.Execute(p.out, fields); err != nil {
+		return usagef("-o template: %v", err)
+	}
+	p.out.WriteByte('\n')
+	return p.write(64 << 10)
+}
+
+// flush prints what waits.
+func (p *printer[T]) flush() error {
+	p.layOut()
+	return p.write(0)
+}
+
+// end prints the rest. It must be called once, also after an error, so that what was
+// printed is complete in its form.
+func (p *printer[T]) end() error {
+	if p.form.kind == formJSON && !p.records.single && !p.records.stream {
+		if p.printed == 0 {
+			p.out.WriteString("[")
+		} else {
+			p.out.WriteString("\n")
+		}
+		p.out.WriteString("]\n")
+	}
+	return p.flush()
+}
+
+// write writes what is complete, if it has at least that many bytes.
+func (p *printer[T]) write(least int) error {
+	if p.out.Len() == 0 || p.out.Len() < least {
+		return nil
+	}
+	_, err := p.out.WriteTo(p.to)
+	return err
+}
+
+// layOut prints the rows that wait, after the heading if it is the first time. The
+// last column has no width.
+func (p *printer[T]) layOut() {
+	if p.form.kind != formTable && p.form.kind != formWide {
+		return
+	}
+	if p.widths == nil {
+		p.widths = make([]int, len(p.records.columns))
+		names := make([]string, len(p.records.columns))
+		for i, c := range p.records.columns {
+			names[i], p.widths[i] = c.name, utf8.RuneCountInString(c.name)
+			for _, row := range p.rows {
+				p.widths[i] = max(p.widths[i], utf8.RuneCountInString(row[i]))
+			}
+		}
+		p.line(names, false)
+	}
+	for _, row := range p.rows {
+		p.line(row, true)
+	}
+	p.rows = p.rows[:0]
+}
+
+func (p *printer[T]) line(cells []string, coloured bool) {
+	var b strings.Builder
+	for i, cell := range cells {
+		text := cell
+		if coloured && p.records.columns[i].name == "STATUS" {
+			text = p.style.status(cell)
+		}
+		b.WriteString(text)
+		if i < len(cells)-1 {
+			b.WriteString(strings.Repeat(" ", max(p.widths[i]-utf8.RuneCountInString(cell), 0)+2))
+		}
+	}
+	p.out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
+}
+
+// printable replaces what would change the screen: names and messages come from
+// servers on the internet.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, s)
+}

@@ -1,0 +1,119 @@
+package ariacli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/app/process"
+)
+
+// Process is what the program gets from outside.
+type Process struct {
+	Args           []string // without the program's name
+	Getenv         func(string) string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+}
+
+// Run runs one command and returns the exit code of the process: 0; 1 something was
+// not done; 2 usage; 3 --wait ran out; 4 not allowed; 5 unreachable or try again; 130
+// interrupted.
+func Run(ctx context.Context, p Process) int {
+	if len(p.Args) > 0 && slices.Contains([]string{"-version", "--version"}, p.Args[0]) {
+		p.Args = append([]string{"version"}, p.Args[1:]...)
+	}
+	s := newSession(p)
+	defer s.close()
+	root := newRoot(s)
+	root.SetArgs(p.Args)
+	root.SetIn(p.Stdin)
+	root.SetOut(p.Stdout)
+	root.SetErr(p.Stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !s.started { // cobra refuses the command line
+		err = usagef("%v", err)
+	}
+	if ctx.Err() != nil && err != nil {
+		err = errInterrupted
+	}
+	return s.report(err)
+}
+
+// Root returns the commands without a process, for the documents that are generated
+// from them.
+func Root() *cobra.Command {
+	return newRoot(newSession(Process{Getenv: func(string) string { return "" }, Stdin: nil, Stdout: io.Discard, Stderr: io.Discard}))
+}
+
+// newRoot returns the root of all commands.
+func newRoot(s *session) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "aria",
+		Short: "Download files with a cluster of aria2 workers",
+		Long: `aria submits downloads to the cluster, shows and changes them, and looks after the
+workers. It speaks to the dispatcher over NATS, with the options of the nats command.
+
+stdout has data only; progress, hints and errors go to stderr. Exit codes: 0 done;
+1 something was not done (a failed task, an unknown id, a conflict); 2 usage; 3 --wait
+ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.`,
+		Example: `  aria get https://example.org/film.iso
+  aria ls --status downloading
+  aria doctor`,
+		SilenceErrors: true, SilenceUsage: true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	s.flags.add(root.PersistentFlags())
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())
+	})
+	root.AddGroup(
+		&cobra.Group{ID: groupTasks, Title: "Tasks:"},
+		&cobra.Group{ID: groupCluster, Title: "Cluster:"},
+		&cobra.Group{ID: groupOther, Title: "Other:"},
+	)
+	root.AddCommand(commands(s)...)
+	return root
+}
+
+// The groups in the list of commands.
+const (
+	groupTasks   = "tasks"
+	groupCluster = "cluster"
+	groupOther   = "other"
+)
+
+// commands returns all commands, in the order of the help.
+func commands(s *session) []*cobra.Command {
+	return []*cobra.Command{
+		statusCommand(s),
+		versionCommand(s),
+	}
+}
+
+// run makes the function of a command: it reads the common flags, then calls do. An
+// error of do is no error of usage, unless do says so.
+func (s *session) run(do func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		s.started = true
+		if err := s.begin(); err != nil {
+			return err
+		}
+		return do(cmd, args)
+	}
+}
+
+func versionCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use: "version", GroupID: groupOther, Args: cobra.NoArgs,
+		Short: "Print version, commit, Go version and schema",
+		Long:  "version prints the version of aria. It asks no dispatcher: doctor compares the versions.",
+		RunE: s.run(func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(s.out, process.VersionText("aria"))
+			return err
+		}),
+	}
+}

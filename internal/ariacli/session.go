@@ -1,0 +1,184 @@
+package ariacli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+	"golang.org/x/term"
+
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+)
+
+// session is what a command works with: the flags of all commands, the streams, the
+// form of the output, and the connection, which is made when a command first needs it.
+type session struct {
+	flags  flags
+	getenv func(string) string
+	args   []string
+	in     io.Reader
+	out    io.Writer // data only
+	errOut io.Writer // progress, hints and errors
+	form   form
+	style  style
+
+	started bool // the command line was accepted
+	nc      *nats.Conn
+}
+
+func newSession(p Process) *session {
+	return &session{getenv: p.Getenv, args: p.Args, in: p.Stdin, out: p.Stdout, errOut: p.Stderr}
+}
+
+// begin checks the flags of all commands.
+func (s *session) begin() (err error) {
+	s.flags.complete(s.getenv)
+	if s.form, err = parseForm(s.flags.output); err != nil {
+		return err
+	}
+	s.style = newStyle(s.getenv, s.flags.noColor, isTerminal(s.out))
+	if s.flags.timeout <= 0 {
+		return usagef("--timeout: %v is not a time to wait, such as 5s", s.flags.timeout)
+	}
+	if _, err := bus.NewSubjects(s.flags.prefix); err != nil {
+		return usagef("--prefix: %v", err)
+	}
+	return nil
+}
+
+func (s *session) close() {
+	if s.nc != nil {
+		s.nc.Close()
+	}
+}
+
+// connect returns the connection to NATS; it makes one at the first call.
+func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
+	if s.nc != nil {
+		return s.nc, nil
+	}
+	o, err := s.natsOptions()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.flags.timeout)
+	defer cancel()
+	nc, err := bus.Dial(ctx, o)
+	if err != nil {
+		return nil, s.connectFailure(ctx, err)
+	}
+	s.nc = nc
+	return nc, nil
+}
+
+// natsOptions converts the flags. As with the nats command, the selected context
+// counts if neither a context nor a server is named.
+func (s *session) natsOptions() (bus.Options, error) {
+	f := &s.flags
+	o := bus.Options{
+		URL: f.server, Context: f.context, Creds: f.creds, NKey: f.nkey, User: f.user, Password: s.getenv("NATS_PASSWORD"),
+		Cert: f.tlsCert, Key: f.tlsKey, CA: f.tlsCA, Name: "aria", InboxPrefix: f.inboxPrefix,
+	}
+	if f.user != "" && o.Password == "" && f.context == "" {
+		password, err := s.askSecret("password of " + f.user)
+		if err != nil {
+			return o, usagef("--user needs a password: set NATS_PASSWORD, use a --context, or run aria on a terminal")
+		}
+		o.Password = password
+	}
+	if o.URL == "" && o.Context == "" {
+		o.URL = defaultServer
+	}
+	return o, nil
+}
+
+// address names the NATS server in errors.
+func (s *session) address() string {
+	if s.nc != nil && s.nc.ConnectedUrlRedacted() != "" {
+		return s.nc.ConnectedUrlRedacted()
+	}
+	if s.flags.server == "" && s.flags.context != "" {
+		return "context " + s.flags.context
+	}
+	return cmp.Or(redactURLs(s.flags.server), defaultServer)
+}
+
+// tasks returns the tasks of the session's client.
+func (s *session) tasks(ctx context.Context) (*client.Client, error) {
+	name, err := s.flags.clientName()
+	if err != nil {
+		return nil, err
+	}
+	nc, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return client.New(nc, name, s.clientOptions()...)
+}
+
+// clientOptions are the options of the flags.
+func (s *session) clientOptions() []client.Option {
+	return []client.Option{client.WithPrefix(s.flags.prefix)}
+}
+
+// hintf prints a line for people on stderr, unless they or programs do not want it.
+func (s *session) hintf(format string, args ...any) {
+	if !s.flags.quiet && !s.jsonErrors() {
+		fmt.Fprintf(s.errOut, format+"\n", args...)
+	}
+}
+
+// confirm asks a question on the terminal. Without a terminal it is an error of usage,
+// unless --yes was given.
+func (s *session) confirm(question string) error {
+	if s.flags.yes {
+		return nil
+	}
+	if !isTerminal(s.in) || !isTerminal(s.errOut) {
+		return usagef("%s needs --yes, because there is no terminal to ask on", strings.TrimSuffix(question, "?"))
+	}
+	fmt.Fprintf(s.errOut, "%s [y/N] ", question)
+	var answer string
+	if _, err := fmt.Fscanln(s.in, &answer); err != nil {
+		answer = "" // only Enter
+	}
+	if a := strings.ToLower(answer); a != "y" && a != "yes" {
+		return notDonef("nothing was done")
+	}
+	return nil
+}
+
+// askSecret reads a secret from the terminal, without showing it.
+func (s *session) askSecret(what string) (string, error) {
+	in, ok := s.in.(*os.File)
+	if !ok || !isTerminal(s.in) || !isTerminal(s.errOut) {
+		return "", usagef("the %s can be asked for on a terminal only", what)
+	}
+	fmt.Fprintf(s.errOut, "%s: ", what)
+	defer fmt.Fprintln(s.errOut)
+	secret, err := term.ReadPassword(int(in.Fd()))
+	if err != nil {
+		return "", fmt.Errorf("reading the %s: %w", what, err)
+	}
+	return string(secret), nil
+}
+
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
+	return ok && f != nil && term.IsTerminal(int(f.Fd()))
+}
+
+// operator returns the requests of observers and operators.
+func (s *session) operator(ctx context.Context) (*client.Operator, error) {
+	nc, err := s.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return client.NewOperator(nc, s.clientOptions()...)
+}
