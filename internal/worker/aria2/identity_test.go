@@ -113,3 +113,60 @@ func TestSettleVersion_ChecksumKeepsBytes(t *testing.T) {
 		}
 	}
 }
+
+// A server answers each If-Range with the whole file and drops it. aria2c continues
+// without If-Range after a plain range had the same strong ETag.
+func TestResume_BrokenIfRangeIsLeftOut(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(4 << 20)
+	var throttle downloadtest.Throttle
+	throttle.Set(8 << 20)
+	content := throttle.Slow(downloadtest.Content(data))
+	dropped := downloadtest.Cut(content, 2<<20, -1)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Range") != "" {
+			r.Header.Del("If-Range")
+			r.Header.Del("Range")
+		}
+		if r.Header.Get("Range") != "" {
+			content.ServeHTTP(w, r)
+			return
+		}
+		dropped.ServeHTTP(w, r)
+	}))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "broken", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := s.Sent.Load(); sent > int64(len(data))*5/4 {
+		t.Errorf("%d bytes for a file of %d", sent, len(data))
+	}
+}
+
+// A file that changed behind a broken If-Range is not mixed.
+func TestResume_BrokenIfRangeMixesNoVersions(t *testing.T) {
+	t.Parallel()
+	before, after := bytes.Repeat([]byte("a"), 2<<20), bytes.Repeat([]byte("b"), 2<<20)
+	var gets atomic.Int64
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		tag, data := `"1"`, before
+		if gets.Load() >= 2 { // it changes after the second whole response
+			tag, data = `"2"`, after
+		}
+		w.Header().Set("ETag", tag)
+		serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+		}))
+		if r.Method == http.MethodGet && (r.Header.Get("If-Range") != "" || r.Header.Get("Range") == "") {
+			r.Header.Del("Range")
+			if gets.Add(1) <= 2 {
+				serve = downloadtest.Cut(serve, 1<<20, 1)
+			}
+		}
+		serve.ServeHTTP(w, r)
+	}))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "changed", s.URL+"/file")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, after)
+}

@@ -47,6 +47,8 @@ type job struct {
 	version          *version  // the version that is being fetched; nil: unknown
 	mustRecover      bool      // its previous aria2c was, or may have been, killed
 	exactProbe       bool      // probes send the requests of a download
+	ifRangeFailed    bool      // the server did not continue the file with If-Range
+	versionProbed    bool      // the last probe found the version
 	firstSource      int       // the source that is asked first: usually that of the version
 	resumed          bool      // it continued existing bytes
 	headFirst        bool      // aria2c may send a HEAD request before it resumes
@@ -101,7 +103,22 @@ func (j *job) validator() string {
 	if j.version == nil || j.checked() || len(j.sanitizedJob().Task.Mirrors) > 0 {
 		return ""
 	}
-	return j.version.validator()
+	if v := j.version.validator(); !j.ifRangeFailed || !j.versionProbed || !download.StrongETag(v) {
+		return v
+	}
+	return ""
+}
+
+// leaveOutIfRange is for a server that does not continue a file. Once it makes aria2c
+// resume without If-Range: some servers send the whole file for If-Range although its
+// version is the same. The probe before that is a request of a range too and must find the
+// same strong ETag; at the end the version is confirmed as always.
+func (j *job) leaveOutIfRange() bool {
+	if j.ifRangeFailed || !download.StrongETag(j.validator()) {
+		return false
+	}
+	j.ifRangeFailed, j.exactProbe = true, true
+	return true
 }
 
 // checked reports whether the task has a checksum for its file.

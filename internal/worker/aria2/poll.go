@@ -229,6 +229,9 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 			j.bytesAtFailure = max(j.bytesAtFailure, v.completed)
 		case what == giveUp && j.switchSource(code):
 			log.Debug("a source failed; the next one is tried")
+		case code == download.CodeNoResume && j.leaveOutIfRange():
+			log.Debug("a server sends the whole file for If-Range; the rest is requested without it")
+			j.bytesAtFailure = max(j.bytesAtFailure, v.completed)
 		case what == resume:
 			log.Debug("a download broke off after progress; it is continued")
 			j.bytesAtFailure = v.completed

@@ -40,7 +40,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		j.useLinks(now.links)
 	}
 	j.mustWipe, j.mustRecover = false, j.mustRecover && !now.recovered
-	j.version, j.resumed = now.kept, now.resumes
+	j.version, j.resumed, j.versionProbed = now.kept, now.resumes, now.version != nil
 	j.headFirst = j.resumed && now.version != nil && now.version.head
 	return e.submit(ctx, s, j)
 }

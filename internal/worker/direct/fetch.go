@@ -33,29 +33,74 @@ func (t *transfer) close() {
 // send makes a request; with a span it is for that range of the file, if it still
 // is the version that is there in part.
 func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (*transfer, error) {
+	if s == nil {
+		return j.request(ctx, req)
+	}
+	pos, _ := f.spans.bounds(s)
+	plain := req.Clone(ctx)
+	plain.Header.Set("Range", rangeOf(f.spans.bounds(s)))
+	conditional := plain
+	v := f.meta.validator()
+	if v != "" && j.checksum == "" && j.ifRange.Load() != ifRangeBroken {
+		conditional = plain.Clone(ctx)
+		conditional.Header.Set("If-Range", v)
+	}
+	t, err := j.request(ctx, conditional)
+	if err != nil {
+		return nil, err
+	}
+	if t.resp.StatusCode == http.StatusOK { // some servers give a range with 200
+		if first, _, ok := download.ContentRange(t.resp.Header.Get("Content-Range")); ok && first == pos && pos > 0 {
+			t.resp.StatusCode = http.StatusPartialContent
+		}
+	}
+	if conditional != plain && t.resp.StatusCode == http.StatusOK && download.StrongETag(v) && t.resp.Header.Get("ETag") == v {
+		return j.sendPlain(ctx, plain, t, f, s), nil
+	}
+	return t, nil
+}
+
+// The server's evaluation of If-Range.
+const (
+	ifRangeUnknown = iota
+	ifRangeBroken  // it sends the whole file although its version is the same
+	ifRangeUseless // it sends the whole file for each range
+)
+
+// sendPlain is for a server that answered If-Range with the whole file and the same strong
+// ETag: it asks once more, without If-Range. It returns the transfer of the range if that
+// has the same ETag too, else the one of the whole file.
+func (j *job) sendPlain(ctx context.Context, req *http.Request, whole *transfer, f *folder, s *span) *transfer {
+	if j.ifRange.Load() == ifRangeUseless {
+		return whole
+	}
+	whole.watchdog.Stop() // it waits for this request
+	t, err := j.request(ctx, req)
+	if err == nil && j.isContinuation(t.resp, f, s) {
+		j.ifRange.Store(ifRangeBroken)
+		whole.close()
+		return t
+	}
+	if err == nil {
+		t.close()
+	}
+	j.ifRange.Store(ifRangeUseless)
+	whole.watchdog.Reset(j.timeout)
+	return whole
+}
+
+// request makes one request.
+func (j *job) request(ctx context.Context, req *http.Request) (*transfer, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	t := &transfer{ctx: ctx, cancel: cancel}
 	t.watchdog = time.AfterFunc(j.timeout, func() { cancel(errStalled) })
-	req = req.Clone(ctx)
-	if s != nil {
-		req.Header.Set("Range", rangeOf(f.spans.bounds(s)))
-		if v := f.meta.validator(); v != "" && j.checksum == "" {
-			req.Header.Set("If-Range", v)
-		}
-	}
-	resp, err := j.client.Do(req) //nolint:bodyclose // transfer.close does
+	resp, err := j.client.Do(req.Clone(ctx)) //nolint:bodyclose // transfer.close does
 	if err != nil {
 		err = cause(ctx, err)
 		t.close()
 		return nil, err
 	}
 	t.resp = resp
-	if s != nil && resp.StatusCode == http.StatusOK { // some servers give a range with 200
-		pos, _ := f.spans.bounds(s)
-		if first, _, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok && first == pos && pos > 0 {
-			resp.StatusCode = http.StatusPartialContent
-		}
-	}
 	return t, nil
 }
 

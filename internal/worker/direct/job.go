@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/netguard"
@@ -85,6 +86,7 @@ type job struct {
 	userAgent     string       // where the task names none
 	jobLimiter    *rateLimiter // of the job
 	engineLimiter *rateLimiter // of all jobs together
+	ifRange       atomic.Int32 // how the server evaluates If-Range
 
 	mu    sync.Mutex
 	state download.State

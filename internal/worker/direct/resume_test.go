@@ -80,6 +80,51 @@ func TestResume_ChangedFileIsNeverMixed(t *testing.T) {
 	}
 }
 
+// A server answers each If-Range with the whole file and the same ETag, and drops it. A
+// plain range is continued only with the same strong ETag.
+func TestResume_BrokenIfRangeNeedsTheSameETag(t *testing.T) {
+	data := downloadtest.Data(500_000)
+	for name, c := range map[string]struct {
+		whole, plain string // ETags of the two kinds of responses
+		resumes      bool
+	}{
+		"the same strong ETag":          {`"1"`, `"1"`, true},
+		"another ETag in the range":     {`"1"`, `"2"`, false},
+		"no ETag in the range":          {`"1"`, "", false},
+		"a weak ETag":                   {`W/"1"`, `W/"1"`, false},
+		"a weak ETag only in the range": {`"1"`, `W/"1"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var whole atomic.Int64
+			s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				tag := c.plain
+				serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+				}))
+				if r.Header.Get("If-Range") != "" || r.Header.Get("Range") == "" {
+					r.Header.Del("Range")
+					if tag = c.whole; whole.Add(1) <= 2 {
+						serve = downloadtest.Cut(serve, 200_000, 1)
+					}
+				}
+				if tag != "" {
+					w.Header().Set("ETag", tag)
+				}
+				serve.ServeHTTP(w, r)
+			}))
+			e := newDirect(t)
+			job := downloadtest.Job(t, "broken", s.URL+"/file")
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, data)
+			// Two whole responses are enough to resume; without that a third one is needed.
+			if n := whole.Load(); (n == 2) != c.resumes {
+				t.Errorf("the server sent the whole file %d times", n)
+			}
+		})
+	}
+}
+
 // An unknown version is continued only if the task has a checksum.
 func TestResume_UnknownVersionNeedsAChecksum(t *testing.T) {
 	data := downloadtest.Data(500_000)

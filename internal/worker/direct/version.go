@@ -76,7 +76,8 @@ func lengthOf(resp *http.Response) int64 {
 // server may ignore If-Range, so all that it says is compared; but with a checksum
 // the file's identity is the checksum's business, and nodes of one server may differ
 // in what they say. A range need not repeat both validators; the date alone counts only
-// if it is old enough to tell versions apart.
+// if it is old enough to tell versions apart. Without If-Range the server compared nothing:
+// then only the same strong ETag counts.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
@@ -88,6 +89,9 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 		return false
 	}
 	tag, modified := resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
+	if j.checksum == "" && resp.Request.Header.Get("If-Range") == "" {
+		return tag == m.ETag && download.StrongETag(tag) && total == m.Length
+	}
 	return j.checksum != "" || tag == m.ETag && (modified == "" && tag != "" || m.LastModified == "" || modified == m.LastModified) ||
 		tag == "" && m.Dated && modified == m.LastModified
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -27,14 +28,21 @@ func whole(w http.ResponseWriter, r *http.Request, status int, data []byte) {
 	}
 }
 
-// with serves the file with more headers, given as name, value, name, value.
+// with serves the file with more headers, given as name, value, name, value. With a
+// validator among them, the response has no other validator.
 func with(headers ...string) func([]byte) http.Handler {
 	return func(data []byte) http.Handler {
+		serve := good(data)
+		if slices.Contains(headers, "ETag") || slices.Contains(headers, "Last-Modified") {
+			serve = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+			})
+		}
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			for i := 0; i < len(headers); i += 2 {
 				w.Header().Set(headers[i], headers[i+1])
 			}
-			good(data).ServeHTTP(w, r)
+			serve.ServeHTTP(w, r)
 		})
 	}
 }

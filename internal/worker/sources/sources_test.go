@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -158,5 +159,32 @@ func TestSources_DocumentListsEach(t *testing.T) {
 	}
 	for name := range rows {
 		t.Errorf("docs/sources.md has a row %q that no test covers", name)
+	}
+}
+
+// docs/sources.md and docs/worker.md list the exceptions with their reasons, and no other.
+func TestSources_DocumentsListEachException(t *testing.T) {
+	var want []string
+	for _, b := range behaviours() {
+		if b.reason != "" {
+			want = append(want, "| "+b.name+" | "+b.reason+" |")
+		}
+	}
+	for _, file := range []string{"sources.md", "worker.md"} {
+		text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, section, _ := strings.Cut(string(text), "# Exceptions\n")
+		section, _, _ = strings.Cut(section, "\n#")
+		var got []string
+		for line := range strings.Lines(section) {
+			if strings.HasPrefix(line, "| ") && line != "| behaviour | reason |\n" {
+				got = append(got, strings.TrimSpace(line))
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("docs/%s lists the exceptions\n%s\nThe table has\n%s", file, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 }

@@ -1,11 +1,14 @@
 package sources
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
 const okLine = "HTTP/1.1 200 OK\r\n"
@@ -18,9 +21,9 @@ func answers() []behaviour {
 		{name: "an empty file in chunks", empty: true, serve: head(okLine+"Transfer-Encoding: chunked\r\n", "0\r\n\r\n")},
 		{name: "an empty file without a length", empty: true, serve: head(okLine, "")},
 		{name: "status 201", verdict: "no ok ok ok", serve: head("HTTP/1.1 201 Created\r\nContent-Length: $LEN\r\n", "")},
-		{name: "status 202", verdict: "no ok no no", serve: head("HTTP/1.1 202 Accepted\r\nContent-Length: $LEN\r\n", ""), reason: "202 says that the file is not made yet; its body is a message"},
+		{name: "status 202", verdict: "no ok no no", serve: head("HTTP/1.1 202 Accepted\r\nContent-Length: $LEN\r\n", ""), reason: "the body is a message about unfinished work. The worker retries and does not save it as the file"},
 		{name: "status 203", verdict: "no ok ok ok", serve: head("HTTP/1.1 203 Non-Authoritative\r\nContent-Length: $LEN\r\n", "")},
-		{name: "status 204 without a body", verdict: "no ok no no", empty: true, serve: func([]byte) http.Handler { return http.HandlerFunc(status(204)) }, reason: "204 says that there is no file"},
+		{name: "status 204 without a body", verdict: "no ok no no", empty: true, serve: func([]byte) http.Handler { return http.HandlerFunc(status(204)) }, reason: "there is no content, so there is no file. curl creates an empty one"},
 		{name: "status 206 for a request of the whole", serve: func(data []byte) http.Handler {
 			return partial(data, fmt.Sprintf("bytes 0-%d/%d", len(data)-1, len(data)), 0, len(data))
 		}},
@@ -65,15 +68,16 @@ func framings() []behaviour {
 	return []behaviour{
 		{name: "status 226", verdict: "no ok ok ok", serve: head("HTTP/1.1 226 IM Used\r\nContent-Length: $LEN\r\n", "")},
 		{name: "status 299, which is unknown", verdict: "no ok ok ok", serve: head("HTTP/1.1 299 Fine\r\nContent-Length: $LEN\r\n", "")},
-		{name: "status 205", verdict: "no ok no no", serve: head("HTTP/1.1 205 Reset Content\r\nContent-Length: $LEN\r\n", ""), reason: "205 says that there is no file"},
-		{name: "status 207", verdict: "no ok no no", serve: head("HTTP/1.1 207 Multi-Status\r\nContent-Length: $LEN\r\n", ""), reason: "the body of 207 is a message about several files"},
-		{name: "two lengths", verdict: "ok bytes no no", serve: head(okLine+"Content-Length: $LEN\r\nContent-Length: 5\r\n", ""), reason: "which of the two is right is not known"},
+		{name: "status 205", verdict: "no ok no no", serve: head("HTTP/1.1 205 Reset Content\r\nContent-Length: $LEN\r\n", ""), reason: "there is no content, so there is no file"},
+		{name: "status 207", verdict: "no ok no no", serve: head("HTTP/1.1 207 Multi-Status\r\nContent-Length: $LEN\r\n", ""), reason: "the body is a message about several files"},
+		{name: "two lengths", verdict: "ok bytes no no", serve: head(okLine+"Content-Length: $LEN\r\nContent-Length: 5\r\n", ""), reason: "the right one is unknown. aria2c uses one of them, curl the other"},
 		{name: "status 206 with a total that is too large", verdict: "no ok no no", serve: func(data []byte) http.Handler {
 			return partial(data, fmt.Sprintf("bytes 0-%d/999999", len(data)-1), 0, len(data))
-		}, reason: "the server says that the file is longer"},
+		}, reason: "the server claims more bytes than it sends, and does not send the rest"},
 		{name: "chunks of HTTP/1.0", serve: inChunks("HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n", "%x\r\n%s\r\n")},
 		{name: "chunks and a length", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", "%x\r\n%s\r\n")},
 		{name: "chunks with the encoding twice", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", "%x\r\n%s\r\n")},
+		{name: "chunks with line feeds only", verdict: "no ok no no", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\n", "%x\n%s\n"), reason: "net/http refuses such chunks, because servers disagree about their ends (RFC 9112, 7.1)"},
 		{name: "chunks with padded sizes", verdict: "no ok ok ok", serve: inChunks(okLine+"Transfer-Encoding: chunked\r\n", "%08x  \r\n%s\r\n")},
 		{name: "the transfer encoding identity", verdict: "no ok ok ok", serve: head(okLine+"Transfer-Encoding: identity\r\nContent-Length: $LEN\r\n", "")},
 		{name: "the same length twice in one line", verdict: "no ok ok ok", serve: head(okLine+"Content-Length: $LEN, $LEN\r\n", "")},
@@ -131,6 +135,14 @@ func repetitions() []behaviour {
 				whole(w, r, 200, data[first:])
 			}), cut(tagOwn(data), 1))
 		}},
+		{name: "drops, and If-Range gets the whole file", verdict: "ok no ok ok", serve: func(data []byte) http.Handler { return ignoringIfRange(tagOwn(data)) }},
+		{name: "drops, and a weak ETag", verdict: "ok no no no", serve: func(data []byte) http.Handler { return ignoringIfRange(with("ETag", `W/"own"`)(data)) }, options: map[string]string{"max-tries": "2"}, reason: mixes},
+		{name: "drops, and If-Range with a date gets the whole file", verdict: "ok no no no", serve: func(data []byte) http.Handler {
+			return ignoringIfRange(with("Last-Modified", "Wed, 01 Jan 2020 00:00:00 GMT")(data))
+		}, options: map[string]string{"max-tries": "2"}, reason: mixes},
+		{name: "drops, and ranges without validators", verdict: "ok no no no", serve: func(data []byte) http.Handler { return ranged(untagged(data), cut(tagOwn(data), -1)) }, options: map[string]string{"max-tries": "2"}, reason: mixes},
+		{name: "drops, and ranges without validators, with a checksum", verdict: "ok no ok ok", checksum: true, serve: func(data []byte) http.Handler { return ranged(untagged(data), cut(tagOwn(data), -1)) }},
+		{name: "drops that come later each time, without ranges", verdict: "no no ok ok", serve: later},
 		{name: "a drop halfway, then 403 once", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(once(1, 403)(data), cut(good(data), 1)) }},
 		{name: "a drop halfway, then 404 once", verdict: "no no ok ok", serve: func(data []byte) http.Handler { return ranged(once(1, 404)(data), cut(good(data), 1)) }},
 		{name: "a pause halfway", serve: paused(time.Second)},
@@ -186,6 +198,41 @@ func tag(n int64) string { return fmt.Sprintf(`"v%d"`, n) }
 
 // tagOwn serves the file with the ETag that [partial] and [bounded] give.
 func tagOwn(data []byte) http.Handler { return with("ETag", `"own"`)(data) }
+
+// mixes is the reason for not completing what only bytes of an unknown version complete.
+const mixes = "nothing proves that the rest has the same version. aria2c continues and can mix two versions. A worker starts again, and continues if the task has a checksum"
+
+// ignoringIfRange breaks each answer with the whole file, which is also the answer to
+// each If-Range. It serves other ranges.
+func ignoringIfRange(h http.Handler) http.Handler {
+	dropped := ranged(h, cut(h, -1))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-Range") != "" {
+			r.Header.Del("If-Range")
+			r.Header.Del("Range")
+		}
+		dropped.ServeHTTP(w, r)
+	})
+}
+
+// untagged serves ranges without a validator.
+func untagged(data []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("If-Range")
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	})
+}
+
+// later knows no ranges. It breaks each answer 20 kB later than the one before.
+func later(data []byte) http.Handler {
+	var n atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodHead {
+			n.Add(20_000)
+		}
+		downloadtest.Cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { whole(w, r, 200, data) }), int(n.Load())+1, 1).ServeHTTP(w, r)
+	})
+}
 
 // paused stops in the middle of the file.
 func paused(d time.Duration) func([]byte) http.Handler {

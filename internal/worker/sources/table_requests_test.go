@@ -85,6 +85,7 @@ func redirects() []behaviour {
 		{name: "306", verdict: "no ok ok ok", serve: moved(306, "/real/file.bin", "/real/file.bin")},
 		{name: "399, which is unknown", verdict: "no ok ok ok", serve: moved(399, "/real/file.bin", "/real/file.bin")},
 		{name: "305, which names a proxy", verdict: "no ok no no", serve: moved(305, "/real/file.bin", "/real/file.bin"), reason: "a server must not choose a proxy (RFC 9110, 15.4.6)"},
+		{name: "a location that is empty, with the file as its body", verdict: "no ok no no", serve: head("HTTP/1.1 302 Found\r\nLocation: \r\nContent-Length: $LEN\r\n", ""), reason: "an empty location leads back to the same URL, without end"},
 		{name: "a location with three slashes", verdict: "no ok ok ok", serve: moved(302, "http:///$HOST/real/file.bin", "/real/file.bin")},
 		{name: "a location with backslashes", verdict: "no no ok ok", serve: moved(302, `http:\\$HOST\real\file.bin`, "/real/file.bin")},
 		{name: "a location in raw Latin-1", verdict: "ok no ok ok", serve: moved(302, "/r\xe9al/file.bin", "/r%E9al/file.bin")},
