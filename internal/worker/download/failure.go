@@ -99,6 +99,9 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 		// A connection that is lost during the handshake gives the same text.
 		class, once = model.ClassWorker, true
 		message += sshKeysAdvice
+	case untrusted.MatchString(message):
+		class = model.ClassPermanent // it lasts longer than the retries
+		message += untrustedAdvice
 	case code == CodeCreate && strings.Contains(message, "File name too long"):
 		class = model.ClassPermanent
 	}
@@ -120,6 +123,14 @@ const (
 		" have the server offer an Ed25519 or ECDSA host key and aes256-ctr with hmac-sha2-256, or run a worker" +
 		" with libssh2 1.11 or later, which knows rsa-sha2"
 )
+
+// untrusted matches what net/http, and aria2c with GnuTLS or OpenSSL, say of a certificate
+// that does not verify.
+var untrusted = regexp.MustCompile(`x509: |not signed by known authorities|local issuer|self.signed certificate` +
+	`|certificate (has expired|is not yet valid)|hostname does not match`)
+
+const untrustedAdvice = "; check the task's url, have the server use a valid certificate, or add its authority to the" +
+	" trusted certificates of the worker's machine"
 
 // statusClass returns the class of an HTTP status that is not a success.
 func statusClass(status int) model.Class {

@@ -34,6 +34,9 @@ func TestFailure_EachExitCodeHasItsClass(t *testing.T) {
 		{22, "status=500", r}, {22, "status=502", r}, {22, "status=503", r}, {22, "status=504", r},
 		{22, "no status at all", r},
 		{23, "", p}, {24, "", p}, {25, "", p}, {26, "", p}, {27, "", p}, {28, "", p}, {29, "", r}, {30, "", p},
+		{1, "the TLS handshake with h failed: not signed by known authorities or invalid, issuer is not known", p},
+		{1, "the TLS handshake with h failed: Error in the pull function.", r}, {6, "tls: failed to verify certificate: x509: expired", p},
+		{6, "the TLS handshake with h failed: remote error: tls: bad certificate", r},
 		{32, "", p}, {99, "of a later aria2", r},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.code, c.message), func(t *testing.T) {
