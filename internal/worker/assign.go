@@ -107,7 +107,7 @@ func (w *Worker) removeBreakingHeaders(t *model.Task, attempt int64) {
 // checkTask returns the refusal of a task that this worker cannot do, nil for any other.
 // The dispatcher makes the same checks; neither relies on the other.
 func (w *Worker) checkTask(t *model.Task) *model.Report {
-	if err := t.TaskSpec.Validate(); err != nil {
+	if err := t.TaskSpec.ValidateStored(); err != nil {
 		return rejection(model.ReportFailed, download.CodeOption, model.ClassPermanent, "%v", err)
 	}
 	if w.dirs[t.Folder] == nil {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -26,6 +27,25 @@ func TestWorker_BreakingHeadersLeftOut(t *testing.T) {
 		if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "headers=[Accept-Encoding]") {
 			t.Errorf("the log has no warning: %s", log.String())
 		}
+	})
+}
+
+// A task that was stored before all headers together had 32 KiB at most is downloaded
+// with its headers.
+func TestWorker_StoredTaskKeepsManyHeaders(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		a := assignment("a", 1)
+		var headers model.OptionValue
+		for i := range 20 {
+			headers = append(headers, fmt.Sprintf("X-%d: %s", i, strings.Repeat("v", 4000)))
+		}
+		a.Task.Options = model.Options{"header": headers}
+		if err := a.Task.Validate(); err == nil {
+			t.Fatal("a submit accepts the headers")
+		}
+		n.give(a)
+		same(t, "the engine's headers", n.engine.jobs["a"].Task.Options["header"], headers)
 	})
 }
 

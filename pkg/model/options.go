@@ -112,19 +112,27 @@ const (
 	maxHeaderName  = 256
 	maxHeaderValue = 16 << 10
 	maxAllHeaders  = 32 << 10 // all lines together
+	// maxStoredHeaders is what earlier versions accepted of all lines together.
+	maxStoredHeaders = maxHeaders * maxOptionLength
 )
 
 // Validate checks every option against the allow-list; the error is CodeInvalid
 // and names the option. The dispatcher and the worker both call it: neither
 // trusts the other to have done so.
-func (o Options) Validate() error {
+func (o Options) Validate() error { return o.validate(maxAllHeaders) }
+
+// ValidateStored is as [Options.Validate] for the options of a task that was accepted
+// before: an earlier version accepted headers with more bytes together.
+func (o Options) ValidateStored() error { return o.validate(maxStoredHeaders) }
+
+func (o Options) validate(maxAllHeaders int) error {
 	// In order, so that which of several errors is reported is the same every time.
 	for _, name := range appendKeys(make([]string, 0, 8), o) {
 		allowed, ok := allowedOptions[name]
 		if !ok {
 			return invalid("options", "%.64q is not an option that may be set", name)
 		}
-		if err := allowed.check(name, o[name]); err != nil {
+		if err := allowed.check(name, o[name], maxAllHeaders); err != nil {
 			return invalid("options."+name, "%v", err)
 		}
 	}
@@ -132,7 +140,7 @@ func (o Options) Validate() error {
 }
 
 // check reports what is wrong with the values; the text completes "options.NAME: ".
-func (o *option) check(name string, values OptionValue) error {
+func (o *option) check(name string, values OptionValue, maxAllHeaders int) error {
 	switch {
 	case len(values) == 0:
 		return errors.New("has no value")

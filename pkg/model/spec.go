@@ -61,13 +61,19 @@ func CheckName(field, s string) error {
 
 // Validate checks the spec that a client sent. The error is an [*Error] of CodeInvalid
 // or CodeTooLarge that names the field, and has the spec's id if that is valid.
-func (s *TaskSpec) Validate() error {
+func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate()) }
+
+// ValidateStored is as [TaskSpec.Validate] for a task that was accepted before, see
+// [Options.ValidateStored].
+func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored()) }
+
+func (s *TaskSpec) validate(options error) error {
 	if s.ID != "" {
 		if err := CheckName("id", s.ID); err != nil {
 			return err
 		}
 	}
-	err := cmp.Or(s.checkSource(), s.checkNumbers(), s.Options.Validate(),
+	err := cmp.Or(s.checkSource(), s.checkNumbers(), options,
 		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels), s.checkTexts())
 	if err != nil && s.ID != "" {
 		return AsError(err).For(s.ID)

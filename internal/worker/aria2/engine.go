@@ -238,7 +238,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	if err := checkDir(dj.Dir); err != nil {
 		return fmt.Errorf("aria2: add task %s: %w", id, err)
 	}
-	if err := dj.Task.Options.Validate(); err != nil {
+	if err := dj.Task.Options.ValidateStored(); err != nil {
 		return fmt.Errorf("aria2: add task %s: %w", id, err)
 	}
 	if err := e.acquireTurn(ctx); err != nil {

@@ -92,7 +92,7 @@ func (e *Engine) Add(_ context.Context, dj download.Job) error {
 	if !filepath.IsAbs(dj.Dir) {
 		return fmt.Errorf("direct: add task %s: the folder %q is not absolute", id, dj.Dir)
 	}
-	if err := dj.Task.Options.Validate(); err != nil {
+	if err := dj.Task.Options.ValidateStored(); err != nil {
 		return fmt.Errorf("direct: add task %s: %w", id, err)
 	}
 	e.mu.Lock()
