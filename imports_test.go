@@ -70,9 +70,14 @@ var rules = []rule{
 		why: "clients and workers link it",
 	},
 	{
+		pkg: "internal/api", never: []string{"all", "github.com/nats-io/nats-server", "net/http"},
+		except: []string{"pkg/model", "pkg/repo", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
+		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer; it is the same over each transport",
+	},
+	{
 		pkg: "internal/natsapi", never: []string{"all", "github.com/nats-io/nats-server"},
-		except: []string{"pkg/model", "pkg/bus", "pkg/repo", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
-		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer",
+		except: []string{"pkg/model", "pkg/bus", "pkg/repo", "internal/api", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
+		why:    "it transports requests; internal/api answers them",
 	},
 	{
 		pkg: "internal/httpd/web", never: []string{"all", "third-party"},
@@ -92,7 +97,7 @@ var rules = []rule{
 		why: "records go between a store and NATS; migrate uses it too",
 	},
 	{
-		pkg: "internal/natsapi", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
+		pkg: "internal/api", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
 		why: "which stores there are is not its affair",
 	},
 	{
@@ -176,7 +181,7 @@ var rules = []rule{
 // noDispatcher is what a worker must not link.
 var noDispatcher = []string{
 	"github.com/nats-io/nats-server", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "database/sql",
-	"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "internal/engine", "internal/dispatch", "internal/natsapi", "internal/intake", "internal/transfer",
+	"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "internal/engine", "internal/dispatch", "internal/api", "internal/natsapi", "internal/intake", "internal/transfer",
 }
 
 // listed is what "go list -json" says of a package.

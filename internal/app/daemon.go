@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
@@ -196,9 +197,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	d.onClose("", d.supervise(ctx))
 
-	service, err := natsapi.Start(d.conn, d.dispatcher, natsapi.Options{
-		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type,
-		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
+	requests := api.New(d.dispatcher, api.Options{ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger})
+	service, err := natsapi.Start(d.conn, requests, natsapi.Options{
+		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
@@ -59,12 +60,12 @@ func TestDiscovery_AnswersPingInfoAndStats(t *testing.T) {
 	for _, to := range []string{"", ".aria-dispatcher", ".aria-dispatcher." + ping.ID} {
 		var info micro.Info
 		discover(t, w.nc, "$SRV.INFO"+to, &info)
-		if info.ID != ping.ID || info.Type != micro.InfoResponseType || len(info.Endpoints) != len(w.service.endpoints()) || info.Description == "" {
+		if info.ID != ping.ID || info.Type != micro.InfoResponseType || len(info.Endpoints) != len(api.Endpoints()) || info.Description == "" {
 			t.Errorf("$SRV.INFO%s: %+v", to, info)
 		}
 		var stats micro.Stats
 		discover(t, w.nc, "$SRV.STATS"+to, &stats)
-		if stats.ID != ping.ID || stats.Type != micro.StatsResponseType || len(stats.Endpoints) != len(w.service.endpoints()) || stats.Started.IsZero() {
+		if stats.ID != ping.ID || stats.Type != micro.StatsResponseType || len(stats.Endpoints) != len(api.Endpoints()) || stats.Started.IsZero() {
 			t.Errorf("$SRV.STATS%s: %+v", to, stats)
 		}
 	}
@@ -128,7 +129,7 @@ func TestDiscovery_StatsCountAnswersAndErrors(t *testing.T) {
 // would make.
 func second(t *testing.T, w *world, prefix string) *Service {
 	t.Helper()
-	s, err := Start(testbus.Open(t, w.server.ClientURL()), &fakeBackend{}, Options{Prefix: prefix, Name: "second"})
+	s, err := Start(testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: prefix, Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,6 @@
-// Package natsapi is the request service on NATS: endpoints, discovery, limits for each
-// client, and the [Publisher] of commands and events.
-//
-// It neither places nor stores: requests are decoded and passed to a [Backend], and what
-// the backend answers is encoded. Nothing waits for the backend.
+// Package natsapi is the transport of requests over NATS: subscriptions, discovery, the
+// check of reply subjects, and the [Publisher] of commands and events. internal/api has
+// the endpoints.
 //
 // A dispatcher calls [CheckSingleton] and [NewPublisher], and when its backend is ready
 // [Start]; [Service.WatchSingleton] runs beside them. [Service.Stop] ends the service

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
@@ -167,18 +168,21 @@ func (f *fakeBackend) Status(ctx context.Context) (*model.ClusterStatus, error) 
 
 // world is a served backend and a connection to ask it by.
 type world struct {
-	server  *embedded.Server
-	backend *fakeBackend
-	service *Service
-	nc      *nats.Conn
+	server   *embedded.Server
+	backend  *fakeBackend
+	requests *api.Service
+	service  *Service
+	nc       *nats.Conn
 }
 
 func serve(t testing.TB, backend *fakeBackend) *world {
 	t.Helper()
 	s := testbus.StartServer(t)
 	w := &world{server: s, backend: backend, nc: testbus.Connect(t, s.ClientURL())}
-	service, err := Start(testbus.Open(t, s.ClientURL()), backend, Options{
-		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", LogLevel: new(slog.LevelVar), Logger: slog.New(slog.NewTextHandler(t.Output(), nil)),
+	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
+	w.requests = api.New(backend, api.Options{LogLevel: new(slog.LevelVar), Logger: logger})
+	service, err := Start(testbus.Open(t, s.ClientURL()), w.requests, Options{
+		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
@@ -47,7 +48,7 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 		},
 	}
 	conn := testbus.Open(t, s.ClientURL())
-	service, err := Start(conn, backend, Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	service, err := Start(conn, api.New(backend, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,7 +130,7 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 // reports above the new limit are split after the connection was replaced.
 func TestWorkerLink_LowersItsMessagesToNewMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
-	service, err := Start(testbus.Open(t, s.ClientURL()), &fakeBackend{}, Options{Prefix: wire.DefaultPrefix, Name: "test"})
+	service, err := Start(testbus.Open(t, s.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/wire"
@@ -159,7 +160,12 @@ func TestSubmit_AcceptsNineHundredKilobytes(t *testing.T) {
 	w := serve(t, &fakeBackend{})
 	one := `{"url":"https://example.com/` + strings.Repeat("a", 850) + `"}`
 	got := w.ask(t, "task.alice.submit", `{"tasks":[`+strings.Repeat(one+",", 999)+one+`]}`)
-	var body struct{ Tasks []outcome }
+	var body struct {
+		Tasks []struct {
+			Task  *struct{ ID string }
+			Error *model.Error
+		}
+	}
 	got.into(t, &body)
 	if got.code != "" || len(body.Tasks) != 1000 || body.Tasks[999].Task == nil {
 		t.Fatalf("%q %q, %d entries", got.code, got.text, len(body.Tasks))
@@ -277,6 +283,7 @@ func TestRead_TooManyAreAnswered503(t *testing.T) {
 		}
 	}})
 	const extra = 20
+	const readers, readQueue = 8, 256 // of internal/api
 	total := readers + readQueue + extra
 	codes := make(chan string, total)
 	inbox := w.nc.NewRespInbox()
@@ -416,7 +423,7 @@ func TestService_IsFoundByMicroClient(t *testing.T) {
 	if err := json.Unmarshal(m.Data, &info); err != nil {
 		t.Fatal(err)
 	}
-	if info.Version != "1.2.3" || info.Metadata["prefix"] != wire.DefaultPrefix || len(info.Endpoints) != len(w.service.endpoints()) {
+	if info.Version != "1.2.3" || info.Metadata["prefix"] != wire.DefaultPrefix || len(info.Endpoints) != len(api.Endpoints()) {
 		t.Errorf("got %+v", info)
 	}
 }

@@ -1,14 +1,12 @@
-package natsapi
+package api
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -22,14 +20,14 @@ func TestHeartbeatReply_FitsMaxBody(t *testing.T) {
 		a.Forget = append(a.Forget, model.TaskRef{ID: id, Attempt: 1})
 		a.Assign = append(a.Assign, model.Assignment{Attempt: 1, Task: &model.Task{TaskSpec: model.TaskSpec{ID: id, URL: strings.Repeat("u", 1000*(i%3))}}})
 	}
-	whole := len(heartbeatReply(a, 1<<20).body)
+	whole := len(heartbeatReply(a, 1<<20).Body)
 	for limit := 100; limit < whole+1000; limit += 9973 {
 		r := heartbeatReply(a, limit)
-		if r.err != nil || len(r.body) > limit {
-			t.Fatalf("%d bytes for %d, %v", len(r.body), limit, r.err)
+		if r.Err != nil || len(r.Body) > limit {
+			t.Fatalf("%d bytes for %d, %v", len(r.Body), limit, r.Err)
 		}
 		var got model.HeartbeatAnswer
-		if err := json.Unmarshal(r.body, &got); err != nil {
+		if err := json.Unmarshal(r.Body, &got); err != nil {
 			t.Fatal(err)
 		}
 		if limit > 15_000 && (len(got.Drop) != 100 || len(got.Forget) != 100 || len(got.Assign) == 0) {
@@ -69,40 +67,10 @@ func TestEncodeTask_LeavesOutFilesToFit(t *testing.T) {
 	}
 }
 
-// TestReply_ErrorHeaderIsOneShortLine checks that the headers of an error cannot
-// contain others.
-func TestReply_ErrorHeaderIsOneShortLine(t *testing.T) {
-	m := refuse(model.Errorf(400, "id: bad\r\nNats-Service-Error-Code: 200\x00 %s", strings.Repeat("é", 2000)).For("t1")).message("x")
-	text := m.Header.Get("Nats-Service-Error")
-	if strings.ContainsAny(text, "\r\n\x00") || len(text) > 1100 || !strings.HasPrefix(text, "id: bad") || m.Header.Get("Nats-Service-Error-Code") != "400" {
-		t.Errorf("got %q", text)
-	}
-	if text := wire.HeaderText("\n"); text != "error" {
-		t.Errorf("an empty sentence became %q", text)
-	}
-}
-
 // TestAnswer_UnencodableValueIs500 checks that a value that cannot be encoded is a 500.
 func TestAnswer_UnencodableValueIs500(t *testing.T) {
-	if r := answer(math.NaN()); r.err == nil || r.err.Code != 500 {
+	if r := answer(math.NaN()); r.Err == nil || r.Err.Code != 500 {
 		t.Errorf("got %+v", r)
-	}
-}
-
-// TestReply_ErrorIsDecodedWithItsID checks that a client reads the error that the
-// service wrote.
-func TestReply_ErrorIsDecodedWithItsID(t *testing.T) {
-	m := refuse(model.Errorf(409, "task t1 is over").For("t1")).message("x")
-	err := wire.DecodeReply(m.Header.Get("Nats-Service-Error-Code"), m.Header.Get("Nats-Service-Error"), m.Data, nil)
-	var got *model.Error
-	if !errors.As(err, &got) || got.Code != 409 || got.ID != "t1" || got.Message != "task t1 is over" {
-		t.Errorf("got %#v", err)
-	}
-	if got := wire.DecodeReply("x", "what", nil, nil); model.CodeOf(got) != 500 {
-		t.Errorf("a code that is no number: %v", got)
-	}
-	if got := wire.DecodeReply("", "", []byte("x"), &struct{}{}); got == nil {
-		t.Error("a broken answer is taken for one")
 	}
 }
 

@@ -1,48 +1,36 @@
-package natsapi
+package api
 
 import (
 	"fmt"
-	"strconv"
-
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/micro"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// reply is the answer of a request: a body, or an error. Without a body, the error is
-// encoded as the body.
-type reply struct {
-	body []byte
-	err  *model.Error
+// Reply is the answer of a request: a body, or an error. A few errors have a body of
+// their own; Encode returns it.
+type Reply struct {
+	Body []byte
+	Err  *model.Error // nil: success
 }
 
-func refuse(err *model.Error) reply { return reply{err: err} }
+// Encode returns the body to send, also that of an error.
+func (r Reply) Encode() []byte {
+	if r.Err != nil && r.Body == nil {
+		return wire.MustEncode(wire.ErrorBody{Error: r.Err})
+	}
+	return r.Body
+}
+
+func refuse(err *model.Error) Reply { return Reply{Err: err} }
 
 // answer encodes v. A value that cannot be encoded is a bug and answered 500.
-func answer(v any) reply {
+func answer(v any) Reply {
 	b, err := wire.Encode(v)
 	if err != nil {
 		return refuse(model.Errorf(model.CodeInternal, "the answer cannot be encoded: %v", err))
 	}
-	return reply{body: b}
-}
-
-// message makes the NATS message of a reply.
-func (r reply) message(subject string) *nats.Msg {
-	m := &nats.Msg{Subject: subject, Data: r.body}
-	if r.err == nil {
-		return m
-	}
-	m.Header = nats.Header{
-		micro.ErrorHeader:     []string{wire.HeaderText(r.err.Message)},
-		micro.ErrorCodeHeader: []string{strconv.Itoa(int(r.err.Code))},
-	}
-	if m.Data == nil {
-		m.Data = wire.MustEncode(wire.ErrorBody{Error: r.err})
-	}
-	return m
+	return Reply{Body: b}
 }
 
 // encodeTask encodes the public fields of a task within room bytes: if the result is
@@ -62,12 +50,12 @@ func encodeTask(t *model.Task, room int) ([]byte, error) {
 
 // heartbeatReply encodes the answer of a heartbeat within room bytes. Entries that do
 // not fit are left out: the answer of the next heartbeat contains them.
-func heartbeatReply(a *model.HeartbeatAnswer, room int) reply {
+func heartbeatReply(a *model.HeartbeatAnswer, room int) Reply {
 	if a == nil {
 		return refuse(model.Errorf(model.CodeInternal, "the heartbeat got no answer"))
 	}
 	whole := answer(a)
-	if whole.err != nil || len(whole.body) <= room {
+	if whole.Err != nil || len(whole.Body) <= room {
 		return whole
 	}
 	short := model.HeartbeatAnswer{HeartbeatInterval: a.HeartbeatInterval}

@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"github.com/aria-cluster/dispatcher/internal/engine"
@@ -17,7 +17,7 @@ func (c *call) heartbeat() {
 		c.service.workerFaults.Warn("a part of a heartbeat was repaired or skipped", "worker", c.from.Name, "task", f.Task, "error", f.Err)
 	}
 	c.do([]engine.Event{engine.Heartbeat{Heartbeat: h}}, func(a []engine.Answer) {
-		c.replyFromLoop(func(room int) reply {
+		c.replyFromLoop(func(room int) Reply {
 			if a[0].Err != nil {
 				return refuse(wire.WithID(c.from.Name, a[0].Err))
 			}
@@ -49,7 +49,7 @@ func (c *call) report() {
 		}
 		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.Report}), append(at, i)
 	}
-	all := func(int) reply {
+	all := func(int) Reply {
 		if many {
 			return answer(body)
 		}
@@ -73,10 +73,10 @@ func (c *call) report() {
 }
 
 // oneReport answers a single report: {}, or the error and what to drop.
-func oneReport(body reportsBody) reply {
+func oneReport(body reportsBody) Reply {
 	err := body.Results[0].Error
 	if err == nil && len(body.Drop) == 0 {
-		return reply{body: []byte("{}")}
+		return Reply{Body: []byte("{}")}
 	}
 	if err == nil {
 		return answer(struct {
@@ -84,8 +84,8 @@ func oneReport(body reportsBody) reply {
 		}{body.Drop})
 	}
 	r := answer(wire.ErrorBody{Error: err, Drop: body.Drop})
-	if r.err == nil {
-		r.err = err
+	if r.Err == nil {
+		r.Err = err
 	}
 	return r
 }

@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"testing"
@@ -7,6 +7,11 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
+
+// maxBody is what the body of a message may have at the default max_payload, in bytes.
+const maxBody = 1<<20 - wire.Headroom
+
+const source = `"url":"https://example.com/f.iso"`
 
 // A submit from its message to its answer.
 func BenchmarkSubmit(b *testing.B) {
@@ -19,8 +24,8 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		spec := list[0].Spec
 		_ = spec.Hash()
-		if r := taskReply("", engine.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody); r.err != nil {
-			b.Fatal(r.err)
+		if r := taskReply("", engine.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody); r.Err != nil {
+			b.Fatal(r.Err)
 		}
 	}
 }
@@ -41,8 +46,8 @@ func BenchmarkEncodeOutcomes(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if r := outcomes(results, maxBody); r.err != nil {
-			b.Fatal(r.err)
+		if r := outcomes(results, maxBody); r.Err != nil {
+			b.Fatal(r.Err)
 		}
 	}
 }

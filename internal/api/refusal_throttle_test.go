@@ -1,13 +1,13 @@
-package natsapi
+package api
 
 import (
-	"context"
 	"testing"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // TestRefusalThrottle_SendsRefusalPutAfterClose checks that a refusal that is put after the
@@ -56,29 +56,38 @@ func TestRefusalThrottle_SendsEveryRefusalDuringClose(t *testing.T) {
 // over its client's limit is accepted, the pacer ends, and only then is the request
 // refused. The stop must not wait for it.
 func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
-	w := serve(t, &fakeBackend{})
-	inbox := w.nc.NewRespInbox()
-	sub, err := w.nc.SubscribeSync(inbox)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := w.nc.FlushWithContext(testbed.Context(t)); err != nil {
-		t.Fatal(err)
-	}
-	if !w.service.enter() { // as a request does
+	s := New(nil, Options{})
+	if !s.enter() { // as a request does
 		t.Fatal("the service stops already")
 	}
-	c := &call{service: w.service, endpoint: &endpointStats{}, began: time.Now(), from: wire.Sender{Role: wire.RoleTask, Name: "alice", Verb: "submit"}, replySubject: inbox}
-	w.service.refusals.close() // the stop has come as far as this
+	via := make(answers, 1)
+	c := &call{service: s, began: time.Now(), from: wire.Sender{Role: wire.RoleTask, Name: "alice", Verb: "submit"}, via: via}
+	s.refusals.close() // the stop has come as far as this
 	c.refuseThrottled(errInFlight)
-	m, err := sub.NextMsgWithContext(testbed.Context(t))
-	if err != nil || m.Header.Get("Nats-Service-Error-Code") != "429" {
-		t.Fatalf("the request got %v, %v", m, err)
+	if r := testbed.Receive(t, via); r.Err != errInFlight {
+		t.Fatalf("the request got %+v", r)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := goroutine.Wait(ctx, &w.service.inFlight, "requests"); err != nil {
+	if err := goroutine.Wait(testbed.Context(t), &s.inFlight, "requests"); err != nil {
 		t.Error(err)
 	}
-	w.service.refusals = newRefusalThrottle() // the cleanup of the test stops the service
+	s.refusals = newRefusalThrottle()
+	if err := s.Stop(testbed.Context(t)); err != nil {
+		t.Error(err)
+	}
 }
+
+// answers is a transport that delivers answers into a channel.
+type answers chan Reply
+
+func (a answers) Room() int { return maxBody }
+
+func (a answers) Wanted() bool { return true }
+
+func (a answers) Defer(send func(), _ bool) bool {
+	go send()
+	return true
+}
+
+func (a answers) Send(pack func(int) Reply) { a <- pack(maxBody) }
+
+func (a answers) Skip(err *model.Error) { a <- Reply{Err: err} }

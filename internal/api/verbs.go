@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"github.com/aria-cluster/dispatcher/internal/engine"
@@ -24,7 +24,7 @@ func (c *call) deleteTasks() {
 
 func (c *call) retry() {
 	ids, many, url, err := wire.DecodeRetry(c.data)
-	maxSpec := wire.MaxSpec(wire.MaxBody(c.service.conn.Current()))
+	maxSpec := wire.MaxSpec(c.via.Room())
 	c.actOnEach(ids, many, err, func(id string) engine.Event {
 		return engine.Retry{Client: c.from.Name, ID: id, URL: url, MaxSize: maxSpec}
 	})
@@ -57,12 +57,12 @@ func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(i
 // actOnTask passes an operation on one task to the backend and answers with the task.
 func (c *call) actOnTask(id string, op engine.Event) {
 	c.do([]engine.Event{op}, func(a []engine.Answer) {
-		c.replyFromLoop(func(room int) reply { return taskReply(id, a[0], room) })
+		c.replyFromLoop(func(room int) Reply { return taskReply(id, a[0], room) })
 	})
 }
 
 func (c *call) update() {
-	room := wire.MaxBody(c.service.conn.Current())
+	room := c.via.Room()
 	id, change, err := wire.DecodeUpdate(c.data, room)
 	if err != nil {
 		c.reply(refuse(err))
@@ -95,7 +95,7 @@ func (c *call) actOnWorker(id string, err *model.Error, op engine.Event) {
 		return
 	}
 	c.do([]engine.Event{op}, func(a []engine.Answer) {
-		c.replyFromLoop(func(room int) reply {
+		c.replyFromLoop(func(room int) Reply {
 			switch {
 			case a[0].Err != nil:
 				return refuse(wire.WithID(id, a[0].Err))

@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"sync"
@@ -127,8 +127,7 @@ func (c *call) finish() {
 func (c *call) refuseThrottled(err *model.Error) {
 	c.data = nil // the refusal may wait
 	if !c.service.refusals.put(func() { c.reply(refuse(err)) }) && c.claim() {
-		c.endpoint.record(c.began, errDropped)
-		c.finish()
+		c.skip(errDropped)
 	}
 }
 

@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"encoding/json"
@@ -7,12 +7,6 @@ import (
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
-)
-
-// Keys of an endpoint's metadata: JSON Schemas of a request and of its answer.
-const (
-	metaRequest  = "request_schema"
-	metaResponse = "response_schema"
 )
 
 // endpointTypes are the types of an endpoint's requests and answers; each may be one of
@@ -112,14 +106,14 @@ func workerEndpointTypes() map[string]endpointTypes {
 	}
 }
 
-// schemas returns the metadata of an endpoint; nil for export and import, because their
-// bodies are lines of records.
-func schemas(name string) map[string]string {
-	s, ok := allEndpointTypes()[name]
+// Schemas returns the JSON Schemas of a request and of its answer; both are empty for
+// export and import, because their bodies are lines of records.
+func (e Endpoint) Schemas() (request, answer string) {
+	s, ok := allEndpointTypes()[e.Name()]
 	if !ok {
-		return nil
+		return "", ""
 	}
-	return map[string]string{metaRequest: schemaOf(s.requests, !s.open), metaResponse: schemaOf(s.answers, false)}
+	return schemaOf(s.requests, !s.open), schemaOf(s.answers, false)
 }
 
 // schemaOf returns the JSON Schema of one of the values' types. closed refuses unknown

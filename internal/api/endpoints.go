@@ -1,27 +1,33 @@
-package natsapi
+package api
 
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// endpoint is one kind of request.
-type endpoint struct {
-	role   wire.Role
-	verb   string
+// Endpoint is one kind of request. Take it from [Endpoints].
+type Endpoint struct {
+	Role   wire.Role
+	Verb   string // "submit", or with a dot "task.get"
 	handle func(*call)
 }
 
-// endpoints lists all endpoints.
-func (s *Service) endpoints() []endpoint {
+// Name returns the role and the verb without dots: "task-submit", "query-task-get".
+func (e Endpoint) Name() string {
+	return strings.ReplaceAll(string(e.Role)+"-"+e.Verb, ".", "-")
+}
+
+// Endpoints returns all endpoints, in the order of the protocol.
+func Endpoints() []Endpoint {
 	cancel := taskVerb(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
 	pause := taskVerb(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
 	resume := taskVerb(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
-	return []endpoint{
+	return []Endpoint{
 		{wire.RoleTask, "submit", (*call).submit},
 		{wire.RoleTask, "get", (*call).getTasks},
 		{wire.RoleTask, "list", (*call).listTasks},
@@ -77,16 +83,16 @@ func outcomeOf(id string, a engine.Answer) outcome {
 
 // outcomes encodes an answer to many. Each entry has at most the id of the request and
 // a sentence, so it normally fits.
-func outcomes(list []outcome, room int) reply {
+func outcomes(list []outcome, room int) Reply {
 	r := answer(map[string][]outcome{"tasks": list})
-	if len(r.body) > room {
-		return refuse(model.Errorf(model.CodeTooLarge, "the answer has %d bytes, more than the %d of one message; ask for fewer", len(r.body), room))
+	if len(r.Body) > room {
+		return refuse(model.Errorf(model.CodeTooLarge, "the answer has %d bytes, more than the %d of one message; ask for fewer", len(r.Body), room))
 	}
 	return r
 }
 
 // taskReply answers with one task.
-func taskReply(id string, a engine.Answer, room int) reply {
+func taskReply(id string, a engine.Answer, room int) Reply {
 	switch {
 	case a.Err != nil:
 		return refuse(wire.WithID(id, a.Err))
@@ -97,7 +103,7 @@ func taskReply(id string, a engine.Answer, room int) reply {
 	if err != nil {
 		return errorReply(err)
 	}
-	return reply{body: b}
+	return Reply{Body: b}
 }
 
 // do passes the operations to the backend, which calls done with an answer for each. If
@@ -120,7 +126,7 @@ func (c *call) do(ops []engine.Event, done func([]engine.Answer)) {
 // submit accepts one spec or many. In a list, bad specs are answered beside the good
 // ones.
 func (c *call) submit() {
-	list, many, err := wire.DecodeSubmit(c.data, wire.MaxBody(c.service.conn.Current()))
+	list, many, err := wire.DecodeSubmit(c.data, c.via.Room())
 	if err != nil {
 		c.reply(refuse(err))
 		return
@@ -154,7 +160,7 @@ func (c *call) submit() {
 // doMany passes the ops to the backend, puts their answers into results at the indexes
 // in at, and answers with all results.
 func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
-	all := func(room int) reply { return outcomes(results, room) }
+	all := func(room int) Reply { return outcomes(results, room) }
 	if len(ops) == 0 {
 		c.replyAsync(all)
 		return
@@ -179,11 +185,11 @@ func (c *call) getTasks() {
 		}
 		t, err := c.service.backend.Task(ctx, c.from.Name, id)
 		if err != nil {
-			return engine.Answer{Err: errorReply(err).err}
+			return engine.Answer{Err: errorReply(err).Err}
 		}
 		return engine.Answer{Task: t}
 	}
-	c.read(func(ctx context.Context, room int) reply {
+	c.read(func(ctx context.Context, room int) Reply {
 		if !many {
 			return taskReply(ids[0], get(ctx, ids[0]), room)
 		}
@@ -193,7 +199,7 @@ func (c *call) getTasks() {
 
 // tasksReply answers with the tasks of the ids, in order, as many as fit; next is the
 // first id that is left out. A task that does not fit alone is an error in its place.
-func tasksReply(ids []string, room int, get func(id string) engine.Answer) reply {
+func tasksReply(ids []string, room int, get func(id string) engine.Answer) Reply {
 	var rows [][]byte
 	left, next := room-wire.RowRoom, ""
 	for _, id := range ids {
@@ -207,7 +213,7 @@ func tasksReply(ids []string, room int, get func(id string) engine.Answer) reply
 		}
 		rows = append(rows, row)
 	}
-	return reply{body: wire.Object("tasks", rows, &next)}
+	return Reply{Body: wire.Object("tasks", rows, &next)}
 }
 
 // taskEntry encodes {"task":…} or {"error":…}.
@@ -228,7 +234,7 @@ func (c *call) listTasks() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, room int) reply {
+	c.read(func(ctx context.Context, room int) Reply {
 		return page("tasks", q.Limit, room, func(limit int) ([][]byte, string, error) {
 			ask := *q
 			ask.Limit = limit
@@ -253,7 +259,7 @@ func (c *call) listWorkers() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, room int) reply {
+	c.read(func(ctx context.Context, room int) Reply {
 		return page("workers", q.Limit, room, func(limit int) ([][]byte, string, error) {
 			ask := *q
 			ask.Limit = limit
@@ -274,7 +280,7 @@ func (c *call) listWorkers() {
 
 // page answers with a list within room bytes. If the requested rows do not fit, it
 // reads again with a smaller limit, because only the store knows the cursor after them.
-func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next string, err error)) reply {
+func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next string, err error)) Reply {
 	for limit > 0 {
 		rows, next, err := ask(limit)
 		if err != nil {
@@ -282,7 +288,7 @@ func page(key string, limit, room int, ask func(limit int) (rows [][]byte, next 
 		}
 		n := countFitting(rows, room-len(next))
 		if n == len(rows) {
-			return reply{body: wire.Object(key, rows, &next)}
+			return Reply{Body: wire.Object(key, rows, &next)}
 		}
 		limit = min(n, limit-1) // rows may grow between two reads: never repeat the same limit
 	}
@@ -295,20 +301,20 @@ func (c *call) getWorker() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, room int) reply {
+	c.read(func(ctx context.Context, room int) Reply {
 		w, err := c.service.backend.Worker(ctx, id)
 		if err != nil {
-			return refuse(wire.WithID(id, errorReply(err).err))
+			return refuse(wire.WithID(id, errorReply(err).Err))
 		}
 		return workerReply(id, w, room)
 	})
 }
 
 // workerReply answers with one worker.
-func workerReply(id string, w *model.Worker, room int) reply {
+func workerReply(id string, w *model.Worker, room int) Reply {
 	r := answer(w)
-	if len(r.body) > room {
-		return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", id, len(r.body)).For(id))
+	if len(r.Body) > room {
+		return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", id, len(r.Body)).For(id))
 	}
 	return r
 }
@@ -319,7 +325,7 @@ func (c *call) status() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, _ int) reply {
+	c.read(func(ctx context.Context, _ int) Reply {
 		status, err := c.service.backend.Status(ctx)
 		if err != nil {
 			return errorReply(err)

@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"crypto/rand"

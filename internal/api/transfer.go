@@ -1,4 +1,4 @@
-package natsapi
+package api
 
 import (
 	"context"
@@ -12,7 +12,7 @@ func (c *call) export() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, room int) reply { return bodyReply(c.service.transfers.Export(ctx, q, room)) })
+	c.read(func(ctx context.Context, room int) Reply { return bodyReply(c.service.transfers.Export(ctx, q, room)) })
 }
 
 func (c *call) importRecords() {
@@ -21,13 +21,13 @@ func (c *call) importRecords() {
 		c.reply(refuse(err))
 		return
 	}
-	c.read(func(ctx context.Context, _ int) reply { return bodyReply(c.service.transfers.Import(ctx, q)) })
+	c.read(func(ctx context.Context, _ int) Reply { return bodyReply(c.service.transfers.Import(ctx, q)) })
 }
 
 // bodyReply answers with an encoded body.
-func bodyReply(body []byte, err error) reply {
+func bodyReply(body []byte, err error) Reply {
 	if err != nil {
 		return errorReply(err)
 	}
-	return reply{body: body}
+	return Reply{Body: body}
 }

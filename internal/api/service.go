@@ -1,0 +1,146 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/transfer"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Limits of the service.
+const (
+	readers     = 8                // goroutines that read from the store for get, list and query
+	readQueue   = 256              // reads that wait for one of them
+	readTimeout = 10 * time.Second // from the arrival of a read to its end
+)
+
+// Options configure a service.
+type Options struct {
+	// ClientRate is how many tasks a second each client may submit; 0 is no limit.
+	ClientRate int
+	// LogLevel is the level that admin.log_level changes; nil: it cannot be changed.
+	LogLevel *slog.LevelVar
+	// Observe is called once for each request with the code of its answer, 200 for a
+	// success, and the time since its arrival. It must not block. nil: not called.
+	Observe func(e Endpoint, code model.Code, took time.Duration)
+	Logger  *slog.Logger
+}
+
+// Service answers the requests of all transports. Make it with [New], end it with Stop.
+type Service struct {
+	backend   Backend
+	ids       *idSource
+	reads     chan func()
+	transfers *transfer.Sessions
+	readCtx   context.Context
+	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
+	observe   func(Endpoint, model.Code, time.Duration)
+
+	workerFaults *logthrottle.Logger // invalid parts of workers' messages
+	logger       *slog.Logger
+	logLevel     *slog.LevelVar
+
+	limiter  *limiter
+	refusals *refusalThrottle
+
+	entering sync.RWMutex // held for reading while a request enters
+	stopping bool
+	inFlight sync.WaitGroup // accepted requests without an answer
+	pool     sync.WaitGroup
+}
+
+// New starts the readers of a service.
+func New(backend Backend, o Options) *Service {
+	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
+	s := &Service{
+		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe,
+		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel,
+		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
+	}
+	if s.observe == nil {
+		s.observe = func(Endpoint, model.Code, time.Duration) {}
+	}
+	s.transfers = transfer.NewSessions(backend, logger)
+	s.readCtx, s.stopRead = context.WithCancel(context.Background())
+	for range readers {
+		s.pool.Go(func() {
+			for {
+				select {
+				case read := <-s.reads:
+					read()
+				case <-s.readCtx.Done():
+					return
+				}
+			}
+		})
+	}
+	return s
+}
+
+// Serve answers one request through its transport, exactly once. It does not block: the
+// request is decoded and validated in this goroutine, passed to the backend, and answered
+// when the backend has decided. body must not change before the answer.
+func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport) {
+	c := &call{service: s, endpoint: e, began: time.Now(), from: from, data: body, via: via}
+	if !s.enter() {
+		// The transport may be about to stop, and blocking is allowed during a stop.
+		c.send(func(int) Reply { return refuse(wire.ErrStopping) })
+		return
+	}
+	defer c.recover()
+	if err := c.admit(); err != nil {
+		c.refuseThrottled(err)
+		return
+	}
+	e.handle(c)
+	c.data = nil // up to a megabyte that is not needed while the backend works
+}
+
+// Refuse answers a request with an error, without executing it: its transport could not
+// read who sends it.
+func (s *Service) Refuse(e Endpoint, from wire.Sender, via Transport, err *model.Error) {
+	c := &call{service: s, endpoint: e, began: time.Now(), from: from, via: via}
+	if !s.enter() {
+		err = wire.ErrStopping
+		c.send(func(int) Reply { return refuse(err) })
+		return
+	}
+	c.reply(refuse(err))
+}
+
+func (s *Service) enter() bool {
+	s.entering.RLock()
+	defer s.entering.RUnlock()
+	if s.stopping {
+		return false
+	}
+	s.inFlight.Add(1)
+	return true
+}
+
+// Stop refuses further requests and returns when the accepted ones are answered, or
+// ctx's error. The backend and the transports must run until Stop returns. Calling it
+// again does nothing.
+func (s *Service) Stop(ctx context.Context) error {
+	s.entering.Lock()
+	again := s.stopping
+	s.stopping = true
+	s.entering.Unlock()
+	if again {
+		return nil
+	}
+	s.refusals.close()
+	err := goroutine.Wait(ctx, &s.inFlight, "requests that are not answered")
+	s.stopRead()
+	err = errors.Join(err, goroutine.Wait(ctx, &s.pool, "reads"))
+	s.transfers.Close(ctx)
+	return err
+}
