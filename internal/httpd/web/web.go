@@ -7,7 +7,7 @@ import (
 	"io/fs"
 )
 
-//go:embed index.html
+//go:embed index.html icon.svg css js vendor/uplot/uPlot.esm.js vendor/uplot/uPlot.min.css vendor/uplot/LICENSE
 var files embed.FS
 
 // Files returns the files of the dashboard, with index.html at the root.

@@ -1,0 +1,87 @@
+// Dialogs, messages and the clipboard.
+
+import { h, append } from './dom.js';
+import { icon } from './icons.js';
+
+// button makes a button. Options: icon, kind (primary | danger | icon), title.
+export function button(label, press, { icon: symbol, kind, title, disabled, type } = {}) {
+  return h('button', {
+    type: type ?? 'button', class: kind, title, disabled,
+    'aria-label': kind === 'icon' ? label : null,
+    on: press ? { click: press } : {},
+  }, symbol && icon(symbol), kind === 'icon' ? null : h('span', null, label));
+}
+
+// open shows a modal dialog; the browser moves the focus into it, keeps it there, and
+// gives it back. build(close) returns the content.
+export function open(title, build, { wide } = {}) {
+  const id = 'd' + Math.random().toString(36).slice(2);
+  const dialog = h('dialog', { class: wide ? 'wide' : null, 'aria-labelledby': id });
+  const close = (value) => {
+    dialog.returnValue = value ?? '';
+    dialog.close();
+  };
+  append(dialog, [
+    h('div', { class: 'dialog-head' }, h('h2', { id }, title), button('Close', () => close(), { kind: 'icon', icon: 'close' })),
+    build(close),
+  ]);
+  dialog.addEventListener('close', () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+  return dialog;
+}
+
+// confirm asks before an act that cannot be undone. It resolves with the values of the
+// form, or null. extra are further fields. The safe answer has the focus.
+export function confirm({ title, body, action, danger = true, extra = [] }) {
+  return new Promise((resolve) => {
+    let result = null;
+    const dialog = open(title, (close) => h('form', {
+      on: {
+        submit(e) {
+          e.preventDefault();
+          result = Object.fromEntries(new FormData(e.target));
+          close('yes');
+        },
+      },
+    },
+    h('div', { class: 'dialog-body' }, body, extra),
+    h('div', { class: 'dialog-foot' },
+      h('button', { type: 'button', autofocus: true, on: { click: () => close() } }, 'Keep as it is'),
+      button(action, null, { kind: danger ? 'danger' : 'primary', type: 'submit' }))));
+    dialog.addEventListener('close', () => resolve(result));
+  });
+}
+
+// toast shows a message for a while; an error stays until it is closed.
+export function toast(text, { error = false, action } = {}) {
+  const box = h('div', { class: 'toast' + (error ? ' bad' : ''), role: error ? 'alert' : null },
+    icon(error ? 'error' : 'completed'), h('span', { class: 'grow wrap' }, text),
+    action, button('Dismiss', () => box.remove(), { kind: 'icon', icon: 'close' }));
+  const area = document.getElementById('toasts');
+  while (area.childElementCount >= 4) area.firstElementChild.remove();
+  area.append(box);
+  if (!error) setTimeout(() => box.remove(), 6000);
+  return box;
+}
+
+export async function copy(text, what = 'Copied') {
+  try {
+    await navigator.clipboard.writeText(text);
+    toast(what + ': ' + (text.length > 90 ? text.slice(0, 90) + '…' : text));
+  } catch {
+    // Browsers lend the clipboard to pages of this machine and of HTTPS only.
+    const field = h('textarea', { readonly: true, rows: 4, 'aria-label': 'Text to copy' });
+    field.value = text;
+    open('Copy this text', () => h('div', { class: 'dialog-body' }, field));
+    field.select();
+  }
+}
+
+// shell quotes a word for a POSIX shell.
+export function shell(word) {
+  const text = String(word);
+  return /^[A-Za-z0-9_\/:.,=@%+-]+$/.test(text) ? text : "'" + text.replaceAll("'", "'\\''") + "'";
+}
+
+export const command = (...words) => ['aria', ...words.map(shell)].join(' ');

@@ -1,0 +1,105 @@
+// Numbers, sizes and times for people.
+
+const number = new Intl.NumberFormat('en');
+const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+
+export const count = (n) => number.format(n ?? 0);
+export const short = (n) => (Math.abs(n ?? 0) < 100000 ? count(n) : compact.format(n));
+
+const units = ['B', 'KB', 'MB', 'GB', 'TB', 'PB', 'EB'];
+
+export function bytes(n) {
+  if (!Number.isFinite(n) || n < 0) return '–';
+  let i = 0;
+  while (n >= 1000 && i < units.length - 1) {
+    n /= 1000;
+    i++;
+  }
+  return (i === 0 || n >= 100 ? Math.round(n) : n.toFixed(1)) + ' ' + units[i];
+}
+
+export const speed = (n) => (n > 0 ? bytes(n) + '/s' : '–');
+
+// duration formats seconds with at most two units.
+export function duration(s) {
+  if (!Number.isFinite(s) || s < 0) return '–';
+  if (s < 0.001) return Math.round(s * 1e6) + ' µs';
+  if (s < 1) return (s * 1000 < 10 ? (s * 1000).toFixed(1) : Math.round(s * 1000)) + ' ms';
+  if (s < 60) return (s < 10 ? Number(s.toFixed(1)) : Math.round(s)) + ' s';
+  s = Math.round(s);
+  const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
+  const first = parts.findIndex(([size]) => s >= size);
+  const [size, unit] = parts[first];
+  const rest = parts[first + 1] ? Math.floor((s % size) / parts[first + 1][0]) : 0;
+  return Math.floor(s / size) + ' ' + unit + (rest ? ' ' + rest + ' ' + parts[first + 1][1] : '');
+}
+
+const since = (time) => (Date.now() - Date.parse(time)) / 1000;
+
+// age is the time since then, in whole seconds.
+export function age(time) {
+  if (!time) return '–';
+  const s = since(time);
+  return s < 1 ? 'now' : duration(Math.round(s));
+}
+
+// brief is age with one unit, for narrow columns.
+export const brief = (time) => age(time).split(' ').slice(0, 2).join(' ');
+
+export const ago = (time) => (!time ? 'never' : since(time) < 1 ? 'now' : age(time) + ' ago');
+
+export function clock(time) {
+  if (!time) return '–';
+  const d = new Date(time);
+  if (Number.isNaN(d.getTime())) return String(time);
+  const same = d.toDateString() === new Date().toDateString();
+  const t = d.toLocaleTimeString('en-GB');
+  return same ? t : d.toLocaleDateString('en-CA') + ' ' + t;
+}
+
+export function full(time) {
+  if (!time) return '';
+  const d = new Date(time);
+  return Number.isNaN(d.getTime()) ? String(time) : d.toISOString().replace('T', ' ').replace('Z', ' UTC');
+}
+
+export const percent = (p) => (p > 0 && p < 100 ? Math.min(p, 99.9).toFixed(1) : Math.round(p || 0)) + '%';
+
+// eta is how long the rest takes, in seconds; NaN if that is not known.
+export function eta(task) {
+  const rest = (task.total_length || 0) - (task.completed_length || 0);
+  return task.status === 'downloading' && rest > 0 && task.download_speed > 0 ? rest / task.download_speed : NaN;
+}
+
+// fileName is what a person calls a task: its file.
+export function fileName(task) {
+  const out = task.options?.out;
+  if (out) return String(out);
+  const files = task.result?.files;
+  if (files?.length) return files[0].path + (files.length > 1 ? ` and ${files.length - 1} more` : '');
+  if (!task.url) return 'torrent or metalink ' + task.id.slice(-8);
+  try {
+    const u = new URL(task.url);
+    if (u.protocol === 'magnet:') return u.searchParams.get('dn') || u.searchParams.get('xt') || task.url;
+    const last = u.pathname.split('/').filter(Boolean).pop();
+    return last ? decode(last) : u.host;
+  } catch {
+    return task.url;
+  }
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
+export function host(task) {
+  try {
+    return new URL(task.url).host;
+  } catch {
+    return '';
+  }
+}
