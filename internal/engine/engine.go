@@ -69,7 +69,9 @@ type Engine struct {
 	watch     heap[*task]     // assigned tasks by the next thing to check
 	cooling   heap[*cooldown] // those that are not over, by the end of their phase
 	cooldowns int             // all
-	silent    heap[*worker]   // workers by when their silence will mean something
+	waiting   [priorities]waitList
+	scheduled int           // tasks in due that their clients want later
+	silent    heap[*worker] // workers by when their silence will mean something
 
 	importing  bool
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
@@ -282,6 +284,7 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 func (e *Engine) capBackoffs() {
 	for _, t := range e.due.items {
 		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
+		e.updateScheduled(t)
 	}
 	e.due.rebuild()
 }

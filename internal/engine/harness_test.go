@@ -166,6 +166,7 @@ func (w *world) check() {
 	if speed != e.speed {
 		w.t.Fatalf("the speed of all downloads is %d, counted %d", speed, e.speed)
 	}
+	w.checkFigures()
 	if live != len(e.tasks) {
 		w.t.Fatalf("the engine holds %d live tasks, the store %d", len(e.tasks), live)
 	}
@@ -179,6 +180,42 @@ func (w *world) check() {
 	}
 	w.checkQueue()
 	w.checkPlaced()
+}
+
+// checkFigures compares what the engine counts with its tasks.
+func (w *world) checkFigures() {
+	w.t.Helper()
+	e := w.engine
+	listed, queued, scheduled := 0, 0, 0
+	for i := range e.waiting {
+		for t := e.waiting[i].first; t != nil; t = t.waitsBefore {
+			listed++
+			if t.inQueue == 0 || t.queue.group.level() != i || t.waitsBefore != nil && t.waitsBefore.waitsAfter != t {
+				w.t.Fatalf("task %s is in the list of priority %d and waits at %d in that of %d", t.id, i, t.inQueue, t.queue.group.level())
+			}
+		}
+	}
+	for _, t := range e.tasks {
+		if t.inQueue > 0 {
+			queued++
+		}
+		if t.inDue > 0 && t.extra.notBefore >= t.extra.due {
+			scheduled++
+		}
+	}
+	if listed != queued || scheduled != e.scheduled {
+		w.t.Fatalf("%d tasks are listed, %d queued; %d scheduled, counted %d", listed, queued, scheduled, e.scheduled)
+	}
+	f, sum := e.Figures(), 0
+	for reason, n := range f.Waiting {
+		if n < 0 {
+			w.t.Fatalf("%d tasks wait for %s", n, reason)
+		}
+		sum += n
+	}
+	if pending := int(e.counts[model.StatusPending]); sum != pending {
+		w.t.Fatalf("%d tasks wait by their reasons, %d are pending: %v", sum, pending, f.Waiting)
+	}
 }
 
 // checkPlaced places each task once more, which must change nothing.

@@ -39,6 +39,9 @@ type task struct {
 	failures    int16
 	losses      int16
 	onHold      bool // imported and not yet verified: it is not placed
+	inWaiting   bool // it is in the list of Engine.waiting
+	waitsAfter  *task
+	waitsBefore *task
 }
 
 // extra is what a task that was only submitted does not have.
@@ -52,6 +55,7 @@ type extra struct {
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline   model.Time
 	waits      int16       // attempts that ended with Retry-After and are no failures
+	scheduled  bool        // it is due at notBefore, see Engine.scheduled
 	asked      bool        // the server asked for the wait until retryAt
 	lastWorker string      // the worker that held it last
 	bytes      int64       // of it are on that worker's disk

@@ -32,6 +32,8 @@ func (e *Engine) place(t *task) {
 			e.queue.push(t)
 		}
 	}
+	e.updateScheduled(t)
+	e.updateWaiting(t)
 	e.updateWatch(t)
 }
 
@@ -40,6 +42,8 @@ func (e *Engine) withdraw(t *task) {
 	e.due.remove(t)
 	e.queue.remove(t)
 	e.watch.remove(t)
+	e.updateScheduled(t)
+	e.updateWaiting(t)
 }
 
 // dueTime is when a pending task may be assigned. It is computed once for each wait,
