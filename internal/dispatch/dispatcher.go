@@ -22,7 +22,7 @@ type Outbox interface {
 	WorkerEvent(ev *model.WorkerEvent)
 }
 
-// Config is what a [Dispatcher] is made of. Every field but Retention is needed.
+// Config is what a [Dispatcher] is made of. Every field but Retention and Metrics is needed.
 type Config struct {
 	Engine    engine.Config
 	Retention Retention
@@ -30,6 +30,7 @@ type Config struct {
 	Outbox    Outbox
 	Connected func() bool // whether heartbeats can arrive now
 	Logger    *slog.Logger
+	Metrics   Metrics // nil: nothing is counted
 }
 
 // ReadStore is a [Store] that also gives lists.
@@ -49,6 +50,8 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
+var errInboxFull = model.Errorf(model.CodeUnavailable, "the dispatcher has more to do than it can take in now: try again")
+
 // Dispatcher is the loop around [Turn]: one goroutine, in [Dispatcher.Run], owns
 // engine and writer.
 type Dispatcher struct {
@@ -57,6 +60,8 @@ type Dispatcher struct {
 	inbox *inbox
 	log   *oplog
 	ready atomic.Bool
+
+	figures atomic.Pointer[engine.Figures] // nil before the first load
 
 	controls chan func(*loop) // called between two turns
 	stopped  chan struct{}    // closed when the loop has ended
@@ -72,6 +77,9 @@ type Dispatcher struct {
 // New returns a dispatcher that serves once Run is called; calls that come before
 // wait in its inbox.
 func New(cfg Config) *Dispatcher {
+	if cfg.Metrics == nil {
+		cfg.Metrics = noMetrics{}
+	}
 	d := &Dispatcher{
 		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit), log: newOplog(cfg.Logger),
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
@@ -105,7 +113,11 @@ func (d *Dispatcher) Do(ops []engine.Event, done func([]engine.Answer)) *model.E
 		return nil
 	}
 	if !d.inbox.put(c) {
-		return model.Errorf(model.CodeUnavailable, "the dispatcher has more to do than it can take in now: try again")
+		d.cfg.Metrics.InboxFull()
+		for _, op := range ops {
+			d.countRejected(op, errInboxFull)
+		}
+		return errInboxFull
 	}
 	return nil
 }

@@ -21,6 +21,8 @@ type loop struct {
 	batch    batch
 	sweep    sweep
 	modes    modes
+
+	figuresAt model.Time // when the figures were taken, on the steady clock
 }
 
 // machineClock is the clock of the machine; its steady part begins now.
@@ -62,6 +64,8 @@ func (l *loop) refill(now engine.Clock) {
 // step takes one batch through a turn. Whatever panics in it ends neither the process
 // nor the batch without answers.
 func (l *loop) step(ctx context.Context) {
+	start := time.Now()
+	defer func() { l.cfg.Metrics.Busy(time.Since(start)) }()
 	if bug := guard(func() { l.serve(ctx) }); bug != nil {
 		l.turn.unload()
 		l.unplaced = false
@@ -95,6 +99,7 @@ func (l *loop) serve(ctx context.Context) {
 	// Workers that were refused are not silent; nothing is placed then, so turn again.
 	err := l.decide(ctx, now, l.cfg.Connected() && !l.modes.unheard)
 	l.unplaced = l.modes.noteTurn(err) || l.unplaced
+	l.noteFigures(now)
 }
 
 // decide takes the batch through a turn. An event that panics is answered 500 and
@@ -136,6 +141,8 @@ func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) err
 // several events is answered by decide.
 func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []opRef) error {
 	l.unplaced = false
+	start := time.Now()
+	defer func() { l.cfg.Metrics.Turn(time.Since(start), len(events)) }()
 	out, err := l.turn.Do(ctx, now, connected, events)
 	if err != nil {
 		l.fail(ctx, err, events)
@@ -156,6 +163,7 @@ func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool
 		l.ready.Store(true)
 	}
 	l.unplaced = out.More
+	l.cfg.Metrics.Facts(out.Facts)
 	l.publish(out) // first: an assignment is more urgent than the answer to a submit
 	l.answer(parts, out.Answers[len(events)-len(parts):])
 	return nil
@@ -256,6 +264,7 @@ func (l *loop) load(ctx context.Context) {
 		for _, w := range l.turn.engine.UnconfirmedWorkers() {
 			l.cfg.Outbox.RequestHeartbeat(w)
 		}
+		l.noteFigures(l.clock())
 		l.cfg.Logger.Debug("loaded the live tasks from the store", "took", time.Since(start))
 	}
 }
@@ -276,6 +285,7 @@ func (l *loop) serveReads(why *model.Error) {
 // answer hands the answers to their calls and finishes those that are complete.
 func (l *loop) answer(parts []opRef, answers []engine.Answer) {
 	for i, p := range parts {
+		l.countRejected(p.call.ops[p.at], answers[i].Err)
 		p.call.answers[p.at] = answers[i]
 		if p.call.answered++; p.call.answered == len(p.call.ops) {
 			l.finishCall(p.call)

@@ -56,8 +56,9 @@ type Outcome struct {
 	Progress []model.ProgressEvent
 	Workers  []model.WorkerEvent
 	Notes    []engine.Note
-	Ask      []string // workers that are asked for a heartbeat
-	More     bool     // turn again at once: not everything that could be placed was
+	Facts    []engine.Fact // valid until the next turn
+	Ask      []string      // workers that are asked for a heartbeat
+	More     bool          // turn again at once: not everything that could be placed was
 
 	Committed bool // something was written
 }
@@ -105,7 +106,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	}
 	t.committed(&plan)
 	out = t.fillAll(ctx, known.Tasks, answers, &plan)
-	out.Committed = !plan.Batch.Empty()
+	out.Committed, out.Facts = !plan.Batch.Empty(), plan.Facts
 	return out, nil
 }
 
