@@ -173,6 +173,10 @@ var rules = []rule{
 		why: "it does what any client can do, by pkg/bus/client",
 	},
 	{
+		pkg: "internal/ariatop", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/bus/client", "internal/display", "internal/wire"},
+		why: "it reads and acts by the same requests as other people's programs",
+	},
+	{
 		pkg: "internal/config", never: []string{"all"}, except: []string{"pkg/model", "internal/netguard"},
 		why: "both programs and the tools read it; the guard says what a network is, and brings nothing along",
 	},

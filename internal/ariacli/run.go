@@ -90,6 +90,7 @@ const (
 func commands(s *session) []*cobra.Command {
 	return []*cobra.Command{
 		statusCommand(s),
+		topCommand(s),
 		versionCommand(s),
 	}
 }
