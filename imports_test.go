@@ -125,6 +125,14 @@ var rules = []rule{
 		why: "it speaks through a Link, so that it can be tested without a server; its journal is files",
 	},
 	{
+		pkg: "internal/metrics", never: []string{"all"}, except: []string{"pkg/model", "internal/engine", "internal/metrics"},
+		why: "it is told what happened; it asks nobody",
+	},
+	{
+		pkg: "internal/metrics/expose", never: []string{"all"},
+		why: "the worker links it too",
+	},
+	{
 		pkg: "internal/netguard", never: []string{"all", "third-party"},
 		why: "what keeps a worker out of private networks is read whole, and alone",
 	},

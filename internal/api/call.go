@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -18,6 +19,8 @@ type Transport interface {
 	// Room returns the most bytes that the body of an answer may have now. The spec of a
 	// task has the same limit: it must fit into an assignment.
 	Room() int
+	// SubmitVia returns how the metrics count the tasks that come on this way.
+	SubmitVia() engine.Via
 	// Wanted reports whether the requester wants an answer.
 	Wanted() bool
 	// Defer calls send soon, in a goroutine in which it may block. It returns false if

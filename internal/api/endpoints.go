@@ -10,6 +10,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// verbSubmit is the verb that makes tasks.
+const verbSubmit = "submit"
+
 // Endpoint is one kind of request. Take it from [Endpoints].
 type Endpoint struct {
 	Role   wire.Role
@@ -22,13 +25,17 @@ func (e Endpoint) Name() string {
 	return strings.ReplaceAll(string(e.Role)+"-"+e.Verb, ".", "-")
 }
 
+// Subject returns the role and the verb as subjects have them: "task.submit",
+// "query.task.get".
+func (e Endpoint) Subject() string { return string(e.Role) + "." + e.Verb }
+
 // Endpoints returns all endpoints, in the order of the protocol.
 func Endpoints() []Endpoint {
 	cancel := taskVerb(func(client, id string) engine.Event { return engine.Cancel{Client: client, ID: id} })
 	pause := taskVerb(func(client, id string) engine.Event { return engine.Pause{Client: client, ID: id} })
 	resume := taskVerb(func(client, id string) engine.Event { return engine.Resume{Client: client, ID: id} })
 	return []Endpoint{
-		{wire.RoleTask, "submit", (*call).submit},
+		{wire.RoleTask, verbSubmit, (*call).submit},
 		{wire.RoleTask, "get", (*call).getTasks},
 		{wire.RoleTask, "list", (*call).listTasks},
 		{wire.RoleTask, "cancel", cancel},
@@ -128,11 +135,13 @@ func (c *call) do(ops []engine.Event, done func([]engine.Answer)) {
 func (c *call) submit() {
 	list, many, err := wire.DecodeSubmit(c.data, c.via.Room())
 	if err != nil {
+		c.service.rejected(err.Code)
 		c.reply(refuse(err))
 		return
 	}
 	c.service.limiter.charge(c.from.Name, len(list), c.began)
 	if !many && list[0].Err != nil {
+		c.service.rejected(list[0].Err.Code)
 		c.reply(refuse(list[0].Err))
 		return
 	}
@@ -141,10 +150,11 @@ func (c *call) submit() {
 	var at []int // the index in results of each op
 	for i, one := range list {
 		if one.Err != nil {
+			c.service.rejected(one.Err.Code)
 			results[i].Error = one.Err
 			continue
 		}
-		op := engine.Submit{Client: c.from.Name, Spec: one.Spec, Hash: one.Spec.Hash(), Chosen: one.Spec.ID != ""}
+		op := engine.Submit{Client: c.from.Name, Spec: one.Spec, Hash: one.Spec.Hash(), Chosen: one.Spec.ID != "", Via: c.via.SubmitVia()}
 		if !op.Chosen {
 			one.Spec.ID = c.service.ids.next()
 		}

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/wire"
@@ -80,6 +81,8 @@ func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
 type answers chan Reply
 
 func (a answers) Room() int { return maxBody }
+
+func (answers) SubmitVia() engine.Via { return engine.ViaRequest }
 
 func (a answers) Wanted() bool { return true }
 

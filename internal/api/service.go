@@ -31,7 +31,10 @@ type Options struct {
 	// Observe is called once for each request with the code of its answer, 200 for a
 	// success, and the time since its arrival. It must not block. nil: not called.
 	Observe func(e Endpoint, code model.Code, took time.Duration)
-	Logger  *slog.Logger
+	// Rejected is called for each submitted task that the backend does not see, because it
+	// is malformed or above a limit of its client. It must not block. nil: not called.
+	Rejected func(code model.Code)
+	Logger   *slog.Logger
 }
 
 // Service answers the requests of all transports. Make it with [New], end it with Stop.
@@ -43,6 +46,7 @@ type Service struct {
 	readCtx   context.Context
 	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
 	observe   func(Endpoint, model.Code, time.Duration)
+	rejected  func(model.Code)
 
 	workerFaults *logthrottle.Logger // invalid parts of workers' messages
 	logger       *slog.Logger
@@ -61,12 +65,15 @@ type Service struct {
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
-		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe,
+		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel,
 		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
 	}
 	if s.observe == nil {
 		s.observe = func(Endpoint, model.Code, time.Duration) {}
+	}
+	if s.rejected == nil {
+		s.rejected = func(model.Code) {}
 	}
 	s.transfers = transfer.NewSessions(backend, logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
@@ -97,6 +104,9 @@ func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport
 	}
 	defer c.recover()
 	if err := c.admit(); err != nil {
+		if e.Verb == verbSubmit {
+			s.rejected(err.Code)
+		}
 		c.refuseThrottled(err)
 		return
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
@@ -14,6 +15,8 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
 	"github.com/aria-cluster/dispatcher/internal/httpd/web"
+	"github.com/aria-cluster/dispatcher/internal/intake"
+	"github.com/aria-cluster/dispatcher/internal/metrics"
 	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
@@ -47,6 +50,9 @@ type Daemon struct {
 	conn       *bus.Connection
 	publisher  *natsapi.Publisher
 	dispatcher *dispatch.Dispatcher
+	metrics    *metrics.Metrics
+	storeSize  storeSize
+	intake     atomic.Pointer[intake.Intake] // nil without one
 	http       *httpd.Server
 	serving    chan struct{}
 	closers    []func(context.Context) error // run last to first
@@ -69,6 +75,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose("closing the store", func(context.Context) error { return store.Close() })
+	d.metrics = d.newMetrics()
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
@@ -82,12 +89,14 @@ func (d *Daemon) open(ctx context.Context) error {
 	if d.publisher, err = natsapi.NewPublisher(d.conn, d.cfg.NATS.Prefix, heard, d.logger); err != nil {
 		return err
 	}
+	d.publisher.OnEventDropped(d.metrics.EventDropped)
 	d.onClose("closing the publisher", d.publisher.Close)
 	pulse := startConnMonitor(d.conn, connCheckInterval)
 	d.onClose("", pulse.close)
 	d.dispatcher = dispatch.New(dispatch.Config{
-		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Store: store, Outbox: d.publisher,
-		Connected: pulse.healthy, Logger: d.logger,
+		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.publisher,
+		Store:     &measuredStore{store, d.metrics},
+		Connected: pulse.healthy, Logger: d.logger, Metrics: d.metrics,
 	})
 	return d.startHTTP()
 }
@@ -98,7 +107,7 @@ func (d *Daemon) startHTTP() (err error) {
 	c := &d.cfg.HTTP
 	d.http, err = httpd.New(httpd.Options{
 		Listen: c.Listen, HealthListen: c.HealthListen, BasePath: c.BasePath, Pprof: c.Pprof,
-		Ready: d.ready, Dashboard: web.Files(), Logger: d.logger,
+		Ready: d.ready, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
 	})
 	if err != nil {
 		return err
@@ -106,6 +115,7 @@ func (d *Daemon) startHTTP() (err error) {
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.http.Run(running) }()
+	go d.storeSize.watch(running, &d.cfg.Database)
 	d.onClose("closing the HTTP server", func(context.Context) error {
 		stop()
 		return <-ended
@@ -197,7 +207,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	d.onClose("", d.supervise(ctx))
 
-	requests := api.New(d.dispatcher, api.Options{ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger})
+	requests := api.New(d.dispatcher, api.Options{
+		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
+		Observe: d.observe, Rejected: d.metrics.Rejected,
+	})
 	service, err := natsapi.Start(d.conn, requests, natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})

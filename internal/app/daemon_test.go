@@ -91,9 +91,6 @@ func TestHealth_ReportsReadiness(t *testing.T) {
 			t.Fatalf("/readyz: %d", code)
 		}
 	}
-	if code, _ := get(t, d, "/metrics"); code != 404 {
-		t.Errorf("/metrics: %d; it comes later", code)
-	}
 	if err := stop(); err != nil {
 		t.Errorf("Run: %v", err)
 	}

@@ -35,9 +35,10 @@ func (d *Daemon) startWith(ctx context.Context, o intake.StreamOptions) (stop fu
 	if !o.Intake {
 		return intake.EnsureStreamsEventually(ctx, d.conn, o, d.logger)
 	}
-	intake, err := intake.Start(ctx, d.conn, d.dispatcher, o, d.logger)
+	i, err := intake.Start(ctx, d.conn, d.dispatcher, o, d.logger)
 	if err != nil {
 		return nil, err
 	}
-	return intake.Stop, nil
+	d.intake.Store(i)
+	return i.Stop, nil
 }

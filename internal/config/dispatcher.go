@@ -17,6 +17,7 @@ type Dispatcher struct {
 	Intake           Intake           `key:"intake"`
 	Events           Events           `key:"events"`
 	HTTP             HTTP             `key:"http"`
+	Metrics          Metrics          `key:"metrics"`
 	Limits           Limits           `key:"limits"`
 	Retention        Retention        `key:"retention"`
 	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged; the request admin.log_level changes it while the dispatcher runs."`
@@ -97,6 +98,11 @@ type HTTP struct {
 	Pprof        bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
 }
 
+// Metrics configures what /metrics shows.
+type Metrics struct {
+	Labels []string `key:"labels" doc:"Labels that are off otherwise: client (on the tasks that are submitted and finished) and worker (on attempts and downloaded bytes). The first 100 names since the start have values of their own, the rest are summed up as other."`
+}
+
 // Limits bound the input of the dispatcher.
 type Limits struct {
 	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Simultaneous tasks for one host in the whole cluster; 0 = no limit."`
@@ -173,6 +179,11 @@ func (d *Dispatcher) Validate() error {
 	}
 	if d.NATS.StoreDir == "" {
 		return badKey("nats.store_dir", "is empty: streams would land in a folder of /tmp that others share")
+	}
+	for _, label := range d.Metrics.Labels {
+		if label != "client" && label != "worker" {
+			return badKey("metrics.labels", "%.64q is not client or worker", label)
+		}
 	}
 	for host := range d.Limits.Hosts {
 		if host == "" || strings.ContainsAny(host, "/@ \t\r\n") {

@@ -72,6 +72,7 @@ func TestLoad_InvalidValueNamesKeyAndSource(t *testing.T) {
 		{"a size under its range", `{"intake":{"max_bytes":1000}}`, "intake.max_bytes", 1},
 		{"a size over its range", `{"events":{"max_bytes":"2T"}}`, "events.max_bytes", 1},
 		{"no store folder", `{"nats":{"store_dir":""}}`, "nats.store_dir", 1},
+		{"an unknown label", `{"metrics":{"labels":["host"]}}`, "metrics.labels", 1},
 		{"a limit that is a string", `{"limits":{"hosts":{"a":"1"}}}`, "limits.hosts", 1},
 		{"a negative limit", `{"limits":{"hosts":{"a":-1}}}`, "limits.hosts", 1},
 		{"a host twice", `{"limits":{"hosts":{"a":1,"a":2}}}`, "limits.hosts", 1},

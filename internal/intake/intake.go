@@ -69,20 +69,12 @@ type Intake struct {
 	finishers   sync.WaitGroup // goroutines that acknowledge messages
 	quit        chan struct{}  // ends the finishers
 	stop        sync.Once
+	counts      counts
 
 	mu       sync.Mutex
 	conn     *intakeConn         // the current connection
 	inFlight map[uint64]struct{} // sequences of messages without a decision
 	fullAt   time.Time           // when a message last found no room in time
-}
-
-// intakeConn is a connection with its JetStream context.
-type intakeConn struct {
-	nc       *nats.Conn
-	js       jetstream.JetStream
-	replaced chan struct{} // closed when it is replaced
-
-	advisories []*nats.Subscription // guarded by Intake.mu
 }
 
 // current returns the current connection.
@@ -108,14 +100,6 @@ func (i *Intake) attach(nc *nats.Conn) error {
 	i.subscribeAdvisory(nc, "MAX_DELIVERIES")
 	i.subscribeAdvisory(nc, "MSG_TERMINATED")
 	return nil
-}
-
-func newIntakeConn(nc *nats.Conn) (*intakeConn, error) {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return nil, err
-	}
-	return &intakeConn{nc: nc, js: js, replaced: make(chan struct{})}, nil
 }
 
 // Start creates or checks the streams and begins to receive submissions. It returns an
@@ -225,6 +209,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		return err
 	}
 	i.redeliverPending(ctx, on, consumer.CachedInfo())
+	i.note(ctx, on, consumer.CachedInfo())
 	errs := make(chan error, 1)
 	pull, err := consumer.Consume(i.handle,
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(pullHeartbeat),
@@ -259,7 +244,10 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		case <-check.C:
 		}
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
-		_, err := consumer.Info(ctx)
+		info, err := consumer.Info(ctx)
+		if err == nil {
+			i.note(ctx, on, info)
+		}
 		cancel()
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 			return err
@@ -321,7 +309,7 @@ func (i *Intake) decide(l *intakeMsg) {
 		i.decided <- d
 		return
 	}
-	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true}}
+	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true, Via: engine.ViaIntake}}
 	if spec.ID == "" {
 		spec.ID = intakeID(i.stream, l)
 	}

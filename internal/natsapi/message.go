@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -23,6 +24,8 @@ type message struct {
 }
 
 func (m *message) Room() int { return wire.MaxBody(m.service.conn.Current()) }
+
+func (m *message) SubmitVia() engine.Via { return engine.ViaRequest }
 
 func (m *message) Wanted() bool { return m.replySubject != "" }
 

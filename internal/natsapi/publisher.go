@@ -25,6 +25,7 @@ type Publisher struct {
 	hasInterest func(subject string) bool
 	outbox      *outbox
 	sendErrors  *logthrottle.Logger
+	onDropped   func() // see OnEventDropped
 	logger      *slog.Logger
 }
 
@@ -40,8 +41,12 @@ func NewPublisher(conn *bus.Connection, prefix string, hasInterest func(subject 
 	if hasInterest == nil {
 		hasInterest = func(string) bool { return true }
 	}
-	return &Publisher{conn: conn, subjects: subjects, hasInterest: hasInterest, outbox: newOutbox(), sendErrors: logthrottle.New(logger), logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}, nil
+	return &Publisher{conn: conn, subjects: subjects, hasInterest: hasInterest, outbox: newOutbox(), onDropped: func() {}, sendErrors: logthrottle.New(logger), logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}, nil
 }
+
+// OnEventDropped has f called for each event that is not sent: too many messages wait, or
+// the connection fails. Call it before the first event; f must not block.
+func (p *Publisher) OnEventDropped(f func()) { p.onDropped = f }
 
 // Close sends the queued messages. It returns ctx's error when that comes first. The
 // connection stays open; messages after Close are lost.
@@ -144,11 +149,14 @@ func sendList[T any](p *Publisher, subject, key string, list []T) {
 // putEvent queues an event if its subject has a subscription.
 func (p *Publisher) putEvent(subject string, send sendFunc) {
 	if p.hasInterest(subject) {
-		p.put(subject, send)
+		p.putOr(subject, send, p.onDropped)
 	}
 }
 
-func (p *Publisher) put(subject string, send sendFunc) {
+func (p *Publisher) put(subject string, send sendFunc) { p.putOr(subject, send, func() {}) }
+
+// putOr is put that calls dropped for a message that is not sent.
+func (p *Publisher) putOr(subject string, send sendFunc, dropped func()) {
 	ok := p.outbox.put(func() {
 		var err error
 		if goroutine.Guard(p.logger, "a message panicked", func() {
@@ -157,10 +165,12 @@ func (p *Publisher) put(subject string, send sendFunc) {
 			return
 		}
 		if err != nil {
+			dropped()
 			p.sendErrors.Warn("a message could not be sent", "subject", subject, "error", err)
 		}
 	})
 	if !ok {
+		dropped()
 		p.sendErrors.Warn("a message was dropped: too many wait to be sent", "subject", subject)
 	}
 }

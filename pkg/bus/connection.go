@@ -55,6 +55,7 @@ type Connection struct {
 	ready       bool          // all attachments are set up on nc
 	replaced    chan struct{} // closed when nc is replaced
 	closedAt    time.Time     // when nc was found closed
+	reconnects  uint64        // those of earlier connections, and their replacements
 	attachments []*Attachment
 }
 
@@ -91,6 +92,14 @@ func (c *Connection) Check() error {
 		return err
 	}
 	return errors.New("NATS: the subscriptions are being set up")
+}
+
+// Reconnects returns how often the connection was made again, by nats.go or by a
+// replacement.
+func (c *Connection) Reconnects() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reconnects + c.nc.Stats().Reconnects
 }
 
 // Drain closes the connection and its attachments after its messages are sent. When ctx
@@ -202,6 +211,7 @@ func (c *Connection) run() {
 		}
 		c.mu.Lock()
 		close(c.replaced)
+		c.reconnects += nc.Stats().Reconnects + 1
 		c.nc, c.replaced, c.closedAt = next, make(chan struct{}), time.Time{}
 		c.mu.Unlock()
 		c.logger.Info("connected to NATS again", "url", next.ConnectedUrlRedacted(), "max_payload", next.MaxPayload())

@@ -59,9 +59,15 @@ func TestConnection_ClosedOneIsReplacedWithAttachments(t *testing.T) {
 		t.Errorf("the reason is not in the log: %s", text)
 	}
 	a.Detach()
-	nc := c.Current()
+	nc, before := c.Current(), c.Reconnects()
+	if before < 3 {
+		t.Errorf("three replacements are counted as %d", before)
+	}
 	nc.Close()
 	testbed.Eventually(t, "the connection is replaced", func() bool { return c.Current() != nc && c.Check() == nil })
+	if n := c.Reconnects(); n != before+1 {
+		t.Errorf("a fourth replacement makes %d of %d", n, before)
+	}
 	if n := c.Current().NumSubscriptions(); n != 0 {
 		t.Errorf("%d subscriptions are left after Detach", n)
 	}

@@ -13,7 +13,13 @@ const Version = "0.1.0"
 // VersionText is the output of -version: version, commit, Go and the schema of the
 // stores.
 func VersionText(program string) string {
-	commit, goVersion := "unknown", "unknown"
+	commit, goVersion := Build()
+	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, repo.SchemaVersion)
+}
+
+// Build returns the commit and the version of Go that this program is made of.
+func Build() (commit, goVersion string) {
+	commit, goVersion = "unknown", "unknown"
 	if info, ok := debug.ReadBuildInfo(); ok {
 		goVersion = info.GoVersion
 		for _, s := range info.Settings {
@@ -25,5 +31,5 @@ func VersionText(program string) string {
 			}
 		}
 	}
-	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, repo.SchemaVersion)
+	return commit, goVersion
 }
