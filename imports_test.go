@@ -75,6 +75,10 @@ var rules = []rule{
 		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer; it is the same over each transport",
 	},
 	{
+		pkg: "internal/aria2rpc", never: []string{"all"}, except: []string{"pkg/model"},
+		why: "it turns calls into the requests of a client, by an interface: it neither places nor stores",
+	},
+	{
 		pkg: "internal/natsapi", never: []string{"all", "github.com/nats-io/nats-server"},
 		except: []string{"pkg/model", "pkg/bus", "pkg/repo", "internal/api", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
 		why:    "it transports requests; internal/api answers them",

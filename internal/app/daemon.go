@@ -11,6 +11,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
+	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
@@ -54,6 +55,8 @@ type Daemon struct {
 	storeSize  storeSize
 	intake     atomic.Pointer[intake.Intake] // nil without one
 	http       *httpd.Server
+	rpc        *rpcBackend      // nil without the aria2 endpoint
+	aria2      *aria2rpc.Server // the same
 	serving    chan struct{}
 	closers    []func(context.Context) error // run last to first
 }
@@ -93,11 +96,17 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.onClose("closing the publisher", d.publisher.Close)
 	pulse := startConnMonitor(d.conn, connCheckInterval)
 	d.onClose("", pulse.close)
+	if err := d.openAria2(); err != nil {
+		return err
+	}
 	d.dispatcher = dispatch.New(dispatch.Config{
-		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.publisher,
+		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.outbox(),
 		Store:     &measuredStore{store, d.metrics},
 		Connected: pulse.healthy, Logger: d.logger, Metrics: d.metrics,
 	})
+	if d.rpc != nil {
+		d.rpc.Dispatcher = d.dispatcher
+	}
 	return d.startHTTP()
 }
 
@@ -105,10 +114,14 @@ func (d *Daemon) open(ctx context.Context) error {
 // dispatcher asks at once whether it is ready.
 func (d *Daemon) startHTTP() (err error) {
 	c := &d.cfg.HTTP
-	d.http, err = httpd.New(httpd.Options{
+	options := httpd.Options{
 		Listen: c.Listen, HealthListen: c.HealthListen, BasePath: c.BasePath, Pprof: c.Pprof,
 		Ready: d.ready, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
-	})
+	}
+	if d.aria2 != nil {
+		options.Aria2 = d.aria2
+	}
+	d.http, err = httpd.New(options)
 	if err != nil {
 		return err
 	}
@@ -211,6 +224,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
 		Observe: d.observe, Rejected: d.metrics.Rejected,
 	})
+	if d.rpc != nil {
+		d.rpc.requests.Store(requests)
+	}
 	service, err := natsapi.Start(d.conn, requests, natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})

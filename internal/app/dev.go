@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,6 +33,8 @@ type Dev struct {
 	Out     io.Writer
 	Version string
 	Log     process.Log
+
+	rpcSecret string // of the aria2 endpoint, if it was made here
 }
 
 // ErrNotAllCompleted is the error of [Dev.Run] if some of the URLs were not downloaded;
@@ -67,6 +70,9 @@ func (v *Dev) Run(ctx context.Context) error {
 	}
 	if addr := d.HTTPAddr(); addr != "" {
 		v.printf("NATS on %s, dashboard on http://%s%s/", d.natsAddr(), addr, cfg.HTTP.BasePath)
+		if v.rpcSecret != "" {
+			v.printf("aria2 RPC on http://%s%s/jsonrpc, secret %s", addr, cfg.HTTP.BasePath, v.rpcSecret)
+		}
 	} else {
 		v.printf("NATS on %s", d.natsAddr())
 	}
@@ -113,7 +119,24 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 		return nil, nil, fmt.Errorf("a folder for NATS: %w", err)
 	}
 	c.NATS.StoreDir = dir
+	if err := v.makeSecret(&c, dir); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	return &c, func() { _ = os.RemoveAll(dir) }, nil // it is in the system's folder for temporary files
+}
+
+// makeSecret switches the aria2 endpoint on with a random secret, unless one is
+// configured. The file is in the folder of this run.
+func (v *Dev) makeSecret(c *config.Dispatcher, dir string) error {
+	if c.HTTP.Listen == "" || c.Aria2RPC.SecretsFile != "" {
+		return nil
+	}
+	v.rpcSecret = rand.Text()
+	c.Aria2RPC.SecretsFile = filepath.Join(dir, "rpc-secrets")
+	if err := os.WriteFile(c.Aria2RPC.SecretsFile, []byte(devClient+":"+v.rpcSecret+"\n"), 0o600); err != nil {
+		return fmt.Errorf("the secret of the aria2 endpoint: %w", err)
+	}
+	return nil
 }
 
 // devFolder is the prefix of the folder for NATS, in the system's folder for temporary

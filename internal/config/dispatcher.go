@@ -18,6 +18,7 @@ type Dispatcher struct {
 	Events           Events           `key:"events"`
 	HTTP             HTTP             `key:"http"`
 	Metrics          Metrics          `key:"metrics"`
+	Aria2RPC         Aria2RPC         `key:"aria2_rpc"`
 	Limits           Limits           `key:"limits"`
 	Retention        Retention        `key:"retention"`
 	LogLevel         string           `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged; the request admin.log_level changes it while the dispatcher runs."`
@@ -101,6 +102,12 @@ type HTTP struct {
 // Metrics configures what /metrics shows.
 type Metrics struct {
 	Labels []string `key:"labels" doc:"Labels that are off otherwise: client (on the tasks that are submitted and finished) and worker (on attempts and downloaded bytes). The first 100 names since the start have values of their own, the rest are summed up as other."`
+}
+
+// Aria2RPC configures the endpoint that answers as aria2 does, on http.listen.
+type Aria2RPC struct {
+	SecretsFile  string   `key:"secrets_file" doc:"File with a line client:secret for each secret; it switches /jsonrpc and /rpc on."`
+	AllowOrigins []string `key:"allow_origins" example:"[\"chrome-extension://abc\"]" doc:"Origins of pages and browser extensions that may call the endpoint; * is every one, as aria2's rpc-allow-origin-all."`
 }
 
 // Limits bound the input of the dispatcher.

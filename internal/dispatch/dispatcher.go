@@ -60,6 +60,7 @@ type Dispatcher struct {
 	inbox *inbox
 	log   *oplog
 	ready atomic.Bool
+	loads atomic.Int64 // of the engine from the store
 
 	figures atomic.Pointer[engine.Figures] // nil before the first load
 
@@ -92,6 +93,10 @@ func New(cfg Config) *Dispatcher {
 // Ready reports whether writes are taken: not before the first load, nor after a
 // failed commit until one has succeeded again.
 func (d *Dispatcher) Ready() bool { return d.ready.Load() }
+
+// Loads counts how often the state was loaded from the store. Who follows the events
+// reads the state again when it has risen: a commit with an unknown outcome has none.
+func (d *Dispatcher) Loads() int64 { return d.loads.Load() }
 
 // CheckLoop returns nil once the loop has answered between two turns, an error if it
 // has ended or ctx ends first. A watchdog asks it: a loop that hangs in a turn

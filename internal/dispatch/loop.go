@@ -258,6 +258,7 @@ func (l *loop) load(ctx context.Context) {
 		l.backOff(model.Errorf(model.CodeUnavailable, "the store is not available now: try again"))
 		l.cfg.Logger.Error("the store cannot be read; trying again", "error", err)
 	default:
+		l.loads.Add(1)
 		if l.modes.isHealthy() {
 			l.ready.Store(true)
 		}

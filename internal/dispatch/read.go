@@ -21,6 +21,26 @@ func (d *Dispatcher) Task(ctx context.Context, client, id string) (*model.Task, 
 	return d.overlay(ctx, []*model.Task{row})[0], nil
 }
 
+// TasksByID returns those of the tasks that exist and are the client's, with their live
+// progress. It reads them in one query.
+func (d *Dispatcher) TasksByID(ctx context.Context, client string, ids []string) (map[string]*model.Task, error) {
+	rows, err := d.cfg.Store.Tasks(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]*model.Task, 0, len(rows))
+	for _, id := range ids { // in order, so that the engine is asked the same each time
+		if row := rows[id]; row != nil && row.Client == client {
+			list = append(list, row)
+		}
+	}
+	out := make(map[string]*model.Task, len(list))
+	for _, row := range d.overlay(ctx, list) {
+		out[row.ID] = row
+	}
+	return out, nil
+}
+
 // Tasks returns one page of tasks with their live progress. The query has been
 // validated.
 func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {

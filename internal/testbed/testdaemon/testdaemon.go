@@ -20,6 +20,7 @@ import (
 // Dispatcher is a dispatcher that serves.
 type Dispatcher struct {
 	URL  string      // of its embedded NATS server
+	HTTP string      // address of its HTTP server, or ""
 	Log  testbed.Log // what it logs
 	Stop func()      // ends it, once; else the end of the test does
 
@@ -72,6 +73,7 @@ func Run(t testing.TB, cfg *config.Dispatcher) *Dispatcher {
 	case <-testbed.Context(t).Done():
 		t.Fatal("the dispatcher does not serve")
 	}
+	r.HTTP = d.HTTPAddr()
 	if s := d.Server(); s != nil {
 		r.URL = s.ClientURL()
 	}

@@ -1,0 +1,93 @@
+package app
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/dispatch"
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// rpcBackend is the dispatcher as the aria2 endpoint sees it: requests pass through the
+// same service as those over NATS.
+type rpcBackend struct {
+	*dispatch.Dispatcher
+	requests  atomic.Pointer[api.Service] // nil until the daemon runs
+	conn      *bus.Connection
+	endpoints map[string]api.Endpoint // of clients, by verb
+}
+
+func newRPCBackend(conn *bus.Connection) *rpcBackend {
+	b := &rpcBackend{conn: conn, endpoints: make(map[string]api.Endpoint)}
+	for _, e := range api.Endpoints() {
+		if e.Role == wire.RoleTask {
+			b.endpoints[e.Verb] = e
+		}
+	}
+	return b
+}
+
+// Call implements [aria2rpc.Backend].
+func (b *rpcBackend) Call(ctx context.Context, client, verb string, body []byte) ([]byte, error) {
+	requests := b.requests.Load()
+	if requests == nil {
+		return nil, model.Errorf(model.CodeUnavailable, "the dispatcher is starting: try again")
+	}
+	from := wire.Sender{Role: wire.RoleTask, Name: client, Verb: verb}
+	r, err := requests.Ask(ctx, b.endpoints[verb], from, body, engine.ViaRPC, wire.MaxBody(b.conn.Current()))
+	switch {
+	case err != nil:
+		return nil, model.Errorf(model.CodeUnavailable, "%s: no answer in time: try again", verb)
+	case r.Err != nil:
+		return nil, r.Err
+	}
+	return r.Body, nil
+}
+
+// openAria2 makes the aria2 endpoint, unless it is not configured.
+func (d *Daemon) openAria2() error {
+	c := &d.cfg.Aria2RPC
+	if c.SecretsFile == "" {
+		return nil
+	}
+	secrets, err := aria2rpc.ReadSecrets(c.SecretsFile)
+	if err != nil {
+		return &config.Error{Key: "aria2_rpc.secrets_file", Text: err.Error()}
+	}
+	d.rpc = newRPCBackend(d.conn)
+	d.aria2 = aria2rpc.New(aria2rpc.Options{
+		Backend: d.rpc, Secrets: secrets, AllowOrigins: c.AllowOrigins, Logger: d.logger,
+	})
+	return nil
+}
+
+// outbox is where the dispatcher's messages go: to NATS, and its events to the aria2
+// endpoint too.
+func (d *Daemon) outbox() dispatch.Outbox {
+	if d.aria2 == nil {
+		return d.publisher
+	}
+	return &events{d.publisher, d.aria2}
+}
+
+// events passes the events of the dispatcher on to NATS and to the aria2 endpoint.
+type events struct {
+	dispatch.Outbox
+	aria2 *aria2rpc.Server
+}
+
+func (e *events) TaskEvent(ev *model.TaskEvent) {
+	e.aria2.TaskEvent(ev)
+	e.Outbox.TaskEvent(ev)
+}
+
+func (e *events) Progress(ev *model.ProgressEvent) {
+	e.aria2.Progress(ev)
+	e.Outbox.Progress(ev)
+}

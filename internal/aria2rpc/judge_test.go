@@ -1,0 +1,131 @@
+package aria2rpc_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var update = flag.Bool("update", false, "write docs/aria2.md")
+
+// known is a difference that is meant.
+type known struct {
+	where *regexp.Regexp // of the calls, as [found] writes them
+	what  string         // for docs/aria2.md: what differs
+	why   string
+}
+
+var knownDifferences = []known{
+	{regexp.MustCompile(`^aria2\.(tellStatus|getFiles).*\.(uris|files\[0\]\.uris)`),
+		"The list of URIs of a download that has ended", "aria2 may list a used URI a second time as waiting; here each stands once."},
+	{regexp.MustCompile(`^aria2\.tellStatus \["\$refused".*errorCode`),
+		"`errorCode` of a refused connection is 6, in aria2 1", "The codes are aria2's exit codes; 6 is \"network problem\", where aria2 says \"unknown\"."},
+	{regexp.MustCompile(`^aria2\.changeGlobalOption \[\{"max-concurrent`),
+		"Global options of the cluster are refused", "One client must not change what others use. Options of downloads are kept for the client's later ones."},
+	{regexp.MustCompile(`^aria2\.saveSession`),
+		"`saveSession` is always OK", "A task is stored before its gid is answered; aria2 needs a file name."},
+	{regexp.MustCompile(`"id":1e3`),
+		"The id `1e3` comes back as 1000, in aria2 as 1", "An id is the caller's."},
+	{regexp.MustCompile(`^POST /(JSONRPC|jsonrpc/) `),
+		"Other paths are 404 with an error body", "They belong to the HTTP server of the dispatcher."},
+	{regexp.MustCompile(`^aria2\.(tellStatus|getFiles) \["\$done".*path`),
+		"A file without the option `out` lies in a folder with the id of its task", "Two downloads with one name do not meet."},
+}
+
+// judge compares the differences with those that are meant, and writes the list.
+func judge(t *testing.T, all []found) {
+	t.Helper()
+	seen := make(map[int]bool)
+	for _, f := range all {
+		i := slices.IndexFunc(knownDifferences, func(k known) bool { return k.where.MatchString(f.where) })
+		if i < 0 {
+			t.Errorf("%s\n\taria2: %.400s\n\tours:  %.400s", f.where, f.aria2, f.ours)
+			continue
+		}
+		seen[i] = true
+	}
+	for i, k := range knownDifferences {
+		if !seen[i] {
+			t.Errorf("the difference %q is not there any more: remove it", k.what)
+		}
+	}
+}
+
+// how says what a method does here.
+type how struct{ method, kind, text string }
+
+var methodTable = []how{
+	{"addUri", "exact", "A URI with a scheme that no worker fetches is refused at once; aria2 fails later. At most 16 URIs are used. A position becomes a priority."},
+	{"addTorrent", "mapped", "The web seeds of the call are not used; those of the torrent are."},
+	{"addMetalink", "mapped", "One gid for the whole metalink: one task fetches all its files."},
+	{"remove, forceRemove", "exact", "Both cancel the task, and its worker removes the partial file."},
+	{"pause, forcePause, unpause", "exact", ""},
+	{"pauseAll, forcePauseAll, unpauseAll", "exact", "Of the client's own downloads."},
+	{"changePosition", "mapped", "The queue is ordered by priority and arrival, so a place becomes the priority (1 to 4) that comes nearest to it. The answer is the place that the download has then."},
+	{"tellStatus", "exact", "`connections` is 1 while it runs. `bitfield` shows the bytes from the beginning. Torrents have `infoHash` if they were added as a magnet link, and neither `bittorrent` nor `followedBy`: the children of a magnet link or metalink are files of one task."},
+	{"tellActive, tellWaiting, tellStopped", "exact", "At most 10,000 downloads in one answer. The newest 1,000 ended ones are visible."},
+	{"getUris, getFiles", "exact", "A user and password in a URI are shown as xxxxx."},
+	{"getServers", "mapped", "The first URI with the whole speed: workers do not report which mirrors they use."},
+	{"getPeers", "mapped", "Always empty: peers are known to the worker only."},
+	{"getOption", "exact", "Secret options (http-user, http-passwd, ftp-user, ftp-passwd, header) are not shown."},
+	{"changeOption", "mapped", "A task with secret options cannot be changed. Options that a task cannot carry are remembered and shown."},
+	{"changeUri", "exact", "The last URI cannot be removed without a new one."},
+	{"getGlobalOption", "mapped", "The defaults of aria2 1.36.0 with what the client has changed; `dir` is that of the first worker."},
+	{"changeGlobalOption", "mapped", "Options of downloads, for the client's later ones; kept in memory. Others are refused."},
+	{"getGlobalStat", "exact", "Of the client's own downloads."},
+	{"purgeDownloadResult, removeDownloadResult", "exact", "They delete the tasks; the files stay."},
+	{"getVersion, getSessionInfo, listMethods, listNotifications, multicall", "exact", "The version is that whose answers these are. At most 1,000 calls in one request."},
+	{"saveSession", "mapped", "Always OK."},
+	{"shutdown, forceShutdown", "refused", "The dispatcher serves others too."},
+}
+
+// docs/aria2.md has the table of methods and the list of differences.
+func TestDocument_ListsMethodsAndDifferences(t *testing.T) {
+	const path = "../../docs/aria2.md"
+	var b strings.Builder
+	b.WriteString("| method | here | |\n|---|---|---|\n")
+	listed := ""
+	for _, m := range methodTable {
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", m.method, m.kind, m.text)
+		listed += m.method + ", "
+	}
+	b.WriteString("\nWhat the comparison with aria2 1.36.0 finds, over " + fmt.Sprint(len(wrong)+len(life(""))+len(envelopes)) + " calls:\n\n| difference | reason |\n|---|---|\n")
+	for _, k := range knownDifferences {
+		fmt.Fprintf(&b, "| %s | %s |\n", k.what, k.why)
+	}
+	for _, name := range listedMethods {
+		if !strings.Contains(listed, name+", ") {
+			t.Errorf("the table has no row for %s", name)
+		}
+	}
+	document, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const begin, end = "<!-- generated: go test ./internal/aria2rpc -run Document -update -->\n", "<!-- end -->\n"
+	head, rest, ok := strings.Cut(string(document), begin)
+	_, tail, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("%s has no generated part", path)
+	}
+	want := head + begin + b.String() + end + tail
+	if *update {
+		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if string(document) != want {
+		t.Errorf("%s is not up to date: go test ./internal/aria2rpc -run Document -update", path)
+	}
+}
+
+// listedMethods are the names without their prefix.
+var listedMethods = strings.Fields(`addUri addTorrent getPeers addMetalink remove pause forcePause pauseAll forcePauseAll
+	unpause unpauseAll forceRemove changePosition tellStatus getUris getFiles getServers tellActive tellWaiting tellStopped
+	getOption changeUri changeOption getGlobalOption changeGlobalOption purgeDownloadResult removeDownloadResult getVersion
+	getSessionInfo shutdown forceShutdown getGlobalStat saveSession multicall listMethods listNotifications`)
