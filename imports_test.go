@@ -133,6 +133,10 @@ var rules = []rule{
 		why: "it is told what happened; it asks nobody",
 	},
 	{
+		pkg: "internal/metrics/node", never: noDispatcher,
+		why: "a worker links no server, no database and no dispatcher",
+	},
+	{
 		pkg: "internal/metrics/expose", never: []string{"all"},
 		why: "the worker links it too",
 	},

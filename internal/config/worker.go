@@ -26,6 +26,7 @@ type Worker struct {
 	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes per second of all downloads together, such as 20M; 0 = no limit."`
 	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection without data for this long is closed and opened again; the option timeout of a task overrides it."`
 	DiskFloor     Size              `key:"disk_floor" doc:"Free bytes of a download folder's disk below which no task starts and running ones pause; 0 = no floor."`
+	HTTP          WorkerHTTP        `key:"http"`
 	LogLevel      string            `key:"log_level" flag:"log-level" oneof:"debug|info|warn|error" doc:"The least severe messages that are logged."`
 	LogFormat     string            `key:"log_format" flag:"log-format" oneof:"text|json" doc:"The format of log lines."`
 }
@@ -35,6 +36,11 @@ type Aria2 struct {
 	URL        string `key:"url" flag:"aria2-url" doc:"JSON-RPC of an external aria2c, such as http://127.0.0.1:6800/jsonrpc, which the worker uses instead of its own. Its other downloads are not touched. It must see the folders by the same names. docs/worker.md lists its limitations."`
 	Secret     Secret `key:"secret" doc:"Its rpc-secret."`
 	SecretFile string `key:"secret_file" doc:"File with its rpc-secret, instead of aria2.secret."`
+}
+
+// WorkerHTTP is the address of health and metrics.
+type WorkerHTTP struct {
+	Listen string `key:"listen" flag:"http-listen" doc:"Address of /healthz and /metrics, which need no users; empty: not served; port 0: a free port."`
 }
 
 // DefaultWorker returns the default configuration of a worker. Its name is empty;
@@ -74,6 +80,9 @@ func (w *Worker) Validate() error {
 		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
 	}
 	if err := checkAria2URL(w.Aria2.URL); err != nil {
+		return err
+	}
+	if err := checkAddress("http.listen", w.HTTP.Listen, 0); err != nil {
 		return err
 	}
 	if w.Dir == "" {

@@ -15,6 +15,7 @@ import (
 type Guard struct {
 	networks Networks
 	resolver *net.Resolver
+	refusals atomic.Int64
 }
 
 // New returns a guard that allows public addresses and the networks n. A nil resolver
@@ -54,6 +55,10 @@ func (g *Guard) Dialer(timeout time.Duration) func(ctx context.Context, network,
 		if tried.Load() { // an allowed address failed and may answer the next time
 			return nil, fmt.Errorf("%s: its address %v is refused, and the others do not answer", host, refused.Addr)
 		}
+		g.refusals.Add(1)
 		return nil, refused
 	}
 }
+
+// Refusals returns how many connections were refused since the start.
+func (g *Guard) Refusals() int64 { return g.refusals.Load() }

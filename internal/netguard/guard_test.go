@@ -138,6 +138,9 @@ func TestDialer_RefusedHostIsNamed(t *testing.T) {
 	if n := count.Load(); n != 0 {
 		t.Errorf("%d connections were made", n)
 	}
+	if n := g.Refusals(); n != 4 {
+		t.Errorf("%d of 4 refusals are counted", n)
+	}
 }
 
 // Unusual spellings of a loopback address do not reach it.

@@ -150,6 +150,7 @@ func (w *Worker) reject(t *model.Task, attempt int64, no *model.Report) {
 	h := newHeldTask(&entry{Attempt: attempt, Phase: phaseFinished, Task: t}, w.dirs[""])
 	h.setFinalReport(no)
 	h.rejected = true
+	w.counts.countEnd(no)
 	w.tasks[t.ID] = h
 	w.scheduleReconcile() // the engine may have an earlier attempt of it
 }

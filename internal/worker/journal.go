@@ -9,6 +9,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -64,8 +66,9 @@ const (
 
 // journal stores one file for each held task in the worker's folder.
 type journal struct {
-	root *os.Root
-	log  *slog.Logger
+	root     *os.Root
+	log      *slog.Logger
+	lastSync atomic.Int64 // duration of the last put, in nanoseconds
 }
 
 func openJournal(root *os.Root, log *slog.Logger) (*journal, error) {
@@ -80,6 +83,8 @@ func journalName(id string) string { return id + journalSuffix }
 // put stores the entries. It returns one error for each: nil if the entry survives a
 // crash. An entry with an error may be stored or not.
 func (j *journal) put(entries ...*entry) []error {
+	start := time.Now()
+	defer func() { j.lastSync.Store(int64(time.Since(start))) }()
 	errs := make([]error, len(entries))
 	for i, e := range entries {
 		data, err := json.Marshal(e)

@@ -156,6 +156,7 @@ func (w *Worker) run(ctx context.Context) {
 		case <-w.probes:
 		}
 		timer.Reset(time.Until(w.step(time.Now())))
+		w.noteUsed()
 	}
 }
 

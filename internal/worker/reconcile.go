@@ -178,6 +178,7 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 		}
 	}
 	w.stats.addProgress(now, speed, gained)
+	w.counts.downloaded.Add(max(gained, 0))
 	w.journalPlacements(complete)
 	for h, err := range p.removeErrs {
 		w.onReleased(h, err)
@@ -345,6 +346,7 @@ func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	if last.Status != model.ReportRejected {
 		w.stats.countFinished(last.Status == model.ReportCompleted)
 	}
+	w.counts.countEnd(last)
 	w.logEnd(h, last)
 	w.scheduleReconcile()
 }

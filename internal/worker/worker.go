@@ -104,6 +104,7 @@ type Worker struct {
 	dirs     map[string]*downloadDir // by the folder's name; "" is Dir
 	journal  *journal
 	stats    *stats
+	counts   counts
 	measure  func(context.Context) sample
 	free     func(ctx context.Context, path string) int64
 

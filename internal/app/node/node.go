@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
+	metrics "github.com/aria-cluster/dispatcher/internal/metrics/node"
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 	"github.com/aria-cluster/dispatcher/internal/worker"
 	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
@@ -56,7 +58,13 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 	if err != nil {
 		return fmt.Errorf("allow_networks: %w", err)
 	}
-	fetch, err := chooseEngine(ctx, cfg, netguard.New(networks, nil), say)
+	guard := netguard.New(networks, nil)
+	var restarts atomic.Int64
+	fetch, err := chooseEngine(ctx, cfg, guard, func() { restarts.Add(1) }, say)
+	if err != nil {
+		return err
+	}
+	listener, err := listen(cfg.HTTP.Listen)
 	if err != nil {
 		return err
 	}
@@ -66,8 +74,10 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 		NewEngine: func(stateDir string) (download.Engine, error) { return fetch(stateDir, logger) },
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, closeListener(listener))
 	}
+	registry := metrics.NewRegistry(metrics.Sources{Figures: w.Figures, Aria2Restarts: restarts.Load, GuardRefusals: guard.Refusals})
+	defer serveHTTP(listener, metrics.Handler(registry, logger), logger)()
 	defer process.Supervise(ctx, w.Turning, w.Turning, logger)()
 	return w.Run(ctx)
 }
@@ -77,7 +87,8 @@ type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, erro
 
 // chooseEngine chooses the engine: with auto an aria2c of its own if there is one,
 // otherwise plain HTTP. It reports the choice and the reason.
-func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
+// onRestart is called when an aria2c is started again.
+func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, onRestart func(), say func(string)) (newEngine, error) {
 	slots := max(cfg.Slots, 1) // a worker without slots answers too
 	plain := func(logger *slog.Logger) (*direct.Engine, error) {
 		return direct.New(direct.Config{
@@ -91,7 +102,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, sa
 		return onlyDirect, nil
 	}
 	if cfg.Aria2.URL != "" {
-		return attach(cfg, g, say)
+		return attach(cfg, g, onRestart, say)
 	}
 	path, version, err := aria2.Find(ctx)
 	switch {
@@ -102,7 +113,8 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, sa
 		}
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			others, err := aria2.New(aria2.Config{
-				Binary: path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+				OnRestart: onRestart,
+				Binary:    path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
 				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
 			})
 			if err != nil {
@@ -122,7 +134,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, sa
 }
 
 // attach uses an aria2 that somebody else runs, and reports its limitations.
-func attach(cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine, error) {
+func attach(cfg *config.Worker, g *netguard.Guard, onRestart func(), say func(string)) (newEngine, error) {
 	a := &aria2.Attach{URL: cfg.Aria2.URL, Secret: string(cfg.Aria2.Secret)}
 	if cfg.Aria2.SecretFile != "" {
 		secret, err := os.ReadFile(cfg.Aria2.SecretFile)
@@ -148,7 +160,8 @@ func attach(cfg *config.Worker, g *netguard.Guard, say func(string)) (newEngine,
 	}
 	return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 		return aria2.New(aria2.Config{
-			StateDir: stateDir, Slots: max(cfg.Slots, 1), AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+			OnRestart: onRestart,
+			StateDir:  stateDir, Slots: max(cfg.Slots, 1), AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
 			StallTimeout: cfg.StallTimeout.Std(), Attach: a, UserAgent: userAgent,
 		})
 	}, nil

@@ -25,6 +25,9 @@ type Config struct {
 	StateDir string // a folder for its configuration and lock; made if missing
 	Slots    int    // how many jobs the worker runs at once
 	Logger   *slog.Logger
+	// OnRestart is called each time that an aria2c has ended and is started again. It must
+	// not block. nil: not called.
+	OnRestart func()
 	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
 	// and for metalinks, which may lead to torrents.
 	AllowBT bool
@@ -94,6 +97,9 @@ var (
 func New(cfg Config) (*Engine, error) {
 	if cfg.Binary == "" && cfg.Attach == nil || cfg.StateDir == "" || cfg.Slots < 1 || cfg.Logger == nil {
 		return nil, errors.New("aria2: Binary, StateDir, Slots and Logger are needed")
+	}
+	if cfg.OnRestart == nil {
+		cfg.OnRestart = func() {}
 	}
 	dir, err := filepath.Abs(cfg.StateDir)
 	if err != nil {

@@ -83,6 +83,36 @@ func TestEngine_KilledAria2cIsRestarted(t *testing.T) {
 	}
 }
 
+// Each restart of aria2c is counted. The first start does not count.
+func TestEngine_RestartsAreCounted(t *testing.T) {
+	t.Parallel()
+	restarts := make(chan struct{}, 10)
+	e, err := New(Config{
+		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
+		OnRestart: func() { restarts <- struct{}{} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if n := len(restarts); n != 0 {
+			t.Errorf("%d restarts more than ends", n)
+		}
+	})
+	if len(restarts) != 0 {
+		t.Error("the first start is counted")
+	}
+	e.current().process.kill()
+	select {
+	case <-restarts:
+	case <-time.After(10 * time.Second):
+		t.Fatal("no restart in 10 s")
+	}
+}
+
 // A job that is added while aria2c is down is given to the next aria2c.
 func TestAdd_WhileAria2cIsDownReachesTheNext(t *testing.T) {
 	t.Parallel()

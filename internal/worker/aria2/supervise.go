@@ -104,6 +104,7 @@ func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 		}
 		wait := delay.NextBackOff()
 		if p != nil {
+			v.e.cfg.OnRestart()
 			log.Warn("aria2c has ended; starting it again", "error", p.endReason(), "in", wait)
 		}
 		if !download.Pause(ctx, wait) {
