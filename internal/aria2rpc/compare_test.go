@@ -15,6 +15,7 @@ type found struct{ where, aria2, ours string }
 // The same calls to aria2c and to a cluster have the same answers, except the
 // differences that docs/aria2.md lists.
 func TestDifferential_AnswersEqualAria2(t *testing.T) {
+	t.Parallel()
 	real, ours := startAria2(t), startCluster(t)
 	base := fileServer(t)
 	count := 0

@@ -33,6 +33,8 @@ type endpoint struct {
 	url  string // http://HOST:PORT
 	dir  string
 	gids map[string]string // what the calls have named
+
+	daemon *testdaemon.Dispatcher // nil for aria2c
 }
 
 // answer is what came back, decoded.
@@ -138,7 +140,7 @@ func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *endpoint {
 	d := testdaemon.Start(t, append([]func(*config.Dispatcher){set}, change...)...)
 	dir := t.TempDir()
 	startWorker(t, d.URL, dir)
-	return &endpoint{name: "cluster", url: "http://" + d.HTTP, dir: dir, gids: make(map[string]string)}
+	return &endpoint{name: "cluster", url: "http://" + d.HTTP, dir: dir, gids: make(map[string]string), daemon: d}
 }
 
 // startWorker runs a worker that may fetch from this machine until the end of the test.

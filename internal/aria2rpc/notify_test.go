@@ -83,6 +83,7 @@ func (s *socket) until(t *testing.T, notification string) {
 // The notifications of one story come in the same order from aria2c and from a cluster,
 // after the answer of the call that causes them.
 func TestNotifications_OrderEqualsAria2(t *testing.T) {
+	t.Parallel()
 	base := fileServer(t)
 	var stories []string
 	for _, e := range []*endpoint{startAria2(t), startCluster(t)} {

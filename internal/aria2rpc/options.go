@@ -34,7 +34,7 @@ func readDefaults(table string) (all map[string]string, download map[string]bool
 
 // withoutDefault are further options of one download, which have no default.
 var withoutDefault = []string{
-	"bt-exclude-tracker", "bt-external-ip", "bt-prioritize-piece", "bt-tracker", "checksum", "ftp-passwd", "ftp-user",
+	"bt-exclude-tracker", "bt-external-ip", "bt-prioritize-piece", "bt-tracker", "checksum", "dir", "ftp-passwd", "ftp-user",
 	"header", "http-passwd", "http-user", "metalink-base-uri", "metalink-language", "metalink-location", "metalink-os",
 	"metalink-version", "out", "referer", "seed-time", "select-file",
 }

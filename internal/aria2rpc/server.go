@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -57,6 +58,7 @@ type Server struct {
 	sockets  *sockets
 	folders  folders
 	session  string
+	writers  sync.Pool // of *gzip.Writer
 }
 
 // New makes a server. It needs a backend and secrets.
@@ -65,6 +67,7 @@ func New(o Options) *Server {
 		backend: o.Backend, secrets: o.Secrets, origins: o.AllowOrigins, address: o.Address, logger: o.Logger,
 		throttle: newThrottle(), sockets: newSockets(), session: newGID() + newGID() + newGID()[:8],
 	}
+	s.writers.New = newWriter
 	s.views = newViews(o.Backend, s.sockets.has)
 	if s.address == nil {
 		s.address = func(r *http.Request) string { return r.RemoteAddr[:max(strings.LastIndexByte(r.RemoteAddr, ':'), 0)] }
@@ -178,9 +181,18 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, conten
 	w.Header().Set("Content-Encoding", "gzip")
 	w.Header().Add("Vary", "Accept-Encoding")
 	w.WriteHeader(status)
-	compressed, _ := gzip.NewWriterLevel(w, gzip.BestSpeed) // the level is valid
+	compressed := s.writers.Get().(*gzip.Writer)
+	defer s.writers.Put(compressed)
+	compressed.Reset(w)
 	_, _ = compressed.Write(body)
 	_ = compressed.Close()
+}
+
+// newWriter makes a writer that is used again: it has 800 KB of tables, the most of what
+// an answer costs.
+func newWriter() any {
+	w, _ := gzip.NewWriterLevel(io.Discard, gzip.BestSpeed) // the level is valid
+	return w
 }
 
 // isForeign reports whether a page of another origin sends the request.
