@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,23 @@ func TestDev_CompletesWithoutListeners(t *testing.T) {
 	if !strings.Contains(p.Out.String(), "NATS on embedded, without a listener\n") {
 		t.Error("it does not say that NATS has no listener")
 	}
+}
+
+// -dev prints the aria2 endpoint with a secret that it accepts.
+func TestDev_PrintsAria2EndpointWithSecret(t *testing.T) {
+	p := start(t, t.TempDir(), nil, "dispatcher", "-dev", "-nats-listen=", "-http-listen=127.0.0.1:0")
+	line := regexp.MustCompile(`aria2 RPC on (http://\S+), secret (\S+)`)
+	testbed.Eventually(t, "it prints the endpoint", func() bool { return line.MatchString(p.Out.String()) })
+	m := line.FindStringSubmatch(p.Out.String())
+	testbed.Eventually(t, "the endpoint answers", func() bool {
+		body := `{"id":1,"method":"aria2.getVersion","params":["token:` + m[2] + `"]}`
+		answer, err := http.Post(m[1], "", strings.NewReader(body))
+		if err != nil {
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
 }
 
 // completedPath finds in the summary where the file of a URL is.

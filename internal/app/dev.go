@@ -132,6 +132,9 @@ func (v *Dev) makeSecret(c *config.Dispatcher, dir string) error {
 		return nil
 	}
 	v.rpcSecret = rand.Text()
+	if c.Aria2RPC.AllowOrigins == nil {
+		c.Aria2RPC.AllowOrigins = []string{"*"} // AriaNg is a page of another origin; it has to know the secret
+	}
 	c.Aria2RPC.SecretsFile = filepath.Join(dir, "rpc-secrets")
 	if err := os.WriteFile(c.Aria2RPC.SecretsFile, []byte(devClient+":"+v.rpcSecret+"\n"), 0o600); err != nil {
 		return fmt.Errorf("the secret of the aria2 endpoint: %w", err)
