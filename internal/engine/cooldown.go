@@ -191,6 +191,16 @@ func (e *Engine) endTrial(t *task, progress bool) {
 	}
 }
 
+// knownBytes returns the bytes of an assigned task that its worker has reported or had
+// kept before.
+func (t *task) knownBytes() int64 {
+	known := t.run.progress.completed
+	if x := t.extraOrZero(); x.lastWorker == t.run.worker.ID {
+		known = max(known, x.bytes)
+	}
+	return known
+}
+
 // whyCool says in words what a task of the client waits for at the host.
 func (e *Engine) whyCool(c *cooldown) string {
 	const way = "; an update of its url goes to another host"

@@ -202,6 +202,9 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 	if t.rejections != 0 {
 		t.rejections = 0
 	}
+	if p.completed > t.knownBytes() {
+		e.endTrial(t, true)
+	}
 	if t.status() != model.StatusDownloading {
 		e.setProgress(t, p)
 		e.countBytes(t)
@@ -209,9 +212,6 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		state.Status, state.WorkerID, state.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.changeState(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
 		return
-	}
-	if p.completed > t.run.progress.completed {
-		e.endTrial(t, true)
 	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
 	e.setProgress(t, p)

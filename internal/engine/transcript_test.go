@@ -226,6 +226,9 @@ func (w *world) updateEvent(names []string, opts map[string]string) Event {
 		w.must(err)
 		u.Priority = &p
 	}
+	if v, ok := opts["split"]; ok {
+		u.Options = &model.Options{"split": {v}}
+	}
 	return Update{Client: names[0], ID: names[1], Change: u}
 }
 

@@ -49,7 +49,7 @@ func (u Update) decide(e *Engine) Answer {
 	next.UpdatedAt = e.now
 	interrupts := u.Change.Interrupts()
 	target := t.client.cooldowns[siteOf(next.URL)]
-	stays := t.run != nil && (!interrupts || !target.closed() && e.queue.missingRequirement(&n, &t.run.worker.Capabilities, diskAny) == "")
+	stays := t.run != nil && (!interrupts || (!target.closed() || target.trial == t) && e.queue.missingRequirement(&n, &t.run.worker.Capabilities, diskAny) == "")
 	if interrupts && t.status() == model.StatusPending {
 		next.RetryAt = 0 // the failure was of another source
 	}
