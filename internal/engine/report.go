@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"math"
 	"time"
 
@@ -251,7 +252,7 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 // rejectAttempt sends a task elsewhere without blame, and with a wait once it has been
 // everywhere.
 func (e *Engine) rejectAttempt(t *task, r *model.Report) {
-	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID()}
+	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID(), Waits: int(t.extraOrZero().waits)}
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
 	}
@@ -286,9 +287,11 @@ func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration
 	} else {
 		t.failures = clampCount(int(t.failures) + 1)
 	}
-	if waits, seconds := int(t.extraOrZero().waits), int(after.Std()/time.Second); why.Waits != waits || why.RetryAfter != seconds {
+	waits, seconds := int(t.extraOrZero().waits), int(after.Std()/time.Second)
+	if why.Waits != waits || why.RetryAfter != seconds {
 		own := *why // the worker's, which says neither
 		own.Waits, own.RetryAfter = waits, seconds
+		own.Code = cmp.Or(own.Code, 1)
 		why = &own
 	}
 	if after > 0 {

@@ -283,6 +283,9 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 	state := t.run.progress.final() // as far as it came; the bytes are on that worker's disk
 	w := e.release(t, false)
 	t.reclaimable = why == nil
+	if waits := t.extraOrZero().waits; why == nil && waits > 0 { // a restart must not forget them
+		why = &model.TaskError{Class: model.ClassRetryable, Message: "the worker " + w.ID + " lost the task", Waits: int(waits)}
+	}
 	e.removeExpiredAvoidances(t)
 	if elsewhere && !e.addAvoidance(t, w.ID) {
 		wait = max(wait, e.backoff(t, t.failures+t.rejections))

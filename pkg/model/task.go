@@ -68,6 +68,10 @@ type TaskError struct {
 	Waits      int    `json:"waits,omitempty"`       // attempts that ended with retry_after and did not count as failures
 }
 
+// IsFailure reports whether an attempt failed. The error of a task that its worker lost has
+// code 0, aria2's of success, and only keeps Waits.
+func (e *TaskError) IsFailure() bool { return e != nil && (e.Code != 0 || e.Waits == 0) }
+
 // Result lists the files of a completed task on its worker's disk.
 type Result struct {
 	Files       []File `json:"files"`

@@ -33,7 +33,7 @@ func (c *Oracle) checkBlame(e *taskHistory, b *model.Task) bool {
 
 // checkError requires that the error of a task that returns to the queue was reported.
 func (c *Oracle) checkError(e *taskHistory, b, a *model.Task) {
-	if b.Status.Active() && a.Status == model.StatusPending && a.Error != nil && a.Error != b.Error &&
+	if b.Status.Active() && a.Status == model.StatusPending && a.Error.IsFailure() && a.Error != b.Error &&
 		e.reported(b.WorkerID, b.Attempt)&(reportedFailed|reportedRejected) == 0 {
 		c.violate("blame", "%s: no worker reported its error %q", e.id, a.Error.Message)
 	}

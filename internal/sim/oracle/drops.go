@@ -33,7 +33,7 @@ func (c *Oracle) checkDropOfExisting(e *taskHistory, worker string, d model.Drop
 // worker was assigned.
 func (c *Oracle) canReclaim(e *taskHistory, worker string, d model.Drop) bool {
 	row := e.row
-	return row.Status == model.StatusPending && row.Attempt == d.Attempt && row.LastWorkerID == worker && row.Losses > 0 && row.Error == nil &&
+	return row.Status == model.StatusPending && row.Attempt == d.Attempt && row.LastWorkerID == worker && row.Losses > 0 && !row.Error.IsFailure() &&
 		e.failedAttempts == nil && e.requests[verbPause]+e.requests[verbUpdate]+e.requests[verbRetry]+e.requests[verbCancel] == 0 &&
 		e.reported(worker, d.Attempt)&reportedRejected == 0 && c.worker(worker).leavingAt == 0 && c.worker(worker).removals == 0 && !c.isChangedInTurn(d.ID)
 }

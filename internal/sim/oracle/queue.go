@@ -27,7 +27,7 @@ func (c *Oracle) waitsFor(e *taskHistory, k *workerHistory) bool {
 	if c.mayWaitForHolder(e, k) || !hasDiskFor(k, t) {
 		return false
 	}
-	if t.LastWorkerID == k.name && (t.Error == nil || c.isChangedInTurn(e.id)) && max(c.statusSince(e), c.timeoutsResetAt) > c.world.Now()-recent {
+	if t.LastWorkerID == k.name && (!t.Error.IsFailure() || c.isChangedInTurn(e.id)) && max(c.statusSince(e), c.timeoutsResetAt) > c.world.Now()-recent {
 		return false // it may not have listed it, or has just refused it; a stall does not count
 	}
 	return c.hasHostCapacity(e)
