@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"strings"
+
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -34,8 +36,15 @@ func duplicateRejection(code int, other string) *model.Report {
 	if code == download.CodeDuplicateTorrent {
 		what = "torrent"
 	}
-	return rejection(model.ReportRejected, code, model.ClassWorker,
-		"duplicate: this worker already downloads the same %s: %s", what, other)
+	return rejection(model.ReportRejected, code, model.ClassWorker, duplicateText+"%s: %s", what, other)
+}
+
+const duplicateText = "duplicate: this worker already downloads the same "
+
+// waitedForDuplicate reports whether a task was last rejected because its file was being
+// downloaded.
+func waitedForDuplicate(t *model.Task) bool {
+	return t.Error != nil && strings.Contains(t.Error.Message, duplicateText+"file")
 }
 
 // duplicateKey is equal for two tasks that one worker cannot download at once: they have

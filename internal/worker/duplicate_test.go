@@ -77,6 +77,36 @@ func TestDuplicate_SecondTaskIsRejectedUntilFirstEnds(t *testing.T) {
 	}
 }
 
+// TestDuplicate_SecondFileIsPlacedInItsFolder checks that the second of two tasks with one
+// url and out completes after the first one, in the folder of its task. A file of another
+// origin still makes a task fail.
+func TestDuplicate_SecondFileIsPlacedInItsFolder(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		give := func(id string, attempt int64, why *model.TaskError) {
+			n.give(model.Assignment{Attempt: attempt, Task: &model.Task{
+				TaskSpec: model.TaskSpec{ID: id, URL: "http://example.com/f", Options: model.Options{"out": {"f"}}}, Client: "c",
+				TaskState: model.TaskState{Error: why},
+			}})
+			n.pass(time.Second)
+		}
+		end := func(id string) model.Report {
+			n.engine.finish(id, map[string]string{"f": "bytes of " + id})
+			n.pass(3 * time.Second)
+			return n.link.lastReport(id)
+		}
+		give("a", 1, nil)
+		give("b", 1, nil)
+		rejected := *n.link.lastReport("b").Error
+		rejected.Message = "rejected by w1: " + rejected.Message // as the dispatcher stores it
+		same(t, "a has", end("a").Result.Files, []model.File{{Path: "f", Length: 10}})
+		give("b", 2, &rejected)
+		same(t, "b has", end("b").Result.Files, []model.File{{Path: "b/f", Length: 10}})
+		give("c", 1, nil)
+		same(t, "c fails with", end("c").Error.Code, 13)
+	})
+}
+
 // TestDuplicate_EngineThatHasTheTorrentIsNoFailure checks that a torrent whose hash is
 // known only to the engine, such as one by URL, is rejected too.
 func TestDuplicate_EngineThatHasTheTorrentIsNoFailure(t *testing.T) {

@@ -312,6 +312,10 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 		h.Phase, h.Place, h.released = phaseAccepted, nil, false
 		h.wantedVersion++
 		w.persist(h)
+	case errors.As(err, &no) && no.code == codeExists && h.Place.Single && waitedForDuplicate(h.Task):
+		// The task that it waited for has taken the name.
+		h.Place = &placement{Files: h.Place.Files, Target: h.id()}
+		w.persist(h)
 	case errors.As(err, &no):
 		w.failTask(h, taskError(no.code, no.class, no.message))
 	case err != nil:
