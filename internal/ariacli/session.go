@@ -123,7 +123,7 @@ func (s *session) tasks(ctx context.Context) (*client.Client, error) {
 
 // clientOptions are the options of the flags.
 func (s *session) clientOptions() []client.Option {
-	return []client.Option{client.WithPrefix(s.flags.prefix)}
+	return []client.Option{client.WithPrefix(s.flags.prefix), client.WithTimeout(s.flags.timeout)}
 }
 
 // hintf prints a line for people on stderr, unless they or programs do not want it.
