@@ -18,7 +18,7 @@ import (
 )
 
 // inputs are input files that aria2c accepts; SERVER is replaced. lost means that aria2c
-// ignores something in it without a word, which is a problem here.
+// ignores something in it, with a warning at most, which is a problem here.
 var inputs = map[string]struct {
 	text string
 	lost bool

@@ -15,7 +15,12 @@ type Terminal struct {
 	t      testing.TB
 	tmux   string
 	socket string
+	status string // file with the exit status
 }
+
+// recordStatus runs a program and writes its exit status to a file. tmux 3.3 does not
+// always notice that a program has ended.
+const recordStatus = `trap : INT; file=$1; shift; "$@"; echo $? >"$file.new"; mv "$file.new" "$file"`
 
 // StartTerminal starts a program on a terminal of that size, in dir, with these
 // variables added to a small environment. It is killed at the end of the test, and if
@@ -27,7 +32,7 @@ func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &Terminal{t: t, tmux: Need(t, "tmux"), socket: filepath.Join(folder, "s")}
+	term := &Terminal{t: t, tmux: Need(t, "tmux"), socket: filepath.Join(folder, "s"), status: filepath.Join(folder, "status")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the screen of %s:\n%s", filepath.Base(program), term.Text())
@@ -37,7 +42,7 @@ func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, pr
 	})
 	start := []string{
 		"-f", "/dev/null", "set-option", "-g", "remain-on-exit", "on", ";", "new-session", "-d",
-		"-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), "--", program,
+		"-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), "--", "sh", "-c", recordStatus, "sh", term.status, program,
 	}
 	cmd := exec.Command(term.tmux, append([]string{"-u", "-S", term.socket}, append(start, args...)...)...)
 	cmd.Dir = dir
@@ -88,16 +93,15 @@ func (term *Terminal) Press(keys ...string) {
 }
 
 // ExitCode waits until the program has ended, and returns its exit code.
-func (term *Terminal) ExitCode(limit time.Duration) int {
+func (term *Terminal) ExitCode(limit time.Duration) (code int) {
 	term.t.Helper()
-	var dead, code int
 	Within(term.t, limit, "the end of the program", func() bool {
-		out, err := term.run("display-message", "-p", "#{pane_dead} #{pane_dead_status}")
+		status, err := os.ReadFile(term.status)
 		if err != nil {
 			return false
 		}
-		n, _ := fmt.Sscan(out, &dead, &code) // the status is empty while it runs
-		return n == 2 && dead == 1
+		_, err = fmt.Sscan(string(status), &code)
+		return err == nil
 	})
 	return code
 }
