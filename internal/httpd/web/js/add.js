@@ -1,6 +1,6 @@
 // The dialog that adds downloads: URLs, one a line, and dropped torrent or metalink files.
 
-import { h, name } from './dom.js';
+import { h, name, visible } from './dom.js';
 import { submit, explain, session } from './api.js';
 import { open, button, toast } from './dialog.js';
 import { field, select, priorities, link } from './parts.js';
@@ -61,7 +61,7 @@ export function showAdd(dropped = []) {
   const problem = h('div', { class: 'notice bad', role: 'alert', hidden: true });
   const say = (text) => {
     problem.hidden = !text;
-    problem.textContent = text;
+    problem.textContent = visible(text);
   };
   const draw = () => list.replaceChildren(...files.map((file) => h('li', null, name(file.name), ' ', f.bytes(file.size), ' ',
     button('Leave out ' + file.name, () => { files.splice(files.indexOf(file), 1); draw(); }, { kind: 'icon', icon: 'close' }))));

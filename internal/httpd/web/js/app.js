@@ -61,7 +61,10 @@ async function show() {
     if (mine !== current) return;
     const root = h('div', { class: 'page p-' + (to.page || 'overview') });
     main.replaceChildren(root);
-    mine.view = module.mount(root, { ...to, signal: leave.signal });
+    // focusHeading is for pages whose heading comes with their first answer.
+    const moved = show.again;
+    const focusHeading = () => { if (moved) root.querySelector('h1')?.focus({ preventScroll: true }); };
+    mine.view = module.mount(root, { ...to, signal: leave.signal, focusHeading });
     settle();
   } catch (e) {
     if (mine === current) main.replaceChildren(h('h1', { tabindex: -1 }, page.title), empty('The page could not be loaded.', e.message));

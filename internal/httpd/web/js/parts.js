@@ -1,6 +1,6 @@
 // Parts that several pages share.
 
-import { h, name, set } from './dom.js';
+import { h, name, set, visible } from './dom.js';
 import { icon } from './icons.js';
 import { explain } from './api.js';
 import { button } from './dialog.js';
@@ -13,7 +13,7 @@ export function badge(status) {
     if (el.dataset.status === next) return;
     el.dataset.status = next;
     el.className = 'badge s-' + String(next).replace(/[^a-z]/g, '');
-    el.replaceChildren(icon(next), document.createTextNode(next));
+    el.replaceChildren(icon(next), document.createTextNode(visible(next)));
   };
   el.show(status || 'pending');
   return el;

@@ -1,10 +1,11 @@
 // Dead letters: messages of the intake that can never be accepted.
 
-import { h, append, name } from '../dom.js';
+import { h, name } from '../dom.js';
 import { post, explain } from '../api.js';
-import { head, notice, table, pager, empty, time, field } from '../parts.js';
+import { head, notice, table, pager, empty, time, facts } from '../parts.js';
 import { button, confirm, toast, open, copy } from '../dialog.js';
 import { icon } from '../icons.js';
+import * as f from '../format.js';
 
 export function mount(root, { query, signal }) {
   let cursors = [''];
@@ -30,7 +31,7 @@ export function mount(root, { query, signal }) {
     try {
       const page = await post('admin/dlq/list', { client: client || undefined, limit: 100, cursor: cursors.at(-1) || undefined }, signal);
       problem.show(null);
-      const list = page.messages ?? page.letters ?? page.dead_letters ?? [];
+      const list = page.dead_letters ?? [];
       next = page.next ?? '';
       t.hidden = list.length === 0;
       none.hidden = list.length > 0;
@@ -68,8 +69,8 @@ const act = async (verb, m, done, past) => {
 
 function row(m, done) {
   return h('tr', null, h('td', { class: 'r num' }, h('button', { type: 'button', class: 'linkish rowlink', on: { click: () => show(m) } }, String(m.seq))),
-    h('td', null, name(m.client)), h('td', { class: 'wrap' }, icon('error'), ' ', name(String(m.error?.message ?? m.error ?? m.reason ?? '').slice(0, 2000))),
-    h('td', { class: 'c-age num' }, time(m.time ?? m.at)),
+    h('td', null, name(m.client)), h('td', { class: 'wrap' }, icon('error'), ' ', name(String(m.reason ?? '').slice(0, 2000)), m.url && h('span', { class: 'sub muted clip' }, name(m.url.slice(0, 300)))),
+    h('td', { class: 'c-age num' }, time(m.time)),
     h('td', { class: 'row-tools' },
       button(`Show ${m.seq}`, () => show(m), { kind: 'icon', icon: 'search', title: 'Show' }),
       button(`Submit ${m.seq} again`, () => act('resubmit', m, done, 'submitted again'), { kind: 'icon', icon: 'retry', title: 'Submit again' }),
@@ -86,9 +87,9 @@ async function show(m) {
   } catch (e) {
     toast(explain(e), { error: true });
   }
-  const text = typeof whole.data === 'string' ? whole.data : JSON.stringify(whole, null, 2);
-  open('Dead letter ' + m.seq, () => append(h('div', { class: 'dialog-body' }), [
-    h('p', { class: 'wrap' }, name(String(whole.error?.message ?? whole.error ?? ''))),
-    field('Message', h('pre', { class: 'raw', tabindex: 0 }, text)), button('Copy', () => copy(text, 'Copied'), { icon: 'copy' }),
-  ]), { wide: true });
+  const spec = JSON.stringify(whole.spec ?? {}, null, 2);
+  open('Dead letter ' + m.seq, () => h('div', { class: 'dialog-body' },
+    h('p', { class: 'notice bad wrap' }, name(whole.reason)),
+    facts([['Client', whole.client], ['Time', f.full(whole.time)], ['Code', whole.code ? String(whole.code) : ''], ['Size', f.bytes(whole.size ?? 0)], ['Task', whole.id], ['Message id', whole.msg_id], ['Number in the intake', whole.intake_seq ? f.count(whole.intake_seq) : '']]),
+    h('pre', { class: 'raw', tabindex: 0, 'aria-label': 'The spec as JSON' }, spec), h('div', null, button('Copy', () => copy(spec, 'Copied'), { icon: 'copy' }))), { wide: true });
 }

@@ -1,6 +1,6 @@
 // One task: its attempts, files, speed and actions.
 
-import { h, append, painter, every, name } from '../dom.js';
+import { h, append, set, painter, every, name } from '../dom.js';
 import { getTask, explain } from '../api.js';
 import { notice, badge, meter, panel, facts, link, time, table, select, field, priorities, priorityName } from '../parts.js';
 import { button, copy, command } from '../dialog.js';
@@ -12,7 +12,7 @@ import * as f from '../format.js';
 
 const shownSpeeds = 600; // points of the speed line, one a second
 
-export function mount(root, { id, signal }) {
+export function mount(root, { id, signal, focusHeading }) {
   const problem = notice();
   const body = h('div');
   let task = null;
@@ -23,8 +23,10 @@ export function mount(root, { id, signal }) {
     try {
       task = await getTask(id, signal);
       problem.show(null);
-      if (!view.el.isConnected) body.replaceChildren(view.el);
+      const first = !view.el.isConnected;
+      if (first) body.replaceChildren(view.el);
       view.show(task);
+      if (first) focusHeading();
     } catch (e) {
       if (signal.aborted) return;
       if (e.code === 404 || e.code === 400) {
@@ -110,14 +112,14 @@ function build(id, signal) {
     if (title.textContent !== label) title.replaceChildren(name(label.slice(0, 2000)));
     status.show(t.status);
     bar.show(t.status === 'completed' ? 100 : t.progress);
-    line.textContent = progressLine(t);
+    set(line, progressLine(t));
     showWhy(why, t);
     for (const b of buttons) b.hidden = !applies(b.verb, t);
     if (document.activeElement !== priority) priority.value = priorityName(t.priority);
     const text = JSON.stringify(t, null, 2);
     if (text === raw.dataset.text) return;
     raw.dataset.text = text;
-    raw.textContent = text;
+    set(raw, text);
     history.show(t);
     showFiles(files, t);
     detail.replaceChildren(details(t));

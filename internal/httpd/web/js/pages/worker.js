@@ -1,6 +1,6 @@
 // One worker: what it holds, how it is, and how to drain or remove it.
 
-import { h, append, keyed, painter, every, name } from '../dom.js';
+import { h, append, set, keyed, painter, every, name } from '../dom.js';
 import { getWorker, listTasks, explain } from '../api.js';
 import { notice, badge, meter, panel, facts, table, cell, time, empty } from '../parts.js';
 import { button, copy, command } from '../dialog.js';
@@ -12,7 +12,7 @@ import * as f from '../format.js';
 
 const shownTasks = 100;
 
-export function mount(root, { id, signal }) {
+export function mount(root, { id, signal, focusHeading }) {
   const problem = notice();
   const body = h('div');
   const view = build(id);
@@ -23,8 +23,10 @@ export function mount(root, { id, signal }) {
       const [worker, page] = await Promise.all([getWorker(id, signal), listTasks({ worker_id: id, limit: shownTasks }, signal)]);
       problem.show(null);
       tasks = new Map(page.tasks.map((t) => [t.id, t]));
-      if (!view.el.isConnected) body.replaceChildren(view.el);
+      const first = !view.el.isConnected;
+      if (first) body.replaceChildren(view.el);
       view.show(worker, page.tasks);
+      if (first) focusHeading();
     } catch (e) {
       if (signal.aborted) return;
       if (e.code === 404 || e.code === 400) {
@@ -89,7 +91,7 @@ function build(id) {
   view.show = (w, list) => {
     now = w;
     status.show(w.status);
-    reason.textContent = w.status_reason ?? '';
+    set(reason, w.status_reason ?? '');
     slots.show(w.total_slots ? (100 * w.used_slots) / w.total_slots : 0, `${f.count(w.used_slots)} of ${f.count(w.total_slots)} slots`);
     const draining = w.drained || w.status === 'draining';
     drain.hidden = draining;
