@@ -186,7 +186,12 @@ func liveThrough(t *testing.T, c *cluster, r *recorder) {
 	c.do(t, "intake.alice.submit", `{"id":"song","url":"http://example.org/song","tags":{"nobody":"has"}}`)
 	c.do(t, "intake.alice.submit", `{"id":"song","url":"http://example.org/another"}`)
 	r.wait(t, "evt.intake.alice.1.accepted")
-	r.wait(t, "evt.intake.alice.2.rejected")
+	c.do(t, "intake.alice.submit", `{"url":"gopher://u:secret@example.org/"}`)
+	r.wait(t, "evt.intake.alice.3.rejected")
+	c.do(t, "req.admin.dlq.list", `{"client":"alice","limit":2}`)
+	c.do(t, "req.admin.dlq.get", `{"client":"alice","seq":1}`)
+	c.do(t, "req.admin.dlq.delete", `{"client":"alice","seq":2}`)
+	c.do(t, "req.admin.dlq.resubmit", `{"client":"alice","seq":1}`)
 
 	var export struct{ Export string }
 	if err := json.Unmarshal(c.do(t, "req.admin.export", `{"begin":true}`), &export); err != nil {

@@ -312,3 +312,37 @@ func TestIntake_ClientReceivesVerdict(t *testing.T) {
 		t.Errorf("the dead letter: %+v %v", letter, err)
 	}
 }
+
+// TestDeadLetters_OperatorResubmitsThroughDispatcher checks that the permissions of the
+// dispatcher suffice for an operator's requests on dead letters.
+func TestDeadLetters_OperatorResubmitsThroughDispatcher(t *testing.T) {
+	url := startServer(t, nil).ClientURL()
+	startDispatcher(t, url)
+	alice, admin := connect(t, url, "alice"), connect(t, url, "admin")
+	verdicts := make(chan *nats.Msg, 16)
+	if _, err := alice.ChanSubscribe("aria.v1.evt.intake.alice.*.*", verdicts); err != nil {
+		t.Fatal(err)
+	}
+	alice.flush(t)
+	if _, err := alice.RequestWithContext(testbed.Context(t), "aria.v1.intake.alice.submit", []byte(`{"url":"gopher://h.example/f"}`)); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ verb, body, code, answer string }{
+		{"list", `{"client":"alice"}`, "", `"url":"gopher://h.example/f"`},
+		{"get", `{"client":"alice","seq":1}`, "", `"spec":{"url":"gopher://h.example/f"}`},
+		{"resubmit", `{"client":"alice","seq":1}`, "", `"seq":1,`},
+		{"resubmit", `{"client":"alice","seq":1}`, "404", ""},
+		{"delete", `{"client":"alice","seq":2}`, "", `"seq":2,`},
+		{"list", ``, "", `{"dead_letters":[],"next":""}`},
+	} {
+		if step.verb == "list" && step.body != "" || step.verb == "delete" { // it is a dead letter, for the first or second time
+			if m := testbed.Receive(t, verdicts); m.Subject != "aria.v1.evt.intake.alice.1.rejected" {
+				t.Errorf("the verdict is on %s", m.Subject)
+			}
+		}
+		code, answer := admin.ask(t, "aria.v1.req.admin.dlq."+step.verb, step.body)
+		if code != step.code || !strings.Contains(string(answer), step.answer) {
+			t.Errorf("%s %s: %s %s", step.verb, step.body, code, answer)
+		}
+	}
+}

@@ -87,6 +87,7 @@ func taskEndpointTypes() map[string]endpointTypes {
 // those about the whole cluster.
 func workerEndpointTypes() map[string]endpointTypes {
 	worker := endpointTypes{requests: []any{oneID{}}, answers: []any{model.Worker{}}}
+	deadLetter := endpointTypes{requests: []any{model.DeadLetterRef{}}, answers: []any{model.DeadLetter{}}}
 	return map[string]endpointTypes{
 		"query-worker-get":   worker,
 		"query-worker-list":  {requests: []any{model.WorkerQuery{}}, answers: []any{model.WorkerPage{}}},
@@ -96,6 +97,8 @@ func workerEndpointTypes() map[string]endpointTypes {
 			oneID
 			Force bool `json:"force,omitempty"`
 		}{}}, answers: worker.answers},
+		"admin-dlq-list": {requests: []any{model.DeadLetterQuery{}}, answers: []any{model.DeadLetterPage{}}},
+		"admin-dlq-get":  deadLetter, "admin-dlq-resubmit": deadLetter, "admin-dlq-delete": deadLetter,
 		"admin-log_level":  {requests: []any{levelBody{}}, answers: []any{levelBody{}}},
 		"worker-heartbeat": {requests: []any{model.Heartbeat{}}, answers: []any{model.HeartbeatAnswer{}}, open: true},
 		"worker-report": {requests: []any{model.Report{}, struct {

@@ -28,6 +28,8 @@ type Options struct {
 	ClientRate int
 	// LogLevel is the level that admin.log_level changes; nil: it cannot be changed.
 	LogLevel *slog.LevelVar
+	// DeadLetters are those of the intake; nil answers 503.
+	DeadLetters DeadLetters
 	// Observe is called once for each request with the code of its answer, 200 for a
 	// success, and the time since its arrival. It must not block. nil: not called.
 	Observe func(e Endpoint, code model.Code, took time.Duration)
@@ -51,6 +53,7 @@ type Service struct {
 	workerFaults *logthrottle.Logger // invalid parts of workers' messages
 	logger       *slog.Logger
 	logLevel     *slog.LevelVar
+	deadLetters  DeadLetters
 
 	limiter  *limiter
 	refusals *refusalThrottle
@@ -66,7 +69,7 @@ func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
-		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel,
+		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters,
 		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
 	}
 	if s.observe == nil {

@@ -9,7 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
 	"github.com/aria-cluster/dispatcher/internal/config"
@@ -220,10 +219,10 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	})
 	d.onClose("", d.supervise(ctx))
 
-	requests := api.New(d.dispatcher, api.Options{
-		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
-		Observe: d.observe, Rejected: d.metrics.Rejected,
-	})
+	requests, err := d.newRequests()
+	if err != nil {
+		return err
+	}
 	if d.rpc != nil {
 		d.rpc.requests.Store(requests)
 	}

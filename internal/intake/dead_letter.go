@@ -22,7 +22,7 @@ const (
 	headerTime    = "Aria-Time"       // when it was stored in that stream
 	headerSubject = "Aria-Subject"    // its subject
 	headerMsgID   = "Aria-Msg-Id"     // its own Nats-Msg-Id
-	headerOrigin  = "Aria-Origin"     // of a parked message only: its first sequence and time
+	headerOrigin  = "Aria-Origin"     // of a parked message only: see origin
 )
 
 // maxMsgID limits the Nats-Msg-Id that is repeated, in bytes.
@@ -98,11 +98,12 @@ func (i *Intake) publish(kind string, m *nats.Msg) error {
 }
 
 // newDeadLetter returns the message with the reason in its headers. Its id is derived
-// from its place in the stream, so that NATS stores it once.
+// from its place in the stream, so that NATS stores it once. After a resubmit it is
+// another dead letter: NATS still remembers the id of the one before.
 func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
 	l := d.msg
 	header := l.clientHeader()
-	header.Set(nats.MsgIdHdr, fmt.Sprintf("%s:%d:%d", i.stream, l.seq, l.at.UnixNano()))
+	header.Set(nats.MsgIdHdr, i.stream+":"+l.origin.String())
 	header.Set(headerError, wire.HeaderText(d.answer.Err.Message))
 	header.Set(headerCode, strconv.Itoa(int(d.answer.Err.Code)))
 	header.Set(headerStream, i.stream)
@@ -117,6 +118,6 @@ func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
 func (i *Intake) parkedMsg(l *intakeMsg) *nats.Msg {
 	header := l.clientHeader()
 	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.streamSeq, l.seq))
-	header.Set(headerOrigin, fmt.Sprintf("%d:%d", l.seq, l.at.UnixNano()))
+	header.Set(headerOrigin, l.origin.String())
 	return &nats.Msg{Subject: i.subjects.Parked(l.client), Header: header, Data: l.data}
 }

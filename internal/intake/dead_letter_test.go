@@ -79,7 +79,7 @@ func TestIntake_InvalidMessageBecomesOneDeadLetter(t *testing.T) {
 func TestPublishDeadLetter_RepeatedIsStoredOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	d := decision{
-		msg:    &intakeMsg{seq: 5, at: time.Unix(1_700_000_000, 42), client: "shop", subject: "s", data: []byte("x")},
+		msg:    &intakeMsg{origin: origin{seq: 5, at: time.Unix(1_700_000_000, 42)}, client: "shop", subject: "s", data: []byte("x")},
 		answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
 	for range 3 { // the dispatcher was killed before it could acknowledge the message
@@ -111,7 +111,7 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 	acked := 0
 	bad := func(seq uint64) *decision {
 		return &decision{
-			msg:    &intakeMsg{seq: seq, at: time.Now().Add(-deadWindow), delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
+			msg:    &intakeMsg{origin: origin{seq: seq, at: time.Now().Add(-deadWindow)}, delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
 			answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 		}
 	}

@@ -274,21 +274,21 @@ func TestIntake_UnacknowledgedMessagesComeFirstInOrder(t *testing.T) {
 // sequence and time.
 func TestIntakeID_DependsOnStreamSequenceAndTime(t *testing.T) {
 	at := time.UnixMilli(1_700_000_000_123)
-	id := intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at})
+	id := intakeID("ARIA_INTAKE", &intakeMsg{origin: origin{seq: 7, at: at}})
 	if parsed, err := ulid.ParseStrict(id); err != nil || int64(parsed.Time()) != at.UnixMilli() {
 		t.Fatalf("%s is no ULID of its time: %v", id, err)
 	}
 	for name, other := range map[string]string{
-		"another place":         intakeID("ARIA_INTAKE", &intakeMsg{seq: 8, at: at}),
-		"another stream":        intakeID("ARIA_INTAKE_x", &intakeMsg{seq: 7, at: at}),
-		"a recreated stream":    intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.Add(time.Nanosecond)}),
-		"sequence and time mix": intakeID("ARIA_INTAKE", &intakeMsg{seq: 71, at: at}),
+		"another place":         intakeID("ARIA_INTAKE", &intakeMsg{origin: origin{seq: 8, at: at}}),
+		"another stream":        intakeID("ARIA_INTAKE_x", &intakeMsg{origin: origin{seq: 7, at: at}}),
+		"a recreated stream":    intakeID("ARIA_INTAKE", &intakeMsg{origin: origin{seq: 7, at: at.Add(time.Nanosecond)}}),
+		"sequence and time mix": intakeID("ARIA_INTAKE", &intakeMsg{origin: origin{seq: 71, at: at}}),
 	} {
 		if other == id {
 			t.Errorf("%s has the same id", name)
 		}
 	}
-	if again := intakeID("ARIA_INTAKE", &intakeMsg{seq: 7, at: at.UTC(), delivered: 5}); again != id {
+	if again := intakeID("ARIA_INTAKE", &intakeMsg{origin: origin{seq: 7, at: at.UTC()}, delivered: 5}); again != id {
 		t.Errorf("it came again as %s", again)
 	}
 }

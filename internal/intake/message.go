@@ -14,12 +14,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// intakeMsg is one message of the intake. For a parked message, seq and at are those of
-// its first place, which the client knows.
+// intakeMsg is one message of the intake. For a parked message, its origin is its first
+// place, which the client knows.
 type intakeMsg struct {
+	origin
 	streamSeq uint64 // its sequence in the stream
-	seq       uint64 // the sequence in its PubAck
-	at        time.Time
 	delivered uint64 // number of deliveries
 	parked    bool
 	name      string // of the client, as in the subject
@@ -37,7 +36,7 @@ type intakeMsg struct {
 const invalidClient = "_"
 
 func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *intakeMsg {
-	l := &intakeMsg{streamSeq: seq, seq: seq, at: at, delivered: 1, subject: subject, header: header, data: data}
+	l := &intakeMsg{origin: origin{seq: seq, at: at}, streamSeq: seq, delivered: 1, subject: subject, header: header, data: data}
 	l.name, _, _ = strings.Cut(strings.TrimPrefix(subject, i.subjects.Prefix+".intake."), ".")
 	l.client = l.name
 	if !model.ValidName(l.name) {
@@ -46,25 +45,47 @@ func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.He
 	l.msgID = sanitizeID(header.Get(nats.MsgIdHdr))
 	if subject == i.subjects.Parked(l.name) {
 		l.parked, l.msgID, l.subject = true, sanitizeID(header.Get(headerMsgID)), i.subjects.Intake(l.name)
-		if seq, at, ok := parseOrigin(header.Get(headerOrigin)); ok {
-			l.seq, l.at = seq, at
+		if first, ok := parseOrigin(header.Get(headerOrigin)); ok {
+			l.origin = first
 		}
 	}
 	return l
 }
 
-// parseOrigin parses the first sequence and time of a parked message.
-func parseOrigin(s string) (seq uint64, at time.Time, ok bool) {
-	first, second, _ := strings.Cut(s, ":")
-	seq, err := strconv.ParseUint(first, 10, 64)
-	if err != nil {
-		return 0, time.Time{}, false
+// origin is the first place of a message in the intake.
+type origin struct {
+	seq         uint64 // the sequence in its PubAck
+	at          time.Time
+	resubmitted uint64 // sequence of the dead letter that it was last; 0 = never
+}
+
+// String is the form of the header; a message that was never resubmitted has two parts.
+func (o origin) String() string {
+	s := fmt.Sprintf("%d:%d", o.seq, o.at.UnixNano())
+	if o.resubmitted > 0 {
+		s += fmt.Sprintf(":%d", o.resubmitted)
 	}
-	ns, err := strconv.ParseInt(second, 10, 64)
-	if err != nil {
-		return 0, time.Time{}, false
+	return s
+}
+
+// parseOrigin parses the form of String.
+func parseOrigin(s string) (o origin, ok bool) {
+	parts := strings.Split(s, ":")
+	if len(parts) < 2 || len(parts) > 3 {
+		return origin{}, false
 	}
-	return seq, time.Unix(0, ns), true
+	seq, err := strconv.ParseUint(parts[0], 10, 64)
+	ns, err2 := strconv.ParseInt(parts[1], 10, 64)
+	if err != nil || err2 != nil {
+		return origin{}, false
+	}
+	o = origin{seq: seq, at: time.Unix(0, ns)}
+	if len(parts) == 3 {
+		if o.resubmitted, err = strconv.ParseUint(parts[2], 10, 64); err != nil {
+			return origin{}, false
+		}
+	}
+	return o, true
 }
 
 // clientHeader returns the headers of the client, for storing the message again.

@@ -175,12 +175,15 @@ type world struct {
 	nc       *nats.Conn
 }
 
-func serve(t testing.TB, backend *fakeBackend) *world {
+func serve(t testing.TB, backend *fakeBackend) *world { return serveWith(t, backend, nil) }
+
+// serveWith is serve with dead letters.
+func serveWith(t testing.TB, backend *fakeBackend, letters api.DeadLetters) *world {
 	t.Helper()
 	s := testbus.StartServer(t)
 	w := &world{server: s, backend: backend, nc: testbus.Connect(t, s.ClientURL())}
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	w.requests = api.New(backend, api.Options{LogLevel: new(slog.LevelVar), Logger: logger})
+	w.requests = api.New(backend, api.Options{LogLevel: new(slog.LevelVar), DeadLetters: letters, Logger: logger})
 	service, err := Start(testbus.Open(t, s.ClientURL()), w.requests, Options{
 		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: logger,
 	})

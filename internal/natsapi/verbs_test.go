@@ -91,7 +91,7 @@ func TestDiscovery_ListsEndpointsOfContract(t *testing.T) {
 	for role, verbs := range map[string]string{
 		"task.*":   "submit get list cancel pause resume retry update delete",
 		"query":    "task.get task.list worker.get worker.list status",
-		"admin":    "task.cancel task.pause task.resume task.retry task.update task.delete worker.drain worker.resume worker.remove export import log_level",
+		"admin":    "task.cancel task.pause task.resume task.retry task.update task.delete worker.drain worker.resume worker.remove export import log_level dlq.list dlq.get dlq.resubmit dlq.delete",
 		"worker.*": "heartbeat report",
 	} {
 		for _, verb := range strings.Fields(verbs) {

@@ -1,0 +1,22 @@
+package app
+
+import (
+	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/intake"
+)
+
+// newRequests starts the service that answers the requests of all transports.
+func (d *Daemon) newRequests() (*api.Service, error) {
+	o := api.Options{
+		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
+		Observe: d.observe, Rejected: d.metrics.Rejected,
+	}
+	if d.cfg.Intake.Enabled {
+		letters, err := intake.NewDeadLetters(d.conn, d.cfg.NATS.Prefix)
+		if err != nil {
+			return nil, err
+		}
+		o.DeadLetters = letters
+	}
+	return api.New(d.dispatcher, o), nil
+}
