@@ -41,6 +41,9 @@ func (b *bench) finishedPart(ctx context.Context) error {
 	if err := b.ask(ctx, full); err != nil {
 		return err
 	}
+	if err := b.scrape(ctx, full); err != nil {
+		return err
+	}
 	var rates [2][]float64
 	for range turns {
 		for k, i := range []*instance{empty, full} {

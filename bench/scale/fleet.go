@@ -91,6 +91,9 @@ func (b *bench) fleetPart(ctx context.Context) error {
 	t.line("resident at the end", "%.1f MB", i.resident()/1e6)
 	t.line("resident memory, a worker with its tasks", "%.1f kB", (i.resident()-resident)/float64(b.workers)/1e3)
 	t.line("heap in use", "%s", b.heapText(ctx, i))
+	if err := b.scrape(ctx, i); err != nil {
+		return err
+	}
 	if a := ledger.Account(); a.Given != tasks || a.Distinct != tasks {
 		return fmt.Errorf("of %d tasks %d were given, %d different: some workers were taken for lost", tasks, a.Given, a.Distinct)
 	}
