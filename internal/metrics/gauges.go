@@ -61,7 +61,8 @@ func newGauges(o *Options) *gauges {
 		natsConnected:  desc("aria_nats_connected", "1 if the connection to NATS is up."),
 		natsReconnects: desc("aria_nats_reconnects_total", "Times that the connection to NATS was made again."),
 	}
-	g.all = append(all, g.info.Desc())
+	all = append(all, g.info.Desc())
+	g.all = all
 	return g
 }
 
