@@ -122,12 +122,16 @@ func (c *cluster) countEnds() *ends {
 
 // Fifty tasks on two workers complete although processes are killed.
 func TestCluster_FiftyTasksSurviveKilledProcesses(t *testing.T) {
+	t.Parallel()
 	for _, external := range []bool{false, true} {
 		name := "embedded NATS"
 		if external {
 			name = "external NATS"
 		}
-		t.Run(name, func(t *testing.T) { fiftyTasks(t, external) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			fiftyTasks(t, external)
+		})
 	}
 }
 
@@ -216,6 +220,7 @@ func (c *cluster) completedBy(ids []string) map[string]int {
 
 // Invalid requests get an error response and do not disturb other clients.
 func TestRequests_InvalidOnesGetErrorResponses(t *testing.T) {
+	t.Parallel()
 	files := serveFile(t, []byte(strings.Repeat("x", 1_000_000)), 200_000)
 	// Garbage is collected at once: what grows is what is kept.
 	c := startClusterWith(t, true, []string{"GOGC=100"}, "w1")

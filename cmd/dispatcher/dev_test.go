@@ -40,12 +40,14 @@ func goSource(t *testing.T) []byte {
 
 // dispatcher -dev URL downloads the whole file.
 func TestDev_DownloadsWholeFile(t *testing.T) {
+	t.Parallel()
 	files := serveFile(t, goSource(t), 0)
 	for _, c := range []struct{ engine, says string }{
 		{"aria2", "downloads with aria2 1."},
 		{"direct", "downloads with the engine direct"},
 	} {
 		t.Run(c.engine, func(t *testing.T) {
+			t.Parallel()
 			var env []string
 			if c.engine == "aria2" {
 				testbed.Need(t, "aria2c")
@@ -70,6 +72,7 @@ func TestDev_DownloadsWholeFile(t *testing.T) {
 
 // Without listeners, -dev runs inside its process and completes the download.
 func TestDev_CompletesWithoutListeners(t *testing.T) {
+	t.Parallel()
 	files := serveFile(t, []byte("a small file"), 0)
 	dir := t.TempDir()
 	p := start(t, dir, nil, "dispatcher", "-dev", "-exit", "-nats-listen=", "-http-listen=", files.URL+"/a")
@@ -113,6 +116,7 @@ func completedPath(t *testing.T, p *testbed.Process, url string) string {
 
 // With ten URLs, -dev names the one that does not exist.
 func TestDev_NamesMissingURLAmongTen(t *testing.T) {
+	t.Parallel()
 	files := serveFile(t, goSource(t)[:5_000_000], 0)
 	args := []string{"-dev", "-exit"}
 	var good []string

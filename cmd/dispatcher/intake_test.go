@@ -174,11 +174,13 @@ func submitThroughKills(t *testing.T, submissions, kills int, every time.Duratio
 
 // Submissions through the intake survive kills of the dispatcher.
 func TestIntake_SubmissionsSurviveKills(t *testing.T) {
+	t.Parallel()
 	submitThroughKills(t, 4000, 4, 1500*time.Millisecond)
 }
 
 // The dispatcher takes the backlog of the intake in its order of arrival.
 func TestIntake_BacklogIsTakenInOrder(t *testing.T) {
+	t.Parallel()
 	c := startCluster(t, true)
 	load := newIntakeLoad(t, c.nc)
 	testbed.Eventually(t, "the streams are made", func() bool {

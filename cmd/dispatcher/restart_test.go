@@ -65,6 +65,7 @@ func (p *promises) count() int {
 
 // A killed NATS server loses no acknowledged task.
 func TestNATS_KilledServerLosesNoAcknowledgedTask(t *testing.T) {
+	t.Parallel()
 	buildNATS(t)
 	dir, listen := t.TempDir(), freeport.Address(t)
 	host, port, err := net.SplitHostPort(listen)

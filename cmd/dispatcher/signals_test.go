@@ -85,9 +85,13 @@ func TestDispatcher_IgnoresSIGHUPUnderNohup(t *testing.T) {
 // again: the second run fetches only what the first one lacks. A third one finds the
 // finished file and downloads the URL next to it.
 func TestDev_ResumesAfterInterrupt(t *testing.T) {
+	t.Parallel()
 	for _, engine := range []string{"aria2", "direct"} {
 		for _, double := range []bool{false, true} {
-			t.Run(fmt.Sprint(engine, " double ", double), func(t *testing.T) { resumes(t, engine, double) })
+			t.Run(fmt.Sprint(engine, " double ", double), func(t *testing.T) {
+				t.Parallel()
+				resumes(t, engine, double)
+			})
 		}
 	}
 }
@@ -139,6 +143,7 @@ func resumes(t *testing.T, engine string, double bool) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "aria-dev-*")); len(left) > 0 {
 		t.Errorf("temporary folders are left: %v", left)
 	}
+	throttle.Set(0)
 	p = run()
 	if code := p.Wait(time.Minute); code != 0 || completedPath(t, p, url) == first {
 		t.Errorf("a third time: exit code %d, the file is in %s", code, first)
@@ -164,6 +169,7 @@ func interruptedText(t *testing.T, dir, url, text string) {
 // TestDev_KeepsServingAfterItsURLs says so, shows the tasks of others, and ends
 // with 0.
 func TestDev_KeepsServingAfterItsURLs(t *testing.T) {
+	t.Parallel()
 	files := serveFile(t, []byte("content"), 0)
 	p := start(t, t.TempDir(), nil, "dispatcher", "-dev", "-nats-listen", "127.0.0.1:-1", "-http-listen=", files.URL+"/a", files.URL+"/a")
 	var url string

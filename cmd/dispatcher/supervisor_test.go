@@ -83,6 +83,7 @@ func (m *serviceManager) silence(during time.Duration) {
 // WATCHDOG=1 only while the loop turns: a commit that hangs holds it up. SIGTERM is
 // answered with STOPPING=1.
 func TestDispatcher_NotifiesServiceManager(t *testing.T) {
+	t.Parallel()
 	m, dir, listen := startServiceManager(t), t.TempDir(), freeport.Address(t)
 	path := filepath.Join(dir, "dispatcher.db")
 	p := start(t, dir, append(m.env("900000"), "DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH="+path,
@@ -123,6 +124,7 @@ func TestDispatcher_NotifiesServiceManager(t *testing.T) {
 
 // TestWorker_NotifiesServiceManager: a worker that waits for NATS is not ready.
 func TestWorker_NotifiesServiceManager(t *testing.T) {
+	t.Parallel()
 	m, dir, listen := startServiceManager(t), t.TempDir(), freeport.Address(t)
 	p := start(t, dir, append(m.env("900000"), "NATS_URL=nats://"+listen), "worker", "-name", "w1", "-engine", "direct")
 	testbed.Eventually(t, "it waits for NATS", func() bool { return strings.Contains(p.Out.String(), "waiting for NATS") })
@@ -150,6 +152,7 @@ func TestWorker_NotifiesServiceManager(t *testing.T) {
 // TestDispatcher_WarnsOfMemoryStore: the log states what is lost on exit at a level
 // that an operator sees, and not where a newcomer tries things out.
 func TestDispatcher_WarnsOfMemoryStore(t *testing.T) {
+	t.Parallel()
 	const text = "memory store: data is lost on exit"
 	for kind, want := range map[string]bool{"memory": true, "sqlite": false} {
 		dir := t.TempDir()
