@@ -1,7 +1,6 @@
 package client
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/nats-io/nats.go"
@@ -35,20 +34,4 @@ func New(nc *nats.Conn, name string, list ...Option) (*Client, error) {
 		return nil, fmt.Errorf("client %s: %w", name, err)
 	}
 	return &Client{Tasks: Tasks{requests: r, client: name}, js: js}, nil
-}
-
-// Submit submits one download and returns its task, which is stored then.
-func (c *Client) Submit(ctx context.Context, spec *model.TaskSpec) (*model.Task, error) {
-	return c.act(ctx, "submit", spec)
-}
-
-// SubmitMany submits up to model.MaxBatch downloads in one message; it returns an
-// outcome for each, in order. All of them must fit into one message. Each is accepted
-// or refused on its own.
-func (c *Client) SubmitMany(ctx context.Context, specs []*model.TaskSpec) ([]Outcome, error) {
-	var answer outcomes
-	if err := c.ask(ctx, c.sender("submit"), map[string]any{"tasks": specs}, &answer); err != nil {
-		return nil, err
-	}
-	return answer.list("submit as "+c.who, len(specs))
 }

@@ -69,3 +69,29 @@ func (o *Operator) AllWorkers(ctx context.Context, q model.WorkerQuery) iter.Seq
 		}
 	}
 }
+
+// MinSuffix is the least number of characters for [Tasks.BySuffix].
+const MinSuffix = 6
+
+// BySuffix returns the task with an id that ends in suffix. The dispatcher looks among
+// the live tasks and the newest 10,000 others. Several such tasks are [ErrConflict], with
+// two of the ids in the sentence.
+func (t *Tasks) BySuffix(ctx context.Context, suffix string) (*model.Task, error) {
+	var page model.TaskPage
+	if err := t.ask(ctx, t.sender("list"), struct {
+		IDSuffix string `json:"id_suffix"`
+		Limit    int    `json:"limit"`
+	}{suffix, 2}, &page); err != nil {
+		return nil, err
+	}
+	var no *model.Error
+	switch len(page.Tasks) {
+	case 1:
+		return page.Tasks[0], nil
+	case 0:
+		no = model.Errorf(model.CodeNotFound, "no task has an id that ends in %s", suffix).For(suffix)
+	default:
+		no = model.Errorf(model.CodeConflict, "%s is the end of several ids, such as %s and %s", suffix, page.Tasks[0].ID, page.Tasks[1].ID).For(suffix)
+	}
+	return nil, &requestError{what: "list as " + t.who, err: no, kind: kindOf(no)}
+}

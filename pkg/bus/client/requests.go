@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -62,7 +63,7 @@ func (r *requests) exchange(ctx context.Context, subject string, data []byte) ([
 		tick := time.NewTicker(deniedPoll)
 		defer tick.Stop()
 		for {
-			if denied := r.deniedSince(before, subject); denied != nil {
+			if denied := r.denied(before, subject); denied != nil {
 				cancel(denied)
 				return
 			}
@@ -82,25 +83,35 @@ func (r *requests) exchange(ctx context.Context, subject string, data []byte) ([
 	return answer, err
 }
 
-// deniedSince returns the error of a denied request, or of a denied subscription to its
-// reply subject, if the server has sent one after before was read.
-func (r *requests) deniedSince(before error, subject string) *DeniedError {
-	last := r.nc.LastError()
+// denied returns the error of a denied request, or of a denied subscription to its reply
+// subject, if the server has sent one after before was read.
+func (r *requests) denied(before error, subject string) *DeniedError {
+	if denied := deniedSince(r.nc, before, "publish to", subject); denied != nil {
+		return denied
+	}
+	inbox := strings.TrimSuffix(cmp.Or(r.nc.Opts.InboxPrefix, nats.InboxPrefix), ".") + "."
+	if denied := deniedSince(r.nc, before, "subscribe to", inbox); denied != nil {
+		denied.Subject += ">"
+		return denied
+	}
+	return nil
+}
+
+// deniedSince returns the error of a denied subject if the server has sent one after
+// before was read. A subject that ends in a dot stands for those that begin with it.
+func deniedSince(nc *nats.Conn, before error, action, subject string) *DeniedError {
+	last := nc.LastError()
 	if last == before || !errors.Is(last, nats.ErrPermissionViolation) {
 		return nil
 	}
-	text := last.Error()
-	inbox := r.nc.Opts.InboxPrefix
-	if inbox == "" {
-		inbox = nats.InboxPrefix
+	quoted := `"` + subject
+	if !strings.HasSuffix(subject, ".") {
+		quoted += `"`
 	}
-	switch {
-	case strings.Contains(text, `"`+subject+`"`):
-		return &DeniedError{Action: "publish to", Subject: subject, err: last}
-	case strings.Contains(text, `"`+strings.TrimSuffix(inbox, ".")+"."):
-		return &DeniedError{Action: "subscribe to", Subject: strings.TrimSuffix(inbox, ".") + ".>", err: last}
+	if !strings.Contains(last.Error(), quoted) {
+		return nil
 	}
-	return nil
+	return &DeniedError{Action: action, Subject: subject, err: last}
 }
 
 // DeniedError is the error of a request or subscription that the NATS server does not
