@@ -163,7 +163,7 @@ func TestTop_EndsOnInterruptAndOnDumbTerminals(t *testing.T) {
 	if code := term.ExitCode(testbed.Patience); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	term.Wait("local", "ID        STATUS") // tmux scrolls the first line away at the end
+	term.Wait("workers 1/1", "local", "ID        STATUS")
 }
 
 // dispatcher -dev draws bars on a terminal, and a total below several.

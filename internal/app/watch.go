@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -63,7 +61,7 @@ func newWatch(d *display.Display, dir string) *watch {
 func (w *watch) submitted(url string, task *model.Task, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	i := &item{url: model.RedactURL(url), name: nameOf(url)}
+	i := &item{url: model.RedactURL(url), name: display.NameOfURL(url)}
 	w.items = append(w.items, i)
 	if err != nil {
 		i.err = model.AsError(err).Message
@@ -231,13 +229,4 @@ func eventLine(ev *model.TaskEvent, dir string) string {
 		}
 	}
 	return line
-}
-
-// nameOf returns the name of a URL on the screen.
-func nameOf(url string) string {
-	plain, _, _ := strings.Cut(model.RedactURL(url), "?")
-	if name := path.Base(plain); name != "." && name != "/" {
-		return name
-	}
-	return plain
 }

@@ -89,6 +89,8 @@ const (
 // commands returns all commands, in the order of the help.
 func commands(s *session) []*cobra.Command {
 	return []*cobra.Command{
+		addCommand(s),
+		getCommand(s),
 		statusCommand(s),
 		topCommand(s),
 		versionCommand(s),

@@ -128,11 +128,7 @@ func name(t *model.Task) string {
 	if out := t.Options["out"]; len(out) > 0 {
 		return out[0]
 	}
-	plain, _, _ := strings.Cut(model.RedactURL(t.URL), "?")
-	if base := path.Base(plain); base != "." && base != "/" {
-		return base
-	}
-	return cmp.Or(plain, "torrent or metalink")
+	return cmp.Or(display.NameOfURL(t.URL), "torrent or metalink")
 }
 
 // taskSorts are the orders of tasks. The first two are the dispatcher's and hold for

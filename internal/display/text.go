@@ -2,12 +2,15 @@ package display
 
 import (
 	"fmt"
+	"path"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
 	"github.com/mattn/go-runewidth"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Clean returns text of others as it may be printed on a terminal: each character that
@@ -41,6 +44,16 @@ func isPlain(s string) bool {
 
 // Cut shortens cleaned text to a number of columns; an ellipsis marks what is missing.
 func Cut(s string, columns int) string { return runewidth.Truncate(s, columns, "…") }
+
+// NameOfURL returns the last element of a URL's path, which names the file in most URLs,
+// or the URL without its query; passwords are removed.
+func NameOfURL(url string) string {
+	plain, _, _ := strings.Cut(model.RedactURL(url), "?")
+	if name := path.Base(plain); name != "." && name != "/" {
+		return name
+	}
+	return plain
+}
 
 // Bytes formats a size, such as "1.5 MiB".
 func Bytes(n int64) string {

@@ -19,8 +19,9 @@ type Terminal struct {
 }
 
 // recordStatus runs a program and writes its exit status to a file. tmux 3.3 does not
-// always notice that a program has ended.
-const recordStatus = `trap : INT; file=$1; shift; "$@"; echo $? >"$file.new"; mv "$file.new" "$file"`
+// always notice that a program has ended. The empty line is the one that tmux scrolls away
+// when it does.
+const recordStatus = `echo; trap : INT; file=$1; shift; "$@"; echo $? >"$file.new"; mv "$file.new" "$file"`
 
 // StartTerminal starts a program on a terminal of that size, in dir, with these
 // variables added to a small environment. It is killed at the end of the test, and if

@@ -1,0 +1,304 @@
+package ariacli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func addCommand(s *session) *cobra.Command {
+	a := &addRun{session: s, input: inputOptions{progress: display.Auto}}
+	cmd := &cobra.Command{
+		Use: "add {URL|FILE.torrent|FILE.metalink|-}...", GroupID: groupTasks,
+		Short: "Submit downloads, and print their ids",
+		Long: `add submits downloads and returns once they are stored. stdout gets the ids.
+
+The argument - reads stdin: a URL or a task as JSON in each line. --input reads a list of
+aria2c -i: the URLs of one file in a line, separated by tabs, and indented options below. A
+list is checked as a whole before anything is submitted. The ids are hashes of the client,
+the batch and the line, so the same command submits what is missing, and nothing twice.`,
+		Example: `  aria add https://example.org/film.iso
+  aria add --priority high --label project=films https://example.org/a https://example.org/b`,
+		RunE: s.run(func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) }),
+	}
+	set := cmd.Flags()
+	set.StringVar(&a.spec.ID, "id", "", "id of the task, with one URL; the same id and task again is the same task")
+	set.StringVar(&a.priority, "priority", "", "low, normal, high or urgent")
+	set.StringToStringVar(&a.spec.Tags, "tag", nil, "tag NAME=VALUE that the worker must have; repeatable")
+	set.StringToStringVar(&a.spec.Labels, "label", nil, "label NAME=VALUE for filters; repeatable")
+	set.StringVar(&a.spec.Folder, "folder", "", "folder of the worker, by its name")
+	set.StringVar(&a.out, "out", "", "name of the file, with one URL")
+	set.StringVar(&a.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
+	set.StringArrayVar(&a.headers, "header", nil, "file with request headers, one a line: @FILE")
+	set.StringVar(&a.notBefore, "not-before", "", "start no earlier: a time such as 2026-12-31T22:00:00Z, or from now such as 2h")
+	set.IntVar(&a.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed")
+	set.StringVar(&a.input.path, "input", "", "submit the entries of a list of aria2c -i; - is stdin")
+	set.StringVar(&a.input.batch, "batch", "", "name of the batch of --input (default a hash of the whole input)")
+	set.BoolVar(&a.input.lenient, "lenient", false, "skip options of --input that may not be set, and lines without a URL")
+	set.Var(&a.input.progress, "progress", "how the progress of --input is shown")
+	set.BoolVar(&a.input.dryRun, "dry-run", false, "check everything and submit nothing")
+	return cmd
+}
+
+// addRun is one run of add.
+type addRun struct {
+	*session
+	spec      model.TaskSpec // what all tasks have
+	priority  string
+	out       string
+	headers   []string
+	notBefore string
+	input     inputOptions
+	refused   []*model.Error
+	failed    int
+	done      int
+}
+
+func (a *addRun) run(cmd *cobra.Command, args []string) error {
+	if err := a.complete(); err != nil {
+		return err
+	}
+	set := cmd.Flags()
+	if a.input.path != "" {
+		if len(args) > 0 || a.spec.ID != "" || a.out != "" || a.spec.Checksum != "" {
+			return usagef("--input takes no URL, --id, --out or --checksum: these are in its file")
+		}
+		a.input.common = a.spec
+		return a.addInput(cmd.Context(), a.input)
+	}
+	for _, name := range []string{"batch", "lenient", "progress"} {
+		if set.Changed(name) {
+			return usagef("--%s is for --input only", name)
+		}
+	}
+	single := a.spec.ID != "" || a.out != "" || a.spec.Checksum != ""
+	switch {
+	case len(args) == 0:
+		return usagef("add needs a URL, a file, - or --input; see aria add -h")
+	case single && (len(args) > 1 || args[0] == "-"):
+		return usagef("--id, --out and --checksum are for one URL")
+	}
+	return a.submit(cmd.Context(), args)
+}
+
+// complete converts the flags that are not part of a spec as they are.
+func (a *addRun) complete() error {
+	if a.priority != "" {
+		if err := a.spec.Priority.UnmarshalJSON(fmt.Appendf(nil, "%q", a.priority)); err != nil {
+			return usagef("--priority: %v", err)
+		}
+	}
+	options := make(model.Options)
+	if a.out != "" {
+		options["out"] = model.OptionValue{a.out}
+	}
+	for _, header := range a.headers {
+		path, ok := strings.CutPrefix(header, "@")
+		if !ok {
+			return usagef("--header takes @FILE: a value on the command line is visible to every user of this machine")
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return usagef("--header: %v", err)
+		}
+		for line := range strings.Lines(string(text)) {
+			if line = strings.TrimSpace(line); line != "" {
+				options["header"] = append(options["header"], line)
+			}
+		}
+	}
+	if len(options) > 0 {
+		a.spec.Options = options
+	}
+	if a.notBefore == "" {
+		return nil
+	}
+	if d, err := time.ParseDuration(a.notBefore); err == nil {
+		a.spec.NotBefore = model.Time(time.Now().Add(d).UnixMilli())
+		return nil
+	}
+	at, err := time.Parse(time.RFC3339, a.notBefore)
+	if err != nil {
+		return usagef("--not-before: %q is neither a time such as 2026-12-31T22:00:00Z nor a duration such as 2h", a.notBefore)
+	}
+	a.spec.NotBefore = model.Time(at.UnixMilli())
+	return nil
+}
+
+// specs yields the tasks of the arguments. A line of stdin that is no task ends it with
+// an error.
+func (a *addRun) specs(args []string) iter.Seq2[*model.TaskSpec, error] {
+	return func(yield func(*model.TaskSpec, error) bool) {
+		for _, arg := range args {
+			if arg != "-" {
+				if spec, err := a.specOf(arg); !yield(spec, err) || err != nil {
+					return
+				}
+				continue
+			}
+			lines := bufio.NewScanner(a.in)
+			lines.Buffer(nil, 2*model.MaxInline)
+			for n := 1; lines.Scan(); n++ {
+				text := strings.TrimSpace(lines.Text())
+				if text == "" {
+					continue
+				}
+				spec, err := a.specOfLine(text)
+				if err != nil {
+					err = usagef("line %d of stdin: %v", n, err)
+				}
+				if !yield(spec, err) || err != nil {
+					return
+				}
+			}
+			if err := lines.Err(); err != nil {
+				yield(nil, usagef("stdin: %v", err))
+				return
+			}
+		}
+	}
+}
+
+// specOf returns the task of one argument.
+func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
+	spec := a.spec
+	spec.ID = cmpOrNewID(spec.ID)
+	isFile := strings.HasSuffix(arg, ".torrent") || strings.HasSuffix(arg, ".metalink") || strings.HasSuffix(arg, ".meta4")
+	if !isFile || strings.Contains(arg, "://") {
+		spec.URL = arg
+		return &spec, nil
+	}
+	data, err := os.ReadFile(arg)
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	if strings.HasSuffix(arg, ".torrent") {
+		spec.Torrent = data
+	} else {
+		spec.Metalink = data
+	}
+	return &spec, nil
+}
+
+func cmpOrNewID(id string) string {
+	if id != "" {
+		return id
+	}
+	return newID()
+}
+
+// specOfLine returns the task of a line of stdin: what it does not say is that of the
+// flags.
+func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
+	if !strings.HasPrefix(text, "{") {
+		spec := a.spec
+		spec.ID, spec.URL = newID(), text
+		return &spec, nil
+	}
+	spec := a.spec
+	spec.Options, spec.Tags, spec.Labels = maps.Clone(a.spec.Options), maps.Clone(a.spec.Tags), maps.Clone(a.spec.Labels)
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&spec); err != nil {
+		return nil, err
+	}
+	spec.ID = cmpOrNewID(spec.ID)
+	return &spec, nil
+}
+
+// submit submits the tasks in batches as they are read, and prints each.
+func (a *addRun) submit(ctx context.Context, args []string) error {
+	a.form = a.form.or(formID)
+	p := newPrinter(a.session, records[submitted]{
+		columns: []column[submitted]{
+			{name: "ID", cell: func(t submitted) string { return t.ID }},
+			{name: "STATUS", cell: func(t submitted) string { return string(t.Status) }},
+		},
+		id: func(t submitted) string { return t.ID },
+	})
+	err := a.submitEach(ctx, args, p)
+	if endErr := p.end(); err == nil {
+		err = endErr
+	}
+	switch {
+	case err != nil:
+		return err
+	case a.failed > 0:
+		return &failure{exit: exitOf(a.refused[0].Code), all: a.refused, said: model.Error{
+			Code: a.refused[0].Code, Message: fmt.Sprintf("%d of %d tasks were refused", a.failed, a.done),
+		}}
+	}
+	return nil
+}
+
+func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submitted]) error {
+	var pending []string
+	var readErr error
+	specs := func(yield func(*model.TaskSpec) bool) {
+		for spec, err := range a.specs(args) {
+			if err != nil {
+				readErr = err
+				return
+			}
+			pending = append(pending, spec.ID)
+			if !yield(spec) {
+				return
+			}
+		}
+	}
+	if a.input.dryRun {
+		for spec := range specs {
+			if err := spec.Validate(); err != nil {
+				return err
+			}
+			if err := p.print(submitted{ID: spec.ID}); err != nil {
+				return err
+			}
+		}
+		return readErr
+	}
+	tasks, err := a.tasks(ctx)
+	if err != nil {
+		return err
+	}
+	for o, err := range tasks.SubmitEach(ctx, specs) {
+		if err != nil {
+			return errors.Join(err, readErr)
+		}
+		t := submitted{ID: pending[0], Status: o.Status, Error: o.Err}
+		pending = pending[1:]
+		if err := a.report(p, t, o); err != nil {
+			return err
+		}
+	}
+	return readErr
+}
+
+// report prints a task, or keeps the error of one that was refused.
+func (a *addRun) report(p *printer[submitted], t submitted, o client.Outcome) error {
+	a.done++
+	if o.Err == nil {
+		return p.print(t)
+	}
+	if a.failed++; a.failed <= maxListed {
+		a.refused = append(a.refused, o.Err.For(t.ID))
+	}
+	if slices.Contains([]string{formJSON, formJSONL, formTemplate}, a.form.kind) {
+		return p.print(t)
+	}
+	return nil
+}

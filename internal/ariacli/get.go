@@ -1,0 +1,276 @@
+package ariacli
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func getCommand(s *session) *cobra.Command {
+	g := &getRun{session: s, progress: display.Auto}
+	cmd := &cobra.Command{
+		Use: "get URL...", GroupID: groupTasks, Args: cobra.MinimumNArgs(1),
+		Short: "Download files, show the progress, and print where they are",
+		Long: `get submits the URLs, waits until all are completed or have failed, and shows bars on a
+terminal. stdout gets a line for each file, WORKER:PATH, as scp takes it; errors go to
+stderr. The path is absolute if you may read the worker's record, and relative to the
+worker's folder otherwise.
+
+Ctrl-C ends get, not the downloads: aria top shows them again.`,
+		Example: `  aria get https://example.org/film.iso
+  aria get --out film.iso https://example.org/download?id=7`,
+		RunE: s.run(func(cmd *cobra.Command, urls []string) error { return g.run(cmd.Context(), urls) }),
+	}
+	cmd.Flags().VarP(&g.progress, "progress", "", "how progress is shown")
+	cmd.Flags().StringVar(&g.out, "out", "", "name of the file, with one URL")
+	cmd.Flags().StringVar(&g.spec.Folder, "folder", "", "folder of the worker, by its name")
+	cmd.Flags().StringVar(&g.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
+	return cmd
+}
+
+// getRun is one run of get.
+type getRun struct {
+	*session
+	progress display.Mode
+	out      string
+	spec     model.TaskSpec // what all URLs have
+	dirs     map[string]string
+}
+
+// gotten is one URL of get, for the output.
+type gotten struct {
+	ID     string           `json:"id"`
+	URL    string           `json:"url"`
+	Status model.Status     `json:"status,omitempty"`
+	Worker string           `json:"worker_id,omitempty"`
+	Dir    string           `json:"dir,omitempty"` // of the worker, if it may be read
+	Files  []model.File     `json:"files,omitempty"`
+	Error  *model.TaskError `json:"error,omitempty"`
+}
+
+func (g *getRun) run(ctx context.Context, urls []string) error {
+	if len(urls) > 1 && (g.out != "" || g.spec.Checksum != "") {
+		return usagef("--out and --checksum are for one URL, not for %d", len(urls))
+	}
+	tasks, err := g.tasks(ctx)
+	if err != nil {
+		return err
+	}
+	all, refused, err := g.submit(ctx, tasks, urls)
+	if err != nil {
+		return err
+	}
+	shown, err := g.follow(ctx, &tasks.Tasks, all)
+	if err != nil {
+		if ctx.Err() != nil && shown < len(all) {
+			g.hintf("the downloads continue; aria top shows them")
+		}
+		return err
+	}
+	return g.print(ctx, all, refused)
+}
+
+// newID returns a random id, which is also its gid.
+func newID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// submit submits the URLs. One that is refused costs only itself.
+func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string) (all []*gotten, refused []*model.Error, err error) {
+	specs := make([]*model.TaskSpec, len(urls))
+	for i, url := range urls {
+		spec := g.spec
+		spec.ID, spec.URL = newID(), url
+		if g.out != "" {
+			spec.Options = model.Options{"out": {g.out}}
+		}
+		specs[i] = &spec
+	}
+	n := 0
+	for o, err := range tasks.SubmitEach(ctx, slices.Values(specs)) {
+		if err != nil {
+			return nil, nil, err
+		}
+		spec := specs[n]
+		n++
+		if o.Err != nil {
+			e := *o.Err
+			e.Message = model.RedactURL(spec.URL) + ": " + e.Message
+			refused = append(refused, &e)
+			continue
+		}
+		all = append(all, &gotten{ID: spec.ID, URL: model.RedactURL(spec.URL), Status: o.Status})
+	}
+	return all, refused, nil
+}
+
+// follow shows the tasks until all have ended; it returns how many have.
+func (g *getRun) follow(ctx context.Context, tasks *client.Tasks, all []*gotten) (ended int, err error) {
+	byID := make(map[string]*gotten, len(all))
+	ids := make([]string, len(all))
+	for i, t := range all {
+		byID[t.ID], ids[i] = t, t.ID
+	}
+	err = g.show(ctx, tasks, ids, g.progress, func(t *model.Task) {
+		ended++
+		one := byID[t.ID]
+		one.Status, one.Error = t.Status, t.Error
+		if t.Result != nil {
+			one.Worker, one.Files = t.Result.WorkerID, t.Result.Files
+		}
+	})
+	return ended, err
+}
+
+// show follows tasks on a display until all have ended, and calls ended for each.
+func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, mode display.Mode, ended func(*model.Task)) error {
+	if s.flags.quiet || s.jsonErrors() {
+		mode = display.None
+	}
+	d, err := display.New(display.Options{Mode: mode, Out: s.errOut})
+	if err != nil {
+		return usagef("--progress: %v", err)
+	}
+	defer d.Close()
+	follower, err := tasks.Follow(ctx, client.WithProgress())
+	if err != nil {
+		return err
+	}
+	defer follower.Close()
+	follower.Add(ids...)
+	follower.NoMore()
+	for change, err := range follower.Changes(ctx) {
+		if err != nil {
+			return err
+		}
+		t := change.Task
+		if change.Err != nil { // it was deleted by another
+			t = &model.Task{TaskSpec: model.TaskSpec{ID: change.ID}, TaskState: model.TaskState{Status: model.StatusCanceled, Error: &model.TaskError{Message: change.Err.Message}}}
+		}
+		d.Update(itemOf(t))
+		if t.Status.Terminal() {
+			ended(t)
+		}
+	}
+	return nil
+}
+
+// itemOf is a task on a display.
+func itemOf(t *model.Task) display.Item {
+	i := display.Item{
+		Key: t.ID, Name: taskFile(t), Status: t.Status,
+		Completed: t.CompletedLength, Total: t.TotalLength, Speed: t.DownloadSpeed,
+	}
+	switch {
+	case t.Status == model.StatusCompleted && t.Result != nil:
+		i.Completed, i.Total = t.Result.TotalLength, t.Result.TotalLength
+	case t.Status == model.StatusCanceled:
+		i.Error = "canceled"
+	case t.Error != nil && t.Status == model.StatusFailed:
+		i.Error = t.Error.Message
+	case t.Error != nil:
+		i.LastError = t.Error.Message
+	}
+	return i
+}
+
+// taskFile names the file of a task.
+func taskFile(t *model.Task) string {
+	if out := t.Options["out"]; len(out) > 0 {
+		return out[0]
+	}
+	return cmp.Or(display.NameOfURL(t.URL), t.ID)
+}
+
+// print prints where the files are, and returns the error of those that are missing.
+func (g *getRun) print(ctx context.Context, all []*gotten, refused []*model.Error) error {
+	completed := 0
+	p := newPrinter(g.session, records[*gotten]{
+		columns: []column[*gotten]{
+			{name: "ID", cell: func(t *gotten) string { return t.ID }},
+			{name: "STATUS", cell: func(t *gotten) string { return string(t.Status) }},
+			{name: "URL", cell: func(t *gotten) string { return t.URL }},
+		},
+		id: func(t *gotten) string { return t.ID },
+	})
+	for _, t := range all {
+		t.Dir = g.dirOf(ctx, t.Worker)
+		if t.Status == model.StatusCompleted {
+			completed++
+		} else {
+			refused = append(refused, model.Errorf(model.CodeConflict, "%s: %s: %s", t.URL, t.Status, reasonOf(t)).For(t.ID))
+		}
+		if err := g.printOne(p, t); err != nil {
+			return err
+		}
+	}
+	if g.form.kind != "" {
+		if err := p.end(); err != nil {
+			return err
+		}
+	}
+	if len(refused) == 0 {
+		return nil
+	}
+	return &failure{
+		exit: exitNotDone, all: refused,
+		said: *model.Errorf(model.CodeConflict, "%d of %d completed", completed, completed+len(refused)),
+	}
+}
+
+func reasonOf(t *gotten) string {
+	if t.Error == nil {
+		return "without an error"
+	}
+	return t.Error.Message
+}
+
+// printOne prints one task in the form of the session, and without one its files.
+func (g *getRun) printOne(p *printer[*gotten], t *gotten) error {
+	if g.form.kind != "" {
+		return p.print(t)
+	}
+	for _, f := range t.Files {
+		if _, err := fmt.Fprintf(g.session.out, "%s:%s\n", printable(t.Worker), printable(path.Join(t.Dir, f.Path))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dirOf returns the folder of a worker, "" if it may not be read.
+func (g *getRun) dirOf(ctx context.Context, worker string) string {
+	if worker == "" || g.spec.Folder != "" {
+		return ""
+	}
+	if dir, ok := g.dirs[worker]; ok {
+		return dir
+	}
+	if g.dirs == nil {
+		g.dirs = make(map[string]string)
+	}
+	operator, err := g.operator(ctx)
+	if err == nil {
+		var w *model.Worker
+		if w, err = operator.Worker(ctx, worker); err == nil {
+			g.dirs[worker] = w.Dir
+		}
+	}
+	if err != nil && !errors.Is(err, client.ErrForbidden) {
+		g.hintf("the folder of %s is unknown: %v", worker, err)
+	}
+	return g.dirs[worker]
+}
