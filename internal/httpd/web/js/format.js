@@ -76,7 +76,7 @@ export function fileName(task) {
   const out = task.options?.out;
   if (out) return String(out);
   const files = task.result?.files;
-  if (files?.length) return files[0].path + (files.length > 1 ? ` and ${files.length - 1} more` : '');
+  if (files?.length) return files[0].path.split('/').pop() + (files.length > 1 ? ` and ${files.length - 1} more` : '');
   if (!task.url) return 'torrent or metalink ' + task.id.slice(-8);
   try {
     const u = new URL(task.url);

@@ -36,7 +36,7 @@ export function mountTable(root, { title, signal, columns, rows, key, none, note
   };
   const draw = () => {
     const wanted = search.value.trim().toLowerCase();
-    const shown = list.filter((r) => String(r[key]).toLowerCase().includes(wanted)).sort(compare);
+    const shown = list.filter((r) => String(r[columns[0].key]).toLowerCase().includes(wanted)).sort(compare);
     columns.forEach((c, i) => {
       const th = heads[i].closest('th');
       if (sort === c.key) th.setAttribute('aria-sort', down ? 'descending' : 'ascending');
@@ -57,7 +57,7 @@ export function mountTable(root, { title, signal, columns, rows, key, none, note
   };
   every(3000, signal, async () => {
     try {
-      list = rows(readStatus(await status(signal)));
+      list = await rows(readStatus(await status(signal)), signal);
       problem.show(null);
       draw();
     } catch (e) {

@@ -8,7 +8,7 @@ import { plot } from '../charts.js';
 import { follow } from '../live.js';
 import { showAdd } from '../add.js';
 import { button } from '../dialog.js';
-import { readStatus, readSeries } from '../data.js';
+import { readStatus, readSeries, failingHosts } from '../data.js';
 import * as f from '../format.js';
 
 const figure = (label, href) => {
@@ -60,9 +60,7 @@ export function mount(root, { signal }) {
       slots.show(`${f.count(s.usedSlots)} of ${f.count(s.totalSlots)}`);
       use.show(s.load);
       workers.show(f.count(s.activeWorkers), s.totalWorkers > s.activeWorkers ? `of ${f.count(s.totalWorkers)}; the others are offline` : 'all are connected');
-      if (s.commitP99 !== null) commit.show(f.duration(s.commitP99));
       waiting.show(s.waiting);
-      hosts.show(s.hosts);
       welcome.hidden = s.total > 0;
       welcome.previousElementSibling.classList.toggle('quiet', s.total === 0);
     } catch (e) {
@@ -73,8 +71,14 @@ export function mount(root, { signal }) {
     try {
       const s = readSeries(await askSeries(signal));
       plots.show(s);
-      if (s.commitP99 !== null) commit.show(f.duration(s.commitP99), 'last minute');
+      const last = s.commit.findLast((v) => v !== null);
+      if (last !== undefined) commit.show(f.duration(last), 'in the newest interval');
     } catch { /* the figures above say that the dispatcher cannot be reached */ }
+  });
+  every(15000, signal, async () => {
+    try {
+      hosts.show(await failingHosts(signal));
+    } catch { /* as above */ }
   });
   follow({ types: ['worker'], handle: () => refresh(), resync: () => refresh() }, signal);
 }
@@ -102,21 +106,23 @@ function waitingPanel() {
 }
 
 function hostsPanel() {
-  const t = table('Failing hosts', [{ title: 'Host' }, { title: 'Failures', class: 'r' }, { title: 'Last error' }]);
-  const none = h('p', { class: 'muted' }, 'No host has failed recently.');
-  const el = panel('Failing hosts', none, t);
-  el.show = (hosts) => {
-    const failing = hosts.filter((x) => x.failures > 0 || x.cooling).sort((a, b) => b.failures - a.failures).slice(0, 8);
+  const t = table('Failing hosts', [{ title: 'Host' }, { title: 'Failed tasks', class: 'r' }, { title: 'Last error' }]);
+  const none = h('p', { class: 'muted' }, 'No task has failed in the last hour.');
+  const note = h('p', { class: 'muted' }, 'Among the newest failed tasks of the last hour.');
+  const el = panel('Failing hosts', none, t, note);
+  el.show = ({ hosts, complete }) => {
+    const failing = hosts.slice(0, 8);
+    note.hidden = complete;
     none.hidden = failing.length > 0;
     t.hidden = failing.length === 0;
     keyed(t.body, failing, (x) => x.host, (x) => {
       const count = cell('r num');
       const error = cell('muted clip');
       return {
-        el: h('tr', null, h('td', { class: 'clip' }, h('a', { href: '#/tasks?status=failed&text=' + encodeURIComponent(x.host) }, name(x.host))), count, error),
+        el: h('tr', null, h('td', { class: 'clip' }, h('a', { href: '#/tasks?status=failed&since=1h&text=' + encodeURIComponent(x.host) }, name(x.host))), count, error),
         update(now) {
           count.show(f.count(now.failures));
-          error.show(now.error || (now.cooling ? 'asked to wait (Retry-After)' : ''));
+          error.show(now.error);
         },
       };
     });

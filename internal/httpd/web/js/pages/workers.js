@@ -38,7 +38,7 @@ export function mount(root, { query, signal }) {
       },
     },
   }, h('div', { class: 'filter-row' }, h('label', { class: 'searchbox' }, icon('search'), goTo)), h('fieldset', { class: 'chips' }, h('legend', { class: 'sr' }, 'Status'), boxes));
-  const t = table('Workers', [{ title: 'Name' }, { title: 'Status' }, { title: 'Slots', class: 'c-progress' }, { title: 'Speed', class: 'r c-size' },
+  const t = table('Workers', [{ title: 'Name' }, { title: 'Status' }, { title: 'Slots', class: 'c-progress' },
     { title: 'Disk free', class: 'r c-speed' }, { title: 'Health', class: 'r c-eta' }, { title: 'Seen', class: 'r c-age' }, { title: 'Version', class: 'c-worker' }, { title: ' ', content: h('span', { class: 'sr' }, 'Actions') }]);
   const none = h('div', { hidden: true });
   const pages = pager((where) => {
@@ -87,13 +87,11 @@ export function mount(root, { query, signal }) {
   return { change };
 }
 
-export const workerSpeed = (w) => w.download_speed ?? null;
-
 function row(worker, changed) {
   const status = badge(worker.status);
   const slots = meter('Slots in use');
   const sub = h('span', { class: 'sub muted clip' });
-  const [speed, disk, health, seen] = ['r num c-size', 'r num c-speed', 'r num c-eta', 'r num c-age'].map(cell);
+  const [disk, health, seen] = ['r num c-speed', 'r num c-eta', 'r num c-age'].map(cell);
   const version = cell('c-worker muted clip');
   let now = worker;
   const act = async (verb) => { if (await onWorker(verb, now)) changed(); };
@@ -101,13 +99,12 @@ function row(worker, changed) {
   const drop = button('Remove ' + worker.id, () => act('remove'), { kind: 'icon', icon: 'trash' });
   return {
     el: h('tr', null, h('td', { class: 'c-name' }, link('worker', worker.id, worker.id, 'rowlink clip'), sub), h('td', null, status), h('td', { class: 'c-progress' }, slots),
-      speed, disk, health, seen, version, h('td', { class: 'row-tools' }, drain, drop)),
+      disk, health, seen, version, h('td', { class: 'row-tools' }, drain, drop)),
     update(w) {
       now = w;
       status.show(w.status);
       set(sub, w.status_reason || [w.hostname, w.address].filter(Boolean).join(' · '));
       slots.show(w.total_slots ? (100 * w.used_slots) / w.total_slots : 0, `${f.count(w.used_slots)} of ${f.count(w.total_slots)}`);
-      speed.show(workerSpeed(w) === null ? '–' : f.speed(workerSpeed(w)));
       disk.show(w.health_metrics?.disk_free ? f.bytes(w.health_metrics.disk_free) : '–');
       health.show(Math.round(w.health ?? 0) + '%');
       seen.show(f.ago(w.last_heartbeat));

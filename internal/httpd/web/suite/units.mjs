@@ -1,0 +1,84 @@
+// Tests of the functions that need no page.
+
+import test from 'node:test';
+import assert from 'node:assert/strict';
+
+globalThis.location = { href: 'http://127.0.0.1:8080/' };
+const f = await import('../js/format.js');
+const { readFilter, describe, commandWords, matches, isEmpty } = await import('../js/filter.js');
+const { command, shell } = await import('../js/dialog.js');
+const { csvCell } = await import('../js/export.js');
+const { visible } = await import('../js/dom.js');
+const { readStatus, readSeries } = await import('../js/data.js');
+
+const filter = (text) => readFilter(new URLSearchParams(text));
+
+test('sizes and durations have one fitting unit', () => {
+  assert.equal(f.bytes(0), '0 B');
+  assert.equal(f.bytes(999), '999 B');
+  assert.equal(f.bytes(1500), '1.5 KB');
+  assert.equal(f.bytes(123456789), '123 MB');
+  assert.equal(f.bytes(NaN), '–');
+  assert.equal(f.speed(0), '–');
+  assert.equal(f.duration(0.0000005), '1 µs');
+  assert.equal(f.duration(0.0042), '4.2 ms');
+  assert.equal(f.duration(59), '59 s');
+  assert.equal(f.duration(61), '1 min 1 s');
+  assert.equal(f.duration(90000), '1 d 1 h');
+  assert.equal(f.duration(Infinity), '–');
+  assert.equal(f.percent(99.97), '99.9%');
+  assert.equal(f.percent(100), '100%');
+});
+
+test('a task is named by its file', () => {
+  assert.equal(f.fileName({ url: 'https://a.example/b/c%20d.iso?x=1' }), 'c d.iso');
+  assert.equal(f.fileName({ url: 'https://a.example/' }), 'a.example');
+  assert.equal(f.fileName({ url: 'https://a.example/%E0%A4%A' }), '%E0%A4%A');
+  assert.equal(f.fileName({ url: 'magnet:?xt=urn:btih:aa&dn=x.iso' }), 'x.iso');
+  assert.equal(f.fileName({ url: 'not a URL' }), 'not a URL');
+  assert.equal(f.fileName({ id: '0123456789abcdef' }), 'torrent or metalink 89abcdef');
+  assert.equal(f.fileName({ result: { files: [{ path: 'a' }, { path: 'b' }] } }), 'a and 1 more');
+});
+
+test('a filter is the same in the address, in words and as a command', () => {
+  const one = filter('status=failed,nonsense&client=shop&label=a%3Db%3Dc&text=it%27s');
+  assert.deepEqual(one, { status: ['failed'], client: 'shop', labels: { a: 'b=c' }, text: "it's" });
+  assert.equal(describe(one), 'failed, "it\'s" in the URL, client shop, label a=b=c');
+  assert.equal(command('ls', ...commandWords(one)), "aria ls --status failed --client shop --text 'it'\\''s' --label a=b=c");
+  assert.ok(Math.abs(Date.parse(filter('since=1h').since) - (Date.now() - 3600e3)) < 5000);
+  assert.deepEqual(filter('since=nonsense&until='), {});
+  assert.ok(isEmpty(filter('order=created_at')));
+  assert.ok(matches(one, { status: 'failed' }) && !matches(one, { status: 'pending' }));
+});
+
+test('words are quoted for a shell', () => {
+  assert.equal(shell('abc-1'), 'abc-1');
+  assert.equal(shell(''), "''");
+  assert.equal(shell('$(rm x)'), "'$(rm x)'");
+  assert.equal(shell('a\nb'), "'a\nb'");
+});
+
+test('a cell of a table is no formula and one field', () => {
+  assert.equal(csvCell('=1+1'), "'=1+1");
+  assert.equal(csvCell('a,"b"'), '"a,""b"""');
+  assert.equal(csvCell(-5), '-5');
+  assert.equal(csvCell({ message: 'line\nbreak' }), '"line\nbreak"');
+  assert.equal(csvCell(undefined), '');
+});
+
+test('marks of direction are shown by their number', () => {
+  assert.equal(visible('a\u202Eb\u0000'), 'a‹U+202E›b‹U+0000›');
+  assert.equal(visible('naïve кино 漢字 😀'), 'naïve кино 漢字 😀');
+  assert.equal(visible(null), '');
+});
+
+test('a status of an older dispatcher is read too', () => {
+  const s = readStatus({ tasks_by_status: { pending: 2 }, waiting: { 'waits for a free slot': 2, other: 0 } });
+  assert.deepEqual(s.waiting, [{ key: 'waits for a free slot', text: 'waits for a free slot', count: 2 }]);
+  assert.equal(s.oldest, null);
+  assert.deepEqual(s.hosts, []);
+  const t = readStatus({ waiting_reasons: { no_slot: 1, held: 0 }, oldest_waiting: { normal: 5, high: 9 } });
+  assert.equal(t.waiting[0].text, 'waits for a free slot');
+  assert.deepEqual([t.oldest, t.oldestPriority], [9, 'high']);
+  assert.deepEqual(readSeries({ times: [1, 2], downloading: [3] }).downloading, [3, null]);
+});
