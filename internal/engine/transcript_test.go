@@ -349,7 +349,7 @@ func (w *world) said(s string) model.Report {
 		p, _ := strconv.ParseFloat(detail, 64)
 		r.Progress, r.CompletedLength = p, int64(p)*r.TotalLength/100
 	}
-	w.must(r.Validate())
+	w.must(r.Normalize())
 	return r
 }
 

@@ -78,7 +78,7 @@ func (l *taskReports) add(n int, raw jsontext.Value) {
 	r := &l.list[len(l.list)-1]
 	err := Lenient(raw, r)
 	if err == nil {
-		if err = model.AsError(r.Validate()); err == nil {
+		if err = model.AsError(r.Normalize()); err == nil {
 			return
 		}
 	}
@@ -238,7 +238,7 @@ func DecodeReport(data []byte, worker string) (list []ReportEntry, many bool, er
 func checkReport(w *wireReport, worker string) ReportEntry {
 	err := checkWorker(w.WorkerID, worker)
 	if err == nil {
-		err = model.AsError(w.Validate())
+		err = model.AsError(w.Normalize())
 	}
 	if err != nil {
 		return ReportEntry{Err: WithID(w.ID, err)}

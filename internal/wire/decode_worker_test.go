@@ -54,7 +54,7 @@ func TestDecodeHeartbeat_BadEntryCostsItselfOnly(t *testing.T) {
 			}
 			byID := map[string]model.Report{}
 			for _, r := range h.Tasks {
-				if err := r.Validate(); err != nil {
+				if err := r.Normalize(); err != nil {
 					t.Errorf("the entry %s came through invalid: %v", r.ID, err)
 				}
 				byID[r.ID] = r

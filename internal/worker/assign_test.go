@@ -253,7 +253,7 @@ func TestAssign_RefusalNamesTheReason(t *testing.T) {
 				if !strings.Contains(r.Error.Message, test.says) {
 					t.Errorf("%q does not name %q", r.Error.Message, test.says)
 				}
-				if err := r.Validate(); err != nil {
+				if err := r.Normalize(); err != nil {
 					t.Errorf("the report is not legal: %v", err)
 				}
 				same(t, "the engine has", n.engine.has(), nil)

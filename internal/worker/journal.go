@@ -51,7 +51,7 @@ func (e *entry) check(id string) error {
 			return errors.New("is finished without its report")
 		}
 		e.Report.Repair() // an earlier worker may have stored wrong lengths of a server
-		return e.Report.Validate()
+		return e.Report.Normalize()
 	case e.Phase != phaseAccepted:
 		return fmt.Errorf("has the unknown phase %.20q", e.Phase)
 	}

@@ -160,6 +160,7 @@ func (h *Heartbeat) ValidateIdentity() error {
 }
 
 // Validate checks a heartbeat; the error is CodeInvalid and names the field.
+// It normalizes the reports, see [Report.Normalize].
 func (h *Heartbeat) Validate() error {
 	if err := h.ValidateIdentity(); err != nil {
 		return err
@@ -188,7 +189,7 @@ func (h *Heartbeat) Validate() error {
 		return err
 	}
 	for i := range h.Tasks {
-		if err := h.Tasks[i].Validate(); err != nil {
+		if err := h.Tasks[i].Normalize(); err != nil {
 			e := *AsError(err)
 			e.Message = fmt.Sprintf("tasks[%d].%s", i, e.Message)
 			return &e
@@ -208,10 +209,10 @@ func (r TaskRef) Validate() error {
 	return nil
 }
 
-// Validate checks a report; the error is CodeInvalid and names the field. Texts and
-// lists that are merely too long are cut, not refused: a worker must always be able to
-// report the end of an attempt.
-func (r *Report) Validate() error {
+// Normalize checks a report; the error is CodeInvalid and names the field. It cuts texts
+// and lists that are merely too long: a worker must always be able to report the end of an
+// attempt. After an error the report is unchanged.
+func (r *Report) Normalize() error {
 	if err := CheckName("id", r.ID); err != nil {
 		return err
 	}

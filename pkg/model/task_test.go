@@ -140,7 +140,7 @@ func TestReportValidate_ErrorNamesField(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			r := ok
 			c.edit(&r)
-			checkRefusal(t, r.Validate(), c.want)
+			checkRefusal(t, r.Normalize(), c.want)
 			h := Heartbeat{WorkerID: "w", Instance: "i", State: StateReady, Tasks: []Report{ok, r}}
 			want := c.want
 			if want != "" {
@@ -151,13 +151,13 @@ func TestReportValidate_ErrorNamesField(t *testing.T) {
 	}
 	for given, want := range map[Duration]Duration{-1: 0, 0: 0, 1: Seconds(1), Seconds(7): Seconds(7), MaxDuration: MaxRetryAfter} {
 		r := ok
-		if r.RetryAfter = given; r.Validate() != nil || r.RetryAfter != want {
+		if r.RetryAfter = given; r.Normalize() != nil || r.RetryAfter != want {
 			t.Errorf("retry_after %v becomes %v, want %v", given, r.RetryAfter, want)
 		}
 	}
 	long := Report{ID: "a", Attempt: 1, Status: ReportFailed, Error: &TaskError{Class: ClassRetryable, Message: strings.Repeat("ä", 3000)},
 		Result: &Result{Files: make([]File, 5000)}}
-	if err := long.Validate(); err != nil || len(long.Error.Message) > MaxMessage || len(long.Result.Files) != MaxResultFiles {
+	if err := long.Normalize(); err != nil || len(long.Error.Message) > MaxMessage || len(long.Result.Files) != MaxResultFiles {
 		t.Errorf("what is merely long is cut: %v, %d bytes, %d files", err, len(long.Error.Message), len(long.Result.Files))
 	}
 }
