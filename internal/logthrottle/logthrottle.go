@@ -2,19 +2,21 @@
 package logthrottle
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
 	"time"
 )
 
-// Quiet is the time in which a [Throttle] passes a bounded number of messages.
+// Quiet is the quiet time of a [Throttle] that has no other.
 const Quiet = 10 * time.Second
 
-// Throttle passes Burst messages in each quiet time, and counts the others: the next a
+// Throttle passes Burst messages in each quiet time, and counts the others: the next
 // line that passes states how many times it happened. It is safe for concurrent use.
 type Throttle struct {
-	Burst int // 0 is 1
+	Burst int           // 0 is 1
+	Quiet time.Duration // 0 is [Quiet]
 
 	mu     sync.Mutex
 	began  time.Time // of the current quiet time
@@ -39,7 +41,7 @@ func (t *Throttle) take(now time.Time) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.count++
-	if now.Sub(t.began) >= Quiet {
+	if now.Sub(t.began) >= cmp.Or(t.Quiet, Quiet) {
 		t.began, t.passed = now, 0
 	}
 	if t.passed >= max(t.Burst, 1) {

@@ -24,4 +24,13 @@ func TestThrottle_PassesBurstPerQuietTime(t *testing.T) {
 			t.Errorf("burst %d: the next one stands for %d, want %d", c.burst, n, 1000-c.passes+1)
 		}
 	}
+	th := Throttle{Quiet: time.Minute}
+	for _, c := range []struct {
+		after time.Duration
+		want  int
+	}{{0, 1}, {Quiet, 0}, {time.Minute, 2}} {
+		if n := th.take(start.Add(c.after)); n != c.want {
+			t.Errorf("with a quiet time of a minute, after %v: %d, want %d", c.after, n, c.want)
+		}
+	}
 }

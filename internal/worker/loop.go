@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
 
+	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -81,21 +83,15 @@ type loop struct {
 	nextSweep time.Time
 	emptying  bool
 
-	engineLog, linkLog, conflictLog, diskLog logThrottle
+	engineLog, linkLog, conflictLog, diskLog logthrottle.Throttle
 }
-
-// logThrottle is the time of the last warning about a failure.
-type logThrottle time.Time
 
 // warnThrottled logs a lasting failure once a minute. It logs nothing while the worker
 // stops.
-func (w *Worker) warnThrottled(last *logThrottle, message string, args ...any) {
-	now := time.Now()
-	if t := time.Time(*last); w.asyncCtx.Err() != nil || !t.IsZero() && now.Sub(t) < warnInterval {
-		return
+func (w *Worker) warnThrottled(limit *logthrottle.Throttle, message string, args ...any) {
+	if w.asyncCtx.Err() == nil {
+		limit.Log(w.log, slog.LevelWarn, message, args...)
 	}
-	*last = logThrottle(now)
-	w.log.Warn(message, args...)
 }
 
 func (w *Worker) initLoop(entries []*entry) {
@@ -105,6 +101,9 @@ func (w *Worker) initLoop(entries []*entry) {
 	// reconciliation, the trash, the moves. So none of them waits for the loop.
 	w.outcomes = make(chan func(), 4+maxMoves)
 	w.probes = make(chan struct{})
+	for _, limit := range []*logthrottle.Throttle{&w.engineLog, &w.linkLog, &w.conflictLog, &w.diskLog} {
+		limit.Quiet = warnInterval
+	}
 	w.heartbeatBackoff = newBackoff(250*time.Millisecond, 5*time.Second)
 	w.reportBackoff = newBackoff(500*time.Millisecond, 30*time.Second)
 	for _, e := range entries {
