@@ -3,7 +3,6 @@ package worker
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -144,42 +143,14 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 	if state, _ := w.state(now); state != w.lastState {
 		w.scheduleHeartbeat() // the dispatcher starts or stops assigning tasks
 	}
-	var complete []*heldTask
-	var speed, gained int64
-	for _, want := range p.wanted {
-		h := want.held
-		if w.tasks[want.task.ID] != h {
-			continue
-		}
-		err := p.err
-		if err == nil {
-			if err = p.startErrs[h]; err == nil {
-				h.givenVersion = want.version
-			}
-		}
-		if !h.belongsInEngine() || h.wantedVersion != want.version {
-			w.scheduleReconcile()
-			continue
-		}
-		if err != nil {
-			w.noteEngineError(h, err, now, p.err != nil)
-			continue
-		}
-		h.engineErrorSince = time.Time{}
-		if state, ok := p.states[h.id()]; ok {
-			if h.counted {
-				gained = model.AddLengths(gained, state.Completed-h.report.CompletedLength)
-			}
-			h.counted = true
-			speed = model.AddLengths(speed, state.Speed)
-			if w.applyState(h, &state) {
-				complete = append(complete, h)
-			}
-		}
+	var sum passTotals
+	for i := range p.wanted {
+		f := p.find(w.tasks, &p.wanted[i])
+		outcomeHandlers[f.outcome](w, &f, now, &sum)
 	}
-	w.stats.addProgress(now, speed, gained)
-	w.counts.downloaded.Add(max(gained, 0))
-	w.journalPlacements(complete)
+	w.stats.addProgress(now, sum.speed, sum.gained)
+	w.counts.downloaded.Add(max(sum.gained, 0))
+	w.journalPlacements(sum.complete)
 	for h, err := range p.removeErrs {
 		w.onReleased(h, err)
 	}
@@ -198,61 +169,6 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 	default:
 		h.released = true
 	}
-}
-
-// applyState applies the engine's state of one download. It returns true if the download
-// is complete, after it has set the placement of the files.
-func (w *Worker) applyState(h *heldTask, s *download.State) (complete bool) {
-	h.report.GID = s.GID // a short download may end before it was seen active
-	h.report.Error = s.Before
-	switch s.Phase {
-	case download.Complete:
-		place, err := newPlacement(h.Task, s.Files)
-		if err != nil {
-			w.failTask(h, taskError(download.CodeUnknown, model.ClassPermanent, err.Error()))
-			return false
-		}
-		h.Place = place
-		return true
-	case download.Failed:
-		why := s.Err
-		if why == nil {
-			why = taskError(download.CodeUnknown, model.ClassRetryable, "the engine gave up without a reason")
-		}
-		if why.Code == download.CodeDuplicateTorrent { // such as by a URL of a torrent: its hash was not known before
-			w.finishTask(h, duplicateRejection(why.Code, why.Message))
-			return false
-		}
-		w.failTask(h, why)
-	default:
-		h.paused = false
-		h.report = model.Report{
-			ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID, Error: s.Before,
-			CompletedLength: s.Completed, TotalLength: s.Total, DownloadSpeed: s.Speed,
-		}
-		if s.Total > 0 {
-			h.report.Progress = model.KnownPercent(100 * float64(s.Completed) / float64(s.Total))
-		}
-	}
-	return false
-}
-
-// noteEngineError records that the engine does not accept a job. After engineErrorTimeout
-// the task goes to another worker: it fails if only this job is refused, and is rejected
-// without a failure if the engine does not answer at all.
-func (w *Worker) noteEngineError(h *heldTask, err error, now time.Time, engineDown bool) {
-	if h.engineErrorSince.IsZero() {
-		h.engineErrorSince = now
-		w.log.Warn("the engine does not take a task", "task", h.id(), "attempt", h.Attempt, "error", err)
-	}
-	if now.Sub(h.engineErrorSince) < engineErrorTimeout {
-		return
-	}
-	if engineDown {
-		w.finishTask(h, rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker, "the engine does not answer: %v", err))
-		return
-	}
-	w.failTask(h, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", err)))
 }
 
 // journalPlacements writes complete downloads to the journal as moving. Their files are

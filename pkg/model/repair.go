@@ -40,7 +40,7 @@ func AddLengths(a, b int64) int64 {
 	return min(KnownLength(a)+KnownLength(b), MaxLength)
 }
 
-// Repair drops or clamps every field that [Report.Validate] refuses, except the id and
+// Repair drops or clamps every field that [Report.Normalize] refuses, except the id and
 // the attempt: a worker that names both holds the attempt, whatever the other fields
 // contain. A status that is not known here changes no status, as [ReportPaused]; an
 // error class that is not known here is retryable.
