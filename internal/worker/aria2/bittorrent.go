@@ -78,6 +78,7 @@ func (e *Engine) follow(j *job, next download.Job, file string) {
 	_ = download.WipeExcept(j.Dir, func(name string) bool { // what stays is in nobody's way
 		return name != file && name != file+".aria2"
 	})
+	j.move(onFollow)
 	j.Job, j.process, j.gids = next, nil, nil
 	j.version, j.allowedSources, j.withoutCredentials, j.bytesAtFailure, j.startedOver = nil, nil, false, 0, false
 	if err := e.prepareMetalink(j); err != nil {

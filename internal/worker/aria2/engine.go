@@ -252,13 +252,10 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	}
 	defer e.releaseTurn()
 	if j := e.jobs[id]; j != nil {
-		if j.removing && j.process == nil {
-			j.supervisor = e.shared
-		}
-		j.removing = false
+		e.addAgain(j)
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, firstSource: cameFrom(&dj), supervisor: e.shared}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, firstSource: cameFrom(&dj), supervisor: e.shared, log: e.cfg.Logger}
 	j.state.GID = j.gid
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != kindPlain && !e.allows(kind) {
@@ -281,6 +278,25 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		}
 	}
 	return nil
+}
+
+// addAgain is for a job that is added while it is removed: it is submitted again after it
+// has stopped. Any other job that is there stays as it is.
+func (e *Engine) addAgain(j *job) {
+	switch j.stage {
+	case stageReleased:
+		j.supervisor = e.shared
+	case stageLeaving:
+		if j.stopping == nil { // its aria2c is being killed
+			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}
+		}
+	default:
+		return
+	}
+	j.move(onAdd)
+	if j.state.Phase != download.Active {
+		j.state = download.State{GID: j.gid}
+	}
 }
 
 func (e *Engine) allows(k kind) bool {

@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -22,10 +23,10 @@ type job struct {
 	linksRead  bool               // its torrents have been checked
 	process    *process           // the aria2c that has it; nil: to be submitted to the current one
 	gids       []string           // its gids there; empty: the submit is not confirmed
-	stopping   *stopping          // not nil while it is being stopped
-	removing   bool               // Remove was called: it is not submitted again
-	ended      bool               // state is final
+	stage      stage
+	stopping   *stopping // of stageStopping, stageAbandoned and stageLeaving
 	state      download.State
+	log        *slog.Logger
 
 	bytesAtFailure int64 // bytes at the last failure that was continued
 	startedOver    bool  // it was started over, in this process
@@ -71,7 +72,8 @@ const maxMissedPolls = 3
 // end sets the final state of a job.
 func (j *job) end(s download.State) {
 	s.GID = j.gid
-	j.state, j.ended = s, true
+	j.state = s
+	j.move(onEnd)
 }
 
 // fail ends a job. aria2c does not tell Retry-After; that of the probe holds if the

@@ -110,7 +110,7 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 		return
 	}
 	for _, j := range e.jobs {
-		if j.supervisor != v || j.ended || j.removing || j.process != nil {
+		if j.supervisor != v || j.stage != stageWaiting {
 			continue
 		}
 		if err := e.offer(ctx, s, j); err != nil && !e.judgeCall(ctx, j, err) {
@@ -124,7 +124,7 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 	claimed := map[string]bool{}
 	for _, j := range e.jobs {
-		if j.process != a.session.process || j.process == nil || j.ended && j.stopping == nil {
+		if j.process != a.session.process || j.process == nil || j.stage == stageEnded {
 			continue
 		}
 		for _, r := range family(j.ownGIDs(a.all), a.all) {
@@ -136,10 +136,12 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 			continue
 		}
 		var err error
-		switch {
-		case j.stopping != nil:
-			err = e.stepStop(ctx, a.session, j, a.all)
-		case !j.ended:
+		switch j.stage {
+		case stageStopping, stageAbandoned, stageLeaving:
+			if j.stopping != nil {
+				err = e.stepStop(ctx, a.session, j, a.all)
+			}
+		case stageRunning:
 			err = e.advance(ctx, a.session, j, a.all)
 		}
 		if err == nil {

@@ -32,6 +32,7 @@ var errStopping = errors.New("aria2c has not stopped it yet")
 // stopThen stops all downloads of a job in aria2c, frees its gids, and then calls then,
 // perhaps within a later Poll. aria2c writes no byte of the job after that.
 func (e *Engine) stopThen(ctx context.Context, s session, j *job, all map[string]*row, then func() error) error {
+	j.move(onStop)
 	j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}, then: then}
 	return e.stepStop(ctx, s, j, all)
 }
@@ -70,6 +71,7 @@ func (e *Engine) stepStop(ctx context.Context, s session, j *job, all map[string
 	if err := s.client.forgetResults(ctx, members); err != nil {
 		return err
 	}
+	j.move(onStopped)
 	j.stopping, j.process, j.gids = nil, nil, nil
 	if h.then != nil {
 		return h.then()
@@ -84,7 +86,10 @@ func (e *Engine) abandon(s session, j *job) {
 	e.cfg.Logger.Error("aria2c does not stop a download; the download is abandoned", "task", j.Task.ID)
 	message := fmt.Sprintf("aria2c did not stop this within %v", stopTimeout)
 	if s.process.attach != nil {
-		j.stopping.since, j.stopping.steps, j.stopping.asked = time.Now(), 0, map[string]bool{} // ask again
+		j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}} // ask again
+		if j.stage == stageStopping {
+			j.move(onAbandon)
+		}
 		j.failWith(&model.TaskError{Code: download.CodeUnknown, Class: model.ClassWorker, Message: message})
 		return
 	}
@@ -161,7 +166,10 @@ func (e *Engine) stopRemoved(ctx context.Context, j *job) error {
 		if j.stopping == nil {
 			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}
 		}
-		j.stopping.then, j.removing = nil, true
+		j.stopping.then = nil
+		if j.stage != stageLeaving {
+			j.move(onRemove)
+		}
 		err = e.stepStop(ctx, s, j, all)
 	}
 	if err != nil {
@@ -185,6 +193,7 @@ func (e *Engine) stopOwnDownloads(s session) {
 			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}
 		}
 		j.stopping.then = nil
+		j.move(onRemove)
 	}
 	for left := len(e.jobs); left > 0; {
 		all, err := s.client.rows(ctx)

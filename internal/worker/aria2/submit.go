@@ -212,6 +212,7 @@ func (e *Engine) recoverBytes(dj *download.Job) error {
 // fails the job.
 func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	// Stored before the call: after a call without an answer aria2c may have the job.
+	j.move(onSubmit)
 	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
 	s.process.noteJob(j)
 	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)

@@ -38,7 +38,7 @@ type group struct {
 func (e *Engine) judgeEnded() {
 	ended := map[*process][]*job{}
 	for _, j := range e.jobs {
-		if !j.ended && j.process != nil && !j.process.alive() {
+		if (j.stage == stageRunning || j.stage == stageStopping) && !j.process.alive() {
 			ended[j.process] = append(ended[j.process], j)
 		}
 	}
@@ -68,6 +68,7 @@ func (e *Engine) reassign(p *process, jobs []*job) {
 	soon := time.Since(v.began) < killWindow
 	separate := failed
 	for _, j := range jobs {
+		j.move(onLose)
 		j.process, j.gids, j.stopping = nil, nil, nil
 		j.mustRecover, j.state.Speed = true, 0
 		j.startedOver = false // a server without ranges makes it start over, which is not its failure
@@ -140,6 +141,7 @@ func (e *Engine) suspect(jobs []*job) {
 	g := &group{jobs: jobs}
 	deaths := 0
 	for _, j := range jobs {
+		j.move(onSuspect)
 		j.supervisor = nil
 		deaths = max(deaths, j.processEnds)
 	}
@@ -162,7 +164,7 @@ func (e *Engine) isolate() {
 	crowded := false
 	for _, g := range e.suspects {
 		g.jobs = slices.DeleteFunc(g.jobs, func(j *job) bool {
-			return e.jobs[j.Task.ID] != j || j.ended || j.removing || j.supervisor != nil
+			return e.jobs[j.Task.ID] != j || j.stage != stageSuspected
 		})
 		switch {
 		case len(g.jobs) == 0:
@@ -197,6 +199,7 @@ func (e *Engine) startIsolated(g *group) {
 		return // the engine is being closed
 	}
 	for _, j := range g.jobs {
+		j.move(onIsolate)
 		j.supervisor = v
 	}
 	e.isolated = append(e.isolated, v)
@@ -233,7 +236,7 @@ func (e *Engine) retireOne() {
 func (e *Engine) jobsOf(v *supervisor) []*job {
 	var jobs []*job
 	for _, j := range e.jobs {
-		if j.supervisor == v && !j.ended && !j.removing {
+		if j.supervisor == v && j.isActive() {
 			jobs = append(jobs, j)
 		}
 	}
