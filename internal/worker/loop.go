@@ -10,6 +10,7 @@ import (
 	"github.com/cenkalti/backoff/v5"
 
 	"github.com/aria-cluster/dispatcher/internal/logthrottle"
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -104,17 +105,11 @@ func (w *Worker) initLoop(entries []*entry) {
 	for _, limit := range []*logthrottle.Throttle{&w.engineLog, &w.linkLog, &w.conflictLog, &w.diskLog} {
 		limit.Quiet = warnInterval
 	}
-	w.heartbeatBackoff = newBackoff(250*time.Millisecond, 5*time.Second)
-	w.reportBackoff = newBackoff(500*time.Millisecond, 30*time.Second)
+	w.heartbeatBackoff = download.NewBackoff(250*time.Millisecond, 5*time.Second)
+	w.reportBackoff = download.NewBackoff(500*time.Millisecond, 30*time.Second)
 	for _, e := range entries {
 		w.recover(e)
 	}
-}
-
-func newBackoff(first, most time.Duration) *backoff.ExponentialBackOff {
-	b := backoff.NewExponentialBackOff()
-	b.InitialInterval, b.MaxInterval, b.Multiplier = first, most, 2
-	return b
 }
 
 // recover restores a task from the journal. A task that the configuration no longer

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -180,7 +181,7 @@ func (w *Worker) reportedTask(r *model.Report) *heldTask {
 // scheduleRetry schedules a refused report again, after a wait that doubles.
 func (w *Worker) scheduleRetry(h *heldTask, no *model.Error, now time.Time) {
 	h.announced = false
-	h.retryAt = now.Add(min(firstReportRetry<<min(h.refusals, 10), lastReportRetry))
+	h.retryAt = now.Add(download.RetryWait(firstReportRetry, lastReportRetry, h.refusals))
 	h.refusals++
 	if no.Code == model.CodeConflict {
 		w.scheduleHeartbeat() // the dispatcher does not know this worker, or that it has the task

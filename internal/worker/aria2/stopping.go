@@ -105,12 +105,12 @@ func (e *Engine) abandon(s session, j *job) {
 // Remove implements [download.Engine]. It waits for the download to stop, but holds
 // nobody else meanwhile. After an error the job is still there: call it again.
 func (e *Engine) Remove(ctx context.Context, id string) error {
-	for wait := 5 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+	for step := 0; ; step++ {
 		done, err := e.removeStep(ctx, id)
 		if done {
 			return nil
 		}
-		if ctx.Err() != nil || errors.Is(err, errClosed) || !download.Pause(ctx, wait) {
+		if ctx.Err() != nil || errors.Is(err, errClosed) || !download.Pause(ctx, download.RetryWait(5*time.Millisecond, 100*time.Millisecond, step)) {
 			if err == nil {
 				err = errStopping
 			}

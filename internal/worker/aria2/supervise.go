@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
-
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
@@ -89,9 +87,7 @@ func (v *supervisor) noteSilence() {
 // is there, and ends the last one in order.
 func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 	log := v.e.cfg.Logger
-	delay := backoff.NewExponentialBackOff()
-	delay.InitialInterval = 200 * time.Millisecond
-	delay.MaxInterval = 10 * time.Second
+	delay := download.NewBackoff(200*time.Millisecond, 10*time.Second)
 	for {
 		if p != nil {
 			started := time.Now()

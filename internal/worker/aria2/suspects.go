@@ -146,7 +146,7 @@ func (e *Engine) suspect(jobs []*job) {
 		deaths = max(deaths, j.processEnds)
 	}
 	if deaths > 1 {
-		g.notBefore = time.Now().Add(min(maxWait, 100*time.Millisecond<<min(deaths, 10)))
+		g.notBefore = time.Now().Add(download.RetryWait(100*time.Millisecond, maxWait, deaths))
 	}
 	e.suspects = append(e.suspects, g)
 }
