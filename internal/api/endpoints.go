@@ -344,6 +344,8 @@ func (c *call) status() {
 		if err != nil {
 			return errorReply(err)
 		}
-		return answer(status)
+		now := *status
+		now.Version, now.Role = c.service.version, model.RoleAlone
+		return answer(&now)
 	})
 }

@@ -24,6 +24,8 @@ const (
 
 // Options configure a service.
 type Options struct {
+	// Version is that of the dispatcher, for status.
+	Version string
 	// ClientRate is how many tasks a second each client may submit; 0 is no limit.
 	ClientRate int
 	// LogLevel is the level that admin.log_level changes; nil: it cannot be changed.
@@ -54,6 +56,7 @@ type Service struct {
 	logger       *slog.Logger
 	logLevel     *slog.LevelVar
 	deadLetters  DeadLetters
+	version      string
 
 	limiter  *limiter
 	refusals *refusalThrottle
@@ -69,7 +72,7 @@ func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
-		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters,
+		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
 		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
 	}
 	if s.observe == nil {

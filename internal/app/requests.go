@@ -8,6 +8,7 @@ import (
 // newRequests starts the service that answers the requests of all transports.
 func (d *Daemon) newRequests() (*api.Service, error) {
 	o := api.Options{
+		Version:    d.version,
 		ClientRate: d.cfg.Limits.ClientRate, LogLevel: d.logLevel, Logger: d.logger,
 		Observe: d.observe, Rejected: d.metrics.Rejected,
 	}

@@ -18,22 +18,30 @@ func (QueryStatus) reads(_ *Engine, ids []string) []string { return ids }
 func (QueryStatus) decide(e *Engine) Answer { return Answer{Status: e.status()} }
 
 func (e *Engine) status() *model.ClusterStatus {
+	f := e.Figures()
 	s := &model.ClusterStatus{
+		Time:          e.now,
 		TotalWorkers:  len(e.workers),
 		TotalTasks:    e.counts.Total(),
-		TasksByStatus: maps.Clone(e.counts),
-		Waiting:       make(map[string]int),
+		TasksByStatus: f.Tasks,
+		TotalSlots:    f.Slots, UsedSlots: f.UsedSlots, DownloadSpeed: f.DownloadSpeed,
+		Waiting: make(map[string]int), WaitReasons: make(map[string]int, len(f.Waiting)),
+		OldestWaiting: make(map[string]float64, priorities),
+		Clients:       e.topClients(), Hosts: e.topHosts(),
 	}
-	for _, w := range e.workers { // in any order: only a sum
-		if w.lost || w.state == model.StateError {
-			continue
+	for status, n := range f.Workers { // in any order: only a sum
+		if status != model.WorkerOffline && status != model.WorkerError {
+			s.ActiveWorkers += n
 		}
-		s.ActiveWorkers++
-		s.TotalSlots += w.TotalSlots
-		s.UsedSlots += w.used()
 	}
 	if s.TotalSlots > 0 {
 		s.SystemLoad = 100 * float64(s.UsedSlots) / float64(s.TotalSlots)
+	}
+	for _, reason := range waitReasons {
+		s.WaitReasons[string(reason)] = f.Waiting[reason]
+	}
+	for p, waited := range f.OldestWaiting { // in any order: only copied
+		s.OldestWaiting[p.String()] = waited.Std().Seconds()
 	}
 	e.countWaiting(s.Waiting)
 	return s

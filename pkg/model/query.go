@@ -48,18 +48,6 @@ type WorkerPage struct {
 	Next    string    `json:"next"`
 }
 
-// ClusterStatus summarises the cluster.
-type ClusterStatus struct {
-	ActiveWorkers int            `json:"active_workers"` // online, busy or draining
-	TotalWorkers  int            `json:"total_workers"`
-	TotalTasks    int64          `json:"total_tasks"`
-	TasksByStatus Counts         `json:"tasks_by_status"` // every status, 0 too
-	SystemLoad    float64        `json:"system_load"`     // percent of the active workers' slots in use
-	TotalSlots    int            `json:"total_slots"`
-	UsedSlots     int            `json:"used_slots"`
-	Waiting       map[string]int `json:"waiting,omitempty"` // why pending tasks wait: reason to number
-}
-
 // Validate checks the query and sets the defaults for Order and Limit; the error is
 // CodeInvalid and names the field.
 func (q *ListQuery) Validate() error {
