@@ -6,14 +6,18 @@ type ListQuery struct {
 	Client   string            `json:"client,omitempty"`
 	WorkerID string            `json:"worker_id,omitempty"` // who holds it
 	Priority Priority          `json:"priority,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"` // all of them
-	Text     string            `json:"text,omitempty"`   // is part of the url, in any case
-	Since    Time              `json:"since,omitzero"`   // created at or after
-	Until    Time              `json:"until,omitzero"`   // created before
+	Labels   map[string]string `json:"labels,omitempty"`    // all of them
+	Text     string            `json:"text,omitempty"`      // is part of the url, in any case
+	IDSuffix string            `json:"id_suffix,omitempty"` // the id ends with it; at least [MinIDSuffix] characters
+	Since    Time              `json:"since,omitzero"`      // created at or after
+	Until    Time              `json:"until,omitzero"`      // created before
 	Order    Order             `json:"order,omitempty"`
 	Limit    int               `json:"limit,omitempty"` // rows of the page, 1 to [MaxBatch]; default 100
 	Cursor   string            `json:"cursor,omitempty"`
 }
+
+// MinIDSuffix is the fewest characters of an id_suffix.
+const MinIDSuffix = 6
 
 // Order is the order of a list.
 type Order string
@@ -28,7 +32,7 @@ const (
 const DefaultLimit = 100
 
 // TaskPage is one page of a list. Next is the cursor of the following page,
-// empty at the end. With Text or Labels a page examines a bounded number of
+// empty at the end. With Text, IDSuffix or Labels a page examines a bounded number of
 // rows, so it may be short or empty and still have a Next.
 type TaskPage struct {
 	Tasks []*Task `json:"tasks"`
@@ -69,6 +73,8 @@ func (q *ListQuery) Validate() error {
 		return invalid("priority", "%d is not a priority; use 1 to 4", int(q.Priority))
 	case q.Order != OrderNewest && q.Order != OrderOldest:
 		return invalid("order", "%.40q is not allowed; use %s or %s", q.Order, OrderNewest, OrderOldest)
+	case q.IDSuffix != "" && (len(q.IDSuffix) < MinIDSuffix || !ValidName(q.IDSuffix)):
+		return invalid("id_suffix", "%.80q must be the last %d to %d characters of an id", q.IDSuffix, MinIDSuffix, MaxName)
 	case checkText(q.Text, MaxURL) != nil:
 		return invalid("text", "%v", checkText(q.Text, MaxURL))
 	}

@@ -121,6 +121,7 @@ func matches(q *model.ListQuery, text string, t *model.Task) bool {
 		q.Client != "" && t.Client != q.Client,
 		q.WorkerID != "" && t.WorkerID != q.WorkerID,
 		q.Priority != 0 && t.Priority != q.Priority,
+		!strings.HasSuffix(t.ID, q.IDSuffix),
 		q.Since != 0 && t.CreatedAt < q.Since,
 		q.Until != 0 && t.CreatedAt >= q.Until:
 		return false

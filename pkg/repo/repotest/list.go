@@ -55,6 +55,7 @@ func (h *history) expectedIDs(q *model.ListQuery) []string {
 			(q.Client == "" || task.Client == q.Client) &&
 			(q.WorkerID == "" || task.WorkerID == q.WorkerID) &&
 			(q.Priority == 0 || task.Priority == q.Priority) &&
+			strings.HasSuffix(task.ID, q.IDSuffix) &&
 			(q.Since == 0 || task.CreatedAt >= q.Since) &&
 			(q.Until == 0 || task.CreatedAt < q.Until) &&
 			strings.Contains(foldASCII(showURL(url)), foldASCII(q.Text))
@@ -108,6 +109,31 @@ func listsEqualScan(t *testing.T, s repo.Store) {
 	}
 	if hits < 1000 {
 		t.Errorf("the queries found only %d tasks: they test too little", hits)
+	}
+}
+
+func listByIDSuffix(t *testing.T, s repo.Store) {
+	b := &model.Batch{}
+	ids := []string{"a_bcdef", "axbcdef", "ABCDEF", "bcdef", "film-ABCDEF-2", "other-a_bcdef", "a_bcdef9"}
+	for i, id := range ids {
+		row := task(id, int64(i+1))
+		row.Client = []string{"shop", "bank"}[i%2]
+		b.Tasks = append(b.Tasks, put(row))
+	}
+	mustCommit(t, s, b)
+	for _, c := range []struct {
+		suffix, client string
+		want           []string
+	}{
+		{"a_bcdef", "", []string{"other-a_bcdef", "a_bcdef"}}, // the _ is no wildcard, nor is the case folded
+		{"a_bcdef", "shop", []string{"a_bcdef"}},
+		{"ABCDEF", "", []string{"ABCDEF"}}, // not the middle of film-ABCDEF-2
+		{"a_bcdef9", "shop", []string{"a_bcdef9"}},
+		{"xa_bcdef9", "", nil}, // longer than the id
+	} {
+		if got, _ := listAll(t, s, model.ListQuery{IDSuffix: c.suffix, Client: c.client, Limit: 1}); !slices.Equal(got, c.want) {
+			t.Errorf("id_suffix %q of %q lists %v, want %v", c.suffix, c.client, got, c.want)
+		}
 	}
 }
 
@@ -209,11 +235,12 @@ func pagesBounded(t *testing.T, s repo.Store) {
 		"text of a client": {Text: "nowhere", Client: "one"},
 		"text by status":   {Text: "nowhere", Status: []model.Status{model.StatusPending}, Order: model.OrderOldest},
 		"labels":           {Labels: map[string]string{"rare": "no"}},
+		"id_suffix":        {IDSuffix: "nowhere"},
 		"another status":   {Client: "one", Status: []model.Status{model.StatusCompleted}},
 	} {
 		q.Limit = 10
 		// A store that has an index for what is asked may do with fewer pages.
-		if ids, got := listAll(t, s, q); len(ids) != 0 || got > pages || got < pages && q.Text+q.Labels["rare"] != "" {
+		if ids, got := listAll(t, s, q); len(ids) != 0 || got > pages || got < pages && q.Text+q.IDSuffix+q.Labels["rare"] != "" {
 			t.Errorf("%s: %d tasks on %d pages, want none on %d", name, len(ids), got, pages)
 		}
 	}

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) repo.Store) {
 		{"a context that is done stops what has not begun", doneContextStops},
 		{"a closed store refuses", closedStoreRefuses},
 		{"lists filter, order and page as a plain scan would", listsEqualScan},
+		{"lists find tasks by the end of their id", listByIDSuffix},
 		{"a list that changes between pages has no gaps and no doubles", listWhileChanging},
 		{"a page examines a bounded number of rows", pagesBounded},
 		{"a cursor that no page gave is invalid", invalidCursorRefused},

@@ -252,6 +252,9 @@ func (s *selection) filter(q *model.ListQuery) {
 	if q.Until != 0 {
 		s.where("created_at < ?", int64(q.Until))
 	}
+	if q.IDSuffix != "" {
+		s.where("substr(id, ?) = ?", -len(q.IDSuffix), q.IDSuffix)
+	}
 	if q.Text != "" {
 		s.where("instr(lower(iif(shown_url = '', url, shown_url)), ?) > 0", rules.Lower(q.Text))
 	}
