@@ -29,11 +29,19 @@ var rules = []rule{
 		why: "the words of the system are read by everything, so they bring nothing along",
 	},
 	{
-		pkg: "internal/engine", never: []string{"all", "third-party"}, except: []string{"pkg/model"},
+		pkg: "internal/engine", never: []string{"all", "third-party"}, except: []string{"pkg/model", "internal/engine"},
 		why: "deciding is pure: what it needs comes in as arguments",
 	},
 	{
-		pkg: "internal/engine", never: []string{"os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "database/sql", "context"},
+		pkg: "internal/engine/placement", never: []string{"all", "third-party"}, except: []string{"pkg/model", "internal/engine/heap"},
+		why: "the index knows tasks and workers; what is decided on them is not its affair",
+	},
+	{
+		pkg: "internal/engine/heap", never: []string{"all", "third-party"},
+		why: "it is a data structure",
+	},
+	{
+		pkg: "internal/engine/...", never: []string{"os", "net", "log", "log/slog", "math/rand", "math/rand/v2", "crypto/rand", "database/sql", "context"},
 		except: []string{"net/url", "net/netip"},
 		why:    "no clock, no randomness, no I/O, no log: the simulator replays it",
 	},

@@ -4,6 +4,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -21,7 +22,7 @@ func engineConfig(c *config.Dispatcher) engine.Config {
 		MaxPending:        int64(c.Limits.MaxPending),
 		ClientPending:     int64(c.Limits.ClientPending),
 		RequirementSets:   c.Limits.RequirementSets,
-		Strategy:          engine.Strategy(c.TaskAssignment.Strategy),
+		Strategy:          placement.Strategy(c.TaskAssignment.Strategy),
 		Ageing:            c.TaskAssignment.Ageing,
 		PerHost:           c.Limits.PerHost,
 		Hosts:             make(map[string]int, len(c.Limits.Hosts)),

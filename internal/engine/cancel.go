@@ -31,9 +31,9 @@ func (c Cancel) decide(e *Engine) Answer {
 		return conflict(row, "canceled")
 	}
 	if t.run != nil {
-		e.sendDrop(t.workerID(), t.id, t.attempt, model.DropCanceled)
+		e.sendDrop(t.workerID(), t.ID, t.attempt, model.DropCanceled)
 	} else if x := t.extraOrZero(); x.bytes > 0 {
-		e.requestErase(x.lastWorker, model.Drop{ID: t.id, Attempt: t.attempt, Reason: model.DropCanceled})
+		e.requestErase(x.lastWorker, model.Drop{ID: t.ID, Attempt: t.attempt, Reason: model.DropCanceled})
 	}
 	e.endTask(t, model.StatusCanceled, nil, nil)
 	return Answer{TaskID: c.ID}

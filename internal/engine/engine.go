@@ -1,31 +1,30 @@
 package engine
 
 import (
-	"cmp"
-	"strings"
-
+	"github.com/aria-cluster/dispatcher/internal/engine/heap"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Config is what the rules depend on. All durations are positive.
 type Config struct {
-	MaxAttempts       int            // failures after which a task is failed, where its spec names none
-	MaxLosses         int            // lost workers after which a task is failed
-	RetryBase         model.Duration // first backoff
-	RetryDelay        model.Duration // longest backoff
-	RetryAfterMax     model.Duration // longest wait that a server may ask for; 0 = none is honored
-	RetryAfterFree    int            // attempts of a task that end with such a wait and are no failures
-	HeartbeatInterval model.Duration // sent to the workers
-	HeartbeatTimeout  model.Duration // silence after which a worker is lost
-	OfflineThreshold  model.Duration // silence after which a lost worker is removed; 0 = never
-	MaxPending        int64          // pending and paused tasks, then submits are refused
-	ClientPending     int64          // the same of one client; 0 = no limit
-	RequirementSets   int            // different sets of requirements, then submits are refused
-	Strategy          Strategy       // "" is StrategyLeastLoaded
-	Ageing            model.Duration // a wait that counts as one priority more; 0 = priorities are strict
-	PerHost           int            // tasks at once against one host; 0 = no limit
-	Hosts             map[string]int // the same for single hosts, by [model.NormalizeHost]; they go before PerHost
-	RetainIDs         model.Duration // how long the id of a deleted task stays taken
+	MaxAttempts       int                // failures after which a task is failed, where its spec names none
+	MaxLosses         int                // lost workers after which a task is failed
+	RetryBase         model.Duration     // first backoff
+	RetryDelay        model.Duration     // longest backoff
+	RetryAfterMax     model.Duration     // longest wait that a server may ask for; 0 = none is honored
+	RetryAfterFree    int                // attempts of a task that end with such a wait and are no failures
+	HeartbeatInterval model.Duration     // sent to the workers
+	HeartbeatTimeout  model.Duration     // silence after which a worker is lost
+	OfflineThreshold  model.Duration     // silence after which a lost worker is removed; 0 = never
+	MaxPending        int64              // pending and paused tasks, then submits are refused
+	ClientPending     int64              // the same of one client; 0 = no limit
+	RequirementSets   int                // different sets of requirements, then submits are refused
+	Strategy          placement.Strategy // "" is [placement.StrategyLeastLoaded]
+	Ageing            model.Duration     // a wait that counts as one priority more; 0 = priorities are strict
+	PerHost           int                // tasks at once against one host; 0 = no limit
+	Hosts             map[string]int     // the same for single hosts, by [model.NormalizeHost]; they go before PerHost
+	RetainIDs         model.Duration     // how long the id of a deleted task stays taken
 }
 
 const (
@@ -55,23 +54,14 @@ type Engine struct {
 	connected bool
 	graceEnds model.Time // on alive: until then no report is answered with unknown
 
-	tasks         map[string]*task // every task that has not ended
-	workers       map[string]*worker
-	clients       map[string]*client
-	bound         map[string][]*requirementSet // by worker: sets of tasks that wait for it alone
-	seq           int64                        // the last Seq given
-	assignments   int64                        // assignments since the start
-	lastRandomKey float64                      // the last random key that won, see drawRandomKey
-	counts        model.Counts                 // all tasks, ended ones too
+	tasks   map[string]*task // every task that has not ended
+	workers map[string]*worker
+	seq     int64        // the last Seq given
+	counts  model.Counts // all tasks, ended ones too
 
-	queue     queue           // pending tasks that may be placed now
-	due       heap[*task]     // pending tasks that may not be placed before a time
-	watch     heap[*task]     // assigned tasks by the next thing to check
-	cooling   heap[*cooldown] // those that are not over, by the end of their phase
-	cooldowns int             // all
-	waiting   [priorities]waitList
-	scheduled int           // tasks in due that their clients want later
-	silent    heap[*worker] // workers by when their silence will mean something
+	index  *placement.Index   // pending tasks, and the workers that may take them
+	watch  heap.Heap[*task]   // assigned tasks by the next thing to check
+	silent heap.Heap[*worker] // workers by when their silence will mean something
 
 	importing  bool
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
@@ -80,7 +70,6 @@ type Engine struct {
 	facts []Fact // of the turn; the array is used again
 	speed int64  // of all downloads, in bytes a second
 
-	heapDirty     []*worker  // whose place in the heaps may be another since the last event
 	dirtyProgress []*task    // assigned tasks whose progress the store does not have
 	flushedAt     model.Time // on the steady clock: the last time that it was written
 	turn          turn
@@ -109,8 +98,6 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 		graceEnds: model.Time(0).Add(cfg.HeartbeatTimeout),
 		tasks:     make(map[string]*task, countLive(totals.Counts)),
 		workers:   make(map[string]*worker),
-		clients:   make(map[string]*client),
-		bound:     make(map[string][]*requirementSet),
 		seq:       totals.LastSeq,
 		counts:    make(model.Counts),
 		flushedAt: now.Steady,
@@ -118,24 +105,18 @@ func New(cfg Config, now Clock, totals Totals) *Engine {
 	for _, s := range model.Statuses {
 		e.counts[s] = totals.Counts[s]
 	}
-	e.queue = newQueue(&e.cfg)
-	e.due = heap[*task]{
-		less:  func(a, b *task) bool { return a.extra.due < b.extra.due || a.extra.due == b.extra.due && a.seq < b.seq },
-		place: func(t *task) *int32 { return &t.inDue },
+	e.index = placement.New(placement.Config{
+		Strategy: cfg.Strategy, Ageing: cfg.Ageing, PerHost: cfg.PerHost, Hosts: cfg.Hosts,
+		IsOffline: func(id string) bool { return e.workers[id].lost },
+		Describe:  func(id string) string { return e.workers[id].unavailableReason() },
+	})
+	e.watch = heap.Heap[*task]{
+		Less:  func(a, b *task) bool { return a.checkAt < b.checkAt || a.checkAt == b.checkAt && a.Seq < b.Seq },
+		Place: func(t *task) *int32 { return &t.inWatch },
 	}
-	e.watch = heap[*task]{
-		less:  func(a, b *task) bool { return a.checkAt < b.checkAt || a.checkAt == b.checkAt && a.seq < b.seq },
-		place: func(t *task) *int32 { return &t.inWatch },
-	}
-	e.cooling = heap[*cooldown]{
-		less: func(a, b *cooldown) bool {
-			return cmp.Or(cmp.Compare(a.until, b.until), strings.Compare(a.client.name, b.client.name), cmp.Compare(a.site, b.site)) < 0
-		},
-		place: func(c *cooldown) *int32 { return &c.inCool },
-	}
-	e.silent = heap[*worker]{
-		less:  func(a, b *worker) bool { return a.silentAt < b.silentAt || a.silentAt == b.silentAt && a.ID < b.ID },
-		place: func(w *worker) *int32 { return &w.inSilent },
+	e.silent = heap.Heap[*worker]{
+		Less:  func(a, b *worker) bool { return a.silentAt < b.silentAt || a.silentAt == b.silentAt && a.ID < b.ID },
+		Place: func(w *worker) *int32 { return &w.inSilent },
 	}
 	return e
 }
@@ -192,7 +173,7 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 	t := e.newTask(row)
 	t.onHold = held
 	t.setStatus(row.Status)
-	t.client.countWaiting(row.Status, 1)
+	countPending(t.Client, row.Status, 1)
 	t.attempt = row.Attempt
 	t.failures, t.losses = clampCount(row.Failures), clampCount(row.Losses)
 	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && !row.Error.IsFailure() // see requeue
@@ -201,7 +182,7 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		x.retryAt, x.lastWorker = row.RetryAt, row.LastWorkerID
 		x.bytes, x.length = row.CompletedLength, row.TotalLength
 	}
-	e.tasks[t.id] = t
+	e.tasks[t.ID] = t
 	if row.Seq > e.seq {
 		e.seq = row.Seq
 	}
@@ -282,11 +263,11 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 // capBackoffs is for a wall clock that was set back: no backoff may take longer
 // for that than the longest one.
 func (e *Engine) capBackoffs() {
-	for _, t := range e.due.items {
-		t.extra.due = max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
-		e.updateScheduled(t)
-	}
-	e.due.rebuild()
+	e.index.Reschedule(func(p *placement.Task) (model.Time, bool) {
+		t := e.tasks[p.ID]
+		due := max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
+		return due, t.extra.notBefore >= due
+	})
 }
 
 // Needs appends the ids of the tasks that have to be read from the store before the
@@ -297,7 +278,7 @@ func (e *Engine) Needs(ev Event, ids []string) []string { return ev.reads(e, ids
 // the turn's commit.
 func (e *Engine) Step(ev Event) Answer {
 	answer := ev.decide(e)
-	e.updateHeaps()
+	e.index.UpdateHeaps()
 	return answer
 }
 

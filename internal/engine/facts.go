@@ -118,7 +118,7 @@ func outcomeOf(class model.Class) Outcome {
 // countFirstAssignment counts the wait of a task that no worker has had.
 func (e *Engine) countFirstAssignment(t *task) {
 	if t.attempt == 0 {
-		since := max(t.created, t.extraOrZero().notBefore)
-		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.priority(), Took: max(e.now.Sub(since), 0)})
+		since := max(t.Created, t.extraOrZero().notBefore)
+		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.Priority(), Took: max(e.now.Sub(since), 0)})
 	}
 }

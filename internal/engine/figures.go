@@ -63,26 +63,18 @@ func (e *Engine) Figures() Figures {
 
 // waitingByReason counts the pending tasks by why they wait.
 func (e *Engine) waitingByReason() map[WaitReason]int {
-	cooling := e.countCooling()
+	c := e.index.Counts()
 	m := map[WaitReason]int{
-		WaitNotBefore:    e.scheduled,
-		WaitBackoff:      e.due.len() - e.scheduled,
-		WaitHostCooldown: cooling,
-		WaitHostLimit:    e.queue.parked - cooling,
-		WaitHeld:         int(e.counts[model.StatusPending]) - e.due.len(),
+		WaitNotBefore:    c.DueByClient,
+		WaitBackoff:      c.Due - c.DueByClient,
+		WaitHostCooldown: c.Cooling,
+		WaitHostLimit:    c.HostLimit,
+		WaitHeld:         int(e.counts[model.StatusPending]) - c.Due - c.Queued,
 	}
-	for _, s := range e.queue.sets { // in any order: only sums
-		m[WaitHeld] -= s.waiting
-		reason := WaitNoWorker
-		switch n := s.waiting - s.parked; {
-		case n == 0:
-			continue
-		case s.boundTo != "":
-			reason = WaitAffinity
-		case e.canServe(s, ""):
-			reason = WaitNoSlot
+	for reason, n := range map[WaitReason]int{WaitNoSlot: c.NoSlot, WaitNoWorker: c.NoWorker, WaitAffinity: c.Affinity} {
+		if n > 0 { // in any order: each is set alone
+			m[reason] = n
 		}
-		m[reason] += s.waiting - s.parked
 	}
 	return m
 }
@@ -90,64 +82,12 @@ func (e *Engine) waitingByReason() map[WaitReason]int {
 // oldestWaiting returns how long the task has waited that has been in the queue of its
 // priority for the longest time.
 func (e *Engine) oldestWaiting() map[model.Priority]model.Duration {
-	m := make(map[model.Priority]model.Duration, priorities)
-	for i := range e.waiting {
-		if t := e.waiting[i].first; t != nil {
-			x := t.extraOrZero()
-			m[model.Priority(i+1)] = max(e.now.Sub(max(t.created, x.notBefore, x.retryAt)), 0)
+	m := make(map[model.Priority]model.Duration)
+	for p := model.PriorityLow; p <= model.PriorityUrgent; p++ {
+		if t := e.index.Oldest(p); t != nil {
+			x := e.tasks[t.ID].extraOrZero()
+			m[p] = max(e.now.Sub(max(t.Created, x.notBefore, x.retryAt)), 0)
 		}
 	}
 	return m
-}
-
-// waitList is the tasks of one priority that wait in a host queue, in the order in which
-// they came there.
-type waitList struct{ first, last *task }
-
-// updateWaiting brings a task into the list of its priority while it is in a host queue,
-// and takes it out otherwise.
-func (e *Engine) updateWaiting(t *task) {
-	if waits := t.inQueue > 0; waits == t.inWaiting {
-		return
-	}
-	l := &e.waiting[t.queue.group.level()]
-	if t.inWaiting = !t.inWaiting; t.inWaiting {
-		t.waitsAfter = l.last
-		if l.last != nil {
-			l.last.waitsBefore = t
-		} else {
-			l.first = t
-		}
-		l.last = t
-		return
-	}
-	before, after := t.waitsAfter, t.waitsBefore
-	t.waitsAfter, t.waitsBefore = nil, nil
-	if before != nil {
-		before.waitsBefore = after
-	} else {
-		l.first = after
-	}
-	if after != nil {
-		after.waitsAfter = before
-	} else {
-		l.last = before
-	}
-}
-
-// updateScheduled counts a task that is due later by the wish of its client.
-func (e *Engine) updateScheduled(t *task) {
-	x := t.extra
-	if x == nil {
-		return
-	}
-	scheduled := t.inDue > 0 && x.notBefore >= x.due
-	if scheduled == x.scheduled {
-		return
-	}
-	if x.scheduled = scheduled; scheduled {
-		e.scheduled++
-	} else {
-		e.scheduled--
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -178,7 +179,7 @@ func (w *world) check() {
 	for id, k := range e.workers {
 		w.checkWorker(id, k)
 	}
-	w.checkQueue()
+	w.checkIndex()
 	w.checkPlaced()
 }
 
@@ -186,26 +187,6 @@ func (w *world) check() {
 func (w *world) checkFigures() {
 	w.t.Helper()
 	e := w.engine
-	listed, queued, scheduled := 0, 0, 0
-	for i := range e.waiting {
-		for t := e.waiting[i].first; t != nil; t = t.waitsBefore {
-			listed++
-			if t.inQueue == 0 || t.queue.group.level() != i || t.waitsBefore != nil && t.waitsBefore.waitsAfter != t {
-				w.t.Fatalf("task %s is in the list of priority %d and waits at %d in that of %d", t.id, i, t.inQueue, t.queue.group.level())
-			}
-		}
-	}
-	for _, t := range e.tasks {
-		if t.inQueue > 0 {
-			queued++
-		}
-		if t.inDue > 0 && t.extra.notBefore >= t.extra.due {
-			scheduled++
-		}
-	}
-	if listed != queued || scheduled != e.scheduled {
-		w.t.Fatalf("%d tasks are listed, %d queued; %d scheduled, counted %d", listed, queued, scheduled, e.scheduled)
-	}
 	f, sum := e.Figures(), 0
 	for reason, n := range f.Waiting {
 		if n < 0 {
@@ -222,22 +203,19 @@ func (w *world) checkFigures() {
 func (w *world) checkPlaced() {
 	w.t.Helper()
 	type place struct {
-		inQueue, isDue, isWatched bool
-		queue                     *hostQueue
-		due, checkAt              model.Time
+		placement.Position
+		isWatched bool
+		checkAt   model.Time
 	}
 	of := func(t *task) place {
-		p := place{inQueue: t.inQueue > 0, isDue: t.inDue > 0, isWatched: t.inWatch > 0, queue: t.queue}
-		if p.isDue {
-			p.due = t.extra.due
-		}
+		p := place{Position: t.Position(), isWatched: t.inWatch > 0}
 		if p.isWatched {
 			p.checkAt = t.checkAt
 		}
 		return p
 	}
 	for id, t := range w.engine.tasks { // in any order: each is looked at alone
-		if t.inDue > 0 && t.extra.due <= w.engine.now {
+		if due, ok := t.Due(); ok && due <= w.engine.now {
 			continue // the next tick places it
 		}
 		before := of(t)
@@ -256,12 +234,13 @@ func (w *world) checkTask(t *task, row *model.Task) {
 		int(t.failures) != row.Failures || int(t.losses) != row.Losses || t.extraOrZero().retryAt != row.RetryAt {
 		w.t.Fatalf("task %s: engine %+v, store %+v", row.ID, *t, row.TaskState)
 	}
-	waiting := t.inQueue > 0 || t.inDue > 0 || t.onHold && t.status() == model.StatusPending
-	if waiting != (t.status() == model.StatusPending) || t.inQueue > 0 && t.inDue > 0 {
-		w.t.Fatalf("task %s is %s: in the queue at %d, due at %d", t.id, t.status(), t.inQueue, t.inDue)
+	_, deferred := t.Due()
+	waiting := t.IsQueued() || deferred || t.onHold && t.status() == model.StatusPending
+	if waiting != (t.status() == model.StatusPending) {
+		w.t.Fatalf("task %s is %s: queued %v, deferred %v", t.ID, t.status(), t.IsQueued(), deferred)
 	}
 	if (t.run != nil) != t.status().Active() {
-		w.t.Fatalf("task %s is %s, run %v", t.id, t.status(), t.run)
+		w.t.Fatalf("task %s is %s, run %v", t.ID, t.status(), t.run)
 	}
 }
 
@@ -272,8 +251,8 @@ func (w *world) checkWorker(id string, k *worker) {
 			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
 		}
 	}
-	if k.class != nil && (k.inFree > 0) != (k.accepts() && k.used() < k.TotalSlots) {
-		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, free index %d", id, k.used(), k.TotalSlots, k.accepts(), k.inFree)
+	if k.place.HasOffer() && k.place.HasSlot() != (k.accepts() && k.used() < k.TotalSlots) {
+		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, has a slot in the index: %v", id, k.used(), k.TotalSlots, k.accepts(), k.place.HasSlot())
 	}
 	if k.lost && len(k.tasks) > 0 {
 		w.t.Fatalf("worker %s is lost and holds %d tasks", id, len(k.tasks))
@@ -283,26 +262,22 @@ func (w *world) checkWorker(id string, k *worker) {
 	}
 }
 
-// checkQueue compares what the queue counts and sorts with what is there.
-func (w *world) checkQueue() {
+// checkIndex compares what the index counts and sorts with what is there.
+func (w *world) checkIndex() {
 	w.t.Helper()
 	e := w.engine
-	q := &e.queue
-	live, waiting, running := map[*requirementSet]int{}, map[*requirementSet]int{}, map[*host]int{}
-	clients := map[*client]int64{}
+	var tasks []*placement.Task
+	running, pending := map[*placement.Host]int{}, map[*placement.Client]int64{}
 	for _, t := range e.tasks {
-		live[t.queue.group.set]++
-		if t.inQueue > 0 {
-			waiting[t.queue.group.set]++
-		}
+		tasks = append(tasks, &t.Task)
 		if t.run != nil {
-			running[t.queue.host]++
+			running[t.Host()]++
 		}
 		if s := t.status(); s == model.StatusPending || s == model.StatusPaused {
-			clients[t.client]++
+			pending[t.Client]++
 		}
-		if e.clients[t.client.name] != t.client {
-			w.t.Fatalf("task %s: its client is forgotten", t.id)
+		if c, ok := t.Cooldown(); ok && c.Trial != "" && (e.tasks[c.Trial] == nil || e.tasks[c.Trial].run == nil) {
+			w.t.Fatalf("the task %s tries the host %s and has no worker", c.Trial, c.Host)
 		}
 	}
 	for _, k := range e.workers {
@@ -310,97 +285,13 @@ func (w *world) checkQueue() {
 			running[d.host]++
 		}
 	}
-	w.checkCooldowns()
-	shut := 0
-	for key, s := range q.sets {
-		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {
-			w.t.Fatalf("set %q counts %d live and %d waiting tasks, there are %d and %d", key, s.live, s.waiting, live[s], waiting[s])
-		}
-		w.checkSet(s)
-		shut += s.parked
-	}
-	if shut != q.parked {
-		w.t.Fatalf("%d tasks are counted at full hosts, by set %d", q.parked, shut)
-	}
-	for name, h := range q.hosts.known {
-		if h.running != running[h] || h.running == 0 && len(h.queues) == 0 {
-			w.t.Fatalf("host %s counts %d tasks, there are %d, in %d lines", name, h.running, running[h], len(h.queues))
+	for _, t := range e.tasks {
+		if t.Client.Pending != pending[t.Client] {
+			w.t.Fatalf("client %s counts %d waiting tasks, there are %d", t.Client.Name, t.Client.Pending, pending[t.Client])
 		}
 	}
-	for name, c := range e.clients {
-		if c.waiting != clients[c] {
-			w.t.Fatalf("client %s counts %d waiting tasks, there are %d", name, c.waiting, clients[c])
-		}
-	}
-}
-
-// checkCooldowns compares the cool-downs of the clients with what is counted, and their
-// host queues with their phase.
-func (w *world) checkCooldowns() {
-	w.t.Helper()
-	all, timed := 0, 0
-	for _, c := range w.engine.clients {
-		for site, cool := range c.cooldowns {
-			all++
-			if cool.phase != coolOpen {
-				timed++
-			}
-			if cool.client != c || cool.site != site || cool.phase == coolOpen && len(cool.queues) == 0 {
-				w.t.Fatalf("a cool-down at %s is kept without need", cool.host)
-			}
-			if t := cool.trial; t != nil && (t.run == nil || w.engine.tasks[t.id] != t || t.site != site) {
-				w.t.Fatalf("the task %s tries the host %s and has no worker", t.id, cool.host)
-			}
-			for _, l := range cool.queues {
-				if l.isParked() && l.inHeads > 0 || !l.isParked() && l.tasks.len() > 0 && l.inHeads == 0 {
-					w.t.Fatalf("a line of %s is shut: %v, and placed: %v", cool.host, l.isParked(), l.inHeads > 0)
-				}
-			}
-		}
-	}
-	if all != w.engine.cooldowns || timed != w.engine.cooling.len() {
-		w.t.Fatalf("%d cool-downs, %d of them timed; the engine counts %d and %d", all, timed, w.engine.cooldowns, w.engine.cooling.len())
-	}
-}
-
-func (w *world) checkSet(s *requirementSet) {
-	w.t.Helper()
-	accepting := 0
-	for i, ed := range s.matches {
-		if int(ed.inSet) != i || ed.class.matches[ed.inClass] != ed || (ed.inFree > 0) != (ed.class.free.len() > 0) {
-			w.t.Fatalf("set %q and shape %q disagree", s.key, ed.class.key)
-		}
-		accepting += ed.class.accepting
-	}
-	if accepting != s.accepting {
-		w.t.Fatalf("set %q counts %d accepting workers, there are %d", s.key, s.accepting, accepting)
-	}
-	checkHeap(w.t, &s.free)
-	for i := range s.byPriority {
-		c := &s.byPriority[i]
-		checkHeap(w.t, &c.heads)
-		if c.inReady > 0 && c.heads.len() == 0 {
-			w.t.Fatalf("set %q, priority %d: is ready without a task", s.key, c.priority)
-		}
-		if !w.offline && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.len() > 0 && s.free.len() > 0 {
-			w.t.Fatalf("set %q, priority %d: has a task and a worker and is not ready", s.key, c.priority)
-		}
-		for _, l := range c.heads.items {
-			if l.host.full() || l.tasks.len() == 0 {
-				w.t.Fatalf("set %q: a line that is empty, or whose host is full, leads", s.key)
-			}
-			checkHeap(w.t, &l.tasks)
-		}
-	}
-}
-
-// checkHeap looks at the order and the places in a heap.
-func checkHeap[T any](t *testing.T, h *heap[T]) {
-	t.Helper()
-	for i, item := range h.items {
-		if int(*h.place(item)) != i+1 || i > 0 && h.less(item, h.items[(i-1)/2]) {
-			t.Fatalf("a heap of %T is out of order at %d of %d", item, i, len(h.items))
-		}
+	if err := e.index.Verify(tasks, running, !w.offline); err != nil {
+		w.t.Fatal(err)
 	}
 }
 

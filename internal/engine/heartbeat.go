@@ -85,7 +85,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 // Workers mostly list the same in the same order: guess is what was at this place
 // the last time.
 func (e *Engine) findListed(w *worker, guess *task, id string) *task {
-	if guess != nil && guess.id == id && guess.run != nil && guess.run.worker == w {
+	if guess != nil && guess.ID == id && guess.run != nil && guess.run.worker == w {
 		return guess
 	}
 	if t := w.tasks[id]; t != nil {
@@ -122,13 +122,13 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	same, awaited := w.class != nil && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
+	same, awaited := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
 	w.confirmed, w.lost, w.left, w.partial = true, false, false, h.Partial
 	w.heartbeats++
 	w.Instance, w.Epoch, w.seq, w.state = h.Instance, h.Epoch, h.Seq, h.State
 	if w.stateReason != h.StateReason {
 		w.stateReason = h.StateReason
-		e.queue.changes++ // why tasks wait names it
+		e.index.ForgetReasons() // they name it
 	}
 	w.Hostname, w.Address, w.Port, w.Dir = h.Hostname, h.Address, h.Port, h.Dir
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
@@ -140,7 +140,8 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 		// waited for its first heartbeat only.
 		e.unbindTasks(w)
 	}
-	if !same || w.isAccepting != w.accepts() || w.class.disk != e.queue.diskTier(w) {
+	moved := e.index.SetDiskFree(&w.place, w.HealthMetrics.DiskFree)
+	if !same || moved || w.place.Accepting() != w.accepts() {
 		e.indexWorker(w)
 	}
 	e.resetTimeout(w)

@@ -77,7 +77,7 @@ func (e *Engine) importTask(c *model.TaskChange) {
 			e.release(old, false)
 		}
 		e.removeTask(old)
-		delete(e.turn.ended, old.id)
+		delete(e.turn.ended, old.ID)
 	}
 	delete(e.unloadable, c.ID)
 	switch {
@@ -111,12 +111,12 @@ func (e *Engine) releaseTasks(tasks map[string]struct{}) {
 			held = append(held, t)
 		}
 	}
-	slices.SortFunc(held, func(a, b *task) int { return cmp.Compare(a.seq, b.seq) })
+	slices.SortFunc(held, func(a, b *task) int { return cmp.Compare(a.Seq, b.Seq) })
 	e.importing = false
 	e.turn.plan.Hold.Released = true
 	for _, t := range held {
 		t.onHold = false
-		e.changeHold(t.id, false)
+		e.changeHold(t.ID, false)
 		e.place(t)
 	}
 	for _, w := range e.workersByName() {

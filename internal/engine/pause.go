@@ -33,13 +33,13 @@ func (p Pause) decide(e *Engine) Answer {
 		state = t.run.progress.final()
 		state.LastWorkerID = t.workerID()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
-		e.sendDrop(t.workerID(), t.id, t.attempt, model.DropPaused)
+		e.sendDrop(t.workerID(), t.ID, t.attempt, model.DropPaused)
 		e.release(t, true)
 	}
 	t.reclaimable = false
 	if x := t.extra; x != nil {
 		x.retryAt, x.boundTo, x.until, x.avoidances = 0, "", 0, nil
-		e.updateSet(t)
+		e.constrain(t)
 	}
 	state.Status = model.StatusPaused
 	e.changeState(t, set, state)

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -61,19 +62,19 @@ func (e *Engine) changeState(t *task, set model.Fields, state model.TaskState) {
 		if state.Status != from {
 			e.counts[from]--
 			e.counts[state.Status]++
-			t.client.countWaiting(from, -1)
-			t.client.countWaiting(state.Status, 1)
+			countPending(t.Client, from, -1)
+			countPending(t.Client, state.Status, 1)
 			t.setStatus(state.Status)
 			e.emitStatus(t, &state)
 		}
 	}
-	e.addChange(&model.TaskChange{ID: t.id, From: from, Set: set, State: state})
+	e.addChange(&model.TaskChange{ID: t.ID, From: from, Set: set, State: state})
 }
 
 // emitStatus publishes a task's new status.
 func (e *Engine) emitStatus(t *task, state *model.TaskState) {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-		ID: t.id, Client: t.client.name, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
+		ID: t.ID, Client: t.Client.Name, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
 		Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now,
 	})
 }
@@ -111,4 +112,11 @@ func (e *Engine) sendDrop(worker, id string, attempt int64, reason model.DropRea
 	e.turn.plan.Drop = append(e.turn.plan.Drop, DropCommand{
 		Worker: worker, Drop: model.Drop{ID: id, Attempt: attempt, Reason: reason},
 	})
+}
+
+// countPending counts the tasks of a client that wait for a worker or for their client.
+func countPending(c *placement.Client, s model.Status, n int64) {
+	if s == model.StatusPending || s == model.StatusPaused {
+		c.Pending += n
+	}
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"maps"
-	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -67,20 +66,11 @@ func (e *Engine) countWaiting(by map[string]int) {
 			aside++
 		}
 	}
-	held := int(e.counts[model.StatusPending]) - e.due.len() - aside // and in no host queue
-	for _, s := range e.queue.sets {                                 // in any order: only a sum
-		held -= s.waiting
-	}
-	count(reasonOnHold, held)
+	c := e.index.Counts()
+	count(reasonOnHold, int(e.counts[model.StatusPending])-c.Due-c.Queued-aside)
 	count(reasonUnloadable, aside)
-	count("backs off or is scheduled", e.due.len())
-	cooling := e.countCooling()
-	count("waits for its host, which has as many tasks as limits allow", e.queue.parked-cooling)
-	count("waits for its host, which asked its client to wait (host_cooldown)", cooling)
-	for _, key := range slices.Sorted(maps.Keys(e.queue.sets)) {
-		s := e.queue.sets[key]
-		if n := s.waiting - s.parked; n > 0 {
-			count(e.setReason(s), n)
-		}
-	}
+	count("backs off or is scheduled", c.Due)
+	count("waits for its host, which has as many tasks as limits allow", c.HostLimit)
+	count("waits for its host, which asked its client to wait (host_cooldown)", c.Cooling)
+	e.index.EachReason(count)
 }

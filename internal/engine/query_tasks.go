@@ -2,8 +2,8 @@ package engine
 
 import (
 	"fmt"
-	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -50,86 +50,34 @@ const (
 // waitReason returns the reason why a pending task waits.
 func (e *Engine) waitReason(t *task) string {
 	x := t.extraOrZero()
+	_, deferred := t.Due()
 	switch {
 	case t.onHold:
 		return reasonOnHold
-	case x.retryAt > e.now && t.inDue > 0 && x.asked:
+	case x.retryAt > e.now && deferred && x.asked:
 		return "backs off until " + x.retryAt.String() + ": its host asked for that (Retry-After)"
-	case x.retryAt > e.now && t.inDue > 0:
+	case x.retryAt > e.now && deferred:
 		return "backs off until " + x.retryAt.String() + " after a failure"
 	case x.notBefore > e.now:
 		return "is not to start before " + x.notBefore.String()
-	case t.queue.host.full():
-		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.queue.host.name, t.queue.host.running)
+	case t.Host().IsFull():
+		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.Host().Name(), t.Host().Running())
 	}
-	if c := t.coolOf(); c.closed() {
-		return e.whyCool(c)
+	if c, ok := t.Cooldown(); ok {
+		return e.cooldownReason(c)
 	}
-	return e.setReason(t.queue.group.set)
+	return e.index.Reason(&t.Task)
 }
 
-// setReason returns the reason why the tasks of a requirement set wait. A missing
-// capability is looked up again only after workers have changed.
-func (e *Engine) setReason(s *requirementSet) string {
-	switch {
-	case s.boundTo != "":
-		return "waits for the worker " + s.boundTo + ", which has a part of its file"
-	case e.canServe(s, ""):
-		return "waits for a free slot"
+// cooldownReason says in words what a task of a client waits for at its host.
+func (e *Engine) cooldownReason(c placement.Cooldown) string {
+	const way = "; an update of its url goes to another host"
+	if c.Trial == "" {
+		return "waits for its host (host_cooldown): " + c.Host + " asked this client to wait until " +
+			e.now.Add(c.Until.Sub(e.steady)).String() + way
 	}
-	if s.reasonFor != e.queue.changes {
-		s.reason, s.reasonFor = e.unservableReason(s), e.queue.changes
-	}
-	return s.reason
-}
-
-// unservableReason names what no worker has.
-func (e *Engine) unservableReason(s *requirementSet) string {
-	q := &e.queue
-	if q.accepting == 0 {
-		w := e.findUnavailable(func(*worker) bool { return true })
-		if w == nil || w.lost {
-			return "no worker is online"
-		}
-		return "no worker takes new work: " + w.unavailableReason()
-	}
-	atoms := q.requiredCapabilities(&s.requirements)
-	for _, atom := range atoms {
-		if q.capabilityCounts[atom] == 0 && (s.requirements.scheme == "bt" || s.requirements.scheme == "metalink" || atom != schemeCapability(s.requirements.scheme) || q.capabilityCounts[schemeCapability(anyScheme)] == 0) {
-			if w := e.findUnavailable(func(w *worker) bool { return hasCapability(&w.Capabilities, atom) }); w != nil {
-				return "no worker with " + atom + " takes new work: " + w.unavailableReason()
-			}
-			return "no worker has " + atom
-		}
-	}
-	switch {
-	case s.accepting > 0:
-		return "every worker that could take it has just failed or refused it"
-	case s.requirements.disk > 0:
-		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.requirements.disk>>20)
-	}
-	if w := e.findUnavailable(func(w *worker) bool {
-		return q.missingRequirement(&s.requirements, &w.Capabilities, q.diskTier(w)) == ""
-	}); w != nil {
-		return "no worker with all of " + strings.Join(atoms, ", ") + " takes new work: " + w.unavailableReason()
-	}
-	return "no worker has all of " + strings.Join(atoms, ", ")
-}
-
-// findUnavailable returns the first worker by name that matches and takes nothing new, one
-// that is online before one that is offline; or nil.
-func (e *Engine) findUnavailable(matches func(*worker) bool) *worker {
-	var offline *worker
-	for _, w := range e.workersByName() {
-		switch {
-		case w.isAccepting || !matches(w):
-		case !w.lost:
-			return w
-		case offline == nil:
-			offline = w
-		}
-	}
-	return offline
+	return "waits for its host (host_cooldown): " + c.Host + " had asked this client to wait, and the task " +
+		c.Trial + " tries first" + way
 }
 
 // unavailableReason names the worker that takes nothing new, and the reason.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -34,7 +35,9 @@ func TestEngine_RandomHistoriesStayConsistent(t *testing.T) {
 // anyConfig draws the rules that a history is played by.
 func anyConfig(r *rand.Rand) Config {
 	c := testConfig()
-	c.Strategy = []Strategy{StrategyLeastLoaded, StrategyRoundRobin, StrategyRandom, StrategyTags}[r.IntN(4)]
+	c.Strategy = []placement.Strategy{
+		placement.StrategyLeastLoaded, placement.StrategyRoundRobin, placement.StrategyRandom, placement.StrategyTags,
+	}[r.IntN(4)]
 	c.Ageing = model.Seconds(float64(r.IntN(2) * r.IntN(100)))
 	c.PerHost = r.IntN(2) * r.IntN(3)
 	c.Hosts = []map[string]int{nil, {"files.example": 2}, {"files.example": 1, "mirror.example": 0}}[r.IntN(3)]
@@ -147,7 +150,8 @@ func (h *history) checkWaits(plan *Plan, updated map[string]bool) {
 		}
 	}
 	for id, t := range h.engine.tasks {
-		if row := h.tasks[id]; t.queue.cool.closed() && !h.asked[row.Client+"@"+row.Host()] {
+		_, cooling := t.Cooldown()
+		if row := h.tasks[id]; cooling && !h.asked[row.Client+"@"+row.Host()] {
 			h.t.Fatalf("%s of %s waits for %s, which never asked for it", id, row.Client, row.Host())
 		}
 	}

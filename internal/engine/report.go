@@ -68,7 +68,7 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 		e.reclaim(w, t)
 	}
 	t.run.lastHeartbeat = w.heartbeats
-	e.finishDrop(w, t.id) // an earlier attempt of it, which this one has superseded there
+	e.finishDrop(w, t.ID) // an earlier attempt of it, which this one has superseded there
 	e.renewLease(t)
 	switch action {
 	case actionProgress:
@@ -174,7 +174,7 @@ func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
 	if attempt <= t.maxSeenAttempt() || attempt > maxReportedAttempt {
 		return
 	}
-	e.addNote(t.id, worker, "the worker names a higher attempt than the store: the store was rolled back")
+	e.addNote(t.ID, worker, "the worker names a higher attempt than the store: the store was rolled back")
 	t.ensureExtra().maxSeen = attempt
 }
 
@@ -204,7 +204,7 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		t.rejections = 0
 	}
 	if p.completed > t.knownBytes() {
-		e.endTrial(t, true)
+		e.index.EndTrial(&t.Task, true)
 	}
 	if t.status() != model.StatusDownloading {
 		e.setProgress(t, p)
@@ -226,7 +226,7 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 	if moved && e.steady-t.run.progressSentAt >= 1000 {
 		t.run.progressSentAt = e.steady
 		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
-			ID: t.id, Client: t.client.name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
+			ID: t.ID, Client: t.Client.Name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
 			CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
 		})
 	}
@@ -237,7 +237,7 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 	if r.Result != nil {
 		result = *r.Result
 	}
-	e.endTrial(t, true)
+	e.index.EndTrial(&t.Task, true)
 	result.WorkerID = t.workerID()
 	p := progressFrom(r)
 	p.percent = 100
@@ -296,20 +296,20 @@ func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration
 	}
 	if after > 0 {
 		host := ""
-		if row := e.row(t.id); row != nil {
+		if row := e.row(t.ID); row != nil {
 			host = row.Host()
 		}
-		e.coolDown(t, host, after)
+		e.index.CoolDown(&t.Task, host, e.steady.Add(after))
 	}
 	w := t.run.worker
-	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.id, Message: why.Message})
+	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.ID, Message: why.Message})
 	if n := len(w.ErrorHistory) - model.MaxErrorHistory; n > 0 {
 		w.ErrorHistory = append([]model.ErrorEntry(nil), w.ErrorHistory[n:]...)
 	}
 	switch {
 	case why.Class == model.ClassPermanent || t.failures >= t.maxAttempts:
 		e.endTask(t, model.StatusFailed, why, nil)
-	case why.Class == model.ClassWorker && e.canServe(t.queue.group.set, w.ID):
+	case why.Class == model.ClassWorker && e.index.CanServe(&t.Task, w.ID):
 		e.requeue(t, why, 0, true)
 	case after > 0:
 		if !free {
@@ -337,7 +337,7 @@ func (e *Engine) endTask(t *task, status model.Status, why *model.TaskError, res
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
 	state.FinishedAt = e.now
 	e.changeState(t, set, state)
-	e.addFact(Fact{Kind: FactFinished, Status: status, Client: t.client.name, Took: max(e.now.Sub(t.created), 0)})
+	e.addFact(Fact{Kind: FactFinished, Status: status, Client: t.Client.Name, Took: max(e.now.Sub(t.Created), 0)})
 	e.removeTask(t)
 }
 

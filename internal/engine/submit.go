@@ -72,7 +72,7 @@ func (s Submit) decide(e *Engine) Answer {
 	}
 	t := e.newTask(row)
 	t.setStatus(model.StatusPending)
-	t.client.countWaiting(model.StatusPending, 1)
+	countPending(t.Client, model.StatusPending, 1)
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
 	e.addChange(&model.TaskChange{ID: id, Put: row})
@@ -99,8 +99,8 @@ func (e *Engine) checkLimits(client string, spec *model.TaskSpec) *model.Error {
 	if n := e.counts[model.StatusPending] + e.counts[model.StatusPaused]; n >= e.cfg.MaxPending {
 		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks wait already", n)
 	}
-	if c := e.clients[client]; c != nil && e.cfg.ClientPending > 0 && c.waiting >= e.cfg.ClientPending {
-		err := model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.waiting, client)
+	if c := e.index.Client(client); c != nil && e.cfg.ClientPending > 0 && c.Pending >= e.cfg.ClientPending {
+		err := model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.Pending, client)
 		err.OfClient = true
 		return err
 	}
@@ -109,10 +109,9 @@ func (e *Engine) checkLimits(client string, spec *model.TaskSpec) *model.Error {
 
 // checkSetLimit refuses a spec that needs a new requirement set past the limit.
 func (e *Engine) checkSetLimit(spec *model.TaskSpec) *model.Error {
-	n := requirementsOf(spec)
-	if e.queue.plainSets >= e.cfg.RequirementSets && e.queue.sets[n.key()] == nil {
+	if n := e.index.PlainSets(); n >= e.cfg.RequirementSets && e.index.NeedsNewSet(spec) {
 		return model.Errorf(model.CodeTooMany,
-			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", e.queue.plainSets)
+			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", n)
 	}
 	return nil
 }

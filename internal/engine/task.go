@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -15,33 +16,22 @@ import (
 // them do not have is in extra.
 type task struct {
 	// What a heartbeat looks at comes first, in one cache line.
-	id         string
 	run        *run  // set while a worker holds it
 	attempt    int64 // the fencing token in the store
-	client     *client
-	queue      *hostQueue // where it queues; it is counted there also while it does not
 	extra      *extra
 	rejections int16 // in a row, without a download between them
 	state      int8  // index of its status, see status
 	// reclaimable says that the last worker did not fail but fell silent: until
 	// the task is given away, that worker may take it back.
 	reclaimable bool
-	inWatch     int32 // places in heaps
+	inWatch     int32 // place in Engine.watch
+	placement.Task
 
-	inQueue     int32
-	inDue       int32
-	seq         int64
-	site        uint64 // its client's cool-downs go by it, see siteOf
-	vt          int64  // its place among the clients' turns, see [client]
-	created     model.Time
 	checkAt     model.Time // key in Engine.watch, on the alive clock
 	maxAttempts int16
 	failures    int16
 	losses      int16
 	onHold      bool // imported and not yet verified: it is not placed
-	inWaiting   bool // it is in the list of Engine.waiting
-	waitsAfter  *task
-	waitsBefore *task
 }
 
 // extra is what a task that was only submitted does not have.
@@ -50,12 +40,10 @@ type extra struct {
 	timeout   model.Duration
 	notBefore model.Time // the client's wish
 	retryAt   model.Time // the end of a backoff, as in the store
-	due       model.Time // when it may be placed: the later of the two, unless the clock was set back
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline   model.Time
 	waits      int16       // attempts that ended with Retry-After and are no failures
-	scheduled  bool        // it is due at notBefore, see Engine.scheduled
 	asked      bool        // the server asked for the wait until retryAt
 	lastWorker string      // the worker that held it last
 	bytes      int64       // of it are on that worker's disk
@@ -89,8 +77,6 @@ func (t *task) setStatus(s model.Status) { t.state = int8(s.Index()) }
 
 // maxSeenAttempt is the highest attempt that the store or any worker has named.
 func (t *task) maxSeenAttempt() int64 { return max(t.attempt, t.extraOrZero().maxSeen) }
-
-func (t *task) priority() model.Priority { return t.queue.group.priority }
 
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
@@ -146,33 +132,21 @@ func (t *task) workerID() string {
 	return t.run.worker.ID
 }
 
-// precedes is the order of placing within one priority: by the clients' turns, then
-// the earlier.
-func (t *task) precedes(u *task) bool {
-	if t.vt != u.vt {
-		return t.vt < u.vt
-	}
-	return t.seq < u.seq
-}
-
 // newTask makes the engine's record of a row, without its state.
 func (e *Engine) newTask(row *model.Task) *task {
 	t := &task{
-		id:          row.ID,
-		seq:         row.Seq,
-		created:     row.CreatedAt,
+		Task:        placement.Task{ID: row.ID, Seq: row.Seq, Created: row.CreatedAt},
 		maxAttempts: clampCount(row.MaxAttempts),
 	}
 	if row.Timeout > 0 || row.NotBefore > 0 {
 		x := t.ensureExtra()
 		x.timeout, x.notBefore = row.Timeout, row.NotBefore
 	}
-	t.client, t.site = e.clientOf(row.Client), siteOf(row.URL)
-	h := placementKey{requirements: requirementsOf(&row.TaskSpec), host: e.queue.hosts.hostOf(&row.TaskSpec), priority: row.Priority}
-	if !h.priority.Valid() {
-		h.priority = model.PriorityNormal // of a row that was written by hand
+	priority := row.Priority
+	if !priority.Valid() {
+		priority = model.PriorityNormal // of a row that was written by hand
 	}
-	e.attach(t, h)
+	e.index.Add(&t.Task, row.Client, &row.TaskSpec, priority)
 	return t
 }
 
@@ -183,7 +157,7 @@ func clampCount(n int) int16 { return int16(min(max(n, 0), math.MaxInt16)) }
 func (e *Engine) hold(w *worker, t *task) {
 	if x := t.extra; x != nil && x.boundTo != "" {
 		x.boundTo, x.until = "", 0
-		e.updateSet(t)
+		e.constrain(t)
 	}
 	t.run = &run{worker: w, assignedAt: e.steady}
 	e.place(t)
@@ -196,8 +170,8 @@ func (e *Engine) hold(w *worker, t *task) {
 	}
 	t.run.counted = t.run.progress.completed
 	t.reclaimable = false
-	w.tasks[t.id] = t
-	e.enterHost(t.queue.host)
+	w.tasks[t.ID] = t
+	e.index.EnterHost(t.Host())
 	e.markDirty(w)
 }
 
@@ -206,14 +180,14 @@ func (e *Engine) hold(w *worker, t *task) {
 // the task.
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
-	e.endTrial(t, false)
-	delete(w.tasks, t.id)
+	e.index.EndTrial(&t.Task, false)
+	delete(w.tasks, t.ID)
 	x := t.ensureExtra()
 	x.lastWorker, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
 	if stopping {
-		e.startDrop(w, t.id, t.attempt, t.queue.host)
+		e.startDrop(w, t.ID, t.attempt, t.Host())
 	}
-	e.leaveHost(t.queue.host)
+	e.index.LeaveHost(t.Host())
 	e.setProgress(t, progress{})
 	t.run = nil
 	e.markDirty(w)
@@ -224,13 +198,12 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 func (e *Engine) removeTask(t *task) {
 	if t.onHold {
 		t.onHold = false
-		e.changeHold(t.id, false)
+		e.changeHold(t.ID, false)
 	}
-	e.withdraw(t)
-	e.detach(t)
-	e.forgetClient(t.client)
-	delete(e.tasks, t.id)
-	e.turn.ended[t.id] = t
+	e.watch.Remove(t)
+	e.index.Remove(&t.Task)
+	delete(e.tasks, t.ID)
+	e.turn.ended[t.ID] = t
 }
 
 // bindToPartial reserves a task for the worker on whose disk a part of it is.
@@ -246,17 +219,15 @@ func (e *Engine) bindToPartial(t *task) {
 
 // canTake reports whether the worker has what the task needs, and is not avoided.
 func (e *Engine) canTake(t *task, w *worker) bool {
-	need := t.queue.group.set.requirements
-	need.disk = 0 // a part is there
 	avoided := slices.ContainsFunc(t.extraOrZero().avoidances, func(a avoidance) bool { return a.worker == w.ID })
-	return !avoided && e.queue.missingRequirement(&need, &w.Capabilities, diskAny) == ""
+	return !avoided && e.index.IsMetBy(t.Requirements(), &w.Capabilities)
 }
 
 // addAvoidance passes over the worker for this pending task, which is in no queue, for
 // twice the heartbeat interval. It returns false where that cannot be: past the
 // bound of requirement sets.
 func (e *Engine) addAvoidance(t *task, worker string) bool {
-	if len(e.queue.sets) >= 2*e.cfg.RequirementSets {
+	if e.index.Sets() >= 2*e.cfg.RequirementSets {
 		return false
 	}
 	x := t.ensureExtra()
@@ -313,7 +284,7 @@ func (e *Engine) backoff(t *task, n int16) model.Duration {
 	}
 	wait = min(wait, e.cfg.RetryDelay)
 	h := fnv.New32a()
-	_, _ = io.WriteString(h, t.id+"/"+strconv.FormatInt(t.attempt, 10)) // a hash never fails to write
+	_, _ = io.WriteString(h, t.ID+"/"+strconv.FormatInt(t.attempt, 10)) // a hash never fails to write
 	const steps = 1024
 	return wait/2 + wait/2*model.Duration(h.Sum32()%steps)/(steps-1)
 }

@@ -1,61 +1,43 @@
 package engine
 
 import (
-	"slices"
-
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // place puts a live task where its state says that it belongs: a pending task that
-// may be assigned now into its host queue, one that must wait into e.due, any other
-// into neither. The task is then watched for the next time at which its state
+// may be assigned now into the queue of the index, one that must wait among those that
+// are due later, any other into neither. The task is then watched for the next time at which its state
 // changes by itself. place is idempotent: call it after any change of the state.
 func (e *Engine) place(t *task) {
 	waits := t.run == nil && !t.onHold && t.status() == model.StatusPending
 	switch due := e.dueTime(t); {
 	case !waits:
-		e.due.remove(t)
-		e.queue.remove(t)
+		e.index.Withdraw(&t.Task)
 	case due > e.now:
-		e.queue.remove(t)
-		t.extra.due = due
-		e.due.fix(t)
+		e.index.Defer(&t.Task, due, t.extra.notBefore >= due)
 	default:
-		e.due.remove(t)
 		if t.extra != nil {
-			if t.inQueue == 0 {
+			if !t.IsQueued() {
 				e.bindToPartial(t)
 			}
-			e.updateSet(t)
+			e.constrain(t)
 		}
-		if t.inQueue == 0 {
-			e.queue.push(t)
-		}
+		e.index.Enqueue(&t.Task)
 	}
-	e.updateScheduled(t)
-	e.updateWaiting(t)
 	e.updateWatch(t)
-}
-
-// withdraw takes a task out of everything that place puts it into.
-func (e *Engine) withdraw(t *task) {
-	e.due.remove(t)
-	e.queue.remove(t)
-	e.watch.remove(t)
-	e.updateScheduled(t)
-	e.updateWaiting(t)
 }
 
 // dueTime is when a pending task may be assigned. It is computed once for each wait,
 // and limited then: a wall clock that is set back must not prolong a backoff.
 func (e *Engine) dueTime(t *task) model.Time {
-	x := t.extraOrZero()
-	switch {
-	case t.inQueue > 0:
+	if t.IsQueued() {
 		return 0
-	case t.inDue > 0:
-		return x.due
 	}
+	if due, ok := t.Due(); ok {
+		return due
+	}
+	x := t.extraOrZero()
 	return max(x.notBefore, min(x.retryAt, e.latestRetry(t)))
 }
 
@@ -84,35 +66,27 @@ func (e *Engine) updateWatch(t *task) {
 	case t.run != nil:
 		limit(t.run.listBy)
 		limit(x.deadline)
-	case t.inQueue > 0:
+	case t.IsQueued():
 		limit(x.until)
 		for _, a := range x.avoidances {
 			limit(a.until)
 		}
 	}
 	if first == 0 {
-		e.watch.remove(t)
+		e.watch.Remove(t)
 		return
 	}
 	t.checkAt = first
-	e.watch.fix(t)
+	e.watch.Fix(t)
 }
 
-// updateSet moves a task to the requirement set that its extra asks for; the task
-// leaves its queue if that is another one.
-func (e *Engine) updateSet(t *task) {
-	x, at := t.extraOrZero(), t.queue
-	h := placementKey{requirements: at.group.set.requirements, host: at.host, priority: t.priority(), boundTo: x.boundTo}
-	h.requirements.disk = diskDemand(x.length)
-	if x.boundTo != "" {
-		h.requirements.disk = 0 // a part is there
-	}
+// constrain tells the index which workers the task's extra leaves for it. The task leaves
+// its queue if these are others now.
+func (e *Engine) constrain(t *task) {
+	x := t.extraOrZero()
+	c := placement.Constraint{BoundTo: x.boundTo, Length: x.length}
 	for _, a := range x.avoidances {
-		h.excluded = append(h.excluded, a.worker)
+		c.Excluded = append(c.Excluded, a.worker)
 	}
-	slices.Sort(h.excluded)
-	if s := at.group.set; h.boundTo != s.boundTo || h.requirements.disk != s.requirements.disk || !slices.Equal(h.excluded, s.excluded) {
-		e.queue.remove(t)
-		e.move(t, h)
-	}
+	e.index.Constrain(&t.Task, c)
 }

@@ -21,8 +21,8 @@ func (Tick) decide(e *Engine) Answer {
 
 // tick does what has become due. It costs what is due, not what exists.
 func (e *Engine) tick() {
-	for e.silent.len() > 0 && e.silent.top().silentAt <= e.alive {
-		w := e.silent.top()
+	for e.silent.Len() > 0 && e.silent.Top().silentAt <= e.alive {
+		w := e.silent.Top()
 		if e.importing && !w.confirmed && !w.lost {
 			e.resetTimeout(w) // it may come with the rest of what is imported
 			continue
@@ -33,14 +33,12 @@ func (e *Engine) tick() {
 		}
 		e.markLost(w, true)
 	}
-	for e.watch.len() > 0 && e.watch.top().checkAt <= e.alive {
-		e.checkWatched(e.watch.top())
+	for e.watch.Len() > 0 && e.watch.Top().checkAt <= e.alive {
+		e.checkWatched(e.watch.Top())
 	}
-	for e.cooling.len() > 0 && e.cooling.top().until <= e.steady {
-		e.endCoolPhase(e.cooling.top())
-	}
-	for e.due.len() > 0 && e.due.top().extra.due <= e.now {
-		e.place(e.due.top())
+	e.index.EndCooldowns(e.steady)
+	for t := e.index.NextDue(e.now); t != nil; t = e.index.NextDue(e.now) {
+		e.place(e.tasks[t.ID])
 	}
 	e.flushProgress()
 }
@@ -69,8 +67,8 @@ func (e *Engine) checkWatched(t *task) {
 		e.requireListing(t)
 	case deadline > 0 && deadline <= e.alive:
 		w := r.worker
-		e.sendDrop(w.ID, t.id, t.attempt, model.DropSuperseded)
-		e.startDrop(w, t.id, t.attempt, t.queue.host)
+		e.sendDrop(w.ID, t.ID, t.attempt, model.DropSuperseded)
+		e.startDrop(w, t.ID, t.attempt, t.Host())
 		e.countAttempt(t, OutcomeTimeout)
 		e.failAttempt(t, &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
@@ -81,7 +79,7 @@ func (e *Engine) checkWatched(t *task) {
 		r.isResent = true
 		e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
 	default:
-		e.addNote(t.id, r.worker.ID, "the worker does not list the assignment: taken back")
+		e.addNote(t.ID, r.worker.ID, "the worker does not list the assignment: taken back")
 		e.countAttempt(t, OutcomeLost)
 		e.requeue(t, nil, 0, true)
 	}

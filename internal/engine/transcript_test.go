@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -255,7 +256,7 @@ func (w *world) rules(args []string) {
 		}
 		switch k {
 		case "strategy":
-			w.cfg.Strategy = Strategy(v)
+			w.cfg.Strategy = placement.Strategy(v)
 		case "ageing":
 			w.cfg.Ageing = model.Seconds(float64(n))
 		case "retry_after_max":

@@ -1,6 +1,9 @@
 package engine
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // Update changes a task that is not completed. A failed or canceled one keeps its
 // status until a [Retry].
@@ -40,16 +43,15 @@ func (u Update) decide(e *Engine) Answer {
 	if err := u.Change.Apply(&next.TaskSpec); err != nil {
 		return Answer{Err: err.For(u.ID)}
 	}
-	n := requirementsOf(&next.TaskSpec)
-	if base := t.queue.group.set.requirements; n.key() != base.key() {
+	n := placement.RequirementsOf(&next.TaskSpec)
+	if base := t.Requirements(); !n.Equal(&base) {
 		if err := e.checkSetLimit(&next.TaskSpec); err != nil {
 			return Answer{Err: err.For(u.ID)}
 		}
 	}
 	next.UpdatedAt = e.now
 	interrupts := u.Change.Interrupts()
-	target := t.client.cooldowns[siteOf(next.URL)]
-	stays := t.run != nil && (!interrupts || (!target.closed() || target.trial == t) && e.queue.missingRequirement(&n, &t.run.worker.Capabilities, diskAny) == "")
+	stays := t.run != nil && (!interrupts || !t.MustWait(next.URL) && e.index.IsMetBy(n, &t.run.worker.Capabilities))
 	if interrupts && t.status() == model.StatusPending {
 		next.RetryAt = 0 // the failure was of another source
 	}
@@ -57,7 +59,7 @@ func (u Update) decide(e *Engine) Answer {
 		next.Attempt = t.maxSeenAttempt() + 1 // earlier attempts had another source: their reports are refused
 	}
 	e.addChange(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
-	e.applyUpdate(t, &next, n)
+	e.applyUpdate(t, &next)
 	switch {
 	case t.run != nil && interrupts:
 		e.restartAttempt(t, stays, next.Attempt)
@@ -100,17 +102,17 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 }
 
 // applyUpdate brings the engine's record of a task in host queue with an updated row.
-func (e *Engine) applyUpdate(t *task, row *model.Task, n requirements) {
+func (e *Engine) applyUpdate(t *task, row *model.Task) {
 	x := t.ensureExtra()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt
-	if site := siteOf(row.URL); site != t.site {
-		e.endTrial(t, false)
-		t.site, x.asked = site, false
+	old := t.Host()
+	if e.index.Change(&t.Task, &row.TaskSpec, row.Priority) {
+		x.asked = false
 	}
-	if t.run == nil {
-		e.withdraw(t)
+	if t.run != nil && t.Host() != old {
+		e.index.EnterHost(t.Host())
+		e.index.LeaveHost(old)
 	}
-	e.move(t, placementKey{requirements: n, host: e.queue.hosts.hostOf(&row.TaskSpec), priority: row.Priority})
 	e.place(t)
 }
 
@@ -121,7 +123,7 @@ func (e *Engine) restartAttempt(t *task, stays bool, attempt int64) {
 	state := t.run.progress.final()
 	w := t.run.worker
 	if !stays {
-		e.sendDrop(w.ID, t.id, t.attempt, model.DropSuperseded)
+		e.sendDrop(w.ID, t.ID, t.attempt, model.DropSuperseded)
 	}
 	e.release(t, !stays)
 	t.attempt = attempt

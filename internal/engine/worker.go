@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -26,21 +27,14 @@ type worker struct {
 	dropping map[string]dropping // by task id: attempts that it must stop and may still run
 	erasures []erasure           // what it has to remove from its disk, without holding it
 
-	class          *workerClass
-	isAccepting    bool       // among those that take new work
-	silentAt       model.Time // on the alive clock: when its silence means something
-	lastAssignment int64      // when it got its last task, counted in tasks
-	randomKey      float64    // its place in the strategy random
-	inFree         int32
-	inSilent       int32
-	isDirty        bool
-	isHeapDirty    bool
-	free           bool // takes new work and has a slot; from then on it takes part in the draws
-	key            workerKey
-	stored         *model.Worker      // the row as last written
-	storedAt       model.Time         // on the alive clock
-	announced      model.WorkerStatus // in the last event
-	returnedTasks  int                // tasks that it had when it was lost
+	place         placement.Worker
+	silentAt      model.Time // on the alive clock: when its silence means something
+	inSilent      int32
+	isDirty       bool
+	stored        *model.Worker      // the row as last written
+	storedAt      model.Time         // on the alive clock
+	announced     model.WorkerStatus // in the last event
+	returnedTasks int                // tasks that it had when it was lost
 }
 
 // workerKey is what the heaps order free workers by: a copy of the worker's values as of
@@ -55,8 +49,8 @@ type workerKey struct {
 // dropping is an attempt that a worker must stop.
 type dropping struct {
 	attempt int64
-	since   model.Time // on the alive clock
-	host    *host      // where it still may be at
+	since   model.Time      // on the alive clock
+	host    *placement.Host // where it still may be at
 }
 
 // erasure is a drop of what the worker no longer lists. Nothing shows that it was
@@ -76,8 +70,9 @@ func (e *Engine) addWorker(id string) *worker {
 		state:    model.StateReady,
 		tasks:    make(map[string]*task),
 		dropping: make(map[string]dropping),
+		place:    placement.Worker{ID: id},
 	}
-	e.drawRandomKey(w)
+	e.index.AddWorker(&w.place)
 	e.workers[id] = w
 	return w
 }
@@ -85,11 +80,11 @@ func (e *Engine) addWorker(id string) *worker {
 // startDrop notes that the worker has to stop an attempt; until it is known to have
 // stopped it holds a slot, and a place at the host. It is bounded, for a worker may
 // list what it likes.
-func (e *Engine) startDrop(w *worker, id string, attempt int64, at *host) {
+func (e *Engine) startDrop(w *worker, id string, attempt int64, at *placement.Host) {
 	if len(w.dropping) < w.TotalSlots+model.MaxBatch {
 		e.finishDrop(w, id)
 		w.dropping[id] = dropping{attempt, e.alive, at}
-		e.enterHost(at)
+		e.index.EnterHost(at)
 	}
 	e.markDirty(w)
 }
@@ -98,7 +93,7 @@ func (e *Engine) startDrop(w *worker, id string, attempt int64, at *host) {
 func (e *Engine) finishDrop(w *worker, id string) {
 	if d, ok := w.dropping[id]; ok {
 		delete(w.dropping, id)
-		e.leaveHost(d.host)
+		e.index.LeaveHost(d.host)
 		e.markDirty(w)
 	}
 }
@@ -173,8 +168,8 @@ func (w *worker) statusReason() string {
 
 // unbindTasks lets the tasks that wait for this worker go elsewhere.
 func (e *Engine) unbindTasks(w *worker) {
-	for len(e.bound[w.ID]) > 0 {
-		t := e.bound[w.ID][0].boundQueues[0].tasks.top()
+	for p := e.index.FirstBound(w.ID); p != nil; p = e.index.FirstBound(w.ID) {
+		t := e.tasks[p.ID]
 		t.extra.until = e.alive
 		e.endWait(t)
 	}
@@ -192,36 +187,38 @@ func (e *Engine) endWait(t *task) {
 // resetTimeout gives the worker a fresh timeout.
 func (e *Engine) resetTimeout(w *worker) {
 	w.silentAt = e.alive.Add(e.cfg.HeartbeatTimeout)
-	e.silent.fix(w)
+	e.silent.Fix(w)
 }
 
 // scheduleRemoval sets when a lost worker is forgotten.
 func (e *Engine) scheduleRemoval(w *worker) {
 	if e.cfg.OfflineThreshold <= 0 {
-		e.silent.remove(w)
+		e.silent.Remove(w)
 		return
 	}
 	w.silentAt = e.alive.Add(max(e.cfg.OfflineThreshold-e.cfg.HeartbeatTimeout, 0))
-	e.silent.fix(w)
+	e.silent.Fix(w)
 }
 
-// markMoved has the worker's place in the heaps put right after the event.
-func (e *Engine) markMoved(w *worker) {
-	free := w.isAccepting && w.used() < w.TotalSlots
-	if free && !w.free && w.randomKey < e.lastRandomKey {
-		e.drawRandomKey(w) // it took no part in the draws meanwhile
-	}
-	w.free = free
-	if !w.isHeapDirty {
-		w.isHeapDirty = true
-		e.heapDirty = append(e.heapDirty, w)
+func (w *worker) load() placement.Load {
+	return placement.Load{Used: w.used(), Slots: w.TotalSlots, Health: w.Health}
+}
+
+// indexWorker puts the worker among those that can do the same, and tells the index whether
+// it takes new work. It is called whenever one of these has changed.
+func (e *Engine) indexWorker(w *worker) {
+	e.index.SetOffer(&w.place, placement.Offer{
+		Capabilities: &w.Capabilities, DiskFree: w.HealthMetrics.DiskFree, Accepting: w.accepts(),
+	}, w.load())
+	if !w.mayAccept() {
+		e.unbindTasks(w)
 	}
 }
 
-// markDirty has the worker's place in the heaps put right after the event, and its row
+// markDirty has the worker's place in the index updated after the event, and its row
 // and status looked at when the turn ends.
 func (e *Engine) markDirty(w *worker) {
-	e.markMoved(w)
+	e.index.SetLoad(&w.place, w.load())
 	if !w.isDirty {
 		w.isDirty = true
 		e.turn.dirtyWorkers = append(e.turn.dirtyWorkers, w)
@@ -260,8 +257,8 @@ func (e *Engine) markLost(w *worker, silent bool) {
 
 // removeWorker forgets a lost worker.
 func (e *Engine) removeWorker(w *worker) {
-	e.unclassify(w)
-	e.silent.remove(w)
+	e.index.RemoveWorker(&w.place)
+	e.silent.Remove(w)
 	delete(e.workers, w.ID)
 	if w.stored != nil {
 		e.turn.plan.Batch.Workers = append(e.turn.plan.Batch.Workers, model.WorkerChange{ID: w.ID})
@@ -331,7 +328,7 @@ func (w *worker) tasksBySeq() []*task {
 	for _, t := range w.tasks {
 		tasks = append(tasks, t)
 	}
-	slices.SortFunc(tasks, func(a, b *task) int { return int(a.seq - b.seq) })
+	slices.SortFunc(tasks, func(a, b *task) int { return int(a.Seq - b.Seq) })
 	return tasks
 }
 
@@ -341,4 +338,10 @@ func (e *Engine) workersByName() []*worker {
 		workers = append(workers, e.workers[id])
 	}
 	return workers
+}
+
+// sameCapabilities reports whether a task could tell the difference.
+func sameCapabilities(a, b *model.Capabilities) bool {
+	return a.SupportsBT == b.SupportsBT && a.SupportsMetalink == b.SupportsMetalink &&
+		maps.Equal(a.Tags, b.Tags) && slices.Equal(a.Folders, b.Folders) && slices.Equal(a.Protocols, b.Protocols)
 }

@@ -1,68 +1,71 @@
-package engine
+package heap
 
-// heap is a binary heap whose items know their own place in it, so that one in
-// the middle can be moved or taken out. An item is in at most one heap of its
-// kind; place is where it keeps its index, counted from 1, 0 meaning absent.
-type heap[T any] struct {
-	items []T
-	less  func(a, b T) bool
-	place func(T) *int32
+// Heap is a binary heap. It is not safe for concurrent use.
+type Heap[T any] struct {
+	// Items are in the order of the heap. Only the methods change them.
+	Items []T
+	// Less is the order; it must be total, so that the order of insertion decides nothing.
+	Less func(a, b T) bool
+	// Place is where an item keeps its index, counted from 1; 0 = absent. An item is in at
+	// most one of the heaps that share a place.
+	Place func(T) *int32
 }
 
-func (h *heap[T]) len() int { return len(h.items) }
+// Len returns the number of items.
+func (h *Heap[T]) Len() int { return len(h.Items) }
 
-// top returns the least item; the heap must not be empty.
-func (h *heap[T]) top() T { return h.items[0] }
+// Top returns the least item; the heap must not be empty.
+func (h *Heap[T]) Top() T { return h.Items[0] }
 
-// fix puts item in, or to its right place after its key changed.
-func (h *heap[T]) fix(item T) {
-	at := h.place(item)
+// Fix inserts the item, or moves it to its right place after its key changed.
+func (h *Heap[T]) Fix(item T) {
+	at := h.Place(item)
 	if *at == 0 {
-		h.items = append(h.items, item)
-		*at = int32(len(h.items)) // limits.max_pending is far below 2^31
+		h.Items = append(h.Items, item)
+		*at = int32(len(h.Items)) // limits.max_pending is far below 2^31
 	}
 	if i := int(*at) - 1; !h.down(i) {
 		h.up(i)
 	}
 }
 
-// remove takes item out if it is in.
-func (h *heap[T]) remove(item T) {
-	at := h.place(item)
+// Remove removes the item if it is there.
+func (h *Heap[T]) Remove(item T) {
+	at := h.Place(item)
 	if *at == 0 {
 		return
 	}
-	i, last := int(*at)-1, len(h.items)-1
+	i, last := int(*at)-1, len(h.Items)-1
 	h.swap(i, last)
 	var none T
-	h.items[last] = none // for the garbage collector
-	h.items = h.items[:last]
+	h.Items[last] = none // for the garbage collector
+	h.Items = h.Items[:last]
 	*at = 0
 	if i < last && !h.down(i) {
 		h.up(i)
 	}
-	if cap(h.items) > 1024 && len(h.items) < cap(h.items)/4 {
-		h.items = append(make([]T, 0, cap(h.items)/2), h.items...) // give memory back after a rush
+	if cap(h.Items) > 1024 && len(h.Items) < cap(h.Items)/4 {
+		h.Items = append(make([]T, 0, cap(h.Items)/2), h.Items...) // give memory back after a rush
 	}
 }
 
-// best returns the least item that is not skipped, if there is one. It looks only
+// Best returns the least item that is not skipped, if there is one. It looks only
 // at the skipped ones and their children.
-func (h *heap[T]) best(skip func(T) bool) (item T, ok bool) {
+func (h *Heap[T]) Best(skip func(T) bool) (item T, ok bool) {
 	frontier := []int{0}
 	for len(frontier) > 0 {
 		least := 0
 		for k, i := range frontier {
-			if i < len(h.items) && (frontier[least] >= len(h.items) || h.less(h.items[i], h.items[frontier[least]])) {
+			if i < len(h.Items) && (frontier[least] >= len(h.Items) || h.Less(h.Items[i], h.Items[frontier[least]])) {
 				least = k
 			}
 		}
 		i := frontier[least]
-		if i >= len(h.items) {
+		if i >= len(h.Items) {
 			return item, false
 		}
-		if !skip(h.items[i]) {
-			return h.items[i], true
+		if !skip(h.Items[i]) {
+			return h.Items[i], true
 		}
 		frontier[least] = 2*i + 1
 		frontier = append(frontier, 2*i+2)
@@ -70,25 +73,36 @@ func (h *heap[T]) best(skip func(T) bool) (item T, ok bool) {
 	return item, false
 }
 
-// rebuild puts everything right after many keys have changed.
-func (h *heap[T]) rebuild() {
-	for i := len(h.items)/2 - 1; i >= 0; i-- {
+// Rebuild restores the order after many keys have changed.
+func (h *Heap[T]) Rebuild() {
+	for i := len(h.Items)/2 - 1; i >= 0; i-- {
 		h.down(i)
 	}
 }
 
-func (h *heap[T]) swap(i, j int) {
+// Disorder returns the index of an item that is out of order or has a wrong place; -1 means that
+// all are in order. It looks at all items: it is for tests.
+func (h *Heap[T]) Disorder() int {
+	for i, item := range h.Items {
+		if int(*h.Place(item)) != i+1 || i > 0 && h.Less(item, h.Items[(i-1)/2]) {
+			return i
+		}
+	}
+	return -1
+}
+
+func (h *Heap[T]) swap(i, j int) {
 	if i == j {
 		return
 	}
-	h.items[i], h.items[j] = h.items[j], h.items[i]
-	*h.place(h.items[i]), *h.place(h.items[j]) = int32(i+1), int32(j+1)
+	h.Items[i], h.Items[j] = h.Items[j], h.Items[i]
+	*h.Place(h.Items[i]), *h.Place(h.Items[j]) = int32(i+1), int32(j+1)
 }
 
-func (h *heap[T]) up(i int) {
+func (h *Heap[T]) up(i int) {
 	for i > 0 {
 		parent := (i - 1) / 2
-		if !h.less(h.items[i], h.items[parent]) {
+		if !h.Less(h.Items[i], h.Items[parent]) {
 			return
 		}
 		h.swap(i, parent)
@@ -97,17 +111,17 @@ func (h *heap[T]) up(i int) {
 }
 
 // down reports whether the item moved.
-func (h *heap[T]) down(i int) bool {
+func (h *Heap[T]) down(i int) bool {
 	start := i
 	for {
 		child := 2*i + 1
-		if child >= len(h.items) {
+		if child >= len(h.Items) {
 			break
 		}
-		if right := child + 1; right < len(h.items) && h.less(h.items[right], h.items[child]) {
+		if right := child + 1; right < len(h.Items) && h.Less(h.Items[right], h.Items[child]) {
 			child = right
 		}
-		if !h.less(h.items[child], h.items[i]) {
+		if !h.Less(h.Items[child], h.Items[i]) {
 			break
 		}
 		h.swap(i, child)

@@ -1,17 +1,17 @@
-package engine
+package placement
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
-
-// client is a client with live tasks. Clients take turns within a
+// Client is a client with live tasks. Clients take turns within a
 // priority: start-time fair queueing (Goyal, Vin, Cheng: "Start-time Fair
 // Queueing", SIGCOMM 1996) with every task of the same size. A task's turn is one
 // after the client's last, and not before the turn that the priority is at, so
 // that a client without requests saves no turns up.
-type client struct {
-	name      string
-	waiting   int64 // pending and paused tasks
+type Client struct {
+	Name string
+	// Pending is the caller's count of the client's pending and paused tasks. The index
+	// keeps it as long as the client has live tasks, and does not use it.
+	Pending   int64
 	queued    [priorities]turns
-	cooldowns map[uint64]*cooldown // by task.site
+	cooldowns map[uint64]*cooldown // by Task.site
 }
 
 // turns is where a client is within one priority.
@@ -20,27 +20,20 @@ type turns struct {
 	live int   // its tasks that have not ended; at 0 it begins again
 }
 
-// priorities is how many there are, from 1 on.
-const priorities = int(model.PriorityUrgent)
+// Client returns the client of a name, nil if it has no live task and no cool-down.
+func (q *Index) Client(name string) *Client { return q.clients[name] }
 
-func (e *Engine) clientOf(name string) *client {
-	c := e.clients[name]
+func (q *Index) clientOf(name string) *Client {
+	c := q.clients[name]
 	if c == nil {
-		c = &client{name: name}
-		e.clients[name] = c
+		c = &Client{Name: name}
+		q.clients[name] = c
 	}
 	return c
 }
 
-// countWaiting counts the tasks that wait for a worker or for their client.
-func (c *client) countWaiting(s model.Status, n int64) {
-	if s == model.StatusPending || s == model.StatusPaused {
-		c.waiting += n
-	}
-}
-
 // forgetClient removes a client without live tasks and without cool-downs.
-func (e *Engine) forgetClient(c *client) {
+func (q *Index) forgetClient(c *Client) {
 	if len(c.cooldowns) > 0 {
 		return
 	}
@@ -49,21 +42,21 @@ func (e *Engine) forgetClient(c *client) {
 			return
 		}
 	}
-	delete(e.clients, c.name)
+	delete(q.clients, c.Name)
 }
 
 // takeTurn gives a task its place among the clients' turns in its priority.
-func (e *Engine) takeTurn(t *task) {
-	q := &t.client.queued[t.queue.group.level()]
-	q.live++
-	q.last = max(q.last, e.queue.levels[t.queue.group.level()].turn) + 1
-	t.vt = q.last
+func (q *Index) takeTurn(t *Task) {
+	c := &t.Client.queued[t.queue.group.level()]
+	c.live++
+	c.last = max(c.last, q.levels[t.queue.group.level()].turn) + 1
+	t.vt = c.last
 }
 
 // leaveTurn is the reverse, when the task ends or gets another priority.
-func (e *Engine) leaveTurn(t *task) {
-	q := &t.client.queued[t.queue.group.level()]
-	if q.live--; q.live == 0 {
-		q.last = 0
+func (q *Index) leaveTurn(t *Task) {
+	c := &t.Client.queued[t.queue.group.level()]
+	if c.live--; c.live == 0 {
+		c.last = 0
 	}
 }

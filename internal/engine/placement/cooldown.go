@@ -1,4 +1,4 @@
-package engine
+package placement
 
 import (
 	"strings"
@@ -15,12 +15,12 @@ import (
 // Tasks are moved to host queues of the cool-down when it is their turn to be placed, each
 // once. A cool-down closes and opens its host queues, as a host that is full does.
 type cooldown struct {
-	client *client
+	client *Client
 	site   uint64
 	host   string
 	phase  coolPhase
 	until  model.Time // end of the phase, on the steady clock
-	trial  *task      // it has begun; the others wait for it
+	trial  *Task      // it has begun; the others wait for it
 	queues []*hostQueue
 	inCool int32
 }
@@ -78,150 +78,139 @@ func siteOf(url string) uint64 {
 }
 
 // coolOf returns the cool-down that concerns a task, or nil.
-func (t *task) coolOf() *cooldown { return t.client.cooldowns[t.site] }
+func (t *Task) coolOf() *cooldown { return t.Client.cooldowns[t.site] }
 
-// acceptRetryAfter returns the wait that a failure asks for within the bounds, 0 if it
-// asks for none.
-func (e *Engine) acceptRetryAfter(why *model.TaskError, after model.Duration) model.Duration {
-	if after <= 0 || why.Class != model.ClassRetryable {
-		return 0
-	}
-	const second = model.Duration(1_000_000_000)
-	return min((after+second-1)/second*second, e.cfg.RetryAfterMax)
-}
-
-// coolDown begins or extends the cool-down of the host that a task was refused by.
-func (e *Engine) coolDown(t *task, host string, wait model.Duration) {
+// CoolDown begins or extends the cool-down of the host that a task was refused by: until
+// then, on the steady clock, no task of its client begins there. host names it in reasons.
+func (q *Index) CoolDown(t *Task, host string, until model.Time) {
 	c := t.coolOf()
 	if c == nil {
-		if t.site == 0 || e.cooldowns >= maxCooldowns || len(t.client.cooldowns) >= maxClientCooldowns {
+		if t.site == 0 || q.cooldowns >= maxCooldowns || len(t.Client.cooldowns) >= maxClientCooldowns {
 			return
 		}
-		c = &cooldown{client: t.client, site: t.site, host: host}
-		if t.client.cooldowns == nil {
-			t.client.cooldowns = make(map[uint64]*cooldown)
+		c = &cooldown{client: t.Client, site: t.site, host: host}
+		if t.Client.cooldowns == nil {
+			t.Client.cooldowns = make(map[uint64]*cooldown)
 		}
-		t.client.cooldowns[t.site] = c
-		e.cooldowns++
+		t.Client.cooldowns[t.site] = c
+		q.cooldowns++
 	}
-	until := e.steady.Add(wait)
 	if c.phase == coolWait {
 		until = max(until, c.until)
 	}
-	e.setCool(c, coolWait, nil, until)
-}
-
-// loadRetryAfter takes over from a row what its last failure asked for. A wait that is
-// not over is a cool-down again.
-func (e *Engine) loadRetryAfter(t *task, row *model.Task) {
-	if row.Error.Waits > 0 {
-		t.ensureExtra().waits = clampCount(row.Error.Waits)
-	}
-	if row.Error.RetryAfter <= 0 || row.Status != model.StatusPending || row.RetryAt <= e.now {
-		return
-	}
-	t.ensureExtra().asked = true
-	e.coolDown(t, row.Host(), min(row.RetryAt.Sub(e.now), e.cfg.RetryAfterMax))
+	q.setCool(c, coolWait, nil, until)
 }
 
 // setCool changes a cool-down, and opens or closes its host queues.
-func (e *Engine) setCool(c *cooldown, phase coolPhase, trial *task, until model.Time) {
+func (q *Index) setCool(c *cooldown, phase coolPhase, trial *Task, until model.Time) {
 	before := c.closed()
 	c.phase, c.trial, c.until = phase, trial, until
 	if phase == coolOpen {
-		e.cooling.remove(c)
+		q.cooling.Remove(c)
 	} else {
-		e.cooling.fix(c)
+		q.cooling.Fix(c)
 	}
 	if now := c.closed(); now != before {
 		for _, l := range c.queues {
 			switch {
-			case l.host.full():
+			case l.host.IsFull():
 			case now:
-				e.queue.parkQueue(l)
+				q.parkQueue(l)
 			default:
-				e.queue.unparkQueue(l)
+				q.unparkQueue(l)
 			}
 		}
 	}
-	e.tidyCool(c)
+	q.tidyCool(c)
 }
 
 // tidyCool forgets a cool-down that is over and has no host queue.
-func (e *Engine) tidyCool(c *cooldown) {
+func (q *Index) tidyCool(c *cooldown) {
 	if c != nil && c.phase == coolOpen && len(c.queues) == 0 && c.client.cooldowns[c.site] == c {
 		delete(c.client.cooldowns, c.site)
-		e.cooldowns--
+		q.cooldowns--
 	}
 }
 
-// endCoolPhase is for a cool-down with a phase that is over.
-func (e *Engine) endCoolPhase(c *cooldown) {
+// EndCooldowns ends the phases of cool-downs that are over. now is on the steady clock.
+func (q *Index) EndCooldowns(now model.Time) {
+	for q.cooling.Len() > 0 && q.cooling.Top().until <= now {
+		q.endCoolPhase(q.cooling.Top(), now)
+	}
+}
+
+func (q *Index) endCoolPhase(c *cooldown, now model.Time) {
 	if c.phase == coolWait {
-		e.setCool(c, coolTrial, nil, e.steady.Add(trialTime))
+		q.setCool(c, coolTrial, nil, now.Add(trialTime))
 		return
 	}
-	e.setCool(c, coolOpen, nil, 0)
-	e.forgetClient(c.client)
+	q.setCool(c, coolOpen, nil, 0)
+	q.forgetClient(c.client)
 }
 
 // park moves a task, which is in no queue, to a host queue of its cool-down.
-func (e *Engine) park(t *task, c *cooldown) {
+func (q *Index) park(t *Task, c *cooldown) {
 	s := t.queue.group.set
-	e.move(t, placementKey{requirements: s.requirements, excluded: s.excluded, boundTo: s.boundTo, host: t.queue.host, priority: t.priority(), cool: c})
+	q.move(t, key{requirements: s.requirements, excluded: s.excluded, boundTo: s.boundTo, host: t.queue.host, priority: t.Priority(), cool: c})
 }
 
 // beginTrial notes that a task is assigned: after a wait the others wait for it.
-func (e *Engine) beginTrial(t *task) {
+func (q *Index) beginTrial(t *Task) {
 	if c := t.coolOf(); c != nil && c.phase == coolTrial && c.trial == nil {
-		e.setCool(c, coolTrial, t, c.until)
+		q.setCool(c, coolTrial, t, c.until)
 	}
 }
 
-// endTrial is for a task that its worker does not have any more, or that has made
+// EndTrial is for a task that its worker does not have any more, or that has made
 // progress.
-func (e *Engine) endTrial(t *task, progress bool) {
+func (q *Index) EndTrial(t *Task, progress bool) {
 	c := t.coolOf()
 	switch {
 	case c == nil || c.trial != t:
 	case progress:
-		e.setCool(c, coolOpen, nil, 0)
+		q.setCool(c, coolOpen, nil, 0)
 	default:
-		e.setCool(c, coolTrial, nil, c.until)
+		q.setCool(c, coolTrial, nil, c.until)
 	}
 }
 
-// knownBytes returns the bytes of an assigned task that its worker has reported or had
-// kept before.
-func (t *task) knownBytes() int64 {
-	known := t.run.progress.completed
-	if x := t.extraOrZero(); x.lastWorker == t.run.worker.ID {
-		known = max(known, x.bytes)
-	}
-	return known
+// Cooldown is why a task waits for its host.
+type Cooldown struct {
+	Host  string
+	Until model.Time // on the steady clock; while Trial is set, the end of the trial
+	Trial string     // the task that the others wait for; "" while the host asked to wait
 }
 
-// whyCool says in words what a task of the client waits for at the host.
-func (e *Engine) whyCool(c *cooldown) string {
-	const way = "; an update of its url goes to another host"
-	if c.phase == coolWait {
-		return "waits for its host (host_cooldown): " + c.host + " asked this client to wait until " +
-			e.now.Add(c.until.Sub(e.steady)).String() + way
+// Cooldown returns the cool-down that the task waits for; ok is false if it waits for no host.
+func (t *Task) Cooldown() (c Cooldown, ok bool) {
+	own := t.coolOf()
+	if !own.closed() {
+		return Cooldown{}, false
 	}
-	return "waits for its host (host_cooldown): " + c.host + " had asked this client to wait, and the task " +
-		c.trial.id + " tries first" + way
+	c = Cooldown{Host: own.host, Until: own.until}
+	if own.phase == coolTrial {
+		c.Trial = own.trial.ID
+	}
+	return c, true
+}
+
+// MustWait reports whether the task would have to wait for the host of the url, which asked
+// its client to wait.
+func (t *Task) MustWait(url string) bool {
+	c := t.Client.cooldowns[siteOf(url)]
+	return c.closed() && c.trial != t
 }
 
 // countCooling counts the tasks that wait for a cool-down.
-func (e *Engine) countCooling() int {
+func (q *Index) countCooling() int {
 	n := 0
-	for _, c := range e.cooling.items { // in any order: only a sum
+	for _, c := range q.cooling.Items { // in any order: only a sum
 		if !c.closed() {
 			continue
 		}
 		for _, l := range c.queues {
-			if !l.host.full() {
-				n += l.tasks.len()
+			if !l.host.IsFull() {
+				n += l.tasks.Len()
 			}
 		}
 	}

@@ -1,26 +1,33 @@
-package engine
+package placement
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// host is a server of downloads that only so many tasks may be at once.
-type host struct {
+// Host is a server of downloads that only so many tasks may be at once.
+type Host struct {
 	name    string
 	limit   int
 	running int          // tasks at it, those that are being stopped too
 	queues  []*hostQueue // of tasks that are for it
 }
 
-func (h *host) full() bool { return h != nil && h.running >= h.limit }
+// Name returns the host as [model.NormalizeHost] writes it.
+func (h *Host) Name() string { return h.name }
+
+// Running returns how many tasks are at the host.
+func (h *Host) Running() int { return h.running }
+
+// IsFull reports whether the host has as many tasks as it may. A nil host has no limit.
+func (h *Host) IsFull() bool { return h != nil && h.running >= h.limit }
 
 // hosts are those with a limit that a live task is for.
 type hosts struct {
 	perHost int            // limit of every host, 0 = none
 	limits  map[string]int // limits of single ones, which go before each; 0 = none
-	known   map[string]*host
+	known   map[string]*Host
 }
 
 // hostOf returns the host of the spec's url if it has a limit, else nil.
-func (h *hosts) hostOf(s *model.TaskSpec) *host {
+func (h *hosts) hostOf(s *model.TaskSpec) *Host {
 	if h.perHost == 0 && len(h.limits) == 0 {
 		return nil
 	}
@@ -34,45 +41,46 @@ func (h *hosts) hostOf(s *model.TaskSpec) *host {
 	}
 	known := h.known[name]
 	if known == nil {
-		known = &host{name: name, limit: limit}
+		known = &Host{name: name, limit: limit}
 		h.known[name] = known
 	}
 	return known
 }
 
 // removeIdle forgets a host that no task is for or at.
-func (h *hosts) removeIdle(one *host) {
+func (h *hosts) removeIdle(one *Host) {
 	if one != nil && one.running == 0 && len(one.queues) == 0 {
 		delete(h.known, one.name)
 	}
 }
 
-// enterHost counts a task that begins at the host. Its limit holds for what is
-// assigned; a worker that takes its task back after a silence may exceed it.
-func (e *Engine) enterHost(h *host) {
+// EnterHost counts a task that begins at the host, which may be nil. Its limit holds for
+// what [Index.Place] assigns; a worker that takes its task back after a silence may
+// exceed it.
+func (q *Index) EnterHost(h *Host) {
 	if h == nil {
 		return
 	}
 	if h.running++; h.running == h.limit {
 		for _, l := range h.queues {
 			if !l.cool.closed() {
-				e.queue.parkQueue(l)
+				q.parkQueue(l)
 			}
 		}
 	}
 }
 
-// leaveHost counts one that has stopped.
-func (e *Engine) leaveHost(h *host) {
+// LeaveHost counts one that has stopped.
+func (q *Index) LeaveHost(h *Host) {
 	if h == nil {
 		return
 	}
 	if h.running--; h.running == h.limit-1 {
 		for _, l := range h.queues {
 			if !l.cool.closed() {
-				e.queue.unparkQueue(l)
+				q.unparkQueue(l)
 			}
 		}
 	}
-	e.queue.hosts.removeIdle(h)
+	q.hosts.removeIdle(h)
 }

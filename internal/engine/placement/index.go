@@ -1,94 +1,143 @@
-package engine
+package placement
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/heap"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// queue is the pending tasks that may be placed, and the workers that may take
+// Config is what the order of placing depends on.
+type Config struct {
+	Strategy Strategy       // "" is StrategyLeastLoaded
+	Ageing   model.Duration // a wait that counts as one priority more; 0 = priorities are strict
+	PerHost  int            // tasks at once against one host; 0 = no limit
+	Hosts    map[string]int // the same for single hosts, by [model.NormalizeHost]; they go before PerHost
+
+	// IsOffline and Describe say of a worker whether it is offline, and in words why it takes
+	// nothing new. Reasons name such workers.
+	IsOffline func(worker string) bool
+	Describe  func(worker string) string
+}
+
+// Index is the pending tasks that may be placed, and the workers that may take
 // them. In it
 //
 //   - a task is in a host queue: of its set, its priority, and its host where that has a
 //     limit;
-//   - a class has its host queues whose host is not full, a priority level its classes that may
-//     find a free worker, each by the first task;
+//   - a set queue has its host queues whose host is not full, a priority level its set
+//     queues that may find a free worker, each by the first task;
 //   - a worker class has its workers with a free slot, a set its worker classes with such workers,
 //     each by the strategy.
 //
 // So the first task and the best worker for it are found in the depth of a few
 // heaps. What changes at a worker costs as many steps as there are sets that its
-// worker class serves, and a host that gets full as many as it has host queues.
-type queue struct {
+// worker class serves, and a host that becomes full as many as it has host queues.
+type Index struct {
+	cfg           Config
 	sets          map[string]*requirementSet
 	hostQueues    map[hostQueueKey]*hostQueue
 	classes       map[string]*workerClass
 	sortedClasses []*workerClass // the worker classes by key
 	levels        [priorities]priorityLevel
 	hosts         hosts
+	workers       map[string]*Worker
+	clients       map[string]*Client
+	bound         map[string][]*requirementSet // by worker: sets of tasks that wait for it alone
 
-	lessWorker       func(a, b *worker) bool // the strategy
+	lessWorker       func(a, b *Worker) bool // the strategy
 	ranksTags        bool                    // and whether tags only rank
-	plainSets        int                     // sets that a submit has made: without disk, avoid and boundTo
+	plainSets        int                     // sets that a submit has made: without disk, excluded workers and boundTo
 	diskTiers        []int64                 // sizes of free disk that sets have asked for, in order
-	capabilityCounts map[string]int          // by atom: workers that take new work and have it
+	capabilityCounts map[string]int          // by capability: workers that take new work and have it
 	accepting        int                     // workers that take new work when they have a slot
 	changes          int64                   // of what workers can do; reasons are remembered between them
 	parked           int                     // tasks whose host is full or cools down
+
+	due       heap.Heap[*Task] // pending tasks that may not be placed before a time
+	scheduled int              // of these, those that their clients want later
+	waiting   [priorities]waitList
+	cooling   heap.Heap[*cooldown] // those that are not over, by the end of their phase
+	cooldowns int                  // all
+
+	assignments   int64     // assignments since the start
+	lastRandomKey float64   // the last random key that won, see drawRandomKey
+	heapDirty     []*Worker // workers that may have another place in the heaps since the last update
 }
+
+// priorities is how many there are, from 1 on.
+const priorities = int(model.PriorityUrgent)
 
 // priorityLevel is one priority.
 type priorityLevel struct {
-	turn int64 // of the last task that was placed, see client
-	// ready has the classes that have a task, except for those that were found to
+	turn int64 // of the last task that was placed, see Client
+	// ready has the set queues that have a task, except for those that were found to
 	// have no free worker and for which none has become free since.
-	ready heap[*setQueue]
+	ready heap.Heap[*setQueue]
 }
 
 type hostQueueKey struct {
 	group *setQueue
-	host  *host
+	host  *Host
 	cool  *cooldown
 }
 
-// placementKey is where a task belongs.
-type placementKey struct {
-	requirements requirements
+// key is where a task belongs.
+type key struct {
+	requirements Requirements
 	excluded     []string
 	boundTo      string
-	host         *host
+	host         *Host
 	priority     model.Priority
 	cool         *cooldown // nil, except for a task that was kept from its host
 }
 
-func newQueue(cfg *Config) queue {
-	q := queue{
+// New returns an index without tasks and workers.
+func New(c Config) *Index {
+	q := &Index{
+		cfg:              c,
 		sets:             make(map[string]*requirementSet),
 		hostQueues:       make(map[hostQueueKey]*hostQueue),
 		classes:          make(map[string]*workerClass),
 		capabilityCounts: make(map[string]int),
-		hosts:            hosts{perHost: cfg.PerHost, limits: cfg.Hosts, known: make(map[string]*host)},
-		lessWorker:       workerOrder(cfg.Strategy), ranksTags: cfg.Strategy == StrategyTags,
+		hosts:            hosts{perHost: c.PerHost, limits: c.Hosts, known: make(map[string]*Host)},
+		workers:          make(map[string]*Worker),
+		clients:          make(map[string]*Client),
+		bound:            make(map[string][]*requirementSet),
+		lessWorker:       workerOrder(c.Strategy), ranksTags: c.Strategy == StrategyTags,
 	}
 	for i := range q.levels {
-		q.levels[i].ready = heap[*setQueue]{
-			less:  func(a, b *setQueue) bool { return a.first().precedes(b.first()) },
-			place: func(c *setQueue) *int32 { return &c.inReady },
+		q.levels[i].ready = heap.Heap[*setQueue]{
+			Less:  func(a, b *setQueue) bool { return a.first().precedes(b.first()) },
+			Place: func(c *setQueue) *int32 { return &c.inReady },
 		}
+	}
+	q.due = heap.Heap[*Task]{
+		Less: func(a, b *Task) bool {
+			return a.deferral.due < b.deferral.due || a.deferral.due == b.deferral.due && a.Seq < b.Seq
+		},
+		Place: func(t *Task) *int32 { return &t.deferral.inDue },
+	}
+	q.cooling = heap.Heap[*cooldown]{
+		Less: func(a, b *cooldown) bool {
+			return cmp.Or(cmp.Compare(a.until, b.until), strings.Compare(a.client.Name, b.client.Name), cmp.Compare(a.site, b.site)) < 0
+		},
+		Place: func(c *cooldown) *int32 { return &c.inCool },
 	}
 	return q
 }
 
-// key names the set of a placement key.
-func (h *placementKey) key() string {
-	key := h.requirements.key()
+// name names the set of a key.
+func (h *key) name() string {
+	name := h.requirements.key()
 	if h.requirements.disk == 0 && len(h.excluded) == 0 && h.boundTo == "" {
-		return key
+		return name
 	}
 	var b strings.Builder
-	b.WriteString(key + "\x02" + h.boundTo + "\x02" + strconv.FormatInt(h.requirements.disk, 10))
+	b.WriteString(name + "\x02" + h.boundTo + "\x02" + strconv.FormatInt(h.requirements.disk, 10))
 	for _, name := range h.excluded {
 		b.WriteString("\x02" + name)
 	}
@@ -100,35 +149,33 @@ func (s *requirementSet) isPlain() bool {
 	return s.requirements.disk == 0 && len(s.excluded) == 0 && s.boundTo == ""
 }
 
-// requirementSetOf returns the set of a placement key, made if it is new.
-func (e *Engine) requirementSetOf(h *placementKey) *requirementSet {
-	q := &e.queue
-	key := h.key()
-	s := q.sets[key]
+// requirementSetOf returns the set of a key, made if it is new.
+func (q *Index) requirementSetOf(h *key) *requirementSet {
+	name := h.name()
+	s := q.sets[name]
 	if s == nil {
-		e.addDiskTier(h.requirements.disk)
-		s = q.newSet(key, h)
-		q.sets[key] = s
+		q.addDiskTier(h.requirements.disk)
+		s = q.newSet(name, h)
+		q.sets[name] = s
 		if s.isPlain() {
 			q.plainSets++
 		}
 		if s.boundTo != "" {
-			e.bound[s.boundTo] = append(e.bound[s.boundTo], s)
+			q.bound[s.boundTo] = append(q.bound[s.boundTo], s)
 		}
 	}
 	return s
 }
 
-// joinQueue makes the task belong to a placement key.
-func (e *Engine) joinQueue(t *task, h *placementKey) {
-	q := &e.queue
-	s := e.requirementSetOf(h)
+// joinQueue makes the task belong to a key.
+func (q *Index) joinQueue(t *Task, h *key) {
+	s := q.requirementSetOf(h)
 	key := hostQueueKey{&s.byPriority[h.priority-1], h.host, h.cool}
 	l := q.hostQueues[key]
 	if l == nil {
-		l = &hostQueue{group: key.group, host: key.host, cool: key.cool, tasks: heap[*task]{
-			less:  (*task).precedes,
-			place: func(t *task) *int32 { return &t.inQueue },
+		l = &hostQueue{group: key.group, host: key.host, cool: key.cool, tasks: heap.Heap[*Task]{
+			Less:  (*Task).precedes,
+			Place: func(t *Task) *int32 { return &t.inQueue },
 		}}
 		q.hostQueues[key] = l
 		if h.host != nil {
@@ -150,31 +197,15 @@ func (e *Engine) joinQueue(t *task, h *placementKey) {
 
 // leaveQueue is the reverse, for a task that is in no queue. Host queues and sets to
 // which no task belongs are removed.
-func (e *Engine) leaveQueue(l *hostQueue) {
-	q := &e.queue
+func (q *Index) leaveQueue(l *hostQueue) {
 	s := l.group.set
 	if l.live--; l.live == 0 {
-		delete(q.hostQueues, hostQueueKey{l.group, l.host, l.cool})
-		if c := l.cool; c != nil {
-			last := c.queues[len(c.queues)-1]
-			c.queues[l.inCool], last.inCool = last, l.inCool
-			c.queues[len(c.queues)-1] = nil
-			c.queues = c.queues[:len(c.queues)-1]
-			e.tidyCool(c)
-		}
-		if h := l.host; h != nil {
-			last := h.queues[len(h.queues)-1]
-			h.queues[l.inHost], last.inHost = last, l.inHost
-			h.queues[len(h.queues)-1] = nil
-			h.queues = h.queues[:len(h.queues)-1]
-			q.hosts.removeIdle(h)
-		}
-		s.boundQueues = slices.DeleteFunc(s.boundQueues, func(o *hostQueue) bool { return o == l })
+		q.removeHostQueue(l)
 	}
 	if s.live--; s.live > 0 {
 		return
 	}
-	delete(q.sets, s.key)
+	delete(q.sets, s.name)
 	for len(s.matches) > 0 {
 		q.removeMatch(s.matches[len(s.matches)-1])
 	}
@@ -182,46 +213,40 @@ func (e *Engine) leaveQueue(l *hostQueue) {
 		q.plainSets--
 	}
 	if s.boundTo != "" {
-		others := slices.DeleteFunc(e.bound[s.boundTo], func(o *requirementSet) bool { return o == s })
-		if e.bound[s.boundTo] = others; len(others) == 0 {
-			delete(e.bound, s.boundTo)
+		others := slices.DeleteFunc(q.bound[s.boundTo], func(o *requirementSet) bool { return o == s })
+		if q.bound[s.boundTo] = others; len(others) == 0 {
+			delete(q.bound, s.boundTo)
 		}
 	}
 }
 
-// attach makes a new task belong to a placement key and take its turn.
-func (e *Engine) attach(t *task, h placementKey) {
-	e.joinQueue(t, &h)
-	e.takeTurn(t)
+func (q *Index) removeHostQueue(l *hostQueue) {
+	delete(q.hostQueues, hostQueueKey{l.group, l.host, l.cool})
+	if c := l.cool; c != nil {
+		c.queues = removeAt(c.queues, l.inCool, func(l *hostQueue) *int32 { return &l.inCool })
+		q.tidyCool(c)
+	}
+	if h := l.host; h != nil {
+		h.queues = removeAt(h.queues, l.inHost, func(l *hostQueue) *int32 { return &l.inHost })
+		q.hosts.removeIdle(h)
+	}
+	s := l.group.set
+	s.boundQueues = slices.DeleteFunc(s.boundQueues, func(o *hostQueue) bool { return o == l })
 }
 
-// detach is the reverse, when the task ends.
-func (e *Engine) detach(t *task) {
-	e.leaveTurn(t)
-	e.leaveQueue(t.queue)
-}
-
-// move makes a task, which is in no queue, belong elsewhere; it keeps its turn
-// within its priority.
-func (e *Engine) move(t *task, h placementKey) {
-	old := t.queue
-	if h.priority == old.group.priority {
-		e.joinQueue(t, &h)
-	} else {
-		e.leaveTurn(t)
-		e.attach(t, h)
-	}
-	if t.run != nil && h.host != old.host {
-		e.enterHost(h.host)
-		e.leaveHost(old.host)
-	}
-	e.leaveQueue(old)
+// removeAt removes the item at an index from a list without an order. at is where an item
+// keeps its index.
+func removeAt[T any](list []*T, i int32, at func(*T) *int32) []*T {
+	last := list[len(list)-1]
+	list[i], *at(last) = last, i
+	list[len(list)-1] = nil
+	return list[:len(list)-1]
 }
 
 // push queues a task.
-func (q *queue) push(t *task) {
+func (q *Index) push(t *Task) {
 	l := t.queue
-	l.tasks.fix(t)
+	l.tasks.Fix(t)
 	l.group.set.waiting++
 	if l.isParked() {
 		l.group.set.parked++
@@ -231,8 +256,8 @@ func (q *queue) push(t *task) {
 	q.promoteQueue(l)
 }
 
-// remove takes a task out of the queue if it is in.
-func (q *queue) remove(t *task) {
+// remove removes a task from its queue if it is in.
+func (q *Index) remove(t *Task) {
 	if t.inQueue == 0 {
 		return
 	}
@@ -241,116 +266,85 @@ func (q *queue) remove(t *task) {
 	if l.isParked() {
 		l.group.set.parked--
 		q.parked--
-		l.tasks.remove(t)
+		l.tasks.Remove(t)
 		return
 	}
-	if l.tasks.len() == 1 { // out of the upper heaps before it is empty, for they look at the first task
+	if l.tasks.Len() == 1 { // out of the upper heaps before it is empty, for they look at the first task
 		q.demoteQueue(l)
-		l.tasks.remove(t)
+		l.tasks.Remove(t)
 		return
 	}
-	l.tasks.remove(t)
+	l.tasks.Remove(t)
 	q.promoteQueue(l)
 }
 
-// promoteQueue brings a host queue with a task to its place in its class, and that to its own.
-func (q *queue) promoteQueue(l *hostQueue) {
+// promoteQueue moves a host queue with a task to its place in its set queue, and that to its own.
+func (q *Index) promoteQueue(l *hostQueue) {
 	c := l.group
-	c.heads.fix(l)
-	if c.inReady > 0 || c.set.free.len() > 0 || c.set.boundTo != "" {
-		q.levels[c.level()].ready.fix(c)
+	c.heads.Fix(l)
+	if c.inReady > 0 || c.set.free.Len() > 0 || c.set.boundTo != "" {
+		q.levels[c.level()].ready.Fix(c)
 	}
 }
 
-// demoteQueue takes a host queue out of its class.
-func (q *queue) demoteQueue(l *hostQueue) {
+// demoteQueue removes a host queue from its set queue.
+func (q *Index) demoteQueue(l *hostQueue) {
 	c := l.group
-	if c.heads.len() == 1 {
-		q.levels[c.level()].ready.remove(c)
-		c.heads.remove(l)
+	if c.heads.Len() == 1 {
+		q.levels[c.level()].ready.Remove(c)
+		c.heads.Remove(l)
 		return
 	}
-	c.heads.remove(l)
+	c.heads.Remove(l)
 	if c.inReady > 0 {
-		q.levels[c.level()].ready.fix(c)
+		q.levels[c.level()].ready.Fix(c)
 	}
 }
 
-// parkQueue takes a host queue out because its host is full; openLine is the reverse.
-func (q *queue) parkQueue(l *hostQueue) {
-	if n := l.tasks.len(); n > 0 {
+// parkQueue removes a host queue from its set queue because its host is full or cools down.
+func (q *Index) parkQueue(l *hostQueue) {
+	if n := l.tasks.Len(); n > 0 {
 		q.demoteQueue(l)
 		l.group.set.parked += n
 		q.parked += n
 	}
 }
 
-func (q *queue) unparkQueue(l *hostQueue) {
-	if n := l.tasks.len(); n > 0 {
+// unparkQueue is the reverse.
+func (q *Index) unparkQueue(l *hostQueue) {
+	if n := l.tasks.Len(); n > 0 {
 		l.group.set.parked -= n
 		q.parked -= n
 		q.promoteQueue(l)
 	}
 }
 
-// markReady makes the classes ready that have tasks.
-func (q *queue) markReady(s *requirementSet) {
+// markReady makes the set queues ready that have tasks.
+func (q *Index) markReady(s *requirementSet) {
 	for i := range s.byPriority {
-		if c := &s.byPriority[i]; c.heads.len() > 0 && c.inReady == 0 {
-			q.levels[i].ready.fix(c)
+		if c := &s.byPriority[i]; c.heads.Len() > 0 && c.inReady == 0 {
+			q.levels[i].ready.Fix(c)
 		}
 	}
 }
 
-// updateFree brings a worker of a worker class to its place among those with a free slot, or
-// takes it away from there.
-func (q *queue) updateFree(w *worker, free bool) {
-	sh := w.class
-	var best *worker
-	if sh.free.len() > 0 {
-		best = sh.free.top()
-	}
-	isNew := w.inFree == 0
-	if free {
-		sh.free.fix(w)
-	} else {
-		sh.free.remove(w)
-	}
-	switch {
-	case sh.free.len() == 0:
-		if best != nil {
-			for _, e := range sh.matches {
-				e.set.free.remove(e)
-			}
-		}
-	case sh.free.top() != best || w == best:
-		for _, e := range sh.matches {
-			e.set.free.fix(e)
-		}
-	}
-	if free && isNew {
-		for _, e := range sh.matches {
-			q.markReady(e.set)
-		}
-	}
-}
-
-// next returns the set queue with the task that is placed next, or nil
-// to try. Without ageing it is in the highest priority; with it, a task that has
-// waited for the ageing time counts as one priority higher: the order is by the
-// time of the submit less priority × ageing, which does not change while it waits.
-func (q *queue) next(ageing model.Duration) *setQueue {
+// next returns the set queue with the task that is placed next, or nil. Without ageing it
+// is in the highest priority; with it, a task that has waited for the ageing time counts as
+// one priority higher: the order is by the time of the submit less priority × ageing, which
+// does not change while it waits.
+func (q *Index) next() *setQueue {
 	var best *setQueue
 	var bestAge model.Time
+	ageing := q.cfg.Ageing
 	for i := len(q.levels) - 1; i >= 0; i-- {
-		if q.levels[i].ready.len() == 0 {
+		if q.levels[i].ready.Len() == 0 {
 			continue
 		}
-		c := q.levels[i].ready.top()
+		c := q.levels[i].ready.Top()
 		if ageing <= 0 {
 			return c
 		}
-		if age := c.first().created.Add(-ageing * model.Duration(i)); best == nil || age < bestAge {
+		if age := c.first().Created.Add(-ageing * model.Duration(i)); best == nil || age < bestAge {
 			best, bestAge = c, age
 		}
 	}

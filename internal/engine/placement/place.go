@@ -1,43 +1,39 @@
-package engine
+package placement
 
 import (
+	"maps"
 	"slices"
-
-	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// placePending assigns pending tasks, the first in order first, until no task or no
-// slot is left for them; it reports whether it stopped at its bound instead. A
-// set that no worker can serve does not delay the others.
-func (e *Engine) placePending() (more bool) {
-	if !e.connected {
-		return false // no worker would receive it
-	}
-	e.updateHeaps()
-	q := &e.queue
+// Place assigns pending tasks, the first in order first, until no task or no slot is left
+// for them; it reports whether it stopped at limit, or at the bound of the tasks that it
+// parks, instead. A set that no worker can serve does not delay the others. assign is
+// called for each; it takes the task from its queue and tells the index the new load.
+func (q *Index) Place(limit int, assign func(*Task, *Worker)) (more bool) {
+	q.UpdateHeaps()
 	parked := 0
-	for placed := 0; placed < maxPlacements && parked < maxParked; {
-		c := q.next(e.cfg.Ageing)
+	for placed := 0; placed < limit && parked < maxParked; {
+		c := q.next()
 		if c == nil {
 			return false
 		}
-		w := e.pickWorker(c.set)
+		w := q.pickWorker(c.set)
 		if w == nil {
-			q.levels[c.level()].ready.remove(c) // until one of its workers becomes free
+			q.levels[c.level()].ready.Remove(c) // until one of its workers becomes free
 			continue
 		}
 		t := c.first()
 		if cool := t.coolOf(); cool.closed() {
 			q.remove(t)
-			e.park(t, cool)
+			q.park(t, cool)
 			q.push(t)
 			parked++
 			continue
 		}
 		b := &q.levels[c.level()]
 		b.turn = max(b.turn, t.vt)
-		e.assign(w, t)
-		e.updateHeaps()
+		assign(t, w)
+		q.UpdateHeaps()
 		placed++
 	}
 	return true
@@ -45,107 +41,74 @@ func (e *Engine) placePending() (more bool) {
 
 // pickWorker returns the best worker with a free slot that may take the set's tasks, nil
 // if none has one.
-func (e *Engine) pickWorker(s *requirementSet) *worker {
+func (q *Index) pickWorker(s *requirementSet) *Worker {
 	if s.boundTo != "" {
-		if w := e.workers[s.boundTo]; w != nil && w.inFree > 0 {
+		if w := q.workers[s.boundTo]; w != nil && w.inFree > 0 {
 			return w
 		}
 		return nil
 	}
-	if s.free.len() == 0 {
+	if s.free.Len() == 0 {
 		return nil
 	}
 	if len(s.excluded) == 0 {
-		return s.free.top().class.free.top()
+		return s.free.Top().class.free.Top()
 	}
-	avoided := func(w *worker) bool { return slices.Contains(s.excluded, w.ID) }
-	var best *worker
-	edge, ok := s.free.best(func(ed *match) bool {
-		_, ok := ed.class.free.best(avoided)
+	excluded := func(w *Worker) bool { return slices.Contains(s.excluded, w.ID) }
+	var best *Worker
+	first, ok := s.free.Best(func(m *match) bool {
+		_, ok := m.class.free.Best(excluded)
 		return !ok
 	})
 	if ok {
-		best, _ = edge.class.free.best(avoided)
+		best, _ = first.class.free.Best(excluded)
 	}
 	return best
 }
 
-// assign gives a pending task, taken from the queue, to a worker under a new
-// attempt.
-func (e *Engine) assign(w *worker, t *task) {
-	e.countFirstAssignment(t)
-	t.attempt = t.maxSeenAttempt() + 1
-	if x := t.extra; x != nil {
-		x.retryAt, x.notBefore, x.due, x.asked = 0, 0, 0, false
-		if x.deadline = 0; x.timeout > 0 {
-			x.deadline = e.alive.Add(x.timeout)
-		}
-	}
-	e.recordAssignment(w)
-	e.beginTrial(t)
-	e.hold(w, t)
-	t.run.isUnconfirmed = true
-	e.requireListing(t)
-	e.changeState(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{
-		Status: model.StatusQueued, WorkerID: w.ID, Attempt: t.attempt, AssignedAt: e.now,
-	})
-	e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
-}
+// CanServe reports whether some worker takes such tasks, now or when it has a slot, apart
+// from the one named besides.
+func (q *Index) CanServe(t *Task, besides string) bool { return q.canServe(t.queue.group.set, besides) }
 
-func (e *Engine) assignment(t *task) Assign {
-	a := Assign{Worker: t.run.worker.ID, Task: t.id, Attempt: t.attempt}
-	if deadline := t.extraOrZero().deadline; deadline > 0 {
-		a.TimeoutLeft = max(deadline.Sub(e.alive), model.Seconds(0.001))
-	}
-	return a
-}
-
-// canServe reports whether some worker takes the set's tasks, now or when it has
-// a slot; besides those that it avoids, another one may be left out.
-func (e *Engine) canServe(s *requirementSet, besides string) bool {
-	if s.boundTo != "" {
-		w := e.workers[s.boundTo]
-		return w != nil && w.mayAccept() && w.ID != besides
-	}
+// canServe reports whether some worker takes the tasks of a set that is bound to none.
+func (q *Index) canServe(s *requirementSet, besides string) bool {
 	n := s.accepting
 	for _, id := range s.excluded {
-		n -= e.countAcceptingWorker(s, id)
+		n -= q.countAcceptingWorker(s, id)
 	}
 	if !slices.Contains(s.excluded, besides) {
-		n -= e.countAcceptingWorker(s, besides)
+		n -= q.countAcceptingWorker(s, besides)
 	}
 	return n > 0
 }
 
 // countAcceptingWorker is 1 if the worker can serve the set and takes new work, else 0.
-func (e *Engine) countAcceptingWorker(s *requirementSet, id string) int {
-	if w := e.workers[id]; w != nil && w.isAccepting && e.queue.missingRequirement(&s.requirements, &w.class.capabilities, w.class.disk) == "" {
+func (q *Index) countAcceptingWorker(s *requirementSet, id string) int {
+	if w := q.workers[id]; w != nil && w.accepting && q.missingRequirement(&s.requirements, &w.class.capabilities, w.class.disk) == "" {
 		return 1
 	}
 	return 0
 }
 
 // addDiskTier has the workers grouped by whether they have so much free disk, from
-// the first task on that asks for it. There are few different sizes, see roomFor,
+// the first task on that asks for it. There are few different sizes, see diskDemand,
 // so this is rare.
-func (e *Engine) addDiskTier(size int64) {
-	q := &e.queue
+func (q *Index) addDiskTier(size int64) {
 	i, known := slices.BinarySearch(q.diskTiers, size)
 	if size == 0 || known {
 		return
 	}
 	q.diskTiers = slices.Insert(q.diskTiers, i, size)
-	for _, w := range e.workersByName() {
-		if w.class != nil && w.class.disk != q.diskTier(w) {
-			e.reclassify(w)
+	for _, w := range q.workersByName() {
+		if w.class != nil && w.class.disk != q.diskTier(w.diskFree) {
+			q.reclassify(w)
 		}
 	}
 }
 
-// diskTier is the largest of the sizes that are asked for that the worker has free.
-// One that does not say has all.
-func (q *queue) diskTier(w *worker) int64 {
-	free := w.HealthMetrics.DiskFree
+// diskTier is the largest of the sizes that are asked for which is free. A worker that
+// does not say its free disk has all.
+func (q *Index) diskTier(free int64) int64 {
 	if len(q.diskTiers) == 0 || free <= 0 {
 		return diskAny
 	}
@@ -157,4 +120,12 @@ func (q *queue) diskTier(w *worker) int64 {
 		return 0
 	}
 	return q.diskTiers[i-1]
+}
+
+func (q *Index) workersByName() []*Worker {
+	workers := make([]*Worker, 0, len(q.workers))
+	for _, id := range slices.Sorted(maps.Keys(q.workers)) {
+		workers = append(workers, q.workers[id])
+	}
+	return workers
 }

@@ -1,6 +1,7 @@
-package engine
+package placement
 
 import (
+	"github.com/aria-cluster/dispatcher/internal/engine/heap"
 	"slices"
 	"strings"
 
@@ -9,62 +10,62 @@ import (
 
 // requirementSet is a requirement set: the tasks that the same workers can take.
 type requirementSet struct {
-	key          string
-	requirements requirements
+	name         string // see key.name
+	requirements Requirements
 	excluded     []string // workers that are passed over, sorted
 	boundTo      string   // the only worker that may have them, "" = any
 	live         int      // tasks that belong here, waiting or not
 	waiting      int      // of them, those that wait to be placed now
 	parked       int      // of these, those whose host is full or cools down
 
-	matches     []*match     // to the worker classes that have all of it; none if boundTo is set
-	free        heap[*match] // of these, where a worker has a free slot, the best first
-	accepting   int          // workers of these worker classes that take new work when they have a slot
+	matches     []*match          // to the worker classes that have all of it; none if boundTo is set
+	free        heap.Heap[*match] // of these, where a worker has a free slot, the best first
+	accepting   int               // workers of these worker classes that take new work when they have a slot
 	byPriority  [priorities]setQueue
 	boundQueues []*hostQueue // of all priorities, if boundTo is set: then every task in them waits
 
-	reason    string // why it waits while no worker can take it; valid while queue.changes is
-	reasonFor int64  // queue.changes
+	reason    string // why it waits while no worker can take it; valid while Index.changes is
+	reasonFor int64  // Index.changes
 }
 
 // setQueue is the tasks of one set and one priority.
 type setQueue struct {
 	set      *requirementSet
 	priority model.Priority
-	heads    heap[*hostQueue] // those with a task that are not shut, by the first task
+	heads    heap.Heap[*hostQueue] // those with a task that are not shut, by the first task
 	inReady  int32
 }
 
 func (c *setQueue) level() int { return int(c.priority) - 1 }
 
 // first is the task that goes first; there must be one.
-func (c *setQueue) first() *task { return c.heads.top().tasks.top() }
+func (c *setQueue) first() *Task { return c.heads.Top().tasks.Top() }
 
 // hostQueue is the tasks of one set queue that are for one host; those whose host has no
 // limit share one. Tasks that a cool-down keeps from their host have queues of their own.
 type hostQueue struct {
 	group   *setQueue
-	host    *host
+	host    *Host
 	cool    *cooldown
 	live    int // tasks that belong here, waiting or not
-	tasks   heap[*task]
+	tasks   heap.Heap[*Task]
 	inHeads int32
 	inHost  int32 // index in host.queues
 	inCool  int32 // index in cool.host queues
 }
 
 // isParked reports whether no task of the queue may be placed.
-func (l *hostQueue) isParked() bool { return l.host.full() || l.cool.closed() }
+func (l *hostQueue) isParked() bool { return l.host.IsFull() || l.cool.closed() }
 
 // workerClass is the workers that can do the same.
 type workerClass struct {
 	key          string
 	capabilities model.Capabilities
-	disk         int64 // free bytes that each of them has at least; see queue.diskTiers
+	disk         int64 // free bytes that each of them has at least; see Index.diskTiers
 	workers      int
-	accepting    int           // of them, those that take new work when they have a slot
-	free         heap[*worker] // of these, the ones that have a slot, by the strategy
-	matches      []*match      // to the sets that it has all of
+	accepting    int                // of them, those that take new work when they have a slot
+	free         heap.Heap[*Worker] // of these, the ones that have a slot, by the strategy
+	matches      []*match           // to the sets that it has all of
 }
 
 // match joins a requirement set and a worker class that has all that the set requires.
@@ -78,13 +79,13 @@ type match struct {
 }
 
 // newSet makes a set without tasks.
-func (q *queue) newSet(key string, h *placementKey) *requirementSet {
-	s := &requirementSet{key: key, requirements: h.requirements, excluded: h.excluded, boundTo: h.boundTo, reasonFor: -1}
-	s.free = heap[*match]{less: q.lessMatch, place: func(e *match) *int32 { return &e.inFree }}
+func (q *Index) newSet(name string, h *key) *requirementSet {
+	s := &requirementSet{name: name, requirements: h.requirements, excluded: h.excluded, boundTo: h.boundTo, reasonFor: -1}
+	s.free = heap.Heap[*match]{Less: q.lessMatch, Place: func(e *match) *int32 { return &e.inFree }}
 	for i := range s.byPriority {
-		s.byPriority[i] = setQueue{set: s, priority: model.Priority(i + 1), heads: heap[*hostQueue]{
-			less:  func(a, b *hostQueue) bool { return a.tasks.top().precedes(b.tasks.top()) },
-			place: func(l *hostQueue) *int32 { return &l.inHeads },
+		s.byPriority[i] = setQueue{set: s, priority: model.Priority(i + 1), heads: heap.Heap[*hostQueue]{
+			Less:  func(a, b *hostQueue) bool { return a.tasks.Top().precedes(b.tasks.Top()) },
+			Place: func(l *hostQueue) *int32 { return &l.inHeads },
 		}}
 	}
 	if s.boundTo == "" {
@@ -96,7 +97,7 @@ func (q *queue) newSet(key string, h *placementKey) *requirementSet {
 }
 
 // addMatch joins a set and a worker class if that has all that the set needs.
-func (q *queue) addMatch(s *requirementSet, sh *workerClass) {
+func (q *Index) addMatch(s *requirementSet, sh *workerClass) {
 	if s.boundTo != "" || q.missingRequirement(&s.requirements, &sh.capabilities, sh.disk) != "" {
 		return
 	}
@@ -106,42 +107,36 @@ func (q *queue) addMatch(s *requirementSet, sh *workerClass) {
 	}
 	s.matches, sh.matches = append(s.matches, e), append(sh.matches, e)
 	s.accepting += sh.accepting
-	if sh.free.len() > 0 {
-		s.free.fix(e)
+	if sh.free.Len() > 0 {
+		s.free.Fix(e)
 	}
 }
 
-// removeMatch parts a set and a worker class.
-func (q *queue) removeMatch(e *match) {
-	e.set.free.remove(e)
+// removeMatch separates a set and a worker class.
+func (q *Index) removeMatch(e *match) {
+	e.set.free.Remove(e)
 	e.set.accepting -= e.class.accepting
-	last := e.set.matches[len(e.set.matches)-1]
-	e.set.matches[e.inSet], last.inSet = last, e.inSet
-	e.set.matches[len(e.set.matches)-1] = nil
-	e.set.matches = e.set.matches[:len(e.set.matches)-1]
-	last = e.class.matches[len(e.class.matches)-1]
-	e.class.matches[e.inClass], last.inClass = last, e.inClass
-	e.class.matches[len(e.class.matches)-1] = nil
-	e.class.matches = e.class.matches[:len(e.class.matches)-1]
+	e.set.matches = removeAt(e.set.matches, e.inSet, func(m *match) *int32 { return &m.inSet })
+	e.class.matches = removeAt(e.class.matches, e.inClass, func(m *match) *int32 { return &m.inClass })
 }
 
 // lessMatch is the order of a set's worker classes with a free worker: by tags that match,
 // then by their best workers.
-func (q *queue) lessMatch(a, b *match) bool {
+func (q *Index) lessMatch(a, b *match) bool {
 	if a.rank != b.rank {
 		return a.rank > b.rank
 	}
-	return q.lessWorker(a.class.free.top(), b.class.free.top())
+	return q.lessWorker(a.class.free.Top(), b.class.free.Top())
 }
 
 // classOf returns the worker class of the capabilities, made if it is new.
-func (q *queue) classOf(c *model.Capabilities, room int64) *workerClass {
+func (q *Index) classOf(c *model.Capabilities, room int64) *workerClass {
 	key := classKey(c, room)
 	sh := q.classes[key]
 	if sh == nil {
-		sh = &workerClass{key: key, capabilities: *c, disk: room, free: heap[*worker]{
-			less:  q.lessWorker,
-			place: func(w *worker) *int32 { return &w.inFree },
+		sh = &workerClass{key: key, capabilities: *c, disk: room, free: heap.Heap[*Worker]{
+			Less:  q.lessWorker,
+			Place: func(w *Worker) *int32 { return &w.inFree },
 		}}
 		q.classes[key] = sh
 		i, _ := slices.BinarySearchFunc(q.sortedClasses, key, func(s *workerClass, key string) int { return strings.Compare(s.key, key) })
@@ -154,7 +149,7 @@ func (q *queue) classOf(c *model.Capabilities, room int64) *workerClass {
 }
 
 // removeClass drops a worker class that no worker has.
-func (q *queue) removeClass(sh *workerClass) {
+func (q *Index) removeClass(sh *workerClass) {
 	for len(sh.matches) > 0 {
 		q.removeMatch(sh.matches[len(sh.matches)-1])
 	}

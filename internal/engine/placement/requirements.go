@@ -1,4 +1,4 @@
-package engine
+package placement
 
 import (
 	"maps"
@@ -11,20 +11,21 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// requirements is what a worker must have to get a task.
-type requirements struct {
+// Requirements is what a worker must have to get a task.
+type Requirements struct {
 	scheme string
 	folder string
 	tags   map[string]string
 	disk   int64 // free bytes, where the length of the file is known
 }
 
-func requirementsOf(s *model.TaskSpec) requirements {
-	return requirements{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags}
+// RequirementsOf returns what a spec requires.
+func RequirementsOf(s *model.TaskSpec) Requirements {
+	return Requirements{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags}
 }
 
 // key names the requirements, so that equal ones share a set.
-func (n *requirements) key() string {
+func (n *Requirements) key() string {
 	if n.folder == "" && len(n.tags) == 0 {
 		return n.scheme
 	}
@@ -52,7 +53,7 @@ func diskDemand(length int64) int64 {
 
 // missingRequirement names what the capabilities and the free disk lack for the requirements, "" if
 // nothing. Under the strategy tags no tag is needed.
-func (q *queue) missingRequirement(n *requirements, c *model.Capabilities, room int64) string {
+func (q *Index) missingRequirement(n *Requirements, c *model.Capabilities, room int64) string {
 	if !q.ranksTags {
 		for name, value := range n.tags {
 			if has, ok := c.Tags[name]; !ok || has != value {
@@ -72,7 +73,7 @@ func (q *queue) missingRequirement(n *requirements, c *model.Capabilities, room 
 }
 
 // firstMissingTag is the first tag in the order of names that is not there.
-func firstMissingTag(n *requirements, c *model.Capabilities) string {
+func firstMissingTag(n *Requirements, c *model.Capabilities) string {
 	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
 		if has, ok := c.Tags[name]; !ok || has != n.tags[name] {
 			return tagCapability(name, n.tags[name])
@@ -103,7 +104,7 @@ func schemeCapability(scheme string) string   { return "support for " + scheme }
 const anyScheme = "*"
 
 // requiredCapabilities lists what the requirements asks for, except for the disk.
-func (q *queue) requiredCapabilities(n *requirements) []string {
+func (q *Index) requiredCapabilities(n *Requirements) []string {
 	var list []string
 	if !q.ranksTags {
 		for _, name := range slices.Sorted(maps.Keys(n.tags)) {
@@ -141,17 +142,17 @@ func capabilitiesOf(c *model.Capabilities) []string {
 }
 
 // hasCapability reports whether the capabilities offer a capability.
-func hasCapability(c *model.Capabilities, atom string) bool {
+func hasCapability(c *model.Capabilities, capability string) bool {
 	list := capabilitiesOf(c)
-	if slices.Contains(list, atom) {
+	if slices.Contains(list, capability) {
 		return true
 	}
-	common := atom != schemeCapability("bt") && atom != schemeCapability("metalink") && strings.HasPrefix(atom, schemeCapability(""))
+	common := capability != schemeCapability("bt") && capability != schemeCapability("metalink") && strings.HasPrefix(capability, schemeCapability(""))
 	return common && slices.Contains(list, schemeCapability(anyScheme))
 }
 
 // countTags counts the tags that match: what the strategy tags goes by.
-func (n *requirements) countTags(c *model.Capabilities) int16 {
+func (n *Requirements) countTags(c *model.Capabilities) int16 {
 	r := int16(0)
 	for name, value := range n.tags {
 		if has, ok := c.Tags[name]; ok && has == value {
@@ -183,8 +184,23 @@ func classKey(c *model.Capabilities, room int64) string {
 	return b.String()
 }
 
-// sameCapabilities reports whether a task could tell the difference.
-func sameCapabilities(a, b *model.Capabilities) bool {
-	return a.SupportsBT == b.SupportsBT && a.SupportsMetalink == b.SupportsMetalink &&
-		maps.Equal(a.Tags, b.Tags) && slices.Equal(a.Folders, b.Folders) && slices.Equal(a.Protocols, b.Protocols)
+// Equal reports whether both require the same, apart from the disk.
+func (n *Requirements) Equal(o *Requirements) bool { return n.key() == o.key() }
+
+// IsMetBy reports whether the capabilities have all that is required, apart from the disk.
+func (q *Index) IsMetBy(n Requirements, c *model.Capabilities) bool {
+	n.disk = 0
+	return q.missingRequirement(&n, c, diskAny) == ""
 }
+
+// NeedsNewSet reports whether a task of the spec would be the first of its requirement set.
+func (q *Index) NeedsNewSet(s *model.TaskSpec) bool {
+	n := RequirementsOf(s)
+	return q.sets[n.key()] == nil
+}
+
+// PlainSets returns how many requirement sets there are that a submit makes.
+func (q *Index) PlainSets() int { return q.plainSets }
+
+// Sets returns how many requirement sets there are, those of constraints included.
+func (q *Index) Sets() int { return len(q.sets) }

@@ -1,4 +1,4 @@
-package engine
+package placement
 
 import (
 	"hash/fnv"
@@ -11,7 +11,7 @@ import (
 type Strategy string
 
 // The strategies. Whatever the strategy, a worker that has a part of the task's
-// file goes first, see affinity.
+// file goes first, see [Constraint].
 const (
 	StrategyLeastLoaded Strategy = "least_loaded" // the smallest part of its slots in use; the default
 	StrategyRoundRobin  Strategy = "round_robin"  // in turn
@@ -21,56 +21,58 @@ const (
 
 // workerOrder is the order of workers with a free slot, the best first. It is total,
 // so that the choice is always the same.
-func workerOrder(s Strategy) func(a, b *worker) bool {
+func workerOrder(s Strategy) func(a, b *Worker) bool {
 	switch s {
 	case StrategyRoundRobin:
-		return func(a, b *worker) bool {
+		return func(a, b *Worker) bool {
 			if a.key.lastAssignment != b.key.lastAssignment {
 				return a.key.lastAssignment < b.key.lastAssignment
 			}
 			return a.ID < b.ID
 		}
 	case StrategyRandom:
-		return func(a, b *worker) bool {
+		return func(a, b *Worker) bool {
 			if a.key.randomKey != b.key.randomKey {
 				return a.key.randomKey < b.key.randomKey
 			}
 			return a.ID < b.ID
 		}
 	}
-	return (*worker).lessLoaded
+	return (*Worker).lessLoaded
 }
 
 // lessLoaded is the strategy least_loaded: the smaller part of its slots in use,
 // then the better health, then the name.
-func (w *worker) lessLoaded(o *worker) bool {
-	a, b := w.key.used*o.key.slots, o.key.used*w.key.slots
+func (w *Worker) lessLoaded(o *Worker) bool {
+	a, b := w.key.Used*o.key.Slots, o.key.Used*w.key.Slots
 	if a != b {
 		return a < b
 	}
-	if w.key.health != o.key.health {
-		return w.key.health > o.key.health
+	if w.key.Health != o.key.Health {
+		return w.key.Health > o.key.Health
 	}
 	return w.ID < o.ID
 }
 
-// recordAssignment notes that the worker gets a task: the strategies go by it.
-func (e *Engine) recordAssignment(w *worker) {
-	e.assignments++
-	w.lastAssignment = e.assignments
-	e.lastRandomKey = max(e.lastRandomKey, w.randomKey)
-	e.drawRandomKey(w)
+// Assigned notes that a worker gets a task: the strategies go by it, and after the wait of
+// a cool-down the other tasks wait for this one.
+func (q *Index) Assigned(t *Task, w *Worker) {
+	q.assignments++
+	w.lastAssignment = q.assignments
+	q.lastRandomKey = max(q.lastRandomKey, w.randomKey)
+	q.drawRandomKey(w)
+	q.beginTrial(t)
 }
 
 // drawRandomKey gives the worker its place in the strategy random: the next event of a
 // Poisson process of its own, all at the same rate, so that each is as likely as
 // any other to be the next, whatever was before. Chance is a hash.
-func (e *Engine) drawRandomKey(w *worker) {
+func (q *Index) drawRandomKey(w *Worker) {
 	h := fnv.New64a()
-	_, _ = io.WriteString(h, w.ID+"/"+strconv.FormatInt(e.assignments, 10)) // a hash never fails to write
+	_, _ = io.WriteString(h, w.ID+"/"+strconv.FormatInt(q.assignments, 10)) // a hash never fails to write
 	const unit = 1 << 53
 	u := float64(mix(h.Sum64())>>11) / unit
-	w.randomKey = e.lastRandomKey - math.Log(1-u)
+	w.randomKey = q.lastRandomKey - math.Log(1-u)
 }
 
 // mix spreads the bits of a hash: FNV's first ones hardly depend on the last bytes

@@ -1,81 +1,199 @@
-package engine
+package placement
 
-// updateHeaps brings the workers that have changed to where their free slots can be
-// taken, or takes them away from there. It runs once for each event, and once for each
-// placement: a heap compares copies, so a worker may change before its place does.
-func (e *Engine) updateHeaps() {
-	for _, w := range e.heapDirty {
-		w.isHeapDirty = false
-		e.updateHeap(w)
-	}
-	e.heapDirty = e.heapDirty[:0]
+import "github.com/aria-cluster/dispatcher/pkg/model"
+
+// Worker is what placing needs of a worker.
+type Worker struct {
+	ID string // set before [Index.AddWorker], never changed
+
+	class          *workerClass
+	diskFree       int64
+	load           Load
+	accepting      bool    // among those that take new work
+	free           bool    // takes new work and has a slot; from then on it takes part in the draws
+	lastAssignment int64   // when it got its last task, counted in tasks
+	randomKey      float64 // its place in the strategy random
+	inFree         int32
+	isHeapDirty    bool
+	key            workerKey
 }
 
-func (e *Engine) updateHeap(w *worker) {
+// Load is how much of a worker is in use.
+type Load struct {
+	Used, Slots int
+	Health      float64 // 0 to 100
+}
+
+// Offer is what a worker can do.
+type Offer struct {
+	Capabilities *model.Capabilities
+	DiskFree     int64 // bytes; 0 = it does not say
+	Accepting    bool  // it takes new work when it has a slot
+}
+
+// workerKey is what the heaps order free workers by: a copy of the worker's values as of
+// its last [Index.UpdateHeaps]. Between two of these the heaps stay in order.
+type workerKey struct {
+	Load
+	lastAssignment int64
+	randomKey      float64
+}
+
+// AddWorker registers a worker. It gets nothing before its first offer.
+func (q *Index) AddWorker(w *Worker) {
+	q.drawRandomKey(w)
+	q.workers[w.ID] = w
+}
+
+// RemoveWorker forgets a worker that no task waits for.
+func (q *Index) RemoveWorker(w *Worker) {
+	q.unclassify(w)
+	delete(q.workers, w.ID)
+}
+
+// HasOffer reports whether the worker has made an offer.
+func (w *Worker) HasOffer() bool { return w.class != nil }
+
+// Accepting reports whether the worker takes new work, as of its last offer.
+func (w *Worker) Accepting() bool { return w.accepting }
+
+// HasSlot reports whether the worker could get a task at the last [Index.UpdateHeaps].
+func (w *Worker) HasSlot() bool { return w.inFree > 0 }
+
+// SetOffer puts the worker among those that can do the same. Call it whenever one of
+// these has changed. If it no longer takes new work, the caller releases the tasks that
+// are bound to it, see [Index.FirstBound].
+func (q *Index) SetOffer(w *Worker, o Offer, l Load) {
+	q.unclassify(w)
+	w.diskFree, w.load = o.DiskFree, l
+	q.classify(w, o.Capabilities, o.Accepting)
+}
+
+// SetDiskFree notes the free disk of a worker. It reports whether the worker needs a new
+// [Index.SetOffer] for that.
+func (q *Index) SetDiskFree(w *Worker, free int64) bool {
+	w.diskFree = free
+	return w.class != nil && w.class.disk != q.diskTier(free)
+}
+
+// SetLoad notes what of a worker is in use. [Index.UpdateHeaps] applies it.
+func (q *Index) SetLoad(w *Worker, l Load) {
+	w.load = l
+	free := w.accepting && l.Used < l.Slots
+	if free && !w.free && w.randomKey < q.lastRandomKey {
+		q.drawRandomKey(w) // it took no part in the draws meanwhile
+	}
+	w.free = free
+	if !w.isHeapDirty {
+		w.isHeapDirty = true
+		q.heapDirty = append(q.heapDirty, w)
+	}
+}
+
+// UpdateHeaps moves the workers that have changed to where their free slots can be
+// taken, or removes them from there. Call it once for each event: a heap compares copies,
+// so a worker may change before its place does.
+func (q *Index) UpdateHeaps() {
+	for _, w := range q.heapDirty {
+		w.isHeapDirty = false
+		q.updateHeap(w)
+	}
+	q.heapDirty = q.heapDirty[:0]
+}
+
+func (q *Index) updateHeap(w *Worker) {
 	if w.class == nil {
 		return
 	}
 	isNew := w.free && w.inFree == 0
-	w.key = workerKey{used: w.used(), slots: w.TotalSlots, health: w.Health, lastAssignment: w.lastAssignment, randomKey: w.randomKey}
-	e.queue.updateFree(w, w.free)
+	w.key = workerKey{Load: w.load, lastAssignment: w.lastAssignment, randomKey: w.randomKey}
+	q.updateFree(w, w.free)
 	if isNew {
-		for _, s := range e.bound[w.ID] {
-			e.queue.markReady(s)
+		for _, s := range q.bound[w.ID] {
+			q.markReady(s)
 		}
 	}
 }
 
-// indexWorker puts the worker among those that can do the same, and tells whether it
-// takes new work. It is called whenever one of these has changed.
-func (e *Engine) indexWorker(w *worker) {
-	e.reclassify(w)
-	if !w.mayAccept() {
-		e.unbindTasks(w)
+// updateFree moves a worker of a worker class to its place among those with a free slot, or
+// removes it from there.
+func (q *Index) updateFree(w *Worker, free bool) {
+	class := w.class
+	var best *Worker
+	if class.free.Len() > 0 {
+		best = class.free.Top()
+	}
+	isNew := w.inFree == 0
+	if free {
+		class.free.Fix(w)
+	} else {
+		class.free.Remove(w)
+	}
+	switch {
+	case class.free.Len() == 0:
+		if best != nil {
+			for _, m := range class.matches {
+				m.set.free.Remove(m)
+			}
+		}
+	case class.free.Top() != best || w == best:
+		for _, m := range class.matches {
+			m.set.free.Fix(m)
+		}
+	}
+	if free && isNew {
+		for _, m := range class.matches {
+			q.markReady(m.set)
+		}
 	}
 }
 
-// reclassify is indexWorker, except for the tasks that wait for this worker alone.
-func (e *Engine) reclassify(w *worker) {
-	e.unclassify(w)
-	q := &e.queue
-	w.class = q.classOf(&w.Capabilities, q.diskTier(w))
+// reclassify is for a worker whose free disk is in another tier.
+func (q *Index) reclassify(w *Worker) {
+	capabilities, accepting := w.class.capabilities, w.accepting
+	q.unclassify(w)
+	q.classify(w, &capabilities, accepting)
+}
+
+func (q *Index) classify(w *Worker, c *model.Capabilities, accepting bool) {
+	w.class = q.classOf(c, q.diskTier(w.diskFree))
 	w.class.workers++
 	q.changes++
-	if w.accepts() {
+	if accepting {
 		q.countAccepting(w, 1)
 	}
-	e.markMoved(w)
+	q.SetLoad(w, w.load)
 }
 
-// unclassify takes the worker out again.
-func (e *Engine) unclassify(w *worker) {
-	sh := w.class
-	if sh == nil {
+// unclassify is the reverse.
+func (q *Index) unclassify(w *Worker) {
+	class := w.class
+	if class == nil {
 		return
 	}
-	e.queue.updateFree(w, false)
+	q.updateFree(w, false)
 	w.free = false
-	if w.isAccepting {
-		e.queue.countAccepting(w, -1)
+	if w.accepting {
+		q.countAccepting(w, -1)
 	}
-	if sh.workers--; sh.workers == 0 {
-		e.queue.removeClass(sh)
+	if class.workers--; class.workers == 0 {
+		q.removeClass(class)
 	}
 	w.class = nil
 }
 
 // countAccepting counts a worker in or out of those that take new work.
-func (q *queue) countAccepting(w *worker, n int) {
-	w.isAccepting = n > 0
+func (q *Index) countAccepting(w *Worker, n int) {
+	w.accepting = n > 0
 	q.accepting += n
 	q.changes++
 	w.class.accepting += n
-	for _, e := range w.class.matches {
-		e.set.accepting += n
+	for _, m := range w.class.matches {
+		m.set.accepting += n
 	}
-	for _, atom := range capabilitiesOf(&w.class.capabilities) {
-		if q.capabilityCounts[atom] += n; q.capabilityCounts[atom] == 0 {
-			delete(q.capabilityCounts, atom)
+	for _, capability := range capabilitiesOf(&w.class.capabilities) {
+		if q.capabilityCounts[capability] += n; q.capabilityCounts[capability] == 0 {
+			delete(q.capabilityCounts, capability)
 		}
 	}
 }

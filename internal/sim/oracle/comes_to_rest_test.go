@@ -4,13 +4,14 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 )
 
 // TestComesToRest_LeftoverRefused: an engine without live tasks holds nothing.
 func TestComesToRest_LeftoverRefused(t *testing.T) {
 	play(t, "comes-to-rest", []testCase{
 		{"an engine with workers only", false, func(h *history) {
-			h.CheckRest(engine.Sizes{Workers: 2, Classes: 1})
+			h.CheckRest(engine.Sizes{Workers: 2, Sizes: placement.Sizes{Classes: 1}})
 		}},
 		{"an engine that holds a task", true, func(h *history) {
 			h.CheckRest(engine.Sizes{Tasks: 1})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -63,7 +64,7 @@ func newHistory(t testing.TB) *history {
 	cfg := &engine.Config{
 		MaxAttempts: 3, MaxLosses: 2, RetryBase: model.Seconds(2), RetryDelay: model.Seconds(20),
 		HeartbeatInterval: model.Seconds(5), HeartbeatTimeout: model.Seconds(15), MaxPending: 5, RequirementSets: 1000,
-		Strategy: engine.StrategyRoundRobin, RetainIDs: model.Seconds(60), ClientPending: 4,
+		Strategy: placement.StrategyRoundRobin, RetainIDs: model.Seconds(60), ClientPending: 4,
 	}
 	h.Oracle = New(h, h, "d1", cfg, dispatch.Retention{Completed: model.Seconds(30)})
 	h.Started()

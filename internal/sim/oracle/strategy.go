@@ -1,7 +1,7 @@
 package oracle
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -29,11 +29,11 @@ func (c *Oracle) checkStrategy(placed []*taskHistory) {
 		}
 		rank := countMatchingTags(o, e.row)
 		switch c.cfg.Strategy {
-		case engine.StrategyTags:
+		case placement.StrategyTags:
 			if rank > mine {
 				c.violate("strategy", "%s is assigned to %s, which matches %d tags, and %s matches %d", e.id, k.name, mine, name, rank)
 			}
-		case engine.StrategyLeastLoaded, "":
+		case placement.StrategyLeastLoaded, "":
 			if used*k.heartbeat.TotalSlots < (certain-1)*o.heartbeat.TotalSlots {
 				c.violate("strategy", "%s is assigned to %s with %d of %d slots in use, and %s has %d of %d",
 					e.id, k.name, certain-1, k.heartbeat.TotalSlots, name, used, o.heartbeat.TotalSlots)

@@ -3,7 +3,7 @@ package oracle
 import (
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 )
 
 // TestStrategy_BusierWorkerRefused: of several workers the strategy's choice gets the task.
@@ -22,7 +22,7 @@ func TestStrategy_BusierWorkerRefused(t *testing.T) {
 
 // leastLoaded gives the worker w1 a task, and w2 none; t2 waits.
 func leastLoaded(h *history) {
-	h.cfg.Strategy = engine.StrategyLeastLoaded
+	h.cfg.Strategy = placement.StrategyLeastLoaded
 	h.heartbeat("w2")
 	h.started()
 	h.submit("t2")

@@ -4,7 +4,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -107,7 +107,7 @@ func (c *Oracle) isCapable(k *workerHistory, t *model.Task) bool {
 	return len(caps.Protocols) == 0 || slices.Contains(caps.Protocols, scheme)
 }
 
-func (c *Oracle) tagsOnlyRank() bool { return c.cfg.Strategy == engine.StrategyTags }
+func (c *Oracle) tagsOnlyRank() bool { return c.cfg.Strategy == placement.StrategyTags }
 
 // listsPartially reports whether a worker lists only a part: from it nothing is taken.
 func (c *Oracle) listsPartially(k *workerHistory) bool {

@@ -6,6 +6,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -95,8 +96,8 @@ func drawScenario(seed uint64, o *Options) scenario {
 
 // drawPlacing draws the settings of placing and of limits.
 func drawPlacing(r *rand.Rand, c *engine.Config) {
-	c.Strategy = []engine.Strategy{
-		engine.StrategyLeastLoaded, engine.StrategyLeastLoaded, engine.StrategyRoundRobin, engine.StrategyRandom, engine.StrategyTags,
+	c.Strategy = []placement.Strategy{
+		placement.StrategyLeastLoaded, placement.StrategyLeastLoaded, placement.StrategyRoundRobin, placement.StrategyRandom, placement.StrategyTags,
 	}[r.IntN(5)]
 	if chance(r, 4) {
 		c.Ageing = model.Seconds(float64(pick(r, 10, 60)))

@@ -1,0 +1,153 @@
+package placement
+
+import "fmt"
+
+// Verify compares what the index counts and sorts with what is there: all tasks that have
+// not ended, and how many of them, those that are being stopped too, are at each host.
+// connected says that [Index.Place] has run since the last change. It looks at everything:
+// it is for tests.
+func (q *Index) Verify(tasks []*Task, atHosts map[*Host]int, connected bool) error {
+	if err := q.verifyTasks(tasks); err != nil {
+		return err
+	}
+	parked := 0
+	for _, s := range q.sets {
+		parked += s.parked
+		if err := s.verify(connected); err != nil {
+			return err
+		}
+	}
+	if parked != q.parked {
+		return fmt.Errorf("%d tasks are counted as parked, by set %d", q.parked, parked)
+	}
+	for name, h := range q.hosts.known {
+		if h.running != atHosts[h] || h.running == 0 && len(h.queues) == 0 {
+			return fmt.Errorf("host %s counts %d tasks, there are %d, in %d queues", name, h.running, atHosts[h], len(h.queues))
+		}
+	}
+	return q.verifyCooldowns()
+}
+
+func (q *Index) verifyTasks(tasks []*Task) error {
+	live, waiting, listed, queued, scheduled := map[*requirementSet]int{}, map[*requirementSet]int{}, 0, 0, 0
+	for _, t := range tasks {
+		s := t.queue.group.set
+		live[s]++
+		if t.inQueue > 0 {
+			waiting[s]++
+			queued++
+		}
+		if t.isDeferred() && t.deferral.byClient {
+			scheduled++
+		}
+		if t.inQueue > 0 && t.isDeferred() {
+			return fmt.Errorf("task %s is queued and due later", t.ID)
+		}
+		if q.clients[t.Client.Name] != t.Client {
+			return fmt.Errorf("task %s: its client is forgotten", t.ID)
+		}
+	}
+	for i := range q.waiting {
+		for t := q.waiting[i].first; t != nil; t = t.waitsBefore {
+			listed++
+			if t.inQueue == 0 || t.queue.group.level() != i || t.waitsBefore != nil && t.waitsBefore.waitsAfter != t {
+				return fmt.Errorf("task %s is in the list of priority %d and waits at %d in that of %d", t.ID, i, t.inQueue, t.queue.group.level())
+			}
+		}
+	}
+	if listed != queued || scheduled != q.scheduled {
+		return fmt.Errorf("%d tasks are listed, %d queued; %d scheduled, counted %d", listed, queued, scheduled, q.scheduled)
+	}
+	for name, s := range q.sets {
+		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {
+			return fmt.Errorf("set %q counts %d live and %d waiting tasks, there are %d and %d", name, s.live, s.waiting, live[s], waiting[s])
+		}
+	}
+	return nil
+}
+
+func (s *requirementSet) verify(connected bool) error {
+	accepting := 0
+	for i, m := range s.matches {
+		if int(m.inSet) != i || m.class.matches[m.inClass] != m || (m.inFree > 0) != (m.class.free.Len() > 0) {
+			return fmt.Errorf("set %q and worker class %q disagree", s.name, m.class.key)
+		}
+		accepting += m.class.accepting
+	}
+	if accepting != s.accepting {
+		return fmt.Errorf("set %q counts %d accepting workers, there are %d", s.name, s.accepting, accepting)
+	}
+	if i := s.free.Disorder(); i >= 0 {
+		return fmt.Errorf("set %q: its worker classes are out of order at %d", s.name, i)
+	}
+	for i := range s.byPriority {
+		if err := s.byPriority[i].verify(connected); err != nil {
+			return fmt.Errorf("set %q, priority %d: %w", s.name, i+1, err)
+		}
+	}
+	return nil
+}
+
+func (c *setQueue) verify(connected bool) error {
+	s := c.set
+	if i := c.heads.Disorder(); i >= 0 {
+		return fmt.Errorf("its host queues are out of order at %d", i)
+	}
+	if c.inReady > 0 && c.heads.Len() == 0 {
+		return fmt.Errorf("it is ready without a task")
+	}
+	if connected && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.Len() > 0 && s.free.Len() > 0 {
+		return fmt.Errorf("it has a task and a worker and is not ready")
+	}
+	for _, l := range c.heads.Items {
+		if l.host.IsFull() || l.tasks.Len() == 0 {
+			return fmt.Errorf("a host queue that is empty, or whose host is full, is not parked")
+		}
+		if i := l.tasks.Disorder(); i >= 0 {
+			return fmt.Errorf("the tasks of a host queue are out of order at %d", i)
+		}
+	}
+	return nil
+}
+
+// verifyCooldowns compares the cool-downs of the clients with what is counted, and their
+// host queues with their phase.
+func (q *Index) verifyCooldowns() error {
+	all, timed := 0, 0
+	for _, c := range q.clients {
+		for site, cool := range c.cooldowns {
+			all++
+			if cool.phase != coolOpen {
+				timed++
+			}
+			if cool.client != c || cool.site != site || cool.phase == coolOpen && len(cool.queues) == 0 {
+				return fmt.Errorf("a cool-down at %s is kept without need", cool.host)
+			}
+			if t := cool.trial; t != nil && (t.site != site || t.inQueue > 0) {
+				return fmt.Errorf("the task %s tries the host %s and has no worker", t.ID, cool.host)
+			}
+			for _, l := range cool.queues {
+				if l.isParked() && l.inHeads > 0 || !l.isParked() && l.tasks.Len() > 0 && l.inHeads == 0 {
+					return fmt.Errorf("a host queue of %s is parked: %v, and placed: %v", cool.host, l.isParked(), l.inHeads > 0)
+				}
+			}
+		}
+	}
+	if all != q.cooldowns || timed != q.cooling.Len() {
+		return fmt.Errorf("%d cool-downs, %d of them timed; counted are %d and %d", all, timed, q.cooldowns, q.cooling.Len())
+	}
+	return nil
+}
+
+// Position is where a task is in the index, to be compared.
+type Position struct {
+	queue            *hostQueue
+	queued, deferred bool
+	due              int64
+}
+
+// Position returns where the task is. It is for tests.
+func (t *Task) Position() Position {
+	due, deferred := t.Due()
+	return Position{queue: t.queue, queued: t.inQueue > 0, deferred: deferred, due: int64(due)}
+}
