@@ -72,7 +72,7 @@ func (q *Index) isOffered(n *Requirements, capability string) bool {
 }
 
 // findUnavailable returns the first worker by name that matches and takes nothing new, one
-// that is online before one that is offline; "" if there is none.
+// that is online before one that is offline; "" if no worker does.
 func (q *Index) findUnavailable(matches func(c *model.Capabilities, disk int64) bool) string {
 	offline := ""
 	for _, w := range q.workersByName() {
