@@ -181,6 +181,14 @@ var rules = []rule{
 		why: "a worker links no server, no database and no dispatcher",
 	},
 	{
+		pkg: "internal/app/streams", never: []string{"github.com/nats-io/nats-server", "internal/dispatch", "internal/natsapi", "internal/api", "pkg/repo"},
+		why: "migrate links it",
+	},
+	{
+		pkg: "cmd/migrate", never: []string{"github.com/nats-io/nats-server", "internal/dispatch", "internal/natsapi", "internal/api"},
+		why: "it copies stores, files or a running dispatcher's; it runs neither a server nor a dispatcher",
+	},
+	{
 		pkg: "internal/display", never: []string{"all", "github.com/nats-io"}, except: []string{"pkg/model"},
 		why: "it shows what it is given, to the dispatcher and to the command line",
 	},

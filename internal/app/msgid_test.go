@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/app/streams"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/intake"
@@ -138,7 +139,7 @@ func TestIntake_MsgIDIsForgottenByRestart(t *testing.T) {
 // message that no dispatcher has removed yet is known after a restart.
 func TestIntake_MsgIDOfWaitingMessageOutlivesRestart(t *testing.T) {
 	s := newIntakeSite(t)
-	if err := intake.EnsureStreams(t.Context(), s.conn.Current(), StreamOptions(s.d.cfg)); err != nil {
+	if err := intake.EnsureStreams(t.Context(), s.conn.Current(), streams.Options(s.d.cfg)); err != nil {
 		t.Fatal(err)
 	}
 	s.publish("1", `{"url":"https://files.example/a"}`)

@@ -2,24 +2,14 @@ package app
 
 import (
 	"context"
-	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/app/streams"
 	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
-// StreamOptions converts the configuration for the streams.
-func StreamOptions(c *config.Dispatcher) intake.StreamOptions {
-	return intake.StreamOptions{
-		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas,
-		Intake: c.Intake.Enabled, IntakeMessages: int64(c.Intake.MaxMessages), IntakeBytes: int64(c.Intake.MaxBytes),
-		Events: c.Events.Stream, EventsAge: time.Duration(c.Events.MaxAge), EventsBytes: int64(c.Events.MaxBytes),
-	}
-}
-
 // startStreams starts the intake, and creates the stream of events if it is enabled.
 func (d *Daemon) startStreams(ctx context.Context) error {
-	o := StreamOptions(d.cfg)
+	o := streams.Options(d.cfg)
 	stop, err := d.startWith(ctx, o)
 	if ctx.Err() != nil {
 		err = nil // it must stop already

@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/app/streams"
 	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
@@ -19,7 +19,7 @@ func (p *program) streams(ctx context.Context) error {
 	nc, err := p.reach(ctx)
 	if err == nil {
 		o.Path = nc.ConnectedUrlRedacted()
-		err = intake.EnsureStreams(ctx, nc, app.StreamOptions(c))
+		err = intake.EnsureStreams(ctx, nc, streams.Options(c))
 		nc.Close()
 	}
 	if err != nil {
