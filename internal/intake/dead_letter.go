@@ -44,25 +44,24 @@ func (i *Intake) divert() {
 }
 
 func (i *Intake) divertOne(d *decision) {
-	if !d.isClientLimit() {
+	switch d.outcome() {
+	case outcomeDeadLetter:
 		if err := i.publishDeadLetter(d); err != nil {
 			i.warnings.Warn("a dead letter could not be stored; its message is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 			i.logAckError(d, d.msg.nak(divertDelay))
 			return
 		}
 		i.finish(d)
-		return
-	}
-	if d.msg.parked && d.msg.delivered == 1 {
-		i.logAckError(d, d.msg.nak(divertDelay)) // retry it once in its place, then move it behind the others
-		return
-	}
-	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
-		i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+	case outcomePark:
+		if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
+			i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+			i.logAckError(d, d.msg.nak(divertDelay))
+			return
+		}
+		i.logAckError(d, d.msg.ack())
+	default: // outcomeRetryPlace
 		i.logAckError(d, d.msg.nak(divertDelay))
-		return
 	}
-	i.logAckError(d, d.msg.ack())
 }
 
 // publishDeadLetter stores a dead letter once.

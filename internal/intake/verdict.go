@@ -6,57 +6,16 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// decision is a message of the intake with the answer of the backend.
-type decision struct {
-	msg    *intakeMsg
-	answer engine.Answer
-}
 
 // The two verdicts, as the last token of their subject.
 const (
 	verdictAccepted = "accepted"
 	verdictRejected = "rejected"
 )
-
-// maxBugTries limits the deliveries of a message that fails with CodeInternal. The
-// cause may be temporary; a permanent one must not block the message forever.
-const maxBugTries = 5
-
-// isRetryable reports whether the same message may be accepted later. A message that
-// fails because of a bug repeatedly becomes a dead letter.
-func (d *decision) isRetryable() bool {
-	err := d.answer.Err
-	switch {
-	case err == nil:
-		return false
-	case err.Code == model.CodeInternal:
-		return d.msg.delivered < maxBugTries
-	}
-	return err.Code == model.CodeTooMany || err.Code == model.CodeUnavailable
-}
-
-// isClientLimit reports whether a limit of the client itself is reached. Messages of
-// other clients must not wait behind it.
-func (d *decision) isClientLimit() bool {
-	err := d.answer.Err
-	return err != nil && err.Code == model.CodeTooMany && err.OfClient
-}
-
-// backoff is the delay until the redelivery of a message that may be accepted later. It
-// is longest for limits and bugs, which last longer than an overload.
-func (d *decision) backoff() time.Duration {
-	longest := 5 * time.Second
-	if d.answer.Err.Code != model.CodeUnavailable {
-		longest = 30 * time.Second
-	}
-	return min(250*time.Millisecond<<min(d.msg.delivered, 10), longest)
-}
 
 // finishDecided acknowledges decided messages. It runs in one goroutine.
 func (i *Intake) finishDecided() {
@@ -65,18 +24,15 @@ func (i *Intake) finishDecided() {
 		case <-i.quit:
 			return
 		case d := <-i.decided:
-			switch {
-			case d.answer.Err == nil:
+			switch d.outcome() {
+			case outcomeAccept:
 				i.withRecovery(&d, i.finish)
-			case d.isClientLimit():
-				i.diverted <- d
-				continue // divert finishes it
-			case d.isRetryable():
+			case outcomeRetry:
 				i.warnings.Warn("a message of the intake is retried later", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
 				i.logAckError(&d, d.msg.nak(d.backoff()))
 			default:
 				i.diverted <- d
-				continue
+				continue // divert releases it
 			}
 			i.release(d.msg)
 		}
