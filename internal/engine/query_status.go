@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"maps"
-
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -25,7 +23,7 @@ func (e *Engine) status() *model.ClusterStatus {
 		TasksByStatus: f.Tasks,
 		TotalSlots:    f.Slots, UsedSlots: f.UsedSlots, DownloadSpeed: f.DownloadSpeed,
 		Waiting: make(map[string]int), WaitReasons: make(map[string]int, len(f.Waiting)),
-		OldestWaiting: make(map[string]float64, priorities),
+		OldestWaiting: make(map[string]float64, len(f.OldestWaiting)),
 		Clients:       e.topClients(), Hosts: e.topHosts(),
 	}
 	for status, n := range f.Workers { // in any order: only a sum

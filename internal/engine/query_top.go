@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -18,15 +19,9 @@ func (e *Engine) topClients() []model.ClientFigures {
 	top := topList[model.ClientFigures]{less: func(a, b model.ClientFigures) int {
 		return cmp.Or(cmp.Compare(b.Waiting+b.Active, a.Waiting+a.Active), cmp.Compare(a.Client, b.Client))
 	}}
-	for _, c := range e.clients { // in any order: the list is sorted
-		live := int64(0)
-		for i := range c.queued {
-			live += int64(c.queued[i].live)
-		}
-		if live > 0 {
-			top.add(model.ClientFigures{Client: c.name, Waiting: c.waiting, Active: max(live-c.waiting, 0)})
-		}
-	}
+	e.index.EachClient(func(c *placement.Client, live int64) {
+		top.add(model.ClientFigures{Client: c.Name, Waiting: c.Pending, Active: max(live-c.Pending, 0)})
+	})
 	return top.list
 }
 
@@ -37,22 +32,13 @@ func (e *Engine) topHosts() []model.HostFigures {
 	top := topList[model.HostFigures]{less: func(a, b model.HostFigures) int {
 		return cmp.Or(cmp.Compare(b.Running+b.Waiting, a.Running+a.Waiting), cmp.Compare(a.Host, b.Host), cmp.Compare(a.Client, b.Client))
 	}}
-	waiting := func(queues []*hostQueue) (n int) {
-		for _, l := range queues {
-			n += l.tasks.len()
-		}
-		return n
-	}
-	for _, h := range e.queue.hosts.known { // in any order: the list is sorted
-		top.add(model.HostFigures{Host: h.name, Running: h.running, Waiting: waiting(h.queues), Limit: h.limit})
-	}
-	for _, c := range e.cooling.items {
-		f := model.HostFigures{Host: c.host, Waiting: waiting(c.queues), Client: c.client.name}
-		if c.phase == coolWait {
-			f.CooldownUntil = e.now.Add(c.until.Sub(e.steady))
+	e.index.EachHost(func(h placement.HostLoad) {
+		f := model.HostFigures{Host: h.Host, Running: h.Running, Waiting: h.Waiting, Limit: h.Limit, Client: h.Client}
+		if h.Until > 0 {
+			f.CooldownUntil = e.now.Add(h.Until.Sub(e.steady))
 		}
 		top.add(f)
-	}
+	})
 	return top.list
 }
 
