@@ -98,7 +98,8 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 // complete converts the flags that are not part of a spec as they are.
 func (a *addRun) complete() error {
 	if a.priority != "" {
-		if err := a.spec.Priority.UnmarshalJSON(fmt.Appendf(nil, "%q", a.priority)); err != nil {
+		var err error
+		if a.spec.Priority, err = model.ParsePriority(a.priority); err != nil {
 			return usagef("--priority: %v", err)
 		}
 	}
@@ -124,19 +125,9 @@ func (a *addRun) complete() error {
 	if len(options) > 0 {
 		a.spec.Options = options
 	}
-	if a.notBefore == "" {
-		return nil
-	}
-	if d, err := time.ParseDuration(a.notBefore); err == nil {
-		a.spec.NotBefore = model.Time(time.Now().Add(d).UnixMilli())
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, a.notBefore)
-	if err != nil {
-		return usagef("--not-before: %q is neither a time such as 2026-12-31T22:00:00Z nor a duration such as 2h", a.notBefore)
-	}
-	a.spec.NotBefore = model.Time(at.UnixMilli())
-	return nil
+	var err error
+	a.spec.NotBefore, err = parseTime("--not-before", a.notBefore, time.Now(), 1)
+	return err
 }
 
 // specs yields the tasks of the arguments. A line of stdin that is no task ends it with

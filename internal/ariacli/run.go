@@ -91,6 +91,12 @@ func commands(s *session) []*cobra.Command {
 	return []*cobra.Command{
 		addCommand(s),
 		getCommand(s),
+		listCommand(s),
+		verbCommand(s, cancelVerb),
+		verbCommand(s, pauseVerb),
+		verbCommand(s, resumeVerb),
+		verbCommand(s, retryVerb),
+		verbCommand(s, removeVerb),
 		statusCommand(s),
 		topCommand(s),
 		versionCommand(s),

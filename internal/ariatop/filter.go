@@ -24,7 +24,7 @@ func parseTasks(text string) (q model.ListQuery, err error) {
 		case ok && name == "client":
 			q.Client = value
 		case ok && name == "priority":
-			if err := q.Priority.UnmarshalJSON([]byte(fmt.Sprintf("%q", value))); err != nil {
+			if q.Priority, err = model.ParsePriority(value); err != nil {
 				return q, err
 			}
 		case ok && name == "label":

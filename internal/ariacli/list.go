@@ -1,0 +1,71 @@
+package ariacli
+
+import (
+	"context"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/ariatop"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func listCommand(s *session) *cobra.Command {
+	var c selector
+	limit := 0
+	cmd := &cobra.Command{
+		Use: "ls", GroupID: groupTasks, Args: cobra.NoArgs,
+		Short: "List tasks, the newest first",
+		Long: `ls lists the tasks that the flags select, the newest first. Rows are printed as the pages
+come, so that the first one does not wait for the last. -o id prints whole ids.`,
+		Example: `  aria ls --status failed --since 1h
+  aria ls -o id --label project=films`,
+		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+			q, err := c.query()
+			if err != nil {
+				return err
+			}
+			if limit < 0 {
+				return usagef("--limit: %d is not a number of tasks", limit)
+			}
+			return s.list(cmd.Context(), c.allClients, q, limit)
+		}),
+	}
+	c.add(cmd.Flags())
+	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "list so many tasks at most (default all)")
+	return cmd
+}
+
+// list prints the tasks of a query.
+func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit int) error {
+	tasks, err := s.owner(ctx, all)
+	if err != nil {
+		return err
+	}
+	p := newPrinter(s, taskRecords(time.Now))
+	n := 0
+	for t, err := range tasks.All(ctx, q) {
+		if err == nil {
+			err = p.print(t)
+		}
+		if err != nil {
+			if endErr := p.end(); endErr != nil {
+				return endErr
+			}
+			return err
+		}
+		if n++; n == limit {
+			break
+		}
+	}
+	return p.end()
+}
+
+// taskRecords describes tasks as rows.
+func taskRecords(now func() time.Time) records[*model.Task] {
+	var columns []column[*model.Task]
+	for _, c := range ariatop.TaskColumns() {
+		columns = append(columns, column[*model.Task]{name: c.Name, wide: c.Wide, cell: func(t *model.Task) string { return c.Cell(t, now()) }})
+	}
+	return records[*model.Task]{columns: columns, id: func(t *model.Task) string { return t.ID }}
+}

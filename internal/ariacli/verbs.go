@@ -1,0 +1,239 @@
+package ariacli
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// taskVerb is a command that does something to tasks.
+type taskVerb struct {
+	name  string
+	verb  client.Verb
+	short string
+	long  string
+}
+
+var (
+	cancelVerb = taskVerb{"cancel", client.VerbCancel, "Cancel tasks", "cancel ends tasks; their partial files are deleted."}
+	pauseVerb  = taskVerb{"pause", client.VerbPause, "Pause tasks", "pause stops tasks until resume; their partial files are kept."}
+	resumeVerb = taskVerb{"resume", client.VerbResume, "Resume paused tasks", "resume makes paused tasks eligible again."}
+	retryVerb  = taskVerb{"retry", client.VerbRetry, "Retry failed and canceled tasks", "retry makes failed and canceled tasks pending again."}
+	removeVerb = taskVerb{"rm", client.VerbDelete, "Remove the records of ended tasks", "rm removes ended tasks; with --files their workers delete the downloaded files too."}
+)
+
+func verbCommand(s *session, v taskVerb) *cobra.Command {
+	r := &verbRun{session: s, taskVerb: v, progress: display.Auto}
+	cmd := &cobra.Command{
+		Use: v.name + " {ID|-}... | --status STATUS ...", GroupID: groupTasks,
+		Short: v.short,
+		Long: v.long + `
+
+The tasks are named by their ids, - reads ids from stdin, or they are selected by flags.
+A selection is confirmed on a terminal, and needs --yes elsewhere. It is worked on page by
+page; after an interruption the same command continues.`,
+		Example: fmt.Sprintf("  aria %s 8bf2f1bf137e7d8c\n  aria %s --label project=films --yes", v.name, v.name),
+		RunE:    s.run(func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args) }),
+	}
+	r.selector.add(cmd.Flags())
+	cmd.Flags().Var(&r.progress, "progress", "how the progress of a selection is shown")
+	if v.verb == client.VerbDelete {
+		cmd.Flags().BoolVar(&r.files, "files", false, "delete the downloaded files too")
+	}
+	return cmd
+}
+
+// verbRun is one run of a verb.
+type verbRun struct {
+	*session
+	taskVerb
+	selector selector
+	progress display.Mode
+	files    bool
+	done     int64
+	failed   int64
+	refused  []*model.Error // at most maxListed
+}
+
+// acted is one task of a verb, for the output.
+type acted struct {
+	ID     string       `json:"id"`
+	Status model.Status `json:"status,omitempty"`
+	Error  *model.Error `json:"error,omitempty"`
+}
+
+func (r *verbRun) run(ctx context.Context, args []string) error {
+	selected, asked := r.selector.given(), r.form.kind != ""
+	r.form = r.form.or(formID)
+	switch {
+	case selected && len(args) > 0:
+		return usagef("%s takes ids or a selection, not both", r.name)
+	case !selected && len(args) == 0:
+		return usagef("%s needs ids, - or a selection such as --status; see aria %s -h", r.name, r.name)
+	}
+	tasks, err := r.owner(ctx, r.selector.allClients)
+	if err != nil {
+		return err
+	}
+	var options []client.DeleteOption
+	if r.files {
+		options = append(options, client.WithFiles())
+	}
+	if !selected {
+		var readErr error
+		outcomes := tasks.DoEach(ctx, r.verb, r.ids(args, &readErr), options...)
+		return r.finish(outcomes, 0, asked, &readErr)
+	}
+	q, err := r.selector.query()
+	if err != nil {
+		return err
+	}
+	if len(q.Status) == 0 {
+		q.Status = r.verb.Statuses()
+	}
+	total, err := r.confirmAll(ctx, tasks, q)
+	if err != nil || total == 0 {
+		return err
+	}
+	return r.finish(tasks.DoAll(ctx, r.verb, q, options...), total, asked, new(error))
+}
+
+// owner returns the tasks of the client, or those of all clients.
+func (s *session) owner(ctx context.Context, all bool) (*client.Tasks, error) {
+	if all {
+		operator, err := s.operator(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &operator.Tasks, nil
+	}
+	own, err := s.tasks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &own.Tasks, nil
+}
+
+// ids yields the ids of the arguments; the error of stdin is stored in failed.
+func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for _, arg := range args {
+			if arg != "-" {
+				if !yield(arg) {
+					return
+				}
+				continue
+			}
+			lines := bufio.NewScanner(r.in)
+			for lines.Scan() {
+				if id := strings.TrimSpace(lines.Text()); id != "" && !yield(id) {
+					return
+				}
+			}
+			if err := lines.Err(); err != nil {
+				*failed = usagef("stdin: %v", err)
+				return
+			}
+		}
+	}
+}
+
+// confirmAll counts the selected tasks and asks whether all are meant.
+func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) (int64, error) {
+	if !r.flags.yes && (!isTerminal(r.in) || !isTerminal(r.errOut)) {
+		return 0, r.confirm(r.name + " by a selection?") // which refuses
+	}
+	q.Limit = model.MaxBatch
+	var total int64
+	for _, err := range tasks.All(ctx, q) {
+		if err != nil {
+			return 0, err
+		}
+		total++
+	}
+	if total == 0 {
+		r.hintf("no task is selected")
+		return 0, newPrinter(r.session, r.records()).end()
+	}
+	return total, r.confirm(fmt.Sprintf("%s %s?", r.name, plural(int(total), "task")))
+}
+
+func (r *verbRun) records() records[acted] {
+	return records[acted]{
+		columns: []column[acted]{
+			{name: "ID", cell: func(t acted) string { return t.ID }},
+			{name: "STATUS", cell: func(t acted) string { return string(t.Status) }},
+		},
+		id: func(t acted) string { return t.ID },
+	}
+}
+
+// finish prints the outcomes as they come, with a bar if there are many.
+func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64, asked bool, readErr *error) error {
+	p := newPrinter(r.session, r.records())
+	mode := r.progress
+	if r.flags.quiet || r.jsonErrors() || total == 0 {
+		mode = display.None
+	}
+	if isTerminal(r.out) && asked && mode == display.Auto { // rows and a bar do not share a screen
+		mode = display.Plain
+	}
+	counter, err := display.NewCounter(display.Options{Mode: mode, Out: r.errOut}, r.name, "tasks", total)
+	if err != nil {
+		return usagef("--progress: %v", err)
+	}
+	err = r.each(outcomes, counter, func(t acted) error {
+		if mode == display.Auto && isTerminal(r.out) || t.Error != nil && !slices.Contains([]string{formJSON, formJSONL, formTemplate}, r.form.kind) {
+			return nil
+		}
+		return p.print(t)
+	})
+	counter.Close()
+	if endErr := p.end(); err == nil {
+		err = endErr
+	}
+	if err == nil {
+		err = *readErr
+	}
+	switch {
+	case err != nil:
+		return err
+	case r.failed > 0:
+		f := &failure{exit: exitOf(r.refused[0].Code), all: r.refused}
+		f.said = model.Error{Code: r.refused[0].Code, Message: fmt.Sprintf("%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))}
+		return f
+	case total > 0:
+		r.hintf("%s: %s", r.name, plural(int(r.done), "task"))
+	}
+	return nil
+}
+
+// each counts and reports the outcomes.
+func (r *verbRun) each(outcomes iter.Seq2[client.Outcome, error], counter *display.Counter, report func(acted) error) error {
+	for o, err := range outcomes {
+		if err != nil {
+			return err
+		}
+		r.done++
+		t := acted{ID: o.ID, Status: o.Status, Error: o.Err}
+		if o.Err != nil {
+			if r.failed++; r.failed <= maxListed {
+				r.refused = append(r.refused, o.Err)
+			}
+		}
+		counter.Set(r.done, r.failed)
+		if err := report(t); err != nil {
+			return err
+		}
+	}
+	return nil
+}
