@@ -50,7 +50,7 @@ func (t *tasks) init(r *prometheus.Registry, labels []string) {
 	client, worker := has(labels, LabelClient), has(labels, LabelWorker)
 	t.submitted = newNamed(r, "aria_tasks_submitted_total", "Tasks that were made, by the way on which they came in.", "via", vias, LabelClient, client)
 	t.finished = newNamed(r, "aria_tasks_finished_total", "Tasks that became terminal.", "status", terminal, LabelClient, client)
-	t.attempts = newNamed(r, "aria_attempts_total", "Attempts that ended by themselves. An attempt that a lost worker takes back is counted again at its end.",
+	t.attempts = newNamed(r, "aria_attempts_total", "Attempts that ended, except those that a client ended. An attempt that a lost worker takes back is counted again at its end.",
 		"outcome", outcomes, LabelWorker, worker)
 	t.downloaded = newNamed(r, "aria_downloaded_bytes_total", "Bytes that workers reported, each file at most once an attempt.", "", nil, LabelWorker, worker)
 
