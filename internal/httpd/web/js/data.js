@@ -42,10 +42,10 @@ function hostState(x) {
 // recentFailures bounds how many failed tasks are read to find failing hosts.
 const recentFailures = 200;
 
-// failingHosts counts the newest failed tasks of the last hour by host.
+// failingHosts counts the newest failed tasks among those of the last hour by host.
 export async function failingHosts(signal) {
   const since = new Date(Date.now() - 3600e3).toISOString();
-  const { tasks } = await listTasks({ status: ['failed'], since, limit: recentFailures }, signal);
+  const { tasks, next } = await listTasks({ status: ['failed'], since, limit: recentFailures }, signal);
   const hosts = new Map();
   for (const t of tasks) {
     const host = t.error?.host || hostOf(t.url);
@@ -54,7 +54,7 @@ export async function failingHosts(signal) {
     entry.failures++;
     hosts.set(host, entry);
   }
-  return { hosts: [...hosts.values()].sort((a, b) => b.failures - a.failures), complete: tasks.length < recentFailures };
+  return { hosts: [...hosts.values()].sort((a, b) => b.failures - a.failures), complete: !next };
 }
 
 function hostOf(url) {

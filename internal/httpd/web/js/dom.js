@@ -89,8 +89,9 @@ export function painter(paint, signal) {
 }
 
 // every calls work now and then each period in ms while the page is visible, until
-// signal ends. A call begins after the one before has ended.
-export function every(period, signal, work) {
+// signal ends. A call begins after the one before has ended; the first one after a period
+// if later is set.
+export function every(period, signal, work, later = false) {
   let timer = 0;
   let running = false;
   const run = async () => {
@@ -107,6 +108,7 @@ export function every(period, signal, work) {
   const shown = () => { if (!document.hidden) run(); };
   document.addEventListener('visibilitychange', shown, { signal });
   signal.addEventListener('abort', () => clearTimeout(timer));
-  run();
+  if (later) timer = setTimeout(run, period);
+  else run();
   return run;
 }

@@ -117,7 +117,7 @@ function hostsPanel() {
     t.hidden = failing.length === 0;
     keyed(t.body, failing, (x) => x.host, (x) => {
       const count = cell('r num');
-      const error = cell('muted clip');
+      const error = cell('muted clip fill');
       return {
         el: h('tr', null, h('td', { class: 'clip' }, h('a', { href: '#/tasks?status=failed&since=1h&text=' + encodeURIComponent(x.host) }, name(x.host))), count, error),
         update(now) {

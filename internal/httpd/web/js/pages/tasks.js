@@ -40,7 +40,7 @@ class TasksPage {
     this.paint = painter(() => this.draw(), signal);
     this.follower = null;
     this.change(query);
-    this.reload = every(15000, signal, () => this.load());
+    every(15000, signal, () => this.load(), true); // change has begun the first one
   }
 
   // change shows another filter without building the page again.

@@ -40,7 +40,7 @@ export function mount(root, { id, signal, focusHeading }) {
   follow({
     types: ['task', 'progress', 'worker'], resync: () => refresh(),
     handle(kind, e) {
-      if (kind === 'worker') return e.id === id && refresh();
+      if (kind === 'worker') return e.id === id && e.status !== 'removed' && refresh();
       const t = tasks.get(e.id);
       if (kind === 'progress' && t && t.attempt === e.attempt) {
         Object.assign(t, { progress: e.progress, completed_length: e.completed_length, total_length: e.total_length, download_speed: e.download_speed });
