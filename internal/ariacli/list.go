@@ -42,7 +42,7 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 	if err != nil {
 		return err
 	}
-	p := newPrinter(s, taskRecords(time.Now))
+	p := newPrinter(s, taskRecords(nowLocal))
 	n := 0
 	for t, err := range tasks.All(ctx, q) {
 		if err == nil {

@@ -183,3 +183,18 @@ func TaskColumns() (list []TaskColumn) {
 		TaskColumn{"URL", true, func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
 		TaskColumn{last.name, false, last.cell})
 }
+
+// WorkerColumn is a column of workers in text.
+type WorkerColumn struct {
+	Name string
+	Cell func(w *model.Worker, now time.Time) string
+}
+
+// WorkerColumns returns the columns of workers, without the host. Cells are not cleaned.
+func WorkerColumns() (list []WorkerColumn) {
+	all := workerColumns()
+	for _, c := range all[:len(all)-1] {
+		list = append(list, WorkerColumn{c.name, c.cell})
+	}
+	return list
+}
