@@ -126,7 +126,7 @@ func (a *addRun) complete() error {
 		a.spec.Options = options
 	}
 	var err error
-	a.spec.NotBefore, err = parseTime("--not-before", a.notBefore, time.Now(), 1)
+	a.spec.NotBefore, err = parseTime("--not-before", a.notBefore, time.Now(), later)
 	return err
 }
 

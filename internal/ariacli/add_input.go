@@ -59,7 +59,7 @@ func (s *session) addInput(ctx context.Context, o inputOptions) error {
 // openInput returns the input as a file that can be read twice. What is not a regular
 // file, such as stdin, is copied to a temporary one.
 func (s *session) openInput(path string) (file *os.File, remove func(), err error) {
-	var in io.Reader = s.in
+	in := s.in
 	if path != "-" {
 		opened, err := os.Open(path)
 		if err != nil {

@@ -55,10 +55,10 @@ func (c *selector) query() (q model.ListQuery, err error) {
 		}
 	}
 	now := time.Now()
-	if q.Since, err = parseTime("--since", c.since, now, -1); err != nil {
+	if q.Since, err = parseTime("--since", c.since, now, ago); err != nil {
 		return q, err
 	}
-	if q.Until, err = parseTime("--until", c.until, now, -1); err != nil {
+	if q.Until, err = parseTime("--until", c.until, now, ago); err != nil {
 		return q, err
 	}
 	check := q
@@ -68,14 +68,22 @@ func (c *selector) query() (q model.ListQuery, err error) {
 	return q, nil
 }
 
-// parseTime reads a time, or a duration from now in the direction of sign. Empty text
-// is no time.
-func parseTime(flag, text string, now time.Time, sign time.Duration) (model.Time, error) {
+// Directions of durations from now.
+const (
+	ago   = false
+	later = true
+)
+
+// parseTime reads a time, or a duration before or after now. Empty text is no time.
+func parseTime(flag, text string, now time.Time, direction bool) (model.Time, error) {
 	if text == "" {
 		return 0, nil
 	}
 	if d, err := time.ParseDuration(text); err == nil {
-		return model.Time(now.Add(sign * d).UnixMilli()), nil
+		if direction == ago {
+			d = -d
+		}
+		return model.Time(now.Add(d).UnixMilli()), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {

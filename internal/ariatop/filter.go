@@ -41,7 +41,8 @@ func parseTasks(text string) (q model.ListQuery, err error) {
 		}
 	}
 	q.Text = strings.Join(words, " ")
-	return q, q.Validate()
+	err = q.Validate()
+	return q, err
 }
 
 // workerStatuses are the statuses of workers that are listed.
@@ -62,5 +63,6 @@ func parseWorkers(text string) (q model.WorkerQuery, err error) {
 			q.Status = append(q.Status, status)
 		}
 	}
-	return q, q.Validate()
+	err = q.Validate()
+	return q, err
 }

@@ -94,29 +94,35 @@ func (s *screen) Init() tea.Cmd { return s.read() }
 
 // Update handles one message.
 func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	cmd := s.handle(msg)
+	return s, cmd
+}
+
+// handle handles one message, and returns what is to be done next.
+func (s *screen) handle(msg tea.Msg) tea.Cmd {
 	switch msg := msg.(type) {
 	case tea.WindowSizeMsg:
 		grown := msg.Height > s.height
 		s.width, s.height = msg.Width, msg.Height
 		if grown {
-			return s, s.read()
+			return s.read()
 		}
 	case *snapshot:
-		return s, s.fill(msg)
+		return s.fill(msg)
 	case tick:
 		if msg.serial == s.serial {
-			return s, s.read()
+			return s.read()
 		}
 	case result:
-		return s, tea.Batch(s.say("%s", msg.text()), s.read())
+		return tea.Batch(s.say("%s", msg.text()), s.read())
 	case expired:
 		if s.message == msg.message {
 			s.message = ""
 		}
 	case tea.KeyPressMsg:
-		return s, s.press(msg)
+		return s.press(msg)
 	}
-	return s, nil
+	return nil
 }
 
 // read requests both pages. An earlier request that is under way is not used.

@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,8 +29,7 @@ const recordStatus = `echo; trap : INT; file=$1; shift; "$@"; echo $? >"$file.ne
 // the test failed the screen is shown.
 func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, program string, args ...string) *Terminal {
 	t.Helper()
-	// The path of a socket is short; that of a test's folder may not be.
-	folder, err := os.MkdirTemp("", "tmux-")
+	folder, err := os.MkdirTemp("", "tmux-") //nolint:usetesting // its path is too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, pr
 		"-f", "/dev/null", "set-option", "-g", "remain-on-exit", "on", ";", "new-session", "-d",
 		"-x", fmt.Sprint(columns), "-y", fmt.Sprint(rows), "--", "sh", "-c", recordStatus, "sh", term.status, program,
 	}
-	cmd := exec.Command(term.tmux, append([]string{"-u", "-S", term.socket}, append(start, args...)...)...)
+	cmd := exec.CommandContext(t.Context(), term.tmux, append([]string{"-u", "-S", term.socket}, append(start, args...)...)...)
 	cmd.Dir = dir
 	cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + folder, "LC_ALL=C.UTF-8", "TERM=xterm-256color"}, env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -56,7 +56,7 @@ func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, pr
 
 // run sends a command to the tmux server.
 func (term *Terminal) run(args ...string) (string, error) {
-	out, err := exec.Command(term.tmux, append([]string{"-u", "-S", term.socket}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(context.WithoutCancel(term.t.Context()), term.tmux, append([]string{"-u", "-S", term.socket}, args...)...).CombinedOutput()
 	return string(out), err
 }
 

@@ -101,7 +101,7 @@ func (r *requests) denied(before error, subject string) *DeniedError {
 // before was read. A subject that ends in a dot stands for those that begin with it.
 func deniedSince(nc *nats.Conn, before error, action, subject string) *DeniedError {
 	last := nc.LastError()
-	if last == before || !errors.Is(last, nats.ErrPermissionViolation) {
+	if last == before || !errors.Is(last, nats.ErrPermissionViolation) { //nolint:errorlint // whether it is the same value
 		return nil
 	}
 	quoted := `"` + subject
