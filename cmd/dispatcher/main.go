@@ -48,6 +48,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		if !errors.Is(err, app.ErrNotAllCompleted) {
 			log.Logger.Error("the dispatcher has ended", "error", err)
 		}
+		if unusable := new(config.Error); errors.As(err, &unusable) {
+			return 2 // a file that the configuration names
+		}
 		return 1
 	}
 	return 0
@@ -57,7 +60,7 @@ func serve(ctx context.Context, cmd *config.DispatcherCommand, log process.Log) 
 	if cmd.File != "" {
 		log.Logger.Info("configuration read", "file", cmd.File)
 	}
-	return app.RunDispatcher(ctx, cmd.Config, process.Version, log)
+	return app.RunDispatcher(ctx, cmd, process.Version, log)
 }
 
 // runDev shows progress on the screen, so that of the log only warnings are

@@ -18,13 +18,13 @@ import (
 // same service as those over NATS.
 type rpcBackend struct {
 	*dispatch.Dispatcher
-	requests  atomic.Pointer[api.Service] // nil until the daemon runs
+	requests  *atomic.Pointer[api.Service] // nil until the daemon runs
 	conn      *bus.Connection
 	endpoints map[string]api.Endpoint // of clients, by verb
 }
 
-func newRPCBackend(conn *bus.Connection) *rpcBackend {
-	b := &rpcBackend{conn: conn, endpoints: make(map[string]api.Endpoint)}
+func newRPCBackend(conn *bus.Connection, requests *atomic.Pointer[api.Service]) *rpcBackend {
+	b := &rpcBackend{conn: conn, requests: requests, endpoints: make(map[string]api.Endpoint)}
 	for _, e := range api.Endpoints() {
 		if e.Role == wire.RoleTask {
 			b.endpoints[e.Verb] = e
@@ -60,34 +60,9 @@ func (d *Daemon) openAria2() error {
 	if err != nil {
 		return &config.Error{Key: "aria2_rpc.secrets_file", Text: err.Error()}
 	}
-	d.rpc = newRPCBackend(d.conn)
+	d.rpc = newRPCBackend(d.conn, &d.requests)
 	d.aria2 = aria2rpc.New(aria2rpc.Options{
 		Backend: d.rpc, Secrets: secrets, AllowOrigins: c.AllowOrigins, Logger: d.logger,
 	})
 	return nil
-}
-
-// outbox is where the dispatcher's messages go: to NATS, and its events to the aria2
-// endpoint too.
-func (d *Daemon) outbox() dispatch.Outbox {
-	if d.aria2 == nil {
-		return d.publisher
-	}
-	return &events{d.publisher, d.aria2}
-}
-
-// events passes the events of the dispatcher on to NATS and to the aria2 endpoint.
-type events struct {
-	dispatch.Outbox
-	aria2 *aria2rpc.Server
-}
-
-func (e *events) TaskEvent(ev *model.TaskEvent) {
-	e.aria2.TaskEvent(ev)
-	e.Outbox.TaskEvent(ev)
-}
-
-func (e *events) Progress(ev *model.ProgressEvent) {
-	e.aria2.Progress(ev)
-	e.Outbox.Progress(ev)
 }

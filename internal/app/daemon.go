@@ -9,12 +9,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
-	"github.com/aria-cluster/dispatcher/internal/httpd/web"
 	"github.com/aria-cluster/dispatcher/internal/intake"
 	"github.com/aria-cluster/dispatcher/internal/metrics"
 	"github.com/aria-cluster/dispatcher/internal/natsapi"
@@ -24,7 +24,8 @@ import (
 
 // RunDispatcher makes a daemon and runs it until ctx ends. If ctx ends before the NATS
 // server is reached, it returns nil.
-func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, log process.Log) error {
+func RunDispatcher(ctx context.Context, cmd *config.DispatcherCommand, version string, log process.Log) error {
+	cfg := cmd.Config
 	if cfg.Database.Type == "memory" {
 		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
 	}
@@ -36,6 +37,7 @@ func RunDispatcher(ctx context.Context, cfg *config.Dispatcher, version string, 
 		return err
 	}
 	d.UseLogLevel(log.Level)
+	d.UseOrigins(cmd.Origins)
 	return d.Run(ctx)
 }
 
@@ -54,6 +56,9 @@ type Daemon struct {
 	storeSize  storeSize
 	intake     atomic.Pointer[intake.Intake] // nil without one
 	http       *httpd.Server
+	hub        *httpd.Hub                  // events for HTTP
+	requests   atomic.Pointer[api.Service] // nil until Run
+	settings   atomic.Pointer[[]httpd.Key]
 	rpc        *rpcBackend      // nil without the aria2 endpoint
 	aria2      *aria2rpc.Server // the same
 	serving    chan struct{}
@@ -65,6 +70,7 @@ type Daemon struct {
 // configuration. End a daemon by Run or Close.
 func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
 	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{})}
+	d.UseOrigins(nil)
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
@@ -98,6 +104,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.openAria2(); err != nil {
 		return err
 	}
+	d.hub = httpd.NewHub()
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.outbox(),
 		Store:     &measuredStore{store, d.metrics},
@@ -107,32 +114,6 @@ func (d *Daemon) open(ctx context.Context) error {
 		d.rpc.Dispatcher = d.dispatcher
 	}
 	return d.startHTTP()
-}
-
-// startHTTP serves HTTP until Close, also before Run: a program that starts a
-// dispatcher asks at once whether it is ready.
-func (d *Daemon) startHTTP() (err error) {
-	c := &d.cfg.HTTP
-	options := httpd.Options{
-		Listen: c.Listen, HealthListen: c.HealthListen, BasePath: c.BasePath, Pprof: c.Pprof,
-		Ready: d.ready, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
-	}
-	if d.aria2 != nil {
-		options.Aria2 = d.aria2
-	}
-	d.http, err = httpd.New(options)
-	if err != nil {
-		return err
-	}
-	running, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.http.Run(running) }()
-	go d.storeSize.watch(running, &d.cfg.Database)
-	d.onClose("closing the HTTP server", func(context.Context) error {
-		stop()
-		return <-ended
-	})
-	return nil
 }
 
 // connect starts the embedded server unless another one is configured, and connects.
@@ -156,6 +137,16 @@ func (d *Daemon) connect(ctx context.Context) error {
 	}
 	d.onClose("draining the NATS connection", d.conn.Drain)
 	return nil
+}
+
+// UseOrigins sets the places that gave the keys of the configuration, for the dashboard.
+// Call it before Run, or not at all.
+func (d *Daemon) UseOrigins(origins map[string]string) {
+	var keys []httpd.Key
+	for _, s := range d.cfg.Settings(origins) {
+		keys = append(keys, httpd.Key{Key: s.Key, Value: s.Value, Origin: s.Origin})
+	}
+	d.settings.Store(&keys)
 }
 
 // UseLogLevel sets the level that the request admin.log_level changes: that of the
@@ -223,9 +214,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if d.rpc != nil {
-		d.rpc.requests.Store(requests)
-	}
+	d.requests.Store(requests)
 	service, err := natsapi.Start(d.conn, requests, natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})

@@ -119,6 +119,9 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 		return nil, nil, fmt.Errorf("a folder for NATS: %w", err)
 	}
 	c.NATS.StoreDir = dir
+	if c.HTTP.OpenRole == "" {
+		c.HTTP.OpenRole = "operator"
+	}
 	if err := v.makeSecret(&c, dir); err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}

@@ -93,10 +93,18 @@ type Events struct {
 
 // HTTP configures the HTTP server: health, metrics, API and dashboard.
 type HTTP struct {
-	Listen       string `key:"listen" flag:"http-listen" doc:"Address of the dashboard, the API, /healthz and /readyz; empty: not served; port 0: a free port."`
-	HealthListen string `key:"health_listen" flag:"http-health-listen" doc:"A second address with /healthz, /readyz and /metrics alone, which needs no users; empty: not served."`
-	BasePath     string `key:"base_path" flag:"http-base-path" doc:"First part of every path behind a proxy, such as /aria; /healthz, /readyz and /metrics answer without it too."`
-	Pprof        bool   `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen, for developers. Anyone who reaches the address can then slow the dispatcher down."`
+	Listen         string   `key:"listen" flag:"http-listen" doc:"Address of the dashboard, the API, /healthz and /readyz; empty: not served; port 0: a free port. One that other machines reach needs users."`
+	HealthListen   string   `key:"health_listen" flag:"http-health-listen" doc:"A second address with /healthz, /readyz and /metrics alone, which needs no users; empty: not served."`
+	BasePath       string   `key:"base_path" flag:"http-base-path" doc:"First part of every path behind a proxy, such as /aria; /healthz, /readyz and /metrics answer without it too."`
+	UsersFile      string   `key:"users_file" doc:"File with a line name:bcrypt:role for each user, for HTTP Basic; a role is observer, operator or client=NAME."`
+	TokensFile     string   `key:"tokens_file" doc:"File with a line name:sha256-hex:role for each Bearer token."`
+	TrustedHeader  string   `key:"trusted_header" doc:"Header in which the proxies of http.trusted_proxies name the user, who must be in http.users_file."`
+	TrustedProxies []string `key:"trusted_proxies" example:"[\"10.0.0.0/8\"]" doc:"Networks of proxies that are trusted: they end TLS, and name users in http.trusted_header."`
+	Hosts          []string `key:"hosts" example:"[\"aria.example.org\"]" doc:"Names of this server in the Host header, besides those of loopback. Others are refused (DNS rebinding)."`
+	Cert           string   `key:"cert" doc:"File with the certificate chain of http.listen; with http.key."`
+	Key            string   `key:"key" doc:"File with the key of http.cert."`
+	OpenRole       string   `key:"open_role" oneof:"|observer|operator|none" doc:"Role of everyone while there are no users, which only a loopback address permits; empty: operator with -dev or an embedded server without nats.user, else none."`
+	Pprof          bool     `key:"pprof" flag:"http-pprof" doc:"Serve Go's profiles under /debug/pprof/ at http.listen to operators. They can slow the dispatcher down."`
 }
 
 // Metrics configures what /metrics shows.
@@ -203,6 +211,27 @@ func (d *Dispatcher) Validate() error {
 // LogValue gives the keys that differ from the defaults, without secrets.
 func (d *Dispatcher) LogValue() slog.Value {
 	return changes(keysOf(d, dispatcherPrefix), keysOf(DefaultDispatcher(), dispatcherPrefix))
+}
+
+// Setting is one key with its value as the file has it, without secrets.
+type Setting struct {
+	Key    string
+	Value  string
+	Origin string // "default", or the place that gave it: a line of the file, a name of the environment, a flag
+}
+
+// Settings lists all keys; origins has the place that gave each, as
+// [DispatcherCommand] does.
+func (d *Dispatcher) Settings(origins map[string]string) []Setting {
+	var list []Setting
+	for _, k := range keysOf(d, dispatcherPrefix) {
+		origin := origins[k.path]
+		if origin == "" {
+			origin = "default"
+		}
+		list = append(list, Setting{k.path, k.text(), origin})
+	}
+	return list
 }
 
 // String gives the keys that differ from the defaults, without secrets.

@@ -38,6 +38,9 @@ func keysOf(config any, prefix string) []*key {
 func appendKeys(keys []*key, section reflect.Value, path, prefix string) []*key {
 	for i := range section.NumField() {
 		field := section.Type().Field(i)
+		if !field.IsExported() {
+			continue
+		}
 		if field.Anonymous {
 			keys = appendKeys(keys, section.Field(i), path, prefix)
 			continue

@@ -28,6 +28,8 @@ type DispatcherCommand struct {
 	Exit    bool     // -exit: end when the URLs are done
 	Version bool     // -version: nothing else is set
 	URLs    []string // what to download in -dev
+
+	Origins map[string]string // key to the place that gave it: a line of the file, a name of the environment, a flag
 }
 
 // WorkerCommand is the command line of cmd/worker, with the configuration that
@@ -76,6 +78,9 @@ func LoadDispatcher(args, environ []string) (*DispatcherCommand, error) {
 	}
 	if err := c.Config.Validate(); err != nil {
 		return nil, l.placed(err)
+	}
+	if len(l.where) > 0 {
+		c.Origins = l.where
 	}
 	return c, nil
 }

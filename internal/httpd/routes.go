@@ -13,30 +13,59 @@ import (
 // healthPaths answer with and without the base path, and on http.health_listen.
 var healthPaths = map[string]bool{"/healthz": true, "/readyz": true, "/metrics": true}
 
-// routes returns the handler of http.listen.
+// routes returns the handler of http.listen. A request passes the checks from the outside
+// in: known host, login, origin of a page that sends it, role.
 func (s *Server) routes() (http.Handler, error) {
-	mux := http.NewServeMux()
-	s.addHealth(mux)
+	inside := http.NewServeMux()
+	s.addAPI(inside)
 	if s.options.Pprof {
-		mux.HandleFunc("GET /debug/pprof/", pprof.Index) // it has most profiles under its own path
-		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		profiles := http.NewServeMux()
+		profiles.HandleFunc("GET /debug/pprof/", pprof.Index) // it has most profiles under its own path
+		profiles.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		profiles.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+		inside.Handle("/debug/pprof/", only(isOperator, profiles))
 	}
-	if s.options.Aria2 != nil {
-		mux.Handle("/jsonrpc", s.options.Aria2)
-		mux.Handle("/rpc", s.options.Aria2)
-	}
-	mux.HandleFunc("/api/", notFound)
 	if s.options.Dashboard != nil {
 		page, err := newDashboard(s.options.Dashboard)
 		if err != nil {
 			return nil, err
 		}
-		mux.Handle("/", page)
+		inside.Handle("/", page)
 	} else {
-		mux.HandleFunc("/", notFound)
+		inside.HandleFunc("/", notFound)
 	}
-	return s.underBasePath(mux), nil
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, model.Errorf(model.CodeForbidden, "the request comes from a page of another origin"))
+	}))
+	mux := http.NewServeMux()
+	s.addHealth(mux)
+	if s.options.Aria2 != nil { // it checks secrets and origins by itself
+		mux.Handle("/jsonrpc", s.options.Aria2)
+		mux.Handle("/rpc", s.options.Aria2)
+	}
+	mux.Handle("/", protection.Handler(s.authenticated(inside)))
+	return secureHeaders(s.knownHosts(s.underBasePath(mux))), nil
+}
+
+// addAPI adds everything under /api/v1.
+func (s *Server) addAPI(mux *http.ServeMux) {
+	mux.HandleFunc("/api/", notFound)
+	if s.options.Requests == nil {
+		return
+	}
+	s.addRequests(mux)
+	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("/api/v1/events", wrongMethod("GET"))
+	mux.HandleFunc("POST /api/v1/bulk", s.startBulk)
+	mux.HandleFunc("/api/v1/bulk", wrongMethod("POST"))
+	mux.HandleFunc("GET /api/v1/bulk/{id}", s.getBulk)
+	mux.HandleFunc("DELETE /api/v1/bulk/{id}", s.stopBulk)
+	mux.HandleFunc("/api/v1/bulk/{id}", wrongMethod("GET, DELETE"))
+	mux.Handle("GET /api/v1/query/series", only(identity.mayRead, http.HandlerFunc(s.series)))
+	mux.HandleFunc("/api/v1/query/series", wrongMethod("GET"))
+	mux.Handle("GET /api/v1/query/config", only(isOperator, http.HandlerFunc(s.configuration)))
+	mux.HandleFunc("/api/v1/query/config", wrongMethod("GET"))
 }
 
 // healthRoutes returns the handler of http.health_listen.

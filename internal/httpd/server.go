@@ -3,6 +3,7 @@ package httpd
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,8 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Limits of each connection.
@@ -33,6 +36,27 @@ type Options struct {
 	Ready func() error
 	// Metrics serves /metrics; nil: 404.
 	Metrics http.Handler
+	// Auth says who may do what.
+	Auth Auth
+	// Hosts are the names, in lower case, under which the server is known besides loopback.
+	Hosts []string
+	// Cert and Key are files for TLS; empty: plain HTTP.
+	Cert, Key string
+	// Requests returns what answers requests, nil while the dispatcher starts; without the
+	// function there is no API.
+	Requests func() Requests
+	// Status and Tasks read as the requests query.status and query.task.list do.
+	Status func(context.Context) (*model.ClusterStatus, error)
+	Tasks  func(context.Context, *model.ListQuery) (*model.TaskPage, error)
+	// Hub has the events of the dispatcher.
+	Hub *Hub
+	// Sample gives the figures for the plots; false without figures now.
+	Sample func(context.Context) (Sample, bool)
+	// Config is the configuration, for operators.
+	Config func() []Key
+	// Room returns the most bytes of a request or answer: that of a NATS message, so that
+	// both ways answer alike.
+	Room func() int
 	// Aria2 serves /jsonrpc and /rpc and authenticates by itself; nil: 404.
 	Aria2 http.Handler
 	// Dashboard has the files of the dashboard; nil: 404.
@@ -42,10 +66,17 @@ type Options struct {
 
 // Server serves HTTP on one or two addresses. Make it with [New].
 type Server struct {
-	options Options
-	logger  *slog.Logger
-	main    *listener // nil: not served
-	health  *listener // nil: not served
+	options  Options
+	logger   *slog.Logger
+	auth     *authenticator
+	streams  streams
+	bulk     *bulkJobs
+	history  history
+	running  context.Context    // ends with Run, or never
+	stopping <-chan struct{}    // of running
+	stop     context.CancelFunc // of running
+	main     *listener          // nil: not served
+	health   *listener          // nil: not served
 }
 
 // listener is one address with its server.
@@ -58,6 +89,13 @@ type listener struct {
 // be called afterwards: it closes them.
 func New(o Options) (*Server, error) {
 	s := &Server{options: o, logger: cmp.Or(o.Logger, slog.New(slog.DiscardHandler))}
+	s.running, s.stop = context.WithCancel(context.Background())
+	s.stopping = s.running.Done()
+	s.bulk = &bulkJobs{server: s, ctx: s.running, byID: make(map[string]*bulkJob)}
+	var err error
+	if s.auth, err = newAuthenticator(o.Auth); err != nil {
+		return nil, err
+	}
 	routes, err := s.routes()
 	if err != nil {
 		return nil, err
@@ -79,6 +117,13 @@ func (s *Server) open(key, address string, handler http.Handler) (*listener, err
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	if key == "http.listen" && s.options.Cert != "" {
+		pair, err := tls.LoadX509KeyPair(s.options.Cert, s.options.Key)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("http.cert: %w", err), l.Close())
+		}
+		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
 	}
 	return &listener{l, &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
@@ -122,12 +167,17 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	if s.options.Sample != nil {
+		serving.Go(func() { s.history.record(s.running, s.options.Sample) })
+	}
 	<-ctx.Done()
+	s.stop() // streams and bulk jobs
 	var errs []error
 	for _, l := range all {
 		errs = append(errs, l.shutdown())
 	}
 	serving.Wait()
+	s.bulk.wait.Wait()
 	return errors.Join(errs...)
 }
 

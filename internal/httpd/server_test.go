@@ -19,6 +19,9 @@ func start(t *testing.T, o Options) *Server {
 	if o.Ready == nil {
 		o.Ready = func() error { return nil }
 	}
+	if o.Auth.OpenRole == "" {
+		o.Auth.OpenRole = RoleOperator
+	}
 	if o.Listen == "" {
 		o.Listen = "127.0.0.1:0"
 	}

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/httpd"
+	"github.com/aria-cluster/dispatcher/internal/httpd/web"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+)
+
+// startHTTP serves HTTP until Close, also before Run: a program that starts a
+// dispatcher asks at once whether it is ready.
+func (d *Daemon) startHTTP() error {
+	options, err := d.httpOptions()
+	if err != nil {
+		return err
+	}
+	if d.http, err = httpd.New(options); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.http.Run(running) }()
+	d.onClose("closing the HTTP server", func(context.Context) error {
+		stop()
+		return <-ended
+	})
+	return nil
+}
+
+func (d *Daemon) httpOptions() (httpd.Options, error) {
+	c := &d.cfg.HTTP
+	proxies, err := c.Proxies()
+	if err != nil {
+		return httpd.Options{}, &config.Error{Key: "http.trusted_proxies", Text: err.Error()}
+	}
+	o := httpd.Options{
+		Listen: c.Listen, HealthListen: c.HealthListen, BasePath: c.BasePath, Pprof: c.Pprof,
+		Hosts: c.Hosts, Cert: c.Cert, Key: c.Key,
+		Auth: httpd.Auth{
+			UsersFile: c.UsersFile, TokensFile: c.TokensFile, TrustedHeader: c.TrustedHeader, TrustedProxies: proxies,
+			OpenRole: d.openRole(),
+		},
+		Ready: d.ready, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
+		Requests: func() httpd.Requests {
+			if requests := d.requests.Load(); requests != nil {
+				return requests
+			}
+			return nil
+		},
+		Status: d.dispatcher.Status, Tasks: d.dispatcher.Tasks, Hub: d.hub, Sample: d.newSampler(),
+		Config: func() []httpd.Key { return *d.settings.Load() },
+		Room:   func() int { return wire.MaxBody(d.conn.Current()) },
+	}
+	if d.aria2 != nil {
+		o.Aria2 = d.aria2
+	}
+	return o, nil
+}
+
+// openRole is the role of everyone on this machine while there are no users: with an
+// embedded server without a password, everyone there may do everything over NATS too.
+func (d *Daemon) openRole() httpd.Role {
+	switch c := d.cfg; {
+	case c.HTTP.OpenRole != "":
+		return httpd.Role(c.HTTP.OpenRole)
+	case c.NATS.Embedded() && c.NATS.User == "":
+		return httpd.RoleOperator
+	}
+	return httpd.RoleNone
+}

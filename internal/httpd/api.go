@@ -1,0 +1,110 @@
+package httpd
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Requests answers the requests that the service on NATS answers too.
+type Requests interface {
+	Ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, submits engine.Via, room int) (api.Reply, error)
+}
+
+// defaultClient owns the tasks of an operator who names no client.
+const defaultClient = "operator"
+
+// hidden are endpoints that HTTP does not have: they carry more than one answer, or speak
+// for a worker.
+var hidden = map[string]bool{"admin-export": true, "admin-import": true}
+
+// addRequests adds a route for each endpoint.
+func (s *Server) addRequests(mux *http.ServeMux) {
+	for _, e := range api.Endpoints() {
+		if e.Role == wire.RoleWorker || hidden[e.Name()] {
+			continue
+		}
+		path := "/api/v1/" + string(e.Role) + "/" + strings.ReplaceAll(e.Verb, ".", "/")
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.request(w, r, e) })
+		mux.HandleFunc(path, wrongMethod("POST"))
+	}
+}
+
+func wrongMethod(allowed string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", allowed)
+		writeStatusError(w, http.StatusMethodNotAllowed, model.Errorf(model.CodeInvalid, "%.200s needs %s, not %.20s", r.URL.Path, allowed, r.Method))
+	}
+}
+
+// request performs one request with the rights of who sends it.
+func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint) {
+	from, refused := senderOf(r, e)
+	if refused != nil {
+		writeError(w, refused)
+		return
+	}
+	room := s.options.Room()
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(room)))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		writeError(w, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", room))
+		return
+	case err != nil:
+		return // the connection is gone
+	}
+	reply, refused := s.ask(r.Context(), e, from, body, room)
+	if refused != nil {
+		reply = api.Reply{Err: refused}
+	}
+	status := http.StatusOK
+	if reply.Err != nil {
+		status = int(reply.Err.Code)
+	}
+	writeJSON(w, status, reply.Encode())
+}
+
+// ask performs a request; the error is for a dispatcher that does not serve.
+func (s *Server) ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, room int) (api.Reply, *model.Error) {
+	requests := s.options.Requests()
+	if requests == nil {
+		return api.Reply{}, model.Errorf(model.CodeUnavailable, "the dispatcher is starting: try again")
+	}
+	reply, err := requests.Ask(ctx, e, from, body, engine.ViaHTTP, room)
+	if err != nil {
+		return api.Reply{}, model.Errorf(model.CodeUnavailable, "%s: no answer in time: try again", from.Verb)
+	}
+	return reply, nil
+}
+
+// senderOf is who sends a request, if the role may send it.
+func senderOf(r *http.Request, e api.Endpoint) (wire.Sender, *model.Error) {
+	id, from := identityOf(r), wire.Sender{Role: e.Role, Verb: e.Verb}
+	named := r.URL.Query().Get("client")
+	switch {
+	case e.Role == wire.RoleTask && id.role == RoleClient:
+		if named != "" && named != id.client {
+			return from, model.Errorf(model.CodeForbidden, "client: you are the client %s", id.client)
+		}
+		from.Name = id.client
+	case e.Role == wire.RoleTask && id.role == RoleOperator:
+		if from.Name = named; named == "" {
+			from.Name = defaultClient
+		}
+		if err := model.CheckName("client", from.Name); err != nil {
+			return from, model.AsError(err)
+		}
+	case e.Role == wire.RoleQuery && id.mayRead(), e.Role == wire.RoleAdmin && id.role == RoleOperator:
+	default:
+		return from, errRole(id)
+	}
+	return from, nil
+}

@@ -1,0 +1,93 @@
+package httpd
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// contentSecurity permits the dashboard its own files, and nothing of others.
+const contentSecurity = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+// keyError is an error that begins with the key of the configuration.
+func keyError(key string, err error) error { return fmt.Errorf("%s: %w", key, err) }
+
+// secureHeaders sets what every answer has.
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentSecurity)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// knownHosts refuses a Host header that is neither loopback nor one of the configured
+// names: the name of a page that a foreign server has pointed at this address (DNS
+// rebinding). The health paths are for programs.
+func (s *Server) knownHosts(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !healthPaths[strings.TrimPrefix(r.URL.Path, s.options.BasePath)] && !s.isKnownHost(r.Host) {
+			writeError(w, model.Errorf(model.CodeForbidden, "the host %.100q is not known here: add it to http.hosts", r.Host))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) isKnownHost(header string) bool {
+	host := header
+	if h, _, err := net.SplitHostPort(header); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || slices.Contains(s.options.Hosts, host) {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.IsLoopback()
+}
+
+// authenticated passes the request on with its identity.
+func (s *Server) authenticated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, err := s.auth.identify(r)
+		switch {
+		case err != nil && err.Code == codeUnauthorized:
+			w.Header().Set("WWW-Authenticate", `Basic realm="aria"`)
+			writeError(w, err)
+		case err != nil:
+			writeError(w, err)
+		case id.role == RoleNone || id.role == "":
+			writeError(w, model.Errorf(model.CodeForbidden,
+				"nobody may use this yet: set http.users_file, or http.open_role for everyone on this machine"))
+		default:
+			next.ServeHTTP(w, withIdentity(r, id))
+		}
+	})
+}
+
+// only passes on what an identity may do, and answers the rest 403.
+func only(may func(identity) bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if id := identityOf(r); !may(id) {
+			writeError(w, errRole(id))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func errRole(id identity) *model.Error {
+	return model.Errorf(model.CodeForbidden, "the role %s may not do this", id.role)
+}
+
+func isOperator(id identity) bool { return id.role == RoleOperator }
