@@ -21,7 +21,7 @@ type Sample struct {
 	Waiting     int64   // tasks that are pending
 	Completed   float64 // tasks that were completed since the start
 	Failed      float64 // tasks that have failed since the start
-	CommitP99   float64 // seconds, of the commits since the last sample; negative if there were none
+	CommitP99   float64 // seconds, of the commits since the last sample; negative without commits
 }
 
 // history keeps the samples of the last hour. It is safe for concurrent use.

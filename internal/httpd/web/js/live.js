@@ -19,7 +19,7 @@ export function onState(listener) {
   listener(state);
 }
 
-const kinds = ['task', 'progress', 'worker', 'intake'];
+const kinds = ['task', 'progress', 'worker'];
 
 // idle is what is wanted while a page needs no events: the state of the connection.
 const idle = { types: ['worker'], handle() {} };
