@@ -16,7 +16,7 @@ export function mount(root, { signal }) {
   let number = 0;
   let missed = 0;
   const text = h('input', { type: 'search', placeholder: 'Filter by task, client, worker or error', 'aria-label': 'Filter the events', 'data-search': '', autocomplete: 'off' });
-  const kinds = ['task', 'worker', 'intake'].map((k) => h('label', { class: 'chip' }, h('input', { type: 'checkbox', class: 'sr', checked: true, 'aria-label': k + ' events', data: { kind: k } }), h('span', null, k)));
+  const kinds = ['task', 'worker'].map((k) => h('label', { class: 'chip' }, h('input', { type: 'checkbox', class: 'sr', checked: true, 'aria-label': k + ' events', data: { kind: k } }), h('span', null, k)));
   const t = table('Events', [{ title: 'Time' }, { title: 'What' }, { title: 'Status' }, { title: 'Detail' }]);
   const none = h('div', null, empty('No event yet.', 'Events appear here as they happen. They are hints: the list of tasks is what counts.'));
   const pause = button('Pause', () => {
@@ -42,7 +42,7 @@ export function mount(root, { signal }) {
   }, signal);
   paint();
   follow({
-    types: ['task', 'worker', 'intake'],
+    types: ['task', 'worker'],
     handle(kind, e) {
       if (kind === 'progress') return;
       if (paused) {
