@@ -34,6 +34,24 @@ type Transport interface {
 	Skip(err *model.Error)
 }
 
+// Traced is a transport that knows the trace of its request.
+type Traced interface {
+	// Traceparent returns the header of the request.
+	Traceparent() string
+}
+
+// traceparent returns the trace of a request, "" if it names none in a valid form.
+func traceparent(via Transport) string {
+	traced, ok := via.(Traced)
+	if !ok {
+		return ""
+	}
+	if s := traced.Traceparent(); model.ValidTraceparent(s) {
+		return s
+	}
+	return ""
+}
+
 // call is one request.
 type call struct {
 	service  *Service

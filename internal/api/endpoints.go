@@ -152,13 +152,14 @@ func (c *call) submit() {
 	results := make([]outcome, len(list))
 	var ops []engine.Event
 	var at []int // the index in results of each op
+	trace := traceparent(c.via)
 	for i, one := range list {
 		if one.Err != nil {
 			c.service.rejected(one.Err.Code)
 			results[i].Error = one.Err
 			continue
 		}
-		op := engine.Submit{Client: c.from.Name, Spec: one.Spec, Hash: one.Spec.Hash(), Chosen: one.Spec.ID != "", Via: c.via.SubmitVia()}
+		op := engine.Submit{Client: c.from.Name, Spec: one.Spec, Hash: one.Spec.Hash(), Chosen: one.Spec.ID != "", Via: c.via.SubmitVia(), Traceparent: trace}
 		if !op.Chosen {
 			one.Spec.ID = c.service.ids.next()
 		}

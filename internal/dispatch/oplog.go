@@ -50,6 +50,9 @@ func (o *oplog) task(ev *model.TaskEvent) {
 	if ev.Error != nil {
 		reason = ev.Error.Message
 	}
-	o.bad.Log(o.logger, slog.LevelWarn, "task failed for good", "task", ev.ID, "attempt", ev.Attempt,
-		"worker", ev.WorkerID, "client", ev.Client, "error", reason)
+	args := []any{"task", ev.ID, "attempt", ev.Attempt, "worker", ev.WorkerID, "client", ev.Client, "error", reason}
+	if ev.Traceparent != "" {
+		args = append(args, "traceparent", ev.Traceparent)
+	}
+	o.bad.Log(o.logger, slog.LevelWarn, "task failed for good", args...)
 }

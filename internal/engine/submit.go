@@ -12,6 +12,9 @@ type Submit struct {
 	// already. A generated id is new by construction.
 	Chosen bool
 	Via    Via
+	// Traceparent is that of the request, valid or empty. A repeated submit does not
+	// change that of the task.
+	Traceparent string
 }
 
 // Traits implements [Event].
@@ -67,7 +70,7 @@ func (s Submit) decide(e *Engine) Answer {
 	}
 	e.seq++
 	row := &model.Task{
-		TaskSpec: spec, Client: s.Client, SpecHash: s.Hash, Seq: e.seq, CreatedAt: e.now,
+		TaskSpec: spec, Client: s.Client, SpecHash: s.Hash, Seq: e.seq, CreatedAt: e.now, Traceparent: s.Traceparent,
 		TaskState: model.TaskState{Status: model.StatusPending, UpdatedAt: e.now},
 	}
 	t := e.newTask(row)
@@ -77,7 +80,7 @@ func (s Submit) decide(e *Engine) Answer {
 	e.counts[model.StatusPending]++
 	e.addChange(&model.TaskChange{ID: id, Put: row})
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now,
+		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now, Traceparent: s.Traceparent,
 	})
 	e.addFact(Fact{Kind: FactSubmitted, Via: s.Via, Client: s.Client})
 	e.place(t)

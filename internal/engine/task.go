@@ -42,15 +42,16 @@ type extra struct {
 	retryAt   model.Time // the end of a backoff, as in the store
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
-	deadline   model.Time
-	waits      int16       // attempts that ended with Retry-After and are no failures
-	asked      bool        // the server asked for the wait until retryAt
-	lastWorker string      // the worker that held it last
-	bytes      int64       // of it are on that worker's disk
-	length     int64       // of the whole, where it is known
-	boundTo    string      // the worker that alone may have it now, for its bytes are there
-	until      model.Time  // on the alive clock: end of boundTo
-	avoidances []avoidance // workers that are passed over, the earliest to end first
+	deadline    model.Time
+	waits       int16       // attempts that ended with Retry-After and are no failures
+	asked       bool        // the server asked for the wait until retryAt
+	traceparent string      // of its submit
+	lastWorker  string      // the worker that held it last
+	bytes       int64       // of it are on that worker's disk
+	length      int64       // of the whole, where it is known
+	boundTo     string      // the worker that alone may have it now, for its bytes are there
+	until       model.Time  // on the alive clock: end of boundTo
+	avoidances  []avoidance // workers that are passed over, the earliest to end first
 }
 
 // zeroExtra is the extra of a task that has none. It is never written.
@@ -141,6 +142,9 @@ func (e *Engine) newTask(row *model.Task) *task {
 	if row.Timeout > 0 || row.NotBefore > 0 {
 		x := t.ensureExtra()
 		x.timeout, x.notBefore = row.Timeout, row.NotBefore
+	}
+	if row.Traceparent != "" {
+		t.ensureExtra().traceparent = row.Traceparent
 	}
 	priority := row.Priority
 	if !priority.Valid() {

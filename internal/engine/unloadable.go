@@ -43,7 +43,7 @@ func (e *Engine) cancelUnloadable(row *model.Task) Answer {
 		Set: model.SetStatus | model.SetWorker | model.SetLastWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished,
 	})
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-		ID: row.ID, Client: row.Client, Status: model.StatusCanceled, WorkerID: state.LastWorkerID, Attempt: row.Attempt, At: e.now,
+		ID: row.ID, Client: row.Client, Status: model.StatusCanceled, WorkerID: state.LastWorkerID, Attempt: row.Attempt, At: e.now, Traceparent: row.Traceparent,
 	})
 	e.addFact(Fact{Kind: FactFinished, Status: model.StatusCanceled, Client: row.Client, Took: max(e.now.Sub(row.CreatedAt), 0)})
 	return Answer{TaskID: row.ID}

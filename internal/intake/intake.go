@@ -309,7 +309,7 @@ func (i *Intake) decide(l *intakeMsg) {
 		i.decided <- d
 		return
 	}
-	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true, Via: engine.ViaIntake}}
+	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true, Via: engine.ViaIntake, Traceparent: wire.Traceparent(l.header)}}
 	if spec.ID == "" {
 		spec.ID = intakeID(i.stream, l)
 	}

@@ -21,7 +21,11 @@ type message struct {
 	began        time.Time
 	from         wire.Sender
 	replySubject string // empty: no answer is wanted
+	traceparent  string
 }
+
+// Traceparent implements [api.Traced].
+func (m *message) Traceparent() string { return m.traceparent }
 
 func (m *message) Room() int { return wire.MaxBody(m.service.conn.Current()) }
 

@@ -163,7 +163,7 @@ func (s *Service) serve(e api.Endpoint) func(*endpointStats, *nats.Msg) {
 		if !s.replyAllowed(from, m.Reply) {
 			return
 		}
-		via := &message{service: s, stats: at, began: time.Now(), from: from, replySubject: m.Reply}
+		via := &message{service: s, stats: at, began: time.Now(), from: from, replySubject: m.Reply, traceparent: wire.Traceparent(m.Header)}
 		if err != nil {
 			s.requests.Refuse(e, from, via, err)
 			return

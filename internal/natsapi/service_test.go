@@ -98,6 +98,25 @@ func TestService_AnswersGoodAndBadRequests(t *testing.T) {
 	}
 }
 
+// TestSubmit_KeepsValidTraceparentOfHeader checks that the trace of a request reaches
+// the backend, and that one that is not valid is ignored.
+func TestSubmit_KeepsValidTraceparentOfHeader(t *testing.T) {
+	w := serve(t, &fakeBackend{})
+	const valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	for header, want := range map[string]string{valid: valid, strings.ToUpper(valid): "", valid + "-": ""} {
+		for _, name := range []string{"traceparent", "Traceparent"} {
+			m := &nats.Msg{Subject: wire.DefaultPrefix + ".req.task.alice.submit", Header: nats.Header{name: {header}}, Data: []byte(`{` + source + `}`)}
+			if _, err := w.nc.RequestMsgWithContext(testbed.Context(t), m); err != nil {
+				t.Fatal(err)
+			}
+			ops := w.backend.taken()
+			if got := ops[len(ops)-1].(engine.Submit).Traceparent; got != want {
+				t.Errorf("%s %q: the backend got %q", name, header, got)
+			}
+		}
+	}
+}
+
 // TestReport_RefusedNamesWhatToDrop checks that a refused report is answered with the
 // attempt to drop.
 func TestReport_RefusedNamesWhatToDrop(t *testing.T) {

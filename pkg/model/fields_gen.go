@@ -71,6 +71,7 @@ func (t *Task) append(b []byte, w writer) []byte {
 	b = t.TaskSpec.append(b, w)
 	b = w.text(b, "client", t.Client)
 	b = w.timeIf(b, "created_at", t.CreatedAt)
+	b = w.textIf(b, "traceparent", t.Traceparent)
 	b = t.TaskState.append(b, w)
 	return b
 }
@@ -101,6 +102,7 @@ func (e *TaskEvent) append(b []byte, w writer) []byte {
 		b = append(e.Result.append(append(w.name(b, "result"), '{'), w), '}')
 	}
 	b = w.time(b, "at", e.At)
+	b = w.textIf(b, "traceparent", e.Traceparent)
 	return b
 }
 

@@ -241,14 +241,15 @@ func (r *Report) Normalize() error {
 // TaskEvent announces a change of a task's status; its subject names the status too.
 // Events are hints: a crash after a commit loses them.
 type TaskEvent struct {
-	ID       string     `json:"id" check:"name"`
-	Client   string     `json:"client" check:"name"`
-	Status   Status     `json:"status"`
-	WorkerID string     `json:"worker_id,omitempty" check:"name"`
-	Attempt  int64      `json:"attempt"`
-	Error    *TaskError `json:"error,omitempty"`
-	Result   *Result    `json:"result,omitempty"`
-	At       Time       `json:"at"`
+	ID          string     `json:"id" check:"name"`
+	Client      string     `json:"client" check:"name"`
+	Status      Status     `json:"status"`
+	WorkerID    string     `json:"worker_id,omitempty" check:"name"`
+	Attempt     int64      `json:"attempt"`
+	Error       *TaskError `json:"error,omitempty"`
+	Result      *Result    `json:"result,omitempty"`
+	At          Time       `json:"at"`
+	Traceparent string     `json:"traceparent,omitempty" check:"raw"` // of the submit
 }
 
 // ProgressEvent reports the progress of a download.

@@ -11,10 +11,11 @@ import (
 // state. Its JSON is one flat object.
 type Task struct {
 	TaskSpec
-	Client    string `json:"client" db:"client,set=Submit,live=always" check:"name" record:"head"`
-	SpecHash  Hash   `json:"-" db:"spec_hash,set=Submit,live=never" record:"tail"` // see [TaskSpec.Hash]; not public
-	Seq       int64  `json:"-" db:"seq,set=Key,live=always" record:"outside"`      // order of arrival, unique in a store; lists and queues go by it
-	CreatedAt Time   `json:"created_at,omitzero" db:"created_at,set=Submit,live=always"`
+	Client      string `json:"client" db:"client,set=Submit,live=always" check:"name" record:"head"`
+	SpecHash    Hash   `json:"-" db:"spec_hash,set=Submit,live=never" record:"tail"` // see [TaskSpec.Hash]; not public
+	Seq         int64  `json:"-" db:"seq,set=Key,live=always" record:"outside"`      // order of arrival, unique in a store; lists and queues go by it
+	CreatedAt   Time   `json:"created_at,omitzero" db:"created_at,set=Submit,live=always"`
+	Traceparent string `json:"traceparent,omitempty" db:"traceparent" check:"max=55"` // of the submit, in the form of W3C Trace Context
 	TaskState
 }
 

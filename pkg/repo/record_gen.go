@@ -46,6 +46,7 @@ func appendTask(b []byte, t *model.Task) ([]byte, error) {
 		w.Pairs(t.Labels)
 	}
 	w.Time("created_at", t.CreatedAt)
+	w.Text("traceparent", t.Traceparent)
 	w.Text("worker_id", t.WorkerID)
 	w.Text("last_worker_id", t.LastWorkerID)
 	w.Int("attempt", t.Attempt)
@@ -112,6 +113,7 @@ func readTask(line []byte) *model.Task {
 		t.Labels = r.Pairs()
 	}
 	r.Time("created_at", &t.CreatedAt)
+	r.Text("traceparent", &t.Traceparent)
 	r.Text("worker_id", &t.WorkerID)
 	r.Text("last_worker_id", &t.LastWorkerID)
 	r.Int("attempt", &t.Attempt)
@@ -190,6 +192,8 @@ func controlField(t *model.Task) string {
 		return "url"
 	case strings.ContainsFunc(t.Checksum, unicode.IsControl):
 		return "checksum"
+	case strings.ContainsFunc(t.Traceparent, unicode.IsControl):
+		return "traceparent"
 	case slices.ContainsFunc(t.Mirrors, func(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }):
 		return "mirrors"
 	}

@@ -67,16 +67,17 @@ var groups = []group{
 		},
 	},
 	{ // Other
-		columns: []string{"folder", "not_before", "timeout", "checksum", "shown_url"},
-		zero:    "'',0,0,'',''",
+		columns: []string{"folder", "not_before", "timeout", "checksum", "traceparent", "shown_url"},
+		zero:    "'',0,0,'','',''",
 		given: func(t *model.Task) bool {
-			return t.Folder != "" || t.NotBefore != 0 || t.Timeout != 0 || t.Checksum != "" || shownURL(t) != ""
+			return t.Folder != "" || t.NotBefore != 0 || t.Timeout != 0 || t.Checksum != "" || t.Traceparent != "" || shownURL(t) != ""
 		},
 		bind: func(b *binder, t *model.Task) {
 			b.text(t.Folder)
 			b.integer(int64(t.NotBefore))
 			b.integer(int64(t.Timeout))
 			b.text(t.Checksum)
+			b.text(t.Traceparent)
 			b.text(shownURL(t))
 		},
 	},
@@ -248,6 +249,7 @@ var packedColumns = []column{
 	text("folder", func(t *model.Task) *string { return &t.Folder }),
 	text("checksum", func(t *model.Task) *string { return &t.Checksum }),
 	text("client", func(t *model.Task) *string { return &t.Client }),
+	text("traceparent", func(t *model.Task) *string { return &t.Traceparent }),
 	{"status", func(t *model.Task, text []byte) error { t.Status = rules.Status(text); return nil }},
 	text("worker_id", func(t *model.Task) *string { return &t.WorkerID }),
 	text("last_worker_id", func(t *model.Task) *string { return &t.LastWorkerID }),
@@ -271,7 +273,7 @@ var taskDocuments = []string{"mirrors", "options", "tags", "labels", "error", "r
 // The columns that Live reads: those that every task has, and two groups.
 var (
 	liveAlways  = []string{"seq", "priority", "max_attempts", "created_at", "id", "url", "client", "status"}
-	liveWaiting = []string{"not_before", "timeout", "tags", "folder", "torrent", "metalink"}
+	liveWaiting = []string{"not_before", "timeout", "tags", "folder", "traceparent", "torrent", "metalink"}
 	liveActive  = []string{"attempt", "failures", "losses", "retry_at", "completed_length", "total_length", "download_speed", "assigned_at", "progress", "error", "worker_id", "last_worker_id", "gid"}
 )
 

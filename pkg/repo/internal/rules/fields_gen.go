@@ -40,6 +40,7 @@ func taskSeparated(t *model.Task) bool {
 		strings.Contains(t.Folder, Separator) ||
 		strings.Contains(t.Checksum, Separator) ||
 		strings.Contains(t.Client, Separator) ||
+		strings.Contains(t.Traceparent, Separator) ||
 		strings.Contains(t.WorkerID, Separator) ||
 		strings.Contains(t.LastWorkerID, Separator)
 }
