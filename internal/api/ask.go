@@ -8,11 +8,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Ask performs one request for a caller in this process and waits for its answer. submits
-// is how the metrics count tasks that it submits. room is the most bytes that the answer, or the assignment of a submitted task, may have. If
-// ctx ends first, the request is executed all the same and its answer is lost.
-func (s *Service) Ask(ctx context.Context, e Endpoint, from wire.Sender, body []byte, submits engine.Via, room int) (Reply, error) {
-	a := &asked{room: room, submits: submits, answer: make(chan Reply, 1)}
+// Caller is a transport inside this process.
+type Caller struct {
+	Submits     engine.Via // how the metrics count tasks that it submits
+	Traceparent string     // of the request; ignored if it is not valid
+	Room        int        // the most bytes that the answer, or the assignment of a submitted task, may have
+}
+
+// Ask performs one request and waits for its answer. If ctx ends first, the request is
+// executed all the same and its answer is lost.
+func (s *Service) Ask(ctx context.Context, e Endpoint, from wire.Sender, body []byte, by Caller) (Reply, error) {
+	a := &asked{by: by, answer: make(chan Reply, 1)}
 	s.Serve(e, from, body, a)
 	select {
 	case r := <-a.answer:
@@ -24,14 +30,16 @@ func (s *Service) Ask(ctx context.Context, e Endpoint, from wire.Sender, body []
 
 // asked carries the answer to a goroutine that waits for it.
 type asked struct {
-	room    int
-	submits engine.Via
-	answer  chan Reply
+	by     Caller
+	answer chan Reply
 }
 
-func (a *asked) SubmitVia() engine.Via { return a.submits }
+func (a *asked) SubmitVia() engine.Via { return a.by.Submits }
 
-func (a *asked) Room() int { return a.room }
+// Traceparent implements [Traced].
+func (a *asked) Traceparent() string { return a.by.Traceparent }
+
+func (a *asked) Room() int { return a.by.Room }
 
 func (a *asked) Wanted() bool { return true }
 
@@ -41,7 +49,7 @@ func (a *asked) Defer(send func(), _ bool) bool {
 	return true
 }
 
-func (a *asked) Send(pack func(room int) Reply) { a.answer <- pack(a.room) }
+func (a *asked) Send(pack func(room int) Reply) { a.answer <- pack(a.by.Room) }
 
 func (a *asked) Skip(err *model.Error) {
 	if err == nil {

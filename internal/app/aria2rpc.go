@@ -40,7 +40,7 @@ func (b *rpcBackend) Call(ctx context.Context, client, verb string, body []byte)
 		return nil, model.Errorf(model.CodeUnavailable, "the dispatcher is starting: try again")
 	}
 	from := wire.Sender{Role: wire.RoleTask, Name: client, Verb: verb}
-	r, err := requests.Ask(ctx, b.endpoints[verb], from, body, engine.ViaRPC, wire.MaxBody(b.conn.Current()))
+	r, err := requests.Ask(ctx, b.endpoints[verb], from, body, api.Caller{Submits: engine.ViaRPC, Room: wire.MaxBody(b.conn.Current())})
 	switch {
 	case err != nil:
 		return nil, model.Errorf(model.CodeUnavailable, "%s: no answer in time: try again", verb)

@@ -268,6 +268,16 @@ func TestHTTP_RolesPermit(t *testing.T) {
 	}
 }
 
+// The trace of a request over HTTP stays with its task.
+func TestHTTP_TraceparentIsKept(t *testing.T) {
+	f := startFace(t)
+	const trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	status, _, body := f.send(t, request{"shop", "POST", "/api/v1/task/submit", `{"id":"a","url":"https://files.example/a"}`, map[string]string{"Traceparent": trace}})
+	if status != 200 || !strings.Contains(body, `"traceparent":"`+trace+`"`) {
+		t.Errorf("%d %s", status, body)
+	}
+}
+
 // lines reads a stream of events.
 func (f *face) lines(t *testing.T, user, path, after string) *bufio.Scanner {
 	t.Helper()

@@ -15,7 +15,7 @@ import (
 
 // Requests answers the requests that the service on NATS answers too.
 type Requests interface {
-	Ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, submits engine.Via, room int) (api.Reply, error)
+	Ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, by api.Caller) (api.Reply, error)
 }
 
 // defaultClient owns the tasks of an operator who names no client.
@@ -61,7 +61,7 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint)
 	case err != nil:
 		return // the connection is gone
 	}
-	reply, refused := s.ask(r.Context(), e, from, body, room)
+	reply, refused := s.ask(r.Context(), e, from, body, r.Header.Get("Traceparent"))
 	if refused != nil {
 		reply = api.Reply{Err: refused}
 	}
@@ -73,12 +73,12 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint)
 }
 
 // ask performs a request; the error is for a dispatcher that does not serve.
-func (s *Server) ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, room int) (api.Reply, *model.Error) {
+func (s *Server) ask(ctx context.Context, e api.Endpoint, from wire.Sender, body []byte, traceparent string) (api.Reply, *model.Error) {
 	requests := s.options.Requests()
 	if requests == nil {
 		return api.Reply{}, model.Errorf(model.CodeUnavailable, "the dispatcher is starting: try again")
 	}
-	reply, err := requests.Ask(ctx, e, from, body, engine.ViaHTTP, room)
+	reply, err := requests.Ask(ctx, e, from, body, api.Caller{Submits: engine.ViaHTTP, Traceparent: traceparent, Room: s.options.Room()})
 	if err != nil {
 		return api.Reply{}, model.Errorf(model.CodeUnavailable, "%s: no answer in time: try again", from.Verb)
 	}

@@ -256,7 +256,7 @@ func (j *bulkJob) step(ctx context.Context, s *Server, tasks []*model.Task) erro
 	e, from := j.endpoint()
 	body := wire.MustEncode(map[string]any{"ids": ids})
 	reply, err := retryOverload(ctx, func() (api.Reply, error) {
-		reply, refused := s.ask(ctx, e, from, body, s.options.Room())
+		reply, refused := s.ask(ctx, e, from, body, "")
 		if refused == nil {
 			refused = reply.Err
 		}
