@@ -121,7 +121,7 @@ func (c *call) submit(spec *model.TaskSpec, o *chosen) (any, error) {
 			return nil, errNotAdded
 		}
 	}
-	if _, err := c.request("submit", spec); err != nil {
+	if err := c.request("submit", spec); err != nil {
 		if model.CodeOf(err) == model.CodeConflict {
 			return nil, errNotAdded
 		}
@@ -137,12 +137,13 @@ func (c *call) submit(spec *model.TaskSpec, o *chosen) (any, error) {
 }
 
 // request performs a request of the client with a body of JSON.
-func (c *call) request(verb string, body any) ([]byte, error) {
+func (c *call) request(verb string, body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return c.server.backend.Call(c.ctx, c.client, verb, text)
+	_, err = c.server.backend.Call(c.ctx, c.client, verb, text)
+	return err
 }
 
 // remember keeps the options that a task cannot carry, for getOption.

@@ -8,7 +8,7 @@ import (
 
 // getOption shows what the task carries, what is remembered, and aria2's defaults.
 func (c *call) getOption() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -32,7 +32,7 @@ func (c *call) getOption() (any, error) {
 
 // changeOption changes what the task carries, and remembers the rest.
 func (c *call) changeOption() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (c *call) changeSent(d *shown, sent model.Options) error {
 		all = model.Options{}
 	}
 	maps.Copy(all, sent)
-	if _, err := c.request("update", map[string]any{"id": d.id, "options": all}); err != nil {
+	if err := c.request("update", map[string]any{"id": d.id, "options": all}); err != nil {
 		return err
 	}
 	c.stale(d.id)

@@ -16,12 +16,12 @@ type found struct{ where, aria2, ours string }
 // differences that docs/aria2.md lists.
 func TestDifferential_AnswersEqualAria2(t *testing.T) {
 	t.Parallel()
-	real, ours := startAria2(t), startCluster(t)
+	aria, ours := startAria2(t), startCluster(t)
 	base := fileServer(t)
 	count := 0
 	var all []found
 	for i, s := range slices.Concat(wrong, life(base)) {
-		a, b := s.run(t, real), s.run(t, ours)
+		a, b := s.run(t, aria), s.run(t, ours)
 		count++
 		all = append(all, compare(fmt.Sprintf("%s %s", s.method, text(s.params)), "", base, a, b)...)
 		if t.Failed() {
@@ -29,7 +29,7 @@ func TestDifferential_AnswersEqualAria2(t *testing.T) {
 		}
 	}
 	for _, e := range envelopes {
-		a, b := real.post(t, e.method, e.path, e.text), ours.post(t, e.method, e.path, e.text)
+		a, b := aria.post(t, e.method, e.path, e.text), ours.post(t, e.method, e.path, e.text)
 		count++
 		all = append(all, compare(fmt.Sprintf("%s %s %s", e.method, e.path, e.text), "", base, a.plain(), b.plain())...)
 	}

@@ -101,7 +101,7 @@ func (c *call) getGlobalStat() (any, error) {
 
 // tellStatus answers with one download.
 func (c *call) tellStatus() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +112,9 @@ func (c *call) tellStatus() (any, error) {
 	return c.server.status(d).only(keys), nil
 }
 
-// shown reads the download whose gid stands at the index.
-func (c *call) shown(at int) (*shown, error) {
-	e, err := c.entry(at)
+// shown reads the download whose gid is the first parameter.
+func (c *call) shown() (*shown, error) {
+	e, err := c.entry(0)
 	if err != nil {
 		return nil, err
 	}
@@ -123,7 +123,7 @@ func (c *call) shown(at int) (*shown, error) {
 		return nil, err
 	}
 	if len(list) == 0 {
-		gid, _ := c.text(at) // entry has read it
+		gid, _ := c.text(0) // entry has read it
 		return nil, faultf("GID %s is not found", gid)
 	}
 	c.server.refreshFolders(c.ctx)
@@ -201,7 +201,7 @@ func (c *call) tellSlice(read func() ([]*entry, error)) (any, error) {
 const maxPage = 10_000
 
 func (c *call) getURIs() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +212,7 @@ func (c *call) getURIs() (any, error) {
 }
 
 func (c *call) getFiles() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +221,7 @@ func (c *call) getFiles() (any, error) {
 
 // getPeers answers with none: the peers of a torrent are known to its worker only.
 func (c *call) getPeers() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -233,7 +233,7 @@ func (c *call) getPeers() (any, error) {
 
 // getServers answers with the first source: which mirrors a worker uses is not reported.
 func (c *call) getServers() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}

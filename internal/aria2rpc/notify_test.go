@@ -21,7 +21,7 @@ type socket struct {
 
 func dial(t *testing.T, e *endpoint) *socket {
 	t.Helper()
-	conn, _, err := websocket.Dial(testbed.Context(t), "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", nil)
+	conn, _, err := websocket.Dial(testbed.Context(t), "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", nil) //nolint:bodyclose // Dial closes it
 	if err != nil {
 		t.Fatalf("%s: %v", e.name, err)
 	}
@@ -120,7 +120,7 @@ func TestNotifications_OrderEqualsAria2(t *testing.T) {
 func TestNotifications_OnlyOfOwnClient(t *testing.T) {
 	e := startCluster(t)
 	base := fileServer(t)
-	unknown, _, err := websocket.Dial(testbed.Context(t), "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", nil)
+	unknown, _, err := websocket.Dial(testbed.Context(t), "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", nil) //nolint:bodyclose // Dial closes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestOrigins_ForeignPagesRefused(t *testing.T) {
 	e := startCluster(t)
 	ctx, cancel := context.WithCancel(testbed.Context(t))
 	defer cancel()
-	_, response, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc",
+	_, response, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", //nolint:bodyclose // Dial closes it
 		&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://evil.example"}}})
 	if err == nil || response == nil || response.StatusCode != http.StatusForbidden {
 		t.Errorf("a socket of a foreign page: %v, %v", response, err)

@@ -47,7 +47,7 @@ func (c *call) changePosition() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.request("update", map[string]any{"id": e.id, "priority": priority}); err != nil {
+	if err := c.request("update", map[string]any{"id": e.id, "priority": priority}); err != nil {
 		return nil, err
 	}
 	c.view.mu.Lock()

@@ -77,7 +77,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	k.conn = conn
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }() // it is closed already after a graceful end
 	conn.SetReadLimit(maxBody + 1)
 	if from.basic != "" {
 		s.sockets.join(k, from.basic)

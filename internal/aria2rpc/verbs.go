@@ -14,10 +14,10 @@ const beforePause = time.Minute
 // pauseNew pauses a task that was submitted not to begin yet, and lets it begin again as
 // soon as it is resumed.
 func (c *call) pauseNew(id string) error {
-	if _, err := c.request("pause", map[string]any{"id": id}); err != nil {
+	if err := c.request("pause", map[string]any{"id": id}); err != nil {
 		return err
 	}
-	_, err := c.request("update", map[string]any{"id": id, "not_before": model.TimeOf(c.server.views.now())})
+	err := c.request("update", map[string]any{"id": id, "not_before": model.TimeOf(c.server.views.now())})
 	return err
 }
 
@@ -28,7 +28,7 @@ func (c *call) act(verb, conflict string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.request(verb, map[string]any{"id": e.id}); err != nil {
+	if err := c.request(verb, map[string]any{"id": e.id}); err != nil {
 		switch {
 		case model.CodeOf(err) == model.CodeConflict:
 			return nil, faultf(conflict, e.gid)
@@ -97,7 +97,7 @@ func (c *call) actAll(verb string, phases ...phase) (any, error) {
 	v.mu.Unlock()
 	slices.Sort(ids)
 	for page := range slices.Chunk(ids, model.MaxBatch) {
-		if _, err := c.request(verb, map[string]any{"ids": page}); err != nil {
+		if err := c.request(verb, map[string]any{"ids": page}); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +124,7 @@ func (c *call) removeResult() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = c.request("delete", map[string]any{"id": e.id})
+	err = c.request("delete", map[string]any{"id": e.id})
 	switch {
 	case model.CodeOf(err) == model.CodeConflict:
 		return nil, faultf("Could not remove download result of GID#%s", e.gid)
@@ -138,7 +138,7 @@ func (c *call) removeResult() (any, error) {
 // changeURI removes and adds sources. The file index must be 1: a task has one file, or
 // the files of a torrent.
 func (c *call) changeURI() (any, error) {
-	d, err := c.shown(0)
+	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (c *call) updateURIs(d *shown, remove, add []string, position int64) (any, 
 	if len(uris) == 0 {
 		return nil, faultf("GID#%s would have no URI left; add one in the same call.", d.gid)
 	}
-	_, err := c.request("update", map[string]any{"id": d.id, "url": uris[0], "mirrors": uris[1:]})
+	err := c.request("update", map[string]any{"id": d.id, "url": uris[0], "mirrors": uris[1:]})
 	if err != nil {
 		return nil, err
 	}

@@ -68,19 +68,21 @@ func (c *selector) query() (q model.ListQuery, err error) {
 	return q, nil
 }
 
-// Directions of durations from now.
+// direction is where a duration from now leads.
+type direction int
+
 const (
-	ago   = false
-	later = true
+	ago direction = iota
+	later
 )
 
 // parseTime reads a time, or a duration before or after now. Empty text is no time.
-func parseTime(flag, text string, now time.Time, direction bool) (model.Time, error) {
+func parseTime(flag, text string, now time.Time, to direction) (model.Time, error) {
 	if text == "" {
 		return 0, nil
 	}
 	if d, err := time.ParseDuration(text); err == nil {
-		if direction == ago {
+		if to == ago {
 			d = -d
 		}
 		return model.Time(now.Add(d).UnixMilli()), nil

@@ -37,15 +37,6 @@ type worker struct {
 	returnedTasks int                // tasks that it had when it was lost
 }
 
-// workerKey is what the heaps order free workers by: a copy of the worker's values as of
-// its last [Engine.updateHeap]. Between two of these the heaps stay in order.
-type workerKey struct {
-	used, slots    int
-	health         float64
-	lastAssignment int64
-	randomKey      float64
-}
-
 // dropping is an attempt that a worker must stop.
 type dropping struct {
 	attempt int64

@@ -132,5 +132,5 @@ func writeStatusError(w http.ResponseWriter, status int, err *model.Error) {
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(body)
+	_, _ = w.Write(body) //nolint:gosec // JSON by its type, never HTML
 }

@@ -163,7 +163,7 @@ func (s *Server) Run(ctx context.Context) error {
 		all = append(all, l)
 		serving.Go(func() {
 			if err := l.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-				s.logger.Error("an HTTP listener has ended", "address", l.address(), "error", err)
+				s.logger.Error("an HTTP listener has ended", "error", fmt.Errorf("%s: %w", l.address(), err))
 			}
 		})
 	}

@@ -30,7 +30,7 @@ const maxBugTries = 5
 
 // outcome decides what becomes of the message. Limits of the client itself do not hold up
 // the messages of other clients: its message is parked. A message that fails because of a
-// bug repeatedly becomes a dead letter.
+// fault of ours repeatedly becomes a dead letter.
 func (d *decision) outcome() outcome {
 	err := d.answer.Err
 	switch {

@@ -1,10 +1,10 @@
 package placement
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/engine/heap"
 	"slices"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/heap"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
