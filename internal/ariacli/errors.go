@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -67,9 +68,15 @@ func exitOf(code model.Code) int {
 func (s *session) asFailure(err error) *failure {
 	var f *failure
 	var no *model.Error
+	var denied *client.DeniedError
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &denied):
+		return &failure{
+			exit: exitDenied, cause: err,
+			said: *model.Errorf(model.CodeForbidden, "%v; use a user with this permission, or the --client of your user; aria doctor says what you may do", err),
+		}
 	case errors.As(err, &no):
 		e := *no
 		e.Message = err.Error()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"strings"
 	"text/template"
 	"unicode"
@@ -255,3 +256,56 @@ func printable(s string) string {
 		return r
 	}, s)
 }
+
+// printAll prints records until the first error, and ends the output in its form.
+func printAll[T any](p *printer[T], all iter.Seq2[T, error]) (err error) {
+	for v, next := range all {
+		if err = next; err == nil {
+			err = p.print(v)
+		}
+		if err != nil {
+			break
+		}
+	}
+	if endErr := p.end(); err == nil {
+		err = endErr
+	}
+	return err
+}
+
+// printOne prints one record.
+func printOne[T any](p *printer[T], v T) error {
+	return printAll(p, func(yield func(T, error) bool) { yield(v, nil) })
+}
+
+// figure is one row of a table of names and values.
+type figure struct {
+	name, value string
+}
+
+// printFields prints the names and values of one record; those without a value are
+// omitted.
+func (s *session) printFields(fields []figure) error {
+	width := 0
+	for _, f := range fields {
+		if f.value != "" {
+			width = max(width, len(f.name))
+		}
+	}
+	for _, f := range fields {
+		if f.value == "" {
+			continue
+		}
+		value := printable(f.value)
+		if f.name == "status" {
+			value = s.style.status(value)
+		}
+		if _, err := fmt.Fprintf(s.out, "%-*s  %s\n", width, f.name, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// timeLayout is the form of times for people.
+const timeLayout = "2006-01-02 15:04:05"

@@ -103,6 +103,7 @@ func commands(s *session) []*cobra.Command {
 		drainCommand(s),
 		undrainCommand(s),
 		rmworkerCommand(s),
+		dlqCommand(s),
 		topCommand(s),
 		versionCommand(s),
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
@@ -123,7 +124,21 @@ func (s *session) tasks(ctx context.Context) (*client.Client, error) {
 
 // clientOptions are the options of the flags.
 func (s *session) clientOptions() []client.Option {
-	return []client.Option{client.WithPrefix(s.flags.prefix), client.WithTimeout(s.flags.timeout)}
+	options := []client.Option{client.WithPrefix(s.flags.prefix), client.WithTimeout(s.flags.timeout)}
+	if s.flags.trace && !s.jsonErrors() {
+		options = append(options, client.WithTrace(s.printTrace))
+	}
+	return options
+}
+
+// printTrace prints a request that has ended, in one write, because several may end at
+// once.
+func (s *session) printTrace(e client.Exchange) {
+	outcome := "ok"
+	if e.Err != nil {
+		outcome = printable(e.Err.Error())
+	}
+	fmt.Fprintf(s.errOut, "%s: %d bytes sent, %d received, %v: %s\n", e.Subject, e.Sent, e.Received, e.Took.Round(10*time.Microsecond), outcome)
 }
 
 // hintf prints a line for people on stderr, unless they or programs do not want it.

@@ -33,11 +33,6 @@ slots, and why pending tasks wait. It needs the permissions of an observer.`,
 	}
 }
 
-// figure is one row of the table of status.
-type figure struct {
-	name, value string
-}
-
 // printStatus prints a table of figures, or the status as one object.
 func (s *session) printStatus(status *model.ClusterStatus) error {
 	if kind := s.form.or(formTable).kind; kind != formTable && kind != formWide {

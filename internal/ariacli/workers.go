@@ -39,17 +39,7 @@ func workersCommand(s *session) *cobra.Command {
 			for _, st := range status {
 				q.Status = append(q.Status, model.WorkerStatus(st))
 			}
-			p := newPrinter(s, workerRecords())
-			for w, err := range operator.AllWorkers(cmd.Context(), q) {
-				if err == nil {
-					err = p.print(w)
-				}
-				if err != nil {
-					_ = p.end() // the error is more important
-					return err
-				}
-			}
-			return p.end()
+			return printAll(newPrinter(s, workerRecords()), operator.AllWorkers(cmd.Context(), q))
 		}),
 	}
 	cmd.Flags().StringSliceVar(&status, "status", nil, "select workers by status: online, busy, draining, offline, error")
@@ -67,20 +57,13 @@ func workerVerb(s *session, name, short, long string, act func(context.Context, 
 			if err != nil {
 				return err
 			}
-			p := newPrinter(s, workerRecords())
-			for _, worker := range names {
-				w, actErr := act(cmd.Context(), operator, worker)
-				if err = actErr; err == nil {
-					err = p.print(w)
+			return printAll(newPrinter(s, workerRecords()), func(yield func(*model.Worker, error) bool) {
+				for _, worker := range names {
+					if w, err := act(cmd.Context(), operator, worker); !yield(w, err) || err != nil {
+						return
+					}
 				}
-				if err != nil {
-					break
-				}
-			}
-			if endErr := p.end(); err == nil {
-				err = endErr
-			}
-			return err
+			})
 		}),
 	}
 }

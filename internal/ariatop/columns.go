@@ -35,7 +35,7 @@ func taskColumns(all bool) []column[*model.Task] {
 		{"SPEED", 12, true, func(t *model.Task, _ time.Time) string { return speed(t) }},
 		{"ETA", 7, true, func(t *model.Task, _ time.Time) string { return eta(t) }},
 		{"WORKER", 12, false, func(t *model.Task, _ time.Time) string { return cmp.Or(t.WorkerID, "-") }},
-		{"AGE", 5, true, func(t *model.Task, now time.Time) string { return age(t.CreatedAt, now) }},
+		{"AGE", 5, true, func(t *model.Task, now time.Time) string { return Age(t.CreatedAt, now) }},
 	}
 	if all {
 		list = append(list, column[*model.Task]{"CLIENT", 12, false, func(t *model.Task, _ time.Time) string { return t.Client }})
@@ -55,7 +55,7 @@ func workerColumns() []column[*model.Worker] {
 		}},
 		{"DISK-FREE", 10, true, func(w *model.Worker, _ time.Time) string { return display.Bytes(w.HealthMetrics.DiskFree) }},
 		{"HEALTH", 6, true, func(w *model.Worker, _ time.Time) string { return fmt.Sprintf("%.0f", w.Health) }},
-		{"SEEN", 5, true, func(w *model.Worker, now time.Time) string { return age(w.LastHeartbeat, now) }},
+		{"SEEN", 5, true, func(w *model.Worker, now time.Time) string { return Age(w.LastHeartbeat, now) }},
 		{"HOST", 0, false, func(w *model.Worker, _ time.Time) string { return strings.TrimSpace(w.Hostname + " " + w.StatusReason) }},
 	}
 }
@@ -91,8 +91,8 @@ func eta(t *model.Task) string {
 	return cmp.Or(display.Remaining(t.CompletedLength, t.TotalLength, t.DownloadSpeed), "-")
 }
 
-// age formats the time since then with one unit.
-func age(then model.Time, now time.Time) string {
+// Age formats the time since then with one unit.
+func Age(then model.Time, now time.Time) string {
 	if then == 0 {
 		return "-"
 	}
@@ -196,5 +196,6 @@ func WorkerColumns() (list []WorkerColumn) {
 	for _, c := range all[:len(all)-1] {
 		list = append(list, WorkerColumn{c.name, c.cell})
 	}
+	list[0].Name = "NAME"
 	return list
 }

@@ -282,7 +282,7 @@ func workerDetails(w *model.Worker, now time.Time) (text lines) {
 	field(&text, "disk free", display.Bytes(w.HealthMetrics.DiskFree))
 	field(&text, "completed", display.Count(w.PerformanceStats.CompletedTasks))
 	field(&text, "failed", display.Count(w.PerformanceStats.FailedTasks))
-	field(&text, "seen", age(w.LastHeartbeat, now)+" ago")
+	field(&text, "seen", Age(w.LastHeartbeat, now)+" ago")
 	for _, name := range slices.Sorted(maps.Keys(w.Capabilities.Tags)) {
 		field(&text, "tag", name+"="+w.Capabilities.Tags[name])
 	}
