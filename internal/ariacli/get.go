@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -262,15 +261,6 @@ func (g *getRun) dirOf(ctx context.Context, worker string) string {
 	if g.dirs == nil {
 		g.dirs = make(map[string]string)
 	}
-	operator, err := g.operator(ctx)
-	if err == nil {
-		var w *model.Worker
-		if w, err = operator.Worker(ctx, worker); err == nil {
-			g.dirs[worker] = w.Dir
-		}
-	}
-	if err != nil && !errors.Is(err, client.ErrForbidden) {
-		g.hintf("the folder of %s is unknown: %v", worker, err)
-	}
+	g.dirs[worker] = g.workerDir(ctx, worker)
 	return g.dirs[worker]
 }

@@ -75,7 +75,9 @@ ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.
 		&cobra.Group{ID: groupCluster, Title: "Cluster:"},
 		&cobra.Group{ID: groupOther, Title: "Other:"},
 	)
-	root.AddCommand(commands(s)...)
+	list := commands(s)
+	addCompletions(s, list)
+	root.AddCommand(list...)
 	return root
 }
 
@@ -92,19 +94,24 @@ func commands(s *session) []*cobra.Command {
 		addCommand(s),
 		getCommand(s),
 		listCommand(s),
+		showCommand(s),
 		watchCommand(s),
 		verbCommand(s, cancelVerb),
 		verbCommand(s, pauseVerb),
 		verbCommand(s, resumeVerb),
 		verbCommand(s, retryVerb),
 		verbCommand(s, removeVerb),
+		updateCommand(s),
 		statusCommand(s),
 		workersCommand(s),
 		drainCommand(s),
 		undrainCommand(s),
 		rmworkerCommand(s),
 		dlqCommand(s),
+		eventsCommand(s),
 		topCommand(s),
+		doctorCommand(s),
+		completionCommand(s),
 		versionCommand(s),
 	}
 }

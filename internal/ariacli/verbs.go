@@ -31,8 +31,17 @@ var (
 	removeVerb = taskVerb{"rm", client.VerbDelete, "Remove the records of ended tasks", "rm removes ended tasks; with --files their workers delete the downloaded files too."}
 )
 
+// taskVerbs are the verbs that are commands of the same form.
+var taskVerbs = []taskVerb{cancelVerb, pauseVerb, resumeVerb, retryVerb, removeVerb}
+
 func verbCommand(s *session, v taskVerb) *cobra.Command {
 	r := &verbRun{session: s, taskVerb: v, progress: display.Auto}
+	return r.command()
+}
+
+// command makes the command of a verb.
+func (r *verbRun) command() *cobra.Command {
+	s, v := r.session, r.taskVerb
 	cmd := &cobra.Command{
 		Use: v.name + " {ID|-}... | --status STATUS ...", GroupID: groupTasks,
 		Short: v.short,
@@ -49,6 +58,9 @@ page; after an interruption the same command continues.`,
 	if v.verb == client.VerbDelete {
 		cmd.Flags().BoolVar(&r.files, "files", false, "delete the downloaded files too")
 	}
+	if v.verb == client.VerbRetry {
+		cmd.Flags().StringVar(&r.url, "url", "", "retry one task with this URL instead of its own")
+	}
 	return cmd
 }
 
@@ -59,6 +71,8 @@ type verbRun struct {
 	selector selector
 	progress display.Mode
 	files    bool
+	url      string            // of retry
+	change   *model.TaskUpdate // of update
 	done     int64
 	failed   int64
 	refused  []*model.Error // at most maxListed
@@ -77,6 +91,8 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	switch {
 	case selected && len(args) > 0:
 		return usagef("%s takes ids or a selection, not both", r.name)
+	case r.url != "" && (len(args) != 1 || args[0] == "-"):
+		return usagef("--url is for one task: give its id")
 	case !selected && len(args) == 0:
 		return usagef("%s needs ids, - or a selection such as --status; see aria %s -h", r.name, r.name)
 	}
@@ -84,27 +100,71 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	var options []client.DeleteOption
-	if r.files {
-		options = append(options, client.WithFiles())
-	}
+	var readErr error
 	if !selected {
-		var readErr error
-		outcomes := tasks.DoEach(ctx, r.verb, r.ids(args, &readErr), options...)
-		return r.finish(outcomes, 0, asked, &readErr)
+		return r.finish(r.act(ctx, tasks, r.ids(ctx, tasks, args, &readErr)), 0, asked, &readErr)
 	}
 	q, err := r.selector.query()
 	if err != nil {
 		return err
 	}
 	if len(q.Status) == 0 {
-		q.Status = r.verb.Statuses()
+		q.Status = r.statuses()
 	}
 	total, err := r.confirmAll(ctx, tasks, q)
 	if err != nil || total == 0 {
 		return err
 	}
-	return r.finish(tasks.DoAll(ctx, r.verb, q, options...), total, asked, new(error))
+	return r.finish(r.act(ctx, tasks, selectedIDs(ctx, tasks, q, &readErr)), total, asked, &readErr)
+}
+
+// statuses returns the statuses of the tasks that the verb applies to.
+func (r *verbRun) statuses() []model.Status {
+	if r.change == nil {
+		return r.verb.Statuses()
+	}
+	return slices.DeleteFunc(slices.Clone(model.Statuses[:]), func(st model.Status) bool { return st == model.StatusCompleted })
+}
+
+// act applies the verb to the tasks of the ids.
+func (r *verbRun) act(ctx context.Context, tasks *client.Tasks, ids iter.Seq[string]) iter.Seq2[client.Outcome, error] {
+	switch {
+	case r.change != nil:
+		return tasks.UpdateEach(ctx, ids, r.change)
+	case r.url != "":
+		return func(yield func(client.Outcome, error) bool) {
+			for id := range ids {
+				if t, err := tasks.Retry(ctx, id, client.FromURL(r.url)); err != nil {
+					yield(client.Outcome{ID: id}, err)
+				} else {
+					yield(client.Outcome{ID: id, Status: t.Status}, nil)
+				}
+				return // there is one only
+			}
+		}
+	}
+	var options []client.DeleteOption
+	if r.files {
+		options = append(options, client.WithFiles())
+	}
+	return tasks.DoEach(ctx, r.verb, ids, options...)
+}
+
+// selectedIDs yields the ids of the tasks of a query, page by page; its error is stored
+// in failed.
+func selectedIDs(ctx context.Context, tasks *client.Tasks, q model.ListQuery, failed *error) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		q.Limit = model.MaxBatch
+		for t, err := range tasks.All(ctx, q) {
+			if err != nil {
+				*failed = err
+				return
+			}
+			if !yield(t.ID) {
+				return
+			}
+		}
+	}
 }
 
 // owner returns the tasks of the client, or those of all clients.
@@ -123,12 +183,18 @@ func (s *session) owner(ctx context.Context, all bool) (*client.Tasks, error) {
 	return &own.Tasks, nil
 }
 
-// ids yields the ids of the arguments; the error of stdin is stored in failed.
-func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
+// ids yields the ids of the arguments, which may be the ends of ids; those of stdin are
+// whole. An error is stored in failed.
+func (r *verbRun) ids(ctx context.Context, tasks *client.Tasks, args []string, failed *error) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, arg := range args {
 			if arg != "-" {
-				if !yield(arg) {
+				id, err := wholeID(ctx, tasks, arg)
+				if err != nil {
+					*failed = err
+					return
+				}
+				if !yield(id) {
 					return
 				}
 				continue

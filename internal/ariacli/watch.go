@@ -57,7 +57,7 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 	defer follower.Close()
 	stdin := make(chan error, 1)
 	if len(args) > 0 {
-		go func() { stdin <- w.addIDs(follower, args) }() // it may wait for stdin when watch has ended
+		go func() { stdin <- w.addIDs(ctx, tasks, follower, args) }() // it may wait for stdin when watch has ended
 	}
 	err = w.follow(ctx, follower)
 	if err != nil || len(args) == 0 {
@@ -73,11 +73,15 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 }
 
 // addIDs gives the ids to the follower.
-func (w *watchRun) addIDs(follower *client.Follower, args []string) error {
+func (w *watchRun) addIDs(ctx context.Context, tasks *client.Tasks, follower *client.Follower, args []string) error {
 	defer follower.NoMore()
 	for _, arg := range args {
 		if arg != "-" {
-			follower.Add(arg)
+			id, err := wholeID(ctx, tasks, arg)
+			if err != nil {
+				return err
+			}
+			follower.Add(id)
 			continue
 		}
 		lines := bufio.NewScanner(w.in)

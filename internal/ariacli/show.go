@@ -1,0 +1,195 @@
+package ariacli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func showCommand(s *session) *cobra.Command {
+	all := false
+	cmd := &cobra.Command{
+		Use: "show ID...", GroupID: groupTasks, Args: cobra.MinimumNArgs(1),
+		Short: "Show tasks: what happened, why they wait, where the files are",
+		Long: `show prints what happened to a task and when, why it waits or has failed, its files as
+WORKER:PATH, and the command to try next. An id may be given by its last 6 characters or
+more. With -o json it prints an array of the tasks.`,
+		Example: "  aria show 8bf2f1bf137e7d8c\n  aria show 137e7d8c -o json",
+		RunE: s.run(func(cmd *cobra.Command, ids []string) error {
+			tasks, err := s.owner(cmd.Context(), all)
+			if err != nil {
+				return err
+			}
+			return s.showTasks(cmd.Context(), tasks, ids)
+		}),
+	}
+	cmd.Flags().BoolVar(&all, "all-clients", false, "show the tasks of all clients (observers and operators)")
+	return cmd
+}
+
+// showTasks prints tasks, as blocks of fields or as records.
+func (s *session) showTasks(ctx context.Context, tasks *client.Tasks, ids []string) error {
+	found := func(yield func(*model.Task, error) bool) {
+		for _, id := range ids {
+			if t, err := find(ctx, tasks, id); !yield(t, err) || err != nil {
+				return
+			}
+		}
+	}
+	if kind := s.form.or(formTable).kind; kind != formTable && kind != formWide {
+		return printAll(newPrinter(s, taskRecords(nowLocal)), found)
+	}
+	first := true
+	for t, err := range found {
+		if err == nil && !first {
+			_, err = fmt.Fprintln(s.out)
+		}
+		if err == nil {
+			err = s.printFields(s.taskFields(ctx, t))
+		}
+		if err != nil {
+			return err
+		}
+		first = false
+	}
+	return nil
+}
+
+// taskFields describes one task for people.
+func (s *session) taskFields(ctx context.Context, t *model.Task) []figure {
+	fields := []figure{
+		{"id", t.ID},
+		{"status", string(t.Status)},
+		{"client", t.Client},
+		{"url", model.RedactURL(t.URL)},
+		{"mirrors", count(len(t.Mirrors))},
+		{"priority", t.Priority.String()},
+		{"folder", t.Folder},
+		{"labels", pairs(t.Labels)},
+		{"tags", pairs(t.Tags)},
+		{"worker", t.WorkerID},
+		{"last worker", t.LastWorkerID},
+		{"attempt", count(int(t.Attempt))},
+		{"failures", count(t.Failures)},
+		{"losses", count(t.Losses)},
+	}
+	if t.CompletedLength > 0 || t.TotalLength > 0 {
+		fields = append(fields, figure{"progress", display.Bytes(t.CompletedLength) + " of " + display.Bytes(t.TotalLength)})
+	}
+	if t.Status == model.StatusDownloading {
+		fields = append(fields, figure{"speed", strings.TrimSpace(display.Bytes(t.DownloadSpeed) + "/s " + display.Remaining(t.CompletedLength, t.TotalLength, t.DownloadSpeed))})
+	}
+	fields = append(fields, timeline(t)...)
+	if t.Error.IsFailure() {
+		fields = append(fields, figure{"error", fmt.Sprintf("%s (code %d, %s)", t.Error.Message, t.Error.Code, t.Error.Class)})
+	}
+	fields = append(fields, s.fileFields(ctx, t)...)
+	return append(fields, figure{"next", nextCommand(t)})
+}
+
+// timeline describes when what happened to a task, and why it waits.
+func timeline(t *model.Task) (fields []figure) {
+	for _, moment := range []struct {
+		name string
+		at   model.Time
+	}{
+		{"created", t.CreatedAt}, {"not before", t.NotBefore}, {"assigned", t.AssignedAt},
+		{"started", t.StartedAt}, {"finished", t.FinishedAt}, {"next attempt", t.RetryAt},
+	} {
+		if moment.at != 0 {
+			fields = append(fields, figure{moment.name, moment.at.Std().Local().Format(timeLayout)})
+		}
+	}
+	return append(fields, figure{"waits for", t.Reason})
+}
+
+// fileFields lists the files of a completed task.
+func (s *session) fileFields(ctx context.Context, t *model.Task) (fields []figure) {
+	if t.Result == nil {
+		return nil
+	}
+	dir := ""
+	if t.Folder == "" {
+		dir = s.workerDir(ctx, t.Result.WorkerID)
+	}
+	for _, f := range t.Result.Files {
+		fields = append(fields, figure{"file", fmt.Sprintf("%s:%s (%s)", t.Result.WorkerID, path.Join(dir, f.Path), display.Bytes(f.Length))})
+	}
+	return fields
+}
+
+// workerDir returns the folder of a worker, "" if it may not be read.
+func (s *session) workerDir(ctx context.Context, worker string) string {
+	operator, err := s.operator(ctx)
+	if err == nil {
+		var w *model.Worker
+		if w, err = operator.Worker(ctx, worker); err == nil {
+			return w.Dir
+		}
+	}
+	if !errors.Is(err, client.ErrForbidden) {
+		s.hintf("the folder of %s is unknown: %v", worker, err)
+	}
+	return ""
+}
+
+// nextCommand names what a person would do with a task next.
+func nextCommand(t *model.Task) string {
+	switch t.Status {
+	case model.StatusFailed, model.StatusCanceled:
+		return "aria retry " + t.ID
+	case model.StatusPaused:
+		return "aria resume " + t.ID
+	case model.StatusCompleted:
+		return "aria rm " + t.ID
+	}
+	return "aria watch " + t.ID
+}
+
+// count formats a number; 0 is no text.
+func count(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
+}
+
+// pairs formats labels or tags.
+func pairs(m map[string]string) string {
+	var list []string
+	for _, name := range sortedKeys(m) {
+		list = append(list, name+"="+m[name])
+	}
+	return strings.Join(list, " ")
+}
+
+// find returns the task of an id, or of the end of one.
+func find(ctx context.Context, tasks *client.Tasks, id string) (*model.Task, error) {
+	t, err := tasks.Get(ctx, id)
+	if errors.Is(err, client.ErrNotFound) && len(id) >= client.MinSuffix && model.ValidName(id) {
+		return tasks.BySuffix(ctx, id)
+	}
+	return t, err
+}
+
+// wholeID returns the whole id of an id or of the end of one. An id that is not found is
+// returned as it is, so that the request about it is refused.
+func wholeID(ctx context.Context, tasks *client.Tasks, id string) (string, error) {
+	t, err := find(ctx, tasks, id)
+	switch {
+	case errors.Is(err, client.ErrNotFound), errors.Is(err, client.ErrInvalid):
+		return id, nil
+	case err != nil:
+		return "", err
+	}
+	return t.ID, nil
+}
