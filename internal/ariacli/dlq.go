@@ -28,7 +28,7 @@ is named by its sequence. The commands need the permissions of an operator, and 
 		dlqVerb(s, "resubmit", "Put dead letters into the intake again",
 			"resubmit puts dead letters into the intake again, for example after the client's limit was raised. aria events shows whether they are accepted.",
 			(*client.Operator).ResubmitDeadLetter),
-		dlqVerb(s, "rm", "Remove dead letters", "rm removes dead letters for ever.", (*client.Operator).DeleteDeadLetter),
+		dlqVerb(s, "rm", "Remove dead letters", "rm removes dead letters permanently.", (*client.Operator).DeleteDeadLetter),
 	)
 	return cmd
 }

@@ -21,7 +21,7 @@ type event struct {
 	Type  string     `json:"type"`
 	ID    string     `json:"id"` // of the task or worker
 	At    model.Time `json:"at"`
-	Event any        `json:"event"` // as it was published
+	Event any        `json:"event"` // as published
 
 	status, detail string
 }

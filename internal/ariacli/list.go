@@ -42,23 +42,14 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 	if err != nil {
 		return err
 	}
-	p := newPrinter(s, taskRecords(nowLocal))
-	n := 0
-	for t, err := range tasks.All(ctx, q) {
-		if err == nil {
-			err = p.print(t)
-		}
-		if err != nil {
-			if endErr := p.end(); endErr != nil {
-				return endErr
+	return printAll(newPrinter(s, taskRecords(nowLocal)), func(yield func(*model.Task, error) bool) {
+		n := 0
+		for t, err := range tasks.All(ctx, q) {
+			if n++; !yield(t, err) || n == limit {
+				return
 			}
-			return err
 		}
-		if n++; n == limit {
-			break
-		}
-	}
-	return p.end()
+	})
 }
 
 // taskRecords describes tasks as rows.

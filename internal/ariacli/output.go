@@ -267,6 +267,10 @@ func printAll[T any](p *printer[T], all iter.Seq2[T, error]) (err error) {
 			break
 		}
 	}
+	isTable := p.form.kind == formTable || p.form.kind == formWide
+	if err != nil && p.printed == 0 && isTable {
+		return err // a heading alone would look like an empty list
+	}
 	if endErr := p.end(); err == nil {
 		err = endErr
 	}
