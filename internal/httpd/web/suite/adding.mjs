@@ -1,0 +1,68 @@
+// Adding downloads: by URL, by list, by dropped file.
+
+import { open, check, eventually, dialog, press, row, files, api, status } from './lib.mjs';
+
+export async function addOneURL() {
+  const { page, done } = await open('/tasks');
+  await press(page, 'Add downloads');
+  await dialog(page).getByLabel('URLs, one a line').fill(files + '/file/added-one.bin');
+  await dialog(page).getByText('More', { exact: true }).click();
+  await dialog(page).getByLabel('Labels').fill('project=suite');
+  await dialog(page).getByRole('button', { name: 'Add', exact: true }).click();
+  await dialog(page).waitFor({ state: 'detached' });
+  await row(page, 'added-one.bin').filter({ hasText: 'completed' }).waitFor();
+  await page.getByRole('link', { name: 'Show it' }).click();
+  await page.getByRole('heading', { name: /added-one/ }).waitFor();
+  await page.getByText('project=suite').first().waitFor();
+  await done();
+}
+
+// A bad line is refused by name; it stays in the form, and the good ones are added.
+export async function addListWithBadLine() {
+  const { page, done } = await open('/');
+  await page.keyboard.press('a');
+  const d = dialog(page);
+  await d.getByLabel('URLs, one a line').fill(`# a comment\n${files}/file/listed-1.bin\ngopher://old.example/x\n${files}/file/listed-2.bin\n`);
+  await d.getByLabel('Client').fill('lists');
+  await d.getByLabel('Priority').selectOption('high');
+  await d.getByRole('button', { name: 'Add', exact: true }).click();
+  await d.getByRole('alert').filter({ hasText: 'gopher' }).waitFor();
+  check((await d.getByLabel('URLs, one a line').inputValue()).trim() === 'gopher://old.example/x', 'the refused line does not stay in the form');
+  await d.getByRole('button', { name: 'Close' }).first().click();
+  const added = await eventually('both are completed', async () => {
+    const { tasks } = await api('query/task/list', { client: 'lists' });
+    return tasks.length === 2 && tasks.every((t) => t.status === 'completed') && tasks;
+  });
+  check(added.every((t) => t.priority === 'high'), 'the priority is ' + added[0].priority);
+  await done();
+}
+
+async function drop(page, list) {
+  const transfer = await page.evaluateHandle((all) => {
+    const t = new DataTransfer();
+    for (const [name, text] of all) t.items.add(new File([text], name));
+    return t;
+  }, list);
+  for (const type of ['dragenter', 'dragover', 'drop']) await page.dispatchEvent('body', type, { dataTransfer: transfer });
+}
+
+export async function addDroppedFiles() {
+  const { page, done } = await open('/');
+  await eventually('files are accepted', () => page.locator('.drop').count());
+  const torrent = 'd4:infod6:lengthi9e4:name11:dropped.bin12:piece lengthi16384e6:pieces20:' + 'x'.repeat(20) + 'ee';
+  const metalink = `<?xml version="1.0"?><metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="dropped.txt"><url>${files}/file/dropped.txt</url></file></metalink>`;
+  await drop(page, [['a<b>.torrent', torrent], ['list.txt', files + '/file/dropped-list.bin\n'], ['note.pdf', 'x']]);
+  const d = dialog(page);
+  await d.getByText('note.pdf is neither').waitFor();
+  await d.getByText('a<b>.torrent').first().waitFor();
+  await drop(page, [['b.metalink', metalink]]);
+  await d.getByText('b.metalink').first().waitFor();
+  await d.getByLabel('Client').fill('drops');
+  await d.getByRole('button', { name: 'Add', exact: true }).click();
+  await d.waitFor({ state: 'detached' });
+  const { tasks } = await api('query/task/list', { client: 'drops' });
+  check(tasks.length === 3, `${tasks.length} tasks were added, want 3`);
+  const listed = tasks.find((t) => t.url);
+  await eventually('the listed one is completed', async () => (await status(listed.id)) === 'completed');
+  await done();
+}
