@@ -44,12 +44,15 @@ the batch and the line, so the same command submits what is missing, and nothing
 	set.StringVar(&a.out, "out", "", "name of the file, with one URL")
 	set.StringVar(&a.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
 	set.StringArrayVar(&a.headers, "header", nil, "file with request headers, one a line: @FILE")
+	set.StringVar(&a.cookieFile, "cookies", "", "file with cookies in Netscape's format; each URL gets its own")
+	set.StringVar(&a.wait, "wait", "", "wait until the tasks have ended, or for a time such as =10m; exit code 3 if it is over")
+	set.Lookup("wait").NoOptDefVal = waitForever
 	set.StringVar(&a.notBefore, "not-before", "", "start no earlier: a time such as 2026-12-31T22:00:00Z, or from now such as 2h")
 	set.IntVar(&a.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed")
 	set.StringVar(&a.input.path, "input", "", "submit the entries of a list of aria2c -i; - is stdin")
 	set.StringVar(&a.input.batch, "batch", "", "name of the batch of --input (default a hash of the whole input)")
 	set.BoolVar(&a.input.lenient, "lenient", false, "skip options of --input that may not be set, and lines without a URL")
-	set.Var(&a.input.progress, "progress", "how the progress of --input is shown")
+	set.Var(&a.input.progress, "progress", "how the progress of --input or --wait is shown")
 	set.BoolVar(&a.input.dryRun, "dry-run", false, "check everything and submit nothing")
 	return cmd
 }
@@ -62,16 +65,37 @@ type addRun struct {
 	out       string
 	headers   []string
 	notBefore string
+	wait      string
 	input     inputOptions
-	refused   []*model.Error
-	failed    int
-	done      int
+
+	cookieFile string
+	stored     []string // ids, for --wait
+	refused    []*model.Error
+	failed     int
+	done       int
 }
 
 func (a *addRun) run(cmd *cobra.Command, args []string) error {
 	if err := a.complete(); err != nil {
 		return err
 	}
+	if a.wait != "" {
+		if _, err := parseWait(a.wait); err != nil {
+			return err
+		}
+		if a.input.dryRun {
+			return usagef("--wait and --dry-run exclude each other")
+		}
+		a.input.stored = func(id string) { a.stored = append(a.stored, id) }
+	}
+	if err := a.add(cmd, args); err != nil {
+		return err
+	}
+	return a.await(cmd.Context(), a.stored)
+}
+
+// add submits what the command line names.
+func (a *addRun) add(cmd *cobra.Command, args []string) error {
 	set := cmd.Flags()
 	if a.input.path != "" {
 		if len(args) > 0 || a.spec.ID != "" || a.out != "" || a.spec.Checksum != "" {
@@ -81,7 +105,7 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 		return a.addInput(cmd.Context(), a.input)
 	}
 	for _, name := range []string{"batch", "lenient", "progress"} {
-		if set.Changed(name) {
+		if set.Changed(name) && (name != "progress" || a.wait == "") {
 			return usagef("--%s is for --input only", name)
 		}
 	}
@@ -126,6 +150,11 @@ func (a *addRun) complete() error {
 		a.spec.Options = options
 	}
 	var err error
+	if a.cookieFile != "" {
+		if a.input.cookies, err = readCookies(a.cookieFile); err != nil {
+			return err
+		}
+	}
 	a.spec.NotBefore, err = parseTime("--not-before", a.notBefore, time.Now(), later)
 	return err
 }
@@ -171,7 +200,7 @@ func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	isFile := strings.HasSuffix(arg, ".torrent") || strings.HasSuffix(arg, ".metalink") || strings.HasSuffix(arg, ".meta4")
 	if !isFile || strings.Contains(arg, "://") {
 		spec.URL = arg
-		return &spec, nil
+		return &spec, a.input.cookies.apply(&spec)
 	}
 	data, err := os.ReadFile(arg)
 	if err != nil {
@@ -198,7 +227,7 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 	if !strings.HasPrefix(text, "{") {
 		spec := a.spec
 		spec.ID, spec.URL = newID(), text
-		return &spec, nil
+		return &spec, a.input.cookies.apply(&spec)
 	}
 	spec := a.spec
 	spec.Options, spec.Tags, spec.Labels = maps.Clone(a.spec.Options), maps.Clone(a.spec.Tags), maps.Clone(a.spec.Labels)
@@ -208,7 +237,7 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 		return nil, err
 	}
 	spec.ID = cmpOrNewID(spec.ID)
-	return &spec, nil
+	return &spec, a.input.cookies.apply(&spec)
 }
 
 // submit submits the tasks in batches as they are read, and prints each.
@@ -283,6 +312,9 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 func (a *addRun) report(p *printer[submitted], t submitted, o client.Outcome) error {
 	a.done++
 	if o.Err == nil {
+		if a.input.stored != nil {
+			a.input.stored(t.ID)
+		}
 		return p.print(t)
 	}
 	if a.failed++; a.failed <= maxListed {

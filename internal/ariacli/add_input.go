@@ -23,6 +23,8 @@ type inputOptions struct {
 	dryRun   bool
 	progress display.Mode
 	common   model.TaskSpec // what all tasks get unless their entry says otherwise
+	cookies  *cookieFile
+	stored   func(id string) // is called for each task that is stored, unless nil
 }
 
 // maxListed is how many problems of an input are listed.
@@ -250,6 +252,9 @@ func (r *inputRun) submitEach(ctx context.Context, report func(submitted) error)
 				return
 			}
 			spec := r.spec(e)
+			if readErr = r.cookies.apply(spec); readErr != nil {
+				return
+			}
 			pending = append(pending, submitted{Line: e.Line, ID: spec.ID})
 			if !yield(spec) {
 				return
@@ -289,6 +294,9 @@ func (r *inputRun) count(t *submitted, o client.Outcome) {
 	r.done++
 	t.Status = o.Status
 	if o.Err == nil {
+		if r.stored != nil {
+			r.stored(t.ID)
+		}
 		return
 	}
 	t.Error = o.Err

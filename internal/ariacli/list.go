@@ -12,12 +12,14 @@ import (
 
 func listCommand(s *session) *cobra.Command {
 	var c selector
-	limit := 0
+	limit, watch := 0, false
 	cmd := &cobra.Command{
 		Use: "ls", GroupID: groupTasks, Args: cobra.NoArgs,
 		Short: "List tasks, the newest first",
 		Long: `ls lists the tasks that the flags select, the newest first. Rows are printed as the pages
-come, so that the first one does not wait for the last. -o id prints whole ids.`,
+come, so that the first one does not wait for the last. -o id prints whole ids. With --watch
+it continues with each task that changes and is selected then, until Ctrl-C; JSON is one
+object a line then.`,
 		Example: `  aria ls --status failed --since 1h
   aria ls -o id --label project=films`,
 		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
@@ -28,11 +30,16 @@ come, so that the first one does not wait for the last. -o id prints whole ids.`
 			if limit < 0 {
 				return usagef("--limit: %d is not a number of tasks", limit)
 			}
+			if watch {
+				return s.listAndFollow(cmd.Context(), c.allClients, q)
+			}
 			return s.list(cmd.Context(), c.allClients, q, limit)
 		}),
 	}
 	c.add(cmd.Flags())
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "list so many tasks at most (default all)")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "after the list, print the selected tasks as they change")
+	cmd.MarkFlagsMutuallyExclusive("limit", "watch")
 	return cmd
 }
 
