@@ -104,12 +104,12 @@ func (s *session) suggestIDs(ctx context.Context, cmd *cobra.Command) iter.Seq2[
 			q.Status = v.verb.Statuses()
 		}
 	}
-	return mapTasks(s, ctx, cmd, q, func(t *model.Task) []string { return []string{t.ID} })
+	return s.suggestTasks(ctx, cmd, q, func(t *model.Task) []string { return []string{t.ID} })
 }
 
 // suggestLabels yields the labels of the newest tasks.
 func (s *session) suggestLabels(ctx context.Context, cmd *cobra.Command) iter.Seq2[string, error] {
-	return mapTasks(s, ctx, cmd, model.ListQuery{Limit: completionItems}, func(t *model.Task) (list []string) {
+	return s.suggestTasks(ctx, cmd, model.ListQuery{Limit: completionItems}, func(t *model.Task) (list []string) {
 		for _, name := range sortedKeys(t.Labels) {
 			list = append(list, name+"="+t.Labels[name])
 		}
@@ -117,8 +117,8 @@ func (s *session) suggestLabels(ctx context.Context, cmd *cobra.Command) iter.Se
 	})
 }
 
-// mapTasks yields the texts of the first page of tasks.
-func mapTasks(s *session, ctx context.Context, cmd *cobra.Command, q model.ListQuery, texts func(*model.Task) []string) iter.Seq2[string, error] {
+// suggestTasks yields the texts of the first page of tasks.
+func (s *session) suggestTasks(ctx context.Context, cmd *cobra.Command, q model.ListQuery, texts func(*model.Task) []string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		all := cmd.Flags().Changed("all-clients")
 		tasks, err := s.owner(ctx, all)

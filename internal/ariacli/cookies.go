@@ -59,7 +59,7 @@ func parseCookie(line string) (cookie *http.Cookie, origin *url.URL, ok bool) {
 	if err != nil || host == "" || !strings.HasPrefix(fields[2], "/") {
 		return nil, nil, false
 	}
-	cookie = &http.Cookie{Name: fields[5], Value: fields[6], Path: fields[2], Secure: strings.EqualFold(fields[3], "TRUE")}
+	cookie = &http.Cookie{Name: fields[5], Value: fields[6], Path: fields[2], Secure: strings.EqualFold(fields[3], "TRUE")} //nolint:gosec // it is sent to a server, not to a browser
 	if strings.EqualFold(fields[1], "TRUE") {
 		cookie.Domain = host
 	}
