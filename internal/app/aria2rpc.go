@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"net/http"
 	"sync/atomic"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
@@ -9,6 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/internal/httpd"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -61,8 +63,13 @@ func (d *Daemon) openAria2() error {
 		return &config.Error{Key: "aria2_rpc.secrets_file", Text: err.Error()}
 	}
 	d.rpc = newRPCBackend(d.conn, &d.requests)
+	proxies, err := d.cfg.HTTP.Proxies()
+	if err != nil {
+		return &config.Error{Key: "http.trusted_proxies", Text: err.Error()}
+	}
 	d.aria2 = aria2rpc.New(aria2rpc.Options{
 		Backend: d.rpc, Secrets: secrets, AllowOrigins: c.AllowOrigins, Logger: d.logger,
+		Address: func(r *http.Request) string { return httpd.ClientAddress(r, proxies) },
 	})
 	return nil
 }

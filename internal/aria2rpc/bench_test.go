@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/coder/websocket"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -79,5 +81,34 @@ func BenchmarkPoll(b *testing.B) {
 	b.ResetTimer()
 	for i := range b.N {
 		poll(i)
+	}
+}
+
+// BenchmarkNotify is the way of one event from the dispatcher to a socket that reads it.
+func BenchmarkNotify(b *testing.B) {
+	c := &cluster{tasks: map[string][]*model.Task{}}
+	s := New(Options{Backend: c, Secrets: NewSecrets("shop", "a long secret")})
+	server := httptest.NewServer(s)
+	defer server.Close()
+	conn, _, err := websocket.Dial(b.Context(), "ws"+strings.TrimPrefix(server.URL, "http")+"/jsonrpc", nil) //nolint:bodyclose // Dial closes it
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.CloseNow() }()
+	read := func(want string) {
+		if _, text, err := conn.Read(b.Context()); err != nil || !strings.Contains(string(text), want) {
+			b.Fatalf("%s, %v", text, err)
+		}
+	}
+	call := `{"id":1,"method":"aria2.getVersion","params":["token:a long secret"]}`
+	if err := conn.Write(b.Context(), websocket.MessageText, []byte(call)); err != nil {
+		b.Fatal(err)
+	}
+	read("version")
+	for b.Loop() {
+		id := newGID()
+		s.TaskEvent(&model.TaskEvent{ID: id, Client: "shop", Status: model.StatusPending})
+		s.TaskEvent(&model.TaskEvent{ID: id, Client: "shop", Status: model.StatusDownloading, Attempt: 1})
+		read(onStart)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -128,17 +129,28 @@ func (s *authenticator) trust(r *http.Request, name string) (identity, *model.Er
 	return u.identity, nil
 }
 
-func (s *authenticator) isProxy(address string) bool {
+func (s *authenticator) isProxy(address string) bool { return within(s.TrustedProxies, address) }
+
+// within reports whether HOST:PORT is in one of the networks.
+func within(networks []netip.Prefix, address string) bool {
 	ip, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return false
-	}
-	for _, network := range s.TrustedProxies {
-		if network.Contains(ip.Addr().Unmap()) {
-			return true
+	return err == nil && slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(ip.Addr().Unmap()) })
+}
+
+// ClientAddress returns the address of who sends the request: that of the connection, or,
+// behind a trusted proxy, the last one that the proxy has added to X-Forwarded-For. What
+// stands before it there comes from the client and is not believed.
+func ClientAddress(r *http.Request, proxies []netip.Prefix) string {
+	if within(proxies, r.RemoteAddr) {
+		lines := r.Header.Values("X-Forwarded-For")
+		if len(lines) > 0 {
+			hops := strings.Split(lines[len(lines)-1], ",")
+			if last, err := netip.ParseAddr(strings.TrimSpace(hops[len(hops)-1])); err == nil {
+				return last.String()
+			}
 		}
 	}
-	return false
+	return hostOf(r.RemoteAddr)
 }
 
 func (s *authenticator) bearer(r *http.Request, token string) (identity, *model.Error) {
@@ -206,14 +218,14 @@ func (s *authenticator) remember(key [sha256.Size]byte, id identity) {
 func (s *authenticator) mayTry(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.failures[hostOf(r.RemoteAddr)]
+	f := s.failures[ClientAddress(r, s.TrustedProxies)]
 	return f.count < maxFailures || s.now().Sub(f.since) > failureWindow
 }
 
 func (s *authenticator) failed(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	host, now := hostOf(r.RemoteAddr), s.now()
+	host, now := ClientAddress(r, s.TrustedProxies), s.now()
 	f, known := s.failures[host]
 	if now.Sub(f.since) > failureWindow {
 		f = failures{since: now}
