@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -35,12 +36,24 @@ func Run(ctx context.Context, p Process) int {
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !s.started { // cobra refuses the command line
-		err = usagef("%v", err)
+		err = usagef("%s", strings.Join(strings.Fields(err.Error()), " ")) // cobra suggests on lines of its own
 	}
 	if ctx.Err() != nil && err != nil {
 		err = errInterrupted
 	}
 	return s.report(err)
+}
+
+// refuseUnknown makes an unknown command of a group a fault; cobra would print the help
+// and succeed.
+func refuseUnknown(list []*cobra.Command) {
+	for _, group := range list {
+		if !group.HasSubCommands() || group.Runnable() {
+			continue
+		}
+		group.Args = cobra.NoArgs
+		group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
 }
 
 // Root returns the commands without a process, for the documents that are generated
@@ -77,6 +90,7 @@ ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.
 	)
 	list := commands(s)
 	addCompletions(s, list)
+	refuseUnknown(list)
 	root.AddCommand(list...)
 	return root
 }
