@@ -22,7 +22,7 @@ export function mount(root, { signal }) {
     const shown = keys.filter((k) => `${k.key} ${k.value} ${k.origin}`.toLowerCase().includes(wanted));
     count.textContent = `${f.count(shown.length)} of ${f.count(keys.length)} keys`;
     keyed(t.body, shown, (k) => k.key, (k) => ({
-      el: h('tr', { class: k.origin === 'default' ? null : 'set' }, h('td', null, h('code', { class: 'rowlink', tabindex: 0 }, k.key)), h('td', { class: 'wrap' }, name(k.value === '' ? '(empty)' : k.value)),
+      el: h('tr', { class: k.origin === 'default' ? null : 'set' }, h('td', null, h('code', { class: 'rowlink', tabindex: 0 }, k.key)), h('td', { class: 'wrap value' }, name(k.value === '' ? '(empty)' : k.value)),
         h('td', null, k.origin === 'default' ? h('span', { class: 'muted' }, 'default') : h('span', { class: 'chip static' }, icon('system'), name(k.origin)))),
     }));
   };

@@ -1,0 +1,75 @@
+package httpd
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// send sends one request.
+func send(t *testing.T, method, address, path, body string) answer {
+	t.Helper()
+	r, err := http.NewRequest(method, "http://"+address+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return do(t, r)
+}
+
+// startWithLists runs a server whose lists never end.
+func startWithLists(t *testing.T) *Server {
+	t.Helper()
+	return start(t, Options{
+		Requests: func() Requests { return nil }, Hub: NewHub(), Room: func() int { return 1 << 20 },
+		Status: func(context.Context) (*model.ClusterStatus, error) { return &model.ClusterStatus{}, nil },
+		Tasks: func(ctx context.Context, _ *model.ListQuery) (*model.TaskPage, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		},
+	})
+}
+
+func idOf(t *testing.T, a answer) string {
+	t.Helper()
+	var id string
+	if _, err := fmt.Sscanf(a.body, `{"bulk":%q`, &id); err != nil || a.status != http.StatusAccepted {
+		t.Fatalf("%d %s: %v", a.status, a.body, err)
+	}
+	return id
+}
+
+// A job that is stopped says so; it does not go on.
+func TestBulk_StopEndsJob(t *testing.T) {
+	s := startWithLists(t)
+	id := idOf(t, send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", `{"verb":"cancel","filter":{}}`))
+	state := func() string { return get(t, s.Addr(), "/api/v1/bulk/"+id).body }
+	if got := state(); !strings.Contains(got, `"state":"running"`) {
+		t.Errorf("before the stop: %s", got)
+	}
+	if a := send(t, http.MethodDelete, s.Addr(), "/api/v1/bulk/"+id, ""); a.status != http.StatusOK {
+		t.Errorf("stop: %d %s", a.status, a.body)
+	}
+	testbed.Eventually(t, "the job is stopped", func() bool { return strings.Contains(state(), `"state":"stopped"`) })
+}
+
+// Four jobs run at once; a fifth is refused until one has ended.
+func TestBulk_FifthIsRefused(t *testing.T) {
+	s := startWithLists(t)
+	const body = `{"verb":"pause","filter":{"status":["pending"]}}`
+	var first string
+	for range maxBulk {
+		first = idOf(t, send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", body))
+	}
+	if a := send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", body); a.status != http.StatusTooManyRequests {
+		t.Errorf("the fifth: %d %s", a.status, a.body)
+	}
+	send(t, http.MethodDelete, s.Addr(), "/api/v1/bulk/"+first, "")
+	testbed.Eventually(t, "another may begin", func() bool {
+		return send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", body).status == http.StatusAccepted
+	})
+}
