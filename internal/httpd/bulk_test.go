@@ -43,7 +43,7 @@ func idOf(t *testing.T, a answer) string {
 	return id
 }
 
-// A job that is stopped says so; it does not go on.
+// A job that is stopped says so and ends.
 func TestBulk_StopEndsJob(t *testing.T) {
 	s := startWithLists(t)
 	id := idOf(t, send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", `{"verb":"cancel","filter":{}}`))
