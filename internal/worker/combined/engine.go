@@ -36,10 +36,11 @@ type Engine struct {
 	forwarding    sync.WaitGroup
 	closing       sync.Once
 
-	mu     sync.Mutex
-	jobs   map[string]*job // by task id
-	polls  int             // calls of Poll so far
-	shared bool            // the bandwidth is halved between the engines
+	polling sync.Mutex // held by Poll
+	mu      sync.Mutex
+	jobs    map[string]*job // by task id
+	polls   int             // calls of Poll so far
+	shared  bool            // the bandwidth is halved between the engines
 }
 
 var _ download.Engine = (*Engine)(nil)
@@ -142,8 +143,11 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 }
 
 // Poll implements [download.Engine]. While aria2c is restarted, its jobs keep their last
-// state and the jobs of the direct engine continue.
+// state and the jobs of the direct engine continue. Calls wait for each other: what one
+// has read of an engine is stale once another has moved the job.
 func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
+	e.polling.Lock()
+	defer e.polling.Unlock()
 	e.mu.Lock()
 	e.polls++
 	poll := e.polls
