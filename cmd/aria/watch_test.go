@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
@@ -54,9 +55,14 @@ func TestWatch_ExitCodeTellsOfFailures(t *testing.T) {
 func TestWorkers_AreListedAndDrained(t *testing.T) {
 	c := newCluster(t, true)
 	stdout, stderr, code := c.run(t, "", "workers", "-o", "json")
-	var list []struct{ ID, Status string }
-	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 || len(list) != 1 || list[0].ID != "local" {
+	var list []struct{ ID, Status, Version string }
+	if err := json.Unmarshal([]byte(stdout), &list); err != nil || code != 0 || len(list) != 1 || list[0].ID != "local" || list[0].Version != process.Version {
 		t.Fatalf("exit code %d, stdout %q, stderr %q, %v", code, stdout, stderr, err)
+	}
+	table, stderr, _ := c.run(t, "", "workers")
+	const header = "NAME STATUS SLOTS TASKS SPEED DISK-FREE HEALTH SEEN VERSION"
+	if words := strings.Fields(table); !strings.HasPrefix(strings.Join(words, " "), header+" local ") || words[len(words)-1] != process.Version {
+		t.Errorf("stdout %q, stderr %q", table, stderr)
 	}
 	for _, step := range []struct {
 		args, want string

@@ -56,6 +56,7 @@ func workerColumns() []column[*model.Worker] {
 		{"DISK-FREE", 10, true, func(w *model.Worker, _ time.Time) string { return display.Bytes(w.HealthMetrics.DiskFree) }},
 		{"HEALTH", 6, true, func(w *model.Worker, _ time.Time) string { return fmt.Sprintf("%.0f", w.Health) }},
 		{"SEEN", 5, true, func(w *model.Worker, now time.Time) string { return Age(w.LastHeartbeat, now) }},
+		{"VERSION", 8, false, func(w *model.Worker, _ time.Time) string { return cmp.Or(w.Version, "-") }},
 		{"HOST", 0, false, func(w *model.Worker, _ time.Time) string { return strings.TrimSpace(w.Hostname + " " + w.StatusReason) }},
 	}
 }

@@ -276,6 +276,7 @@ func workerDetails(w *model.Worker, now time.Time) (text lines) {
 	field(&text, "worker", w.ID)
 	field(&text, "status", strings.TrimSpace(string(w.Status)+" "+w.StatusReason))
 	field(&text, "host", strings.TrimSpace(w.Hostname+" "+w.Address))
+	field(&text, "version", w.Version)
 	field(&text, "folder", w.Dir)
 	field(&text, "slots", fmt.Sprintf("%d of %d used", w.UsedSlots, w.TotalSlots))
 	field(&text, "health", fmt.Sprintf("%.0f", w.Health))

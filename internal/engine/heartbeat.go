@@ -130,7 +130,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 		w.stateReason = h.StateReason
 		e.index.ForgetReasons() // they name it
 	}
-	w.Hostname, w.Address, w.Port, w.Dir = h.Hostname, h.Address, h.Port, h.Dir
+	w.Hostname, w.Address, w.Port, w.Dir, w.Version = h.Hostname, h.Address, h.Port, h.Dir, h.Version
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)

@@ -308,7 +308,7 @@ func (e *Engine) worthWriting(w *worker) bool {
 	old := w.stored
 	return old == nil || old.Status != w.statusToStore() || old.Instance != w.Instance || old.Epoch != w.Epoch ||
 		old.TotalSlots != w.TotalSlots || old.Hostname != w.Hostname || old.Address != w.Address ||
-		old.Port != w.Port || old.Drained != w.Drained || len(old.ErrorHistory) != len(w.ErrorHistory) ||
+		old.Port != w.Port || old.Version != w.Version || old.Drained != w.Drained || len(old.ErrorHistory) != len(w.ErrorHistory) ||
 		!sameCapabilities(&old.Capabilities, &w.Capabilities) ||
 		e.alive-w.storedAt >= model.Time(0).Add(e.cfg.HeartbeatTimeout)
 }

@@ -2,6 +2,7 @@ package migrate
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,8 +10,12 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
+
+// newestSchema is how the outputs name the newest schema.
+var newestSchema = fmt.Sprintf("schema %d", repo.SchemaVersion)
 
 // TestSchemaUp_SaysUpToDate: with nothing to do schema up says so, and that needs
 // no lock: a dispatcher may have the file open.
@@ -38,7 +43,7 @@ func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
 	path := filepath.Join(dir, "a.db")
 	seed(t, path, 10, 2)
 	// An older schema: without the last migration.
-	out, err := exec.Command("sqlite3", path, "DELETE FROM goose_db_version WHERE version_id = 4; ALTER TABLE tasks DROP COLUMN traceparent").CombinedOutput()
+	out, err := exec.Command("sqlite3", path, "DELETE FROM goose_db_version WHERE version_id = 5; ALTER TABLE workers DROP COLUMN version").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -52,7 +57,7 @@ func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
 	if err := release(); err != nil {
 		t.Fatal(err)
 	}
-	if o := must(t, dir, "schema", "up", "--sqlite-path", "a.db"); !strings.Contains(o.stdout, "brought up to date: schema 4") {
+	if o := must(t, dir, "schema", "up", "--sqlite-path", "a.db"); !strings.Contains(o.stdout, "brought up to date: "+newestSchema) {
 		t.Errorf("%+v", o)
 	}
 }
@@ -76,7 +81,7 @@ func TestRecordsFile_HasNoSchema(t *testing.T) {
 	if err := json.Unmarshal([]byte(must(t, dir, "verify", "r.jsonl", "--json").stdout), &report); err != nil || report["schema"] != nil {
 		t.Errorf("verify --json: %v, %v", report, err)
 	}
-	if o := must(t, dir, "schema", "status", "a.db"); !strings.Contains(o.stdout, "has schema 4") {
+	if o := must(t, dir, "schema", "status", "a.db"); !strings.Contains(o.stdout, "has "+newestSchema) {
 		t.Errorf("schema status a.db: %s", o.stdout)
 	}
 	if o := migrate(t, dir, "schema", "status", "a.db", "more"); o.code != 2 {
@@ -97,7 +102,7 @@ func TestText_CountsOneAsSingular(t *testing.T) {
 	if o := must(t, dir, "--source", "a.db", "--target", "b.db"); !strings.HasPrefix(o.stdout, "1 task, 1 worker migrated; 0 skipped, 0 replaced, 0 errors; ") {
 		t.Errorf("a copy: %s", o.stdout)
 	}
-	if o := must(t, dir, "verify", "b.db"); !strings.Contains(o.stdout, "is whole: schema 4, 1 task, 1 worker\n") {
+	if o := must(t, dir, "verify", "b.db"); !strings.Contains(o.stdout, "is whole: "+newestSchema+", 1 task, 1 worker\n") {
 		t.Errorf("verify: %s", o.stdout)
 	}
 }

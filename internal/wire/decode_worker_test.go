@@ -80,6 +80,7 @@ func TestDecodeHeartbeat_BadEntryCostsItselfOnly(t *testing.T) {
 var badHeartbeatFields = []struct{ field, fault string }{
 	{`"state":"napping"`, "state: "},
 	{`"state":3`, "state: must be a string"},
+	{`"version":"` + strings.Repeat("1", 65) + `"`, "version: "},
 	{`"hostname":"a\u0000b"`, "hostname: "},
 	{`"address":"` + strings.Repeat("x", 5000) + `"`, "address: "},
 	{`"port":"80"`, "port: must be a whole number"},

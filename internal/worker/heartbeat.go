@@ -46,7 +46,7 @@ func (w *Worker) startHeartbeat(now time.Time) {
 func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	w.seq++
 	h := &model.Heartbeat{
-		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state,
+		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state, Version: w.cfg.Version,
 		Hostname: w.cfg.Hostname, Address: w.cfg.Address, Dir: w.dirs[""].path, TotalSlots: w.cfg.Slots,
 		Capabilities:     w.engine.Capabilities(),
 		PerformanceStats: w.stats.performance(),

@@ -46,6 +46,8 @@ type Config struct {
 	// Hostname and Address are shown to users. An empty Hostname means the one of the
 	// system.
 	Hostname, Address string
+	// Version is the version of the program, shown to users; at most 64 bytes.
+	Version string
 }
 
 // The defaults of [Config].

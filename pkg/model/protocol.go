@@ -20,6 +20,9 @@ const (
 // maxDir bounds [Heartbeat.Dir] in bytes.
 const maxDir = 4096
 
+// maxVersion bounds [Heartbeat.Version] in bytes.
+const maxVersion = 64
+
 // Heartbeat is a worker's whole state, and its registration: there is no other.
 // Tasks lists everything that it holds, finished ones until they are answered.
 type Heartbeat struct {
@@ -28,7 +31,8 @@ type Heartbeat struct {
 	Epoch            int64            `json:"epoch"`                 // raised by each of its starts
 	Seq              int64            `json:"seq"`                   // rises within an epoch; an older one is not applied
 	State            WorkerState      `json:"state"`
-	StateReason      string           `json:"state_reason,omitempty"` // why it is not ready, for people
+	StateReason      string           `json:"state_reason,omitempty"`                   // why it is not ready, for people
+	Version          string           `json:"version,omitempty" schema:"maxLength: 64"` // of the worker's program
 	Hostname         string           `json:"hostname,omitempty"`
 	Dir              string           `json:"dir,omitempty" schema:"maxLength: 4096"` // absolute; what paths in results are relative to, unless the task has a folder
 	Address          string           `json:"address,omitempty"`
@@ -184,6 +188,9 @@ func (h *Heartbeat) Validate() error {
 	}
 	if err := checkText(h.Dir, maxDir); err != nil {
 		return invalid("dir", "%v", err)
+	}
+	if err := checkText(h.Version, maxVersion); err != nil {
+		return invalid("version", "%v", err)
 	}
 	if err := checkPairs("capabilities.tags", h.Capabilities.Tags); err != nil {
 		return err

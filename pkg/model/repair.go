@@ -147,7 +147,7 @@ func (h *Heartbeat) Repair() (faults []string) {
 		most  int
 	}{
 		{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue},
-		{"dir", &h.Dir, maxDir}, {"state_reason", &h.StateReason, MaxValue},
+		{"dir", &h.Dir, maxDir}, {"version", &h.Version, maxVersion}, {"state_reason", &h.StateReason, MaxValue},
 	} {
 		if err := checkText(*text.value, text.most); err != nil {
 			fault(text.field, "%v", err)

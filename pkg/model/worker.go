@@ -6,7 +6,8 @@ type Worker struct {
 	Instance         string           `json:"instance" db:"instance"` // random, kept by the worker across restarts
 	Epoch            int64            `json:"epoch" db:"epoch"`       // raised by each of its starts
 	Status           WorkerStatus     `json:"status" db:"status"`
-	StatusReason     string           `json:"status_reason,omitempty" db:"-"` // why it gets no new task
+	StatusReason     string           `json:"status_reason,omitempty" db:"-"`                        // why it gets no new task
+	Version          string           `json:"version,omitempty" db:"version" schema:"maxLength: 64"` // of the worker's program
 	Hostname         string           `json:"hostname,omitempty" db:"hostname"`
 	Address          string           `json:"address,omitempty" db:"address"`
 	Port             int              `json:"port,omitempty" db:"port" schema:"maximum: 65535"`

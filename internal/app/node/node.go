@@ -70,7 +70,7 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 	}
 	w, err := worker.New(worker.Config{
 		Name: cfg.Name, Dir: cfg.Dir, Folders: cfg.Folders, Slots: cfg.Slots, Tags: cfg.Tags,
-		KeepOrphans: cfg.KeepOrphans.Std(), DiskFloor: int64(cfg.DiskFloor), Link: link, Logger: logger,
+		KeepOrphans: cfg.KeepOrphans.Std(), DiskFloor: int64(cfg.DiskFloor), Link: link, Logger: logger, Version: process.Version,
 		NewEngine: func(stateDir string) (download.Engine, error) { return fetch(stateDir, logger) },
 	})
 	if err != nil {

@@ -286,8 +286,8 @@ var liveForms = map[string]column{
 }
 
 const (
-	workerColumns = "id, instance, epoch, status, hostname, address, port, connected_at, last_heartbeat, total_slots, drained, capabilities, health, health_metrics, performance_stats, error_history"
-	workerValues  = "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"
+	workerColumns = "id, instance, epoch, status, version, hostname, address, port, connected_at, last_heartbeat, total_slots, drained, capabilities, health, health_metrics, performance_stats, error_history"
+	workerValues  = "?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?"
 )
 
 // worker adds the values of workerColumns.
@@ -297,6 +297,7 @@ func (b *binder) worker(w *model.Worker) (err error) {
 	b.text(w.Instance)
 	b.integer(w.Epoch)
 	b.text(string(w.Status))
+	b.text(w.Version)
 	b.text(w.Hostname)
 	b.text(w.Address)
 	b.integer(int64(w.Port))
@@ -321,6 +322,7 @@ type workerRow struct {
 	Instance         string             `db:"instance"`
 	Epoch            int64              `db:"epoch"`
 	Status           model.WorkerStatus `db:"status"`
+	Version          string             `db:"version"`
 	Hostname         string             `db:"hostname"`
 	Address          string             `db:"address"`
 	Port             int                `db:"port"`
@@ -342,6 +344,7 @@ func (r *workerRow) worker() (*model.Worker, error) {
 		Instance:      r.Instance,
 		Epoch:         r.Epoch,
 		Status:        r.Status,
+		Version:       r.Version,
 		Hostname:      r.Hostname,
 		Address:       r.Address,
 		Port:          r.Port,

@@ -234,7 +234,7 @@ func TestVerify_NamesProblems(t *testing.T) {
 		"UPDATE tasks SET labels = '{' WHERE seq = 3":                                     "have a field that is no JSON: 01JD0000000000000000000003",
 		"UPDATE tasks SET spec_hash = x'00' WHERE seq = 3":                                "spec_hash of the wrong length",
 		"UPDATE tasks SET id = '' WHERE seq = 3":                                          "have no id",
-		"INSERT INTO workers SELECT 'w',1,1,1,1,1,1,1,1,1,1,'{','','','',0":               "workers have no id, or a field that is no JSON: w",
+		"INSERT INTO workers SELECT 'w',1,1,1,1,1,1,1,1,1,1,'{','','','',0,''":            "workers have no id, or a field that is no JSON: w",
 		"INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)":           "schema 999",
 		"DELETE FROM goose_db_version WHERE version_id > 0":                               "schema 0",
 	} {

@@ -42,6 +42,7 @@ export async function hostileTexts() {
   await clean('the workers');
   await go(page, '/worker/node-hostile');
   await page.getByText('<b onmouseover=alert(4)>host</b>').first().waitFor();
+  await page.getByText('<i onclick=alert(5)>9.8</i>').first().waitFor();
   await row(page, markup).first().waitFor();
   await clean('the worker');
   for (const hash of ['/hosts', '/clients', '/dlq', '/system', '/', '/tasks?text=' + encodeURIComponent(markup), '/task/' + path, '/nothing' + path]) {

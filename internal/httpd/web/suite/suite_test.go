@@ -199,6 +199,8 @@ func publishDeadLetters(t *testing.T, nc *nats.Conn) {
 const (
 	hostileError = "<img src=x onerror=alert(1)><script>alert(2)</script>\u202etxt.exe "
 	hostileHost  = "<b onmouseover=alert(4)>host</b>\u2066"
+
+	hostileVersion = "<i onclick=alert(5)>9.8</i>"
 )
 
 // runHostileWorker sends the heartbeats of a worker that is offered FTP alone, and fails
@@ -212,7 +214,7 @@ func runHostileWorker(t *testing.T, nc *nats.Conn) {
 		<-ended
 	})
 	beat := model.Heartbeat{
-		WorkerID: "node-hostile", Instance: "hostile", Epoch: 1, State: model.StateReady, TotalSlots: 1, Hostname: hostileHost,
+		WorkerID: "node-hostile", Instance: "hostile", Epoch: 1, State: model.StateReady, TotalSlots: 1, Hostname: hostileHost, Version: hostileVersion,
 		Capabilities: model.Capabilities{Protocols: []string{"ftp"}, Tags: map[string]string{hostileHost: strings.Repeat("t", 200)}},
 	}
 	go func() {
