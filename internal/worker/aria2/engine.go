@@ -56,7 +56,7 @@ type Engine struct {
 	lock    *os.File // held as long as an aria2c of ours may live
 	caps    model.Capabilities
 	follows model.Capabilities // what a task by URL may lead to
-	changed chan struct{}
+	changed download.Hints
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when all supervisors have ended
@@ -111,12 +111,8 @@ func New(cfg Config) (*Engine, error) {
 			return nil, fmt.Errorf("aria2: %w", err)
 		}
 	}
-	if cfg.Guard == nil {
-		cfg.Guard = netguard.New(netguard.Networks{}, nil)
-	}
-	if cfg.StallTimeout == 0 {
-		cfg.StallTimeout = download.DefaultStallTimeout
-	}
+	cfg.Guard = cmp.Or(cfg.Guard, netguard.New(netguard.Networks{}, nil))
+	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, download.DefaultStallTimeout)
 	cfg.BTStopTimeout = cmp.Or(cfg.BTStopTimeout, defaultBTStopTimeout)
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, download.DefaultUserAgent)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -124,7 +120,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
-		cfg: cfg, changed: make(chan struct{}, 1), life: ctx, stop: cancel, stopped: make(chan struct{}),
+		cfg: cfg, changed: download.NewHints(), life: ctx, stop: cancel, stopped: make(chan struct{}),
 		transport: download.NewTransport(cfg.Guard, probeTimeout),
 		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
@@ -161,7 +157,7 @@ func (e *Engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := p.dial(ctx, e.hint)
+	c, err := p.dial(ctx, e.changed.Send)
 	if err != nil {
 		p.kill()
 		return err
@@ -229,13 +225,6 @@ func (e *Engine) Capabilities() model.Capabilities {
 // Changed implements [download.Engine].
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
-func (e *Engine) hint() {
-	select {
-	case e.changed <- struct{}{}:
-	default:
-	}
-}
-
 // Add implements [download.Engine]. It fails for a folder that aria2c would
 // misread, bad options, or a closed engine. That aria2c is down is no error: the
 // job is given to the next one.
@@ -263,12 +252,12 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 			Code: download.CodeOption, Class: model.ClassWorker,
 			Message: "this worker's aria2 does not take torrents, magnets or metalinks",
 		}})
-		e.hint()
+		e.changed.Send()
 		return nil
 	}
 	if err := e.prepareMetalink(j); err != nil {
 		j.failWith(err)
-		e.hint()
+		e.changed.Send()
 		return nil
 	}
 	if s, ok := e.shared.usable(); ok {

@@ -159,7 +159,7 @@ func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context)
 	if !e.begin(func() {
 		defer cancel()
 		found <- work(ctx)
-		e.hint()
+		e.changed.Send()
 	}) {
 		cancel()
 		found <- preparation{canceled: true}

@@ -68,7 +68,7 @@ func (v *supervisor) setSession(s session) {
 	v.mu.Lock()
 	v.session, v.silent = s, false
 	v.mu.Unlock()
-	v.e.hint()
+	v.e.changed.Send()
 }
 
 // noteSilence has the supervisor find out whether aria2c still answers. Until it
@@ -141,7 +141,7 @@ func (v *supervisor) maintainConnection(ctx context.Context, p *process, c *clie
 		if !p.kill() { // it has ended already, or does not answer
 			v.e.cfg.Logger.Error("aria2c cannot be killed; its downloads wait for its end", "pid", p.cmd.Process.Pid)
 		}
-		v.e.hint()
+		v.e.changed.Send()
 		return false
 	}
 	p.fault.CompareAndSwap(faultNone, faultRetired)
@@ -153,7 +153,7 @@ func (v *supervisor) maintainConnection(ctx context.Context, p *process, c *clie
 	if c != nil {
 		c.fail(errClosed)
 	}
-	v.e.hint()
+	v.e.changed.Send()
 	return true
 }
 
@@ -202,7 +202,7 @@ func (v *supervisor) connect(ctx context.Context, p *process) *client {
 		if !p.alive() || ctx.Err() != nil {
 			return nil
 		}
-		c, err := p.dial(ctx, v.e.hint)
+		c, err := p.dial(ctx, v.e.changed.Send)
 		if err == nil {
 			return c
 		}

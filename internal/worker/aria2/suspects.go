@@ -120,7 +120,7 @@ func (e *Engine) failGuilty(j *job, p *process) bool {
 	}
 	j.failWith(&model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent, Message: fmt.Sprintf(
 		"aria2c %s, for the %d. time while it fetched this and nothing else", what, j.crashes)})
-	e.hint()
+	e.changed.Send()
 	return true
 }
 

@@ -31,7 +31,7 @@ type Engine struct {
 	direct, aria2 Limited
 	log           *slog.Logger
 	bandwidth     int64
-	changed       chan struct{}
+	changed       download.Hints
 	closed        chan struct{}
 	forwarding    sync.WaitGroup
 	closing       sync.Once
@@ -59,7 +59,7 @@ type job struct {
 func New(direct, aria2 Limited, bandwidth int64, log *slog.Logger) *Engine {
 	e := &Engine{
 		direct: direct, aria2: aria2, log: log, bandwidth: bandwidth,
-		changed: make(chan struct{}, 1), closed: make(chan struct{}), jobs: map[string]*job{},
+		changed: download.NewHints(), closed: make(chan struct{}), jobs: map[string]*job{},
 	}
 	for _, one := range []Limited{direct, aria2} {
 		e.forwarding.Go(func() { e.forward(one.Changed()) })
@@ -71,10 +71,7 @@ func (e *Engine) forward(from <-chan struct{}) {
 	for {
 		select {
 		case <-from:
-			select {
-			case e.changed <- struct{}{}:
-			default:
-			}
+			e.changed.Send()
 		case <-e.closed:
 			return
 		}
@@ -98,10 +95,7 @@ func (e *Engine) Changed() <-chan struct{} { return e.changed }
 
 // Add implements [download.Engine].
 func (e *Engine) Add(ctx context.Context, dj download.Job) error {
-	e.mu.Lock()
-	there := e.jobs[dj.Task.ID] != nil
-	e.mu.Unlock()
-	if there {
+	if e.job(dj.Task.ID) != nil {
 		return nil
 	}
 	caps := e.aria2.Capabilities()
@@ -122,11 +116,15 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 	return nil
 }
 
+func (e *Engine) job(id string) *job {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.jobs[id]
+}
+
 // Remove implements [download.Engine].
 func (e *Engine) Remove(ctx context.Context, id string) error {
-	e.mu.Lock()
-	j := e.jobs[id]
-	e.mu.Unlock()
+	j := e.job(id)
 	if j == nil {
 		return nil
 	}
@@ -134,11 +132,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	if err := errors.Join(e.direct.Remove(ctx, id), e.aria2.Remove(ctx, id)); err != nil {
 		return err
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.jobs[id] == j {
-		delete(e.jobs, id)
-	}
+	download.DeleteJob(&e.mu, e.jobs, id, j)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,7 +37,7 @@ type Engine struct {
 	log     *slog.Logger
 	limiter *rateLimiter  // of all jobs
 	slots   chan struct{} // one element for each that transfers
-	changed chan struct{}
+	changed download.Hints
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 
@@ -54,15 +55,11 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Slots < 1 || cfg.Logger == nil {
 		return nil, errors.New("direct: Slots and Logger are needed")
 	}
-	if cfg.Guard == nil {
-		cfg.Guard = netguard.New(netguard.Networks{}, nil)
-	}
-	if cfg.StallTimeout == 0 {
-		cfg.StallTimeout = download.DefaultStallTimeout
-	}
+	cfg.Guard = cmp.Or(cfg.Guard, netguard.New(netguard.Networks{}, nil))
+	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, download.DefaultStallTimeout)
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{
-		cfg: cfg, log: cfg.Logger, limiter: newRateLimiter(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: make(chan struct{}, 1),
+		cfg: cfg, log: cfg.Logger, limiter: newRateLimiter(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: download.NewHints(),
 		life: life, stop: stop, jobs: map[string]*job{},
 	}, nil
 }
@@ -77,13 +74,6 @@ func (e *Engine) SetBandwidth(bandwidth int64) { e.limiter.limit.Store(bandwidth
 
 // Changed implements [download.Engine].
 func (e *Engine) Changed() <-chan struct{} { return e.changed }
-
-func (e *Engine) hint() {
-	select {
-	case e.changed <- struct{}{}:
-	default:
-	}
-}
 
 // Add implements [download.Engine]. It fails for a folder that is not absolute,
 // bad options, or a closed engine.
@@ -115,7 +105,7 @@ func (e *Engine) Add(_ context.Context, dj download.Job) error {
 			<-e.slots
 		case <-ctx.Done():
 		}
-		e.hint()
+		e.changed.Send()
 	}()
 	return nil
 }
@@ -135,11 +125,7 @@ func (e *Engine) Remove(ctx context.Context, id string) error {
 	case <-ctx.Done():
 		return fmt.Errorf("direct: remove task %s: %w", id, ctx.Err())
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.jobs[id] == j {
-		delete(e.jobs, id)
-	}
+	download.DeleteJob(&e.mu, e.jobs, id, j)
 	return nil
 }
 

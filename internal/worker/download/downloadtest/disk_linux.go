@@ -23,12 +23,7 @@ func FullDisk(t *testing.T, newEngine New) {
 		var throttle Throttle
 		throttle.Set(4 << 20)
 		s := Serve(t, throttle.Slow(Content(data)))
-		e := newEngine(t, t.TempDir())
-		t.Cleanup(func() {
-			if err := e.Close(); err != nil {
-				t.Error(err)
-			}
-		})
+		e := startEngine(t, newEngine)
 		full, other := Job(t, "full", s.URL+"/file"), Job(t, "other", s.URL+"/file")
 		full.Dir = filepath.Join(disk, "task")
 		if err := os.Mkdir(full.Dir, 0o755); err != nil {

@@ -39,10 +39,7 @@ func ServeAt(t *testing.T, ip string, h http.Handler) *Server {
 		}
 	}
 	s.Start()
-	t.Cleanup(func() {
-		s.CloseClientConnections()
-		s.Close()
-	})
+	s.closeWith(t)
 	return s
 }
 

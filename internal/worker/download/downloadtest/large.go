@@ -11,17 +11,23 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
-// FiveGigabytes downloads a file whose length needs more than 32 bits, from a
-// server that cuts each connection after 700 MB. It takes minutes, and the space.
-func FiveGigabytes(t *testing.T, newEngine New) {
-	const size = 5<<30 + 12_345
-	s := Serve(t, Cut(Zeros(size), 700<<20, -1))
+// startEngine starts an engine that is closed with the test.
+func startEngine(t *testing.T, newEngine New) download.Engine {
 	e := newEngine(t, t.TempDir())
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return e
+}
+
+// FiveGigabytes downloads a file whose length needs more than 32 bits, from a
+// server that cuts each connection after 700 MB. It takes minutes, and the space.
+func FiveGigabytes(t *testing.T, newEngine New) {
+	const size = 5<<30 + 12_345
+	s := Serve(t, Cut(Zeros(size), 700<<20, -1))
+	e := startEngine(t, newEngine)
 	job := Job(t, "five", s.URL+"/file")
 	Add(t, e, job)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Minute)

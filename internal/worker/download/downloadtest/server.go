@@ -46,11 +46,16 @@ func Serve(t *testing.T, h http.Handler) *Server {
 		}()
 		h.ServeHTTP(&counter{ResponseWriter: w, sent: &s.Sent, head: r.Method == http.MethodHead}, r)
 	}))
+	s.closeWith(t)
+	return s
+}
+
+// closeWith closes the server at the end of the test.
+func (s *Server) closeWith(t *testing.T) {
 	t.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
 	})
-	return s
 }
 
 // counter counts the bytes of a body.
@@ -108,16 +113,24 @@ func (r *rangeless) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 // Cut breaks each of the first times connections after n bytes of the body; all
 // of them, if times is negative.
 func Cut(h http.Handler, n, times int) http.Handler {
+	return counted(h, func(w http.ResponseWriter, r *http.Request, k int) {
+		if times < 0 || k <= times {
+			w = &cutter{ResponseWriter: w, left: n}
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// counted calls serve with the number of each request for a body, from 1; h answers the
+// others.
+func counted(h http.Handler, serve func(w http.ResponseWriter, r *http.Request, k int)) http.Handler {
 	var served atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodHead {
 			h.ServeHTTP(w, r)
 			return
 		}
-		if k := served.Add(1); times < 0 || k <= int64(times) {
-			w = &cutter{ResponseWriter: w, left: n}
-		}
-		h.ServeHTTP(w, r)
+		serve(w, r, int(served.Add(1)))
 	})
 }
 
@@ -187,13 +200,8 @@ func (s *slow) Write(p []byte) (int, error) {
 // FirstAnswer gives these statuses to the first requests, then leaves the rest
 // to h.
 func FirstAnswer(h http.Handler, statuses ...int) http.Handler {
-	var served atomic.Int64
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodHead {
-			h.ServeHTTP(w, r)
-			return
-		}
-		if k := int(served.Add(1)); k <= len(statuses) {
+	return counted(h, func(w http.ResponseWriter, r *http.Request, k int) {
+		if k <= len(statuses) {
 			http.Error(w, "not now", statuses[k-1])
 			return
 		}
