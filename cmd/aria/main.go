@@ -11,11 +11,10 @@ import (
 )
 
 func main() {
-	ctx, stop := process.Signals(context.Background())
-	code := ariacli.Run(ctx, ariacli.Process{
-		Args: os.Args[1:], Getenv: os.Getenv,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	process.Main(func(ctx context.Context) int {
+		return ariacli.Run(ctx, ariacli.Process{
+			Args: os.Args[1:], Getenv: os.Getenv,
+			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		})
 	})
-	stop()
-	os.Exit(code)
 }

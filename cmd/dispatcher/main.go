@@ -17,10 +17,9 @@ import (
 
 func main() {
 	app.SetMinHeap()
-	ctx, stop := process.Signals(context.Background())
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	process.Main(func(ctx context.Context) int {
+		return run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	})
 }
 
 // run is main with everything from outside as arguments; it returns the exit
@@ -29,7 +28,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	cmd, err := config.LoadDispatcher(args, environ)
 	switch {
 	case errors.Is(err, config.ErrHelp):
-		return usage(config.DispatcherUsage(stdout))
+		return process.ExitCode(config.DispatcherUsage(stdout))
 	case err != nil:
 		fmt.Fprintln(stderr, "dispatcher:", err)
 		return 2
@@ -74,11 +73,4 @@ func runDev(ctx context.Context, cmd *config.DispatcherCommand, stdout io.Writer
 		Out: stdout, Version: process.Version, Log: log,
 	}
 	return dev.Run(ctx)
-}
-
-func usage(err error) int {
-	if err != nil {
-		return 1
-	}
-	return 0
 }

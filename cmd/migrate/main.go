@@ -20,8 +20,7 @@ func main() {
 			debug.SetMemoryLimit(64 << 20)
 		}
 	}
-	ctx, stop := process.Signals(context.Background())
-	code := migrate.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	process.Main(func(ctx context.Context) int {
+		return migrate.Run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	})
 }

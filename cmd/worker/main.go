@@ -15,10 +15,9 @@ import (
 )
 
 func main() {
-	ctx, stop := process.Signals(context.Background())
-	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	process.Main(func(ctx context.Context) int {
+		return run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	})
 }
 
 // run is main with everything from outside as arguments; it returns the exit
@@ -27,7 +26,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	cmd, err := config.LoadWorker(args, environ)
 	switch {
 	case errors.Is(err, config.ErrHelp):
-		return usage(config.WorkerUsage(stdout))
+		return process.ExitCode(config.WorkerUsage(stdout))
 	case err != nil:
 		fmt.Fprintln(stderr, "worker:", err)
 		return 2
@@ -41,13 +40,6 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	}
 	if err := node.Run(ctx, cmd.Config, logger); err != nil {
 		logger.Error("the worker has ended", "error", err)
-		return 1
-	}
-	return 0
-}
-
-func usage(err error) int {
-	if err != nil {
 		return 1
 	}
 	return 0

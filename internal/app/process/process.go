@@ -23,6 +23,23 @@ func Signals(parent context.Context) (context.Context, context.CancelFunc) {
 	return ctx, cancel
 }
 
+// Main calls run with the context of [Signals] and ends the process with the exit code
+// that it returns.
+func Main(run func(ctx context.Context) int) {
+	ctx, stop := Signals(context.Background())
+	code := run(ctx)
+	stop()
+	os.Exit(code)
+}
+
+// ExitCode is 0, or 1 for an error.
+func ExitCode(err error) int {
+	if err != nil {
+		return 1
+	}
+	return 0
+}
+
 // LogLevel returns a variable at the level debug, info, warn or error. Setting it
 // changes the level of the loggers that use it.
 func LogLevel(level string) *slog.LevelVar {
