@@ -5,4 +5,6 @@
 //
 // The locks are advisory, and do not work between machines on every network file
 // system.
+//
+// [SyncDir] makes the names in a folder durable.
 package filelock

@@ -162,7 +162,7 @@ func (w *writer) Finish(ctx context.Context, want repo.Digest) (got repo.Digest,
 	if err := os.Rename(w.file.Name(), w.path); err != nil {
 		return got, errors.Join(err, w.discard())
 	}
-	return got, errors.Join(w.file.Close(), syncDir(filepath.Dir(w.path)))
+	return got, errors.Join(w.file.Close(), filelock.SyncDir(filepath.Dir(w.path)))
 }
 
 // seal writes the end line, puts the file on the disk, and reads it back.
@@ -197,11 +197,3 @@ func (w *writer) discard() error {
 
 // Unchanged implements [repo.Unchanged].
 func (w *writer) Unchanged() bool { return w.unchanged }
-
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}

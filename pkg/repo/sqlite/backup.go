@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 
 	"github.com/jmoiron/sqlx"
+
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 )
 
 // Backup copies the store's file from, as of one moment, into the new file to and
@@ -55,7 +57,7 @@ func replaceBackup(ctx context.Context, from, to string) error {
 	if err := os.Rename(partial, to); err != nil {
 		return fmt.Errorf("backup: %w", err)
 	}
-	return syncFolder(to)
+	return filelock.SyncDir(filepath.Dir(to))
 }
 
 // checkWhole is an error that names the first of what is damaged in the file.
@@ -67,13 +69,4 @@ func checkWhole(ctx context.Context, path string) error {
 		}
 		return err
 	})
-}
-
-// syncFolder makes the name of a new file last.
-func syncFolder(path string) error {
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/pressly/goose/v3"
 
+	"github.com/aria-cluster/dispatcher/internal/filelock"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -198,7 +199,7 @@ func create(path string) error {
 	if err := file.Close(); err != nil {
 		return err
 	}
-	return syncFolder(path)
+	return filelock.SyncDir(filepath.Dir(path))
 }
 
 // checkHeader refuses a file that is not a store of ours. It only reads the file: SQLite
