@@ -54,7 +54,7 @@ var rules = []rule{
 		why: "a store is reached over NATS by the dispatcher only",
 	},
 	{
-		pkg: "pkg/...", never: []string{"all"}, except: []string{"pkg", "internal/wire", "internal/logthrottle", "internal/filelock"},
+		pkg: "pkg/...", never: []string{"all"}, except: []string{"pkg", "internal/wire", "internal/logthrottle", "internal/filelock", "internal/goroutine"},
 		why: "other programs import it: the dispatcher does not come with it",
 	},
 	{
@@ -70,7 +70,7 @@ var rules = []rule{
 		why: "it is a NATS server, whatever is sent over it",
 	},
 	{
-		pkg: "pkg/bus/client", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "internal/wire"},
+		pkg: "pkg/bus/client", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "internal/wire", "internal/goroutine"},
 		why: "other people's programs link it: neither a server nor the dispatcher comes with it",
 	},
 	{
@@ -90,6 +90,10 @@ var rules = []rule{
 		pkg: "internal/natsapi", never: []string{"all", "github.com/nats-io/nats-server"},
 		except: []string{"pkg/model", "pkg/bus", "pkg/repo", "internal/api", "internal/transfer", "internal/engine", "internal/wire", "internal/logthrottle", "internal/goroutine"},
 		why:    "it transports requests; internal/api answers them",
+	},
+	{
+		pkg: "internal/goroutine", never: []string{"all", "third-party"},
+		why: "clients link it",
 	},
 	{
 		pkg: "internal/httpd/web", never: []string{"all", "third-party"},
@@ -205,7 +209,7 @@ var rules = []rule{
 		why: "it does what any client can do, by pkg/bus/client",
 	},
 	{
-		pkg: "internal/ariatop", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/bus/client", "internal/display", "internal/wire"},
+		pkg: "internal/ariatop", never: []string{"all", "github.com/nats-io/nats-server"}, except: []string{"pkg/model", "pkg/bus/client", "internal/display", "internal/wire", "internal/goroutine"},
 		why: "it reads and acts by the same requests as other people's programs",
 	},
 	{

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
@@ -32,20 +33,13 @@ func startConnMonitor(conn *bus.Connection, every time.Duration) *connMonitor {
 
 func (p *connMonitor) run(ctx context.Context) {
 	defer close(p.ended)
-	tick := time.NewTicker(p.every)
-	defer tick.Stop()
-	for {
+	goroutine.Every(ctx, p.every, func(ctx context.Context) {
 		try, cancel := context.WithTimeout(ctx, p.every)
+		defer cancel()
 		if p.conn.Current().FlushWithContext(try) == nil {
 			p.last.Store(int64(time.Since(p.began)))
 		}
-		cancel()
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 // healthy reports whether the server has answered in the last few seconds.

@@ -1,5 +1,5 @@
-// Package goroutine has what a long-running goroutine needs: recovery from a panic, and
-// a wait for its end that a context bounds.
+// Package goroutine has what a long-running goroutine needs: recovery from a panic, work
+// at an interval, and a wait for its end that a context bounds.
 package goroutine
 
 import (
@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"sync"
+	"time"
 )
 
 // maxStack limits the stack of a panic in the log, in bytes.
@@ -26,6 +27,21 @@ func Guard(logger *slog.Logger, text string, do func(), args ...any) (panicked b
 	}()
 	do()
 	return false
+}
+
+// Every calls do at once, and then at the interval until ctx ends. A call that takes
+// longer than the interval delays the next one.
+func Every(ctx context.Context, interval time.Duration, do func(context.Context)) {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		do(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
 }
 
 // Wait returns when the group is done. When ctx ends first it returns an error that

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
@@ -46,18 +47,11 @@ type seriesAnswer struct {
 
 // record samples until ctx ends.
 func (h *history) record(ctx context.Context, sample func(context.Context) (Sample, bool)) {
-	tick := time.NewTicker(sampleEvery)
-	defer tick.Stop()
-	for {
+	goroutine.Every(ctx, sampleEvery, func(ctx context.Context) {
 		if s, ok := sample(ctx); ok {
 			h.add(time.Now(), s)
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	})
 }
 
 func (h *history) add(now time.Time, s Sample) {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
+
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 )
 
 // readyPoll is the time between two checks whether a starting program serves.
@@ -83,10 +85,8 @@ func (s *supervisor) feed(ctx context.Context) {
 		return
 	}
 	every := s.watchdog / 3
-	tick := time.NewTicker(every)
-	defer tick.Stop()
 	stuck := false
-	for {
+	goroutine.Every(ctx, every, func(ctx context.Context) {
 		try, cancel := context.WithTimeout(ctx, every)
 		err := s.check(try)
 		cancel()
@@ -99,10 +99,5 @@ func (s *supervisor) feed(ctx context.Context) {
 			s.logger.Warn("the loop does not answer; the watchdog of the service manager is not fed", "error", err)
 		}
 		stuck = err != nil
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
+	})
 }

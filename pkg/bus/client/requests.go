@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -60,19 +61,11 @@ func (r *requests) exchange(ctx context.Context, subject string, data []byte) ([
 	defer cancel(nil)
 	before := r.nc.LastError()
 	watch := time.AfterFunc(deniedPoll, func() { // most answers are quicker
-		tick := time.NewTicker(deniedPoll)
-		defer tick.Stop()
-		for {
+		goroutine.Every(ctx, deniedPoll, func(context.Context) {
 			if denied := r.denied(before, subject); denied != nil {
-				cancel(denied)
-				return
+				cancel(denied) // ends ctx
 			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
+		})
 	})
 	defer watch.Stop()
 	answer, err := wire.AskBody(ctx, r.nc, subject, data)
