@@ -23,13 +23,23 @@ type DeadLetters interface {
 
 var errNoJetStream = model.Errorf(model.CodeUnavailable, "dlq: this dispatcher has no intake; dead letters need JetStream and intake.enabled")
 
-func (c *call) listDeadLetters() {
-	q, err := wire.DecodeDeadLetters(c.data)
+// decodeDeadLetters decodes a request about dead letters. It refuses one that is invalid,
+// and each without an intake; it then returns nil.
+func decodeDeadLetters[Q any](c *call, decode func([]byte) (*Q, *model.Error)) *Q {
+	q, err := decode(c.data)
 	if err == nil && c.service.deadLetters == nil {
 		err = errNoJetStream
 	}
 	if err != nil {
 		c.reply(refuse(err))
+		return nil
+	}
+	return q
+}
+
+func (c *call) listDeadLetters() {
+	q := decodeDeadLetters(c, wire.DecodeDeadLetters)
+	if q == nil {
 		return
 	}
 	c.read(func(ctx context.Context, room int) Reply {
@@ -54,12 +64,8 @@ func (c *call) listDeadLetters() {
 // deadLetterVerb returns the handler of a verb that acts on one dead letter.
 func deadLetterVerb(act func(DeadLetters, context.Context, *model.DeadLetterRef) (*model.DeadLetter, error)) func(*call) {
 	return func(c *call) {
-		ref, err := wire.DecodeDeadLetterRef(c.data)
-		if err == nil && c.service.deadLetters == nil {
-			err = errNoJetStream
-		}
-		if err != nil {
-			c.reply(refuse(err))
+		ref := decodeDeadLetters(c, wire.DecodeDeadLetterRef)
+		if ref == nil {
 			return
 		}
 		var pack func(room int) Reply

@@ -175,14 +175,21 @@ func (c *call) submit() {
 // doMany passes the ops to the backend, puts their answers into results at the indexes
 // in at, and answers with all results.
 func (c *call) doMany(ops []engine.Event, at []int, results []outcome, id func(i int) string) {
-	all := func(room int) Reply { return outcomes(results, room) }
+	c.doEach(ops, func(n int, a engine.Answer) {
+		results[at[n]] = outcomeOf(id(at[n]), a)
+	}, func(room int) Reply { return outcomes(results, room) })
+}
+
+// doEach passes the ops to the backend, calls put with the answer to each, and answers
+// with all, at once if there is no op.
+func (c *call) doEach(ops []engine.Event, put func(n int, a engine.Answer), all func(room int) Reply) {
 	if len(ops) == 0 {
 		c.replyAsync(all)
 		return
 	}
 	c.do(ops, func(answers []engine.Answer) {
 		for n, a := range answers {
-			results[at[n]] = outcomeOf(id(at[n]), a)
+			put(n, a)
 		}
 		c.replyFromLoop(all)
 	})

@@ -49,26 +49,18 @@ func (c *call) report() {
 		}
 		ops, at = append(ops, engine.Report{Worker: c.from.Name, Report: one.Report}), append(at, i)
 	}
-	all := func(int) Reply {
+	c.doEach(ops, func(n int, a engine.Answer) {
+		if a.Err != nil {
+			body.Results[at[n]].Error = wire.WithID(list[at[n]].Report.ID, a.Err)
+		}
+		if a.Drop != nil {
+			body.Drop = append(body.Drop, *a.Drop)
+		}
+	}, func(int) Reply {
 		if many {
 			return answer(body)
 		}
 		return oneReport(body)
-	}
-	if len(ops) == 0 {
-		c.replyAsync(all)
-		return
-	}
-	c.do(ops, func(answers []engine.Answer) {
-		for n, a := range answers {
-			if a.Err != nil {
-				body.Results[at[n]].Error = wire.WithID(list[at[n]].Report.ID, a.Err)
-			}
-			if a.Drop != nil {
-				body.Drop = append(body.Drop, *a.Drop)
-			}
-		}
-		c.replyFromLoop(all)
 	})
 }
 
