@@ -1,9 +1,7 @@
 package docs_test
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -18,23 +16,9 @@ func TestSourcesDoc_KindsNameExistingCases(t *testing.T) {
 	}
 	before, rest, _ := strings.Cut(string(text), "## The kinds and their cases")
 	section, _, _ := strings.Cut(rest, "\n## ")
-	known := map[string]bool{}
+	known := declaredTests(t)
 	for _, m := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(before, -1) {
 		known[m[1]] = true
-	}
-	declared := regexp.MustCompile(`(?m)^func (Test\w+)\(`)
-	err = filepath.WalkDir("..", func(path string, _ fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		for _, m := range declared.FindAllStringSubmatch(string(text), -1) {
-			known[m[1]] = true
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	kinds := regexp.MustCompile(`(?m)^\| (\d+), [^|]+\| (.*) \|$`).FindAllStringSubmatch(section, -1)
 	if len(kinds) != 16 {

@@ -30,20 +30,26 @@ func (c *call) getOption() (any, error) {
 	return objectOf(all), nil
 }
 
+// options returns the parameter at the index, which must be there, and the options that
+// are chosen from it.
+func (c *call) options(index int) (fields map[string]any, o *chosen, err error) {
+	if !c.has(index) {
+		return nil, nil, errMissing(index)
+	}
+	if fields, err = c.fields(index); err != nil {
+		return nil, nil, err
+	}
+	o, err = choose(fields)
+	return fields, o, err
+}
+
 // changeOption changes what the task carries, and remembers the rest.
 func (c *call) changeOption() (any, error) {
 	d, err := c.shown()
 	if err != nil {
 		return nil, err
 	}
-	if !c.has(1) {
-		return nil, errMissing(1)
-	}
-	fields, err := c.fields(1)
-	if err != nil {
-		return nil, err
-	}
-	o, err := choose(fields)
+	_, o, err := c.options(1)
 	if err != nil {
 		return nil, err
 	}
@@ -104,14 +110,7 @@ func (c *call) getGlobalOption() (any, error) {
 // changeGlobalOption sets options for the client's later downloads. What would change
 // the cluster is refused; unknown names are dropped, as in aria2.
 func (c *call) changeGlobalOption() (any, error) {
-	if !c.has(0) {
-		return nil, errMissing(0)
-	}
-	fields, err := c.fields(0)
-	if err != nil {
-		return nil, err
-	}
-	o, err := choose(fields)
+	fields, o, err := c.options(0)
 	if err != nil {
 		return nil, err
 	}

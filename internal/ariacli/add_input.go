@@ -234,11 +234,7 @@ func (r *inputRun) submit(ctx context.Context) error {
 		}
 		return p.print(t)
 	})
-	counter.Close()
-	if endErr := p.end(); err == nil {
-		err = endErr
-	}
-	return r.outcome(err)
+	return r.outcome(endOutput(p, counter, err))
 }
 
 // submitEach submits the entries and reports each.

@@ -2,6 +2,7 @@ package ariacli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"text/template"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/aria-cluster/dispatcher/internal/display"
 )
 
 // form is the form of the output.
@@ -180,6 +183,12 @@ func (p *printer[T]) printTemplate(v T) error {
 }
 
 // flush prints what waits.
+// endOutput ends the bar and then the output. It returns err, or the error of the output.
+func endOutput[T any](p *printer[T], counter *display.Counter, err error) error {
+	counter.Close()
+	return cmp.Or(err, p.end())
+}
+
 func (p *printer[T]) flush() error {
 	p.layOut()
 	return p.write(0)

@@ -26,11 +26,11 @@ observer.`,
 		Example: `  aria top
   aria top --all-clients -o json`,
 		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
-			tasks, err := s.tasks(cmd.Context())
+			operator, err := s.operator(cmd.Context())
 			if err != nil {
 				return err
 			}
-			operator, err := s.operator(cmd.Context())
+			tasks, err := s.tasks(cmd.Context())
 			if err != nil {
 				return err
 			}

@@ -263,11 +263,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 		}
 		return p.print(t)
 	})
-	counter.Close()
-	if endErr := p.end(); err == nil {
-		err = endErr
-	}
-	if err == nil {
+	if err = endOutput(p, counter, err); err == nil {
 		err = *readErr
 	}
 	switch {

@@ -40,11 +40,11 @@ func (s *System) Bulk() bool { return false }
 
 // Start implements [queue.System].
 func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
-	path, err := exec.LookPath("redis-server")
+	address, err := proc.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	address, err := proc.FreeAddress()
+	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, err
 	}

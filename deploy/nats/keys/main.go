@@ -239,24 +239,36 @@ func (m *maker) keep(name string, mode os.FileMode, content func() ([]byte, erro
 	return b, errors.Join(os.WriteFile(m.path(name), b, mode), os.Chmod(m.path(name), mode))
 }
 
-// key returns the private key of that name.
-func (m *maker) key(name string) (*ecdsa.PrivateKey, error) {
-	b, err := m.keep(name+"-key.pem", 0o600, func() ([]byte, error) {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, err
-		}
-		der, err := x509.MarshalECPrivateKey(key)
-		return pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), err
+// keepPEM is keep for a file with one PEM block; content makes what is in the block, and
+// so does the result.
+func (m *maker) keepPEM(name string, mode os.FileMode, kind string, content func() ([]byte, error)) ([]byte, error) {
+	b, err := m.keep(name, mode, func() ([]byte, error) {
+		der, err := content()
+		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), err
 	})
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(b)
 	if block == nil {
-		return nil, fmt.Errorf("%s-key.pem is not PEM", name)
+		return nil, fmt.Errorf("%s is not PEM", name)
 	}
-	return x509.ParseECPrivateKey(block.Bytes)
+	return block.Bytes, nil
+}
+
+// key returns the private key of that name.
+func (m *maker) key(name string) (*ecdsa.PrivateKey, error) {
+	der, err := m.keepPEM(name+"-key.pem", 0o600, "EC PRIVATE KEY", func() ([]byte, error) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return nil, err
+		}
+		return x509.MarshalECPrivateKey(key)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return x509.ParseECPrivateKey(der)
 }
 
 func (m *maker) authority() (err error) {
@@ -297,18 +309,13 @@ func (m *maker) certificate(name string, hosts []string) (*x509.Certificate, err
 // signed returns the certificate of that name, made from the template if it is not
 // there.
 func (m *maker) signed(name string, template, parent *x509.Certificate, key *ecdsa.PrivateKey) (*x509.Certificate, error) {
-	b, err := m.keep(name+".pem", 0o644, func() ([]byte, error) {
-		der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, m.caKey)
-		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), err
+	der, err := m.keepPEM(name+".pem", 0o644, "CERTIFICATE", func() ([]byte, error) {
+		return x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, m.caKey)
 	})
 	if err != nil {
 		return nil, err
 	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return nil, fmt.Errorf("%s.pem is not PEM", name)
-	}
-	return x509.ParseCertificate(block.Bytes)
+	return x509.ParseCertificate(der)
 }
 
 func newCertificate(name string) *x509.Certificate {

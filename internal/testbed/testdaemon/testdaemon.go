@@ -14,6 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 )
 
@@ -83,12 +84,7 @@ func Run(t testing.TB, cfg *config.Dispatcher) *Dispatcher {
 // Connect returns a plain connection to its NATS server, until the end of the test.
 func (d *Dispatcher) Connect(t testing.TB) *nats.Conn {
 	t.Helper()
-	nc, err := nats.Connect(d.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
+	return testbus.Connect(t, d.URL)
 }
 
 // Client returns a client with a connection of its own.
