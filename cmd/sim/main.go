@@ -135,21 +135,19 @@ func plant(file string, out, errs io.Writer) int {
 		return 2
 	}
 	missed := 0
-	for _, b := range bugs {
-		if ctx.Err() != nil {
+	for b, catch := range campaign.RunBugs(ctx, bugs) {
+		switch {
+		case ctx.Err() != nil:
 			fmt.Fprintln(errs, "sim: interrupted")
 			return 2
-		}
-		caught, err := b.Run(ctx)
-		switch {
-		case err != nil:
-			fmt.Fprintf(errs, "sim: %s: %v\n", b.Name, err)
+		case catch.Err != nil:
+			fmt.Fprintf(errs, "sim: %s: %v\n", b.Name, catch.Err)
 			missed++
-		case caught == "":
+		case catch.By == "":
 			fmt.Fprintf(out, "%-28s NOT CAUGHT: %s\n", b.Name, b.What)
 			missed++
 		default:
-			fmt.Fprintf(out, "%-28s %s\n", b.Name, caught)
+			fmt.Fprintf(out, "%-28s %s\n", b.Name, catch.By)
 		}
 	}
 	fmt.Fprintf(out, "%d bugs, %d not caught\n", len(bugs), missed)

@@ -7,10 +7,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"sync/atomic"
 )
 
 // BugSeeds is how many seeds a planted bug has to be caught in.
@@ -82,6 +85,37 @@ func readBug(path string) (Bug, error) {
 	return b, nil
 }
 
+// A Catch is the result of one [Bug.Run].
+type Catch struct {
+	By  string // which invariant caught it; "" if none did
+	Err error
+}
+
+// RunBugs runs the bugs, one for each processor at a time, and yields each result in
+// the order of the bugs. To stop before the end, cancel ctx: Err of the rest is then set.
+func RunBugs(ctx context.Context, bugs []Bug) iter.Seq2[Bug, Catch] {
+	catches := make([]chan Catch, len(bugs))
+	for i := range catches {
+		catches[i] = make(chan Catch, 1)
+	}
+	var next atomic.Int64
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for i := next.Add(1) - 1; i < int64(len(bugs)); i = next.Add(1) - 1 {
+				by, err := bugs[i].Run(ctx)
+				catches[i] <- Catch{by, err}
+			}
+		}()
+	}
+	return func(yield func(Bug, Catch) bool) {
+		for i, b := range bugs {
+			if !yield(b, <-catches[i]) {
+				return
+			}
+		}
+	}
+}
+
 // Run builds cmd/sim with the bug in it and runs its number of seeds. It returns which
 // invariant caught the bug, "" for a bug that was not caught. It is an error if the old
 // text is not there exactly once, or the mutated code does not compile.
@@ -96,6 +130,7 @@ func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 		return "", err
 	}
 	cmd := exec.CommandContext(ctx, binary, "-sqlite", "0", "-seeds", fmt.Sprint(b.Seeds), "-shrink=false")
+	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // RunBugs runs others at the same time
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return "", nil
