@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -45,14 +46,21 @@ func cpu(pid int) time.Duration {
 }
 
 func children(pid int) []int {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	// Each thread lists the children that it started.
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil {
 		return nil
 	}
 	var list []int
-	for _, f := range strings.Fields(string(b)) {
-		if n, err := strconv.Atoi(f); err == nil {
-			list = append(list, n)
+	for _, thread := range threads {
+		b, err := os.ReadFile(thread)
+		if err != nil {
+			continue // it has ended
+		}
+		for _, f := range strings.Fields(string(b)) {
+			if n, err := strconv.Atoi(f); err == nil {
+				list = append(list, n)
+			}
 		}
 	}
 	return list
@@ -121,3 +129,6 @@ func LoadAverage() string {
 	one, _, _ := strings.Cut(string(text), " ")
 	return one
 }
+
+// Own returns the processor time of a process without its children that still run.
+func Own(pid int) time.Duration { return cpu(pid) }
