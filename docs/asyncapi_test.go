@@ -399,9 +399,9 @@ func TestAsyncAPI_ProgramsReadAnswerExamples(t *testing.T) {
 		t.Fatal(err)
 	}
 	each("worker.worker-1.report", "ReportsAnswer", func() error {
-		verdicts, drop, err := link.Report(ctx, make([]model.Report, 2))
-		if err == nil && (verdicts[0] != nil || verdicts[1].Code != model.CodeConflict || len(drop) != 1 || drop[0].Attempt == 0) {
-			err = fmt.Errorf("read as %v, %v", verdicts, drop)
+		a, err := link.Report(ctx, make([]model.Report, 2))
+		if err == nil && (a.Verdicts[0] != nil || a.Verdicts[1].Code != model.CodeConflict || len(a.Drop) != 1 || a.Drop[0].Attempt == 0) {
+			err = fmt.Errorf("read as %+v", a)
 		}
 		return err
 	})

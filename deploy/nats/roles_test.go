@@ -81,16 +81,14 @@ func TestRoles_PermittedActionsWork(t *testing.T) {
 	}
 	assigned := make(chan model.Assignment, 16)
 	dropped := make(chan model.Drop, 16)
-	unlisten, err := node.Listen(
-		func(list []model.Assignment) {
-			for _, a := range list {
-				assigned <- a
-			}
-		}, func(list []model.Drop) {
-			for _, d := range list {
-				dropped <- d
-			}
-		})
+	unlisten, err := node.Listen(func(c *model.Command) {
+		for _, a := range c.Assign {
+			assigned <- a
+		}
+		for _, d := range c.Drop {
+			dropped <- d
+		}
+	}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,9 +106,9 @@ func TestRoles_PermittedActionsWork(t *testing.T) {
 		t.Fatalf("the worker was assigned %s", a.Task.ID)
 	}
 	for _, status := range []model.ReportStatus{model.ReportDownloading, model.ReportCompleted} {
-		verdicts, _, err := node.Report(ctx, []model.Report{{ID: task.ID, Attempt: a.Attempt, Status: status, Progress: 50}})
-		if err != nil || verdicts[0] != nil {
-			t.Fatalf("the worker's report: %v %v", verdicts, err)
+		answer, err := node.Report(ctx, []model.Report{{ID: task.ID, Attempt: a.Attempt, Status: status, Progress: 50}})
+		if err != nil || answer.Verdicts[0] != nil {
+			t.Fatalf("the worker's report: %+v %v", answer, err)
 		}
 	}
 	for got := model.Status(""); got != model.StatusCompleted; {

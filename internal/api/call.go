@@ -119,6 +119,9 @@ func (c *call) send(pack func(room int) Reply) {
 	var last *model.Error
 	c.via.Send(func(room int) Reply {
 		r := pack(room)
+		if !c.service.lease.Held() {
+			r = refuse(wire.ErrNotLeader)
+		}
 		last = r.Err
 		return r
 	})

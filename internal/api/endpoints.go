@@ -353,7 +353,7 @@ func (c *call) status() {
 			return errorReply(err)
 		}
 		now := *status
-		now.Version, now.Role = c.service.version, model.RoleAlone
+		now.Version, now.Role, now.Term = c.service.version, roleOf(c.service.lease), c.service.lease.Term()
 		return answer(&now)
 	})
 }

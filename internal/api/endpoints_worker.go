@@ -28,6 +28,7 @@ func (c *call) heartbeat() {
 
 // reportsBody is the answer to many reports.
 type reportsBody struct {
+	Term    int64               `json:"term,omitempty"`
 	Results []wire.ReportResult `json:"results"`
 	Drop    []model.Drop        `json:"drop,omitempty"`
 }
@@ -38,7 +39,7 @@ func (c *call) report() {
 		c.reply(refuse(err))
 		return
 	}
-	body := reportsBody{Results: make([]wire.ReportResult, len(list))}
+	body := reportsBody{Term: c.service.lease.Term(), Results: make([]wire.ReportResult, len(list))}
 	var ops []engine.Event
 	var at []int
 	for i, one := range list {
@@ -64,18 +65,19 @@ func (c *call) report() {
 	})
 }
 
-// oneReport answers a single report: {}, or the error and what to drop.
+// oneReport answers a single report: the error and what to drop, or neither.
 func oneReport(body reportsBody) Reply {
 	err := body.Results[0].Error
-	if err == nil && len(body.Drop) == 0 {
+	if err == nil && len(body.Drop) == 0 && body.Term == 0 {
 		return Reply{Body: []byte("{}")}
 	}
 	if err == nil {
 		return answer(struct {
-			Drop []model.Drop `json:"drop"`
-		}{body.Drop})
+			Term int64        `json:"term,omitempty"`
+			Drop []model.Drop `json:"drop,omitempty"`
+		}{body.Term, body.Drop})
 	}
-	r := answer(wire.ErrorBody{Error: err, Drop: body.Drop})
+	r := answer(wire.ErrorBody{Error: err, Term: body.Term, Drop: body.Drop})
 	if r.Err == nil {
 		r.Err = err
 	}

@@ -58,7 +58,7 @@ func heartbeatReply(a *model.HeartbeatAnswer, room int) Reply {
 	if whole.Err != nil || len(whole.Body) <= room {
 		return whole
 	}
-	short := model.HeartbeatAnswer{HeartbeatInterval: a.HeartbeatInterval}
+	short := model.HeartbeatAnswer{HeartbeatInterval: a.HeartbeatInterval, Term: a.Term}
 	left := room - len(wire.MustEncode(&short)) - len(`"drop":[],"forget":[],"assign":[],`)
 	for _, d := range a.Drop {
 		if left -= len(wire.MustEncode(d)) + 1; left < 0 {

@@ -24,6 +24,9 @@ const (
 
 // Options configure a service.
 type Options struct {
+	// Lease is the leadership under which the requests are answered; nil: the dispatcher
+	// has no standbys. When it is no longer held, every answer is [wire.ErrNotLeader].
+	Lease Lease
 	// Version is that of the dispatcher, for status.
 	Version string
 	// ClientRate is how many tasks a second each client may submit; 0 is no limit.
@@ -57,6 +60,7 @@ type Service struct {
 	logLevel     *slog.LevelVar
 	deadLetters  DeadLetters
 	version      string
+	lease        Lease
 
 	limiter  *limiter
 	refusals *refusalThrottle
@@ -67,12 +71,35 @@ type Service struct {
 	pool     sync.WaitGroup
 }
 
+// Lease is the right to decide, which one dispatcher of several has.
+type Lease interface {
+	// Term returns the number of this leadership; 0: there are no standbys.
+	Term() int64
+	// Held reports whether no other dispatcher can lead now.
+	Held() bool
+}
+
+// alone is the lease of a dispatcher without standbys.
+type alone struct{}
+
+func (alone) Term() int64 { return 0 }
+func (alone) Held() bool  { return true }
+
+// roleOf returns the role of a dispatcher that answers requests.
+func roleOf(l Lease) string {
+	if l == (alone{}) {
+		return model.RoleAlone
+	}
+	return model.RoleLeader
+}
+
 // New starts the readers of a service.
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
+		lease:   cmp.Or[Lease](o.Lease, alone{}),
 		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
 	}
 	if s.observe == nil {
@@ -81,7 +108,7 @@ func New(backend Backend, o Options) *Service {
 	if s.rejected == nil {
 		s.rejected = func(model.Code) {}
 	}
-	s.transfers = transfer.NewSessions(backend, logger)
+	s.transfers = transfer.NewSessions(backend, s.lease.Term(), logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	for range readers {
 		s.pool.Go(func() {

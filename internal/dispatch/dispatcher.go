@@ -14,15 +14,34 @@ import (
 // Outbox takes what leaves after a commit. Its methods do not block for long; what
 // they cannot send is lost without harm, because the next heartbeat answer repeats it.
 type Outbox interface {
-	Assign(worker string, assignments []model.Assignment)
-	Drop(worker string, drops []model.Drop)
-	RequestHeartbeat(worker string) // asks for a heartbeat now
+	// The first three are commands: term is that of the leader, 0 without standbys.
+
+	Assign(worker string, term int64, assignments []model.Assignment)
+	Drop(worker string, term int64, drops []model.Drop)
+	RequestHeartbeat(worker string, term int64) // asks for a heartbeat now
+
 	TaskEvent(ev *model.TaskEvent)
 	Progress(ev *model.ProgressEvent)
 	WorkerEvent(ev *model.WorkerEvent)
 }
 
-// Config is what a [Dispatcher] is made of. Every field but Retention and Metrics is needed.
+// Lease is the leadership of one dispatcher among several at one store.
+type Lease interface {
+	// Term returns its number, which is greater than 0 and never changes.
+	Term() int64
+	// Held reports whether no other dispatcher can lead now. After false it never
+	// returns true again.
+	Held() bool
+}
+
+// alone is the lease of a dispatcher with a store of its own.
+type alone struct{}
+
+func (alone) Term() int64 { return 0 }
+func (alone) Held() bool  { return true }
+
+// Config is what a [Dispatcher] is made of. Every field but Retention, Lease and Metrics is
+// needed.
 type Config struct {
 	Engine    engine.Config
 	Retention Retention
@@ -30,6 +49,7 @@ type Config struct {
 	Outbox    Outbox
 	Connected func() bool // whether heartbeats can arrive now
 	Logger    *slog.Logger
+	Lease     Lease   // nil: no other dispatcher has the store
 	Metrics   Metrics // nil: nothing is counted
 }
 
@@ -81,17 +101,20 @@ func New(cfg Config) *Dispatcher {
 	if cfg.Metrics == nil {
 		cfg.Metrics = noMetrics{}
 	}
+	if cfg.Lease == nil {
+		cfg.Lease = alone{}
+	}
 	d := &Dispatcher{
 		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit), log: newOplog(cfg.Logger),
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
 		clock: machineClock(),
 	}
-	d.turn.onPanic = d.logPanic
+	d.turn.lease, d.turn.onPanic = cfg.Lease, d.logPanic
 	return d
 }
 
 // Ready reports whether writes are taken: not before the first load, nor after a
-// failed commit until one has succeeded again.
+// failed commit until one has succeeded again, nor after the end of the lease.
 func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 
 // Loads counts how often the state was loaded from the store. Who follows the events

@@ -65,8 +65,17 @@ func (s *gateStore) Commit(ctx context.Context, b *model.Batch) error {
 
 // sent is what left, in order.
 type sent struct {
-	mu    sync.Mutex
-	words []string
+	mu       sync.Mutex
+	words    []string
+	withTerm bool // the commands are said with their term
+}
+
+// in is the end of the words of a command.
+func (s *sent) in(term int64) string {
+	if !s.withTerm {
+		return ""
+	}
+	return fmt.Sprintf(" in %d", term)
 }
 
 func (s *sent) say(format string, args ...any) {
@@ -75,19 +84,21 @@ func (s *sent) say(format string, args ...any) {
 	s.words = append(s.words, fmt.Sprintf(format, args...))
 }
 
-func (s *sent) Assign(worker string, list []model.Assignment) {
+func (s *sent) Assign(worker string, term int64, list []model.Assignment) {
 	for _, a := range list {
-		s.say("assign %s#%d %s to %s", a.Task.ID, a.Attempt, a.Task.URL, worker)
+		s.say("assign %s#%d %s to %s%s", a.Task.ID, a.Attempt, a.Task.URL, worker, s.in(term))
 	}
 }
 
-func (s *sent) Drop(worker string, list []model.Drop) {
+func (s *sent) Drop(worker string, term int64, list []model.Drop) {
 	for _, d := range list {
-		s.say("drop %s#%d from %s", d.ID, d.Attempt, worker)
+		s.say("drop %s#%d from %s%s", d.ID, d.Attempt, worker, s.in(term))
 	}
 }
 
-func (s *sent) RequestHeartbeat(worker string) { s.say("nudge %s", worker) }
+func (s *sent) RequestHeartbeat(worker string, term int64) {
+	s.say("nudge %s%s", worker, s.in(term))
+}
 
 func (s *sent) TaskEvent(ev *model.TaskEvent) { s.say("%s is %s", ev.ID, ev.Status) }
 
@@ -109,9 +120,13 @@ func start(t *testing.T, store *gateStore) *fixture {
 	return f
 }
 
-// newFixture is start without the loop; round is the store, or one round it.
+// newFixture is start without the loop; round is the store, or one round it. nil means the
+// store.
 func newFixture(t *testing.T, store *gateStore, round ReadStore) *fixture {
 	f := &fixture{t: t, store: store, sent: &sent{}}
+	if round == nil {
+		round = store
+	}
 	f.Dispatcher = New(Config{
 		Engine: engine.Config{
 			MaxAttempts: 4, MaxLosses: 5, RetryBase: model.Seconds(5), RetryDelay: model.Seconds(300),

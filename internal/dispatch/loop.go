@@ -84,6 +84,9 @@ func (l *loop) serve(ctx context.Context) {
 	if len(l.batch.events) == 0 && !l.unplaced {
 		return
 	}
+	if !l.cfg.Lease.Held() {
+		l.depose()
+	}
 	if !l.turn.Loaded() && l.modes.mayLoad(now.Steady) { // frozen, too: reads need the engine
 		l.load(ctx)
 	}
@@ -91,7 +94,7 @@ func (l *loop) serve(ctx context.Context) {
 	case modeBackingOff:
 		l.modes.noteRefused()
 		fallthrough
-	case modeFrozen, modeLoading:
+	case modeFrozen, modeLoading, modeDeposed:
 		l.serveReads(why)
 		return
 	}
@@ -199,8 +202,13 @@ func (l *loop) executeEach(ctx context.Context, now engine.Clock, connected bool
 
 // fail notes a failed turn. If the commit failed, whether it was written is not
 // known: the engine is loaded again, once, and writes are refused for a while. An
-// event that panicked tells nothing about the store.
+// event that panicked tells nothing about the store. After the end of the lease nothing
+// is loaded: another dispatcher may write.
 func (l *loop) fail(ctx context.Context, err error, events []engine.Event) {
+	if !l.cfg.Lease.Held() {
+		l.depose()
+		return
+	}
 	var p *panicError
 	switch {
 	case !errors.As(err, &p):
@@ -217,6 +225,17 @@ func (l *loop) fail(ctx context.Context, err error, events []engine.Event) {
 	if !l.turn.Loaded() {
 		l.load(ctx)
 	}
+}
+
+// depose ends the service: another dispatcher may lead. It is done once.
+func (l *loop) depose() {
+	if l.modes.deposed {
+		return
+	}
+	l.ready.Store(false)
+	l.turn.unload() // queries would be answered from it
+	l.modes.depose()
+	l.cfg.Logger.Warn("this dispatcher no longer leads; every request is refused", "term", l.cfg.Lease.Term())
 }
 
 // backOff refuses writes for a time that doubles from failure to failure.
@@ -254,6 +273,8 @@ func (l *loop) load(ctx context.Context) {
 	switch {
 	case ctx.Err() != nil: // stopped meanwhile
 		l.modes.stop()
+	case !l.cfg.Lease.Held():
+		l.depose()
 	case err != nil:
 		l.backOff(model.Errorf(model.CodeUnavailable, "the store is not available now: try again"))
 		l.cfg.Logger.Error("the store cannot be read; trying again", "error", err)
@@ -263,7 +284,7 @@ func (l *loop) load(ctx context.Context) {
 			l.ready.Store(true)
 		}
 		for _, w := range l.turn.engine.UnconfirmedWorkers() {
-			l.cfg.Outbox.RequestHeartbeat(w)
+			l.cfg.Outbox.RequestHeartbeat(w, l.cfg.Lease.Term())
 		}
 		l.noteFigures(l.clock())
 		l.cfg.Logger.Debug("loaded the live tasks from the store", "took", time.Since(start))
@@ -333,12 +354,13 @@ func (l *loop) publish(out *Outcome) {
 }
 
 func (l *loop) send(out *Outcome) {
+	term := l.cfg.Lease.Term()
 	for _, c := range out.Commands {
 		if len(c.Assign) > 0 {
-			l.cfg.Outbox.Assign(c.Worker, c.Assign)
+			l.cfg.Outbox.Assign(c.Worker, term, c.Assign)
 		}
 		if len(c.Drop) > 0 {
-			l.cfg.Outbox.Drop(c.Worker, c.Drop)
+			l.cfg.Outbox.Drop(c.Worker, term, c.Drop)
 		}
 	}
 	for i := range out.Tasks {
@@ -353,7 +375,7 @@ func (l *loop) send(out *Outcome) {
 		l.cfg.Outbox.WorkerEvent(&out.Workers[i])
 	}
 	for _, name := range out.Ask {
-		l.cfg.Outbox.RequestHeartbeat(name)
+		l.cfg.Outbox.RequestHeartbeat(name, term)
 	}
 	for i, n := range out.Notes {
 		if i == maxNotes {

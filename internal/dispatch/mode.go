@@ -13,18 +13,21 @@ const (
 	modeLoading                // the engine does not match the store: everything is refused
 	modeBackingOff             // a commit or a load failed: writes are refused for a while
 	modeFrozen                 // a final snapshot was taken: writes are refused until a thaw
+	modeDeposed                // another dispatcher may lead: everything is refused until the end
 )
 
 // modes is the state from which the mode follows. It outlives the engine: a reload
 // changes none of it. Its methods are the transitions:
 //
 //	from                 transition   to
+//	any                  depose       deposed, for good
 //	any                  backOff      backing off, until retryAt
 //	backing off          endBackoff   serving, or loading without an engine
 //	any                  noteWritten  the same; the next failure waits shortly again
 //	serving, backing off freeze       frozen
 //	frozen               thaw         the mode that it was frozen in
 type modes struct {
+	deposed   bool         // the lease has ended
 	frozen    *model.Error // why writes are refused, nil = they are not; see Freeze
 	frozenBy  int64        // the number of the freeze in force
 	failures  int          // commits and loads that failed in a row
@@ -38,6 +41,8 @@ type modes struct {
 // at returns the mode and the error for what it refuses.
 func (m *modes) at(now model.Time, loaded bool) (mode, *model.Error) {
 	switch {
+	case m.deposed:
+		return modeDeposed, errNotLeader
 	case m.frozen != nil:
 		return modeFrozen, m.frozen
 	case now < m.retryAt:
@@ -49,17 +54,23 @@ func (m *modes) at(now model.Time, loaded bool) (mode, *model.Error) {
 }
 
 func (m *modes) reason() *model.Error {
-	if m.lastError == nil {
+	switch {
+	case m.deposed:
+		return errNotLeader
+	case m.lastError == nil:
 		return errNotLoaded
 	}
 	return m.lastError
 }
 
 // isHealthy reports whether no commit or load has failed since the last success.
-func (m *modes) isHealthy() bool { return m.failures == 0 }
+func (m *modes) isHealthy() bool { return m.failures == 0 && !m.deposed }
 
 // mayLoad reports whether an engine that is missing may be loaded now.
-func (m *modes) mayLoad(now model.Time) bool { return now >= m.retryAt }
+func (m *modes) mayLoad(now model.Time) bool { return now >= m.retryAt && !m.deposed }
+
+// depose refuses everything: another dispatcher may lead now.
+func (m *modes) depose() { m.deposed = true }
 
 // backOff refuses writes for a time that doubles from failure to failure.
 func (m *modes) backOff(now model.Time, why *model.Error) {
@@ -111,5 +122,6 @@ func (m *modes) thaw(upTo int64) {
 
 var (
 	errNotLoaded = model.Errorf(model.CodeUnavailable, "the store is not loaded yet: try again")
+	errNotLeader = model.Errorf(model.CodeUnavailable, "this dispatcher no longer leads; whether this was done is not known; try again")
 	errStopping  = model.Errorf(model.CodeUnavailable, "the dispatcher stops: try again")
 )

@@ -26,6 +26,7 @@ type Store interface {
 type Turn struct {
 	cfg     engine.Config
 	store   Store
+	lease   Lease
 	engine  *engine.Engine // nil after a failed commit, until Load
 	onPanic func(text string, bug *panicError, args ...any)
 
@@ -40,7 +41,7 @@ type Turn struct {
 // NewTurn returns a turn that must be loaded before its first use.
 func NewTurn(cfg engine.Config, store Store) *Turn {
 	return &Turn{
-		cfg: cfg, store: store, onPanic: func(string, *panicError, ...any) {},
+		cfg: cfg, store: store, lease: alone{}, onPanic: func(string, *panicError, ...any) {},
 		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, unloadable: make(map[string]struct{}),
 	}
 }
@@ -98,6 +99,10 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	at = -1
 	plan := t.engine.Plan()
 	if !plan.Batch.Empty() {
+		if !t.lease.Held() {
+			t.engine = nil
+			return nil, errNotLeader
+		}
 		t.unresolved = imported(events)
 		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
 			t.engine = nil
@@ -107,6 +112,9 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	t.committed(&plan)
 	out = t.fillAll(ctx, known.Tasks, answers, &plan)
 	out.Committed, out.Facts = !plan.Batch.Empty(), plan.Facts
+	if !t.lease.Held() { // the fence of the store has let the commit pass: it is true, but another may lead now
+		return nil, errNotLeader
+	}
 	return out, nil
 }
 
@@ -212,7 +220,7 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 		a := &answers[i]
 		a.Task = rows.get(a.TaskID)
 		if a.Heartbeat != nil {
-			a.Heartbeat.Assign = rows.assignments(a.Assign)
+			a.Heartbeat.Term, a.Heartbeat.Assign = t.lease.Term(), rows.assignments(a.Assign)
 		}
 	}
 	out.Commands = rows.commands(plan)

@@ -103,11 +103,11 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
 	got := make(chan string, 256)
-	stop, err := link(t, testbus.Open(t, s.ClientURL())).Listen(func(list []model.Assignment) {
-		for _, a := range list {
+	stop, err := link(t, testbus.Open(t, s.ClientURL())).Listen(func(c *model.Command) {
+		for _, a := range c.Assign {
 			got <- a.Task.ID
 		}
-	}, func([]model.Drop) {})
+	}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,8 +118,8 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 	for n := range 200 {
 		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", n), URL: "http://h/" + strings.Repeat("x", 1000)}}, Attempt: 1})
 	}
-	p.Assign("w1", list)
-	p.Assign("w1", list[:1])
+	p.Assign("w1", 0, list)
+	p.Assign("w1", 0, list[:1])
 	seen := make(map[string]int)
 	for len(seen) < len(list) || seen["t0"] < 2 {
 		seen[testbed.Receive(t, got)]++
@@ -159,8 +159,8 @@ func TestWorkerLink_LowersItsMessagesToNewMaxPayload(t *testing.T) {
 		}
 		at += len(h.Tasks)
 	}
-	verdicts, _, err := l.Report(testbed.Context(t), reports)
-	if err != nil || len(verdicts) != len(reports) {
-		t.Errorf("reports: %d verdicts, %v", len(verdicts), err)
+	answer, err := l.Report(testbed.Context(t), reports)
+	if err != nil || len(answer.Verdicts) != len(reports) {
+		t.Errorf("reports: %+v, %v", answer, err)
 	}
 }

@@ -139,9 +139,9 @@ func TestPublisher_WithoutInterestSkipsEventsOnly(t *testing.T) {
 	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusQueued})
 	p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
 	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOnline})
-	p.Assign("w1", []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}})
-	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1}})
-	p.RequestHeartbeat("w1")
+	p.Assign("w1", 0, []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}})
+	p.Drop("w1", 0, []model.Drop{{ID: "t1", Attempt: 1}})
+	p.RequestHeartbeat("w1", 0)
 	if err := p.Close(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}

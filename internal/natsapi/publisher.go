@@ -57,24 +57,24 @@ func (p *Publisher) Close(ctx context.Context) error {
 	return nil
 }
 
-// Assign sends a worker its assignments. The command asks for no reply: the worker's
+// Assign sends a worker its assignments, with the term of the leader. The command asks for no reply: the worker's
 // next heartbeat confirms it.
-func (p *Publisher) Assign(worker string, list []model.Assignment) {
-	sendList(p, p.subjects.Assign(worker), "assign", list)
+func (p *Publisher) Assign(worker string, term int64, list []model.Assignment) {
+	sendList(p, p.subjects.Assign(worker), "assign", term, list)
 }
 
 // RequestHeartbeat asks a worker for a heartbeat now: it sends an empty list of
 // assignments. The dispatcher calls it after its start, because it assigns nothing to a
 // worker before a heartbeat, and after an outage, when its answers may have been lost.
-func (p *Publisher) RequestHeartbeat(worker string) {
+func (p *Publisher) RequestHeartbeat(worker string, term int64) {
 	p.put(p.subjects.Assign(worker), func(nc *nats.Conn, subject string) (int, error) {
-		return 0, nc.Publish(subject, wire.Object("assign", nil, nil))
+		return 0, nc.Publish(subject, wire.Command("assign", nil, term))
 	})
 }
 
 // Drop orders a worker to stop assignments.
-func (p *Publisher) Drop(worker string, list []model.Drop) {
-	sendList(p, p.subjects.Drop(worker), "drop", list)
+func (p *Publisher) Drop(worker string, term int64, list []model.Drop) {
+	sendList(p, p.subjects.Drop(worker), "drop", term, list)
 }
 
 // TaskEvent publishes the new status of a task. A result that is too long for a message
@@ -120,7 +120,7 @@ func (p *Publisher) encodeOne(v any) sendFunc {
 }
 
 // sendList splits a list into as many messages as needed.
-func sendList[T any](p *Publisher, subject, key string, list []T) {
+func sendList[T any](p *Publisher, subject, key string, term int64, list []T) {
 	if len(list) == 0 {
 		return
 	}
@@ -133,7 +133,7 @@ func sendList[T any](p *Publisher, subject, key string, list []T) {
 		}
 		lists, skipped := wire.Chunks(parts, wire.MaxBody(nc))
 		for _, l := range lists {
-			body := wire.Object(key, l, nil)
+			body := wire.Command(key, l, term)
 			size = max(size, len(body))
 			if err := nc.Publish(subject, body); err != nil {
 				return size, err

@@ -77,10 +77,11 @@ func TestWorkerLink_SplitsReportsIntoMessages(t *testing.T) {
 	for j := range reports[2].Result.Files {
 		reports[2].Result.Files[j].Path = strings.Repeat("y", 3000) // 2.7 MB alone
 	}
-	verdicts, drop, err := link(t, testbus.Open(t, w.server.ClientURL())).Report(testbed.Context(t), reports)
+	answer, err := link(t, testbus.Open(t, w.server.ClientURL())).Report(testbed.Context(t), reports)
 	if err != nil {
 		t.Fatal(err)
 	}
+	verdicts, drop := answer.Verdicts, answer.Drop
 	for i, v := range verdicts {
 		want := model.Code(0)
 		switch {
@@ -284,7 +285,14 @@ func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 	conn := testbus.Open(t, s.ClientURL())
 	nc := conn.Current()
 	assigned, dropped := make(chan []model.Assignment, 100), make(chan []model.Drop, 100)
-	stop, err := link(t, conn).Listen(func(a []model.Assignment) { assigned <- a }, func(d []model.Drop) { dropped <- d })
+	terms := make(chan int64, 100)
+	stop, err := link(t, conn).Listen(func(c *model.Command) {
+		if terms <- c.Term; c.Assign != nil {
+			assigned <- c.Assign
+			return
+		}
+		dropped <- c.Drop
+	}, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,9 +305,9 @@ func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 		list = append(list, model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, 100_000)}}, Attempt: 1})
 	}
 	huge := model.Assignment{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "huge", Torrent: make([]byte, 2<<20)}}, Attempt: 1}
-	p.Assign("w1", slices.Insert(slices.Clone(list), 7, huge))
-	p.Assign("w2", list[:1])
-	p.Assign("w1", nil)
+	p.Assign("w1", 0, slices.Insert(slices.Clone(list), 7, huge))
+	p.Assign("w2", 0, list[:1])
+	p.Assign("w1", 0, nil)
 	var got []string
 	messages := 0
 	for len(got) < len(list) {
@@ -311,9 +319,14 @@ func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 	if got[0] != "t0" || got[29] != "t29" || messages != 5 {
 		t.Errorf("%d messages: %v", messages, got)
 	}
-	p.Drop("w1", []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
+	p.Drop("w1", 7, []model.Drop{{ID: "t1", Attempt: 1, Reason: model.DropPaused}})
 	if d := testbed.Receive(t, dropped); d[0].ID != "t1" || d[0].Reason != model.DropPaused {
 		t.Errorf("got %v", d)
+	}
+	for want := range 6 { // five messages of assignments without a term, and the drop
+		if term := testbed.Receive(t, terms); term != int64(want/5*7) {
+			t.Errorf("message %d has term %d", want, term)
+		}
 	}
 
 	m, err := nc.Request(wire.Subjects{Prefix: wire.DefaultPrefix}.Drop("w1"), []byte(`{"drop":[{"id":"t2","attempt":1}]}`), testbed.Patience)
@@ -328,12 +341,12 @@ func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	p.Drop("w1", []model.Drop{{ID: "t3", Attempt: 1}})
+	p.Drop("w1", 0, []model.Drop{{ID: "t3", Attempt: 1}})
 	if d := testbed.Receive(t, dropped); d[0].ID != "t3" {
 		t.Errorf("after broken commands came %v", d)
 	}
 	stop()
-	p.Drop("w1", []model.Drop{{ID: "t4", Attempt: 1}})
+	p.Drop("w1", 0, []model.Drop{{ID: "t4", Attempt: 1}})
 	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func (w slowWriter) Put(ctx context.Context, records []repo.Record) (repo.PutSta
 func newSlowTransfers(t *testing.T) (*Sessions, *slowTransfers) {
 	t.Helper()
 	s := &slowTransfers{memoryTransfers: memoryTransfers{Store: memory.New()}, asked: make(chan struct{}, 64), ready: make(chan struct{})}
-	x := NewSessions(s, slog.New(slog.DiscardHandler))
+	x := NewSessions(s, 0, slog.New(slog.DiscardHandler))
 	x.replaceableAfter = time.Hour
 	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, s

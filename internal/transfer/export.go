@@ -26,6 +26,7 @@ type ExportRequest struct {
 
 type exportAnswer struct {
 	Export string       `json:"export,omitempty"`
+	Term   int64        `json:"term,omitempty"` // of the leader whose store it is
 	Counts model.Counts `json:"counts,omitempty"`
 }
 
@@ -102,7 +103,7 @@ func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 		if !t.attachSnapshot(id, x, snap) { // the service stops
 			return nil, errors.Join(wire.ErrStopping, snap.Close())
 		}
-		return exportAnswer{Export: id, Counts: counts}, nil
+		return exportAnswer{Export: id, Term: t.term, Counts: counts}, nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -40,6 +40,7 @@ const (
 type Sessions struct {
 	backend          Backend
 	logger           *slog.Logger
+	term             int64
 	replaceableAfter time.Duration
 	mu               sync.Mutex
 	exports          map[string]*exportSession
@@ -91,10 +92,11 @@ func (t *Sessions) track(u *session) (end func()) {
 // idleFor reports whether there was no request for that time.
 func (u *session) idleFor(d time.Duration) bool { return u.busy == 0 && time.Since(u.last) >= d }
 
-// NewSessions returns the sessions of a backend; end them with Close.
-func NewSessions(b Backend, logger *slog.Logger) *Sessions {
+// NewSessions returns the sessions of a backend, in the term of its leader, 0 without
+// standbys; end them with Close.
+func NewSessions(b Backend, term int64, logger *slog.Logger) *Sessions {
 	return &Sessions{
-		backend: b, logger: logger, replaceableAfter: replaceAfter,
+		backend: b, term: term, logger: logger, replaceableAfter: replaceAfter,
 		exports: make(map[string]*exportSession), imports: make(map[string]*importSession),
 	}
 }

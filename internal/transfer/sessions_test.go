@@ -38,7 +38,7 @@ func (m *memoryTransfers) Begin(ctx context.Context, o repo.CopyOptions) (repo.W
 func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTransfers, *bytes.Buffer) {
 	t.Helper()
 	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
-	x := NewSessions(m, slog.New(slog.NewTextHandler(log, nil)))
+	x := NewSessions(m, 0, slog.New(slog.NewTextHandler(log, nil)))
 	x.replaceableAfter = gone
 	t.Cleanup(func() { x.Close(context.Background()) })
 	return x, m, log

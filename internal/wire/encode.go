@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -53,6 +54,7 @@ func MustEncode(v any) []byte {
 // ErrorBody is the body of an error response.
 type ErrorBody struct {
 	Error *model.Error `json:"error"`
+	Term  int64        `json:"term,omitempty"` // beside drops: of the leader
 	Drop  []model.Drop `json:"drop,omitempty"`
 }
 
@@ -98,6 +100,16 @@ func Chunks(parts [][]byte, room int) (lists [][][]byte, skipped int) {
 	return lists, skipped
 }
 
+// Command writes a command to a worker: {"key":[parts]} and, of a leader with standbys,
+// its term.
+func Command(key string, parts [][]byte, term int64) []byte {
+	b := Object(key, parts, nil)
+	if term == 0 {
+		return b
+	}
+	return append(strconv.AppendInt(append(b[:len(b)-1], `,"term":`...), term, 10), '}')
+}
+
 // Object writes {"key":[parts]} and, where next is not nil, ,"next":"…".
 func Object(key string, parts [][]byte, next *string) []byte {
 	var b bytes.Buffer
@@ -119,6 +131,9 @@ type ReportResult struct {
 
 // ErrNoAnswer is the error of a backend that gave no answer.
 var ErrNoAnswer = model.Errorf(model.CodeInternal, "the dispatcher gave no answer")
+
+// ErrNotLeader answers requests of a leader that was deposed, or may have been.
+var ErrNotLeader = model.Errorf(model.CodeUnavailable, "this dispatcher no longer leads; whether this was done is not known; try again")
 
 // ErrStopping answers requests while the dispatcher stops.
 var ErrStopping = model.Errorf(model.CodeUnavailable, "the dispatcher is stopping; try again")

@@ -22,8 +22,8 @@ type link struct {
 	mu      sync.Mutex
 	beats   []*model.Heartbeat
 	reports [][]model.Report
-	assign  func([]model.Assignment)
-	drop    func([]model.Drop)
+	term    int64 // of the dispatcher
+	command func(*model.Command)
 
 	beat   func(*model.Heartbeat) (*model.HeartbeatAnswer, error)
 	report func([]model.Report) ([]*model.Error, []model.Drop, error)
@@ -36,25 +36,30 @@ func (l *link) Heartbeat(_ context.Context, h *model.Heartbeat) (*model.Heartbea
 	if l.beat != nil {
 		return l.beat(h)
 	}
-	return &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(5)}, nil
+	return &model.HeartbeatAnswer{HeartbeatInterval: model.Seconds(5), Term: l.term}, nil
 }
 
-func (l *link) Report(_ context.Context, reports []model.Report) ([]*model.Error, []model.Drop, error) {
+func (l *link) Report(_ context.Context, reports []model.Report) (*model.ReportAnswer, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.reports = append(l.reports, reports)
 	if l.report != nil {
-		return l.report(reports)
+		verdicts, drop, err := l.report(reports)
+		return &model.ReportAnswer{Term: l.term, Verdicts: verdicts, Drop: drop}, err
 	}
-	return make([]*model.Error, len(reports)), nil, nil
+	return &model.ReportAnswer{Term: l.term, Verdicts: make([]*model.Error, len(reports))}, nil
 }
 
 func (l *link) Reachable(context.Context) error { return nil }
 
-func (l *link) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (func(), error) {
-	l.assign, l.drop = assign, drop
+func (l *link) Listen(command func(*model.Command), _ func()) (func(), error) {
+	l.command = command
 	return func() {}, nil
 }
+
+// assign and drop send commands. An empty list of assignments asks for a heartbeat.
+func (l *link) assign(list []model.Assignment) { l.command(&model.Command{Term: l.term, Assign: list}) }
+func (l *link) drop(list []model.Drop)         { l.command(&model.Command{Term: l.term, Drop: list}) }
 
 func (l *link) with(change func()) {
 	l.mu.Lock()

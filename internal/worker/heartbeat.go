@@ -88,6 +88,9 @@ func (w *Worker) listTasks(state model.WorkerState) (list []model.Report, partia
 func (w *Worker) applyAnswer(a *model.HeartbeatAnswer, err error) {
 	now := time.Now()
 	w.heartbeatRunning = false
+	if err == nil && a != nil {
+		err = w.checkTerm(a.Term)
+	}
 	if err != nil || a == nil {
 		w.noteUnanswered(err, now)
 		return

@@ -15,15 +15,14 @@ type Link interface {
 	// dispatcher is a *model.Error: CodeConflict if another running instance has this
 	// worker's name.
 	Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.HeartbeatAnswer, error)
-	// Report sends at most model.MaxBatch reports. For each it returns nil (acknowledged)
-	// or the *model.Error that refused it, and the attempts to drop. After an error the
-	// outcome is unknown: send the reports again.
-	Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error)
+	// Report sends at most model.MaxBatch reports. After an error the outcome is unknown:
+	// send the reports again.
+	Report(ctx context.Context, reports []model.Report) (*model.ReportAnswer, error)
 	// Reachable returns nil if the NATS server is reachable now. It takes at most a
 	// second.
 	Reachable(ctx context.Context) error
-	// Listen calls assign and drop for the dispatcher's commands, one at a time, until
-	// stop is called. An empty list of assignments requests a heartbeat. A command is
-	// acknowledged when its function returns, so these must not block.
-	Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error)
+	// Listen calls command for the dispatcher's commands, one at a time, and reconnected
+	// after an outage of the connection, until stop is called. A command is acknowledged
+	// when its function returns, so these must not block.
+	Listen(command func(*model.Command), reconnected func()) (stop func(), err error)
 }

@@ -34,12 +34,6 @@ const (
 	commandBacklog       = 64               // commands; more are dropped, and the next heartbeat answer repeats them
 )
 
-// command is one message of the dispatcher; one of the two is set.
-type command struct {
-	assign []model.Assignment
-	drop   []model.Drop
-}
-
 // loop is the state that one goroutine owns.
 type loop struct {
 	tasks    map[string]*heldTask
@@ -67,6 +61,7 @@ type loop struct {
 	interval         time.Duration
 	seq              int64
 	heartbeatCursor  string // the last id of a partial heartbeat
+	term             int64  // the highest of a leader; see checkTerm
 	admitted         bool   // the dispatcher knows this instance; without that it accepts no task
 	nameTaken        bool   // another instance has the name, by the last answer
 	// earlyAssignments arrived before the answer that admits this worker.
@@ -248,12 +243,12 @@ func (w *Worker) scheduleHeartbeat() {
 	}
 }
 
-// onAssign and onDrop are called by the link. If the loop is far behind, a command is
-// lost: the next heartbeat answer repeats it.
-func (w *Worker) onAssign(list []model.Assignment) { w.enqueueCommand(command{assign: list}) }
-func (w *Worker) onDrop(list []model.Drop)         { w.enqueueCommand(command{drop: list}) }
+// onReconnected is called by the link.
+func (w *Worker) onReconnected() { w.onCommand(nil) }
 
-func (w *Worker) enqueueCommand(c command) {
+// onCommand is called by the link; nil stands for a new connection. If the loop is far
+// behind, a command is lost: the next heartbeat answer repeats it.
+func (w *Worker) onCommand(c *model.Command) {
 	select {
 	case w.commands <- c:
 	default:
@@ -261,13 +256,21 @@ func (w *Worker) enqueueCommand(c command) {
 	}
 }
 
-func (w *Worker) handleCommand(c command) {
-	if len(c.assign)+len(c.drop) == 0 {
+func (w *Worker) handleCommand(c *model.Command) {
+	if c == nil {
+		w.restartCalls()
+		return
+	}
+	if err := w.checkTerm(c.Term); err != nil {
+		w.warnThrottled(&w.linkLog, "a command was ignored", "error", err)
+		return
+	}
+	if len(c.Assign)+len(c.Drop) == 0 {
 		w.restartCalls()
 	}
-	w.assign(c.assign)
-	for i := range c.drop {
-		w.applyDrop(c.drop[i])
+	w.assign(c.Assign)
+	for i := range c.Drop {
+		w.applyDrop(c.Drop[i])
 	}
 }
 

@@ -84,11 +84,11 @@ func (w *Worker) startReport(now time.Time) {
 	}
 	w.reporting = true
 	w.startCall(callTimeout, &w.cancelReport, func(ctx context.Context) func() {
-		verdicts, drop, err := w.cfg.Link.Report(ctx, batch)
-		if err == nil && len(verdicts) != len(batch) {
+		answer, err := w.cfg.Link.Report(ctx, batch)
+		if err == nil && len(answer.Verdicts) != len(batch) {
 			err = errors.New("the answer has another number of verdicts")
 		}
-		return func() { w.applyVerdicts(batch, verdicts, drop, err) }
+		return func() { w.applyReportAnswer(batch, answer, err) }
 	})
 }
 
@@ -133,14 +133,14 @@ func (w *Worker) dueReports(now time.Time) []*heldTask {
 	return due
 }
 
-// applyVerdicts applies each verdict to its report. A report that was refused without a
-// drop is repeated later, or the next heartbeat resolves it. It does not delay other
+// applyReportAnswer applies each verdict to its report. A report that was refused without
+// a drop is repeated later, or the next heartbeat resolves it. It does not delay other
 // reports.
-func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, drop []model.Drop, err error) {
+func (w *Worker) applyReportAnswer(batch []model.Report, answer *model.ReportAnswer, err error) {
 	now := time.Now()
 	w.reporting = false
-	for i := range drop {
-		w.applyDrop(drop[i])
+	if err == nil {
+		err = w.checkTerm(answer.Term)
 	}
 	if err != nil {
 		for i := range batch {
@@ -152,11 +152,14 @@ func (w *Worker) applyVerdicts(batch []model.Report, verdicts []*model.Error, dr
 		w.warnThrottled(&w.linkLog, "reports are not answered; they are repeated", "error", err)
 		return
 	}
+	for i := range answer.Drop {
+		w.applyDrop(answer.Drop[i])
+	}
 	w.reportBackoff.Reset()
 	w.nextReport = now
 	for i := range batch {
 		h := w.reportedTask(&batch[i])
-		switch no := verdicts[i]; {
+		switch no := answer.Verdicts[i]; {
 		case h == nil:
 		case no != nil:
 			w.scheduleRetry(h, no, now)

@@ -111,7 +111,7 @@ type Worker struct {
 	free     func(ctx context.Context, path string) int64
 
 	ran      atomic.Bool
-	commands chan command
+	commands chan *model.Command
 	health   atomic.Pointer[sample]
 	loop
 }
@@ -128,7 +128,7 @@ func New(cfg Config) (*Worker, error) {
 		cfg:      cfg,
 		log:      cfg.Logger.With("worker", cfg.Name),
 		dirs:     make(map[string]*downloadDir),
-		commands: make(chan command, commandBacklog),
+		commands: make(chan *model.Command, commandBacklog),
 	}
 	if err := w.open(); err != nil {
 		w.close()
@@ -144,6 +144,9 @@ func (w *Worker) open() error {
 	main := w.dirs[""]
 	var err error
 	if w.instance, w.epoch, err = identity(main.root, w.log); err != nil {
+		return err
+	}
+	if w.term, err = readTerm(main.root, w.log); err != nil {
 		return err
 	}
 	if w.journal, err = openJournal(main.root, w.log); err != nil {
@@ -227,7 +230,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	side, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	w.startHealth(side)
-	unlisten, err := w.cfg.Link.Listen(w.onAssign, w.onDrop)
+	unlisten, err := w.cfg.Link.Listen(w.onCommand, w.onReconnected)
 	if err != nil {
 		return errors.Join(fmt.Errorf("worker: listening for commands: %w", err), w.engine.Close())
 	}

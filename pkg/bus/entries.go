@@ -11,6 +11,7 @@ import (
 // one.
 type heartbeatAnswer struct {
 	HeartbeatInterval model.Duration            `json:"heartbeat_interval"`
+	Term              int64                     `json:"term"`
 	Assign            entries[model.Assignment] `json:"assign"`
 	Drop              entries[model.Drop]       `json:"drop"`
 	Forget            entries[model.TaskRef]    `json:"forget"`

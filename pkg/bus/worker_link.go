@@ -51,7 +51,7 @@ func (l *WorkerLink) Heartbeat(ctx context.Context, h *model.Heartbeat) (*model.
 	}
 	l.warn("heartbeat", a.Assign.errs, a.Drop.errs, a.Forget.errs)
 	return &model.HeartbeatAnswer{
-		HeartbeatInterval: a.HeartbeatInterval, Assign: a.Assign.list, Drop: a.Drop.list, Forget: a.Forget.list,
+		HeartbeatInterval: a.HeartbeatInterval, Term: a.Term, Assign: a.Assign.list, Drop: a.Drop.list, Forget: a.Forget.list,
 	}, nil
 }
 
@@ -107,55 +107,61 @@ func encodeHeartbeat(h *model.Heartbeat, room int) ([]byte, error) {
 	return wire.Encode(h)
 }
 
-// Report sends reports, at most model.MaxBatch, in as many messages as needed. For each
-// it returns nil or the *model.Error that refused it, and the attempts to drop; a
-// report that cannot be sent is refused here. With an error as third result the outcome
-// is unknown: repeat all reports.
-func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (verdicts []*model.Error, drop []model.Drop, err error) {
+// Report sends reports, at most model.MaxBatch, in as many messages as needed. A report
+// that cannot be sent is refused here. The term of the answer is the lowest of the
+// messages. After an error the outcome is unknown: repeat all reports.
+func (l *WorkerLink) Report(ctx context.Context, reports []model.Report) (*model.ReportAnswer, error) {
 	nc := l.conn.Current()
 	room := wire.MaxBody(nc)
-	verdicts = make([]*model.Error, len(reports))
+	answer := &model.ReportAnswer{Verdicts: make([]*model.Error, len(reports))}
 	var parts [][]byte
 	var at []int // the index in reports of each part
 	for i := range reports {
 		part, err := encodeReport(&reports[i], room-1)
 		switch {
 		case err != nil:
-			verdicts[i] = model.Errorf(model.CodeInvalid, "the report cannot be written: %v", err).For(reports[i].ID)
+			answer.Verdicts[i] = model.Errorf(model.CodeInvalid, "the report cannot be written: %v", err).For(reports[i].ID)
 		case len(part)+1 > room:
-			verdicts[i] = model.Errorf(model.CodeTooLarge, "the report has %d bytes, more than one message", len(part)).For(reports[i].ID)
+			answer.Verdicts[i] = model.Errorf(model.CodeTooLarge, "the report has %d bytes, more than one message", len(part)).For(reports[i].ID)
 		default:
 			parts, at = append(parts, part), append(at, i)
 		}
 	}
 	lists, _ := wire.Chunks(parts, room) // each of them fits
-	for _, list := range lists {
-		results, dropped, err := l.reportOnce(ctx, nc, list)
+	for i, list := range lists {
+		one, err := l.reportOnce(ctx, nc, list)
 		if err != nil {
-			return nil, nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
+			return nil, fmt.Errorf("report of worker %s: %w", l.worker, err)
 		}
-		for n, r := range results {
-			verdicts[at[n]] = r.Error
+		for n, r := range one.Results {
+			answer.Verdicts[at[n]] = r.Error
 		}
-		at, drop = at[len(list):], append(drop, dropped...)
+		if i == 0 || one.Term < answer.Term {
+			answer.Term = one.Term
+		}
+		at, answer.Drop = at[len(list):], append(answer.Drop, one.Drop.list...)
 	}
-	return verdicts, drop, nil
+	return answer, nil
+}
+
+// reportsAnswer is the answer to one message with reports.
+type reportsAnswer struct {
+	Term    int64               `json:"term"`
+	Results []wire.ReportResult `json:"results"`
+	Drop    entries[model.Drop] `json:"drop"`
 }
 
 // reportOnce sends one message with reports.
-func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byte) ([]wire.ReportResult, []model.Drop, error) {
-	var a struct {
-		Results []wire.ReportResult `json:"results"`
-		Drop    entries[model.Drop] `json:"drop"`
-	}
+func (l *WorkerLink) reportOnce(ctx context.Context, nc *nats.Conn, list [][]byte) (*reportsAnswer, error) {
+	var a reportsAnswer
 	if err := wire.Ask(ctx, nc, l.request("report"), wire.Object("reports", list, nil), &a); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if len(a.Results) != len(list) {
-		return nil, nil, fmt.Errorf("%d reports got %d results", len(list), len(a.Results))
+		return nil, fmt.Errorf("%d reports got %d results", len(list), len(a.Results))
 	}
 	l.warn("report", a.Drop.errs)
-	return a.Results, a.Drop.list, nil
+	return &a, nil
 }
 
 // encodeReport encodes a report within room bytes; if the result is too long, some of
@@ -176,12 +182,11 @@ func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	return &short, b, err
 }
 
-// Listen calls assign and drop for the dispatcher's commands, one at a time, in order.
-// A command is acknowledged when its function returns. assign is also called with an
-// empty list when the connection is back after an outage: a heartbeat is due then. One
-// call may still begin or run while stop returns.
-func (l *WorkerLink) Listen(assign func([]model.Assignment), drop func([]model.Drop)) (stop func(), err error) {
-	c := &commands{link: l, assign: assign, drop: drop}
+// Listen calls command for the dispatcher's commands, one at a time, in order. A command
+// is acknowledged when it returns. It calls reconnected when the connection is back after
+// an outage: a heartbeat is due then. One call may still begin or run while stop returns.
+func (l *WorkerLink) Listen(command func(*model.Command), reconnected func()) (stop func(), err error) {
+	c := &commands{link: l, command: command, reconnected: reconnected}
 	attached := l.conn.Attach(c.subscribe)
 	stop = func() {
 		attached.Detach()
@@ -201,9 +206,9 @@ const listenTimeout = 5 * time.Second
 
 // commands is the subscription to a worker's commands.
 type commands struct {
-	link   *WorkerLink
-	assign func([]model.Assignment)
-	drop   func([]model.Drop)
+	link        *WorkerLink
+	command     func(*model.Command)
+	reconnected func()
 
 	mu      sync.Mutex
 	stopped bool
@@ -255,7 +260,7 @@ func (c *commands) watch(changes <-chan nats.Status) {
 // requestHeartbeat makes the worker send a heartbeat: commands may have been lost.
 func (c *commands) requestHeartbeat() {
 	if !c.hasStopped() {
-		c.assign(nil)
+		c.reconnected()
 	}
 }
 
@@ -270,7 +275,7 @@ func (c *commands) handle(m *nats.Msg) {
 		return
 	}
 	l := c.link
-	if err := l.command(m, c.assign, c.drop); err != nil {
+	if err := l.decodeCommand(m, c.command); err != nil {
 		l.unreadable.Warn("ignored a command", "worker", l.worker, "subject", m.Subject, "error", err)
 		return
 	}
@@ -291,29 +296,26 @@ func (c *commands) stop() {
 	}
 }
 
-func (l *WorkerLink) command(m *nats.Msg, assign func([]model.Assignment), drop func([]model.Drop)) error {
+// decodeCommand passes the command of a message on, unless it has no readable entry.
+func (l *WorkerLink) decodeCommand(m *nats.Msg, command func(*model.Command)) error {
+	var body struct {
+		Term   int64                     `json:"term"`
+		Assign entries[model.Assignment] `json:"assign"`
+		Drop   entries[model.Drop]       `json:"drop"`
+	}
+	if err := wire.Lenient(m.Data, &body); err != nil {
+		return err
+	}
 	switch m.Subject {
 	case l.subjects.Assign(l.worker):
-		var body struct {
-			Assign entries[model.Assignment] `json:"assign"`
-		}
-		if err := wire.Lenient(m.Data, &body); err != nil {
-			return err
-		}
 		l.warn("assign", body.Assign.errs)
 		if len(body.Assign.list) > 0 || len(body.Assign.errs) == 0 {
-			assign(body.Assign.list)
+			command(&model.Command{Term: body.Term, Assign: body.Assign.list})
 		}
 	case l.subjects.Drop(l.worker):
-		var body struct {
-			Drop entries[model.Drop] `json:"drop"`
-		}
-		if err := wire.Lenient(m.Data, &body); err != nil {
-			return err
-		}
 		l.warn("drop", body.Drop.errs)
 		if len(body.Drop.list) > 0 {
-			drop(body.Drop.list)
+			command(&model.Command{Term: body.Term, Drop: body.Drop.list})
 		}
 	default:
 		return errors.New("unknown command; this worker may be older than the dispatcher")

@@ -53,8 +53,8 @@ func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
 	s := startServer(t)
 	conn := openTo(t, s)
 	nc, l := conn.Current(), link(t, conn)
-	assigned, dropped := make(chan []model.Assignment, 10), make(chan []model.Drop, 10)
-	stop, err := l.Listen(func(list []model.Assignment) { assigned <- list }, func(list []model.Drop) { dropped <- list })
+	commands := make(chan *model.Command, 10)
+	stop, err := l.Listen(func(c *model.Command) { commands <- c }, func() {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,21 +62,21 @@ func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
 	for _, m := range []struct{ verb, body string }{
 		{"assign", `{"assign":[{"task":7}]}`},
 		{"assign", `{"assign":[[],{"task":{"id":"good"},"attempt":2}]}`},
-		{"drop", `{"drop":[{"id":[]},{"id":"good","attempt":2,"reason":"paused"}]}`},
-		{"assign", `{"assign":[]}`},
+		{"drop", `{"drop":[{"id":[]},{"id":"good","attempt":2,"reason":"paused"}],"term":7}`},
+		{"assign", `{"assign":[],"term":8}`},
 	} {
 		if err := nc.Publish("aria.v1.cmd.worker.w1."+m.verb, []byte(m.body)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if list := testbed.Receive(t, assigned); len(list) != 1 || list[0].Task.ID != "good" {
-		t.Errorf("assigned %+v", list)
+	if c := testbed.Receive(t, commands); len(c.Assign) != 1 || c.Assign[0].Task.ID != "good" || c.Term != 0 {
+		t.Errorf("got %+v, want an assignment", c)
 	}
-	if list := testbed.Receive(t, dropped); len(list) != 1 || list[0].ID != "good" {
-		t.Errorf("dropped %+v", list)
+	if c := testbed.Receive(t, commands); len(c.Drop) != 1 || c.Drop[0].ID != "good" || c.Term != 7 {
+		t.Errorf("got %+v, want a drop of term 7", c)
 	}
-	if list := testbed.Receive(t, assigned); len(list) != 0 {
-		t.Errorf("assigned %+v, want the request for a heartbeat", list)
+	if c := testbed.Receive(t, commands); len(c.Assign)+len(c.Drop) != 0 || c.Term != 8 {
+		t.Errorf("got %+v, want the request for a heartbeat of term 8", c)
 	}
 }
 
@@ -84,7 +84,7 @@ func TestWorkerLink_BadEntryOfCommandSkipped(t *testing.T) {
 func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
 	s := startServer(t)
 	nc := connectURL(t, s.ClientURL())
-	if _, err := nc.Subscribe("aria.v1.req.worker.w1.report", func(m *nats.Msg) { _ = m.Respond([]byte(`{"results":[{},{}]}`)) }); err != nil {
+	if _, err := nc.Subscribe("aria.v1.req.worker.w1.report", func(m *nats.Msg) { _ = m.Respond([]byte(`{"results":[{},{}],"term":9}`)) }); err != nil {
 		t.Fatal(err)
 	}
 	if err := nc.Flush(); err != nil {
@@ -95,9 +95,12 @@ func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
 		{ID: "bad", Attempt: 1, Status: model.ReportDownloading, Progress: math.NaN()},
 		{ID: "c", Attempt: 1, Status: model.ReportDownloading},
 	}
-	verdicts, _, err := link(t, openTo(t, s)).Report(testbed.Context(t), reports)
-	if err != nil || len(verdicts) != 3 || verdicts[0] != nil || verdicts[1] == nil || verdicts[1].Code != model.CodeInvalid || verdicts[2] != nil {
-		t.Errorf("%v, %v", verdicts, err)
+	answer, err := link(t, openTo(t, s)).Report(testbed.Context(t), reports)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verdicts := answer.Verdicts; answer.Term != 9 || len(verdicts) != 3 || verdicts[0] != nil || verdicts[1] == nil || verdicts[1].Code != model.CodeInvalid || verdicts[2] != nil {
+		t.Errorf("%+v", answer)
 	}
 	h := &model.Heartbeat{WorkerID: "w1", Instance: "i1", State: model.StateReady, Tasks: reports}
 	b, err := encodeHeartbeat(h, maxBody)
@@ -113,8 +116,8 @@ func TestWorkerLink_UnwritableReportRefusedAlone(t *testing.T) {
 // A connection that is back, or was replaced, asks for a heartbeat at once.
 func TestWorkerLink_ReconnectAsksForHeartbeat(t *testing.T) {
 	conn := openTo(t, startServer(t))
-	assigned := make(chan []model.Assignment, 10)
-	stop, err := link(t, conn).Listen(func(list []model.Assignment) { assigned <- list }, func([]model.Drop) {})
+	reconnected := make(chan struct{}, 10)
+	stop, err := link(t, conn).Listen(func(*model.Command) {}, func() { reconnected <- struct{}{} })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,11 +130,9 @@ func TestWorkerLink_ReconnectAsksForHeartbeat(t *testing.T) {
 		if err := lose(); err != nil {
 			t.Fatal(err)
 		}
-		if list := testbed.Receive(t, assigned); len(list) != 0 {
-			t.Errorf("assigned %+v", list)
-		}
+		testbed.Receive(t, reconnected)
 	}
-	if len(assigned) > 0 {
+	if len(reconnected) > 0 {
 		t.Error("it asks more than once")
 	}
 }

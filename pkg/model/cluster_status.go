@@ -4,8 +4,8 @@ package model
 type ClusterStatus struct {
 	Time          Time               `json:"time,omitzero"`     // of these figures, by the dispatcher's clock
 	Version       string             `json:"version,omitempty"` // of the dispatcher
-	Role          string             `json:"role,omitempty"`    // [RoleAlone]
-	Term          int64              `json:"term"`              // 0: there are no standbys
+	Role          string             `json:"role,omitempty"`    // [RoleAlone] or [RoleLeader]
+	Term          int64              `json:"term"`              // of the leader; 0: there are no standbys
 	ActiveWorkers int                `json:"active_workers"`    // online, busy or draining
 	TotalWorkers  int                `json:"total_workers"`
 	TotalTasks    int64              `json:"total_tasks"`
@@ -21,8 +21,12 @@ type ClusterStatus struct {
 	Hosts         []HostFigures      `json:"hosts,omitempty"`           // the [MaxTop] with the most tasks among the hosts with a limit or a cool-down
 }
 
-// RoleAlone is the role of a dispatcher without standbys.
-const RoleAlone = "alone"
+// The roles of a dispatcher. A standby answers no requests.
+const (
+	RoleAlone   = "alone" // it has no standbys
+	RoleLeader  = "leader"
+	RoleStandby = "standby"
+)
 
 // MaxTop is how many clients and hosts a [ClusterStatus] names.
 const MaxTop = 20

@@ -48,9 +48,25 @@ type Heartbeat struct {
 // HeartbeatAnswer orders the worker's next actions.
 type HeartbeatAnswer struct {
 	HeartbeatInterval Duration     `json:"heartbeat_interval"`
+	Term              int64        `json:"term,omitempty"`   // of the leader that answers; 0: it has no standbys
 	Assign            []Assignment `json:"assign,omitempty"` // what it should hold and does not list
 	Drop              []Drop       `json:"drop,omitempty"`   // what it should stop
 	Forget            []TaskRef    `json:"forget,omitempty"` // finished, and known here
+}
+
+// Command is one message of the dispatcher to a worker between two heartbeats. Without
+// assignments and drops it asks for a heartbeat.
+type Command struct {
+	Term   int64 // of the leader that sends it; 0: it has no standbys
+	Assign []Assignment
+	Drop   []Drop
+}
+
+// ReportAnswer is the answer to several reports.
+type ReportAnswer struct {
+	Term     int64    // of the leader that answers; 0: it has no standbys
+	Verdicts []*Error // one for each report, in order; nil: acknowledged
+	Drop     []Drop
 }
 
 // TaskRef names one attempt of a task.

@@ -209,19 +209,19 @@ func (d *dispatcher) run(part func()) (survived bool) {
 
 // What leaves after a commit; [dispatch.Outbox].
 
-func (d *dispatcher) Assign(name string, assignments []model.Assignment) {
+func (d *dispatcher) Assign(name string, _ int64, assignments []model.Assignment) {
 	d.oracle.Assigned(name, assignments)
 	d.command(name, func(k *worker) { k.applyAssignments(assignments) })
 }
 
-func (d *dispatcher) Drop(name string, drops []model.Drop) {
+func (d *dispatcher) Drop(name string, _ int64, drops []model.Drop) {
 	for _, drop := range drops {
 		d.oracle.Dropped(name, drop)
 	}
 	d.command(name, func(k *worker) { k.dropAll(drops) })
 }
 
-func (d *dispatcher) RequestHeartbeat(name string) {
+func (d *dispatcher) RequestHeartbeat(name string, _ int64) {
 	d.command(name, func(k *worker) { k.planHeartbeatSoon() })
 }
 

@@ -1,0 +1,47 @@
+package worker
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strconv"
+)
+
+const termName = "term"
+
+// readTerm returns the highest term that earlier starts have seen, 0 without one.
+func readTerm(root *os.Root, log *slog.Logger) (int64, error) {
+	text, err := readLine(root, stateDir+"/"+termName)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0, nil
+	case err != nil:
+		return 0, fmt.Errorf("worker: reading the term of its dispatcher: %w", err)
+	}
+	term, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		log.Warn("the stored term of the dispatcher is broken and forgotten")
+		return 0, nil
+	}
+	return term, nil
+}
+
+// checkTerm returns an error for a message of a leader that was deposed: the worker has
+// seen a higher term. It stores a higher term before the message is obeyed, so that a
+// restart does not forget it. A message without a term, which is 0, is from a dispatcher
+// without standbys, and obeyed; the stored term is cleared then.
+func (w *Worker) checkTerm(term int64) error {
+	switch {
+	case term == w.term:
+		return nil
+	case term < w.term && term != 0:
+		return fmt.Errorf("it is from a dispatcher that no longer leads: its term is %d, the highest seen is %d", term, w.term)
+	}
+	w.term = term
+	if err := writeDurably(w.dirs[""].root, stateDir, termName, []byte(strconv.FormatInt(term, 10)+"\n")); err != nil {
+		w.log.Error("the term of the dispatcher was not stored; a restart forgets it", "error", err)
+	}
+	return nil
+}
