@@ -36,9 +36,9 @@ func checkLength(dir string, f *probeResult) *model.TaskError {
 		size = int64(min(usage.Total, maxLength))
 	}
 	switch {
-	case f.version.oddRange && length <= maxLength:
+	case f.version.odd && length <= maxLength:
 		return &model.TaskError{Code: download.CodeNoResume, Class: model.ClassRetryable,
-			Message: "the server gives a range that aria2c cannot read, and would take for an empty file"}
+			Message: "the server gives several lengths, or a range that aria2c cannot read, so aria2c may end at the wrong byte"}
 	case length > maxLength:
 		return &model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent, Message: fmt.Sprintf(
 			"the server announces a length of %d bytes, more than any disk holds", length)}

@@ -148,6 +148,7 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 	if elsewhere {
 		v.elsewhere = resp.Request.URL.String()
 	}
+	v.odd = download.SeveralLengths(resp)
 	switch resp.StatusCode {
 	case http.StatusOK:
 		return v, nil
@@ -155,7 +156,7 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 		text := resp.Header.Get("Content-Range")
 		v.Length = rangeTotal(text)
 		_, _, readable := download.ContentRange(text)
-		v.oddRange = text != "" && !readable
+		v.odd = v.odd || text != "" && !readable
 		return v, nil
 	}
 	return nil, download.NewResponseError(resp)

@@ -25,7 +25,7 @@ type version struct {
 	ETag         string `json:"etag,omitempty"`
 	LastModified string `json:"last_modified,omitempty"`
 	Length       int64  `json:"length"` // -1 = not said
-	oddRange     bool   // the server gave a Content-Range that cannot be read
+	odd          bool   // clients disagree about the length: an unreadable Content-Range, or several lengths
 
 	// Boot is when the machine was started in which the first byte was fetched.
 	Boot string `json:"boot,omitempty"`

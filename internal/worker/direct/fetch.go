@@ -41,7 +41,7 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 	plain.Header.Set("Range", rangeOf(f.spans.bounds(s)))
 	conditional := plain
 	v := f.meta.validator()
-	if v != "" && j.checksum == "" && j.ifRange.Load() != ifRangeBroken {
+	if v != "" && j.checksum == "" && j.ifRange.Load() != ifRangeBroken && j.resume.Load() != resumeUnproven {
 		conditional = plain.Clone(ctx)
 		conditional.Header.Set("If-Range", v)
 	}
@@ -169,6 +169,9 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 	if err != nil {
 		return nil, nil, err
 	}
+	if t, s, err := j.continueUnproven(ctx, req, f); t != nil || err != nil {
+		return t, s, err
+	}
 	var s *span
 	if f.resumable(source, j.checksum != "") {
 		if s, err = f.takeSpan(j.minSplit); err != nil {
@@ -284,12 +287,10 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 			}
 			j.addReceived(n)
 			now := time.Now()
-			wait := max(j.jobLimiter.wait(now, n), j.engineLimiter.wait(now, n))
-			t.watchdog.Stop() // it is we who wait now
-			if wait > 0 && !download.Pause(t.ctx, wait) {
-				return cause(t.ctx, t.ctx.Err())
+			wait, err := j.throttle(t, n)
+			if err != nil {
+				return err
 			}
-			t.watchdog.Reset(j.timeout)
 			if slow.add(now, n, wait) {
 				return errSlow
 			}
@@ -310,6 +311,18 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 			return cause(t.ctx, err)
 		}
 	}
+}
+
+// throttle waits as the limits demand after n more bytes, and returns how long.
+func (j *job) throttle(t *transfer, n int) (time.Duration, error) {
+	now := time.Now()
+	wait := max(j.jobLimiter.wait(now, n), j.engineLimiter.wait(now, n))
+	t.watchdog.Stop() // it is we who wait now
+	if wait > 0 && !download.Pause(t.ctx, wait) {
+		return wait, cause(t.ctx, t.ctx.Err())
+	}
+	t.watchdog.Reset(j.timeout)
+	return wait, nil
 }
 
 // checkpointLoop has what is written outlive the machine, too, until ctx ends. An error

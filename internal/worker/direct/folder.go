@@ -33,6 +33,9 @@ type meta struct {
 	LastModified string `json:"last_modified,omitempty"`
 	Dated        bool   `json:"dated,omitempty"` // LastModified is old enough to tell versions apart
 	Length       int64  `json:"length"`          // of the whole file; -1 = not known
+	// Unconfirmed is how many bytes from the first on came in responses that nothing ties
+	// to the last one, see [job.confirm].
+	Unconfirmed int64 `json:"unconfirmed,omitempty"`
 }
 
 // folder is a job's directory. All access is through an [os.Root], so that
@@ -44,6 +47,8 @@ type folder struct {
 	part  *os.File // open while meta is not nil
 	marks *os.File // the map file, open while meta is not nil
 	spans *spans   // not nil while meta is not nil
+
+	confirmed int64 // of meta.Unconfirmed, by this job
 }
 
 // openFolder opens dir and the part that is there. What does not belong to a
@@ -141,7 +146,7 @@ func (f *folder) readMeta(name string) *meta {
 // decodeMeta reads a meta file; nil if it is not one that this engine wrote.
 func decodeMeta(data []byte) *meta {
 	m := &meta{}
-	if json.Unmarshal(data, m) != nil || model.ServerFileName(m.Name) != nil || m.Length < -1 ||
+	if json.Unmarshal(data, m) != nil || model.ServerFileName(m.Name) != nil || m.Length < -1 || m.Unconfirmed < 0 || m.Unconfirmed > max(m.Length, 0) ||
 		download.CheckLength(m.Length) != nil || !download.Sendable(m.ETag) || !download.Sendable(m.LastModified) {
 		return nil
 	}
@@ -169,16 +174,20 @@ func (f *folder) begin(m *meta) error {
 	if err != nil {
 		return local(download.CodeCreate, err)
 	}
-	f.meta, f.part, f.spans = m, part, newSpans(nil, m.Length)
+	f.meta, f.part, f.spans, f.confirmed = m, part, newSpans(nil, m.Length), 0
 	if err := f.writeMap(); err != nil {
 		return err
 	}
-	// The meta file comes last: without it the others are nothing.
-	data, err := json.Marshal(m)
+	return f.writeMeta() // last: without it the others are nothing
+}
+
+// writeMeta puts a new meta file in the place of the one that is there.
+func (f *folder) writeMeta() error {
+	data, err := json.Marshal(f.meta)
 	if err != nil {
 		return local(download.CodeCreate, err)
 	}
-	file, err := f.replace(m.Name+metaSuffix, data)
+	file, err := f.replace(f.meta.Name+metaSuffix, data)
 	if err != nil {
 		return err
 	}

@@ -87,6 +87,7 @@ type job struct {
 	jobLimiter    *rateLimiter // of the job
 	engineLimiter *rateLimiter // of all jobs together
 	ifRange       atomic.Int32 // how the server evaluates If-Range
+	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 
 	mu    sync.Mutex
 	state download.State
@@ -168,6 +169,9 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	for {
 		err := j.fetch(ctx, f, t.sources[t.at])
 		if err == nil {
+			err = j.confirm(ctx, f, t.sources[t.at])
+		}
+		if err == nil {
 			err = j.verify(ctx, f)
 		}
 		if err == nil {
@@ -197,6 +201,7 @@ type tries struct {
 	count    int   // tries without progress, with the current one
 	best     int64 // bytes that the furthest try has reached
 	wiped    bool  // the bytes were removed after a wrong checksum
+	changed  bool  // the bytes were removed because the server has another version
 	progress bool  // a try has brought bytes
 	limited  error // of the url, which may have the file later
 }
@@ -221,6 +226,9 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		return 0, t.folder.wipe()
 	case isLocal(err):
 		return 0, err
+	case errors.Is(err, errChanged) && !t.changed: // the first time is no failed try
+		t.changed = true
+		return progressWait, nil
 	case class == model.ClassRetryable && reached > t.best:
 		t.count, t.best = 1, reached
 		if errors.Is(err, errBounded) {
@@ -247,6 +255,7 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		return 0, j.explain(err, t.count, t.progress)
 	}
 	t.count++
+	j.allowUnproven()
 	t.at = (t.at + 1) % len(t.sources)
 	return max(j.retryWait, download.RetryAfterOf(err)), nil
 }

@@ -77,7 +77,7 @@ func lengthOf(resp *http.Response) int64 {
 // the file's identity is the checksum's business, and nodes of one server may differ
 // in what they say. A range need not repeat both validators; the date alone counts only
 // if it is old enough to tell versions apart. Without If-Range the server compared nothing:
-// then only the same strong ETag counts.
+// then only the same strong ETag counts. What is resumed unproven is compared at the end.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
@@ -85,6 +85,9 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 		return false
 	}
 	m := f.meta
+	if j.resume.Load() == resumeUnproven {
+		return total == m.Length
+	}
 	if m.Length >= 0 && total != m.Length && (total >= 0 || m.validator() == "" && j.checksum == "") {
 		return false
 	}

@@ -6,8 +6,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -46,6 +50,7 @@ type headCleaner struct {
 	in   *bufio.Reader
 	head bytes.Reader // what is cleaned and not yet read
 	body bool         // the head is over
+	ends bodyEnds     // where the body may end, if the head contradicts itself
 }
 
 // Read implements [net.Conn].
@@ -58,7 +63,7 @@ func (c *headCleaner) Read(p []byte) (int, error) {
 			return c.head.Read(p)
 		}
 		if c.body {
-			return c.in.Read(p)
+			return c.ends.read(c.in, p)
 		}
 		head, err := c.readHead()
 		if err != nil {
@@ -95,7 +100,9 @@ func (c *headCleaner) readHead() ([]byte, error) {
 			head = append(append(head, status...), end...)
 		case text == "":
 			c.body = !interim
-			return append(head, line...), nil
+			lengths, ends := framing.lengthLines(string(line))
+			c.ends = ends
+			return append(append(head, lengths...), line...), nil
 		case text[0] == ' ' || text[0] == '\t': // it continues the line before
 			if kept {
 				head = append(head, line...)
@@ -140,10 +147,14 @@ func repairStatusLine(text string) (string, bool) {
 }
 
 // framing repairs the headers of one head that say where the body ends.
-type framing struct{ chunked bool }
+type framing struct {
+	chunked bool
+	lengths []string // the distinct values of Content-Length
+}
 
 // repair writes a header as net/http accepts it. It is false for one that must be left
-// out, because it says nothing: the encoding "identity", or chunked once more.
+// out, because it says nothing: the encoding "identity", or chunked once more; and for
+// a length, which [framing.lengthLines] returns.
 func (f *framing) repair(text *string) bool {
 	name, value, _ := strings.Cut(*text, ":")
 	value = strings.TrimSpace(value)
@@ -152,17 +163,71 @@ func (f *framing) repair(text *string) bool {
 		repeated := f.chunked && strings.EqualFold(value, "chunked")
 		f.chunked = f.chunked || strings.EqualFold(value, "chunked")
 		return !repeated && !strings.EqualFold(value, "identity")
+	case strings.EqualFold(name, lengthsHeader):
+		return false // only [framing.lengthLines] sets it
 	case strings.EqualFold(name, "Content-Length"):
-		length, others, isList := strings.Cut(value, ",")
-		for isList {
-			var other string
-			if other, others, isList = strings.Cut(others, ","); strings.TrimSpace(other) != strings.TrimSpace(length) {
-				return true // net/http refuses it
+		for length := range strings.SplitSeq(value, ",") {
+			length = strings.TrimPrefix(strings.TrimSpace(length), "+")
+			if len(f.lengths) <= maxLengths && !slices.Contains(f.lengths, length) {
+				f.lengths = append(f.lengths, length)
 			}
 		}
-		*text = name + ": " + strings.TrimPrefix(strings.TrimSpace(length), "+")
+		return false
 	}
 	return true
+}
+
+// maxLengths bounds the distinct lengths of one head; net/http refuses a head with more.
+const maxLengths = 4
+
+// lengthLines returns the header lines of the lengths, with that line end. If they differ
+// and each is a number, it returns [lengthsHeader] instead: the body then ends with the
+// connection, and only at one of the lengths.
+func (f *framing) lengthLines(end string) ([]byte, bodyEnds) {
+	var lines []byte
+	var ends bodyEnds
+	for _, length := range f.lengths {
+		lines = append(lines, "Content-Length: "+length+end...)
+		if n, err := strconv.ParseInt(length, 10, 64); err == nil && n >= 0 {
+			ends.at = append(ends.at, n)
+		}
+	}
+	if len(f.lengths) < 2 || len(f.lengths) > maxLengths || len(ends.at) < len(f.lengths) || f.chunked {
+		return lines, bodyEnds{}
+	}
+	return []byte(lengthsHeader + ": " + strings.Join(f.lengths, ", ") + end), ends
+}
+
+// lengthsHeader is set in a response whose head has several lengths.
+const lengthsHeader = "Aria-Several-Lengths"
+
+// SeveralLengths reports whether a response of [NewClient] has several values of
+// Content-Length, so that clients disagree about its end. Its ContentLength is -1.
+func SeveralLengths(resp *http.Response) bool { return resp.Header.Get(lengthsHeader) != "" }
+
+// bodyEnds are the positions where the body of a response with several lengths may end.
+// RFC 9112, 6.3 lets a client refuse such a response; aria2 and curl accept it.
+type bodyEnds struct {
+	at    []int64
+	count int64 // bytes of the body that were read
+}
+
+// read reads from r as [io.Reader] does. With several lengths it ends after the largest,
+// and an end of r elsewhere is [io.ErrUnexpectedEOF].
+func (b *bodyEnds) read(r io.Reader, p []byte) (int, error) {
+	if len(b.at) == 0 {
+		return r.Read(p)
+	}
+	left := slices.Max(b.at) - b.count
+	if left == 0 {
+		return 0, io.EOF
+	}
+	n, err := r.Read(p[:min(int64(len(p)), left)])
+	b.count += int64(n)
+	if err == io.EOF && !slices.Contains(b.at, b.count) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 // isInterim reports whether a status line is that of a 1xx response, after which

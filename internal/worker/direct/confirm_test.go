@@ -1,0 +1,123 @@
+package direct
+
+import (
+	"bytes"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
+)
+
+// dropping serves, without a validator, the version that versions names for each request,
+// and drops each whole response at byte 200,000. Ranges are sent up to rangeLimit bytes.
+func dropping(versions func(n int64) []byte, rangeLimit int) http.Handler {
+	var n atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data := versions(n.Add(1))
+		serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+		}))
+		limit := rangeLimit
+		if r.Header.Get("Range") == "" {
+			limit = 200_000
+		}
+		if limit > 0 {
+			serve = downloadtest.Cut(serve, limit, 1)
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// A server drops each whole response and has no validator. Requests 1 and 2 are whole
+// responses, 3 is the rest, 4 confirms. The two versions differ only in byte 10, which a
+// comparison of the bytes around the drop would not see.
+func TestConfirm_DroppedFileIsOneVersion(t *testing.T) {
+	before := downloadtest.Data(500_000)
+	after := slices.Clone(before)
+	after[10] ^= 1
+	changesAt := func(request int64) func(int64) []byte {
+		return func(n int64) []byte {
+			if n >= request {
+				return after
+			}
+			return before
+		}
+	}
+	for name, c := range map[string]struct {
+		versions   func(n int64) []byte
+		rangeLimit int
+		want       []byte
+	}{
+		"it never changes":                      {changesAt(100), 0, before},
+		"ranges are dropped too":                {changesAt(100), 60_000, before},
+		"it changes before the second response": {changesAt(2), 0, after},
+		"it changes before the rest":            {changesAt(3), 0, after},
+		"it changes before the confirmation":    {changesAt(4), 0, after},
+		"it changes after the confirmation":     {changesAt(5), 0, before},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := downloadtest.Serve(t, dropping(c.versions, c.rangeLimit))
+			e := newDirect(t)
+			job := downloadtest.Job(t, "dropped", s.URL+"/file", "retry-wait", "0")
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, c.want)
+		})
+	}
+}
+
+// A file that differs in each response is never called complete.
+func TestConfirm_EverChangingFileFails(t *testing.T) {
+	s := downloadtest.Serve(t, dropping(func(n int64) []byte { return bytes.Repeat([]byte{byte(n)}, 500_000) }, 0))
+	e := newDirect(t)
+	job := downloadtest.Job(t, "changing", s.URL+"/file", "retry-wait", "0")
+	downloadtest.Add(t, e, job)
+	failure := downloadtest.MustFail(t, e, job.Task.ID)
+	if failure.Code != download.CodeNoResume && failure.Code != download.CodeNetwork {
+		t.Errorf("the failure is %+v", failure)
+	}
+}
+
+// The duty to confirm survives the process: a part that was continued unproven is
+// confirmed by a later job too, which here finds that the first byte is wrong.
+func TestConfirm_LaterJobConfirms(t *testing.T) {
+	data := downloadtest.Data(500_000)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+	}))
+	job := downloadtest.Job(t, "later", s.URL+"/file")
+	mixed := append([]byte{data[0] ^ 1}, data[1:]...)
+	f, err := openFolder(job.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := &meta{Name: "file", Source: download.HashOf(job.Task.URL), Length: int64(len(data))}
+	if err := f.begin(m); err != nil {
+		t.Fatal(err)
+	}
+	first := f.spans.first()
+	if err := f.write(first, mixed[:200_000]); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.setUnconfirmed(first); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.write(first, mixed[200_000:]); err != nil {
+		t.Fatal(err)
+	}
+	f.close()
+	text, err := os.ReadFile(filepath.Join(job.Dir, "file"+metaSuffix))
+	if err != nil || !strings.Contains(string(text), `"unconfirmed":200000`) {
+		t.Fatalf("the meta file is %s: %v", text, err)
+	}
+	e := newDirect(t)
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+}
