@@ -58,7 +58,7 @@ var rules = []rule{
 		why: "other programs import it: the dispatcher does not come with it",
 	},
 	{
-		pkg: "pkg/bus/...", never: []string{"pkg/repo", "database/sql", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose"},
+		pkg: "pkg/bus/...", never: []string{"pkg/repo", "database/sql", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/jackc/pgx"},
 		why: "clients and workers import it; they need no database",
 	},
 	{
@@ -100,7 +100,7 @@ var rules = []rule{
 		why: "it is files",
 	},
 	{
-		pkg: "internal/httpd", never: []string{"internal/app", "internal/config", "internal/dispatch", "internal/natsapi", "pkg/repo/sqlite", "pkg/repo/memory", "database/sql", "github.com/nats-io/nats-server"},
+		pkg: "internal/httpd", never: []string{"internal/app", "internal/config", "internal/dispatch", "internal/natsapi", "pkg/repo/sqlite", "pkg/repo/postgres", "pkg/repo/memory", "database/sql", "github.com/nats-io/nats-server"},
 		why: "it is given what it serves; only the daemon wires",
 	},
 	{
@@ -113,7 +113,7 @@ var rules = []rule{
 		why: "records go between a store and NATS; migrate uses it too",
 	},
 	{
-		pkg: "internal/api", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
+		pkg: "internal/api", never: []string{"pkg/repo/sqlite", "pkg/repo/postgres", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
 		why: "which stores there are is not its affair",
 	},
 	{
@@ -121,12 +121,12 @@ var rules = []rule{
 		why: "it submits, and nothing else; migrate makes its streams",
 	},
 	{
-		pkg: "internal/transfer", never: []string{"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
+		pkg: "internal/transfer", never: []string{"pkg/repo/sqlite", "pkg/repo/postgres", "pkg/repo/memory", "pkg/repo/jsonl", "database/sql"},
 		why: "which stores there are is not its affair",
 	},
 	{
-		pkg: "internal/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx"},
-		why: "the same Turn runs in the simulator, where there is neither NATS nor SQLite",
+		pkg: "internal/dispatch/...", never: []string{"github.com/nats-io", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/jackc/pgx"},
+		why: "the same Turn runs in the simulator, where there is neither NATS nor a database",
 	},
 	{
 		pkg: "internal/dispatch/...", never: []string{"internal/worker", "internal/app", "internal/config"},
@@ -220,8 +220,8 @@ var rules = []rule{
 
 // noDispatcher is what a worker must not link.
 var noDispatcher = []string{
-	"github.com/nats-io/nats-server", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "database/sql",
-	"pkg/repo/sqlite", "pkg/repo/memory", "pkg/repo/jsonl", "internal/engine", "internal/dispatch", "internal/api", "internal/natsapi", "internal/intake", "internal/transfer",
+	"github.com/nats-io/nats-server", "modernc.org/sqlite", "github.com/jmoiron/sqlx", "github.com/pressly/goose", "github.com/jackc/pgx", "database/sql",
+	"pkg/repo/sqlite", "pkg/repo/postgres", "pkg/repo/memory", "pkg/repo/jsonl", "internal/engine", "internal/dispatch", "internal/api", "internal/natsapi", "internal/intake", "internal/transfer",
 }
 
 // listed is what "go list -json" says of a package.

@@ -24,6 +24,7 @@ var outputs = map[string]string{
 	"schema":    "pkg/repo/schema_gen.go",
 	"rules":     "pkg/repo/internal/rules/fields_gen.go",
 	"sqlite":    "pkg/repo/sqlite/columns_gen.go",
+	"postgres":  "pkg/repo/postgres/columns_gen.go",
 	"repotest":  "pkg/repo/repotest/live_gen.go",
 }
 

@@ -1,0 +1,22 @@
+package repo
+
+import "errors"
+
+// ErrFenced is in the chain of an error of a [Store] that another dispatcher has taken
+// over: its term has ended, and nothing was written. The dispatcher must not act any more.
+var ErrFenced = errors.New("another dispatcher has taken over the store")
+
+// ErrNotLeader is in the chain of an error of an operation on the leader row that only the
+// holder of the row, with its term, may do; or the row has changed since it was observed.
+var ErrNotLeader = errors.New("the leader row belongs to another dispatcher")
+
+// LeaderRow says which dispatcher writes to a store that several share.
+type LeaderRow struct {
+	Term     int64  // rises with each takeover; 0: the store had no leader yet
+	Holder   string // names the dispatcher; empty: it has resigned
+	Renewals int64  // rises while the holder is alive
+	Backend  int32  // process id of the holder's connection that writes, in the database
+}
+
+// Free reports whether no dispatcher holds the row.
+func (r LeaderRow) Free() bool { return r.Holder == "" }

@@ -1,0 +1,173 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// takeLockTimeout bounds how long a takeover waits for a transaction of the leader before.
+const takeLockTimeout = 500 * time.Millisecond
+
+// Leader is the leader row of a database: which dispatcher writes, and its term. It has a
+// connection of its own, so that it waits for no commit. It decides nothing: the caller
+// measures whether the holder is alive, and stops when a renewal fails. After an error the
+// outcome of a Take or Resign is unknown, and Observe tells it. Safe for concurrent use;
+// calls run one after the other.
+type Leader struct {
+	store *Store
+	mu    sync.Mutex
+	conn  *pgx.Conn // nil after a failure
+}
+
+// Leader returns the leader row of the store.
+func (s *Store) Leader() *Leader {
+	s.leader.store = s
+	return &s.leader
+}
+
+// Observe reads the row.
+func (l *Leader) Observe(ctx context.Context) (row repo.LeaderRow, err error) {
+	err = l.do(ctx, "observe the leader", func(conn *pgx.Conn) error {
+		row, err = selectLeader(ctx, conn, "")
+		return err
+	})
+	return row, err
+}
+
+// Take makes the holder the leader if the row is still as it was seen, and returns its
+// term: higher than each one before, and at least the milliseconds of the database's clock,
+// so that it rises over a restored or replaced database too. A row that has changed is
+// [ErrNotLeader]. A session of the leader before that hangs in a transaction is ended.
+// Writes of the new leader need [Store.SetTerm] with the term.
+func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (term int64, err error) {
+	if holder == "" {
+		return 0, errors.New("take: no holder is given")
+	}
+	err = l.do(ctx, "take the leader row", func(conn *pgx.Conn) error {
+		term, err = take(ctx, conn, seen, holder)
+		if !isLockTimeout(err) {
+			return err
+		}
+		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
+		if err := terminateHolders(ctx, conn, 0); err != nil {
+			return err
+		}
+		term, err = take(ctx, conn, seen, holder)
+		return err
+	})
+	return term, err
+}
+
+func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder string) (term int64, err error) {
+	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", takeLockTimeout.Milliseconds())); err != nil {
+			return err
+		}
+		var recovering bool
+		if err := tx.QueryRow(ctx, "SELECT pg_is_in_recovery()").Scan(&recovering); err != nil {
+			return err
+		}
+		if recovering {
+			return model.Errorf(model.CodeUnavailable, "the server is a standby of PostgreSQL")
+		}
+		row, err := selectLeader(ctx, tx, " FOR UPDATE")
+		switch {
+		case err != nil:
+			return err
+		case row.Term != seen.Term || row.Renewals != seen.Renewals || row.Holder != seen.Holder:
+			return fmt.Errorf("%w: it has term %d of %q now", repo.ErrNotLeader, row.Term, row.Holder)
+		}
+		return tx.QueryRow(ctx, `UPDATE leader SET holder = $1, backend_pid = 0, renewals = 0,
+			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term`, holder).Scan(&term)
+	})
+	return term, err
+}
+
+// Renew tells the other dispatchers that the holder is alive. [ErrNotLeader] means that the
+// row has another term or holder.
+func (l *Leader) Renew(ctx context.Context, term int64, holder string) error {
+	return l.update(ctx, "renew the leader row",
+		"UPDATE leader SET renewals = renewals + 1, backend_pid = $3 WHERE term = $1 AND holder = $2",
+		term, holder, l.store.w.backend.Load())
+}
+
+// Resign frees the row: another dispatcher may take it at once. The holder must have made
+// its last commit. [ErrNotLeader] is as for Renew.
+func (l *Leader) Resign(ctx context.Context, term int64, holder string) error {
+	return l.update(ctx, "resign",
+		"UPDATE leader SET holder = '', backend_pid = 0, renewals = renewals + 1 WHERE term = $1 AND holder = $2", term, holder)
+}
+
+// update runs a statement that must find the row of the term and the holder.
+func (l *Leader) update(ctx context.Context, op, sql string, args ...any) error {
+	return l.do(ctx, op, func(conn *pgx.Conn) error {
+		tag, err := conn.Exec(ctx, sql, args...)
+		if err == nil && tag.RowsAffected() != 1 {
+			return repo.ErrNotLeader
+		}
+		return err
+	})
+}
+
+// queryer is a connection or a transaction.
+type queryer interface {
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+func selectLeader(ctx context.Context, q queryer, lock string) (row repo.LeaderRow, err error) {
+	err = q.QueryRow(ctx, "SELECT term, holder, renewals, backend_pid FROM leader"+lock).
+		Scan(&row.Term, &row.Holder, &row.Renewals, &row.Backend)
+	return row, err
+}
+
+// do runs f with the connection of the row. After an error other than a refusal the
+// connection is thrown away, so that the next call may reach another server.
+func (l *Leader) do(ctx context.Context, op string, f func(*pgx.Conn) error) error {
+	if l.store.closed.Load() {
+		return rules.ClosedError(op)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil || l.conn.IsClosed() {
+		c, _ := l.store.connConfig()
+		conn, err := pgx.ConnectConfig(ctx, c)
+		if err != nil {
+			return explainError(op, err)
+		}
+		l.conn = conn
+		if err := l.store.prepareSession(ctx, conn); err != nil {
+			return explainError(op, errors.Join(err, l.disconnect()))
+		}
+	}
+	err := f(l.conn)
+	if err != nil && !errors.Is(err, repo.ErrNotLeader) {
+		err = errors.Join(err, l.disconnect())
+	}
+	return explainError(op, err)
+}
+
+func (l *Leader) disconnect() error {
+	conn := l.conn
+	if l.conn = nil; conn == nil || conn.IsClosed() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = conn.Close(ctx) // it may be broken
+	return nil
+}
+
+func (l *Leader) close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.disconnect()
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/repotest"
+)
+
+// observe reads the leader row.
+func observe(t *testing.T, s *Store) repo.LeaderRow {
+	t.Helper()
+	row, err := s.Leader().Observe(testbed.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return row
+}
+
+// mustTake makes a holder the leader, and has the store write with its term.
+func mustTake(t *testing.T, s *Store, holder string) int64 {
+	t.Helper()
+	term, err := s.Leader().Take(testbed.Context(t), observe(t, s), holder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetTerm(term)
+	return term
+}
+
+// The holder of the row renews and resigns; nobody else can, and a row that has changed
+// since it was seen is not taken.
+func TestLeader_OnlyHolderRenewsAndResigns(t *testing.T) {
+	ctx := testbed.Context(t)
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	l := s.Leader()
+	empty := observe(t, s)
+	if !empty.Free() || empty.Term != 0 {
+		t.Errorf("a new database has %+v", empty)
+	}
+	before := time.Now()
+	term := mustTake(t, s, "a")
+	if term < before.UnixMilli() {
+		t.Errorf("the term %d is less than the milliseconds of the clock, %d", term, before.UnixMilli())
+	}
+	if err := errors.Join(l.Renew(ctx, term, "a"), l.Renew(ctx, term, "a")); err != nil {
+		t.Fatal(err)
+	}
+	seen := observe(t, s)
+	if want := (repo.LeaderRow{Term: term, Holder: "a", Renewals: 2, Backend: seen.Backend}); seen != want || seen.Backend == 0 {
+		t.Errorf("after two renewals: %+v, want %+v", seen, want)
+	}
+	for name, err := range map[string]error{
+		"renewal of another":       l.Renew(ctx, term, "b"),
+		"renewal of another term":  l.Renew(ctx, term-1, "a"),
+		"resignation of another":   l.Resign(ctx, term, "b"),
+		"takeover of an older row": second(l.Take(ctx, empty, "b")),
+	} {
+		if !errors.Is(err, ErrNotLeader) {
+			t.Errorf("%s: %v, want ErrNotLeader", name, err)
+		}
+	}
+	next, err := l.Take(ctx, seen, "b")
+	if err != nil || next <= term {
+		t.Errorf("Take = %d, %v after the term %d", next, err, term)
+	}
+	if err := l.Renew(ctx, term, "a"); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("a renewal after a takeover: %v, want ErrNotLeader", err)
+	}
+	if err := l.Resign(ctx, next, "b"); err != nil {
+		t.Fatal(err)
+	}
+	if row := observe(t, s); !row.Free() || row.Term != next {
+		t.Errorf("after the resignation: %+v", row)
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+// A database whose clock is behind its term gives a higher term all the same.
+func TestLeader_TermRisesWithoutClock(t *testing.T) {
+	ctx := testbed.Context(t)
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	const far = int64(1) << 50
+	if _, err := s.r.Exec(ctx, "UPDATE leader SET term = $1", far); err != nil {
+		t.Fatal(err)
+	}
+	if term := mustTake(t, s, "a"); term != far+1 {
+		t.Errorf("the term is %d, want %d", term, far+1)
+	}
+}
+
+// After a takeover nothing of the old leader commits, whatever its batch has.
+func TestStore_FencedCommitWritesNothing(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	old := mustOpen(t, Config{DSN: dsn})
+	mustTake(t, old, "old")
+	next := repotest.NewGenerator(100)
+	if err := old.Commit(ctx, next()); err != nil {
+		t.Fatal(err)
+	}
+	young := mustOpen(t, Config{DSN: dsn})
+	mustTake(t, young, "young")
+	before, err := young.Counts(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := next()
+	b.Workers = []model.WorkerChange{{ID: "w", Put: &model.Worker{ID: "w"}}}
+	for range 2 {
+		if err := old.Commit(ctx, b); !errors.Is(err, ErrFenced) || !errors.Is(err, repo.ErrFenced) {
+			t.Fatalf("Commit of the old leader: %v, want ErrFenced", err)
+		}
+	}
+	after, err := young.Counts(ctx)
+	if err != nil || after.Total() != before.Total() {
+		t.Errorf("the old leader wrote: %v, before %v (%v)", after, before, err)
+	}
+	if workers, err := young.Workers(ctx); err != nil || len(workers) != 0 {
+		t.Errorf("the old leader wrote %d workers (%v)", len(workers), err)
+	}
+	if err := young.Commit(ctx, b); err != nil {
+		t.Errorf("the same batch of the new leader: %v", err)
+	}
+}
+
+// A transaction of the old leader that hangs does not keep its row: its session is ended,
+// and what it had written is not there. A renewal does not wait for it.
+func TestLeader_TakeEndsHungTransaction(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	term := mustTake(t, s, "old")
+	hung, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close(context.Background()) //nolint:errcheck // it is ended below
+	tx, err := hung.Begin(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sql := range []string{"SELECT aria_fence(0)", "INSERT INTO tombstones VALUES ('x', '', 1)"} {
+		if _, err := tx.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := time.Now()
+	if err := s.Leader().Renew(ctx, term, "old"); err != nil || time.Since(begin) > takeLockTimeout {
+		t.Errorf("a renewal beside an open transaction: %v after %v", err, time.Since(begin))
+	}
+	mustTake(t, s, "young")
+	if _, err := tx.Exec(ctx, "SELECT 1"); err == nil {
+		t.Error("the session of the old leader is still there")
+	}
+	if found, err := s.Tombstones(ctx, []string{"x"}); err != nil || len(found) != 0 {
+		t.Errorf("the hung transaction has written %v (%v)", found, err)
+	}
+}

@@ -1,0 +1,97 @@
+package postgres
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// SchemaVersion returns the newest schema that this program knows: the number of its last
+// migration. The stores count their schemas apart.
+func SchemaVersion() int64 {
+	files, err := migrations.ReadDir("migrations")
+	if err != nil {
+		return 0 // they are part of the program
+	}
+	var last int64
+	for _, f := range files {
+		if n, err := goose.NumericComponent(f.Name()); err == nil {
+			last = max(last, n)
+		}
+	}
+	return last
+}
+
+// schemaOf returns the schema of a database, 0 of an empty one.
+func schemaOf(ctx context.Context, conn *pgx.Conn) (have int64, err error) {
+	var there bool
+	err = conn.QueryRow(ctx, "SELECT to_regclass('goose_db_version') IS NOT NULL").Scan(&there)
+	if err == nil && there {
+		err = conn.QueryRow(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version").Scan(&have)
+	}
+	return have, err
+}
+
+// migrationLock is the key of the transaction lock of a migration: dispatchers that start
+// at the same time migrate one after the other.
+const migrationLock = 0x61726961
+
+// migrate brings the schema up to date, all migrations in one transaction, or refuses one
+// that is newer than this program. A leader of the version before may be at work, so a
+// migration only adds what that version does without.
+func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slog.Logger) (err error) {
+	have, err := schemaOf(ctx, conn)
+	if err != nil {
+		return err
+	}
+	known := SchemaVersion()
+	switch {
+	case have > known:
+		return model.Errorf(model.CodeConflict, "the database has schema %d, this program knows only %d: use a newer version of it", have, known)
+	case have == known:
+		return nil
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*base)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	db.SetMaxOpenConns(1) // goose works inside the transaction that is begun here
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
+		goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return err
+	}
+	if _, err := db.ExecContext(ctx, "BEGIN"); err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock))
+	var done []*goose.MigrationResult
+	if err == nil {
+		done, err = provider.Up(ctx)
+	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, "COMMIT")
+	}
+	if err != nil {
+		_, rollback := db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
+		return errors.Join(fmt.Errorf("migrate: %w", err), rollback)
+	}
+	if len(done) > 0 {
+		log.Info("store: schema brought up to date", "from", have, "to", known)
+	}
+	return nil
+}

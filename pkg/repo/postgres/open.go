@@ -1,0 +1,218 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Synchronous is the durability of a commit.
+type Synchronous string
+
+// The levels of durability. With full a commit is as durable as the server's own settings
+// make it. With normal a crash of the server may lose the last commits; the database stays
+// consistent.
+const (
+	Full   Synchronous = "full"
+	Normal Synchronous = "normal"
+)
+
+// Config locates and tunes the store. DSN is required.
+type Config struct {
+	// DSN is a connection string, as a URL or as words, as libpq knows them. With several
+	// hosts the one that takes writes is used. No error and no log line has its password.
+	DSN         string
+	Synchronous Synchronous // default Full
+	// RequireSync refuses a server on which a commit may be lost: without fsync or
+	// full_page_writes, or without a synchronous standby.
+	RequireSync bool
+	Readers     int // connections for reading; default 4
+	// Timeout bounds each read and each commit; default 10 s. A commit that takes longer
+	// fails, and its outcome is unknown.
+	Timeout time.Duration
+	Logger  *slog.Logger // default: discards
+}
+
+// minVersion is the oldest server that has client_connection_check_interval.
+const minVersion = 140000
+
+// Open connects, creates the tables of an empty database or migrates an older schema, and
+// logs how durable commits are. The error is CodeUnavailable if the server cannot be
+// reached. A store that was opened may read; before it writes, [Store.SetTerm] gives it the
+// term of a [Leader], unless no other dispatcher can use the database.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	s, err := open(ctx, c)
+	if err != nil {
+		return nil, explainError("open store", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, c Config) (*Store, error) {
+	if err := c.setDefaults(); err != nil {
+		return nil, err
+	}
+	base, err := parseDSN(c.DSN)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{config: c, base: base, log: c.Logger}
+	s.snaps.open = make(map[*snapshot]struct{})
+	s.w.forms = make(map[updateKey]*updateForm)
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// start connects, migrates and inspects the server.
+func (s *Store) start(ctx context.Context) error {
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	limited, cancel := context.WithTimeout(ctx, connectTimeout*time.Duration(1+len(s.base.Fallbacks)))
+	defer cancel()
+	if err := s.w.connect(limited, s); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.w.conn, s.base, s.log); err != nil {
+		return err
+	}
+	if err := s.inspect(ctx, s.w.conn); err != nil {
+		return err
+	}
+	pool, err := poolConfig(s)
+	if err != nil {
+		return err
+	}
+	s.r, err = pgxpool.NewWithConfig(context.WithoutCancel(ctx), pool)
+	if err != nil {
+		return err
+	}
+	return s.w.conn.QueryRow(ctx, "SELECT store_id FROM leader").Scan(&s.id)
+}
+
+func (c *Config) setDefaults() error {
+	switch {
+	case c.DSN == "":
+		return errors.New("no connection string is given")
+	case c.Synchronous == "":
+		c.Synchronous = Full
+	case c.Synchronous != Full && c.Synchronous != Normal:
+		return fmt.Errorf("synchronous %q is not full or normal", c.Synchronous)
+	}
+	if c.RequireSync && c.Synchronous != Full {
+		return errors.New("synchronous normal contradicts the requirement of synchronous commits")
+	}
+	if c.Readers < 1 {
+		c.Readers = 4
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return nil
+}
+
+// parseDSN reads a connection string. Its errors do not contain the password.
+func parseDSN(dsn string) (*pgx.ConnConfig, error) {
+	c, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		var parse *pgconn.ParseConfigError
+		if errors.As(err, &parse) {
+			return nil, model.Errorf(model.CodeInvalid, "the connection string is not valid: %s", parseReason(parse))
+		}
+		return nil, err
+	}
+	if c.ValidateConnect == nil {
+		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
+		c.ConnectTimeout = connectTimeout
+	}
+	return c, nil
+}
+
+// parseReason returns what is wrong with a connection string, without the string.
+func parseReason(err *pgconn.ParseConfigError) string {
+	if inner := errors.Unwrap(err); inner != nil {
+		return "check its form, its settings and the files that it names (" + fmt.Sprintf("%T", inner) + ")"
+	}
+	return "check its form"
+}
+
+// connConfig returns the configuration of one connection.
+func (s *Store) connConfig() (*pgx.ConnConfig, *dialer) {
+	c, d := s.base.Copy(), &dialer{}
+	c.DialFunc = d.dial
+	return c, d
+}
+
+// settings are those of each session. A session that hangs, or that has lost its client,
+// must not hold its locks.
+func (s *Store) settings(version int) []string {
+	list := []string{
+		"idle_in_transaction_session_timeout = '5s'",
+		"lock_timeout = '2s'",
+		"client_connection_check_interval = '2s'",
+		// The statements look up single rows or walk an index from a seq on. A plan that
+		// was made while a table was small must not scan it when it has grown.
+		"enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off", "enable_mergejoin = off", "jit = off",
+	}
+	if version >= 170000 {
+		list = append(list, "transaction_timeout = '15s'")
+	}
+	return list
+}
+
+// prepareSession sets what a new connection needs.
+func (s *Store) prepareSession(ctx context.Context, conn *pgx.Conn, more ...string) error {
+	version, err := checkServer(ctx, conn)
+	if err != nil {
+		return err
+	}
+	batch := &pgx.Batch{}
+	for _, setting := range append(s.settings(version), more...) {
+		batch.Queue("SET " + setting)
+	}
+	return conn.SendBatch(ctx, batch).Close()
+}
+
+// checkServer refuses a server that the store cannot use, and returns its version.
+func checkServer(ctx context.Context, conn *pgx.Conn) (version int, err error) {
+	var encoding string
+	err = conn.QueryRow(ctx, "SELECT current_setting('server_version_num')::int, current_setting('server_encoding')").Scan(&version, &encoding)
+	switch {
+	case err != nil:
+		return 0, err
+	case version < minVersion:
+		return 0, model.Errorf(model.CodeConflict, "PostgreSQL %d is too old: %d or newer is needed", version/10000, minVersion/10000)
+	case encoding != "UTF8":
+		return 0, model.Errorf(model.CodeConflict, "the database has the encoding %s: UTF8 is needed", encoding)
+	}
+	return version, nil
+}
+
+// poolConfig returns the configuration of the connections that read.
+func poolConfig(s *Store) (*pgxpool.Config, error) {
+	// A pool wants a configuration of its own making.
+	c, err := pgxpool.ParseConfig(s.config.DSN)
+	if err != nil {
+		return nil, errors.New("the connection string is not valid for a pool")
+	}
+	c.ConnConfig, _ = s.connConfig()
+	c.MaxConns, c.MinConns = int32(min(s.config.Readers, 100)), 0 //nolint:gosec // it is bounded
+	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		return s.prepareSession(ctx, conn, "plan_cache_mode = force_custom_plan")
+	}
+	return c, nil
+}

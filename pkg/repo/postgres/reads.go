@@ -1,0 +1,102 @@
+package postgres
+
+import (
+	"context"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// statusColumns are the columns of the table counters.
+var statusColumns = func() string {
+	list := make([]string, len(model.Statuses))
+	for i, s := range model.Statuses {
+		list[i] = string(s)
+	}
+	return strings.Join(list, ", ")
+}()
+
+// sumsSQL selects the sums of the columns of counters.
+var sumsSQL = "coalesce(sum(" + strings.ReplaceAll(statusColumns, ", ", "), 0)::bigint, coalesce(sum(") + "), 0)::bigint"
+
+// Tasks implements [repo.Reader].
+func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
+	found := make(map[string]*model.Task, len(ids))
+	err := s.read(ctx, "tasks", func(ctx context.Context) error {
+		tasks, err := fullView.all(ctx, s.r, "SELECT "+fullView.sql+" FROM tasks WHERE id = ANY($1)", escapeAll(ids))
+		for _, t := range tasks {
+			found[t.ID] = t
+		}
+		return err
+	})
+	return found, err
+}
+
+// Counts implements [repo.Reader]. It sums up the differences of the last commits.
+func (s *Store) Counts(ctx context.Context) (counts model.Counts, err error) {
+	err = s.read(ctx, "counts", func(ctx context.Context) error {
+		// Rows before the position are gone; while a transaction keeps them from being
+		// vacuumed, only the index can pass them by.
+		counts, err = selectCounts(ctx, s.r, s.w.position.Load())
+		return err
+	})
+	return counts, err
+}
+
+func selectCounts(ctx context.Context, q queryer, position int64) (model.Counts, error) {
+	sums := make([]int64, len(model.Statuses))
+	to := make([]any, len(sums))
+	for i := range sums {
+		to[i] = &sums[i]
+	}
+	if err := q.QueryRow(ctx, "SELECT "+sumsSQL+" FROM counters WHERE at >= $1", position).Scan(to...); err != nil {
+		return nil, err
+	}
+	counts := make(model.Counts, len(sums))
+	for i, status := range model.Statuses {
+		counts[status] = sums[i]
+	}
+	return counts, nil
+}
+
+// Workers implements [repo.Loader].
+func (s *Store) Workers(ctx context.Context) (workers []*model.Worker, err error) {
+	err = s.load(ctx, "workers", func(ctx context.Context) error {
+		workers, err = selectWorkers(ctx, s.r)
+		return err
+	})
+	return workers, err
+}
+
+func selectWorkers(ctx context.Context, q rowsQueryer) ([]*model.Worker, error) {
+	return workerView.all(ctx, q, "SELECT "+workerView.sql+" FROM workers ORDER BY id")
+}
+
+// LastSeq implements [repo.Loader].
+func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
+	err = s.load(ctx, "last seq", func(ctx context.Context) error {
+		return s.r.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM tasks").Scan(&seq)
+	})
+	return seq, err
+}
+
+// load is read for what the engine starts with: a commit of unknown outcome is waited for
+// first.
+func (s *Store) load(ctx context.Context, op string, f func(context.Context) error) error {
+	return s.read(ctx, op, func(ctx context.Context) error {
+		if err := s.settle(ctx); err != nil {
+			return err
+		}
+		return f(ctx)
+	})
+}
+
+// settle waits for a commit of unknown outcome, if there is one.
+func (s *Store) settle(ctx context.Context) error {
+	if !s.w.unsettled.Load() {
+		return nil
+	}
+	s.w.mu.Lock()
+	defer s.w.mu.Unlock()
+	return s.w.settle(ctx, s)
+}

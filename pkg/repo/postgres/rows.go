@@ -1,0 +1,106 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// view is the columns that a query reads, and what it selects for them.
+type view[S any] struct {
+	columns []column[S]
+	sql     string
+}
+
+func newView[S any](columns []column[S], form func(*column[S]) string) view[S] {
+	list := make([]string, len(columns))
+	for i := range columns {
+		list[i] = form(&columns[i])
+	}
+	return view[S]{columns, strings.Join(list, ", ")}
+}
+
+// plainForm selects a column as it is.
+func plainForm[S any](c *column[S]) string { return c.name }
+
+// presence selects of a column with bytes whether it has any: one byte stands for them.
+func presence(c *column[model.Task]) string {
+	if c.kind == kindBytes && c.set == 0 {
+		return "CASE WHEN octet_length(" + c.name + ") = 0 THEN ''::bytea ELSE '!'::bytea END"
+	}
+	return c.name
+}
+
+// without leaves out columns by their names.
+func without[S any](columns []column[S], left ...string) []column[S] {
+	return slices.DeleteFunc(slices.Clone(columns), func(c column[S]) bool { return slices.Contains(left, c.name) })
+}
+
+var (
+	// fullView is all of a task.
+	fullView = newView(taskColumns, plainForm)
+	// listView omits the bytes of torrents and metalinks, up to half a megabyte a row.
+	listView = newView(without(taskColumns, "torrent", "metalink"), plainForm)
+	// liveView is what Live reads.
+	liveView = newView(without(taskColumns, notLive...), presence)
+	// workerView is all of a worker.
+	workerView = newView(workerColumns, plainForm)
+)
+
+// scan sets a row, which is empty, from the values at which rows stands; the view's
+// columns come first.
+func (v *view[S]) scan(rows pgx.Rows, row *S) error {
+	raw := rows.RawValues()
+	for i := range v.columns {
+		if err := v.columns[i].read(row, raw[i]); err != nil {
+			return fmt.Errorf("its %s: %w", v.columns[i].name, err)
+		}
+	}
+	return nil
+}
+
+// all reads the rows of a query.
+func (v *view[S]) all(ctx context.Context, q rowsQueryer, sql string, args ...any) ([]*S, error) {
+	rows, err := q.Query(ctx, sql, withBinary(args)...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []*S{}
+	for rows.Next() {
+		row := new(S)
+		if err := v.scan(rows, row); err != nil {
+			return nil, err
+		}
+		list = append(list, row)
+	}
+	return list, rows.Err()
+}
+
+// rowsQueryer is a pool or a transaction.
+type rowsQueryer interface {
+	queryer
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+// withBinary has a query answer in the binary form, which scan reads.
+func withBinary(args []any) []any {
+	return append([]any{pgx.QueryResultFormats{pgx.BinaryFormatCode}}, args...)
+}
+
+// scanValues reads rows of a few columns into values, and calls each after each row.
+func scanValues(rows pgx.Rows, err error, values []any, each func()) error {
+	if err != nil {
+		return err
+	}
+	_, err = pgx.ForEachRow(rows, values, func() error {
+		each()
+		return nil
+	})
+	return err
+}

@@ -1,0 +1,168 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
+)
+
+// snapshot is one REPEATABLE READ transaction on a connection of its own. It is for one
+// goroutine at a time, except for end.
+type snapshot struct {
+	conn   *pgx.Conn
+	counts model.Counts
+	ended  func() // tells the store
+}
+
+// snapshotIdle is how long a reader may pause between two reads of a snapshot.
+const snapshotIdle = 15 * time.Minute
+
+// Snapshot implements [repo.Snapshotter]. While it is open, PostgreSQL keeps every version
+// of a row that changes.
+func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
+	if s.closed.Load() {
+		return nil, rules.ClosedError("snapshot")
+	}
+	c, _ := s.connConfig()
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return nil, explainError("snapshot", err)
+	}
+	snap := &snapshot{conn: conn}
+	if err := snap.begin(ctx, s); err != nil {
+		return nil, explainError("snapshot", errors.Join(err, snap.end()))
+	}
+	s.snaps.Lock()
+	defer s.snaps.Unlock()
+	if s.closed.Load() {
+		return nil, errors.Join(rules.ClosedError("snapshot"), snap.end())
+	}
+	snap.ended = func() {
+		s.snaps.Lock()
+		defer s.snaps.Unlock()
+		delete(s.snaps.open, snap)
+	}
+	s.snaps.open[snap] = struct{}{}
+	return snap, nil
+}
+
+func (s *snapshot) begin(ctx context.Context, store *Store) error {
+	err := store.prepareSession(ctx, s.conn, fmt.Sprintf("idle_in_transaction_session_timeout = %d", snapshotIdle.Milliseconds()))
+	if err == nil && s.conn.PgConn().ParameterStatus("server_version") >= "17" {
+		_, err = s.conn.Exec(ctx, "SET transaction_timeout = 0")
+	}
+	if err == nil {
+		_, err = s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+	}
+	if err == nil { // the moment is that of the first read
+		s.counts, err = selectCounts(ctx, s.conn, 0)
+	}
+	return err
+}
+
+// endSnapshots closes those that are open.
+func (s *Store) endSnapshots() error {
+	s.snaps.Lock()
+	open := s.snaps.open
+	s.snaps.open = nil
+	s.snaps.Unlock()
+	var errs []error
+	for snap := range open {
+		errs = append(errs, snap.end())
+	}
+	return errors.Join(errs...)
+}
+
+// fail gives an error of a read its name, or says that the snapshot has ended.
+func (s *snapshot) fail(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() == nil && s.conn.IsClosed() {
+		return rules.ClosedError("snapshot")
+	}
+	return explainError("snapshot", err)
+}
+
+// snapshotPage is how many tasks are read at once: a caller may read something else from
+// the snapshot between two tasks.
+const snapshotPage = 2000
+
+var snapshotSQL = "SELECT " + fullView.sql + " FROM tasks WHERE seq > $1 ORDER BY seq LIMIT $2"
+
+// Tasks implements [repo.Snapshot]. It reads page by page.
+func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
+	return func(yield func(*model.Task, error) bool) {
+		for {
+			if err := ctx.Err(); err != nil { // a read that it ends would end the snapshot too
+				yield(nil, err)
+				return
+			}
+			tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage)
+			if err != nil {
+				yield(nil, s.fail(ctx, err))
+				return
+			}
+			for _, t := range tasks {
+				if !yield(t, nil) {
+					return
+				}
+				after = t.Seq
+			}
+			if len(tasks) < snapshotPage {
+				return
+			}
+		}
+	}
+}
+
+// Workers implements [repo.Snapshot].
+func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
+	held := make(map[string][]string)
+	var id, worker string
+	rows, err := s.conn.Query(ctx, "SELECT id, worker_id FROM tasks WHERE worker_id <> ''")
+	err = scanValues(rows, err, []any{&id, &worker}, func() {
+		worker = unescapeText(worker)
+		held[worker] = append(held[worker], unescapeText(id))
+	})
+	if err != nil {
+		return nil, s.fail(ctx, err)
+	}
+	workers, err := selectWorkers(ctx, s.conn)
+	for i, w := range workers {
+		workers[i] = rules.WithCurrentTasks(w, held[w.ID])
+	}
+	return workers, s.fail(ctx, err)
+}
+
+// Counts implements [repo.Snapshot].
+func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
+	if s.conn.IsClosed() {
+		return nil, rules.ClosedError("snapshot")
+	}
+	return s.counts, ctx.Err()
+}
+
+// Close implements [repo.Snapshot].
+func (s *snapshot) Close() error {
+	if s.ended != nil {
+		s.ended()
+	}
+	return s.end()
+}
+
+// end closes the connection, which ends the transaction.
+func (s *snapshot) end() error {
+	if s.conn.IsClosed() {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = s.conn.Close(ctx) // it may be broken
+	return nil
+}

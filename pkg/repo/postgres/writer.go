@@ -1,0 +1,159 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// writer is the one connection that writes.
+type writer struct {
+	mu      sync.Mutex
+	conn    *pgx.Conn    // nil after a failure that left its state unknown
+	backend atomic.Int64 // process id of its session, also of the last one
+	// unsettled is set by a commit of unknown outcome, which the server may still
+	// complete: nothing is loaded and nothing written before it has been waited for.
+	unsettled atomic.Bool
+	// unconfirmed is set by the server's warning that a commit is on this server alone.
+	unconfirmed atomic.Bool
+
+	folded   time.Time    // when the counters were last replaced by their sum
+	position atomic.Int64 // see Counts
+	forms    map[updateKey]*updateForm
+}
+
+// connect opens a connection unless the writer has one.
+func (w *writer) connect(ctx context.Context, s *Store) error {
+	if w.conn != nil && !w.conn.IsClosed() {
+		return nil
+	}
+	c, d := s.connConfig()
+	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		// The wait for a synchronous standby was ended: by a cancel (01000) or by the
+		// end of the session.
+		if n.SeverityUnlocalized == "WARNING" && (n.Code == "01000" || n.Code == "57P01") {
+			w.unconfirmed.Store(true)
+		}
+	}
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return err
+	}
+	more := []string{"plan_cache_mode = force_generic_plan"}
+	if s.config.Synchronous == Normal {
+		more = append(more, "synchronous_commit = off")
+	}
+	if err := s.prepareSession(ctx, conn, more...); err != nil {
+		_ = conn.Close(ctx) // the first error says more
+		return err
+	}
+	registerArrays(conn.TypeMap())
+	d.lock()
+	w.conn = conn
+	w.backend.Store(int64(conn.PgConn().PID()))
+	return nil
+}
+
+// disconnect throws the connection away; the next commit opens another one.
+func (w *writer) disconnect() {
+	if w.conn == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = w.conn.Close(ctx) // it may be broken
+	w.conn = nil
+}
+
+// run sends a batch, which is one transaction, and waits for its commit, at most for the
+// limit. Then it closes the connection instead of canceling: see dialer.
+func (w *writer) run(ctx context.Context, b *pgx.Batch, limit time.Duration) error {
+	w.unconfirmed.Store(false)
+	network := w.conn.PgConn().Conn()
+	expired := atomic.Bool{}
+	timer := time.AfterFunc(limit, func() {
+		expired.Store(true)
+		_ = network.Close() // ends the wait with an error
+	})
+	err := w.conn.SendBatch(context.WithoutCancel(ctx), b).Close()
+	timer.Stop()
+	if expired.Load() && err != nil {
+		err = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the commit within %v", limit)
+	}
+	if err == nil && w.unconfirmed.Load() {
+		err = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the commit: no synchronous standby has it")
+		w.disconnect()
+	}
+	return w.note(err)
+}
+
+// note decides what the error of a transaction means for the connection.
+func (w *writer) note(err error) error {
+	var server *pgconn.PgError
+	switch {
+	case err == nil:
+	case errors.As(err, &server) && server.SeverityUnlocalized == "ERROR" && !w.conn.IsClosed():
+		// It was rolled back, and the connection is clean. After a failover a new one may
+		// reach the server that takes writes.
+		if server.Code == "25006" {
+			w.disconnect()
+		}
+		if server.Code == codeFenced {
+			return fmt.Errorf("%w (%s)", repo.ErrFenced, server.Message)
+		}
+	default:
+		w.unsettled.Store(true)
+		w.disconnect()
+	}
+	return err
+}
+
+// settle waits until the server has completed or dropped a commit of unknown outcome, and
+// commits a barrier after it: then whatever is read afterwards is as durable as an
+// acknowledged commit. Callers hold mu.
+func (w *writer) settle(ctx context.Context, s *Store) error {
+	if !w.unsettled.Load() {
+		return nil
+	}
+	before := w.backend.Load()
+	if err := w.connect(ctx, s); err != nil {
+		return err
+	}
+	b := &pgx.Batch{}
+	b.Queue("SELECT aria_fence($1)", s.term.Load())
+	// A transaction that still runs has a share lock on the row.
+	b.Queue("SELECT 1 FROM leader FOR UPDATE")
+	b.Queue(countersSQL, 0, 0, 0, 0, 0, 0, 0)
+	err := w.run(ctx, b, s.config.Timeout)
+	if err == nil {
+		w.unsettled.Store(false)
+		return nil
+	}
+	if isLockTimeout(err) {
+		return errors.Join(err, terminateHolders(ctx, w.conn, before))
+	}
+	return err
+}
+
+func isLockTimeout(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == "55P03"
+}
+
+// terminateHolders ends sessions that hold a lock on the leader row: the one with that
+// process id, or with 0 all but the caller's.
+func terminateHolders(ctx context.Context, conn *pgx.Conn, backend int64) error {
+	_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_locks
+		WHERE locktype = 'relation' AND relation = 'leader'::regclass AND granted
+		AND pid <> pg_backend_pid() AND ($1::bigint = 0 OR pid = $1)`, backend)
+	return err
+}
