@@ -40,7 +40,7 @@ func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
-// weakness returns the first setting by which a commit can be lost, "" if there is none.
+// weakness returns the first setting by which a commit can be lost, "" without one.
 func (d *durability) weakness() string {
 	switch {
 	case d.fsync != "on":

@@ -43,7 +43,7 @@ func (l *Leader) Observe(ctx context.Context) (row repo.LeaderRow, err error) {
 	return row, err
 }
 
-// Take makes the holder the leader if the row is still as it was seen, and returns its
+// Take makes the holder the leader if the row is unchanged since it was seen, and returns its
 // term: higher than each one before, and at least the milliseconds of the database's clock,
 // so that it rises over a restored or replaced database too. A row that has changed is
 // [ErrNotLeader]. A session of the leader before that hangs in a transaction is ended.

@@ -117,7 +117,7 @@ CREATE INDEX tombstones_until ON tombstones (until, id);
 
 -- Which dispatcher writes. Each write transaction takes a share lock on the row; a takeover
 -- changes the term, and needs the row alone. The unique index makes each change of the term
--- a change of a key, which the share lock excludes; a renewal is none, and waits for nobody.
+-- a change of a key, which the share lock excludes; a renewal changes no key and waits for no commit.
 CREATE TABLE leader (
     one         boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     term        bigint  NOT NULL UNIQUE,
