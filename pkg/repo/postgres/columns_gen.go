@@ -85,6 +85,7 @@ var workerColumns = []column[model.Worker]{
 	text("instance", 0, true, func(w *model.Worker) *string { return &w.Instance }),
 	integer("epoch", 0, true, func(w *model.Worker) *int64 { return &w.Epoch }),
 	text("status", 0, true, func(w *model.Worker) *model.WorkerStatus { return &w.Status }),
+	text("version", 0, true, func(w *model.Worker) *string { return &w.Version }),
 	text("hostname", 0, true, func(w *model.Worker) *string { return &w.Hostname }),
 	text("address", 0, true, func(w *model.Worker) *string { return &w.Address }),
 	integer("port", 0, true, func(w *model.Worker) *int { return &w.Port }),

@@ -99,41 +99,78 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 	return nil
 }
 
-// choose picks the index that a query walks; the rest of it becomes filters.
+// choose picks the indexes that a query walks; the rest of it becomes filters.
 func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, error) {
-	byStatuses, err := s.walksByStatus(ctx, q)
+	sel := &selection{args: []any{int64(0)}}
+	byStatus, err := s.walksByStatus(ctx, q)
 	if err != nil {
 		return nil, err
 	}
-	sel := selection{args: []any{int64(0)}}
-	client, statuses := q.Client, q.Status
-	switch {
-	case q.WorkerID != "":
-		sel.arms = []string{"worker_id = " + sel.bind(escape(q.WorkerID)) + " AND worker_id <> ''"}
-	case byStatuses:
-		sel.arms, statuses = byStatus(statuses), nil
-	case client != "":
-		sel.arms, client = []string{"client = " + sel.bind(escape(client))}, ""
-	default:
-		sel.arms = []string{"true"}
+	client, worker := "", ""
+	if q.Client != "" {
+		client = "client = " + sel.bind(escape(q.Client))
 	}
-	sel.walked = len(sel.args)
-	if client != "" {
-		sel.where("client = " + sel.bind(escape(client)))
+	if q.WorkerID != "" {
+		worker = "worker_id = " + sel.bind(escape(q.WorkerID))
 	}
-	if len(statuses) > 0 {
-		sel.where("status IN (" + quoted(statuses) + ")")
+	if has(q.Status, model.StatusPending, model.StatusPaused, model.StatusQueued, model.StatusDownloading) {
+		// Of the index of active tasks a page walks all that it may; it is small.
+		active := worker != "" || client == "" && !has(q.Status, model.StatusPending, model.StatusPaused)
+		sel.arm("NOT ended", pick(active, "active"), pick(!active, client))
 	}
-	return &sel, sel.filter(q)
+	if has(q.Status, model.StatusCompleted, model.StatusFailed, model.StatusCanceled) {
+		switch {
+		case worker != "":
+			sel.arm("ended", "active")
+		case byStatus:
+			for _, status := range q.Status {
+				if status.Terminal() {
+					sel.arm("ended", "status <> 'completed'", "status = '"+string(status)+"'")
+				}
+			}
+		default:
+			sel.arm("ended", client)
+		}
+	}
+	if sel.walked = 1; client != "" && slices.ContainsFunc(sel.arms, func(arm string) bool { return strings.HasSuffix(arm, client) }) {
+		sel.walked = 2
+	}
+	if len(q.Status) > 0 {
+		sel.where("status IN (" + quoted(q.Status) + ")")
+	}
+	for _, filter := range []string{client, worker} {
+		if filter != "" {
+			sel.where(filter)
+		}
+	}
+	return sel, sel.filter(q)
+}
+
+// has reports whether a query may find tasks with one of the statuses.
+func has(asked []model.Status, statuses ...model.Status) bool {
+	return len(asked) == 0 || slices.ContainsFunc(statuses, func(s model.Status) bool { return slices.Contains(asked, s) })
+}
+
+func pick(chosen bool, condition string) string {
+	if chosen {
+		return condition
+	}
+	return ""
+}
+
+// arm adds the walk of the rows for which all conditions hold; empty ones do not count.
+func (s *selection) arm(conditions ...string) {
+	conditions = slices.DeleteFunc(conditions, func(c string) bool { return c == "" })
+	s.arms = append(s.arms, strings.Join(conditions, " AND "))
 }
 
 // smallResultLimit is the number of tasks up to which the index by status is walked
 // instead of that by client.
 const smallResultLimit = 4 * rules.MaxExamined
 
-// walksByStatus reports whether to walk the index by status: if the query has only
-// statuses, or if so few tasks have them that a few pages see them all. The index has no
-// completed tasks.
+// walksByStatus reports whether to walk the index by status of the tasks that have ended: if
+// the query has only statuses, or if so few tasks have them that a few pages see them all.
+// The index has no completed tasks.
 func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
 	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
 		return false, nil
@@ -142,26 +179,7 @@ func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, er
 		return true, nil
 	}
 	counts, err := selectCounts(ctx, s.r, s.w.position.Load())
-	if err != nil {
-		return false, err
-	}
-	var n int64
-	for _, status := range model.Statuses {
-		if slices.Contains(q.Status, status) {
-			n += counts[status]
-		}
-	}
-	return n < smallResultLimit, nil
-}
-
-// byStatus returns the arms for statuses other than completed.
-func byStatus(statuses []model.Status) (arms []string) {
-	for _, status := range model.Statuses {
-		if slices.Contains(statuses, status) {
-			arms = append(arms, fmt.Sprintf("status = '%s' AND status <> 'completed' AND ended = %v", status, status.Terminal()))
-		}
-	}
-	return arms
+	return counts[model.StatusFailed]+counts[model.StatusCanceled] < smallResultLimit, err
 }
 
 // quoted lists statuses in SQL.

@@ -4,6 +4,9 @@ import (
 	"context"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
@@ -26,19 +29,32 @@ func mustOpen(t testing.TB, c Config) *Store {
 	return s
 }
 
+// empty opens the store of a database and removes what a test before has left there: a new
+// database for each would take most of the time.
+func empty(t testing.TB, dsn string) *Store {
+	t.Helper()
+	s := mustOpen(t, Config{DSN: dsn})
+	batch := &pgx.Batch{}
+	for _, table := range []string{"tasks", "counters", "workers", "tombstones"} {
+		batch.Queue("DELETE FROM " + table)
+	}
+	if err := s.w.conn.SendBatch(testbed.Context(t), batch).Close(); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
 // TestStore_PassesConformanceSuite: the PostgreSQL store passes the conformance suite.
 func TestStore_PassesConformanceSuite(t *testing.T) {
-	repotest.Run(t, func(t *testing.T) repo.Store {
-		return mustOpen(t, Config{DSN: testpostgres.Database(t)})
-	})
+	dsn := testpostgres.Database(t)
+	repotest.Run(t, func(t *testing.T) repo.Store { return empty(t, dsn) })
 }
 
 // TestStore_AnswersLikeMemory: the PostgreSQL store gives the same answers as the memory
 // store.
 func TestStore_AnswersLikeMemory(t *testing.T) {
+	dsn := testpostgres.Database(t)
 	repotest.Compare(t,
 		func(t *testing.T) repo.Store { return memory.New() },
-		func(t *testing.T) repo.Store {
-			return mustOpen(t, Config{DSN: testpostgres.Database(t)})
-		})
+		func(t *testing.T) repo.Store { return empty(t, dsn) })
 }

@@ -8,11 +8,14 @@
 -- chr(30) and two hexadecimal digits stand for a byte.
 --
 -- A task that ends moves from one partition to the other. So the live partition stays as
--- small as the backlog, and the other one is only appended to.
+-- small as the backlog, and the other one is only appended to. No index of the live
+-- partition names status or worker_id: a change of an indexed column writes an entry into
+-- every index. active changes with an assignment and at the end only.
 CREATE TABLE tasks (
     seq              bigint           NOT NULL,
     id               text             NOT NULL COLLATE "C",
     ended            boolean          NOT NULL,
+    active           boolean          NOT NULL GENERATED ALWAYS AS (status IN ('queued', 'downloading') OR worker_id <> '') STORED,
     client           text             NOT NULL COLLATE "C",
     status           text             NOT NULL COLLATE "C",
     priority         bigint           NOT NULL,
@@ -66,11 +69,11 @@ CREATE UNIQUE INDEX tasks_done_id ON tasks_done (id);
 -- Each client lists its own tasks only. Written once in a partition.
 CREATE INDEX tasks_live_client ON tasks_live (client, seq);
 CREATE INDEX tasks_done_client ON tasks_done (client, seq);
-CREATE INDEX tasks_live_status ON tasks_live (status, seq);
-CREATE INDEX tasks_live_worker ON tasks_live (worker_id, seq) WHERE worker_id <> '';
+-- What workers hold: as many entries as there are slots in use.
+CREATE INDEX tasks_live_active ON tasks_live (seq) WHERE active;
 -- Completed tasks are nearly all rows of an old store: the partition is their index.
 CREATE INDEX tasks_done_status ON tasks_done (status, seq) WHERE status <> 'completed';
-CREATE INDEX tasks_done_worker ON tasks_done (worker_id, seq) WHERE worker_id <> '';
+CREATE INDEX tasks_done_active ON tasks_done (seq) WHERE active;
 
 -- The numbers of tasks by status, as differences that each commit inserts. Their sum is
 -- the number; now and then the rows are replaced by their sum. No row is ever updated: one
@@ -92,6 +95,7 @@ CREATE TABLE workers (
     instance          text             NOT NULL,
     epoch             bigint           NOT NULL,
     status            text             NOT NULL,
+    version           text             NOT NULL,
     hostname          text             NOT NULL,
     address           text             NOT NULL,
     port              bigint           NOT NULL,
