@@ -68,7 +68,7 @@ func (e *Engine) changeState(t *task, set model.Fields, state model.TaskState) {
 			e.emitStatus(t, &state)
 		}
 	}
-	e.addChange(&model.TaskChange{ID: t.ID, From: from, Set: set, State: state})
+	e.addChange(&model.TaskChange{ID: t.ID, Seq: t.Seq, From: from, Set: set, State: state})
 }
 
 // emitStatus publishes a task's new status.

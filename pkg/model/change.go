@@ -30,6 +30,7 @@ func (b *Batch) Empty() bool { return len(b.Tasks) == 0 && len(b.Workers) == 0 &
 // disagree, and the store refuses the batch.
 type TaskChange struct {
 	ID     string
+	Seq    int64 // of the row: a store may find the row by it, and refuses another one's; 0 = not given
 	From   Status
 	Put    *Task
 	Set    Fields

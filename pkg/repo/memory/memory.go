@@ -104,6 +104,8 @@ func (s *Store) check(changes []model.TaskChange) error {
 		switch {
 		case have != c.From:
 			return rules.MismatchError(c.ID, c.From, have)
+		case row != nil && c.Seq != 0 && row.task.Seq != c.Seq:
+			return rules.RefusedError(c.ID, "task %s: its seq is %d, not %d", c.ID, row.task.Seq, c.Seq)
 		case c.Put == nil:
 		case row != nil && row.task.Seq != c.Put.Seq:
 			return rules.RefusedError(c.ID, "task %s: its seq is %d and cannot become %d", c.ID, row.task.Seq, c.Put.Seq)

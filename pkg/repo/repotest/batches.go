@@ -108,6 +108,9 @@ func contradictionRefusesBatch(t *testing.T, s repo.Store) {
 		}
 	}
 	mustRefuse(t, s, batch(put(task("x", 200)), put(task("y", 200)))) // two at one seq
+	other := become("a", model.StatusPending, model.StatusQueued)
+	other.Seq = 9999 // of no row
+	mustRefuse(t, s, batch(other))
 	// The store still works.
 	mustCommit(t, s, batch(become("a", model.StatusPending, model.StatusQueued)))
 }

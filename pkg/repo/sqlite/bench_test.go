@@ -330,7 +330,7 @@ func (l *turns) batch(n int) *model.Batch {
 	}
 	for _, t := range l.held[:n/2] {
 		b.Tasks = append(b.Tasks, model.TaskChange{
-			ID: t.ID, From: model.StatusQueued,
+			ID: t.ID, Seq: t.Seq, From: model.StatusQueued,
 			Set: model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult |
 				model.SetFinished | model.SetProgress | model.SetGID | model.SetLastWorker,
 			State: model.TaskState{Status: model.StatusCompleted, LastWorkerID: t.WorkerID, Progress: 100, FinishedAt: now, UpdatedAt: now,

@@ -312,7 +312,7 @@ func (w *writer) change(ctx context.Context, c *model.TaskChange, scratch *model
 	case have != c.From:
 		return rules.MismatchError(c.ID, c.From, have)
 	}
-	return rules.RefusedError(c.ID, "task %s: its seq is not %d", c.ID, c.Put.Seq)
+	return rules.RefusedError(c.ID, "task %s: its seq is not %d", c.ID, rowSeq(c))
 }
 
 // set gathers the values of an update of a row's state, by way of scratch, and
@@ -323,9 +323,14 @@ func (w *writer) set(c *model.TaskChange, scratch *model.Task) statement {
 	binds := writes.nonzeroGroups(scratch)
 	w.values.start()
 	w.values.task(scratch, binds)
+	by := updateTask
+	if c.Seq != 0 {
+		by = updateTaskBySeq
+		w.values.integer(c.Seq)
+	}
 	w.values.text(c.ID)
 	w.values.text(string(c.From))
-	return statement{kind: updateTask, writes: writes, binds: binds}
+	return statement{kind: by, writes: writes, binds: binds}
 }
 
 // status returns the status of a task, "" if it is not there.
@@ -373,4 +378,12 @@ func (w *writer) count(ctx context.Context, changes []model.TaskChange) error {
 		err = fmt.Errorf("the table counters has %d rows, not %d", n, len(model.Statuses))
 	}
 	return err
+}
+
+// rowSeq is the seq that a change says its row has.
+func rowSeq(c *model.TaskChange) int64 {
+	if c.Put != nil {
+		return c.Put.Seq
+	}
+	return c.Seq
 }

@@ -26,6 +26,7 @@ const (
 	rollbackTransaction
 	insertTasks
 	updateTask
+	updateTaskBySeq
 	replaceTask
 	deleteTask
 	selectStatus
@@ -48,9 +49,11 @@ func (s statement) sql() string {
 	case insertTasks:
 		return insertSQL(s.rows, s.binds)
 	case updateTask:
-		return updateSQL(s.writes, s.binds)
+		return updateSQL(s.writes, s.binds) + " WHERE id=? AND status=?"
+	case updateTaskBySeq: // the first term finds the row, the others check that it is the one
+		return updateSQL(s.writes, s.binds) + " WHERE seq=? AND id=? AND status=?"
 	case replaceTask:
-		return updateSQL(everyGroup&^keys, everyGroup) + " AND seq=?"
+		return updateSQL(everyGroup&^keys, everyGroup) + " WHERE id=? AND status=? AND seq=?"
 	case deleteTask:
 		return "DELETE FROM tasks WHERE id=? AND status=?"
 	case selectStatus:
@@ -91,8 +94,8 @@ func insertSQL(n int, bound set) string {
 	return "INSERT INTO tasks (" + strings.Join(columns, ",") + ") VALUES " + row + strings.Repeat(","+row, n-1)
 }
 
-// updateSQL is an UPDATE of the groups that are wanted. It binds some of them.
-// Its last parameters are id and the status before.
+// updateSQL is an UPDATE, without its WHERE, of the groups that are wanted. It binds some
+// of them.
 func updateSQL(wanted, bound set) string {
 	var sets []string
 	for i, g := range groups {
@@ -107,5 +110,5 @@ func updateSQL(wanted, bound set) string {
 			}
 		}
 	}
-	return "UPDATE tasks SET " + strings.Join(sets, ",") + " WHERE id=? AND status=?"
+	return "UPDATE tasks SET " + strings.Join(sets, ",")
 }
