@@ -24,20 +24,22 @@ func (w *Worker) assign(list []model.Assignment) {
 	if len(taken) == 0 {
 		return
 	}
-	entries := make([]*entry, len(taken))
-	for i, h := range taken {
-		entries[i] = &h.entry
-	}
-	for i, err := range w.journal.put(entries...) {
-		h := taken[i]
-		if err != nil {
-			w.log.Error("a task was not taken", "task", h.id(), "attempt", h.Attempt, "error", err)
-			w.reject(h.Task, h.Attempt, rejection(model.ReportRejected, download.CodeDiskFull, model.ClassWorker, "%v", err))
-			continue
-		}
-		w.log.Info("task taken", "task", h.id(), "attempt", h.Attempt, "url", model.RedactURL(h.Task.URL))
+	for _, h := range taken {
+		attempt := h.Attempt
+		w.journal.put(&h.entry, func(err error) { w.onTaken(h, attempt, err) })
 	}
 	w.scheduleReconcile()
+}
+
+// onTaken is called when the journal has an assignment, or could not be written.
+func (w *Worker) onTaken(h *heldTask, attempt int64, err error) {
+	switch {
+	case err == nil:
+		w.log.Info("task taken", "task", h.id(), "attempt", attempt, "url", model.RedactURL(h.Task.URL))
+	case w.tasks[h.id()] == h && h.Attempt == attempt:
+		w.log.Error("a task was not taken", "task", h.id(), "attempt", attempt, "error", err)
+		w.reject(h.Task, attempt, rejection(model.ReportRejected, download.CodeDiskFull, model.ClassWorker, "%v", err))
+	}
 }
 
 // decideAssignment decides about one assignment. It returns the task to put into the
@@ -248,7 +250,5 @@ func (w *Worker) removeFromJournal(h *heldTask) {
 	if err := h.dir.orphan(h.id(), time.Now()); err != nil {
 		w.log.Warn("marking orphaned bytes", "task", h.id(), "error", err)
 	}
-	if err := w.journal.remove(h.id()); err != nil {
-		w.log.Error("a task that is over stays in the journal", "task", h.id(), "error", err)
-	}
+	w.journal.remove(h.id())
 }

@@ -150,7 +150,7 @@ func TestAssign_JournalPrecedesTheEngine(t *testing.T) {
 		var before []string
 		n.engine.with(func() { n.engine.onAdd = func(string) { before = n.journaled() } })
 		n.give(assignment("a", 1))
-		same(t, "the journal had", before, []string{"a.json"})
+		same(t, "the journal had", before, []string{"a"})
 	})
 }
 
@@ -171,7 +171,7 @@ func TestRecover_DisallowedTaskIsGivenBack(t *testing.T) {
 			}
 		})
 		n.stop()
-		same(t, "the journal has", n.journaled(), []string{"a.json"})
+		same(t, "the journal has", n.journaled(), []string{"a"})
 		n = start(t, dir, nil)
 		n.pass(time.Second)
 		same(t, "reports", n.link.said("a"), []string{"1 rejected"})

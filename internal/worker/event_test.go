@@ -161,7 +161,7 @@ func TestWorker_MixedVerdictsJudgedAlone(t *testing.T) {
 		for _, id := range []string{"a", "c", "d", "e"} {
 			same(t, id+" was reported", n.link.said(id), []string{"1 downloading", "1 failed"})
 		}
-		same(t, "the journal has", n.journaled(), []string{"b.json"})
+		same(t, "the journal has", n.journaled(), []string{"b"})
 		if got := len(n.link.said("b")); got < 4 || got > 8 {
 			t.Errorf("b was said %d times in 10 s", got)
 		}
@@ -170,7 +170,7 @@ func TestWorker_MixedVerdictsJudgedAlone(t *testing.T) {
 		same(t, "f was reported", n.link.said("f"), []string{"1 downloading"})
 		n.link.with(func() { refusing = false })
 		n.pass(30 * time.Second)
-		same(t, "the journal has", n.journaled(), []string{"f.json"})
+		same(t, "the journal has", n.journaled(), []string{"f"})
 	})
 }
 

@@ -4,11 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +33,7 @@ type entry struct {
 	Report  *model.Report `json:"report,omitempty"` // of finished
 }
 
-// check validates an entry that was read from the file of id.
+// check validates an entry that was read for the task id.
 func (e *entry) check(id string) error {
 	switch {
 	case e.Task == nil || e.Task.ID != id || !model.ValidName(id):
@@ -58,112 +57,192 @@ func (e *entry) check(id string) error {
 	return nil
 }
 
+// The journal rewrites itself when it has garbage: records of tasks that have ended since,
+// which contain secrets.
 const (
-	journalDir    = stateDir + "/journal"
-	journalSuffix = ".json"
-	maxEntry      = 8 << 20 // bytes; a task with a torrent has under 1 MB
+	maxGarbage  = 8 << 20         // bytes
+	garbageTime = 5 * time.Minute // after which any garbage is removed
+	rewriteWait = 5 * time.Second // before a rewrite that failed is repeated for garbage
 )
 
-// journal stores one file for each held task in the worker's folder.
+// journal is the list of held tasks in the worker's folder: one file to which records are
+// appended. Records gather until commit writes all of them with one sync. Only the loop
+// uses it.
 type journal struct {
-	root     *os.Root
-	log      *slog.Logger
-	lastSync atomic.Int64 // duration of the last put, in nanoseconds
+	root *os.Root
+	log  *slog.Logger
+	file *os.File
+	size int64 // bytes of the file
+	// live has the last record of each held task, and liveSize their bytes.
+	live     map[string][]byte
+	liveSize int64
+	pending  []pendingRecord
+	// rewrite says that the file may not have what was written: the next commit replaces it.
+	rewrite      bool
+	garbageSince time.Time // zero: the file has no garbage
+	nextRewrite  time.Time
+	lastSync     atomic.Int64 // duration of the last commit with a sync, in nanoseconds
 }
 
-func openJournal(root *os.Root, log *slog.Logger) (*journal, error) {
-	if err := makeDir(root, journalDir, 0o700); err != nil {
-		return nil, fmt.Errorf("worker: opening its journal: %w", err)
+// pendingRecord is a record that is not written yet.
+type pendingRecord struct {
+	id   string
+	data []byte // the record; of a removal too
+	gone bool   // it is a removal
+	// done is called by commit, with nil once the record survives a crash. nil: the record
+	// need not survive a crash of the machine.
+	done func(error)
+}
+
+// put adds an entry. The next commit calls done: with nil if the entry survives a crash.
+// After an error the entry may be stored or not.
+func (j *journal) put(e *entry, done func(error)) {
+	data, err := json.Marshal(e)
+	switch {
+	case err == nil && len(data) > maxEntry:
+		err = fmt.Errorf("it has %d bytes, more than %d", len(data), maxEntry)
+	case err == nil:
+		j.pending = append(j.pending, pendingRecord{id: e.Task.ID, data: appendRecord(nil, recordEntry, data), done: done})
+		return
 	}
-	return &journal{root: root, log: log}, nil
+	if done != nil {
+		done(keepError(e.Task.ID, err))
+	}
 }
 
-func journalName(id string) string { return id + journalSuffix }
+func keepError(id string, err error) error {
+	return fmt.Errorf("keeping the task %s in the journal: %w", id, err)
+}
 
-// put stores the entries. It returns one error for each: nil if the entry survives a
-// crash. An entry with an error may be stored or not.
-func (j *journal) put(entries ...*entry) []error {
+// remove removes a task. After a crash of the machine it may exist again. An unknown task
+// is not an error.
+func (j *journal) remove(id string) {
+	j.pending = append(j.pending, pendingRecord{id: id, data: appendRecord(nil, recordRemoval, []byte(id)), gone: true})
+}
+
+// commit writes all pending records. It syncs once if one of them must survive a crash.
+// Functions that it calls may add further records, which it writes too.
+func (j *journal) commit(now time.Time) {
+	for len(j.pending) > 0 {
+		batch := j.pending
+		j.pending = nil
+		err := j.write(batch, now)
+		for _, r := range batch {
+			switch {
+			case r.done != nil && err != nil:
+				r.done(keepError(r.id, err))
+			case r.done != nil:
+				r.done(nil)
+			case err != nil:
+				j.log.Error("the journal cannot be written", "task", r.id, "error", err)
+			}
+		}
+	}
+	if !j.hasGarbage(now) {
+		return
+	}
+	if err := j.replace(); err != nil {
+		j.nextRewrite = now.Add(rewriteWait)
+		j.log.Warn("the journal keeps the records of tasks that have ended; it is rewritten later", "error", err)
+	}
+}
+
+// hasGarbage reports whether the file must be rewritten because of records that no longer
+// count.
+func (j *journal) hasGarbage(now time.Time) bool {
+	return !j.garbageSince.IsZero() && !now.Before(j.nextRewrite) &&
+		(now.Sub(j.garbageSince) >= garbageTime || j.size-j.liveSize > maxGarbage+j.liveSize)
+}
+
+// write appends a batch, or replaces the file by all live records and the batch.
+func (j *journal) write(batch []pendingRecord, now time.Time) error {
 	start := time.Now()
-	defer func() { j.lastSync.Store(int64(time.Since(start))) }()
-	errs := make([]error, len(entries))
-	for i, e := range entries {
-		data, err := json.Marshal(e)
-		if err == nil {
-			err = replaceFile(j.root, journalDir+"/"+journalName(e.Task.ID), data)
+	before := make(map[string][]byte)
+	var data []byte
+	durable := false
+	for _, r := range batch {
+		data = append(data, r.data...)
+		durable = durable || r.done != nil
+		if _, ok := before[r.id]; !ok {
+			before[r.id] = j.live[r.id]
 		}
-		errs[i] = err
+		j.setLive(r)
 	}
-	if err := syncPath(j.root, journalDir); err != nil {
-		for i := range errs {
-			errs[i] = errors.Join(errs[i], err)
-		}
+	if j.garbageSince.IsZero() {
+		j.garbageSince = now // sooner or later another record replaces these
 	}
-	for i, err := range errs {
-		if err != nil {
-			errs[i] = fmt.Errorf("keeping the task %s in the journal: %w", entries[i].Task.ID, err)
-		}
+	err := j.writeOnce(data, durable)
+	if durable {
+		j.lastSync.Store(int64(time.Since(start)))
 	}
-	return errs
+	if err != nil {
+		j.restore(batch, before)
+	}
+	return err
 }
 
-// remove removes a task. After a crash it may exist again. An unknown task is not an
-// error.
-func (j *journal) remove(id string) error {
-	err := j.root.Remove(journalDir + "/" + journalName(id))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("removing the task %s from the journal: %w", id, err)
+// writeOnce appends data to the file, or replaces the file by the live records, which
+// include data.
+func (j *journal) writeOnce(data []byte, durable bool) error {
+	if j.rewrite {
+		return j.replace()
 	}
+	n, err := j.file.Write(data)
+	j.size += int64(n)
+	if err == nil && durable {
+		err = j.file.Sync()
+	}
+	j.rewrite = err != nil // the file may have a part of it, or less than it seems
+	return err
+}
+
+// restore is called after a batch was not written. A record that was refused does not
+// count. One that needs no answer does: it is the state of the worker, and the next
+// rewrite has it.
+func (j *journal) restore(batch []pendingRecord, before map[string][]byte) {
+	for id, data := range before {
+		j.setLive(pendingRecord{id: id, data: data, gone: data == nil})
+	}
+	for _, r := range batch {
+		if r.done == nil {
+			j.setLive(r)
+		}
+	}
+}
+
+// setLive notes the last record of a task.
+func (j *journal) setLive(r pendingRecord) {
+	j.liveSize -= int64(len(j.live[r.id]))
+	if r.gone {
+		delete(j.live, r.id)
+		return
+	}
+	j.live[r.id] = r.data
+	j.liveSize += int64(len(r.data))
+}
+
+// replace replaces the file by one with the live records only. It is durable afterwards.
+func (j *journal) replace() error {
+	data := []byte(journalMagic)
+	for _, id := range slices.Sorted(maps.Keys(j.live)) {
+		data = append(data, j.live[id]...)
+	}
+	if err := writeDurably(j.root, journalDir, journalFile, data); err != nil {
+		return err
+	}
+	file, err := j.root.OpenFile(journalDir+"/"+journalFile, os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	j.close()
+	j.file, j.size = file, int64(len(data))
+	j.rewrite, j.garbageSince, j.nextRewrite = false, time.Time{}, time.Time{}
 	return nil
 }
 
-// load returns every entry, in the order of the ids. It renames a broken file, and the
-// worker continues without that task.
-func (j *journal) load() ([]*entry, error) {
-	dir, err := j.root.Open(journalDir)
-	if err != nil {
-		return nil, fmt.Errorf("worker: reading its journal: %w", err)
+func (j *journal) close() {
+	if j.file != nil {
+		_ = j.file.Close() // what counts was synced
 	}
-	defer dir.Close()
-	names, err := dir.Readdirnames(-1)
-	if err != nil {
-		return nil, fmt.Errorf("worker: reading its journal: %w", err)
-	}
-	slices.Sort(names)
-	var entries []*entry
-	for _, name := range names {
-		id, ok := strings.CutSuffix(name, journalSuffix)
-		if !ok {
-			continue // set aside earlier, or a write that a crash cut off
-		}
-		e, err := j.read(id)
-		if err != nil {
-			j.log.Error("a journal file is broken and was set aside", "task", id, "error", err)
-			if err := j.root.Rename(journalDir+"/"+name, journalDir+"/"+name+".broken"); err != nil {
-				return nil, fmt.Errorf("worker: setting a broken journal file aside: %w", err)
-			}
-			continue
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
-}
-
-func (j *journal) read(id string) (*entry, error) {
-	name := journalDir + "/" + journalName(id)
-	info, err := j.root.Lstat(name)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxEntry {
-		return nil, fmt.Errorf("is no regular file of at most %d bytes", maxEntry)
-	}
-	data, err := j.root.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	var e entry
-	if err := json.Unmarshal(data, &e); err != nil {
-		return nil, err
-	}
-	return &e, e.check(id)
+	j.file = nil
 }

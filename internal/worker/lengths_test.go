@@ -53,6 +53,7 @@ func TestWorker_KeptImpossibleFiguresRepaired(t *testing.T) {
 		n.cancel()
 		<-n.done
 		n.cancel = nil
+		must(t, os.Remove(filepath.Join(dir, journalDir, journalFile)))
 		text := `{"attempt":1,"phase":"finished","task":{"id":"a","url":"http://example.com/a"},"report":{"id":"a","attempt":1,
 			"status":"failed","total_length":9223372036854775807,"error":{"code":3,"message":"404","class":"of an older worker"}}}`
 		if err := os.WriteFile(entry, []byte(text), 0o600); err != nil {

@@ -144,8 +144,28 @@ func (w *Worker) run(ctx context.Context) {
 			w.scheduleReconcile()
 		case <-w.probes:
 		}
+		w.handleWaiting()
+		w.journal.commit(time.Now()) // before step acts on what was handled
 		timer.Reset(time.Until(w.step(time.Now())))
 		w.noteUsed()
+	}
+}
+
+// maxTurn bounds how many events one turn of the loop handles.
+const maxTurn = 256
+
+// handleWaiting handles the events that wait already, so that their records in the
+// journal share one sync.
+func (w *Worker) handleWaiting() {
+	for range maxTurn {
+		select {
+		case outcome := <-w.outcomes:
+			w.applyOutcome(outcome)
+		case c := <-w.commands:
+			w.handleCommand(c)
+		default:
+			return
+		}
 	}
 }
 

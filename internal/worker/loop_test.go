@@ -24,7 +24,7 @@ func TestWorker_TaskIsFetchedPlacedAndReported(t *testing.T) {
 		n := start(t, t.TempDir(), nil)
 		n.give(assignment("a", 1))
 		same(t, "the engine has", n.engine.has(), []string{"a"})
-		same(t, "the journal has", n.journaled(), []string{"a.json"})
+		same(t, "the journal has", n.journaled(), []string{"a"})
 		same(t, "reports", n.link.said("a"), []string{"1 downloading"})
 
 		n.engine.set("a", download.State{GID: "0123", Completed: 5, Total: 20, Speed: 5})
@@ -93,7 +93,7 @@ func TestReport_IsRepeatedUntilAnswered(t *testing.T) {
 				if got := len(n.link.said("a")); got < 4 || got > 12 {
 					t.Errorf("said %d times in 20 s", got)
 				}
-				same(t, "the journal has", n.journaled(), []string{"a.json"})
+				same(t, "the journal has", n.journaled(), []string{"a"})
 				same(t, "the heartbeat lists", n.link.lastBeat().Tasks[0].Status, model.ReportFailed)
 				n.link.with(func() { n.link.report = nil })
 				n.pass(time.Minute)
@@ -215,7 +215,7 @@ func TestWorker_DownloadsContinueWithoutDispatcher(t *testing.T) {
 		n.link.with(func() { n.link.beat, n.link.report = nil, nil })
 		n.pass(time.Minute)
 		same(t, "it is reported afterwards", n.link.lastReport("a").Status, model.ReportCompleted)
-		same(t, "the journal has", n.journaled(), []string{"b.json"})
+		same(t, "the journal has", n.journaled(), []string{"b"})
 	})
 }
 
@@ -401,7 +401,7 @@ func TestShutdown_WithoutDispatcherKeepsTasks(t *testing.T) {
 		if took := time.Since(began); took > DefaultStopTimeout+time.Second {
 			t.Errorf("stopping took %v", took)
 		}
-		same(t, "the journal has", n.journaled(), []string{"a.json"})
+		same(t, "the journal has", n.journaled(), []string{"a"})
 		n = start(t, dir, nil)
 		same(t, "the next start lists", n.link.lastBeat().Tasks[0].Ref(), model.TaskRef{ID: "a", Attempt: 7})
 		n.pass(time.Second)

@@ -172,25 +172,22 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 }
 
 // journalPlacements writes complete downloads to the journal as moving. Their files are
-// moved after the engine has removed the jobs. A download whose entry cannot be written
-// is complete again at the next pass: without the entry its own files would block it
-// after a crash.
+// moved after the engine has removed the jobs.
 func (w *Worker) journalPlacements(complete []*heldTask) {
-	if len(complete) == 0 {
-		return
-	}
-	entries := make([]*entry, len(complete))
-	for i, h := range complete {
+	for _, h := range complete {
 		h.Phase = phaseMoving
-		entries[i] = &h.entry
+		w.journal.put(&h.entry, func(err error) { w.onPlacementJournaled(h, err) })
 	}
-	for i, err := range w.journal.put(entries...) {
-		h := complete[i]
-		if err != nil {
-			h.Phase, h.Place = phaseAccepted, nil
-			w.warnThrottled(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
-			continue
-		}
+}
+
+// onPlacementJournaled is called when the journal has a placement. A download whose entry
+// cannot be written is complete again at the next pass: without the entry its own files
+// would block it after a crash.
+func (w *Worker) onPlacementJournaled(h *heldTask, err error) {
+	if err != nil {
+		h.Phase, h.Place = phaseAccepted, nil
+		w.warnThrottled(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
+	} else {
 		_, total := h.Place.results()
 		h.report.Progress, h.report.CompletedLength, h.report.TotalLength, h.report.DownloadSpeed = 100, total, total, 0
 		h.released = false
@@ -262,7 +259,7 @@ func (w *Worker) failTask(h *heldTask, why *model.TaskError) {
 // finishTask stores the final report, which is repeated until it is acknowledged.
 func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	h.setFinalReport(last)
-	w.persist(h)
+	w.journal.put(&h.entry, nil) // after a crash the earlier entry leads to the same report
 	if last.Status != model.ReportRejected {
 		w.stats.countFinished(last.Status == model.ReportCompleted)
 	}
@@ -271,10 +268,12 @@ func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	w.scheduleReconcile()
 }
 
-// persist writes a task to the journal. After an error the task is reported anyway: after
-// a crash the earlier entry leads to the same result.
+// persist writes a changed task to the journal. If it cannot be written, the worker acts
+// anyway: after a crash the earlier entry leads to the same result.
 func (w *Worker) persist(h *heldTask) {
-	if err := w.journal.put(&h.entry)[0]; err != nil {
-		w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)
-	}
+	w.journal.put(&h.entry, func(err error) {
+		if err != nil {
+			w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)
+		}
+	})
 }

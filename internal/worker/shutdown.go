@@ -27,6 +27,7 @@ func (w *Worker) shutDown() {
 	if w.deregister(ctx) {
 		w.removeUnfinished()
 	}
+	w.journal.commit(time.Now())
 	w.stats.save(time.Now(), 0, w.log)
 	w.log.Info("the worker has stopped", "tasks", len(w.tasks))
 }
@@ -46,6 +47,7 @@ func (w *Worker) awaitAsync(ctx context.Context) {
 		select {
 		case outcome := <-w.outcomes:
 			w.applyOutcome(outcome)
+			w.journal.commit(time.Now())
 		case <-wait.C:
 			w.log.Warn("the worker stops without waiting for calls that hang")
 			return

@@ -2,7 +2,6 @@ package worker
 
 import (
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,9 +90,10 @@ func TestState_IsPrivate(t *testing.T) {
 	dir := t.TempDir()
 	w, err := open(t, dir, nil)
 	must(t, err)
-	must(t, w.journal.put(&entry{Attempt: 1, Phase: phaseAccepted, Task: task("a")})[0])
+	w.journal.put(&entry{Attempt: 1, Phase: phaseAccepted, Task: task("a")}, func(err error) { must(t, err) })
+	w.journal.commit(time.Now())
 	for name, want := range map[string]fs.FileMode{
-		stateDir: 0o700, journalDir: 0o700, partsDir: 0o700, journalDir + "/a.json": 0o600, stateDir + "/instance": 0o600,
+		stateDir: 0o700, journalDir: 0o700, partsDir: 0o700, journalDir + "/" + journalFile: 0o600, stateDir + "/instance": 0o600,
 	} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		must(t, err)
@@ -139,76 +139,6 @@ func TestConfig_InvalidSettingIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", want, err)
 		}
-	}
-}
-
-// The journal loads the entries that were put.
-func TestJournal_LoadsWhatWasPut(t *testing.T) {
-	w, err := open(t, t.TempDir(), nil)
-	must(t, err)
-	full := task("a")
-	full.URL = "http://user:secret@example.com/"
-	full.Torrent = []byte{0, 1, 255}
-	full.Options = model.Options{"header": {"Cookie: x", "X-Y: z"}, "out": {"f"}}
-	full.Tags, full.Folder, full.Timeout = map[string]string{"a": "b"}, "films", model.Seconds(90)
-	full.Priority, full.NotBefore, full.Checksum = model.PriorityHigh, 1700000000123, "md5=x"
-	put := []*entry{
-		{Attempt: 1, Phase: phaseAccepted, Task: full},
-		{Attempt: 2, Phase: phaseMoving, Task: task("b"), Place: &placement{Files: []model.File{{Path: "x/\"y", Length: 3}}, Target: "f", Single: true}},
-		{Attempt: 3, Phase: phaseFinished, Task: task("c"), Report: &model.Report{ID: "c", Attempt: 3, Status: model.ReportFailed, Error: &model.TaskError{Code: 3, Message: "m", Class: model.ClassPermanent}}},
-	}
-	for _, err := range w.journal.put(put...) {
-		must(t, err)
-	}
-	got, err := w.journal.load()
-	must(t, err)
-	same(t, "entries", len(got), len(put))
-	for i := range got {
-		same(t, "task", *got[i].Task, *put[i].Task)
-		same(t, "attempt and phase", []any{got[i].Attempt, got[i].Phase}, []any{put[i].Attempt, put[i].Phase})
-		if put[i].Place != nil {
-			same(t, "place", *got[i].Place, *put[i].Place)
-		}
-		if put[i].Report != nil {
-			same(t, "error", *got[i].Report.Error, *put[i].Report.Error)
-		}
-	}
-	must(t, w.journal.remove("a"))
-	must(t, w.journal.remove("a"))
-	got, err = w.journal.load()
-	must(t, err)
-	same(t, "entries", len(got), 2)
-}
-
-// A broken journal file is set aside, and the other ones are read.
-func TestJournal_BrokenFileIsSetAside(t *testing.T) {
-	const good = `{"attempt":1,"phase":"accepted","task":{"id":"a","url":"http://x/"}}`
-	for name, content := range map[string]string{
-		"empty":                 "",
-		"cut off":               good[:30],
-		"no JSON":               "\x00\x00\x00",
-		"without a task":        `{"attempt":1,"phase":"accepted"}`,
-		"of another task":       `{"attempt":1,"phase":"accepted","task":{"id":"other"}}`,
-		"without an attempt":    `{"phase":"accepted","task":{"id":"bad"}}`,
-		"of an unknown phase":   `{"attempt":1,"phase":"x","task":{"id":"bad"}}`,
-		"moving nowhere":        `{"attempt":1,"phase":"moving","task":{"id":"bad"}}`,
-		"moving out":            `{"attempt":1,"phase":"moving","task":{"id":"bad"},"place":{"files":[{"path":"../x"}],"target":"f"}}`,
-		"moving to a path":      `{"attempt":1,"phase":"moving","task":{"id":"bad"},"place":{"files":[{"path":"x"}],"target":"../f"}}`,
-		"finished without word": `{"attempt":1,"phase":"finished","task":{"id":"bad"}}`,
-		"finished otherwise":    `{"attempt":1,"phase":"finished","task":{"id":"bad"},"report":{"id":"bad","attempt":2,"status":"completed"}}`,
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			write(t, dir, journalDir+"/a.json", good)
-			write(t, dir, journalDir+"/bad.json", content)
-			write(t, dir, journalDir+"/c.json.tmp", "a write that was cut off")
-			must(t, os.Chmod(filepath.Join(dir, stateDir), 0o700))
-			w, err := open(t, dir, func(c *Config) { c.Logger = slog.New(slog.DiscardHandler) })
-			must(t, err)
-			same(t, "tasks", len(w.tasks), 1)
-			same(t, "the journal has", list(t, filepath.Join(dir, journalDir)), []string{"a.json", "bad.json.broken", "c.json.tmp"})
-			same(t, "renamed unchanged", read(t, filepath.Join(dir, journalDir, "bad.json.broken")), content)
-		})
 	}
 }
 

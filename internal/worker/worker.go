@@ -149,11 +149,8 @@ func (w *Worker) open() error {
 	if w.term, err = readTerm(main.root, w.log); err != nil {
 		return err
 	}
-	if w.journal, err = openJournal(main.root, w.log); err != nil {
-		return err
-	}
-	entries, err := w.journal.load()
-	if err != nil {
+	var entries []*entry
+	if w.journal, entries, err = openJournal(main.root, w.log); err != nil {
 		return err
 	}
 	w.stats = openStats(main.root)
@@ -210,6 +207,9 @@ func (w *Worker) distinctDirs() []*downloadDir {
 }
 
 func (w *Worker) close() {
+	if w.journal != nil {
+		w.journal.close()
+	}
 	for _, a := range w.distinctDirs() {
 		a.close()
 	}
