@@ -67,7 +67,7 @@ func TestJournal_ReadsWhatWasPut(t *testing.T) {
 		{Attempt: 3, Phase: phaseFinished, Task: task("c"), Report: &model.Report{ID: "c", Attempt: 3, Status: model.ReportFailed, Error: &model.TaskError{Code: 3, Message: "m", Class: model.ClassPermanent}}},
 	}
 	keep(t, j, put...)
-	for range 2 { // what was appended, and what the start before wrote anew
+	for range 2 { // what was appended, and what the start before has rewritten
 		_, got := openedJournal(t, dir)
 		same(t, "entries", len(got), len(put))
 		for i := range got {
@@ -256,7 +256,7 @@ func TestJournal_SecretsOfEndedTasksLeaveTheFile(t *testing.T) {
 		big.Attempt = int64(i + 1)
 		keep(t, j, big)
 		if limit := int64(maxGarbage) + 6<<20; j.size > limit {
-			t.Fatalf("the file has %d bytes, of which %d count", j.size, j.liveSize)
+			t.Fatalf("the file has %d bytes, and %d count", j.size, j.liveSize)
 		}
 	}
 }
