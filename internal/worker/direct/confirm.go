@@ -59,6 +59,9 @@ func (j *job) continueUnproven(ctx context.Context, req *http.Request, f *folder
 // setUnconfirmed records, before the first byte of an unproven response is written, which
 // bytes other responses brought: those before the span, or all if there are several spans.
 func (f *folder) setUnconfirmed(s *span) error {
+	if err := f.spill(); err != nil {
+		return err
+	}
 	pos, _ := f.spans.bounds(s)
 	if len(f.spans.positions()) > 1 {
 		pos = f.meta.Length

@@ -36,6 +36,7 @@ type Engine struct {
 	cfg     Config
 	log     *slog.Logger
 	limiter *rateLimiter  // of all jobs
+	memory  memory        // of small files of all jobs
 	slots   chan struct{} // one element for each that transfers
 	changed download.Hints
 	life    context.Context // ends with Close

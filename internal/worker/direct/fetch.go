@@ -269,7 +269,7 @@ func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Requ
 
 // copy moves the body into a span, not faster than the limits.
 func (j *job) copy(t *transfer, f *folder, s *span) error {
-	buf := make([]byte, bufferSize)
+	buf := make([]byte, f.bufferSize())
 	slow := slownessMeter{limit: j.lowest}
 	for {
 		pos, end := f.spans.bounds(s)
@@ -328,11 +328,13 @@ func (j *job) throttle(t *transfer, n int) (time.Duration, error) {
 // checkpointLoop has what is written outlive the machine, too, until ctx ends. An error
 // ends the fetch.
 func (j *job) checkpointLoop(ctx context.Context, f *folder, stop context.CancelCauseFunc) {
-	for download.Pause(ctx, syncInterval) {
-		if err := f.checkpoint(); err != nil {
+	save := f.spill
+	for wait := spillAfter; download.Pause(ctx, wait); wait = syncInterval {
+		if err := save(); err != nil {
 			stop(err)
 			return
 		}
+		save = f.checkpoint
 	}
 }
 

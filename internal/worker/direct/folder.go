@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -41,24 +42,29 @@ type meta struct {
 // folder is a job's directory. All access is through an [os.Root], so that
 // nothing leads out of it.
 type folder struct {
-	dir   string
-	root  *os.Root
-	meta  *meta    // of the part that is there; nil = none
-	part  *os.File // open while meta is not nil
-	marks *os.File // the map file, open while meta is not nil
-	spans *spans   // not nil while meta is not nil
+	dir    string
+	root   *os.Root
+	memory *memory  // where a small file may be kept until it is complete; nil = nowhere
+	empty  bool     // the directory has no entry
+	meta   *meta    // of the part that is there; nil = none
+	part   *os.File // open while meta is not nil and the part is not in memory
+	marks  *os.File // the map file, open as part is
+	spans  *spans   // not nil while meta is not nil
 
 	confirmed int64 // of meta.Unconfirmed, by this job
+
+	mu    sync.Mutex
+	small *smallPart // the part while it is in memory
 }
 
 // openFolder opens dir and the part that is there. What does not belong to a
 // whole set of part, map and meta is removed with the next begin.
-func openFolder(dir string) (*folder, error) {
+func openFolder(dir string, m *memory) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, local(download.CodeCreate, err)
 	}
-	f := &folder{dir: dir, root: root}
+	f := &folder{dir: dir, root: root, memory: m}
 	if err := f.restore(); err != nil {
 		f.close()
 		return nil, err
@@ -72,6 +78,7 @@ func (f *folder) restore() error {
 	if err != nil {
 		return local(download.CodeFileIO, err)
 	}
+	f.empty = len(entries) == 0
 	var found *meta
 	for _, entry := range entries {
 		name, ok := strings.CutSuffix(entry.Name(), metaSuffix)
@@ -170,11 +177,31 @@ func (f *folder) begin(m *meta) error {
 	if err := f.wipe(); err != nil {
 		return err
 	}
+	f.meta, f.spans, f.confirmed = m, newSpans(nil, m.Length), 0
+	if f.keepInMemory() {
+		return nil
+	}
+	return f.create(nil)
+}
+
+// create makes the files of a part that has data.
+func (f *folder) create(data []byte) error {
+	m := f.meta
+	f.empty = false
 	part, err := f.root.OpenFile(m.Name+partSuffix, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return local(download.CodeCreate, err)
 	}
-	f.meta, f.part, f.spans, f.confirmed = m, part, newSpans(nil, m.Length), 0
+	f.part = part
+	if len(data) > 0 { // the map says that they are on the disk
+		_, err := part.Write(data)
+		if err == nil {
+			err = part.Sync()
+		}
+		if err != nil {
+			return local(download.CodeFileIO, err)
+		}
+	}
 	if err := f.writeMap(); err != nil {
 		return err
 	}
@@ -232,12 +259,18 @@ func (f *folder) takeSpan(least int64) (*span, error) {
 	if !fresh {
 		return s, nil
 	}
+	if err := f.spill(); err != nil {
+		return s, err
+	}
 	_, err := f.marks.WriteAt(appendSlot(nil, s.from, s.from, s.from), mapHead+int64(s.slot)*slotSize)
 	return s, local(download.CodeFileIO, err)
 }
 
 // write puts the next bytes of a span into the part; the map follows.
 func (f *folder) write(s *span, p []byte) error {
+	if f.writeSmall(s, p) {
+		return nil
+	}
 	pos, _ := f.spans.bounds(s)
 	if _, err := f.part.WriteAt(p, pos); err != nil {
 		return local(download.CodeFileIO, err)
@@ -255,6 +288,9 @@ func (f *folder) mark(slot, field int, value int64) error {
 
 // checkpoint brings what is written to the disk, so that it outlives the machine.
 func (f *folder) checkpoint() error {
+	if err := f.spill(); err != nil {
+		return err
+	}
 	positions := f.spans.positions()
 	if err := f.part.Sync(); err != nil {
 		return local(download.CodeFileIO, err)
@@ -289,13 +325,23 @@ func (f *folder) isComplete() bool {
 func (f *folder) wipe() error {
 	f.release()
 	f.meta, f.spans = nil, nil
-	return local(download.CodeFileIO, download.Wipe(f.dir))
+	if f.empty {
+		return nil
+	}
+	if err := download.Wipe(f.dir); err != nil {
+		return local(download.CodeFileIO, err)
+	}
+	f.empty = true
+	return nil
 }
 
 // finish makes the part durable and gives it its name, if nothing is missing.
 func (f *folder) finish() ([]model.File, int64, error) {
 	if !f.isComplete() {
 		return nil, 0, fmt.Errorf("finish: bytes are missing: %w", io.ErrUnexpectedEOF)
+	}
+	if f.small != nil {
+		return f.finishSmall()
 	}
 	name := f.meta.Name
 	err := f.part.Sync()
@@ -325,8 +371,10 @@ func (f *folder) sync() error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// release closes the files of the part. A later job resumes them or starts over.
+// release closes the files of the part, and forgets one in memory. A later job resumes
+// them or starts over.
 func (f *folder) release() {
+	f.forgetSmall()
 	for _, file := range []*os.File{f.part, f.marks} {
 		if file != nil {
 			file.Close()
@@ -335,7 +383,9 @@ func (f *folder) release() {
 	f.part, f.marks = nil, nil
 }
 
+// close closes the folder. A part in memory is written to the disk before.
 func (f *folder) close() {
+	_ = f.spill() // the bytes are fetched again
 	f.release()
 	f.root.Close()
 }

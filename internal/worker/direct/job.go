@@ -86,6 +86,7 @@ type job struct {
 	userAgent     string       // where the task names none
 	jobLimiter    *rateLimiter // of the job
 	engineLimiter *rateLimiter // of all jobs together
+	memory        *memory      // of all jobs together
 	ifRange       atomic.Int32 // how the server evaluates If-Range
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 
@@ -97,7 +98,7 @@ type job struct {
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
 	j := &job{
 		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
-		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter,
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter, memory: &e.memory,
 	}
 	j.jobLimiter = newRateLimiter(j.limit)
 	return j
@@ -159,7 +160,7 @@ func (j *job) run(ctx context.Context) {
 
 // fetchAll tries the sources in turn until the file is complete or no try is left.
 func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
-	f, err := openFolder(j.Dir)
+	f, err := openFolder(j.Dir, j.memory)
 	if err != nil {
 		return nil, 0, err
 	}

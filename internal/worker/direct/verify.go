@@ -14,15 +14,21 @@ func (j *job) verify(ctx context.Context, f *folder) error {
 		return nil
 	}
 	name := f.meta.Name + partSuffix
-	part, err := f.root.Open(name)
+	part, err := f.open()
 	if err != nil {
 		return local(download.CodeFileIO, err)
 	}
 	defer part.Close()
 	err = download.Verify(ctx, part, j.checksum, "the task")
 	switch {
-	case errors.Is(err, errChecksum) && j.Follow && download.Leads(j.Dir, name):
-		return nil
+	case errors.Is(err, errChecksum) && j.Follow:
+		if e := f.spill(); e != nil {
+			return e
+		}
+		if download.Leads(j.Dir, name) {
+			return nil
+		}
+		return err
 	case err != nil && ctx.Err() == nil && !errors.Is(err, errChecksum):
 		return local(download.CodeFileIO, err)
 	}
