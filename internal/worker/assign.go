@@ -247,8 +247,10 @@ func (w *Worker) removeTask(h *heldTask) {
 }
 
 func (w *Worker) removeFromJournal(h *heldTask) {
-	if err := h.dir.orphan(h.id(), time.Now()); err != nil {
-		w.log.Warn("marking orphaned bytes", "task", h.id(), "error", err)
+	if h.report.Status != model.ReportCompleted { // else its bytes were moved
+		if err := h.dir.orphan(h.id(), time.Now()); err != nil {
+			w.log.Warn("marking orphaned bytes", "task", h.id(), "error", err)
+		}
 	}
 	w.journal.remove(h.id())
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/filelock"
@@ -29,6 +30,8 @@ type downloadDir struct {
 	root *os.Root // the folder
 	lock *os.File
 	low  bool // less free space than the floor; only the loop uses it
+
+	names sharedSync // of the names in the folder
 }
 
 // openDownloadDir creates the folder if necessary and locks it for the worker name.
@@ -125,6 +128,47 @@ func (a *downloadDir) jobDir(id string) (string, error) {
 		return "", err
 	}
 	return filepath.Join(a.path, partDir(id)), nil
+}
+
+// syncNames makes the names in the download folder durable. Calls at the same time share a
+// sync.
+func (a *downloadDir) syncNames() error {
+	return a.names.run(func() error { return syncPath(a.root, ".") })
+}
+
+// sharedSync has calls that wait share one sync.
+type sharedSync struct {
+	running sync.Mutex // held by the sync under way
+	mu      sync.Mutex
+	next    *syncRound // it has not begun, so further calls may join
+}
+
+type syncRound struct {
+	done chan struct{} // closed at the end
+	err  error
+}
+
+// run returns after a sync that began after the call.
+func (s *sharedSync) run(sync func() error) error {
+	s.mu.Lock()
+	r, first := s.next, s.next == nil
+	if first {
+		r = &syncRound{done: make(chan struct{})}
+		s.next = r
+	}
+	s.mu.Unlock()
+	if !first {
+		<-r.done
+		return r.err
+	}
+	s.running.Lock()
+	defer s.running.Unlock()
+	s.mu.Lock()
+	s.next = nil
+	s.mu.Unlock()
+	defer close(r.done)
+	r.err = sync()
+	return r.err
 }
 
 // discard moves name to the trash in one step; emptyTrash deletes it later. A crash in

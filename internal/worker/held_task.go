@@ -32,7 +32,9 @@ type heldTask struct {
 	paused   bool // accepted: not in the engine until space is free
 	released bool // moving: the engine has removed its job
 	moving   bool // moving: a goroutine moves the files
+	stuck    bool // moving: that goroutine could not remove the job; the reconciliation does
 
+	startedAt      time.Time    // when the engine was given the job first
 	announced      bool         // the start was reported
 	lastReported   model.Report // the last report of progress
 	lastProgressAt time.Time
@@ -66,7 +68,7 @@ func (h *heldTask) setAttempt(a *model.Assignment) {
 	if h.Phase == phaseFinished {
 		h.setFinalReport(&h.report)
 	}
-	h.announced, h.lastReported, h.lastProgressAt = false, model.Report{}, time.Time{}
+	h.announced, h.lastReported, h.lastProgressAt, h.startedAt = false, model.Report{}, time.Time{}, time.Time{}
 	h.retryAt, h.refusals = time.Time{}, 0
 }
 

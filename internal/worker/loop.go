@@ -17,21 +17,24 @@ import (
 const (
 	pollInterval         = time.Second
 	idlePoll             = 5 * time.Second        // with nothing held
-	minPoll              = 50 * time.Millisecond  // between two passes, with any number of hints
+	minPoll              = time.Millisecond       // between two passes, with any number of hints
+	maxPoll              = 50 * time.Millisecond  // the same, with an engine that answers slowly
+	pollShare            = 3                      // a pass is not followed by another for so many times its duration
 	minHeartbeatGap      = 200 * time.Millisecond // between two heartbeats
 	progressInterval     = time.Second
 	sweepInterval        = 10 * time.Minute
 	statsInterval        = 10 * time.Second
-	callTimeout          = 10 * time.Second // of one call to the dispatcher
-	minHeartbeatTimeout  = 2 * time.Second  // of a heartbeat, where the interval is shorter
-	reconcileTimeout     = 30 * time.Second // of all calls of one pass to the engine
-	removeTimeout        = time.Second      // for the removal of one job from the engine
-	removesTimeout       = 5 * time.Second  // for all removals of one pass
-	engineErrorTimeout   = 2 * time.Minute  // after which a task goes elsewhere
-	engineSilenceTimeout = 30 * time.Second // after which the worker reports the state "error"
-	warnInterval         = time.Minute      // between two warnings about the same failure
-	maxMoves             = 4                // files that are moved at once
-	commandBacklog       = 64               // commands; more are dropped, and the next heartbeat answer repeats them
+	callTimeout          = 10 * time.Second      // of one call to the dispatcher
+	minHeartbeatTimeout  = 2 * time.Second       // of a heartbeat, where the interval is shorter
+	reconcileTimeout     = 30 * time.Second      // of all calls of one pass to the engine
+	removeTimeout        = time.Second           // for the removal of one job from the engine
+	removesTimeout       = 5 * time.Second       // for all removals of one pass
+	engineErrorTimeout   = 2 * time.Minute       // after which a task goes elsewhere
+	engineSilenceTimeout = 30 * time.Second      // after which the worker reports the state "error"
+	warnInterval         = time.Minute           // between two warnings about the same failure
+	maxMoves             = 16                    // tasks whose files are moved at once
+	announceAfter        = 50 * time.Millisecond // a shorter download is reported at its end only
+	commandBacklog       = 64                    // commands; more are dropped, and the next heartbeat answer repeats them
 )
 
 // loop is the state that one goroutine owns.
@@ -50,7 +53,8 @@ type loop struct {
 	reconciling   bool // a pass is under way
 	nextReconcile time.Time
 	lastReconcile time.Time
-	lastPoll      time.Time // the last one that the engine answered
+	pollGap       time.Duration // between the beginnings of two passes
+	lastPoll      time.Time     // the last one that the engine answered
 	moves         int
 
 	heartbeatRunning bool
@@ -73,6 +77,7 @@ type loop struct {
 	cancelReport  context.CancelCauseFunc // of the call under way
 	nextReport    time.Time               // not before; after a failure
 	nextRetry     time.Time               // when the next refused report is repeated; zero: never
+	nextStart     time.Time               // when the next start is reported; zero: never
 	nextProgress  time.Time
 	reportBackoff *backoff.ExponentialBackOff
 
@@ -202,7 +207,7 @@ func (w *Worker) step(now time.Time) time.Time {
 	for _, due := range []struct {
 		at   time.Time
 		busy bool
-	}{{w.nextReconcile, w.reconciling}, {w.nextHeartbeat, w.heartbeatRunning}, {w.nextReport, w.reporting}, {w.nextRetry, w.reporting}} {
+	}{{w.nextReconcile, w.reconciling}, {w.nextHeartbeat, w.heartbeatRunning}, {w.nextReport, w.reporting}, {w.nextRetry, w.reporting}, {w.nextStart, w.reporting}} {
 		if !due.busy && due.at.After(now) && due.at.Before(wake) {
 			wake = due.at
 		}
@@ -254,7 +259,7 @@ func (w *Worker) applyOutcome(outcome func()) {
 
 // scheduleReconcile makes a reconciliation due. The pause between two limits the calls to
 // the engine.
-func (w *Worker) scheduleReconcile() { w.nextReconcile = w.lastReconcile.Add(minPoll) }
+func (w *Worker) scheduleReconcile() { w.nextReconcile = w.lastReconcile.Add(w.pollGap) }
 
 // scheduleHeartbeat makes a heartbeat due.
 func (w *Worker) scheduleHeartbeat() {

@@ -30,6 +30,8 @@ type placement struct {
 	// (options.out), otherwise of a folder with the files in it (the task's id).
 	Target string `json:"target"`
 	Single bool   `json:"single"`
+	// Synced says that the engine has synced the bytes of the files.
+	Synced bool `json:"synced,omitempty"`
 }
 
 // newPlacement chooses the destination of the files that the engine names.
@@ -155,7 +157,7 @@ func (a *downloadDir) renameFile(from, to string) error {
 
 // removeParts removes the rest of a part folder after the new name of its file is durable.
 func (a *downloadDir) removeParts(src string, p *placement) error {
-	if err := syncPath(a.root, "."); err != nil {
+	if err := a.syncNames(); err != nil {
 		return placeError("keeping", p, err)
 	}
 	if err := a.discard(src); err != nil {
@@ -177,7 +179,7 @@ func (a *downloadDir) placeFolder(src string, p *placement) error {
 	case err != nil:
 		return placeError("renaming", p, err)
 	}
-	if err := syncPath(a.root, "."); err != nil {
+	if err := a.syncNames(); err != nil {
 		return placeError("keeping", p, err)
 	}
 	return nil
@@ -211,7 +213,7 @@ func (a *downloadDir) verifyParts(src string, p *placement) error {
 			return dir.Remove(path) // a control file, a link, a file that was not selected
 		}
 		delete(want, path)
-		return verifyPart(dir, path, length)
+		return verifyPart(dir, path, length, p.Synced)
 	})
 	if err != nil {
 		return placeError("checking", p, err)
@@ -230,7 +232,14 @@ func (a *downloadDir) verifyParts(src string, p *placement) error {
 	return nil
 }
 
-func verifyPart(dir *os.Root, path string, length int64) error {
+func verifyPart(dir *os.Root, path string, length int64, synced bool) error {
+	if synced {
+		info, err := dir.Lstat(path) // the caller has found a regular file
+		if err != nil {
+			return err
+		}
+		return checkLength(path, info.Size(), length)
+	}
 	f, err := dir.Open(path)
 	if err != nil {
 		return err
@@ -240,11 +249,18 @@ func verifyPart(dir *os.Root, path string, length int64) error {
 	if err != nil {
 		return err
 	}
-	if info.Size() != length {
-		return &refusal{download.CodeUnknown, model.ClassRetryable,
-			fmt.Sprintf("the finished file %q has %d bytes, not %d", path, info.Size(), length)}
+	if err := checkLength(path, info.Size(), length); err != nil {
+		return err
 	}
 	return f.Sync()
+}
+
+func checkLength(path string, got, want int64) error {
+	if got == want {
+		return nil
+	}
+	return &refusal{download.CodeUnknown, model.ClassRetryable,
+		fmt.Sprintf("the finished file %q has %d bytes, not %d", path, got, want)}
 }
 
 // removePlaced removes placed files whose task was canceled meanwhile.

@@ -40,7 +40,7 @@ func (w *Worker) startReconcile(now time.Time) {
 		case h.belongsInEngine():
 			p.wanted = append(p.wanted, wantedJob{h, h.Task, h.dir, h.wantedVersion, h.wantedVersion != h.givenVersion})
 		case h.moving:
-		case h.drop != nil, h.Phase == phaseMoving && !h.released, h.Phase == phaseAccepted && !h.paused:
+		case h.drop != nil, h.Phase == phaseMoving && h.stuck, h.Phase == phaseAccepted && !h.paused:
 			p.toRemove = append(p.toRemove, h)
 		}
 	}
@@ -53,7 +53,7 @@ func (w *Worker) startReconcile(now time.Time) {
 	for _, h := range p.toRemove {
 		ids[h] = h.id()
 	}
-	engine, measure := w.engine, w.free
+	engine, measure, began := w.engine, w.free, now
 	if w.cfg.DiskFloor > 0 {
 		for _, a := range w.distinctDirs() {
 			p.free[a] = -1
@@ -66,7 +66,11 @@ func (w *Worker) startReconcile(now time.Time) {
 			p.free[a] = measure(ctx, a.path)
 		}
 		p.run(ctx, engine, ids)
-		return func() { w.finishReconcile(p) }
+		took := time.Since(began)
+		return func() {
+			w.pollGap = min(max(pollShare*took, minPoll), maxPoll)
+			w.finishReconcile(p)
+		}
 	})
 }
 
@@ -146,6 +150,9 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 	var sum passTotals
 	for i := range p.wanted {
 		f := p.find(w.tasks, &p.wanted[i])
+		if f.held.startedAt.IsZero() {
+			f.held.startedAt = now
+		}
 		outcomeHandlers[f.outcome](w, &f, now, &sum)
 	}
 	w.stats.addProgress(now, sum.speed, sum.gained)
@@ -167,7 +174,7 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 	case h.Phase == phaseAccepted:
 		h.setPaused()
 	default:
-		h.released = true
+		h.released, h.stuck = true, false
 	}
 }
 
@@ -192,31 +199,43 @@ func (w *Worker) onPlacementJournaled(h *heldTask, err error) {
 		h.report.Progress, h.report.CompletedLength, h.report.TotalLength, h.report.DownloadSpeed = 100, total, total, 0
 		h.released = false
 	}
-	w.scheduleReconcile()
 }
 
-// startMoves moves the files of jobs that the engine has removed, maxMoves at once.
+// startMoves removes complete jobs from the engine and moves their files, maxMoves at once.
 func (w *Worker) startMoves() {
 	for _, h := range w.tasks {
 		if w.moves >= maxMoves {
 			return
 		}
-		if h.Phase != phaseMoving || !h.released || h.moving || h.drop != nil {
+		if h.Phase != phaseMoving || h.stuck || h.moving || h.drop != nil {
 			continue
 		}
 		h.moving = true
 		w.moves++
-		id, dir, place := h.id(), h.dir, h.Place
-		w.runAsync(func(context.Context) func() {
+		id, dir, place, released, engine := h.id(), h.dir, h.Place, h.released, w.engine
+		w.runAsync(func(ctx context.Context) func() {
+			if !released {
+				if err := removeJob(ctx, engine, id); err != nil {
+					return func() { w.onStuck(h, err) }
+				}
+			}
 			err := dir.placeFiles(id, place)
 			return func() { w.finishMove(h, err) }
 		})
 	}
 }
 
+// onStuck leaves a job that the engine did not remove to the reconciliation.
+func (w *Worker) onStuck(h *heldTask, err error) {
+	h.moving, h.stuck = false, true
+	w.moves--
+	w.onReleased(h, err)
+	w.scheduleReconcile()
+}
+
 // finishMove ends a download, or starts it again if its files are lost.
 func (w *Worker) finishMove(h *heldTask, err error) {
-	h.moving = false
+	h.moving, h.released = false, true
 	w.moves--
 	var no *refusal
 	switch {

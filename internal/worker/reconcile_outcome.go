@@ -148,6 +148,7 @@ func (w *Worker) onComplete(f *finding, _ time.Time, sum *passTotals) {
 		w.failTask(f.held, taskError(download.CodeUnknown, model.ClassPermanent, err.Error()))
 		return
 	}
+	place.Synced = f.state.Synced
 	f.held.Place = place
 	sum.complete = append(sum.complete, f.held)
 }

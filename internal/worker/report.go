@@ -92,21 +92,29 @@ func (w *Worker) startReport(now time.Time) {
 	})
 }
 
+// earlier returns the earlier time; a zero time is none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || b.Before(a) {
+		return b
+	}
+	return a
+}
+
 // dueReports lists the tasks with a due report, the most important first.
 func (w *Worker) dueReports(now time.Time) []*heldTask {
 	var due []*heldTask
 	progress := !now.Before(w.nextProgress)
-	w.nextRetry = time.Time{}
+	w.nextRetry, w.nextStart = time.Time{}, time.Time{}
 	for _, h := range w.tasks {
 		switch {
 		case h.drop != nil:
 		case now.Before(h.retryAt):
-			if w.nextRetry.IsZero() || h.retryAt.Before(w.nextRetry) {
-				w.nextRetry = h.retryAt
-			}
+			w.nextRetry = earlier(w.nextRetry, h.retryAt)
 		case h.Phase == phaseFinished:
 			due = append(due, h)
 		case h.givenVersion == 0 && !h.paused, h.Phase == phaseMoving:
+		case !h.announced && h.report.Status == model.ReportDownloading && now.Before(h.startedAt.Add(announceAfter)):
+			w.nextStart = earlier(w.nextStart, h.startedAt.Add(announceAfter))
 		case !h.announced, h.report.Status != h.lastReported.Status:
 			due = append(due, h)
 		case progress && h.report.CompletedLength != h.lastReported.CompletedLength,

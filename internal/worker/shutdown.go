@@ -20,7 +20,7 @@ func (w *Worker) shutDown() {
 	w.awaitAsync(ctx)
 	if w.closeEngine(ctx) {
 		for _, h := range w.tasks {
-			h.released = h.Phase == phaseMoving
+			h.released, h.stuck = h.Phase == phaseMoving, false
 		}
 		w.awaitAsync(ctx)
 	}

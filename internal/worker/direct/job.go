@@ -155,7 +155,7 @@ func (j *job) run(ctx context.Context) {
 		}
 		return
 	}
-	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files}
+	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files, Synced: true}
 }
 
 // fetchAll tries the sources in turn until the file is complete or no try is left.

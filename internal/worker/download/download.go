@@ -54,6 +54,8 @@ type State struct {
 	// Files are the finished ones, relative to Job.Dir with slashes; set when
 	// Complete. The engine has checked that each is a regular file inside Dir.
 	Files []model.File
+	// Synced says that the bytes of Files were synced to the disk; their names need not be.
+	Synced bool
 }
 
 // Engine fetches files. Its methods are safe for concurrent use.
