@@ -92,7 +92,7 @@ func (w *Worker) startReport(now time.Time) {
 	})
 }
 
-// earlier returns the earlier time; a zero time is none.
+// earlier returns the earlier time; a zero time does not count.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || b.Before(a) {
 		return b

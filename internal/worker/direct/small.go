@@ -51,7 +51,7 @@ func (f *folder) keepInMemory() bool {
 	return true
 }
 
-// writeSmall adds the next bytes of a part in memory. It is false if there is none. Such a
+// writeSmall adds the next bytes of a part in memory. It is false without such a part. Such a
 // part has one span.
 func (f *folder) writeSmall(s *span, p []byte) bool {
 	f.mu.Lock()
