@@ -133,6 +133,10 @@ var rules = []rule{
 		why: "it is given what it needs; only the daemon wires",
 	},
 	{
+		pkg: "internal/lead", never: []string{"all", "third-party"}, except: []string{"pkg/model", "pkg/repo"},
+		why: "who may write is read whole, and alone; the simulator and the daemon give it the row",
+	},
+	{
 		pkg: "internal/worker/...", never: []string{"internal/engine", "internal/dispatch", "internal/app", "pkg/repo"},
 		why: "a node holds assignments; deciding and storing are the dispatcher's",
 	},
@@ -165,7 +169,7 @@ var rules = []rule{
 		why: "one seed does not know of the others",
 	},
 	{
-		pkg: "internal/sim/...", never: []string{"all", "github.com/nats-io"}, except: []string{"internal/dispatch", "internal/engine", "pkg/model", "pkg/repo", "internal/sim", "internal/filelock", "internal/logthrottle"},
+		pkg: "internal/sim/...", never: []string{"all", "github.com/nats-io"}, except: []string{"internal/dispatch", "internal/engine", "internal/lead", "pkg/model", "pkg/repo", "internal/sim", "internal/filelock", "internal/logthrottle"},
 		why: "it judges from outside, by what goes over the wire and into the store",
 	},
 	{

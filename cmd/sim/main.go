@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/sim/campaign"
+	"github.com/aria-cluster/dispatcher/internal/sim/pair"
 	"github.com/aria-cluster/dispatcher/internal/sim/world"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -24,6 +25,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
 type options struct {
 	first, seeds, seed, sqlite uint64
 	one, verbose, bugs, shrink bool
+	pair, once                 bool
 	off, bug                   string
 	trouble                    time.Duration
 }
@@ -43,6 +45,8 @@ func run(args []string, out, errs io.Writer) int {
 	flags.Uint64Var(&o.sqlite, "sqlite", 100, "interval of the seeds that run against SQLite too; 0 = none")
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter run of a failure")
 	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/campaign/testdata/bugs, which must be caught")
+	flags.BoolVar(&o.pair, "pair", false, "play two dispatchers at one store instead of one")
+	flags.BoolVar(&o.once, "once", false, "run each seed once, without the check that its trace is the same again")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
@@ -66,6 +70,8 @@ func run(args []string, out, errs io.Writer) int {
 	switch {
 	case o.bugs || o.bug != "":
 		return plant(o.bug, out, errs)
+	case o.pair:
+		return runPairs(&o, out)
 	case o.one:
 		return runSeed(&o, off, out)
 	}
@@ -103,7 +109,7 @@ func runSeed(o *options, off []world.Fault, out io.Writer) int {
 // runSeeds runs many seeds, and shrinks the first failure.
 func runSeeds(o *options, off []world.Fault, out io.Writer) int {
 	began := time.Now()
-	c := campaign.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite}
+	c := campaign.Campaign{First: o.first, Seeds: o.seeds, Off: off, Trouble: model.Duration(o.trouble), SQLite: o.sqlite, Once: o.once}
 	tally, missing, failure := c.Run()
 	tally.Print(out)
 	fmt.Fprintf(out, "%d seeds, %d things, %d turns, %d events decided, in %.1f s\n",
@@ -119,6 +125,28 @@ func runSeeds(o *options, off []world.Fault, out io.Writer) int {
 		fmt.Fprintf(out, "%s\n# %v\n", failure.Command(), failure.Violation)
 	}
 	if failure != nil || len(missing) > 0 {
+		return 1
+	}
+	return runPairs(&options{first: o.first, seeds: o.seeds / pairsPer}, out)
+}
+
+// pairsPer is how many seeds with one dispatcher are run for one with two.
+const pairsPer = 5
+
+// runPairs runs many seeds, or one, with two dispatchers.
+func runPairs(o *options, out io.Writer) int {
+	if o.one {
+		o.first, o.seeds = o.seed, 1
+		if o.verbose {
+			pair.Run(o.seed, out)
+		}
+	}
+	began := time.Now()
+	counts, seed, err := campaign.Pairs(o.first, o.seeds)
+	fmt.Fprintf(out, "pairs: %d seeds, %d terms, %d commits fenced, %d messages ignored, %d requests refused, %d leaders suspended, in %.1f s\n",
+		o.seeds, counts.Terms, counts.Fenced, counts.Ignored, counts.Refused, counts.Suspended, time.Since(began).Seconds())
+	if err != nil {
+		fmt.Fprintf(out, "seed %d: %v\ngo run ./cmd/sim -pair -v -seed %d\n", seed, err, seed)
 		return 1
 	}
 	return 0

@@ -32,6 +32,8 @@ type Lease interface {
 	// Held reports whether no other dispatcher can lead now. After false it never
 	// returns true again.
 	Held() bool
+	// End ends it: the store has refused a commit of its term.
+	End()
 }
 
 // alone is the lease of a dispatcher with a store of its own.
@@ -39,6 +41,7 @@ type alone struct{}
 
 func (alone) Term() int64 { return 0 }
 func (alone) Held() bool  { return true }
+func (alone) End()        {}
 
 // Config is what a [Dispatcher] is made of. Every field but Retention, Lease and Metrics is
 // needed.

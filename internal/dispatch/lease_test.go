@@ -1,11 +1,13 @@
 package dispatch
 
 import (
+	"fmt"
 	"sync/atomic"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // endingLease is a leadership that ends after a number of looks at it.
@@ -13,6 +15,7 @@ type endingLease struct{ looks atomic.Int32 }
 
 func (*endingLease) Term() int64  { return 7 }
 func (l *endingLease) Held() bool { return l.looks.Add(-1) >= 0 }
+func (l *endingLease) End()       { l.looks.Store(0) }
 
 // The answer to a heartbeat has the term of the leader, and so have the commands.
 func TestLease_TermInAnswersAndCommands(t *testing.T) {
@@ -89,6 +92,24 @@ func TestLease_NothingLeavesAfterItsEnd(t *testing.T) {
 				t.Error("it serves again")
 			}
 		})
+	}
+}
+
+// A commit that the store has fenced ends the lease: nothing is loaded again.
+func TestLease_FencedCommitEndsIt(t *testing.T) {
+	store := newStore()
+	f := newFixture(t, store, nil)
+	lease := &endingLease{}
+	lease.looks.Store(1000)
+	f.useLease(lease)
+	f.run()
+	f.do(heartbeat(1))
+	store.mu.Lock()
+	store.before = fmt.Errorf("commit: %w", repo.ErrFenced)
+	store.mu.Unlock()
+	loads := store.loads.Load()
+	if a := f.do(submit("a")); a[0].Err != errNotLeader || lease.Held() || store.loads.Load() != loads {
+		t.Errorf("answered %+v; %d loads", a[0], store.loads.Load()-loads)
 	}
 }
 

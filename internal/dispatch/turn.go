@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -106,6 +107,9 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 		t.unresolved = imported(events)
 		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
 			t.engine = nil
+			if errors.Is(err, repo.ErrFenced) {
+				t.lease.End()
+			}
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
 		}
 	}

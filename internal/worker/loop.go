@@ -64,10 +64,10 @@ type loop struct {
 	lastHeartbeat    time.Time
 	interval         time.Duration
 	seq              int64
-	heartbeatCursor  string // the last id of a partial heartbeat
-	term             int64  // the highest of a leader; see checkTerm
-	admitted         bool   // the dispatcher knows this instance; without that it accepts no task
-	nameTaken        bool   // another instance has the name, by the last answer
+	heartbeatCursor  string            // the last id of a partial heartbeat
+	term             model.HighestTerm // of a leader; see checkTerm
+	admitted         bool              // the dispatcher knows this instance; without that it accepts no task
+	nameTaken        bool              // another instance has the name, by the last answer
 	// earlyAssignments arrived before the answer that admits this worker.
 	earlyAssignments []model.Assignment
 	heartbeatBackoff *backoff.ExponentialBackOff

@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 const termName = "term"
 
 // readTerm returns the highest term that earlier starts have seen, 0 without one.
-func readTerm(root *os.Root, log *slog.Logger) (int64, error) {
+func readTerm(root *os.Root, log *slog.Logger) (model.HighestTerm, error) {
 	text, err := readLine(root, stateDir+"/"+termName)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -25,7 +27,7 @@ func readTerm(root *os.Root, log *slog.Logger) (int64, error) {
 		log.Warn("the stored term of the dispatcher is broken and forgotten")
 		return 0, nil
 	}
-	return term, nil
+	return model.HighestTerm(term), nil
 }
 
 // checkTerm returns an error for a message of a leader that was deposed: the worker has
@@ -33,13 +35,13 @@ func readTerm(root *os.Root, log *slog.Logger) (int64, error) {
 // restart does not forget it. A message without a term, which is 0, is from a dispatcher
 // without standbys, and obeyed; the stored term is cleared then.
 func (w *Worker) checkTerm(term int64) error {
-	switch {
-	case term == w.term:
-		return nil
-	case term < w.term && term != 0:
+	before := w.term
+	if !w.term.Obeys(term) {
 		return fmt.Errorf("it is from a dispatcher that no longer leads: its term is %d, the highest seen is %d", term, w.term)
 	}
-	w.term = term
+	if w.term == before {
+		return nil
+	}
 	if err := writeDurably(w.dirs[""].root, stateDir, termName, []byte(strconv.FormatInt(term, 10)+"\n")); err != nil {
 		w.log.Error("the term of the dispatcher was not stored; a restart forgets it", "error", err)
 	}

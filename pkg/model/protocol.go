@@ -62,6 +62,20 @@ type Command struct {
 	Drop   []Drop
 }
 
+// HighestTerm is the highest term that a worker has seen; 0: none.
+type HighestTerm int64
+
+// Obeys reports whether a worker obeys a message of that term: it is not lower than the
+// highest seen, or the message has none. Then it becomes the highest; the worker stores it
+// before it obeys. A message without a term clears it.
+func (h *HighestTerm) Obeys(term int64) bool {
+	if term != 0 && HighestTerm(term) < *h {
+		return false
+	}
+	*h = HighestTerm(term)
+	return true
+}
+
 // ReportAnswer is the answer to several reports.
 type ReportAnswer struct {
 	Term     int64    // of the leader that answers; 0: it has no standbys

@@ -20,13 +20,16 @@ import (
 const BugSeeds = 200
 
 // A Bug is a mutation of the real code, from a file of its own: lines of comment that
-// describe it, "file:" and a path from the root of the module, then under "old:" the
+// describe it, "file:" and a path from the root of the module, "pair" where two
+// dispatchers have to catch it, "twice" where only a second run of a seed does, then under "old:" the
 // text that is replaced and under "new:" what by.
 type Bug struct {
 	Name, What string
 	File       string
 	Old, New   string
 	Seeds      int // in which it has to be caught
+	Pair       bool
+	Twice      bool
 	root       string
 }
 
@@ -72,6 +75,10 @@ func readBug(path string) (Bug, error) {
 			into = &b.New
 		case into != nil:
 			*into += line
+		case line == "pair\n":
+			b.Pair = true
+		case line == "twice\n":
+			b.Twice = true
 		case isFile:
 			b.File = strings.TrimSpace(file)
 		default:
@@ -129,7 +136,7 @@ func (b *Bug) Run(ctx context.Context) (caught string, err error) {
 	if err := b.build(ctx, dir, binary); err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-sqlite", "0", "-seeds", fmt.Sprint(b.Seeds), "-shrink=false")
+	cmd := exec.CommandContext(ctx, binary, "-sqlite", "0", "-seeds", fmt.Sprint(b.Seeds), "-shrink=false", fmt.Sprintf("-pair=%v", b.Pair), fmt.Sprintf("-once=%v", !b.Twice))
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=1") // RunBugs runs others at the same time
 	out, err := cmd.CombinedOutput()
 	if err == nil {

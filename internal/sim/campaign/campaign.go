@@ -23,6 +23,8 @@ type Campaign struct {
 	First, Seeds uint64
 	Off          []world.Fault
 	Trouble      model.Duration
+	// Once runs each seed once: that the trace is the same each time is not checked.
+	Once bool
 	// SQLite is the interval of the seeds that run against SQLite too; 0 = no seed.
 	SQLite uint64
 }
@@ -73,7 +75,7 @@ func (c Campaign) Run() (tally world.Stats, missing []string, failure *Failure) 
 					return
 				}
 				o := world.Options{Seed: c.First + i, Disabled: c.Off, FaultPhase: c.Trouble}
-				r, err := RunSeed(o, c.SQLite > 0 && i%c.SQLite == 0)
+				r, err := c.runSeed(o, c.SQLite > 0 && i%c.SQLite == 0)
 				mu.Lock()
 				blocks[i/Block].Add(&r)
 				if err != nil && (failure == nil || o.Seed < failure.Options.Seed) {
@@ -94,6 +96,17 @@ func (c Campaign) Run() (tally world.Stats, missing []string, failure *Failure) 
 		}
 	}
 	return tally, missing, failure
+}
+
+func (c *Campaign) runSeed(o world.Options, sqlite bool) (world.Stats, *Failure) {
+	if !c.Once {
+		return RunSeed(o, sqlite)
+	}
+	r := world.Run(o)
+	if r.Violation != nil {
+		return r.Stats, &Failure{o, sqlite, r.Violation}
+	}
+	return r.Stats, nil
 }
 
 // RunSeed runs one seed twice, and if sqlite is true a third time with a SQLite store:

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/sim/agenda"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -55,7 +56,7 @@ type world struct {
 
 	now           model.Time // steady, since the beginning
 	wallOffset    model.Time // of the wall clock from it
-	agenda        agenda
+	agenda        agenda.Agenda
 	settlingSince model.Time // 0 in the fault phase
 	finished      bool
 
@@ -98,10 +99,10 @@ func Run(o Options) (result Result) {
 	}()
 	w.setUp()
 	for w.violation == nil && !w.finished {
-		next := w.agenda.next()
-		w.now = max(w.now, next.at)
+		next := w.agenda.Next()
+		w.now = max(w.now, next.At)
 		w.stats.Steps++
-		next.do()
+		next.Do()
 	}
 	return result
 }
@@ -153,10 +154,10 @@ func (w *world) close() {
 }
 
 // planAt plans something.
-func (w *world) planAt(t model.Time, do func()) { w.agenda.add(max(t, w.now), do) }
+func (w *world) planAt(t model.Time, do func()) { w.agenda.Add(max(t, w.now), do) }
 
 // planIn plans something for later.
-func (w *world) planIn(d model.Time, do func()) { w.agenda.add(w.now+d, do) }
+func (w *world) planIn(d model.Time, do func()) { w.agenda.Add(w.now+d, do) }
 
 // wall is the wall clock.
 func (w *world) wall() model.Time { return epoch + w.now + w.wallOffset }

@@ -1,4 +1,4 @@
-package world
+package agenda
 
 import (
 	"slices"
@@ -10,13 +10,13 @@ import (
 // TestAgenda_StepsComeByTimeThenPlan: steps come by time, and those of one moment in the
 // order in which they were planned.
 func TestAgenda_StepsComeByTimeThenPlan(t *testing.T) {
-	var a agenda
+	var a Agenda
 	var got []int
 	for i, at := range []model.Time{30, 10, 20, 10, 30, 10} {
-		a.add(at, func() { got = append(got, i) })
+		a.Add(at, func() { got = append(got, i) })
 	}
 	for range 6 {
-		a.next().do()
+		a.Next().Do()
 	}
 	if want := []int{1, 3, 5, 2, 0, 4}; !slices.Equal(got, want) || a.steps.Len() != 0 {
 		t.Errorf("steps come as %v, want %v; %d are left", got, want, a.steps.Len())

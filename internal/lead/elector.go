@@ -1,0 +1,234 @@
+package lead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/repo"
+)
+
+// Row is the leader row of a store. Its methods return when ctx ends; then the outcome is
+// unknown.
+type Row interface {
+	// Observe reads the row.
+	Observe(ctx context.Context) (repo.LeaderRow, error)
+	// Take makes the holder the leader if the row is unchanged since it was seen, and returns
+	// the term.
+	Take(ctx context.Context, seen repo.LeaderRow, holder string) (term int64, err error)
+	// Renew shows the others that the holder of the term is alive.
+	// [repo.ErrNotLeader]: it is not the holder.
+	Renew(ctx context.Context, term int64, holder string) error
+	// Resign frees the row.
+	Resign(ctx context.Context, term int64, holder string) error
+}
+
+// Config configures an [Elector]. Every field but MayTake is needed.
+type Config struct {
+	Row Row
+	// Holder names this process in the row. No other process, also no later one on this
+	// machine, may have the same name.
+	Holder string
+	// TTL is how long the row stays unchanged before a standby takes it, Renew the time
+	// between two renewals.
+	TTL, Renew time.Duration
+	// MayTake reports whether this dispatcher could serve now; nil: always.
+	MayTake func() bool
+	Logger  *slog.Logger
+}
+
+// Serve serves as the leader until ctx ends or the lease is over, then closes everything
+// and returns. It calls loaded when the store was read. An error ends [Elector.Run].
+type Serve func(ctx context.Context, lease *Lease, loaded func()) error
+
+// Status is what an [Elector] shows.
+type Status struct {
+	State State
+	Term  int64          // of the own lease; 0 while it stands by
+	Row   repo.LeaderRow // as last observed while it stood by
+}
+
+// Elector stands by and leads, in turn.
+type Elector struct {
+	cfg    Config
+	m      *Machine
+	clock  func() time.Duration
+	status atomic.Pointer[Status]
+}
+
+// New returns an elector that stands by.
+func New(cfg Config) *Elector {
+	began := time.Now()
+	clock := func() time.Duration { return time.Since(began) }
+	e := &Elector{cfg: cfg, clock: clock, m: NewMachine(cfg.TTL, clock)}
+	e.show()
+	return e
+}
+
+// Status returns the state now. A lease that has just ended may still be shown.
+func (e *Elector) Status() Status { return *e.status.Load() }
+
+func (e *Elector) show() {
+	s := &Status{State: e.m.State(), Row: e.m.Row()}
+	if lease := e.m.Lease(); lease != nil {
+		s.Term = lease.Term()
+	}
+	e.status.Store(s)
+}
+
+// Run stands by, and leads with serve whenever it has the row, until ctx ends. Then it
+// ends serve, resigns, so that a standby takes over at once, and returns nil. It returns
+// the error of serve, after it has resigned.
+func (e *Elector) Run(ctx context.Context, serve Serve) error {
+	for {
+		lease := e.standBy(ctx)
+		if lease == nil {
+			return nil
+		}
+		if err := e.lead(ctx, lease, serve); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// standBy looks at the row until it has taken it. It returns nil when ctx ends.
+func (e *Elector) standBy(ctx context.Context) *Lease {
+	tick := time.NewTicker(e.cfg.Renew)
+	defer tick.Stop()
+	failing := false
+	for ctx.Err() == nil {
+		lease, err := e.try(ctx)
+		e.show()
+		switch {
+		case lease != nil:
+			e.cfg.Logger.Info("this dispatcher leads now", "term", lease.Term())
+			return lease
+		case err != nil && ctx.Err() == nil && !failing:
+			failing = true
+			e.cfg.Logger.Warn("the leader row cannot be read or taken; trying again", "error", err)
+		case err == nil && failing:
+			failing = false
+			e.cfg.Logger.Info("the leader row can be read again")
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// try looks at the row once and takes it if it is due.
+func (e *Elector) try(ctx context.Context) (*Lease, error) {
+	attempt, cancel := context.WithTimeout(ctx, e.cfg.TTL)
+	defer cancel()
+	began := e.clock()
+	row, err := e.cfg.Row.Observe(attempt)
+	if err != nil {
+		return nil, err
+	}
+	if e.cfg.MayTake != nil && !e.cfg.MayTake() {
+		return nil, errNotReady
+	}
+	if !e.m.Observed(row, began, e.clock()) {
+		return nil, nil
+	}
+	began = e.clock()
+	term, err := e.cfg.Row.Take(attempt, row, e.cfg.Holder)
+	if errors.Is(err, repo.ErrNotLeader) {
+		e.m.Took(0, began, err) // another standby was quicker, or the leader lives
+		return nil, nil
+	}
+	return e.m.Took(term, began, err), err
+}
+
+var errNotReady = errors.New("this dispatcher could not serve: it has no connection to NATS")
+
+// renewal is the result of one.
+type renewal struct {
+	began time.Duration
+	err   error
+}
+
+// lead serves until ctx ends, serve returns or the lease is over.
+func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
+	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	served, loaded := make(chan error, 1), make(chan struct{}, 1)
+	go func() {
+		served <- serve(serving, lease, func() { loaded <- struct{}{} })
+	}()
+	tick, window := time.NewTicker(e.cfg.Renew), time.NewTimer(lease.left())
+	defer tick.Stop()
+	defer window.Stop()
+	renewed := make(chan renewal, 1)
+	running, done, over := false, ctx.Done(), lease.Done()
+	for {
+		select {
+		case <-done:
+			done = nil
+			stop()
+		case <-over:
+			over = nil
+			stop()
+			e.cfg.Logger.Warn("this dispatcher leads no longer: its lease was not renewed in time, or another one has taken over", "term", lease.Term())
+		case <-window.C: // the look below ends the lease
+		case <-loaded:
+			e.m.Loaded()
+		case <-tick.C:
+			if running || !lease.Held() {
+				break
+			}
+			running = true
+			go func() { renewed <- e.renew(lease) }()
+		case r := <-renewed:
+			running = false
+			if r.err != nil && over != nil {
+				e.cfg.Logger.Warn("the lease was not renewed", "term", lease.Term(), "left", lease.left(), "error", r.err)
+			}
+			e.m.Renewed(r.began, r.err)
+		case err := <-served:
+			if running {
+				<-renewed
+			}
+			return e.close(ctx, lease, err)
+		}
+		if !e.m.Expired() {
+			window.Reset(lease.left())
+		}
+		e.show()
+	}
+}
+
+// renew renews the lease once. The attempt ends in time for another one, on a new
+// connection.
+func (e *Elector) renew(lease *Lease) renewal {
+	ctx, cancel := context.WithTimeout(context.Background(), max(e.cfg.Renew, Window(e.cfg.TTL)/2))
+	defer cancel()
+	began := e.clock()
+	return renewal{began, e.cfg.Row.Renew(ctx, lease.Term(), e.cfg.Holder)}
+}
+
+// close ends a leadership whose serve has returned: it resigns if the lease is held.
+func (e *Elector) close(ctx context.Context, lease *Lease, err error) error {
+	held := lease.Held()
+	if lease.End(); held { // first: nothing may leave after another one leads
+		resign, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.cfg.TTL)
+		defer cancel()
+		failed := e.cfg.Row.Resign(resign, lease.Term(), e.cfg.Holder)
+		if failed != nil {
+			e.cfg.Logger.Warn("the leader row was not freed; a standby takes it when the lease is over", "term", lease.Term(), "error", failed)
+		} else {
+			e.cfg.Logger.Info("resigned", "term", lease.Term())
+		}
+	}
+	e.m.Closed()
+	e.show()
+	if err != nil {
+		return fmt.Errorf("leading in term %d: %w", lease.Term(), err)
+	}
+	return nil
+}

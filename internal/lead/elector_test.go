@@ -1,0 +1,225 @@
+package lead
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+const (
+	ttl           = 3 * time.Second
+	renewInterval = 500 * time.Millisecond
+)
+
+// member is one process.
+type member struct {
+	*Elector
+	way    *access
+	cancel context.CancelFunc
+	ended  chan error
+	terms  []int64
+	lease  atomic.Pointer[Lease] // while it serves
+	fails  error                 // of serve
+}
+
+// join starts a process.
+func join(t *testing.T, d *database, name string, faults *rand.Rand) *member {
+	m := &member{way: &access{database: d, rand: faults}, ended: make(chan error, 1)}
+	m.Elector = New(Config{Row: m.way, Holder: name, TTL: ttl, Renew: renewInterval, Logger: slog.New(slog.DiscardHandler)})
+	ctx, cancel := context.WithCancel(t.Context())
+	m.cancel = cancel
+	go func() {
+		m.ended <- m.Run(ctx, func(ctx context.Context, lease *Lease, loaded func()) error {
+			m.terms = append(m.terms, lease.Term())
+			m.lease.Store(lease)
+			defer m.lease.Store(nil)
+			loaded()
+			<-ctx.Done()
+			return m.fails
+		})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		pass(time.Minute) // until what is on its way has arrived
+	})
+	return m
+}
+
+func pass(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+// states says what each one does.
+func states(members ...*member) string {
+	var text string
+	for _, m := range members {
+		s := m.Status()
+		text += fmt.Sprintf("%v %d; ", s.State, s.Term)
+	}
+	return text
+}
+
+func expect(t *testing.T, when, want string, members ...*member) {
+	t.Helper()
+	if got := states(members...); got != want {
+		t.Errorf("%s: %q, want %q", when, got, want)
+	}
+}
+
+// The first one leads. When it cannot reach the row it steps down within the window; the
+// standby takes over after the TTL, with a higher term. When the row can be reached again
+// it stands by.
+func TestElector_StandbyTakesOverAfterTheTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		a := join(t, d, "a", nil)
+		pass(time.Millisecond)
+		b := join(t, d, "b", nil)
+		pass(time.Minute)
+		expect(t, "at first", "leading 1; standing by 0; ", a, b)
+		if row := b.Status().Row; row.Holder != "a" || row.Term != 1 {
+			t.Errorf("the standby sees %+v", row)
+		}
+		a.way.setDown(true)
+		pass(Window(ttl) - renewInterval)
+		expect(t, "within the window", "leading 1; standing by 0; ", a, b)
+		pass(renewInterval)
+		expect(t, "after the window", "standing by 0; standing by 0; ", a, b)
+		pass(ttl - Window(ttl) + renewInterval)
+		expect(t, "after the TTL", "standing by 0; leading 2; ", a, b)
+		a.way.setDown(false)
+		pass(time.Minute)
+		expect(t, "with the row again", "standing by 0; leading 2; ", a, b)
+	})
+}
+
+// One that is told to stop ends its service, frees the row, and the standby leads at its
+// next look.
+func TestElector_ResignsWhenStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		a := join(t, d, "a", nil)
+		pass(time.Millisecond)
+		b := join(t, d, "b", nil)
+		pass(time.Minute)
+		a.cancel()
+		pass(renewInterval)
+		if err := <-a.ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+		expect(t, "then", "standing by 0; leading 2; ", a, b)
+	})
+}
+
+// A commit that the store has fenced ends the lease at once. The loser resigns nothing:
+// the row is another's.
+func TestElector_EndedLeaseStepsDownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		a := join(t, d, "a", nil)
+		pass(time.Second)
+		a.lease.Load().End()
+		synctest.Wait()
+		expect(t, "then", "standing by 0; ", a)
+		if row := d.get(); row.Holder != "a" {
+			t.Errorf("the row is %+v", row)
+		}
+		pass(time.Minute) // nobody renews it
+		expect(t, "after the TTL", "leading 2; ", a)
+	})
+}
+
+// An error of the service frees the row and ends Run.
+func TestElector_ServiceThatFailsResigns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		e := New(Config{Row: &access{database: d}, Holder: "a", TTL: ttl, Renew: renewInterval, Logger: slog.New(slog.DiscardHandler)})
+		no := errors.New("no subscription")
+		err := e.Run(t.Context(), func(context.Context, *Lease, func()) error { return no })
+		if row := d.get(); !errors.Is(err, no) || !row.Free() || row.Term != 1 {
+			t.Errorf("Run: %v; the row is %+v", err, row)
+		}
+	})
+}
+
+// A standby that could not serve takes nothing.
+func TestElector_UnreadyStandbyDoesNotTake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		var ready atomic.Bool
+		e := New(Config{
+			Row: &access{database: d}, Holder: "a", TTL: ttl, Renew: renewInterval, MayTake: ready.Load, Logger: slog.New(slog.DiscardHandler),
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() {
+			ended <- e.Run(ctx, func(ctx context.Context, _ *Lease, loaded func()) error {
+				loaded()
+				<-ctx.Done()
+				return nil
+			})
+		}()
+		pass(time.Minute)
+		if s := e.Status(); s.State != StandingBy {
+			t.Errorf("it is %v", s.State)
+		}
+		ready.Store(true)
+		pass(renewInterval)
+		if s := e.Status(); s.State != Leading || s.Term != 1 {
+			t.Errorf("it is %v", s.State)
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Whatever is late or lost on the way to the row, no two leases are held at a time, and
+// no term has two leaders. Someone leads most of the time.
+func TestElector_NeverTwoLeases(t *testing.T) {
+	for seed := range uint64(6) {
+		synctest.Test(t, func(t *testing.T) {
+			d := &database{}
+			var members []*member
+			for i := range 3 {
+				members = append(members, join(t, d, fmt.Sprint("m", i), rand.New(rand.NewPCG(seed, uint64(i)))))
+			}
+			led := 0
+			for range 5_000 {
+				pass(50 * time.Millisecond)
+				held := 0
+				for _, m := range members {
+					if lease := m.lease.Load(); lease != nil && lease.Held() {
+						held++
+					}
+				}
+				if held > 1 {
+					t.Fatalf("seed %d: %d leases are held: %s", seed, held, states(members...))
+				}
+				led += held
+			}
+			seen := make(map[int64]bool)
+			for _, m := range members {
+				for _, term := range m.terms {
+					if seen[term] {
+						t.Errorf("seed %d: term %d had two leaders", seed, term)
+					}
+					seen[term] = true
+				}
+			}
+			if led < 1_250 || len(seen) < 3 {
+				t.Errorf("seed %d: someone led at %d of 5000 looks, in %d terms", seed, led, len(seen))
+			}
+		})
+	}
+}
+
+var _ Row = (*access)(nil)
