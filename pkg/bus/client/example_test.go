@@ -49,6 +49,23 @@ func dispatcher() (nc *nats.Conn, stop func()) {
 	}
 }
 
+// films starts a dispatcher with two tasks of the client shop that wait.
+func films() (nc *nats.Conn, shop *client.Client, stop func()) {
+	nc, stop = dispatcher()
+	shop, err := client.New(nc, "shop")
+	if err != nil {
+		panic(err)
+	}
+	specs := []*model.TaskSpec{
+		{ID: "film-000001", URL: "https://example.org/1", Labels: map[string]string{"kind": "film"}},
+		{ID: "film-000002", URL: "https://example.org/2", Labels: map[string]string{"kind": "film"}},
+	}
+	if _, err := shop.SubmitMany(context.Background(), specs); err != nil {
+		panic(err)
+	}
+	return nc, shop, stop
+}
+
 func ExampleClient_Submit() {
 	nc, stop := dispatcher()
 	defer stop()

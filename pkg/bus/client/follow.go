@@ -113,28 +113,22 @@ func (f *Follower) signal() {
 }
 
 func (f *Follower) onTask(e *model.TaskEvent) {
-	f.mu.Lock()
-	if f.every {
-		f.markNew(e.ID)
-	}
-	_, ok := f.open[e.ID]
-	if ok {
-		f.dirty[e.ID] = true
-	}
-	f.mu.Unlock()
-	if ok {
-		f.signal()
-	}
+	f.note(e.ID, func() { f.dirty[e.ID] = true })
 }
 
 func (f *Follower) onProgress(e *model.ProgressEvent) {
+	f.note(e.ID, func() { f.latest[e.ID] = e })
+}
+
+// note notes an event of a task, if the task is followed.
+func (f *Follower) note(id string, mark func()) {
 	f.mu.Lock()
 	if f.every {
-		f.markNew(e.ID)
+		f.markNew(id)
 	}
-	_, ok := f.open[e.ID]
+	_, ok := f.open[id]
 	if ok {
-		f.latest[e.ID] = e
+		mark()
 	}
 	f.mu.Unlock()
 	if ok {

@@ -21,11 +21,8 @@ import (
 // A [model.Error] is a refusal by the intake itself, such as CodeUnavailable while it
 // is full.
 func (c *Client) Queue(ctx context.Context, spec *model.TaskSpec) (seq uint64, err error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.timeout)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	m := nats.NewMsg(c.subjects.Intake(c.who))
 	if m.Data, err = wire.Encode(spec); err != nil {
 		return 0, fmt.Errorf("queue as %s: %w", c.who, err)

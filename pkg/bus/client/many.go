@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,12 +123,17 @@ func batches[T any](items iter.Seq[T], sizeOf func(T) int, limit int) iter.Seq[[
 // first error of a list or of a whole batch; repeating it continues with the tasks that
 // still match.
 func (t *Tasks) DoAll(ctx context.Context, verb Verb, q model.ListQuery, list ...DeleteOption) iter.Seq2[Outcome, error] {
+	if len(q.Status) == 0 {
+		q.Status = verb.Statuses()
+	}
+	return t.eachOf(ctx, q, func(ids iter.Seq[string]) iter.Seq2[Outcome, error] { return t.DoEach(ctx, verb, ids, list...) })
+}
+
+// eachOf applies act to the ids of a query; an error of the list is the last outcome.
+func (t *Tasks) eachOf(ctx context.Context, q model.ListQuery, act func(iter.Seq[string]) iter.Seq2[Outcome, error]) iter.Seq2[Outcome, error] {
 	return func(yield func(Outcome, error) bool) {
-		if len(q.Status) == 0 {
-			q.Status = verb.Statuses()
-		}
 		var listErr error
-		for o, err := range t.DoEach(ctx, verb, t.idsOf(ctx, q, &listErr), list...) {
+		for o, err := range act(t.idsOf(ctx, q, &listErr)) {
 			if !yield(o, err) || err != nil {
 				return
 			}
@@ -169,6 +175,21 @@ func (v Verb) Statuses() []model.Status {
 		return []model.Status{model.StatusCompleted, model.StatusFailed, model.StatusCanceled}
 	}
 	return nil
+}
+
+// UpdateAll applies a change to all tasks of the query, page by page, and returns an
+// outcome for each, in any order. A query without statuses means all but completed. It
+// ends like [Tasks.UpdateEach] or after the first error of a list.
+func (t *Tasks) UpdateAll(ctx context.Context, q model.ListQuery, change *model.TaskUpdate) iter.Seq2[Outcome, error] {
+	if len(q.Status) == 0 {
+		q.Status = Updatable()
+	}
+	return t.eachOf(ctx, q, func(ids iter.Seq[string]) iter.Seq2[Outcome, error] { return t.UpdateEach(ctx, ids, change) })
+}
+
+// Updatable returns the statuses of the tasks that an update applies to.
+func Updatable() []model.Status {
+	return slices.DeleteFunc(slices.Clone(model.Statuses), func(st model.Status) bool { return st == model.StatusCompleted })
 }
 
 // updatesAtOnce is how many requests of UpdateEach wait for their answers.

@@ -24,8 +24,9 @@ type options struct {
 // WithPrefix sets the dispatcher's nats.prefix; the default is [DefaultPrefix].
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
-// WithTimeout limits each request with a context without a deadline; the default is 10
-// seconds. A method that sends several requests, such as All, has this time for each.
+// WithTimeout limits each request; the default is 10 seconds. A request ends at the
+// earlier of this time and its context's deadline. A method that sends several requests,
+// such as All, has this time for each, and the context's deadline for all of them.
 func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
 // WithTrace calls trace after each request, possibly from several goroutines at once.

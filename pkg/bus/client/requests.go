@@ -52,11 +52,8 @@ func (r *requests) ask(ctx context.Context, to wire.Sender, body, into any) erro
 // answer a request that it denies: it sends an error that belongs to the connection,
 // which is looked at while the request waits.
 func (r *requests) exchange(ctx context.Context, subject string, data []byte) ([]byte, error) {
-	if _, ok := ctx.Deadline(); !ok {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, r.timeout)
-		defer cancel()
-	}
+	ctx, end := context.WithTimeout(ctx, r.timeout)
+	defer end()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	before := r.nc.LastError()

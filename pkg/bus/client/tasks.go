@@ -144,7 +144,8 @@ type outcomes struct {
 	}] `json:"tasks"`
 }
 
-// list converts the answer to a request about that many tasks.
+// list converts the answer to a request about that many tasks. An outcome of an error
+// that names no task has no id.
 func (o *outcomes) list(what string, tasks int) ([]Outcome, error) {
 	if len(o.Tasks) != tasks {
 		return nil, fmt.Errorf("%s: %d tasks got %d answers", what, tasks, len(o.Tasks))
@@ -173,5 +174,9 @@ func (t *Tasks) Do(ctx context.Context, verb Verb, ids []string, list ...DeleteO
 	}{ids, deletionOf(list).files}, &answer); err != nil {
 		return nil, err
 	}
-	return answer.list(string(verb)+" as "+t.who, len(ids))
+	outcomes, err := answer.list(string(verb)+" as "+t.who, len(ids))
+	for i := range outcomes {
+		outcomes[i].ID = ids[i]
+	}
+	return outcomes, err
 }
