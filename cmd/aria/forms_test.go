@@ -210,8 +210,21 @@ func TestShow_FindsTaskByEndOfID(t *testing.T) {
 	if code != 1 || stdout != "" || !strings.Contains(stderr, "first-abcdef") || !strings.Contains(stderr, "second-abcdef") {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	if stdout, stderr, code = c.run(t, "", "pause", "uvwxyz"); code != 0 || stdout != "third-uvwxyz\n" {
-		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	for _, x := range []struct {
+		stdin, args, stdout string
+		code                int
+	}{
+		{"", "pause uvwxyz", "third-uvwxyz\n", 0},
+		{"uvwxyz\nfirst-abcdef\nabcdef\n", "update - --set-priority high", "third-uvwxyz\nfirst-abcdef\n", 1},
+		{"uvwxyz\n", "resume -", "third-uvwxyz\n", 0},
+		{"", "cancel uvwxyz first-abcdef", "third-uvwxyz\nfirst-abcdef\n", 0},
+		{"uvwxyz\n", "watch - -o template={{.id}}", "third-uvwxyz\n", 1},
+		{"", "retry uvwxyz --url https://h.example/new", "third-uvwxyz\n", 0},
+		{"this-id-is-whole-uvwxyz\nlong-enough-to-be-whole\n", "cancel -", "", 1},
+	} {
+		if stdout, stderr, code = c.run(t, x.stdin, strings.Fields(x.args)...); code != x.code || stdout != x.stdout {
+			t.Errorf("aria %s: exit code %d, stdout %q, stderr %q", x.args, code, stdout, stderr)
+		}
 	}
 }
 

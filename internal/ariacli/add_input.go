@@ -152,7 +152,7 @@ func (r *inputRun) check() error {
 	count := 0
 	for _, err := range r.entries(func(p *inputfile.Problem) {
 		if skipped++; skipped <= maxListed {
-			r.hintf("skipped: %v", printable(p.Error()))
+			r.hintf("skipped: %v", display.Clean(p.Error()))
 		}
 	}) {
 		var p *inputfile.Problem

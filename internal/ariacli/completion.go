@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -89,7 +90,7 @@ func (s *session) completer(list func(*session, context.Context, *cobra.Command)
 			}
 			if strings.HasPrefix(text, typed) && !seen[text] {
 				seen[text] = true
-				found = append(found, printable(text))
+				found = append(found, display.Clean(text))
 			}
 		}
 		return found, cobra.ShellCompDirectiveNoFileComp

@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -103,9 +104,9 @@ func (s *session) report(err error) int {
 	}
 	f := s.asFailure(err)
 	if !s.jsonErrors() {
-		fmt.Fprintf(s.errOut, "aria: %s\n", printable(f.said.Message))
+		fmt.Fprintf(s.errOut, "aria: %s\n", display.Clean(f.said.Message))
 		for _, e := range f.all {
-			fmt.Fprintf(s.errOut, "  %s: %s\n", printable(e.ID), printable(e.Message))
+			fmt.Fprintf(s.errOut, "  %s: %s\n", display.Clean(e.ID), display.Clean(e.Message))
 		}
 		return f.exit
 	}

@@ -243,7 +243,7 @@ func (g *getRun) printOne(p *printer[*gotten], t *gotten) error {
 		return p.print(t)
 	}
 	for _, f := range t.Files {
-		if _, err := fmt.Fprintf(g.session.out, "%s:%s\n", printable(t.Worker), printable(path.Join(t.Dir, f.Path))); err != nil {
+		if _, err := fmt.Fprintf(g.session.out, "%s:%s\n", display.Clean(t.Worker), display.Clean(path.Join(t.Dir, f.Path))); err != nil {
 			return err
 		}
 	}

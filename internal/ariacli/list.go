@@ -49,10 +49,24 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 	if err != nil {
 		return err
 	}
-	return printAll(newPrinter(s, taskRecords(nowLocal)), func(yield func(*model.Task, error) bool) {
+	p := newPrinter(s, taskRecords(nowLocal))
+	return printAll(p, func(yield func(*model.Task, error) bool) {
 		n := 0
-		for t, err := range tasks.All(ctx, q) {
-			if n++; !yield(t, err) || n == limit {
+		for page, err := range tasks.Pages(ctx, q) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for _, t := range page.Tasks {
+				if n++; !yield(t, nil) || n == limit {
+					return
+				}
+			}
+			if len(page.Tasks) == 0 || page.Next == "" {
+				continue
+			}
+			if err := p.flush(); err != nil {
+				yield(nil, err)
 				return
 			}
 		}
@@ -63,7 +77,7 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 func taskRecords(now func() time.Time) records[*model.Task] {
 	var columns []column[*model.Task]
 	for _, c := range ariatop.TaskColumns() {
-		columns = append(columns, column[*model.Task]{name: c.Name, wide: c.Wide, cell: func(t *model.Task) string { return c.Cell(t, now()) }})
+		columns = append(columns, column[*model.Task]{name: c.Name, wide: c.Wide, least: c.Width, cell: func(t *model.Task) string { return c.Cell(t, now()) }})
 	}
 	return records[*model.Task]{columns: columns, id: func(t *model.Task) string { return t.ID }}
 }

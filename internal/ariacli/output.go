@@ -9,8 +9,8 @@ import (
 	"iter"
 	"strings"
 	"text/template"
-	"unicode"
-	"unicode/utf8"
+
+	"github.com/mattn/go-runewidth"
 
 	"github.com/aria-cluster/dispatcher/internal/display"
 )
@@ -83,6 +83,9 @@ type column[T any] struct {
 	name string
 	wide bool // only with -o wide
 	cell func(T) string
+	// least is the width of the longest usual cell, for tables whose widths are fixed
+	// before all rows are there.
+	least int
 }
 
 // records describe how records of a type are printed.
@@ -107,6 +110,7 @@ type printer[T any] struct {
 	widths  []int
 	rows    [][]string
 	printed int
+	ended   bool
 }
 
 func newPrinter[T any](s *session, r records[T]) *printer[T] {
@@ -135,7 +139,7 @@ func (p *printer[T]) print(v T) error {
 	default:
 		row := make([]string, len(p.records.columns))
 		for i, c := range p.records.columns {
-			row[i] = printable(c.cell(v))
+			row[i] = display.Clean(c.cell(v))
 		}
 		p.rows = append(p.rows, row)
 		if len(p.rows) < widthRows {
@@ -197,6 +201,7 @@ func (p *printer[T]) flush() error {
 // end prints the rest. It must be called once, also after an error, so that what was
 // printed is complete in its form.
 func (p *printer[T]) end() error {
+	p.ended = true
 	if p.form.kind == formJSON && !p.records.single && !p.records.stream {
 		if p.printed == 0 {
 			p.out.WriteString("[")
@@ -227,9 +232,12 @@ func (p *printer[T]) layOut() {
 		p.widths = make([]int, len(p.records.columns))
 		names := make([]string, len(p.records.columns))
 		for i, c := range p.records.columns {
-			names[i], p.widths[i] = c.name, utf8.RuneCountInString(c.name)
+			names[i], p.widths[i] = c.name, runewidth.StringWidth(c.name)
+			if !p.ended {
+				p.widths[i] = max(p.widths[i], c.least)
+			}
 			for _, row := range p.rows {
-				p.widths[i] = max(p.widths[i], utf8.RuneCountInString(row[i]))
+				p.widths[i] = max(p.widths[i], runewidth.StringWidth(row[i]))
 			}
 		}
 		p.line(names, false)
@@ -249,21 +257,10 @@ func (p *printer[T]) line(cells []string, coloured bool) {
 		}
 		b.WriteString(text)
 		if i < len(cells)-1 {
-			b.WriteString(strings.Repeat(" ", max(p.widths[i]-utf8.RuneCountInString(cell), 0)+2))
+			b.WriteString(strings.Repeat(" ", max(p.widths[i]-runewidth.StringWidth(cell), 0)+2))
 		}
 	}
 	p.out.WriteString(strings.TrimRight(b.String(), " ") + "\n")
-}
-
-// printable replaces what would change the screen: names and messages come from
-// servers on the internet.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return '?'
-		}
-		return r
-	}, s)
 }
 
 // printAll prints records until the first error, and ends the output in its form.
@@ -309,7 +306,7 @@ func (s *session) printFields(fields []figure) error {
 		if f.value == "" {
 			continue
 		}
-		value := printable(f.value)
+		value := display.Clean(f.value)
 		if f.name == "status" {
 			value = s.style.status(value)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 )
@@ -136,7 +137,7 @@ func (s *session) clientOptions() []client.Option {
 func (s *session) printTrace(e client.Exchange) {
 	outcome := "ok"
 	if e.Err != nil {
-		outcome = printable(e.Err.Error())
+		outcome = display.Clean(e.Err.Error())
 	}
 	fmt.Fprintf(s.errOut, "%s: %d bytes sent, %d received, %v: %s\n", e.Subject, e.Sent, e.Received, e.Took.Round(10*time.Microsecond), outcome)
 }

@@ -175,10 +175,19 @@ func pairs(m map[string]string) string {
 // find returns the task of an id, or of the end of one.
 func find(ctx context.Context, tasks *client.Tasks, id string) (*model.Task, error) {
 	t, err := tasks.Get(ctx, id)
-	if errors.Is(err, client.ErrNotFound) && len(id) >= client.MinSuffix && model.ValidName(id) {
+	if errors.Is(err, client.ErrNotFound) && mayBeEnd(id, true) {
 		return tasks.BySuffix(ctx, id)
 	}
 	return t, err
+}
+
+// wholeLength is the least length of the ids that the cluster makes.
+const wholeLength = 16
+
+// mayBeEnd reports whether an unknown id may be the end of one. One that a person did not
+// type is taken to be whole from wholeLength characters on.
+func mayBeEnd(id string, typed bool) bool {
+	return len(id) >= client.MinSuffix && model.ValidName(id) && (typed || len(id) < wholeLength)
 }
 
 // wholeID returns the whole id of an id or of the end of one. An id that is not found is

@@ -3,6 +3,7 @@ package ariacli
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"slices"
@@ -47,7 +48,8 @@ func (r *verbRun) command() *cobra.Command {
 		Short: v.short,
 		Long: v.long + `
 
-The tasks are named by their ids, - reads ids from stdin, or they are selected by flags.
+The tasks are named by their ids or the last 6 characters or more of them, - reads ids from
+stdin, or they are selected by flags.
 A selection is confirmed on a terminal, and needs --yes elsewhere. It is worked on page by
 page; after an interruption the same command continues.`,
 		Example: fmt.Sprintf("  aria %s 8bf2f1bf137e7d8c\n  aria %s --label project=films --yes", v.name, v.name),
@@ -102,7 +104,8 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	}
 	var readErr error
 	if !selected {
-		return r.finish(r.act(ctx, tasks, r.ids(ctx, tasks, args, &readErr)), 0, asked, &readErr)
+		outcomes := r.act(ctx, tasks, r.ids(args, &readErr))
+		return r.finish(r.completeIDs(ctx, tasks, args, outcomes), 0, asked, &readErr)
 	}
 	q, err := r.selector.query()
 	if err != nil {
@@ -115,7 +118,7 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	if err != nil || total == 0 {
 		return err
 	}
-	return r.finish(r.act(ctx, tasks, selectedIDs(ctx, tasks, q, &readErr)), total, asked, &readErr)
+	return r.finish(r.actOnAll(ctx, tasks, q), total, asked, &readErr)
 }
 
 // statuses returns the statuses of the tasks that the verb applies to.
@@ -123,7 +126,23 @@ func (r *verbRun) statuses() []model.Status {
 	if r.change == nil {
 		return r.verb.Statuses()
 	}
-	return slices.DeleteFunc(slices.Clone(model.Statuses[:]), func(st model.Status) bool { return st == model.StatusCompleted })
+	return client.Updatable()
+}
+
+// actOnAll applies the verb to the tasks of a query.
+func (r *verbRun) actOnAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) iter.Seq2[client.Outcome, error] {
+	if r.change != nil {
+		return tasks.UpdateAll(ctx, q, r.change)
+	}
+	return tasks.DoAll(ctx, r.verb, q, r.deletion()...)
+}
+
+// deletion returns the options of rm.
+func (r *verbRun) deletion() (options []client.DeleteOption) {
+	if r.files {
+		options = append(options, client.WithFiles())
+	}
+	return options
 }
 
 // act applies the verb to the tasks of the ids.
@@ -134,37 +153,20 @@ func (r *verbRun) act(ctx context.Context, tasks *client.Tasks, ids iter.Seq[str
 	case r.url != "":
 		return func(yield func(client.Outcome, error) bool) {
 			for id := range ids {
-				if t, err := tasks.Retry(ctx, id, client.FromURL(r.url)); err != nil {
-					yield(client.Outcome{ID: id}, err)
-				} else {
+				var no *model.Error
+				switch t, err := tasks.Retry(ctx, id, client.FromURL(r.url)); {
+				case err == nil:
 					yield(client.Outcome{ID: id, Status: t.Status}, nil)
+				case errors.As(err, &no):
+					yield(client.Outcome{ID: id, Err: no.For(id)}, nil)
+				default:
+					yield(client.Outcome{ID: id}, err)
 				}
 				return // there is one only
 			}
 		}
 	}
-	var options []client.DeleteOption
-	if r.files {
-		options = append(options, client.WithFiles())
-	}
-	return tasks.DoEach(ctx, r.verb, ids, options...)
-}
-
-// selectedIDs yields the ids of the tasks of a query, page by page; its error is stored
-// in failed.
-func selectedIDs(ctx context.Context, tasks *client.Tasks, q model.ListQuery, failed *error) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		q.Limit = model.MaxBatch
-		for t, err := range tasks.All(ctx, q) {
-			if err != nil {
-				*failed = err
-				return
-			}
-			if !yield(t.ID) {
-				return
-			}
-		}
-	}
+	return tasks.DoEach(ctx, r.verb, ids, r.deletion()...)
 }
 
 // owner returns the tasks of the client, or those of all clients.
@@ -183,18 +185,49 @@ func (s *session) owner(ctx context.Context, all bool) (*client.Tasks, error) {
 	return &own.Tasks, nil
 }
 
-// ids yields the ids of the arguments, which may be the ends of ids; those of stdin are
-// whole. An error is stored in failed.
-func (r *verbRun) ids(ctx context.Context, tasks *client.Tasks, args []string, failed *error) iter.Seq[string] {
+// completeIDs repeats the verb for each id that is not found and that is the end of one.
+// Of stdin only short ids are looked for: a list of thousands of whole ids that were
+// deleted already must not search all tasks for each.
+func (r *verbRun) completeIDs(ctx context.Context, tasks *client.Tasks, args []string, outcomes iter.Seq2[client.Outcome, error]) iter.Seq2[client.Outcome, error] {
+	return func(yield func(client.Outcome, error) bool) {
+		for o, err := range outcomes {
+			if err != nil || o.Err == nil || o.Err.Code != model.CodeNotFound || !mayBeEnd(o.ID, slices.Contains(args, o.ID)) {
+				if !yield(o, err) || err != nil {
+					return
+				}
+				continue
+			}
+			for o, err := range r.actOnEnd(ctx, tasks, o.ID) {
+				if !yield(o, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+// actOnEnd applies the verb to the task with an id that has this end.
+func (r *verbRun) actOnEnd(ctx context.Context, tasks *client.Tasks, end string) iter.Seq2[client.Outcome, error] {
+	t, err := tasks.BySuffix(ctx, end)
+	if err == nil {
+		return r.act(ctx, tasks, slices.Values([]string{t.ID}))
+	}
+	return func(yield func(client.Outcome, error) bool) {
+		var no *model.Error
+		if errors.As(err, &no) && (errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrConflict)) {
+			yield(client.Outcome{ID: end, Err: no.For(end)}, nil)
+			return
+		}
+		yield(client.Outcome{ID: end}, err)
+	}
+}
+
+// ids yields the ids of the arguments and of stdin. An error is stored in failed.
+func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, arg := range args {
 			if arg != "-" {
-				id, err := wholeID(ctx, tasks, arg)
-				if err != nil {
-					*failed = err
-					return
-				}
-				if !yield(id) {
+				if !yield(arg) {
 					return
 				}
 				continue

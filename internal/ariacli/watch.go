@@ -86,7 +86,14 @@ func (w *watchRun) addIDs(ctx context.Context, tasks *client.Tasks, follower *cl
 		}
 		lines := bufio.NewScanner(w.in)
 		for lines.Scan() {
-			if id := strings.TrimSpace(lines.Text()); id != "" {
+			id := strings.TrimSpace(lines.Text())
+			if mayBeEnd(id, false) {
+				var err error
+				if id, err = wholeID(ctx, tasks, id); err != nil {
+					return err
+				}
+			}
+			if id != "" {
 				follower.Add(id)
 			}
 		}

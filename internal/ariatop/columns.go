@@ -157,9 +157,10 @@ var workerSorts = []sorting[*model.Worker]{
 
 // TaskColumn is a column of tasks in text, for other tables than those of the screen.
 type TaskColumn struct {
-	Name string
-	Wide bool // one that most tables leave out
-	Cell func(t *model.Task, now time.Time) string
+	Name  string
+	Wide  bool // one that most tables leave out
+	Width int  // of the longest usual cell; 0 if there is none
+	Cell  func(t *model.Task, now time.Time) string
 }
 
 // TaskColumns returns the columns of tasks: those of the screen, and more that are Wide.
@@ -168,21 +169,21 @@ func TaskColumns() (list []TaskColumn) {
 	narrow := taskColumns(false)
 	last := narrow[len(narrow)-1]
 	for _, c := range narrow[:len(narrow)-1] {
-		list = append(list, TaskColumn{c.name, false, c.cell})
+		list = append(list, TaskColumn{c.name, false, c.width, c.cell})
 	}
 	return append(list,
-		TaskColumn{"CLIENT", true, func(t *model.Task, _ time.Time) string { return t.Client }},
-		TaskColumn{"PRIO", true, func(t *model.Task, _ time.Time) string { return t.Priority.String() }},
-		TaskColumn{"TRY", true, func(t *model.Task, _ time.Time) string { return strconv.FormatInt(t.Attempt, 10) }},
-		TaskColumn{"REASON", true, func(t *model.Task, _ time.Time) string { return cmp.Or(t.Reason, "-") }},
-		TaskColumn{"ERROR", true, func(t *model.Task, _ time.Time) string {
+		TaskColumn{"CLIENT", true, 8, func(t *model.Task, _ time.Time) string { return t.Client }},
+		TaskColumn{"PRIO", true, 6, func(t *model.Task, _ time.Time) string { return t.Priority.String() }},
+		TaskColumn{"TRY", true, 2, func(t *model.Task, _ time.Time) string { return strconv.FormatInt(t.Attempt, 10) }},
+		TaskColumn{"REASON", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(t.Reason, "-") }},
+		TaskColumn{"ERROR", true, 0, func(t *model.Task, _ time.Time) string {
 			if t.Error == nil {
 				return "-"
 			}
 			return t.Error.Message
 		}},
-		TaskColumn{"URL", true, func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
-		TaskColumn{last.name, false, last.cell})
+		TaskColumn{"URL", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
+		TaskColumn{last.name, false, 0, last.cell})
 }
 
 // WorkerColumn is a column of workers in text.
