@@ -21,7 +21,7 @@ import (
 func (b *bench) finishedPart(ctx context.Context) error {
 	b.table.head("%d finished tasks, store sqlite", b.finished)
 	dir := filepath.Join(b.dir, "finished")
-	if err := b.seed(ctx, dir); err != nil {
+	if err := b.seed(ctx, dir, b.finished, finished); err != nil {
 		return err
 	}
 	b.table.line("database, a finished task", "%.0f B", size(dir)/float64(b.finished))
@@ -100,22 +100,22 @@ func (b *bench) ask(ctx context.Context, i *instance) error {
 // later.
 const firstFinished = model.Time(1_790_000_000_000)
 
-// seed writes completed tasks straight into a new store.
-func (b *bench) seed(ctx context.Context, dir string) (err error) {
+// seed writes tasks straight into a new store.
+func (b *bench) seed(ctx context.Context, dir string, tasks int, task func(n int) *model.Task) (err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	b.say("writing %d finished tasks", b.finished)
+	b.say("writing %d tasks", tasks)
 	s, err := sqlite.Open(ctx, sqlite.Config{Path: file(dir), Synchronous: sqlite.Normal})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	batch := &model.Batch{}
-	for n := range b.finished {
-		t := finished(n)
+	for n := range tasks {
+		t := task(n)
 		batch.Tasks = append(batch.Tasks, model.TaskChange{ID: t.ID, Put: t})
-		if len(batch.Tasks) == 1000 || n == b.finished-1 {
+		if len(batch.Tasks) == 1000 || n == tasks-1 {
 			if err := s.Commit(ctx, batch); err != nil {
 				return err
 			}

@@ -31,9 +31,9 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
-	f.StringVar(&o.parts, "parts", "pending,fleet,finished", "which, with commas")
+	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria", "which, with commas")
 	f.StringVar(&o.store, "store", "sqlite", "of pending and fleet: sqlite (FULL) or memory")
-	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait")
+	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait; of aria half of them")
 	f.IntVar(&o.finished, "finished", 5_000_000, "tasks that are completed")
 	f.IntVar(&o.workers, "workers", 10_000, "workers")
 	f.IntVar(&o.connections, "connections", 200, "connections to NATS that they share")
@@ -86,7 +86,7 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}} {
+	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}, {"aria", b.ariaPart}} {
 		if !slices.Contains(strings.Split(o.parts, ","), part.name) {
 			continue
 		}

@@ -20,6 +20,7 @@ func TestParts_EachMeasuresSmallCluster(t *testing.T) {
 	for _, figure := range []string{
 		"submits/s, empty ÷ full", "submit to worker, p50, full ÷ empty", "start to first assignment after a clean end", "start to first assignment after kill -9", "tasks that a start found after kill -9", "heap in use, a pending task",
 		"dispatcher with embedded NATS, of one core", "heartbeats/s, answered", "status, median", "newest 100 of all, median",
+		"aria ls, first row, median", "aria show, the end of an id, median and slowest",
 	} {
 		if !strings.Contains(stdout.String(), "| "+figure+" |") {
 			t.Errorf("there is no figure of %q", figure)
