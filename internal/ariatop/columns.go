@@ -159,7 +159,7 @@ var workerSorts = []sorting[*model.Worker]{
 type TaskColumn struct {
 	Name  string
 	Wide  bool // one that most tables leave out
-	Width int  // of the longest usual cell; 0 if there is none
+	Width int  // of the longest usual cell; 0 if it is unknown
 	Cell  func(t *model.Task, now time.Time) string
 }
 
