@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nats.go/micro"
 	"github.com/spf13/cobra"
 
 	"github.com/aria-cluster/dispatcher/internal/app/process"
@@ -96,7 +97,7 @@ func (s *session) examine(ctx context.Context) []finding {
 	name, _ := s.flags.clientName() // checked by s.tasks
 	switch {
 	case errors.Is(err, client.ErrNoDispatcher), errors.Is(err, client.ErrNoAnswer):
-		return append(list, s.failed("dispatcher", err))
+		return append(append(list, s.failed("dispatcher", err)), s.findPrefix(ctx, nc)...)
 	case errors.Is(err, client.ErrForbidden):
 		list = append(list, finding{Check: "client", Status: findingWarning, Detail: fmt.Sprintf("you may not act for the client %s (%v); give yours by --client", name, err)})
 	case err != nil:
@@ -105,6 +106,33 @@ func (s *session) examine(ctx context.Context) []finding {
 		list = append(list, finding{Check: "client", Status: findingOK, Detail: "you may act for the client " + name})
 	}
 	return append(list, s.examineRoles(ctx, nc)...)
+}
+
+// discoveryTime is how long a dispatcher under another prefix has to answer.
+const discoveryTime = 500 * time.Millisecond
+
+// findPrefix looks for a dispatcher under another prefix, as a micro service of NATS. A
+// user who may not ask for it gets no finding.
+func (s *session) findPrefix(ctx context.Context, nc *nats.Conn) []finding {
+	ctx, cancel := context.WithTimeout(ctx, discoveryTime)
+	defer cancel()
+	subject, err := micro.ControlSubject(micro.PingVerb, wire.ServiceName, "")
+	if err != nil {
+		return nil
+	}
+	m, err := nc.RequestWithContext(ctx, subject, nil)
+	if err != nil {
+		return nil
+	}
+	var ping micro.Ping
+	if err := json.Unmarshal(m.Data, &ping); err != nil {
+		return nil
+	}
+	prefix := ping.Metadata["prefix"]
+	if _, err := wire.NewSubjects(prefix); err != nil || prefix == s.flags.prefix {
+		return nil
+	}
+	return []finding{{Check: "prefix", Status: findingWarning, Detail: fmt.Sprintf("a dispatcher answers under another prefix: try --prefix %s", prefix)}}
 }
 
 // failed is the finding of an error.
@@ -158,9 +186,9 @@ func (s *session) examineDispatcher(ctx context.Context, nc *nats.Conn) []findin
 	if err != nil {
 		return []finding{s.failed("dispatcher", err)}
 	}
-	before := time.Now()
+	before := s.now()
 	body, err := wire.AskBody(ctx, nc, subjects.Request(wire.Sender{Role: wire.RoleQuery, Verb: "status"}), []byte("{}"))
-	after := time.Now()
+	after := s.now()
 	var answer struct {
 		Time          model.Time `json:"time"`
 		Version, Role string

@@ -28,13 +28,14 @@ type session struct {
 	errOut io.Writer // progress, hints and errors
 	form   form
 	style  style
+	now    func() time.Time
 
 	started bool // the command line was accepted
 	nc      *nats.Conn
 }
 
 func newSession(p Process) *session {
-	return &session{getenv: p.Getenv, args: p.Args, in: p.Stdin, out: p.Stdout, errOut: p.Stderr}
+	return &session{getenv: p.Getenv, args: p.Args, in: p.Stdin, out: p.Stdout, errOut: p.Stderr, now: time.Now}
 }
 
 // begin checks the flags of all commands.

@@ -5,9 +5,12 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -15,8 +18,9 @@ func statusCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use: "status", GroupID: groupCluster, Args: cobra.NoArgs,
 		Short: "Print the numbers of tasks, workers and slots",
-		Long: `status prints how many tasks the cluster has in each status, how many workers and
-slots, and why pending tasks wait. It needs the permissions of an observer.`,
+		Long: `status prints the dispatcher's version and role, how many tasks the cluster has in each
+status, workers, slots and speed, why pending tasks wait and for how long; with -o wide also
+the clients and hosts with the most tasks. It needs the permissions of an observer.`,
 		Example: `  aria status
   aria status -o template='{{.tasks_by_status.pending}}'`,
 		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
@@ -46,7 +50,11 @@ func (s *session) printStatus(status *model.ClusterStatus) error {
 		{name: "WHAT", cell: func(f figure) string { return f.name }},
 		{name: "NUMBER", cell: func(f figure) string { return f.value }},
 	}})
-	for _, f := range statusFigures(status) {
+	list := statusFigures(status)
+	if s.form.kind == formWide {
+		list = append(list, topFigures(status)...)
+	}
+	for _, f := range list {
 		if err := p.print(f); err != nil {
 			return err
 		}
@@ -56,8 +64,10 @@ func (s *session) printStatus(status *model.ClusterStatus) error {
 
 func statusFigures(status *model.ClusterStatus) []figure {
 	list := []figure{
+		{"dispatcher", dispatcherText(status)},
 		{"workers", fmt.Sprintf("%d of %d active", status.ActiveWorkers, status.TotalWorkers)},
 		{"slots", fmt.Sprintf("%d of %d used (%.0f%%)", status.UsedSlots, status.TotalSlots, status.SystemLoad)},
+		{"speed", display.Bytes(status.DownloadSpeed) + "/s"},
 		{"tasks", strconv.FormatInt(status.TotalTasks, 10)},
 	}
 	for _, st := range model.Statuses {
@@ -65,6 +75,35 @@ func statusFigures(status *model.ClusterStatus) []figure {
 	}
 	for _, reason := range sortedKeys(status.Waiting) {
 		list = append(list, figure{"waiting: " + reason, strconv.Itoa(status.Waiting[reason])})
+	}
+	for p := model.PriorityUrgent; p >= model.PriorityLow; p-- {
+		if seconds := status.OldestWaiting[p.String()]; seconds > 0 {
+			list = append(list, figure{"oldest waiting, " + p.String(), time.Duration(seconds * float64(time.Second)).Round(time.Second).String()})
+		}
+	}
+	return list
+}
+
+// dispatcherText names version and role; the term is that of a leader with standbys.
+func dispatcherText(status *model.ClusterStatus) string {
+	text := strings.TrimSpace(status.Version + " " + status.Role)
+	if status.Term > 0 {
+		text += fmt.Sprintf(", term %d", status.Term)
+	}
+	return text
+}
+
+// topFigures are the clients and hosts with the most tasks.
+func topFigures(status *model.ClusterStatus) (list []figure) {
+	for _, c := range status.Clients {
+		list = append(list, figure{"client " + c.Client, fmt.Sprintf("%d waiting, %d active", c.Waiting, c.Active)})
+	}
+	for _, h := range status.Hosts {
+		text := fmt.Sprintf("%d running, %d waiting", h.Running, h.Waiting)
+		if h.Limit > 0 {
+			text = fmt.Sprintf("%d of %d running, %d waiting", h.Running, h.Limit, h.Waiting)
+		}
+		list = append(list, figure{"host " + h.Host, text})
 	}
 	return list
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // ServiceName is the name of the micro service: `nats micro info aria-dispatcher`.
-const ServiceName = "aria-dispatcher"
+const ServiceName = wire.ServiceName
 
 // Keys of the service's metadata.
 const (

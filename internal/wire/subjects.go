@@ -10,6 +10,9 @@ import (
 // DefaultPrefix is the default of nats.prefix, with which every subject begins.
 const DefaultPrefix = "aria.v1"
 
+// ServiceName is the name of the dispatcher's micro service of NATS.
+const ServiceName = "aria-dispatcher"
+
 // maxPrefix limits a prefix, in bytes.
 const maxPrefix = 64
 
