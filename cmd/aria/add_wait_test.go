@@ -49,7 +49,7 @@ func TestAdd_CookiesGoToTheirServer(t *testing.T) {
 	c := newCluster(t, true)
 	got := make(chan string, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		got <- r.Header.Get("Cookie")
+		got <- strings.TrimSpace(r.Header.Get("Cookie") + " " + r.Header.Get("X-Test"))
 		_, _ = w.Write([]byte("x")) // the worker may have gone
 	}))
 	t.Cleanup(server.Close)
@@ -65,6 +65,19 @@ func TestAdd_CookiesGoToTheirServer(t *testing.T) {
 	}
 	if cookie := testbed.Receive(t, got); cookie != "session=secret-one" {
 		t.Errorf("the server got %q", cookie)
+	}
+	header := filepath.Join(c.dir, "header.txt")
+	if err := os.WriteFile(header, []byte("X-Test: yes\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, stderr, code := c.run(t, "", "get", "--cookies", path, "--header", "@"+header, "--label", "l=v", "--priority", "high", server.URL+"/got"); code != 0 {
+		t.Errorf("get: exit code %d, stderr %q", code, stderr)
+	}
+	if sent := testbed.Receive(t, got); sent != "session=secret-one yes" {
+		t.Errorf("with get the server got %q", sent)
+	}
+	if listed, _, _ := c.run(t, "", "ls", "--label", "l=v", "--priority", "high", "-o", "template={{.url}}"); listed != server.URL+"/got\n" {
+		t.Errorf("the task of get is %q", listed)
 	}
 	if shown, _, _ := c.run(t, "", "show", strings.TrimSpace(stdout), "-o", "json"); strings.Contains(shown+stderr, "secret-") {
 		t.Errorf("a cookie is shown: %q %q", shown, stderr)

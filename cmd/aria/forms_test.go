@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -238,6 +240,35 @@ func TestUpdate_ChangesSelection(t *testing.T) {
 	}
 	if stdout, _, _ := c.run(t, "", "ls", "--priority", "urgent", "--label", "l=v", "-o", "id"); strings.Count(stdout, "\n") != 3 {
 		t.Errorf("%q have the new priority and label", stdout)
+	}
+	header := filepath.Join(c.dir, "header.txt")
+	if err := os.WriteFile(header, []byte("Authorization: Bearer secret-token\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	change := []string{
+		"update", "-y", "--text", "h.example", "--set-label", "", "--set-tag", "a=b", "--set-option", "split=4", "--set-option", "header=@" + header,
+		"--set-url", "https://h.example/new", "--set-mirror", "https://m.example/new", "--set-not-before", "2h",
+	}
+	if stdout, stderr, code := c.run(t, "", change...); code != 0 || strings.Count(stdout, "\n") != 3 {
+		t.Errorf("all fields: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	stdout, _, _ = c.run(t, "", "ls", "-o", "template={{.url}} {{.mirrors}} {{.labels}} {{.tags}} {{.options.split}} {{len .options.header}}", "-n", "1")
+	if want := "https://h.example/new [https://m.example/new] <no value> map[a:b] 4 "; !strings.HasPrefix(stdout, want) {
+		t.Errorf("after all fields were set: %q, want %q", stdout, want)
+	}
+	for _, x := range []struct{ args, says string }{
+		{"--set-option header=Cookie:1", "--set-option header takes @FILE"},
+		{"--set-option http-passwd=x", "--set-option http-passwd takes @FILE"},
+		{"--set-option on-download-complete=x", "on-download-complete"},
+		{"--set-option split", "NAME=VALUE"},
+		{"--set-label l", "NAME=VALUE"},
+		{"--set-priority 9", "--set-priority"},
+		{"--set-not-before soon", "--set-not-before"},
+	} {
+		stdout, stderr, code := c.run(t, "", append([]string{"update", "x"}, strings.Fields(x.args)...)...)
+		if code != 2 || stdout != "" || !strings.Contains(stderr, x.says) {
+			t.Errorf("update x %s: exit code %d, stdout %q, stderr %q", x.args, code, stdout, stderr)
+		}
 	}
 }
 

@@ -37,18 +37,10 @@ the batch and the line, so the same command submits what is missing, and nothing
 	}
 	set := cmd.Flags()
 	set.StringVar(&a.spec.ID, "id", "", "id of the task, with one URL; the same id and task again is the same task")
-	set.StringVar(&a.priority, "priority", "", "low, normal, high or urgent")
-	set.StringToStringVar(&a.spec.Tags, "tag", nil, "tag NAME=VALUE that the worker must have; repeatable")
-	set.StringToStringVar(&a.spec.Labels, "label", nil, "label NAME=VALUE for filters; repeatable")
-	set.StringVar(&a.spec.Folder, "folder", "", "folder of the worker, by its name")
-	set.StringVar(&a.out, "out", "", "name of the file, with one URL")
-	set.StringVar(&a.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
-	set.StringArrayVar(&a.headers, "header", nil, "file with request headers, one a line: @FILE")
-	set.StringVar(&a.cookieFile, "cookies", "", "file with cookies in Netscape's format; each URL gets its own")
+	a.specFlags.add(set)
 	set.StringVar(&a.wait, "wait", "", "wait until the tasks have ended, or for a time such as =10m; exit code 3 if it is over")
 	set.Lookup("wait").NoOptDefVal = waitForever
 	set.StringVar(&a.notBefore, "not-before", "", "start no earlier: a time such as 2026-12-31T22:00:00Z, or from now such as 2h")
-	set.IntVar(&a.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed")
 	set.StringVar(&a.input.path, "input", "", "submit the entries of a list of aria2c -i; - is stdin")
 	set.StringVar(&a.input.batch, "batch", "", "name of the batch of --input (default a hash of the whole input)")
 	set.BoolVar(&a.input.lenient, "lenient", false, "skip options of --input that may not be set, and lines without a URL")
@@ -60,19 +52,15 @@ the batch and the line, so the same command submits what is missing, and nothing
 // addRun is one run of add.
 type addRun struct {
 	*session
-	spec      model.TaskSpec // what all tasks have
-	priority  string
-	out       string
-	headers   []string
+	specFlags
 	notBefore string
 	wait      string
 	input     inputOptions
 
-	cookieFile string
-	stored     []string // ids, for --wait
-	refused    []*model.Error
-	failed     int
-	done       int
+	stored  []string // ids, for --wait
+	refused []*model.Error
+	failed  int
+	done    int
 }
 
 func (a *addRun) run(cmd *cobra.Command, args []string) error {
@@ -88,20 +76,20 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 		}
 		a.input.stored = func(id string) { a.stored = append(a.stored, id) }
 	}
-	if err := a.add(cmd, args); err != nil {
+	if err := a.submitAll(cmd, args); err != nil {
 		return err
 	}
 	return a.await(cmd.Context(), a.stored)
 }
 
-// add submits what the command line names.
-func (a *addRun) add(cmd *cobra.Command, args []string) error {
+// submitAll submits what the command line names.
+func (a *addRun) submitAll(cmd *cobra.Command, args []string) error {
 	set := cmd.Flags()
 	if a.input.path != "" {
-		if len(args) > 0 || a.spec.ID != "" || a.out != "" || a.spec.Checksum != "" {
+		if len(args) > 0 || a.spec.ID != "" || a.fileName != "" || a.spec.Checksum != "" {
 			return usagef("--input takes no URL, --id, --out or --checksum: these are in its file")
 		}
-		a.input.common = a.spec
+		a.input.common, a.input.cookies = a.spec, a.cookies
 		return a.addInput(cmd.Context(), a.input)
 	}
 	for _, name := range []string{"batch", "lenient", "progress"} {
@@ -109,7 +97,7 @@ func (a *addRun) add(cmd *cobra.Command, args []string) error {
 			return usagef("--%s is for --input only", name)
 		}
 	}
-	single := a.spec.ID != "" || a.out != "" || a.spec.Checksum != ""
+	single := a.spec.ID != "" || a.fileName != "" || a.spec.Checksum != ""
 	switch {
 	case len(args) == 0:
 		return usagef("add needs a URL, a file, - or --input; see aria add -h")
@@ -120,40 +108,9 @@ func (a *addRun) add(cmd *cobra.Command, args []string) error {
 }
 
 // complete converts the flags that are not part of a spec as they are.
-func (a *addRun) complete() error {
-	if a.priority != "" {
-		var err error
-		if a.spec.Priority, err = model.ParsePriority(a.priority); err != nil {
-			return usagef("--priority: %v", err)
-		}
-	}
-	options := make(model.Options)
-	if a.out != "" {
-		options["out"] = model.OptionValue{a.out}
-	}
-	for _, header := range a.headers {
-		path, ok := strings.CutPrefix(header, "@")
-		if !ok {
-			return usagef("--header takes @FILE: a value on the command line is visible to every user of this machine")
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return usagef("--header: %v", err)
-		}
-		for line := range strings.Lines(string(text)) {
-			if line = strings.TrimSpace(line); line != "" {
-				options["header"] = append(options["header"], line)
-			}
-		}
-	}
-	if len(options) > 0 {
-		a.spec.Options = options
-	}
-	var err error
-	if a.cookieFile != "" {
-		if a.input.cookies, err = readCookies(a.cookieFile); err != nil {
-			return err
-		}
+func (a *addRun) complete() (err error) {
+	if err := a.specFlags.complete(); err != nil {
+		return err
 	}
 	a.spec.NotBefore, err = parseTime("--not-before", a.notBefore, time.Now(), later)
 	return err
@@ -200,7 +157,7 @@ func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	isFile := strings.HasSuffix(arg, ".torrent") || strings.HasSuffix(arg, ".metalink") || strings.HasSuffix(arg, ".meta4")
 	if !isFile || strings.Contains(arg, "://") {
 		spec.URL = arg
-		return &spec, a.input.cookies.apply(&spec)
+		return &spec, a.cookies.apply(&spec)
 	}
 	data, err := os.ReadFile(arg)
 	if err != nil {
@@ -227,7 +184,7 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 	if !strings.HasPrefix(text, "{") {
 		spec := a.spec
 		spec.ID, spec.URL = newID(), text
-		return &spec, a.input.cookies.apply(&spec)
+		return &spec, a.cookies.apply(&spec)
 	}
 	spec := a.spec
 	spec.Options, spec.Tags, spec.Labels = maps.Clone(a.spec.Options), maps.Clone(a.spec.Tags), maps.Clone(a.spec.Labels)
@@ -237,7 +194,7 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 		return nil, err
 	}
 	spec.ID = cmpOrNewID(spec.ID)
-	return &spec, a.input.cookies.apply(&spec)
+	return &spec, a.cookies.apply(&spec)
 }
 
 // submit submits the tasks in batches as they are read, and prints each.

@@ -28,22 +28,20 @@ worker's folder otherwise.
 
 Ctrl-C ends get, not the downloads: aria top shows them again.`,
 		Example: `  aria get https://example.org/film.iso
-  aria get --out film.iso https://example.org/download?id=7`,
+  aria get --out film.iso 'https://example.org/download?id=7'
+  aria get --cookies cookies.txt --label project=films https://example.org/film.iso`,
 		RunE: s.run(func(cmd *cobra.Command, urls []string) error { return g.run(cmd.Context(), urls) }),
 	}
-	cmd.Flags().VarP(&g.progress, "progress", "", "how progress is shown")
-	cmd.Flags().StringVar(&g.out, "out", "", "name of the file, with one URL")
-	cmd.Flags().StringVar(&g.spec.Folder, "folder", "", "folder of the worker, by its name")
-	cmd.Flags().StringVar(&g.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
+	cmd.Flags().Var(&g.progress, "progress", "how progress is shown")
+	g.specFlags.add(cmd.Flags())
 	return cmd
 }
 
 // getRun is one run of get.
 type getRun struct {
 	*session
+	specFlags
 	progress display.Mode
-	out      string
-	spec     model.TaskSpec // what all URLs have
 	dirs     map[string]string
 }
 
@@ -59,8 +57,11 @@ type gotten struct {
 }
 
 func (g *getRun) run(ctx context.Context, urls []string) error {
-	if len(urls) > 1 && (g.out != "" || g.spec.Checksum != "") {
+	if len(urls) > 1 && (g.fileName != "" || g.spec.Checksum != "") {
 		return usagef("--out and --checksum are for one URL, not for %d", len(urls))
+	}
+	if err := g.complete(); err != nil {
+		return err
 	}
 	tasks, err := g.tasks(ctx)
 	if err != nil {
@@ -93,8 +94,8 @@ func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string
 	for i, url := range urls {
 		spec := g.spec
 		spec.ID, spec.URL = newID(), url
-		if g.out != "" {
-			spec.Options = model.Options{"out": {g.out}}
+		if err := g.cookies.apply(&spec); err != nil {
+			return nil, nil, err
 		}
 		specs[i] = &spec
 	}
@@ -243,7 +244,7 @@ func (g *getRun) printOne(p *printer[*gotten], t *gotten) error {
 		return p.print(t)
 	}
 	for _, f := range t.Files {
-		if _, err := fmt.Fprintf(g.session.out, "%s:%s\n", display.Clean(t.Worker), display.Clean(path.Join(t.Dir, f.Path))); err != nil {
+		if _, err := fmt.Fprintf(g.out, "%s:%s\n", display.Clean(t.Worker), display.Clean(path.Join(t.Dir, f.Path))); err != nil {
 			return err
 		}
 	}
