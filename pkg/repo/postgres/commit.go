@@ -197,11 +197,12 @@ func (t *transaction) update(key updateKey, changes []*model.TaskChange) error {
 		form = newUpdate(key)
 		t.forms[key] = form
 	}
-	ids, was := newArray(kindText, len(changes)), newArray(kindText, len(changes))
+	ids, seqs, was := newArray(kindText, len(changes)), newArray(kindInt, len(changes)), newArray(kindText, len(changes))
 	arrays, ended := newArrays(form.columns, len(changes)), newArray(kindBool, len(changes))
 	var scratch model.Task // columns read tasks
 	for _, c := range changes {
 		ids.text(c.ID)
+		seqs.integer(c.Seq)
 		was.text(string(c.From))
 		scratch.TaskState = c.State
 		if err := addRow(form.columns, arrays, &scratch); err != nil {
@@ -209,7 +210,7 @@ func (t *transaction) update(key updateKey, changes []*model.TaskChange) error {
 		}
 		ended.boolean(c.To().Terminal())
 	}
-	args := []any{int64(len(changes)), ids, was}
+	args := []any{int64(len(changes)), ids, seqs, was}
 	if key.set&model.SetStatus != 0 {
 		arrays = append(arrays, ended)
 	}
@@ -336,6 +337,8 @@ func (s *Store) findMismatch(ctx context.Context, b *model.Batch, cause error) e
 		switch {
 		case old.status != c.From:
 			return rules.MismatchError(c.ID, c.From, old.status)
+		case c.Put == nil && c.Seq != 0 && old.seq != c.Seq:
+			return rules.RefusedError(c.ID, "task %s: its seq is %d, not %d", c.ID, old.seq, c.Seq)
 		case c.Put == nil:
 		case c.From != "" && old.seq != c.Put.Seq:
 			return rules.RefusedError(c.ID, "task %s: its seq is %d and cannot become %d", c.ID, old.seq, c.Put.Seq)

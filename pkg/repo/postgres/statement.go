@@ -110,8 +110,8 @@ func newUpdate(key updateKey) *updateForm {
 		columns, types = append(columns, "ended"), append(types, "boolean")
 	}
 	f.sql = "WITH changed AS (UPDATE tasks AS t SET " + assignments(columns) + " FROM " +
-		rowsOf(2, append([]string{"text", "text"}, types...), append([]string{"row_id", "was"}, columns...)) +
-		" WHERE t.id = v.row_id AND t.status = v.was AND " + partition(key.ended) +
+		rowsOf(2, append([]string{"text", "bigint", "text"}, types...), append([]string{"row_id", "row_seq", "was"}, columns...)) +
+		" WHERE t.id = v.row_id AND (v.row_seq = 0 OR t.seq = v.row_seq) AND t.status = v.was AND " + partition(key.ended) +
 		" RETURNING 1) SELECT aria_expect($1, count(*)) FROM changed"
 	return f
 }
