@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -45,6 +46,14 @@ func TestWatch_ExitCodeTellsOfFailures(t *testing.T) {
 	}
 	if stdout, stderr, code := c.run(t, "", "watch", strings.Fields(ids)[0], "-o", "json"); code != 0 || !json.Valid([]byte(stdout)) {
 		t.Errorf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	missing := strings.Fields(ids)[1]
+	history := regexp.MustCompile(`attempt 1 .* permanent on local after \S+s: 404 Not Found from 127\.0\.0\.1`)
+	if stdout, stderr, _ := c.run(t, "", "show", missing[len(missing)-8:]); !history.MatchString(stdout) {
+		t.Errorf("show: stdout %q, stderr %q", stdout, stderr)
+	}
+	if stdout, _, code := c.run(t, "", "ls", "-o", "json"); code != 0 || strings.Contains(stdout, `"history"`) {
+		t.Errorf("ls: exit code %d, stdout %q", code, stdout)
 	}
 	if _, stderr, code := c.run(t, "", "watch", "no-such-task"); code != 1 || !strings.Contains(stderr, "no-such-task") {
 		t.Errorf("an unknown id: exit code %d, stderr %q", code, stderr)

@@ -24,7 +24,7 @@ func BenchmarkSubmit(b *testing.B) {
 		}
 		spec := list[0].Spec
 		_ = spec.Hash()
-		if r := taskReply("", engine.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody); r.Err != nil {
+		if r := taskReply("", engine.Answer{Task: &model.Task{TaskSpec: *spec, Client: "alice"}}, maxBody, (*model.Task).Public); r.Err != nil {
 			b.Fatal(r.Err)
 		}
 	}
@@ -71,7 +71,7 @@ func BenchmarkEncodeJob(b *testing.B) {
 	event := &model.TaskEvent{ID: t.ID, Client: t.Client, Status: model.StatusQueued, WorkerID: "w1", Attempt: 1, At: t.UpdatedAt}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := encodeTask(t, maxBody); err != nil {
+		if _, err := encodeTask(t, maxBody, (*model.Task).Public); err != nil {
 			b.Fatal(err)
 		}
 		wire.MustEncode(assignment)

@@ -103,14 +103,14 @@ func outcomes(list []outcome, room int) Reply {
 }
 
 // taskReply answers with one task.
-func taskReply(id string, a engine.Answer, room int) Reply {
+func taskReply(id string, a engine.Answer, room int, public publicTask) Reply {
 	switch {
 	case a.Err != nil:
 		return refuse(wire.WithID(id, a.Err))
 	case a.Task == nil:
 		return refuse(wire.WithID(id, wire.ErrNoAnswer))
 	}
-	b, err := encodeTask(a.Task, room)
+	b, err := encodeTask(a.Task, room, public)
 	if err != nil {
 		return errorReply(err)
 	}
@@ -213,7 +213,7 @@ func (c *call) getTasks() {
 	}
 	c.read(func(ctx context.Context, room int) Reply {
 		if !many {
-			return taskReply(ids[0], get(ctx, ids[0]), room)
+			return taskReply(ids[0], get(ctx, ids[0]), room, (*model.Task).PublicWithHistory)
 		}
 		return tasksReply(ids, room, func(id string) engine.Answer { return get(ctx, id) })
 	})
@@ -243,7 +243,7 @@ func taskEntry(id string, a engine.Answer, room int) ([]byte, error) {
 	if a.Err != nil || a.Task == nil {
 		return wire.Encode(outcomeOf(id, a))
 	}
-	task, err := encodeTask(a.Task, room)
+	task, err := encodeTask(a.Task, room, (*model.Task).PublicWithHistory)
 	if err != nil {
 		return wire.Encode(outcome{Error: model.Errorf(model.CodeTooLarge, "%v", err).For(id)})
 	}
@@ -266,7 +266,7 @@ func (c *call) listTasks() {
 			}
 			rows := make([][]byte, len(p.Tasks))
 			for i, t := range p.Tasks {
-				if rows[i], err = encodeTask(t, room-wire.RowRoom); err != nil {
+				if rows[i], err = encodeTask(t, room-wire.RowRoom, (*model.Task).Public); err != nil {
 					return nil, "", err
 				}
 			}

@@ -33,10 +33,13 @@ func answer(v any) Reply {
 	return Reply{Body: b}
 }
 
+// publicTask is what an answer shows of a task; it may have less of the result's files.
+type publicTask func(*model.Task) *model.Task
+
 // encodeTask encodes the public fields of a task within room bytes: if the result is
 // too long, some of its files are left out; its total length stays.
-func encodeTask(t *model.Task, room int) ([]byte, error) {
-	t = t.Public()
+func encodeTask(t *model.Task, room int, public publicTask) ([]byte, error) {
+	t = public(t)
 	b, err := wire.Encode(t)
 	for err == nil && len(b) > room && t.Result != nil && len(t.Result.Files) > 0 {
 		t.Result = wire.TruncateFiles(t.Result)

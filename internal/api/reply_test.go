@@ -51,7 +51,7 @@ func TestEncodeTask_LeavesOutFilesToFit(t *testing.T) {
 		task.Result.Files = append(task.Result.Files, model.File{Path: strings.Repeat("p", 100)})
 	}
 	for _, limit := range []int{20_000, 5000, 700} {
-		b, err := encodeTask(task, limit)
+		b, err := encodeTask(task, limit, (*model.Task).Public)
 		if err != nil || len(b) > limit {
 			t.Fatalf("%d bytes for %d, %v", len(b), limit, err)
 		}
@@ -59,7 +59,7 @@ func TestEncodeTask_LeavesOutFilesToFit(t *testing.T) {
 			t.Errorf("got %s", s)
 		}
 	}
-	if _, err := encodeTask(task, 100); err == nil || !strings.Contains(err.Error(), "t1") {
+	if _, err := encodeTask(task, 100, (*model.Task).Public); err == nil || !strings.Contains(err.Error(), "t1") {
 		t.Errorf("without room: %v", err)
 	}
 	if len(task.Result.Files) != 100 {

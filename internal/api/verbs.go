@@ -57,7 +57,7 @@ func (c *call) actOnEach(ids []string, many bool, err *model.Error, event func(i
 // actOnTask passes an operation on one task to the backend and answers with the task.
 func (c *call) actOnTask(id string, op engine.Event) {
 	c.do([]engine.Event{op}, func(a []engine.Answer) {
-		c.replyFromLoop(func(room int) Reply { return taskReply(id, a[0], room) })
+		c.replyFromLoop(func(room int) Reply { return taskReply(id, a[0], room, (*model.Task).Public) })
 	})
 }
 

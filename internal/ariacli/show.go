@@ -7,6 +7,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -98,18 +99,34 @@ func (s *session) taskFields(ctx context.Context, t *model.Task) []figure {
 
 // timeline describes when what happened to a task, and why it waits.
 func timeline(t *model.Task) (fields []figure) {
-	for _, moment := range []struct {
-		name string
-		at   model.Time
-	}{
-		{"created", t.CreatedAt}, {"not before", t.NotBefore}, {"assigned", t.AssignedAt},
-		{"started", t.StartedAt}, {"finished", t.FinishedAt}, {"next attempt", t.RetryAt},
-	} {
-		if moment.at != 0 {
-			fields = append(fields, figure{moment.name, moment.at.Std().Local().Format(timeLayout)})
+	moment := func(name string, at model.Time) {
+		if at != 0 {
+			fields = append(fields, figure{name, at.Std().Local().Format(timeLayout)})
 		}
 	}
+	moment("created", t.CreatedAt)
+	moment("not before", t.NotBefore)
+	for i := range t.History {
+		p := &t.History[i]
+		fields = append(fields, figure{"attempt " + strconv.FormatInt(p.Attempt, 10), attempt(p)})
+	}
+	moment("assigned", t.AssignedAt)
+	moment("started", t.StartedAt)
+	moment("finished", t.FinishedAt)
+	moment("next attempt", t.RetryAt)
 	return append(fields, figure{"waits for", t.Reason})
+}
+
+// attempt describes an attempt that ended.
+func attempt(p *model.PastAttempt) string {
+	text := fmt.Sprintf("%s %s on %s", p.EndedAt.Std().Local().Format(timeLayout), p.Outcome, p.WorkerID)
+	if p.AssignedAt != 0 && p.EndedAt >= p.AssignedAt {
+		text += " after " + p.EndedAt.Sub(p.AssignedAt).Std().Round(100*time.Millisecond).String()
+	}
+	if p.Error != nil {
+		text += ": " + p.Error.Message
+	}
+	return text
 }
 
 // fileFields lists the files of a completed task.
@@ -176,7 +193,9 @@ func pairs(m map[string]string) string {
 func find(ctx context.Context, tasks *client.Tasks, id string) (*model.Task, error) {
 	t, err := tasks.Get(ctx, id)
 	if errors.Is(err, client.ErrNotFound) && mayBeEnd(id, true) {
-		return tasks.BySuffix(ctx, id)
+		if t, err = tasks.BySuffix(ctx, id); err == nil {
+			t, err = tasks.Get(ctx, t.ID) // a list has no history
+		}
 	}
 	return t, err
 }

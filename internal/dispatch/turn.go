@@ -98,6 +98,10 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 		answers[i] = t.step(ev)
 	}
 	at = -1
+	if err := t.readHistories(ctx); err != nil {
+		t.engine = nil
+		return nil, err
+	}
 	plan := t.engine.Plan()
 	if !plan.Batch.Empty() {
 		if !t.lease.Held() {
@@ -166,6 +170,21 @@ func (t *Turn) read(ctx context.Context, events []engine.Event, at *int) (engine
 		return known, fmt.Errorf("read what %d deleted tasks may have left: %w", len(absent), err)
 	}
 	return known, nil
+}
+
+// readHistories reads the rows whose histories become longer, where deciding needed no
+// row: those of tasks that were lost or took too long.
+func (t *Turn) readHistories(ctx context.Context) error {
+	ids := t.engine.Unread()
+	if len(ids) == 0 {
+		return nil
+	}
+	rows, err := t.store.Tasks(ctx, ids)
+	if err != nil {
+		return fmt.Errorf("read the histories of %d tasks: %w", len(ids), err)
+	}
+	t.engine.AddRows(rows)
+	return nil
 }
 
 // Query answers queries from the engine as it is, without a turn: it writes
@@ -244,6 +263,17 @@ func (r *rows) get(id string) *model.Task {
 	return r.known[id]
 }
 
+// forWorker is get without the history, which a worker does not need.
+func (r *rows) forWorker(id string) *model.Task {
+	row := r.get(id)
+	if row == nil || row.History == nil {
+		return row
+	}
+	c := *row
+	c.History = nil
+	return &c
+}
+
 // readMissing reads in one query what assignments need and is not at hand.
 func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.Answer, assign []engine.Assign) error {
 	var ids []string
@@ -271,7 +301,7 @@ func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.An
 func (r *rows) assignments(list []engine.Assign) []model.Assignment {
 	out := make([]model.Assignment, 0, len(list))
 	for _, a := range list {
-		if row := r.get(a.Task); row != nil {
+		if row := r.forWorker(a.Task); row != nil {
 			out = append(out, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
 		}
 	}
@@ -293,7 +323,7 @@ func (r *rows) commands(plan *engine.Plan) []Command {
 		return &commands[i]
 	}
 	for _, a := range plan.Assign {
-		if row := r.get(a.Task); row != nil {
+		if row := r.forWorker(a.Task); row != nil {
 			c := of(a.Worker)
 			c.Assign = append(c.Assign, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
 		}

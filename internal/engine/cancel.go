@@ -31,6 +31,7 @@ func (c Cancel) decide(e *Engine) Answer {
 		return conflict(row, "canceled")
 	}
 	if t.run != nil {
+		e.noteAttempt(t, model.OutcomeCanceled, nil)
 		e.sendDrop(t.workerID(), t.ID, t.attempt, model.DropCanceled)
 	} else if x := t.extraOrZero(); x.bytes > 0 {
 		e.requestErase(x.lastWorker, model.Drop{ID: t.ID, Attempt: t.attempt, Reason: model.DropCanceled})

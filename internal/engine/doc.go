@@ -9,7 +9,8 @@
 //  2. For a batch of events, ask [Engine.Needs] of each which tasks have to be read
 //     from the store before it can be decided, and read them.
 //  3. Call [Engine.Begin] with the clock and those tasks, [Engine.Step] with each
-//     event in order, then [Engine.Plan].
+//     event in order. Then read the tasks that [Engine.Unread] names, if any, and give
+//     them to [Engine.AddRows]. Then call [Engine.Plan].
 //  4. Commit Plan.Batch. Only then send Plan's answers, commands and events.
 //  5. If the commit fails, throw the engine away and build a new one from the
 //     store: it has already applied the batch, and the store may or may not have.

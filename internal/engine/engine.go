@@ -287,6 +287,7 @@ func (e *Engine) Step(ev Event) Answer {
 func (e *Engine) Plan() Plan {
 	more := e.placePending()
 	e.writeWorkers()
+	e.writeHistories()
 	plan := e.turn.plan
 	plan.More, plan.Facts = more, e.facts
 	e.turn = turn{}

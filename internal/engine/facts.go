@@ -8,7 +8,7 @@ type Fact struct {
 	Kind     FactKind
 	Via      Via             // of FactSubmitted
 	Result   HeartbeatResult // of FactHeartbeat
-	Outcome  Outcome         // of FactAttemptEnded
+	Outcome  model.Outcome   // of FactAttemptEnded
 	Priority model.Priority  // of FactFirstAssigned
 	Status   model.Status    // of FactFinished
 	Client   string          // of FactSubmitted and FactFinished
@@ -41,20 +41,6 @@ const (
 	ViaIntake             // a message of the stream
 	ViaHTTP               // a request over HTTP
 	ViaRPC                // the endpoint that is compatible with aria2
-)
-
-// Outcome is how an attempt ended. An attempt that its client ended has none.
-type Outcome uint8
-
-// The outcomes.
-const (
-	OutcomeCompleted Outcome = iota
-	OutcomeRetryable         // it failed in a way that another attempt may repair
-	OutcomePermanent         // it failed for good
-	OutcomeWorker            // it failed because of its worker
-	OutcomeRejected          // the worker refused it
-	OutcomeLost              // the worker fell silent, left, or did not list it
-	OutcomeTimeout           // it took longer than the timeout of its task
 )
 
 // HeartbeatResult is what became of a heartbeat.
@@ -97,22 +83,6 @@ func (e *Engine) countBytes(t *task) {
 		return
 	}
 	e.addFact(Fact{Kind: FactDownloaded, Worker: t.run.worker.ID, Bytes: gained})
-}
-
-// countAttempt counts an attempt that ends, which its worker still has.
-func (e *Engine) countAttempt(t *task, o Outcome) {
-	e.addFact(Fact{Kind: FactAttemptEnded, Outcome: o, Worker: t.run.worker.ID, Took: e.steady.Sub(t.run.assignedAt)})
-}
-
-// outcomeOf returns the outcome of an attempt that failed.
-func outcomeOf(class model.Class) Outcome {
-	switch class {
-	case model.ClassPermanent:
-		return OutcomePermanent
-	case model.ClassWorker:
-		return OutcomeWorker
-	}
-	return OutcomeRetryable
 }
 
 // countFirstAssignment counts the wait of a task that no worker has had.

@@ -19,7 +19,7 @@ func (f Fact) text() string {
 	case FactAcknowledged:
 		return fmt.Sprintf("acknowledged after %v", f.Took)
 	case FactAttemptEnded:
-		return fmt.Sprintf("attempt of %s ended by %d after %v", f.Worker, f.Outcome, f.Took)
+		return fmt.Sprintf("attempt of %s ended by %s after %v", f.Worker, f.Outcome, f.Took)
 	case FactFinished:
 		return fmt.Sprintf("%s of %s after %v", f.Status, f.Client, f.Took)
 	case FactDownloaded:
@@ -34,9 +34,11 @@ func (f Fact) text() string {
 
 // Each history yields the facts that are counted, and no others.
 func TestFacts_TellWhatHistoriesDid(t *testing.T) {
-	completed, retryable := fmt.Sprint(int(OutcomeCompleted)), fmt.Sprint(int(OutcomeRetryable))
-	permanent, worker := fmt.Sprint(int(OutcomePermanent)), fmt.Sprint(int(OutcomeWorker))
-	rejected, lost, timeout := fmt.Sprint(int(OutcomeRejected)), fmt.Sprint(int(OutcomeLost)), fmt.Sprint(int(OutcomeTimeout))
+	const (
+		completed, retryable    = string(model.OutcomeCompleted), string(model.OutcomeRetryable)
+		permanent, worker       = string(model.OutcomePermanent), string(model.OutcomeWorker)
+		rejected, lost, timeout = string(model.OutcomeRejected), string(model.OutcomeLost), string(model.OutcomeTimeout)
+	)
 	for name, c := range map[string]struct {
 		acts, want []string
 	}{
@@ -149,7 +151,7 @@ func TestFacts_RestartCountsNothingAgain(t *testing.T) {
 	for _, f := range w.facts {
 		got = append(got, f.text())
 	}
-	want := []string{"heartbeat 0", "w1 gained 100", "w1 gained 400", "attempt of w1 ended by 0 after 5s", "completed of shop after 5s"}
+	want := []string{"heartbeat 0", "w1 gained 100", "w1 gained 400", "attempt of w1 ended by completed after 5s", "completed of shop after 5s"}
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -88,6 +88,11 @@ func (w *world) turn(events ...Event) ([]Answer, Plan) {
 	for i, ev := range events {
 		answers[i] = w.engine.Step(ev)
 	}
+	rest := make(map[string]*model.Task)
+	for _, id := range w.engine.Unread() {
+		rest[id] = w.tasks[id]
+	}
+	w.engine.AddRows(rest)
 	plan := w.engine.Plan()
 	w.facts = append(w.facts, plan.Facts...)
 	w.commit(&plan.Batch)

@@ -18,8 +18,8 @@ func (h Heartbeat) Traits() Traits {
 
 func (h Heartbeat) reads(e *Engine, ids []string) []string {
 	for i := range h.Tasks {
-		if id := h.Tasks[i].ID; e.tasks[id] == nil || h.Tasks[i].RetryAfter > 0 {
-			ids = append(ids, id)
+		if e.needsRow(&h.Tasks[i]) {
+			ids = append(ids, h.Tasks[i].ID)
 		}
 	}
 	return ids

@@ -79,6 +79,7 @@ func (e *Engine) importTask(c *model.TaskChange) {
 		e.removeTask(old)
 		delete(e.turn.ended, old.ID)
 	}
+	e.forgetAttempts(c.ID)
 	delete(e.unloadable, c.ID)
 	switch {
 	case c.From != "": // a replaced row keeps its place

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +156,7 @@ func TestImport_WorkersBeforeOrAfterTasks(t *testing.T) {
 				step(w)
 			}
 			w.pass(model.Seconds(100)) // also longer than the attempt's timeout
-			if row := w.tasks["m"]; row.TaskState != task.TaskState {
+			if row := w.tasks["m"]; !reflect.DeepEqual(row.TaskState, task.TaskState) {
 				t.Errorf("it is %+v", row.TaskState)
 			}
 			if row := w.workers["old"]; row.Instance != "i" || row.TotalSlots != 5 {

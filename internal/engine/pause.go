@@ -33,6 +33,7 @@ func (p Pause) decide(e *Engine) Answer {
 		state = t.run.progress.final()
 		state.LastWorkerID = t.workerID()
 		set |= model.SetProgress | model.SetGID | model.SetLastWorker
+		e.noteAttempt(t, model.OutcomePaused, nil)
 		e.sendDrop(t.workerID(), t.ID, t.attempt, model.DropPaused)
 		e.release(t, true)
 	}

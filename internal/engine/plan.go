@@ -50,6 +50,7 @@ type turn struct {
 	changed      map[string]int   // task id → index in plan.Batch.Tasks
 	ended        map[string]*task // tasks that ended in this turn: no longer held, and not yet in the store
 	dirtyWorkers []*worker        // workers whose row or status may have changed
+	attempts     []attemptEnd     // except for completions
 	plan         Plan
 }
 

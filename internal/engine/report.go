@@ -18,10 +18,16 @@ type Report struct {
 func (r Report) Traits() Traits { return Traits{Lane: LaneWorkers, Worker: r.Worker, Task: r.ID} }
 
 func (r Report) reads(e *Engine, ids []string) []string {
-	if e.tasks[r.ID] == nil || r.RetryAfter > 0 { // a cool-down has the name of its host
+	if e.needsRow(&r.Report) {
 		ids = append(ids, r.ID)
 	}
 	return ids
+}
+
+// needsRow reports whether a report can be decided only with the row of its task: it has
+// the history, which a failure makes longer, and the name of the host for a cool-down.
+func (e *Engine) needsRow(r *model.Report) bool {
+	return e.tasks[r.ID] == nil || r.Status == model.ReportFailed || r.Status == model.ReportRejected
 }
 
 // decide applies what one worker reports about one attempt.
@@ -78,7 +84,7 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 	case actionFail:
 		t.run.recordProgress(r)
 		e.countBytes(t)
-		e.countAttempt(t, outcomeOf(r.Error.Class))
+		e.endAttempt(t, failureOutcome(r.Error.Class), r.Error)
 		e.failAttempt(t, r.Error, r.RetryAfter)
 	case actionReject:
 		e.rejectAttempt(t, r)
@@ -245,7 +251,7 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 	p.total = max(r.TotalLength, result.TotalLength)
 	e.setProgress(t, p)
 	e.countBytes(t)
-	e.countAttempt(t, OutcomeCompleted)
+	e.endAttempt(t, model.OutcomeCompleted, nil)
 	e.endTask(t, model.StatusCompleted, nil, &result)
 }
 
@@ -256,7 +262,7 @@ func (e *Engine) rejectAttempt(t *task, r *model.Report) {
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
 	}
-	e.countAttempt(t, OutcomeRejected)
+	e.endAttempt(t, model.OutcomeRejected, why)
 	var wait model.Duration
 	if t.rejections < math.MaxInt16 {
 		t.rejections++

@@ -69,18 +69,19 @@ func (e *Engine) checkWatched(t *task) {
 		w := r.worker
 		e.sendDrop(w.ID, t.ID, t.attempt, model.DropSuperseded)
 		e.startDrop(w, t.ID, t.attempt, t.Host())
-		e.countAttempt(t, OutcomeTimeout)
-		e.failAttempt(t, &model.TaskError{
+		why := &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),
-		}, 0)
+		}
+		e.endAttempt(t, model.OutcomeTimeout, why)
+		e.failAttempt(t, why, 0)
 	case !r.isResent || r.worker.partial:
 		e.requireListing(t)
 		r.isResent = true
 		e.turn.plan.Assign = append(e.turn.plan.Assign, e.assignment(t))
 	default:
 		e.addNote(t.ID, r.worker.ID, "the worker does not list the assignment: taken back")
-		e.countAttempt(t, OutcomeLost)
+		e.endAttempt(t, model.OutcomeLost, nil)
 		e.requeue(t, nil, 0, true)
 	}
 }

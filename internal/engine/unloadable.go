@@ -32,15 +32,19 @@ func (e *Engine) cancelUnloadable(row *model.Task) Answer {
 		Status: model.StatusCanceled, LastWorkerID: row.LastWorkerID, UpdatedAt: e.now, FinishedAt: e.now,
 		Failures: row.Failures, Losses: row.Losses,
 	}
+	state.History = row.History
 	if row.WorkerID != "" {
 		state.LastWorkerID = row.WorkerID
+		state.History = model.AppendAttempt(row.History, model.PastAttempt{
+			Attempt: row.Attempt, WorkerID: row.WorkerID, AssignedAt: row.AssignedAt, EndedAt: e.now, Outcome: model.OutcomeCanceled,
+		})
 		e.sendDrop(row.WorkerID, row.ID, row.Attempt, model.DropCanceled)
 	}
 	e.counts[row.Status]--
 	e.counts[model.StatusCanceled]++
 	e.addChange(&model.TaskChange{
 		ID: row.ID, From: row.Status, State: state,
-		Set: model.SetStatus | model.SetWorker | model.SetLastWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished,
+		Set: model.SetStatus | model.SetWorker | model.SetLastWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished | model.SetHistory,
 	})
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: row.ID, Client: row.Client, Status: model.StatusCanceled, WorkerID: state.LastWorkerID, Attempt: row.Attempt, At: e.now, Traceparent: row.Traceparent,

@@ -120,6 +120,7 @@ func (e *Engine) applyUpdate(t *task, row *model.Task) {
 // worker, which keeps what is there, if the task stays; else it has the given
 // attempt while it waits.
 func (e *Engine) restartAttempt(t *task, stays bool, attempt int64) {
+	e.noteAttempt(t, model.OutcomeSuperseded, nil)
 	state := t.run.progress.final()
 	w := t.run.worker
 	if !stays {

@@ -225,7 +225,7 @@ func (e *Engine) markLost(w *worker, silent bool) {
 	}
 	e.indexWorker(w)
 	for _, t := range w.tasksBySeq() {
-		e.countAttempt(t, OutcomeLost)
+		e.endAttempt(t, model.OutcomeLost, nil)
 		if silent {
 			t.losses = clampCount(int(t.losses) + 1)
 		}

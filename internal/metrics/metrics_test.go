@@ -152,7 +152,7 @@ func TestMetrics_CountFactsAndCalls(t *testing.T) {
 		{Kind: engine.FactSubmitted, Via: engine.ViaIntake, Client: "shop"},
 		{Kind: engine.FactFirstAssigned, Priority: model.PriorityUrgent, Took: model.Seconds(2)},
 		{Kind: engine.FactAcknowledged, Took: model.Seconds(0.2)},
-		{Kind: engine.FactAttemptEnded, Outcome: engine.OutcomeTimeout, Worker: "w1", Took: model.Seconds(30)},
+		{Kind: engine.FactAttemptEnded, Outcome: model.OutcomeTimeout, Worker: "w1", Took: model.Seconds(30)},
 		{Kind: engine.FactFinished, Status: model.StatusFailed, Client: "shop", Took: model.Seconds(40)},
 		{Kind: engine.FactDownloaded, Worker: "w1", Bytes: 1000},
 		{Kind: engine.FactWorkerLost, Worker: "w1"},
@@ -232,7 +232,7 @@ func TestMetrics_FactsOfOneTaskAllocateLittle(t *testing.T) {
 	m := testMetrics()
 	facts := []engine.Fact{
 		{Kind: engine.FactSubmitted, Client: "shop"}, {Kind: engine.FactFirstAssigned, Priority: model.PriorityNormal, Took: model.Seconds(2)},
-		{Kind: engine.FactAcknowledged, Took: model.Seconds(0.2)}, {Kind: engine.FactAttemptEnded, Took: model.Seconds(30)},
+		{Kind: engine.FactAcknowledged, Took: model.Seconds(0.2)}, {Kind: engine.FactAttemptEnded, Outcome: model.OutcomeCompleted, Took: model.Seconds(30)},
 		{Kind: engine.FactDownloaded, Bytes: 1000}, {Kind: engine.FactFinished, Status: model.StatusCompleted, Took: model.Seconds(40)},
 	}
 	if n := testing.AllocsPerRun(1000, func() { m.Facts(facts) }); n > 4 {
@@ -245,7 +245,7 @@ func BenchmarkFacts(b *testing.B) {
 	m := testMetrics()
 	facts := []engine.Fact{
 		{Kind: engine.FactSubmitted, Client: "shop"}, {Kind: engine.FactFirstAssigned, Priority: model.PriorityNormal, Took: model.Seconds(2)},
-		{Kind: engine.FactAcknowledged, Took: model.Seconds(0.2)}, {Kind: engine.FactAttemptEnded, Took: model.Seconds(30)},
+		{Kind: engine.FactAcknowledged, Took: model.Seconds(0.2)}, {Kind: engine.FactAttemptEnded, Outcome: model.OutcomeCompleted, Took: model.Seconds(30)},
 		{Kind: engine.FactDownloaded, Bytes: 1000}, {Kind: engine.FactFinished, Status: model.StatusCompleted, Took: model.Seconds(40)},
 	}
 	b.ReportAllocs()
@@ -266,7 +266,7 @@ func BenchmarkScrape(b *testing.B) {
 	for i := range 200 {
 		m.Facts([]engine.Fact{
 			{Kind: engine.FactSubmitted, Client: fmt.Sprint("c", i)}, {Kind: engine.FactFinished, Status: model.StatusCompleted, Client: fmt.Sprint("c", i)},
-			{Kind: engine.FactAttemptEnded, Worker: fmt.Sprint("w", i)}, {Kind: engine.FactDownloaded, Worker: fmt.Sprint("w", i), Bytes: 1},
+			{Kind: engine.FactAttemptEnded, Outcome: model.OutcomeCompleted, Worker: fmt.Sprint("w", i)}, {Kind: engine.FactDownloaded, Worker: fmt.Sprint("w", i), Bytes: 1},
 		})
 	}
 	h := m.Handler(slog.New(slog.DiscardHandler))

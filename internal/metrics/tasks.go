@@ -14,8 +14,8 @@ import (
 var (
 	vias     = []string{engine.ViaRequest: "request", engine.ViaIntake: "intake", engine.ViaHTTP: "http", engine.ViaRPC: "rpc"}
 	outcomes = []string{
-		engine.OutcomeCompleted: "completed", engine.OutcomeRetryable: "retryable", engine.OutcomePermanent: "permanent",
-		engine.OutcomeWorker: "worker", engine.OutcomeRejected: "rejected", engine.OutcomeLost: "lost", engine.OutcomeTimeout: "timeout",
+		string(model.OutcomeCompleted), string(model.OutcomeRetryable), string(model.OutcomePermanent), string(model.OutcomeWorker),
+		string(model.OutcomeRejected), string(model.OutcomeLost), string(model.OutcomeTimeout),
 	}
 	heartbeats = []string{engine.HeartbeatApplied: "applied", engine.HeartbeatStale: "stale", engine.HeartbeatConflict: "conflict"}
 	terminal   = []string{string(model.StatusCompleted), string(model.StatusFailed), string(model.StatusCanceled)}
@@ -103,7 +103,7 @@ func (t *tasks) count(f *engine.Fact) {
 	case engine.FactAcknowledged:
 		t.assignAck.Observe(seconds)
 	case engine.FactAttemptEnded:
-		outcome := outcomes[f.Outcome]
+		outcome := string(f.Outcome)
 		t.attempts.of(outcome, f.Worker).Inc()
 		t.attempt[outcome].Observe(seconds)
 	case engine.FactFinished:

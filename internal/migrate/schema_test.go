@@ -43,7 +43,7 @@ func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
 	path := filepath.Join(dir, "a.db")
 	seed(t, path, 10, 2)
 	// An older schema: without the last migration.
-	out, err := exec.Command("sqlite3", path, "DELETE FROM goose_db_version WHERE version_id = 5; ALTER TABLE workers DROP COLUMN version").CombinedOutput()
+	out, err := exec.Command("sqlite3", path, "DELETE FROM goose_db_version WHERE version_id = 6; ALTER TABLE tasks DROP COLUMN history").CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}

@@ -119,6 +119,21 @@ func (m *model) Objects() []*structure {
 	return m.reached(roots...)
 }
 
+// ObjectLists returns those of Objects that are in lists.
+func (m *model) ObjectLists() []*structure {
+	fields := m.Task
+	for _, s := range m.Objects() {
+		fields = append(fields[:len(fields):len(fields)], s.Fields...)
+	}
+	var names []string
+	for _, f := range fields {
+		if f.Kind == "objects" && !slices.Contains(names, f.Elem) {
+			names = append(names, f.Elem)
+		}
+	}
+	return m.named(names)
+}
+
 // reached returns structs and what they hold, each once.
 func (m *model) reached(roots ...string) []*structure {
 	for i := 0; i < len(roots); i++ { // it grows
@@ -178,7 +193,7 @@ func (m *model) Checked(list []*field, kinds, rules string) []*field {
 // Live returns the columns that the engine needs at its start: "always" those of every
 // task, "waiting" and "active" those of some, "never" those that it does not need.
 func (m *model) Live(when string) []*field {
-	return filter(m.Columns("small,int,time,duration,priority float list,options,pairs,object text bytes hash"), func(f *field) bool {
+	return filter(m.Columns("small,int,time,duration,priority float list,options,pairs,object,objects text bytes hash"), func(f *field) bool {
 		rest := "waiting"
 		if f.Owner == "TaskState" {
 			rest = "active"

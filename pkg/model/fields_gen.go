@@ -16,8 +16,9 @@ const (
 	SetResult                        // Result
 	SetStarted                       // StartedAt
 	SetFinished                      // FinishedAt
+	SetHistory                       // History
 
-	SetAll Fields = 1<<12 - 1 // every set
+	SetAll Fields = 1<<13 - 1 // every set
 )
 
 // Copy copies the fields of the set from src to dst.
@@ -63,6 +64,9 @@ func (f Fields) Copy(dst, src *TaskState) {
 	}
 	if f&SetFinished != 0 {
 		dst.FinishedAt = src.FinishedAt
+	}
+	if f&SetHistory != 0 {
+		dst.History = src.History
 	}
 }
 
@@ -150,6 +154,16 @@ func (s *TaskState) append(b []byte, w writer) []byte {
 	b = w.timeIf(b, "assigned_at", s.AssignedAt)
 	b = w.timeIf(b, "started_at", s.StartedAt)
 	b = w.timeIf(b, "finished_at", s.FinishedAt)
+	if len(s.History) > 0 {
+		b = append(w.name(b, "history"), '[')
+		for i := range s.History {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(s.History[i].append(append(b, '{'), w), '}')
+		}
+		b = append(b, ']')
+	}
 	return b
 }
 
@@ -181,6 +195,19 @@ func (r *Result) append(b []byte, w writer) []byte {
 	}
 	b = w.int(b, "total_length", r.TotalLength)
 	b = w.text(b, "worker_id", r.WorkerID)
+	return b
+}
+
+// append appends the members of the JSON object.
+func (a *PastAttempt) append(b []byte, w writer) []byte {
+	b = w.int(b, "attempt", a.Attempt)
+	b = w.text(b, "worker_id", a.WorkerID)
+	b = w.timeIf(b, "assigned_at", a.AssignedAt)
+	b = w.timeIf(b, "ended_at", a.EndedAt)
+	b = w.text(b, "outcome", string(a.Outcome))
+	if a.Error != nil {
+		b = append(a.Error.append(append(w.name(b, "error"), '{'), w), '}')
+	}
 	return b
 }
 

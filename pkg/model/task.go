@@ -40,6 +40,10 @@ type TaskState struct {
 	AssignedAt      Time       `json:"assigned_at,omitzero" db:"assigned_at,set=Attempt"`
 	StartedAt       Time       `json:"started_at,omitzero" db:"started_at,set=Started,live=never"`
 	FinishedAt      Time       `json:"finished_at,omitzero" db:"finished_at,set=Finished,live=never"`
+
+	// History does not have a completion in a store, and everything of it in the answer of
+	// get; see [Task.Attempts].
+	History []PastAttempt `json:"history,omitempty" db:"history,live=never" schema:"maxItems: 20"` // attempts that ended, the newest last; only get answers it
 }
 
 // Class states how a failure affects the next attempt.
@@ -88,15 +92,22 @@ type File struct {
 }
 
 // Public returns a copy that everybody may read: without the bytes of a torrent or
-// metalink and with every secret replaced by [Redacted]. Fields without secrets are
-// shared with the task.
+// metalink, without the history, and with every secret replaced by [Redacted]. Fields
+// without secrets are shared with the task.
 func (t *Task) Public() *Task {
 	c := *t
-	c.Torrent, c.Metalink = nil, nil
+	c.Torrent, c.Metalink, c.History = nil, nil, nil
 	c.URL = RedactURL(t.URL)
 	c.Mirrors = redactAll(t.Mirrors, RedactURL)
 	c.Options = t.Options.redacted()
 	return &c
+}
+
+// PublicWithHistory is [Task.Public] with the attempts that have ended.
+func (t *Task) PublicWithHistory() *Task {
+	c := t.Public()
+	c.History = t.Attempts()
+	return c
 }
 
 // Redacted replaces a secret.

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -106,7 +107,7 @@ func TestFold_EqualsApplyingChangesInOrder(t *testing.T) {
 			if (got == nil) != (want == nil) {
 				t.Fatalf("folded gives %+v, in order %+v", got, want)
 			}
-			if got != nil && (got.TaskState != want.TaskState || folded.To() != want.Status) {
+			if got != nil && (!reflect.DeepEqual(got.TaskState, want.TaskState) || folded.To() != want.Status) {
 				t.Errorf("folded gives %+v, in order %+v", got.TaskState, want.TaskState)
 			}
 			if folded.From != list[0].From {

@@ -70,6 +70,10 @@ func appendTask(b []byte, t *model.Task) ([]byte, error) {
 	w.Time("assigned_at", t.AssignedAt)
 	w.Time("started_at", t.StartedAt)
 	w.Time("finished_at", t.FinishedAt)
+	if len(t.History) > 0 {
+		w.Name("history")
+		w.PastAttemptList(t.History)
+	}
 	w.Hash("spec_hash", &t.SpecHash)
 	w.End('}')
 	return w.B, w.Err
@@ -135,6 +139,9 @@ func readTask(line []byte) *model.Task {
 	r.Time("assigned_at", &t.AssignedAt)
 	r.Time("started_at", &t.StartedAt)
 	r.Time("finished_at", &t.FinishedAt)
+	if r.Name("history") {
+		t.History = r.PastAttemptList()
+	}
 	if r.Name("spec_hash") && (*hexHash)(&t.SpecHash).UnmarshalText([]byte(r.String())) != nil {
 		return nil
 	}

@@ -4,4 +4,4 @@ package repo
 
 // SchemaVersion is the newest schema of the stores that this program knows: the number of
 // their last migration. Programs without a store print it too.
-const SchemaVersion = 5
+const SchemaVersion = 6

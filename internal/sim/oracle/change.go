@@ -37,6 +37,7 @@ func (c *Oracle) checkChange(ch *change) {
 	if b.Status.Active() && (a.Attempt != b.Attempt || a.Status == model.StatusPending) {
 		c.checkReleased(e, b, a)
 	}
+	c.checkHistory(e, b, a)
 }
 
 // checkStatus checks why a task came to its status.

@@ -19,7 +19,7 @@ func (c *Oracle) checkFence(e *taskHistory, b, a *model.Task) {
 	if (a.Status != model.StatusQueued || a.WorkerID == "") && !c.isRequestedInTurn(e.id, verbUpdate) {
 		c.violate("fence", "%s has the new attempt %d and is %s, held by %q", e.id, a.Attempt, a.Status, a.WorkerID)
 	}
-	e.assignments = append(e.assignments, assignment{a.Attempt, cmp.Or(a.WorkerID, a.LastWorkerID), a.URL})
+	e.assignments = append(e.assignments, assignment{a.Attempt, cmp.Or(a.WorkerID, a.LastWorkerID), a.URL, a.WorkerID != ""})
 }
 
 // checkReported requires that the holder of the attempt reported the status.

@@ -196,8 +196,41 @@ func (h *history) commitQuietly(id string, change func(t *model.Task)) *model.Ta
 	if c.Put.Status == model.StatusDownloading && c.Put.StartedAt == 0 {
 		c.Put.StartedAt = h.Wall()
 	}
+	h.noteAttempt(before, c.Put)
 	h.Committed(&model.Batch{Tasks: []model.TaskChange{c}})
 	return c.Put
+}
+
+// noteAttempt puts the attempt that a change ends into the history, unless the change did.
+func (h *history) noteAttempt(before, after *model.Task) {
+	goesOn := after.Status.Active() && after.Attempt == before.Attempt
+	if !before.Status.Active() || goesOn || after.Status == model.StatusCompleted || len(after.History) > len(before.History) {
+		return
+	}
+	p := model.PastAttempt{Attempt: before.Attempt, WorkerID: before.WorkerID, AssignedAt: before.AssignedAt, EndedAt: h.Wall(), Outcome: model.OutcomeLost}
+	e := h.task(before.ID)
+	for _, cause := range []struct {
+		applies bool
+		outcome model.Outcome
+		failed  bool
+	}{
+		{e.holderReported(before.Attempt, reportedRetryable), model.OutcomeRetryable, true},
+		{e.holderReported(before.Attempt, reportedPermanent), model.OutcomePermanent, true},
+		{e.holderReported(before.Attempt, reportedWorkerError), model.OutcomeWorker, true},
+		{e.holderReported(before.Attempt, reportedRejected), model.OutcomeRejected, true},
+		{after.Status == model.StatusCanceled, model.OutcomeCanceled, false},
+		{after.Status == model.StatusPaused, model.OutcomePaused, false},
+		{h.isRequestedInTurn(before.ID, verbUpdate), model.OutcomeSuperseded, false},
+		{after.Failures > before.Failures, model.OutcomeTimeout, true},
+	} {
+		if cause.applies {
+			if p.Outcome = cause.outcome; cause.failed {
+				p.Error = retryable()
+			}
+			break
+		}
+	}
+	after.History = model.AppendAttempt(before.History, p)
 }
 
 // remove commits the deletion of a task.

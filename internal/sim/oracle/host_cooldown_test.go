@@ -32,6 +32,7 @@ func TestHostCooldown_EarlyBeginRefused(t *testing.T) {
 				assignTo("w1")(begun)
 				m := &Message{Ops: []engine.Event{engine.Report{Worker: "w1", Report: *r}}, FromWorker: true}
 				h.Received(m)
+				h.noteAttempt(h.task("t1").row, refused)
 				h.Committed(&model.Batch{Tasks: []model.TaskChange{
 					{ID: "t1", From: model.StatusDownloading, Put: refused}, {ID: "t2", From: model.StatusPending, Put: begun},
 				}})

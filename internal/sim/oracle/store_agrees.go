@@ -1,6 +1,10 @@
 package oracle
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"reflect"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // CheckStore requires that the store has what it was given.
 func (c *Oracle) CheckStore(tasks []*model.Task) {
@@ -24,5 +28,5 @@ func (c *Oracle) CheckStore(tasks []*model.Task) {
 func sameRow(a, b *model.Task) bool {
 	x, y := a.TaskState, b.TaskState
 	x.Error, x.Result, y.Error, y.Result = nil, nil, nil, nil
-	return x == y && a.Seq == b.Seq && a.Client == b.Client && a.URL == b.URL && a.Priority == b.Priority
+	return reflect.DeepEqual(x, y) && a.Seq == b.Seq && a.Client == b.Client && a.URL == b.URL && a.Priority == b.Priority
 }

@@ -44,6 +44,7 @@ type assignment struct {
 	attempt int64
 	worker  string
 	url     string // the one of this assignment
+	given   bool   // a worker got it; else an update of a waiting task raised the number
 }
 
 // statement holds the reports of a worker about an attempt.

@@ -71,6 +71,10 @@ func state(t *model.Task, i, workers int) {
 			t.Failures, t.Losses, t.RetryAt = 2, 1, t.CreatedAt+90_000
 			t.Error = &model.TaskError{Code: 22, Message: "status=503 <busy>", Class: model.ClassRetryable,
 				HTTPStatus: 503, Host: "h.example", RetryAfter: 75, Waits: 3}
+			t.History = []model.PastAttempt{
+				{Attempt: 1, WorkerID: holder, AssignedAt: t.CreatedAt + 10, EndedAt: t.CreatedAt + 500, Outcome: model.OutcomeRetryable, Error: t.Error},
+				{Attempt: 2, WorkerID: holder, AssignedAt: t.CreatedAt + 700, EndedAt: t.CreatedAt + 900, Outcome: model.OutcomeLost},
+			}
 		}
 	case model.StatusFailed:
 		t.FinishedAt = t.CreatedAt + 4000
@@ -87,7 +91,7 @@ func state(t *model.Task, i, workers int) {
 func Worker(i int) *model.Worker {
 	return &model.Worker{
 		ID: fmt.Sprintf("worker-%04d", i), Instance: fmt.Sprintf("instance-%d", i), Epoch: int64(i + 1), Status: model.WorkerOnline,
-		Hostname: fmt.Sprintf("node-%d.example.org", i), Address: "10.0.0.1", Port: 6800, ConnectedAt: epoch, LastHeartbeat: epoch + 30_000,
+		Hostname: fmt.Sprintf("node-%d.example.org", i), Address: "10.0.0.1", Port: 6800, Version: "1.2.3", ConnectedAt: epoch, LastHeartbeat: epoch + 30_000,
 		TotalSlots: 300, Health: 99.5,
 		Capabilities: model.Capabilities{
 			Tags: map[string]string{"location": "eu"}, Protocols: []string{"http", "https"}, SupportsBT: i%2 == 0, DiskSpace: 1 << 40,

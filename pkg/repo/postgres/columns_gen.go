@@ -46,6 +46,7 @@ var taskColumns = []column[model.Task]{
 	document("result", model.SetResult, false, func(t *model.Task) **model.Result { return &t.Result }, func(t *model.Task) bool { return t.Result != nil }, (*plainjson.Writer).Result, (*plainjson.Reader).Result),
 	integer("started_at", model.SetStarted, false, func(t *model.Task) *model.Time { return &t.StartedAt }),
 	integer("finished_at", model.SetFinished, false, func(t *model.Task) *model.Time { return &t.FinishedAt }),
+	document("history", model.SetHistory, false, func(t *model.Task) *[]model.PastAttempt { return &t.History }, func(t *model.Task) bool { return len(t.History) > 0 }, (*plainjson.Writer).PastAttemptList, (*plainjson.Reader).PastAttemptList),
 }
 
 // isUnusual reports whether a task has something in a column that is empty in most new
@@ -73,11 +74,12 @@ func isUnusual(t *model.Task) bool {
 		t.Error != nil ||
 		t.Result != nil ||
 		t.StartedAt != 0 ||
-		t.FinishedAt != 0
+		t.FinishedAt != 0 ||
+		len(t.History) > 0
 }
 
 // notLive are the columns that Live omits.
-var notLive = []string{"updated_at", "started_at", "finished_at", "mirrors", "options", "labels", "result", "checksum", "spec_hash"}
+var notLive = []string{"updated_at", "started_at", "finished_at", "mirrors", "options", "labels", "result", "history", "checksum", "spec_hash"}
 
 // workerColumns is every column of the table workers, once.
 var workerColumns = []column[model.Worker]{

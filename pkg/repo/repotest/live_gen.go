@@ -13,6 +13,7 @@ func clearNotLive(t *model.Task) {
 	t.Options = nil
 	t.Labels = nil
 	t.Result = nil
+	t.History = nil
 	t.Checksum = ""
 	t.SpecHash = model.Hash{}
 }

@@ -217,6 +217,17 @@ var groups = []group{
 			b.integer(int64(t.FinishedAt))
 		},
 	},
+	{ // History
+		field:   model.SetHistory,
+		columns: []string{"history"},
+		zero:    "''",
+		given: func(t *model.Task) bool {
+			return len(t.History) > 0
+		},
+		bind: func(b *binder, t *model.Task) {
+			plain(b, len(t.History) > 0, (*plainjson.Writer).PastAttemptList, t.History)
+		},
+	},
 }
 
 // packedColumns are the columns that come packed in one text.
@@ -244,6 +255,7 @@ var packedColumns = []column{
 	document("labels", (*plainjson.Reader).Pairs, func(t *model.Task) *map[string]string { return &t.Labels }),
 	document("error", (*plainjson.Reader).TaskError, func(t *model.Task) **model.TaskError { return &t.Error }),
 	document("result", (*plainjson.Reader).Result, func(t *model.Task) **model.Result { return &t.Result }),
+	document("history", (*plainjson.Reader).PastAttemptList, func(t *model.Task) *[]model.PastAttempt { return &t.History }),
 	text("id", func(t *model.Task) *string { return &t.ID }),
 	text("url", func(t *model.Task) *string { return &t.URL }),
 	text("folder", func(t *model.Task) *string { return &t.Folder }),
@@ -268,7 +280,7 @@ func targets(t *model.Task, pack, hash *sql.RawBytes) [1 + 4]any {
 }
 
 // taskDocuments are the columns of tasks with JSON.
-var taskDocuments = []string{"mirrors", "options", "tags", "labels", "error", "result"}
+var taskDocuments = []string{"mirrors", "options", "tags", "labels", "error", "result", "history"}
 
 // The columns that Live reads: those that every task has, and two groups.
 var (

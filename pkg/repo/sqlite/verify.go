@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jmoiron/sqlx"
@@ -27,9 +28,11 @@ type Report struct {
 // OK reports whether the file has no problems.
 func (r *Report) OK() bool { return len(r.Problems) == 0 }
 
-// invariants are what must hold between the rows of a store: a query of the ids
-// for which it does not, and what to say of them.
-var invariants = []struct{ sentence, query string }{
+// invariant is what must hold for the rows of a store: a query of the ids for which it
+// does not, and what to say of them.
+type invariant struct{ sentence, query string }
+
+var invariants = []invariant{
 	{"tasks have a status that there is not",
 		"SELECT id FROM tasks WHERE status NOT IN (SELECT status FROM counters)"},
 	{"tasks are active and no worker holds them",
@@ -44,18 +47,30 @@ var invariants = []struct{ sentence, query string }{
 		"SELECT id || ' (seq ' || seq || ')' FROM tasks WHERE id = '' OR seq < 1"},
 	{"tasks have a spec_hash of the wrong length",
 		"SELECT id FROM tasks WHERE length(spec_hash) <> 32"},
-	{"tasks have a field that is no JSON",
-		"SELECT id FROM tasks WHERE NOT (" + validJSON(taskDocuments) + ")"},
-	{"workers have no id, or a field that is no JSON",
-		"SELECT id FROM workers WHERE id = '' OR NOT (" + validJSON(workerDocuments) + ")"},
 }
 
-func validJSON(columns []string) string {
-	list := make([]string, len(columns))
-	for i, c := range columns {
-		list[i] = "(" + c + " = '' OR json_valid(" + c + "))"
+// documentInvariants returns those about JSON. A file with an older schema may lack some
+// columns.
+func documentInvariants(ctx context.Context, q sqlx.QueryerContext) (list []invariant, err error) {
+	for _, table := range []struct {
+		name, sentence, query string
+		documents             []string
+	}{
+		{"tasks", "tasks have a field that is no JSON", "SELECT id FROM tasks WHERE NOT (%s)", taskDocuments},
+		{"workers", "workers have no id, or a field that is no JSON", "SELECT id FROM workers WHERE id = '' OR NOT (%s)", workerDocuments},
+	} {
+		var columns, valid []string
+		if err := sqlx.SelectContext(ctx, q, &columns, "SELECT name FROM pragma_table_info(?)", table.name); err != nil {
+			return nil, err
+		}
+		for _, c := range table.documents {
+			if slices.Contains(columns, c) {
+				valid = append(valid, "("+c+" = '' OR json_valid("+c+"))")
+			}
+		}
+		list = append(list, invariant{table.sentence, fmt.Sprintf(table.query, strings.Join(valid, " AND "))})
 	}
-	return strings.Join(list, " AND ")
+	return list, nil
 }
 
 // Verify checks the store's file at path, whether or not a dispatcher has it open:
@@ -140,7 +155,11 @@ func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
 	if err := sqlx.GetContext(ctx, q, &r.Workers, "SELECT count(*) FROM workers"); err != nil {
 		return err
 	}
-	for _, inv := range invariants {
+	documents, err := documentInvariants(ctx, q)
+	if err != nil {
+		return err
+	}
+	for _, inv := range slices.Concat(invariants, documents) {
 		var ids []string
 		if err := sqlx.SelectContext(ctx, q, &ids, inv.query); err != nil {
 			return err

@@ -153,6 +153,8 @@ export async function taskPage() {
   await dialog(page).getByText('page-1.bin').waitFor();
   await dialog(page).getByRole('button', { name: 'Cancel this task' }).click();
   await page.locator('.task-state', { hasText: 'canceled' }).waitFor();
+  await page.locator('.timeline', { hasText: 'Attempt 1: paused' }).waitFor();
+  await page.locator('.timeline', { hasText: 'Attempt 2: canceled' }).waitFor();
   await page.getByText('JSON', { exact: true }).click();
   const raw = JSON.parse(await page.getByLabel('The task as JSON').textContent());
   check(raw.id === 'page-1' && raw.status === 'canceled', 'the JSON is of ' + raw.id + ' ' + raw.status);
@@ -170,9 +172,10 @@ export async function taskOutcomes() {
   await go(page, '/task/gone-1');
   await page.locator('.task-state', { hasText: 'failed' }).waitFor();
   await page.locator('.notice.bad', { hasText: '404' }).waitFor();
-  await page.locator('.timeline', { hasText: /Attempt 1: (permanent|failed)/ }).waitFor();
+  await page.locator('.timeline li', { hasText: 'Attempt 1: permanent' }).getByText('404').waitFor();
   await press(page, 'Retry');
-  await page.locator('.timeline', { hasText: 'Attempt 2' }).waitFor();
+  await page.locator('.timeline li', { hasText: 'Attempt 2: permanent' }).getByText('404').waitFor();
+  await page.locator('.timeline li', { hasText: 'Attempt 1: permanent' }).getByText('on node-').waitFor();
   await go(page, '/task/no-such-task');
   await page.getByText('There is no such task.').waitFor();
   await done();

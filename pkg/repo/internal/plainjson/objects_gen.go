@@ -41,12 +41,7 @@ func (w *Writer) Result(r *model.Result) {
 	w.Begin('{')
 	if r.Files != nil {
 		w.Name("files")
-		w.Begin('[')
-		for i := range r.Files {
-			w.next('[')
-			w.File(&r.Files[i])
-		}
-		w.End(']')
+		w.FileList(r.Files)
 	}
 	w.Int("total_length", r.TotalLength)
 	w.Text("worker_id", r.WorkerID)
@@ -63,16 +58,45 @@ func (r *Reader) Result() *model.Result {
 func (r *Reader) membersResult(v *model.Result) {
 	r.Begin("{")
 	if r.Name("files") {
-		v.Files = []model.File{}
-		for r.Begin("["); r.more(']'); {
-			var one model.File
-			r.membersFile(&one)
-			v.Files = append(v.Files, one)
-		}
-		r.End("]")
+		v.Files = r.FileList()
 	}
 	r.Int("total_length", &v.TotalLength)
 	r.Text("worker_id", &v.WorkerID)
+	r.End("}")
+}
+
+// PastAttempt writes a [model.PastAttempt].
+func (w *Writer) PastAttempt(a *model.PastAttempt) {
+	w.Begin('{')
+	w.Int("attempt", a.Attempt)
+	w.Text("worker_id", a.WorkerID)
+	w.Time("assigned_at", a.AssignedAt)
+	w.Time("ended_at", a.EndedAt)
+	w.Text("outcome", string(a.Outcome))
+	if a.Error != nil {
+		w.Name("error")
+		w.TaskError(a.Error)
+	}
+	w.End('}')
+}
+
+// PastAttempt reads a [model.PastAttempt].
+func (r *Reader) PastAttempt() *model.PastAttempt {
+	v := new(model.PastAttempt)
+	r.membersPastAttempt(v)
+	return v
+}
+
+func (r *Reader) membersPastAttempt(v *model.PastAttempt) {
+	r.Begin("{")
+	r.Int("attempt", &v.Attempt)
+	r.Text("worker_id", &v.WorkerID)
+	r.Time("assigned_at", &v.AssignedAt)
+	r.Time("ended_at", &v.EndedAt)
+	r.Text("outcome", (*string)(&v.Outcome))
+	if r.Name("error") {
+		v.Error = r.TaskError()
+	}
 	r.End("}")
 }
 
@@ -96,4 +120,48 @@ func (r *Reader) membersFile(v *model.File) {
 	r.Text("path", &v.Path)
 	r.Int("length", &v.Length)
 	r.End("}")
+}
+
+// PastAttemptList writes a list of [model.PastAttempt].
+func (w *Writer) PastAttemptList(list []model.PastAttempt) {
+	w.Begin('[')
+	for i := range list {
+		w.next('[')
+		w.PastAttempt(&list[i])
+	}
+	w.End(']')
+}
+
+// PastAttemptList reads a list of [model.PastAttempt], never nil.
+func (r *Reader) PastAttemptList() []model.PastAttempt {
+	list := []model.PastAttempt{}
+	for r.Begin("["); r.more(']'); {
+		var one model.PastAttempt
+		r.membersPastAttempt(&one)
+		list = append(list, one)
+	}
+	r.End("]")
+	return list
+}
+
+// FileList writes a list of [model.File].
+func (w *Writer) FileList(list []model.File) {
+	w.Begin('[')
+	for i := range list {
+		w.next('[')
+		w.File(&list[i])
+	}
+	w.End(']')
+}
+
+// FileList reads a list of [model.File], never nil.
+func (r *Reader) FileList() []model.File {
+	list := []model.File{}
+	for r.Begin("["); r.more(']'); {
+		var one model.File
+		r.membersFile(&one)
+		list = append(list, one)
+	}
+	r.End("]")
+	return list
 }

@@ -2,8 +2,8 @@
 -- +goose Up
 
 -- One column a field of model.Task, as in the store sqlite: times are milliseconds since
--- 1970, durations nanoseconds, 0 and '' mean unset; mirrors, options, tags, labels, error
--- and result are JSON as text, '' where there is nothing. shown_url is the url without its
+-- 1970, durations nanoseconds, 0 and '' mean unset; mirrors, options, tags, labels, error,
+-- result and history are JSON as text, '' where there is nothing. shown_url is the url without its
 -- password, '' where that is the url. What PostgreSQL does not keep in a text is escaped:
 -- chr(30) and two hexadecimal digits stand for a byte.
 --
@@ -50,6 +50,7 @@ CREATE TABLE tasks (
     assigned_at      bigint           NOT NULL DEFAULT 0,
     started_at       bigint           NOT NULL DEFAULT 0,
     finished_at      bigint           NOT NULL DEFAULT 0,
+    history          text             NOT NULL DEFAULT '',
     torrent          bytea            NOT NULL DEFAULT '',
     metalink         bytea            NOT NULL DEFAULT ''
 ) PARTITION BY LIST (ended);

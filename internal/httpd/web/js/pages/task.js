@@ -153,7 +153,9 @@ function nextCommand(t) {
   return command('show', t.id);
 }
 
-const outcomes = { completed: 'completed', lost: 'offline', timeout: 'pending', rejected: 'paused' };
+// The symbol and the colour of each outcome; the others are failures.
+const outcomes = { completed: 'completed', lost: 'offline', timeout: 'pending', rejected: 'paused', canceled: 'canceled', paused: 'paused', superseded: 'retry' };
+const harmless = ['completed', 'canceled', 'paused'];
 
 // timeline lists the attempts, the newest first.
 function timeline() {
@@ -161,7 +163,7 @@ function timeline() {
   const item = (symbol, cls, title, when, ...more) => h('li', { class: cls }, icon(symbol), h('div', null, h('strong', null, title), ' ', time(when), more));
   el.show = (t) => {
     const past = [...(t.history ?? [])].sort((a, b) => b.attempt - a.attempt);
-    const items = past.filter((a) => a.ended_at || a.outcome).map((a) => item(outcomes[a.outcome] ?? 'failed', 's-' + (a.outcome === 'completed' ? 'completed' : 'failed'),
+    const items = past.filter((a) => a.ended_at || a.outcome).map((a) => item(outcomes[a.outcome] ?? 'failed', 's-' + (harmless.includes(a.outcome) ? a.outcome : a.outcome === 'superseded' ? 'pending' : 'failed'),
       `Attempt ${a.attempt}: ${a.outcome || 'ended'}`, a.ended_at,
       h('p', { class: 'muted' }, 'on ', a.worker_id ? link('worker', a.worker_id) : 'no worker', a.assigned_at && a.ended_at ? ', ' + f.duration((Date.parse(a.ended_at) - Date.parse(a.assigned_at)) / 1000) : ''),
       a.error && h('p', { class: 'wrap' }, name(a.error.message ?? String(a.error)))));

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// attemptEnd is an attempt that ended in this turn.
+type attemptEnd struct {
+	task string
+	seq  int64 // of the task, whose id another one may have got since
+	model.PastAttempt
+}
+
+// endAttempt counts an attempt that ends, which its worker still has, and notes it for
+// the history of its task. why is nil where the outcome says all. A completion is only
+// counted: the row of a completed task says the same, see [model.Task.Attempts].
+func (e *Engine) endAttempt(t *task, o model.Outcome, why *model.TaskError) {
+	e.addFact(Fact{Kind: FactAttemptEnded, Outcome: o, Worker: t.run.worker.ID, Took: e.steady.Sub(t.run.assignedAt)})
+	if o != model.OutcomeCompleted {
+		e.noteAttempt(t, o, why)
+	}
+}
+
+// noteAttempt is endAttempt for an attempt that a client ended, which is not counted.
+func (e *Engine) noteAttempt(t *task, o model.Outcome, why *model.TaskError) {
+	a := model.PastAttempt{Attempt: t.attempt, WorkerID: t.run.worker.ID, EndedAt: e.now, Outcome: o, Error: why}
+	if row := e.row(t.ID); row != nil {
+		a.AssignedAt = assignedAt(row, t.attempt)
+	}
+	e.turn.attempts = append(e.turn.attempts, attemptEnd{t.ID, t.Seq, a})
+}
+
+// assignedAt returns when an attempt was assigned, 0 if the row has another attempt.
+func assignedAt(row *model.Task, attempt int64) model.Time {
+	if row.Attempt != attempt {
+		return 0
+	}
+	return row.AssignedAt
+}
+
+// Unread returns the ids of the tasks whose histories become longer in this turn and
+// whose rows have not been asked for: see [Engine.AddRows].
+func (e *Engine) Unread() []string {
+	var ids []string
+	for i := range e.turn.attempts {
+		if id := e.turn.attempts[i].task; e.turn.lookup.Tasks[id] == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// AddRows adds rows as the store has them to those of Begin.
+func (e *Engine) AddRows(rows map[string]*model.Task) {
+	if e.turn.lookup.Tasks == nil {
+		e.turn.lookup.Tasks = make(map[string]*model.Task, len(rows))
+	}
+	for id, row := range rows { // in any order: each is kept alone
+		e.turn.lookup.Tasks[id] = row
+	}
+}
+
+// forgetAttempts is for a task whose row is replaced by one with a history of its own.
+func (e *Engine) forgetAttempts(id string) {
+	e.turn.attempts = slices.DeleteFunc(e.turn.attempts, func(a attemptEnd) bool { return a.task == id })
+}
+
+// writeHistories puts the attempts that ended into the changes of their tasks.
+func (e *Engine) writeHistories() {
+	for i := range e.turn.attempts {
+		end := &e.turn.attempts[i]
+		row := e.row(end.task)
+		at, changed := e.turn.changed[end.task]
+		if !changed || row == nil || row.Seq != end.seq {
+			continue // deleted since
+		}
+		if before := e.turn.lookup.Tasks[end.task]; before != nil && end.AssignedAt == 0 {
+			end.AssignedAt = assignedAt(before, end.Attempt)
+		}
+		e.turn.plan.Batch.Tasks[at].Fold(&model.TaskChange{
+			ID: end.task, Set: model.SetHistory,
+			State: model.TaskState{History: model.AppendAttempt(row.History, end.PastAttempt)},
+		})
+	}
+}
+
+// failureOutcome returns the outcome of an attempt that failed.
+func failureOutcome(class model.Class) model.Outcome {
+	switch class {
+	case model.ClassPermanent:
+		return model.OutcomePermanent
+	case model.ClassWorker:
+		return model.OutcomeWorker
+	}
+	return model.OutcomeRetryable
+}
