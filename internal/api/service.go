@@ -110,6 +110,7 @@ func New(backend Backend, o Options) *Service {
 	}
 	s.transfers = transfer.NewSessions(backend, s.lease.Term(), logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
+	s.pool.Go(func() { _ = s.transfers.Run(s.readCtx) }) // it returns nil
 	for range readers {
 		s.pool.Go(func() {
 			for {
@@ -183,7 +184,5 @@ func (s *Service) Stop(ctx context.Context) error {
 	s.refusals.close()
 	err := goroutine.Wait(ctx, &s.inFlight, "requests that are not answered")
 	s.stopRead()
-	err = errors.Join(err, goroutine.Wait(ctx, &s.pool, "reads"))
-	s.transfers.Close(ctx)
-	return err
+	return errors.Join(err, goroutine.Wait(ctx, &s.pool, "reads and transfers"))
 }

@@ -52,8 +52,8 @@ func newSlowTransfers(t *testing.T) (*Sessions, *slowTransfers) {
 	t.Helper()
 	s := &slowTransfers{memoryTransfers: memoryTransfers{Store: memory.New()}, asked: make(chan struct{}, 64), ready: make(chan struct{})}
 	x := NewSessions(s, 0, slog.New(slog.DiscardHandler))
-	x.replaceableAfter = time.Hour
-	t.Cleanup(func() { x.Close(context.Background()) })
+	x.registry.replaceAfter = time.Hour
+	runUntilEnd(t, x)
 	return x, s
 }
 
@@ -96,8 +96,8 @@ func TestExport_FailedFinalBeginAcceptsWritesAgain(t *testing.T) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if m.frozen || len(x.exports) != 0 {
-		t.Errorf("writes are refused: %v; exports under way: %d", m.frozen, len(x.exports))
+	if m.frozen || len(x.registry.sessions) != 0 {
+		t.Errorf("writes are refused: %v; exports under way: %d", m.frozen, len(x.registry.sessions))
 	}
 }
 

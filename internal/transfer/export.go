@@ -2,10 +2,8 @@ package transfer
 
 import (
 	"context"
-	"crypto/rand"
-	"errors"
+	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -36,12 +34,40 @@ type pageHead struct {
 	Next string `json:"next"` // empty on the last page
 }
 
-// exportSession is a snapshot that is read in pages.
-type exportSession struct {
-	session
-	snap    repo.Snapshot // nil until it is taken
-	workers []*model.Worker
-	final   bool
+// exports is the kind of the sessions of an export.
+var exports = &kind{
+	limit: maxExports,
+	full: func(*registry) *model.Error {
+		return model.Errorf(model.CodeTooMany, "export: %d exports are in progress already; try again", maxExports)
+	},
+	unknown: func(id string) *model.Error {
+		return model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have expired after %v without a request", id, idleTimeout)
+	},
+}
+
+// snapshotReader is the resource of an export: a snapshot that is read in pages.
+type snapshotReader struct {
+	sessions *Sessions
+	id       string
+	snap     repo.Snapshot
+	workers  []*model.Worker // nil until they are read
+	final    bool
+}
+
+// release implements [resource]. If the export was final and is not complete, writes are
+// accepted again, unless a later final export, which may have been read completely, has
+// them refused.
+func (x *snapshotReader) release(ctx context.Context, because event) error {
+	err := x.snap.Close()
+	if x.final && because != eventComplete && because != eventStop && x.sessions.clearFrozen(x.id) {
+		return x.sessions.backend.Thaw(ctx)
+	}
+	return err
+}
+
+// logExpiry implements [resource].
+func (x *snapshotReader) logExpiry(logger *slog.Logger, err error) {
+	logger.Warn("an idle export has expired; if it was final, writes are accepted again", "idle", idleTimeout, "final", x.final, "error", err)
 }
 
 // DecodeExport decodes a message of an export.
@@ -59,72 +85,46 @@ func (t *Sessions) Export(ctx context.Context, q *ExportRequest, room int) ([]by
 }
 
 func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int) (any, error) {
-	if q.Begin {
+	switch {
+	case q.Begin:
 		return t.beginExport(ctx, q.Final)
-	}
-	t.mu.Lock()
-	if q.Final && q.Abort {
-		t.frozen = ""
-		t.mu.Unlock()
+	case q.Final && q.Abort:
+		t.setFrozen("")
 		return exportAnswer{}, t.backend.Thaw(ctx)
+	case q.Abort:
+		return exportAnswer{}, t.registry.close(ctx, exports, q.Export, eventAbort)
+	case q.End:
+		return exportAnswer{}, t.registry.close(ctx, exports, q.Export, eventComplete)
 	}
-	x := t.exports[q.Export]
-	if x != nil {
-		defer t.track(&x.session)()
-	}
-	t.mu.Unlock()
-	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "export: there is no export %.64q; it may have expired after %v without a request", q.Export, idleTimeout)
-	}
-	if q.End || q.Abort {
-		return exportAnswer{}, t.endExport(ctx, q.Export, q.Abort)
-	}
-	if err := x.work.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer x.work.release()
-	switch q.Kind {
-	case repo.KindTask:
-		return x.tasks(ctx, q.After, room)
-	case repo.KindWorker:
-		return x.workersAfter(ctx, q.After, room)
-	}
-	return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is not allowed; use task or worker", q.Kind)
+	return t.registry.use(ctx, exports, q.Export, func(s *session) (any, error) {
+		x := s.resource.(*snapshotReader)
+		switch q.Kind {
+		case repo.KindTask:
+			return x.tasks(ctx, q.After, room)
+		case repo.KindWorker:
+			return x.workersAfter(ctx, q.After, room)
+		}
+		return nil, model.Errorf(model.CodeInvalid, "kind: %.40q is not allowed; use task or worker", q.Kind)
+	})
 }
 
 func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
-	id := rand.Text()
-	x, err := t.reserveExport(ctx, id, final)
+	var counts model.Counts
+	s, err := t.registry.begin(ctx, exports, func(ctx context.Context, id string) (resource, error) {
+		snap, n, err := t.takeSnapshot(ctx, final)
+		if err != nil {
+			return nil, err
+		}
+		counts = n
+		if final {
+			t.setFrozen(id)
+		}
+		return &snapshotReader{sessions: t, id: id, snap: snap, final: final}, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	snap, counts, err := t.takeSnapshot(ctx, final)
-	if err == nil {
-		if !t.attachSnapshot(id, x, snap) { // the service stops
-			return nil, errors.Join(wire.ErrStopping, snap.Close())
-		}
-		return exportAnswer{Export: id, Term: t.term, Counts: counts}, nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.exports, id)
-	return nil, err
-}
-
-// attachSnapshot stores the snapshot of an export; it returns false if the export has
-// ended.
-func (t *Sessions) attachSnapshot(id string, x *exportSession, snap repo.Snapshot) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.exports[id] != x {
-		return false
-	}
-	x.snap, x.busy, x.last = snap, 0, time.Now()
-	x.idle = time.AfterFunc(idleTimeout, func() { t.expireExport(id) })
-	if x.final {
-		t.frozen = id
-	}
-	return true
+	return exportAnswer{Export: s.id, Term: t.term, Counts: counts}, nil
 }
 
 // takeSnapshot takes the snapshot of an export.
@@ -152,82 +152,6 @@ func (t *Sessions) takeSnapshot(ctx context.Context, final bool) (repo.Snapshot,
 	return nil, nil, err
 }
 
-// reserveExport registers an export before its snapshot is taken, so that concurrent
-// exports stay within the limit. If there are too many, it ends the one that was idle
-// for longest.
-func (t *Sessions) reserveExport(ctx context.Context, id string, final bool) (*exportSession, error) {
-	for {
-		t.mu.Lock()
-		if len(t.exports) < maxExports {
-			x := &exportSession{final: final, session: session{busy: 1, work: newWorkSlot()}}
-			t.exports[id] = x
-			t.mu.Unlock()
-			return x, nil
-		}
-		oldest, n := "", len(t.exports)
-		for other, x := range t.exports {
-			if x.idleFor(t.replaceableAfter) && (oldest == "" || x.last.Before(t.exports[oldest].last)) {
-				oldest = other
-			}
-		}
-		t.mu.Unlock()
-		if oldest == "" {
-			return nil, model.Errorf(model.CodeTooMany, "export: %d exports are in progress already; try again", n)
-		}
-		if err := t.endExport(ctx, oldest, true); err != nil {
-			return nil, err
-		}
-	}
-}
-
-// expireExport ends an idle export.
-func (t *Sessions) expireExport(id string) {
-	t.mu.Lock()
-	x := t.exports[id]
-	given := x != nil && x.idleFor(idleTimeout)
-	t.mu.Unlock()
-	if !given {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	err := t.endExport(ctx, id, true)
-	t.logger.Warn("an idle export has expired; if it was final, writes are accepted again", "idle", idleTimeout, "final", x.final, "error", err)
-}
-
-// endExport closes the snapshot. If the export was final and is aborted, writes are
-// accepted again, unless a later final export, which may have been read completely, has
-// them refused.
-func (t *Sessions) endExport(ctx context.Context, id string, aborted bool) error {
-	t.mu.Lock()
-	x := t.exports[id]
-	t.mu.Unlock()
-	if x == nil || x.snap == nil {
-		return nil
-	}
-	if err := x.work.acquire(ctx); err != nil {
-		return err
-	}
-	defer x.work.release()
-	t.mu.Lock()
-	ended := t.exports[id] != x
-	delete(t.exports, id)
-	thaw := !ended && x.final && aborted && t.frozen == id
-	if thaw {
-		t.frozen = ""
-	}
-	t.mu.Unlock()
-	if ended {
-		return nil
-	}
-	x.idle.Stop()
-	err := x.snap.Close()
-	if thaw {
-		return t.backend.Thaw(ctx)
-	}
-	return err
-}
-
 // page collects records up to the size of a message.
 type page struct {
 	lines [][]byte
@@ -253,7 +177,7 @@ func (p *page) add(r *repo.Record, cursor string) (bool, error) {
 	return true, nil
 }
 
-func (x *exportSession) tasks(ctx context.Context, after string, room int) (*page, error) {
+func (x *snapshotReader) tasks(ctx context.Context, after string, room int) (*page, error) {
 	var seq int64
 	if after != "" {
 		var err error
@@ -275,7 +199,7 @@ func (x *exportSession) tasks(ctx context.Context, after string, room int) (*pag
 	return p, nil
 }
 
-func (x *exportSession) workersAfter(ctx context.Context, after string, room int) (*page, error) {
+func (x *snapshotReader) workersAfter(ctx context.Context, after string, room int) (*page, error) {
 	if x.workers == nil {
 		var err error
 		if x.workers, err = x.snap.Workers(ctx); err != nil {

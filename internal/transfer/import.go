@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/rand"
-	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -34,12 +32,37 @@ type importAnswer struct {
 	Digest *repo.Digest   `json:"digest,omitempty"`
 }
 
-// importSession is an import in progress.
-type importSession struct {
-	session
-	w      repo.Writer  // nil until it has begun
+// imports is the kind of the sessions of an import.
+var imports = &kind{
+	limit: maxImports,
+	full: func(r *registry) *model.Error {
+		return model.Errorf(model.CodeUnavailable, "import: another import is in progress; try again: it can be replaced %v after its last request", r.replaceAfter)
+	},
+	unknown: func(id string) *model.Error {
+		return model.Errorf(model.CodeNotFound, "import: there is no import %.64q; an idle one expires after %v, or when another one begins", id, idleTimeout)
+	},
+}
+
+// recordWriter is the resource of an import.
+type recordWriter struct {
+	w      repo.Writer
 	n      int64        // number of the last message with records
 	answer importAnswer // answer to that message
+}
+
+// release implements [resource]. Records that were written stay and are not assigned;
+// normally another import contains them again.
+func (x *recordWriter) release(ctx context.Context, because event) error {
+	if because == eventComplete {
+		return nil
+	}
+	return x.w.Abort(ctx)
+}
+
+// logExpiry implements [resource].
+func (x *recordWriter) logExpiry(logger *slog.Logger, err error) {
+	logger.Warn("an idle import has expired; its pending tasks stay held back until the same import is repeated and verified, or the dispatcher restarts",
+		"idle", idleTimeout, "error", err)
 }
 
 // ImportRequest is a message of an import: the request, and its records, which are not
@@ -107,43 +130,38 @@ func parseRecords(lines [][]byte) ([]repo.Record, error) {
 }
 
 func (t *Sessions) handleImport(ctx context.Context, q *importRequest, records []repo.Record) (any, error) {
-	if q.Begin {
-		return t.beginImport(ctx, q)
-	}
-	t.mu.Lock()
-	x := t.imports[q.Import]
-	if x != nil {
-		defer t.track(&x.session)()
-	}
-	t.mu.Unlock()
-	if x == nil {
-		return nil, model.Errorf(model.CodeNotFound, "import: there is no import %.64q; an idle one expires after %v, or when another one begins", q.Import, idleTimeout)
-	}
-	if err := x.work.acquire(ctx); err != nil {
-		return nil, err
-	}
-	defer x.work.release()
 	switch {
+	case q.Begin:
+		return t.beginImport(ctx, q)
 	case q.Abort:
-		t.removeImport(q.Import, x)
-		return importAnswer{}, x.w.Abort(ctx)
-	case q.Finish != nil:
-		got, err := x.w.Finish(ctx, *q.Finish)
-		if err == nil && got.Equal(*q.Finish) {
-			t.removeImport(q.Import, x)
-		}
-		return importAnswer{Digest: &got}, err
-	case len(q.Lookup) > 0:
-		return x.lookup(ctx, q.Lookup)
-	case len(records) == 0:
-		return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
+		return importAnswer{}, t.registry.close(ctx, imports, q.Import, eventAbort)
 	}
-	return x.put(ctx, q.N, records)
+	return t.registry.use(ctx, imports, q.Import, func(s *session) (any, error) {
+		x := s.resource.(*recordWriter)
+		switch {
+		case q.Finish != nil:
+			return t.finishImport(ctx, s, x, *q.Finish)
+		case len(q.Lookup) > 0:
+			return x.lookup(ctx, q.Lookup)
+		case len(records) == 0:
+			return nil, model.Errorf(model.CodeInvalid, "records: are missing; one of begin, records, finish, abort, lookup is needed")
+		}
+		return x.put(ctx, q.N, records)
+	})
+}
+
+// finishImport ends an import if the store has the digest.
+func (t *Sessions) finishImport(ctx context.Context, s *session, x *recordWriter, want repo.Digest) (any, error) {
+	got, err := x.w.Finish(ctx, want)
+	if err == nil && got.Equal(want) {
+		err = t.registry.end(ctx, s, eventComplete)
+	}
+	return importAnswer{Digest: &got}, err
 }
 
 // put writes the records of one message once: the digest would count repeated ones
 // twice.
-func (x *importSession) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
+func (x *recordWriter) put(ctx context.Context, n int64, records []repo.Record) (any, error) {
 	if n != 0 && n == x.n {
 		return x.answer, nil
 	}
@@ -160,91 +178,23 @@ func (x *importSession) put(ctx context.Context, n int64, records []repo.Record)
 	return x.answer, nil
 }
 
-// beginImport starts the only import. An idle one is replaced; its records stay and are
-// not assigned, and normally the new import contains them again.
+// beginImport starts the only import, or replaces an idle one.
 func (t *Sessions) beginImport(ctx context.Context, q *importRequest) (any, error) {
-	id := rand.Text()
-	x, before, err := t.reserveImport(id)
+	s, err := t.registry.begin(ctx, imports, func(ctx context.Context, _ string) (resource, error) {
+		w, err := t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
+		if err != nil {
+			return nil, err
+		}
+		return &recordWriter{w: w}, nil
+	})
 	if err != nil {
 		return nil, err
 	}
-	if before != nil {
-		before.idle.Stop()
-		err = before.w.Abort(ctx)
-	}
-	var w repo.Writer
-	if err == nil {
-		w, err = t.backend.Begin(ctx, repo.CopyOptions{OnConflict: q.OnConflict, DryRun: q.DryRun})
-	}
-	t.mu.Lock()
-	running := t.imports[id] == x
-	switch {
-	case err != nil:
-		delete(t.imports, id)
-	case running:
-		x.w, x.busy, x.last = w, 0, time.Now()
-		x.idle = time.AfterFunc(idleTimeout, func() { t.expireImport(id) })
-	}
-	t.mu.Unlock()
-	switch {
-	case err != nil:
-		return nil, err
-	case !running: // the service stops
-		return nil, errors.Join(wire.ErrStopping, w.Abort(ctx))
-	}
-	return importAnswer{Import: id}, nil
-}
-
-// reserveImport registers an import before the dispatcher's loop begins it, so that
-// other requests do not wait for the loop. It returns the import that it replaces, or
-// nil.
-func (t *Sessions) reserveImport(id string) (x, before *importSession, err error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for other, o := range t.imports {
-		if !o.idleFor(t.replaceableAfter) {
-			return nil, nil, model.Errorf(model.CodeUnavailable, "import: another import is in progress; try again: it can be replaced %v after its last request", t.replaceableAfter)
-		}
-		before = o
-		delete(t.imports, other)
-	}
-	x = &importSession{session: session{busy: 1, work: newWorkSlot()}}
-	t.imports[id] = x
-	return x, before, nil
-}
-
-// expireImport ends an idle import.
-func (t *Sessions) expireImport(id string) {
-	t.mu.Lock()
-	x := t.imports[id]
-	given := x != nil && x.idleFor(idleTimeout)
-	if given {
-		delete(t.imports, id)
-	}
-	t.mu.Unlock()
-	if !given {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	err := x.work.acquire(ctx)
-	if err == nil {
-		defer x.work.release()
-		err = x.w.Abort(ctx)
-	}
-	t.logger.Warn("an idle import has expired; its pending tasks stay held back until the same import is repeated and verified, or the dispatcher restarts",
-		"idle", idleTimeout, "error", err)
-}
-
-func (t *Sessions) removeImport(id string, x *importSession) {
-	x.idle.Stop()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.imports, id)
+	return importAnswer{Import: s.id}, nil
 }
 
 // lookup returns tasks of the target, so that a copy can name the differences.
-func (x *importSession) lookup(ctx context.Context, ids []string) (*page, error) {
+func (x *recordWriter) lookup(ctx context.Context, ids []string) (*page, error) {
 	p := &page{room: maxLookupSize}
 	look, ok := x.w.(repo.Lookup)
 	if !ok {

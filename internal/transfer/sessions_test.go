@@ -39,9 +39,30 @@ func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTra
 	t.Helper()
 	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
 	x := NewSessions(m, 0, slog.New(slog.NewTextHandler(log, nil)))
-	x.replaceableAfter = gone
-	t.Cleanup(func() { x.Close(context.Background()) })
+	x.registry.replaceAfter = gone
+	runUntilEnd(t, x)
 	return x, m, log
+}
+
+// runUntilEnd runs the sessions until the end of the test.
+func runUntilEnd(t *testing.T, x *Sessions) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- x.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// sessionOf returns the session with that id, or nil.
+func sessionOf(x *Sessions, id string) *session {
+	x.registry.mu.Lock()
+	defer x.registry.mu.Unlock()
+	return x.registry.sessions[id]
 }
 
 // beginning starts an export and returns its id.
@@ -99,16 +120,16 @@ func TestExport_ExpiredFinalAcceptsWritesAgain(t *testing.T) {
 		x, m, log := newMemoryTransfers(t, 0)
 		first := beginning(t, x, true)
 		c.later(x)
-		x.expireExport(first)
+		x.registry.expire(sessionOf(x, first))
 		if !m.frozen || log.Len() > 0 {
 			t.Errorf("%s: an export that somebody reads is given up", name)
 		}
-		x.exports[first].last = time.Now().Add(-idleTimeout)
-		x.expireExport(first)
+		sessionOf(x, first).last = time.Now().Add(-idleTimeout)
+		x.registry.expire(sessionOf(x, first))
 		if m.frozen != c.want {
 			t.Errorf("%s: writes are refused: %v, want %v", name, m.frozen, c.want)
 		}
-		if !strings.Contains(log.String(), "expired") || x.exports[first] != nil {
+		if !strings.Contains(log.String(), "expired") || sessionOf(x, first) != nil {
 			t.Errorf("%s: the log says %q", name, log)
 		}
 		if _, err := x.handleExport(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
@@ -126,12 +147,12 @@ func TestExport_IdleOneIsReplaced(t *testing.T) {
 	if _, err := x.handleExport(t.Context(), &ExportRequest{Begin: true}, 0); model.CodeOf(err) != model.CodeTooMany {
 		t.Errorf("one more: %v, want 429", err)
 	}
-	x.replaceableAfter = 0
+	x.registry.replaceAfter = 0
 	for range 3 * maxExports {
 		beginning(t, x, false)
 	}
-	if len(x.exports) != maxExports {
-		t.Errorf("%d exports are open", len(x.exports))
+	if len(x.registry.sessions) != maxExports {
+		t.Errorf("%d exports are open", len(x.registry.sessions))
 	}
 }
 
@@ -150,7 +171,7 @@ func TestImport_IdleOneIsReplaced(t *testing.T) {
 	if _, err := importBegin(t, x); model.CodeOf(err) != model.CodeUnavailable {
 		t.Errorf("a second import: %v, want 503", err)
 	}
-	x.replaceableAfter = 0
+	x.registry.replaceAfter = 0
 	second, err := importBegin(t, x)
 	if err != nil {
 		t.Fatal(err)
@@ -162,9 +183,9 @@ func TestImport_IdleOneIsReplaced(t *testing.T) {
 	if err != nil || a.(importAnswer).Put.Skipped != 5 || a.(importAnswer).Put.Written != 5 {
 		t.Errorf("the same copy again: %+v, %v", a, err)
 	}
-	x.imports[second].last = time.Now().Add(-idleTimeout)
-	x.expireImport(second)
-	if !strings.Contains(log.String(), "held back until") || len(x.imports) != 0 {
+	sessionOf(x, second).last = time.Now().Add(-idleTimeout)
+	x.registry.expire(sessionOf(x, second))
+	if !strings.Contains(log.String(), "held back until") || len(x.registry.sessions) != 0 {
 		t.Errorf("an abandoned import: the log is %q", log)
 	}
 	if counts, err := m.Counts(t.Context()); err != nil || counts.Total() != 10 {
