@@ -196,18 +196,7 @@ func (d *Daemon) ready() error {
 // and closes everything. It returns nil after such an end.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
-	loop, stopLoop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan error, 1)
-	go func() { ended <- d.dispatcher.Run(loop) }()
-	d.onClose("stopping the turns", func(ctx context.Context) error {
-		stopLoop()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return errors.New("a commit hangs")
-		}
-	})
+	d.runUntilClose("stopping the turns", d.dispatcher.Run)
 	d.onClose("", d.supervise(ctx))
 
 	requests, err := d.newRequests()
@@ -248,6 +237,23 @@ func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 		end()
 		return nil
 	}
+}
+
+// runUntilClose calls run in a goroutine. A step of Close ends its context and waits until
+// it returns; its error is prefixed with doing.
+func (d *Daemon) runUntilClose(doing string, run func(ctx context.Context) error) {
+	running, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- run(running) }()
+	d.onClose(doing, func(ctx context.Context) error {
+		stop()
+		select {
+		case err := <-ended:
+			return err
+		case <-ctx.Done():
+			return errors.New("it does not end")
+		}
+	})
 }
 
 // onClose adds a step to Close; its error is prefixed with doing.

@@ -20,11 +20,7 @@ func TestIntake_ContinuesAfterClosedConnection(t *testing.T) {
 	nc := testbus.Connect(t, s.ClientURL())
 	backend := &fakeBackend{}
 	conn := testbus.Open(t, s.ClientURL())
-	i, err := Start(testbed.Context(t), conn, backend, streamOptions(), log.Logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopIntake(t, i) })
+	i := run(t, conn, backend, log.Logger())
 	js, err := jetstream.New(nc)
 	if err != nil {
 		t.Fatal(err)

@@ -28,44 +28,8 @@ const (
 // maxMsgID limits the Nats-Msg-Id that is repeated, in bytes.
 const maxMsgID = 256
 
-// divert moves messages: to the dead letters if they can never be accepted, behind the
-// parked messages if they are above their client's limits. They are acknowledged after
-// that. It runs in one goroutine.
-func (i *Intake) divert() {
-	for {
-		select {
-		case <-i.quit:
-			return
-		case d := <-i.diverted:
-			i.withRecovery(&d, i.divertOne)
-			i.release(d.msg)
-		}
-	}
-}
-
-func (i *Intake) divertOne(d *decision) {
-	switch d.outcome() {
-	case outcomeDeadLetter:
-		if err := i.publishDeadLetter(d); err != nil {
-			i.warnings.Warn("a dead letter could not be stored; its message is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
-			i.logAckError(d, d.msg.nak(divertDelay))
-			return
-		}
-		i.finish(d)
-	case outcomePark:
-		if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
-			i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
-			i.logAckError(d, d.msg.nak(divertDelay))
-			return
-		}
-		i.logAckError(d, d.msg.ack())
-	default: // outcomeRetryPlace
-		i.logAckError(d, d.msg.nak(divertDelay))
-	}
-}
-
 // publishDeadLetter stores a dead letter once.
-func (i *Intake) publishDeadLetter(d *decision) error {
+func (i *Intake) publishDeadLetter(d *delivery) error {
 	m := i.newDeadLetter(d)
 	there, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
 	if err != nil || there {
@@ -99,7 +63,7 @@ func (i *Intake) publish(kind string, m *nats.Msg) error {
 // newDeadLetter returns the message with the reason in its headers. Its id is derived
 // from its place in the stream, so that NATS stores it once. After a resubmit it is
 // another dead letter: NATS still remembers the id of the one before.
-func (i *Intake) newDeadLetter(d *decision) *nats.Msg {
+func (i *Intake) newDeadLetter(d *delivery) *nats.Msg {
 	l := d.msg
 	header := l.clientHeader()
 	header.Set(nats.MsgIdHdr, i.stream+":"+l.origin.String())

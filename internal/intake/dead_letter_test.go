@@ -78,7 +78,7 @@ func TestIntake_InvalidMessageBecomesOneDeadLetter(t *testing.T) {
 // letter by its id.
 func TestPublishDeadLetter_RepeatedIsStoredOnce(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
-	d := decision{
+	d := delivery{
 		msg:    &intakeMsg{origin: origin{seq: 5, at: time.Unix(1_700_000_000, 42)}, client: "shop", subject: "s", data: []byte("x")},
 		answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 	}
@@ -109,20 +109,20 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 		t.Fatal(err)
 	}
 	acked := 0
-	bad := func(seq uint64) *decision {
-		return &decision{
+	bad := func(seq uint64) *delivery {
+		return &delivery{
 			msg:    &intakeMsg{origin: origin{seq: seq, at: time.Now().Add(-deadWindow)}, delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
 			answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
 		}
 	}
 	first, second := bad(5), bad(6)
-	stopped := func(i *Intake) *Intake { // the test takes the place of the goroutine that puts aside
+	stopped := func(i *running) *Intake { // the test takes the place of the goroutine that puts aside
 		stopIntake(t, i)
 		i.ctx = t.Context()
-		return i
+		return i.Intake
 	}
 	stopped(p.intake)
-	for _, d := range []*decision{first, second} {
+	for _, d := range []*delivery{first, second} {
 		if err := p.intake.publishDeadLetter(d); err != nil { // and the dispatcher is killed before it acknowledges it
 			t.Fatal(err)
 		}
@@ -133,8 +133,8 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 	})
 	next := stopped(p.start(t, p.backend))
 	third := bad(7)
-	for _, d := range []*decision{first, third, first} {
-		next.divertOne(d)
+	for _, d := range []*delivery{first, third, first} {
+		settlements[d.outcome()].do(next, d)
 	}
 	places := make(map[string]int)
 	for _, m := range p.deadLetters(t) {

@@ -38,7 +38,7 @@ func FuzzMessage(f *testing.F) {
 		} else if spec.Validate() != nil || len(spec.Torrent)+len(spec.Metalink) > 0 {
 			t.Errorf("an invalid spec came through: %+v", spec)
 		}
-		dead := i.newDeadLetter(&decision{msg: l, answer: engine.Answer{Err: err}})
+		dead := i.newDeadLetter(&delivery{msg: l, answer: engine.Answer{Err: err}})
 		if got := dead.Header.Get(headerError); got == "" || strings.ContainsAny(got, "\r\n") || string(dead.Data) != string(data) {
 			t.Errorf("the dead letter has the reason %q", got)
 		}

@@ -31,6 +31,7 @@ const (
 	lastStreamRetry       = 30 * time.Second
 	firstInboxRetry       = 2 * time.Millisecond // until a full inbox is retried; doubles up to
 	lastInboxRetry        = 50 * time.Millisecond
+	stopTimeout           = 5 * time.Second // limits the end of Run
 )
 
 // Backend decides on submissions.
@@ -58,17 +59,18 @@ type Intake struct {
 	warnings   *logthrottle.Logger
 
 	slots       chan struct{}   // has an element for each message without a decision
-	decided     chan decision   // has the capacity of slots, so that sending never blocks
-	diverted    chan decision   // has the capacity of slots too
-	dlq         dlqIndex        // belongs to divert
+	decided     chan *delivery  // has the capacity of slots, so that sending never blocks
+	diverted    chan *delivery  // has the capacity of slots too
+	dlq         dlqIndex        // belongs to settleDiverted
 	undelivered chan uint64     // sequences of messages that NATS no longer delivers
-	ctx         context.Context // ends with Stop
+	ctx         context.Context // ends when Run begins to stop
 	cancel      context.CancelFunc
 	receivers   sync.WaitGroup // goroutines that receive messages
 	deciding    sync.WaitGroup // messages without a decision
-	finishers   sync.WaitGroup // goroutines that acknowledge messages
+	finishers   sync.WaitGroup // goroutines that settle messages
 	quit        chan struct{}  // ends the finishers
-	stop        sync.Once
+	streamsErr  error          // of the first attempt to create the streams
+	stopTimeout time.Duration
 	counts      counts
 
 	mu       sync.Mutex
@@ -102,10 +104,10 @@ func (i *Intake) attach(nc *nats.Conn) error {
 	return nil
 }
 
-// Start creates or checks the streams and begins to receive submissions. It returns an
-// error if a stream is not usable. If JetStream is absent or does not answer, it logs a
-// warning and retries in the background.
-func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
+// New creates or checks the streams. It returns an error if a stream is not usable. If
+// JetStream is absent or does not answer, Run logs a warning and retries. ctx limits New
+// alone. An intake receives nothing until Run, which must be called.
+func New(ctx context.Context, conn *bus.Connection, backend Backend, o StreamOptions, logger *slog.Logger) (*Intake, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
@@ -114,55 +116,57 @@ func Start(ctx context.Context, conn *bus.Connection, backend Backend, o StreamO
 	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
 	i := &Intake{
 		connection: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(wire.StreamIntake),
-		logger: logger, warnings: logthrottle.New(logger),
-		slots: make(chan struct{}, intakeSlots), decided: make(chan decision, intakeSlots), diverted: make(chan decision, intakeSlots),
+		logger: logger, warnings: logthrottle.New(logger), stopTimeout: stopTimeout,
+		slots: make(chan struct{}, intakeSlots), decided: make(chan *delivery, intakeSlots), diverted: make(chan *delivery, intakeSlots),
 		undelivered: make(chan uint64, intakePending), quit: make(chan struct{}), inFlight: make(map[uint64]struct{}),
 	}
-	err = EnsureStreams(ctx, conn.Current(), o)
-	if errors.Is(err, errUnusable) || ctx.Err() != nil {
-		return nil, fmt.Errorf("starting the intake: %w", err)
+	i.streamsErr = EnsureStreams(ctx, conn.Current(), o)
+	if errors.Is(i.streamsErr, errUnusable) || ctx.Err() != nil {
+		return nil, fmt.Errorf("starting the intake: %w", i.streamsErr)
 	}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
 	i.attachment = conn.Attach(i.attach)
 	if err := i.attachment.Wait(ctx); err != nil {
 		i.attachment.Detach()
 		return nil, fmt.Errorf("starting the intake: %w", err)
 	}
-	i.ctx, i.cancel = context.WithCancel(context.Background())
-	for _, consumer := range []string{intakeConsumer, parkedConsumer} {
-		i.receivers.Go(func() { i.run(consumer, err) })
-	}
-	i.receivers.Go(i.decideUndelivered)
-	i.finishers.Go(i.finishDecided)
-	i.finishers.Go(i.divert)
 	return i, nil
 }
 
-// Stop receives no more messages, and returns when those received are decided and
-// acknowledged, or ctx's error; the others are delivered to the next dispatcher. The
-// backend must run until Stop returns. Calling it again is harmless.
-func (i *Intake) Stop(ctx context.Context) (err error) {
-	i.stop.Do(func() {
-		i.cancel()
-		i.attachment.Detach()
-		err = errors.Join(
-			goroutine.Wait(ctx, &i.receivers, "receivers of messages"),
-			goroutine.Wait(ctx, &i.deciding, "messages without a decision"))
-		close(i.quit)
-		err = errors.Join(err, goroutine.Wait(ctx, &i.finishers, "acknowledgements"))
-		err = errors.Join(err, wire.Unsubscribe(i.advisories()))
-		if nc := i.connection.Current(); nc.IsConnected() {
-			err = errors.Join(err, nc.FlushWithContext(ctx))
-		}
-		if err != nil {
-			err = fmt.Errorf("stopping the intake: %w", err)
-		}
-	})
-	return err
+// Run receives submissions until ctx ends. Then it receives no more, and returns when
+// those received are decided and acknowledged, or an error if that takes more than 5 s;
+// the others are delivered to the next dispatcher. The backend must run until Run
+// returns.
+func (i *Intake) Run(ctx context.Context) error {
+	for _, consumer := range []string{intakeConsumer, parkedConsumer} {
+		i.receivers.Go(func() { i.receive(consumer, i.streamsErr) })
+	}
+	i.receivers.Go(i.processUndelivered)
+	i.finishers.Go(i.settleDecided)
+	i.finishers.Go(i.settleDiverted)
+	<-ctx.Done()
+	i.cancel()
+	i.attachment.Detach()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), i.stopTimeout)
+	defer cancel()
+	err := errors.Join(
+		goroutine.Wait(stop, &i.receivers, "receivers of messages"),
+		goroutine.Wait(stop, &i.deciding, "messages without a decision"))
+	close(i.quit)
+	err = errors.Join(err, goroutine.Wait(stop, &i.finishers, "acknowledgements"))
+	err = errors.Join(err, wire.Unsubscribe(i.advisories()))
+	if nc := i.connection.Current(); nc.IsConnected() {
+		err = errors.Join(err, nc.FlushWithContext(stop))
+	}
+	if err != nil {
+		return fmt.Errorf("stopping the intake: %w", err)
+	}
+	return nil
 }
 
-// run consumes until Stop, and starts again after an end: the stream or its consumer
+// receive consumes until Run ends, and starts again after an end: the stream or its consumer
 // was removed, or JetStream is away. err is the error of the first attempt.
-func (i *Intake) run(consumer string, err error) {
+func (i *Intake) receive(consumer string, err error) {
 	level := slog.LevelWarn
 	if consumer == parkedConsumer {
 		level = slog.LevelDebug // the other consumer logs the same
@@ -199,7 +203,7 @@ func (i *Intake) run(consumer string, err error) {
 // errConsumerClosed is the error of a consumer that ended without a reason.
 var errConsumerClosed = errors.New("the consumer was closed")
 
-// consume calls handle for each message until Stop, and returns an error when it cannot
+// consume processes each message, in order, until Run ends, and returns an error when it cannot
 // continue.
 func (i *Intake) consume(on *intakeConn, name string) error {
 	ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
@@ -211,7 +215,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 	i.redeliverPending(ctx, on, consumer.CachedInfo())
 	i.note(ctx, on, consumer.CachedInfo())
 	errs := make(chan error, 1)
-	pull, err := consumer.Consume(i.handle,
+	pull, err := consumer.Consume(func(m jetstream.Msg) { i.process(&delivery{source: m}) },
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(pullHeartbeat),
 		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
 			select {
@@ -273,113 +277,5 @@ func (i *Intake) redeliverPending(ctx context.Context, on *intakeConn, info *jet
 	if err != nil {
 		i.logger.Info("messages of an earlier dispatcher are redelivered later, out of order",
 			"stream", i.stream, "consumer", info.Name, "messages", info.NumAckPending, "error", err)
-	}
-}
-
-// handle is called for each message in order. It blocks while the inbox is full, so
-// that NATS sends no more messages than can be accepted.
-func (i *Intake) handle(m jetstream.Msg) {
-	meta, err := m.Metadata()
-	if err != nil {
-		i.warnings.Warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
-		return
-	}
-	var l *intakeMsg
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
-		l = i.newMsg(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
-	}, "seq", meta.Sequence.Stream)
-	if panicked {
-		_ = m.NakWithDelay(divertDelay) // NATS redelivers it in any case
-		return
-	}
-	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
-	i.decide(l)
-}
-
-// decide passes a message to the backend, or finds it invalid. A redelivery of a
-// message without a decision is ignored.
-func (i *Intake) decide(l *intakeMsg) {
-	if !i.acquire(l) {
-		return
-	}
-	d := decision{msg: l}
-	spec, err := i.read(l)
-	if err != nil {
-		d.answer.Err = err
-		i.decided <- d
-		return
-	}
-	ops := []engine.Event{engine.Submit{Client: l.client, Spec: spec, Hash: spec.Hash(), Chosen: true, Via: engine.ViaIntake, Traceparent: wire.Traceparent(l.header)}}
-	if spec.ID == "" {
-		spec.ID = intakeID(i.stream, l)
-	}
-	err = i.submit(ops, func(answers []engine.Answer) {
-		d.answer = engine.Answer{Err: wire.ErrNoAnswer}
-		if len(answers) == 1 && (answers[0].Err != nil || answers[0].Task != nil) {
-			d.answer = answers[0]
-		}
-		i.decided <- d
-	})
-	if err != nil {
-		d.answer.Err = err
-		i.decided <- d
-	}
-}
-
-func (i *Intake) acquire(l *intakeMsg) bool {
-	select {
-	case i.slots <- struct{}{}: // also during a stop
-	default:
-		select {
-		case i.slots <- struct{}{}:
-		case <-i.ctx.Done():
-			_ = l.nak(0) // NATS redelivers it in any case
-			return false
-		}
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if _, again := i.inFlight[l.streamSeq]; again {
-		<-i.slots
-		return false
-	}
-	i.inFlight[l.streamSeq] = struct{}{}
-	i.deciding.Add(1)
-	return true
-}
-
-func (i *Intake) release(l *intakeMsg) {
-	i.mu.Lock()
-	delete(i.inFlight, l.streamSeq)
-	i.mu.Unlock()
-	<-i.slots
-	i.deciding.Done()
-}
-
-// submit passes the operation to the backend; while the inbox is full it waits a
-// little. All clients share the inbox, so a message of the intake has no priority.
-func (i *Intake) submit(ops []engine.Event, done func([]engine.Answer)) *model.Error {
-	begun, pause := time.Now(), firstInboxRetry
-	for {
-		err := i.backend.Do(ops, done)
-		if err == nil || err.Code != model.CodeUnavailable {
-			return err
-		}
-		now := time.Now()
-		i.mu.Lock()
-		late := now.Sub(begun) > maxInboxWait || now.Sub(i.fullAt) < maxInboxWait
-		if late {
-			i.fullAt = now // the next messages do not wait as long again
-		}
-		i.mu.Unlock()
-		if late {
-			return err
-		}
-		select {
-		case <-i.ctx.Done():
-			return err
-		case <-time.After(pause):
-		}
-		pause = min(2*pause, lastInboxRetry)
 	}
 }

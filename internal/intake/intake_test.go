@@ -21,6 +21,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -29,7 +30,7 @@ import (
 type post struct {
 	server   *embedded.Server
 	backend  *fakeBackend
-	intake   *Intake
+	intake   *running
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	verdicts chan *nats.Msg
@@ -58,20 +59,53 @@ func newPost(t testing.TB, backend *fakeBackend) *post {
 }
 
 // start starts an intake as a dispatcher does, with a connection of its own.
-func (p *post) start(t testing.TB, backend Backend) *Intake {
+func (p *post) start(t testing.TB, backend Backend) *running {
 	t.Helper()
-	i, err := Start(testbed.Context(t), testbus.Open(t, p.server.ClientURL()), backend, streamOptions(), slog.New(slog.NewTextHandler(t.Output(), nil)))
+	return run(t, testbus.Open(t, p.server.ClientURL()), backend, slog.New(slog.NewTextHandler(t.Output(), nil)))
+}
+
+// running is an intake under way.
+type running struct {
+	*Intake
+	end   context.CancelFunc
+	ended chan struct{} // closed when Run has returned
+	err   error         // of Run
+}
+
+// run runs an intake until the end of the test, or until stop.
+func run(t testing.TB, conn *bus.Connection, backend Backend, logger *slog.Logger) *running {
+	t.Helper()
+	i, err := New(testbed.Context(t), conn, backend, streamOptions(), logger)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { stopIntake(t, i) })
-	return i
+	i.stopTimeout = testbed.Patience
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{Intake: i, end: cancel, ended: make(chan struct{})}
+	go func() {
+		defer close(r.ended)
+		r.err = i.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		if err := r.stop(t); err != nil && !t.Failed() && i.stopTimeout == testbed.Patience {
+			t.Error(err)
+		}
+	})
+	return r
 }
 
-func stopIntake(t testing.TB, i *Intake) {
-	ctx, cancel := context.WithTimeout(context.Background(), testbed.Patience)
-	defer cancel()
-	if err := i.Stop(ctx); err != nil {
+// stop ends Run and returns its error.
+func (r *running) stop(t testing.TB) error {
+	t.Helper()
+	r.end()
+	<-r.ended
+	return r.err
+}
+
+// stopIntake ends Run, which must succeed.
+func stopIntake(t testing.TB, r *running) {
+	t.Helper()
+	if err := r.stop(t); err != nil {
 		t.Error(err)
 	}
 }
@@ -193,7 +227,7 @@ func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 		return err == nil && info.NumRedelivered == 1
 	})
 	again := p.intake.newMsg(1, time.Now(), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
-	p.intake.decide(again) // as it comes from NATS
+	p.intake.process(&delivery{msg: again}) // as it comes from NATS
 	if n := p.left(t); n != 1 || len(p.verdicts) != 0 || len(taken) != 0 {
 		t.Fatalf("before the commit %d messages are left, %d verdicts were told, and the backend has %d more", n, len(p.verdicts), len(taken))
 	}
@@ -218,10 +252,9 @@ func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 	}})
 	p.send(t, "shop", `{`+source+`}`)
 	first := testbed.Receive(t, ids)
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if err := p.intake.Stop(ctx); err == nil || !strings.Contains(err.Error(), "without a decision") {
-		t.Errorf("Stop: %v, want that a message has no decision", err)
+	p.intake.stopTimeout = 50 * time.Millisecond
+	if err := p.intake.stop(t); err == nil || !strings.Contains(err.Error(), "without a decision") {
+		t.Errorf("Run: %v, want that a message has no decision", err)
 	}
 	p.start(t, &fakeBackend{})
 	if v := p.verdict(t); v.ID != first {
@@ -245,9 +278,8 @@ func TestIntake_UnacknowledgedMessagesComeFirstInOrder(t *testing.T) {
 	for range left {
 		testbed.Receive(t, taken)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
-	if err := p.intake.Stop(ctx); err == nil {
+	p.intake.stopTimeout = time.Millisecond
+	if err := p.intake.stop(t); err == nil {
 		t.Error("it stopped with messages undecided")
 	}
 	for n := left; n < messages; n++ {
@@ -433,7 +465,7 @@ func TestIntakeStop_UnderLoadLosesNothing(t *testing.T) {
 func TestIntake_UnpublishedVerdictIsNotAcknowledged(t *testing.T) {
 	p := newPost(t, &fakeBackend{})
 	acked := false
-	d := decision{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: engine.Answer{Task: &model.Task{}}}
+	d := delivery{msg: &intakeMsg{client: "shop", ack: func() error { acked = true; return nil }}, answer: engine.Answer{Task: &model.Task{}}}
 	stopIntake(t, p.intake)
 	if err := p.intake.connection.Drain(testbed.Context(t)); err != nil {
 		t.Fatal(err)

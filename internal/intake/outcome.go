@@ -3,15 +3,8 @@ package intake
 import (
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-// decision is a message of the intake with the answer of the backend.
-type decision struct {
-	msg    *intakeMsg
-	answer engine.Answer
-}
 
 // outcome is what becomes of a decided message.
 type outcome uint8
@@ -31,7 +24,7 @@ const maxBugTries = 5
 // outcome decides what becomes of the message. Limits of the client itself do not hold up
 // the messages of other clients: its message is parked. A message that fails because of a
 // fault of ours repeatedly becomes a dead letter.
-func (d *decision) outcome() outcome {
+func (d *delivery) outcome() outcome {
 	err := d.answer.Err
 	switch {
 	case err == nil:
@@ -50,7 +43,7 @@ func (d *decision) outcome() outcome {
 
 // backoff is the delay until the redelivery of a message that may be accepted later. It
 // is longest for limits and bugs, which last longer than an overload.
-func (d *decision) backoff() time.Duration {
+func (d *delivery) backoff() time.Duration {
 	longest := 5 * time.Second
 	if d.answer.Err.Code != model.CodeUnavailable {
 		longest = 30 * time.Second

@@ -29,7 +29,7 @@ func TestOutcome_EachAnswerHasOne(t *testing.T) {
 		for i, m := range []*intakeMsg{
 			{delivered: 1}, {delivered: maxBugTries}, {delivered: 1, parked: true}, {delivered: maxBugTries, parked: true},
 		} {
-			d := decision{msg: m, answer: engine.Answer{Err: c.err}}
+			d := delivery{msg: m, answer: engine.Answer{Err: c.err}}
 			if got := d.outcome(); got != c.want[i] {
 				t.Errorf("%s, delivery %d, parked %v: outcome %d, want %d", name, m.delivered, m.parked, got, c.want[i])
 			}

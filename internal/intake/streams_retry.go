@@ -6,53 +6,54 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// EnsureStreamsEventually is [EnsureStreams] for a dispatcher that can serve without
-// the streams: if JetStream is absent, does not answer, or denies this user, it logs a
-// warning and retries until stop is called. stop returns when the retries have ended,
-// or ctx's error. An unusable stream is an error at once.
-func EnsureStreamsEventually(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) (stop func(context.Context) error, err error) {
-	err = EnsureStreams(ctx, conn.Current(), o)
+// StreamKeeper creates the streams of a dispatcher that can serve without them.
+type StreamKeeper struct {
+	conn    *bus.Connection
+	options StreamOptions
+	logger  *slog.Logger
+	retry   bool // the streams could not be created yet
+}
+
+// NewStreamKeeper is [EnsureStreams]; but if JetStream is absent, does not answer, or
+// denies this user, it logs a warning, and Run retries. An unusable stream is an error.
+func NewStreamKeeper(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) (*StreamKeeper, error) {
+	k := &StreamKeeper{conn: conn, options: o, logger: cmp.Or(logger, slog.New(slog.DiscardHandler))}
+	err := EnsureStreams(ctx, conn.Current(), o)
 	switch {
 	case err == nil:
-		return func(context.Context) error { return nil }, nil
+		return k, nil
 	case errors.Is(err, errUnusable) || ctx.Err() != nil:
 		return nil, fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
-	logger = cmp.Or(logger, slog.New(slog.DiscardHandler))
-	logger.Warn("the streams cannot be created now; requests are served", "prefix", o.Prefix, "error", err)
-	trying, cancel := context.WithCancel(context.Background())
-	var tries sync.WaitGroup
-	tries.Go(func() { retryEnsure(trying, conn, o, logger) })
-	return func(ctx context.Context) error {
-		cancel()
-		return goroutine.Wait(ctx, &tries, "the retries of the streams")
-	}, nil
+	k.retry = true
+	k.logger.Warn("the streams cannot be created now; requests are served", "prefix", o.Prefix, "error", err)
+	return k, nil
 }
 
-// retryEnsure retries until the streams exist or are found unusable, or ctx ends.
-func retryEnsure(ctx context.Context, conn *bus.Connection, o StreamOptions, logger *slog.Logger) {
-	for pause := firstStreamRetry; ; pause = min(2*pause, lastStreamRetry) {
+// Run retries until the streams exist or are found unusable, and blocks until ctx ends.
+func (k *StreamKeeper) Run(ctx context.Context) error {
+	for pause := firstStreamRetry; k.retry; pause = min(2*pause, lastStreamRetry) {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-time.After(pause):
 		}
-		switch err := EnsureStreams(ctx, conn.Current(), o); {
+		switch err := EnsureStreams(ctx, k.conn.Current(), k.options); {
 		case ctx.Err() != nil:
-			return
+			return nil
 		case err == nil:
-			logger.Warn("the streams are created", "prefix", o.Prefix)
-			return
+			k.logger.Warn("the streams are created", "prefix", k.options.Prefix)
+			k.retry = false
 		case errors.Is(err, errUnusable):
-			logger.Error("the streams cannot be used; no retry", "prefix", o.Prefix, "error", err)
-			return
+			k.logger.Error("the streams cannot be used; no retry", "prefix", k.options.Prefix, "error", err)
+			k.retry = false
 		}
 	}
+	<-ctx.Done()
+	return nil
 }

@@ -149,7 +149,7 @@ func TestEnsureStreams_RefusesUnusableStream(t *testing.T) {
 			if _, err := js.CreateStream(testbed.Context(t), config); err != nil {
 				t.Fatal(err)
 			}
-			_, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, streamOptions(), nil)
+			_, err := New(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, streamOptions(), nil)
 			if !errors.Is(err, errUnusable) || !strings.Contains(err.Error(), "stream ARIA_INTAKE") || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
@@ -173,11 +173,7 @@ func TestEnsureStreams_CompletesStreamOfOperator(t *testing.T) {
 				t.Fatal(err) // before any dispatcher ran
 			}
 			backend := &fakeBackend{}
-			i, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), backend, streamOptions(), nil)
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { stopIntake(t, i) })
+			run(t, testbus.Open(t, nc.ConnectedUrl()), backend, nil)
 			testbed.Eventually(t, "its message is a task", func() bool { return len(backend.taken()) == 1 })
 			in := configOf(t, js, "ARIA_INTAKE")
 			if in.Discard != jetstream.DiscardNew || in.MaxMsgs != 10_000 || in.Metadata["prefix"] != wire.DefaultPrefix || !in.AllowAtomicPublish ||

@@ -25,10 +25,10 @@ const undeliveredInterval = time.Minute
 // maxUndelivered limits the messages of one scan.
 const maxUndelivered = 1000
 
-// decideUndelivered decides on messages that NATS no longer delivers: an operator has
+// processUndelivered decides on messages that NATS no longer delivers: an operator has
 // set a MaxDeliver on the consumer, or terminated them. They would stay in the stream
 // forever. Advisories may be lost, so it scans the stream too.
-func (i *Intake) decideUndelivered() {
+func (i *Intake) processUndelivered() {
 	scan := time.NewTicker(undeliveredInterval)
 	defer scan.Stop()
 	on := i.current()
@@ -42,10 +42,10 @@ func (i *Intake) decideUndelivered() {
 			stream, err = i.openStream(on)
 		case seq := <-i.undelivered:
 			if err != nil {
-				i.decideFetched(nil, err)
+				i.processRead(nil, err)
 				continue // the scan finds it
 			}
-			i.decideFetched(i.fetch(stream, seq, 0, ""))
+			i.processRead(i.readStream(stream, seq, 0, ""))
 		case <-scan.C:
 			if stream, err = i.openStream(on); err == nil {
 				i.scanUndelivered(stream)
@@ -112,8 +112,8 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 			floor = max(floor, info.Delivered.Stream)
 		}
 		for seq, n := uint64(1), 0; n < maxUndelivered; n++ {
-			l, err := i.fetch(stream, seq, floor, config.FilterSubject)
-			i.decideFetched(l, err)
+			l, err := i.readStream(stream, seq, floor, config.FilterSubject)
+			i.processRead(l, err)
 			if l == nil {
 				break
 			}
@@ -122,9 +122,9 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 	}
 }
 
-// fetch reads a message of the stream: the one with the sequence, or, with a limit, the
+// readStream reads a message of the stream: the one with the sequence, or, with a limit, the
 // next one of the subject up to the limit; nil if there is no such message.
-func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject string) (*intakeMsg, error) {
+func (i *Intake) readStream(stream jetstream.Stream, seq, limit uint64, subject string) (*intakeMsg, error) {
 	if subject != "" && seq > limit {
 		return nil, nil
 	}
@@ -154,11 +154,11 @@ func (i *Intake) fetch(stream jetstream.Stream, seq, limit uint64, subject strin
 	return l, nil
 }
 
-func (i *Intake) decideFetched(l *intakeMsg, err error) {
+func (i *Intake) processRead(l *intakeMsg, err error) {
 	switch {
 	case err != nil && i.ctx.Err() == nil:
 		i.warnings.Warn("an undelivered message of the intake could not be read", "error", err)
 	case l != nil:
-		i.decide(l)
+		i.process(&delivery{msg: l})
 	}
 }

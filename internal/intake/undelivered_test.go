@@ -131,11 +131,7 @@ func TestIntake_StartsWhenJetStreamComes(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	i, err := Start(testbed.Context(t), testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, streamOptions(), log.Logger())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stopIntake(t, i) })
+	run(t, testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, log.Logger())
 	testbed.Eventually(t, "it says what it waits for", func() bool { return strings.Contains(log.String(), "waits for its stream") })
 	if err := s.EnableJetStream(&server.JetStreamConfig{StoreDir: store}); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,44 @@
+package intake
+
+import (
+	"fmt"
+	"runtime/debug"
+
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// read decodes and validates a message. A panic in it, a bug, must not end the
+// dispatcher: the message would be redelivered to the next one.
+func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
+	defer func() {
+		if p := recover(); p != nil {
+			i.logger.Error("a message of the intake panicked", "seq", l.seq, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			spec, err = nil, model.Errorf(model.CodeInternal, "submit: a bug in the dispatcher; its log says more")
+		}
+	}()
+	if err := model.CheckName("client", l.name); err != nil {
+		return nil, model.AsError(err)
+	}
+	return decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
+}
+
+// decodeIntake decodes the body of a message of the intake, which is one TaskSpec.
+func decodeIntake(data []byte, room int) (*model.TaskSpec, *model.Error) {
+	list, many, err := wire.DecodeSubmit(data, room)
+	switch {
+	case err != nil:
+		return nil, err
+	case many:
+		return nil, model.Errorf(model.CodeInvalid, "tasks: the intake takes one task a message")
+	case list[0].Err != nil:
+		return nil, list[0].Err
+	}
+	spec := list[0].Spec
+	for field, bytes := range map[string][]byte{"torrent": spec.Torrent, "metalink": spec.Metalink} {
+		if len(bytes) > 0 {
+			return nil, wire.WithID(spec.ID, model.Errorf(model.CodeInvalid, "%s: is not taken through the intake; submit it by a request", field))
+		}
+	}
+	return spec, nil
+}

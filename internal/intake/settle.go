@@ -1,0 +1,143 @@
+package intake
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
+	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// The two verdicts, as the last token of their subject.
+const (
+	verdictAccepted = "accepted"
+	verdictRejected = "rejected"
+)
+
+// settlement is what settle does with a message of one outcome.
+type settlement struct {
+	// diverted: it waits for a stream, so a goroutine of its own does it.
+	diverted bool
+	do       func(*Intake, *delivery)
+}
+
+// settlements is what becomes of a message, by its outcome.
+var settlements = [...]settlement{
+	outcomeAccept:     {do: (*Intake).finish},
+	outcomeRetry:      {do: (*Intake).redeliver},
+	outcomeRetryPlace: {diverted: true, do: (*Intake).redeliverInPlace},
+	outcomePark:       {diverted: true, do: (*Intake).park},
+	outcomeDeadLetter: {diverted: true, do: (*Intake).moveToDeadLetters},
+}
+
+// settle publishes what was decided on a message, and acknowledges it.
+func (i *Intake) settle(d *delivery) step {
+	s := settlements[d.outcome()]
+	if s.diverted {
+		i.diverted <- d
+		return stepWaits
+	}
+	i.conclude(d, s)
+	return stepSettled
+}
+
+// conclude carries out a settlement; after a panic the message is redelivered.
+func (i *Intake) conclude(d *delivery, s settlement) {
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { s.do(i, d) }, "seq", d.msg.seq, "client", d.msg.client)
+	if panicked {
+		i.logAckError(d, d.msg.nak(divertDelay))
+	}
+	i.release(d.msg)
+}
+
+// settleDecided settles decided messages. It runs in one goroutine.
+func (i *Intake) settleDecided() {
+	last := stages[len(stages)-1]
+	for {
+		select {
+		case <-i.quit:
+			return
+		case d := <-i.decided:
+			last.run(i, d)
+		}
+	}
+}
+
+// settleDiverted settles the messages that move to another place of the streams. It runs
+// in one goroutine.
+func (i *Intake) settleDiverted() {
+	for {
+		select {
+		case <-i.quit:
+			return
+		case d := <-i.diverted:
+			i.conclude(d, settlements[d.outcome()])
+		}
+	}
+}
+
+// finish publishes the verdict and then acknowledges the message. If one of them fails
+// the message is redelivered, with the same verdict.
+func (i *Intake) finish(d *delivery) {
+	err := i.publishVerdict(d)
+	if err == nil {
+		err = d.msg.ack()
+	}
+	i.logAckError(d, err)
+}
+
+// redeliver has NATS redeliver the message after a backoff.
+func (i *Intake) redeliver(d *delivery) {
+	i.warnings.Warn("a message of the intake is retried later", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
+	i.logAckError(d, d.msg.nak(d.backoff()))
+}
+
+// redeliverInPlace has NATS redeliver a parked message once before it moves behind the
+// others.
+func (i *Intake) redeliverInPlace(d *delivery) { i.logAckError(d, d.msg.nak(divertDelay)) }
+
+// park moves a message that is above its client's limits behind the parked messages.
+func (i *Intake) park(d *delivery) {
+	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
+		i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+		i.logAckError(d, d.msg.nak(divertDelay))
+		return
+	}
+	i.logAckError(d, d.msg.ack())
+}
+
+// moveToDeadLetters moves a message that can never be accepted.
+func (i *Intake) moveToDeadLetters(d *delivery) {
+	if err := i.publishDeadLetter(d); err != nil {
+		i.warnings.Warn("a dead letter could not be stored; its message is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+		i.logAckError(d, d.msg.nak(divertDelay))
+		return
+	}
+	i.finish(d)
+}
+
+func (i *Intake) logAckError(d *delivery, err error) {
+	if err != nil {
+		i.warnings.Warn("a message of the intake could not be acknowledged; it is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
+	}
+}
+
+// publishVerdict publishes the verdict.
+func (i *Intake) publishVerdict(d *delivery) error {
+	v := model.IntakeVerdict{
+		Seq: d.msg.seq, MsgID: d.msg.msgID, Client: d.msg.client, Error: d.answer.Err, At: model.TimeOf(time.Now()),
+	}
+	word := verdictRejected
+	if d.answer.Err == nil {
+		word = verdictAccepted
+		v.ID, v.Status = d.answer.Task.ID, d.answer.Task.Status
+	} else {
+		v.ID = d.answer.Err.ID
+	}
+	body, err := wire.Encode(&v)
+	if err != nil {
+		return err
+	}
+	return i.connection.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
+}
