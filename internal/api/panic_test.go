@@ -22,7 +22,5 @@ func TestService_AnswerThatPanicsIs500(t *testing.T) {
 	if r := testbed.Receive(t, via); r.Err == nil || r.Err.Code != model.CodeInternal || !strings.HasPrefix(r.Err.Message, "heartbeat: ") {
 		t.Errorf("the answer is %+v", r.Err)
 	}
-	if err := s.Stop(testbed.Context(t)); err != nil {
-		t.Error(err)
-	}
+	testbed.Run(t, s.Run) // it ends with the test: the request is answered
 }

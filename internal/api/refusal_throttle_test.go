@@ -53,10 +53,10 @@ func TestRefusalThrottle_SendsEveryRefusalDuringClose(t *testing.T) {
 	}
 }
 
-// TestServiceStop_AnswersRequestRefusedAfterThrottle drives a whole service: a request
+// TestServiceRun_AnswersRequestRefusedAfterThrottle drives a whole service: a request
 // over its client's limit is accepted, the pacer ends, and only then is the request
 // refused. The stop must not wait for it.
-func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
+func TestServiceRun_AnswersRequestRefusedAfterThrottle(t *testing.T) {
 	s := New(nil, Options{})
 	if !s.enter() { // as a request does
 		t.Fatal("the service stops already")
@@ -72,7 +72,7 @@ func TestServiceStop_AnswersRequestRefusedAfterThrottle(t *testing.T) {
 		t.Error(err)
 	}
 	s.refusals = newRefusalThrottle()
-	if err := s.Stop(testbed.Context(t)); err != nil {
+	if err := testbed.Run(t, s.Run).Stop(t); err != nil {
 		t.Error(err)
 	}
 }

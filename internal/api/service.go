@@ -20,6 +20,7 @@ const (
 	readers     = 8                // goroutines that read from the store for get, list and query
 	readQueue   = 256              // reads that wait for one of them
 	readTimeout = 10 * time.Second // from the arrival of a read to its end
+	stopTimeout = 5 * time.Second  // for the requests under way when Run ends
 )
 
 // Options configure a service.
@@ -41,17 +42,20 @@ type Options struct {
 	// Rejected is called for each submitted task that the backend does not see, because it
 	// is malformed or above a limit of its client. It must not block. nil: not called.
 	Rejected func(code model.Code)
-	Logger   *slog.Logger
+	// StopTimeout limits the end of Run; 0 is 5 s.
+	StopTimeout time.Duration
+	Logger      *slog.Logger
 }
 
-// Service answers the requests of all transports. Make it with [New], end it with Stop.
+// Service answers the requests of all transports.
 type Service struct {
 	backend   Backend
 	ids       *idSource
 	reads     chan func()
 	transfers *transfer.Sessions
 	readCtx   context.Context
-	stopRead  context.CancelFunc // ends the pool, and reads that Stop did not wait for
+	stopRead  context.CancelFunc // ends the pool, and reads that Run did not wait for
+	timeout   time.Duration      // of the end of Run
 	observe   func(Endpoint, model.Code, time.Duration)
 	rejected  func(model.Code)
 
@@ -93,14 +97,14 @@ func roleOf(l Lease) string {
 	return model.RoleLeader
 }
 
-// New starts the readers of a service.
+// New returns a service. Requests that read wait until Run.
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
 		lease:   cmp.Or[Lease](o.Lease, alone{}),
-		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(),
+		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
 	}
 	if s.observe == nil {
 		s.observe = func(Endpoint, model.Code, time.Duration) {}
@@ -110,19 +114,6 @@ func New(backend Backend, o Options) *Service {
 	}
 	s.transfers = transfer.NewSessions(backend, s.lease.Term(), logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
-	s.pool.Go(func() { _ = s.transfers.Run(s.readCtx) }) // it returns nil
-	for range readers {
-		s.pool.Go(func() {
-			for {
-				select {
-				case read := <-s.reads:
-					read()
-				case <-s.readCtx.Done():
-					return
-				}
-			}
-		})
-	}
 	return s
 }
 
@@ -170,19 +161,33 @@ func (s *Service) enter() bool {
 	return true
 }
 
-// Stop refuses further requests and returns when the accepted ones are answered, or
-// ctx's error. The backend and the transports must run until Stop returns. Calling it
-// again does nothing.
-func (s *Service) Stop(ctx context.Context) error {
+// Run answers requests until ctx ends. Then it refuses further ones, and returns when the
+// accepted ones are answered and all transfers are released, or an error after
+// StopTimeout. The backend and the transports must run until Run returns.
+func (s *Service) Run(ctx context.Context) error {
+	s.pool.Go(func() { _ = s.transfers.Run(s.readCtx) }) // it returns nil
+	for range readers {
+		s.pool.Go(s.runReader)
+	}
+	<-ctx.Done()
 	s.entering.Lock()
-	again := s.stopping
 	s.stopping = true
 	s.entering.Unlock()
-	if again {
-		return nil
-	}
 	s.refusals.close()
-	err := goroutine.Wait(ctx, &s.inFlight, "requests that are not answered")
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	defer cancel()
+	err := goroutine.Wait(stop, &s.inFlight, "requests that are not answered")
 	s.stopRead()
-	return errors.Join(err, goroutine.Wait(ctx, &s.pool, "reads and transfers"))
+	return errors.Join(err, goroutine.Wait(stop, &s.pool, "reads and transfers"))
+}
+
+func (s *Service) runReader() {
+	for {
+		select {
+		case read := <-s.reads:
+			read()
+		case <-s.readCtx.Done():
+			return
+		}
+	}
 }

@@ -20,19 +20,14 @@ type connMonitor struct {
 	every time.Duration
 	began time.Time
 	last  atomic.Int64 // time of the last answer, in nanoseconds since began
-	stop  context.CancelFunc
-	ended chan struct{}
 }
 
-func startConnMonitor(conn *bus.Connection, every time.Duration) *connMonitor {
-	ctx, stop := context.WithCancel(context.Background())
-	p := &connMonitor{conn: conn, every: every, began: time.Now(), stop: stop, ended: make(chan struct{})}
-	go p.run(ctx)
-	return p
+func newConnMonitor(conn *bus.Connection, every time.Duration) *connMonitor {
+	return &connMonitor{conn: conn, every: every, began: time.Now()}
 }
 
-func (p *connMonitor) run(ctx context.Context) {
-	defer close(p.ended)
+// Run checks until ctx ends.
+func (p *connMonitor) Run(ctx context.Context) error {
 	goroutine.Every(ctx, p.every, func(ctx context.Context) {
 		try, cancel := context.WithTimeout(ctx, p.every)
 		defer cancel()
@@ -40,19 +35,10 @@ func (p *connMonitor) run(ctx context.Context) {
 			p.last.Store(int64(time.Since(p.began)))
 		}
 	})
+	return nil
 }
 
 // healthy reports whether the server has answered in the last few seconds.
 func (p *connMonitor) healthy() bool {
 	return p.conn.Check() == nil && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
-}
-
-func (p *connMonitor) close(ctx context.Context) error {
-	p.stop()
-	select {
-	case <-p.ended:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
 )
@@ -35,7 +36,8 @@ func TestConnMonitor_CutOffServerIsUnhealthy(t *testing.T) {
 	}
 	defer func() { _ = conn.Drain(t.Context()) }()
 	nc := conn.Current()
-	p := startConnMonitor(conn, 50*time.Millisecond)
+	p := newConnMonitor(conn, 50*time.Millisecond)
+	running := testbed.Run(t, p.Run)
 	wait := func(want bool) {
 		t.Helper()
 		for deadline := time.Now().Add(10 * time.Second); p.healthy() != want; <-time.After(5 * time.Millisecond) {
@@ -52,7 +54,7 @@ func TestConnMonitor_CutOffServerIsUnhealthy(t *testing.T) {
 	}
 	cut.Store(false)
 	wait(true)
-	if err := p.close(t.Context()); err != nil {
+	if err := running.Stop(t); err != nil {
 		t.Error(err)
 	}
 }

@@ -98,9 +98,9 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.publisher.OnEventDropped(d.metrics.EventDropped)
-	d.onClose("closing the publisher", d.publisher.Close)
-	pulse := startConnMonitor(d.conn, connCheckInterval)
-	d.onClose("", pulse.close)
+	d.runUntilClose("closing the publisher", d.publisher.Run)
+	monitor := newConnMonitor(d.conn, connCheckInterval)
+	d.runUntilClose("ending the check of the connection", monitor.Run)
 	if err := d.openAria2(); err != nil {
 		return err
 	}
@@ -108,7 +108,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.outbox(),
 		Store:     &measuredStore{store, d.metrics},
-		Connected: pulse.healthy, Logger: d.logger, Metrics: d.metrics,
+		Connected: monitor.healthy, Logger: d.logger, Metrics: d.metrics,
 	})
 	if d.rpc != nil {
 		d.rpc.Dispatcher = d.dispatcher
@@ -204,13 +204,13 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	d.requests.Store(requests)
-	service, err := natsapi.Start(d.conn, requests, natsapi.Options{
+	service, err := natsapi.New(d.conn, requests, natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
 	})
 	if err != nil {
 		return err
 	}
-	d.onClose("stopping the service", service.Stop)
+	d.runUntilClose("stopping the service", service.Run)
 	if err := d.startStreams(ctx); err != nil {
 		return err
 	}

@@ -38,7 +38,7 @@ func newLogged(t *testing.T, store *memory.Store) *logged {
 		Store: store, Outbox: &sent{}, Connected: func() bool { return true },
 		Logger: slog.New(slog.NewTextHandler(&l.out, &slog.HandlerOptions{ReplaceAttr: noTime})),
 	}, func() engine.Clock { return engine.Clock{Wall: l.now, Steady: l.now} })
-	l.Start(t.Context())
+	l.Load(t.Context())
 	return l
 }
 

@@ -37,7 +37,7 @@ func newByHandWith(t *testing.T, keep Retention, round ReadStore, store *memory.
 		Retention: keep, Store: round, Outbox: &sent{}, Connected: func() bool { return true },
 		Logger: slog.New(slog.DiscardHandler),
 	}, func() engine.Clock { return engine.Clock{Wall: h.now, Steady: h.now} })
-	h.Start(t.Context())
+	h.Load(t.Context())
 	return h
 }
 

@@ -21,9 +21,9 @@ func NewStepper(cfg Config, clock func() engine.Clock) *Stepper {
 	return &Stepper{&loop{Dispatcher: d}}
 }
 
-// Start loads the engine, as Run does first. It is no error if that fails: Step
+// Load loads the engine, as Run does first. It is no error if that fails: Step
 // tries again.
-func (m *Stepper) Start(ctx context.Context) { m.loop.load(ctx) }
+func (m *Stepper) Load(ctx context.Context) { m.loop.load(ctx) }
 
 // Do is [Dispatcher.Do].
 func (m *Stepper) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,9 +66,7 @@ func (p *post) start(t testing.TB, backend Backend) *running {
 // running is an intake under way.
 type running struct {
 	*Intake
-	end   context.CancelFunc
-	ended chan struct{} // closed when Run has returned
-	err   error         // of Run
+	run *testbed.Running
 }
 
 // run runs an intake until the end of the test, or until stop.
@@ -80,32 +77,13 @@ func run(t testing.TB, conn *bus.Connection, backend Backend, logger *slog.Logge
 		t.Fatal(err)
 	}
 	i.stopTimeout = testbed.Patience
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{Intake: i, end: cancel, ended: make(chan struct{})}
-	go func() {
-		defer close(r.ended)
-		r.err = i.Run(ctx)
-	}()
-	t.Cleanup(func() {
-		if err := r.stop(t); err != nil && !t.Failed() && i.stopTimeout == testbed.Patience {
-			t.Error(err)
-		}
-	})
-	return r
-}
-
-// stop ends Run and returns its error.
-func (r *running) stop(t testing.TB) error {
-	t.Helper()
-	r.end()
-	<-r.ended
-	return r.err
+	return &running{i, testbed.Run(t, i.Run)}
 }
 
 // stopIntake ends Run, which must succeed.
 func stopIntake(t testing.TB, r *running) {
 	t.Helper()
-	if err := r.stop(t); err != nil {
+	if err := r.run.Stop(t); err != nil {
 		t.Error(err)
 	}
 }
@@ -253,7 +231,7 @@ func TestIntake_RedeliveredMessageKeepsTaskID(t *testing.T) {
 	p.send(t, "shop", `{`+source+`}`)
 	first := testbed.Receive(t, ids)
 	p.intake.stopTimeout = 50 * time.Millisecond
-	if err := p.intake.stop(t); err == nil || !strings.Contains(err.Error(), "without a decision") {
+	if err := p.intake.run.Stop(t); err == nil || !strings.Contains(err.Error(), "without a decision") {
 		t.Errorf("Run: %v, want that a message has no decision", err)
 	}
 	p.start(t, &fakeBackend{})
@@ -279,7 +257,7 @@ func TestIntake_UnacknowledgedMessagesComeFirstInOrder(t *testing.T) {
 		testbed.Receive(t, taken)
 	}
 	p.intake.stopTimeout = time.Millisecond
-	if err := p.intake.stop(t); err == nil {
+	if err := p.intake.run.Stop(t); err == nil {
 		t.Error("it stopped with messages undecided")
 	}
 	for n := left; n < messages; n++ {

@@ -129,15 +129,11 @@ func TestDiscovery_StatsCountAnswersAndErrors(t *testing.T) {
 // would make.
 func second(t *testing.T, w *world, prefix string) *Service {
 	t.Helper()
-	s, err := Start(testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: prefix, Name: "second"})
+	s, err := New(testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: prefix, Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := s.Stop(testbed.Context(t)); err != nil {
-			t.Error(err)
-		}
-	})
+	testbed.Run(t, s.Run)
 	return s
 }
 

@@ -172,6 +172,7 @@ type world struct {
 	backend  *fakeBackend
 	requests *api.Service
 	service  *Service
+	run      *testbed.Running // of the service
 	nc       *nats.Conn
 }
 
@@ -179,23 +180,24 @@ func serve(t testing.TB, backend *fakeBackend) *world { return serveWith(t, back
 
 // serveWith is serve with dead letters.
 func serveWith(t testing.TB, backend *fakeBackend, letters api.DeadLetters) *world {
+	return serveOptions(t, backend, api.Options{DeadLetters: letters, StopTimeout: testbed.Patience})
+}
+
+// serveOptions is serve with options of the requests.
+func serveOptions(t testing.TB, backend *fakeBackend, o api.Options) *world {
 	t.Helper()
 	s := testbus.StartServer(t)
 	w := &world{server: s, backend: backend, nc: testbus.Connect(t, s.ClientURL())}
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
-	w.requests = api.New(backend, api.Options{LogLevel: new(slog.LevelVar), DeadLetters: letters, Logger: logger})
-	service, err := Start(testbus.Open(t, s.ClientURL()), w.requests, Options{
+	o.LogLevel, o.Logger = new(slog.LevelVar), logger
+	w.requests = api.New(backend, o)
+	service, err := New(testbus.Open(t, s.ClientURL()), w.requests, Options{
 		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: logger,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := service.Stop(testbed.Context(t)); err != nil {
-			t.Error(err)
-		}
-	})
-	w.service = service
+	w.service, w.run = service, testbed.Run(t, service.Run)
 	return w
 }
 

@@ -48,15 +48,11 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 		},
 	}
 	conn := testbus.Open(t, s.ClientURL())
-	service, err := Start(conn, api.New(backend, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	service, err := New(conn, api.New(backend, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := service.Stop(testbed.Context(t)); err != nil {
-			t.Error(err)
-		}
-	})
+	testbed.Run(t, service.Run)
 	answers := make(chan said, 2)
 	asker := testbus.Connect(t, s.ClientURL())
 	for subject, body := range map[string]string{"query.task.list": `{"limit":240}`, "query.task.get": `{"id":"a"}`} {
@@ -130,11 +126,11 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 // reports above the new limit are split after the connection was replaced.
 func TestWorkerLink_LowersItsMessagesToNewMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
-	service, err := Start(testbus.Open(t, s.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test"})
+	service, err := New(testbus.Open(t, s.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = service.Stop(testbed.Context(t)) })
+	testbed.Run(t, service.Run)
 	conn := testbus.Open(t, s.ClientURL())
 	l := link(t, conn)
 	var reports []model.Report

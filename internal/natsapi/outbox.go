@@ -14,7 +14,7 @@ const (
 	outboxTimeout = 250 * time.Millisecond
 )
 
-// outbox sends in its own goroutine, in order. A publish blocks while the socket is
+// outbox sends in the goroutine of run, in order. A publish blocks while the socket is
 // stuck, and that must not delay the dispatcher's turn for long. A turn that produces
 // messages faster than they can be sent does wait: a dropped assignment reaches its
 // worker a heartbeat interval later.
@@ -25,17 +25,15 @@ type outbox struct {
 	stuck  bool          // a put has timed out, and nothing was sent since
 	wake   chan struct{} // has an element where there may be something to send
 	room   chan struct{} // has an element where there may be room
-	done   chan struct{} // closed when all is sent after close
 }
 
 func newOutbox() *outbox {
-	o := &outbox{wake: make(chan struct{}, 1), room: make(chan struct{}, 1), done: make(chan struct{})}
-	go o.run()
-	return o
+	return &outbox{wake: make(chan struct{}, 1), room: make(chan struct{}, 1)}
 }
 
-func (o *outbox) run() {
-	defer close(o.done)
+// run sends until ctx ends; then it sends what is queued, takes nothing more, and returns.
+func (o *outbox) run(ctx context.Context) {
+	defer context.AfterFunc(ctx, o.close)()
 	var batch []func()
 	for range o.wake {
 		o.mu.Lock()
@@ -106,17 +104,10 @@ func signal(c chan struct{}) {
 	}
 }
 
-// close sends the queue and ends; calling it again is harmless. It returns ctx's error
-// when that comes first; the rest is then still being sent.
-func (o *outbox) close(ctx context.Context) error {
+// close takes nothing more, and has run send the queue and return.
+func (o *outbox) close() {
 	o.mu.Lock()
 	o.closed = true
 	o.mu.Unlock()
 	signal(o.wake)
-	select {
-	case <-o.done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

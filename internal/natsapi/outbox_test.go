@@ -11,9 +11,15 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// runOutbox runs an outbox until the end of the test.
+func runOutbox(t *testing.T) (*outbox, *testbed.Running) {
+	o := newOutbox()
+	return o, testbed.Run(t, func(ctx context.Context) error { o.run(ctx); return nil })
+}
+
 // A sender that is slower than a turn makes the turn wait: nothing is dropped.
 func TestOutbox_SlowSenderDropsNothing(t *testing.T) {
-	o := newOutbox()
+	o, sending := runOutbox(t)
 	const many = 5 * outboxSize
 	var sent atomic.Int64
 	for i := range many {
@@ -21,7 +27,7 @@ func TestOutbox_SlowSenderDropsNothing(t *testing.T) {
 			t.Fatalf("put %d was refused", i)
 		}
 	}
-	if err := o.close(testbed.Context(t)); err != nil {
+	if err := sending.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	if n := sent.Load(); n != many {
@@ -34,7 +40,7 @@ func TestOutbox_SlowSenderDropsNothing(t *testing.T) {
 
 // Several wait for maxBody at once, and what comes first is sent first.
 func TestOutbox_WaitersGetRoomInOrder(t *testing.T) {
-	o := newOutbox()
+	o, sending := runOutbox(t)
 	stuck, taken := make(chan struct{}), make(chan struct{})
 	o.put(func() { close(taken); <-stuck })
 	testbed.Receive(t, taken)
@@ -56,7 +62,7 @@ func TestOutbox_WaitersGetRoomInOrder(t *testing.T) {
 			t.Error("who waited was refused")
 		}
 	}
-	if err := o.close(context.Background()); err != nil {
+	if err := sending.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	if len(order) != outboxSize+waiters {
@@ -79,6 +85,7 @@ func TestPublisher_SkipsEventWithoutSubscriber(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := testbed.Run(t, p.Run)
 	say := func(status model.Status) { p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: status}) }
 	say(model.StatusPending) // nobody
 	for _, subject := range []string{
@@ -112,7 +119,7 @@ func TestPublisher_SkipsEventWithoutSubscriber(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := p.Close(testbed.Context(t)); err != nil {
+	if err := running.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	if asked != 7 {
@@ -136,13 +143,14 @@ func TestPublisher_WithoutInterestSkipsEventsOnly(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := testbed.Run(t, p.Run)
 	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusQueued})
 	p.Progress(&model.ProgressEvent{ID: "t1", Client: "alice"})
 	p.WorkerEvent(&model.WorkerEvent{ID: "w1", Status: model.WorkerOnline})
 	p.Assign("w1", 0, []model.Assignment{{Task: &model.Task{TaskSpec: model.TaskSpec{ID: "t1"}}}})
 	p.Drop("w1", 0, []model.Drop{{ID: "t1", Attempt: 1}})
 	p.RequestHeartbeat("w1", 0)
-	if err := p.Close(testbed.Context(t)); err != nil {
+	if err := running.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"assign", "drop", "assign"} {

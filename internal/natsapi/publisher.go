@@ -29,7 +29,7 @@ type Publisher struct {
 	logger      *slog.Logger
 }
 
-// NewPublisher makes a publisher for the prefix; end it with Close. hasInterest reports
+// NewPublisher makes a publisher for the prefix; Run sends. hasInterest reports
 // whether a subject has a subscription, as HasInterest of the embedded server does: an
 // event without a subscriber is not encoded, which saves 6% of the cost of a task. If
 // it is nil, as with an external server, every event is sent.
@@ -48,12 +48,10 @@ func NewPublisher(conn *bus.Connection, prefix string, hasInterest func(subject 
 // the connection fails. Call it before the first event; f must not block.
 func (p *Publisher) OnEventDropped(f func()) { p.onDropped = f }
 
-// Close sends the queued messages. It returns ctx's error when that comes first. The
-// connection stays open; messages after Close are lost.
-func (p *Publisher) Close(ctx context.Context) error {
-	if err := p.outbox.close(ctx); err != nil {
-		return fmt.Errorf("closing the publisher: %w", err)
-	}
+// Run sends until ctx ends, then sends what is queued, and returns nil. The connection
+// stays open; later messages are lost.
+func (p *Publisher) Run(ctx context.Context) error {
+	p.outbox.run(ctx)
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -13,6 +14,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
@@ -42,6 +44,7 @@ const (
 	pendingMsgs  = 65_536 // of one endpoint's subscription
 	pendingBytes = 64 << 20
 	startFlush   = 10 * time.Second // for the server to learn of the endpoints
+	stopTimeout  = 5 * time.Second  // limits the end of Run
 )
 
 // Options are the name and metadata of the service.
@@ -67,9 +70,9 @@ type Service struct {
 	unansweredErrors *logthrottle.Logger // errors of messages without a reply subject
 }
 
-// Start serves the endpoints on the connection, and on each connection that replaces
-// it. Stop ends requests too: other transports must stop before.
-func Start(conn *bus.Connection, requests *api.Service, o Options) (*Service, error) {
+// New subscribes to the endpoints on the connection, and on each connection that replaces
+// it. Requests are answered by Run, which must be called.
+func New(conn *bus.Connection, requests *api.Service, o Options) (*Service, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
@@ -80,9 +83,8 @@ func Start(conn *bus.Connection, requests *api.Service, o Options) (*Service, er
 		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger),
 	}
 	if err := s.listen(o); err != nil {
-		stop, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", ServiceName, err), s.Stop(stop))
+		s.attachment.Detach()
+		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", ServiceName, err), s.discovery.stop())
 	}
 	return s, nil
 }
@@ -134,21 +136,34 @@ func schemas(e api.Endpoint) map[string]string {
 	return map[string]string{metaRequest: request, metaResponse: answer}
 }
 
-// Stop accepts no more requests, stops the service that answers them, and returns when
-// the accepted ones are answered, or ctx's error. The connection stays open. The backend
-// must run until Stop returns.
-func (s *Service) Stop(ctx context.Context) error {
-	var errs []error
-	if s.discovery != nil {
-		s.attachment.Detach()
-		errs = append(errs, s.discovery.stop())
-		// The server has removed the subscriptions now, and all that it sent before is
-		// here. A connection that is down has nothing to wait for.
-		if nc := s.conn.Current(); nc.IsConnected() {
-			errs = append(errs, nc.FlushWithContext(ctx))
-		}
+// Run answers requests, and runs the service of requests for all transports, until ctx
+// ends: other transports must stop before. Then it accepts no more, and returns when the
+// accepted ones are answered, or an error after 5 s. The connection stays open. The
+// backend must run until Run returns.
+func (s *Service) Run(ctx context.Context) error {
+	requests, stopRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopRequests()
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
+	var sender sync.WaitGroup
+	sender.Go(func() { s.outbox.run(sending) })
+	answered := make(chan error, 1)
+	go func() { answered <- s.requests.Run(requests) }()
+
+	<-ctx.Done()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	s.attachment.Detach()
+	errs := []error{s.discovery.stop()}
+	// The server has removed the subscriptions now, and all that it sent before is here. A
+	// connection that is down has nothing to wait for.
+	if nc := s.conn.Current(); nc.IsConnected() {
+		errs = append(errs, nc.FlushWithContext(stop))
 	}
-	errs = append(errs, s.requests.Stop(ctx), s.outbox.close(ctx))
+	stopRequests()
+	errs = append(errs, <-answered)
+	stopSending()
+	errs = append(errs, goroutine.Wait(stop, &sender, "answers that are not sent"))
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
 	}

@@ -461,7 +461,7 @@ func TestCheckSingleton_RefusesSecondDispatcher(t *testing.T) {
 	if err := CheckSingleton(testbed.Context(t), w.nc, "other.v1"); err != nil {
 		t.Errorf("on another prefix: %v", err)
 	}
-	if err := w.service.Stop(testbed.Context(t)); err != nil {
+	if err := w.run.Stop(t); err != nil {
 		t.Fatal(err)
 	}
 	if err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix); err != nil {

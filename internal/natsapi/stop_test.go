@@ -1,7 +1,6 @@
 package natsapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
@@ -20,9 +20,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// TestServiceStop_AnswersAcceptedRequests checks that a stop waits for the answers of
+// TestServiceRun_AnswersAcceptedRequests checks that a stop waits for the answers of
 // accepted requests.
-func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
+func TestServiceRun_AnswersAcceptedRequests(t *testing.T) {
 	inbox := make(chan func([]engine.Answer), 100)
 	var ops atomic.Pointer[[]engine.Event]
 	w := serve(t, &fakeBackend{do: func(o []engine.Event, done func([]engine.Answer)) *model.Error {
@@ -47,7 +47,7 @@ func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 		waiting[i] = testbed.Receive(t, inbox)
 	}
 	stopped := make(chan error, 1)
-	go func() { stopped <- w.service.Stop(testbed.Context(t)) }()
+	go func() { stopped <- w.run.Stop(t) }()
 	testbed.Eventually(t, "nobody serves any more", func() bool {
 		_, err := w.nc.Request(wire.DefaultPrefix+".req.query.status", nil, time.Second)
 		return errors.Is(err, nats.ErrNoResponders)
@@ -68,27 +68,23 @@ func TestServiceStop_AnswersAcceptedRequests(t *testing.T) {
 	if err := testbed.Receive(t, stopped); err != nil {
 		t.Error(err)
 	}
-	if err := w.service.Stop(testbed.Context(t)); err != nil {
-		t.Errorf("stopping again: %v", err)
-	}
 	nc := testbus.Connect(t, w.server.ClientURL())
 	if err := bus.Drain(testbed.Context(t), nc); err != nil || !nc.IsClosed() {
 		t.Errorf("draining: %v, closed %v", err, nc.IsClosed())
 	}
 }
 
-// TestServiceStop_EndsWithContext checks that a stop ends with its context while a
-// request has no answer.
-func TestServiceStop_EndsWithContext(t *testing.T) {
+// TestServiceRun_EndsInTimeWithoutAnswer checks that a stop ends in time while a request
+// has no answer.
+func TestServiceRun_EndsInTimeWithoutAnswer(t *testing.T) {
 	done := make(chan func([]engine.Answer), 1)
-	w := serve(t, &fakeBackend{do: func(_ []engine.Event, d func([]engine.Answer)) *model.Error { done <- d; return nil }})
+	w := serveOptions(t, &fakeBackend{do: func(_ []engine.Event, d func([]engine.Answer)) *model.Error { done <- d; return nil }},
+		api.Options{StopTimeout: 50 * time.Millisecond})
 	if err := w.nc.Publish(wire.DefaultPrefix+".req.task.alice.cancel", []byte(`{"id":"a"}`)); err != nil {
 		t.Fatal(err)
 	}
 	answer := testbed.Receive(t, done)
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
-	defer cancel()
-	if err := w.service.Stop(ctx); err == nil || !strings.Contains(err.Error(), "not answered") {
+	if err := w.run.Stop(t); err == nil || !strings.Contains(err.Error(), "not answered") {
 		t.Errorf("got %v, want that a request is not answered", err)
 	}
 	answer(nil) // late, and harmless

@@ -1,7 +1,6 @@
 package natsapi
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -111,21 +110,19 @@ func codeOf(e *model.Error) model.Code {
 	return e.Code
 }
 
-// publisherFor makes a publisher that is closed with the test.
-func publisherFor(t testing.TB, conn *bus.Connection) *Publisher {
+// publisherFor runs a publisher until the end of the test.
+func publisherFor(t testing.TB, conn *bus.Connection) *runningPublisher {
 	t.Helper()
 	p, err := NewPublisher(conn, wire.DefaultPrefix, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), testbed.Patience)
-		defer cancel()
-		if err := p.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	return p
+	return &runningPublisher{p, testbed.Run(t, p.Run)}
+}
+
+type runningPublisher struct {
+	*Publisher
+	run *testbed.Running
 }
 
 // TestPublisher_EventsReachTheirClientOnly checks that a client receives the events of
@@ -179,7 +176,7 @@ func TestPublisher_EventsReachTheirClientOnly(t *testing.T) {
 	}
 	stop()
 	p.TaskEvent(&model.TaskEvent{ID: "t1", Client: "alice", Status: model.StatusFailed})
-	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
+	if err := errors.Join(p.run.Stop(t), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	if len(events) != 0 {
@@ -197,6 +194,7 @@ func TestPublisher_StuckConnectionBlocksOnceThenDrops(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running := testbed.Run(t, p.Run)
 	stuck := make(chan struct{})
 	taken := make(chan struct{})
 	if !p.outbox.put(func() { close(taken); <-stuck }) { // as a socket without a reader
@@ -213,13 +211,8 @@ func TestPublisher_StuckConnectionBlocksOnceThenDrops(t *testing.T) {
 	if !strings.Contains(log.String(), "dropped") {
 		t.Errorf("the log says nothing: %q", log)
 	}
-	short, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
-	defer cancel()
-	if err := p.Close(short); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("closing while it is stuck: %v", err)
-	}
 	close(stuck)
-	if err := p.Close(testbed.Context(t)); err != nil {
+	if err := running.Stop(t); err != nil {
 		t.Error(err)
 	}
 	p.Progress(&model.ProgressEvent{}) // after the end: harmless
@@ -347,7 +340,7 @@ func TestPublisher_SplitsCommandsIntoMessages(t *testing.T) {
 	}
 	stop()
 	p.Drop("w1", 0, []model.Drop{{ID: "t4", Attempt: 1}})
-	if err := errors.Join(p.Close(testbed.Context(t)), nc.Flush()); err != nil {
+	if err := errors.Join(p.run.Stop(t), nc.Flush()); err != nil {
 		t.Fatal(err)
 	}
 	if len(dropped) != 0 {

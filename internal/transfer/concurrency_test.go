@@ -53,7 +53,7 @@ func newSlowTransfers(t *testing.T) (*Sessions, *slowTransfers) {
 	s := &slowTransfers{memoryTransfers: memoryTransfers{Store: memory.New()}, asked: make(chan struct{}, 64), ready: make(chan struct{})}
 	x := NewSessions(s, 0, slog.New(slog.DiscardHandler))
 	x.registry.replaceAfter = time.Hour
-	runUntilEnd(t, x)
+	testbed.Run(t, x.Run)
 	return x, s
 }
 

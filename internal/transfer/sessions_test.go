@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
@@ -40,22 +41,8 @@ func newMemoryTransfers(t *testing.T, gone time.Duration) (*Sessions, *memoryTra
 	m, log := &memoryTransfers{Store: memory.New()}, new(bytes.Buffer)
 	x := NewSessions(m, 0, slog.New(slog.NewTextHandler(log, nil)))
 	x.registry.replaceAfter = gone
-	runUntilEnd(t, x)
+	testbed.Run(t, x.Run)
 	return x, m, log
-}
-
-// runUntilEnd runs the sessions until the end of the test.
-func runUntilEnd(t *testing.T, x *Sessions) {
-	t.Helper()
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- x.Run(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
 }
 
 // sessionOf returns the session with that id, or nil.

@@ -10,7 +10,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/intake"
 )
 
-// Options converts the configuration for [intake.EnsureStreams] and [intake.Start].
+// Options converts the configuration for [intake.EnsureStreams] and [intake.New].
 func Options(c *config.Dispatcher) intake.StreamOptions {
 	return intake.StreamOptions{
 		Prefix: c.NATS.Prefix, Replicas: c.NATS.Replicas,

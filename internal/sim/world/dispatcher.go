@@ -58,7 +58,7 @@ func (d *dispatcher) start() {
 		Logger: slog.New(&logger{d}),
 	}, d.clock)
 	w.trace("%s: starts", d.name)
-	d.run(func() { d.stepper.Start(d.store.ctx) })
+	d.run(func() { d.stepper.Load(d.store.ctx) })
 	d.tick(d.generation)
 }
 
