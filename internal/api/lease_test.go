@@ -32,7 +32,7 @@ func TestService_AnswerAfterTheLeaseIsRefused(t *testing.T) {
 		if r := testbed.Receive(t, via); (r.Err == nil) != held || !held && r.Err != wire.ErrNotLeader {
 			t.Errorf("held %v: the answer is %+v", held, r)
 		}
-		if err := s.Stop(testbed.Context(t)); err != nil {
+		if err := testbed.Run(t, s.Run).Stop(t); err != nil {
 			t.Error(err)
 		}
 	}

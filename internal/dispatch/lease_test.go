@@ -57,7 +57,7 @@ func TestLease_NothingLeavesAfterItsEnd(t *testing.T) {
 			lease.looks.Store(1000)
 			f.useLease(lease)
 			s := &Stepper{&loop{Dispatcher: f.Dispatcher}}
-			s.Start(t.Context())
+			s.Load(t.Context())
 			beat, status := f.send(heartbeat(1)), make(chan []engine.Answer, 1)
 			s.Step(t.Context())
 			f.wait(beat)
@@ -123,7 +123,7 @@ func TestLease_EndDuringLoadLeavesNoEngine(t *testing.T) {
 	f := newFixture(t, newStore(), nil)
 	f.useLease(&endingLease{})
 	s := &Stepper{&loop{Dispatcher: f.Dispatcher}}
-	s.Start(t.Context())
+	s.Load(t.Context())
 	if _, ok := s.Query(engine.QueryStatus{}); ok || f.Ready() || s.loop.modes.reason().Code != model.CodeUnavailable {
 		t.Error("the engine was loaded")
 	}
