@@ -223,6 +223,17 @@ func TestHTTP_ForbiddenActsRefused(t *testing.T) {
 		"the proxy's header, empty":           {with(status, "X-User", ""), 400},
 		"a folder of the dashboard":           {request{"olga", "GET", "/js/", "", nil}, 404},
 		"a path out of the dashboard":         {request{"olga", "GET", "/js/../../go.mod", "", nil}, 404},
+		"a bulk body with two objects":        {post("olga", "bulk", `{"verb":"cancel","filter":{"client":"none"}}{}`), 400},
+		"a bulk body of 100 kB":               {post("olga", "bulk", `{"verb":"`+strings.Repeat("x", 100_000)+`"}`), 413},
+		"a bulk filter with a bad name":       {post("olga", "bulk", `{"verb":"cancel","filter":{"client":"a b"}}`), 400},
+		"a bulk body that is nested":          {post("olga", "bulk", strings.Repeat(`{"filter":`, 5000)), 400},
+		"a cursor that no page gave":          {post("olga", "query/task/list", `{"cursor":"-1"}`), 400},
+		"a cursor beyond all numbers":         {post("olga", "query/task/list", `{"cursor":"99999999999999999999"}`), 400},
+		"a cursor of workers with spaces":     {post("olga", "query/worker/list", `{"cursor":"a b"}`), 400},
+		"a HEAD that would hold a stream":     {request{"otto", "HEAD", "/api/v1/events", "", nil}, 405},
+		"a POST to the dashboard":             {request{"olga", "POST", "/index.html", "", nil}, 405},
+		"a query that is malformed":           {post("olga", "task/get?client=shop;x", id), 400},
+		"events of a malformed client":        {request{"otto", "GET", "/api/v1/events?client=%zz", "", nil}, 400},
 		"a body of 2 MiB":                     {post("shop", "task/get", strings.Repeat(" ", 2<<20)), 413},
 	} {
 		got, header, body := f.send(t, c.request)
@@ -368,7 +379,10 @@ func TestBulk_ActsOnWholeFilter(t *testing.T) {
 		}
 	}
 	status, _, body := f.send(t, request{"olga", "POST", "/api/v1/bulk", `{"verb":"cancel","filter":{"client":"shop"}}`, nil})
-	var begun struct{ Bulk string }
+	var begun struct {
+		Bulk    string
+		Matched int64
+	}
 	if err := json.Unmarshal([]byte(body), &begun); status != 202 || err != nil || begun.Bulk == "" {
 		t.Fatalf("%d %s", status, body)
 	}
@@ -387,7 +401,19 @@ func TestBulk_ActsOnWholeFilter(t *testing.T) {
 	if _, _, body := f.send(t, request{"olga", "GET", "/api/v1/bulk/unknown", "", nil}); !strings.Contains(body, `"state":"lost"`) {
 		t.Errorf("an unknown job is %s", body)
 	}
-	if _, _, body := f.send(t, request{"bank", "GET", "/api/v1/bulk/" + begun.Bulk, "", nil}); !strings.Contains(body, `"state":"lost"`) {
+	if begun.Matched != 1000 {
+		t.Errorf("the job of one client matches %d tasks", begun.Matched)
+	}
+	// What a client learns is about its own tasks.
+	if status, _, body := f.send(t, request{"bank", "POST", "/api/v1/bulk", `{"verb":"pause","filter":{}}`, nil}); status != 202 || !strings.Contains(body, `"matched":1000`) {
+		t.Errorf("a client's job over all: %d %s", status, body)
+	} else if err := json.Unmarshal([]byte(body), &begun); err != nil {
+		t.Fatal(err)
+	}
+	if status, _, body := f.send(t, request{"otto", "DELETE", "/api/v1/bulk/" + begun.Bulk, "", nil}); status != 403 {
+		t.Errorf("an observer stops a client's job: %d %s", status, body)
+	}
+	if _, _, body := f.send(t, request{"shop", "GET", "/api/v1/bulk/" + begun.Bulk, "", nil}); !strings.Contains(body, `"state":"lost"`) {
 		t.Errorf("another's job is shown: %s", body)
 	}
 }
@@ -408,6 +434,21 @@ func TestHTTP_SlowAndFailingOnesAreBounded(t *testing.T) {
 	}
 	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
 		t.Fatal(err)
+	}
+	// A body that ends early is refused, not taken for an empty one that succeeds.
+	half, err := net.Dial("tcp", f.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer half.Close()
+	if _, err := io.WriteString(half, "POST /api/v1/task/submit HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer tok-operator\r\nContent-Length: 100\r\n\r\n{\"url\""); err != nil {
+		t.Fatal(err)
+	}
+	if err := half.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	if first, err := bufio.NewReader(half).ReadString('\n'); err != nil || !strings.HasPrefix(first, "HTTP/1.1 400") {
+		t.Errorf("half a body is answered %q, %v", first, err)
 	}
 	if rest, err := io.ReadAll(conn); err != nil || bytes.HasPrefix(rest, []byte("HTTP/1.1 200")) {
 		t.Errorf("the slow request ends with %q, %v", rest, err)

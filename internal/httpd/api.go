@@ -58,8 +58,9 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint)
 	case errors.As(err, &tooLarge):
 		writeError(w, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", room))
 		return
-	case err != nil:
-		return // the connection is gone
+	case err != nil: // it ended early or came too slowly: without an answer it would be 200
+		writeError(w, model.Errorf(model.CodeInvalid, "the body is not complete"))
+		return
 	}
 	reply, refused := s.ask(r.Context(), e, from, body, r.Header.Get("Traceparent"))
 	if refused != nil {

@@ -81,21 +81,30 @@ func newAuthenticator(a Auth) (*authenticator, error) {
 			return nil, keyError("http.tokens_file", err)
 		}
 	}
-	// A name that does not exist costs as much as a wrong password.
-	if s.unused, err = bcrypt.GenerateFromPassword([]byte("nobody"), bcrypt.DefaultCost); err != nil {
-		return nil, err
-	}
+	s.unused = costliest(s.users)
 	return s, nil
+}
+
+// costliest returns the hash of a user that takes the longest to compare: with it a name
+// that does not exist takes as long as a wrong password.
+func costliest(users map[string]user) (hash []byte) {
+	most := 0
+	for _, u := range users {
+		if cost, err := bcrypt.Cost(u.hash); err == nil && cost > most {
+			most, hash = cost, u.hash
+		}
+	}
+	return hash
 }
 
 // identify returns who sends the request, or the error to answer.
 func (s *authenticator) identify(r *http.Request) (identity, *model.Error) {
 	if s.TrustedHeader != "" {
-		if name := r.Header.Get(s.TrustedHeader); name != "" || len(r.Header.Values(s.TrustedHeader)) > 0 {
-			return s.trust(r, name)
+		if names := r.Header.Values(s.TrustedHeader); len(names) > 0 {
+			return s.trust(r, names)
 		}
 	}
-	if token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok && len(s.tokens) > 0 {
+	if scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") && len(s.tokens) > 0 {
 		return s.bearer(r, token)
 	}
 	if name, password, ok := r.BasicAuth(); ok && len(s.users) > 0 {
@@ -117,14 +126,18 @@ var (
 	errTooOften = model.Errorf(model.CodeTooMany, "too many failed logins from this address: try again in a minute")
 )
 
-// trust takes the name that a trusted proxy gives.
-func (s *authenticator) trust(r *http.Request, name string) (identity, *model.Error) {
+// trust takes the name that a trusted proxy gives. A second name would be that of the
+// client, which the proxy has passed on instead of replacing it.
+func (s *authenticator) trust(r *http.Request, names []string) (identity, *model.Error) {
 	if !s.isProxy(r.RemoteAddr) {
 		return identity{}, model.Errorf(model.CodeInvalid, "the header %s is for the proxies of http.trusted_proxies", s.TrustedHeader)
 	}
-	u, known := s.users[name]
+	if len(names) > 1 {
+		return identity{}, model.Errorf(model.CodeInvalid, "the header %s is there %d times: the proxy must replace what a client sends", s.TrustedHeader, len(names))
+	}
+	u, known := s.users[names[0]]
 	if !known {
-		return identity{}, model.Errorf(model.CodeForbidden, "the user %.64q of the proxy is not in http.users_file", name)
+		return identity{}, model.Errorf(model.CodeForbidden, "the user %.64q of the proxy is not in http.users_file", names[0])
 	}
 	return u.identity, nil
 }
@@ -145,8 +158,12 @@ func ClientAddress(r *http.Request, proxies []netip.Prefix) string {
 		lines := r.Header.Values("X-Forwarded-For")
 		if len(lines) > 0 {
 			hops := strings.Split(lines[len(lines)-1], ",")
-			if last, err := netip.ParseAddr(strings.TrimSpace(hops[len(hops)-1])); err == nil {
-				return last.String()
+			last := strings.TrimSpace(hops[len(hops)-1])
+			if ip, err := netip.ParseAddr(last); err == nil {
+				return ip.String()
+			}
+			if ip, err := netip.ParseAddrPort(last); err == nil { // some proxies add the port
+				return ip.Addr().String()
 			}
 		}
 	}
@@ -218,14 +235,14 @@ func (s *authenticator) remember(key [sha256.Size]byte, id identity) {
 func (s *authenticator) mayTry(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.failures[ClientAddress(r, s.TrustedProxies)]
+	f := s.failures[failureKey(ClientAddress(r, s.TrustedProxies))]
 	return f.count < maxFailures || s.now().Sub(f.since) > failureWindow
 }
 
 func (s *authenticator) failed(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	host, now := ClientAddress(r, s.TrustedProxies), s.now()
+	host, now := failureKey(ClientAddress(r, s.TrustedProxies)), s.now()
 	f, known := s.failures[host]
 	if now.Sub(f.since) > failureWindow {
 		f = failures{since: now}
@@ -235,6 +252,20 @@ func (s *authenticator) failed(r *http.Request) {
 	}
 	f.count++
 	s.failures[host] = f
+}
+
+// failureKey is what failed logins are counted by: an address, of IPv6 its network, since
+// a machine there has 2^64 addresses.
+func failureKey(host string) string {
+	ip, err := netip.ParseAddr(host)
+	if err != nil || ip.Unmap().Is4() {
+		return host
+	}
+	network, err := ip.WithZone("").Prefix(64)
+	if err != nil {
+		return host
+	}
+	return network.String()
 }
 
 func hostOf(address string) string {

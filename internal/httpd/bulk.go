@@ -4,7 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
+	"errors"
+	"io"
 	"net/http"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -15,12 +18,13 @@ import (
 )
 
 const (
-	maxBulk     = 4                // jobs that run at once, one of each client
-	keptBulk    = 100              // ended jobs that are remembered
-	bulkPage    = model.MaxBatch   // tasks of one step
-	maxBulkBody = 64 << 10         // bytes
-	bulkRetry   = time.Second      // after a refusal for overload
-	bulkGiveUp  = 10 * time.Minute // of refusals in a row
+	maxBulk         = 4                // jobs that run at once, one of each client
+	keptBulk        = 100              // ended jobs that are remembered
+	bulkPage        = model.MaxBatch   // tasks of one step
+	maxCountedPages = 10               // pages that are read before a job, to know how much it has to do
+	maxBulkBody     = 64 << 10         // bytes
+	bulkRetry       = time.Second      // after a refusal for overload
+	bulkGiveUp      = 10 * time.Minute // of refusals in a row
 )
 
 // bulkVerbs are the verbs that a job may have.
@@ -79,47 +83,63 @@ type bulkJobs struct {
 	wait sync.WaitGroup
 }
 
-// startBulk answers POST /api/v1/bulk.
-func (s *Server) startBulk(w http.ResponseWriter, r *http.Request) {
-	var body struct {
-		Verb   string          `json:"verb"`
-		Filter model.ListQuery `json:"filter"`
-	}
+// bulkRequest is the body of POST /api/v1/bulk.
+type bulkRequest struct {
+	Verb   string          `json:"verb"`
+	Filter model.ListQuery `json:"filter"`
+}
+
+func readBulk(w http.ResponseWriter, r *http.Request) (*bulkRequest, *model.Error) {
+	var body bulkRequest
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBulkBody))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&body); err != nil {
-		writeError(w, model.Errorf(model.CodeInvalid, "body: %v", err))
-		return
+	err := decoder.Decode(&body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", maxBulkBody)
+	case err != nil:
+		return nil, model.Errorf(model.CodeInvalid, "body: %v", err)
+	case decoder.Decode(&struct{}{}) != io.EOF:
+		return nil, model.Errorf(model.CodeInvalid, "body: something follows the object")
 	}
-	job, refused := s.bulk.start(identityOf(r), body.Verb, body.Filter)
+	return &body, nil
+}
+
+// startBulk answers POST /api/v1/bulk.
+func (s *Server) startBulk(w http.ResponseWriter, r *http.Request) {
+	owner := identityOf(r)
+	body, refused := readBulk(w, r)
+	if refused == nil {
+		refused = s.bulk.mayStart(owner)
+	}
 	if refused != nil {
 		writeError(w, refused)
 		return
 	}
-	writeJSON(w, http.StatusAccepted, wire.MustEncode(map[string]any{"bulk": job.id, "matched": s.matched(r.Context(), &body.Filter)}))
+	filter, refused := bulkFilter(owner, body.Verb, body.Filter)
+	if refused != nil {
+		writeError(w, refused)
+		return
+	}
+	// Before the job changes what matches. A filter by status alone is counted in memory.
+	var matched int64
+	if statusOnly := (model.ListQuery{Status: body.Filter.Status}); filter.Client == "" && reflect.DeepEqual(body.Filter, statusOnly) {
+		matched = s.countByStatus(r.Context(), body.Filter.Status)
+	} else {
+		matched = s.countByPages(r.Context(), *filter)
+	}
+	job, refused := s.bulk.start(owner, body.Verb, filter)
+	if refused != nil {
+		writeError(w, refused)
+		return
+	}
+	writeJSON(w, http.StatusAccepted, wire.MustEncode(map[string]any{"bulk": job.id, "matched": matched}))
 }
 
-// matched is how many tasks the filter finds where that is known without a scan: by
-// status alone, of all clients. Otherwise it is -1, and the job counts what it examines.
-func (s *Server) matched(ctx context.Context, f *model.ListQuery) int64 {
-	if f.Client != "" || f.WorkerID != "" || f.Priority != 0 || f.Text != "" || len(f.Labels) > 0 || f.Since != 0 || f.Until != 0 {
-		return -1
-	}
-	status, err := s.options.Status(ctx)
-	if err != nil {
-		return -1
-	}
-	var n int64
-	for _, one := range model.Statuses {
-		if len(f.Status) == 0 || slices.Contains(f.Status, one) {
-			n += status.TasksByStatus[one]
-		}
-	}
-	return n
-}
-
-// start checks a job and begins it.
-func (b *bulkJobs) start(owner identity, verb string, filter model.ListQuery) (*bulkJob, *model.Error) {
+// bulkFilter checks a job and returns the filter with the rights of its owner, for the
+// tasks that exist now: later ones are not touched.
+func bulkFilter(owner identity, verb string, filter model.ListQuery) (*model.ListQuery, *model.Error) {
 	switch {
 	case !slices.Contains(bulkVerbs, verb):
 		return nil, model.Errorf(model.CodeInvalid, "verb: %.40q is not one of cancel, pause, resume, retry, delete", verb)
@@ -132,7 +152,6 @@ func (b *bulkJobs) start(owner identity, verb string, filter model.ListQuery) (*
 	case owner.role == RoleClient:
 		filter.Client = owner.client
 	}
-	// Tasks that existed at its start: later ones are not touched.
 	now := model.TimeOf(time.Now()) + 1
 	if filter.Until == 0 || filter.Until > now {
 		filter.Until = now
@@ -141,22 +160,75 @@ func (b *bulkJobs) start(owner identity, verb string, filter model.ListQuery) (*
 	if err := filter.Validate(); err != nil {
 		return nil, model.AsError(err)
 	}
+	return &filter, nil
+}
+
+// countByPages returns how many tasks the filter finds, or -1 if finding out would take
+// more than a few pages.
+func (s *Server) countByPages(ctx context.Context, filter model.ListQuery) int64 {
+	n := int64(0)
+	for range maxCountedPages {
+		page, err := s.options.Tasks(ctx, &filter)
+		if err != nil {
+			break
+		}
+		if n += int64(len(page.Tasks)); page.Next == "" {
+			return n
+		}
+		filter.Cursor = page.Next
+	}
+	return -1
+}
+
+// countByStatus returns how many tasks have one of the statuses, or any if there are none
+// of these.
+func (s *Server) countByStatus(ctx context.Context, statuses []model.Status) int64 {
+	status, err := s.options.Status(ctx)
+	if err != nil {
+		return -1
+	}
+	var n int64
+	for _, one := range model.Statuses {
+		if len(statuses) == 0 || slices.Contains(statuses, one) {
+			n += status.TasksByStatus[one]
+		}
+	}
+	return n
+}
+
+// mayStart refuses a job of the owner while too many run.
+func (b *bulkJobs) mayStart(owner identity) *model.Error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	return b.full(owner)
+}
+
+// full is mayStart for callers that hold the lock.
+func (b *bulkJobs) full(owner identity) *model.Error {
 	running := 0
 	for _, other := range b.byID {
 		if other.status().State != bulkRunning {
 			continue
 		}
 		if running++; owner.role == RoleClient && other.owner.client == owner.client {
-			return nil, model.Errorf(model.CodeTooMany, "a bulk job of the client %s runs already: %s", owner.client, other.id)
+			return model.Errorf(model.CodeTooMany, "a bulk job of the client %s runs already: %s", owner.client, other.id)
 		}
 	}
 	if running >= maxBulk {
-		return nil, model.Errorf(model.CodeTooMany, "%d bulk jobs run already: try again when one has ended", running)
+		return model.Errorf(model.CodeTooMany, "%d bulk jobs run already: try again when one has ended", running)
+	}
+	return nil
+}
+
+// start begins a job with a filter of bulkFilter.
+func (b *bulkJobs) start(owner identity, verb string, filter *model.ListQuery) (*bulkJob, *model.Error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if refused := b.full(owner); refused != nil {
+		return nil, refused
 	}
 	ctx, stop := context.WithCancel(b.ctx)
-	job := &bulkJob{id: rand.Text(), verb: verb, owner: owner, filter: filter, stop: stop, state: bulkRunning}
+	job := &bulkJob{id: rand.Text(), verb: verb, owner: owner, filter: *filter, stop: stop, state: bulkRunning}
 	b.byID[job.id] = job
 	b.wait.Go(func() {
 		job.run(ctx, b.server)
@@ -202,8 +274,8 @@ func (s *Server) stopBulk(w http.ResponseWriter, r *http.Request) {
 		writeError(w, model.Errorf(model.CodeNotFound, "no bulk job %.64q runs here", r.PathValue("id")))
 		return
 	}
-	if job.owner.role == RoleOperator && identityOf(r).role == RoleObserver {
-		writeError(w, errRole(identityOf(r)))
+	if id := identityOf(r); id.role == RoleObserver {
+		writeError(w, errRole(id))
 		return
 	}
 	job.stop()

@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -60,6 +61,7 @@ func (s *Server) isKnownHost(header string) bool {
 func (s *Server) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, err := s.auth.identify(r)
+		_, malformed := url.ParseQuery(r.URL.RawQuery)
 		switch {
 		case err != nil && err.Code == codeUnauthorized:
 			w.Header().Set("WWW-Authenticate", `Basic realm="aria"`)
@@ -69,6 +71,8 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 		case id.role == RoleNone || id.role == "":
 			writeError(w, model.Errorf(model.CodeForbidden,
 				"nobody may use this yet: set http.users_file, or http.open_role for everyone on this machine"))
+		case malformed != nil: // a parameter that is left out would mean "any"
+			writeError(w, model.Errorf(model.CodeInvalid, "the query of the address: %.200v", malformed))
 		default:
 			next.ServeHTTP(w, withIdentity(r, id))
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/pprof"
+	"path"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
@@ -100,6 +101,8 @@ func (s *Server) underBasePath(next http.Handler) http.Handler {
 	below := http.StripPrefix(base, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
+		case path.Clean(r.URL.Path) != strings.TrimSuffix(r.URL.Path, "/"):
+			notFound(w, r) // the router would redirect to a path without the base path
 		case strings.HasPrefix(r.URL.Path, base+"/"):
 			below.ServeHTTP(w, r)
 		case r.URL.Path == base:
@@ -131,6 +134,7 @@ func writeStatusError(w http.ResponseWriter, status int, err *model.Error) {
 // answer is lost, as it would be on any connection.
 func writeJSON(w http.ResponseWriter, status int, body []byte) {
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store") // it is for who asked, now
 	w.WriteHeader(status)
 	_, _ = w.Write(body) //nolint:gosec // JSON by its type, never HTML
 }
