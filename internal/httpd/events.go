@@ -21,6 +21,10 @@ var kinds = []string{"task", "progress", "worker"}
 
 // events serves Server-Sent Events until the browser goes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet { // HEAD would hold a stream without events
+		wrongMethod(http.MethodGet)(w, r)
+		return
+	}
 	want, refused := interestOf(r)
 	if refused != nil {
 		writeError(w, refused)
@@ -28,6 +32,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 	leave, refused := s.streams.enter(identityOf(r), hostOf(r.RemoteAddr))
 	if refused != nil {
+		w.Header().Set("Connection", "close") // or it would stay, idle
 		writeError(w, refused)
 		return
 	}
@@ -41,6 +46,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	h.Set("X-Accel-Buffering", "no") // nginx passes it on at once
 	w.WriteHeader(http.StatusOK)
 	out.write(": connected\n\n") // so that the headers leave at once
+	for len(in.missed) > 0 && out.err == nil {
+		n := min(len(in.missed), streamQueue)
+		out.send(s.options.Hub, in.missed[:n]...)
+		in.missed = in.missed[n:]
+	}
 	tick := time.NewTicker(keepAlive)
 	defer tick.Stop()
 	for out.err == nil {
@@ -52,7 +62,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		case <-in.lost:
 			return
 		case e := <-in.queue:
-			out.write("id: " + s.options.Hub.name(&e) + "\nevent: " + e.kind + "\ndata: " + string(e.data) + "\n\n")
+			batch := []*event{e}
+			for range len(in.queue) { // this is the only reader
+				batch = append(batch, <-in.queue)
+			}
+			out.send(s.options.Hub, batch...)
 		case <-tick.C:
 			out.write(": \n\n")
 		}
@@ -73,6 +87,15 @@ func (o *streamWriter) write(text string) {
 	if _, o.err = o.w.Write([]byte(text)); o.err == nil {
 		o.err = o.control.Flush()
 	}
+}
+
+// send writes events, all at once.
+func (o *streamWriter) send(h *Hub, events ...*event) {
+	var text strings.Builder
+	for _, e := range events {
+		text.WriteString(h.text(e))
+	}
+	o.write(text.String())
 }
 
 // interestOf reads the filters, within the rights of who asks.

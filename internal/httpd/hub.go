@@ -15,12 +15,13 @@ const (
 	ringSize      = 4096                   // events that a stream can catch up with
 	streamQueue   = 512                    // events that wait for one stream; then it is closed, and its browser asks again
 	progressEvery = 500 * time.Millisecond // of one task on one stream
+	maxProgress   = 500                    // progress events in such a time on one stream; more are discarded
 	maxTaskTimes  = 10_000                 // tasks whose last progress a stream remembers
 )
 
 // event is one event of the dispatcher.
 type event struct {
-	seq    uint64 // rises by one
+	seq    uint64 // rises by one; 0 for progress, which nobody catches up with
 	kind   string // task, progress or worker
 	client string // empty for kind worker
 	id     string // of the task or worker
@@ -44,17 +45,19 @@ type Hub struct {
 	mu      sync.Mutex
 	epoch   string // of this process: numbers of another one mean nothing
 	last    uint64
-	ring    []event // the newest, oldest first; filled while there are or were streams
+	ring    []*event // the newest, that of seq at seq % ringSize; nil until the first stream
 	streams map[*stream]struct{}
-	used    bool
 }
 
 // stream is one connection.
 type stream struct {
 	interest
-	queue    chan event
+	missed   []*event // since its Last-Event-ID; they come before those of queue
+	queue    chan *event
 	lost     chan struct{} // closed when the stream was too slow
 	progress map[string]time.Time
+	window   time.Time // when progressEvery began for shown
+	shown    int       // progress events since then
 }
 
 // NewHub makes a hub without streams.
@@ -74,22 +77,23 @@ func (h *Hub) WorkerEvent(ev *model.WorkerEvent) { h.publish("worker", "", ev.ID
 func (h *Hub) publish(kind, client, id string, value any) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.used {
-		return // nobody has ever asked: nothing is encoded
+	isProgress := kind == "progress"
+	if h.ring == nil || isProgress && len(h.streams) == 0 {
+		return // nobody has ever asked, or can hear it: nothing is encoded
 	}
 	data, err := wire.Encode(value)
 	if err != nil {
 		return // no event is invalid; one that is would be lost, as any may be
 	}
-	h.last++
-	e := event{h.last, kind, client, id, data}
-	if len(h.ring) == ringSize {
-		h.ring = append(h.ring[:0], h.ring[1:]...)
+	e := &event{0, kind, client, id, data}
+	if !isProgress {
+		h.last++
+		e.seq = h.last
+		h.ring[e.seq%ringSize] = e
 	}
-	h.ring = append(h.ring, e)
 	now := time.Now()
 	for s := range h.streams {
-		if s.wants(&e) && s.mayShow(&e, now) {
+		if s.wants(e) && (!isProgress || s.mayShow(e, now)) {
 			h.put(s, e)
 		}
 	}
@@ -97,7 +101,7 @@ func (h *Hub) publish(kind, client, id string, value any) {
 
 // put queues an event. A stream that does not read is ended; its browser connects again
 // and catches up.
-func (h *Hub) put(s *stream, e event) {
+func (h *Hub) put(s *stream, e *event) {
 	select {
 	case s.queue <- e:
 	default:
@@ -106,14 +110,19 @@ func (h *Hub) put(s *stream, e event) {
 	}
 }
 
-// mayShow bounds the progress of a task to two events a second.
+// mayShow bounds the progress of a task to two events a second, and that of all tasks to
+// what a browser can follow.
 func (s *stream) mayShow(e *event, now time.Time) bool {
-	if e.kind != "progress" {
-		return true
-	}
 	if now.Sub(s.progress[e.id]) < progressEvery {
 		return false
 	}
+	if now.Sub(s.window) >= progressEvery {
+		s.window, s.shown = now, 0
+	}
+	if s.shown >= maxProgress {
+		return false
+	}
+	s.shown++
 	if len(s.progress) >= maxTaskTimes {
 		clear(s.progress)
 	}
@@ -122,21 +131,23 @@ func (s *stream) mayShow(e *event, now time.Time) bool {
 }
 
 // open adds a stream. after is the Last-Event-ID of an earlier one: the events since then
-// that are still known are queued.
+// that are still known come first.
 func (h *Hub) open(want interest, after string) *stream {
-	s := &stream{interest: want, queue: make(chan event, streamQueue), lost: make(chan struct{}), progress: make(map[string]time.Time)}
+	s := &stream{interest: want, queue: make(chan *event, streamQueue), lost: make(chan struct{}), progress: make(map[string]time.Time)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.used = true
+	if h.ring == nil {
+		h.ring = make([]*event, ringSize)
+	}
 	h.streams[s] = struct{}{}
 	epoch, number, _ := strings.Cut(after, "-")
 	seq, err := strconv.ParseUint(number, 10, 64)
-	if epoch != h.epoch || err != nil {
+	if epoch != h.epoch || err != nil || seq >= h.last {
 		return s
 	}
-	for _, e := range h.ring {
-		if e.seq > seq && s.wants(&e) && len(s.queue) < cap(s.queue) {
-			s.queue <- e
+	for n := max(seq, h.last-min(h.last, ringSize)) + 1; n <= h.last; n++ {
+		if e := h.ring[n%ringSize]; s.wants(e) {
+			s.missed = append(s.missed, e)
 		}
 	}
 	return s
@@ -148,5 +159,11 @@ func (h *Hub) close(s *stream) {
 	delete(h.streams, s)
 }
 
-// name is the id of an event on the wire.
-func (h *Hub) name(e *event) string { return h.epoch + "-" + strconv.FormatUint(e.seq, 10) }
+// text is an event on the wire.
+func (h *Hub) text(e *event) string {
+	text := "event: " + e.kind + "\ndata: " + string(e.data) + "\n\n"
+	if e.seq == 0 {
+		return text
+	}
+	return "id: " + h.epoch + "-" + strconv.FormatUint(e.seq, 10) + "\n" + text
+}
