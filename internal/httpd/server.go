@@ -123,7 +123,10 @@ func (s *Server) open(key, address string, handler http.Handler) (*listener, err
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("http.cert: %w", err), l.Close())
 		}
-		l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12})
+		l = tls.NewListener(l, &tls.Config{
+			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,
+			NextProtos: []string{"h2", "http/1.1"}, // over HTTP/2 event streams of many tabs share a connection
+		})
 	}
 	return &listener{l, &http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,

@@ -1,6 +1,7 @@
 package httpd
 
 import (
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -86,6 +87,8 @@ func TestServer_BasePathPrefixesAllButHealth(t *testing.T) {
 	for path, want := range map[string]int{
 		"/a/b/": 200, "/a/b/js/app.js": 200, "/a/b/healthz": 200, "/healthz": 200, "/readyz": 200,
 		"/": 404, "/js/app.js": 404, "/a/b/js/": 404, "/a/b/js": 404, "/a/b/none": 404, "/a/bc": 404, "/a/b": 301, "/a/b/api/v1/none": 404,
+		"/a/b//": 404, "/a/b//js/app.js": 404, "/a//b/js/app.js": 404, "/a/b/./js/app.js": 404, "/a/b/../b/js/app.js": 404, "/a/b/js/../../healthz": 404,
+		"/a%2Fb/js/app.js": 404, "//a/b/": 404, "/A/b/": 404,
 	} {
 		if got := get(t, s.Addr(), path); got.status != want {
 			t.Errorf("%s: %d %.80s, want %d", path, got.status, got.body, want)
@@ -117,6 +120,30 @@ func TestDashboard_UnchangedFileIsNotSentAgain(t *testing.T) {
 	req.Header.Set("If-None-Match", first.header.Get("ETag"))
 	if again := do(t, req); again.status != 304 || first.status != 200 || !strings.HasPrefix(first.header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("first %d %v, again %d", first.status, first.header, again.status)
+	}
+}
+
+// TestDashboard_FileIsCompressed checks that a browser that can unpack gets a packed file.
+func TestDashboard_FileIsCompressed(t *testing.T) {
+	script := strings.Repeat("export {}\n", 1000)
+	s := start(t, Options{Dashboard: fstest.MapFS{"app.js": {Data: []byte(script)}}})
+	req, err := http.NewRequest(http.MethodGet, "http://"+s.Addr()+"/app.js", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Accept-Encoding", "gzip, br")
+	packed := do(t, req)
+	unpacked, err := gzip.NewReader(strings.NewReader(packed.body))
+	if err != nil {
+		t.Fatalf("%v %v", packed.header, err)
+	}
+	if text, err := io.ReadAll(unpacked); err != nil || string(text) != script || len(packed.body) > len(script)/10 {
+		t.Errorf("%d bytes are %d bytes, %v", len(packed.body), len(text), err)
+	}
+	req.Header.Set("Accept-Encoding", "identity")
+	plain := do(t, req)
+	if plain.body != script || plain.header.Get("ETag") == packed.header.Get("ETag") || plain.header.Get("Vary") != "Accept-Encoding" {
+		t.Errorf("%d bytes, %v beside %v", len(plain.body), plain.header, packed.header)
 	}
 }
 
