@@ -85,7 +85,7 @@ export function watch() {
       case 'running':
         if (job.matched > 0) bar.value = Math.min(1, (now.examined ?? now.done) / job.matched);
         else bar.removeAttribute('value');
-        set(text, `${done}, ${f.count(now.examined)} examined${job.matched > 0 ? ' of ' + f.count(job.matched) : ''}`);
+        set(text, `${done}, ${f.count(now.examined)} examined${job.matched > 0 ? ' of ' + f.count(job.matched) : ', how many match is not known'}`);
         timer = setTimeout(poll, 700);
         return;
       case 'lost': return end('The dispatcher has restarted and forgot this job. Start it again; what is done is not repeated.');

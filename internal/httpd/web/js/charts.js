@@ -18,10 +18,11 @@ async function load() {
 const color = (el, property = 'color') => getComputedStyle(el)[property];
 const faint = (rgb) => rgb.replace(/^rgb\((.*)\)$/, 'rgba($1, 0.12)');
 
-// timeRange is the axis of times, in seconds; one point alone has a minute before it.
-function timeRange(min, max) {
-  const end = Number.isFinite(max) ? max : Date.now() / 1000;
-  return max > min ? [min, max] : [end - 60, end];
+// timeRange is the axis for the times, in seconds; one alone has a minute before it. The
+// range that uPlot offers has a day for it.
+export function timeRange(times) {
+  const end = times.at(-1) ?? Date.now() / 1000;
+  return [times.length > 1 ? times[0] : end - 60, end];
 }
 
 // plot makes a figure with one line a series: {title, series: [{label, color}], format}.
@@ -45,7 +46,7 @@ export function plot({ title, series, format, signal, least = 1, height = 130 })
     const axis = { stroke: () => color(box), grid: { stroke: () => color(box, 'borderBottomColor'), width: 1 }, ticks: { show: false }, font: '11px system-ui', gap: 4 };
     chart = new uPlot({
       width: width(), height, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
-      scales: { x: { range: (u, min, max) => timeRange(min, max) }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.1 : least] } },
+      scales: { x: { range: (u) => timeRange(u.data[0]) }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.1 : least] } },
       axes: [
         { ...axis, size: 26, space: 90, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })) },
         { ...axis, size: 62, space: 34, values: (u, at) => at.map((v) => format(v)) },

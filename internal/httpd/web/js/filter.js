@@ -10,6 +10,9 @@ import { button } from './dialog.js';
 // durations that "since" accepts in the address: a number with s, m, h or d.
 const units = { s: 1, m: 60, h: 3600, d: 86400 };
 
+// typing is how long after a letter the list is asked for, in ms.
+const typing = 100;
+
 function instant(text) {
   const m = /^(\d+)([smhd])$/.exec(text);
   const at = m ? new Date(Date.now() - m[1] * units[m[2]] * 1000) : new Date(text);
@@ -105,7 +108,7 @@ export function filterBar(query, changed) {
   };
   form.addEventListener('input', (e) => {
     clearTimeout(timer);
-    timer = setTimeout(send, e.target.matches('[type=checkbox], select') ? 0 : 250);
+    timer = setTimeout(send, e.target.matches('[type=checkbox], select') ? 0 : typing);
   });
   form.addEventListener('submit', (e) => {
     e.preventDefault();

@@ -8,6 +8,7 @@ const f = await import('../js/format.js');
 const { readFilter, describe, commandWords, matches, isEmpty } = await import('../js/filter.js');
 const { command, shell } = await import('../js/dialog.js');
 const { csvCell } = await import('../js/export.js');
+const { timeRange } = await import('../js/charts.js');
 const { visible } = await import('../js/dom.js');
 const { readStatus, readSeries } = await import('../js/data.js');
 
@@ -49,6 +50,12 @@ test('a filter is the same in the address, in words and as a command', () => {
   assert.deepEqual(filter('since=nonsense&until='), {});
   assert.ok(isEmpty(filter('order=created_at')));
   assert.ok(matches(one, { status: 'failed' }) && !matches(one, { status: 'pending' }));
+});
+
+test('an axis of time has all times, and a minute for one alone', () => {
+  assert.deepEqual(timeRange([100, 110, 120]), [100, 120]);
+  assert.deepEqual(timeRange([100]), [40, 100]);
+  assert.ok(timeRange([])[1] > 1e9);
 });
 
 test('words are quoted for a shell', () => {

@@ -14,6 +14,9 @@ import { exportTasks } from '../export.js';
 import * as f from '../format.js';
 
 const rowsPerPage = 100;
+const examined = 5000; // tasks of a page of the API without a match
+const mostPages = 40; // of the API that are read to fill one of the list
+const share = 20; // the list is read again after that many times what reading took
 
 export function mount(root, { query, signal }) {
   return new TasksPage(root, query, signal);
@@ -23,6 +26,7 @@ class TasksPage {
   constructor(root, query, signal) {
     this.signal = signal;
     this.selected = new Set();
+    this.choices = 0; // changes of the selection by the person
     this.cursors = ['']; // of the pages up to the shown one
     this.tasks = new Map();
     this.problem = notice();
@@ -40,7 +44,8 @@ class TasksPage {
     this.paint = painter(() => this.draw(), signal);
     this.follower = null;
     this.change(query);
-    every(15000, signal, () => this.load(), true); // change has begun the first one
+    // change has begun the first one.
+    every(5000, signal, () => this.reloadSoon(0), true);
   }
 
   // change shows another filter without building the page again.
@@ -49,30 +54,51 @@ class TasksPage {
     this.bar.show(query);
     this.selected.clear();
     this.cursors = [''];
-    this.load();
+    this.load(true);
+    if (this.follower && this.followed === this.filter.client) return;
     this.follower?.abort();
     this.follower = new AbortController();
+    this.followed = this.filter.client;
     this.signal.addEventListener('abort', () => this.follower.abort());
     follow({
       types: ['task', 'progress'], client: this.filter.client,
-      handle: (kind, e) => this.take(kind, e), resync: () => this.load(),
+      handle: (kind, e) => this.take(kind, e), resync: () => this.reloadSoon(),
     }, this.follower.signal);
   }
 
-  async load() {
+  // load reads the page that is shown. A page of the API has few rows or none where few
+  // tasks match: then several are read. With fresh what is shown belongs to another filter,
+  // so that every row is shown as soon as it is known.
+  async load(fresh = false) {
     this.request?.abort();
     const mine = (this.request = new AbortController());
-    const { signal } = mine;
+    const signal = AbortSignal.any([mine.signal, this.signal]);
+    const began = performance.now();
     try {
-      const page = await listTasks({ ...this.filter, limit: rowsPerPage, cursor: this.cursors.at(-1) || undefined }, signal);
-      this.problem.show(null);
-      this.next = page.next;
-      this.tasks = new Map(page.tasks.map((t) => [t.id, t]));
-      this.loaded = true;
-      this.draw();
+      const tasks = [];
+      let next = this.cursors.at(-1);
+      for (let n = 1, more = true; more; n++) {
+        const page = await listTasks({ ...this.filter, limit: rowsPerPage - tasks.length, cursor: next || undefined }, signal);
+        this.problem.show(null);
+        tasks.push(...page.tasks);
+        next = page.next;
+        more = next && n < mostPages && tasks.length < rowsPerPage;
+        if (fresh || !more) this.show(tasks, next, tasks.length || !next ? null : `No match among the ${f.count(n * examined)} tasks examined${more ? '…' : '; the next page examines more.'}`);
+      }
     } catch (e) {
-      if (!signal.aborted && !this.signal.aborted) this.problem.show(e);
+      if (!signal.aborted) this.problem.show(e);
     }
+    if (this.request !== mine) return;
+    this.request = null;
+    this.ready = performance.now() + share * (performance.now() - began);
+  }
+
+  show(tasks, next, note) {
+    this.next = next;
+    this.note = note;
+    this.tasks = new Map(tasks.map((t) => [t.id, t]));
+    this.loaded = true;
+    this.draw();
   }
 
   // take applies an event to the rows shown. A task that is not shown may belong here,
@@ -86,32 +112,37 @@ class TasksPage {
       } else Object.assign(task, state, { updated_at: at, error: error ?? task.error, result: result ?? task.result });
       this.paint();
       if (kind === 'task' && !matches(this.filter, task)) this.reloadSoon();
-    } else if (kind === 'task' && this.cursors.length === 1 && !this.filter.until) this.reloadSoon();
+    } else if (kind === 'task' && this.cursors.length === 1 && !this.filter.until && matches(this.filter, event)) this.reloadSoon();
   }
 
-  reloadSoon() {
+  // reloadSoon reads the list again after a while in ms, later if reading it takes long.
+  reloadSoon(after = 1000) {
     if (this.timer) return;
     this.timer = setTimeout(() => {
       this.timer = 0;
-      if (!this.signal.aborted && !document.hidden) this.load();
-    }, 1000);
+      if (this.signal.aborted || document.hidden) return;
+      if (this.request) this.reloadSoon();
+      else this.load();
+    }, Math.max(after, (this.ready ?? 0) - performance.now()));
   }
 
   move(where) {
     if (where === 'first') this.cursors = [''];
     else if (this.next) this.cursors.push(this.next);
     this.selected.clear();
-    this.load();
+    this.load(true);
     this.table.scrollIntoView({ block: 'nearest' });
   }
 
   selectAll() {
+    this.choices++;
     const all = this.selected.size === this.tasks.size;
     this.selected = new Set(all ? [] : this.tasks.keys());
     this.draw();
   }
 
   select(id, on) {
+    this.choices++;
     if (on) this.selected.add(id);
     else this.selected.delete(id);
     this.draw();
@@ -127,7 +158,7 @@ class TasksPage {
     this.table.hidden = rows.length === 0;
     const page = this.cursors.length;
     this.pager.hidden = rows.length === 0 && page === 1 && !this.next;
-    this.pager.show({ page, more: Boolean(this.next), rows: rows.length, note: rows.length === 0 && this.next ? 'No match among the 5,000 tasks examined; the next page examines more.' : null });
+    this.pager.show({ page, more: Boolean(this.next), rows: rows.length, note: this.note });
     this.drawEmpty(rows.length === 0 && this.loaded && !this.next);
     this.drawTools();
   }
@@ -143,7 +174,7 @@ class TasksPage {
   // drawTools shows the actions for the selection, or else those for the whole filter.
   drawTools() {
     const chosen = [...this.selected].map((id) => this.tasks.get(id));
-    const state = chosen.length + ' ' + chosen.map((t) => t.status).join() + this.tasks.size + JSON.stringify(this.filter);
+    const state = chosen.length + ' ' + chosen.map((t) => t.status).join() + (this.tasks.size > 0) + JSON.stringify(this.filter);
     if (state === this.toolsState) return;
     this.toolsState = state;
     const focused = this.tools.contains(document.activeElement) ? document.activeElement.textContent : '';
@@ -171,10 +202,10 @@ class TasksPage {
   }
 
   async onSelection(verb, ids) {
-    if (await onTasks(verb, ids)) {
-      this.selected.clear();
-      this.load();
-    }
+    const { choices } = this;
+    if (!(await onTasks(verb, ids))) return;
+    if (choices === this.choices) this.selected.clear(); // else another selection was made meanwhile
+    this.load();
   }
 
   async onFilter(verb) {
