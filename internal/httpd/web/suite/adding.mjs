@@ -17,6 +17,26 @@ export async function addOneURL() {
   await done();
 }
 
+// Every field of the dialog is in the task.
+export async function addWithEveryField() {
+  const { page, done } = await open('/tasks');
+  await press(page, 'Add downloads');
+  const d = dialog(page);
+  await d.getByText('More', { exact: true }).click();
+  for (const [label, value] of [['URLs, one a line', files + '/file/fields.bin'], ['Client', 'fields'], ['Folder', 'films'], ['File name', 'named.bin'],
+    ['Labels', 'project=suite, part=2'], ['Tags that the worker must have', 'location=eu'], ['Not before', '2090-01-02T03:04'], ['Attempts at most', '7'],
+    ['Checksum', 'sha-256=' + 'ab'.repeat(32)]]) await d.getByLabel(label).fill(value);
+  await d.getByRole('button', { name: 'Add', exact: true }).click();
+  await d.waitFor({ state: 'detached' });
+  const { tasks: [t] } = await api('query/task/list', { client: 'fields' });
+  const got = JSON.stringify([t.url, t.client, t.folder, t.options.out, t.labels, t.tags, t.not_before, t.max_attempts, t.checksum]);
+  const want = JSON.stringify([files + '/file/fields.bin', 'fields', 'films', 'named.bin', { part: '2', project: 'suite' }, { location: 'eu' },
+    new Date(await page.evaluate(() => new Date('2090-01-02T03:04').getTime())).toISOString(), 7, 'sha-256=' + 'ab'.repeat(32)]);
+  check(got === want, `the task has ${got}, want ${want}`);
+  await api('admin/task/cancel', { id: t.id });
+  await done();
+}
+
 // A bad line is refused by name; it stays in the form, and the good ones are added.
 export async function addListWithBadLine() {
   const { page, done } = await open('/');
@@ -57,6 +77,8 @@ export async function addDroppedFiles() {
   await d.getByText('a<b>.torrent').first().waitFor();
   await drop(page, [['b.metalink', metalink]]);
   await d.getByText('b.metalink').first().waitFor();
+  await d.getByLabel('Torrent, metalink or list of URLs').setInputFiles({ name: 'c.torrent', mimeType: 'application/x-bittorrent', buffer: Buffer.from(torrent) });
+  await d.getByRole('button', { name: 'Leave out c.torrent' }).click();
   await d.getByLabel('Client').fill('drops');
   await d.getByRole('button', { name: 'Add', exact: true }).click();
   await d.waitFor({ state: 'detached' });

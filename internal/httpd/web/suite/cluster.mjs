@@ -6,7 +6,7 @@ const later = () => new Date(Date.now() + 3600e3).toISOString();
 
 // The counts of the overview are those of the status; each plot has its figures in text.
 export async function overview() {
-  await submit([{ id: 'over-1', url: files + '/file/over-1.bin', not_before: later() }]);
+  await submit([{ id: 'over-1', url: files + '/file/over-1.bin', not_before: later() }, { id: 'over-2', url: files + '/file/over-2.bin', tags: { node: 'none' } }]);
   const { page, done } = await open('/');
   const count = (s) => page.locator('.count-card.s-' + s + ' .count').textContent().then((t) => Number(t.replaceAll(',', '')));
   await eventually('the counts are those of the status', async () => {
@@ -18,11 +18,47 @@ export async function overview() {
     const texts = await page.locator('figure').allTextContents();
     return texts.length === 4 && texts.every((t) => /mean|no figures yet/.test(t)) && texts.some((t) => t.includes('mean'));
   });
+  const oldest = page.locator('.stat', { hasText: 'Oldest waiting' });
+  await eventually('the oldest waiting task is that of the status', async () => {
+    const seconds = Math.max(...Object.values((await api('query/status')).oldest_waiting));
+    const [, n, unit] = /([\d.]+) (s|min|ms)/.exec(await oldest.textContent()) ?? [];
+    return Math.abs(n * { ms: 0.001, s: 1, min: 60 }[unit] - seconds) < (unit === 'min' ? 60 : 5);
+  });
+  check((await oldest.getAttribute('href')) === '#/tasks?status=pending&order=created_at', 'the oldest waiting task is not linked');
   await page.locator('.connection[data-state=live]').waitFor();
   check(/\d of \d/.test(await page.locator('.stat', { hasText: 'Slots in use' }).textContent()), 'the slots are not shown');
   await page.locator('.count-card.s-pending').click();
   await eventually('the count leads to the filter', () => page.url().endsWith('#/tasks?status=pending'));
   await row(page, 'over-1.bin').waitFor();
+  await api('admin/task/cancel', { ids: ['over-1', 'over-2'] });
+  await done();
+}
+
+// The axis of a plot that has one figure yet shows the time of that figure.
+export async function plotOfOneSample() {
+  const { page, done } = await open('/', {
+    async prepare(context) {
+      await context.addInitScript(() => {
+        window.drawn = new Set();
+        const draw = CanvasRenderingContext2D.prototype.fillText;
+        CanvasRenderingContext2D.prototype.fillText = function (text, ...rest) {
+          window.drawn.add(text);
+          return draw.call(this, text, ...rest);
+        };
+      });
+      await context.route('**/query/series', async (route) => {
+        const answer = await (await route.fetch()).json();
+        for (const list of Object.values(answer)) if (Array.isArray(list)) list.splice(0, list.length - 1);
+        await route.fulfill({ json: answer });
+      });
+    },
+  });
+  const labels = await eventually('the axes are drawn', () => page.evaluate(() => {
+    const times = [...window.drawn].filter((text) => /^\d\d:\d\d$/.test(text));
+    return times.length > 0 && times;
+  }));
+  const near = await page.evaluate(() => [-3, -2, -1, 0].map((minutes) => new Date(Date.now() + minutes * 60000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })));
+  check(labels.every((l) => near.includes(l)), `the axis has ${labels}, now is ${near.at(-1)}`);
   await done();
 }
 
@@ -38,10 +74,14 @@ export async function workers() {
   await page.locator('.chip', { hasText: 'offline' }).click();
   await page.getByText('No worker has this status.').waitFor();
   await page.locator('.chip', { hasText: 'offline' }).click();
+  await press(page, 'Remove node-one');
+  await dialog(page).getByRole('button', { name: 'Keep as it is' }).click();
   await page.getByLabel('Name of a worker').fill('node-two');
   await page.keyboard.press('Enter');
   await page.getByRole('heading', { name: 'node-two' }).waitFor();
   await row(page, 'move-1.bin').filter({ hasText: 'downloading' }).waitFor();
+  await press(page, 'Copy as aria command');
+  await eventually('the command is copied', async () => (await page.evaluate(() => navigator.clipboard.readText())) === 'aria drain node-two');
   await press(page, 'Drain');
   await page.locator('.task-state', { hasText: 'draining' }).waitFor();
   await press(page, 'Resume');
@@ -61,34 +101,69 @@ export async function workers() {
 }
 
 export async function hostsAndClients() {
-  await submit([{ id: 'hosts-1', url: files + '/slow/hosts-1.bin' }, { id: 'hosts-2', url: files + '/file/hosts-2.bin', not_before: later() }], 'hosting');
+  await submit([{ id: 'hosts-1', url: files + '/slow/hosts-1.bin' }, { id: 'hosts-2', url: files + '/file/hosts-2.bin', not_before: later() }, { id: 'hosts-3', url: files + '/missing/hosts-3.bin' }], 'hosting');
   const { page, done } = await open('/clients');
   await row(page, 'hosting').waitFor();
+  const sorts = async (...heads) => {
+    for (const head of heads) {
+      const th = page.locator('th').filter({ hasText: new RegExp(`^${head}$`) });
+      const before = await th.getAttribute('aria-sort');
+      await th.getByRole('button').click();
+      await eventually(head + ' sorts', async () => ![before, null].includes(await th.getAttribute('aria-sort')));
+    }
+  };
+  await sorts('Client', 'Waiting or paused', 'With a worker');
   await page.getByLabel('Filter by name').fill('hosti');
   await eventually('one client is left', async () => (await page.locator('#main tbody tr').count()) === 1);
   await page.getByRole('link', { name: 'hosting' }).click();
   await row(page, 'hosts-1.bin').waitFor();
   await go(page, '/hosts');
   await row(page, '127.0.0.1').waitFor();
+  await sorts('Host', 'Waiting', 'Running', 'Limit', 'Failed, last hour', 'State');
+  await page.getByLabel('Filter by name').fill('127.0');
+  await row(page, '127.0.0.1').waitFor();
   await api('admin/task/cancel', { ids: ['hosts-1', 'hosts-2'] });
   await done();
 }
 
-// Dead letters are shown, submitted again (and refused again) and deleted.
+// A dead letter is shown with its message, is submitted again (and refused again, so that
+// it has another number then), and is deleted.
 export async function deadLetters() {
-  const { page, done } = await open('/dlq');
-  await eventually('three are listed', async () => (await page.locator('#main tbody tr').count()) === 3);
-  await row(page, 'letters').first().getByRole('button', { name: /^Show/ }).click();
-  await dialog(page).getByLabel('The spec as JSON').waitFor();
+  const list = async () => (await api('admin/dlq/list', { client: 'letters' })).dead_letters;
+  const before = await eventually('three are kept', async () => {
+    const all = await list();
+    return all.length === 3 && all;
+  });
+  const { page, done } = await open('/dlq?client=letters');
+  const rows = page.locator('#main tbody tr');
+  await eventually('three are listed', async () => (await rows.count()) === 3);
+  const [shown, deleted] = before;
+  await press(page, 'Show ' + shown.seq);
+  const spec = JSON.parse(await dialog(page).getByLabel('The spec as JSON').textContent());
+  check(/^letter-\d$/.test(spec.id) && spec.url.startsWith('gopher://<b>old</b>.example/'), 'the message is shown as ' + JSON.stringify(spec));
+  check((await dialog(page).textContent()).includes(shown.reason), 'the dialog does not say why');
+  await dialog(page).getByRole('button', { name: 'Copy', exact: true }).click();
   await page.keyboard.press('Escape');
-  await row(page, 'letters').first().getByRole('button', { name: /^Submit/ }).click();
-  await page.getByText('is submitted again').waitFor();
-  const before = (await api('admin/dlq/list', {})).dead_letters.length;
+  await page.getByRole('button', { name: String(deleted.seq), exact: true }).click();
+  await dialog(page).getByRole('heading', { name: 'Dead letter ' + deleted.seq }).waitFor();
+  await page.keyboard.press('Escape');
+  await press(page, `Submit ${shown.seq} again`);
+  await page.getByText(`The dead letter ${shown.seq} is submitted again.`).waitFor();
+  await eventually('it is refused again', async () => {
+    const now = await list();
+    return now.length === 3 && !now.some((m) => m.seq === shown.seq) && now.some((m) => before.every((b) => m.seq > b.seq));
+  });
   await press(page, 'Read again');
-  await row(page, 'letters').first().getByRole('button', { name: /^Delete/ }).click();
+  await page.getByRole('button', { name: 'Show ' + shown.seq, exact: true }).waitFor({ state: 'detached' });
+  await press(page, 'Delete ' + deleted.seq);
+  await dialog(page).getByText(`${deleted.seq} of letters`).waitFor();
+  await dialog(page).getByRole('button', { name: 'Keep as it is' }).click();
+  check((await list()).some((m) => m.seq === deleted.seq), 'it is deleted although the answer was no');
+  await press(page, 'Delete ' + deleted.seq);
   await dialog(page).getByRole('button', { name: 'Delete the dead letter' }).click();
-  await page.getByText('is deleted').waitFor();
-  await eventually('one less is kept', async () => (await api('admin/dlq/list', {})).dead_letters.length <= before);
+  await page.getByText(`The dead letter ${deleted.seq} is deleted.`).waitFor();
+  await eventually('two rows are left', async () => (await rows.count()) === 2);
+  check((await list()).length === 2 && (await list()).every((m) => m.seq !== deleted.seq), 'another one is deleted');
   await page.getByLabel('Client').fill('nobody');
   await press(page, 'Filter');
   await page.getByText('This client has no dead letters.').waitFor();
@@ -97,7 +172,6 @@ export async function deadLetters() {
 
 export async function events() {
   const { page, done } = await open('/events');
-  await page.getByText('No event yet.').waitFor();
   await page.locator('.connection[data-state=live]').waitFor();
   await submit([{ id: 'event-1', url: files + '/file/event-1.bin' }], 'eventful');
   await row(page, 'event-1').filter({ hasText: 'completed' }).waitFor();
@@ -108,6 +182,12 @@ export async function events() {
   await page.getByText('events came since').waitFor();
   check((await row(page, 'event-2').count()) === 0, 'a row came while the page was paused');
   await press(page, 'Continue');
+  await page.locator('.chip', { hasText: 'task' }).click();
+  await eventually('events of tasks are hidden', async () => (await row(page, 'event-1').count()) === 0);
+  await page.locator('.chip', { hasText: 'task' }).click();
+  await row(page, 'event-1').first().waitFor();
+  await press(page, 'Clear');
+  await eventually('the list is empty', async () => (await row(page, 'event-1').count()) === 0);
   await api('admin/task/delete', { ids: ['event-1'] });
   await done();
 }

@@ -1,20 +1,28 @@
 // What the scenarios share: pages that are watched for faults, requests, waiting.
 
 import fs from 'node:fs';
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { createRequire } from 'node:module';
 import { chromium } from 'playwright-core';
+import { listen } from './controls.mjs';
 
 const require = createRequire(import.meta.url);
 const axe = fs.readFileSync(require.resolve('axe-core/axe.min.js'), 'utf8');
 
 export const base = process.env.SUITE_BASE;
 export const files = process.env.SUITE_FILES;
-const patience = 15000;
+export const tls = process.env.SUITE_TLS; // the secured dispatcher itself
+export const proxy = process.env.SUITE_PROXY; // the same behind nginx
+const patience = 30000;
+
+// running has the name of the scenario, used the controls that each scenario has used.
+export const running = new AsyncLocalStorage();
+export const used = new Map();
 
 let browser;
 
 export async function launch() {
-  browser = await chromium.launch({ executablePath: process.env.SUITE_CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
+  browser = await chromium.launch({ executablePath: process.env.SUITE_CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage', '--host-resolver-rules=MAP aria.example 127.0.0.1'] });
 }
 
 export const end = () => browser?.close();
@@ -54,12 +62,23 @@ export const submit = (specs, client = 'shop') => api('task/submit?client=' + cl
 export const task = (id) => api('query/task/get', { id });
 export const status = (id) => task(id).then((t) => t.status);
 
-// open opens a page of the dashboard in a context of its own. done closes it, and fails
-// if the page reported an error or a violation of the policy.
-export async function open(hash, { width = 1280, height = 800, dark = false, wanted = [] } = {}) {
-  const context = await browser.newContext({ viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', permissions: ['clipboard-read', 'clipboard-write'], acceptDownloads: true });
+// newPage makes an empty page in a context of its own.
+export async function newPage({ width = 1280, height = 800, dark = false, user } = {}) {
+  const context = await browser.newContext({
+    viewport: { width, height }, colorScheme: dark ? 'dark' : 'light', permissions: ['clipboard-read', 'clipboard-write'], acceptDownloads: true,
+    ...(user && { httpCredentials: { username: user, password: user }, ignoreHTTPSErrors: true }),
+  });
   const page = await context.newPage();
   page.setDefaultTimeout(patience);
+  return page;
+}
+
+// open opens a page of the dashboard in a context of its own. done closes it, and fails
+// if the page reported an error or a violation of the policy. at is another address than
+// base, user the name and password of who logs in there.
+export async function open(hash, { wanted = [], at = base, prepare, ...options } = {}) {
+  const page = await newPage(options);
+  const context = page.context();
   const faults = [];
   const add = (text) => { if (!wanted.some((w) => text.includes(w))) faults.push(text); };
   page.on('console', (m) => { if (m.type() === 'error' || m.type() === 'warning') add(`console ${m.type()}: ${m.text()}`); });
@@ -67,7 +86,12 @@ export async function open(hash, { width = 1280, height = 800, dark = false, wan
   page.on('dialog', (d) => { add('a script opened a dialog: ' + d.message()); d.dismiss(); });
   await context.exposeFunction('reportViolation', (text) => add('policy: ' + text));
   await context.addInitScript(() => addEventListener('securitypolicyviolation', (e) => window.reportViolation(`${e.violatedDirective} ${e.blockedURI} ${e.sample}`)));
-  await page.goto(base + '#' + hash);
+  const uses = used.get(running.getStore()) ?? new Set();
+  used.set(running.getStore(), uses);
+  await context.exposeFunction('reportUse', (control) => { uses.add(control); });
+  await context.addInitScript(listen);
+  await prepare?.(context);
+  await page.goto(at + '#' + hash);
   await page.locator('#main h1').waitFor();
   return {
     page,
@@ -86,14 +110,15 @@ export async function go(page, hash) {
   await page.locator('#main h1').waitFor();
 }
 
-// accessible has axe find no serious and no critical fault.
-export async function accessible(page, what) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await window.axe.run(document, { resultTypes: ['violations'] });
+// accessible has axe find no serious and no critical fault, of the rules alone if they are
+// given.
+export async function accessible(page, what, rules) {
+  if (await page.evaluate(() => !window.axe)) await page.evaluate(axe);
+  const found = await page.evaluate(async (only) => {
+    const { violations } = await window.axe.run(document, { resultTypes: ['violations'], preload: false, iframes: false, ...(only && { runOnly: only }) });
     return violations.filter((v) => ['serious', 'critical'].includes(v.impact))
       .map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160) + ' ' + (n.any[0]?.message ?? n.all[0]?.message ?? n.none[0]?.message ?? '')).join(' | ')}`);
-  });
+  }, rules);
   check(found.length === 0, `${what}: ${found.join('\n')}`);
 }
 

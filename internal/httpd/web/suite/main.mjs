@@ -1,27 +1,49 @@
-// Runs the scenarios one after the other and prints a line of JSON for each.
+// Runs the scenarios, some at a time, and prints a line of JSON for each.
 
-import { launch, end } from './lib.mjs';
+import { launch, end, running, used } from './lib.mjs';
+import { everyControl, uncovered } from './actions.mjs';
 import * as adding from './adding.mjs';
 import * as tasks from './tasks.mjs';
 import * as cluster from './cluster.mjs';
+import * as roles from './roles.mjs';
 import * as safety from './safety.mjs';
 import * as shape from './shape.mjs';
 
-const only = process.env.SUITE_ONLY;
+const { workers, ...others } = cluster;
+const { operatorBehindProxy, ...users } = roles;
+
+// The scenarios of a lane run one after the other: the workers are drained and removed
+// while nothing else downloads for long, and the operator finds an empty cluster.
+const lanes = [{ ...adding, ...tasks, workers }, { ...shape }, { ...others, operatorBehindProxy, ...users, ...safety }];
+
+const only = process.env.SUITE_ONLY && new RegExp(process.env.SUITE_ONLY);
 let failed = false;
-await launch();
-for (const [name, run] of [adding, tasks, cluster, safety, shape].flatMap((m) => Object.entries(m))) {
-  if (only && !new RegExp(only).test(name)) continue;
-  if (name === 'screenshots' && !process.env.SUITE_SHOTS) continue; // only for the documents
+
+async function perform(name, run) {
   const began = Date.now();
   let error = '';
   try {
-    await run();
+    await running.run(name, run);
   } catch (e) {
     error = e.stack;
     failed = true;
   }
   console.log(JSON.stringify({ name, error, ms: Date.now() - began }));
+}
+
+async function follow(lane) {
+  for (const [name, run] of Object.entries(lane)) {
+    if (only && !only.test(name)) continue;
+    if (name === 'screenshots' && !process.env.SUITE_SHOTS) continue; // only for the documents
+    await perform(name, run);
+  }
+}
+
+await launch();
+await Promise.all(lanes.map(follow));
+if (!only) {
+  const scenarios = Object.assign({}, ...lanes);
+  await perform('everyActionHasScenario', async () => uncovered(await everyControl(), used, scenarios));
 }
 await end();
 process.exit(failed ? 1 : 0);

@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,18 +42,18 @@ func TestMain(m *testing.M) {
 }
 
 // suiteTime bounds all scenarios together.
-const suiteTime = 4 * time.Minute
+const suiteTime = 6 * time.Minute
 
 // Each scenario of main.mjs passes against a real dispatcher with two workers, and a
 // third one that sends hostile texts.
 func TestDashboard_ScenariosPass(t *testing.T) {
 	chromium, node := testbed.Need(t, "chromium"), testbed.Need(t, "node")
 	modules := install(t)
-	s := startServer(t)
+	s := startServer(t, "http://"+freeport.Address(t)+"/", "DISPATCHER_HTTP_OPEN_ROLE=operator")
 	s.startWorker(t, "node-one", "one")
 	s.startWorker(t, "node-two", "two")
 	nc := s.connect(t)
-	publishDeadLetters(t, nc)
+	publishDeadLetters(t, nc, "letters", 3)
 	runHostileWorker(t, nc)
 
 	ctx, cancel := context.WithTimeout(t.Context(), suiteTime)
@@ -59,6 +61,7 @@ func TestDashboard_ScenariosPass(t *testing.T) {
 	cmd := exec.CommandContext(ctx, node, "main.mjs")
 	cmd.Dir = modules
 	cmd.Env = append(os.Environ(), "SUITE_BASE="+s.web, "SUITE_FILES="+serveFiles(t), "SUITE_CHROMIUM="+chromium, "SUITE_ONLY="+*only)
+	cmd.Env = append(cmd.Env, startSecured(t)...)
 	if *update {
 		docs, err := filepath.Abs("../../../../docs/images")
 		if err != nil {
@@ -126,21 +129,27 @@ type server struct {
 	dir, nats, web string
 }
 
-func startServer(t *testing.T) *server {
+// startServer starts a dispatcher that serves web, an address of this machine.
+func startServer(t *testing.T, web string, env ...string) *server {
 	t.Helper()
-	dir, natsAddress, web := t.TempDir(), freeport.Address(t), freeport.Address(t)
-	s := &server{dir: dir, nats: "nats://" + natsAddress, web: "http://" + web + "/"}
+	at, err := url.Parse(web)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, natsAddress := t.TempDir(), freeport.Address(t)
+	s := &server{dir: dir, nats: "nats://" + natsAddress, web: web}
 	cmd := exec.Command(filepath.Join(binaries, "dispatcher"))
 	cmd.Dir = dir
-	cmd.Env = []string{
+	cmd.Env = append([]string{
 		"HOME=" + dir, "DISPATCHER_NATS_LISTEN=" + natsAddress, "DISPATCHER_NATS_STORE_DIR=" + filepath.Join(dir, "nats"),
-		"DISPATCHER_HTTP_LISTEN=" + web, "DISPATCHER_HTTP_OPEN_ROLE=operator",
+		"DISPATCHER_HTTP_LISTEN=" + at.Host,
 		"DISPATCHER_DB_TYPE=sqlite", "DISPATCHER_DB_PATH=" + filepath.Join(dir, "dispatcher.db"),
 		"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=1",
-	}
+	}, env...)
 	testbed.Start(t, cmd)
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // its certificate is signed by itself
 	testbed.Eventually(t, "the dispatcher is ready", func() bool {
-		answer, err := http.Get(s.web + "readyz")
+		answer, err := client.Get(web + "readyz")
 		if err != nil {
 			return false
 		}
@@ -181,15 +190,15 @@ func serveFiles(t *testing.T) string {
 }
 
 // publishDeadLetters puts messages into the intake that can never be accepted.
-func publishDeadLetters(t *testing.T, nc *nats.Conn) {
+func publishDeadLetters(t *testing.T, nc *nats.Conn, client string, count int) {
 	t.Helper()
 	subjects, err := bus.NewSubjects("aria.v1")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range 3 {
+	for i := range count {
 		body := fmt.Sprintf(`{"id": "letter-%d", "url": "gopher://<b>old</b>.example/%d"}`, i, i)
-		if _, err := nc.Request(subjects.Intake("letters"), []byte(body), testbed.Patience); err != nil {
+		if _, err := nc.Request(subjects.Intake(client), []byte(body), testbed.Patience); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -33,6 +33,43 @@ export async function filterIsInAddress() {
   await done();
 }
 
+// Every other filter selects what it says, and Clear removes all of them.
+export async function everyFilter() {
+  const at = (id, more) => ({ id, url: `${files}/file/${id}.bin`, not_before: later(), ...more });
+  await submit([at('each-1', { priority: 'high', labels: { odd: 'yes' } }), at('each-2')], 'each');
+  await submit([at('other-1')], 'each-other');
+  const { page, done } = await open('/tasks');
+  await page.getByText('More filters').click();
+  const selects = async (what, ...names) => {
+    await eventually(`${what} selects ${names}`, async () => {
+      const found = (await page.locator('#main tbody tr .rowlink').allTextContents()).join();
+      return found === names.join();
+    });
+  };
+  await page.getByLabel('Client').fill('each');
+  await selects('a client', 'each-2.bin', 'each-1.bin');
+  await page.getByLabel('Order').selectOption('created_at');
+  await selects('the order', 'each-1.bin', 'each-2.bin');
+  await page.getByLabel('Priority').selectOption('high');
+  await selects('a priority', 'each-1.bin');
+  await page.getByLabel('Priority').selectOption('');
+  await page.getByLabel('Label').fill('odd=yes');
+  await selects('a label', 'each-1.bin');
+  await page.getByLabel('Label').fill('');
+  await page.getByLabel('Worker').fill('node-none');
+  await page.getByText('No task matches this filter.').waitFor();
+  await page.getByLabel('Worker').fill('');
+  await page.getByLabel('Created', { exact: true }).selectOption('1h');
+  await selects('the last hour', 'each-1.bin', 'each-2.bin');
+  await page.getByLabel('Created before').fill('2020-01-01T00:00');
+  await page.getByText('No task matches this filter.').waitFor();
+  await press(page, 'Clear');
+  await row(page, 'other-1.bin').waitFor();
+  check(page.url().endsWith('#/tasks'), 'the address is ' + page.url());
+  await api('admin/task/cancel', { ids: ['each-1', 'each-2', 'other-1'] });
+  await done();
+}
+
 // Cursor pages go forward and back to the first.
 export async function pagesByCursor() {
   await submit(waiting('cursor', 150, { labels: { set: 'cursor' } }), 'pages');
@@ -61,7 +98,11 @@ export async function rowsAreLive() {
     new MutationObserver(() => el.seen.add(el.querySelector('progress').value)).observe(el, { subtree: true, attributes: true, characterData: true, childList: true });
   });
   await eventually('the progress changes three times', () => live.evaluate((el) => (el.seen?.size ?? -1) >= 3));
-  check((await live.evaluate((el) => el.removed)) === 0, 'rows were removed while a task made progress');
+  const read = page.waitForResponse('**/task/list');
+  await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange'))); // as if the tab was shown again
+  await read;
+  await eventually('the progress changes again', () => live.evaluate((el) => (el.seen?.size ?? -1) >= 4));
+  check((await live.evaluate((el) => el.removed)) === 0, 'rows were removed while a task made progress, or when the list was read again');
   await press(page, 'Add downloads');
   await page.keyboard.press('Escape');
   await api('admin/task/cancel', { id: 'live-1' });
@@ -80,6 +121,7 @@ export async function actOnSelection() {
     if (sure) {
       check((await dialog(page).textContent()).includes('3 tasks'), 'the question does not say how many tasks');
       check((await page.evaluate(() => document.activeElement.textContent)) === 'Keep as it is', 'the destructive answer has the focus');
+      if (verb === 'Delete') await dialog(page).getByRole('checkbox').check();
       await dialog(page).getByRole('button', { name: `${verb} 3 tasks` }).click();
     }
     await eventually(`${verb}: all are ${want}`, async () => {
@@ -87,7 +129,13 @@ export async function actOnSelection() {
       return want === 'gone' ? tasks.length === 0 : tasks.every((t) => t.status === want);
     });
     if (want !== 'gone') await eventually('the rows show it', async () => (await row(page, want).count()) === 3);
+    await page.getByText('3 selected').waitFor({ state: 'detached' });
   };
+  await page.getByLabel('Select all rows of this page').check();
+  await press(page, 'Copy ids');
+  const ids = await eventually('the ids are copied', () => clipboard(page));
+  check(ids.split('\n').sort().join() === 'select-0,select-1,select-2', 'copied: ' + ids);
+  await press(page, 'Clear the selection');
   await act('Pause', 'paused');
   await act('Resume', 'pending');
   await page.getByLabel('Select all rows of this page').check();
@@ -108,25 +156,39 @@ export async function actOnWholeFilter() {
   for (let i = 0; i < 3; i++) await submit(waiting('bulk' + i, 1000), 'bulk');
   const { page, done } = await open('/tasks?client=bulk');
   await row(page, 'bulk2-999.bin').waitFor();
-  const all = async (verb) => {
+  const job = page.getByRole('region', { name: 'Job over a filter' });
+  const all = async (verb, sure) => {
     await page.getByText('All that match…').click();
     await page.getByRole('button', { name: verb + ' all' }).click();
+    if (!sure) return;
+    await dialog(page).getByText('client bulk').waitFor();
+    await dialog(page).getByRole('button', { name: verb + ' every matching task' }).click();
+  };
+  const ended = async (verb, text) => {
+    await job.filter({ hasText: verb + ': client bulk' }).filter({ hasText: text }).waitFor();
+    await job.getByRole('button', { name: 'Dismiss' }).click();
+    await job.waitFor({ state: 'detached' });
   };
   await all('Pause');
-  const job = page.getByRole('region', { name: 'Job over a filter' });
   await job.waitFor();
+  check((await page.evaluate(() => JSON.parse(localStorage.getItem('aria.bulk')).matched)) === 3000, 'the number of matching tasks is not known');
   await page.reload();
-  await job.filter({ hasText: 'Pause: client bulk' }).waitFor();
-  await job.filter({ hasText: 'finished: 3,000 done' }).waitFor();
-  await job.getByRole('button', { name: 'Dismiss' }).click();
-  await job.waitFor({ state: 'detached' });
-  await all('Cancel');
-  await dialog(page).getByText('client bulk').waitFor();
-  await dialog(page).getByRole('button', { name: 'Cancel every matching task' }).click();
+  await ended('Pause', 'finished: 3,000 done');
+  await all('Resume');
+  await ended('Resume', 'finished: 3,000 done');
+  await all('Cancel', true);
   await job.filter({ hasText: 'Cancel: client bulk' }).waitFor();
-  const stop = job.getByRole('button', { name: 'Stop' });
-  if (await stop.isVisible()) await stop.click({ timeout: 2000 }).catch(() => {}); // it may have finished
-  await job.filter({ hasText: /stopped|finished/ }).waitFor();
+  await job.getByRole('button', { name: 'Stop' }).click({ timeout: 2000 }).catch(() => {}); // it may have finished
+  await ended('Cancel', /stopped|finished/);
+  await all('Cancel', true); // what a stop has left
+  await ended('Cancel', 'finished');
+  await all('Retry');
+  await ended('Retry', 'finished: 3,000 done');
+  await all('Cancel', true);
+  await ended('Cancel', 'finished: 3,000 done');
+  await all('Delete', true);
+  await ended('Delete', 'finished: 3,000 done');
+  await page.getByText('No task matches this filter.').waitFor();
   await done();
 }
 
@@ -157,6 +219,8 @@ export async function taskPage() {
   await page.locator('.timeline', { hasText: 'Attempt 2: canceled' }).waitFor();
   await page.getByText('JSON', { exact: true }).click();
   const raw = JSON.parse(await page.getByLabel('The task as JSON').textContent());
+  await press(page, 'Copy');
+  await eventually('the JSON is copied', async () => JSON.parse(await clipboard(page)).id === 'page-1');
   check(raw.id === 'page-1' && raw.status === 'canceled', 'the JSON is of ' + raw.id + ' ' + raw.status);
   await press(page, 'Delete');
   await dialog(page).getByRole('button', { name: 'Delete this task' }).click();
