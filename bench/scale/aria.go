@@ -24,7 +24,7 @@ func (b *bench) ariaPart(ctx context.Context) error {
 		return err
 	}
 	dir := filepath.Join(b.dir, "aria-store")
-	if err := b.seed(ctx, dir, b.pending, mixed); err != nil {
+	if err := b.seed(ctx, file(dir), b.pending, mixed); err != nil {
 		return err
 	}
 	i, err := b.start(ctx, dir, "sqlite")

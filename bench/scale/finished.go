@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,9 +20,9 @@ import (
 // finishedPart compares a dispatcher with a store of many finished tasks and one with
 // an empty store.
 func (b *bench) finishedPart(ctx context.Context) error {
-	b.table.head("%d finished tasks, store sqlite", b.finished)
+	b.table.head("%d finished tasks, one of %d failed, store sqlite", b.finished, failedEvery)
 	dir := filepath.Join(b.dir, "finished")
-	if err := b.seed(ctx, dir, b.finished, finished); err != nil {
+	if err := b.seedFinished(ctx, dir); err != nil {
 		return err
 	}
 	b.table.line("database, a finished task", "%.0f B", size(dir)/float64(b.finished))
@@ -79,7 +80,7 @@ func (b *bench) ask(ctx context.Context, i *instance) error {
 		{"newest 100 of a client that has none", "task.nobody.list", `{"limit":100}`},
 		{"a page of a text that is nowhere, which looks at 5,000 rows", "query.task.list", `{"limit":100,"text":"nowhere"}`},
 		{"newest 100 that are completed", "query.task.list", `{"limit":100,"status":["completed"]}`},
-		{"newest 100 failed (none exist)", "query.task.list", `{"limit":100,"status":["failed"]}`},
+		{"newest 100 failed", "query.task.list", `{"limit":100,"status":["failed"]}`},
 		{"a page of those before the middle, which looks at 5,000 rows", "query.task.list", fmt.Sprintf(`{"limit":100,"until":%q}`, (firstFinished + model.Time(b.finished/2)).String())},
 	} {
 		list := make([]float64, 20)
@@ -100,13 +101,33 @@ func (b *bench) ask(ctx context.Context, i *instance) error {
 // later.
 const firstFinished = model.Time(1_790_000_000_000)
 
-// seed writes tasks straight into a new store.
-func (b *bench) seed(ctx context.Context, dir string, tasks int, task func(n int) *model.Task) (err error) {
+// seedFinished writes the finished tasks into a new store, or takes the one that -dir keeps.
+func (b *bench) seedFinished(ctx context.Context, dir string) error {
+	if b.keep == "" {
+		return b.seed(ctx, file(dir), b.finished, finished)
+	}
+	path := filepath.Join(b.keep, fmt.Sprintf("finished-%d.db", b.finished))
+	if _, err := os.Stat(path); err != nil {
+		if err := b.seed(ctx, path, b.finished, finished); err != nil {
+			return err
+		}
+	}
+	if path == file(dir) {
+		return nil
+	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	return exec.CommandContext(ctx, "cp", path, file(dir)).Run()
+}
+
+// seed writes tasks straight into a new store.
+func (b *bench) seed(ctx context.Context, path string, tasks int, task func(n int) *model.Task) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	b.say("writing %d tasks", tasks)
-	s, err := sqlite.Open(ctx, sqlite.Config{Path: file(dir), Synchronous: sqlite.Normal})
+	s, err := sqlite.Open(ctx, sqlite.Config{Path: path, Synchronous: sqlite.Normal})
 	if err != nil {
 		return err
 	}
@@ -128,7 +149,10 @@ func (b *bench) seed(ctx context.Context, dir string, tasks int, task func(n int
 	return nil
 }
 
-// finished is a completed task as the benchmark's own jobs leave it.
+// failedEvery is how many of the finished tasks there are for one that has failed.
+const failedEvery = 50
+
+// finished is a completed task as the benchmark's own jobs leave it, or a failed one.
 func finished(n int) *model.Task {
 	j := queue.NewJob(int64(n))
 	options := model.Options{}
@@ -138,7 +162,7 @@ func finished(n int) *model.Task {
 	// Ids as the dispatcher makes them: they rise with time.
 	id := fmt.Sprintf("01K%s%013d", strings.Repeat("0", 10), n)
 	at := firstFinished + model.Time(n)
-	return &model.Task{
+	t := &model.Task{
 		TaskSpec: model.TaskSpec{ID: id, URL: j.URL, Priority: model.PriorityNormal, Options: options, Labels: j.Labels, MaxAttempts: 4},
 		Client:   fmt.Sprintf("client-%d", n%13), Seq: int64(n + 1), CreatedAt: at, SpecHash: sha256.Sum256([]byte(id)),
 		TaskState: model.TaskState{
@@ -147,4 +171,9 @@ func finished(n int) *model.Task {
 			UpdatedAt: at + 5000, AssignedAt: at + 10, StartedAt: at + 20, FinishedAt: at + 5000,
 		},
 	}
+	if n%failedEvery == 0 {
+		t.Status, t.Progress, t.CompletedLength, t.Failures = model.StatusFailed, 0, 0, 1
+		t.Error = &model.TaskError{Code: 3, Message: "404 Not Found", Class: model.ClassPermanent}
+	}
+	return t
 }

@@ -25,13 +25,15 @@ type options struct {
 	long                       time.Duration // of each timed measurement
 	quick, check               bool
 	profiles                   string // folder; "" without profiles
+	keep                       string // folder of the finished tasks; "" if they are removed
+	runs                       int    // of each page in the browser
 }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
-	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria", "which, with commas")
+	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria", "which, with commas; pages needs chromium, node and npm too")
 	f.StringVar(&o.store, "store", "sqlite", "of pending and fleet: sqlite (FULL) or memory")
 	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait; of aria half of them")
 	f.IntVar(&o.finished, "finished", 5_000_000, "tasks that are completed")
@@ -41,6 +43,8 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "of heartbeats")
 	f.DurationVar(&o.long, "for", 4*time.Second, "how long one measurement takes, of the fleet ten times that")
 	f.StringVar(&o.profiles, "profiles", "", "write heap profiles, and a CPU profile of the fleet, to this folder; it costs a few percent")
+	f.StringVar(&o.keep, "dir", "", "keep a file with the finished tasks in this folder, and use it if an earlier run wrote it")
+	f.IntVar(&o.runs, "runs", 9, "how often each page is opened in the browser")
 	f.BoolVar(&o.quick, "quick", false, "a hundredth of everything: shows that it works")
 	f.BoolVar(&o.check, "check", false, "exit with 1 if a goal is not reached")
 	if err := cli.Parse(f, args, stderr); err != nil {
@@ -86,7 +90,7 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}, {"aria", b.ariaPart}} {
+	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}, {"aria", b.ariaPart}, {"pages", b.pagesPart}} {
 		if !slices.Contains(strings.Split(o.parts, ","), part.name) {
 			continue
 		}
@@ -119,9 +123,14 @@ func (t *table) line(what, format string, args ...any) {
 
 // most prints a figure that should not be above a limit.
 func (t *table) most(what string, x, limit float64, unit string) {
+	t.within(what, fmt.Sprintf("%.4g%s", x, unit), x, limit, unit)
+}
+
+// within is most with a text for the figure.
+func (t *table) within(what, text string, x, limit float64, unit string) {
 	verdict := "reached"
 	if x > limit {
 		verdict, t.missed = "NOT REACHED", true
 	}
-	fmt.Fprintf(t.out, "| %s | %.4g%s | ≤ %g%s | %s |\n", what, x, unit, limit, unit, verdict)
+	fmt.Fprintf(t.out, "| %s | %s | ≤ %g%s | %s |\n", what, text, limit, unit, verdict)
 }
