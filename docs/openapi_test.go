@@ -77,7 +77,7 @@ func paths(t *testing.T) tree {
 	all["/api/v1/bulk"] = tree{"post": operation("Apply a verb to every task of a filter that exists now.",
 		object(tree{"verb": tree{"type": "string", "enum": []string{"cancel", "pause", "resume", "retry", "delete"}},
 			"filter": tree{"type": "object", "description": "As the body of task/list, without limit, cursor and order."}}),
-		object(tree{"bulk": text, "matched": tree{"type": "integer", "description": "-1 where it is known only at the end."}}), "202", "application/json")}
+		object(tree{"bulk": text, "matched": tree{"type": "integer", "description": "How many tasks match; -1 if more than a few pages would have to be read to know."}}), "202", "application/json")}
 	all["/api/v1/bulk/{id}"] = tree{
 		"get":    operation("How far a bulk job is; lost after a restart.", nil, status, "200", "application/json", id),
 		"delete": operation("Stop a bulk job.", nil, status, "200", "application/json", id),
