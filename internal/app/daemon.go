@@ -54,6 +54,7 @@ type Daemon struct {
 	dispatcher *dispatch.Dispatcher
 	metrics    *metrics.Metrics
 	storeSize  storeSize
+	sizeOf     func(context.Context) int64 // nil: the store has no files
 	intake     atomic.Pointer[intake.Intake] // nil without one
 	http       *httpd.Server
 	hub        *httpd.Hub                  // events for HTTP
@@ -83,6 +84,7 @@ func (d *Daemon) open(ctx context.Context) error {
 		return err
 	}
 	d.onClose("closing the store", func(context.Context) error { return store.Close() })
+	d.sizeOf = store.size
 	d.metrics = d.newMetrics()
 	if err := d.connect(ctx); err != nil {
 		return err
@@ -107,7 +109,7 @@ func (d *Daemon) open(ctx context.Context) error {
 	d.hub = httpd.NewHub()
 	d.dispatcher = dispatch.New(dispatch.Config{
 		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.outbox(),
-		Store:     &measuredStore{store, d.metrics},
+		Store:     &measuredStore{store.Store, d.metrics},
 		Connected: monitor.healthy, Logger: d.logger, Metrics: d.metrics,
 	})
 	if d.rpc != nil {

@@ -22,7 +22,7 @@ func (d *Daemon) startHTTP() error {
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.http.Run(running) }()
-	go d.storeSize.watch(running, &d.cfg.Database)
+	go d.storeSize.watch(running, d.sizeOf)
 	d.onClose("closing the HTTP server", func(context.Context) error {
 		stop()
 		return <-ended

@@ -8,7 +8,6 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
-	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/metrics"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -75,14 +74,16 @@ type storeSize struct{ bytes atomic.Int64 }
 func (s *storeSize) Load() int64 { return s.bytes.Load() }
 
 // watch looks until ctx ends.
-func (s *storeSize) watch(ctx context.Context, c *config.Database) {
-	if c.Type != "sqlite" {
+func (s *storeSize) watch(ctx context.Context, look func(context.Context) int64) {
+	if look == nil {
 		return
 	}
 	tick := time.NewTicker(sizeInterval)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		s.bytes.Store(fileSizes(c.Path, c.Path+"-wal"))
+		if n := look(ctx); n > 0 { // 0: the store cannot say
+			s.bytes.Store(n)
+		}
 		select {
 		case <-ctx.Done():
 		case <-tick.C:

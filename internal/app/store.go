@@ -8,22 +8,44 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
+	"github.com/aria-cluster/dispatcher/pkg/repo/postgres"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
 
+// openedStore is the store of a daemon, and what its type makes of it.
+type openedStore struct {
+	repo.Store
+	size func(context.Context) int64 // bytes on the disk; nil: it has none
+}
+
 // openStore opens the store that the configuration names.
-func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (repo.Store, error) {
+func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s openedStore, err error) {
 	switch c.Type {
 	case "memory":
-		return memory.New(), nil
+		return openedStore{Store: memory.New()}, nil
 	case "sqlite":
 		store, err := sqlite.Open(ctx, sqlite.Config{
 			Path: c.Path, Synchronous: sqlite.Synchronous(c.Synchronous), Logger: logger,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("database.path: %w", err)
+			return s, fmt.Errorf("database.path: %w", err)
 		}
-		return store, nil
+		return openedStore{store, func(context.Context) int64 { return fileSizes(c.Path, c.Path+"-wal") }}, nil
+	case "postgres":
+		store, err := postgres.Open(ctx, postgres.Config{
+			DSN: string(c.DSN), Synchronous: postgres.Synchronous(c.Synchronous), RequireSync: c.RequireSync, Logger: logger,
+		})
+		if err != nil {
+			return s, fmt.Errorf("database.dsn: %w", err)
+		}
+		led, err := lead(ctx, store, c, logger)
+		if err != nil {
+			return s, fmt.Errorf("database.dsn: %w", err)
+		}
+		return openedStore{led, func(ctx context.Context) int64 {
+			n, _ := store.Size(ctx) // 0 while the server cannot be reached
+			return n
+		}}, nil
 	}
-	return nil, fmt.Errorf("database.type: there is no store %q", c.Type)
+	return s, fmt.Errorf("database.type: there is no store %q", c.Type)
 }

@@ -29,8 +29,28 @@ type Dispatcher struct {
 type Database struct {
 	Type        string `key:"type" flag:"db-type" env:"DISPATCHER_DB_TYPE," oneof:"memory|sqlite|postgres" doc:"The store. memory: data is lost on exit."`
 	Path        string `key:"path" flag:"db-path" env:"DISPATCHER_DB_PATH," doc:"The file of the store sqlite."`
-	DSN         Secret `key:"dsn" env:"DISPATCHER_DB_DSN," doc:"The connection string of the store postgres."`
-	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"sqlite: full syncs each commit to the disk before its answers; normal may lose the last moments in a power failure."`
+	DSN         Secret `key:"dsn" env:"DISPATCHER_DB_DSN," doc:"The connection string of the store postgres, as a URL or as words. Several hosts are possible; the one that takes writes is used."`
+	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"full: each commit is on the disk before its answers, or as durable as PostgreSQL's settings make it; normal may lose the last moments in a power failure."`
+
+	RequireSync bool           `key:"require_sync" doc:"postgres: refuse a server on which a failure may lose acknowledged tasks: without fsync, without full_page_writes, or without a synchronous standby."`
+	LeaderTTL   model.Duration `key:"leader_ttl" min:"200ms" max:"1h" doc:"postgres: a standby takes over from a leader that has not renewed for this long."`
+	LeaderRenew model.Duration `key:"leader_renew" min:"10ms" max:"15m" doc:"postgres: how often the leader renews; at least four times in leader_ttl."`
+}
+
+// validate checks what the store needs, and what must fit together.
+func (d *Database) validate() error {
+	switch {
+	case d.Type == "sqlite" && d.Path == "":
+		return unfit("database.path", []string{"database.type"}, "is empty, and the store sqlite needs a file")
+	case d.Type == "postgres" && d.DSN == "":
+		return unfit("database.dsn", []string{"database.type"}, "is empty, and the store postgres needs a connection string: set DISPATCHER_DB_DSN")
+	case d.RequireSync && d.Synchronous != "full":
+		return unfit("database.require_sync", []string{"database.synchronous"}, "contradicts database.synchronous %s", d.Synchronous)
+	case 4*d.LeaderRenew > d.LeaderTTL:
+		return unfit("database.leader_renew", []string{"database.leader_ttl"},
+			"%v is too long: leader_ttl, %v, must have room for four renewals", d.LeaderRenew, d.LeaderTTL)
+	}
+	return nil
 }
 
 // TaskAssignment configures placement and retries.
@@ -139,7 +159,10 @@ type Retention struct {
 // DefaultDispatcher returns the configuration of a dispatcher that was given nothing.
 func DefaultDispatcher() *Dispatcher {
 	return &Dispatcher{
-		Database: Database{Type: "memory", Path: "data/dispatcher.db", Synchronous: "full"},
+		Database: Database{
+			Type: "memory", Path: "data/dispatcher.db", Synchronous: "full",
+			LeaderTTL: model.Seconds(3), LeaderRenew: model.Seconds(0.5),
+		},
 		TaskAssignment: TaskAssignment{
 			Strategy: "least_loaded", MaxRetries: 3, MaxLosses: 5,
 			RetryDelay: model.Seconds(300), RetryBase: model.Seconds(5),
@@ -168,11 +191,8 @@ func (d *Dispatcher) Validate() error {
 	if err := checkKeys(keysOf(d, dispatcherPrefix)); err != nil {
 		return err
 	}
-	if d.Database.Type == "postgres" {
-		return badKey("database.type", "postgres comes in a later release; memory and sqlite are served now")
-	}
-	if d.Database.Type == "sqlite" && d.Database.Path == "" {
-		return unfit("database.path", []string{"database.type"}, "is empty, and the store sqlite needs a file")
+	if err := d.Database.validate(); err != nil {
+		return err
 	}
 	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
 		return unfit("worker_management.heartbeat_timeout", []string{"worker_management.heartbeat_interval"},

@@ -54,7 +54,9 @@ func explainError(op string, err error) error {
 		return err
 	case errors.As(err, &known):
 		return model.Errorf(known.Code, "%s: %s", op, known.Message).For(known.ID)
-	case errors.Is(err, repo.ErrFenced), errors.Is(err, repo.ErrNotLeader):
+	case errors.Is(err, repo.ErrFenced): // with a code: it is no bug of the batch
+		return fmt.Errorf("%w: %w", model.Errorf(model.CodeUnavailable, "%s: the dispatcher no longer leads", op), err)
+	case errors.Is(err, repo.ErrNotLeader):
 		return fmt.Errorf("%s: %w", op, err)
 	case errors.As(err, &server):
 		for _, s := range sentences {

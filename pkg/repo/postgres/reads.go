@@ -80,6 +80,14 @@ func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
 	return seq, err
 }
 
+// Size returns the bytes of the database on the disk of the server.
+func (s *Store) Size(ctx context.Context) (bytes int64, err error) {
+	err = s.read(ctx, "size", func(ctx context.Context) error {
+		return s.r.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&bytes)
+	})
+	return bytes, err
+}
+
 // load is read for what the engine starts with: a commit of unknown outcome is waited for
 // first.
 func (s *Store) load(ctx context.Context, op string, f func(context.Context) error) error {

@@ -1,0 +1,128 @@
+package app_test
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/app"
+	"github.com/aria-cluster/dispatcher/internal/config"
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+func TestMain(m *testing.M) { testpostgres.Main(m) }
+
+// onPostgres has a dispatcher use a database.
+func onPostgres(dsn string) func(*config.Dispatcher) {
+	return func(c *config.Dispatcher) { c.Database.Type, c.Database.DSN = "postgres", config.Secret(dsn) }
+}
+
+// A second dispatcher on a database whose leader is alive ends with the name of the leader,
+// and no password appears in its error; after the leader has ended it serves at once.
+func TestPostgres_SecondDispatcherRefusedByName(t *testing.T) {
+	dsn := strings.Replace(testpostgres.Database(t), "aria@", "aria:hunter2@", 1)
+	first := testdaemon.Start(t, onPostgres(dsn))
+	c := config.DefaultDispatcher()
+	c.NATS.Listen, c.NATS.StoreDir, c.HTTP.Listen = "127.0.0.1:-1", t.TempDir(), ""
+	onPostgres(dsn)(c)
+	c.Database.LeaderTTL = model.Seconds(1)
+	_, err := app.New(testbed.Context(t), c, "test", slog.New(slog.DiscardHandler))
+	if err == nil || !strings.Contains(err.Error(), "in use by another dispatcher (") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("the second dispatcher: %v", err)
+	}
+	first.Stop()
+	if strings.Contains(first.Log.String(), "hunter2") {
+		t.Error("the log has the password")
+	}
+	testdaemon.Start(t, onPostgres(dsn))
+}
+
+// breaker passes connections on to an address, unless it is open.
+type breaker struct {
+	mu    sync.Mutex
+	open  bool
+	conns []net.Conn
+}
+
+// serve passes one connection on.
+func (b *breaker) serve(in net.Conn, to string) {
+	b.mu.Lock()
+	open := b.open
+	b.mu.Unlock()
+	if open {
+		return
+	}
+	out, err := net.Dial("tcp", to)
+	if err != nil {
+		return
+	}
+	defer out.Close()
+	b.mu.Lock()
+	b.conns = append(b.conns, in, out)
+	b.mu.Unlock()
+	go func() {
+		_, _ = io.Copy(out, in) // it is cut off
+		_ = out.Close()
+	}()
+	_, _ = io.Copy(in, out)
+}
+
+// set opens or closes it. Open, it cuts off what there is.
+func (b *breaker) set(open bool) (err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open = open
+	for _, c := range b.conns {
+		err = errors.Join(err, c.Close())
+	}
+	b.conns = nil
+	return nil
+}
+
+// While PostgreSQL cannot be reached, submits are refused with a sentence that says so, and
+// reads of what is in memory go on. When it can be reached again, the dispatcher serves
+// without a restart, and has every task that it acknowledged.
+func TestPostgres_OutageRefusesWritesThenRecovers(t *testing.T) {
+	server := testpostgres.Shared(t)
+	gate := &breaker{}
+	address := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) { gate.serve(c, server.Address()) })
+	dsn := strings.Replace(server.Database(t), server.Address(), address, 1)
+	d := testdaemon.Start(t, onPostgres(dsn))
+	client := d.Client(t, "shop")
+	ctx := testbed.Context(t)
+	spec := func(id string) *model.TaskSpec { return &model.TaskSpec{ID: id, URL: "https://files.example/" + id} }
+	if _, err := client.Submit(ctx, spec("before")); err != nil {
+		t.Fatal(err)
+	}
+	if err := gate.set(true); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		_, err := client.Submit(ctx, spec("during"))
+		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "PostgreSQL") {
+			t.Errorf("a submit without PostgreSQL: %v", err)
+		}
+	}
+	if status, err := client.Status(ctx); err != nil || status.TotalTasks != 1 {
+		t.Errorf("status without PostgreSQL: %+v, %v", status, err)
+	}
+	if err := gate.set(false); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "submits are accepted again", func() bool {
+		_, err := client.Submit(ctx, spec("during"))
+		return err == nil
+	})
+	for _, id := range []string{"before", "during"} {
+		if task, err := client.Get(ctx, id); err != nil || task.ID != id {
+			t.Errorf("get %s: %v, %v", id, task, err)
+		}
+	}
+}
