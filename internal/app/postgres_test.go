@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"log/slog"
@@ -14,6 +15,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
+	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -95,33 +97,46 @@ func TestPostgres_OutageRefusesWritesThenRecovers(t *testing.T) {
 	address := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) { gate.serve(c, server.Address()) })
 	dsn := strings.Replace(server.Database(t), server.Address(), address, 1)
 	d := testdaemon.Start(t, onPostgres(dsn))
-	client := d.Client(t, "shop")
+	shop := d.Client(t, "shop")
+	operator, err := client.NewOperator(d.Connect(t))
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx := testbed.Context(t)
 	spec := func(id string) *model.TaskSpec { return &model.TaskSpec{ID: id, URL: "https://files.example/" + id} }
-	if _, err := client.Submit(ctx, spec("before")); err != nil {
+	if _, err := shop.Submit(ctx, spec("before")); err != nil {
 		t.Fatal(err)
 	}
 	if err := gate.set(true); err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		_, err := client.Submit(ctx, spec("during"))
+	for range 2 {
+		_, err := shop.Submit(ctx, spec("during"))
 		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "PostgreSQL") {
 			t.Errorf("a submit without PostgreSQL: %v", err)
 		}
 	}
-	if status, err := client.Status(ctx); err != nil || status.TotalTasks != 1 {
+	// Without an id nothing is read before the commit, which fails.
+	submit, err := json.Marshal(model.TaskSpec{URL: "https://files.example/x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := d.Connect(t).RequestWithContext(ctx, "aria.v1.req.task.shop.submit", submit)
+	if err != nil || answer.Header.Get("Nats-Service-Error-Code") != "503" {
+		t.Errorf("a commit without PostgreSQL is answered %v (%v)", answer, err)
+	}
+	if status, err := operator.Status(ctx); err != nil || status.TotalTasks < 1 {
 		t.Errorf("status without PostgreSQL: %+v, %v", status, err)
 	}
 	if err := gate.set(false); err != nil {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, "submits are accepted again", func() bool {
-		_, err := client.Submit(ctx, spec("during"))
+		_, err := shop.Submit(ctx, spec("during"))
 		return err == nil
 	})
 	for _, id := range []string{"before", "during"} {
-		if task, err := client.Get(ctx, id); err != nil || task.ID != id {
+		if task, err := shop.Get(ctx, id); err != nil || task.ID != id {
 			t.Errorf("get %s: %v, %v", id, task, err)
 		}
 	}

@@ -31,7 +31,7 @@ func (e *badRow) Error() string {
 // stays held back. A task on which the engine panics is set aside, so that one bad
 // row does not stop all others; such a worker is left out until its next heartbeat.
 func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
-	t.unload()
+	t.engine = nil
 	if err := t.resolveImport(ctx); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 			return err
 		case bad == nil:
 			maps.DeleteFunc(t.hold.Tasks, func(id string, _ struct{}) bool { return !e.IsHeld(id) })
-			t.engine = e
+			t.engine, t.stale = e, nil
 			return nil
 		case len(t.unloadable) >= maxUnloadable:
 			return fmt.Errorf("%d stored rows cannot be loaded: %w", maxUnloadable, bad)
@@ -107,7 +107,7 @@ func (t *Turn) isUnloadable(task, worker string) bool {
 }
 
 // unload discards an engine that may not match the store.
-func (t *Turn) unload() { t.engine = nil }
+func (t *Turn) unload() { t.engine, t.stale = nil, nil }
 
 // beginImport notes that an import is under way, and returns its number.
 func (t *Turn) beginImport() (session int64) {

@@ -296,9 +296,11 @@ func (l *loop) serveReads(why *model.Error) {
 	l.unplaced = false
 	for i, p := range l.batch.refs {
 		op := l.batch.events[len(l.batch.events)-len(l.batch.refs)+i]
-		if op.Traits().Query && l.turn.Loaded() {
-			l.answer([]opRef{p}, l.turn.Query([]engine.Event{op}))
-			continue
+		if op.Traits().Query {
+			if answers, ok := l.turn.Query([]engine.Event{op}); ok {
+				l.answer([]opRef{p}, answers)
+				continue
+			}
 		}
 		l.refuse([]opRef{p}, why)
 	}

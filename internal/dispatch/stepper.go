@@ -64,7 +64,7 @@ func (m *Stepper) Query(queries ...engine.Event) (answers []engine.Answer, ok bo
 	if !m.loop.turn.Loaded() {
 		return nil, false
 	}
-	return m.loop.turn.Query(queries), true
+	return m.loop.turn.Query(queries)
 }
 
 // Sizes is how much the engine holds; ok is false while no engine is loaded.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type Turn struct {
 	store   Store
 	lease   Lease
 	engine  *engine.Engine // nil after a failed commit, until Load
+	stale   *engine.Engine // of a failed commit, until Load: it answers queries while the store is down
 	onPanic func(text string, bug *panicError, args ...any)
 
 	// State that no store holds and no reload may lose.
@@ -95,7 +97,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	answers := make([]engine.Answer, len(events))
 	for i, ev := range events {
 		at = i
-		answers[i] = t.step(ev)
+		answers[i] = t.step(t.engine, ev)
 	}
 	at = -1
 	if err := t.readHistories(ctx); err != nil {
@@ -108,7 +110,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 			t.engine = nil
 			return nil, errNotLeader
 		}
-		t.unresolved = imported(events)
+		t.unresolved, t.stale = imported(events), t.engine
 		if err := t.store.Commit(ctx, &plan.Batch); err != nil {
 			t.engine = nil
 			if errors.Is(err, repo.ErrFenced) {
@@ -117,6 +119,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 			return nil, fmt.Errorf("commit %d tasks and %d workers: %w", len(plan.Batch.Tasks), len(plan.Batch.Workers), err)
 		}
 	}
+	t.stale = nil
 	t.committed(&plan)
 	out = t.fillAll(ctx, known.Tasks, answers, &plan)
 	out.Committed, out.Facts = !plan.Batch.Empty(), plan.Facts
@@ -128,11 +131,11 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 
 // step decides on one event. A query changes nothing, so one that panics costs its
 // own answer and not the engine.
-func (t *Turn) step(ev engine.Event) (answer engine.Answer) {
+func (t *Turn) step(e *engine.Engine, ev engine.Event) (answer engine.Answer) {
 	if !ev.Traits().Query {
-		return t.engine.Step(ev)
+		return e.Step(ev)
 	}
-	if bug := guard(func() { answer = t.engine.Step(ev) }); bug != nil {
+	if bug := guard(func() { answer = e.Step(ev) }); bug != nil {
 		t.onPanic("a query panicked; it is answered 500", bug, nameOf(ev)...)
 		answer = engine.Answer{Err: errInternal}
 	}
@@ -188,13 +191,19 @@ func (t *Turn) readHistories(ctx context.Context) error {
 }
 
 // Query answers queries from the engine as it is, without a turn: it writes
-// nothing. Nothing else may be among the events.
-func (t *Turn) Query(events []engine.Event) []engine.Answer {
+// nothing. Nothing else may be among the events. Between a failed commit and the next
+// Load the answers are those of the engine that made the commit, so they may show changes
+// that were not written; false: there is no engine.
+func (t *Turn) Query(events []engine.Event) ([]engine.Answer, bool) {
+	e := cmp.Or(t.engine, t.stale)
+	if e == nil {
+		return nil, false
+	}
 	answers := make([]engine.Answer, len(events))
 	for i, ev := range events {
-		answers[i] = t.step(ev)
+		answers[i] = t.step(e, ev)
 	}
-	return answers
+	return answers, true
 }
 
 // fillAll is fill. If that panics, the turn is committed all the same: each answer
