@@ -89,7 +89,7 @@ func (b *breaker) set(open bool) (err error) {
 }
 
 // While PostgreSQL cannot be reached, submits are refused with a sentence that says so, and
-// reads of what is in memory go on. When it can be reached again, the dispatcher serves
+// reads of what is in memory continue. When it can be reached again, the dispatcher serves
 // without a restart, and has every task that it acknowledged.
 func TestPostgres_OutageRefusesWritesThenRecovers(t *testing.T) {
 	server := testpostgres.Shared(t)
