@@ -180,8 +180,8 @@ func (s *Server) countByPages(ctx context.Context, filter model.ListQuery) int64
 	return -1
 }
 
-// countByStatus returns how many tasks have one of the statuses, or any if there are none
-// of these.
+// countByStatus returns how many tasks have one of the statuses, or any if the list is
+// empty.
 func (s *Server) countByStatus(ctx context.Context, statuses []model.Status) int64 {
 	status, err := s.options.Status(ctx)
 	if err != nil {

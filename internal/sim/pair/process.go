@@ -181,7 +181,7 @@ func (x *process) lead() {
 	}, func() engine.Clock {
 		return engine.Clock{Wall: epoch + w.now, Steady: w.now - x.startedAt}
 	})
-	x.stepper.Start(context.Background())
+	x.stepper.Load(context.Background())
 	x.machine.Loaded()
 	x.send()
 	x.step()
