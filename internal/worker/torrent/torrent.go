@@ -6,6 +6,7 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"errors"
+	"math"
 	"net/url"
 	"strconv"
 	"strings"
@@ -20,32 +21,97 @@ type Info struct {
 	// only has one too: two torrents with the same hash are the same. It is "" of a
 	// magnet link without a hash that can be read.
 	Hash string
+
+	About
 }
 
-var errTorrent = errors.New("not a torrent that can be read")
+// About is what people want to know of a torrent or magnet link.
+type About struct {
+	Name        string     // of the file or folder
+	Folder      bool       // the files of version 1 lie in a folder of that name
+	Total       int64      // bytes of all files of version 1; 0 of a magnet link
+	PieceLength int64      // bytes
+	Comment     string     // "" without one
+	Created     int64      // seconds since 1970; 0 if it is not said
+	Trackers    [][]string // by tier
+}
+
+// What Parse finds wrong.
+var (
+	ErrSyntax = errors.New("the torrent is not bencoded")
+	ErrRoot   = errors.New("the torrent is no dictionary")
+	ErrInfo   = errors.New("the torrent has no dictionary info")
+	ErrPieces = errors.New("the torrent has no pieces")
+)
 
 // Parse reads a torrent. It reads no more of it than it needs, and checks no hash.
 func Parse(data []byte) (Info, error) {
 	var found Info
 	hasInfo := false
+	announce := ""
 	r := reader{data: data}
-	ok := r.dict(func(key string) bool {
-		if key != "info" || hasInfo {
-			return r.skip()
+	ok := r.dict(func(key string) (ok bool) {
+		switch {
+		case key == "info" && !hasInfo:
+			hasInfo = true
+			value := r.data
+			if !r.info(&found) {
+				return false
+			}
+			sum := sha1.Sum(value[:len(value)-len(r.data)])
+			found.Hash = hex.EncodeToString(sum[:])
+			return true
+		case key == "announce":
+			announce, ok = r.text()
+		case key == "announce-list":
+			ok = r.trackers(&found.Trackers)
+		case key == "comment" && found.Comment == "", key == "comment.utf-8":
+			found.Comment, ok = r.text()
+		case key == "creation date":
+			found.Created, ok = r.integer()
+		default:
+			ok = r.skip()
 		}
-		hasInfo = true
-		value := r.data
-		if !r.info(&found) {
-			return false
-		}
-		sum := sha1.Sum(value[:len(value)-len(r.data)])
-		found.Hash = hex.EncodeToString(sum[:])
-		return true
+		return ok
 	})
-	if !ok || !hasInfo || !found.V1 && !found.V2 {
-		return Info{}, errTorrent
+	if announce != "" && len(found.Trackers) == 0 {
+		found.Trackers = [][]string{{announce}}
+	}
+	switch {
+	case !ok && len(data) > 0 && data[0] != 'd' && (&reader{data: data}).skip():
+		return Info{}, ErrRoot
+	case !ok:
+		return Info{}, ErrSyntax
+	case !hasInfo:
+		return Info{}, ErrInfo
+	case !found.V1 && !found.V2:
+		return Info{}, ErrPieces
 	}
 	return found, nil
+}
+
+// trackers reads a list of tiers, each a list of URLs. Values of other types are left out.
+func (r *reader) trackers(to *[][]string) bool {
+	if len(r.data) == 0 || r.data[0] != 'l' {
+		return r.skip()
+	}
+	return r.list(func() bool {
+		if len(r.data) == 0 || r.data[0] != 'l' {
+			return r.skip()
+		}
+		var tier []string
+		ok := r.list(func() bool {
+			url, ok := r.text()
+			if url != "" {
+				tier = append(tier, url)
+			}
+			return ok
+		})
+		if len(tier) > 0 {
+			*to = append(*to, tier)
+		}
+		return ok
+	})
 }
 
 // info reads the dictionary of that name.
@@ -58,7 +124,17 @@ func (r *reader) info(to *Info) bool {
 			return r.skip()
 		case "length":
 			n, ok := r.integer()
-			to.Length = n
+			to.Length, to.Total = n, to.Total+max(n, 0)
+			return ok
+		case "name", "name.utf-8":
+			name, ok := r.text()
+			if to.Name == "" || key == "name.utf-8" {
+				to.Name = name
+			}
+			return ok
+		case "piece length":
+			n, ok := r.integer()
+			to.PieceLength = n
 			return ok
 		case "meta version":
 			n, ok := r.integer()
@@ -68,8 +144,8 @@ func (r *reader) info(to *Info) bool {
 			to.V2 = true
 			return r.tree(&v2Files, maxDepth)
 		case "files":
-			v1Files = 0
-			return r.list(func() bool { return r.file(&v1Files) })
+			v1Files, to.Folder = 0, true
+			return r.list(func() bool { return r.file(&v1Files, &to.Total) })
 		}
 		return r.skip()
 	})
@@ -79,19 +155,26 @@ func (r *reader) info(to *Info) bool {
 	return ok
 }
 
-// file reads an entry of the list "files", and counts it unless it pads.
-func (r *reader) file(count *int) bool {
-	pads := false
-	ok := r.dict(func(key string) bool {
-		if key != "attr" {
-			return r.skip()
+// file reads an entry of the list "files", and counts it and its bytes unless it pads.
+func (r *reader) file(count *int, bytes *int64) bool {
+	pads, length := false, int64(0)
+	ok := r.dict(func(key string) (ok bool) {
+		switch key {
+		case "attr":
+			attr, ok := r.text()
+			pads = strings.Contains(attr, "p")
+			return ok
+		case "length":
+			length, ok = r.integer()
+			return ok
 		}
-		attr, ok := r.text()
-		pads = strings.Contains(attr, "p")
-		return ok
+		return r.skip()
 	})
 	if !pads {
 		*count++
+		if length > 0 && *bytes <= math.MaxInt64-length {
+			*bytes += length
+		}
 	}
 	return ok
 }
@@ -123,15 +206,20 @@ func hexHash(text string) string {
 	return hex.EncodeToString(sum)
 }
 
-// ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for,
-// and the first hash of version 1.
+// ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for, the
+// first hash of version 1, its name and its trackers.
 func ParseMagnet(link string) Info {
 	var found Info
 	u, err := url.Parse(link)
 	if err != nil {
 		return found
 	}
-	for name, values := range u.Query() {
+	query := u.Query()
+	found.Name = query.Get("dn")
+	for _, tracker := range query["tr"] {
+		found.Trackers = append(found.Trackers, []string{tracker})
+	}
+	for name, values := range query {
 		if base, _, _ := strings.Cut(name, "."); base != "xt" { // "xt.1" is one of several
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/base32"
 	"encoding/hex"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -41,8 +42,8 @@ func TestParse_VersionsAndFiles(t *testing.T) {
 		if (got.Hash != "") != c.ok {
 			t.Errorf("%s: the hash %q", name, got.Hash)
 		}
-		got.Hash = "" // tested below
-		if got != c.want || (err == nil) != c.ok {
+		got.Hash, got.About = "", About{} // tested below
+		if !reflect.DeepEqual(got, c.want) || (err == nil) != c.ok {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
@@ -59,10 +60,39 @@ func TestParseMagnet_Versions(t *testing.T) {
 		"magnet:?dn=urn:btih:a":                         {false, false},
 		"%":                                             {false, false},
 	} {
-		if got := ParseMagnet(link); got != (Info{V1: want[0], V2: want[1]}) {
+		if got := ParseMagnet(link); got.V1 != want[0] || got.V2 != want[1] || got.Files != 0 {
 			t.Errorf("%s: %+v", link, got)
 		}
 	}
+}
+
+// What a torrent or magnet link says of itself is read as it is written there.
+func TestAbout_TorrentAndMagnet(t *testing.T) {
+	const told = "d8:announce1:u13:announce-listll1:a1:bei1eli2eel1:cee7:comment2:hi13:creation datei1700000000e4:infod" +
+		"5:filesld6:lengthi3e4:pathl1:aeed6:lengthi4e4:pathl1:beed4:attr1:p6:lengthi9e4:pathl4:.pad1:9eee" +
+		"4:name1:f10:name.utf-81:g12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+	for name, c := range map[string]struct{ got, want About }{
+		"a folder": {mustParse(t, told), About{
+			Name: "g", Folder: true, Total: 7, PieceLength: 16384, Comment: "hi", Created: 1700000000, Trackers: [][]string{{"a", "b"}, {"c"}},
+		}},
+		"one file": {mustParse(t, v1One), About{Name: "f", Total: 3, PieceLength: 16384, Trackers: [][]string{{"url"}}}},
+		"a magnet link": {ParseMagnet("magnet:?xt=urn:btih:aa&dn=a+b&tr=http%3A%2F%2Fa%2F&tr=u").About, About{
+			Name: "a b", Trackers: [][]string{{"http://a/"}, {"u"}},
+		}},
+	} {
+		if !reflect.DeepEqual(c.got, c.want) {
+			t.Errorf("%s: %+v, want %+v", name, c.got, c.want)
+		}
+	}
+}
+
+func mustParse(t *testing.T, data string) About {
+	t.Helper()
+	info, err := Parse([]byte(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.About
 }
 
 // TestHash_TorrentAndMagnetAreEqual checks that a torrent and its magnet links, in hex
