@@ -3,50 +3,61 @@ package aria2rpc
 import (
 	"encoding/json"
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// addURI submits a download. aria2 takes any text as a URI and fails later; here a URI
-// that no worker can fetch is refused at once.
+// addURI submits a download. Like aria2 it leaves out what is no URI beside one that is.
+// A URI that no worker can fetch is refused at once, where aria2 fails later.
 func (c *call) addURI() (any, error) {
-	uris, err := c.texts(0)
+	given, err := c.texts(0)
 	if err != nil {
 		return nil, err
 	}
-	if len(uris) == 0 {
+	if len(given) == 0 {
 		return nil, errNoURI
 	}
-	spec := &model.TaskSpec{URL: uris[0], Mirrors: uris[1:min(len(uris), model.MaxURIs)]}
+	uris, err := usableURIs(given)
+	if err != nil {
+		return nil, err
+	}
+	spec := &model.TaskSpec{}
+	if len(uris) > 0 {
+		spec.URL, spec.Mirrors = uris[0], uris[1:min(len(uris), model.MaxURIs)]
+	}
 	return c.add(spec, 1, 2)
 }
 
 func (c *call) addTorrent() (any, error) {
-	torrent, err := c.bytes(0)
+	data, err := c.bytes(0)
 	if err != nil {
 		return nil, err
 	}
-	if !strings.HasPrefix(string(torrent), "d") { // a torrent is a dictionary of bencode
-		return nil, faultf("Bencode decoding failed")
+	if err := checkTorrent(data); err != nil {
+		return nil, err
 	}
 	if c.has(1) {
 		if _, err := c.texts(1); err != nil { // web seeds: the torrent's own are used
 			return nil, err
 		}
 	}
-	return c.add(&model.TaskSpec{Torrent: torrent}, 2, 3)
+	return c.add(&model.TaskSpec{Torrent: data}, 2, 3)
 }
 
-// addMetalink submits the whole metalink as one task: its worker fetches every file.
+// addMetalink submits the whole metalink as one task: its worker fetches every file. One
+// without a file adds nothing, as in aria2.
 func (c *call) addMetalink() (any, error) {
 	metalink, err := c.bytes(0)
 	if err != nil {
 		return nil, err
 	}
-	if !strings.Contains(string(metalink), "<metalink") {
+	hasFile, err := checkMetalink(metalink)
+	switch {
+	case err != nil:
 		return nil, faultf("Could not parse Metalink XML document.")
+	case !hasFile:
+		return []any{}, nil
 	}
 	gid, err := c.add(&model.TaskSpec{Metalink: metalink}, 1, 2)
 	if err != nil {
@@ -70,10 +81,17 @@ func (c *call) add(spec *model.TaskSpec, optionsAt, positionAt int) (any, error)
 	if err != nil {
 		return nil, err
 	}
-	if spec.ID = options.gid; spec.ID == "" {
+	if spec.URL == "" && spec.Torrent == nil && spec.Metalink == nil {
+		return nil, errNotAdded // no URI was one
+	}
+	if _, given := fields["gid"].(string); !given {
 		spec.ID = newGID()
-	} else if spec.ID = strings.ToLower(spec.ID); !isGID(spec.ID) {
+	} else if spec.ID = strings.ToLower(options.gid); !isGID(spec.ID) || spec.ID == noGID {
 		return nil, errNotAdded
+	}
+	kept, err := options.merge(nil)
+	if err != nil {
+		return nil, err
 	}
 	c.fill(spec, options)
 	if position >= 0 {
@@ -81,24 +99,19 @@ func (c *call) add(spec *model.TaskSpec, optionsAt, positionAt int) (any, error)
 			return nil, err
 		}
 	}
-	return c.submit(spec, options)
+	return c.submit(spec, options, kept)
 }
 
 // choose judges the options, with those that the client has set for all its downloads.
 func (c *call) choose(fields map[string]any) (*chosen, error) {
-	c.view.mu.Lock()
-	all := make(map[string]any, len(c.view.global)+len(fields))
-	for name, value := range c.view.global {
-		all[name] = value
-	}
-	c.view.mu.Unlock()
+	all := c.view.globalOptions()
 	maps.Copy(all, fields)
-	return choose(all)
+	return choose(all, useAdd)
 }
 
 // fill puts the options into the spec.
 func (c *call) fill(spec *model.TaskSpec, o *chosen) {
-	if dir := o.shown["dir"]; dir != "" {
+	if dir := o.values["dir"]; dir != "" {
 		spec.Folder = c.server.folderOf(c.ctx, dir)
 	}
 	if sum := o.sent["checksum"]; len(sum) > 0 {
@@ -111,8 +124,8 @@ func (c *call) fill(spec *model.TaskSpec, o *chosen) {
 }
 
 // submit submits a spec whose id is its gid. With the option pause it is paused before
-// anyone is told.
-func (c *call) submit(spec *model.TaskSpec, o *chosen) (any, error) {
+// anyone is told. It remembers the options in kept.
+func (c *call) submit(spec *model.TaskSpec, o *chosen, kept map[string]string) (any, error) {
 	if o.paused { // so that no worker begins before the pause
 		spec.NotBefore = model.TimeOf(c.server.views.now().Add(beforePause))
 	}
@@ -127,7 +140,8 @@ func (c *call) submit(spec *model.TaskSpec, o *chosen) (any, error) {
 		}
 		return nil, err
 	}
-	c.remember(spec.ID, o.shown)
+	c.view.learn(spec)
+	c.remember(spec.ID, kept)
 	if o.paused {
 		if err := c.pauseNew(spec.ID); err != nil {
 			return nil, err
@@ -151,16 +165,6 @@ func (c *call) remember(id string, options map[string]string) {
 	c.view.mu.Lock()
 	defer c.view.mu.Unlock()
 	if e := c.view.byID[id]; e != nil {
-		kept := maps.Clone(e.options)
-		if kept == nil {
-			kept = make(map[string]string, len(options))
-		}
-		maps.Copy(kept, options)
-		e.options = kept
+		c.view.remember(e, options)
 	}
 }
-
-// secretOptions are never shown again.
-var secretOptions = []string{"http-passwd", "ftp-passwd", "http-user", "ftp-user", "header"}
-
-func isSecretOption(name string) bool { return slices.Contains(secretOptions, name) }

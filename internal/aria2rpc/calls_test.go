@@ -1,5 +1,12 @@
 package aria2rpc_test
 
+import (
+	"encoding/base64"
+	"fmt"
+	"math"
+	"strings"
+)
+
 // step is one call that both servers get.
 type step struct {
 	method   string
@@ -15,6 +22,23 @@ var moving = []string{"completedLength", "downloadSpeed", "connections", "bitfie
 func list(v ...any) []any { return v }
 
 type fields = map[string]any
+
+func base64Of(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
+
+// torrentOf is a torrent of 1,000 bytes; name is the member name as it is bencoded.
+func torrentOf(name string) string {
+	return base64Of("d8:announce19:udp://127.0.0.1:1/a7:comment2:hi13:creation datei1700000000e" +
+		"4:infod6:lengthi1000e" + name + "12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee")
+}
+
+// many are n URIs that differ in their ends.
+func many(base string, n int) []any {
+	all := make([]any, n)
+	for i := range all {
+		all[i] = fmt.Sprintf("%s%d", base, i)
+	}
+	return all
+}
 
 // life is a story of downloads. Its texts: $BASE is the file server, $NAME a gid.
 func life(base string) []step {
@@ -146,6 +170,34 @@ func life(base string) []step {
 		{method: "aria2.changeUri", params: list("$p2", 2, list(), list(fast("q")))},
 		{method: "aria2.changeUri", params: list("$p2", 0, list(), list(fast("q")))},
 		{method: "aria2.changeUri", params: list("$p2", 1, list())},
+		{method: "aria2.changeUri", params: list("$p2", 1, list(), list(fast("q")), -1)},
+		{method: "aria2.changeUri", params: list("$p2", 1, list(), list("notaurl", fast("s")), 1)},
+		{method: "aria2.changeUri", params: list("$p2", 1, list(), list("notaurl"))},
+		{method: "aria2.getUris", params: list("$p2")},
+		{method: "aria2.changePosition", params: list("$p2", math.MaxInt64, "POS_CUR")},
+		{method: "aria2.changePosition", params: list("$p2", math.MaxInt64, "POS_END")},
+		{method: "aria2.changePosition", params: list("$p2", 1<<32, "POS_SET")},
+		{method: "aria2.changeOption", params: list("$p2", fields{"pause": "x", "gid": "x", "piece-length": "x", "dry-run": "x"})},
+		{method: "aria2.changeOption", params: list("$p2", fields{"max-download-limit": "10KB", "continue": "", "retry-wait": " +7", "min-split-size": "1M "})},
+		{method: "aria2.getOption", params: list("$p2")},
+		{method: "aria2.addUri", params: list(list("notaurl", "http://127.0.0.1:1/\u00e4 b?q=\u00fc \"<>"), fields{"pause": "true"}), as: "$q1"},
+		{method: "aria2.getUris", params: list("$q1")},
+		{method: "aria2.tellStatus", params: list("$q1", list("status", "files"))},
+		{method: "aria2.remove", params: list("$q1")},
+		{method: "aria2.addUri", params: list(many("http://127.0.0.1:1/", 20), fields{"pause": ""}), as: "$q2"},
+		{method: "aria2.getUris", params: list("$q2")},
+		{method: "aria2.remove", params: list("$q2")},
+		{method: "aria2.addTorrent", params: list(torrentOf("4:name4:film"), list(), fields{"pause": "true"}), as: "$t1"},
+		{method: "aria2.tellStatus", params: list("$t1")},
+		{method: "aria2.getFiles", params: list("$t1")},
+		{method: "aria2.remove", params: list("$t1")},
+		{method: "aria2.addUri", params: list(list("magnet:?xt=urn:btih:248d0a1cd08284299de78d5c1ed359bb46717d8a&dn=film&tr=udp%3A%2F%2F127.0.0.1%3A1"), fields{"pause": "true"}), as: "$t2"},
+		{method: "aria2.tellStatus", params: list("$t2")},
+		{method: "aria2.remove", params: list("$t2")},
+		{method: "aria2.addMetalink", params: list(base64Of("<metalink/>"))},
+		{method: "aria2.unpause", params: list("$p1")},
+		{method: "aria2.unpause", params: list("$p1"), wait: "active"},
+		{method: "aria2.pause", params: list("$p1"), wait: "paused"},
 		{method: "aria2.remove", params: list("$p1")},
 		{method: "aria2.tellStatus", params: list("$p1")},
 		{method: "aria2.forceRemove", params: list("$p2")},
@@ -161,6 +213,7 @@ func life(base string) []step {
 		{method: "aria2.changeGlobalOption", params: list(fields{"split": "none"})},
 		{method: "aria2.changeGlobalOption", params: list(fields{"nope": "1"})},
 		{method: "aria2.changeGlobalOption", params: list(fields{"max-concurrent-downloads": "2"})},
+		{method: "aria2.changeGlobalOption", params: list(fields{"daemon": "x", "out": "x", "checksum": "x", "pause": "x"})},
 		{method: "aria2.changeGlobalOption", params: list(list())},
 		{method: "aria2.changeGlobalOption"},
 		{method: "aria2.changeGlobalOption", params: list(fields{"split": "5"})},
@@ -183,6 +236,18 @@ var wrong = []step{
 	{method: "aria2.addUri", params: list(list("http://127.0.0.1:1/"), fields{"pause": "perhaps"})},
 	{method: "aria2.addUri", params: list(list("http://127.0.0.1:1/"), fields{}, "0")},
 	{method: "aria2.addUri", params: list(list("http://127.0.0.1:1/"), fields{}, -1)},
+	{method: "aria2.addUri", params: list(list("notaurl"))},
+	{method: "aria2.addUri", params: list(list("http://", "/etc/passwd", "", "http://127.0.0.1:99999/", "magnet:?dn=x"))},
+	{method: "aria2.addUri", params: list(list("http://127.0.0.1:1/"), fields{"gid": "0000000000000000"})},
+	{method: "aria2.addUri", params: list(list("http://127.0.0.1:1/"), fields{"gid": ""})},
+	{method: "aria2.addTorrent", params: list("ZA==")},
+	{method: "aria2.addTorrent", params: list("")},
+	{method: "aria2.addTorrent", params: list("no base64")},
+	{method: "aria2.addTorrent", params: list(base64Of("de"))},
+	{method: "aria2.addTorrent", params: list(base64Of("le"))},
+	{method: "aria2.addTorrent", params: list(base64Of("d4:infod4:name1:xee"))},
+	{method: "aria2.addMetalink", params: list(base64Of("<metalink"))},
+	{method: "aria2.addMetalink", params: list("")},
 	{method: "aria2.addTorrent"},
 	{method: "aria2.addTorrent", params: list(1)},
 	{method: "aria2.addTorrent", params: list("bm90IGEgdG9ycmVudA==")},
@@ -253,6 +318,20 @@ var envelopes = []struct{ method, path, text string }{
 	{"POST", "/jsonrpc", `{"id":1.5,"method":"system.listNotifications"}`},
 	{"POST", "/jsonrpc", `{"id":1e3,"method":"system.listNotifications"}`},
 	{"POST", "/jsonrpc", `{"id":99999999999999999999,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":-9223372036854775808,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":9223372036854775807,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":` + strings.Repeat("[", 48) + strings.Repeat("]", 48) + `,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":` + strings.Repeat("[", 49) + strings.Repeat("]", 49) + `,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", strings.Repeat("[", 50) + strings.Repeat("]", 50)},
+	{"POST", "/jsonrpc", `{"id":01,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", "{\"id\":\"a\tb\",\"method\":\"system.listNotifications\"}"},
+	{"POST", "/jsonrpc", `{"id":"\x","method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":1,"method":"system.listNotifications",}`},
+	{"POST", "/jsonrpc", `{"id":1,"id":2,"method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":"\ud800","method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `{"id":"\u0000\u007f","method":"system.listNotifications"}`},
+	{"POST", "/jsonrpc", `[null,true,[]]`},
+	{"POST", "/jsonrpc", `[{}]`},
 	{"POST", "/jsonrpc", `{"id":[1,"a"],"method":"system.listNotifications"}`},
 	{"POST", "/jsonrpc", `{"id":{"b":1,"a":2},"method":"system.listNotifications"}`},
 	{"POST", "/jsonrpc", `{"id":1,"method":"system.listNotifications","params":{}}`},

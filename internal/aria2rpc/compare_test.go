@@ -33,6 +33,7 @@ func TestDifferential_AnswersEqualAria2(t *testing.T) {
 		count++
 		all = append(all, compare(fmt.Sprintf("%s %s %s", e.method, e.path, e.text), "", base, a.plain(), b.plain())...)
 	}
+	all = append(all, compareOptions(t, aria, ours)...)
 	if count < 150 {
 		t.Errorf("%d calls are compared; at least 150 are needed", count)
 	}

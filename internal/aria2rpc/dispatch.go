@@ -7,22 +7,21 @@ import (
 
 // Limits of one request, which may have many calls.
 const (
-	maxCalls  = 1000     // in a batch or in system.multicall
+	maxCalls  = 1000     // of its batch and its multicalls together
+	maxValues = 100_000  // values of JSON, or elements of XML
 	maxTokens = 4        // different secrets: a request is no way to try many
-	maxAnswer = 64 << 20 // estimated bytes of all its results
+	maxAnswer = 64 << 20 // bytes of all its results
 )
 
 // caller is who sent one request, and what the request has used up.
 type caller struct {
 	address string
 	basic   string // the client of an accepted Basic authentication
-	client  string // of the last right token
 	isXML   bool
 	socket  *socket // nil over plain HTTP
 
 	tokens  map[string]string // secret to client, "" for a wrong one
-	failed  bool              // an answer was held back for a wrong secret
-	limited bool              // too many answers are held back: 429
+	limited bool              // too many answers are held back: 429, and no further secret is compared
 	calls   int
 	bytes   int
 }
@@ -35,7 +34,15 @@ func (c *caller) faultObject(f *fault) object {
 	return f.object()
 }
 
-// spend charges the bytes of a result that is about to be made.
+// admit charges the calls of a list before any of them is made.
+func (c *caller) admit(calls int) error {
+	if c.calls += calls; c.calls > maxCalls {
+		return errTooManyCalls
+	}
+	return nil
+}
+
+// spend charges the bytes of a result, or of what it costs to find one.
 func (c *caller) spend(bytes int) error {
 	if c.bytes += bytes; c.bytes > maxAnswer {
 		return errTooMuch
@@ -43,30 +50,40 @@ func (c *caller) spend(bytes int) error {
 	return nil
 }
 
-// call decides on one call. The token is checked before the method, as in aria2.
+// call makes one call and charges its result.
 func (s *Server) call(ctx context.Context, from *caller, name string, params []any) (any, error) {
-	if from.calls++; from.calls > maxCalls {
-		return nil, faultf("At most %d calls in one request.", maxCalls)
+	if name == "system.multicall" {
+		return s.multicall(ctx, from, params) // each of its calls is charged
 	}
+	result, err := s.perform(ctx, from, name, params)
+	if err == nil {
+		err = from.spend(sizeOf(result))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// perform decides on one call. The token is checked before the method, as in aria2.
+func (s *Server) perform(ctx context.Context, from *caller, name string, params []any) (any, error) {
 	switch name {
 	case "system.listMethods":
 		return methodNames, nil
 	case "system.listNotifications":
 		return notificationNames, nil
-	case "system.multicall":
-		return s.multicall(ctx, from, params)
 	}
 	client, params, err := s.authorize(ctx, from, params)
+	if err != nil {
+		return nil, err
+	}
+	view, err := s.views.of(ctx, client) // a socket hears nothing before its view is loaded
 	if err != nil {
 		return nil, err
 	}
 	method := methods[name]
 	if method == nil {
 		return nil, faultf("No such method: %s", name)
-	}
-	view, err := s.views.of(ctx, client)
-	if err != nil {
-		return nil, err
 	}
 	return method(&call{server: s, ctx: ctx, from: from, client: client, view: view, params: params})
 }
@@ -82,18 +99,19 @@ func (s *Server) authorize(ctx context.Context, from *caller, params []any) (cli
 		}
 	}
 	if from.basic == "" {
-		s.clientOf(ctx, from, "")
 		return "", nil, errUnauthorized
 	}
 	return from.basic, params, nil
 }
 
-// clientOf returns whose secret it is. For the first wrong one of a request the answer is
-// held back.
+// clientOf returns whose secret it is. The answer is held back for each wrong one.
 func (s *Server) clientOf(ctx context.Context, from *caller, secret string) string {
+	if secret == "" {
+		return ""
+	}
 	client, known := from.tokens[secret]
 	if !known {
-		if len(from.tokens) >= maxTokens {
+		if len(from.tokens) >= maxTokens || from.limited {
 			return ""
 		}
 		client = s.secrets.client(secret)
@@ -101,16 +119,12 @@ func (s *Server) clientOf(ctx context.Context, from *caller, secret string) stri
 			from.tokens = make(map[string]string)
 		}
 		from.tokens[secret] = client
-	}
-	switch {
-	case client != "":
-		from.client = client
-		if from.socket != nil {
-			s.sockets.join(from.socket, client)
+		if client == "" {
+			from.limited = !s.throttle.failed(ctx, from.address, secret)
 		}
-	case !from.failed && secret != "":
-		from.failed = true
-		from.limited = !s.throttle.failed(ctx, from.address, secret)
+	}
+	if client != "" && from.socket != nil {
+		s.sockets.join(from.socket, client)
 	}
 	return client
 }
@@ -123,6 +137,9 @@ func (s *Server) multicall(ctx context.Context, from *caller, params []any) (any
 	list, ok := params[0].([]any)
 	if !ok {
 		return nil, errWrongType(0)
+	}
+	if err := from.admit(len(list)); err != nil {
+		return nil, err
 	}
 	results := make([]any, 0, len(list))
 	for _, element := range list {

@@ -3,6 +3,7 @@ package aria2rpc
 import (
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -50,6 +51,9 @@ type entry struct {
 
 	row     *model.Task // read last, with newer progress; nil: not read
 	readAt  time.Time
+	speed   int64             // bytes/s while it runs, also before the row is read
+	torrent *torrent.Info     // nil: no torrent, or not known yet
+	whole   bool              // the row was read with the bytes of its torrent
 	options map[string]string // those that are only remembered
 }
 
@@ -57,7 +61,9 @@ type entry struct {
 // a deletion, or a change of priority or options by another face, has no event.
 const rowLife = 5 * time.Second
 
-func (e *entry) fresh(now time.Time) bool { return e.row != nil && now.Sub(e.readAt) < rowLife }
+func (e *entry) fresh(now time.Time) bool {
+	return e.row != nil && now.Sub(e.readAt) < rowLife && (e.whole || e.row.URL != "")
+}
 
 // apply takes over what an event says of the row. Readers share the row, so it is
 // replaced.
@@ -80,7 +86,18 @@ func (e *entry) apply(ev *model.TaskEvent) {
 }
 
 func (e *entry) progress(ev *model.ProgressEvent) {
-	if e.row == nil || e.row.Attempt != ev.Attempt {
+	attempt := ev.Attempt
+	switch {
+	case e.row != nil:
+		attempt = e.row.Attempt
+	case e.last != nil:
+		attempt = e.last.Attempt
+	}
+	if attempt != ev.Attempt {
+		return
+	}
+	e.speed = ev.DownloadSpeed
+	if e.row == nil {
 		return
 	}
 	row := *e.row

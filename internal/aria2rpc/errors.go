@@ -35,6 +35,8 @@ var (
 	errUnauthorized   = faultf("Unauthorized")
 	errNoURI          = faultf("URI is not provided.")
 	errNotAdded       = faultf("No URI to download.")
+	errTooManyCalls   = faultf("At most %d calls in one request.", maxCalls)
+	errTooManyValues  = faultf("At most %d values in one request.", maxValues)
 	errTooMuch        = faultf("The answer is too large: ask for fewer downloads or fewer keys.")
 )
 

@@ -9,6 +9,9 @@ import (
 
 const gidLength = 16
 
+// noGID is no gid of a download: aria2 keeps it for the absence of one.
+const noGID = "0000000000000000"
+
 // isGID reports whether s is a whole gid: 16 lower-case hex digits.
 func isGID(s string) bool { return len(s) == gidLength && isHex(s) }
 

@@ -10,6 +10,9 @@ import (
 
 // serveJSON answers a text of JSON-RPC, one call or a batch, with its HTTP status.
 func (s *Server) serveJSON(ctx context.Context, from *caller, text []byte) (status int, answer []byte) {
+	if countValues(text) > maxValues {
+		return envelope(nil, nil, errTooManyValues)
+	}
 	value, err := decodeJSON(text)
 	if err != nil {
 		return envelope(nil, nil, errParse)
@@ -19,6 +22,9 @@ func (s *Server) serveJSON(ctx context.Context, from *caller, text []byte) (stat
 		id, result, err := s.answer(ctx, from, v)
 		return envelope(id, result, err)
 	case []any:
+		if err := from.admit(len(v)); err != nil {
+			return envelope(nil, nil, err)
+		}
 		return 200, s.serveBatch(ctx, from, v)
 	case int64:
 		return envelope(nil, nil, errParse)
@@ -72,8 +78,7 @@ func envelope(id, result any, err error) (int, []byte) {
 func appendEnvelope(b []byte, id, result any, err error) []byte {
 	o := object{{"id", id}, {"jsonrpc", "2.0"}, {"result", result}}
 	if err != nil {
-		f := faultOf(err)
-		o = object{{"error", f.object()}, {"id", id}, {"jsonrpc", "2.0"}}
+		o[2] = member{"error", faultOf(err).object()}
 	}
 	return appendObject(b, o)
 }
@@ -87,23 +92,46 @@ func decodeJSON(text []byte) (any, error) {
 	if err := decoder.Decode(&v); err != nil {
 		return nil, err
 	}
-	return convertNumbers(v)
+	return convertNumbers(v, 0)
 }
 
+// countValues counts the values of a text before it is decoded: what it decodes to can
+// have thirty times its size.
+func countValues(text []byte) int {
+	n, quoted := 1, false
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case !quoted && (c == ',' || c == '[' || c == '{'):
+			n++
+		}
+	}
+	return n
+}
+
+// maxNesting is how deep aria2 lets lists and objects be nested.
+const maxNesting = 49
+
 // convertNumbers makes int64 of numbers. A fraction is cut, as aria2 does.
-func convertNumbers(v any) (_ any, err error) {
+func convertNumbers(v any, depth int) (_ any, err error) {
+	if depth > maxNesting {
+		return nil, errParse
+	}
 	switch v := v.(type) {
 	case json.Number:
 		return convertNumber(string(v))
 	case []any:
 		for i := range v {
-			if v[i], err = convertNumbers(v[i]); err != nil {
+			if v[i], err = convertNumbers(v[i], depth+1); err != nil {
 				return nil, err
 			}
 		}
 	case map[string]any:
 		for name := range v {
-			if v[name], err = convertNumbers(v[name]); err != nil {
+			if v[name], err = convertNumbers(v[name], depth+1); err != nil {
 				return nil, err
 			}
 		}
@@ -112,7 +140,7 @@ func convertNumbers(v any) (_ any, err error) {
 }
 
 func convertNumber(s string) (any, error) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil && n > math.MinInt64 { // aria2 cannot read the lowest
 		return n, nil
 	}
 	f, err := strconv.ParseFloat(s, 64)

@@ -87,9 +87,7 @@ func (c *call) getGlobalStat() (any, error) {
 	defer v.mu.Unlock()
 	var speed int64
 	for e := range v.running {
-		if e.row != nil {
-			speed += e.row.DownloadSpeed
-		}
+		speed += e.speed
 	}
 	waiting := len(v.byID) - len(v.running) - len(v.ended)
 	return object{
@@ -130,19 +128,21 @@ func (c *call) shown() (*shown, error) {
 	return &list[0], nil
 }
 
-// statuses makes an answer of many downloads.
+// statuses makes an answer of many downloads. One that gets too large is not made to its
+// end.
 func (c *call) statuses(list []*entry, keys []string) (any, error) {
-	if err := c.from.spend(costOfStatus * len(list)); err != nil {
-		return nil, err
-	}
 	c.server.refreshFolders(c.ctx)
 	all, err := c.server.views.show(c.ctx, c.view, list)
 	if err != nil {
 		return nil, err
 	}
-	answer := make([]object, 0, len(all))
+	answer, size := make([]object, 0, len(all)), 0
 	for i := range all {
-		answer = append(answer, c.server.status(&all[i]).only(keys))
+		o := c.server.status(&all[i]).only(keys)
+		if size += sizeOf(o); c.from.bytes+size > maxAnswer {
+			return nil, errTooMuch
+		}
+		answer = append(answer, o)
 	}
 	return answer, nil
 }
@@ -243,7 +243,7 @@ func (c *call) getServers() (any, error) {
 	servers := []object{}
 	if uris := urisOf(d); len(uris) > 0 {
 		servers = append(servers, object{
-			{"currentUri", d.row.URL}, {"downloadSpeed", figure(d.row.DownloadSpeed)}, {"uri", d.row.URL},
+			{"currentUri", shownURI(d.row.URL)}, {"downloadSpeed", figure(d.row.DownloadSpeed)}, {"uri", shownURI(d.row.URL)},
 		})
 	}
 	return []object{{{"index", "1"}, {"servers", servers}}}, nil

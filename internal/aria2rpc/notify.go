@@ -1,7 +1,5 @@
 package aria2rpc
 
-import "strings"
-
 // notification is one message to the sockets of a client.
 type notification struct {
 	method string
@@ -67,6 +65,4 @@ func (e *entry) notifications(before phase) []notification {
 }
 
 // isBT reports whether the download is known to be a torrent.
-func (e *entry) isBT() bool {
-	return e.row != nil && strings.HasPrefix(e.row.URL, "magnet:")
-}
+func (e *entry) isBT() bool { return e.torrent != nil }

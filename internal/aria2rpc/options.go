@@ -1,43 +1,12 @@
 package aria2rpc
 
 import (
-	_ "embed"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
-
-//go:embed options.tsv
-var optionsTable string
-
-// defaults are aria2's options with their defaults; download are those that one download
-// has.
-var defaults, download = readDefaults(optionsTable)
-
-func readDefaults(table string) (all map[string]string, download map[string]bool) {
-	all, download = make(map[string]string), make(map[string]bool)
-	for line := range strings.Lines(table) {
-		columns := strings.Split(strings.TrimSuffix(line, "\n"), "\t")
-		if len(columns) != 3 {
-			continue // a comment
-		}
-		all[columns[0]] = columns[2]
-		if columns[1] == "download" {
-			download[columns[0]] = true
-		}
-	}
-	return all, download
-}
-
-// withoutDefault are further options of one download, which have no default.
-var withoutDefault = []string{
-	"bt-exclude-tracker", "bt-external-ip", "bt-prioritize-piece", "bt-tracker", "checksum", "dir", "ftp-passwd", "ftp-user",
-	"header", "http-passwd", "http-user", "metalink-base-uri", "metalink-language", "metalink-location", "metalink-os",
-	"metalink-version", "out", "referer", "seed-time", "select-file",
-}
 
 // dangerous are options that name files of the node, run programs, reroute traffic or
 // reconfigure the process. A name that ends in "-" is a beginning.
@@ -50,42 +19,46 @@ var dangerous = []string{
 
 func isDangerous(name string) bool {
 	return slices.ContainsFunc(dangerous, func(d string) bool {
-		return d == name || strings.HasSuffix(d, "-") && strings.HasPrefix(name, d) && !download[name]
+		return d == name || strings.HasSuffix(d, "-") && strings.HasPrefix(name, d) && !isOption(name, useAdd)
 	})
 }
 
-// bounds are those that the allow-list sets more narrowly than aria2: a value outside is
-// clamped for the task, and shown unclamped.
-var bounds = map[string][2]int{
-	"split": {1, 16}, "timeout": {1, 600}, "connect-timeout": {1, 600}, "max-tries": {1, 100}, "retry-wait": {0, 600},
+// isOption reports whether aria2 takes the option in one of these uses.
+func isOption(name string, use optionUse) bool {
+	o := optionTypes[name]
+	return o != nil && o.use&use != 0
 }
 
-// sizes are options that aria2 shows as a number of bytes.
-var sizes = []string{
-	"min-split-size", "max-download-limit", "lowest-speed-limit", "max-upload-limit", "piece-length",
-	"bt-request-peer-speed-limit", "no-file-allocation-limit", "max-overall-download-limit", "max-overall-upload-limit",
-	"disk-cache",
-}
+// Limits of the options that are remembered, in bytes.
+const (
+	maxOption     = 4 << 10  // one value
+	maxOptions    = 32 << 10 // all of one download, or those of changeGlobalOption
+	maxRemembered = 16 << 20 // of all downloads of a client; then no more are remembered
+)
 
 // chosen are the options of one call, judged.
 type chosen struct {
-	sent   model.Options     // what the task carries
-	shown  map[string]string // what is only remembered
+	values map[string]string // as aria2 shows them
+	sent   model.Options     // those that the task carries, as it carries them
+	given  map[string]any    // unchanged
 	gid    string
 	paused bool
 }
 
-// choose judges the options of a call. As in aria2 only strings count, a list of them for
-// header, and unknown names are dropped; one bad value refuses the call.
-func choose(fields map[string]any) (*chosen, error) {
-	c := &chosen{sent: model.Options{}, shown: make(map[string]string)}
+// choose judges the options of a call of that use. As in aria2 only strings count, a list
+// of them for header, and unknown names are dropped; one bad value refuses the call.
+func choose(fields map[string]any, use optionUse) (*chosen, error) {
+	c := &chosen{sent: model.Options{}, values: make(map[string]string), given: make(map[string]any)}
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		values := valuesOf(name, fields[name])
 		if len(values) == 0 {
 			continue
 		}
-		if err := c.set(name, values); err != nil {
+		if err := c.set(name, values, use); err != nil {
 			return nil, err
+		}
+		if sizeOfOptions(c.values) > maxOptions {
+			return nil, errOption(name)
 		}
 	}
 	return c, nil
@@ -110,58 +83,95 @@ func valuesOf(name string, v any) []string {
 	return nil
 }
 
-func (c *chosen) set(name string, values []string) error {
+func (c *chosen) set(name string, values []string, use optionUse) error {
 	value := values[len(values)-1]
 	switch {
-	case isDangerous(name):
+	case isDangerous(name), use == useGlobal && isOption(name, useShared):
 		return errOption(name)
-	case name == "gid":
+	case use == useAdd && name == "gid":
 		c.gid = value
 		return nil
-	case name == "pause":
-		if value != "true" && value != "false" {
-			return errOption(name)
-		}
-		c.paused = value == "true"
-		return nil
-	case !download[name] && !slices.Contains(withoutDefault, name):
+	case use == useAdd && name == "pause":
+		c.paused = value == "true" || value == ""
+		return option(name, check(c.paused || value == "false"))
+	case !isOption(name, use):
 		return nil
 	}
-	if slices.Contains(sizes, name) {
-		n, err := model.ParseSize(value)
-		if err != nil {
-			return errOption(name)
+	value, err := optionTypes[name].read(value)
+	switch {
+	case err != nil:
+		return errOption(name)
+	case name == "header":
+		c.sent[name] = values
+	case len(value) > maxOption:
+		return errOption(name)
+	default:
+		if sent := taskValue(name, value); sent != "" {
+			c.sent[name] = model.OptionValue{sent}
 		}
-		value = strconv.FormatInt(n, 10)
-		values = []string{value}
 	}
-	sent, err := clamp(name, values)
-	if err != nil {
-		return err
-	}
-	if model.OptionAllowed(name) && sent != nil {
+	if sent := c.sent[name]; sent != nil {
 		if err := (model.Options{name: sent}).Validate(); err != nil {
 			return errOption(name)
 		}
-		c.sent[name] = sent
 	}
-	c.shown[name] = value
+	c.values[name], c.given[name] = value, values[0]
+	if len(values) > 1 {
+		c.given[name] = toAny(values)
+	}
 	return nil
 }
 
-// clamp brings a number within the bounds of a task. Zero tries, which in aria2 means
-// without end, are not sent: the dispatcher's own retries apply.
-func clamp(name string, values []string) (model.OptionValue, error) {
-	limits, ok := bounds[name]
-	if !ok {
-		return values, nil
+func toAny(list []string) []any {
+	out := make([]any, len(list))
+	for i := range list {
+		out[i] = list[i]
 	}
-	n, err := strconv.Atoi(values[0])
-	if err != nil || n < 0 {
-		return nil, errOption(name)
-	}
-	if name == "max-tries" && n == 0 {
-		return nil, nil
-	}
-	return model.OptionValue{strconv.Itoa(min(max(n, limits[0]), limits[1]))}, nil
+	return out
 }
+
+// option is err in aria2's words.
+func option(name string, err error) error {
+	if err != nil {
+		return errOption(name)
+	}
+	return nil
+}
+
+// remembered are the values that getOption cannot read from the task: those that it does
+// not carry, or carries clamped. Secret ones are never shown.
+func (c *chosen) remembered() map[string]string {
+	kept := make(map[string]string)
+	for name, value := range c.values {
+		if sent := c.sent[name]; !isSecretOption(name) && (len(sent) != 1 || sent[0] != value) {
+			kept[name] = value
+		}
+	}
+	return kept
+}
+
+// merge adds the options of a call to those that are remembered of a download.
+func (c *chosen) merge(before map[string]string) (map[string]string, error) {
+	kept := c.remembered()
+	for name, value := range before {
+		if _, again := c.values[name]; !again {
+			kept[name] = value
+		}
+	}
+	if sizeOfOptions(kept) > maxOptions {
+		return nil, faultf("The options of one download have at most %d bytes.", maxOptions)
+	}
+	return kept, nil
+}
+
+func sizeOfOptions(options map[string]string) (n int) {
+	for name, value := range options {
+		n += len(name) + len(value)
+	}
+	return n
+}
+
+// secretOptions are never shown again.
+var secretOptions = []string{"http-passwd", "ftp-passwd", "http-user", "ftp-user", "header"}
+
+func isSecretOption(name string) bool { return slices.Contains(secretOptions, name) }

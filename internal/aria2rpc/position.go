@@ -7,6 +7,9 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// maxPlace is beyond every place of a queue, and can be added to one.
+const maxPlace = 1 << 40
+
 // changePosition maps a place in the queue to a priority: the one with which the
 // download comes nearest to the place. It answers the place that it has then.
 func (c *call) changePosition() (any, error) {
@@ -30,6 +33,7 @@ func (c *call) changePosition() (any, error) {
 	if at < 0 {
 		return nil, faultf("GID#%s not found in the waiting queue.", e.gid)
 	}
+	position = min(max(position, -maxPlace), maxPlace)
 	switch how {
 	case "POS_SET":
 	case "POS_CUR":

@@ -139,11 +139,11 @@ func (s *Server) post(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		s.send(w, r, from.status(http.StatusOK), "text/xml", body)
+		s.send(w, r, from.status(w, http.StatusOK), "text/xml", body)
 		return
 	}
 	status, body := s.serveJSON(r.Context(), from, text)
-	s.send(w, r, from.status(status), "application/json-rpc", body)
+	s.send(w, r, from.status(w, status), "application/json-rpc", body)
 }
 
 // callerOf checks a Basic authentication: the name of a client with its secret. With a
@@ -154,17 +154,20 @@ func (s *Server) callerOf(w http.ResponseWriter, r *http.Request) (*caller, bool
 	if !given {
 		return from, true
 	}
-	if !isForeign(r) && s.clientOf(r.Context(), from, secret) == user && user != "" {
+	if !isForeign(r) && user != "" && s.clientOf(r.Context(), from, secret) == user {
 		from.basic = user
 		return from, true
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="aria2"`)
-	w.WriteHeader(from.status(http.StatusUnauthorized))
+	w.WriteHeader(from.status(w, http.StatusUnauthorized))
 	return nil, false
 }
 
-func (c *caller) status(otherwise int) int {
+// status is the HTTP status of an answer. Whoever guesses too often at once also loses the
+// connection.
+func (c *caller) status(w http.ResponseWriter, otherwise int) int {
 	if c.limited {
+		w.Header().Set("Connection", "close")
 		return http.StatusTooManyRequests
 	}
 	return otherwise

@@ -2,6 +2,7 @@ package aria2rpc
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -63,6 +64,12 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	if from.basic != "" { // before the first event that it shall hear
+		if _, err := s.views.of(r.Context(), from.basic); err != nil {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	k := &socket{out: make(chan message, maxQueue), gone: cancel, clients: make(map[string]bool)}
@@ -78,7 +85,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	}
 	k.conn = conn
 	defer func() { _ = conn.CloseNow() }() // it is closed already after a graceful end
-	conn.SetReadLimit(maxBody + 1)
+	conn.SetReadLimit(-1)                  // read bounds what is kept
 	if from.basic != "" {
 		s.sockets.join(k, from.basic)
 	}
@@ -93,6 +100,9 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	k.read(ctx, func(text []byte) []byte {
 		one := &caller{address: from.address, basic: from.basic, socket: k}
 		_, answer := s.serveJSON(ctx, one, text)
+		if one.limited {
+			cancel() // it guesses too often at once
+		}
 		return answer
 	})
 	cancel()
@@ -103,18 +113,30 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 func (k *socket) read(ctx context.Context, answer func(text []byte) []byte) {
 	defer k.gone()
 	for {
-		_, text, err := k.conn.Read(ctx)
+		text, err := k.message(ctx)
 		if err != nil {
 			return
 		}
 		k.mu.Lock()
 		k.busy = true
 		k.mu.Unlock()
-		if len(text) > maxBody {
-			text = nil // too large: a parse error, as in aria2
-		}
 		k.answer(ctx, answer(text))
 	}
+}
+
+// message reads the next one. Of one that is too large nothing is kept: it is a parse
+// error, as in aria2.
+func (k *socket) message(ctx context.Context) ([]byte, error) {
+	_, r, err := k.conn.Reader(ctx)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(r, maxBody+1))
+	if err == nil && len(text) > maxBody {
+		text = nil
+		_, err = io.Copy(io.Discard, r)
+	}
+	return text, err
 }
 
 // answer queues an answer and what was held back behind it, and waits until it is

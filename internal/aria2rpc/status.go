@@ -11,22 +11,21 @@ import (
 // pieceLength is that of aria2 for HTTP.
 const pieceLength = 1 << 20
 
-// costOfStatus is a guess at the bytes of one status in an answer.
-const costOfStatus = 1 << 10
-
 func figure(n int64) string { return strconv.FormatInt(n, 10) }
 
 // status is the answer of tellStatus, with its names in order.
 func (s *Server) status(d *shown) object {
-	row := d.row
-	pieces := (row.TotalLength + pieceLength - 1) / pieceLength
+	row, piece := d.row, pieceOf(d)
 	connections := "0"
 	if d.phase == phaseActive {
 		connections = "1"
 	}
-	o := make(object, 0, 20)
+	o := make(object, 0, 24)
 	if row.TotalLength > 0 && (d.phase == phaseActive || d.phase.ended()) {
-		o = append(o, member{"bitfield", bitfield(row.CompletedLength, row.TotalLength)})
+		o = append(o, member{"bitfield", bitfield(row.CompletedLength, row.TotalLength, piece)})
+	}
+	if d.torrent != nil {
+		o = append(o, member{"bittorrent", aboutTorrent(d)})
 	}
 	o = append(o,
 		member{"completedLength", figure(row.CompletedLength)},
@@ -39,12 +38,18 @@ func (s *Server) status(d *shown) object {
 		o = append(o, member{"errorCode", code}, member{"errorMessage", message})
 	}
 	o = append(o, member{"files", s.files(d)}, member{"gid", d.gid})
-	if hash := infoHash(row.URL); hash != "" {
-		o = append(o, member{"infoHash", hash})
+	if d.torrent != nil {
+		o = append(o, member{"infoHash", d.torrent.Hash})
+	}
+	o = append(o, member{"numPieces", figure(piecesOf(max(row.TotalLength, lengthOf(d)), piece))})
+	if d.torrent != nil {
+		o = append(o, member{"numSeeders", "0"})
+	}
+	o = append(o, member{"pieceLength", figure(piece)})
+	if d.torrent != nil {
+		o = append(o, member{"seeder", "false"})
 	}
 	return append(o,
-		member{"numPieces", figure(pieces)},
-		member{"pieceLength", figure(pieceLength)},
 		member{"status", string(d.phase)},
 		member{"totalLength", figure(row.TotalLength)},
 		member{"uploadLength", "0"},
@@ -67,12 +72,12 @@ func errorOf(d *shown) (code, message string) {
 
 // bitfield is the map of pieces as hex digits, the highest bit first. Where the bytes
 // are is not known here, so they are shown from the beginning.
-func bitfield(completed, total int64) string {
-	pieces := (total + pieceLength - 1) / pieceLength
+func bitfield(completed, total, piece int64) string {
+	pieces := piecesOf(total, piece)
 	if pieces > maxPieces {
 		return ""
 	}
-	have := completed / pieceLength
+	have := completed / piece
 	if completed >= total {
 		have = pieces
 	}
@@ -90,6 +95,14 @@ func bitfield(completed, total int64) string {
 	return b.String()
 }
 
+func piecesOf(total, piece int64) int64 {
+	n := total / piece
+	if total%piece > 0 {
+		n++
+	}
+	return n
+}
+
 // maxPieces bounds a bitfield: 64 GiB have 16,384 digits.
 const maxPieces = 1 << 16
 
@@ -105,10 +118,13 @@ func (s *Server) files(d *shown) []object {
 		return list
 	}
 	name := ""
-	if row.TotalLength > 0 || len(row.Options["out"]) > 0 {
+	switch {
+	case d.torrent != nil:
+		name = torrentPath(d, dir)
+	case row.TotalLength > 0 || len(row.Options["out"]) > 0:
 		name = path.Join(dir, nameOf(row))
 	}
-	return []object{file(1, name, row.TotalLength, row.CompletedLength, uris)}
+	return []object{file(1, name, max(row.TotalLength, lengthOf(d)), row.CompletedLength, uris)}
 }
 
 func file(index int, name string, length, completed int64, uris []object) object {
@@ -135,33 +151,16 @@ func nameOf(row *model.Task) string {
 
 // urisOf lists the sources: the first is used while the download runs or has run.
 func urisOf(d *shown) []object {
-	if d.row.URL == "" || strings.HasPrefix(d.row.URL, "magnet:") {
+	if d.row.URL == "" || d.row.Magnet() {
 		return []object{}
 	}
 	first := "waiting"
 	if d.phase == phaseActive || d.phase == phaseComplete || d.phase == phaseError {
 		first = "used"
 	}
-	list := []object{{{"status", first}, {"uri", d.row.URL}}}
+	list := []object{{{"status", first}, {"uri", shownURI(d.row.URL)}}}
 	for _, m := range d.row.Mirrors {
-		list = append(list, object{{"status", "waiting"}, {"uri", m}})
+		list = append(list, object{{"status", "waiting"}, {"uri", shownURI(m)}})
 	}
 	return list
-}
-
-// infoHash is that of a magnet link, in hex digits.
-func infoHash(raw string) string {
-	if !strings.HasPrefix(raw, "magnet:") {
-		return ""
-	}
-	u, err := model.ParseURL(raw)
-	if err != nil {
-		return ""
-	}
-	for _, topic := range u.Query()["xt"] {
-		if hash, ok := strings.CutPrefix(topic, "urn:btih:"); ok && len(hash) == 40 {
-			return strings.ToLower(hash)
-		}
-	}
-	return ""
 }

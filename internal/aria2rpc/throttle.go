@@ -12,19 +12,21 @@ const (
 	lastDelay    = 16 * time.Second
 	forgetAfter  = 10 * time.Minute // a key without a failure is forgotten
 	maxKeys      = 10_000
-	maxDelayed   = 256 // answers that may be held back at once; more are given at once, with 429
+	maxDelayed   = 256 // answers that may be held back at once; more are given at once, with 429,
+	maxOfAddress = 32  // and of one address
 	secretPrefix = 4   // bytes of a secret that make a key: guesses that vary its end share it
 )
 
 // throttle delays the answers to wrong secrets, by address and by the beginning of the
 // secret. Only a wrong one is delayed. It is safe for concurrent use.
 type throttle struct {
-	now   func() time.Time
-	wait  func(context.Context, time.Duration)
-	slots chan struct{}
+	now  func() time.Time
+	wait func(context.Context, time.Duration)
 
 	mu       sync.Mutex
 	failures map[string]failure
+	held     int            // answers that are held back now
+	delayed  map[string]int // those of each address
 }
 
 type failure struct {
@@ -34,7 +36,7 @@ type failure struct {
 
 func newThrottle() *throttle {
 	return &throttle{
-		now: time.Now, wait: sleep, slots: make(chan struct{}, maxDelayed), failures: make(map[string]failure),
+		now: time.Now, wait: sleep, failures: make(map[string]failure), delayed: make(map[string]int),
 	}
 }
 
@@ -52,14 +54,33 @@ func sleep(ctx context.Context, d time.Duration) {
 func (t *throttle) failed(ctx context.Context, address, secret string) bool {
 	prefix := sha256.Sum256([]byte(secret[:min(len(secret), secretPrefix)]))
 	delay := max(t.note("a"+address), t.note("s"+string(prefix[:])))
-	select {
-	case t.slots <- struct{}{}:
-	default:
+	if !t.hold(address) {
 		return false
 	}
-	defer func() { <-t.slots }()
+	defer t.release(address)
 	t.wait(ctx, delay)
 	return true
+}
+
+// hold takes a place among the answers that are held back.
+func (t *throttle) hold(address string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.delayed[address] >= maxOfAddress || t.held >= maxDelayed {
+		return false
+	}
+	t.delayed[address]++
+	t.held++
+	return true
+}
+
+func (t *throttle) release(address string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held--
+	if t.delayed[address]--; t.delayed[address] == 0 {
+		delete(t.delayed, address)
+	}
 }
 
 // note counts a failure of the key and returns its delay.

@@ -3,6 +3,7 @@ package aria2rpc
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -61,13 +62,13 @@ func TestThrottle_IsBounded(t *testing.T) {
 		<-release
 	}
 	entered := make(chan bool, maxDelayed)
-	for range maxDelayed {
-		go func() { entered <- th.failed(t.Context(), "a", "b") }()
+	for i := range maxDelayed {
+		go func() { entered <- th.failed(t.Context(), fmt.Sprint(i/maxOfAddress), "b") }()
 	}
 	for range maxDelayed {
 		<-holding
 	}
-	if th.failed(t.Context(), "a", "b") {
+	if th.failed(t.Context(), "another", "b") {
 		t.Error("one answer too many is held back")
 	}
 	close(release)
@@ -75,6 +76,9 @@ func TestThrottle_IsBounded(t *testing.T) {
 		if !<-entered {
 			t.Error("an answer was not held back")
 		}
+	}
+	if th.held != 0 || len(th.delayed) != 0 {
+		t.Errorf("%d places of %d addresses are still taken", th.held, len(th.delayed))
 	}
 }
 
@@ -130,7 +134,7 @@ func TestBitfield_ShowsPiecesFromBeginning(t *testing.T) {
 		{0, 1, "00"}, {1, 1, "80"}, {m, 3 * m, "80"}, {2*m + 1, 3 * m, "c0"}, {3 * m, 3 * m, "e0"},
 		{9 * m, 10 * m, "ff80"}, {10*m - 1, 10 * m, "ff80"}, {0, 1 << 60, ""},
 	} {
-		if got := bitfield(c.completed, c.total); got != c.want {
+		if got := bitfield(c.completed, c.total, m); got != c.want {
 			t.Errorf("bitfield(%d, %d) = %s, want %s", c.completed, c.total, got, c.want)
 		}
 	}

@@ -27,6 +27,53 @@ func (o object) only(keys []string) object {
 	return slices.DeleteFunc(o, func(m member) bool { return !slices.Contains(keys, m.name) })
 }
 
+// valueOverhead is what a value adds to an answer beside its text: quotes or tags.
+const valueOverhead = 24
+
+// sizeOf is about the bytes that a value has in an answer, rather more than less.
+func sizeOf(v any) int {
+	n := valueOverhead
+	switch v := v.(type) {
+	case string:
+		n += sizeOfText(v)
+	case []any:
+		for _, one := range v {
+			n += sizeOf(one)
+		}
+	case []string:
+		for _, one := range v {
+			n += valueOverhead + sizeOfText(one)
+		}
+	case []object:
+		for _, one := range v {
+			n += sizeOf(one)
+		}
+	case object:
+		for _, m := range v {
+			n += len(m.name) + sizeOf(m.value)
+		}
+	}
+	return n
+}
+
+// sizeOfText counts what must be escaped with its escape.
+func sizeOfText(s string) int {
+	n := len(s)
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c < ' ' || c == 0x7f:
+			n += 5
+		case c == '"' || c == '&' || c == '<' || c == '>' || c == '\'':
+			n += 4
+		case c == '/' || c == '\\':
+			n++
+		case c >= utf8.RuneSelf:
+			n += 2 // if it is no UTF-8
+		}
+	}
+	return n
+}
+
 // appendJSON encodes a value as aria2 writes JSON: without spaces, names sorted, slashes
 // escaped.
 func appendJSON(b []byte, v any) []byte {

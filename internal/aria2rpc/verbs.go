@@ -40,13 +40,29 @@ func (c *call) act(verb, conflict string) (any, error) {
 	return e.gid, nil
 }
 
-// remove cancels a task. What was not running leaves nothing behind.
+// remove cancels a task. What was not running leaves nothing behind, as in aria2, so that
+// task is deleted too; its worker removes the partial file all the same.
 func (c *call) remove() (any, error) {
 	const words = "Active Download not found for GID#%s"
 	if err := c.refuse(0, phaseRemoved, words); err != nil {
 		return nil, err
 	}
-	return c.act("cancel", words)
+	e, err := c.entry(0)
+	if err != nil {
+		return nil, err
+	}
+	gid, err := c.act("cancel", words)
+	if err != nil {
+		return nil, err
+	}
+	c.view.mu.Lock()
+	forgotten := c.view.byID[e.id] != e // by the event of the cancel
+	c.view.mu.Unlock()
+	if forgotten {
+		// Without the deletion it is only listed as removed after a restart.
+		_ = c.request("delete", map[string]any{"id": e.id})
+	}
+	return gid, nil
 }
 
 func (c *call) pause() (any, error) {
@@ -157,11 +173,9 @@ func (c *call) changeURI() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	position := int64(-1)
-	if c.has(4) {
-		if position, err = c.count(4); err != nil {
-			return nil, err
-		}
+	position, err := c.position(4)
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case d.phase.ended():
@@ -172,14 +186,25 @@ func (c *call) changeURI() (any, error) {
 	return c.updateURIs(d, remove, add, position)
 }
 
+// updateURIs changes the sources of the stored task, which has the secrets that the shown
+// one lacks. Like aria2 it leaves out what is no URI.
 func (c *call) updateURIs(d *shown, remove, add []string, position int64) (any, error) {
-	uris := append([]string{d.row.URL}, d.row.Mirrors...)
-	removed := 0
-	for _, uri := range remove {
-		if at := slices.Index(uris, uri); at >= 0 {
+	c.view.changing.Lock()
+	defer c.view.changing.Unlock()
+	row, err := c.stored(d)
+	if err != nil {
+		return nil, err
+	}
+	before := append([]string{row.URL}, row.Mirrors...)
+	uris, removed := slices.Clone(before), 0
+	for _, named := range remove {
+		if at := slices.IndexFunc(uris, func(uri string) bool { return isNamed(uri, named) }); at >= 0 {
 			uris = slices.Delete(uris, at, at+1)
 			removed++
 		}
+	}
+	if add, err = usableURIs(storedURIs(add, before)); err != nil {
+		return nil, err
 	}
 	if position < 0 || position > int64(len(uris)) {
 		position = int64(len(uris))
@@ -192,7 +217,7 @@ func (c *call) updateURIs(d *shown, remove, add []string, position int64) (any, 
 	if len(uris) == 0 {
 		return nil, faultf("GID#%s would have no URI left; add one in the same call.", d.gid)
 	}
-	err := c.request("update", map[string]any{"id": d.id, "url": uris[0], "mirrors": uris[1:]})
+	err = c.request("update", map[string]any{"id": d.id, "url": uris[0], "mirrors": uris[1:]})
 	if err != nil {
 		return nil, err
 	}

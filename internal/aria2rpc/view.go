@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -32,14 +33,17 @@ type view struct {
 	stopped  int64 // that have ended since the view exists: numStoppedTotal
 	arrivals int64
 	early    map[string]*model.TaskEvent // before it is loaded: the last event of each task
-	global   map[string]string           // options for later downloads, changed by changeGlobalOption
+	global   map[string]any              // options for later downloads, as changeGlobalOption was given them
+	options  int                         // bytes of the options of all entries
+
+	changing sync.Mutex // held while a task is read and then updated
 }
 
 func newView(client string, loads int64) *view {
 	return &view{
 		client: client, ready: make(chan struct{}), loads: loads,
 		byID: make(map[string]*entry), byGID: make(map[string]*entry), running: make(map[*entry]struct{}),
-		early: make(map[string]*model.TaskEvent), global: make(map[string]string),
+		early: make(map[string]*model.TaskEvent), global: make(map[string]any),
 	}
 }
 
@@ -82,7 +86,10 @@ func (v *view) add(id string, row *model.Task, now time.Time) *entry {
 
 // take replaces an entry's row by one that was just read.
 func (v *view) take(e *entry, row *model.Task, now time.Time) {
-	e.row, e.readAt = row, now
+	e.row, e.readAt, e.speed = row, now, row.DownloadSpeed
+	if e.torrent == nil && row.Magnet() {
+		e.torrent = describe(torrent.ParseMagnet(row.URL))
+	}
 	if e.priority != row.Priority {
 		e.priority, v.sorted = row.Priority, false
 	}
@@ -96,7 +103,7 @@ func (v *view) setPhase(e *entry, p phase) {
 	if p == before {
 		return
 	}
-	e.phase, v.sorted = p, false
+	e.phase, e.speed, v.sorted = p, 0, false
 	delete(v.running, e)
 	if before.ended() {
 		v.ended = slices.DeleteFunc(v.ended, func(other *entry) bool { return other == e })
@@ -116,6 +123,7 @@ func (v *view) setPhase(e *entry, p phase) {
 }
 
 func (v *view) forget(e *entry) {
+	v.remember(e, nil)
 	delete(v.byID, e.id)
 	delete(v.running, e)
 	if v.byGID[e.gid] == e {
@@ -244,9 +252,28 @@ func (v *view) inherit(old *view) {
 	v.global, v.stopped = old.global, max(v.stopped, old.stopped)
 	for id, before := range old.byID {
 		if e := v.byID[id]; e != nil {
-			e.options, e.began = before.options, before.began
+			e.began = before.began
+			v.remember(e, before.options)
 		}
 	}
+}
+
+// remember replaces the options that are remembered of a download. Those of a client with
+// too many already are not remembered.
+func (v *view) remember(e *entry, options map[string]string) {
+	v.options -= sizeOfOptions(e.options)
+	e.options = nil
+	if size := sizeOfOptions(options); v.options+size <= maxRemembered {
+		v.options += size
+		e.options = options
+	}
+}
+
+// globalOptions are the options that the client has set for its later downloads.
+func (v *view) globalOptions() map[string]any {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return maps.Clone(v.global)
 }
 
 func (v *view) size() int {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -143,6 +144,7 @@ type shown struct {
 	gid, id string
 	phase   phase
 	row     *model.Task
+	torrent *torrent.Info // nil: no torrent
 	options map[string]string
 }
 
@@ -158,7 +160,7 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 		}
 	}
 	v.mu.Unlock()
-	rows, err := s.read(ctx, v.client, stale)
+	rows, torrents, err := s.read(ctx, v, stale)
 	if err != nil {
 		return nil, err
 	}
@@ -170,31 +172,41 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 		case rows[id] == nil:
 			v.forget(e)
 		default:
+			e.whole = true
+			if t := torrents[id]; t != nil {
+				e.torrent = t
+			}
 			v.refresh(e, rows[id], now)
 		}
 	}
 	out := make([]shown, 0, len(list))
 	for _, e := range list {
 		if e.row != nil && v.byID[e.id] == e {
-			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, options: e.options})
+			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, torrent: e.torrent, options: e.options})
 		}
 	}
 	return out, nil
 }
 
-// read reads tasks by pages, without secrets.
-func (s *views) read(ctx context.Context, client string, ids []string) (map[string]*model.Task, error) {
-	all := make(map[string]*model.Task, len(ids))
+// read reads tasks by pages, without secrets, and what the torrents that are not known
+// yet say of themselves.
+func (s *views) read(ctx context.Context, v *view, ids []string) (map[string]*model.Task, map[string]*torrent.Info, error) {
+	all, torrents := make(map[string]*model.Task, len(ids)), make(map[string]*torrent.Info)
 	for page := range slices.Chunk(ids, model.MaxBatch) {
-		rows, err := s.backend.TasksByID(ctx, client, page)
+		rows, err := s.backend.TasksByID(ctx, v.client, page)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for id, row := range rows {
+			if len(row.Torrent) > 0 && !v.knowsTorrent(id) {
+				if info, err := torrent.Parse(row.Torrent); err == nil {
+					torrents[id] = describe(info)
+				}
+			}
 			all[id] = row.Public()
 		}
 	}
-	return all, nil
+	return all, torrents, nil
 }
 
 // queueOf returns the downloads that wait, in the order of the queue. It reads the

@@ -53,7 +53,7 @@ func xmlFault(f *fault) object {
 
 func decodeXML(text []byte) (method string, params []any, err error) {
 	var call xmlNode
-	if err := checkDepth(text); err != nil {
+	if err := checkElements(text); err != nil {
 		return "", nil, err
 	}
 	if err := xml.Unmarshal(text, &call); err != nil {
@@ -77,20 +77,21 @@ func decodeXML(text []byte) (method string, params []any, err error) {
 	return strings.TrimSpace(name.Text), params, nil
 }
 
-// checkDepth refuses what is nested so deep that decoding it would exhaust the stack.
-func checkDepth(text []byte) error {
+// checkElements refuses what is nested so deep that decoding it would exhaust the stack,
+// or has so many elements that it would take much memory.
+func checkElements(text []byte) error {
 	decoder := xml.NewDecoder(bytes.NewReader(text))
-	for depth := 0; ; {
+	for depth, elements := 0, 0; ; {
 		token, err := decoder.RawToken()
 		switch token.(type) {
 		case xml.StartElement:
-			depth++
+			depth, elements = depth+1, elements+1
 		case xml.EndElement:
 			depth--
 		case nil:
 			return nil // the end, or what Unmarshal will refuse
 		}
-		if err != nil || depth > 4*maxDepth {
+		if err != nil || depth > 4*maxDepth || elements > maxValues {
 			return errNotXML
 		}
 	}
