@@ -219,14 +219,17 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 const smallResultLimit = 4 * rules.MaxExamined
 
 // walksByStatus reports whether to walk the index by status: if the query has only
-// statuses, or if so few tasks have them that a few pages see them all. The index has
-// no completed tasks.
+// statuses, or if so few tasks have them that a few pages see them all, and the client has
+// many. The index has no completed tasks.
 func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
 	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
 		return false, nil
 	}
 	if q.Client == "" {
 		return true, nil
+	}
+	if few, err := s.hasFewTasks(ctx, q.Client); few || err != nil {
+		return false, err
 	}
 	counts, err := s.Counts(ctx)
 	if err != nil {
@@ -239,6 +242,18 @@ func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, er
 		}
 	}
 	return n < smallResultLimit, nil
+}
+
+// fewOfClient is the number of a client's tasks up to which the index by client is walked,
+// whichever statuses are asked for.
+const fewOfClient = 1000
+
+// hasFewTasks reports whether a client has few tasks. It costs an index walk over them.
+func (s *Store) hasFewTasks(ctx context.Context, client string) (bool, error) {
+	var n int
+	const text = "SELECT count(*) FROM (SELECT 1 FROM tasks INDEXED BY tasks_client WHERE client = ? LIMIT ?)"
+	err := s.r.GetContext(ctx, &n, text, client, fewOfClient+1)
+	return n <= fewOfClient, err
 }
 
 // filter adds what no index helps with.
