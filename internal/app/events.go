@@ -37,6 +37,9 @@ func (e *events) Progress(ev *model.ProgressEvent) {
 }
 
 func (e *events) WorkerEvent(ev *model.WorkerEvent) {
+	if e.aria2 != nil {
+		e.aria2.WorkerEvent(ev)
+	}
 	e.hub.WorkerEvent(ev)
 	e.Outbox.WorkerEvent(ev)
 }

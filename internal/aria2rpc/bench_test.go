@@ -45,10 +45,10 @@ func (c *cluster) Loads() int64 { return 1 }
 func BenchmarkPoll(b *testing.B) {
 	const clients, each = 1000, 10
 	c := &cluster{tasks: make(map[string][]*model.Task)}
-	secrets := &Secrets{}
+	secrets := newSecrets()
 	for i := range clients {
 		name := fmt.Sprintf("client-%d", i)
-		secrets.accounts = append(secrets.accounts, NewSecrets(name, "secret-of-"+name).accounts...)
+		secrets.clients[secrets.hash("secret-of-"+name)] = name
 		for range each {
 			t := &model.Task{TaskSpec: model.TaskSpec{ID: newGID(), URL: "https://example.org/folder/a-file-with-a-name.iso", Priority: 2}, Client: name}
 			t.Status, t.TotalLength, t.CompletedLength, t.DownloadSpeed = model.StatusDownloading, 700<<20, 100<<20, 1<<20

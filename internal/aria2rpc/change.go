@@ -118,10 +118,7 @@ func (c *call) getGlobalOption() (any, error) {
 			all[name] = o.standard
 		}
 	}
-	c.server.refreshFolders(c.ctx)
-	c.server.folders.mu.Lock()
-	all["dir"] = c.server.folders.first
-	c.server.folders.mu.Unlock()
+	all["dir"] = c.server.refreshFolders(c.ctx).first
 	o, err := choose(c.view.globalOptions(), useGlobal)
 	if err != nil {
 		return nil, err

@@ -51,6 +51,7 @@ type entry struct {
 
 	row     *model.Task // read last, with newer progress; nil: not read
 	readAt  time.Time
+	name    string            // of the file, as far as the row says it
 	speed   int64             // bytes/s while it runs, also before the row is read
 	torrent *torrent.Info     // nil: no torrent, or not known yet
 	whole   bool              // the row was read with the bytes of its torrent
@@ -58,11 +59,19 @@ type entry struct {
 }
 
 // rowLife is how long a row may be shown without a new read. Events keep it current, but
-// a deletion, or a change of priority or options by another face, has no event.
-const rowLife = 5 * time.Second
+// a deletion, or a change of priority or options by another face, has no event. A download
+// that runs cannot be deleted, and has no place in the queue.
+const (
+	rowLife    = 5 * time.Second
+	activeLife = 30 * time.Second
+)
 
 func (e *entry) fresh(now time.Time) bool {
-	return e.row != nil && now.Sub(e.readAt) < rowLife && (e.whole || e.row.URL != "")
+	life := rowLife
+	if e.phase == phaseActive {
+		life = activeLife
+	}
+	return e.row != nil && now.Sub(e.readAt) < life && (e.whole || e.row.URL != "")
 }
 
 // apply takes over what an event says of the row. Readers share the row, so it is

@@ -1,6 +1,7 @@
 package aria2rpc
 
 import (
+	"cmp"
 	"context"
 	"path"
 	"slices"
@@ -10,62 +11,101 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// workersLife is how long what was read of the workers is used.
+// workersLife is how long what was read of the workers is used, unless one joins or leaves.
 const workersLife = 5 * time.Second
+
+// restOfReads is how many times as long as a read takes no other follows.
+const restOfReads = 10
 
 // folders remembers the folders of the workers, for dir. It is safe for concurrent use.
 type folders struct {
-	mu     sync.Mutex
-	readAt time.Time
-	names  []string          // of folders that some worker has
-	dirs   map[string]string // worker to its download directory
-	first  string            // directory of the first worker by name
+	mu      sync.Mutex
+	readAt  time.Time
+	took    time.Duration
+	changed bool // a worker has joined or left since
+	known   *folderSet
 }
 
-// refresh reads the workers, at most every few seconds. If they cannot be read, what is
-// known stays.
-func (s *Server) refreshFolders(ctx context.Context) {
+// folderSet is what one read found. It does not change.
+type folderSet struct {
+	names []string          // of folders that some worker has
+	dirs  map[string]string // worker to its download directory
+	first string            // directory of the first worker by name
+}
+
+// WorkerEvent takes an event of a worker. It does not block.
+func (s *Server) WorkerEvent(*model.WorkerEvent) {
+	s.folders.mu.Lock()
+	defer s.folders.mu.Unlock()
+	s.folders.changed = true
+}
+
+// refreshFolders reads the workers if what is known of them may be old. One caller reads,
+// and the others use what is known, as all do if they cannot be read.
+func (s *Server) refreshFolders(ctx context.Context) *folderSet {
 	f := &s.folders
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	now := s.views.now()
-	if now.Sub(f.readAt) < workersLife {
-		return
+	age := now.Sub(f.readAt)
+	if f.known != nil && age < workersLife && (!f.changed || age < restOfReads*f.took) {
+		defer f.mu.Unlock()
+		return f.known
 	}
+	before := f.known
+	f.readAt, f.changed = now, false
+	f.mu.Unlock()
+	read, err := s.readFolders(ctx)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.took = s.views.now().Sub(now)
+	if err == nil {
+		f.known = read
+		return read
+	}
+	if before == nil {
+		return &folderSet{}
+	}
+	return before
+}
+
+func (s *Server) readFolders(ctx context.Context) (*folderSet, error) {
 	q := model.WorkerQuery{Limit: model.MaxBatch}
-	var names []string
-	dirs, first := make(map[string]string), ""
+	found := &folderSet{dirs: make(map[string]string)}
 	for {
 		page, err := s.backend.Workers(ctx, &q)
 		if err != nil {
-			return
+			return nil, err
 		}
 		for _, w := range page.Workers {
-			dirs[w.ID] = w.Dir
-			if first == "" {
-				first = w.Dir
+			found.dirs[w.ID] = w.Dir
+			if found.first == "" {
+				found.first = w.Dir
 			}
-			names = append(names, w.Capabilities.Folders...)
+			found.names = append(found.names, w.Capabilities.Folders...)
 		}
 		if page.Next == "" {
-			break
+			slices.Sort(found.names)
+			found.names = slices.Compact(found.names)
+			return found, nil
 		}
 		q.Cursor = page.Next
 	}
-	slices.Sort(names)
-	f.names, f.dirs, f.first = slices.Compact(names), dirs, first
-	if first != "" { // the first worker may join at any moment
-		f.readAt = now
+}
+
+// folderSet returns what is known of the folders.
+func (s *Server) folderSet() *folderSet {
+	s.folders.mu.Lock()
+	defer s.folders.mu.Unlock()
+	if s.folders.known == nil {
+		return &folderSet{}
 	}
+	return s.folders.known
 }
 
 // folderOf is the folder that the option dir names: its last element, if a worker has a
 // folder of that name. A path is never sent to a worker.
 func (s *Server) folderOf(ctx context.Context, dir string) string {
-	s.refreshFolders(ctx)
-	s.folders.mu.Lock()
-	defer s.folders.mu.Unlock()
-	if name := path.Base(dir); slices.Contains(s.folders.names, name) {
+	if name := path.Base(dir); slices.Contains(s.refreshFolders(ctx).names, name) {
 		return name
 	}
 	return ""
@@ -77,15 +117,8 @@ func (s *Server) dirOf(d *shown) string {
 	if dir := d.options["dir"]; dir != "" {
 		return dir
 	}
-	s.folders.mu.Lock()
-	defer s.folders.mu.Unlock()
-	dir := s.folders.dirs[d.row.WorkerID]
-	if dir == "" {
-		dir = s.folders.dirs[d.row.LastWorkerID]
-	}
-	if dir == "" {
-		dir = s.folders.first
-	}
+	known := s.folderSet()
+	dir := cmp.Or(known.dirs[d.row.WorkerID], known.dirs[d.row.LastWorkerID], known.first)
 	if d.row.Folder != "" {
 		return path.Join(dir, d.row.Folder)
 	}

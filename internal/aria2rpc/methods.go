@@ -107,7 +107,7 @@ func (c *call) tellStatus() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.server.status(d).only(keys), nil
+	return c.server.status(d, keys), nil
 }
 
 // shown reads the download whose gid is the first parameter.
@@ -138,7 +138,7 @@ func (c *call) statuses(list []*entry, keys []string) (any, error) {
 	}
 	answer, size := make([]object, 0, len(all)), 0
 	for i := range all {
-		o := c.server.status(&all[i]).only(keys)
+		o := c.server.status(&all[i], keys)
 		if size += sizeOf(o); c.from.bytes+size > maxAnswer {
 			return nil, errTooMuch
 		}

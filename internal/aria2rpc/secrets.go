@@ -3,8 +3,9 @@ package aria2rpc
 import (
 	"bufio"
 	"bytes"
+	"crypto/hmac"
+	"crypto/rand"
 	"crypto/sha256"
-	"crypto/subtle"
 	"fmt"
 	"os"
 	"strings"
@@ -12,14 +13,24 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Secrets map secrets to clients. Only hashes are kept.
+// Secrets map secrets to clients. Only hashes are kept. They are found by a hash with a
+// random key, so that the time of a look-up says nothing about a secret.
 type Secrets struct {
-	accounts []account
+	key     [sha256.Size]byte
+	clients map[[sha256.Size]byte]string
 }
 
-type account struct {
-	hash   [sha256.Size]byte
-	client string
+func newSecrets() *Secrets {
+	s := &Secrets{clients: make(map[[sha256.Size]byte]string)}
+	rand.Read(s.key[:]) // never fails
+	return s
+}
+
+func (s *Secrets) hash(secret string) (sum [sha256.Size]byte) {
+	mac := hmac.New(sha256.New, s.key[:])
+	mac.Write([]byte(secret))
+	mac.Sum(sum[:0])
+	return sum
 }
 
 // minSecret is the shortest secret, in bytes: it is sent over a network and can be
@@ -28,7 +39,9 @@ const minSecret = 8
 
 // NewSecrets makes a set with one secret.
 func NewSecrets(client, secret string) *Secrets {
-	return &Secrets{accounts: []account{{sha256.Sum256([]byte(secret)), client}}}
+	s := newSecrets()
+	s.clients[s.hash(secret)] = client
+	return s
 }
 
 // ReadSecrets reads a file of lines "client:secret"; empty lines and those that begin
@@ -39,7 +52,7 @@ func ReadSecrets(path string) (*Secrets, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Secrets{}
+	s := newSecrets()
 	seen := make(map[[sha256.Size]byte]int)
 	lines := bufio.NewScanner(bytes.NewReader(text))
 	for n := 1; lines.Scan(); n++ {
@@ -48,7 +61,7 @@ func ReadSecrets(path string) (*Secrets, error) {
 			continue
 		}
 		client, secret, ok := strings.Cut(line, ":")
-		hash := sha256.Sum256([]byte(secret))
+		hash := s.hash(secret)
 		switch {
 		case !ok:
 			return nil, fmt.Errorf("%s:%d: a line is client:secret", path, n)
@@ -60,25 +73,16 @@ func ReadSecrets(path string) (*Secrets, error) {
 			return nil, fmt.Errorf("%s:%d: the secret of %s stands in line %d already; a secret names one client", path, n, client, seen[hash])
 		}
 		seen[hash] = n
-		s.accounts = append(s.accounts, account{hash, client})
+		s.clients[hash] = client
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if len(s.accounts) == 0 {
+	if len(s.clients) == 0 {
 		return nil, fmt.Errorf("%s: has no line client:secret", path)
 	}
 	return s, nil
 }
 
-// client returns whose secret it is, or "". It takes the same time whichever it is.
-func (s *Secrets) client(secret string) string {
-	hash := sha256.Sum256([]byte(secret))
-	found := ""
-	for i := range s.accounts {
-		if subtle.ConstantTimeCompare(hash[:], s.accounts[i].hash[:]) == 1 {
-			found = s.accounts[i].client
-		}
-	}
-	return found
-}
+// client returns whose secret it is, or "".
+func (s *Secrets) client(secret string) string { return s.clients[s.hash(secret)] }

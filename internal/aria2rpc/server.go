@@ -46,7 +46,7 @@ type Options struct {
 }
 
 // Server is the endpoint. It serves /jsonrpc and /rpc. Feed it with the events of the
-// dispatcher by [Server.TaskEvent] and [Server.Progress].
+// dispatcher by [Server.TaskEvent], [Server.Progress] and [Server.WorkerEvent].
 type Server struct {
 	backend  Backend
 	secrets  *Secrets

@@ -2,6 +2,7 @@ package aria2rpc
 
 import (
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,15 +14,17 @@ const pieceLength = 1 << 20
 
 func figure(n int64) string { return strconv.FormatInt(n, 10) }
 
-// status is the answer of tellStatus, with its names in order.
-func (s *Server) status(d *shown) object {
+// status is the answer of tellStatus, with its names in order, or those of them that are
+// asked for.
+func (s *Server) status(d *shown, keys []string) object {
 	row, piece := d.row, pieceOf(d)
 	connections := "0"
 	if d.phase == phaseActive {
 		connections = "1"
 	}
 	o := make(object, 0, 24)
-	if row.TotalLength > 0 && (d.phase == phaseActive || d.phase.ended()) {
+	isWanted := len(keys) == 0 || slices.Contains(keys, "bitfield") // it costs more than the rest
+	if isWanted && row.TotalLength > 0 && (d.phase == phaseActive || d.phase.ended()) {
 		o = append(o, member{"bitfield", bitfield(row.CompletedLength, row.TotalLength, piece)})
 	}
 	if d.torrent != nil {
@@ -54,7 +57,7 @@ func (s *Server) status(d *shown) object {
 		member{"totalLength", figure(row.TotalLength)},
 		member{"uploadLength", "0"},
 		member{"uploadSpeed", "0"},
-	)
+	).only(keys)
 }
 
 // errorOf is aria2's exit code and message of what has ended: 31 is "removed".
@@ -82,6 +85,7 @@ func bitfield(completed, total, piece int64) string {
 		have = pieces
 	}
 	var b strings.Builder
+	b.Grow(int(pieces/4) + 2)
 	for at := int64(0); at < pieces; at += 8 {
 		var bits byte
 		for i := range int64(8) {
@@ -122,7 +126,7 @@ func (s *Server) files(d *shown) []object {
 	case d.torrent != nil:
 		name = torrentPath(d, dir)
 	case row.TotalLength > 0 || len(row.Options["out"]) > 0:
-		name = path.Join(dir, nameOf(row))
+		name = path.Join(dir, d.name)
 	}
 	return []object{file(1, name, max(row.TotalLength, lengthOf(d)), row.CompletedLength, uris)}
 }

@@ -86,6 +86,9 @@ func (v *view) add(id string, row *model.Task, now time.Time) *entry {
 
 // take replaces an entry's row by one that was just read.
 func (v *view) take(e *entry, row *model.Task, now time.Time) {
+	if e.row == nil || e.row.URL != row.URL || !slices.Equal(e.row.Options["out"], row.Options["out"]) {
+		e.name = nameOf(row)
+	}
 	e.row, e.readAt, e.speed = row, now, row.DownloadSpeed
 	if e.torrent == nil && row.Magnet() {
 		e.torrent = describe(torrent.ParseMagnet(row.URL))

@@ -144,6 +144,7 @@ type shown struct {
 	gid, id string
 	phase   phase
 	row     *model.Task
+	name    string        // of the file, if it is one
 	torrent *torrent.Info // nil: no torrent
 	options map[string]string
 }
@@ -182,7 +183,7 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 	out := make([]shown, 0, len(list))
 	for _, e := range list {
 		if e.row != nil && v.byID[e.id] == e {
-			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, torrent: e.torrent, options: e.options})
+			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, name: e.name, torrent: e.torrent, options: e.options})
 		}
 	}
 	return out, nil
