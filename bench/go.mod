@@ -6,6 +6,7 @@ replace github.com/aria-cluster/dispatcher => ../
 
 require (
 	github.com/aria-cluster/dispatcher v0.0.0-00010101000000-000000000000
+	github.com/coder/websocket v1.8.15
 	github.com/go-json-experiment/json v1.27.2
 	github.com/hibiken/asynq v0.26.0
 	github.com/jackc/pgx/v5 v5.13.0

@@ -53,7 +53,7 @@ func (b *bench) fleetPart(ctx context.Context) error {
 		return err
 	}
 	ledger, heard := &queue.Ledger{}, &beats{}
-	stop, err := b.startFleet(ctx, i, ledger, heard)
+	stop, err := b.startFleet(ctx, i, fleet{"fleet", b.workers, b.connections, b.held, b.interval}, ledger, heard)
 	if err != nil {
 		return err
 	}
@@ -100,9 +100,16 @@ func (b *bench) fleetPart(ctx context.Context) error {
 	return faultless(ledger)
 }
 
+// fleet is some workers for the tasks with one value of the tag "pool".
+type fleet struct {
+	pool                       string
+	workers, connections, held int
+	interval                   time.Duration // over which they start
+}
+
 // startFleet starts the workers evenly over one interval, as a fleet that has
 // grown.
-func (b *bench) startFleet(ctx context.Context, i *instance, l *queue.Ledger, heard *beats) (stop func(), err error) {
+func (b *bench) startFleet(ctx context.Context, i *instance, f fleet, l *queue.Ledger, heard *beats) (stop func(), err error) {
 	var workers []*aria.Worker
 	var conns []*nats.Conn
 	stop = func() {
@@ -113,7 +120,7 @@ func (b *bench) startFleet(ctx context.Context, i *instance, l *queue.Ledger, he
 			nc.Close()
 		}
 	}
-	for range b.connections {
+	for range f.connections {
 		nc, err := nats.Connect(i.server.Address)
 		if err != nil {
 			stop()
@@ -121,12 +128,12 @@ func (b *bench) startFleet(ctx context.Context, i *instance, l *queue.Ledger, he
 		}
 		conns = append(conns, nc)
 	}
-	b.say("starting %d workers", b.workers)
-	tick := time.NewTicker(b.interval / time.Duration(b.workers))
+	b.say("starting %d workers", f.workers)
+	tick := time.NewTicker(f.interval / time.Duration(f.workers))
 	defer tick.Stop()
-	for n := range b.workers {
+	for n := range f.workers {
 		w := aria.NewWorker(conns[n%len(conns)], aria.WorkerOptions{
-			Name: fmt.Sprintf("node-%05d", n), Slots: b.held, Tags: map[string]string{"pool": "fleet"}, Hold: true,
+			Name: fmt.Sprintf("node-%05d", n), Slots: f.held, Tags: map[string]string{"pool": f.pool}, Hold: true,
 			Ledger: l, OnHeartbeat: heard.add,
 		})
 		workers = append(workers, w)

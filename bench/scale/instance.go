@@ -37,10 +37,15 @@ func file(dir string) string { return filepath.Join(dir, "dispatcher.db") }
 
 // start starts a dispatcher on what is in dir, if anything.
 func (b *bench) start(ctx context.Context, dir, store string, flags ...string) (*instance, error) {
+	return b.startWith(ctx, dir, nil, store, flags...)
+}
+
+// startWith is as start, with further variables in the environment.
+func (b *bench) startWith(ctx context.Context, dir string, env []string, store string, flags ...string) (*instance, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	system := &aria.System{Dispatcher: b.dispatcher, Profile: true, Flags: append(flags, "-db-type", store, "-db-path", file(dir))}
+	system := &aria.System{Dispatcher: b.dispatcher, Profile: true, Env: env, Flags: append(flags, "-db-type", store, "-db-path", file(dir))}
 	server, err := system.Start(ctx, dir)
 	if err != nil {
 		return nil, err

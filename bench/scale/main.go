@@ -21,6 +21,7 @@ type options struct {
 	root, parts, store         string
 	pending, finished          int
 	workers, connections, held int
+	clients, each              int
 	interval                   time.Duration // of heartbeats
 	long                       time.Duration // of each timed measurement
 	quick, check               bool
@@ -33,15 +34,17 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
-	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria", "which, with commas; pages needs chromium, node and npm too")
-	f.StringVar(&o.store, "store", "sqlite", "of pending and fleet: sqlite (FULL) or memory")
+	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria,rpc", "which, with commas; pages needs chromium, node and npm too")
+	f.StringVar(&o.store, "store", "sqlite", "of pending, fleet and rpc: sqlite (FULL) or memory")
 	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait; of aria half of them")
 	f.IntVar(&o.finished, "finished", 5_000_000, "tasks that are completed")
 	f.IntVar(&o.workers, "workers", 10_000, "workers")
 	f.IntVar(&o.connections, "connections", 200, "connections to NATS that they share")
 	f.IntVar(&o.held, "held", 10, "tasks that each worker holds")
+	f.IntVar(&o.clients, "clients", 1000, "clients of the aria2 endpoint")
+	f.IntVar(&o.each, "each", 10, "running tasks of each of them")
 	f.DurationVar(&o.interval, "interval", 10*time.Second, "of heartbeats")
-	f.DurationVar(&o.long, "for", 4*time.Second, "how long one measurement takes, of the fleet ten times that")
+	f.DurationVar(&o.long, "for", 4*time.Second, "how long one measurement takes, of the fleet ten times that, of rpc five times")
 	f.StringVar(&o.profiles, "profiles", "", "write heap profiles, and a CPU profile of the fleet, to this folder; it costs a few percent")
 	f.StringVar(&o.keep, "dir", "", "keep a file with the finished tasks in this folder, and use it if an earlier run wrote it")
 	f.IntVar(&o.runs, "runs", 9, "how often each page is opened in the browser")
@@ -51,7 +54,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 		return nil, err
 	}
 	if o.quick {
-		o.pending, o.finished, o.workers, o.connections = o.pending/100, o.finished/100, o.workers/100, o.connections/10
+		o.pending, o.finished, o.workers, o.connections, o.clients = o.pending/100, o.finished/100, o.workers/100, o.connections/10, o.clients/100
 		o.interval, o.long = o.interval/10, o.long/8
 	}
 	return &o, nil
@@ -90,7 +93,7 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 	for _, part := range []struct {
 		name string
 		run  func(context.Context) error
-	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}, {"aria", b.ariaPart}, {"pages", b.pagesPart}} {
+	}{{"pending", b.pendingPart}, {"fleet", b.fleetPart}, {"finished", b.finishedPart}, {"aria", b.ariaPart}, {"rpc", b.rpcPart}, {"pages", b.pagesPart}} {
 		if !slices.Contains(strings.Split(o.parts, ","), part.name) {
 			continue
 		}

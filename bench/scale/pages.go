@@ -39,7 +39,7 @@ func (b *bench) pagesPart(ctx context.Context) error {
 		return err
 	}
 	ledger := &queue.Ledger{}
-	stop, err := b.startFleet(ctx, i, ledger, &beats{})
+	stop, err := b.startFleet(ctx, i, fleet{"fleet", b.workers, b.connections, b.held, b.interval}, ledger, &beats{})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 func TestParts_EachMeasuresSmallCluster(t *testing.T) {
 	var stdout, stderr bytes.Buffer
 	code := run(t.Context(), []string{
-		"-root", "../..", "-pending", "2000", "-finished", "3000", "-workers", "40", "-connections", "4", "-held", "3",
+		"-root", "../..", "-pending", "2000", "-finished", "3000", "-workers", "40", "-connections", "4", "-held", "3", "-clients", "3", "-each", "4",
 		"-interval", "500ms", "-for", "200ms",
 	}, &stdout, &stderr)
 	if code != 0 {
@@ -21,6 +21,7 @@ func TestParts_EachMeasuresSmallCluster(t *testing.T) {
 		"submits/s, empty ÷ full", "submit to worker, p50, full ÷ empty", "start to first assignment after a clean end", "start to first assignment after kill -9", "tasks that a start found after kill -9", "heap in use, a pending task",
 		"dispatcher with embedded NATS, of one core", "heartbeats/s, answered", "status, median", "newest 100 of all, median",
 		"aria ls, first row, median", "aria show, the end of an id, median and slowest",
+		"HTTP: what the clients cost, of one core", "WebSocket: answer to a poll, p50/p99",
 	} {
 		if !strings.Contains(stdout.String(), "| "+figure+" |") {
 			t.Errorf("there is no figure of %q", figure)

@@ -17,6 +17,7 @@ type System struct {
 	NATS       string   // path of a nats-server; "": the embedded one
 	Flags      []string // of the dispatcher: its store
 	Profile    bool     // serve its profiles
+	Env        []string // of the dispatcher: what has no flag
 }
 
 // Name implements [queue.System].
@@ -60,7 +61,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if s.Profile {
 		args = append(args, "-http-pprof=true")
 	}
-	p, err := proc.Start(ctx, proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: args, Dir: dir})
+	p, err := proc.Start(ctx, proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: args, Dir: dir, Env: s.Env})
 	if err != nil {
 		server.Stop()
 		return nil, err

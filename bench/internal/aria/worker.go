@@ -179,7 +179,7 @@ func (w *Worker) state() map[string]any {
 	}
 	return map[string]any{
 		"worker_id": w.Name, "instance": "bench-" + w.Name, "epoch": 1, "seq": w.seq, "state": "ready",
-		"hostname": w.Name + ".example.org", "address": "10.0.0.1", "port": 6800, "total_slots": w.Slots,
+		"dir": "/srv/downloads", "hostname": w.Name + ".example.org", "address": "10.0.0.1", "port": 6800, "total_slots": w.Slots,
 		"capabilities":      map[string]any{"protocols": []string{"http", "https"}, "disk_space": 1 << 40, "tags": w.Tags},
 		"health_metrics":    map[string]any{"cpu_usage": 12.5, "memory_usage": 40, "disk_usage": 50, "disk_free": 1 << 39, "uptime": w.seq},
 		"performance_stats": map[string]any{"avg_download_speed": 1e6, "completed_tasks": len(w.over)},
