@@ -13,8 +13,9 @@ func topCommand(s *session) *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "top", GroupID: groupCluster, Args: cobra.NoArgs,
 		Short: "Show live tables of workers and tasks",
-		Long: `top shows workers and tasks, and reads both again every second. It holds one page of
-each, whatever their number in the cluster.
+		Long: `top shows workers and tasks. Events move the progress, and make it read both again at most
+once a second; without events it reads them every 5 seconds. It holds one page of each,
+whatever their number in the cluster.
 
 Keys: arrows move, Tab changes the table, s sorts, f filters, space selects a row and a
 all rows of the page; c cancels, p pauses, r retries or resumes, and d deletes ended tasks

@@ -51,7 +51,8 @@ func (s *screen) browse(key string) tea.Cmd {
 	case "A":
 		s.all = !s.all
 		s.tasks.restart()
-		return s.read()
+		s.live.use(nil)
+		return tea.Batch(s.read(), s.watch())
 	case "enter":
 		s.showDetails()
 	case "up", "k", "down", "j", "pgup", "pgdown", "home":

@@ -32,6 +32,7 @@ func Run(ctx context.Context, o Options) error {
 	reading, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s := newScreen(reading, o)
+	defer s.live.use(nil)
 	_, err := tea.NewProgram(s, tea.WithContext(ctx), tea.WithInput(o.In), tea.WithOutput(o.Out), tea.WithoutSignalHandler()).Run()
 	if ctx.Err() != nil && errors.Is(err, tea.ErrProgramKilled) {
 		return nil
@@ -56,8 +57,10 @@ type screen struct {
 	now           func() time.Time
 	width, height int
 
-	serial   int  // of the latest request
-	waiting  bool // for its answer
+	live     *live
+	readAt   time.Time // of the pages that are shown
+	serial   int       // of the latest request
+	waiting  bool      // for its answer
 	status   *model.ClusterStatus
 	tasks    table[*model.Task]
 	workers  table[*model.Worker]
@@ -74,7 +77,7 @@ type screen struct {
 
 func newScreen(ctx context.Context, o Options) *screen {
 	return &screen{
-		ctx: ctx, o: o, now: time.Now, width: 80, height: 24, all: o.All,
+		ctx: ctx, o: o, now: time.Now, width: 80, height: 24, all: o.All, live: new(live),
 		tasks:   newTable(func(t *model.Task) string { return t.ID }, taskSorts),
 		workers: newTable(func(w *model.Worker) string { return w.ID }, workerSorts),
 	}
@@ -89,8 +92,8 @@ type (
 // messageTime is how long a message stays.
 const messageTime = 8 * time.Second
 
-// Init reads the first pages.
-func (s *screen) Init() tea.Cmd { return s.read() }
+// Init reads the first pages, and subscribes to events.
+func (s *screen) Init() tea.Cmd { return tea.Batch(s.read(), s.watch()) }
 
 // Update handles one message.
 func (s *screen) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
@@ -110,9 +113,13 @@ func (s *screen) handle(msg tea.Msg) tea.Cmd {
 	case *snapshot:
 		return s.fill(msg)
 	case tick:
-		if msg.serial == s.serial {
-			return s.read()
+		return s.tick(msg)
+	case watching:
+		if msg.all != s.all { // another choice was made meanwhile
+			msg.stop()
+			return nil
 		}
+		s.live.use(msg.stop)
 	case result:
 		return tea.Batch(s.say("%s", msg.text()), s.read())
 	case expired:
@@ -125,10 +132,30 @@ func (s *screen) handle(msg tea.Msg) tea.Cmd {
 	return nil
 }
 
+// tick shows the progress since the last one, and reads the pages if they may have
+// changed. A tick before a newer request is void.
+func (s *screen) tick(t tick) tea.Cmd {
+	if t.serial != s.serial {
+		return nil
+	}
+	if s.live.apply(s.tasks.rows, s.now().Sub(s.readAt)) {
+		return s.read()
+	}
+	return s.next(0)
+}
+
+// next waits for the next tick: longer after a slow answer, so that a screen does not
+// load a dispatcher that is busy.
+func (s *screen) next(took time.Duration) tea.Cmd {
+	serial := s.serial
+	return tea.Tick(max(s.o.Interval, 5*took), func(time.Time) tea.Msg { return tick{serial} })
+}
+
 // read requests both pages. An earlier request that is under way is not used.
 func (s *screen) read() tea.Cmd {
 	s.serial++
 	s.waiting = true
+	s.live.begin()
 	r := s.request()
 	return func() tea.Msg { return s.o.Source.read(s.ctx, r) }
 }
@@ -147,15 +174,16 @@ func (s *screen) request() request {
 	return r
 }
 
-// fill shows an answer, and waits before the next request: longer after a slow answer,
-// so that a screen does not load a dispatcher that is busy.
+// fill shows an answer, and waits for the next tick.
 func (s *screen) fill(snap *snapshot) tea.Cmd {
 	if snap.serial != s.serial {
 		return nil
 	}
 	s.waiting = false
+	s.readAt = s.now()
 	s.tasks.fill(snap.Tasks, snap.nextTasks, snap.errTasks)
 	s.workers.fill(snap.Workers, snap.nextWorkers, snap.errWorkers)
+	s.live.show(s.tasks.rows)
 	if snap.Status != nil {
 		s.status = snap.Status
 	}
@@ -163,8 +191,7 @@ func (s *screen) fill(snap *snapshot) tea.Cmd {
 		s.denied = snap.errWorkers
 		s.onWorker = false
 	}
-	serial := s.serial
-	return tea.Tick(max(s.o.Interval, 5*snap.took), func(time.Time) tea.Msg { return tick{serial} })
+	return s.next(snap.took)
 }
 
 // say shows a message for a while.

@@ -161,6 +161,55 @@ func TestScreen_PagesHoldOnePage(t *testing.T) {
 	d.wants("workers", "Workers, page 2 of more", "◂")
 }
 
+// Without events the pages are not read again before idleRead; an event of a task makes the
+// next tick read them, and progress is shown without a request.
+func TestScreen_EventsMakeItRead(t *testing.T) {
+	daemon := testdaemon.Start(t)
+	nc := daemon.Connect(t)
+	d := newDesk(t, nc)
+	d.Update(d.watch()())
+	defer d.live.use(nil)
+	submit(t, d.c, 1, func(int) string { return "https://h.example/file" })
+	d.read()
+	at := d.now()
+	d.now = func() time.Time { return at }
+	reads := func() bool {
+		before := d.serial
+		d.Update(tick{d.serial})
+		return d.serial > before
+	}
+	testbed.Eventually(t, "the events of the submit are over", func() bool {
+		if !reads() {
+			return true
+		}
+		d.read()
+		return false
+	})
+	progress, err := json.Marshal(&model.ProgressEvent{ID: "task0000", Client: "me", Progress: 42, CompletedLength: 42, TotalLength: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Publish("aria.v1.evt.progress.me.task0000", progress); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "progress without a request", func() bool { return !reads() && strings.Contains(d.text(), " 42 ") })
+	if _, err := d.c.Cancel(testbed.Context(t), "task0000"); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Eventually(t, "a reading after an event", reads)
+	d.read()
+	d.wants("after the event", "canceled")
+	at = at.Add(idleRead)
+	if !reads() {
+		t.Error("the pages are not read after idleRead")
+	}
+	d.live.use(nil)
+	d.read()
+	if !reads() {
+		t.Error("without subscriptions the pages are not read at a tick")
+	}
+}
+
 // A cell cannot control the terminal, whatever its text, nor leave its columns.
 func TestRow_CleansAndCutsCells(t *testing.T) {
 	columns := []column[string]{
