@@ -48,6 +48,12 @@ func TestCancel_SelectionAsksOnTerminal(t *testing.T) {
 	}
 	term = c.terminal(t, 100, 10, "cancel", "--status", "pending")
 	term.Wait("cancel 1,234 tasks? [y/N]")
+	term.Press("C-c")
+	if code := term.ExitCode(testbed.Patience); code != 130 {
+		t.Errorf("after Ctrl-C the exit code is %d", code)
+	}
+	term = c.terminal(t, 100, 10, "cancel", "--status", "pending")
+	term.Wait("cancel 1,234 tasks? [y/N]")
 	term.Press("y", "Enter")
 	if code := term.ExitCode(testbed.Patience); code != 0 {
 		t.Errorf("after y the exit code is %d", code)

@@ -1,8 +1,8 @@
 package ariacli
 
 import (
-	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -118,7 +118,7 @@ func (a *addRun) complete() (err error) {
 
 // specs yields the tasks of the arguments. A line of stdin that is no task ends it with
 // an error.
-func (a *addRun) specs(args []string) iter.Seq2[*model.TaskSpec, error] {
+func (a *addRun) specs(ctx context.Context, args []string) iter.Seq2[*model.TaskSpec, error] {
 	return func(yield func(*model.TaskSpec, error) bool) {
 		for _, arg := range args {
 			if arg != "-" {
@@ -127,24 +127,16 @@ func (a *addRun) specs(args []string) iter.Seq2[*model.TaskSpec, error] {
 				}
 				continue
 			}
-			lines := bufio.NewScanner(a.in)
-			lines.Buffer(nil, 2*model.MaxInline)
-			for n := 1; lines.Scan(); n++ {
-				text := strings.TrimSpace(lines.Text())
-				if text == "" {
-					continue
-				}
-				spec, err := a.specOfLine(text)
-				if err != nil {
-					err = usagef("line %d of stdin: %v", n, err)
+			for l, err := range a.lines(ctx, 2*model.MaxInline) {
+				var spec *model.TaskSpec
+				if err == nil {
+					if spec, err = a.specOfLine(l.text); err != nil {
+						err = usagef("line %d of stdin: %v", l.number, err)
+					}
 				}
 				if !yield(spec, err) || err != nil {
 					return
 				}
-			}
-			if err := lines.Err(); err != nil {
-				yield(nil, usagef("stdin: %v", err))
-				return
 			}
 		}
 	}
@@ -162,6 +154,9 @@ func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	data, err := os.ReadFile(arg)
 	if err != nil {
 		return nil, usagef("%v", err)
+	}
+	if n := base64.StdEncoding.EncodedLen(len(data)); n > model.MaxInline {
+		return nil, usagef("%s has %d bytes of base64, more than %d; submit its URL or magnet link instead", arg, n, model.MaxInline)
 	}
 	if strings.HasSuffix(arg, ".torrent") {
 		spec.Torrent = data
@@ -226,7 +221,7 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 	var pending []string
 	var readErr error
 	specs := func(yield func(*model.TaskSpec) bool) {
-		for spec, err := range a.specs(args) {
+		for spec, err := range a.specs(ctx, args) {
 			if err != nil {
 				readErr = err
 				return

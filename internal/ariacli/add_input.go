@@ -46,7 +46,7 @@ func (s *session) addInput(ctx context.Context, o inputOptions) error {
 	if err != nil {
 		return err
 	}
-	file, remove, err := s.openInput(o.path)
+	file, remove, err := s.openInput(ctx, o.path)
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,8 @@ func (s *session) addInput(ctx context.Context, o inputOptions) error {
 
 // openInput returns the input as a file that can be read twice. What is not a regular
 // file, such as stdin, is copied to a temporary one.
-func (s *session) openInput(path string) (file *os.File, remove func(), err error) {
-	in := s.in
+func (s *session) openInput(ctx context.Context, path string) (file *os.File, remove func(), err error) {
+	in := s.stdin(ctx)
 	if path != "-" {
 		opened, err := os.Open(path)
 		if err != nil {

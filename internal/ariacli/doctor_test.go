@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -29,9 +30,15 @@ type ran struct {
 // aria runs aria with a clock that is wrong by skew.
 func aria(t *testing.T, url string, skew time.Duration, args ...string) ran {
 	t.Helper()
+	return ariaWith(t, url, skew, strings.NewReader(""), args...)
+}
+
+// ariaWith is aria with a stdin.
+func ariaWith(t *testing.T, url string, skew time.Duration, stdin io.Reader, args ...string) ran {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
-	s := newSession(Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut})
+	s := newSession(Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdin: stdin, Stdout: &out, Stderr: &errOut})
 	s.now = func() time.Time { return time.Now().Add(skew) }
 	defer s.close()
 	root := newRoot(s)

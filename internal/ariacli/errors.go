@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 
@@ -106,7 +107,7 @@ func (s *session) report(err error) int {
 	if !s.jsonErrors() {
 		fmt.Fprintf(s.errOut, "aria: %s\n", display.Clean(f.said.Message))
 		for _, e := range f.all {
-			fmt.Fprintf(s.errOut, "  %s: %s\n", display.Clean(e.ID), display.Clean(e.Message))
+			fmt.Fprintf(s.errOut, "  %s\n", display.Clean(strings.TrimPrefix(e.ID+": "+e.Message, ": ")))
 		}
 		return f.exit
 	}

@@ -175,15 +175,39 @@ func (p *printer[T]) printTemplate(v T) error {
 	if err != nil {
 		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
 	}
+	decoder := json.NewDecoder(bytes.NewReader(b))
+	decoder.UseNumber()
 	var fields any
-	if err := json.Unmarshal(b, &fields); err != nil {
+	if err := decoder.Decode(&fields); err != nil {
 		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
 	}
-	if err := p.form.template.Execute(p.out, fields); err != nil {
+	if err := p.form.template.Execute(p.out, wholeNumbers(fields)); err != nil {
 		return usagef("-o template: %v", err)
 	}
 	p.out.WriteByte('\n')
 	return p.write(64 << 10)
+}
+
+// wholeNumbers makes integers of the numbers that are: a template prints a large float as
+// 1.5e+09.
+func wholeNumbers(v any) any {
+	switch v := v.(type) {
+	case json.Number:
+		if n, err := v.Int64(); err == nil {
+			return n
+		}
+		n, _ := v.Float64() // a number of JSON is in range of one that was encoded
+		return n
+	case map[string]any:
+		for name, field := range v {
+			v[name] = wholeNumbers(field)
+		}
+	case []any:
+		for i, field := range v {
+			v[i] = wholeNumbers(field)
+		}
+	}
+	return v
 }
 
 // flush prints what waits.

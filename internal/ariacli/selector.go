@@ -1,6 +1,9 @@
 package ariacli
 
 import (
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -43,8 +46,17 @@ func (c *selector) given() bool {
 	return false
 }
 
-// query converts the flags.
+// query converts the flags. An empty value is refused: it may be a variable of a script
+// that is not set, and would select every task.
 func (c *selector) query() (q model.ListQuery, err error) {
+	c.set.Visit(func(f *pflag.Flag) {
+		if slices.Contains(c.selectorNames, f.Name) && strings.Trim(f.Value.String(), "[]") == "" && err == nil {
+			err = usagef("--%s: the value is empty; leave the flag out to select tasks of any", f.Name)
+		}
+	})
+	if err != nil {
+		return q, err
+	}
 	for _, st := range c.status {
 		q.Status = append(q.Status, model.Status(st))
 	}
@@ -63,7 +75,8 @@ func (c *selector) query() (q model.ListQuery, err error) {
 	}
 	check := q
 	if err := check.Validate(); err != nil {
-		return q, usagef("--%v", err)
+		text := strings.NewReplacer("worker_id:", "worker:", "labels", "label").Replace(err.Error())
+		return q, usagef("--%s", text)
 	}
 	return q, nil
 }
@@ -76,12 +89,25 @@ const (
 	later
 )
 
-// parseTime reads a time, or a duration before or after now. Empty text is no time.
+// parseDuration is time.ParseDuration with days too, such as 7d.
+func parseDuration(text string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(text, "d"); ok {
+		n, err := strconv.ParseUint(days, 10, 16)
+		return time.Duration(n) * 24 * time.Hour, err
+	}
+	return time.ParseDuration(text)
+}
+
+// parseTime reads a time, a date, which is its start here, or a duration before or after
+// now. Empty text is no time.
 func parseTime(flag, text string, now time.Time, to direction) (model.Time, error) {
 	if text == "" {
 		return 0, nil
 	}
-	if d, err := time.ParseDuration(text); err == nil {
+	if d, err := parseDuration(text); err == nil {
+		if d < 0 {
+			return 0, usagef("%s: %q is negative", flag, text)
+		}
 		if to == ago {
 			d = -d
 		}
@@ -89,7 +115,10 @@ func parseTime(flag, text string, now time.Time, to direction) (model.Time, erro
 	}
 	at, err := time.Parse(time.RFC3339, text)
 	if err != nil {
-		return 0, usagef("%s: %q is neither a time such as 2026-12-31T22:00:00Z nor a duration such as 2h", flag, text)
+		at, err = time.ParseInLocation(time.DateOnly, text, time.Local)
+	}
+	if err != nil {
+		return 0, usagef("%s: %q is neither a time such as 2026-12-31T22:00:00Z or 2026-12-31 nor a duration such as 2h or 7d", flag, text)
 	}
 	return model.Time(at.UnixMilli()), nil
 }

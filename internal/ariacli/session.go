@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // session is what a command works with: the flags of all commands, the streams, the
@@ -48,6 +50,9 @@ func (s *session) begin() (err error) {
 	if s.flags.timeout <= 0 {
 		return usagef("--timeout: %v is not a time to wait, such as 5s", s.flags.timeout)
 	}
+	if prefix := s.flags.inboxPrefix; prefix != "" && slices.ContainsFunc(strings.Split(prefix, "."), func(token string) bool { return !model.ValidName(token) }) {
+		return usagef("--inbox-prefix: %q is not made of the characters A-Z a-z 0-9 _ - with dots between", s.flags.inboxPrefix)
+	}
 	if _, err := bus.NewSubjects(s.flags.prefix); err != nil {
 		return usagef("--prefix: %v", err)
 	}
@@ -65,7 +70,7 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 	if s.nc != nil {
 		return s.nc, nil
 	}
-	o, err := s.natsOptions()
+	o, err := s.natsOptions(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -81,14 +86,17 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 
 // natsOptions converts the flags. As with the nats command, the selected context
 // counts if neither a context nor a server is named.
-func (s *session) natsOptions() (bus.Options, error) {
+func (s *session) natsOptions(ctx context.Context) (bus.Options, error) {
 	f := &s.flags
 	o := bus.Options{
 		URL: f.server, Context: f.context, Creds: f.creds, NKey: f.nkey, User: f.user, Password: s.getenv("NATS_PASSWORD"),
 		Cert: f.tlsCert, Key: f.tlsKey, CA: f.tlsCA, Name: "aria", InboxPrefix: f.inboxPrefix,
 	}
 	if f.user != "" && o.Password == "" && f.context == "" {
-		password, err := s.askSecret("password of " + f.user)
+		password, err := s.askSecret(ctx, "password of "+f.user)
+		if ctx.Err() != nil {
+			return o, err
+		}
 		if err != nil {
 			return o, usagef("--user needs a password: set NATS_PASSWORD, use a --context, or run aria on a terminal")
 		}
@@ -148,41 +156,6 @@ func (s *session) hintf(format string, args ...any) {
 	if !s.flags.quiet && !s.jsonErrors() {
 		fmt.Fprintf(s.errOut, format+"\n", args...)
 	}
-}
-
-// confirm asks a question on the terminal. Without a terminal it is an error of usage,
-// unless --yes was given.
-func (s *session) confirm(question string) error {
-	if s.flags.yes {
-		return nil
-	}
-	if !isTerminal(s.in) || !isTerminal(s.errOut) {
-		return usagef("%s needs --yes, because there is no terminal to ask on", strings.TrimSuffix(question, "?"))
-	}
-	fmt.Fprintf(s.errOut, "%s [y/N] ", question)
-	var answer string
-	if _, err := fmt.Fscanln(s.in, &answer); err != nil {
-		answer = "" // only Enter
-	}
-	if a := strings.ToLower(answer); a != "y" && a != "yes" {
-		return notDonef("nothing was done")
-	}
-	return nil
-}
-
-// askSecret reads a secret from the terminal, without showing it.
-func (s *session) askSecret(what string) (string, error) {
-	in, ok := s.in.(*os.File)
-	if !ok || !isTerminal(s.in) || !isTerminal(s.errOut) {
-		return "", usagef("the %s can be asked for on a terminal only", what)
-	}
-	fmt.Fprintf(s.errOut, "%s: ", what)
-	defer fmt.Fprintln(s.errOut)
-	secret, err := term.ReadPassword(int(in.Fd()))
-	if err != nil {
-		return "", fmt.Errorf("reading the %s: %w", what, err)
-	}
-	return string(secret), nil
 }
 
 // isTerminal reports whether a stream is a terminal.

@@ -1,13 +1,11 @@
 package ariacli
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -104,7 +102,7 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	}
 	var readErr error
 	if !selected {
-		outcomes := r.act(ctx, tasks, r.ids(args, &readErr))
+		outcomes := r.act(ctx, tasks, r.ids(ctx, args, &readErr))
 		return r.finish(r.completeIDs(ctx, tasks, args, outcomes), 0, asked, &readErr)
 	}
 	q, err := r.selector.query()
@@ -223,7 +221,7 @@ func (r *verbRun) actOnEnd(ctx context.Context, tasks *client.Tasks, end string)
 }
 
 // ids yields the ids of the arguments and of stdin. An error is stored in failed.
-func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
+func (r *verbRun) ids(ctx context.Context, args []string, failed *error) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, arg := range args {
 			if arg != "-" {
@@ -232,15 +230,17 @@ func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
 				}
 				continue
 			}
-			lines := bufio.NewScanner(r.in)
-			for lines.Scan() {
-				if id := strings.TrimSpace(lines.Text()); id != "" && !yield(id) {
+			for l, err := range r.lines(ctx, maxIDLine) {
+				if err == nil && len(l.text) > model.MaxName {
+					err = usagef("line %d of stdin is not an id", l.number)
+				}
+				if err != nil {
+					*failed = err
 					return
 				}
-			}
-			if err := lines.Err(); err != nil {
-				*failed = usagef("stdin: %v", err)
-				return
+				if !yield(l.text) {
+					return
+				}
 			}
 		}
 	}
@@ -249,7 +249,7 @@ func (r *verbRun) ids(args []string, failed *error) iter.Seq[string] {
 // confirmAll counts the selected tasks and asks whether all are meant.
 func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) (int64, error) {
 	if !r.flags.yes && (!isTerminal(r.in) || !isTerminal(r.errOut)) {
-		return 0, r.confirm(r.name + " by a selection?") // which refuses
+		return 0, r.confirm(ctx, r.name+" by a selection?") // which refuses
 	}
 	q.Limit = model.MaxBatch
 	var total int64
@@ -263,7 +263,7 @@ func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.L
 		r.hintf("no task is selected")
 		return 0, newPrinter(r.session, r.records()).end()
 	}
-	return total, r.confirm(fmt.Sprintf("%s %s?", r.name, plural(int(total), "task")))
+	return total, r.confirm(ctx, fmt.Sprintf("%s %s?", r.name, plural(int(total), "task")))
 }
 
 func (r *verbRun) records() records[acted] {

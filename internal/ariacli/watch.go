@@ -1,10 +1,7 @@
 package ariacli
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -84,21 +81,15 @@ func (w *watchRun) addIDs(ctx context.Context, tasks *client.Tasks, follower *cl
 			follower.Add(id)
 			continue
 		}
-		lines := bufio.NewScanner(w.in)
-		for lines.Scan() {
-			id := strings.TrimSpace(lines.Text())
-			if mayBeEnd(id, false) {
-				var err error
-				if id, err = wholeID(ctx, tasks, id); err != nil {
-					return err
-				}
+		for l, err := range w.lines(ctx, maxIDLine) {
+			id := l.text
+			if err == nil && mayBeEnd(id, false) {
+				id, err = wholeID(ctx, tasks, id)
 			}
-			if id != "" {
-				follower.Add(id)
+			if err != nil {
+				return err
 			}
-		}
-		if err := lines.Err(); err != nil {
-			return fmt.Errorf("stdin: %w", err)
+			follower.Add(id)
 		}
 	}
 	return nil
@@ -136,6 +127,9 @@ func (w *watchRun) follow(ctx context.Context, follower *client.Follower) error 
 			}
 		}
 		w.countTask(change.Task)
+	}
+	if !rows {
+		return nil
 	}
 	return p.flush()
 }

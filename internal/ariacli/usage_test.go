@@ -1,0 +1,103 @@
+package ariacli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"text/template"
+	"time"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// Bad usage is found before anything is asked of the cluster, and the error names the flag
+// or the line.
+func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
+	big := filepath.Join(t.TempDir(), "big.torrent")
+	if err := os.WriteFile(big, make([]byte, model.MaxInline), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	url := dispatcherOf(t, "v9.9.9")
+	long := strings.Repeat("x", 3<<20)
+	for _, x := range []struct{ args, stdin, says string }{
+		{"cancel -y --status=", "", "--status: the value is empty"},
+		{"cancel -y --text=", "", "--text: the value is empty"},
+		{"rm -y --worker=", "", "--worker: the value is empty"},
+		{"retry -y --since=", "", "--since: the value is empty"},
+		{"ls --priority=", "", "--priority: the value is empty"},
+		{"ls --status ,", "", "--status: "},
+		{"ls --worker *", "", "--worker: "},
+		{"ls --label =v", "", "--label: "},
+		{"ls --since -1h", "", "--since: \"-1h\" is negative"},
+		{"ls --since 2026-02-30", "", "--since: "},
+		{"ls --since -1d", "", "--since: "},
+		{"add --not-before -1h https://h.example/", "", "--not-before: "},
+		{"ls --timeout 0", "", "--timeout: "},
+		{"ls --timeout -1s", "", "--timeout: "},
+		{"ls --limit -1", "", "--limit: "},
+		{"ls --inbox-prefix a..b", "", "--inbox-prefix: "},
+		{"ls -o template={{", "", "-o template: "},
+		{"status -o template={{.role.x}}", "", "-o template: "},
+		{"add " + big, "", "bytes of base64, more than"},
+		{"add -", "https://h.example/\n" + long, "line 2 of stdin is longer than"},
+		{"cancel -", "\n" + long, "line 2 of stdin is longer than"},
+		{"cancel -", strings.Repeat("x", 65), "line 1 of stdin is not an id"},
+		{"watch -", long, "line 1 of stdin is longer than"},
+	} {
+		r := ariaWith(t, url, 0, strings.NewReader(x.stdin), strings.Fields(x.args)...)
+		if r.code != exitUsage || !strings.Contains(r.stderr, x.says) || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("aria %s: exit code %d, stderr %q, want %q", x.args, r.code, r.stderr, x.says)
+		}
+	}
+	if r := aria(t, url, 0, "ls", "-o", "id", "--text", "h.example"); r.code != 0 || strings.Count(r.stdout, "\n") != 1 {
+		t.Errorf("submitted: %+v", r)
+	}
+}
+
+// A time may be a date or a number of days.
+func TestParseTime_TakesDatesAndDays(t *testing.T) {
+	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.Local)
+	for text, want := range map[string]time.Time{
+		"2026-11-28": time.Date(2026, 11, 28, 0, 0, 0, 0, time.Local), "2d": now.Add(-48 * time.Hour), "90m": now.Add(-90 * time.Minute),
+		"2026-11-28T01:02:03Z": time.Date(2026, 11, 28, 1, 2, 3, 0, time.UTC),
+	} {
+		if got, err := parseTime("--since", text, now, ago); err != nil || !got.Std().Equal(want) {
+			t.Errorf("%s: %v, %v, want %v", text, got, err, want)
+		}
+	}
+}
+
+// The end of the context ends a read of stdin that gets nothing.
+func TestStdin_InterruptEndsRead(t *testing.T) {
+	in, out := io.Pipe()
+	defer out.Close()
+	url := dispatcherOf(t, "v9.9.9")
+	for _, command := range []string{"add", "cancel", "watch", "add --input"} {
+		ctx, cancel := context.WithTimeout(testbed.Context(t), 100*time.Millisecond)
+		env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
+		var errOut bytes.Buffer
+		code := Run(ctx, Process{
+			Args: append(strings.Fields(command), "-"), Getenv: func(name string) string { return env[name] }, Stdin: in, Stdout: io.Discard, Stderr: &errOut,
+		})
+		cancel()
+		if code != exitInterrupted || errOut.String() != "aria: interrupted\n" {
+			t.Errorf("aria %s -: exit code %d, stderr %q", command, code, &errOut)
+		}
+	}
+}
+
+// A template prints integers as such, and compares them with those that it contains.
+func TestPrinter_TemplateHasIntegers(t *testing.T) {
+	body := template.Must(template.New("").Parse("{{.total_length}} {{.progress}} {{if gt .attempt 2}}many{{end}} {{range .result.files}}{{.length}}{{end}}"))
+	var out bytes.Buffer
+	p := newPrinter(&session{out: &out, form: form{formTemplate, body}}, taskRecords(nowLocal))
+	task := &model.Task{TaskState: model.TaskState{TotalLength: 1 << 40, Progress: 12.5, Attempt: 3, Result: &model.Result{Files: []model.File{{Path: "f", Length: 1 << 40}}}}}
+	if err := printOne(p, task); err != nil || out.String() != "1099511627776 12.5 many 1099511627776\n" {
+		t.Errorf("%q, %v", &out, err)
+	}
+}
