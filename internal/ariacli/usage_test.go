@@ -3,6 +3,7 @@ package ariacli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -99,5 +100,48 @@ func TestPrinter_TemplateHasIntegers(t *testing.T) {
 	task := &model.Task{TaskState: model.TaskState{TotalLength: 1 << 40, Progress: 12.5, Attempt: 3, Result: &model.Result{Files: []model.File{{Path: "f", Length: 1 << 40}}}}}
 	if err := printOne(p, task); err != nil || out.String() != "1099511627776 12.5 many 1099511627776\n" {
 		t.Errorf("%q, %v", &out, err)
+	}
+}
+
+// cancelingWriter ends a context at its first write.
+type cancelingWriter struct {
+	bytes.Buffer
+	cancel func()
+}
+
+// Write implements [io.Writer].
+func (w *cancelingWriter) Write(p []byte) (int, error) {
+	w.cancel()
+	return w.Buffer.Write(p)
+}
+
+// An interrupt amid the work on a selection says how many tasks are done, and the same
+// command continues.
+func TestVerbs_InterruptedSelectionContinues(t *testing.T) {
+	url := dispatcherOf(t, "v9.9.9")
+	const n = 4000
+	var list strings.Builder
+	for i := range n {
+		fmt.Fprintf(&list, "https://h.example/%d\n", i)
+	}
+	if r := ariaWith(t, url, 0, strings.NewReader(list.String()), "add", "-"); r.code != 0 {
+		t.Fatalf("%+v", r.stderr)
+	}
+	args := []string{"cancel", "--text", "h.example", "-y", "-o", "template={{.id}}" + strings.Repeat(" ", 60)}
+	ctx, cancel := context.WithCancel(testbed.Context(t))
+	defer cancel()
+	out, errOut := &cancelingWriter{cancel: cancel}, new(bytes.Buffer)
+	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
+	code := Run(ctx, Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdout: out, Stderr: errOut})
+	first := strings.Count(out.String(), "\n")
+	if code != exitInterrupted || first == 0 || first == n || !strings.Contains(errOut.String(), " of 4,000 tasks are done; the same command continues\naria: interrupted\n") {
+		t.Fatalf("exit code %d after %d tasks, stderr %q", code, first, errOut)
+	}
+	r := aria(t, url, 0, args...)
+	if rest := strings.Count(r.stdout, "\n"); r.code != 0 || rest == 0 || rest > n-first {
+		t.Errorf("exit code %d, %d tasks, then %d; stderr %q", r.code, first, rest, r.stderr)
+	}
+	if r := aria(t, url, 0, "ls", "--status", "canceled", "-o", "id"); strings.Count(r.stdout, "\n") != n {
+		t.Errorf("%d tasks are canceled", strings.Count(r.stdout, "\n"))
 	}
 }

@@ -300,6 +300,8 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 		err = *readErr
 	}
 	switch {
+	case err != nil && total > 0:
+		return r.unfinished(err, total)
 	case err != nil:
 		return err
 	case r.failed > 0:
@@ -310,6 +312,18 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 		r.hintf("%s: %s", r.name, plural(int(r.done), "task"))
 	}
 	return nil
+}
+
+// unfinished says how far the work on a selection came before an error or an interrupt.
+func (r *verbRun) unfinished(err error, total int64) error {
+	text := fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total))
+	if errors.Is(err, context.Canceled) {
+		r.hintf("%s", text)
+		return err
+	}
+	f := *r.asFailure(err)
+	f.said.Message = text + ": " + f.said.Message
+	return &f
 }
 
 // each counts and reports the outcomes.
