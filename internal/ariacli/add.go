@@ -218,7 +218,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 }
 
 func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submitted]) error {
-	var pending []string
+	var pending []*model.TaskSpec
 	var readErr error
 	specs := func(yield func(*model.TaskSpec) bool) {
 		for spec, err := range a.specs(ctx, args) {
@@ -226,7 +226,7 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 				readErr = err
 				return
 			}
-			pending = append(pending, spec.ID)
+			pending = append(pending, spec)
 			if !yield(spec) {
 				return
 			}
@@ -251,9 +251,9 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 		if err != nil {
 			return errors.Join(err, readErr)
 		}
-		t := submitted{ID: pending[0], Status: o.Status, Error: o.Err}
+		spec := pending[0]
 		pending = pending[1:]
-		if err := a.report(p, t, o); err != nil {
+		if err := a.report(p, spec, o); err != nil {
 			return err
 		}
 	}
@@ -261,7 +261,8 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 }
 
 // report prints a task, or keeps the error of one that was refused.
-func (a *addRun) report(p *printer[submitted], t submitted, o client.Outcome) error {
+func (a *addRun) report(p *printer[submitted], spec *model.TaskSpec, o client.Outcome) error {
+	t := submitted{ID: spec.ID, Status: o.Status, Error: o.Err}
 	a.done++
 	if o.Err == nil {
 		if a.input.stored != nil {
@@ -270,7 +271,11 @@ func (a *addRun) report(p *printer[submitted], t submitted, o client.Outcome) er
 		return p.print(t)
 	}
 	if a.failed++; a.failed <= maxListed {
-		a.refused = append(a.refused, o.Err.For(t.ID))
+		e := *o.Err.For(t.ID)
+		if spec.URL != "" {
+			e.Message = model.RedactURL(spec.URL) + ": " + e.Message
+		}
+		a.refused = append(a.refused, &e)
 	}
 	if slices.Contains([]string{formJSON, formJSONL, formTemplate}, a.form.kind) {
 		return p.print(t)

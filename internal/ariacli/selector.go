@@ -30,8 +30,8 @@ func (c *selector) add(set *pflag.FlagSet) {
 	set.StringVar(&c.worker, "worker", "", "select the tasks of a worker")
 	set.StringToStringVar(&c.labels, "label", nil, "select tasks with the label NAME=VALUE; repeatable")
 	set.StringVar(&c.text, "text", "", "select tasks with this text in the URL")
-	set.StringVar(&c.since, "since", "", "select tasks submitted since a time, or within a duration such as 1h")
-	set.StringVar(&c.until, "until", "", "select tasks submitted before a time, or a duration ago")
+	set.StringVar(&c.since, "since", "", "select tasks submitted since a time or date, or within a duration such as 1h or 7d")
+	set.StringVar(&c.until, "until", "", "select tasks submitted before a time or date, or a duration ago")
 	set.StringVar(&c.priority, "priority", "", "select tasks of a priority: low, normal, high or urgent")
 	set.BoolVar(&c.allClients, "all-clients", false, "select the tasks of all clients (observers and operators)")
 }

@@ -58,7 +58,11 @@ func (s *session) lines(ctx context.Context, limit int) iter.Seq2[line, error] {
 		l := line{}
 		for scanner.Scan() {
 			l.number++
-			if l.text = strings.TrimSpace(scanner.Text()); l.text != "" && !yield(l, nil) {
+			text := scanner.Text()
+			if l.number == 1 {
+				text = strings.TrimPrefix(text, "\ufeff") // which editors of Windows write
+			}
+			if l.text = strings.TrimSpace(text); l.text != "" && !yield(l, nil) {
 				return
 			}
 		}

@@ -46,6 +46,7 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"status -o template={{.role.x}}", "", "-o template: "},
 		{"add " + big, "", "bytes of base64, more than"},
 		{"add -", "https://h.example/\n" + long, "line 2 of stdin is longer than"},
+		{"add -", "\ufeffhttps://h.example/bom\nhttps://h.example/ok\n{\"url\":7}\n", "line 3 of stdin: "},
 		{"cancel -", "\n" + long, "line 2 of stdin is longer than"},
 		{"cancel -", strings.Repeat("x", 65), "line 1 of stdin is not an id"},
 		{"watch -", long, "line 1 of stdin is longer than"},
@@ -55,7 +56,10 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 			t.Errorf("aria %s: exit code %d, stderr %q, want %q", x.args, r.code, r.stderr, x.says)
 		}
 	}
-	if r := aria(t, url, 0, "ls", "-o", "id", "--text", "h.example"); r.code != 0 || strings.Count(r.stdout, "\n") != 1 {
+	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, ": gopher://h.example/x: url: ") {
+		t.Errorf("a refused task: %+v", r)
+	}
+	if r := aria(t, url, 0, "ls", "-o", "id", "--text", "h.example"); r.code != 0 || strings.Count(r.stdout, "\n") != 4 {
 		t.Errorf("submitted: %+v", r)
 	}
 }
