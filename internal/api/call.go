@@ -140,7 +140,7 @@ func (c *call) observe(err *model.Error) {
 	if err != nil {
 		code = err.Code
 	}
-	c.service.observe(c.endpoint, code, time.Since(c.began))
+	c.service.observe(c.endpoint, code, time.Since(c.began), traceparent(c.via))
 }
 
 // read calls fn in the pool of readers and answers with its result. When the queue is

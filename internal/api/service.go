@@ -38,7 +38,7 @@ type Options struct {
 	DeadLetters DeadLetters
 	// Observe is called once for each request with the code of its answer, 200 for a
 	// success, and the time since its arrival. It must not block. nil: not called.
-	Observe func(e Endpoint, code model.Code, took time.Duration)
+	Observe func(e Endpoint, code model.Code, took time.Duration, traceparent string)
 	// Rejected is called for each submitted task that the backend does not see, because it
 	// is malformed or above a limit of its client. It must not block. nil: not called.
 	Rejected func(code model.Code)
@@ -56,7 +56,7 @@ type Service struct {
 	readCtx   context.Context
 	stopRead  context.CancelFunc // ends the pool, and reads that Run did not wait for
 	timeout   time.Duration      // of the end of Run
-	observe   func(Endpoint, model.Code, time.Duration)
+	observe   func(Endpoint, model.Code, time.Duration, string)
 	rejected  func(model.Code)
 
 	workerFaults *logthrottle.Logger // invalid parts of workers' messages
@@ -107,7 +107,7 @@ func New(backend Backend, o Options) *Service {
 		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
 	}
 	if s.observe == nil {
-		s.observe = func(Endpoint, model.Code, time.Duration) {}
+		s.observe = func(Endpoint, model.Code, time.Duration, string) {}
 	}
 	if s.rejected == nil {
 		s.rejected = func(model.Code) {}

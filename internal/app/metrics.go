@@ -45,8 +45,8 @@ func (d *Daemon) intakeFigures() metrics.Intake {
 }
 
 // observe counts a request.
-func (d *Daemon) observe(e api.Endpoint, code model.Code, took time.Duration) {
-	d.metrics.Request(e.Subject(), code, took)
+func (d *Daemon) observe(e api.Endpoint, code model.Code, took time.Duration, traceparent string) {
+	d.metrics.Request(e.Subject(), code, took, traceparent)
 }
 
 // measuredStore is a store with commits that are counted.

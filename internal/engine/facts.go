@@ -15,6 +15,7 @@ type Fact struct {
 	Worker   string          // of FactAttemptEnded, FactDownloaded and FactWorkerLost
 	Took     model.Duration  // of FactFirstAssigned, FactAcknowledged, FactAttemptEnded and FactFinished
 	Bytes    int64           // of FactDownloaded
+	Trace    string          // of the kinds with Took: the traceparent of the submit, "" for most
 }
 
 // FactKind says what happened.
@@ -89,6 +90,6 @@ func (e *Engine) countBytes(t *task) {
 func (e *Engine) countFirstAssignment(t *task) {
 	if t.attempt == 0 {
 		since := max(t.Created, t.extraOrZero().notBefore)
-		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.Priority(), Took: max(e.now.Sub(since), 0)})
+		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.Priority(), Took: max(e.now.Sub(since), 0), Trace: t.trace()})
 	}
 }

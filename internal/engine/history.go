@@ -17,7 +17,7 @@ type attemptEnd struct {
 // the history of its task. why is nil where the outcome says all. A completion is only
 // counted: the row of a completed task says the same, see [model.Task.Attempts].
 func (e *Engine) endAttempt(t *task, o model.Outcome, why *model.TaskError) {
-	e.addFact(Fact{Kind: FactAttemptEnded, Outcome: o, Worker: t.run.worker.ID, Took: e.steady.Sub(t.run.assignedAt)})
+	e.addFact(Fact{Kind: FactAttemptEnded, Outcome: o, Worker: t.run.worker.ID, Took: e.steady.Sub(t.run.assignedAt), Trace: t.trace()})
 	if o != model.OutcomeCompleted {
 		e.noteAttempt(t, o, why)
 	}

@@ -76,7 +76,7 @@ func (e *Engine) changeState(t *task, set model.Fields, state model.TaskState) {
 func (e *Engine) emitStatus(t *task, state *model.TaskState) {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: t.ID, Client: t.Client.Name, Status: t.status(), WorkerID: cmp.Or(t.workerID(), state.LastWorkerID),
-		Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now, Traceparent: t.extraOrZero().traceparent,
+		Attempt: t.attempt, Error: state.Error, Result: state.Result, At: e.now, Traceparent: t.trace(),
 	})
 }
 

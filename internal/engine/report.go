@@ -188,7 +188,7 @@ func (e *Engine) recordHigherAttempt(t *task, worker string, attempt int64) {
 func (e *Engine) renewLease(t *task) {
 	if t.run.isUnconfirmed {
 		t.run.isUnconfirmed = false
-		e.addFact(Fact{Kind: FactAcknowledged, Took: e.steady.Sub(t.run.assignedAt)})
+		e.addFact(Fact{Kind: FactAcknowledged, Took: e.steady.Sub(t.run.assignedAt), Trace: t.trace()})
 	}
 	t.run.listBy, t.run.isResent = 0, false
 	e.updateWatch(t)
@@ -343,7 +343,7 @@ func (e *Engine) endTask(t *task, status model.Status, why *model.TaskError, res
 	state.Failures, state.Losses = int(t.failures), int(t.losses)
 	state.FinishedAt = e.now
 	e.changeState(t, set, state)
-	e.addFact(Fact{Kind: FactFinished, Status: status, Client: t.Client.Name, Took: max(e.now.Sub(t.Created), 0)})
+	e.addFact(Fact{Kind: FactFinished, Status: status, Client: t.Client.Name, Took: max(e.now.Sub(t.Created), 0), Trace: t.trace()})
 	e.removeTask(t)
 }
 

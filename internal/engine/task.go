@@ -126,6 +126,9 @@ const (
 	affinity = model.Duration(30_000_000_000)
 )
 
+// trace returns the traceparent of the task's submit.
+func (t *task) trace() string { return t.extraOrZero().traceparent }
+
 func (t *task) workerID() string {
 	if t.run == nil {
 		return ""

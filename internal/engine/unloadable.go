@@ -49,6 +49,6 @@ func (e *Engine) cancelUnloadable(row *model.Task) Answer {
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
 		ID: row.ID, Client: row.Client, Status: model.StatusCanceled, WorkerID: state.LastWorkerID, Attempt: row.Attempt, At: e.now, Traceparent: row.Traceparent,
 	})
-	e.addFact(Fact{Kind: FactFinished, Status: model.StatusCanceled, Client: row.Client, Took: max(e.now.Sub(row.CreatedAt), 0)})
+	e.addFact(Fact{Kind: FactFinished, Status: model.StatusCanceled, Client: row.Client, Took: max(e.now.Sub(row.CreatedAt), 0), Trace: row.Traceparent})
 	return Answer{TaskID: row.ID}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/metrics/expose"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Options describe the dispatcher and say where the values of gauges come from.
@@ -104,6 +105,20 @@ func histogram(r *prometheus.Registry, opts prometheus.HistogramOpts) prometheus
 	h := prometheus.NewHistogram(opts)
 	r.MustRegister(h)
 	return h
+}
+
+// exemplarLabel is the label of an exemplar with the id of a trace.
+const exemplarLabel = "trace_id"
+
+// observe observes a value. A sampled trace becomes the exemplar of the value's bucket: a
+// trace that is not sampled is in no database.
+func observe(o prometheus.Observer, value float64, traceparent string) {
+	withExemplar, ok := o.(prometheus.ExemplarObserver)
+	if id := model.SampledTrace(traceparent); id != "" && ok {
+		withExemplar.ObserveWithExemplar(value, prometheus.Labels{exemplarLabel: id})
+		return
+	}
+	o.Observe(value)
 }
 
 func build(o *Options) prometheus.Labels {

@@ -168,9 +168,9 @@ func TestMetrics_CountFactsAndCalls(t *testing.T) {
 	m.Commit(time.Millisecond, model.Errorf(model.CodeUnavailable, "the disk is full"))
 	m.Commit(time.Millisecond, fmt.Errorf("commit: %w", model.Errorf(model.CodeInternal, "the row says otherwise")))
 	m.Commit(time.Millisecond, fmt.Errorf("the file is damaged"))
-	m.Request("task.submit", 200, time.Millisecond)
-	m.Request("task.submit", model.CodeTooMany, time.Millisecond)
-	m.Request("task.unknown", 418, time.Millisecond)
+	m.Request("task.submit", 200, time.Millisecond, "")
+	m.Request("task.submit", model.CodeTooMany, time.Millisecond, "")
+	m.Request("task.unknown", 418, time.Millisecond, "")
 	wantLines(t, scrape(t, m),
 		`aria_tasks_submitted_total{via="intake"} 1`, `aria_tasks_submitted_total{via="request"} 0`,
 		`aria_task_wait_seconds_sum{priority="urgent"} 2`, `aria_assign_ack_seconds_bucket{le="0.25"} 1`, `aria_assign_ack_seconds_bucket{le="0.1"} 0`,

@@ -44,13 +44,14 @@ func (q *requests) init(r *prometheus.Registry, verbs []string) {
 	q.eventsDropped = counter(r, "aria_events_dropped_total", "Events that were not published, because too many waited or the connection failed.")
 }
 
-// Request counts a request that was answered with a code, 200 for success.
-func (m *Metrics) Request(name string, code model.Code, took time.Duration) {
+// Request counts a request that was answered with a code, 200 for success. traceparent is
+// the one of the request, or "".
+func (m *Metrics) Request(name string, code model.Code, took time.Duration, traceparent string) {
 	v := m.requests.verbs[name]
 	if v == nil {
 		v = m.requests.verbs[otherVerb]
 	}
-	v.seconds.Observe(took.Seconds())
+	observe(v.seconds, took.Seconds(), traceparent)
 	switch {
 	case code == codeOK:
 		v.ok.Inc()

@@ -99,16 +99,16 @@ func (t *tasks) count(f *engine.Fact) {
 	case engine.FactSubmitted:
 		t.submitted.of(vias[f.Via], f.Client).Inc()
 	case engine.FactFirstAssigned:
-		t.wait[f.Priority.String()].Observe(seconds)
+		observe(t.wait[f.Priority.String()], seconds, f.Trace)
 	case engine.FactAcknowledged:
-		t.assignAck.Observe(seconds)
+		observe(t.assignAck, seconds, f.Trace)
 	case engine.FactAttemptEnded:
 		outcome := string(f.Outcome)
 		t.attempts.of(outcome, f.Worker).Inc()
-		t.attempt[outcome].Observe(seconds)
+		observe(t.attempt[outcome], seconds, f.Trace)
 	case engine.FactFinished:
 		t.finished.of(string(f.Status), f.Client).Inc()
-		t.duration[string(f.Status)].Observe(seconds)
+		observe(t.duration[string(f.Status)], seconds, f.Trace)
 	case engine.FactDownloaded:
 		t.downloaded.of("", f.Worker).Add(float64(f.Bytes))
 	case engine.FactWorkerLost:

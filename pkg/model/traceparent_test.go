@@ -22,3 +22,16 @@ func TestValidTraceparent_FollowsW3C(t *testing.T) {
 		}
 	}
 }
+
+// A trace has an id for others only if it is sampled: the last bit of the flags.
+func TestSampledTrace_OnlyOfSampledOnes(t *testing.T) {
+	const id = "4bf92f3577b34da6a3ce929d0e0e4736"
+	for flags, want := range map[string]string{"01": id, "00": "", "03": id, "02": "", "ff": id, "10": "", "x1": ""} {
+		if got := SampledTrace("00-" + id + "-00f067aa0ba902b7-" + flags); got != want {
+			t.Errorf("flags %s: %q, want %q", flags, got, want)
+		}
+	}
+	if got := SampledTrace(""); got != "" {
+		t.Errorf("without a trace: %q", got)
+	}
+}
