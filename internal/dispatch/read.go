@@ -44,7 +44,11 @@ func (d *Dispatcher) TasksByID(ctx context.Context, client string, ids []string)
 // Tasks returns one page of tasks with their live progress. The query has been
 // validated.
 func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
-	page, err := d.cfg.Store.List(ctx, q)
+	list := d.cfg.Store.List
+	if q.IDSuffix != "" {
+		list = d.tasksBySuffix
+	}
+	page, err := list(ctx, q)
 	if err != nil {
 		return nil, err
 	}

@@ -32,8 +32,9 @@ const (
 const DefaultLimit = 100
 
 // TaskPage is one page of a list. Next is the cursor of the following page,
-// empty at the end. With Text, IDSuffix or Labels a page examines a bounded number of
-// rows, so it may be short or empty and still have a Next.
+// empty at the end. With Text or Labels a page examines a bounded number of rows, so it
+// may be short or empty and still have a Next. So does a page of a store with IDSuffix; the
+// dispatcher answers that query with one page.
 type TaskPage struct {
 	Tasks []*Task `json:"tasks"`
 	Next  string  `json:"next"`

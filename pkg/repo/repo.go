@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // Store is a complete backend. A user of a store declares the part of it that it
@@ -49,6 +50,12 @@ type Reader interface {
 	Counts(ctx context.Context) (model.Counts, error)
 }
 
+// MaxExamined is how many rows a page of [Reader.List] examines at most.
+const MaxExamined = rules.MaxExamined
+
+// Cursor returns the cursor of the page that follows a task with the Seq.
+func Cursor(seq int64) string { return rules.Cursor(seq) }
+
 // Loader reads what the engine needs at its start.
 type Loader interface {
 	// Live yields every task that has not ended, in the order of Seq. It stops after
@@ -56,7 +63,7 @@ type Loader interface {
 	// its memory: copy a task to keep it. The values that it points to stay valid.
 	//
 	// The tasks may come without Mirrors, Options, Labels, Checksum, SpecHash,
-	// Result, UpdatedAt, StartedAt and FinishedAt, and with one byte
+	// Result, UpdatedAt, StartedAt, FinishedAt and History, and with one byte
 	// for a Torrent or Metalink that is there: placement does not use these. Tasks has
 	// them.
 	Live(ctx context.Context) iter.Seq2[*model.Task, error]
