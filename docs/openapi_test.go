@@ -83,7 +83,7 @@ func paths(t *testing.T) tree {
 		"delete": operation("Stop a bulk job.", nil, status, "200", "application/json", id),
 	}
 	all["/api/v1/events"] = tree{"get": operation("Server-Sent Events; a client hears of its own tasks.", nil, text, "200", "text/event-stream",
-		query("types", "task, progress, worker, with commas; default all."), query("client", "Of this client only."), query("id", "Of this task or worker only."),
+		query("types", "task, progress, worker, intake, with commas; default all."), query("client", "Of this client only."), query("id", "Of this task or worker only."),
 		tree{"name": "Last-Event-ID", "in": "header", "schema": text})}
 	all["/api/v1/query/series"] = tree{"get": operation("Figures of the last hour, for plots.", nil,
 		object(tree{"interval": tree{"type": "number"}, "times": numbers, "download_speed": numbers, "downloading": numbers,

@@ -36,6 +36,15 @@ func (e *events) Progress(ev *model.ProgressEvent) {
 	e.Outbox.Progress(ev)
 }
 
+// intakeBackend decides on submits of the intake; the verdicts go to HTTP too.
+type intakeBackend struct {
+	*dispatch.Dispatcher
+	hub *httpd.Hub
+}
+
+// Verdict implements [intake.Backend].
+func (b intakeBackend) Verdict(v *model.IntakeVerdict) { b.hub.IntakeVerdict(v) }
+
 func (e *events) WorkerEvent(ev *model.WorkerEvent) {
 	if e.aria2 != nil {
 		e.aria2.WorkerEvent(ev)

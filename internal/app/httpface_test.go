@@ -362,6 +362,39 @@ func TestEvents_StreamFiltersAndCatchesUp(t *testing.T) {
 	}
 }
 
+// A stream has the verdicts on submissions through the intake; a client receives its own.
+func TestEvents_StreamHasIntakeVerdicts(t *testing.T) {
+	f := startFace(t)
+	all := f.lines(t, "otto", "/api/v1/events?types=intake", "")
+	own := f.lines(t, "bank", "/api/v1/events?types=intake", "")
+	nc := f.Connect(t)
+	for _, m := range []struct{ client, body string }{
+		{"shop", `{"id":"a","url":"https://files.example/a"}`}, {"bank", `{"url":"https://files.example/a","priority":"none"}`},
+	} {
+		if _, err := nc.Request("aria.v1.intake."+m.client+".submit", []byte(m.body), testbed.Patience); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen := make(map[string]model.IntakeVerdict)
+	for range 2 { // in any order: a rejection stores a dead letter first
+		var v model.IntakeVerdict
+		_, kind, data := nextEvent(t, all)
+		if err := json.Unmarshal([]byte(data), &v); err != nil || kind != "intake" {
+			t.Fatalf("%s %s: %v", kind, data, err)
+		}
+		seen[v.Client] = v
+	}
+	if v := seen["shop"]; v.ID != "a" || v.Error != nil || v.Seq == 0 {
+		t.Errorf("the accepted one is %+v", v)
+	}
+	if v := seen["bank"]; v.Error == nil || v.Error.Code != model.CodeInvalid {
+		t.Errorf("the rejected one is %+v", v)
+	}
+	if _, _, data := nextEvent(t, own); !strings.Contains(data, `"client":"bank"`) {
+		t.Errorf("the client bank receives %s", data)
+	}
+}
+
 // A bulk job acts on the tasks that existed at its start, counts them, and can be asked
 // about; one that this process does not know is lost.
 func TestBulk_ActsOnWholeFilter(t *testing.T) {

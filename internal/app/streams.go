@@ -29,7 +29,7 @@ func (d *Daemon) openStreams(ctx context.Context, o intake.StreamOptions) (run f
 		}
 		return k.Run, nil
 	}
-	i, err := intake.New(ctx, d.conn, d.dispatcher, o, d.logger)
+	i, err := intake.New(ctx, d.conn, intakeBackend{d.dispatcher, d.hub}, o, d.logger)
 	if err != nil {
 		return nil, err
 	}

@@ -17,7 +17,7 @@ const (
 )
 
 // kinds are the types of events.
-var kinds = []string{"task", "progress", "worker"}
+var kinds = []string{"task", "progress", "worker", "intake"}
 
 // events serves Server-Sent Events until the browser goes.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {

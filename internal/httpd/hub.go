@@ -22,7 +22,7 @@ const (
 // event is one event of the dispatcher.
 type event struct {
 	seq    uint64 // rises by one; 0 for progress, which nobody catches up with
-	kind   string // task, progress or worker
+	kind   string // task, progress, worker or intake
 	client string // empty for kind worker
 	id     string // of the task or worker
 	data   []byte // JSON
@@ -73,6 +73,9 @@ func (h *Hub) Progress(ev *model.ProgressEvent) { h.publish("progress", ev.Clien
 
 // WorkerEvent passes on a worker's new status.
 func (h *Hub) WorkerEvent(ev *model.WorkerEvent) { h.publish("worker", "", ev.ID, ev) }
+
+// IntakeVerdict passes on the verdict on a submission through the intake.
+func (h *Hub) IntakeVerdict(v *model.IntakeVerdict) { h.publish("intake", v.Client, v.ID, v) }
 
 func (h *Hub) publish(kind, client, id string, value any) {
 	h.mu.Lock()

@@ -36,6 +36,9 @@ func (f *fakeBackend) Do(ops []engine.Event, done func([]engine.Answer)) *model.
 	return nil
 }
 
+// Verdict implements [Backend]: the tests read the published verdicts.
+func (f *fakeBackend) Verdict(*model.IntakeVerdict) {}
+
 func (f *fakeBackend) taken() []engine.Event {
 	f.mu.Lock()
 	defer f.mu.Unlock()

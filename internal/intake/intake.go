@@ -39,6 +39,8 @@ type Backend interface {
 	// Do accepts the operations of one message, or returns an error of CodeUnavailable.
 	// It calls done once, after the commit.
 	Do(ops []engine.Event, done func([]engine.Answer)) *model.Error
+	// Verdict receives each verdict after it is published. It must not block.
+	Verdict(v *model.IntakeVerdict)
 }
 
 // Intake passes submissions from the stream to the backend. A message is acknowledged

@@ -139,5 +139,9 @@ func (i *Intake) publishVerdict(d *delivery) error {
 	if err != nil {
 		return err
 	}
-	return i.connection.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
+	err = i.connection.Current().Publish(i.subjects.IntakeVerdict(v.Client, strconv.FormatUint(v.Seq, 10), word), body)
+	if err == nil {
+		i.backend.Verdict(&v)
+	}
+	return err
 }

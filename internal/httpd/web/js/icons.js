@@ -17,6 +17,8 @@ const paths = {
   completed: 'M5 13l5 5 9-11',
   failed: 'M6 6l12 12M18 6L6 18',
   canceled: 'M12 3a9 9 0 100 18 9 9 0 000-18zM6 6l12 12',
+  accepted: 'M5 13l5 5 9-11',
+  rejected: 'M6 6l12 12M18 6L6 18',
   online: 'M5 13l5 5 9-11',
   busy: 'M4 5h16v14H4zM8 9h8M8 12h8M8 15h8',
   draining: 'M4 5h16l-6 7v7l-4 2v-9z',

@@ -19,7 +19,7 @@ export function onState(listener) {
   listener(state);
 }
 
-const kinds = ['task', 'progress', 'worker'];
+const kinds = ['task', 'progress', 'worker', 'intake'];
 
 // idle is what is wanted while a page needs no events: the state of the connection.
 const idle = { types: ['worker'], handle() {} };
@@ -31,7 +31,7 @@ function open() {
   source = null;
   if (!wanted || document.hidden) return;
   const url = address('events');
-  url.searchParams.set('types', session.own ? 'task,progress' : wanted.types.join(','));
+  url.searchParams.set('types', session.own ? 'task,progress,intake' : wanted.types.join(','));
   if (wanted.client) url.searchParams.set('client', wanted.client);
   if (wanted.id) url.searchParams.set('id', wanted.id);
   const mine = (source = new EventSource(url));

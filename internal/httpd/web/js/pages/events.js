@@ -16,7 +16,7 @@ export function mount(root, { signal }) {
   let number = 0;
   let missed = 0;
   const text = h('input', { type: 'search', placeholder: 'Filter by task, client, worker or error', 'aria-label': 'Filter the events', 'data-search': '', autocomplete: 'off' });
-  const kinds = ['task', 'worker'].map((k) => h('label', { class: 'chip' }, h('input', { type: 'checkbox', class: 'sr', checked: true, 'aria-label': k + ' events', data: { kind: k } }), h('span', null, k)));
+  const kinds = ['task', 'worker', 'intake'].map((k) => h('label', { class: 'chip' }, h('input', { type: 'checkbox', class: 'sr', checked: true, 'aria-label': k + ' events', data: { kind: k } }), h('span', null, k)));
   const t = table('Events', [{ title: 'Time' }, { title: 'What' }, { title: 'Status' }, { title: 'Detail' }]);
   const none = h('div', null, empty('No event yet.', 'Events appear here as they happen. They are hints: the list of tasks is what counts.'));
   const pause = button('Pause', () => {
@@ -42,7 +42,7 @@ export function mount(root, { signal }) {
   }, signal);
   paint();
   follow({
-    types: ['task', 'worker'],
+    types: ['task', 'worker', 'intake'],
     handle(kind, e) {
       if (kind === 'progress') return;
       if (paused) {
@@ -50,7 +50,7 @@ export function mount(root, { signal }) {
         return paint();
       }
       const detail = e.error?.message ?? e.result?.files?.[0]?.path ?? '';
-      events.unshift({ number: number++, kind, e, detail, words: [e.id, e.client, e.worker_id, e.status, detail].join(' ').toLowerCase() });
+      events.unshift({ number: number++, kind, e, detail, words: [e.id, e.client, e.worker_id, e.msg_id, e.status, detail].join(' ').toLowerCase() });
       if (events.length > kept) events.length = kept;
       paint();
     },
@@ -60,7 +60,7 @@ export function mount(root, { signal }) {
 function row({ kind, e, detail }) {
   const what = kind === 'worker' ? link('worker', e.id, e.id, 'rowlink') : e.id ? link('task', e.id, e.id.length > 26 ? '…' + e.id.slice(-12) : e.id, 'rowlink') : name('message ' + e.seq);
   const by = [kind, e.client, e.worker_id && 'on ' + e.worker_id, e.attempt ? 'attempt ' + e.attempt : ''].filter(Boolean).join(' · ');
-  const status = e.status || (e.error ? 'failed' : kind);
+  const status = kind === 'intake' ? (e.error ? 'rejected' : 'accepted') : e.status || (e.error ? 'failed' : kind);
   return {
     el: h('tr', null, h('td', { class: 'num' }, h('time', { datetime: e.at, title: f.full(e.at) }, f.clock(e.at))), h('td', { class: 'c-name' }, what, h('span', { class: 'sub muted clip' }, name(by))),
       h('td', null, badge(status)), h('td', { class: 'wrap' }, name(String(detail).slice(0, 2000)))),
