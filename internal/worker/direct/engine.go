@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -35,9 +36,10 @@ type Config struct {
 type Engine struct {
 	cfg     Config
 	log     *slog.Logger
-	limiter *rateLimiter  // of all jobs
-	memory  memory        // of small files of all jobs
-	slots   chan struct{} // one element for each that transfers
+	limiter *rateLimiter    // of all jobs
+	memory  memory          // of small files of all jobs
+	shared  *http.Transport // of jobs without credentials
+	slots   chan struct{}   // one element for each that transfers
 	changed download.Hints
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
@@ -61,7 +63,8 @@ func New(cfg Config) (*Engine, error) {
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{
 		cfg: cfg, log: cfg.Logger, limiter: newRateLimiter(cfg.Bandwidth), slots: make(chan struct{}, cfg.Slots), changed: download.NewHints(),
-		life: life, stop: stop, jobs: map[string]*job{},
+		shared: download.NewSharedTransport(cfg.Guard, download.DefaultConnectTimeout, cfg.Slots),
+		life:   life, stop: stop, jobs: map[string]*job{},
 	}, nil
 }
 
@@ -155,5 +158,6 @@ func (e *Engine) Close() error {
 	for _, j := range jobs {
 		<-j.done
 	}
+	e.shared.CloseIdleConnections()
 	return nil
 }

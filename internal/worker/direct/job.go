@@ -87,6 +87,7 @@ type job struct {
 	jobLimiter    *rateLimiter // of the job
 	engineLimiter *rateLimiter // of all jobs together
 	memory        *memory      // of all jobs together
+	shared        *http.Transport
 	ifRange       atomic.Int32 // how the server evaluates If-Range
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 
@@ -98,7 +99,7 @@ type job struct {
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
 	j := &job{
 		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
-		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter, memory: &e.memory,
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter, memory: &e.memory, shared: e.shared,
 	}
 	j.jobLimiter = newRateLimiter(j.limit)
 	return j
@@ -138,8 +139,10 @@ func (j *job) progress() (completed, total int64) {
 // run downloads until the file is complete, has failed, or ctx ends. Then the bytes stay
 // for a later job.
 func (j *job) run(ctx context.Context) {
-	transport := download.NewTransport(j.guard, j.connectTimeout)
-	defer transport.CloseIdleConnections()
+	transport := j.shared
+	if transport == nil || j.connectTimeout != download.DefaultConnectTimeout || confides(j.Task) {
+		transport = download.NewTransport(j.guard, j.connectTimeout)
+	}
 	j.client = download.NewClient(transport, j.userAgent)
 	files, total, err := j.fetchAll(ctx)
 	if ctx.Err() != nil && err != nil {
@@ -156,6 +159,21 @@ func (j *job) run(ctx context.Context) {
 		return
 	}
 	j.state = download.State{Phase: download.Complete, Completed: total, Total: total, Files: files, Synced: true}
+}
+
+// confides reports whether a task has passwords or headers. Its connections are its own.
+func confides(task *model.Task) bool {
+	for _, name := range []string{"header", "http-user", "http-passwd", "referer"} {
+		if len(task.Options[name]) > 0 {
+			return true
+		}
+	}
+	for _, source := range append([]string{task.URL}, task.Mirrors...) {
+		if u, err := download.ParseURL(source); err != nil || u.User != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // fetchAll tries the sources in turn until the file is complete or no try is left.

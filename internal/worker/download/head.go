@@ -20,8 +20,9 @@ import (
 const maxHead = 256 << 10
 
 // dialTLS returns a function as [http.Transport.DialTLSContext], over connections of
-// dial. The handshake takes at most timeout.
-func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, error), timeout time.Duration) func(ctx context.Context, network, address string) (net.Conn, error) {
+// dial. The handshake takes at most timeout. kept says that a connection may serve further
+// requests.
+func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, error), timeout time.Duration, kept bool) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -38,11 +39,11 @@ func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, 
 			conn.Close()
 			return nil, err
 		}
-		return &headCleaner{Conn: secure}, nil
+		return &headCleaner{Conn: secure, keeping: keeping{kept: kept}}, nil
 	}
 }
 
-// headCleaner is a connection for one HTTP response. It removes from the head the
+// headCleaner is a connection for HTTP responses. It removes from the head the
 // lines that are not a header, and repairs those that say how the body is sent. net/http
 // refuses a response with such a line; browsers, aria2 or curl accept them.
 type headCleaner struct {
@@ -51,6 +52,7 @@ type headCleaner struct {
 	head bytes.Reader // what is cleaned and not yet read
 	body bool         // the head is over
 	ends bodyEnds     // where the body may end, if the head contradicts itself
+	keeping
 }
 
 // Read implements [net.Conn].
@@ -62,8 +64,14 @@ func (c *headCleaner) Read(p []byte) (int, error) {
 		if c.head.Len() > 0 {
 			return c.head.Read(p)
 		}
+		if c.counted {
+			return c.readCounted(p)
+		}
 		if c.body {
 			return c.ends.read(c.in, p)
+		}
+		if err := c.awaitResponse(); err != nil {
+			return 0, err
 		}
 		head, err := c.readHead()
 		if err != nil {
@@ -97,12 +105,19 @@ func (c *headCleaner) readHead() ([]byte, error) {
 		switch {
 		case first:
 			interim = isInterim(status)
+			framing.plain = strings.HasPrefix(text, "HTTP/1.1 200") || strings.HasPrefix(text, "HTTP/1.1 206")
 			head = append(append(head, status...), end...)
 		case text == "":
 			c.body = !interim
 			lengths, ends := framing.lengthLines(string(line))
 			c.ends = ends
-			return append(append(head, lengths...), line...), nil
+			head = append(head, lengths...)
+			if c.kept && interim {
+				c.asked.Store(true) // the response is still to come
+			} else if c.kept {
+				head = append(head, c.beginBody(&framing)...)
+			}
+			return append(head, line...), nil
 		case text[0] == ' ' || text[0] == '\t': // it continues the line before
 			if kept {
 				head = append(head, line...)
@@ -150,6 +165,7 @@ func repairStatusLine(text string) (string, bool) {
 type framing struct {
 	chunked bool
 	lengths []string // the distinct values of Content-Length
+	plain   bool     // with the status a body follows, and no header but Content-Length bounds it
 }
 
 // repair writes a header as net/http accepts it. It is false for one that must be left
@@ -161,7 +177,7 @@ func (f *framing) repair(text *string) bool {
 	switch {
 	case strings.EqualFold(name, "Transfer-Encoding"):
 		repeated := f.chunked && strings.EqualFold(value, "chunked")
-		f.chunked = f.chunked || strings.EqualFold(value, "chunked")
+		f.chunked, f.plain = f.chunked || strings.EqualFold(value, "chunked"), false
 		return !repeated && !strings.EqualFold(value, "identity")
 	case strings.EqualFold(name, lengthsHeader):
 		return false // only [framing.lengthLines] sets it

@@ -21,6 +21,26 @@ var errRedirects = errors.New("more than 20 redirects")
 // NewTransport returns a transport that dials through the guard only. Each connection
 // serves one request. Lines of a response's head that are not a header are skipped.
 func NewTransport(g *netguard.Guard, connectTimeout time.Duration) *http.Transport {
+	t := newTransport(g, connectTimeout, false)
+	// A server that sends more than it said would have net/http print it.
+	t.DisableKeepAlives = true
+	return t
+}
+
+// maxRequest bounds a request on a connection that serves further ones, in bytes.
+const maxRequest = 16 << 10
+
+// NewSharedTransport returns a transport as NewTransport, for many tasks without
+// credentials: at most idle connections to each host stay open for further requests.
+func NewSharedTransport(g *netguard.Guard, connectTimeout time.Duration, idle int) *http.Transport {
+	t := newTransport(g, connectTimeout, true)
+	t.MaxIdleConns, t.MaxIdleConnsPerHost = 4*idle, idle
+	t.IdleConnTimeout = 5 * time.Second // servers close theirs after 5 s and more
+	t.WriteBufferSize = maxRequest
+	return t
+}
+
+func newTransport(g *netguard.Guard, connectTimeout time.Duration, kept bool) *http.Transport {
 	dial := g.Dialer(connectTimeout)
 	return &http.Transport{
 		Proxy: nil, // as aria2c here: the environment reroutes nothing
@@ -29,14 +49,12 @@ func NewTransport(g *netguard.Guard, connectTimeout time.Duration) *http.Transpo
 			if err != nil {
 				return nil, err
 			}
-			return &headCleaner{Conn: conn}, nil
+			return &headCleaner{Conn: conn, keeping: keeping{kept: kept}}, nil
 		},
-		DialTLSContext:         dialTLS(dial, connectTimeout),
+		DialTLSContext:         dialTLS(dial, connectTimeout, kept),
 		ForceAttemptHTTP2:      false, // it would gather megabytes of each body that waits for a speed limit
 		DisableCompression:     true,  // another encoding is another file, and can have another ETag
 		MaxResponseHeaderBytes: maxHead,
-		// A server that sends more than it said would have net/http print it.
-		DisableKeepAlives: true,
 	}
 }
 
