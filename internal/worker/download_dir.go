@@ -26,10 +26,12 @@ const (
 // system, so that a rename finishes them. Every operation goes through root, which
 // refuses a symbolic link that leaves the folder.
 type downloadDir struct {
-	path string   // absolute
-	root *os.Root // the folder
-	lock *os.File
-	low  bool // less free space than the floor; only the loop uses it
+	path  string   // absolute
+	root  *os.Root // the folder
+	parts *os.Root // the folder of unfinished files
+	self  *os.File // the folder, to sync its names
+	lock  *os.File
+	low   bool // less free space than the floor; only the loop uses it
 
 	names sharedSync // of the names in the folder
 }
@@ -56,6 +58,12 @@ func openDownloadDir(path, name string) (_ *downloadDir, err error) {
 		if err := makeDir(a.root, dir, 0o700); err != nil {
 			return nil, fmt.Errorf("worker: making %s: %w", filepath.Join(path, dir), err)
 		}
+	}
+	if a.parts, err = a.root.OpenRoot(partsDir); err != nil {
+		return nil, fmt.Errorf("worker: opening %s: %w", filepath.Join(path, partsDir), err)
+	}
+	if a.self, err = a.root.Open("."); err != nil {
+		return nil, fmt.Errorf("worker: opening the download folder: %w", err)
 	}
 	if err := a.takeLock(name); err != nil {
 		return nil, err
@@ -103,6 +111,12 @@ func (a *downloadDir) close() {
 	if a.lock != nil {
 		_ = a.lock.Close()
 	}
+	if a.parts != nil {
+		_ = a.parts.Close()
+	}
+	if a.self != nil {
+		_ = a.self.Close()
+	}
 	_ = a.root.Close()
 }
 
@@ -120,20 +134,22 @@ func PartsDir(dir string) (string, error) {
 // root.
 func partDir(id string) string { return partsDir + "/" + id }
 
-// jobDir creates the task's part folder and returns its absolute path.
-func (a *downloadDir) jobDir(id string) (string, error) {
+// jobDir creates the task's part folder and returns its absolute path. fresh says that it
+// did not exist.
+func (a *downloadDir) jobDir(id string) (path string, fresh bool, err error) {
 	// The folder becomes the finished one, so it has the mode of a finished folder. The
 	// folder above it denies access to other users.
-	if err := makeDir(a.root, partDir(id), 0o755); err != nil {
-		return "", err
+	path = filepath.Join(a.path, partDir(id))
+	if err := a.parts.Mkdir(id, 0o755); !errors.Is(err, fs.ErrExist) {
+		return path, err == nil, err
 	}
-	return filepath.Join(a.path, partDir(id)), nil
+	return path, false, makeDir(a.parts, id, 0o755)
 }
 
 // syncNames makes the names in the download folder durable. Calls at the same time share a
 // sync.
 func (a *downloadDir) syncNames() error {
-	return a.names.run(func() error { return syncPath(a.root, ".") })
+	return a.names.run(a.self.Sync)
 }
 
 // sharedSync has calls that wait share one sync.

@@ -16,6 +16,7 @@ import (
 
 const (
 	pollInterval         = time.Second
+	measureInterval      = pollInterval / 2       // between two measurements of free space
 	idlePoll             = 5 * time.Second        // with nothing held
 	minPoll              = time.Millisecond       // between two passes, with any number of hints
 	maxPoll              = 50 * time.Millisecond  // the same, with an engine that answers slowly
@@ -53,6 +54,7 @@ type loop struct {
 	reconciling   bool // a pass is under way
 	nextReconcile time.Time
 	lastReconcile time.Time
+	lastMeasured  time.Time     // the last measurement of free space
 	pollGap       time.Duration // between the beginnings of two passes
 	lastPoll      time.Time     // the last one that the engine answered
 	moves         int

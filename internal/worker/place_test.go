@@ -18,7 +18,7 @@ func newDownloadDir(t *testing.T, contents map[string]string) (*downloadDir, []m
 	a, err := openDownloadDir(t.TempDir(), "w1")
 	must(t, err)
 	t.Cleanup(a.close)
-	dir, err := a.jobDir("a")
+	dir, _, err := a.jobDir("a")
 	must(t, err)
 	return a, writeAll(t, dir, contents)
 }
@@ -177,7 +177,7 @@ func TestJobDir_LinkIsRefused(t *testing.T) {
 	must(t, err)
 	defer a.close()
 	must(t, os.Symlink(outside, filepath.Join(a.path, partDir("a"))))
-	if dir, err := a.jobDir("a"); err == nil {
+	if dir, _, err := a.jobDir("a"); err == nil {
 		t.Errorf("the engine would write to %s", dir)
 	}
 	must(t, os.Symlink(outside, filepath.Join(a.path, partDir("b"))))

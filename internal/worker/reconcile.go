@@ -54,7 +54,8 @@ func (w *Worker) startReconcile(now time.Time) {
 		ids[h] = h.id()
 	}
 	engine, measure, began := w.engine, w.free, now
-	if w.cfg.DiskFloor > 0 {
+	if w.cfg.DiskFloor > 0 && now.Sub(w.lastMeasured) >= measureInterval {
+		w.lastMeasured = now
 		for _, a := range w.distinctDirs() {
 			p.free[a] = -1
 		}
@@ -124,11 +125,11 @@ func startJob(ctx, removing context.Context, engine download.Engine, want wanted
 			return err
 		}
 	}
-	dir, err := want.dir.jobDir(want.task.ID)
+	dir, fresh, err := want.dir.jobDir(want.task.ID)
 	if err != nil {
 		return err
 	}
-	return engine.Add(ctx, download.Job{Task: want.task, Dir: dir})
+	return engine.Add(ctx, download.Job{Task: want.task, Dir: dir, Fresh: fresh})
 }
 
 // finishReconcile applies the result of a reconciliation.

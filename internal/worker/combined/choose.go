@@ -31,6 +31,7 @@ func prefersDirect(j *download.Job) bool {
 		return false
 	}
 	switch {
+	case j.Fresh:
 	case has(j.Dir, "*.part.json"):
 		return true
 	case has(j.Dir, "*.aria2"):
@@ -90,6 +91,9 @@ func aria2MayHelp(failure *model.TaskError) bool {
 // follow returns the job of a finished torrent or metalink if aria2 supports it. aria2
 // does the same with one that it fetches.
 func (e *Engine) follow(j *job, state *download.State) (next download.Job, to Limited) {
+	if !j.Follow {
+		return download.Job{}, nil
+	}
 	caps := e.aria2.Capabilities()
 	if next, ok := download.Follow(&j.Job, state.Files, &caps); ok {
 		return next, e.aria2

@@ -196,6 +196,7 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 		}
 		return state
 	}
+	next.Fresh = false
 	moved := state
 	moved.Phase, moved.Err, moved.Files, moved.Speed = download.Active, nil, nil, 0
 	moved.GID, moved.Before = "", state.Err

@@ -57,14 +57,17 @@ type folder struct {
 	small *smallPart // the part while it is in memory
 }
 
-// openFolder opens dir and the part that is there. What does not belong to a
+// openFolder opens dir, which is empty if it is fresh, and the part that is there. What does not belong to a
 // whole set of part, map and meta is removed with the next begin.
-func openFolder(dir string, m *memory) (*folder, error) {
+func openFolder(dir string, fresh bool, m *memory) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, local(download.CodeCreate, err)
 	}
-	f := &folder{dir: dir, root: root, memory: m}
+	f := &folder{dir: dir, root: root, memory: m, empty: fresh}
+	if fresh {
+		return f, nil
+	}
 	if err := f.restore(); err != nil {
 		f.close()
 		return nil, err

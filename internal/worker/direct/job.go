@@ -178,7 +178,7 @@ func confides(task *model.Task) bool {
 
 // fetchAll tries the sources in turn until the file is complete or no try is left.
 func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
-	f, err := openFolder(j.Dir, j.memory)
+	f, err := openFolder(j.Dir, j.Fresh, j.memory)
 	if err != nil {
 		return nil, 0, err
 	}

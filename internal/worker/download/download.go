@@ -23,6 +23,8 @@ type Job struct {
 	// alone. The engine writes nowhere else. It may contain bytes of an earlier
 	// attempt; the engine continues from these where that is safe.
 	Dir string
+	// Fresh says that Dir was just created and is empty.
+	Fresh bool
 	// Follow says that a finished torrent or metalink is followed, see the function
 	// [Follow]. The task's checksum may then be the one of the files that it names.
 	Follow bool
