@@ -12,7 +12,10 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
-const bufferSize = 64 << 10 // bytes, of each connection
+const (
+	bufferSize  = 64 << 10  // bytes, of each connection
+	largeBuffer = 256 << 10 // of those of a large file
+)
 
 // transfer is one request with its answer.
 type transfer struct {
@@ -134,7 +137,7 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 		helpers.Go(func() { errs <- j.fetchSpan(ctx, f, share, t.resp.Request) })
 	}
 	if err == nil {
-		err = j.copy(t, f, s)
+		err = j.copy(t, f, s, j.hashFromStart(f))
 	}
 	t.close()
 	f.spans.release(s)
@@ -264,12 +267,19 @@ func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Requ
 	if !j.isContinuation(t.resp, f, s) {
 		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
 	}
-	return j.copy(t, f, s)
+	return j.copy(t, f, s, nil)
 }
 
-// copy moves the body into a span, not faster than the limits.
-func (j *job) copy(t *transfer, f *folder, s *span) error {
-	buf := make([]byte, f.bufferSize())
+// copy moves the body into a span, not faster than the limits. hash, which may be nil,
+// gets the bytes too.
+func (j *job) copy(t *transfer, f *folder, s *span, hash *runningHash) error {
+	var buf []byte
+	if hash == nil {
+		buf = make([]byte, f.bufferSize())
+	} else {
+		buf = hash.buffer()
+		defer func() { hash.release(buf) }()
+	}
 	slow := slownessMeter{limit: j.lowest}
 	for {
 		pos, end := f.spans.bounds(s)
@@ -284,6 +294,9 @@ func (j *job) copy(t *transfer, f *folder, s *span) error {
 		if n > 0 {
 			if err := f.write(s, buf[:n]); err != nil {
 				return err
+			}
+			if hash != nil {
+				buf = hash.add(pos, buf, n)
 			}
 			j.addReceived(n)
 			now := time.Now()

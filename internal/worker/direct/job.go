@@ -89,6 +89,7 @@ type job struct {
 	memory        *memory      // of all jobs together
 	shared        *http.Transport
 	ifRange       atomic.Int32 // how the server evaluates If-Range
+	hash          *runningHash // of the checksum, while the bytes come; nil: none
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 
 	mu    sync.Mutex
@@ -183,6 +184,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 		return nil, 0, err
 	}
 	defer f.close()
+	defer j.stopHash()
 	t := &tries{job: j, folder: f, sources: append([]string{j.Task.URL}, j.Task.Mirrors...), count: 1}
 	t.best, _ = f.have()
 	for {

@@ -84,7 +84,16 @@ func (f *folder) bufferSize() int {
 	if length := f.meta.Length; length >= 0 && length < bufferSize {
 		return max(int(length), 512)
 	}
+	if f.meta.Length >= 64*largeBuffer {
+		return largeBuffer
+	}
 	return bufferSize
+}
+
+func (f *folder) inMemory() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.small != nil
 }
 
 func (f *folder) forgetSmall() {

@@ -45,20 +45,45 @@ func ChecksumOf(spec *model.TaskSpec) string {
 	return strings.Join(spec.Options["checksum"], "")
 }
 
+// Checksum compares bytes with a checksum. Create it with [NewChecksum].
+type Checksum struct {
+	kind, want string
+	hash       hash.Hash
+}
+
+// NewChecksum returns nil if the kind of a checksum such as "sha-256=…" is not known.
+func NewChecksum(checksum string) *Checksum {
+	kind, want, _ := strings.Cut(checksum, "=")
+	if h := newHash(kind); h != nil {
+		return &Checksum{kind, strings.ToLower(want), h}
+	}
+	return nil
+}
+
+// Write adds bytes.
+func (c *Checksum) Write(p []byte) { c.hash.Write(p) }
+
+// Check returns a [ChecksumError] unless all bytes so far have the checksum of the source.
+func (c *Checksum) Check(source string) error {
+	if got := hex.EncodeToString(c.hash.Sum(nil)); got != c.want {
+		return &ChecksumError{Kind: c.kind, Got: got, Want: c.want, Source: source}
+	}
+	return nil
+}
+
 // Verify compares the content of r with a checksum such as "sha-256=…" of the source.
 // The error is a [ChecksumError], an error of r, or that of ctx.
 func Verify(ctx context.Context, r io.Reader, checksum, source string) error {
-	kind, want, _ := strings.Cut(checksum, "=")
-	want = strings.ToLower(want)
-	h := newHash(kind)
-	if h == nil {
-		return &ChecksumError{Kind: kind, Got: "not known", Want: want, Source: source}
+	c := NewChecksum(checksum)
+	if c == nil {
+		kind, want, _ := strings.Cut(checksum, "=")
+		return &ChecksumError{Kind: kind, Got: "not known", Want: strings.ToLower(want), Source: source}
 	}
 	const bufferSize = 128 << 10
 	buf := make([]byte, bufferSize)
 	for ctx.Err() == nil {
 		n, err := r.Read(buf)
-		h.Write(buf[:n])
+		c.Write(buf[:n])
 		if err == io.EOF {
 			break
 		}
@@ -69,10 +94,7 @@ func Verify(ctx context.Context, r io.Reader, checksum, source string) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != want {
-		return &ChecksumError{Kind: kind, Got: got, Want: want, Source: source}
-	}
-	return nil
+	return c.Check(source)
 }
 
 func newHash(kind string) hash.Hash {
