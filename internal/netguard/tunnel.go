@@ -18,7 +18,9 @@ const (
 	requestBuffer   = 4 << 10 // bytes; requests are small, and bodies are not copied
 	bannerBuffer    = 1 << 10
 	partSize        = 64 << 10
-	slowPartTime    = 250 * time.Millisecond
+	maxPartSize     = 1 << 20 // of a fast download: each part costs several calls
+	fastPartTime    = 25 * time.Millisecond
+	slowPartTime    = 250 * time.Millisecond // of partSize
 	gatherBuffer    = 32 << 10
 	gatherTime      = 200 * time.Millisecond
 	readPoll        = 5 * time.Millisecond
@@ -99,11 +101,12 @@ func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 // worker more than everything else.
 func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) error {
 	var buf []byte
+	size := int64(partSize)
 	for slow := false; ; {
 		var n int64
 		var err error
 		began := time.Now()
-		from := io.LimitReader(far, partSize)
+		from := io.LimitReader(far, size)
 		if slow {
 			if buf == nil {
 				buf = make([]byte, gatherBuffer)
@@ -124,10 +127,14 @@ func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) error {
 				return err
 			}
 			continue
-		case err != nil, n < partSize:
+		case err != nil, n < size:
 			return err
 		}
-		slow = time.Since(began) > slowPartTime
+		took := time.Since(began)
+		slow = took > slowPartTime*time.Duration(size/partSize)
+		if size = partSize; took < fastPartTime {
+			size = min(4*n, maxPartSize)
+		}
 	}
 }
 

@@ -97,7 +97,7 @@ func history(t *testing.T, dir string, seed uint64) (file []byte, states map[int
 	random := rand.New(rand.NewPCG(seed, 0))
 	now := map[string]int64{}
 	states = map[int]map[string]int64{len(journalMagic): {}}
-	for range 12 {
+	for range 6 {
 		for range 1 + random.IntN(3) {
 			id := string(rune('a' + random.IntN(5)))
 			if random.IntN(3) == 0 {
@@ -119,7 +119,7 @@ func history(t *testing.T, dir string, seed uint64) (file []byte, states map[int
 
 // A crash that cuts the file at any byte costs only records whose commit had not returned.
 func TestJournal_CutAnywhereKeepsCommittedRecords(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		file, states := history(t, t.TempDir(), seed)
 		whole := map[string]int64{} // of the last commit before the cut
 		for cut := len(journalMagic); cut <= len(file); cut++ {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -109,14 +110,38 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 	if !ok {
 		return
 	}
+	var waiting []*job
 	for _, j := range e.jobs {
-		if j.supervisor != v || j.stage != stageWaiting {
-			continue
-		}
-		if err := e.offer(ctx, s, j); err != nil && !e.judgeCall(ctx, j, err) {
-			return
+		if j.supervisor == v && j.stage == stageWaiting {
+			waiting = append(waiting, j)
 		}
 	}
+	forEach(waiting, func(j *job) bool {
+		err := e.offer(ctx, s, j)
+		return err == nil || e.judgeCall(ctx, j, err)
+	})
+}
+
+// maxCalls is how many calls about different jobs wait for aria2c at once.
+const maxCalls = 16
+
+// forEach calls do for each job, for some at once, until one call returns false. Each
+// changes its own job only. It reports whether all returned true.
+func forEach(jobs []*job, do func(*job) bool) bool {
+	var next atomic.Int64
+	var failed atomic.Bool
+	var running sync.WaitGroup
+	for range min(len(jobs), maxCalls) {
+		running.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(jobs)) && !failed.Load(); i = next.Add(1) - 1 {
+				if !do(jobs[i]) {
+					failed.Store(true)
+				}
+			}
+		})
+	}
+	running.Wait()
+	return !failed.Load()
 }
 
 // advanceAll updates the jobs of one aria2c, and removes from it the downloads that
@@ -131,24 +156,14 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 			claimed[r.GID] = true
 		}
 	}
+	var own []*job
 	for _, j := range e.jobs {
-		if j.process != a.session.process || j.process == nil {
-			continue
+		if j.process == a.session.process && j.process != nil {
+			own = append(own, j)
 		}
-		var err error
-		switch j.stage {
-		case stageStopping, stageAbandoned, stageLeaving:
-			if j.stopping != nil {
-				err = e.stepStop(ctx, a.session, j, a.all)
-			}
-		case stageRunning:
-			err = e.advance(ctx, a.session, j, a.all)
-		}
-		if err == nil {
-			j.unusableSince = time.Time{}
-		} else if !e.judgeCall(ctx, j, err) {
-			return
-		}
+	}
+	if !forEach(own, func(j *job) bool { return e.advanceOne(ctx, a, j) }) {
+		return
 	}
 	if err := e.sweep(ctx, a.session.client, a.all, claimed); err != nil && ctx.Err() == nil {
 		e.cfg.Logger.Debug("aria2c keeps what belongs to no task", "error", err)
@@ -156,6 +171,24 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 			v.noteSilence()
 		}
 	}
+}
+
+// advanceOne makes the next step of a job. It returns false if aria2c does not answer.
+func (e *Engine) advanceOne(ctx context.Context, a rowsAnswer, j *job) bool {
+	var err error
+	switch j.stage {
+	case stageStopping, stageAbandoned, stageLeaving:
+		if j.stopping != nil {
+			err = e.stepStop(ctx, a.session, j, a.all)
+		}
+	case stageRunning:
+		err = e.advance(ctx, a.session, j, a.all)
+	}
+	if err == nil {
+		j.unusableSince = time.Time{}
+		return true
+	}
+	return e.judgeCall(ctx, j, err)
 }
 
 // advance updates one job from the downloads of its aria2c.

@@ -39,8 +39,9 @@ type process struct {
 	fault faultState // why this engine ended it
 
 	// Guarded by the engine's turn:
-	first  *job // the first job that it was given
-	shared bool // it was given other jobs too
+	noting sync.Mutex // held by noteJob
+	first  *job       // the first job that it was given
+	shared bool       // it was given other jobs too
 }
 
 // startProcess starts aria2c and returns when it listens; or it attaches. The lock is

@@ -269,6 +269,8 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 
 // noteJob records that the process gets a job.
 func (p *process) noteJob(j *job) {
+	p.noting.Lock()
+	defer p.noting.Unlock()
 	if p.first == nil {
 		p.first = j
 	}
