@@ -27,7 +27,7 @@ func (rep *report) drawing() string {
 	var b strings.Builder
 	y := 52
 	for _, l := range rep.lists {
-		fmt.Fprintf(&b, `<text class="text" x="%d" y="%d" font-weight="600">%d %s</text>`+"\n", left, y+18, l.count, html.EscapeString(l.title))
+		fmt.Fprintf(&b, `<text class="text" x="%d" y="%d" font-weight="600">%s</text>`+"\n", left, y+18, html.EscapeString(l.heading()))
 		y += listHeight - 8
 		y = rep.bars(&b, l, y) + 10
 	}

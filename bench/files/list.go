@@ -45,6 +45,13 @@ func (l list) divided(n int) list {
 	return l
 }
 
+func (l list) heading() string {
+	if l.count == 1 {
+		return l.title
+	}
+	return fmt.Sprintf("%d %s", l.count, l.title)
+}
+
 // file returns the name of a file on the server.
 func (l list) file(i int) string { return fmt.Sprintf("%s-%05d", l.name, i) }
 

@@ -48,7 +48,7 @@ func cpuOf(process string) func(*result) float64 {
 func (rep *report) print(out io.Writer, calls bool) bool {
 	fmt.Fprintf(out, "%s, %d cores, load average %s before; %d rounds, medians\n", proc.Processor(), cores(), rep.busy, rep.rounds)
 	for _, l := range rep.lists {
-		fmt.Fprintf(out, "\n## %d %s\n\n", l.count, l.title)
+		fmt.Fprintf(out, "\n## %s\n\n", l.heading())
 		if calls {
 			rep.printCalls(out, l)
 			continue

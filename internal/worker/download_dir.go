@@ -147,14 +147,15 @@ func (a *downloadDir) jobDir(id string) (path string, fresh bool, err error) {
 }
 
 // syncNames makes the names in the download folder durable. Calls at the same time share a
-// sync.
-func (a *downloadDir) syncNames() error {
-	return a.names.run(a.self.Sync)
+// sync, which begins at least gather after the one before.
+func (a *downloadDir) syncNames(gather time.Duration) error {
+	return a.names.run(gather, a.self.Sync)
 }
 
 // sharedSync has calls that wait share one sync.
 type sharedSync struct {
 	running sync.Mutex // held by the sync under way
+	last    time.Time  // when the last one began; guarded by running
 	mu      sync.Mutex
 	next    *syncRound // it has not begun, so further calls may join
 }
@@ -164,8 +165,9 @@ type syncRound struct {
 	err  error
 }
 
-// run returns after a sync that began after the call.
-func (s *sharedSync) run(sync func() error) error {
+// run returns after a sync that began after the call, and at least gather after the one
+// before.
+func (s *sharedSync) run(gather time.Duration, sync func() error) error {
 	s.mu.Lock()
 	r, first := s.next, s.next == nil
 	if first {
@@ -179,6 +181,10 @@ func (s *sharedSync) run(sync func() error) error {
 	}
 	s.running.Lock()
 	defer s.running.Unlock()
+	if wait := time.Until(s.last.Add(gather)); wait > 0 {
+		<-time.After(wait)
+	}
+	s.last = time.Now()
 	s.mu.Lock()
 	s.next = nil
 	s.mu.Unlock()

@@ -147,6 +147,11 @@ func (j *journal) commit(now time.Time) {
 	}
 }
 
+// mustSync reports whether a pending record must survive a crash.
+func (j *journal) mustSync() bool {
+	return slices.ContainsFunc(j.pending, func(r pendingRecord) bool { return r.done != nil })
+}
+
 // hasGarbage reports whether the file must be rewritten because of records that no longer
 // count.
 func (j *journal) hasGarbage(now time.Time) bool {

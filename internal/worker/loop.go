@@ -54,6 +54,7 @@ type loop struct {
 	reconciling   bool // a pass is under way
 	nextReconcile time.Time
 	lastReconcile time.Time
+	lastCommit    time.Time     // of records that must survive a crash
 	lastMeasured  time.Time     // the last measurement of free space
 	pollGap       time.Duration // between the beginnings of two passes
 	lastPoll      time.Time     // the last one that the engine answered
@@ -152,6 +153,7 @@ func (w *Worker) run(ctx context.Context) {
 		case <-w.probes:
 		}
 		w.handleWaiting()
+		w.gather(ctx)
 		w.journal.commit(time.Now()) // before step acts on what was handled
 		timer.Reset(time.Until(w.step(time.Now())))
 		w.noteUsed()
@@ -186,6 +188,42 @@ func (w *Worker) Turning(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// The time between two syncs of one file is gatherTime for each task under way, at most
+// maxGather: with one task nothing else could join, with many most do.
+const (
+	gatherTime = 625 * time.Microsecond
+	maxGather  = 10 * time.Millisecond
+)
+
+func (w *Worker) gatherFor() time.Duration {
+	return min(time.Duration(len(w.tasks))*gatherTime, maxGather)
+}
+
+// gather handles further events before a commit that soon follows another one, so that
+// their records share its sync.
+func (w *Worker) gather(ctx context.Context) {
+	if !w.journal.mustSync() {
+		return
+	}
+	if wait := time.Until(w.lastCommit.Add(w.gatherFor())); wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		for over := false; !over; {
+			select {
+			case outcome := <-w.outcomes:
+				w.applyOutcome(outcome)
+			case c := <-w.commands:
+				w.handleCommand(c)
+			case <-timer.C:
+				over = true
+			case <-ctx.Done():
+				over = true
+			}
+		}
+	}
+	w.lastCommit = time.Now()
 }
 
 // step starts the work that is due and returns the time of the next step.

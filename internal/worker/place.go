@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -32,6 +33,8 @@ type placement struct {
 	Single bool   `json:"single"`
 	// Synced says that the engine has synced the bytes of the files.
 	Synced bool `json:"synced,omitempty"`
+
+	gather time.Duration // how long the sync of the names may wait for other tasks
 }
 
 // newPlacement chooses the destination of the files that the engine names.
@@ -161,7 +164,7 @@ func (a *downloadDir) renameFile(from, to string) error {
 
 // removeParts removes the rest of a part folder after the new name of its file is durable.
 func (a *downloadDir) removeParts(src string, p *placement) error {
-	if err := a.syncNames(); err != nil {
+	if err := a.syncNames(p.gather); err != nil {
 		return placeError("keeping", p, err)
 	}
 	if err := a.discard(src); err != nil {
@@ -183,7 +186,7 @@ func (a *downloadDir) placeFolder(dir *os.Root, src string, p *placement) error 
 	case err != nil:
 		return placeError("renaming", p, err)
 	}
-	if err := a.syncNames(); err != nil {
+	if err := a.syncNames(p.gather); err != nil {
 		return placeError("keeping", p, err)
 	}
 	return nil
