@@ -10,6 +10,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/jsonl"
+	"github.com/aria-cluster/dispatcher/pkg/repo/postgres"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
 
@@ -83,8 +84,28 @@ func (p *program) openSource(ctx context.Context, at place) (repo.Source, io.Clo
 	case "sqlite":
 		s, err := sqlite.OpenReadOnly(ctx, at.path)
 		return s, nothing{}, err
+	case postgresWord:
+		s, err := postgres.OpenReadOnly(ctx, p.postgresConfig())
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s, nil
 	}
 	return jsonl.File(at.path), nothing{}, nil
+}
+
+// postgresConfig is the database that postgres means.
+func (p *program) postgresConfig() postgres.Config {
+	return postgres.Config{DSN: p.o.postgresDSN, Readers: 1, Logger: p.o.logger}
+}
+
+// holder names this program in the leader row of a database that it fills.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	return fmt.Sprintf("migrate on %s, pid %d", host, os.Getpid())
 }
 
 func (p *program) openTarget(ctx context.Context, at place) (repo.Target, io.Closer, error) {
@@ -93,6 +114,12 @@ func (p *program) openTarget(ctx context.Context, at place) (repo.Target, io.Clo
 		return p.openMemory(ctx)
 	case "sqlite":
 		return &sqliteFile{path: at.path, logger: p.o.logger}, nothing{}, nil
+	case postgresWord:
+		s, err := postgres.Open(ctx, p.postgresConfig())
+		if err != nil {
+			return nil, nil, err
+		}
+		return postgres.Target(s, holder()), s, nil
 	}
 	return jsonl.File(at.path), nothing{}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/jsonl"
+	"github.com/aria-cluster/dispatcher/pkg/repo/postgres"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
 )
 
@@ -174,7 +175,7 @@ func (p *program) verify(ctx context.Context) error {
 	if len(p.o.words) == 1 {
 		path = p.o.words[0]
 	}
-	report, err := examine(ctx, path)
+	report, err := p.examine(ctx, path)
 	if err == nil && !report.OK() {
 		err = fmt.Errorf("%s: %s", path, strings.Join(report.Problems, "; "))
 	}
@@ -201,8 +202,18 @@ func (p *program) verify(ctx context.Context) error {
 // isRecordsFile reports whether a path is by its name one of a file of records.
 func isRecordsFile(path string) bool { return strings.HasSuffix(strings.ToLower(path), ".jsonl") }
 
-// examine looks at a SQLite file or at one of records, by its name.
-func examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
+// examine looks at a SQLite file or at one of records, by its name, or at the database.
+func (p *program) examine(ctx context.Context, path string) (r *sqlite.Report, err error) {
+	if path == postgresWord {
+		found, err := postgres.Verify(ctx, p.o.postgresDSN)
+		if err != nil {
+			return nil, err
+		}
+		return &sqlite.Report{
+			Path: path, Schema: found.Schema, Tasks: found.Tasks, Workers: found.Workers,
+			ByStatus: found.ByStatus, Problems: found.Problems,
+		}, nil
+	}
 	if !isRecordsFile(path) {
 		return sqlite.Verify(ctx, path)
 	}
@@ -240,20 +251,36 @@ func (p *program) schema(ctx context.Context) error {
 		o.Path = words[1]
 	}
 	text := "%s has schema %d, the newest is %d"
-	err := fileSchema(ctx, &o)
+	err := p.storeSchema(ctx, &o)
 	if err == nil && words[0] == "up" {
 		if text = "%s is up to date: schema %d, the newest is %d"; o.Schema < o.Newest {
 			text = "%s was brought up to date: schema %d, the newest is %d"
-			if err = upToDate(ctx, o.Path, p); err == nil {
-				err = fileSchema(ctx, &o)
+			if err = p.schemaUp(ctx, o.Path); err == nil {
+				err = p.storeSchema(ctx, &o)
 			}
 		}
 	}
 	return p.end(&o, err, text, o.Path, o.Schema, o.Newest)
 }
 
-// fileSchema reads the schema of a SQLite file, which needs no lock.
-func fileSchema(ctx context.Context, o *outcome) (err error) {
+// schemaUp brings the schema of a SQLite file or of the database up to date.
+func (p *program) schemaUp(ctx context.Context, path string) error {
+	if path != postgresWord {
+		return upToDate(ctx, path, p)
+	}
+	s, err := postgres.Open(ctx, p.postgresConfig())
+	if err != nil {
+		return err
+	}
+	return s.Close()
+}
+
+// storeSchema reads the schema of a SQLite file or of the database, which needs no lock.
+func (p *program) storeSchema(ctx context.Context, o *outcome) (err error) {
+	if o.Path == postgresWord {
+		o.Schema, o.Newest, err = postgres.Schema(ctx, p.o.postgresDSN)
+		return err
+	}
 	if _, err := os.Stat(o.Path); err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 	"github.com/aria-cluster/dispatcher/pkg/repo/copytest"
 	"github.com/aria-cluster/dispatcher/pkg/repo/sqlite"
@@ -19,6 +20,7 @@ import (
 var binary string
 
 func TestMain(m *testing.M) {
+	defer testpostgres.Stop()
 	testbed.Main(m, func(dir string) error {
 		binary = filepath.Join(dir, "migrate")
 		return testbed.Build(dir, "../../cmd/migrate", "../../cmd/dispatcher")

@@ -17,23 +17,24 @@ const usage = `Usage:
   migrate --source S --target T [flags]     copy a store into another one, verified
   migrate backup  --to FILE [flags]         a consistent copy of the SQLite file, while it is in use
   migrate restore --from FILE [flags]       put a backup in the place of the SQLite file
-  migrate verify  [FILE] [flags]            check the SQLite file, another one, or a .jsonl file
-  migrate schema  status|up [FILE] [flags]  say the SQLite file's schema, or bring it up to date
+  migrate verify  [FILE|postgres] [flags]   check the SQLite file, another one, a .jsonl file, or the database
+  migrate schema  status|up [FILE|postgres] say the schema of the SQLite file or the database, or bring it up to date
   migrate schema  up --nats [URL]           make the dispatcher's streams in NATS, where it may not itself
 
 S and T are one of
   memory     the store of the running dispatcher, over NATS
   sqlite     the file that --sqlite-path names
   FILE       a SQLite file ending in .db or .sqlite, or a file of records ending in .jsonl
-  postgres   (comes later)
+  postgres   the database of DISPATCHER_DB_DSN or --postgres-dsn; as the target it is as before
+             or complete, and no dispatcher may use it meanwhile
 
 Flags:
 `
 
 const usageEnd = `
 The SQLite file and the NATS server are those of the dispatcher's configuration
-(config/dispatcher.json, DISPATCHER_DB_PATH, NATS_URL, …) where no flag says
-otherwise. Exit status: 0 all moved and verified, 1 something was not, 2 bad usage.
+(config/dispatcher.json, DISPATCHER_DB_PATH, DISPATCHER_DB_DSN, NATS_URL, …) where no
+flag says otherwise. Exit status: 0 all moved and verified, 1 something was not, 2 bad usage.
 `
 
 // usageError is a command line that cannot be understood.

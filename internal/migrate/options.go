@@ -12,6 +12,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
+	"github.com/aria-cluster/dispatcher/pkg/repo/postgres"
 )
 
 // options are the command line and the dispatcher's configuration.
@@ -54,13 +55,15 @@ func (o *options) flags(command string) *flag.FlagSet {
 	f.BoolVar(&o.version, "version", false, "print the version")
 	all := command == ""
 	if all {
-		f.StringVar(&o.source, "source", "", "where from: memory, sqlite or a `FILE`")
-		f.StringVar(&o.target, "target", "", "where to: memory, sqlite or a `FILE`")
-		f.StringVar(&o.postgresDSN, "postgres-dsn", "", "the `DSN` that postgres means (comes later)")
+		f.StringVar(&o.source, "source", "", "where from: memory, sqlite, postgres or a `FILE`")
+		f.StringVar(&o.target, "target", "", "where to: memory, sqlite, postgres or a `FILE`")
 		f.StringVar(&o.nats, "nats", "", "the `URL` of the NATS server of the running dispatcher")
 		f.StringVar(&o.onConflict, "on-conflict", "fail", "what becomes of a record that the target has with other content: fail, skip or replace")
 		f.BoolVar(&o.dryRun, "dry-run", false, "compare and count, change nothing")
 		f.BoolVar(&o.final, "final", false, "with --source memory: the dispatcher refuses writes from the snapshot on")
+	}
+	if all || command == "schema" || command == "verify" {
+		f.StringVar(&o.postgresDSN, "postgres-dsn", "", "the connection `STRING` of the database that postgres means, without a password; that comes from DISPATCHER_DB_DSN or PGPASSFILE")
 	}
 	if command == "schema" {
 		f.Var((*natsFlag)(o), "nats", "schema up: the streams in NATS instead of the SQLite file; `URL` of the server, or none for the configured one")
@@ -118,6 +121,9 @@ func (o *options) checkWords(command string) error {
 // loadConfig reads the dispatcher's configuration, for the addresses and paths that no
 // flag names.
 func (o *options) loadConfig(environ []string) error {
+	if postgres.HasPassword(o.postgresDSN) {
+		return badUsage("--postgres-dsn has a password, which a process list shows: put the string into DISPATCHER_DB_DSN, or the password into a file that PGPASSFILE names")
+	}
 	var given []string
 	if o.nats != "" {
 		given = []string{"-nats-url", o.nats}
@@ -129,6 +135,12 @@ func (o *options) loadConfig(environ []string) error {
 	o.config = loaded.Config
 	if o.sqlitePath == "" {
 		o.sqlitePath = o.config.Database.Path
+	}
+	if o.postgresDSN == "" {
+		o.postgresDSN = string(o.config.Database.DSN)
+	}
+	if slices.Contains(o.words, postgresWord) {
+		return o.needDSN()
 	}
 	return nil
 }
@@ -170,7 +182,7 @@ func (o *options) level() string {
 
 // place is one end of a copy.
 type place struct {
-	kind string // memory, sqlite or jsonl
+	kind string // memory, sqlite, postgres or jsonl
 	path string // of a file
 }
 
@@ -186,19 +198,30 @@ func (p place) String() string {
 func (o *options) place(name, value string) (place, error) {
 	switch lower := strings.ToLower(value); {
 	case value == "":
-		return place{}, badUsage("--%s is missing: memory, sqlite, or a file ending in .jsonl, .db or .sqlite", name)
+		return place{}, badUsage("--%s is missing: memory, sqlite, postgres, or a file ending in .jsonl, .db or .sqlite", name)
 	case value == "memory":
 		return place{kind: value}, nil
 	case value == "sqlite":
 		return place{value, o.sqlitePath}, nil
-	case value == "postgres":
-		return place{}, badUsage("--%s postgres: this store comes in a later release", name)
+	case value == postgresWord:
+		return place{kind: value}, o.needDSN()
 	case strings.HasSuffix(lower, ".jsonl"):
 		return place{"jsonl", value}, nil
 	case strings.HasSuffix(lower, ".db"), strings.HasSuffix(lower, ".sqlite"):
 		return place{"sqlite", value}, nil
 	}
 	return place{}, badUsage("--%s %.80q: use memory, sqlite, postgres, or a file ending in .jsonl, .db or .sqlite", name, value)
+}
+
+// postgresWord names the database of --postgres-dsn among the words and places.
+const postgresWord = "postgres"
+
+// needDSN refuses a command line without a connection string.
+func (o *options) needDSN() error {
+	if o.postgresDSN == "" {
+		return badUsage("postgres: no connection string is given: set DISPATCHER_DB_DSN, or use --postgres-dsn")
+	}
+	return nil
 }
 
 // ends returns source and target of a copy, and how to do it.
@@ -214,13 +237,11 @@ func (o *options) ends() (source, target place, c repo.CopyOptions, err error) {
 		err = badUsage("--on-conflict %.40q: use fail, skip or replace", o.onConflict)
 	case c.OnConflict == repo.Skip && target.kind == "jsonl":
 		err = badUsage("--on-conflict skip: a .jsonl file is written whole; fail or replace is possible")
-	case o.postgresDSN != "":
-		err = badUsage("--postgres-dsn: the store postgres comes in a later release")
 	case o.final && source.kind != "memory":
 		err = badUsage("--final goes with --source memory")
 	case o.mkdir && o.dryRun:
 		err = badUsage("--mkdir makes a folder, and --dry-run changes nothing: give one of them")
-	case source.kind == target.kind && sameFile(source.path, target.path):
+	case source.kind == target.kind && (source.path == "" || sameFile(source.path, target.path)):
 		err = badUsage("source and target are the same: %v", source)
 	}
 	c.DryRun = o.dryRun

@@ -63,11 +63,8 @@ func create(t testing.TB, settings []string) *Server {
 
 func newServer(t testing.TB, settings []string) *Server {
 	t.Helper()
-	for _, program := range []string{"initdb", "postgres"} {
-		if _, err := binary(program); err != nil {
-			testbed.Missing(t, "postgresql", err)
-		}
-	}
+	Program(t, "initdb")
+	Program(t, "postgres")
 	// Not t.TempDir: PostgreSQL runs as another user than root, who may not enter it.
 	dir, err := os.MkdirTemp("", "aria-postgres-")
 	if err != nil {
@@ -248,4 +245,14 @@ func account() *syscall.Credential {
 		}
 	}
 	return nil
+}
+
+// Program returns the path of a program of PostgreSQL, such as pg_dump.
+func Program(t testing.TB, name string) string {
+	t.Helper()
+	path, err := binary(name)
+	if err != nil {
+		testbed.Missing(t, "postgresql", err)
+	}
+	return path
 }

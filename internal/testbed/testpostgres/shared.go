@@ -16,6 +16,11 @@ var shared struct {
 // returns.
 func Main(m *testing.M) {
 	m.Run()
+	Stop()
+}
+
+// Stop ends the server of [Shared]. A TestMain that does not call [Main] calls it last.
+func Stop() {
 	shared.Lock()
 	defer shared.Unlock()
 	if shared.server != nil {
@@ -24,7 +29,7 @@ func Main(m *testing.M) {
 }
 
 // Shared returns the server that all tests of the program share; the first call starts it.
-// It must have a TestMain that calls [Main].
+// It must have a TestMain that calls [Main] or [Stop].
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	shared.Lock()

@@ -19,11 +19,16 @@ var statusColumns = func() string {
 // sumsSQL selects the sums of the columns of counters.
 var sumsSQL = "coalesce(sum(" + strings.ReplaceAll(statusColumns, ", ", "), 0)::bigint, coalesce(sum(") + "), 0)::bigint"
 
+// tasksSQL selects tasks by their ids.
+var tasksSQL = "SELECT " + fullView.sql + " FROM tasks WHERE id = ANY($1)"
+
+const lastSeqSQL = "SELECT coalesce(max(seq), 0) FROM tasks"
+
 // Tasks implements [repo.Reader].
 func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	found := make(map[string]*model.Task, len(ids))
 	err := s.read(ctx, "tasks", func(ctx context.Context) error {
-		tasks, err := fullView.all(ctx, s.r, "SELECT "+fullView.sql+" FROM tasks WHERE id = ANY($1)", escapeAll(ids))
+		tasks, err := fullView.all(ctx, s.r, tasksSQL, escapeAll(ids))
 		for _, t := range tasks {
 			found[t.ID] = t
 		}
@@ -75,7 +80,7 @@ func selectWorkers(ctx context.Context, q rowsQueryer) ([]*model.Worker, error) 
 // LastSeq implements [repo.Loader].
 func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
 	err = s.load(ctx, "last seq", func(ctx context.Context) error {
-		return s.r.QueryRow(ctx, "SELECT coalesce(max(seq), 0) FROM tasks").Scan(&seq)
+		return s.r.QueryRow(ctx, lastSeqSQL).Scan(&seq)
 	})
 	return seq, err
 }
