@@ -154,9 +154,8 @@ func (s *Server) PID(t testing.TB) int {
 // recovers from the WAL.
 func (s *Server) Stop(t testing.TB) {
 	t.Helper()
-	s.Signal(t, syscall.SIGQUIT)
+	_ = s.stdin.Close() // the shell sends SIGQUIT
 	testbed.Receive(t, s.done)
-	_ = s.stdin.Close() // lets the shell end
 }
 
 // Log returns what the server has logged since its last Run.

@@ -1,0 +1,200 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// newTask returns a batch with one pending task.
+func newTask(seq int64) *model.Batch {
+	t := &model.Task{
+		TaskSpec: model.TaskSpec{ID: fmt.Sprintf("t%d", seq), URL: "http://host.example/", Priority: 2, MaxAttempts: 4},
+		Client:   "shop", Seq: seq, TaskState: model.TaskState{Status: model.StatusPending},
+	}
+	return &model.Batch{Tasks: []model.TaskChange{{ID: t.ID, Put: t}}}
+}
+
+// live returns the ids that Live yields, and its error.
+func live(ctx context.Context, s *Store) (ids []string, err error) {
+	for t, err := range s.Live(ctx) {
+		if err != nil {
+			return ids, err
+		}
+		ids = append(ids, t.ID)
+	}
+	return ids, nil
+}
+
+// alterSystem changes settings of the whole server.
+func alterSystem(t *testing.T, dsn, setting string) {
+	t.Helper()
+	ctx := testbed.Context(t)
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx) //nolint:errcheck // it has done its work
+	for _, sql := range []string{"ALTER SYSTEM SET " + setting, "SELECT pg_reload_conf()"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// hangs reports whether a commit waits for a synchronous standby now.
+func hangs(t *testing.T, dsn string) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second/2)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return false
+	}
+	_, err = conn.Exec(ctx, "INSERT INTO tombstones VALUES (gen_random_uuid()::text, '', 1)")
+	_ = conn.Close(context.Background()) // it may be broken
+	<-conn.PgConn().CleanupDone()        // the server has canceled it
+	return err != nil
+}
+
+// A commit that waits for a synchronous standby that is gone is not canceled: the store
+// gives up on it after its timeout, and loads nothing until the server has ended the
+// transaction and a commit after it is confirmed. The task is there then.
+func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
+	server := testpostgres.Start(t)
+	dsn := server.Database(t)
+	s := mustOpen(t, Config{DSN: dsn, Timeout: 3 * time.Second})
+	ctx := context.Background()
+	if err := s.Commit(ctx, newTask(1)); err != nil {
+		t.Fatal(err)
+	}
+	alterSystem(t, dsn, "synchronous_standby_names = 'gone'")
+	testbed.Eventually(t, "commits wait", func() bool { return hangs(t, dsn) })
+	canceled := strings.Count(server.Log(), "canceling wait")
+	begin := time.Now()
+	err := s.Commit(ctx, newTask(2))
+	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "not confirmed") || time.Since(begin) > 6*time.Second {
+		t.Errorf("a commit without its standby: %v after %v", err, time.Since(begin))
+	}
+	if strings.Count(server.Log(), "canceling wait") != canceled {
+		t.Error("the commit was canceled")
+	}
+	if ids, err := live(ctx, s); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("Live without its standby: %v, %v", ids, err)
+	}
+	if found, err := s.Tasks(ctx, []string{"t1"}); err != nil || len(found) != 1 {
+		t.Errorf("a read without the standby: %v, %v", found, err)
+	}
+	alterSystem(t, dsn, "synchronous_standby_names = ''")
+	testbed.Eventually(t, "Live answers again", func() bool {
+		ids, err := live(ctx, s)
+		return err == nil && strings.Join(ids, " ") == "t1 t2"
+	})
+	if err := s.Commit(ctx, newTask(3)); err != nil {
+		t.Error(err)
+	}
+}
+
+// Every commit that was acknowledged before the server was killed is there after its
+// restart, and the store continues without being opened again.
+func TestCommit_AcknowledgedSurvivesKilledServer(t *testing.T) {
+	server := testpostgres.Start(t)
+	s := mustOpen(t, Config{DSN: server.Database(t)})
+	acknowledged := make(chan int64, 1)
+	started := make(chan struct{})
+	go func() {
+		var last int64
+		for seq := int64(1); ; seq++ {
+			if s.Commit(context.Background(), newTask(seq)) != nil {
+				acknowledged <- last
+				return
+			}
+			if last = seq; last == 20 {
+				close(started)
+			}
+		}
+	}()
+	testbed.Receive(t, started)
+	server.Stop(t)
+	last := testbed.Receive(t, acknowledged)
+	if err := s.Commit(context.Background(), newTask(last+10)); model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "PostgreSQL") {
+		t.Errorf("a commit without a server: %v", err)
+	}
+	server.Run(t)
+	ids, err := live(context.Background(), s)
+	if err != nil || int64(len(ids)) < last || int64(len(ids)) > last+1 { // one may have been committed, and its answer lost
+		t.Errorf("%d tasks were acknowledged, %d are there (%v)", last, len(ids), err)
+	}
+	if err := s.Commit(context.Background(), newTask(last+10)); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server whose settings may lose a commit is refused where synchronous commits are
+// required, and named in the log otherwise.
+func TestOpen_RequireSyncRefusesWeakServer(t *testing.T) {
+	dsn := testpostgres.Database(t)
+	_, err := Open(testbed.Context(t), Config{DSN: dsn, RequireSync: true})
+	if err == nil || !strings.Contains(err.Error(), "synchronous_standby_names is empty") {
+		t.Errorf("Open: %v", err)
+	}
+	var log testbed.Log
+	mustOpen(t, Config{DSN: dsn, Logger: log.Logger()})
+	for _, want := range []string{"synchronous_commit=on", "fsync=on", "full_page_writes=on", "acknowledged tasks can be lost"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log lacks %q:\n%s", want, &log)
+		}
+	}
+}
+
+// No error of a connection string has its password.
+func TestOpen_ErrorsHideThePassword(t *testing.T) {
+	for _, dsn := range []string{
+		"postgres://u:hunter2@127.0.0.1:1/db", "postgres://u:hunter2@h:port/db", "postgres://u:hunter2@%zz/db",
+		"host=127.0.0.1 port=1 password=hunter2", "password=hunter2 port=x", "password=hunter2 sslmode=odd", "password='hunter2",
+	} {
+		_, err := Open(testbed.Context(t), Config{DSN: dsn})
+		if err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
+// The statements of a commit look their rows up in indexes, whatever the tables hold.
+func TestStatements_NeverScanTasks(t *testing.T) {
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	ctx := testbed.Context(t)
+	statements := map[string]string{
+		"taken": takenSQL, "absent": absentSQL, "replace": replaceSQL, "delete live": deleteSQL[0], "delete ended": deleteSQL[1],
+		"update live":  newUpdate(updateKey{set: model.SetAll}).sql,
+		"update ended": newUpdate(updateKey{set: model.SetStatus, ended: true}).sql,
+	}
+	for name, sql := range statements {
+		t.Run(name, func(t *testing.T) {
+			text := strings.ReplaceAll(name, " ", "_")
+			if _, err := s.w.conn.Exec(ctx, "PREPARE "+text+" AS "+sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+				t.Fatal(err)
+			}
+			n := strings.Count(sql, "::") + 1 // parameters are cast, but for the number of rows
+			if strings.HasPrefix(name, "taken") || name == "absent" {
+				n = 2
+			}
+			rows, err := s.w.conn.Query(ctx, "EXPLAIN EXECUTE "+text+" ("+strings.TrimSuffix(strings.Repeat("NULL, ", n), ", ")+")", pgx.QueryExecModeSimpleProtocol)
+			var line, plan string
+			if err := scanValues(rows, err, []any{&line}, func() { plan += line + "\n" }); err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(plan, "Seq Scan on tasks") || !strings.Contains(plan, "Index") {
+				t.Errorf("the plan:\n%s", plan)
+			}
+		})
+	}
+}
