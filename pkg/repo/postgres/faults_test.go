@@ -183,7 +183,7 @@ func TestStatements_NeverScanTasks(t *testing.T) {
 			if _, err := s.w.conn.Exec(ctx, "PREPARE "+text+" AS "+sql, pgx.QueryExecModeSimpleProtocol); err != nil {
 				t.Fatal(err)
 			}
-			n := strings.Count(sql, "::") + 1 // parameters are cast, but for the number of rows
+			n := strings.Count(sql, "::") + 1 // all parameters are cast, except the number of rows
 			if strings.HasPrefix(name, "taken") || name == "absent" {
 				n = 2
 			}
