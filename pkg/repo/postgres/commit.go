@@ -48,6 +48,9 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if err := t.write(b); err != nil {
 		return err
 	}
+	if s.w.mayReplan(t.inserted) {
+		t.queue("DISCARD PLANS") // for the next commit
+	}
 	fold := time.Since(s.w.folded) > foldEvery
 	if fold {
 		t.b.Queue(foldSQL).QueryRow(func(row pgx.Row) error {
@@ -82,8 +85,9 @@ func (s *Store) ready(ctx context.Context) error {
 
 // transaction gathers the statements of one commit.
 type transaction struct {
-	b     pgx.Batch
-	forms map[updateKey]*updateForm // the writer's
+	b        pgx.Batch
+	forms    map[updateKey]*updateForm // the writer's
+	inserted int
 }
 
 func (t *transaction) queue(sql string, args ...any) { t.b.Queue(sql, args...) }
@@ -153,6 +157,7 @@ func (t *transaction) insert(changes []*model.TaskChange) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	t.inserted = len(changes)
 	form := &usualInsert
 	ids, seqs := newArray(kindText, len(changes)), newArray(kindInt, len(changes))
 	for _, c := range changes {

@@ -198,3 +198,40 @@ func TestStatements_NeverScanTasks(t *testing.T) {
 		})
 	}
 }
+
+// The plans of a commit follow the growth of the tables, also after an analysis that found
+// them empty: a change looks at a few rows, not at all of them.
+func TestCommit_PlansFollowGrowth(t *testing.T) {
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	ctx := testbed.Context(t)
+	if _, err := s.w.conn.Exec(ctx, "VACUUM ANALYZE tasks"); err != nil {
+		t.Fatal(err)
+	}
+	const n = 4000
+	for from := int64(0); from < n; from += 100 {
+		put, assign := &model.Batch{}, &model.Batch{}
+		for seq := from + 1; seq <= from+100; seq++ {
+			put.Tasks = append(put.Tasks, newTask(seq).Tasks...)
+			assign.Tasks = append(assign.Tasks, model.TaskChange{
+				ID: fmt.Sprintf("t%d", seq), From: model.StatusPending, Set: model.SetStatus | model.SetWorker,
+				State: model.TaskState{Status: model.StatusQueued, WorkerID: "w"},
+			})
+		}
+		for _, b := range []*model.Batch{put, assign} {
+			if err := s.Commit(ctx, b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	var read int64
+	for _, sql := range []string{"SELECT pg_stat_force_next_flush()", "SELECT 1"} {
+		if _, err := s.w.conn.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err := s.r.QueryRow(ctx, "SELECT sum(idx_tup_read) + sum(seq_tup_read) FROM (SELECT idx_tup_read, 0 AS seq_tup_read FROM pg_stat_user_indexes WHERE relname = 'tasks_live' "+
+		"UNION ALL SELECT 0, seq_tup_read FROM pg_stat_user_tables WHERE relname = 'tasks_live') AS reads").Scan(&read)
+	if err != nil || read > 20*n {
+		t.Errorf("%d inserts and as many updates read %d rows (%v)", n, read, err)
+	}
+}

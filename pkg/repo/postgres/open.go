@@ -164,8 +164,10 @@ func (s *Store) settings(version int) []string {
 		"idle_in_transaction_session_timeout = '5s'",
 		"lock_timeout = '2s'",
 		"client_connection_check_interval = '2s'",
-		// The statements look up single rows or walk an index from a seq on. A plan that
-		// was made while a table was small must not scan it when it has grown.
+		// The statements look up single rows or walk an index from a seq on, and what they
+		// look up is mostly in memory. A plan that was made while a table was small must
+		// not scan it when it has grown.
+		"random_page_cost = 0.1", "seq_page_cost = 0.1",
 		"enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off", "enable_mergejoin = off", "jit = off",
 	}
 	if version >= 170000 {

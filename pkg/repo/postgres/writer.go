@@ -29,6 +29,26 @@ type writer struct {
 	folded   time.Time    // when the counters were last replaced by their sum
 	position atomic.Int64 // see Counts
 	forms    map[updateKey]*updateForm
+
+	inserted int // rows since the plans were made
+	replanAt int // how many of these make them obsolete; see mayReplan
+}
+
+// The bounds of writer.replanAt.
+const (
+	firstReplan = 64
+	lastReplan  = 4096
+)
+
+// mayReplan reports whether the plans of the statements were made for a much smaller table.
+// PostgreSQL keeps a plan until the table is analyzed: one that was made while the table was
+// empty, and that scans it, would be used for the first minute of a load.
+func (w *writer) mayReplan(inserted int) bool {
+	if w.inserted += inserted; w.inserted < w.replanAt {
+		return false
+	}
+	w.inserted, w.replanAt = 0, min(2*w.replanAt, lastReplan)
+	return true
 }
 
 // connect opens a connection unless the writer has one.
@@ -58,7 +78,7 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 	}
 	registerArrays(conn.TypeMap())
 	d.lock()
-	w.conn = conn
+	w.conn, w.inserted, w.replanAt = conn, 0, firstReplan
 	w.backend.Store(int64(conn.PgConn().PID()))
 	return nil
 }
