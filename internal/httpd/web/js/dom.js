@@ -112,3 +112,18 @@ export function every(period, signal, work, later = false) {
   else run();
   return run;
 }
+
+// atMost returns a function that calls work at once, and again after a period in ms at the
+// earliest, however often it is called.
+export function atMost(period, signal, work) {
+  let timer = 0;
+  let last = -Infinity;
+  return () => {
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = 0;
+      last = performance.now();
+      if (!signal.aborted) work();
+    }, Math.max(0, last + period - performance.now()));
+  };
+}

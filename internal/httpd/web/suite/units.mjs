@@ -9,7 +9,7 @@ const { readFilter, describe, commandWords, matches, isEmpty } = await import('.
 const { command, shell } = await import('../js/dialog.js');
 const { csvCell } = await import('../js/export.js');
 const { timeRange } = await import('../js/charts.js');
-const { visible } = await import('../js/dom.js');
+const { visible, atMost } = await import('../js/dom.js');
 const { readStatus, readSeries } = await import('../js/data.js');
 
 const filter = (text) => readFilter(new URLSearchParams(text));
@@ -56,6 +56,23 @@ test('an axis of time has all times, and a minute for one alone', () => {
   assert.deepEqual(timeRange([100, 110, 120]), [100, 120]);
   assert.deepEqual(timeRange([100]), [40, 100]);
   assert.ok(timeRange([])[1] > 1e9);
+});
+
+test('a flood of events asks once in a while', async () => {
+  let calls = 0;
+  const leave = new AbortController();
+  const ask = atMost(40, leave.signal, () => calls++);
+  const began = performance.now();
+  while (performance.now() - began < 200) {
+    ask();
+    await new Promise(setImmediate);
+  }
+  assert.ok(calls >= 2 && calls <= 6, `${calls} calls`);
+  ask();
+  leave.abort();
+  const before = calls;
+  await new Promise((done) => setTimeout(done, 80));
+  assert.equal(calls, before);
 });
 
 test('words are quoted for a shell', () => {

@@ -1,6 +1,6 @@
 // Overview: what the cluster does now, and why tasks wait.
 
-import { h, set, keyed, every, name } from '../dom.js';
+import { h, set, keyed, every, atMost, name } from '../dom.js';
 import { status as askStatus, series as askSeries } from '../api.js';
 import { head, panel, notice, statuses, meter, table, cell, empty } from '../parts.js';
 import { icon } from '../icons.js';
@@ -80,7 +80,8 @@ export function mount(root, { signal }) {
       hosts.show(await failingHosts(signal));
     } catch { /* as above */ }
   });
-  follow({ types: ['worker'], handle: () => refresh(), resync: () => refresh() }, signal);
+  const soon = atMost(1000, signal, refresh);
+  follow({ types: ['worker'], handle: soon, resync: soon }, signal);
 }
 
 function waitingPanel() {

@@ -1,6 +1,6 @@
 // One worker: what it holds, how it is, and how to drain or remove it.
 
-import { h, append, set, keyed, painter, every, name } from '../dom.js';
+import { h, append, set, keyed, painter, every, atMost, name } from '../dom.js';
 import { getWorker, listTasks, explain } from '../api.js';
 import { notice, badge, meter, panel, facts, table, cell, time, empty } from '../parts.js';
 import { button, copy, command } from '../dialog.js';
@@ -36,16 +36,17 @@ export function mount(root, { id, signal, focusHeading }) {
   };
   const refresh = every(3000, signal, load);
   const paint = painter(() => view.tasks([...tasks.values()]), signal);
+  const soon = atMost(1000, signal, refresh);
   view.changed = load;
   follow({
-    types: ['task', 'progress', 'worker'], resync: () => refresh(),
+    types: ['task', 'progress', 'worker'], resync: soon,
     handle(kind, e) {
-      if (kind === 'worker') return e.id === id && e.status !== 'removed' && refresh();
+      if (kind === 'worker') return e.id === id && e.status !== 'removed' && soon();
       const t = tasks.get(e.id);
       if (kind === 'progress' && t && t.attempt === e.attempt) {
         Object.assign(t, { progress: e.progress, completed_length: e.completed_length, total_length: e.total_length, download_speed: e.download_speed });
         paint();
-      } else if (kind === 'task' && (t || e.worker_id === id)) refresh();
+      } else if (kind === 'task' && (t || e.worker_id === id)) soon();
     },
   }, signal);
 }

@@ -1,6 +1,6 @@
 // Workers: one page of the list, kept up to date.
 
-import { h, set, setAttr, keyed, painter, every } from '../dom.js';
+import { h, set, setAttr, keyed, painter, every, atMost } from '../dom.js';
 import { listWorkers } from '../api.js';
 import { head, notice, pager, table, cell, badge, meter, link, empty } from '../parts.js';
 import { button } from '../dialog.js';
@@ -68,12 +68,13 @@ export function mount(root, { query, signal }) {
     }
   });
   const paint = painter(draw, signal);
+  const soon = atMost(1000, signal, refresh);
   follow({
-    types: ['worker'], resync: () => refresh(),
+    types: ['worker'], resync: soon,
     handle(kind, e) {
       const w = workers.find((x) => x.id === e.id);
       if (w) w.status = e.status;
-      else refresh();
+      else soon(); // it may belong to the page
       paint();
     },
   }, signal);
