@@ -92,7 +92,7 @@ type timing struct {
 	Goal     float64 // of the median; 0 without one
 	Requests int     // of the last one
 	Bytes    int     // that these have sent
-	CPU      float64 // ms of the page's thread for the last one
+	CPU      float64 // of Chromium, in ms, mean of all
 }
 
 // browse runs timings.mjs against the instance and prints its figures.
@@ -130,9 +130,12 @@ func (b *bench) browse(ctx context.Context, i *instance, modules string) error {
 func (b *bench) printTiming(t *timing) {
 	name := fmt.Sprintf("%s, median and range of %d", t.Name, len(t.MS))
 	if t.Requests > 0 {
-		name += fmt.Sprintf(" (%d requests, %d kB, %.0f ms of processor time in the page)", t.Requests, t.Bytes/1000, t.CPU)
+		name += fmt.Sprintf(" (%d requests, %d kB)", t.Requests, t.Bytes/1000)
 	}
 	text := fmt.Sprintf("%.0f, %.0f to %.0f ms", middle(t.MS), slices.Min(t.MS), slices.Max(t.MS))
+	if t.CPU > 0 {
+		text += fmt.Sprintf("; processor time of Chromium %.0f ms", t.CPU)
+	}
 	if t.Goal == 0 {
 		b.table.line(name, "%s", text)
 		return
