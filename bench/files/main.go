@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -44,16 +45,14 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f.StringVar(&o.raw, "json", "", "write every single figure to this file")
 	f.StringVar(&o.chart, "chart", "", "write a chart to this SVG file")
 	f.StringVar(&o.profiles, "profiles", "", "write a CPU profile of each worker to this folder (perf must be installed)")
-	if err := cli.Parse(f, args, stderr); err != nil {
-		return nil, err
-	}
+	err := cli.Parse(f, args, stderr)
 	if o.quick {
 		o.rounds, o.divide = 2, 8
 	}
-	if o.rounds < 1 || o.slots < 1 || o.divide < 1 {
-		return nil, fmt.Errorf("-rounds, -slots and -divide must be at least 1")
+	if err == nil && (o.rounds < 1 || o.slots < 1 || o.divide < 1) {
+		err = errors.New("-rounds, -slots and -divide must be at least 1")
 	}
-	return &o, nil
+	return &o, err
 }
 
 // run is main with everything from outside as arguments; it returns the exit code.

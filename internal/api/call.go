@@ -119,7 +119,7 @@ func (c *call) send(pack func(room int) Reply) {
 	var last *model.Error
 	c.via.Send(func(room int) Reply {
 		r := pack(room)
-		if !c.service.lease.Held() {
+		if !c.service.leads() {
 			r = refuse(wire.ErrNotLeader)
 		}
 		last = r.Err

@@ -353,7 +353,7 @@ func (c *call) status() {
 			return errorReply(err)
 		}
 		now := *status
-		now.Version, now.Role, now.Term = c.service.version, roleOf(c.service.lease), c.service.lease.Term()
+		now.Version, now.Role, now.Term = c.service.version, c.service.role(), c.service.term()
 		return answer(&now)
 	})
 }

@@ -39,7 +39,7 @@ func (c *call) report() {
 		c.reply(refuse(err))
 		return
 	}
-	body := reportsBody{Term: c.service.lease.Term(), Results: make([]wire.ReportResult, len(list))}
+	body := reportsBody{Term: c.service.term(), Results: make([]wire.ReportResult, len(list))}
 	var ops []engine.Event
 	var at []int
 	for i, one := range list {

@@ -64,7 +64,7 @@ type Service struct {
 	logLevel     *slog.LevelVar
 	deadLetters  DeadLetters
 	version      string
-	lease        Lease
+	lease        Lease // nil without standbys
 
 	limiter  *limiter
 	refusals *refusalThrottle
@@ -75,36 +75,13 @@ type Service struct {
 	pool     sync.WaitGroup
 }
 
-// Lease is the right to decide, which one dispatcher of several has.
-type Lease interface {
-	// Term returns the number of this leadership; 0: there are no standbys.
-	Term() int64
-	// Held reports whether no other dispatcher can lead now.
-	Held() bool
-}
-
-// alone is the lease of a dispatcher without standbys.
-type alone struct{}
-
-func (alone) Term() int64 { return 0 }
-func (alone) Held() bool  { return true }
-
-// roleOf returns the role of a dispatcher that answers requests.
-func roleOf(l Lease) string {
-	if l == (alone{}) {
-		return model.RoleAlone
-	}
-	return model.RoleLeader
-}
-
 // New returns a service. Requests that read wait until Run.
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
-		lease:   cmp.Or[Lease](o.Lease, alone{}),
-		limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
+		lease: o.Lease, limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
 	}
 	if s.observe == nil {
 		s.observe = func(Endpoint, model.Code, time.Duration, string) {}
@@ -112,7 +89,7 @@ func New(backend Backend, o Options) *Service {
 	if s.rejected == nil {
 		s.rejected = func(model.Code) {}
 	}
-	s.transfers = transfer.NewSessions(backend, s.lease.Term(), logger)
+	s.transfers = transfer.NewSessions(backend, s.term(), logger)
 	s.readCtx, s.stopRead = context.WithCancel(context.Background())
 	return s
 }
