@@ -11,8 +11,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// Outbox takes what leaves after a commit. Its methods do not block for long; what
-// they cannot send is lost without harm, because the next heartbeat answer repeats it.
+// Outbox sends the messages of a turn after its commit. Its methods do not block for long.
+// A message may be lost without harm: the next answer to a heartbeat repeats it.
 type Outbox interface {
 	// The first three are commands: term is that of the leader, 0 without standbys.
 
@@ -116,12 +116,12 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// Ready reports whether writes are taken: not before the first load, nor after a
+// Ready reports whether writes are accepted: not before the first load, nor after a
 // failed commit until one has succeeded again, nor after the end of the lease.
 func (d *Dispatcher) Ready() bool { return d.ready.Load() }
 
-// Loads counts how often the state was loaded from the store. Who follows the events
-// reads the state again when it has risen: a commit with an unknown outcome has none.
+// Loads counts how often the state was loaded from the store. A reader of the events reads
+// the state again after each load: a commit with an unknown outcome has no events.
 func (d *Dispatcher) Loads() int64 { return d.loads.Load() }
 
 // CheckLoop returns nil once the loop has answered between two turns, an error if it
@@ -132,11 +132,11 @@ func (d *Dispatcher) CheckLoop(ctx context.Context) error {
 	return err
 }
 
-// Do takes in the operations of one message, which are all a worker's or all a
-// client's. It never blocks: if the inbox is full or the dispatcher has stopped it
-// returns CodeUnavailable and nothing was taken in. Otherwise done is called
-// exactly once, from the loop's goroutine, after the commit of the last operation,
-// with an answer for each in order; it must not block for long.
+// Do accepts the operations of one message, which all belong to one worker or one
+// client. It never blocks: if the inbox is full or the dispatcher has stopped it returns
+// CodeUnavailable and accepts nothing. Otherwise done is called exactly once, from the
+// loop's goroutine, after the commit of the last operation, with an answer for each in
+// order; it must not block for long.
 func (d *Dispatcher) Do(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 	c := &call{ops: ops, answers: make([]engine.Answer, len(ops)), done: done}
 	if len(ops) == 0 {

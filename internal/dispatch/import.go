@@ -41,8 +41,8 @@ type importSession struct {
 	liveIDs map[string]struct{} // ids of the tasks put that have not ended: a finish releases these
 }
 
-// Put implements [repo.Writer]. The record of a worker that is living here is
-// kept: its own is the newer one.
+// Put implements [repo.Writer]. A worker that is online here keeps its record, which is
+// newer.
 func (w *importSession) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	var kept repo.PutStats
 	if len(records) > 0 && records[0].Worker != nil {
@@ -128,8 +128,8 @@ func (s *importStore) Tasks(ctx context.Context, ids []string) (map[string]*mode
 	return s.d.cfg.Store.Tasks(ctx, ids)
 }
 
-// Commit implements [repo.Committer]. A task that has changed since it was looked
-// at is a conflict.
+// Commit implements [repo.Committer]. A task that has changed since it was read is a
+// conflict.
 func (s *importStore) Commit(ctx context.Context, b *model.Batch) error {
 	ids := make([]string, len(b.Tasks))
 	for i := range b.Tasks {

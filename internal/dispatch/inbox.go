@@ -16,10 +16,10 @@ type call struct {
 	done     func([]engine.Answer)
 }
 
-// bytesPerUnit is how much payload weighs as much as one operation.
+// bytesPerUnit is the payload that weighs as much as one operation.
 const bytesPerUnit = 4096
 
-// entriesPerUnit is how many looked-up entries weigh as much as one operation.
+// entriesPerUnit is the number of looked-up entries that weigh as much as one operation.
 const entriesPerUnit = 16
 
 // weight is what an operation costs to hold and to decide, in operations: payload
@@ -69,7 +69,7 @@ func newInbox(limit int) *inbox {
 	return b
 }
 
-// put adds a call, all of whose operations are of one lane and one client; it
+// put adds a call, whose operations are all of one lane and one client; it
 // returns false, at once, if the lane is full or the inbox closed. One call alone
 // always fits an empty lane.
 func (b *inbox) put(c *call) bool {

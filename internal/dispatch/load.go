@@ -10,8 +10,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// maxUnloadable is how many stored rows may be bad; with more the load fails, for then it
-// is not the rows.
+// maxUnloadable bounds the bad rows of a load. With more of them the load fails: the rows
+// are not the cause then.
 const maxUnloadable = 100
 
 // badRow is a stored task or worker on which the engine panics.
@@ -47,7 +47,7 @@ func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 		case len(t.unloadable) >= maxUnloadable:
 			return fmt.Errorf("%d stored rows cannot be loaded: %w", maxUnloadable, bad)
 		}
-		// The panic has left the engine half done: it is built once more without the row.
+		// The panic has left the engine incomplete: it is built again without the row.
 		t.unloadable[bad.task+"\x00"+bad.worker] = struct{}{}
 		t.onPanic("a stored row cannot be loaded; it is set aside", bad.bug, "task", bad.task, "worker", bad.worker)
 	}

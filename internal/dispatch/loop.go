@@ -34,8 +34,8 @@ func machineClock() func() engine.Clock {
 	}
 }
 
-// drain answers what was taken in before the stop; what it does not come to in
-// time is refused.
+// drain answers what was accepted before the stop, and refuses the rest when its time is
+// over.
 func (l *loop) drain() {
 	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
 	defer cancel()
@@ -61,8 +61,8 @@ func (l *loop) refill(now engine.Clock) {
 	l.inbox.take(&l.batch)
 }
 
-// step takes one batch through a turn. Whatever panics in it ends neither the process
-// nor the batch without answers.
+// step takes one batch through a turn. A panic in it does not end the process, and each
+// operation of the batch is answered.
 func (l *loop) step(ctx context.Context) {
 	start := time.Now()
 	defer func() { l.cfg.Metrics.Busy(time.Since(start)) }()
@@ -139,8 +139,8 @@ func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) err
 	return errTooManyPanics
 }
 
-// executeTurn takes events through one turn and lets out what came of it, or answers
-// all of them with the failure, which it returns. A failure that is a bug of one of
+// executeTurn takes events through one turn and sends its results, or answers all of them
+// with the failure, which it returns. A failure that is a bug of one of
 // several events is answered by decide.
 func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []opRef) error {
 	l.unplaced = false
@@ -262,8 +262,8 @@ func unavailable(err error) *model.Error {
 	return model.Errorf(model.CodeUnavailable, "the store could not be written: whether this was done is not known; try again")
 }
 
-// load brings the engine in step with the store; if it fails, step tries again
-// later and requests are refused meanwhile.
+// load builds the engine from the store. If that fails, step tries again later, and
+// requests are refused meanwhile.
 func (l *loop) load(ctx context.Context) {
 	start := time.Now()
 	var err error

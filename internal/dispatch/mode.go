@@ -5,7 +5,7 @@ import (
 )
 
 // mode is how the loop treats requests. Whether an import is under way is a value of
-// the [Turn]: it goes with every mode.
+// the [Turn]: it is independent of the mode.
 type mode int
 
 const (
@@ -83,14 +83,14 @@ func (m *modes) backOff(now model.Time, why *model.Error) {
 // endBackoff ends the backoff, for a failure that was not the store's.
 func (m *modes) endBackoff() { m.retryAt = 0 }
 
-// noteWritten ends the row of failures. It returns true if there was one.
+// noteWritten ends a series of failures. It returns true if there was one.
 func (m *modes) noteWritten() (recovered bool) {
 	recovered = m.failures > 0
 	m.failures = 0
 	return recovered
 }
 
-// stop has requests answered that the dispatcher stops.
+// stop makes requests get the answer that the dispatcher stops.
 func (m *modes) stop() { m.lastError = errStopping }
 
 // noteRefused notes that requests were refused.
@@ -110,7 +110,7 @@ func (m *modes) freeze(number int64) {
 	m.frozen = model.Errorf(model.CodeUnavailable, "the tasks of this dispatcher are moved to another store (migrate --final)")
 }
 
-// unfreeze takes a freeze back whose caller has given up. An earlier freeze stays.
+// unfreeze undoes a freeze after its caller has given up. An earlier freeze stays.
 func (m *modes) unfreeze(before modes) { m.frozen, m.frozenBy = before.frozen, before.frozenBy }
 
 // thaw accepts writes again, unless the freeze in force is after the given one.

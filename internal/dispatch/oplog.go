@@ -11,7 +11,7 @@ import (
 // cluster that starts is shown, a list of bad URLs does not fill the disk.
 const oplogBurst = 100
 
-// oplog logs what an operator wants to know of workers and tasks, after its commit.
+// oplog logs changes of workers and failures of tasks for operators, after the commit.
 type oplog struct {
 	logger                                *slog.Logger
 	joined, back, left, removed, off, bad logthrottle.Throttle

@@ -69,7 +69,7 @@ func (d *Dispatcher) logPanic(text string, bug *panicError, args ...any) {
 	d.cfg.Logger.Error(text, args...)
 }
 
-// nameOf is the keys by which the log names an event.
+// nameOf returns the keys of the log for an event.
 func nameOf(ev engine.Event) []any {
 	args := []any{"event", fmt.Sprintf("%T", ev)}
 	t := ev.Traits()

@@ -7,8 +7,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Task returns a task as it is now: the store's row with its live progress. Of
-// another client than the given one (empty: any) it is CodeNotFound.
+// Task returns a task: the row of the store with its live progress. The task of another
+// client than the given one is CodeNotFound; an empty client means any.
 func (d *Dispatcher) Task(ctx context.Context, client, id string) (*model.Task, error) {
 	rows, err := d.cfg.Store.Tasks(ctx, []string{id})
 	if err != nil {
@@ -108,7 +108,7 @@ func (d *Dispatcher) Workers(ctx context.Context, q *model.WorkerQuery) (*model.
 	return answer.Workers, nil
 }
 
-// Status returns the system in a few numbers.
+// Status returns the figures of the whole cluster.
 func (d *Dispatcher) Status(ctx context.Context) (*model.ClusterStatus, error) {
 	answer, err := d.query(ctx, engine.QueryStatus{})
 	if err != nil {

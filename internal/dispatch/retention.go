@@ -31,7 +31,7 @@ type sweep struct {
 	forgetAt model.Time
 }
 
-// cutoffs is until when tasks must have ended to be deleted, by status.
+// cutoffs returns, by status, the time before which a task must have ended to be deleted.
 func (r Retention) cutoffs(now model.Time) map[model.Status]model.Time {
 	before := make(map[model.Status]model.Time)
 	for status, keep := range map[model.Status]model.Duration{

@@ -8,13 +8,12 @@ import (
 )
 
 // Stepper is the loop of [Dispatcher.Run] without its goroutine and its clock:
-// its caller lets time pass and turns it. The simulator plays years of bad luck
-// with the same code that the daemon runs. It is for one goroutine.
+// its caller passes the time and calls each turn. The simulator runs years of faults on
+// the same code as the daemon. It is for one goroutine.
 type Stepper struct{ loop *loop }
 
-// NewStepper returns a dispatcher that is turned by hand. Its steady clock must not
-// go back. A call that ends its goroutine is a crash, after which only a new one may
-// be made.
+// NewStepper returns a dispatcher whose turns its caller makes. Its steady clock must not
+// go back. A call that ends its goroutine is a crash: make a new Stepper after it.
 func NewStepper(cfg Config, clock func() engine.Clock) *Stepper {
 	d := New(cfg)
 	d.clock = clock
@@ -37,9 +36,8 @@ func (m *Stepper) Step(ctx context.Context) bool {
 	return m.loop.unplaced || m.loop.inbox.waiting()
 }
 
-// Call calls do and returns when do does. Calls of do that run between two turns are
-// executed meanwhile, as the loop of Run does it; a request through the inbox would wait
-// without end.
+// Call calls do and returns when do does. What do asks the loop to run between two turns is
+// executed meanwhile, as by Run. A request through the inbox would wait without end.
 func (m *Stepper) Call(ctx context.Context, do func(context.Context, *Dispatcher)) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel() // also where a crash has cut it off

@@ -32,15 +32,15 @@ func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 	})
 }
 
-// closeUnused closes a snapshot whose reader has given up: an open one keeps the
-// store from clearing up.
+// closeUnused closes a snapshot after its reader has given up: while it is open, the store
+// cannot free space.
 func (d *Dispatcher) closeUnused(s repo.Snapshot) {
 	if err := s.Close(); err != nil {
 		d.cfg.Logger.Warn("an unused snapshot cannot be closed", "error", err)
 	}
 }
 
-// Thaw takes writes again after a Freeze. It is done even if ctx ends before, but
+// Thaw accepts writes again after a Freeze. It takes effect even if ctx ends before, but
 // never undoes a later Freeze.
 func (d *Dispatcher) Thaw(ctx context.Context) error {
 	upTo := d.freezes.Load()

@@ -49,7 +49,7 @@ func NewTurn(cfg engine.Config, store Store) *Turn {
 	}
 }
 
-// Loaded reports whether the engine is in step with the store.
+// Loaded reports whether an engine is loaded from the store.
 func (t *Turn) Loaded() bool { return t.engine != nil }
 
 // Outcome is what may leave after a turn.

@@ -6,10 +6,10 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 // The engine keeps no payloads: it sets TaskID and Assign, from which the caller fills
 // in Task and Heartbeat.Assign after the commit.
 type Answer struct {
-	Err *model.Error // the requester is told; other fields may go with it
+	Err *model.Error // the answer to the requester; other fields may be set too
 
 	TaskID    string                 // of Submit and the verbs on tasks: the task to show
-	Task      *model.Task            // in the same way, with secrets: show Public(); of Delete before its deletion
+	Task      *model.Task            // the same, with its secrets: show Public(). Of Delete: the task before its deletion
 	Worker    *model.Worker          // of the verbs on workers, and of QueryWorkers with an ID
 	Heartbeat *model.HeartbeatAnswer // of Heartbeat
 	Assign    []Assign               // of Heartbeat: its assignments

@@ -2,8 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Cancel ends a task. One that is canceled already is answered like one that was
-// canceled now.
+// Cancel ends a task. A task that is canceled already is answered in the same way.
 type Cancel struct {
 	Client string
 	ID     string

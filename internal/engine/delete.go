@@ -23,7 +23,7 @@ func (d Delete) decide(e *Engine) Answer {
 	case !row.Status.Terminal():
 		return conflict(row, "deleted: cancel it first")
 	case e.turn.lookup.Tasks[d.ID] == nil:
-		// There would be no row to leave a tombstone of, nor to show.
+		// It has no row yet, neither to show nor to make a tombstone of.
 		return Answer{Err: model.Errorf(model.CodeUnavailable, "the task %s was made a moment ago: try again", d.ID).For(d.ID)}
 	}
 	if d.Files {
@@ -35,7 +35,7 @@ func (d Delete) decide(e *Engine) Answer {
 	return Answer{TaskID: d.ID}
 }
 
-// eraseFiles has the worker that has a task's files remove them.
+// eraseFiles orders the worker that has the files of a task to remove them.
 func (e *Engine) eraseFiles(row *model.Task) *model.Error {
 	if row.LastWorkerID == "" {
 		return nil

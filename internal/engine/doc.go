@@ -1,7 +1,7 @@
 // Package engine decides which worker gets which task, what a report changes and which
 // worker is lost. It is pure: no clock, no randomness, no I/O, no goroutine, no log.
 //
-// The caller's duties:
+// The duties of the caller:
 //
 //  1. Build an [Engine] with [New], then give it everything the store holds: each
 //     worker by LoadWorker, each live task by LoadTask in the order of Seq, and
@@ -13,7 +13,7 @@
 //     them to [Engine.AddRows]. Then call [Engine.Plan].
 //  4. Commit Plan.Batch. Only then send Plan's answers, commands and events.
 //  5. If the commit fails, throw the engine away and build a new one from the
-//     store: it has already applied the batch, and the store may or may not have.
+//     store: it has applied the batch, and whether the store has is unknown.
 //  6. Call it from one goroutine at a time. The steady clock must not go back
 //     between calls; the wall clock may.
 package engine

@@ -35,8 +35,8 @@ const (
 	// maxPlacements bounds one turn; the caller turns again at once for the rest. It
 	// bounds the memory of a turn too: a task may have 512 KiB of torrent.
 	maxPlacements = 512
-	// maxReportedAttempt bounds the attempts that a worker can make us pass over. It is far
-	// from [model.MaxAttemptNumber], the highest that can be reported.
+	// maxReportedAttempt bounds the attempts that the report of a worker can skip. It is far
+	// from [model.MaxAttemptNumber], the highest attempt that can be reported.
 	maxReportedAttempt = 1 << 40
 	// progressRate is how many rows a second may be written only because
 	// downloads made progress.
@@ -48,11 +48,11 @@ const (
 type Engine struct {
 	cfg Config
 
-	now       model.Time // of the turn, by the wall clock, which may be set back
-	steady    model.Time // of the turn, by a clock that never is
+	now       model.Time // time of the turn on the wall clock, which may be set back
+	steady    model.Time // time of the turn on the steady clock, which never goes back
 	alive     model.Time // a clock that runs only while heartbeats can arrive; worker and attempt deadlines are on it
 	connected bool
-	graceEnds model.Time // on alive: until then no report is answered with unknown
+	graceEnds model.Time // on the alive clock: until then no report is answered with unknown
 
 	tasks   map[string]*task // every task that has not ended
 	workers map[string]*worker
@@ -61,7 +61,7 @@ type Engine struct {
 
 	index  *placement.Index   // pending tasks, and the workers that may take them
 	watch  heap.Heap[*task]   // assigned tasks by the next thing to check
-	silent heap.Heap[*worker] // workers by when their silence will mean something
+	silent heap.Heap[*worker] // workers by the time at which their silence has a consequence
 
 	importing  bool
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
@@ -81,8 +81,8 @@ type Totals struct {
 	LastSeq int64
 }
 
-// Clock is what time a turn is at: Wall, in UTC, for what people and stores see,
-// and Steady, which starts anywhere and never goes back, for how long things take.
+// Clock is the time of a turn: Wall, in UTC, is what people and stores see; Steady starts
+// anywhere, never goes back, and measures durations.
 type Clock struct {
 	Wall   model.Time
 	Steady model.Time
@@ -137,7 +137,7 @@ func countLive(counts model.Counts) int64 {
 // then.
 func (e *Engine) LoadWorker(row *model.Worker) {
 	w := e.workers[row.ID]
-	if w == nil { // else a task has named it, or it was lost and comes again by an import
+	if w == nil { // otherwise a task has named it, or it was lost and an import has its row
 		w = e.addWorker(row.ID)
 	}
 	w.state, w.confirmed, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
@@ -224,10 +224,10 @@ func (e *Engine) UnconfirmedWorkers() []string {
 	return names
 }
 
-// Lookup is what [Engine.Needs] asked for, as the store has it.
+// Lookup is the answer of the store to [Engine.Needs].
 type Lookup struct {
 	Tasks      map[string]*model.Task     // those that exist
-	Tombstones map[string]model.Tombstone // what deleted ones have left, of those that do not
+	Tombstones map[string]model.Tombstone // of deleted tasks, among those that do not exist
 }
 
 // Begin starts a turn. connected says whether heartbeats could arrive since the
@@ -239,7 +239,7 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 		e.alive += min(gap, maxGap)
 	}
 	if connected && (!e.connected || gap > maxGap) {
-		for _, w := range e.workersByName() { // no heartbeat could arrive: not the fault of a worker
+		for _, w := range e.workersByName() { // no heartbeat could arrive, so no worker is at fault
 			if !w.lost {
 				e.resetTimeout(w)
 				ask = append(ask, w.ID)
@@ -260,8 +260,8 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 	e.facts = e.facts[:0]
 }
 
-// capBackoffs is for a wall clock that was set back: no backoff may take longer
-// for that than the longest one.
+// capBackoffs shortens backoffs after the wall clock was set back: a backoff never takes
+// longer than the longest one.
 func (e *Engine) capBackoffs() {
 	e.index.Reschedule(func(p *placement.Task) (model.Time, bool) {
 		t := e.tasks[p.ID]

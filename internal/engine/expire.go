@@ -2,8 +2,8 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Expire deletes rows whose time is over: changes with Delete, as the store has
-// found them just now. Forget has the store forget old tombstones.
+// Expire deletes rows that retention has found: changes with Delete, which the store
+// returned just now. With Forget the store also removes old tombstones.
 type Expire struct {
 	Rows   []model.TaskChange
 	Forget bool

@@ -2,7 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Fact is one thing that a turn did, for those who count. Which fields it has depends on
+// Fact is one thing that a turn did, for metrics. Which fields it has depends on
 // its Kind. It is true once the turn is committed.
 type Fact struct {
 	Kind     FactKind
@@ -33,7 +33,7 @@ const (
 	FactHeartbeat                         // a heartbeat was decided on
 )
 
-// Via is the way on which a task came in.
+// Via is the transport of a submit.
 type Via uint8
 
 // The ways.

@@ -32,7 +32,7 @@ func (h *ImportHold) Apply(c *HoldChange) {
 	}
 }
 
-// LoadHold hands on what an earlier engine over the same store has held back. It
+// LoadHold takes over what an earlier engine on the same store held back. It
 // comes before LoadTask. The engine reads h.Tasks and does not change it.
 func (e *Engine) LoadHold(h ImportHold) { e.importing, e.heldIDs = h.Active, h.Tasks }
 

@@ -2,8 +2,8 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Pause holds a task back: its slot is freed, its bytes are kept. One that is
-// paused already is answered like one that was paused now.
+// Pause holds a task back: its slot is freed, its bytes are kept. A task that is paused
+// already is answered in the same way.
 type Pause struct {
 	Client string
 	ID     string

@@ -55,7 +55,7 @@ type turn struct {
 }
 
 // changeState writes some fields of a task's row and, if the status is among them and
-// differs, counts it and tells it.
+// differs, counts it and publishes it.
 func (e *Engine) changeState(t *task, set model.Fields, state model.TaskState) {
 	from := t.status()
 	if set&model.SetStatus != 0 {

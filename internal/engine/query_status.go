@@ -4,7 +4,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// QueryStatus asks for the system in a few numbers.
+// QueryStatus asks for the figures of the whole cluster.
 type QueryStatus struct{}
 
 // Traits implements [Event].

@@ -17,7 +17,7 @@ func (q QueryTasks) Traits() Traits { return Traits{Query: true, Entries: len(q.
 
 func (QueryTasks) reads(_ *Engine, ids []string) []string { return ids }
 
-// decide gives what the store does not know of live tasks.
+// decide returns what only the engine has of live tasks.
 func (q QueryTasks) decide(e *Engine) Answer {
 	live := make(map[string]model.TaskState, len(q.IDs))
 	for _, id := range q.IDs {

@@ -13,9 +13,9 @@ func (r RemoveWorker) Traits() Traits { return Traits{Worker: r.ID} }
 
 func (RemoveWorker) reads(_ *Engine, ids []string) []string { return ids }
 
-// decide forgets a worker. Of a living one only with force: its tasks
-// wait again, and if it speaks once more it is a new worker that may take back
-// those that were not given away.
+// decide forgets a worker; a live one needs force. Its tasks wait again. If it sends
+// another heartbeat it is a new worker, and may take back the tasks that were not
+// reassigned.
 func (r RemoveWorker) decide(e *Engine) Answer {
 	return e.onWorker(r.ID, func(w *worker) *model.Error {
 		if !w.lost && !r.Force {

@@ -255,8 +255,8 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 	e.endTask(t, model.StatusCompleted, nil, &result)
 }
 
-// rejectAttempt sends a task elsewhere without blame, and with a wait once it has been
-// everywhere.
+// rejectAttempt assigns a task elsewhere without counting a failure, and with a wait after
+// every worker has rejected it.
 func (e *Engine) rejectAttempt(t *task, r *model.Report) {
 	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID(), Waits: int(t.extraOrZero().waits)}
 	if r.Error != nil && r.Error.Message != "" {
@@ -328,8 +328,8 @@ func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration
 	}
 }
 
-// endTask makes a task terminal. A worker that holds it and did not say so itself
-// still has to stop.
+// endTask makes a task terminal. A worker that holds it, and did not report this end
+// itself, still has to stop.
 func (e *Engine) endTask(t *task, status model.Status, why *model.TaskError, result *model.Result) {
 	set := model.SetStatus | model.SetWorker | model.SetFailures | model.SetRetryAt | model.SetError | model.SetResult | model.SetFinished
 	state := model.TaskState{}

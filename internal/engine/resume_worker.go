@@ -2,7 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// ResumeWorker is the reverse.
+// ResumeWorker ends the effect of [DrainWorker].
 type ResumeWorker struct{ ID string }
 
 // Traits implements [Event].

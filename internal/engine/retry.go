@@ -2,8 +2,8 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Retry makes a failed or canceled task pending again, with a URL from that URL; an
-// empty one leaves it as it is.
+// Retry makes a failed or canceled task pending again. A URL replaces that of the task; an
+// empty one changes nothing.
 type Retry struct {
 	Client string
 	ID     string

@@ -12,8 +12,8 @@ func (e *Engine) acceptRetryAfter(why *model.TaskError, after model.Duration) mo
 	return min((after+second-1)/second*second, e.cfg.RetryAfterMax)
 }
 
-// loadRetryAfter takes over from a row what its last failure asked for. A wait that is
-// not over is a cool-down again.
+// loadRetryAfter takes over from a row the wait that its last failure asked for. A wait
+// that has not ended is a cool-down again.
 func (e *Engine) loadRetryAfter(t *task, row *model.Task) {
 	if row.Error.Waits > 0 {
 		t.ensureExtra().waits = clampCount(row.Error.Waits)

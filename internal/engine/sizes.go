@@ -2,7 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/internal/engine/placement"
 
-// Sizes is how much an engine holds, for those who watch that it lets go again.
+// Sizes is how much an engine holds, for tests that look for growth without limit.
 type Sizes struct {
 	placement.Sizes
 

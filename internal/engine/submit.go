@@ -2,8 +2,8 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Submit asks for one download. Its spec has been validated, hashed and has an
-// id; the engine puts the defaults and keeps the spec.
+// Submit asks for one download. Its spec is validated and hashed and has an id; the engine
+// sets the defaults and keeps the spec.
 type Submit struct {
 	Client string
 	Spec   *model.TaskSpec

@@ -21,8 +21,8 @@ type task struct {
 	extra      *extra
 	rejections int16 // in a row, without a download between them
 	state      int8  // index of its status, see status
-	// reclaimable says that the last worker did not fail but fell silent: until
-	// the task is given away, that worker may take it back.
+	// reclaimable says that the last worker was lost and did not fail the task: until
+	// the task is reassigned, that worker may take it back.
 	reclaimable bool
 	inWatch     int32 // place in Engine.watch
 	placement.Task
@@ -106,7 +106,7 @@ func (p *progress) state() model.TaskState {
 	return model.TaskState{GID: p.gid, Progress: p.percent, CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed}
 }
 
-// final is the state of an attempt that is over: it is not fast any more.
+// final is the state of an attempt that has ended: its speed is 0.
 func (p *progress) final() model.TaskState {
 	state := p.state()
 	state.DownloadSpeed = 0
@@ -151,7 +151,7 @@ func (e *Engine) newTask(row *model.Task) *task {
 	}
 	priority := row.Priority
 	if !priority.Valid() {
-		priority = model.PriorityNormal // of a row that was written by hand
+		priority = model.PriorityNormal // the row was written by hand
 	}
 	e.index.Add(&t.Task, row.Client, &row.TaskSpec, priority)
 	return t
@@ -168,7 +168,7 @@ func (e *Engine) hold(w *worker, t *task) {
 	}
 	t.run = &run{worker: w, assignedAt: e.steady}
 	e.place(t)
-	if x := t.extraOrZero(); x.length > 0 { // as far as is known; it will say
+	if x := t.extraOrZero(); x.length > 0 { // an estimate, until the worker reports its free disk
 		t.run.progress.total = x.length
 		if x.lastWorker == w.ID {
 			t.run.progress.completed = x.bytes
@@ -246,7 +246,8 @@ func (e *Engine) addAvoidance(t *task, worker string) bool {
 	return true
 }
 
-// removeExpiredAvoidances lets a task go again to the workers whose time is over.
+// removeExpiredAvoidances lets a task be assigned again to workers after their avoidance
+// has expired.
 func (e *Engine) removeExpiredAvoidances(t *task) {
 	if t.extra != nil {
 		t.extra.avoidances = slices.DeleteFunc(t.extra.avoidances, func(a avoidance) bool { return a.until <= e.alive })
@@ -258,7 +259,7 @@ func (e *Engine) removeExpiredAvoidances(t *task) {
 // failure that led to it; without one the worker was lost, and may take the task
 // back. The row has the same difference, so that a restart knows it too.
 func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, elsewhere bool) {
-	state := t.run.progress.final() // as far as it came; the bytes are on that worker's disk
+	state := t.run.progress.final() // its progress; the bytes are on the disk of that worker
 	w := e.release(t, false)
 	t.reclaimable = why == nil
 	if waits := t.extraOrZero().waits; why == nil && waits > 0 { // a restart must not forget them
@@ -280,7 +281,7 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 	e.place(t)
 }
 
-// backoff is the wait after the nth trouble of a task: exponential from RetryBase
+// backoff is the wait after the nth failure of a task: exponential from RetryBase
 // up to RetryDelay. A hash of task and attempt selects a part between a half and all of
 // it, so that tasks which failed together do not come back together
 // ("equal jitter").

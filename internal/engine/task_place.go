@@ -5,10 +5,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// place puts a live task where its state says that it belongs: a pending task that
+// place puts a live task where it belongs by its state: a pending task that
 // may be assigned now into the queue of the index, one that must wait among those that
-// are due later, any other into neither. The task is then watched for the next time at which its state
-// changes by itself. place is idempotent: call it after any change of the state.
+// are due later, any other into neither. The task is then watched until the next time that
+// changes its state. place is idempotent: call it after any change of the state.
 func (e *Engine) place(t *task) {
 	waits := t.run == nil && !t.onHold && t.status() == model.StatusPending
 	switch due := e.dueTime(t); {

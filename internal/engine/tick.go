@@ -19,7 +19,7 @@ func (Tick) decide(e *Engine) Answer {
 	return Answer{}
 }
 
-// tick does what has become due. It costs what is due, not what exists.
+// tick handles what is due. Its cost depends on what is due, not on what exists.
 func (e *Engine) tick() {
 	for e.silent.Len() > 0 && e.silent.Top().silentAt <= e.alive {
 		w := e.silent.Top()
@@ -52,9 +52,9 @@ func (e *Engine) requireListing(t *task) {
 	e.updateWatch(t)
 }
 
-// checkWatched looks at a task whose time has come: that of a worker to be avoided, of
-// its attempt, or of the patience with a worker that does not list it. From a
-// worker that only ever lists a part nothing is taken back.
+// checkWatched looks at a task at the end of an avoidance, of its attempt, or of the grace
+// time of a worker that does not list it. Nothing is taken back from a worker that
+// lists only a part of its tasks.
 func (e *Engine) checkWatched(t *task) {
 	deadline := t.extraOrZero().deadline
 	switch r := t.run; {

@@ -9,8 +9,8 @@ type unloadableTask struct {
 	attempt int64
 }
 
-// AddUnloadable notes, in the place of LoadTask, a task that cannot be loaded. One bad
-// row must not keep the others from being loaded.
+// AddUnloadable notes a task that LoadTask cannot load: one bad row must not keep the
+// others from being loaded.
 func (e *Engine) AddUnloadable(row *model.Task) {
 	if e.unloadable == nil {
 		e.unloadable = make(map[string]unloadableTask)

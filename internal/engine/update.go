@@ -27,9 +27,8 @@ func (u Update) Traits() Traits {
 
 func (u Update) reads(_ *Engine, ids []string) []string { return append(ids, u.ID) }
 
-// decide changes what was asked for. A task that is being downloaded from
-// elsewhere, or with other options, than is now asked for gets a new attempt where
-// its bytes are, at once.
+// decide changes the task. If that changes the source or the options of a download in
+// progress, the task gets a new attempt at once, on the worker that has its bytes.
 func (u Update) decide(e *Engine) Answer {
 	row, err := e.ownTask(u.Client, u.ID)
 	if err != nil {
@@ -116,9 +115,9 @@ func (e *Engine) applyUpdate(t *task, row *model.Task) {
 	e.place(t)
 }
 
-// restartAttempt gives a task that is held by a worker a new attempt: on the same
-// worker, which keeps what is there, if the task stays; else it has the given
-// attempt while it waits.
+// restartAttempt gives an assigned task a new attempt: on the same worker, which keeps the
+// partial file, if the task stays there; otherwise the task waits with the given
+// attempt.
 func (e *Engine) restartAttempt(t *task, stays bool, attempt int64) {
 	e.noteAttempt(t, model.OutcomeSuperseded, nil)
 	state := t.run.progress.final()

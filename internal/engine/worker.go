@@ -10,11 +10,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// worker is what the engine keeps of a worker: all of it, for there are few.
+// worker is what the engine keeps of a worker: everything, because there are few.
 type worker struct {
 	model.Worker // Status, UsedSlots and CurrentTasks are computed, see view
 	seq          int64
-	state        model.WorkerState // of itself
+	state        model.WorkerState // that it reports
 	stateReason  string            // why, where that is not ready
 	confirmed    bool              // has sent a heartbeat since the start
 	lost         bool              // sent no heartbeat for the timeout, or left
@@ -331,7 +331,7 @@ func (e *Engine) workersByName() []*worker {
 	return workers
 }
 
-// sameCapabilities reports whether a task could tell the difference.
+// sameCapabilities reports whether the difference concerns no task.
 func sameCapabilities(a, b *model.Capabilities) bool {
 	return a.SupportsBT == b.SupportsBT && a.SupportsMetalink == b.SupportsMetalink &&
 		maps.Equal(a.Tags, b.Tags) && slices.Equal(a.Folders, b.Folders) && slices.Equal(a.Protocols, b.Protocols)

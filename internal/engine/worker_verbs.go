@@ -2,8 +2,7 @@ package engine
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// onWorker finds a worker that an operator speaks of, and shows it after what was
-// done.
+// onWorker finds the worker that an operator names, and answers with it after the change.
 func (e *Engine) onWorker(id string, do func(*worker) *model.Error) Answer {
 	w := e.workers[id]
 	if w == nil {

@@ -53,7 +53,7 @@ type Lookup interface {
 // content. Identical records are never a conflict.
 type OnConflict string
 
-// The ways with conflicts; Fail is the default.
+// What happens at a conflict; Fail is the default.
 const (
 	Fail    OnConflict = "fail"    // the copy ends with an error that names the id
 	Skip    OnConflict = "skip"    // the target keeps its own
@@ -99,7 +99,7 @@ type Stats struct {
 const (
 	defaultBatch  = 1000
 	maxBatch      = 10_000
-	maxBatchBytes = 4 << 20 // a record more may be over it
+	maxBatchBytes = 4 << 20 // one record may exceed it
 )
 
 func (o *CopyOptions) normalize() error {
@@ -153,5 +153,5 @@ func Copy(ctx context.Context, src Source, dst Target, o CopyOptions) (stats Sta
 	return stats, nil
 }
 
-// abortTimeout is how long a target may take to clear up.
+// abortTimeout limits the cleanup of a target.
 const abortTimeout = 30 * time.Second

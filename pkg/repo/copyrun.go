@@ -101,8 +101,8 @@ func (c *copyRun) reportProgress() {
 // maxNamed is how many differing tasks an error names.
 const maxNamed = 10
 
-// nameDifferences names the tasks that the target has not as the source has them;
-// nil if the target cannot be asked.
+// nameDifferences names the tasks that differ between source and target; nil if the target
+// cannot be asked.
 func (c *copyRun) nameDifferences(ctx context.Context, cause error) error {
 	target, ok := c.w.(Lookup)
 	if !ok {

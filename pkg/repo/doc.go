@@ -1,6 +1,5 @@
 // Package repo defines the stores of tasks and workers, and their duties.
 //
-// A [Store] is the truth of the system: nothing is answered or published before
-// the commit that makes it true. memory and sqlite implement it; repotest is the
-// one suite that every store passes.
+// A [Store] is the truth of the system: nothing is answered or published before its commit.
+// The packages below implement it; repotest is the suite that every store passes.
 package repo

@@ -14,8 +14,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// RecordVersion is the version of the JSON of a [Record]. It rises when a reader
-// of before would lose something.
+// RecordVersion is the version of the JSON of a [Record]. It is raised when an earlier
+// reader would lose something.
 const RecordVersion = 1
 
 // MaxRecord bounds the JSON of one record, in bytes: a torrent of

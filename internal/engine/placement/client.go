@@ -53,7 +53,7 @@ func (q *Index) takeTurn(t *Task) {
 	t.vt = c.last
 }
 
-// leaveTurn is the reverse, when the task ends or gets another priority.
+// leaveTurn gives the place up, when the task ends or gets another priority.
 func (q *Index) leaveTurn(t *Task) {
 	c := &t.Client.queued[t.queue.group.level()]
 	if c.live--; c.live == 0 {

@@ -9,7 +9,7 @@ import (
 // cooldown keeps the tasks of one client from the host of their url after that host
 // answered one of them with Retry-After. While the wait lasts none of them begins.
 // Then one begins at a time, until one makes progress or trialTime is over. Tasks of
-// other clients and at other hosts are not concerned. The host is that of the spec; what
+// other clients and at other hosts are not affected. The host is that of the spec; what
 // a worker reports as its host decides nothing.
 //
 // Tasks are moved to host queues of the cool-down when it is their turn to be placed, each

@@ -2,7 +2,7 @@ package placement
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// Host is a server of downloads that only so many tasks may be at once.
+// Host is a server of downloads with a limit of tasks at once.
 type Host struct {
 	name    string
 	limit   int
@@ -70,7 +70,7 @@ func (q *Index) EnterHost(h *Host) {
 	}
 }
 
-// LeaveHost counts one that has stopped.
+// LeaveHost counts a task that has stopped at the host, which may be nil.
 func (q *Index) LeaveHost(h *Host) {
 	if h == nil {
 		return

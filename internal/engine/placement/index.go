@@ -195,8 +195,8 @@ func (q *Index) joinQueue(t *Task, h *key) {
 	t.queue = l
 }
 
-// leaveQueue is the reverse, for a task that is in no queue. Host queues and sets to
-// which no task belongs are removed.
+// leaveQueue ends that, for a task that is in no queue. Host queues and sets without tasks
+// are removed.
 func (q *Index) leaveQueue(l *hostQueue) {
 	s := l.group.set
 	if l.live--; l.live == 0 {
@@ -310,7 +310,7 @@ func (q *Index) parkQueue(l *hostQueue) {
 	}
 }
 
-// unparkQueue is the reverse.
+// unparkQueue puts a parked host queue back into its set queue.
 func (q *Index) unparkQueue(l *hostQueue) {
 	if n := l.tasks.Len(); n > 0 {
 		l.group.set.parked -= n

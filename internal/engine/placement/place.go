@@ -106,8 +106,8 @@ func (q *Index) addDiskTier(size int64) {
 	}
 }
 
-// diskTier is the largest of the sizes that are asked for which is free. A worker that
-// does not say its free disk has all.
+// diskTier is the largest demanded size that is free. A worker that does not report its
+// free disk has all.
 func (q *Index) diskTier(free int64) int64 {
 	if len(q.diskTiers) == 0 || free <= 0 {
 		return diskAny

@@ -8,7 +8,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// requirementSet is a requirement set: the tasks that the same workers can take.
+// requirementSet is the tasks that the same workers can take.
 type requirementSet struct {
 	name         string // see key.name
 	requirements Requirements
@@ -38,7 +38,7 @@ type setQueue struct {
 
 func (c *setQueue) level() int { return int(c.priority) - 1 }
 
-// first is the task that goes first; there must be one.
+// first is the task that is placed next; there must be one.
 func (c *setQueue) first() *Task { return c.heads.Top().tasks.Top() }
 
 // hostQueue is the tasks of one set queue that are for one host; those whose host has no

@@ -24,10 +24,10 @@ type Load struct {
 	Health      float64 // 0 to 100
 }
 
-// Offer is what a worker can do.
+// Offer is what a worker supports, and whether it takes new work.
 type Offer struct {
 	Capabilities *model.Capabilities
-	DiskFree     int64 // bytes; 0 = it does not say
+	DiskFree     int64 // bytes; 0 = not reported
 	Accepting    bool  // it takes new work when it has a slot
 }
 
@@ -165,7 +165,7 @@ func (q *Index) classify(w *Worker, c *model.Capabilities, accepting bool) {
 	q.SetLoad(w, w.load)
 }
 
-// unclassify is the reverse.
+// unclassify removes a worker from its class.
 func (q *Index) unclassify(w *Worker) {
 	class := w.class
 	if class == nil {

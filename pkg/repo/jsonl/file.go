@@ -12,7 +12,7 @@ import (
 // [repo.Target]: as a target the file is replaced whole, or left unchanged if it
 // holds the same records already. A file that holds others is a conflict: under
 // repo.Fail it stays, under repo.Replace the new one takes its place. repo.Skip
-// is refused, for two files are not mixed.
+// is refused, because two files are not merged.
 type File string
 
 var (
@@ -21,7 +21,7 @@ var (
 	_ repo.DigestProvider = (*snapshot)(nil)
 )
 
-// The kinds of lines that are no records.
+// The kinds of the lines besides records.
 const (
 	kindHeader = "header"
 	kindEnd    = "end"

@@ -20,8 +20,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// snapshot is an open file that has been found whole. Its name may since be that
-// of another file; what is read is the one that was opened.
+// snapshot is an open file that was checked to be complete. Its name may belong to another
+// file meanwhile; the opened one is read.
 type snapshot struct {
 	path   string
 	file   *os.File
@@ -57,7 +57,7 @@ func (s *snapshot) Close() error {
 	return nil
 }
 
-// Digest implements [repo.Digested].
+// Digest implements [repo.DigestProvider].
 func (s *snapshot) Digest() repo.Digest { return s.digest }
 
 // Counts implements [repo.Snapshot].
@@ -114,8 +114,8 @@ func (s *snapshot) lastLine() (int64, error) {
 	return size - int64(len(line)) - 1, nil
 }
 
-// findDamage returns the error of a file that is not whole: that of the first line
-// which cannot be read, or else the summary, at the last line.
+// findDamage returns the error of a damaged file: that of the first line that cannot be
+// read, otherwise the summary, at the last line.
 func (s *snapshot) findDamage(ctx context.Context, summary string) error {
 	number := int64(0)
 	for l, err := range s.lines(ctx) {
@@ -271,8 +271,8 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 	}
 }
 
-// assignment is a set of tasks in little room: how many they are, and the sum of the
-// hashes of their ids.
+// assignment is a set of tasks in little memory: their number, and the sum of the hashes of
+// their ids.
 type assignment struct {
 	n   int
 	sum uint64

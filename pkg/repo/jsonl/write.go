@@ -60,8 +60,8 @@ func (f File) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error
 	return w, nil
 }
 
-// create makes the partial file, or takes up one that a killed process left, and
-// writes the header.
+// create makes the partial file, or reuses one that a killed process left, and writes the
+// header.
 func (w *writer) create() error {
 	if err := os.MkdirAll(filepath.Dir(w.path), 0o700); err != nil {
 		return err

@@ -28,8 +28,8 @@ type Store struct {
 
 var _ repo.Store = (*Store)(nil)
 
-// row is where the current value of a task hangs. The sets share it, so a change that
-// changes none of them is one pointer.
+// row holds the current value of a task. The sets share it, so a change that moves the task
+// between no sets writes one pointer.
 type row struct{ task *model.Task }
 
 // New returns an empty store.
@@ -125,7 +125,7 @@ func (s *Store) check(changes []model.TaskChange) error {
 func (s *Store) apply(c *model.TaskChange) {
 	r := s.tasks[c.ID]
 	switch {
-	case r == nil && c.Put == nil: // born and deleted in the same batch
+	case r == nil && c.Put == nil: // created and deleted in the same batch
 	case r == nil:
 		r = &row{task: rules.Stored(c.Put)}
 		s.tasks[c.ID] = r

@@ -76,8 +76,8 @@ func (o *ordered) remove(seq int64) {
 	}
 	o.size--
 	o.blocks[b] = slices.Delete(o.blocks[b], i, i+1)
-	// A block that holds little joins its neighbour: else a few rows that stay
-	// for long would each keep a block of their own.
+	// A small block is merged with its neighbour: otherwise a few old rows would keep
+	// a block each.
 	few := blockSize / 4
 	switch left := len(o.blocks[b]); {
 	case left == 0:

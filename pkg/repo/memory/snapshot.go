@@ -90,7 +90,7 @@ func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
 	return maps.Clone(s.counts), s.check(ctx, "snapshot")
 }
 
-// Close implements [repo.Snapshot]. It lets go of the values.
+// Close implements [repo.Snapshot]. It releases the values.
 func (s *snapshot) Close() error {
 	s.closed = true
 	s.tasks, s.workers = nil, nil

@@ -1,3 +1,2 @@
-// Package repotest is the one suite that every store passes: what a store must
-// keep, refuse and answer, as tests.
+// Package repotest is the suite of tests that every store passes.
 package repotest

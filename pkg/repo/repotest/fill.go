@@ -10,8 +10,7 @@ import (
 
 // fill sets every field under v, by reflection, to a value that is not zero and
 // differs from its neighbours', so that a field which a store forgets or swaps
-// is seen without anybody having listed it. It panics on a kind that it does not
-// know: then it must be taught.
+// is seen without a list of the fields. It panics on a kind that it does not support.
 func fill(v reflect.Value, n *int64) {
 	*n++
 	switch v.Kind() {
