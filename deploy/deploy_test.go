@@ -347,7 +347,7 @@ func TestUnits_HardenedAndSetKnownKeys(t *testing.T) {
 
 // systemd-analyze finds no error in the units.
 func TestUnits_PassSystemdAnalyze(t *testing.T) {
-	testbed.Need(t, "systemd-analyze")
+	testbed.RequireBinary(t, "systemd-analyze")
 	program, err := exec.LookPath("true") // the programs are not installed here
 	if err != nil {
 		t.Fatal(err)

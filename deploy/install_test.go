@@ -282,8 +282,8 @@ func (u *unit) managed(more ...string) *testbed.Process {
 // other: NATS with the generated keys, the dispatcher, two workers. Each user reads
 // only its own secrets, and no user can write below /etc.
 func TestInstallLines_GiveEachUnitItsOwnFiles(t *testing.T) {
-	testbed.Need(t, "setpriv")
-	testbed.Need(t, "useradd")
+	testbed.RequireBinary(t, "setpriv")
+	testbed.RequireBinary(t, "useradd")
 	onACopyOfTheMachine(t, func(t *testing.T) {
 		monitor := install(t)
 		nats, dispatcher := newUnit(t, "nats-server.service"), newUnit(t, "aria-dispatcher.service")

@@ -67,8 +67,8 @@ func TestDatabaseDoc_ConfigurationLoads(t *testing.T) {
 // their order, in one folder, against a dispatcher in memory. Each must succeed,
 // and leave the store with what it held.
 func TestDatabaseDoc_CommandsRun(t *testing.T) {
-	testbed.Need(t, "sqlite3")
-	testbed.Need(t, "jq")
+	testbed.RequireBinary(t, "sqlite3")
+	testbed.RequireBinary(t, "jq")
 	dir, bin := t.TempDir(), t.TempDir()
 	if err := testbed.Build(bin, "../cmd/dispatcher", "../cmd/migrate"); err != nil {
 		t.Fatal(err)

@@ -82,8 +82,8 @@ func (s *backupSite) messages(name string) uint64 {
 // it is in both, and after the restore it is there once. One that waited in the
 // stream is there too.
 func TestOperations_BackupKeepsEachSubmissionOnce(t *testing.T) {
-	testbed.Need(t, "nats")
-	testbed.Need(t, "sqlite3")
+	testbed.RequireBinary(t, "nats")
+	testbed.RequireBinary(t, "sqlite3")
 	text, err := os.ReadFile("operations.md")
 	if err != nil {
 		t.Fatal(err)

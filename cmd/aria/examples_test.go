@@ -30,7 +30,7 @@ var states = map[string][]string{"resume": {"pause"}, "retry": {"cancel"}, "rm":
 
 // Every example in the help, and so in docs/cli.md and the man pages, works as written.
 func TestExamples_WorkAsWritten(t *testing.T) {
-	testbed.Need(t, "jq")
+	testbed.RequireBinary(t, "jq")
 	s, c := newSite(t), newCluster(t, true)
 	files := map[string]string{
 		"urls.txt":                             s.URL + "/quick.txt\n" + s.URL + "/other.txt\n",

@@ -69,7 +69,7 @@ func newCluster(t *testing.T, noAria2 bool) *cluster {
 	if noAria2 {
 		cmd.Env[0] = "PATH=" + t.TempDir()
 	} else {
-		testbed.Need(t, "aria2c")
+		testbed.RequireBinary(t, "aria2c")
 	}
 	p := testbed.Start(t, cmd)
 	testbed.Eventually(t, "a dispatcher with a worker", func() bool { return strings.Contains(p.Out.String(), "still serving") })

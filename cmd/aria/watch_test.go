@@ -16,7 +16,7 @@ import (
 
 // The pipeline of the documents: submit a list, follow it, and read it with jq.
 func TestWatch_PipelineOfDocumentsWorks(t *testing.T) {
-	testbed.Need(t, "jq")
+	testbed.RequireBinary(t, "jq")
 	s, c := newSite(t), newCluster(t, true)
 	if err := os.WriteFile(filepath.Join(c.dir, "urls.txt"), []byte(s.URL+"/quick.txt\n"+s.URL+"/missing.iso\n"), 0o600); err != nil {
 		t.Fatal(err)

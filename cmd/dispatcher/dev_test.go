@@ -50,7 +50,7 @@ func TestDev_DownloadsWholeFile(t *testing.T) {
 			t.Parallel()
 			var env []string
 			if c.engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			} else {
 				env = append(env, "PATH="+t.TempDir())
 			}

@@ -211,7 +211,7 @@ func TestWorker_ResumedProcessDropsReassignedTasks(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			}
 			wakesLate(t, engine)
 		})

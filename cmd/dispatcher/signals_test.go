@@ -100,7 +100,7 @@ func resumes(t *testing.T, engine string, double bool) {
 	t.Helper()
 	var env []string
 	if engine == "aria2" {
-		testbed.Need(t, "aria2c")
+		testbed.RequireBinary(t, "aria2c")
 	} else {
 		env = append(env, "PATH="+t.TempDir())
 	}

@@ -205,7 +205,7 @@ func TestRetry_NewURLKeepsBytes(t *testing.T) {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			}
 			freshLink(t, engine)
 		})

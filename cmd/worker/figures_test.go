@@ -27,7 +27,7 @@ func TestWorker_HostileAnnouncementCostsItselfOnly(t *testing.T) {
 	for _, engine := range []string{"direct", "aria2"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			}
 			t.Parallel()
 			announced(t, engine)

@@ -12,7 +12,7 @@ import (
 // A worker with the default networks refuses loopback, and the error names the
 // reason.
 func TestWorker_RefusesLoopbackByDefault(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()

@@ -34,7 +34,7 @@ func TestHostile_EachTaskEndsInExpectedState(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			}
 			t.Parallel()
 			hostile(t, engine)

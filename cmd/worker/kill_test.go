@@ -16,7 +16,7 @@ import (
 
 // Killed processes lose no task.
 func TestKills_LoseNoTask(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	t.Parallel()
 	for name, kill := range victims {
 		t.Run(name, func(t *testing.T) {

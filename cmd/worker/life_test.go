@@ -40,7 +40,7 @@ func TestUpgrade_NewProcessContinuesFromBytes(t *testing.T) {
 	for _, engine := range []string{"aria2", "direct"} {
 		t.Run(engine, func(t *testing.T) {
 			if engine == "aria2" {
-				testbed.Need(t, "aria2c")
+				testbed.RequireBinary(t, "aria2c")
 			}
 			t.Parallel()
 			s, throttle, data := slowFile(t, 4<<20, 2<<20)
@@ -75,7 +75,7 @@ func same(t *testing.T, path string, data []byte) {
 
 // A paused task keeps its bytes; those of a canceled one are removed.
 func TestDrop_PauseKeepsBytesCancelRemoves(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	t.Parallel()
 	s, throttle, data := slowFile(t, 4<<20, 1<<20)
 	c := startCluster(t)
@@ -171,7 +171,7 @@ func (g *gate) set(shut bool) {
 // A worker without connection continues its downloads, and reports all of them when
 // it reconnects.
 func TestOffline_DownloadsContinueAndReportOnReconnect(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 2<<20, 500<<10)
 	c := startCluster(t, func(cfg *config.Dispatcher) {
@@ -301,7 +301,7 @@ func TestHeartbeat_FiguresAreMeasured(t *testing.T) {
 
 // A worker uses an aria2c that another program started.
 func TestAria2_ExternalProcessIsUsed(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	t.Parallel()
 	s, _, data := slowFile(t, 1<<20, 4<<20)
 	c := startCluster(t)

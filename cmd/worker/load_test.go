@@ -17,7 +17,7 @@ import (
 
 // Sixty-four downloads at once use little CPU.
 func TestLoad_SixtyFourDownloadsUseLittleCPU(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	const downloads, watch = 64, 5 * time.Second
 	var throttle downloadtest.Throttle
 	throttle.Set(100 << 10)
@@ -53,7 +53,7 @@ func TestLoad_SixtyFourDownloadsUseLittleCPU(t *testing.T) {
 
 // Many small files leave no state on the worker.
 func TestLoad_SmallFilesLeaveNoState(t *testing.T) {
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	t.Parallel()
 	churn(t, 250)
 }

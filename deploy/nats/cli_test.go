@@ -22,7 +22,7 @@ type command func(arguments ...string) (printed string, ok bool)
 // commandOf is the nats command with these flags before all others.
 func commandOf(t *testing.T, flags ...string) command {
 	t.Helper()
-	program := testbed.Need(t, "nats")
+	program := testbed.RequireBinary(t, "nats")
 	return func(arguments ...string) (string, bool) {
 		t.Helper()
 		cmd := exec.CommandContext(testbed.Context(t), program, append(flags, arguments...)...)

@@ -15,7 +15,7 @@ import (
 
 // promtool accepts the rules, and each alert fires and stays quiet as its tests say.
 func TestRules_PassPromtool(t *testing.T) {
-	promtool := testbed.Need(t, "promtool")
+	promtool := testbed.RequireBinary(t, "promtool")
 	for _, args := range [][]string{{"check", "rules", "rules.yaml"}, {"test", "rules", "rules_test.yaml"}} {
 		if out, err := exec.Command(promtool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
@@ -92,7 +92,7 @@ func TestRules_EachAlertIsTestedAndDescribed(t *testing.T) {
 
 // promtool parses each query of the board. Grafana's variables are put in first.
 func TestBoard_QueriesParse(t *testing.T) {
-	promtool := testbed.Need(t, "promtool")
+	promtool := testbed.RequireBinary(t, "promtool")
 	var board struct {
 		Panels []struct {
 			Title   string

@@ -29,7 +29,7 @@ const maxLines = 100
 // fails where ARIA_TEST_REQUIRE=1.
 func install(t *testing.T) string {
 	t.Helper()
-	testbed.Need(t, "node")
+	testbed.RequireBinary(t, "node")
 	dir := t.TempDir()
 	for _, name := range []string{"worker.js", "package.json", "package-lock.json"} {
 		data, err := os.ReadFile(name)

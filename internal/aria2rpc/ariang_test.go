@@ -39,8 +39,8 @@ func TestAriaNg_DrivesCluster(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(t, dir, testbed.Need(t, "node"), filepath.Join(dir, "ariang.mjs"), page.URL+"/index.html", host, port, secret,
-		fileServer(t), testbed.Need(t, "chromium"))
+	cmd := command(t, dir, testbed.RequireBinary(t, "node"), filepath.Join(dir, "ariang.mjs"), page.URL+"/index.html", host, port, secret,
+		fileServer(t), testbed.RequireBinary(t, "chromium"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
 	}

@@ -18,8 +18,8 @@ import (
 // by notifications, pause, list, remove.
 func TestClients_DriveClusterAsAria2(t *testing.T) {
 	t.Parallel()
-	testbed.Need(t, "node")
-	testbed.Need(t, "python3")
+	testbed.RequireBinary(t, "node")
+	testbed.RequireBinary(t, "python3")
 	dir := t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("clients")); err != nil {
 		t.Fatal(err)

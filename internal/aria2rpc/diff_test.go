@@ -110,7 +110,7 @@ func (e *endpoint) waitFor(t *testing.T, gid, status string) {
 // startAria2 starts the real aria2c.
 func startAria2(t *testing.T) *endpoint {
 	t.Helper()
-	program := testbed.Need(t, "aria2c")
+	program := testbed.RequireBinary(t, "aria2c")
 	dir := t.TempDir()
 	address := freeport.Address(t)
 	_, port, _ := strings.Cut(address, ":")

@@ -95,7 +95,7 @@ type cluster struct {
 // startCluster starts the programs: for each engine a worker.
 func startCluster(t *testing.T, engines ...string) *cluster {
 	t.Helper()
-	testbed.Need(t, "aria2c")
+	testbed.RequireBinary(t, "aria2c")
 	dir := t.ArtifactDir()
 	listen := freeport.Address(t)
 	c := &cluster{dir: dir, listen: listen, url: "nats://" + listen, problems: &problems{}, payload: maxPayload}

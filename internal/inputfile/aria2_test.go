@@ -92,7 +92,7 @@ func ofReader(t *testing.T, in string, lenient bool) (requests []requested, file
 // aria2c downloads what the Reader reads: the same files, with the same headers, in the
 // same order.
 func TestReader_AgreesWithAria2c(t *testing.T) {
-	aria2c := testbed.Need(t, "aria2c")
+	aria2c := testbed.RequireBinary(t, "aria2c")
 	for _, name := range slices.Sorted(maps.Keys(inputs)) {
 		c := inputs[name]
 		url, seen := fileServer(t)

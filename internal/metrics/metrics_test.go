@@ -86,7 +86,7 @@ func TestMetrics_PassPromlint(t *testing.T) {
 
 // promtool accepts what a scrape answers.
 func TestMetrics_PassPromtool(t *testing.T) {
-	promtool := testbed.Need(t, "promtool")
+	promtool := testbed.RequireBinary(t, "promtool")
 	for _, labels := range [][]string{nil, {LabelClient, LabelWorker}} {
 		cmd := exec.Command(promtool, "check", "metrics")
 		cmd.Stdin = strings.NewReader(scrape(t, testMetrics(labels...)))

@@ -14,7 +14,7 @@ import (
 // damageVersions makes the table of schema versions of a SQLite file unreadable.
 func damageVersions(t *testing.T, path string) {
 	t.Helper()
-	out, err := exec.Command(testbed.Need(t, "sqlite3"), path, "SELECT rootpage FROM sqlite_schema WHERE name = 'goose_db_version'").Output()
+	out, err := exec.Command(testbed.RequireBinary(t, "sqlite3"), path, "SELECT rootpage FROM sqlite_schema WHERE name = 'goose_db_version'").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

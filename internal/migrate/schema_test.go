@@ -38,7 +38,7 @@ func TestSchemaUp_SaysUpToDate(t *testing.T) {
 
 // TestSchemaUp_RefusesOldFileInUse: where there is something to do the lock counts.
 func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
-	testbed.Need(t, "sqlite3")
+	testbed.RequireBinary(t, "sqlite3")
 	dir := t.TempDir()
 	path := filepath.Join(dir, "a.db")
 	seed(t, path, 10, 2)

@@ -33,7 +33,7 @@ func timed(t *testing.T, dir string, args ...string) (r result, memory float64, 
 	t.Helper()
 	cmd := command(dir, append(args, "--json")...)
 	cmd.Args = append([]string{"time", "-v"}, cmd.Args...)
-	cmd.Path = testbed.Need(t, "time")
+	cmd.Path = testbed.RequireBinary(t, "time")
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()

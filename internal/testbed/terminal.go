@@ -33,7 +33,7 @@ func StartTerminal(t testing.TB, columns, rows int, dir string, env []string, pr
 	if err != nil {
 		t.Fatal(err)
 	}
-	term := &Terminal{t: t, tmux: Need(t, "tmux"), socket: filepath.Join(folder, "s"), status: filepath.Join(folder, "status")}
+	term := &Terminal{t: t, tmux: RequireBinary(t, "tmux"), socket: filepath.Join(folder, "s"), status: filepath.Join(folder, "status")}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("the screen of %s:\n%s", filepath.Base(program), term.Text())

@@ -49,10 +49,10 @@ func TestMissing_SkipsOrFailsInCI(t *testing.T) {
 		if got := of(missing); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
-		if got := of(func(t testing.TB) { Need(t, "no-such-program") }); got == "" {
+		if got := of(func(t testing.TB) { RequireBinary(t, "no-such-program") }); got == "" {
 			t.Error("a program that nobody has is found")
 		}
-		if got := of(func(t testing.TB) { Need(t, "go") }); got != "" {
+		if got := of(func(t testing.TB) { RequireBinary(t, "go") }); got != "" {
 			t.Error(got)
 		}
 	}

@@ -10,9 +10,9 @@ import (
 // with other things.
 const Patience = 20 * time.Second
 
-// seldom is how long Within waits between two looks at the most: what takes long is
-// not slowed down by asking for it.
-const seldom = 50 * time.Millisecond
+// maxPoll is the longest pause between two polls of Within: polling must not slow down
+// what it waits for.
+const maxPoll = 50 * time.Millisecond
 
 // Eventually waits until the condition holds, for Patience at most; then the test
 // ends with what was waited for.
@@ -25,7 +25,7 @@ func Eventually(t testing.TB, what string, holds func() bool) {
 func Within(t testing.TB, limit time.Duration, what string, holds func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(limit)
-	for pause := time.Millisecond; !holds(); pause = min(2*pause, seldom) {
+	for pause := time.Millisecond; !holds(); pause = min(2*pause, maxPoll) {
 		if time.Now().After(deadline) {
 			t.Fatalf("after %v still not: %s", limit, what)
 		}

@@ -61,7 +61,7 @@ func program(t *testing.T, dir string, args ...string) (string, error) {
 // plainAria2c is aria2c as a user starts it, without a configuration.
 func plainAria2c(t *testing.T, b *behaviour, url, dir string) (string, error) {
 	t.Helper()
-	args := []string{testbed.Need(t, "aria2c"), "--no-conf", "--enable-color=false", "--console-log-level=error", "--summary-interval=0"}
+	args := []string{testbed.RequireBinary(t, "aria2c"), "--no-conf", "--enable-color=false", "--console-log-level=error", "--summary-interval=0"}
 	for name, value := range b.options {
 		args = append(args, "--"+name+"="+value)
 	}
@@ -74,7 +74,7 @@ func plainAria2c(t *testing.T, b *behaviour, url, dir string) (string, error) {
 // plainCurl is curl as a user starts it to have a file under its own name.
 func plainCurl(t *testing.T, b *behaviour, url, dir string) (string, error) {
 	t.Helper()
-	args := []string{testbed.Need(t, "curl"), "-q", "-fL", "-OJ", "-sS", "--max-time", "30"}
+	args := []string{testbed.RequireBinary(t, "curl"), "-q", "-fL", "-OJ", "-sS", "--max-time", "30"}
 	if b.options["referer"] != "" {
 		args = append(args, "-e", b.options["referer"])
 	}

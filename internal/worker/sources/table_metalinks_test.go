@@ -131,7 +131,7 @@ func TestSources_VerdictOfEachMetalink(t *testing.T) {
 	fetch := map[string]func(t *testing.T, l *linked, url string) (string, error){
 		"aria2c": func(t *testing.T, l *linked, url string) (string, error) {
 			t.Helper()
-			args := []string{testbed.Need(t, "aria2c"), "--no-conf", "--enable-color=false", "--console-log-level=error", "--summary-interval=0",
+			args := []string{testbed.RequireBinary(t, "aria2c"), "--no-conf", "--enable-color=false", "--console-log-level=error", "--summary-interval=0",
 				"--follow-metalink=mem", "--follow-torrent=mem", "--bt-stop-timeout=1", "--enable-dht=false", "--bt-enable-lpd=false", "--seed-time=0"}
 			if l.checksum {
 				args = append(args, "--checksum="+checksumOf(linkedData()))

@@ -98,7 +98,7 @@ func TestModules_UnitsPass(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "package.json"), []byte(`{"type": "module"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), testbed.Need(t, "node"), "--test", "suite/units.mjs")
+	cmd := exec.CommandContext(t.Context(), testbed.RequireBinary(t, "node"), "--test", "suite/units.mjs")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

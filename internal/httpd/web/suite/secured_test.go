@@ -37,7 +37,7 @@ func startSecured(t *testing.T) []string {
 	t.Helper()
 	nginx, dir, address := "/usr/sbin/nginx", t.TempDir(), freeport.Address(t)
 	if _, err := os.Stat(nginx); err != nil { // Debian's is there, which users have not on their PATH
-		nginx = testbed.Need(t, "nginx")
+		nginx = testbed.RequireBinary(t, "nginx")
 	}
 	cert, key := selfSigned(t, dir)
 	var accounts, passwords strings.Builder

@@ -47,7 +47,7 @@ const suiteTime = 6 * time.Minute
 // Each scenario of main.mjs passes against a real dispatcher with two workers, and a
 // third one that sends hostile texts.
 func TestDashboard_ScenariosPass(t *testing.T) {
-	chromium, node := testbed.Need(t, "chromium"), testbed.Need(t, "node")
+	chromium, node := testbed.RequireBinary(t, "chromium"), testbed.RequireBinary(t, "node")
 	modules := install(t)
 	s := startServer(t, "http://"+freeport.Address(t)+"/", "DISPATCHER_HTTP_OPEN_ROLE=operator")
 	s.startWorker(t, "node-one", "one")
@@ -116,7 +116,7 @@ func install(t *testing.T) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, testbed.Need(t, "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts")
+	cmd := exec.CommandContext(ctx, testbed.RequireBinary(t, "npm"), "ci", "--no-audit", "--no-fund", "--ignore-scripts")
 	cmd.Dir = dir
 	if out, err := cmd.CombinedOutput(); err != nil {
 		testbed.Missing(t, "npm", fmt.Errorf("npm ci: %w\n%s", err, out))

@@ -14,9 +14,9 @@ var debian = map[string]string{"aria2c": "aria2", "node": "nodejs", "systemd-ana
 // module names the packages of programs that Debian does not have.
 var module = map[string]string{"nats": "github.com/nats-io/natscli/nats@v0.5.1"} // as .ci/run
 
-// Need returns the path of a program. If it is not installed, the test ends as
+// RequireBinary returns the path of a program. If it is not installed, the test ends as
 // Missing says.
-func Need(t testing.TB, program string) string {
+func RequireBinary(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
