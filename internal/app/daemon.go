@@ -54,7 +54,7 @@ type Daemon struct {
 	dispatcher *dispatch.Dispatcher
 	metrics    *metrics.Metrics
 	storeSize  storeSize
-	sizeOf     func(context.Context) int64 // nil: the store has no files
+	sizeOf     func(context.Context) int64   // nil: the store has no files
 	intake     atomic.Pointer[intake.Intake] // nil without one
 	http       *httpd.Server
 	hub        *httpd.Hub                  // events for HTTP
