@@ -21,7 +21,7 @@ import (
 // histogram of its task, and with that of the request. It stores no trace that is not
 // sampled.
 func TestMetrics_PrometheusStoresExemplars(t *testing.T) {
-	binary := testbed.Need(t, "prometheus")
+	binary := testbed.RequireBinary(t, "prometheus")
 	d := newDaemon(t, testConfig(t))
 	stop := run(t, d)
 	server := startPrometheus(t, binary, d.HTTPAddr())

@@ -38,7 +38,7 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 		if err != nil {
 			return s, fmt.Errorf("database.dsn: %w", err)
 		}
-		led, err := lead(ctx, store, c, logger)
+		led, err := lead(ctx, store, c)
 		if err != nil {
 			return s, fmt.Errorf("database.dsn: %w", err)
 		}
