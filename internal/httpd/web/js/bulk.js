@@ -62,6 +62,7 @@ export function watch() {
     icon('tasks'), h('div', { class: 'grow wrap' }, title, ' ', text), bar, stop, dismiss));
 
   const end = (message) => {
+    document.dispatchEvent(new Event('bulk-end')); // what is listed has changed
     set(text, message);
     stop.hidden = true;
     bar.hidden = true;

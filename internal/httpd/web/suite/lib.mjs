@@ -107,6 +107,8 @@ export async function open(hash, { wanted = [], at = base, prepare, ...options }
 // go moves to another page of the dashboard by its address.
 export async function go(page, hash) {
   await page.evaluate((h) => { location.hash = h; }, hash);
+  const name = /^\/(\w*)/.exec(hash)[1] || 'overview';
+  await page.locator(name.startsWith('nothing') ? '#main h1' : `#main .p-${name}`).waitFor();
   await page.locator('#main h1').waitFor();
 }
 

@@ -16,7 +16,8 @@ import * as f from '../format.js';
 const rowsPerPage = 100;
 const examined = 5000; // tasks of a page of the API without a match
 const mostPages = 40; // of the API that are read to fill one of the list
-const share = 20; // the list is read again after that many times what reading took
+const share = 20; // the list is read again after that many times what reading took,
+const longest = 10000; // or so many ms if that is less
 
 export function mount(root, { query, signal }) {
   return new TasksPage(root, query, signal);
@@ -45,6 +46,7 @@ class TasksPage {
     this.follower = null;
     this.change(query);
     // change has begun the first one.
+    document.addEventListener('bulk-end', () => { if (this.request) this.reloadSoon(); else this.load(); }, { signal });
     every(5000, signal, () => this.reloadSoon(0), true);
   }
 
@@ -90,7 +92,7 @@ class TasksPage {
     }
     if (this.request !== mine) return;
     this.request = null;
-    this.ready = performance.now() + share * (performance.now() - began);
+    this.ready = performance.now() + Math.min(share * (performance.now() - began), longest);
   }
 
   show(tasks, next, note) {
