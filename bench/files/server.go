@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
@@ -60,7 +61,11 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, s.Await(ctx, proc.Listening(address))
+	if err := s.Await(ctx, proc.Listening(address)); err != nil {
+		s.Stop(syscall.SIGKILL)
+		return nil, err
+	}
+	return s, nil
 }
 
 // configuration is that of nginx: its home, address, folder and log. The log is buffered

@@ -88,7 +88,7 @@ func TestSharedTransport_KeepsConnectionsWithACertainEnd(t *testing.T) {
 }
 
 func fetched(client *http.Client, method, url string) string {
-	req, err := http.NewRequest(method, url, http.NoBody) //nolint:noctx // the client has a timeout
+	req, err := http.NewRequest(method, url, http.NoBody)
 	if err != nil {
 		return err.Error()
 	}
