@@ -30,6 +30,8 @@ func goals() []goal {
 		faster(ariaFull, asynqEverysec, single512, 2.5),
 		faster(ariaMemory, asynqEverysec, single512, 4),
 		faster(ariaFull, river, bulk, 1.5),
+		faster(ariaPostgres, river, single64, 3),
+		faster(ariaPostgres, river, bulk, 2),
 		{
 			text: latency + ": p50 of " + ariaFull + ", ms", most: 1.5,
 			figure: func(rep *report) float64 { return median(rep.of(ariaFull, latency, p50)) },

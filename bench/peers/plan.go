@@ -14,7 +14,7 @@ import (
 
 // The names of systems and scenarios that the goals speak of.
 const (
-	ariaFull, ariaMemory               = "aria-full", "aria-memory"
+	ariaFull, ariaMemory, ariaPostgres = "aria-full", "aria-memory", "aria-postgres"
 	asynqEverysec, asynqAlways, river  = "asynq-everysec", "asynq-always", "river"
 	single64, single512, bulk, latency = "single-64", "single-512", "bulk-1000", "latency-200"
 )
@@ -31,6 +31,10 @@ func allSystems(programs programs) []queue.System {
 		ours("aria-normal", "ours, SQLite NORMAL", "", "-db-type", "sqlite", "-db-path", "bench.db", "-db-synchronous", "normal"),
 		ours(ariaFull, "ours, SQLite FULL", "", full...),
 		ours("aria-full-nats", "ours, SQLite FULL, nats-server", programs.nats, full...),
+		&aria.System{
+			Word: ariaPostgres, Text: "ours, PostgreSQL", Dispatcher: programs.dispatcher, Profile: programs.profile,
+			Flags: []string{"-db-type", "postgres"}, Postgres: true,
+		},
 		&asynqpeer.System{Fsync: "everysec"},
 		&asynqpeer.System{Fsync: "always"},
 		&riverpeer.System{},

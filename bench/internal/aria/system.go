@@ -4,8 +4,10 @@ import (
 	"context"
 	"net"
 	"path/filepath"
+	"slices"
 	"syscall"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/pgserver"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
@@ -18,6 +20,7 @@ type System struct {
 	Flags      []string // of the dispatcher: its store
 	Profile    bool     // serve its profiles
 	Env        []string // of the dispatcher: what has no flag
+	Postgres   bool     // start a PostgreSQL server, and keep the tasks there
 }
 
 // Name implements [queue.System].
@@ -26,8 +29,13 @@ func (s *System) Name() string { return s.Word }
 // Title implements [queue.System].
 func (s *System) Title() string { return s.Text }
 
-// Missing implements [queue.System]: what it needs is built.
-func (s *System) Missing() string { return "" }
+// Missing implements [queue.System]: what it needs is built, except PostgreSQL.
+func (s *System) Missing() string {
+	if s.Postgres {
+		return pgserver.Missing()
+	}
+	return ""
+}
 
 // Bulk implements [queue.System].
 func (s *System) Bulk() bool { return true }
@@ -61,7 +69,17 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if s.Profile {
 		args = append(args, "-http-pprof=true")
 	}
-	p, err := proc.Start(ctx, proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: args, Dir: dir, Env: s.Env})
+	env := slices.Clone(s.Env)
+	if s.Postgres {
+		database, err := pgserver.Start(ctx, dir)
+		if err != nil {
+			server.Stop()
+			return nil, err
+		}
+		server.Processes = append(server.Processes, database.Processes...)
+		env = append(env, "DISPATCHER_DB_DSN="+database.Address)
+	}
+	p, err := proc.Start(ctx, proc.Spec{Name: "dispatcher", Path: s.Dispatcher, Args: args, Dir: dir, Env: env})
 	if err != nil {
 		server.Stop()
 		return nil, err

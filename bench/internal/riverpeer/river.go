@@ -2,6 +2,7 @@ package riverpeer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -9,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+	"github.com/riverqueue/river/rivermigrate"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/pgserver"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
@@ -23,7 +26,7 @@ func (*System) Name() string { return "river" }
 func (*System) Title() string { return "River, PostgreSQL" }
 
 // Missing implements [queue.System].
-func (*System) Missing() string { return missing() }
+func (*System) Missing() string { return pgserver.Missing() }
 
 // Bulk implements [queue.System]: InsertManyFast is a COPY.
 func (*System) Bulk() bool { return true }
@@ -135,3 +138,30 @@ func (w *worker) Start(ctx context.Context) error {
 
 // Settled implements [queue.Worker].
 func (w *worker) Settled(ctx context.Context, n int64) error { return w.ledger.AwaitAcked(ctx, n) }
+
+// Start implements [queue.System]: a cluster and River's schema from nothing.
+func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
+	server, err := pgserver.Start(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := migrate(ctx, server.Address); err != nil {
+		server.Stop()
+		return nil, fmt.Errorf("migrating the schema of River: %w", err)
+	}
+	return server, nil
+}
+
+func migrate(ctx context.Context, url string) error {
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	m, err := rivermigrate.New(riverpgxv5.New(pool), nil)
+	if err != nil {
+		return err
+	}
+	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
+	return err
+}

@@ -1,4 +1,6 @@
-package riverpeer
+// Package pgserver starts the PostgreSQL server of a comparison. Every system that uses one
+// has it with the same settings.
+package pgserver
 
 import (
 	"context"
@@ -12,9 +14,6 @@ import (
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/riverqueue/river/riverdriver/riverpgxv5"
-	"github.com/riverqueue/river/rivermigrate"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
@@ -29,8 +28,8 @@ var settings = [][2]string{
 	{"max_wal_size", "8GB"}, {"checkpoint_timeout", "30min"},
 }
 
-// missing states how to install PostgreSQL, "" if it is installed.
-func missing() string {
+// Missing states how to install PostgreSQL, "" if it is installed.
+func Missing() string {
 	if _, err := binary("postgres"); err != nil {
 		return err.Error()
 	}
@@ -64,8 +63,8 @@ func account() (*user.User, error) {
 	return u, nil
 }
 
-// Start implements [queue.System]: a cluster and River's schema from nothing.
-func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
+// Start starts a server with an empty database in dir.
+func Start(ctx context.Context, dir string) (*queue.Server, error) {
 	who, err := account()
 	if err != nil {
 		return nil, err
@@ -84,15 +83,7 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if err := proc.Run(ctx, who, dir, initdb, "-D", data, "-U", "bench", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C"); err != nil {
 		return nil, err
 	}
-	server, err := startPostgres(ctx, who, dir, data)
-	if err != nil {
-		return nil, err
-	}
-	if err := migrate(ctx, server.Address); err != nil {
-		server.Stop()
-		return nil, fmt.Errorf("migrating the schema of River: %w", err)
-	}
-	return server, nil
+	return startPostgres(ctx, who, dir, data)
 }
 
 func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queue.Server, error) {
@@ -131,18 +122,4 @@ func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queu
 		return nil, err
 	}
 	return server, nil
-}
-
-func migrate(ctx context.Context, url string) error {
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		return err
-	}
-	defer pool.Close()
-	m, err := rivermigrate.New(riverpgxv5.New(pool), nil)
-	if err != nil {
-		return err
-	}
-	_, err = m.Migrate(ctx, rivermigrate.DirectionUp, nil)
-	return err
 }
