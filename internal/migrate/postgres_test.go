@@ -71,7 +71,7 @@ func TestPostgres_TargetUnchangedOrComplete(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close() //nolint:errcheck // the test has ended
+	defer s.Close()
 	release, err := s.Hold(testbed.Context(t), "dispatcher on moon", 1e9, 1e8)
 	if err != nil {
 		t.Fatal(err)

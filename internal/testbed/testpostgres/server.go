@@ -66,7 +66,7 @@ func newServer(t testing.TB, settings []string) *Server {
 	Program(t, "initdb")
 	Program(t, "postgres")
 	// Not t.TempDir: PostgreSQL runs as another user than root, who may not enter it.
-	dir, err := os.MkdirTemp("", "aria-postgres-")
+	dir, err := os.MkdirTemp("", "aria-postgres-") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func newArray(k *kind, rows int) *array {
 // length begins an element.
 func (a *array) length(n int) {
 	a.n++
-	a.b = binary.BigEndian.AppendUint32(a.b, uint32(n)) //nolint:gosec // records are bounded
+	a.b = binary.BigEndian.AppendUint32(a.b, uint32(n))
 }
 
 func (a *array) text(s string) { a.bytes(escape(s)) }
@@ -38,7 +38,7 @@ func (a *array) bytes(s string) {
 	a.b = append(a.b, s...)
 }
 
-func (a *array) integer(n int64) { a.uint64(uint64(n)) } //nolint:gosec // the bits of a signed number
+func (a *array) integer(n int64) { a.uint64(uint64(n)) }
 
 func (a *array) uint64(n uint64) {
 	a.length(8)

@@ -59,7 +59,7 @@ func integer[S any, T ~int | ~int64](name string, set model.Fields, usual bool, 
 		func(a *array, s *S) error { a.integer(int64(*of(s))); return nil },
 		func(s *S, raw []byte) error {
 			n, err := readUint64(raw)
-			*of(s) = T(int64(n)) //nolint:gosec // the bits of a signed number
+			*of(s) = T(int64(n))
 			return err
 		},
 	}

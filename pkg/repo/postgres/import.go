@@ -168,7 +168,7 @@ func (t *importStore) copyIn(ctx context.Context, tasks []*model.Task) error {
 	rows := &array{b: make([]byte, 0, 512*len(tasks))}
 	rows.b = append(rows.b, copySignature...)
 	for _, task := range tasks {
-		rows.b = binary.BigEndian.AppendUint16(rows.b, uint16(len(taskColumns)+len(derivedNames))) //nolint:gosec // a few dozen
+		rows.b = binary.BigEndian.AppendUint16(rows.b, uint16(len(taskColumns)+len(derivedNames)))
 		for i := range taskColumns {
 			if err := taskColumns[i].add(rows, task); err != nil {
 				return taskError(task.ID, fmt.Errorf("its %s: %w", taskColumns[i].name, err))

@@ -144,7 +144,7 @@ func TestLeader_TakeEndsHungTransaction(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hung.Close(context.Background()) //nolint:errcheck // it is ended below
+	defer hung.Close(context.Background())
 	tx, err := hung.Begin(ctx)
 	if err != nil {
 		t.Fatal(err)

@@ -143,7 +143,8 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 			sel.where(filter)
 		}
 	}
-	return sel, sel.filter(q)
+	err = sel.filter(q)
+	return sel, err
 }
 
 // has reports whether a query may find tasks with one of the statuses.

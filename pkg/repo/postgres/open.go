@@ -212,7 +212,7 @@ func poolConfig(s *Store) (*pgxpool.Config, error) {
 		return nil, errors.New("the connection string is not valid for a pool")
 	}
 	c.ConnConfig, _ = s.connConfig()
-	c.MaxConns, c.MinConns = int32(min(s.config.Readers, 100)), 0 //nolint:gosec // it is bounded
+	c.MaxConns, c.MinConns = int32(min(s.config.Readers, 100)), 0
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		return s.prepareSession(ctx, conn, "plan_cache_mode = force_custom_plan")
 	}

@@ -113,7 +113,7 @@ func BenchmarkBacklog(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer old.Close(context.Background()) //nolint:errcheck // it only holds
+	defer old.Close(context.Background())
 	for _, sql := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM leader"} {
 		if _, err := old.Exec(b.Context(), sql); err != nil {
 			b.Fatal(err)
