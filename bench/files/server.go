@@ -69,7 +69,7 @@ func startServer(ctx context.Context, dir string) (*server, error) {
 }
 
 // configuration is that of nginx: its home, address, folder and log. The log is buffered
-// for at most 200 ms.
+// for at most 50 ms.
 const configuration = `daemon off;
 worker_processes 1;
 pid %[1]s/pid;
@@ -85,7 +85,7 @@ http {
 	server {
 		listen %[2]s;
 		root %[3]s;
-		access_log %[4]s bytes buffer=64k flush=200ms;
+		access_log %[4]s bytes buffer=64k flush=50ms;
 	}
 }
 `
@@ -113,7 +113,7 @@ func (s *server) traffic(ctx context.Context) (wire, error) {
 	}
 	resp.Body.Close()
 	select {
-	case <-time.After(400 * time.Millisecond): // nginx has written its buffer
+	case <-time.After(120 * time.Millisecond): // nginx has written its buffer
 	case <-ctx.Done():
 		return wire{}, ctx.Err()
 	}
