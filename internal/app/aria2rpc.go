@@ -8,7 +8,6 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
 	"github.com/aria-cluster/dispatcher/internal/config"
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
 	"github.com/aria-cluster/dispatcher/internal/wire"
@@ -19,14 +18,14 @@ import (
 // rpcBackend is the dispatcher as the aria2 endpoint sees it: requests pass through the
 // same service as those over NATS.
 type rpcBackend struct {
-	*dispatch.Dispatcher
+	*currentDispatcher
 	requests  *atomic.Pointer[api.Service] // nil until the daemon runs
 	conn      *bus.Connection
 	endpoints map[string]api.Endpoint // of clients, by verb
 }
 
-func newRPCBackend(conn *bus.Connection, requests *atomic.Pointer[api.Service]) *rpcBackend {
-	b := &rpcBackend{conn: conn, requests: requests, endpoints: make(map[string]api.Endpoint)}
+func newRPCBackend(conn *bus.Connection, current *currentDispatcher, requests *atomic.Pointer[api.Service]) *rpcBackend {
+	b := &rpcBackend{currentDispatcher: current, conn: conn, requests: requests, endpoints: make(map[string]api.Endpoint)}
 	for _, e := range api.Endpoints() {
 		if e.Role == wire.RoleTask {
 			b.endpoints[e.Verb] = e
@@ -62,7 +61,7 @@ func (d *Daemon) openAria2() error {
 	if err != nil {
 		return &config.Error{Key: "aria2_rpc.secrets_file", Text: err.Error()}
 	}
-	d.rpc = newRPCBackend(d.conn, &d.requests)
+	d.rpc = newRPCBackend(d.conn, &d.current, &d.requests)
 	proxies, err := d.cfg.HTTP.Proxies()
 	if err != nil {
 		return &config.Error{Key: "http.trusted_proxies", Text: err.Error()}

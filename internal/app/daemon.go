@@ -2,24 +2,26 @@ package app
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 	"github.com/aria-cluster/dispatcher/internal/aria2rpc"
 	"github.com/aria-cluster/dispatcher/internal/config"
-	"github.com/aria-cluster/dispatcher/internal/dispatch"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
 	"github.com/aria-cluster/dispatcher/internal/intake"
+	"github.com/aria-cluster/dispatcher/internal/lead"
 	"github.com/aria-cluster/dispatcher/internal/metrics"
 	"github.com/aria-cluster/dispatcher/internal/natsapi"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/embedded"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // RunDispatcher makes a daemon and runs it until ctx ends. If ctx ends before the NATS
@@ -44,33 +46,39 @@ func RunDispatcher(ctx context.Context, cmd *config.DispatcherCommand, version s
 // Daemon is a dispatcher with its store, its connection to NATS and its HTTP server.
 // Make it with [New].
 type Daemon struct {
-	cfg        *config.Dispatcher
-	version    string
-	logger     *slog.Logger
-	logLevel   *slog.LevelVar   // nil: it cannot be changed
-	server     *embedded.Server // nil with an external server
-	conn       *bus.Connection
-	publisher  *natsapi.Publisher
-	dispatcher *dispatch.Dispatcher
-	metrics    *metrics.Metrics
-	storeSize  storeSize
-	sizeOf     func(context.Context) int64   // nil: the store has no files
-	intake     atomic.Pointer[intake.Intake] // nil without one
-	http       *httpd.Server
-	hub        *httpd.Hub                  // events for HTTP
-	requests   atomic.Pointer[api.Service] // nil until Run
-	settings   atomic.Pointer[[]httpd.Key]
-	rpc        *rpcBackend      // nil without the aria2 endpoint
-	aria2      *aria2rpc.Server // the same
-	serving    chan struct{}
-	closers    []func(context.Context) error // run last to first
+	cfg       *config.Dispatcher
+	version   string
+	logger    *slog.Logger
+	logLevel  *slog.LevelVar   // nil: it cannot be changed
+	server    *embedded.Server // nil with an external server
+	conn      *bus.Connection
+	publisher *natsapi.Publisher
+	name      string // of this process, for others
+	store     openedStore
+	current   currentDispatcher
+	elector   *lead.Elector // nil: no other dispatcher can use the store
+	monitor   *connMonitor
+	accepting atomic.Bool // requests are
+	metrics   *metrics.Metrics
+	storeSize storeSize
+	intake    atomic.Pointer[intake.Intake] // nil without one
+	http      *httpd.Server
+	hub       *httpd.Hub                  // events for HTTP
+	requests  atomic.Pointer[api.Service] // nil until Run
+	settings  atomic.Pointer[[]httpd.Key]
+	rpc       *rpcBackend      // nil without the aria2 endpoint
+	aria2     *aria2rpc.Server // the same
+	serving   chan struct{}    // closed when requests were accepted for the first time
+	onServing func()           // closes it, once
+	closers   closers
 }
 
 // New opens the store, starts or reaches NATS, and listens for HTTP. It
 // waits for an external NATS server until ctx ends. Its errors name the key of the
 // configuration. End a daemon by Run or Close.
 func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *slog.Logger) (*Daemon, error) {
-	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{})}
+	d := &Daemon{cfg: cfg, version: version, logger: logger, serving: make(chan struct{}), name: instanceName() + ", " + rand.Text()[:6]}
+	d.onServing = sync.OnceFunc(func() { close(d.serving) })
 	d.UseOrigins(nil)
 	if err := d.open(ctx); err != nil {
 		return nil, errors.Join(err, d.Close())
@@ -79,17 +87,16 @@ func New(ctx context.Context, cfg *config.Dispatcher, version string, logger *sl
 }
 
 func (d *Daemon) open(ctx context.Context) error {
-	store, err := openStore(ctx, &d.cfg.Database, d.logger)
-	if err != nil {
+	var err error
+	if d.store, err = openStore(ctx, &d.cfg.Database, d.logger); err != nil {
 		return err
 	}
-	d.onClose("closing the store", func(context.Context) error { return store.Close() })
-	d.sizeOf = store.size
+	d.onClose("closing the store", func(context.Context) error { return d.store.Close() })
 	d.metrics = d.newMetrics()
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	if err := natsapi.CheckSingleton(ctx, d.conn.Current(), d.cfg.NATS.Prefix); err != nil {
+	if err := natsapi.CheckSingleton(ctx, d.conn.Current(), d.cfg.NATS.Prefix, d.store.id()); err != nil {
 		return err
 	}
 	var heard func(string) bool
@@ -101,19 +108,15 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	d.publisher.OnEventDropped(d.metrics.EventDropped)
 	d.runUntilClose("closing the publisher", d.publisher.Run)
-	monitor := newConnMonitor(d.conn, connCheckInterval)
-	d.runUntilClose("ending the check of the connection", monitor.Run)
+	d.monitor = newConnMonitor(d.conn, connCheckInterval)
+	d.runUntilClose("ending the check of the connection", d.monitor.Run)
 	if err := d.openAria2(); err != nil {
 		return err
 	}
 	d.hub = httpd.NewHub()
-	d.dispatcher = dispatch.New(dispatch.Config{
-		Engine: engineConfig(d.cfg), Retention: retention(d.cfg), Outbox: d.outbox(),
-		Store:     &measuredStore{store.Store, d.metrics},
-		Connected: monitor.healthy, Logger: d.logger, Metrics: d.metrics,
-	})
-	if d.rpc != nil {
-		d.rpc.Dispatcher = d.dispatcher
+	d.current.set(d.newDispatcher(nil)) // that of a term replaces it
+	if d.store.shared != nil {
+		d.elector = d.newElector()
 	}
 	return d.startHTTP()
 }
@@ -181,60 +184,57 @@ func (d *Daemon) HTTPAddr() string {
 	return d.http.Addr()
 }
 
-// ready returns why the daemon cannot serve now, or nil.
+// ready returns why the daemon cannot serve now, or nil. A standby that could take over is
+// ready.
 func (d *Daemon) ready() error {
-	if !d.dispatcher.Ready() {
+	if d.role() == model.RoleStandby {
+		return d.conn.Check()
+	}
+	if !d.current.p.Load().Ready() {
 		return errors.New("the store is not loaded")
 	}
-	select {
-	case <-d.serving: // NATS knows every endpoint then
-	default:
+	if !d.accepting.Load() { // NATS knows every endpoint then
 		return errors.New("requests are not accepted yet")
 	}
 	return d.conn.Check()
 }
 
-// Run serves until ctx ends. Then it accepts nothing new, answers what was accepted,
+// role returns what the daemon is now.
+func (d *Daemon) role() string {
+	switch {
+	case d.elector == nil:
+		return model.RoleAlone
+	case d.elector.Status().Term == 0:
+		return model.RoleStandby
+	}
+	return model.RoleLeader
+}
+
+// Run serves until ctx ends, whenever this dispatcher leads. Then it accepts nothing new, answers what was accepted,
 // and closes everything. It returns nil after such an end.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
-	d.runUntilClose("stopping the turns", d.dispatcher.Run)
 	d.onClose("", d.supervise(ctx))
+	if d.elector != nil {
+		return d.standByAndLead(ctx)
+	}
+	return d.serve(ctx, nil, func() {})
+}
 
-	requests, err := d.newRequests()
-	if err != nil {
-		return err
+// checkLoop checks the loop of a dispatcher that serves.
+func (d *Daemon) checkLoop(ctx context.Context) error {
+	if d.elector != nil && d.elector.Status().State != lead.Leading {
+		return nil
 	}
-	d.requests.Store(requests)
-	service, err := natsapi.New(d.conn, requests, natsapi.Options{
-		Prefix: d.cfg.NATS.Prefix, Name: instanceName(), Version: d.version, Store: d.cfg.Database.Type, Logger: d.logger,
-	})
-	if err != nil {
-		return err
-	}
-	d.runUntilClose("stopping the service", service.Run)
-	if err := d.startStreams(ctx); err != nil {
-		return err
-	}
-	watching, stopWatch := context.WithCancel(ctx)
-	defer stopWatch()
-	older := make(chan error, 1)
-	go func() { older <- service.WatchSingleton(watching) }()
-	close(d.serving)
-	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
-		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
-	// WatchSingleton ends with ctx too.
-	err = <-older
-	d.logger.Info("stopping; accepted requests are answered first")
-	return err
+	return d.current.p.Load().CheckLoop(ctx)
 }
 
 // supervise notifies the service manager about this dispatcher until the returned
 // function is called.
 func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 	end := process.Supervise(ctx, func(ctx context.Context) error {
-		return errors.Join(d.dispatcher.CheckLoop(ctx), d.ready())
-	}, d.dispatcher.CheckLoop, d.logger)
+		return errors.Join(d.checkLoop(ctx), d.ready())
+	}, d.checkLoop, d.logger)
 	return func(context.Context) error {
 		end()
 		return nil
@@ -244,57 +244,15 @@ func (d *Daemon) supervise(ctx context.Context) func(context.Context) error {
 // runUntilClose calls run in a goroutine. A step of Close ends its context and waits until
 // it returns; its error is prefixed with doing.
 func (d *Daemon) runUntilClose(doing string, run func(ctx context.Context) error) {
-	running, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- run(running) }()
-	d.onClose(doing, func(ctx context.Context) error {
-		stop()
-		select {
-		case err := <-ended:
-			return err
-		case <-ctx.Done():
-			return errors.New("it does not end")
-		}
-	})
+	d.closers.run(doing, run)
 }
 
 // onClose adds a step to Close; its error is prefixed with doing.
-func (d *Daemon) onClose(doing string, step func(context.Context) error) {
-	d.closers = append(d.closers, func(ctx context.Context) error {
-		if err := step(ctx); err != nil {
-			return fmt.Errorf("%s: %w", doing, err)
-		}
-		return nil
-	})
-}
+func (d *Daemon) onClose(doing string, step func(context.Context) error) { d.closers.add(doing, step) }
 
 // Close undoes the steps of New and Run in reverse order, each within 5 s. Run calls
 // it.
-func (d *Daemon) Close() error {
-	var errs []error
-	for len(d.closers) > 0 {
-		last := len(d.closers) - 1
-		step := d.closers[last]
-		d.closers = d.closers[:last]
-		errs = append(errs, runWithTimeout(step))
-	}
-	return errors.Join(errs...)
-}
-
-// runWithTimeout runs one step of Close. A step that ignores its context is abandoned:
-// the process ends soon.
-func runWithTimeout(step func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.Background(), process.StepTimeout)
-	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- step(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(process.StepTimeout + time.Second):
-		return errors.New("a step of the stop hangs")
-	}
-}
+func (d *Daemon) Close() error { return d.closers.close() }
 
 // instanceName identifies this dispatcher for a second one, and for the operator.
 func instanceName() string {

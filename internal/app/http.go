@@ -22,7 +22,7 @@ func (d *Daemon) startHTTP() error {
 	running, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- d.http.Run(running) }()
-	go d.storeSize.watch(running, d.sizeOf)
+	go d.storeSize.watch(running, d.store.size)
 	d.onClose("closing the HTTP server", func(context.Context) error {
 		stop()
 		return <-ended
@@ -43,14 +43,14 @@ func (d *Daemon) httpOptions() (httpd.Options, error) {
 			UsersFile: c.UsersFile, TokensFile: c.TokensFile, TrustedHeader: c.TrustedHeader, TrustedProxies: proxies,
 			OpenRole: d.openRole(),
 		},
-		Ready: d.ready, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
+		Ready: d.ready, Role: d.role, Leader: d.leader, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
 		Requests: func() httpd.Requests {
 			if requests := d.requests.Load(); requests != nil {
 				return requests
 			}
 			return nil
 		},
-		Status: d.dispatcher.Status, Tasks: d.dispatcher.Tasks, Hub: d.hub, Sample: d.newSampler(),
+		Status: d.current.Status, Tasks: d.current.Tasks, Hub: d.hub, Sample: d.newSampler(),
 		Config: func() []httpd.Key { return *d.settings.Load() },
 		Room:   func() int { return wire.MaxBody(d.conn.Current()) },
 	}

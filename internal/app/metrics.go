@@ -26,8 +26,9 @@ func (d *Daemon) newMetrics() *metrics.Metrics {
 		Version: d.version, Commit: commit, Go: goVersion, Schema: repo.SchemaVersion,
 		Store: d.cfg.Database.Type, Verbs: verbs, Labels: d.cfg.Metrics.Labels,
 		Sources: metrics.Sources{
-			Figures:    func() engine.Figures { return d.dispatcher.Figures() },
-			InboxDepth: func() int { return d.dispatcher.InboxDepth() },
+			Figures:    func() engine.Figures { return d.current.p.Load().Figures() },
+			InboxDepth: func() int { return d.current.p.Load().InboxDepth() },
+			Leads:      d.leads,
 			StoreBytes: d.storeSize.Load,
 			NATS:       func() (bool, uint64) { return d.conn.Current().IsConnected(), d.conn.Reconnects() },
 			Intake:     d.intakeFigures,

@@ -4,13 +4,11 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net"
 	"strings"
 	"sync"
 	"testing"
 
-	"github.com/aria-cluster/dispatcher/internal/app"
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
@@ -24,26 +22,6 @@ func TestMain(m *testing.M) { testpostgres.Main(m) }
 // onPostgres has a dispatcher use a database.
 func onPostgres(dsn string) func(*config.Dispatcher) {
 	return func(c *config.Dispatcher) { c.Database.Type, c.Database.DSN = "postgres", config.Secret(dsn) }
-}
-
-// A second dispatcher on a database whose leader is alive ends with the name of the leader,
-// and no password appears in its error; after the leader has ended it serves at once.
-func TestPostgres_SecondDispatcherRefusedByName(t *testing.T) {
-	dsn := strings.Replace(testpostgres.Database(t), "aria@", "aria:hunter2@", 1)
-	first := testdaemon.Start(t, onPostgres(dsn))
-	c := config.DefaultDispatcher()
-	c.NATS.Listen, c.NATS.StoreDir, c.HTTP.Listen = "127.0.0.1:-1", t.TempDir(), ""
-	onPostgres(dsn)(c)
-	c.Database.LeaderTTL = model.Seconds(1)
-	_, err := app.New(testbed.Context(t), c, "test", slog.New(slog.DiscardHandler))
-	if err == nil || !strings.Contains(err.Error(), "in use by another dispatcher (") || strings.Contains(err.Error(), "hunter2") {
-		t.Errorf("the second dispatcher: %v", err)
-	}
-	first.Stop()
-	if strings.Contains(first.Log.String(), "hunter2") {
-		t.Error("the log has the password")
-	}
-	testdaemon.Start(t, onPostgres(dsn))
 }
 
 // breaker passes connections on to an address, unless it is open.

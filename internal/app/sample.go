@@ -14,7 +14,7 @@ import (
 func (d *Daemon) newSampler() func(context.Context) (httpd.Sample, bool) {
 	var before []*dto.Bucket
 	return func(ctx context.Context) (httpd.Sample, bool) {
-		status, err := d.dispatcher.Status(ctx)
+		status, err := d.current.Status(ctx)
 		if err != nil {
 			return httpd.Sample{}, false
 		}

@@ -15,7 +15,16 @@ import (
 // openedStore is the store of a daemon, and what its type makes of it.
 type openedStore struct {
 	repo.Store
-	size func(context.Context) int64 // bytes on the disk; nil: it has none
+	size   func(context.Context) int64 // bytes on the disk; nil: it has none
+	shared *postgres.Store             // the same, where other dispatchers may use it; else nil
+}
+
+// id names a store that other dispatchers may use; else it is empty.
+func (s *openedStore) id() string {
+	if s.shared == nil {
+		return ""
+	}
+	return s.shared.ID()
 }
 
 // openStore opens the store that the configuration names.
@@ -30,7 +39,7 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 		if err != nil {
 			return s, fmt.Errorf("database.path: %w", err)
 		}
-		return openedStore{store, func(context.Context) int64 { return fileSizes(c.Path, c.Path+"-wal") }}, nil
+		return openedStore{store, func(context.Context) int64 { return fileSizes(c.Path, c.Path+"-wal") }, nil}, nil
 	case "postgres":
 		store, err := postgres.Open(ctx, postgres.Config{
 			DSN: string(c.DSN), Synchronous: postgres.Synchronous(c.Synchronous), RequireSync: c.RequireSync, Logger: logger,
@@ -38,14 +47,10 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 		if err != nil {
 			return s, fmt.Errorf("database.dsn: %w", err)
 		}
-		led, err := lead(ctx, store, c)
-		if err != nil {
-			return s, fmt.Errorf("database.dsn: %w", err)
-		}
-		return openedStore{led, func(ctx context.Context) int64 {
+		return openedStore{store, func(ctx context.Context) int64 {
 			n, _ := store.Size(ctx) // 0 while the server cannot be reached
 			return n
-		}}, nil
+		}, store}, nil
 	}
 	return s, fmt.Errorf("database.type: there is no store %q", c.Type)
 }

@@ -42,10 +42,10 @@ func (s *Server) routes() (http.Handler, error) {
 	mux := http.NewServeMux()
 	s.addHealth(mux)
 	if s.options.Aria2 != nil { // it checks secrets and origins by itself
-		mux.Handle("/jsonrpc", s.options.Aria2)
-		mux.Handle("/rpc", s.options.Aria2)
+		mux.Handle("/jsonrpc", s.unlessStandby(s.options.Aria2))
+		mux.Handle("/rpc", s.unlessStandby(s.options.Aria2))
 	}
-	mux.Handle("/", protection.Handler(s.authenticated(inside)))
+	mux.Handle("/", protection.Handler(s.authenticated(s.unlessStandby(inside))))
 	return secureHeaders(s.knownHosts(s.underBasePath(mux))), nil
 }
 
@@ -80,13 +80,7 @@ func (s *Server) addHealth(mux *http.ServeMux) {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintln(w, "ok")
 	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := s.options.Ready(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
+	mux.HandleFunc("GET /readyz", s.readiness)
 	if s.options.Metrics != nil {
 		mux.Handle("GET /metrics", s.options.Metrics)
 	}

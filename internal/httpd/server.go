@@ -34,6 +34,10 @@ type Options struct {
 	Pprof        bool   // serve Go's profiles under /debug/pprof/
 	// Ready returns why the dispatcher cannot serve now, or nil.
 	Ready func() error
+	// Role returns alone, leader or standby. A standby refuses requests.
+	Role func() string
+	// Leader names the leader that a standby knows; "" if it knows none.
+	Leader func() string
 	// Metrics serves /metrics; nil: 404.
 	Metrics http.Handler
 	// Auth says who may do what.

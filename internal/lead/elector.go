@@ -26,7 +26,7 @@ type Row interface {
 	Resign(ctx context.Context, term int64, holder string) error
 }
 
-// Config configures an [Elector]. Every field but MayTake is needed.
+// Config configures an [Elector]. Every field but MayTake and Alone is needed.
 type Config struct {
 	Row Row
 	// Holder names this process in the row. No other process, also no later one on this
@@ -37,7 +37,12 @@ type Config struct {
 	TTL, Renew time.Duration
 	// MayTake reports whether this dispatcher could serve now; nil: always.
 	MayTake func() bool
-	Logger  *slog.Logger
+	// Alone reports whether no standby is known. It is asked when renewals fail: without a
+	// standby nobody takes over, so that the lease lasts while the store cannot be reached.
+	// A standby that cannot be seen may take over all the same; then only the fence and the
+	// term protect. nil: a standby may exist.
+	Alone  func(ctx context.Context) bool
+	Logger *slog.Logger
 }
 
 // Serve serves as the leader until ctx ends or the lease is over, then closes everything
@@ -147,6 +152,18 @@ func (e *Elector) try(ctx context.Context) (*Lease, error) {
 
 var errNotReady = errors.New("this dispatcher could not serve: it has no connection to NATS")
 
+// renewals are the attempts to keep a lease. The channels have what ended in other
+// goroutines.
+type renewals struct {
+	*Elector
+	lease     *Lease
+	renewed   chan renewal
+	alone     chan time.Duration // see askAlone
+	renewing  bool
+	asking    bool
+	renewedAt time.Duration // begin of the last success
+}
+
 // renewal is the result of one.
 type renewal struct {
 	began time.Duration
@@ -164,8 +181,8 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 	tick, window := time.NewTicker(e.cfg.Renew), time.NewTimer(lease.left())
 	defer tick.Stop()
 	defer window.Stop()
-	renewed := make(chan renewal, 1)
-	running, done, over := false, ctx.Done(), lease.Done()
+	r := &renewals{Elector: e, lease: lease, renewed: make(chan renewal, 1), alone: make(chan time.Duration, 1), renewedAt: e.clock()}
+	done, over := ctx.Done(), lease.Done()
 	for {
 		select {
 		case <-done:
@@ -179,27 +196,58 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 		case <-loaded:
 			e.m.Loaded()
 		case <-tick.C:
-			if running || !lease.Held() {
-				break
+			r.begin()
+		case began := <-r.alone:
+			if r.asking = false; began > 0 {
+				e.m.Renewed(began, nil)
 			}
-			running = true
-			go func() { renewed <- e.renew(lease) }()
-		case r := <-renewed:
-			running = false
-			if r.err != nil && over != nil {
-				e.cfg.Logger.Warn("the lease was not renewed", "term", lease.Term(), "left", lease.left(), "error", r.err)
-			}
-			e.m.Renewed(r.began, r.err)
+		case one := <-r.renewed:
+			r.note(one)
 		case err := <-served:
-			if running {
-				<-renewed
-			}
+			r.wait()
 			return e.close(ctx, lease, err)
 		}
 		if !e.m.Expired() {
 			window.Reset(lease.left())
 		}
 		e.show()
+	}
+}
+
+// begin begins what is due while the lease is held.
+func (r *renewals) begin() {
+	if !r.lease.Held() {
+		return
+	}
+	if !r.renewing {
+		r.renewing = true
+		go func() { r.renewed <- r.renew(r.lease) }()
+	}
+	if !r.asking && r.cfg.Alone != nil && r.clock()-r.renewedAt > 2*r.cfg.Renew {
+		r.asking = true
+		go func() { r.alone <- r.askAlone() }()
+	}
+}
+
+// note notes the result of a renewal.
+func (r *renewals) note(one renewal) {
+	r.renewing = false
+	switch {
+	case one.err == nil:
+		r.renewedAt = one.began
+	case r.lease.Held():
+		r.cfg.Logger.Warn("the lease was not renewed", "term", r.lease.Term(), "left", r.lease.left(), "error", one.err)
+	}
+	r.m.Renewed(one.began, one.err)
+}
+
+// wait waits for what is under way.
+func (r *renewals) wait() {
+	if r.renewing {
+		<-r.renewed
+	}
+	if r.asking {
+		<-r.alone
 	}
 }
 
@@ -210,6 +258,17 @@ func (e *Elector) renew(lease *Lease) renewal {
 	defer cancel()
 	began := e.clock()
 	return renewal{began, e.cfg.Row.Renew(ctx, lease.Term(), e.cfg.Holder)}
+}
+
+// askAlone returns when the question began, 0 if a standby may take over.
+func (e *Elector) askAlone() time.Duration {
+	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.TTL)
+	defer cancel()
+	began := e.clock()
+	if !e.cfg.Alone(ctx) {
+		return 0
+	}
+	return began
 }
 
 // close ends a leadership whose serve has returned: it resigns if the lease is held.

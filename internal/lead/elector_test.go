@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 const (
@@ -32,6 +34,12 @@ type member struct {
 func join(t *testing.T, d *database, name string, faults *rand.Rand) *member {
 	m := &member{way: &access{database: d, rand: faults}, ended: make(chan error, 1)}
 	m.Elector = New(Config{Row: m.way, Holder: name, TTL: ttl, Renew: renewInterval, Logger: slog.New(slog.DiscardHandler)})
+	m.serveUntilStopped(t)
+	return m
+}
+
+// serveUntilStopped runs the elector until the end of the test.
+func (m *member) serveUntilStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	m.cancel = cancel
 	go func() {
@@ -48,7 +56,6 @@ func join(t *testing.T, d *database, name string, faults *rand.Rand) *member {
 		cancel()
 		pass(time.Minute) // until what is on its way has arrived
 	})
-	return m
 }
 
 func pass(d time.Duration) {
@@ -133,6 +140,49 @@ func TestElector_EndedLeaseStepsDownAtOnce(t *testing.T) {
 		}
 		pass(time.Minute) // nobody renews it
 		expect(t, "after the TTL", "leading 2; ", a)
+	})
+}
+
+// Where no standby is known, the lease lasts while the row cannot be reached; when one is
+// seen, or the row is another's, it ends.
+func TestElector_LeaseLastsWithoutAStandby(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &database{}
+		var asked atomic.Int64
+		var standby atomic.Bool
+		m := &member{way: &access{database: d}, ended: make(chan error, 1)}
+		m.Elector = New(Config{
+			Row: m.way, Holder: "a", TTL: ttl, Renew: renewInterval, Logger: slog.New(slog.DiscardHandler),
+			Alone: func(context.Context) bool {
+				asked.Add(1)
+				<-time.After(300 * time.Millisecond)
+				return !standby.Load()
+			},
+		})
+		m.serveUntilStopped(t)
+		pass(time.Minute)
+		expect(t, "with the row", "leading 1; ", m)
+		if asked.Load() != 0 {
+			t.Errorf("asked %d times while renewals succeed", asked.Load())
+		}
+		m.way.setDown(true)
+		pass(time.Minute)
+		expect(t, "without the row", "leading 1; ", m)
+		standby.Store(true)
+		pass(Window(ttl) + renewInterval)
+		expect(t, "with a standby", "standing by 0; ", m)
+		m.way.setDown(false)
+		pass(time.Minute)
+		standby.Store(false)
+		expect(t, "with the row again", "leading 2; ", m)
+		m.way.setDown(true)
+		pass(10 * time.Second)
+		d.mu.Lock()
+		d.row = repo.LeaderRow{Term: 3, Holder: "b"}
+		d.mu.Unlock()
+		m.way.setDown(false)
+		pass(Window(ttl))
+		expect(t, "after an unseen takeover", "standing by 0; ", m)
 	})
 }
 

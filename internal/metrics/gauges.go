@@ -79,8 +79,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	ch <- g.info
-	gauge(g.leader, 1)
-	gauge(g.term, 0)
+	leads, term := g.sources.Leads()
+	gauge(g.leader, float64(map[bool]int{true: 1}[leads]))
+	gauge(g.term, float64(term))
 	g.collectFigures(gauge)
 	gauge(g.inboxDepth, float64(g.sources.InboxDepth()))
 	gauge(g.storeBytes, float64(g.sources.StoreBytes()))

@@ -28,6 +28,7 @@ type Options struct {
 type Sources struct {
 	Figures    func() engine.Figures
 	InboxDepth func() int
+	Leads      func() (leads bool, term int64) // term is 0 without standbys
 	StoreBytes func() int64
 	NATS       func() (connected bool, reconnects uint64)
 	Intake     func() Intake

@@ -31,7 +31,7 @@ func sample() Sources {
 				Slots: 20, UsedSlots: 11, HeartbeatAgeMax: model.Seconds(13),
 			}
 		},
-		InboxDepth: func() int { return 17 }, StoreBytes: func() int64 { return 4096 },
+		InboxDepth: func() int { return 17 }, StoreBytes: func() int64 { return 4096 }, Leads: func() (bool, int64) { return true, 0 },
 		NATS:   func() (bool, uint64) { return true, 6 },
 		Intake: func() Intake { return Intake{Pending: 8, Parked: 9, DeadLetters: 10} },
 	}

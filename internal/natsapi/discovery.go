@@ -115,7 +115,7 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 // subscribe joins the queue group of the endpoint, so that one dispatcher gets each
 // request.
 func (s *endpointStats) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
-	sub, err := nc.QueueSubscribe(s.info.Subject, micro.DefaultQueueGroup, func(m *nats.Msg) { s.handle(s, m) })
+	sub, err := nc.QueueSubscribe(s.info.Subject, s.info.QueueGroup, func(m *nats.Msg) { s.handle(s, m) })
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +170,11 @@ func (d *discovery) answer(m *nats.Msg, answer func() any) {
 }
 
 // add adds an endpoint that subscribe then serves.
-func (d *discovery) add(name, subject string, metadata map[string]string, handle func(*endpointStats, *nats.Msg)) {
+func (d *discovery) add(name, subject, group string, metadata map[string]string, handle func(*endpointStats, *nats.Msg)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.endpoints = append(d.endpoints, &endpointStats{
-		info:   micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: micro.DefaultQueueGroup, Metadata: metadata},
+		info:   micro.EndpointInfo{Name: name, Subject: subject, QueueGroup: group, Metadata: metadata},
 		handle: handle,
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/logthrottle"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // ServiceName is the name of the micro service: `nats micro info aria-dispatcher`.
@@ -28,10 +29,9 @@ const (
 	metaName    = "dispatcher" // where it runs
 	metaStarted = "started"    // a time
 	metaStore   = "store"
-	metaRole    = "role" // always leader: there are no standbys yet
+	metaStoreID = "store_id" // of a store that several dispatchers may share
+	metaRole    = "role"     // leader or standby
 )
-
-const roleLeader = "leader"
 
 // Keys of an endpoint's metadata: JSON Schemas of a request and of its answer.
 const (
@@ -53,7 +53,22 @@ type Options struct {
 	Name    string // of this dispatcher, for the error of a second one: "host-1, pid 4711"
 	Version string // of the program; a version that is not semantic is shown as 0.0.0-dev
 	Store   string // type of the store, such as sqlite; for people
-	Logger  *slog.Logger
+	// StoreID names a store that several dispatchers share; empty: it is not shared. It
+	// exempts them from the checks for a second dispatcher.
+	StoreID string
+	// Term is that of the leader, 0 without standbys. Each term has a queue group of its
+	// own: a leader that is suspended keeps its subscriptions, and would take its share of
+	// the requests of the next one.
+	Term   int64
+	Logger *slog.Logger
+}
+
+// queueGroup returns the queue group of the endpoints in a term.
+func queueGroup(term int64) string {
+	if term == 0 {
+		return micro.DefaultQueueGroup
+	}
+	return fmt.Sprintf("%s-%d", micro.DefaultQueueGroup, term)
 }
 
 // Service receives requests over NATS and passes them to the endpoints of internal/api.
@@ -72,6 +87,9 @@ type Service struct {
 
 // New subscribes to the endpoints on the connection, and on each connection that replaces
 // it. Requests are answered by Run, which must be called.
+//
+// Without requests it is the service of a standby: it answers discovery, with the role
+// standby, and has no endpoints.
 func New(conn *bus.Connection, requests *api.Service, o Options) (*Service, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
@@ -91,6 +109,10 @@ func New(conn *bus.Connection, requests *api.Service, o Options) (*Service, erro
 
 func (s *Service) listen(o Options) error {
 	now := time.Now().UTC()
+	role := model.RoleLeader
+	if s.requests == nil {
+		role = model.RoleStandby
+	}
 	s.discovery = &discovery{
 		started: now,
 		onError: func(subject string, err error) {
@@ -100,7 +122,7 @@ func (s *Service) listen(o Options) error {
 			ServiceIdentity: micro.ServiceIdentity{
 				Name: ServiceName, ID: ulid.Make().String(), Version: semantic(o.Version),
 				Metadata: map[string]string{
-					wire.MetaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaRole: roleLeader,
+					wire.MetaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaStoreID: o.StoreID, metaRole: role,
 					metaStarted: now.Format(time.RFC3339Nano),
 				},
 			},
@@ -108,8 +130,11 @@ func (s *Service) listen(o Options) error {
 		},
 	}
 	for _, e := range api.Endpoints() {
+		if s.requests == nil {
+			break
+		}
 		subject := s.subjects.Request(wire.Sender{Role: e.Role, Name: "*", Verb: e.Verb})
-		s.discovery.add(e.Name(), subject, schemas(e), s.serve(e))
+		s.discovery.add(e.Name(), subject, queueGroup(o.Term), schemas(e), s.serve(e))
 	}
 	s.attachment = s.conn.Attach(s.subscribe)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*startFlush)
@@ -148,7 +173,11 @@ func (s *Service) Run(ctx context.Context) error {
 	var sender sync.WaitGroup
 	sender.Go(func() { s.outbox.run(sending) })
 	answered := make(chan error, 1)
-	go func() { answered <- s.requests.Run(requests) }()
+	if s.requests != nil {
+		go func() { answered <- s.requests.Run(requests) }()
+	} else {
+		answered <- nil
+	}
 
 	<-ctx.Done()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

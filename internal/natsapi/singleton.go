@@ -13,6 +13,7 @@ import (
 
 const (
 	singletonWait     = time.Second      // for other dispatchers to answer
+	sharingWait       = time.Second / 3  // the same, while a lease runs out
 	singletonInterval = 15 * time.Second // between two checks
 )
 
@@ -23,9 +24,12 @@ const (
 //
 // It is a check and not a lock: two dispatchers that start at the same time may both
 // pass, and [Service.WatchSingleton] then ends one of them.
-func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err error) {
+//
+// Dispatchers that share the store with that id are no error: they elect a leader. An empty
+// id is that of a store that is not shared.
+func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix, storeID string) (err error) {
 	pinged := ping(ctx, nc, singletonWait, func(other micro.Ping) {
-		if other.Metadata[wire.MetaPrefix] == prefix {
+		if other.Metadata[wire.MetaPrefix] == prefix && !sharesStore(other, storeID) {
 			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", describe(other), prefix)
 		}
 	})
@@ -33,6 +37,22 @@ func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix string) (err erro
 		return fmt.Errorf("looking for another dispatcher: %w", pinged)
 	}
 	return err
+}
+
+// FindSharing reports whether another dispatcher than the one of that name answers that
+// shares the store with that id. It takes a third of a second.
+func FindSharing(ctx context.Context, nc *nats.Conn, prefix, storeID, name string) (found bool, err error) {
+	err = ping(ctx, nc, sharingWait, func(other micro.Ping) {
+		found = found || other.Metadata[wire.MetaPrefix] == prefix && sharesStore(other, storeID) && other.Metadata[metaName] != name
+	})
+	if err != nil {
+		return false, fmt.Errorf("looking for a standby: %w", err)
+	}
+	return found, nil
+}
+
+func sharesStore(other micro.Ping, storeID string) bool {
+	return storeID != "" && other.Metadata[metaStoreID] == storeID
 }
 
 func describe(other micro.Ping) string {
@@ -53,7 +73,8 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 		var older error
 		err := ping(ctx, s.conn.Current(), singletonWait, func(other micro.Ping) {
 			switch {
-			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix:
+			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix,
+				sharesStore(other, s.discovery.info.Metadata[metaStoreID]):
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
 				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", describe(other), s.subjects.Prefix)
 			default:
