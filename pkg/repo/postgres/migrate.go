@@ -44,11 +44,12 @@ func schemaOf(ctx context.Context, conn *pgx.Conn) (have int64, err error) {
 	return have, err
 }
 
-// migrationLock is the key of the transaction lock of a migration: dispatchers that start
-// at the same time migrate one after the other.
+// migrationLock is the key of the lock of a migration: dispatchers that start at the same
+// time migrate one after the other. Its connection is not that of goose: database/sql
+// discards a connection that is returned within a transaction, and its locks with it.
 const migrationLock = 0x61726961
 
-// migrate brings the schema up to date, all migrations in one transaction, or refuses one
+// migrate brings the schema up to date, each migration in a transaction, or refuses one
 // that is newer than this program. A leader of the version before may be at work, so a
 // migration only adds what that version does without.
 func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slog.Logger) (err error) {
@@ -63,35 +64,37 @@ func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slo
 	case have == known:
 		return nil
 	}
+	locked, err := pgx.ConnectConfig(ctx, base.Copy())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, locked.Close(context.WithoutCancel(ctx))) }()
+	if _, err := locked.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock)); err != nil {
+		return err
+	}
+	if err := runMigrations(ctx, base, log); err != nil {
+		return fmt.Errorf("migrate: %w", err)
+	}
+	return nil
+}
+
+// runMigrations runs those that the database lacks; another dispatcher may have run them
+// meanwhile.
+func runMigrations(ctx context.Context, base *pgx.ConnConfig, log *slog.Logger) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
 	db := stdlib.OpenDB(*base)
 	defer func() { err = errors.Join(err, db.Close()) }()
-	db.SetMaxOpenConns(1) // goose works inside the transaction that is begun here
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return err
 	}
-	if _, err := db.ExecContext(ctx, "BEGIN"); err != nil {
-		return err
+	done, err := provider.Up(ctx)
+	if err == nil && len(done) > 0 {
+		log.Info("store: schema brought up to date", "to", SchemaVersion())
 	}
-	_, err = db.ExecContext(ctx, fmt.Sprintf("SELECT pg_advisory_xact_lock(%d)", migrationLock))
-	var done []*goose.MigrationResult
-	if err == nil {
-		done, err = provider.Up(ctx)
-	}
-	if err == nil {
-		_, err = db.ExecContext(ctx, "COMMIT")
-	}
-	if err != nil {
-		_, rollback := db.ExecContext(context.WithoutCancel(ctx), "ROLLBACK")
-		return errors.Join(fmt.Errorf("migrate: %w", err), rollback)
-	}
-	if len(done) > 0 {
-		log.Info("store: schema brought up to date", "from", have, "to", known)
-	}
-	return nil
+	return err
 }

@@ -1,4 +1,3 @@
--- +goose NO TRANSACTION
 -- +goose Up
 
 -- One column a field of model.Task, as in the store sqlite: times are milliseconds since
