@@ -122,7 +122,7 @@ func (b *bench) browse(ctx context.Context, i *instance, modules string) error {
 		}
 	}
 	if waited := cmd.Wait(); waited != nil || err != nil {
-		return fmt.Errorf("timings.mjs: %w, %v\n%s", waited, err, &stderr)
+		return fmt.Errorf("timings.mjs: %w, %w\n%s", waited, err, &stderr)
 	}
 	return nil
 }

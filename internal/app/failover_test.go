@@ -232,8 +232,8 @@ func (l *load) submit(id string, patience time.Duration) time.Time {
 		cancel()
 		if err == nil {
 			l.mu.Lock()
-			defer l.mu.Unlock()
 			l.acked = append(l.acked, id)
+			l.mu.Unlock()
 			return time.Now()
 		}
 		<-time.After(20 * time.Millisecond)

@@ -76,7 +76,11 @@ func (e *Engine) writeHistories() {
 		if !changed || row == nil || row.Seq != end.seq {
 			continue // deleted since
 		}
-		if before := e.turn.lookup.Tasks[end.task]; before != nil && end.AssignedAt == 0 {
+		switch before := e.turn.lookup.Tasks[end.task]; {
+		case end.AssignedAt != 0 || before == nil:
+		case before.Attempt < end.Attempt: // given in this turn
+			end.AssignedAt = e.now
+		default:
 			end.AssignedAt = assignedAt(before, end.Attempt)
 		}
 		e.turn.plan.Batch.Tasks[at].Fold(&model.TaskChange{

@@ -93,9 +93,9 @@ func TestLease_WindowCountsFromTheBegin(t *testing.T) {
 	now = 500 * time.Millisecond // the answer took so long
 	lease := m.Took(1, 0, nil)
 	for _, step := range []struct {
-		at, began time.Duration
+		at, began int // milliseconds, as until
 		err       error
-		until     time.Duration // the lease is held before, and not from then on
+		until     int // the lease is held before, and not from then on
 	}{
 		{at: 600, until: 2000},
 		{at: 1900, began: 1000, until: 3000},
@@ -103,11 +103,11 @@ func TestLease_WindowCountsFromTheBegin(t *testing.T) {
 		{at: 2900, began: 2500, err: errors.New("timeout"), until: 3000},
 		{at: 2950, began: 2800, until: 4800},
 	} {
-		now = step.at * time.Millisecond
+		now = ms(step.at)
 		if step.began > 0 {
-			m.Renewed(step.began*time.Millisecond, step.err)
+			m.Renewed(ms(step.began), step.err)
 		}
-		if left := lease.left(); left != (step.until-step.at)*time.Millisecond {
+		if left := lease.left(); left != ms(step.until-step.at) {
 			t.Errorf("at %d ms %v are left, want %d ms", step.at, left, step.until-step.at)
 		}
 	}
@@ -126,3 +126,5 @@ func TestLease_WindowCountsFromTheBegin(t *testing.T) {
 		t.Error("nobody is told")
 	}
 }
+
+func ms(n int) time.Duration { return time.Duration(n) * time.Millisecond }

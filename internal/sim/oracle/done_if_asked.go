@@ -21,7 +21,7 @@ func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
 	}
 	if e.deleted { // another task of the same name
 		c.checkIDReuse(e)
-		e.deleted, e.assignments, e.failedAttempts, e.maxSeenAttempt, e.avoided = false, nil, nil, 0, nil
+		e.deleted, e.assignments, e.briefAttempts, e.failedAttempts, e.maxSeenAttempt, e.avoided = false, nil, nil, nil, 0, nil
 	}
 	born := *a
 	born.TaskState = model.TaskState{Status: model.StatusPending}

@@ -27,7 +27,8 @@ func (c *Oracle) checkHistory(e *taskHistory, b, a *model.Task) {
 }
 
 // checkHistoryWhole requires the last attempts that were given out and have ended. A task
-// may have had an attempt more for a part of a turn, if it was updated twice in it.
+// may have had an attempt more for a part of a turn, if it was updated in it. A worker may
+// have been told of such an attempt, and may end it later.
 func (c *Oracle) checkHistoryWhole(e *taskHistory, a *model.Task, past []model.PastAttempt) {
 	var want []assignment
 	for _, g := range e.assignments {
@@ -38,9 +39,12 @@ func (c *Oracle) checkHistoryWhole(e *taskHistory, a *model.Task, past []model.P
 	n := 0 // of the last of want that were found
 	for i := len(past) - 1; i >= 0; i-- {
 		p := &past[i]
-		known := slices.ContainsFunc(e.assignments, func(g assignment) bool { return g.attempt == p.Attempt })
+		known := slices.ContainsFunc(e.assignments, func(g assignment) bool { return g.given && g.attempt == p.Attempt })
+		if !known && p.AssignedAt == p.EndedAt {
+			e.briefAttempts = append(e.briefAttempts, p.Attempt)
+		}
 		switch {
-		case !known && (e.imported || p.Outcome == model.OutcomeSuperseded):
+		case !known && (e.imported || slices.Contains(e.briefAttempts, p.Attempt)):
 		case n == len(want) || want[len(want)-1-n].attempt != p.Attempt || want[len(want)-1-n].worker != p.WorkerID:
 			c.violate("history-agrees", "%s#%d on %s is in its history, and was not given out: %+v", e.id, p.Attempt, p.WorkerID, want)
 			return

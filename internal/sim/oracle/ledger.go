@@ -32,12 +32,12 @@ func (c *Oracle) RollBack(ledger Ledger, workers []*model.Worker) {
 		e.deletedAt, e.unsavedLength = 0, 0 // a backup has no tombstones
 		then := ledger[e.id]
 		if then == nil {
-			e.row, e.acknowledged, e.assignments, e.failedAttempts, e.waitedAttempts = nil, false, nil, nil, nil
+			e.row, e.acknowledged, e.assignments, e.briefAttempts, e.failedAttempts, e.waitedAttempts = nil, false, nil, nil, nil, nil
 			continue
 		}
 		e.row, e.acknowledged, e.deleted = then.row, then.acknowledged, false
 		c.counts[e.row.Status]++
-		e.assignments, e.failedAttempts, e.waitedAttempts = then.assignments, then.failedAttempts, then.waitedAttempts
+		e.assignments, e.briefAttempts, e.failedAttempts, e.waitedAttempts = then.assignments, then.briefAttempts, then.failedAttempts, then.waitedAttempts
 		e.statusSince, e.idleSince = c.world.Now(), 0
 	}
 }

@@ -17,6 +17,7 @@ type taskHistory struct {
 	requests       [verbCount]int // number of permitted requests
 	effects        [verbCount]int
 	assignments    []assignment
+	briefAttempts  []int64 // attempts that were given and taken back in one turn, which no row shows
 	statements     []statement
 	failedAttempts []int64 // attempts that were counted as failures
 	waitedAttempts []int64 // attempts that ended with a wait that their server asked for

@@ -144,10 +144,10 @@ func (j *job) compareBody(t *transfer, f *folder, part *os.File) error {
 				return err
 			}
 		}
-		if err == io.EOF && f.confirmed < f.meta.Unconfirmed {
+		if errors.Is(err, io.EOF) && f.confirmed < f.meta.Unconfirmed {
 			err = fmt.Errorf("the second reading ended at byte %d: %w", f.confirmed, io.ErrUnexpectedEOF)
 		}
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return cause(t.ctx, err)
 		}
 	}

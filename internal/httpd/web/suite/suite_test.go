@@ -147,7 +147,7 @@ func startServer(t *testing.T, web string, env ...string) *server {
 		"DISPATCHER_WORKER_MANAGEMENT_HEARTBEAT_INTERVAL=1",
 	}, env...)
 	testbed.Start(t, cmd)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // its certificate is signed by itself
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} // its certificate is signed by itself
 	testbed.Eventually(t, "the dispatcher is ready", func() bool {
 		answer, err := client.Get(web + "readyz")
 		if err != nil {
