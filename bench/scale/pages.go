@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -122,7 +123,7 @@ func (b *bench) browse(ctx context.Context, i *instance, modules string) error {
 		}
 	}
 	if waited := cmd.Wait(); waited != nil || err != nil {
-		return fmt.Errorf("timings.mjs: %w, %w\n%s", waited, err, &stderr)
+		return fmt.Errorf("timings.mjs: %w\n%s", errors.Join(waited, err), &stderr)
 	}
 	return nil
 }
