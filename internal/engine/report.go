@@ -218,6 +218,9 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		state := p.state()
 		state.Status, state.WorkerID, state.StartedAt = model.StatusDownloading, t.workerID(), e.now
 		e.changeState(t, model.SetStatus|model.SetWorker|model.SetStarted|model.SetGID|model.SetProgress, state)
+		if p.completed > 0 { // the event of the start has no figures
+			e.emitProgress(t, p)
+		}
 		return
 	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
@@ -230,12 +233,17 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		e.dirtyProgress = append(e.dirtyProgress, t)
 	}
 	if moved && e.steady-t.run.progressSentAt >= 1000 {
-		t.run.progressSentAt = e.steady
-		e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
-			ID: t.ID, Client: t.Client.Name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
-			CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
-		})
+		e.emitProgress(t, p)
 	}
+}
+
+// emitProgress publishes how far a task is.
+func (e *Engine) emitProgress(t *task, p progress) {
+	t.run.progressSentAt = e.steady
+	e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
+		ID: t.ID, Client: t.Client.Name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
+		CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
+	})
 }
 
 func (e *Engine) completeTask(t *task, r *model.Report) {
