@@ -54,6 +54,7 @@ func Start(t testing.TB, cmd *exec.Cmd) *Process {
 	t.Helper()
 	p := &Process{Out: &Log{}, t: t, cmd: cmd, done: make(chan struct{})}
 	cmd.Stdout, cmd.Stderr = p.Out, p.Out
+	cmd.WaitDelay = time.Second // a child that outlives a killed program keeps its pipes
 	// A program inherits that a signal is ignored, so under nohup no program would end
 	// on SIGHUP. One that is caught is inherited as the default.
 	caught := make(chan os.Signal, 1)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
@@ -42,7 +43,7 @@ func (j *job) continueUnproven(ctx context.Context, req *http.Request, f *folder
 	}
 	t, err := j.send(ctx, req, f, s)
 	if err == nil && j.isContinuation(t.resp, f, s) {
-		if err = f.setUnconfirmed(s); err == nil {
+		if err = f.setUnconfirmed(); err == nil {
 			return t, s, nil
 		}
 	}
@@ -56,25 +57,24 @@ func (j *job) continueUnproven(ctx context.Context, req *http.Request, f *folder
 	return nil, nil, err
 }
 
-// setUnconfirmed records, before the first byte of an unproven response is written, which
-// bytes other responses brought: those before the span, or all if there are several spans.
-func (f *folder) setUnconfirmed(s *span) error {
+// setUnconfirmed records, before the first byte of an unproven response is written, that
+// the whole file has to be confirmed.
+func (f *folder) setUnconfirmed() error {
 	if err := f.spill(); err != nil {
 		return err
 	}
-	pos, _ := f.spans.bounds(s)
-	if len(f.spans.positions()) > 1 {
-		pos = f.meta.Length
-	}
-	f.meta.Unconfirmed, f.confirmed = pos, 0
+	f.meta.Unconfirmed = f.meta.Length
 	return f.writeMeta()
 }
 
-// confirm reads the bytes of earlier responses a second time, after the last response, and
-// compares them with the part. If they are equal, the file is one version of the server's:
-// had it changed before the last response began, the second reading would show the new
-// version, and equal bytes mean that the part has it too. It does not detect a file that
-// changed and was changed back in between. If they differ, the part is removed.
+// maxRereads bounds what a confirmation may read, in lengths of the file.
+const maxRereads = 3
+
+// confirm reads the whole file a second time and compares it with the part. It reads from
+// one source, and a response with other validators begins the reading again. So a confirmed
+// file is what the source has, however its bytes came. It does not detect a source without
+// validators that changes the file between two responses of the confirmation itself. If
+// bytes differ, or the reading does not end within [maxRereads], the part is removed.
 func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 	if f.meta.Unconfirmed == 0 || j.checksum != "" {
 		return nil
@@ -88,8 +88,8 @@ func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 		before := f.confirmed
 		err := j.confirmNext(ctx, f, part, source)
 		switch {
-		case errors.Is(err, errChanged):
-			return errors.Join(err, f.wipe())
+		case err != nil && f.reread > maxRereads*f.meta.Unconfirmed, errors.Is(err, errChanged):
+			return errors.Join(errChanged, f.wipe())
 		case err != nil && (f.confirmed <= before || ctx.Err() != nil || isLocal(err)):
 			return err
 		case err != nil && !download.Pause(ctx, progressWait):
@@ -113,15 +113,21 @@ func (j *job) confirmNext(ctx context.Context, f *folder, part *os.File, source 
 	}
 	defer t.close()
 	first, total, ok := download.ContentRange(t.resp.Header.Get("Content-Range"))
-	switch {
-	case t.resp.StatusCode == http.StatusPartialContent && ok && first == f.confirmed && total == f.meta.Length:
-	case t.resp.StatusCode == http.StatusOK && !ok && lengthOf(t.resp) == f.meta.Length:
+	version := strings.Join([]string{source, t.resp.Header.Get("ETag"), t.resp.Header.Get("Last-Modified")}, " ")
+	switch status := t.resp.StatusCode; {
+	case status == http.StatusPartialContent && ok && first == f.confirmed && total == f.meta.Length:
+		if first > 0 && version != f.confirming {
+			f.confirmed = 0
+			return fmt.Errorf("%w: it has another version than while it was confirmed", io.ErrUnexpectedEOF)
+		}
+	case status == http.StatusOK && !ok && lengthOf(t.resp) == f.meta.Length:
 		f.confirmed = 0 // the server sends the whole file again
-	case t.resp.StatusCode >= http.StatusBadRequest && t.resp.StatusCode != http.StatusRequestedRangeNotSatisfiable:
-		return download.NewResponseError(t.resp)
-	default:
+	case status == http.StatusPartialContent, status == http.StatusOK, status == http.StatusRequestedRangeNotSatisfiable:
 		return errChanged
+	default:
+		return download.NewResponseError(t.resp)
 	}
+	f.confirming = version
 	return j.compareBody(t, f, part)
 }
 
@@ -140,6 +146,7 @@ func (j *job) compareBody(t *transfer, f *folder, part *os.File) error {
 				return errChanged
 			}
 			f.confirmed += int64(n)
+			f.reread += int64(n)
 			if _, err := j.throttle(t, n); err != nil {
 				return err
 			}

@@ -2,6 +2,7 @@ package direct
 
 import (
 	"bytes"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -106,7 +107,7 @@ func TestConfirm_LaterJobConfirms(t *testing.T) {
 	if err := f.write(first, mixed[:200_000]); err != nil {
 		t.Fatal(err)
 	}
-	if err := f.setUnconfirmed(first); err != nil {
+	if err := f.setUnconfirmed(); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.write(first, mixed[200_000:]); err != nil {
@@ -114,10 +115,131 @@ func TestConfirm_LaterJobConfirms(t *testing.T) {
 	}
 	f.close()
 	text, err := os.ReadFile(filepath.Join(job.Dir, "file"+metaSuffix))
-	if err != nil || !strings.Contains(string(text), `"unconfirmed":200000`) {
+	if err != nil || !strings.Contains(string(text), `"unconfirmed":500000`) {
 		t.Fatalf("the meta file is %s: %v", text, err)
 	}
 	e := newDirect(t)
 	downloadtest.Add(t, e, job)
 	downloadtest.MustComplete(t, e, job, data)
+}
+
+// brokenMirrors returns a source that drops each whole response, and a mirror with another
+// version of the same length that gives one response and no more.
+func brokenMirrors(t *testing.T, one, other []byte) (source, mirror string) {
+	t.Helper()
+	first := downloadtest.Serve(t, dropping(func(int64) []byte { return one }, 0))
+	var n atomic.Int64
+	second := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) > 1 {
+			http.NotFound(w, r)
+			return
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(other))
+	}))
+	return first.URL + "/file", second.URL + "/file"
+}
+
+// twoNodes are two servers behind one address, asked in turn, with different files and ETags.
+func twoNodes(one, other []byte) http.Handler {
+	var n atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		data, tag := one, `"a"`
+		if n.Add(1)%2 == 0 {
+			data, tag = other, `"b"`
+		}
+		w.Header().Set("ETag", tag)
+		serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+		}))
+		if condition := r.Header.Get("If-Range"); r.Header.Get("Range") == "" || condition != "" && condition != tag {
+			serve = downloadtest.Cut(serve, 200_000, 1)
+		}
+		serve.ServeHTTP(w, r)
+	})
+}
+
+// A file is confirmed as a whole by one source: what came from a mirror or another node is
+// not confirmed by halves. The download completes with one version, or fails.
+func TestConfirm_SourcesAreNeverMixed(t *testing.T) {
+	one := downloadtest.Data(500_000)
+	other := slices.Clone(one)
+	other[10] ^= 1
+	other[400_000] ^= 1
+	for name, serve := range map[string]func(t *testing.T) (source string, mirrors []string){
+		"a mirror that refuses the confirmation": func(t *testing.T) (string, []string) {
+			source, mirror := brokenMirrors(t, one, other)
+			return source, []string{mirror}
+		},
+		"two nodes in turn": func(t *testing.T) (string, []string) {
+			return downloadtest.Serve(t, twoNodes(one, other)).URL + "/file", nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := newDirect(t)
+			source, mirrors := serve(t)
+			job := downloadtest.Job(t, "mixed", source, "retry-wait", "0")
+			job.Task.Mirrors = mirrors
+			downloadtest.Add(t, e, job)
+			s := downloadtest.Await(t, e, job.Task.ID, downloadtest.Ended)
+			if s.Phase != download.Complete {
+				return
+			}
+			got, err := os.ReadFile(filepath.Join(job.Dir, s.Files[0].Path))
+			if err != nil || !bytes.Equal(got, one) && !bytes.Equal(got, other) {
+				t.Errorf("%d bytes of two versions are complete: %v", len(got), err)
+			}
+		})
+	}
+}
+
+// A body without a length is dropped, and the ranges that follow are bounded: the file ends
+// where they say, not where the first of them ends.
+func TestResume_UnknownLengthIsLearned(t *testing.T) {
+	data := downloadtest.Data(500_000)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"own"`)
+		var from int
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+			_ = http.NewResponseController(w).Flush() // in chunks
+			_, _ = w.Write(data[:200_000])
+			_ = http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}
+		to := min(from+50_000, len(data))
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, to-1, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(data[from:to])
+	}))
+	e := newDirect(t)
+	job := downloadtest.Job(t, "learned", s.URL+"/file", "retry-wait", "0")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+}
+
+// A server that gives one byte a request is not asked without end.
+func TestTries_ByteOfProgressIsCounted(t *testing.T) {
+	data := downloadtest.Data(500_000)
+	var requests atomic.Int64
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
+		w.Header().Set("ETag", `"own"`)
+		var from int
+		if _, err := fmt.Sscanf(r.Header.Get("Range"), "bytes=%d-", &from); err != nil {
+			downloadtest.Cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(data))
+			}), 200_000, 1).ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", from, from, len(data)))
+		w.WriteHeader(http.StatusPartialContent)
+		_, _ = w.Write(data[from : from+1])
+	}))
+	e := newDirect(t)
+	job := downloadtest.Job(t, "bytes", s.URL+"/file", "retry-wait", "0")
+	downloadtest.Add(t, e, job)
+	downloadtest.MustFail(t, e, job.Task.ID)
+	if n := requests.Load(); n > 20 {
+		t.Errorf("the server was asked %d times", n)
+	}
 }

@@ -191,7 +191,9 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 	status := t.resp.StatusCode
 	switch {
 	case s != nil && j.isContinuation(t.resp, f, s):
-		return t, s, nil
+		if err = f.learnLength(t.resp); err == nil {
+			return t, s, nil
+		}
 	case s != nil && (status == http.StatusPartialContent || status == http.StatusRequestedRangeNotSatisfiable):
 		err = errChanged
 		if e := f.wipe(); e != nil {

@@ -34,8 +34,8 @@ type meta struct {
 	LastModified string `json:"last_modified,omitempty"`
 	Dated        bool   `json:"dated,omitempty"` // LastModified is old enough to tell versions apart
 	Length       int64  `json:"length"`          // of the whole file; -1 = not known
-	// Unconfirmed is how many bytes from the first on came in responses that nothing ties
-	// to the last one, see [job.confirm].
+	// Unconfirmed is how many bytes from the first on must be read a second time, because
+	// they came in responses that nothing ties together: see [job.confirm].
 	Unconfirmed int64 `json:"unconfirmed,omitempty"`
 }
 
@@ -51,7 +51,9 @@ type folder struct {
 	marks  *os.File // the map file, open as part is
 	spans  *spans   // not nil while meta is not nil
 
-	confirmed int64 // of meta.Unconfirmed, by this job
+	confirmed  int64  // of meta.Unconfirmed, by this job
+	reread     int64  // bytes that this took
+	confirming string // the source and the validators that confirm
 
 	mu    sync.Mutex
 	small *smallPart // the part while it is in memory
@@ -181,6 +183,7 @@ func (f *folder) begin(m *meta) error {
 		return err
 	}
 	f.meta, f.spans, f.confirmed = m, newSpans(nil, m.Length), 0
+	f.reread, f.confirming = 0, ""
 	if f.keepInMemory() {
 		return nil
 	}

@@ -227,6 +227,14 @@ type tries struct {
 	limited  error // of the url, which may have the file later
 }
 
+// freeProgress is how many bytes further than any before a try must have come to be
+// repeated without being counted: a hundredth of the file, at most 64 KiB. A server that
+// gives a byte a request would otherwise be asked without end.
+func (t *tries) freeProgress() int64 {
+	_, total := t.job.progress()
+	return min(max(total/100, 1), 64<<10)
+}
+
 // afterFailure chooses the next source. It returns the wait before the next try, or the
 // final error.
 func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
@@ -250,7 +258,7 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 	case errors.Is(err, errChanged) && !t.changed: // the first time is no failed try
 		t.changed = true
 		return progressWait, nil
-	case class == model.ClassRetryable && reached > t.best:
+	case class == model.ClassRetryable && reached-t.best >= t.freeProgress():
 		t.count, t.best = 1, reached
 		if errors.Is(err, errBounded) {
 			return 0, nil

@@ -100,7 +100,7 @@ func TestResume_BrokenIfRangeNeedsTheSameETag(t *testing.T) {
 			var whole, confirmed atomic.Int64
 			s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				tag := c.plain
-				if r.Header.Get("Range") == "bytes=0-199999" {
+				if r.Header.Get("Range") == "bytes=0-499999" {
 					confirmed.Add(1)
 				}
 				serve := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

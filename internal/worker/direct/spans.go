@@ -107,6 +107,16 @@ func (p *spans) close(s *span) {
 	s.end, p.length = s.pos, s.pos
 }
 
+// setLength sets the length of a file that had none, and so the end of its only span.
+func (p *spans) setLength(length int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.length = length
+	for _, s := range p.list {
+		s.end = max(length, s.pos)
+	}
+}
+
 // count returns the bytes that are there, and the length.
 func (p *spans) count() (have, length int64) {
 	p.mu.Lock()

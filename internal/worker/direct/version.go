@@ -64,12 +64,29 @@ func hasWholeFile(resp *http.Response) bool {
 // lengthOf is the length of the file that a response brings from its first byte on;
 // -1 = not known. A range may end before the file does.
 func lengthOf(resp *http.Response) int64 {
-	if resp.StatusCode == http.StatusPartialContent {
-		if _, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok {
-			return total
-		}
+	if first, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok && first == 0 {
+		return total
 	}
 	return resp.ContentLength
+}
+
+// learnLength sets the length of a part that was begun without one to the total that a
+// continuation states. Otherwise the end of a response, which may be bounded or lost, would
+// be taken for the end of the file.
+func (f *folder) learnLength(resp *http.Response) error {
+	_, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
+	if f.meta.Length >= 0 || !ok || total < 0 {
+		return nil
+	}
+	if err := download.CheckLength(total); err != nil {
+		return err
+	}
+	if err := f.spill(); err != nil {
+		return err
+	}
+	f.meta.Length = total
+	f.spans.setLength(total)
+	return f.writeMeta()
 }
 
 // isContinuation reports whether a response brings a span of the version that is there. A

@@ -204,7 +204,7 @@ func (f *framing) lengthLines(end string) ([]byte, bodyEnds) {
 	var ends bodyEnds
 	for _, length := range f.lengths {
 		lines = append(lines, "Content-Length: "+length+end...)
-		if n, err := strconv.ParseInt(length, 10, 64); err == nil && n >= 0 {
+		if n, err := strconv.ParseInt(length, 10, 64); err == nil && n > 0 { // a lost connection looks like an end at 0
 			ends.at = append(ends.at, n)
 		}
 	}

@@ -2,6 +2,7 @@ package download
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"strconv"
 	"sync/atomic"
@@ -16,11 +17,17 @@ type keeping struct {
 	get     atomic.Bool // it is one of GET
 	counted bool        // the body has left more bytes
 	left    int64
+	spoiled atomic.Bool // more than a body came: it must not be read as another response
 }
+
+var errSpoiled = errors.New("the server sent more than its response")
 
 // Write implements [net.Conn]. The transport's buffer holds a whole request, so one call
 // writes it. A longer one is taken for another method.
 func (c *headCleaner) Write(p []byte) (int, error) {
+	if c.spoiled.Load() {
+		return 0, errSpoiled // nothing was written: net/http asks on another connection
+	}
 	if c.kept {
 		c.get.Store(bytes.HasPrefix(p, []byte("GET ")))
 		c.asked.Store(true)
@@ -60,6 +67,8 @@ func (c *headCleaner) beginBody(f *framing) string {
 func (c *headCleaner) readCounted(p []byte) (int, error) {
 	n, err := c.in.Read(p[:min(int64(len(p)), c.left)])
 	c.left -= int64(n)
-	c.counted = c.left > 0
+	if c.counted = c.left > 0; !c.counted && c.in.Buffered() > 0 {
+		c.spoiled.Store(true)
+	}
 	return n, err
 }

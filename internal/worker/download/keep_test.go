@@ -103,3 +103,32 @@ func fetched(client *http.Client, method, url string) string {
 	}
 	return string(body)
 }
+
+// What a server sends beyond a body is not read as the response of the next request, even
+// if that is written before net/http looks at the connection: the write is refused, and
+// net/http uses another connection.
+func TestHeadCleaner_SurplusSpoilsConnection(t *testing.T) {
+	own, peer := net.Pipe()
+	defer own.Close()
+	go func() {
+		defer peer.Close()
+		if _, err := http.ReadRequest(bufio.NewReader(peer)); err == nil {
+			_, _ = io.WriteString(peer, strings.Repeat("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nab", 2))
+		}
+	}()
+	c := &headCleaner{Conn: own, keeping: keeping{kept: true}}
+	const request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+	if _, err := io.WriteString(c, request); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "ab" {
+		t.Fatalf("the body is %q: %v", body, err)
+	}
+	if n, err := io.WriteString(c, request); err == nil || n > 0 {
+		t.Errorf("the next request wrote %d bytes: %v", n, err)
+	}
+}

@@ -80,7 +80,7 @@ func startSecured(t *testing.T) []string {
 	if os.Getuid() == 0 {
 		user = "user root;\n"
 	}
-	conf := write(t, dir, "nginx.conf", user+"daemon off;\nworker_processes 1;\npid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+
+	conf := write(t, dir, "nginx.conf", user+"daemon off;\nmaster_process off;\npid nginx.pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n"+
 		"client_body_temp_path body;\nproxy_temp_path proxy;\nfastcgi_temp_path fastcgi;\nuwsgi_temp_path uwsgi;\nscgi_temp_path scgi;\n"+server+"}\n")
 	testbed.Start(t, exec.Command(nginx, "-p", dir, "-c", conf, "-e", "stderr"))
 	testbed.Eventually(t, "nginx listens", func() bool {
