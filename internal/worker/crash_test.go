@@ -1,8 +1,10 @@
 package worker
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +21,15 @@ const (
 	killedMoved    = "moved and journaled, not answered"
 )
 
+// stableFS hides the temporary file of the statistics, which is renamed while the worker
+// runs: a copy of the folder may list it and not find it.
+type stableFS struct{ fs.ReadDirFS }
+
+func (f stableFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	list, err := f.ReadDirFS.ReadDir(name)
+	return slices.DeleteFunc(list, func(e fs.DirEntry) bool { return e.Name() == statsName+".tmp" }), err
+}
+
 // lives runs one task to its end and returns a copy of the folder at each moment.
 func lives(t *testing.T, a model.Assignment, contents map[string]string) map[string]string {
 	t.Helper()
@@ -29,7 +40,7 @@ func lives(t *testing.T, a model.Assignment, contents map[string]string) map[str
 			return
 		}
 		copies[moment] = t.TempDir()
-		if err := os.CopyFS(copies[moment], os.DirFS(n.dir)); err != nil {
+		if err := os.CopyFS(copies[moment], stableFS{os.DirFS(n.dir).(fs.ReadDirFS)}); err != nil {
 			t.Error(err)
 		}
 	}
