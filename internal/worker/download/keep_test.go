@@ -121,7 +121,7 @@ func TestHeadCleaner_SurplusSpoilsConnection(t *testing.T) {
 	if _, err := io.WriteString(c, request); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil) //nolint:bodyclose // it is of a pipe
 	if err != nil {
 		t.Fatal(err)
 	}
