@@ -144,7 +144,7 @@ func moved(status int, location, to string) func([]byte) http.Handler {
 			case "/file.bin":
 				_, port, _ := strings.Cut(r.Host, ":")
 				target := strings.NewReplacer("$HOST", r.Host, "$PORT", port).Replace(location)
-				raw(w, r, fmt.Sprintf("HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n", status, target), nil, "")
+				raw(w, r, fmt.Sprintf("HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\nConnection: close\r\n", status, target), nil, "")
 			case to:
 				good(data).ServeHTTP(w, r)
 			default:
