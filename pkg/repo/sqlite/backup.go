@@ -26,11 +26,11 @@ func Backup(ctx context.Context, from, to string) error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("backup: %w", err)
 	}
-	return replaceBackup(ctx, from, to)
+	return replaceBackup(ctx, from, to, "integrity_check")
 }
 
-// replaceBackup is Backup over what may have that name.
-func replaceBackup(ctx context.Context, from, to string) error {
+// replaceBackup is Backup over what may have that name, with the PRAGMA that checks it.
+func replaceBackup(ctx context.Context, from, to, check string) error {
 	from, options, err := readable(ctx, from)
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func replaceBackup(ctx context.Context, from, to string) error {
 		return err
 	})
 	if err == nil {
-		err = errors.Join(file.Sync(), checkWhole(ctx, partial))
+		err = errors.Join(file.Sync(), checkWhole(ctx, partial, check))
 	}
 	if err := errors.Join(err, file.Close()); err != nil {
 		return fmt.Errorf("backup: %w", err)
@@ -61,9 +61,9 @@ func replaceBackup(ctx context.Context, from, to string) error {
 }
 
 // checkWhole is an error that names the first of what is damaged in the file.
-func checkWhole(ctx context.Context, path string) error {
+func checkWhole(ctx context.Context, path, check string) error {
 	return openReader(path, url.Values{"mode": {"ro"}}, func(db *sqlx.DB) error {
-		problems, err := integrity(ctx, db, "integrity_check")
+		problems, err := integrity(ctx, db, check)
 		if err == nil && len(problems) > 0 {
 			err = fmt.Errorf("the copy is damaged: %s", problems[0])
 		}

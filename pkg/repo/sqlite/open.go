@@ -64,15 +64,15 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	held, err := acquire(path)
+	l, err := acquire(path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := open(ctx, c, path, held.wasLeft)
+	s, err := open(ctx, c, path, l.wasLeft)
 	if err != nil {
-		return nil, errors.Join(err, held.release())
+		return nil, errors.Join(err, l.release())
 	}
-	s.lock = held
+	s.lock = l
 	return s, nil
 }
 
@@ -341,11 +341,13 @@ func migrate(ctx context.Context, db *sqlx.DB, path string, log *slog.Logger) er
 		return fmt.Errorf("migrate: %w", err)
 	}
 	if have > 0 {
-		kept := fmt.Sprintf("%s.before-schema-%d", path, have)
-		if err := replaceBackup(ctx, path, kept); err != nil {
+		backup := fmt.Sprintf("%s.before-schema-%d", path, have)
+		// The tables alone are checked: to look up each row in each index would take more
+		// time than the rest of the upgrade.
+		if err := replaceBackup(ctx, path, backup, "quick_check"); err != nil {
 			return fmt.Errorf("keep a copy before the schema is changed: %w", err)
 		}
-		log.Info("store: the file was copied before its schema is changed", "path", path, "copy", kept)
+		log.Info("store: the file was copied before its schema is changed", "path", path, "copy", backup)
 	}
 	done, err := migrateInOne(ctx, db, provider)
 	if err != nil {
