@@ -7,6 +7,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -144,6 +145,11 @@ func (c *call) submit() {
 		return
 	}
 	c.service.limiter.charge(c.from.Name, len(list), c.began)
+	for i := range list {
+		if list[i].Err == nil {
+			list[i].Err = checkTorrent(list[i].Spec)
+		}
+	}
 	if !many && list[0].Err != nil {
 		c.service.rejected(list[0].Err.Code)
 		c.reply(refuse(list[0].Err))
@@ -170,6 +176,18 @@ func (c *call) submit() {
 		return
 	}
 	c.doMany(ops, at, results, func(i int) string { return list[i].Spec.ID })
+}
+
+// checkTorrent refuses bytes that are no torrent: without a worker for BitTorrent such a
+// task would wait forever.
+func checkTorrent(spec *model.TaskSpec) *model.Error {
+	if len(spec.Torrent) == 0 {
+		return nil
+	}
+	if _, err := torrent.Parse(spec.Torrent); err != nil {
+		return wire.WithID(spec.ID, model.Errorf(model.CodeInvalid, "torrent: %v", err))
+	}
+	return nil
 }
 
 // doMany passes the ops to the backend, puts their answers into results at the indexes

@@ -37,7 +37,8 @@ type Options struct {
 	// DeadLetters are those of the intake; nil answers 503.
 	DeadLetters DeadLetters
 	// Observe is called once for each request with the code of its answer, 200 for a
-	// success, and the time since its arrival. It must not block. nil: not called.
+	// success, the time since its arrival, and its traceparent or "". It must not block.
+	// nil: not called.
 	Observe func(e Endpoint, code model.Code, took time.Duration, traceparent string)
 	// Rejected is called for each submitted task that the backend does not see, because it
 	// is malformed or above a limit of its client. It must not block. nil: not called.
