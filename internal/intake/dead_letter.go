@@ -31,8 +31,8 @@ const maxMsgID = 256
 // publishDeadLetter stores a dead letter once.
 func (i *Intake) publishDeadLetter(d *delivery) error {
 	m := i.newDeadLetter(d)
-	there, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
-	if err != nil || there {
+	exists, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
+	if err != nil || exists {
 		return err
 	}
 	return i.publish(wire.StreamDLQ, m)

@@ -1,9 +1,7 @@
 package intake
 
 import (
-	"fmt"
-	"runtime/debug"
-
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -11,16 +9,16 @@ import (
 // read decodes and validates a message. A panic in it, a bug, must not end the
 // dispatcher: the message would be redelivered to the next one.
 func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
-	defer func() {
-		if p := recover(); p != nil {
-			i.logger.Error("a message of the intake panicked", "seq", l.seq, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			spec, err = nil, model.Errorf(model.CodeInternal, "submit: a bug in the dispatcher; its log says more")
-		}
-	}()
 	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
-	return decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
+		spec, err = decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
+	}, "seq", l.seq, "client", l.client)
+	if panicked {
+		return nil, model.Errorf(model.CodeInternal, "submit: a bug in the dispatcher; its log says more")
+	}
+	return spec, err
 }
 
 // decodeIntake decodes the body of a message of the intake, which is one TaskSpec.

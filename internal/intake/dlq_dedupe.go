@@ -41,8 +41,8 @@ func (i *Intake) isDeadLettered(id string, stored time.Time) (bool, error) {
 	if g.err != nil {
 		return false, fmt.Errorf("reading the dead letters: %w", g.err)
 	}
-	_, there := g.ids[id]
-	return there, nil
+	_, exists := g.ids[id]
+	return exists, nil
 }
 
 // isStale reports whether the dead letters must be read again. A failed read delays all

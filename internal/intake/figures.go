@@ -25,9 +25,9 @@ func (i *Intake) Figures() Figures {
 	return Figures{Pending: i.counts.pending.Load(), Parked: i.counts.parked.Load(), DeadLetters: i.counts.deadLetters.Load()}
 }
 
-// note keeps what a consumer has to deliver or to acknowledge, and the number of dead
+// updateCounts stores what a consumer has to deliver or to acknowledge, and the number of dead
 // letters. If that cannot be read, the last number stays.
-func (i *Intake) note(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
+func (i *Intake) updateCounts(ctx context.Context, on *intakeConn, info *jetstream.ConsumerInfo) {
 	n := info.NumPending + uint64(max(info.NumAckPending, 0))
 	if info.Name == parkedConsumer {
 		i.counts.parked.Store(n)

@@ -215,7 +215,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		return err
 	}
 	i.redeliverPending(ctx, on, consumer.CachedInfo())
-	i.note(ctx, on, consumer.CachedInfo())
+	i.updateCounts(ctx, on, consumer.CachedInfo())
 	errs := make(chan error, 1)
 	pull, err := consumer.Consume(func(m jetstream.Msg) { i.process(&delivery{source: m}) },
 		jetstream.PullMaxMessages(intakePull), jetstream.PullHeartbeat(pullHeartbeat),
@@ -252,7 +252,7 @@ func (i *Intake) consume(on *intakeConn, name string) error {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		info, err := consumer.Info(ctx)
 		if err == nil {
-			i.note(ctx, on, info)
+			i.updateCounts(ctx, on, info)
 		}
 		cancel()
 		if errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {

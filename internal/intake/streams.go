@@ -187,31 +187,31 @@ func permanent(err error) error {
 // checkStream checks the settings that the dispatcher relies on; the others are the
 // operator's.
 func checkStream(have, want *jetstream.StreamConfig) error {
-	wrong := func(setting string, is, must any) error {
+	mismatch := func(setting string, is, must any) error {
 		return fmt.Errorf("%w: %s is %v and must be %v", errUnusable, setting, is, must)
 	}
 	switch prefix := have.Metadata[wire.MetaPrefix]; {
 	case prefix != "" && prefix != want.Metadata[wire.MetaPrefix]:
-		return wrong("metadata "+wire.MetaPrefix, prefix, want.Metadata[wire.MetaPrefix])
+		return mismatch("metadata "+wire.MetaPrefix, prefix, want.Metadata[wire.MetaPrefix])
 	case !covers(have.Subjects, want.Subjects[0]):
-		return wrong("subjects", have.Subjects, want.Subjects)
+		return mismatch("subjects", have.Subjects, want.Subjects)
 	case have.Retention != want.Retention:
-		return wrong("retention", have.Retention, want.Retention)
+		return mismatch("retention", have.Retention, want.Retention)
 	case have.Storage != want.Storage:
-		return wrong("storage", have.Storage, want.Storage)
+		return mismatch("storage", have.Storage, want.Storage)
 	case have.Sealed:
-		return wrong("sealed", true, false)
+		return mismatch("sealed", true, false)
 	}
 	if want.Retention != jetstream.WorkQueuePolicy {
 		return nil
 	}
 	switch {
 	case have.MaxAge != 0:
-		return wrong("max_age", have.MaxAge, "0: what was acknowledged may not go away")
+		return mismatch("max_age", have.MaxAge, "0: what was acknowledged may not go away")
 	case have.MaxMsgsPerSubject > 0 && !have.DiscardNewPerSubject:
-		return wrong("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1, or new messages have to be discarded, by discard_new_per_subject")
+		return mismatch("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1, or new messages have to be discarded, by discard_new_per_subject")
 	case have.NoAck:
-		return wrong("no_ack", true, false)
+		return mismatch("no_ack", true, false)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (i *Intake) processUndelivered() {
 		case <-scan.C:
 			if stream, err = i.openStream(on); err == nil {
 				i.scanUndelivered(stream)
-			} // run logs the error
+			} // receive logs the error
 		}
 	}
 }
@@ -104,7 +104,7 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 		consumer, err := stream.Consumer(ctx, config.Durable)
 		cancel()
 		if err != nil {
-			return // run logs the error
+			return // receive logs the error
 		}
 		info := consumer.CachedInfo()
 		floor := info.AckFloor.Stream
