@@ -2,6 +2,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strconv"
 
@@ -60,7 +61,7 @@ type snapshotReader struct {
 func (x *snapshotReader) release(ctx context.Context, because event) error {
 	err := x.snap.Close()
 	if x.final && because != eventComplete && because != eventStop && x.sessions.clearFrozen(x.id) {
-		return x.sessions.backend.Thaw(ctx)
+		err = errors.Join(err, x.sessions.backend.Thaw(ctx))
 	}
 	return err
 }

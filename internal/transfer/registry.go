@@ -113,12 +113,12 @@ func (r *registry) end(ctx context.Context, s *session, ev event) error {
 // that sessions which begin at once stay within the limit, and so that no other request
 // waits for the dispatcher's loop. A session that it replaces is released first.
 func (r *registry) begin(ctx context.Context, k *kind, open func(ctx context.Context, id string) (resource, error)) (*session, error) {
-	s, before, err := r.reserve(k)
+	s, oldest, err := r.reserve(k)
 	if err != nil {
 		return nil, err
 	}
-	if before != nil {
-		err = before.resource.release(ctx, eventReplace)
+	if oldest != nil {
+		err = oldest.resource.release(ctx, eventReplace)
 	}
 	var opened resource
 	if err == nil {
@@ -143,7 +143,7 @@ func (r *registry) begin(ctx context.Context, k *kind, open func(ctx context.Con
 
 // reserve registers a session. If there are too many of its kind, it ends the one that
 // was idle for longest, which the caller releases.
-func (r *registry) reserve(k *kind) (s, before *session, err error) {
+func (r *registry) reserve(k *kind) (s, oldest *session, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0
@@ -152,19 +152,19 @@ func (r *registry) reserve(k *kind) (s, before *session, err error) {
 			continue
 		}
 		n++
-		if other.idleFor(r.replaceAfter) && (before == nil || other.last.Before(before.last)) {
-			before = other
+		if other.idleFor(r.replaceAfter) && (oldest == nil || other.last.Before(oldest.last)) {
+			oldest = other
 		}
 	}
 	switch {
 	case n < k.limit:
-		before = nil
-	case before == nil || r.apply(before, eventReplace) != actionRelease:
+		oldest = nil
+	case oldest == nil || r.apply(oldest, eventReplace) != actionRelease:
 		return nil, nil, k.full(r)
 	}
 	s = &session{id: rand.Text(), kind: k, work: make(workSlot, 1)}
 	r.sessions[s.id] = s
-	return s, before, nil
+	return s, oldest, nil
 }
 
 // enter counts a request and waits until no other request of its session works; the
