@@ -45,7 +45,7 @@ func run(args []string, out, errs io.Writer) int {
 	flags.Uint64Var(&o.sqlite, "sqlite", 100, "interval of the seeds that run against SQLite too; 0 = none")
 	flags.BoolVar(&o.shrink, "shrink", true, "look for a shorter run of a failure")
 	flags.BoolVar(&o.bugs, "bugs", false, "plant every bug of internal/sim/campaign/testdata/bugs, which must be caught")
-	flags.BoolVar(&o.pair, "pair", false, "play two dispatchers at one store instead of one")
+	flags.BoolVar(&o.pair, "pair", false, "run two dispatchers with one store, instead of one")
 	flags.BoolVar(&o.once, "once", false, "run each seed once, without the check that its trace is the same again")
 	flags.StringVar(&o.bug, "bug", "", "plant the bug of one file")
 	switch err := flags.Parse(args); {

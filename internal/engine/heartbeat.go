@@ -122,7 +122,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
-	same, awaited := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
+	same, couldAccept := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
 	w.confirmed, w.lost, w.left, w.partial = true, false, false, h.Partial
 	w.heartbeats++
 	w.Instance, w.Epoch, w.seq, w.state = h.Instance, h.Epoch, h.Seq, h.State
@@ -135,7 +135,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now
-	if !same || awaited && !w.mayAccept() {
+	if !same || couldAccept && !w.mayAccept() {
 		// A task bound to it may need what it no longer has; after a start, such a task
 		// waited for its first heartbeat only.
 		e.unbindTasks(w)

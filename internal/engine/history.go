@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -23,7 +24,8 @@ func (e *Engine) endAttempt(t *task, o model.Outcome, why *model.TaskError) {
 	}
 }
 
-// noteAttempt is endAttempt for an attempt that a client ended, which is not counted.
+// noteAttempt notes an attempt that ends for the history of its task. An attempt that a
+// client ended is not counted, so that its verb calls this and not endAttempt.
 func (e *Engine) noteAttempt(t *task, o model.Outcome, why *model.TaskError) {
 	a := model.PastAttempt{Attempt: t.attempt, WorkerID: t.run.worker.ID, EndedAt: e.now, Outcome: o, Error: why}
 	if row := e.row(t.ID); row != nil {
@@ -52,17 +54,16 @@ func (e *Engine) Unread() []string {
 	return ids
 }
 
-// AddRows adds rows as the store has them to those of Begin.
+// AddRows adds rows of the store to those of Begin.
 func (e *Engine) AddRows(rows map[string]*model.Task) {
 	if e.turn.lookup.Tasks == nil {
 		e.turn.lookup.Tasks = make(map[string]*model.Task, len(rows))
 	}
-	for id, row := range rows { // in any order: each is kept alone
-		e.turn.lookup.Tasks[id] = row
-	}
+	maps.Copy(e.turn.lookup.Tasks, rows)
 }
 
-// forgetAttempts is for a task whose row is replaced by one with a history of its own.
+// forgetAttempts removes the attempts of this turn of a task that an import replaces: the
+// row of the import has a history of its own.
 func (e *Engine) forgetAttempts(id string) {
 	e.turn.attempts = slices.DeleteFunc(e.turn.attempts, func(a attemptEnd) bool { return a.task == id })
 }
@@ -78,7 +79,7 @@ func (e *Engine) writeHistories() {
 		}
 		switch before := e.turn.lookup.Tasks[end.task]; {
 		case end.AssignedAt != 0 || before == nil:
-		case before.Attempt < end.Attempt: // given in this turn
+		case before.Attempt < end.Attempt: // assigned in this turn
 			end.AssignedAt = e.now
 		default:
 			end.AssignedAt = assignedAt(before, end.Attempt)

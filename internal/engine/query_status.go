@@ -58,15 +58,15 @@ func (e *Engine) countWaiting(by map[string]int) {
 		}
 		by[reason] += n
 	}
-	aside := 0
+	unloadable := 0
 	for _, a := range e.unloadable { // in any order: only a sum
 		if a.status == model.StatusPending {
-			aside++
+			unloadable++
 		}
 	}
 	c := e.index.Counts()
-	count(reasonOnHold, int(e.counts[model.StatusPending])-c.Due-c.Queued-aside)
-	count(reasonUnloadable, aside)
+	count(reasonOnHold, int(e.counts[model.StatusPending])-c.Due-c.Queued-unloadable)
+	count(reasonUnloadable, unloadable)
 	count("backs off or is scheduled", c.Due)
 	count("waits for its host, which has as many tasks as limits allow", c.HostLimit)
 	count("waits for its host, which asked its client to wait (host_cooldown)", c.Cooling)

@@ -28,9 +28,9 @@ func (e *Engine) loadRetryAfter(t *task, row *model.Task) {
 // knownBytes returns the bytes of an assigned task that its worker has reported or had
 // kept before.
 func (t *task) knownBytes() int64 {
-	known := t.run.progress.completed
+	n := t.run.progress.completed
 	if x := t.extraOrZero(); x.lastWorker == t.run.worker.ID {
-		known = max(known, x.bytes)
+		n = max(n, x.bytes)
 	}
-	return known
+	return n
 }

@@ -23,7 +23,7 @@ func (h *Host) IsFull() bool { return h != nil && h.running >= h.limit }
 type hosts struct {
 	perHost int            // limit of every host, 0 = none
 	limits  map[string]int // limits of single ones, which go before each; 0 = none
-	known   map[string]*Host
+	byName  map[string]*Host
 }
 
 // hostOf returns the host of the spec's url if it has a limit, else nil.
@@ -39,18 +39,18 @@ func (h *hosts) hostOf(s *model.TaskSpec) *Host {
 	if name == "" || limit == 0 {
 		return nil
 	}
-	known := h.known[name]
-	if known == nil {
-		known = &Host{name: name, limit: limit}
-		h.known[name] = known
+	host := h.byName[name]
+	if host == nil {
+		host = &Host{name: name, limit: limit}
+		h.byName[name] = host
 	}
-	return known
+	return host
 }
 
 // removeIdle forgets a host that no task is for or at.
 func (h *hosts) removeIdle(one *Host) {
 	if one != nil && one.running == 0 && len(one.queues) == 0 {
-		delete(h.known, one.name)
+		delete(h.byName, one.name)
 	}
 }
 

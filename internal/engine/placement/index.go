@@ -103,7 +103,7 @@ func New(c Config) *Index {
 		hostQueues:       make(map[hostQueueKey]*hostQueue),
 		classes:          make(map[string]*workerClass),
 		capabilityCounts: make(map[string]int),
-		hosts:            hosts{perHost: c.PerHost, limits: c.Hosts, known: make(map[string]*Host)},
+		hosts:            hosts{perHost: c.PerHost, limits: c.Hosts, byName: make(map[string]*Host)},
 		workers:          make(map[string]*Worker),
 		clients:          make(map[string]*Client),
 		bound:            make(map[string][]*requirementSet),

@@ -36,7 +36,7 @@ func (q *Index) EachHost(f func(HostLoad)) {
 		}
 		return n
 	}
-	for _, h := range q.hosts.known {
+	for _, h := range q.hosts.byName {
 		f(HostLoad{Host: h.name, Running: h.running, Waiting: waiting(h.queues), Limit: h.limit})
 	}
 	for _, c := range q.cooling.Items {

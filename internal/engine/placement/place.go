@@ -94,8 +94,8 @@ func (q *Index) countAcceptingWorker(s *requirementSet, id string) int {
 // the first task on that asks for it. There are few different sizes, see diskDemand,
 // so this is rare.
 func (q *Index) addDiskTier(size int64) {
-	i, known := slices.BinarySearch(q.diskTiers, size)
-	if size == 0 || known {
+	i, found := slices.BinarySearch(q.diskTiers, size)
+	if size == 0 || found {
 		return
 	}
 	q.diskTiers = slices.Insert(q.diskTiers, i, size)

@@ -20,7 +20,7 @@ func (q *Index) Verify(tasks []*Task, atHosts map[*Host]int, connected bool) err
 	if parked != q.parked {
 		return fmt.Errorf("%d tasks are counted as parked, by set %d", q.parked, parked)
 	}
-	for name, h := range q.hosts.known {
+	for name, h := range q.hosts.byName {
 		if h.running != atHosts[h] || h.running == 0 && len(h.queues) == 0 {
 			return fmt.Errorf("host %s counts %d tasks, there are %d, in %d queues", name, h.running, atHosts[h], len(h.queues))
 		}

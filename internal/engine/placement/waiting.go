@@ -98,7 +98,7 @@ type Sizes struct {
 // Sizes counts what the index holds now. It costs a walk over the sets.
 func (q *Index) Sizes() Sizes {
 	s := Sizes{
-		Clients: len(q.clients), Sets: len(q.sets), HostQueues: len(q.hostQueues), Hosts: len(q.hosts.known),
+		Clients: len(q.clients), Sets: len(q.sets), HostQueues: len(q.hostQueues), Hosts: len(q.hosts.byName),
 		Classes: len(q.classes), Scheduled: q.due.Len(), Cooldowns: q.cooldowns,
 	}
 	for _, set := range q.sets { // in any order: only a sum

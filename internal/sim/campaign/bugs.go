@@ -20,9 +20,9 @@ import (
 const BugSeeds = 200
 
 // A Bug is a mutation of the real code, from a file of its own: lines of comment that
-// describe it, "file:" and a path from the root of the module, "pair" where two
-// dispatchers have to catch it, "twice" where only a second run of a seed does, then under "old:" the
-// text that is replaced and under "new:" what by.
+// describe it, "file:" and a path from the root of the module, "pair" where
+// runs with two dispatchers have to catch it, "twice" where only a second run of a seed
+// does, then under "old:" the text that is replaced, and under "new:" its replacement.
 type Bug struct {
 	Name, What string
 	File       string

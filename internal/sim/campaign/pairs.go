@@ -9,7 +9,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/sim/pair"
 )
 
-// Pairs plays the seeds from first on with two dispatchers, each twice: the trace must be
+// Pairs runs the seeds from first on with two dispatchers, each twice: the trace must be
 // the same. It stops at a seed in which something does not hold, and returns the lowest
 // such seed with the error.
 func Pairs(first, seeds uint64) (counts pair.Counts, failed uint64, err error) {

@@ -6,8 +6,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// checkHistory requires that the history of a task has each attempt that was given out
-// and ended, on its worker and with an outcome that somebody caused, and that it keeps
+// checkHistory requires that the history of a task has each attempt that was assigned
+// and has ended, on its worker and with an outcome that has a cause, and that it keeps
 // them.
 func (c *Oracle) checkHistory(e *taskHistory, b, a *model.Task) {
 	past := a.Attempts()
@@ -26,27 +26,27 @@ func (c *Oracle) checkHistory(e *taskHistory, b, a *model.Task) {
 	c.checkHistoryWhole(e, a, past)
 }
 
-// checkHistoryWhole requires the last attempts that were given out and have ended. A task
+// checkHistoryWhole requires the last attempts that were assigned and have ended. A task
 // may have had an attempt more for a part of a turn, if it was updated in it. A worker may
 // have been told of such an attempt, and may end it later.
 func (c *Oracle) checkHistoryWhole(e *taskHistory, a *model.Task, past []model.PastAttempt) {
 	var want []assignment
 	for _, g := range e.assignments {
-		if g.given && !(a.Status.Active() && g.attempt == a.Attempt) {
+		if g.assigned && !(a.Status.Active() && g.attempt == a.Attempt) {
 			want = append(want, g)
 		}
 	}
 	n := 0 // of the last of want that were found
 	for i := len(past) - 1; i >= 0; i-- {
 		p := &past[i]
-		known := slices.ContainsFunc(e.assignments, func(g assignment) bool { return g.given && g.attempt == p.Attempt })
+		known := slices.ContainsFunc(e.assignments, func(g assignment) bool { return g.assigned && g.attempt == p.Attempt })
 		if !known && p.AssignedAt == p.EndedAt {
 			e.briefAttempts = append(e.briefAttempts, p.Attempt)
 		}
 		switch {
 		case !known && (e.imported || slices.Contains(e.briefAttempts, p.Attempt)):
 		case n == len(want) || want[len(want)-1-n].attempt != p.Attempt || want[len(want)-1-n].worker != p.WorkerID:
-			c.violate("history-agrees", "%s#%d on %s is in its history, and was not given out: %+v", e.id, p.Attempt, p.WorkerID, want)
+			c.violate("history-agrees", "%s#%d on %s is in its history, and was not assigned: %+v", e.id, p.Attempt, p.WorkerID, want)
 			return
 		default:
 			n++

@@ -17,7 +17,7 @@ type taskHistory struct {
 	requests       [verbCount]int // number of permitted requests
 	effects        [verbCount]int
 	assignments    []assignment
-	briefAttempts  []int64 // attempts that were given and taken back in one turn, which no row shows
+	briefAttempts  []int64 // attempts that were assigned and taken back in one turn, which no row shows
 	statements     []statement
 	failedAttempts []int64 // attempts that were counted as failures
 	waitedAttempts []int64 // attempts that ended with a wait that their server asked for
@@ -42,10 +42,10 @@ type submission struct {
 
 // assignment is an attempt that was handed out.
 type assignment struct {
-	attempt int64
-	worker  string
-	url     string // the one of this assignment
-	given   bool   // a worker got it; else an update of a waiting task raised the number
+	attempt  int64
+	worker   string
+	url      string // the one of this assignment
+	assigned bool   // a worker got it; otherwise an update of a waiting task raised the number
 }
 
 // statement holds the reports of a worker about an attempt.

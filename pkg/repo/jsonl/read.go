@@ -237,7 +237,7 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 			yield(nil, err)
 			return
 		}
-		held, last := make(map[string]assignment), after
+		named, last := make(map[string]assignment), after
 		for l, err := range s.lines(ctx) {
 			if err != nil {
 				yield(nil, err)
@@ -259,13 +259,13 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 			}
 			last = r.Task.Seq
 			if r.Task.WorkerID != "" {
-				held[r.Task.WorkerID] = held[r.Task.WorkerID].addWorker(r.Task.ID)
+				named[r.Task.WorkerID] = named[r.Task.WorkerID].addWorker(r.Task.ID)
 			}
 			if !yield(r.Task, nil) {
 				return
 			}
 		}
-		if err := compareAssignments(workers, held); err != nil && after == 0 {
+		if err := compareAssignments(workers, named); err != nil && after == 0 {
 			yield(nil, fmt.Errorf("%s: %w", s.path, err))
 		}
 	}
@@ -287,22 +287,22 @@ func (h assignment) addWorker(id string) assignment {
 // readAssignments returns the tasks that each worker lists.
 func (s *snapshot) readAssignments(ctx context.Context) (map[string]assignment, error) {
 	workers, err := s.Workers(ctx)
-	said := make(map[string]assignment, len(workers))
+	listed := make(map[string]assignment, len(workers))
 	for _, w := range workers {
 		h := assignment{}
 		for _, id := range w.CurrentTasks {
 			h = h.addWorker(id)
 		}
-		said[w.ID] = h
+		listed[w.ID] = h
 	}
-	return said, err
+	return listed, err
 }
 
 // compareAssignments compares the assignments of the tasks with those of the workers.
-func compareAssignments(said, held map[string]assignment) error {
-	for _, id := range slices.Sorted(maps.Keys(said)) {
-		if said[id] != held[id] {
-			return fmt.Errorf("worker %s lists %d tasks, and %d tasks name it, or other tasks", id, said[id].n, held[id].n)
+func compareAssignments(listed, named map[string]assignment) error {
+	for _, id := range slices.Sorted(maps.Keys(listed)) {
+		if listed[id] != named[id] {
+			return fmt.Errorf("worker %s lists %d tasks, and %d tasks name it, or other tasks", id, listed[id].n, named[id].n)
 		}
 	}
 	return nil

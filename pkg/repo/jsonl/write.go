@@ -79,10 +79,10 @@ func (w *writer) create() error {
 		return model.Errorf(model.CodeUnavailable, "%s is being written by another process", path)
 	}
 	// Another one may have finished, and renamed what we have just locked.
-	held, err := file.Stat()
+	opened, err := file.Stat()
 	if err == nil {
 		var found os.FileInfo
-		if found, err = os.Stat(path); err == nil && !os.SameFile(held, found) {
+		if found, err = os.Stat(path); err == nil && !os.SameFile(opened, found) {
 			err = fs.ErrNotExist
 		}
 	}

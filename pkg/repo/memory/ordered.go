@@ -78,14 +78,14 @@ func (o *ordered) remove(seq int64) {
 	o.blocks[b] = slices.Delete(o.blocks[b], i, i+1)
 	// A small block is merged with its neighbour: otherwise a few old rows would keep
 	// a block each.
-	few := blockSize / 4
-	switch left := len(o.blocks[b]); {
-	case left == 0:
+	minSize := blockSize / 4
+	switch size := len(o.blocks[b]); {
+	case size == 0:
 		o.blocks = slices.Delete(o.blocks, b, b+1)
-	case left < few && b+1 < len(o.blocks) && len(o.blocks[b+1]) < few:
+	case size < minSize && b+1 < len(o.blocks) && len(o.blocks[b+1]) < minSize:
 		o.blocks[b] = append(o.blocks[b], o.blocks[b+1]...)
 		o.blocks = slices.Delete(o.blocks, b+1, b+2)
-	case left < few && b > 0 && len(o.blocks[b-1]) < few:
+	case size < minSize && b > 0 && len(o.blocks[b-1]) < minSize:
 		o.blocks[b-1] = append(o.blocks[b-1], o.blocks[b]...)
 		o.blocks = slices.Delete(o.blocks, b, b+1)
 	}

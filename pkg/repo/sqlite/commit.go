@@ -195,13 +195,13 @@ func (w *writer) query(ctx context.Context, s statement, values ...driver.Value)
 
 // write makes the changes of the batch, inside the transaction.
 func (w *writer) write(ctx context.Context, b *model.Batch) error {
-	var fresh []*model.Task
+	var inserts []*model.Task
 	for i := range b.Tasks {
 		if c := &b.Tasks[i]; c.From == "" && c.Put != nil {
-			fresh = append(fresh, c.Put)
+			inserts = append(inserts, c.Put)
 		}
 	}
-	if err := w.insertAll(ctx, fresh); err != nil {
+	if err := w.insertAll(ctx, inserts); err != nil {
 		return err
 	}
 	var scratch model.Task // holds the state of a Set for the groups, which read tasks
@@ -227,14 +227,14 @@ func (w *writer) write(ctx context.Context, b *model.Batch) error {
 
 func (w *writer) insertAll(ctx context.Context, tasks []*model.Task) error {
 	for len(tasks) > 0 {
-		binds, alike := rowGroups(tasks[0]), 1
-		for alike < len(tasks) && rowGroups(tasks[alike]) == binds {
-			alike++
+		binds, n := rowGroups(tasks[0]), 1
+		for n < len(tasks) && rowGroups(tasks[n]) == binds {
+			n++
 		}
-		if err := w.insertSameGroups(ctx, tasks[:alike], binds); err != nil {
+		if err := w.insertSameGroups(ctx, tasks[:n], binds); err != nil {
 			return err
 		}
-		tasks = tasks[alike:]
+		tasks = tasks[n:]
 	}
 	return nil
 }

@@ -123,12 +123,12 @@ func (s *Store) page(ctx context.Context, q *model.ListQuery, sel *selection, af
 	tasks, from, bounded := []*model.Task{}, after, false
 	if len(sel.filters) > 0 {
 		// Most filters let so much through that a page is full within few rows.
-		near, err := s.nearbySeq(ctx, after, down)
+		nearby, err := s.nearbySeq(ctx, after, down)
 		if err == nil {
-			tasks, err = read(after, near, q.Limit+1)
+			tasks, err = read(after, nearby, q.Limit+1)
 		}
 		if err == nil && len(tasks) <= q.Limit {
-			from = near
+			from = nearby
 			last, bounded, err = s.pageEnd(ctx, sel, after, last, down)
 		}
 		if err != nil {

@@ -58,12 +58,12 @@ func acquire(path string) (*lock, error) {
 }
 
 func (l *lock) isCurrent() bool {
-	held, err := l.file.Stat()
+	opened, err := l.file.Stat()
 	if err != nil {
 		return false
 	}
 	found, err := os.Stat(l.path)
-	return err == nil && os.SameFile(held, found)
+	return err == nil && os.SameFile(opened, found)
 }
 
 // writeHolder writes the holder of the lock, for the error of a second one.

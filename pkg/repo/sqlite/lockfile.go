@@ -8,9 +8,9 @@ func LockFile(path string) (resolved string, release func() error, err error) {
 	if err != nil {
 		return "", nil, err
 	}
-	held, err := acquire(resolved)
+	l, err := acquire(resolved)
 	if err != nil {
 		return "", nil, err
 	}
-	return resolved, held.release, nil
+	return resolved, l.release, nil
 }
