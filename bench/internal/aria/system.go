@@ -88,7 +88,8 @@ func (s *System) Start(ctx context.Context, dir string) (*queue.Server, error) {
 	if s.Profile {
 		server.Profiles = "http://" + health + "/debug/pprof/"
 	}
-	if err := p.Await(ctx, serving("http://"+health+"/readyz")); err != nil {
+	// A dispatcher at PostgreSQL is ready as a standby before it leads.
+	if err := p.Await(ctx, serving("http://"+health+"/readyz?role=leader")); err != nil {
 		server.Stop()
 		return nil, err
 	}
