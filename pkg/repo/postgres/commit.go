@@ -51,22 +51,16 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if s.w.mayReplan(t.inserted) {
 		t.queue("DISCARD PLANS") // for the next commit
 	}
-	fold := time.Since(s.w.folded) > foldEvery
+	fold, position := time.Since(s.w.folded) > foldEvery, int64(0)
 	if fold {
-		t.b.Queue(foldSQL).QueryRow(func(row pgx.Row) error {
-			var at int64
-			if err := row.Scan(&at); err != nil {
-				return err
-			}
-			s.w.position.Store(at)
-			return nil
-		})
+		t.b.Queue(foldSQL, s.w.position.Load()).QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
 	}
 	err := s.w.run(ctx, &t.b, s.config.Timeout)
 	var server *pgconn.PgError
 	switch {
 	case err == nil && fold:
 		s.w.folded = time.Now()
+		s.w.position.Store(position)
 	case errors.As(err, &server) && (server.Code == codeMismatch || server.Code == "23505"):
 		return s.findMismatch(ctx, b, err)
 	}

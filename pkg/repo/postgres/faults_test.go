@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -90,6 +92,11 @@ func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	if ids, err := live(ctx, s); model.CodeOf(err) != model.CodeUnavailable {
 		t.Errorf("Live without its standby: %v, %v", ids, err)
 	}
+	begin = time.Now()
+	time.AfterFunc(300*time.Millisecond, s.Interrupt)
+	if err := s.Commit(ctx, newTask(3)); model.CodeOf(err) != model.CodeUnavailable || time.Since(begin) > 2*time.Second {
+		t.Errorf("a commit that is interrupted: %v after %v", err, time.Since(begin))
+	}
 	if found, err := s.Tasks(ctx, []string{"t1"}); err != nil || len(found) != 1 {
 		t.Errorf("a read without the standby: %v, %v", found, err)
 	}
@@ -136,6 +143,116 @@ func TestCommit_AcknowledgedSurvivesKilledServer(t *testing.T) {
 	if err := s.Commit(context.Background(), newTask(last+10)); err != nil {
 		t.Error(err)
 	}
+}
+
+// The counts are right after PostgreSQL has lost commits, as after a failover to an
+// asynchronous standby: what the store knew of the place of the counters is forgotten.
+func TestCounts_RightAfterPostgreSQLLostCommits(t *testing.T) {
+	ctx := testbed.Context(t)
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	for seq := int64(1); seq <= 3; seq++ {
+		s.w.folded = time.Time{} // the commit folds
+		if err := s.Commit(ctx, newTask(seq)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := pgx.ConnectConfig(ctx, s.base.Copy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	for _, sql := range []string{
+		"DELETE FROM tasks WHERE seq > 1", "DELETE FROM counters",
+		"INSERT INTO counters OVERRIDING SYSTEM VALUE VALUES (1, 1, 0, 0, 0, 0, 0, 0)",
+		fmt.Sprintf("SELECT pg_terminate_backend(%d)", s.w.backend.Load()),
+	} {
+		if _, err := other.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Commit(ctx, newTask(4)); err == nil {
+		t.Error("a commit on a connection that is gone succeeded")
+	}
+	if err := s.Commit(ctx, newTask(5)); err != nil {
+		t.Fatal(err)
+	}
+	counts, err := s.Counts(ctx)
+	if err != nil || counts[model.StatusPending] != 2 {
+		t.Errorf("the counts are %v (%v), want 2 pending", counts, err)
+	}
+}
+
+// A host that accepts connections and does not answer does not keep the store from the next
+// one: the leader row is renewed within its time, and reads are answered.
+func TestConnect_SilentFirstHostIsPassed(t *testing.T) {
+	server := testpostgres.Shared(t)
+	release := make(chan struct{})
+	t.Cleanup(func() { close(release) })
+	silent := testbed.Listen(t, "127.0.0.1:0", func(net.Conn) { <-release })
+	dsn := strings.Replace(server.Database(t), server.Address(), silent+","+server.Address(), 1)
+	s := mustOpen(t, Config{DSN: dsn})
+	ctx := testbed.Context(t)
+	term := mustTake(t, s, "a")
+	s.Leader().disconnect()
+	renewing, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := s.Leader().Renew(renewing, term, "a"); err != nil {
+		t.Errorf("a renewal: %v", err)
+	}
+	begin := time.Now()
+	if _, err := s.Tasks(ctx, []string{"t1"}); err != nil || time.Since(begin) > 2*time.Second {
+		t.Errorf("a read: %v after %v", err, time.Since(begin))
+	}
+}
+
+// A commit looks at few pages of the fence, however often the leader row was renewed while
+// an old transaction keeps each version.
+func TestFence_RenewalsLeaveItSmall(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	term := mustTake(t, s, "a")
+	old, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close(context.Background())
+	for _, sql := range []string{"BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT 1 FROM tasks"} {
+		if _, err := old.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := pagesRead(t, s, term)
+	for range 2000 {
+		if err := s.Leader().Renew(ctx, term, "a"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if after := pagesRead(t, s, term); after > before+10 {
+		t.Errorf("the fence reads %d pages after 2000 renewals, %d before", after, before)
+	}
+}
+
+// pagesRead returns how many pages the fence reads.
+func pagesRead(t *testing.T, s *Store, term int64) int {
+	t.Helper()
+	ctx := testbed.Context(t)
+	var plans []struct {
+		Plan struct {
+			Pages int `json:"Shared Hit Blocks"`
+		}
+	}
+	for range 2 { // the first one reads the catalog too
+		var text []byte
+		sql := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT aria_fence(%d)", term)
+		if err := s.w.conn.QueryRow(ctx, sql, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(text, &plans); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return plans[0].Plan.Pages
 }
 
 // A server whose settings may lose a commit is refused where synchronous commits are

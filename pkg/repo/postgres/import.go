@@ -103,15 +103,12 @@ type importStore struct {
 
 func beginImport(ctx context.Context, s *Store) (*importStore, error) {
 	c, d := s.connConfig()
-	conn, err := pgx.ConnectConfig(ctx, c)
+	conn, err := s.connect(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	t := &importStore{conn: conn, forms: make(map[updateKey]*updateForm)}
 	if err := s.prepareSession(ctx, conn, "idle_in_transaction_session_timeout = 0"); err != nil {
-		return t, err
-	}
-	if _, err := conn.Exec(ctx, "SELECT set_config('transaction_timeout', '0', false) WHERE current_setting('server_version_num')::int >= 170000"); err != nil {
 		return t, err
 	}
 	registerArrays(conn.TypeMap())

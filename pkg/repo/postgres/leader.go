@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -26,6 +27,8 @@ type Leader struct {
 	store *Store
 	mu    sync.Mutex
 	conn  *pgx.Conn // nil after a failure
+	// unconfirmed is set by the server's warning that a commit is on this server alone.
+	unconfirmed atomic.Bool
 }
 
 // Leader returns the leader row of the store.
@@ -58,10 +61,10 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 			return err
 		}
 		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
-		if err := terminateHolders(ctx, conn, 0); err != nil {
-			return err
+		ended := terminateHung(ctx, conn)
+		if term, err = take(ctx, conn, seen, holder); err != nil {
+			err = errors.Join(err, ended)
 		}
-		term, err = take(ctx, conn, seen, holder)
 		return err
 	})
 	return term, err
@@ -86,8 +89,9 @@ func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder strin
 		case row.Term != seen.Term || row.Renewals != seen.Renewals || row.Holder != seen.Holder:
 			return fmt.Errorf("%w: it has term %d of %q now", repo.ErrNotLeader, row.Term, row.Holder)
 		}
-		return tx.QueryRow(ctx, `UPDATE leader SET holder = $1, backend_pid = 0, renewals = 0,
-			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term`, holder).Scan(&term)
+		return tx.QueryRow(ctx, `WITH next AS (UPDATE leader SET holder = $1, backend_pid = 0, renewals = 0,
+			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term)
+			UPDATE fence SET term = next.term FROM next RETURNING fence.term`, holder).Scan(&term)
 	})
 	return term, err
 }
@@ -139,35 +143,37 @@ func (l *Leader) do(ctx context.Context, op string, f func(*pgx.Conn) error) err
 	defer l.mu.Unlock()
 	if l.conn == nil || l.conn.IsClosed() {
 		c, _ := l.store.connConfig()
-		conn, err := pgx.ConnectConfig(ctx, c)
+		c.OnNotice = noteUnconfirmed(&l.unconfirmed)
+		conn, err := l.store.connect(ctx, c)
 		if err != nil {
 			return explainError(op, err)
 		}
 		l.conn = conn
-		if err := l.store.prepareSession(ctx, conn); err != nil {
-			return explainError(op, errors.Join(err, l.disconnect()))
+		if err := l.store.prepareSession(ctx, conn, transactionTimeout); err != nil {
+			l.disconnect()
+			return explainError(op, err)
 		}
 	}
+	l.unconfirmed.Store(false)
 	err := f(l.conn)
+	if err == nil && l.unconfirmed.Load() {
+		err = errUnconfirmed
+	}
 	if err != nil && !errors.Is(err, repo.ErrNotLeader) {
-		err = errors.Join(err, l.disconnect())
+		l.disconnect()
 	}
 	return explainError(op, err)
 }
 
-func (l *Leader) disconnect() error {
-	conn := l.conn
-	if l.conn = nil; conn == nil || conn.IsClosed() {
-		return nil
+func (l *Leader) disconnect() {
+	if l.conn != nil {
+		closeBroken(l.conn)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = conn.Close(ctx) // it may be broken
-	return nil
+	l.conn = nil
 }
 
-func (l *Leader) close() error {
+func (l *Leader) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.disconnect()
+	l.disconnect()
 }

@@ -133,6 +133,29 @@ func TestStore_FencedCommitWritesNothing(t *testing.T) {
 	}
 }
 
+// A takeover that PostgreSQL has ended before a synchronous standby had it is an error: its
+// term may be lost.
+func TestLeader_UnconfirmedTakeIsAnError(t *testing.T) {
+	ctx := testbed.Context(t)
+	server := testpostgres.Start(t)
+	dsn := server.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	row := observe(t, s)
+	alterSystem(t, dsn, "synchronous_standby_names = 'gone'")
+	testbed.Eventually(t, "commits wait", func() bool { return hangs(t, dsn) })
+	taken := make(chan error, 1)
+	go func() { taken <- second(s.Leader().Take(ctx, row, "a")) }()
+	testbed.Eventually(t, "the wait of the takeover is ended", func() bool {
+		var ended bool
+		err := s.r.QueryRow(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&ended)
+		return err == nil && ended
+	})
+	if err := testbed.Receive(t, taken); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("Take: %v", err)
+	}
+	alterSystem(t, dsn, "synchronous_standby_names = ''") // or the end of the test waits
+}
+
 // A transaction of the old leader that hangs does not keep its row: its session is ended,
 // and what it had written is not there. A renewal does not wait for it.
 func TestLeader_TakeEndsHungTransaction(t *testing.T) {
@@ -154,6 +177,16 @@ func TestLeader_TakeEndsHungTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	dump, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dump.Close(context.Background())
+	for _, sql := range []string{"BEGIN", "SELECT 1 FROM leader"} {
+		if _, err := dump.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 	begin := time.Now()
 	if err := s.Leader().Renew(ctx, term, "old"); err != nil || time.Since(begin) > takeLockTimeout {
 		t.Errorf("a renewal beside an open transaction: %v after %v", err, time.Since(begin))
@@ -161,6 +194,9 @@ func TestLeader_TakeEndsHungTransaction(t *testing.T) {
 	mustTake(t, s, "young")
 	if _, err := tx.Exec(ctx, "SELECT 1"); err == nil {
 		t.Error("the session of the old leader is still there")
+	}
+	if _, err := dump.Exec(ctx, "SELECT 1"); err != nil {
+		t.Errorf("a session that only reads the leader row was ended: %v", err)
 	}
 	if found, err := s.Tombstones(ctx, []string{"x"}); err != nil || len(found) != 0 {
 		t.Errorf("the hung transaction has written %v (%v)", found, err)

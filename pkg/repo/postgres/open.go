@@ -159,8 +159,8 @@ func (s *Store) connConfig() (*pgx.ConnConfig, *dialer) {
 
 // settings are those of each session. A session that hangs, or that has lost its client,
 // must not hold its locks.
-func (s *Store) settings(version int) []string {
-	list := []string{
+func settings() []string {
+	return []string{
 		"idle_in_transaction_session_timeout = '5s'",
 		"lock_timeout = '2s'",
 		"client_connection_check_interval = '2s'",
@@ -170,11 +170,11 @@ func (s *Store) settings(version int) []string {
 		"random_page_cost = 0.1", "seq_page_cost = 0.1",
 		"enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off", "enable_mergejoin = off", "jit = off",
 	}
-	if version >= 170000 {
-		list = append(list, "transaction_timeout = '15s'")
-	}
-	return list
 }
+
+// transactionTimeout is a setting of the sessions that lock the leader row or the fence.
+// Others may read for long. Servers before PostgreSQL 17 do not have it.
+const transactionTimeout = "transaction_timeout = '15s'"
 
 // prepareSession sets what a new connection needs.
 func (s *Store) prepareSession(ctx context.Context, conn *pgx.Conn, more ...string) error {
@@ -183,8 +183,10 @@ func (s *Store) prepareSession(ctx context.Context, conn *pgx.Conn, more ...stri
 		return err
 	}
 	batch := &pgx.Batch{}
-	for _, setting := range append(s.settings(version), more...) {
-		batch.Queue("SET " + setting)
+	for _, setting := range append(settings(), more...) {
+		if setting != transactionTimeout || version >= 170000 {
+			batch.Queue("SET " + setting)
+		}
 	}
 	return conn.SendBatch(ctx, batch).Close()
 }
@@ -213,6 +215,10 @@ func poolConfig(s *Store) (*pgxpool.Config, error) {
 	}
 	c.ConnConfig, _ = s.connConfig()
 	c.MaxConns, c.MinConns = int32(min(s.config.Readers, 100)), 0
+	c.BeforeConnect = func(_ context.Context, one *pgx.ConnConfig) error {
+		setHosts(one, s.hosts(one)...)
+		return nil
+	}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
 		return s.prepareSession(ctx, conn, "plan_cache_mode = force_custom_plan")
 	}

@@ -32,7 +32,7 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 		return nil, rules.ClosedError("snapshot")
 	}
 	c, _ := s.connConfig()
-	conn, err := pgx.ConnectConfig(ctx, c)
+	conn, err := s.connect(ctx, c)
 	if err != nil {
 		return nil, explainError("snapshot", err)
 	}
@@ -56,9 +56,6 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 
 func (s *snapshot) begin(ctx context.Context, store *Store) error {
 	err := store.prepareSession(ctx, s.conn, fmt.Sprintf("idle_in_transaction_session_timeout = %d", snapshotIdle.Milliseconds()))
-	if err == nil && s.conn.PgConn().ParameterStatus("server_version") >= "17" {
-		_, err = s.conn.Exec(ctx, "SET transaction_timeout = 0")
-	}
 	if err == nil {
 		_, err = s.conn.Exec(ctx, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
 	}
@@ -161,8 +158,6 @@ func (s *snapshot) end() error {
 	if s.conn.IsClosed() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = s.conn.Close(ctx) // it may be broken
+	closeBroken(s.conn)
 	return nil
 }

@@ -22,8 +22,9 @@ const (
 
 var (
 	countersSQL = "INSERT INTO counters (" + statusColumns + ") VALUES (" + parameters(1, len(model.Statuses)) + ")"
-	// foldSQL replaces the differences by their sum, and returns the place of the sum.
-	foldSQL = "WITH gone AS (DELETE FROM counters RETURNING " + statusColumns + ") INSERT INTO counters (" + statusColumns +
+	// foldSQL replaces the differences by their sum, and returns the place of the sum. It
+	// begins at the place of the last one: an old transaction may keep the rows before.
+	foldSQL = "WITH gone AS (DELETE FROM counters WHERE at >= $1 RETURNING " + statusColumns + ") INSERT INTO counters (" + statusColumns +
 		") SELECT " + sumsSQL + " FROM gone RETURNING at"
 	forgetSQL = fmt.Sprintf("DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= $1 ORDER BY until, id LIMIT %d)",
 		model.MaxForget)

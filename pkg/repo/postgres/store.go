@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -24,7 +23,9 @@ type Store struct {
 	w      writer
 	r      *pgxpool.Pool
 	leader Leader
-	snaps  struct {
+	// lastHost names the host of the last connection; nil: there was none.
+	lastHost atomic.Pointer[string]
+	snaps    struct {
 		sync.Mutex
 		open map[*snapshot]struct{}
 	}
@@ -40,13 +41,19 @@ func (s *Store) ID() string { return s.id }
 // [ErrFenced] if the leader row has another one.
 func (s *Store) SetTerm(term int64) { s.term.Store(term) }
 
+// Interrupt ends the wait of a commit that is under way: it fails, and its outcome is
+// unknown. A dispatcher that no longer leads calls it, so that it need not wait for a
+// server that hangs.
+func (s *Store) Interrupt() { s.w.interrupt() }
+
 // Close ends all connections. Later calls are refused with CodeUnavailable. A second Close
 // does nothing.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	err := errors.Join(s.endSnapshots(), s.leader.close())
+	err := s.endSnapshots()
+	s.leader.close()
 	s.w.mu.Lock()
 	s.w.disconnect()
 	s.w.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,8 +19,9 @@ import (
 // writer is the one connection that writes.
 type writer struct {
 	mu      sync.Mutex
-	conn    *pgx.Conn    // nil after a failure that left its state unknown
-	backend atomic.Int64 // process id of its session, also of the last one
+	conn    *pgx.Conn                // nil after a failure that left its state unknown
+	running atomic.Pointer[net.Conn] // of the commit under way; see Interrupt
+	backend atomic.Int64             // process id of its session, also of the last one
 	// unsettled is set by a commit of unknown outcome, which the server may still
 	// complete: nothing is loaded and nothing written before it has been waited for.
 	unsettled atomic.Bool
@@ -57,18 +59,12 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 		return nil
 	}
 	c, d := s.connConfig()
-	c.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
-		// The wait for a synchronous standby was ended: by a cancel (01000) or by the
-		// end of the session.
-		if n.SeverityUnlocalized == "WARNING" && (n.Code == "01000" || n.Code == "57P01") {
-			w.unconfirmed.Store(true)
-		}
-	}
-	conn, err := pgx.ConnectConfig(ctx, c)
+	c.OnNotice = noteUnconfirmed(&w.unconfirmed)
+	conn, err := s.connect(ctx, c)
 	if err != nil {
 		return err
 	}
-	more := []string{"plan_cache_mode = force_generic_plan"}
+	more := []string{transactionTimeout, "plan_cache_mode = force_generic_plan"}
 	if s.config.Synchronous == Normal {
 		more = append(more, "synchronous_commit = off")
 	}
@@ -80,7 +76,21 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 	d.lock()
 	w.conn, w.inserted, w.replanAt = conn, 0, firstReplan
 	w.backend.Store(int64(conn.PgConn().PID()))
+	w.position.Store(0) // another server may have lost the commit that it is of
 	return nil
+}
+
+// errUnconfirmed is the error of a commit that no synchronous standby has.
+var errUnconfirmed = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the commit: no synchronous standby has it")
+
+// noteUnconfirmed returns a handler of notices. It sets the flag when the wait of a commit
+// for a synchronous standby was ended: by a cancel (01000) or by the end of the session.
+func noteUnconfirmed(flag *atomic.Bool) pgconn.NoticeHandler {
+	return func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		if n.SeverityUnlocalized == "WARNING" && (n.Code == "01000" || n.Code == "57P01") {
+			flag.Store(true)
+		}
+	}
 }
 
 // disconnect throws the connection away; the next commit opens another one.
@@ -88,9 +98,7 @@ func (w *writer) disconnect() {
 	if w.conn == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = w.conn.Close(ctx) // it may be broken
+	closeBroken(w.conn)
 	w.conn = nil
 }
 
@@ -99,10 +107,12 @@ func (w *writer) disconnect() {
 func (w *writer) run(ctx context.Context, b *pgx.Batch, limit time.Duration) error {
 	w.unconfirmed.Store(false)
 	network := w.conn.PgConn().Conn()
+	w.running.Store(&network)
+	defer w.running.Store(nil)
 	expired := atomic.Bool{}
 	timer := time.AfterFunc(limit, func() {
 		expired.Store(true)
-		_ = network.Close() // ends the wait with an error
+		w.interrupt()
 	})
 	err := w.conn.SendBatch(context.WithoutCancel(ctx), b).Close()
 	timer.Stop()
@@ -110,10 +120,17 @@ func (w *writer) run(ctx context.Context, b *pgx.Batch, limit time.Duration) err
 		err = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the commit within %v", limit)
 	}
 	if err == nil && w.unconfirmed.Load() {
-		err = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the commit: no synchronous standby has it")
+		err = errUnconfirmed
 		w.disconnect()
 	}
 	return w.note(err)
+}
+
+// interrupt ends the wait for the commit under way, which fails.
+func (w *writer) interrupt() {
+	if network := w.running.Load(); network != nil {
+		_ = (*network).Close() // ends the wait with an error
+	}
 }
 
 // note decides what the error of a transaction means for the connection.
@@ -144,14 +161,13 @@ func (w *writer) settle(ctx context.Context, s *Store) error {
 	if !w.unsettled.Load() {
 		return nil
 	}
-	before := w.backend.Load()
 	if err := w.connect(ctx, s); err != nil {
 		return err
 	}
 	b := &pgx.Batch{}
 	b.Queue("SELECT aria_fence($1)", s.term.Load())
 	// A transaction that still runs has a share lock on the row.
-	b.Queue("SELECT 1 FROM leader FOR UPDATE")
+	b.Queue("SELECT 1 FROM fence FOR UPDATE")
 	b.Queue(countersSQL, 0, 0, 0, 0, 0, 0, 0)
 	err := w.run(ctx, b, s.config.Timeout)
 	if err == nil {
@@ -159,7 +175,7 @@ func (w *writer) settle(ctx context.Context, s *Store) error {
 		return nil
 	}
 	if isLockTimeout(err) {
-		return errors.Join(err, terminateHolders(ctx, w.conn, before))
+		return errors.Join(err, terminateHung(ctx, w.conn))
 	}
 	return err
 }
@@ -169,11 +185,14 @@ func isLockTimeout(err error) bool {
 	return errors.As(err, &server) && server.Code == "55P03"
 }
 
-// terminateHolders ends sessions that hold a lock on the leader row: the one with that
-// process id, or with 0 all but the caller's.
-func terminateHolders(ctx context.Context, conn *pgx.Conn, backend int64) error {
-	_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(pid) FROM pg_locks
-		WHERE locktype = 'relation' AND relation = 'leader'::regclass AND granted
-		AND pid <> pg_backend_pid() AND ($1::bigint = 0 OR pid = $1)`, backend)
+// terminateHung ends sessions of this user that hang in a transaction with a lock on the
+// leader row or the fence. A session that waits for a lock itself, such as the takeover of
+// another dispatcher, is not the cause, nor is one that only reads, such as pg_dump.
+func terminateHung(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)
+		WHERE l.locktype = 'relation' AND l.relation IN ('fence'::regclass, 'leader'::regclass) AND l.mode = 'RowShareLock' AND l.granted
+		AND a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
+		AND a.wait_event_type IS DISTINCT FROM 'Lock' AND a.xact_start < clock_timestamp() - $1::bigint * interval '1 millisecond'`,
+		takeLockTimeout.Milliseconds())
 	return err
 }

@@ -119,12 +119,20 @@ CREATE TABLE tombstones (
 ) WITH (autovacuum_vacuum_scale_factor = 0.01);
 CREATE INDEX tombstones_until ON tombstones (until, id);
 
--- Which dispatcher writes. Each write transaction takes a share lock on the row; a takeover
--- changes the term, and needs the row alone. The unique index makes each change of the term
--- a change of a key, which the share lock excludes; a renewal changes no key and waits for no commit.
+-- The term in which a dispatcher may write. Each write transaction takes a share lock on the
+-- row; a takeover changes the term, and needs the row alone: the unique index makes that a
+-- change of a key. Renewals are in a table of their own: each leaves a dead version of its
+-- row, which a commit would walk through while an old transaction keeps it.
+CREATE TABLE fence (
+    one  boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
+    term bigint  NOT NULL UNIQUE
+);
+INSERT INTO fence (term) VALUES (0);
+
+-- Which dispatcher leads in that term, and that it is alive.
 CREATE TABLE leader (
     one         boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
-    term        bigint  NOT NULL UNIQUE,
+    term        bigint  NOT NULL,
     holder      text    NOT NULL,
     backend_pid integer NOT NULL,
     renewals    bigint  NOT NULL,
@@ -139,7 +147,7 @@ CREATE FUNCTION aria_fence(expected bigint) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     have bigint;
 BEGIN
-    SELECT term INTO STRICT have FROM leader FOR KEY SHARE;
+    SELECT term INTO STRICT have FROM fence FOR KEY SHARE;
     IF have <> expected AND expected <> 0 THEN
         RAISE EXCEPTION 'the term is %, not %', have, expected USING ERRCODE = 'AR001';
     END IF;
