@@ -119,7 +119,7 @@ func (c *call) send(pack func(room int) Reply) {
 	var last *model.Error
 	c.via.Send(func(room int) Reply {
 		r := pack(room)
-		if !c.service.leads() {
+		if !c.service.Leads() {
 			r = refuse(wire.ErrNotLeader)
 		}
 		last = r.Err

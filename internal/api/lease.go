@@ -18,8 +18,8 @@ func (s *Service) term() int64 {
 	return s.lease.Term()
 }
 
-// leads reports whether no other dispatcher can lead now.
-func (s *Service) leads() bool { return s.lease == nil || s.lease.Held() }
+// Leads reports whether no other dispatcher can lead now.
+func (s *Service) Leads() bool { return s.lease == nil || s.lease.Held() }
 
 // role returns the role of a dispatcher that answers requests.
 func (s *Service) role() string {

@@ -38,7 +38,12 @@ func (p *connMonitor) Run(ctx context.Context) error {
 	return nil
 }
 
-// healthy reports whether the server has answered in the last few seconds.
-func (p *connMonitor) healthy() bool {
-	return p.conn.Check() == nil && time.Since(p.began)-time.Duration(p.last.Load()) < 3*p.every
+// healthy reports whether there is a connection and the server has answered in the last few
+// seconds.
+func (p *connMonitor) healthy() bool { return p.conn.Check() == nil && !p.lost() }
+
+// lost reports whether the server has not answered for a few seconds. A connection that
+// moves to another server of a cluster is not lost.
+func (p *connMonitor) lost() bool {
+	return time.Since(p.began)-time.Duration(p.last.Load()) >= 3*p.every
 }

@@ -63,8 +63,9 @@ type Daemon struct {
 	storeSize storeSize
 	intake    atomic.Pointer[intake.Intake] // nil without one
 	http      *httpd.Server
-	hub       *httpd.Hub                  // events for HTTP
-	requests  atomic.Pointer[api.Service] // nil until Run
+	hub       *httpd.Hub                      // events for HTTP
+	requests  atomic.Pointer[api.Service]     // nil until Run
+	service   atomic.Pointer[natsapi.Service] // of this term; nil before and after it
 	settings  atomic.Pointer[[]httpd.Key]
 	rpc       *rpcBackend      // nil without the aria2 endpoint
 	aria2     *aria2rpc.Server // the same

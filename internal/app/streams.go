@@ -12,9 +12,6 @@ import (
 func (d *Daemon) startStreams(ctx context.Context, dispatcher *dispatch.Dispatcher, own *closers) error {
 	o := streams.Options(d.cfg)
 	run, err := d.openStreams(ctx, dispatcher, o)
-	if ctx.Err() != nil {
-		err = nil // it must stop already
-	}
 	if run != nil {
 		own.run("stopping what uses the streams", run)
 	}

@@ -71,15 +71,15 @@ func (d *Daemon) newElector() *lead.Elector {
 	return lead.New(lead.Config{
 		Row: d.store.shared.Leader(), Holder: d.name, Logger: d.logger,
 		TTL: time.Duration(c.LeaderTTL), Renew: time.Duration(c.LeaderRenew),
-		MayTake: func() bool { return d.conn.Check() == nil },
+		MayTake: d.monitor.healthy,
 		Alone:   d.isAlone,
 	})
 }
 
-// isAlone reports whether NATS knows of no other dispatcher that shares the store.
+// isAlone reports whether no other dispatcher that shares the store was seen in this term.
 func (d *Daemon) isAlone(ctx context.Context) bool {
-	found, err := natsapi.FindSharing(ctx, d.conn.Current(), d.cfg.NATS.Prefix, d.store.id(), d.name)
-	return err == nil && !found
+	service := d.service.Load()
+	return service != nil && service.IsAlone(ctx)
 }
 
 // standByAndLead stands by and leads, in turn, until ctx ends.
@@ -94,6 +94,7 @@ func (d *Daemon) standByAndLead(ctx context.Context) error {
 		err := d.serve(serving, lease, loaded)
 		leave = func() {}
 		if ctx.Err() == nil && err == nil {
+			d.current.set(d.newDispatcher(nil)) // frees the engine, and its figures are another's now
 			leave = d.registerStandby(ctx)
 		}
 		return err
@@ -107,7 +108,7 @@ func (d *Daemon) registerStandby(ctx context.Context) (leave func()) {
 	go func() {
 		defer close(ended)
 		for ctx.Err() == nil {
-			service, err := natsapi.New(d.conn, nil, d.serviceOptions(nil))
+			service, err := natsapi.New(ctx, d.conn, nil, d.serviceOptions(nil))
 			if err == nil {
 				err = service.Run(ctx)
 			}
@@ -148,32 +149,50 @@ func (d *Daemon) serve(ctx context.Context, lease *lead.Lease, loaded func()) (e
 	go func() { ended <- dispatcher.Run(loop) }()
 	var own closers
 	defer func() {
-		err = errors.Join(err, own.close())
+		err = errors.Join(err, d.endService(lease, &own))
 		stopLoop()
 		select {
 		case failed := <-ended:
 			err = errors.Join(err, failed)
-		case <-time.After(loopTimeout):
+		case <-time.After(loopTimeout): // its next commit would have the term of the next lease
 			err = errors.Join(err, errors.New("stopping the turns: a commit hangs"))
 		}
 	}()
 	service, err := d.accept(ctx, dispatcher, lease, &own)
-	if err != nil {
+	switch {
+	case err == nil:
+	case ctx.Err() != nil: // it must stop already
+		return nil
+	case lease != nil && !d.monitor.healthy():
+		d.logger.Warn("this dispatcher could not begin to serve; it resigns", "term", lease.Term(), "error", err)
+		return nil
+	default:
 		return err
 	}
-	watching, stopWatch := context.WithCancel(ctx)
-	defer stopWatch()
-	older := make(chan error, 1)
-	go func() { older <- service.WatchSingleton(watching) }()
 	d.accepting.Store(true)
 	defer d.accepting.Store(false)
 	d.onServing()
 	loaded()
 	d.logger.Info("ready", "nats", d.natsAddr(), "prefix", d.cfg.NATS.Prefix,
 		"store", d.cfg.Database.Type, "http", d.HTTPAddr())
-	// WatchSingleton ends with ctx too.
-	err = <-older
+	err = d.watch(ctx, service, lease)
 	d.logger.Info("stopping; accepted requests are answered first")
+	return err
+}
+
+// endService ends what accepts requests. Of a leader an error is only logged: the process
+// stands by afterwards. A leader that was deposed does not wait for a commit that hangs.
+func (d *Daemon) endService(lease *lead.Lease, own *closers) error {
+	d.service.Store(nil)
+	if lease != nil && !lease.Held() {
+		d.store.shared.Interrupt()
+	}
+	err := own.close()
+	d.intake.Store(nil)
+	if lease != nil && err != nil {
+		d.logger.Warn("the service of this term did not end well", "term", lease.Term(), "error", err)
+		return nil
+	}
 	return err
 }
 
@@ -184,12 +203,36 @@ func (d *Daemon) accept(ctx context.Context, dispatcher *dispatch.Dispatcher, le
 		return nil, err
 	}
 	d.requests.Store(requests)
-	service, err := natsapi.New(d.conn, requests, d.serviceOptions(lease))
+	service, err := natsapi.New(ctx, d.conn, requests, d.serviceOptions(lease))
 	if err != nil {
 		return nil, err
 	}
 	own.run("stopping the service", service.Run)
+	d.service.Store(service)
 	return service, d.startStreams(ctx, dispatcher, own)
+}
+
+// watch returns when ctx ends, or with an error when another dispatcher has served the
+// prefix for longer. A leader that has lost NATS cannot serve: watch returns when a standby
+// may take over.
+func (d *Daemon) watch(ctx context.Context, service *natsapi.Service, lease *lead.Lease) error {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	older := make(chan error, 1)
+	go func() { older <- service.WatchSingleton(watching) }() // it ends with ctx too
+	tick := time.NewTicker(connCheckInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-older:
+			return err
+		case <-tick.C:
+			if lease != nil && d.monitor.lost() && service.HasStandby() {
+				d.logger.Warn("this dispatcher resigns: NATS does not answer, and a standby may reach it", "term", lease.Term())
+				return nil
+			}
+		}
+	}
 }
 
 // leader names the leader that a standby knows, "" without one.

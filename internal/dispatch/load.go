@@ -32,11 +32,16 @@ func (e *badRow) Error() string {
 // row does not stop all others; such a worker is left out until its next heartbeat.
 func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 	t.engine = nil
+	// First: it waits for a commit of unknown outcome, see [repo.Loader].
+	last, err := t.store.LastSeq(ctx)
+	if err != nil {
+		return fmt.Errorf("load the last sequence: %w", err)
+	}
 	if err := t.resolveImport(ctx); err != nil {
 		return err
 	}
 	for {
-		e, bad, err := t.build(ctx, now)
+		e, bad, err := t.build(ctx, now, last)
 		switch {
 		case err != nil:
 			return err
@@ -54,7 +59,7 @@ func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 }
 
 // build makes an engine of what the store has, or names a row on which it panics.
-func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, bad *badRow, err error) {
+func (t *Turn) build(ctx context.Context, now engine.Clock, last int64) (e *engine.Engine, bad *badRow, err error) {
 	at := badRow{}
 	defer func() {
 		if p := recover(); p != nil {
@@ -67,10 +72,6 @@ func (t *Turn) build(ctx context.Context, now engine.Clock) (e *engine.Engine, b
 	counts, err := t.store.Counts(ctx)
 	if err != nil {
 		return nil, nil, fmt.Errorf("load the counters: %w", err)
-	}
-	last, err := t.store.LastSeq(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("load the last sequence: %w", err)
 	}
 	workers, err := t.store.Workers(ctx)
 	if err != nil {

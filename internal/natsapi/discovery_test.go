@@ -129,7 +129,7 @@ func TestDiscovery_StatsCountAnswersAndErrors(t *testing.T) {
 // would make.
 func second(t *testing.T, w *world, prefix string) *Service {
 	t.Helper()
-	s, err := New(testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: prefix, Name: "second"})
+	s, err := New(testbed.Context(t), testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: prefix, Name: "second"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -151,6 +151,62 @@ func TestWatchSingleton_YoungerOfTwoStops(t *testing.T) {
 	cancel()
 	if err := testbed.Receive(t, older); err != nil {
 		t.Errorf("the older: %v", err)
+	}
+}
+
+// TestIsAlone_NeedsOwnAnswerAndNoStandby: a leader is alone while its own ping comes back
+// and no standby was ever seen. A connection that carries nothing proves nothing.
+func TestIsAlone_NeedsOwnAnswerAndNoStandby(t *testing.T) {
+	server := testbus.StartServer(t)
+	start := func(name string) (*Service, *testbed.Running) {
+		s, err := New(testbed.Context(t), testbus.Open(t, server.ClientURL()), nil, Options{Prefix: wire.DefaultPrefix, Name: name, StoreID: "one"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, testbed.Run(t, s.Run)
+	}
+	leader, _ := start("leader")
+	if !leader.IsAlone(testbed.Context(t)) {
+		t.Error("it is not alone at first")
+	}
+	silent, running := start("silent")
+	if err := running.Stop(t); err != nil {
+		t.Fatal(err)
+	}
+	if silent.IsAlone(testbed.Context(t)) {
+		t.Error("alone without its own answer")
+	}
+	_, running = start("standby")
+	for _, when := range []string{"with a standby", "after the standby has stopped"} {
+		if leader.IsAlone(testbed.Context(t)) {
+			t.Errorf("it is alone %s", when)
+		}
+		if err := running.Stop(t); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// endedLease is that of a leader that was deposed.
+type endedLease struct{}
+
+func (endedLease) Term() int64 { return 1 }
+func (endedLease) Held() bool  { return false }
+
+// TestService_DeposedLeaderAnswersNothing: a leader that was suspended still has its
+// subscriptions when it continues. Its refusals must not be quicker than the answers of the
+// next leader.
+func TestService_DeposedLeaderAnswersNothing(t *testing.T) {
+	w := serveOptions(t, &fakeBackend{}, api.Options{Lease: endedLease{}})
+	next, err := New(testbed.Context(t), testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "next", Term: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	testbed.Run(t, next.Run)
+	for range 20 {
+		if got := w.ask(t, "task.shop.get", `{"id":"t1"}`); got.code != "" {
+			t.Fatalf("answered %+v", got)
+		}
 	}
 }
 

@@ -3,6 +3,6 @@
 // the endpoints.
 //
 // A dispatcher calls [CheckSingleton] and [NewPublisher], and when its backend is ready
-// [Start]; [Service.WatchSingleton] runs beside them. [Service.Stop] ends the service
-// while the backend still answers; then come the backend and [Publisher.Close].
+// [New]; [Service.Run] and [Service.WatchSingleton] run beside them. At the end the
+// service ends first, while the backend still answers; then the backend, then the publisher.
 package natsapi

@@ -191,7 +191,7 @@ func serveOptions(t testing.TB, backend *fakeBackend, o api.Options) *world {
 	logger := slog.New(slog.NewTextHandler(t.Output(), nil))
 	o.LogLevel, o.Logger = new(slog.LevelVar), logger
 	w.requests = api.New(backend, o)
-	service, err := New(testbus.Open(t, s.ClientURL()), w.requests, Options{
+	service, err := New(testbed.Context(t), testbus.Open(t, s.ClientURL()), w.requests, Options{
 		Prefix: wire.DefaultPrefix, Name: "test", Version: "v1.2.3", Logger: logger,
 	})
 	if err != nil {

@@ -48,7 +48,7 @@ func TestService_AnswerAboveLoweredMaxPayloadIsBuiltAgain(t *testing.T) {
 		},
 	}
 	conn := testbus.Open(t, s.ClientURL())
-	service, err := New(conn, api.New(backend, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	service, err := New(testbed.Context(t), conn, api.New(backend, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test", Logger: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestPublisher_AssignmentsSurviveLoweredMaxPayload(t *testing.T) {
 // reports above the new limit are split after the connection was replaced.
 func TestWorkerLink_LowersItsMessagesToNewMaxPayload(t *testing.T) {
 	s := testnats.StartConfigured(t, "max_payload: 524288\n")
-	service, err := New(testbus.Open(t, s.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test"})
+	service, err := New(testbed.Context(t), testbus.Open(t, s.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -81,16 +82,17 @@ type Service struct {
 	outbox      *outbox
 
 	discovery        *discovery
+	standby          atomic.Bool         // see HasStandby
 	sendErrors       *logthrottle.Logger // answers that could not be sent
 	unansweredErrors *logthrottle.Logger // errors of messages without a reply subject
 }
 
 // New subscribes to the endpoints on the connection, and on each connection that replaces
-// it. Requests are answered by Run, which must be called.
+// it, and waits for that until ctx ends. Requests are answered by Run, which must be called.
 //
 // Without requests it is the service of a standby: it answers discovery, with the role
 // standby, and has no endpoints.
-func New(conn *bus.Connection, requests *api.Service, o Options) (*Service, error) {
+func New(ctx context.Context, conn *bus.Connection, requests *api.Service, o Options) (*Service, error) {
 	subjects, err := wire.NewSubjects(o.Prefix)
 	if err != nil {
 		return nil, err
@@ -100,14 +102,14 @@ func New(conn *bus.Connection, requests *api.Service, o Options) (*Service, erro
 		conn: conn, reconnected: make(chan struct{}, 1), requests: requests, subjects: subjects, outbox: newOutbox(),
 		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger),
 	}
-	if err := s.listen(o); err != nil {
+	if err := s.listen(ctx, o); err != nil {
 		s.attachment.Detach()
 		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", ServiceName, err), s.discovery.stop())
 	}
 	return s, nil
 }
 
-func (s *Service) listen(o Options) error {
+func (s *Service) listen(ctx context.Context, o Options) error {
 	now := time.Now().UTC()
 	role := model.RoleLeader
 	if s.requests == nil {
@@ -137,7 +139,7 @@ func (s *Service) listen(o Options) error {
 		s.discovery.add(e.Name(), subject, queueGroup(o.Term), schemas(e), s.serve(e))
 	}
 	s.attachment = s.conn.Attach(s.subscribe)
-	ctx, cancel := context.WithTimeout(context.Background(), 2*startFlush)
+	ctx, cancel := context.WithTimeout(ctx, 2*startFlush)
 	defer cancel()
 	return s.attachment.Wait(ctx)
 }
@@ -203,6 +205,11 @@ func (s *Service) Run(ctx context.Context) error {
 // endpoint's subscription, so it must not block.
 func (s *Service) serve(e api.Endpoint) func(*endpointStats, *nats.Msg) {
 	return func(at *endpointStats, m *nats.Msg) {
+		// The next leader has a queue group of its own and gets each request too: a refusal
+		// by this dispatcher could be quicker than the answer.
+		if !s.requests.Leads() {
+			return
+		}
 		from, err := s.subjects.Parse(m.Subject)
 		if !s.replyAllowed(from, m.Reply) {
 			return

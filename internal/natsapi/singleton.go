@@ -15,6 +15,7 @@ const (
 	singletonWait     = time.Second      // for other dispatchers to answer
 	sharingWait       = time.Second / 3  // the same, while a lease runs out
 	singletonInterval = 15 * time.Second // between two checks
+	sharingInterval   = 5 * time.Second  // the same, where standbys may come
 )
 
 // CheckSingleton returns an error that names another dispatcher if one answers on this
@@ -39,16 +40,28 @@ func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix, storeID string) 
 	return err
 }
 
-// FindSharing reports whether another dispatcher than the one of that name answers that
-// shares the store with that id. It takes a third of a second.
-func FindSharing(ctx context.Context, nc *nats.Conn, prefix, storeID, name string) (found bool, err error) {
-	err = ping(ctx, nc, sharingWait, func(other micro.Ping) {
-		found = found || other.Metadata[wire.MetaPrefix] == prefix && sharesStore(other, storeID) && other.Metadata[metaName] != name
+// IsAlone reports whether no other dispatcher that shares the store has answered since New,
+// nor answers now, within a third of a second. Without the answer of this service itself it
+// is false: then nobody could have answered.
+func (s *Service) IsAlone(ctx context.Context) bool {
+	own := false
+	err := ping(ctx, s.conn.Current(), sharingWait, func(other micro.Ping) {
+		own = own || other.ID == s.discovery.info.ID
+		s.noteStandby(other)
 	})
-	if err != nil {
-		return false, fmt.Errorf("looking for a standby: %w", err)
+	return err == nil && own && !s.HasStandby()
+}
+
+// HasStandby reports whether another dispatcher that shares the store has answered since
+// New. It may have stopped meanwhile.
+func (s *Service) HasStandby() bool { return s.standby.Load() }
+
+// noteStandby notes a dispatcher that shares the store.
+func (s *Service) noteStandby(other micro.Ping) {
+	own := s.discovery.info.Metadata
+	if other.Metadata[metaName] != own[metaName] && other.Metadata[wire.MetaPrefix] == s.subjects.Prefix && sharesStore(other, own[metaStoreID]) {
+		s.standby.Store(true)
 	}
-	return found, nil
 }
 
 func sharesStore(other micro.Ping, storeID string) bool {
@@ -63,6 +76,9 @@ func describe(other micro.Ping) string {
 // network is joined again. Of two, the younger one stops: it returns an error that
 // names the older. It returns nil when ctx ends.
 func (s *Service) WatchSingleton(ctx context.Context) error {
+	if s.discovery.info.Metadata[metaStoreID] != "" {
+		return s.watchSingleton(ctx, sharingInterval)
+	}
 	return s.watchSingleton(ctx, singletonInterval)
 }
 
@@ -72,6 +88,7 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 	for {
 		var older error
 		err := ping(ctx, s.conn.Current(), singletonWait, func(other micro.Ping) {
+			s.noteStandby(other)
 			switch {
 			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix,
 				sharesStore(other, s.discovery.info.Metadata[metaStoreID]):

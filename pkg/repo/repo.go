@@ -56,7 +56,9 @@ const MaxExamined = rules.MaxExamined
 // Cursor returns the cursor of the page that follows a task with the Seq.
 func Cursor(seq int64) string { return rules.Cursor(seq) }
 
-// Loader reads what the engine needs at its start.
+// Loader reads what the engine needs at its start. After a Commit of unknown outcome its
+// methods return what the store has when the outcome is known, and wait for that; those of
+// [Reader] do not wait.
 type Loader interface {
 	// Live yields every task that has not ended, in the order of Seq. It stops after
 	// the first error. A task is valid until the next one is requested, which may reuse
