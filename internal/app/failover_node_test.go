@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -11,7 +12,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-const nodeSlots = 400
+const (
+	nodeSlots = 400
+	// nodePatience bounds each request of a node: a leader that was stopped answers none.
+	nodePatience = 2 * time.Second
+)
 
 // node is a worker that downloads nothing: each of its tasks takes half a second.
 type node struct {
@@ -21,6 +26,8 @@ type node struct {
 	soon    chan struct{}
 
 	mu    sync.Mutex
+	leave context.CancelFunc // ends the requests to the leader before; a new one asks for a heartbeat
+	at    context.Context    // of the requests
 	term  model.HighestTerm
 	seq   int64
 	tasks map[string]*model.Report
@@ -34,6 +41,7 @@ func startNode(t *testing.T, url string) *node {
 		t.Fatal(err)
 	}
 	k := &node{T: t, soon: make(chan struct{}, 1), tasks: make(map[string]*model.Report), begun: make(map[string]int)}
+	k.at, k.leave = context.WithCancel(context.Background())
 	if k.link, err = bus.NewWorkerLink(conn, bus.DefaultPrefix, "w1", nil); err != nil {
 		t.Fatal(err)
 	}
@@ -82,6 +90,8 @@ func (k *node) obey(c *model.Command) {
 		return
 	}
 	if len(c.Assign)+len(c.Drop) == 0 {
+		k.leave()
+		k.at, k.leave = context.WithCancel(context.Background())
 		select {
 		case k.soon <- struct{}{}:
 		default:
@@ -119,8 +129,10 @@ func (k *node) finish(id string, attempt int64) {
 	}
 	held.Status, held.Progress, held.Result = model.ReportCompleted, 100, &model.Result{TotalLength: 1, WorkerID: "w1"}
 	r := *held
+	ctx, cancel := context.WithTimeout(k.at, nodePatience)
+	defer cancel()
 	k.mu.Unlock()
-	a, err := k.link.Report(testbed.Context(k), []model.Report{r})
+	a, err := k.link.Report(ctx, []model.Report{r})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if err == nil && k.obeys(a.Term) {
@@ -144,8 +156,10 @@ func (k *node) beat() {
 	for _, r := range k.tasks {
 		h.Tasks = append(h.Tasks, *r)
 	}
+	ctx, cancel := context.WithTimeout(k.at, nodePatience)
+	defer cancel()
 	k.mu.Unlock()
-	a, err := k.link.Heartbeat(testbed.Context(k), h)
+	a, err := k.link.Heartbeat(ctx, h)
 	if err != nil {
 		return
 	}
