@@ -23,7 +23,7 @@ type Store struct {
 	w      writer
 	r      *pgxpool.Pool
 	leader Leader
-	// lastHost names the host of the last connection; nil: there was none.
+	// lastHost names the host of the last connection; nil before the first connection.
 	lastHost atomic.Pointer[string]
 	snaps    struct {
 		sync.Mutex
