@@ -91,10 +91,14 @@ func (p *Process) Stop(signal syscall.Signal) {
 	p.log.Close()
 }
 
-// Await waits until ready returns nil, for 60 s at most. If the program ends first, the
+// startLimit bounds the start of a program: on a busy machine a large store is checked for
+// minutes after a kill.
+const startLimit = 5 * time.Minute
+
+// Await waits until ready returns nil, for 5 minutes at most. If the program ends first, the
 // error has the end of its log.
 func (p *Process) Await(ctx context.Context, ready func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
