@@ -17,9 +17,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
+// assets is the folder of the files, in a subfolder with the name of their build, as
+// index.html refers to them. A browser asks for such a file once.
+const (
+	assets    = "/assets/"
+	indexName = "index.html"
+)
+
 // dashboard serves the files of the dashboard.
 type dashboard struct {
 	files map[string]*file // by path
+	build string           // hash of all files
 }
 
 // file is one of them.
@@ -34,6 +42,7 @@ type file struct {
 // could not tell whether its copy is current.
 func newDashboard(files fs.FS) (*dashboard, error) {
 	d := &dashboard{files: make(map[string]*file)}
+	all := sha256.New()
 	err := fs.WalkDir(files, ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -42,20 +51,40 @@ func newDashboard(files fs.FS) (*dashboard, error) {
 		if err != nil {
 			return err
 		}
-		sum := sha256.Sum256(content)
-		d.files["/"+path] = &file{
-			name: path, tag: base64.RawURLEncoding.EncodeToString(sum[:12]), content: content,
-			packed: sync.OnceValue(func() []byte { return pack(content) }),
-		}
+		fmt.Fprintf(all, "%s %d\n", path, len(content))
+		all.Write(content)
+		d.files["/"+path] = newFile(path, content)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("reading the files of the dashboard: %w", err)
 	}
-	if index := d.files["/index.html"]; index != nil {
-		d.files["/"] = index
+	d.build = shortHash(all.Sum(nil))
+	if index := d.files["/"+indexName]; index != nil {
+		index = newFile(indexName, []byte(strings.ReplaceAll(string(index.content), `="assets/`, `="assets/`+d.build+"/")))
+		d.files["/"+indexName], d.files["/"] = index, index
 	}
 	return d, nil
+}
+
+func newFile(name string, content []byte) *file {
+	sum := sha256.Sum256(content)
+	return &file{name: name, tag: shortHash(sum[:]), content: content, packed: sync.OnceValue(func() []byte { return pack(content) })}
+}
+
+func shortHash(sum []byte) string { return base64.RawURLEncoding.EncodeToString(sum[:12]) }
+
+// find returns the file of a path, and whether the path names its build. A page that was
+// opened before an upgrade asks for files of the earlier build: it gets the present ones.
+func (d *dashboard) find(path string) (f *file, unchanging bool) {
+	if rest, ok := strings.CutPrefix(path, assets); ok {
+		build, name, _ := strings.Cut(rest, "/")
+		if f = d.files["/"+name]; f != nil && f.name == indexName {
+			return nil, false // it is not of the assets
+		}
+		return f, build == d.build
+	}
+	return d.files[path], false
 }
 
 // pack compresses a file.
@@ -68,9 +97,9 @@ func pack(content []byte) []byte {
 }
 
 func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f, found := d.files[r.URL.Path] // folders are not listed
+	f, unchanging := d.find(r.URL.Path) // folders are not listed
 	switch {
-	case !found:
+	case f == nil:
 		notFound(w, r)
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -80,6 +109,9 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Cache-Control", "no-cache") // ask each time; 304 is the answer until the program changes
+	if unchanging {
+		h.Set("Cache-Control", "private, max-age=31536000, immutable")
+	}
 	h.Set("Vary", "Accept-Encoding")
 	if strings.HasSuffix(f.name, ".js") {
 		h.Set("Content-Type", "text/javascript; charset=utf-8") // whatever the system's table says

@@ -4,6 +4,7 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -120,6 +121,25 @@ func TestDashboard_UnchangedFileIsNotSentAgain(t *testing.T) {
 	req.Header.Set("If-None-Match", first.header.Get("ETag"))
 	if again := do(t, req); again.status != 304 || first.status != 200 || !strings.HasPrefix(first.header.Get("Content-Type"), "text/javascript") {
 		t.Errorf("first %d %v, again %d", first.status, first.header, again.status)
+	}
+}
+
+// TestDashboard_FilesOfItsBuildAreKept checks that a browser keeps the files that the page
+// refers to, until the page refers to those of another build.
+func TestDashboard_FilesOfItsBuildAreKept(t *testing.T) {
+	script := `<script src="assets/js/app.js">`
+	s := start(t, Options{Dashboard: fstest.MapFS{"index.html": {Data: []byte(script)}, "js/app.js": {Data: []byte("export {}")}}})
+	index := get(t, s.Addr(), "/")
+	_, name, _ := strings.Cut(strings.TrimSuffix(index.body, `">`), `"`)
+	build := strings.TrimSuffix(name, "js/app.js")
+	for path, want := range map[string]string{
+		"/": "200 no-cache", "/" + name: "200 private, max-age=31536000, immutable", "/assets/earlier/js/app.js": "200 no-cache",
+		"/js/app.js": "200 no-cache", "/assets/js/app.js": "404 no-store", "/" + build: "404 no-store", "/" + build + "index.html": "404 no-store", "/assets/": "404 no-store",
+	} {
+		got := get(t, s.Addr(), path)
+		if text := fmt.Sprint(got.status, " ", got.header.Get("Cache-Control")); text != want {
+			t.Errorf("%s: %s, want %s", path, text, want)
+		}
 	}
 }
 

@@ -7,7 +7,7 @@ let library = null;
 // load fetches uPlot once, when the first plot is needed.
 async function load() {
   if (!library) {
-    const css = h('link', { rel: 'stylesheet', href: 'vendor/uplot/uPlot.min.css' });
+    const css = h('link', { rel: 'stylesheet', href: new URL('../vendor/uplot/uPlot.min.css', import.meta.url) });
     document.head.append(css);
     library = import('../vendor/uplot/uPlot.esm.js').then((m) => m.default);
   }

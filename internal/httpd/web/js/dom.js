@@ -74,6 +74,16 @@ export function keyed(parent, items, key, create) {
   return rows;
 }
 
+const firstScreen = 30; // rows
+
+// inSteps returns those of rows to draw now. An empty table gets the rows of the first
+// screen; draw is called again for the others once these are painted.
+export function inSteps(table, rows, draw, signal) {
+  if (table.firstElementChild || rows.length <= firstScreen) return rows;
+  requestAnimationFrame(() => setTimeout(() => { if (!signal.aborted) draw(); }));
+  return rows.slice(0, firstScreen);
+}
+
 // painter returns a function that runs paint once before the next frame, however often
 // it is called.
 export function painter(paint, signal) {

@@ -1,6 +1,6 @@
 // Tasks: a filter in the address, pages by cursor, rows that follow the events.
 
-import { h, append, keyed, painter, every } from '../dom.js';
+import { h, append, keyed, inSteps, painter, every } from '../dom.js';
 import { listTasks } from '../api.js';
 import { head, notice, pager, empty, statuses } from '../parts.js';
 import { button, copy, command } from '../dialog.js';
@@ -153,7 +153,7 @@ class TasksPage {
   draw() {
     for (const id of this.selected) if (!this.tasks.has(id)) this.selected.delete(id);
     const rows = [...this.tasks.values()];
-    keyed(this.table.body, rows, (t) => t.id, (t) => taskRow(t, (on) => this.select(t.id, on)));
+    keyed(this.table.body, inSteps(this.table.body, rows, () => this.draw(), this.signal), (t) => t.id, (t) => taskRow(t, (on) => this.select(t.id, on)));
     for (const row of this.table.body.keyedRows.values()) row.mark(this.selected.has(row.item.id));
     this.table.all.checked = rows.length > 0 && this.selected.size === rows.length;
     this.table.all.indeterminate = this.selected.size > 0 && this.selected.size < rows.length;

@@ -1,6 +1,6 @@
 // Workers: one page of the list, kept up to date.
 
-import { h, set, setAttr, keyed, painter, every, atMost } from '../dom.js';
+import { h, set, setAttr, keyed, inSteps, painter, every, atMost } from '../dom.js';
 import { listWorkers } from '../api.js';
 import { head, notice, pager, table, cell, badge, meter, link, empty } from '../parts.js';
 import { button } from '../dialog.js';
@@ -49,7 +49,7 @@ export function mount(root, { query, signal }) {
   root.append(head('Workers'), problem, bar, t, none, pages);
 
   const draw = () => {
-    keyed(t.body, workers, (w) => w.id, (w) => row(w, () => refresh()));
+    keyed(t.body, inSteps(t.body, workers, draw, signal), (w) => w.id, (w) => row(w, () => refresh()));
     t.hidden = workers.length === 0;
     none.hidden = workers.length > 0;
     pages.hidden = workers.length === 0;
