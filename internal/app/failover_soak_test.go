@@ -8,8 +8,8 @@ import (
 )
 
 // TestSoakFailover is the long form: 20 times kill -9, 10 times 30 s of SIGSTOP and 10
-// times SIGTERM of the leader, under 500 submits a second. It takes 15 minutes; docs/ha.md
-// has its figures.
+// times SIGTERM of the leader, under 500 submits a second. It takes about 10 minutes;
+// docs/ha.md has its figures.
 func TestSoakFailover(t *testing.T) {
 	playFailovers(t, failovers{kills: 20, suspends: 10, stops: 10, suspended: 30 * time.Second, rate: 500})
 }
