@@ -57,7 +57,8 @@ type outage struct {
 	took time.Duration
 }
 
-func startLoad(t *testing.T, url string, rate int) *load {
+// startLoad starts submits at a rate a second; each second one goes to the intake if queues.
+func startLoad(t *testing.T, url string, rate int, queues bool) *load {
 	t.Helper()
 	nc := connect(t, url)
 	l := &load{}
@@ -76,7 +77,11 @@ func startLoad(t *testing.T, url string, rate int) *load {
 		tick := time.NewTicker(time.Second / time.Duration(rate))
 		defer tick.Stop()
 		for n := 0; l.stopping.Err() == nil; n++ {
-			l.ended.Go(func() { l.submit(fmt.Sprint("load-", n), loadPatience, loadPause) })
+			send := l.send
+			if queues && n%2 == 1 {
+				send = l.queue
+			}
+			l.ended.Go(func() { l.repeat(send, fmt.Sprint("load-", n), loadPatience, loadPause) })
 			select {
 			case <-l.stopping.Done():
 			case <-tick.C:
@@ -87,11 +92,22 @@ func startLoad(t *testing.T, url string, rate int) *load {
 	return l
 }
 
-// submit repeats a submit until it is acknowledged, and reports whether it was.
-func (l *load) submit(id string, patience, pause time.Duration) bool {
+func (l *load) send(ctx context.Context, spec *model.TaskSpec) error {
+	_, err := l.client.Submit(ctx, spec)
+	return err
+}
+
+// queue sends a task to the intake.
+func (l *load) queue(ctx context.Context, spec *model.TaskSpec) error {
+	_, err := l.client.Queue(ctx, spec)
+	return err
+}
+
+// repeat repeats a submit until it is acknowledged, and reports whether it was.
+func (l *load) repeat(send func(context.Context, *model.TaskSpec) error, id string, patience, pause time.Duration) bool {
 	for l.giveUp.Err() == nil {
 		ctx, cancel := context.WithTimeout(l.giveUp, patience)
-		_, err := l.client.Submit(ctx, &model.TaskSpec{ID: id, URL: "https://files.example/" + id})
+		err := send(ctx, &model.TaskSpec{ID: id, URL: "https://files.example/" + id})
 		cancel()
 		if err == nil {
 			l.mu.Lock()
@@ -104,10 +120,22 @@ func (l *load) submit(id string, patience, pause time.Duration) bool {
 	return false
 }
 
+// acknowledge waits until n more submits are acknowledged.
+func (l *load) acknowledge(t *testing.T, n int) {
+	t.Helper()
+	count := func() int {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return len(l.acked)
+	}
+	before := count()
+	testbed.Eventually(t, fmt.Sprintf("%d more submits are acknowledged", n), func() bool { return count() >= before+n })
+}
+
 // probe waits until a submit is acknowledged.
 func (l *load) probe(t *testing.T) {
 	t.Helper()
-	if !l.submit(fmt.Sprint("probe-", l.probes.Add(1)), probePatience, probePause) {
+	if !l.repeat(l.send, fmt.Sprint("probe-", l.probes.Add(1)), probePatience, probePause) {
 		t.Fatal("a submit was not acknowledged")
 	}
 }
@@ -143,6 +171,12 @@ func (l *load) took(t *testing.T, what string, began time.Time, before int64, li
 		status := l.status()
 		return status != nil && status.Term > before
 	})
+	l.recovered(t, what, began, limit)
+}
+
+// recovered waits until a submit is acknowledged, and requires that it was in time.
+func (l *load) recovered(t *testing.T, what string, began time.Time, limit time.Duration) {
+	t.Helper()
 	l.probe(t)
 	took := time.Since(began)
 	t.Logf("%s: a submit was acknowledged after %v", what, took.Round(time.Millisecond))
@@ -165,7 +199,7 @@ func (l *load) stop() []string {
 func (l *load) judge(t *testing.T, k *node) {
 	t.Helper()
 	ids := l.stop()
-	l.drain(t)
+	l.drain(t, int64(len(ids)))
 	tasks := make(map[string]*model.Task)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -200,15 +234,15 @@ func (l *load) judge(t *testing.T, k *node) {
 	l.report(t)
 }
 
-// drain waits until every task is completed, as long as some complete: a load leaves a
+// drain waits until every task is completed, of so many at least, as long as some complete: a load leaves a
 // backlog. Its time is bounded by the size of that.
-func (l *load) drain(t *testing.T) {
+func (l *load) drain(t *testing.T, tasks int64) {
 	t.Helper()
 	began, moved := time.Now(), time.Now()
 	var backlog, open int64
 	for time.Since(moved) < testbed.Patience && time.Since(began) < testbed.Patience+time.Duration(backlog/drainRate)*time.Second {
 		if status := l.status(); status != nil {
-			left := status.TotalTasks - status.TasksByStatus[model.StatusCompleted]
+			left := max(tasks, status.TotalTasks) - status.TasksByStatus[model.StatusCompleted]
 			if backlog = max(backlog, left); left != open {
 				open, moved = left, time.Now()
 			}

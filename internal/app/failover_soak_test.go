@@ -13,3 +13,10 @@ import (
 func TestSoakFailover(t *testing.T) {
 	playFailovers(t, failovers{kills: 20, suspends: 10, stops: 10, suspended: 30 * time.Second, rate: 500})
 }
+
+// TestSoakFailover_Servers is the long form of the failures of servers: 12 times kill -9 of a
+// NATS server and 6 times of the primary of PostgreSQL, under 300 submits a second, half of
+// them to the intake. It takes about 3 minutes.
+func TestSoakFailover_Servers(t *testing.T) {
+	playServerFailures(t, serverFailures{nats: 12, primaries: 6, rate: 300})
+}

@@ -45,7 +45,7 @@ func playFailovers(t *testing.T, f failovers) {
 	p.start(1)
 	p.standby(1 - p.leader())
 	node := startNode(t, p.nats)
-	load := startLoad(t, p.nats, f.rate)
+	load := startLoad(t, p.nats, f.rate, false)
 	load.probe(t)
 	for range f.kills {
 		at, term := p.leader(), load.term(t)

@@ -192,6 +192,28 @@ func (s *Server) exec(t testing.TB, sql string) {
 	}
 }
 
+// holds returns the answer of a question.
+func (s *Server) holds(t testing.TB, sql string) (yes bool) {
+	t.Helper()
+	ctx := testbed.Context(t)
+	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
+	if err == nil {
+		err = errors.Join(conn.QueryRow(ctx, sql).Scan(&yes), conn.Close(ctx))
+	}
+	if err != nil {
+		t.Errorf("%s: %v", sql, err)
+	}
+	return yes
+}
+
+// Kill is kill -9 of the postmaster; its other processes end with it.
+func (s *Server) Kill(t testing.TB) {
+	t.Helper()
+	s.Signal(t, syscall.SIGKILL)
+	_ = s.stdin.Close() // a part of the shell waits for that
+	testbed.Receive(t, s.done)
+}
+
 // remove ends the server and removes its data.
 func (s *Server) remove() {
 	if s.stdin != nil {
