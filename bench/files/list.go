@@ -52,6 +52,20 @@ func (l list) heading() string {
 	return fmt.Sprintf("%d %s", l.count, l.title)
 }
 
+// bytes is the length of all files.
+func (l list) bytes() int64 { return int64(l.count) * l.length }
+
+// isSmall reports whether the number of files is what takes time, not their bytes.
+func (l list) isSmall() bool { return l.length < 1<<20 }
+
+// unit is that of the rate in the chart.
+func (l list) unit() string {
+	if l.isSmall() {
+		return "files/s"
+	}
+	return "MB/s"
+}
+
 // file returns the name of a file on the server.
 func (l list) file(i int) string { return fmt.Sprintf("%s-%05d", l.name, i) }
 

@@ -101,6 +101,7 @@ type bench struct {
 	systems []system
 	server  *server
 	stderr  io.Writer
+	fetched int // how many lists were fetched
 }
 
 // prepare builds the programs, chooses what is measured, and writes the files that are
