@@ -9,7 +9,9 @@ import (
 )
 
 // assign accepts assignments. Each may be new, known, late, or replace an earlier
-// attempt. The worker writes it to the journal before it acts on it.
+// attempt. The worker writes it to the journal before it acts on it. A new one need not be
+// synced before: if a crash of the machine loses it, the heartbeat does not list it, and
+// the dispatcher assigns it again, to bytes that are no worse than those of any other crash.
 func (w *Worker) assign(list []model.Assignment) {
 	if !w.admitted {
 		w.assignLater(list)
@@ -25,8 +27,11 @@ func (w *Worker) assign(list []model.Assignment) {
 		return
 	}
 	for _, h := range taken {
-		attempt := h.Attempt
-		w.journal.put(&h.entry, func(err error) { w.onTaken(h, attempt, err) })
+		attempt, put := h.Attempt, w.journal.put
+		if h.Phase == phaseAccepted {
+			put = w.journal.putSoon
+		}
+		put(&h.entry, func(err error) { w.onTaken(h, attempt, err) })
 	}
 	w.scheduleReconcile()
 }

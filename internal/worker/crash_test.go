@@ -165,6 +165,31 @@ func TestAssign_JournalPrecedesTheEngine(t *testing.T) {
 	})
 }
 
+// The journal has the destination of the files before they are moved, also while records
+// wait to share a sync.
+func TestMove_JournalPrecedesIt(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		tasks := []string{"a", "b", "c"}
+		for _, id := range tasks {
+			n.give(assignment(id, 1))
+		}
+		moved := map[string]phase{}
+		n.engine.with(func() {
+			n.engine.onRemove = func(id string) {
+				moved[id] = readJournal([]byte(read(t, filepath.Join(n.dir, journalDir, journalFile)))).entries[id].Phase
+			}
+		})
+		for _, id := range tasks {
+			n.engine.finish(id, map[string]string{"x": id})
+			n.pass(100 * time.Microsecond)
+		}
+		n.pass(time.Second)
+		same(t, "phases in the journal", moved, map[string]phase{"a": phaseMoving, "b": phaseMoving, "c": phaseMoving})
+		same(t, "files", files(t, n.dir), map[string]string{"a/x": "a", "b/x": "b", "c/x": "c"})
+	})
+}
+
 // A task that the configuration no longer allows is given back.
 func TestRecover_DisallowedTaskIsGivenBack(t *testing.T) {
 	bubble(t, func(t *testing.T) {

@@ -65,6 +65,9 @@ const (
 	rewriteWait = 5 * time.Second // before a rewrite that failed is repeated for garbage
 )
 
+// maxUnsynced is how long a record of putSoon may be written without being synced.
+const maxUnsynced = time.Second
+
 // journal is the list of held tasks in the worker's folder: one file to which records are
 // appended. Records gather until commit writes all of them with one sync. Only the loop
 // uses it.
@@ -81,7 +84,10 @@ type journal struct {
 	rewrite      bool
 	garbageSince time.Time // zero: the file has no garbage
 	nextRewrite  time.Time
-	lastSync     atomic.Int64 // duration of the last commit with a sync, in nanoseconds
+	// unsyncedSince is the time of the first record of putSoon since the last sync; zero
+	// without one.
+	unsyncedSince time.Time
+	lastSync      atomic.Int64 // duration of the last commit with a sync, in nanoseconds
 }
 
 // pendingRecord is a record that is not written yet.
@@ -89,20 +95,28 @@ type pendingRecord struct {
 	id   string
 	data []byte // the record; of a removal too
 	gone bool   // it is a removal
-	// done is called by commit, with nil once the record survives a crash. nil: the record
-	// need not survive a crash of the machine.
+	sync bool   // commit syncs it
+	// done is called by commit, with nil once the record is written, and synced if it must
+	// be. nil: the record need not survive a crash of the machine.
 	done func(error)
 }
 
 // put adds an entry. The next commit calls done: with nil if the entry survives a crash.
 // After an error the entry may be stored or not.
-func (j *journal) put(e *entry, done func(error)) {
+func (j *journal) put(e *entry, done func(error)) { j.add(e, done != nil, done) }
+
+// putSoon adds an entry that at once survives a crash of the worker. One of the machine it
+// survives after the next sync, at the latest the first commit after maxUnsynced. done is
+// called as for put.
+func (j *journal) putSoon(e *entry, done func(error)) { j.add(e, false, done) }
+
+func (j *journal) add(e *entry, sync bool, done func(error)) {
 	data, err := json.Marshal(e)
 	switch {
 	case err == nil && len(data) > maxEntry:
 		err = fmt.Errorf("it has %d bytes, more than %d", len(data), maxEntry)
 	case err == nil:
-		j.pending = append(j.pending, pendingRecord{id: e.Task.ID, data: appendRecord(nil, recordEntry, data), done: done})
+		j.pending = append(j.pending, pendingRecord{id: e.Task.ID, data: appendRecord(nil, recordEntry, data), sync: sync, done: done})
 		return
 	}
 	if done != nil {
@@ -120,12 +134,40 @@ func (j *journal) remove(id string) {
 	j.pending = append(j.pending, pendingRecord{id: id, data: appendRecord(nil, recordRemoval, []byte(id)), gone: true})
 }
 
-// commit writes all pending records. It syncs once if one of them must survive a crash.
-// Functions that it calls may add further records, which it writes too.
+// commit writes all pending records. It syncs once if one of them must survive a crash, or
+// one of putSoon has waited for long enough. Functions that it calls may add further
+// records, which it writes too.
 func (j *journal) commit(now time.Time) {
-	for len(j.pending) > 0 {
-		batch := j.pending
-		j.pending = nil
+	j.writeAll(now, func(all []pendingRecord) (ready, waiting []pendingRecord) { return all, nil })
+	j.maintain(now)
+}
+
+// commitUnsynced is as commit, but leaves the records that must survive a crash to a later
+// one. Further records of the same tasks wait with them.
+func (j *journal) commitUnsynced(now time.Time) {
+	j.writeAll(now, func(all []pendingRecord) (ready, waiting []pendingRecord) {
+		waits := make(map[string]bool)
+		for _, r := range all {
+			if r.sync || waits[r.id] {
+				waits[r.id] = true
+				waiting = append(waiting, r)
+			} else {
+				ready = append(ready, r)
+			}
+		}
+		return ready, waiting
+	})
+	j.maintain(now)
+}
+
+// writeAll writes the pending records that choose calls ready, until none is left.
+func (j *journal) writeAll(now time.Time, choose func(all []pendingRecord) (ready, waiting []pendingRecord)) {
+	for {
+		var batch []pendingRecord
+		batch, j.pending = choose(j.pending)
+		if len(batch) == 0 {
+			return
+		}
 		err := j.write(batch, now)
 		for _, r := range batch {
 			switch {
@@ -136,6 +178,16 @@ func (j *journal) commit(now time.Time) {
 			case err != nil:
 				j.log.Error("the journal cannot be written", "task", r.id, "error", err)
 			}
+		}
+	}
+}
+
+// maintain syncs and rewrites the file if that is due.
+func (j *journal) maintain(now time.Time) {
+	if !j.unsyncedSince.IsZero() && now.Sub(j.unsyncedSince) >= maxUnsynced {
+		j.unsyncedSince = now // if it fails, the next try is as much later
+		if err := j.writeOnce(nil, true); err != nil {
+			j.log.Error("the journal cannot be synced", "error", err)
 		}
 	}
 	if !j.hasGarbage(now) {
@@ -149,7 +201,7 @@ func (j *journal) commit(now time.Time) {
 
 // mustSync reports whether a pending record must survive a crash.
 func (j *journal) mustSync() bool {
-	return slices.ContainsFunc(j.pending, func(r pendingRecord) bool { return r.done != nil })
+	return slices.ContainsFunc(j.pending, func(r pendingRecord) bool { return r.sync })
 }
 
 // hasGarbage reports whether the file must be rewritten because of records that no longer
@@ -161,13 +213,13 @@ func (j *journal) hasGarbage(now time.Time) bool {
 
 // write appends a batch, or replaces the file by all live records and the batch.
 func (j *journal) write(batch []pendingRecord, now time.Time) error {
-	start := time.Now()
 	before := make(map[string][]byte)
 	var data []byte
-	durable := false
+	durable, soon := false, false
 	for _, r := range batch {
 		data = append(data, r.data...)
-		durable = durable || r.done != nil
+		durable = durable || r.sync
+		soon = soon || r.done != nil
 		if _, ok := before[r.id]; !ok {
 			before[r.id] = j.live[r.id]
 		}
@@ -176,10 +228,10 @@ func (j *journal) write(batch []pendingRecord, now time.Time) error {
 	if j.garbageSince.IsZero() {
 		j.garbageSince = now // sooner or later another record replaces these
 	}
-	err := j.writeOnce(data, durable)
-	if durable {
-		j.lastSync.Store(int64(time.Since(start)))
+	if soon && j.unsyncedSince.IsZero() {
+		j.unsyncedSince = now
 	}
+	err := j.writeOnce(data, durable)
 	if err != nil {
 		j.restore(batch, before)
 	}
@@ -189,13 +241,18 @@ func (j *journal) write(batch []pendingRecord, now time.Time) error {
 // writeOnce appends data to the file, or replaces the file by the live records, which
 // include data.
 func (j *journal) writeOnce(data []byte, durable bool) error {
+	if durable {
+		defer func(start time.Time) { j.lastSync.Store(int64(time.Since(start))) }(time.Now())
+	}
 	if j.rewrite {
 		return j.replace()
 	}
 	n, err := j.file.Write(data)
 	j.size += int64(n)
 	if err == nil && durable {
-		err = j.file.Sync()
+		if err = j.file.Sync(); err == nil {
+			j.unsyncedSince = time.Time{}
+		}
 	}
 	j.rewrite = err != nil // the file may have a part of it, or less than it seems
 	return err
@@ -241,7 +298,7 @@ func (j *journal) replace() error {
 	}
 	j.close()
 	j.file, j.size = file, int64(len(data))
-	j.rewrite, j.garbageSince, j.nextRewrite = false, time.Time{}, time.Time{}
+	j.rewrite, j.garbageSince, j.nextRewrite, j.unsyncedSince = false, time.Time{}, time.Time{}, time.Time{}
 	return nil
 }
 

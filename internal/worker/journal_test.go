@@ -191,6 +191,48 @@ func TestJournal_WaitingRecordsShareOneWrite(t *testing.T) {
 	same(t, "records", len(journaled(t, dir)), 100)
 }
 
+// A record that need not survive a crash of the machine at once is written by the next
+// commit, and synced within a second.
+func TestJournal_SoonIsSyncedWithinASecond(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := openedJournal(t, dir)
+	now := time.Now()
+	done := false
+	j.putSoon(accepted("a", 1), func(err error) { must(t, err); done = true })
+	j.commit(now)
+	same(t, "done", done, true)
+	same(t, "the journal has", journaled(t, dir), []string{"a"})
+	same(t, "syncs took", j.lastSync.Load(), 0)
+	j.commit(now.Add(maxUnsynced))
+	if j.lastSync.Load() == 0 {
+		t.Error("it is not synced after a second")
+	}
+	j.putSoon(accepted("b", 1), func(err error) { must(t, err) })
+	j.commit(now)
+	must(t, j.file.Close())
+	j.commit(now.Add(maxUnsynced)) // fails
+	j.commit(now.Add(2 * maxUnsynced))
+	same(t, "the next sync is made up for", j.rewrite, false)
+	same(t, "the journal has", journaled(t, dir), []string{"a", "b"})
+}
+
+// Records that wait for a sync hold back the later ones of their tasks only.
+func TestJournal_WaitingRecordsKeepTheirOrder(t *testing.T) {
+	dir := t.TempDir()
+	j, _ := openedJournal(t, dir)
+	keep(t, j, accepted("a", 1))
+	placed := false
+	j.put(accepted("a", 2), func(err error) { must(t, err); placed = true })
+	j.remove("a")
+	j.putSoon(accepted("b", 1), func(err error) { must(t, err) })
+	j.commitUnsynced(time.Now())
+	same(t, "the journal has", journaled(t, dir), []string{"a", "b"})
+	same(t, "placed", placed, false)
+	j.commit(time.Now())
+	same(t, "the journal has", journaled(t, dir), []string{"b"})
+	same(t, "placed", placed, true)
+}
+
 // After a write that failed, the records that were refused do not count, all others do,
 // and the next commit works.
 func TestJournal_FailedWriteIsMadeUpFor(t *testing.T) {

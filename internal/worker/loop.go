@@ -55,6 +55,7 @@ type loop struct {
 	nextReconcile time.Time
 	lastReconcile time.Time
 	lastCommit    time.Time     // of records that must survive a crash
+	nextCommit    time.Time     // of those that wait; zero: none waits
 	lastMeasured  time.Time     // the last measurement of free space
 	pollGap       time.Duration // between the beginnings of two passes
 	lastPoll      time.Time     // the last one that the engine answered
@@ -153,8 +154,7 @@ func (w *Worker) run(ctx context.Context) {
 		case <-w.probes:
 		}
 		w.handleWaiting()
-		w.gather(ctx)
-		w.journal.commit(time.Now()) // before step acts on what was handled
+		w.commit(time.Now()) // before step acts on what was handled
 		timer.Reset(time.Until(w.step(time.Now())))
 		w.noteUsed()
 	}
@@ -193,37 +193,27 @@ func (w *Worker) Turning(ctx context.Context) error {
 // The time between two syncs of one file is gatherTime for each task under way, at most
 // maxGather: with one task nothing else could join, with many most do.
 const (
-	gatherTime = 625 * time.Microsecond
-	maxGather  = 10 * time.Millisecond
+	gatherTime = 940 * time.Microsecond
+	maxGather  = 15 * time.Millisecond
 )
 
 func (w *Worker) gatherFor() time.Duration {
 	return min(time.Duration(len(w.tasks))*gatherTime, maxGather)
 }
 
-// gather handles further events before a commit that soon follows another one, so that
-// their records share its sync.
-func (w *Worker) gather(ctx context.Context) {
-	if !w.journal.mustSync() {
-		return
-	}
-	if wait := time.Until(w.lastCommit.Add(w.gatherFor())); wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		for over := false; !over; {
-			select {
-			case outcome := <-w.outcomes:
-				w.applyOutcome(outcome)
-			case c := <-w.commands:
-				w.handleCommand(c)
-			case <-timer.C:
-				over = true
-			case <-ctx.Done():
-				over = true
-			}
+// commit writes what was handled to the journal. Records that must survive a crash wait for
+// others, so that they share a sync, if the last one was just before.
+func (w *Worker) commit(now time.Time) {
+	w.nextCommit = time.Time{}
+	if w.journal.mustSync() {
+		if due := w.lastCommit.Add(w.gatherFor()); now.Before(due) {
+			w.nextCommit = due
+			w.journal.commitUnsynced(now)
+			return
 		}
+		w.lastCommit = now
 	}
-	w.lastCommit = time.Now()
+	w.journal.commit(now)
 }
 
 // step starts the work that is due and returns the time of the next step.
@@ -244,6 +234,9 @@ func (w *Worker) step(now time.Time) time.Time {
 	w.stats.save(now, statsInterval, w.log)
 
 	wake := now.Add(progressInterval)
+	if !w.nextCommit.IsZero() {
+		wake = w.nextCommit
+	}
 	for _, due := range []struct {
 		at   time.Time
 		busy bool

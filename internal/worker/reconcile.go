@@ -15,6 +15,7 @@ import (
 type reconciliation struct {
 	wanted   []wantedJob
 	toRemove []*heldTask // jobs that the engine must remove
+	toKeep   []string    // ids of complete jobs whose placement waits for the journal
 
 	free       map[*downloadDir]int64 // bytes; -1 if unknown
 	states     map[string]download.State
@@ -40,6 +41,8 @@ func (w *Worker) startReconcile(now time.Time) {
 		case h.belongsInEngine():
 			p.wanted = append(p.wanted, wantedJob{h, h.Task, h.dir, h.wantedVersion, h.wantedVersion != h.givenVersion})
 		case h.moving:
+		case h.unplaced && h.drop == nil:
+			p.toKeep = append(p.toKeep, h.id())
 		case h.drop != nil, h.Phase == phaseMoving && h.stuck, h.Phase == phaseAccepted && !h.paused:
 			p.toRemove = append(p.toRemove, h)
 		}
@@ -91,6 +94,9 @@ func (p *reconciliation) run(ctx context.Context, engine download.Engine, releas
 	}
 	for _, want := range p.wanted {
 		known[want.task.ID] = true
+	}
+	for _, id := range p.toKeep {
+		known[id] = true
 	}
 	for id := range p.states {
 		if !known[id] {
@@ -183,7 +189,7 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 // moved after the engine has removed the jobs.
 func (w *Worker) journalPlacements(complete []*heldTask) {
 	for _, h := range complete {
-		h.Phase = phaseMoving
+		h.Phase, h.unplaced = phaseMoving, true
 		w.journal.put(&h.entry, func(err error) { w.onPlacementJournaled(h, err) })
 	}
 }
@@ -192,6 +198,7 @@ func (w *Worker) journalPlacements(complete []*heldTask) {
 // cannot be written is complete again at the next pass: without the entry its own files
 // would block it after a crash.
 func (w *Worker) onPlacementJournaled(h *heldTask, err error) {
+	h.unplaced = false
 	if err != nil {
 		h.Phase, h.Place = phaseAccepted, nil
 		w.warnThrottled(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
@@ -208,7 +215,7 @@ func (w *Worker) startMoves() {
 		if w.moves >= maxMoves {
 			return
 		}
-		if h.Phase != phaseMoving || h.stuck || h.moving || h.drop != nil {
+		if h.Phase != phaseMoving || h.unplaced || h.stuck || h.moving || h.drop != nil {
 			continue
 		}
 		h.moving = true
@@ -248,7 +255,7 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 		w.persist(h)
 	case errors.As(err, &no) && no.code == codeExists && h.Place.Single && waitedForDuplicate(h.Task):
 		// The task that it waited for has taken the name.
-		h.Place = &placement{Files: h.Place.Files, Target: h.id()}
+		h.Place, h.unplaced = &placement{Files: h.Place.Files, Target: h.id()}, true
 		w.persist(h)
 	case errors.As(err, &no):
 		w.failTask(h, taskError(no.code, no.class, no.message))
@@ -292,7 +299,12 @@ func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 // persist writes a changed task to the journal. If it cannot be written, the worker acts
 // anyway: after a crash the earlier entry leads to the same result.
 func (w *Worker) persist(h *heldTask) {
-	w.journal.put(&h.entry, func(err error) {
+	put := w.journal.put
+	if h.Phase == phaseAccepted {
+		put = w.journal.putSoon
+	}
+	put(&h.entry, func(err error) {
+		h.unplaced = false
 		if err != nil {
 			w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)
 		}

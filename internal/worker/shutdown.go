@@ -17,6 +17,7 @@ const deregisterTimeout = 2 * time.Second
 func (w *Worker) shutDown() {
 	ctx, cancel := context.WithTimeout(context.Background(), w.cfg.StopTimeout)
 	defer cancel()
+	w.journal.commit(time.Now())
 	w.awaitAsync(ctx)
 	if w.closeEngine(ctx) {
 		for _, h := range w.tasks {
