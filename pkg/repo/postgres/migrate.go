@@ -72,11 +72,20 @@ func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slo
 	if _, err := locked.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock)); err != nil {
 		return err
 	}
-	if err := runMigrations(ctx, base, log); err != nil {
+	err = runMigrations(ctx, base, log)
+	if isLockTimeout(err) {
+		return model.Errorf(model.CodeUnavailable, "migrate: a transaction of another program keeps a table locked; start again when it has ended (%v)", err)
+	}
+	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
 }
+
+// migrationLockTimeout bounds the wait of a migration for a lock. What waits for a table
+// holds up every later statement on it, so also the commits of a leader of the version
+// before.
+const migrationLockTimeout = "2s"
 
 // runMigrations runs those that the database lacks; another dispatcher may have run them
 // meanwhile.
@@ -85,7 +94,9 @@ func runMigrations(ctx context.Context, base *pgx.ConnConfig, log *slog.Logger) 
 	if err != nil {
 		return err
 	}
-	db := stdlib.OpenDB(*base)
+	bounded := base.Copy()
+	bounded.RuntimeParams["lock_timeout"] = migrationLockTimeout
+	db := stdlib.OpenDB(*bounded)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,
 		goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))

@@ -1,10 +1,15 @@
 package postgres_test
 
 import (
+	"context"
+	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo/postgres"
 )
 
@@ -29,5 +34,36 @@ func TestOpen_SimultaneousStartsMigrateOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+}
+
+// A migration does not wait for the lock of another transaction for long, so that it does
+// not hold up a leader; when the lock is free, the next start migrates.
+func TestOpen_LockedTableRefusesMigrationSoon(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	other, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.Background())
+	for _, sql := range []string{"BEGIN", "CREATE TABLE workers (id text)"} {
+		if _, err := other.Exec(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = postgres.Open(ctx, postgres.Config{DSN: dsn})
+	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "keeps a table locked") {
+		t.Errorf("Open beside a transaction that has the table: %v", err)
+	}
+	if _, err := other.Exec(ctx, "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	s, err := postgres.Open(ctx, postgres.Config{DSN: dsn})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -118,11 +118,14 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 	}
 }
 
+// heldSQL finds what workers hold by the partial indexes: active follows from a worker_id.
+const heldSQL = "SELECT id, worker_id FROM tasks WHERE active AND worker_id <> ''"
+
 // Workers implements [repo.Snapshot].
 func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 	held := make(map[string][]string)
 	var id, worker string
-	rows, err := s.conn.Query(ctx, "SELECT id, worker_id FROM tasks WHERE worker_id <> ''")
+	rows, err := s.conn.Query(ctx, heldSQL)
 	err = scanValues(rows, err, []any{&id, &worker}, func() {
 		worker = unescapeText(worker)
 		held[worker] = append(held[worker], unescapeText(id))
