@@ -70,6 +70,7 @@ type loop struct {
 	seq              int64
 	heartbeatCursor  string            // the last id of a partial heartbeat
 	term             model.HighestTerm // of a leader; see checkTerm
+	storedTerm       model.HighestTerm // the same, on the disk
 	admitted         bool              // the dispatcher knows this instance; without that it accepts no task
 	nameTaken        bool              // another instance has the name, by the last answer
 	// earlyAssignments arrived before the answer that admits this worker.
@@ -88,7 +89,7 @@ type loop struct {
 	nextSweep time.Time
 	emptying  bool
 
-	engineLog, linkLog, conflictLog, diskLog logthrottle.Throttle
+	engineLog, linkLog, conflictLog, diskLog, termLog logthrottle.Throttle
 }
 
 // warnThrottled logs a lasting failure once a minute. It logs nothing while the worker
@@ -106,7 +107,7 @@ func (w *Worker) initLoop(entries []*entry) {
 	// reconciliation, the trash, the moves. So none of them waits for the loop.
 	w.outcomes = make(chan func(), 4+maxMoves)
 	w.probes = make(chan struct{})
-	for _, limit := range []*logthrottle.Throttle{&w.engineLog, &w.linkLog, &w.conflictLog, &w.diskLog} {
+	for _, limit := range []*logthrottle.Throttle{&w.engineLog, &w.linkLog, &w.conflictLog, &w.diskLog, &w.termLog} {
 		limit.Quiet = warnInterval
 	}
 	w.heartbeatBackoff = download.NewBackoff(250*time.Millisecond, 5*time.Second)

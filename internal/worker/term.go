@@ -32,18 +32,21 @@ func readTerm(root *os.Root, log *slog.Logger) (model.HighestTerm, error) {
 
 // checkTerm returns an error for a message of a leader that was deposed: the worker has
 // seen a higher term. It stores a higher term before the message is obeyed, so that a
-// restart does not forget it. A message without a term, which is 0, is from a dispatcher
-// without standbys, and obeyed; the stored term is cleared then.
+// restart does not forget it. Where the disk takes no writes the message is obeyed
+// anyway: a worker that obeyed nothing would drop nothing either, and a drop may be what makes
+// room. The next message stores the term then. A message without a term, which is 0, is from
+// a dispatcher without standbys, and obeyed; the stored term is cleared then.
 func (w *Worker) checkTerm(term int64) error {
-	before := w.term
 	if !w.term.Obeys(term) {
 		return fmt.Errorf("it is from a dispatcher that no longer leads: its term is %d, the highest seen is %d", term, w.term)
 	}
-	if w.term == before {
+	if w.term == w.storedTerm {
 		return nil
 	}
 	if err := writeDurably(w.dirs[""].root, stateDir, termName, []byte(strconv.FormatInt(term, 10)+"\n")); err != nil {
-		w.log.Error("the term of the dispatcher was not stored; a restart forgets it", "error", err)
+		w.warnThrottled(&w.termLog, "the term of the dispatcher cannot be stored; a restart would forget it", "error", err)
+		return nil
 	}
+	w.storedTerm = w.term
 	return nil
 }

@@ -75,3 +75,27 @@ func TestTerm_BrokenFileForgotten(t *testing.T) {
 		same(t, "then", n.engine.has(), []string{"a"})
 	})
 }
+
+// A term that cannot be stored is obeyed, and stored with a later message of the same term,
+// when the disk takes it.
+func TestTerm_StoredWhenDiskTakesIt(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, stateDir, termName)
+	bubble(t, func(t *testing.T) {
+		n := start(t, dir, nil)
+		if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		n.link.with(func() { n.link.term = 20 })
+		n.give(assignment("a", 1))
+		same(t, "while the term cannot be stored", n.engine.has(), []string{"a"})
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		n.give(assignment("b", 1))
+		same(t, "then", n.engine.has(), []string{"a", "b"})
+	})
+	if stored, err := os.ReadFile(path); err != nil || string(stored) != "20\n" {
+		t.Errorf("stored: %q, %v", stored, err)
+	}
+}

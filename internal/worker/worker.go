@@ -149,6 +149,7 @@ func (w *Worker) open() error {
 	if w.term, err = readTerm(main.root, w.log); err != nil {
 		return err
 	}
+	w.storedTerm = w.term
 	var entries []*entry
 	if w.journal, entries, err = openJournal(main.root, w.log); err != nil {
 		return err
