@@ -20,3 +20,8 @@ func TestSoakFailover(t *testing.T) {
 func TestSoakFailover_Servers(t *testing.T) {
 	playServerFailures(t, serverFailures{nats: 12, primaries: 6, rate: 300})
 }
+
+// TestSoakPostgres_Outage cuts PostgreSQL off for a minute, at the defaults.
+func TestSoakPostgres_Outage(t *testing.T) {
+	playOutage(t, time.Minute)
+}

@@ -1,12 +1,14 @@
 package app_test
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"net"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
@@ -86,47 +88,69 @@ func (b *breaker) set(open bool) {
 }
 
 // While PostgreSQL cannot be reached, submits are refused with a sentence that says so, and
-// reads of what is in memory continue. When it can be reached again, the dispatcher serves
-// without a restart, and has every task that it acknowledged.
+// reads of what is in memory continue, also after the lease would have ended. When it can be
+// reached again, the dispatcher serves in the same term without a restart, and has every task
+// that it acknowledged. The long form is TestSoakPostgres_Outage.
 func TestPostgres_OutageRefusesWritesThenRecovers(t *testing.T) {
+	t.Parallel()
+	playOutage(t, 4*time.Second)
+}
+
+// playOutage cuts PostgreSQL off for that time.
+func playOutage(t *testing.T, outage time.Duration) {
 	server := testpostgres.Shared(t)
 	gate, address := startBreaker(t, server.Address())
 	dsn := strings.Replace(server.Database(t), server.Address(), address, 1)
 	d := testdaemon.Start(t, onPostgres(dsn))
 	shop := d.Client(t, "shop")
-	operator, err := client.NewOperator(d.Connect(t))
+	nc := d.Connect(t)
+	operator, err := client.NewOperator(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := testbed.Context(t)
+	ctx, cancel := context.WithTimeout(context.Background(), outage+2*testbed.Patience)
+	defer cancel()
 	spec := func(id string) *model.TaskSpec { return &model.TaskSpec{ID: id, URL: "https://files.example/" + id} }
 	if _, err := shop.Submit(ctx, spec("before")); err != nil {
 		t.Fatal(err)
 	}
-	gate.set(true)
-	for range 2 {
-		_, err := shop.Submit(ctx, spec("during"))
-		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "PostgreSQL") {
-			t.Errorf("a submit without PostgreSQL: %v", err)
-		}
+	before, err := operator.Status(ctx)
+	if err != nil {
+		t.Fatal(err)
 	}
+	gate.set(true)
 	// Without an id nothing is read before the commit, which fails.
 	submit, err := json.Marshal(model.TaskSpec{URL: "https://files.example/x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer, err := d.Connect(t).RequestWithContext(ctx, "aria.v1.req.task.shop.submit", submit)
+	answer, err := nc.RequestWithContext(ctx, "aria.v1.req.task.shop.submit", submit)
 	if err != nil || answer.Header.Get("Nats-Service-Error-Code") != "503" {
 		t.Errorf("a commit without PostgreSQL is answered %v (%v)", answer, err)
 	}
-	if status, err := operator.Status(ctx); err != nil || status.TotalTasks < 1 {
-		t.Errorf("status without PostgreSQL: %+v, %v", status, err)
+	asked := 0
+	for began := time.Now(); time.Since(began) < outage && !t.Failed(); asked++ {
+		_, err := shop.Submit(ctx, spec("during"))
+		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "PostgreSQL") && !strings.Contains(err.Error(), "the store is not available now") {
+			t.Errorf("a submit without PostgreSQL for %v: %v", time.Since(began), err)
+		}
+		status, err := operator.Status(ctx)
+		if err != nil || status.TotalTasks < 1 || status.Term != before.Term {
+			t.Errorf("the status without PostgreSQL for %v: %+v, %v", time.Since(began), status, err)
+		}
+	<-time.After(100 * time.Millisecond)
 	}
 	gate.set(false)
+	again := time.Now()
 	testbed.Eventually(t, "submits are accepted again", func() bool {
 		_, err := shop.Submit(ctx, spec("during"))
 		return err == nil
 	})
+	t.Logf("in %v without PostgreSQL %d submits were refused and as many reads answered; a submit was acknowledged %v after its return",
+		outage, asked, time.Since(again).Round(time.Millisecond))
+	if after, err := operator.Status(ctx); err != nil || after.Term != before.Term {
+		t.Errorf("after the outage: %+v, %v", after, err)
+	}
 	for _, id := range []string{"before", "during"} {
 		if task, err := shop.Get(ctx, id); err != nil || task.ID != id {
 			t.Errorf("get %s: %v, %v", id, task, err)
