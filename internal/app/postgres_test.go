@@ -138,7 +138,7 @@ func playOutage(t *testing.T, outage time.Duration) {
 		if err != nil || status.TotalTasks < 1 || status.Term != before.Term {
 			t.Errorf("the status without PostgreSQL for %v: %+v, %v", time.Since(began), status, err)
 		}
-	<-time.After(100 * time.Millisecond)
+		<-time.After(100 * time.Millisecond)
 	}
 	gate.set(false)
 	again := time.Now()

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,7 +85,7 @@ func poolBefore(t *testing.T, server string) string {
 			if kind = head[0]; kind == 'K' {
 				binary.BigEndian.PutUint32(body, binary.BigEndian.Uint32(body)+1)
 			}
-			if _, err := in.Write(append(head, body...)); err != nil {
+			if _, err := in.Write(slices.Concat(head, body)); err != nil {
 				return
 			}
 		}
