@@ -20,11 +20,16 @@ const maxLength = 1 << 50
 // tooLong is in net/http's error for a length above 2^63; it has no type of its own.
 var tooLong = regexp.MustCompile(`bad Content-Length "\d{19,}"`)
 
-// checkLength refuses a range that aria2c takes for an empty file, and
-// a length that the disk below dir could never hold, so that
+// checkLength refuses a response whose end aria2c may read wrongly, such as a range that it
+// takes for an empty file, and a length that the disk below dir could never hold, so that
 // aria2c does not see it.
 func checkLength(dir string, f *probeResult) *model.TaskError {
+	odd := &model.TaskError{Code: download.CodeNoResume, Class: model.ClassRetryable,
+		Message: "the server gives several lengths, or a length or range that cannot be read, so aria2c may end at the wrong byte"}
 	if f.version == nil {
+		if f.odd {
+			return odd
+		}
 		if f.err == nil || !tooLong.MatchString(f.err.Error()) {
 			return nil
 		}
@@ -36,9 +41,8 @@ func checkLength(dir string, f *probeResult) *model.TaskError {
 		size = int64(min(usage.Total, maxLength))
 	}
 	switch {
-	case f.version.odd && length <= maxLength:
-		return &model.TaskError{Code: download.CodeNoResume, Class: model.ClassRetryable,
-			Message: "the server gives several lengths, or a range that aria2c cannot read, so aria2c may end at the wrong byte"}
+	case f.odd && length <= maxLength:
+		return odd
 	case length > maxLength:
 		return &model.TaskError{Code: download.CodeUnknown, Class: model.ClassPermanent, Message: fmt.Sprintf(
 			"the server announces a length of %d bytes, more than any disk holds", length)}

@@ -38,6 +38,7 @@ type versionQuery struct {
 type probeResult struct {
 	version *version
 	err     error
+	odd     bool // a source said where the file ends in a way that clients read differently
 }
 
 // ask asks the sources in turn, up to the first that answers. Of several errors it keeps
@@ -64,9 +65,10 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		case private:
 			v = unversioned(all[at])
 		}
+		f.odd = f.odd || errors.As(err, new(*download.HeadError)) || v != nil && v.odd
 		if v != nil {
 			v.at = at
-			return probeResult{version: v}
+			return probeResult{version: v, odd: f.odd}
 		}
 		if at > 0 {
 			download.ClearRetryAfter(err)
@@ -148,15 +150,14 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 	if elsewhere {
 		v.elsewhere = resp.Request.URL.String()
 	}
-	v.odd = download.SeveralLengths(resp)
-	switch resp.StatusCode {
+	extent := download.ExtentOf(resp)
+	v.odd = download.SeveralLengths(resp) || extent.Short
+	switch text := resp.Header.Get("Content-Range"); resp.StatusCode {
 	case http.StatusOK:
 		return v, nil
 	case http.StatusPartialContent:
-		text := resp.Header.Get("Content-Range")
 		v.Length = rangeTotal(text)
-		_, _, readable := download.ContentRange(text)
-		v.odd = v.odd || text != "" && !readable
+		v.odd = v.odd || text != "" && (!extent.Ranged || extent.Total < 0)
 		return v, nil
 	}
 	return nil, download.NewResponseError(resp)

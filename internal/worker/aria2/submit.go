@@ -27,7 +27,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 	case now.version == nil && len(j.Task.Mirrors) == 0 && download.MustWait(now.err) && download.RetryAfterOf(now.err) > 0:
 		j.failWith(j.probeFailure(now.err))
 		return nil
-	case now.version == nil && j.hasCredentials():
+	case now.version == nil && j.hasCredentials() && now.failure == nil:
 		j.retryProbe(now.err)
 		return nil
 	}
@@ -77,7 +77,7 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.probeResult = e.findVersion(ctx, q)
 		}
-		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || !private) {
+		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || p.odd || !private) {
 			p.failure = e.prepareFolder(&dj, &p, wipe, mustRecover)
 		}
 		if links != nil && p.failure == nil {

@@ -312,6 +312,9 @@ func (j *job) copy(t *transfer, f *folder, s *span, hash *runningHash) error {
 		}
 		switch {
 		case err == io.EOF && end < 0:
+			if err := j.checkEnd(t, pos+int64(n)); err != nil {
+				return err
+			}
 			f.spans.close(s)
 			return nil
 		case err == io.EOF:

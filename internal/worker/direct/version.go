@@ -1,6 +1,7 @@
 package direct
 
 import (
+	"fmt"
 	"net/http"
 	"time"
 
@@ -52,22 +53,29 @@ func hasWholeFile(resp *http.Response) bool {
 	case http.StatusAccepted, http.StatusNoContent, http.StatusResetContent, http.StatusMultiStatus, http.StatusAlreadyReported:
 		return false
 	case http.StatusPartialContent:
-		text := resp.Header.Get("Content-Range")
-		first, total, _ := download.ContentRange(text) // 0 where it cannot be read
-		return resp.Request.Header.Get("Range") == "" && first == 0 && download.CheckLength(total) == nil
+		first, total, _ := download.ContentRange(resp.Header.Get("Content-Range")) // 0 where it cannot be read
+		return resp.Request.Header.Get("Range") == "" && first == 0 && download.CheckLength(total) == nil && !isContradictory(resp)
 	default: // RFC 9110, 15: an unknown status of its class is a 200
-		first, _, ok := download.ContentRange(resp.Header.Get("Content-Range"))
-		return status >= 200 && status < 300 && (!ok || first == 0)
+		e := download.ExtentOf(resp)
+		return status >= 200 && status < 300 && e.First == 0 && !isContradictory(resp)
 	}
 }
 
 // lengthOf is the length of the file that a response brings from its first byte on;
-// -1 = not known. A range may end before the file does.
+// -1 = not known. A range may end before the file does. One that names fewer bytes than the
+// response brings, and a total that is not more than these, is no range of them.
 func lengthOf(resp *http.Response) int64 {
-	if first, total, ok := download.ContentRange(resp.Header.Get("Content-Range")); ok && first == 0 {
-		return total
+	if e := download.ExtentOf(resp); e.First == 0 && !e.Short {
+		return e.Total
 	}
 	return resp.ContentLength
+}
+
+// isContradictory reports whether a response brings more bytes than its range has and fewer
+// than its total: then nothing says which bytes they are.
+func isContradictory(resp *http.Response) bool {
+	e := download.ExtentOf(resp)
+	return e.Short && (e.Total < 0 || e.Total > resp.ContentLength)
 }
 
 // learnLength sets the length of a part that was begun without one to the total that a
@@ -114,4 +122,31 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	}
 	return j.checksum != "" || tag == m.ETag && (modified == "" && tag != "" || m.LastModified == "" || modified == m.LastModified) ||
 		tag == "" && m.Dated && modified == m.LastModified
+}
+
+// checkEnd asks whether a file ends at pos, if that is the end of a range without a total:
+// RFC 9110 lets a server send less than was asked for.
+func (j *job) checkEnd(t *transfer, pos int64) error {
+	if e := download.ExtentOf(t.resp); !e.Ranged || e.Total >= 0 {
+		return nil
+	}
+	t.watchdog.Stop() // it waits for this request
+	req := t.resp.Request.Clone(t.ctx)
+	req.Header.Del("If-Range")
+	req.Header.Set("Range", rangeOf(pos, -1))
+	next, err := j.request(t.ctx, req)
+	if err != nil {
+		return err
+	}
+	defer next.close()
+	e := download.ExtentOf(next.resp)
+	switch status := next.resp.StatusCode; {
+	case status == http.StatusRequestedRangeNotSatisfiable,
+		e.First == 0 && e.Last == pos-1, // it gives this range only, whatever is asked for
+		status == http.StatusOK && !e.Ranged && e.Total == pos:
+		return nil
+	case status >= 200 && status < 300:
+		return fmt.Errorf("%w: up to %d, and it does not say how long the file is", errBounded, pos)
+	}
+	return download.NewResponseError(next.resp)
 }

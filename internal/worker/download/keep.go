@@ -50,11 +50,11 @@ func (c *headCleaner) awaitResponse() error {
 	return nil
 }
 
-// beginBody returns what is added to the head of a response.
-func (c *headCleaner) beginBody(f *framing) string {
+// keep returns what is added to the head of a response on a connection that may be kept.
+func (c *headCleaner) keep(f *framing) string {
 	n, err := int64(-1), error(nil)
-	if len(f.lengths) == 1 {
-		n, err = strconv.ParseInt(f.lengths[0], 10, 64)
+	if len(f.numbers) == 1 && len(f.odd) == 0 {
+		n, err = strconv.ParseInt(f.numbers[0], 10, 64)
 	}
 	if !f.plain || err != nil || n < 0 || !c.get.Load() {
 		return "Connection: close\r\n"

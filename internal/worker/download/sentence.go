@@ -20,7 +20,10 @@ func Sentence(err error, host string) string {
 	var dns *net.DNSError
 	var op *net.OpError
 	var path *fs.PathError
+	var head *HeadError
 	switch {
+	case errors.As(err, &head):
+		return fmt.Sprintf("%s sends a response that cannot be read: %s", orServer(host), head.reason)
 	case errors.As(err, new(*netguard.RefusedError)), errors.As(err, new(*ResponseError)):
 	case errors.Is(err, errRedirects):
 		return fmt.Sprintf("%v from %s", errRedirects, orServer(host))

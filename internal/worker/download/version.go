@@ -3,6 +3,7 @@ package download
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -28,6 +29,12 @@ func Sendable(validator string) bool {
 // servers write "bytes=", as in a request, or no unit. With a total that does not fit
 // ok is false, and first is still what the header says.
 func ContentRange(s string) (first, total int64, ok bool) {
+	first, _, total, ok = parseRange(s)
+	return first, total, ok
+}
+
+// parseRange is [ContentRange] with the position of the last byte, -1 if it is not stated.
+func parseRange(s string) (first, last, total int64, ok bool) {
 	s = strings.TrimSpace(s)
 	if len(s) > 5 && strings.EqualFold(s[:5], "bytes") {
 		s = strings.TrimLeft(s[5:], " =:")
@@ -37,16 +44,41 @@ func ContentRange(s string) (first, total int64, ok bool) {
 	size = strings.TrimSpace(size)
 	first, err := strconv.ParseInt(low, 10, 64)
 	if err != nil || first < 0 {
-		return 0, 0, false
+		return 0, -1, 0, false
+	}
+	if last, err = strconv.ParseInt(high, 10, 64); err != nil {
+		last = -1
 	}
 	if size == "*" {
-		return first, -1, true
+		return first, last, -1, true
 	}
 	total, err = strconv.ParseInt(size, 10, 64)
-	if last, e := strconv.ParseInt(high, 10, 64); e == nil && last >= total {
-		return first, total, false
+	if last >= total {
+		return first, last, total, false
 	}
-	return first, total, err == nil && total >= first && CheckLength(total) == nil
+	return first, last, total, err == nil && total >= first && CheckLength(total) == nil
+}
+
+// Extent is what a response says of the part of a file that it brings.
+type Extent struct {
+	First, Last int64 // positions; Last is -1 if it is not stated
+	Total       int64 // length of the file; -1 = not known
+	// Ranged says that a readable Content-Range states it, and Short that this names fewer
+	// bytes than the body has.
+	Ranged, Short bool
+}
+
+// ExtentOf returns the extent of a successful response. Without a Content-Range that can be
+// read it is that of a response with the whole file.
+func ExtentOf(resp *http.Response) Extent {
+	first, last, total, ok := parseRange(resp.Header.Get("Content-Range"))
+	if !ok {
+		return Extent{First: 0, Last: -1, Total: resp.ContentLength}
+	}
+	return Extent{
+		First: first, Last: last, Total: total, Ranged: true,
+		Short: last >= 0 && resp.ContentLength > last-first+1,
+	}
 }
 
 // maxBootID is more than Linux gives, in bytes.

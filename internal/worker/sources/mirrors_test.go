@@ -85,13 +85,22 @@ func mirrored(t *testing.T, e download.Engine, b *behaviour) (engine string, got
 const onceOnly = "the link works for one request"
 
 // What a worker completes in one engine it completes with mirrors too, where aria2
-// begins. docs/sources.md lists what the direct engine then has to complete; its
+// begins, and where plain aria2c ends with other bytes the worker fails. docs/sources.md lists what the direct engine then has to complete; its
 // state says why aria2 gave it up.
 func TestSources_MirrorsChangeNoVerdict(t *testing.T) {
 	e := mirroredEngine(t)
 	fallbacks := fallbackRows(t)
 	t.Run("behaviours", func(t *testing.T) {
 		for _, b := range behaviours() {
+			if b.verdicts()[2] == string(fails) && b.verdicts()[0] == string(wrong) {
+				t.Run(b.name, func(t *testing.T) {
+					t.Parallel()
+					if engine, got, why := mirrored(t, e, &b); got != fails {
+						t.Errorf("%q: %s by %s (%s), aria2c ends with other bytes", b.name, got, engine, why)
+					}
+				})
+				continue
+			}
 			if b.verdicts()[2] != string(ok) || b.name == onceOnly {
 				continue
 			}
