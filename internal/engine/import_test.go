@@ -121,13 +121,14 @@ func TestImport_PausedAndResumedStaysOnHold(t *testing.T) {
 	reasons(map[string]int{})
 }
 
-// An import replaces what is there in whatever state it is.
+// An import replaces what is there in whatever state it is. Another task of its client
+// stays, so that what is counted for the client stays too.
 func TestImport_ReplacesTaskInAnyState(t *testing.T) {
 	for _, from := range model.Statuses {
 		for _, to := range model.Statuses {
 			t.Run(fmt.Sprintf("%s by %s", from, to), func(t *testing.T) {
 				w := newWorld(t, testConfig())
-				w.turn(BeginImport{})
+				w.turn(w.event([]string{"submit", "shop", "other"}), BeginImport{})
 				old := &model.Worker{ID: "old", Instance: "i", Epoch: 1, Status: model.WorkerOnline, TotalSlots: 5}
 				w.importRows([]*model.Worker{old}, moved("m", 7, from))
 				w.importRows(nil, moved("m", 7, to))

@@ -201,8 +201,9 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	return w
 }
 
-// removeTask removes a task that has become terminal.
+// removeTask removes a task that has become terminal, or that an import replaces.
 func (e *Engine) removeTask(t *task) {
+	countPending(t.Client, t.status(), -1) // of one that is replaced
 	if t.onHold {
 		t.onHold = false
 		e.changeHold(t.ID, false)
