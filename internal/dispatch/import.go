@@ -13,7 +13,7 @@ import (
 // at once and held back from workers until Finish has verified it. After an Abort
 // it stays held back until another import, of the same records, is finished.
 func (d *Dispatcher) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error) {
-	store := &importStore{d: d}
+	store := &importStore{ReadStore: d.cfg.Store, d: d}
 	w, err := repo.SharedTarget(store).Begin(ctx, o)
 	if err != nil {
 		return nil, err
@@ -110,23 +110,15 @@ func (d *Dispatcher) isLiveWorker(ctx context.Context, worker string) (bool, err
 	return err == nil && w.Status != model.WorkerOffline && w.LastHeartbeat > d.started, err
 }
 
-// importStore is the store as an import sees it: commits go through a turn.
+// importStore is the store as an import sees it: snapshots are taken between two turns, and
+// commits go through a turn.
 type importStore struct {
+	ReadStore
 	d       *Dispatcher
 	session int64
 }
 
 func (s *importStore) Snapshot(ctx context.Context) (repo.Snapshot, error) { return s.d.Snapshot(ctx) }
-func (s *importStore) Workers(ctx context.Context) ([]*model.Worker, error) {
-	return s.d.cfg.Store.Workers(ctx)
-}
-func (s *importStore) Counts(ctx context.Context) (model.Counts, error) {
-	return s.d.cfg.Store.Counts(ctx)
-}
-func (s *importStore) LastSeq(ctx context.Context) (int64, error) { return s.d.cfg.Store.LastSeq(ctx) }
-func (s *importStore) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
-	return s.d.cfg.Store.Tasks(ctx, ids)
-}
 
 // Commit implements [repo.Committer]. A task that has changed since it was read is a
 // conflict.
@@ -142,7 +134,7 @@ func (s *importStore) Commit(ctx context.Context, b *model.Batch) error {
 }
 
 func (s *importStore) commit(ctx context.Context, l *loop, ids []string, b *model.Batch) error {
-	now, err := s.d.cfg.Store.Tasks(ctx, ids)
+	now, err := s.Tasks(ctx, ids)
 	if err != nil {
 		return err
 	}

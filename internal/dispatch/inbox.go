@@ -112,7 +112,8 @@ type opRef struct {
 	at   int
 }
 
-// batch is what one turn decides on; parts[i] is where events[i+skip] came from.
+// batch is what one turn decides on. The last events are those of refs, in the same order;
+// those before them, such as a tick, have no call.
 type batch struct {
 	events []engine.Event
 	refs   []opRef

@@ -125,7 +125,7 @@ func (d *Dispatcher) query(ctx context.Context, query engine.Event) (*engine.Ans
 	}
 	select {
 	case <-ctx.Done():
-		return nil, model.Errorf(model.CodeUnavailable, "no answer in time: try again")
+		return nil, errTimeout
 	case a := <-answered:
 		if a.Err != nil {
 			return nil, a.Err
