@@ -3,9 +3,9 @@
 //
 // The duties of the caller:
 //
-//  1. Build an [Engine] with [New], then give it everything the store holds: each
-//     worker by LoadWorker, each live task by LoadTask in the order of Seq, and
-//     the counts.
+//  1. Build an [Engine] with [New] and the counts of the store, then give it what else
+//     the store holds: what an import holds back by [Engine.LoadHold], each worker by
+//     [Engine.LoadWorker], each live task by [Engine.LoadTask] in the order of Seq.
 //  2. For a batch of events, ask [Engine.Needs] of each which tasks have to be read
 //     from the store before it can be decided, and read them.
 //  3. Call [Engine.Begin] with the clock and those tasks, [Engine.Step] with each

@@ -3,6 +3,7 @@ package engine
 import (
 	"maps"
 
+	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -33,15 +34,17 @@ const (
 	WaitHeld         WaitReason = "held"          // until its import is verified, or because it cannot be loaded
 )
 
-// workerStatuses are those that a known worker can have.
-const workerStatuses = 5
+// WaitReasons are all of them.
+var WaitReasons = []WaitReason{
+	WaitNoSlot, WaitBackoff, WaitNotBefore, WaitHostLimit, WaitNoWorker, WaitAffinity, WaitHostCooldown, WaitHeld,
+}
 
 // Figures counts. It costs a step a worker, a requirement set and a cool-down, and
 // nothing a task.
 func (e *Engine) Figures() Figures {
 	f := Figures{
 		Tasks: maps.Clone(e.counts), DownloadSpeed: e.speed,
-		Workers: make(map[model.WorkerStatus]int, workerStatuses),
+		Workers: make(map[model.WorkerStatus]int),
 		Waiting: e.waitingByReason(), OldestWaiting: e.oldestWaiting(),
 	}
 	for _, w := range e.workers { // in any order: sums and a maximum
@@ -64,19 +67,16 @@ func (e *Engine) Figures() Figures {
 // waitingByReason counts the pending tasks by why they wait.
 func (e *Engine) waitingByReason() map[WaitReason]int {
 	c := e.index.Counts()
-	m := map[WaitReason]int{
-		WaitNotBefore:    c.DueByClient,
+	return map[WaitReason]int{
+		WaitNoSlot:       c.NoSlot,
 		WaitBackoff:      c.Due - c.DueByClient,
-		WaitHostCooldown: c.Cooling,
+		WaitNotBefore:    c.DueByClient,
 		WaitHostLimit:    c.HostLimit,
+		WaitNoWorker:     c.NoWorker,
+		WaitAffinity:     c.Affinity,
+		WaitHostCooldown: c.Cooling,
 		WaitHeld:         int(e.counts[model.StatusPending]) - c.Due - c.Queued,
 	}
-	for reason, n := range map[WaitReason]int{WaitNoSlot: c.NoSlot, WaitNoWorker: c.NoWorker, WaitAffinity: c.Affinity} {
-		if n > 0 { // in any order: each is set alone
-			m[reason] = n
-		}
-	}
-	return m
 }
 
 // oldestWaiting returns how long the task has waited that has been in the queue of its
@@ -90,4 +90,30 @@ func (e *Engine) oldestWaiting() map[model.Priority]model.Duration {
 		}
 	}
 	return m
+}
+
+// Sizes is how much an engine holds, for tests that look for growth without limit.
+type Sizes struct {
+	placement.Sizes
+
+	Tasks, Workers                 int
+	Watched, Held, Stopping, Dirty int
+}
+
+// Sizes counts what the engine holds now. It costs a walk over the tasks, the sets
+// and the workers.
+func (e *Engine) Sizes() Sizes {
+	s := Sizes{
+		Sizes: e.index.Sizes(), Tasks: len(e.tasks), Workers: len(e.workers),
+		Watched: e.watch.Len(), Dirty: len(e.dirtyProgress),
+	}
+	for _, t := range e.tasks { // in any order: only a sum
+		if t.onHold {
+			s.Held++
+		}
+	}
+	for _, w := range e.workers { // in the same way
+		s.Stopping += len(w.dropping) + len(w.erasures)
+	}
+	return s
 }

@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"github.com/aria-cluster/dispatcher/pkg/model"
-)
+import "github.com/aria-cluster/dispatcher/pkg/model"
 
 // QueryStatus asks for the figures of the whole cluster.
 type QueryStatus struct{}
@@ -34,7 +32,7 @@ func (e *Engine) status() *model.ClusterStatus {
 	if s.TotalSlots > 0 {
 		s.SystemLoad = 100 * float64(s.UsedSlots) / float64(s.TotalSlots)
 	}
-	for _, reason := range waitReasons {
+	for _, reason := range WaitReasons {
 		s.WaitReasons[string(reason)] = f.Waiting[reason]
 	}
 	for p, waited := range f.OldestWaiting { // in any order: only copied

@@ -8,11 +8,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// waitReasons are all of them.
-var waitReasons = []WaitReason{
-	WaitNoSlot, WaitBackoff, WaitNotBefore, WaitHostLimit, WaitNoWorker, WaitAffinity, WaitHostCooldown, WaitHeld,
-}
-
 // topClients returns the clients with the most live tasks. It costs a step a client with
 // live tasks, and nothing a task.
 func (e *Engine) topClients() []model.ClientFigures {

@@ -83,12 +83,12 @@ func (t *task) maxSeenAttempt() int64 { return max(t.attempt, t.extraOrZero().ma
 type run struct {
 	worker         *worker
 	listBy         model.Time // by when the worker must have listed it; 0 = it does list it
-	lastHeartbeat  int64      // the last heartbeat that listed it, see worker.beat
+	lastHeartbeat  int64      // the last heartbeat that listed it, see worker.heartbeats
 	progressSentAt model.Time // the last progress event, on the steady clock
 	assignedAt     model.Time // on the steady clock; where the worker took it back, of that
 	counted        int64      // bytes of progress that are counted, see countBytes
 	isUnconfirmed  bool       // assigned, and not reported or listed since
-	isResent       bool       // listAt has passed once and the assignment was sent again
+	isResent       bool       // listBy has passed once and the assignment was sent again
 	dirty          bool       // progress is newer than the store's
 	progress       progress
 }

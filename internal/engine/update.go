@@ -100,7 +100,7 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 	return nil
 }
 
-// applyUpdate brings the engine's record of a task in host queue with an updated row.
+// applyUpdate brings the engine's record of a task in line with an updated row.
 func (e *Engine) applyUpdate(t *task, row *model.Task) {
 	x := t.ensureExtra()
 	x.notBefore, x.retryAt = row.NotBefore, row.RetryAt

@@ -12,7 +12,7 @@ import (
 
 // worker is what the engine keeps of a worker: everything, because there are few.
 type worker struct {
-	model.Worker // Status, UsedSlots and CurrentTasks are computed, see view
+	model.Worker // Status, UsedSlots and CurrentTasks are computed, see public
 	seq          int64
 	state        model.WorkerState // that it reports
 	stateReason  string            // why, where that is not ready

@@ -12,12 +12,6 @@ var workerStatuses = []model.WorkerStatus{
 	model.WorkerOnline, model.WorkerBusy, model.WorkerDraining, model.WorkerOffline, model.WorkerError,
 }
 
-// waitReasons are why a pending task waits.
-var waitReasons = []engine.WaitReason{
-	engine.WaitNoSlot, engine.WaitBackoff, engine.WaitNotBefore, engine.WaitHostLimit, engine.WaitNoWorker,
-	engine.WaitAffinity, engine.WaitHostCooldown, engine.WaitHeld,
-}
-
 // gauges reads its sources once a scrape, so that its values fit together.
 type gauges struct {
 	sources Sources
@@ -103,7 +97,7 @@ func (g *gauges) collectFigures(gauge func(d *prometheus.Desc, value float64, la
 	for _, s := range model.Statuses {
 		gauge(g.tasks, float64(f.Tasks[s]), string(s))
 	}
-	for _, reason := range waitReasons {
+	for _, reason := range engine.WaitReasons {
 		gauge(g.waiting, float64(f.Waiting[reason]), string(reason))
 	}
 	for p := model.PriorityLow; p <= model.PriorityUrgent; p++ {

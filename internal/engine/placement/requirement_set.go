@@ -32,7 +32,7 @@ type requirementSet struct {
 type setQueue struct {
 	set      *requirementSet
 	priority model.Priority
-	heads    heap.Heap[*hostQueue] // those with a task that are not shut, by the first task
+	heads    heap.Heap[*hostQueue] // those with a task that are not parked, by the first task
 	inReady  int32
 }
 
@@ -51,7 +51,7 @@ type hostQueue struct {
 	tasks   heap.Heap[*Task]
 	inHeads int32
 	inHost  int32 // index in host.queues
-	inCool  int32 // index in cool.host queues
+	inCool  int32 // index in cool.queues
 }
 
 // isParked reports whether no task of the queue may be placed.
@@ -73,7 +73,7 @@ type match struct {
 	set     *requirementSet
 	class   *workerClass
 	inSet   int32 // index in set.matches
-	inClass int32 // index in worker class.matches
+	inClass int32 // index in class.matches
 	inFree  int32
 	rank    int16 // tags that match, under the strategy tags
 }

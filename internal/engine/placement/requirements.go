@@ -51,8 +51,8 @@ func diskDemand(length int64) int64 {
 	return (length + step - 1) / step * step
 }
 
-// missingRequirement names what the capabilities and the free disk lack for the requirements, "" if
-// nothing. Under the strategy tags no tag is needed.
+// missingRequirement names what the capabilities and the free disk lack for the
+// requirements, "" if nothing. Under the strategy tags no tag is needed.
 func (q *Index) missingRequirement(n *Requirements, c *model.Capabilities, room int64) string {
 	if !q.ranksTags {
 		for name, value := range n.tags {
@@ -103,7 +103,7 @@ func schemeCapability(scheme string) string   { return "support for " + scheme }
 // anyScheme stands for the common protocols.
 const anyScheme = "*"
 
-// requiredCapabilities lists what the requirements asks for, except for the disk.
+// requiredCapabilities lists what the requirements ask for, except for the disk.
 func (q *Index) requiredCapabilities(n *Requirements) []string {
 	var list []string
 	if !q.ranksTags {
