@@ -3,8 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -68,14 +66,25 @@ type call struct {
 // a backend that calls done twice) must not send a second one.
 func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 
-// recover answers a request with a handler that panicked. A message from outside must
-// not end the dispatcher.
-func (c *call) recover() {
-	if p := recover(); p != nil {
-		c.service.logger.Error("a request panicked", "verb", c.from.Verb, "name", c.from.Name,
-			"panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		c.reply(refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb)))
+// handle passes the request to its endpoint, unless its client has reached a limit.
+func (c *call) handle() {
+	if err := c.admit(); err != nil {
+		if c.endpoint.Verb == verbSubmit {
+			c.service.rejected(err.Code)
+		}
+		c.refuseThrottled(err)
+		return
 	}
+	c.endpoint.handle(c)
+}
+
+// guard calls do; a panic, which is a bug, is logged and answered with the returned 500.
+// It returns nil if do did not panic.
+func (c *call) guard(text string, do func()) *model.Error {
+	if goroutine.Guard(c.service.logger, text, do, "verb", c.from.Verb, "name", c.from.Name) {
+		return model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb)
+	}
+	return nil
 }
 
 // reply answers. Every call is answered exactly once: by reply, replyAsync,
@@ -105,8 +114,8 @@ func (c *call) queue(mayWait bool, pack func(room int) Reply) {
 
 // buildReply calls pack; a panic becomes a 500.
 func (c *call) buildReply(room int, pack func(room int) Reply) (r Reply) {
-	if goroutine.Guard(c.service.logger, "an answer panicked", func() { r = pack(room) }, "verb", c.from.Verb) {
-		r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
+	if bug := c.guard("an answer panicked", func() { r = pack(room) }); bug != nil {
+		return refuse(bug)
 	}
 	return r
 }
@@ -143,8 +152,8 @@ func (c *call) observe(err *model.Error) {
 	c.service.observe(c.endpoint, code, time.Since(c.began), traceparent(c.via))
 }
 
-// read calls fn in the pool of readers and answers with its result. When the queue is
-// full, it answers 503 at once.
+// read calls fn in the pool of readers, unless the time for reads has passed, and answers
+// with its result. When the queue is full, it answers 503 at once.
 func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 	s := c.service
 	if !c.via.Wanted() {
@@ -160,7 +169,14 @@ func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 			return
 		}
 		defer c.finish()
-		c.send(func(room int) Reply { return c.runRead(ctx, room, fn) })
+		c.send(func(room int) Reply {
+			return c.buildReply(room, func(room int) Reply {
+				if ctx.Err() != nil {
+					return errorReply(ctx.Err())
+				}
+				return fn(ctx, room)
+			})
+		})
 	}
 	select {
 	case s.reads <- job:
@@ -168,20 +184,6 @@ func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 		cancel()
 		c.reply(refuse(model.Errorf(model.CodeUnavailable, "%s: too many reads wait already; try again", c.from.Verb)))
 	}
-}
-
-// runRead calls fn unless the time has expired, and turns a panic into an answer.
-func (c *call) runRead(ctx context.Context, room int, fn func(context.Context, int) Reply) (r Reply) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.service.logger.Error("a read panicked", "verb", c.from.Verb, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			r = refuse(model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb))
-		}
-	}()
-	if ctx.Err() != nil {
-		return errorReply(ctx.Err())
-	}
-	return fn(ctx, room)
 }
 
 // errorReply is the answer of a read that failed.

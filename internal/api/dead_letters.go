@@ -50,13 +50,8 @@ func (c *call) listDeadLetters() {
 			if err != nil {
 				return nil, "", err
 			}
-			rows := make([][]byte, len(p.DeadLetters))
-			for i, l := range p.DeadLetters {
-				if rows[i], err = wire.Encode(l); err != nil {
-					return nil, "", err
-				}
-			}
-			return rows, p.Next, nil
+			rows, err := encodeRows(p.DeadLetters, func(l *model.DeadLetter) ([]byte, error) { return wire.Encode(l) })
+			return rows, p.Next, err
 		})
 	})
 }

@@ -263,7 +263,7 @@ func taskEntry(id string, a engine.Answer, room int) ([]byte, error) {
 	}
 	task, err := encodeTask(a.Task, room, (*model.Task).PublicWithHistory)
 	if err != nil {
-		return wire.Encode(outcome{Error: model.Errorf(model.CodeTooLarge, "%v", err).For(id)})
+		return wire.Encode(outcome{Error: wire.WithID(id, model.AsError(err))})
 	}
 	return slices.Concat([]byte(`{"task":`), task, []byte("}")), nil
 }
@@ -282,13 +282,10 @@ func (c *call) listTasks() {
 			if err != nil {
 				return nil, "", err
 			}
-			rows := make([][]byte, len(p.Tasks))
-			for i, t := range p.Tasks {
-				if rows[i], err = encodeTask(t, room-wire.RowRoom, (*model.Task).Public); err != nil {
-					return nil, "", err
-				}
-			}
-			return rows, p.Next, nil
+			rows, err := encodeRows(p.Tasks, func(t *model.Task) ([]byte, error) {
+				return encodeTask(t, room-wire.RowRoom, (*model.Task).Public)
+			})
+			return rows, p.Next, err
 		})
 	})
 }
@@ -307,15 +304,22 @@ func (c *call) listWorkers() {
 			if err != nil {
 				return nil, "", err
 			}
-			rows := make([][]byte, len(p.Workers))
-			for i, w := range p.Workers {
-				if rows[i], err = wire.Encode(w); err != nil {
-					return nil, "", err
-				}
-			}
-			return rows, p.Next, nil
+			rows, err := encodeRows(p.Workers, func(w *model.Worker) ([]byte, error) { return wire.Encode(w) })
+			return rows, p.Next, err
 		})
 	})
+}
+
+// encodeRows encodes the rows of a page.
+func encodeRows[T any](list []T, encode func(T) ([]byte, error)) ([][]byte, error) {
+	rows := make([][]byte, len(list))
+	for i, one := range list {
+		var err error
+		if rows[i], err = encode(one); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // page answers with a list within room bytes. If the requested rows do not fit, it

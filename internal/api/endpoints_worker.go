@@ -26,6 +26,12 @@ func (c *call) heartbeat() {
 	})
 }
 
+// reportBody is the answer to one report that is applied.
+type reportBody struct {
+	Term int64        `json:"term,omitempty"`
+	Drop []model.Drop `json:"drop,omitempty"`
+}
+
 // reportsBody is the answer to many reports.
 type reportsBody struct {
 	Term    int64               `json:"term,omitempty"`
@@ -68,14 +74,8 @@ func (c *call) report() {
 // oneReport answers a single report: the error and what to drop, or neither.
 func oneReport(body reportsBody) Reply {
 	err := body.Results[0].Error
-	if err == nil && len(body.Drop) == 0 && body.Term == 0 {
-		return Reply{Body: []byte("{}")}
-	}
 	if err == nil {
-		return answer(struct {
-			Term int64        `json:"term,omitempty"`
-			Drop []model.Drop `json:"drop,omitempty"`
-		}{body.Term, body.Drop})
+		return answer(reportBody{Term: body.Term, Drop: body.Drop})
 	}
 	r := answer(wire.ErrorBody{Error: err, Term: body.Term, Drop: body.Drop})
 	if r.Err == nil {

@@ -109,7 +109,7 @@ func (c *call) admit() *model.Error {
 	if c.from.Role != wire.RoleTask {
 		return nil
 	}
-	err := c.service.limiter.acquire(c.from.Name, c.from.Verb == "submit", c.began)
+	err := c.service.limiter.acquire(c.from.Name, c.from.Verb == verbSubmit, c.began)
 	c.admitted = err == nil
 	return err
 }
@@ -125,7 +125,6 @@ func (c *call) finish() {
 // refuseThrottled answers a request above its client's limits. When the queue of
 // refusals is full, the request has no answer.
 func (c *call) refuseThrottled(err *model.Error) {
-	c.data = nil // the refusal may wait
 	if !c.service.refusals.put(func() { c.reply(refuse(err)) }) && c.claim() {
 		c.skip(errDropped)
 	}

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"fmt"
-
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -37,16 +35,13 @@ func answer(v any) Reply {
 type publicTask func(*model.Task) *model.Task
 
 // encodeTask encodes the public fields of a task within room bytes: if the result is
-// too long, some of its files are left out; its total length stays.
+// too long, some of its files are left out; its total length stays. A task that does not
+// fit even so is CodeTooLarge.
 func encodeTask(t *model.Task, room int, public publicTask) ([]byte, error) {
 	t = public(t)
-	b, err := wire.Encode(t)
-	for err == nil && len(b) > room && t.Result != nil && len(t.Result.Files) > 0 {
-		t.Result = wire.TruncateFiles(t.Result)
-		b, err = wire.Encode(t)
-	}
+	b, err := wire.EncodeShort(t, &t.Result, room)
 	if err == nil && len(b) > room {
-		err = fmt.Errorf("task %s has %d bytes, more than the %d of one message", t.ID, len(b), room)
+		return nil, model.Errorf(model.CodeTooLarge, "task %s has %d bytes, more than the %d of one message", t.ID, len(b), room).For(t.ID)
 	}
 	return b, err
 }

@@ -59,7 +59,8 @@ func TestEncodeTask_LeavesOutFilesToFit(t *testing.T) {
 			t.Errorf("got %s", s)
 		}
 	}
-	if _, err := encodeTask(task, 100, (*model.Task).Public); err == nil || !strings.Contains(err.Error(), "t1") {
+	_, err := encodeTask(task, 100, (*model.Task).Public)
+	if e := model.AsError(err); e == nil || e.Code != model.CodeTooLarge || e.ID != "t1" || !strings.Contains(e.Message, "t1") {
 		t.Errorf("without room: %v", err)
 	}
 	if len(task.Result.Files) != 100 {

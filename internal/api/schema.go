@@ -103,9 +103,7 @@ func workerEndpointTypes() map[string]endpointTypes {
 		"worker-heartbeat": {requests: []any{model.Heartbeat{}}, answers: []any{model.HeartbeatAnswer{}}, open: true},
 		"worker-report": {requests: []any{model.Report{}, struct {
 			Reports []model.Report `json:"reports"`
-		}{}}, answers: []any{struct {
-			Drop []model.Drop `json:"drop,omitempty"`
-		}{}, reportsBody{}}, open: true},
+		}{}}, answers: []any{reportBody{}, reportsBody{}}, open: true},
 	}
 }
 
@@ -132,7 +130,7 @@ func schemaOf(values []any, closed bool) string {
 	}
 	b, err := json.Marshal(schema)
 	if err != nil {
-		panic("bus: a schema of our own types is always encodable: " + err.Error())
+		panic("api: a schema of our own types is always encodable: " + err.Error())
 	}
 	return string(b)
 }

@@ -105,16 +105,10 @@ func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport
 		c.send(func(int) Reply { return refuse(wire.ErrStopping) })
 		return
 	}
-	defer c.recover()
-	if err := c.admit(); err != nil {
-		if e.Verb == verbSubmit {
-			s.rejected(err.Code)
-		}
-		c.refuseThrottled(err)
-		return
+	if bug := c.guard("a request panicked", c.handle); bug != nil {
+		c.reply(refuse(bug))
 	}
-	e.handle(c)
-	c.data = nil // up to a megabyte that is not needed while the backend works
+	c.data = nil // up to a megabyte that is not needed while the answer waits
 }
 
 // Refuse answers a request with an error, without executing it: its transport could not
@@ -122,8 +116,7 @@ func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport
 func (s *Service) Refuse(e Endpoint, from wire.Sender, via Transport, err *model.Error) {
 	c := &call{service: s, endpoint: e, began: time.Now(), from: from, via: via}
 	if !s.enter() {
-		err = wire.ErrStopping
-		c.send(func(int) Reply { return refuse(err) })
+		c.send(func(int) Reply { return refuse(wire.ErrStopping) })
 		return
 	}
 	c.reply(refuse(err))

@@ -55,8 +55,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 	return nil
 }
 
-// Assign sends a worker its assignments, with the term of the leader. The command asks for no reply: the worker's
-// next heartbeat confirms it.
+// Assign sends a worker its assignments, with the term of the leader. The command asks for
+// no reply: the worker's next heartbeat confirms it.
 func (p *Publisher) Assign(worker string, term int64, list []model.Assignment) {
 	sendList(p, p.subjects.Assign(worker), "assign", term, list)
 }
@@ -79,13 +79,8 @@ func (p *Publisher) Drop(worker string, term int64, list []model.Drop) {
 // loses files from its end.
 func (p *Publisher) TaskEvent(e *model.TaskEvent) {
 	p.putEvent(p.subjects.TaskEvent(e.Client, e.ID, string(e.Status)), func(nc *nats.Conn, subject string) (int, error) {
-		room := wire.MaxBody(nc)
 		short := *e
-		b, err := wire.Encode(&short)
-		for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
-			short.Result = wire.TruncateFiles(short.Result)
-			b, err = wire.Encode(&short)
-		}
+		b, err := wire.EncodeShort(&short, &short.Result, wire.MaxBody(nc))
 		if err != nil {
 			return 0, err
 		}

@@ -131,12 +131,11 @@ func (s *Service) listen(ctx context.Context, o Options) error {
 			Description: "a download cluster: takes tasks, gives them to workers",
 		},
 	}
-	for _, e := range api.Endpoints() {
-		if s.requests == nil {
-			break
+	if s.requests != nil {
+		for _, e := range api.Endpoints() {
+			subject := s.subjects.Request(wire.Sender{Role: e.Role, Name: "*", Verb: e.Verb})
+			s.discovery.add(e.Name(), subject, queueGroup(o.Term), schemas(e), s.serve(e))
 		}
-		subject := s.subjects.Request(wire.Sender{Role: e.Role, Name: "*", Verb: e.Verb})
-		s.discovery.add(e.Name(), subject, queueGroup(o.Term), schemas(e), s.serve(e))
 	}
 	s.attachment = s.conn.Attach(s.subscribe)
 	ctx, cancel := context.WithTimeout(ctx, 2*startFlush)

@@ -73,11 +73,18 @@ func HeaderText(s string) string {
 	return s
 }
 
-// TruncateFiles returns a copy of a result with half of its files.
-func TruncateFiles(r *model.Result) *model.Result {
-	c := *r
-	c.Files = r.Files[:len(r.Files)/2]
-	return &c
+// EncodeShort encodes v, which has the result. While that takes more than room bytes, it
+// replaces the result by one with half of the files; the total length stays. What does not
+// fit without files is returned as it is.
+func EncodeShort(v any, result **model.Result, room int) ([]byte, error) {
+	b, err := Encode(v)
+	for err == nil && len(b) > room && *result != nil && len((*result).Files) > 0 {
+		short := **result
+		short.Files = short.Files[:len(short.Files)/2]
+		*result = &short
+		b, err = Encode(v)
+	}
+	return b, err
 }
 
 // Chunks splits encoded elements into lists of at most room bytes each, commas

@@ -174,11 +174,7 @@ func encodeReport(r *model.Report, room int) ([]byte, error) {
 // shortReport is encodeReport that also returns the encoded report.
 func shortReport(r *model.Report, room int) (*model.Report, []byte, error) {
 	short := *r
-	b, err := wire.Encode(&short)
-	for err == nil && len(b) > room && short.Result != nil && len(short.Result.Files) > 0 {
-		short.Result = wire.TruncateFiles(short.Result)
-		b, err = wire.Encode(&short)
-	}
+	b, err := wire.EncodeShort(&short, &short.Result, room)
 	return &short, b, err
 }
 
