@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -114,6 +115,31 @@ func (u *uncountedTransfers) Freeze(ctx context.Context) (repo.Snapshot, error) 
 type uncounted struct{ repo.Snapshot }
 
 func (uncounted) Counts(context.Context) (model.Counts, error) { return nil, errUncounted }
+
+// TestImport_FailedBeginFreesItsPlace checks that an import which cannot begin, by an error or
+// by a bug, does not keep the next one out.
+func TestImport_FailedBeginFreesItsPlace(t *testing.T) {
+	x, _, _ := newMemoryTransfers(t, time.Hour)
+	for name, open := range map[string]func(context.Context, string) (resource, error){
+		"error": func(context.Context, string) (resource, error) { return nil, errUncounted },
+		"panic": func(context.Context, string) (resource, error) { panic("oh") },
+	} {
+		failed := func() (failed any) {
+			defer func() { failed = cmp.Or(failed, recover()) }()
+			_, err := x.registry.begin(t.Context(), imports, open)
+			return err
+		}()
+		if failed == nil {
+			t.Fatalf("%s: the import has begun", name)
+		}
+		if n := len(x.registry.sessions); n != 0 {
+			t.Errorf("%s: %d sessions are left", name, n)
+		}
+	}
+	if _, err := importBegin(t, x); err != nil {
+		t.Error(err)
+	}
+}
 
 // TestImport_SlowBeginHoldsUpNoOtherTransfer checks that requests of other transfers
 // are answered while the dispatcher's loop takes long to begin an import.

@@ -80,7 +80,7 @@ func DecodeImport(data []byte) (*ImportRequest, *model.Error) {
 		return nil, err
 	}
 	if len(lines) > model.MaxBatch {
-		return nil, model.Errorf(model.CodeTooLarge, "at most %d records in a message, not %d", model.MaxBatch, len(lines))
+		return nil, model.Errorf(model.CodeTooLarge, "records: at most %d in a message, not %d", model.MaxBatch, len(lines))
 	}
 	return q, nil
 }

@@ -117,25 +117,23 @@ func (r *registry) begin(ctx context.Context, k *kind, open func(ctx context.Con
 	if err != nil {
 		return nil, err
 	}
+	// If the session is not opened, by an error or a panic, its place is free again. After
+	// eventOpened this changes nothing.
+	defer func() { _ = r.end(ctx, s, eventFailed) }() // it releases nothing
 	if oldest != nil {
-		err = oldest.resource.release(ctx, eventReplace)
+		if err := oldest.resource.release(ctx, eventReplace); err != nil {
+			return nil, err
+		}
 	}
-	var opened resource
-	if err == nil {
-		opened, err = open(ctx, s.id)
-	}
-	ev := eventOpened
+	opened, err := open(ctx, s.id)
 	if err != nil {
-		ev = eventFailed
+		return nil, err
 	}
 	r.mu.Lock()
 	s.resource = opened
-	do := r.apply(s, ev)
+	do := r.apply(s, eventOpened)
 	r.mu.Unlock()
-	switch {
-	case err != nil:
-		return nil, err
-	case do == actionRelease: // the dispatcher stops
+	if do == actionRelease { // the dispatcher stops
 		return nil, errors.Join(wire.ErrStopping, opened.release(ctx, eventStop))
 	}
 	return s, nil

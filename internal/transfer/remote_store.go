@@ -301,10 +301,10 @@ func (w *remoteWriter) Finish(ctx context.Context, want repo.Digest) (repo.Diges
 func (w *remoteWriter) Abort(ctx context.Context) error {
 	var ignored importAnswer
 	err := w.s.askOnce(ctx, "import", importRequest{Import: w.id, Abort: true}, &ignored)
-	if model.CodeOf(err) == model.CodeNotFound {
-		return nil
+	if err != nil && model.CodeOf(err) != model.CodeNotFound {
+		return fmt.Errorf("import: aborting it: %w", err)
 	}
-	return err
+	return nil
 }
 
 // Tasks implements [repo.Lookup].
