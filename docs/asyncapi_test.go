@@ -14,7 +14,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/aria-cluster/dispatcher/internal/natsapi"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
@@ -129,7 +129,7 @@ var parameter = regexp.MustCompile(`\{\w+\}`)
 func TestAsyncAPI_NamesEachServedSubject(t *testing.T) {
 	doc, c := readAsyncAPI(t), startCluster(t)
 	var info micro.Info
-	if err := json.Unmarshal(c.ask(t, "$SRV.INFO."+natsapi.ServiceName, "").Data, &info); err != nil {
+	if err := json.Unmarshal(c.ask(t, "$SRV.INFO."+wire.ServiceName, "").Data, &info); err != nil {
 		t.Fatal(err)
 	}
 	var served, documented []string

@@ -8,7 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/aria-cluster/dispatcher/internal/natsapi"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
@@ -32,7 +32,7 @@ func olderAnswers(t *testing.T, url string) {
 	}
 	t.Cleanup(nc.Close)
 	older, err := json.Marshal(micro.Ping{Type: micro.PingResponseType, ServiceIdentity: micro.ServiceIdentity{
-		Name: natsapi.ServiceName, ID: "a", Version: "1.0.0",
+		Name: wire.ServiceName, ID: "a", Version: "1.0.0",
 		Metadata: map[string]string{"prefix": "aria.v1", "dispatcher": "host-9, pid 1", "started": "2020-01-01T00:00:00Z"},
 	}})
 	if err != nil {

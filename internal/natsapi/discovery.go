@@ -225,7 +225,7 @@ func (d *discovery) statsResponse() micro.Stats {
 func ping(ctx context.Context, nc *nats.Conn, wait time.Duration, each func(micro.Ping)) error {
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
-	subject, err := micro.ControlSubject(micro.PingVerb, ServiceName, "")
+	subject, err := micro.ControlSubject(micro.PingVerb, wire.ServiceName, "")
 	if err != nil {
 		return err
 	}

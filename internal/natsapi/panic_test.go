@@ -12,12 +12,14 @@ import (
 )
 
 // TestPublisher_MessageThatPanicsIsSkipped: the message is made in the goroutine of the
-// outbox; after a panic there the next one is sent.
+// outbox; after a panic there, which is counted as a dropped event, the next one is sent.
 func TestPublisher_MessageThatPanicsIsSkipped(t *testing.T) {
 	out, _ := runOutbox(t)
 	p := &Publisher{conn: testbus.Open(t, testbus.StartServer(t).ClientURL()), outbox: out, sendErrors: logthrottle.New(nil), logger: slog.New(slog.DiscardHandler)}
-	sent := make(chan struct{})
-	p.put("a", func(*nats.Conn, string) (int, error) { panic("oh") })
+	sent, dropped := make(chan struct{}), make(chan struct{}, 1)
+	p.OnEventDropped(func() { dropped <- struct{}{} })
+	p.putOr("a", func(*nats.Conn, string) (int, error) { panic("oh") }, p.onDropped)
 	p.put("b", func(*nats.Conn, string) (int, error) { close(sent); return 0, nil })
 	testbed.Receive(t, sent)
+	testbed.Receive(t, dropped)
 }

@@ -155,6 +155,7 @@ func (p *Publisher) putOr(subject string, send sendFunc, dropped func()) {
 		if goroutine.Guard(p.logger, "a message panicked", func() {
 			err = p.conn.Send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
 		}, "subject", subject) {
+			dropped()
 			return
 		}
 		if err != nil {

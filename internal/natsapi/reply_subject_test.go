@@ -102,7 +102,7 @@ func TestDiscovery_AnswersToInboxesOnly(t *testing.T) {
 		}
 	}
 	for _, reply := range []string{"_INBOX_bob.x", "aria.v1.cmd.worker.w1.assign", "mine", "_INBOX_observer.x", "_INBOX_dispatcher.x", "_INBOX.end"} {
-		if err := w.nc.PublishRequest("$SRV.PING."+ServiceName, reply, nil); err != nil {
+		if err := w.nc.PublishRequest("$SRV.PING."+wire.ServiceName, reply, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

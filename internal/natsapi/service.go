@@ -22,9 +22,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// ServiceName is the name of the micro service: `nats micro info aria-dispatcher`.
-const ServiceName = wire.ServiceName
-
 // Keys of the service's metadata.
 const (
 	metaName    = "dispatcher" // where it runs
@@ -104,7 +101,7 @@ func New(ctx context.Context, conn *bus.Connection, requests *api.Service, o Opt
 	}
 	if err := s.listen(ctx, o); err != nil {
 		s.attachment.Detach()
-		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", ServiceName, err), s.discovery.stop())
+		return nil, errors.Join(fmt.Errorf("starting the service %s: %w", wire.ServiceName, err), s.discovery.stop())
 	}
 	return s, nil
 }
@@ -122,7 +119,7 @@ func (s *Service) listen(ctx context.Context, o Options) error {
 		},
 		info: micro.Info{
 			ServiceIdentity: micro.ServiceIdentity{
-				Name: ServiceName, ID: ulid.Make().String(), Version: semantic(o.Version),
+				Name: wire.ServiceName, ID: ulid.Make().String(), Version: semantic(o.Version),
 				Metadata: map[string]string{
 					wire.MetaPrefix: o.Prefix, metaName: o.Name, metaStore: o.Store, metaStoreID: o.StoreID, metaRole: role,
 					metaStarted: now.Format(time.RFC3339Nano),
@@ -195,7 +192,7 @@ func (s *Service) Run(ctx context.Context) error {
 	stopSending()
 	errs = append(errs, goroutine.Wait(stop, &sender, "answers that are not sent"))
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("stopping the service %s: %w", ServiceName, err)
+		return fmt.Errorf("stopping the service %s: %w", wire.ServiceName, err)
 	}
 	return nil
 }
