@@ -119,8 +119,8 @@ func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn
 }
 
 // IsTransient reports whether an error of [Dial] may pass: it distinguishes a server that
-// is not there yet from a mistake in the options. A refused connection is ErrNoServers; a server that shuts down causes an end
-// of file.
+// is not there yet from a mistake in the options. A refused connection is ErrNoServers; a
+// server that shuts down causes an end of file.
 func IsTransient(err error) bool {
 	for _, passing := range []error{
 		nats.ErrNoServers, nats.ErrTimeout, nats.ErrConnectionClosed, nats.ErrStaleConnection,
