@@ -69,13 +69,6 @@ func (q *DeadLetterQuery) After() (uint64, error) {
 	return strconv.ParseUint(q.Cursor, 10, 63)
 }
 
-func checkOptionalName(field, name string) error {
-	if name == "" {
-		return nil
-	}
-	return CheckName(field, name)
-}
-
 // PublicDeadSpec returns a copy of a spec that was refused, without the bytes of a
 // torrent or metalink and with every secret replaced by [Redacted]. A part that is not
 // valid is shown only where it cannot hold a secret: [Task.Public] finds the secrets of

@@ -276,8 +276,8 @@ func headerLine(s string) error {
 		return fmt.Errorf("the header %.40q may not be set: with it a server may not send the whole file", name)
 	case len(name) > maxHeaderName:
 		return fmt.Errorf("the name of a header has %d bytes, more than %d", len(name), maxHeaderName)
-	case len(strings.TrimSpace(value)) > maxHeaderValue:
-		return fmt.Errorf("the header %.40q has %d bytes, more than %d", name, len(strings.TrimSpace(value)), maxHeaderValue)
+	case len(value) > maxHeaderValue:
+		return fmt.Errorf("the header %.40q has %d bytes, more than %d", name, len(value), maxHeaderValue)
 	}
 	return nil
 }

@@ -5,8 +5,9 @@ import (
 	"strconv"
 )
 
-// Priority orders pending tasks: a higher one always goes first. 0 is unset and counts
-// as [PriorityNormal].
+// Priority orders pending tasks: a higher one goes first, unless the dispatcher is
+// configured to count a long wait as a higher priority. 0 is unset and counts as
+// [PriorityNormal].
 type Priority int
 
 // The priorities. JSON takes the name or the number and prints the name.

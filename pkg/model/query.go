@@ -1,5 +1,7 @@
 package model
 
+import "cmp"
+
 // ListQuery asks for one page of tasks. Every zero value means "any".
 type ListQuery struct {
 	Status   []Status          `json:"status,omitempty"`
@@ -61,10 +63,8 @@ func (q *ListQuery) Validate() error {
 			return invalid("status", "%.40q is not a status; use pending, queued, downloading, paused, completed, failed or canceled", s)
 		}
 	}
-	for field, name := range map[string]string{"client": q.Client, "worker_id": q.WorkerID} {
-		if name != "" && !ValidName(name) {
-			return CheckName(field, name)
-		}
+	if err := cmp.Or(checkOptionalName("client", q.Client), checkOptionalName("worker_id", q.WorkerID)); err != nil {
+		return err
 	}
 	if q.Order == "" {
 		q.Order = OrderNewest

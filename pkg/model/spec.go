@@ -3,8 +3,6 @@ package model
 import (
 	"cmp"
 	"crypto/sha256"
-	"errors"
-	"net/url"
 	"strings"
 )
 
@@ -59,6 +57,14 @@ func CheckName(field, s string) error {
 	return nil
 }
 
+// checkOptionalName is CheckName for a name that may be missing.
+func checkOptionalName(field, name string) error {
+	if name == "" {
+		return nil
+	}
+	return CheckName(field, name)
+}
+
 // Validate checks the spec that a client sent. The error is an [*Error] of CodeInvalid
 // or CodeTooLarge that names the field, and has the spec's id if that is valid.
 func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate()) }
@@ -68,10 +74,8 @@ func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate()) }
 func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored()) }
 
 func (s *TaskSpec) validate(options error) error {
-	if s.ID != "" {
-		if err := CheckName("id", s.ID); err != nil {
-			return err
-		}
+	if err := checkOptionalName("id", s.ID); err != nil {
+		return err
 	}
 	err := cmp.Or(s.checkSource(), s.checkNumbers(), options,
 		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels), s.checkTexts())
@@ -120,7 +124,7 @@ func (s *TaskSpec) checkSource() error {
 
 func checkInline(field string, data []byte) error {
 	if n := (len(data) + 2) / 3 * 4; n > MaxInline {
-		return &Error{Code: CodeTooLarge, Message: invalid(field, "%d bytes of base64 are more than %d", n, MaxInline).Message}
+		return Errorf(CodeTooLarge, "%s: %d bytes of base64 are more than %d", field, n, MaxInline)
 	}
 	return nil
 }
@@ -133,8 +137,9 @@ func (s *TaskSpec) checkNumbers() error {
 		return invalid("max_attempts", "%d is not from 1 to %d", s.MaxAttempts, MaxAttempt)
 	case s.Timeout < 0 || s.Timeout > MaxDuration:
 		return invalid("timeout", "%v is out of range", s.Timeout)
-	case s.Folder != "" && !ValidName(s.Folder):
-		return CheckName("folder", s.Folder)
+	}
+	if err := checkOptionalName("folder", s.Folder); err != nil {
+		return err
 	}
 	if s.Checksum != "" {
 		if err := checksumValue(s.Checksum); err != nil {
@@ -142,73 +147,6 @@ func (s *TaskSpec) checkNumbers() error {
 		}
 	}
 	return nil
-}
-
-// checkURL refuses what aria2 would misread: other schemes, no host, control
-// characters (raw or %-encoded: "%0d%0a" in an FTP path is a command of its
-// own), and patterns of aria2's parameterized URIs.
-func checkURL(field, raw string) error {
-	if err := checkText(raw, MaxURL); err != nil {
-		return invalid(field, "%v", err)
-	}
-	u, err := ParseURL(raw)
-	if err != nil {
-		return invalid(field, "is not a URL: %v", err)
-	}
-	switch u.Scheme {
-	case "http", "https", "ftp", "sftp":
-		if u.Hostname() == "" {
-			return invalid(field, "has no host")
-		}
-	case "magnet":
-		if err := checkMagnet(field, u.Query()["xt"]); err != nil {
-			return err
-		}
-	case "":
-		return invalid(field, "has no scheme; one of http, https, ftp, sftp, magnet is needed")
-	default:
-		return invalid(field, "the scheme %.40q is not supported; use http, https, ftp, sftp or magnet", u.Scheme)
-	}
-	if strings.ContainsFunc(u.Path, isControl) { // it is decoded
-		return invalid(field, "the path contains an encoded control character")
-	}
-	if user := u.User; user != nil {
-		password, _ := user.Password()
-		if checkText(user.Username()+password, MaxURL) != nil {
-			return invalid(field, "the user or password contains a control character")
-		}
-	}
-	return nil
-}
-
-// checkMagnet refuses a magnet link that names no torrent, or only one of BitTorrent
-// v2, which no worker can fetch.
-func checkMagnet(field string, topics []string) error {
-	v2 := false
-	for _, topic := range topics {
-		if strings.HasPrefix(topic, "urn:btih:") {
-			return nil
-		}
-		v2 = v2 || strings.HasPrefix(topic, "urn:btmh:")
-	}
-	if v2 {
-		return invalid(field, "the magnet link is for BitTorrent v2 only (xt=urn:btmh:…), which no worker can fetch; use one with xt=urn:btih:…")
-	}
-	return invalid(field, "the magnet link has no xt=urn:btih:…")
-}
-
-// isControl reports whether a character of a decoded path could end a command of FTP.
-// Bytes that are not UTF-8 are names in other charsets.
-func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
-
-// withoutURL returns the cause inside a *url.Error. The text of that error repeats the
-// URL with its password.
-func withoutURL(err error) error {
-	var e *url.Error
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
 }
 
 func checkPairs(field string, pairs map[string]string) error {

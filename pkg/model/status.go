@@ -1,5 +1,7 @@
 package model
 
+import "slices"
+
 // Status is the state of a task.
 type Status string
 
@@ -43,16 +45,11 @@ var transitions = map[Status][]Status{
 // CanBecome reports whether a task may go from s to next. Staying in a status is not a
 // transition.
 func (s Status) CanBecome(next Status) bool {
-	for _, t := range transitions[s] {
-		if t == next {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(transitions[s], next)
 }
 
-// Terminal reports whether a task in s has ended: it changes only by retry and
-// delete.
+// Terminal reports whether a task in s has ended: only retry, update and delete apply, and
+// to a completed one only delete.
 func (s Status) Terminal() bool {
 	return s == StatusCompleted || s == StatusFailed || s == StatusCanceled
 }
@@ -64,14 +61,7 @@ func (s Status) Active() bool { return s == StatusQueued || s == StatusDownloadi
 func (s Status) Valid() bool { return s != "" && transitions[s] != nil }
 
 // Index returns the place of s in [Statuses], or -1.
-func (s Status) Index() int {
-	for i, t := range Statuses {
-		if s == t {
-			return i
-		}
-	}
-	return -1
-}
+func (s Status) Index() int { return slices.Index(Statuses, s) }
 
 // WorkerStatus is the state of a worker.
 type WorkerStatus string

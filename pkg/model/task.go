@@ -84,8 +84,7 @@ type Result struct {
 	WorkerID    string `json:"worker_id"`
 }
 
-// File is one finished file; its path is relative to the worker's download
-// folder, with slashes.
+// File is one finished file.
 type File struct {
 	Path   string `json:"path"`   // relative to the worker's download folder, with slashes
 	Length int64  `json:"length"` // bytes

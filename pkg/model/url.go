@@ -21,6 +21,73 @@ func ParseURL(raw string) (*url.URL, error) {
 	return u, nil
 }
 
+// checkURL refuses what aria2 would misread: other schemes, no host, control
+// characters (raw or %-encoded: "%0d%0a" in an FTP path is a command of its
+// own), and patterns of aria2's parameterized URIs.
+func checkURL(field, raw string) error {
+	if err := checkText(raw, MaxURL); err != nil {
+		return invalid(field, "%v", err)
+	}
+	u, err := ParseURL(raw)
+	if err != nil {
+		return invalid(field, "is not a URL: %v", err)
+	}
+	switch u.Scheme {
+	case "http", "https", "ftp", "sftp":
+		if u.Hostname() == "" {
+			return invalid(field, "has no host")
+		}
+	case "magnet":
+		if err := checkMagnet(field, u.Query()["xt"]); err != nil {
+			return err
+		}
+	case "":
+		return invalid(field, "has no scheme; one of http, https, ftp, sftp, magnet is needed")
+	default:
+		return invalid(field, "the scheme %.40q is not supported; use http, https, ftp, sftp or magnet", u.Scheme)
+	}
+	if strings.ContainsFunc(u.Path, isControl) { // it is decoded
+		return invalid(field, "the path contains an encoded control character")
+	}
+	if user := u.User; user != nil {
+		password, _ := user.Password()
+		if checkText(user.Username()+password, MaxURL) != nil {
+			return invalid(field, "the user or password contains a control character")
+		}
+	}
+	return nil
+}
+
+// checkMagnet refuses a magnet link that names no torrent, or only one of BitTorrent
+// v2, which no worker can fetch.
+func checkMagnet(field string, topics []string) error {
+	v2 := false
+	for _, topic := range topics {
+		if strings.HasPrefix(topic, "urn:btih:") {
+			return nil
+		}
+		v2 = v2 || strings.HasPrefix(topic, "urn:btmh:")
+	}
+	if v2 {
+		return invalid(field, "the magnet link is for BitTorrent v2 only (xt=urn:btmh:…), which no worker can fetch; use one with xt=urn:btih:…")
+	}
+	return invalid(field, "the magnet link has no xt=urn:btih:…")
+}
+
+// isControl reports whether a character of a decoded path could end a command of FTP.
+// Bytes that are not UTF-8 are names in other charsets.
+func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
+
+// withoutURL returns the cause inside a *url.Error. The text of that error repeats the
+// URL with its password.
+func withoutURL(err error) error {
+	var e *url.Error
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
 // RepairURL percent-encodes what a URL or a reference, such as that of the header
 // Location, must not contain raw, and writes its scheme in lower case. It changes no
 // host.
