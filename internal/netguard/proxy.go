@@ -24,6 +24,7 @@ const (
 	maxTunnels         = 8192             // at once; further ones are closed
 	maxUnauthenticated = 256              // connections that have not authenticated yet
 	maxPins            = 64               // hosts of one user with a remembered address
+	maxReached         = 1024             // addresses of one user that are remembered
 	authTimeout        = 10 * time.Second // for authentication
 	maxConnectRequest  = 16 << 10         // bytes of a request
 	dialTimeout        = 15 * time.Second
@@ -53,6 +54,7 @@ type user struct {
 	allowed   []string              // each host:port that it may reach; empty: all that the guard allows
 	pins      map[string]netip.Addr // host to the address that it last connected to
 	traffic   Traffic
+	reached   map[string]bool // each host:port, in lower case, that it was connected to
 }
 
 // NewProxy starts a proxy on a free port of 127.0.0.1.
@@ -81,7 +83,7 @@ func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 func (p *Proxy) Admit(name string, only ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users[name] = &user{allowed: only, pins: map[string]netip.Addr{}}
+	p.users[name] = &user{allowed: only, pins: map[string]netip.Addr{}, reached: map[string]bool{}}
 	u := url.URL{Scheme: "http", User: url.UserPassword(name, p.password), Host: p.listener.Addr().String()}
 	return u.String()
 }
@@ -213,7 +215,7 @@ func (p *Proxy) serve(c net.Conn) {
 		refuse(c, http.StatusBadGateway)
 		return
 	}
-	p.countTunnel(name)
+	p.countTunnel(name, address)
 	defer p.closeConn(far)
 	if !p.register(far) {
 		return
@@ -292,15 +294,6 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	p.setPin(name, host, c.RemoteAddr())
 	return c, nil
-}
-
-// countTunnel counts a connection of a user.
-func (p *Proxy) countTunnel(name string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if u := p.users[name]; u != nil {
-		u.traffic.Tunnels++
-	}
 }
 
 func (p *Proxy) mayReach(name, address string) bool {

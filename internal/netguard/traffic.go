@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -28,6 +29,29 @@ func (p *Proxy) Traffic(name string) Traffic {
 		return u.traffic
 	}
 	return Traffic{}
+}
+
+// Reached reports whether a user may have been connected to an address (host:port) since it
+// was admitted. After many addresses it is true for each.
+func (p *Proxy) Reached(name, address string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[name]
+	return u != nil && (u.reached[strings.ToLower(address)] || len(u.reached) >= maxReached)
+}
+
+// countTunnel counts a connection of a user.
+func (p *Proxy) countTunnel(name, address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u := p.users[name]
+	if u == nil {
+		return
+	}
+	u.traffic.Tunnels++
+	if len(u.reached) < maxReached {
+		u.reached[strings.ToLower(address)] = true
+	}
 }
 
 // monitor notes the responses of one tunnel. One response after another can come

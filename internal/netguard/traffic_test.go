@@ -68,7 +68,10 @@ func TestTraffic_ResponsesAreCounted(t *testing.T) {
 			if got := p.Traffic("task"); got != c.want {
 				t.Errorf("%+v, want %+v", got, c.want)
 			}
-			if got := p.Admit("task"); got == "" || p.Traffic("task") != (Traffic{}) {
+			if own := c.server.Listener.Addr().String(); !p.Reached("task", own) || p.Reached("task", "127.0.0.1:1") || p.Reached("other", own) {
+				t.Errorf("what the task has reached is not %s", own)
+			}
+			if got := p.Admit("task"); got == "" || p.Reached("task", c.server.Listener.Addr().String()) || p.Traffic("task") != (Traffic{}) {
 				t.Error("admitted again, and yet there is traffic")
 			}
 		})

@@ -45,14 +45,19 @@ func overHTTP(source string) bool {
 // applyVersion stores where a job's file is, by the answer of its sources.
 func (j *job) applyVersion(now *version) {
 	j.unansweredProbes, j.allowedSources, j.withoutCredentials = 0, nil, false
+	all := sources(&j.Task.TaskSpec)
+	if now != nil {
+		j.firstSource = now.at // another one may have the file in another version
+	}
+	if !hasCredentials(&j.Task.TaskSpec) {
+		if j.singleConnection && len(all) > 1 {
+			j.allowedSources = []string{all[j.firstSource%len(all)]}
+		}
+		return
+	}
 	if now == nil {
 		return
 	}
-	j.firstSource = now.at // another one may have the file in another version
-	if !hasCredentials(&j.Task.TaskSpec) {
-		return
-	}
-	all := sources(&j.Task.TaskSpec)
 	switch source := all[now.at]; {
 	case now.elsewhere != "":
 		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, true

@@ -54,10 +54,10 @@ type job struct {
 	resumed          bool      // it continued existing bytes
 	headFirst        bool      // aria2c may send a HEAD request before it resumes
 	givenAt          time.Time // when it was submitted
-	singleConnection bool      // use one connection: several brought different versions
+	singleConnection bool      // use one connection to one source: several brought different versions
+	allowedSources   []string  // the sources that aria2c gets; empty: all
 
 	// Only for a job with credentials:
-	allowedSources     []string  // the sources that aria2c gets; empty: all
 	withoutCredentials bool      // aria2c gets no credentials for them
 	unansweredProbes   int       // probes that no source has answered
 	notBefore          time.Time // of the next probe
@@ -128,28 +128,6 @@ func (j *job) checked() bool { return checked(&j.Task.TaskSpec) }
 
 func checked(spec *model.TaskSpec) bool {
 	return spec.Checksum != "" || len(spec.Options["checksum"]) > 0
-}
-
-// mustConfirm reports whether the finished file may be a mix of two versions, so
-// that the sources must be asked again. It cannot be one if it came in one response
-// from the first byte on: servers of one address may differ in the validators that
-// they give with each response.
-func (e *Engine) mustConfirm(j *job) bool {
-	if j.version == nil || j.checked() {
-		return false
-	}
-	several := !j.singleConnection && (len(j.Task.Mirrors) > 0 || j.intOption("max-connection-per-server", 1) > 1)
-	if j.resumed {
-		return true
-	}
-	t := e.proxy.Traffic(j.gid)
-	switch {
-	case t.Bodies == 1 && t.Opaque == 0:
-		return false
-	case t.Bodies == 0 && t.Opaque == 1 && t.Tunnels == 1 && !several:
-		return false // one connection at a time begins a new one for each response
-	}
-	return several || time.Since(j.givenAt) >= j.retryWait()
 }
 
 // ownGIDs returns the gids of the job's root downloads, also if the answer to the submit

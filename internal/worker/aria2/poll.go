@@ -217,8 +217,9 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 			now, known := e.confirmVersion(j)
 			switch {
 			case !known:
+				j.state.Completed = max(v.total-1, 0) // it is not complete before the answer
 				return nil
-			case now.version != nil && !j.version.same(now.version):
+			case now.differ, now.version != nil && j.version != nil && !j.version.same(now.version):
 				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
 				return e.remedy(ctx, s, j, v, all)
 			}

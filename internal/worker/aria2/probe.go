@@ -39,6 +39,7 @@ type probeResult struct {
 	version *version
 	err     error
 	odd     bool // a source said where the file ends in a way that clients read differently
+	differ  bool // a further source has another version
 }
 
 // ask asks the sources in turn, up to the first that answers. Of several errors it keeps
@@ -65,7 +66,7 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		case private:
 			v = unversioned(all[at])
 		}
-		f.odd = f.odd || errors.As(err, new(*download.HeadError)) || v != nil && v.odd
+		f.odd = f.odd || isOdd(v, err)
 		if v != nil {
 			v.at = at
 			return probeResult{version: v, odd: f.odd}
@@ -78,6 +79,11 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		}
 	}
 	return f
+}
+
+// isOdd reports whether clients read the end of the file in a source's answer differently.
+func isOdd(v *version, err error) bool {
+	return errors.As(err, new(*download.HeadError)) || v != nil && v.odd
 }
 
 // isTemporary reports whether an error is one that another try may not meet.

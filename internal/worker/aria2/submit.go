@@ -111,22 +111,6 @@ func (j *job) takeProbe(want purpose) (p preparation, known bool) {
 	}
 }
 
-// confirmVersion asks the sources of a finished file for its version again. The first
-// call starts the probe.
-func (e *Engine) confirmVersion(j *job) (f probeResult, known bool) {
-	if j.probing != nil {
-		p, known := j.takeProbe(toConfirm)
-		return p.probeResult, known
-	}
-	q := e.newQuery(j)
-	q.onlyFirst = len(j.allowedSources) > 0 // the file came from this source only
-	e.startProbe(j, toConfirm, func(ctx context.Context) preparation {
-		f := e.findVersion(ctx, q)
-		return preparation{probeResult: f, canceled: ctx.Err() != nil}
-	})
-	return probeResult{}, false
-}
-
 func (e *Engine) newQuery(j *job) *versionQuery {
 	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, timeout: probeTimeout}
 }

@@ -84,6 +84,8 @@ func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 		return local(download.CodeFileIO, err)
 	}
 	defer part.Close()
+	j.setConfirming(true)
+	defer j.setConfirming(false)
 	for f.confirmed < f.meta.Unconfirmed {
 		before := f.confirmed
 		err := j.confirmNext(ctx, f, part, source)
@@ -147,6 +149,7 @@ func (j *job) compareBody(t *transfer, f *folder, part *os.File) error {
 			}
 			f.confirmed += int64(n)
 			f.reread += int64(n)
+			j.addReread(n)
 			if _, err := j.throttle(t, n); err != nil {
 				return err
 			}

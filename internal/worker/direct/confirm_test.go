@@ -74,6 +74,36 @@ func TestConfirm_DroppedFileIsOneVersion(t *testing.T) {
 	}
 }
 
+// While a file is confirmed it has a speed and is one byte short.
+func TestConfirm_FileIsNotWholeMeanwhile(t *testing.T) {
+	data := downloadtest.Data(500_000)
+	var requests atomic.Int64
+	release := make(chan struct{})
+	serve := dropping(func(int64) []byte { return data }, 0)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests.Add(1) < 4 {
+			serve.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+		_, _ = w.Write(data[:200_000]) // a client that left sees it, here and below
+		_ = http.NewResponseController(w).Flush()
+		select {
+		case <-release:
+		case <-r.Context().Done():
+		}
+		_, _ = w.Write(data[200_000:])
+	}))
+	e := newDirect(t)
+	job := downloadtest.Job(t, "slow", s.URL+"/file", "retry-wait", "0")
+	downloadtest.Add(t, e, job)
+	downloadtest.Await(t, e, "slow", func(state download.State) bool {
+		return requests.Load() == 4 && state.Speed > 0 && state.Completed == state.Total-1
+	})
+	close(release)
+	downloadtest.MustComplete(t, e, job, data)
+}
+
 // A file that differs in each response is never called complete.
 func TestConfirm_EverChangingFileFails(t *testing.T) {
 	s := downloadtest.Serve(t, dropping(func(n int64) []byte { return bytes.Repeat([]byte{byte(n)}, 500_000) }, 0))

@@ -95,6 +95,8 @@ type job struct {
 	mu    sync.Mutex
 	state download.State
 	meter meter
+	// confirming says that every byte is present, and the file is not yet complete.
+	confirming bool
 }
 
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
@@ -112,6 +114,9 @@ func (j *job) snapshot() download.State {
 	s := j.state
 	if s.Phase == download.Active {
 		s.Speed = j.meter.speed(time.Now())
+		if j.confirming {
+			s.Completed = max(min(s.Completed, s.Total-1), 0)
+		}
 	}
 	return s
 }
@@ -129,6 +134,19 @@ func (j *job) addReceived(n int) {
 	defer j.mu.Unlock()
 	j.state.Completed += int64(n)
 	j.meter.add(time.Now(), int64(n))
+}
+
+// addReread counts n more bytes of a confirmation.
+func (j *job) addReread(n int) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.meter.add(time.Now(), int64(n))
+}
+
+func (j *job) setConfirming(confirming bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.confirming = confirming
 }
 
 func (j *job) progress() (completed, total int64) {
