@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 )
 
@@ -57,7 +58,7 @@ func (rep *report) bars(b *strings.Builder, l list, y int) int {
 		if s.Ours() {
 			class = "ours"
 		}
-		v := median(rep.of(s.Name(), l.name, rate))
+		v := figures.Median(rep.of(s.Name(), l.name, rate))
 		fmt.Fprintf(b, `<text class="text" x="%d" y="%d" text-anchor="end">%s</text><rect class="%s" x="%d" y="%d" width="%.1f" height="%d" rx="2"/><text class="text" x="%.1f" y="%d">%.0f</text>`+"\n",
 			left+nameWidth-8, y+14, html.EscapeString(s.Title()), class, left+nameWidth, y+2, v/longest*lengthMost, rowHeight-5,
 			float64(left+nameWidth)+v/longest*lengthMost+8, y+14, v)

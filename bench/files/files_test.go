@@ -3,13 +3,13 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"encoding/xml"
 	"errors"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 )
 
 // Every installed system fetches each file of each list once, and all figures are
@@ -46,8 +46,8 @@ func TestSystems_EachInstalledOneFetchesFilesOnce(t *testing.T) {
 			}
 		}
 	}
-	if svg, err := os.ReadFile(chart); err != nil || wellFormed(svg) != nil || !strings.Contains(string(svg), "ours, direct") {
-		t.Errorf("the chart: %v, %v", err, wellFormed(svg))
+	if svg, err := os.ReadFile(chart); err != nil || figures.WellFormed(svg) != nil || !strings.Contains(string(svg), "ours, direct") {
+		t.Errorf("the chart: %v, %v", err, figures.WellFormed(svg))
 	}
 	if !strings.Contains(stdout.String(), "small, direct ÷ aria2c") {
 		t.Errorf("the goals are not printed:\n%s", &stdout)
@@ -66,16 +66,6 @@ func wantFigures(t *testing.T, results []result, s system, l list) {
 		return
 	}
 	t.Errorf("%s, %s: was not measured", s.Name(), l.name)
-}
-
-func wellFormed(b []byte) error {
-	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }
 
 // A figure counts only if the files are there, once and with their bytes.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/cli"
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 )
 
@@ -27,6 +27,9 @@ type options struct {
 	quick, check, calls  bool
 	raw, profiles, chart string
 }
+
+// FailsBelowGoals implements [cli.Options].
+func (o *options) FailsBelowGoals() bool { return o.check }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
@@ -57,24 +60,16 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 
 // run is main with everything from outside as arguments; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if err != nil {
-		return cli.Usage("files", err, stderr)
-	}
-	reached, err := compare(ctx, o, stdout, stderr)
-	return cli.Verdict("files", reached || !o.check, err, stderr)
+	return cli.Compare(ctx, "files", args, stdout, stderr, parse, compare)
 }
 
 // compare measures and prints; it returns whether all goals were reached.
 func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, error) {
-	dir, err := os.MkdirTemp(o.dir, "aria-files-")
+	dir, err := cli.TempDir(o.dir, "aria-files-")
 	if err != nil {
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // nginx reads as another user
-		return false, err
-	}
 	b := &bench{options: o, dir: dir, stderr: stderr}
 	if err := b.prepare(ctx); err != nil {
 		return false, err
@@ -90,7 +85,7 @@ func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, e
 		return false, err
 	}
 	reached := rep.print(stdout, o.calls)
-	return reached, write(o, rep)
+	return reached, figures.Write(o.raw, rep.results, o.chart, rep.drawing)
 }
 
 // bench is a run of this program.
@@ -157,21 +152,4 @@ func (b *bench) build(ctx context.Context, root, name string) (*programs, error)
 
 func contains(commas, name string) bool {
 	return strings.Contains(","+commas+",", ","+name+",")
-}
-
-// write writes the files that were asked for.
-func write(o *options, rep *report) error {
-	if o.chart != "" {
-		if err := os.WriteFile(o.chart, []byte(rep.drawing()), 0o644); err != nil {
-			return err
-		}
-	}
-	if o.raw == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(rep.results, "", "  ")
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(o.raw, text, 0o644)
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 )
 
@@ -18,24 +18,10 @@ type report struct {
 	results []result
 }
 
-// of returns a figure of every round.
+// of returns a figure of a system in a list, in the order of the rounds.
 func (rep *report) of(system, list string, figure func(*result) float64) []float64 {
-	var all []float64
-	for i := range rep.results {
-		if r := &rep.results[i]; r.System == system && r.List == list {
-			all = append(all, figure(r))
-		}
-	}
-	return all
-}
-
-// median returns 0 of nothing.
-func median(list []float64) float64 {
-	if len(list) == 0 {
-		return 0
-	}
-	list = slices.Sorted(slices.Values(list))
-	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+	matches := func(r *result) bool { return r.System == system && r.List == list }
+	return figures.Of(rep.results, matches, figure)
 }
 
 func filesPerSec(r *result) float64 { return r.FilesPerSec }
@@ -77,7 +63,7 @@ func (rep *report) printList(out io.Writer, l list) {
 			{"%.2f", func(r *result) float64 { return r.Requests }},
 			{"%.0f", func(r *result) float64 { return r.Wire }},
 		} {
-			fmt.Fprintf(out, " "+figure.format+" |", median(rep.of(s.Name(), l.name, figure.of)))
+			fmt.Fprintf(out, " "+figure.format+" |", figures.Median(rep.of(s.Name(), l.name, figure.of)))
 		}
 		fmt.Fprintln(out)
 	}
@@ -91,7 +77,7 @@ func (rep *report) printCalls(out io.Writer, l list) {
 	for _, s := range rep.systems {
 		fmt.Fprintf(out, "| %s |", s.Title())
 		for _, name := range counted {
-			fmt.Fprintf(out, " %.2f |", median(rep.of(s.Name(), l.name, func(r *result) float64 { return r.Calls[name] })))
+			fmt.Fprintf(out, " %.2f |", figures.Median(rep.of(s.Name(), l.name, func(r *result) float64 { return r.Calls[name] })))
 		}
 		fmt.Fprintln(out)
 	}
@@ -127,12 +113,12 @@ func (rep *report) printGoals(out io.Writer) bool {
 	}
 	fmt.Fprintln(out, "\n| goal | measured | wanted | |\n|---|---:|---:|---|")
 	for _, g := range goals {
-		if ratio := median(rep.ratios(g)); ratio > 0 {
+		if ratio := figures.Median(rep.ratios(g)); ratio > 0 {
 			line(g.list+", "+g.system+" ÷ "+g.than, ratio, "≥", g.least, ratio >= g.least)
 		}
 	}
 	for _, system := range []string{"direct", "aria2"} {
-		if ms := median(rep.of(system, "small", cpuOf("worker"))); ms > 0 {
+		if ms := figures.Median(rep.of(system, "small", cpuOf("worker"))); ms > 0 {
 			line("small, "+system+": worker's own ms a file", ms, "≤", maxWorkerCPU, ms <= maxWorkerCPU)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
@@ -76,14 +77,14 @@ func (rep *report) panel(b *strings.Builder, sc scenario, systems []queue.System
 		bar := func(v float64, opacity string) {
 			fmt.Fprintf(b, `<rect class="%s" x="%.0f" y="%d" width="%.1f" height="%d" rx="2" opacity="%s"/>`, class, zero, y+2, length(v), lineHeight-5, opacity)
 		}
-		text := fmt.Sprintf("%.0f", median(list))
+		text := fmt.Sprintf("%.0f", figures.Median(list))
 		if sc.Load.Rate > 0 {
-			half := median(rep.of(s.Name(), sc.Name, p50))
-			bar(median(list), "0.45")
+			half := figures.Median(rep.of(s.Name(), sc.Name, p50))
+			bar(figures.Median(list), "0.45")
 			bar(half, "1")
-			text = fmt.Sprintf("%.1f, %.1f", half, median(list))
+			text = fmt.Sprintf("%.1f, %.1f", half, figures.Median(list))
 		} else {
-			bar(median(list), "1")
+			bar(figures.Median(list), "1")
 		}
 		fmt.Fprintf(b, `<text class="text" x="%d" y="%d" text-anchor="end">%s</text>`, x+labelWidth-8, middle+4, html.EscapeString(s.Title()))
 		fmt.Fprintf(b, `<path class="spread" d="M%.1f %dH%.1f"/>`, zero+length(slices.Min(list)), middle, zero+length(slices.Max(list)))

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"io"
+
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 )
 
 // goal is what a comparison should show.
@@ -34,7 +36,7 @@ func goals() []goal {
 		faster(ariaPostgres, river, bulk, 2),
 		{
 			text: latency + ": p50 of " + ariaFull + ", ms", most: 1.5,
-			figure: func(rep *report) float64 { return median(rep.of(ariaFull, latency, p50)) },
+			figure: func(rep *report) float64 { return figures.Median(rep.of(ariaFull, latency, p50)) },
 		},
 	}
 	for _, peer := range []string{asynqEverysec, asynqAlways, river} {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -12,6 +11,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/cli"
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
@@ -35,6 +35,9 @@ type options struct {
 	quick, check             bool
 	chart, raw, profiles     string
 }
+
+// FailsBelowGoals implements [cli.Options].
+func (o *options) FailsBelowGoals() bool { return o.check }
 
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
@@ -77,24 +80,16 @@ func names[T any](list []T, name func(T) string) string {
 
 // run is main with everything from outside as arguments; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if err != nil {
-		return cli.Usage("peers", err, stderr)
-	}
-	reached, err := compare(ctx, o, stdout, stderr)
-	return cli.Verdict("peers", reached || !o.check, err, stderr)
+	return cli.Compare(ctx, "peers", args, stdout, stderr, parse, compare)
 }
 
 // compare measures and prints; it returns whether all goals were reached.
 func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, error) {
-	dir, err := os.MkdirTemp("", "aria-peers-")
+	dir, err := cli.TempDir("", "aria-peers-")
 	if err != nil {
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	if err := os.Chmod(dir, 0o755); err != nil { // PostgreSQL is another user
-		return false, err
-	}
 	built, err := build(ctx, o.root, dir)
 	if err != nil {
 		return false, err
@@ -113,7 +108,7 @@ func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, e
 	if rep.results, err = measure(ctx, rep, dir, o.profiles, stderr); err != nil {
 		return false, err
 	}
-	return rep.print(stdout), rep.write(o)
+	return rep.print(stdout), figures.Write(o.raw, rep.results, o.chart, rep.chart)
 }
 
 // present omits systems that are not installed, and prints their names.
@@ -178,21 +173,4 @@ func build(ctx context.Context, root, dir string) (programs, error) {
 		}
 	}
 	return p, nil
-}
-
-// write writes the files that were asked for.
-func (rep *report) write(o *options) error {
-	if o.raw != "" {
-		b, err := json.MarshalIndent(rep.results, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(o.raw, b, 0o644); err != nil {
-			return err
-		}
-	}
-	if o.chart != "" {
-		return os.WriteFile(o.chart, []byte(rep.chart()), 0o644)
-	}
-	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
@@ -31,22 +32,8 @@ func p99(r *result) float64  { return ms(r.P99) }
 
 // of returns a figure of a system in a scenario, in the order of the rounds.
 func (rep *report) of(system, scenario string, figure func(*result) float64) []float64 {
-	var list []float64
-	for i := range rep.results {
-		if r := &rep.results[i]; r.System == system && r.Scenario == scenario {
-			list = append(list, figure(r))
-		}
-	}
-	return list
-}
-
-// median returns the middle value, or the mean of the middle two; 0 of an empty list.
-func median(list []float64) float64 {
-	s := slices.Sorted(slices.Values(list))
-	if len(s) == 0 {
-		return 0
-	}
-	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+	matches := func(r *result) bool { return r.System == system && r.Scenario == scenario }
+	return figures.Of(rep.results, matches, figure)
 }
 
 // ratio is the median of how often ours goes into theirs, round by round, and not
@@ -60,7 +47,7 @@ func (rep *report) ratio(ours, theirs, scenario string, figure func(*result) flo
 	for i := range a {
 		list[i] = a[i] / b[i]
 	}
-	return median(list)
+	return figures.Median(list)
 }
 
 // conditions states the time, the machine and the number of the measurements.
@@ -97,9 +84,9 @@ func (rep *report) printRates(w io.Writer, sc scenario) {
 	for _, s := range rep.measured(sc) {
 		list, wait := rep.of(s.Name(), sc.Name, rate), ""
 		if !sc.Backlog {
-			wait = fmt.Sprintf("%.1f", median(rep.of(s.Name(), sc.Name, p50)))
+			wait = fmt.Sprintf("%.1f", figures.Median(rep.of(s.Name(), sc.Name, p50)))
 		}
-		fmt.Fprintf(w, "| %s | %.0f | %.0f – %.0f | %s | %s | %s |\n", s.Title(), median(list), slices.Min(list), slices.Max(list),
+		fmt.Fprintf(w, "| %s | %.0f | %.0f – %.0f | %s | %s | %s |\n", s.Title(), figures.Median(list), slices.Min(list), slices.Max(list),
 			times(rep.ratio(ariaFull, s.Name(), sc.Name, rate)), times(rep.ratio(ariaMemory, s.Name(), sc.Name, rate)),
 			wait)
 	}
@@ -111,7 +98,7 @@ func (rep *report) printLatency(w io.Writer, sc scenario) {
 	for _, s := range rep.measured(sc) {
 		a, b := rep.of(s.Name(), sc.Name, p50), rep.of(s.Name(), sc.Name, p99)
 		fmt.Fprintf(w, "| %s | %.2f | %.2f – %.2f | %.2f | %.2f – %.2f |\n", s.Title(),
-			median(a), slices.Min(a), slices.Max(a), median(b), slices.Min(b), slices.Max(b))
+			figures.Median(a), slices.Min(a), slices.Max(a), figures.Median(b), slices.Min(b), slices.Max(b))
 	}
 }
 
@@ -140,10 +127,10 @@ func (rep *report) printCosts(w io.Writer, sc scenario) {
 		slices.Sort(names)
 		var cpu, memory []string
 		for _, name := range names {
-			cpu = append(cpu, fmt.Sprintf("%s %.0f", name, median(rep.of(s.Name(), sc.Name, func(r *result) float64 { return r.CPU[name] }))))
-			memory = append(memory, fmt.Sprintf("%s %.0f", name, median(rep.of(s.Name(), sc.Name, func(r *result) float64 { return float64(r.Memory[name]) / (1 << 20) }))))
+			cpu = append(cpu, fmt.Sprintf("%s %.0f", name, figures.Median(rep.of(s.Name(), sc.Name, func(r *result) float64 { return r.CPU[name] }))))
+			memory = append(memory, fmt.Sprintf("%s %.0f", name, figures.Median(rep.of(s.Name(), sc.Name, func(r *result) float64 { return float64(r.Memory[name]) / (1 << 20) }))))
 		}
-		total := median(rep.of(s.Name(), sc.Name, func(r *result) (sum float64) {
+		total := figures.Median(rep.of(s.Name(), sc.Name, func(r *result) (sum float64) {
 			for _, c := range r.CPU {
 				sum += c
 			}

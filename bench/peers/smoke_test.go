@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"encoding/xml"
-	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -13,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/bench/internal/figures"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
@@ -68,8 +67,8 @@ func TestScenarios_EachInstalledSystemRunsJobsOnce(t *testing.T) {
 			}
 		}
 	}
-	if svg, err := os.ReadFile(chart); err != nil || wellFormed(svg) != nil || !strings.Contains(string(svg), "ours, SQLite FULL") {
-		t.Errorf("the chart: %v, %v", err, wellFormed(svg))
+	if svg, err := os.ReadFile(chart); err != nil || figures.WellFormed(svg) != nil || !strings.Contains(string(svg), "ours, SQLite FULL") {
+		t.Errorf("the chart: %v, %v", err, figures.WellFormed(svg))
 	}
 }
 
@@ -85,16 +84,6 @@ func wantResult(t *testing.T, results []result, system, scenario string, jobs in
 		return
 	}
 	t.Errorf("%s, %s: was not measured", system, scenario)
-}
-
-func wellFormed(b []byte) error {
-	for d := xml.NewDecoder(bytes.NewReader(b)); ; {
-		if _, err := d.Token(); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-	}
 }
 
 // A comparison is worth nothing if lost, doubled or invented jobs count.
@@ -140,7 +129,7 @@ func TestMedian_RatiosArePairedByRound(t *testing.T) {
 		rep.results = append(rep.results,
 			result{Round: round, System: "a", Scenario: "s", Rate: pair[0]}, result{Round: round, System: "b", Scenario: "s", Rate: pair[1]})
 	}
-	if got := median(rep.of("a", "s", rate)); got != 100 {
+	if got := figures.Median(rep.of("a", "s", rate)); got != 100 {
 		t.Errorf("the median of 100, 10, 300 is 100, not %v", got)
 	}
 	if got := rep.ratio("a", "b", "s", rate); got != 2 {

@@ -30,6 +30,9 @@ type options struct {
 	runs                       int    // of each page in the browser
 }
 
+// FailsBelowGoals implements [cli.Options].
+func (o *options) FailsBelowGoals() bool { return o.check }
+
 func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
@@ -62,13 +65,11 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 
 // run is main with everything from outside as arguments; it returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	o, err := parse(args, stderr)
-	if err != nil {
-		return cli.Usage("scale", err, stderr)
-	}
-	t := &table{out: stdout}
-	err = measure(ctx, o, t, stderr)
-	return cli.Verdict("scale", !t.missed || !o.check, err, stderr)
+	return cli.Compare(ctx, "scale", args, stdout, stderr, parse, func(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, error) {
+		t := &table{out: stdout}
+		err := measure(ctx, o, t, stderr)
+		return !t.missed, err
+	})
 }
 
 // bench is a run of this program.

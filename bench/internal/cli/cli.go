@@ -57,6 +57,38 @@ func Verdict(name string, reached bool, err error, stderr io.Writer) int {
 	return 0
 }
 
+// Options are the flags of a program that compares its figures with goals.
+type Options interface {
+	// FailsBelowGoals reports whether a goal that is not reached fails the program.
+	FailsBelowGoals() bool
+}
+
+// Compare reads the flags with parse and measures with compare, which reports whether all
+// goals were reached. It returns the exit code.
+func Compare[O Options](ctx context.Context, name string, args []string, stdout, stderr io.Writer,
+	parse func(args []string, stderr io.Writer) (O, error), compare func(ctx context.Context, o O, stdout, stderr io.Writer) (bool, error),
+) int {
+	o, err := parse(args, stderr)
+	if err != nil {
+		return Usage(name, err, stderr)
+	}
+	reached, err := compare(ctx, o, stdout, stderr)
+	return Verdict(name, reached || !o.FailsBelowGoals(), err, stderr)
+}
+
+// TempDir makes a folder that other users can read too: nginx and PostgreSQL do. The
+// caller removes it. parent is as that of [os.MkdirTemp].
+func TempDir(parent, prefix string) (string, error) {
+	dir, err := os.MkdirTemp(parent, prefix)
+	if err != nil {
+		return "", err
+	}
+	if err := os.Chmod(dir, 0o755); err != nil {
+		return "", errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, nil
+}
+
 // Build builds the program of a package, as seen from the folder in, into a file.
 func Build(ctx context.Context, in, pkg, file string) error {
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", file, pkg)
