@@ -123,13 +123,12 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 		w.ConnectedAt = e.now
 	}
 	same, couldAccept := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
-	w.confirmed, w.lost, w.left, w.partial = true, false, false, h.Partial
-	w.heartbeats++
-	w.Instance, w.Epoch, w.seq, w.state = h.Instance, h.Epoch, h.Seq, h.State
-	if w.stateReason != h.StateReason {
-		w.stateReason = h.StateReason
+	if !w.confirmed || w.lost || w.state != h.State || w.stateReason != h.StateReason {
 		e.index.ForgetReasons() // they name it
 	}
+	w.confirmed, w.lost, w.left, w.partial = true, false, false, h.Partial
+	w.heartbeats++
+	w.Instance, w.Epoch, w.seq, w.state, w.stateReason = h.Instance, h.Epoch, h.Seq, h.State, h.StateReason
 	w.Hostname, w.Address, w.Port, w.Dir, w.Version = h.Hostname, h.Address, h.Port, h.Dir, h.Version
 	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats

@@ -45,6 +45,7 @@ type Index struct {
 	levels        [priorities]priorityLevel
 	hosts         hosts
 	workers       map[string]*Worker
+	sortedWorkers []*Worker // the workers by name
 	clients       map[string]*Client
 	bound         map[string][]*requirementSet // by worker: sets of tasks that wait for it alone
 
@@ -55,6 +56,8 @@ type Index struct {
 	capabilityCounts map[string]int          // by capability: workers that take new work and have it
 	accepting        int                     // workers that take new work when they have a slot
 	changes          int64                   // of what workers can do; reasons are remembered between them
+	unavailable      map[string]string       // by capability: the worker that findUnavailable returns
+	unavailableFor   int64                   // changes that unavailable is of
 	parked           int                     // tasks whose host is full or cools down
 
 	due       heap.Heap[*Task] // pending tasks that may not be placed before a time
@@ -107,6 +110,7 @@ func New(c Config) *Index {
 		workers:          make(map[string]*Worker),
 		clients:          make(map[string]*Client),
 		bound:            make(map[string][]*requirementSet),
+		unavailableFor:   -1,
 		lessWorker:       workerOrder(c.Strategy), ranksTags: c.Strategy == StrategyTags,
 	}
 	for i := range q.levels {

@@ -1,9 +1,6 @@
 package placement
 
-import (
-	"maps"
-	"slices"
-)
+import "slices"
 
 // Place assigns pending tasks, the first in order first, until no task or no slot is left
 // for them; it reports whether it stopped at limit, or at the bound of the tasks that it
@@ -99,7 +96,7 @@ func (q *Index) addDiskTier(size int64) {
 		return
 	}
 	q.diskTiers = slices.Insert(q.diskTiers, i, size)
-	for _, w := range q.workersByName() {
+	for _, w := range q.sortedWorkers {
 		if w.class != nil && w.class.disk != q.diskTier(w.diskFree) {
 			q.reclassify(w)
 		}
@@ -120,12 +117,4 @@ func (q *Index) diskTier(free int64) int64 {
 		return 0
 	}
 	return q.diskTiers[i-1]
-}
-
-func (q *Index) workersByName() []*Worker {
-	workers := make([]*Worker, 0, len(q.workers))
-	for _, id := range slices.Sorted(maps.Keys(q.workers)) {
-		workers = append(workers, q.workers[id])
-	}
-	return workers
 }

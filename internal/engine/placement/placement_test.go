@@ -30,7 +30,9 @@ type scenario struct {
 }
 
 func newScenario(c placement.Config, nodes ...node) *scenario {
-	c.IsOffline = func(string) bool { return false }
+	if c.IsOffline == nil {
+		c.IsOffline = func(string) bool { return false }
+	}
 	c.Describe = func(worker string) string { return worker + " drains" }
 	s := &scenario{Index: placement.New(c), loads: map[string]placement.Load{}, host: map[*placement.Host]int{}}
 	for i := range nodes {

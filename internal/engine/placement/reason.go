@@ -2,9 +2,9 @@ package placement
 
 import (
 	"fmt"
+	"iter"
+	"slices"
 	"strings"
-
-	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Reason returns the reason why a queued task waits, its host apart.
@@ -32,7 +32,7 @@ func (q *Index) setReason(s *requirementSet) string {
 // unservableReason names what no worker has.
 func (q *Index) unservableReason(s *requirementSet) string {
 	if q.accepting == 0 {
-		w := q.findUnavailable(func(*model.Capabilities, int64) bool { return true })
+		w := q.findUnavailable(anyCapability)
 		if w == "" || q.cfg.IsOffline(w) {
 			return "no worker is online"
 		}
@@ -40,10 +40,11 @@ func (q *Index) unservableReason(s *requirementSet) string {
 	}
 	required := q.requiredCapabilities(&s.requirements)
 	for _, capability := range required {
-		if q.isOffered(&s.requirements, capability) {
+		ways := s.requirements.alternatives(capability)
+		if slices.ContainsFunc(ways, func(c string) bool { return q.capabilityCounts[c] > 0 }) {
 			continue
 		}
-		if w := q.findUnavailable(func(c *model.Capabilities, _ int64) bool { return hasCapability(c, capability) }); w != "" {
+		if w := q.findUnavailable(ways...); w != "" {
 			return "no worker with " + capability + " takes new work: " + q.cfg.Describe(w)
 		}
 		return "no worker has " + capability
@@ -54,35 +55,63 @@ func (q *Index) unservableReason(s *requirementSet) string {
 	case s.requirements.disk > 0:
 		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.requirements.disk>>20)
 	}
-	if w := q.findUnavailable(func(c *model.Capabilities, disk int64) bool {
-		return q.missingRequirement(&s.requirements, c, disk) == ""
-	}); w != "" {
+	if w := q.findUnavailableFor(&s.requirements); w != "" {
 		return "no worker with all of " + strings.Join(required, ", ") + " takes new work: " + q.cfg.Describe(w)
 	}
 	return "no worker has all of " + strings.Join(required, ", ")
 }
 
-// isOffered reports whether a worker that takes new work has a required capability.
-func (q *Index) isOffered(n *Requirements, capability string) bool {
-	if q.capabilityCounts[capability] > 0 {
-		return true
-	}
-	common := n.scheme != "bt" && n.scheme != "metalink" && capability == schemeCapability(n.scheme)
-	return common && q.capabilityCounts[schemeCapability(anyScheme)] > 0
-}
+// anyCapability stands for what every worker has.
+const anyCapability = ""
 
-// findUnavailable returns the first worker by name that matches and takes nothing new, one
-// that is online before one that is offline; "" if no worker does.
-func (q *Index) findUnavailable(matches func(c *model.Capabilities, disk int64) bool) string {
-	offline := ""
-	for _, w := range q.workersByName() {
-		switch {
-		case w.accepting || w.class == nil || !matches(&w.class.capabilities, w.class.disk):
-		case !q.cfg.IsOffline(w.ID):
-			return w.ID
-		case offline == "":
-			offline = w.ID
+// findUnavailable returns the first worker by name that has one of the capabilities and
+// takes nothing new, one that is online before one that is offline; "" if no worker does.
+// One walk over the workers serves all sets until workers change: there may be thousands
+// of both.
+func (q *Index) findUnavailable(capabilities ...string) string {
+	if q.unavailableFor != q.changes {
+		q.unavailable, q.unavailableFor = make(map[string]string), q.changes
+		for w := range q.unavailableWorkers() {
+			for _, capability := range append(capabilitiesOf(&w.class.capabilities), anyCapability) {
+				if q.unavailable[capability] == "" {
+					q.unavailable[capability] = w.ID
+				}
+			}
 		}
 	}
-	return offline
+	best := ""
+	for _, capability := range capabilities {
+		w := q.unavailable[capability]
+		if w == "" {
+			continue
+		}
+		if best == "" || q.cfg.IsOffline(best) && !q.cfg.IsOffline(w) || q.cfg.IsOffline(best) == q.cfg.IsOffline(w) && w < best {
+			best = w
+		}
+	}
+	return best
+}
+
+// findUnavailableFor is findUnavailable for all that is required.
+func (q *Index) findUnavailableFor(n *Requirements) string {
+	for w := range q.unavailableWorkers() {
+		if q.missingRequirement(n, &w.class.capabilities, w.class.disk) == "" {
+			return w.ID
+		}
+	}
+	return ""
+}
+
+// unavailableWorkers yields the workers that have made an offer and take nothing new, by
+// name: those that are online, then the others.
+func (q *Index) unavailableWorkers() iter.Seq[*Worker] {
+	return func(yield func(*Worker) bool) {
+		for _, offline := range []bool{false, true} {
+			for _, w := range q.sortedWorkers {
+				if !w.accepting && w.class != nil && q.cfg.IsOffline(w.ID) == offline && !yield(w) {
+					return
+				}
+			}
+		}
+	}
 }

@@ -141,14 +141,13 @@ func capabilitiesOf(c *model.Capabilities) []string {
 	return list
 }
 
-// hasCapability reports whether the capabilities offer a capability.
-func hasCapability(c *model.Capabilities, capability string) bool {
-	list := capabilitiesOf(c)
-	if slices.Contains(list, capability) {
-		return true
+// alternatives returns the capabilities of which a worker must have one to have the required
+// one: a worker that lists no protocols supports the common ones.
+func (n *Requirements) alternatives(capability string) []string {
+	if capability == schemeCapability(n.scheme) && n.scheme != "bt" && n.scheme != "metalink" {
+		return []string{capability, schemeCapability(anyScheme)}
 	}
-	common := capability != schemeCapability("bt") && capability != schemeCapability("metalink") && strings.HasPrefix(capability, schemeCapability(""))
-	return common && slices.Contains(list, schemeCapability(anyScheme))
+	return []string{capability}
 }
 
 // countTags counts the tags that match: what the strategy tags goes by.

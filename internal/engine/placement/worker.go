@@ -1,6 +1,11 @@
 package placement
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"slices"
+	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // Worker is what placing needs of a worker.
 type Worker struct {
@@ -43,12 +48,21 @@ type workerKey struct {
 func (q *Index) AddWorker(w *Worker) {
 	q.drawRandomKey(w)
 	q.workers[w.ID] = w
+	q.sortedWorkers = slices.Insert(q.sortedWorkers, q.rankOf(w), w)
+}
+
+// rankOf returns the place of a worker in sortedWorkers.
+func (q *Index) rankOf(w *Worker) int {
+	i, _ := slices.BinarySearchFunc(q.sortedWorkers, w, func(a, b *Worker) int { return strings.Compare(a.ID, b.ID) })
+	return i
 }
 
 // RemoveWorker forgets a worker that no task waits for.
 func (q *Index) RemoveWorker(w *Worker) {
 	q.unclassify(w)
 	delete(q.workers, w.ID)
+	i := q.rankOf(w)
+	q.sortedWorkers = slices.Delete(q.sortedWorkers, i, i+1)
 }
 
 // HasOffer reports whether the worker has made an offer.
@@ -173,6 +187,7 @@ func (q *Index) unclassify(w *Worker) {
 	}
 	q.updateFree(w, false)
 	w.free = false
+	q.changes++
 	if w.accepting {
 		q.countAccepting(w, -1)
 	}
