@@ -108,54 +108,53 @@ func (l *loop) serve(ctx context.Context) {
 // decide takes the batch through a turn. An event that panics is answered 500 and
 // left out; where the guilty one is not known, each event has a turn of its own.
 func (l *loop) decide(ctx context.Context, now engine.Clock, connected bool) error {
-	events, parts := l.batch.events, l.batch.refs
+	events, refs := l.batch.events, l.batch.refs
 	for range maxPanics {
-		err := l.executeTurn(ctx, now, connected, events, parts)
-		var p *panicError
+		err := l.executeTurn(ctx, now, connected, events, refs)
+		guilty := panickedAt(err)
 		switch {
-		case errors.As(err, &p) && p.at >= 0:
-			first := len(events) - len(parts)
-			if at := p.at - first; at >= 0 {
-				l.refuse(parts[at:at+1], errInternal)
-				parts = slices.Delete(slices.Clone(parts), at, at+1)
+		case guilty >= 0:
+			first := len(events) - len(refs)
+			if at := guilty - first; at >= 0 {
+				l.refuse(refs[at:at+1], errInternal)
+				refs = slices.Delete(slices.Clone(refs), at, at+1)
 			}
-			if events = slices.Delete(slices.Clone(events), p.at, p.at+1); len(events) == 0 {
+			if events = slices.Delete(slices.Clone(events), guilty, guilty+1); len(events) == 0 {
 				return nil
 			}
 			if !l.turn.Loaded() { // the store could not be read
 				l.modes.noteRefused()
-				l.refuse(parts, l.modes.reason())
+				l.refuse(refs, l.modes.reason())
 				return err
 			}
 		case isBug(err) && len(events) > 1:
-			l.executeEach(ctx, now, connected, events, parts)
+			l.executeEach(ctx, now, connected, events, refs)
 			return err
 		default:
 			return err
 		}
 	}
 	l.modes.noteRefused()
-	l.refuse(parts, errTooManyPanics)
+	l.refuse(refs, errTooManyPanics)
 	return errTooManyPanics
 }
 
 // executeTurn takes events through one turn and sends its results, or answers all of them
 // with the failure, which it returns. A failure that is a bug of one of
 // several events is answered by decide.
-func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []opRef) error {
+func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, refs []opRef) error {
 	l.unplaced = false
 	start := time.Now()
 	defer func() { l.cfg.Metrics.Turn(time.Since(start), len(events)) }()
 	out, err := l.turn.Do(ctx, now, connected, events)
 	if err != nil {
 		l.fail(ctx, err, events)
-		var p *panicError
 		switch {
-		case errors.As(err, &p) && p.at >= 0, isBug(err) && len(events) > 1:
+		case panickedAt(err) >= 0, isBug(err) && len(events) > 1:
 		case isBug(err):
-			l.refuse(parts, errInternal)
+			l.refuse(refs, errInternal)
 		default:
-			l.refuse(parts, l.modes.reason())
+			l.refuse(refs, l.modes.reason())
 		}
 		return err
 	}
@@ -168,20 +167,20 @@ func (l *loop) executeTurn(ctx context.Context, now engine.Clock, connected bool
 	l.unplaced = out.More
 	l.cfg.Metrics.Facts(out.Facts)
 	l.publish(out) // first: an assignment is more urgent than the answer to a submit
-	l.answer(parts, out.Answers[len(events)-len(parts):])
+	l.answer(refs, out.Answers[len(events)-len(refs):])
 	return nil
 }
 
 // executeEach gives each operation a turn of its own: a batch has failed for what can
 // only be a bug, and one operation's bug must not stop all others.
-func (l *loop) executeEach(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, parts []opRef) {
-	skip := len(events) - len(parts)
+func (l *loop) executeEach(ctx context.Context, now engine.Clock, connected bool, events []engine.Event, refs []opRef) {
+	skip := len(events) - len(refs)
 	for i := range events {
 		if !l.turn.Loaded() {
 			l.modes.endBackoff()
 			l.load(ctx)
 		}
-		own := parts[max(i-skip, 0):max(i-skip+1, 0)]
+		own := refs[max(i-skip, 0):max(i-skip+1, 0)]
 		if !l.turn.Loaded() {
 			l.refuse(own, l.modes.reason())
 			continue
@@ -192,8 +191,7 @@ func (l *loop) executeEach(ctx context.Context, now engine.Clock, connected bool
 			ev = s
 		}
 		err := l.executeTurn(ctx, now, connected, []engine.Event{ev}, own)
-		var p *panicError
-		if errors.As(err, &p) && p.at >= 0 {
+		if panickedAt(err) >= 0 {
 			l.refuse(own, errInternal)
 		}
 	}
@@ -307,8 +305,8 @@ func (l *loop) serveReads(why *model.Error) {
 }
 
 // answer hands the answers to their calls and finishes those that are complete.
-func (l *loop) answer(parts []opRef, answers []engine.Answer) {
-	for i, p := range parts {
+func (l *loop) answer(refs []opRef, answers []engine.Answer) {
+	for i, p := range refs {
 		l.countRejected(p.call.ops[p.at], answers[i].Err)
 		p.call.answers[p.at] = answers[i]
 		if p.call.answered++; p.call.answered == len(p.call.ops) {
@@ -339,12 +337,12 @@ func (l *loop) finishCall(c *call) {
 	}
 }
 
-func (l *loop) refuse(parts []opRef, err *model.Error) {
-	answers := make([]engine.Answer, len(parts))
+func (l *loop) refuse(refs []opRef, err *model.Error) {
+	answers := make([]engine.Answer, len(refs))
 	for i := range answers {
 		answers[i].Err = err
 	}
-	l.answer(parts, answers)
+	l.answer(refs, answers)
 }
 
 // publish sends the messages of a turn. It is committed: a panic of the outbox costs

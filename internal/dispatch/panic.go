@@ -37,6 +37,14 @@ func panicked(at int, value any) *panicError {
 
 func (e *panicError) Error() string { return "panic: " + e.value }
 
+// panickedAt returns the index of the event that panicked, -1 if the error is another one.
+func panickedAt(err error) int {
+	if p := (*panicError)(nil); errors.As(err, &p) {
+		return p.at
+	}
+	return -1
+}
+
 // isBug reports whether a turn failed for a bug and not for the store's state: then
 // trying the same batch again fails again.
 func isBug(err error) bool {
