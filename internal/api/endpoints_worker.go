@@ -10,7 +10,7 @@ import (
 func (c *call) heartbeat() {
 	h, faults, err := wire.DecodeHeartbeat(c.data, c.from.Name)
 	if err != nil {
-		c.reply(refuse(err))
+		c.reply(refuse(wire.WithID(c.from.Name, err)))
 		return
 	}
 	for _, f := range faults {

@@ -92,6 +92,9 @@ func TestService_AnswersGoodAndBadRequests(t *testing.T) {
 			if fmt.Sprint(int(body.Error.Code)) != c.code || body.Error.Message != got.text {
 				t.Errorf("the body %s says something else than the headers: %s %s", got.body, got.code, got.text)
 			}
+			if strings.HasSuffix(c.subject, ".heartbeat") && body.Error.ID != "w1" {
+				t.Errorf("the body %s does not name the worker", got.body)
+			}
 		})
 	}
 }

@@ -166,7 +166,8 @@ type Assignment struct {
 	TimeoutLeft Duration `json:"timeout_left,omitempty"` // the dispatcher enforces it; 0 = none
 }
 
-// Limits of the messages of workers. A heartbeat or report beyond them is refused.
+// Limits of the messages of workers. The dispatcher clamps or cuts what is beyond them, see
+// [Heartbeat.Repair] and [Report.Repair].
 const (
 	MaxSlots       = 10_000
 	maxHostName    = 253  // bytes of a host in an error
@@ -187,8 +188,10 @@ func (h *Heartbeat) ValidateIdentity() error {
 		return CheckName("worker_id", h.WorkerID)
 	case !ValidName(h.Instance):
 		return CheckName("instance", h.Instance)
-	case h.Epoch < 0 || h.Seq < 0:
-		return invalid("epoch", "epoch and seq must not be negative")
+	case h.Epoch < 0:
+		return invalid("epoch", "%d must not be negative", h.Epoch).For(h.WorkerID)
+	case h.Seq < 0:
+		return invalid("seq", "%d must not be negative", h.Seq).For(h.WorkerID)
 	}
 	return nil
 }
@@ -208,19 +211,15 @@ func (h *Heartbeat) Validate() error {
 		return invalid("port", "%d is not a port", h.Port)
 	case len(h.Tasks) > MaxBatch:
 		return invalid("tasks", "at most %d, not %d; send the rest as partial", MaxBatch, len(h.Tasks))
-	case len(h.Capabilities.Folders) > MaxPairs || len(h.Capabilities.Protocols) > MaxPairs:
-		return invalid("capabilities", "at most %d folders and protocols", MaxPairs)
+	case len(h.Capabilities.Folders) > MaxPairs:
+		return invalid("capabilities.folders", "at most %d, not %d", MaxPairs, len(h.Capabilities.Folders))
+	case len(h.Capabilities.Protocols) > MaxPairs:
+		return invalid("capabilities.protocols", "at most %d, not %d", MaxPairs, len(h.Capabilities.Protocols))
 	}
-	for field, text := range map[string]string{"hostname": h.Hostname, "address": h.Address} {
-		if err := checkText(text, MaxValue); err != nil {
-			return invalid(field, "%v", err)
+	for _, text := range h.texts() {
+		if err := checkText(*text.value, text.most); err != nil {
+			return invalid(text.field, "%v", err)
 		}
-	}
-	if err := checkText(h.Dir, maxDir); err != nil {
-		return invalid("dir", "%v", err)
-	}
-	if err := checkText(h.Version, maxVersion); err != nil {
-		return invalid("version", "%v", err)
 	}
 	if err := checkPairs("capabilities.tags", h.Capabilities.Tags); err != nil {
 		return err
@@ -262,8 +261,12 @@ func (r *Report) Normalize() error {
 	switch {
 	case math.IsNaN(r.Progress) || r.Progress < 0 || r.Progress > 100:
 		return invalid("progress", "%v is not from 0 to 100", r.Progress).For(r.ID)
-	case min(r.CompletedLength, r.TotalLength, r.DownloadSpeed) < 0 || max(r.CompletedLength, r.TotalLength, r.DownloadSpeed) > MaxLength:
-		return invalid("completed_length", "a length or speed is out of range").For(r.ID)
+	case r.CompletedLength != KnownLength(r.CompletedLength):
+		return invalid("completed_length", "%d is out of range", r.CompletedLength).For(r.ID)
+	case r.TotalLength != KnownLength(r.TotalLength):
+		return invalid("total_length", "%d is out of range", r.TotalLength).For(r.ID)
+	case r.DownloadSpeed != KnownLength(r.DownloadSpeed):
+		return invalid("download_speed", "%d is out of range", r.DownloadSpeed).For(r.ID)
 	case r.Status == ReportFailed && r.Error == nil:
 		return invalid("error", "is missing from a failed report").For(r.ID)
 	case r.Error != nil && !r.Error.Class.Valid():

@@ -141,14 +141,7 @@ func (h *Heartbeat) Repair() (faults []string) {
 		fault("port", "%d is not a port", h.Port)
 		h.Port = 0
 	}
-	for _, text := range []struct {
-		field string
-		value *string
-		most  int
-	}{
-		{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue},
-		{"dir", &h.Dir, maxDir}, {"version", &h.Version, maxVersion}, {"state_reason", &h.StateReason, MaxValue},
-	} {
+	for _, text := range h.texts() {
 		if err := checkText(*text.value, text.most); err != nil {
 			fault(text.field, "%v", err)
 			*text.value = ""
@@ -163,6 +156,21 @@ func (h *Heartbeat) Repair() (faults []string) {
 	repairFigures(fault, "health_metrics.", health[:])
 	repairFigures(fault, "performance_stats.", stats[:])
 	return faults
+}
+
+// textField is a field with a text and the most bytes that it may have.
+type textField struct {
+	field string
+	value *string
+	most  int
+}
+
+// texts returns the fields of a heartbeat that are for people.
+func (h *Heartbeat) texts() [5]textField {
+	return [...]textField{
+		{"hostname", &h.Hostname, MaxValue}, {"address", &h.Address, MaxValue},
+		{"dir", &h.Dir, maxDir}, {"version", &h.Version, maxVersion}, {"state_reason", &h.StateReason, MaxValue},
+	}
 }
 
 func (s WorkerState) known() bool {
