@@ -39,8 +39,8 @@ func (FinishImport) Traits() Traits { return Traits{} }
 
 func (FinishImport) reads(_ *Engine, ids []string) []string { return ids }
 
-func (r FinishImport) decide(e *Engine) Answer {
-	e.releaseTasks(r.Tasks)
+func (f FinishImport) decide(e *Engine) Answer {
+	e.releaseTasks(f.Tasks)
 	return Answer{}
 }
 

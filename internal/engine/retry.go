@@ -57,8 +57,7 @@ func (r Retry) decide(e *Engine) Answer {
 	e.counts[model.StatusPending]++
 	change := model.TaskChange{ID: r.ID, From: row.Status, Set: set, State: next.TaskState}
 	if r.URL != "" {
-		whole := next
-		change = model.TaskChange{ID: r.ID, From: row.Status, Put: &whole}
+		change = model.TaskChange{ID: r.ID, From: row.Status, Put: &next}
 	}
 	e.addChange(&change)
 	ended := e.turn.ended[r.ID]

@@ -14,13 +14,8 @@ func (Tick) Traits() Traits { return Traits{} }
 
 func (Tick) reads(_ *Engine, ids []string) []string { return ids }
 
+// decide handles what is due. Its cost depends on what is due, not on what exists.
 func (Tick) decide(e *Engine) Answer {
-	e.tick()
-	return Answer{}
-}
-
-// tick handles what is due. Its cost depends on what is due, not on what exists.
-func (e *Engine) tick() {
 	for e.silent.Len() > 0 && e.silent.Top().silentAt <= e.alive {
 		w := e.silent.Top()
 		if e.importing && !w.confirmed && !w.lost {
@@ -41,6 +36,7 @@ func (e *Engine) tick() {
 		e.place(e.tasks[t.ID])
 	}
 	e.flushProgress()
+	return Answer{}
 }
 
 // grace is how long a worker may not list what it was given.
