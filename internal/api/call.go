@@ -153,7 +153,7 @@ func (c *call) observe(err *model.Error) {
 }
 
 // read calls fn in the pool of readers, unless the time for reads has passed, and answers
-// with its result. When the queue is full, it answers 503 at once.
+// with its result. When the queue has no room for the sender, it answers 503 at once.
 func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 	s := c.service
 	if !c.via.Wanted() {
@@ -178,9 +178,7 @@ func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 			})
 		})
 	}
-	select {
-	case s.reads <- job:
-	default:
+	if !s.reads.put(string(c.from.Role)+"."+c.from.Name, job) {
 		cancel()
 		c.reply(refuse(model.Errorf(model.CodeUnavailable, "%s: too many reads wait already; try again", c.from.Verb)))
 	}

@@ -17,8 +17,6 @@ import (
 
 // Limits of the service.
 const (
-	readers     = 8                // goroutines that read from the store for get, list and query
-	readQueue   = 256              // reads that wait for one of them
 	readTimeout = 10 * time.Second // from the arrival of a read to its end
 	stopTimeout = 5 * time.Second  // for the requests under way when Run ends
 )
@@ -52,7 +50,7 @@ type Options struct {
 type Service struct {
 	backend   Backend
 	ids       *idSource
-	reads     chan func()
+	reads     *readQueue
 	transfers *transfer.Sessions
 	readCtx   context.Context
 	stopRead  context.CancelFunc // ends the pool, and reads that Run did not wait for
@@ -80,7 +78,7 @@ type Service struct {
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
-		backend: backend, ids: newIDSource(), reads: make(chan func(), readQueue), observe: o.Observe, rejected: o.Rejected,
+		backend: backend, ids: newIDSource(), reads: newReadQueue(), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
 		lease: o.Lease, limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
 	}
@@ -153,12 +151,7 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 func (s *Service) runReader() {
-	for {
-		select {
-		case read := <-s.reads:
-			read()
-		case <-s.readCtx.Done():
-			return
-		}
+	for read := s.reads.take(s.readCtx); read != nil; read = s.reads.take(s.readCtx) {
+		read()
 	}
 }

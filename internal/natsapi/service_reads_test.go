@@ -15,39 +15,50 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// TestRead_TooManyAreAnswered503 checks that reads above the queue's limit are refused
-// at once.
+// TestRead_TooManyAreAnswered503 checks that the reads of one client above the queue's limit
+// are refused at once, and that a read of another client is not.
 func TestRead_TooManyAreAnswered503(t *testing.T) {
 	release := make(chan struct{})
-	w := serve(t, &fakeBackend{status: func(ctx context.Context) (*model.ClusterStatus, error) {
-		select {
-		case <-release:
-			return &model.ClusterStatus{}, nil
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	w := serve(t, &fakeBackend{task: func(_, id string) (*model.Task, error) {
+		<-release
+		return &model.Task{TaskSpec: model.TaskSpec{ID: id}}, nil
 	}})
 	const extra = 20
-	const readers, readQueue = 8, 256 // of internal/api
-	total := readers + readQueue + extra
-	codes := make(chan string, total)
-	inbox := w.nc.NewRespInbox()
-	sub, err := w.nc.Subscribe(inbox, func(m *nats.Msg) { codes <- m.Header.Get(micro.ErrorCodeHeader) })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	for range total {
-		if err := w.nc.PublishRequest(wire.DefaultPrefix+".req.query.status", inbox, nil); err != nil {
+	const readers, readLimit = 8, 256 // of internal/api
+	total := readers + readLimit + extra
+	answers := func(capacity int) (inbox string, codes chan string) {
+		inbox, codes = w.nc.NewRespInbox(), make(chan string, capacity)
+		sub, err := w.nc.Subscribe(inbox, func(m *nats.Msg) { codes <- m.Header.Get(micro.ErrorCodeHeader) })
+		if err != nil {
 			t.Fatal(err)
 		}
+		t.Cleanup(func() { _ = sub.Unsubscribe() })
+		return inbox, codes
+	}
+	get := func(client, inbox string) {
+		if err := w.nc.PublishRequest(wire.DefaultPrefix+".req.task."+client+".get", inbox, []byte(`{"id":"t1"}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	many, codes := answers(total + 1)
+	one, other := answers(1)
+	for range total {
+		get("alice", many)
 	}
 	for range extra {
 		if code := testbed.Receive(t, codes); code != "503" {
 			t.Fatalf("code %q, want 503 while the reads are stuck", code)
 		}
 	}
+	get("bob", one)
+	get("alice", many) // the dispatcher receives it after that of bob
+	if code := testbed.Receive(t, codes); code != "503" {
+		t.Fatalf("code %q, want 503 while the reads are stuck", code)
+	}
 	close(release)
+	if code := testbed.Receive(t, other); code != "" {
+		t.Errorf("the read of another client: code %q", code)
+	}
 	for range total - extra {
 		// A reader may not have taken its first read when the queue was full.
 		if code := testbed.Receive(t, codes); code != "" && code != "503" {
