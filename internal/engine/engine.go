@@ -6,7 +6,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Config is what the rules depend on. All durations are positive.
+// Config is what the rules depend on. A duration is positive where nothing is said of 0.
 type Config struct {
 	MaxAttempts       int                // failures after which a task is failed, where its spec names none
 	MaxLosses         int                // lost workers after which a task is failed
@@ -24,7 +24,7 @@ type Config struct {
 	Ageing            model.Duration     // a wait that counts as one priority more; 0 = priorities are strict
 	PerHost           int                // tasks at once against one host; 0 = no limit
 	Hosts             map[string]int     // the same for single hosts, by [model.NormalizeHost]; they go before PerHost
-	RetainIDs         model.Duration     // how long the id of a deleted task stays taken
+	RetainIDs         model.Duration     // how long the id of a deleted task stays taken; 0 = it does not
 }
 
 const (

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -170,12 +171,7 @@ func (a *Attachment) Detach() {
 	c := a.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i, other := range c.attachments {
-		if other == a {
-			c.attachments = append(c.attachments[:i:i], c.attachments[i+1:]...)
-			return
-		}
-	}
+	c.attachments = slices.DeleteFunc(c.attachments, func(other *Attachment) bool { return other == a })
 }
 
 // onRefused notes that the server refuses the credentials of a connection. nats.go
