@@ -141,8 +141,8 @@ func capabilitiesOf(c *model.Capabilities) []string {
 	return list
 }
 
-// alternatives returns the capabilities of which a worker must have one to have the required
-// one: a worker that lists no protocols supports the common ones.
+// alternatives returns the capabilities that each stand for the required one: a worker that
+// lists no protocols supports the common ones.
 func (n *Requirements) alternatives(capability string) []string {
 	if capability == schemeCapability(n.scheme) && n.scheme != "bt" && n.scheme != "metalink" {
 		return []string{capability, schemeCapability(anyScheme)}
