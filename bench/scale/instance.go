@@ -45,6 +45,13 @@ func (b *bench) startWith(ctx context.Context, dir string, env []string, store s
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
+	if store == postgres {
+		dsn, err := b.database(ctx, dir)
+		if err != nil {
+			return nil, err
+		}
+		env = append(slices.Clone(env), "DISPATCHER_DB_DSN="+dsn)
+	}
 	system := &aria.System{Dispatcher: b.dispatcher, Profile: true, Env: env, Flags: append(flags, "-db-type", store, "-db-path", file(dir))}
 	server, err := system.Start(ctx, dir)
 	if err != nil {
@@ -220,16 +227,6 @@ func (i *instance) live(ctx context.Context) (n int64, err error) {
 		}
 	}
 	return n, nil
-}
-
-// size returns the bytes of an instance's store on the disk.
-func size(dir string) (sum float64) {
-	for _, suffix := range []string{"", "-wal"} {
-		if info, err := os.Stat(file(dir) + suffix); err == nil {
-			sum += float64(info.Size())
-		}
-	}
-	return sum
 }
 
 // ms is a duration in milliseconds.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/bench/internal/cli"
+	"github.com/aria-cluster/dispatcher/bench/internal/queue"
 )
 
 func main() { cli.Main(run) }
@@ -38,7 +39,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	f := flag.NewFlagSet("scale", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
 	f.StringVar(&o.parts, "parts", "pending,fleet,finished,aria,rpc", "which, with commas; pages needs chromium, node and npm too")
-	f.StringVar(&o.store, "store", "sqlite", "of pending, fleet and rpc: sqlite (FULL) or memory")
+	f.StringVar(&o.store, "store", "sqlite", "of pending, fleet and rpc: sqlite (FULL), memory, or postgres, which starts a server of it")
 	f.IntVar(&o.pending, "pending", 1_000_000, "tasks that wait; of aria half of them")
 	f.IntVar(&o.finished, "finished", 5_000_000, "tasks that are completed")
 	f.IntVar(&o.workers, "workers", 10_000, "workers")
@@ -79,6 +80,7 @@ type bench struct {
 	dispatcher string // path of the program
 	table      *table
 	stderr     io.Writer
+	databases  map[string]*queue.Server // by the folder of their instance
 }
 
 func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error {
@@ -87,7 +89,11 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 		return err
 	}
 	defer os.RemoveAll(dir)
-	b := &bench{options: o, dir: dir, dispatcher: filepath.Join(dir, "dispatcher"), table: t, stderr: stderr}
+	// PostgreSQL refuses root: it runs as another user, in a folder below.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return err
+	}
+	b := &bench{options: o, dir: dir, dispatcher: filepath.Join(dir, "dispatcher"), table: t, stderr: stderr, databases: make(map[string]*queue.Server)}
 	if err := cli.Build(ctx, o.root, "./cmd/dispatcher", b.dispatcher); err != nil {
 		return err
 	}
@@ -98,7 +104,9 @@ func measure(ctx context.Context, o *options, t *table, stderr io.Writer) error 
 		if !slices.Contains(strings.Split(o.parts, ","), part.name) {
 			continue
 		}
-		if err := part.run(ctx); err != nil {
+		err := part.run(ctx)
+		b.stopDatabases()
+		if err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
 	}
