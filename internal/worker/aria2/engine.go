@@ -76,6 +76,8 @@ type Engine struct {
 	isolated []*supervisor // each has suspects of its own
 	suspects []*group      // they wait for an isolated aria2c
 	isolates int           // how many were ever started
+	// allocates has the folders of job folders whose file system can reserve space.
+	allocates map[string]bool
 
 	shared  *supervisor    // of the aria2c that has all other jobs
 	running sync.WaitGroup // the supervisors and what runs beside the turn
@@ -122,7 +124,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, changed: download.NewHints(), life: ctx, stop: cancel, stopped: make(chan struct{}),
 		transport: download.NewTransport(cfg.Guard, probeTimeout),
-		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
+		turn:      make(chan struct{}, 1), jobs: map[string]*job{}, allocates: map[string]bool{},
 	}
 	e.bandwidth.Store(cfg.Bandwidth)
 	if e.lock, err = takeLock(ctx, dir); err == nil {
@@ -346,3 +348,13 @@ func (e *Engine) acquireTurn(ctx context.Context) error {
 }
 
 func (e *Engine) releaseTurn() { <-e.turn }
+
+// canAllocate reports whether the file system of a job's folder can reserve space. A
+// worker has few folders of job folders, each on one file system. The caller has the turn.
+func (e *Engine) canAllocate(dir string) bool {
+	parent := filepath.Dir(dir)
+	if !e.allocates[parent] && canAllocate(dir) {
+		e.allocates[parent] = true
+	}
+	return e.allocates[parent]
+}

@@ -115,9 +115,6 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	if k == kindTorrent || k == kindMagnet {
 		options["check-integrity"] = "true" // finished pieces are recognised by their hashes
 	}
-	if !canAllocate(job.Dir) {
-		options["file-allocation"] = "none"
-	}
 	switch k {
 	case kindTorrent:
 		return call{"aria2.addTorrent", []any{base64.StdEncoding.EncodeToString(spec.Torrent), []string{}, options}}

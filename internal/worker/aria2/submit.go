@@ -72,13 +72,16 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 	q := e.prepareQuery(j)
 	dj, private, wipe, mustRecover := j.Job, j.hasCredentials(), j.startsOver(), j.mustRecover
 	links := j.uncheckedLinks()
+	fresh := dj.Fresh && j.givenAt.IsZero() && !wipe
 	e.startProbe(j, toPrepare, func(ctx context.Context) preparation {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.probeResult = e.findVersion(ctx, q)
 		}
 		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || p.odd || !private) {
-			p.failure = e.prepareFolder(&dj, &p, wipe, mustRecover)
+			if p.failure = checkLength(dj.Dir, &p.probeResult); p.failure == nil {
+				p.failure = e.prepareFolder(&dj, &p, folderState{fresh, wipe, mustRecover})
+			}
 		}
 		if links != nil && p.failure == nil {
 			p.links, p.failure = e.checkTorrents(ctx, dj.Task, links)
@@ -150,16 +153,29 @@ func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context)
 	}
 }
 
-// prepareFolder decides whether the bytes in a job's folder are kept, and checks the
-// length of the file.
-func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, mustRecover bool) *model.TaskError {
+// folderState is what is known of a job's folder before a submit.
+type folderState struct {
+	fresh       bool // it is new and empty
+	wipe        bool // its bytes are not continued
+	mustRecover bool // its bytes may be more than aria2c has recorded
+}
+
+// prepareFolder decides whether the bytes in a job's folder are kept.
+func (e *Engine) prepareFolder(dj *download.Job, p *preparation, f folderState) *model.TaskError {
 	failed := func(err error) *model.TaskError {
 		return download.Failure(dj.Task, download.CodeFileIO, err.Error())
 	}
-	if err := checkLength(dj.Dir, &p.probeResult); err != nil {
-		return err
+	if f.fresh {
+		if kindOf(&dj.Task.TaskSpec) != kindPlain || p.version == nil {
+			return nil
+		}
+		p.kept = p.version
+		if err := p.kept.begin(dj.Dir); err != nil {
+			return failed(err)
+		}
+		return nil
 	}
-	if wipe {
+	if f.wipe {
 		if err := download.Wipe(dj.Dir); err != nil {
 			return failed(err)
 		}
@@ -174,7 +190,7 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, wipe, mustRecov
 	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version, checked(&dj.Task.TaskSpec)); err != nil {
 		return failed(err)
 	}
-	if p.resumes && mustRecover && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
+	if p.resumes && f.mustRecover && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
 		p.recovered = true
 		if err := e.recoverBytes(dj); err != nil {
 			return failed(err)
@@ -206,6 +222,9 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	options := add.params[len(add.params)-1].(map[string]any)
 	if !j.resumed && options["out"] == nil && j.version != nil && j.version.name != "" {
 		options["out"] = j.version.name // aria2c reads fewer forms of Content-Disposition
+	}
+	if !e.canAllocate(j.Dir) {
+		options["file-allocation"] = "none"
 	}
 	if j.singleConnection {
 		options["split"], options["max-connection-per-server"] = "1", "1"

@@ -121,14 +121,22 @@ func settleVersion(dir string, now *version, checked bool) (v *version, resumes 
 	if now == nil {
 		return nil, false, nil
 	}
-	now.Boot = download.BootID()
-	err = now.save(dir)
+	err = now.begin(dir)
 	return now, false, err
+}
+
+// begin stores the version in an empty folder, before its first byte is fetched.
+func (v *version) begin(dir string) error {
+	v.Boot = download.BootID()
+	return v.save(dir)
 }
 
 // cameFrom is which of a job's sources gave the version that is kept in its folder; 0
 // if none is known to have. Another one would have to have the same strong ETag.
 func cameFrom(dj *download.Job) int {
+	if dj.Fresh {
+		return 0
+	}
 	kept := loadVersion(dj.Dir)
 	if kept == nil {
 		return 0
