@@ -34,7 +34,7 @@ func (j *job) allowUnproven() {
 // transfer and an error the server does not continue it.
 func (j *job) continueUnproven(ctx context.Context, req *http.Request, f *folder) (*transfer, *span, error) {
 	have, length := f.have()
-	if j.resume.Load() != resumeUnproven || have == 0 || length == 0 {
+	if j.unranged || j.resume.Load() != resumeUnproven || have == 0 || length == 0 {
 		return nil, nil, nil
 	}
 	s, err := f.takeSpan(j.minSplit)

@@ -58,7 +58,7 @@ func isRefused(err error) bool {
 func (j *job) explain(err error, tries int, progress bool) error {
 	var response *download.ResponseError
 	switch {
-	case isRefused(err) && progress:
+	case isRefused(err) && progress, errors.Is(err, errPage):
 		completed, total := j.progress()
 		return &explainedError{download.Expired(err.Error(), completed, total), err}
 	case errors.As(err, &response):

@@ -39,9 +39,12 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 	if s == nil {
 		return j.request(ctx, req)
 	}
-	pos, _ := f.spans.bounds(s)
 	plain := req.Clone(ctx)
-	plain.Header.Set("Range", rangeOf(f.spans.bounds(s)))
+	pos, end := f.spans.bounds(s)
+	if j.openEnded.Load() {
+		end = -1
+	}
+	plain.Header.Set("Range", rangeOf(pos, end))
 	conditional := plain
 	v := f.meta.validator()
 	if v != "" && j.checksum == "" && j.ifRange.Load() != ifRangeBroken && j.resume.Load() != resumeUnproven {
@@ -176,21 +179,23 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 		return t, s, err
 	}
 	var s *span
-	if f.resumable(source, j.checksum != "") {
+	if !j.unranged && f.resumable(source, j.checksum != "") {
 		if s, err = f.takeSpan(j.minSplit); err != nil {
 			return nil, nil, err
 		}
 	}
 	t, err := j.send(ctx, req, f, s)
+	if err == nil && j.unranged {
+		t, s, err = j.rangeAfterAll(ctx, req, t, f, source)
+	}
 	if err != nil {
-		if s != nil {
-			f.spans.release(s)
-		}
+		f.spans.release(s)
 		return nil, nil, err
 	}
 	status := t.resp.StatusCode
 	switch {
 	case s != nil && j.isContinuation(t.resp, f, s):
+		j.rangesWork.Store(true)
 		if err = f.learnLength(t.resp); err == nil {
 			return t, s, nil
 		}
@@ -199,6 +204,10 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 		if e := f.wipe(); e != nil {
 			err = e
 		}
+	case f.isPage(t.resp):
+		f.spans.release(s)
+		j.askWhole()
+		err = errPage
 	case hasWholeFile(t.resp):
 		if err = download.CheckLength(lengthOf(t.resp)); err != nil {
 			break
@@ -207,9 +216,7 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 			s = f.spans.first()
 		}
 	default:
-		if s != nil {
-			f.spans.release(s)
-		}
+		f.spans.release(s)
 		err = download.NewResponseError(t.resp)
 	}
 	if err != nil {
@@ -269,6 +276,7 @@ func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Requ
 	if !j.isContinuation(t.resp, f, s) {
 		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
 	}
+	j.rangesWork.Store(true)
 	return j.copy(t, f, s, nil)
 }
 

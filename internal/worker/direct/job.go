@@ -91,6 +91,9 @@ type job struct {
 	ifRange       atomic.Int32 // how the server evaluates If-Range
 	hash          *runningHash // of the checksum, while the bytes come; nil: none
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
+	rangesWork    atomic.Bool  // a range of the file has come
+	openEnded     atomic.Bool  // ranges are requested without an end: the server sends less than that
+	unranged      bool         // the whole file is requested, see [job.askWhole]
 
 	mu    sync.Mutex
 	state download.State
@@ -205,6 +208,7 @@ func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
 	defer j.stopHash()
 	t := &tries{job: j, folder: f, sources: append([]string{j.Task.URL}, j.Task.Mirrors...), count: 1}
 	t.best, _ = f.have()
+	t.furthest = t.best
 	for {
 		err := j.fetch(ctx, f, t.sources[t.at])
 		if err == nil {
@@ -238,11 +242,13 @@ type tries struct {
 	sources  []string
 	at       int   // index of the current source
 	count    int   // tries without progress, with the current one
-	best     int64 // bytes that the furthest try has reached
+	best     int64 // bytes that a try must exceed to be free, see [tries.freeProgress]
+	furthest int64 // bytes that the furthest try has reached
 	wiped    bool  // the bytes were removed after a wrong checksum
 	changed  bool  // the bytes were removed because the server has another version
 	progress bool  // a try has brought bytes
 	limited  error // of the url, which may have the file later
+	refusal  error // the error of the ranges; then the whole file was requested
 }
 
 // freeProgress is how many bytes further than any before a try must have come to be
@@ -261,6 +267,7 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		j.connections = 1
 	}
 	reached, _ := j.progress()
+	defer func() { t.furthest = max(t.furthest, reached) }()
 	t.progress = t.progress || reached > t.best
 	class := failureOf(j.Task, err).Class
 	switch {
@@ -292,17 +299,32 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		t.sources = append(t.sources[:t.at:t.at], t.sources[t.at+1:]...)
 		t.at %= len(t.sources)
 		return 0, nil
-	case class != model.ClassRetryable || t.count >= j.maxTries || download.MustWait(err):
-		if t.limited != nil {
-			return 0, t.limited
-		}
-		if t.sources[t.at] != j.Task.URL {
-			download.ClearRetryAfter(err)
-		}
-		return 0, j.explain(err, t.count, t.progress)
+	case t.isFinal(class, err) && t.mayAskWhole(err):
+		j.askWhole()
+		t.count, t.refusal = j.maxTries, err // it is the last try
+		return 0, nil
+	case t.isFinal(class, err):
+		return 0, t.lastError(err, reached)
 	}
 	t.count++
-	j.allowUnproven()
+	j.openEnded.Store(errors.Is(err, errBounded))
+	if reached <= t.furthest {
+		j.allowUnproven()
+	}
 	t.at = (t.at + 1) % len(t.sources)
 	return max(j.retryWait, download.RetryAfterOf(err)), nil
+}
+
+// lastError returns the error of a job whose last try reached that byte and ended with err.
+func (t *tries) lastError(err error, reached int64) error {
+	if t.refusal != nil && reached <= t.furthest {
+		err = t.refusal // the whole file brought no more
+	}
+	if t.limited != nil {
+		return t.limited
+	}
+	if t.sources[t.at] != t.job.Task.URL {
+		download.ClearRetryAfter(err)
+	}
+	return t.job.explain(err, t.count, t.progress)
 }

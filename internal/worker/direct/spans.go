@@ -79,7 +79,11 @@ func (p *spans) first() *span {
 	return p.list[0]
 }
 
+// release ends the fetch of a span. It does nothing for nil.
 func (p *spans) release(s *span) {
+	if s == nil {
+		return
+	}
 	p.mu.Lock()
 	s.busy = false
 	p.mu.Unlock()

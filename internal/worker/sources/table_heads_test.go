@@ -81,6 +81,37 @@ func heads() []behaviour {
 	}
 }
 
+// halves are behaviours that break the file off halfway, once, and then answer each range
+// in a way that is no range.
+func halves() []behaviour {
+	var list []behaviour
+	for _, c := range []struct {
+		name, verdict string
+		ranges        func(data []byte) http.HandlerFunc
+	}{
+		{"a page for each range", "no no ok ok", func([]byte) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { whole(w, r, 200, []byte("<html>a page</html>")) }
+		}},
+		{"204 for each range", "no no ok ok", func([]byte) http.HandlerFunc { return status(204) }},
+		{"400 for each range", "no no ok ok", func([]byte) http.HandlerFunc { return status(400) }},
+		{"ranges in several parts", "no no ok ok", func(data []byte) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "multipart/byteranges; boundary=own")
+				first := rangeStart(r)
+				whole(w, r, 206, fmt.Appendf(nil, "--own\r\nContent-Range: bytes %d-%d/%d\r\n\r\n%s\r\n--own--\r\n", first, len(data)-1, len(data), data[first:]))
+			}
+		}},
+		{"ranges without a Content-Range", "no no ok ok", func(data []byte) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) { whole(w, r, 206, data[rangeStart(r):]) }
+		}},
+	} {
+		list = append(list, behaviour{name: "a drop halfway, then " + c.name, verdict: c.verdict, options: twoTries, serve: func(data []byte) http.Handler {
+			return ranged(c.ranges(data), cut(tagOwn(data), 1))
+		}})
+	}
+	return list
+}
+
 // lengths are the header lines of n lengths that differ.
 func lengths(n int) string {
 	var lines strings.Builder

@@ -37,7 +37,7 @@ func names() []behaviour {
 
 func behaviours() []behaviour {
 	var all []behaviour
-	for _, list := range [][]behaviour{answers(), framings(), names(), requests(), redirects(), repetitions(), heads()} {
+	for _, list := range [][]behaviour{answers(), framings(), names(), requests(), redirects(), repetitions(), heads(), halves()} {
 		all = append(all, list...)
 	}
 	return all
