@@ -32,8 +32,9 @@ async function base64(file) {
 const isMetalink = (file) => /\.(metalink|meta4)$/i.test(file.name);
 const isTorrent = (file) => /\.torrent$/i.test(file.name);
 
-// specs makes the specs of the form; an id each, so that a repeated submit adds nothing.
-async function specs(form, files) {
+// specs makes the specs of the form, each with an id. ids has those of the submits whose
+// outcome is unknown: an equal spec gets the same id, so that a repeated submit adds it once.
+async function specs(form, files, ids) {
   const v = Object.fromEntries(new FormData(form));
   const common = { labels: pairs(v.labels), tags: pairs(v.tags) };
   if (v.priority !== 'normal') common.priority = v.priority;
@@ -41,14 +42,22 @@ async function specs(form, files) {
   if (v.not_before) common.not_before = new Date(v.not_before).toISOString();
   if (v.max_attempts) common.max_attempts = Number(v.max_attempts);
   const urls = v.urls.split('\n').map((l) => l.trim()).filter((l) => l && !l.startsWith('#'));
-  const list = urls.map((url) => ({ what: url, spec: { id: newID(), url, ...common } }));
+  const list = urls.map((url) => ({ what: url, spec: { url, ...common } }));
   for (const file of files) {
-    list.push({ what: file.name, spec: { id: newID(), [isMetalink(file) ? 'metalink' : 'torrent']: await base64(file), ...common } });
+    list.push({ what: file.name, spec: { [isMetalink(file) ? 'metalink' : 'torrent']: await base64(file), ...common } });
   }
   const single = { ...(v.out && { options: { out: v.out } }), ...(v.checksum && { checksum: v.checksum.trim() }) };
   if (Object.keys(single).length) {
     if (list.length !== 1) throw new Error('A file name and a checksum belong to one download only.');
     Object.assign(list[0].spec, single);
+  }
+  const equal = new Map(); // numbers of equal specs
+  for (const { spec } of list) {
+    const text = JSON.stringify([v.client, spec]);
+    equal.set(text, (equal.get(text) ?? 0) + 1);
+    const key = equal.get(text) + text;
+    if (!ids.has(key)) ids.set(key, newID());
+    spec.id = ids.get(key);
   }
   return list;
 }
@@ -56,6 +65,7 @@ async function specs(form, files) {
 // showAdd opens the dialog, with files that were dropped.
 export function showAdd(dropped = []) {
   const files = [];
+  const ids = new Map();
   const urls = h('textarea', { name: 'urls', rows: 6, autofocus: true, spellcheck: 'false', placeholder: 'https://example.org/file.iso\nmagnet:?xt=…' });
   const list = h('ul', { class: 'files' });
   const problem = h('div', { class: 'notice bad', role: 'alert', hidden: true });
@@ -105,7 +115,7 @@ export function showAdd(dropped = []) {
       say('');
       go.disabled = true;
       try {
-        const all = await specs(form, files);
+        const all = await specs(form, files, ids);
         if (!all.length) throw new Error('Give at least one URL or file.');
         const refused = [];
         let last = null;
@@ -114,6 +124,7 @@ export function showAdd(dropped = []) {
           const answer = await submit(form.client?.value.trim(), part.map((p) => p.spec));
           answer.tasks.forEach((t, n) => (t.error ? refused.push({ ...part[n], error: t.error.message }) : (last = t.task)));
         }
+        ids.clear();
         const added = all.length - refused.length;
         if (added) {
           toast(added === 1 ? 'One download is added.' : `${f.count(added)} downloads are added.`,

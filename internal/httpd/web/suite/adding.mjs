@@ -37,6 +37,29 @@ export async function addWithEveryField() {
   await done();
 }
 
+// A submit whose answer is lost and that is repeated adds each download once.
+export async function addAgainAfterLostAnswer() {
+  const { page, done } = await open('/tasks', { wanted: ['ERR_FAILED'] });
+  let lost = 0;
+  await page.route('**/api/v1/task/submit*', async (route) => {
+    if (lost++) return route.continue();
+    await route.fetch();
+    return route.abort();
+  });
+  await press(page, 'Add downloads');
+  const d = dialog(page);
+  await d.getByLabel('URLs, one a line').fill(`${files}/file/lost-1.bin\n${files}/file/lost-2.bin\n${files}/file/lost-2.bin\n`);
+  await d.getByLabel('Client').fill('lost');
+  const add = d.getByRole('button', { name: 'Add', exact: true });
+  await add.click();
+  await d.getByRole('alert').filter({ hasText: 'cannot be reached' }).waitFor();
+  await add.click();
+  await d.waitFor({ state: 'detached' });
+  const { tasks } = await api('query/task/list', { client: 'lost' });
+  check(tasks.length === 3, `${tasks.length} tasks were added, want 3`);
+  await done();
+}
+
 // A bad line is refused by name; it stays in the form, and the good ones are added.
 export async function addListWithBadLine() {
   const { page, done } = await open('/');
