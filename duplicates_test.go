@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
@@ -35,9 +36,13 @@ type codeLine struct {
 	text   string
 }
 
-// codeLines returns the lines of a Go file without blank lines, comments of their own
-// lines, the package clause and imports. It returns nil for a generated file.
+// codeLines returns the lines of a Go file or JavaScript module without blank lines,
+// comments of their own lines, the package clause and imports. It returns nil for a
+// generated file.
 func codeLines(name string, content []byte) ([]codeLine, error) {
+	if path.Ext(name) != ".go" {
+		return linesOfCode(content, 0, "//", "import "), nil
+	}
 	fset := token.NewFileSet()
 	file, err := parser.ParseFile(fset, name, content, parser.ParseComments|parser.ImportsOnly)
 	if err != nil {
@@ -50,14 +55,21 @@ func codeLines(name string, content []byte) ([]codeLine, error) {
 	for _, d := range file.Decls {
 		begin = max(begin, fset.Position(d.End()).Line)
 	}
+	return linesOfCode(content, begin, "//"), nil
+}
+
+// linesOfCode returns the lines from the index begin that are neither blank nor start with
+// one of the prefixes.
+func linesOfCode(content []byte, begin int, without ...string) []codeLine {
 	var lines []codeLine
 	for i, text := range strings.Split(string(content), "\n") {
 		text = strings.TrimSpace(text)
-		if i >= begin && text != "" && !strings.HasPrefix(text, "//") {
+		left := slices.ContainsFunc(without, func(prefix string) bool { return strings.HasPrefix(text, prefix) })
+		if i >= begin && text != "" && !left {
 			lines = append(lines, codeLine{i + 1, text})
 		}
 	}
-	return lines, nil
+	return lines
 }
 
 // duplicates holds where each run of duplicateLines lines was first seen.
@@ -89,9 +101,9 @@ func (d duplicates) add(name string, lines []codeLine) (found []string) {
 }
 
 // TestDuplicates_NoSixEqualLines checks that no six lines of code stand twice in the tree,
-// outside tests and generated files. Packages that only tests import count too.
+// outside Go tests and generated files. Packages that only tests import count too.
 func TestDuplicates_NoSixEqualLines(t *testing.T) {
-	out, err := exec.Command("git", "ls-files", "-z", "*.go").Output()
+	out, err := exec.Command("git", "ls-files", "-z", "*.go", "*.js", "*.mjs", ":!:*/vendor/*").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,25 +2,12 @@
 import assert from "node:assert/strict";
 import Aria2 from "aria2";
 import WebSocket from "ws";
+import { notifications } from "./notifications.mjs";
 
 const [host, port, secret, files] = process.argv.slice(2);
 const aria2 = new Aria2({ host, port: Number(port), secret, path: "/jsonrpc", WebSocket });
 
-const heard = [];
-const waiting = [];
-for (const name of ["Start", "Pause", "Stop", "Complete", "Error"]) {
-  aria2.on(`onDownload${name}`, ([{ gid }]) => {
-    heard.push(`${name} ${gid}`);
-    waiting.splice(0).forEach((check) => check());
-  });
-}
-
-// until resolves when a notification has come.
-async function until(notification) {
-  while (!heard.includes(notification)) {
-    await new Promise((resolve) => waiting.push(resolve));
-  }
-}
+const until = notifications((event, take) => aria2.on(event, ([{ gid }]) => take(gid)));
 
 await aria2.open();
 const { version } = await aria2.call("getVersion");

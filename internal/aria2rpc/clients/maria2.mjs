@@ -1,6 +1,7 @@
 // Drives a server by the npm package maria2: node maria2.mjs HOST PORT SECRET FILES
 import assert from "node:assert/strict";
 import WebSocket from "ws";
+import { notifications } from "./notifications.mjs";
 
 globalThis.WebSocket ??= WebSocket; // Node.js before 22 has none
 const { aria2, close, createWebSocket, open } = await import("maria2/dist/index.js"); // the package names no main file for Node.js
@@ -8,21 +9,7 @@ const { aria2, close, createWebSocket, open } = await import("maria2/dist/index.
 const [host, port, secret, files] = process.argv.slice(2);
 const conn = await open(createWebSocket(`ws://${host}:${port}/jsonrpc`), { secret });
 
-const heard = [];
-const waiting = [];
-for (const name of ["Start", "Pause", "Stop", "Complete", "Error"]) {
-  conn.onNotification(`aria2.onDownload${name}`, ({ gid }) => {
-    heard.push(`${name} ${gid}`);
-    waiting.splice(0).forEach((check) => check());
-  });
-}
-
-// until resolves when a notification has come.
-async function until(notification) {
-  while (!heard.includes(notification)) {
-    await new Promise((resolve) => waiting.push(resolve));
-  }
-}
+const until = notifications((event, take) => conn.onNotification(`aria2.${event}`, ({ gid }) => take(gid)));
 
 assert.match((await aria2.getVersion(conn)).version, /^\d+\.\d+/);
 const done = await aria2.addUri(conn, [`${files}/fast/maria-a`]);

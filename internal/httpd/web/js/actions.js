@@ -1,8 +1,8 @@
 // What a person can do with tasks and workers, on one, on a selection and on a filter.
 
 import { h, name } from './dom.js';
-import { actOnTask, actOnWorker, explain, listTasks } from './api.js';
-import { confirm, toast } from './dialog.js';
+import { actOnTask, actOnWorker, listTasks } from './api.js';
+import { attempt, confirm, toast } from './dialog.js';
 
 import * as f from './format.js';
 
@@ -39,14 +39,7 @@ export async function ask(verb, what, example) {
 export async function onTask(verb, task) {
   const form = await ask(verb, 'this task', f.fileName(task));
   if (!form) return false;
-  try {
-    await actOnTask(verb, { id: task.id, ...(form.files ? { files: true } : {}) });
-    toast(`Task ${task.id.slice(-8)} is ${verbs[verb].past}.`);
-    return true;
-  } catch (e) {
-    toast(explain(e), { error: true });
-    return false;
-  }
+  return attempt(() => actOnTask(verb, { id: task.id, ...(form.files ? { files: true } : {}) }), `Task ${task.id.slice(-8)} is ${verbs[verb].past}.`);
 }
 
 // onTasks acts on a selection, by pages of a thousand ids.
@@ -55,29 +48,21 @@ export async function onTasks(verb, ids) {
   const form = await ask(verb, what);
   if (!form) return false;
   const failed = [];
-  try {
+  const all = await attempt(async () => {
     for (let i = 0; i < ids.length; i += 1000) {
       const answer = await actOnTask(verb, { ids: ids.slice(i, i + 1000), ...(form.files ? { files: true } : {}) });
       failed.push(...(answer.tasks ?? []).filter((t) => t.error).map((t) => t.error));
     }
-  } catch (e) {
-    toast(explain(e), { error: true });
-    return false;
-  }
+  });
+  if (!all) return false;
   const done = ids.length - failed.length;
   if (done) toast(`${f.count(done)} ${done === 1 ? 'task is' : 'tasks are'} ${verbs[verb].past}.`);
   if (failed.length) toast(`${f.count(failed.length)} not possible. ${failed[0].message}`, { error: true });
   return true;
 }
 
-export async function setPriority(task, priority) {
-  try {
-    await actOnTask('update', { id: task.id, priority });
-    toast(`Task ${task.id.slice(-8)} has the priority ${priority}.`);
-  } catch (e) {
-    toast(explain(e), { error: true });
-  }
-}
+export const setPriority = (task, priority) =>
+  attempt(() => actOnTask('update', { id: task.id, priority }), `Task ${task.id.slice(-8)} has the priority ${priority}.`);
 
 const alive = (worker) => worker.status !== 'offline';
 
@@ -100,14 +85,7 @@ export async function onWorker(verb, worker) {
     if (!form) return false;
     if (form.force) body.force = true;
   }
-  try {
-    await actOnWorker(verb, body);
-    toast(`The worker ${worker.id} ${{ drain: 'is draining', resume: 'takes new tasks', remove: 'is removed' }[verb]}.`);
-    return true;
-  } catch (e) {
-    toast(explain(e), { error: true });
-    return false;
-  }
+  return attempt(() => actOnWorker(verb, body), `The worker ${worker.id} ${{ drain: 'is draining', resume: 'takes new tasks', remove: 'is removed' }[verb]}.`);
 }
 
 async function heldList(worker) {

@@ -3,7 +3,7 @@
 
 import { h, set } from './dom.js';
 import { get, post, remove, explain } from './api.js';
-import { button, toast } from './dialog.js';
+import { attempt, button } from './dialog.js';
 import { icon } from './icons.js';
 import * as f from './format.js';
 
@@ -25,13 +25,11 @@ let timer = 0;
 
 // start begins a job and shows it. text describes the filter.
 export async function start(verb, filter, text) {
-  try {
+  await attempt(async () => {
     const answer = await post('bulk', { verb, filter });
     save({ id: answer.bulk, verb, text, matched: answer.matched });
     watch();
-  } catch (e) {
-    toast(explain(e), { error: true });
-  }
+  });
 }
 
 // watch shows the remembered job until it ends.
@@ -46,11 +44,7 @@ export function watch() {
   const bar = h('progress', { max: 1, 'aria-label': 'Progress of the job' });
   const stop = button('Stop', async () => {
     stop.disabled = true;
-    try {
-      await remove('bulk/' + encodeURIComponent(job.id));
-    } catch (e) {
-      toast(explain(e), { error: true });
-    }
+    await attempt(() => remove('bulk/' + encodeURIComponent(job.id)));
     poll();
   }, { icon: 'stop' });
   const dismiss = button('Dismiss', () => {

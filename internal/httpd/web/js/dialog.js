@@ -1,6 +1,7 @@
 // Dialogs, messages and the clipboard.
 
 import { h, append } from './dom.js';
+import { explain } from './api.js';
 import { icon } from './icons.js';
 
 // button makes a button. Options: icon, kind (primary | danger | icon), title.
@@ -63,6 +64,19 @@ export function toast(text, { error = false, action } = {}) {
   area.append(box);
   if (!error) setTimeout(() => box.remove(), 6000);
   return box;
+}
+
+// attempt awaits an act and shows its error. It resolves with whether the act has happened;
+// text is shown then.
+export async function attempt(act, text) {
+  try {
+    await act();
+  } catch (e) {
+    toast(explain(e), { error: true });
+    return false;
+  }
+  if (text) toast(text);
+  return true;
 }
 
 export async function copy(text, what = 'Copied') {

@@ -1,6 +1,6 @@
 // Parts that several pages share.
 
-import { h, name, set, visible } from './dom.js';
+import { h, every, name, set, visible } from './dom.js';
 import { icon } from './icons.js';
 import { explain } from './api.js';
 import { button } from './dialog.js';
@@ -52,6 +52,17 @@ export function notice() {
   };
   return el;
 }
+
+// readEvery calls read now and then each period in ms, as every does. problem has the error
+// of the last call.
+export const readEvery = (period, signal, problem, read) => every(period, signal, async () => {
+  try {
+    await read();
+    problem.show(null);
+  } catch (e) {
+    if (!signal.aborted) problem.show(e);
+  }
+});
 
 // table makes a table: columns are {title, class}. body is its tbody.
 export function table(caption, columns) {

@@ -1,8 +1,8 @@
 // A sortable table of a part of the status, for the pages Hosts and Clients.
 
-import { h, set, keyed, every, name, painter } from './dom.js';
+import { h, set, keyed, name, painter } from './dom.js';
 import { status } from './api.js';
-import { head, notice, table, empty } from './parts.js';
+import { head, notice, readEvery, table, empty } from './parts.js';
 import { icon } from './icons.js';
 import { readStatus } from './data.js';
 
@@ -55,13 +55,8 @@ export function mountTable(root, { title, signal, columns, rows, key, none, note
       };
     });
   };
-  every(3000, signal, async () => {
-    try {
-      list = await rows(readStatus(await status(signal)), signal);
-      problem.show(null);
-      draw();
-    } catch (e) {
-      if (!signal.aborted) problem.show(e);
-    }
+  readEvery(3000, signal, problem, async () => {
+    list = await rows(readStatus(await status(signal)), signal);
+    draw();
   });
 }

@@ -1,9 +1,9 @@
 // Dead letters: messages of the intake that can never be accepted.
 
 import { h, name } from '../dom.js';
-import { post, explain } from '../api.js';
+import { post } from '../api.js';
 import { head, notice, table, pager, empty, time, facts } from '../parts.js';
-import { button, confirm, toast, open, copy } from '../dialog.js';
+import { attempt, button, confirm, open, copy } from '../dialog.js';
 import { icon } from '../icons.js';
 import * as f from '../format.js';
 
@@ -58,13 +58,8 @@ export function mount(root, { query, signal }) {
 }
 
 const act = async (verb, m, done, past) => {
-  try {
-    await post('admin/dlq/' + verb, { client: m.client, seq: m.seq });
-    toast(`The dead letter ${m.seq} is ${past}.`);
-    done();
-  } catch (e) {
-    toast(explain(e), { error: true });
-  }
+  const happened = await attempt(() => post('admin/dlq/' + verb, { client: m.client, seq: m.seq }), `The dead letter ${m.seq} is ${past}.`);
+  if (happened) done();
 };
 
 function row(m, done) {
@@ -82,11 +77,7 @@ function row(m, done) {
 
 async function show(m) {
   let whole = m;
-  try {
-    whole = await post('admin/dlq/get', { client: m.client, seq: m.seq });
-  } catch (e) {
-    toast(explain(e), { error: true });
-  }
+  await attempt(async () => { whole = await post('admin/dlq/get', { client: m.client, seq: m.seq }); });
   const spec = JSON.stringify(whole.spec ?? {}, null, 2);
   open('Dead letter ' + m.seq, () => h('div', { class: 'dialog-body' },
     h('p', { class: 'notice bad wrap' }, name(whole.reason)),

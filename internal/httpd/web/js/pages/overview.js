@@ -2,7 +2,7 @@
 
 import { h, set, keyed, every, atMost, name } from '../dom.js';
 import { status as askStatus, series as askSeries } from '../api.js';
-import { head, panel, notice, statuses, meter, table, cell, empty } from '../parts.js';
+import { head, panel, notice, readEvery, statuses, meter, table, cell, empty } from '../parts.js';
 import { icon } from '../icons.js';
 import { plot } from '../charts.js';
 import { follow } from '../live.js';
@@ -47,25 +47,20 @@ export function mount(root, { signal }) {
     h('div', { class: 'stats' }, speed, oldest, slots, workers, commit),
     welcome, h('div', { class: 'columns' }, waiting, hosts), plots.el);
 
-  const refresh = every(2000, signal, async () => {
-    try {
-      const s = readStatus(await askStatus(signal));
-      problem.show(null);
-      for (const [key, c] of counts) {
-        set(c.value, f.short(s.counts[key] ?? 0));
-        c.el.title = f.count(s.counts[key]) + ' ' + key;
-      }
-      speed.show(f.speed(s.speed), s.speed > 0 ? `${f.count(s.counts.downloading)} downloads` : 'nothing is downloaded now');
-      oldest.show(s.oldest === null ? '–' : f.duration(s.oldest), s.oldest === null ? 'no task waits' : s.oldestPriority ? 'priority ' + s.oldestPriority : '');
-      slots.show(`${f.count(s.usedSlots)} of ${f.count(s.totalSlots)}`);
-      use.show(s.load);
-      workers.show(f.count(s.activeWorkers), s.totalWorkers > s.activeWorkers ? `of ${f.count(s.totalWorkers)}; the others are offline` : 'all are connected');
-      waiting.show(s.waiting);
-      welcome.hidden = s.total > 0;
-      welcome.previousElementSibling.classList.toggle('quiet', s.total === 0);
-    } catch (e) {
-      if (!signal.aborted) problem.show(e);
+  const refresh = readEvery(2000, signal, problem, async () => {
+    const s = readStatus(await askStatus(signal));
+    for (const [key, c] of counts) {
+      set(c.value, f.short(s.counts[key] ?? 0));
+      c.el.title = f.count(s.counts[key]) + ' ' + key;
     }
+    speed.show(f.speed(s.speed), s.speed > 0 ? `${f.count(s.counts.downloading)} downloads` : 'nothing is downloaded now');
+    oldest.show(s.oldest === null ? '–' : f.duration(s.oldest), s.oldest === null ? 'no task waits' : s.oldestPriority ? 'priority ' + s.oldestPriority : '');
+    slots.show(`${f.count(s.usedSlots)} of ${f.count(s.totalSlots)}`);
+    use.show(s.load);
+    workers.show(f.count(s.activeWorkers), s.totalWorkers > s.activeWorkers ? `of ${f.count(s.totalWorkers)}; the others are offline` : 'all are connected');
+    waiting.show(s.waiting);
+    welcome.hidden = s.total > 0;
+    welcome.previousElementSibling.classList.toggle('quiet', s.total === 0);
   });
   every(10000, signal, async () => {
     try {

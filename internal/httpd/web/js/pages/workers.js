@@ -1,8 +1,8 @@
 // Workers: one page of the list, kept up to date.
 
-import { h, set, setAttr, keyed, inSteps, painter, every, atMost } from '../dom.js';
+import { h, set, setAttr, keyed, inSteps, painter, atMost } from '../dom.js';
 import { listWorkers } from '../api.js';
-import { head, notice, pager, table, cell, badge, meter, link, empty } from '../parts.js';
+import { head, notice, readEvery, pager, table, cell, badge, meter, link, empty } from '../parts.js';
 import { button } from '../dialog.js';
 import { icon } from '../icons.js';
 import { onWorker } from '../actions.js';
@@ -56,16 +56,11 @@ export function mount(root, { query, signal }) {
     pages.show({ page: cursors.length, more: Boolean(next), rows: workers.length });
     if (!workers.length) none.replaceChildren(chosen.length ? empty('No worker has this status.', chosen.join(' or ')) : empty('No worker has connected yet.', 'Start one on a machine with disk: worker -nats URL -dir FOLDER'));
   };
-  const refresh = every(3000, signal, async () => {
-    try {
-      const page = await listWorkers({ status: chosen.length ? chosen : undefined, limit: rowsPerPage, cursor: cursors.at(-1) || undefined }, signal);
-      workers = page.workers;
-      next = page.next;
-      problem.show(null);
-      draw();
-    } catch (e) {
-      if (!signal.aborted) problem.show(e);
-    }
+  const refresh = readEvery(3000, signal, problem, async () => {
+    const page = await listWorkers({ status: chosen.length ? chosen : undefined, limit: rowsPerPage, cursor: cursors.at(-1) || undefined }, signal);
+    workers = page.workers;
+    next = page.next;
+    draw();
   });
   const paint = painter(draw, signal);
   const soon = atMost(1000, signal, refresh);
