@@ -3,6 +3,7 @@ package aria2
 import (
 	"context"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,6 +32,19 @@ func (e *Engine) mustConfirm(j *job) bool {
 		return false // one connection at a time begins a new one for each response
 	}
 	return several || time.Since(j.givenAt) >= j.retryWait()
+}
+
+// isMixed reports whether a finished file of that length may have bytes of two versions. It
+// is not known while the sources are asked.
+func (e *Engine) isMixed(j *job, total int64) (mixed, known bool) {
+	switch {
+	case j.hasOtherLength(total):
+		return true, true
+	case !e.mustConfirm(j):
+		return false, true
+	}
+	now, known := e.confirmVersion(j)
+	return now.differ || now.version != nil && j.version != nil && !j.version.same(now.version), known
 }
 
 // confirmVersion asks the sources of a finished file for its version again. The first
@@ -97,8 +111,16 @@ func (q *versionQuery) differ(ctx context.Context, v *version, which []int) bool
 	return found.Load()
 }
 
+// hasOtherLength reports whether one of several sources brought a file of another length
+// than the one that the version is of: an error page, for example.
+func (j *job) hasOtherLength(total int64) bool {
+	return j.version != nil && j.version.Length >= 0 && total != j.version.Length &&
+		!j.checked() && len(j.sanitizedJob().Task.Mirrors) > 0
+}
+
 // contradicts reports whether the version of another source cannot be the same. Without
-// ETags the dates count, and without these only the lengths.
+// strong ETags the dates count, without these the weak ETags, and without all of them only
+// the lengths.
 func (v *version) contradicts(other *version) bool {
 	switch {
 	case !v.sameLength(other):
@@ -106,5 +128,8 @@ func (v *version) contradicts(other *version) bool {
 	case download.StrongETag(v.ETag) && download.StrongETag(other.ETag):
 		return v.ETag != other.ETag
 	}
-	return v.LastModified != "" && other.LastModified != "" && v.LastModified != other.LastModified
+	if v.LastModified != "" && other.LastModified != "" {
+		return v.LastModified != other.LastModified
+	}
+	return v.ETag != "" && other.ETag != "" && strings.TrimPrefix(v.ETag, "W/") != strings.TrimPrefix(other.ETag, "W/")
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -32,6 +33,7 @@ func TestConfirm_MirrorsOfTwoVersionsAreNotMixed(t *testing.T) {
 		most                   int64 // bytes that the servers send
 	}{
 		"ETags":    {versioned(before, `"1"`, day), versioned(after, `"2"`, day), nil, length * 21 / 10},
+		"weak":     {versioned(before, `W/"1"`, time.Time{}), versioned(after, `W/"2"`, time.Time{}), nil, length * 21 / 10},
 		"dates":    {versioned(before, "", day), versioned(after, "", day.AddDate(0, 0, 1)), nil, length * 21 / 10},
 		"the same": {versioned(before, `"1"`, day), versioned(before, `"1"`, day), versioned(after, `"2"`, day), length * 11 / 10},
 	} {
@@ -61,6 +63,32 @@ func TestConfirm_MirrorsOfTwoVersionsAreNotMixed(t *testing.T) {
 	}
 }
 
+// A mirror that answers with a page of another length is not the file. The source is ill when
+// aria2c asks it first.
+func TestConfirm_PageOfAMirrorIsNotTheFile(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(300_000)
+	var asked atomic.Int64
+	source := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && asked.Add(1) == 1 {
+			ill(w, r)
+			return
+		}
+		downloadtest.Content(data).ServeHTTP(w, r)
+	}))
+	mirror := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("<html>a page</html>")) // a client that left sees it
+	}))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "page", source.URL+"/file")
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if mirror.Requests.Load() == 0 {
+		t.Error("the mirror was not asked")
+	}
+}
+
 // Versions of two sources contradict each other by the strongest that both say.
 func TestVersion_ContradictsByTheStrongestValidator(t *testing.T) {
 	kept := version{Source: "s", ETag: `"1"`, LastModified: "date", Length: 5}
@@ -75,6 +103,8 @@ func TestVersion_ContradictsByTheStrongestValidator(t *testing.T) {
 		"another date":         {func(v *version) { v.LastModified = "later" }, false},
 		"no ETag":              {func(v *version) { v.ETag = "" }, false},
 		"no ETag, other date":  {func(v *version) { v.ETag, v.LastModified = "", "later" }, true},
+		"weak, and no date":    {func(v *version) { v.ETag, v.LastModified = `W/"2"`, "" }, true},
+		"weak, no date, same":  {func(v *version) { v.ETag, v.LastModified = `W/"1"`, "" }, false},
 		"weak, the same date":  {func(v *version) { v.ETag = `W/"2"` }, false},
 		"weak, and other date": {func(v *version) { v.ETag, v.LastModified = `W/"2"`, "later" }, true},
 		"no validator":         {func(v *version) { v.ETag, v.LastModified = "", "" }, false},

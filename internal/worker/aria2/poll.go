@@ -213,13 +213,13 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		return e.stopThen(ctx, s, j, all, nil)
 	case v.done:
-		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid && e.mustConfirm(j) {
-			now, known := e.confirmVersion(j)
+		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid {
+			changed, known := e.isMixed(j, v.total)
 			switch {
 			case !known:
 				j.state.Completed = max(v.total-1, 0) // it is not complete before the answer
 				return nil
-			case now.differ, now.version != nil && j.version != nil && !j.version.same(now.version):
+			case changed:
 				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
 				return e.remedy(ctx, s, j, v, all)
 			}
