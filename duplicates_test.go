@@ -25,8 +25,6 @@ const (
 // unmerged are pairs of places whose equal lines are not merged, by prefixes of their paths.
 // Remove a pair when its lines are merged: one that is not found is an error.
 var unmerged = []struct{ first, second, why string }{
-	{"pkg/repo/postgres/", "pkg/repo/sqlite/", "the store for PostgreSQL is new; what both share belongs in pkg/repo/internal"},
-	{"pkg/repo/memory/", "pkg/repo/postgres/", "as above"},
 	{"bench/", "internal/testbed/testpostgres/", "the benchmark has a go.mod of its own"},
 }
 

@@ -38,6 +38,16 @@ func join(t *testing.T, d *database, name string, faults *rand.Rand) *member {
 	return m
 }
 
+// joinTwo starts a process that leads and one that stands by.
+func joinTwo(t *testing.T) (a, b *member) {
+	d := &database{}
+	a = join(t, d, "a", nil)
+	pass(time.Millisecond)
+	b = join(t, d, "b", nil)
+	pass(time.Minute)
+	return a, b
+}
+
 // serveUntilStopped runs the elector until the end of the test.
 func (m *member) serveUntilStopped(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -85,11 +95,7 @@ func expect(t *testing.T, when, want string, members ...*member) {
 // it stands by.
 func TestElector_StandbyTakesOverAfterTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &database{}
-		a := join(t, d, "a", nil)
-		pass(time.Millisecond)
-		b := join(t, d, "b", nil)
-		pass(time.Minute)
+		a, b := joinTwo(t)
 		expect(t, "at first", "leading 1; standing by 0; ", a, b)
 		if row := b.Status().Row; row.Holder != "a" || row.Term != 1 {
 			t.Errorf("the standby sees %+v", row)
@@ -111,11 +117,7 @@ func TestElector_StandbyTakesOverAfterTheTTL(t *testing.T) {
 // next look.
 func TestElector_ResignsWhenStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &database{}
-		a := join(t, d, "a", nil)
-		pass(time.Millisecond)
-		b := join(t, d, "b", nil)
-		pass(time.Minute)
+		a, b := joinTwo(t)
 		a.cancel()
 		pass(renewInterval)
 		if err := <-a.ended; err != nil {

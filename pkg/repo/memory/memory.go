@@ -215,33 +215,16 @@ func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
 
 // Live implements [repo.Loader].
 func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
-	return func(yield func(*model.Task, error) bool) {
-		path := func() []*ordered {
-			var sets []*ordered
-			for _, status := range model.Statuses {
-				if !status.Terminal() {
-					sets = append(sets, s.byStatus[status])
-				}
-			}
-			return sets
-		}
-		for seq := int64(0); ; {
-			tasks, err := s.chunk(ctx, "live", path, seq, false)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			for _, t := range tasks {
-				if !yield(t, nil) {
-					return
-				}
-				seq = t.Seq
-			}
-			if len(tasks) == 0 {
-				return
+	path := func() []*ordered {
+		var sets []*ordered
+		for _, status := range model.Statuses {
+			if !status.Terminal() {
+				sets = append(sets, s.byStatus[status])
 			}
 		}
+		return sets
 	}
+	return rules.Chunks(0, func(after int64) ([]*model.Task, error) { return s.chunk(ctx, "live", path, after, false) })
 }
 
 // read runs f with the store held for reading.

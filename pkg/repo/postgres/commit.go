@@ -22,14 +22,8 @@ const foldEvery = 10 * time.Second
 // written. CodeUnavailable means that the outcome is unknown or that the server refuses
 // writes; the next Live, Workers, LastSeq or Commit waits until it is known.
 func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
-	if err := rules.CheckBatch(b); err != nil {
+	if err := rules.CheckCommit(ctx, &s.closed, b); err != nil {
 		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if s.closed.Load() {
-		return rules.ClosedError("commit")
 	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()

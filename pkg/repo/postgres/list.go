@@ -49,22 +49,15 @@ func (s *selection) walk(columns string, down bool) string {
 
 // List implements [repo.Reader]. Its tasks come without the bytes of a torrent or metalink.
 func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
-	after, err := rules.Seq(q.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	page := &model.TaskPage{Tasks: []*model.Task{}}
-	err = s.read(ctx, "list", func(ctx context.Context) error {
-		sel, err := s.choose(ctx, q)
-		if err == nil {
-			err = s.page(ctx, q, sel, after, page)
-		}
-		return err
+	return rules.ReadPage(q, func(after int64, page *model.TaskPage) error {
+		return s.read(ctx, "list", func(ctx context.Context) error {
+			sel, err := s.choose(ctx, q)
+			if err == nil {
+				err = s.page(ctx, q, sel, after, page)
+			}
+			return err
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
 }
 
 // page reads one page of the selection, after the row with the seq.
@@ -136,7 +129,7 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 		sel.walked = 2
 	}
 	if len(q.Status) > 0 {
-		sel.where("status IN (" + quoted(q.Status) + ")")
+		sel.where("status IN (" + rules.Quoted(q.Status) + ")")
 	}
 	for _, filter := range []string{client, worker} {
 		if filter != "" {
@@ -165,31 +158,16 @@ func (s *selection) arm(conditions ...string) {
 	s.arms = append(s.arms, strings.Join(conditions, " AND "))
 }
 
-// smallResultLimit is the number of tasks up to which the index by status is walked
-// instead of that by client.
-const smallResultLimit = 4 * rules.MaxExamined
-
 // walksByStatus reports whether to walk the index by status of the tasks that have ended: if
 // the query has only statuses, or if so few tasks have them that a few pages see them all.
 // The index has no completed tasks.
 func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
-	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
-		return false, nil
-	}
-	if q.Client == "" {
-		return true, nil
+	may, must := rules.MayWalkByStatus(q)
+	if must || !may {
+		return must, nil
 	}
 	counts, err := selectCounts(ctx, s.r, s.w.position.Load())
-	return counts[model.StatusFailed]+counts[model.StatusCanceled] < smallResultLimit, err
-}
-
-// quoted lists statuses in SQL.
-func quoted(statuses []model.Status) string {
-	list := make([]string, len(statuses))
-	for i, s := range statuses {
-		list[i] = "'" + string(s) + "'"
-	}
-	return strings.Join(list, ", ")
+	return counts[model.StatusFailed]+counts[model.StatusCanceled] < rules.SmallResult, err
 }
 
 // filter adds what no index helps with.

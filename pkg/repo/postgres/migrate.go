@@ -13,6 +13,7 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 //go:embed migrations/*.sql
@@ -21,17 +22,7 @@ var migrations embed.FS
 // SchemaVersion returns the newest schema that this program knows: the number of its last
 // migration. The stores count their schemas apart.
 func SchemaVersion() int64 {
-	files, err := migrations.ReadDir("migrations")
-	if err != nil {
-		return 0 // they are part of the program
-	}
-	var last int64
-	for _, f := range files {
-		if n, err := goose.NumericComponent(f.Name()); err == nil {
-			last = max(last, n)
-		}
-	}
-	return last
+	return rules.LastMigration(migrations)
 }
 
 // schemaOf returns the schema of a database, 0 of an empty one.
@@ -53,11 +44,11 @@ const migrationLock = 0x61726961
 // that is newer than this program. A leader of the version before may be at work, so a
 // migration only adds what that version does without.
 func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slog.Logger) (err error) {
+	known := SchemaVersion()
 	have, err := schemaOf(ctx, conn)
 	if err != nil {
 		return err
 	}
-	known := SchemaVersion()
 	switch {
 	case have > known:
 		return model.Errorf(model.CodeConflict, "the database has schema %d, this program knows only %d: use a newer version of it", have, known)

@@ -12,18 +12,19 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
-
-// Synchronous is the durability of a commit.
-type Synchronous string
 
 // The levels of durability. With full a commit is as durable as the server's own settings
 // make it. With normal a crash of the server may lose the last commits; the database stays
 // consistent.
 const (
-	Full   Synchronous = "full"
-	Normal Synchronous = "normal"
+	Full   = rules.Full
+	Normal = rules.Normal
 )
+
+// Synchronous is the durability of a commit.
+type Synchronous = rules.Synchronous
 
 // Config locates and tunes the store. DSN is required.
 type Config struct {
@@ -65,7 +66,6 @@ func open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{config: c, base: base, log: c.Logger}
-	s.snaps.open = make(map[*snapshot]struct{})
 	s.w.forms = make(map[updateKey]*updateForm)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())

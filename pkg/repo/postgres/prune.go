@@ -11,21 +11,18 @@ import (
 
 // Expired implements [repo.Pruner]. It walks the tasks in the order of seq, which is about
 // the order in which they end: an index by time would cost more.
-func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
-	var terms []string
-	args := []any{after, limit}
-	for _, status := range model.Statuses {
-		if t := before[status]; t != 0 && status.Terminal() {
-			args = append(args, string(status), int64(t))
-			terms = append(terms, fmt.Sprintf("status = $%d AND finished_at < $%d", len(args)-1, len(args)))
-		}
-	}
-	if len(terms) == 0 || limit < 1 {
+func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) (changes []model.TaskChange, next int64, err error) {
+	expiries := rules.Expiries(before)
+	if len(expiries) == 0 || limit < 1 {
 		return nil, 0, nil
 	}
-	var changes []model.TaskChange
-	var next int64
-	err := s.read(ctx, "expired", func(ctx context.Context) error {
+	args := []any{after, limit}
+	var terms []string
+	for _, e := range expiries {
+		args = append(args, string(e.Status), int64(e.Before))
+		terms = append(terms, fmt.Sprintf("status = $%d AND finished_at < $%d", len(args)-1, len(args)))
+	}
+	err = s.read(ctx, "expired", func(ctx context.Context) error {
 		// Where the seqs have a gap, it is not walked through.
 		var first, last, end int64
 		const ends = "SELECT coalesce((SELECT min(seq) FROM tasks WHERE seq > $1), 0), (SELECT coalesce(max(seq), 0) FROM tasks)"
@@ -49,10 +46,7 @@ func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time,
 			}
 		})
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return changes, next, nil
+	return changes, next, err
 }
 
 // Tombstones implements [repo.Pruner].

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // statusColumns are the columns of the table counters.
@@ -26,12 +27,10 @@ const lastSeqSQL = "SELECT coalesce(max(seq), 0) FROM tasks"
 
 // Tasks implements [repo.Reader].
 func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
-	found := make(map[string]*model.Task, len(ids))
+	var found map[string]*model.Task
 	err := s.read(ctx, "tasks", func(ctx context.Context) error {
 		tasks, err := fullView.all(ctx, s.r, tasksSQL, escapeAll(ids))
-		for _, t := range tasks {
-			found[t.ID] = t
-		}
+		found = rules.ByID(tasks)
 		return err
 	})
 	return found, err

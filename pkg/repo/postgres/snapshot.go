@@ -19,7 +19,7 @@ import (
 type snapshot struct {
 	conn   *pgx.Conn
 	counts model.Counts
-	ended  func() // tells the store
+	remove func() // from those of the store
 }
 
 // snapshotIdle is how long a reader may pause between two reads of a snapshot.
@@ -40,17 +40,9 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	if err := snap.begin(ctx, s); err != nil {
 		return nil, explainError("snapshot", errors.Join(err, snap.end()))
 	}
-	s.snaps.Lock()
-	defer s.snaps.Unlock()
-	if s.closed.Load() {
+	if snap.remove = s.snaps.Add(snap.end); snap.remove == nil {
 		return nil, errors.Join(rules.ClosedError("snapshot"), snap.end())
 	}
-	snap.ended = func() {
-		s.snaps.Lock()
-		defer s.snaps.Unlock()
-		delete(s.snaps.open, snap)
-	}
-	s.snaps.open[snap] = struct{}{}
 	return snap, nil
 }
 
@@ -63,19 +55,6 @@ func (s *snapshot) begin(ctx context.Context, store *Store) error {
 		s.counts, err = selectCounts(ctx, s.conn, 0)
 	}
 	return err
-}
-
-// endSnapshots closes those that are open.
-func (s *Store) endSnapshots() error {
-	s.snaps.Lock()
-	open := s.snaps.open
-	s.snaps.open = nil
-	s.snaps.Unlock()
-	var errs []error
-	for snap := range open {
-		errs = append(errs, snap.end())
-	}
-	return errors.Join(errs...)
 }
 
 // fail gives an error of a read its name, or says that the snapshot has ended.
@@ -94,28 +73,13 @@ var snapshotSQL = "SELECT " + fullView.sql + " FROM tasks WHERE seq > $1 ORDER B
 
 // Tasks implements [repo.Snapshot]. It reads page by page.
 func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
-	return func(yield func(*model.Task, error) bool) {
-		for {
-			if err := ctx.Err(); err != nil { // a read that it ends would end the snapshot too
-				yield(nil, err)
-				return
-			}
-			tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage)
-			if err != nil {
-				yield(nil, s.fail(ctx, err))
-				return
-			}
-			for _, t := range tasks {
-				if !yield(t, nil) {
-					return
-				}
-				after = t.Seq
-			}
-			if len(tasks) < snapshotPage {
-				return
-			}
+	return rules.Chunks(after, func(after int64) ([]*model.Task, error) {
+		if err := ctx.Err(); err != nil { // a read that it ends would end the snapshot too
+			return nil, err
 		}
-	}
+		tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage)
+		return tasks, s.fail(ctx, err)
+	})
 }
 
 // heldSQL finds what workers hold by the partial indexes: active follows from a worker_id.
@@ -148,14 +112,6 @@ func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
 	return s.counts, ctx.Err()
 }
 
-// Close implements [repo.Snapshot].
-func (s *snapshot) Close() error {
-	if s.ended != nil {
-		s.ended()
-	}
-	return s.end()
-}
-
 // end closes the connection, which ends the transaction.
 func (s *snapshot) end() error {
 	if s.conn.IsClosed() {
@@ -163,4 +119,10 @@ func (s *snapshot) end() error {
 	}
 	closeBroken(s.conn)
 	return nil
+}
+
+// Close implements [repo.Snapshot].
+func (s *snapshot) Close() error {
+	s.remove()
+	return s.end()
 }

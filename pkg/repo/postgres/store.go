@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
@@ -25,10 +24,7 @@ type Store struct {
 	leader Leader
 	// lastHost names the host of the last connection; nil before the first connection.
 	lastHost atomic.Pointer[string]
-	snaps    struct {
-		sync.Mutex
-		open map[*snapshot]struct{}
-	}
+	snaps    rules.Snapshots
 }
 
 // Backend implements [repo.BackendNamer].
@@ -52,7 +48,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	err := s.endSnapshots()
+	err := s.snaps.Close()
 	s.leader.close()
 	s.w.mu.Lock()
 	s.w.disconnect()

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // Report is what [Verify] found in a database.
@@ -36,7 +37,7 @@ var invariants = []struct{ sentence, query string }{
 	{"tasks are active and were never assigned",
 		"SELECT id FROM tasks WHERE status IN ('queued', 'downloading') AND attempt < 1"},
 	{"tasks have an unknown status, or are in the wrong partition",
-		"SELECT id FROM tasks WHERE (ended AND status NOT IN (" + quoted(endedStatuses(true)) + ")) OR (NOT ended AND status NOT IN (" + quoted(endedStatuses(false)) + "))"},
+		"SELECT id FROM tasks WHERE (ended AND status NOT IN (" + rules.Quoted(endedStatuses(true)) + ")) OR (NOT ended AND status NOT IN (" + rules.Quoted(endedStatuses(false)) + "))"},
 	{"ids or seqs are in both partitions",
 		"SELECT d.id FROM tasks_live l JOIN tasks_done d ON d.id = l.id OR d.seq = l.seq"},
 	{"tasks have no id, or a seq below 1",
@@ -121,12 +122,7 @@ func (r *Report) check(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	for _, s := range model.Statuses {
-		if counted[s] != r.ByStatus[s] {
-			r.addProblem("the counter of %s tasks says %d, there are %d", s, counted[s], r.ByStatus[s])
-		}
-		r.ByStatus[s] += 0 // every status is named
-	}
+	r.Problems = append(r.Problems, rules.CompareCounts(counted, r.ByStatus)...)
 	if err := conn.QueryRow(ctx, "SELECT count(*) FROM workers").Scan(&r.Workers); err != nil {
 		return err
 	}

@@ -86,22 +86,15 @@ func liveSelection() *selection { return &selection{arms: byStatus(liveStatuses)
 // List implements [repo.Reader]. Its tasks come without the bytes of a torrent
 // or metalink.
 func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
-	after, err := rules.Seq(q.Cursor)
-	if err != nil {
-		return nil, err
-	}
-	page := &model.TaskPage{Tasks: []*model.Task{}}
-	err = s.read("list", func() error {
-		sel, err := s.choose(ctx, q)
-		if err != nil {
-			return err
-		}
-		return s.page(ctx, q, sel, after, page)
+	return rules.ReadPage(q, func(after int64, page *model.TaskPage) error {
+		return s.read("list", func() error {
+			sel, err := s.choose(ctx, q)
+			if err != nil {
+				return err
+			}
+			return s.page(ctx, q, sel, after, page)
+		})
 	})
-	if err != nil {
-		return nil, err
-	}
-	return page, nil
 }
 
 // page reads one page of the selection, after the row with the seq.
@@ -214,19 +207,12 @@ func (s *Store) choose(ctx context.Context, q *model.ListQuery) (*selection, err
 	return &sel, nil
 }
 
-// smallResultLimit is the number of tasks up to which the index by status is walked
-// instead of that by client.
-const smallResultLimit = 4 * rules.MaxExamined
-
 // walksByStatus reports whether to walk the index by status: if the query has only
 // statuses, or if so few tasks have them that a few pages see them all, and the client has
 // many. The index has no completed tasks.
 func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, error) {
-	if len(q.Status) == 0 || slices.Contains(q.Status, model.StatusCompleted) {
-		return false, nil
-	}
-	if q.Client == "" {
-		return true, nil
+	if may, must := rules.MayWalkByStatus(q); must || !may {
+		return must, nil
 	}
 	if few, err := s.hasFewTasks(ctx, q.Client); few || err != nil {
 		return false, err
@@ -241,7 +227,7 @@ func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, er
 			n += counts[status]
 		}
 	}
-	return n < smallResultLimit, nil
+	return n < rules.SmallResult, nil
 }
 
 // fewOfClient is the number of a client's tasks up to which the index by client is walked,

@@ -7,9 +7,9 @@ import (
 	"iter"
 	"math"
 	"strconv"
-	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // livePage is how many rows Live reads at once.
@@ -19,7 +19,7 @@ var (
 	// liveSQL reads the live tasks from one seq to another where few rows are live.
 	liveSQL = liveText("seq IN (" + liveSelection().sql(false, false, "") + ")")
 	// liveDenseSQL reads them where most rows are live: it walks the table.
-	liveDenseSQL = liveText("seq > ? AND seq <= ? AND status IN (" + quoted(liveStatuses) + ")")
+	liveDenseSQL = liveText("seq > ? AND seq <= ? AND status IN (" + rules.Quoted(liveStatuses) + ")")
 	// liveEndSQL gives the seq with which a page ends; it only walks the index.
 	liveEndSQL = liveSelection().sql(false, false, "LIMIT 1 OFFSET "+strconv.Itoa(livePage-1))
 )
@@ -106,13 +106,4 @@ func (s *Store) livePart(ctx context.Context, after, last int64) (p livePart) {
 		return s.reads.live.GetContext(ctx, &p.text, liveSelection().values(after, last, false)...)
 	})
 	return p
-}
-
-// quoted lists the statuses in SQL.
-func quoted(statuses []model.Status) string {
-	list := make([]string, len(statuses))
-	for i, s := range statuses {
-		list[i] = "'" + string(s) + "'"
-	}
-	return strings.Join(list, ",")
 }

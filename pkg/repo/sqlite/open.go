@@ -19,6 +19,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/filelock"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 //go:embed migrations/*.sql
@@ -28,14 +29,14 @@ var migrations embed.FS
 const applicationID = 0x61726961
 
 // Synchronous is the durability of a commit.
-type Synchronous string
+type Synchronous = rules.Synchronous
 
 // The levels of durability. With full a commit is on the disk when it returns. With
 // normal a power failure may lose the last commits, but a crash of the process loses
 // nothing, and the file stays valid.
 const (
-	Full   Synchronous = "full"
-	Normal Synchronous = "normal"
+	Full   = rules.Full
+	Normal = rules.Normal
 )
 
 // Config locates and tunes the store. Path is required.
@@ -132,7 +133,6 @@ func open(ctx context.Context, c Config, path string, killed bool) (*Store, erro
 	}
 	s := &Store{path: path}
 	s.w.log, s.w.wal, s.w.walLimit, s.w.walRetry = c.Logger, path+"-wal", walLimit, walRetry
-	s.snaps.open = make(map[*snapshot]struct{})
 	err := func() (err error) {
 		s.w.db, err = connect(path, url.Values{"_pragma": {
 			"busy_timeout(5000)",

@@ -12,21 +12,17 @@ import (
 // Expired implements [repo.Pruner]. It scans the table: tasks end approximately in
 // their order of submission, and an index by time would cost more than an occasional
 // scan in small steps.
-func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) ([]model.TaskChange, int64, error) {
-	var terms []string
-	var args []any
-	for _, status := range model.Statuses {
-		if t := before[status]; t != 0 && status.Terminal() {
-			terms = append(terms, "status = ? AND finished_at < ?")
-			args = append(args, string(status), int64(t))
-		}
-	}
-	if len(terms) == 0 || limit < 1 {
+func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time, after int64, limit int) (changes []model.TaskChange, next int64, err error) {
+	expiries := rules.Expiries(before)
+	if len(expiries) == 0 || limit < 1 {
 		return nil, 0, nil
 	}
-	var changes []model.TaskChange
-	var next int64
-	err := s.read("expired", func() error {
+	terms, args := make([]string, len(expiries)), make([]any, 0, 2*len(expiries))
+	for i, e := range expiries {
+		terms[i] = "status = ? AND finished_at < ?"
+		args = append(args, string(e.Status), int64(e.Before))
+	}
+	err = s.read("expired", func() error {
 		// Where the seqs have a gap, it is not walked through.
 		var first, last, end int64
 		if err := s.r.GetContext(ctx, &first, "SELECT coalesce(min(seq), 0) FROM tasks WHERE seq > ?", after); err != nil || first == 0 {
@@ -54,10 +50,7 @@ func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time,
 		}
 		return err
 	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return changes, next, nil
+	return changes, next, err
 }
 
 // Tombstones implements [repo.Pruner].

@@ -20,14 +20,12 @@ type snapshot struct {
 	db     *sqlx.DB
 	tx     *sqlx.Tx
 	counts model.Counts
-	ended  func() // tells the store
+	remove func() // from those of the store
 }
 
 // Snapshot implements [repo.Snapshotter]. While it is open, the WAL grows with each
 // commit.
 func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
-	s.snaps.Lock()
-	defer s.snaps.Unlock()
 	if s.closed.Load() {
 		return nil, rules.ClosedError("snapshot")
 	}
@@ -35,26 +33,10 @@ func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	if err != nil {
 		return nil, explainError("snapshot", err)
 	}
-	snap.ended = func() {
-		s.snaps.Lock()
-		defer s.snaps.Unlock()
-		delete(s.snaps.open, snap)
+	if snap.remove = s.snaps.Add(snap.end); snap.remove == nil {
+		return nil, errors.Join(rules.ClosedError("snapshot"), snap.end())
 	}
-	s.snaps.open[snap] = struct{}{}
 	return snap, nil
-}
-
-// endSnapshots closes those that are open, so that none holds the WAL.
-func (s *Store) endSnapshots() error {
-	s.snaps.Lock()
-	open := s.snaps.open
-	s.snaps.open = nil
-	s.snaps.Unlock()
-	var errs []error
-	for snap := range open {
-		errs = append(errs, snap.end())
-	}
-	return errors.Join(errs...)
 }
 
 // newSnapshot begins a read transaction on the file at path.
@@ -158,8 +140,8 @@ func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
 
 // Close implements [repo.Snapshot].
 func (s *snapshot) Close() error {
-	if s.ended != nil {
-		s.ended()
+	if s.remove != nil { // only a snapshot of a store has it
+		s.remove()
 	}
 	return s.end()
 }

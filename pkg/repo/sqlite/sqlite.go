@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"sync"
 	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
@@ -23,11 +22,8 @@ type Store struct {
 	w      writer
 	r      *sqlx.DB
 	path   string
-	snaps  struct {
-		sync.Mutex
-		open map[*snapshot]struct{}
-	}
-	reads struct{ tasks, counts, workers, last, live, liveDense, liveEnd, tombstones *sqlx.Stmt }
+	snaps  rules.Snapshots
+	reads  struct{ tasks, counts, workers, last, live, liveDense, liveEnd, tombstones *sqlx.Stmt }
 }
 
 var _ repo.Store = (*Store)(nil)
@@ -64,7 +60,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
-	return errors.Join(s.endSnapshots(), s.disconnect(), s.lock.release())
+	return errors.Join(s.snaps.Close(), s.disconnect(), s.lock.release())
 }
 
 // disconnect closes what is open of the connections, the reading ones first, so
@@ -91,16 +87,10 @@ func (s *Store) disconnect() error {
 // read-only, and CodeInternal if the batch contradicts the store. The next commit
 // succeeds when the cause is gone.
 func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
-	if err := rules.CheckBatch(b); err != nil {
-		return err
-	}
 	s.w.mu.Lock()
 	defer s.w.mu.Unlock()
-	if err := ctx.Err(); err != nil {
+	if err := rules.CheckCommit(ctx, &s.closed, b); err != nil {
 		return err
-	}
-	if s.closed.Load() {
-		return rules.ClosedError("commit")
 	}
 	if err := s.w.commit(ctx, b); err != nil {
 		return explainError("commit", err)
@@ -123,7 +113,7 @@ func (s *Store) read(op string, f func() error) error {
 
 // Tasks implements [repo.Reader].
 func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
-	found := make(map[string]*model.Task, len(ids))
+	var found map[string]*model.Task
 	err := s.read("tasks", func() error {
 		list, err := json.Marshal(ids)
 		if err != nil {
@@ -131,9 +121,7 @@ func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 		}
 		rows, err := s.reads.tasks.QueryxContext(ctx, string(list))
 		tasks, err := fullView.scanAll(rows, err)
-		for _, t := range tasks {
-			found[t.ID] = t
-		}
+		found = rules.ByID(tasks)
 		return err
 	})
 	return found, err

@@ -9,6 +9,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // maxNamed is how many rows a problem names at most, and how many kinds of damage
@@ -146,12 +147,7 @@ func (r *Report) check(ctx context.Context, q sqlx.QueryerContext) error {
 		r.ByStatus[row.Status] = row.N
 		r.Tasks += row.N
 	}
-	for _, s := range model.Statuses {
-		if counted[s] != r.ByStatus[s] {
-			r.addProblem("the counter of %s tasks says %d, there are %d", s, counted[s], r.ByStatus[s])
-		}
-		r.ByStatus[s] += 0 // every status is named
-	}
+	r.Problems = append(r.Problems, rules.CompareCounts(counted, r.ByStatus)...)
 	if err := sqlx.GetContext(ctx, q, &r.Workers, "SELECT count(*) FROM workers"); err != nil {
 		return err
 	}
