@@ -68,7 +68,7 @@ func (d *Daemon) openAria2() error {
 	}
 	d.aria2 = aria2rpc.New(aria2rpc.Options{
 		Backend: d.rpc, Secrets: secrets, AllowOrigins: c.AllowOrigins, Logger: d.logger,
-		Address: func(r *http.Request) string { return httpd.ClientAddress(r, proxies) },
+		Address: func(r *http.Request) string { return httpd.ClientNetwork(r, proxies) },
 	})
 	return nil
 }

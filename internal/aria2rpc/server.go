@@ -41,7 +41,7 @@ type Options struct {
 	Backend      Backend
 	Secrets      *Secrets
 	AllowOrigins []string                     // origins whose pages may call; "*" is any
-	Address      func(r *http.Request) string // of the client, behind trusted proxies too; nil: the connection's
+	Address      func(r *http.Request) string // what wrong secrets are counted by, such as the network of the client; nil: the connection's address
 	Logger       *slog.Logger
 }
 

@@ -150,10 +150,26 @@ func within(networks []netip.Prefix, address string) bool {
 	return err == nil && slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(ip.Addr().Unmap()) })
 }
 
-// ClientAddress returns the address of who sends the request: that of the connection, or,
+// ClientNetwork returns what the limits of one address count by: the address of who sends
+// the request, of IPv6 its network of 64 bits, since a machine there has 2^64 addresses.
+// Behind one of the proxies it is the address that the proxy names.
+func ClientNetwork(r *http.Request, proxies []netip.Prefix) string {
+	host := clientAddress(r, proxies)
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return host
+	}
+	ip = ip.Unmap().WithZone("")
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, 64).Masked().String()
+}
+
+// clientAddress returns the address of who sends the request: that of the connection, or,
 // behind a trusted proxy, the last one that the proxy has added to X-Forwarded-For. What
 // stands before it there comes from the client and is not believed.
-func ClientAddress(r *http.Request, proxies []netip.Prefix) string {
+func clientAddress(r *http.Request, proxies []netip.Prefix) string {
 	if within(proxies, r.RemoteAddr) {
 		lines := r.Header.Values("X-Forwarded-For")
 		if len(lines) > 0 {
@@ -235,14 +251,14 @@ func (s *authenticator) remember(key [sha256.Size]byte, id identity) {
 func (s *authenticator) mayTry(r *http.Request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := s.failures[failureKey(ClientAddress(r, s.TrustedProxies))]
+	f := s.failures[ClientNetwork(r, s.TrustedProxies)]
 	return f.count < maxFailures || s.now().Sub(f.since) > failureWindow
 }
 
 func (s *authenticator) failed(r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	host, now := failureKey(ClientAddress(r, s.TrustedProxies)), s.now()
+	host, now := ClientNetwork(r, s.TrustedProxies), s.now()
 	f, known := s.failures[host]
 	if now.Sub(f.since) > failureWindow {
 		f = failures{since: now}
@@ -252,20 +268,6 @@ func (s *authenticator) failed(r *http.Request) {
 	}
 	f.count++
 	s.failures[host] = f
-}
-
-// failureKey is what failed logins are counted by: an address, of IPv6 its network, since
-// a machine there has 2^64 addresses.
-func failureKey(host string) string {
-	ip, err := netip.ParseAddr(host)
-	if err != nil || ip.Unmap().Is4() {
-		return host
-	}
-	network, err := ip.WithZone("").Prefix(64)
-	if err != nil {
-		return host
-	}
-	return network.String()
 }
 
 func hostOf(address string) string {

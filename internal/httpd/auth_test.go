@@ -14,7 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// ClientAddress believes a trusted proxy alone, and of its header only the last entry.
+// clientAddress believes a trusted proxy alone, and of its header only the last entry.
 func TestClientAddress_BelievesTrustedProxyOnly(t *testing.T) {
 	proxies := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
 	for _, c := range []struct {
@@ -37,7 +37,7 @@ func TestClientAddress_BelievesTrustedProxyOnly(t *testing.T) {
 		for _, line := range c.sent {
 			r.Header.Add("X-Forwarded-For", line)
 		}
-		if got := ClientAddress(r, proxies); got != c.want {
+		if got := clientAddress(r, proxies); got != c.want {
 			t.Errorf("from %s with %q: %s, want %s", c.from, c.sent, got, c.want)
 		}
 	}
@@ -146,6 +146,7 @@ func TestLogins_FailuresCountByNetwork(t *testing.T) {
 		{"[2001:db8::1]:5", "[2001:db8::ffff:2]:5", true},
 		{"[2001:db8::1]:5", "[2001:db8:0:1::1]:5", false},
 		{"[fe80::1%eth0]:5", "[fe80::2%eth0]:5", true},
+		{"[::ffff:192.0.2.1]:5", "192.0.2.1:5", true},
 	} {
 		a := &authenticator{now: time.Now, failures: make(map[string]failures)}
 		for range maxFailures {

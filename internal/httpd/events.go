@@ -30,7 +30,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refused)
 		return
 	}
-	leave, refused := s.streams.enter(identityOf(r), hostOf(r.RemoteAddr))
+	leave, refused := s.streams.enter(identityOf(r), ClientNetwork(r, s.options.Auth.TrustedProxies))
 	if refused != nil {
 		w.Header().Set("Connection", "close") // or it would stay, idle
 		writeError(w, refused)
