@@ -39,6 +39,9 @@ func listNames() string {
 func (l list) divided(n int) list {
 	if l.count == 1 {
 		l.length = max(l.length/int64(n), 1)
+		if n > 1 {
+			l.title = fmt.Sprintf("one file of %d MB", l.length>>20)
+		}
 		return l
 	}
 	l.count = max(l.count/n, 1)
