@@ -77,7 +77,7 @@ type Engine struct {
 	suspects []*group      // they wait for an isolated aria2c
 	isolates int           // how many were ever started
 	// allocates has the folders of job folders whose file system can reserve space.
-	allocates map[string]bool
+	allocates sync.Map // of string
 
 	shared  *supervisor    // of the aria2c that has all other jobs
 	running sync.WaitGroup // the supervisors and what runs beside the turn
@@ -124,7 +124,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, changed: download.NewHints(), life: ctx, stop: cancel, stopped: make(chan struct{}),
 		transport: download.NewTransport(cfg.Guard, probeTimeout),
-		turn:      make(chan struct{}, 1), jobs: map[string]*job{}, allocates: map[string]bool{},
+		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
 	}
 	e.bandwidth.Store(cfg.Bandwidth)
 	if e.lock, err = takeLock(ctx, dir); err == nil {
@@ -350,11 +350,16 @@ func (e *Engine) acquireTurn(ctx context.Context) error {
 func (e *Engine) releaseTurn() { <-e.turn }
 
 // canAllocate reports whether the file system of a job's folder can reserve space. A
-// worker has few folders of job folders, each on one file system. The caller has the turn.
+// worker has few folders of job folders, each on one file system. Several jobs are
+// submitted at once, see [forEach].
 func (e *Engine) canAllocate(dir string) bool {
 	parent := filepath.Dir(dir)
-	if !e.allocates[parent] && canAllocate(dir) {
-		e.allocates[parent] = true
+	if _, known := e.allocates.Load(parent); known {
+		return true
 	}
-	return e.allocates[parent]
+	if !canAllocate(dir) {
+		return false
+	}
+	e.allocates.Store(parent, true)
+	return true
 }
