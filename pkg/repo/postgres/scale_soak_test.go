@@ -1,4 +1,4 @@
-//go:build soak
+//go:build soak && !race
 
 package postgres
 
@@ -120,6 +120,10 @@ func compare(t *testing.T, what string, empty, full *lives) {
 // The cost of a commit does not grow with the backlog nor with what has ended, also while an
 // old transaction keeps every version of a row, and the backlog is loaded soon. It takes
 // about 6 minutes and 6 GB in TMPDIR at its default size.
+//
+//	go test -tags soak -count=1 -timeout 20m -v -run SoakBacklog ./pkg/repo/postgres
+//
+// It measures, so it is not for the race detector.
 func TestSoakBacklog_CostStaysFlat(t *testing.T) {
 	size := os.Getenv(sizeVariable)
 	if size == "" {
