@@ -74,9 +74,10 @@ func paths(t *testing.T) tree {
 	id := tree{"name": "id", "in": "path", "required": true, "schema": text}
 	status := object(tree{"done": number, "failed": number, "examined": number, "error": text,
 		"state": tree{"type": "string", "enum": []string{"running", "stopped", "finished", "lost"}}})
-	all["/api/v1/bulk"] = tree{"post": operation("Apply a verb to every task of a filter that exists now.",
-		object(tree{"verb": tree{"type": "string", "enum": []string{"cancel", "pause", "resume", "retry", "delete"}},
-			"filter": tree{"type": "object", "description": "As the body of task/list, without limit, cursor and order."}}),
+	bulk := object(tree{"verb": tree{"type": "string", "enum": []string{"cancel", "pause", "resume", "retry", "delete"}},
+		"filter": tree{"type": "object", "description": "As the body of task/list, without limit, cursor and order; {} is every task."}})
+	bulk["required"] = []string{"verb", "filter"}
+	all["/api/v1/bulk"] = tree{"post": operation("Apply a verb to every task of a filter that exists now.", bulk,
 		object(tree{"bulk": text, "matched": tree{"type": "integer", "description": "How many tasks match; -1 if more than a few pages would have to be read to know."}}), "202", "application/json")}
 	all["/api/v1/bulk/{id}"] = tree{
 		"get":    operation("How far a bulk job is; lost after a restart.", nil, status, "200", "application/json", id),

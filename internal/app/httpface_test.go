@@ -222,6 +222,8 @@ func TestHTTP_ForbiddenActsRefused(t *testing.T) {
 		"the proxy's header, empty":           {with(status, "X-User", ""), 400},
 		"a folder of the dashboard":           {request{"olga", "GET", "/js/", "", nil}, 404},
 		"a path out of the dashboard":         {request{"olga", "GET", "/js/../../go.mod", "", nil}, 404},
+		"a bulk job without a filter":         {post("olga", "bulk", `{"verb":"cancel"}`), 400},
+		"a bulk filter that is null":          {post("olga", "bulk", `{"verb":"cancel","filter":null}`), 400},
 		"a bulk body with two objects":        {post("olga", "bulk", `{"verb":"cancel","filter":{"client":"none"}}{}`), 400},
 		"a bulk body of 100 kB":               {post("olga", "bulk", `{"verb":"`+strings.Repeat("x", 100_000)+`"}`), 413},
 		"a bulk filter with a bad name":       {post("olga", "bulk", `{"verb":"cancel","filter":{"client":"a b"}}`), 400},

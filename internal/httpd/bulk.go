@@ -85,8 +85,8 @@ type bulkJobs struct {
 
 // bulkRequest is the body of POST /api/v1/bulk.
 type bulkRequest struct {
-	Verb   string          `json:"verb"`
-	Filter model.ListQuery `json:"filter"`
+	Verb   string           `json:"verb"`
+	Filter *model.ListQuery `json:"filter"` // never nil after readBulk
 }
 
 func readBulk(w http.ResponseWriter, r *http.Request) (*bulkRequest, *model.Error) {
@@ -102,6 +102,8 @@ func readBulk(w http.ResponseWriter, r *http.Request) (*bulkRequest, *model.Erro
 		return nil, model.Errorf(model.CodeInvalid, "body: %v", err)
 	case decoder.Decode(&struct{}{}) != io.EOF:
 		return nil, model.Errorf(model.CodeInvalid, "body: something follows the object")
+	case body.Filter == nil: // forgotten, it would be every task
+		return nil, model.Errorf(model.CodeInvalid, "filter: it is missing; {} selects every task")
 	}
 	return &body, nil
 }
@@ -117,14 +119,14 @@ func (s *Server) startBulk(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refused)
 		return
 	}
-	filter, refused := bulkFilter(owner, body.Verb, body.Filter)
+	filter, refused := bulkFilter(owner, body.Verb, *body.Filter)
 	if refused != nil {
 		writeError(w, refused)
 		return
 	}
 	// Before the job changes what matches. A filter by status alone is counted in memory.
 	var matched int64
-	if statusOnly := (model.ListQuery{Status: body.Filter.Status}); filter.Client == "" && reflect.DeepEqual(body.Filter, statusOnly) {
+	if statusOnly := (model.ListQuery{Status: body.Filter.Status}); filter.Client == "" && reflect.DeepEqual(*body.Filter, statusOnly) {
 		matched = s.countByStatus(r.Context(), body.Filter.Status)
 	} else {
 		matched = s.countByPages(r.Context(), *filter)
