@@ -9,10 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
-
 	"github.com/aria-cluster/dispatcher/internal/testbed"
-	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -25,16 +23,6 @@ const (
 	// drainRate is how many tasks of a backlog complete in a second at least.
 	drainRate = 50
 )
-
-func connect(t *testing.T, url string) *nats.Conn {
-	t.Helper()
-	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: url})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return nc
-}
 
 // load is clients that submit, each task until it is acknowledged.
 type load struct {
@@ -60,7 +48,7 @@ type outage struct {
 // startLoad starts submits at a rate a second; each second one goes to the intake if queues.
 func startLoad(t *testing.T, url string, rate int, queues bool) *load {
 	t.Helper()
-	nc := connect(t, url)
+	nc := testbus.Connect(t, url)
 	l := &load{}
 	var err error
 	if l.client, err = client.New(nc, "load"); err != nil {
