@@ -22,12 +22,6 @@ const (
 	duplicateWordLines = 4
 )
 
-// unmerged are pairs of places whose equal lines are not merged, by prefixes of their paths.
-// Remove a pair when its lines are merged: one that is not found is an error.
-var unmerged = []struct{ first, second, why string }{
-	{"bench/", "internal/testbed/testpostgres/", "the benchmark has a go.mod of its own"},
-}
-
 // codeLine is a line of code, without the space around it.
 type codeLine struct {
 	number int
@@ -105,7 +99,7 @@ func TestDuplicates_NoSixEqualLines(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	checked, seen, used := 0, duplicates{}, make([]bool, len(unmerged))
+	checked, seen := 0, duplicates{}
 	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
 		if strings.HasSuffix(name, "_test.go") || strings.Contains(path.Dir(name), "testdata") {
 			continue
@@ -122,21 +116,9 @@ func TestDuplicates_NoSixEqualLines(t *testing.T) {
 			t.Error(err)
 		}
 		checked++
-	runs:
 		for _, run := range seen.add(name, lines) {
 			part := strings.Split(run, "\x00")
-			for i, u := range unmerged {
-				if strings.HasPrefix(part[0], u.first) && strings.HasPrefix(part[1], u.second) {
-					used[i] = true
-					continue runs
-				}
-			}
 			t.Errorf("%s repeats the lines from %s: %s", part[1], part[0], part[2])
-		}
-	}
-	for i, u := range unmerged {
-		if !used[i] {
-			t.Errorf("%s and %s are merged: remove them from unmerged", u.first, u.second)
 		}
 	}
 	if checked < 300 {

@@ -4,11 +4,7 @@ package pgserver
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -17,6 +13,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/bench/internal/proc"
 	"github.com/aria-cluster/dispatcher/bench/internal/queue"
+	"github.com/aria-cluster/dispatcher/internal/testbed/postgresbin"
 )
 
 // settings are PostgreSQL's; everything else has its default. fsync,
@@ -30,53 +27,28 @@ var settings = [][2]string{
 
 // Missing states how to install PostgreSQL, "" if it is installed.
 func Missing() string {
-	if _, err := binary("postgres"); err != nil {
+	if _, err := postgresbin.Find("postgres"); err != nil {
 		return err.Error()
 	}
-	if _, err := account(); err != nil {
+	if _, err := postgresbin.Account(); err != nil {
 		return err.Error()
 	}
 	return ""
 }
 
-// binary finds a program of PostgreSQL, also where Debian hides it.
-func binary(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	paths, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	if len(paths) == 0 {
-		return "", fmt.Errorf("%s is neither on PATH nor in /usr/lib/postgresql: apt-get install postgresql", name)
-	}
-	return paths[len(paths)-1], nil
-}
-
-// account is who runs PostgreSQL, which refuses root; nil: who we are.
-func account() (*user.User, error) {
-	if os.Geteuid() != 0 {
-		return nil, nil
-	}
-	u, err := user.Lookup("postgres")
-	if err != nil {
-		return nil, errors.New("PostgreSQL refuses root, and there is no user postgres: apt-get install postgresql")
-	}
-	return u, nil
-}
-
 // Start starts a server with an empty database in dir.
 func Start(ctx context.Context, dir string) (*queue.Server, error) {
-	who, err := account()
+	who, err := postgresbin.Account()
 	if err != nil {
 		return nil, err
 	}
 	if who != nil {
-		uid, _ := strconv.Atoi(who.Uid)
-		if err := os.Chown(dir, uid, -1); err != nil {
+		if err := os.Chown(dir, int(who.Uid), -1); err != nil {
 			return nil, err
 		}
 	}
 	data := filepath.Join(dir, "data")
-	initdb, err := binary("initdb")
+	initdb, err := postgresbin.Find("initdb")
 	if err != nil {
 		return nil, err
 	}
@@ -86,8 +58,8 @@ func Start(ctx context.Context, dir string) (*queue.Server, error) {
 	return startPostgres(ctx, who, dir, data)
 }
 
-func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queue.Server, error) {
-	path, err := binary("postgres")
+func startPostgres(ctx context.Context, who *syscall.Credential, dir, data string) (*queue.Server, error) {
+	path, err := postgresbin.Find("postgres")
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +76,7 @@ func startPostgres(ctx context.Context, who *user.User, dir, data string) (*queu
 	for _, s := range settings {
 		args = append(args, "-c", s[0]+"="+s[1])
 	}
-	p, err := proc.Start(ctx, proc.Spec{Name: "postgres", Path: path, Args: args, Dir: dir, User: who})
+	p, err := proc.Start(ctx, proc.Spec{Name: "postgres", Path: path, Args: args, Dir: dir, Credential: who})
 	if err != nil {
 		return nil, err
 	}

@@ -8,9 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"strconv"
 	"syscall"
 	"time"
 )
@@ -30,8 +28,9 @@ type Spec struct {
 	Path string
 	Args []string
 	Dir  string
-	Env  []string   // beside PATH, HOME and TMPDIR
-	User *user.User // nil: who we are
+	Env  []string // beside PATH, HOME and TMPDIR
+	// Credential is the account of the program; nil: that of this process.
+	Credential *syscall.Credential
 }
 
 // Start starts a program; its output goes to Dir/Name.log. It is killed when ctx
@@ -46,7 +45,7 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	p.cmd.Dir = s.Dir
 	p.cmd.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "TMPDIR=" + s.Dir}, s.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: credential(s.User)}
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: s.Credential}
 	if err := p.cmd.Start(); err != nil {
 		log.Close()
 		return nil, fmt.Errorf("starting %s: %w", s.Name, err)
@@ -58,21 +57,11 @@ func Start(ctx context.Context, s Spec) (*Process, error) {
 	return p, nil
 }
 
-// credential is how to become u; nil where that is not needed.
-func credential(u *user.User) *syscall.Credential {
-	if u == nil {
-		return nil
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-}
-
 // Run runs a program to its end; the error has what it printed.
-func Run(ctx context.Context, u *user.User, dir, path string, args ...string) error {
+func Run(ctx context.Context, account *syscall.Credential, dir, path string, args ...string) error {
 	cmd := exec.CommandContext(ctx, path, args...)
 	cmd.Dir = dir
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: credential(u)}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: account}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", path, err, bytes.TrimSpace(out))
 	}

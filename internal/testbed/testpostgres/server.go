@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/postgresbin"
 )
 
 // Server is a PostgreSQL server on a port of 127.0.0.1, with the defaults of PostgreSQL:
@@ -29,7 +29,8 @@ import (
 type Server struct {
 	dir      string
 	port     string
-	settings []string // NAME=VALUE
+	account  *syscall.Credential // nil: that of this process
+	settings []string            // NAME=VALUE
 	log      *testbed.Log
 	stdin    io.Closer // its end ends the server, whatever ends this process
 	done     chan struct{}
@@ -70,13 +71,15 @@ func newServer(t testing.TB, settings []string) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if who := account(); who != nil {
-		if err := os.Chown(dir, int(who.Uid), int(who.Gid)); err != nil {
-			t.Fatal(err)
-		}
+	who, err := postgresbin.Account()
+	if err == nil && who != nil {
+		err = os.Chown(dir, int(who.Uid), int(who.Gid))
+	}
+	if err != nil {
+		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(freeport.Address(t))
-	return &Server{dir: dir, port: port, settings: settings}
+	return &Server{dir: dir, port: port, account: who, settings: settings}
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -88,7 +91,7 @@ func (s *Server) Run(t testing.TB) {
 	// killed and runs no cleanup.
 	const script = `exec 3<&0; "$@" </dev/null & pid=$!
 		(cat <&3 >/dev/null; kill -QUIT $pid 2>/dev/null) & wait $pid`
-	path, err := binary("postgres")
+	path, err := postgresbin.Find("postgres")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +101,7 @@ func (s *Server) Run(t testing.TB) {
 		args = append(args, "-c", setting)
 	}
 	cmd := exec.CommandContext(context.Background(), "/bin/sh", args...)
-	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: account()}
+	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.account}
 	s.log, s.done = &testbed.Log{}, make(chan struct{})
 	cmd.Stdout, cmd.Stderr = s.log, s.log
 	input, err := cmd.StdinPipe()
@@ -227,51 +230,19 @@ func (s *Server) remove() {
 
 // command returns a command that runs as the user of the server.
 func (s *Server) command(program string, args ...string) *exec.Cmd {
-	path, err := binary(program)
+	path, err := postgresbin.Find(program)
 	if err != nil {
 		path = program // its start says the rest
 	}
 	cmd := exec.CommandContext(context.Background(), path, args...)
-	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: account()}
+	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Credential: s.account}
 	return cmd
-}
-
-// binary finds a program of PostgreSQL. Debian has them outside of PATH.
-func binary(name string) (string, error) {
-	if path, err := exec.LookPath(name); err == nil {
-		return path, nil
-	}
-	paths, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name)
-	if len(paths) == 0 {
-		return "", fmt.Errorf("%s is neither on PATH nor in /usr/lib/postgresql", name)
-	}
-	return paths[len(paths)-1], nil
-}
-
-// account returns the user that runs PostgreSQL, which refuses root; nil is the user of
-// this process.
-func account() *syscall.Credential {
-	if os.Geteuid() != 0 {
-		return nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, errUID := strconv.ParseUint(u.Uid, 10, 32)
-		gid, errGID := strconv.ParseUint(u.Gid, 10, 32)
-		if errUID == nil && errGID == nil {
-			return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		}
-	}
-	return nil
 }
 
 // Program returns the path of a program of PostgreSQL, such as pg_dump.
 func Program(t testing.TB, name string) string {
 	t.Helper()
-	path, err := binary(name)
+	path, err := postgresbin.Find(name)
 	if err != nil {
 		testbed.Missing(t, "postgresql", err)
 	}
