@@ -41,13 +41,17 @@ func without[S any](columns []column[S], left ...string) []column[S] {
 	return slices.DeleteFunc(slices.Clone(columns), func(c column[S]) bool { return slices.Contains(left, c.name) })
 }
 
+// isRare reports whether a column is empty in most pending tasks.
+func isRare(c column[model.Task]) bool { return !c.usual && c.name != "tags" }
+
 var (
 	// fullView is all of a task.
 	fullView = newView(taskColumns, plainForm)
 	// listView omits the bytes of torrents and metalinks, up to half a megabyte a row.
 	listView = newView(without(taskColumns, "torrent", "metalink"), plainForm)
-	// liveView is what Live reads.
-	liveView = newView(without(taskColumns, notLive...), presence)
+	// liveView and rareView are what Live reads: rareView what is empty in most pending tasks.
+	liveView = newView(slices.DeleteFunc(without(taskColumns, notLive...), isRare), presence)
+	rareView = newView(slices.DeleteFunc(without(taskColumns, notLive...), func(c column[model.Task]) bool { return !isRare(c) }), presence)
 	// workerView is all of a worker.
 	workerView = newView(workerColumns, plainForm)
 )
