@@ -260,6 +260,17 @@ func unavailable(err error) *model.Error {
 	return model.Errorf(model.CodeUnavailable, "the store could not be written: whether this was done is not known; try again")
 }
 
+// unreadable is the answer to requests while the engine cannot be loaded.
+func unreadable(err error) *model.Error {
+	reason := ""
+	var e *model.Error
+	if errors.As(err, &e) && e.Code == model.CodeUnavailable {
+		reason = ": " + e.Message
+	}
+	return model.Errorf(model.CodeUnavailable,
+		"the dispatcher cannot read its store%s; it tries again, at the latest after %v, and answers when that succeeds: repeat the request then", reason, lastRetry)
+}
+
 // load builds the engine from the store. If that fails, step tries again later, and
 // requests are refused meanwhile.
 func (l *loop) load(ctx context.Context) {
@@ -274,7 +285,7 @@ func (l *loop) load(ctx context.Context) {
 	case !l.cfg.Lease.Held():
 		l.depose()
 	case err != nil:
-		l.backOff(model.Errorf(model.CodeUnavailable, "the store is not available now: try again"))
+		l.backOff(unreadable(err))
 		l.cfg.Logger.Error("the store cannot be read; trying again", "error", err)
 	default:
 		l.loads.Add(1)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -42,10 +43,12 @@ var sentences = []struct{ prefix, text string }{
 	{"58", "PostgreSQL's system fails"},
 	{"28", "PostgreSQL refuses the user or the password"},
 	{"3D000", "the database does not exist"},
+	{"42501", "PostgreSQL's user lacks a right"},
 }
 
 // explainError gives an error the operation's name, and CodeUnavailable where trying again
-// may help.
+// may help. The [model.Error] in it, which clients get, names no user, no database and no
+// address; the text of the error, for the log, has them.
 func explainError(op string, err error) error {
 	var known *model.Error
 	var server *pgconn.PgError
@@ -53,24 +56,48 @@ func explainError(op string, err error) error {
 	case err == nil, errors.As(err, &known) && strings.HasPrefix(known.Message, op+": "):
 		return err
 	case errors.As(err, &known):
-		return model.Errorf(known.Code, "%s: %s", op, known.Message).For(known.ID)
+		named := model.Errorf(known.Code, "%s: %s", op, known.Message).For(known.ID)
+		if detail, ok := strings.CutPrefix(err.Error(), known.Message); ok && detail != "" {
+			return fmt.Errorf("%w%s", named, detail)
+		}
+		return named
 	case errors.Is(err, repo.ErrFenced): // with a code: it is no bug of the batch
 		return fmt.Errorf("%w: %w", model.Errorf(model.CodeUnavailable, "%s: the dispatcher no longer leads", op), err)
 	case errors.Is(err, repo.ErrNotLeader):
 		return fmt.Errorf("%s: %w", op, err)
 	case errors.As(err, &server):
-		for _, s := range sentences {
-			if strings.HasPrefix(server.Code, s.prefix) {
-				return model.Errorf(model.CodeUnavailable, "%s: %s (%s, SQLSTATE %s)", op, s.text, server.Message, server.Code)
-			}
+		text := serverSentence(err, server.Code)
+		if text == "" {
+			return fmt.Errorf("%s: %w", op, err)
 		}
-		return fmt.Errorf("%s: %w", op, err)
+		return unavailable(err, "%s: %s (SQLSTATE %s)", op, text, server.Code)
 	case errors.Is(err, context.Canceled):
 		return fmt.Errorf("%s: %w", op, err)
 	case isUnreachable(err):
-		return model.Errorf(model.CodeUnavailable, "%s: PostgreSQL cannot be reached (%s)", op, networkReason(err))
+		return unavailable(err, "%s: PostgreSQL cannot be reached (%s)", op, networkReason(err))
 	}
 	return fmt.Errorf("%s: %w", op, err)
+}
+
+// unavailable returns CodeUnavailable with a sentence for clients; only the text of the
+// whole has the detail. Nothing else can be found in the chain: a timeout of the
+// connection is none of the request.
+func unavailable(detail error, format string, args ...any) error {
+	return fmt.Errorf("%w: %v", model.Errorf(model.CodeUnavailable, format, args...), detail)
+}
+
+// serverSentence is what to say of an error that passes by itself or by an operator's hand,
+// "" of any other.
+func serverSentence(err error, code string) string {
+	for _, s := range sentences {
+		if strings.HasPrefix(code, s.prefix) {
+			return s.text
+		}
+	}
+	if connect := (*pgconn.ConnectError)(nil); errors.As(err, &connect) {
+		return "PostgreSQL refuses the connection"
+	}
+	return ""
 }
 
 // isUnreachable reports whether an error came from the network, not from the server.
@@ -78,16 +105,30 @@ func isUnreachable(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) || pgconn.Timeout(err) ||
-		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		strings.HasSuffix(err.Error(), "conn closed")
+		errors.Is(err, context.DeadlineExceeded) || isClosed(err)
 }
 
-// networkReason returns the text of the system's error, or all of it.
+// networkReason says why, without a name or an address.
 func networkReason(err error) string {
-	var system *net.OpError
-	if errors.As(err, &system) && system.Err != nil {
-		return system.Err.Error()
+	var number syscall.Errno
+	var name *net.DNSError
+	var network net.Error
+	switch {
+	case errors.As(err, &number):
+		return number.Error()
+	case errors.As(err, &name):
+		return "the name of its host is not resolved"
+	case errors.As(err, &network) && network.Timeout(), pgconn.Timeout(err), errors.Is(err, context.DeadlineExceeded):
+		return "it does not answer in time"
+	case strings.Contains(err.Error(), "read only connection"): // pgconn has no value for it
+		return "no host takes writes"
+	case isClosed(err):
+		return "the connection was closed"
 	}
-	return err.Error()
+	return "no host accepts the connection"
+}
+
+func isClosed(err error) bool {
+	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.HasSuffix(err.Error(), "conn closed")
 }
