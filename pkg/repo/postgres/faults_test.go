@@ -195,8 +195,16 @@ func TestConnect_SilentFirstHostIsPassed(t *testing.T) {
 	t.Cleanup(func() { close(release) })
 	silent := testbed.Listen(t, "127.0.0.1:0", func(net.Conn) { <-release })
 	dsn := strings.Replace(server.Database(t), server.Address(), silent+","+server.Address(), 1)
+	begin := time.Now()
 	s := mustOpen(t, Config{DSN: dsn})
+	if took := time.Since(begin); took > 2*connectTimeout { // of the connections of a migration too
+		t.Errorf("the start on an empty database took %v", took)
+	}
 	ctx := testbed.Context(t)
+	begin = time.Now()
+	if _, _, err := Schema(ctx, dsn); err != nil || time.Since(begin) > connectTimeout {
+		t.Errorf("migrate schema: %v after %v", err, time.Since(begin))
+	}
 	term := mustTake(t, s, "a")
 	s.Leader().disconnect()
 	renewing, cancel := context.WithTimeout(ctx, time.Second)
@@ -204,7 +212,7 @@ func TestConnect_SilentFirstHostIsPassed(t *testing.T) {
 	if err := s.Leader().Renew(renewing, term, "a"); err != nil {
 		t.Errorf("a renewal: %v", err)
 	}
-	begin := time.Now()
+	begin = time.Now()
 	if _, err := s.Tasks(ctx, []string{"t1"}); err != nil || time.Since(begin) > 2*time.Second {
 		t.Errorf("a read: %v after %v", err, time.Since(begin))
 	}
@@ -286,6 +294,32 @@ func TestOpen_ErrorsHideThePassword(t *testing.T) {
 		_, err := Open(testbed.Context(t), Config{DSN: dsn})
 		if err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
+// The error that clients get names no user, no database and no host; the text for the log
+// does.
+func TestOpen_SentenceForClientsNamesNoServer(t *testing.T) {
+	server := testpostgres.Shared(t)
+	full := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) { _ = c.Close() })
+	for _, c := range []struct{ dsn, want, detail string }{
+		{"postgres://theuser@127.0.0.1:1/thedatabase", "connection refused", "127.0.0.1:1"},
+		{"postgres://theuser@no-such-host.invalid/thedatabase", "host", "no-such-host.invalid"},
+		{"postgres://theuser@" + full + "/thedatabase", "connection", full},
+		{"postgres://theuser@" + server.Address() + "/thedatabase", "28000", `"theuser"`},
+		{"postgres://aria@" + server.Address() + "/thedatabase", "3D000", `"thedatabase"`},
+	} {
+		_, err := Open(testbed.Context(t), Config{DSN: c.dsn})
+		e := model.AsError(err)
+		if e == nil || e.Code != model.CodeUnavailable || !strings.Contains(e.Message, c.want) || !strings.Contains(err.Error(), c.detail) {
+			t.Errorf("%s: %v", c.dsn, err)
+			continue
+		}
+		for _, name := range []string{"theuser", "thedatabase", "127.0.0.1", "invalid"} {
+			if strings.Contains(e.Message, name) {
+				t.Errorf("%s: the client is told %q", c.dsn, e.Message)
+			}
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,9 +21,32 @@ type host []*pgconn.FallbackConfig
 
 func (h host) name() string { return fmt.Sprint(h[0].Host, ":", h[0].Port) }
 
+// servers is the hosts of a database: every connection to it is made here.
+type servers struct {
+	base *pgx.ConnConfig
+	// lastHost names the host of the last connection; nil before the first connection.
+	lastHost atomic.Pointer[string]
+}
+
+// newServers reads a connection string.
+func newServers(dsn string) (*servers, error) {
+	base, err := parseDSN(dsn)
+	if err != nil {
+		return nil, err
+	}
+	return &servers{base: base}, nil
+}
+
+// connConfig returns the configuration of one connection.
+func (s *servers) connConfig() (*pgx.ConnConfig, *dialer) {
+	c, d := s.base.Copy(), &dialer{}
+	c.DialFunc = d.dial
+	return c, d
+}
+
 // hosts returns the hosts of a configuration. That of the last connection is first, so that
 // all connections prefer the same one.
-func (s *Store) hosts(c *pgx.ConnConfig) (list []host) {
+func (s *servers) hosts(c *pgx.ConnConfig) (list []host) {
 	for _, way := range append([]*pgconn.FallbackConfig{{Host: c.Host, Port: c.Port, TLSConfig: c.TLSConfig}}, c.Fallbacks...) {
 		if last := len(list) - 1; last >= 0 && list[last].name() == (host{way}).name() {
 			list[last] = append(list[last], way)
@@ -52,7 +76,7 @@ func setHosts(c *pgx.ConnConfig, list ...host) {
 
 // connect connects to the first host that takes writes. A host that accepts connections
 // and does not answer delays the next one by hostStep only.
-func (s *Store) connect(ctx context.Context, c *pgx.ConnConfig) (*pgx.Conn, error) {
+func (s *servers) connect(ctx context.Context, c *pgx.ConnConfig) (*pgx.Conn, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	type attempt struct {

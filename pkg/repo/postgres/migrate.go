@@ -43,7 +43,7 @@ const migrationLock = 0x61726961
 // migrate brings the schema up to date, each migration in a transaction, or refuses one
 // that is newer than this program. A leader of the version before may be at work, so a
 // migration only adds what that version does without.
-func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slog.Logger) (err error) {
+func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger) (err error) {
 	known := SchemaVersion()
 	have, err := schemaOf(ctx, conn)
 	if err != nil {
@@ -55,7 +55,8 @@ func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slo
 	case have == known:
 		return nil
 	}
-	locked, err := pgx.ConnectConfig(ctx, base.Copy())
+	c, _ := all.connConfig()
+	locked, err := all.connect(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -63,7 +64,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, base *pgx.ConnConfig, log *slo
 	if _, err := locked.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock)); err != nil {
 		return err
 	}
-	err = runMigrations(ctx, base, log)
+	err = runMigrations(ctx, all, log)
 	if isLockTimeout(err) {
 		return model.Errorf(model.CodeUnavailable, "migrate: a transaction of another program keeps a table locked; start again when it has ended (%v)", err)
 	}
@@ -80,12 +81,13 @@ const migrationLockTimeout = "2s"
 
 // runMigrations runs those that the database lacks; another dispatcher may have run them
 // meanwhile.
-func runMigrations(ctx context.Context, base *pgx.ConnConfig, log *slog.Logger) (err error) {
+func runMigrations(ctx context.Context, all *servers, log *slog.Logger) (err error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	bounded := base.Copy()
+	bounded, _ := all.connConfig()
+	setHosts(bounded, all.hosts(bounded)[0]) // that of the lock
 	bounded.RuntimeParams["lock_timeout"] = migrationLockTimeout
 	db := stdlib.OpenDB(*bounded)
 	defer func() { err = errors.Join(err, db.Close()) }()

@@ -61,11 +61,11 @@ func open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	base, err := parseDSN(c.DSN)
+	all, err := newServers(c.DSN)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{config: c, base: base, log: c.Logger}
+	s := &Store{servers: all, config: c, log: c.Logger}
 	s.w.forms = make(map[updateKey]*updateForm)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -82,7 +82,7 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.w.connect(limited, s); err != nil {
 		return err
 	}
-	if err := migrate(ctx, s.w.conn, s.base, s.log); err != nil {
+	if err := migrate(ctx, s.w.conn, s.servers, s.log); err != nil {
 		return err
 	}
 	if err := s.inspect(ctx, s.w.conn); err != nil {
@@ -148,13 +148,6 @@ func parseReason(err *pgconn.ParseConfigError) string {
 		return "check its form, its settings and the files that it names (" + fmt.Sprintf("%T", inner) + ")"
 	}
 	return "check its form"
-}
-
-// connConfig returns the configuration of one connection.
-func (s *Store) connConfig() (*pgx.ConnConfig, *dialer) {
-	c, d := s.base.Copy(), &dialer{}
-	c.DialFunc = d.dial
-	return c, d
 }
 
 // settings are those of each session. A session that hangs, or that has lost its client,

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
@@ -13,8 +12,8 @@ import (
 
 // Store is one PostgreSQL database. It implements [repo.Store].
 type Store struct {
+	*servers
 	config Config
-	base   *pgx.ConnConfig
 	log    *slog.Logger
 	id     string
 	closed atomic.Bool
@@ -22,9 +21,7 @@ type Store struct {
 	w      writer
 	r      *pgxpool.Pool
 	leader Leader
-	// lastHost names the host of the last connection; nil before the first connection.
-	lastHost atomic.Pointer[string]
-	snaps    rules.Snapshots
+	snaps  rules.Snapshots
 }
 
 // Backend implements [repo.BackendNamer].

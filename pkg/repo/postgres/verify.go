@@ -91,11 +91,12 @@ func Schema(ctx context.Context, dsn string) (have, known int64, err error) {
 
 // inspectDatabase runs f with a connection to a database.
 func inspectDatabase(ctx context.Context, dsn string, f func(*pgx.Conn) error) error {
-	base, err := parseDSN(dsn)
+	all, err := newServers(dsn)
 	if err != nil {
 		return err
 	}
-	conn, err := pgx.ConnectConfig(ctx, base)
+	c, _ := all.connConfig()
+	conn, err := all.connect(ctx, c)
 	if err != nil {
 		return err
 	}
