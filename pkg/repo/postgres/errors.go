@@ -80,10 +80,10 @@ func explainError(op string, err error) error {
 }
 
 // unavailable returns CodeUnavailable with a sentence for clients; only the text of the
-// whole has the detail. Nothing else can be found in the chain: a timeout of the
-// connection is none of the request.
+// whole has the detail. The detail is not in the chain: a timeout of the connection is not
+// a timeout of the request.
 func unavailable(detail error, format string, args ...any) error {
-	return fmt.Errorf("%w: %v", model.Errorf(model.CodeUnavailable, format, args...), detail)
+	return fmt.Errorf("%w: %s", model.Errorf(model.CodeUnavailable, format, args...), detail.Error())
 }
 
 // serverSentence is what to say of an error that passes by itself or by an operator's hand,
