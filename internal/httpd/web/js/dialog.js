@@ -54,16 +54,28 @@ export function confirm({ title, body, action, danger = true, extra = [] }) {
   });
 }
 
-// toast shows a message for a while; an error stays until it is closed.
+const toastTime = 6000; // ms
+const mostToasts = 4;
+
+// toast shows a message for a while, and longer while it has the pointer or the focus. An
+// error stays until it is closed, a message with an action until that is used or it is
+// closed. Above mostToasts the oldest message that would end by itself is removed, or else
+// the oldest.
 export function toast(text, { error = false, action } = {}) {
-  const box = h('div', { class: 'toast' + (error ? ' bad' : ''), role: error ? 'alert' : null },
+  const stays = error || Boolean(action);
+  const box = h('div', { class: 'toast' + (error ? ' bad' : ''), role: error ? 'alert' : null, data: stays ? { stays: '' } : {} },
     icon(error ? 'error' : 'completed'), h('span', { class: 'grow wrap' }, text),
     action, button('Dismiss', () => box.remove(), { kind: 'icon', icon: 'close' }));
   const area = document.getElementById('toasts');
-  while (area.childElementCount >= 4) area.firstElementChild.remove();
+  while (area.childElementCount >= mostToasts) (area.querySelector('.toast:not([data-stays])') ?? area.firstElementChild).remove();
   area.append(box);
-  if (!error) setTimeout(() => box.remove(), 6000);
-  return box;
+  action?.addEventListener?.('click', () => box.remove());
+  if (stays) return;
+  const end = () => {
+    if (box.matches(':hover, :focus-within')) setTimeout(end, toastTime);
+    else box.remove();
+  };
+  setTimeout(end, toastTime);
 }
 
 // attempt awaits an act and shows its error. It resolves with whether the act has happened;

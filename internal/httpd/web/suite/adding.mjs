@@ -1,6 +1,6 @@
 // Adding downloads: by URL, by list, by dropped file.
 
-import { open, check, eventually, dialog, press, row, files, api, status } from './lib.mjs';
+import { open, go, check, copies, eventually, dialog, press, row, files, api, status } from './lib.mjs';
 
 export async function addOneURL() {
   const { page, done } = await open('/tasks');
@@ -11,9 +11,39 @@ export async function addOneURL() {
   await dialog(page).getByRole('button', { name: 'Add', exact: true }).click();
   await dialog(page).waitFor({ state: 'detached' });
   await row(page, 'added-one.bin').filter({ hasText: 'completed' }).waitFor();
-  await page.getByRole('link', { name: 'Show it' }).click();
+  const show = page.getByRole('link', { name: 'Show it' });
+  await show.click();
   await page.getByRole('heading', { name: /added-one/ }).waitFor();
+  check((await show.count()) === 0, 'a message stays although its action was used');
   await page.getByText('project=suite').first().waitFor();
+  await done();
+}
+
+// A message with an action stays, however long it is not used. Another one ends, but not
+// while the pointer or the focus is in it.
+export async function messagesStay() {
+  const { page, done } = await open('/tasks', { prepare: (context) => context.clock.install() });
+  const message = (text) => page.locator('.toast', { hasText: text });
+  const later = () => page.clock.runFor(60_000);
+  await page.keyboard.press('a');
+  await dialog(page).getByLabel('URLs, one a line').fill(files + '/file/message.bin');
+  await dialog(page).getByRole('button', { name: 'Add', exact: true }).click();
+  await message('One download is added').waitFor();
+  for (const [what, stay, leave] of [
+    ['the pointer', (m) => m.hover(), () => page.mouse.move(0, 0)],
+    ['the focus', (m) => m.getByRole('button', { name: 'Dismiss' }).focus(), () => page.locator('#main').focus()],
+  ]) {
+    await copies(page, 'Copy as aria command', 'aria ls --all-clients');
+    await stay(message('Copied'));
+    await later();
+    check((await message('Copied').count()) === 1, `a message ends that has ${what}`);
+    await leave();
+    await later();
+    await message('Copied').waitFor({ state: 'detached' });
+  }
+  await go(page, '/workers');
+  await message('One download is added').getByRole('button', { name: 'Dismiss' }).click();
+  await message('One download is added').waitFor({ state: 'detached' });
   await done();
 }
 

@@ -13,7 +13,7 @@ export const base = process.env.SUITE_BASE;
 export const files = process.env.SUITE_FILES;
 export const tls = process.env.SUITE_TLS; // the secured dispatcher itself
 export const proxy = process.env.SUITE_PROXY; // the same behind nginx
-const patience = 30000;
+const patience = 60000;
 
 // running has the name of the scenario, used the controls that each scenario has used.
 export const running = new AsyncLocalStorage();
@@ -58,6 +58,22 @@ export async function api(path, body, method = 'POST') {
   return answer;
 }
 
+// copies presses a button that copies a text, and waits until the text that the page has
+// copied is wanted, or until wanted returns true for it. The clipboard itself belongs to
+// all pages of the browser.
+export async function copies(page, label, wanted) {
+  await page.evaluate(() => { window.copied = null; });
+  await press(page, label);
+  await eventually(`${label}: ${wanted} is copied`, async () => {
+    const text = await page.evaluate(() => window.copied);
+    if (text !== null && (typeof wanted === 'string' ? text === wanted : wanted(text))) return true;
+    throw new Error('copied: ' + text);
+  });
+}
+
+// says acts, and waits for a message that stays for a short time: the wait begins first.
+export const says = (page, text, act) => Promise.all([page.getByText(text).waitFor(), act()]);
+
 export const submit = (specs, client = 'shop') => api('task/submit?client=' + client, { tasks: specs });
 export const task = (id) => api('query/task/get', { id });
 export const status = (id) => task(id).then((t) => t.status);
@@ -90,6 +106,14 @@ export async function open(hash, { wanted = [], at = base, prepare, ...options }
   used.set(running.getStore(), uses);
   await context.exposeFunction('reportUse', (control) => { uses.add(control); });
   await context.addInitScript(listen);
+  await context.addInitScript(() => {
+    if (!navigator.clipboard) return;
+    const write = navigator.clipboard.writeText.bind(navigator.clipboard);
+    navigator.clipboard.writeText = async (text) => {
+      await write(text);
+      window.copied = text;
+    };
+  });
   await prepare?.(context);
   await page.goto(at + '#' + hash);
   await page.locator('#main h1').waitFor();

@@ -9,12 +9,14 @@ import * as roles from './roles.mjs';
 import * as safety from './safety.mjs';
 import * as shape from './shape.mjs';
 
-const { workers, ...others } = cluster;
+const { workers, events, ...others } = cluster;
+const { actOnWholeFilter, ...listed } = tasks;
 const { operatorBehindProxy, ...users } = roles;
 
 // The scenarios of a lane run one after the other: the workers are drained and removed
-// while nothing else downloads for long, and the operator finds an empty cluster.
-const lanes = [{ ...adding, ...tasks, workers }, { ...shape }, { ...others, operatorBehindProxy, ...users, ...safety }];
+// while nothing else downloads for long, the page of events keeps the newest ones while no
+// job over a filter makes thousands, and the operator finds an empty cluster.
+const lanes = [{ ...adding, ...listed, workers }, { ...shape, actOnWholeFilter, events }, { ...others, operatorBehindProxy, ...users, ...safety }];
 
 const only = process.env.SUITE_ONLY && new RegExp(process.env.SUITE_ONLY);
 let failed = false;

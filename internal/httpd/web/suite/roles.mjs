@@ -23,7 +23,7 @@ export async function operatorBehindProxy() {
   for (const [hash, first, last] of [['/workers', 'idle-000', 'node-three'], ['/dlq', 'many', 'many']]) {
     await go(page, hash);
     await row(page, first).first().waitFor();
-    check((await page.locator('#main tbody tr').count()) === 100, hash + ' has not 100 rows');
+    await eventually(hash + ' has 100 rows', async () => (await page.locator('#main tbody tr').count()) === 100);
     await press(page, 'Next page');
     await page.getByText(/^Page 2,/).waitFor();
     await row(page, last).first().waitFor();
@@ -110,7 +110,7 @@ export async function clientSeesItsOwn() {
   await page.getByText('There is no such task.').waitFor();
   await go(page, '/workers');
   await page.getByRole('alert').filter({ hasText: 'the role client may not do this' }).waitFor();
-  await go(page, '/events');
+  await Promise.all([page.waitForResponse(/api\/v1\/events/), go(page, '/events')]); // the stream of this page is open
   await page.getByText('No event yet.').waitFor();
   await as(operator.page, 'admin/task/cancel', { ids: ['of-bank', 'of-shop'] });
   await row(page, 'of-shop').filter({ hasText: 'canceled' }).waitFor();

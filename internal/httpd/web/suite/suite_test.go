@@ -185,7 +185,7 @@ func serveFiles(t *testing.T) string {
 	throttle.Set(200_000)
 	mux := http.NewServeMux()
 	mux.Handle("/file/", downloadtest.Content(downloadtest.Data(50_000)))
-	mux.Handle("/slow/", throttle.Slow(downloadtest.Content(downloadtest.Data(20_000_000))))
+	mux.Handle("/slow/", throttle.Slow(downloadtest.Zeros(1_000_000_000)))
 	return downloadtest.Serve(t, mux).URL
 }
 

@@ -1,11 +1,10 @@
 // The list of tasks and the page of one.
 
 import fs from 'node:fs';
-import { open, go, check, eventually, dialog, press, row, files, api, submit, task, status } from './lib.mjs';
+import { open, go, check, copies, eventually, dialog, press, row, files, api, submit, task, status } from './lib.mjs';
 
 const later = () => new Date(Date.now() + 3600e3).toISOString();
 const waiting = (prefix, n, more) => [...Array(n)].map((_, i) => ({ id: `${prefix}-${i}`, url: `${files}/file/${prefix}-${i}.bin`, not_before: later(), ...more }));
-const clipboard = (page) => page.evaluate(() => navigator.clipboard.readText());
 
 // The filter is in the address, holds over a reload, and is copied as a command.
 export async function filterIsInAddress() {
@@ -20,9 +19,7 @@ export async function filterIsInAddress() {
   await row(page, 'filter-1.bin').waitFor();
   check((await page.getByLabel('Part of the URL').inputValue()) === 'FILTER-1', 'the search is empty after a reload');
   check((await page.locator('#main tbody tr').count()) === 1, 'other rows after a reload');
-  await press(page, 'Copy as aria command');
-  const command = await eventually('the command is copied', () => clipboard(page));
-  check(command === 'aria ls --status pending --all-clients --text FILTER-1', 'copied: ' + command);
+  await copies(page, 'Copy as aria command', 'aria ls --status pending --all-clients --text FILTER-1');
   await page.goBack();
   await go(page, '/tasks?label=set%3Df');
   await eventually('a label selects three', async () => (await page.locator('#main tbody tr').count()) === 3);
@@ -75,7 +72,7 @@ export async function pagesByCursor() {
   await submit(waiting('cursor', 150, { labels: { set: 'cursor' } }), 'pages');
   const { page, done } = await open('/tasks?client=pages');
   await row(page, 'cursor-149.bin').waitFor();
-  check((await page.locator('#main tbody tr').count()) === 100, 'the first page has not 100 rows');
+  await eventually('the first page has 100 rows', async () => (await page.locator('#main tbody tr').count()) === 100);
   await press(page, 'Next page');
   await row(page, 'cursor-0.bin').waitFor();
   check(await page.getByRole('button', { name: 'Next page' }).isDisabled(), 'there is a page after the last');
@@ -132,9 +129,7 @@ export async function actOnSelection() {
     await page.getByText('3 selected').waitFor({ state: 'detached' });
   };
   await page.getByLabel('Select all rows of this page').check();
-  await press(page, 'Copy ids');
-  const ids = await eventually('the ids are copied', () => clipboard(page));
-  check(ids.split('\n').sort().join() === 'select-0,select-1,select-2', 'copied: ' + ids);
+  await copies(page, 'Copy ids', (text) => text.split('\n').sort().join() === 'select-0,select-1,select-2');
   await press(page, 'Clear the selection');
   await act('Pause', 'paused');
   await act('Resume', 'pending');
@@ -207,15 +202,13 @@ export async function taskPage() {
   const plot = page.locator('figure', { hasText: 'Speed' });
   await plot.waitFor();
   await plot.locator('canvas').waitFor();
-  check(/mean .*highest/.test(await plot.textContent()), 'the plot has no figures in text');
+  await plot.filter({ hasText: /mean .*highest/ }).waitFor();
   await page.locator('.timeline', { hasText: 'Attempt 1: downloading' }).waitFor();
   await page.getByLabel('Priority').selectOption('urgent');
   await eventually('the priority is changed', async () => (await task('page-1')).priority === 'urgent');
   await press(page, 'Pause');
   await page.locator('.task-state', { hasText: 'paused' }).waitFor();
-  await press(page, 'Copy as aria command');
-  const command = await eventually('the command is copied', () => clipboard(page));
-  check(command === 'aria resume page-1', 'copied: ' + command);
+  await copies(page, 'Copy as aria command', 'aria resume page-1');
   await press(page, 'Resume');
   await page.locator('.task-state', { hasText: 'downloading' }).waitFor();
   await press(page, 'Cancel');
@@ -226,8 +219,7 @@ export async function taskPage() {
   await page.locator('.timeline', { hasText: 'Attempt 2: canceled' }).waitFor();
   await page.getByText('JSON', { exact: true }).click();
   const raw = JSON.parse(await page.getByLabel('The task as JSON').textContent());
-  await press(page, 'Copy');
-  await eventually('the JSON is copied', async () => JSON.parse(await clipboard(page)).id === 'page-1');
+  await copies(page, 'Copy', (text) => JSON.parse(text).id === 'page-1');
   check(raw.id === 'page-1' && raw.status === 'canceled', 'the JSON is of ' + raw.id + ' ' + raw.status);
   await press(page, 'Delete');
   await dialog(page).getByRole('button', { name: 'Delete this task' }).click();
