@@ -130,7 +130,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.heartbeats++
 	w.Instance, w.Epoch, w.seq, w.state, w.stateReason = h.Instance, h.Epoch, h.Seq, h.State, h.StateReason
 	w.Hostname, w.Address, w.Port, w.Dir, w.Version = h.Hostname, h.Address, h.Port, h.Dir, h.Version
-	w.TotalSlots, w.Capabilities = h.TotalSlots, h.Capabilities
+	w.TotalSlots, w.Prefetch, w.Capabilities = h.TotalSlots, h.Prefetch, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
 	w.Health = health(&h.HealthMetrics)
 	w.LastHeartbeat = e.now

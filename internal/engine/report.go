@@ -79,6 +79,8 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 	switch action {
 	case actionProgress:
 		e.applyProgress(t, r)
+	case actionQueue:
+		e.applyQueued(t)
 	case actionComplete:
 		e.completeTask(t, r)
 	case actionFail:
@@ -128,6 +130,8 @@ func statusOf(s model.ReportStatus) reportedStatus {
 		return statusFailed
 	case model.ReportRejected:
 		return statusRejected
+	case model.ReportQueued:
+		return statusQueued
 	}
 	return statusPaused
 }
@@ -234,6 +238,14 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 	}
 	if moved && e.steady-t.run.progressSentAt >= 1000 {
 		e.emitProgress(t, p)
+	}
+}
+
+// applyQueued notes that the worker holds the task and has not begun it. A task that it takes
+// back after a silence is assigned to it again.
+func (e *Engine) applyQueued(t *task) {
+	if t.status() == model.StatusPending {
+		e.changeState(t, model.SetStatus|model.SetWorker, model.TaskState{Status: model.StatusQueued, WorkerID: t.workerID()})
 	}
 }
 

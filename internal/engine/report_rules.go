@@ -57,12 +57,13 @@ const (
 // The statuses that a worker can report.
 const (
 	statusDownloading reportedStatus = 1 << iota
+	statusQueued
 	statusPaused
 	statusCompleted
 	statusFailed
 	statusRejected
 
-	statusRunning   = statusDownloading | statusPaused
+	statusRunning   = statusDownloading | statusQueued | statusPaused // the worker has the attempt, and it has not ended
 	statusFruitless = statusFailed | statusRejected
 	anyStatus       = statusRunning | statusCompleted | statusFruitless
 )
@@ -74,6 +75,7 @@ const (
 	actionNone           reportAction = iota // no rule applies, which a test excludes
 	actionProgress                           // record the progress; the task is downloading
 	actionRenew                              // note that the worker holds the task, and change nothing else
+	actionQueue                              // note that the worker holds the task and has not begun it
 	actionComplete                           // complete the task
 	actionFail                               // count a failure, then retry or fail the task
 	actionReject                             // assign the task elsewhere, without a failure
@@ -104,9 +106,11 @@ var reportRules = []reportRule{
 	{taskLive, workerOwn, attemptCurrent, statusCompleted, actionComplete},
 	{taskAssigned, workerOwn, attemptCurrent, statusDownloading, actionProgress},
 	{taskAssigned, workerOwn, attemptCurrent, statusPaused, actionRenew},
+	{taskAssigned, workerOwn, attemptCurrent, statusQueued, actionQueue},
 	{taskAssigned | taskLost, workerOwn, attemptCurrent, statusFailed, actionFail},
 	{taskAssigned | taskLost, workerOwn, attemptCurrent, statusRejected, actionReject},
-	{taskLost, workerHolder, attemptCurrent, statusRunning, actionProgress},
+	{taskLost, workerHolder, attemptCurrent, statusDownloading | statusPaused, actionProgress},
+	{taskLost, workerHolder, attemptCurrent, statusQueued, actionQueue},
 	{taskLost, workerDeparted, attemptCurrent, statusRunning, actionDropSuperseded},
 	{taskPending | taskPaused, workerOwn, attemptCurrent, statusFruitless, actionForget},
 	{taskPending, workerOwn, attemptCurrent, statusRunning, actionDropSuperseded},
@@ -151,10 +155,10 @@ func (k reportKey) index() int {
 	i := bits.TrailingZeros16(uint16(k.task))
 	i = i*3 + bits.TrailingZeros8(uint8(k.worker))
 	i = i*3 + bits.TrailingZeros8(uint8(k.attempt))
-	return i*5 + bits.TrailingZeros8(uint8(k.status))
+	return i*6 + bits.TrailingZeros8(uint8(k.status))
 }
 
-func indexReportRules() (index [9 * 3 * 3 * 5]reportAction) {
+func indexReportRules() (index [9 * 3 * 3 * 6]reportAction) {
 	for _, r := range reportRules {
 		for t := range values(r.task) {
 			for w := range values(r.worker) {

@@ -105,7 +105,7 @@ func reportOnce(t *testing.T, k reportKey, heartbeat bool) {
 	}
 	r := w.said(fmt.Sprintf("%s#%d:%s", id, map[reportedAttempt]int{attemptLower: 1, attemptCurrent: 2, attemptHigher: 7}[k.attempt],
 		map[reportedStatus]string{
-			statusDownloading: "downloading:50", statusPaused: "paused", statusCompleted: "completed",
+			statusDownloading: "downloading:50", statusQueued: "queued", statusPaused: "paused", statusCompleted: "completed",
 			statusFailed: "failed:retryable", statusRejected: "rejected",
 		}[k.status]))
 	name := "w1"
@@ -163,6 +163,8 @@ func (w *world) compareReport(want reportAction, heartbeat bool, name string, be
 		ok = row.Status == model.StatusDownloading && row.WorkerID == name
 	case actionRenew:
 		ok = row.Status == before.Status && row.WorkerID == name
+	case actionQueue:
+		ok = row.Status == model.StatusQueued && row.WorkerID == name && row.Attempt == before.Attempt
 	case actionComplete:
 		ok = row.Status == model.StatusCompleted && row.Result.WorkerID == name
 	case actionFail:
@@ -206,6 +208,7 @@ func TestReportRules_DocumentShowsTheTable(t *testing.T) {
 var actionWords = map[reportAction]string{
 	actionProgress:       "record progress; the task is `downloading`",
 	actionRenew:          "renew the lease only",
+	actionQueue:          "renew the lease; a lost task is `queued` again",
 	actionComplete:       "complete the task",
 	actionFail:           "count a failure; retry or fail the task",
 	actionReject:         "assign elsewhere; no failure",
@@ -226,7 +229,7 @@ func wordsOf(k reportKey) []string {
 		setWords(k.task, anyTask, "assigned", "lost", "pending", "paused", "completed", "failed", "canceled", "unknown", "undecided"),
 		setWords(k.worker, anyWorker, "holder", "departed holder", "other"),
 		setWords(k.attempt, anyAttempt, "current", "lower", "higher"),
-		setWords(k.status, anyStatus, "downloading", "paused", "completed", "failed", "rejected"),
+		setWords(k.status, anyStatus, "downloading", "queued", "paused", "completed", "failed", "rejected"),
 	}
 }
 

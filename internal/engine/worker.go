@@ -297,7 +297,7 @@ func (w *worker) statusToStore() model.WorkerStatus {
 func (w *worker) rowToStore() *model.Worker {
 	row := w.Worker
 	row.Status = w.statusToStore()
-	row.UsedSlots, row.CurrentTasks, row.Dir = 0, nil, ""
+	row.UsedSlots, row.Prefetch, row.CurrentTasks, row.Dir = 0, 0, nil, ""
 	row.ErrorHistory = slices.Clone(w.ErrorHistory)
 	return &row
 }

@@ -38,6 +38,7 @@ type Heartbeat struct {
 	Address          string           `json:"address,omitempty"`
 	Port             int              `json:"port,omitempty" schema:"maximum: 65535"`
 	TotalSlots       int              `json:"total_slots" schema:"maximum: 10000"`
+	Prefetch         int              `json:"prefetch,omitempty" schema:"maximum: 10000"` // tasks beyond its slots that it holds and has not begun, at most
 	Capabilities     Capabilities     `json:"capabilities"`
 	HealthMetrics    HealthMetrics    `json:"health_metrics"`
 	PerformanceStats PerformanceStats `json:"performance_stats"`
@@ -127,6 +128,7 @@ const (
 	ReportFailed      ReportStatus = "failed"
 	ReportRejected    ReportStatus = "rejected" // it will not take it: full, or not allowed here
 	ReportPaused      ReportStatus = "paused"   // waits for disk; changes no status
+	ReportQueued      ReportStatus = "queued"   // held and not begun; changes no status
 )
 
 // Finished reports whether the attempt has ended on the worker.
@@ -207,6 +209,8 @@ func (h *Heartbeat) Validate() error {
 		return invalid("state", "%.40q is not allowed; use ready, draining, leaving or error", h.State)
 	case h.TotalSlots < 0 || h.TotalSlots > MaxSlots:
 		return invalid("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
+	case h.Prefetch < 0 || h.Prefetch > MaxSlots:
+		return invalid("prefetch", "%d is not from 0 to %d", h.Prefetch, MaxSlots)
 	case h.Port < 0 || h.Port > 65535:
 		return invalid("port", "%d is not a port", h.Port)
 	case len(h.Tasks) > MaxBatch:
@@ -253,7 +257,7 @@ func (r *Report) Normalize() error {
 		return err
 	}
 	if !r.Status.known() {
-		return invalid("status", "%.40q is not allowed; use downloading, completed, failed, rejected or paused", r.Status).For(r.ID)
+		return invalid("status", "%.40q is not allowed; use queued, downloading, completed, failed, rejected or paused", r.Status).For(r.ID)
 	}
 	if err := r.Ref().Validate(); err != nil {
 		return err

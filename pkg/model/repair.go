@@ -113,7 +113,7 @@ func wholeSeconds(d Duration) Duration {
 
 func (s ReportStatus) known() bool {
 	switch s {
-	case ReportDownloading, ReportCompleted, ReportFailed, ReportRejected, ReportPaused:
+	case ReportDownloading, ReportCompleted, ReportFailed, ReportRejected, ReportPaused, ReportQueued:
 		return true
 	}
 	return false
@@ -133,9 +133,14 @@ func (h *Heartbeat) Repair() (faults []string) {
 		h.StateReason = fmt.Sprintf("its state %.40q is not known to this dispatcher", h.State)
 		h.State = StateDraining
 	}
-	if n := min(max(h.TotalSlots, 0), MaxSlots); n != h.TotalSlots {
-		fault("total_slots", "%d is not from 0 to %d", h.TotalSlots, MaxSlots)
-		h.TotalSlots = n
+	for _, count := range []struct {
+		field string
+		value *int
+	}{{"total_slots", &h.TotalSlots}, {"prefetch", &h.Prefetch}} {
+		if n := min(max(*count.value, 0), MaxSlots); n != *count.value {
+			fault(count.field, "%d is not from 0 to %d", *count.value, MaxSlots)
+			*count.value = n
+		}
 	}
 	if h.Port < 0 || h.Port > 65535 {
 		fault("port", "%d is not a port", h.Port)

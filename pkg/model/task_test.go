@@ -184,6 +184,7 @@ func TestHeartbeatValidate_ErrorNamesField(t *testing.T) {
 		{"slots", func(h *Heartbeat) { h.TotalSlots = 1_000_000 }, "total_slots: "},
 		{"port", func(h *Heartbeat) { h.Port = 70_000 }, "port: "},
 		{"hostname", func(h *Heartbeat) { h.Hostname = "a\nb" }, "hostname: "},
+		{"prefetch", func(h *Heartbeat) { h.Prefetch = -1 }, "prefetch: "},
 		{"version", func(h *Heartbeat) { h.Version = strings.Repeat("1", 65) }, "version: "},
 		{"tags", func(h *Heartbeat) { h.Capabilities.Tags = map[string]string{"": "x"} }, "capabilities.tags: "},
 		{"tasks", func(h *Heartbeat) { h.Tasks = make([]Report, 1001) }, "tasks: at most 1000"},

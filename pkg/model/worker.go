@@ -15,9 +15,10 @@ type Worker struct {
 	ConnectedAt      Time             `json:"connected_at,omitzero" db:"connected_at"`
 	LastHeartbeat    Time             `json:"last_heartbeat,omitzero" db:"last_heartbeat"`
 	TotalSlots       int              `json:"total_slots" db:"total_slots" schema:"maximum: 10000"`
-	UsedSlots        int              `json:"used_slots" db:"-"`              // slots in use
-	Drained          bool             `json:"drained,omitempty" db:"drained"` // an operator has it take nothing new
-	CurrentTasks     []string         `json:"current_tasks" db:"-"`           // ids in order
+	UsedSlots        int              `json:"used_slots" db:"-"`                                 // slots in use
+	Prefetch         int              `json:"prefetch,omitempty" db:"-" schema:"maximum: 10000"` // tasks beyond its slots that it holds and has not begun, at most; known after its first heartbeat
+	Drained          bool             `json:"drained,omitempty" db:"drained"`                    // an operator has it take nothing new
+	CurrentTasks     []string         `json:"current_tasks" db:"-"`                              // ids in order
 	Capabilities     Capabilities     `json:"capabilities" db:"capabilities"`
 	Health           float64          `json:"health" db:"health" schema:"maximum: 100"` // 0 to 100
 	HealthMetrics    HealthMetrics    `json:"health_metrics" db:"health_metrics"`

@@ -178,6 +178,7 @@ type workerJSON struct {
 	StatusReason string   `json:"status_reason,omitempty"`
 	Dir          string   `json:"dir,omitempty"`
 	UsedSlots    int      `json:"used_slots,omitempty"`
+	Prefetch     int      `json:"prefetch,omitempty"`
 	CurrentTasks []string `json:"current_tasks,omitempty"`
 }
 
