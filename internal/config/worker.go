@@ -16,6 +16,7 @@ type Worker struct {
 	NATS          NATS              `key:"nats"`
 	Dir           string            `key:"dir" flag:"dir" doc:"The download folder."`
 	Slots         int               `key:"slots" flag:"slots" min:"0" max:"10000" doc:"Simultaneous downloads."`
+	Prefetch      int               `key:"prefetch" min:"-1" max:"10000" doc:"Tasks without a timeout that the worker holds beyond its slots, so that a free slot begins the next one at once; -1: as many as slots; 0: none."`
 	Engine        string            `key:"engine" flag:"engine" oneof:"auto|aria2|direct" doc:"The download engine. aria2: an aria2c that the worker starts; direct: HTTP in the worker itself; auto: aria2 if an aria2c of at least 1.36 is found."`
 	Aria2         Aria2             `key:"aria2"`
 	Tags          map[string]string `key:"tags" flag:"tags" example:"{\"location\": \"eu\"}" doc:"Tags that tasks may require: name to value."`
@@ -50,6 +51,7 @@ func DefaultWorker() *Worker {
 		NATS:         NATS{Prefix: defaultPrefix},
 		Dir:          "./downloads",
 		Slots:        5,
+		Prefetch:     -1,
 		Engine:       "auto",
 		KeepOrphans:  model.Duration(24 * time.Hour),
 		StallTimeout: model.Seconds(60),

@@ -59,7 +59,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	switch {
 	case w.finished.has(id, a.Attempt, time.Now()):
 		return nil
-	case cur == nil && len(w.tasks) >= w.cfg.Slots+model.MaxBatch:
+	case cur == nil && len(w.tasks) >= w.cfg.Slots+w.cfg.Prefetch+model.MaxBatch:
 		return nil // a later heartbeat answer repeats it
 	case cur == nil:
 	case a.Attempt <= cur.Attempt:
@@ -82,7 +82,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 		w.reject(a.Task, a.Attempt, no)
 		return nil
 	}
-	if cur != nil && cur.occupiesSlot() && cur.dir == w.dirs[a.Task.Folder] {
+	if cur != nil && cur.isUnfinished() && cur.dir == w.dirs[a.Task.Folder] {
 		if cur.Task.Hash() != a.Task.Hash() {
 			cur.wantedVersion++ // another URL or option: the engine must start again from these bytes
 		}
@@ -90,13 +90,15 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 		cur.Task, cur.duplicateKey = a.Task, duplicateKey(a.Task)
 		return cur
 	}
-	if w.busySlots() >= w.cfg.Slots && (cur == nil || !cur.occupiesSlot()) {
-		w.reject(a.Task, a.Attempt, rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
-			"all %d slots are in use", w.cfg.Slots))
+	if no := w.refuseFull(a); no != nil && (cur == nil || !cur.isUnfinished()) {
+		w.reject(a.Task, a.Attempt, no)
 		return nil
 	}
 	h := newHeldTask(&entry{Attempt: a.Attempt, Phase: phaseAccepted, Task: a.Task}, w.dirs[a.Task.Folder])
 	h.counted = true
+	if a.TimeoutLeft == 0 {
+		w.enqueue(h)
+	}
 	w.tasks[id] = h
 	return h
 }

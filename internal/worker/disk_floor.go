@@ -39,6 +39,7 @@ func (w *Worker) applyFreeSpace(free map[*downloadDir]int64) {
 		if low {
 			w.log.Warn("the disk is nearly full: downloads pause, and nothing new is taken",
 				"dir", a.path, "free", bytes, "floor", w.cfg.DiskFloor)
+			w.returnQueued(func(h *heldTask) *model.Report { return w.checkTask(h.Task) })
 		} else {
 			w.log.Info("there is space again: downloads continue", "dir", a.path, "free", bytes)
 		}

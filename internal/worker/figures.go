@@ -41,11 +41,11 @@ func (c *counts) countEnd(last *model.Report) {
 	}
 }
 
-// noteUsed notes how many tasks are not finished.
+// noteUsed notes how many tasks are begun and not finished.
 func (w *Worker) noteUsed() {
 	n := int64(0)
 	for _, h := range w.tasks {
-		if h.Phase != phaseFinished {
+		if h.Phase != phaseFinished && !h.queued {
 			n++
 		}
 	}

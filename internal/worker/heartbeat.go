@@ -47,7 +47,7 @@ func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	w.seq++
 	h := &model.Heartbeat{
 		WorkerID: w.cfg.Name, Instance: w.instance, Epoch: w.epoch, Seq: w.seq, State: state, Version: w.cfg.Version,
-		Hostname: w.cfg.Hostname, Address: w.cfg.Address, Dir: w.dirs[""].path, TotalSlots: w.cfg.Slots,
+		Hostname: w.cfg.Hostname, Address: w.cfg.Address, Dir: w.dirs[""].path, TotalSlots: w.cfg.Slots, Prefetch: w.cfg.Prefetch,
 		Capabilities:     w.engine.Capabilities(),
 		PerformanceStats: w.stats.performance(),
 	}
@@ -142,7 +142,7 @@ func (w *Worker) assignLater(list []model.Assignment) {
 	case !w.heartbeatRunning:
 		w.scheduleHeartbeat() // the answer was lost
 	}
-	room := w.cfg.Slots + model.MaxBatch - len(w.earlyAssignments)
+	room := w.cfg.Slots + w.cfg.Prefetch + model.MaxBatch - len(w.earlyAssignments)
 	w.earlyAssignments = append(w.earlyAssignments, list[:min(len(list), max(room, 0))]...)
 }
 

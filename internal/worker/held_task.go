@@ -15,6 +15,10 @@ type heldTask struct {
 	// rejected says that the assignment was refused: neither the journal nor the engine
 	// has the task.
 	rejected bool
+	// queued says that it is not begun: it waits for a free slot. The engine has no job and
+	// the download folder no part folder for it, unless an earlier attempt left one.
+	queued  bool
+	arrived int64 // queued: its place among those of the same priority
 	// duplicateKey is that of its task, see [duplicateKey].
 	duplicateKey string
 
@@ -55,12 +59,15 @@ func newHeldTask(e *entry, a *downloadDir) *heldTask {
 
 func (h *heldTask) id() string { return h.Task.ID }
 
+// isUnfinished reports whether the task is queued or uses a slot.
+func (h *heldTask) isUnfinished() bool { return h.Phase != phaseFinished && h.drop == nil }
+
 // occupiesSlot reports whether the task uses a slot.
-func (h *heldTask) occupiesSlot() bool { return h.Phase != phaseFinished && h.drop == nil }
+func (h *heldTask) occupiesSlot() bool { return h.isUnfinished() && !h.queued }
 
 // belongsInEngine reports whether the engine should have the job.
 func (h *heldTask) belongsInEngine() bool {
-	return h.Phase == phaseAccepted && h.drop == nil && !h.dir.low
+	return h.Phase == phaseAccepted && h.drop == nil && !h.queued && !h.dir.low
 }
 
 // setAttempt changes the task to a later attempt.
@@ -78,7 +85,7 @@ func (h *heldTask) setFinalReport(r *model.Report) {
 	last := *r
 	last.Repair()
 	last.ID, last.Attempt = h.id(), h.Attempt
-	h.Phase, h.Report, h.report = phaseFinished, &last, last
+	h.Phase, h.Report, h.report, h.queued = phaseFinished, &last, last, false
 	h.retryAt, h.refusals = time.Time{}, 0
 }
 

@@ -41,6 +41,7 @@ const (
 // loop is the state that one goroutine owns.
 type loop struct {
 	tasks    map[string]*heldTask
+	arrivals int64 // of queued tasks
 	finished finishedAttempts
 	// filesDeleted has the attempts whose finished files were deleted. The command may be
 	// repeated after another task's file has taken the name.
@@ -115,6 +116,7 @@ func (w *Worker) initLoop(entries []*entry) {
 	for _, e := range entries {
 		w.recover(e)
 	}
+	w.recoverQueue()
 }
 
 // recover restores a task from the journal. A task that the configuration no longer
@@ -220,6 +222,7 @@ func (w *Worker) commit(now time.Time) {
 // step starts the work that is due and returns the time of the next step.
 func (w *Worker) step(now time.Time) time.Time {
 	w.startMoves()
+	w.beginQueued()
 	if !w.reconciling && !now.Before(w.nextReconcile) {
 		w.startReconcile(now)
 	}
@@ -331,17 +334,6 @@ func (w *Worker) handleCommand(c *model.Command) {
 	for i := range c.Drop {
 		w.applyDrop(c.Drop[i])
 	}
-}
-
-// busySlots is the number of slots in use.
-func (w *Worker) busySlots() int {
-	n := 0
-	for _, h := range w.tasks {
-		if h.occupiesSlot() {
-			n++
-		}
-	}
-	return n
 }
 
 // sweep removes the bytes of tasks that have not been held for KeepOrphans.

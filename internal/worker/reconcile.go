@@ -43,7 +43,7 @@ func (w *Worker) startReconcile(now time.Time) {
 		case h.moving:
 		case h.unplaced && h.drop == nil:
 			p.toKeep = append(p.toKeep, h.id())
-		case h.drop != nil, h.Phase == phaseMoving && h.stuck, h.Phase == phaseAccepted && !h.paused:
+		case h.drop != nil, h.Phase == phaseMoving && h.stuck, h.Phase == phaseAccepted && !h.paused && !h.queued:
 			p.toRemove = append(p.toRemove, h)
 		}
 	}
@@ -151,8 +151,13 @@ func (w *Worker) finishReconcile(p *reconciliation) {
 		w.lastPoll = now
 	}
 	w.applyFreeSpace(p.free)
-	if state, _ := w.state(now); state != w.lastState {
+	if state, reason := w.state(now); state != w.lastState {
 		w.scheduleHeartbeat() // the dispatcher starts or stops assigning tasks
+		if state == model.StateError {
+			w.returnQueued(func(*heldTask) *model.Report {
+				return rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker, "%s", reason)
+			})
+		}
 	}
 	var sum passTotals
 	for i := range p.wanted {

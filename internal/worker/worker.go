@@ -26,6 +26,9 @@ type Config struct {
 	Folders map[string]string
 	// Slots is how many tasks it takes at once; 0 is legal.
 	Slots int
+	// Prefetch is how many tasks it holds beyond its slots, so that a free slot does not
+	// wait for the dispatcher. Without slots it holds none.
+	Prefetch int
 	// DiskFloor is how many bytes a folder's disk must have free. Below it no task starts
 	// there, and downloads pause until an eighth more is free. 0 = no floor.
 	DiskFloor int64
@@ -64,6 +67,8 @@ func (c *Config) complete() error {
 		return errors.New("dir: is missing")
 	case c.Slots < 0 || c.Slots > model.MaxSlots:
 		return fmt.Errorf("slots: %d is not from 0 to %d", c.Slots, model.MaxSlots)
+	case c.Prefetch < 0 || c.Prefetch > model.MaxSlots:
+		return fmt.Errorf("prefetch: %d is not from 0 to %d", c.Prefetch, model.MaxSlots)
 	case len(c.Folders) > model.MaxPairs:
 		return fmt.Errorf("folders: at most %d, not %d", model.MaxPairs, len(c.Folders))
 	case c.DiskFloor < 0:
@@ -80,6 +85,9 @@ func (c *Config) complete() error {
 		if path == "" {
 			return fmt.Errorf("folders.%s: has no directory", name)
 		}
+	}
+	if c.Slots == 0 {
+		c.Prefetch = 0
 	}
 	if c.KeepOrphans == 0 {
 		c.KeepOrphans = DefaultKeepOrphans

@@ -68,8 +68,12 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 	if err != nil {
 		return err
 	}
+	prefetch := cfg.Prefetch
+	if prefetch < 0 {
+		prefetch = cfg.Slots
+	}
 	w, err := worker.New(worker.Config{
-		Name: cfg.Name, Dir: cfg.Dir, Folders: cfg.Folders, Slots: cfg.Slots, Tags: cfg.Tags,
+		Name: cfg.Name, Dir: cfg.Dir, Folders: cfg.Folders, Slots: cfg.Slots, Prefetch: prefetch, Tags: cfg.Tags,
 		KeepOrphans: cfg.KeepOrphans.Std(), DiskFloor: int64(cfg.DiskFloor), Link: link, Logger: logger, Version: process.Version,
 		NewEngine: func(stateDir string) (download.Engine, error) { return fetch(stateDir, logger) },
 	})
