@@ -139,10 +139,10 @@ func (w *Worker) checkTask(t *model.Task) *model.Report {
 	return nil
 }
 
-// isActive reports whether the task occupies a slot here.
+// isActive reports whether the task is begun here.
 func (w *Worker) isActive(t *model.Task) bool {
 	h := w.tasks[t.ID]
-	return h != nil && h.occupiesSlot()
+	return h != nil && h.isBegun()
 }
 
 func rejection(status model.ReportStatus, code int, class model.Class, format string, args ...any) *model.Report {

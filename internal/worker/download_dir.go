@@ -147,8 +147,8 @@ func (a *downloadDir) jobDir(id string) (path string, fresh bool, err error) {
 }
 
 // syncNames makes the names in the download folder durable. Calls at the same time share a
-// sync, which begins at least gather after the one before.
-func (a *downloadDir) syncNames(gather time.Duration) error {
+// sync, which waits for others to join.
+func (a *downloadDir) syncNames(gather gathering) error {
 	return a.names.run(gather, a.self.Sync)
 }
 
@@ -161,18 +161,25 @@ type sharedSync struct {
 }
 
 type syncRound struct {
-	done chan struct{} // closed at the end
-	err  error
+	calls  int
+	isFull bool
+	full   chan struct{} // closed when enough calls have joined
+	done   chan struct{} // closed at the end
+	err    error
 }
 
-// run returns after a sync that began after the call, and at least gather after the one
-// before.
-func (s *sharedSync) run(gather time.Duration, sync func() error) error {
+// run returns after a sync that began after the call. It begins when enough calls have
+// joined, or the time of gather after the one before.
+func (s *sharedSync) run(gather gathering, sync func() error) error {
 	s.mu.Lock()
 	r, first := s.next, s.next == nil
 	if first {
-		r = &syncRound{done: make(chan struct{})}
+		r = &syncRound{full: make(chan struct{}), done: make(chan struct{})}
 		s.next = r
+	}
+	if r.calls++; r.calls >= gather.tasks && !r.isFull {
+		r.isFull = true
+		close(r.full)
 	}
 	s.mu.Unlock()
 	if !first {
@@ -181,8 +188,11 @@ func (s *sharedSync) run(gather time.Duration, sync func() error) error {
 	}
 	s.running.Lock()
 	defer s.running.Unlock()
-	if wait := time.Until(s.last.Add(gather)); wait > 0 {
-		<-time.After(wait)
+	if wait := time.Until(s.last.Add(gather.time)); wait > 0 {
+		select {
+		case <-r.full:
+		case <-time.After(wait):
+		}
 	}
 	s.last = time.Now()
 	s.mu.Lock()

@@ -62,8 +62,12 @@ func (h *heldTask) id() string { return h.Task.ID }
 // isUnfinished reports whether the task is queued or uses a slot.
 func (h *heldTask) isUnfinished() bool { return h.Phase != phaseFinished && h.drop == nil }
 
-// occupiesSlot reports whether the task uses a slot.
-func (h *heldTask) occupiesSlot() bool { return h.isUnfinished() && !h.queued }
+// isBegun reports whether the task is unfinished and not queued.
+func (h *heldTask) isBegun() bool { return h.isUnfinished() && !h.queued }
+
+// occupiesSlot reports whether the task uses a slot. Files that are being placed use none, so
+// that the next download does not wait for their syncs.
+func (h *heldTask) occupiesSlot() bool { return h.isBegun() && h.Phase != phaseMoving }
 
 // belongsInEngine reports whether the engine should have the job.
 func (h *heldTask) belongsInEngine() bool {

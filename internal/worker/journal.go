@@ -199,9 +199,14 @@ func (j *journal) maintain(now time.Time) {
 	}
 }
 
-// mustSync reports whether a pending record must survive a crash.
-func (j *journal) mustSync() bool {
-	return slices.ContainsFunc(j.pending, func(r pendingRecord) bool { return r.sync })
+// waitForSync counts the pending records that must survive a crash.
+func (j *journal) waitForSync() (n int) {
+	for i := range j.pending {
+		if j.pending[i].sync {
+			n++
+		}
+	}
+	return n
 }
 
 // hasGarbage reports whether the file must be rewritten because of records that no longer

@@ -194,22 +194,32 @@ func (w *Worker) Turning(ctx context.Context) error {
 }
 
 // The time between two syncs of one file is gatherTime for each task under way, at most
-// maxGather: with one task nothing else could join, with many most do.
+// maxGather: with one task nothing else could join, with many most do. When a gatherShare
+// of the tasks waits for a sync, it begins at once.
 const (
-	gatherTime = 940 * time.Microsecond
-	maxGather  = 15 * time.Millisecond
+	gatherTime  = 940 * time.Microsecond
+	maxGather   = 15 * time.Millisecond
+	gatherShare = 3
 )
 
-func (w *Worker) gatherFor() time.Duration {
-	return min(time.Duration(len(w.tasks))*gatherTime, maxGather)
+// gathering is how long a sync waits for tasks to join, and for how many.
+type gathering struct {
+	time  time.Duration
+	tasks int
+}
+
+func (w *Worker) gathering() gathering {
+	begun := int(w.counts.used.Load())
+	return gathering{min(time.Duration(begun)*gatherTime, maxGather), (begun + gatherShare - 1) / gatherShare}
 }
 
 // commit writes what was handled to the journal. Records that must survive a crash wait for
 // others, so that they share a sync, if the last one was just before.
 func (w *Worker) commit(now time.Time) {
 	w.nextCommit = time.Time{}
-	if w.journal.mustSync() {
-		if due := w.lastCommit.Add(w.gatherFor()); now.Before(due) {
+	if waiting := w.journal.waitForSync(); waiting > 0 {
+		g := w.gathering()
+		if due := w.lastCommit.Add(g.time); now.Before(due) && waiting < g.tasks {
 			w.nextCommit = due
 			w.journal.commitUnsynced(now)
 			return

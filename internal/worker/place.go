@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -34,7 +33,7 @@ type placement struct {
 	// Synced says that the engine has synced the bytes of the files.
 	Synced bool `json:"synced,omitempty"`
 
-	gather time.Duration // how long the sync of the names may wait for other tasks
+	gather gathering // of the sync of the names
 }
 
 // newPlacement chooses the destination of the files that the engine names.

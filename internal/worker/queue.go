@@ -8,28 +8,40 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// busySlots is the number of slots in use, unfinished that of all unfinished tasks.
-func (w *Worker) busySlots() (busy, unfinished int) {
+// usage counts the unfinished tasks.
+type usage struct {
+	slots  int // slots in use
+	begun  int // these, and the tasks whose files are being placed
+	queued int
+}
+
+func (u usage) unfinished() int { return u.begun + u.queued }
+
+func (w *Worker) usage() (u usage) {
 	for _, h := range w.tasks {
-		if h.isUnfinished() {
-			unfinished++
-		}
-		if h.occupiesSlot() {
-			busy++
+		switch {
+		case !h.isUnfinished():
+		case h.queued:
+			u.queued++
+		case h.occupiesSlot():
+			u.slots++
+			u.begun++
+		default:
+			u.begun++
 		}
 	}
-	return busy, unfinished
+	return u
 }
 
 // refuseFull returns the rejection of an assignment for which this worker has no room,
 // nil for any other. One with a time limit needs a slot, since its time passes already.
 func (w *Worker) refuseFull(a *model.Assignment) *model.Report {
-	busy, unfinished := w.busySlots()
-	switch {
-	case unfinished >= w.cfg.Slots+w.cfg.Prefetch && w.cfg.Prefetch > 0:
+	u := w.usage()
+	switch full := u.unfinished() >= w.cfg.Slots+w.cfg.Prefetch; {
+	case full && w.cfg.Prefetch > 0:
 		return rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
 			"all %d slots are in use, and %d tasks wait for one", w.cfg.Slots, w.cfg.Prefetch)
-	case unfinished >= w.cfg.Slots+w.cfg.Prefetch, a.TimeoutLeft > 0 && busy >= w.cfg.Slots:
+	case full, a.TimeoutLeft > 0 && u.slots >= w.cfg.Slots:
 		return rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
 			"all %d slots are in use", w.cfg.Slots)
 	}
@@ -45,13 +57,15 @@ func (w *Worker) enqueue(h *heldTask) {
 }
 
 // beginQueued begins queued tasks in the free slots: the highest priority first, then the
-// first that arrived. The dispatcher learns it from the report of the download.
+// first that arrived. The dispatcher learns it from the report of the download. It begins
+// none while as many tasks as slots are being placed: the disk is behind.
 func (w *Worker) beginQueued() {
-	busy, unfinished := w.busySlots()
-	if busy == unfinished || busy >= w.cfg.Slots {
+	u := w.usage()
+	free := min(w.cfg.Slots-u.slots, 2*w.cfg.Slots-u.begun)
+	if u.queued == 0 || free <= 0 {
 		return
 	}
-	waiting := make([]*heldTask, 0, unfinished-busy)
+	waiting := make([]*heldTask, 0, u.queued)
 	for _, h := range w.tasks {
 		if h.queued && h.drop == nil {
 			waiting = append(waiting, h)
@@ -60,7 +74,7 @@ func (w *Worker) beginQueued() {
 	slices.SortFunc(waiting, func(a, b *heldTask) int {
 		return cmp.Or(cmp.Compare(b.Task.Priority, a.Task.Priority), cmp.Compare(a.arrived, b.arrived))
 	})
-	for _, h := range waiting[:min(len(waiting), w.cfg.Slots-busy)] {
+	for _, h := range waiting[:min(len(waiting), free)] {
 		h.queued = false
 		h.report.Status = model.ReportDownloading
 	}
@@ -96,8 +110,7 @@ func (w *Worker) recoverQueue() {
 	slices.SortFunc(waiting, func(a, b *heldTask) int {
 		return cmp.Or(cmp.Compare(a.Task.AssignedAt, b.Task.AssignedAt), cmp.Compare(a.Task.CreatedAt, b.Task.CreatedAt), cmp.Compare(a.id(), b.id()))
 	})
-	busy, _ := w.busySlots()
-	busy -= len(waiting)
+	busy := w.usage().slots - len(waiting)
 	for _, h := range waiting {
 		if begun[h] && busy < w.cfg.Slots {
 			busy++

@@ -224,7 +224,7 @@ func (w *Worker) startMoves() {
 			continue
 		}
 		h.moving = true
-		h.Place.gather = w.gatherFor()
+		h.Place.gather = w.gathering()
 		w.moves++
 		id, dir, place, released, engine := h.id(), h.dir, h.Place, h.released, w.engine
 		w.runAsync(func(ctx context.Context) func() {
