@@ -227,3 +227,58 @@ func TestQueue_IsGivenBackUnbegun(t *testing.T) {
 		})
 	}
 }
+
+// A slot is free while the files of its download are placed, unless as many downloads as
+// slots are placed already.
+func TestQueue_PlacingFreesTheSlot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := oneSlot(t, t.TempDir(), nil)
+		n.give(assignment("second", 1), assignment("third", 1))
+		n.engine.with(func() { n.engine.stuck = map[string]bool{"first": true} })
+		n.engine.finish("first", map[string]string{"f": "1"})
+		n.pass(3 * time.Second)
+		same(t, "begun", n.engine.has(), []string{"first", "second"})
+		n.engine.with(func() { n.engine.stuck["second"] = true })
+		n.engine.finish("second", map[string]string{"f": "1"})
+		n.pass(3 * time.Second)
+		same(t, "begun", n.engine.has(), []string{"first", "second"})
+		n.engine.with(func() { n.engine.stuck = nil })
+		n.pass(5 * time.Second)
+		same(t, "begun", n.engine.has(), []string{"third"})
+		same(t, "files", files(t, n.dir), map[string]string{"first/f": "1", "second/f": "1"})
+	})
+}
+
+// Calls that wait share a sync. It begins when enough have joined or the time is over.
+func TestSharedSync_WaitsForEnoughCalls(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		tasks int
+		want  time.Duration
+	}{
+		{"enough", 3, 0},
+		{"too few", 4, 15 * time.Millisecond},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var s sharedSync
+				var syncs int
+				sync := func() error { syncs++; return errors.New("broken") }
+				gather := gathering{15 * time.Millisecond, test.tasks}
+				_ = s.run(gather, sync) // the first one does not wait
+				began := time.Now()
+				errs := make(chan error)
+				for range 3 {
+					go func() { errs <- s.run(gather, sync) }()
+				}
+				for range 3 {
+					if err := <-errs; err == nil {
+						t.Error("the error of the sync is lost")
+					}
+				}
+				same(t, "it took", time.Since(began), test.want)
+				same(t, "syncs", syncs, 2)
+			})
+		})
+	}
+}
