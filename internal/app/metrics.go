@@ -29,9 +29,9 @@ func (d *Daemon) newMetrics() *metrics.Metrics {
 			Figures:    func() engine.Figures { return d.current.p.Load().Figures() },
 			InboxDepth: func() int { return d.current.p.Load().InboxDepth() },
 			Leads:      d.leads,
-			StoreBytes: d.storeSize.Load,
-			NATS:       func() (bool, uint64) { return d.conn.Current().IsConnected(), d.conn.Reconnects() },
-			Intake:     d.intakeFigures,
+			StoreBytes: d.storeSize.Load, LostCommits: d.lostCommits,
+			NATS:   func() (bool, uint64) { return d.conn.Current().IsConnected(), d.conn.Reconnects() },
+			Intake: d.intakeFigures,
 		},
 	})
 }

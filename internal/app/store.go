@@ -27,6 +27,14 @@ func (s *openedStore) id() string {
 	return s.shared.ID()
 }
 
+// lostCommits counts the commits that the store had confirmed and has no longer.
+func (d *Daemon) lostCommits() int64 {
+	if d.store.shared == nil {
+		return 0
+	}
+	return d.store.shared.LostCommits()
+}
+
 // openStore opens the store that the configuration names.
 func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s openedStore, err error) {
 	switch c.Type {

@@ -38,6 +38,8 @@ type Options struct {
 	Role func() string
 	// Leader names the leader that a standby knows; "" if it knows none.
 	Leader func() string
+	// LostCommits counts commits that the store had confirmed and has no longer; nil: none.
+	LostCommits func() int64
 	// Metrics serves /metrics; nil: 404.
 	Metrics http.Handler
 	// Auth says who may do what.

@@ -110,6 +110,17 @@ func TestServer_HealthAddressServesHealthOnly(t *testing.T) {
 	}
 }
 
+// TestReadiness_NamesLostCommits checks /readyz with and without commits that PostgreSQL has
+// lost.
+func TestReadiness_NamesLostCommits(t *testing.T) {
+	for lost, want := range map[int64]string{0: `{"status":"ready","role":"alone"}`, 3: `{"status":"ready","role":"alone","lost_commits":3}`} {
+		s := start(t, Options{LostCommits: func() int64 { return lost }})
+		if got := get(t, s.Addr(), "/readyz"); got.status != 200 || strings.TrimSpace(got.body) != want {
+			t.Errorf("with %d lost commits: %d %s, want %s", lost, got.status, got.body, want)
+		}
+	}
+}
+
 // TestDashboard_UnchangedFileIsNotSentAgain checks the ETag.
 func TestDashboard_UnchangedFileIsNotSentAgain(t *testing.T) {
 	s := start(t, Options{Dashboard: page})

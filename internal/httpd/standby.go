@@ -29,7 +29,11 @@ func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 	body := struct {
 		Status string `json:"status"`
 		Role   string `json:"role"`
-	}{"ready", role}
+		Lost   int64  `json:"lost_commits,omitempty"`
+	}{Status: "ready", Role: role}
+	if s.options.LostCommits != nil {
+		body.Lost = s.options.LostCommits()
+	}
 	status := http.StatusOK
 	if want := r.URL.Query().Get("role"); want != "" && want != role && !(want == model.RoleLeader && role == model.RoleAlone) {
 		status = http.StatusServiceUnavailable

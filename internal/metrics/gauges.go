@@ -21,7 +21,7 @@ type gauges struct {
 	leader, term                              *prometheus.Desc
 	tasks, waiting, oldest                    *prometheus.Desc
 	speed, workers, slots, used, heartbeatAge *prometheus.Desc
-	inboxDepth, storeBytes                    *prometheus.Desc
+	inboxDepth, storeBytes, lostCommits       *prometheus.Desc
 	intakePending, intakeParked, deadLetters  *prometheus.Desc
 	natsConnected, natsReconnects             *prometheus.Desc
 }
@@ -49,6 +49,7 @@ func newGauges(o *Options) *gauges {
 		heartbeatAge:   desc("aria_heartbeat_age_max_seconds", "Age of the oldest last heartbeat among the workers that are not offline."),
 		inboxDepth:     desc("aria_inbox_depth", "Operations that wait for a turn; large ones count more."),
 		storeBytes:     desc("aria_store_bytes", "Size of the files of the store; 0 if it has none."),
+		lostCommits:    desc("aria_commits_lost_total", "Commits that PostgreSQL had confirmed and has no longer, after a failover or a restored backup."),
 		intakePending:  desc("aria_intake_pending", "Messages of the intake without a decision, as of some seconds ago."),
 		intakeParked:   desc("aria_intake_parked", "Messages of the intake above the limits of their client, as of some seconds ago."),
 		deadLetters:    desc("aria_dlq_messages", "Dead letters of the intake, as of some seconds ago."),
@@ -79,6 +80,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	g.collectFigures(gauge)
 	gauge(g.inboxDepth, float64(g.sources.InboxDepth()))
 	gauge(g.storeBytes, float64(g.sources.StoreBytes()))
+	ch <- prometheus.MustNewConstMetric(g.lostCommits, prometheus.CounterValue, float64(g.sources.LostCommits()))
 	intake := g.sources.Intake()
 	gauge(g.intakePending, float64(intake.Pending))
 	gauge(g.intakeParked, float64(intake.Parked))

@@ -30,8 +30,10 @@ type Sources struct {
 	InboxDepth func() int
 	Leads      func() (leads bool, term int64) // term is 0 without standbys
 	StoreBytes func() int64
-	NATS       func() (connected bool, reconnects uint64)
-	Intake     func() Intake
+	// LostCommits counts commits that the store had confirmed and has no longer.
+	LostCommits func() int64
+	NATS        func() (connected bool, reconnects uint64)
+	Intake      func() Intake
 }
 
 // Intake is what waits in the streams.

@@ -37,6 +37,7 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if err := s.ready(ctx); err != nil {
 		return err
 	}
+	var position int64
 	t := transaction{forms: s.w.forms}
 	t.queue(fenceSQL, s.term.Load())
 	if err := t.write(b); err != nil {
@@ -45,16 +46,19 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if s.w.mayReplan(t.inserted) {
 		t.queue("DISCARD PLANS") // for the next commit
 	}
-	fold, position := time.Since(s.w.folded) > foldEvery, int64(0)
+	fold := time.Since(s.w.folded) > foldEvery
 	if fold {
 		t.b.Queue(foldSQL, s.w.position.Load()).QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
 	}
 	err := s.w.run(ctx, &t.b, s.config.Timeout)
 	var server *pgconn.PgError
 	switch {
-	case err == nil && fold:
-		s.w.folded = time.Now()
-		s.w.position.Store(position)
+	case err == nil:
+		s.mark.note(max(t.number, position))
+		if fold {
+			s.w.folded = time.Now()
+			s.w.position.Store(position)
+		}
 	case errors.As(err, &server) && (server.Code == codeMismatch || server.Code == "23505"):
 		return s.findMismatch(ctx, b, err)
 	}
@@ -76,6 +80,7 @@ type transaction struct {
 	b        pgx.Batch
 	forms    map[updateKey]*updateForm // the writer's
 	inserted int
+	number   int64 // of the commit, when it has run
 }
 
 func (t *transaction) queue(sql string, args ...any) { t.b.Queue(sql, args...) }
@@ -272,30 +277,27 @@ func (t *transaction) workers(changes []model.WorkerChange) error {
 	return nil
 }
 
-// count queues what the changes mean to the counters.
+// count queues what the changes mean to the counters. It inserts a row in each commit, whose
+// place is the number of the commit.
 func (t *transaction) count(changes []model.TaskChange) {
 	deltas := make([]any, len(model.Statuses))
 	sums := make([]int64, len(model.Statuses))
-	moved := false
 	for i := range changes {
 		from, to := changes[i].From.Index(), changes[i].To().Index()
 		if from == to {
 			continue
 		}
-		if moved = true; from >= 0 {
+		if from >= 0 {
 			sums[from]--
 		}
 		if to >= 0 {
 			sums[to]++
 		}
 	}
-	if !moved {
-		return
-	}
 	for i, n := range sums {
 		deltas[i] = n
 	}
-	t.queue(countersSQL, deltas...)
+	t.b.Queue(countersSQL, deltas...).QueryRow(func(row pgx.Row) error { return row.Scan(&t.number) })
 }
 
 // findMismatch finds out which change contradicts the store, in a transaction of its own.

@@ -37,11 +37,17 @@ func (s *Store) Leader() *Leader {
 	return &s.leader
 }
 
-// Observe reads the row.
+// Observe reads the row, and looks whether the database has lost commits.
 func (l *Leader) Observe(ctx context.Context) (row repo.LeaderRow, err error) {
 	err = l.do(ctx, "observe the leader", func(conn *pgx.Conn) error {
-		row, err = selectLeader(ctx, conn, "")
-		return err
+		if row, err = selectLeader(ctx, conn, ""); err != nil {
+			return err
+		}
+		var lost *model.Error
+		if err := l.store.checkCommits(ctx, conn); !errors.As(err, &lost) {
+			return err
+		}
+		return nil // it is logged and counted; nothing is held in memory that it could contradict
 	})
 	return row, err
 }

@@ -21,7 +21,7 @@ const (
 )
 
 var (
-	countersSQL = "INSERT INTO counters (" + statusColumns + ") VALUES (" + parameters(1, len(model.Statuses)) + ")"
+	countersSQL = "INSERT INTO counters (" + statusColumns + ") VALUES (" + parameters(1, len(model.Statuses)) + ") RETURNING at"
 	// foldSQL replaces the differences by their sum, and returns the place of the sum. It
 	// begins at the place of the last one: an old transaction may keep the rows before.
 	foldSQL = "WITH gone AS (DELETE FROM counters WHERE at >= $1 RETURNING " + statusColumns + ") INSERT INTO counters (" + statusColumns +

@@ -21,6 +21,7 @@ type Store struct {
 	w      writer
 	r      *pgxpool.Pool
 	leader Leader
+	mark   watermark
 	snaps  rules.Snapshots
 }
 

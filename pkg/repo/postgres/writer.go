@@ -73,6 +73,12 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 		return err
 	}
 	registerArrays(conn.TypeMap())
+	if s.mark.known() > 0 { // not before the first migration
+		if err := s.checkCommits(ctx, conn); err != nil {
+			_ = conn.Close(ctx) // the first error says more
+			return err
+		}
+	}
 	d.lock()
 	w.conn, w.inserted, w.replanAt = conn, 0, firstReplan
 	w.backend.Store(int64(conn.PgConn().PID()))
