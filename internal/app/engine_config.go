@@ -21,6 +21,7 @@ func engineConfig(c *config.Dispatcher) engine.Config {
 		HeartbeatTimeout:  c.WorkerManagement.HeartbeatTimeout,
 		MaxPending:        int64(c.Limits.MaxPending),
 		ClientPending:     int64(c.Limits.ClientPending),
+		MaxWorkers:        c.Limits.Workers,
 		RequirementSets:   c.Limits.RequirementSets,
 		Strategy:          placement.Strategy(c.TaskAssignment.Strategy),
 		Ageing:            c.TaskAssignment.Ageing,

@@ -145,6 +145,7 @@ type Limits struct {
 	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may be pending; further submits are refused."`
 	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may be pending; 0 = no limit."`
 	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks per second that one client may submit by requests; the tasks of one second may arrive at once; 0 = no limit."`
+	Workers         int            `key:"workers" min:"1" max:"10000000" doc:"Workers that may be known, living and offline; the heartbeat of a further one is refused."`
 	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different requirement sets of pending tasks."`
 }
 
@@ -176,7 +177,7 @@ func DefaultDispatcher() *Dispatcher {
 		Intake:    Intake{Enabled: true, MaxMessages: 1_000_000, MaxBytes: 512 << 20},
 		Events:    Events{MaxAge: model.Duration(24 * time.Hour), MaxBytes: 256 << 20},
 		HTTP:      HTTP{Listen: "127.0.0.1:8080"},
-		Limits:    Limits{MaxPending: 2_000_000, RequirementSets: 1000},
+		Limits:    Limits{MaxPending: 2_000_000, Workers: 200_000, RequirementSets: 1000},
 		Retention: Retention{IDs: model.Duration(24 * time.Hour)},
 		LogLevel:  "info",
 		LogFormat: "text",

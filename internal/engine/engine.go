@@ -19,6 +19,7 @@ type Config struct {
 	OfflineThreshold  model.Duration     // silence after which a lost worker is removed; 0 = never
 	MaxPending        int64              // pending and paused tasks, then submits are refused
 	ClientPending     int64              // the same of one client; 0 = no limit
+	MaxWorkers        int                // known workers, then a new one is refused; 0 = no limit
 	RequirementSets   int                // different sets of requirements, then submits are refused
 	Strategy          placement.Strategy // "" is [placement.StrategyLeastLoaded]
 	Ageing            model.Duration     // a wait that counts as one priority more; 0 = priorities are strict

@@ -52,6 +52,7 @@ const (
 	HeartbeatApplied  HeartbeatResult = iota
 	HeartbeatStale                    // a newer one was applied before
 	HeartbeatConflict                 // the name belongs to another worker, or to a later start of this one
+	HeartbeatRefused                  // a new worker past [Config.MaxWorkers]
 )
 
 // maxSpeed bounds what one task adds to the speed of all, in bytes a second: a worker

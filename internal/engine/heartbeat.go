@@ -34,6 +34,9 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	case w == nil && h.State == model.StateLeaving:
 		e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatApplied})
 		return answer
+	case w == nil && e.cfg.MaxWorkers > 0 && len(e.workers) >= e.cfg.MaxWorkers:
+		e.addFact(Fact{Kind: FactHeartbeat, Result: HeartbeatRefused})
+		return Answer{Err: model.Errorf(model.CodeTooMany, "limits.workers: %d workers are known already", len(e.workers)).For(h.WorkerID)}
 	case w == nil:
 		w = e.addWorker(h.WorkerID)
 	default:

@@ -271,6 +271,8 @@ func (w *world) rules(args []string) {
 			w.cfg.ClientPending = int64(n)
 		case "max_pending":
 			w.cfg.MaxPending = int64(n)
+		case "max_workers":
+			w.cfg.MaxWorkers = n
 		case "requirement_sets":
 			w.cfg.RequirementSets = n
 		case "retain_ids":

@@ -17,7 +17,7 @@ var (
 		string(model.OutcomeCompleted), string(model.OutcomeRetryable), string(model.OutcomePermanent), string(model.OutcomeWorker),
 		string(model.OutcomeRejected), string(model.OutcomeLost), string(model.OutcomeTimeout),
 	}
-	heartbeats = []string{engine.HeartbeatApplied: "applied", engine.HeartbeatStale: "stale", engine.HeartbeatConflict: "conflict"}
+	heartbeats = []string{engine.HeartbeatApplied: "applied", engine.HeartbeatStale: "stale", engine.HeartbeatConflict: "conflict", engine.HeartbeatRefused: "refused"}
 	terminal   = []string{string(model.StatusCompleted), string(model.StatusFailed), string(model.StatusCanceled)}
 	priorities = []string{
 		model.PriorityLow.String(), model.PriorityNormal.String(), model.PriorityHigh.String(), model.PriorityUrgent.String(),
