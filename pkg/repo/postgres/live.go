@@ -19,10 +19,11 @@ import (
 const livePage = 4000
 
 var (
-	// liveSQL reads the live tasks from one seq to another.
-	liveSQL = "SELECT " + liveView.sql + ", " + rareText() + " FROM tasks WHERE NOT ended AND seq > $1 AND seq <= $2 ORDER BY seq"
+	// liveSQL reads the live tasks from one seq to another. Both name the partition: a
+	// condition on ended would be evaluated for each row.
+	liveSQL = "SELECT " + liveView.sql + ", " + rareText() + " FROM tasks_live WHERE seq > $1 AND seq <= $2 ORDER BY seq"
 	// liveEndSQL gives the seq with which a page ends; it only walks the index.
-	liveEndSQL = fmt.Sprintf("SELECT seq FROM tasks WHERE NOT ended AND seq > $1 ORDER BY seq OFFSET %d LIMIT 1", livePage-1)
+	liveEndSQL = fmt.Sprintf("SELECT seq FROM tasks_live WHERE seq > $1 ORDER BY seq OFFSET %d LIMIT 1", livePage-1)
 )
 
 // Live implements [repo.Loader]. It waits first for a commit of unknown outcome. Then it
