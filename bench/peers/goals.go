@@ -26,14 +26,19 @@ func faster(ours, theirs, scenario string, least float64) goal {
 // goals are what we want to be true.
 func goals() []goal {
 	list := []goal{
-		faster(ariaFull, asynqEverysec, single64, 1.6),
+		faster(ariaFull, asynqEverysec, single64, 1.8),
+		faster(ariaFull, ariaBefore, single64, 1.4),
 		faster(ariaFull, river, single64, 4),
 		faster(ariaFull, asynqAlways, single64, 5),
-		faster(ariaFull, asynqEverysec, single512, 2.5),
+		faster(ariaFull, asynqEverysec, single512, 2.6),
 		faster(ariaMemory, asynqEverysec, single512, 4),
-		faster(ariaFull, river, bulk, 1.5),
+		faster(ariaFull, river, bulk, 2.2),
 		faster(ariaPostgres, river, single64, 3),
 		faster(ariaPostgres, river, bulk, 2),
+		{
+			text: single64 + ": processor time a job of the dispatcher, " + ariaFull + " ÷ " + ariaBefore, most: 0.7,
+			figure: func(rep *report) float64 { return rep.ratio(ariaFull, ariaBefore, single64, dispatcherCPU) },
+		},
 		{
 			text: latency + ": p50 of " + ariaFull + ", ms", most: 1.5,
 			figure: func(rep *report) float64 { return figures.Median(rep.of(ariaFull, latency, p50)) },

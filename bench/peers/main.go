@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,11 +33,12 @@ func main() {
 
 // options are the flags.
 type options struct {
-	root, systems, scenarios string
-	rounds, jobs             int
-	long                     time.Duration
-	quick, check             bool
-	chart, raw, profiles     string
+	root, before         string
+	systems, scenarios   string
+	rounds, jobs         int
+	long                 time.Duration
+	quick, check         bool
+	chart, raw, profiles string
 }
 
 // FailsBelowGoals implements [cli.Options].
@@ -43,6 +48,7 @@ func parse(args []string, stderr io.Writer) (*options, error) {
 	var o options
 	f := flag.NewFlagSet("peers", flag.ContinueOnError)
 	f.StringVar(&o.root, "root", ".", "the repository, whose dispatcher is built and measured")
+	f.StringVar(&o.before, "before", "c25e188", "an earlier commit, or a folder with its files, whose dispatcher is measured as "+ariaBefore)
 	f.StringVar(&o.systems, "systems", "", "which, with commas; default all: "+names(allSystems(programs{}), queue.System.Name))
 	f.StringVar(&o.scenarios, "scenarios", "", "which, with commas; default all: "+names(allScenarios(0, 0), scenarioName))
 	f.IntVar(&o.rounds, "rounds", 5, "how often each system is measured in each scenario")
@@ -90,11 +96,10 @@ func compare(ctx context.Context, o *options, stdout, stderr io.Writer) (bool, e
 		return false, err
 	}
 	defer os.RemoveAll(dir)
-	built, err := build(ctx, o.root, dir)
+	built, err := build(ctx, o, dir)
 	if err != nil {
 		return false, err
 	}
-	built.profile = o.profiles != ""
 	systems, err := choose(allSystems(built), o.systems, queue.System.Name)
 	if err != nil {
 		return false, err
@@ -157,20 +162,58 @@ func measure(ctx context.Context, rep *report, dir, profiles string, stderr io.W
 // programs are the paths of what was built.
 type programs struct {
 	dispatcher, nats string
-	profile          bool // the dispatcher serves its profiles
+	before           string // the dispatcher of an earlier commit
+	noBefore         string // why there is no such dispatcher
+	profile          bool   // the dispatcher serves its profiles
 }
 
 // build builds the dispatcher with its own go.mod, as a user does, and nats-server
 // with that of the benchmark, which names the same version.
-func build(ctx context.Context, root, dir string) (programs, error) {
-	p := programs{dispatcher: filepath.Join(dir, "dispatcher"), nats: filepath.Join(dir, "nats-server")}
+func build(ctx context.Context, o *options, dir string) (programs, error) {
+	p := programs{dispatcher: filepath.Join(dir, "dispatcher"), nats: filepath.Join(dir, "nats-server"), profile: o.profiles != ""}
 	for _, b := range []struct{ in, out, pkg string }{
-		{root, p.dispatcher, "./cmd/dispatcher"},
-		{filepath.Join(root, "bench"), p.nats, "github.com/nats-io/nats-server/v2"},
+		{o.root, p.dispatcher, dispatcher},
+		{filepath.Join(o.root, "bench"), p.nats, "github.com/nats-io/nats-server/v2"},
 	} {
 		if err := cli.Build(ctx, b.in, b.pkg, b.out); err != nil {
 			return p, err
 		}
 	}
-	return p, nil
+	if o.systems != "" && !slices.Contains(strings.Split(o.systems, ","), ariaBefore) {
+		p.noBefore = "it was not asked for"
+		return p, nil
+	}
+	tree, err := checkOut(ctx, o.root, o.before, filepath.Join(dir, "before"))
+	if err != nil {
+		p.noBefore = err.Error()
+		return p, nil
+	}
+	p.before = filepath.Join(dir, "dispatcher-before")
+	return p, cli.Build(ctx, tree, dispatcher, p.before)
+}
+
+// dispatcher is the package of the dispatcher.
+const dispatcher = "./cmd/dispatcher"
+
+// checkOut returns the folder with the files of an earlier commit: the one that is named, or
+// dir, into which it writes them. A shallow clone does not have the commit.
+func checkOut(ctx context.Context, root, before, dir string) (string, error) {
+	if before == "" {
+		return "", errors.New("-before is empty")
+	}
+	if info, err := os.Stat(before); err == nil && info.IsDir() {
+		return before, nil
+	}
+	archive := dir + ".tar"
+	git := exec.CommandContext(ctx, "git", "-C", root, "archive", "--output", archive, before)
+	if out, err := git.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("this clone does not have the commit %s: %w: %s", before, err, bytes.TrimSpace(out))
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	if out, err := exec.CommandContext(ctx, "tar", "-xf", archive, "-C", dir).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("tar: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return dir, os.Remove(archive)
 }

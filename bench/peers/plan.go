@@ -15,6 +15,7 @@ import (
 // The names of systems and scenarios that the goals speak of.
 const (
 	ariaFull, ariaMemory, ariaPostgres = "aria-full", "aria-memory", "aria-postgres"
+	ariaBefore                         = "aria-full-before"
 	asynqEverysec, asynqAlways, river  = "asynq-everysec", "asynq-always", "river"
 	single64, single512, bulk, latency = "single-64", "single-512", "bulk-1000", "latency-200"
 )
@@ -30,6 +31,10 @@ func allSystems(programs programs) []queue.System {
 		ours(ariaMemory, "ours, memory", "", "-db-type", "memory"),
 		ours("aria-normal", "ours, SQLite NORMAL", "", "-db-type", "sqlite", "-db-path", "bench.db", "-db-synchronous", "normal"),
 		ours(ariaFull, "ours, SQLite FULL", "", full...),
+		&aria.System{
+			Word: ariaBefore, Text: "ours, SQLite FULL, before", Dispatcher: programs.before, Absent: programs.noBefore,
+			Flags: full, Profile: programs.profile,
+		},
 		ours("aria-full-nats", "ours, SQLite FULL, nats-server", programs.nats, full...),
 		&aria.System{
 			Word: ariaPostgres, Text: "ours, PostgreSQL", Dispatcher: programs.dispatcher, Profile: programs.profile,

@@ -30,6 +30,9 @@ func rate(r *result) float64 { return r.Rate }
 func p50(r *result) float64  { return ms(r.P50) }
 func p99(r *result) float64  { return ms(r.P99) }
 
+// dispatcherCPU is the processor time of the dispatcher, microseconds a job.
+func dispatcherCPU(r *result) float64 { return r.CPU["dispatcher"] }
+
 // of returns a figure of a system in a scenario, in the order of the rounds.
 func (rep *report) of(system, scenario string, figure func(*result) float64) []float64 {
 	matches := func(r *result) bool { return r.System == system && r.Scenario == scenario }

@@ -16,6 +16,7 @@ import (
 type System struct {
 	Word, Text string   // its Name and Title
 	Dispatcher string   // path of the program
+	Absent     string   // why there is no program; "": there is
 	NATS       string   // path of a nats-server; "": the embedded one
 	Flags      []string // of the dispatcher: its store
 	Profile    bool     // serve its profiles
@@ -29,8 +30,12 @@ func (s *System) Name() string { return s.Word }
 // Title implements [queue.System].
 func (s *System) Title() string { return s.Text }
 
-// Missing implements [queue.System]: what it needs is built, except PostgreSQL.
+// Missing implements [queue.System]: what it needs is built, except PostgreSQL and the
+// program of an earlier commit.
 func (s *System) Missing() string {
+	if s.Absent != "" {
+		return s.Absent
+	}
 	if s.Postgres {
 		return pgserver.Missing()
 	}
