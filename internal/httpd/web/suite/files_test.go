@@ -1,6 +1,8 @@
 package suite
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -14,33 +16,57 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
 
-// vendored is the folder with what was not written here.
-const vendored = "vendor/"
-
-// sources returns the text of the files with the extension, by path, without vendored
-// ones.
-func sources(t *testing.T, extension string) map[string]string {
+// modules returns the text of the modules, by path.
+func modules(t *testing.T) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
-	err := fs.WalkDir(web.Files(), ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() || path.Ext(name) != extension || strings.HasPrefix(name, vendored) {
+	root := os.DirFS("..")
+	err := fs.WalkDir(root, "js", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
 			return err
 		}
-		text, err := fs.ReadFile(web.Files(), name)
+		text, err := fs.ReadFile(root, name)
 		found[name] = string(text)
 		return err
 	})
-	if err != nil || len(found) == 0 {
-		t.Fatalf("%d files with %s, %v", len(found), extension, err)
+	if err != nil || len(found) < 20 {
+		t.Fatalf("%d modules, %v", len(found), err)
 	}
 	return found
+}
+
+// The bundle that is embedded was made from the modules and styles beside it, and was not
+// changed since. tools/bundle writes both hashes into its first line.
+func TestBundle_MadeFromSources(t *testing.T) {
+	for name, dir := range map[string]string{"app.js": "js", "app.css": "css"} {
+		content, err := fs.ReadFile(web.Files(), "bundle/"+name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		first, rest, _ := strings.Cut(string(content), "\n")
+		sources, root := sha256.New(), os.DirFS("..")
+		err = fs.WalkDir(root, dir, func(name string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() {
+				return err
+			}
+			source, err := fs.ReadFile(root, name)
+			fmt.Fprintf(sources, "%s %d\n%s", name, len(source), source)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := fmt.Sprintf("Sources %x, bundle %x.", sources.Sum(nil), sha256.Sum256([]byte(rest))); !strings.Contains(first, want) {
+			t.Errorf("bundle/%s is stale; run: go generate ./internal/httpd/web (want %s)", name, want)
+		}
+	}
 }
 
 // Text from outside enters a page by textContent only: no module uses what parses
 // markup, runs text as code, or sets a style attribute.
 func TestModules_UseNoMarkupFromText(t *testing.T) {
 	forbidden := regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|createContextualFragment|DOMParser|setHTML|\beval\(|new Function|javascript:|'style'|"style"|cssText`)
-	for name, text := range sources(t, ".js") {
+	for name, text := range modules(t) {
 		for n, line := range strings.Split(text, "\n") {
 			if m := forbidden.FindString(line); m != "" {
 				t.Errorf("%s:%d uses %s", name, n+1, m)
@@ -52,7 +78,11 @@ func TestModules_UseNoMarkupFromText(t *testing.T) {
 // The policy of the server forbids inline scripts and styles, and a page behind a proxy
 // has another path: index.html has neither, and all its references are relative and exist.
 func TestIndex_HasRelativeReferencesOnly(t *testing.T) {
-	index := sources(t, ".html")["index.html"]
+	content, err := fs.ReadFile(web.Files(), "index.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := string(content)
 	if m := regexp.MustCompile(`(?i)<style|\sstyle=|\son[a-z]+=|<script>|<base`).FindString(index); m != "" {
 		t.Errorf("index.html has %q", m)
 	}
@@ -66,34 +96,32 @@ func TestIndex_HasRelativeReferencesOnly(t *testing.T) {
 			t.Errorf("index.html: %v", err)
 		}
 	}
-	if len(references) < 5 {
+	if len(references) < 4 {
 		t.Errorf("only %d references were found", len(references))
 	}
 }
 
-// Each import of a module names an embedded file.
-func TestModules_ImportsResolve(t *testing.T) {
-	imports := regexp.MustCompile(`(?:from|import)\s*\(?'(\.[^']+)'`)
-	count := 0
-	for name, text := range sources(t, ".js") {
-		for _, m := range imports.FindAllStringSubmatch(text, -1) {
-			count++
-			if target := path.Join(path.Dir(name), m[1]); !fs.ValidPath(target) {
-				t.Errorf("%s imports %s", name, m[1])
-			} else if _, err := fs.Stat(web.Files(), target); err != nil {
-				t.Errorf("%s: %v", name, err)
-			}
+// Each file that the bundle loads is embedded.
+func TestBundle_ImportsResolve(t *testing.T) {
+	content, err := fs.ReadFile(web.Files(), "bundle/app.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`(?:from|import\(|URL\()\s*["'](\.[^"']+)["']`).FindAllStringSubmatch(string(content), -1)
+	for _, m := range found {
+		if _, err := fs.Stat(web.Files(), path.Join("bundle", m[1])); err != nil {
+			t.Error(err)
 		}
 	}
-	if count < 50 {
-		t.Errorf("only %d imports were found", count)
+	if len(found) != 2 {
+		t.Errorf("%d references, want the two files of the plots", len(found))
 	}
 }
 
 // The functions without a page (formats, filters, quoting) return what units.mjs expects.
 func TestModules_UnitsPass(t *testing.T) {
 	dir := t.TempDir()
-	for folder, files := range map[string]fs.FS{"": web.Files(), "suite": os.DirFS(".")} {
+	for folder, files := range map[string]fs.FS{"js": os.DirFS("../js"), "suite": os.DirFS(".")} {
 		if err := os.CopyFS(filepath.Join(dir, folder), files); err != nil {
 			t.Fatal(err)
 		}
