@@ -4,8 +4,9 @@ import { h, set } from './dom.js';
 
 let library = null;
 
-// load fetches uPlot once, when the first plot is needed.
-async function load() {
+// load fetches uPlot once. A page that has plots in any case calls it before it knows the
+// figures.
+export async function load() {
   if (!library) {
     const css = h('link', { rel: 'stylesheet', href: new URL('../vendor/uplot/uPlot.min.css', import.meta.url) });
     document.head.append(css);

@@ -74,13 +74,15 @@ export function keyed(parent, items, key, create) {
   return rows;
 }
 
-const firstScreen = 30; // rows
+const rowHeight = 40; // px, at least
 
-// inSteps returns those of rows to draw now. An empty table gets the rows of the first
-// screen; draw is called again for the others once these are painted.
-export function inSteps(table, rows, draw, signal) {
-  if (table.firstElementChild || rows.length <= firstScreen) return rows;
-  requestAnimationFrame(() => setTimeout(() => { if (!signal.aborted) draw(); }));
+// inSteps returns those of rows to draw now. A table that is empty, or whose rows belong to
+// another list (fresh), gets the rows of the first screen; draw is called again for the
+// others once these are painted, after the frame that the person sees.
+export function inSteps(table, rows, draw, signal, fresh = false) {
+  const firstScreen = Math.ceil(innerHeight / rowHeight);
+  if ((table.firstElementChild && !fresh) || rows.length <= firstScreen) return rows;
+  requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(() => { if (!signal.aborted) draw(); })));
   return rows.slice(0, firstScreen);
 }
 

@@ -11,7 +11,7 @@ import { button } from './dialog.js';
 const units = { s: 1, m: 60, h: 3600, d: 86400 };
 
 // typing is how long after a letter the list is asked for, in ms.
-const typing = 100;
+const typing = 60;
 
 function instant(text) {
   const m = /^(\d+)([smhd])$/.exec(text);

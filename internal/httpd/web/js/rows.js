@@ -43,8 +43,9 @@ export function taskRow(task, select) {
     },
     update(t) {
       status.show(t.status);
-      set(title, f.fileName(t).slice(0, 300));
-      setAttr(title, 'title', f.fileName(t).slice(0, 2000));
+      const file = f.fileName(t);
+      set(title, file.slice(0, 300));
+      setAttr(title, 'title', file.slice(0, 2000));
       set(sub, subtitle(t));
       bar.show(t.status === 'completed' ? 100 : t.progress);
       size.show(t.total_length ? f.bytes(t.total_length) : t.completed_length ? f.bytes(t.completed_length) : '–');

@@ -31,6 +31,16 @@ test('sizes and durations have one fitting unit', () => {
   assert.equal(f.percent(100), '100%');
 });
 
+test('numbers are those of Intl, which takes longer to load', () => {
+  const whole = new Intl.NumberFormat('en');
+  const compact = new Intl.NumberFormat('en', { notation: 'compact', maximumFractionDigits: 1 });
+  for (const n of [0, 1, 999, 1000, 12345, 99999, 100000, 123456, 999949, 999951, 1234567, 5000000, 987654321, 5e12, -4321, -1234567, 0.25, 2.5]) {
+    assert.equal(f.count(n), whole.format(n));
+    assert.equal(f.short(n), Math.abs(n) < 100000 ? whole.format(n) : compact.format(n));
+  }
+  assert.equal(f.count(undefined), '0');
+});
+
 test('a task is named by its file', () => {
   assert.equal(f.fileName({ url: 'https://a.example/b/c%20d.iso?x=1' }), 'c d.iso');
   assert.equal(f.fileName({ url: 'https://a.example/' }), 'a.example');

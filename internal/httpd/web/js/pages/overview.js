@@ -4,7 +4,7 @@ import { h, set, keyed, every, atMost, name } from '../dom.js';
 import { status as askStatus, series as askSeries } from '../api.js';
 import { head, panel, notice, readEvery, statuses, meter, table, cell, empty } from '../parts.js';
 import { icon } from '../icons.js';
-import { plot } from '../charts.js';
+import { plot, load } from '../charts.js';
 import { follow } from '../live.js';
 import { showAdd } from '../add.js';
 import { button } from '../dialog.js';
@@ -127,6 +127,7 @@ function hostsPanel() {
 }
 
 function buildPlots(signal) {
+  load();
   const speed = plot({ title: 'Speed', series: [{ label: 'All workers', color: 'blue' }], format: f.bytes, least: 1e6, signal });
   const tasks = plot({ title: 'Tasks', series: [{ label: 'Downloading', color: 'blue' }, { label: 'Waiting', color: 'amber' }], format: f.short, least: 4, signal });
   const ended = plot({ title: 'Ended, a minute', series: [{ label: 'Completed', color: 'green' }, { label: 'Failed', color: 'red' }], format: (v) => f.short(Number(v.toFixed(1))), least: 4, signal });

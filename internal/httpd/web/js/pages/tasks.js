@@ -85,6 +85,7 @@ class TasksPage {
         tasks.push(...page.tasks);
         next = page.next;
         more = next && n < mostPages && tasks.length < rowsPerPage;
+        this.fresh = fresh && n === 1;
         if (fresh || !more) this.show(tasks, next, tasks.length || !next ? null : `No match among the ${f.count(n * examined)} tasks examined${more ? '…' : '; the next page examines more.'}`);
       }
     } catch (e) {
@@ -153,7 +154,9 @@ class TasksPage {
   draw() {
     for (const id of this.selected) if (!this.tasks.has(id)) this.selected.delete(id);
     const rows = [...this.tasks.values()];
-    keyed(this.table.body, inSteps(this.table.body, rows, () => this.draw(), this.signal), (t) => t.id, (t) => taskRow(t, (on) => this.select(t.id, on)));
+    const now = inSteps(this.table.body, rows, () => this.draw(), this.signal, this.fresh);
+    this.fresh = false;
+    keyed(this.table.body, now, (t) => t.id, (t) => taskRow(t, (on) => this.select(t.id, on)));
     for (const row of this.table.body.keyedRows.values()) row.mark(this.selected.has(row.item.id));
     this.table.all.checked = rows.length > 0 && this.selected.size === rows.length;
     this.table.all.indeterminate = this.selected.size > 0 && this.selected.size < rows.length;
