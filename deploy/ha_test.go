@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,30 +18,48 @@ import (
 type haCompose struct {
 	Services map[string]struct {
 		Image, User string
+		Command     []string
 		Build       struct{ Context, Dockerfile, Target string }
 		DependsOn   map[string]any `yaml:"depends_on"`
 		Environment map[string]string
 		Volumes     []string
 		Ports       []string
+		Configs     []struct{ Source, Target string }
 	}
+	Configs map[string]struct{ File, Content string }
 	Volumes map[string]any
+}
+
+func readHA(t *testing.T) (c haCompose) {
+	t.Helper()
+	if err := yaml.Unmarshal([]byte(read(t, "ha/compose.yaml")), &c); err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // The parts of the example with standbys fit together: its dispatchers have the same
 // configuration, which is valid, with all three NATS servers and three copies of the
 // streams; what they wait for exists; no port is open to other hosts.
 func TestHA_PartsOfComposeFitTogether(t *testing.T) {
-	var c haCompose
-	if err := yaml.Unmarshal([]byte(read(t, "ha/compose.yaml")), &c); err != nil {
-		t.Fatal(err)
-	}
+	c := readHA(t)
 	one, two := c.Services["dispatcher-1"], c.Services["dispatcher-2"]
 	if !maps.Equal(one.Environment, two.Environment) || len(one.Environment) == 0 || len(one.Volumes) > 0 {
 		t.Errorf("the dispatchers differ, or have volumes: %v, %v", one.Environment, two.Environment)
 	}
 	checkHAEnvironment(t, one.Environment)
+	version := regexp.MustCompile(`nats-io/nats-server/v2 v(\S+)`).FindStringSubmatch(read(t, "../go.mod"))
 	all := stages(t)
 	for name, s := range c.Services {
+		for _, mounted := range s.Configs {
+			if one := c.Configs[mounted.Source]; (one.Content == "") == (one.File == "") {
+				t.Errorf("%s mounts %s, which is %+v", name, mounted.Source, one)
+			}
+		}
+		if strings.HasPrefix(name, "nats-") && (version == nil || s.Image != "nats:"+version[1]+"-alpine" ||
+			len(s.Configs) != 1 || c.Configs[s.Configs[0].Source].File != "./nats.conf" || !slices.Equal(s.Command, []string{"--config=" + s.Configs[0].Target})) {
+			t.Errorf("%s: image %s, command %v, configurations %v; go.mod has %v", name, s.Image, s.Command, s.Configs, version)
+		}
 		for other := range s.DependsOn {
 			if c.Services[other].Image == "" {
 				t.Errorf("%s waits for %s, which does not exist", name, other)
