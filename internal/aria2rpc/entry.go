@@ -1,6 +1,7 @@
 package aria2rpc
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
@@ -56,6 +57,7 @@ type entry struct {
 	torrent *torrent.Info     // nil: no torrent, or not known yet
 	whole   bool              // the row was read with the bytes of its torrent
 	options map[string]string // those that are only remembered
+	encoded atomic.Pointer[encodedStatus]
 }
 
 // rowLife is how long a row may be shown without a new read. Events keep it current, but

@@ -136,9 +136,13 @@ func (c *call) statuses(list []*entry, keys []string) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, size := make([]object, 0, len(all)), 0
+	status := c.server.statusJSON
+	if c.from.isXML {
+		status = func(d *shown, keys []string) any { return c.server.status(d, keys) }
+	}
+	answer, size := make([]any, 0, len(all)), 0
 	for i := range all {
-		o := c.server.status(&all[i], keys)
+		o := status(&all[i], keys)
 		if size += sizeOf(o); c.from.bytes+size > maxAnswer {
 			return nil, errTooMuch
 		}

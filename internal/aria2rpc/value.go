@@ -36,6 +36,8 @@ func sizeOf(v any) int {
 	switch v := v.(type) {
 	case string:
 		n += sizeOfText(v)
+	case encoded:
+		n += len(v)
 	case []any:
 		for _, one := range v {
 			n += sizeOf(one)
@@ -80,6 +82,8 @@ func appendJSON(b []byte, v any) []byte {
 	switch v := v.(type) {
 	case string:
 		return appendString(b, v)
+	case encoded:
+		return append(b, v...)
 	case int:
 		return strconv.AppendInt(b, int64(v), 10)
 	case int64:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
@@ -147,6 +148,7 @@ type shown struct {
 	name    string        // of the file, if it is one
 	torrent *torrent.Info // nil: no torrent
 	options map[string]string
+	encoded *atomic.Pointer[encodedStatus] // of the entry
 }
 
 // show reads the rows that are missing or old and returns the entries as they are now;
@@ -183,7 +185,7 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 	out := make([]shown, 0, len(list))
 	for _, e := range list {
 		if e.row != nil && v.byID[e.id] == e {
-			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, name: e.name, torrent: e.torrent, options: e.options})
+			out = append(out, shown{gid: e.gid, id: e.id, phase: e.phase, row: e.row, name: e.name, torrent: e.torrent, options: e.options, encoded: &e.encoded})
 		}
 	}
 	return out, nil
