@@ -13,13 +13,43 @@ import (
 const (
 	maxTorrentText = 1024
 	maxTrackers    = 32
+	maxFiles       = 16 << 10 // bytes of the list of its files
+	maxAllFiles    = 16 << 20 // of all downloads of a client
 )
+
+// described is what is kept of a torrent or magnet link.
+type described struct {
+	torrent.Info
+	files []torrent.File // of one with a folder, if the list is short enough
+}
+
+// size is about the bytes of the list of files.
+func (t *described) size() (n int) {
+	if t != nil {
+		for _, f := range t.files {
+			n += len(f.Path) + 24
+		}
+	}
+	return n
+}
+
+// setTorrent notes what is known of the torrent of a download. The files are left out if
+// the client has too many already.
+func (v *view) setTorrent(e *entry, t *described) {
+	v.files -= e.torrent.size()
+	if size := t.size(); v.files+size <= maxAllFiles {
+		v.files += size
+	} else {
+		t = &described{Info: t.Info}
+	}
+	e.torrent = t
+}
 
 // metadataPiece is the length of the pieces of a magnet link's metadata.
 const metadataPiece = 16 << 10
 
-// describe keeps what is shown of a torrent or magnet link.
-func describe(info torrent.Info) *torrent.Info {
+// describe keeps what is shown of a torrent or magnet link. data are the bytes of a torrent.
+func describe(info torrent.Info, data []byte) *described {
 	info.Name, info.Comment = clip(info.Name), clip(info.Comment)
 	left := maxTrackers
 	tiers := [][]string{}
@@ -33,7 +63,7 @@ func describe(info torrent.Info) *torrent.Info {
 		}
 	}
 	info.Trackers = tiers
-	return &info
+	return &described{Info: info, files: torrent.Files(data, maxFiles)}
 }
 
 // clip cuts a text; what is not UTF-8 is left out.
@@ -67,7 +97,7 @@ func aboutTorrent(d *shown) object {
 }
 
 // nameOfTorrent is the name that aria2 gives one without.
-func nameOfTorrent(t *torrent.Info) string { return cmp.Or(t.Name, t.Hash+".file") }
+func nameOfTorrent(t *described) string { return cmp.Or(t.Name, t.Hash+".file") }
 
 // torrentPath is the path of the first file as far as it is known before the end.
 func torrentPath(d *shown, dir string) string {
@@ -75,6 +105,23 @@ func torrentPath(d *shown, dir string) string {
 		return "[METADATA]" + cmp.Or(d.torrent.Name, d.torrent.Hash)
 	}
 	return path.Join(dir, path.Base(nameOfTorrent(d.torrent)))
+}
+
+// torrentFiles lists the files of a torrent with a folder. Which of them have the bytes that
+// are there is not known here, so these are shown from the first selected file on.
+func torrentFiles(d *shown, dir string) []object {
+	dir, left := torrentPath(d, dir), d.row.CompletedLength
+	selection := torrent.Selection(strings.Join(d.row.Options["select-file"], ","), len(d.torrent.files))
+	list := make([]object, len(d.torrent.files))
+	for i, f := range d.torrent.files {
+		have := int64(0)
+		if selection[i] {
+			have = min(f.Length, left)
+			left -= have
+		}
+		list[i] = file(i+1, path.Join(dir, f.Path), f.Length, have, selection[i], []object{})
+	}
+	return list
 }
 
 // lengthOf is the length of a torrent's files, known before the download begins.
@@ -118,6 +165,6 @@ func (v *view) learn(spec *model.TaskSpec) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if e := v.byID[spec.ID]; e != nil {
-		e.torrent = describe(info)
+		v.setTorrent(e, describe(info, spec.Torrent))
 	}
 }

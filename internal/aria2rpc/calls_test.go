@@ -31,6 +31,10 @@ func torrentOf(name string) string {
 		"4:infod6:lengthi1000e" + name + "12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee")
 }
 
+// folderTorrent is a torrent of three files, one of them in a folder below that of the torrent.
+var folderTorrent = base64Of("d4:infod5:filesld6:lengthi1000e4:pathl5:a.txteed6:lengthi2000e4:pathl3:sub5:b.txteed6:lengthi3000e4:pathl1:xe" +
+	"10:path.utf-8l6:\u00e9.txteee4:name4:show12:piece lengthi16384e6:pieces20:aaaaaaaaaaaaaaaaaaaaee")
+
 // many are n URIs that differ in their ends.
 func many(base string, n int) []any {
 	all := make([]any, n)
@@ -191,6 +195,13 @@ func life(base string) []step {
 		{method: "aria2.tellStatus", params: list("$t1")},
 		{method: "aria2.getFiles", params: list("$t1")},
 		{method: "aria2.remove", params: list("$t1")},
+		{method: "aria2.addTorrent", params: list(folderTorrent, list(), fields{"pause": "true", "select-file": "2-3"}), as: "$t3"},
+		{method: "aria2.tellStatus", params: list("$t3")},
+		{method: "aria2.getFiles", params: list("$t3")},
+		{method: "aria2.changeOption", params: list("$t3", fields{"select-file": "1,3"})},
+		{method: "aria2.getFiles", params: list("$t3")},
+		{method: "aria2.changeOption", params: list("$t3", fields{"select-file": "9"})},
+		{method: "aria2.remove", params: list("$t3")},
 		{method: "aria2.addUri", params: list(list("magnet:?xt=urn:btih:248d0a1cd08284299de78d5c1ed359bb46717d8a&dn=film&tr=udp%3A%2F%2F127.0.0.1%3A1"), fields{"pause": "true"}), as: "$t2"},
 		{method: "aria2.tellStatus", params: list("$t2")},
 		{method: "aria2.remove", params: list("$t2")},

@@ -3,7 +3,6 @@ package aria2rpc
 import (
 	"slices"
 
-	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -18,7 +17,7 @@ const maxEncoded = 4 << 10
 // not change.
 type encodedStatus struct {
 	row     *model.Task
-	torrent *torrent.Info
+	torrent *described
 	name    string
 	dir     string
 	keys    []string

@@ -4,7 +4,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -54,7 +53,7 @@ type entry struct {
 	readAt  time.Time
 	name    string            // of the file, as far as the row says it
 	speed   int64             // bytes/s while it runs, also before the row is read
-	torrent *torrent.Info     // nil: no torrent, or not known yet
+	torrent *described        // nil: no torrent, or not known yet
 	whole   bool              // the row was read with the bytes of its torrent
 	options map[string]string // those that are only remembered
 	encoded atomic.Pointer[encodedStatus]

@@ -86,7 +86,7 @@ var methodTable = []how{
 	{"pause, forcePause, unpause", "exact", ""},
 	{"pauseAll, forcePauseAll, unpauseAll", "exact", "Of the client's own downloads."},
 	{"changePosition", "mapped", "The queue is ordered by priority and arrival, so a place becomes the priority (1 to 4) that comes nearest to it. The answer is the place that the download has then."},
-	{"tellStatus", "exact", "`connections` is 1 while it runs. `bitfield` shows the bytes from the beginning. `bittorrent` has what the torrent or magnet link says; the files of a torrent are listed when it is complete, and one entry stands for them until then. `numSeeders` is 0. There is no `followedBy`: the children of a magnet link or metalink are files of one task."},
+	{"tellStatus", "exact", "`connections` is 1 while it runs. `bitfield` shows the bytes from the beginning. `bittorrent` has what the torrent or magnet link says; the files of a torrent are listed, until the end with the bytes that are there from the first selected file on; one entry stands for more than 16 KiB of names, and for the files of a metalink until the end. `numSeeders` is 0. There is no `followedBy`: the children of a magnet link or metalink are files of one task."},
 	{"tellActive, tellWaiting, tellStopped", "exact", "At most 10,000 downloads in one answer. The newest 1,000 ended ones are visible."},
 	{"getUris, getFiles", "exact", "A user and password in a URI are shown as xxxxx, and changeUri takes the shown form. Web seeds of a torrent are not listed."},
 	{"getServers", "mapped", "The first URI with the whole speed: workers do not report which mirrors they use."},

@@ -110,16 +110,19 @@ func piecesOf(total, piece int64) int64 {
 // maxPieces bounds a bitfield: 64 GiB have 16,384 digits.
 const maxPieces = 1 << 16
 
-// files lists the files: those of the result, or the one that is expected.
+// files lists the files: those of the result, or those that are expected.
 func (s *Server) files(d *shown) []object {
 	row, dir := d.row, s.dirOf(d)
 	uris := urisOf(d)
 	if row.Result != nil && len(row.Result.Files) > 0 {
 		list := make([]object, 0, len(row.Result.Files))
 		for i, f := range row.Result.Files {
-			list = append(list, file(i+1, path.Join(dir, f.Path), f.Length, f.Length, uris))
+			list = append(list, file(i+1, path.Join(dir, f.Path), f.Length, f.Length, true, uris))
 		}
 		return list
+	}
+	if d.torrent != nil && len(d.torrent.files) > 0 {
+		return torrentFiles(d, dir)
 	}
 	name := ""
 	switch {
@@ -128,13 +131,13 @@ func (s *Server) files(d *shown) []object {
 	case row.TotalLength > 0 || len(row.Options["out"]) > 0:
 		name = path.Join(dir, d.name)
 	}
-	return []object{file(1, name, max(row.TotalLength, lengthOf(d)), row.CompletedLength, uris)}
+	return []object{file(1, name, max(row.TotalLength, lengthOf(d)), row.CompletedLength, true, uris)}
 }
 
-func file(index int, name string, length, completed int64, uris []object) object {
+func file(index int, name string, length, completed int64, selected bool, uris []object) object {
 	return object{
 		{"completedLength", figure(completed)}, {"index", strconv.Itoa(index)}, {"length", figure(length)},
-		{"path", name}, {"selected", "true"}, {"uris", uris},
+		{"path", name}, {"selected", strconv.FormatBool(selected)}, {"uris", uris},
 	}
 }
 

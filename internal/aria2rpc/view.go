@@ -35,6 +35,7 @@ type view struct {
 	early    map[string]*model.TaskEvent // before it is loaded: the last event of each task
 	global   map[string]any              // options for later downloads, as changeGlobalOption was given them
 	options  int                         // bytes of the options of all entries
+	files    int                         // bytes of the files of the torrents of all entries
 
 	changing sync.Mutex // held while a task is read and then updated
 }
@@ -91,7 +92,7 @@ func (v *view) take(e *entry, row *model.Task, now time.Time) {
 	}
 	e.row, e.readAt, e.speed = row, now, row.DownloadSpeed
 	if e.torrent == nil && row.Magnet() {
-		e.torrent = describe(torrent.ParseMagnet(row.URL))
+		e.torrent = describe(torrent.ParseMagnet(row.URL), nil)
 	}
 	if e.priority != row.Priority {
 		e.priority, v.sorted = row.Priority, false
@@ -127,6 +128,7 @@ func (v *view) setPhase(e *entry, p phase) {
 
 func (v *view) forget(e *entry) {
 	v.remember(e, nil)
+	v.setTorrent(e, nil)
 	delete(v.byID, e.id)
 	delete(v.running, e)
 	if v.byGID[e.gid] == e {

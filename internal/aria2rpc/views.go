@@ -145,8 +145,8 @@ type shown struct {
 	gid, id string
 	phase   phase
 	row     *model.Task
-	name    string        // of the file, if it is one
-	torrent *torrent.Info // nil: no torrent
+	name    string     // of the file, if it is one
+	torrent *described // nil: no torrent
 	options map[string]string
 	encoded *atomic.Pointer[encodedStatus] // of the entry
 }
@@ -177,7 +177,7 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 		default:
 			e.whole = true
 			if t := torrents[id]; t != nil {
-				e.torrent = t
+				v.setTorrent(e, t)
 			}
 			v.refresh(e, rows[id], now)
 		}
@@ -193,8 +193,8 @@ func (s *views) show(ctx context.Context, v *view, list []*entry) ([]shown, erro
 
 // read reads tasks by pages, without secrets, and what the torrents that are not known
 // yet say of themselves.
-func (s *views) read(ctx context.Context, v *view, ids []string) (map[string]*model.Task, map[string]*torrent.Info, error) {
-	all, torrents := make(map[string]*model.Task, len(ids)), make(map[string]*torrent.Info)
+func (s *views) read(ctx context.Context, v *view, ids []string) (map[string]*model.Task, map[string]*described, error) {
+	all, torrents := make(map[string]*model.Task, len(ids)), make(map[string]*described)
 	for page := range slices.Chunk(ids, model.MaxBatch) {
 		rows, err := s.backend.TasksByID(ctx, v.client, page)
 		if err != nil {
@@ -203,7 +203,7 @@ func (s *views) read(ctx context.Context, v *view, ids []string) (map[string]*mo
 		for id, row := range rows {
 			if len(row.Torrent) > 0 && !v.knowsTorrent(id) {
 				if info, err := torrent.Parse(row.Torrent); err == nil {
-					torrents[id] = describe(info)
+					torrents[id] = describe(info, row.Torrent)
 				}
 			}
 			all[id] = row.Public()

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -103,29 +102,16 @@ func because(skipped []string) string {
 	return ": " + skipped[0]
 }
 
-// selected returns the files that the option select-file names, which counts from 1, in
-// the form "1-3,5"; all of them where it is empty.
+// selected returns the files that the option select-file names; all of them where it is
+// empty.
 func selected(files []metalink.File, option string) []metalink.File {
-	if option == "" {
-		return files
-	}
 	var list []metalink.File
-	for i, f := range files {
-		if slices.ContainsFunc(strings.Split(option, ","), func(span string) bool { return inSpan(span, i+1) }) {
-			list = append(list, f)
+	for i, chosen := range torrent.Selection(option, len(files)) {
+		if chosen {
+			list = append(list, files[i])
 		}
 	}
 	return list
-}
-
-func inSpan(span string, n int) bool {
-	first, last, isRange := strings.Cut(span, "-")
-	if !isRange {
-		last = first
-	}
-	low, errLow := strconv.Atoi(strings.TrimSpace(first))
-	high, errHigh := strconv.Atoi(strings.TrimSpace(last))
-	return errLow == nil && errHigh == nil && low <= n && n <= high
 }
 
 // maxAsked bounds how many sources of a file are asked for its length.

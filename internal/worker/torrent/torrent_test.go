@@ -131,3 +131,39 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// The files of a torrent are listed in the order of the option select-file, within its
+// folder, and not at all if there are too many.
+func TestFiles_OfFoldersOnly(t *testing.T) {
+	leaving := "d4:infod5:filesld6:lengthi3e4:pathl2:..2:..3:etceee4:name1:f6:pieces20:aaaaaaaaaaaaaaaaaaaaee"
+	for name, c := range map[string]struct {
+		data  string
+		limit int
+		want  []File
+	}{
+		"two files and padding": {v1Two, 1000, []File{{"a", 3}, {"b", 3}, {".pad/9", 9}}},
+		"too many":              {v1Two, 70, nil},
+		"one file":              {v1One, 1000, nil},
+		"version 2":             {v2Two, 1000, nil},
+		"no torrent":            {"<html>", 1000, nil},
+		"cut off":               {v1Two[:60], 1000, nil},
+		"out of the folder":     {leaving, 1000, []File{{"etc", 3}}},
+	} {
+		if got := Files([]byte(c.data), c.limit); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// Spans and single numbers select files; what is no number or beyond the end selects none.
+func TestSelection_NumbersAndSpans(t *testing.T) {
+	for option, want := range map[string][]bool{
+		"": {true, true, true}, "2": {false, true, false}, "1,3": {true, false, true}, "2-9": {false, true, true},
+		"0-1": {true, false, false}, "9": {false, false, false}, "3-2": {false, false, false}, "x,1": {true, false, false},
+		"1-99999999999999999999": {false, false, false},
+	} {
+		if got := Selection(option, 3); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: %v", option, got)
+		}
+	}
+}
