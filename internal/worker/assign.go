@@ -84,6 +84,7 @@ func (w *Worker) decideAssignment(a *model.Assignment) *heldTask {
 	}
 	if cur != nil && cur.isUnfinished() && cur.dir == w.dirs[a.Task.Folder] {
 		if cur.Task.Hash() != a.Task.Hash() {
+			cur.transferred = false
 			cur.wantedVersion++ // another URL or option: the engine must start again from these bytes
 		}
 		cur.setAttempt(a)

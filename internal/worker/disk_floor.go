@@ -51,6 +51,6 @@ func (w *Worker) applyFreeSpace(free map[*downloadDir]int64) {
 // setPaused marks a task as paused after the engine has removed it because of a full
 // disk. The task keeps its slot. The engine gets it again when space is free.
 func (h *heldTask) setPaused() {
-	h.paused, h.givenVersion = true, 0
+	h.paused, h.transferred, h.givenVersion = true, false, 0
 	h.report.Status, h.report.DownloadSpeed = model.ReportPaused, 0
 }

@@ -38,6 +38,8 @@ type heldTask struct {
 	released bool // moving: the engine has removed its job
 	moving   bool // moving: a goroutine moves the files
 	stuck    bool // moving: that goroutine could not remove the job; the reconciliation does
+	// transferred says that the engine has every byte and checks them.
+	transferred bool
 
 	startedAt      time.Time    // when the engine was given the job first
 	announced      bool         // the start was reported
@@ -65,9 +67,11 @@ func (h *heldTask) isUnfinished() bool { return h.Phase != phaseFinished && h.dr
 // isBegun reports whether the task is unfinished and not queued.
 func (h *heldTask) isBegun() bool { return h.isUnfinished() && !h.queued }
 
-// occupiesSlot reports whether the task uses a slot. Files that are being placed use none, so
-// that the next download does not wait for their syncs.
-func (h *heldTask) occupiesSlot() bool { return h.isBegun() && h.Phase != phaseMoving }
+// occupiesSlot reports whether the task uses a slot. Files that are checked and placed use
+// none, so that the next download does not wait for their confirmation and syncs.
+func (h *heldTask) occupiesSlot() bool {
+	return h.isBegun() && h.Phase != phaseMoving && !h.transferred
+}
 
 // belongsInEngine reports whether the engine should have the job.
 func (h *heldTask) belongsInEngine() bool {

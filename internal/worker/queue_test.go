@@ -249,6 +249,21 @@ func TestQueue_PlacingFreesTheSlot(t *testing.T) {
 	})
 }
 
+// A slot is free while the engine checks the bytes of its download.
+func TestQueue_CheckingFreesTheSlot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := oneSlot(t, t.TempDir(), nil)
+		n.give(assignment("second", 1), assignment("third", 1))
+		n.engine.set("first", download.State{Completed: 4, Total: 5, Transferred: true})
+		n.pass(time.Second)
+		same(t, "begun", n.engine.has(), []string{"first", "second"})
+		n.engine.set("first", download.State{Completed: 1, Total: 5}) // it is fetched again
+		n.engine.finish("second", map[string]string{"f": "1"})
+		n.pass(time.Second)
+		same(t, "begun", n.engine.has(), []string{"first"})
+	})
+}
+
 // Calls that wait share a sync. It begins when enough have joined or the time is over.
 func TestSharedSync_WaitsForEnoughCalls(t *testing.T) {
 	for _, test := range []struct {

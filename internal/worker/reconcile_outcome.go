@@ -130,7 +130,7 @@ func (f *finding) noteState(sum *passTotals) {
 func (w *Worker) onActive(f *finding, _ time.Time, sum *passTotals) {
 	f.noteState(sum)
 	h, s := f.held, &f.state
-	h.paused = false
+	h.paused, h.transferred = false, s.Transferred
 	h.report = model.Report{
 		ID: h.id(), Attempt: h.Attempt, Status: model.ReportDownloading, GID: s.GID, Error: s.Before,
 		CompletedLength: s.Completed, TotalLength: s.Total, DownloadSpeed: s.Speed,

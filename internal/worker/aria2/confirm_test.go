@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 )
 
@@ -115,4 +116,32 @@ func TestVersion_ContradictsByTheStrongestValidator(t *testing.T) {
 			t.Errorf("%s: %v and %v, want %v", name, got, back, c.want)
 		}
 	}
+}
+
+// While its sources are asked whether a file is of one version, the job has every byte.
+func TestConfirm_JobHasEveryByteMeanwhile(t *testing.T) {
+	t.Parallel()
+	data := bytes.Repeat([]byte("a"), 2<<20)
+	file := versioned(data, `"1"`, time.Time{})
+	var begun atomic.Bool
+	answer := make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			begun.Store(true)
+		} else if begun.Load() {
+			<-answer
+		}
+		file.ServeHTTP(w, r)
+	})
+	source, mirror := downloadtest.Serve(t, handler), downloadtest.Serve(t, handler)
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "checked", source.URL+"/file", "split", "2", "min-split-size", "1M")
+	job.Task.Mirrors = []string{strings.Replace(mirror.URL, "127.0.0.1", "localhost", 1) + "/file"}
+	downloadtest.Add(t, e, job)
+	s := downloadtest.Await(t, e, "checked", func(s download.State) bool { return s.Transferred || s.Phase != download.Active })
+	close(answer)
+	if s.Phase != download.Active || s.Completed != int64(len(data)-1) {
+		t.Errorf("the job is %+v", s)
+	}
+	downloadtest.MustComplete(t, e, job, data)
 }

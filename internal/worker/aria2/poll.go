@@ -213,6 +213,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		return e.stopThen(ctx, s, j, all, nil)
 	case v.done:
+		j.state.Transferred = true
 		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid {
 			changed, known := e.isMixed(j, v.total)
 			switch {
@@ -220,6 +221,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 				j.state.Completed = max(v.total-1, 0) // it is not complete before the answer
 				return nil
 			case changed:
+				j.state.Transferred = false
 				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
 				return e.remedy(ctx, s, j, v, all)
 			}

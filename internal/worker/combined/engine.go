@@ -199,7 +199,7 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 	next.Fresh = false
 	moved := state
 	moved.Phase, moved.Err, moved.Files, moved.Speed = download.Active, nil, nil, 0
-	moved.GID, moved.Before = "", state.Err
+	moved.GID, moved.Before, moved.Transferred = "", state.Err, false
 	if err := j.at.Remove(ctx, j.Task.ID); err != nil {
 		return moved // the next poll tries again
 	}

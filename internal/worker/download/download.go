@@ -49,7 +49,9 @@ type State struct {
 	Completed int64  // bytes
 	Total     int64  // bytes; 0 = not known
 	Speed     int64  // bytes/s
-	Err       *model.TaskError
+	// Transferred says that an active job has every byte, and that the engine checks them.
+	Transferred bool
+	Err         *model.TaskError
 	// Before is why another engine failed with the job earlier in this attempt; nil if
 	// no other engine had it.
 	Before *model.TaskError
