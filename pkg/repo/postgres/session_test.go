@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -17,10 +18,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// No session keeps a lock for long when it or its client hangs.
-func TestSession_BoundsItsLocks(t *testing.T) {
+// No session keeps a lock for long when it or its client hangs. With synchronous normal only
+// the commits of the writer are not waited for: a term is always durable.
+func TestSession_SettingsBoundLocksAndDurability(t *testing.T) {
 	ctx := testbed.Context(t)
-	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t), Synchronous: Normal})
 	mustTake(t, s, "a")
 	reader, err := s.r.Acquire(ctx)
 	if err != nil {
@@ -33,6 +35,9 @@ func TestSession_BoundsItsLocks(t *testing.T) {
 	}
 	for name, conn := range map[string]*pgx.Conn{"the writer": s.w.conn, "the leader row": s.leader.conn, "a reader": reader.Conn()} {
 		want := map[string]string{"idle_in_transaction_session_timeout": "5s", "lock_timeout": "2s", "client_connection_check_interval": "2s"}
+		if want["synchronous_commit"] = "on"; name == "the writer" {
+			want["synchronous_commit"] = "off"
+		}
 		if version >= 170000 && name != "a reader" {
 			want["transaction_timeout"] = "15s"
 		}
@@ -41,6 +46,36 @@ func TestSession_BoundsItsLocks(t *testing.T) {
 			if err := conn.QueryRow(ctx, "SELECT current_setting($1)", setting).Scan(&have); err != nil || have != value {
 				t.Errorf("%s: %s is %q (%v), want %s", name, setting, have, err, value)
 			}
+		}
+	}
+}
+
+// Each connection resolves the names of the hosts again: a name that moved to another server
+// is followed.
+func TestConnect_ResolvesNamesEachTime(t *testing.T) {
+	server := testpostgres.Shared(t)
+	_, port, err := net.SplitHostPort(server.Address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := newServers("postgres://aria@database.example:" + port + "/postgres")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var now atomic.Value
+	all.base.LookupFunc = func(context.Context, string) ([]string, error) { return []string{now.Load().(string)}, nil }
+	for _, one := range []struct {
+		address string
+		listens bool
+	}{{"127.0.0.2", false}, {"127.0.0.1", true}} {
+		now.Store(one.address)
+		c, _ := all.connConfig()
+		conn, err := all.connect(testbed.Context(t), c)
+		if (err == nil) != one.listens {
+			t.Errorf("the name stands for %s: %v", one.address, err)
+		}
+		if err == nil {
+			closeBroken(conn)
 		}
 	}
 }
