@@ -199,7 +199,7 @@ func (w *Worker) Turning(ctx context.Context) error {
 const (
 	gatherTime  = 940 * time.Microsecond
 	maxGather   = 15 * time.Millisecond
-	gatherShare = 3
+	gatherShare = 2
 )
 
 // gathering is how long a sync waits for tasks to join, and for how many.
