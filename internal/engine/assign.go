@@ -13,6 +13,8 @@ func (e *Engine) placePending() (more bool) {
 	}
 	return e.index.Place(maxPlacements, func(t *placement.Task, w *placement.Worker) {
 		e.assign(e.workers[w.ID], e.tasks[t.ID])
+	}, func(waiting *placement.Task, w *placement.Worker, claim placement.Claim) bool {
+		return e.takeBack(e.tasks[waiting.ID], e.workers[w.ID], claim)
 	})
 }
 

@@ -64,6 +64,8 @@ type Engine struct {
 	watch  heap.Heap[*task]   // assigned tasks by the next thing to check
 	silent heap.Heap[*worker] // workers by the time at which their silence has a consequence
 
+	movingToIdle int // tasks that are taken back for workers with a free slot
+
 	importing  bool
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
 	unloadable map[string]unloadableTask
@@ -203,6 +205,9 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 			e.resetTimeout(w)
 		}
 		e.hold(w, t)
+		if t.status() == model.StatusDownloading {
+			e.markBegun(t)
+		}
 		e.setProgress(t, progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed})
 		t.run.counted = row.CompletedLength
 		t.run.assignedAt = e.steady.Add(-max(e.now.Sub(row.AssignedAt), 0))

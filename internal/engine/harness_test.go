@@ -256,15 +256,46 @@ func (w *world) checkWorker(id string, k *worker) {
 			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
 		}
 	}
-	if k.place.HasOffer() && k.place.HasSlot() != (k.accepts() && k.used() < k.TotalSlots) {
-		w.t.Fatalf("worker %s: %d of %d slots used, accepts %v, has a slot in the index: %v", id, k.used(), k.TotalSlots, k.accepts(), k.place.HasSlot())
+	if k.place.HasOffer() && (k.place.HasSlot() != (k.accepts() && k.held() < k.TotalSlots) || k.place.TakesTasks() != (k.accepts() && k.held() < k.TotalSlots+k.Prefetch)) {
+		w.t.Fatalf("worker %s: holds %d with %d slots and %d ahead, accepts %v, has a slot in the index: %v, takes tasks: %v",
+			id, k.held(), k.TotalSlots, k.Prefetch, k.accepts(), k.place.HasSlot(), k.place.TakesTasks())
 	}
+	w.checkCounts(id, k)
 	if k.lost && len(k.tasks) > 0 {
 		w.t.Fatalf("worker %s is lost and holds %d tasks", id, len(k.tasks))
 	}
 	if k.inSilent == 0 && w.cfg.OfflineThreshold > 0 {
 		w.t.Fatalf("worker %s is not watched", id)
 	}
+}
+
+// checkCounts compares what a worker counts of its tasks with these.
+func (w *world) checkCounts(id string, k *worker) {
+	w.t.Helper()
+	begun, takingBack, claimed := 0, 0, 0
+	var queued [model.PriorityUrgent]int
+	for _, t := range k.tasks {
+		begun += countIf(t.run.begun)
+		takingBack += countIf(t.run.takenBack)
+		claimed += countIf(t.run.claimed)
+		if t.run.listedAs != 0 {
+			queued[t.Priority()-1]++
+		}
+	}
+	for _, d := range k.dropping {
+		begun += countIf(d.begun)
+	}
+	if begun != k.begun || takingBack != k.takingBack || claimed != k.claimed || queued != k.queued {
+		w.t.Fatalf("worker %s counts %d begun, %d taken back, %d claimed, %v queued tasks; there are %d, %d, %d, %v",
+			id, k.begun, k.takingBack, k.claimed, k.queued, begun, takingBack, claimed, queued)
+	}
+}
+
+func countIf(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // checkIndex compares what the index counts and sorts with what is there.

@@ -62,8 +62,10 @@ func (h Heartbeat) decide(e *Engine) Answer {
 		case action.dropReason() != "":
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: action.dropReason()})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
-				e.startDrop(w, r.ID, r.Attempt, nil)
+				e.startDrop(w, r.ID, dropping{attempt: r.Attempt, begun: r.Status != model.ReportQueued})
 			}
+		case action == actionQueue && t.run.takenBack:
+			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: model.DropSuperseded})
 		case action.ends():
 			answer.Heartbeat.Forget = append(answer.Heartbeat.Forget, r.Ref())
 		}
@@ -75,6 +77,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 	}
 	if !repeated { // a repeated heartbeat was sent before the last drops arrived
 		e.finishUnlistedDrops(w, h.Tasks)
+		e.finishTakingBack(w)
 	}
 	if !h.Partial {
 		answer.Assign = e.unlistedAssignments(w)
@@ -191,7 +194,7 @@ func (e *Engine) finishUnlistedDrops(w *worker, listed []model.Report) {
 func (e *Engine) unlistedAssignments(w *worker) []Assign {
 	listed := 0
 	for _, t := range w.tasks { // in any order: they are counted
-		if t.run.lastHeartbeat == w.heartbeats {
+		if t.run.lastHeartbeat == w.heartbeats || t.run.takenBack {
 			listed++
 		}
 	}
@@ -200,7 +203,7 @@ func (e *Engine) unlistedAssignments(w *worker) []Assign {
 	}
 	var again []Assign
 	for _, t := range w.tasksBySeq() {
-		if t.run.lastHeartbeat == w.heartbeats {
+		if t.run.lastHeartbeat == w.heartbeats || t.run.takenBack {
 			continue
 		}
 		if t.run.listBy == 0 {

@@ -3,7 +3,9 @@ package engine
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,8 +95,8 @@ func (h *history) step() {
 				h.t.Fatalf("%s, and before: %s", key, other)
 			}
 		}
-		if w := h.engine.workers[a.Worker]; w != nil && w.used() > w.TotalSlots && !updated[a.Task] {
-			h.t.Fatalf("%s: it has %d tasks in %d slots", key, w.used(), w.TotalSlots)
+		if w := h.engine.workers[a.Worker]; w != nil && w.held() > w.TotalSlots+w.Prefetch && !updated[a.Task] {
+			h.t.Fatalf("%s: it has %d tasks, in %d slots and %d ahead", key, w.held(), w.TotalSlots, w.Prefetch)
 		}
 		h.given[key] = true
 		if row := h.tasks[a.Task]; row != nil && h.now < h.waits[row.Client+"@"+row.Host()] {
@@ -187,7 +189,7 @@ func (h *history) any() Event {
 		if row := h.tasks[id]; row != nil && h.rand.IntN(4) > 0 {
 			attempt = max(row.Attempt, 1)
 		}
-		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:retryable+40", "failed:permanent", "failed:worker", "failed:retryable:3000000", "downloading:70:3000000", "rejected", "paused"}
+		what := []string{"downloading:50", "downloading:60", "completed", "failed:retryable", "failed:retryable+40", "failed:permanent", "failed:worker", "failed:retryable:3000000", "downloading:70:3000000", "rejected", "paused", "queued", "queued", "queued"}
 		return h.said(fmt.Sprintf("%s#%d:%s", id, attempt, what[h.rand.IntN(len(what))]))
 	}
 	switch h.rand.IntN(14) {
@@ -210,7 +212,7 @@ func (h *history) any() Event {
 		return Report{Worker: worker3(h.rand.IntN(3)), Report: said()}
 	case 6, 7, 8:
 		beat := &model.Heartbeat{
-			WorkerID: worker3(h.rand.IntN(3)), Instance: "i", Epoch: 1, Seq: h.seq(), TotalSlots: h.rand.IntN(4),
+			WorkerID: worker3(h.rand.IntN(3)), Instance: "i", Epoch: 1, Seq: h.seq(), TotalSlots: h.rand.IntN(4), Prefetch: h.rand.IntN(2) * h.rand.IntN(4),
 			State: []model.WorkerState{model.StateReady, model.StateReady, model.StateReady, model.StateDraining, model.StateLeaving}[h.rand.IntN(5)],
 		}
 		if h.rand.IntN(2) == 0 {
@@ -222,6 +224,13 @@ func (h *history) any() Event {
 		}
 		for range h.rand.IntN(5) {
 			beat.Tasks = append(beat.Tasks, said())
+		}
+		if h.rand.IntN(3) == 0 { // what it holds, not begun
+			for _, id := range slices.Sorted(maps.Keys(h.tasks)) {
+				if row := h.tasks[id]; row.WorkerID == beat.WorkerID {
+					beat.Tasks = append(beat.Tasks, h.said(fmt.Sprintf("%s#%d:queued", id, row.Attempt)))
+				}
+			}
 		}
 		return Heartbeat{beat}
 	}

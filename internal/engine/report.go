@@ -78,7 +78,10 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 	e.renewLease(t)
 	switch action {
 	case actionProgress:
+		e.markBegun(t)
 		e.applyProgress(t, r)
+	case actionRenew:
+		e.markBegun(t)
 	case actionQueue:
 		e.applyQueued(t)
 	case actionComplete:
@@ -247,6 +250,7 @@ func (e *Engine) applyQueued(t *task) {
 	if t.status() == model.StatusPending {
 		e.changeState(t, model.SetStatus|model.SetWorker, model.TaskState{Status: model.StatusQueued, WorkerID: t.workerID()})
 	}
+	e.listQueued(t)
 }
 
 // emitProgress publishes how far a task is.

@@ -82,14 +82,21 @@ func (t *task) maxSeenAttempt() int64 { return max(t.attempt, t.extraOrZero().ma
 // run is what an assigned task has besides. Its times are on the alive clock.
 type run struct {
 	worker         *worker
-	listBy         model.Time // by when the worker must have listed it; 0 = it does list it
-	lastHeartbeat  int64      // the last heartbeat that listed it, see worker.heartbeats
-	progressSentAt model.Time // the last progress event, on the steady clock
-	assignedAt     model.Time // on the steady clock; where the worker took it back, of that
-	counted        int64      // bytes of progress that are counted, see countBytes
-	isUnconfirmed  bool       // assigned, and not reported or listed since
-	isResent       bool       // listBy has passed once and the assignment was sent again
-	dirty          bool       // progress is newer than the store's
+	listBy         model.Time     // by when the worker must have listed it; 0 = it does list it
+	lastHeartbeat  int64          // the last heartbeat that listed it, see worker.heartbeats
+	progressSentAt model.Time     // the last progress event, on the steady clock
+	assignedAt     model.Time     // on the steady clock; where the worker took it back, of that
+	counted        int64          // bytes of progress that are counted, see countBytes
+	isUnconfirmed  bool           // assigned, and not reported or listed since
+	isResent       bool           // listBy has passed once and the assignment was sent again
+	dirty          bool           // progress is newer than the store's
+	begun          bool           // the worker has begun it: it is in a slot
+	takenBack      bool           // the worker has to drop it, and had not begun it, see startTakingBack
+	claimed        bool           // that is counted, until the worker has begun it nevertheless
+	forIdle        bool           // it is taken back for a worker with a free slot
+	listedAs       model.Priority // its priority, where the worker lists it as queued; otherwise 0
+	takenBackAt    model.Time
+	claim          placement.Claim
 	progress       progress
 }
 
@@ -188,11 +195,12 @@ func (e *Engine) hold(w *worker, t *task) {
 func (e *Engine) release(t *task, stopping bool) *worker {
 	w := t.run.worker
 	e.index.EndTrial(&t.Task, false)
+	e.leaveWorker(t)
 	delete(w.tasks, t.ID)
 	x := t.ensureExtra()
 	x.lastWorker, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
 	if stopping {
-		e.startDrop(w, t.ID, t.attempt, t.Host())
+		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host(), begun: t.run.begun})
 	}
 	e.index.LeaveHost(t.Host())
 	e.setProgress(t, progress{})

@@ -167,7 +167,7 @@ func (w *world) event(words []string) Event {
 		w.beats++
 		h := &model.Heartbeat{
 			WorkerID: names[0], Instance: names[0] + "-i", Epoch: int64(number("epoch", 1)), Seq: int64(number("seq", w.beats)),
-			State: model.StateReady, TotalSlots: number("slots", 2), Partial: opts["partial"] != "",
+			State: model.StateReady, TotalSlots: number("slots", 2), Prefetch: number("prefetch", 0), Partial: opts["partial"] != "",
 		}
 		if opts["instance"] != "" {
 			h.Instance = opts["instance"]

@@ -112,6 +112,9 @@ func (e *Engine) applyUpdate(t *task, row *model.Task) {
 		e.index.EnterHost(t.Host())
 		e.index.LeaveHost(old)
 	}
+	if t.run != nil && t.run.listedAs != 0 {
+		e.listQueued(t) // with its new priority
+	}
 	e.place(t)
 }
 

@@ -25,7 +25,12 @@ type worker struct {
 	tasks    map[string]*task
 	listed   []*task             // what its last heartbeat listed, in that order; some may have ended
 	dropping map[string]dropping // by task id: attempts that it must stop and may still run
-	erasures []erasure           // what it has to remove from its disk, without holding it
+	begun    int                 // of both, those that it has begun
+	// Of tasks: by priority, those that it lists as queued; those that are taken back; and of
+	// these, those that it has not begun nevertheless.
+	queued              [model.PriorityUrgent]int
+	takingBack, claimed int
+	erasures            []erasure // what it has to remove from its disk, without holding it
 
 	place         placement.Worker
 	silentAt      model.Time // on the alive clock: when its silence means something
@@ -42,6 +47,7 @@ type dropping struct {
 	attempt int64
 	since   model.Time      // on the alive clock
 	host    *placement.Host // where it still may be at
+	begun   bool            // the worker has begun it
 }
 
 // erasure is a drop of what the worker no longer lists. Nothing shows that it was
@@ -71,11 +77,15 @@ func (e *Engine) addWorker(id string) *worker {
 // startDrop notes that the worker has to stop an attempt; until it is known to have
 // stopped it holds a slot, and a place at the host. It is bounded, for a worker may
 // list what it likes.
-func (e *Engine) startDrop(w *worker, id string, attempt int64, at *placement.Host) {
+func (e *Engine) startDrop(w *worker, id string, d dropping) {
 	if len(w.dropping) < w.TotalSlots+model.MaxBatch {
 		e.finishDrop(w, id)
-		w.dropping[id] = dropping{attempt, e.alive, at}
-		e.index.EnterHost(at)
+		d.since = e.alive
+		w.dropping[id] = d
+		if d.begun {
+			w.begun++
+		}
+		e.index.EnterHost(d.host)
 	}
 	e.markDirty(w)
 }
@@ -84,6 +94,9 @@ func (e *Engine) startDrop(w *worker, id string, attempt int64, at *placement.Ho
 func (e *Engine) finishDrop(w *worker, id string) {
 	if d, ok := w.dropping[id]; ok {
 		delete(w.dropping, id)
+		if d.begun {
+			w.begun--
+		}
 		e.index.LeaveHost(d.host)
 		e.markDirty(w)
 	}
@@ -101,8 +114,8 @@ func (e *Engine) requestErase(worker string, d model.Drop) {
 }
 
 // used is the number of taken slots: a dropped task holds its slot until the worker has
-// stopped it.
-func (w *worker) used() int { return len(w.tasks) + len(w.dropping) }
+// stopped it. Tasks that are not begun take the slots that the others leave.
+func (w *worker) used() int { return max(w.begun, min(w.held(), w.TotalSlots)) }
 
 // healthFloor is the health under which a worker gets no new work.
 const healthFloor = 20
@@ -192,7 +205,11 @@ func (e *Engine) scheduleRemoval(w *worker) {
 }
 
 func (w *worker) load() placement.Load {
-	return placement.Load{Used: w.used(), Slots: w.TotalSlots, Health: w.Health}
+	l := placement.Load{Used: w.held(), Slots: w.TotalSlots, Ahead: w.Prefetch, Health: w.Health}
+	if w.accepts() {
+		l.Lowest = w.lowestQueued()
+	}
+	return l
 }
 
 // indexWorker puts the worker among those that can do the same, and tells the index whether

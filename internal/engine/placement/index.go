@@ -30,8 +30,8 @@ type Config struct {
 //     limit;
 //   - a set queue has its host queues whose host is not full, a priority level its set
 //     queues that may find a free worker, each by the first task;
-//   - a worker class has its workers with a free slot, a set its worker classes with such workers,
-//     each by the strategy.
+//   - a worker class has its workers with a free slot, then those that take tasks beyond their
+//     slots, a set its worker classes with such workers, each by the strategy.
 //
 // So the first task and the best worker for it are found in the depth of a few
 // heaps. What changes at a worker costs as many steps as there are sets that its
@@ -59,6 +59,8 @@ type Index struct {
 	unavailable      map[string]string       // by capability: the worker that findUnavailable returns
 	unavailableFor   int64                   // changes that unavailable is of
 	parked           int                     // tasks whose host is full or cools down
+
+	takeable int // workers from which a task can be taken back
 
 	due       heap.Heap[*Task] // pending tasks that may not be placed before a time
 	scheduled int              // of these, those that their clients want later
@@ -285,8 +287,12 @@ func (q *Index) remove(t *Task) {
 // promoteQueue moves a host queue with a task to its place in its set queue, and that to its own.
 func (q *Index) promoteQueue(l *hostQueue) {
 	c := l.group
+	isFirst := c.heads.Len() == 0
 	c.heads.Fix(l)
-	if c.inReady > 0 || c.set.free.Len() > 0 || c.set.boundTo != "" {
+	if isFirst {
+		q.reserveSlots(c, 1)
+	}
+	if c.inReady > 0 || c.set.free.Len() > 0 || c.set.boundTo != "" || q.canClaim(c) {
 		q.levels[c.level()].ready.Fix(c)
 	}
 }
@@ -297,6 +303,7 @@ func (q *Index) demoteQueue(l *hostQueue) {
 	if c.heads.Len() == 1 {
 		q.levels[c.level()].ready.Remove(c)
 		c.heads.Remove(l)
+		q.reserveSlots(c, -1)
 		return
 	}
 	c.heads.Remove(l)
@@ -348,7 +355,7 @@ func (q *Index) next() *setQueue {
 		if ageing <= 0 {
 			return c
 		}
-		if age := c.first().Created.Add(-ageing * model.Duration(i)); best == nil || age < bestAge {
+		if age := q.ageOf(c.first(), c.priority); best == nil || age < bestAge {
 			best, bestAge = c, age
 		}
 	}

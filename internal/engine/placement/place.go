@@ -2,11 +2,12 @@ package placement
 
 import "slices"
 
-// Place assigns pending tasks, the first in order first, until no task or no slot is left
-// for them; it reports whether it stopped at limit, or at the bound of the tasks that it
+// Place assigns pending tasks, the first in order first, until no task or no worker is left
+// for them. A worker gets a task beyond its slots only if no worker with a free slot may have
+// it. Where no worker takes a task, one of a lower priority is taken back by back. Place reports whether it stopped at limit, or at the bound of the tasks that it
 // parks, instead. A set that no worker can serve does not delay the others. assign is
 // called for each; it takes the task from its queue and tells the index the new load.
-func (q *Index) Place(limit int, assign func(*Task, *Worker)) (more bool) {
+func (q *Index) Place(limit int, assign func(*Task, *Worker), back TakeBack) (more bool) {
 	q.UpdateHeaps()
 	parked := 0
 	for placed := 0; placed < limit && parked < maxParked; {
@@ -14,9 +15,10 @@ func (q *Index) Place(limit int, assign func(*Task, *Worker)) (more bool) {
 		if c == nil {
 			return false
 		}
-		w := q.pickWorker(c.set)
+		w := q.pickWorker(c)
 		if w == nil {
-			q.levels[c.level()].ready.Remove(c) // until one of its workers becomes free
+			q.levels[c.level()].ready.Remove(c) // until one of its workers takes tasks
+			q.claim(c, back)
 			continue
 		}
 		t := c.first()
@@ -36,22 +38,32 @@ func (q *Index) Place(limit int, assign func(*Task, *Worker)) (more bool) {
 	return true
 }
 
-// pickWorker returns the best worker with a free slot that may take the set's tasks, nil
-// if none has one.
-func (q *Index) pickWorker(s *requirementSet) *Worker {
-	if s.boundTo != "" {
-		if w := q.workers[s.boundTo]; w != nil && w.inFree > 0 {
+// pickWorker returns the best worker that takes a task of the set queue, nil if none does.
+func (q *Index) pickWorker(c *setQueue) *Worker {
+	s := c.set
+	if s.boundTo == "" {
+		if w := q.pickFree(s); w != nil {
 			return w
 		}
+		return q.pickAhead(c)
+	}
+	w := q.workers[s.boundTo]
+	if w == nil || w.inFree == 0 || w.isFull() && (s.requirements.slot || q.isReserved(w.class, c.level()) || q.hasFreeSlot(&s.requirements)) {
 		return nil
 	}
-	if s.free.Len() == 0 {
+	return w
+}
+
+// pickFree returns the best worker with a free slot that may take the tasks of a set that is
+// bound to none, nil if none has one.
+func (q *Index) pickFree(s *requirementSet) *Worker {
+	if s.free.Len() == 0 || s.free.Top().class.free.Top().isFull() {
 		return nil
 	}
 	if len(s.excluded) == 0 {
 		return s.free.Top().class.free.Top()
 	}
-	excluded := func(w *Worker) bool { return slices.Contains(s.excluded, w.ID) }
+	excluded := func(w *Worker) bool { return w.isFull() || slices.Contains(s.excluded, w.ID) }
 	var best *Worker
 	first, ok := s.free.Best(func(m *match) bool {
 		_, ok := m.class.free.Best(excluded)

@@ -80,7 +80,7 @@ func (s *scenario) place(limit int) (placed []string) {
 		s.loads[w.ID] = load
 		s.Assigned(t, w)
 		s.SetLoad(w, load)
-	})
+	}, nil)
 	return placed
 }
 

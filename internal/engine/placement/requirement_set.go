@@ -19,7 +19,7 @@ type requirementSet struct {
 	parked       int      // of these, those whose host is full or cools down
 
 	matches     []*match          // to the worker classes that have all of it; none if boundTo is set
-	free        heap.Heap[*match] // of these, where a worker has a free slot, the best first
+	free        heap.Heap[*match] // of these, where a worker takes tasks, the best first
 	accepting   int               // workers of these worker classes that take new work when they have a slot
 	byPriority  [priorities]setQueue
 	boundQueues []*hostQueue // of all priorities, if boundTo is set: then every task in them waits
@@ -34,6 +34,7 @@ type setQueue struct {
 	priority model.Priority
 	heads    heap.Heap[*hostQueue] // those with a task that are not parked, by the first task
 	inReady  int32
+	claims   int32 // tasks that are being taken back for its tasks
 }
 
 func (c *setQueue) level() int { return int(c.priority) - 1 }
@@ -64,7 +65,9 @@ type workerClass struct {
 	disk         int64 // free bytes that each of them has at least; see Index.diskTiers
 	workers      int
 	accepting    int                // of them, those that take new work when they have a slot
-	free         heap.Heap[*Worker] // of these, the ones that have a slot, by the strategy
+	free         heap.Heap[*Worker] // of these, the ones that have a slot or take tasks ahead, by the strategy
+	takeable     heap.Heap[*Worker] // those from which a task can be taken back, see lessTakeable
+	reserved     [priorities]int32  // set queues, by level, that wait for a free slot of them
 	matches      []*match           // to the sets that it has all of
 }
 
@@ -110,19 +113,33 @@ func (q *Index) addMatch(s *requirementSet, sh *workerClass) {
 	if sh.free.Len() > 0 {
 		s.free.Fix(e)
 	}
+	q.reserveForMatch(e, 1)
+}
+
+// reserveForMatch counts the set queues of a match that wait for a free slot, in or out.
+func (q *Index) reserveForMatch(e *match, n int32) {
+	for i := range e.set.byPriority {
+		if e.set.requirements.slot && e.set.byPriority[i].heads.Len() > 0 {
+			q.reserveClass(e.class, i, n)
+		}
+	}
 }
 
 // removeMatch separates a set and a worker class.
 func (q *Index) removeMatch(e *match) {
+	q.reserveForMatch(e, -1)
 	e.set.free.Remove(e)
 	e.set.accepting -= e.class.accepting
 	e.set.matches = removeAt(e.set.matches, e.inSet, func(m *match) *int32 { return &m.inSet })
 	e.class.matches = removeAt(e.class.matches, e.inClass, func(m *match) *int32 { return &m.inClass })
 }
 
-// lessMatch is the order of a set's worker classes with a free worker: by tags that match,
-// then by their best workers.
+// lessMatch is the order of a set's worker classes with a worker that takes tasks: those with
+// a free slot, then by tags that match, then by their best workers.
 func (q *Index) lessMatch(a, b *match) bool {
+	if x, y := a.class.free.Top().isFull(), b.class.free.Top().isFull(); x != y {
+		return y
+	}
 	if a.rank != b.rank {
 		return a.rank > b.rank
 	}
@@ -138,6 +155,7 @@ func (q *Index) classOf(c *model.Capabilities, room int64) *workerClass {
 			Less:  q.lessWorker,
 			Place: func(w *Worker) *int32 { return &w.inFree },
 		}}
+		sh.takeable = heap.Heap[*Worker]{Less: lessTakeable, Place: func(w *Worker) *int32 { return &w.inTakeable }}
 		q.classes[key] = sh
 		i, _ := slices.BinarySearchFunc(q.sortedClasses, key, func(s *workerClass, key string) int { return strings.Compare(s.key, key) })
 		q.sortedClasses = slices.Insert(q.sortedClasses, i, sh)

@@ -17,20 +17,25 @@ type Requirements struct {
 	folder string
 	tags   map[string]string
 	disk   int64 // free bytes, where the length of the file is known
+	slot   bool  // a free slot, for its time runs from the assignment on
 }
 
 // RequirementsOf returns what a spec requires.
 func RequirementsOf(s *model.TaskSpec) Requirements {
-	return Requirements{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags}
+	return Requirements{scheme: s.Scheme(), folder: s.Folder, tags: s.Tags, slot: s.Timeout > 0}
 }
 
 // key names the requirements, so that equal ones share a set.
 func (n *Requirements) key() string {
-	if n.folder == "" && len(n.tags) == 0 {
+	if n.folder == "" && len(n.tags) == 0 && !n.slot {
 		return n.scheme
 	}
 	var b strings.Builder
-	b.WriteString(n.scheme + "\x00" + n.folder)
+	b.WriteString(n.scheme)
+	if n.slot {
+		b.WriteString("\x03")
+	}
+	b.WriteString("\x00" + n.folder)
 	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
 		b.WriteString("\x00" + name + "\x01" + n.tags[name])
 	}

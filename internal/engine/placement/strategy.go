@@ -19,12 +19,16 @@ const (
 	StrategyTags        Strategy = "tags"         // the most matching tags, which then are not required; then least_loaded
 )
 
-// workerOrder is the order of workers with a free slot, the best first. It is total,
-// so that the choice is always the same.
+// workerOrder is the order of workers that take tasks, the best first: those with a free slot,
+// then those that take tasks beyond their slots. It is total, so that the choice is always the
+// same.
 func workerOrder(s Strategy) func(a, b *Worker) bool {
 	switch s {
 	case StrategyRoundRobin:
 		return func(a, b *Worker) bool {
+			if a.isFull() != b.isFull() {
+				return b.isFull()
+			}
 			if a.key.lastAssignment != b.key.lastAssignment {
 				return a.key.lastAssignment < b.key.lastAssignment
 			}
@@ -32,6 +36,9 @@ func workerOrder(s Strategy) func(a, b *Worker) bool {
 		}
 	case StrategyRandom:
 		return func(a, b *Worker) bool {
+			if a.isFull() != b.isFull() {
+				return b.isFull()
+			}
 			if a.key.randomKey != b.key.randomKey {
 				return a.key.randomKey < b.key.randomKey
 			}

@@ -13,7 +13,7 @@ func (q *Index) Verify(tasks []*Task, atHosts map[*Host]int, connected bool) err
 	parked := 0
 	for _, s := range q.sets {
 		parked += s.parked
-		if err := s.verify(connected); err != nil {
+		if err := s.verify(q, connected); err != nil {
 			return err
 		}
 	}
@@ -25,7 +25,37 @@ func (q *Index) Verify(tasks []*Task, atHosts map[*Host]int, connected bool) err
 			return fmt.Errorf("host %s counts %d tasks, there are %d, in %d queues", name, h.running, atHosts[h], len(h.queues))
 		}
 	}
+	if err := q.verifyAhead(); err != nil {
+		return err
+	}
 	return q.verifyCooldowns()
+}
+
+// verifyAhead compares the set queues that wait for free slots, and the workers from which
+// tasks can be taken back, with what is counted.
+func (q *Index) verifyAhead() error {
+	takeable := 0
+	for _, class := range q.sortedClasses {
+		var reserved [priorities]int32
+		for _, m := range class.matches {
+			for i := range reserved {
+				if m.set.requirements.slot && m.set.byPriority[i].heads.Len() > 0 {
+					reserved[i]++
+				}
+			}
+		}
+		if reserved != class.reserved {
+			return fmt.Errorf("worker class %q counts %v set queues that wait for a free slot, there are %v", class.key, class.reserved, reserved)
+		}
+		if i := class.takeable.Disorder(); i >= 0 {
+			return fmt.Errorf("worker class %q: its workers with tasks to take back are out of order at %d", class.key, i)
+		}
+		takeable += class.takeable.Len()
+	}
+	if takeable != q.takeable {
+		return fmt.Errorf("%d workers have tasks to take back, counted are %d", takeable, q.takeable)
+	}
+	return nil
 }
 
 func (q *Index) verifyTasks(tasks []*Task) error {
@@ -66,7 +96,7 @@ func (q *Index) verifyTasks(tasks []*Task) error {
 	return nil
 }
 
-func (s *requirementSet) verify(connected bool) error {
+func (s *requirementSet) verify(q *Index, connected bool) error {
 	accepting := 0
 	for i, m := range s.matches {
 		if int(m.inSet) != i || m.class.matches[m.inClass] != m || (m.inFree > 0) != (m.class.free.Len() > 0) {
@@ -81,14 +111,14 @@ func (s *requirementSet) verify(connected bool) error {
 		return fmt.Errorf("set %q: its worker classes are out of order at %d", s.name, i)
 	}
 	for i := range s.byPriority {
-		if err := s.byPriority[i].verify(connected); err != nil {
+		if err := s.byPriority[i].verify(q, connected); err != nil {
 			return fmt.Errorf("set %q, priority %d: %w", s.name, i+1, err)
 		}
 	}
 	return nil
 }
 
-func (c *setQueue) verify(connected bool) error {
+func (c *setQueue) verify(q *Index, connected bool) error {
 	s := c.set
 	if i := c.heads.Disorder(); i >= 0 {
 		return fmt.Errorf("its host queues are out of order at %d", i)
@@ -96,8 +126,11 @@ func (c *setQueue) verify(connected bool) error {
 	if c.inReady > 0 && c.heads.Len() == 0 {
 		return fmt.Errorf("it is ready without a task")
 	}
-	if connected && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.Len() > 0 && s.free.Len() > 0 {
+	if connected && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.Len() > 0 && q.pickWorker(c) != nil {
 		return fmt.Errorf("it has a task and a worker and is not ready")
+	}
+	if connected && q.cfg.Ageing == 0 && !s.requirements.slot && c.inReady == 0 && c.heads.Len() > 0 && q.canClaim(c) && c.claims < maxClaims && c.hasMoreThan(int(c.claims)) {
+		return fmt.Errorf("it may have a task taken back and is not ready")
 	}
 	for _, l := range c.heads.Items {
 		if l.host.IsFull() || l.tasks.Len() == 0 {

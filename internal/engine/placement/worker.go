@@ -15,10 +15,11 @@ type Worker struct {
 	diskFree       int64
 	load           Load
 	accepting      bool    // among those that take new work
-	free           bool    // takes new work and has a slot; from then on it takes part in the draws
+	free           bool    // takes new work, in a slot or ahead; from then on it takes part in the draws
 	lastAssignment int64   // when it got its last task, counted in tasks
 	randomKey      float64 // its place in the strategy random
 	inFree         int32
+	inTakeable     int32 // among those from which a task can be taken back
 	isHeapDirty    bool
 	key            workerKey
 }
@@ -26,7 +27,11 @@ type Worker struct {
 // Load is how much of a worker is in use.
 type Load struct {
 	Used, Slots int
-	Health      float64 // 0 to 100
+	Ahead       int // tasks that it takes beyond its slots
+	// Lowest is the lowest priority of the tasks beyond its slots that can be taken back, 0 if
+	// there is none.
+	Lowest model.Priority
+	Health float64 // 0 to 100
 }
 
 // Offer is what a worker supports, and whether it takes new work.
@@ -71,8 +76,12 @@ func (w *Worker) HasOffer() bool { return w.class != nil }
 // Accepting reports whether the worker takes new work, as of its last offer.
 func (w *Worker) Accepting() bool { return w.accepting }
 
-// HasSlot reports whether the worker could get a task at the last [Index.UpdateHeaps].
-func (w *Worker) HasSlot() bool { return w.inFree > 0 }
+// HasSlot reports whether the worker had a free slot at the last [Index.UpdateHeaps].
+func (w *Worker) HasSlot() bool { return w.inFree > 0 && !w.isFull() }
+
+// TakesTasks reports whether the worker could get a task at the last [Index.UpdateHeaps], in
+// a slot or beyond its slots.
+func (w *Worker) TakesTasks() bool { return w.inFree > 0 }
 
 // SetOffer puts the worker among those that can do the same. Call it whenever one of
 // these has changed. If it no longer takes new work, the caller releases the tasks that
@@ -93,7 +102,7 @@ func (q *Index) SetDiskFree(w *Worker, free int64) bool {
 // SetLoad notes what of a worker is in use. [Index.UpdateHeaps] applies it.
 func (q *Index) SetLoad(w *Worker, l Load) {
 	w.load = l
-	free := w.accepting && l.Used < l.Slots
+	free := w.accepting && l.Used < l.Slots+l.Ahead
 	if free && !w.free && w.randomKey < q.lastRandomKey {
 		q.drawRandomKey(w) // it took no part in the draws meanwhile
 	}
@@ -119,9 +128,14 @@ func (q *Index) updateHeap(w *Worker) {
 	if w.class == nil {
 		return
 	}
-	isNew := w.free && w.inFree == 0
+	isLower := w.load.Lowest > 0 && (w.key.Lowest == 0 || w.load.Lowest < w.key.Lowest)
+	isNew := w.free && (w.inFree == 0 || w.isFull() && w.load.Used < w.load.Slots)
 	w.key = workerKey{Load: w.load, lastAssignment: w.lastAssignment, randomKey: w.randomKey}
-	q.updateFree(w, w.free)
+	q.updateFree(w, w.free, isNew)
+	q.updateTakeable(w, w.load.Lowest > 0)
+	if isLower {
+		q.retryClaims(w)
+	}
 	if isNew {
 		for _, s := range q.bound[w.ID] {
 			q.markReady(s)
@@ -129,15 +143,14 @@ func (q *Index) updateHeap(w *Worker) {
 	}
 }
 
-// updateFree moves a worker of a worker class to its place among those with a free slot, or
-// removes it from there.
-func (q *Index) updateFree(w *Worker, free bool) {
+// updateFree moves a worker of a worker class to its place among those that take tasks, or
+// removes it from there. isNew says that it takes tasks which it did not take before.
+func (q *Index) updateFree(w *Worker, free, isNew bool) {
 	class := w.class
 	var best *Worker
 	if class.free.Len() > 0 {
 		best = class.free.Top()
 	}
-	isNew := w.inFree == 0
 	if free {
 		class.free.Fix(w)
 	} else {
@@ -155,7 +168,7 @@ func (q *Index) updateFree(w *Worker, free bool) {
 			m.set.free.Fix(m)
 		}
 	}
-	if free && isNew {
+	if isNew {
 		for _, m := range class.matches {
 			q.markReady(m.set)
 		}
@@ -185,7 +198,9 @@ func (q *Index) unclassify(w *Worker) {
 	if class == nil {
 		return
 	}
-	q.updateFree(w, false)
+	q.updateFree(w, false, false)
+	q.updateTakeable(w, false)
+	w.key.Lowest = 0 // its next class notes it again
 	w.free = false
 	q.changes++
 	if w.accepting {
