@@ -8,41 +8,60 @@ import (
 
 // A worker can hold tasks beyond its slots, which it begins by itself, see [Load].Ahead. Such a
 // worker stays in the heaps while it is full, behind every worker with a free slot. A task
-// with a timeout needs a free slot: its time must not pass in a queue. While one waits for a
-// slot, the workers that could have it get nothing of its priority or lower beyond their slots;
-// otherwise they would have no free slot for as long as other tasks wait.
+// with a timeout needs a free slot: its time must not pass in a queue. So does a task that
+// waits for the worker with a part of its file. While one waits, the workers that could have it
+// get nothing of its priority or lower beyond their slots; otherwise they would have no free
+// slot for as long as other tasks wait.
+
+// reservations count, by level, the set queues that wait for a free slot.
+type reservations [priorities]int32
 
 // isFull reports whether the worker had no free slot at the last [Index.UpdateHeaps].
 func (w *Worker) isFull() bool { return w.key.Used >= w.key.Slots }
 
+// needsSlot reports whether the tasks of the set take no place beyond the slots.
+func (s *requirementSet) needsSlot() bool { return s.requirements.slot || s.boundTo != "" }
+
 // reserveSlots notes that the first task of a set queue has come, or the last one has left. Where
 // the set needs free slots, its workers then take nothing ahead, or do so again.
 func (q *Index) reserveSlots(c *setQueue, n int32) {
-	if !c.set.requirements.slot {
+	if id := c.set.boundTo; id != "" {
+		if w := q.workers[id]; w != nil {
+			if w.reserved[c.level()] += n; w.reserved[c.level()] == 0 && w.class != nil {
+				q.markClassReady(w.class)
+			}
+		}
 		return
 	}
-	for _, m := range c.set.matches {
-		q.reserveClass(m.class, c.level(), n)
+	if c.set.needsSlot() {
+		for _, m := range c.set.matches {
+			q.reserveClass(m.class, c.level(), n)
+		}
 	}
 }
 
 func (q *Index) reserveClass(class *workerClass, level int, n int32) {
-	class.reserved[level] += n
-	if class.reserved[level] > 0 || class.free.Len() == 0 {
-		return
-	}
-	for _, m := range class.matches {
-		q.markReady(m.set)
+	if class.reserved[level] += n; class.reserved[level] == 0 {
+		q.markClassReady(class)
 	}
 }
 
-// isReserved reports whether a task that needs a free slot waits for one of the class, so that
-// tasks of the given level get nothing ahead there.
-func (q *Index) isReserved(class *workerClass, level int) bool {
+// markClassReady makes the set queues ready that have tasks for a class.
+func (q *Index) markClassReady(class *workerClass) {
+	if class.free.Len() > 0 {
+		for _, m := range class.matches {
+			q.markReady(m.set)
+		}
+	}
+}
+
+// isReserved reports whether a set queue waits for a free slot before which no task of the
+// given level is placed.
+func (q *Index) isReserved(r *reservations, level int) bool {
 	if q.cfg.Ageing > 0 {
 		level = 0 // the order of tasks is not that of their levels
 	}
-	for _, n := range class.reserved[level:] {
+	for _, n := range r[level:] {
 		if n > 0 {
 			return true
 		}
@@ -54,29 +73,24 @@ func (q *Index) isReserved(class *workerClass, level int) bool {
 // if none does. No worker that may take it has a free slot.
 func (q *Index) pickAhead(c *setQueue) *Worker {
 	s := c.set
-	if s.requirements.slot || s.free.Len() == 0 {
+	if s.needsSlot() || s.free.Len() == 0 {
 		return nil
 	}
-	if m := s.free.Top(); len(s.excluded) == 0 && !q.isReserved(m.class, c.level()) {
+	skipped := func(w *Worker) bool {
+		return q.isReserved(&w.reserved, c.level()) || slices.Contains(s.excluded, w.ID)
+	}
+	if m := s.free.Top(); !q.isReserved(&m.class.reserved, c.level()) && !skipped(m.class.free.Top()) {
 		return m.class.free.Top()
 	}
-	excluded := func(w *Worker) bool { return slices.Contains(s.excluded, w.ID) }
 	m, ok := s.free.Best(func(m *match) bool {
-		_, ok := m.class.free.Best(excluded)
-		return !ok || q.isReserved(m.class, c.level())
+		_, ok := m.class.free.Best(skipped)
+		return !ok || q.isReserved(&m.class.reserved, c.level())
 	})
 	if !ok {
 		return nil
 	}
-	w, _ := m.class.free.Best(excluded)
+	w, _ := m.class.free.Best(skipped)
 	return w
-}
-
-// hasFreeSlot reports whether some worker that has what is required has a free slot.
-func (q *Index) hasFreeSlot(n *Requirements) bool {
-	return slices.ContainsFunc(q.sortedClasses, func(class *workerClass) bool {
-		return class.free.Len() > 0 && !class.free.Top().isFull() && q.missingRequirement(n, &class.capabilities, class.disk) == ""
-	})
 }
 
 // Claim is a task that is taken back for one that waits in a set queue. The zero Claim is for
@@ -112,7 +126,7 @@ func (q *Index) retryClaims(w *Worker) {
 
 // canClaim reports whether a task can be taken back for those of a set queue.
 func (q *Index) canClaim(c *setQueue) bool {
-	return q.takeable > 0 && q.pickTakeable(c) != nil && !(c.set.requirements.slot && q.hasSpareWorker(c.set))
+	return q.takeable > 0 && q.pickTakeable(c) != nil && !(c.set.needsSlot() && q.hasSpareWorker(c.set))
 }
 
 // maxClaims bounds the tasks that are being taken back for the tasks of one set queue.
@@ -137,7 +151,14 @@ func (q *Index) claim(c *setQueue, back TakeBack) {
 // hasSpareWorker reports whether a worker of the set holds nothing beyond its slots: its next
 // free slot is for the set.
 func (q *Index) hasSpareWorker(s *requirementSet) bool {
-	return s.free.Len() > 0 && s.free.Top().class.free.Top().key.Used <= s.free.Top().class.free.Top().key.Slots
+	var w *Worker
+	switch {
+	case s.boundTo != "":
+		w = q.workers[s.boundTo]
+	case s.free.Len() > 0:
+		w = s.free.Top().class.free.Top()
+	}
+	return w != nil && w.key.Used <= w.key.Slots
 }
 
 // hasMoreThan reports whether more than n tasks of the set queue may be placed now.

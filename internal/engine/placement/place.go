@@ -47,11 +47,10 @@ func (q *Index) pickWorker(c *setQueue) *Worker {
 		}
 		return q.pickAhead(c)
 	}
-	w := q.workers[s.boundTo]
-	if w == nil || w.inFree == 0 || w.isFull() && (s.requirements.slot || q.isReserved(w.class, c.level()) || q.hasFreeSlot(&s.requirements)) {
-		return nil
+	if w := q.workers[s.boundTo]; w != nil && w.HasSlot() {
+		return w
 	}
-	return w
+	return nil
 }
 
 // pickFree returns the best worker with a free slot that may take the tasks of a set that is

@@ -67,7 +67,7 @@ type workerClass struct {
 	accepting    int                // of them, those that take new work when they have a slot
 	free         heap.Heap[*Worker] // of these, the ones that have a slot or take tasks ahead, by the strategy
 	takeable     heap.Heap[*Worker] // those from which a task can be taken back, see lessTakeable
-	reserved     [priorities]int32  // set queues, by level, that wait for a free slot of them
+	reserved     reservations       // set queues that wait for a free slot of any of them
 	matches      []*match           // to the sets that it has all of
 }
 

@@ -36,7 +36,7 @@ func (q *Index) Verify(tasks []*Task, atHosts map[*Host]int, connected bool) err
 func (q *Index) verifyAhead() error {
 	takeable := 0
 	for _, class := range q.sortedClasses {
-		var reserved [priorities]int32
+		var reserved reservations
 		for _, m := range class.matches {
 			for i := range reserved {
 				if m.set.requirements.slot && m.set.byPriority[i].heads.Len() > 0 {
@@ -51,6 +51,17 @@ func (q *Index) verifyAhead() error {
 			return fmt.Errorf("worker class %q: its workers with tasks to take back are out of order at %d", class.key, i)
 		}
 		takeable += class.takeable.Len()
+	}
+	for _, w := range q.sortedWorkers {
+		var reserved reservations
+		for _, s := range q.bound[w.ID] {
+			for i := range reserved {
+				reserved[i] += min(int32(s.byPriority[i].heads.Len()), 1)
+			}
+		}
+		if reserved != w.reserved {
+			return fmt.Errorf("worker %s counts %v set queues that wait for its slot, there are %v", w.ID, w.reserved, reserved)
+		}
 	}
 	if takeable != q.takeable {
 		return fmt.Errorf("%d workers have tasks to take back, counted are %d", takeable, q.takeable)
@@ -129,7 +140,7 @@ func (c *setQueue) verify(q *Index, connected bool) error {
 	if connected && len(s.excluded) == 0 && s.boundTo == "" && c.inReady == 0 && c.heads.Len() > 0 && q.pickWorker(c) != nil {
 		return fmt.Errorf("it has a task and a worker and is not ready")
 	}
-	if connected && q.cfg.Ageing == 0 && !s.requirements.slot && c.inReady == 0 && c.heads.Len() > 0 && q.canClaim(c) && c.claims < maxClaims && c.hasMoreThan(int(c.claims)) {
+	if connected && q.cfg.Ageing == 0 && !s.needsSlot() && c.inReady == 0 && c.heads.Len() > 0 && q.canClaim(c) && c.claims < maxClaims && c.hasMoreThan(int(c.claims)) {
 		return fmt.Errorf("it may have a task taken back and is not ready")
 	}
 	for _, l := range c.heads.Items {

@@ -21,6 +21,7 @@ type Worker struct {
 	inFree         int32
 	inTakeable     int32 // among those from which a task can be taken back
 	isHeapDirty    bool
+	reserved       reservations // set queues that wait for a free slot of this worker alone
 	key            workerKey
 }
 

@@ -20,6 +20,7 @@ func (c *Oracle) checkDropOfExisting(e *taskHistory, worker string, d model.Drop
 	switch {
 	case d.Reason == model.DropUnknown:
 		c.violate("drops", "%s is told that %s is unknown; it is %s", worker, d.ID, row.Status)
+	case row.Status.Active() && c.startTakingBack(e, worker, d):
 	case row.Status.Active() && row.WorkerID == worker && row.Attempt == d.Attempt && !c.isChangedInTurn(d.ID):
 		c.violate("drops", "%s is told to drop %s#%d, %s, which it holds", worker, d.ID, d.Attempt, d.Reason)
 	case row.Status == model.StatusCompleted && row.LastWorkerID == worker && row.Attempt == d.Attempt && !c.isChangedInTurn(d.ID):

@@ -2,19 +2,24 @@ package oracle
 
 import "github.com/aria-cluster/dispatcher/pkg/model"
 
-// checkSlots requires that a worker which is given something had a slot for it.
+// checkSlots requires that a worker which is given something had a slot for it, or takes it
+// beyond its slots.
 func (c *Oracle) checkSlots(e *taskHistory) {
 	k := c.worker(e.row.WorkerID)
-	if used, _ := c.countSlots(k); k.heartbeat != nil && used > k.heartbeat.TotalSlots && !c.isRequestedInTurn(e.id, verbUpdate) {
+	if used, _ := c.countSlots(k); k.heartbeat != nil && used > k.heartbeat.TotalSlots+k.heartbeat.Prefetch && !c.isRequestedInTurn(e.id, verbUpdate) {
 		c.violate("slots", "%s is given %s: it has %d tasks in %d slots", k.name, e.id, used, k.heartbeat.TotalSlots)
 	}
+	c.checkAhead(e, k)
 	c.checkHostLimit(e)
 }
 
 // checkUsedSlots requires that the reported slots are those of the tasks that a worker
 // holds or is stopping.
 func (c *Oracle) checkUsedSlots(row *model.Worker) {
-	certain, most := c.countSlots(c.worker(row.ID))
+	k := c.worker(row.ID)
+	certain, most := c.countSlots(k)
+	certain = min(certain, row.TotalSlots) // what it has not begun takes no slot beyond
+	most = min(most, max(row.TotalSlots, c.countBegun(k)))
 	if row.UsedSlots < certain || row.UsedSlots > most {
 		c.violate("slots", "%s is reported with %d used slots; it holds or stops %d, at most %d", row.ID, row.UsedSlots, certain, most)
 	}

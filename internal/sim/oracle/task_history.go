@@ -19,6 +19,7 @@ type taskHistory struct {
 	assignments    []assignment
 	briefAttempts  []int64 // attempts that were assigned and taken back in one turn, which no row shows
 	statements     []statement
+	takenBack      int64   // the last attempt that its holder had to drop before it had begun
 	failedAttempts []int64 // attempts that were counted as failures
 	waitedAttempts []int64 // attempts that ended with a wait that their server asked for
 	freeWaits      int     // of these, those that do not count as failures
@@ -75,6 +76,7 @@ const (
 	reportedPermanent
 	reportedWorkerError
 	reportedRejected
+	reportedQueued
 
 	reportedFailed = reportedRetryable | reportedPermanent | reportedWorkerError
 )
@@ -85,6 +87,8 @@ func reportKind(r *model.Report) reportSet {
 		return reportedCompleted
 	case model.ReportRejected:
 		return reportedRejected
+	case model.ReportQueued:
+		return reportedQueued
 	case model.ReportFailed:
 		switch r.Error.Class {
 		case model.ClassPermanent:

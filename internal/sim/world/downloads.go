@@ -42,7 +42,7 @@ func (k *worker) decideAssignment(a *model.Assignment) {
 		k.planReports()
 		return
 	}
-	if k.refusesAll || k.busy() >= k.slots {
+	if k.refusesAll || k.busy() >= k.slots+k.prefetch {
 		k.refuse(a, cur)
 		return
 	}
@@ -50,7 +50,12 @@ func (k *worker) decideAssignment(a *model.Assignment) {
 	h := &heldTask{task: a.Task, attempt: a.Attempt}
 	k.tasks = append(k.tasks, h)
 	k.w.trace("%s: takes %s#%d", k.name, id, a.Attempt)
-	k.begin(h)
+	if k.running() > k.slots { // with this one
+		h.queued = true
+		h.report = model.Report{ID: id, Attempt: h.attempt, Status: model.ReportQueued}
+	} else {
+		k.begin(h)
+	}
 	k.planReports()
 }
 
@@ -100,7 +105,7 @@ func (k *worker) planInDownload(h *heldTask, after model.Time, do func()) {
 
 // updateProgress brings the report of a download up to now.
 func (k *worker) updateProgress(h *heldTask) {
-	if h.finished || h.drop != nil {
+	if h.finished || h.drop != nil || h.queued {
 		return
 	}
 	done := min(h.startedWith+int64(k.w.now-h.started)*h.speed/1000, h.report.TotalLength)
@@ -109,7 +114,7 @@ func (k *worker) updateProgress(h *heldTask) {
 }
 
 func (k *worker) savePartialFile(h *heldTask) {
-	if !h.finished {
+	if !h.finished && !h.queued {
 		k.updateProgress(h)
 		k.bytes[h.task.ID] = h.report.CompletedLength
 	}
@@ -133,6 +138,7 @@ func (k *worker) finish(h *heldTask, n outcome) {
 		}
 	}
 	k.w.trace("%s: %s#%d is %s", k.name, h.task.ID, h.attempt, h.report.Status)
+	k.beginNext()
 	k.planReports()
 }
 
@@ -191,6 +197,7 @@ func (k *worker) forget(ref model.TaskRef) {
 func (k *worker) release(h *heldTask) {
 	k.rememberFinished(h.task.ID, h.attempt)
 	k.tasks = slices.DeleteFunc(k.tasks, func(o *heldTask) bool { return o == h })
+	k.beginNext()
 }
 
 // rememberFinished records that an attempt has ended.

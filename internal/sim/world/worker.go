@@ -17,6 +17,7 @@ type worker struct {
 	epoch    int64
 	seq      int64
 	slots    int
+	prefetch int // tasks that it holds beyond its slots
 	caps     model.Capabilities
 	health   model.HealthMetrics
 
@@ -54,6 +55,7 @@ type heldTask struct {
 	attempt     int64
 	report      model.Report
 	finished    bool
+	queued      bool // it has not begun it: its slots are in use
 	refused     bool // never taken: in no journal
 	drop        *model.Drop
 	next        *model.Assignment // waits for the drop
@@ -86,6 +88,9 @@ func (w *world) addWorker(name string) *worker {
 	if chance(r, 3) {
 		k.caps.Folders = []string{"films"}
 	}
+	if chance(r, 2) {
+		k.prefetch = 1 + r.IntN(3)
+	}
 	k.eraseDisk()
 	w.workers = append(w.workers, k)
 	w.planIn(between(r, 0, 3000), k.start)
@@ -112,10 +117,11 @@ func (k *worker) start() {
 	k.w.trace("%s: starts, instance %s, epoch %d, holds %d", k.name, k.instance, k.epoch, len(k.tasks))
 	for _, h := range k.tasks {
 		h.announced = false
-		if !h.finished && h.drop == nil {
+		if !h.finished && h.drop == nil && !h.queued {
 			k.begin(h)
 		}
 	}
+	k.beginNext()
 	k.planHeartbeat(k.generation, 0)
 }
 
@@ -190,6 +196,37 @@ func (k *worker) busy() int {
 	return n
 }
 
+// running is the number of slots in use.
+func (k *worker) running() int {
+	n := 0
+	for _, h := range k.tasks {
+		if !h.finished && !h.queued && h.drop == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// beginNext begins what the free slots allow: the highest priority first, then by id.
+func (k *worker) beginNext() {
+	for k.running() < k.slots {
+		var next *heldTask
+		for _, h := range k.tasks {
+			if h.queued && !h.finished && h.drop == nil && (next == nil || h.task.Priority > next.task.Priority ||
+				h.task.Priority == next.task.Priority && h.task.ID < next.task.ID) {
+				next = h
+			}
+		}
+		if next == nil {
+			return
+		}
+		next.queued, next.announced = false, false
+		k.w.trace("%s: begins %s#%d", k.name, next.task.ID, next.attempt)
+		k.begin(next)
+		k.planReports()
+	}
+}
+
 // planHeartbeat sends the next heartbeat of this life after a while.
 func (k *worker) planHeartbeat(life int, after model.Time) {
 	k.w.planIn(after, func() {
@@ -254,7 +291,7 @@ func (k *worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 	k.seq++
 	h := &model.Heartbeat{
 		WorkerID: k.name, Instance: k.instance, Epoch: k.epoch, Seq: k.seq, State: state,
-		Hostname: k.name + ".example", TotalSlots: k.slots, Capabilities: k.caps, HealthMetrics: k.health,
+		Hostname: k.name + ".example", TotalSlots: k.slots, Prefetch: k.prefetch, Capabilities: k.caps, HealthMetrics: k.health,
 		Tasks: []model.Report{},
 	}
 	if k.isExhausted {

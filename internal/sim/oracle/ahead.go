@@ -1,0 +1,86 @@
+package oracle
+
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/internal/engine"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// checkAhead requires that a worker gets a task beyond its slots only if the task has no
+// timeout and no other worker has a free slot for it.
+func (c *Oracle) checkAhead(e *taskHistory, k *workerHistory) {
+	used, _ := c.countSlots(k)
+	if k.heartbeat == nil || used-c.countAssignedInTurn(k) < k.heartbeat.TotalSlots || c.isRequestedInTurn(e.id, verbUpdate) {
+		return // it may have got the last free slot
+	}
+	if e.row.Timeout > 0 {
+		c.violate("prefetch", "%s has a timeout of %v and is given to %s, which holds %d tasks in %d slots", e.id, e.row.Timeout, k.name, used, k.heartbeat.TotalSlots)
+	}
+	for _, name := range c.workerOrder {
+		o := c.workers[name]
+		avoided := slices.ContainsFunc(e.avoided, func(a avoidance) bool { return a.worker == name })
+		if o == k || avoided || e.row.LastWorkerID == name || !c.isCandidate(o, e.row) {
+			continue
+		}
+		if _, most := c.countSlots(o); most < o.heartbeat.TotalSlots {
+			c.violate("prefetch", "%s is given to %s, which holds %d tasks in %d slots, and %s has a free slot", e.id, k.name, used, k.heartbeat.TotalSlots, name)
+		}
+	}
+}
+
+// countAssignedInTurn is how many tasks of a worker were assigned to it in this turn.
+func (c *Oracle) countAssignedInTurn(k *workerHistory) int {
+	n := 0
+	for i := range c.turn.changes {
+		ch := &c.turn.changes[i]
+		n += countIf(ch.after != nil && ch.after.WorkerID == k.name && (ch.before == nil || ch.after.Attempt != ch.before.Attempt))
+	}
+	return n
+}
+
+// countBegun is how many tasks a worker holds that it may have begun, and how many it is
+// stopping.
+func (c *Oracle) countBegun(k *workerHistory) int {
+	n := len(k.stopping)
+	for _, e := range c.taskOrder {
+		if e.row != nil && e.row.WorkerID == k.name {
+			n += countIf(e.row.Status == model.StatusDownloading || e.reported(k.name, e.row.Attempt)&^reportedQueued != 0)
+		}
+	}
+	return n
+}
+
+// startTakingBack notes a drop of a task that its holder lists as queued, and reports whether
+// it is one.
+func (c *Oracle) startTakingBack(e *taskHistory, worker string, d model.Drop) bool {
+	row := e.row
+	is := d.Reason == model.DropSuperseded && row.Timeout == 0 && row.WorkerID == worker && row.Attempt == d.Attempt && e.reported(worker, d.Attempt)&reportedQueued != 0
+	if is {
+		e.takenBack = d.Attempt
+	}
+	return is
+}
+
+// checkTakenBack reports whether a task was taken from its holder before it had begun, and
+// requires that the holder has stopped listing it: otherwise it might run twice.
+func (c *Oracle) checkTakenBack(e *taskHistory, k *workerHistory, attempt int64) bool {
+	if e.takenBack != attempt {
+		return false
+	}
+	lists := func(h *model.Heartbeat) bool {
+		return slices.ContainsFunc(h.Tasks, func(r model.Report) bool { return r.Ref() == model.TaskRef{ID: e.id, Attempt: attempt} })
+	}
+	said := k.heartbeat != nil && !k.heartbeat.Partial && lists(k.heartbeat)
+	for _, m := range c.turn.messages {
+		for _, op := range m.Ops {
+			if h, ok := op.(engine.Heartbeat); ok && h.WorkerID == k.name {
+				said = said && lists(h.Heartbeat)
+			}
+		}
+	}
+	if said {
+		c.violate("prefetch", "%s#%d is taken back from %s, which still lists it", e.id, attempt, k.name)
+	}
+	return true
+}
