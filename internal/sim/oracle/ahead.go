@@ -17,10 +17,12 @@ func (c *Oracle) checkAhead(e *taskHistory, k *workerHistory) {
 	if e.row.Timeout > 0 {
 		c.violate("prefetch", "%s has a timeout of %v and is given to %s, which holds %d tasks in %d slots", e.id, e.row.Timeout, k.name, used, k.heartbeat.TotalSlots)
 	}
+	if e.row.LastWorkerID != "" {
+		return // another worker may be passed over for it, or be waited for
+	}
 	for _, name := range c.workerOrder {
 		o := c.workers[name]
-		avoided := slices.ContainsFunc(e.avoided, func(a avoidance) bool { return a.worker == name })
-		if o == k || avoided || e.row.LastWorkerID == name || !c.isCandidate(o, e.row) {
+		if o == k || !c.isCandidate(o, e.row) {
 			continue
 		}
 		if _, most := c.countSlots(o); most < o.heartbeat.TotalSlots {
