@@ -87,7 +87,7 @@ func (e *Engine) leaveWorker(t *task) {
 func (w *worker) held() int { return len(w.tasks) + len(w.dropping) }
 
 // lowestQueued returns the lowest priority of the tasks that may be taken back from the worker,
-// 0 if there is none. It begins those that fit into its slots at any moment.
+// 0 without one. It begins those that fit into its slots at any moment.
 func (w *worker) lowestQueued() model.Priority {
 	if w.held()-w.claimed <= w.TotalSlots {
 		return 0
