@@ -172,7 +172,7 @@ func (c *setQueue) hasMoreThan(n int) bool {
 }
 
 // pickTakeable returns the worker of the set queue's set that holds a task of the lowest
-// priority which can be taken back, nil if there is none below that of the queue.
+// priority which can be taken back, nil without one below that of the queue.
 func (q *Index) pickTakeable(c *setQueue) *Worker {
 	var best *Worker
 	consider := func(w *Worker) {
