@@ -74,7 +74,8 @@ func (c *Oracle) checkTakenBack(e *taskHistory, k *workerHistory, attempt int64)
 		return slices.ContainsFunc(h.Tasks, func(r model.Report) bool { return r.Ref() == model.TaskRef{ID: e.id, Attempt: attempt} })
 	}
 	said := k.heartbeat != nil && !k.heartbeat.Partial && lists(k.heartbeat)
-	for _, m := range c.turn.messages {
+	// A heartbeat without an answer, because the process crashed, may have had its effect.
+	for _, m := range slices.Concat(c.turn.messages, c.undecided) {
 		for _, op := range m.Ops {
 			if h, ok := op.(engine.Heartbeat); ok && h.WorkerID == k.name {
 				said = said && lists(h.Heartbeat)
