@@ -29,7 +29,7 @@ type Worker struct {
 type Load struct {
 	Used, Slots int
 	Ahead       int // tasks that it takes beyond its slots
-	// Lowest is the lowest priority of the tasks beyond its slots that can be taken back, 0 if
+	// Lowest is the lowest priority of the tasks beyond its slots that can be taken back, 0
 	// without one.
 	Lowest model.Priority
 	Health float64 // 0 to 100
