@@ -71,10 +71,11 @@ export function watch() {
       if (e.code === 404) now = { state: 'lost' };
       else {
         set(text, explain(e));
-        timer = setTimeout(poll, 3000);
+        if (text.isConnected) timer = setTimeout(poll, 3000);
         return;
       }
     }
+    if (!text.isConnected) return; // another job is shown since this was asked
     const done = `${f.count(now.done)} done, ${f.count(now.failed)} not possible`;
     switch (now.state) {
       case 'running':
