@@ -171,8 +171,8 @@ func (e *taskHistory) applyChange(c *Oracle, ch *change) {
 	if a.Status.Terminal() {
 		e.maxSeenAttempt = 0
 	}
-	if c.isRequestedInTurn(e.id, verbUpdate) {
-		e.queuedAt = now
+	if c.isRequestedInTurn(e.id, verbUpdate) || b != nil && a.RetryAt != b.RetryAt {
+		e.queuedAt = now // a lost worker may report a failure of what is pending already
 	}
 	if b != nil && a.Error != nil && a.Error != b.Error && a.Error.Class == model.ClassWorker {
 		e.avoided = append(e.avoided, avoidance{a.LastWorkerID, now})
