@@ -79,6 +79,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 		e.finishUnlistedDrops(w, h.Tasks)
 		e.finishTakingBack(w)
 	}
+	e.takeBackQueued(w)
 	if !h.Partial {
 		answer.Assign = e.unlistedAssignments(w)
 	}

@@ -129,6 +129,19 @@ func (e *Engine) startTakingBack(t *task) {
 	e.markDirty(r.worker)
 }
 
+// takeBackQueued has a draining worker drop what it has not begun: it would begin that as its
+// slots become free, and the drain would take twice as long.
+func (e *Engine) takeBackQueued(w *worker) {
+	if !w.isDraining() || w.queued == [model.PriorityUrgent]int{} {
+		return
+	}
+	for _, t := range w.tasksBySeq() {
+		if t.run.listedAs != 0 {
+			e.startTakingBack(t)
+		}
+	}
+}
+
 // finishTakingBack makes the tasks pending again that are taken back from the worker and that
 // its heartbeat does not list. That counts neither as a loss nor as a failure.
 func (e *Engine) finishTakingBack(w *worker) {

@@ -19,5 +19,6 @@ func (e *Engine) setDrained(w *worker, drained bool) {
 		w.Drained = drained
 		e.indexWorker(w)
 		e.markDirty(w)
+		e.takeBackQueued(w)
 	}
 }
