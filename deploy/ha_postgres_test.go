@@ -171,7 +171,7 @@ func TestHA_PostgresServersStartAndReplicate(t *testing.T) {
 		}
 		defer conn.Close(ctx)
 		var n int
-		err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND application_name <> 'pg_basebackup'").Scan(&n)
+		err = conn.QueryRow(ctx, "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync' AND application_name = 'postgres_2'").Scan(&n)
 		return err == nil && n == 1
 	})
 	s, err := postgres.Open(ctx, postgres.Config{DSN: dsn, RequireSync: true})
