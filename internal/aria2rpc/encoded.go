@@ -9,7 +9,8 @@ import (
 // encoded is a value that is JSON already.
 type encoded []byte
 
-// maxEncoded bounds the status that is kept of one download, in bytes.
+// maxEncoded bounds the status that is kept of one download, and the names that it was asked
+// for with, in bytes.
 const maxEncoded = 4 << 10
 
 // encodedStatus is the status of a running download as JSON, with what it was made of.
@@ -36,7 +37,7 @@ func (s *Server) statusJSON(d *shown, keys []string) any {
 		return last.text
 	}
 	text := encoded(appendObject(nil, s.status(d, keys)))
-	if len(text) <= maxEncoded {
+	if len(text)+sizeOf(keys) <= maxEncoded {
 		d.encoded.Store(&encodedStatus{row: d.row, torrent: d.torrent, name: d.name, dir: dir, keys: keys, text: slices.Clip(text)})
 	}
 	return text

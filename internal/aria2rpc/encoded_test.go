@@ -28,6 +28,10 @@ func TestTellActive_FollowsEachChange(t *testing.T) {
 	if got := ask(`,["gid","status"]`); strings.Contains(got, "completedLength") || !strings.Contains(got, `"status":"active"`) {
 		t.Errorf("with two keys: %s", got)
 	}
+	long := `,["gid","` + strings.Repeat("k", maxEncoded) + `"]`
+	if got := ask(long); strings.Contains(got, "completedLength") || s.views.get("shop").byID[row.ID].encoded.Load().keys[1] != "status" {
+		t.Errorf("with a long name that is asked for: %s", got)
+	}
 	s.Progress(&model.ProgressEvent{ID: row.ID, Client: "shop", Attempt: 1, CompletedLength: 350, TotalLength: 700, DownloadSpeed: 50})
 	if got := ask(""); !strings.Contains(got, `"completedLength":"350"`) || !strings.Contains(got, `"downloadSpeed":"50"`) {
 		t.Errorf("after progress: %s", got)
@@ -42,6 +46,9 @@ func TestTellActive_FollowsEachChange(t *testing.T) {
 	s.TaskEvent(&model.TaskEvent{ID: row.ID, Client: "shop", Status: model.StatusPaused, Attempt: 1})
 	if got := ask(""); !strings.HasSuffix(got, `"result":[]}`) {
 		t.Errorf("after a pause: %s", got)
+	}
+	if v.byID[row.ID].encoded.Load() != nil {
+		t.Error("after a pause the status is still kept")
 	}
 	s.TaskEvent(&model.TaskEvent{ID: row.ID, Client: "shop", Status: model.StatusDownloading, Attempt: 2})
 	call := `<methodCall><methodName>aria2.tellActive</methodName><params><param><value>token:a long secret</value></param></params></methodCall>`

@@ -108,6 +108,7 @@ func (v *view) setPhase(e *entry, p phase) {
 		return
 	}
 	e.phase, e.speed, v.sorted = p, 0, false
+	e.encoded.Store(nil)
 	delete(v.running, e)
 	if before.ended() {
 		v.ended = slices.DeleteFunc(v.ended, func(other *entry) bool { return other == e })
