@@ -92,7 +92,7 @@ var methodTable = []how{
 	{"getServers", "mapped", "The first URI with the whole speed: workers do not report which mirrors they use."},
 	{"getPeers", "mapped", "Always empty: peers are known to the worker only."},
 	{"getOption", "exact", "Secret options (http-user, http-passwd, ftp-user, ftp-passwd, header) are not shown."},
-	{"changeOption", "mapped", "Options that a task cannot carry are remembered and shown, and forgotten when the dispatcher restarts."},
+	{"changeOption", "mapped", "A change of what the task carries continues a running download under a new attempt, also that of a limit, which aria2 applies at once; the bytes stay if the server gives a strong ETag. Options that a task cannot carry are remembered and shown, and forgotten when the dispatcher restarts."},
 	{"changeUri", "exact", "The last URI cannot be removed without a new one."},
 	{"getGlobalOption", "mapped", "The defaults of aria2 1.36.0 with what the client has changed; `dir` is that of the first worker."},
 	{"changeGlobalOption", "mapped", "Options of downloads, for the client's later ones; kept in memory. Others are refused."},
