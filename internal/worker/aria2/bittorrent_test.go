@@ -100,22 +100,25 @@ func TestTorrent_ChecksumOfTask(t *testing.T) {
 	torrent, _ := seed(t, map[string][]byte{"one.bin": data})
 	several := downloadtest.Torrent("two", "http://127.0.0.1:1/announce", map[string][]byte{"a": data, "b": data})
 	for id, c := range map[string]struct {
-		torrent  []byte
-		checksum string
-		code     int
+		torrent     []byte
+		checksum    string
+		code        int
+		options     model.Options
+		wantMessage string
 	}{
-		"right": {torrent, sumOf(data), 0}, "wrong": {torrent, strings.Repeat("0", 64), download.CodeChecksum},
-		"several": {several, sumOf(data), download.CodeOption},
+		"right": {torrent, sumOf(data), 0, nil, ""}, "wrong": {torrent, strings.Repeat("0", 64), download.CodeChecksum, nil, ""},
+		"several": {several, sumOf(data), download.CodeOption, nil, "leads to 2 files"},
+		"none":    {several, sumOf(data), download.CodeOption, model.Options{"select-file": {"3,9"}}, "select-file: 3,9 selects no file of the torrent, which has 2"},
 	} {
 		t.Run(id, func(t *testing.T) { // one after the other: aria2 has each torrent once at a time
 			job := downloadtest.Job(t, id, "")
-			job.Task.TaskSpec = model.TaskSpec{ID: id, Torrent: c.torrent, Checksum: "sha-256=" + c.checksum}
+			job.Task.TaskSpec = model.TaskSpec{ID: id, Torrent: c.torrent, Checksum: "sha-256=" + c.checksum, Options: c.options}
 			downloadtest.Add(t, e, job)
 			state := downloadtest.Await(t, e, id, downloadtest.Ended)
 			switch {
 			case c.code == 0 && state.Phase != download.Complete:
 				t.Errorf("%+v", state.Err)
-			case c.code != 0 && (state.Err == nil || state.Err.Code != c.code || state.Err.Class != model.ClassPermanent):
+			case c.code != 0 && (state.Err == nil || state.Err.Code != c.code || state.Err.Class != model.ClassPermanent || !strings.Contains(state.Err.Message, c.wantMessage)):
 				t.Errorf("%+v, %+v", state, state.Err)
 			}
 			downloadtest.Remove(t, e, id)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -31,8 +32,21 @@ func (e *Engine) prepareMetalink(j *job) *model.TaskError {
 		if err == nil && info.Files > 1 && len(spec.Options["select-file"]) == 0 && download.ChecksumOf(spec) != "" {
 			return severalFiles(info.Files)
 		}
+		return checkSelection(spec)
 	}
 	return nil
+}
+
+// checkSelection refuses a selection that names no file of a torrent with a folder: aria2c
+// calls that complete, without a byte. A torrent is bounded, so all its files are listed.
+func checkSelection(spec *model.TaskSpec) *model.TaskError {
+	option := strings.Join(spec.Options["select-file"], ",")
+	n := len(torrent.Files(spec.Torrent, math.MaxInt))
+	if option == "" || n == 0 || slices.Contains(torrent.Selection(option, n), true) {
+		return nil
+	}
+	return &model.TaskError{Code: download.CodeOption, Class: model.ClassPermanent,
+		Message: fmt.Sprintf("select-file: %s selects no file of the torrent, which has %d", download.Clean(option), n)}
 }
 
 // severalFiles is the error of a task with a checksum that leads to more than one file.
