@@ -96,6 +96,8 @@ func (c *chosen) set(name string, values []string, use optionUse) error {
 		return option(name, check(c.paused || value == "false"))
 	case !isOption(name, use):
 		return nil
+	case use == useChange && name == "select-file" && value == "":
+		return nil // aria2 leaves the selection as it is
 	}
 	value, err := optionTypes[name].read(value)
 	switch {
