@@ -202,20 +202,23 @@ func TestIntake_RetriesWhileBackendRefuses(t *testing.T) {
 	}
 }
 
-// TestIntake_KeepsOrderOfMessages checks that the backend gets messages in the order of
-// the stream.
+// TestIntake_KeepsOrderOfMessages checks that the backend first gets messages in the order of
+// the stream. A machine that stands still for the time of an acknowledgement gets some again.
 func TestIntake_KeepsOrderOfMessages(t *testing.T) {
 	const messages = 3000
 	var full atomic.Int64
 	backend := &fakeBackend{}
 	var order []string
+	seen := make(map[string]bool)
 	var mu sync.Mutex
 	backend.do = func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
 		if full.Add(1)%97 == 0 {
 			return model.Errorf(model.CodeUnavailable, "the inbox is full")
 		}
 		mu.Lock()
-		order = append(order, ops[0].(engine.Submit).Spec.ID)
+		if id := ops[0].(engine.Submit).Spec.ID; !seen[id] {
+			order, seen[id] = append(order, id), true
+		}
 		mu.Unlock()
 		go done([]engine.Answer{answerOp(ops[0])})
 		return nil
@@ -238,7 +241,7 @@ func TestIntake_KeepsOrderOfMessages(t *testing.T) {
 	mu.Lock()
 	defer mu.Unlock()
 	if !slices.Equal(order, want) {
-		t.Errorf("%d came, not in their order or not once", len(order))
+		t.Errorf("%d came, not in their order or not all", len(order))
 	}
 }
 

@@ -3,7 +3,6 @@ package sources
 import (
 	"flag"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
 	"github.com/aria-cluster/dispatcher/internal/worker/direct"
@@ -51,7 +51,7 @@ func mishaps(t *testing.T) []mishap {
 		{name: "a silence halfway", serve: halfThenSilence(data), options: []string{"max-tries", "1", "timeout", "1"}},
 		{name: "another checksum", serve: good(data), checksum: "sha-256=" + strings.Repeat("a", 64)},
 		{name: "an unknown certificate", serve: good(data), tls: true, options: once},
-		{name: "connection refused", url: "http://" + closedPort(t) + "/file.bin", options: once},
+		{name: "connection refused", url: "http://" + freeport.Address(t) + "/file.bin", options: once},
 		{name: "no such host", url: "http://nowhere.invalid/file.bin", options: once},
 	}
 }
@@ -79,17 +79,6 @@ func halfThenSilence(data []byte) http.Handler {
 		_ = http.NewResponseController(w).Flush()
 		hang(r)
 	})
-}
-
-// closedPort is an address at which nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // failingEngines are the two engines, each alone.
