@@ -121,9 +121,10 @@ func lengths(n int) string {
 	return lines.String()
 }
 
-// redirectWith redirects with these header lines to a path that has the file.
+// redirectWith redirects with these header lines to a path that has the file. It says that it
+// closes the connection: a client may ask there on it before it notices.
 func redirectWith(lines string) func([]byte) http.Handler {
 	return on(func(r *http.Request) bool { return r.URL.Path == "/file.bin" }, func(w http.ResponseWriter, r *http.Request) {
-		raw(w, r, "HTTP/1.1 302 Found\r\nLocation: /real/file.bin\r\n"+lines, nil, "")
+		raw(w, r, "HTTP/1.1 302 Found\r\nConnection: close\r\nLocation: /real/file.bin\r\n"+lines, nil, "")
 	})
 }
