@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -31,6 +33,8 @@ func (e *Engine) assign(w *worker, t *task) {
 	}
 	e.index.Assigned(&t.Task, &w.place)
 	e.hold(w, t)
+	// A deleted task had the id and the attempt, if ids are kept for a short time.
+	w.erasures = slices.DeleteFunc(w.erasures, func(x erasure) bool { return x.ID == t.ID && x.Attempt == t.attempt })
 	t.run.isUnconfirmed = true
 	e.requireListing(t)
 	e.changeState(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{
