@@ -205,9 +205,6 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 			e.resetTimeout(w)
 		}
 		e.hold(w, t)
-		if t.status() == model.StatusDownloading {
-			e.markBegun(t)
-		}
 		e.setProgress(t, progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed})
 		t.run.counted = row.CompletedLength
 		t.run.assignedAt = e.steady.Add(-max(e.now.Sub(row.AssignedAt), 0))

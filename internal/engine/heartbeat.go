@@ -62,7 +62,7 @@ func (h Heartbeat) decide(e *Engine) Answer {
 		case action.dropReason() != "":
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: action.dropReason()})
 			if _, ok := w.dropping[r.ID]; !ok && !r.Status.Finished() {
-				e.startDrop(w, r.ID, dropping{attempt: r.Attempt, begun: r.Status != model.ReportQueued})
+				e.startDrop(w, r.ID, dropping{attempt: r.Attempt})
 			}
 		case action == actionQueue && t.run.takenBack:
 			answer.Heartbeat.Drop = append(answer.Heartbeat.Drop, model.Drop{ID: r.ID, Attempt: r.Attempt, Reason: model.DropSuperseded})

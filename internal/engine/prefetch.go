@@ -17,27 +17,15 @@ import (
 // maxTakenBack bounds the tasks that one tick takes back for idle workers.
 const maxTakenBack = 64
 
-// markBegun notes that the holder has begun the task: it is in a slot.
+// markBegun notes that the holder has begun the task, so that it is not taken back.
 func (e *Engine) markBegun(t *task) {
-	r := t.run
-	if r.begun {
-		return
-	}
-	r.begun = true
-	r.worker.begun++
 	e.unlistQueued(t)
 	e.endClaim(t) // the drop may still stop it, so that takenBack stays
-	e.markDirty(r.worker)
 }
 
 // listQueued notes that the holder lists the task as queued: it may be taken back.
 func (e *Engine) listQueued(t *task) {
 	r := t.run
-	if r.begun { // it was restarted, or has stopped the task for another
-		r.begun = false
-		r.worker.begun--
-		e.markDirty(r.worker)
-	}
 	if r.takenBack || r.listedAs == t.Priority() || t.extraOrZero().timeout > 0 {
 		return
 	}
@@ -63,6 +51,7 @@ func (e *Engine) endClaim(t *task) {
 		r.worker.claimed--
 		e.index.EndClaim(r.claim)
 		r.claim = placement.Claim{}
+		e.markDirty(r.worker)
 		if r.forIdle {
 			r.forIdle = false
 			e.movingToIdle--
@@ -74,12 +63,8 @@ func (e *Engine) endClaim(t *task) {
 func (e *Engine) leaveWorker(t *task) {
 	e.unlistQueued(t)
 	e.endClaim(t)
-	w := t.run.worker
-	if t.run.begun {
-		w.begun--
-	}
 	if t.run.takenBack {
-		w.takingBack--
+		t.run.worker.takingBack--
 	}
 }
 

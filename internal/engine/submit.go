@@ -114,7 +114,7 @@ func (e *Engine) checkLimits(client string, spec *model.TaskSpec) *model.Error {
 func (e *Engine) checkSetLimit(spec *model.TaskSpec) *model.Error {
 	if n := e.index.PlainSets(); n >= e.cfg.RequirementSets && e.index.NeedsNewSet(spec) {
 		return model.Errorf(model.CodeTooMany,
-			"limits.requirement_sets: the live tasks have %d different sets of tags, folder and protocol already", n)
+			"limits.requirement_sets: the live tasks have %d different sets of tags, folder, protocol and timeout already", n)
 	}
 	return nil
 }

@@ -90,7 +90,6 @@ type run struct {
 	isUnconfirmed  bool           // assigned, and not reported or listed since
 	isResent       bool           // listBy has passed once and the assignment was sent again
 	dirty          bool           // progress is newer than the store's
-	begun          bool           // the worker has begun it: it is in a slot
 	takenBack      bool           // the worker has to drop it, and had not begun it, see startTakingBack
 	claimed        bool           // that is counted, until the worker has begun it nevertheless
 	forIdle        bool           // it is taken back for a worker with a free slot
@@ -200,7 +199,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	x := t.ensureExtra()
 	x.lastWorker, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
 	if stopping {
-		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host(), begun: t.run.begun})
+		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host()})
 	}
 	e.index.LeaveHost(t.Host())
 	e.setProgress(t, progress{})

@@ -65,7 +65,7 @@ func (e *Engine) checkWatched(t *task) {
 	case deadline > 0 && deadline <= e.alive:
 		w := r.worker
 		e.sendDrop(w.ID, t.ID, t.attempt, model.DropSuperseded)
-		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host(), begun: t.run.begun})
+		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host()})
 		why := &model.TaskError{
 			Code: 2, Class: model.ClassRetryable,
 			Message: "the attempt took longer than timeout " + t.extra.timeout.String(),

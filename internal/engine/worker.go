@@ -25,7 +25,6 @@ type worker struct {
 	tasks    map[string]*task
 	listed   []*task             // what its last heartbeat listed, in that order; some may have ended
 	dropping map[string]dropping // by task id: attempts that it must stop and may still run
-	begun    int                 // of both, those that it has begun
 	// Of tasks: by priority, those that it lists as queued; those that are taken back; and of
 	// these, those that it has not begun nevertheless.
 	queued              [model.PriorityUrgent]int
@@ -47,7 +46,6 @@ type dropping struct {
 	attempt int64
 	since   model.Time      // on the alive clock
 	host    *placement.Host // where it still may be at
-	begun   bool            // the worker has begun it
 }
 
 // erasure is a drop of what the worker no longer lists. Nothing shows that it was
@@ -82,9 +80,6 @@ func (e *Engine) startDrop(w *worker, id string, d dropping) {
 		e.finishDrop(w, id)
 		d.since = e.alive
 		w.dropping[id] = d
-		if d.begun {
-			w.begun++
-		}
 		e.index.EnterHost(d.host)
 	}
 	e.markDirty(w)
@@ -94,9 +89,6 @@ func (e *Engine) startDrop(w *worker, id string, d dropping) {
 func (e *Engine) finishDrop(w *worker, id string) {
 	if d, ok := w.dropping[id]; ok {
 		delete(w.dropping, id)
-		if d.begun {
-			w.begun--
-		}
 		e.index.LeaveHost(d.host)
 		e.markDirty(w)
 	}
@@ -114,8 +106,9 @@ func (e *Engine) requestErase(worker string, d model.Drop) {
 }
 
 // used is the number of taken slots: a dropped task holds its slot until the worker has
-// stopped it. Tasks that are not begun take the slots that the others leave.
-func (w *worker) used() int { return max(w.begun, min(w.held(), w.TotalSlots)) }
+// stopped it. What a worker holds beyond its slots takes none: it has not begun that, or
+// is moving the files of a finished download.
+func (w *worker) used() int { return min(w.held(), w.TotalSlots) }
 
 // healthFloor is the health under which a worker gets no new work.
 const healthFloor = 20

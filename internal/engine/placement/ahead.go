@@ -228,11 +228,7 @@ func (q *Index) HasIdleSlot() bool {
 // IsWanted reports whether a worker with a free slot may take the task, which another holds.
 func (q *Index) IsWanted(t *Task) bool {
 	s := t.queue.group.set
-	if s.boundTo != "" {
-		return false
-	}
-	w := q.pickFree(s)
-	return w != nil
+	return s.boundTo == "" && q.pickFree(s) != nil
 }
 
 // Precedes reports whether a waiting task goes before another one, as [Index.Place] orders

@@ -3,10 +3,12 @@ package placement
 import "slices"
 
 // Place assigns pending tasks, the first in order first, until no task or no worker is left
-// for them. A worker gets a task beyond its slots only if no worker with a free slot may have
-// it. Where no worker takes a task, one of a lower priority is taken back by back. Place reports whether it stopped at limit, or at the bound of the tasks that it
-// parks, instead. A set that no worker can serve does not delay the others. assign is
-// called for each; it takes the task from its queue and tells the index the new load.
+// for them; it reports whether it stopped at limit, or at the bound of the tasks that it
+// parks, instead. A set that no worker can serve does not delay the others. A worker gets a
+// task beyond its slots only if no worker with a free slot may have it.
+//
+// assign is called for each; it takes the task from its queue and tells the index the new
+// load. back is called where no worker takes a task, to take one of a lower priority back.
 func (q *Index) Place(limit int, assign func(*Task, *Worker), back TakeBack) (more bool) {
 	q.UpdateHeaps()
 	parked := 0

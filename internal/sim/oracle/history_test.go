@@ -135,7 +135,11 @@ func (h *history) workerPage() []*model.Worker {
 				row.CurrentTasks = append(row.CurrentTasks, e.id)
 			}
 		}
-		row.UsedSlots, _ = h.countSlots(h.worker(name))
+		if b := h.worker(name).heartbeat; b != nil {
+			row.TotalSlots = b.TotalSlots
+		}
+		used, _ := h.countSlots(h.worker(name))
+		row.UsedSlots = min(used, row.TotalSlots)
 		page = append(page, row)
 	}
 	return page

@@ -41,18 +41,6 @@ func (c *Oracle) countAssignedInTurn(k *workerHistory) int {
 	return n
 }
 
-// countBegun is how many tasks a worker holds that it may have begun, and how many it is
-// stopping.
-func (c *Oracle) countBegun(k *workerHistory) int {
-	n := len(k.stopping)
-	for _, e := range c.taskOrder {
-		if e.row != nil && e.row.WorkerID == k.name {
-			n += countIf(e.row.Status == model.StatusDownloading || e.reported(k.name, e.row.Attempt)&^reportedQueued != 0)
-		}
-	}
-	return n
-}
-
 // startTakingBack notes a drop of a task that its holder lists as queued, and reports whether
 // it is one.
 func (c *Oracle) startTakingBack(e *taskHistory, worker string, d model.Drop) bool {
@@ -70,15 +58,13 @@ func (c *Oracle) checkTakenBack(e *taskHistory, k *workerHistory, attempt int64)
 	if e.takenBack != attempt {
 		return false
 	}
-	lists := func(h *model.Heartbeat) bool {
-		return slices.ContainsFunc(h.Tasks, func(r model.Report) bool { return r.Ref() == model.TaskRef{ID: e.id, Attempt: attempt} })
-	}
-	said := k.heartbeat != nil && !k.heartbeat.Partial && lists(k.heartbeat)
+	ref := model.TaskRef{ID: e.id, Attempt: attempt}
+	said := k.heartbeat != nil && !k.heartbeat.Partial && lists(k.heartbeat, ref)
 	// A heartbeat without an answer, because the process crashed, may have had its effect.
 	for _, m := range slices.Concat(c.turn.messages, c.undecided) {
 		for _, op := range m.Ops {
 			if h, ok := op.(engine.Heartbeat); ok && h.WorkerID == k.name {
-				said = said && lists(h.Heartbeat)
+				said = said && lists(h.Heartbeat, ref)
 			}
 		}
 	}

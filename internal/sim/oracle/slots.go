@@ -18,8 +18,7 @@ func (c *Oracle) checkSlots(e *taskHistory) {
 func (c *Oracle) checkUsedSlots(row *model.Worker) {
 	k := c.worker(row.ID)
 	certain, most := c.countSlots(k)
-	certain = min(certain, row.TotalSlots) // what it has not begun takes no slot beyond
-	most = min(most, max(row.TotalSlots, c.countBegun(k)))
+	certain, most = min(certain, row.TotalSlots), min(most, row.TotalSlots) // the rest is ahead
 	if row.UsedSlots < certain || row.UsedSlots > most {
 		c.violate("slots", "%s is reported with %d used slots; it holds or stops %d, at most %d", row.ID, row.UsedSlots, certain, most)
 	}

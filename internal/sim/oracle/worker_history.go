@@ -47,16 +47,16 @@ func (c *Oracle) markStopping(k *workerHistory, id string, attempt int64, certai
 	old, ok := k.stopping[id]
 	switch {
 	case ok && old.certain && old.attempt == attempt:
-	case ok && old.attempt != attempt && k.lists(model.TaskRef{ID: id, Attempt: old.attempt}):
+	case ok && old.attempt != attempt && k.heartbeat != nil && lists(k.heartbeat, model.TaskRef{ID: id, Attempt: old.attempt}):
 		k.stopping[id] = stopping{old.attempt, false} // the new one may only be to erase bytes
 	default:
 		k.stopping[id] = stopping{attempt, certain}
 	}
 }
 
-// lists reports whether the last heartbeat of the worker lists an attempt.
-func (k *workerHistory) lists(ref model.TaskRef) bool {
-	return k.heartbeat != nil && slices.ContainsFunc(k.heartbeat.Tasks, func(r model.Report) bool { return r.Ref() == ref })
+// lists reports whether a heartbeat lists an attempt.
+func lists(h *model.Heartbeat, ref model.TaskRef) bool {
+	return slices.ContainsFunc(h.Tasks, func(r model.Report) bool { return r.Ref() == ref })
 }
 
 // countSlots is the slots of a worker that are taken, for certain and at most.
