@@ -41,16 +41,8 @@ func (c *counts) countEnd(last *model.Report) {
 	}
 }
 
-// noteUsed notes how many tasks are begun and not finished.
-func (w *Worker) noteUsed() {
-	n := int64(0)
-	for _, h := range w.tasks {
-		if h.Phase != phaseFinished && !h.queued {
-			n++
-		}
-	}
-	w.counts.used.Store(n)
-}
+// noteUsed notes how many slots are in use.
+func (w *Worker) noteUsed() { w.counts.used.Store(int64(w.usage().slots)) }
 
 // Figures returns the current figures, from memory. It is safe for concurrent use.
 func (w *Worker) Figures() Figures {

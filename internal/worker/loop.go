@@ -209,7 +209,7 @@ type gathering struct {
 }
 
 func (w *Worker) gathering() gathering {
-	begun := int(w.counts.used.Load())
+	begun := w.usage().begun
 	return gathering{min(time.Duration(begun)*gatherTime, maxGather), (begun + gatherShare - 1) / gatherShare}
 }
 

@@ -35,7 +35,7 @@ func NewRegistry(s Sources) *prometheus.Registry {
 	r.MustRegister(&collector{
 		sources:     s,
 		slots:       desc("slots", "Downloads that the worker may run at once."),
-		used:        desc("slots_used", "Tasks that the worker holds and that have not ended."),
+		used:        desc("slots_used", "Slots in use: transfers that have not ended."),
 		diskFree:    desc("disk_free_bytes", "Free bytes of the file system of the download folder."),
 		downloaded:  desc("downloaded_bytes_total", "Bytes that were downloaded."),
 		downloads:   desc("downloads_total", "Attempts that ended, by their outcome.", "outcome"),
