@@ -112,8 +112,8 @@ func (e *Engine) applyUpdate(t *task, row *model.Task) {
 		e.index.EnterHost(t.Host())
 		e.index.LeaveHost(old)
 	}
-	if t.run != nil && t.run.listedAs != 0 {
-		e.listQueued(t) // with its new priority
+	if t.run != nil && t.run.listedAs != 0 && t.run.listedAs != t.Priority() {
+		e.startTakingBack(t) // its holder would begin it by the former priority
 	}
 	e.place(t)
 }
