@@ -8,8 +8,8 @@
 # Source:   https://www.rfc-editor.org/rfc/rfc9110#section-15.3.7.3 ; the manual says of
 #           several URIs only that they must point to the same file
 #           (https://aria2.github.io/manual/en/html/aria2c.html).
-# Remedy:   give a checksum, or compare the validators of all mirrors, as our worker does
-#           before it reports a file.
+# Remedy:   give a checksum, or give aria2c several sources only if they have sent the same
+#           strong ETag, as our worker does.
 set -euo pipefail
 command -v aria2c >/dev/null && command -v python3 >/dev/null || { echo "aria2c or python3 is missing: apt-get install aria2 python3" >&2; exit 2; }
 dir=$(mktemp -d)
