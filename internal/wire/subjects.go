@@ -160,6 +160,9 @@ func (s Subjects) WorkerEvent(worker, status string) string {
 	return s.join("evt.worker", worker, status)
 }
 
+// CommitEvent is the subject of the leader's commits.
+func (s Subjects) CommitEvent() string { return s.join("evt.leader.commit") }
+
 func (s Subjects) join(parts ...string) string {
 	return s.Prefix + "." + strings.Join(parts, ".")
 }

@@ -21,6 +21,7 @@ func TestSubjects_AreThoseOfContract(t *testing.T) {
 		"aria.v1.evt.task.alice.t1.completed":  s.TaskEvent("alice", "t1", "completed"),
 		"aria.v1.evt.progress.alice.t1":        s.Progress("alice", "t1"),
 		"aria.v1.evt.worker.w1.online":         s.WorkerEvent("w1", "online"),
+		"aria.v1.evt.leader.commit":            s.CommitEvent(),
 		"aria.v1.req.task.*.cancel":            s.Request(Sender{RoleTask, "*", "cancel"}),
 		"aria.v1.evt.task.alice.*.*":           s.TaskEvent("alice", "*", "*"),
 		"aria.v1.req.admin.worker.drain":       s.Request(Sender{RoleAdmin, "ignored", "worker.drain"}),

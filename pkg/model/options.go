@@ -170,14 +170,14 @@ func (o *option) check(name string, values OptionValue, maxAllHeaders int) error
 
 // Limits of a file name, in bytes.
 const (
-	MaxOut      = 200 // of the option out, which also names the folder's entry
+	maxOut      = 200 // of the option out, which also names the folder's entry
 	MaxFileName = 240 // of a name that a server gives; the suffixes of unfinished files still fit
 )
 
 // FileName reports why s cannot be the name of a file inside a directory: it
 // must be one path element, up to 200 bytes, without control characters, and
 // not one of aria2's own control files.
-func FileName(s string) error { return checkFileName(s, MaxOut) }
+func FileName(s string) error { return checkFileName(s, maxOut) }
 
 // ServerFileName is as [FileName] for a name that a server or a URL gives: it may
 // have 240 bytes.

@@ -309,6 +309,14 @@ type ProgressEvent struct {
 	At              Time    `json:"at"`
 }
 
+// CommitEvent announces a commit of the leader to the standbys, which compare it with what
+// the database has after a failover.
+type CommitEvent struct {
+	Store  string `json:"store"`  // id of the database
+	Term   int64  `json:"term"`   // of the leader
+	Commit int64  `json:"commit"` // number of the commit, rising
+}
+
 // WorkerEvent announces a change of a worker's status.
 type WorkerEvent struct {
 	ID     string       `json:"id"`

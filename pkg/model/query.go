@@ -1,6 +1,9 @@
 package model
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
 
 // ListQuery asks for one page of tasks. Every zero value means "any".
 type ListQuery struct {
@@ -88,6 +91,11 @@ func (q *ListQuery) Validate() error {
 // Validate checks the query and sets the default for Limit; the error is CodeInvalid
 // and names the field.
 func (q *WorkerQuery) Validate() error {
+	for _, s := range q.Status {
+		if !slices.Contains(workerStatuses, s) {
+			return invalid("status", "%.40q is not a status; use online, busy, draining, offline or error", s)
+		}
+	}
 	if q.Cursor != "" && !ValidName(q.Cursor) {
 		return invalid("cursor", "is not one that a page gave")
 	}

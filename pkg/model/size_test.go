@@ -12,7 +12,7 @@ func TestCheckSize_BoundIsNeverBelowTheSize(t *testing.T) {
 	full := TaskSpec{
 		ID: "a", Mirrors: []string{`https://h/"`, `\`}, Torrent: []byte("d8"), Priority: PriorityUrgent, Folder: "f",
 		Options: Options{"header": {`A: "`, `B: \\`}, "out": {"x"}}, Tags: map[string]string{`"`: `"`}, Labels: map[string]string{"a": ""},
-		NotBefore: 1 << 40, MaxAttempts: 1000, Timeout: MaxDuration, Checksum: "md5=00",
+		NotBefore: 1 << 40, MaxAttempts: 1000, Timeout: maxDuration, Checksum: "md5=00",
 	}
 	pairs := TaskSpec{URL: "https://h/", Tags: map[string]string{}}
 	for n := range 64 {

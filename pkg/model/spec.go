@@ -15,7 +15,7 @@ const (
 	MaxPairs   = 64        // tags or labels of one task
 	MaxValue   = 256       // bytes of the name or value of a tag or label
 	MaxBatch   = 1000      // tasks, reports or ids of one message, and rows of a page
-	MaxAttempt = 1000      // highest max_attempts
+	maxAttempt = 1000      // highest max_attempts
 )
 
 // TaskSpec is the request for one download. Exactly one of URL, Torrent and Metalink is
@@ -108,7 +108,7 @@ func (s *TaskSpec) checkSource() error {
 	if s.URL == "" {
 		return nil
 	}
-	if err := checkURL("url", s.URL); err != nil {
+	if err := cmp.Or(checkURL("url", s.URL), s.checkSelection()); err != nil {
 		return err
 	}
 	for _, m := range s.Mirrors {
@@ -133,9 +133,9 @@ func (s *TaskSpec) checkNumbers() error {
 	switch {
 	case s.Priority != 0 && !s.Priority.Valid():
 		return invalid("priority", "%d is not a priority; use 1 to 4", int(s.Priority))
-	case s.MaxAttempts < 0 || s.MaxAttempts > MaxAttempt:
-		return invalid("max_attempts", "%d is not from 1 to %d", s.MaxAttempts, MaxAttempt)
-	case s.Timeout < 0 || s.Timeout > MaxDuration:
+	case s.MaxAttempts < 0 || s.MaxAttempts > maxAttempt:
+		return invalid("max_attempts", "%d is not from 1 to %d", s.MaxAttempts, maxAttempt)
+	case s.Timeout < 0 || s.Timeout > maxDuration:
 		return invalid("timeout", "%v is out of range", s.Timeout)
 	}
 	if err := checkOptionalName("folder", s.Folder); err != nil {

@@ -75,3 +75,6 @@ const (
 	WorkerError    WorkerStatus = "error"    // says so itself, or its health is under the floor
 	WorkerRemoved  WorkerStatus = "removed"  // only in events
 )
+
+// workerStatuses are those that a worker can have.
+var workerStatuses = []WorkerStatus{WorkerOnline, WorkerBusy, WorkerDraining, WorkerOffline, WorkerError}

@@ -77,6 +77,13 @@ type TaskError struct {
 // code 0, aria2's of success, and only keeps Waits.
 func (e *TaskError) IsFailure() bool { return e != nil && (e.Code != 0 || e.Waits == 0) }
 
+// IsOfFiles reports whether an attempt failed at the files of its worker: that worker is the cause,
+// and not the source of the task.
+func (e *TaskError) IsOfFiles() bool {
+	const renameFailed, mkdirFailed = 14, 18 // between them: open, create, read and write failed
+	return e != nil && e.Class == ClassWorker && renameFailed <= e.Code && e.Code <= mkdirFailed
+}
+
 // Result lists the files of a completed task on its worker's disk.
 type Result struct {
 	Files       []File `json:"files"`

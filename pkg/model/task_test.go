@@ -151,7 +151,7 @@ func TestReportValidate_ErrorNamesField(t *testing.T) {
 			checkRefusal(t, h.Validate(), want)
 		})
 	}
-	for given, want := range map[Duration]Duration{-1: 0, 0: 0, 1: Seconds(1), Seconds(7): Seconds(7), MaxDuration: MaxRetryAfter} {
+	for given, want := range map[Duration]Duration{-1: 0, 0: 0, 1: Seconds(1), Seconds(7): Seconds(7), maxDuration: MaxRetryAfter} {
 		r := ok
 		if r.RetryAfter = given; r.Normalize() != nil || r.RetryAfter != want {
 			t.Errorf("retry_after %v becomes %v, want %v", given, r.RetryAfter, want)

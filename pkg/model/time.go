@@ -87,8 +87,8 @@ func unquote(b []byte) (s string, ok bool) {
 	return s, json.Unmarshal(b, &s) == nil
 }
 
-// MaxDuration bounds every [Duration] that comes from outside: ten years.
-const MaxDuration = Duration(10 * 365 * 24 * time.Hour)
+// maxDuration bounds every [Duration] that comes from outside: ten years.
+const maxDuration = Duration(10 * 365 * 24 * time.Hour)
 
 // Duration is a [time.Duration] that JSON gives in seconds (a number) or as a
 // string such as "5m"; it is printed in seconds.
@@ -127,7 +127,7 @@ func (d *Duration) UnmarshalJSON(b []byte) error {
 }
 
 // ParseDuration reads seconds ("90", "1.5") or a Go duration ("1m30s"), from 0
-// to [MaxDuration].
+// to [maxDuration].
 func ParseDuration(s string) (Duration, error) {
 	sec, err := strconv.ParseFloat(s, 64)
 	if err != nil {
@@ -137,7 +137,7 @@ func ParseDuration(s string) (Duration, error) {
 		}
 		sec = std.Seconds()
 	}
-	if !(sec >= 0 && sec <= time.Duration(MaxDuration).Seconds()) {
+	if !(sec >= 0 && sec <= time.Duration(maxDuration).Seconds()) {
 		return 0, fmt.Errorf("%.40q is out of range: 0 to 10 years", s)
 	}
 	return Seconds(sec), nil

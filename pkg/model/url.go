@@ -58,22 +58,6 @@ func checkURL(field, raw string) error {
 	return nil
 }
 
-// checkMagnet refuses a magnet link that names no torrent, or only one of BitTorrent
-// v2, which no worker can fetch.
-func checkMagnet(field string, topics []string) error {
-	v2 := false
-	for _, topic := range topics {
-		if strings.HasPrefix(topic, "urn:btih:") {
-			return nil
-		}
-		v2 = v2 || strings.HasPrefix(topic, "urn:btmh:")
-	}
-	if v2 {
-		return invalid(field, "the magnet link is for BitTorrent v2 only (xt=urn:btmh:…), which no worker can fetch; use one with xt=urn:btih:…")
-	}
-	return invalid(field, "the magnet link has no xt=urn:btih:…")
-}
-
 // isControl reports whether a character of a decoded path could end a command of FTP.
 // Bytes that are not UTF-8 are names in other charsets.
 func isControl(r rune) bool { return r < 0x20 || r == 0x7f }

@@ -14,9 +14,11 @@ type Worker struct {
 	Dir              string           `json:"dir,omitempty" db:"-" schema:"maxLength: 4096"` // absolute; what paths in results are relative to, unless the task has a folder
 	ConnectedAt      Time             `json:"connected_at,omitzero" db:"connected_at"`
 	LastHeartbeat    Time             `json:"last_heartbeat,omitzero" db:"last_heartbeat"`
+	LastSeen         Time             `json:"last_seen,omitzero" db:"-"` // its last heartbeat or report; reports since the dispatcher's start
 	TotalSlots       int              `json:"total_slots" db:"total_slots" schema:"maximum: 10000"`
 	UsedSlots        int              `json:"used_slots" db:"-"`                                 // slots in use
 	Prefetch         int              `json:"prefetch,omitempty" db:"-" schema:"maximum: 10000"` // tasks beyond its slots that it holds and has not begun, at most; known after its first heartbeat
+	DownloadSpeed    int64            `json:"download_speed" db:"-"`                             // of the tasks that it has now, bytes/s
 	Drained          bool             `json:"drained,omitempty" db:"drained"`                    // an operator has it take nothing new
 	CurrentTasks     []string         `json:"current_tasks" db:"-"`                              // ids in order
 	Capabilities     Capabilities     `json:"capabilities" db:"capabilities"`

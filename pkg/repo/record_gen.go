@@ -175,11 +175,13 @@ func (t *taskJSON) task() *model.Task {
 // not written.
 type workerJSON struct {
 	*model.Worker
-	StatusReason string   `json:"status_reason,omitempty"`
-	Dir          string   `json:"dir,omitempty"`
-	UsedSlots    int      `json:"used_slots,omitempty"`
-	Prefetch     int      `json:"prefetch,omitempty"`
-	CurrentTasks []string `json:"current_tasks,omitempty"`
+	StatusReason  string     `json:"status_reason,omitempty"`
+	Dir           string     `json:"dir,omitempty"`
+	LastSeen      model.Time `json:"last_seen,omitempty"`
+	UsedSlots     int        `json:"used_slots,omitempty"`
+	Prefetch      int        `json:"prefetch,omitempty"`
+	DownloadSpeed int64      `json:"download_speed,omitempty"`
+	CurrentTasks  []string   `json:"current_tasks,omitempty"`
 }
 
 // nameFields are the fields of a task that are empty or a name.

@@ -91,7 +91,7 @@ func TestRecord_KeepsEachField(t *testing.T) {
 			want.Task = &c
 		} else {
 			c := *worker
-			c.UsedSlots, c.Prefetch, c.Dir, c.StatusReason = 0, 0, "", "" // neither
+			c.LastSeen, c.UsedSlots, c.Prefetch, c.DownloadSpeed, c.Dir, c.StatusReason = 0, 0, 0, 0, "", "" // neither
 			want.Worker = &c
 		}
 		if !reflect.DeepEqual(got, want) {
@@ -167,7 +167,7 @@ func TestDigest_CoversEachField(t *testing.T) {
 		t.Errorf("of a task%s are not seen, only%s should be", got, want)
 	}
 	got = unseen(fullWorker(), func(v any) Record { return Record{Worker: v.(*model.Worker)} })
-	if want := " .StatusReason .Dir .UsedSlots .Prefetch .CurrentTasks"; got != want {
+	if want := " .StatusReason .Dir .LastSeen .UsedSlots .Prefetch .DownloadSpeed .CurrentTasks"; got != want {
 		t.Errorf("of a worker%s are not seen, only%s should be", got, want)
 	}
 }

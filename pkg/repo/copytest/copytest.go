@@ -102,8 +102,8 @@ func Worker(i int) *model.Worker {
 	}
 }
 
-// Batches yields what fills an empty store, in commits of 1,000.
-func Batches(tasks, workers int) iter.Seq[*model.Batch] {
+// batches yields what fills an empty store, in commits of 1,000.
+func batches(tasks, workers int) iter.Seq[*model.Batch] {
 	return func(yield func(*model.Batch) bool) {
 		b := &model.Batch{}
 		for i := range workers {
@@ -125,7 +125,7 @@ func Batches(tasks, workers int) iter.Seq[*model.Batch] {
 
 // Fill puts tasks and workers into an empty store.
 func Fill(ctx context.Context, s repo.Committer, tasks, workers int) error {
-	for b := range Batches(tasks, workers) {
+	for b := range batches(tasks, workers) {
 		if err := s.Commit(ctx, b); err != nil {
 			return err
 		}

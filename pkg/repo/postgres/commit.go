@@ -33,6 +33,15 @@ func (s *Store) Commit(ctx context.Context, b *model.Batch) error {
 	return nil
 }
 
+// noteInserts notes the seqs of the rows that the batch inserts.
+func (s *Store) noteInserts(b *model.Batch) {
+	for i := range b.Tasks {
+		if put := b.Tasks[i].Put; put != nil {
+			s.low.inserting(put.Seq)
+		}
+	}
+}
+
 func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if err := s.ready(ctx); err != nil {
 		return err
@@ -43,6 +52,8 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	if err := t.write(b); err != nil {
 		return err
 	}
+	s.noteInserts(b)
+	defer s.noteInserts(b) // a look meanwhile did not see them
 	if s.w.mayReplan(t.inserted) {
 		t.queue("DISCARD PLANS") // for the next commit
 	}

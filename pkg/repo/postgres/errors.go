@@ -2,10 +2,12 @@ package postgres
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -41,7 +43,8 @@ var sentences = []struct{ prefix, text string }{
 	{"40", "PostgreSQL has rolled the transaction back"},
 	{"25P0", "PostgreSQL has ended a transaction that took too long"},
 	{"58", "PostgreSQL's system fails"},
-	{"28", "PostgreSQL refuses the user or the password"},
+	{"28P01", "PostgreSQL refuses the user or the password"},
+	{"28", "PostgreSQL refuses the user, or its pg_hba.conf a connection from here or without TLS"},
 	{"3D000", "the database does not exist"},
 	{"42501", "PostgreSQL's user lacks a right"},
 }
@@ -83,7 +86,18 @@ func explainError(op string, err error) error {
 // whole has the detail. The detail is not in the chain: a timeout of the connection is not
 // a timeout of the request.
 func unavailable(detail error, format string, args ...any) error {
-	return fmt.Errorf("%w: %s", model.Errorf(model.CodeUnavailable, format, args...), detail.Error())
+	return fmt.Errorf("%w: %s", model.Errorf(model.CodeUnavailable, format, args...), oneLine(detail.Error()))
+}
+
+// oneLine joins the lines of an error, in which pgx has one for each address that it tried.
+func oneLine(text string) string {
+	var parts []string
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); !slices.Contains(parts, line) { // with TLS and without it
+			parts = append(parts, line)
+		}
+	}
+	return strings.ReplaceAll(strings.Join(parts, "; "), ":; ", ": ")
 }
 
 // serverSentence is what to say of an error that passes by itself or by an operator's hand,
@@ -113,7 +127,10 @@ func networkReason(err error) string {
 	var number syscall.Errno
 	var name *net.DNSError
 	var network net.Error
+	var certificate *tls.CertificateVerificationError
 	switch {
+	case errors.As(err, &certificate):
+		return "its certificate is not valid for this connection"
 	case errors.As(err, &number):
 		return number.Error()
 	case errors.As(err, &name):
@@ -124,6 +141,8 @@ func networkReason(err error) string {
 		return "no host takes writes"
 	case isClosed(err):
 		return "the connection was closed"
+	case strings.Contains(err.Error(), "server refused TLS connection"): // the same
+		return "it offers no TLS, and the connection string requires it"
 	}
 	return "no host accepts the connection"
 }

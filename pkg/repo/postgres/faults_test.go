@@ -73,7 +73,8 @@ func hangs(t *testing.T, dsn string) bool {
 func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	server := testpostgres.Start(t)
 	dsn := server.Database(t)
-	s := mustOpen(t, Config{DSN: dsn, Timeout: 3 * time.Second})
+	const timeout = 3 * time.Second
+	s := mustOpen(t, Config{DSN: dsn, Timeout: timeout})
 	ctx := context.Background()
 	if err := s.Commit(ctx, newTask(1)); err != nil {
 		t.Fatal(err)
@@ -88,7 +89,7 @@ func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	})
 	begin := time.Now()
 	err := s.Commit(ctx, newTask(2))
-	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "not confirmed") || time.Since(begin) > 6*time.Second {
+	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "not confirmed") || time.Since(begin) > 2*timeout {
 		t.Errorf("a commit without its standby: %v after %v", err, time.Since(begin))
 	}
 	if strings.Count(server.Log(), "canceling wait") != canceled {
@@ -99,7 +100,7 @@ func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	}
 	begin = time.Now()
 	time.AfterFunc(300*time.Millisecond, s.Interrupt)
-	if err := s.Commit(ctx, newTask(3)); model.CodeOf(err) != model.CodeUnavailable || time.Since(begin) > 2*time.Second {
+	if err := s.Commit(ctx, newTask(3)); model.CodeOf(err) != model.CodeUnavailable || time.Since(begin) >= timeout {
 		t.Errorf("a commit that is interrupted: %v after %v", err, time.Since(begin))
 	}
 	if found, err := s.Tasks(ctx, []string{"t1"}); err != nil || len(found) != 1 {

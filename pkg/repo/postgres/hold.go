@@ -58,7 +58,7 @@ func (l *Leader) observeUnchanged(ctx context.Context, ttl time.Duration) (repo.
 	}
 	now, err := l.Observe(ctx)
 	if err == nil && now != row && !now.Free() {
-		err = model.Errorf(model.CodeConflict, "the database is in use by another dispatcher (%s)", now.Holder)
+		err = model.Errorf(model.CodeConflict, "the database is in use by another process, a dispatcher or migrate (%s); stop that one first", now.Holder)
 	}
 	return now, err
 }

@@ -28,13 +28,18 @@ type servers struct {
 	lastHost atomic.Pointer[string]
 }
 
-// newServers reads a connection string.
-func newServers(dsn string) (*servers, error) {
+// newServers reads a connection string. Of several hosts the one that takes writes is meant,
+// also for reading: the others may lag behind. A single host need not take writes to be read.
+func newServers(dsn string, readOnly bool) (*servers, error) {
 	base, err := parseDSN(dsn)
 	if err != nil {
 		return nil, err
 	}
-	return &servers{base: base}, nil
+	s := &servers{base: base}
+	if base.ValidateConnect == nil && !(readOnly && len(s.hosts(base)) == 1) {
+		base.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	}
+	return s, nil
 }
 
 // connConfig returns the configuration of one connection.

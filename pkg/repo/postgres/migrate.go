@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
@@ -35,6 +36,10 @@ func schemaOf(ctx context.Context, conn *pgx.Conn) (have int64, err error) {
 	return have, err
 }
 
+func newerSchemaError(op string, have, known int64) error {
+	return model.Errorf(model.CodeConflict, "%s: the database has schema %d, this program knows only %d: use a newer version of it", op, have, known)
+}
+
 // migrationLock is the key of the lock of a migration: dispatchers that start at the same
 // time migrate one after the other. Its connection is not that of goose: database/sql
 // discards a connection that is returned within a transaction, and its locks with it.
@@ -51,7 +56,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger
 	}
 	switch {
 	case have > known:
-		return model.Errorf(model.CodeConflict, "the database has schema %d, this program knows only %d: use a newer version of it", have, known)
+		return newerSchemaError("migrate", have, known)
 	case have == known:
 		return nil
 	}
@@ -65,6 +70,10 @@ func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger
 		return err
 	}
 	err = runMigrations(ctx, all, log)
+	var server *pgconn.PgError
+	if have == 0 && errors.As(err, &server) && server.Code == "42P07" {
+		return model.Errorf(model.CodeConflict, "migrate: the database belongs to another program: %s; use an empty one", server.Message)
+	}
 	if isLockTimeout(err) {
 		return model.Errorf(model.CodeUnavailable, "migrate: a transaction of another program keeps a table locked; start again when it has ended (%v)", err)
 	}

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"maps"
+	"slices"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
@@ -41,6 +42,25 @@ func TestMigrations_MakeColumnsOfModel(t *testing.T) {
 	} {
 		if have := typesIn(t, s, table); !maps.Equal(have, want) {
 			t.Errorf("%s has the columns\n%v, the model\n%v", table, have, want)
+		}
+	}
+}
+
+// Verify looks for each index of the tables, and for each function.
+func TestVerify_KnowsEachPartOfSchema(t *testing.T) {
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	for sql, want := range map[string][]string{
+		"SELECT indexname FROM pg_indexes WHERE schemaname = current_schema AND tablename NOT IN ('goose_db_version', 'tasks') ORDER BY 1": indexes,
+		"SELECT proname FROM pg_proc WHERE pronamespace = current_schema::regnamespace ORDER BY 1":                                         functions,
+	} {
+		var have []string
+		var name string
+		rows, err := s.r.Query(testbed.Context(t), sql)
+		if err := scanValues(rows, err, []any{&name}, func() { have = append(have, name) }); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Sort(have); !slices.Equal(have, want) {
+			t.Errorf("the database has\n%q, verify looks for\n%q", have, want)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
@@ -40,6 +41,8 @@ type Config struct {
 	// fails, and its outcome is unknown.
 	Timeout time.Duration
 	Logger  *slog.Logger // default: discards
+
+	readOnly bool // see OpenReadOnly
 }
 
 // minVersion is the oldest server that has client_connection_check_interval.
@@ -61,7 +64,7 @@ func open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.setDefaults(); err != nil {
 		return nil, err
 	}
-	all, err := newServers(c.DSN)
+	all, err := newServers(c.DSN, c.readOnly)
 	if err != nil {
 		return nil, err
 	}
@@ -133,9 +136,6 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 		}
 		return nil, err
 	}
-	if c.ValidateConnect == nil {
-		c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
-	}
 	if c.ConnectTimeout <= 0 || c.ConnectTimeout > connectTimeout {
 		c.ConnectTimeout = connectTimeout
 	}
@@ -144,10 +144,18 @@ func parseDSN(dsn string) (*pgx.ConnConfig, error) {
 
 // parseReason returns what is wrong with a connection string, without the string.
 func parseReason(err *pgconn.ParseConfigError) string {
-	if inner := errors.Unwrap(err); inner != nil {
-		return "check its form, its settings and the files that it names (" + fmt.Sprintf("%T", inner) + ")"
+	var file *fs.PathError
+	if errors.As(err, &file) {
+		return "a file that it names cannot be used: " + file.Error()
 	}
-	return "check its form"
+	return "it must be a URL, postgres://USER@HOST/DATABASE, or words such as host=HOST dbname=DATABASE, and its settings must be known to libpq"
+}
+
+// CheckDSN returns an error of CodeInvalid if a connection string cannot be read. The error
+// does not contain the string.
+func CheckDSN(dsn string) error {
+	_, err := parseDSN(dsn)
+	return err
 }
 
 // settings are those of each session. A session that hangs, or that has lost its client,

@@ -68,6 +68,18 @@ func (v *view[S]) scan(rows pgx.Rows, row *S) error {
 	return nil
 }
 
+// rowError names the row at which rows stands, if the view has its id.
+func (v *view[S]) rowError(rows pgx.Rows, err error) error {
+	i := slices.IndexFunc(v.columns, func(c column[S]) bool { return c.name == "id" })
+	if i < 0 {
+		return err
+	}
+	return fmt.Errorf("%.*q: %w", maxShownID, unescapeText(string(rows.RawValues()[i])), err)
+}
+
+// maxShownID is how much of an id an error shows.
+const maxShownID = 80
+
 // all reads the rows of a query.
 func (v *view[S]) all(ctx context.Context, q rowsQueryer, sql string, args ...any) ([]*S, error) {
 	rows, err := q.Query(ctx, sql, withBinary(args)...)
@@ -79,7 +91,7 @@ func (v *view[S]) all(ctx context.Context, q rowsQueryer, sql string, args ...an
 	for rows.Next() {
 		row := new(S)
 		if err := v.scan(rows, row); err != nil {
-			return nil, err
+			return nil, v.rowError(rows, err)
 		}
 		list = append(list, row)
 	}

@@ -58,7 +58,7 @@ func TestConnect_ResolvesNamesEachTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all, err := newServers("postgres://aria@database.example:" + port + "/postgres")
+	all, err := newServers("postgres://aria@database.example:"+port+"/postgres", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +20,8 @@ import (
 type snapshot struct {
 	conn   *pgx.Conn
 	counts model.Counts
-	remove func() // from those of the store
+	remove func()      // from those of the store
+	ended  atomic.Bool // by its Close or that of the store
 }
 
 // snapshotIdle is how long a reader may pause between two reads of a snapshot.
@@ -59,7 +61,7 @@ func (s *snapshot) begin(ctx context.Context, store *Store) error {
 
 // fail gives an error of a read its name, or says that the snapshot has ended.
 func (s *snapshot) fail(ctx context.Context, err error) error {
-	if err != nil && ctx.Err() == nil && s.conn.IsClosed() {
+	if err != nil && ctx.Err() == nil && s.ended.Load() {
 		return rules.ClosedError("snapshot")
 	}
 	return explainError("snapshot", err)
@@ -106,7 +108,7 @@ func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 
 // Counts implements [repo.Snapshot].
 func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
-	if s.conn.IsClosed() {
+	if s.ended.Load() {
 		return nil, rules.ClosedError("snapshot")
 	}
 	return s.counts, ctx.Err()
@@ -114,6 +116,7 @@ func (s *snapshot) Counts(ctx context.Context) (model.Counts, error) {
 
 // end closes the connection, which ends the transaction.
 func (s *snapshot) end() error {
+	s.ended.Store(true)
 	if s.conn.IsClosed() {
 		return nil
 	}

@@ -22,6 +22,7 @@ type Store struct {
 	r      *pgxpool.Pool
 	leader Leader
 	mark   watermark
+	low    lowest // see firstAfter
 	snaps  rules.Snapshots
 }
 
@@ -33,7 +34,10 @@ func (s *Store) ID() string { return s.id }
 
 // SetTerm gives the store the term with which it writes from now on. A commit fails with
 // [ErrFenced] if the leader row has another one.
-func (s *Store) SetTerm(term int64) { s.term.Store(term) }
+func (s *Store) SetTerm(term int64) {
+	s.low.forget() // another one may have written meanwhile
+	s.term.Store(term)
+}
 
 // Interrupt ends the wait of a commit that is under way: it fails, and its outcome is
 // unknown. A dispatcher that no longer leads calls it, so that it need not wait for a

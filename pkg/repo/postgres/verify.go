@@ -2,12 +2,14 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
@@ -44,6 +46,34 @@ var invariants = []struct{ sentence, query string }{
 		"SELECT id || ' (seq ' || seq || ')' FROM tasks WHERE id = '' OR seq < 1"},
 	{"tasks have a spec_hash of the wrong length",
 		"SELECT id FROM tasks WHERE octet_length(spec_hash) <> 32"},
+}
+
+// parts are the indexes and functions of the schema. Without an index a commit is slow, or
+// accepts an id twice; without a function none succeeds.
+var (
+	indexes = []string{
+		"counters_pkey", "fence_pkey", "fence_term_key", "leader_pkey", "tasks_done_active", "tasks_done_client", "tasks_done_id",
+		"tasks_done_seq", "tasks_done_status", "tasks_live_active", "tasks_live_client", "tasks_live_id", "tasks_live_seq",
+		"tombstones_pkey", "tombstones_until", "workers_pkey",
+	}
+	functions = []string{"aria_expect", "aria_fence"}
+)
+
+// partsSQL selects what is missing of them, and the indexes that PostgreSQL does not use.
+const partsSQL = `SELECT 'index ' || name FROM unnest($1::text[]) AS name
+		WHERE NOT EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(name) AND indisvalid)
+	UNION ALL SELECT 'function ' || name FROM unnest($2::text[]) AS name WHERE to_regproc(name) IS NULL`
+
+// checkParts finds what is missing of the schema.
+func (r *Report) checkParts(ctx context.Context, conn *pgx.Conn) error {
+	var missing []string
+	var name string
+	rows, err := conn.Query(ctx, partsSQL, indexes, functions)
+	err = scanValues(rows, err, []any{&name}, func() { missing = append(missing, name) })
+	if len(missing) > 0 {
+		r.addProblem("of its schema these are missing: %s", strings.Join(missing, ", "))
+	}
+	return err
 }
 
 func endedStatuses(ended bool) (list []model.Status) {
@@ -91,7 +121,7 @@ func Schema(ctx context.Context, dsn string) (have, known int64, err error) {
 
 // inspectDatabase runs f with a connection to a database.
 func inspectDatabase(ctx context.Context, dsn string, f func(*pgx.Conn) error) error {
-	all, err := newServers(dsn)
+	all, err := newServers(dsn, true)
 	if err != nil {
 		return err
 	}
@@ -109,6 +139,9 @@ func (r *Report) addProblem(format string, args ...any) {
 }
 
 func (r *Report) check(ctx context.Context, conn *pgx.Conn) error {
+	if err := r.checkParts(ctx, conn); err != nil {
+		return err
+	}
 	counted, err := selectCounts(ctx, conn, 0)
 	if err != nil {
 		return err
@@ -149,6 +182,9 @@ func (r *Report) readAll(ctx context.Context, conn *pgx.Conn) error {
 	for _, err := range snap.Tasks(ctx, 0) {
 		if err != nil {
 			r.addProblem("a task cannot be read: %v", err)
+			if server := (*pgconn.PgError)(nil); errors.As(err, &server) { // it has ended the transaction
+				return ctx.Err()
+			}
 			break
 		}
 	}
@@ -159,7 +195,8 @@ func (r *Report) readAll(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // OpenReadOnly opens a database as the source of a copy: it migrates nothing and writes
-// nothing. A schema other than the newest is an error.
+// nothing, so a standby of PostgreSQL or a role without the right to write will do. A schema
+// other than the newest is an error.
 func OpenReadOnly(ctx context.Context, c Config) (*Store, error) {
 	have, known, err := Schema(ctx, c.DSN)
 	switch {
@@ -167,9 +204,12 @@ func OpenReadOnly(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	case have == 0:
 		return nil, model.Errorf(model.CodeNotFound, "open store: the database has no tasks: it was never used by a dispatcher")
+	case have > known:
+		return nil, newerSchemaError("open store", have, known)
 	case have != known:
 		return nil, model.Errorf(model.CodeConflict, "open store: the database has schema %d, not %d: bring it up to date with migrate schema up", have, known)
 	}
+	c.readOnly = true
 	return Open(ctx, c)
 }
 

@@ -14,17 +14,27 @@ import (
 type watermark struct {
 	mu     sync.Mutex
 	commit int64
+	seen   int64 // the last of them that this program has made or read
 	lost   int64 // commits that vanished
 }
 
 // lastCommitSQL selects the number of the last commit.
 const lastCommitSQL = "SELECT coalesce(max(at), 0) FROM counters"
 
-// note notes a commit.
+// note notes a commit of this program.
 func (w *watermark) note(commit int64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.commit = max(w.commit, commit)
+	w.commit, w.seen = max(w.commit, commit), max(w.seen, commit)
+}
+
+// hear notes a commit that another program has announced.
+func (w *watermark) hear(commit int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen > 0 && commit-w.seen <= maxAhead {
+		w.commit = max(w.commit, commit)
+	}
 }
 
 // known returns the last commit that is known now.
@@ -41,18 +51,30 @@ func (w *watermark) check(before, have int64) (missing int64) {
 	defer w.mu.Unlock()
 	switch {
 	case have >= before:
-		w.commit = max(w.commit, have)
+		w.commit, w.seen = max(w.commit, have), max(w.seen, have)
 	case w.commit == before: // nothing was noted meanwhile
 		missing = before - have
-		w.commit, w.lost = have, w.lost+missing
+		w.commit, w.seen, w.lost = have, have, w.lost+missing
 	}
 	return missing
 }
 
+// maxAhead is how much further than the seen commits one that was heard of may be: more than
+// a leader makes between two looks at its row. Forged numbers cost no more than that a look.
+const maxAhead = 100_000
+
+// LastCommit returns the number of the last commit that is known, 0 before the first one.
+func (s *Store) LastCommit() int64 { return s.mark.known() }
+
+// NoteCommit notes a commit that the leader has announced, so that it is missed if the
+// database has it no longer. A number too far from what the database had is ignored, and so
+// is each one before the first [Leader.Observe].
+func (s *Store) NoteCommit(commit int64) { s.mark.hear(commit) }
+
 // LostCommits counts the commits that the database was seen to have and has no longer. It
-// sees what vanishes of this program's own commits and of those before the last
-// [Leader.Observe]; the numbers of a database have gaps, so it may count too many. A program
-// that starts knows nothing of the time before.
+// sees what vanishes of this program's own commits, of those before the last
+// [Leader.Observe], and of those of [Store.NoteCommit]; the numbers of a database have gaps, so
+// it may count too many. A program that starts knows nothing of the time before.
 func (s *Store) LostCommits() int64 {
 	s.mark.mu.Lock()
 	defer s.mark.mu.Unlock()

@@ -54,7 +54,7 @@ func workerFieldsReturned(t *testing.T, s repo.Store) {
 	full := fullWorker("w")
 	mustCommit(t, s, &model.Batch{Workers: []model.WorkerChange{{ID: "w", Put: full}}})
 	want := *full
-	want.UsedSlots, want.Prefetch, want.CurrentTasks, want.Dir, want.StatusReason = 0, 0, nil, "", "" // are computed or reported again, not stored
+	want.LastSeen, want.UsedSlots, want.Prefetch, want.DownloadSpeed, want.CurrentTasks, want.Dir, want.StatusReason = 0, 0, 0, 0, nil, "", "" // are computed or reported again, not stored
 	got, err := s.Workers(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -44,10 +44,11 @@ func replaceBackup(ctx context.Context, from, to, check string) error {
 	}
 	partial := file.Name() // mode 0600, empty: so VACUUM INTO takes it
 	defer os.Remove(partial)
-	err = openReader(from, options, func(db *sqlx.DB) error {
+	defer os.Remove(partial + "-journal") // a copy that fails leaves it
+	err = explainError("copy "+from+" to "+to, withReader(from, options, func(db *sqlx.DB) error {
 		_, err := db.ExecContext(ctx, "VACUUM INTO ?", partial)
 		return err
-	})
+	}))
 	if err == nil {
 		err = errors.Join(file.Sync(), checkWhole(ctx, partial, check))
 	}

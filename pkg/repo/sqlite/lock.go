@@ -39,7 +39,7 @@ func acquire(path string) (*lock, error) {
 			holder := readHolder(file)
 			file.Close()
 			return nil, model.Errorf(model.CodeUnavailable,
-				"open store: %s is in use by another dispatcher (%s)", strings.TrimSuffix(path, ".lock"), holder)
+				"open store: %s is in use by another process, a dispatcher or migrate (%s); stop that one first", strings.TrimSuffix(path, ".lock"), holder)
 		}
 		l := &lock{file: file, path: path}
 		// The holder before us may have removed the file between our open and

@@ -22,14 +22,16 @@ func Stored(t *model.Task) *model.Task {
 // StoredWorker returns the worker without its derived fields, which no store keeps: a
 // copy if it has any.
 func StoredWorker(w *model.Worker) *model.Worker {
-	if derived := w.StatusReason != "" || w.Dir != "" || w.UsedSlots != 0 || w.Prefetch != 0 || w.CurrentTasks != nil; !derived {
+	if derived := w.StatusReason != "" || w.Dir != "" || w.LastSeen != 0 || w.UsedSlots != 0 || w.Prefetch != 0 || w.DownloadSpeed != 0 || w.CurrentTasks != nil; !derived {
 		return w
 	}
 	c := *w
 	c.StatusReason = ""
 	c.Dir = ""
+	c.LastSeen = 0
 	c.UsedSlots = 0
 	c.Prefetch = 0
+	c.DownloadSpeed = 0
 	c.CurrentTasks = nil
 	return &c
 }
