@@ -37,10 +37,10 @@ type Config struct {
 	TTL, Renew time.Duration
 	// MayTake reports whether this dispatcher could serve now; nil: always.
 	MayTake func() bool
-	// Alone reports whether no standby is known. It is asked when renewals fail: without a
-	// standby nobody takes over, so that the lease lasts while the store cannot be reached.
-	// A standby that cannot be seen may take over all the same; then only the fence and the
-	// term protect. nil: a standby may exist.
+	// Alone reports whether no standby is known. It is asked when renewals fail, and answers at
+	// the latest when ctx ends: without a standby nobody takes over, so that the lease lasts
+	// while the store cannot be reached. A standby that cannot be seen may take over all the
+	// same; then only the fence and the term protect. nil: a standby may exist.
 	Alone  func(ctx context.Context) bool
 	Logger *slog.Logger
 }
@@ -159,9 +159,12 @@ type renewals struct {
 	lease     *Lease
 	renewed   chan renewal
 	alone     chan time.Duration // see askAlone
+	questions context.Context    // of askAlone
+	endThem   context.CancelFunc
 	renewing  bool
+	failing   bool // the last renewal that ended
 	asking    bool
-	renewedAt time.Duration // begin of the last success
+	again     bool // asks once more after the answer
 }
 
 // renewal is the result of one.
@@ -181,7 +184,9 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 	tick, window := time.NewTicker(e.cfg.Renew), time.NewTimer(lease.left())
 	defer tick.Stop()
 	defer window.Stop()
-	r := &renewals{Elector: e, lease: lease, renewed: make(chan renewal, 1), alone: make(chan time.Duration, 1), renewedAt: e.clock()}
+	r := &renewals{Elector: e, lease: lease, renewed: make(chan renewal, 1), alone: make(chan time.Duration, 1)}
+	r.questions, r.endThem = context.WithCancel(context.Background())
+	defer r.endThem()
 	done, over := ctx.Done(), lease.Done()
 	for {
 		select {
@@ -198,9 +203,7 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 		case <-tick.C:
 			r.begin()
 		case began := <-r.alone:
-			if r.asking = false; began > 0 {
-				e.m.Renewed(began, nil)
-			}
+			r.answered(began)
 		case one := <-r.renewed:
 			r.note(one)
 		case err := <-served:
@@ -219,30 +222,57 @@ func (r *renewals) begin() {
 	if !r.lease.Held() {
 		return
 	}
-	if !r.renewing {
-		r.renewing = true
-		go func() { r.renewed <- r.renew(r.lease) }()
+	if r.renewing || r.failing { // the row may be out of reach
+		r.ask()
 	}
-	if !r.asking && r.cfg.Alone != nil && r.clock()-r.renewedAt > 2*r.cfg.Renew {
-		r.asking = true
-		go func() { r.alone <- r.askAlone() }()
+	if r.renewing {
+		return
+	}
+	r.renewing = true
+	go func() { r.renewed <- r.renew(r.lease) }()
+}
+
+// ask asks whether the lease lasts without a renewal. It is asked at the first sign of an
+// outage: of the shortest lease, four renewals long, a quarter of its window is left then.
+// Its answer lengthens the lease from the moment of the question. So one that is wanted
+// while another is under way is asked after it: the answer may come when little is left.
+func (r *renewals) ask() {
+	if r.again = r.asking; r.asking || r.cfg.Alone == nil {
+		return
+	}
+	r.asking = true
+	left := r.lease.left()
+	go func() { r.alone <- r.askAlone(r.questions, left) }()
+}
+
+// answered notes the answer to a question that began then; 0: a standby may take over.
+func (r *renewals) answered(began time.Duration) {
+	r.asking = false
+	if began == 0 {
+		return
+	}
+	r.m.Renewed(began, nil)
+	if r.again && r.lease.Held() {
+		r.ask()
 	}
 }
 
 // note notes the result of a renewal.
 func (r *renewals) note(one renewal) {
-	r.renewing = false
-	switch {
-	case one.err == nil:
-		r.renewedAt = one.began
-	case r.lease.Held():
+	r.renewing, r.failing = false, one.err != nil
+	r.again = r.again && r.failing
+	if r.failing && r.lease.Held() {
 		r.cfg.Logger.Warn("the lease was not renewed", "term", r.lease.Term(), "left", r.lease.left(), "error", one.err)
 	}
 	r.m.Renewed(one.began, one.err)
+	if r.failing && r.lease.Held() {
+		r.ask()
+	}
 }
 
-// wait waits for what is under way.
+// wait waits for the renewal that is under way, and ends the question.
 func (r *renewals) wait() {
+	r.endThem()
 	if r.renewing {
 		<-r.renewed
 	}
@@ -260,9 +290,10 @@ func (e *Elector) renew(lease *Lease) renewal {
 	return renewal{began, e.cfg.Row.Renew(ctx, lease.Term(), e.cfg.Holder)}
 }
 
-// askAlone returns when the question began, 0 if a standby may take over.
-func (e *Elector) askAlone() time.Duration {
-	ctx, cancel := context.WithTimeout(context.Background(), e.cfg.TTL)
+// askAlone returns when the question began, 0 if a standby may take over. The answer comes
+// while something of the lease is left.
+func (e *Elector) askAlone(ctx context.Context, left time.Duration) time.Duration {
+	ctx, cancel := context.WithTimeout(ctx, left*3/4)
 	defer cancel()
 	began := e.clock()
 	if !e.cfg.Alone(ctx) {

@@ -155,9 +155,12 @@ func TestElector_LeaseLastsWithoutAStandby(t *testing.T) {
 		m := &member{way: &access{database: d}, ended: make(chan error, 1)}
 		m.Elector = New(Config{
 			Row: m.way, Holder: "a", TTL: ttl, Renew: renewInterval, Logger: slog.New(slog.DiscardHandler),
-			Alone: func(context.Context) bool {
+			Alone: func(ctx context.Context) bool {
 				asked.Add(1)
-				<-time.After(300 * time.Millisecond)
+				select {
+				case <-time.After(300 * time.Millisecond):
+				case <-ctx.Done():
+				}
 				return !standby.Load()
 			},
 		})
@@ -186,6 +189,39 @@ func TestElector_LeaseLastsWithoutAStandby(t *testing.T) {
 		pass(Window(ttl))
 		expect(t, "after an unseen takeover", "standing by 0; ", m)
 	})
+}
+
+// A lease without a standby lasts through an outage whatever the times of the configuration
+// are: also the shortest lease with the fewest renewals, where the answer takes all the time
+// that it may.
+func TestElector_LeaseLastsAtEachTTL(t *testing.T) {
+	for _, c := range []struct{ ttl, renew time.Duration }{
+		{3 * time.Second, 500 * time.Millisecond},
+		{3 * time.Second, 750 * time.Millisecond},
+		{time.Second, 250 * time.Millisecond},
+		{200 * time.Millisecond, 50 * time.Millisecond},
+		{200 * time.Millisecond, 10 * time.Millisecond},
+		{time.Hour, 15 * time.Minute},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			m := &member{way: &access{database: &database{}}, ended: make(chan error, 1)}
+			m.Elector = New(Config{
+				Row: m.way, Holder: "a", TTL: c.ttl, Renew: c.renew, Logger: slog.New(slog.DiscardHandler),
+				Alone: func(ctx context.Context) bool {
+					<-ctx.Done()
+					return true
+				},
+			})
+			m.serveUntilStopped(t)
+			for range 20 { // outages that begin at different moments between two renewals
+				pass(3*c.ttl + c.renew/7)
+				m.way.setDown(true)
+				pass(10 * c.ttl)
+				expect(t, fmt.Sprint(c.ttl, " with ", c.renew), "leading 1; ", m)
+				m.way.setDown(false)
+			}
+		})
+	}
 }
 
 // An error of the service frees the row and ends Run.
