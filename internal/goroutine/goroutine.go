@@ -14,6 +14,9 @@ import (
 // maxStack limits the stack of a panic in the log, in bytes.
 const maxStack = 4 << 10
 
+// FaultText is what the sender of something that panicked is told.
+const FaultText = "a bug in the dispatcher; its log says more"
+
 // Guard calls do and reports whether it panicked, which is a bug and is logged. A
 // goroutine that handles messages from outside calls it: an unhandled panic there would
 // end the process, and NATS would redeliver the same message to the next one.

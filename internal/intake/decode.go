@@ -1,24 +1,16 @@
 package intake
 
 import (
-	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// read decodes and validates a message. A panic in it, a bug, must not end the
-// dispatcher: the message would be redelivered to the next one.
-func (i *Intake) read(l *intakeMsg) (spec *model.TaskSpec, err *model.Error) {
+// read decodes and validates a message.
+func (i *Intake) read(l *intakeMsg) (*model.TaskSpec, *model.Error) {
 	if err := model.CheckName("client", l.name); err != nil {
 		return nil, model.AsError(err)
 	}
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
-		spec, err = decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
-	}, "seq", l.seq, "client", l.client)
-	if panicked {
-		return nil, model.Errorf(model.CodeInternal, "submit: a bug in the dispatcher; its log says more")
-	}
-	return spec, err
+	return decodeIntake(l.data, wire.MaxBody(i.connection.Current()))
 }
 
 // decodeIntake decodes the body of a message of the intake, which is one TaskSpec.

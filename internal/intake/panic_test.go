@@ -41,3 +41,28 @@ func TestIntake_PoisonMessageBecomesADeadLetter(t *testing.T) {
 		t.Errorf("%d dead letters after %d tries, want one after %d", len(letters), len(tries), maxBugTries)
 	}
 }
+
+// TestIntake_PanicOfAStageIsThatMessages: what a stage makes of a message panics, in the
+// goroutine that receives messages. The message is a dead letter with a 500 in the end, and
+// the others are decided.
+func TestIntake_PanicOfAStageIsThatMessages(t *testing.T) {
+	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+		if ops[0].(engine.Submit).Spec.ID == "poison" {
+			panic("oh")
+		}
+		go done([]engine.Answer{answerOp(ops[0])})
+		return nil
+	}})
+	p.send(t, "shop", `{"id":"poison","url":"https://example.com/a"}`)
+	p.send(t, "shop", `{"id":"good","url":"https://example.com/a"}`)
+	if v := p.verdict(t); v.Error != nil || v.ID != "good" {
+		t.Errorf("the first verdict is %+v", v)
+	}
+	if v := p.verdict(t); v.ID == "good" || v.Error == nil || v.Error.Code != model.CodeInternal {
+		t.Errorf("the second verdict is %+v", v)
+	}
+	p.emptied(t)
+	if letters := p.deadLetters(t); len(letters) != 1 || letters[0].Header.Get(headerCode) != "500" {
+		t.Errorf("the dead letters are %+v, want one", letters)
+	}
+}

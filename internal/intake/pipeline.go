@@ -50,7 +50,7 @@ var stages = []stage{
 // process takes a delivery through the stages before settle.
 func (i *Intake) process(d *delivery) {
 	for _, s := range stages[:len(stages)-1] {
-		switch s.run(i, d) {
+		switch i.runStage(s, d) {
 		case stepNext:
 		case stepDecided:
 			i.decided <- d
@@ -59,6 +59,25 @@ func (i *Intake) process(d *delivery) {
 			return
 		}
 	}
+}
+
+// runStage takes a delivery through one stage before settle. A panic there, a bug, must not end
+// the dispatcher: NATS would redeliver the message to the next one.
+func (i *Intake) runStage(s stage, d *delivery) (next step) {
+	var args []any
+	if d.msg != nil {
+		args = []any{"seq", d.msg.seq, "client", d.msg.client}
+	}
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { next = s.run(i, d) }, append(args, "stage", s.name)...)
+	switch {
+	case !panicked:
+		return next
+	case d.msg == nil:
+		_ = d.source.NakWithDelay(divertDelay) // NATS redelivers it in any case
+		return stepReturned
+	}
+	d.answer.Err = model.Errorf(model.CodeInternal, "submit: %s", goroutine.FaultText)
+	return stepDecided
 }
 
 // fetch reads the message of a delivery.
@@ -72,14 +91,7 @@ func (i *Intake) fetch(d *delivery) step {
 		i.warnings.Warn("the intake got a message that did not come from a stream", "subject", m.Subject(), "error", err)
 		return stepIgnored
 	}
-	var l *intakeMsg
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() {
-		l = i.newMsg(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
-	}, "seq", meta.Sequence.Stream)
-	if panicked {
-		_ = m.NakWithDelay(divertDelay) // NATS redelivers it in any case
-		return stepReturned
-	}
+	l := i.newMsg(meta.Sequence.Stream, meta.Timestamp, m.Subject(), m.Headers(), m.Data())
 	l.delivered, l.ack, l.nak = meta.NumDelivered, m.Ack, m.NakWithDelay
 	d.msg = l
 	return stepNext

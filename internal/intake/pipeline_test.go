@@ -188,7 +188,7 @@ func TestPipeline_EachExit(t *testing.T) {
 				if n == last {
 					want = c.want
 				}
-				if got := s.run(i, d); got != want {
+				if got := i.runStage(s, d); got != want {
 					t.Fatalf("%s: step %d, want %d", s.name, got, want)
 				}
 			}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
 
@@ -26,8 +27,9 @@ const undeliveredInterval = time.Minute
 const maxUndelivered = 1000
 
 // processUndelivered decides on messages that NATS no longer delivers: an operator has
-// set a MaxDeliver on the consumer, or terminated them. They would stay in the stream
-// forever. Advisories may be lost, so it scans the stream too.
+// set a MaxDeliver on the consumer, has terminated them, or has narrowed its filter for a
+// while. They would stay in the stream forever. Advisories may be lost, and a filter
+// sends none, so it scans the stream too.
 func (i *Intake) processUndelivered() {
 	scan := time.NewTicker(undeliveredInterval)
 	defer scan.Stop()
@@ -99,6 +101,7 @@ func (i *Intake) handleAdvisory(m *nats.Msg) {
 // scanUndelivered reads the messages that the consumers have skipped: messages that
 // were delivered and are not pending should be acknowledged and removed.
 func (i *Intake) scanUndelivered(stream jetstream.Stream) {
+	last := stream.CachedInfo().State.LastSeq // known before the figures of the consumers
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		consumer, err := stream.Consumer(ctx, config.Durable)
@@ -110,6 +113,9 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 		floor := info.AckFloor.Stream
 		if info.NumAckPending == 0 { // the floor moves with acknowledgements only
 			floor = max(floor, info.Delivered.Stream)
+			if info.NumPending == 0 { // its filter has passed over all that is left
+				floor = max(floor, last)
+			}
 		}
 		for seq, n := uint64(1), 0; n < maxUndelivered; n++ {
 			l, err := i.readStream(stream, seq, floor, config.FilterSubject)
@@ -141,7 +147,12 @@ func (i *Intake) readStream(stream jetstream.Stream, seq, limit uint64, subject 
 	if err != nil {
 		return nil, err
 	}
-	l := i.newMsg(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
+	var l *intakeMsg
+	if goroutine.Guard(i.logger, "a message of the intake panicked", func() {
+		l = i.newMsg(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
+	}, "seq", m.Sequence) {
+		return nil, errPanicked
+	}
 	l.ack = func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
 		defer cancel()
@@ -153,6 +164,9 @@ func (i *Intake) readStream(stream jetstream.Stream, seq, limit uint64, subject 
 	l.nak = func(time.Duration) error { return nil } // the next scan finds it
 	return l, nil
 }
+
+// errPanicked is the error of a message that cannot be read because of a bug.
+var errPanicked = errors.New(goroutine.FaultText)
 
 func (i *Intake) processRead(l *intakeMsg, err error) {
 	switch {
