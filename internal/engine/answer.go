@@ -8,6 +8,7 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 type Answer struct {
 	Err *model.Error // the answer to the requester; other fields may be set too
 
+	Existed   bool                   // of Submit: the same task was submitted before
 	TaskID    string                 // of Submit and the verbs on tasks: the task to show
 	Task      *model.Task            // the same, with its secrets: show Public(). Of Delete: the task before its deletion
 	Worker    *model.Worker          // of the verbs on workers, and of QueryWorkers with an ID

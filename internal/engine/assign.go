@@ -32,9 +32,10 @@ func (e *Engine) assign(w *worker, t *task) {
 		}
 	}
 	e.index.Assigned(&t.Task, &w.place)
+	w.faults.tried, w.faults.triedAt = true, e.alive
 	e.hold(w, t)
-	// A deleted task had the id and the attempt, if ids are kept for a short time.
-	w.erasures = slices.DeleteFunc(w.erasures, func(x erasure) bool { return x.ID == t.ID && x.Attempt == t.attempt })
+	// The files of a deleted task that had the id may be those of this one soon.
+	w.erasures = slices.DeleteFunc(w.erasures, func(x erasure) bool { return x.ID == t.ID && x.Reason == model.DropDeleted })
 	t.run.isUnconfirmed = true
 	e.requireListing(t)
 	e.changeState(t, model.SetStatus|model.SetWorker|model.SetAttempt|model.SetRetryAt, model.TaskState{

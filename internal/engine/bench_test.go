@@ -16,6 +16,7 @@ type load struct {
 	sets    int  // requirement sets among the pending tasks
 	hosts   int  // hosts with a limit among them; 0 = no limit
 	unique  bool // each worker has a tag of its own, besides
+	ahead   int  // tasks that each worker holds beyond its slots
 }
 
 const slots = 10
@@ -24,6 +25,9 @@ func (l load) String() string {
 	s := fmt.Sprintf("pending=%d/workers=%d/sets=%d/hosts=%d", l.pending, l.workers, max(l.sets, 1), l.hosts)
 	if l.unique {
 		s += "/unique-tags"
+	}
+	if l.ahead > 0 {
+		s += fmt.Sprintf("/ahead=%d", l.ahead)
 	}
 	return s
 }
@@ -40,6 +44,7 @@ type bench struct {
 	*Engine
 	load
 	now  model.Time
+	back model.Time // by which the wall clock was set back
 	next int
 	held [][]string // by worker: the tasks that it holds
 	seq  int64
@@ -57,7 +62,7 @@ func newBench(b *testing.B, l load) *bench {
 		x.step(Heartbeat{x.heartbeat(w)})
 	}
 	plan := x.turnOver(func() {
-		for range l.pending + l.workers*slots {
+		for range l.pending + l.workers*(slots+l.ahead) {
 			x.Step(x.submit())
 		}
 	})
@@ -71,14 +76,14 @@ func newBench(b *testing.B, l load) *bench {
 		}
 		plan = x.turnOver(func() {})
 	}
-	if n := len(x.held[0]) + len(x.held[l.workers-1]); n != 2*slots {
+	if n := len(x.held[0]) + len(x.held[l.workers-1]); n != 2*(slots+l.ahead) {
 		b.Fatalf("the first and the last worker hold %d tasks", n)
 	}
 	return x
 }
 
 func (x *bench) turnOver(do func()) Plan {
-	x.Begin(Clock{Wall: x.now, Steady: x.now}, true, Lookup{})
+	x.Begin(Clock{Wall: x.now - x.back, Steady: x.now}, true, Lookup{})
 	do()
 	return x.Engine.Plan()
 }
@@ -109,7 +114,7 @@ func number(name string) (n int) {
 func (x *bench) heartbeat(w int) *model.Heartbeat {
 	x.seq++
 	h := &model.Heartbeat{
-		WorkerID: name(w), Instance: "i", Epoch: 1, Seq: x.seq, State: model.StateReady, TotalSlots: slots,
+		WorkerID: name(w), Instance: "i", Epoch: 1, Seq: x.seq, State: model.StateReady, TotalSlots: slots, Prefetch: x.ahead,
 		Capabilities: model.Capabilities{Tags: map[string]string{"location": "eu"}, Protocols: []string{"https", "ftp"}},
 	}
 	if x.sets > 1 {
@@ -118,8 +123,12 @@ func (x *bench) heartbeat(w int) *model.Heartbeat {
 	if x.unique {
 		h.Capabilities.Tags["node"] = name(w)
 	}
-	for _, id := range x.held[w] {
-		h.Tasks = append(h.Tasks, model.Report{ID: strings.Clone(id), Attempt: 1, Status: model.ReportDownloading, CompletedLength: x.seq, TotalLength: 1 << 40})
+	for i, id := range x.held[w] {
+		r := model.Report{ID: strings.Clone(id), Attempt: 1, Status: model.ReportDownloading, CompletedLength: x.seq, TotalLength: 1 << 40}
+		if i >= slots {
+			r = model.Report{ID: r.ID, Attempt: 1, Status: model.ReportQueued}
+		}
+		h.Tasks = append(h.Tasks, r)
 	}
 	return h
 }

@@ -50,11 +50,18 @@ func (e *Engine) eraseFiles(row *model.Task) *model.Error {
 	return nil
 }
 
+// reuseFence is the least time for which a deleted task leaves a tombstone, also if its id is free
+// again before: a worker remembers an attempt for ten minutes, and its report may come late. Until
+// then a task that reuses the id gets attempts of its own, see reusedAttempt.
+const reuseFence = model.Duration(15 * 60 * 1_000_000_000)
+
+// deleteRow deletes the row of a task that has ended, and leaves a tombstone.
 func (e *Engine) deleteRow(id string, from model.Status) {
 	e.counts[from]--
-	keep := model.Time(0)
-	if e.cfg.RetainIDs > 0 {
-		keep = e.now.Add(e.cfg.RetainIDs)
-	}
-	e.addChange(&model.TaskChange{ID: id, From: from, Delete: true, Keep: keep})
+	e.addChange(&model.TaskChange{ID: id, From: from, Delete: true, Keep: e.now.Add(max(e.cfg.RetainIDs, reuseFence))})
+}
+
+// freeAt is when the id of a tombstone is free again. The tombstone may last longer.
+func (e *Engine) freeAt(until model.Time) model.Time {
+	return until.Add(-max(reuseFence-e.cfg.RetainIDs, 0))
 }

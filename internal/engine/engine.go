@@ -36,9 +36,9 @@ const (
 	// maxPlacements bounds one turn; the caller turns again at once for the rest. It
 	// bounds the memory of a turn too: a task may have 512 KiB of torrent.
 	maxPlacements = 512
-	// maxReportedAttempt bounds the attempts that the report of a worker can skip. It is far
-	// from [model.MaxAttemptNumber], the highest attempt that can be reported.
-	maxReportedAttempt = 1 << 40
+	// maxReportedAttempt bounds the attempts that the report of a worker can skip. It is above
+	// those of reused ids, and far from [model.MaxAttemptNumber], the highest that can be reported.
+	maxReportedAttempt = 1 << 49
 	// progressRate is how many rows a second may be written only because
 	// downloads made progress.
 	progressRate = 500
@@ -65,8 +65,12 @@ type Engine struct {
 	silent heap.Heap[*worker] // workers by the time at which their silence has a consequence
 
 	movingToIdle int // tasks that are taken back for workers with a free slot
+	listedQueued int // tasks that their workers list as queued and that may be taken back
 
 	importing  bool
+	held       []*task             // that an import holds back, in the order of the import; some may have ended
+	heldLimit  int                 // length at which these are removed from held
+	releases   []release           // imports that have ended, the first one first
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
 	unloadable map[string]unloadableTask
 
@@ -186,6 +190,9 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		x.bytes, x.length = row.CompletedLength, row.TotalLength
 	}
 	e.tasks[t.ID] = t
+	if held {
+		e.holdBack(t)
+	}
 	if row.Seq > e.seq {
 		e.seq = row.Seq
 	}
@@ -208,7 +215,11 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 		e.setProgress(t, progress{gid: row.GID, percent: row.Progress, completed: row.CompletedLength, total: row.TotalLength, speed: row.DownloadSpeed})
 		t.run.counted = row.CompletedLength
 		t.run.assignedAt = e.steady.Add(-max(e.now.Sub(row.AssignedAt), 0))
+		t.run.assignedAs = 0
 		e.requireListing(t)
+		if t.status() == model.StatusQueued && row.Timeout == 0 {
+			e.doubtHolder(t)
+		}
 	default:
 		e.place(t)
 	}
@@ -249,11 +260,10 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 			}
 		}
 	}
-	setBack := now.Wall < e.now
-	e.now, e.steady, e.connected = now.Wall, e.steady+gap, connected
-	if setBack {
-		e.capBackoffs()
+	if now.Wall < e.now {
+		e.index.SetBack()
 	}
+	e.now, e.steady, e.connected = now.Wall, e.steady+gap, connected
 	e.turn = turn{
 		lookup: known, changed: make(map[string]int), ended: make(map[string]*task),
 		dirtyWorkers: e.turn.dirtyWorkers, // by loading
@@ -263,13 +273,16 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 	e.facts = e.facts[:0]
 }
 
-// capBackoffs shortens backoffs after the wall clock was set back: a backoff never takes
-// longer than the longest one.
-func (e *Engine) capBackoffs() {
-	e.index.Reschedule(func(p *placement.Task) (model.Time, bool) {
-		t := e.tasks[p.ID]
-		due := max(t.extra.notBefore, min(t.extra.retryAt, e.latestRetry(t)))
-		return due, t.extra.notBefore >= due
+// maxReschedules bounds the deferred tasks that one turn looks at after the clock was set back.
+const maxReschedules = 4096
+
+// capBackoffs shortens backoffs after the wall clock was set back, some in each turn: a backoff
+// never takes longer than the longest one. It reports whether there are more.
+func (e *Engine) capBackoffs() (more bool) {
+	return e.index.Reschedule(maxReschedules, func(p *placement.Task) (model.Time, bool) {
+		x := e.tasks[p.ID].extraOrZero()
+		due := max(x.notBefore, min(x.retryAt, e.latestRetry(e.tasks[p.ID])))
+		return due, x.notBefore >= due
 	})
 }
 
@@ -288,7 +301,8 @@ func (e *Engine) Step(ev Event) Answer {
 // Plan ends the turn: it places what can be placed and returns all that the turn
 // decided. The Plan's slices are the caller's, except for Facts.
 func (e *Engine) Plan() Plan {
-	more := e.placePending()
+	more := e.capBackoffs()
+	more = e.continueReleases() || e.placePending() || more
 	e.writeWorkers()
 	e.writeHistories()
 	plan := e.turn.plan

@@ -89,7 +89,7 @@ func (e *Engine) countBytes(t *task) {
 
 // countFirstAssignment counts the wait of a task that no worker has had.
 func (e *Engine) countFirstAssignment(t *task) {
-	if t.attempt == 0 {
+	if t.isNew() {
 		since := max(t.Created, t.extraOrZero().notBefore)
 		e.addFact(Fact{Kind: FactFirstAssigned, Priority: t.Priority(), Took: max(e.now.Sub(since), 0), Trace: t.trace()})
 	}

@@ -256,7 +256,14 @@ func (w *world) checkWorker(id string, k *worker) {
 			w.t.Fatalf("worker %s holds %s, which does not know of it", id, tid)
 		}
 	}
-	if k.place.HasOffer() && (k.place.HasSlot() != (k.accepts() && k.held() < k.TotalSlots) || k.place.TakesTasks() != (k.accepts() && k.held() < k.TotalSlots+k.Prefetch)) {
+	slots, ahead := k.TotalSlots, k.Prefetch
+	if k.isOnTrial() {
+		slots, ahead = min(slots, k.held()+1), 0
+		if k.faults.tried {
+			slots = min(slots, k.held())
+		}
+	}
+	if k.place.HasOffer() && (k.place.HasSlot() != (k.accepts() && k.held() < slots) || k.place.TakesTasks() != (k.accepts() && k.held() < slots+ahead)) {
 		w.t.Fatalf("worker %s: holds %d with %d slots and %d ahead, accepts %v, has a slot in the index: %v, takes tasks: %v",
 			id, k.held(), k.TotalSlots, k.Prefetch, k.accepts(), k.place.HasSlot(), k.place.TakesTasks())
 	}

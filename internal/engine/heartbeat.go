@@ -129,6 +129,10 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	if w.lost || w.Instance != h.Instance || w.Epoch != h.Epoch {
 		w.ConnectedAt = e.now
 	}
+	if w.Instance != h.Instance || w.Epoch != h.Epoch {
+		w.faults = faults{} // as its own counts
+	}
+	e.renewTrial(w)
 	same, couldAccept := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
 	if !w.confirmed || w.lost || w.state != h.State || w.stateReason != h.StateReason {
 		e.index.ForgetReasons() // they name it
@@ -139,7 +143,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 	w.Hostname, w.Address, w.Port, w.Dir, w.Version = h.Hostname, h.Address, h.Port, h.Dir, h.Version
 	w.TotalSlots, w.Prefetch, w.Capabilities = h.TotalSlots, h.Prefetch, h.Capabilities
 	w.HealthMetrics, w.PerformanceStats = h.HealthMetrics, h.PerformanceStats
-	w.Health = health(&h.HealthMetrics)
+	w.Health = health(&h.HealthMetrics, w.faults.count)
 	w.LastHeartbeat = e.now
 	if !same || couldAccept && !w.mayAccept() {
 		// A task bound to it may need what it no longer has; after a start, such a task
@@ -160,17 +164,6 @@ func (e *Engine) revive(w *worker) {
 	e.indexWorker(w)
 	e.resetTimeout(w)
 	e.markDirty(w)
-}
-
-// health is 0 to 100: what is left of the machine (processor and memory 30 parts
-// each, disk 20) and how often its downloads succeed (20).
-func health(m *model.HealthMetrics) float64 {
-	left := func(percent float64) float64 { return 1 - min(max(percent, 0), 100)/100 }
-	success := 1.0
-	if n := m.SuccessCount + m.ErrorCount; n > 0 && m.SuccessCount >= 0 && m.ErrorCount >= 0 {
-		success = float64(m.SuccessCount) / float64(n)
-	}
-	return 30*left(m.CPUUsage) + 30*left(m.MemoryUsage) + 20*left(m.DiskUsage) + 20*success
 }
 
 // finishUnlistedDrops frees the slots of dropped attempts that the worker no longer lists;

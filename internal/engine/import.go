@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -16,19 +15,29 @@ type ImportHold struct {
 
 // HoldChange is what a turn changes in an [ImportHold], once it is committed.
 type HoldChange struct {
-	Released bool            // the import is no longer under way
-	Tasks    map[string]bool // by id: held back from now on, or no longer
+	Tasks    map[string]bool     // by id: held back from now on, or no longer
+	Released bool                // the import is no longer under way
+	Verified map[string]struct{} // with Released: ids of the tasks that it no longer holds back; nil = all
 }
 
 // Apply makes the change.
 func (h *ImportHold) Apply(c *HoldChange) {
-	h.Active = h.Active && !c.Released
 	for id, held := range c.Tasks { // in any order: each is set alone
 		if held {
 			h.Tasks[id] = struct{}{}
 		} else {
 			delete(h.Tasks, id)
 		}
+	}
+	if !c.Released {
+		return
+	}
+	h.Active = false
+	if c.Verified == nil {
+		clear(h.Tasks)
+	}
+	for id := range c.Verified { // in any order: each is removed alone
+		delete(h.Tasks, id)
 	}
 }
 
@@ -103,26 +112,63 @@ func (e *Engine) importTask(c *model.TaskChange) {
 	e.changeHold(c.ID, true)
 }
 
-// releaseTasks ends the import: the tasks, or all for nil, are placed in the order
-// of their arrival.
-func (e *Engine) releaseTasks(tasks map[string]struct{}) {
-	var held []*task
-	for id, t := range e.tasks { // in any order: they are sorted
-		if _, ok := tasks[id]; t.onHold && (ok || tasks == nil) {
-			held = append(held, t)
-		}
+// maxReleases bounds the tasks that one turn looks at to release them.
+const maxReleases = 4096
+
+// release is the tasks of an import that has ended. They are released in slices, and nothing is
+// placed before the last: otherwise the first slice would go before tasks of a higher priority.
+// A reload needs no slices, so that the caller's [ImportHold] has none of it.
+type release struct {
+	verified map[string]struct{} // by id; nil = all
+	held     []*task             // not looked at yet, in the order of the import; some may have ended
+}
+
+// holdBack notes a task that is held back.
+func (e *Engine) holdBack(t *task) {
+	if len(e.held) >= e.heldLimit { // those that have ended would otherwise stay for as long as no import ends
+		e.held = slices.DeleteFunc(e.held, func(t *task) bool { return !t.onHold })
+		e.heldLimit = 2*len(e.held) + maxReleases
 	}
-	slices.SortFunc(held, func(a, b *task) int { return cmp.Compare(a.Seq, b.Seq) })
+	e.held = append(e.held, t)
+}
+
+// releaseTasks ends the import. The turn, and those after it, release the tasks, or all for nil.
+func (e *Engine) releaseTasks(verified map[string]struct{}) {
+	e.releases = append(e.releases, release{verified, e.held})
+	e.held, e.heldLimit = nil, 0
 	e.importing = false
-	e.turn.plan.Hold.Released = true
-	for _, t := range held {
-		t.onHold = false
-		e.changeHold(t.ID, false)
-		e.place(t)
-	}
+	e.turn.plan.Hold.Released, e.turn.plan.Hold.Verified = true, verified
 	for _, w := range e.workersByName() {
 		if !w.lost {
 			e.resetTimeout(w)
 		}
 	}
+}
+
+// continueReleases places the next of the tasks that are released, and reports whether there are
+// more. Those that another import has left behind stay held back.
+func (e *Engine) continueReleases() (more bool) {
+	for budget := maxReleases; len(e.releases) > 0; e.releases = e.releases[1:] {
+		r := &e.releases[0]
+		for ; len(r.held) > 0; r.held = r.held[1:] {
+			if budget == 0 {
+				return true
+			}
+			budget--
+			t := r.held[0]
+			_, ok := r.verified[t.ID]
+			switch {
+			case !t.onHold:
+			case ok || r.verified == nil:
+				t.onHold = false
+				e.place(t)
+			case len(e.releases) > 1: // the import that has ended next may have verified it
+				e.releases[1].held = append(e.releases[1].held, t)
+			default:
+				e.holdBack(t)
+			}
+		}
+	}
+	e.releases = nil // for the garbage collector
+	return false
 }

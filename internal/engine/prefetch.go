@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/aria-cluster/dispatcher/internal/engine/placement"
@@ -29,16 +30,47 @@ func (e *Engine) listQueued(t *task) {
 	if r.takenBack || r.listedAs == t.Priority() || t.extraOrZero().timeout > 0 {
 		return
 	}
+	if r.assignedAs != t.Priority() { // its holder would begin it by the former one
+		e.startTakingBack(t)
+		return
+	}
 	e.unlistQueued(t)
 	r.listedAs = t.Priority()
 	r.worker.queued[r.listedAs-1]++
+	e.listedQueued++
 	e.markDirty(r.worker)
+}
+
+// knowsAssignedAs reports whether the engine knows with which priority the task came to its worker,
+// or to the one that was lost. After a load only the row can tell it.
+func (t *task) knowsAssignedAs() bool {
+	if t.run != nil {
+		return t.run.assignedAs != 0
+	}
+	return t.extraOrZero().assignedAs != 0
+}
+
+// findAssignedAs finds out with which priority a task came to its worker: its present one, if the
+// row has not changed since it was assigned, or since the worker was lost.
+func (e *Engine) findAssignedAs(t *task) {
+	row := e.row(t.ID)
+	if row == nil || t.knowsAssignedAs() {
+		return
+	}
+	last := row.AssignedAt
+	if n := len(row.History); row.Status == model.StatusPending && n > 0 {
+		last = row.History[n-1].EndedAt
+	}
+	if row.UpdatedAt == last {
+		t.run.assignedAs = t.Priority()
+	}
 }
 
 // unlistQueued notes that the task is no longer one that may be taken back.
 func (e *Engine) unlistQueued(t *task) {
 	if r := t.run; r.listedAs != 0 {
 		r.worker.queued[r.listedAs-1]--
+		e.listedQueued--
 		r.listedAs = 0
 		e.markDirty(r.worker)
 	}
@@ -61,6 +93,7 @@ func (e *Engine) endClaim(t *task) {
 
 // leaveWorker takes a task out of what its holder counts, before it is released.
 func (e *Engine) leaveWorker(t *task) {
+	e.endDoubt(t)
 	e.unlistQueued(t)
 	e.endClaim(t)
 	if t.run.takenBack {
@@ -127,31 +160,68 @@ func (e *Engine) takeBackQueued(w *worker) {
 	}
 }
 
-// finishTakingBack makes the tasks pending again that are taken back from the worker and that
-// its heartbeat does not list. That counts neither as a loss nor as a failure.
+// doubtHolder notes that the holder of a task which is loaded as queued may have dropped it: that
+// it is taken back is not stored. The holder would ignore it for as long as it remembers the drop.
+func (e *Engine) doubtHolder(t *task) {
+	t.run.isDoubtful = true
+	t.run.worker.doubtful++
+}
+
+// endDoubt notes that the holder lists the task, or is no longer its holder.
+func (e *Engine) endDoubt(t *task) {
+	if r := t.run; r.isDoubtful {
+		r.isDoubtful = false
+		r.worker.doubtful--
+	}
+}
+
+// finishTakingBack makes the tasks pending again that are taken back from the worker, or were
+// before the load, and that its heartbeat does not list. That counts neither as a loss nor as a
+// failure.
 func (e *Engine) finishTakingBack(w *worker) {
-	if w.takingBack == 0 {
+	if w.takingBack == 0 && w.doubtful == 0 {
 		return
 	}
 	for _, t := range w.tasksBySeq() {
-		if r := t.run; r.takenBack && r.lastHeartbeat != w.heartbeats && (!w.partial || r.takenBackAt.Add(e.grace()) <= e.alive) {
+		r := t.run
+		switch {
+		case r.lastHeartbeat == w.heartbeats:
+		case r.takenBack && (!w.partial || r.takenBackAt.Add(e.grace()) <= e.alive):
 			e.noteAttempt(t, model.OutcomeSuperseded, nil)
 			e.requeue(t, nil, 0, false)
+		case r.isDoubtful && !w.partial && w.Prefetch > 0:
+			e.takeBackOmitted(t)
 		}
 	}
 }
 
+// takeBackOmitted makes a task pending again that a holder which takes tasks ahead has omitted
+// although the answer to an earlier heartbeat, half an interval ago or more, has assigned it again.
+func (e *Engine) takeBackOmitted(t *task) {
+	r := t.run
+	if r.omittedAt == 0 {
+		r.omittedAt = max(e.alive, 1)
+		return
+	}
+	if r.omittedAt.Add(e.cfg.HeartbeatInterval/2) <= e.alive {
+		e.sendDrop(r.worker.ID, t.ID, t.attempt, model.DropSuperseded) // for an assignment that comes late
+		e.noteAttempt(t, model.OutcomeSuperseded, nil)
+		e.requeue(t, nil, 0, false)
+	}
+}
+
 // fillIdleSlots takes tasks back that have waited at their holder for two heartbeat intervals
-// while another worker has a free slot for them: no slot stays idle beside a queue.
+// while another worker has a free slot for them: no slot stays idle beside a queue. The holder may
+// take no new work itself, such as one that has no slots any more.
 func (e *Engine) fillIdleSlots() {
-	if !e.connected || !e.index.HasIdleSlot() {
+	if !e.connected || e.listedQueued == 0 || !e.index.HasIdleSlot() {
 		return
 	}
 	workers := e.workersByName()
 	slots := -e.movingToIdle
 	for _, w := range workers {
 		if w.accepts() {
-			slots += max(w.TotalSlots-w.held(), 0)
+			slots += max(w.slots()-w.held(), 0)
 		}
 	}
 	slots = min(slots, maxTakenBack)
@@ -162,12 +232,11 @@ func (e *Engine) fillIdleSlots() {
 		if w.lowestQueued() == 0 {
 			continue
 		}
-		for _, t := range slices.Backward(w.tasksBySeq()) {
-			waited := e.steady.Sub(t.run.assignedAt) >= 2*e.cfg.HeartbeatInterval
+		for _, t := range e.idleQueued(w) {
 			if slots <= 0 || w.lowestQueued() == 0 {
 				break
 			}
-			if t.run.listedAs != 0 && waited && e.index.IsWanted(&t.Task) {
+			if e.index.IsWanted(&t.Task) {
 				e.startTakingBack(t)
 				t.run.forIdle = true
 				e.movingToIdle++
@@ -175,4 +244,24 @@ func (e *Engine) fillIdleSlots() {
 			}
 		}
 	}
+}
+
+// idleQueued returns the tasks that the worker lists as queued, for long, and that a worker with
+// a free slot may take; the last that came first.
+func (e *Engine) idleQueued(w *worker) []*task {
+	var tasks []*task
+	for _, t := range w.tasks { // in any order: they are sorted
+		if t.run.listedAs != 0 && e.steady.Sub(t.run.assignedAt) >= 2*e.cfg.HeartbeatInterval &&
+			(e.index.IsWanted(&t.Task) || e.hasExpiredAvoidance(t)) {
+			tasks = append(tasks, t)
+		}
+	}
+	slices.SortFunc(tasks, func(a, b *task) int { return cmp.Compare(b.Seq, a.Seq) })
+	for _, t := range tasks { // an avoidance ends only here while the task has a holder
+		if e.hasExpiredAvoidance(t) {
+			e.removeExpiredAvoidances(t)
+			e.constrain(t)
+		}
+	}
+	return tasks
 }

@@ -27,9 +27,9 @@ func (q QueryWorkers) decide(e *Engine) Answer {
 		return Answer{Worker: w.public()}
 	}
 	page := &model.WorkerPage{Workers: []*model.Worker{}}
-	for _, id := range slices.Sorted(maps.Keys(e.workers)) {
-		w := e.workers[id]
-		if id <= q.Cursor || len(q.Status) > 0 && !slices.Contains(q.Status, w.status()) {
+	for p := range e.index.WorkersAfter(q.Cursor) {
+		w := e.workers[p.ID]
+		if len(q.Status) > 0 && !slices.Contains(q.Status, w.status()) {
 			continue
 		}
 		if len(page.Workers) == q.Limit {
@@ -41,14 +41,19 @@ func (q QueryWorkers) decide(e *Engine) Answer {
 	return Answer{Workers: page}
 }
 
-// public is the worker as others see it.
+// public is the worker as others see it. Its speed is that of the tasks which it has now: one
+// that was canceled or paused adds nothing, although the worker may not know that yet.
 func (w *worker) public() *model.Worker {
 	v := w.Worker
 	v.Status, v.StatusReason = w.status(), w.statusReason()
+	v.LastSeen = max(w.LastHeartbeat, w.reportedAt)
 	v.UsedSlots = w.used()
 	v.CurrentTasks = slices.Sorted(maps.Keys(w.tasks))
 	if v.CurrentTasks == nil {
 		v.CurrentTasks = []string{}
+	}
+	for _, t := range w.tasks { // in any order: only a sum
+		v.DownloadSpeed += min(t.run.progress.speed, maxSpeed)
 	}
 	v.ErrorHistory = slices.Clone(w.ErrorHistory)
 	return &v

@@ -20,7 +20,7 @@ func (r RemoveWorker) decide(e *Engine) Answer {
 	return e.onWorker(r.ID, func(w *worker) *model.Error {
 		if !w.lost && !r.Force {
 			return model.Errorf(model.CodeConflict,
-				"the worker %s is %s and cannot be removed; drain and stop it first, or use force", w.ID, w.status()).For(w.ID)
+				"the worker %s is %s and cannot be removed; drain and stop it first, or force its removal", w.ID, w.status()).For(w.ID)
 		}
 		if !w.lost {
 			e.markLost(w, false)

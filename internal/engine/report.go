@@ -25,9 +25,12 @@ func (r Report) reads(e *Engine, ids []string) []string {
 }
 
 // needsRow reports whether a report can be decided only with the row of its task: it has
-// the history, which a failure makes longer, and the name of the host for a cool-down.
+// the history, which a failure makes longer, the name of the host for a cool-down, and the last
+// update of a task that is queued at its worker.
 func (e *Engine) needsRow(r *model.Report) bool {
-	return e.tasks[r.ID] == nil || r.Status == model.ReportFailed || r.Status == model.ReportRejected
+	t := e.tasks[r.ID]
+	return t == nil || r.Status == model.ReportFailed || r.Status == model.ReportRejected ||
+		r.Status == model.ReportQueued && !t.knowsAssignedAs()
 }
 
 // decide applies what one worker reports about one attempt.
@@ -36,6 +39,7 @@ func (r Report) decide(e *Engine) Answer {
 	if w == nil {
 		return e.reportUnregistered(&r)
 	}
+	w.reportedAt = e.now
 	switch action := e.applyReport(w, e.tasks[r.ID], &r.Report); {
 	case action == actionDefer:
 		return Answer{Err: model.Errorf(model.CodeUnavailable,
@@ -197,17 +201,20 @@ func (e *Engine) renewLease(t *task) {
 		t.run.isUnconfirmed = false
 		e.addFact(Fact{Kind: FactAcknowledged, Took: e.steady.Sub(t.run.assignedAt), Trace: t.trace()})
 	}
+	e.endDoubt(t)
 	t.run.listBy, t.run.isResent = 0, false
 	e.updateWatch(t)
 }
 
 // reclaim returns a task to the worker that held it last, before it was given
-// away: its bytes are kept, and its attempt's timeout continues.
+// away: its bytes are kept, and its attempt's timeout continues. In a queue of the worker it has
+// the place of the priority with which it came there.
 func (e *Engine) reclaim(w *worker, t *task) {
 	if w.lost && !w.left {
 		e.revive(w)
 	}
 	e.hold(w, t)
+	t.run.assignedAs = t.extraOrZero().assignedAs
 }
 
 // applyProgress notes the progress, and the start where it is news.
@@ -231,6 +238,7 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		return
 	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
+	t.run.hasUnsent = t.run.hasUnsent || p != t.run.progress
 	e.setProgress(t, p)
 	if moved {
 		e.countBytes(t)
@@ -239,7 +247,7 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 		t.run.dirty = true
 		e.dirtyProgress = append(e.dirtyProgress, t)
 	}
-	if moved && e.steady-t.run.progressSentAt >= 1000 {
+	if t.run.hasUnsent && e.steady-t.run.progressSentAt >= 1000 {
 		e.emitProgress(t, p)
 	}
 }
@@ -247,15 +255,17 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 // applyQueued notes that the worker holds the task and has not begun it. A task that it takes
 // back after a silence is assigned to it again.
 func (e *Engine) applyQueued(t *task) {
+	e.findAssignedAs(t)
 	if t.status() == model.StatusPending {
 		e.changeState(t, model.SetStatus|model.SetWorker, model.TaskState{Status: model.StatusQueued, WorkerID: t.workerID()})
 	}
 	e.listQueued(t)
 }
 
-// emitProgress publishes how far a task is.
+// emitProgress publishes how far a task is. There is at most one event a second: figures
+// that come earlier are sent with a later report, also if the download stands still then.
 func (e *Engine) emitProgress(t *task, p progress) {
-	t.run.progressSentAt = e.steady
+	t.run.progressSentAt, t.run.hasUnsent = e.steady, false
 	e.turn.plan.Progress = append(e.turn.plan.Progress, model.ProgressEvent{
 		ID: t.ID, Client: t.Client.Name, WorkerID: t.workerID(), Attempt: t.attempt, Progress: p.percent,
 		CompletedLength: p.completed, TotalLength: p.total, DownloadSpeed: p.speed, At: e.now,
@@ -268,6 +278,7 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 		result = *r.Result
 	}
 	e.index.EndTrial(&t.Task, true)
+	e.blameSuspects(t)
 	result.WorkerID = t.workerID()
 	p := progressFrom(r)
 	p.percent = 100
@@ -332,6 +343,9 @@ func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration
 		e.index.CoolDown(&t.Task, host, e.steady.Add(after))
 	}
 	w := t.run.worker
+	if after == 0 {
+		t.suspect(w, why)
+	}
 	w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{At: e.now, Task: t.ID, Message: why.Message})
 	if n := len(w.ErrorHistory) - model.MaxErrorHistory; n > 0 {
 		w.ErrorHistory = append([]model.ErrorEntry(nil), w.ErrorHistory[n:]...)
@@ -348,7 +362,7 @@ func (e *Engine) failAttempt(t *task, why *model.TaskError, after model.Duration
 		t.ensureExtra().asked = true
 		e.requeue(t, why, after, false)
 	default:
-		e.requeue(t, why, e.backoff(t, t.failures), false)
+		e.requeue(t, why, e.backoff(t, t.failures), e.shouldTryElsewhere(t, why))
 	}
 }
 

@@ -73,14 +73,18 @@ func (s Submit) decide(e *Engine) Answer {
 		TaskSpec: spec, Client: s.Client, SpecHash: s.Hash, Seq: e.seq, CreatedAt: e.now, Traceparent: s.Traceparent,
 		TaskState: model.TaskState{Status: model.StatusPending, UpdatedAt: e.now},
 	}
+	if _, reused := e.turn.lookup.Tombstones[id]; reused {
+		row.Attempt = reusedAttempt(row.CreatedAt, row.Seq)
+	}
 	t := e.newTask(row)
+	t.attempt = row.Attempt
 	t.setStatus(model.StatusPending)
 	countPending(t.Client, model.StatusPending, 1)
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
 	e.addChange(&model.TaskChange{ID: id, Put: row})
 	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-		ID: id, Client: s.Client, Status: model.StatusPending, At: e.now, Traceparent: s.Traceparent,
+		ID: id, Client: s.Client, Status: model.StatusPending, Attempt: row.Attempt, At: e.now, Traceparent: s.Traceparent,
 	})
 	e.addFact(Fact{Kind: FactSubmitted, Via: s.Via, Client: s.Client})
 	e.place(t)
@@ -94,7 +98,7 @@ func answerResubmit(row *model.Task, s *Submit) Answer {
 	case row.SpecHash != s.Hash:
 		return Answer{Err: model.Errorf(model.CodeConflict, "id: the task %s exists with another spec; it is %s", row.ID, row.Status).For(row.ID)}
 	}
-	return Answer{TaskID: row.ID}
+	return Answer{TaskID: row.ID, Existed: true}
 }
 
 // checkLimits refuses a task that would exceed a limit of waiting tasks.
@@ -122,15 +126,27 @@ func (e *Engine) checkSetLimit(spec *model.TaskSpec) *model.Error {
 // checkTombstone refuses the id of a task that was deleted a short time ago, in this
 // turn above all: a turn writes a row once, and a new one needs a Seq of its own.
 func (e *Engine) checkTombstone(id string) *model.Error {
-	until := e.turn.lookup.Tombstones[id].Until
+	free := e.freeAt(e.turn.lookup.Tombstones[id].Until)
 	if i, ok := e.turn.changed[id]; ok {
-		until = e.turn.plan.Batch.Tasks[i].Keep
-		if until <= e.now {
+		free = e.freeAt(e.turn.plan.Batch.Tasks[i].Keep)
+		if free <= e.now {
 			return model.Errorf(model.CodeUnavailable, "id: the task %s was deleted a moment ago: try again", id).For(id)
 		}
 	}
-	if until <= e.now {
+	if free <= e.now {
 		return nil
 	}
-	return model.Errorf(model.CodeConflict, "id: the task %s was deleted; its id is free again at %s", id, until).For(id)
+	return model.Errorf(model.CodeConflict, "id: the task %s was deleted; its id is free again at %s", id, free).For(id)
 }
+
+// reusedAttempt is the attempt after which a task begins that has the id of a deleted one. Its
+// attempts are others than those of the deleted one: a late report about these must not count for
+// the new task, and a worker that remembers them must not ignore its assignments. The time
+// tells it from tasks of an earlier start, which may have had its Seq, the Seq from the others.
+func reusedAttempt(created model.Time, seq int64) int64 {
+	const perMillisecond = 64
+	return int64(created)*perMillisecond + seq%perMillisecond
+}
+
+// isNew reports whether no worker has had the task.
+func (t *task) isNew() bool { return t.attempt == 0 || t.attempt == reusedAttempt(t.Created, t.Seq) }

@@ -43,15 +43,17 @@ type extra struct {
 	// deadline is the end of the current attempt's timeout, on the alive clock;
 	// 0 = none. It stays while a lost worker may take the attempt back.
 	deadline    model.Time
-	waits       int16       // attempts that ended with Retry-After and are no failures
-	asked       bool        // the server asked for the wait until retryAt
-	traceparent string      // of its submit
-	lastWorker  string      // the worker that held it last
-	bytes       int64       // of it are on that worker's disk
-	length      int64       // of the whole, where it is known
-	boundTo     string      // the worker that alone may have it now, for its bytes are there
-	until       model.Time  // on the alive clock: end of boundTo
-	avoidances  []avoidance // workers that are passed over, the earliest to end first
+	waits       int16          // attempts that ended with Retry-After and are no failures
+	asked       bool           // the server asked for the wait until retryAt
+	traceparent string         // of its submit
+	lastWorker  string         // the worker that held it last
+	bytes       int64          // of it are on that worker's disk
+	length      int64          // of the whole, where it is known
+	assignedAs  model.Priority // its priority when that worker got it; 0 = not known
+	suspects    []suspicion    // workers at which it failed, perhaps by their fault
+	boundTo     string         // the worker that alone may have it now, for its bytes are there
+	until       model.Time     // on the alive clock: end of boundTo
+	avoidances  []avoidance    // workers that are passed over, the earliest to end first
 }
 
 // zeroExtra is the extra of a task that has none. It is never written.
@@ -90,11 +92,15 @@ type run struct {
 	isUnconfirmed  bool           // assigned, and not reported or listed since
 	isResent       bool           // listBy has passed once and the assignment was sent again
 	dirty          bool           // progress is newer than the store's
+	hasUnsent      bool           // progress is newer than that of the last event
 	takenBack      bool           // the worker has to drop it, and had not begun it, see startTakingBack
 	claimed        bool           // that is counted, until the worker has begun it nevertheless
 	forIdle        bool           // it is taken back for a worker with a free slot
 	listedAs       model.Priority // its priority, where the worker lists it as queued; otherwise 0
+	assignedAs     model.Priority // its priority when the worker got it; 0 = not known
 	takenBackAt    model.Time
+	isDoubtful     bool       // loaded as queued and not listed since, see doubtHolder
+	omittedAt      model.Time // while it is: the first heartbeat that omitted it
 	claim          placement.Claim
 	progress       progress
 }
@@ -121,8 +127,9 @@ func (p *progress) final() model.TaskState {
 
 // avoidance passes over a worker for one task.
 type avoidance struct {
-	worker string
-	until  model.Time // on the alive clock
+	worker     string
+	until      model.Time // on the alive clock
+	isDoubtful bool       // the source may have been the cause
 }
 
 const (
@@ -172,7 +179,7 @@ func (e *Engine) hold(w *worker, t *task) {
 		x.boundTo, x.until = "", 0
 		e.constrain(t)
 	}
-	t.run = &run{worker: w, assignedAt: e.steady}
+	t.run = &run{worker: w, assignedAt: e.steady, assignedAs: t.Priority()}
 	e.place(t)
 	if x := t.extraOrZero(); x.length > 0 { // an estimate, until the worker reports its free disk
 		t.run.progress.total = x.length
@@ -198,6 +205,7 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 	delete(w.tasks, t.ID)
 	x := t.ensureExtra()
 	x.lastWorker, x.bytes, x.length = w.ID, t.run.progress.completed, t.run.progress.total
+	x.assignedAs = t.run.assignedAs
 	if stopping {
 		e.startDrop(w, t.ID, dropping{attempt: t.attempt, host: t.Host()})
 	}
@@ -239,9 +247,9 @@ func (e *Engine) canTake(t *task, w *worker) bool {
 }
 
 // addAvoidance passes over the worker for this pending task, which is in no queue, for
-// twice the heartbeat interval. It returns false where that cannot be: past the
-// bound of requirement sets.
-func (e *Engine) addAvoidance(t *task, worker string) bool {
+// twice the heartbeat interval: after its wait where it is not certain that the worker was the
+// cause. It returns false where that cannot be: past the bound of requirement sets.
+func (e *Engine) addAvoidance(t *task, worker string, why *model.TaskError, wait model.Duration) bool {
 	if e.index.Sets() >= 2*e.cfg.RequirementSets {
 		return false
 	}
@@ -250,8 +258,16 @@ func (e *Engine) addAvoidance(t *task, worker string) bool {
 	if len(x.avoidances) == maxAvoidances {
 		x.avoidances = slices.Delete(x.avoidances, 0, 1)
 	}
-	x.avoidances = append(x.avoidances, avoidance{worker, e.alive.Add(2 * e.cfg.HeartbeatInterval)})
+	a := avoidance{worker: worker, until: e.alive.Add(2 * e.cfg.HeartbeatInterval)}
+	if why != nil && why.Class == model.ClassRetryable {
+		a.until, a.isDoubtful = a.until.Add(wait), true
+	}
+	x.avoidances = append(x.avoidances, a)
 	return true
+}
+
+func (e *Engine) hasExpiredAvoidance(t *task) bool {
+	return t.extra != nil && slices.ContainsFunc(t.extra.avoidances, func(a avoidance) bool { return a.until <= e.alive })
 }
 
 // removeExpiredAvoidances lets a task be assigned again to workers after their avoidance
@@ -274,7 +290,8 @@ func (e *Engine) requeue(t *task, why *model.TaskError, wait model.Duration, els
 		why = &model.TaskError{Class: model.ClassRetryable, Message: "the worker " + w.ID + " lost the task", Waits: int(waits)}
 	}
 	e.removeExpiredAvoidances(t)
-	if elsewhere && !e.addAvoidance(t, w.ID) {
+	isRetryable := why != nil && why.Class == model.ClassRetryable // its wait is that of its failures
+	if elsewhere && !e.addAvoidance(t, w.ID, why, wait) && !isRetryable {
 		wait = max(wait, e.backoff(t, t.failures+t.rejections))
 	}
 	x := t.ensureExtra()

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -54,7 +56,11 @@ func (u Update) decide(e *Engine) Answer {
 	if interrupts && t.status() == model.StatusPending {
 		next.RetryAt = 0 // the failure was of another source
 	}
-	if interrupts && !stays && t.attempt > 0 {
+	if interrupts && t.extra != nil {
+		t.extra.suspects = nil
+		t.extra.avoidances = slices.DeleteFunc(t.extra.avoidances, func(a avoidance) bool { return a.isDoubtful })
+	}
+	if interrupts && !stays && !t.isNew() {
 		next.Attempt = t.maxSeenAttempt() + 1 // earlier attempts had another source: their reports are refused
 	}
 	e.addChange(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})

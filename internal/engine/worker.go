@@ -21,15 +21,16 @@ type worker struct {
 	left         bool              // lost because it deregistered
 	partial      bool              // its last heartbeat listed only a part
 	heartbeats   int64             // heartbeats that were applied since the start
+	reportedAt   model.Time        // its last report since the start
 
 	tasks    map[string]*task
 	listed   []*task             // what its last heartbeat listed, in that order; some may have ended
 	dropping map[string]dropping // by task id: attempts that it must stop and may still run
 	// Of tasks: by priority, those that it lists as queued; those that are taken back; and of
-	// these, those that it has not begun nevertheless.
-	queued              [model.PriorityUrgent]int
-	takingBack, claimed int
-	erasures            []erasure // what it has to remove from its disk, without holding it
+	// these, those that it has not begun nevertheless; those that it may have dropped.
+	queued                        [model.PriorityUrgent]int
+	takingBack, claimed, doubtful int
+	erasures                      []erasure // what it has to remove from its disk, without holding it
 
 	place         placement.Worker
 	silentAt      model.Time // on the alive clock: when its silence means something
@@ -39,6 +40,8 @@ type worker struct {
 	storedAt      model.Time         // on the alive clock
 	announced     model.WorkerStatus // in the last event
 	returnedTasks int                // tasks that it had when it was lost
+	faults        faults
+	completed     int64 // tasks, since the dispatcher knows it
 }
 
 // dropping is an attempt that a worker must stop.
@@ -110,11 +113,6 @@ func (e *Engine) requestErase(worker string, d model.Drop) {
 // is moving the files of a finished download.
 func (w *worker) used() int { return min(w.held(), w.TotalSlots) }
 
-// healthFloor is the health under which a worker gets no new work.
-const healthFloor = 20
-
-func (w *worker) isUnhealthy() bool { return w.confirmed && w.Health < healthFloor }
-
 func (w *worker) isDraining() bool { return w.state == model.StateDraining || w.Drained }
 
 // accepts reports whether the worker takes new work when it has a slot.
@@ -139,8 +137,8 @@ func (w *worker) status() model.WorkerStatus {
 	return model.WorkerOnline
 }
 
-// statusReason returns the reason why the worker takes nothing new, "" if it does or has no
-// free slot.
+// statusReason returns the reason why the worker takes nothing new, or less than it has free slots
+// for; "" if it takes that or has no free slot.
 func (w *worker) statusReason() string {
 	switch {
 	case w.left:
@@ -159,6 +157,9 @@ func (w *worker) statusReason() string {
 		return "no heartbeat since the start of the dispatcher"
 	case w.TotalSlots == 0:
 		return "it has no slots"
+	case w.isOnTrial():
+		return fmt.Sprintf("gets one task for each heartbeat interval until it completes one: "+
+			"the last %d tasks that failed here were completed by other workers", w.faults.inRow)
 	}
 	return ""
 }
@@ -198,7 +199,10 @@ func (e *Engine) scheduleRemoval(w *worker) {
 }
 
 func (w *worker) load() placement.Load {
-	l := placement.Load{Used: w.held(), Slots: w.TotalSlots, Ahead: w.Prefetch, Health: w.Health}
+	l := placement.Load{Used: w.held(), Slots: w.slots(), Ahead: w.Prefetch, Health: w.Health}
+	if w.isOnTrial() {
+		l.Ahead = 0
+	}
 	if w.accepts() {
 		l.Lowest = w.lowestQueued()
 	}
@@ -335,8 +339,8 @@ func (w *worker) tasksBySeq() []*task {
 
 func (e *Engine) workersByName() []*worker {
 	workers := make([]*worker, 0, len(e.workers))
-	for _, id := range slices.Sorted(maps.Keys(e.workers)) {
-		workers = append(workers, e.workers[id])
+	for p := range e.index.WorkersAfter("") {
+		workers = append(workers, e.workers[p.ID])
 	}
 	return workers
 }

@@ -50,25 +50,42 @@ func (h *Heap[T]) Remove(item T) {
 }
 
 // Best returns the least item that is not skipped, if there is one. It looks only
-// at the skipped ones and their children.
+// at the skipped ones and their children, and costs the logarithm of their number for each.
 func (h *Heap[T]) Best(skip func(T) bool) (item T, ok bool) {
-	frontier := []int{0}
-	for len(frontier) > 0 {
-		least := 0
-		for k, i := range frontier {
-			if i < len(h.Items) && (frontier[least] >= len(h.Items) || h.Less(h.Items[i], h.Items[frontier[least]])) {
-				least = k
-			}
-		}
-		i := frontier[least]
+	var next []int // indexes of the items that are looked at next, in the order of a heap
+	add := func(i int) {
 		if i >= len(h.Items) {
-			return item, false
+			return
 		}
+		next = append(next, i)
+		for at := len(next) - 1; at > 0 && h.Less(h.Items[next[at]], h.Items[next[(at-1)/2]]); at = (at - 1) / 2 {
+			next[at], next[(at-1)/2] = next[(at-1)/2], next[at]
+		}
+	}
+	add(0)
+	for len(next) > 0 {
+		i, last := next[0], len(next)-1
 		if !skip(h.Items[i]) {
 			return h.Items[i], true
 		}
-		frontier[least] = 2*i + 1
-		frontier = append(frontier, 2*i+2)
+		next[0] = next[last]
+		next = next[:last]
+		for at := 0; ; {
+			child := 2*at + 1
+			if child >= last {
+				break
+			}
+			if right := child + 1; right < last && h.Less(h.Items[next[right]], h.Items[next[child]]) {
+				child = right
+			}
+			if !h.Less(h.Items[next[child]], h.Items[next[at]]) {
+				break
+			}
+			next[at], next[child] = next[child], next[at]
+			at = child
+		}
+		add(2*i + 1)
+		add(2*i + 2)
 	}
 	return item, false
 }

@@ -9,9 +9,10 @@ import (
 // A worker can hold tasks beyond its slots, which it begins by itself, see [Load].Ahead. Such a
 // worker stays in the heaps while it is full, behind every worker with a free slot. A task
 // with a timeout needs a free slot: its time must not pass in a queue. So does a task that
-// waits for the worker with a part of its file. While one waits, the workers that could have it
-// get nothing of its priority or lower beyond their slots; otherwise they would have no free
-// slot for as long as other tasks wait.
+// waits for the worker with a part of its file, and one that tries a host after its cool-down:
+// others wait for it. While one waits, the workers that could have it get nothing of its
+// priority or lower beyond their slots; otherwise they would have no free slot for as long as
+// other tasks wait.
 
 // reservations count, by level, the set queues that wait for a free slot.
 type reservations [priorities]int32
@@ -20,7 +21,7 @@ type reservations [priorities]int32
 func (w *Worker) isFull() bool { return w.key.Used >= w.key.Slots }
 
 // needsSlot reports whether the tasks of the set take no place beyond the slots.
-func (s *requirementSet) needsSlot() bool { return s.requirements.slot || s.boundTo != "" }
+func (s *requirementSet) needsSlot() bool { return s.requirements.slot || s.cools || s.boundTo != "" }
 
 // reserveSlots notes that the first task of a set queue has come, or the last one has left. Where
 // the set needs free slots, its workers then take nothing ahead, or do so again.
@@ -33,17 +34,33 @@ func (q *Index) reserveSlots(c *setQueue, n int32) {
 		}
 		return
 	}
-	if c.set.needsSlot() {
-		for _, m := range c.set.matches {
-			q.reserveClass(m.class, c.level(), n)
+	if !c.set.needsSlot() {
+		return
+	}
+	sets := 0 // of the classes that take tasks ahead again
+	for _, m := range c.set.matches {
+		if q.reserveClass(m.class, c.level(), n) {
+			sets += len(m.class.matches)
+		}
+	}
+	if sets > len(q.sets) { // thousands of classes may serve the same thousands of sets
+		for _, s := range q.sets { // in any order: the heap of ready ones has a total one
+			q.markReady(s)
+		}
+		return
+	}
+	for i := 0; sets > 0 && i < len(c.set.matches); i++ {
+		if class := c.set.matches[i].class; class.reserved[c.level()] == 0 {
+			q.markClassReady(class)
 		}
 	}
 }
 
-func (q *Index) reserveClass(class *workerClass, level int, n int32) {
-	if class.reserved[level] += n; class.reserved[level] == 0 {
-		q.markClassReady(class)
-	}
+// reserveClass counts a set queue that waits for a free slot of a class, in or out, and reports
+// whether the class takes tasks of its level ahead again.
+func (q *Index) reserveClass(class *workerClass, level int, n int32) bool {
+	class.reserved[level] += n
+	return class.reserved[level] == 0 && class.free.Len() > 0
 }
 
 // markClassReady makes the set queues ready that have tasks for a class.
@@ -217,11 +234,11 @@ func (q *Index) updateTakeable(w *Worker, is bool) {
 	q.takeable += int(min(w.inTakeable, 1))
 }
 
-// HasIdleSlot reports whether a worker has a free slot while another one holds a task
-// that can be taken back. It costs a step a worker class.
+// HasIdleSlot reports whether a worker has a free slot for some live task. It costs a step a
+// worker class.
 func (q *Index) HasIdleSlot() bool {
-	return q.takeable > 0 && slices.ContainsFunc(q.sortedClasses, func(class *workerClass) bool {
-		return class.free.Len() > 0 && !class.free.Top().isFull()
+	return slices.ContainsFunc(q.sortedClasses, func(class *workerClass) bool {
+		return len(class.matches) > 0 && class.free.Len() > 0 && !class.free.Top().isFull()
 	})
 }
 

@@ -13,7 +13,9 @@ import (
 // a worker reports as its host decides nothing.
 //
 // Tasks are moved to host queues of the cool-down when it is their turn to be placed, each
-// once. A cool-down closes and opens its host queues, as a host that is full does.
+// once, and back when it is their turn after the cool-down. A cool-down closes and opens its
+// host queues, as a host that is full does. The tasks in them take a free slot only: one that
+// tries the host must not wait behind others for the slots of one worker.
 type cooldown struct {
 	client *Client
 	site   uint64
@@ -47,6 +49,9 @@ const (
 func (c *cooldown) closed() bool {
 	return c != nil && (c.phase == coolWait || c.phase == coolTrial && c.trial != nil)
 }
+
+// awaitsTrial reports whether the next task that begins tries the host.
+func (c *cooldown) awaitsTrial() bool { return c != nil && c.phase == coolTrial && c.trial == nil }
 
 // siteOf is a hash of the host in a url, FNV-1a, which decides between the hosts of
 // one client; 0 where there is no host.
@@ -110,15 +115,16 @@ func (q *Index) setCool(c *cooldown, phase coolPhase, trial *Task, until model.T
 	} else {
 		q.cooling.Fix(c)
 	}
-	if now := c.closed(); now != before {
-		for _, l := range c.queues {
-			switch {
-			case l.host.IsFull():
-			case now:
-				q.parkQueue(l)
-			default:
-				q.unparkQueue(l)
-			}
+	now := c.closed()
+	for _, l := range c.queues {
+		switch {
+		case l.host.IsFull():
+		case now && !before:
+			q.parkQueue(l)
+		case !now && before:
+			q.unparkQueue(l)
+		case phase == coolOpen && l.tasks.Len() > 0: // they need no free slot any more
+			q.promoteQueue(l)
 		}
 	}
 	q.tidyCool(c)
@@ -154,9 +160,22 @@ func (q *Index) park(t *Task, c *cooldown) {
 	q.move(t, key{requirements: s.requirements, excluded: s.excluded, boundTo: s.boundTo, host: t.queue.host, priority: t.Priority(), cool: c})
 }
 
+// returnFromCool moves a queued task to the host queue that it had before its cool-down, if that
+// is over, and reports whether it did.
+func (q *Index) returnFromCool(t *Task) bool {
+	if c := t.queue.cool; c == nil || c.phase != coolOpen {
+		return false
+	}
+	q.remove(t)
+	s := t.queue.group.set
+	q.move(t, key{requirements: s.requirements, excluded: s.excluded, boundTo: s.boundTo, host: t.queue.host, priority: t.Priority()})
+	q.push(t)
+	return true
+}
+
 // beginTrial notes that a task is assigned: after a wait the others wait for it.
 func (q *Index) beginTrial(t *Task) {
-	if c := t.coolOf(); c != nil && c.phase == coolTrial && c.trial == nil {
+	if c := t.coolOf(); c.awaitsTrial() {
 		q.setCool(c, coolTrial, t, c.until)
 	}
 }

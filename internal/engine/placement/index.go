@@ -64,9 +64,13 @@ type Index struct {
 
 	due       heap.Heap[*Task] // pending tasks that may not be placed before a time
 	scheduled int              // of these, those that their clients want later
-	waiting   [priorities]waitList
-	cooling   heap.Heap[*cooldown] // those that are not over, by the end of their phase
-	cooldowns int                  // all
+	outdated  int              // of these, those whose time was computed before the wall clock was set back
+	// Where Reschedule continues to look for them, and how often the clock was set back.
+	rescheduled int
+	clockSteps  uint32
+	waiting     [priorities]waitList
+	cooling     heap.Heap[*cooldown] // those that are not over, by the end of their phase
+	cooldowns   int                  // all
 
 	assignments   int64     // assignments since the start
 	lastRandomKey float64   // the last random key that won, see drawRandomKey
@@ -99,6 +103,9 @@ type key struct {
 	priority     model.Priority
 	cool         *cooldown // nil, except for a task that was kept from its host
 }
+
+// cools reports whether the tasks of the key have a set of their own, see requirementSet.cools.
+func (h *key) cools() bool { return h.cool != nil && h.boundTo == "" }
 
 // New returns an index without tasks and workers.
 func New(c Config) *Index {
@@ -139,10 +146,13 @@ func New(c Config) *Index {
 // name names the set of a key.
 func (h *key) name() string {
 	name := h.requirements.key()
-	if h.requirements.disk == 0 && len(h.excluded) == 0 && h.boundTo == "" {
+	if h.requirements.disk == 0 && len(h.excluded) == 0 && h.boundTo == "" && h.cool == nil {
 		return name
 	}
 	var b strings.Builder
+	if h.cools() {
+		b.WriteString("\x04")
+	}
 	b.WriteString(name + "\x02" + h.boundTo + "\x02" + strconv.FormatInt(h.requirements.disk, 10))
 	for _, name := range h.excluded {
 		b.WriteString("\x02" + name)
@@ -152,7 +162,7 @@ func (h *key) name() string {
 
 // isPlain reports whether the set is one that a submit makes.
 func (s *requirementSet) isPlain() bool {
-	return s.requirements.disk == 0 && len(s.excluded) == 0 && s.boundTo == ""
+	return s.requirements.disk == 0 && len(s.excluded) == 0 && s.boundTo == "" && !s.cools
 }
 
 // requirementSetOf returns the set of a key, made if it is new.

@@ -17,14 +17,18 @@ func (q *Index) Place(limit int, assign func(*Task, *Worker), back TakeBack) (mo
 		if c == nil {
 			return false
 		}
+		t := c.first()
+		if q.returnFromCool(t) {
+			parked++
+			continue
+		}
 		w := q.pickWorker(c)
 		if w == nil {
 			q.levels[c.level()].ready.Remove(c) // until one of its workers takes tasks
 			q.claim(c, back)
 			continue
 		}
-		t := c.first()
-		if cool := t.coolOf(); cool.closed() {
+		if cool := t.coolOf(); cool.closed() || cool.awaitsTrial() && w.isFull() {
 			q.remove(t)
 			q.park(t, cool)
 			q.push(t)
@@ -64,16 +68,24 @@ func (q *Index) pickFree(s *requirementSet) *Worker {
 	if len(s.excluded) == 0 {
 		return s.free.Top().class.free.Top()
 	}
-	excluded := func(w *Worker) bool { return w.isFull() || slices.Contains(s.excluded, w.ID) }
-	var best *Worker
+	// Workers with a free slot come first, in a class and of the classes: the first one that is
+	// not excluded decides, and no full worker is looked at behind it.
 	first, ok := s.free.Best(func(m *match) bool {
-		_, ok := m.class.free.Best(excluded)
-		return !ok
+		return !m.class.free.Top().isFull() && s.bestFree(m.class) == nil
 	})
-	if ok {
-		best, _ = first.class.free.Best(excluded)
+	if !ok {
+		return nil
 	}
-	return best
+	return s.bestFree(first.class)
+}
+
+// bestFree returns the best worker of a class with a free slot that is not excluded, or nil.
+func (s *requirementSet) bestFree(class *workerClass) *Worker {
+	w, ok := class.free.Best(func(w *Worker) bool { return slices.Contains(s.excluded, w.ID) })
+	if !ok || w.isFull() {
+		return nil
+	}
+	return w
 }
 
 // CanServe reports whether some worker takes such tasks, now or when it has a slot, apart
@@ -94,7 +106,7 @@ func (q *Index) canServe(s *requirementSet, besides string) bool {
 
 // countAcceptingWorker is 1 if the worker can serve the set and takes new work, else 0.
 func (q *Index) countAcceptingWorker(s *requirementSet, id string) int {
-	if w := q.workers[id]; w != nil && w.accepting && q.missingRequirement(&s.requirements, &w.class.capabilities, w.class.disk) == "" {
+	if w := q.workers[id]; w != nil && w.accepting && q.meets(&s.requirements, &w.class.capabilities, w.class.disk) {
 		return 1
 	}
 	return 0

@@ -47,18 +47,35 @@ func (q *Index) unservableReason(s *requirementSet) string {
 		if w := q.findUnavailable(ways...); w != "" {
 			return "no worker with " + capability + " takes new work: " + q.cfg.Describe(w)
 		}
-		return "no worker has " + capability
+		return "no worker has " + capability + s.requirements.hint(capability)
 	}
-	switch {
-	case s.accepting > 0:
+	if s.accepting > 0 {
 		return "every worker that could take it has just failed or refused it"
-	case s.requirements.disk > 0:
-		return fmt.Sprintf("no worker that could take it has %d MiB of free disk", s.requirements.disk>>20)
+	}
+	if disk := s.requirements.disk; disk > 0 {
+		amount := fmt.Sprintf("%d MiB of free disk", disk>>20)
+		if q.isServableButDisk(s.requirements) && q.findUnavailableFor(&s.requirements) == "" {
+			return "no worker that could take it has " + amount
+		}
+		required = append(required, amount)
+	}
+	all := strings.Join(required, ", ")
+	if len(required) > 1 {
+		all = "all of " + all
 	}
 	if w := q.findUnavailableFor(&s.requirements); w != "" {
-		return "no worker with all of " + strings.Join(required, ", ") + " takes new work: " + q.cfg.Describe(w)
+		return "no worker with " + all + " takes new work: " + q.cfg.Describe(w)
 	}
-	return "no worker has all of " + strings.Join(required, ", ")
+	return "no worker has " + all
+}
+
+// isServableButDisk reports whether a worker that takes new work has all of the requirements
+// but the free disk. It costs a step a worker class.
+func (q *Index) isServableButDisk(n Requirements) bool {
+	n.disk = 0
+	return slices.ContainsFunc(q.sortedClasses, func(class *workerClass) bool {
+		return class.accepting > 0 && q.meets(&n, &class.capabilities, class.disk)
+	})
 }
 
 // anyCapability stands for what every worker has.
@@ -95,7 +112,7 @@ func (q *Index) findUnavailable(capabilities ...string) string {
 // findUnavailableFor is findUnavailable for all that is required.
 func (q *Index) findUnavailableFor(n *Requirements) string {
 	for w := range q.unavailableWorkers() {
-		if q.missingRequirement(n, &w.class.capabilities, w.class.disk) == "" {
+		if q.meets(n, &w.class.capabilities, w.class.disk) {
 			return w.ID
 		}
 	}

@@ -14,6 +14,7 @@ type requirementSet struct {
 	requirements Requirements
 	excluded     []string // workers that are passed over, sorted
 	boundTo      string   // the only worker that may have them, "" = any
+	cools        bool     // they have waited for a cool-down: one of them tries its host, in a free slot
 	live         int      // tasks that belong here, waiting or not
 	waiting      int      // of them, those that wait to be placed now
 	parked       int      // of these, those whose host is full or cools down
@@ -83,7 +84,7 @@ type match struct {
 
 // newSet makes a set without tasks.
 func (q *Index) newSet(name string, h *key) *requirementSet {
-	s := &requirementSet{name: name, requirements: h.requirements, excluded: h.excluded, boundTo: h.boundTo, reasonFor: -1}
+	s := &requirementSet{name: name, requirements: h.requirements, excluded: h.excluded, boundTo: h.boundTo, cools: h.cools(), reasonFor: -1}
 	s.free = heap.Heap[*match]{Less: q.lessMatch, Place: func(e *match) *int32 { return &e.inFree }}
 	for i := range s.byPriority {
 		s.byPriority[i] = setQueue{set: s, priority: model.Priority(i + 1), heads: heap.Heap[*hostQueue]{
@@ -101,7 +102,7 @@ func (q *Index) newSet(name string, h *key) *requirementSet {
 
 // addMatch joins a set and a worker class if that has all that the set needs.
 func (q *Index) addMatch(s *requirementSet, sh *workerClass) {
-	if s.boundTo != "" || q.missingRequirement(&s.requirements, &sh.capabilities, sh.disk) != "" {
+	if s.boundTo != "" || !q.meets(&s.requirements, &sh.capabilities, sh.disk) {
 		return
 	}
 	e := &match{set: s, class: sh, inSet: int32(len(s.matches)), inClass: int32(len(sh.matches))}
@@ -119,8 +120,10 @@ func (q *Index) addMatch(s *requirementSet, sh *workerClass) {
 // reserveForMatch counts the set queues of a match that wait for a free slot, in or out.
 func (q *Index) reserveForMatch(e *match, n int32) {
 	for i := range e.set.byPriority {
-		if e.set.requirements.slot && e.set.byPriority[i].heads.Len() > 0 {
-			q.reserveClass(e.class, i, n)
+		if e.set.needsSlot() && e.set.byPriority[i].heads.Len() > 0 {
+			if q.reserveClass(e.class, i, n) {
+				q.markClassReady(e.class)
+			}
 		}
 	}
 }

@@ -56,35 +56,17 @@ func diskDemand(length int64) int64 {
 	return (length + step - 1) / step * step
 }
 
-// missingRequirement names what the capabilities and the free disk lack for the
-// requirements, "" if nothing. Under the strategy tags no tag is needed.
-func (q *Index) missingRequirement(n *Requirements, c *model.Capabilities, room int64) string {
+// meets reports whether the capabilities and the free disk have all of the requirements. Under
+// the strategy tags no tag is needed. It is called for each worker class and each new set.
+func (q *Index) meets(n *Requirements, c *model.Capabilities, room int64) bool {
 	if !q.ranksTags {
-		for name, value := range n.tags {
+		for name, value := range n.tags { // in any order: all are needed
 			if has, ok := c.Tags[name]; !ok || has != value {
-				return firstMissingTag(n, c)
+				return false
 			}
 		}
 	}
-	switch {
-	case n.folder != "" && !slices.Contains(c.Folders, n.folder):
-		return folderCapability(n.folder)
-	case !supportsScheme(c, n.scheme):
-		return schemeCapability(n.scheme)
-	case room < n.disk:
-		return diskCapability
-	}
-	return ""
-}
-
-// firstMissingTag is the first tag in the order of names that is not there.
-func firstMissingTag(n *Requirements, c *model.Capabilities) string {
-	for _, name := range slices.Sorted(maps.Keys(n.tags)) {
-		if has, ok := c.Tags[name]; !ok || has != n.tags[name] {
-			return tagCapability(name, n.tags[name])
-		}
-	}
-	return ""
+	return (n.folder == "" || slices.Contains(c.Folders, n.folder)) && supportsScheme(c, n.scheme) && room >= n.disk
 }
 
 func supportsScheme(c *model.Capabilities, scheme string) bool {
@@ -99,11 +81,36 @@ func supportsScheme(c *model.Capabilities, scheme string) bool {
 
 // A capability is one thing that a task can need and a worker can have, in words.
 
-const diskCapability = "enough free disk"
-
 func tagCapability(name, value string) string { return name + "=" + value }
 func folderCapability(name string) string     { return "the folder " + name }
-func schemeCapability(scheme string) string   { return "support for " + scheme }
+
+func schemeCapability(scheme string) string {
+	switch scheme {
+	case "bt":
+		return "support for BitTorrent"
+	case "metalink":
+		return "support for Metalink"
+	}
+	return "support for " + scheme
+}
+
+// hint says how a worker gets a capability that none has, "" where its name says that. The keys
+// are those of a worker's configuration.
+func (n *Requirements) hint(capability string) string {
+	switch {
+	case n.folder != "" && capability == folderCapability(n.folder):
+		return ": a worker maps it to a directory with its key folders"
+	case capability != schemeCapability(n.scheme):
+		return ""
+	}
+	switch n.scheme {
+	case "bt", "metalink":
+		return ": a worker with aria2 takes it if its key allow_bt is true"
+	case "ftp", "sftp":
+		return ": a worker with aria2 fetches it"
+	}
+	return ""
+}
 
 // anyScheme stands for the common protocols.
 const anyScheme = "*"
@@ -194,7 +201,7 @@ func (n *Requirements) Equal(o *Requirements) bool { return n.key() == o.key() }
 // IsMetBy reports whether the capabilities have all that is required, apart from the disk.
 func (q *Index) IsMetBy(n Requirements, c *model.Capabilities) bool {
 	n.disk = 0
-	return q.missingRequirement(&n, c, diskAny) == ""
+	return q.meets(&n, c, diskAny)
 }
 
 // NeedsNewSet reports whether a task of the spec would be the first of its requirement set.

@@ -30,7 +30,8 @@ type Task struct {
 type deferral struct {
 	due      model.Time
 	inDue    int32
-	byClient bool // its client wants it then
+	byClient bool   // its client wants it then
+	computed uint32 // Index.clockSteps when due was computed
 }
 
 // Constraint narrows which workers a task may be placed on, besides what its spec requires.
@@ -57,6 +58,10 @@ func (t *Task) Host() *Host { return t.queue.host }
 
 // Requirements returns what a worker must have to get the task.
 func (t *Task) Requirements() Requirements { return t.queue.group.set.requirements }
+
+// Site returns a number for the host of the task's URL, 0 without one. Ports and limits make no
+// difference.
+func (t *Task) Site() uint64 { return t.site }
 
 // IsQueued reports whether the task may be placed now.
 func (t *Task) IsQueued() bool { return t.inQueue > 0 }
@@ -131,8 +136,11 @@ func (q *Index) Defer(t *Task, due model.Time, byClient bool) {
 	if t.deferral == nil {
 		t.deferral = new(deferral)
 	}
-	t.deferral.due = due
-	q.due.Fix(t)
+	if !t.isDeferred() || t.deferral.due != due { // the same time may be an outdated one
+		q.noteComputed(t)
+		t.deferral.due = due
+		q.due.Fix(t)
+	}
 	q.setScheduled(t, byClient)
 	q.updateWaiting(t)
 }
@@ -152,18 +160,51 @@ func (q *Index) NextDue(now model.Time) *Task {
 	return nil
 }
 
-// Reschedule computes the times of all deferred tasks again.
-func (q *Index) Reschedule(due func(*Task) (at model.Time, byClient bool)) {
-	for _, t := range q.due.Items {
+// SetBack notes that the wall clock was set back: the times of all deferred tasks are outdated
+// until [Index.Reschedule] has looked at them.
+func (q *Index) SetBack() {
+	q.clockSteps++
+	q.outdated, q.rescheduled = q.due.Len(), 0
+}
+
+// Reschedule computes outdated times of deferred tasks again, except for those that their clients
+// want: these do not depend on the clock. It looks at no more than limit tasks, and reports
+// whether there are more. A task may move past those that are looked at next, therefore
+// outdated ones are counted, and looked for until none is left.
+func (q *Index) Reschedule(limit int, due func(*Task) (at model.Time, byClient bool)) (more bool) {
+	for ; q.outdated > 0 && limit > 0; limit-- {
+		if q.rescheduled >= q.due.Len() {
+			q.rescheduled = 0
+		}
+		t := q.due.Items[q.rescheduled]
+		d := t.deferral
+		if d.computed == q.clockSteps || d.byClient {
+			q.noteComputed(t)
+			q.rescheduled++
+			continue
+		}
 		at, byClient := due(t)
-		t.deferral.due = at
+		q.noteComputed(t)
+		if d.due != at {
+			d.due = at
+			q.due.Fix(t) // another one may have its place then: that is looked at next
+		}
 		q.setScheduled(t, byClient)
 	}
-	q.due.Rebuild()
+	return q.outdated > 0
+}
+
+// noteComputed notes that the time of a task is computed now, or not needed any more.
+func (q *Index) noteComputed(t *Task) {
+	if d := t.deferral; t.isDeferred() && d.computed != q.clockSteps {
+		q.outdated--
+	}
+	t.deferral.computed = q.clockSteps
 }
 
 func (q *Index) removeDue(t *Task) {
 	if t.isDeferred() {
+		q.noteComputed(t)
 		q.due.Remove(t)
 		q.setScheduled(t, false)
 	}

@@ -39,7 +39,7 @@ func (q *Index) verifyAhead() error {
 		var reserved reservations
 		for _, m := range class.matches {
 			for i := range reserved {
-				if m.set.requirements.slot && m.set.byPriority[i].heads.Len() > 0 {
+				if m.set.needsSlot() && m.set.byPriority[i].heads.Len() > 0 {
 					reserved[i]++
 				}
 			}
@@ -70,7 +70,7 @@ func (q *Index) verifyAhead() error {
 }
 
 func (q *Index) verifyTasks(tasks []*Task) error {
-	live, waiting, listed, queued, scheduled := map[*requirementSet]int{}, map[*requirementSet]int{}, 0, 0, 0
+	live, waiting, listed, queued, scheduled, outdated := map[*requirementSet]int{}, map[*requirementSet]int{}, 0, 0, 0, 0
 	for _, t := range tasks {
 		s := t.queue.group.set
 		live[s]++
@@ -80,6 +80,9 @@ func (q *Index) verifyTasks(tasks []*Task) error {
 		}
 		if t.isDeferred() && t.deferral.byClient {
 			scheduled++
+		}
+		if t.isDeferred() && t.deferral.computed != q.clockSteps {
+			outdated++
 		}
 		if t.inQueue > 0 && t.isDeferred() {
 			return fmt.Errorf("task %s is queued and due later", t.ID)
@@ -96,8 +99,9 @@ func (q *Index) verifyTasks(tasks []*Task) error {
 			}
 		}
 	}
-	if listed != queued || scheduled != q.scheduled {
-		return fmt.Errorf("%d tasks are listed, %d queued; %d scheduled, counted %d", listed, queued, scheduled, q.scheduled)
+	if listed != queued || scheduled != q.scheduled || outdated != q.outdated {
+		return fmt.Errorf("%d tasks are listed, %d queued; %d scheduled, counted %d; %d outdated, counted %d",
+			listed, queued, scheduled, q.scheduled, outdated, q.outdated)
 	}
 	for name, s := range q.sets {
 		if s.live != live[s] || s.waiting != waiting[s] || s.live == 0 {

@@ -1,6 +1,7 @@
 package placement
 
 import (
+	"iter"
 	"slices"
 	"strings"
 
@@ -61,6 +62,15 @@ func (q *Index) AddWorker(w *Worker) {
 func (q *Index) rankOf(w *Worker) int {
 	i, _ := slices.BinarySearchFunc(q.sortedWorkers, w, func(a, b *Worker) int { return strings.Compare(a.ID, b.ID) })
 	return i
+}
+
+// WorkersAfter yields the workers by name, from the first one after a name on.
+func (q *Index) WorkersAfter(name string) iter.Seq[*Worker] {
+	i, found := slices.BinarySearchFunc(q.sortedWorkers, name, func(w *Worker, name string) int { return strings.Compare(w.ID, name) })
+	if found {
+		i++
+	}
+	return slices.Values(q.sortedWorkers[i:])
 }
 
 // RemoveWorker forgets a worker that no task waits for.

@@ -19,12 +19,16 @@ func (c *Oracle) checkCreated(e *taskHistory, a *model.Task) *model.Task {
 	if !slices.Contains(e.submissions, submission{a.Client, a.SpecHash}) {
 		c.violate("done-if-asked", "%s of %s is stored without a submit", e.id, a.Client)
 	}
-	if e.deleted { // another task of the same name
-		c.checkIDReuse(e)
-		e.deleted, e.assignments, e.briefAttempts, e.failedAttempts, e.maxSeenAttempt, e.avoided = false, nil, nil, nil, 0, nil
-	}
 	born := *a
 	born.TaskState = model.TaskState{Status: model.StatusPending}
+	if e.deleted { // another task of the same name
+		c.checkIDReuse(e)
+		c.noteFormerAttempts(e)
+		if born.Attempt = a.Attempt; a.WorkerID != "" {
+			born.Attempt--
+		}
+		e.deleted, e.assignments, e.briefAttempts, e.failedAttempts, e.maxSeenAttempt, e.avoided = false, nil, nil, nil, 0, nil
+	}
 	return &born
 }
 

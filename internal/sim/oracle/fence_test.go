@@ -28,6 +28,23 @@ func TestFence_ReportOfHolderRequired(t *testing.T) {
 				})
 			})
 		}},
+		{"the attempt of a deleted task of the id", true, func(h *history) {
+			h.started()
+			h.reports("w1", h.report("t1", model.ReportCompleted), completed)
+			deleteEnded(h, "t1")
+			h.wait(61_000)
+			h.submit("t1")
+			h.assign("t1", "w1")
+		}},
+		{"the attempt of a task of the id that no worker remembers", false, func(h *history) {
+			h.started()
+			h.reports("w1", h.report("t1", model.ReportCompleted), completed)
+			deleteEnded(h, "t1")
+			h.wait(601_000)
+			h.heartbeat("w1")
+			h.submit("t1")
+			h.assign("t1", "w1")
+		}},
 		{"an attempt below one that a worker listed", true, func(h *history) {
 			h.heartbeat("w1")
 			h.submit("t1")

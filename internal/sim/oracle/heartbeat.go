@@ -78,10 +78,10 @@ func (c *Oracle) applyReport(k *workerHistory, r *model.Report) {
 		return
 	}
 	if e.assignee(r.Attempt) == k.name && e.row.Attempt == r.Attempt {
-		e.listedAt = c.world.Now()
+		e.listedAt, e.omittedAt = c.world.Now(), 0
 		c.recordProgress(e, r)
 	}
-	if k.isLive && r.Attempt < 1<<40 {
+	if k.isLive && r.Attempt < 1<<49 {
 		e.maxSeenAttempt = max(e.maxSeenAttempt, r.Attempt)
 	}
 }

@@ -79,7 +79,7 @@ func (c *Oracle) checkAttemptEnd(e *taskHistory, b, a *model.Task, p *model.Past
 	case model.OutcomePaused:
 		caused = e.requests[verbPause] > 0
 	case model.OutcomeSuperseded:
-		caused = e.requests[verbUpdate] > 0 || e.takenBack == p.Attempt
+		caused = e.requests[verbUpdate] > 0 || c.wasTakenBack(e, p.WorkerID, p.Attempt) || p.Attempt == b.Attempt && c.mayBeOmitted(e, b)
 	case model.OutcomeLost:
 		k := c.worker(p.WorkerID)
 		caused = a.Losses > b.Losses || k.leavingAt > 0 || k.removals > 0 || c.world.Now()-max(e.listedAt, e.assignedAt) >= c.listingGrace()

@@ -153,6 +153,14 @@ func (c *Oracle) checkBegin(ch *change) {
 	}
 }
 
+// checkTrialAhead requires that a task which tries a host after a wait is not given to a worker
+// beyond its slots: the other tasks wait for it.
+func (c *Oracle) checkTrialAhead(e *taskHistory, k *workerHistory) {
+	if cool := c.cooldowns[keyOf(e.row)]; cool != nil && cool.trial == e && cool.attempt == e.row.Attempt && !cool.progress {
+		c.violate("host-cooldown", "%s#%d tries %s and is given to %s, which has no free slot", e.id, e.row.Attempt, hostOf(e.row), k.name)
+	}
+}
+
 // isTried reports whether a task tries the host, without progress.
 func (cool *cooldown) isTried() bool {
 	if cool.trial == nil || cool.progress {

@@ -72,6 +72,18 @@ func TestHostCooldown_EarlyBeginRefused(t *testing.T) {
 			h.reports("w1", r, become(model.StatusDownloading))
 			h.assign("t2", "w1")
 		}},
+		{"a trial beyond the slots", true, func(h *history) {
+			h.asked(h.waiting(4000))
+			h.waitHeard(5000, "w1")
+			h.fillSlot("w1")
+			h.assign("t2", "w1")
+		}},
+		{"a task beyond the slots a minute after the wait", false, func(h *history) {
+			h.asked(h.waiting(4000))
+			h.waitHeard(70_000, "w1")
+			h.fillSlot("w1")
+			h.assign("t2", "w1")
+		}},
 		{"a second task a minute after the wait", false, func(h *history) {
 			h.asked(h.waiting(4000))
 			h.waitHeard(5000, "w1")
@@ -145,6 +157,13 @@ func TestHostCooldown_WrongWaitRefused(t *testing.T) {
 			h.asked(h.waiting(4000))
 		}},
 	})
+}
+
+// fillSlot gives a worker with one slot a task at another host.
+func (h *history) fillSlot(worker string) {
+	h.heartbeat(worker, oneSlot)
+	h.submit("t3", func(t *model.Task) { t.URL = "https://h1.example/t3" })
+	h.assign("t3", worker)
 }
 
 // asked plays the task t1 up to a failure for which its host asks to wait 4 s, and the

@@ -26,6 +26,11 @@ func TestIDsStayTaken_EarlyReuseRefused(t *testing.T) {
 func deleteTask(h *history, id string) {
 	h.submit(id)
 	h.verb(engine.Cancel{Client: "alice", ID: id}, become(model.StatusCanceled))
+	deleteEnded(h, id)
+}
+
+// deleteEnded deletes a task that has ended.
+func deleteEnded(h *history, id string) {
 	m := &Message{Ops: []engine.Event{engine.Delete{Client: "alice", ID: id}}}
 	h.Received(m)
 	h.turn(func() {

@@ -67,6 +67,7 @@ func (c *Oracle) ApplyImported() {
 		}
 		e, a := ch.task, ch.after
 		c.checkImported(e, a)
+		e.formerAttempts = nil // an imported task has the attempts that it had
 		e.imported, e.deleted, e.assignments, e.briefAttempts, e.failedAttempts, e.maxSeenAttempt, e.avoided = true, false, nil, nil, nil, 0, nil
 		if e.hold = holdUntil; a.Status.Terminal() {
 			e.hold = holdNone

@@ -29,7 +29,7 @@ func (c *Oracle) RollBack(ledger Ledger, workers []*model.Worker) {
 		c.workerRows[k.ID] = k
 	}
 	for _, e := range c.taskOrder {
-		e.deletedAt, e.unsavedLength = 0, 0 // a backup has no tombstones
+		e.deletedAt, e.unsavedLength, e.formerAttempts = 0, 0, nil // a backup has no tombstones
 		then := ledger[e.id]
 		if then == nil {
 			e.row, e.acknowledged, e.assignments, e.briefAttempts, e.failedAttempts, e.waitedAttempts = nil, false, nil, nil, nil, nil

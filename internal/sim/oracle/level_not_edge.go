@@ -11,7 +11,11 @@ import (
 func (c *Oracle) checkLevel(k *workerHistory, h *model.Heartbeat, a *model.HeartbeatAnswer, listed map[string]int64) {
 	for _, e := range c.taskOrder {
 		row := e.row
-		if row == nil || row.WorkerID != k.name || c.isChangedInTurn(e.id) || h.Partial || k.leaving || listed[e.id] == row.Attempt || e.takenBack == row.Attempt || c.world.Now() == c.disturbedAt {
+		if row == nil || row.WorkerID != k.name || c.isChangedInTurn(e.id) || h.Partial || k.leaving || listed[e.id] == row.Attempt || e.takenBack == row.Attempt {
+			continue
+		}
+		c.checkOmitted(e, k)
+		if c.world.Now() == c.disturbedAt {
 			continue
 		}
 		if !slices.ContainsFunc(a.Assign, func(as model.Assignment) bool { return as.Task.ID == e.id && as.Attempt == row.Attempt }) {

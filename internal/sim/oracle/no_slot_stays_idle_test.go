@@ -30,5 +30,33 @@ func TestNoSlotStaysIdle_WaitingTaskRefused(t *testing.T) {
 			h.waitHeard(60_000, "w1")
 			h.fullTurn()
 		}},
+		{"a task beyond the slots that waits for a moment", false, func(h *history) {
+			h.waitBeyondSlots(15_000, nil)
+		}},
+		{"a task beyond the slots that waits for long", true, func(h *history) {
+			h.waitBeyondSlots(32_000, nil)
+		}},
+		{"a task beyond the slots that no other worker can do", false, func(h *history) {
+			h.waitBeyondSlots(60_000, func(b *model.Heartbeat) { b.Capabilities.Protocols = []string{"ftp"} })
+		}},
+		{"a task beyond the slots, and no free slot", false, func(h *history) {
+			h.waitBeyondSlots(60_000, func(b *model.Heartbeat) { b.TotalSlots = 0 })
+		}},
 	})
+}
+
+// waitBeyondSlots has w1 hold the task t2 beyond its slot for a time in which w2, which set
+// changes, has a slot.
+func (h *history) waitBeyondSlots(d model.Time, set func(b *model.Heartbeat)) {
+	h.heartbeat("w1", oneSlot)
+	h.assignBeyond()
+	for end := h.now + d; h.now < end; h.wait(2500) {
+		h.heartbeat("w1", oneSlot, queuedSecond(true))
+		if set == nil {
+			h.heartbeat("w2")
+		} else {
+			h.heartbeat("w2", set)
+		}
+		h.fullTurn()
+	}
 }

@@ -12,7 +12,7 @@ func (c *Oracle) checkReleased(e *taskHistory, b, a *model.Task) {
 	case k.leavingAt > 0 && k.leavingAt >= k.heardAt: // it deregistered
 	case unlisted, k.removals > 0, e.requests[verbUpdate] > 0:
 	case e.requests[verbPause] > 0 && e.requests[verbResume] > 0, e.requests[verbCancel] > 0 && e.requests[verbRetry] > 0: // both in one turn
-	case c.checkTakenBack(e, k, b.Attempt):
+	case c.checkTakenBack(e, k, b.Attempt), c.mayBeOmitted(e, b):
 	default:
 		c.violate("nothing-taken-without-reason", "%s#%d is taken from %s, which lists it, has not failed and was not silent",
 			e.id, b.Attempt, b.WorkerID)

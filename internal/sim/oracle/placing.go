@@ -7,7 +7,8 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 func (c *Oracle) checkPlacing() {
 	var placed []*taskHistory
 	for _, ch := range c.turn.changes {
-		if ch.after == nil || ch.before != nil && ch.after.Attempt == ch.before.Attempt || ch.after.Attempt == 0 {
+		if ch.after == nil || ch.before != nil && ch.after.Attempt == ch.before.Attempt || ch.after.Attempt == 0 ||
+			ch.before == nil && ch.after.AssignedAt == 0 { // it reuses an id
 			continue
 		}
 		placed = append(placed, ch.task)

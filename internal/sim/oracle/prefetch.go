@@ -17,6 +17,7 @@ func (c *Oracle) checkAhead(e *taskHistory, k *workerHistory) {
 	if e.row.Timeout > 0 {
 		c.violate("prefetch", "%s has a timeout of %v and is given to %s, which holds %d tasks in %d slots", e.id, e.row.Timeout, k.name, used, k.heartbeat.TotalSlots)
 	}
+	c.checkTrialAhead(e, k)
 	if e.row.LastWorkerID != "" {
 		return // another worker may be passed over for it, or be waited for
 	}
@@ -52,10 +53,31 @@ func (c *Oracle) startTakingBack(e *taskHistory, worker string, d model.Drop) bo
 	return is
 }
 
+// wasTakenBack reports whether an attempt was taken back, perhaps in this turn: one that is long, for
+// example because the disk is slow, may have both the drop and the holder's heartbeat without the
+// attempt.
+func (c *Oracle) wasTakenBack(e *taskHistory, worker string, attempt int64) bool {
+	if e.takenBack == attempt {
+		return true
+	}
+	if e.row == nil || e.row.Timeout > 0 || e.reported(worker, attempt)&reportedQueued == 0 {
+		return false
+	}
+	ref := model.TaskRef{ID: e.id, Attempt: attempt}
+	for _, m := range c.turn.messages {
+		for _, op := range m.Ops {
+			if h, ok := op.(engine.Heartbeat); ok && h.WorkerID == worker && !h.Partial && !lists(h.Heartbeat, ref) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // checkTakenBack reports whether a task was taken from its holder before it had begun, and
 // requires that the holder has stopped listing it: otherwise it might run twice.
 func (c *Oracle) checkTakenBack(e *taskHistory, k *workerHistory, attempt int64) bool {
-	if e.takenBack != attempt {
+	if !c.wasTakenBack(e, k.name, attempt) {
 		return false
 	}
 	ref := model.TaskRef{ID: e.id, Attempt: attempt}
@@ -72,4 +94,28 @@ func (c *Oracle) checkTakenBack(e *taskHistory, k *workerHistory, attempt int64)
 		c.violate("prefetch", "%s#%d is taken back from %s, which still lists it", e.id, attempt, k.name)
 	}
 	return true
+}
+
+// isDoubtful reports whether the holder of a task may have dropped it, without having begun it,
+// before the engine was loaded.
+func (c *Oracle) isDoubtful(e *taskHistory, row *model.Task) bool {
+	return row.Status == model.StatusQueued && row.Timeout == 0 && c.loadedAt >= e.assignedAt && e.listedAt <= c.loadedAt
+}
+
+// mayBeOmitted reports whether a task may be taken from its holder because two heartbeats omit it.
+func (c *Oracle) mayBeOmitted(e *taskHistory, row *model.Task) bool {
+	return c.isDoubtful(e, row) && e.omittedAt > 0 && c.world.Now()-e.omittedAt >= millis(c.cfg.HeartbeatInterval)/2
+}
+
+// checkOmitted notes a heartbeat that omits a task which stays with the worker, and requires that
+// this ends soon for a task which the worker may have dropped.
+func (c *Oracle) checkOmitted(e *taskHistory, k *workerHistory) {
+	now := c.world.Now()
+	switch {
+	case e.omittedAt == 0:
+		e.omittedAt = now
+	case k.heartbeat.Prefetch > 0 && c.loadedAt > e.assignedAt && c.isDoubtful(e, e.row) && now-max(e.omittedAt, c.disturbedAt) > millis(c.cfg.HeartbeatInterval):
+		c.violate("prefetch", "%s#%d is kept for %s, which had not begun it before the engine was loaded, and has omitted it for %d ms",
+			e.id, e.row.Attempt, k.name, now-e.omittedAt)
+	}
 }

@@ -31,6 +31,16 @@ func TestPrefetch_TaskBeyondSlotsNeedsReason(t *testing.T) {
 				h.beat(h.newHeartbeat("w1", oneSlot, queuedSecond(false)), &model.HeartbeatAnswer{})
 			})
 		}},
+		{"omitted once after a load", false, func(h *history) {
+			h.omitAfterLoad(1, 2500)
+		}},
+		{"omitted for an interval after a load, and kept", true, func(h *history) {
+			h.omitAfterLoad(3, 2600)
+		}},
+		{"omitted after a load, and taken back", false, func(h *history) {
+			h.omitAfterLoad(1, 2500)
+			h.turn(func() { h.commit("t2", h.takenBack) })
+		}},
 		{"taken back while it is listed", true, func(h *history) {
 			h.takeBack()
 			h.turn(func() {
@@ -77,4 +87,20 @@ func (h *history) takenBack(t *model.Task) {
 	p := model.PastAttempt{Attempt: t.Attempt, WorkerID: t.WorkerID, AssignedAt: t.AssignedAt, EndedAt: h.Wall(), Outcome: model.OutcomeSuperseded}
 	become(model.StatusPending)(t)
 	t.History = model.AppendAttempt(t.History, p)
+}
+
+// omitAfterLoad has the engine loaded while w1 has the task t2, and w1 omit it in heartbeats, with
+// a wait after each. It is given it again each time.
+func (h *history) omitAfterLoad(times int, wait model.Time) {
+	h.heartbeat("w1", oneSlot)
+	h.assignBeyond()
+	h.wait(1000)
+	h.Loaded()
+	for range times {
+		h.turn(func() {
+			b := h.newHeartbeat("w1", oneSlot, queuedSecond(false))
+			h.beat(b, &model.HeartbeatAnswer{Assign: []model.Assignment{{Task: h.row("t2"), Attempt: 1}}})
+		})
+		h.wait(wait)
+	}
 }

@@ -40,7 +40,7 @@ func (c *Oracle) resetLiveState() {
 		clear(k.stopping)
 	}
 	for _, e := range c.taskOrder {
-		e.maxSeenAttempt, e.avoided, e.listedAt, e.unsavedLength = 0, nil, c.world.Now(), 0
+		e.maxSeenAttempt, e.avoided, e.listedAt, e.omittedAt, e.unsavedLength = 0, nil, c.world.Now(), 0, 0
 	}
 	c.loadCooldowns()
 }

@@ -1,6 +1,10 @@
 package oracle
 
-import "github.com/aria-cluster/dispatcher/pkg/model"
+import (
+	"slices"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
 
 // waitsFor reports whether nothing but a slot is between a pending task and a
 // worker; where that is in doubt it is false.
@@ -9,7 +13,7 @@ func (c *Oracle) waitsFor(e *taskHistory, k *workerHistory) bool {
 	if e.hold != holdNone || c.mayCoolDown(e) {
 		return false
 	}
-	if !k.isLive || k.heartbeat == nil || k.heartbeat.State != model.StateReady || c.isDrained(k) || !isHealthy(k) || !c.isCapable(k, t) {
+	if !k.isLive || k.heartbeat == nil || k.heartbeat.State != model.StateReady || c.isDrained(k) || !isHealthy(k) || c.hadItsTrial(k) || !c.isCapable(k, t) {
 		return false
 	}
 	if max(t.NotBefore, t.RetryAt) > min(c.dueWall, c.world.Wall())-1 && max(t.NotBefore, t.RetryAt) > 0 {
@@ -19,10 +23,11 @@ func (c *Oracle) waitsFor(e *taskHistory, k *workerHistory) bool {
 		return false
 	}
 	recent := 2*millis(c.cfg.HeartbeatInterval) + 60_000
-	for _, s := range e.avoided {
-		if s.worker == k.name && (c.world.Now()-s.at < recent || c.disturbedAt > s.at) {
-			return false
-		}
+	avoids := func(s avoidance) bool {
+		return s.worker == k.name && (c.world.Now()-s.at < recent || c.disturbedAt > s.at)
+	}
+	if slices.ContainsFunc(e.avoided, avoids) || slices.ContainsFunc(e.doubted, avoids) {
+		return false
 	}
 	if c.mayWaitForHolder(e, k) || !hasDiskFor(k, t) {
 		return false

@@ -45,7 +45,7 @@ func (c *Oracle) checkStrategy(placed []*taskHistory) {
 // isCandidate reports whether a worker would have been as good for a new task.
 func (c *Oracle) isCandidate(k *workerHistory, t *model.Task) bool {
 	return k.isLive && k.registered && k.heartbeat != nil && k.heardAt < c.world.Now() && k.heartbeat.State == model.StateReady &&
-		!c.isDrained(k) && isHealthy(k) && hasDiskFor(k, t) && c.isCapable(k, t) && c.world.Now()-c.disturbedAt > 1000
+		!c.isDrained(k) && isHealthy(k) && !mayBeOnTrial(k) && hasDiskFor(k, t) && c.isCapable(k, t) && c.world.Now()-c.disturbedAt > 1000
 }
 
 // countMatchingTags counts the task's tags that a worker has.

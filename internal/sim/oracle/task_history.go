@@ -17,6 +17,7 @@ type taskHistory struct {
 	requests       [verbCount]int // number of permitted requests
 	effects        [verbCount]int
 	assignments    []assignment
+	formerAttempts []int64 // attempts of deleted tasks of the same id that their workers may still know
 	briefAttempts  []int64 // attempts that were assigned and taken back in one turn, which no row shows
 	statements     []statement
 	takenBack      int64   // the last attempt that its holder had to drop before it had begun
@@ -26,13 +27,16 @@ type taskHistory struct {
 
 	maxSeenAttempt int64          // highest attempt that a registered worker has named since the last load
 	avoided        []avoidance    // workers that refused or failed it
+	doubted        []avoidance    // workers at which it failed, perhaps by their fault, with the end of the backoff
 	statusSince    model.Time     // when it came to its status
 	queuedAt       model.Time     // when something last made it find its place in the queue
 	overtaken      map[string]int // by client: tasks that went before it while it waited
 	assignedAt     model.Time
 	listedAt       model.Time // when its holder last spoke of it
+	omittedAt      model.Time // the first heartbeat since the load, or since it was assigned, in which its holder omitted it; 0 = none
 	unsavedLength  int64      // bytes that its holder reported and its row lacks; 0 = none
 	unsavedSince   model.Time
+	aheadSince     model.Time // its holder has listed it as queued beyond its slots; 0 = it does not
 	idleSince      model.Time // it could have been placed and was not; 0 = it could not
 }
 
@@ -163,7 +167,7 @@ func (e *taskHistory) applyChange(c *Oracle, ch *change) {
 		return
 	}
 	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt {
-		e.statusSince, e.queuedAt, e.idleSince, e.overtaken = now, now, 0, nil
+		e.statusSince, e.queuedAt, e.idleSince, e.aheadSince, e.overtaken = now, now, 0, 0, nil
 	}
 	if b == nil || a.Status != b.Status || a.Attempt != b.Attempt || a.CompletedLength != b.CompletedLength {
 		e.unsavedLength = 0
@@ -174,11 +178,23 @@ func (e *taskHistory) applyChange(c *Oracle, ch *change) {
 	if c.isRequestedInTurn(e.id, verbUpdate) || b != nil && a.RetryAt != b.RetryAt {
 		e.queuedAt = now // a lost worker may report a failure of what is pending already
 	}
-	if b != nil && a.Error != nil && a.Error != b.Error && a.Error.Class == model.ClassWorker {
-		e.avoided = append(e.avoided, avoidance{a.LastWorkerID, now})
+	if a.Status == model.StatusCompleted && (b == nil || b.Status != a.Status) {
+		c.noteEnd(c.worker(a.LastWorkerID), false)
+	}
+	if b != nil && a.Error != nil && a.Error != b.Error {
+		c.noteEnd(c.worker(a.LastWorkerID), true)
+		switch {
+		case a.Error.Class == model.ClassWorker:
+			e.avoided = append(e.avoided, avoidance{a.LastWorkerID, now})
+		case a.Status == model.StatusPending: // perhaps the worker's fault
+			e.doubted = append(e.doubted, avoidance{a.LastWorkerID, now + max(a.RetryAt-c.world.Wall(), 0)})
+		}
 	}
 	if b == nil || a.Attempt != b.Attempt {
-		e.assignedAt, e.listedAt = now, now
+		e.assignedAt, e.listedAt, e.omittedAt = now, now, 0
+		if a.WorkerID != "" {
+			c.worker(a.WorkerID).assignedAt = now
+		}
 	}
 }
 

@@ -19,9 +19,13 @@ type workerHistory struct {
 	overdue    bool // its silence had lasted long enough when it was excused
 	leavingAt  model.Time
 	stopping   map[string]stopping
-	removals   int // that operators have requested
-	resumes    int // resumes that operators have requested
-	undrains   int // that were done
+	removals   int        // that operators have requested
+	resumes    int        // resumes that operators have requested
+	undrains   int        // that were done
+	assignedAt model.Time // the last time that it got a task
+	failures   int        // that may be its fault, since a task was completed here
+	failedAt   model.Time // the last of them
+	freeSince  model.Time // it has had a free slot, and has got no task; 0 = it has none
 }
 
 // stopping is an attempt that a worker was ordered to drop, and that uses a slot until
@@ -80,6 +84,25 @@ func (c *Oracle) countSlots(k *workerHistory) (certain, most int) {
 func (c *Oracle) isDrained(k *workerHistory) bool {
 	row := c.workerRows[k.name]
 	return row != nil && row.Drained
+}
+
+// mayBeOnTrial reports whether a worker may get one task for each heartbeat interval only.
+func mayBeOnTrial(k *workerHistory) bool { return k.failures >= 3 }
+
+// hadItsTrial reports whether a worker may wait for its next heartbeat before it gets a task.
+func (c *Oracle) hadItsTrial(k *workerHistory) bool {
+	return mayBeOnTrial(k) && c.world.Now()-k.assignedAt < 3*millis(c.cfg.HeartbeatInterval)
+}
+
+// noteEnd notes how an attempt at a worker ended.
+func (c *Oracle) noteEnd(k *workerHistory, failed bool) {
+	switch now := c.world.Now(); {
+	case failed:
+		k.failures++
+		k.failedAt = now
+	case k.failedAt != now: // of two reports in a turn the other one may be the later
+		k.failures = 0
+	}
 }
 
 // isHealthy reports whether some health metric of a worker is not at its worst.

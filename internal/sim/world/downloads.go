@@ -85,6 +85,11 @@ func (k *worker) begin(h *heldTask) {
 	h.version++
 	h.started, h.startedWith, h.speed = k.w.now, min(k.bytes[h.task.ID], n.length), n.speed
 	h.report = model.Report{ID: h.task.ID, Attempt: h.attempt, Status: model.ReportDownloading, TotalLength: n.length}
+	if k.isBroken {
+		h.speed = 0
+		k.planInDownload(h, 100, func() { k.fail(h) })
+		return
+	}
 	if wait := k.w.askedWait(h.task); wait > 0 {
 		h.speed = 0
 		k.planInDownload(h, between(k.w.serverRand, 100, 1500), func() { k.beRefused(h, wait) })
@@ -120,6 +125,17 @@ func (k *worker) savePartialFile(h *heldTask) {
 	}
 }
 
+// fail ends a download of a broken worker.
+func (k *worker) fail(h *heldTask) {
+	k.w.countFault(WorkerBroken)
+	why := &model.TaskError{Code: 6, Message: "no route to the host", Class: model.ClassRetryable}
+	if hashOf(k.name, h.task.ID)%2 == 0 {
+		why = &model.TaskError{Code: 16, Message: "the folder cannot be written", Class: model.ClassWorker}
+	}
+	h.end(model.ReportFailed, why)
+	k.announceEnd(h)
+}
+
 // finish ends a download with its outcome.
 func (k *worker) finish(h *heldTask, n outcome) {
 	k.savePartialFile(h)
@@ -137,6 +153,11 @@ func (k *worker) finish(h *heldTask, n outcome) {
 			Files: []model.File{{Path: h.task.ID + ".bin", Length: n.length}}, TotalLength: n.length, WorkerID: k.name,
 		}
 	}
+	k.announceEnd(h)
+}
+
+// announceEnd reports a download that has ended, and begins the next one.
+func (k *worker) announceEnd(h *heldTask) {
 	k.w.trace("%s: %s#%d is %s", k.name, h.task.ID, h.attempt, h.report.Status)
 	k.beginNext()
 	k.planReports()

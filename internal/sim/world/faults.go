@@ -280,6 +280,9 @@ func (w *world) alterWorker(f Fault, k *worker, long model.Time) (counts bool) {
 	case WorkerFull:
 		w.forWhile(f, long, func(on bool) { k.refusesAll = on })
 		counts = false // counted by its refusals
+	case WorkerBroken:
+		w.forWhile(f, long+100_000, func(on bool) { k.isBroken = on }) // until other workers have completed its tasks
+		counts = false                                                 // counted by its failures
 	case PartialLists:
 		w.forWhile(f, 60_000, func(on bool) {
 			if k.listedAtOnce, k.cursor = 0, ""; on {

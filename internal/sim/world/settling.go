@@ -19,7 +19,7 @@ func (w *world) beginSettling() {
 	w.primary.oracle.ClockTurned(-1) // shortened waits stay shortened
 	for _, k := range w.workers {
 		k.hasUnreadable = false
-		k.cutOff, k.ignoresAssignments, k.listsOthers, k.refusesAll, k.listedAtOnce, k.cursor, k.state = cutOff{}, false, false, false, 0, "", model.StateReady
+		k.cutOff, k.ignoresAssignments, k.listsOthers, k.refusesAll, k.isBroken, k.listedAtOnce, k.cursor, k.state = cutOff{}, false, false, false, false, 0, "", model.StateReady
 		k.isExhausted, k.health.DiskFree = false, 1<<30
 	}
 	w.planIn(1, func() {

@@ -56,6 +56,7 @@ const (
 	WorkerSick     Fault = "worker-sick"       // in error, draining, or with the worst health
 	WorkerShrinks  Fault = "worker-shrinks"    // other slots or tags
 	WorkerFull     Fault = "worker-full"       // rejects its assignments
+	WorkerBroken   Fault = "worker-broken"     // its downloads fail at once
 	Unreadable     Fault = "unreadable-entry"  // the bus refuses one entry of a list
 	PartialLists   Fault = "partial-lists"     // a worker lists only a part at a time
 	SecondDispatch Fault = "second-dispatcher" // on the same prefix, with a store of its own
@@ -74,7 +75,7 @@ var Faults = []Fault{
 	ImportCommitFails, ReloadInImport, PoisonEvent,
 	WorkerCrash, WorkerWiped, WorkerLeaves, WorkerFrozen, WorkerTwin, WorkerIgnores, WorkerGreedy,
 	WorkerSick, WorkerShrinks, WorkerFull, Unreadable, PartialLists, SecondDispatch,
-	RetryAfter, RetryAfterAtBound, RetryAfterAbsurd,
+	RetryAfter, RetryAfterAtBound, RetryAfterAbsurd, WorkerBroken,
 }
 
 // Stats counts the steps, events and faults of runs.

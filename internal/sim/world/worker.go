@@ -41,6 +41,7 @@ type worker struct {
 	ignoresAssignments bool // neither accepts nor lists
 	listsOthers        bool // lists and reports tasks of others
 	refusesAll         bool // rejects each assignment
+	isBroken           bool // each download fails at once
 	isExhausted        bool // its health is at the worst
 	state              model.WorkerState
 	hasUnreadable      bool // sometimes one entry that it lists or reports cannot be read
