@@ -121,10 +121,10 @@ func TestDialer_RefusedHostIsNamed(t *testing.T) {
 	}
 	g := New(networks(t), guardtest.Names(t, func(name string) []netip.Addr { return addrs[name] }))
 	for host, want := range map[string]string{
-		"127.0.0.1":        "127.0.0.1 is refused: it is a loopback address, which worker.allow_networks does not allow",
-		"::1":              "::1 is refused: it is a loopback address, which worker.allow_networks does not allow",
-		"::ffff:127.0.0.1": "::ffff:127.0.0.1 is refused: its address 127.0.0.1 is a loopback address, which worker.allow_networks does not allow",
-		"inner.example":    "inner.example is refused: its address 127.0.0.1 is a loopback address, which worker.allow_networks does not allow",
+		"127.0.0.1":        "127.0.0.1 is refused: it is a loopback address, which the worker's allow_networks does not allow",
+		"::1":              "::1 is refused: it is a loopback address, which the worker's allow_networks does not allow",
+		"::ffff:127.0.0.1": "::ffff:127.0.0.1 is refused: its address 127.0.0.1 is a loopback address, which the worker's allow_networks does not allow",
+		"inner.example":    "inner.example is refused: its address 127.0.0.1 is a loopback address, which the worker's allow_networks does not allow",
 	} {
 		c, err := g.Dialer(time.Second)(t.Context(), "tcp", net.JoinHostPort(host, port))
 		if err == nil {

@@ -137,7 +137,7 @@ type RefusedError struct {
 // Error is one sentence that names the host and the setting that would allow it.
 func (e *RefusedError) Error() string {
 	if strings.Trim(e.Host, "[]") == e.Addr.String() {
-		return fmt.Sprintf("%s is refused: it is %s, which worker.allow_networks does not allow", e.Host, e.What)
+		return fmt.Sprintf("%s is refused: it is %s, which the worker's allow_networks does not allow", e.Host, e.What)
 	}
-	return fmt.Sprintf("%s is refused: its address %v is %s, which worker.allow_networks does not allow", e.Host, e.Addr, e.What)
+	return fmt.Sprintf("%s is refused: its address %v is %s, which the worker's allow_networks does not allow", e.Host, e.Addr, e.What)
 }

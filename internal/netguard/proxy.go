@@ -24,7 +24,7 @@ const (
 	maxTunnels         = 8192             // at once; further ones are closed
 	maxUnauthenticated = 256              // connections that have not authenticated yet
 	maxPins            = 64               // hosts of one user with a remembered address
-	maxReached         = 1024             // addresses of one user that are remembered
+	maxSources         = 1024             // addresses of one user that are remembered
 	authTimeout        = 10 * time.Second // for authentication
 	maxConnectRequest  = 16 << 10         // bytes of a request
 	dialTimeout        = 15 * time.Second
@@ -54,7 +54,8 @@ type user struct {
 	allowed   []string              // each host:port that it may reach; empty: all that the guard allows
 	pins      map[string]netip.Addr // host to the address that it last connected to
 	traffic   Traffic
-	reached   map[string]bool // each host:port, in lower case, that it was connected to
+	hidesSize bool            // it gets no length by SIZE
+	sources   map[string]bool // each host:port, in lower case, that may have brought a file
 }
 
 // NewProxy starts a proxy on a free port of 127.0.0.1.
@@ -83,7 +84,7 @@ func (p *Proxy) URL() string { return "http://" + p.listener.Addr().String() }
 func (p *Proxy) Admit(name string, only ...string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.users[name] = &user{allowed: only, pins: map[string]netip.Addr{}, reached: map[string]bool{}}
+	p.users[name] = &user{allowed: only, pins: map[string]netip.Addr{}, sources: map[string]bool{}}
 	u := url.URL{Scheme: "http", User: url.UserPassword(name, p.password), Host: p.listener.Addr().String()}
 	return u.String()
 }
@@ -215,14 +216,13 @@ func (p *Proxy) serve(c net.Conn) {
 		refuse(c, http.StatusBadGateway)
 		return
 	}
-	p.countTunnel(name, address)
+	p.countTunnel(name)
 	defer p.closeConn(far)
 	if !p.register(far) {
 		return
 	}
 	if _, err := io.WriteString(c, "HTTP/1.1 200 Connection established\r\n\r\n"); err == nil {
-		host, _, _ := net.SplitHostPort(address) // connect has read it
-		p.tunnel(c, in, far, &monitor{proxy: p, user: name, host: host, far: far})
+		p.tunnel(c, in, far, &monitor{proxy: p, user: name, address: address, far: far, awaiting: make(chan struct{}, 1), replied: make(chan struct{}, 1)})
 	}
 }
 

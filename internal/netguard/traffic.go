@@ -19,6 +19,14 @@ type Traffic struct {
 
 	Host   string // of the last response or opaque connection
 	Status int    // of the last response; 0: opaque
+
+	ETag     string // of the first response that brought a file and has one
+	HasOther bool   // a later one has another
+	Untagged bool   // one that brought a file has none
+
+	Transfers int   // FTP transfers whose final reply may still come
+	Transfer  int   // the final reply to the last FTP transfer; 0: none has come
+	Longest   int64 // the most bytes that a connection brought without a request, as an FTP transfer does
 }
 
 // Traffic returns what a user's connections have brought.
@@ -31,51 +39,73 @@ func (p *Proxy) Traffic(name string) Traffic {
 	return Traffic{}
 }
 
-// Reached reports whether a user may have been connected to an address (host:port) since it
-// was admitted. After many addresses it is true for each.
-func (p *Proxy) Reached(name, address string) bool {
+// HasBrought reports whether an address (host:port) may have brought a file or a part of it to a
+// user since it was admitted. After many addresses it is true for each.
+func (p *Proxy) HasBrought(name, address string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	u := p.users[name]
-	return u != nil && (u.reached[strings.ToLower(address)] || len(u.reached) >= maxReached)
+	return u != nil && (u.sources[strings.ToLower(address)] || len(u.sources) >= maxSources)
 }
 
 // countTunnel counts a connection of a user.
-func (p *Proxy) countTunnel(name, address string) {
+func (p *Proxy) countTunnel(name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	u := p.users[name]
-	if u == nil {
-		return
-	}
-	u.traffic.Tunnels++
-	if len(u.reached) < maxReached {
-		u.reached[strings.ToLower(address)] = true
+	if u := p.users[name]; u != nil {
+		u.traffic.Tunnels++
 	}
 }
 
 // monitor notes the responses of one tunnel. One response after another can come
 // through it, each to a request that near sends after the previous response has ended.
 type monitor struct {
-	proxy      *Proxy
-	user, host string
-	far        net.Conn
+	proxy   *Proxy
+	user    string
+	address string // host:port
+	far     net.Conn
 
 	requests atomic.Int64 // HTTP requests that near has sent
 	head     atomic.Bool  // the last of them asks for no body
 	answered atomic.Int64 // requests with a response that has begun
+
+	retrieving atomic.Bool   // near has requested an FTP transfer whose final reply has not come
+	replied    chan struct{} // has an element when such a reply has come
+	longReply  string        // the code of a reply of FTP whose last line has not come; the reader of far has it
+
+	awaiting chan struct{} // has an element when the reader of far expects a response
 }
 
 // noteRequest notes the bytes that near sends. A request that follows a response ends the
 // wait for more of that response: the next bytes begin another one.
 func (m *monitor) noteRequest(b []byte) {
 	method, _, ok := bytes.Cut(b[:min(len(b), 8)], []byte(" "))
+	if ok && string(method) == "RETR" {
+		m.beginTransfer()
+	}
 	if !ok || string(method) != "GET" && string(method) != "HEAD" {
 		return
 	}
 	m.head.Store(string(method) == "HEAD")
+	select {
+	case <-m.awaiting: // came too late for the request before
+	default:
+	}
 	if m.requests.Add(1) > 1 && m.answered.Load() > 0 {
 		_ = m.far.SetReadDeadline(time.Unix(1, 0)) // fails only if it is closed
+		m.awaitReader()
+	}
+}
+
+// awaitReader waits until the reader of far expects a response. A deadline that passes while
+// bytes arrive does not always end a read: a response that came at once would be taken for more
+// of the one before. A reader that waits for near, which sends requests ahead, does not come.
+func (m *monitor) awaitReader() {
+	late := time.NewTimer(maxReaderWait)
+	defer late.Stop()
+	select {
+	case <-m.awaiting:
+	case <-late.C:
 	}
 }
 
@@ -89,6 +119,10 @@ func (m *monitor) isResponseDue() bool {
 // awaitResponse forwards the begin of the response to a further request.
 func (m *monitor) awaitResponse(near io.Writer, far net.Conn) error {
 	buf := make([]byte, bannerBuffer)
+	select {
+	case m.awaiting <- struct{}{}:
+	default:
+	}
 	for {
 		if err := far.SetReadDeadline(time.Time{}); err != nil {
 			return err
@@ -119,13 +153,45 @@ func (m *monitor) noteResponse(b []byte) {
 		return
 	}
 	t := &u.traffic
-	t.Host, t.Status = m.host, status
+	t.Host, _, _ = net.SplitHostPort(m.address) // connect has read it
+	t.Status = status
 	switch {
 	case status == 0:
 		t.Opaque++
 	case status < 300 && !m.head.Load():
 		t.Bodies++
+		t.noteETag(etagOf(b))
+	default:
+		return
 	}
+	if len(u.sources) < maxSources {
+		u.sources[strings.ToLower(m.address)] = true
+	}
+}
+
+func (t *Traffic) noteETag(tag string) {
+	switch {
+	case tag == "":
+		t.Untagged = true
+	case t.ETag == "":
+		t.ETag = tag
+	default:
+		t.HasOther = t.HasOther || tag != t.ETag
+	}
+}
+
+// etagOf returns the ETag of the HTTP response that begins with b; "" if b does not have it.
+func etagOf(b []byte) string {
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
+		name, value, ok := bytes.Cut(line, []byte(":"))
+		switch {
+		case len(bytes.TrimSpace(line)) == 0:
+			return "" // the end of the header
+		case ok && bytes.EqualFold(bytes.TrimSpace(name), []byte("etag")) && bytes.HasSuffix(line, []byte("\r")):
+			return string(bytes.TrimSpace(value))
+		}
+	}
+	return ""
 }
 
 // statusOf returns the final status of the HTTP response that begins with b. It returns

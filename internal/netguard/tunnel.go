@@ -16,7 +16,7 @@ import (
 
 const (
 	requestBuffer   = 4 << 10 // bytes; requests are small, and bodies are not copied
-	bannerBuffer    = 1 << 10
+	bannerBuffer    = 4 << 10
 	partSize        = 64 << 10
 	maxPartSize     = 1 << 20 // of a fast download: each part costs several calls
 	fastPartTime    = 25 * time.Millisecond
@@ -26,6 +26,7 @@ const (
 	readPoll        = 5 * time.Millisecond
 	maxReadWait     = 10 * time.Second
 	unknownReadWait = 200 * time.Millisecond // where the kernel does not report the bytes read
+	maxReaderWait   = 100 * time.Millisecond
 )
 
 // tunnel copies between near and far until near ends. greeted has the bytes that near
@@ -43,9 +44,11 @@ func (p *Proxy) tunnel(near net.Conn, greeted *bufio.Reader, far net.Conn, respo
 		// An error ends the copy. The plain reader avoids a pipe for small requests.
 		_, _ = io.CopyBuffer(first, struct{ io.Reader }{near}, buf)
 	}
+	responses.awaitReply()
 	far.Close() // a client that sends no more requests expects no response
 	near.Close()
 	<-done
+	responses.endTransfer(0)
 }
 
 // requestWriter is a writer that notes what the near end sends.
@@ -61,7 +64,7 @@ func (w *requestWriter) Write(b []byte) (int, error) {
 	w.once.Do(func() { close(w.wrote) })
 	w.writes.Add(1)
 	w.responses.noteRequest(b)
-	return w.w.Write(b)
+	return w.responses.forward(w.w, b)
 }
 
 // copyResponses copies from far to near. Where the far end speaks first (FTP, SSH), it
@@ -78,10 +81,18 @@ func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 			err = werr
 		}
 	}
-	if err == nil {
-		err = p.copyAll(near, far, requests)
-	} else {
+	var copied int64
+	switch {
+	case err != nil:
 		err = ignoreEOF(err)
+	case isGreeting(banner[:n]):
+		copied, err = requests.responses.copyReplies(near, far)
+		requests.responses.endTransfer(0)
+	default:
+		copied, err = p.copyAll(near, far, requests)
+	}
+	if requests.writes.Load() == 0 {
+		requests.responses.noteLongest(int64(n) + copied)
 	}
 	tcp, ok := near.(*net.TCPConn)
 	switch {
@@ -99,8 +110,9 @@ func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 // kernel moves the bytes (splice), with one call for each packet. So after a slow part
 // it gathers the bytes of the next one: otherwise many slow downloads would cost the
 // worker more than everything else.
-func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) error {
+func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) (int64, error) {
 	var buf []byte
+	var copied int64
 	size := int64(partSize)
 	for slow := false; ; {
 		var n int64
@@ -115,20 +127,21 @@ func (p *Proxy) copyAll(near, far net.Conn, requests *requestWriter) error {
 		} else {
 			n, err = io.Copy(near, from)
 		}
+		copied += n
 		late := errors.Is(err, os.ErrDeadlineExceeded)
 		switch {
 		case requests.responses.isResponseDue() && (err == nil || late):
 			if err = requests.responses.awaitResponse(near, far); err != nil {
-				return ignoreEOF(err)
+				return copied, ignoreEOF(err)
 			}
 			continue
 		case late:
 			if err = far.SetReadDeadline(time.Time{}); err != nil {
-				return err
+				return copied, err
 			}
 			continue
 		case err != nil, n < size:
-			return err
+			return copied, err
 		}
 		took := time.Since(began)
 		slow = took > slowPartTime*time.Duration(size/partSize)

@@ -1,0 +1,152 @@
+package netguard
+
+import (
+	"bytes"
+	"io"
+	"strconv"
+	"time"
+)
+
+// aria2c believes what an FTP server states with SIZE, and takes the end of a transfer for the end
+// of the file without regard to the reply. So the proxy notes these replies and how many bytes a
+// transfer brought, and can keep the length from aria2c.
+
+// instead is sent instead of SIZE. Its reply states no length, so aria2c reads up to the end.
+const instead = "NOOP\r\n"
+
+// maxReplyWait bounds the wait for the reply to a transfer after its end.
+const maxReplyWait = 10 * time.Second
+
+// HideSize keeps from a user what FTP servers state with SIZE, until it is admitted again.
+func (p *Proxy) HideSize(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if u := p.users[name]; u != nil {
+		u.hidesSize = true
+	}
+}
+
+// forward writes the bytes that near sends to far. A command that would ask for a length is
+// replaced.
+func (m *monitor) forward(far io.Writer, b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("SIZE ")) && bytes.IndexByte(b, '\n') == len(b)-1 && m.isSizeHidden() {
+		_, err := io.WriteString(far, instead)
+		return len(b), err
+	}
+	return far.Write(b)
+}
+
+func (m *monitor) isSizeHidden() bool {
+	m.proxy.mu.Lock()
+	defer m.proxy.mu.Unlock()
+	u := m.proxy.users[m.user]
+	return u != nil && u.hidesSize
+}
+
+// beginTransfer notes that near has requested a transfer.
+func (m *monitor) beginTransfer() {
+	select {
+	case <-m.replied: // to a transfer before
+	default:
+	}
+	if !m.retrieving.Swap(true) {
+		m.setTransfer(0, 1)
+	}
+}
+
+// endTransfer notes the final reply to a transfer, 0 if none will come.
+func (m *monitor) endTransfer(code int) {
+	if m.retrieving.Swap(false) {
+		m.setTransfer(code, -1)
+		select {
+		case m.replied <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (m *monitor) setTransfer(code, change int) {
+	m.proxy.mu.Lock()
+	defer m.proxy.mu.Unlock()
+	if u := m.proxy.users[m.user]; u != nil {
+		u.traffic.Transfer, u.traffic.Transfers = code, max(u.traffic.Transfers+change, 0)
+	}
+}
+
+// awaitReply waits for the final reply to a transfer. aria2c ends the connection without it where
+// it knows no length.
+func (m *monitor) awaitReply() {
+	if !m.retrieving.Load() {
+		return
+	}
+	late := time.NewTimer(maxReplyWait)
+	defer late.Stop()
+	select {
+	case <-m.replied:
+	case <-late.C:
+	case <-m.proxy.life.Done():
+	}
+}
+
+// noteLongest notes how many bytes far has sent without a request: those of an FTP transfer.
+func (m *monitor) noteLongest(n int64) {
+	m.proxy.mu.Lock()
+	defer m.proxy.mu.Unlock()
+	if u := m.proxy.users[m.user]; u != nil {
+		u.traffic.Longest = max(u.traffic.Longest, n)
+	}
+}
+
+// isGreeting reports whether b is the begin of a control connection of FTP.
+func isGreeting(b []byte) bool {
+	return len(b) > 3 && (string(b[:3]) == "220" || string(b[:3]) == "120") && (b[3] == ' ' || b[3] == '-')
+}
+
+// copyReplies copies a control connection of FTP from far to near, and notes the replies to
+// transfers.
+func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err error) {
+	buf := make([]byte, bannerBuffer)
+	var begin []byte // of a line
+	for {
+		n, err := far.Read(buf)
+		for _, c := range buf[:n] {
+			switch {
+			case c == '\n':
+				m.noteReply(begin)
+				begin = begin[:0]
+			case len(begin) < len("226 "):
+				begin = append(begin, c)
+			}
+		}
+		copied += int64(n)
+		if _, werr := near.Write(buf[:n]); werr != nil && !m.retrieving.Load() {
+			return copied, werr
+		}
+		if err != nil {
+			return copied, ignoreEOF(err)
+		}
+	}
+}
+
+// noteReply notes the final reply to a transfer by the begin of a line. The lines of a long reply,
+// up to one with its code and a space, may have any text.
+func (m *monitor) noteReply(begin []byte) {
+	if len(begin) < len("226 ") {
+		return
+	}
+	text := string(begin[:3])
+	code, err := strconv.ParseUint(text, 10, 16)
+	switch {
+	case err != nil, m.longReply != "" && text != m.longReply:
+		return
+	case begin[3] == '-':
+		m.longReply = text
+		return
+	case begin[3] != ' ' && begin[3] != '\r':
+		return
+	}
+	m.longReply = ""
+	if code >= 200 && code < 600 {
+		m.endTransfer(int(code))
+	}
+}

@@ -1,0 +1,119 @@
+package netguard
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/aria-cluster/dispatcher/internal/testbed"
+)
+
+// The proxy notes the final reply to a transfer, and sends another command instead of SIZE for a
+// user from whom that is hidden. It waits for a reply that comes after the client has left.
+func TestProxy_NotesTransfersOfFTP(t *testing.T) {
+	left := make(chan bool, 1)
+	address := testbed.Listen(t, "127.0.0.1:0", func(conn net.Conn) {
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "220-a server\r\n226 of files\r\n220 ready\r\n") // a client that left sees it, here and below
+		for lines := bufio.NewScanner(conn); lines.Scan(); {
+			verb, arg, _ := strings.Cut(lines.Text(), " ")
+			switch verb {
+			case "SIZE":
+				_, _ = io.WriteString(conn, "213 7\r\n")
+			case "NOOP":
+				_, _ = io.WriteString(conn, "200 yes\r\n")
+			case "RETR":
+				_, _ = io.WriteString(conn, "150 it comes\r\n")
+				if arg == "late" {
+					<-left
+				}
+				if arg != "cut" {
+					_, _ = io.WriteString(conn, "226-that\r\n550 was\r\n226 all\r\n")
+				}
+				if arg != "file" {
+					return
+				}
+			}
+		}
+	})
+	p := newProxy(t, New(networks(t, "loopback"), nil))
+	for name, c := range map[string]struct {
+		hides bool
+		ask   []string
+		reply string // to the last command
+		want  int
+	}{
+		"a size":        {false, []string{"SIZE f"}, "213 7", 0},
+		"a hidden size": {true, []string{"SIZE f"}, "200 yes", 0},
+		"a file":        {false, []string{"RETR file"}, "150 it comes", 226},
+		"no reply":      {false, []string{"RETR cut"}, "150 it comes", 0},
+		"a late reply":  {false, []string{"RETR late"}, "150 it comes", 226},
+		"another file":  {false, []string{"RETR file", "RETR cut"}, "150 it comes", 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			through, err := url.Parse(p.Admit("task"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if c.hides {
+				p.HideSize("task")
+			}
+			conn, err := throughProxy(through)(t.Context(), "tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := bufio.NewScanner(conn)
+			await := func(want string) {
+				t.Helper()
+				for in.Scan() {
+					if in.Text() == want {
+						return
+					}
+				}
+				t.Fatalf("no line %q: %v", want, in.Err())
+			}
+			await("220 ready")
+			for i, command := range c.ask {
+				if _, err := io.WriteString(conn, command+"\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				if i == len(c.ask)-1 {
+					await(c.reply)
+				} else {
+					await("226 all")
+				}
+			}
+			conn.Close()
+			if name == "a late reply" {
+				testbed.Eventually(t, "the transfer is awaited", func() bool { return p.Traffic("task").Transfers == 1 })
+				left <- true
+			}
+			testbed.Eventually(t, "no transfer is awaited", func() bool { return p.Traffic("task").Transfers == 0 })
+			if got := p.Traffic("task").Transfer; got != c.want {
+				t.Errorf("the reply is %d, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+// A reply ends with a line that has a space after its code.
+func TestNoteReply_ReadsFinalLines(t *testing.T) {
+	for lines, want := range map[string]int{
+		"226 ": 226, "226\r": 226, "426 ": 426, "226-": 0, "150 ": 0, "22": 0, "": 0, " 226": 0, "2x6 ": 0, "626 ": 0, "226x": 0,
+		"226-,426 ": 0, "226-,426 ,226 ": 226, "150-,226 ,150 ": 0, "150-,150 ,226 ": 226, "226-,226-,226 ": 226,
+	} {
+		p := newProxy(t, New(networks(t, "loopback"), nil))
+		p.Admit("task")
+		m := &monitor{proxy: p, user: "task", replied: make(chan struct{}, 1)}
+		m.beginTransfer()
+		for line := range strings.SplitSeq(lines, ",") {
+			m.noteReply([]byte(line))
+		}
+		if got := p.Traffic("task").Transfer; got != want {
+			t.Errorf("%q: %d, want %d", lines, got, want)
+		}
+	}
+}
