@@ -3,7 +3,6 @@ package combined
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -24,21 +23,10 @@ func overHTTP(spec *model.TaskSpec) bool {
 	return true
 }
 
-// prefersDirect reports whether a job starts in the direct engine.
+// prefersDirect reports whether a job starts in the direct engine, which sees each response
+// and so never combines two versions. Its first request is the download.
 func prefersDirect(j *download.Job) bool {
-	spec := &j.Task.TaskSpec
-	if !overHTTP(spec) {
-		return false
-	}
-	switch {
-	case j.Fresh:
-	case has(j.Dir, "*.part.json"):
-		return true
-	case has(j.Dir, "*.aria2"):
-		return false
-	}
-	split, err := strconv.Atoi(strings.Join(spec.Options["split"], ""))
-	return len(spec.Mirrors) == 0 || err != nil || split < 2
+	return overHTTP(&j.Task.TaskSpec) && (j.Fresh || has(j.Dir, "*.part.json") || !has(j.Dir, "*.aria2"))
 }
 
 // has reports whether a folder has an entry that matches pattern.

@@ -77,8 +77,8 @@ func TestEngine_BandwidthIsKept(t *testing.T) {
 	downloadtest.RunBandwidth(t, e)
 }
 
-// What is not HTTP, and several mirrors at once, is for aria2; the rest begins in the
-// direct engine.
+// What is not HTTP is for aria2; HTTP begins in the direct engine, unless there are bytes of
+// aria2.
 func TestPrefersDirect_ByTask(t *testing.T) {
 	for name, c := range map[string]struct {
 		spec model.TaskSpec
@@ -91,7 +91,7 @@ func TestPrefersDirect_ByTask(t *testing.T) {
 		"an ftp mirror":            {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"ftp://h/a"}}, "", false},
 		"a magnet":                 {model.TaskSpec{URL: "magnet:?xt=urn:btih:0"}, "", false},
 		"a torrent":                {model.TaskSpec{Torrent: []byte("d")}, "", false},
-		"several mirrors at once":  {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"http://h/b"}, Options: model.Options{"split": {"4"}}}, "", false},
+		"several mirrors at once":  {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"http://h/b"}, Options: model.Options{"split": {"4"}}}, "", true},
 		"bytes of aria2":           {model.TaskSpec{URL: "http://h/a"}, "a.aria2", false},
 		"bytes of the direct one":  {model.TaskSpec{URL: "http://h/a", Mirrors: []string{"http://h/b"}, Options: model.Options{"split": {"4"}}}, "a.part.json", true},
 		"a split without a mirror": {model.TaskSpec{URL: "http://h/a", Options: model.Options{"split": {"4"}}}, "", true},
@@ -119,8 +119,8 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 			_, _ = w.Write(data) // a client that left sees it
 		}
 	}))
-	job := downloadtest.Job(t, "odd", odd.URL+"/file", "split", "2")
-	job.Task.Mirrors = []string{odd.URL + "/mirror"}
+	job := downloadtest.Job(t, "odd", odd.URL+"/file")
+	beginWithAria2(t, job)
 	downloadtest.Add(t, e, job)
 	downloadtest.MustComplete(t, e, job, data)
 	if s := downloadtest.Await(t, e, "odd", downloadtest.Ended); s.GID != "" || s.Before == nil || s.Before.Message == "" {
@@ -141,8 +141,8 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 func TestEngine_FailureNamesBoth(t *testing.T) {
 	e := newEngine(t, downloadtest.Loopback(t), 0, false)
 	s := downloadtest.Serve(t, http.NotFoundHandler())
-	job := downloadtest.Job(t, "gone", s.URL+"/file", "split", "2")
-	job.Task.Mirrors = []string{s.URL + "/mirror"}
+	job := downloadtest.Job(t, "gone", s.URL+"/file")
+	beginWithAria2(t, job)
 	downloadtest.Add(t, e, job)
 	err := downloadtest.MustFail(t, e, "gone")
 	if err.Code != download.CodeNotFound || err.HTTPStatus != http.StatusNotFound || err.Host != "127.0.0.1" || !strings.Contains(err.Message, "before, with the other engine") {

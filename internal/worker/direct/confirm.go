@@ -1,14 +1,11 @@
 package direct
 
 import (
-	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
@@ -26,7 +23,7 @@ const (
 // allowUnproven is called after a try that got no further than the one before.
 func (j *job) allowUnproven() {
 	if j.checksum == "" && j.resume.CompareAndSwap(resumeProven, resumeUnproven) {
-		j.connections = 1
+		j.useOneConnection()
 	}
 }
 
@@ -67,14 +64,9 @@ func (f *folder) setUnconfirmed() error {
 	return f.writeMeta()
 }
 
-// maxRereads bounds what a confirmation may read, in lengths of the file.
-const maxRereads = 3
-
-// confirm reads the whole file a second time and compares it with the part. It reads from
-// one source, and a response with other validators begins the reading again. So a confirmed
-// file is what the source has, however its bytes came. It does not detect a source without
-// validators that changes the file between two responses of the confirmation itself. If
-// bytes differ, or the reading does not end within [maxRereads], the part is removed.
+// confirm reads the whole file a second time from one source and compares it with the part, see
+// [download.Rereading]. So a confirmed file is what the source has, however its bytes came. If
+// bytes differ, or the reading takes too long, the part is removed.
 func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 	if f.meta.Unconfirmed == 0 || j.checksum != "" {
 		return nil
@@ -86,13 +78,15 @@ func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 	defer part.Close()
 	j.setConfirming(true)
 	defer j.setConfirming(false)
-	for f.confirmed < f.meta.Unconfirmed {
-		before := f.confirmed
-		err := j.confirmNext(ctx, f, part, source)
+	r := &f.rereading
+	r.Length = f.meta.Unconfirmed
+	for !r.IsDone() {
+		before := r.At()
+		err := j.confirmNext(ctx, f, localFile{part}, source)
 		switch {
-		case err != nil && f.reread > maxRereads*f.meta.Unconfirmed, errors.Is(err, errChanged):
+		case err != nil && r.IsTooLong(), errors.Is(err, errChanged):
 			return errors.Join(errChanged, f.wipe())
-		case err != nil && (f.confirmed <= before || ctx.Err() != nil || isLocal(err)):
+		case err != nil && (r.At() <= before || ctx.Err() != nil || isLocal(err)):
 			return err
 		case err != nil && !download.Pause(ctx, progressWait):
 			return ctx.Err()
@@ -102,64 +96,35 @@ func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 	return nil
 }
 
+// localFile is a file with errors of this machine.
+type localFile struct{ *os.File }
+
+// ReadAt implements [io.ReaderAt].
+func (f localFile) ReadAt(p []byte, at int64) (int, error) {
+	n, err := f.File.ReadAt(p, at)
+	return n, local(download.CodeFileIO, err)
+}
+
 // confirmNext compares what one more response brings.
-func (j *job) confirmNext(ctx context.Context, f *folder, part *os.File, source string) error {
+func (j *job) confirmNext(ctx context.Context, f *folder, part io.ReaderAt, source string) error {
 	req, err := download.NewRequest(ctx, http.MethodGet, source, j.Task.Options)
 	if err != nil {
 		return err
 	}
-	req.Header.Set("Range", rangeOf(f.confirmed, f.meta.Unconfirmed))
+	req.Header.Set("Range", f.rereading.Range())
 	t, err := j.request(ctx, req)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	first, total, ok := download.ContentRange(t.resp.Header.Get("Content-Range"))
-	version := strings.Join([]string{source, t.resp.Header.Get("ETag"), t.resp.Header.Get("Last-Modified")}, " ")
-	switch status := t.resp.StatusCode; {
-	case status == http.StatusPartialContent && ok && first == f.confirmed && total == f.meta.Length:
-		if first > 0 && version != f.confirming {
-			f.confirmed = 0
-			return fmt.Errorf("%w: it has another version than while it was confirmed", io.ErrUnexpectedEOF)
-		}
-	case status == http.StatusOK && !ok && lengthOf(t.resp) == f.meta.Length:
-		f.confirmed = 0 // the server sends the whole file again
-	case status == http.StatusPartialContent, status == http.StatusOK, status == http.StatusRequestedRangeNotSatisfiable:
-		return errChanged
-	default:
-		return download.NewResponseError(t.resp)
+	if err := f.rereading.Begin(t.resp, source, f.meta.Length); err != nil {
+		return err
 	}
-	f.confirming = version
-	return j.compareBody(t, f, part)
-}
-
-// compareBody compares the body with the part from f.confirmed on, and advances that.
-func (j *job) compareBody(t *transfer, f *folder, part *os.File) error {
-	got, want := make([]byte, bufferSize), make([]byte, bufferSize)
-	for f.confirmed < f.meta.Unconfirmed {
-		size := j.engineLimiter.readSize(j.jobLimiter.readSize(len(got)))
-		size = int(min(int64(size), f.meta.Unconfirmed-f.confirmed))
-		n, err := t.resp.Body.Read(got[:size])
-		if n > 0 {
-			if _, err := part.ReadAt(want[:n], f.confirmed); err != nil {
-				return local(download.CodeFileIO, err)
-			}
-			if !bytes.Equal(got[:n], want[:n]) {
-				return errChanged
-			}
-			f.confirmed += int64(n)
-			f.reread += int64(n)
-			j.addReread(n)
-			if _, err := j.throttle(t, n); err != nil {
-				return err
-			}
-		}
-		if errors.Is(err, io.EOF) && f.confirmed < f.meta.Unconfirmed {
-			err = fmt.Errorf("the second reading ended at byte %d: %w", f.confirmed, io.ErrUnexpectedEOF)
-		}
-		if err != nil && !errors.Is(err, io.EOF) {
-			return cause(t.ctx, err)
-		}
-	}
-	return nil
+	return cause(t.ctx, f.rereading.Compare(t.resp.Body, part, func(size int) int {
+		return j.engineLimiter.readSize(j.jobLimiter.readSize(size))
+	}, func(n int) error {
+		j.addReread(n)
+		_, err := j.throttle(t, n)
+		return err
+	}))
 }

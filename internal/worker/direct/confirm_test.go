@@ -125,7 +125,7 @@ func TestConfirm_LaterJobConfirms(t *testing.T) {
 	}))
 	job := downloadtest.Job(t, "later", s.URL+"/file")
 	mixed := append([]byte{data[0] ^ 1}, data[1:]...)
-	f, err := openFolder(job.Dir, false, nil)
+	f, err := openFolder(job.Dir, false, nil, &download.Space{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,6 +30,8 @@ type Config struct {
 	// UserAgent is what servers are told where the task names none; "" means
 	// [download.DefaultUserAgent].
 	UserAgent string
+	// Space has what all downloads of the worker need; nil is one of this engine.
+	Space *download.Space
 }
 
 // Engine implements [download.Engine] in this process.
@@ -59,6 +61,7 @@ func New(cfg Config) (*Engine, error) {
 		return nil, errors.New("direct: Slots and Logger are needed")
 	}
 	cfg.Guard = cmp.Or(cfg.Guard, netguard.New(netguard.Networks{}, nil))
+	cfg.Space = cmp.Or(cfg.Space, &download.Space{})
 	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, download.DefaultStallTimeout)
 	life, stop := context.WithCancel(context.Background())
 	return &Engine{

@@ -14,7 +14,7 @@ var (
 	errChecksum = download.ErrChecksum
 	errStalled  = errors.New("no byte for longer than the timeout")
 	errSlow     = errors.New("slower than lowest-speed-limit")
-	errChanged  = errors.New("the file changed on the server while it was read")
+	errChanged  = download.ErrChanged
 	errFurther  = errors.New("the server was asked for a further part of the same file")
 	errBounded  = errors.New("the server gave less of the file than was asked for")
 )

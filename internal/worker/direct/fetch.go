@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,6 +24,22 @@ type transfer struct {
 	ctx      context.Context
 	cancel   context.CancelCauseFunc
 	watchdog *time.Timer // whoever sends nothing for the timeout is left
+}
+
+// goesToTheEnd reports whether the request was for the file up to its end.
+func (t *transfer) goesToTheEnd() bool {
+	text := t.resp.Request.Header.Get("Range")
+	return text == "" || strings.HasSuffix(text, "-")
+}
+
+// bounds returns the next position of a span and its end. At its end a response that goes to
+// the end of the file continues with the next span, if no other connection fetches that.
+func (t *transfer) bounds(p *spans, s *span) (pos, end int64) {
+	pos, end = p.bounds(s)
+	if pos == end && t.goesToTheEnd() && p.extend(s) {
+		pos, end = p.bounds(s)
+	}
+	return pos, end
 }
 
 func (t *transfer) close() {
@@ -125,6 +142,7 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 	if f.isComplete() {
 		return nil
 	}
+	j.source = download.HashOf(source)
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	t, s, err := j.fetchFirst(ctx, f, source)
@@ -132,34 +150,29 @@ func (j *job) fetch(ctx context.Context, f *folder, source string) error {
 		return err
 	}
 	j.setProgress(f.have())
-	var keeper, helpers sync.WaitGroup
+	var keeper sync.WaitGroup
 	keeper.Go(func() { j.checkpointLoop(ctx, f, stop) })
-	errs := make(chan error, j.connections) // room for the last word of each
 	shares, err := j.splitSpans(f, t.resp)
-	for _, share := range shares {
-		helpers.Go(func() { errs <- j.fetchSpan(ctx, f, share, t.resp.Request) })
-	}
+	helpers := j.startHelpers(ctx, f, shares)
 	if err == nil {
 		err = j.copy(t, f, s, j.hashFromStart(f))
 	}
-	t.close()
 	f.spans.release(s)
 	if err == nil {
-		if s, err = f.takeSpan(j.minSplit); err == nil {
-			err = j.fetchSpan(ctx, f, s, t.resp.Request)
-		}
+		err = j.fetchRest(ctx, f, t, s, helpers)
 	}
+	t.close()
 	if err != nil {
 		stop(err)
 	}
-	helpers.Wait()
+	helpers.running.Wait()
 	stop(nil)
 	keeper.Wait()
 	if f.isComplete() {
 		return nil
 	}
-	close(errs)
-	for e := range errs {
+	close(helpers.errs)
+	for e := range helpers.errs {
 		if err == nil || isLocal(e) {
 			err = e
 		}
@@ -226,31 +239,12 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 	return t, s, nil
 }
 
-// splitSpans takes a span for each further connection: as many as the task wants, where
-// the server gives ranges and one version can be told from another. All are taken
-// before the first is asked for, so that no answer is cut short but the first.
-func (j *job) splitSpans(f *folder, first *http.Response) ([]*span, error) {
-	ranges := first.StatusCode == http.StatusPartialContent || first.Header.Get("Accept-Ranges") == "bytes"
-	if !ranges || f.meta.Length < 0 || f.meta.validator() == "" && j.checksum == "" {
-		return nil, nil
-	}
-	var list []*span
-	for range j.connections - 1 {
-		s, err := f.takeSpan(j.minSplit)
-		if s == nil || err != nil {
-			return list, err
-		}
-		list = append(list, s)
-	}
-	return list, nil
-}
-
 // fetchSpan fetches a span, and then others until there is nothing left to take. It asks
 // where the first connection was led, not the source: that may lead each request to
 // another mirror.
-func (j *job) fetchSpan(ctx context.Context, f *folder, s *span, like *http.Request) error {
+func (j *job) fetchSpan(ctx context.Context, f *folder, s *span, like *http.Request, isMirror bool) error {
 	for s != nil {
-		err := j.fetchOnce(ctx, f, s, like)
+		err := j.fetchOnce(ctx, f, s, like, isMirror)
 		f.spans.release(s)
 		if err == nil && ctx.Err() != nil && !f.isComplete() {
 			err = context.Cause(ctx) // it ended just between two spans
@@ -267,16 +261,19 @@ func (j *job) fetchSpan(ctx context.Context, f *folder, s *span, like *http.Requ
 
 // fetchOnce fetches one span. Bytes of another version are not taken, and what is there
 // is left as it is: the only connection of the next try decides.
-func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Request) error {
+func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Request, isMirror bool) error {
 	t, err := j.send(ctx, like, f, s)
 	if err != nil {
 		return err
 	}
 	defer t.close()
-	if !j.isContinuation(t.resp, f, s) {
+	if !j.isPart(t.resp, f, s) {
 		return fmt.Errorf("%w, but status=%d", errFurther, t.resp.StatusCode)
 	}
-	j.rangesWork.Store(true)
+	if !isMirror {
+		j.rangesWork.Store(true)
+		j.answersAgain.Store(true)
+	}
 	return j.copy(t, f, s, nil)
 }
 
@@ -292,7 +289,7 @@ func (j *job) copy(t *transfer, f *folder, s *span, hash *runningHash) error {
 	}
 	slow := slownessMeter{limit: j.lowest}
 	for {
-		pos, end := f.spans.bounds(s)
+		pos, end := t.bounds(f.spans, s)
 		if pos == end {
 			return nil
 		}

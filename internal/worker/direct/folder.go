@@ -44,6 +44,8 @@ type meta struct {
 type folder struct {
 	dir    string
 	root   *os.Root
+	space  *download.Space
+	holds  bool     // space
 	memory *memory  // where a small file may be kept until it is complete; nil = nowhere
 	empty  bool     // the directory has no entry
 	meta   *meta    // of the part that is there; nil = none
@@ -51,9 +53,7 @@ type folder struct {
 	marks  *os.File // the map file, open as part is
 	spans  *spans   // not nil while meta is not nil
 
-	confirmed  int64  // of meta.Unconfirmed, by this job
-	reread     int64  // bytes that this took
-	confirming string // the source and the validators that confirm
+	rereading download.Rereading // of meta.Unconfirmed, by this job
 
 	mu    sync.Mutex
 	small *smallPart // the part while it is in memory
@@ -61,12 +61,12 @@ type folder struct {
 
 // openFolder opens dir, which is empty if it is fresh, and the part that is there. What does not belong to a
 // whole set of part, map and meta is removed with the next begin.
-func openFolder(dir string, fresh bool, m *memory) (*folder, error) {
+func openFolder(dir string, fresh bool, m *memory, s *download.Space) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, local(download.CodeCreate, err)
 	}
-	f := &folder{dir: dir, root: root, memory: m, empty: fresh}
+	f := &folder{dir: dir, root: root, space: s, memory: m, empty: fresh}
 	if fresh {
 		return f, nil
 	}
@@ -182,10 +182,12 @@ func (f *folder) begin(m *meta) error {
 	if err := f.wipe(); err != nil {
 		return err
 	}
-	f.meta, f.spans, f.confirmed = m, newSpans(nil, m.Length), 0
-	f.reread, f.confirming = 0, ""
+	f.meta, f.spans, f.rereading = m, newSpans(nil, m.Length), download.Rereading{}
 	if f.keepInMemory() {
 		return nil
+	}
+	if err := f.reserve(); err != nil {
+		return local(download.CodeDiskFull, err)
 	}
 	return f.create(nil)
 }
@@ -381,6 +383,7 @@ func (f *folder) sync() error {
 // them or starts over.
 func (f *folder) release() {
 	f.forgetSmall()
+	f.releaseSpace()
 	for _, file := range []*os.File{f.part, f.marks} {
 		if file != nil {
 			file.Close()

@@ -58,7 +58,7 @@ func TestFetch_EndBetweenPiecesIsIncomplete(t *testing.T) {
 			data := downloadtest.Data(100_000)
 			s := downloadtest.Serve(t, downloadtest.Content(data))
 			dir, j := gaps(t, s.URL+"/file")
-			f, err := openFolder(dir, false, nil)
+			f, err := openFolder(dir, false, nil, &download.Space{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -91,7 +91,7 @@ func gaps(t *testing.T, url string) (string, *job) {
 	transport := download.NewTransport(e.cfg.Guard, j.connectTimeout)
 	t.Cleanup(transport.CloseIdleConnections)
 	j.client = &http.Client{Transport: transport}
-	f, err := openFolder(dj.Dir, false, nil)
+	f, err := openFolder(dj.Dir, false, nil, &download.Space{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,9 @@ type settings struct {
 	out            string
 	limit          int64 // bytes/s; 0 = none
 	lowest         int64 // bytes/s of a connection that is not too slow; 0 = none is too slow
-	connections    int   // at once
+	connections    int   // at once, to the server of the first one
+	perServer      int   // connections at once, to one server
+	split          int   // connections at once, to all servers; at least connections
 	minSplit       int64 // bytes that each of two connections at least has to fetch
 	timeout        time.Duration
 	connectTimeout time.Duration
@@ -63,7 +65,9 @@ func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
 	}
 	s.limit, _ = model.ParseSize(text("max-download-limit")) // not given: 0
 	s.lowest, _ = model.ParseSize(text("lowest-speed-limit"))
-	s.connections = min(number("split", 5), number("max-connection-per-server", 1))
+	s.perServer = number("max-connection-per-server", 1)
+	s.connections = min(number("split", 5), s.perServer)
+	s.split = max(number("split", 1), s.connections) // mirrors are used at once only for a task that says so
 	var err error
 	if s.minSplit, err = model.ParseSize(text("min-split-size")); err != nil {
 		s.minSplit = 20 << 20
@@ -87,13 +91,18 @@ type job struct {
 	jobLimiter    *rateLimiter // of the job
 	engineLimiter *rateLimiter // of all jobs together
 	memory        *memory      // of all jobs together
+	space         *download.Space
 	shared        *http.Transport
 	ifRange       atomic.Int32 // how the server evaluates If-Range
 	hash          *runningHash // of the checksum, while the bytes come; nil: none
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 	rangesWork    atomic.Bool  // a range of the file has come
+	answersAgain  atomic.Bool  // the server of the first connection of this try gave a range to another request
 	openEnded     atomic.Bool  // ranges are requested without an end: the server sends less than that
+	source        string       // the hash of the current source
 	unranged      bool         // the whole file is requested, see [job.askWhole]
+	badMirrors    []string     // sources that are not used beside another one
+	mirrorHelped  atomic.Bool  // a mirror has brought bytes beside another source
 
 	mu    sync.Mutex
 	state download.State
@@ -105,7 +114,7 @@ type job struct {
 func (e *Engine) newJob(dj download.Job, cancel context.CancelFunc) *job {
 	j := &job{
 		Job: dj, settings: settingsOf(&dj.Task.TaskSpec, e.cfg.StallTimeout), log: e.log.With("task", dj.Task.ID),
-		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter, memory: &e.memory, shared: e.shared,
+		cancel: cancel, done: make(chan struct{}), guard: e.cfg.Guard, userAgent: e.cfg.UserAgent, engineLimiter: e.limiter, memory: &e.memory, space: e.cfg.Space, shared: e.shared,
 	}
 	j.jobLimiter = newRateLimiter(j.limit)
 	return j
@@ -200,11 +209,12 @@ func confides(task *model.Task) bool {
 
 // fetchAll tries the sources in turn until the file is complete or no try is left.
 func (j *job) fetchAll(ctx context.Context) ([]model.File, int64, error) {
-	f, err := openFolder(j.Dir, j.Fresh, j.memory)
+	f, err := openFolder(j.Dir, j.Fresh, j.memory, j.space)
 	if err != nil {
 		return nil, 0, err
 	}
 	defer f.close()
+	f.hold()
 	defer j.stopHash()
 	t := &tries{job: j, folder: f, sources: append([]string{j.Task.URL}, j.Task.Mirrors...), count: 1}
 	t.best, _ = f.have()
@@ -264,13 +274,17 @@ func (t *tries) freeProgress() int64 {
 func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 	j := t.job
 	if errors.Is(err, errFurther) {
-		j.connections = 1
+		j.useOneConnection()
 	}
 	reached, _ := j.progress()
 	defer func() { t.furthest = max(t.furthest, reached) }()
 	t.progress = t.progress || reached > t.best
 	class := failureOf(j.Task, err).Class
 	switch {
+	case errors.Is(err, errChecksum) && j.mirrorHelped.Swap(false): // perhaps it has another file
+		j.useOneConnection()
+		t.best = 0
+		return 0, t.folder.wipe()
 	case errors.Is(err, errChecksum):
 		if t.wiped {
 			return 0, err

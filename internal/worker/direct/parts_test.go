@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -23,13 +24,14 @@ import (
 var inParts = []string{"split", "4", "max-connection-per-server", "4", "min-split-size", "1M"}
 
 // ranges notes which ranges were asked for, and counts requests at once. Each answer
-// stops after its beginning for as long as further requests may come.
+// stops after its beginning until all that are wanted have come, and for as long as one
+// more may come.
 type ranges struct {
 	mu        sync.Mutex
 	asked     []string
 	now, most int
-	want      int           // requests at once after which nothing is waited for
-	full      chan struct{} // closed then
+	want      int           // requests at once
+	full      chan struct{} // closed when as many have come
 }
 
 func newRanges(want int) *ranges { return &ranges{want: want, full: make(chan struct{})} }
@@ -48,7 +50,7 @@ func (r *ranges) of(h http.Handler) http.Handler {
 			r.now--
 			r.mu.Unlock()
 		}()
-		h.ServeHTTP(&blockedWriter{ResponseWriter: w, until: r.full}, req)
+		h.ServeHTTP(&blockedWriter{ResponseWriter: w, until: r.full, gone: req.Context().Done()}, req)
 	})
 }
 
@@ -56,6 +58,7 @@ func (r *ranges) of(h http.Handler) http.Handler {
 type blockedWriter struct {
 	http.ResponseWriter
 	until <-chan struct{}
+	gone  <-chan struct{} // closed when the client is
 	begun bool
 }
 
@@ -66,7 +69,11 @@ func (h *blockedWriter) Write(p []byte) (int, error) {
 		_ = http.NewResponseController(h.ResponseWriter).Flush() // a client that is gone shows with the next write
 		select {
 		case <-h.until:
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(testbed.Patience):
+		}
+		select {
+		case <-h.gone:
+		case <-time.After(500 * time.Millisecond): // one more that is not wanted would come now
 		}
 	}
 	return n, err
@@ -93,7 +100,7 @@ func TestFetch_UsesTheTasksConnections(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			seen := newRanges(5) // one more than there are
+			seen := newRanges(c.most)
 			h := downloadtest.Content(data)
 			if c.handler != nil {
 				h = c.handler(h)

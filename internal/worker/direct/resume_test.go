@@ -369,14 +369,14 @@ func TestFailureOf_EachErrorHasItsCode(t *testing.T) {
 // The defaults are those with which aria2c runs.
 func TestSettings_DefaultsAreThoseOfAria2c(t *testing.T) {
 	got := settingsOf(&model.TaskSpec{}, download.DefaultStallTimeout)
-	want := settings{timeout: 60 * time.Second, connectTimeout: 15 * time.Second, maxTries: 5, retryWait: time.Second, connections: 1, minSplit: 20 << 20}
+	want := settings{timeout: 60 * time.Second, connectTimeout: 15 * time.Second, maxTries: 5, retryWait: time.Second, connections: 1, perServer: 1, split: 1, minSplit: 20 << 20}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	got = settingsOf(&model.TaskSpec{Options: model.Options{
 		"timeout": {"7"}, "connect-timeout": {"8"}, "max-tries": {"9"}, "retry-wait": {"0"}, "split": {"4"}, "max-connection-per-server": {"3"},
 	}}, download.DefaultStallTimeout)
-	want = settings{timeout: 7 * time.Second, connectTimeout: 8 * time.Second, maxTries: 9, connections: 3, minSplit: 20 << 20}
+	want = settings{timeout: 7 * time.Second, connectTimeout: 8 * time.Second, maxTries: 9, connections: 3, perServer: 3, split: 4, minSplit: 20 << 20}
 	if got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}

@@ -79,6 +79,42 @@ func (f *folder) spill() error {
 	return f.create(data)
 }
 
+// reserve reserves the space of the part, if it has a length.
+func (f *folder) reserve() error {
+	if f.meta.Length < 0 {
+		return nil
+	}
+	if err := f.space.Reserve(f.dir, f.meta.Length, claimOf(f.spans)); err != nil {
+		return err
+	}
+	f.holds = true
+	return nil
+}
+
+// hold holds the space that an existing part still needs, if it has a length.
+func (f *folder) hold() {
+	if f.meta != nil && f.meta.Length >= 0 {
+		f.holds = true
+		f.space.Hold(f.dir, claimOf(f.spans))
+	}
+}
+
+func (f *folder) releaseSpace() {
+	if f.holds {
+		f.holds = false
+		f.space.Release(f.dir)
+	}
+}
+
+// claimOf returns what a part still needs, up to what it has: a server that announces a length and
+// sends nothing holds no space.
+func claimOf(p *spans) func() int64 {
+	return func() int64 {
+		have, length := p.count()
+		return min(length-have, have)
+	}
+}
+
 // bufferSize returns the bytes of one read.
 func (f *folder) bufferSize() int {
 	if length := f.meta.Length; length >= 0 && length < bufferSize {

@@ -175,3 +175,13 @@ func TestVerify_ChecksumDecidesHoweverBytesCame(t *testing.T) {
 		}
 	}
 }
+
+// A download claims the space that it still needs, and no more than it has: the length alone is
+// only what a server says.
+func TestClaim_IsAtMostWhatHasCome(t *testing.T) {
+	for have, want := range map[int64]int64{0: 0, 10: 10, 400: 400, 500: 500, 700: 300, 1000: 0} {
+		if claim := claimOf(newSpans([]interval{{0, have}}, 1000))(); claim != want {
+			t.Errorf("with %d of 1000 bytes: %d, want %d", have, claim, want)
+		}
+	}
+}

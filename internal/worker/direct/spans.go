@@ -89,6 +89,37 @@ func (p *spans) release(s *span) {
 	p.mu.Unlock()
 }
 
+// extend moves the end of a span that has reached it to the end of the next span, if that has
+// no byte and nobody fetches it. It returns false if not.
+func (p *spans) extend(s *span) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, next := range p.list {
+		if next.from == s.end && next.pos == next.from && next.pos != next.end && !next.busy {
+			s.end = next.end
+			next.end = next.from // its slot stays, and has nothing
+			return true
+		}
+	}
+	return false
+}
+
+// takeBehind returns the first span from that byte on that has bytes left and nobody fetches;
+// nil without one.
+func (p *spans) takeBehind(at int64) (first *span) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.list {
+		if !s.busy && s.pos != s.end && s.pos >= at && (first == nil || s.pos < first.pos) {
+			first = s
+		}
+	}
+	if first != nil {
+		first.busy = true
+	}
+	return first
+}
+
 // bounds returns the next position of a span and its end.
 func (p *spans) bounds(s *span) (pos, end int64) {
 	p.mu.Lock()

@@ -45,7 +45,7 @@ func TestSpans_CoverTheFileExactlyOnce(t *testing.T) {
 			if step > 100_000 {
 				t.Fatal("no end")
 			}
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 10).Draw(t, "step") {
 			case 0, 1, 2:
 				if s, _ := p.take(least); s != nil {
 					taken = append(taken, s)
@@ -55,6 +55,15 @@ func TestSpans_CoverTheFileExactlyOnce(t *testing.T) {
 					i := rapid.IntRange(0, len(taken)-1).Draw(t, "release")
 					p.release(taken[i])
 					taken = slices.Delete(taken, i, i+1)
+				}
+			case 10:
+				if len(taken) > 0 {
+					s := taken[rapid.IntRange(0, len(taken)-1).Draw(t, "extend")]
+					if pos, end := p.bounds(s); pos == end && p.extend(s) {
+						if _, longer := p.bounds(s); longer <= end {
+							t.Fatalf("extended from %d to %d", end, longer)
+						}
+					}
 				}
 			case 4:
 				have, err := decodeMap(bytes.NewReader(encodeMap("boot", p.list)), "boot")

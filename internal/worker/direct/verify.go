@@ -12,7 +12,7 @@ import (
 func (j *job) hashFromStart(f *folder) *runningHash {
 	if have, _ := f.have(); j.checksum != "" && have == 0 {
 		j.stopHash()
-		if f.inMemory() || j.connections > 1 {
+		if f.inMemory() || j.split > 1 {
 			return nil
 		}
 		j.hash = newRunningHash(j.checksum, f.bufferSize())

@@ -94,6 +94,7 @@ func (f *folder) learnLength(resp *http.Response) error {
 	}
 	f.meta.Length = total
 	f.spans.setLength(total)
+	f.hold()
 	return f.writeMeta()
 }
 
@@ -102,7 +103,8 @@ func (f *folder) learnLength(resp *http.Response) error {
 // the file's identity is the checksum's business, and nodes of one server may differ
 // in what they say. A range need not repeat both validators; the date alone counts only
 // if it is old enough to tell versions apart. Without If-Range the server compared nothing:
-// then only the same strong ETag counts. What is resumed unproven is compared at the end.
+// then only the same strong ETag counts. So it does for another source than that of the
+// version, where the same date may be that of another file. What is resumed unproven is compared at the end.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))
@@ -117,8 +119,9 @@ func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 		return false
 	}
 	tag, modified := resp.Header.Get("ETag"), resp.Header.Get("Last-Modified")
-	if j.checksum == "" && resp.Request.Header.Get("If-Range") == "" {
-		return tag == m.ETag && download.StrongETag(tag) && total == m.Length
+	if j.checksum == "" && (resp.Request.Header.Get("If-Range") == "" || m.Source != j.source) {
+		return tag == m.ETag && download.StrongETag(tag) && total == m.Length &&
+			(modified == "" || m.LastModified == "" || modified == m.LastModified)
 	}
 	return j.checksum != "" || tag == m.ETag && (modified == "" && tag != "" || m.LastModified == "" || modified == m.LastModified) ||
 		tag == "" && m.Dated && modified == m.LastModified

@@ -20,7 +20,10 @@ import (
 var errPage = errors.New("the server sends a page instead of the file")
 
 // askWhole makes the next tries request the whole file.
-func (j *job) askWhole() { j.unranged, j.connections = true, 1 }
+func (j *job) askWhole() {
+	j.unranged = true
+	j.useOneConnection()
+}
 
 // mayAskWhole reports whether the whole file is still to be requested after an error that
 // would be the last: all requests for a range of it have failed.

@@ -2,9 +2,12 @@ package download
 
 import (
 	"errors"
+	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/idna"
@@ -82,23 +85,59 @@ func repairLocation(location string) string {
 	return repaired
 }
 
-// ParseURL is [model.ParseURL] with an internationalised host in its ASCII form.
+// ParseURL is [model.ParseURL] with an internationalised host in its ASCII form, and an IPv4 address
+// of other numbers, such as 127.1, in the usual form.
 func ParseURL(raw string) (*url.URL, error) {
 	u, err := model.ParseURL(raw)
 	if err != nil {
 		return nil, err
 	}
-	if host := u.Hostname(); !isASCII(host) {
-		ascii, err := hostNames.ToASCII(host)
-		if err != nil {
+	if u.User != nil && u.User.String() == "" {
+		u.User = nil // aria2c refuses an empty one
+	}
+	host := u.Hostname()
+	ascii := host
+	if !isASCII(host) {
+		if ascii, err = hostNames.ToASCII(host); err != nil {
 			return nil, err
 		}
+	}
+	if ascii = dottedAddress(ascii); ascii != host {
 		if port := u.Port(); port != "" {
 			ascii += ":" + port
 		}
 		u.Host = ascii
 	}
 	return u, nil
+}
+
+// dottedAddress returns a host of one to four numbers, which may be octal or hexadecimal, as an IPv4
+// address, as browsers, curl and aria2c read it. The last number has all bytes that are left. Any
+// other host is returned as it is.
+func dottedAddress(host string) string {
+	parts := strings.Split(host, ".")
+	if len(parts) > net.IPv4len {
+		return host
+	}
+	var address uint64
+	for i, part := range parts {
+		base := 10
+		if digits, ok := strings.CutPrefix(strings.ToLower(part), "0x"); ok {
+			part, base = digits, 16
+		} else if len(part) > 1 && part[0] == '0' {
+			base = 8
+		}
+		bits := 8
+		if i == len(parts)-1 {
+			bits = 8 * (net.IPv4len - i)
+		}
+		n, err := strconv.ParseUint(part, base, bits)
+		if err != nil {
+			return host
+		}
+		address = address<<bits | n
+	}
+	return netip.AddrFrom4([4]byte{byte(address >> 24), byte(address >> 16), byte(address >> 8), byte(address)}).String()
 }
 
 // hostNames maps names as browsers do, with the same checks.

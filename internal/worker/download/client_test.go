@@ -208,3 +208,21 @@ func FuzzHeadCleaner(f *testing.F) {
 		}
 	})
 }
+
+// A host of numbers is the address that browsers read it as. Any other host stays.
+func TestParseURL_HostOfNumbers(t *testing.T) {
+	for host, want := range map[string]string{
+		"127.1": "127.0.0.1", "2130706433": "127.0.0.1", "0x7f000001": "127.0.0.1", "0177.0.0.1": "127.0.0.1", "10.1.515": "10.1.2.3",
+		"0XA.1.2.3": "10.1.2.3", "127.0.0.1": "127.0.0.1", "0": "0.0.0.0",
+		"256.1": "256.1", "1.2.3.4.5": "1.2.3.4.5", "4294967296": "4294967296", "1.2.3.256": "1.2.3.256", "09.1": "09.1", "0x": "0x",
+		"1.example": "1.example", "1_0.1": "1_0.1", "127.1.": "127.1.", "-1": "-1", "[::1]": "[::1]",
+	} {
+		u, err := ParseURL("http://me:pw@" + host + ":8080/file")
+		if err != nil || u.Host != want+":8080" || u.User.String() != "me:pw" {
+			t.Errorf("%s: %v, %v", host, u, err)
+		}
+	}
+	if u, err := ParseURL("http://@127.1/file"); err != nil || u.String() != "http://127.0.0.1/file" {
+		t.Errorf("an empty user: %v, %v", u, err)
+	}
+}

@@ -138,6 +138,9 @@ func check(t *testing.T, job download.Job, s download.State, data []byte) string
 	if len(s.Files) != 1 || s.Files[0].Length != int64(len(data)) || s.Total != int64(len(data)) || s.Completed != s.Total {
 		t.Fatalf("task %s: files and lengths are not as expected: %+v", job.Task.ID, s)
 	}
+	if !s.Synced {
+		t.Errorf("task %s is complete, and its bytes are not synced", job.Task.ID)
+	}
 	got, err := os.ReadFile(filepath.Join(job.Dir, filepath.FromSlash(s.Files[0].Path)))
 	if err != nil {
 		t.Fatal(err)

@@ -2,12 +2,15 @@ package downloadtest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 )
@@ -15,19 +18,33 @@ import (
 // FTP is an FTP server on loopback with one file under every name that begins
 // with "file".
 type FTP struct {
-	URL            string       // ftp://HOST:PORT
-	Drops          atomic.Int64 // how many of the next transfers are cut after a third of the file
-	Sent           atomic.Int64 // bytes of files
-	Told           chan string  // each command; the newest are lost when nobody reads
+	URL   string       // ftp://HOST:PORT
+	Drops atomic.Int64 // how many of the next transfers are cut after a third of the file
+	End   atomic.Value // a string: the reply to a whole transfer, if it is not empty; with "hang up" the server sends no reply
+	Sent  atomic.Int64 // bytes of files
+	Told  chan string  // each command; the newest are lost when nobody reads
+
+	answer         FTPAnswer // nil: as usual
 	content        []byte
 	user, password string
 }
+
+// FTPAnswer may replace the answer to a command, or to "" at the begin. It returns "" where
+// the server answers as usual, "hang up" to end the session, and "silence" for no answer.
+// Sessions call it at the same time.
+type FTPAnswer func(verb, arg string) string
 
 // ServeFTP starts a server that ends with the test. It asks for user and password
 // if user is not empty.
 func ServeFTP(t *testing.T, data []byte, user, password string) *FTP {
 	t.Helper()
-	s := &FTP{content: data, user: user, password: password, Told: make(chan string, 1000)}
+	return ServeFTPWith(t, data, user, password, nil)
+}
+
+// ServeFTPWith is ServeFTP for a server with other answers.
+func ServeFTPWith(t *testing.T, data []byte, user, password string, answer FTPAnswer) *FTP {
+	t.Helper()
+	s := &FTP{content: data, user: user, password: password, answer: answer, Told: make(chan string, 1000)}
 	s.URL = "ftp://" + testbed.Listen(t, "127.0.0.1:0", s.serve)
 	return s
 }
@@ -40,6 +57,7 @@ type ftpSession struct {
 	rest    int64
 	claimed string
 	in      bool
+	hungUp  bool
 }
 
 func (s *FTP) serve(conn net.Conn) {
@@ -50,7 +68,9 @@ func (s *FTP) serve(conn net.Conn) {
 			_ = f.data.Close()
 		}
 	}()
-	f.say("220 ready")
+	if !f.replaced("", "") {
+		f.say("220 ready")
+	}
 	for lines := bufio.NewScanner(conn); lines.Scan(); {
 		line := strings.TrimRight(lines.Text(), "\r")
 		select {
@@ -58,10 +78,27 @@ func (s *FTP) serve(conn net.Conn) {
 		default:
 		}
 		verb, arg, _ := strings.Cut(line, " ")
-		if !f.obey(strings.ToUpper(verb), arg) {
+		switch {
+		case f.replaced(strings.ToUpper(verb), arg):
+			if f.hungUp {
+				return
+			}
+		case !f.obey(strings.ToUpper(verb), arg):
 			return
 		}
 	}
+}
+
+// replaced answers a command as the test says, if it does.
+func (f *ftpSession) replaced(verb, arg string) bool {
+	if f.answer == nil {
+		return false
+	}
+	answer := f.answer(verb, arg)
+	if f.hungUp = answer == "hang up"; answer != "" && answer != "silence" && !f.hungUp {
+		f.say("%s", answer)
+	}
+	return answer != ""
 }
 
 func (f *ftpSession) say(format string, args ...any) {
@@ -94,6 +131,10 @@ func (f *ftpSession) obey(verb, arg string) bool {
 		f.say(`257 "/"`)
 	case verb == "SIZE" && strings.HasPrefix(arg, "file"):
 		f.say("213 %d", len(f.content))
+	case verb == "MLST" && strings.HasPrefix(arg, "file"):
+		f.say("250-it is\r\n Type=file;Size=%d;Modify=20200101000000; %s\r\n250 that", len(f.content), arg)
+	case verb == "STAT" && strings.HasPrefix(arg, "file"):
+		f.say("213-it is\r\n-rw-r--r--   1 ftp      ftp      %d Jan 01  2020 %s\r\n213 that", len(f.content), arg)
 	case verb == "MDTM" && strings.HasPrefix(arg, "file"):
 		f.say("213 20200101000000")
 	case verb == "REST":
@@ -147,11 +188,21 @@ func (f *ftpSession) send() bool {
 	}
 	n, err := conn.Write(part)
 	f.Sent.Add(int64(n))
+	if tcp, isTCP := conn.(*net.TCPConn); isTCP && err == nil {
+		// aria2c waits for its whole timeout if the last answer comes together with the 150.
+		_ = tcp.CloseWrite() // fails only if the client is gone
+		_ = tcp.SetReadDeadline(time.Now().Add(time.Second))
+		_, _ = io.Copy(io.Discard, tcp) // until the client has read all
+	}
 	_ = conn.Close()
 	if err != nil || !whole {
 		f.say("426 the connection broke") // as servers do; aria2 would take an end right after the 150 for no answer
 		return true
 	}
-	f.say("226 done")
+	end, _ := f.End.Load().(string)
+	if end == "hang up" {
+		return false
+	}
+	f.say("%s", cmp.Or(end, "226 done"))
 	return true
 }

@@ -137,7 +137,7 @@ func mustRefuse(t *testing.T, e download.Engine, id, url string) {
 	Add(t, e, Job(t, id, url))
 	err := MustFail(t, e, id)
 	if err.Class != model.ClassPermanent || err.Code != download.CodeOption ||
-		!strings.Contains(err.Message, " is refused: it") || !strings.Contains(err.Message, "worker.allow_networks") {
+		!strings.Contains(err.Message, " is refused: it") || !strings.Contains(err.Message, "the worker's allow_networks") {
 		t.Errorf("%s: %+v", url, err)
 	}
 	if strings.Contains(err.Message, "pa55word") {

@@ -30,8 +30,16 @@ type Server struct {
 // Serve starts a server that ends with the test.
 func Serve(t *testing.T, h http.Handler) *Server {
 	t.Helper()
+	s := newServer(h)
+	s.Start()
+	s.closeWith(t)
+	return s
+}
+
+// newServer makes a server that is not started.
+func newServer(h http.Handler) *Server {
 	s := &Server{Ended: make(chan string, 1000)}
-	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead {
 			s.Requests.Add(1)
 		}
@@ -46,7 +54,6 @@ func Serve(t *testing.T, h http.Handler) *Server {
 		}()
 		h.ServeHTTP(&counter{ResponseWriter: w, sent: &s.Sent, head: r.Method == http.MethodHead}, r)
 	}))
-	s.closeWith(t)
 	return s
 }
 

@@ -1,0 +1,89 @@
+package direct
+
+import (
+	"context"
+	"errors"
+	"io"
+)
+
+// A link may work for one request. So the first response stays open after its own span, until
+// its server has answered another request. If the server refuses that, the response is read on,
+// up to what the other connections have left.
+
+// fetchRest fetches spans that no other connection fetches, also those that a helper leaves. t is
+// the first response, at the end of its span s.
+func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h *helpers) error {
+	t.watchdog.Stop() // it is we who wait now
+	at, _ := f.spans.bounds(s)
+	for {
+		if j.answersAgain.Load() {
+			t.close()
+		}
+		next, err := f.takeSpan(j.minSplit)
+		switch {
+		case err != nil:
+			return err
+		case next == nil && h.await():
+			continue
+		case next == nil:
+			return nil
+		}
+		err = j.fetchSpan(ctx, f, next, t.resp.Request, false)
+		switch {
+		case err == nil:
+		case j.answersAgain.Load() || ctx.Err() != nil || isLocal(err) || !t.goesToTheEnd():
+			return err
+		default:
+			for h.await() { // they may bring it
+			}
+			return j.readOn(ctx, f, t, at, err)
+		}
+	}
+}
+
+// readOn reads the first response on, which is at that byte, and fetches by it what is missing
+// behind. It returns the refusal of the server if that is not all.
+func (j *job) readOn(ctx context.Context, f *folder, t *transfer, at int64, refusal error) error {
+	for {
+		s := f.spans.takeBehind(at)
+		if s == nil {
+			break
+		}
+		pos, _ := f.spans.bounds(s)
+		t.watchdog.Reset(j.timeout)
+		err := j.discard(t, pos-at)
+		if err == nil {
+			err = j.copy(t, f, s, nil)
+		}
+		at, _ = f.spans.bounds(s)
+		f.spans.release(s)
+		if err != nil {
+			return cause(ctx, err)
+		}
+	}
+	if f.isComplete() {
+		return nil
+	}
+	return refusal
+}
+
+// discard reads n bytes of a response, not faster than the limits.
+func (j *job) discard(t *transfer, n int64) error {
+	buf := make([]byte, bufferSize)
+	for n > 0 {
+		size := j.engineLimiter.readSize(j.jobLimiter.readSize(len(buf)))
+		got, err := t.resp.Body.Read(buf[:min(int64(size), n)])
+		n -= int64(got)
+		j.addReread(got)
+		if errors.Is(err, io.EOF) && n > 0 {
+			return io.ErrUnexpectedEOF
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			return cause(t.ctx, err)
+		}
+		if _, err := j.throttle(t, got); err != nil {
+			return err
+		}
+	}
+	return nil
+}
