@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/filelock"
@@ -30,8 +31,10 @@ type downloadDir struct {
 	root  *os.Root // the folder
 	parts *os.Root // the folder of unfinished files
 	self  *os.File // the folder, to sync its names
-	lock  *os.File
-	low   bool // less free space than the floor; only the loop uses it
+	// partsFile is the folder of unfinished files, to rename its entries.
+	partsFile *os.File
+	lock      *os.File
+	low       bool // less free space than the floor; only the loop uses it
 
 	names sharedSync // of the names in the folder
 }
@@ -65,6 +68,9 @@ func openDownloadDir(path, name string) (_ *downloadDir, err error) {
 	if a.self, err = a.root.Open("."); err != nil {
 		return nil, fmt.Errorf("worker: opening the download folder: %w", err)
 	}
+	if a.partsFile, err = a.parts.Open("."); err != nil {
+		return nil, fmt.Errorf("worker: opening %s: %w", filepath.Join(path, partsDir), err)
+	}
 	if err := a.takeLock(name); err != nil {
 		return nil, err
 	}
@@ -79,7 +85,7 @@ func makeDir(root *os.Root, dir string, mode fs.FileMode) error {
 	}
 	info, err := root.Lstat(dir)
 	if err == nil && !info.IsDir() {
-		err = &fs.PathError{Op: "mkdir", Path: dir, Err: errors.New("is there and is not a directory")}
+		err = &fs.PathError{Op: "mkdir", Path: dir, Err: fmt.Errorf("is there and is %w", syscall.ENOTDIR)}
 	}
 	return err
 }
@@ -114,8 +120,10 @@ func (a *downloadDir) close() {
 	if a.parts != nil {
 		_ = a.parts.Close()
 	}
-	if a.self != nil {
-		_ = a.self.Close()
+	for _, file := range []*os.File{a.self, a.partsFile} {
+		if file != nil {
+			_ = file.Close()
+		}
 	}
 	_ = a.root.Close()
 }

@@ -10,12 +10,12 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// bittorrent is the engine with BitTorrent.
+// bittorrent is the engine with BitTorrent and metalinks.
 type bittorrent struct{ *engine }
 
 func (b bittorrent) Capabilities() model.Capabilities {
 	c := b.engine.Capabilities()
-	c.SupportsBT = true
+	c.SupportsBT, c.SupportsMetalink = true, true
 	return c
 }
 
@@ -52,7 +52,8 @@ func TestDuplicate_SecondTaskIsRejectedUntilFirstEnds(t *testing.T) {
 				})
 				give := func(id string, attempt int64, spec model.TaskSpec) {
 					spec.ID = id
-					n.give(model.Assignment{Task: &model.Task{TaskSpec: spec, Client: "c"}, Attempt: attempt})
+					before := n.link.lastReport(id).Error // as the dispatcher stores it
+					n.give(model.Assignment{Task: &model.Task{TaskSpec: spec, Client: "c", TaskState: model.TaskState{Error: before}}, Attempt: attempt})
 					n.pass(time.Second)
 				}
 				give("a", 1, c.first)
@@ -103,7 +104,7 @@ func TestDuplicate_SecondFileIsPlacedInItsFolder(t *testing.T) {
 		give("b", 2, &rejected)
 		same(t, "b has", end("b").Result.Files, []model.File{{Path: "b/f", Length: 10}})
 		give("c", 1, nil)
-		same(t, "c fails with", end("c").Error.Code, 13)
+		same(t, "c fails with", n.link.lastReport("c").Error.Code, 13)
 	})
 }
 

@@ -57,7 +57,7 @@ func (w *Worker) heartbeat(state model.WorkerState) *model.Heartbeat {
 		h.HealthMetrics = s.metrics
 		h.Capabilities.DiskSpace = s.diskSpace
 	}
-	h.HealthMetrics.SuccessCount, h.HealthMetrics.ErrorCount = w.stats.completed, w.stats.failed
+	h.HealthMetrics.SuccessCount, h.HealthMetrics.ErrorCount = w.stats.completed, w.stats.faults
 	h.Tasks, h.Partial = w.listTasks(state)
 	return h
 }

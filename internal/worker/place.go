@@ -15,10 +15,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// The exit codes of aria2 for failures with finished files.
+// The exit codes of aria2 for failures with the files and folders of a task.
 const (
 	codeExists = 13
 	codeRename = 14
+	codeMkdir  = 18
 )
 
 // placement is the destination of a task's finished files. The journal has it before a
@@ -96,18 +97,28 @@ func (r *refusal) Error() string { return r.message }
 // overwriting a file. The engine must have removed its job. It may be called again after
 // a crash at any point and then continues. The errors are *[refusal] and errFilesLost.
 func (a *downloadDir) placeFiles(id string, p *placement) error {
+	if p.Single {
+		return a.placeFile(id, p)
+	}
+	return a.placeFolder(id, p)
+}
+
+// verifyParts checks and syncs the finished files in the part folder, and removes everything
+// else from it. moved says that the folder does not exist; then err is that of checkPlaced.
+func (a *downloadDir) verifyParts(id string, p *placement) (moved bool, err error) {
+	done, err := a.verifySingle(id, p)
+	if done || err != nil {
+		return false, err
+	}
 	dir, err := a.parts.OpenRoot(id)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return a.checkPlaced(p)
+		return true, a.checkPlaced(p)
 	case err != nil:
-		return placeError("opening", p, err)
+		return false, placeError("opening", p, err)
 	}
 	defer dir.Close()
-	if p.Single {
-		return a.placeFile(dir, partDir(id), p)
-	}
-	return a.placeFolder(dir, partDir(id), p)
+	return false, verifyAll(dir, p)
 }
 
 // checkPlaced returns nil if an earlier call has moved the files. It is called when the
@@ -127,7 +138,8 @@ func (a *downloadDir) checkPlaced(p *placement) error {
 
 // placeFile moves a single file. A hard link fails if the name exists; a rename would
 // not. After a crash both names may be the same file.
-func (a *downloadDir) placeFile(dir *os.Root, src string, p *placement) error {
+func (a *downloadDir) placeFile(id string, p *placement) error {
+	src := partDir(id)
 	from := src + "/" + p.Files[0].Path
 	file, err := a.root.Lstat(from)
 	if errors.Is(err, fs.ErrNotExist) && a.checkPlaced(p) == nil {
@@ -136,7 +148,7 @@ func (a *downloadDir) placeFile(dir *os.Root, src string, p *placement) error {
 	if target, targetErr := a.root.Lstat(p.Target); err == nil && targetErr == nil && os.SameFile(file, target) {
 		return a.removeParts(src, p)
 	}
-	if err := verifyParts(dir, p); err != nil {
+	if moved, err := a.verifyParts(id, p); moved || err != nil {
 		return err
 	}
 	err = a.root.Link(from, p.Target)
@@ -172,13 +184,15 @@ func (a *downloadDir) removeParts(src string, p *placement) error {
 	return nil
 }
 
-// placeFolder moves the part folder itself: [os.Root.Rename] replaces neither a
-// file nor a folder by a folder.
-func (a *downloadDir) placeFolder(dir *os.Root, src string, p *placement) error {
-	if err := verifyParts(dir, p); err != nil {
+// placeFolder moves the part folder itself. It replaces neither a file nor a folder.
+func (a *downloadDir) placeFolder(id string, p *placement) error {
+	if moved, err := a.verifyParts(id, p); moved || err != nil {
 		return err
 	}
-	err := a.root.Rename(src, p.Target)
+	err := renameNew(a.partsFile, id, a.self, p.Target)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = a.root.Rename(partDir(id), p.Target)
+	}
 	switch {
 	case errors.Is(err, fs.ErrExist), errors.Is(err, syscall.ENOTDIR):
 		return existsError(a, p)
@@ -191,13 +205,10 @@ func (a *downloadDir) placeFolder(dir *os.Root, src string, p *placement) error 
 	return nil
 }
 
-// verifyParts removes everything except the finished files from the part folder. It
+// verifyAll removes everything except the finished files from the part folder. It
 // checks that each is a regular file without a link on its path and has the expected
 // length, and syncs it.
-func verifyParts(dir *os.Root, p *placement) error {
-	if done, err := verifySingle(dir, p); done || err != nil {
-		return err
-	}
+func verifyAll(dir *os.Root, p *placement) error {
 	want := make(map[string]int64, len(p.Files))
 	for _, f := range p.Files {
 		want[f.Path] = f.Length
@@ -236,25 +247,24 @@ func verifyParts(dir *os.Root, p *placement) error {
 	return nil
 }
 
-// verifySingle does the work of verifyParts with fewer calls for the usual case: a folder
+// verifySingle does the work of verifyAll with fewer calls for the usual case: a folder
 // with nothing but one file, whose bytes are synced. done is false for any other.
-func verifySingle(dir *os.Root, p *placement) (done bool, err error) {
+func (a *downloadDir) verifySingle(id string, p *placement) (done bool, err error) {
 	if !p.Synced || len(p.Files) != 1 {
 		return false, nil
 	}
-	self, err := dir.Open(".")
+	self, err := a.parts.Open(id)
 	if err != nil {
-		return false, placeError("opening", p, err)
+		return false, nil //nolint:nilerr // verifyParts finds the reason
 	}
 	defer self.Close()
 	file := p.Files[0]
 	names, err := self.Readdirnames(2)
 	if err != nil || len(names) != 1 || names[0] != file.Path {
-		return false, nil //nolint:nilerr // verifyParts finds the reason
+		return false, nil //nolint:nilerr // verifyAll finds the reason
 	}
-	info, err := dir.Lstat(file.Path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() != file.Length {
-		return false, nil //nolint:nilerr // verifyParts finds the reason
+	if length, err := lengthAt(self, file.Path); err != nil || length != file.Length {
+		return false, nil //nolint:nilerr // verifyAll finds the reason
 	}
 	if err := self.Sync(); err != nil {
 		return false, placeError("keeping", p, err)
@@ -332,7 +342,7 @@ func (a *downloadDir) deletePlaced(id string, files []model.File) (kept []string
 	return kept, err
 }
 
-func existsError(a *downloadDir, p *placement) error {
+func existsError(a *downloadDir, p *placement) *refusal {
 	return &refusal{codeExists, model.ClassPermanent,
 		fmt.Sprintf("%s exists and is not overwritten", a.path+"/"+p.Target)}
 }

@@ -121,7 +121,7 @@ func removeJob(ctx context.Context, engine download.Engine, id string) error {
 	return engine.Remove(ctx, id)
 }
 
-// startJob adds a job to the engine.
+// startJob adds a job to the engine. A *[refusal] is final for this attempt.
 func startJob(ctx, removing context.Context, engine download.Engine, want wantedJob) error {
 	if err := ctx.Err(); err != nil {
 		return err // the earlier calls took all the time; the next pass continues
@@ -131,9 +131,12 @@ func startJob(ctx, removing context.Context, engine download.Engine, want wanted
 			return err
 		}
 	}
+	if err := want.dir.checkDestination(want.task); err != nil {
+		return err
+	}
 	dir, fresh, err := want.dir.jobDir(want.task.ID)
 	if err != nil {
-		return err
+		return jobDirError(err)
 	}
 	return engine.Add(ctx, download.Job{Task: want.task, Dir: dir, Fresh: fresh})
 }
@@ -268,6 +271,7 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 		w.failTask(h, taskError(download.CodeFileIO, model.ClassWorker, err.Error()))
 	default:
 		files, total := h.Place.results()
+		w.failTaken(h)
 		w.finishTask(h, &model.Report{
 			Status: model.ReportCompleted, GID: h.report.GID, Error: h.report.Error,
 			Progress: 100, CompletedLength: total, TotalLength: total,
@@ -294,7 +298,7 @@ func (w *Worker) finishTask(h *heldTask, last *model.Report) {
 	h.setFinalReport(last)
 	w.journal.put(&h.entry, nil) // after a crash the earlier entry leads to the same report
 	if last.Status != model.ReportRejected {
-		w.stats.countFinished(last.Status == model.ReportCompleted)
+		w.stats.countFinished(last)
 	}
 	w.counts.countEnd(last)
 	w.logEnd(h, last)

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -91,9 +92,14 @@ func (w *Worker) onUnanswered(f *finding, now time.Time, _ *passTotals) {
 	}
 }
 
-// onRefused sends a task to another worker after engineErrorTimeout: only this job is
-// refused.
+// onRefused fails a task that cannot be done here. One that the engine does not accept goes to
+// another worker after engineErrorTimeout: only this job is refused.
 func (w *Worker) onRefused(f *finding, now time.Time, _ *passTotals) {
+	var no *refusal
+	if errors.As(f.err, &no) {
+		w.failTask(f.held, taskError(no.code, no.class, no.message))
+		return
+	}
 	if w.noteEngineError(f.held, f.err, now) {
 		w.failTask(f.held, taskError(download.CodeUnknown, model.ClassWorker, fmt.Sprintf("the engine does not take it: %v", f.err)))
 	}

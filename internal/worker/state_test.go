@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -156,6 +157,35 @@ func TestStats_SurviveARestart(t *testing.T) {
 		same(t, "completed ever, and since the start",
 			[]int64{h.PerformanceStats.CompletedTasks, h.HealthMetrics.SuccessCount}, []int64{1, 0})
 		same(t, "epoch", h.Epoch, int64(2))
+	})
+}
+
+// The heartbeat counts as errors only failures of the worker's own files: another worker, too, could
+// not do what fails at its source. The totals count every failure.
+func TestStats_ErrorsAreOfTheWorkersFiles(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		n := start(t, t.TempDir(), nil)
+		for i, c := range []struct {
+			failure string
+			err     *model.TaskError
+			errors  int64 // so far
+		}{
+			{"no such file", &model.TaskError{Code: 3, Class: model.ClassPermanent}, 0},
+			{"a host name without an address", &model.TaskError{Code: 19, Class: model.ClassRetryable}, 0},
+			{"the server refuses", &model.TaskError{Code: 22, Class: model.ClassWorker, HTTPStatus: 403}, 0},
+			{"a file that is larger than the disk", &model.TaskError{Code: 9, Class: model.ClassWorker}, 0},
+			{"a dead swarm", &model.TaskError{Code: 7, Class: model.ClassWorker}, 0},
+			{"a file exists", &model.TaskError{Code: 13, Class: model.ClassPermanent}, 0},
+			{"a file cannot be created", &model.TaskError{Code: 16, Class: model.ClassWorker}, 1},
+			{"a file cannot be written", &model.TaskError{Code: 17, Class: model.ClassWorker}, 2},
+		} {
+			id := "t" + string(rune('0'+i))
+			n.give(assignment(id, 1))
+			n.engine.set(id, download.State{Phase: download.Failed, Err: c.err})
+			n.pass(11 * time.Second)
+			h := n.link.lastBeat()
+			same(t, c.failure+": errors, failed tasks", []int64{h.HealthMetrics.ErrorCount, h.PerformanceStats.FailedTasks}, []int64{c.errors, int64(i + 1)})
+		}
 	})
 }
 

@@ -21,7 +21,7 @@ type stats struct {
 
 	total statsFile
 	// Since the start, for the health of this process.
-	completed, failed int64
+	completed, faults int64
 }
 
 type statsFile struct {
@@ -66,13 +66,17 @@ func (s *stats) addProgress(now time.Time, speed, gained int64) {
 	s.total.PeakSpeed = max(s.total.PeakSpeed, speed)
 }
 
-func (s *stats) countFinished(completed bool) {
-	if completed {
+// countFinished counts the end of an attempt. Only a failure of the worker's own files is a fault
+// of the worker: the dispatcher sees whether another worker could do what this one could not.
+func (s *stats) countFinished(last *model.Report) {
+	if last.Status == model.ReportCompleted {
 		s.completed++
 		s.total.Completed++
 	} else {
-		s.failed++
 		s.total.Failed++
+		if last.Error.IsOfFiles() {
+			s.faults++
+		}
 	}
 	s.dirty = true
 }

@@ -83,7 +83,7 @@ func (a *Attach) Unguarded() []string {
 // predecessor by its session.
 func (e *Engine) attach(ctx context.Context) (*process, error) {
 	p := &process{attach: e.cfg.Attach, secret: e.cfg.Attach.Secret, exited: make(chan struct{})}
-	c, err := p.dial(ctx, func() {})
+	c, err := p.dial(ctx, func(string, string) {})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +104,7 @@ func sessionOf(ctx context.Context, c *client) (string, error) {
 
 // dial connects to the process. Of an attached one it makes sure that it is still
 // the same.
-func (p *process) dial(ctx context.Context, notify func()) (*client, error) {
+func (p *process) dial(ctx context.Context, notify func(method, gid string)) (*client, error) {
 	if p.attach == nil {
 		return dial(ctx, p.port, p.secret, notify)
 	}

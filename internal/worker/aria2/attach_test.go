@@ -29,7 +29,7 @@ func startForeign(t *testing.T, port int, secret string) (stop func()) {
 	}
 	t.Cleanup(stop)
 	testbed.Eventually(t, "it answers", func() bool {
-		c, err := dial(t.Context(), port, secret, func() {})
+		c, err := dial(t.Context(), port, secret, func(string, string) {})
 		if err == nil {
 			c.fail(errClosed)
 		}
@@ -41,14 +41,7 @@ func startForeign(t *testing.T, port int, secret string) (stop func()) {
 // attachTo makes an engine on it whose jobs are below folder.
 func attachTo(t *testing.T, port int, secret, folder string) *Engine {
 	t.Helper()
-	e, err := New(Config{
-		StateDir: t.TempDir(), Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
-		Attach: &Attach{URL: "http://127.0.0.1:" + strconv.Itoa(port) + "/jsonrpc", Secret: secret, Folders: []string{folder}},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return makeEngine(t, Config{Attach: &Attach{URL: "http://127.0.0.1:" + strconv.Itoa(port) + "/jsonrpc", Secret: secret, Folders: []string{folder}}})
 }
 
 // An attached aria2c fetches our downloads and keeps the other ones.
@@ -60,7 +53,7 @@ func TestAttach_LeavesOtherDownloadsAlone(t *testing.T) {
 	var throttle downloadtest.Throttle
 	throttle.Set(50_000)
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(data)))
-	theirs, err := dial(t.Context(), port, "s3cret", func() {})
+	theirs, err := dial(t.Context(), port, "s3cret", func(string, string) {})
 	if err != nil {
 		t.Fatal(err)
 	}

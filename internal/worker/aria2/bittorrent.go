@@ -72,15 +72,14 @@ func (e *Engine) wrongVersion(what string, info torrent.Info) *model.TaskError {
 	return &model.TaskError{Code: download.CodeTorrent, Class: model.ClassPermanent, Message: message}
 }
 
-// follow makes a finished job one of what its file leads to; the next Poll gives it to
-// aria2c. Other bytes in its folder may be of that, from before a restart.
+// follow makes a finished job, which aria2c has forgotten, one of what its file leads to; the
+// next Poll gives it to aria2c. Other bytes in its folder may be of that, from before a restart.
 func (e *Engine) follow(j *job, next download.Job, file string) {
 	_ = download.WipeExcept(j.Dir, func(name string) bool { // what stays is in nobody's way
 		return name != file && name != file+".aria2"
 	})
-	j.move(onFollow)
-	j.Job, j.process, j.gids = next, nil, nil
-	j.version, j.allowedSources, j.withoutCredentials, j.bytesAtFailure, j.startedOver = nil, nil, false, 0, false
+	j.Job = next
+	j.linkSource, j.version, j.announced, j.allowedSources, j.withoutCredentials, j.bytesAtFailure, j.startedOver = 0, nil, nil, nil, false, 0, false
 	if err := e.prepareMetalink(j); err != nil {
 		j.failWith(err)
 	}

@@ -13,16 +13,7 @@ import (
 // withBT starts an engine that may use BitTorrent; it ends with the test.
 func withBT(t *testing.T) *Engine {
 	t.Helper()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
+	return startEngine(t, Config{AllowBT: true})
 }
 
 // The engine measures which versions of BitTorrent its aria2c can; 1.36 can version 1.

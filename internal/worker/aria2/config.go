@@ -64,6 +64,7 @@ func perDownload(cfg *Config) []string {
 		"connect-timeout=" + seconds(download.DefaultConnectTimeout),
 		"timeout=" + seconds(max(cfg.StallTimeout, time.Second)),
 		"proxy-method=tunnel",
+		"enable-http-keep-alive=false", // another download would use the tunnel, and the proxy would count it for this one
 		"no-proxy=",
 		"follow-torrent=false", // [Engine.finish] follows what may be followed
 		"follow-metalink=false",
@@ -75,7 +76,7 @@ func perDownload(cfg *Config) []string {
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d / time.Second)) }
 
-// sharedConf is the configuration of the aria2c that has all jobs but suspects.
+// sharedConf is the configuration of the shared aria2c.
 const sharedConf = "aria2.conf"
 
 // writeConfiguration puts a configuration into the state folder, readable by its
@@ -100,7 +101,7 @@ func writeConfiguration(stateDir, name, text string) (string, error) {
 	return path, nil
 }
 
-// removeConfigurations removes those of isolated processes that a killed worker left.
+// removeConfigurations removes those of other processes that a killed worker left.
 func removeConfigurations(stateDir string) {
 	left, _ := filepath.Glob(filepath.Join(stateDir, "aria2-*.conf")) // fails only for a bad pattern
 	for _, path := range left {

@@ -43,16 +43,15 @@ func overHTTP(source string) bool {
 }
 
 // applyVersion stores where a job's file is, by the answer of its sources.
-func (j *job) applyVersion(now *version) {
+func (j *job) applyVersion(now *version, peers []int) {
 	j.unansweredProbes, j.allowedSources, j.withoutCredentials = 0, nil, false
 	all := sources(&j.Task.TaskSpec)
 	if now != nil {
 		j.firstSource = now.at // another one may have the file in another version
+		j.noteLength(now)
 	}
 	if !hasCredentials(&j.Task.TaskSpec) {
-		if j.singleConnection && len(all) > 1 {
-			j.allowedSources = []string{all[j.firstSource%len(all)]}
-		}
+		j.allowSources(peers)
 		return
 	}
 	if now == nil {
@@ -62,6 +61,8 @@ func (j *job) applyVersion(now *version) {
 	case now.elsewhere != "":
 		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, true
 	case overHTTP(source):
+		j.allowedSources = []string{source}
+	case needsProof(&j.Task.TaskSpec):
 		j.allowedSources = []string{source}
 	default: // these cannot redirect
 		j.allowedSources = slices.DeleteFunc(all, overHTTP)
@@ -138,11 +139,21 @@ func (j *job) switchSource(code int) bool {
 	if len(j.allowedSources) == 0 || len(j.allowedSources) > len(j.Task.Mirrors) || j.sourceSwitches >= len(j.Task.Mirrors) {
 		return false
 	}
+	if !isSourceFailure(code) {
+		return false
+	}
+	j.mustWipe = j.mustWipe || code == download.CodeNoResume // its bytes are of no proven version
+	j.sourceSwitches++
+	j.firstSource++
+	j.bytesAtFailure = 0
+	return true
+}
+
+// isSourceFailure reports whether another source may not have the failure.
+func isSourceFailure(code int) bool {
 	switch code {
-	case download.CodeUnknown, download.CodeTimeout, download.CodeNotFound, 4, 5, download.CodeNetwork,
+	case download.CodeUnknown, download.CodeTimeout, download.CodeNotFound, 4, 5, download.CodeNetwork, download.CodeNoResume,
 		download.CodeResolve, 21, download.CodeHTTP, download.CodeRedirects, download.CodeAuth, 29:
-		j.sourceSwitches++
-		j.firstSource++
 		return true
 	}
 	return false

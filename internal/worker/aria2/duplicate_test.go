@@ -19,11 +19,7 @@ func TestTorrent_SecondOfSameHashHasItsCode(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-bittorrent")
 		_, _ = w.Write(torrent) // a client that is gone is no matter
 	}))
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Close() }) // what it says is tested elsewhere
+	e := startEngine(t, Config{AllowBT: true})
 	add := func(id string, spec model.TaskSpec) {
 		job := downloadtest.Job(t, id, "")
 		spec.ID = id

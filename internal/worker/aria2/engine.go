@@ -48,6 +48,8 @@ type Config struct {
 	// UserAgent is what HTTP servers are told where the task names none; "" means
 	// [download.DefaultUserAgent].
 	UserAgent string
+	// Space has what all downloads of the worker need; nil: nothing else is downloaded.
+	Space *download.Space
 }
 
 // Engine implements [download.Engine] with an aria2c of its own.
@@ -57,6 +59,8 @@ type Engine struct {
 	caps    model.Capabilities
 	follows model.Capabilities // what a task by URL may lead to
 	changed download.Hints
+	events  *events
+	lookDue atomic.Bool     // Poll asks for all downloads
 	life    context.Context // ends with Close
 	stop    context.CancelFunc
 	stopped chan struct{} // closed when all supervisors have ended
@@ -72,14 +76,22 @@ type Engine struct {
 	turn chan struct{}
 	jobs map[string]*job // by task id; guarded by turn
 
+	syncFile func(root *os.Root, name string) error
+	patience func(j *job) time.Duration // see [job.patience]
+
 	// Guarded by turn:
-	isolated []*supervisor // each has suspects of its own
-	suspects []*group      // they wait for an isolated aria2c
-	isolates int           // how many were ever started
+	isOwned     bool                   // the shared aria2c has the jobs of a client
+	owner       string                 // this client
+	ofClients   map[string]*supervisor // by client: of all other clients
+	isolated    []*supervisor          // each has suspects of its own
+	suspects    []*group               // they wait for an isolated aria2c
+	further     int                    // how many processes but the shared one were ever started
+	concluding  sync.Mutex             // steps of several jobs run at once
+	conclusions []conclusion
 	// allocates has the folders of job folders whose file system can reserve space.
 	allocates sync.Map // of string
 
-	shared  *supervisor    // of the aria2c that has all other jobs
+	shared  *supervisor    // of the aria2c of the first client
 	running sync.WaitGroup // the supervisors and what runs beside the turn
 
 	mu       sync.Mutex
@@ -116,15 +128,18 @@ func New(cfg Config) (*Engine, error) {
 	cfg.Guard = cmp.Or(cfg.Guard, netguard.New(netguard.Networks{}, nil))
 	cfg.StallTimeout = cmp.Or(cfg.StallTimeout, download.DefaultStallTimeout)
 	cfg.BTStopTimeout = cmp.Or(cfg.BTStopTimeout, defaultBTStopTimeout)
+	cfg.Space = cmp.Or(cfg.Space, &download.Space{})
 	cfg.UserAgent = cmp.Or(cfg.UserAgent, download.DefaultUserAgent)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("aria2: state folder: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	e := &Engine{
-		cfg: cfg, changed: download.NewHints(), life: ctx, stop: cancel, stopped: make(chan struct{}),
+		cfg: cfg, changed: download.NewHints(), events: newEvents(), life: ctx, stop: cancel, stopped: make(chan struct{}),
 		transport: download.NewTransport(cfg.Guard, probeTimeout),
-		turn:      make(chan struct{}, 1), jobs: map[string]*job{},
+		turn:      make(chan struct{}, 1), jobs: map[string]*job{}, ofClients: map[string]*supervisor{},
+		syncFile: syncFile,
+		patience: func(j *job) time.Duration { return j.patience(cfg.StallTimeout) },
 	}
 	e.bandwidth.Store(cfg.Bandwidth)
 	if e.lock, err = takeLock(ctx, dir); err == nil {
@@ -159,7 +174,7 @@ func (e *Engine) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c, err := p.dial(ctx, e.changed.Send)
+	c, err := p.dial(ctx, e.onNotification)
 	if err != nil {
 		p.kill()
 		return err
@@ -191,6 +206,7 @@ func (e *Engine) start(ctx context.Context) error {
 		defer close(v.ended)
 		v.run(ctx, p, c)
 	})
+	e.begin(e.react)
 	go func() {
 		<-ctx.Done()
 		e.mu.Lock()
@@ -246,7 +262,9 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		e.addAgain(j)
 		return nil
 	}
-	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, firstSource: cameFrom(&dj), supervisor: e.shared, log: e.cfg.Logger}
+	j := &job{Job: dj, gid: gidOf(id), stopProbe: func() {}, log: e.cfg.Logger}
+	j.supervisor = e.supervisorFor(j)
+	j.firstSource = cameFrom(&dj)
 	j.state.GID = j.gid
 	e.jobs[id] = j
 	if kind := kindOf(&dj.Task.TaskSpec); kind != kindPlain && !e.allows(kind) {
@@ -262,7 +280,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 		e.changed.Send()
 		return nil
 	}
-	if s, ok := e.shared.usable(); ok {
+	if s, ok := j.supervisor.usable(); ok {
 		if err := e.offer(ctx, s, j); err != nil {
 			// Poll gives it again; whether aria2c has it is seen there.
 			e.judgeCall(ctx, j, err)
@@ -276,7 +294,7 @@ func (e *Engine) Add(ctx context.Context, dj download.Job) error {
 func (e *Engine) addAgain(j *job) {
 	switch j.stage {
 	case stageReleased:
-		j.supervisor = e.shared
+		j.supervisor = e.supervisorFor(j)
 	case stageLeaving:
 		if j.stopping == nil { // its aria2c is being killed
 			j.stopping = &stopping{since: time.Now(), asked: map[string]bool{}}

@@ -1,6 +1,7 @@
 package aria2
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -29,13 +30,7 @@ func needAria2c(t *testing.T) string {
 
 func newEngine(t *testing.T, stateDir string) download.Engine {
 	t.Helper()
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: stateDir, Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return e
+	return makeEngine(t, Config{StateDir: stateDir})
 }
 
 // The engine passes the suite of every engine.
@@ -46,12 +41,51 @@ func TestEngine_Conforms(t *testing.T) {
 
 func newAria2(t *testing.T, stateDir string) *Engine {
 	t.Helper()
-	e := newEngine(t, stateDir).(*Engine)
+	return startEngine(t, Config{StateDir: stateDir})
+}
+
+// kill kills an aria2c.
+func kill(t *testing.T, pid int) {
+	t.Helper()
+	p, err := os.FindProcess(pid)
+	if err == nil {
+		err = p.Kill()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// startEngine makes an engine that the end of the test closes.
+func startEngine(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	e := makeEngine(t, cfg)
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}
 	})
+	return e
+}
+
+// makeEngine makes an engine with four slots, unless the configuration says otherwise, that may
+// connect to this machine.
+func makeEngine(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	if cfg.Binary == "" && cfg.Attach == nil {
+		cfg.Binary = needAria2c(t)
+	}
+	if cfg.StateDir == "" {
+		cfg.StateDir = t.TempDir()
+	}
+	if cfg.Guard == nil {
+		cfg.Guard = downloadtest.Loopback(t)
+	}
+	cfg.Slots, cfg.Logger = cmp.Or(cfg.Slots, 4), downloadtest.Logger(t)
+	e, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return e
 }
 
@@ -72,13 +106,9 @@ func TestEngine_KilledAria2cIsRestarted(t *testing.T) {
 	}
 	for i, job := range jobs {
 		downloadtest.Await(t, e, job.Task.ID, downloadtest.Reached(int64(i+1)<<20))
-		p, err := os.FindProcess(e.PID())
-		if err == nil {
-			err = p.Kill()
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		killed := e.PID()
+		kill(t, killed)
+		testbed.Within(t, time.Minute, "aria2c runs again", func() bool { return e.PID() != killed && e.PID() != 0 })
 	}
 	throttle.Set(8 << 20)
 	for _, job := range jobs {
@@ -90,13 +120,7 @@ func TestEngine_KilledAria2cIsRestarted(t *testing.T) {
 func TestEngine_RestartsAreCounted(t *testing.T) {
 	t.Parallel()
 	restarts := make(chan struct{}, 10)
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
-		OnRestart: func() { restarts <- struct{}{} },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	e := makeEngine(t, Config{Slots: 1, OnRestart: func() { restarts <- struct{}{} }})
 	t.Cleanup(func() {
 		if err := e.Close(); err != nil {
 			t.Error(err)
@@ -187,7 +211,7 @@ func TestPoll_UnownedDownloadsAreRemoved(t *testing.T) {
 	testbed.Eventually(t, "it is gone", func() bool { return len(polledRows(t, e)) == 0 })
 }
 
-// aria2c keeps nothing of a finished job.
+// aria2c keeps nothing of a finished job, so that its removal needs no call.
 func TestPoll_FinishedJobIsForgottenByAria2c(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(1000)
@@ -199,6 +223,9 @@ func TestPoll_FinishedJobIsForgottenByAria2c(t *testing.T) {
 	all, err := e.current().client.rows(t.Context())
 	if err != nil || len(all) != 0 {
 		t.Errorf("%+v, %v", all, err)
+	}
+	if j := e.jobs["finished"]; j.process != nil {
+		t.Error("the job still counts as one of aria2c")
 	}
 }
 
@@ -281,11 +308,7 @@ func TestAdd_TorrentIsRefusedWithoutAllowBT(t *testing.T) {
 // A broken torrent fails permanently.
 func TestEngine_BrokenTorrentFailsPermanently(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true})
 	for id, spec := range map[string]model.TaskSpec{
 		"torrent":  {Torrent: []byte("this is no torrent")},
 		"metalink": {Metalink: []byte("this is no metalink")},
@@ -305,11 +328,7 @@ func TestEngine_MetalinkCompletesWithAllFiles(t *testing.T) {
 	t.Parallel()
 	data := downloadtest.Data(50_000)
 	s := downloadtest.Serve(t, downloadtest.Content(data))
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true})
 	file := func(name string) string {
 		return `<file name="` + name + `"><url>` + s.URL + "/" + name + `</url></file>`
 	}

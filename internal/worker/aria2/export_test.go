@@ -1,6 +1,9 @@
 package aria2
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 func (e *Engine) current() session { return e.shared.current() }
 
@@ -25,4 +28,17 @@ func (e *Engine) processOf(ctx context.Context, id string) (pid int, isolated bo
 		return 0, false
 	}
 	return j.process.cmd.Process.Pid, j.supervisor.isolated
+}
+
+// clientProcesses returns how many aria2c further clients have, as if some time had passed.
+func (e *Engine) clientProcesses(ctx context.Context, passed time.Duration) int {
+	if err := e.acquireTurn(ctx); err != nil {
+		return -1
+	}
+	defer e.releaseTurn()
+	for _, v := range e.ofClients {
+		v.usedAt = v.usedAt.Add(-passed)
+	}
+	e.endIdle()
+	return len(e.ofClients)
 }

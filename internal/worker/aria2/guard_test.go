@@ -33,18 +33,7 @@ func TestEngine_RefusedAddressesAreNotReached(t *testing.T) {
 // guardedBy makes an engine with everything open but the guard.
 func guardedBy(t *testing.T, g *netguard.Guard) *Engine {
 	t.Helper()
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Guard: g, Logger: downloadtest.Logger(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
+	return startEngine(t, Config{AllowBT: true, Guard: g})
 }
 
 // The connections of every protocol go through the guard.
@@ -138,28 +127,14 @@ func TestEngine_ProxyPasswordIsNotStored(t *testing.T) {
 // All downloads together keep to the bandwidth.
 func TestEngine_BandwidthIsShared(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, Logger: downloadtest.Logger(t),
-		Guard: downloadtest.Loopback(t), Bandwidth: downloadtest.Bandwidth,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Bandwidth: downloadtest.Bandwidth})
 	downloadtest.RunBandwidth(t, e)
 }
 
 // A connection without data is closed after the worker's stall timeout.
 func TestEngine_StallTimeoutOfTheWorkerApplies(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t),
-		Guard: downloadtest.Loopback(t), StallTimeout: 2 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, StallTimeout: 2 * time.Second})
 	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		if r.Method != http.MethodHead {

@@ -107,7 +107,7 @@ func TestSettleVersion_ChecksumKeepsBytes(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		v, resumes, err := settleVersion(dir, c.now, true)
+		v, resumes, err := settleVersion(dir, c.now, "s", true)
 		if err != nil || resumes != c.resumes || exists(dir, "f") != c.resumes || (v == nil) != (loadVersion(dir) == nil) {
 			t.Errorf("%s: %+v, resumes %v, %v", name, v, resumes, err)
 		}

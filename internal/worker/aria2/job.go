@@ -20,6 +20,7 @@ type job struct {
 	// aria2c.
 	supervisor *supervisor
 	links      *metalink.Metalink // of a metalink; nil for any other task
+	linkSource int                // which source a file without checksums has
 	linksRead  bool               // its torrents have been checked
 	process    *process           // the aria2c that has it; nil: to be submitted to the current one
 	gids       []string           // its gids there; empty: the submit is not confirmed
@@ -34,6 +35,7 @@ type job struct {
 	total          int64 // bytes of the file; 0 = not known
 	refusals       int   // refusals of the rest of the file since the last progress
 	missedPolls    int   // polls in a row that missed a part of it
+	silence        silence
 
 	suspicions    int       // processes that failed while they had this job
 	crashes       int       // those of them that had no other job
@@ -51,10 +53,19 @@ type job struct {
 	ifRangeFailed    bool      // the server did not continue the file with If-Range
 	versionProbed    bool      // the last probe found the version
 	firstSource      int       // the source that is asked first: usually that of the version
+	announced        *version  // the first known length of the file, and its source; nil: unknown
+	confirmed        bool      // the finished file is of one version
+	measured         bool      // the finished file is not too short
+	readsToEnd       bool      // its FTP server's SIZE may be wrong, so aria2c does not get it
+	listed           int64     // the length that its FTP server stated for a file that was too short; 0 = none
 	resumed          bool      // it continued existing bytes
+	hasOtherBytes    bool      // some of these came in a response of another version
 	headFirst        bool      // aria2c may send a HEAD request before it resumes
 	givenAt          time.Time // when it was submitted
 	singleConnection bool      // use one connection to one source: several brought different versions
+	oneConnection    bool      // the last submit has one connection at a time
+	oneResponse      bool      // the last submit ends with its first response
+	emptyTries       int       // submits with one response that brought nothing, since the last progress
 	allowedSources   []string  // the sources that aria2c gets; empty: all
 
 	// Only for a job with credentials:
@@ -99,10 +110,10 @@ func (j *job) failWith(err *model.TaskError) {
 	j.end(s)
 }
 
-// validator returns the value of If-Range for aria2c. It is empty with mirrors, which
-// have other validators, and with a checksum, which detects a mix at the end.
+// validator returns the value of If-Range for aria2c. Several sources have one strong
+// ETag, as far as it is known. It is empty with a checksum, which detects a mix at the end.
 func (j *job) validator() string {
-	if j.version == nil || j.checked() || len(j.sanitizedJob().Task.Mirrors) > 0 {
+	if j.version == nil || j.checked() || len(j.allowedSources) > 1 && !download.StrongETag(j.version.ETag) {
 		return ""
 	}
 	if v := j.version.validator(); !j.ifRangeFailed || !j.versionProbed || !download.StrongETag(v) {

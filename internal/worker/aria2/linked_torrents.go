@@ -108,6 +108,6 @@ func (j *job) uncheckedLinks() *metalink.Metalink {
 // useLinks takes the job's metalink with the torrents that can help.
 func (j *job) useLinks(m *metalink.Metalink) {
 	task := *j.Task
-	task.Metalink = forAria2(m).Encode()
+	task.Metalink = j.forAria2(m).Encode()
 	j.Task, j.links, j.linksRead = &task, m, true
 }

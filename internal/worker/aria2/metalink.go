@@ -89,20 +89,68 @@ func (e *Engine) readMetalink(j *job) *model.TaskError {
 		return severalFiles(len(m.Files))
 	}
 	task := *j.Task
-	task.Metalink, task.Options = forAria2(m).Encode(), maps.Clone(task.Options)
+	task.Metalink, task.Options = j.forAria2(m).Encode(), maps.Clone(task.Options)
 	delete(task.Options, "select-file")
 	j.Task, j.links = &task, m
 	return nil
 }
 
 // forAria2 is the metalink as aria2c gets it: without the hashes of whole files, for it
-// gives no reason when one differs. Those are verified here.
-func forAria2(m *metalink.Metalink) *metalink.Metalink {
+// gives no reason when one differs. Those are verified here. A file that nothing verifies
+// has one source at a time: aria2c would combine the bytes of several.
+func (j *job) forAria2(m *metalink.Metalink) *metalink.Metalink {
 	bare := &metalink.Metalink{Files: slices.Clone(m.Files)}
 	for i := range bare.Files {
-		bare.Files[i].Hashes = nil
+		f := &bare.Files[i]
+		if j.isUnproven(f) {
+			at := j.linkSource % len(f.URLs)
+			f.URLs = f.URLs[at : at+1]
+		}
+		f.Hashes = nil
 	}
 	return bare
+}
+
+// isUnproven reports whether a file of a metalink has several sources, and nothing that
+// shows whether these have one version.
+func (j *job) isUnproven(f *metalink.File) bool { return len(f.URLs) > 1 && j.isUnverified(f) }
+
+// isUnverified reports whether nothing verifies the bytes of a file of a metalink.
+func (j *job) isUnverified(f *metalink.File) bool {
+	return len(f.Hashes) == 0 && f.Pieces == nil && len(f.Torrents) == 0 && !j.checked()
+}
+
+// unverifiedFiles returns how many files of the job's metalink nothing verifies, and how many there are.
+func (j *job) unverifiedFiles() (unverified, all int) {
+	if j.links == nil {
+		return 0, 0
+	}
+	for i := range j.links.Files {
+		if j.isUnverified(&j.links.Files[i]) {
+			unverified++
+		}
+	}
+	return unverified, len(j.links.Files)
+}
+
+// hasNextLink reports whether a file of the job's metalink has a source that was not used.
+func (j *job) hasNextLink() bool {
+	return j.links != nil && slices.ContainsFunc(j.links.Files, func(f metalink.File) bool {
+		return j.isUnproven(&f) && j.linkSource+1 < len(f.URLs)
+	})
+}
+
+// useNextLink changes a metalink to the next source of each file with one source at a time,
+// if the failure is one of a source. The files start over.
+func (j *job) useNextLink(code int) bool {
+	if !isSourceFailure(code) || !j.hasNextLink() {
+		return false
+	}
+	j.linkSource++
+	task := *j.Task
+	task.Metalink = j.forAria2(j.links).Encode()
+	j.Task, j.mustWipe, j.bytesAtFailure = &task, true, 0
+	return true
 }
 
 // startsOver reports whether the bytes that are there of a job cannot be continued:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
@@ -158,5 +159,45 @@ func TestMetalink_StartsOverWithoutChecksums(t *testing.T) {
 		if bytes.Contains(j.Task.Metalink, []byte("<hash")) || !bytes.Contains(j.Task.Metalink, []byte("http://h/f")) {
 			t.Errorf("aria2c gets %s", j.Task.Metalink)
 		}
+	}
+}
+
+// A file of a metalink that nothing verifies comes from one source, and from the next one
+// if that fails. With a hash all sources are used at once.
+func TestMetalink_UnverifiedFileHasOneSource(t *testing.T) {
+	t.Parallel()
+	const length = 4 << 20
+	a, b := bytes.Repeat([]byte("a"), length), bytes.Repeat([]byte("b"), length)
+	hash := "<size>4194304</size><hash type='sha-256'>" + sumOf(a) + "</hash>"
+	for name, c := range map[string]struct {
+		inside         string
+		source, mirror http.Handler
+		want           []byte
+		together       bool
+	}{
+		"two versions":                   {"", versioned(a, `"1"`, time.Time{}), versioned(b, `"2"`, time.Time{}), a, false},
+		"two versions without ETags":     {"<size>4194304</size>", versioned(a, "", time.Time{}), versioned(b, "", time.Time{}), a, false},
+		"a hash":                         {hash, versioned(a, "", time.Time{}), versioned(a, "", time.Time{}), a, true},
+		"a first source that is gone":    {"", http.NotFoundHandler(), versioned(b, "", time.Time{}), b, false},
+		"a first source that is ill":     {"", http.HandlerFunc(ill), versioned(b, "", time.Time{}), b, false},
+		"a first source that stops":      {"", first(1, downloadtest.Cut(versioned(a, "", time.Time{}), length/2, 1), http.HandlerFunc(ill)), versioned(b, "", time.Time{}), b, false},
+		"a first source of another size": {"<size>4194304</size>", versioned(a[:length-1], "", time.Time{}), versioned(b, "", time.Time{}), b, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var throttle downloadtest.Throttle
+			throttle.Set(8 << 20)
+			source, mirror := downloadtest.Serve(t, throttle.Slow(c.source)), downloadtest.Serve(t, throttle.Slow(c.mirror))
+			e := withBT(t)
+			job := downloadtest.Job(t, "links", "")
+			options := model.Options{"split": {"2"}, "min-split-size": {"1M"}, "max-tries": {"2"}, "retry-wait": {"0"}}
+			job.Task.TaskSpec = model.TaskSpec{ID: "links", Options: options, Metalink: links("f", c.inside+
+				"<url priority='1'>"+source.URL+"/f</url><url priority='2'>"+strings.Replace(mirror.URL, "127.0.0.1", "localhost", 1)+"/f</url>")}
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, c.want)
+			if together := source.Sent.Load() > 0 && mirror.Sent.Load() > 0 && mirror.Sent.Load() < length; together != c.together {
+				t.Errorf("the source sent %d bytes and the mirror %d", source.Sent.Load(), mirror.Sent.Load())
+			}
+		})
 	}
 }

@@ -126,6 +126,83 @@ func TestEngine_BytesOfAMirrorAreContinued(t *testing.T) {
 	}
 }
 
+// A mirror with a newer file of another length replaces the bytes of a source that is gone: only
+// a length of this attempt tells an error page from the file.
+func TestEngine_NewerMirrorReplacesBytesOfAGoneSource(t *testing.T) {
+	t.Parallel()
+	older, newer := downloadtest.Data(4<<20), downloadtest.Data(3<<20)
+	var gone atomic.Bool
+	var throttle downloadtest.Throttle
+	throttle.Set(1 << 20)
+	source := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if gone.Load() {
+			http.NotFound(w, r)
+			return
+		}
+		throttle.Slow(dated(older)).ServeHTTP(w, r)
+	}))
+	mirror := downloadtest.Serve(t, dated(newer))
+	e := newAria2(t, t.TempDir())
+	job := downloadtest.Job(t, "kept", source.URL+"/file")
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.Await(t, e, "kept", downloadtest.Reached(1<<20))
+	downloadtest.Remove(t, e, "kept")
+	gone.Store(true)
+	downloadtest.Add(t, e, job) // as after a new start of the worker
+	downloadtest.MustComplete(t, e, job, newer)
+}
+
+// staleOnce serves a, and b in answer to the first request of the file without a range, as a
+// stale node behind a balancer does.
+func staleOnce(a, b http.Handler) http.Handler {
+	var stale atomic.Bool
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && r.Header.Get("Range") == "" && !stale.Swap(true) {
+			b.ServeHTTP(w, r)
+			return
+		}
+		a.ServeHTTP(w, r)
+	})
+}
+
+// A server with two versions may answer the one request that has no range by the other one. Its
+// bytes are not combined with those of ranges, also if it sends no ETag, and after a new start of
+// the worker.
+func TestConfirm_ResponseOfAnotherVersionIsNotCombined(t *testing.T) {
+	t.Parallel()
+	const length = 3 << 20
+	a, b := bytes.Repeat([]byte("a"), length), bytes.Repeat([]byte("b"), length)
+	day := time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
+	e := newAria2(t, t.TempDir())
+	for name, c := range map[string]struct {
+		tag     string
+		options []string
+		again   bool // the worker starts again halfway
+	}{
+		"another ETag":                    {`"b"`, inParts, false},
+		"no ETag":                         {"", inParts, false},
+		"another ETag, after a new start": {`"b"`, nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var throttle downloadtest.Throttle
+			throttle.Set(2 << 20)
+			source := downloadtest.Serve(t, throttle.Slow(staleOnce(versioned(a, `"a"`, day), versioned(b, c.tag, day))))
+			mirror := downloadtest.Serve(t, throttle.Slow(versioned(a, `"a"`, day)))
+			job := downloadtest.Job(t, name, source.URL+"/file", c.options...)
+			job.Task.Mirrors = []string{mirror.URL + "/file"}
+			downloadtest.Add(t, e, job)
+			if c.again {
+				downloadtest.Await(t, e, name, downloadtest.Reached(length/2))
+				downloadtest.Remove(t, e, name)
+				downloadtest.Add(t, e, job)
+			}
+			downloadtest.MustComplete(t, e, job, a)
+		})
+	}
+}
+
 // The source of the existing bytes is found.
 func TestCameFrom_FindsTheSourceOfTheBytes(t *testing.T) {
 	job := download.Job{Dir: t.TempDir(), Task: &model.Task{TaskSpec: model.TaskSpec{URL: "http://a/f", Mirrors: []string{"http://b/f", "http://c/f"}}}}
@@ -162,7 +239,7 @@ func TestValidator_IsSentForOneSourceOnly(t *testing.T) {
 		"a date":                            {nil, nil, "", &version{ETag: `W/"1"`, LastModified: "date"}, "date"},
 		"nothing is known":                  {nil, nil, "", nil, ""},
 		"a checksum":                        {nil, nil, "sha-256=aa", &version{ETag: `"1"`}, ""},
-		"a mirror":                          {mirrors, nil, "", &version{ETag: `"1"`}, ""},
+		"mirrors that have the same ETag":   {mirrors, []string{"http://a/f", "http://b/f"}, "", &version{ETag: `"1"`}, `"1"`},
 		"a mirror that aria2c does not get": {mirrors, []string{"http://a/f"}, "", &version{ETag: `"1"`}, `"1"`},
 		"two of FTP that aria2c gets":       {mirrors, []string{"ftp://a/f", "ftp://b/f"}, "", &version{}, ""},
 		"a checksum and a mirror that aria2c does not get":  {mirrors, []string{"http://a/f"}, "sha-256=aa", &version{ETag: `"1"`}, ""},

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
-	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Poll implements [download.Engine]. It also submits the jobs that aria2c lacks and
@@ -23,21 +21,25 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	defer e.releaseTurn()
 	e.judgeEnded()
 	e.isolate()
-	all := append([]*supervisor{e.shared}, e.isolated...)
+	e.endIdle()
+	all := e.supervisors()
 	for _, v := range all {
 		e.offerAll(ctx, v)
 	}
-	answers := e.rowsOf(ctx, all)
+	answers := e.rowsOf(ctx, all, e.lookDue.Swap(false))
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("aria2: %w", err)
 	}
 	err := errDown
 	for i, v := range all {
 		a := answers[i]
-		if a.err == nil {
+		switch {
+		case a.err == nil && a.all == nil: // quiet
+			err = nil
+		case a.err == nil:
 			err = nil
 			e.advanceAll(ctx, v, a)
-		} else if err != nil {
+		case err != nil:
 			err = a.err
 		}
 	}
@@ -52,15 +54,17 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	return states, nil
 }
 
-// rowsAnswer is what one aria2c has, or why that is not known.
+// rowsAnswer is what one aria2c has, or why that is not known. Neither says that it was not
+// asked.
 type rowsAnswer struct {
 	session session
 	all     map[string]*row
 	err     error
 }
 
-// rowsOf asks each aria2c that can be asked, all at once.
-func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
+// rowsOf asks each aria2c that can be asked, all at once; one that is quiet only if look says
+// so.
+func (e *Engine) rowsOf(ctx context.Context, all []*supervisor, look bool) []rowsAnswer {
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	answers := make([]rowsAnswer, len(all))
@@ -72,6 +76,9 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
 			a.err = errDown
 			continue
 		}
+		if !look && e.isQuiet(v) {
+			continue
+		}
 		wg.Go(func() {
 			if a.all, a.err = s.client.rows(bounded); isNoAnswer(a.err) && ctx.Err() == nil {
 				v.noteSilence()
@@ -79,6 +86,14 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor) []rowsAnswer {
 		})
 	}
 	wg.Wait()
+	for i, v := range all {
+		switch a := &answers[i]; {
+		case a.err != nil:
+			e.lookDue.Store(true)
+		case a.all != nil:
+			v.lookedAt = time.Now()
+		}
+	}
 	return answers
 }
 
@@ -116,7 +131,12 @@ func (e *Engine) offerAll(ctx context.Context, v *supervisor) {
 			waiting = append(waiting, j)
 		}
 	}
-	forEach(waiting, func(j *job) bool {
+	e.offerThese(ctx, s, waiting)
+}
+
+// offerThese submits some jobs. It returns false if aria2c does not answer.
+func (e *Engine) offerThese(ctx context.Context, s session, jobs []*job) bool {
+	return forEach(jobs, func(j *job) bool {
 		err := e.offer(ctx, s, j)
 		return err == nil || e.judgeCall(ctx, j, err)
 	})
@@ -162,7 +182,7 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 			own = append(own, j)
 		}
 	}
-	if !forEach(own, func(j *job) bool { return e.advanceOne(ctx, a, j) }) {
+	if !e.advanceThese(ctx, a, own) {
 		return
 	}
 	if err := e.sweep(ctx, a.session.client, a.all, claimed); err != nil && ctx.Err() == nil {
@@ -171,6 +191,16 @@ func (e *Engine) advanceAll(ctx context.Context, v *supervisor, a rowsAnswer) {
 			v.noteSilence()
 		}
 	}
+}
+
+// advanceThese makes the next step of some jobs. It returns false if aria2c does not answer.
+func (e *Engine) advanceThese(ctx context.Context, a rowsAnswer, jobs []*job) bool {
+	answers := forEach(jobs, func(j *job) bool { return e.advanceOne(ctx, a, j) })
+	err := e.concludeAll(ctx, a.session.client)
+	if isNoAnswer(err) && ctx.Err() == nil && len(jobs) > 0 {
+		jobs[0].supervisor.noteSilence()
+	}
+	return answers && err == nil
 }
 
 // advanceOne makes the next step of a job. It returns false if aria2c does not answer.
@@ -201,8 +231,12 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 	}
 	j.state = download.State{GID: j.gid, Completed: v.completed, Total: v.total, Speed: v.speed}
+	e.keepOther(j)
 	if j.maxBytes = max(j.maxBytes, v.completed); v.total > 0 {
 		j.total = v.total
+	}
+	if v.failed == nil && !v.lost && !v.done {
+		v.failed = e.stuck(j, &v)
 	}
 	switch {
 	case v.failed != nil:
@@ -215,14 +249,14 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 	case v.done:
 		j.state.Transferred = true
 		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid {
-			changed, known := e.isMixed(j, v.total)
+			fault, known := e.faultOf(j, v.total)
 			switch {
 			case !known:
 				j.state.Completed = max(v.total-1, 0) // it is not complete before the answer
 				return nil
-			case changed:
+			case fault != "":
 				j.state.Transferred = false
-				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file changed at its source meanwhile"}
+				v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: fault}
 				return e.remedy(ctx, s, j, v, all)
 			}
 		}
@@ -241,7 +275,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 	if message == "" {
 		message = fmt.Sprintf("aria2c ends with code %d %s", code, noReason)
 	}
-	if code == download.CodeNoResume && j.links != nil {
+	if code == download.CodeNoResume && j.links != nil && !j.hasNextLink() {
 		switch wrong, known := e.wrongSize(ctx, s, j, v.failed); {
 		case !known:
 			return nil
@@ -265,92 +299,32 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 		case j.mayHaveFreshLink(failure.HTTPStatus, progress):
 			log.Debug("a source refuses the rest of its file; it is asked for a fresh link")
 			j.bytesAtFailure = max(j.bytesAtFailure, v.completed)
+		case what != resume && j.useNextLink(code):
+			log.Debug("a source of a metalink failed; the next one is tried")
+		case j.leavesSize(message):
+			log.Debug("an FTP server states an unreadable length; the file is requested without it")
+		case what == giveUp && j.triesAgain(code):
+			log.Debug("a try failed; it is repeated")
 		case what == giveUp && j.switchSource(code):
 			log.Debug("a source failed; the next one is tried")
-		case code == download.CodeNoResume && j.leaveOutIfRange():
+		case code == download.CodeNoResume && !v.done && j.leaveOutIfRange():
 			log.Debug("a server sends the whole file for If-Range; the rest is requested without it")
 			j.bytesAtFailure = max(j.bytesAtFailure, v.completed)
 		case what == resume:
 			log.Debug("a download broke off after progress; it is continued")
-			j.bytesAtFailure = v.completed
+			j.bytesAtFailure, j.emptyTries = v.completed, 0
 		case what == startOver:
 			log.Info("a download is started over")
 			j.startedOver, j.mustWipe, j.bytesAtFailure = true, true, 0
 			j.exactProbe = code == download.CodeNoResume // what HEAD says may not be what GET says
 			j.singleConnection = j.singleConnection || j.exactProbe
+			j.readsToEnd = j.readsToEnd || code == download.CodeChecksum && j.ftpSource() != nil
 		default:
 			j.failWith(failure)
 			return nil
 		}
 		return e.offer(ctx, s, j)
 	})
-}
-
-// finish ends a complete job after it has checked its files.
-func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
-	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	paths, err := s.client.paths(bounded, v.leaves)
-	if err != nil {
-		return err
-	}
-	files, total, failure := j.finishedFiles(paths)
-	if failure != nil {
-		return e.conclude(bounded, s, j, all, func() { j.failWith(failure) })
-	}
-	if kindOf(&j.Task.TaskSpec) == kindPlain {
-		if next, ok := download.Follow(&j.Job, files, &e.follows); ok {
-			return e.conclude(bounded, s, j, all, func() { e.follow(j, next, files[0].Path) })
-		}
-	}
-	list, failure := j.checks(files)
-	if failure == nil && len(list) > 0 {
-		var known bool
-		if failure, known = e.verifyChecksums(j, list); !known {
-			return nil
-		}
-	}
-	switch {
-	case failure == nil:
-	case failure.Code == download.CodeChecksum:
-		v.failed = &row{ErrorCode: download.CodeChecksum, ErrorMessage: failure.Message}
-		return e.remedy(ctx, s, j, v, all)
-	default:
-		return e.conclude(bounded, s, j, all, func() { j.failWith(failure) })
-	}
-	return e.conclude(bounded, s, j, all, func() {
-		j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files})
-	})
-}
-
-// conclude removes a stopped job from aria2c and then calls then.
-func (e *Engine) conclude(ctx context.Context, s session, j *job, all map[string]*row, then func()) error {
-	if err := s.client.forgetResults(ctx, family(j.ownGIDs(all), all)); err != nil {
-		return err
-	}
-	then()
-	return nil
-}
-
-// finishedFiles checks the paths that aria2c names and returns the files there.
-func (j *job) finishedFiles(paths []string) (files []model.File, total int64, failure *model.TaskError) {
-	failed := func(code int, message string) *model.TaskError { return download.Failure(j.Task, code, message) }
-	if len(paths) == 0 {
-		return nil, 0, failed(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
-	}
-	relative := make([]string, len(paths))
-	for i, path := range paths {
-		rel, err := filepath.Rel(j.Dir, filepath.Clean(path))
-		if err != nil || !filepath.IsLocal(rel) {
-			return nil, 0, failed(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
-		}
-		relative[i] = rel
-	}
-	files, total, err := download.Files(j.Dir, relative)
-	if err != nil {
-		return nil, 0, failed(download.CodeFileIO, err.Error())
-	}
-	return files, total, nil
 }
 
 // sweep removes downloads and results from aria2c that belong to no job, such as those of

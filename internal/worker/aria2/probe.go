@@ -25,25 +25,37 @@ type versionQuery struct {
 	spec      *model.TaskSpec
 	transport http.RoundTripper
 	userAgent string
-	first     int  // which source is asked first
-	onlyFirst bool // no other one is asked
-	exact     bool // ask as a download does; otherwise HEAD is tried first, which costs a server less
+	first     int      // which source is asked first
+	onlyFirst bool     // no other one is asked
+	announced *version // the length that other sources must have; nil: any
+	exact     bool     // ask as a download does; otherwise HEAD is tried first, which costs a server less
 
 	// timeout limits all sources together, and sourceTimeout, if it is not 0, each source
 	// instead.
 	timeout, sourceTimeout time.Duration
+	stall                  time.Duration // how long a second reading may get no byte
 }
 
 // probeResult is the answer of the sources: a version, or the error.
 type probeResult struct {
 	version *version
 	err     error
-	odd     bool // a source said where the file ends in a way that clients read differently
-	differ  bool // a further source has another version
+	odd     bool  // a source said where the file ends in a way that clients read differently
+	differ  bool  // a source that was used has another version, or does not prove that it has this one
+	peers   []int // other sources that have the version
 }
 
-// ask asks the sources in turn, up to the first that answers. Of several errors it keeps
-// a temporary one, if there is one. A source that does not use HTTP cannot be asked; for
+// keepError keeps the error of a source: of several a temporary one, if there is one.
+func (f *probeResult) keepError(at int, err error) {
+	if at > 0 {
+		download.ClearRetryAfter(err)
+	}
+	if err != nil && (f.err == nil || isTemporary(err)) {
+		f.err = err
+	}
+}
+
+// ask asks the sources in turn, up to the first that answers. A source that does not use HTTP cannot be asked; for
 // a task with credentials it counts as an answer, because it cannot redirect.
 func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 	if q.sourceTimeout == 0 {
@@ -71,12 +83,7 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 			v.at = at
 			return probeResult{version: v, odd: f.odd}
 		}
-		if at > 0 {
-			download.ClearRetryAfter(err)
-		}
-		if err != nil && (f.err == nil || isTemporary(err)) {
-			f.err = err
-		}
+		f.keepError(at, err)
 	}
 	return f
 }
@@ -151,7 +158,8 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 	v := &version{
 		Source: download.HashOf(source), ETag: resp.Header.Get("ETag"),
 		LastModified: resp.Header.Get("Last-Modified"), Length: resp.ContentLength, head: method == http.MethodHead,
-		name: download.NameFor("", resp.Request.URL, resp.Header),
+		name:   download.NameFor("", resp.Request.URL, resp.Header),
+		Unseen: usesTLS(source) || resp.Request.URL.Scheme == "https",
 	}
 	if elsewhere {
 		v.elsewhere = resp.Request.URL.String()

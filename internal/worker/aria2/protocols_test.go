@@ -3,6 +3,7 @@ package aria2
 import (
 	"bytes"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"os/exec"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aria-cluster/dispatcher/internal/freeport"
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -112,13 +114,14 @@ func share(t *testing.T, dir string, torrent []byte, port int) {
 	})
 }
 
+// freeTCPPort is a port of loopback for a program that a test starts.
 func freeTCPPort(t *testing.T) int {
 	t.Helper()
-	port, err := freePort()
+	address, err := netip.ParseAddrPort(freeport.Address(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return port
+	return int(address.Port())
 }
 
 // Torrents and magnet links complete from a swarm on loopback.
@@ -130,11 +133,7 @@ func TestEngine_TorrentsAndMagnetsComplete(t *testing.T) {
 		w.Header().Set("Content-Type", "application/x-bittorrent")
 		_, _ = w.Write(torrent) // a client that is gone is no matter
 	}))
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Close() }) // what it says is tested elsewhere
+	e := startEngine(t, Config{AllowBT: true})
 	magnet := "magnet:?xt=urn:btih:" + downloadtest.InfoHash(torrent) + "&dn=shared&tr=" + url.QueryEscape(tracker)
 	for id, spec := range map[string]model.TaskSpec{
 		"inline": {Torrent: torrent}, "by-url": {URL: web.URL + "/shared.torrent"}, "magnet": {URL: magnet},
@@ -166,14 +165,60 @@ func TestEngine_TorrentsAndMagnetsComplete(t *testing.T) {
 	}
 }
 
+// A magnet link may name the files that it wants (BEP 53), from 0; the option select-file
+// beats it.
+func TestEngine_MagnetSelectsFiles(t *testing.T) {
+	t.Parallel()
+	torrent, tracker := seed(t, map[string][]byte{"a": downloadtest.Data(40_000), "b": downloadtest.Data(300_001), "c": downloadtest.Data(50_000)})
+	e := withBT(t)
+	magnet := "magnet:?xt=urn:btih:" + downloadtest.InfoHash(torrent) + "&tr=" + url.QueryEscape(tracker)
+	for _, c := range []struct{ id, so, option, want string }{
+		{"one", "&so=1", "", "shared/b"}, {"two", "&so=0,2", "", "shared/a shared/c"}, {"beaten", "&so=1", "3", "shared/c"},
+	} {
+		job := downloadtest.Job(t, c.id, magnet+c.so)
+		if c.option != "" {
+			job.Task.Options = model.Options{"select-file": {c.option}}
+		}
+		downloadtest.Add(t, e, job)
+		state := downloadtest.Await(t, e, c.id, downloadtest.Ended)
+		var got []string
+		for _, f := range state.Files {
+			got = append(got, f.Path)
+		}
+		if state.Phase != download.Complete || strings.Join(got, " ") != c.want {
+			t.Errorf("%s: %v, %v, error %+v", c.id, state.Phase, got, state.Err)
+		}
+		downloadtest.Remove(t, e, c.id)
+	}
+}
+
+// What a magnet link selects is a value of select-file that aria2c accepts. A selection that
+// names no file is refused at submit, as aria2c refuses its value, and never fetches every file.
+func TestMagnet_SelectionIsAcceptedOrRefusedAsByAria2c(t *testing.T) {
+	t.Parallel()
+	for so, want := range map[string]string{"0": "", "0,2-4": "", "x,1": "", "all": "refused", "1-": "refused", "99999999999": "refused"} {
+		spec := model.TaskSpec{URL: "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&so=" + so}
+		err := spec.Validate()
+		if (err != nil) != (want != "") {
+			t.Errorf("so=%s: %v", so, err)
+		}
+		value := so
+		if err == nil {
+			value = model.MagnetSelection(so)
+		}
+		cmd := exec.CommandContext(t.Context(), needAria2c(t), "--no-conf", "--select-file="+value, "--version")
+		cmd.Env = environment(t.TempDir())
+		out, err := cmd.CombinedOutput()
+		if (err != nil) != (want != "") {
+			t.Errorf("aria2c with --select-file=%s: %v, %s", value, err, out)
+		}
+	}
+}
+
 // A torrent with names that leave the folder writes nothing outside.
 func TestEngine_TorrentNamesStayInTheFolder(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true})
 	for id, name := range map[string]string{"dots": "../../escaped", "dots-inside": "a/../../../escaped"} {
 		job := downloadtest.Job(t, id, "")
 		job.Task.TaskSpec = model.TaskSpec{
@@ -189,11 +234,7 @@ func TestEngine_TorrentNamesStayInTheFolder(t *testing.T) {
 // A magnet link without a hash fails permanently.
 func TestEngine_MagnetWithoutHashFailsPermanently(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, AllowBT: true, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true})
 	downloadtest.Add(t, e, downloadtest.Job(t, "no-hash", "magnet:?dn=nothing"))
 	if err := downloadtest.MustFail(t, e, "no-hash"); err.Class != model.ClassPermanent {
 		t.Errorf("%+v", err)

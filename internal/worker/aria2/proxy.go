@@ -13,10 +13,13 @@ import (
 func (e *Engine) addProxy(add call, j *job) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	var only []string
-	if len(j.allowedSources) > 0 && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && !e.cfg.AllowBT {
+	if len(j.allowedSources) > 0 && j.hasCredentials() && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && !e.cfg.AllowBT {
 		only = originAddresses(j.allowedSources[0])
 	}
 	options["all-proxy"] = e.proxy.Admit(j.gid, only...)
+	if j.readsToEnd {
+		e.proxy.HideSize(j.gid)
+	}
 }
 
 // originAddresses is where the server of a source is, for a proxy: also with HTTPS where

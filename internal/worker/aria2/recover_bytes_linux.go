@@ -64,6 +64,9 @@ func recoverFileBytes(path string) (int64, error) {
 	if s.err != nil || gained == 0 {
 		return 0, s.err
 	}
+	if err := file.Sync(); err != nil { // as aria2c does before each control file
+		return 0, err
+	}
 	if err := os.WriteFile(path+".aria2.new", c.encode(), 0o600); err != nil {
 		return 0, err
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -102,6 +103,9 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 		default:
 			options[name] = value[0]
 		}
+	}
+	if wanted := torrent.ParseMagnet(spec.URL).Select; k == kindMagnet && wanted != "" && options["select-file"] == nil {
+		options["select-file"] = wanted // aria2c ignores this part of the link
 	}
 	if headFirst {
 		options["use-head"] = "true"

@@ -52,7 +52,7 @@ type call struct {
 type client struct {
 	conn   *websocket.Conn
 	secret string
-	notify func() // called for each notification; must not block
+	notify func(method, gid string) // called for each notification; must not block
 	done   chan struct{}
 	stop   context.CancelFunc // ends the reader
 
@@ -66,16 +66,28 @@ type client struct {
 type answer struct {
 	ID     json.RawMessage `json:"id"`
 	Method string          `json:"method"` // of a notification
+	Params json.RawMessage `json:"params"` // the same
 	Result json.RawMessage `json:"result"`
 	Error  *rpcError       `json:"error"`
 }
 
+// gid returns the gid that a notification is about, "" if that cannot be read.
+func (a *answer) gid() string {
+	var about []struct {
+		GID string `json:"gid"`
+	}
+	if json.Unmarshal(a.Params, &about) != nil || len(about) == 0 {
+		return ""
+	}
+	return about[0].GID
+}
+
 // dial connects to the aria2c at port of loopback.
-func dial(ctx context.Context, port int, secret string, notify func()) (*client, error) {
+func dial(ctx context.Context, port int, secret string, notify func(method, gid string)) (*client, error) {
 	return dialURL(ctx, "ws://127.0.0.1:"+strconv.Itoa(port)+"/jsonrpc", secret, notify)
 }
 
-func dialURL(ctx context.Context, url, secret string, notify func()) (*client, error) {
+func dialURL(ctx context.Context, url, secret string, notify func(method, gid string)) (*client, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	// A transport of its own: no proxy of the environment, no idle connections.
@@ -112,7 +124,7 @@ func (c *client) read(life context.Context) {
 			return
 		}
 		if a.Method != "" {
-			c.notify()
+			c.notify(a.Method, a.gid())
 			continue
 		}
 		var id string

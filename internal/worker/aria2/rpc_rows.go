@@ -20,6 +20,13 @@ type row struct {
 	Following    string   `json:"following"`
 	BelongsTo    string   `json:"belongsTo"` // of a metalink's torrent: the file that it is for
 	Dir          string   `json:"dir"`
+	Files        []file   `json:"files"` // only of [client.rowsOf]
+}
+
+// file is a file of a download.
+type file struct {
+	Path     string `json:"path"`
+	Selected string `json:"selected"`
 }
 
 var rowKeys = []string{
@@ -78,7 +85,7 @@ func decodeFields(raw json.RawMessage) *row {
 	for name, to := range map[string]any{
 		"gid": &r.GID, "status": &r.Status, "totalLength": &r.Total, "completedLength": &r.Completed,
 		"downloadSpeed": &r.Speed, "errorCode": &r.ErrorCode, "errorMessage": &r.ErrorMessage,
-		"following": &r.Following, "belongsTo": &r.BelongsTo, "dir": &r.Dir, "followedBy": &r.FollowedBy,
+		"following": &r.Following, "belongsTo": &r.BelongsTo, "dir": &r.Dir, "followedBy": &r.FollowedBy, "files": &r.Files,
 	} {
 		_ = json.Unmarshal(fields[name], to) // it keeps its zero value
 	}
@@ -105,6 +112,33 @@ func (c *client) rows(ctx context.Context) (map[string]*row, error) {
 			return nil, err
 		}
 		for _, r := range list {
+			all[r.GID] = r
+		}
+	}
+	return all, nil
+}
+
+// rowsOf asks for the downloads of some jobs with their files, by gid, in one message. One
+// that aria2c does not have is left out.
+func (c *client) rowsOf(ctx context.Context, jobs []*job) (map[string]*row, error) {
+	calls := make([]call, len(jobs))
+	for i, j := range jobs {
+		calls[i] = call{"aria2.tellStatus", []any{j.gid, append(rowKeys[:len(rowKeys):len(rowKeys)], "files")}}
+	}
+	results, errs, err := c.multicall(ctx, calls)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]*row{}
+	for i, raw := range results {
+		r := &row{}
+		if errs[i] != nil {
+			continue
+		}
+		if json.Unmarshal(raw, r) != nil {
+			r = decodeFields(raw)
+		}
+		if r.GID == jobs[i].gid {
 			all[r.GID] = r
 		}
 	}
@@ -178,27 +212,34 @@ func familyStateOf(roots []string, all map[string]*row) familyState {
 }
 
 // paths returns the files of finished downloads, as aria2c names them. What it
-// kept in memory (a torrent that led to others) is no file.
+// kept in memory (a torrent that led to others) is no file. It asks for the files of
+// downloads whose rows do not have them.
 func (c *client) paths(ctx context.Context, leaves []*row) ([]string, error) {
-	calls := make([]call, len(leaves))
-	for i, r := range leaves {
-		calls[i] = call{"aria2.getFiles", []any{r.GID}}
+	var calls []call
+	for _, r := range leaves {
+		if r.Files == nil {
+			calls = append(calls, call{"aria2.getFiles", []any{r.GID}})
+		}
 	}
-	results, errs, err := c.multicall(ctx, calls)
-	if err != nil {
-		return nil, err
+	var results []json.RawMessage
+	var errs []error
+	if len(calls) > 0 {
+		var err error
+		if results, errs, err = c.multicall(ctx, calls); err != nil {
+			return nil, err
+		}
 	}
 	var paths []string
-	for i, raw := range results {
-		if errs[i] != nil {
-			return nil, fmt.Errorf("files of gid %s: %w", leaves[i].GID, errs[i])
-		}
-		var files []struct {
-			Path     string `json:"path"`
-			Selected string `json:"selected"`
-		}
-		if err := decode(raw, &files, "aria2.getFiles"); err != nil {
-			return nil, err
+	for _, r := range leaves {
+		files := r.Files
+		if files == nil {
+			if errs[0] != nil {
+				return nil, fmt.Errorf("files of gid %s: %w", r.GID, errs[0])
+			}
+			if err := decode(results[0], &files, "aria2.getFiles"); err != nil {
+				return nil, err
+			}
+			results, errs = results[1:], errs[1:]
 		}
 		for _, f := range files {
 			if f.Selected == "true" && f.Path != "" && f.Path[0] == '/' {

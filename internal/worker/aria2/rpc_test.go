@@ -53,7 +53,7 @@ func fakeAria2c(t *testing.T, reply func(request map[string]any) []string) (c *c
 		t.Fatal(err)
 	}
 	notified = make(chan struct{}, 10)
-	c, err = dial(t.Context(), port, "secret", func() { notified <- struct{}{} })
+	c, err = dial(t.Context(), port, "secret", func(string, string) { notified <- struct{}{} })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -249,19 +249,20 @@ func TestFound_CredentialsMeanOneSourceAtATime(t *testing.T) {
 		told    []string
 		bare    bool
 	}{
-		"no credentials":              {[]string{url, second}, model.Options{"user-agent": {"agent"}}, &version{at: 1, elsewhere: away}, []string{url, second}, false},
-		"no source has answered":      {[]string{url, second}, nil, nil, []string{url, second}, false},
+		"no credentials":              {[]string{url, second}, model.Options{"user-agent": {"agent"}}, &version{at: 1, elsewhere: away}, []string{second}, false},
+		"no credentials, a checksum":  {[]string{url, second}, model.Options{"checksum": {"md5=00"}}, &version{at: 1, elsewhere: away}, []string{url, second}, false},
+		"no source has answered":      {[]string{url, second}, nil, nil, []string{url}, false},
 		"the first has answered":      {[]string{url, second, ftp}, password, &version{}, []string{url}, false},
 		"the second has answered":     {[]string{url, second, ftp}, password, &version{at: 1}, []string{second}, false},
 		"it leads elsewhere":          {[]string{url, second, ftp}, password, &version{at: 1, elsewhere: away}, []string{away}, true},
-		"its turn comes over FTP":     {[]string{url, ftp, second, ftp2}, password, &version{at: 1}, []string{ftp, ftp2}, false},
+		"its turn comes over FTP":     {[]string{url, ftp, second, ftp2}, password, &version{at: 1}, []string{ftp}, false},
 		"a password for FTP":          {[]string{ftp, second}, model.Options{"ftp-user": {"me"}}, &version{}, []string{ftp}, false},
 		"a password in an FTP mirror": {[]string{url, "ftp://me:pw@old/f"}, nil, &version{elsewhere: away}, []string{away}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			spec := model.TaskSpec{ID: "t", URL: c.sources[0], Mirrors: c.sources[1:], Options: c.options}
 			j := &job{Job: download.Job{Task: &model.Task{TaskSpec: spec}}}
-			j.applyVersion(c.now)
+			j.applyVersion(c.now, nil)
 			got := &j.sanitizedJob().Task.TaskSpec
 			if told := sources(got); !slices.Equal(told, c.told) {
 				t.Errorf("aria2c is told %q, want %q", told, c.told)

@@ -16,14 +16,7 @@ import (
 // A torrent without peers fails with the time that it waited for them.
 func TestFailure_NoPeersIsSaid(t *testing.T) {
 	t.Parallel()
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 1, Logger: downloadtest.Logger(t),
-		Guard: downloadtest.Loopback(t), AllowBT: true, BTStopTimeout: 2 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer e.Close()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true, BTStopTimeout: 2 * time.Second})
 	lonely := downloadtest.Job(t, "lonely", "")
 	lonely.Task.TaskSpec = model.TaskSpec{ID: "lonely", Torrent: downloadtest.Torrent("lonely", "http://127.0.0.1:1/announce", map[string][]byte{"one": downloadtest.Data(1000)})}
 	downloadtest.Add(t, e, lonely)

@@ -30,7 +30,6 @@ const (
 	onStopped                   // they have stopped
 	onAbandon                   // an attached aria2c does not stop it
 	onEnd                       // it has completed or failed
-	onFollow                    // its file leads to a torrent or metalink, which is fetched next
 	onLose                      // its aria2c has ended
 	onSuspect                   // its aria2c has crashed, perhaps because of it
 	onIsolate                   // an isolated aria2c is started for it
@@ -39,14 +38,14 @@ const (
 )
 
 func (t transition) String() string {
-	return [...]string{"submit", "stop", "stopped", "abandon", "end", "follow", "lose", "suspect", "isolate", "remove", "add"}[t]
+	return [...]string{"submit", "stop", "stopped", "abandon", "end", "lose", "suspect", "isolate", "remove", "add"}[t]
 }
 
 // transitions are all legal moves of a job.
 var transitions = map[stage]map[transition]stage{
 	stageWaiting:   {onSubmit: stageRunning, onEnd: stageEnded, onSuspect: stageSuspected, onRemove: stageLeaving},
 	stageSuspected: {onIsolate: stageWaiting, onRemove: stageLeaving},
-	stageRunning:   {onStop: stageStopping, onEnd: stageEnded, onFollow: stageWaiting, onLose: stageWaiting, onRemove: stageLeaving},
+	stageRunning:   {onStop: stageStopping, onEnd: stageEnded, onLose: stageWaiting, onRemove: stageLeaving},
 	stageStopping:  {onStopped: stageWaiting, onEnd: stageEnded, onAbandon: stageAbandoned, onLose: stageWaiting, onRemove: stageLeaving},
 	stageAbandoned: {onStopped: stageEnded, onEnd: stageAbandoned, onRemove: stageLeaving},
 	stageEnded:     {onEnd: stageEnded, onRemove: stageLeaving},

@@ -192,22 +192,7 @@ func newStandIn(t *testing.T) *Engine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := filepath.Join(t.TempDir(), "aria2c")
-	if err := os.WriteFile(script, []byte("#!/bin/sh\nexec '"+self+"' stand-in \"$@\"\n"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	e, err := New(Config{
-		Binary: script, StateDir: t.TempDir(), Slots: 4, Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return e
+	return startEngine(t, Config{Binary: testbed.Program(t, "aria2c", "#!/bin/sh\nexec '"+self+"' stand-in \"$@\"\n")})
 }
 
 // begin adds a task that the stand-in then has.

@@ -145,6 +145,7 @@ func (e *Engine) removeStep(ctx context.Context, id string) (done bool, err erro
 			return false, nil
 		}
 	}
+	e.keepOther(j)
 	e.proxy.Revoke(j.gid)
 	delete(e.jobs, id)
 	return true, nil

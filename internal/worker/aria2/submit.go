@@ -31,7 +31,10 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		j.retryProbe(now.err)
 		return nil
 	}
-	j.applyVersion(now.version)
+	if j.leavesSource(&now) {
+		return nil
+	}
+	j.applyVersion(now.version, now.peers)
 	if now.failure != nil {
 		j.failWith(now.failure)
 		return nil
@@ -40,6 +43,7 @@ func (e *Engine) offer(ctx context.Context, s session, j *job) error {
 		j.useLinks(now.links)
 	}
 	j.mustWipe, j.mustRecover = false, j.mustRecover && !now.recovered
+	j.hasOtherBytes = now.resumes && (j.hasOtherBytes || e.broughtOther(j))
 	j.version, j.resumed, j.versionProbed = now.kept, now.resumes, now.version != nil
 	j.headFirst = j.resumed && now.version != nil && now.version.head
 	return e.submit(ctx, s, j)
@@ -60,6 +64,7 @@ type preparation struct {
 	recovered bool     // bytes that a killed aria2c did not record were recovered
 	failure   *model.TaskError
 	links     *metalink.Metalink // without the unusable torrents; nil: unchanged
+	lengths   ftpLengths         // of a finished file
 }
 
 // prepare probes the sources of a job's file and prepares its folder. The first call
@@ -71,16 +76,26 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 	j.mustRecover = j.mustRecover || j.givenAt.IsZero() // its previous aria2c may have been killed
 	q := e.prepareQuery(j)
 	dj, private, wipe, mustRecover := j.Job, j.hasCredentials(), j.startsOver(), j.mustRecover
-	links := j.uncheckedLinks()
-	fresh := dj.Fresh && j.givenAt.IsZero() && !wipe
+	links, source := j.uncheckedLinks(), download.HashOf(sources(q.spec)[j.firstSource%(1+len(q.spec.Mirrors))])
+	stated := j.links
+	fresh, single, proxied := dj.Fresh && j.givenAt.IsZero() && !wipe, j.singleConnection, e.isProxied()
 	e.startProbe(j, toPrepare, func(ctx context.Context) preparation {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.probeResult = e.findVersion(ctx, q)
+			if single || !proxied {
+				p.peers = nil
+			}
+			if p.version != nil {
+				p.version.Unseen = p.version.Unseen || !proxied
+			}
+			if p.version != nil && len(dj.Task.Mirrors) > 0 {
+				p.version.share(&dj.Task.TaskSpec, p.peers)
+			}
 		}
 		if p.canceled = ctx.Err() != nil; !p.canceled && (p.version != nil || p.odd || !private) {
-			if p.failure = checkLength(dj.Dir, &p.probeResult); p.failure == nil {
-				p.failure = e.prepareFolder(&dj, &p, folderState{fresh, wipe, mustRecover})
+			if p.failure = e.checkLength(dj.Dir, &p.probeResult, statedLength(&dj.Task.TaskSpec, stated)); p.failure == nil {
+				p.failure = e.prepareFolder(&dj, &p, folderState{fresh, wipe, mustRecover, source})
 			}
 		}
 		if links != nil && p.failure == nil {
@@ -99,7 +114,7 @@ const (
 	toPrepare purpose = iota // before aria2c gets the job
 	toConfirm                // that the finished file has one version
 	toVerify                 // the checksums of the finished files
-	toMeasure                // the size of a file at its sources
+	toMeasure                // the length of a file at its sources
 )
 
 // takeProbe returns the result of the running probe, if it has ended. It ignores a probe
@@ -115,7 +130,7 @@ func (j *job) takeProbe(want purpose) (p preparation, known bool) {
 }
 
 func (e *Engine) newQuery(j *job) *versionQuery {
-	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, timeout: probeTimeout}
+	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, announced: j.announced, timeout: probeTimeout}
 }
 
 // prepareQuery returns the query before a job begins. A job with credentials needs an
@@ -126,12 +141,16 @@ func (e *Engine) prepareQuery(j *job) *versionQuery {
 		q.sourceTimeout = j.timeout(e.cfg.StallTimeout)
 	} else {
 		q.timeout = optionalTimeout
+		q.onlyFirst = j.sourceSwitches > 0 && needsProof(&j.Task.TaskSpec)
 	}
 	return q
 }
 
 // findVersion asks the sources for the version, if they use HTTP.
 func (e *Engine) findVersion(ctx context.Context, q *versionQuery) probeResult {
+	if needsProof(q.spec) && !hasCredentials(q.spec) {
+		return q.askAll(ctx)
+	}
 	if !overHTTP(q.spec.URL) && q.first == 0 {
 		return probeResult{version: unversioned(q.spec.URL)}
 	}
@@ -146,7 +165,7 @@ func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context)
 	if !e.begin(func() {
 		defer cancel()
 		found <- work(ctx)
-		e.changed.Send()
+		e.events.add(&e.events.probed, j.gid)
 	}) {
 		cancel()
 		found <- preparation{canceled: true}
@@ -155,9 +174,10 @@ func (e *Engine) startProbe(j *job, what purpose, work func(ctx context.Context)
 
 // folderState is what is known of a job's folder before a submit.
 type folderState struct {
-	fresh       bool // it is new and empty
-	wipe        bool // its bytes are not continued
-	mustRecover bool // its bytes may be more than aria2c has recorded
+	fresh       bool   // it is new and empty
+	wipe        bool   // its bytes are not continued
+	mustRecover bool   // its bytes may be more than aria2c has recorded
+	source      string // hash of the source that aria2c gets if none answers
 }
 
 // prepareFolder decides whether the bytes in a job's folder are kept.
@@ -170,12 +190,15 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, f folderState) 
 			return nil
 		}
 		p.kept = p.version
+		if n := p.kept.Length; n >= 0 && n <= maxUnstored {
+			return nil
+		}
 		if err := p.kept.begin(dj.Dir); err != nil {
 			return failed(err)
 		}
 		return nil
 	}
-	if f.wipe {
+	if f.wipe || hasLostSource(dj) {
 		if err := download.Wipe(dj.Dir); err != nil {
 			return failed(err)
 		}
@@ -187,7 +210,7 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, f folderState) 
 		return nil
 	}
 	var err error
-	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version, checked(&dj.Task.TaskSpec)); err != nil {
+	if p.kept, p.resumes, err = settleVersion(dj.Dir, p.version, f.source, checked(&dj.Task.TaskSpec)); err != nil {
 		return failed(err)
 	}
 	if p.resumes && f.mustRecover && p.kept != nil && p.kept.Boot != "" && p.kept.Boot == download.BootID() {
@@ -213,7 +236,7 @@ func (e *Engine) recoverBytes(dj *download.Job) error {
 func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	// Stored before the call: after a call without an answer aria2c may have the job.
 	j.move(onSubmit)
-	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
+	j.process, j.gids, j.missedPolls, j.givenAt, j.confirmed, j.measured, j.silence = s.process, nil, 0, time.Now(), false, false, silence{}
 	s.process.noteJob(j)
 	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)
 	if j.resumed {
@@ -226,10 +249,8 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	if !e.canAllocate(j.Dir) {
 		options["file-allocation"] = "none"
 	}
-	if j.singleConnection {
-		options["split"], options["max-connection-per-server"] = "1", "1"
-	}
-	if e.cfg.Attach == nil || e.cfg.Attach.isLocal() {
+	e.limitResponses(j, options)
+	if e.isProxied() {
 		e.addProxy(add, j)
 	}
 	if e.cfg.Attach != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,8 +17,8 @@ import (
 // first one again.
 const steadyAfter = 5 * time.Second
 
-// supervisor keeps one aria2c running. The shared one starts it again whenever it
-// ends; an isolated one ends with its process.
+// supervisor keeps one aria2c running. The shared one and those of clients start it again
+// whenever it ends; an isolated one ends with its process.
 type supervisor struct {
 	e        *Engine
 	isolated bool
@@ -31,10 +32,12 @@ type supervisor struct {
 	silent  bool    // guarded by mu: no call is made until aria2c has answered again
 
 	// Guarded by the engine's turn:
-	began   time.Time // when its process was started
-	retired bool      // its jobs return to the shared process
-	limit   int64     // the bandwidth that limited was told
-	limited *process
+	began    time.Time // when its process was started
+	lookedAt time.Time // when it was asked for all its downloads
+	retired  bool      // its jobs return to where they were
+	usedAt   time.Time // of a client: when it last had jobs
+	limit    int64     // the bandwidth that limited was told
+	limited  *process
 }
 
 // session is the connection to the running aria2c; client is nil without a connection.
@@ -68,7 +71,7 @@ func (v *supervisor) setSession(s session) {
 	v.mu.Lock()
 	v.session, v.silent = s, false
 	v.mu.Unlock()
-	v.e.changed.Send()
+	v.e.requestLook()
 }
 
 // noteSilence has the supervisor find out whether aria2c still answers. Until it
@@ -83,7 +86,7 @@ func (v *supervisor) noteSilence() {
 	}
 }
 
-// run keeps the shared aria2c running until ctx ends, beginning with the one that
+// run keeps an aria2c running until ctx ends, beginning with the one that
 // is there, and ends the last one in order.
 func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 	log := v.e.cfg.Logger
@@ -117,9 +120,27 @@ func (v *supervisor) run(ctx context.Context, p *process, c *client) {
 	}
 }
 
+// startFurther starts a supervisor of one more aria2c, which run runs until ctx ends. It is
+// false if the engine is being closed; then nothing runs.
+func (e *Engine) startFurther(run func(ctx context.Context, v *supervisor)) (v *supervisor, ok bool) {
+	e.further++
+	v = e.newSupervisor("aria2-" + strconv.Itoa(e.further) + ".conf")
+	var ctx context.Context
+	ctx, v.stop = context.WithCancel(e.life)
+	ok = e.begin(func() {
+		defer v.stop()
+		defer close(v.ended)
+		defer os.Remove(filepath.Join(e.cfg.StateDir, v.conf))
+		run(ctx, v)
+	})
+	if !ok {
+		v.stop()
+	}
+	return v, ok
+}
+
 // runOnce starts an aria2c of its own for suspects, and ends with it.
 func (v *supervisor) runOnce(ctx context.Context) {
-	defer os.Remove(filepath.Join(v.e.cfg.StateDir, v.conf))
 	p, err := v.e.startProcess(ctx, v.conf)
 	if err != nil {
 		if ctx.Err() == nil {
@@ -202,7 +223,7 @@ func (v *supervisor) connect(ctx context.Context, p *process) *client {
 		if !p.alive() || ctx.Err() != nil {
 			return nil
 		}
-		c, err := p.dial(ctx, v.e.changed.Send)
+		c, err := p.dial(ctx, v.e.onNotification)
 		if err == nil {
 			return c
 		}

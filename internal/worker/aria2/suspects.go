@@ -16,7 +16,7 @@ import (
 // They are suspects: each part of them gets an aria2c of its own, at once, so that
 // nobody waits, and the part that crashes again is divided further. Only a crash of
 // a process that never had any other download counts against a task. New jobs go to
-// the shared aria2c and are not in danger.
+// that of their client and are not in danger.
 
 const (
 	maxCrashes  = 2                // of an aria2c that had one job only, before that job fails
@@ -128,7 +128,7 @@ func (e *Engine) failGuilty(j *job, p *process) bool {
 func (e *Engine) returnTo(v *supervisor, jobs []*job) {
 	if !v.isolated || v.retired {
 		for _, j := range jobs {
-			j.supervisor = e.shared
+			j.supervisor = e.supervisorFor(j)
 		}
 		return
 	}
@@ -185,19 +185,11 @@ func (e *Engine) isolate() {
 
 // startIsolated gives a group an aria2c of its own.
 func (e *Engine) startIsolated(g *group) {
-	e.isolates++
-	v := e.newSupervisor("aria2-" + strconv.Itoa(e.isolates) + ".conf")
-	v.isolated = true
-	var ctx context.Context
-	ctx, v.stop = context.WithCancel(e.life)
-	if !e.begin(func() {
-		defer v.stop()
-		defer close(v.ended)
-		v.runOnce(ctx)
-	}) {
-		v.stop()
-		return // the engine is being closed
+	v, ok := e.startFurther(func(ctx context.Context, v *supervisor) { v.runOnce(ctx) })
+	if !ok {
+		return
 	}
+	v.isolated = true
 	for _, j := range g.jobs {
 		j.move(onIsolate)
 		j.supervisor = v
@@ -207,7 +199,7 @@ func (e *Engine) startIsolated(g *group) {
 
 // retireOne makes room for suspects that wait: of the isolated processes that have
 // lived for a while, that of the least suspicious jobs ends in order, and its jobs
-// return to the shared aria2c. So the wait has a bound.
+// return to where they were. So the wait has a bound.
 func (e *Engine) retireOne() {
 	var least *supervisor
 	best := 0

@@ -89,7 +89,9 @@ func TestCrash_FailsOnlyTheGuiltyTask(t *testing.T) {
 	if failed.Err == nil || failed.Err.Class != model.ClassPermanent || !strings.Contains(failed.Err.Message, "crashed") {
 		t.Errorf("the guilty task: %+v", failed.Err)
 	}
-	if n := len(x.ended); n != 4 { // shared, with one other, alone, alone
+	// Shared, with one other, alone, alone. The second counts as alone too if it ended
+	// before it was given the other.
+	if n := len(x.ended); n < 3 || n > 4 {
 		t.Errorf("it took %d crashes to find the guilty task", n)
 	}
 	if now, isolated := e.processOf(t.Context(), "late"); now != pid || isolated {
@@ -290,14 +292,7 @@ func TestBandwidth_IsolatedProcessesShareTheLimit(t *testing.T) {
 	var throttle downloadtest.Throttle
 	throttle.Set(10_000)
 	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Content(downloadtest.Data(1<<20))))
-	e, err := New(Config{
-		Binary: needAria2c(t), StateDir: t.TempDir(), Slots: 4, Bandwidth: 400_000,
-		Logger: downloadtest.Logger(t), Guard: downloadtest.Loopback(t),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = e.Close() }) // what it says is tested elsewhere
+	e := startEngine(t, Config{Bandwidth: 400_000})
 	x := endingsOf(t, e, "a", syscall.SIGSEGV)
 	for _, id := range []string{"a", "b"} {
 		downloadtest.Add(t, e, downloadtest.Job(t, id, s.URL+"/file"))

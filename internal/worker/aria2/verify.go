@@ -3,6 +3,7 @@ package aria2
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -50,9 +51,10 @@ func (j *job) checks(files []model.File) ([]check, *model.TaskError) {
 	return list, nil
 }
 
-// verifyChecksums compares the finished files of a job with their checksums; the first
-// call begins that, for it may take long.
-func (e *Engine) verifyChecksums(j *job, list []check) (failure *model.TaskError, known bool) {
+// verifyFiles compares the finished files of a job with their checksums and syncs them; the
+// first call begins that, for it may take long. A file must be on the disk before the
+// journal of the worker calls it complete: after a crash of the machine that is believed.
+func (e *Engine) verifyFiles(j *job, list []check, files []model.File) (failure *model.TaskError, known bool) {
 	if j.probing != nil {
 		p, known := j.takeProbe(toVerify)
 		return p.failure, known
@@ -68,9 +70,35 @@ func (e *Engine) verifyChecksums(j *job, list []check) (failure *model.TaskError
 				return preparation{failure: download.Failure(task, code, err.Error()), canceled: ctx.Err() != nil}
 			}
 		}
+		if err := e.syncFiles(ctx, dir, files); err != nil {
+			return preparation{failure: download.Failure(task, download.CodeFileIO, err.Error()), canceled: ctx.Err() != nil}
+		}
 		return preparation{}
 	})
 	return nil, false
+}
+
+// syncFiles makes the bytes of the finished files durable. Their names need not be.
+func (e *Engine) syncFiles(ctx context.Context, dir string, files []model.File) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	for _, f := range files {
+		if err := errors.Join(ctx.Err(), e.syncFile(root, filepath.FromSlash(f.Path))); err != nil {
+			return fmt.Errorf("sync a finished file: %w", err)
+		}
+	}
+	return nil
+}
+
+func syncFile(root *os.Root, name string) error {
+	file, err := root.Open(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 func (c *check) verify(ctx context.Context, dir string) error {

@@ -17,6 +17,10 @@ import (
 // itself would continue any file of the same length.
 const versionFile = ".aria-version.json"
 
+// maxUnstored is up to how many bytes the version of a file is not stored: bytes without a
+// version are fetched again, which costs less than the file of the version.
+const maxUnstored = 64 << 10
+
 const maxVersion = 1 << 20 // bytes of a version file: net/http reads no longer headers
 
 // version is what a server said of a file before its first byte was fetched.
@@ -26,6 +30,13 @@ type version struct {
 	LastModified string `json:"last_modified,omitempty"`
 	Length       int64  `json:"length"` // -1 = not said
 	odd          bool   // clients disagree about the length: an unreadable Content-Range, or several lengths
+
+	// Shared has the hashes of the sources that aria2c has got for these bytes, of a task
+	// with mirrors. nil: not known.
+	Shared []string `json:"shared,omitempty"`
+
+	// Unseen says that the proxy may not have seen the responses with these bytes.
+	Unseen bool `json:"unseen,omitempty"`
 
 	// Boot is when the machine was started in which the first byte was fetched.
 	Boot string `json:"boot,omitempty"`
@@ -95,9 +106,10 @@ func (v *version) save(dir string) error {
 
 // settleVersion decides, by the server's current version (nil: unknown), whether the
 // bytes in a job's folder may be continued. If not, it removes them. It returns the
-// version of the file, nil if unknown, and whether bytes of it exist. With a checksum,
-// bytes are kept unless the file now has another length.
-func settleVersion(dir string, now *version, checked bool) (v *version, resumes bool, err error) {
+// version of the file, nil if unknown, and whether bytes of it exist. Where no server
+// answers, only bytes of source, which aria2c gets, are kept. With a checksum, bytes are
+// kept unless the file now has another length.
+func settleVersion(dir string, now *version, source string, checked bool) (v *version, resumes bool, err error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, false, fmt.Errorf("look at the bytes that are there: %w", err)
@@ -111,8 +123,17 @@ func settleVersion(dir string, now *version, checked bool) (v *version, resumes 
 			return now, true, err
 		}
 		return kept, true, nil
-	case bytes && kept != nil && (now == nil || kept.same(now)):
-		return kept, true, nil // where the server says nothing now, If-Range asks again
+	case bytes && kept != nil && now == nil && kept.Source == source:
+		return kept, true, nil // If-Range asks again
+	case bytes && kept != nil && now != nil && kept.same(now):
+		more := kept.addShared(now.Shared)
+		if now.Unseen && !kept.Unseen {
+			kept.Unseen, more = true, true
+		}
+		if more {
+			err = kept.save(dir)
+		}
+		return kept, true, err
 	case len(entries) > 0:
 		if err := download.Wipe(dir); err != nil {
 			return nil, false, err
@@ -131,8 +152,8 @@ func (v *version) begin(dir string) error {
 	return v.save(dir)
 }
 
-// cameFrom is which of a job's sources gave the version that is kept in its folder; 0
-// if none is known to have. Another one would have to have the same strong ETag.
+// cameFrom is which of a job's sources gave the version that is kept in its folder; 0 if none
+// is known to have. Another one would have to have the same strong ETag.
 func cameFrom(dj *download.Job) int {
 	if dj.Fresh {
 		return 0
@@ -142,7 +163,7 @@ func cameFrom(dj *download.Job) int {
 		return 0
 	}
 	of := func(source string) bool { return download.HashOf(source) == kept.Source }
-	return max(0, slices.IndexFunc(sources(&dj.Task.TaskSpec), of))
+	return max(slices.IndexFunc(sources(&dj.Task.TaskSpec), of), 0)
 }
 
 // partName is the name of the one unfinished file in a job's folder, "" if there is

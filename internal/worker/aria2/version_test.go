@@ -27,6 +27,7 @@ func TestVersion_BytesContinueInTheirVersionOnly(t *testing.T) {
 	}{
 		"the same":                       {&kept, with(func(*version) {}), []string{"f", "f.aria2"}, true, 3},
 		"the server says nothing now":    {&kept, nil, []string{"f", "f.aria2"}, true, 3},
+		"another source gets no answer":  {with(func(v *version) { v.Source = "t" }), nil, []string{"f", "f.aria2"}, false, 0},
 		"another ETag":                   {&kept, with(func(v *version) { v.ETag = `"2"` }), []string{"f", "f.aria2"}, false, 1},
 		"no ETag any more":               {&kept, with(func(v *version) { v.ETag = "" }), []string{"f", "f.aria2"}, false, 1},
 		"another date":                   {&kept, with(func(v *version) { v.LastModified = "later" }), []string{"f", "f.aria2"}, false, 1},
@@ -51,7 +52,7 @@ func TestVersion_BytesContinueInTheirVersionOnly(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			v, resumes, err := settleVersion(dir, c.now, false)
+			v, resumes, err := settleVersion(dir, c.now, "s", false)
 			if err != nil || resumes != c.resumes {
 				t.Errorf("%+v, resumes %v, %v", v, resumes, err)
 			}

@@ -16,9 +16,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// mirroredEngine is a worker's engine with an aria2 that has every task over HTTP:
-// with a mirror and several connections.
-func mirroredEngine(t *testing.T) download.Engine {
+// bothEngines is the engine of a worker with an aria2c.
+func bothEngines(t *testing.T) download.Engine {
 	t.Helper()
 	path, _, err := aria2.Find(t.Context())
 	if err != nil {
@@ -42,15 +41,23 @@ func mirroredEngine(t *testing.T) download.Engine {
 	return e
 }
 
-// mirrored fetches a behaviour from its server and a mirror, which is the same server,
-// and returns which engine completed it.
-func mirrored(t *testing.T, e download.Engine, b *behaviour) (engine string, got outcome, why string) {
+// variant is a way to give a behaviour to a worker with both engines.
+type variant struct {
+	prefix    string // of the task's id
+	mirror    bool   // the task has a mirror, which is the same server
+	withAria2 bool   // aria2 begins it, as with bytes of it in the folder
+}
+
+// try fetches a behaviour and returns which engine completed it.
+func (v variant) try(t *testing.T, e download.Engine, b *behaviour) (engine string, got outcome, why string) {
 	t.Helper()
-	c := client{"mirrored", func(t *testing.T, b *behaviour, url, _ string) (string, error) {
+	c := client{v.prefix, func(t *testing.T, b *behaviour, url, _ string) (string, error) {
 		t.Helper()
-		job := downloadtest.Job(t, "m-"+strings.Map(nameChar, b.name), url, "split", "4")
+		job := downloadtest.Job(t, v.prefix+strings.Map(nameChar, b.name), url, "split", "4")
 		delete(job.Task.Options, "retry-wait") // as a user submits it
-		job.Task.Mirrors = []string{url}
+		if v.mirror {
+			job.Task.Mirrors = []string{url}
+		}
 		for name, value := range b.options {
 			job.Task.Options[name] = model.OptionValue{value}
 		}
@@ -60,17 +67,27 @@ func mirrored(t *testing.T, e download.Engine, b *behaviour) (engine string, got
 		if err := job.Task.Validate(); err != nil {
 			return "", err
 		}
+		if v.withAria2 {
+			if err := os.WriteFile(filepath.Join(job.Dir, "old.aria2"), nil, 0o600); err != nil {
+				return "", err
+			}
+		}
 		downloadtest.Add(t, e, job)
 		state := downloadtest.Await(t, e, job.Task.ID, downloadtest.Ended)
 		downloadtest.Remove(t, e, job.Task.ID)
-		if engine = "aria2"; state.GID == "" {
-			engine = "direct"
+		first, last := "direct", "aria2"
+		if state.GID == "" {
+			last = "direct"
 		}
+		if v.withAria2 {
+			first = "aria2"
+		}
+		engine = last
 		switch {
 		case state.Phase != download.Complete:
 			return "", fmt.Errorf("%+v", state.Err)
-		case (engine == "direct") != (state.Before != nil):
-			return "", fmt.Errorf("%s has it, and the engine before says %+v", engine, state.Before)
+		case (first != last) != (state.Before != nil):
+			return "", fmt.Errorf("%s has it, and the engine before says %+v", last, state.Before)
 		case len(state.Files) != 1:
 			return "", fmt.Errorf("it leaves %d files", len(state.Files))
 		}
@@ -80,22 +97,38 @@ func mirrored(t *testing.T, e download.Engine, b *behaviour) (engine string, got
 	return engine, got, why
 }
 
-// onceOnly is what no client completes that asks a mirror at all: its only request asks
-// for the version of the file.
+// onceOnly is what aria2 does not complete: the only request asks for the version of the file.
 const onceOnly = "the link works for one request"
 
-// What a worker completes in one engine it completes with mirrors too, where aria2
-// begins, and where plain aria2c ends with other bytes the worker fails. docs/sources.md lists what the direct engine then has to complete; its
-// state says why aria2 gave it up.
+// What a worker completes without mirrors it completes with them.
 func TestSources_MirrorsChangeNoVerdict(t *testing.T) {
-	e := mirroredEngine(t)
+	e := bothEngines(t)
+	for _, b := range behaviours() {
+		if b.verdicts()[2] != string(ok) {
+			continue
+		}
+		t.Run(b.name, func(t *testing.T) {
+			t.Parallel()
+			if engine, got, why := (variant{prefix: "m-", mirror: true}).try(t, e, &b); got != ok {
+				t.Errorf("%q: %s by %s (%s)", b.name, got, engine, why)
+			}
+		})
+	}
+}
+
+// What a worker completes it completes also where aria2 begins, and where plain aria2c ends with
+// other bytes the worker fails. docs/sources.md lists what the direct engine then has to complete;
+// its state says why aria2 gave it up.
+func TestSources_Aria2FirstChangesNoVerdict(t *testing.T) {
+	e := bothEngines(t)
 	fallbacks := fallbackRows(t)
+	v := variant{prefix: "a-", withAria2: true}
 	t.Run("behaviours", func(t *testing.T) {
 		for _, b := range behaviours() {
 			if b.verdicts()[2] == string(fails) && b.verdicts()[0] == string(wrong) {
 				t.Run(b.name, func(t *testing.T) {
 					t.Parallel()
-					if engine, got, why := mirrored(t, e, &b); got != fails {
+					if engine, got, why := v.try(t, e, &b); got != fails {
 						t.Errorf("%q: %s by %s (%s), aria2c ends with other bytes", b.name, got, engine, why)
 					}
 				})
@@ -111,7 +144,7 @@ func TestSources_MirrorsChangeNoVerdict(t *testing.T) {
 			delete(fallbacks, b.name)
 			t.Run(b.name, func(t *testing.T) {
 				t.Parallel()
-				if engine, got, why := mirrored(t, e, &b); got != ok || engine != want {
+				if engine, got, why := v.try(t, e, &b); got != ok || engine != want {
 					t.Errorf("%q: %s by %s (%s), the document says %s", b.name, got, engine, why, want)
 				}
 			})
@@ -122,16 +155,16 @@ func TestSources_MirrorsChangeNoVerdict(t *testing.T) {
 	}
 }
 
-// fallbackRows are the behaviours that docs/sources.md lists under the mirrors.
+// fallbackRows are the behaviours that docs/sources.md lists as given up by aria2.
 func fallbackRows(t *testing.T) map[string]bool {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "sources.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(text), "\n## With mirrors\n")
+	_, section, found := strings.Cut(string(text), "\n## Where aria2 begins\n")
 	if !found {
-		t.Fatal("docs/sources.md has no section With mirrors")
+		t.Fatal("docs/sources.md has no section Where aria2 begins")
 	}
 	section, _, _ = strings.Cut(section, "\n## ")
 	rows := map[string]bool{}

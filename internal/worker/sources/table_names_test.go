@@ -37,7 +37,7 @@ func names() []behaviour {
 
 func behaviours() []behaviour {
 	var all []behaviour
-	for _, list := range [][]behaviour{answers(), framings(), names(), requests(), redirects(), repetitions(), heads(), halves()} {
+	for _, list := range [][]behaviour{answers(), framings(), names(), requests(), redirects(), repetitions(), heads(), halves(), links()} {
 		all = append(all, list...)
 	}
 	return all

@@ -10,6 +10,8 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Info is what a torrent or magnet link says of itself.
@@ -21,6 +23,9 @@ type Info struct {
 	// only has one too: two torrents with the same hash are the same. It is "" of a
 	// magnet link without a hash that can be read.
 	Hash string
+	// Select is what a magnet link wants of the files, as aria2's option select-file
+	// says it; "" for all of them.
+	Select string
 
 	About
 }
@@ -207,7 +212,7 @@ func hexHash(text string) string {
 }
 
 // ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for, the
-// first hash of version 1, its name and its trackers.
+// first hash of version 1, its name, its trackers and its selection of files.
 func ParseMagnet(link string) Info {
 	var found Info
 	u, err := url.Parse(link)
@@ -216,6 +221,7 @@ func ParseMagnet(link string) Info {
 	}
 	query := u.Query()
 	found.Name = query.Get("dn")
+	found.Select = model.MagnetSelection(query.Get("so"))
 	for _, tracker := range query["tr"] {
 		found.Trackers = append(found.Trackers, []string{tracker})
 	}

@@ -66,6 +66,17 @@ func TestParseMagnet_Versions(t *testing.T) {
 	}
 }
 
+// A magnet link names its files from 0, aria2 from 1. What is no number selects nothing.
+func TestParseMagnet_SelectsFiles(t *testing.T) {
+	for so, want := range map[string]string{
+		"": "", "0": "1-1", "0,2,4,6-8": "1-1,3-3,5-5,7-9", "x": "", "x,1": "2-2", "3-1": "", "-1": "", "1-": "", "99999999999": "",
+	} {
+		if got := ParseMagnet("magnet:?xt=urn:btih:aa&so=" + so).Select; got != want {
+			t.Errorf("%q: %q, want %q", so, got, want)
+		}
+	}
+}
+
 // What a torrent or magnet link says of itself is read as it is written there.
 func TestAbout_TorrentAndMagnet(t *testing.T) {
 	const told = "d8:announce1:u13:announce-listll1:a1:bei1eli2eel1:cee7:comment2:hi13:creation datei1700000000e4:infod" +

@@ -1,0 +1,115 @@
+package aria2
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// finish ends a complete job after it has checked its files.
+func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	paths, err := s.client.paths(bounded, v.leaves)
+	if err != nil {
+		return err
+	}
+	files, total, failure := j.finishedFiles(paths)
+	if failure != nil {
+		e.conclude(j, all, func() { j.failWith(failure) })
+		return nil
+	}
+	if kindOf(&j.Task.TaskSpec) == kindPlain {
+		if next, ok := download.Follow(&j.Job, files, &e.follows); ok {
+			return e.stopThen(ctx, s, j, all, func() error { // the next download has the same gid
+				e.follow(j, next, files[0].Path)
+				return nil
+			})
+		}
+	}
+	list, failure := j.checks(files)
+	if failure == nil {
+		var known bool
+		if failure, known = e.verifyFiles(j, list, files); !known {
+			return nil
+		}
+	}
+	switch {
+	case failure == nil:
+	case failure.Code == download.CodeChecksum:
+		v.failed = &row{ErrorCode: download.CodeChecksum, ErrorMessage: failure.Message}
+		return e.remedy(ctx, s, j, v, all)
+	default:
+		e.conclude(j, all, func() { j.failWith(failure) })
+		return nil
+	}
+	e.conclude(j, all, func() {
+		j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files, Synced: true})
+	})
+	return nil
+}
+
+// conclusion is the end of a job whose downloads have stopped.
+type conclusion struct {
+	job     *job
+	members []*row
+	end     func()
+}
+
+// conclude notes how a job whose downloads have stopped ends. concludeAll ends it.
+func (e *Engine) conclude(j *job, all map[string]*row, end func()) {
+	e.concluding.Lock()
+	defer e.concluding.Unlock()
+	e.conclusions = append(e.conclusions, conclusion{j, family(j.ownGIDs(all), all), end})
+}
+
+// concludeAll ends the jobs of conclude, and has aria2c forget their downloads with one call.
+// The jobs end even if aria2c does not answer: it may have forgotten them, and a job without
+// downloads would be fetched again. Such a job keeps its process, so that Remove first makes
+// sure that its gids are free.
+func (e *Engine) concludeAll(ctx context.Context, c *client) error {
+	list := e.conclusions
+	e.conclusions = nil
+	var members []*row
+	for i := range list {
+		members = append(members, list[i].members...)
+		list[i].end()
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	if err := c.forgetResults(ctx, members); err != nil {
+		return err
+	}
+	for i := range list {
+		list[i].job.process, list[i].job.gids = nil, nil // aria2c has nothing of it any more
+	}
+	return nil
+}
+
+// finishedFiles checks the paths that aria2c names and returns the files there.
+func (j *job) finishedFiles(paths []string) (files []model.File, total int64, failure *model.TaskError) {
+	failed := func(code int, message string) *model.TaskError { return download.Failure(j.Task, code, message) }
+	if so := torrent.ParseMagnet(j.Task.URL).Select; len(paths) == 0 && so != "" && len(j.Task.Options["select-file"]) == 0 {
+		return nil, 0, failed(download.CodeOption, "so: the magnet link selects no file of the torrent")
+	}
+	if len(paths) == 0 {
+		return nil, 0, failed(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
+	}
+	relative := make([]string, len(paths))
+	for i, path := range paths {
+		rel, err := filepath.Rel(j.Dir, filepath.Clean(path))
+		if err != nil || !filepath.IsLocal(rel) {
+			return nil, 0, failed(download.CodeFileIO, fmt.Sprintf("the file %q is outside the task's folder", path))
+		}
+		relative[i] = rel
+	}
+	files, total, err := download.Files(j.Dir, relative)
+	if err != nil {
+		return nil, 0, failed(download.CodeFileIO, err.Error())
+	}
+	return files, total, nil
+}
