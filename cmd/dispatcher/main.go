@@ -33,8 +33,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "dispatcher:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, process.VersionText("dispatcher"))
-		return 0
+		_, err := fmt.Fprintln(stdout, process.VersionText("dispatcher"))
+		return process.ExitCode(err)
 	}
 	level := process.LogLevel(cmd.Config.LogLevel)
 	log := process.Log{Logger: process.NewLogger(stderr, cmd.Config.LogFormat, level), Level: level}

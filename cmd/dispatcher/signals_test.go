@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,19 +20,26 @@ import (
 var stopSignals = map[string]os.Signal{"SIGTERM": syscall.SIGTERM, "SIGINT": os.Interrupt, "SIGHUP": syscall.SIGHUP}
 
 // TestDispatcher_StopsWhileWaitingForNATS stops a dispatcher, and -dev, that has
-// not reached NATS yet: exit code 0 and one sentence.
+// not reached NATS yet: one sentence, and exit code 0 unless -exit was to download a URL.
 func TestDispatcher_StopsWhileWaitingForNATS(t *testing.T) {
 	for name, signal := range stopSignals {
-		for _, args := range [][]string{nil, {"-dev", "-log-level", "debug"}} {
+		for _, args := range [][]string{nil, {"-dev", "-log-level", "debug"}, {"-dev", "-exit", "-log-level", "debug", "http://127.0.0.1:1/f"}} {
 			t.Run(fmt.Sprint(name, args), func(t *testing.T) {
 				p := start(t, t.TempDir(), []string{"NATS_URL=127.0.0.1:1"}, "dispatcher", append(args, "-http-listen=")...)
 				testbed.Eventually(t, "it waits", func() bool { return strings.Contains(p.Out.String(), "waiting for NATS") })
 				if !strings.Contains(p.Out.String(), "url=nats://127.0.0.1:1 ") {
 					t.Error("the URL without a scheme is not shown as it is read")
 				}
+				if !strings.Contains(p.Out.String(), "nats.url is set: no embedded NATS server") {
+					t.Error("it does not say why it starts no server")
+				}
 				p.Signal(signal)
-				if code := p.Wait(testbed.Patience); code != 0 {
-					t.Errorf("exit code %d, want 0", code)
+				want := 0
+				if slices.Contains(args, "-exit") {
+					want = 1
+				}
+				if code := p.Wait(testbed.Patience); code != want || (want == 1) != strings.Contains(p.Out.String(), "interrupted before the downloads began") {
+					t.Errorf("exit code %d, want %d", code, want)
 				}
 				if text := p.Out.String(); strings.Contains(text, "level=ERROR") || !strings.Contains(text, "stopped before NATS was reached") {
 					t.Error("it does not say that it was stopped before NATS was reached, or logs an error")
@@ -60,13 +68,8 @@ func TestDispatcher_StopsOnSIGHUP(t *testing.T) {
 // TestDispatcher_IgnoresSIGHUPUnderNohup keeps what nohup has asked for: the signal
 // is not caught.
 func TestDispatcher_IgnoresSIGHUPUnderNohup(t *testing.T) {
-	dir := t.TempDir()
-	nohup := filepath.Join(dir, "run")
-	script := "#!/bin/sh\ntrap '' HUP\nexec " + filepath.Join(binaries, "dispatcher") + ` -nats-listen= -http-listen=`
-	if err := os.WriteFile(nohup, []byte(script), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	p := startPath(t, dir, nil, nohup)
+	nohup := testbed.Program(t, "run", "#!/bin/sh\ntrap '' HUP\nexec "+filepath.Join(binaries, "dispatcher")+" -nats-listen= -http-listen=")
+	p := startPath(t, t.TempDir(), nil, nohup)
 	testbed.Eventually(t, "it is ready", func() bool {
 		return strings.Contains(p.Out.String(), `msg=ready nats="embedded, without a listener"`)
 	})

@@ -26,7 +26,7 @@ func TestWorker_RefusesLoopbackByDefault(t *testing.T) {
 				return task.Status == model.StatusFailed
 			})
 			if task.Failures != 1 || task.Error == nil || task.Error.Class != model.ClassPermanent ||
-				!strings.Contains(task.Error.Message, "127.0.0.1 is refused") || !strings.Contains(task.Error.Message, "worker.allow_networks") {
+				!strings.Contains(task.Error.Message, "127.0.0.1 is refused") || !strings.Contains(task.Error.Message, "the worker's allow_networks") {
 				t.Errorf("%d failures, %+v", task.Failures, task.Error)
 			}
 			if n := s.Requests.Load(); n != 0 {

@@ -61,6 +61,9 @@ func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *cluster {
 		defer c.mu.Unlock()
 		c.completed[strings.Split(m.Subject, ".")[5]]++
 	})
+	if err == nil {
+		err = c.nc.Flush() // tasks are submitted over another connection
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,8 +31,8 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintln(stderr, "worker:", err)
 		return 2
 	case cmd.Version:
-		fmt.Fprintln(stdout, process.VersionText("worker"))
-		return 0
+		_, err := fmt.Fprintln(stdout, process.VersionText("worker"))
+		return process.ExitCode(err)
 	}
 	logger := process.NewLogger(stderr, cmd.Config.LogFormat, process.LogLevel(cmd.Config.LogLevel))
 	if cmd.File != "" {

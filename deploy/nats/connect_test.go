@@ -3,7 +3,6 @@ package nats_test
 import (
 	"context"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -144,9 +143,9 @@ func TestConnect_ReconnectsAfterServerRestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	opts.Port = freePorts(t, 1)[0] // nobody else takes it between the two servers
 	s := testnats.Start(t, opts)
 	url := s.ClientURL()
-	opts.Port = s.Addr().(*net.TCPAddr).Port
 	d := startDispatcher(t, url)
 	alice := connect(t, url, "alice")
 	id := submitted(t, alice)

@@ -82,7 +82,7 @@ func (c *call) handle() {
 // It returns nil if do did not panic.
 func (c *call) guard(text string, do func()) *model.Error {
 	if goroutine.Guard(c.service.logger, text, do, "verb", c.from.Verb, "name", c.from.Name) {
-		return model.Errorf(model.CodeInternal, "%s: a bug in the dispatcher; its log says more", c.from.Verb)
+		return model.Errorf(model.CodeInternal, "%s: %s", c.from.Verb, goroutine.FaultText)
 	}
 	return nil
 }

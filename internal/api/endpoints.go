@@ -73,8 +73,9 @@ func Endpoints() []Endpoint {
 
 // outcome is one entry of an answer to many.
 type outcome struct {
-	Task  *taskState   `json:"task,omitempty"`
-	Error *model.Error `json:"error,omitempty"`
+	Task    *taskState   `json:"task,omitempty"`
+	Existed bool         `json:"existed,omitempty"` // of submit: the same task was submitted before
+	Error   *model.Error `json:"error,omitempty"`
 }
 
 // taskState is a task in an answer to many.
@@ -90,7 +91,7 @@ func outcomeOf(id string, a engine.Answer) outcome {
 	case a.Task == nil:
 		return outcome{Error: wire.WithID(id, wire.ErrNoAnswer)}
 	}
-	return outcome{Task: &taskState{ID: a.Task.ID, Status: a.Task.Status}}
+	return outcome{Task: &taskState{ID: a.Task.ID, Status: a.Task.Status}, Existed: a.Existed}
 }
 
 // outcomes encodes an answer to many. Each entry has at most the id of the request and

@@ -136,6 +136,8 @@ func (d *Daemon) connect(ctx context.Context) error {
 		}
 		d.onClose("stopping the embedded NATS server", d.server.Shutdown)
 		opts.InProcess = d.server
+	} else { // a shell for aria has NATS_URL, and a dispatcher in it would wait for itself
+		d.logger.Info("nats.url is set: no embedded NATS server")
 	}
 	var err error
 	if d.conn, err = process.ConnectNATS(ctx, opts); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,18 +49,14 @@ const devClient = "dev"
 // their progress, and prints where the files are. With Exit it then ends, otherwise
 // when ctx does.
 func (v *Dev) Run(ctx context.Context) error {
-	cfg, cleanup, err := v.adapt()
+	d, cfg, cleanup, err := v.start(ctx)
+	if process.StoppedEarly(ctx, err, v.Log.Logger) {
+		return v.interrupted()
+	}
 	if err != nil {
 		return err
 	}
 	defer cleanup()
-	d, err := New(ctx, cfg, v.Version, v.Log.Logger)
-	if process.StoppedEarly(ctx, err, v.Log.Logger) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
 	d.UseLogLevel(v.Log.Level)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -76,15 +73,26 @@ func (v *Dev) Run(ctx context.Context) error {
 	} else {
 		v.printf("NATS on %s", d.natsAddr())
 	}
-	parts = append(parts, func(ctx context.Context) error { return v.runWorker(ctx, cfg, conn) })
-	var failed error
 	parts = append(parts, func(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-d.Serving():
+		case <-d.Serving(): // a heartbeat before would find no dispatcher, and warn of that
 		}
-		err := v.download(ctx, conn, cfg.NATS.Prefix)
+		return v.runWorker(ctx, cfg, conn)
+	})
+	var failed error
+	parts = append(parts, func(ctx context.Context) error {
+		var err error
+		select {
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-d.Serving():
+			err = v.download(ctx, conn, cfg.NATS.Prefix)
+		}
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = v.interrupted()
+		}
 		if errors.Is(err, ErrNotAllCompleted) {
 			failed, err = err, nil
 		}
@@ -93,7 +101,51 @@ func (v *Dev) Run(ctx context.Context) error {
 		}
 		return v.serve(ctx, conn, cfg.NATS.Prefix)
 	})
-	return errors.Join(runGroup(ctx, parts, stop), failed)
+	if err := runGroup(ctx, parts, stop); err != nil {
+		return err
+	}
+	return failed
+}
+
+// interrupted is the error of a run that was ended before it submitted all URLs.
+func (v *Dev) interrupted() error {
+	if !v.Exit {
+		return nil
+	}
+	v.printf("interrupted before the downloads began; run the same command to begin them")
+	return ErrNotAllCompleted
+}
+
+// maxStarts bounds how often other programs take a port that was free.
+const maxStarts = 20
+
+// start makes the dispatcher. Another program may take a port between its choice and its use.
+func (v *Dev) start(ctx context.Context) (d *Daemon, cfg *config.Dispatcher, cleanup func(), err error) {
+	for n := 1; ; n++ {
+		if cfg, cleanup, err = v.adapt(); err != nil {
+			return nil, nil, nil, err
+		}
+		if d, err = New(ctx, cfg, v.Version, v.Log.Logger); err == nil {
+			v.sayMoved(cfg)
+			return d, cfg, cleanup, nil
+		}
+		cleanup()
+		var refused *net.OpError // another program has taken a port meanwhile, or only tried it
+		if n == maxStarts || ctx.Err() != nil || !errors.As(err, &refused) {
+			return nil, nil, nil, err
+		}
+	}
+}
+
+// sayMoved names each address that another one replaces, once the dispatcher listens there.
+func (v *Dev) sayMoved(cfg *config.Dispatcher) {
+	for _, a := range []struct{ wanted, used string }{
+		{v.Config.NATS.Listen, cfg.NATS.Listen}, {v.Config.HTTP.Listen, cfg.HTTP.Listen}, {v.Config.HTTP.HealthListen, cfg.HTTP.HealthListen},
+	} {
+		if a.used != a.wanted {
+			v.printf("%s is taken, using %s", a.wanted, a.used)
+		}
+	}
 }
 
 // adapt changes the configuration so that several instances can run on one machine:
@@ -107,9 +159,6 @@ func (v *Dev) adapt() (cfg *config.Dispatcher, cleanup func(), err error) {
 		free, err := nextFree(*a)
 		if err != nil {
 			return nil, nil, err
-		}
-		if free != *a {
-			v.printf("%s is taken, using %s", *a, free)
 		}
 		*a = free
 	}

@@ -96,12 +96,20 @@ func TestPostgres_OutageRefusesWritesThenRecovers(t *testing.T) {
 	playOutage(t, 4*time.Second)
 }
 
+// The same with a lease that is renewed as seldom as the configuration allows.
+func TestPostgres_OutageWithFewRenewals(t *testing.T) {
+	t.Parallel()
+	playOutage(t, 4*time.Second, func(c *config.Dispatcher) {
+		c.Database.LeaderTTL, c.Database.LeaderRenew = model.Seconds(3), model.Seconds(0.75)
+	})
+}
+
 // playOutage cuts PostgreSQL off for that time.
-func playOutage(t *testing.T, outage time.Duration) {
+func playOutage(t *testing.T, outage time.Duration, configure ...func(*config.Dispatcher)) {
 	server := testpostgres.Shared(t)
 	gate, address := startBreaker(t, server.Address())
 	dsn := strings.Replace(server.Database(t), server.Address(), address, 1)
-	d := testdaemon.Start(t, onPostgres(dsn))
+	d := testdaemon.Start(t, append(configure, onPostgres(dsn))...)
 	shop := d.Client(t, "shop")
 	nc := d.Connect(t)
 	operator, err := client.NewOperator(nc)

@@ -49,6 +49,9 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 		}
 		return openedStore{store, func(context.Context) int64 { return fileSizes(c.Path, c.Path+"-wal") }, nil}, nil
 	case "postgres":
+		if err := postgres.CheckDSN(string(c.DSN)); err != nil {
+			return s, &config.Error{Key: "database.dsn", Text: err.Error()}
+		}
 		store, err := postgres.Open(ctx, postgres.Config{
 			DSN: string(c.DSN), Synchronous: postgres.Synchronous(c.Synchronous), RequireSync: c.RequireSync, Logger: logger,
 		})

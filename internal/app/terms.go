@@ -61,8 +61,34 @@ func (d *Daemon) newDispatcher(lease *lead.Lease) *dispatch.Dispatcher {
 	}
 	if lease != nil {
 		c.Lease = lease
+		c.Store = &announcedStore{c.Store, func() {
+			d.publisher.CommitEvent(&model.CommitEvent{Store: d.store.id(), Term: lease.Term(), Commit: d.store.shared.LastCommit()})
+		}}
 	}
 	return dispatch.New(c)
+}
+
+// announcedStore is a store with commits that are announced to the standbys.
+type announcedStore struct {
+	dispatch.ReadStore
+	announce func()
+}
+
+// Commit implements [repo.Committer].
+func (s *announcedStore) Commit(ctx context.Context, b *model.Batch) error {
+	err := s.ReadStore.Commit(ctx, b)
+	if err == nil {
+		s.announce()
+	}
+	return err
+}
+
+// noteCommit notes a commit that the leader has announced. Another term than that of the
+// leader row is of a deposed leader, or forged.
+func (d *Daemon) noteCommit(e *model.CommitEvent) {
+	if e.Store == d.store.id() && e.Term == d.elector.Status().Row.Term {
+		d.store.shared.NoteCommit(e.Commit)
+	}
 }
 
 // newElector makes the elector of a store that several dispatchers may share.
@@ -135,6 +161,8 @@ func (d *Daemon) serviceOptions(lease *lead.Lease) natsapi.Options {
 	}
 	if lease != nil {
 		o.Term = lease.Term()
+	} else if d.elector != nil {
+		o.OnCommit = d.noteCommit
 	}
 	return o
 }

@@ -177,9 +177,13 @@ func (k *key) set(text string) error {
 			if !ok && text != "" {
 				return badKey(k.path, "%.64q is not name=value,name=value", text)
 			}
-			if ok {
-				pairs[strings.TrimSpace(name)] = strings.TrimSpace(value)
+			if name = strings.TrimSpace(name); !ok {
+				continue
 			}
+			if _, twice := pairs[name]; twice { // as in the file
+				return badKey(k.path, "%.64q is given twice", name)
+			}
+			pairs[name] = strings.TrimSpace(value)
 		}
 		return k.setMap(pairs)
 	default:

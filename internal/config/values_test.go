@@ -128,7 +128,7 @@ func TestLoad_ExternalServerHasNoListenRules(t *testing.T) {
 func TestLoadWorker_InvalidValueNamesKey(t *testing.T) {
 	for args, key := range map[string]string{
 		"-name=a.b": "name", "-slots=-1": "slots", "-slots=10001": "slots", "-engine=curl": "engine",
-		"-dir=": "dir", "-tags=a": "tags", "-tags==b": "tags", "-nats=ftp://h": "nats.url", "-log-level=x": "log_level",
+		"-dir=": "dir", "-tags=a": "tags", "-tags==b": "tags", "-tags=a=1,b=2, a=3": "tags", "-nats=ftp://h": "nats.url", "-log-level=x": "log_level",
 		"-tags=" + strings.Repeat("x", 300) + "=1": "tags",
 	} {
 		_, err := loadWorker(t, []string{args}, nil)

@@ -13,16 +13,31 @@ import (
 const first, last = 12_000, 32_000
 
 // Address returns an address of this machine, 127.0.0.1 and a port, on which
-// nothing listens now. It is chosen by chance, so that test programs that run at
-// the same time do not meet.
+// nothing listens now. Until the end of the test no other call returns it, in this
+// test program or in another: it stays the test's own also before its server
+// listens, between two servers, and where none ever listens.
 func Address(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+rand.IntN(last-first)))
-		l, err := net.Listen("tcp", address)
+	return addressIn(t, first, last)
+}
+
+// addressIn is Address with ports from first on, before last.
+func addressIn(t testing.TB, first, last int) string {
+	t.Helper()
+	for _, n := range rand.Perm(last - first) {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(first+n))
+		// The port of UDP stands for the one of TCP: it keeps other tests away, and no
+		// server of TCP.
+		claim, err := net.ListenPacket("udp", address)
 		if err != nil {
 			continue
 		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			_ = claim.Close() // nothing was sent
+			continue
+		}
+		t.Cleanup(func() { _ = claim.Close() }) // the same
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}

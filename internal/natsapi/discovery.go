@@ -31,7 +31,8 @@ type discovery struct {
 
 	mu        sync.Mutex
 	endpoints []*endpointStats
-	subs      []*nats.Subscription // on the current connection
+	hints     map[string]nats.MsgHandler // what is heard and not answered, by subject
+	subs      []*nats.Subscription       // on the current connection
 	stopped   bool
 }
 
@@ -95,10 +96,12 @@ func (d *discovery) subscribe(nc *nats.Conn) (err error) {
 		}
 		subs = append(subs, sub)
 	}
-	own, err := d.subscribeDiscovery(nc)
-	subs = append(subs, own...)
-	if err != nil {
-		return errors.Join(fmt.Errorf("discovery: %w", err), wire.Unsubscribe(subs))
+	for _, subscribe := range []func(*nats.Conn) ([]*nats.Subscription, error){d.subscribeHints, d.subscribeDiscovery} {
+		more, err := subscribe(nc)
+		subs = append(subs, more...)
+		if err != nil {
+			return errors.Join(fmt.Errorf("discovery: %w", err), wire.Unsubscribe(subs))
+		}
 	}
 	d.mu.Lock()
 	stopped := d.stopped
@@ -126,6 +129,37 @@ func (s *endpointStats) subscribe(nc *nats.Conn) (*nats.Subscription, error) {
 	return sub, err
 }
 
+// hear has a subject heard. Call it before the first subscribe.
+func (d *discovery) hear(subject string, handle nats.MsgHandler) {
+	if d.hints == nil {
+		d.hints = make(map[string]nats.MsgHandler)
+	}
+	d.hints[subject] = handle
+}
+
+// subscribeHints hears on a connection what is not answered.
+func (d *discovery) subscribeHints(nc *nats.Conn) (subs []*nats.Subscription, err error) {
+	for subject, handle := range d.hints {
+		if subs, err = subscribeHint(nc, subject, handle, subs); err != nil {
+			return subs, err
+		}
+	}
+	return subs, nil
+}
+
+// subscribeHint appends a subscription whose messages may be lost.
+func subscribeHint(nc *nats.Conn, subject string, handle nats.MsgHandler, subs []*nats.Subscription) ([]*nats.Subscription, error) {
+	sub, err := nc.Subscribe(subject, handle)
+	if err != nil {
+		return subs, fmt.Errorf("%s: %w", subject, err)
+	}
+	subs = append(subs, sub)
+	if err := sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes); err != nil {
+		return subs, fmt.Errorf("%s: %w", subject, err)
+	}
+	return subs, nil
+}
+
 // subscribeDiscovery answers the requests of discovery on a connection.
 func (d *discovery) subscribeDiscovery(nc *nats.Conn) (subs []*nats.Subscription, err error) {
 	for verb, answer := range map[micro.Verb]func() any{
@@ -138,13 +172,8 @@ func (d *discovery) subscribeDiscovery(nc *nats.Conn) (subs []*nats.Subscription
 			if err != nil {
 				return subs, err
 			}
-			sub, err := nc.Subscribe(subject, func(m *nats.Msg) { d.answer(m, answer) })
-			if err != nil {
-				return subs, fmt.Errorf("%s: %w", subject, err)
-			}
-			subs = append(subs, sub)
-			if err := sub.SetPendingLimits(wire.HintMsgs, wire.HintBytes); err != nil {
-				return subs, fmt.Errorf("%s: %w", subject, err)
+			if subs, err = subscribeHint(nc, subject, func(m *nats.Msg) { d.answer(m, answer) }, subs); err != nil {
+				return subs, err
 			}
 		}
 	}

@@ -98,6 +98,11 @@ func (p *Publisher) Progress(e *model.ProgressEvent) {
 	p.putEvent(p.subjects.Progress(e.Client, e.ID), p.encodeOne(e))
 }
 
+// CommitEvent publishes the number of a commit to the standbys.
+func (p *Publisher) CommitEvent(e *model.CommitEvent) {
+	p.putEvent(p.subjects.CommitEvent(), p.encodeOne(e))
+}
+
 // sendFunc sends one or several messages on a connection, and returns the size of the
 // largest body.
 type sendFunc func(nc *nats.Conn, subject string) (size int, err error)

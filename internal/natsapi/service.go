@@ -59,6 +59,9 @@ type Options struct {
 	// the requests of the next one.
 	Term   int64
 	Logger *slog.Logger
+	// OnCommit is called for each commit that a leader announces; nil: nobody listens. Anyone
+	// who may publish events can call it. It must not block.
+	OnCommit func(*model.CommitEvent)
 }
 
 // queueGroup returns the queue group of the endpoints in a term.
@@ -77,6 +80,7 @@ type Service struct {
 	requests    *api.Service
 	subjects    wire.Subjects
 	outbox      *outbox
+	logger      *slog.Logger
 
 	discovery        *discovery
 	standby          atomic.Bool         // see HasStandby
@@ -96,7 +100,7 @@ func New(ctx context.Context, conn *bus.Connection, requests *api.Service, o Opt
 	}
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
-		conn: conn, reconnected: make(chan struct{}, 1), requests: requests, subjects: subjects, outbox: newOutbox(),
+		conn: conn, reconnected: make(chan struct{}, 1), requests: requests, subjects: subjects, outbox: newOutbox(), logger: logger,
 		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger),
 	}
 	if err := s.listen(ctx, o); err != nil {
@@ -127,6 +131,9 @@ func (s *Service) listen(ctx context.Context, o Options) error {
 			},
 			Description: "a download cluster: takes tasks, gives them to workers",
 		},
+	}
+	if o.OnCommit != nil {
+		s.discovery.hear(s.subjects.CommitEvent(), hearCommit(o.OnCommit))
 	}
 	if s.requests != nil {
 		for _, e := range api.Endpoints() {
@@ -201,20 +208,25 @@ func (s *Service) Run(ctx context.Context) error {
 // endpoint's subscription, so it must not block.
 func (s *Service) serve(e api.Endpoint) func(*endpointStats, *nats.Msg) {
 	return func(at *endpointStats, m *nats.Msg) {
-		// The next leader has a queue group of its own and gets each request too: a refusal
-		// by this dispatcher could be quicker than the answer.
-		if !s.requests.Leads() {
-			return
-		}
-		from, err := s.subjects.Parse(m.Subject)
-		if !s.replyAllowed(from, m.Reply) {
-			return
-		}
-		via := &message{service: s, stats: at, began: time.Now(), from: from, replySubject: m.Reply, traceparent: wire.Traceparent(m.Header)}
-		if err != nil {
-			s.requests.Refuse(e, from, via, err)
-			return
-		}
-		s.requests.Serve(e, from, m.Data, via)
+		goroutine.Guard(s.logger, "a request panicked before it was read", func() { s.receive(e, at, m) }, "subject", m.Subject)
 	}
+}
+
+// receive passes a request on. A panic, a bug, leaves the request without an answer.
+func (s *Service) receive(e api.Endpoint, at *endpointStats, m *nats.Msg) {
+	// The next leader has a queue group of its own and gets each request too: a refusal
+	// by this dispatcher could be quicker than the answer.
+	if !s.requests.Leads() {
+		return
+	}
+	from, err := s.subjects.Parse(m.Subject)
+	if !s.replyAllowed(from, m.Reply) {
+		return
+	}
+	via := &message{service: s, stats: at, began: time.Now(), from: from, replySubject: m.Reply, traceparent: wire.Traceparent(m.Header)}
+	if err != nil {
+		s.requests.Refuse(e, from, via, err)
+		return
+	}
+	s.requests.Serve(e, from, m.Data, via)
 }

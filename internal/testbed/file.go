@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"io"
 	"os"
+	"path/filepath"
+	"syscall"
 	"testing"
 )
 
@@ -21,4 +23,19 @@ func SHA256(t testing.TB, path string) string {
 		t.Fatal(err)
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// Program writes a script as an executable file into a folder of its own, and returns its
+// path. Meanwhile this process starts no other: a child that is between fork and exec would
+// hold the file open for writing, and until its exec Linux would not run the script ("text
+// file busy").
+func Program(t testing.TB, name, script string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }

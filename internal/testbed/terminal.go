@@ -60,9 +60,10 @@ func (term *Terminal) run(args ...string) (string, error) {
 	return string(out), err
 }
 
-// Text returns what is on the screen, without colors.
+// Text returns what is on the screen, without colors. A line that the terminal has wrapped is
+// one line again.
 func (term *Terminal) Text() string {
-	text, err := term.run("capture-pane", "-p")
+	text, err := term.run("capture-pane", "-p", "-J")
 	if err != nil {
 		return fmt.Sprintf("tmux: %v: %s", err, text)
 	}

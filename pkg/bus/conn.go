@@ -253,9 +253,9 @@ func (o Options) target() string {
 	return strings.Join(urls, ",")
 }
 
-// CheckConn returns nil while the connection is up, else an error that names its
+// checkConn returns nil while the connection is up, else an error that names its
 // state. It is for health checks.
-func CheckConn(nc *nats.Conn) error {
+func checkConn(nc *nats.Conn) error {
 	if s := nc.Status(); s != nats.CONNECTED {
 		return fmt.Errorf("NATS: %s", strings.ToLower(s.String()))
 	}
@@ -266,9 +266,9 @@ func CheckConn(nc *nats.Conn) error {
 const reachTimeout = time.Second
 
 // CheckReachable returns nil if the NATS server answers within a second. Unlike
-// CheckConn it detects a server that is frozen or cut off.
+// checkConn it detects a server that is frozen or cut off.
 func CheckReachable(ctx context.Context, nc *nats.Conn) error {
-	if err := CheckConn(nc); err != nil {
+	if err := checkConn(nc); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, reachTimeout)

@@ -109,7 +109,7 @@ func TestConnect_LameDuckServerIsLeft(t *testing.T) {
 		m, err := asker.Request("echo", []byte("x"), time.Second)
 		return err == nil && string(m.Data) == "x"
 	})
-	if err := CheckConn(nc); err != nil {
+	if err := checkConn(nc); err != nil {
 		t.Error(err)
 	}
 }

@@ -44,7 +44,7 @@ func TestConnect_WaitsForServerAndLogsOnce(t *testing.T) {
 		t.Fatal(r.err)
 	}
 	defer r.nc.Close()
-	if err := CheckConn(r.nc); err != nil {
+	if err := checkConn(r.nc); err != nil {
 		t.Error(err)
 	}
 	if n := strings.Count(log.String(), "waiting"); n != 1 || strings.Contains(log.String(), "secret") {
@@ -189,13 +189,13 @@ func TestConnect_ReconnectsByItself(t *testing.T) {
 	if err := s.Shutdown(testbed.Context(t)); err != nil {
 		t.Fatal(err)
 	}
-	testbed.Eventually(t, "the connection is away", func() bool { return CheckConn(nc) != nil })
+	testbed.Eventually(t, "the connection is away", func() bool { return checkConn(nc) != nil })
 	if err := nc.Publish("x", nil); err == nil {
 		t.Error("a publish is buffered while NATS is away")
 	}
 	s = start()
 	defer func() { _ = s.Shutdown(testbed.Context(t)) }()
-	testbed.Eventually(t, "the connection is back", func() bool { return CheckConn(nc) == nil })
+	testbed.Eventually(t, "the connection is back", func() bool { return checkConn(nc) == nil })
 	testbed.Eventually(t, "both are logged", func() bool {
 		return strings.Contains(log.String(), "lost NATS") && strings.Contains(log.String(), "reconnected")
 	})

@@ -89,7 +89,7 @@ func (c *Connection) Check() error {
 	c.mu.Lock()
 	nc, ready := c.nc, c.ready
 	c.mu.Unlock()
-	if err := CheckConn(nc); err != nil || ready {
+	if err := checkConn(nc); err != nil || ready {
 		return err
 	}
 	return errors.New("NATS: the subscriptions are being set up")

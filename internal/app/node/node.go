@@ -94,10 +94,11 @@ type newEngine func(stateDir string, logger *slog.Logger) (download.Engine, erro
 // onRestart is called when an aria2c is started again.
 func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, onRestart func(), say func(string)) (newEngine, error) {
 	slots := max(cfg.Slots, 1) // a worker without slots answers too
+	space := &download.Space{}
 	plain := func(logger *slog.Logger) (*direct.Engine, error) {
 		return direct.New(direct.Config{
 			Slots: slots, Logger: logger, Guard: g,
-			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
+			Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent, Space: space,
 		})
 	}
 	onlyDirect := func(_ string, logger *slog.Logger) (download.Engine, error) { return plain(logger) }
@@ -119,7 +120,7 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, on
 			others, err := aria2.New(aria2.Config{
 				OnRestart: onRestart,
 				Binary:    path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
-				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent,
+				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent, Space: space,
 			})
 			if err != nil {
 				return nil, err

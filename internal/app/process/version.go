@@ -10,11 +10,25 @@ import (
 // Version is the release; a build from a checkout also has its commit.
 const Version = "0.1.0"
 
+// Info is what a program is made of.
+type Info struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit"`
+	Go      string `json:"go"`
+	Schema  int    `json:"schema"` // of the stores
+}
+
+// BuildInfo returns what this program is made of.
+func BuildInfo() Info {
+	commit, goVersion := Build()
+	return Info{Version: Version, Commit: commit, Go: goVersion, Schema: repo.SchemaVersion}
+}
+
 // VersionText is the output of -version: version, commit, Go and the schema of the
 // stores.
 func VersionText(program string) string {
-	commit, goVersion := Build()
-	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, Version, commit, goVersion, repo.SchemaVersion)
+	i := BuildInfo()
+	return fmt.Sprintf("%s %s (commit %s, %s, schema %d)", program, i.Version, i.Commit, i.Go, i.Schema)
 }
 
 // Build returns the commit and the version of Go that this program is made of.

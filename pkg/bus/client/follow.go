@@ -223,10 +223,10 @@ func (f *Follower) take() (ids []string, progress []Change, ended bool) {
 }
 
 // read reads tasks, and waits for a dispatcher that is away.
-func (f *Follower) read(ctx context.Context, ids []string) ([]Lookup, error) {
+func (f *Follower) read(ctx context.Context, ids []string) ([]lookup, error) {
 	began := time.Now()
 	for {
-		found, err := f.tasks.GetMany(ctx, ids)
+		found, err := f.tasks.getMany(ctx, ids)
 		f.mu.Lock()
 		f.answered = f.answered || err == nil
 		again := f.answered && passes(err) && time.Since(began) < lostLimit
@@ -248,7 +248,7 @@ func passes(err error) bool {
 }
 
 // apply takes over what was read, and returns whether that is a change.
-func (f *Follower) apply(l Lookup) (Change, bool) {
+func (f *Follower) apply(l lookup) (Change, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	last, ok := f.open[l.ID]

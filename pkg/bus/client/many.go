@@ -14,17 +14,17 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// Lookup is one task of [Tasks.GetMany]: the task, or why it was not returned.
-type Lookup struct {
+// lookup is one task of [Tasks.getMany]: the task, or why it was not returned.
+type lookup struct {
 	ID   string
 	Task *model.Task
 	Err  *model.Error
 }
 
-// GetMany returns the tasks of the ids, in order. It sends several requests if they do
+// getMany returns the tasks of the ids, in order. It sends several requests if they do
 // not fit into one, so that they are not all of one moment.
-func (t *Tasks) GetMany(ctx context.Context, ids []string) ([]Lookup, error) {
-	list := make([]Lookup, 0, len(ids))
+func (t *Tasks) getMany(ctx context.Context, ids []string) ([]lookup, error) {
+	list := make([]lookup, 0, len(ids))
 	for len(list) < len(ids) {
 		ask := ids[len(list):min(len(ids), len(list)+model.MaxBatch)]
 		var answer struct {
@@ -40,7 +40,7 @@ func (t *Tasks) GetMany(ctx context.Context, ids []string) ([]Lookup, error) {
 			if e.Task == nil && e.Error == nil {
 				return nil, fmt.Errorf("get as %s: the answer to task %s is empty", t.who, ask[i])
 			}
-			list = append(list, Lookup{ID: ask[i], Task: e.Task, Err: e.Error})
+			list = append(list, lookup{ID: ask[i], Task: e.Task, Err: e.Error})
 		}
 	}
 	return list, nil

@@ -125,15 +125,17 @@ func (t *Tasks) Delete(ctx context.Context, id string, list ...DeleteOption) (*m
 
 // Outcome is the result of one task of a request about many: a status, or an error.
 type Outcome struct {
-	ID     string
-	Status model.Status
-	Err    *model.Error
+	ID      string
+	Status  model.Status
+	Existed bool // of a submit: the same task was submitted before
+	Err     *model.Error
 }
 
 // entry is one task in an answer to many.
 type entry[T any] struct {
-	Task  *T           `json:"task"`
-	Error *model.Error `json:"error"`
+	Task    *T           `json:"task"`
+	Existed bool         `json:"existed"`
+	Error   *model.Error `json:"error"`
 }
 
 // outcomes is the answer to a verb with many tasks.
@@ -156,7 +158,7 @@ func (o *outcomes) list(what string, tasks int) ([]Outcome, error) {
 		case e.Error != nil:
 			list[i] = Outcome{ID: e.Error.ID, Err: e.Error}
 		case e.Task != nil:
-			list[i] = Outcome{ID: e.Task.ID, Status: e.Task.Status}
+			list[i] = Outcome{ID: e.Task.ID, Status: e.Task.Status, Existed: e.Existed}
 		default:
 			return nil, fmt.Errorf("%s: the answer to task %d is empty", what, i)
 		}

@@ -110,20 +110,19 @@ func TestSubmitEach_RepeatingSubmitsNothingTwice(t *testing.T) {
 // judge each id on its own. All can be repeated.
 func TestDoAll_ReachesEveryPage(t *testing.T) {
 	c := testdaemon.Start(t).Client(t, "alice")
-	ctx := testbed.Context(t)
 	submit(t, c, specs("task", 2500))
 	urgent := model.PriorityUrgent
 	change := &model.TaskUpdate{Priority: &urgent}
 	all := model.ListQuery{Text: "h.example"}
-	equal(t, "UpdateAll", count(t, c.UpdateAll(ctx, all, change)), map[string]int{"pending": 2500})
+	equal(t, "UpdateAll", count(t, c.UpdateAll(testbed.Context(t), all, change)), map[string]int{"pending": 2500})
 	some := append(ids("task", 3), "unknown-task")
-	equal(t, "UpdateEach", count(t, c.UpdateEach(ctx, slices.Values(some), change)), map[string]int{"pending": 3, "404": 1})
-	equal(t, "DoEach", count(t, c.DoEach(ctx, client.VerbPause, slices.Values(some))), map[string]int{"paused": 3, "404": 1})
-	equal(t, "DoAll", count(t, c.DoAll(ctx, client.VerbCancel, all)), map[string]int{"canceled": 2500})
-	equal(t, "DoAll again", count(t, c.DoAll(ctx, client.VerbCancel, all)), map[string]int{})
-	equal(t, "DoAll of others", count(t, c.DoAll(ctx, client.VerbDelete, model.ListQuery{Text: "h.example", Priority: model.PriorityLow})), map[string]int{})
+	equal(t, "UpdateEach", count(t, c.UpdateEach(testbed.Context(t), slices.Values(some), change)), map[string]int{"pending": 3, "404": 1})
+	equal(t, "DoEach", count(t, c.DoEach(testbed.Context(t), client.VerbPause, slices.Values(some))), map[string]int{"paused": 3, "404": 1})
+	equal(t, "DoAll", count(t, c.DoAll(testbed.Context(t), client.VerbCancel, all)), map[string]int{"canceled": 2500})
+	equal(t, "DoAll again", count(t, c.DoAll(testbed.Context(t), client.VerbCancel, all)), map[string]int{})
+	equal(t, "DoAll of others", count(t, c.DoAll(testbed.Context(t), client.VerbDelete, model.ListQuery{Text: "h.example", Priority: model.PriorityLow})), map[string]int{})
 	n := 0
-	for task, err := range c.All(ctx, all) {
+	for task, err := range c.All(testbed.Context(t), all) {
 		if n++; err != nil || task.Status != model.StatusCanceled || task.Priority != urgent {
 			t.Fatalf("%+v, %v", task, err)
 		}
@@ -132,7 +131,7 @@ func TestDoAll_ReachesEveryPage(t *testing.T) {
 		t.Errorf("All returned %d tasks", n)
 	}
 	first := 0
-	for page, err := range c.Pages(ctx, all) {
+	for page, err := range c.Pages(testbed.Context(t), all) {
 		if first = len(page.Tasks); err != nil {
 			t.Fatal(err)
 		}
@@ -146,29 +145,28 @@ func TestDoAll_ReachesEveryPage(t *testing.T) {
 // BySuffix finds a task behind the first page, and refuses an end that two ids have.
 func TestBySuffix_FindsTaskOnAnyPage(t *testing.T) {
 	c := testdaemon.Start(t).Client(t, "alice")
-	ctx := testbed.Context(t)
 	submit(t, c, specs("task", 6000)) // a page examines 5,000
 	submit(t, c, specs("other", 2))
-	if task, err := c.BySuffix(ctx, "k-000002"); err != nil || task.ID != "task-000002" {
+	if task, err := c.BySuffix(testbed.Context(t), "k-000002"); err != nil || task.ID != "task-000002" {
 		t.Errorf("the oldest but two: %v, %v", task, err)
 	}
-	if _, err := c.Cancel(ctx, "task-000002"); err != nil {
+	if _, err := c.Cancel(testbed.Context(t), "task-000002"); err != nil {
 		t.Fatal(err)
 	}
-	if task, err := c.BySuffix(ctx, "000002"); err != nil || task.ID != "task-000002" || task.Status != model.StatusCanceled {
+	if task, err := c.BySuffix(testbed.Context(t), "000002"); err != nil || task.ID != "task-000002" || task.Status != model.StatusCanceled {
 		t.Errorf("terminal: %v, %v", task, err)
 	}
-	if _, err := c.Cancel(ctx, "other-000001"); err != nil {
+	if _, err := c.Cancel(testbed.Context(t), "other-000001"); err != nil {
 		t.Fatal(err)
 	}
-	_, err := c.BySuffix(ctx, "000001")
+	_, err := c.BySuffix(testbed.Context(t), "000001")
 	if !errors.Is(err, client.ErrConflict) || !strings.Contains(err.Error(), "task-000001") || !strings.Contains(err.Error(), "other-000001") {
 		t.Errorf("two ids: %v", err)
 	}
-	if _, err := c.BySuffix(ctx, "999999"); !errors.Is(err, client.ErrNotFound) || !strings.Contains(err.Error(), "999999") {
+	if _, err := c.BySuffix(testbed.Context(t), "999999"); !errors.Is(err, client.ErrNotFound) || !strings.Contains(err.Error(), "999999") {
 		t.Errorf("no id: %v", err)
 	}
-	if _, err := c.BySuffix(ctx, "1"); !errors.Is(err, client.ErrInvalid) {
+	if _, err := c.BySuffix(testbed.Context(t), "1"); !errors.Is(err, client.ErrInvalid) {
 		t.Errorf("too short: %v", err)
 	}
 }

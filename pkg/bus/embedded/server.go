@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -167,7 +168,7 @@ func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
 	go func() { ready <- n.ReadyForConnections(startTimeout) }()
 	select {
 	case text := <-log.fatal:
-		return errors.New(text)
+		return fatalError(text)
 	case ok := <-ready:
 		if !ok {
 			return fmt.Errorf("not ready after %v", startTimeout)
@@ -176,10 +177,19 @@ func (s *Server) start(opts *server.Options, logger *slog.Logger) error {
 	// JetStream fails before the listener opens, but both results may be here.
 	select {
 	case text := <-log.fatal:
-		return errors.New(text)
+		return fatalError(text)
 	default:
 		return nil
 	}
+}
+
+// fatalError is the error of a fatal line in the server's log: a [net.OpError] if another
+// program has taken the port after probe.
+func fatalError(text string) error {
+	if strings.HasPrefix(text, "Error listening on port") {
+		return &net.OpError{Op: "listen", Net: "tcp", Err: errors.New(text)}
+	}
+	return errors.New(text)
 }
 
 // ClientURL returns the URL for clients outside this process.
