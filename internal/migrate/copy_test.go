@@ -101,6 +101,11 @@ func TestExit_BadUsage2Failure1(t *testing.T) {
 		{2, "on-conflict", "--source a.db --target r.jsonl --on-conflict maybe"},
 		{2, "written whole", "--source a.db --target r.jsonl --on-conflict skip"},
 		{2, "--final", "--source a.db --target r.jsonl --final"},
+		{2, "verify comes before its flags: migrate verify", "-json verify a.db"},
+		{2, "there is no command \"check\"; use backup, restore, verify, schema, or --source", "check a.db"},
+		{1, "or name the file by --sqlite-path", "verify"},
+		{1, "or name the file by --sqlite-path", "backup --to b.db"},
+		{1, "or name the file by --sqlite-path", "--source sqlite --target b.jsonl"},
 		{2, "not expected", "--source a.db --target r.jsonl more"},
 		{2, "not defined", "--source a.db --target r.jsonl --wrong"},
 		{2, "--to", "--source a.db --target r.jsonl --to x"},
@@ -192,7 +197,7 @@ func TestCopy_OpenTargetRefusedOpenSourceRead(t *testing.T) {
 		{"--source", "b.db", "--target", "a.db"},
 		{"restore", "--from", "b.db", "--sqlite-path", "a.db"},
 	} {
-		if o := migrate(t, dir, args...); o.code != 1 || !strings.Contains(o.stderr, "in use by another dispatcher") {
+		if o := migrate(t, dir, args...); o.code != 1 || !strings.Contains(o.stderr, "is in use by another process, a dispatcher or migrate (pid ") {
 			t.Errorf("%v: exit %d\n%s", args, o.code, o.stderr)
 		}
 	}
@@ -234,10 +239,11 @@ func TestCopy_KilledLeavesTargetAndRunsAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		<-time.After(time.Duration(rnd.Int64N(int64(whole)))) // the random moment
-		if err := cmd.Process.Signal(syscall.SIGKILL); err == nil {
+		cmd.Process.Signal(syscall.SIGKILL)
+		cmd.Wait()
+		if cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() { // not ended before
 			killed++
 		}
-		cmd.Wait()
 		// As before, or complete.
 		switch _, err := os.Stat(path); {
 		case target == "old.db":
@@ -262,7 +268,7 @@ func TestCopy_KilledLeavesTargetAndRunsAgain(t *testing.T) {
 		must(t, dir, "verify", target)
 	}
 	t.Logf("%d kills at random moments within %v", killed, whole)
-	if killed < kills/2 {
+	if killed < kills/4 { // the copy that was timed may be the slowest
 		t.Errorf("only %d copies were killed before they ended", killed)
 	}
 }

@@ -184,7 +184,7 @@ func TestRestore_StoppedDispatcherServesBackup(t *testing.T) {
 	if err := submitted(t, c, "after"); err != nil {
 		t.Fatal(err)
 	}
-	if o := migrate(t, dir, "restore", "--from", "backup.db"); o.code != 1 || !strings.Contains(o.stderr, "in use by another dispatcher") {
+	if o := migrate(t, dir, "restore", "--from", "backup.db"); o.code != 1 || !strings.Contains(o.stderr, "is in use by another process, a dispatcher or migrate (pid ") {
 		t.Errorf("while it works: exit %d\n%s", o.code, o.stderr)
 	}
 	if err := submitted(t, c, "after-2"); err != nil {

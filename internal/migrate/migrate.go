@@ -9,6 +9,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/app/process"
 )
@@ -59,9 +62,20 @@ func Run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 2
 	}
 	if !p.o.json {
-		fmt.Fprintln(stderr, "migrate:", err)
+		fmt.Fprintf(stderr, "migrate: %v%s\n", err, p.otherFile(err))
 	}
 	return 1
+}
+
+// otherFile tells how to name another SQLite file, if err is that the configured one or its
+// folder does not exist: then migrate probably runs in another folder than the dispatcher.
+func (p *program) otherFile(err error) string {
+	missing, ok := errors.AsType[*fs.PathError](err)
+	path, absErr := filepath.Abs(p.o.sqlitePath)
+	if !ok || !p.o.isConfigured || !errors.Is(err, fs.ErrNotExist) || absErr != nil || !strings.HasPrefix(path, missing.Path) {
+		return ""
+	}
+	return "; run it in the folder of the dispatcher, or name the file by --sqlite-path or DISPATCHER_DB_PATH"
 }
 
 // program is one run.
@@ -84,8 +98,8 @@ func (p *program) run(ctx context.Context, args, environ []string) error {
 		return err
 	}
 	if p.o.version {
-		fmt.Fprintln(p.stdout, process.VersionText("migrate"))
-		return nil
+		_, err := fmt.Fprintln(p.stdout, process.VersionText("migrate"))
+		return err
 	}
 	p.o.logger = process.NewLogger(p.stderr, "text", process.LogLevel(p.o.level()))
 	return command(ctx)

@@ -1,6 +1,7 @@
 package migrate
 
 import (
+	"bytes"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 type options struct {
 	source, target string
 	sqlitePath     string
+	isConfigured   bool // sqlitePath is that of the configuration
 	postgresDSN    string
 	nats           string
 	onConflict     string
@@ -32,6 +34,9 @@ type options struct {
 	config         *config.Dispatcher
 	logger         *slog.Logger
 }
+
+// commands are the first words of a command line that is no copy.
+var commands = []string{"backup", "restore", "verify", "schema"}
 
 // parse reads the arguments of a subcommand, "" for a copy. It prints the usage
 // to out and returns flag.ErrHelp where that is asked for.
@@ -85,10 +90,12 @@ func (o *options) parseFlags(f *flag.FlagSet, args []string, out io.Writer) erro
 	for rest := args; ; {
 		err := f.Parse(rest)
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprint(out, usage)
-			f.SetOutput(out)
+			var flags bytes.Buffer
+			f.SetOutput(&flags)
 			f.PrintDefaults()
-			fmt.Fprint(out, usageEnd)
+			if _, failed := fmt.Fprint(out, usage, flags.String(), usageEnd); failed != nil {
+				return failed
+			}
 			return err
 		} else if err != nil {
 			return usageError{err}
@@ -108,6 +115,15 @@ func (o *options) checkWords(command string) error {
 	most := map[string]int{"verify": 1, "schema": 2}[command]
 	if o.streams {
 		most = 1 // the streams are no file
+	}
+	if command == "" && len(o.words) > 0 {
+		word := o.words[0]
+		if slices.Contains(commands, word) {
+			return badUsage("%s comes before its flags: migrate %s …", word, word)
+		}
+		if o.source == "" && o.target == "" {
+			return badUsage("there is no command %.80q; use %s, or --source and --target", word, strings.Join(commands, ", "))
+		}
 	}
 	if len(o.words) > most {
 		return badUsage("%q is not expected", o.words[len(o.words)-1])
@@ -134,7 +150,7 @@ func (o *options) loadConfig(environ []string) error {
 	}
 	o.config = loaded.Config
 	if o.sqlitePath == "" {
-		o.sqlitePath = o.config.Database.Path
+		o.sqlitePath, o.isConfigured = o.config.Database.Path, true
 	}
 	if o.postgresDSN == "" {
 		o.postgresDSN = string(o.config.Database.DSN)
@@ -216,10 +232,13 @@ func (o *options) place(name, value string) (place, error) {
 // postgresWord names the database of --postgres-dsn among the words and places.
 const postgresWord = "postgres"
 
-// needDSN refuses a command line without a connection string.
+// needDSN refuses a command line without a connection string that can be read.
 func (o *options) needDSN() error {
 	if o.postgresDSN == "" {
 		return badUsage("postgres: no connection string is given: set DISPATCHER_DB_DSN, or use --postgres-dsn")
+	}
+	if err := postgres.CheckDSN(o.postgresDSN); err != nil {
+		return badUsage("postgres: %w", err)
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func (r *result) text(w io.Writer) error {
 		number(r.TasksMigrated, "task"), number(r.WorkersMigrated, "worker"), word, r.Skipped, r.Replaced,
 		number(r.Errors, "error"), number(r.Bytes, "byte"), r.Duration.Std().Round(time.Millisecond))
 	if r.Kept > 0 {
-		fmt.Fprintf(w, "%d of the skipped are otherwise in the target and were kept there\n", r.Kept)
+		fmt.Fprintf(w, "%d of the skipped have other content in the target, which was kept\n", r.Kept)
 	}
 	for _, s := range model.Statuses {
 		if n := r.ByStatus[s]; n > 0 {

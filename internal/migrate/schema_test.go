@@ -51,7 +51,7 @@ func TestSchemaUp_RefusesOldFileInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := migrate(t, dir, "schema", "up", "--sqlite-path", "a.db"); o.code != 1 || !strings.Contains(o.stderr, "in use by another dispatcher") {
+	if o := migrate(t, dir, "schema", "up", "--sqlite-path", "a.db"); o.code != 1 || !strings.Contains(o.stderr, "is in use by another process, a dispatcher or migrate (pid ") {
 		t.Errorf("%+v", o)
 	}
 	if err := release(); err != nil {

@@ -49,6 +49,9 @@ func (f *sqliteFile) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer
 		}
 	}
 	path, release, err := sqlite.LockFile(f.path)
+	if model.CodeOf(err) == model.CodeUnavailable {
+		err = fmt.Errorf("%w; to copy into a running dispatcher, use --target memory --nats URL", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +133,9 @@ func escapeGlob(path string) string {
 func (w *sqliteWriter) Put(ctx context.Context, records []repo.Record) (repo.PutStats, error) {
 	done, err := w.Writer.Put(ctx, records)
 	w.changed = w.changed || done.Written+done.Replaced > 0
+	if full := new(model.Error); errors.As(err, &full) && full.Code == model.CodeUnavailable {
+		err = fmt.Errorf("%s: %w", w.path, err) // its disk is full, or the like
+	}
 	return done, err
 }
 
@@ -193,7 +199,7 @@ func (w *sqliteWriter) end() error {
 	w.ended = true
 	var errs []error
 	if w.store != nil {
-		errs = append(errs, w.store.Close())
+		_ = w.store.Close() // its file is removed
 	}
 	errs = append(errs, w.clear(), w.release())
 	if err := errors.Join(errs...); err != nil {
