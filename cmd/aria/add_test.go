@@ -22,16 +22,24 @@ func TestAdd_PrintsIDsAndReadsStdinAtDash(t *testing.T) {
 	if code != 0 || strings.Count(stdout, "\n") != 2 || !strings.Contains(stdout, `"from-json"`) {
 		t.Fatalf("exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
-	for in, want := range map[string]int{
-		"gopher://h/\n":                    2,
-		"{\"url\":7}\n":                    2,
-		"{\"url\":\"https://h/\",\"x\":1}": 2,
+	for in, want := range map[string]string{
+		"gopher://h/\n":                        "gopher://h/: url: ",
+		"{\"url\":7}\n":                        "line 1 of stdin: url: must be a string, not a JSON number",
+		"{\"url\":\"https://h/\",\"x\":1}":     "line 1 of stdin: \"x\": there is no such field",
+		"{\"url\":\"https://h/\"} {}":          "line 1 of stdin: something follows the JSON object, at byte 20",
+		"{\"url\":\"https://h/\"\n":            "line 1 of stdin: is not JSON: ",
+		"\n{\"url\":\"https://h/\",\"url\":1}": "line 2 of stdin: url: is given twice",
 	} {
 		stdout, stderr, code := c.run(t, in, "add", "-", "-o", "json")
 		var list []any
-		var failure map[string]any
-		if code != want || json.Unmarshal([]byte(stdout), &list) != nil || json.Unmarshal([]byte(stderr), &failure) != nil {
-			t.Errorf("%q: exit code %d, stdout %q, stderr %q", in, code, stdout, stderr)
+		var failure struct{ Error struct{ Message string } }
+		if code != 2 || json.Unmarshal([]byte(stdout), &list) != nil || json.Unmarshal([]byte(stderr), &failure) != nil || !strings.HasPrefix(failure.Error.Message, want) {
+			t.Errorf("%q: exit code %d, stdout %q, stderr %q, want %q", in, code, stdout, stderr, want)
+		}
+	}
+	for _, args := range []string{"add -", "add --input -", "cancel -", "watch -"} {
+		if stdout, stderr, code := c.run(t, "\n", strings.Fields(args)...); code != 0 || stdout != "" || !strings.HasSuffix(stderr, "is empty: there is nothing to do\n") {
+			t.Errorf("aria %s of nothing: exit code %d, stdout %q, stderr %q", args, code, stdout, stderr)
 		}
 	}
 	for _, args := range []string{"add", "add --id x https://h/a https://h/b", "add --batch b https://h/a", "add --input f https://h/a", "add --header X:1 https://h/a", "add --priority 9 https://h/a", "add --not-before soon https://h/a"} {

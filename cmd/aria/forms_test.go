@@ -84,6 +84,7 @@ var succeeding = []formsCase{
 	{"dlq resubmit DEAD", "array", 0},
 	{"dlq rm DEAD", "array", 0},
 	{"doctor", "array", 0},
+	{"version", "object", 0},
 }
 
 // failing are commands about what is not there.
@@ -102,7 +103,8 @@ var failing = []formsCase{
 	{"dlq rm --all", "none", 2},
 	{"update HELD", "none", 2},
 	{"events --type tasks", "none", 2},
-	{"get https://h.example/a --checksum x", "", 1},
+	{"get https://h.example/a --checksum x", "", 2},
+	{"add https://h.example/a --checksum x", "", 2},
 	{"ls --prefix other", "", 5},
 	{"show x --prefix other", "", 5},
 	{"events --all-clients --type worker --server nats://127.0.0.1:1 --timeout 1s", "none", 5},
@@ -230,6 +232,23 @@ func TestShow_FindsTaskByEndOfID(t *testing.T) {
 	}
 }
 
+// An id that no task has is said to be that of no task, as short and as whole as it is.
+func TestShow_UnknownIDIsNamed(t *testing.T) {
+	c := newCluster(t, true)
+	for _, x := range []struct{ args, want string }{
+		{"show 00000000000000000000000000", "aria: get as me: there is no task 00000000000000000000000000\n"},
+		{"show abcdef", "aria: get as me: there is no task abcdef\n"},
+		{"show abc", "aria: get as me: there is no task abc\n"},
+		{"cancel 00000000000000000000000000", "aria: there is no task 00000000000000000000000000\n"},
+		{"cancel abcdef abcde", "aria: cancel: 2 of 2 tasks were refused\n  there is no task abcdef\n  there is no task abcde\n"},
+		{"watch abcdef", "aria: there is no task abcdef\n"},
+	} {
+		if stdout, stderr, code := c.run(t, "", strings.Fields(x.args)...); code != 1 || stdout != "" || stderr != x.want {
+			t.Errorf("aria %s: exit code %d, stdout %q, stderr %q, want %q", x.args, code, stdout, stderr, x.want)
+		}
+	}
+}
+
 // update changes a selection, and says what it changed.
 func TestUpdate_ChangesSelection(t *testing.T) {
 	c := newCluster(t, true)
@@ -253,7 +272,7 @@ func TestUpdate_ChangesSelection(t *testing.T) {
 		t.Errorf("all fields: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
 	}
 	stdout, _, _ = c.run(t, "", "ls", "-o", "template={{.url}} {{.mirrors}} {{.labels}} {{.tags}} {{.options.split}} {{len .options.header}}", "-n", "1")
-	if want := "https://h.example/new [https://m.example/new] <no value> map[a:b] 4 "; !strings.HasPrefix(stdout, want) {
+	if want := "https://h.example/new [https://m.example/new]  map[a:b] 4 "; !strings.HasPrefix(stdout, want) {
 		t.Errorf("after all fields were set: %q, want %q", stdout, want)
 	}
 	for _, x := range []struct{ args, says string }{

@@ -75,7 +75,7 @@ func TestGet_SaysWhereFilesAreAndWhyNot(t *testing.T) {
 			if err := errors.Join(json.Unmarshal([]byte(stdout), &records), json.Unmarshal([]byte(stderr), &failure)); err != nil {
 				t.Fatalf("%v: stdout %q, stderr %q", err, stdout, stderr)
 			}
-			if code != 1 || len(records) != 2 || records[0]["status"] != "completed" || records[1]["status"] != "failed" || len(failure.Error.Errors) != 2 {
+			if code != 2 || len(records) != 2 || records[0]["status"] != "completed" || records[1]["status"] != "failed" || len(failure.Error.Errors) != 2 {
 				t.Errorf("exit code %d, %v, %+v", code, records, failure)
 			}
 		})

@@ -48,6 +48,13 @@ func TestCancel_SelectionAsksOnTerminal(t *testing.T) {
 	}
 	term = c.terminal(t, 100, 10, "cancel", "--status", "pending")
 	term.Wait("cancel 1,234 tasks? [y/N]")
+	term.Press("C-d")
+	if code := term.ExitCode(testbed.Patience); code != 1 {
+		t.Errorf("after Ctrl-D the exit code is %d", code)
+	}
+	term.Wait("\naria: nothing was done") // on a line of its own
+	term = c.terminal(t, 100, 10, "cancel", "--status", "pending")
+	term.Wait("cancel 1,234 tasks? [y/N]")
 	term.Press("C-c")
 	if code := term.ExitCode(testbed.Patience); code != 130 {
 		t.Errorf("after Ctrl-C the exit code is %d", code)

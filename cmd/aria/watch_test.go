@@ -82,6 +82,8 @@ func TestWorkers_AreListedAndDrained(t *testing.T) {
 		{"workers --status offline -o id", "", 0},
 		{"rmworker local -o id", "", 1},
 		{"drain nobody -o id", "", 1},
+		{"drain nobody local -o id", "local\n", 1}, // the others are tried too
+		{"undrain local nobody -o id", "local\n", 1},
 		{"drain", "", 2},
 	} {
 		if stdout, stderr, code := c.run(t, "", strings.Fields(step.args)...); code != step.code || stdout != step.want {

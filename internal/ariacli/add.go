@@ -3,9 +3,7 @@ package ariacli
 import (
 	"context"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"iter"
 	"maps"
 	"os"
@@ -16,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -30,10 +29,11 @@ func addCommand(s *session) *cobra.Command {
 The argument - reads stdin: a URL or a task as JSON in each line. --input reads a list of
 aria2c -i: the URLs of one file in a line, separated by tabs, and indented options below. A
 list is checked as a whole before anything is submitted. The ids are hashes of the client,
-the batch and the line, so the same command submits what is missing, and nothing twice.`,
+the batch and the line, so the same command submits what is missing, and nothing twice. Of an
+empty stdin or list nothing is submitted, which is no error, as with aria2c -i.`,
 		Example: `  aria add https://example.org/film.iso
   aria add --priority high --label project=films https://example.org/a https://example.org/b`,
-		RunE: s.run(func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) }),
+		RunE: run[submitted](s, func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) }),
 	}
 	set := cmd.Flags()
 	set.StringVar(&a.spec.ID, "id", "", "id of the task, with one URL; the same id and task again is the same task")
@@ -92,10 +92,13 @@ func (a *addRun) submitAll(cmd *cobra.Command, args []string) error {
 		a.input.common, a.input.cookies = a.spec, a.cookies
 		return a.addInput(cmd.Context(), a.input)
 	}
-	for _, name := range []string{"batch", "lenient", "progress"} {
-		if set.Changed(name) && (name != "progress" || a.wait == "") {
+	for _, name := range []string{"batch", "lenient"} {
+		if set.Changed(name) {
 			return usagef("--%s is for --input only", name)
 		}
+	}
+	if set.Changed("progress") && a.wait == "" {
+		return usagef("--progress is for --input and --wait only")
 	}
 	single := a.spec.ID != "" || a.fileName != "" || a.spec.Checksum != ""
 	switch {
@@ -183,10 +186,8 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 	}
 	spec := a.spec
 	spec.Options, spec.Tags, spec.Labels = maps.Clone(a.spec.Options), maps.Clone(a.spec.Tags), maps.Clone(a.spec.Labels)
-	decoder := json.NewDecoder(strings.NewReader(text))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&spec); err != nil {
-		return nil, err
+	if err := wire.Strict([]byte(text), &spec); err != nil { // as the dispatcher reads a submit
+		return nil, errors.New(strings.TrimPrefix(err.Message, "body: "))
 	}
 	spec.ID = cmpOrNewID(spec.ID)
 	return &spec, a.cookies.apply(&spec)
@@ -207,12 +208,12 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 		err = endErr
 	}
 	switch {
+	case err != nil && a.done > a.failed:
+		return a.partly(err, plural(a.done-a.failed, "task")+" submitted before")
 	case err != nil:
 		return err
 	case a.failed > 0:
-		return &failure{exit: exitOf(a.refused[0].Code), all: a.refused, said: model.Error{
-			Code: a.refused[0].Code, Message: fmt.Sprintf("%d of %d tasks were refused", a.failed, a.done),
-		}}
+		return refusal(a.refused, int64(a.done), "%d of %d tasks were refused", a.failed, a.done)
 	}
 	return nil
 }
@@ -262,7 +263,7 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 
 // report prints a task, or keeps the error of one that was refused.
 func (a *addRun) report(p *printer[submitted], spec *model.TaskSpec, o client.Outcome) error {
-	t := submitted{ID: spec.ID, Status: o.Status, Error: o.Err}
+	t := submitted{ID: spec.ID, Status: o.Status, Existed: o.Existed, Error: o.Err}
 	a.done++
 	if o.Err == nil {
 		if a.input.stored != nil {

@@ -32,10 +32,11 @@ const maxListed = 20
 
 // submitted is one task of an input, for the output.
 type submitted struct {
-	Line   int          `json:"line,omitempty"` // of --input
-	ID     string       `json:"id"`
-	Status model.Status `json:"status,omitempty"` // empty with an error or --dry-run
-	Error  *model.Error `json:"error,omitempty"`
+	Line    int          `json:"line,omitempty"` // of --input
+	ID      string       `json:"id"`
+	Status  model.Status `json:"status,omitempty"`  // empty with an error or --dry-run
+	Existed bool         `json:"existed,omitempty"` // the same task was submitted before
+	Error   *model.Error `json:"error,omitempty"`
 }
 
 // addInput submits the entries of aria2's input file. The file is read twice: it is
@@ -103,6 +104,7 @@ type inputRun struct {
 	file    *os.File
 	total   int64
 	done    int64
+	existed int64
 	refused []*model.Error // at most maxListed
 	failed  int64
 }
@@ -176,7 +178,7 @@ func (r *inputRun) check() error {
 			exit: exitUsage, all: problems,
 			said: *model.Errorf(model.CodeInvalid, "--input %s has %s, so nothing was submitted; --lenient skips unknown options and lines without a URL, as aria2c does", r.path, plural(count, "problem")),
 		}
-	case r.total == 0:
+	case r.total == 0 && skipped > 0: // it is another kind of file
 		return usagef("--input %s has no URL", r.path)
 	}
 	return nil
@@ -216,7 +218,7 @@ func (r *inputRun) submit(ctx context.Context) error {
 		id: func(t submitted) string { return t.ID },
 	})
 	mode := r.progress
-	if r.flags.quiet || r.jsonErrors() || r.dryRun {
+	if r.flags.quiet || r.jsonErrors() || r.dryRun || r.total == 0 {
 		mode = display.None
 	}
 	toTerminal := isTerminal(r.out)
@@ -288,7 +290,10 @@ func (r *inputRun) submitEach(ctx context.Context, report func(submitted) error)
 // count counts the outcome of a task, and completes its record.
 func (r *inputRun) count(t *submitted, o client.Outcome) {
 	r.done++
-	t.Status = o.Status
+	t.Status, t.Existed = o.Status, o.Existed
+	if o.Existed {
+		r.existed++
+	}
 	if o.Err == nil {
 		if r.stored != nil {
 			r.stored(t.ID)
@@ -309,16 +314,15 @@ func (r *inputRun) outcome(err error) error {
 	ok := r.done - r.failed
 	switch {
 	case err != nil:
-		f := *r.asFailure(err)
-		f.said.Message = fmt.Sprintf("%s of %s tasks are submitted; the same command submits the rest: %s", display.Count(ok), display.Count(r.total), f.said.Message)
-		return &f
+		return r.partly(err, fmt.Sprintf("%s of %s tasks are submitted; the same command submits the rest", display.Count(ok), display.Count(r.total)))
+	case r.total == 0:
+		r.hintf("--input %s is empty: there is nothing to do", r.path)
 	case r.dryRun:
 		r.hintf("%s would be submitted as batch %s", plural(int(r.done), "task"), r.batch)
 	case r.failed > 0:
-		return &failure{
-			exit: exitNotDone, all: r.refused,
-			said: *model.Errorf(model.CodeConflict, "%s of %s tasks were refused", display.Count(r.failed), display.Count(r.total)),
-		}
+		return refusal(r.refused, r.total, "%s of %s tasks were refused", display.Count(r.failed), display.Count(r.total))
+	case r.existed > 0:
+		r.hintf("%s submitted as batch %s; %s there already", plural(int(ok-r.existed), "task"), r.batch, display.Count(r.existed))
 	default:
 		r.hintf("%s submitted as batch %s", plural(int(ok), "task"), r.batch)
 	}

@@ -26,6 +26,11 @@ func parseWait(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// incomplete is the error of a command that waited for tasks, if bad of them did not complete.
+func incomplete(failed []*model.Error, bad, ended int) error {
+	return ofTasks(failed, int64(ended), &failure{exit: exitNotDone, said: *model.Errorf(model.CodeConflict, "%d of %d tasks did not complete", bad, ended)})
+}
+
 // await waits until the tasks have ended. It is an error if one did not complete, or the
 // time is over.
 func (a *addRun) await(ctx context.Context, ids []string) error {
@@ -62,7 +67,7 @@ func (a *addRun) await(ctx context.Context, ids []string) error {
 	case err != nil:
 		return err
 	case len(bad) > 0:
-		return &failure{exit: exitNotDone, all: bad[:min(len(bad), maxListed)], said: *model.Errorf(model.CodeConflict, "%d of %d tasks did not complete", len(bad), ended)}
+		return incomplete(bad[:min(len(bad), maxListed)], len(bad), ended)
 	}
 	return nil
 }

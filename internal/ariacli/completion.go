@@ -21,7 +21,7 @@ func completionCommand(s *session) *cobra.Command {
 		Long: `completion prints a script that completes commands, flags, and from the running cluster
 ids of tasks, names of workers and labels. The cluster has 200 ms to answer.`,
 		Example: "  source <(aria completion bash)",
-		RunE: s.run(func(cmd *cobra.Command, args []string) error {
+		RunE: run[noRecord](s, func(cmd *cobra.Command, args []string) error {
 			root := cmd.Root()
 			switch args[0] {
 			case "zsh":

@@ -60,7 +60,7 @@ func dlqListCommand(s *session) *cobra.Command {
 		Short:   "List dead letters, the oldest first",
 		Long:    "ls lists the dead letters of all clients, or with --client those of one client.",
 		Example: "  aria dlq ls\n  aria dlq ls --client alice -o id",
-		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+		RunE: run[*model.DeadLetter](s, func(cmd *cobra.Command, _ []string) error {
 			q := model.DeadLetterQuery{Limit: model.MaxBatch}
 			if cmd.Flags().Changed("client") {
 				var err error
@@ -83,7 +83,7 @@ func dlqShowCommand(s *session) *cobra.Command {
 		Short:   "Show a dead letter with what can be read of its task",
 		Long:    "show prints a dead letter, its reason and the fields of its task that can be read, without secrets.",
 		Example: "  aria dlq show 3",
-		RunE: s.run(func(cmd *cobra.Command, args []string) error {
+		RunE: run[*model.DeadLetter](s, func(cmd *cobra.Command, args []string) error {
 			ref, err := letterRef(args[0])
 			if err != nil {
 				return err
@@ -144,7 +144,7 @@ func dlqVerb(s *session, name, short, long string, act func(*client.Operator, co
 		Use: name + " {SEQ... | --all}", Short: short,
 		Long:    long + " --all acts on all dead letters, or with --client on those of one client, after a question or with --yes.",
 		Example: "  aria dlq " + name + " 3 4\n  aria dlq " + name + " --all --yes",
-		RunE: s.run(func(cmd *cobra.Command, args []string) error {
+		RunE: run[*model.DeadLetter](s, func(cmd *cobra.Command, args []string) error {
 			ctx := cmd.Context()
 			if all == (len(args) > 0) {
 				return usagef("dlq %s needs sequences or --all, and not both", name)

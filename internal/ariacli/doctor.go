@@ -26,7 +26,7 @@ func doctorCommand(s *session) *cobra.Command {
 there is JetStream, the versions and the clocks. Each line says what to do. It changes
 nothing. The exit code is that of the first error; warnings are not errors.`,
 		Example: "  aria doctor\n  aria doctor --context production -o json",
-		RunE:    s.run(func(cmd *cobra.Command, _ []string) error { return s.doctor(cmd.Context()) }),
+		RunE:    run[finding](s, func(cmd *cobra.Command, _ []string) error { return s.doctor(cmd.Context()) }),
 	}
 }
 

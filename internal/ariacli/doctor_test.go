@@ -36,10 +36,16 @@ func aria(t *testing.T, url string, skew time.Duration, args ...string) ran {
 // ariaWith is aria with a stdin.
 func ariaWith(t *testing.T, url string, skew time.Duration, stdin io.Reader, args ...string) ran {
 	t.Helper()
+	return ariaOn(t, nil, url, skew, stdin, args...)
+}
+
+// ariaOn is ariaWith on a connection to the server of the URL; nil: it makes one.
+func ariaOn(t *testing.T, nc *nats.Conn, url string, skew time.Duration, stdin io.Reader, args ...string) ran {
+	t.Helper()
 	var out, errOut bytes.Buffer
 	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
 	s := newSession(Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdin: stdin, Stdout: &out, Stderr: &errOut})
-	s.now = func() time.Time { return time.Now().Add(skew) }
+	s.now, s.nc = func() time.Time { return time.Now().Add(skew) }, nc
 	defer s.close()
 	root := newRoot(s)
 	root.SetArgs(args)
@@ -109,17 +115,30 @@ func TestDoctor_NamesEachFault(t *testing.T) {
 	}
 }
 
-// A request that nobody answers ends after --timeout with a sentence and exit code 5.
-func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
-	url := testbus.StartServer(t).ClientURL()
-	if _, err := testbus.Connect(t, url).Subscribe("aria.v1.req.>", func(*nats.Msg) {}); err != nil {
+// silentServer starts a server of NATS where somebody takes each request and answers none.
+func silentServer(t *testing.T) (url string) {
+	t.Helper()
+	url = testbus.StartServer(t).ClientURL()
+	nc := testbus.Connect(t, url)
+	_, err := nc.Subscribe("aria.v1.req.>", func(*nats.Msg) {})
+	if err == nil {
+		err = nc.Flush() // the requests come over other connections
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
+	return url
+}
+
+// A request that nobody answers ends after --timeout with a sentence and exit code 5.
+func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
+	url := silentServer(t)
 	for _, args := range []string{"ls", "show x", "cancel x", "add https://h.example/a", "status", "doctor", "top", "update x --set-priority high"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			// The time bounds the connection too, which a busy machine makes slow.
-			r := aria(t, url, 0, append(strings.Fields(args), "--timeout", "500ms")...)
+			// The time would bound the connection too, which a busy machine makes slow.
+			nc := testbus.Connect(t, url)
+			r := ariaOn(t, nc, url, 0, strings.NewReader(""), append(strings.Fields(args), "--timeout", "500ms")...)
 			if r.code != exitTryAgain || !strings.Contains(r.stderr, "no answer within 500ms") || strings.Count(r.stderr, "aria: ") != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -130,10 +149,7 @@ func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
 // A completion ends after 200 ms, whether the cluster does not answer or the server of NATS
 // does not greet, and prints no error between the suggestions.
 func TestCompletion_EndsInTime(t *testing.T) {
-	silent := testbus.StartServer(t).ClientURL()
-	if _, err := testbus.Connect(t, silent).Subscribe("aria.v1.req.>", func(*nats.Msg) {}); err != nil {
-		t.Fatal(err)
-	}
+	silent := silentServer(t)
 	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
 	if err != nil {
 		t.Fatal(err)

@@ -52,6 +52,24 @@ func notDonef(format string, args ...any) error {
 	return &failure{exit: exitNotDone, said: *model.Errorf(model.CodeConflict, format, args...)}
 }
 
+// refusal is the error of a command about total tasks if some were refused: exit code and
+// error code are those of the first.
+func refusal(refused []*model.Error, total int64, format string, args ...any) error {
+	code := refused[0].Code
+	return ofTasks(refused, total, &failure{exit: exitOf(code), said: *model.Errorf(code, format, args...)})
+}
+
+// ofTasks completes the error of a command about total tasks by those of the tasks. That of
+// the only one is the error itself: a count would only repeat what was typed.
+func ofTasks(all []*model.Error, total int64, f *failure) error {
+	if total == 1 && len(all) == 1 {
+		f.said = *all[0]
+		return f
+	}
+	f.all = all
+	return f
+}
+
 // exitOf returns the exit code of an error response.
 func exitOf(code model.Code) int {
 	switch code {
@@ -98,6 +116,27 @@ func (s *session) unreachable(cause error, format string, args ...any) *failure 
 	return &failure{exit: exitTryAgain, said: *model.Errorf(model.CodeUnavailable, format, args...), cause: cause}
 }
 
+// partly adds to an error how much was done before it. After an interruption that is a
+// hint: everyone knows the cause.
+func (s *session) partly(err error, done string) error {
+	if errors.Is(err, context.Canceled) {
+		s.hintf("%s", done)
+		return err
+	}
+	f := *s.asFailure(err)
+	f.said.Message = done + ": " + f.said.Message
+	return &f
+}
+
+// withID is an error in text, with its id unless the sentence has it.
+func withID(e *model.Error) string {
+	text := e.Message
+	if !strings.Contains(text, e.ID) {
+		text = e.ID + ": " + text
+	}
+	return display.Clean(text)
+}
+
 // report prints an error, and returns the exit code.
 func (s *session) report(err error) int {
 	if err == nil {
@@ -105,9 +144,9 @@ func (s *session) report(err error) int {
 	}
 	f := s.asFailure(err)
 	if !s.jsonErrors() {
-		fmt.Fprintf(s.errOut, "aria: %s\n", display.Clean(f.said.Message))
+		fmt.Fprintf(s.errOut, "aria: %s\n", withID(&f.said))
 		for _, e := range f.all {
-			fmt.Fprintf(s.errOut, "  %s\n", display.Clean(strings.TrimPrefix(e.ID+": "+e.Message, ": ")))
+			fmt.Fprintf(s.errOut, "  %s\n", withID(e))
 		}
 		return f.exit
 	}

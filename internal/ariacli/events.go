@@ -2,6 +2,7 @@ package ariacli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,9 +22,30 @@ type event struct {
 	Type  string     `json:"type"`
 	ID    string     `json:"id"` // of the task or worker
 	At    model.Time `json:"at"`
-	Event any        `json:"event"` // as published
+	Event published  `json:"event"`
 
 	status, detail string
+}
+
+// published is the body of an event as published: one of these.
+type published struct {
+	*model.TaskEvent
+	*model.ProgressEvent
+	*model.WorkerEvent
+	*model.IntakeVerdict
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (p published) MarshalJSON() ([]byte, error) {
+	switch {
+	case p.TaskEvent != nil:
+		return json.Marshal(p.TaskEvent)
+	case p.ProgressEvent != nil:
+		return json.Marshal(p.ProgressEvent)
+	case p.WorkerEvent != nil:
+		return json.Marshal(p.WorkerEvent)
+	}
+	return json.Marshal(p.IntakeVerdict)
 }
 
 func eventsCommand(s *session) *cobra.Command {
@@ -36,7 +58,7 @@ with --count until so many were printed. --all-clients adds the tasks of all cli
 the workers. Events are hints: some may be lost; ls and show read the state. With -o json or
 jsonl each event is an object on a line.`,
 		Example: "  aria events -o jsonl\n  aria events --all-clients --type worker",
-		RunE:    s.run(func(cmd *cobra.Command, _ []string) error { return e.run(cmd.Context()) }),
+		RunE:    run[event](s, func(cmd *cobra.Command, _ []string) error { return e.run(cmd.Context()) }),
 	}
 	cmd.Flags().BoolVar(&e.all, "all-clients", false, "print the events of all clients (observers and operators)")
 	cmd.Flags().StringSliceVar(&e.types, "type", nil, "print these types only: task, progress, worker, intake (default all but progress)")
@@ -132,12 +154,12 @@ func (e *eventsRun) handlers(ctx context.Context, queue chan<- event) (h client.
 			if t.Error.IsFailure() {
 				detail = strings.TrimSpace(detail + " " + t.Error.Message)
 			}
-			put(event{"task", t.ID, t.At, t, string(t.Status), detail})
+			put(event{"task", t.ID, t.At, published{TaskEvent: t}, string(t.Status), detail})
 		}
 	}
 	if slices.Contains(e.types, "progress") {
 		h.Progress = func(p *model.ProgressEvent) {
-			put(event{"progress", p.ID, p.At, p, fmt.Sprintf("%.0f %%", p.Progress), display.Bytes(p.DownloadSpeed) + "/s"})
+			put(event{"progress", p.ID, p.At, published{ProgressEvent: p}, fmt.Sprintf("%.0f %%", p.Progress), display.Bytes(p.DownloadSpeed) + "/s"})
 		}
 	}
 	if slices.Contains(e.types, "intake") {
@@ -146,11 +168,13 @@ func (e *eventsRun) handlers(ctx context.Context, queue chan<- event) (h client.
 			if v.Error != nil {
 				status, detail = "rejected", detail+": "+v.Error.Message
 			}
-			put(event{"intake", v.ID, v.At, v, status, detail})
+			put(event{"intake", v.ID, v.At, published{IntakeVerdict: v}, status, detail})
 		}
 	}
 	if e.all && slices.Contains(e.types, "worker") {
-		h.Worker = func(w *model.WorkerEvent) { put(event{"worker", w.ID, w.At, w, string(w.Status), ""}) }
+		h.Worker = func(w *model.WorkerEvent) {
+			put(event{"worker", w.ID, w.At, published{WorkerEvent: w}, string(w.Status), ""})
+		}
 	}
 	return h
 }

@@ -30,7 +30,7 @@ Ctrl-C ends get, not the downloads: aria top shows them again.`,
 		Example: `  aria get https://example.org/film.iso
   aria get --out film.iso 'https://example.org/download?id=7'
   aria get --cookies cookies.txt --label project=films https://example.org/film.iso`,
-		RunE: s.run(func(cmd *cobra.Command, urls []string) error { return g.run(cmd.Context(), urls) }),
+		RunE: run[*gotten](s, func(cmd *cobra.Command, urls []string) error { return g.run(cmd.Context(), urls) }),
 	}
 	cmd.Flags().Var(&g.progress, "progress", "how progress is shown")
 	g.specFlags.add(cmd.Flags())
@@ -172,7 +172,7 @@ func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, m
 func itemOf(t *model.Task) display.Item {
 	i := display.Item{
 		Key: t.ID, Name: taskFile(t), Status: t.Status,
-		Completed: t.CompletedLength, Total: t.TotalLength, Speed: t.DownloadSpeed,
+		Completed: t.CompletedLength, Total: t.TotalLength, Speed: t.DownloadSpeed, Reason: t.Reason,
 	}
 	switch {
 	case t.Status == model.StatusCompleted && t.Result != nil:
@@ -225,10 +225,7 @@ func (g *getRun) print(ctx context.Context, all []*gotten, refused []*model.Erro
 	if len(refused) == 0 {
 		return nil
 	}
-	return &failure{
-		exit: exitNotDone, all: refused,
-		said: *model.Errorf(model.CodeConflict, "%d of %d completed", completed, completed+len(refused)),
-	}
+	return refusal(refused, int64(completed+len(refused)), "%d of %d completed", completed, completed+len(refused))
 }
 
 func reasonOf(t *gotten) string {

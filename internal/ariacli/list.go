@@ -22,7 +22,7 @@ it continues with each task that changes and is selected then, until Ctrl-C; JSO
 object a line then.`,
 		Example: `  aria ls --status failed --since 1h
   aria ls -o id --label project=films`,
-		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+		RunE: run[*model.Task](s, func(cmd *cobra.Command, _ []string) error {
 			q, err := c.query()
 			if err != nil {
 				return err
@@ -49,8 +49,11 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 	if err != nil {
 		return err
 	}
+	if limit > 0 {
+		q.Limit = min(limit, model.MaxBatch)
+	}
 	p := newPrinter(s, taskRecords(nowLocal))
-	return printAll(p, func(yield func(*model.Task, error) bool) {
+	err = printAll(p, func(yield func(*model.Task, error) bool) {
 		n := 0
 		for page, err := range tasks.Pages(ctx, q) {
 			if err != nil {
@@ -71,6 +74,12 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 			}
 		}
 	})
+	if err != nil || p.printed > 0 || !p.isTable() || all {
+		return err
+	}
+	name, err := s.flags.clientName()
+	s.hintf("no task of the client %s is selected; --client names another one, --all-clients lists those of all", name)
+	return err
 }
 
 // taskRecords describes tasks as rows.

@@ -34,11 +34,8 @@ const (
 // parseForm reads the flag -o.
 func parseForm(text string) (form, error) {
 	if body, ok := strings.CutPrefix(text, formTemplate+"="); ok {
-		t, err := template.New("-o").Option("missingkey=zero").Parse(body)
-		if err != nil {
-			return form{}, usagef("-o template: %v", err)
-		}
-		return form{formTemplate, t}, nil
+		t, err := parseTemplate(body)
+		return form{formTemplate, t}, err
 	}
 	switch text {
 	case "", formTable, formWide, formJSON, formJSONL, formID:
@@ -168,55 +165,13 @@ func (p *printer[T]) printJSON(v T) error {
 	return p.write(64 << 10)
 }
 
-// printTemplate executes the template with the record's JSON, so that its fields have
-// the names of the protocol.
-func (p *printer[T]) printTemplate(v T) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
-	}
-	decoder := json.NewDecoder(bytes.NewReader(b))
-	decoder.UseNumber()
-	var fields any
-	if err := decoder.Decode(&fields); err != nil {
-		return fmt.Errorf("encoding %s: %w", p.records.id(v), err)
-	}
-	if err := p.form.template.Execute(p.out, wholeNumbers(fields)); err != nil {
-		return usagef("-o template: %v", err)
-	}
-	p.out.WriteByte('\n')
-	return p.write(64 << 10)
-}
-
-// wholeNumbers makes integers of the numbers that are: a template prints a large float as
-// 1.5e+09.
-func wholeNumbers(v any) any {
-	switch v := v.(type) {
-	case json.Number:
-		if n, err := v.Int64(); err == nil {
-			return n
-		}
-		n, _ := v.Float64() // a number of JSON is in range of one that was encoded
-		return n
-	case map[string]any:
-		for name, field := range v {
-			v[name] = wholeNumbers(field)
-		}
-	case []any:
-		for i, field := range v {
-			v[i] = wholeNumbers(field)
-		}
-	}
-	return v
-}
-
-// flush prints what waits.
 // endOutput ends the bar and then the output. It returns err, or the error of the output.
 func endOutput[T any](p *printer[T], counter *display.Counter, err error) error {
 	counter.Close()
 	return cmp.Or(err, p.end())
 }
 
+// flush prints what waits.
 func (p *printer[T]) flush() error {
 	p.layOut()
 	return p.write(0)
@@ -246,10 +201,14 @@ func (p *printer[T]) write(least int) error {
 	return err
 }
 
+func (p *printer[T]) isTable() bool {
+	return p.form.kind == formTable || p.form.kind == formWide
+}
+
 // layOut prints the rows that wait, after the heading if it is the first time. The
 // last column has no width.
 func (p *printer[T]) layOut() {
-	if p.form.kind != formTable && p.form.kind != formWide {
+	if !p.isTable() {
 		return
 	}
 	if p.widths == nil {
@@ -297,8 +256,7 @@ func printAll[T any](p *printer[T], all iter.Seq2[T, error]) (err error) {
 			break
 		}
 	}
-	isTable := p.form.kind == formTable || p.form.kind == formWide
-	if err != nil && p.printed == 0 && isTable {
+	if err != nil && p.printed == 0 && p.isTable() {
 		return err // a heading alone would look like an empty list
 	}
 	if endErr := p.end(); err == nil {

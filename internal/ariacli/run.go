@@ -1,10 +1,13 @@
 package ariacli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -32,7 +35,8 @@ func Run(ctx context.Context, p Process) int {
 	root := newRoot(s)
 	root.SetArgs(p.Args)
 	root.SetIn(p.Stdin)
-	root.SetOut(p.Stdout)
+	help := &helpWriter{to: p.Stdout}
+	root.SetOut(help)
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !s.started { // cobra refuses the command line
@@ -41,7 +45,20 @@ func Run(ctx context.Context, p Process) int {
 	if ctx.Err() != nil && err != nil {
 		err = errInterrupted
 	}
-	return s.report(err)
+	return s.report(cmp.Or(err, help.err))
+}
+
+// helpWriter writes what cobra prints, and keeps the first error, which cobra ignores.
+type helpWriter struct {
+	to  io.Writer
+	err error
+}
+
+// Write implements [io.Writer].
+func (w *helpWriter) Write(p []byte) (int, error) {
+	n, err := w.to.Write(p)
+	w.err = cmp.Or(w.err, err)
+	return n, err
 }
 
 // refuseUnknown makes an unknown command of a group a fault; cobra would print the help
@@ -53,6 +70,48 @@ func refuseUnknown(list []*cobra.Command) {
 		}
 		group.Args = cobra.NoArgs
 		group.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	}
+}
+
+// explainArgs makes errors of arguments name what the command takes: those of cobra count
+// them.
+func explainArgs(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		explainArgs(sub)
+	}
+	check := cmd.Args
+	if check == nil || cmd.HasSubCommands() {
+		return
+	}
+	name, takes, _ := strings.Cut(cmd.Use, " ")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		err := check(cmd, args)
+		switch {
+		case err == nil:
+			return nil
+		case takes == "":
+			return fmt.Errorf("%s takes no argument such as %q; see %s -h", name, args[0], cmd.CommandPath())
+		case len(args) == 0:
+			return fmt.Errorf("%s needs %s; see %s -h", name, takes, cmd.CommandPath())
+		default:
+			return fmt.Errorf("%s takes %s: %w; see %s -h", name, takes, err, cmd.CommandPath())
+		}
+	}
+}
+
+// helpCommand is help: cobra's own succeeds for a command that does not exist.
+func helpCommand(s *session) *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]...", Short: "Print the help of a command", Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				s.started = true
+				return usagef("there is no command %q; see aria -h", strings.Join(args, " "))
+			}
+			about.InitDefaultHelpFlag() // as -h does
+			return about.Help()
+		},
 	}
 }
 
@@ -69,6 +128,9 @@ func newRoot(s *session) *cobra.Command {
 		Short: "Download files with a cluster of aria2 workers",
 		Long: `aria submits downloads to the cluster, shows and changes them, and looks after the
 workers. It speaks to the dispatcher over NATS, with the options of the nats command.
+
+-o template is a template of Go over the fields of -o json, for each record: a field without
+a value prints nothing, a name that no field has is an error.
 
 stdout has data only; progress, hints and errors go to stderr. Exit codes: 0 done;
 1 something was not done (a failed task, an unknown id, a conflict); 2 usage; 3 --wait
@@ -92,6 +154,8 @@ ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.
 	addCompletions(s, list)
 	refuseUnknown(list)
 	root.AddCommand(list...)
+	root.SetHelpCommand(helpCommand(s))
+	explainArgs(root)
 	return root
 }
 
@@ -130,12 +194,18 @@ func commands(s *session) []*cobra.Command {
 	}
 }
 
-// run makes the function of a command: it reads the common flags, then calls do. An
-// error of do is no error of usage, unless do says so.
-func (s *session) run(do func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+// noRecord is the record of a command that prints none.
+type noRecord struct{}
+
+// run makes the function of a command that prints records of type T: it reads the common
+// flags, then calls do. An error of do is no error of usage, unless do says so.
+func run[T any](s *session, do func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		s.started = true
 		if err := s.begin(); err != nil {
+			return err
+		}
+		if err := s.form.checkNames(reflect.TypeFor[T]()); err != nil {
 			return err
 		}
 		return do(cmd, args)
@@ -147,9 +217,21 @@ func versionCommand(s *session) *cobra.Command {
 		Use: "version", GroupID: groupOther, Args: cobra.NoArgs,
 		Short: "Print version, commit, Go version and schema",
 		Long:  "version prints the version of aria. It asks no dispatcher: doctor compares the versions.",
-		RunE: s.run(func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(s.out, process.VersionText("aria"))
-			return err
+		RunE: run[process.Info](s, func(*cobra.Command, []string) error {
+			if s.form.kind == "" {
+				_, err := fmt.Fprintln(s.out, process.VersionText("aria"))
+				return err
+			}
+			return printOne(newPrinter(s, records[process.Info]{
+				single: true,
+				columns: []column[process.Info]{
+					{name: "VERSION", cell: func(i process.Info) string { return i.Version }},
+					{name: "COMMIT", cell: func(i process.Info) string { return i.Commit }},
+					{name: "GO", cell: func(i process.Info) string { return i.Go }},
+					{name: "SCHEMA", cell: func(i process.Info) string { return strconv.Itoa(i.Schema) }},
+				},
+				id: func(i process.Info) string { return i.Version },
+			}), process.BuildInfo())
 		}),
 	}
 }

@@ -73,6 +73,9 @@ func (c *selector) query() (q model.ListQuery, err error) {
 	if q.Until, err = parseTime("--until", c.until, now, ago); err != nil {
 		return q, err
 	}
+	if q.Since != 0 && q.Until != 0 && q.Since >= q.Until {
+		return q, usagef("--since %s is not before --until %s: no task is between them", c.since, c.until)
+	}
 	check := q
 	if err := check.Validate(); err != nil {
 		text := strings.NewReplacer("worker_id:", "worker:", "labels", "label").Replace(err.Error())

@@ -25,7 +25,7 @@ func showCommand(s *session) *cobra.Command {
 WORKER:PATH, and the command to try next. An id may be given by its last 6 characters or
 more. With -o json it prints an array of the tasks.`,
 		Example: "  aria show 8bf2f1bf137e7d8c\n  aria show 137e7d8c -o json",
-		RunE: s.run(func(cmd *cobra.Command, ids []string) error {
+		RunE: run[*model.Task](s, func(cmd *cobra.Command, ids []string) error {
 			tasks, err := s.owner(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -75,8 +75,8 @@ func (s *session) taskFields(ctx context.Context, t *model.Task) []figure {
 		{"mirrors", count(len(t.Mirrors))},
 		{"priority", t.Priority.String()},
 		{"folder", t.Folder},
-		{"labels", pairs(t.Labels)},
-		{"tags", pairs(t.Tags)},
+		{"labels", display.Pairs(t.Labels)},
+		{"tags", display.Pairs(t.Tags)},
 		{"worker", t.WorkerID},
 		{"last worker", t.LastWorkerID},
 		{"attempt", count(int(t.Attempt))},
@@ -180,24 +180,21 @@ func count(n int) string {
 	return strconv.Itoa(n)
 }
 
-// pairs formats labels or tags.
-func pairs(m map[string]string) string {
-	var list []string
-	for _, name := range sortedKeys(m) {
-		list = append(list, name+"="+m[name])
-	}
-	return strings.Join(list, " ")
-}
-
-// find returns the task of an id, or of the end of one.
+// find returns the task of an id, or of the end of one. If there is neither, the error is
+// that of the id.
 func find(ctx context.Context, tasks *client.Tasks, id string) (*model.Task, error) {
 	t, err := tasks.Get(ctx, id)
-	if errors.Is(err, client.ErrNotFound) && mayBeEnd(id, true) {
-		if t, err = tasks.BySuffix(ctx, id); err == nil {
-			t, err = tasks.Get(ctx, t.ID) // a list has no history
-		}
+	if !errors.Is(err, client.ErrNotFound) || !mayBeEnd(id, true) {
+		return t, err
 	}
-	return t, err
+	ending, endErr := tasks.BySuffix(ctx, id)
+	switch {
+	case errors.Is(endErr, client.ErrNotFound):
+		return nil, err
+	case endErr != nil:
+		return nil, endErr
+	}
+	return tasks.Get(ctx, ending.ID) // a list has no history
 }
 
 // wholeLength is the least length of the ids that the cluster makes.

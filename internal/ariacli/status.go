@@ -23,7 +23,7 @@ status, workers, slots and speed, why pending tasks wait and for how long; with 
 the clients and hosts with the most tasks. It needs the permissions of an observer.`,
 		Example: `  aria status
   aria status -o template='{{.tasks_by_status.pending}}'`,
-		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+		RunE: run[*model.ClusterStatus](s, func(cmd *cobra.Command, _ []string) error {
 			operator, err := s.operator(cmd.Context())
 			if err != nil {
 				return err

@@ -50,23 +50,29 @@ type line struct {
 }
 
 // lines yields the lines of stdin that are not empty. A line that is longer than limit is
-// an error, which names it.
+// an error, which names it. A stdin without any is a list of nothing, such as the output of
+// grep without a match: that is a hint, and no error.
 func (s *session) lines(ctx context.Context, limit int) iter.Seq2[line, error] {
 	return func(yield func(line, error) bool) {
 		scanner := bufio.NewScanner(s.stdin(ctx))
 		scanner.Buffer(nil, limit)
-		l := line{}
+		l, found := line{}, false
 		for scanner.Scan() {
 			l.number++
 			text := scanner.Text()
 			if l.number == 1 {
 				text = strings.TrimPrefix(text, "\ufeff") // which editors of Windows write
 			}
-			if l.text = strings.TrimSpace(text); l.text != "" && !yield(l, nil) {
+			if l.text = strings.TrimSpace(text); l.text == "" {
+				continue
+			}
+			if found = true; !yield(l, nil) {
 				return
 			}
 		}
 		switch err := scanner.Err(); {
+		case err == nil && !found:
+			s.hintf("stdin is empty: there is nothing to do")
 		case errors.Is(err, bufio.ErrTooLong):
 			yield(l, usagef("line %d of stdin is longer than %d bytes", l.number+1, limit))
 		case err != nil:
@@ -93,6 +99,9 @@ func (s *session) confirm(ctx context.Context, question string) error {
 	if ctx.Err() != nil {
 		fmt.Fprintln(s.errOut)
 		return context.Cause(ctx)
+	}
+	if errors.Is(err, io.EOF) { // the terminal shows no new line then
+		fmt.Fprintln(s.errOut)
 	}
 	if a := strings.ToLower(answer); err != nil || a != "y" && a != "yes" { // an error is only Enter, or the end
 		return notDonef("nothing was done")

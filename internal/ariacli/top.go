@@ -26,7 +26,7 @@ Without a terminal it prints one frame. Workers and totals need the permissions 
 observer.`,
 		Example: `  aria top
   aria top --all-clients -o json`,
-		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
+		RunE: run[*ariatop.Frame](s, func(cmd *cobra.Command, _ []string) error {
 			operator, err := s.operator(cmd.Context())
 			if err != nil {
 				return err

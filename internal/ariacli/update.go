@@ -22,7 +22,7 @@ of aria2c. Their values may come from a file, NAME=@FILE, and those that are sec
 	}}}
 	cmd := u.command()
 	cmd.Example = "  aria update 8bf2f1bf137e7d8c --set-url https://example.org/new\n  aria update --label project=films --set-priority high --yes"
-	cmd.RunE = s.run(func(cmd *cobra.Command, args []string) error { return u.run(cmd.Context(), cmd, args) })
+	cmd.RunE = run[acted](s, func(cmd *cobra.Command, args []string) error { return u.run(cmd.Context(), cmd, args) })
 	set := cmd.Flags()
 	set.StringVar(&u.priority, "set-priority", "", "low, normal, high or urgent")
 	set.StringVar(&u.newURL, "set-url", "", "another URL of the same file")

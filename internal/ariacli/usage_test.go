@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"text/template"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
@@ -98,12 +97,32 @@ func TestStdin_InterruptEndsRead(t *testing.T) {
 
 // A template prints integers as such, and compares them with those that it contains.
 func TestPrinter_TemplateHasIntegers(t *testing.T) {
-	body := template.Must(template.New("").Parse("{{.total_length}} {{.progress}} {{if gt .attempt 2}}many{{end}} {{range .result.files}}{{.length}}{{end}}"))
+	f, err := parseForm("template={{.total_length}} {{.progress}} {{if gt .attempt 2}}many{{end}} {{range .result.files}}{{.length}}{{end}}")
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	p := newPrinter(&session{out: &out, form: form{formTemplate, body}}, taskRecords(nowLocal))
+	p := newPrinter(&session{out: &out, form: f}, taskRecords(nowLocal))
 	task := &model.Task{TaskState: model.TaskState{TotalLength: 1 << 40, Progress: 12.5, Attempt: 3, Result: &model.Result{Files: []model.File{{Path: "f", Length: 1 << 40}}}}}
 	if err := printOne(p, task); err != nil || out.String() != "1099511627776 12.5 many 1099511627776\n" {
 		t.Errorf("%q, %v", &out, err)
+	}
+}
+
+// An interrupted list from stdin says how many of its tasks are submitted: it has no batch,
+// so that the same command would submit them twice.
+func TestAdd_InterruptedStdinSaysHowMany(t *testing.T) {
+	url := dispatcherOf(t, "v9.9.9")
+	ctx, cancel := context.WithCancel(testbed.Context(t))
+	defer cancel()
+	out, errOut := &cancelingWriter{cancel: cancel}, new(bytes.Buffer)
+	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
+	code := Run(ctx, Process{
+		Args: []string{"add", "-", "-o", "template={{.id}}" + strings.Repeat(" ", 100)}, Getenv: func(name string) string { return env[name] },
+		Stdin: strings.NewReader(strings.Repeat("https://h.example/x\n", 5000)), Stdout: out, Stderr: errOut,
+	})
+	if code != exitInterrupted || !strings.HasSuffix(errOut.String(), "000 tasks submitted before\naria: interrupted\n") {
+		t.Errorf("exit code %d, stderr %q", code, errOut)
 	}
 }
 
@@ -147,5 +166,25 @@ func TestVerbs_InterruptedSelectionContinues(t *testing.T) {
 	}
 	if r := aria(t, url, 0, "ls", "--status", "canceled", "-o", "id"); strings.Count(r.stdout, "\n") != n {
 		t.Errorf("%d tasks are canceled", strings.Count(r.stdout, "\n"))
+	}
+}
+
+// An empty table names the client, because the tasks are often those of another one. Programs
+// that read a list get nothing else.
+func TestList_EmptyTableNamesClient(t *testing.T) {
+	url := dispatcherOf(t, "v9.9.9")
+	hint := "no task of the client me is selected; --client names another one, --all-clients lists those of all\n"
+	for args, want := range map[string]string{"ls": hint, "ls -o wide": hint, "ls -q": "", "ls -o id": "", "ls -o json": "", "ls --all-clients": ""} {
+		env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
+		var errOut bytes.Buffer
+		code := Run(testbed.Context(t), Process{
+			Args: strings.Fields(args), Getenv: func(name string) string { return env[name] }, Stdout: io.Discard, Stderr: &errOut,
+		})
+		if code != 0 || errOut.String() != want {
+			t.Errorf("aria %s: exit code %d, stderr %q, want %q", args, code, &errOut, want)
+		}
+	}
+	if i := itemOf(&model.Task{TaskState: model.TaskState{Status: model.StatusPending, Reason: "no worker"}}); i.Reason != "no worker" {
+		t.Errorf("%+v", i)
 	}
 }

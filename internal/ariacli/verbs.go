@@ -51,7 +51,7 @@ stdin, or they are selected by flags.
 A selection is confirmed on a terminal, and needs --yes elsewhere. It is worked on page by
 page; after an interruption the same command continues.`,
 		Example: fmt.Sprintf("  aria %s 8bf2f1bf137e7d8c\n  aria %s --label project=films --yes", v.name, v.name),
-		RunE:    s.run(func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args) }),
+		RunE:    run[acted](s, func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args) }),
 	}
 	r.selector.add(cmd.Flags())
 	cmd.Flags().Var(&r.progress, "progress", "how the progress of a selection is shown")
@@ -96,6 +96,10 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	case !selected && len(args) == 0:
 		return usagef("%s needs ids, - or a selection such as --status; see aria %s -h", r.name, r.name)
 	}
+	q, err := r.selector.query() // bad usage is found without a server
+	if err != nil {
+		return err
+	}
 	tasks, err := r.owner(ctx, r.selector.allClients)
 	if err != nil {
 		return err
@@ -104,10 +108,6 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	if !selected {
 		outcomes := r.act(ctx, tasks, r.ids(ctx, args, &readErr))
 		return r.finish(r.completeIDs(ctx, tasks, args, outcomes), 0, asked, &readErr)
-	}
-	q, err := r.selector.query()
-	if err != nil {
-		return err
 	}
 	if len(q.Status) == 0 {
 		q.Status = r.statuses()
@@ -195,7 +195,7 @@ func (r *verbRun) completeIDs(ctx context.Context, tasks *client.Tasks, args []s
 				}
 				continue
 			}
-			for o, err := range r.actOnEnd(ctx, tasks, o.ID) {
+			for o, err := range r.actOnEnd(ctx, tasks, o) {
 				if !yield(o, err) || err != nil {
 					return
 				}
@@ -204,19 +204,23 @@ func (r *verbRun) completeIDs(ctx context.Context, tasks *client.Tasks, args []s
 	}
 }
 
-// actOnEnd applies the verb to the task with an id that has this end.
-func (r *verbRun) actOnEnd(ctx context.Context, tasks *client.Tasks, end string) iter.Seq2[client.Outcome, error] {
-	t, err := tasks.BySuffix(ctx, end)
+// actOnEnd applies the verb to the task whose id ends in an unknown one. Without such a task
+// the outcome remains that of the unknown id.
+func (r *verbRun) actOnEnd(ctx context.Context, tasks *client.Tasks, unknown client.Outcome) iter.Seq2[client.Outcome, error] {
+	t, err := tasks.BySuffix(ctx, unknown.ID)
 	if err == nil {
 		return r.act(ctx, tasks, slices.Values([]string{t.ID}))
 	}
 	return func(yield func(client.Outcome, error) bool) {
 		var no *model.Error
-		if errors.As(err, &no) && (errors.Is(err, client.ErrNotFound) || errors.Is(err, client.ErrConflict)) {
-			yield(client.Outcome{ID: end, Err: no.For(end)}, nil)
-			return
+		switch {
+		case errors.Is(err, client.ErrNotFound):
+			yield(unknown, nil)
+		case errors.As(err, &no) && errors.Is(err, client.ErrConflict):
+			yield(client.Outcome{ID: unknown.ID, Err: no.For(unknown.ID)}, nil)
+		default:
+			yield(client.Outcome{ID: unknown.ID}, err)
 		}
-		yield(client.Outcome{ID: end}, err)
 	}
 }
 
@@ -305,9 +309,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 	case err != nil:
 		return err
 	case r.failed > 0:
-		f := &failure{exit: exitOf(r.refused[0].Code), all: r.refused}
-		f.said = model.Error{Code: r.refused[0].Code, Message: fmt.Sprintf("%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))}
-		return f
+		return refusal(r.refused, r.done, "%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))
 	case total > 0:
 		r.hintf("%s: %s", r.name, plural(int(r.done), "task"))
 	}
@@ -316,14 +318,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 
 // unfinished says how far the work on a selection came before an error or an interrupt.
 func (r *verbRun) unfinished(err error, total int64) error {
-	text := fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total))
-	if errors.Is(err, context.Canceled) {
-		r.hintf("%s", text)
-		return err
-	}
-	f := *r.asFailure(err)
-	f.said.Message = text + ": " + f.said.Message
-	return &f
+	return r.partly(err, fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total)))
 }
 
 // each counts and reports the outcomes.

@@ -21,7 +21,7 @@ changes, until Ctrl-C. On a terminal it shows bars; with -o jsonl stdout gets th
 each change of its status.`,
 		Example: `  aria watch 8bf2f1bf137e7d8c
   cat urls.txt | aria add - -o id | aria watch - -o jsonl | jq -r '.id + " " + .status'`,
-		RunE: s.run(func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args) }),
+		RunE: run[*model.Task](s, func(cmd *cobra.Command, args []string) error { return w.run(cmd.Context(), args) }),
 	}
 	cmd.Flags().BoolVar(&w.all, "all-clients", false, "follow the tasks of all clients (observers and operators)")
 	cmd.Flags().Var(&w.progress, "progress", "how progress is shown")
@@ -64,7 +64,7 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 		return err
 	}
 	if w.bad > 0 {
-		return &failure{exit: exitNotDone, all: w.failed, said: *model.Errorf(model.CodeConflict, "%d of %d tasks did not complete", w.bad, w.ended)}
+		return incomplete(w.failed, w.bad, w.ended)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package ariacli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ func nowLocal() time.Time { return time.Now() }
 func workerRecords() records[*model.Worker] {
 	var columns []column[*model.Worker]
 	for _, c := range ariatop.WorkerColumns() {
-		columns = append(columns, column[*model.Worker]{name: c.Name, cell: func(w *model.Worker) string { return c.Cell(w, nowLocal()) }})
+		columns = append(columns, column[*model.Worker]{name: c.Name, wide: c.Wide, cell: func(w *model.Worker) string { return c.Cell(w, nowLocal()) }})
 	}
 	return records[*model.Worker]{columns: columns, id: func(w *model.Worker) string { return w.ID }}
 }
@@ -27,17 +28,24 @@ func workersCommand(s *session) *cobra.Command {
 	var status []string
 	cmd := &cobra.Command{
 		Use: "workers", GroupID: groupCluster, Args: cobra.NoArgs,
-		Short:   "List workers",
-		Long:    "workers lists the workers in the order of their names. It needs the permissions of an observer.",
+		Short: "List workers",
+		Long: `workers lists the workers in the order of their names, with the speed of what they download
+now. -o wide also shows how many tasks a worker holds beyond its slots (QUEUED) and may hold
+(PREFETCH), the mean speed of all its downloads, the time of its last heartbeat, where it
+runs, its folders and tags, and why it gets no task. It needs the permissions of an observer.`,
 		Example: "  aria workers --status online,busy",
-		RunE: s.run(func(cmd *cobra.Command, _ []string) error {
-			operator, err := s.operator(cmd.Context())
-			if err != nil {
-				return err
-			}
+		RunE: run[*model.Worker](s, func(cmd *cobra.Command, _ []string) error {
 			var q model.WorkerQuery
 			for _, st := range status {
 				q.Status = append(q.Status, model.WorkerStatus(st))
+			}
+			check := q
+			if err := check.Validate(); err != nil {
+				return usagef("--%v", err)
+			}
+			operator, err := s.operator(cmd.Context())
+			if err != nil {
+				return err
 			}
 			return printAll(newPrinter(s, workerRecords()), operator.AllWorkers(cmd.Context(), q))
 		}),
@@ -52,18 +60,29 @@ func workerVerb(s *session, name, short, long string, act func(context.Context, 
 		Use: name + " NAME...", GroupID: groupCluster, Args: cobra.MinimumNArgs(1),
 		Short: short, Long: long + " It needs the permissions of an operator.",
 		Example: "  aria " + name + " worker-1",
-		RunE: s.run(func(cmd *cobra.Command, names []string) error {
+		RunE: run[*model.Worker](s, func(cmd *cobra.Command, names []string) error {
 			operator, err := s.operator(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return printAll(newPrinter(s, workerRecords()), func(yield func(*model.Worker, error) bool) {
+			var refused []*model.Error
+			err = printAll(newPrinter(s, workerRecords()), func(yield func(*model.Worker, error) bool) {
 				for _, worker := range names {
-					if w, err := act(cmd.Context(), operator, worker); !yield(w, err) || err != nil {
+					w, err := act(cmd.Context(), operator, worker)
+					var no *model.Error
+					if errors.As(err, &no) && len(names) > 1 { // the others are tried too
+						refused = append(refused, no)
+						continue
+					}
+					if !yield(w, err) || err != nil {
 						return
 					}
 				}
 			})
+			if err == nil && len(refused) > 0 {
+				err = refusal(refused, int64(len(names)), "%s: %d of %d workers were refused", name, len(refused), len(names))
+			}
+			return err
 		}),
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// column is a column of a table. The last one of a table gets the rest of the width.
+// column is a column of a table. The last one of a table gets the rest of the width, which
+// is its own one at least if other columns can be left out for that.
 type column[T any] struct {
 	name  string
 	width int
@@ -40,7 +41,7 @@ func taskColumns(all bool) []column[*model.Task] {
 	if all {
 		list = append(list, column[*model.Task]{"CLIENT", 12, false, func(t *model.Task, _ time.Time) string { return t.Client }})
 	}
-	return append(list, column[*model.Task]{"NAME", 0, false, func(t *model.Task, _ time.Time) string { return describe(t) }})
+	return append(list, column[*model.Task]{"NAME", 16, false, func(t *model.Task, _ time.Time) string { return describe(t) }})
 }
 
 // workerColumns are the columns of "aria workers".
@@ -50,16 +51,17 @@ func workerColumns() []column[*model.Worker] {
 		{"STATUS", 11, false, func(w *model.Worker, _ time.Time) string { return string(w.Status) }},
 		{"SLOTS", 9, true, func(w *model.Worker, _ time.Time) string { return fmt.Sprintf("%d/%d", w.UsedSlots, w.TotalSlots) }},
 		{"TASKS", 6, true, func(w *model.Worker, _ time.Time) string { return strconv.Itoa(len(w.CurrentTasks)) }},
-		{"SPEED", 12, true, func(w *model.Worker, _ time.Time) string {
-			return display.Bytes(int64(w.PerformanceStats.AvgDownloadSpeed)) + "/s"
-		}},
+		{"SPEED", 12, true, func(w *model.Worker, _ time.Time) string { return speedText(w.DownloadSpeed) }},
 		{"DISK-FREE", 10, true, func(w *model.Worker, _ time.Time) string { return display.Bytes(w.HealthMetrics.DiskFree) }},
 		{"HEALTH", 6, true, func(w *model.Worker, _ time.Time) string { return fmt.Sprintf("%.0f", w.Health) }},
-		{"SEEN", 5, true, func(w *model.Worker, now time.Time) string { return Age(w.LastHeartbeat, now) }},
+		{"SEEN", 5, true, func(w *model.Worker, now time.Time) string { return Age(lastSeen(w), now) }},
 		{"VERSION", 8, false, func(w *model.Worker, _ time.Time) string { return cmp.Or(w.Version, "-") }},
 		{"HOST", 0, false, func(w *model.Worker, _ time.Time) string { return strings.TrimSpace(w.Hostname + " " + w.StatusReason) }},
 	}
 }
+
+// lastSeen is the last sign of life of a worker; an earlier dispatcher tells heartbeats only.
+func lastSeen(w *model.Worker) model.Time { return cmp.Or(w.LastSeen, w.LastHeartbeat) }
 
 func percent(t *model.Task) string {
 	if t.Status == model.StatusCompleted {
@@ -82,8 +84,10 @@ func speed(t *model.Task) string {
 	if t.Status != model.StatusDownloading {
 		return "-"
 	}
-	return display.Bytes(t.DownloadSpeed) + "/s"
+	return speedText(t.DownloadSpeed)
 }
+
+func speedText(n int64) string { return display.Bytes(n) + "/s" }
 
 func eta(t *model.Task) string {
 	if t.Status != model.StatusDownloading {
@@ -149,55 +153,6 @@ var workerSorts = []sorting[*model.Worker]{
 	{"name", nil},
 	{"used slots", func(a, b *model.Worker) int { return cmp.Compare(b.UsedSlots, a.UsedSlots) }},
 	{"health", func(a, b *model.Worker) int { return cmp.Compare(a.Health, b.Health) }},
-	{"speed", func(a, b *model.Worker) int {
-		return cmp.Compare(b.PerformanceStats.AvgDownloadSpeed, a.PerformanceStats.AvgDownloadSpeed)
-	}},
-	{"seen", func(a, b *model.Worker) int { return a.LastHeartbeat.Std().Compare(b.LastHeartbeat.Std()) }},
-}
-
-// TaskColumn is a column of tasks in text, for other tables than those of the screen.
-type TaskColumn struct {
-	Name  string
-	Wide  bool // one that most tables leave out
-	Width int  // of the longest usual cell; 0 if it is unknown
-	Cell  func(t *model.Task, now time.Time) string
-}
-
-// TaskColumns returns the columns of tasks: those of the screen, and more that are Wide.
-// Cells are not cleaned.
-func TaskColumns() (list []TaskColumn) {
-	narrow := taskColumns(false)
-	last := narrow[len(narrow)-1]
-	for _, c := range narrow[:len(narrow)-1] {
-		list = append(list, TaskColumn{c.name, false, c.width, c.cell})
-	}
-	return append(list,
-		TaskColumn{"CLIENT", true, 8, func(t *model.Task, _ time.Time) string { return t.Client }},
-		TaskColumn{"PRIO", true, 6, func(t *model.Task, _ time.Time) string { return t.Priority.String() }},
-		TaskColumn{"TRY", true, 2, func(t *model.Task, _ time.Time) string { return strconv.FormatInt(t.Attempt, 10) }},
-		TaskColumn{"REASON", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(t.Reason, "-") }},
-		TaskColumn{"ERROR", true, 0, func(t *model.Task, _ time.Time) string {
-			if t.Error == nil {
-				return "-"
-			}
-			return t.Error.Message
-		}},
-		TaskColumn{"URL", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
-		TaskColumn{last.name, false, 0, last.cell})
-}
-
-// WorkerColumn is a column of workers in text.
-type WorkerColumn struct {
-	Name string
-	Cell func(w *model.Worker, now time.Time) string
-}
-
-// WorkerColumns returns the columns of workers, without the host. Cells are not cleaned.
-func WorkerColumns() (list []WorkerColumn) {
-	all := workerColumns()
-	for _, c := range all[:len(all)-1] {
-		list = append(list, WorkerColumn{c.name, c.cell})
-	}
-	list[0].Name = "NAME"
-	return list
+	{"speed", func(a, b *model.Worker) int { return cmp.Compare(b.DownloadSpeed, a.DownloadSpeed) }},
+	{"seen", func(a, b *model.Worker) int { return cmp.Compare(lastSeen(a), lastSeen(b)) }},
 }

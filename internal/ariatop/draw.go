@@ -138,6 +138,7 @@ func (s *screen) footer() string {
 
 // drawTable draws the header and rows of a table, and fills up to the height.
 func drawTable[T any](s *screen, t *table[T], columns []column[T], height int, active bool, status func(T) string) lines {
+	columns = fitting(columns, s.width-len("  "))
 	text := lines{row(columns, "  ", s.width, func(c column[T]) string { return c.name })}
 	for i, r := range t.rows[:min(len(t.rows), height)] {
 		mark := []byte("  ")
@@ -166,6 +167,27 @@ func drawTable[T any](s *screen, t *table[T], columns []column[T], height int, a
 		text = append(text, "")
 	}
 	return text
+}
+
+// expendable are the columns that a narrow table leaves out, the first one first.
+var expendable = []string{"VERSION", "HEALTH", "DISK-FREE", "TASKS", "WORKER", "ETA", "SIZE", "AGE", "SEEN", "CLIENT", "SPEED", "SLOTS", "%"}
+
+// fitting returns the columns without those for which the width is too small. The first
+// column and the last one stay.
+func fitting[T any](columns []column[T], width int) []column[T] {
+	total := 0
+	for _, c := range columns {
+		total += c.width + 2
+	}
+	columns = slices.Clone(columns)
+	for _, name := range expendable {
+		i := slices.IndexFunc(columns, func(c column[T]) bool { return c.name == name })
+		if total-2 > width && i > 0 && i < len(columns)-1 {
+			total -= columns[i].width + 2
+			columns = slices.Delete(columns, i, i+1)
+		}
+	}
+	return columns
 }
 
 // row lays out the cells of one row within the width.
@@ -283,7 +305,7 @@ func workerDetails(w *model.Worker, now time.Time) (text lines) {
 	field(&text, "disk free", display.Bytes(w.HealthMetrics.DiskFree))
 	field(&text, "completed", display.Count(w.PerformanceStats.CompletedTasks))
 	field(&text, "failed", display.Count(w.PerformanceStats.FailedTasks))
-	field(&text, "seen", Age(w.LastHeartbeat, now)+" ago")
+	field(&text, "seen", Age(lastSeen(w), now)+" ago")
 	for _, name := range slices.Sorted(maps.Keys(w.Capabilities.Tags)) {
 		field(&text, "tag", name+"="+w.Capabilities.Tags[name])
 	}

@@ -130,7 +130,7 @@ func (b *bars) state(i *Item) string {
 	case b.closed.Load():
 		return "interrupted"
 	case i.Status != model.StatusDownloading:
-		return string(i.Status)
+		return i.waiting()
 	case i.Total <= 0:
 		return Bytes(i.Speed) + "/s"
 	}

@@ -88,10 +88,19 @@ type Item struct {
 	Speed     int64        // bytes per second
 	Error     string       // why it ended without being completed
 	LastError string       // of the last attempt, while it waits for the next
+	Reason    string       // why it is pending
 }
 
 // done reports whether the item has ended.
 func (i *Item) done() bool { return i.Error != "" || i.Status.Terminal() }
+
+// waiting is the status of an item that does not run, with the reason if there is one.
+func (i *Item) waiting() string {
+	if i.Status == model.StatusPending && i.Reason != "" {
+		return fmt.Sprintf("%s: %s", i.Status, i.Reason)
+	}
+	return string(i.Status)
+}
 
 // label is the status of an item that has ended.
 func (i *Item) label() string {
@@ -139,7 +148,7 @@ func New(o Options) (*Display, error) {
 func (d *Display) Update(i Item) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	i.Name, i.Error, i.LastError = Clean(i.Name), Clean(i.Error), Clean(i.LastError)
+	i.Name, i.Error, i.LastError, i.Reason = Clean(i.Name), Clean(i.Error), Clean(i.LastError), Clean(i.Reason)
 	before, known := d.open[i.Key]
 	if known {
 		d.tally.add(&before, -1)

@@ -131,8 +131,9 @@ func TestLines_ManyItemsAreSummarized(t *testing.T) {
 
 // terminal is a pseudoterminal and what was written to it.
 type terminal struct {
-	tty *os.File
-	out testbed.Log
+	tty  *os.File
+	out  testbed.Log
+	read chan struct{} // closed when all is in out
 }
 
 func newTerminal(t *testing.T, rows, columns uint16) *terminal {
@@ -144,10 +145,9 @@ func newTerminal(t *testing.T, rows, columns uint16) *terminal {
 	if err := pty.Setsize(tty, &pty.Winsize{Rows: rows, Cols: columns}); err != nil {
 		t.Fatal(err)
 	}
-	term := &terminal{tty: tty}
-	done := make(chan struct{})
+	term := &terminal{tty: tty, read: make(chan struct{})}
 	go func() {
-		defer close(done)
+		defer close(term.read)
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := master.Read(buf)
@@ -158,12 +158,18 @@ func newTerminal(t *testing.T, rows, columns uint16) *terminal {
 		}
 	}()
 	t.Cleanup(func() {
-		_ = tty.Close()
-		<-done
+		term.close()
 		_ = master.Close()
 	})
 	t.Setenv("TERM", "xterm-256color")
 	return term
+}
+
+// close closes the terminal for what writes to it, and returns when all of that was read:
+// a frame may come in two reads.
+func (term *terminal) close() {
+	_ = term.tty.Close()
+	<-term.read
 }
 
 // redraw is what mpb writes before it draws its rows again.
@@ -198,19 +204,21 @@ func TestBars_ShowFewItemsAndTotal(t *testing.T) {
 		}
 		d.Update(Item{Key: "b", Name: "b", Status: model.StatusCompleted})
 		d.Close()
-		var last string
-		if columns >= 80 {
-			last = term.lastFrame(t, "interrupted")
-			for _, want := range []string{"a.iso", "512 B / 1.0 KiB", "done", "failed", "1 of 3 completed, 1 failed"} {
-				if columns == 120 && !strings.Contains(last, want) {
-					t.Errorf("%d columns: %q lacks %q", columns, last, want)
-				}
+		term.close()
+		frames := term.frames()
+		last, wants := frames[len(frames)-1], map[uint16][]string{
+			120: {"a.iso", "512 B / 1.0 KiB", "interrupted", "done", "failed", "1 of 3 completed, 1 failed"},
+			80:  {"a.iso", "interrupted"},
+		}
+		for _, want := range wants[columns] {
+			if !strings.Contains(last, want) {
+				t.Errorf("%d columns: %q lacks %q", columns, last, want)
 			}
 		}
 		if strings.Contains(term.out.String(), "\x1b]0") || strings.Contains(term.out.String(), "\u202e") {
 			t.Errorf("a control sequence of a name was printed: %q", term.out.String())
 		}
-		for _, frame := range term.frames() {
+		for _, frame := range frames {
 			for line := range strings.SplitSeq(frame, "\r\n") {
 				if n := runewidth.StringWidth(line); n > int(columns) {
 					t.Errorf("%d columns: a line has %d: %q", columns, n, line)
@@ -246,7 +254,12 @@ func TestBars_ManyItemsShareRows(t *testing.T) {
 		t.Errorf("%d rows, %d bound, %d open", len(b.rows), len(b.byKey), len(d.open))
 	}
 	d.Close()
-	last := term.lastFrame(t, "20,000 of 20,001 completed, 1 failed")
+	term.close()
+	frames := term.frames()
+	last := frames[len(frames)-1]
+	if want := "20,000 of 20,001 completed, 1 failed"; !strings.Contains(last, want) {
+		t.Errorf("the last frame lacks %q: %q", want, last)
+	}
 	if n := strings.Count(last, "\n"); n > maxRows+2 {
 		t.Errorf("the last frame has %d lines: %q", n, last)
 	}
@@ -293,4 +306,26 @@ func TestCounter_ShowsProgressOfAnAction(t *testing.T) {
 	c.Set(200, 1)
 	c.Close()
 	term.lastFrame(t, "cancel: 200 of 200 tasks, 1 refused")
+}
+
+// A task that is pending is shown with the reason, without which nobody sees that it may wait
+// for a worker that does not exist.
+func TestLines_PendingItemHasReason(t *testing.T) {
+	for want, i := range map[string]Item{
+		"f: pending: no worker has the folder x\n": {Name: "f", Status: model.StatusPending, Reason: "no worker has the folder x"},
+		"f: pending\n":     {Name: "f", Status: model.StatusPending},
+		"f: downloading\n": {Name: "f", Status: model.StatusDownloading, Reason: "old"},
+		"f: waits before the next attempt: broken\n": {Name: "f", Status: model.StatusPending, LastError: "broken", Reason: "backoff"},
+	} {
+		var out bytes.Buffer
+		d, err := New(Options{Mode: Plain, Out: &out})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Update(i)
+		d.Close()
+		if out.String() != want {
+			t.Errorf("%q, want %q", &out, want)
+		}
+	}
 }

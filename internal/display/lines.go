@@ -85,6 +85,6 @@ func lineOf(i *Item) string {
 	case i.Status == model.StatusPending && i.LastError != "":
 		return fmt.Sprintf("%s: waits before the next attempt: %s", i.Name, i.LastError)
 	default:
-		return fmt.Sprintf("%s: %s", i.Name, i.Status)
+		return fmt.Sprintf("%s: %s", i.Name, i.waiting())
 	}
 }

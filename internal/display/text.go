@@ -2,7 +2,9 @@ package display
 
 import (
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -76,6 +78,15 @@ func Count(n int64) string {
 		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
+}
+
+// Pairs formats labels or tags as NAME=VALUE, in the order of their names.
+func Pairs(m map[string]string) string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(m)) {
+		list = append(list, name+"="+m[name])
+	}
+	return strings.Join(list, " ")
 }
 
 // maxRemaining is the longest remaining time that is worth a figure.
