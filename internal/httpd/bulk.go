@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/api"
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -233,7 +234,9 @@ func (b *bulkJobs) start(owner identity, verb string, filter *model.ListQuery) (
 	job := &bulkJob{id: rand.Text(), verb: verb, owner: owner, filter: *filter, stop: stop, state: bulkRunning}
 	b.byID[job.id] = job
 	b.wait.Go(func() {
-		job.run(ctx, b.server)
+		if goroutine.Guard(b.server.logger, "a bulk job panicked", func() { job.run(ctx, b.server) }, "verb", verb) {
+			job.end(b.ctx, model.Errorf(model.CodeInternal, goroutine.FaultText))
+		}
 		b.ended(job.id)
 	})
 	return job, nil

@@ -73,3 +73,26 @@ func TestBulk_FifthIsRefused(t *testing.T) {
 		return send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", body).status == http.StatusAccepted
 	})
 }
+
+// A job that panics stops with an error, and the next one runs.
+func TestBulk_PanicStopsJob(t *testing.T) {
+	asked := 0 // the first page is counted before the job
+	s := start(t, Options{
+		Requests: func() Requests { return nil }, Hub: NewHub(), Room: func() int { return 1 << 20 },
+		Status: func(context.Context) (*model.ClusterStatus, error) { return &model.ClusterStatus{}, nil },
+		Tasks: func(context.Context, *model.ListQuery) (*model.TaskPage, error) {
+			if asked++; asked%2 == 0 {
+				panic("oh")
+			}
+			return &model.TaskPage{}, nil
+		},
+	})
+	const body = `{"verb":"cancel","filter":{"status":["failed"],"text":"a"}}`
+	for range 2 {
+		id := idOf(t, send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", body))
+		testbed.Eventually(t, "the job is stopped with its error", func() bool {
+			got := get(t, s.Addr(), "/api/v1/bulk/"+id).body
+			return strings.Contains(got, `"state":"stopped"`) && strings.Contains(got, "a bug in the dispatcher")
+		})
+	}
+}

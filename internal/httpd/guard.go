@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -18,6 +19,16 @@ const contentSecurity = "default-src 'none'; script-src 'self'; style-src 'self'
 
 // keyError is an error that begins with the key of the configuration.
 func keyError(key string, err error) error { return fmt.Errorf("%s: %w", key, err) }
+
+// guarded logs a panic of a request, which is a bug, and ends its connection: a part of the
+// answer may have left.
+func (s *Server) guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if goroutine.Guard(s.logger, "a request over HTTP panicked", func() { next.ServeHTTP(w, r) }, "path", r.URL.Path) {
+			panic(http.ErrAbortHandler)
+		}
+	})
+}
 
 // secureHeaders sets what every answer has.
 func secureHeaders(next http.Handler) http.Handler {

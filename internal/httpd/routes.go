@@ -46,7 +46,7 @@ func (s *Server) routes() (http.Handler, error) {
 		mux.Handle("/rpc", s.unlessStandby(s.options.Aria2))
 	}
 	mux.Handle("/", protection.Handler(s.authenticated(s.unlessStandby(inside))))
-	return secureHeaders(s.knownHosts(s.underBasePath(mux))), nil
+	return s.guarded(secureHeaders(s.knownHosts(s.underBasePath(mux)))), nil
 }
 
 // addAPI adds everything under /api/v1.

@@ -16,7 +16,21 @@ export const address = (path) => new URL('api/v1/' + path, base);
 // limit ends a request that gets no answer, in ms.
 const limit = 20000;
 
-async function request(method, path, body, signal) {
+// firstAnswers resolves when the requests that a page sends at first are answered.
+let firstAnswered;
+export const firstAnswers = new Promise((resolve) => { firstAnswered = resolve; });
+let pending = 0;
+
+async function request(...args) {
+  pending++;
+  try {
+    return await send(...args);
+  } finally {
+    if (--pending === 0) firstAnswered();
+  }
+}
+
+async function send(method, path, body, signal) {
   const timeout = AbortSignal.timeout(limit);
   let response;
   try {
@@ -53,7 +67,7 @@ export const post = (path, body, signal) => request('POST', path, body ?? {}, si
 export const get = (path, signal) => request('GET', path, undefined, signal);
 export const remove = (path) => request('DELETE', path);
 
-export const status = (signal) => post('query/status', {}, signal);
+export const status = (signal) => begun ?? post('query/status', {}, signal);
 export const listTasks = (query, signal) => post(session.own ? 'task/list' : 'query/task/list', query, signal);
 export const getTask = (id, signal) => post(session.own ? 'task/get' : 'query/task/get', { id }, signal);
 export const actOnTask = (verb, body) => post((session.own ? 'task/' : 'admin/task/') + verb, body);
@@ -65,13 +79,20 @@ export const actOnWorker = (verb, body) => post('admin/worker/' + verb, body);
 export const config = (signal) => get('query/config', signal);
 export const series = (signal) => get('query/series', signal);
 
+// begun is the request of begin, until it is answered: a page that needs the same answer
+// does not ask for it twice.
+let begun = null;
+
 // begin finds out which endpoints the user may ask.
 export async function begin() {
+  begun = status();
   try {
-    return await status();
+    return await begun;
   } catch (e) {
     if (e.code === 403) session.own = true;
     return null;
+  } finally {
+    begun = null;
   }
 }
 

@@ -26,6 +26,13 @@ export function timeRange(times) {
   return [times.length > 1 ? times[0] : end - 60, end];
 }
 
+// timeLabels are the labels of the ticks at these seconds, with seconds where minutes would
+// repeat.
+export function timeLabels(ticks) {
+  const second = ticks.length > 1 && ticks[1] - ticks[0] < 60 ? '2-digit' : undefined;
+  return ticks.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit', second }));
+}
+
 // plot makes a figure with one line a series: {title, series: [{label, color}], format}.
 // show(times in seconds, [values…]) draws it; values may have null for "not known".
 // least is the end of the axis while all values are 0.
@@ -49,7 +56,7 @@ export function plot({ title, series, format, signal, least = 1, height = 130 })
       width: width(), height, legend: { show: false }, cursor: { y: false, drag: { x: false, y: false } },
       scales: { x: { range: (u) => timeRange(u.data[0]) }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.1 : least] } },
       axes: [
-        { ...axis, size: 26, space: 90, values: (u, at) => at.map((t) => new Date(t * 1000).toLocaleTimeString('en-GB', { hour: '2-digit', minute: '2-digit' })) },
+        { ...axis, size: 26, space: 90, values: (u, at) => timeLabels(at) },
         { ...axis, size: 62, space: 34, values: (u, at) => at.map((v) => format(v)) },
       ],
       series: [{}, ...lines.map((l) => ({ label: l.label, stroke: () => color(l.key), width: 1.75, points: { show: false }, fill: lines.length === 1 ? () => faint(color(l.key)) : undefined }))],

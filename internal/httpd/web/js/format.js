@@ -8,6 +8,9 @@ export function count(n) {
   return [whole.replace(/\B(?=(\d{3})+$)/g, ','), ...fraction].join('.');
 }
 
+// counted is a number with its noun: "1 row", "2 rows".
+export const counted = (n, noun) => `${count(n)} ${noun}${n === 1 ? '' : 's'}`;
+
 // short is count, above 100,000 with a unit instead of the last digits.
 export function short(n) {
   let rest = n ?? 0;

@@ -1,11 +1,19 @@
 // The event stream: one EventSource at a time, for what the page shown needs.
 
-import { address, session } from './api.js';
+import { address, session, firstAnswers } from './api.js';
 
 let source = null;
 let wanted = null;
 const listeners = new Set();
 let state = 'connecting';
+
+// The first stream is opened after the frame with the first answers: it has no part in what
+// the person sees first, and takes one of the six connections.
+let shown = false;
+firstAnswers.then(() => requestAnimationFrame(() => setTimeout(() => {
+  shown = true;
+  open();
+})));
 
 function report(next) {
   if (state === next) return;
@@ -29,7 +37,7 @@ const idle = { types: ['worker'], handle() {} };
 function open() {
   source?.close();
   source = null;
-  if (!wanted || document.hidden) return;
+  if (!wanted || !shown || document.hidden) return;
   const url = address('events');
   url.searchParams.set('types', session.own ? 'task,progress,intake' : wanted.types.join(','));
   if (wanted.client) url.searchParams.set('client', wanted.client);

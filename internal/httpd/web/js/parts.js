@@ -98,7 +98,7 @@ export function pager(move) {
   el.show = ({ page, more, rows, note }) => {
     first.disabled = page === 1;
     next.disabled = !more;
-    set(text, note ?? `Page ${f.count(page)}, ${f.count(rows)} rows`);
+    set(text, note ?? `Page ${f.count(page)}, ${f.counted(rows, 'row')}`);
   };
   return el;
 }

@@ -130,3 +130,14 @@ export async function screenshots() {
   }
   await done();
 }
+
+// The overview asks for the status once, and opens its stream after the first answers.
+export async function streamFollowsFirstAnswers() {
+  const steps = [];
+  const asked = (r) => /query\/status|events/.exec(r.url())?.[0];
+  const note = (what) => (r) => { if (asked(r)) steps.push(what + ' ' + asked(r)); };
+  const { done } = await open('/', { prepare: (context) => { context.on('request', note('ask')).on('response', note('answer')); } });
+  await eventually('the stream is open', () => steps.includes('answer events'));
+  check(steps.slice(0, 3).join(', ') === 'ask query/status, answer query/status, ask events', 'the page asks in the order ' + steps);
+  await done();
+}

@@ -8,7 +8,7 @@ const f = await import('../js/format.js');
 const { readFilter, describe, commandWords, matches, isEmpty } = await import('../js/filter.js');
 const { command, shell } = await import('../js/dialog.js');
 const { csvCell } = await import('../js/export.js');
-const { timeRange } = await import('../js/charts.js');
+const { timeRange, timeLabels } = await import('../js/charts.js');
 const { visible, atMost } = await import('../js/dom.js');
 const { readStatus, readSeries } = await import('../js/data.js');
 
@@ -39,6 +39,15 @@ test('numbers are those of Intl, which takes longer to load', () => {
     assert.equal(f.short(n), Math.abs(n) < 100000 ? whole.format(n) : compact.format(n));
   }
   assert.equal(f.count(undefined), '0');
+  assert.deepEqual([0, 1, 2, 1000].map((n) => f.counted(n, 'row')), ['0 rows', '1 row', '2 rows', '1,000 rows']);
+});
+
+test('the ticks of a plot have labels that differ', () => {
+  for (const step of [1, 15, 30, 60, 600]) {
+    const ticks = [0, 1, 2, 3].map((i) => 1700000000 + i * step);
+    assert.equal(new Set(timeLabels(ticks)).size, 4, timeLabels(ticks).join(' '));
+  }
+  assert.match(timeLabels([1700000000])[0], /^\d\d:\d\d$/);
 });
 
 test('a task is named by its file', () => {

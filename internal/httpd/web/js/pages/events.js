@@ -38,7 +38,7 @@ export function mount(root, { signal }) {
     keyed(t.body, list, (e) => e.number, row);
     t.hidden = list.length === 0;
     none.hidden = list.length > 0;
-    count.textContent = paused ? `Paused; ${f.count(missed)} events came since` : '';
+    count.textContent = paused ? `Paused; ${f.counted(missed, 'event')} came since` : '';
   }, signal);
   paint();
   follow({

@@ -53,11 +53,11 @@ export function mount(root, { signal }) {
       set(c.value, f.short(s.counts[key] ?? 0));
       c.el.title = f.count(s.counts[key]) + ' ' + key;
     }
-    speed.show(f.speed(s.speed), s.speed > 0 ? `${f.count(s.counts.downloading)} downloads` : 'nothing is downloaded now');
+    speed.show(f.speed(s.speed), s.speed > 0 ? f.counted(s.counts.downloading ?? 0, 'download') : 'nothing is downloaded now');
     oldest.show(s.oldest === null ? '–' : f.duration(s.oldest), s.oldest === null ? 'no task waits' : s.oldestPriority ? 'priority ' + s.oldestPriority : '');
     slots.show(`${f.count(s.usedSlots)} of ${f.count(s.totalSlots)}`);
     use.show(s.load);
-    workers.show(f.count(s.activeWorkers), s.totalWorkers > s.activeWorkers ? `of ${f.count(s.totalWorkers)}; the others are offline` : 'all are connected');
+    workers.show(f.count(s.activeWorkers), s.totalWorkers > s.activeWorkers ? `of ${f.count(s.totalWorkers)}; the others are offline` : s.totalWorkers ? 'all are connected' : 'none has connected');
     waiting.show(s.waiting);
     welcome.hidden = s.total > 0;
     welcome.previousElementSibling.classList.toggle('quiet', s.total === 0);

@@ -112,7 +112,7 @@ const tags = (map) => Object.entries(map ?? {}).map(([k, v]) => `${k}=${v}`).joi
 function aboutWorker(w) {
   const c = w.capabilities ?? {};
   return facts([
-    ['Seen', time(w.last_heartbeat)], ['Connected', time(w.connected_at)], ['Host name', w.hostname], ['Address', w.address && (w.port ? `${w.address}:${w.port}` : w.address)],
+    ['Seen', time(w.last_seen ?? w.last_heartbeat)], ['Connected', time(w.connected_at)], ['Host name', w.hostname], ['Address', w.address && (w.port ? `${w.address}:${w.port}` : w.address)],
     ['Download folder', w.dir], ['Version', w.version], ['Prefetch', w.prefetch === undefined ? '' : f.count(w.prefetch)], ['Tags', tags(c.tags)], ['Folders', (c.folders ?? []).join(', ')], ['Protocols', (c.protocols ?? []).join(', ')],
     ['BitTorrent', c.supports_bt ? 'yes' : 'no'], ['Metalink', c.supports_metalink ? 'yes' : 'no'], ['Instance', `${w.instance}, start ${w.epoch}`],
   ]);
@@ -124,7 +124,7 @@ function aboutMachine(w) {
   return facts([
     ['Health', Math.round(w.health ?? 0) + '%'], ['Processor', f.percent(m.cpu_usage)], ['Memory', f.percent(m.memory_usage)], ['Disk used', f.percent(m.disk_usage)],
     ['Disk free', m.disk_free ? f.bytes(m.disk_free) : '–'], ['Up for', f.duration(m.uptime)],
-    ['Downloaded', f.bytes(p.total_bytes_downloaded ?? 0)], ['Mean speed', f.speed(p.avg_download_speed)], ['Highest speed', f.speed(p.peak_download_speed)],
+    ['Speed', f.speed(w.download_speed)], ['Downloaded', f.bytes(p.total_bytes_downloaded ?? 0)], ['Mean speed', f.speed(p.avg_download_speed)], ['Highest speed', f.speed(p.peak_download_speed)],
     ['Tasks', `${f.count(p.completed_tasks)} completed, ${f.count(p.failed_tasks)} failed`],
   ]);
 }

@@ -38,8 +38,8 @@ export function mount(root, { query, signal }) {
       },
     },
   }, h('div', { class: 'filter-row' }, h('label', { class: 'searchbox' }, icon('search'), goTo)), h('fieldset', { class: 'chips' }, h('legend', { class: 'sr' }, 'Status'), boxes));
-  const t = table('Workers', [{ title: 'Name' }, { title: 'Status' }, { title: 'Slots', class: 'c-progress' },
-    { title: 'Disk free', class: 'r c-speed' }, { title: 'Health', class: 'r c-eta' }, { title: 'Seen', class: 'r c-age' }, { title: 'Version', class: 'c-worker' }, { title: ' ', content: h('span', { class: 'sr' }, 'Actions') }]);
+  const t = table('Workers', [{ title: 'Name' }, { title: 'Status' }, { title: 'Slots', class: 'c-progress' }, { title: 'Speed', class: 'r c-speed' },
+    { title: 'Disk free', class: 'r c-size' }, { title: 'Health', class: 'r c-eta' }, { title: 'Seen', class: 'r c-age' }, { title: 'Version', class: 'c-worker' }, { title: ' ', content: h('span', { class: 'sr' }, 'Actions') }]);
   const none = h('div', { hidden: true });
   const pages = pager((where) => {
     if (where === 'first') cursors = [''];
@@ -87,7 +87,7 @@ function row(worker, changed) {
   const status = badge(worker.status);
   const slots = meter('Slots in use');
   const sub = h('span', { class: 'sub muted clip' });
-  const [disk, health, seen] = ['r num c-speed', 'r num c-eta', 'r num c-age'].map(cell);
+  const [speed, disk, health, seen] = ['r num c-speed', 'r num c-size', 'r num c-eta', 'r num c-age'].map(cell);
   const version = cell('c-worker muted clip');
   let now = worker;
   const act = async (verb) => { if (await onWorker(verb, now)) changed(); };
@@ -95,16 +95,18 @@ function row(worker, changed) {
   const drop = button('Remove ' + worker.id, () => act('remove'), { kind: 'icon', icon: 'trash' });
   return {
     el: h('tr', null, h('td', { class: 'c-name' }, link('worker', worker.id, worker.id, 'rowlink clip'), sub), h('td', null, status), h('td', { class: 'c-progress' }, slots),
-      disk, health, seen, version, h('td', { class: 'row-tools' }, drain, drop)),
+      speed, disk, health, seen, version, h('td', { class: 'row-tools' }, drain, drop)),
     update(w) {
       now = w;
       status.show(w.status);
       set(sub, w.status_reason || [w.hostname, w.address].filter(Boolean).join(' · '));
       slots.show(w.total_slots ? (100 * w.used_slots) / w.total_slots : 0, `${f.count(w.used_slots)} of ${f.count(w.total_slots)}`);
+      speed.show(f.speed(w.download_speed));
       disk.show(w.health_metrics?.disk_free ? f.bytes(w.health_metrics.disk_free) : '–');
       health.show(Math.round(w.health ?? 0) + '%');
-      seen.show(f.ago(w.last_heartbeat));
-      setAttr(seen, 'title', f.full(w.last_heartbeat));
+      const last = w.last_seen ?? w.last_heartbeat;
+      seen.show(f.ago(last));
+      setAttr(seen, 'title', f.full(last));
       version.show(w.version || '–');
       const resumes = w.drained || w.status === 'draining';
       if (drain.dataset.verb !== String(resumes)) {
