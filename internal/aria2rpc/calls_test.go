@@ -239,6 +239,9 @@ func life(base string) []step {
 var wrong = []step{
 	{method: "aria2.nope"},
 	{method: "aria2.tellstatus"},
+	{method: ""},
+	{method: "aria2.nope\x00tail"},
+	{method: strings.Repeat("m", 5000)},
 	{method: "system.nope"},
 	{method: "aria2.addUri"},
 	{method: "aria2.addUri", params: list("http://example.org/")},
@@ -355,6 +358,7 @@ var envelopes = []struct{ method, path, text string }{
 	{"POST", "/jsonrpc", `{"id":1,"method":"aria2.getVersion","params":[]}`},
 	{"POST", "/jsonrpc", `{"id":1,"method":"aria2.nope","params":[]}`},
 	{"POST", "/jsonrpc", `{"id":1,"method":"aria2.getVersion","params":["token:a-wrong-secret"]}`},
+	{"POST", "/jsonrpc", `{"id":1,"method":"aria2.getVersion","params":["token:"]}`},
 	{"POST", "/jsonrpc", `{"id":1,"method":"aria2.getVersion","params":["token:` + secret + `"]} trailing`},
 	{"POST", "/jsonrpc?x=1", `{"id":1,"method":"system.listNotifications"}`},
 	{"POST", "/JSONRPC", `{"id":1,"method":"system.listNotifications"}`},

@@ -130,6 +130,12 @@ func startAria2(t *testing.T) *endpoint {
 // startCluster starts a dispatcher with one worker of two slots.
 func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *endpoint {
 	t.Helper()
+	return startClusterWith(t, func(*config.Worker) {}, change...)
+}
+
+// startClusterWith is startCluster with another configuration of the worker.
+func startClusterWith(t *testing.T, worker func(*config.Worker), change ...func(*config.Dispatcher)) *endpoint {
+	t.Helper()
 	secrets := filepath.Join(t.TempDir(), "secrets")
 	if err := os.WriteFile(secrets, []byte("tester:"+secret+"\nother:another-secret\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -139,16 +145,17 @@ func startCluster(t *testing.T, change ...func(*config.Dispatcher)) *endpoint {
 	}
 	d := testdaemon.Start(t, append([]func(*config.Dispatcher){set}, change...)...)
 	dir := t.TempDir()
-	startWorker(t, d.URL, dir)
+	startWorker(t, d.URL, dir, worker)
 	return &endpoint{name: "cluster", url: "http://" + d.HTTP, dir: dir, gids: make(map[string]string), daemon: d}
 }
 
 // startWorker runs a worker that may fetch from this machine until the end of the test.
-func startWorker(t *testing.T, url, dir string) {
+func startWorker(t *testing.T, url, dir string, change func(*config.Worker)) {
 	t.Helper()
 	cfg := config.DefaultWorker()
 	cfg.Name, cfg.Dir, cfg.NATS.URL, cfg.Slots = "w1", dir, config.URLs(url), 2
 	cfg.AllowNetworks = []string{"loopback", "private"}
+	change(cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- node.Run(ctx, cfg, slog.New(slog.DiscardHandler)) }()

@@ -3,6 +3,8 @@ package aria2rpc
 import (
 	"context"
 	"strings"
+
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 )
 
 // Limits of one request, which may have many calls.
@@ -66,7 +68,7 @@ func (s *Server) call(ctx context.Context, from *caller, name string, params []a
 }
 
 // perform decides on one call. The token is checked before the method, as in aria2.
-func (s *Server) perform(ctx context.Context, from *caller, name string, params []any) (any, error) {
+func (s *Server) perform(ctx context.Context, from *caller, name string, params []any) (result any, err error) {
 	switch name {
 	case "system.listMethods":
 		return methodNames, nil
@@ -85,7 +87,11 @@ func (s *Server) perform(ctx context.Context, from *caller, name string, params 
 	if method == nil {
 		return nil, faultf("No such method: %s", name)
 	}
-	return method(&call{server: s, ctx: ctx, from: from, client: client, view: view, params: params})
+	err = errBug // of a method that panics: the other calls of the request have their answers
+	goroutine.Guard(s.logger, "a call of the aria2 endpoint panicked", func() {
+		result, err = method(&call{server: s, ctx: ctx, from: from, client: client, view: view, params: params})
+	}, "method", name, "client", client)
+	return result, err
 }
 
 // authorize takes the token off the parameters.
@@ -104,11 +110,9 @@ func (s *Server) authorize(ctx context.Context, from *caller, params []any) (cli
 	return from.basic, params, nil
 }
 
-// clientOf returns whose secret it is. The answer is held back for each wrong one.
+// clientOf returns whose secret it is. The answer is held back for each wrong one; an
+// empty one is wrong too.
 func (s *Server) clientOf(ctx context.Context, from *caller, secret string) string {
-	if secret == "" {
-		return ""
-	}
 	client, known := from.tokens[secret]
 	if !known {
 		if len(from.tokens) >= maxTokens || from.limited {
@@ -120,13 +124,18 @@ func (s *Server) clientOf(ctx context.Context, from *caller, secret string) stri
 		}
 		from.tokens[secret] = client
 		if client == "" {
-			from.limited = !s.throttle.failed(ctx, from.address, secret)
+			s.delay(ctx, from, secret)
 		}
 	}
 	if client != "" && from.socket != nil {
 		s.sockets.join(from.socket, client)
 	}
 	return client
+}
+
+// delay counts a wrong login and holds its answer back.
+func (s *Server) delay(ctx context.Context, from *caller, secret string) {
+	from.limited = !s.throttle.failed(ctx, from.address, secret)
 }
 
 // multicall answers each call with a list of its result, or with its error.

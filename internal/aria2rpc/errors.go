@@ -3,6 +3,8 @@ package aria2rpc
 import (
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -23,9 +25,31 @@ type fault struct {
 
 func (f *fault) Error() string { return f.message }
 
-// faultf is an error in the words of aria2, or in ours where aria2 has no such case.
+// maxMessage is where aria2 cuts a message, in bytes.
+const maxMessage = 2047
+
+// faultf is an error in the words of aria2, or in ours where aria2 has no such case. Texts
+// of the caller in it are cleaned, so that an answer echoes no megabytes.
 func faultf(format string, args ...any) *fault {
-	return &fault{code: codeAria2, message: fmt.Sprintf(format, args...)}
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = cleanText(text)
+		}
+	}
+	message := fmt.Sprintf(format, args...)
+	return &fault{code: codeAria2, message: strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")}
+}
+
+// cleanText returns a text as a message may show it. As in aria2 it ends before a zero
+// byte. A character that is not printable becomes U+FFFD.
+func cleanText(s string) string {
+	s, _, _ = strings.Cut(s[:min(len(s), maxMessage)], "\x00")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, strings.ToValidUTF8(s, "")) // a character may have been cut
 }
 
 var (
@@ -37,6 +61,7 @@ var (
 	errNotAdded       = faultf("No URI to download.")
 	errTooManyCalls   = faultf("At most %d calls in one request.", maxCalls)
 	errTooManyValues  = faultf("At most %d values in one request.", maxValues)
+	errBug            = faultf("A bug in the dispatcher; its log says more.")
 	errTooMuch        = faultf("The answer is too large: ask for fewer downloads or fewer keys.")
 )
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,6 +122,17 @@ func (s *Server) dirOf(d *shown) string {
 	dir := cmp.Or(known.dirs[d.row.WorkerID], known.dirs[d.row.LastWorkerID], known.first)
 	if d.row.Folder != "" {
 		return path.Join(dir, d.row.Folder)
+	}
+	return dir
+}
+
+// placeOf is the directory in which the files of a download lie. A task without the option
+// out has a folder of its own, which is known from its result: programs show the path of
+// a file relative to the directory as the name of the download.
+func (s *Server) placeOf(d *shown) string {
+	dir := s.dirOf(d)
+	if r := d.row.Result; r != nil && len(r.Files) > 0 && strings.HasPrefix(r.Files[0].Path, d.row.ID+"/") {
+		return path.Join(dir, d.row.ID)
 	}
 	return dir
 }

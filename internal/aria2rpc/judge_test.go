@@ -41,8 +41,8 @@ var knownDifferences = []known{
 		"A `header` without a name and value and a `bt-tracker` that is no URL are errors", "aria2 takes them, and they break or have no effect."},
 	{regexp.MustCompile(`^POST /(JSONRPC|jsonrpc/) `),
 		"Other paths are 404 with an error body", "They belong to the HTTP server of the dispatcher."},
-	{regexp.MustCompile(`^aria2\.(tellStatus|getFiles) \["\$done".*path`),
-		"A file without the option `out` lies in a folder with the id of its task", "Two downloads with one name do not meet."},
+	{regexp.MustCompile(`^aria2\.(tellStatus|getFiles) \["\$done".*(path|dir)`),
+		"A file without the option `out` lies in a folder with the id of its task", "Two downloads with one name do not meet. `dir` is that folder once the download has ended."},
 }
 
 // otherDifferences are those that no comparison of answers shows.
@@ -53,6 +53,8 @@ var otherDifferences = []known{
 	{what: "A ping of a WebSocket is answered by a pong only", why: "aria2 sends an error besides."},
 	{what: "At most 1,000 calls and 100,000 values in one request, and 64 MiB in its answer; 4,096 bytes in an option and 32 KiB in those of one download, 16 MiB in those of a client's downloads", why: "Each bounds what a client can make the dispatcher do or keep."},
 	{what: "Options of proxies, interfaces, certificates, cookies and commands are errors", why: "They would act on the node of a worker."},
+	{what: "What exceeds `limits.client_rate` or `limits.client_pending` is an error with code 1 that names the limit; the other calls of the same batch or multicall are made", why: "aria2 has no such limits. Programs show the sentence, and the call can be repeated."},
+	{what: "The answer to an empty secret is held back as that to a wrong one, that to a call without a token is not", why: "Nothing was guessed."},
 	{what: "The digest adler32 is an error", why: "No task can have it."},
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -187,6 +190,40 @@ func TestThrottle_EachWrongSecretCounts(t *testing.T) {
 	}
 	if !s.throttle.failed(t.Context(), "b", "x") {
 		t.Error("another address is limited too")
+	}
+}
+
+// A right secret is answered while the answer to a wrong one from the same address waits.
+func TestThrottle_RightSecretDoesNotWait(t *testing.T) {
+	s := newShop()
+	waits, release := make(chan struct{}), make(chan struct{})
+	s.throttle.wait = func(context.Context, time.Duration) {
+		close(waits)
+		<-release
+	}
+	server := httptest.NewServer(s)
+	defer server.Close()
+	ask := func(secret string) string {
+		body := fmt.Sprintf(`{"id":1,"method":"aria2.getVersion","params":["token:%s"]}`, secret)
+		answer, err := server.Client().Post(server.URL+"/jsonrpc", "", strings.NewReader(body))
+		if err != nil {
+			return err.Error()
+		}
+		defer answer.Body.Close()
+		content, err := io.ReadAll(answer.Body)
+		return fmt.Sprint(string(content), err)
+	}
+	wrong := make(chan string, 1)
+	go func() { wrong <- ask("guess") }()
+	testbed.Receive(t, waits)
+	for range 20 {
+		if said := ask(shopSecret); !strings.Contains(said, "enabledFeatures") {
+			t.Errorf("the right secret: %s", said)
+		}
+	}
+	close(release)
+	if said := testbed.Receive(t, wrong); !strings.Contains(said, "Unauthorized") {
+		t.Errorf("the wrong secret: %s", said)
 	}
 }
 

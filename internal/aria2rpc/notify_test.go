@@ -1,9 +1,7 @@
 package aria2rpc_test
 
 import (
-	"context"
 	"encoding/json"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -138,17 +136,5 @@ func TestNotifications_OnlyOfOwnClient(t *testing.T) {
 	_, first, err := unknown.Read(testbed.Context(t))
 	if err != nil || !strings.Contains(string(first), `"version"`) {
 		t.Errorf("the unknown hears %s, %v", first, err)
-	}
-}
-
-// A page of another origin may open no socket and sees no answers, unless it is listed.
-func TestOrigins_ForeignPagesRefused(t *testing.T) {
-	e := startCluster(t)
-	ctx, cancel := context.WithCancel(testbed.Context(t))
-	defer cancel()
-	_, response, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(e.url, "http")+"/jsonrpc", //nolint:bodyclose // Dial closes it
-		&websocket.DialOptions{HTTPHeader: http.Header{"Origin": {"https://evil.example"}}})
-	if err == nil || response == nil || response.StatusCode != http.StatusForbidden {
-		t.Errorf("a socket of a foreign page: %v, %v", response, err)
 	}
 }

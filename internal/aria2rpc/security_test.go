@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -148,23 +149,47 @@ func TestLimits_BodyAndCalls(t *testing.T) {
 	}
 }
 
-// A wrong secret waits; a right one does not, from the same address at the same time.
-func TestSecrets_OnlyWrongOnesWait(t *testing.T) {
-	e := startCluster(t)
-	done := make(chan time.Duration, 1)
-	began := time.Now()
-	go func() {
-		e.as(t, "guess-1", "aria2.getVersion")
-		done <- time.Since(began)
-	}()
-	for range 20 {
-		if a := e.call(t, "aria2.getVersion"); a.Status != http.StatusOK {
-			t.Fatalf("a right secret: %d %s", a.Status, text(a.Body))
-		}
+// A limit of the client is an error of the call that exceeds it, in the words of the
+// dispatcher, over JSON and XML; the other calls of the request are made.
+func TestLimits_OfClientAreErrors(t *testing.T) {
+	add := `{"id":1,"method":"aria2.addUri","params":["token:` + secret + `",["http://127.0.0.1:1/x"],{"pause":"true"}]}`
+	nested := `{"methodName":"aria2.addUri","params":["token:` + secret + `",["http://127.0.0.1:1/x"],{"pause":"true"}]}`
+	xml := `<methodCall><methodName>aria2.addUri</methodName><params><param><value>token:` + secret +
+		`</value></param><param><value><array><data><value>http://127.0.0.1:1/x</value></data></array></value></param></params></methodCall>`
+	for says, limit := range map[string]func(*config.Dispatcher){
+		"limits.client_rate":    func(c *config.Dispatcher) { c.Limits.ClientRate = 1 },
+		"limits.client_pending": func(c *config.Dispatcher) { c.Limits.ClientPending = 1 },
+	} {
+		t.Run(says, func(t *testing.T) {
+			e := startCluster(t, limit)
+			a := e.post(t, http.MethodPost, "/jsonrpc", "["+strings.Repeat(add+",", 3)+`{"id":2,"method":"system.listMethods"}]`)
+			answers, _ := a.Body.([]any)
+			if a.Status != http.StatusOK || len(answers) != 4 || !strings.Contains(text(answers[0]), `"result"`) ||
+				!strings.Contains(text(answers[2]), `"code":1,`) || !strings.Contains(text(answers[2]), says) || !strings.Contains(text(answers[3]), "aria2.addUri") {
+				t.Errorf("a batch: %d %.600s", a.Status, text(a.Body))
+			}
+			a = e.post(t, http.MethodPost, "/jsonrpc", `{"id":1,"method":"system.multicall","params":[[`+nested+","+nested+","+nested+`]]}`)
+			if a.Status != http.StatusOK || !strings.Contains(text(a.Body), says) {
+				t.Errorf("a multicall: %d %.600s", a.Status, text(a.Body))
+			}
+			if a = e.post(t, http.MethodPost, "/jsonrpc", add); a.Status != http.StatusBadRequest || !strings.Contains(text(a.Body), says) {
+				t.Errorf("a call: %d %.600s", a.Status, text(a.Body))
+			}
+			if a = e.post(t, http.MethodPost, "/rpc", xml); a.Status != http.StatusOK || !strings.Contains(text(a.Body), says) || !strings.Contains(text(a.Body), "faultString") {
+				t.Errorf("XML-RPC: %d %.600s", a.Status, text(a.Body))
+			}
+		})
 	}
-	right := time.Since(began)
-	if wrong := testbed.Receive(t, done); wrong < time.Second || right > wrong {
-		t.Errorf("the wrong secret took %v, 20 right ones %v", wrong, right)
+}
+
+// A wrong secret waits, over HTTP too. That a right one does not wait meanwhile shows
+// TestThrottle_RightSecretDoesNotWait.
+func TestSecrets_WrongOneWaits(t *testing.T) {
+	e := startCluster(t)
+	began := time.Now()
+	e.as(t, "guess-1", "aria2.getVersion")
+	if took := time.Since(began); took < time.Second {
+		t.Errorf("the wrong secret took %v", took)
 	}
 }
 

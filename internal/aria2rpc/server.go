@@ -68,13 +68,13 @@ func New(o Options) *Server {
 		throttle: newThrottle(), sockets: newSockets(), session: newGID() + newGID() + newGID()[:8],
 	}
 	s.writers.New = newWriter
-	s.views = newViews(o.Backend, s.sockets.has)
 	if s.address == nil {
 		s.address = func(r *http.Request) string { return r.RemoteAddr[:max(strings.LastIndexByte(r.RemoteAddr, ':'), 0)] }
 	}
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
 	}
+	s.views = newViews(o.Backend, s.logger, s.sockets.has)
 	return s
 }
 
@@ -154,9 +154,14 @@ func (s *Server) callerOf(w http.ResponseWriter, r *http.Request) (*caller, bool
 	if !given {
 		return from, true
 	}
-	if !isForeign(r) && user != "" && s.clientOf(r.Context(), from, secret) == user {
-		from.basic = user
-		return from, true
+	if !isForeign(r) {
+		switch client := s.clientOf(r.Context(), from, secret); {
+		case client == user && client != "":
+			from.basic = user
+			return from, true
+		case client != "":
+			s.delay(r.Context(), from, secret) // of another client
+		}
 	}
 	w.Header().Set("WWW-Authenticate", `Basic realm="aria2"`)
 	w.WriteHeader(from.status(w, http.StatusUnauthorized))
@@ -178,7 +183,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, status int, conten
 	w.Header().Set("Content-Type", contentType)
 	if len(body) < 1<<10 || !strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
 		w.WriteHeader(status)
-		_, _ = w.Write(body) //nolint:gosec // JSON or XML by its type, never HTML; the client may have gone
+		_, _ = w.Write(body) // JSON or XML by its type, never HTML; the client may have gone
 		return
 	}
 	w.Header().Set("Content-Encoding", "gzip")

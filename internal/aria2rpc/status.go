@@ -33,7 +33,7 @@ func (s *Server) status(d *shown, keys []string) object {
 	o = append(o,
 		member{"completedLength", figure(row.CompletedLength)},
 		member{"connections", connections},
-		member{"dir", s.dirOf(d)},
+		member{"dir", s.placeOf(d)},
 		member{"downloadSpeed", figure(row.DownloadSpeed)},
 	)
 	if d.phase.ended() {

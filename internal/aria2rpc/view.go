@@ -57,7 +57,7 @@ func (v *view) fill(live, ended []*model.Task, now time.Time) {
 		v.add(row.ID, row, now)
 	}
 	for _, row := range ended {
-		if row.Status == model.StatusCanceled && row.Attempt == 0 {
+		if row.Status == model.StatusCanceled && row.AssignedAt == 0 {
 			continue // removed while it waited: aria2 keeps nothing of it
 		}
 		v.add(row.ID, row, now)

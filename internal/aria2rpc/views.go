@@ -2,11 +2,13 @@ package aria2rpc
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/goroutine"
 	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -20,6 +22,7 @@ const (
 // use.
 type views struct {
 	backend Backend
+	logger  *slog.Logger
 	now     func() time.Time
 	inUse   func(client string) bool // whether it has a socket
 
@@ -28,8 +31,8 @@ type views struct {
 	swept    time.Time
 }
 
-func newViews(backend Backend, inUse func(string) bool) *views {
-	return &views{backend: backend, now: time.Now, inUse: inUse, byClient: make(map[string]*view)}
+func newViews(backend Backend, logger *slog.Logger, inUse func(string) bool) *views {
+	return &views{backend: backend, logger: logger, now: time.Now, inUse: inUse, byClient: make(map[string]*view)}
 }
 
 // of returns the loaded view of a client. After the dispatcher has loaded its state from
@@ -73,6 +76,19 @@ func (s *views) load(ctx context.Context, v, old *view) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	defer close(v.ready)
+	v.loadErr = errBug
+	goroutine.Guard(s.logger, "a view of the aria2 endpoint panicked", func() { v.loadErr = s.fill(ctx, v, old) }, "client", v.client)
+	if v.loadErr != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.byClient[v.client] == v { // the next call tries again
+			delete(s.byClient, v.client)
+		}
+	}
+}
+
+// fill fills a view with the tasks of its client.
+func (s *views) fill(ctx context.Context, v, old *view) error {
 	live, err := s.list(ctx, v.client, 0, model.OrderOldest,
 		model.StatusPending, model.StatusQueued, model.StatusDownloading, model.StatusPaused)
 	var ended []*model.Task
@@ -81,19 +97,14 @@ func (s *views) load(ctx context.Context, v, old *view) {
 			model.StatusCompleted, model.StatusFailed, model.StatusCanceled)
 	}
 	if err != nil {
-		v.loadErr = err
-		s.mu.Lock()
-		if s.byClient[v.client] == v { // the next call tries again
-			delete(s.byClient, v.client)
-		}
-		s.mu.Unlock()
-		return
+		return err
 	}
 	slices.SortStableFunc(ended, func(a, b *model.Task) int { return int(a.FinishedAt - b.FinishedAt) })
 	v.fill(live, ended, s.now())
 	if old != nil {
 		v.inherit(old)
 	}
+	return nil
 }
 
 // list reads the tasks of a client, all of them or the first limit.

@@ -65,7 +65,7 @@ func decodeXML(text []byte) (method string, params []any, err error) {
 	}
 	list := call.child("params")
 	if list == nil {
-		return name.Text, nil, nil
+		list = new(xmlNode)
 	}
 	for i := range list.Nodes {
 		v := list.Nodes[i].child("value")

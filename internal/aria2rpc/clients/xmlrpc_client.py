@@ -20,6 +20,11 @@ assert aria2.getVersion(token)["version"]
 done = aria2.addUri(token, [files + "/fast/py-a"], {"out": "py-named"})
 until(done, "complete")
 assert aria2.getFiles(token, done)[0]["path"].endswith("py-named")
+plain = aria2.addUri(token, [files + "/fast/py-c"])
+until(plain, "complete")
+shown = aria2.tellStatus(token, plain, ["dir", "files"])
+# Programs such as aria2p show the path relative to dir as the name.
+assert shown["files"][0]["path"] == shown["dir"] + "/py-c", shown
 slow = aria2.addUri(token, [files + "/slow/py-b"])
 until(slow, "active")
 assert aria2.pause(token, slow) == slow
