@@ -54,7 +54,7 @@ func allScenarios(jobs int, long time.Duration) []scenario {
 		{Name: single512, Title: "Full lifecycle, single submits, 512 producers", Load: load{Producers: 512, Jobs: jobs, For: long}},
 		{
 			Name: bulk, Title: "Full lifecycle, 1,000 jobs a submit, 4 producers",
-			Load: load{Producers: 4, Jobs: max(jobs, 1000), For: long, Bulk: 1000}, Tuning: queue.Tuning{Batch: true},
+			Load: load{Producers: 4, Jobs: max(jobs, 1000), For: long, Bulk: 1000},
 		},
 		{Name: "drain", Title: "Working off a backlog", Load: load{Producers: 64, Jobs: jobs, For: long}, Backlog: true},
 		{

@@ -17,12 +17,12 @@ type node struct {
 // nodeSlots is how many jobs it holds at a time, as many as River's client.
 const nodeSlots = 2000
 
-func newNode(url string, l *queue.Ledger, batch bool) (node, error) {
+func newNode(url string, l *queue.Ledger) (node, error) {
 	nc, err := nats.Connect(url, nats.Name("bench worker"))
 	if err != nil {
 		return node{}, err
 	}
-	return node{NewWorker(nc, WorkerOptions{Name: "bench", Slots: nodeSlots, Ledger: l, Batch: batch})}, nil
+	return node{NewWorker(nc, WorkerOptions{Name: "bench", Slots: nodeSlots, Ledger: l})}, nil
 }
 
 // Settled implements [queue.Worker]: the answers to reports are counted.

@@ -11,9 +11,9 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// reporter sends a worker's reports as requests, any number at once, and repeats
-// those that are not answered. Where reports go in bulk, one request is under way
-// at a time, and the next takes what has gathered meanwhile.
+// reporter sends a worker's reports as the real worker does: one request is under way
+// at a time, and the next takes what has gathered meanwhile. It repeats those that are
+// not answered.
 type reporter struct {
 	w     *Worker
 	inbox string
@@ -22,7 +22,7 @@ type reporter struct {
 	next    int64
 	free    []int64 // tokens to use again: subjects that come again cost the server less
 	waiting map[int64]*request
-	queue   []report // in bulk: what the next request will take
+	queue   []report // what the next request will take
 }
 
 type request struct {
@@ -45,10 +45,6 @@ func (r *reporter) listen() (*nats.Subscription, error) {
 
 // tell sends one report, or puts it to those that wait.
 func (r *reporter) tell(one report) {
-	if !r.w.Batch {
-		r.send([]ref{one.ref}, one)
-		return
-	}
 	r.mu.Lock()
 	r.queue = append(r.queue, one)
 	idle := len(r.waiting) == 0
@@ -130,9 +126,7 @@ func (r *reporter) answered(m *nats.Msg) {
 		refused = fmt.Errorf("one of %d was refused: %.300s", len(q.refs), m.Data)
 	}
 	r.w.done(q.refs, refused)
-	if r.w.Batch {
-		r.sendQueue()
-	}
+	r.sendQueue()
 }
 
 // repeat sends again what has had no answer.

@@ -134,8 +134,8 @@ func serving(url string) func(context.Context) error {
 }
 
 // Worker implements [queue.System]: a process with one worker of many slots.
-func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, t queue.Tuning) (queue.Worker, error) {
-	return newNode(address, l, t.Batch)
+func (s *System) Worker(_ context.Context, address string, l *queue.Ledger, _ queue.Tuning) (queue.Worker, error) {
+	return newNode(address, l)
 }
 
 // Producer implements [queue.System].

@@ -21,7 +21,6 @@ type WorkerOptions struct {
 	Ledger *queue.Ledger
 	Tags   map[string]string
 	Hold   bool // jobs are finished by [Worker.Finish] only
-	Batch  bool // one report request may hold many jobs
 
 	OnGiven     func()              // after a job was given
 	OnHeartbeat func(time.Duration) // after a heartbeat was answered: how long that took

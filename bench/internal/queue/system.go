@@ -30,7 +30,6 @@ type System interface {
 // Tuning is what a system may be set for.
 type Tuning struct {
 	Latency bool // for few jobs that come one by one, instead of for many
-	Batch   bool // jobs come in bulk: reports may go in bulk too
 }
 
 // Server is the part of a system besides producers and workers.
