@@ -83,7 +83,7 @@ var rules = []rule{
 		why:    "requests go to a Backend: it neither places nor stores; of the engine it knows the events, of repo the records of a transfer; it is the same over each transport",
 	},
 	{
-		pkg: "internal/aria2rpc", never: []string{"all"}, except: []string{"pkg/model", "internal/worker/torrent"},
+		pkg: "internal/aria2rpc", never: []string{"all"}, except: []string{"pkg/model", "internal/goroutine", "internal/worker/torrent"},
 		why: "it turns calls into the requests of a client, by an interface: it neither places nor stores",
 	},
 	{
