@@ -3,6 +3,7 @@ package testbed
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,30 @@ import (
 func CPU(t testing.TB, pid int) time.Duration {
 	t.Helper()
 	return time.Duration(procField(t, pid, "stat", 13)+procField(t, pid, "stat", 14)) * 10 * time.Millisecond
+}
+
+// Wakeups is how often the threads of a process have waited and gone on since they began
+// (proc(5), status: voluntary_ctxt_switches). A program that polls has many, on a fast
+// machine and on a slow one. Linux only.
+func Wakeups(t testing.TB, pid int) (n int64) {
+	t.Helper()
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
+	if err != nil || len(threads) == 0 {
+		t.Fatalf("threads of process %d: %v", pid, err)
+	}
+	for _, name := range threads {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue // the thread has ended
+		}
+		var switches int64
+		_, after, _ := strings.Cut(string(b), "\nvoluntary_ctxt_switches:")
+		if _, err := fmt.Sscan(after, &switches); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		n += switches
+	}
+	return n
 }
 
 // Memory is what a process has in memory, in bytes. Linux only.
