@@ -14,7 +14,9 @@ func (e *Engine) placePending() (more bool) {
 		return false // no worker would receive it
 	}
 	return e.index.Place(maxPlacements, func(t *placement.Task, w *placement.Worker) {
-		e.assign(e.workers[w.ID], e.tasks[t.ID])
+		holder := e.workers[w.ID]
+		holder.faults.tried, holder.faults.triedAt = true, e.alive // before it counts its slots
+		e.assign(holder, e.tasks[t.ID])
 	}, func(waiting *placement.Task, w *placement.Worker, claim placement.Claim) bool {
 		return e.takeBack(e.tasks[waiting.ID], e.workers[w.ID], claim)
 	})
@@ -32,7 +34,6 @@ func (e *Engine) assign(w *worker, t *task) {
 		}
 	}
 	e.index.Assigned(&t.Task, &w.place)
-	w.faults.tried, w.faults.triedAt = true, e.alive
 	e.hold(w, t)
 	// The files of a deleted task that had the id may be those of this one soon.
 	w.erasures = slices.DeleteFunc(w.erasures, func(x erasure) bool { return x.ID == t.ID && x.Reason == model.DropDeleted })

@@ -17,8 +17,8 @@ import (
 // most free slots of all: it would take the first attempt of every task. So after a few such
 // failures, of its files too, without a completed task between them it is on trial: it gets one task
 // for each heartbeat interval. If its tasks do not fail, it holds one more each time; the first that it
-// completes ends the trial. Of one host, only a failure after the proof of the one before counts: in
-// an outage of the host all failures come before the first proof.
+// completes ends the trial. Only a failure after the proof of the one before counts: in an outage, of
+// one host or of many, all failures come before the first proof.
 
 // healthFloor is the health under which a worker gets no new work.
 const healthFloor = 20
@@ -41,8 +41,8 @@ type suspicion struct {
 type faults struct {
 	count   int64
 	site    uint64     // host of the last of them
-	proven  int64      // with those that do not count, because they are of that host too
-	inRow   int        // without a completed task between them
+	proven  int64      // with those that do not count, and one for each new start of the worker
+	inRow   int        // each after the proof of the one before, without a completed task between them
 	tried   bool       // it has got its task for this heartbeat interval
 	triedAt model.Time // on the alive clock
 }
@@ -129,7 +129,7 @@ func (w *worker) blame(s suspicion, site uint64) {
 	if site != f.site && !s.isCounted {
 		f.count++
 	}
-	if s.completed == w.completed && (site != f.site || s.proven == f.proven) {
+	if s.completed == w.completed && s.proven == f.proven {
 		f.inRow++
 	}
 	f.site = site

@@ -130,7 +130,7 @@ func (e *Engine) register(w *worker, h *model.Heartbeat) {
 		w.ConnectedAt = e.now
 	}
 	if w.Instance != h.Instance || w.Epoch != h.Epoch {
-		w.faults = faults{} // as its own counts
+		w.faults = faults{proven: w.faults.proven + 1} // as its own counts; no suspicion from before counts
 	}
 	e.renewTrial(w)
 	same, couldAccept := w.place.HasOffer() && sameCapabilities(&w.Capabilities, &h.Capabilities), w.mayAccept()
