@@ -102,6 +102,9 @@ func isGreeting(b []byte) bool {
 	return len(b) > 3 && (string(b[:3]) == "220" || string(b[:3]) == "120") && (b[3] == ' ' || b[3] == '-')
 }
 
+// isRefusal reports whether b is what an FTP server sends instead, if it has too many clients.
+func isRefusal(b []byte) bool { return bytes.HasPrefix(b, []byte("421 ")) || bytes.HasPrefix(b, []byte("421-")) }
+
 // copyReplies copies a control connection of FTP from far to near, and notes the replies to
 // transfers.
 func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err error) {

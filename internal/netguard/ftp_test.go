@@ -117,3 +117,31 @@ func TestNoteReply_ReadsFinalLines(t *testing.T) {
 		}
 	}
 }
+
+// What an FTP server says to a client that never asks is no transfer; any other bytes are.
+func TestProxy_CountsTransfersOnly(t *testing.T) {
+	for sent, want := range map[string]int64{
+		"220 ready\r\n": 0, "421 too many users\r\n": 0, "421-too many\r\n421 users\r\n": 0, "4210 bytes": 10, "some bytes": 10,
+	} {
+		p := newProxy(t, New(networks(t, "loopback"), nil))
+		through, err := url.Parse(p.Admit("task"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		address := testbed.Listen(t, "127.0.0.1:0", func(conn net.Conn) {
+			defer conn.Close()
+			_, _ = io.WriteString(conn, sent) // the client reads it all
+		})
+		conn, err := throughProxy(through)(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(conn); err != nil || string(got) != sent {
+			t.Errorf("%q, %v; want %q", got, err, sent)
+		}
+		if got := p.Traffic("task").Longest; got != want {
+			t.Errorf("%q: %d bytes of a transfer, want %d", sent, got, want)
+		}
+		conn.Close()
+	}
+}

@@ -91,7 +91,7 @@ func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 	default:
 		copied, err = p.copyAll(near, far, requests)
 	}
-	if requests.writes.Load() == 0 {
+	if requests.writes.Load() == 0 && !isGreeting(banner[:n]) && !isRefusal(banner[:n]) {
 		requests.responses.noteLongest(int64(n) + copied)
 	}
 	tcp, ok := near.(*net.TCPConn)
