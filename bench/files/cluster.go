@@ -68,9 +68,9 @@ func (c *cluster) Fetch(ctx context.Context, j *job) (*outcome, error) {
 		return nil, err
 	}
 	defer worker.Stop(syscall.SIGTERM)
-	nc, err := nats.Connect(address)
+	nc, err := aria.Connect(address)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w\n%s", err, dispatcher.Log())
 	}
 	defer nc.Close()
 	if err := worker.Await(ctx, hasWorker(nc)); err != nil {

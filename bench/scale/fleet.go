@@ -121,7 +121,7 @@ func (b *bench) startFleet(ctx context.Context, i *instance, f fleet, l *queue.L
 		}
 	}
 	for range f.connections {
-		nc, err := nats.Connect(i.server.Address)
+		nc, err := aria.Connect(i.server.Address)
 		if err != nil {
 			stop()
 			return nil, err

@@ -59,7 +59,7 @@ func (b *bench) startWith(ctx context.Context, dir string, env []string, store s
 	}
 	i := &instance{server: server, next: &atomic.Int64{}}
 	if i.producer, err = aria.NewProducer(server.Address, false); err == nil {
-		i.nc, err = nats.Connect(server.Address)
+		i.nc, err = aria.Connect(server.Address)
 	}
 	if err != nil {
 		server.Stop()
@@ -190,7 +190,7 @@ func (i *instance) resident() float64 { return float64(proc.Resident(i.pid())) }
 
 // worker starts one on a connection of its own; it ends with the instance.
 func (i *instance) worker(ctx context.Context, o aria.WorkerOptions) (*aria.Worker, error) {
-	nc, err := nats.Connect(i.server.Address)
+	nc, err := aria.Connect(i.server.Address)
 	if err != nil {
 		return nil, err
 	}

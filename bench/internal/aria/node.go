@@ -18,7 +18,7 @@ type node struct {
 const nodeSlots = 2000
 
 func newNode(url string, l *queue.Ledger) (node, error) {
-	nc, err := nats.Connect(url, nats.Name("bench worker"))
+	nc, err := Connect(url, nats.Name("bench worker"))
 	if err != nil {
 		return node{}, err
 	}

@@ -25,7 +25,7 @@ type Producer struct {
 // time share writes to the socket, unless it is alone that counts how soon each is
 // sent.
 func NewProducer(url string, soon bool) (*Producer, error) {
-	nc, err := nats.Connect(url, nats.Name("bench producer"))
+	nc, err := Connect(url, nats.Name("bench producer"))
 	if err != nil {
 		return nil, err
 	}
