@@ -183,7 +183,7 @@ func (e *Engine) load(row *model.Task, held bool) *task {
 	countPending(t.Client, row.Status, 1)
 	t.attempt = row.Attempt
 	t.failures, t.losses = clampCount(row.Failures), clampCount(row.Losses)
-	t.reclaimable = row.Status == model.StatusPending && row.Attempt > 0 && !row.Error.IsFailure() // see requeue
+	t.reclaimable = row.Status == model.StatusPending && row.AssignedAt > 0 && !row.Error.IsFailure() // see requeue
 	if row.RetryAt > 0 || row.LastWorkerID != "" || row.TotalLength > 0 {
 		x := t.ensureExtra()
 		x.retryAt, x.lastWorker = row.RetryAt, row.LastWorkerID

@@ -61,7 +61,8 @@ func (u Update) decide(e *Engine) Answer {
 		t.extra.avoidances = slices.DeleteFunc(t.extra.avoidances, func(a avoidance) bool { return a.isDoubtful })
 	}
 	if interrupts && !stays && !t.isNew() {
-		next.Attempt = t.maxSeenAttempt() + 1 // earlier attempts had another source: their reports are refused
+		// Earlier attempts had another source: their reports are refused. No worker has the new one.
+		next.Attempt, next.AssignedAt = t.maxSeenAttempt()+1, 0
 	}
 	e.addChange(&model.TaskChange{ID: u.ID, From: t.status(), Put: &next})
 	e.applyUpdate(t, &next)
@@ -101,7 +102,7 @@ func (e *Engine) changeEnded(next *model.Task, change *model.TaskUpdate) *model.
 		if ended := e.turn.ended[next.ID]; ended != nil { // no row has what a worker has named
 			highest = max(highest, ended.maxSeenAttempt())
 		}
-		next.Attempt = highest + 1
+		next.Attempt, next.AssignedAt = highest+1, 0
 	}
 	return nil
 }
