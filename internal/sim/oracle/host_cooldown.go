@@ -57,10 +57,19 @@ func (c *Oracle) checkAskedWait(ch *change) {
 	if a != nil && (b == nil || restarts) {
 		e.freeWaits = waitsOf(a)
 	}
-	if a == nil || b == nil || a.Error == nil || a.Error == b.Error {
+	if a == nil || b == nil {
 		return
 	}
 	s := e.statementOf(e.assignee(b.Attempt), b.Attempt)
+	if a.Error == nil && a.Failures > b.Failures && s != nil { // it was canceled in the same turn
+		for _, asked := range s.waits {
+			c.beginCooldown(keyOf(b), min((millis(asked)+999)/1000*1000, millis(c.cfg.RetryAfterMax)))
+		}
+		return
+	}
+	if a.Error == nil || a.Error == b.Error {
+		return
+	}
 	if s == nil || len(s.waits) == 0 || s.message != a.Error.Message || slices.Contains(e.waitedAttempts, b.Attempt) {
 		return
 	}

@@ -40,7 +40,7 @@ func (c *Oracle) noteFreeSlots() {
 		k := c.workers[name]
 		_, most := c.countSlots(k)
 		switch {
-		case !k.isLive || k.heartbeat == nil || k.heartbeat.State != model.StateReady || most >= k.heartbeat.TotalSlots:
+		case !c.acceptsWork(k) || most >= k.heartbeat.TotalSlots:
 			k.freeSince = 0
 		case k.freeSince == 0 || k.assignedAt >= k.freeSince:
 			k.freeSince = c.world.Now()

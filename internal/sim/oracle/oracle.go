@@ -81,6 +81,10 @@ func millis(d model.Duration) model.Time { return model.Time(time.Duration(d).Mi
 
 func (c *Oracle) heartbeatTimeout() model.Time { return millis(c.cfg.HeartbeatTimeout) }
 
+// maxBackOff is how long a dispatcher may refuse everything, heartbeats and ticks too, after a
+// failure of its store; the engine does not count this time.
+const maxBackOff = 5500
+
 // listingGrace is how long a living worker may not list what it was given.
 func (c *Oracle) listingGrace() model.Time { return 2*millis(c.cfg.HeartbeatInterval) + 5000 }
 

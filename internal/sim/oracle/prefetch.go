@@ -114,7 +114,7 @@ func (c *Oracle) checkOmitted(e *taskHistory, k *workerHistory) {
 	switch {
 	case e.omittedAt == 0:
 		e.omittedAt = now
-	case k.heartbeat.Prefetch > 0 && c.loadedAt > e.assignedAt && c.isDoubtful(e, e.row) && now-max(e.omittedAt, c.disturbedAt) > millis(c.cfg.HeartbeatInterval):
+	case k.heartbeat.Prefetch > 0 && c.loadedAt > e.assignedAt && c.isDoubtful(e, e.row) && now-max(e.omittedAt, c.disturbedAt+maxBackOff) > millis(c.cfg.HeartbeatInterval):
 		c.violate("prefetch", "%s#%d is kept for %s, which had not begun it before the engine was loaded, and has omitted it for %d ms",
 			e.id, e.row.Attempt, k.name, now-e.omittedAt)
 	}

@@ -35,7 +35,7 @@ func TestPrefetch_TaskBeyondSlotsNeedsReason(t *testing.T) {
 			h.omitAfterLoad(1, 2500)
 		}},
 		{"omitted for an interval after a load, and kept", true, func(h *history) {
-			h.omitAfterLoad(3, 2600)
+			h.omitAfterLoad(6, 2600) // after a load that fails it would back off first
 		}},
 		{"omitted after a load, and taken back", false, func(h *history) {
 			h.omitAfterLoad(1, 2500)

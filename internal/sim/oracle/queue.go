@@ -2,8 +2,6 @@ package oracle
 
 import (
 	"slices"
-
-	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // waitsFor reports whether nothing but a slot is between a pending task and a
@@ -13,7 +11,7 @@ func (c *Oracle) waitsFor(e *taskHistory, k *workerHistory) bool {
 	if e.hold != holdNone || c.mayCoolDown(e) {
 		return false
 	}
-	if !k.isLive || k.heartbeat == nil || k.heartbeat.State != model.StateReady || c.isDrained(k) || !isHealthy(k) || c.hadItsTrial(k) || !c.isCapable(k, t) {
+	if !c.acceptsWork(k) || c.hadItsTrial(k) || !c.isCapable(k, t) {
 		return false
 	}
 	if max(t.NotBefore, t.RetryAt) > min(c.dueWall, c.world.Wall())-1 && max(t.NotBefore, t.RetryAt) > 0 {

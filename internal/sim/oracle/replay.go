@@ -2,6 +2,7 @@ package oracle
 
 import (
 	"cmp"
+	"slices"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -95,6 +96,15 @@ func (c *Oracle) applyClientStops() {
 		}
 		k := c.worker(holder)
 		stopped := a != nil && (a.Status == model.StatusCanceled || a.Status == model.StatusPaused)
-		c.markStopping(k, id, b.Attempt, stopped && b.WorkerID != "" && c.isOnlyMention(id) && k.isLive)
+		sure := b.WorkerID != "" && c.isOnlyMention(id) && k.isLive && !c.isTakenBackInTurn(id, b)
+		c.markStopping(k, id, b.Attempt, stopped && sure)
 	}
+}
+
+// isTakenBackInTurn reports whether the turn made a task pending again, before a client stopped it:
+// one that its holder has omitted since the engine was loaded takes no slot there.
+func (c *Oracle) isTakenBackInTurn(id string, b *model.Task) bool {
+	return slices.ContainsFunc(c.turn.drops, func(d sentDrop) bool {
+		return d.worker == b.WorkerID && d.Drop == model.Drop{ID: id, Attempt: b.Attempt, Reason: model.DropSuperseded}
+	})
 }

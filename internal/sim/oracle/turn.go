@@ -129,7 +129,7 @@ func (c *Oracle) EndTurn(survived bool) {
 	c.checkCooldowns()
 	if survived {
 		c.replayTurn()
-		if t.hasTick && !t.hasFailed && c.world.Now()-c.disturbedAt > 5500 { // else the tick may have been refused
+		if t.hasTick && !t.hasFailed && c.world.Now()-c.disturbedAt > maxBackOff { // else the tick may have been refused
 			c.dueWall = c.world.Wall()
 			c.endWaits()
 		}

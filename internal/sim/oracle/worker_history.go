@@ -86,6 +86,11 @@ func (c *Oracle) isDrained(k *workerHistory) bool {
 	return row != nil && row.Drained
 }
 
+// acceptsWork reports whether a worker takes anything new at all.
+func (c *Oracle) acceptsWork(k *workerHistory) bool {
+	return k.isLive && k.heartbeat != nil && k.heartbeat.State == model.StateReady && !c.isDrained(k) && isHealthy(k)
+}
+
 // mayBeOnTrial reports whether a worker may get one task for each heartbeat interval only.
 func mayBeOnTrial(k *workerHistory) bool { return k.failures >= 3 }
 
