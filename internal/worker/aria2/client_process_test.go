@@ -2,6 +2,8 @@ package aria2
 
 import (
 	"net/http"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -80,6 +82,28 @@ func TestClients_OwnProcessIsKeptWhileThereAreJobs(t *testing.T) {
 	testbed.Within(t, time.Minute, "bob's aria2c has ended", func() bool {
 		return e.clientProcesses(t.Context(), 2*keepIdle) == 0
 	})
+}
+
+// Where the aria2c of one client cannot be started, its jobs fail after a while and those of the
+// others complete.
+func TestClients_AriaThatCannotStartFailsItsJobs(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(1000)
+	s := downloadtest.Serve(t, downloadtest.Content(data))
+	once := filepath.Join(t.TempDir(), "once")
+	e := startEngine(t, Config{Binary: testbed.Program(t, "aria2c", "#!/bin/sh\ncase $* in *version*) ;; *) mkdir "+once+" || exit 1 ;; esac\nexec "+needAria2c(t)+" \"$@\"\n")})
+	good, bad := jobOf(t, "alice", "a", s.URL+"/a"), jobOf(t, "bob", "b", s.URL+"/b")
+	downloadtest.Add(t, e, good)
+	downloadtest.MustComplete(t, e, good, data)
+	downloadtest.Add(t, e, bad)
+	testbed.Within(t, time.Minute, "bob's job has failed", func() bool {
+		e.passUnusable(t.Context(), "b", unusableTimeout)
+		states, err := e.Poll(t.Context())
+		return err == nil && states["b"].Phase == download.Failed && strings.Contains(states["b"].Err.Message, "being started again")
+	})
+	again := jobOf(t, "alice", "a2", s.URL+"/a2")
+	downloadtest.Add(t, e, again)
+	downloadtest.MustComplete(t, e, again, data)
 }
 
 // Only a few processes without jobs are kept, those that were used last.

@@ -42,3 +42,14 @@ func (e *Engine) clientProcesses(ctx context.Context, passed time.Duration) int 
 	e.endIdle()
 	return len(e.ofClients)
 }
+
+// passUnusable lets time pass for a job whose aria2c is of no use.
+func (e *Engine) passUnusable(ctx context.Context, id string, passed time.Duration) {
+	if err := e.acquireTurn(ctx); err != nil {
+		return
+	}
+	defer e.releaseTurn()
+	if j := e.jobs[id]; !j.unusableSince.IsZero() {
+		j.unusableSince = j.unusableSince.Add(-passed)
+	}
+}

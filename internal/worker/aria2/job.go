@@ -160,7 +160,7 @@ func (j *job) ownGIDs(all map[string]*row) []string {
 	return gids
 }
 
-// unusableTimeout is how long aria2c's answers about a job may be unusable before it
+// unusableTimeout is how long aria2c's answers about a job may be unusable, or missing, before it
 // fails.
 const unusableTimeout = 30 * time.Second
 
@@ -170,6 +170,6 @@ func (j *job) noteUnusable(err error) {
 		j.unusableSince = time.Now()
 	}
 	if time.Since(j.unusableSince) > unusableTimeout {
-		j.fail(download.CodeUnknown, "aria2c's answers about it cannot be used: "+err.Error())
+		j.fail(download.CodeUnknown, "aria2c is of no use for it: "+err.Error())
 	}
 }

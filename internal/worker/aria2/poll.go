@@ -46,12 +46,27 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("aria2: %w", err)
 	}
+	for i, v := range all {
+		if errors.Is(answers[i].err, errDown) && !v.isolated {
+			e.endForeverWaiting(v)
+		}
+	}
 	e.shareBandwidth(ctx, all)
 	states := make(map[string]download.State, len(e.jobs))
 	for id, j := range e.jobs {
 		states[id] = j.state
 	}
 	return states, nil
+}
+
+// endForeverWaiting fails the jobs that have waited too long for an aria2c which cannot be started,
+// while another one runs: the worker does not say that it takes no work, so nothing else ends them.
+func (e *Engine) endForeverWaiting(v *supervisor) {
+	for _, j := range e.jobsOf(v) {
+		if j.stage == stageWaiting {
+			j.noteUnusable(errDown)
+		}
+	}
 }
 
 // rowsAnswer is what one aria2c has, or why that is not known. Neither says that it was not
