@@ -103,7 +103,9 @@ func isGreeting(b []byte) bool {
 }
 
 // isRefusal reports whether b is what an FTP server sends instead, if it has too many clients.
-func isRefusal(b []byte) bool { return bytes.HasPrefix(b, []byte("421 ")) || bytes.HasPrefix(b, []byte("421-")) }
+func isRefusal(b []byte) bool {
+	return bytes.HasPrefix(b, []byte("421 ")) || bytes.HasPrefix(b, []byte("421-"))
+}
 
 // copyReplies copies a control connection of FTP from far to near, and notes the replies to
 // transfers.
