@@ -143,7 +143,7 @@ ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.
 	}
 	s.flags.add(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w; see %s -h", err, cmd.CommandPath())
+		return usagef("%v; see %s -h", err, cmd.CommandPath())
 	})
 	root.AddGroup(
 		&cobra.Group{ID: groupTasks, Title: "Tasks:"},

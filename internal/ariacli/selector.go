@@ -28,7 +28,7 @@ func (c *selector) add(set *pflag.FlagSet) {
 	c.set, c.selectorNames = set, []string{"status", "worker", "label", "text", "since", "until", "priority", "all-clients"}
 	set.StringSliceVar(&c.status, "status", nil, "select tasks by status: pending, queued, downloading, paused, completed, failed, canceled")
 	set.StringVar(&c.worker, "worker", "", "select the tasks of a worker")
-	set.StringToStringVar(&c.labels, "label", nil, "select tasks with the label NAME=VALUE; repeatable")
+	set.Var(pairs{&c.labels}, "label", "select tasks with the label; repeatable")
 	set.StringVar(&c.text, "text", "", "select tasks with this text in the URL")
 	set.StringVar(&c.since, "since", "", "select tasks submitted since a time or date, or within a duration such as 1h or 7d")
 	set.StringVar(&c.until, "until", "", "select tasks submitted before a time or date, or a duration ago")

@@ -22,8 +22,8 @@ type specFlags struct {
 // add adds the flags.
 func (f *specFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.priority, "priority", "", "low, normal, high or urgent")
-	set.StringToStringVar(&f.spec.Tags, "tag", nil, "tag NAME=VALUE that the worker must have; repeatable")
-	set.StringToStringVar(&f.spec.Labels, "label", nil, "label NAME=VALUE for filters; repeatable")
+	set.Var(pairs{&f.spec.Tags}, "tag", "tag that the worker must have; repeatable")
+	set.Var(pairs{&f.spec.Labels}, "label", "label for filters; repeatable")
 	set.StringVar(&f.spec.Folder, "folder", "", "folder of the worker, by its name")
 	set.StringVar(&f.fileName, "out", "", "name of the file, with one URL")
 	set.StringVar(&f.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")

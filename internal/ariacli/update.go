@@ -86,12 +86,8 @@ func (u *updateRun) read(given func(flag string) bool) (*model.TaskUpdate, error
 			continue
 		}
 		m := make(map[string]string)
-		for _, pair := range withoutEmpty(pairs.values) {
-			name, value, ok := strings.Cut(pair, "=")
-			if !ok {
-				return nil, usagef("--%s: %q is not NAME=VALUE", flag, pair)
-			}
-			m[name] = value
+		if err := addPairs(&m, withoutEmpty(pairs.values)); err != nil {
+			return nil, usagef("--%s: %v", flag, err)
 		}
 		*pairs.target = &m
 	}
