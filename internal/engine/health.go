@@ -15,8 +15,8 @@ import (
 //
 // A worker at which every download fails at once, because its network or its disk is broken, has the
 // most free slots of all: it would take the first attempt of every task. So after a few such
-// failures, of its files too, without a completed task between them it is on trial: it gets one task
-// for each heartbeat interval. If its tasks do not fail, it holds one more each time; the first that it
+// failures, of its files too, without a download between them that completed or went on it is on trial:
+// it gets one task for each heartbeat interval. If its tasks do not fail, it holds one more each time; the first that it
 // completes ends the trial. Only a failure after the proof of the one before counts: in an outage, of
 // one host or of many, all failures come before the first proof.
 
@@ -33,7 +33,7 @@ const maxSuspects = 4
 type suspicion struct {
 	worker    string
 	isCounted bool  // by the worker itself
-	completed int64 // tasks of the worker until then
+	completed int64 // of the worker until then
 	proven    int64 // suspicions against it until then
 }
 
@@ -42,7 +42,7 @@ type faults struct {
 	count   int64
 	site    uint64     // host of the last of them
 	proven  int64      // with those that do not count, and one for each new start of the worker
-	inRow   int        // each after the proof of the one before, without a completed task between them
+	inRow   int        // each after the proof of the one before, without a download between them that completed or went on
 	tried   bool       // it has got its task for this heartbeat interval
 	triedAt model.Time // on the alive clock
 }
@@ -98,6 +98,16 @@ func (t *task) suspect(w *worker, why *model.TaskError) {
 	known := slices.ContainsFunc(x.suspects, func(s suspicion) bool { return s.worker == w.ID })
 	if len(x.suspects) < maxSuspects && !known {
 		x.suspects = append(x.suspects, suspicion{w.ID, why.IsOfFiles(), w.completed, w.faults.proven})
+	}
+}
+
+// noteSteady notes that a download goes on at its worker, which fails not every one then. One that has
+// just begun says nothing: a broken disk may take some bytes.
+func (e *Engine) noteSteady(t *task) {
+	w := t.run.worker
+	if !w.isOnTrial() && e.steady.Sub(t.run.assignedAt) >= e.cfg.HeartbeatInterval {
+		w.completed++
+		w.faults.inRow = 0
 	}
 }
 

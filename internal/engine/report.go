@@ -239,6 +239,9 @@ func (e *Engine) applyProgress(t *task, r *model.Report) {
 	}
 	moved := p.completed != t.run.progress.completed || p.total != t.run.progress.total
 	t.run.hasUnsent = t.run.hasUnsent || p != t.run.progress
+	if p.completed > t.run.progress.completed {
+		e.noteSteady(t)
+	}
 	e.setProgress(t, p)
 	if moved {
 		e.countBytes(t)

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"github.com/aria-cluster/dispatcher/internal/engine/placement"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -80,10 +82,18 @@ func (e *Engine) updateWatch(t *task) {
 	e.watch.Fix(t)
 }
 
+// maxDoubtfulSets bounds the requirement sets of avoidances of which the source may be the cause: the
+// tasks of one dead host would each have one of their own. It is looked at where a set is made: a
+// task that waits gets its set only after its backoff.
+const maxDoubtfulSets = 200
+
 // constrain tells the index which workers the task's extra leaves for it. The task leaves
 // its queue if these are others now.
 func (e *Engine) constrain(t *task) {
 	x := t.extraOrZero()
+	if len(x.avoidances) > 0 && e.index.Sets()-e.index.PlainSets() >= maxDoubtfulSets {
+		x.avoidances = slices.DeleteFunc(x.avoidances, func(a avoidance) bool { return a.isDoubtful })
+	}
 	c := placement.Constraint{BoundTo: x.boundTo, Length: x.length}
 	for _, a := range x.avoidances {
 		c.Excluded = append(c.Excluded, a.worker)
