@@ -69,6 +69,7 @@ func (m *monitor) setTransfer(code, change int) {
 	m.proxy.mu.Lock()
 	defer m.proxy.mu.Unlock()
 	if u := m.proxy.users[m.user]; u != nil {
+		u.retrieves = true
 		u.traffic.Transfer, u.traffic.Transfers = code, max(u.traffic.Transfers+change, 0)
 	}
 }
@@ -88,11 +89,12 @@ func (m *monitor) awaitReply() {
 	}
 }
 
-// noteLongest notes how many bytes far has sent without a request: those of an FTP transfer.
-func (m *monitor) noteLongest(n int64) {
+// noteLongest notes how many bytes far has sent without a request: those of an FTP transfer. What
+// begins as a server's greeting is one only if a transfer was requested.
+func (m *monitor) noteLongest(n int64, greets bool) {
 	m.proxy.mu.Lock()
 	defer m.proxy.mu.Unlock()
-	if u := m.proxy.users[m.user]; u != nil {
+	if u := m.proxy.users[m.user]; u != nil && (u.retrieves || !greets) {
 		u.traffic.Longest = max(u.traffic.Longest, n)
 	}
 }

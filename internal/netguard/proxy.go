@@ -55,6 +55,7 @@ type user struct {
 	pins      map[string]netip.Addr // host to the address that it last connected to
 	traffic   Traffic
 	hidesSize bool            // it gets no length by SIZE
+	retrieves bool            // it has requested a transfer by FTP
 	sources   map[string]bool // each host:port, in lower case, that may have brought a file
 }
 

@@ -91,8 +91,8 @@ func (p *Proxy) copyResponses(near, far net.Conn, requests *requestWriter) {
 	default:
 		copied, err = p.copyAll(near, far, requests)
 	}
-	if requests.writes.Load() == 0 && !isGreeting(banner[:n]) && !isRefusal(banner[:n]) {
-		requests.responses.noteLongest(int64(n) + copied)
+	if requests.writes.Load() == 0 {
+		requests.responses.noteLongest(int64(n)+copied, isGreeting(banner[:n]) || isRefusal(banner[:n]))
 	}
 	tcp, ok := near.(*net.TCPConn)
 	switch {
