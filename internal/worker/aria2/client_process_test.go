@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -97,13 +98,51 @@ func TestClients_AriaThatCannotStartFailsItsJobs(t *testing.T) {
 	downloadtest.MustComplete(t, e, good, data)
 	downloadtest.Add(t, e, bad)
 	testbed.Within(t, time.Minute, "bob's job has failed", func() bool {
-		e.passUnusable(t.Context(), "b", unusableTimeout)
+		e.passDown(t.Context(), "b", unusableTimeout)
 		states, err := e.Poll(t.Context())
 		return err == nil && states["b"].Phase == download.Failed && strings.Contains(states["b"].Err.Message, "being started again")
 	})
 	again := jobOf(t, "alice", "a2", s.URL+"/a2")
 	downloadtest.Add(t, e, again)
 	downloadtest.MustComplete(t, e, again, data)
+}
+
+// A job whose process has crashed fails too where no further one can be started.
+func TestClients_SuspectThatCannotStartFails(t *testing.T) {
+	t.Parallel()
+	var throttle downloadtest.Throttle
+	throttle.Set(100_000)
+	s := downloadtest.Serve(t, throttle.Slow(downloadtest.Zeros(64<<20)))
+	dir := t.TempDir()
+	e := startEngine(t, Config{Binary: testbed.Program(t, "aria2c", "#!/bin/sh\ncase $* in *version*) ;; *) mkdir "+dir+"/1 2>/dev/null || mkdir "+dir+"/2 || exit 1 ;; esac\nexec "+needAria2c(t)+" \"$@\"\n")})
+	downloadtest.Add(t, e, jobOf(t, "alice", "a", s.URL+"/a"))
+	downloadtest.Await(t, e, "a", downloadtest.Reached(1))
+	downloadtest.Add(t, e, jobOf(t, "bob", "b", s.URL+"/b"))
+	downloadtest.Await(t, e, "b", downloadtest.Reached(1))
+	own, _ := e.processOf(t.Context(), "b")
+	if err := syscall.Kill(own, syscall.SIGSEGV); err != nil {
+		t.Fatal(err)
+	}
+	testbed.Within(t, time.Minute, "bob's job has failed", func() bool {
+		e.passDown(t.Context(), "b", unusableTimeout)
+		states, err := e.Poll(t.Context())
+		return err == nil && states["b"].Phase == download.Failed && states["a"].Phase == download.Active
+	})
+}
+
+// Short times without an aria2c are not added up.
+func TestClients_DownTimesAreNotAddedUp(t *testing.T) {
+	e := &Engine{jobs: map[string]*job{}}
+	v := e.newSupervisor("v")
+	j := &job{Job: jobOf(t, "bob", "j", "http://h.example/file"), supervisor: v}
+	e.jobs["j"] = j
+	e.noteDown(v, errDown)
+	j.downSince = j.downSince.Add(-2 * unusableTimeout)
+	e.noteDown(v, nil) // it was started
+	e.noteDown(v, errDown)
+	if j.stage == stageEnded {
+		t.Errorf("it has failed: %+v", j.state.Err)
+	}
 }
 
 // Only a few processes without jobs are kept, those that were used last.

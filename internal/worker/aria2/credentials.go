@@ -145,7 +145,7 @@ func (j *job) switchSource(code int) bool {
 	j.mustWipe = j.mustWipe || code == download.CodeNoResume // its bytes are of no proven version
 	j.sourceSwitches++
 	j.firstSource++
-	j.bytesAtFailure = 0
+	j.bytesAtFailure, j.emptyTries = 0, 0
 	return true
 }
 

@@ -66,6 +66,7 @@ type Engine struct {
 	stopped chan struct{} // closed when all supervisors have ended
 
 	bandwidth atomic.Int64 // bytes/s; 0 = no limit
+	jobShare  atomic.Int64 // of one job in it
 
 	proxy     *netguard.Proxy // for aria2c
 	transport *http.Transport // of the probes
@@ -141,7 +142,7 @@ func New(cfg Config) (*Engine, error) {
 		syncFile: syncFile,
 		patience: func(j *job) time.Duration { return j.patience(cfg.StallTimeout) },
 	}
-	e.bandwidth.Store(cfg.Bandwidth)
+	e.SetBandwidth(cfg.Bandwidth)
 	if e.lock, err = takeLock(ctx, dir); err == nil {
 		removeConfigurations(dir)
 		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {

@@ -43,13 +43,13 @@ func (e *Engine) clientProcesses(ctx context.Context, passed time.Duration) int 
 	return len(e.ofClients)
 }
 
-// passUnusable lets time pass for a job whose aria2c is of no use.
-func (e *Engine) passUnusable(ctx context.Context, id string, passed time.Duration) {
+// passDown lets time pass for a job that waits for an aria2c.
+func (e *Engine) passDown(ctx context.Context, id string, passed time.Duration) {
 	if err := e.acquireTurn(ctx); err != nil {
 		return
 	}
 	defer e.releaseTurn()
-	if j := e.jobs[id]; !j.unusableSince.IsZero() {
-		j.unusableSince = j.unusableSince.Add(-passed)
+	if j := e.jobs[id]; !j.downSince.IsZero() {
+		j.downSince = j.downSince.Add(-passed)
 	}
 }

@@ -180,6 +180,28 @@ func TestEngine_ShortFTPFileFails(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, data)
 }
 
+// A file is whole also if it begins as a server's greeting does and SIZE is too small.
+func TestEngine_FTPFileThatBeginsAsAGreeting(t *testing.T) {
+	t.Parallel()
+	e := newAria2(t, t.TempDir())
+	for id, begin := range map[string]string{"other": "abc ", "greeting": "220 ", "refusal": "421 "} {
+		data := downloadtest.Data(200_000)
+		copy(data, begin)
+		s := downloadtest.ServeFTPWith(t, data, "", "", func(verb, _ string) string {
+			switch verb {
+			case "SIZE":
+				return "213 1000"
+			case "MLST", "STAT":
+				return "502 not here"
+			}
+			return ""
+		})
+		job := downloadtest.Job(t, id, s.URL+"/file.bin")
+		downloadtest.Add(t, e, job)
+		downloadtest.MustComplete(t, e, job, data)
+	}
+}
+
 // Replies without end, and a server that is silent, cost a bounded number of bytes and time.
 func TestAskFTP_IsBounded(t *testing.T) {
 	t.Parallel()

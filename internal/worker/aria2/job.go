@@ -41,6 +41,7 @@ type job struct {
 	crashes       int       // those of them that had no other job
 	kills         int       // processes that were ended from outside in a short time
 	processEnds   int       // processes that ended for any reason
+	downSince     time.Time // the time since which it waits for an aria2c that cannot be started
 	unusableSince time.Time // the time since which aria2c's answers about it are unusable
 
 	probing          chan preparation // the result of the running probe; nil: no probe runs
@@ -165,11 +166,17 @@ func (j *job) ownGIDs(all map[string]*row) []string {
 const unusableTimeout = 30 * time.Second
 
 // noteUnusable records that a call failed because of this job.
-func (j *job) noteUnusable(err error) {
-	if j.unusableSince.IsZero() {
-		j.unusableSince = time.Now()
+func (j *job) noteUnusable(err error) { j.failSince(&j.unusableSince, err) }
+
+// noteDown records that there is no aria2c for this job.
+func (j *job) noteDown() { j.failSince(&j.downSince, errDown) }
+
+// failSince fails the job if its trouble, which began then, has lasted for too long.
+func (j *job) failSince(began *time.Time, err error) {
+	if began.IsZero() {
+		*began = time.Now()
 	}
-	if time.Since(j.unusableSince) > unusableTimeout {
+	if time.Since(*began) > unusableTimeout {
 		j.fail(download.CodeUnknown, "aria2c is of no use for it: "+err.Error())
 	}
 }

@@ -149,7 +149,7 @@ func (j *job) useNextLink(code int) bool {
 	j.linkSource++
 	task := *j.Task
 	task.Metalink = j.forAria2(j.links).Encode()
-	j.Task, j.mustWipe, j.bytesAtFailure = &task, true, 0
+	j.Task, j.mustWipe, j.bytesAtFailure, j.emptyTries = &task, true, 0, 0
 	return true
 }
 

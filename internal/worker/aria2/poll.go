@@ -47,9 +47,7 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 		return nil, fmt.Errorf("aria2: %w", err)
 	}
 	for i, v := range all {
-		if errors.Is(answers[i].err, errDown) && !v.isolated {
-			e.endForeverWaiting(v)
-		}
+		e.noteDown(v, answers[i].err)
 	}
 	e.shareBandwidth(ctx, all)
 	states := make(map[string]download.State, len(e.jobs))
@@ -59,12 +57,16 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	return states, nil
 }
 
-// endForeverWaiting fails the jobs that have waited too long for an aria2c which cannot be started,
-// while another one runs: the worker does not say that it takes no work, so nothing else ends them.
-func (e *Engine) endForeverWaiting(v *supervisor) {
+// noteDown fails the jobs that have waited too long for an aria2c which cannot be started, while
+// another one runs: the worker does not say that it takes no work, so nothing else ends them.
+// [Engine.judgeEnded] does so for isolated ones.
+func (e *Engine) noteDown(v *supervisor, err error) {
 	for _, j := range e.jobsOf(v) {
-		if j.stage == stageWaiting {
-			j.noteUnusable(errDown)
+		switch {
+		case err == nil:
+			j.downSince = time.Time{}
+		case errors.Is(err, errDown) && !v.isolated && j.stage == stageWaiting:
+			j.noteDown()
 		}
 	}
 }
@@ -328,9 +330,12 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 		case what == resume:
 			log.Debug("a download broke off after progress; it is continued")
 			j.bytesAtFailure, j.emptyTries = v.completed, 0
+			if j.oneResponse { // aria2c itself waits between the others
+				j.notBefore = time.Now().Add(download.ProgressWait)
+			}
 		case what == startOver:
 			log.Info("a download is started over")
-			j.startedOver, j.mustWipe, j.bytesAtFailure = true, true, 0
+			j.startedOver, j.mustWipe, j.bytesAtFailure, j.emptyTries = true, true, 0, 0
 			j.exactProbe = code == download.CodeNoResume // what HEAD says may not be what GET says
 			j.singleConnection = j.singleConnection || j.exactProbe
 			j.readsToEnd = j.readsToEnd || code == download.CodeChecksum && j.ftpSource() != nil

@@ -52,8 +52,15 @@ func (e *Engine) judgeEnded() {
 		default:
 			return false
 		}
-		// These it never had.
-		if rest := e.jobsOf(v); len(rest) > 0 {
+		// These it never had: it could not be started, or ended before.
+		rest := slices.DeleteFunc(e.jobsOf(v), func(j *job) bool {
+			if !v.retired {
+				j.processEnds++
+				j.noteDown()
+			}
+			return j.stage == stageEnded
+		})
+		if len(rest) > 0 {
 			e.returnTo(v, rest)
 		}
 		return true
@@ -237,21 +244,33 @@ func (e *Engine) jobsOf(v *supervisor) []*job {
 
 // SetBandwidth changes what all downloads together may use, in bytes/s, from the next
 // Poll on. An engine without a limit stays without one.
-func (e *Engine) SetBandwidth(bandwidth int64) { e.bandwidth.Store(bandwidth) }
+func (e *Engine) SetBandwidth(bandwidth int64) {
+	if e.bandwidth.Swap(bandwidth) != bandwidth {
+		e.jobShare.Store(bandwidth) // until the next poll
+	}
+}
 
 // shareBandwidth divides the limit between the processes by their jobs.
 func (e *Engine) shareBandwidth(ctx context.Context, all []*supervisor) {
 	bandwidth := e.bandwidth.Load()
-	if bandwidth == 0 || e.cfg.Attach != nil {
+	if bandwidth == 0 {
+		return
+	}
+	counts, total := make([]int64, len(all)), int64(0)
+	for i, v := range all {
+		for _, j := range e.jobsOf(v) {
+			total++
+			if j.probing == nil || j.purpose != toConfirm { // it may be read a second time, without aria2c
+				counts[i]++
+			}
+		}
+	}
+	e.jobShare.Store(max(1, bandwidth/max(1, total)))
+	if e.cfg.Attach != nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	counts, total := make([]int64, len(all)), int64(0)
-	for i, v := range all {
-		counts[i] = int64(len(e.jobsOf(v)))
-		total += counts[i]
-	}
 	for i, v := range all {
 		if counts[i] == 0 {
 			continue

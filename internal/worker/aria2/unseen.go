@@ -105,8 +105,9 @@ func (e *Engine) keepOther(j *job) {
 }
 
 // reread reads a file from a source a second time. It fails with [download.ErrChanged] if that
-// sends other bytes; any other error proves nothing. limit is in bytes/s; 0 is no limit.
-func (q *versionQuery) reread(ctx context.Context, path, source string, length, limit int64) error {
+// sends other bytes; any other error proves nothing. limit is in bytes/s, and may change; 0 is no
+// limit.
+func (q *versionQuery) reread(ctx context.Context, path, source string, length int64, limit func() int64) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return err
@@ -129,7 +130,7 @@ func (q *versionQuery) reread(ctx context.Context, path, source string, length, 
 				return err
 			}
 		}
-		if ctx.Err() != nil {
+		if !r.IsDone() && !download.Pause(ctx, download.ProgressWait) {
 			return ctx.Err()
 		}
 	}
@@ -137,7 +138,7 @@ func (q *versionQuery) reread(ctx context.Context, path, source string, length, 
 }
 
 // rereadNext compares what one more response brings.
-func (q *versionQuery) rereadNext(ctx context.Context, r *download.Rereading, file *os.File, source string, limit int64) error {
+func (q *versionQuery) rereadNext(ctx context.Context, r *download.Rereading, file *os.File, source string, limit func() int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	req, err := download.NewRequest(ctx, http.MethodGet, source, q.spec.Options)
@@ -157,7 +158,7 @@ func (q *versionQuery) rereadNext(ctx context.Context, r *download.Rereading, fi
 	}
 	return r.Compare(resp.Body, file, func(size int) int { return size }, func(n int) error {
 		watchdog.Stop()
-		if limit > 0 && !download.Pause(ctx, time.Duration(n)*time.Second/time.Duration(limit)) {
+		if limit := limit(); limit > 0 && !download.Pause(ctx, time.Duration(n)*time.Second/time.Duration(limit)) {
 			return ctx.Err()
 		}
 		watchdog.Reset(q.stall)
@@ -172,9 +173,17 @@ func (e *Engine) startReread(j *job, total int64) {
 	q, id := e.newQuery(j), j.Task.ID
 	q.stall = j.timeout(e.cfg.StallTimeout)
 	all := sources(q.spec)
-	source, path, limit := all[j.firstSource%len(all)], filepath.Join(j.Dir, partName(j.Dir)), e.bandwidth.Load()
-	if own, err := model.ParseSize(strings.Join(j.Task.Options["max-download-limit"], "")); err == nil && own > 0 && (limit == 0 || own < limit) {
-		limit = own
+	source, path := all[j.firstSource%len(all)], filepath.Join(j.Dir, partName(j.Dir))
+	own, err := model.ParseSize(strings.Join(j.Task.Options["max-download-limit"], ""))
+	if err != nil {
+		own = 0 // it has none
+	}
+	limit := func() int64 {
+		share := e.jobShare.Load()
+		if own > 0 && (share == 0 || own < share) {
+			return own
+		}
+		return share
 	}
 	e.startProbe(j, toConfirm, func(ctx context.Context) preparation {
 		err := q.reread(ctx, path, source, total, limit)

@@ -103,6 +103,48 @@ func TestUnseen_TriesAreThoseOfTheTask(t *testing.T) {
 	}
 }
 
+// A mirror has as many tries as the source before it.
+func TestUnseen_EachSourceHasItsTries(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	source := downloadtest.ServeTLS(t, besides(http.MethodGet, ill, downloadtest.Content(data)))
+	var asked atomic.Int64
+	mirror := downloadtest.ServeTLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && asked.Add(1) <= 2 {
+			ill(w, r)
+			return
+		}
+		downloadtest.Content(data).ServeHTTP(w, r)
+	}))
+	e := newTrusting(t)
+	job := downloadtest.Job(t, "f", source.URL+"/file", "max-tries", "3", "retry-wait", "1")
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+}
+
+// Second readings have the share of one download each in the bandwidth of all.
+func TestShareBandwidth_CountsSecondReadings(t *testing.T) {
+	e := &Engine{jobs: map[string]*job{}}
+	e.SetBandwidth(1000)
+	v := e.newSupervisor("v")
+	for _, id := range []string{"a", "b", "c", "d"} {
+		j := &job{Job: downloadtest.Job(t, id, "http://h.example/file"), supervisor: v}
+		if id > "b" {
+			j.probing, j.purpose = make(chan preparation, 1), toConfirm
+		}
+		e.jobs[id] = j
+	}
+	if got := e.jobShare.Load(); got != 1000 {
+		t.Errorf("at first %d", got)
+	}
+	e.shareBandwidth(t.Context(), []*supervisor{v})
+	e.SetBandwidth(1000) // no change
+	if got := e.jobShare.Load(); got != 250 {
+		t.Errorf("%d of 1000 for each of four", got)
+	}
+}
+
 // The bytes of a file over TLS are kept when the worker starts again, and the file is read a second
 // time. Bytes of another version are found.
 func TestUnseen_KeptBytesAreReadAgain(t *testing.T) {

@@ -88,7 +88,7 @@ func (j *job) confirm(ctx context.Context, f *folder, source string) error {
 			return errors.Join(errChanged, f.wipe())
 		case err != nil && (r.At() <= before || ctx.Err() != nil || isLocal(err)):
 			return err
-		case err != nil && !download.Pause(ctx, progressWait):
+		case err != nil && !download.Pause(ctx, download.ProgressWait):
 			return ctx.Err()
 		}
 	}

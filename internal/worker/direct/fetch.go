@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
@@ -64,7 +65,7 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 	plain.Header.Set("Range", rangeOf(pos, end))
 	conditional := plain
 	v := f.meta.validator()
-	if v != "" && j.checksum == "" && j.ifRange.Load() != ifRangeBroken && j.resume.Load() != resumeUnproven {
+	if v != "" && j.checksum == "" && j.ifRangeOf(req).Load() != ifRangeBroken && j.resume.Load() != resumeUnproven {
 		conditional = plain.Clone(ctx)
 		conditional.Header.Set("If-Range", v)
 	}
@@ -83,7 +84,14 @@ func (j *job) send(ctx context.Context, req *http.Request, f *folder, s *span) (
 	return t, nil
 }
 
-// The server's evaluation of If-Range.
+// ifRangeOf returns how the server of a request evaluates If-Range, as far as that is known. A
+// mirror may do so in another way.
+func (j *job) ifRangeOf(req *http.Request) *atomic.Int32 {
+	known, _ := j.ifRange.LoadOrStore(req.URL.Host, new(atomic.Int32))
+	return known.(*atomic.Int32)
+}
+
+// A server's evaluation of If-Range.
 const (
 	ifRangeUnknown = iota
 	ifRangeBroken  // it sends the whole file although its version is the same
@@ -94,20 +102,21 @@ const (
 // ETag: it asks once more, without If-Range. It returns the transfer of the range if that
 // has the same ETag too, else the one of the whole file.
 func (j *job) sendPlain(ctx context.Context, req *http.Request, whole *transfer, f *folder, s *span) *transfer {
-	if j.ifRange.Load() == ifRangeUseless {
+	known := j.ifRangeOf(req)
+	if known.Load() == ifRangeUseless {
 		return whole
 	}
 	whole.watchdog.Stop() // it waits for this request
 	t, err := j.request(ctx, req)
 	if err == nil && j.isContinuation(t.resp, f, s) {
-		j.ifRange.Store(ifRangeBroken)
+		known.Store(ifRangeBroken)
 		whole.close()
 		return t
 	}
 	if err == nil {
 		t.close()
 	}
-	j.ifRange.Store(ifRangeUseless)
+	known.Store(ifRangeUseless)
 	whole.watchdog.Reset(j.timeout)
 	return whole
 }

@@ -31,9 +31,6 @@ type settings struct {
 	checksum       string
 }
 
-// progressWait is between a drop after progress and the next request.
-const progressWait = 100 * time.Millisecond
-
 // settingsOf reads validated options; the defaults are those with which aria2c is
 // run, too.
 func settingsOf(spec *model.TaskSpec, stall time.Duration) settings {
@@ -93,7 +90,7 @@ type job struct {
 	memory        *memory      // of all jobs together
 	space         *download.Space
 	shared        *http.Transport
-	ifRange       atomic.Int32 // how the server evaluates If-Range
+	ifRange       sync.Map     // by host: *atomic.Int32, how it evaluates If-Range
 	hash          *runningHash // of the checksum, while the bytes come; nil: none
 	resume        atomic.Int32 // what a continuation needs, see [job.confirm]
 	rangesWork    atomic.Bool  // a range of the file has come
@@ -296,13 +293,13 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		return 0, err
 	case errors.Is(err, errChanged) && !t.changed: // the first time is no failed try
 		t.changed = true
-		return progressWait, nil
+		return download.ProgressWait, nil
 	case class == model.ClassRetryable && reached-t.best >= t.freeProgress():
 		t.count, t.best = 1, reached
 		if errors.Is(err, errBounded) {
 			return 0, nil
 		}
-		return progressWait, nil
+		return download.ProgressWait, nil
 	case isRefused(err) && t.progress && t.count < j.maxTries: // the source may give a fresh link
 		t.count++
 		return j.retryWait, nil

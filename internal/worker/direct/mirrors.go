@@ -80,10 +80,11 @@ func hostAndPort(u *url.URL) string { return u.Hostname() + ":" + download.Port(
 
 // helpers are the further connections of one try.
 type helpers struct {
-	running sync.WaitGroup
-	left    int           // that [helpers.await] has not seen end
-	ended   chan struct{} // has an element for each that has ended
-	errs    chan error    // has room for the last error of each
+	running   sync.WaitGroup
+	hasMirror bool
+	left      int           // that [helpers.await] has not seen end
+	ended     chan struct{} // has an element for each that has ended
+	errs      chan error    // has room for the last error of each
 }
 
 // startHelpers starts the further connections.
@@ -91,6 +92,7 @@ func (j *job) startHelpers(ctx context.Context, f *folder, shares []share) *help
 	h := &helpers{left: len(shares), ended: make(chan struct{}, len(shares)), errs: make(chan error, len(shares))}
 	j.answersAgain.Store(false)
 	for _, one := range shares {
+		h.hasMirror = h.hasMirror || one.like == nil
 		h.running.Go(func() {
 			var err error
 			if one.like != nil {
@@ -132,7 +134,7 @@ func (j *job) helpByMirror(ctx context.Context, f *folder, s *span, mirror strin
 		if after > before {
 			j.mirrorHelped.Store(true)
 		}
-		if err == nil || isLocal(err) || after == before || try == j.maxTries || !download.Pause(ctx, progressWait) {
+		if err == nil || isLocal(err) || after == before || try == j.maxTries || !download.Pause(ctx, download.ProgressWait) {
 			break
 		}
 		s, err = f.takeSpan(j.minSplit)

@@ -188,6 +188,51 @@ func TestMirrors_LinksThatWorkOnceArrive(t *testing.T) {
 	}
 }
 
+// What one server does with If-Range says nothing of another one: a mirror that sends the whole file
+// for each range costs the source, which does so for If-Range only, none of its bytes.
+func TestMirrors_IfRangeIsJudgedForEachServer(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(8 << 20)
+	e := open(t, Config{})
+	wholeFor := func(header string) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get(header) != "" {
+				r.Header.Del("Range")
+			}
+			dated(data, `"1"`).ServeHTTP(w, r)
+		})
+	}
+	var throttle downloadtest.Throttle
+	throttle.Set(32 << 20) // the mirror has answered before the source drops its first response
+	source := downloadtest.Serve(t, throttle.Slow(downloadtest.Cut(wholeFor("If-Range"), 3<<20, -1)))
+	mirror := downloadtest.Serve(t, downloadtest.Cut(wholeFor("Range"), 2<<20, -1))
+	job := downloadtest.Job(t, "f", source.URL+"/file", append([]string{"retry-wait", "0"}, fromMirrors...)...)
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := source.Sent.Load(); sent > 12<<20 {
+		t.Errorf("the source sent %d KiB of a file of 8 MiB", sent>>10)
+	}
+}
+
+// A slow mirror does not hold up the end of a file: the source takes more and more of what is left.
+func TestMirrors_SlowOneDoesNotHoldUpTheEnd(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(4 << 20)
+	e := open(t, Config{})
+	var slow downloadtest.Throttle
+	slow.Set(50_000)
+	source := downloadtest.Serve(t, dated(data, `"1"`))
+	mirror := downloadtest.Serve(t, slow.Slow(dated(data, `"1"`)))
+	job := downloadtest.Job(t, "f", source.URL+"/file", fromMirrors...)
+	job.Task.Mirrors = []string{mirror.URL + "/file"}
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+	if sent := mirror.Sent.Load(); sent > 1<<20 {
+		t.Errorf("the mirror sent %d KiB, of which it alone had 2 MiB", sent>>10)
+	}
+}
+
 // The connections of a task are divided among its servers.
 func TestMirrorsAtOnce_KeepsTheTasksLimits(t *testing.T) {
 	t.Parallel()

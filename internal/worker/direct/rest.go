@@ -10,6 +10,10 @@ import (
 // its server has answered another request. If the server refuses that, the response is read on,
 // up to what the other connections have left.
 
+// tailSplit is the bytes that each of two connections at least has to fetch where the first server
+// is idle and a mirror has the rest: a slow one would hold up the end of the file.
+const tailSplit = 64 << 10
+
 // fetchRest fetches spans that no other connection fetches, also those that a helper leaves. t is
 // the first response, at the end of its span s.
 func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h *helpers) error {
@@ -20,6 +24,9 @@ func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h 
 			t.close()
 		}
 		next, err := f.takeSpan(j.minSplit)
+		if next == nil && err == nil && h.hasMirror {
+			next, err = f.takeSpan(min(j.minSplit, tailSplit))
+		}
 		switch {
 		case err != nil:
 			return err

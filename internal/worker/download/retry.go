@@ -7,6 +7,9 @@ import (
 	"github.com/cenkalti/backoff/v5"
 )
 
+// ProgressWait is between a drop after progress and the next request.
+const ProgressWait = 100 * time.Millisecond
+
 // Pause waits for d. It returns false if ctx ends first.
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
