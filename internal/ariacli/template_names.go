@@ -2,6 +2,7 @@ package ariacli
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"text/template/parse"
 )
@@ -22,7 +23,14 @@ func jsonFields(t reflect.Type) (list []jsonField) {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		switch {
 		case f.Anonymous && name == "":
-			list = append(list, jsonFields(f.Type)...)
+			for _, more := range jsonFields(f.Type) {
+				same := func(o jsonField) bool { return o.name == more.name }
+				if i := slices.IndexFunc(list, same); i < 0 {
+					list = append(list, more)
+				} else if pointedTo(list[i].kind) != pointedTo(more.kind) && jsonFields(more.kind) != nil {
+					list[i].kind = reflect.TypeFor[any]() // an object of several types has any name
+				}
+			}
 		case name != "" && name != "-":
 			list = append(list, jsonField{name, f.Type})
 		}
