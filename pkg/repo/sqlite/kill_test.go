@@ -29,6 +29,7 @@ func TestStore_AcknowledgedTasksSurviveKills(t *testing.T) {
 		commitUntilKilled(t, path)
 		return
 	}
+	t.Parallel()
 	ctx := context.Background()
 	path := filepath.Join(t.TempDir(), "d.db")
 	var acknowledged int64

@@ -26,6 +26,7 @@ func mustOpen(t testing.TB, c Config) *Store {
 
 // TestStore_PassesConformanceSuite: the SQLite store passes the conformance suite.
 func TestStore_PassesConformanceSuite(t *testing.T) {
+	t.Parallel()
 	repotest.Run(t, func(t *testing.T) repo.Store {
 		return mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "new folder?", "d%41.db")})
 	})
@@ -33,6 +34,7 @@ func TestStore_PassesConformanceSuite(t *testing.T) {
 
 // TestStore_AnswersLikeMemory: the SQLite store gives the same answers as the memory store.
 func TestStore_AnswersLikeMemory(t *testing.T) {
+	t.Parallel()
 	repotest.Compare(t,
 		func(t *testing.T) repo.Store { return memory.New() },
 		func(t *testing.T) repo.Store {
