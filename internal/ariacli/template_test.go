@@ -86,7 +86,7 @@ func TestTemplate_NamesAreThoseOfRecords(t *testing.T) {
 func TestTemplate_EventHasFieldsOfAllTypes(t *testing.T) {
 	worker := event{Type: "worker", ID: "w1", Event: published{WorkerEvent: &model.WorkerEvent{ID: "w1", Status: model.WorkerOnline}}}
 	for text, want := range map[string]string{
-		"{{.event.id}} {{.event.status}}[{{.event.client}}{{.event.error}}]": "w1 online[]\n",
+		"{{.event.id}} {{.event.status}}[{{.event.client}}{{.event.error}}]":            "w1 online[]\n",
 		"{{with .event.error}}{{.class}}{{.code}}{{end}}[{{.event.error.http_status}}]": "[]\n", // of tasks, and of the intake
 		"{{.event.x}}": "-o template: there is no field .event.x; -o json shows the names",
 	} {
