@@ -15,7 +15,7 @@ import (
 //
 // A worker at which every download fails at once, because its network or its disk is broken, has the
 // most free slots of all: it would take the first attempt of every task. So after a few such
-// failures, of its files too, without a download between them that completed or went on it is on trial:
+// failures, of its files too, without a download between them that completed or made progress it is on trial:
 // it gets one task for each heartbeat interval. If its tasks do not fail, it holds one more each time; the first that it
 // completes ends the trial. Only a failure after the proof of the one before counts: in an outage, of
 // one host or of many, all failures come before the first proof.
@@ -42,7 +42,7 @@ type faults struct {
 	count   int64
 	site    uint64     // host of the last of them
 	proven  int64      // with those that do not count, and one for each new start of the worker
-	inRow   int        // each after the proof of the one before, without a download between them that completed or went on
+	inRow   int        // each after the proof of the one before, see above
 	tried   bool       // it has got its task for this heartbeat interval
 	triedAt model.Time // on the alive clock
 }
@@ -101,7 +101,7 @@ func (t *task) suspect(w *worker, why *model.TaskError) {
 	}
 }
 
-// noteSteady notes that a download goes on at its worker, which fails not every one then. One that has
+// noteSteady notes that a download makes progress at its worker, which does not fail every one then. One that has
 // just begun says nothing: a broken disk may take some bytes.
 func (e *Engine) noteSteady(t *task) {
 	w := t.run.worker

@@ -82,8 +82,8 @@ func (e *Engine) updateWatch(t *task) {
 	e.watch.Fix(t)
 }
 
-// maxDoubtfulSets bounds the requirement sets of avoidances of which the source may be the cause: the
-// tasks of one dead host would each have one of their own. It is looked at where a set is made: a
+// maxDoubtfulSets bounds the requirement sets of avoidances that the source may have caused: the
+// tasks of one dead host would make one each. It is checked where a set is made: a
 // task that waits gets its set only after its backoff.
 const maxDoubtfulSets = 200
 
