@@ -15,10 +15,10 @@ import (
 //
 // A worker at which every download fails at once, because its network or its disk is broken, has the
 // most free slots of all: it would take the first attempt of every task. So after a few such
-// failures, of its files too, without a download between them that completed or made progress it is on trial:
-// it gets one task for each heartbeat interval. If its tasks do not fail, it holds one more each time; the first that it
-// completes ends the trial. Only a failure after the proof of the one before counts: in an outage, of
-// one host or of many, all failures come before the first proof.
+// failures, of its files too, without a download between them that completed or made progress it is on
+// trial: it gets one task for each heartbeat interval. If its tasks do not fail, it holds one more each
+// time; the first that it completes ends the trial. Only a failure after the proof of the one before
+// counts: in an outage, of one host or of many, all failures come before the first proof.
 
 // healthFloor is the health under which a worker gets no new work.
 const healthFloor = 20
@@ -33,7 +33,7 @@ const maxSuspects = 4
 type suspicion struct {
 	worker    string
 	isCounted bool  // by the worker itself
-	completed int64 // of the worker until then
+	successes int64 // of the worker until then
 	proven    int64 // suspicions against it until then
 }
 
@@ -97,16 +97,16 @@ func (t *task) suspect(w *worker, why *model.TaskError) {
 	x := t.ensureExtra()
 	known := slices.ContainsFunc(x.suspects, func(s suspicion) bool { return s.worker == w.ID })
 	if len(x.suspects) < maxSuspects && !known {
-		x.suspects = append(x.suspects, suspicion{w.ID, why.IsOfFiles(), w.completed, w.faults.proven})
+		x.suspects = append(x.suspects, suspicion{w.ID, why.IsOfFiles(), w.successes, w.faults.proven})
 	}
 }
 
-// noteSteady notes that a download makes progress at its worker, which does not fail every one then. One that has
-// just begun says nothing: a broken disk may take some bytes.
+// noteSteady notes that a download makes progress at its worker, which does not fail every one then. One
+// that has just begun says nothing: a broken disk may take some bytes.
 func (e *Engine) noteSteady(t *task) {
 	w := t.run.worker
 	if !w.isOnTrial() && e.steady.Sub(t.run.assignedAt) >= e.cfg.HeartbeatInterval {
-		w.completed++
+		w.successes++
 		w.faults.inRow = 0
 	}
 }
@@ -123,7 +123,7 @@ func (e *Engine) renewTrial(w *worker) {
 // holder has completed it.
 func (e *Engine) blameSuspects(t *task) {
 	site, by := t.Site(), t.run.worker
-	by.completed++
+	by.successes++
 	by.faults.inRow = 0 // the caller releases the task, and so the index learns it
 	for _, s := range t.extraOrZero().suspects {
 		if w := e.workers[s.worker]; w != nil && w != by && site != 0 {
@@ -139,7 +139,7 @@ func (w *worker) blame(s suspicion, site uint64) {
 	if site != f.site && !s.isCounted {
 		f.count++
 	}
-	if s.completed == w.completed && s.proven == f.proven {
+	if s.successes == w.successes && s.proven == f.proven {
 		f.inRow++
 	}
 	f.site = site

@@ -41,7 +41,7 @@ type worker struct {
 	announced     model.WorkerStatus // in the last event
 	returnedTasks int                // tasks that it had when it was lost
 	faults        faults
-	completed     int64 // tasks, since the dispatcher knows it
+	successes     int64 // completed tasks and progress, since the dispatcher knows it; see faults
 }
 
 // dropping is an attempt that a worker must stop.

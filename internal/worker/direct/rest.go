@@ -19,14 +19,12 @@ const tailSplit = 64 << 10
 func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h *helpers) error {
 	t.watchdog.Stop() // it is we who wait now
 	at, _ := f.spans.bounds(s)
-	splitsTail := h.hasMirror
 	for {
 		if j.answersAgain.Load() {
 			t.close()
 		}
 		next, err := f.takeSpan(j.minSplit)
-		isTail := next == nil && err == nil && splitsTail
-		if isTail {
+		if next == nil && err == nil && h.hasMirror && (j.answersAgain.Load() || t.goesToTheEnd()) { // else a refusal ends the try
 			next, err = f.takeSpan(min(j.minSplit, tailSplit))
 		}
 		switch {
@@ -40,8 +38,6 @@ func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h 
 		err = j.fetchSpan(ctx, f, next, t.resp.Request, false)
 		switch {
 		case err == nil:
-		case isTail && ctx.Err() == nil && !isLocal(err) && h.await(): // the mirror may bring it after all
-			splitsTail = false
 		case j.answersAgain.Load() || ctx.Err() != nil || isLocal(err) || !t.goesToTheEnd():
 			return err
 		default:
