@@ -81,7 +81,7 @@ func (c *call) handle() {
 // guard calls do; a panic, which is a bug, is logged and answered with the returned 500.
 // It returns nil if do did not panic.
 func (c *call) guard(text string, do func()) *model.Error {
-	if goroutine.Guard(c.service.logger, text, do, "verb", c.from.Verb, "name", c.from.Name) {
+	if goroutine.Guard(c.service.logger, text, do, func() []any { return []any{"verb", c.from.Verb, "name", c.from.Name} }) {
 		return model.Errorf(model.CodeInternal, "%s: %s", c.from.Verb, goroutine.FaultText)
 	}
 	return nil

@@ -90,7 +90,7 @@ func (s *Server) perform(ctx context.Context, from *caller, name string, params 
 	err = errBug // of a method that panics: the other calls of the request have their answers
 	goroutine.Guard(s.logger, "a call of the aria2 endpoint panicked", func() {
 		result, err = method(&call{server: s, ctx: ctx, from: from, client: client, view: view, params: params})
-	}, "method", name, "client", client)
+	}, func() []any { return []any{"method", name, "client", client} })
 	return result, err
 }
 

@@ -77,7 +77,8 @@ func (s *views) load(ctx context.Context, v, old *view) {
 	defer cancel()
 	defer close(v.ready)
 	v.loadErr = errBug
-	goroutine.Guard(s.logger, "a view of the aria2 endpoint panicked", func() { v.loadErr = s.fill(ctx, v, old) }, "client", v.client)
+	goroutine.Guard(s.logger, "a view of the aria2 endpoint panicked", func() { v.loadErr = s.fill(ctx, v, old) },
+		func() []any { return []any{"client", v.client} })
 	if v.loadErr != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()

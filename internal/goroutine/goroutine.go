@@ -19,12 +19,14 @@ const FaultText = "a bug in the dispatcher; its log says more"
 
 // Guard calls do and reports whether it panicked, which is a bug and is logged. A
 // goroutine that handles messages from outside calls it: an unhandled panic there would
-// end the process, and NATS would redeliver the same message to the next one.
-func Guard(logger *slog.Logger, text string, do func(), args ...any) (panicked bool) {
+// end the process, and NATS would redeliver the same message to the next one. attrs names
+// what panicked, as the arguments of [slog.Logger.Error]; it is called after a panic only,
+// because lists of arguments are garbage for each message.
+func Guard(logger *slog.Logger, text string, do func(), attrs func() []any) (panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			stack := string(debug.Stack())
-			logger.Error(text, append(args, "error", fmt.Sprint(p), "stack", stack[:min(len(stack), maxStack)])...)
+			logger.Error(text, append(attrs(), "error", fmt.Sprint(p), "stack", stack[:min(len(stack), maxStack)])...)
 			panicked = true
 		}
 	}()

@@ -234,7 +234,8 @@ func (b *bulkJobs) start(owner identity, verb string, filter *model.ListQuery) (
 	job := &bulkJob{id: rand.Text(), verb: verb, owner: owner, filter: *filter, stop: stop, state: bulkRunning}
 	b.byID[job.id] = job
 	b.wait.Go(func() {
-		if goroutine.Guard(b.server.logger, "a bulk job panicked", func() { job.run(ctx, b.server) }, "verb", verb) {
+		if goroutine.Guard(b.server.logger, "a bulk job panicked", func() { job.run(ctx, b.server) },
+			func() []any { return []any{"verb", verb} }) {
 			job.end(b.ctx, model.Errorf(model.CodeInternal, goroutine.FaultText))
 		}
 		b.ended(job.id)

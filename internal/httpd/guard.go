@@ -24,7 +24,8 @@ func keyError(key string, err error) error { return fmt.Errorf("%s: %w", key, er
 // answer may have left.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if goroutine.Guard(s.logger, "a request over HTTP panicked", func() { next.ServeHTTP(w, r) }, "path", r.URL.Path) {
+		if goroutine.Guard(s.logger, "a request over HTTP panicked", func() { next.ServeHTTP(w, r) },
+			func() []any { return []any{"path", r.URL.Path} }) {
 			panic(http.ErrAbortHandler)
 		}
 	})

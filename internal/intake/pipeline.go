@@ -64,11 +64,12 @@ func (i *Intake) process(d *delivery) {
 // runStage takes a delivery through one stage before settle. A panic there, a bug, must not end
 // the dispatcher: NATS would redeliver the message to the next one.
 func (i *Intake) runStage(s stage, d *delivery) (next step) {
-	var args []any
-	if d.msg != nil {
-		args = []any{"seq", d.msg.seq, "client", d.msg.client}
-	}
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { next = s.run(i, d) }, append(args, "stage", s.name)...)
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { next = s.run(i, d) }, func() []any {
+		if d.msg == nil {
+			return []any{"stage", s.name}
+		}
+		return []any{"seq", d.msg.seq, "client", d.msg.client, "stage", s.name}
+	})
 	switch {
 	case !panicked:
 		return next

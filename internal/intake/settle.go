@@ -44,7 +44,8 @@ func (i *Intake) settle(d *delivery) step {
 
 // conclude carries out a settlement; after a panic the message is redelivered.
 func (i *Intake) conclude(d *delivery, s settlement) {
-	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { s.do(i, d) }, "seq", d.msg.seq, "client", d.msg.client)
+	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { s.do(i, d) },
+		func() []any { return []any{"seq", d.msg.seq, "client", d.msg.client} })
 	if panicked {
 		i.logAckError(d, d.msg.nak(divertDelay))
 	}

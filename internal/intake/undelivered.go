@@ -150,7 +150,7 @@ func (i *Intake) readStream(stream jetstream.Stream, seq, limit uint64, subject 
 	var l *intakeMsg
 	if goroutine.Guard(i.logger, "a message of the intake panicked", func() {
 		l = i.newMsg(m.Sequence, m.Time, m.Subject, m.Header, m.Data)
-	}, "seq", m.Sequence) {
+	}, func() []any { return []any{"seq", m.Sequence} }) {
 		return nil, errPanicked
 	}
 	l.ack = func() error {

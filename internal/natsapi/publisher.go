@@ -159,7 +159,7 @@ func (p *Publisher) putOr(subject string, send sendFunc, dropped func()) {
 		var err error
 		if goroutine.Guard(p.logger, "a message panicked", func() {
 			err = p.conn.Send(func(nc *nats.Conn) (int, error) { return send(nc, subject) })
-		}, "subject", subject) {
+		}, func() []any { return []any{"subject", subject} }) {
 			dropped()
 			return
 		}

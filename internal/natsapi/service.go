@@ -208,7 +208,8 @@ func (s *Service) Run(ctx context.Context) error {
 // endpoint's subscription, so it must not block.
 func (s *Service) serve(e api.Endpoint) func(*endpointStats, *nats.Msg) {
 	return func(at *endpointStats, m *nats.Msg) {
-		goroutine.Guard(s.logger, "a request panicked before it was read", func() { s.receive(e, at, m) }, "subject", m.Subject)
+		goroutine.Guard(s.logger, "a request panicked before it was read", func() { s.receive(e, at, m) },
+			func() []any { return []any{"subject", m.Subject} })
 	}
 }
 
