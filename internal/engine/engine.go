@@ -74,8 +74,9 @@ type Engine struct {
 	heldIDs    map[string]struct{} // tasks that LoadTask holds back, see LoadHold
 	unloadable map[string]unloadableTask
 
-	facts []Fact // of the turn; the array is used again
-	speed int64  // of all downloads, in bytes a second
+	facts   []Fact             // of the turn; the array is used again
+	changes []model.TaskChange // of the last turn; so is this one
+	speed   int64              // of all downloads, in bytes a second
 
 	dirtyProgress []*task    // assigned tasks whose progress the store does not have
 	flushedAt     model.Time // on the steady clock: the last time that it was written
@@ -269,8 +270,17 @@ func (e *Engine) Begin(now Clock, connected bool, known Lookup) {
 		dirtyWorkers: e.turn.dirtyWorkers, // by loading
 	}
 	e.turn.plan.Ask = ask
-	clear(e.facts) // for the garbage collector
-	e.facts = e.facts[:0]
+	e.facts, e.turn.plan.Batch.Tasks = reuse(e.facts), reuse(e.changes)
+}
+
+// reuse empties a list of the last turn for the next one, unless it became long once.
+func reuse[T any](list []T) []T {
+	const most = 4096
+	if cap(list) > most {
+		return nil
+	}
+	clear(list) // for the garbage collector
+	return list[:0]
 }
 
 // maxReschedules bounds the deferred tasks that one turn looks at after the clock was set back.
@@ -299,7 +309,8 @@ func (e *Engine) Step(ev Event) Answer {
 }
 
 // Plan ends the turn: it places what can be placed and returns all that the turn
-// decided. The Plan's slices are the caller's, except for Facts.
+// decided. The Plan's slices are the caller's, except for Facts and the tasks of Batch,
+// which are valid until the next Begin.
 func (e *Engine) Plan() Plan {
 	more := e.capBackoffs()
 	more = e.continueReleases() || e.placePending() || more
@@ -307,6 +318,7 @@ func (e *Engine) Plan() Plan {
 	e.writeHistories()
 	plan := e.turn.plan
 	plan.More, plan.Facts = more, e.facts
+	e.changes = plan.Batch.Tasks
 	e.turn = turn{}
 	return plan
 }

@@ -31,7 +31,7 @@ type Note struct {
 
 // Plan is what a turn decided. Nothing of it may leave before Batch is committed.
 type Plan struct {
-	Batch    model.Batch
+	Batch    model.Batch // its tasks are valid until the next Begin
 	Assign   []Assign
 	Drop     []DropCommand
 	Tasks    []model.TaskEvent
