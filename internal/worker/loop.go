@@ -19,7 +19,7 @@ const (
 	measureInterval      = pollInterval / 2       // between two measurements of free space
 	idlePoll             = 5 * time.Second        // with nothing held
 	minPoll              = time.Millisecond       // between two passes, with any number of hints
-	maxPoll              = 50 * time.Millisecond  // the same, with an engine that answers slowly
+	maxPoll              = 10 * time.Millisecond  // the same, with an engine that answers slowly
 	pollShare            = 3                      // a pass is not followed by another for so many times its duration
 	minHeartbeatGap      = 200 * time.Millisecond // between two heartbeats
 	progressInterval     = time.Second

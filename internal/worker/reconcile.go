@@ -30,7 +30,7 @@ type wantedJob struct {
 	task    *model.Task
 	dir     *downloadDir
 	version int
-	restart bool // the engine has another version of the job
+	restart bool // the engine may have another version of the job
 }
 
 // startReconcile starts a reconciliation of all held tasks.
@@ -104,10 +104,12 @@ func (p *reconciliation) run(ctx context.Context, engine download.Engine, releas
 		}
 	}
 	for _, want := range p.wanted {
-		if _, ok := p.states[want.task.ID]; ok && !want.restart {
+		_, isThere := p.states[want.task.ID]
+		if isThere && !want.restart {
 			p.startErrs[want.held] = nil
 			continue
 		}
+		want.restart = isThere
 		delete(p.states, want.task.ID)
 		p.startErrs[want.held] = startJob(ctx, removing, engine, want)
 	}

@@ -25,6 +25,7 @@ type job struct {
 	process    *process           // the aria2c that has it; nil: to be submitted to the current one
 	gids       []string           // its gids there; empty: the submit is not confirmed
 	stage      stage
+	ended      *row      // its complete file, as aria2c told it; nil: aria2c is asked
 	stopping   *stopping // of stageStopping, stageAbandoned and stageLeaving
 	state      download.State
 	log        *slog.Logger

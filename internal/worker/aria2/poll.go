@@ -266,6 +266,9 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 	case v.done:
 		j.state.Transferred = true
 		if len(v.leaves) == 1 && v.leaves[0].GID == j.gid {
+			if v.leaves[0].Files != nil {
+				j.ended = v.leaves[0]
+			}
 			fault, known := e.faultOf(j, v.total)
 			switch {
 			case !known:

@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -130,8 +131,11 @@ func (e *Engine) stepAll(ctx context.Context, v *supervisor, of *steps) {
 		e.requestLook()
 		return
 	}
-	offered := e.offerThese(ctx, s, of.offers)
+	var offered bool
+	var offering sync.WaitGroup
+	offering.Go(func() { offered = e.offerThese(ctx, s, of.offers) })
 	looked := e.lookAt(ctx, v, s, of.looks)
+	offering.Wait()
 	if !offered || !looked {
 		e.requestLook()
 		return
@@ -152,13 +156,8 @@ func (e *Engine) lookAt(ctx context.Context, v *supervisor, s session, jobs []*j
 	if len(jobs) == 0 {
 		return true
 	}
-	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	all, err := s.client.rowsOf(bounded, jobs)
-	if err != nil {
-		if isNoAnswer(err) && ctx.Err() == nil {
-			v.noteSilence()
-		}
+	all, ok := e.askAbout(ctx, v, s, jobs)
+	if !ok {
 		return false
 	}
 	var there []*job
@@ -168,6 +167,34 @@ func (e *Engine) lookAt(ctx context.Context, v *supervisor, s session, jobs []*j
 		}
 	}
 	return e.advanceThese(ctx, rowsAnswer{session: s, all: all}, there) && len(there) == len(jobs)
+}
+
+// askAbout returns what aria2c has of some jobs, by gid. A file that is complete stays as it is,
+// so aria2c is not asked again after its verification.
+func (e *Engine) askAbout(ctx context.Context, v *supervisor, s session, jobs []*job) (all map[string]*row, ok bool) {
+	all = map[string]*row{}
+	var ask []*job
+	for _, j := range jobs {
+		if j.ended != nil && j.process == s.process {
+			all[j.gid] = j.ended
+		} else {
+			ask = append(ask, j)
+		}
+	}
+	if len(ask) == 0 {
+		return all, true
+	}
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	rows, err := s.client.rowsOf(bounded, ask)
+	if err != nil {
+		if isNoAnswer(err) && ctx.Err() == nil {
+			v.noteSilence()
+		}
+		return nil, false
+	}
+	maps.Copy(all, rows)
+	return all, true
 }
 
 // isQuiet reports whether the events of all jobs of an aria2c suffice for now, so that Poll

@@ -59,7 +59,8 @@ func TestStep_EventsBringAJobToItsEnd(t *testing.T) {
 	}
 }
 
-// The version of a small file is not stored: its bytes are fetched again after a crash.
+// The version of a small file is not stored, and its control file is gone with its end: its
+// bytes are fetched again after a crash.
 func TestVersion_OfASmallFileIsNotStored(t *testing.T) {
 	t.Parallel()
 	e := newAria2(t, t.TempDir())
@@ -74,6 +75,9 @@ func TestVersion_OfASmallFileIsNotStored(t *testing.T) {
 		downloadtest.MustComplete(t, e, job, data)
 		if stored := exists(job.Dir, versionFile); stored != c.stored {
 			t.Errorf("%s: its version is stored: %v", id, stored)
+		}
+		if kept := exists(job.Dir, "file.aria2"); kept != c.stored {
+			t.Errorf("%s: its control file is kept: %v", id, kept)
 		}
 	}
 }

@@ -190,7 +190,7 @@ func (e *Engine) prepareFolder(dj *download.Job, p *preparation, f folderState) 
 			return nil
 		}
 		p.kept = p.version
-		if n := p.kept.Length; n >= 0 && n <= maxUnstored {
+		if p.kept.isSmall() {
 			return nil
 		}
 		if err := p.kept.begin(dj.Dir); err != nil {
@@ -236,7 +236,8 @@ func (e *Engine) recoverBytes(dj *download.Job) error {
 func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	// Stored before the call: after a call without an answer aria2c may have the job.
 	j.move(onSubmit)
-	j.process, j.gids, j.missedPolls, j.givenAt, j.confirmed, j.measured, j.silence = s.process, nil, 0, time.Now(), false, false, silence{}
+	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
+	j.confirmed, j.measured, j.silence, j.ended = false, false, silence{}, nil
 	s.process.noteJob(j)
 	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)
 	if j.resumed {
@@ -248,6 +249,9 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	}
 	if !e.canAllocate(j.Dir) {
 		options["file-allocation"] = "none"
+	}
+	if j.version != nil && j.version.isSmall() {
+		options["force-save"] = "false" // to write and sync a control file again is half of aria2c's work
 	}
 	e.limitResponses(j, options)
 	if e.isProxied() {

@@ -48,6 +48,9 @@ type version struct {
 	name string // of the file, by that answer
 }
 
+// isSmall reports whether the bytes of the file may be fetched again after a crash.
+func (v *version) isSmall() bool { return v.Length >= 0 && v.Length <= maxUnstored }
+
 // same reports whether other is the same version. Another URL has the same file
 // only where a strong ETag says so.
 func (v *version) same(other *version) bool {
