@@ -239,27 +239,7 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
 	j.confirmed, j.measured, j.silence, j.ended = false, false, silence{}, nil
 	s.process.noteJob(j)
-	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)
-	if j.resumed {
-		j.keepName(add)
-	}
-	options := add.params[len(add.params)-1].(map[string]any)
-	if !j.resumed && options["out"] == nil && j.version != nil && j.version.name != "" {
-		options["out"] = j.version.name // aria2c reads fewer forms of Content-Disposition
-	}
-	if !e.canAllocate(j.Dir) {
-		options["file-allocation"] = "none"
-	}
-	if j.version != nil && j.version.isSmall() {
-		options["force-save"] = "false" // to write and sync a control file again is half of aria2c's work
-	}
-	e.limitResponses(j, options)
-	if e.isProxied() {
-		e.addProxy(add, j)
-	}
-	if e.cfg.Attach != nil {
-		e.addDefaults(add)
-	}
+	add := e.callFor(j)
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	var err error
@@ -293,6 +273,33 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 		return err
 	}
 	return nil
+}
+
+// callFor returns the call that gives a job to aria2c, and notes in the job how many
+// connections and responses it allows.
+func (e *Engine) callFor(j *job) call {
+	add := request(j.sanitizedJob(), j.gid, j.validator(), j.headFirst)
+	if j.resumed {
+		j.keepName(add)
+	}
+	options := add.params[len(add.params)-1].(map[string]any)
+	if !j.resumed && options["out"] == nil && j.version != nil && j.version.name != "" {
+		options["out"] = j.version.name // aria2c reads fewer forms of Content-Disposition
+	}
+	if !e.canAllocate(j.Dir) {
+		options["file-allocation"] = "none"
+	}
+	if j.version != nil && j.version.isSmall() {
+		options["force-save"] = "false" // a synced control file, of bytes that are fetched again after a crash
+	}
+	e.limitResponses(j, options)
+	if e.isProxied() {
+		e.addProxy(add, j)
+	}
+	if e.cfg.Attach != nil {
+		e.addDefaults(add)
+	}
+	return add
 }
 
 // noteJob records that the process gets a job.
