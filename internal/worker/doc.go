@@ -8,7 +8,7 @@
 // reconciles the tasks with the jobs of the engine. So a lost message or a restarted
 // aria2c costs only time.
 //
-// The journal, one file a task, is the truth about the held tasks. The worker writes it
+// The journal, one log, is the truth about the held tasks. The worker writes it
 // before it acts or reports. So a worker that is killed at any moment continues at the
 // next start. See [Config] for the folders.
 package worker

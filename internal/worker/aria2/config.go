@@ -56,7 +56,7 @@ func perDownload(cfg *Config) []string {
 		"file-allocation=falloc",
 		"continue=true",
 		"always-resume=true",
-		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole
+		"force-save=true", // a finished file keeps its control file: after a crash it is known to be whole; see callFor for small ones
 		"allow-overwrite=false",
 		"auto-file-renaming=false",
 		"max-tries=" + strconv.Itoa(download.DefaultMaxTries),

@@ -77,6 +77,7 @@ type rowsAnswer struct {
 	session session
 	all     map[string]*row
 	err     error
+	took    time.Duration
 }
 
 // rowsOf asks each aria2c that can be asked, all at once; one that is quiet only if look says
@@ -85,6 +86,7 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor, look bool) []row
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
 	answers := make([]rowsAnswer, len(all))
+	began := time.Now()
 	var wg sync.WaitGroup
 	for i, v := range all {
 		a := &answers[i]
@@ -100,6 +102,7 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor, look bool) []row
 			if a.all, a.err = s.client.rows(bounded); isNoAnswer(a.err) && ctx.Err() == nil {
 				v.noteSilence()
 			}
+			a.took = time.Since(began)
 		})
 	}
 	wg.Wait()
@@ -108,7 +111,7 @@ func (e *Engine) rowsOf(ctx context.Context, all []*supervisor, look bool) []row
 		case a.err != nil:
 			e.lookDue.Store(true)
 		case a.all != nil:
-			v.lookedAt = time.Now()
+			v.lookedAt, v.lookTook = time.Now(), a.took
 		}
 	}
 	return answers

@@ -18,6 +18,9 @@ import (
 // each job of one file has its events.
 const lookInterval = 100 * time.Millisecond
 
+// lookShare is for how many times its duration such a question is not repeated.
+const lookShare = 5
+
 // events are the jobs that can make a step, by gid.
 type events struct {
 	mu     sync.Mutex
@@ -198,18 +201,21 @@ func (e *Engine) askAbout(ctx context.Context, v *supervisor, s session, jobs []
 }
 
 // isQuiet reports whether the events of all jobs of an aria2c suffice for now, so that Poll
-// need not ask for its downloads.
+// need not ask for its downloads. Those of torrents and metalinks do not, but to ask for all
+// downloads may take its one thread a while.
 func (e *Engine) isQuiet(v *supervisor) bool {
-	if time.Since(v.lookedAt) >= lookInterval {
+	since, torrents := time.Since(v.lookedAt), false
+	if since >= lookInterval {
 		return false
 	}
 	for _, j := range e.jobs {
 		if j.supervisor != v || j.stage == stageEnded || j.stage == stageWaiting {
 			continue
 		}
-		if j.stage != stageRunning || kindOf(&j.Task.TaskSpec) != kindPlain || j.process != v.current().process {
+		if j.stage != stageRunning || j.process != v.current().process {
 			return false
 		}
+		torrents = torrents || kindOf(&j.Task.TaskSpec) != kindPlain
 	}
-	return true
+	return !torrents || since < lookShare*v.lookTook
 }

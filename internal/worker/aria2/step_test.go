@@ -81,3 +81,35 @@ func TestVersion_OfASmallFileIsNotStored(t *testing.T) {
 		}
 	}
 }
+
+// A torrent has no events for its progress, so aria2c is asked, but not all the time.
+func TestPoll_AsksForATorrentWithPauses(t *testing.T) {
+	t.Parallel()
+	e := startEngine(t, Config{Slots: 1, AllowBT: true})
+	job := downloadtest.Job(t, "magnet", "magnet:?xt=urn:btih:0123456789012345678901234567890123456789")
+	downloadtest.Add(t, e, job)
+	isRunning := func() bool {
+		if _, err := e.Poll(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return e.jobs["magnet"].stage == stageRunning
+	}
+	testbed.Within(t, time.Minute, "aria2c has it", isRunning)
+	if err := e.acquireTurn(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer e.releaseTurn()
+	v := e.jobs["magnet"].supervisor
+	for _, c := range []struct {
+		ago, took time.Duration
+		quiet     bool
+	}{
+		{-time.Hour, time.Minute, true}, // so that no pause of this machine is longer
+		{0, 0, false},
+		{lookInterval, time.Minute, false},
+	} {
+		if v.lookedAt, v.lookTook = time.Now().Add(-c.ago), c.took; e.isQuiet(v) != c.quiet {
+			t.Errorf("asked %v ago, which took %v: it is not asked again: %v", c.ago, c.took, !c.quiet)
+		}
+	}
+}

@@ -32,11 +32,12 @@ type supervisor struct {
 	silent  bool    // guarded by mu: no call is made until aria2c has answered again
 
 	// Guarded by the engine's turn:
-	began    time.Time // when its process was started
-	lookedAt time.Time // when it was asked for all its downloads
-	retired  bool      // its jobs return to where they were
-	usedAt   time.Time // of a client: when it last had jobs
-	limit    int64     // the bandwidth that limited was told
+	began    time.Time     // when its process was started
+	lookedAt time.Time     // when it was asked for all its downloads
+	lookTook time.Duration // and how long the answer took
+	retired  bool          // its jobs return to where they were
+	usedAt   time.Time     // of a client: when it last had jobs
+	limit    int64         // the bandwidth that limited was told
 	limited  *process
 }
 
