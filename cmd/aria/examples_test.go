@@ -33,6 +33,7 @@ func TestExamples_WorkAsWritten(t *testing.T) {
 	testbed.RequireBinary(t, "jq")
 	s, c := newSite(t), newCluster(t, true)
 	files := map[string]string{
+		"downloads.txt":                        s.URL + "/quick.txt\n  out=renamed.txt\n",
 		"urls.txt":                             s.URL + "/quick.txt\n" + s.URL + "/other.txt\n",
 		"cookies.txt":                          "127.0.0.1\tFALSE\t/\tFALSE\t0\tsession\tsecret\n",
 		".config/nats/context/production.json": `{"url": "` + c.url + `"}`,

@@ -7,6 +7,8 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -27,8 +29,8 @@ func addCommand(s *session) *cobra.Command {
 		Long: `add submits downloads and returns once they are stored. stdout gets the ids.
 
 The argument - reads stdin: a URL or a task as JSON in each line. --input reads a list of
-aria2c -i: the URLs of one file in a line, separated by tabs, and indented options below. A
-list is checked as a whole before anything is submitted. The ids are hashes of the client,
+aria2c -i: the URLs of one file in a line, separated by tabs, and indented options below. Such
+a list is checked as a whole before anything is submitted. Its ids are hashes of the client,
 the batch and the line, so the same command submits what is missing, and nothing twice. Of an
 empty stdin or list nothing is submitted, which is no error, as with aria2c -i.`,
 		Example: `  aria add https://example.org/film.iso
@@ -73,6 +75,11 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 		}
 		if a.input.dryRun {
 			return usagef("--wait and --dry-run exclude each other")
+		}
+		for _, arg := range args {
+			if _, err := time.ParseDuration(arg); err == nil {
+				return usagef("%s is no URL; a time to wait is written --wait=%s", arg, arg)
+			}
 		}
 		a.input.stored = func(id string) { a.stored = append(a.stored, id) }
 	}
@@ -149,8 +156,7 @@ func (a *addRun) specs(ctx context.Context, args []string) iter.Seq2[*model.Task
 func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	spec := a.spec
 	spec.ID = cmpOrNewID(spec.ID)
-	isFile := strings.HasSuffix(arg, ".torrent") || strings.HasSuffix(arg, ".metalink") || strings.HasSuffix(arg, ".meta4")
-	if !isFile || strings.Contains(arg, "://") {
+	if !isTaskFile(arg) {
 		spec.URL = arg
 		return &spec, a.cookies.apply(&spec)
 	}
@@ -169,6 +175,11 @@ func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	return &spec, nil
 }
 
+// isTaskFile reports whether an argument is the name of a torrent or metalink file, and no URL.
+func isTaskFile(arg string) bool {
+	return slices.Contains([]string{".torrent", ".metalink", ".meta4"}, path.Ext(arg)) && !strings.Contains(arg, "://")
+}
+
 func cmpOrNewID(id string) string {
 	if id != "" {
 		return id
@@ -176,10 +187,16 @@ func cmpOrNewID(id string) string {
 	return newID()
 }
 
+// ofInput matches what only a list of aria2c -i has: comments, options, and several URLs in a line.
+var ofInput = regexp.MustCompile(`^#|^[a-z0-9-]+=|^[^{].*\t`)
+
 // specOfLine returns the task of a line of stdin: what it does not say is that of the
 // flags.
 func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
-	if !strings.HasPrefix(text, "{") {
+	if ofInput.MatchString(text) {
+		return nil, errors.New("it is of a list of aria2c -i; --input - reads one")
+	}
+	if text[0] != '{' {
 		spec := a.spec
 		spec.ID, spec.URL = newID(), text
 		return &spec, a.cookies.apply(&spec)
@@ -213,7 +230,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 	case err != nil:
 		return err
 	case a.failed > 0:
-		return refusal(a.refused, int64(a.done), "%d of %d tasks were refused", a.failed, a.done)
+		return refusal(a.refused, int64(a.failed), int64(a.done), "%d of %d tasks were refused", a.failed, a.done)
 	}
 	return nil
 }
@@ -278,7 +295,7 @@ func (a *addRun) report(p *printer[submitted], spec *model.TaskSpec, o client.Ou
 		}
 		a.refused = append(a.refused, &e)
 	}
-	if slices.Contains([]string{formJSON, formJSONL, formTemplate}, a.form.kind) {
+	if a.form.hasErrors() {
 		return p.print(t)
 	}
 	return nil

@@ -231,7 +231,10 @@ func (r *inputRun) submit(ctx context.Context) error {
 	}
 	err = r.submitEach(ctx, func(t submitted) error {
 		counter.Set(r.done, r.failed)
-		if toTerminal && !asked { // nobody reads 100,000 ids there
+		switch {
+		case toTerminal && !asked: // nobody reads 100,000 ids there
+			return nil
+		case t.Error != nil && !r.form.hasErrors(): // with the same --batch it may be the id of another task
 			return nil
 		}
 		return p.print(t)
@@ -320,7 +323,7 @@ func (r *inputRun) outcome(err error) error {
 	case r.dryRun:
 		r.hintf("%s would be submitted as batch %s", plural(int(r.done), "task"), r.batch)
 	case r.failed > 0:
-		return refusal(r.refused, r.total, "%s of %s tasks were refused", display.Count(r.failed), display.Count(r.total))
+		return refusal(r.refused, r.failed, r.total, "%s of %s tasks were refused", display.Count(r.failed), display.Count(r.total))
 	case r.existed > 0:
 		r.hintf("%s submitted as batch %s; %s there already", plural(int(ok-r.existed), "task"), r.batch, display.Count(r.existed))
 	default:

@@ -191,6 +191,10 @@ func TestAddInput_RefusedTaskCostsItself(t *testing.T) {
 	if n := strings.Count(s.out.String(), "\n"); n != 3 || strings.Count(s.out.String(), `"error"`) != 1 || total(t, d) != 3 {
 		t.Errorf("%d lines, %d tasks:\n%s", n, total(t, d), &s.out)
 	}
+	ids := newInputSession(t, d.URL, listOf(3), "id") // of the tasks of this list only
+	if err := ids.addInput(t.Context(), inputOptions{path: "-", batch: "b"}); !errors.As(err, &f) || strings.Count(ids.out.String(), "\n") != 2 {
+		t.Errorf("%v, ids:\n%s", err, &ids.out)
+	}
 	s = newInputSession(t, d.URL, listOf(4), "id")
 	if err := s.addInput(t.Context(), inputOptions{path: "-", dryRun: true}); err != nil || total(t, d) != 3 || strings.Count(s.out.String(), "\n") != 4 {
 		t.Errorf("--dry-run: %v, %d tasks, %q", err, total(t, d), &s.out)

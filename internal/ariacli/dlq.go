@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -122,7 +123,7 @@ func (s *session) printLetter(l *model.DeadLetter) error {
 		{"intake sequence", strconv.FormatUint(l.IntakeSeq, 10)},
 		{"message id", l.MsgID},
 		{"task id", l.ID},
-		{"task", string(spec)},
+		{"task", strings.TrimPrefix(string(spec), "null")},
 	}
 	fields = append(fields, figure{"next", fmt.Sprintf("aria dlq resubmit %d, or aria dlq rm %d", l.Seq, l.Seq)})
 	return s.printFields(fields)

@@ -29,9 +29,11 @@ const cliIntro = "# The command line `aria`\n\n" +
 // cliCompletion is on the page once there is the command that it calls.
 const cliCompletion = `## Shell completion
 
-Commands, flags, and from the running cluster task ids, workers and labels are completed:
+Commands, flags, and from the running cluster task ids, workers and labels are completed. bash needs
+the package bash-completion:
 
 ` + "```sh" + `
+mkdir -p ~/.local/share/bash-completion/completions ~/.config/fish/completions
 aria completion bash > ~/.local/share/bash-completion/completions/aria
 aria completion zsh > "${fpath[1]}/_aria"
 aria completion fish > ~/.config/fish/completions/aria.fish

@@ -30,6 +30,7 @@ type failure struct {
 	exit  int
 	said  model.Error
 	all   []*model.Error // of the tasks, if more than one failed
+	more  int            // how many are not in all
 	cause error
 }
 
@@ -52,11 +53,13 @@ func notDonef(format string, args ...any) error {
 	return &failure{exit: exitNotDone, said: *model.Errorf(model.CodeConflict, format, args...)}
 }
 
-// refusal is the error of a command about total tasks if some were refused: exit code and
-// error code are those of the first.
-func refusal(refused []*model.Error, total int64, format string, args ...any) error {
-	code := refused[0].Code
-	return ofTasks(refused, total, &failure{exit: exitOf(code), said: *model.Errorf(code, format, args...)})
+// refusal is the error of a command about total tasks, some of them refused. The first of these are
+// listed: exit code and error code are those of the first.
+func refusal(listed []*model.Error, refused, total int64, format string, args ...any) error {
+	code := listed[0].Code
+	return ofTasks(listed, total, &failure{
+		exit: exitOf(code), said: *model.Errorf(code, format, args...), more: int(refused) - len(listed),
+	})
 }
 
 // ofTasks completes the error of a command about total tasks by those of the tasks. That of
@@ -147,6 +150,9 @@ func (s *session) report(err error) int {
 		fmt.Fprintf(s.errOut, "aria: %s\n", withID(&f.said))
 		for _, e := range f.all {
 			fmt.Fprintf(s.errOut, "  %s\n", withID(e))
+		}
+		if f.more > 0 {
+			fmt.Fprintf(s.errOut, "  and %s more\n", display.Count(int64(f.more)))
 		}
 		return f.exit
 	}

@@ -92,6 +92,9 @@ func newID() string {
 func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string) (all []*gotten, refused []*model.Error, err error) {
 	specs := make([]*model.TaskSpec, len(urls))
 	for i, url := range urls {
+		if isTaskFile(url) {
+			return nil, nil, usagef("get takes URLs; aria add --wait %s submits a file", url)
+		}
 		spec := g.spec
 		spec.ID, spec.URL = newID(), url
 		if err := g.cookies.apply(&spec); err != nil {
@@ -225,7 +228,7 @@ func (g *getRun) print(ctx context.Context, all []*gotten, refused []*model.Erro
 	if len(refused) == 0 {
 		return nil
 	}
-	return refusal(refused, int64(completed+len(refused)), "%d of %d completed", completed, completed+len(refused))
+	return refusal(refused, int64(len(refused)), int64(completed+len(refused)), "%d of %d completed", completed, completed+len(refused))
 }
 
 func reasonOf(t *gotten) string {

@@ -39,7 +39,6 @@ object a line then.`,
 	c.add(cmd.Flags())
 	cmd.Flags().IntVarP(&limit, "limit", "n", 0, "list so many tasks at most (default all)")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "after the list, print the selected tasks as they change")
-	cmd.MarkFlagsMutuallyExclusive("limit", "watch")
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -42,6 +43,11 @@ func parseForm(text string) (form, error) {
 		return form{kind: text}, nil
 	}
 	return form{}, usagef("-o: %q is not a form; use table, wide, json, jsonl, id or template=GO", text)
+}
+
+// hasErrors reports whether the records of tasks that were refused are printed too, with their errors.
+func (f form) hasErrors() bool {
+	return slices.Contains([]string{formJSON, formJSONL, formTemplate}, f.kind)
 }
 
 // or returns the form, or the default of a command.

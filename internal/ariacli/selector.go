@@ -25,7 +25,7 @@ type selector struct {
 
 // add adds the flags.
 func (c *selector) add(set *pflag.FlagSet) {
-	c.set, c.selectorNames = set, []string{"status", "worker", "label", "text", "since", "until", "priority", "all-clients"}
+	c.set, c.selectorNames = set, []string{"status", "worker", "label", "text", "since", "until", "priority"}
 	set.StringSliceVar(&c.status, "status", nil, "select tasks by status: pending, queued, downloading, paused, completed, failed, canceled")
 	set.StringVar(&c.worker, "worker", "", "select the tasks of a worker")
 	set.Var(pairs{&c.labels}, "label", "select tasks with the label; repeatable")
@@ -33,10 +33,11 @@ func (c *selector) add(set *pflag.FlagSet) {
 	set.StringVar(&c.since, "since", "", "select tasks submitted since a time or date, or within a duration such as 1h or 7d")
 	set.StringVar(&c.until, "until", "", "select tasks submitted before a time or date, or a duration ago")
 	set.StringVar(&c.priority, "priority", "", "select tasks of a priority: low, normal, high or urgent")
-	set.BoolVar(&c.allClients, "all-clients", false, "select the tasks of all clients (observers and operators)")
+	set.BoolVar(&c.allClients, "all-clients", false, "select among the tasks of all clients (observers and operators)")
 }
 
-// given reports whether a flag selects tasks.
+// given reports whether a flag selects tasks. --all-clients alone does not: it would be all tasks
+// of everybody.
 func (c *selector) given() bool {
 	for _, name := range c.selectorNames {
 		if c.set.Changed(name) {
@@ -117,8 +118,10 @@ func parseTime(flag, text string, now time.Time, to direction) (model.Time, erro
 		return model.Time(now.Add(d).UnixMilli()), nil
 	}
 	at, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		at, err = time.ParseInLocation(time.DateOnly, text, time.Local)
+	for _, layout := range []string{time.DateOnly, timeLayout, "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02T15:04"} {
+		if err != nil {
+			at, err = time.ParseInLocation(layout, text, time.Local)
+		}
 	}
 	if err != nil {
 		return 0, usagef("%s: %q is neither a time such as 2026-12-31T22:00:00Z or 2026-12-31 nor a duration such as 2h or 7d", flag, text)

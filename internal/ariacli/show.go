@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"path"
 	"strconv"
 	"strings"
@@ -39,13 +40,27 @@ more. With -o json it prints an array of the tasks.`,
 
 // showTasks prints tasks, as blocks of fields or as records.
 func (s *session) showTasks(ctx context.Context, tasks *client.Tasks, ids []string) error {
-	found := func(yield func(*model.Task, error) bool) {
+	var refused []*model.Error
+	err := s.printTasks(ctx, func(yield func(*model.Task, error) bool) {
 		for _, id := range ids {
-			if t, err := find(ctx, tasks, id); !yield(t, err) || err != nil {
+			t, err := find(ctx, tasks, id)
+			var no *model.Error
+			if errors.As(err, &no) && len(ids) > 1 && exitOf(no.Code) == exitNotDone { // the others are shown
+				refused = append(refused, no.For(id))
+				continue
+			}
+			if !yield(t, err) || err != nil {
 				return
 			}
 		}
+	})
+	if err == nil && len(refused) > 0 {
+		err = refusal(refused, int64(len(refused)), int64(len(ids)), "show: %d of %d ids name no task", len(refused), len(ids))
 	}
+	return err
+}
+
+func (s *session) printTasks(ctx context.Context, found iter.Seq2[*model.Task, error]) error {
 	if kind := s.form.or(formTable).kind; kind != formTable && kind != formWide {
 		return printAll(newPrinter(s, taskRecords(nowLocal)), found)
 	}

@@ -53,6 +53,16 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"cancel -", "\n" + long, "line 2 of stdin is longer than"},
 		{"cancel -", strings.Repeat("x", 65), "line 1 of stdin is not an id"},
 		{"watch -", long, "line 1 of stdin is longer than"},
+		{"add -", "# films\n", "line 1 of stdin: it is of a list of aria2c -i; --input - "},
+		{"add -", "  out=film.iso\n", "line 1 of stdin: it is of a list of aria2c -i"},
+		{"add -", "https://a.example/x\thttps://b.example/x\n", "line 1 of stdin: it is of a list of aria2c -i"},
+		{"add --wait 10s https://h.example/", "", "10s is no URL; a time to wait is written --wait=10s"},
+		{"get film.torrent", "", "get takes URLs; aria add --wait film.torrent"},
+		{"cancel -y --all-clients", "", "cancel needs ids, - or a selection"},
+		{"cancel -y --all-clients --client shop --status pending", "", "--client and --all-clients exclude each other"},
+		{"ls --all-clients --client shop", "", "--client and --all-clients exclude each other"},
+		{"events --all-clients --client shop", "", "--client and --all-clients exclude each other"},
+		{"ls -w -n 1", "", "--limit and --watch exclude each other"},
 	} {
 		r := ariaWith(t, url, 0, strings.NewReader(x.stdin), strings.Fields(x.args)...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, x.says) || strings.Count(r.stderr, "\n") != 1 {
@@ -61,6 +71,9 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 	}
 	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, ": gopher://h.example/x: url: ") {
 		t.Errorf("a refused task: %+v", r)
+	}
+	if r := aria(t, url, 0, "show", "nope1234", "nope5678"); r.code != exitNotDone || !strings.Contains(r.stderr, "nope1234") || !strings.Contains(r.stderr, "nope5678") {
+		t.Errorf("two unknown ids: %+v", r)
 	}
 	if r := aria(t, url, 0, "ls", "-o", "id", "--text", "h.example"); r.code != 0 || strings.Count(r.stdout, "\n") != 4 {
 		t.Errorf("submitted: %+v", r)
@@ -72,6 +85,7 @@ func TestParseTime_TakesDatesAndDays(t *testing.T) {
 	now := time.Date(2026, 11, 29, 12, 0, 0, 0, time.Local)
 	for text, want := range map[string]time.Time{
 		"2026-11-28": time.Date(2026, 11, 28, 0, 0, 0, 0, time.Local), "2d": now.Add(-48 * time.Hour), "90m": now.Add(-90 * time.Minute),
+		"2026-11-28 01:02:03": time.Date(2026, 11, 28, 1, 2, 3, 0, time.Local), "2026-11-28T01:02": time.Date(2026, 11, 28, 1, 2, 0, 0, time.Local),
 		"2026-11-28T01:02:03Z": time.Date(2026, 11, 28, 1, 2, 3, 0, time.UTC),
 	} {
 		if got, err := parseTime("--since", text, now, ago); err != nil || !got.Std().Equal(want) {

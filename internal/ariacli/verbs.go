@@ -295,7 +295,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 		return usagef("--progress: %v", err)
 	}
 	err = r.each(outcomes, counter, func(t acted) error {
-		if mode == display.Auto && isTerminal(r.out) || t.Error != nil && !slices.Contains([]string{formJSON, formJSONL, formTemplate}, r.form.kind) {
+		if mode == display.Auto && isTerminal(r.out) || t.Error != nil && !r.form.hasErrors() {
 			return nil
 		}
 		return p.print(t)
@@ -309,7 +309,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 	case err != nil:
 		return err
 	case r.failed > 0:
-		return refusal(r.refused, r.done, "%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))
+		return refusal(r.refused, r.failed, r.done, "%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))
 	case total > 0:
 		r.hintf("%s: %s", r.name, plural(int(r.done), "task"))
 	}
