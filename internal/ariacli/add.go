@@ -93,8 +93,8 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 func (a *addRun) submitAll(cmd *cobra.Command, args []string) error {
 	set := cmd.Flags()
 	if a.input.path != "" {
-		if len(args) > 0 || a.spec.ID != "" || a.fileName != "" || a.spec.Checksum != "" {
-			return usagef("--input takes no URL, --id, --out or --checksum: these are in its file")
+		if len(args) > 0 || a.spec.ID != "" || a.isForOne() {
+			return usagef("--input takes no URL, --id, --out, --checksum or --mirror: these are in its file")
 		}
 		a.input.common, a.input.cookies = a.spec, a.cookies
 		return a.addInput(cmd.Context(), a.input)
@@ -107,12 +107,12 @@ func (a *addRun) submitAll(cmd *cobra.Command, args []string) error {
 	if set.Changed("progress") && a.wait == "" {
 		return usagef("--progress is for --input and --wait only")
 	}
-	single := a.spec.ID != "" || a.fileName != "" || a.spec.Checksum != ""
+	single := a.spec.ID != "" || a.isForOne()
 	switch {
 	case len(args) == 0:
 		return usagef("add needs a URL, a file, - or --input; see aria add -h")
 	case single && (len(args) > 1 || args[0] == "-"):
-		return usagef("--id, --out and --checksum are for one URL")
+		return usagef("--id, --out, --checksum and --mirror are for one URL")
 	}
 	return a.submit(cmd.Context(), args)
 }

@@ -65,6 +65,9 @@ func (a *addRun) await(ctx context.Context, ids []string) error {
 		return &failure{exit: exitWaitOver, cause: err, said: *model.Errorf(model.CodeUnavailable,
 			"%d of %d tasks have not ended after %v; aria watch follows them", len(ids)-ended, len(ids), limit)}
 	case err != nil:
+		if ctx.Err() != nil && ended < len(ids) {
+			a.hintf("the downloads continue; aria watch follows them")
+		}
 		return err
 	case len(bad) > 0:
 		return incomplete(bad[:min(len(bad), maxListed)], len(bad), ended)

@@ -57,8 +57,8 @@ type gotten struct {
 }
 
 func (g *getRun) run(ctx context.Context, urls []string) error {
-	if len(urls) > 1 && (g.fileName != "" || g.spec.Checksum != "") {
-		return usagef("--out and --checksum are for one URL, not for %d", len(urls))
+	if len(urls) > 1 && g.isForOne() {
+		return usagef("--out, --checksum and --mirror are for one URL, not for %d", len(urls))
 	}
 	if err := g.complete(); err != nil {
 		return err

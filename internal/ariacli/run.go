@@ -40,7 +40,8 @@ func Run(ctx context.Context, p Process) int {
 	root.SetErr(p.Stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !s.started { // cobra refuses the command line
-		err = usagef("%s", strings.Join(strings.Fields(err.Error()), " ")) // cobra suggests on lines of its own
+		text := strings.Join(strings.Fields(err.Error()), " ") // cobra has a line for each suggestion
+		err = usagef("%s", strings.Replace(text, " Did you mean this? ", "; similar commands: ", 1))
 	}
 	if ctx.Err() != nil && err != nil {
 		err = errInterrupted

@@ -11,6 +11,7 @@ import (
 func TestRun_UnknownCommandIsUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
 		{"nope", `unknown command "nope" for "aria"`},
+		{"canel x", `unknown command "canel" for "aria"; similar commands: cancel`},
 		{"dlq nope", `unknown command "nope" for "aria dlq"`},
 		{"completion nope", `completion takes {bash|zsh|fish|powershell}: invalid argument "nope"`},
 		{"completion", "completion needs {bash|zsh|fish|powershell}; see aria completion -h"},

@@ -15,6 +15,7 @@ type specFlags struct {
 	priority   string
 	fileName   string // of --out
 	headers    []string
+	options    []string
 	cookieFile string
 	cookies    *cookieFile
 }
@@ -27,9 +28,16 @@ func (f *specFlags) add(set *pflag.FlagSet) {
 	set.StringVar(&f.spec.Folder, "folder", "", "folder of the worker, by its name")
 	set.StringVar(&f.fileName, "out", "", "name of the file, with one URL")
 	set.StringVar(&f.spec.Checksum, "checksum", "", "checksum of the file, with one URL: sha-256=HEX")
+	set.StringArrayVar(&f.spec.Mirrors, "mirror", nil, "further URL of the same file, with one URL; repeatable")
+	set.StringArrayVar(&f.options, "option", nil, "aria2 option NAME=VALUE or NAME=@FILE; repeatable")
 	set.StringArrayVar(&f.headers, "header", nil, "file with request headers, one a line: @FILE")
 	set.StringVar(&f.cookieFile, "cookies", "", "file with cookies in Netscape's format; each URL gets its own")
 	set.IntVar(&f.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed")
+}
+
+// isForOne reports whether a flag is given that can hold for one URL only.
+func (f *specFlags) isForOne() bool {
+	return f.fileName != "" || f.spec.Checksum != "" || len(f.spec.Mirrors) > 0
 }
 
 // complete converts the flags that are not part of a spec as they are.
@@ -39,9 +47,12 @@ func (f *specFlags) complete() (err error) {
 			return usagef("--priority: %v", err)
 		}
 	}
-	options := make(model.Options)
+	options, err := readOptions("--option", f.options)
+	if err != nil {
+		return err
+	}
 	if f.fileName != "" {
-		options["out"] = model.OptionValue{f.fileName}
+		options["out"] = append(options["out"], f.fileName)
 	}
 	for _, header := range f.headers {
 		lines, err := linesOf("--header", header)

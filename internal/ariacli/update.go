@@ -92,7 +92,7 @@ func (u *updateRun) read(given func(flag string) bool) (*model.TaskUpdate, error
 		*pairs.target = &m
 	}
 	if given("set-option") {
-		options, err := readOptions(withoutEmpty(u.options))
+		options, err := readOptions("--set-option", withoutEmpty(u.options))
 		if err != nil {
 			return nil, err
 		}
@@ -109,28 +109,28 @@ func withoutEmpty(list []string) []string {
 	return slices.DeleteFunc(append([]string{}, list...), func(text string) bool { return text == "" })
 }
 
-// readOptions converts the values of --set-option. A secret must come from a file.
-func readOptions(list []string) (model.Options, error) {
+// readOptions converts the values of a flag for options. A secret must come from a file.
+func readOptions(flag string, list []string) (model.Options, error) {
 	options := make(model.Options)
 	for _, pair := range list {
 		name, value, ok := strings.Cut(pair, "=")
 		if !ok {
-			return nil, usagef("--set-option: %q is not NAME=VALUE", pair)
+			return nil, usagef("%s: %q is not NAME=VALUE", flag, pair)
 		}
 		values := []string{value}
 		if strings.HasPrefix(value, "@") {
 			var err error
-			if values, err = linesOf("--set-option "+name, value); err != nil {
+			if values, err = linesOf(flag+" "+name, value); err != nil {
 				return nil, err
 			}
 		}
 		options[name] = append(options[name], values...)
 		spec := model.TaskSpec{URL: "https://example.org/", Options: options}
 		if err := spec.Validate(); err != nil {
-			return nil, usagef("--set-option: %v", err)
+			return nil, usagef("%s: %v", flag, err)
 		}
 		if !strings.HasPrefix(value, "@") && isSecretOption(name, value) {
-			return nil, usagef("--set-option %s takes @FILE: a value on the command line is visible to every user of this machine", name)
+			return nil, usagef("%s %s takes @FILE: a value on the command line is visible to every user of this machine", flag, name)
 		}
 	}
 	return options, nil

@@ -62,6 +62,10 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"cancel -y --all-clients --client shop --status pending", "", "--client and --all-clients exclude each other"},
 		{"ls --all-clients --client shop", "", "--client and --all-clients exclude each other"},
 		{"events --all-clients --client shop", "", "--client and --all-clients exclude each other"},
+		{"add --option split https://h.example/", "", "--option: \"split\" is not NAME=VALUE"},
+		{"add --option dir=/etc https://h.example/", "", "--option: "},
+		{"add --option http-passwd=x https://h.example/", "", "--option http-passwd takes @FILE"},
+		{"get --mirror https://m.example/ https://a.example/ https://b.example/", "", "--out, --checksum and --mirror are for one URL"},
 		{"ls -w -n 1", "", "--limit and --watch exclude each other"},
 	} {
 		r := ariaWith(t, url, 0, strings.NewReader(x.stdin), strings.Fields(x.args)...)
