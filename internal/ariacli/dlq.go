@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -109,9 +108,13 @@ func (s *session) printLetter(l *model.DeadLetter) error {
 		r.single = true
 		return printOne(newPrinter(s, r), l)
 	}
-	spec, err := json.Marshal(l.Spec)
-	if err != nil {
-		return fmt.Errorf("encoding the task of dead letter %d: %w", l.Seq, err)
+	spec := "" // nothing of the message could be read
+	if l.Spec != nil {
+		text, err := json.Marshal(l.Spec)
+		if err != nil {
+			return fmt.Errorf("encoding the task of dead letter %d: %w", l.Seq, err)
+		}
+		spec = string(text)
 	}
 	fields := []figure{
 		{"seq", letterID(l)},
@@ -123,7 +126,7 @@ func (s *session) printLetter(l *model.DeadLetter) error {
 		{"intake sequence", strconv.FormatUint(l.IntakeSeq, 10)},
 		{"message id", l.MsgID},
 		{"task id", l.ID},
-		{"task", strings.TrimPrefix(string(spec), "null")},
+		{"task", spec},
 	}
 	fields = append(fields, figure{"next", fmt.Sprintf("aria dlq resubmit %d, or aria dlq rm %d", l.Seq, l.Seq)})
 	return s.printFields(fields)

@@ -21,7 +21,7 @@ type flags struct {
 	timeout                time.Duration
 	inboxPrefix            string
 	client, prefix         string
-	clientSource           string // the variable that names the client; "" is --client
+	clientSource           string // what names the client, for errors
 	output                 string
 	noColor, quiet, yes    bool
 	trace                  bool
@@ -52,13 +52,14 @@ const defaultServer = "nats://127.0.0.1:4222"
 
 // complete fills in what the environment has.
 func (f *flags) complete(getenv func(string) string) {
+	f.clientSource = "--client"
+	if f.client == "" {
+		f.clientSource = "ARIA_CLIENT"
+	}
 	for name, field := range map[string]*string{
 		"NATS_CONTEXT": &f.context, "NATS_URL": &f.server, "NATS_CREDS": &f.creds, "NATS_NKEY": &f.nkey, "NATS_USER": &f.user,
 		"NATS_CERT": &f.tlsCert, "NATS_KEY": &f.tlsKey, "NATS_CA": &f.tlsCA, "NATS_INBOX_PREFIX": &f.inboxPrefix, "ARIA_CLIENT": &f.client,
 	} {
-		if field == &f.client && *field == "" {
-			f.clientSource = name
-		}
 		*field = cmp.Or(*field, getenv(name))
 	}
 }
@@ -67,7 +68,7 @@ func (f *flags) complete(getenv func(string) string) {
 // client.
 func (f *flags) clientName() (string, error) {
 	if f.client != "" {
-		if err := model.CheckName(cmp.Or(f.clientSource, "--client"), f.client); err != nil {
+		if err := model.CheckName(f.clientSource, f.client); err != nil {
 			return "", usagef("%v", err)
 		}
 		return f.client, nil

@@ -60,6 +60,9 @@ func (g *getRun) run(ctx context.Context, urls []string) error {
 	if len(urls) > 1 && g.isForOne() {
 		return usagef("--out, --checksum and --mirror are for one URL, not for %d", len(urls))
 	}
+	if i := slices.IndexFunc(urls, isTaskFile); i >= 0 {
+		return usagef("get takes URLs; aria add --wait %s submits a file", urls[i])
+	}
 	if err := g.complete(); err != nil {
 		return err
 	}
@@ -92,9 +95,6 @@ func newID() string {
 func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string) (all []*gotten, refused []*model.Error, err error) {
 	specs := make([]*model.TaskSpec, len(urls))
 	for i, url := range urls {
-		if isTaskFile(url) {
-			return nil, nil, usagef("get takes URLs; aria add --wait %s submits a file", url)
-		}
 		spec := g.spec
 		spec.ID, spec.URL = newID(), url
 		if err := g.cookies.apply(&spec); err != nil {

@@ -211,7 +211,7 @@ func run[T any](s *session, do func(cmd *cobra.Command, args []string) error) fu
 		}
 		set := cmd.Flags()
 		for _, both := range [][2]string{{"client", "all-clients"}, {"limit", "watch"}} {
-			if set.Lookup(both[1]) != nil && set.Changed(both[0]) && set.Changed(both[1]) {
+			if set.Changed(both[0]) && set.Changed(both[1]) {
 				return usagef("--%s and --%s exclude each other", both[0], both[1])
 			}
 		}

@@ -210,3 +210,47 @@ func TestList_EmptyTableNamesClient(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 }
+
+// The options and mirrors of the command line are those of the task.
+func TestAdd_OptionsAndMirrorsAreSubmitted(t *testing.T) {
+	url := dispatcherOf(t, "v1.0.0")
+	add := aria(t, url, 0, "add", "--option", "split=3", "--option", "user-agent=films", "--mirror", "https://m.example/x", "https://h.example/x")
+	shown := aria(t, url, 0, "show", strings.TrimSpace(add.stdout), "-o", "template={{.mirrors}} {{.options}}")
+	if add.code != 0 || shown.code != 0 || strings.TrimSpace(shown.stdout) != "[https://m.example/x] map[split:3 user-agent:films]" {
+		t.Errorf("%+v, %+v", add, shown)
+	}
+}
+
+// A list of errors that is cut says so.
+func TestReport_CutListSaysHowManyFollow(t *testing.T) {
+	var errOut bytes.Buffer
+	s := newSession(Process{Getenv: func(string) string { return "" }, Stderr: &errOut})
+	listed := []*model.Error{model.Errorf(model.CodeConflict, "it is completed").For("t1"), model.Errorf(model.CodeConflict, "it is failed").For("t2")}
+	code := s.report(refusal(listed, 1234, 2000, "pause: 1,234 of 2,000 tasks were refused"))
+	if want := "aria: pause: 1,234 of 2,000 tasks were refused\n  t1: it is completed\n  t2: it is failed\n  and 1,232 more\n"; code != exitNotDone || errOut.String() != want {
+		t.Errorf("exit code %d, stderr %q", code, &errOut)
+	}
+}
+
+// An error names where the client comes from.
+func TestClientName_ErrorNamesItsSource(t *testing.T) {
+	for _, c := range []struct{ flag, env, want string }{{"a b", "", "--client: "}, {"a b", "me", "--client: "}, {"", "a b", "ARIA_CLIENT: "}} {
+		f := flags{client: c.flag}
+		f.complete(func(name string) string { return map[string]string{"ARIA_CLIENT": c.env}[name] })
+		if _, err := f.clientName(); err == nil || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("--client %q, ARIA_CLIENT %q: %v", c.flag, c.env, err)
+		}
+	}
+}
+
+// A dead letter without a readable field shows no task.
+func TestPrintLetter_WithoutTask(t *testing.T) {
+	var out bytes.Buffer
+	s := newSession(Process{Getenv: func(string) string { return "" }, Stdout: &out, Stderr: io.Discard})
+	if err := s.printLetter(&model.DeadLetter{Seq: 3, Client: "me", Reason: "body: not JSON"}); err != nil {
+		t.Fatal(err)
+	}
+	if text := out.String(); !strings.Contains(text, "body: not JSON") || strings.Contains(text, "null") {
+		t.Errorf("it prints:\n%s", text)
+	}
+}

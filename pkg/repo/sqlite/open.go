@@ -45,10 +45,10 @@ type Config struct {
 	Synchronous Synchronous // default Full
 	Readers     int         // connections for reading; default 4
 	// CacheKiB is the memory for pages of the connection that writes; default 2 MiB.
-	// More memory is slower: where an index grew by a page, a commit searches the whole
+	// More memory gains nothing: where an index grew by a page, a commit searches the whole
 	// table of cached pages (to sort pages SQLite gives one the number of the page at
 	// 1 GiB for a moment, and then drops all beyond the file's end). With 8 MiB that is 7%
-	// of the dispatcher's CPU.
+	// of the dispatcher's profile.
 	CacheKiB int
 	// CheckLimit bounds the check of the file after a stop that was not clean; default
 	// 30 s. A longer check is aborted, with a line in the log.
