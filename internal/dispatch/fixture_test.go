@@ -22,6 +22,7 @@ type gateStore struct {
 	gate chan struct{} // nil: open
 
 	loads atomic.Int32 // times that the live tasks were read
+	reads atomic.Int32 // tasks that were asked for by their ids
 
 	mu      sync.Mutex
 	commits []int  // tasks written by each
@@ -34,6 +35,11 @@ type gateStore struct {
 func (s *gateStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 	s.loads.Add(1)
 	return s.Store.Live(ctx)
+}
+
+func (s *gateStore) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
+	s.reads.Add(int32(len(ids)))
+	return s.Store.Tasks(ctx, ids)
 }
 
 func (s *gateStore) Commit(ctx context.Context, b *model.Batch) error {

@@ -31,7 +31,7 @@ func (e *badRow) Error() string {
 // stays held back. A task on which the engine panics is set aside, so that one bad
 // row does not stop all others; such a worker is left out until its next heartbeat.
 func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
-	t.engine = nil
+	t.engine, t.pending = nil, pendingRows{}
 	// First: it waits for a commit of unknown outcome, see [repo.Loader].
 	last, err := t.store.LastSeq(ctx)
 	if err != nil {

@@ -31,6 +31,7 @@ type Turn struct {
 	lease   Lease
 	engine  *engine.Engine // nil after a failed commit, until Load
 	stale   *engine.Engine // of a failed commit, until Load: it answers queries while the store is down
+	pending pendingRows    // of the engine
 	onPanic func(text string, bug *panicError, args ...any)
 
 	// State that no store holds and no reload may lose.
@@ -245,6 +246,7 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 		Answers: answers, Tasks: plan.Tasks, Progress: plan.Progress,
 		Workers: plan.Workers, Notes: plan.Notes, Ask: plan.Ask, More: plan.More,
 	}
+	t.pending.apply(plan.Batch.Tasks, rows.written)
 	if err := rows.readMissing(ctx, t.store, answers, plan.Assign); err != nil {
 		out.Notes = append(out.Notes, engine.Note{Text: "assignments are left to the next heartbeats: " + err.Error()})
 	}
@@ -272,15 +274,23 @@ func (r *rows) get(id string) *model.Task {
 	return r.known[id]
 }
 
-// forWorker is get without the history, which a worker does not need.
-func (r *rows) forWorker(id string) *model.Task {
-	row := r.get(id)
-	if row == nil || row.History == nil {
-		return row
+// assignment makes what a worker is told of an attempt: without the history, which it does
+// not need. false: the row could not be read, or an event of the same turn has ended the
+// attempt.
+func (r *rows) assignment(a *engine.Assign) (model.Assignment, bool) {
+	row := r.get(a.Task)
+	if after, ok := r.written[a.Task]; ok {
+		row = after // nil: it is deleted
 	}
-	c := *row
-	c.History = nil
-	return &c
+	if row == nil || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
+		return model.Assignment{}, false
+	}
+	if row.History != nil {
+		c := *row
+		c.History = nil
+		row = &c
+	}
+	return model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft}, true
 }
 
 // readMissing reads in one query what assignments need and is not at hand.
@@ -309,9 +319,9 @@ func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.An
 
 func (r *rows) assignments(list []engine.Assign) []model.Assignment {
 	out := make([]model.Assignment, 0, len(list))
-	for _, a := range list {
-		if row := r.forWorker(a.Task); row != nil {
-			out = append(out, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+	for i := range list {
+		if a, ok := r.assignment(&list[i]); ok {
+			out = append(out, a)
 		}
 	}
 	return out
@@ -331,10 +341,10 @@ func (r *rows) commands(plan *engine.Plan) []Command {
 		}
 		return &commands[i]
 	}
-	for _, a := range plan.Assign {
-		if row := r.forWorker(a.Task); row != nil {
-			c := of(a.Worker)
-			c.Assign = append(c.Assign, model.Assignment{Task: row, Attempt: a.Attempt, TimeoutLeft: a.TimeoutLeft})
+	for i := range plan.Assign {
+		if a, ok := r.assignment(&plan.Assign[i]); ok {
+			c := of(plan.Assign[i].Worker)
+			c.Assign = append(c.Assign, a)
 		}
 	}
 	for _, d := range plan.Drop {

@@ -1,6 +1,8 @@
 package oracle
 
 import (
+	"reflect"
+
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -65,14 +67,17 @@ func (c *Oracle) checkAnsweredTask(e *taskHistory, verb int, a *engine.Answer) {
 // checkAssignment requires that an attempt goes to the one it was given to.
 func (c *Oracle) checkAssignment(worker string, as *model.Assignment) {
 	e := c.task(as.Task.ID)
-	if c.isRequestedInTurn(e.id, verbUpdate) {
-		return // it may have two new attempts; the store has the last one
-	}
 	if e.assignee(as.Attempt) != worker {
 		c.violate("answers-are-true", "%s is given %s#%d, which the store gave to %q", worker, e.id, as.Attempt, e.assignee(as.Attempt))
 	}
-	if row := e.row; row != nil && (as.Task.URL != row.URL || as.Task.Client != row.Client) {
-		c.violate("answers-are-true", "%s is given %s with another url or client than it has", worker, e.id)
+	if e.row == nil {
+		c.violate("answers-are-true", "%s is given %s#%d, which the store does not have", worker, e.id, as.Attempt)
+		return
+	}
+	row := *e.row
+	row.History = nil // no worker needs it
+	if !reflect.DeepEqual(as.Task, &row) || row.Attempt != as.Attempt || row.WorkerID != worker {
+		c.violate("answers-are-true", "%s is given %s#%d as %+v; the store has %+v", worker, e.id, as.Attempt, as.Task, &row)
 	}
 }
 

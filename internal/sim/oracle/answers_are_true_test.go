@@ -30,6 +30,22 @@ func TestAnswersAreTrue_AnswerMatchesStore(t *testing.T) {
 			h.started()
 			h.turn(func() { h.Assigned("w2", []model.Assignment{{Task: h.row("t1"), Attempt: 1}}) })
 		}},
+		{"an assignment with the row that is stored", false, func(h *history) {
+			h.started()
+			h.turn(func() { h.Assigned("w1", []model.Assignment{{Task: h.row("t1"), Attempt: 1}}) })
+		}},
+		{"an assignment with an older row", true, func(h *history) {
+			h.started()
+			old := h.row("t1")
+			old.Priority = model.PriorityHigh
+			h.turn(func() { h.Assigned("w1", []model.Assignment{{Task: old, Attempt: 1}}) })
+		}},
+		{"an assignment of an attempt that was taken back", true, func(h *history) {
+			h.started()
+			before := h.row("t1")
+			h.verb(engine.Cancel{Client: "alice", ID: "t1"}, become(model.StatusCanceled))
+			h.turn(func() { h.Assigned("w1", []model.Assignment{{Task: before, Attempt: 1}}) })
+		}},
 		{"a finished attempt to forget that is downloading", true, func(h *history) {
 			h.started()
 			b := h.newHeartbeat("w1")
