@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // link matches [text](target) that is no web address.
@@ -54,9 +55,36 @@ func hasHeading(t *testing.T, path, anchor string) bool {
 	}
 	for line := range strings.SplitSeq(string(text), "\n") {
 		title := strings.TrimLeft(line, "#")
-		if title != line && "#"+strings.ReplaceAll(strings.ToLower(strings.TrimSpace(title)), " ", "-") == anchor {
+		if title != line && "#"+anchorOf(title) == anchor {
 			return true
 		}
 	}
 	return false
+}
+
+// anchorOf returns the anchor that GitHub gives a heading: without punctuation, with a
+// hyphen for each space. It does not number equal headings.
+func anchorOf(title string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-', r == '_', unicode.IsLetter(r), unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, strings.TrimSpace(title))
+}
+
+// A heading's anchor is as GitHub makes it.
+func TestDocs_AnchorsHaveNoPunctuation(t *testing.T) {
+	for title, want := range map[string]string{
+		" The worker for a task":     "the-worker-for-a-task",
+		" `aria add`: what, and why": "aria-add-what-and-why",
+		" NATS / JetStream (R3)":     "nats--jetstream-r3",
+	} {
+		if got := anchorOf(title); got != want {
+			t.Errorf("%q has the anchor %q, want %q", title, got, want)
+		}
+	}
 }

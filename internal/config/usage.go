@@ -37,7 +37,7 @@ func (l *loader) usage(w io.Writer, head string) error {
 	tab := tabwriter.NewWriter(&b, 0, 8, 2, ' ', 0)
 	l.flags.VisitAll(func(f *flag.Flag) {
 		if k, ok := f.Value.(*keyFlag); ok {
-			fmt.Fprintf(tab, "  -%s\tsets %s\n", f.Name, k.k.path)
+			fmt.Fprintf(tab, "  -%s\tsets %s\n", strings.TrimSpace(f.Name+" "+k.k.placeholder()), k.k.path)
 			return
 		}
 		name, doc := flag.UnquoteUsage(f)
@@ -54,6 +54,29 @@ func (l *loader) usage(w io.Writer, head string) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// placeholder stands for the value after the key's flag; "" where the flag can stand alone.
+func (k *key) placeholder() string {
+	switch k.form() {
+	case formNumber:
+		return "N"
+	case formBool:
+		return ""
+	case formTime:
+		return "DURATION"
+	case formSize:
+		return "SIZE"
+	case formList:
+		return "A,B…"
+	case formMap:
+		return "NAME=VALUE,…"
+	default:
+		if k.oneof != nil {
+			return strings.Join(k.oneof, "|")
+		}
+		return "TEXT"
+	}
 }
 
 // defaultText is the value as a reader would write it in the file.
