@@ -40,7 +40,7 @@ func decode(data []byte, into any, how json.Options) *model.Error {
 	case len(body) == 0:
 		return model.Errorf(model.CodeInvalid, "body: is empty; a JSON object is needed")
 	case body[0] != '{' && jsontext.Value(body).IsValid():
-		return model.Errorf(model.CodeInvalid, "body: must be a JSON object, not %.20q", body)
+		return model.Errorf(model.CodeInvalid, "body: must be a JSON object, not %s", describeKind(jsontext.Value(body).Kind()))
 	}
 	if err := json.Unmarshal(data, into, how); err != nil {
 		return explain(data, err)
@@ -85,7 +85,8 @@ func explainSyntax(data []byte, err *jsontext.SyntacticError) *model.Error {
 	if dec.SkipValue() == nil {
 		return model.Errorf(model.CodeInvalid, "body: something follows the JSON object, at byte %d", dec.InputOffset())
 	}
-	return model.Errorf(model.CodeInvalid, "body: is not JSON: %v at byte %d", err.Err, err.ByteOffset)
+	what, _, _ := strings.Cut(err.Err.Error(), " `") // what is quoted may be a part of a password
+	return model.Errorf(model.CodeInvalid, "body: is not JSON: %s at byte %d", what, err.ByteOffset)
 }
 
 // unknownField is the error of an unknown field.
@@ -146,20 +147,23 @@ func describeWanted(t reflect.Type) string {
 
 // describeActual names the kind of the value that was sent.
 func describeActual(err *json.SemanticError) string {
-	switch err.JSONKind {
+	if err.JSONKind == jsontext.KindNumber && len(err.JSONValue) > 0 {
+		return fmt.Sprintf("%.40s", err.JSONValue)
+	}
+	return describeKind(err.JSONKind)
+}
+
+// describeKind names a kind of JSON value.
+func describeKind(kind jsontext.Kind) string {
+	switch kind {
 	case jsontext.KindNull, jsontext.KindTrue, jsontext.KindFalse:
-		return err.JSONKind.String()
-	case jsontext.KindNumber:
-		if len(err.JSONValue) > 0 {
-			return fmt.Sprintf("%.40s", err.JSONValue)
-		}
-		return "a JSON number"
+		return kind.String()
 	case jsontext.KindBeginObject:
 		return "a JSON object"
 	case jsontext.KindBeginArray:
 		return "a JSON array"
 	}
-	return "a JSON " + err.JSONKind.String()
+	return "a JSON " + kind.String()
 }
 
 // errTooMany is the error of a list with more than [model.MaxBatch] elements; a

@@ -191,7 +191,7 @@ func TestDecodeHeartbeat_WorkerIsThatOfSubject(t *testing.T) {
 		"with slots in words":      {`{"instance":"i1","state":"ready","total_slots":"two"}`, "repaired: total_slots: must be a whole number"},
 		"with a bad capability":    {`{` + beat + `,"capabilities":{"tags":[]}}`, "repaired: capabilities.tags: must be an object"},
 		"with a bad task":          {`{` + beat + `,"tasks":[{"id":"a","attempt":1,"status":"downloading"},{"id":"b"}]}`, "repaired: tasks[1].status: "},
-		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "repaired: tasks[0].body: must be a JSON object, not \"7\""},
+		"with a number as task":    {`{` + beat + `,"tasks":[7]}`, "repaired: tasks[0].body: must be a JSON object, not a JSON number"},
 		"with tasks of no list":    {`{` + beat + `,"tasks":"x"}`, "repaired: tasks: must be a list"},
 		"that is empty":            {``, "body: is empty"},
 		"that is not JSON":         {`beat`, "body: is not JSON"},

@@ -43,7 +43,7 @@ func (l *taskReports) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if kind := dec.PeekKind(); kind != jsontext.KindBeginArray {
 		raw, err := dec.ReadValue()
 		if err == nil && kind != jsontext.KindNull {
-			l.skip("", model.Errorf(model.CodeInvalid, "tasks: must be a list, not %.20q", raw))
+			l.skip("", model.Errorf(model.CodeInvalid, "tasks: must be a list, not %s", describeKind(raw.Kind())))
 		}
 		return err
 	}

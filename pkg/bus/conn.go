@@ -107,7 +107,7 @@ func (o Options) dial(ctx context.Context, refused func(*nats.Conn)) (*nats.Conn
 	}()
 	select {
 	case r := <-dialled:
-		return r.nc, r.err
+		return r.nc, hideURL(r.err)
 	case <-ctx.Done():
 		go func() {
 			if r := <-dialled; r.nc != nil {
@@ -251,6 +251,16 @@ func (o Options) target() string {
 		urls[i] = u.String()
 	}
 	return strings.Join(urls, ",")
+}
+
+// hideURL replaces the error of a URL that cannot be read. It repeats the URL, which may have
+// a password.
+func hideURL(err error) error {
+	var unreadable *url.Error
+	if errors.As(err, &unreadable) {
+		return errors.New("a URL cannot be read; it is written nats://HOST:PORT, and in a password / : and @ are %2F %3A and %40")
+	}
+	return err
 }
 
 // checkConn returns nil while the connection is up, else an error that names its

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -199,4 +200,17 @@ func TestConnect_ReconnectsByItself(t *testing.T) {
 	testbed.Eventually(t, "both are logged", func() bool {
 		return strings.Contains(log.String(), "lost NATS") && strings.Contains(log.String(), "reconnected")
 	})
+}
+
+// TestConnect_ErrorsRepeatNoPassword: an unreadable URL is not repeated.
+func TestConnect_ErrorsRepeatNoPassword(t *testing.T) {
+	for _, u := range []string{"nats://me:secret/x@127.0.0.1:4222", "nats://m e:secret@127.0.0.1", "nats://me:secret%zz@127.0.0.1"} {
+		nc, err := Connect(testbed.Context(t), Options{URL: u, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			nc.Close()
+		}
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v, want an error without the password", u, err)
+		}
+	}
 }

@@ -96,7 +96,7 @@ func PublicDeadSpec(s *TaskSpec) *TaskSpec {
 
 // publicDeadURL is RedactURL for a URL that may be invalid, and longer than a valid one.
 func publicDeadURL(raw string) string {
-	if strings.Contains(raw, "@") && checkURL("url", raw) != nil {
+	if strings.Contains(raw, "@") && checkURL("url", raw, true) != nil {
 		return Redacted
 	}
 	if len(raw) > MaxURL {

@@ -58,9 +58,13 @@ func TestDuration_AcceptsSecondsOrText(t *testing.T) {
 func TestPriority_AcceptsNameOrNumber(t *testing.T) {
 	for in, want := range map[string]string{
 		`"low"`: `"low"`, `1`: `"low"`, `"4"`: `"urgent"`, `"normal"`: `"normal"`,
-		`0`: "", `5`: "", `"High"`: "", `null`: "", `1.0`: "",
+		`0`: "", `5`: "", `"High"`: "", `1.0`: "",
 	} {
 		readAndPrint(t, in, want, new(Priority))
+	}
+	var spec TaskSpec
+	if err := json.Unmarshal([]byte(`{"url":"http://h/a","priority":null}`), &spec); err != nil || spec.Priority != 0 {
+		t.Errorf("null is read as %v, %v; want that it is not given", spec.Priority, err)
 	}
 }
 

@@ -54,7 +54,7 @@ func optionText(b []byte) (string, error) {
 		return text, nil
 	}
 	if len(b) == 0 || b[0] == 'n' || b[0] == '{' || b[0] == '[' {
-		return "", fmt.Errorf("an option must be a string, a number, true or false, not %.40s", b)
+		return "", fmt.Errorf("an option must be a string, a number, true or false, not %s", kindOf(b))
 	}
 	return string(b), nil
 }
@@ -356,7 +356,7 @@ func trackerList(s string) error {
 	for _, part := range strings.Split(s, ",") {
 		u, err := url.Parse(part)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "udp") {
-			return fmt.Errorf("%.64q is not an http, https or udp URL", part)
+			return errors.New("the URL of a tracker is not http, https or udp") // it may contain a key of its user
 		}
 	}
 	return nil

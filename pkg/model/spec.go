@@ -67,17 +67,17 @@ func checkOptionalName(field, name string) error {
 
 // Validate checks the spec that a client sent. The error is an [*Error] of CodeInvalid
 // or CodeTooLarge that names the field, and has the spec's id if that is valid.
-func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate()) }
+func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate(), false) }
 
 // ValidateStored is as [TaskSpec.Validate] for a task that was accepted before, see
-// [Options.ValidateStored].
-func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored()) }
+// [Options.ValidateStored]. A port may be any number.
+func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored(), true) }
 
-func (s *TaskSpec) validate(options error) error {
+func (s *TaskSpec) validate(options error, stored bool) error {
 	if err := checkOptionalName("id", s.ID); err != nil {
 		return err
 	}
-	err := cmp.Or(s.checkSource(), s.checkNumbers(), options,
+	err := cmp.Or(s.checkSource(stored), s.checkNumbers(), options,
 		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels), s.checkTexts())
 	if err != nil && s.ID != "" {
 		return AsError(err).For(s.ID)
@@ -85,7 +85,7 @@ func (s *TaskSpec) validate(options error) error {
 	return err
 }
 
-func (s *TaskSpec) checkSource() error {
+func (s *TaskSpec) checkSource(stored bool) error {
 	given := 0
 	for _, set := range []bool{s.URL != "", len(s.Torrent) > 0, len(s.Metalink) > 0} {
 		if set {
@@ -108,11 +108,11 @@ func (s *TaskSpec) checkSource() error {
 	if s.URL == "" {
 		return nil
 	}
-	if err := cmp.Or(checkURL("url", s.URL), s.checkSelection()); err != nil {
+	if err := cmp.Or(checkURL("url", s.URL, stored), s.checkSelection()); err != nil {
 		return err
 	}
 	for _, m := range s.Mirrors {
-		if err := checkURL("mirrors", m); err != nil {
+		if err := checkURL("mirrors", m, stored); err != nil {
 			return err
 		}
 		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {

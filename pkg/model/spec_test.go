@@ -36,6 +36,9 @@ func TestSpecValidate_ErrorNamesField(t *testing.T) {
 		{"internationalised host", TaskSpec{URL: "http://bücher.example/a"}, ""},
 		{"encoded GBK", TaskSpec{URL: "http://h/%D6%D0%CE%C4.zip"}, ""},
 		{"not a URL", TaskSpec{URL: "http://[::1/a"}, "url: is not a URL"},
+		{"a slash in a password", TaskSpec{URL: "http://me:secret/x@h/a"}, "url: is not a URL: the port is not a number; in a password, / and : are written %2F and %3A"},
+		{"port 0", TaskSpec{URL: "http://h:0/a"}, "url: the port is not from 1 to 65535"},
+		{"a port above the highest", TaskSpec{URL: "ftp://h/a", Mirrors: []string{"http://h:65536/a"}}, "mirrors: the port is not from 1 to 65535"},
 		{"percent in the host", TaskSpec{URL: "http://h%zz/a"}, "url: is not a URL"},
 		{"newline", TaskSpec{URL: "http://h/a\nb"}, "url: contains a control character"},
 		{"encoded newline", TaskSpec{URL: "ftp://h/a%0d%0aDELE%20x"}, "url: the path contains an encoded control character"},
@@ -243,5 +246,16 @@ func TestScheme_NamesRequiredProtocol(t *testing.T) {
 		if got := c.spec.Scheme(); got != c.want {
 			t.Errorf("%+v needs %q, want %q", c.spec, got, c.want)
 		}
+	}
+}
+
+// A task that an earlier version accepted is still valid where a new one is not.
+func TestValidateStored_AcceptsAnyPort(t *testing.T) {
+	spec := TaskSpec{URL: "http://h:99999/a", Priority: PriorityNormal, MaxAttempts: 1}
+	if err := spec.ValidateStored(); err != nil {
+		t.Errorf("stored: %v", err)
+	}
+	if err := spec.Validate(); err == nil {
+		t.Error("a new one is accepted")
 	}
 }

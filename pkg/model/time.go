@@ -62,7 +62,7 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 	}
 	s, ok := unquote(b)
 	if !ok {
-		return fmt.Errorf("a time must be an RFC 3339 string, not %.40s", b)
+		return fmt.Errorf("a time must be an RFC 3339 string, not %s", kindOf(b))
 	}
 	p, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -85,6 +85,24 @@ func unquote(b []byte) (s string, ok bool) {
 		return string(inner), true
 	}
 	return s, json.Unmarshal(b, &s) == nil
+}
+
+// kindOf names the kind of a JSON value. A sentence that refuses a value says no more of it: it
+// may be a password in the wrong place.
+func kindOf(b []byte) string {
+	switch {
+	case len(b) == 0:
+		return "nothing"
+	case b[0] == '{':
+		return "an object"
+	case b[0] == '[':
+		return "a list"
+	case b[0] == '"':
+		return "a string"
+	case b[0] == 'n', b[0] == 't', b[0] == 'f':
+		return string(b[:min(len(b), 5)])
+	}
+	return "a number"
 }
 
 // maxDuration bounds every [Duration] that comes from outside: ten years.

@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -23,8 +24,9 @@ func ParseURL(raw string) (*url.URL, error) {
 
 // checkURL refuses what aria2 would misread: other schemes, no host, control
 // characters (raw or %-encoded: "%0d%0a" in an FTP path is a command of its
-// own), and patterns of aria2's parameterized URIs.
-func checkURL(field, raw string) error {
+// own), and patterns of aria2's parameterized URIs. A stored URL may have any port, as in
+// earlier versions.
+func checkURL(field, raw string, stored bool) error {
 	if err := checkText(raw, MaxURL); err != nil {
 		return invalid(field, "%v", err)
 	}
@@ -36,6 +38,9 @@ func checkURL(field, raw string) error {
 	case "http", "https", "ftp", "sftp":
 		if u.Hostname() == "" {
 			return invalid(field, "has no host")
+		}
+		if !stored && !isPort(u.Port()) {
+			return invalid(field, "the port is not from 1 to 65535")
 		}
 	case "magnet":
 		if err := checkMagnet(field, u.Query()["xt"]); err != nil {
@@ -66,10 +71,19 @@ func isControl(r rune) bool { return r < 0x20 || r == 0x7f }
 // URL with its password.
 func withoutURL(err error) error {
 	var e *url.Error
-	if errors.As(err, &e) {
-		return e.Err
+	if !errors.As(err, &e) {
+		return err
 	}
-	return err
+	if strings.HasPrefix(e.Err.Error(), "invalid port") { // it repeats what follows the user's name
+		return errors.New("the port is not a number; in a password, / and : are written %2F and %3A")
+	}
+	return e.Err
+}
+
+// isPort reports whether a server can have this port; "" stands for the scheme's own.
+func isPort(port string) bool {
+	n, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil && n > 0
 }
 
 // RepairURL percent-encodes what a URL or a reference, such as that of the header
