@@ -20,7 +20,7 @@ func (r Reply) Encode() []byte {
 	return r.Body
 }
 
-func refuse(err *model.Error) Reply { return Reply{Err: err} }
+func refuse(err *model.Error) Reply { return Reply{Err: err.Named()} }
 
 // answer encodes v. A value that cannot be encoded is a bug and answered 500.
 func answer(v any) Reply {

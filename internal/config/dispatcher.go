@@ -70,7 +70,7 @@ type WorkerManagement struct {
 	HeartbeatInterval model.Duration `key:"heartbeat_interval" flag:"heartbeat-interval" min:"100ms" max:"1h" doc:"The interval of the workers' heartbeats."`
 	HeartbeatTimeout  model.Duration `key:"heartbeat_timeout" flag:"heartbeat-timeout" max:"24h" doc:"A worker without a heartbeat for this long is offline, and its tasks go to other workers. Must exceed heartbeat_interval."`
 	AutoRemoveOffline bool           `key:"auto_remove_offline" doc:"Remove the records of workers that stay offline."`
-	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long the records of offline workers are kept."`
+	OfflineThreshold  model.Duration `key:"offline_threshold" max:"87600h" doc:"How long the records of offline workers are kept, from the last heartbeat; at least until one is offline."`
 }
 
 // NATS configures the connection to the server.
@@ -142,8 +142,8 @@ type Aria2RPC struct {
 type Limits struct {
 	PerHost         int            `key:"per_host" min:"0" max:"1000000" doc:"Simultaneous tasks for one host in the whole cluster; 0 = no limit."`
 	Hosts           map[string]int `key:"hosts" example:"{\"example.org\": 2}" min:"0" max:"1000000" doc:"Limits of single hosts: host to number."`
-	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may be pending; further submits are refused."`
-	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may be pending; 0 = no limit."`
+	MaxPending      int            `key:"max_pending" min:"1" max:"100000000" doc:"Tasks that may be pending or paused; further submits are refused."`
+	ClientPending   int            `key:"client_pending" min:"0" max:"100000000" doc:"Tasks of one client that may be pending or paused; 0 = no limit."`
 	ClientRate      int            `key:"client_rate" min:"0" max:"10000000" doc:"Tasks per second that one client may submit by requests; the tasks of one second may arrive at once; 0 = no limit."`
 	Workers         int            `key:"workers" min:"1" max:"10000000" doc:"Workers that may be known, living and offline; the heartbeat of a further one is refused."`
 	RequirementSets int            `key:"requirement_sets" min:"1" max:"1000000" doc:"Different requirement sets of pending tasks."`

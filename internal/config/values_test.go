@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -302,7 +303,7 @@ func TestHelp_NamesEachKeyVariableAndFlag(t *testing.T) {
 			if k.doc == "" {
 				t.Errorf("%s has no doc", k.path)
 			}
-			parts := append(k.env, k.path+" = "+k.defaultText(), k.doc)
+			parts := append(slices.Clone(k.env), k.path+" = "+k.defaultText(), k.doc)
 			if k.flag != "" {
 				parts = append(parts, strings.TrimSpace("-"+k.flag+" "+k.placeholder()))
 			}

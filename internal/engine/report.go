@@ -282,6 +282,9 @@ func (e *Engine) completeTask(t *task, r *model.Report) {
 	}
 	e.index.EndTrial(&t.Task, true)
 	e.blameSuspects(t)
+	if result.Files == nil {
+		result.Files = []model.File{} // a list in JSON
+	}
 	result.WorkerID = t.workerID()
 	p := progressFrom(r)
 	p.percent = 100
@@ -299,6 +302,7 @@ func (e *Engine) rejectAttempt(t *task, r *model.Report) {
 	why := &model.TaskError{Code: 1, Class: model.ClassWorker, Message: "rejected by " + t.workerID(), Waits: int(t.extraOrZero().waits)}
 	if r.Error != nil && r.Error.Message != "" {
 		why.Message += ": " + r.Error.Message
+		why.Code, why.HTTPStatus, why.Host = cmp.Or(r.Error.Code, 1), r.Error.HTTPStatus, r.Error.Host
 	}
 	e.endAttempt(t, model.OutcomeRejected, why)
 	var wait model.Duration

@@ -104,10 +104,10 @@ func answerResubmit(row *model.Task, s *Submit) Answer {
 // checkLimits refuses a task that would exceed a limit of waiting tasks.
 func (e *Engine) checkLimits(client string, spec *model.TaskSpec) *model.Error {
 	if n := e.counts[model.StatusPending] + e.counts[model.StatusPaused]; n >= e.cfg.MaxPending {
-		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks wait already", n)
+		return model.Errorf(model.CodeTooMany, "limits.max_pending: %d tasks are pending or paused already", n)
 	}
 	if c := e.index.Client(client); c != nil && e.cfg.ClientPending > 0 && c.Pending >= e.cfg.ClientPending {
-		err := model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s wait already", c.Pending, client)
+		err := model.Errorf(model.CodeTooMany, "limits.client_pending: %d tasks of the client %s are pending or paused already", c.Pending, client)
 		err.OfClient = true
 		return err
 	}

@@ -181,10 +181,11 @@ func (e *Engine) hold(w *worker, t *task) {
 	}
 	t.run = &run{worker: w, assignedAt: e.steady, assignedAs: t.Priority()}
 	e.place(t)
-	if x := t.extraOrZero(); x.length > 0 { // an estimate, until the worker reports its free disk
-		t.run.progress.total = x.length
-		if x.lastWorker == w.ID {
-			t.run.progress.completed = x.bytes
+	x := t.extraOrZero()
+	t.run.progress.total = x.length // an estimate, until the worker reports its free disk
+	if x.lastWorker == w.ID {
+		t.run.progress.completed = x.bytes
+		if x.length > 0 {
 			t.run.progress.percent = 100 * float64(x.bytes) / float64(max(x.length, x.bytes))
 		}
 	}

@@ -194,7 +194,8 @@ func (e *Engine) scheduleRemoval(w *worker) {
 		e.silent.Remove(w)
 		return
 	}
-	w.silentAt = e.alive.Add(max(e.cfg.OfflineThreshold-e.cfg.HeartbeatTimeout, 0))
+	// At least the tick after it is said to be offline.
+	w.silentAt = e.alive.Add(max(e.cfg.OfflineThreshold-e.cfg.HeartbeatTimeout, model.Seconds(1)))
 	e.silent.Fix(w)
 }
 

@@ -37,6 +37,8 @@ func TestService_AnswersGoodAndBadRequests(t *testing.T) {
 		{"task." + strings.Repeat("a", 65) + ".submit", `{` + source + `}`, "400", "^client: "},
 		{"task.alice.get", `{"id":"t1"}`, "", `^\{"id":"t1",.*"client":"alice"`},
 		{"task.alice.get", `{"id":"none"}`, "404", "there is no task none"},
+		{"task.alice.submit", `{"id":"pf","url":"https://h/a","priority":1.5}`, "400", `^priority: .* \(id pf\)$`},
+		{"task.alice.submit", `{"id":"pf","url":"https://h/a","timeout":-1}`, "400", `^timeout: .* \(id pf\)$`},
 		{"task.alice.get", `{"id":"a b"}`, "400", "^id: "},
 		{"task.alice.get", `{"ids":["t1","none","a.b"]}`, "", `^\{"tasks":\[\{"task":\{"id":"t1",.*\{"code":404,.*"id":"none"\}.*\{"code":400,`},
 		{"task.alice.get", `{"ids":["t1"]}`, "", `^\{"tasks":\[\{"task":\{"id":"t1",.*"client":"alice".*"status".*\}\}\],"next":""\}$`},

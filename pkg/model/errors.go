@@ -3,6 +3,7 @@ package model
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is the class of an [Error], with the numbers of HTTP. It is what a
@@ -36,6 +37,16 @@ type Error struct {
 
 // Error returns the sentence.
 func (e *Error) Error() string { return e.Message }
+
+// Named returns the error with the id in its sentence, for those who read that alone.
+func (e *Error) Named() *Error {
+	if e.ID == "" || strings.Contains(e.Message, e.ID) {
+		return e
+	}
+	c := *e
+	c.Message += " (id " + e.ID + ")"
+	return &c
+}
 
 // Errorf makes an [Error] with a formatted sentence.
 func Errorf(code Code, format string, args ...any) *Error {

@@ -48,18 +48,5 @@ func (p Priority) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (p *Priority) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*p = 0
-		return nil
-	}
-	s, ok := unquote(b)
-	if !ok {
-		s = string(b)
-	}
-	v, err := ParsePriority(s)
-	if err != nil {
-		return err
-	}
-	*p = v
-	return nil
+	return readScalar(b, p, ParsePriority)
 }

@@ -87,8 +87,8 @@ func unquote(b []byte) (s string, ok bool) {
 	return s, json.Unmarshal(b, &s) == nil
 }
 
-// kindOf names the kind of a JSON value. A sentence that refuses a value says no more of it: it
-// may be a password in the wrong place.
+// kindOf names the kind of a JSON value. An error response has no more of a wrong value:
+// it may be a password in the wrong place.
 func kindOf(b []byte) string {
 	switch {
 	case len(b) == 0:
@@ -128,20 +128,25 @@ func (d Duration) MarshalJSON() ([]byte, error) {
 
 // UnmarshalJSON implements [json.Unmarshaler].
 func (d *Duration) UnmarshalJSON(b []byte) error {
-	if string(b) == "null" {
-		*d = 0
-		return nil
-	}
+	return readScalar(b, d, ParseDuration)
+}
+
+// readScalar reads what is written as a string or as a number. null is what is not given; after an
+// error v is as before.
+func readScalar[T any](b []byte, v *T, parse func(string) (T, error)) error {
 	s, ok := unquote(b)
-	if !ok {
+	switch {
+	case string(b) == "null":
+		*v = *new(T)
+		return nil
+	case !ok:
 		s = string(b)
 	}
-	v, err := ParseDuration(s)
-	if err != nil {
-		return err
+	read, err := parse(s)
+	if err == nil {
+		*v = read
 	}
-	*d = v
-	return nil
+	return err
 }
 
 // ParseDuration reads seconds ("90", "1.5") or a Go duration ("1m30s"), from 0
