@@ -72,6 +72,9 @@ func (e *Engine) applyReport(w *worker, t *task, r *model.Report) reportAction {
 		e.recordHigherAttempt(t, w.ID, r.Attempt)
 	}
 	if !action.applies() {
+		if r.Status.Finished() && w.dropping[r.ID].attempt == r.Attempt {
+			e.finishDrop(w, r.ID) // it has ended by itself
+		}
 		return action
 	}
 	if t.run == nil {

@@ -96,6 +96,9 @@ func (c *Oracle) checkReport(op engine.Report, a *engine.Answer) {
 	if a.Err != nil {
 		if k.isLive && a.Err.Code == model.CodeConflict {
 			c.applyReport(k, &op.Report)
+			if s, ok := k.stopping[op.ID]; ok && s.attempt == op.Attempt && op.Status.Finished() { // it has ended by itself
+				k.stopping[op.ID] = stopping{s.attempt, false}
+			}
 		}
 		return
 	}
