@@ -24,7 +24,12 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, a
 		return nil
 	}
 	if kindOf(&j.Task.TaskSpec) == kindPlain {
-		if next, ok := download.Follow(&j.Job, files, &e.follows); ok {
+		next, ok, failure := download.Follow(&j.Job, files, "", &e.follows)
+		if failure != nil {
+			e.conclude(j, all, func() { j.failWith(failure) })
+			return nil
+		}
+		if ok {
 			return e.stopThen(ctx, s, j, all, func() error { // the next download has the same gid
 				e.follow(j, next, files[0].Path)
 				return nil

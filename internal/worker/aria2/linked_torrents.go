@@ -17,9 +17,6 @@ import (
 // length from it, and waits for peers of a hybrid one that do not exist. So each is read
 // before aria2c gets the metalink, and left out where it cannot help.
 
-// maxTorrent bounds such a torrent, in bytes.
-const maxTorrent = 8 << 20
-
 // checkTorrents returns the metalink without the torrents that cannot help. It fails
 // where a file has no source besides these.
 func (e *Engine) checkTorrents(ctx context.Context, task *model.Task, m *metalink.Metalink) (*metalink.Metalink, *model.TaskError) {
@@ -88,9 +85,9 @@ func (e *Engine) fetchSmall(ctx context.Context, task *model.Task, source string
 	if resp.StatusCode != http.StatusOK {
 		return nil, download.NewResponseError(resp)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxTorrent+1))
-	if err == nil && len(data) > maxTorrent {
-		err = fmt.Errorf("more than %d bytes", maxTorrent)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, download.MaxFollowed+1))
+	if err == nil && len(data) > download.MaxFollowed {
+		err = fmt.Errorf("more than %d bytes", download.MaxFollowed)
 	}
 	return data, err
 }

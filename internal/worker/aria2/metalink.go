@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"net/http"
 	"net/url"
 	"path/filepath"
 	"slices"
@@ -187,13 +188,7 @@ func (e *Engine) wrongSize(ctx context.Context, s session, j *job, failed *row) 
 		p, known := j.takeProbe(toMeasure)
 		return p.failure, known
 	}
-	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
-	defer cancel()
-	paths, err := s.client.paths(bounded, []*row{failed})
-	if err != nil || len(paths) != 1 {
-		return nil, true
-	}
-	f := j.linkOf(paths[0])
+	f := j.failedLink(ctx, s, failed)
 	if f == nil || f.Size < 0 {
 		return nil, true
 	}
@@ -232,6 +227,53 @@ func (e *Engine) compareSize(ctx context.Context, spec *model.TaskSpec, f *metal
 
 // sourceName names a source by its host, for people.
 func sourceName(source string) string { return cmp.Or(hostIn(source), "its source") }
+
+// failedLink returns the file of the job's metalink that a failed download is for; nil if that is
+// not known.
+func (j *job) failedLink(ctx context.Context, s session, failed *row) *metalink.File {
+	if j.links == nil {
+		return nil
+	}
+	if len(j.links.Files) == 1 {
+		return &j.links.Files[0]
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	paths, err := s.client.paths(ctx, []*row{failed})
+	if err != nil || len(paths) != 1 {
+		return nil
+	}
+	return j.linkOf(paths[0])
+}
+
+// maxNamed bounds how many hosts an error names.
+const maxNamed = 3
+
+// nameLink adds to the error of a failed download which file of the job's metalink it is about, and
+// the hosts of its sources. The error of a checksum names its file itself.
+func (j *job) nameLink(ctx context.Context, s session, failed *row, failure *model.TaskError) {
+	f := j.failedLink(ctx, s, failed)
+	if f == nil || failure.Code == download.CodeChecksum {
+		return
+	}
+	var hosts []string
+	isHTTP := true
+	for _, source := range slices.Concat(f.URLs, f.Torrents) {
+		isHTTP = isHTTP && overHTTP(source.URL)
+		if host := hostIn(source.URL); host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
+	}
+	if len(hosts) == 1 {
+		failure.Host = hosts[0]
+	}
+	message := failure.Message
+	if failure.Code == download.CodeNotFound && isHTTP {
+		failure.HTTPStatus, message = http.StatusNotFound, "404 Not Found"
+	}
+	from := strings.Join(hosts[:min(len(hosts), maxNamed)], ", ")
+	failure.Message = download.Clean(fmt.Sprintf("%q of the metalink, from %s: %s", f.Name, cmp.Or(from, "its sources"), message))
+}
 
 // linkOf is the file of the job's metalink at that path, or nil.
 func (j *job) linkOf(path string) *metalink.File {

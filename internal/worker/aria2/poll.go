@@ -52,7 +52,9 @@ func (e *Engine) Poll(ctx context.Context) (map[string]download.State, error) {
 	e.shareBandwidth(ctx, all)
 	states := make(map[string]download.State, len(e.jobs))
 	for id, j := range e.jobs {
-		states[id] = j.state
+		state := j.state
+		state.Followed = j.Base != ""
+		states[id] = state
 	}
 	return states, nil
 }
@@ -311,6 +313,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 	}
 	failure := e.failure(j, code, message)
 	code = failure.Code
+	j.nameLink(ctx, s, v.failed, failure)
 	return e.stopThen(ctx, s, j, all, func() error {
 		progress := v.completed > j.bytesAtFailure
 		what := remedyOf(code, message, progress)

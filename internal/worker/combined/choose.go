@@ -49,7 +49,7 @@ func (e *Engine) next(j *job, state *download.State) (next download.Job, to Limi
 	switch {
 	case state.Phase == download.Complete && j.at == e.direct:
 		return e.follow(j, state)
-	case state.Phase != download.Failed || state.Err == nil || j.before != nil || !overHTTP(&j.Task.TaskSpec):
+	case state.Phase != download.Failed || state.Err == nil || j.before != nil || !overHTTP(&j.Task.TaskSpec), state.Followed:
 	case j.at == e.aria2 && directMayHelp(state.Err):
 		return j.Job, e.direct
 	case j.at == e.direct && aria2MayHelp(state.Err):
@@ -59,11 +59,11 @@ func (e *Engine) next(j *job, state *download.State) (next download.Job, to Limi
 }
 
 // directMayHelp reports whether the direct engine may succeed after a failure of aria2.
-// It cannot if the disk, the checksum, an address or a timeout is the reason.
+// It cannot if the disk, the checksum, an address, a timeout or what the file leads to is the reason.
 func directMayHelp(failure *model.TaskError) bool {
 	switch failure.Code {
 	case download.CodeTimeout, 5, 7, download.CodeDiskFull, 13, 14, 15, download.CodeCreate, download.CodeFileIO, 18,
-		download.CodeResolve, download.CodeOption, download.CodeChecksum:
+		download.CodeResolve, download.CodeMetalink, download.CodeTorrent, download.CodeOption, download.CodeChecksum:
 		return false
 	}
 	return failure.HTTPStatus != 429
@@ -77,14 +77,18 @@ func aria2MayHelp(failure *model.TaskError) bool {
 }
 
 // follow returns the job of a finished torrent or metalink if aria2 supports it. aria2
-// does the same with one that it fetches.
+// does the same with one that it fetches. One that cannot be read fails the job.
 func (e *Engine) follow(j *job, state *download.State) (next download.Job, to Limited) {
 	if !j.Follow {
 		return download.Job{}, nil
 	}
 	caps := e.aria2.Capabilities()
-	if next, ok := download.Follow(&j.Job, state.Files, &caps); ok {
+	next, ok, failure := download.Follow(&j.Job, state.Files, state.Lead, &caps)
+	switch {
+	case ok:
 		return next, e.aria2
+	case failure != nil:
+		state.Phase, state.Files, state.Err = download.Failed, nil, failure
 	}
 	return download.Job{}, nil
 }

@@ -191,7 +191,11 @@ func (e *Engine) judge(ctx context.Context, j *job, state download.State) downlo
 		state.Before = j.before
 		if state.Phase == download.Failed && j.before != nil {
 			failure := *state.Err
-			failure.Message = fmt.Sprintf("%s (before, with the other engine: %s)", failure.Message, j.before.Message)
+			if failure.Message == j.before.Message {
+				failure.Message += " (with both engines)"
+			} else {
+				failure.Message = fmt.Sprintf("%s (before, with the other engine: %s)", failure.Message, j.before.Message)
+			}
 			state.Err = &failure
 		}
 		return state

@@ -1,12 +1,14 @@
 package combined
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/netguard"
@@ -137,7 +139,7 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 	}
 }
 
-// A failure with both engines says what each of them says.
+// A failure with both engines says so, and says once what both of them say.
 func TestEngine_FailureNamesBoth(t *testing.T) {
 	e := newEngine(t, downloadtest.Loopback(t), 0, false)
 	s := downloadtest.Serve(t, http.NotFoundHandler())
@@ -145,16 +147,19 @@ func TestEngine_FailureNamesBoth(t *testing.T) {
 	beginWithAria2(t, job)
 	downloadtest.Add(t, e, job)
 	err := downloadtest.MustFail(t, e, "gone")
-	if err.Code != download.CodeNotFound || err.HTTPStatus != http.StatusNotFound || err.Host != "127.0.0.1" || !strings.Contains(err.Message, "before, with the other engine") {
+	if err.Code != download.CodeNotFound || err.HTTPStatus != http.StatusNotFound || err.Host != "127.0.0.1" ||
+		strings.Count(err.Message, "404 Not Found") != 1 || !strings.HasSuffix(err.Message, " (with both engines)") {
 		t.Errorf("%+v", err)
 	}
 }
 
-// A torrent by URL leads to its files where aria2 may take it, whatever its name is,
-// and is a file where not.
+// A torrent by URL leads to its files where aria2 may take it, whatever its name is
+// and although it is large, and is a file where not.
 func TestEngine_TorrentByURLIsFollowed(t *testing.T) {
 	files := map[string][]byte{"one": downloadtest.Data(1000)}
 	torrent := downloadtest.Torrent("folder", "http://127.0.0.1:1/announce", files)
+	comment := fmt.Sprintf("7:comment%d:%s4:info", 15<<20, strings.Repeat("x", 15<<20))
+	torrent = bytes.Replace(torrent, []byte("4:info"), []byte(comment), 1)
 	s := downloadtest.Serve(t, downloadtest.Content(torrent))
 	job := downloadtest.Job(t, "file", s.URL+"/download")
 	plain := newEngine(t, downloadtest.Loopback(t), 0, false)
@@ -198,6 +203,35 @@ func TestEngine_ChecksumOfFollowedMetalink(t *testing.T) {
 			downloadtest.MustComplete(t, e, job, data)
 		} else if err := downloadtest.MustFail(t, e, id); err.Code != download.CodeChecksum || err.Class != model.ClassPermanent {
 			t.Errorf("%+v", err)
+		}
+	}
+}
+
+// A metalink by URL that fails is fetched once, and the error names the file and its host.
+func TestEngine_FollowedMetalinkFailsOnce(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, true)
+	data := downloadtest.Data(100_000)
+	var asked atomic.Int32
+	mux := http.NewServeMux()
+	mux.Handle("/f", downloadtest.Content(data))
+	list := []byte(`<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="a"><url>/f</url></file><file name="d/e.bin"><url>/none</url></file></metalink>`)
+	mux.HandleFunc("/list", func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		downloadtest.Content(list).ServeHTTP(w, r)
+	})
+	s := downloadtest.Serve(t, mux)
+	for id, begin := range map[string]func(*testing.T, download.Job){"direct": func(*testing.T, download.Job) {}, "aria2": beginWithAria2} {
+		job := downloadtest.Job(t, id, s.URL+"/list")
+		begin(t, job)
+		before := asked.Load()
+		downloadtest.Add(t, e, job)
+		err := downloadtest.MustFail(t, e, id)
+		if err.Code != download.CodeNotFound || err.Class != model.ClassPermanent || err.Host != "127.0.0.1" || err.HTTPStatus != http.StatusNotFound ||
+			err.Message != `"d/e.bin" of the metalink, from 127.0.0.1: 404 Not Found` {
+			t.Errorf("%s: %+v", id, err)
+		}
+		if n := asked.Load() - before; id == "direct" && n != 1 {
+			t.Errorf("%s: the metalink was requested %d times", id, n)
 		}
 	}
 }

@@ -26,19 +26,6 @@ const (
 // syncInterval is how much of a download the crash of a machine may cost.
 const syncInterval = 10 * time.Second
 
-// meta is the source and the version of a part file.
-type meta struct {
-	Name         string `json:"name"`   // of the finished file
-	Source       string `json:"source"` // hash of the URL, which may hold a password
-	ETag         string `json:"etag,omitempty"`
-	LastModified string `json:"last_modified,omitempty"`
-	Dated        bool   `json:"dated,omitempty"` // LastModified is old enough to tell versions apart
-	Length       int64  `json:"length"`          // of the whole file; -1 = not known
-	// Unconfirmed is how many bytes from the first on must be read a second time, because
-	// they came in responses that nothing ties together: see [job.confirm].
-	Unconfirmed int64 `json:"unconfirmed,omitempty"`
-}
-
 // folder is a job's directory. All access is through an [os.Root], so that
 // nothing leads out of it.
 type folder struct {

@@ -8,12 +8,26 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
 )
 
+// meta is the source and the version of a part file.
+type meta struct {
+	Name         string        `json:"name"`   // of the finished file
+	Source       string        `json:"source"` // hash of the URL, which may hold a password
+	ETag         string        `json:"etag,omitempty"`
+	LastModified string        `json:"last_modified,omitempty"`
+	Dated        bool          `json:"dated,omitempty"` // LastModified is old enough to tell versions apart
+	Length       int64         `json:"length"`          // of the whole file; -1 = not known
+	Lead         download.Lead `json:"lead,omitempty"`  // the kind of file that the media type named
+	// Unconfirmed is how many bytes from the first on must be read a second time, because
+	// they came in responses that nothing ties together: see [job.confirm].
+	Unconfirmed int64 `json:"unconfirmed,omitempty"`
+}
+
 // newMeta describes what a whole response brings.
 func newMeta(out, source string, resp *http.Response) *meta {
 	m := &meta{
 		Name: download.NameFor(out, resp.Request.URL, resp.Header), Source: download.HashOf(source),
 		ETag: resp.Header.Get("ETag"), LastModified: resp.Header.Get("Last-Modified"),
-		Length: lengthOf(resp),
+		Length: lengthOf(resp), Lead: download.LeadOf(resp.Header.Get("Content-Type")),
 	}
 	modified, err1 := http.ParseTime(m.LastModified)
 	date, err2 := http.ParseTime(resp.Header.Get("Date"))

@@ -60,6 +60,11 @@ type State struct {
 	Files []model.File
 	// Synced says that the bytes of Files were synced to the disk; their names need not be.
 	Synced bool
+	// Lead is the kind of file that the server's media type named; set when Complete, if the
+	// engine knows it.
+	Lead Lead
+	// Followed says that the engine fetches what a torrent or metalink at the task's URL leads to.
+	Followed bool
 }
 
 // Engine fetches files. Its methods are safe for concurrent use.

@@ -2,34 +2,75 @@ package download
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	"io"
+	"fmt"
 	"maps"
+	"mime"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/metalink"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxFollowed bounds a torrent or metalink that is followed, in bytes.
-const maxFollowed = 8 << 20
+// MaxFollowed bounds a torrent or metalink that is followed, in bytes. It is in memory as long as
+// its download runs.
+const MaxFollowed = 16 << 20
+
+// Lead is the kind of a file that leads to others.
+type Lead string
+
+// The kinds of such files.
+const (
+	LeadTorrent  Lead = "torrent"
+	LeadMetalink Lead = "metalink"
+)
+
+// LeadOf returns the kind that a value of Content-Type names; "" for any other.
+func LeadOf(contentType string) Lead {
+	mediaType, _, _ := mime.ParseMediaType(contentType) // "" if it cannot be read
+	switch mediaType {
+	case "application/x-bittorrent":
+		return LeadTorrent
+	case "application/metalink4+xml", "application/metalink+xml":
+		return LeadMetalink
+	}
+	return ""
+}
+
+// leadByName returns the kind that the extension of a name says; "" for any other.
+func leadByName(name string) Lead {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".torrent":
+		return LeadTorrent
+	case ".metalink", ".meta4":
+		return LeadMetalink
+	}
+	return ""
+}
 
 // Follow returns the next job of a finished download that is one torrent or metalink,
-// if the capabilities include it. If the file does not have the task's checksum, that
-// checksum is kept for the files of the next job.
-func Follow(job *Job, files []model.File, caps *model.Capabilities) (next Job, ok bool) {
+// if the capabilities include it; announced is the kind that the server's media type names.
+// If the file does not have the task's checksum, that checksum is kept for the files of the next
+// job. The failure is that of a file which, by its name or media type, is a torrent or metalink
+// and cannot be read or is larger than [MaxFollowed].
+func Follow(job *Job, files []model.File, announced Lead, caps *model.Capabilities) (next Job, ok bool, failure *model.TaskError) {
 	if len(files) != 1 {
-		return Job{}, false
+		return Job{}, false, nil
 	}
 	data := readLead(job.Dir, files[0].Path)
 	task := *job.Task
-	switch {
-	case caps.SupportsBT && isTorrent(data):
+	switch kind := leadIn(data); {
+	case caps.SupportsBT && kind == LeadTorrent:
 		task.Torrent = data
-	case caps.SupportsMetalink && metalink.Is(data):
+	case caps.SupportsMetalink && kind == LeadMetalink:
 		task.Metalink = data
+	case kind == "":
+		return Job{}, false, unreadableLead(job.Task, files[0], announced, caps)
 	default:
-		return Job{}, false
+		return Job{}, false, nil
 	}
 	checksum := ChecksumOf(&task.TaskSpec)
 	if checksum != "" && Verify(context.Background(), bytes.NewReader(data), checksum, "the task") == nil {
@@ -39,42 +80,78 @@ func Follow(job *Job, files []model.File, caps *model.Capabilities) (next Job, o
 	task.Options = maps.Clone(task.Options)
 	delete(task.Options, "checksum")
 	delete(task.Options, "out")
-	return Job{Task: &task, Dir: job.Dir, Base: job.Task.URL}, true
+	return Job{Task: &task, Dir: job.Dir, Base: job.Task.URL}, true, nil
+}
+
+// unreadableLead returns the error of a file that should be a torrent or metalink and is not one
+// that can be followed; nil if nothing says that it should be one.
+func unreadableLead(task *model.Task, file model.File, announced Lead, caps *model.Capabilities) *model.TaskError {
+	u, err := ParseURL(task.URL)
+	if err != nil {
+		return nil
+	}
+	kind := cmp.Or(announced, leadByName(file.Path))
+	if kind == "" && len(task.Options["out"]) > 0 { // the file has that name instead of the URL's
+		kind = leadByName(u.Path)
+	}
+	code := CodeTorrent
+	switch {
+	case kind == LeadTorrent && caps.SupportsBT:
+	case kind == LeadMetalink && caps.SupportsMetalink:
+		code = CodeMetalink
+	default:
+		return nil
+	}
+	message := fmt.Sprintf("%s sends no %s that can be read, though its name or media type is that of one; check the task's url", u.Hostname(), kind)
+	if file.Length > MaxFollowed {
+		message = fmt.Sprintf("the %s from %s has %d bytes, and at most %d are followed", kind, u.Hostname(), file.Length, MaxFollowed)
+	}
+	failure := Failure(task, code, message)
+	failure.Host = u.Hostname()
+	return failure
 }
 
 // Leads reports whether a file in dir is a torrent or metalink.
-func Leads(dir, path string) bool { return readLead(dir, path) != nil }
+func Leads(dir, name string) bool { return readLead(dir, name) != nil }
 
 // readLead reads a file that is a torrent or metalink. It returns nil for any other.
-func readLead(dir, path string) []byte {
+func readLead(dir, name string) []byte {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil
 	}
 	defer root.Close()
-	file, err := root.Open(path)
+	file, err := root.Open(name)
 	if err != nil {
 		return nil
 	}
 	defer file.Close()
 	info, err := file.Stat()
-	if err != nil || info.Size() > maxFollowed {
+	if err != nil || info.Size() > MaxFollowed {
 		return nil
 	}
-	head := make([]byte, headLength)
-	n, err := io.ReadFull(file, head)
-	if err != nil && n == 0 || !beginsAsTorrent(head[:n]) && !metalink.Is(head[:n]) {
+	head := make([]byte, 3)
+	n, _ := file.ReadAt(head, 0) // a shorter file is neither
+	if !beginsAsTorrent(head[:n]) && !metalink.Is(file) {
 		return nil
 	}
-	data, err := io.ReadAll(io.MultiReader(bytes.NewReader(head[:n]), file))
-	if err != nil || beginsAsTorrent(data) && !isTorrent(data) {
+	data := make([]byte, info.Size())
+	if _, err := file.ReadAt(data, 0); err != nil || beginsAsTorrent(data) && !isTorrent(data) {
 		return nil
 	}
 	return data
 }
 
-// headLength is how many bytes of a file are read to detect its type.
-const headLength = 4096
+// leadIn returns the kind of what [readLead] returned.
+func leadIn(data []byte) Lead {
+	switch {
+	case data == nil:
+		return ""
+	case beginsAsTorrent(data):
+		return LeadTorrent
+	}
+	return LeadMetalink
+}
 
 func beginsAsTorrent(data []byte) bool {
 	return len(data) > 2 && data[0] == 'd' && data[1] >= '0' && data[1] <= '9'

@@ -6,14 +6,11 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-
-	"golang.org/x/text/encoding/htmlindex"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -73,26 +70,16 @@ func (m *Metalink) HasChecksums() bool {
 	return !slices.ContainsFunc(m.Files, func(f File) bool { return len(f.Hashes) == 0 })
 }
 
-// Is reports whether data begins like a metalink: by its root element.
-func Is(data []byte) bool {
-	d := newDecoder(data)
-	for {
-		token, err := d.RawToken()
-		if err != nil {
-			return false
-		}
-		if start, isStart := token.(xml.StartElement); isStart {
-			return start.Name.Local == "metalink"
-		}
-	}
-}
-
 // Parse reads a metalink. Relative URLs are resolved against base, the URL of the
 // metalink, unless base is nil. Parts that are not understood are left out and named in
 // Skipped. A file name that leaves the folder is an error.
 func Parse(data []byte, base *url.URL) (*Metalink, error) {
 	var doc document
-	if err := newDecoder(data).Decode(&doc); err != nil {
+	d, err := newDecoder(bytes.NewReader(data))
+	if err == nil {
+		err = d.Decode(&doc)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("not a metalink that can be read: %w", err)
 	}
 	if doc.XMLName.Local != "metalink" {
@@ -119,18 +106,6 @@ func Parse(data []byte, base *url.URL) (*Metalink, error) {
 		m.Files = append(m.Files, f)
 	}
 	return m, nil
-}
-
-func newDecoder(data []byte) *xml.Decoder {
-	d := xml.NewDecoder(bytes.NewReader(data))
-	d.CharsetReader = func(charset string, input io.Reader) (io.Reader, error) {
-		encoding, err := htmlindex.Get(charset)
-		if err != nil {
-			return nil, fmt.Errorf("the charset %.40q is not known", charset)
-		}
-		return encoding.NewDecoder().Reader(input), nil
-	}
-	return d
 }
 
 // The elements of both versions. An element of a foreign namespace is ignored.

@@ -1,10 +1,12 @@
 package metalink
 
 import (
+	"encoding/binary"
 	"net/url"
 	"reflect"
 	"strings"
 	"testing"
+	"unicode/utf16"
 )
 
 const (
@@ -28,6 +30,15 @@ const version3 = `<?xml version="1.0" encoding="ISO-8859-1"?>
 <pieces type="sha1" length="20"><hash piece="1">` + sha1Hex + `</hash><hash piece="0">` + sha1Hex + `</hash></pieces></verification>
 <resources><url type="http" preference="10" location="DE">http://one/f</url><url type="ftp" preference="100">ftp://two/f</url>
 <url type="bittorrent" preference="90">http://three/f.torrent</url></resources></file></files></metalink>`
+
+// inUTF16 encodes a text in UTF-16, big endian without a byte order mark.
+func inUTF16(text string) string {
+	var b []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = binary.BigEndian.AppendUint16(b, unit)
+	}
+	return string(b)
+}
 
 // Both versions are read into the same words.
 func TestParse_BothVersions(t *testing.T) {
@@ -53,6 +64,12 @@ func TestParse_BothVersions(t *testing.T) {
 		"prefixes, comments and character data": {`<m:metalink xmlns:m="urn:ietf:params:xml:ns:metalink"><m:file name="f"><!-- <hash type="md5">x</hash> -->` +
 			`<m:hash type="sha-256">` + sha256Hex + `</m:hash><m:url><![CDATA[http://one/f?a&b]]></m:url></m:file></m:metalink>`, []File{{
 			Name: "f", Size: -1, Hashes: []Hash{{"sha-256", sha256Hex}}, URLs: []URL{{URL: "http://one/f?a&b", Priority: 999999}},
+		}}},
+		"UTF-16 by its first bytes": {inUTF16(`<?xml version="1.0" encoding="UTF-16"?><metalink><file name="é"><url>http://one/f</url></file></metalink>`), []File{{
+			Name: "é", Size: -1, URLs: []URL{{URL: "http://one/f", Priority: 999999}},
+		}}},
+		"version 1.1 of XML": {strings.Replace(one("<url>http://one/f</url>"), `version="1.0"`, `version='1.1' encoding='utf-8'`, 1), []File{{
+			Name: "f", Size: -1, URLs: []URL{{URL: "http://one/f", Priority: 999999}},
 		}}},
 		"no namespace": {`<metalink><files><file name="f"><resources><url>http://one/f</url></resources></file></files></metalink>`, []File{{
 			Name: "f", Size: -1, URLs: []URL{{URL: "http://one/f", Priority: 999999}},
@@ -175,8 +192,10 @@ func TestIs_RootElementDecides(t *testing.T) {
 	for data, want := range map[string]bool{
 		version4(""): true, version3: true, "<m:metalink xmlns:m='x'>": true, "<!-- a --><metalink": false,
 		"<!-- a --><metalink>": true, "<html><metalink>": false, "<!-- <metalink> -->": false, "metalink": false, "": false,
+		"<!-- " + strings.Repeat("a", 6000) + " --><metalink>": true, `<?xml version="1.1"?><metalink>`: true, " \n<metalink>": true, "text <metalink>": false,
+		"\xef\xbb\xbf<metalink>": true, "\xff\xfe<\x00m\x00e\x00t\x00a\x00l\x00i\x00n\x00k\x00>\x00": true, "\xfe\xff\x00<\x00a\x00>": false,
 	} {
-		if Is([]byte(data)) != want {
+		if Is(strings.NewReader(data)) != want {
 			t.Errorf("%.60q: %v", data, !want)
 		}
 	}

@@ -2,6 +2,7 @@ package sources
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf16"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/worker/aria2"
@@ -23,6 +25,8 @@ type linked struct {
 	name     string
 	path     string // of the URL; "" is /list.meta4
 	document string // $HOST stands for the server, $SUM for the file's sha-256, $SHA1 for its sha-1
+	utf16    bool   // the document is in UTF-16 with a byte order mark
+	media    string // the document's media type; "" is no header
 	changed  bool   // the server has other bytes than the document's
 	checksum bool   // the task has the file's checksum
 	verdict  string // of aria2c and the worker; "" is ok for both
@@ -62,6 +66,13 @@ func metalinks() []linked {
 		{name: "a metalink without a namespace", verdict: "no ok", document: strings.Replace(file4(good), ` xmlns="urn:ietf:params:xml:ns:metalink"`, "", 1)},
 		{name: "a metalink with prefixes", document: `<m:metalink xmlns:m="urn:ietf:params:xml:ns:metalink"><m:file name="file.bin"><m:url>$HOST/file.bin</m:url></m:file></m:metalink>`},
 		{name: "a metalink in Latin-1", document: strings.Replace(file4("<description>caf\xe9</description>"+good), `"1.0"`, `"1.0" encoding="ISO-8859-1"`, 1)},
+		{name: "a metalink in UTF-16", utf16: true, document: strings.Replace(file4("<description>caf\u00e9</description>"+good), `"1.0"`, `"1.0" encoding="UTF-16"`, 1)},
+		{name: "a metalink of XML version 1.1", document: strings.Replace(file4(good), `"1.0"`, `"1.1"`, 1)},
+		{name: "a metalink after a comment of 6 kB", document: strings.Replace(file4(good), "<metalink", "<!-- "+strings.Repeat("x", 6000)+" --><metalink", 1)},
+		{name: "a page with the extension of a metalink", verdict: "no no", document: "<html>sign in</html>"},
+		{name: "a page with the media type of a metalink", path: "/download", media: "application/metalink4+xml; charset=utf-8", verdict: "no no", document: "<html>sign in</html>"},
+		{name: "a page with the extension of a torrent", path: "/list.torrent", verdict: "no no", document: "<html>sign in</html>"},
+		{name: "a page with the media type of a torrent", path: "/download", media: "application/x-bittorrent", verdict: "no no", document: "<html>sign in</html>"},
 		{name: "a metalink without its media type and extension", path: "/download", verdict: "bytes ok", document: file4(good)},
 		{name: "a hash that other bytes do not have", changed: true, verdict: "no no", document: file4(hash("sha-256") + good)},
 		{name: "a hash of the kind sha256 that other bytes do not have", changed: true, verdict: "no no", document: file4(hash("sha256") + good)},
@@ -105,6 +116,12 @@ func (l *linked) serve(t *testing.T, data []byte) (url string) {
 		switch r.URL.Path {
 		case l.url(""):
 			text := strings.NewReplacer("HTTP:$HOST", "HTTP://"+r.Host, "$HOST", "http://"+r.Host, "$SUM", strings.TrimPrefix(checksumOf(data), "sha-256="), "$SHA1", sha1Of(data)).Replace(document)
+			if l.utf16 {
+				text = toUTF16(text)
+			}
+			if l.media != "" {
+				w.Header().Set("Content-Type", l.media)
+			}
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 			_, _ = w.Write([]byte(text)) // a client that left sees it
 		case "/none":
@@ -122,6 +139,15 @@ func (l *linked) serve(t *testing.T, data []byte) (url string) {
 		server.Close()
 	})
 	return l.url(server.URL)
+}
+
+// toUTF16 encodes a text in UTF-16, little endian with a byte order mark.
+func toUTF16(text string) string {
+	b := []byte("\xff\xfe")
+	for _, unit := range utf16.Encode([]rune(text)) {
+		b = binary.LittleEndian.AppendUint16(b, unit)
+	}
+	return string(b)
 }
 
 // A worker with allow_bt and plain aria2c make of each metalink and torrent what the
