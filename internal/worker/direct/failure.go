@@ -11,12 +11,13 @@ import (
 )
 
 var (
-	errChecksum = download.ErrChecksum
-	errStalled  = errors.New("no byte for longer than the timeout")
-	errSlow     = errors.New("slower than lowest-speed-limit")
-	errChanged  = download.ErrChanged
-	errFurther  = errors.New("the server was asked for a further part of the same file")
-	errBounded  = errors.New("the server gave less of the file than was asked for")
+	errChecksum   = download.ErrChecksum
+	errStalled    = errors.New("no byte for longer than the timeout")
+	errSlow       = errors.New("slower than lowest-speed-limit")
+	errChanged    = download.ErrChanged
+	errFurther    = errors.New("the server was asked for a further part of the same file")
+	errOneAtATime = errors.New("the server answers one connection at a time")
+	errBounded    = errors.New("the server gave less of the file than was asked for")
 )
 
 // explainedError is an error with a text that says more than its own.

@@ -282,6 +282,7 @@ func (j *job) fetchOnce(ctx context.Context, f *folder, s *span, like *http.Requ
 	if !isMirror {
 		j.rangesWork.Store(true)
 		j.answersAgain.Store(true)
+		j.answered.Send()
 	}
 	return j.copy(t, f, s, nil)
 }

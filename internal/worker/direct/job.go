@@ -90,17 +90,18 @@ type job struct {
 	memory        *memory      // of all jobs together
 	space         *download.Space
 	shared        *http.Transport
-	ifRange       sync.Map      // by host: *atomic.Int32, how it evaluates If-Range
-	hash          *runningHash  // of the checksum, while the bytes come; nil: none
-	resume        atomic.Int32  // what a continuation needs, see [job.confirm]
-	rangesWork    atomic.Bool   // a range of the file has come
-	answersAgain  atomic.Bool   // the server of the first connection of this try gave a range to another request
-	openEnded     atomic.Bool   // ranges are requested without an end: the server sends less than that
-	source        string        // the hash of the current source
-	unranged      bool          // the whole file is requested, see [job.askWhole]
-	badMirrors    []string      // sources that are not used beside another one
-	mirrorHelped  atomic.Bool   // a mirror has brought bytes beside another source
-	lead          download.Lead // of the finished file, see [download.State]
+	ifRange       sync.Map       // by host: *atomic.Int32, how it evaluates If-Range
+	hash          *runningHash   // of the checksum, while the bytes come; nil: none
+	resume        atomic.Int32   // what a continuation needs, see [job.confirm]
+	rangesWork    atomic.Bool    // a range of the file has come
+	answersAgain  atomic.Bool    // the server of the first connection of this try gave a range to another request
+	answered      download.Hints // receives when answersAgain is set
+	openEnded     atomic.Bool    // ranges are requested without an end: the server sends less than that
+	source        string         // the hash of the current source
+	unranged      bool           // the whole file is requested, see [job.askWhole]
+	badMirrors    []string       // sources that are not used beside another one
+	mirrorHelped  atomic.Bool    // a mirror has brought bytes beside another source
+	lead          download.Lead  // of the finished file, see [download.State]
 
 	mu    sync.Mutex
 	state download.State

@@ -85,18 +85,35 @@ type helpers struct {
 	left      int           // that [helpers.await] has not seen end
 	ended     chan struct{} // has an element for each that has ended
 	errs      chan error    // has room for the last error of each
+
+	stopOwn  context.CancelCauseFunc // ends those to the server of the first connection
+	ownEnded chan struct{}           // closed when these have ended
 }
 
 // startHelpers starts the further connections.
 func (j *job) startHelpers(ctx context.Context, f *folder, shares []share) *helpers {
 	h := &helpers{left: len(shares), ended: make(chan struct{}, len(shares)), errs: make(chan error, len(shares))}
 	j.answersAgain.Store(false)
+	j.answered, h.ownEnded = download.NewHints(), make(chan struct{})
+	ownCtx, stopOwn := context.WithCancelCause(ctx)
+	h.stopOwn = stopOwn
+	var own sync.WaitGroup
+	for _, one := range shares {
+		if one.like != nil {
+			own.Add(1)
+		}
+	}
+	h.running.Go(func() {
+		own.Wait()
+		close(h.ownEnded)
+	})
 	for _, one := range shares {
 		h.hasMirror = h.hasMirror || one.like == nil
 		h.running.Go(func() {
 			var err error
 			if one.like != nil {
-				err = j.fetchSpan(ctx, f, one.span, one.like, false)
+				err = j.fetchSpan(ownCtx, f, one.span, one.like, false)
+				own.Done()
 			} else {
 				err = j.helpByMirror(ctx, f, one.span, one.mirror)
 			}

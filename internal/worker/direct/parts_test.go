@@ -134,6 +134,41 @@ func (n *untaggedWriter) WriteHeader(status int) {
 
 func (n *untaggedWriter) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
+// A file comes at once from a server that answers a request only after the one before: the first
+// response brings all that no mirror does.
+func TestFetch_OneRequestAfterTheOther(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(32 << 20) // more than a connection buffers
+	for name, mirrored := range map[string]bool{"alone": false, "with a mirror": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var one sync.Mutex
+			s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				one.Lock()
+				defer one.Unlock()
+				if r.Context().Err() == nil {
+					downloadtest.Content(data).ServeHTTP(w, r)
+				}
+			}))
+			e := open(t, Config{})
+			job := downloadtest.Job(t, "parts", s.URL+"/file", append(inParts, "timeout", "40")...)
+			if mirrored {
+				job.Task.Options["split"] = model.OptionValue{"5"}
+				job.Task.Mirrors = []string{downloadtest.Serve(t, downloadtest.Content(data)).URL + "/file"}
+			}
+			began := time.Now()
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, data)
+			if took := time.Since(began); took > 20*time.Second {
+				t.Errorf("it took %v", took)
+			}
+			if sent := s.Sent.Load(); sent > int64(len(data))*5/4 {
+				t.Errorf("the server sent %d bytes for a file of %d", sent, len(data))
+			}
+		})
+	}
+}
+
 // Parts whose connection breaks are continued.
 func TestFetch_BrokenPartsAreContinued(t *testing.T) {
 	t.Parallel()

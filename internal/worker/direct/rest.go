@@ -4,21 +4,53 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 )
 
 // A link may work for one request. So the first response stays open after its own span, until
-// its server has answered another request. If the server refuses that, the response is read on,
-// up to what the other connections have left.
+// its server has answered another request. If the server refuses that, or does not answer, the
+// response is read on, up to what the other connections have left.
 
 // tailSplit is the bytes that each of two connections at least has to fetch where the first server
 // is idle and a mirror has the rest: a slow one would hold up the end of the file.
 const tailSplit = 64 << 10
+
+// answerWait is how long the first response, at the end of its span, waits for its server to answer
+// another request. A server that answers one request after the other does so at the end of the file.
+const answerWait = 1500 * time.Millisecond
+
+// isAnswered waits up to answerWait until the server of the first response has answered another
+// connection. It is true without such a connection, too.
+func (j *job) isAnswered(ctx context.Context, h *helpers) bool {
+	late := time.NewTimer(answerWait)
+	defer late.Stop()
+	for !j.answersAgain.Load() {
+		select {
+		case <-j.answered:
+		case <-h.ownEnded:
+			return true
+		case <-ctx.Done():
+			return true
+		case <-late.C:
+			return false
+		}
+	}
+	return true
+}
 
 // fetchRest fetches spans that no other connection fetches, also those that a helper leaves. t is
 // the first response, at the end of its span s.
 func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h *helpers) error {
 	t.watchdog.Stop() // it is we who wait now
 	at, _ := f.spans.bounds(s)
+	if t.goesToTheEnd() && !j.isAnswered(ctx, h) {
+		h.stopOwn(errOneAtATime)
+		<-h.ownEnded
+		if err := j.readOn(ctx, f, t, at, nil); err != nil {
+			return err
+		}
+		_, at = f.spans.count() // nothing is left of the response
+	}
 	for {
 		if j.answersAgain.Load() {
 			t.close()
