@@ -168,37 +168,6 @@ func (o *option) check(name string, values OptionValue, maxAllHeaders int) error
 	return nil
 }
 
-// Limits of a file name, in bytes.
-const (
-	maxOut      = 200 // of the option out, which also names the folder's entry
-	MaxFileName = 240 // of a name that a server gives; the suffixes of unfinished files still fit
-)
-
-// FileName reports why s cannot be the name of a file inside a directory: it
-// must be one path element, up to 200 bytes, without control characters, and
-// not one of aria2's own control files.
-func FileName(s string) error { return checkFileName(s, maxOut) }
-
-// ServerFileName is as [FileName] for a name that a server or a URL gives: it may
-// have 240 bytes.
-func ServerFileName(s string) error { return checkFileName(s, MaxFileName) }
-
-func checkFileName(s string, limit int) error {
-	switch {
-	case s == "" || s == "." || s == "..":
-		return fmt.Errorf("%q is not a file name", s)
-	case strings.ContainsAny(s, "/\\"):
-		return fmt.Errorf("%.64q must be one file name, without a path", s)
-	case len(s) > limit:
-		return fmt.Errorf("a file name has at most %d bytes, not %d", limit, len(s))
-	case strings.HasSuffix(s, ".aria2"):
-		return fmt.Errorf("%.64q: names ending in .aria2 are aria2's own", s)
-	case strings.Contains(s, "${"):
-		return fmt.Errorf("%.64q must not contain ${", s)
-	}
-	return checkText(s, limit)
-}
-
 func anyText(string) error { return nil }
 
 func intBetween(low, high int) optionRule {

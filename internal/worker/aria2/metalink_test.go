@@ -47,6 +47,8 @@ func TestMetalink_CompletesWithRightBytes(t *testing.T) {
 	}{
 		"plain":        {links("f.bin", good), nil, "", "f.bin"},
 		"folder":       {links("dir/f.bin", good), nil, "", "dir/f.bin"},
+		"reserved":     {links("d/f.aria2", good), nil, "", "d/f.aria2_"},
+		"long-name":    {links(strings.Repeat("n", 246)+".bin", good), nil, "", strings.Repeat("n", 236) + ".bin"},
 		"hash":         {links("f.bin", "<size>200000</size><hash type='SHA256'>"+strings.ToUpper(sumOf(data))+"</hash>"+good), nil, "", "f.bin"},
 		"dead-first":   {links("f.bin", "<url priority='1'>http://127.0.0.1:1/f.bin</url>"+good), nil, "", "f.bin"},
 		"other-scheme": {links("f.bin", "<url priority='1'>gopher://127.0.0.1/f.bin</url>"+good), nil, "", "f.bin"},

@@ -25,53 +25,17 @@ func NameFor(out string, source *url.URL, header http.Header) string {
 	if name := DispositionName(header); name != "" {
 		return name
 	}
-	if name := SanitizeName(guessText(source.Path)); name != "" {
+	path := strings.ReplaceAll(guessText(source.Path), "\\", "_") // an encoded one; it separates nothing in a URL
+	if name := SanitizeName(path); name != "" {
 		return name
 	}
 	return "index.html"
 }
 
 // SanitizeName returns a legal file name for the name of a server or URL: its last path
-// element, without control characters, cut to [model.MaxFileName] bytes; "" if nothing
-// legal is left.
+// element, as [model.RepairFileName] repairs it; "" if nothing legal is left.
 func SanitizeName(s string) string {
-	s = s[strings.LastIndexAny(s, "/\\")+1:]
-	s = strings.Map(func(r rune) rune {
-		if model.ServerFileName("x"+string(r)) != nil {
-			return '_'
-		}
-		return r
-	}, strings.ToValidUTF8(s, "_"))
-	s = strings.ReplaceAll(s, "${", "_{") // aria2 reads a variable there
-	s = cutName(strings.TrimSpace(s), model.MaxFileName)
-	if model.ServerFileName(s) != nil {
-		return ""
-	}
-	return s
-}
-
-// maxExtension is the longest extension that a cut name keeps, in bytes with the dot.
-const maxExtension = 20
-
-// cutName shortens a name to limit bytes at a character's boundary; the extension
-// stays.
-func cutName(s string, limit int) string {
-	if len(s) <= limit {
-		return s
-	}
-	at := strings.LastIndexByte(s, '.')
-	if at > 0 && strings.HasSuffix(s[:at], ".tar") {
-		at -= len(".tar")
-	}
-	extension := ""
-	if at > 0 && len(s)-at <= maxExtension {
-		s, extension = s[:at], s[at:]
-	}
-	end := limit - len(extension)
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
-	}
-	return strings.TrimSpace(s[:end]) + extension
+	return model.RepairFileName(s[strings.LastIndexAny(s, "/\\")+1:])
 }
 
 // decodeExtended decodes CHARSET'LANGUAGE'TEXT of RFC 8187; "" if it cannot be read.

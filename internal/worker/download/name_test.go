@@ -65,7 +65,12 @@ func TestNameFor_SourcesInOrder(t *testing.T) {
 		{"../bad", "/p", "", "p"},
 		{"", "/p", `attachment; filename="d"`, "d"},
 		{"", "/p", `attachment; filename=".."`, "p"},
-		{"", "/p", `attachment; filename="x.aria2"`, "p"},
+		{"", "/p", `attachment; filename="x.aria2"`, "x.aria2_"},
+		{"", "/p", `attachment; filename=".aria-version.json"`, ".aria-version.json_"},
+		{"", "/p", `attachment; filename=".aria"`, ".aria"},
+		{".aria", "/p", "", "p"},
+		{"", "/a/name.aria2", "", "name.aria2_"},
+		{"", "/a\\b.bin", "", "a_b.bin"},
 		{"", "/a/b.tar.gz", "", "b.tar.gz"},
 		{"", "/../x", "", "x"},
 		{"", "/a/", "", "index.html"},
@@ -91,6 +96,8 @@ func TestSanitizeName_LongNamesKeepExtension(t *testing.T) {
 		{long + ".tar.gz", long[:232] + ".tar.gz"},
 		{long + "." + strings.Repeat("e", 30), long[:240]},
 		{strings.Repeat("a", 236) + ".pdf", strings.Repeat("a", 236) + ".pdf"},
+		{strings.Repeat("a", 234) + ".aria2", strings.Repeat("a", 233) + ".aria2_"},
+		{strings.Repeat("a", 300) + ".aria2", strings.Repeat("a", 233) + ".aria2_"},
 		{"." + strings.Repeat("h", 300), "." + strings.Repeat("h", 239)},
 	} {
 		if got := SanitizeName(c.in); got != c.want {

@@ -72,7 +72,7 @@ func (m *Metalink) HasChecksums() bool {
 
 // Parse reads a metalink. Relative URLs are resolved against base, the URL of the
 // metalink, unless base is nil. Parts that are not understood are left out and named in
-// Skipped. A file name that leaves the folder is an error.
+// Skipped. A file name that cannot be one is repaired; one that leaves the folder is an error.
 func Parse(data []byte, base *url.URL) (*Metalink, error) {
 	var doc document
 	d, err := newDecoder(bytes.NewReader(data))
@@ -163,12 +163,11 @@ func (m *Metalink) skip(format string, args ...any) {
 
 // file reads one file.
 func (m *Metalink) file(e *fileElement, base *url.URL) (File, error) {
-	f := File{Name: e.Name, Size: -1}
-	for element := range strings.SplitSeq(f.Name, "/") {
-		if err := model.ServerFileName(element); err != nil {
-			return f, fmt.Errorf("the file name %.100q of the metalink is refused: %w", f.Name, err)
-		}
+	name, err := repairName(e.Name)
+	if err != nil {
+		return File{}, err
 	}
+	f := File{Name: name, Size: -1}
 	for _, size := range e.Size {
 		if !known(size.XMLName) {
 			continue
@@ -200,6 +199,22 @@ func (m *Metalink) file(e *fileElement, base *url.URL) (File, error) {
 	slices.SortStableFunc(f.URLs, better)
 	slices.SortStableFunc(f.Torrents, better)
 	return f, nil
+}
+
+// repairName returns the name of a file with each element as a file can have it. A name that leads
+// out of the folder is an error.
+func repairName(name string) (string, error) {
+	elements := strings.Split(name, "/")
+	for i, element := range elements {
+		err := model.ServerFileName(element)
+		if err == nil {
+			continue
+		}
+		if elements[i] = model.RepairFileName(element); elements[i] == "" {
+			return "", fmt.Errorf("the file name %.100q of the metalink is refused: %w", name, err)
+		}
+	}
+	return strings.Join(elements, "/"), nil
 }
 
 // kinds lists the supported hashes with their length in bytes, the weakest first.

@@ -158,14 +158,25 @@ func TestParse_Refusals(t *testing.T) {
 		version4(`<file name="a/../../f"/>`):                   `the file name "a/../../f"`,
 		version4(`<file name="/etc/f"/>`):                      `the file name "/etc/f"`,
 		version4(`<file name="a//f"/>`):                        `the file name "a//f"`,
-		version4(`<file name="f.aria2"/>`):                     "aria2's own",
-		version4(`<file name="${HOME}"/>`):                     "must not contain ${",
-		version4(`<file name="a&#10;b"/>`):                     "control character",
 		version4(strings.Repeat(`<file name="f"/>`, 5001)):     "5001 files",
 		`<?xml version="1.0" encoding="nonesuch"?><metalink/>`: "charset",
 	} {
 		if m, err := Parse([]byte(data), nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60q: %+v, %v; want %q", data, m, err, want)
+		}
+	}
+}
+
+// A name that a file cannot have is repaired, element by element, as that of a server is.
+func TestParse_NamesAreRepaired(t *testing.T) {
+	long := strings.Repeat("n", 246)
+	for name, want := range map[string]string{
+		"f.aria2": "f.aria2_", "d.aria2/f": "d.aria2_/f", "a&#10;b": "a_b", `a\b`: "a_b", "${HOME}/f": "_{HOME}/f",
+		long + ".bin": long[:236] + ".bin", "a/" + long: "a/" + long[:240], ".aria-version.json": ".aria-version.json_", ".aria/f ": ".aria/f ",
+	} {
+		m, err := Parse([]byte(version4(`<file name="`+name+`"><url>http://one/f</url></file>`)), nil)
+		if err != nil || m.Files[0].Name != want {
+			t.Errorf("%.40q: %+v, %v", name, m, err)
 		}
 	}
 }

@@ -26,7 +26,7 @@ func names() []behaviour {
 		{name: "a name in two headers that were joined", verdict: "name ok ok ok", file: "one.bin", serve: named(`attachment; filename="one.bin", attachment; filename="two.bin"`)},
 		{name: "a name that is empty", verdict: "ok no ok ok", serve: named(`attachment; filename=""`)},
 		{name: "a name of 300 bytes", verdict: "no no ok ok", file: strings.Repeat("n", 236) + ".bin", serve: named(`attachment; filename="` + long + `.bin"`)},
-		{name: "a name of aria2's own", verdict: "name name ok ok", serve: named(`attachment; filename="x.aria2"`)},
+		{name: "a name of aria2's own", verdict: "name name ok ok", file: "x.aria2_", serve: named(`attachment; filename="x.aria2"`)},
 		{name: "a name with a variable", verdict: "name name ok ok", file: "_{HOME}.bin", serve: named(`attachment; filename="${HOME}.bin"`)},
 		{name: "a disposition without a name", serve: named("attachment")},
 		{name: "a disposition that cannot be read", serve: named(";;=;\"")},

@@ -62,6 +62,8 @@ func requests() []behaviour {
 		{name: "a URL whose path is percent-encoded UTF-8", verdict: "ok name ok ok", path: "/%E4%B8%AD%20x.zip", file: "中 x.zip", serve: at("/%E4%B8%AD%20x.zip")},
 		{name: "a URL with a semicolon and a plus sign", path: "/a+b;c.bin", file: "a+b;c.bin", serve: at("/a+b;c.bin")},
 		{name: "a URL with an encoded slash", verdict: "name name ok ok", path: "/dir%2Ffile.bin", serve: at("/dir%2Ffile.bin")},
+		{name: "a URL with an encoded backslash", verdict: "name name ok ok", path: "/a%5Cb.bin", file: "a_b.bin", serve: at("/a%5Cb.bin")},
+		{name: "a URL with a name of aria2's own", verdict: "name name ok ok", path: "/x.aria2", file: "x.aria2_", serve: good},
 		{name: "a URL without a name", verdict: "ok no ok ok", path: "/", file: "index.html", serve: good},
 		{name: "a URL with a very long query", path: "/file.bin?q=" + strings.Repeat("x", 6000), serve: good},
 		{name: "a URL with dots in its path", path: "/a/../file.bin", serve: good},
