@@ -65,6 +65,14 @@ func (m *monitor) endTransfer(code int) {
 	}
 }
 
+func (m *monitor) setReply(code int) {
+	m.proxy.mu.Lock()
+	defer m.proxy.mu.Unlock()
+	if u := m.proxy.users[m.user]; u != nil {
+		u.traffic.Reply = code
+	}
+}
+
 func (m *monitor) setTransfer(code, change int) {
 	m.proxy.mu.Lock()
 	defer m.proxy.mu.Unlock()
@@ -109,8 +117,7 @@ func isRefusal(b []byte) bool {
 	return bytes.HasPrefix(b, []byte("421 ")) || bytes.HasPrefix(b, []byte("421-"))
 }
 
-// copyReplies copies a control connection of FTP from far to near, and notes the replies to
-// transfers.
+// copyReplies copies a control connection of FTP from far to near, and notes its replies.
 func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err error) {
 	buf := make([]byte, bannerBuffer)
 	var begin []byte // of a line
@@ -135,7 +142,7 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 	}
 }
 
-// noteReply notes the final reply to a transfer by the begin of a line. The lines of a long reply,
+// noteReply notes a reply, which may be the final one to a transfer, by the begin of a line. The lines of a long reply,
 // up to one with its code and a space, may have any text.
 func (m *monitor) noteReply(begin []byte) {
 	if len(begin) < len("226 ") {
@@ -153,6 +160,9 @@ func (m *monitor) noteReply(begin []byte) {
 		return
 	}
 	m.longReply = ""
+	if code >= 100 && code < 600 {
+		m.setReply(int(code))
+	}
 	if code >= 200 && code < 600 {
 		m.endTransfer(int(code))
 	}

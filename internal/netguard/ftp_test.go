@@ -92,6 +92,9 @@ func TestProxy_NotesTransfersOfFTP(t *testing.T) {
 				left <- true
 			}
 			testbed.Eventually(t, "no transfer is awaited", func() bool { return p.Traffic("task").Transfers == 0 })
+			if got := p.Traffic("task").Reply; c.want != 0 && got != c.want {
+				t.Errorf("the last reply is %d, want %d", got, c.want)
+			}
 			if got := p.Traffic("task").Transfer; got != c.want {
 				t.Errorf("the reply is %d, want %d", got, c.want)
 			}

@@ -26,6 +26,7 @@ type Traffic struct {
 
 	Transfers int   // FTP transfers whose final reply may still come
 	Transfer  int   // the final reply to the last FTP transfer; 0: none has come
+	Reply     int   // the last reply on a control connection of FTP after the greeting; 0: none
 	Longest   int64 // the most bytes that a connection brought without a request, as an FTP transfer does
 }
 

@@ -180,6 +180,23 @@ func TestEngine_ShortFTPFileFails(t *testing.T) {
 	downloadtest.MustComplete(t, e, job, data)
 }
 
+// The error of an FTP server that aria2c gives up without a reason names the last reply.
+func TestEngine_FTPErrorNamesLastReply(t *testing.T) {
+	t.Parallel()
+	s := downloadtest.ServeFTPWith(t, downloadtest.Data(1000), "", "", func(verb, _ string) string {
+		if verb == "RETR" {
+			return "421-too many\r\n226 users\r\n421 come later"
+		}
+		return ""
+	})
+	e := newAria2(t, t.TempDir())
+	downloadtest.Add(t, e, downloadtest.Job(t, "odd", s.URL+"/file.bin", "max-tries", "1"))
+	err := downloadtest.MustFail(t, e, "odd")
+	if err.Message != "aria2c gives up after the reply 421 of the FTP server 127.0.0.1" || err.Class != model.ClassRetryable || err.Host != "127.0.0.1" {
+		t.Errorf("%+v", err)
+	}
+}
+
 // A file is whole also if it begins as a server's greeting does and SIZE is too small.
 func TestEngine_FTPFileThatBeginsAsAGreeting(t *testing.T) {
 	t.Parallel()

@@ -43,6 +43,8 @@ func (e *Engine) failure(j *job, code int, message string) *model.TaskError {
 		code, text = download.CodeNetwork, host+" closed the connection before the end of its response"
 	case code == download.CodeNoResume && message == "No URI available.":
 		text = host + " does not continue the file where it broke off"
+	case message == "No URI available." && seen.Reply != 0:
+		text = fmt.Sprintf("aria2c gives up after the reply %d of the FTP server %s", seen.Reply, host)
 	case code == codeSlow:
 		text = fmt.Sprintf("%s sends more slowly than lowest-speed-limit", host)
 	case code == download.CodeDiskFull, strings.Contains(message, "No space left on device"):
