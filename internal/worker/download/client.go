@@ -7,6 +7,7 @@ import (
 	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -60,7 +61,7 @@ func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	if location := resp.Header.Get("Location"); location != "" {
-		resp.Header.Set("Location", repairLocation(location))
+		resp.Header.Set("Location", repairLocation(location, req.URL.Scheme))
 		if status := resp.StatusCode; status == http.StatusMultipleChoices || status == 306 || status > 308 && status < 400 {
 			resp.StatusCode = http.StatusFound // net/http does not follow a 300 that prefers one location, nor an unknown one
 		}
@@ -68,15 +69,22 @@ func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// repairLocation turns the location of a response into a legal URL reference.
-func repairLocation(location string) string {
+// repairLocation turns the location of a response into a legal URL reference. A location
+// without a scheme has that of its request.
+func repairLocation(location, requestScheme string) string {
 	// Browsers read any number of slashes before the host. A submitted URL with three has
 	// no host and is refused; a server's Location is not the user's mistake.
-	scheme, rest, _ := strings.Cut(location, ":")
-	if (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) && strings.HasPrefix(rest, "///") {
+	scheme, rest, hasColon := strings.Cut(location, ":")
+	switch {
+	case (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https")) && strings.HasPrefix(rest, "///"):
 		location = scheme + "://" + strings.TrimLeft(rest, "/")
+	case hasColon && !strings.ContainsAny(scheme, "/?#\\") && !urlScheme.MatchString(scheme):
+		location = "./" + location // a colon in the first segment of a path, such as 10:30.bin
 	}
 	repaired := model.RepairURL(location)
+	if strings.HasPrefix(repaired, "//") {
+		repaired = requestScheme + ":" + repaired
+	}
 	if u, err := url.Parse(repaired); err == nil && u.Host != "" {
 		if u, err = ParseURL(repaired); err == nil {
 			return u.String()
@@ -85,8 +93,12 @@ func repairLocation(location string) string {
 	return repaired
 }
 
-// ParseURL is [model.ParseURL] with an internationalised host in its ASCII form, and an IPv4 address
-// of other numbers, such as 127.1, in the usual form.
+// urlScheme matches the scheme of a URL (RFC 3986, 3.1).
+var urlScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*$`)
+
+// ParseURL is [model.ParseURL] with an internationalised host in its ASCII form, an IPv4 address
+// of other numbers, such as 127.1, in the usual form, and without the port that its scheme of HTTP
+// has anyway: servers and signatures compare the header Host with the name alone.
 func ParseURL(raw string) (*url.URL, error) {
 	u, err := model.ParseURL(raw)
 	if err != nil {
@@ -102,11 +114,12 @@ func ParseURL(raw string) (*url.URL, error) {
 			return nil, err
 		}
 	}
+	port := ":" + u.Port()
+	if port == ":" || u.Scheme == "http" && port == ":80" || u.Scheme == "https" && port == ":443" {
+		u.Host, port = strings.TrimSuffix(u.Host, port), ""
+	}
 	if ascii = dottedAddress(ascii); ascii != host {
-		if port := u.Port(); port != "" {
-			ascii += ":" + port
-		}
-		u.Host = ascii
+		u.Host = ascii + port
 	}
 	return u, nil
 }

@@ -96,6 +96,9 @@ func TestClient_LocationsAreRepaired(t *testing.T) {
 		"?x=ü y":          "/from?x=%C3%BC%20y",
 		"b[1].txt":        "/b[1].txt",
 		"\\back\\slashes": "/back/slashes",
+		"10:30 x.bin":     "/10:30%20x.bin",
+		"a b:c":           "/a%20b:c",
+		":c":              "/:c",
 	} {
 		s := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
 			defer c.Close()
@@ -111,6 +114,26 @@ func TestClient_LocationsAreRepaired(t *testing.T) {
 		})
 		if _, got := get(t, loopbackClient(t), "http://"+s+"/from"); got != want {
 			t.Errorf("Location: %q leads to %q, want %q", location, got, want)
+		}
+	}
+}
+
+// A redirect to the default port of its scheme names no port in the header Host.
+func TestRepairLocation_DefaultPortIsRemoved(t *testing.T) {
+	for _, c := range []struct{ location, scheme, want string }{
+		{"http://h:80/a", "https", "http://h/a"},
+		{"https://h:443/a", "http", "https://h/a"},
+		{"https://h:80/a", "http", "https://h:80/a"},
+		{"//h:80/a", "http", "http://h/a"},
+		{"//h:443/a", "https", "https://h/a"},
+		{"//h:443/a", "http", "http://h:443/a"},
+		{`\\h:80\a`, "http", "http://h/a"},
+		{"/a:80/", "http", "/a:80/"},
+		{"?a=b:80", "http", "?a=b:80"},
+		{"ftp://h:21/a", "http", "ftp://h:21/a"},
+	} {
+		if got := repairLocation(c.location, c.scheme); got != c.want {
+			t.Errorf("%s from %s: %s, want %s", c.location, c.scheme, got, c.want)
 		}
 	}
 }
@@ -158,7 +181,14 @@ func TestParseURL_InternationalisedHost(t *testing.T) {
 		"http://my_bucket.example/":        "http://my_bucket.example/",
 		"http://例え。テスト/a":                  "http://xn--r8jz45g.xn--zckzah/a",
 		"ftp://user:pass@bücher.example/a": "ftp://user:pass@xn--bcher-kva.example/a",
-		"http://[::1]:80/":                 "http://[::1]:80/",
+		"http://[::1]:80/":                 "http://[::1]/",
+		"http://[::1]:8080/":               "http://[::1]:8080/",
+		"HTTP://me:pw@h.example:80/":       "http://me:pw@h.example/",
+		"https://h.example:443/?a:443":     "https://h.example/?a:443",
+		"https://h.example:80/":            "https://h.example:80/",
+		"http://h.example:/":               "http://h.example/",
+		"http://bücher.example:80/":        "http://xn--bcher-kva.example/",
+		"ftp://h.example:21/":              "ftp://h.example:21/",
 	} {
 		u, err := ParseURL(raw)
 		if err != nil || u.String() != want {

@@ -102,6 +102,7 @@ func redirects() []behaviour {
 		{name: "a location with white space around it", serve: moved(302, "   /real/file.bin  ", "/real/file.bin")},
 		{name: "a location with dots", serve: moved(302, "/x/../real/file.bin", "/real/file.bin")},
 		{name: "a location with a signature of base64", serve: moved(302, "/file.bin?sig=ab+/cd==&e=1", "/file.bin?sig=ab+/cd==&e=1")},
+		{name: "a location with a colon in its first segment", verdict: "ok no ok ok", serve: moved(302, "10:30/file.bin", "/10:30/file.bin")},
 		{name: "fifteen redirects", serve: chain(15)},
 		{name: "a redirect to another name of the host", serve: moved(302, "http://localhost:$PORT/real/file.bin", "/real/file.bin")},
 		{name: "a redirect that leads round and round", verdict: "no no no no", serve: moved(302, "/file.bin", "/nowhere")},
