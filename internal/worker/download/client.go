@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"net/http/cookiejar"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -21,16 +20,15 @@ import (
 const DefaultUserAgent = "aria-cluster"
 
 // NewClient returns the HTTP client of one job. Like a browser it sends a user agent
-// and the cookies that each host has set, and follows redirects whose location is not a
+// and the cookies that servers have set, and follows redirects whose location is not a
 // correct URL. The task's headers are sent to its own server only, see [CheckRedirect].
 func NewClient(transport http.RoundTripper, userAgent string) *http.Client {
 	if userAgent == "" {
 		userAgent = DefaultUserAgent
 	}
 	return &http.Client{
-		Transport:     &tolerant{transport, userAgent},
+		Transport:     &tolerant{transport, userAgent, newCookieJar()},
 		CheckRedirect: CheckRedirect,
-		Jar:           newHostJar(),
 	}
 }
 
@@ -48,18 +46,22 @@ func Do(client *http.Client, req *http.Request) (*http.Response, error) {
 type tolerant struct {
 	http.RoundTripper
 	userAgent string
+	cookies   *cookieJar // not in [http.Client], which rewrites values and the task's own header
 }
 
 // RoundTrip implements [http.RoundTripper].
 func (t *tolerant) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Header.Get("User-Agent") == "" {
-		req = req.Clone(req.Context())
-		req.Header.Set("User-Agent", t.userAgent)
+	sent := req.Clone(req.Context())
+	if sent.Header.Get("User-Agent") == "" {
+		sent.Header.Set("User-Agent", t.userAgent)
 	}
-	resp, err := t.RoundTripper.RoundTrip(req)
+	t.cookies.add(sent)
+	resp, err := t.RoundTripper.RoundTrip(sent)
 	if err != nil {
 		return nil, err
 	}
+	resp.Request = req // a copy of it gets the cookies of its own time
+	t.cookies.store(req.URL, resp.Header.Values("Set-Cookie"))
 	if location := resp.Header.Get("Location"); location != "" {
 		resp.Header.Set("Location", repairLocation(location, req.URL.Scheme))
 		if status := resp.StatusCode; status == http.StatusMultipleChoices || status == 306 || status > 308 && status < 400 {
@@ -164,28 +166,3 @@ func isASCII(s string) bool {
 	}
 	return true
 }
-
-// hostJar keeps cookies for the host that set them, whatever domain a cookie names.
-type hostJar struct{ jar *cookiejar.Jar }
-
-func newHostJar() *hostJar {
-	jar, _ := cookiejar.New(nil) // fails for no options, by its documentation
-	return &hostJar{jar}
-}
-
-// maxCookies limits the cookies of one response.
-const maxCookies = 100
-
-// SetCookies implements [http.CookieJar].
-func (j *hostJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
-	own := make([]*http.Cookie, 0, min(len(cookies), maxCookies))
-	for _, cookie := range cookies[:min(len(cookies), maxCookies)] {
-		c := *cookie //nolint:gosec // a server's cookie, kept as it came
-		c.Domain = ""
-		own = append(own, &c)
-	}
-	j.jar.SetCookies(u, own)
-}
-
-// Cookies implements [http.CookieJar].
-func (j *hostJar) Cookies(u *url.URL) []*http.Cookie { return j.jar.Cookies(u) }

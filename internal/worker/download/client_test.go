@@ -59,8 +59,7 @@ func TestClient_RequestNamesItself(t *testing.T) {
 	}
 }
 
-// A redirect to itself that sets a cookie is followed with the cookie, and a cookie
-// for a whole domain stays at its host.
+// A redirect to itself that sets a cookie is followed with the cookie, which no other host gets.
 func TestClient_CookiesStayAtTheirHost(t *testing.T) {
 	elsewhere := make(chan string, 1)
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { elsewhere <- r.Header.Get("Cookie") }))
@@ -78,11 +77,35 @@ func TestClient_CookiesStayAtTheirHost(t *testing.T) {
 	if got := <-elsewhere; got != "" {
 		t.Errorf("another host is sent the cookie %q", got)
 	}
-	u := parse(t, "http://shop.example.com/")
-	jar := newHostJar()
-	jar.SetCookies(u, []*http.Cookie{{Name: "a", Value: "1", Domain: "example.com"}})
-	if len(jar.Cookies(u)) != 1 || len(jar.Cookies(parse(t, "http://example.com/")))+len(jar.Cookies(parse(t, "http://x.example.com/"))) != 0 {
-		t.Error("a cookie for a domain is not kept at its host alone")
+}
+
+// A redirect that sets a cookie leaves the rest of the task's own header Cookie as it is.
+func TestClient_CookieHeaderOfTheTaskStays(t *testing.T) {
+	seen := make(chan string, 1)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/a" {
+			w.Header().Set("Set-Cookie", "s=2,3; Path=/")
+			http.Redirect(w, r, "/b", http.StatusFound)
+			return
+		}
+		seen <- r.Header.Get("Cookie")
+	}))
+	defer s.Close()
+	req, err := NewRequest(t.Context(), http.MethodGet, s.URL+"/a", model.Options{"header": {`Cookie: k={"x":1}; s=1`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := loopbackClient(t)
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	if got := <-seen; got != `k={"x":1}; s=2,3` {
+		t.Errorf("it sends %q", got)
+	}
+	if got := resp.Request.Header.Get("Cookie"); got != `k={"x":1}; s=1` {
+		t.Errorf("a further request would have %q as the header of the task", got)
 	}
 }
 

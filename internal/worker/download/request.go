@@ -102,13 +102,11 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 
 // CheckRedirect is for [http.Client]. It limits the number of redirects and removes the
 // task's own headers from requests to another server. net/http removes only
-// Authorization and Cookie, and only for another domain. It adds the cookies of the
-// redirects that net/http does not parse.
+// Authorization and Cookie, and only for another domain.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
 	}
-	defer addRawCookies(req, via)
 	if AtHome(req.URL, via[0].URL) {
 		return nil
 	}

@@ -21,6 +21,10 @@ func links() []behaviour {
 			w.Header().Add("Set-Cookie", `k={"a":"b c"}; Path=/`)
 			http.Redirect(w, r, "/file.bin", http.StatusFound)
 		})},
+		{name: "a redirect sets a cookie with a comma and a space", verdict: "ok no ok ok", serve: on(func(r *http.Request) bool { return !strings.Contains(r.Header.Get("Cookie"), "k=a, b") }, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Add("Set-Cookie", "k=a, b; Path=/")
+			http.Redirect(w, r, "/file.bin", http.StatusFound)
+		})},
 		{name: "a redirect sets a cookie without a path", verdict: "ok no ok ok", path: "/a/b/file.bin", serve: on(func(r *http.Request) bool { return r.Header.Get("Cookie") == "" }, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Set-Cookie", `k=v`)
 			http.Redirect(w, r, "/a/b/file.bin", http.StatusFound)
