@@ -13,10 +13,10 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-const maxRedirects = 20 // as aria2 and most browsers
+const maxRedirects = 50 // as curl; aria2 and most browsers follow 20
 
 // errRedirects is the error of [CheckRedirect] for one redirect too many.
-var errRedirects = errors.New("more than 20 redirects")
+var errRedirects = errors.New("more than 50 redirects")
 
 // NewTransport returns a transport that dials through the guard only. Each connection
 // serves one request. Lines of a response's head that are not a header are skipped.
@@ -100,14 +100,18 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	return req, nil
 }
 
-// CheckRedirect is for [http.Client]. It limits the number of redirects and removes the
-// task's own headers from requests to another server. net/http removes only
-// Authorization and Cookie, and only for another domain.
+// CheckRedirect is for [http.Client]. It limits the number of redirects. A request to the
+// task's own server has the headers of the first request, also when another server was asked
+// between them, as one for logins. A request to any other server has none of the task's own.
+// net/http itself adds a Referer, removes only Authorization and Cookie, and only for another
+// domain.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
 	}
-	if AtHome(req.URL, via[0].URL) {
+	first := via[0]
+	req.Header = first.Header.Clone()
+	if AtHome(req.URL, first.URL) {
 		return nil
 	}
 	for name := range req.Header {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
@@ -31,12 +32,17 @@ func TestCheckRedirect_HeadersStayWithTheirServer(t *testing.T) {
 		{"http://a:81/x", "https://a/y", public},
 		{"https://A:443/x", "https://a/y", all},
 	} {
-		next := &http.Request{URL: parse(t, c.to), Header: http.Header{}}
+		first := &http.Request{URL: parse(t, c.from), Header: http.Header{}}
 		for _, name := range all {
-			next.Header.Set(name, "v")
+			first.Header.Set(name, "v")
 		}
-		if err := CheckRedirect(next, []*http.Request{{URL: parse(t, c.from)}}); err != nil {
+		between := &http.Request{URL: parse(t, "http://login.example/"), Header: http.Header{}}
+		next := &http.Request{URL: parse(t, c.to), Header: http.Header{"Cookie": {"w"}, "Referer": {c.from}, "X-Other": {"w"}}}
+		if err := CheckRedirect(next, []*http.Request{first, between}); err != nil {
 			t.Error(err)
+		}
+		if got := next.Header.Get("Cookie"); got != first.Header.Get("Cookie") && got != "" {
+			t.Errorf("from %s to %s: the header Cookie is %q", c.from, c.to, got)
 		}
 		if got := slices.Sorted(maps.Keys(next.Header)); !slices.Equal(got, c.want) {
 			t.Errorf("from %s to %s: %v, want %v", c.from, c.to, got, c.want)
@@ -44,7 +50,49 @@ func TestCheckRedirect_HeadersStayWithTheirServer(t *testing.T) {
 	}
 }
 
-func TestCheckRedirect_TwentyAreFollowed(t *testing.T) {
+// A redirect to another server and back has the headers of the task at its own server only, and
+// no Referer that the task does not have.
+func TestClient_HeadersReturnToTheirServer(t *testing.T) {
+	type sent struct{ server, authorization, cookie, key, referer string }
+	seen := make(chan sent, 4)
+	note := func(server string, r *http.Request) {
+		seen <- sent{server, r.Header.Get("Authorization"), r.Header.Get("Cookie"), r.Header.Get("X-Key"), r.Referer()}
+	}
+	var home, login *httptest.Server
+	home = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note("home", r)
+		switch r.URL.RawQuery {
+		case "secret":
+			http.Redirect(w, r, "/file", http.StatusFound)
+		case "":
+			http.Redirect(w, r, login.URL, http.StatusFound)
+		}
+	}))
+	defer home.Close()
+	login = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		note("login", r)
+		http.Redirect(w, r, home.URL+"/file?ticket", http.StatusFound)
+	}))
+	defer login.Close()
+	req, err := NewRequest(t.Context(), http.MethodGet, strings.Replace(home.URL, "://", "://me:pw@", 1)+"/file?secret",
+		model.Options{"header": {"Cookie: c=1", "X-Key: k"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := loopbackClient(t).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp.Body.Close()
+	own := sent{"home", "Basic bWU6cHc=", "c=1", "k", ""}
+	for i, want := range []sent{own, own, {server: "login"}, own} {
+		if got := <-seen; got != want {
+			t.Errorf("request %d: %+v, want %+v", i, got, want)
+		}
+	}
+}
+
+func TestCheckRedirect_FiftyAreFollowed(t *testing.T) {
 	first := &http.Request{URL: parse(t, "http://a/")}
 	via := slices.Repeat([]*http.Request{first}, maxRedirects)
 	if err := CheckRedirect(first, via); err != nil {

@@ -82,6 +82,14 @@ func links() []behaviour {
 		{name: "a location that is encoded twice", serve: moved(302, "/real%2520x/file.bin", "/real%2520x/file.bin")},
 		{name: "a location with a semicolon", serve: moved(302, "/real;a=b/file.bin", "/real;a=b/file.bin")},
 		{name: "nineteen redirects", serve: chain(19)},
+		{name: "forty redirects", verdict: "no ok ok ok", serve: chain(40)},
+		{name: "a redirect to a file that refuses a referer", serve: on(func(r *http.Request) bool { return r.Referer() != "" || r.URL.RawQuery == "" }, func(w http.ResponseWriter, r *http.Request) {
+			if r.Referer() != "" {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			http.Redirect(w, r, "/file.bin?real", http.StatusFound)
+		})},
 		{name: "a name in single quotes", verdict: "name ok ok ok", file: "x.bin", serve: named(`attachment; filename='x.bin'`)},
 		{name: "a name by RFC 8187 without a charset", verdict: "name name ok ok", file: "x y.bin", serve: named(`attachment; filename*=x%20y.bin`)},
 		{name: "a name by RFC 8187 in quotes", verdict: "name name ok ok", file: "x y.bin", serve: named(`attachment; filename*="UTF-8''x%20y.bin"`)},
