@@ -73,11 +73,17 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 		return ""
 	}
 	user, password := option("http-user"), option("http-passwd")
+	authorizes := user != ""
 	if u.User != nil && user == "" {
 		user = u.User.Username()
 		password, _ = u.User.Password()
+		authorizes = user != "" || password != ""
 	}
 	u.User = nil
+	referer := option("referer")
+	if referer == "*" {
+		referer = u.String() // as in aria2
+	}
 	req, err := http.NewRequestWithContext(ctx, method, u.String(), nil)
 	if err != nil {
 		return nil, errors.New("the URL cannot be requested")
@@ -86,7 +92,7 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 		name, value, _ := strings.Cut(line, ":")
 		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	for name, value := range map[string]string{"User-Agent": option("user-agent"), "Referer": option("referer")} {
+	for name, value := range map[string]string{"User-Agent": option("user-agent"), "Referer": referer} {
 		if value != "" {
 			req.Header.Set(name, value)
 		}
@@ -94,7 +100,7 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	if req.Header.Get("Accept") == "" {
 		req.Header.Set("Accept", "*/*")
 	}
-	if user != "" && req.Header.Get("Authorization") == "" {
+	if authorizes && req.Header.Get("Authorization") == "" {
 		req.SetBasicAuth(user, password)
 	}
 	return req, nil

@@ -40,6 +40,11 @@ func requests() []behaviour {
 			http.Redirect(w, r, "/file.bin", http.StatusFound)
 		})},
 		{name: "a referer is wanted", options: map[string]string{"referer": "http://page.example/"}, serve: on(func(r *http.Request) bool { return r.Referer() == "" }, status(403))},
+		{name: "its own URL is wanted as the referer", verdict: "ok no ok ok", options: map[string]string{"referer": "*"}, serve: on(func(r *http.Request) bool { return r.Referer() != "http://"+r.Host+"/file.bin" }, status(403))},
+		{name: "a password without a user is wanted", verdict: "no ok ok ok", base: func(s string) string { return strings.Replace(s, "://", "://:pw@", 1) }, serve: on(func(r *http.Request) bool {
+			user, password, _ := r.BasicAuth()
+			return user != "" || password != "pw"
+		}, status(http.StatusUnauthorized))},
 		{name: "a header of 16 kB is wanted", options: map[string]string{"header": "X-Token: " + strings.Repeat("t", 16<<10)}, serve: on(func(r *http.Request) bool {
 			return len(r.Header.Get("X-Token")) != 16<<10
 		}, status(403))},
