@@ -23,9 +23,9 @@ func ParseURL(raw string) (*url.URL, error) {
 }
 
 // checkURL refuses what aria2 would misread: other schemes, no host, control
-// characters (raw or %-encoded: "%0d%0a" in an FTP path is a command of its
-// own), and patterns of aria2's parameterized URIs. A stored URL may have any port, as in
-// earlier versions.
+// characters (raw, or %-encoded in a path of FTP or SFTP: "%0d%0a" is a command of its
+// own there; in one of HTTP it stays encoded), and patterns of aria2's parameterized URIs.
+// A stored URL may have any port, as in earlier versions.
 func checkURL(field, raw string, stored bool) error {
 	if err := checkText(raw, MaxURL); err != nil {
 		return invalid(field, "%v", err)
@@ -51,7 +51,7 @@ func checkURL(field, raw string, stored bool) error {
 	default:
 		return invalid(field, "the scheme %.40q is not supported; use http, https, ftp, sftp or magnet", u.Scheme)
 	}
-	if strings.ContainsFunc(u.Path, isControl) { // it is decoded
+	if strings.HasSuffix(u.Scheme, "ftp") && strings.ContainsFunc(u.Path, isControl) { // it is decoded
 		return invalid(field, "the path contains an encoded control character")
 	}
 	if user := u.User; user != nil {

@@ -78,6 +78,11 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		case private:
 			v = unversioned(all[at])
 		}
+		var protocol *download.ProtocolError
+		if private && errors.As(err, &protocol) && protocol.ForAria2() != "" { // aria2c gets it without the credentials
+			v = unversioned(all[at])
+			v.elsewhere = protocol.ForAria2()
+		}
 		f.odd = f.odd || isOdd(v, err)
 		if v != nil {
 			v.at = at

@@ -72,7 +72,7 @@ func directMayHelp(failure *model.TaskError) bool {
 // aria2MayHelp reports whether aria2 may succeed after a failure of the direct engine:
 // with another protocol, or with older ciphers that only its TLS library has.
 func aria2MayHelp(failure *model.TaskError) bool {
-	return strings.Contains(failure.Message, "unsupported protocol scheme") ||
+	return download.NeedsAria2(failure.Message) ||
 		strings.Contains(failure.Message, "tls: handshake failure") || strings.Contains(failure.Message, "tls: no supported versions")
 }
 

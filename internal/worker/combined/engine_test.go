@@ -131,11 +131,50 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 
 	ftp := downloadtest.ServeFTP(t, data, "", "")
 	to := downloadtest.Serve(t, http.RedirectHandler(ftp.URL+"/file", http.StatusFound))
-	job = downloadtest.Job(t, "to-ftp", to.URL+"/file")
-	downloadtest.Add(t, e, job)
-	downloadtest.MustComplete(t, e, job, data)
-	if s := downloadtest.Await(t, e, "to-ftp", downloadtest.Ended); s.GID == "" || s.Before == nil {
-		t.Errorf("aria2 has it, after the direct engine: %+v", s)
+	for id, header := range map[string]string{"to-ftp": "", "to-ftp-with-a-header": "X-Token: t"} {
+		job = downloadtest.Job(t, id, to.URL+"/file")
+		if header != "" {
+			job.Task.Options["header"] = model.OptionValue{header}
+		}
+		downloadtest.Add(t, e, job)
+		downloadtest.MustComplete(t, e, job, data)
+		if s := downloadtest.Await(t, e, id, downloadtest.Ended); s.GID == "" || s.Before == nil {
+			t.Errorf("aria2 has it, after the direct engine: %+v", s)
+		}
+	}
+}
+
+// A redirect to an FTP path with an encoded control character fails at once, without a request of aria2.
+func TestEngine_RedirectToUnsafeFTPFails(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, false)
+	ftp := downloadtest.ServeFTP(t, nil, "", "")
+	to := downloadtest.Serve(t, http.RedirectHandler(ftp.URL+"/a%09b", http.StatusFound))
+	downloadtest.Add(t, e, downloadtest.Job(t, "unsafe", to.URL+"/file"))
+	if err := downloadtest.MustFail(t, e, "unsafe"); err.Code != download.CodeRedirects || err.Class != model.ClassPermanent || strings.Contains(err.Message, "before") {
+		t.Errorf("%+v", err)
+	}
+}
+
+// A file whose URL has an encoded control character gets a name without it, from either engine.
+func TestEngine_ControlCharactersInAURL(t *testing.T) {
+	e := newEngine(t, downloadtest.Loopback(t), 0, false)
+	data := downloadtest.Data(1000)
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.EscapedPath() != "/d%1fx/a%0a%09b.bin" {
+			http.NotFound(w, r)
+			return
+		}
+		downloadtest.Content(data).ServeHTTP(w, r)
+	}))
+	for _, id := range []string{"direct", "aria2"} {
+		job := downloadtest.Job(t, id, s.URL+"/d%1fx/a%0a%09b.bin")
+		if id == "aria2" {
+			beginWithAria2(t, job)
+		}
+		downloadtest.Add(t, e, job)
+		if name := downloadtest.MustComplete(t, e, job, data); filepath.Base(name) != "a__b.bin" {
+			t.Errorf("%s: %q", id, name)
+		}
 	}
 }
 

@@ -97,10 +97,13 @@ func failureOf(task *model.Task, err error) *model.TaskError {
 // hostOf is the host that an error is about; "" if it does not say.
 func hostOf(err error) string {
 	var response *download.ResponseError
+	var protocol *download.ProtocolError
 	var request *url.Error
 	switch {
 	case errors.As(err, &response):
 		return response.Host
+	case errors.As(err, &protocol):
+		return protocol.Host
 	case errors.As(err, &request):
 		if u, err := url.Parse(request.URL); err == nil {
 			return u.Hostname()

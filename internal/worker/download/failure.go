@@ -99,6 +99,8 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 		// A connection that is lost during the handshake gives the same text.
 		class, once = model.ClassWorker, true
 		message += sshKeysAdvice
+	case NeedsAria2(message):
+		class = model.ClassWorker
 	case untrusted.MatchString(message):
 		class = model.ClassPermanent // it lasts longer than the retries
 		message += untrustedAdvice
@@ -191,10 +193,13 @@ func CodeOf(err error) int {
 	var status StatusError
 	var dns *net.DNSError
 	var netErr net.Error
+	var protocol *ProtocolError
 	switch {
 	case errors.As(err, new(*netguard.RefusedError)):
 		return CodeOption
 	case errors.Is(err, errRedirects):
+		return CodeRedirects
+	case errors.As(err, &protocol) && protocol.fault != nil:
 		return CodeRedirects
 	case errors.Is(err, context.DeadlineExceeded):
 		return CodeTimeout

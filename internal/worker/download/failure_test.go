@@ -37,6 +37,7 @@ func TestFailure_EachExitCodeHasItsClass(t *testing.T) {
 		{1, "the TLS handshake with h failed: not signed by known authorities or invalid, issuer is not known", p},
 		{1, "the TLS handshake with h failed: Error in the pull function.", r}, {6, "tls: failed to verify certificate: x509: expired", p},
 		{6, "the TLS handshake with h failed: remote error: tls: bad certificate", r},
+		{6, "h redirects to ftp, which needs a worker with aria2", w},
 		{32, "", p}, {99, "of a later aria2", r},
 	} {
 		t.Run(fmt.Sprintf("%d %s", c.code, c.message), func(t *testing.T) {

@@ -106,7 +106,8 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	return req, nil
 }
 
-// CheckRedirect is for [http.Client]. It limits the number of redirects. A request to the
+// CheckRedirect is for [http.Client]. It limits the number of redirects and refuses other protocols
+// than HTTP. A request to the
 // task's own server has the headers of the first request, also when another server was asked
 // between them, as one for logins. A request to any other server has none of the task's own.
 // net/http itself adds a Referer, removes only Authorization and Cookie, and only for another
@@ -114,6 +115,9 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
+	}
+	if err := checkProtocol(req.URL, via[len(via)-1].URL.Hostname()); err != nil {
+		return err
 	}
 	first := via[0]
 	req.Header = first.Header.Clone()

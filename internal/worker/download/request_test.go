@@ -92,6 +92,35 @@ func TestClient_HeadersReturnToTheirServer(t *testing.T) {
 	}
 }
 
+// A redirect to another protocol is refused, and says what can follow it.
+func TestCheckRedirect_OtherProtocols(t *testing.T) {
+	for to, want := range map[string]struct {
+		forAria2, message string
+		code              int
+		class             model.Class
+	}{
+		"ftp://me:pw@f/a":   {"ftp://me:pw@f/a", "h redirects to ftp, which needs a worker with aria2", CodeNetwork, model.ClassWorker},
+		"sftp://f/a":        {"sftp://f/a", "h redirects to sftp, which needs a worker with aria2", CodeNetwork, model.ClassWorker},
+		"ftp://f/a%0Ab":     {"", "h redirects to ftp, which is refused: url: the path contains an encoded control character", CodeRedirects, model.ClassPermanent},
+		"ftp:///a":          {"", "h redirects to ftp, which is refused: url: has no host", CodeRedirects, model.ClassPermanent},
+		"file:///etc/hosts": {"", "h redirects to file, which is refused: no worker supports this protocol", CodeRedirects, model.ClassPermanent},
+	} {
+		via := []*http.Request{{URL: parse(t, "http://first/")}, {URL: parse(t, "http://h:81/")}}
+		err := CheckRedirect(&http.Request{URL: parse(t, to)}, via)
+		var refused *ProtocolError
+		if !errors.As(err, &refused) {
+			t.Fatalf("%s: %v", to, err)
+		}
+		failure := Failure(&model.Task{}, CodeOf(err), Sentence(err, refused.Host))
+		if refused.ForAria2() != want.forAria2 || failure.Message != want.message || failure.Code != want.code || failure.Class != want.class {
+			t.Errorf("%s: for aria2 %q, %+v", to, refused.ForAria2(), failure)
+		}
+		if NeedsAria2(failure.Message) != (want.forAria2 != "") {
+			t.Errorf("%s: aria2 and the message %q", to, failure.Message)
+		}
+	}
+}
+
 func TestCheckRedirect_FiftyAreFollowed(t *testing.T) {
 	first := &http.Request{URL: parse(t, "http://a/")}
 	via := slices.Repeat([]*http.Request{first}, maxRedirects)

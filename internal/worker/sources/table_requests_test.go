@@ -71,6 +71,7 @@ func requests() []behaviour {
 		{name: "a URL with a name of aria2's own", verdict: "name name ok ok", path: "/x.aria2", file: "x.aria2_", serve: good},
 		{name: "a URL without a name", verdict: "ok no ok ok", path: "/", file: "index.html", serve: good},
 		{name: "a URL with a very long query", path: "/file.bin?q=" + strings.Repeat("x", 6000), serve: good},
+		{name: "a URL with an encoded control character", path: "/a%09b/file.bin", serve: at("/a%09b/file.bin")},
 		{name: "a URL with dots in its path", path: "/a/../file.bin", serve: good},
 	}
 }
