@@ -36,6 +36,7 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 		"max-download-result=" + strconv.Itoa(maxRows),
 		"max-overall-download-limit=" + strconv.FormatInt(cfg.Bandwidth, 10),
 		"all-proxy=" + proxy, // each job has it with a password; without one it connects nothing
+		"check-certificate=true",
 		"enable-dht=false",
 		"enable-dht6=false",
 		"bt-enable-lpd=false",

@@ -70,10 +70,9 @@ func directMayHelp(failure *model.TaskError) bool {
 }
 
 // aria2MayHelp reports whether aria2 may succeed after a failure of the direct engine:
-// with another protocol, or with older ciphers that only its TLS library has.
+// with another protocol, or with its own TLS library. Its aria2c verifies certificates too.
 func aria2MayHelp(failure *model.TaskError) bool {
-	return download.NeedsAria2(failure.Message) ||
-		strings.Contains(failure.Message, "tls: handshake failure") || strings.Contains(failure.Message, "tls: no supported versions")
+	return download.NeedsAria2(failure.Message) || download.TLSMayWorkWithAria2(failure.Message)
 }
 
 // follow returns the job of a finished torrent or metalink if aria2 supports it. aria2

@@ -101,6 +101,12 @@ func Failure(task *model.Task, code int, message string) *model.TaskError {
 		message += sshKeysAdvice
 	case NeedsAria2(message):
 		class = model.ClassWorker
+	case tlsIncompatible.MatchString(message):
+		class = model.ClassWorker
+		message += tlsAdvice
+	case certificateUnread.MatchString(message):
+		class = model.ClassWorker
+		message += certificateAdvice
 	case untrusted.MatchString(message):
 		class = model.ClassPermanent // it lasts longer than the retries
 		message += untrustedAdvice

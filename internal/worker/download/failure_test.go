@@ -37,6 +37,10 @@ func TestFailure_EachExitCodeHasItsClass(t *testing.T) {
 		{1, "the TLS handshake with h failed: not signed by known authorities or invalid, issuer is not known", p},
 		{1, "the TLS handshake with h failed: Error in the pull function.", r}, {6, "tls: failed to verify certificate: x509: expired", p},
 		{6, "the TLS handshake with h failed: remote error: tls: bad certificate", r},
+		{6, "the TLS handshake with h failed: tls: handshake failure", w}, {6, "the TLS handshake with h failed: tls: insufficient security level", w},
+		{6, "the TLS handshake with h failed: tls: protocol version not supported", w}, {6, "the TLS handshake with h failed: read: connection reset by peer", r},
+		{6, "the TLS handshake with h failed: x509: certificate relies on legacy Common Name field, use SANs instead", w},
+		{6, "the TLS handshake with h failed: tls: failed to parse certificate from server: x509: negative serial number", w},
 		{6, "h redirects to ftp, which needs a worker with aria2", w},
 		{32, "", p}, {99, "of a later aria2", r},
 	} {

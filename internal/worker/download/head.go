@@ -21,6 +21,7 @@ const maxHead = 256 << 10
 // dial. The handshake takes at most timeout. kept says that a connection may serve further
 // requests.
 func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, error), timeout time.Duration, kept bool) func(ctx context.Context, network, address string) (net.Conn, error) {
+	suites := cipherSuites()
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -32,12 +33,19 @@ func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		secure := tls.Client(conn, &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}})
-		if err := secure.HandshakeContext(ctx); err != nil {
+		secure := tls.Client(conn, &tls.Config{ //nolint:gosec // suites without forward secrecy are the last choice
+			ServerName: host, MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"http/1.1"},
+		})
+		switch err := secure.HandshakeContext(ctx); {
+		case err == nil:
+			return &headCleaner{Conn: secure, keeping: keeping{kept: kept}}, nil
+		case ctx.Err() != nil:
 			conn.Close()
 			return nil, err
+		default:
+			conn.Close()
+			return nil, &handshakeError{err}
 		}
-		return &headCleaner{Conn: secure, keeping: keeping{kept: kept}}, nil
 	}
 }
 

@@ -21,6 +21,7 @@ func Sentence(err error, host string) string {
 	var op *net.OpError
 	var path *fs.PathError
 	var head *HeadError
+	var handshake *handshakeError
 	switch {
 	case errors.As(err, &head):
 		return fmt.Sprintf("%s sends a response that cannot be read: %s", orServer(host), head.reason)
@@ -35,8 +36,10 @@ func Sentence(err error, host string) string {
 		return fmt.Sprintf("the host name %s has no address; check the task's url", dns.Name)
 	case errors.As(err, &dns):
 		return fmt.Sprintf("the address of %s is not known: %s", dns.Name, dns.Err)
+	case errors.As(err, &handshake):
+		return fmt.Sprintf("%s%s failed: %v", handshakeFailed, orServer(host), handshake)
 	case isTLS(err):
-		return fmt.Sprintf("the TLS handshake with %s failed: %v", orServer(host), strip(err))
+		return fmt.Sprintf("%s%s failed: %v", handshakeFailed, orServer(host), strip(err))
 	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil:
 		return fmt.Sprintf("no connection to %s at %v: %s", orServer(host), op.Addr, dialReason(op))
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -2,6 +2,7 @@ package downloadtest
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -24,7 +25,15 @@ type connNumber struct{}
 // its certificate. [TrustingAria2c] makes an aria2c trust it.
 func ServeTLS(t *testing.T, h http.Handler) *Server {
 	t.Helper()
+	return ServeTLSWith(t, h, nil)
+}
+
+// ServeTLSWith is ServeTLS for a server with other settings. Its own certificates are not
+// trusted, unless that of [ServeTLS] has signed them.
+func ServeTLSWith(t *testing.T, h http.Handler, settings *tls.Config) *Server {
+	t.Helper()
 	s := newServer(h)
+	s.TLS = settings
 	var accepted atomic.Int64
 	s.Config.ConnContext = func(ctx context.Context, _ net.Conn) context.Context {
 		return context.WithValue(ctx, connNumber{}, accepted.Add(1)-1)
