@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
 	"slices"
 	"strconv"
 	"strings"
@@ -190,7 +189,7 @@ func (c *headCleaner) beginBody(f *framing, end string) (string, error) {
 	}
 	c.body, c.ends = true, ends
 	if f.chunked {
-		c.chunks = httputil.NewChunkedReader(c.in) // net/http would fail for a trailer that is no header
+		c.chunks = &chunkReader{in: c.in} // net/http would fail for a trailer that is no header
 	}
 	if c.kept {
 		lines += c.keep(f)
