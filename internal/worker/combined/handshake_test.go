@@ -121,7 +121,7 @@ func TestEngine_HandshakeOfEitherEngine(t *testing.T) {
 	for name, c := range map[string]struct {
 		settings *tls.Config
 		before   string      // of the message of the direct engine; "" if it completes the download
-		class    model.Class // of the failure; "" if there is none
+		class    model.Class // of the failure; "" if it completes
 	}{
 		"suites without forward secrecy":                         {settings: rsaOnly},
 		"a handshake failure":                                    {settings: refuseGo(alert(40)), before: "tls: handshake failure; have the server offer"},

@@ -93,7 +93,7 @@ func (r *chunkReader) readLine() ([]byte, error) {
 
 // unexpected returns the error of an end inside the body.
 func unexpected(err error) error {
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

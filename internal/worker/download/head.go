@@ -33,7 +33,7 @@ func dialTLS(dial func(ctx context.Context, network, address string) (net.Conn, 
 		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
-		secure := tls.Client(conn, &tls.Config{ //nolint:gosec // suites without forward secrecy are the last choice
+		secure := tls.Client(conn, &tls.Config{
 			ServerName: host, MinVersion: tls.VersionTLS12, CipherSuites: suites, NextProtos: []string{"http/1.1"},
 		})
 		switch err := secure.HandshakeContext(ctx); {
