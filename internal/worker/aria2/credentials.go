@@ -59,7 +59,7 @@ func (j *job) applyVersion(now *version, peers []int) {
 	}
 	switch source := all[now.at]; {
 	case now.elsewhere != "":
-		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, true
+		j.allowedSources, j.withoutCredentials = []string{now.elsewhere}, !now.returned
 	case overHTTP(source):
 		j.allowedSources = []string{source}
 	case needsProof(&j.Task.TaskSpec):

@@ -167,7 +167,13 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 		Unseen: usesTLS(source) || resp.Request.URL.Scheme == "https",
 	}
 	if elsewhere {
-		v.elsewhere = resp.Request.URL.String()
+		at := *resp.Request.URL
+		if v.returned = download.AtHome(&at, req.URL); v.returned {
+			if u, err := download.ParseURL(source); err == nil {
+				at.User = u.User
+			}
+		}
+		v.elsewhere = at.String()
 	}
 	extent := download.ExtentOf(resp)
 	v.odd = download.SeveralLengths(resp) || extent.Short

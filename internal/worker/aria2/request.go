@@ -113,6 +113,9 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 	if k == kindPlain && !slices.ContainsFunc(headers, isHeader("Accept")) {
 		headers = append(headers, "Accept: */*") // aria2c itself asks for metalinks too, and keeps one as the file
 	}
+	if line := passwordAlone(spec.URL); line != "" && options["http-user"] == nil && !slices.ContainsFunc(headers, isHeader("Authorization")) {
+		headers = append(headers, line)
+	}
 	if len(headers) > 0 {
 		options["header"] = headers
 	}
@@ -133,13 +136,27 @@ func request(job *download.Job, gid, validator string, headFirst bool) call {
 }
 
 // correctURL is a source as aria2c understands it: it knows schemes in lower case and
-// hosts in ASCII only.
+// hosts in ASCII only, and no empty user.
 func correctURL(source string) string {
 	u, err := download.ParseURL(source)
 	if err != nil || u.Scheme == "magnet" {
 		return model.RepairURL(source)
 	}
+	if strings.HasPrefix(u.Scheme, "http") && u.User != nil && u.User.Username() == "" {
+		u.User = nil
+	}
 	return u.String()
+}
+
+// passwordAlone returns the header for a URL of HTTP that has a password and no user; "" for any
+// other. A task with a password has one source at a time, so no other one gets it.
+func passwordAlone(source string) string {
+	u, err := download.ParseURL(source)
+	if err != nil || !strings.HasPrefix(u.Scheme, "http") || u.User == nil || u.User.Username() != "" {
+		return ""
+	}
+	password, _ := u.User.Password()
+	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(":"+password))
 }
 
 // isHeader returns a function that reports whether a line is that header.

@@ -22,6 +22,12 @@ type otherHost struct {
 
 func newOtherHost(t *testing.T, data []byte) *otherHost {
 	t.Helper()
+	return otherHostWith(t, downloadtest.Content(data))
+}
+
+// otherHostWith is another host with other responses.
+func otherHostWith(t *testing.T, h http.Handler) *otherHost {
+	t.Helper()
 	o := &otherHost{}
 	o.Server = downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Authorization", "Cookie", "X-Token", "Referer"} {
@@ -31,7 +37,7 @@ func newOtherHost(t *testing.T, data []byte) *otherHost {
 				o.mu.Unlock()
 			}
 		}
-		downloadtest.Content(data).ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
 		o.mu.Lock()
@@ -238,6 +244,40 @@ func TestSecrets_MirrorReplacesAFailedSource(t *testing.T) {
 	}
 }
 
+// The credentials of a task are sent again where a redirect to another host has led back.
+func TestSecrets_ReturnToTheirServer(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	e := newAria2(t, t.TempDir())
+	for name, userinfo := range map[string]string{"a-header": "", "a-password-in-the-url": "me:pw"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var home *downloadtest.Server
+			login := otherHostWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, home.URL+"/file?ticket", http.StatusFound)
+			}))
+			home = downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case r.Header.Get("Authorization") == "" && r.Header.Get("X-Token") == "":
+					w.WriteHeader(http.StatusUnauthorized)
+				case r.URL.RawQuery == "":
+					http.Redirect(w, r, login.URL, http.StatusFound)
+				default:
+					downloadtest.Content(data).ServeHTTP(w, r)
+				}
+			}))
+			job := downloadtest.Job(t, name, home.URL+"/file")
+			if userinfo != "" {
+				job.Task.URL = with(userinfo, job.Task.URL)
+			} else {
+				job.Task.Options["header"] = model.OptionValue{"X-Token: t"}
+			}
+			downloadtest.Add(t, e, job)
+			downloadtest.MustComplete(t, e, job, data)
+		})
+	}
+}
+
 // aria2c gets one source at a time of a task with credentials.
 func TestFound_CredentialsMeanOneSourceAtATime(t *testing.T) {
 	const url, second, away, ftp, ftp2 = "http://own/f", "HTTP://second/f", "http://away/f?key=1", "ftp://old/f", "sftp://older/f"
@@ -255,6 +295,7 @@ func TestFound_CredentialsMeanOneSourceAtATime(t *testing.T) {
 		"the first has answered":      {[]string{url, second, ftp}, password, &version{}, []string{url}, false},
 		"the second has answered":     {[]string{url, second, ftp}, password, &version{at: 1}, []string{second}, false},
 		"it leads elsewhere":          {[]string{url, second, ftp}, password, &version{at: 1, elsewhere: away}, []string{away}, true},
+		"it leads elsewhere and back": {[]string{url, second, ftp}, password, &version{at: 1, elsewhere: second + "?ticket", returned: true}, []string{second + "?ticket"}, false},
 		"its turn comes over FTP":     {[]string{url, ftp, second, ftp2}, password, &version{at: 1}, []string{ftp}, false},
 		"a password for FTP":          {[]string{ftp, second}, model.Options{"ftp-user": {"me"}}, &version{}, []string{ftp}, false},
 		"a password in an FTP mirror": {[]string{url, "ftp://me:pw@old/f"}, nil, &version{elsewhere: away}, []string{away}, true},

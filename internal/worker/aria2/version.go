@@ -43,6 +43,7 @@ type version struct {
 
 	at        int    // which source answered with this
 	elsewhere string // the URL that another host has it at
+	returned  bool   // elsewhere is at the task's own server: a redirect to another host has led back
 
 	head bool   // HEAD was answered with this
 	name string // of the file, by that answer
