@@ -44,8 +44,8 @@ var (
 )
 
 const (
-	tlsAdvice = "; have the server offer TLS 1.2 or later with a cipher suite of ECDHE, or run a worker with aria2," +
-		" whose TLS library has further ones"
+	tlsAdvice = "; have the server offer TLS 1.3, or TLS 1.2 with ECDHE and AES-GCM, or run a worker with aria2," +
+		" whose TLS library has further cipher suites"
 	certificateAdvice = "; have the server use a certificate with its host name as a subject alternative name and" +
 		" with a positive serial number, or run a worker with aria2, which accepts others"
 )
