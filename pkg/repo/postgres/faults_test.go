@@ -69,7 +69,8 @@ func hangs(t *testing.T, dsn string) bool {
 
 // A commit that waits for a synchronous standby that is gone is not canceled: the store
 // gives up on it after its timeout, and loads nothing until the server has ended the
-// transaction and a commit after it is confirmed. The task is there then.
+// transaction and a commit after it is confirmed. Reads are refused meanwhile: the server may
+// show what no standby has. The task is there then.
 func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	server := testpostgres.Start(t)
 	dsn := server.Database(t)
@@ -103,16 +104,36 @@ func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 	if err := s.Commit(ctx, newTask(3)); model.CodeOf(err) != model.CodeUnavailable || time.Since(begin) >= timeout {
 		t.Errorf("a commit that is interrupted: %v after %v", err, time.Since(begin))
 	}
-	if found, err := s.Tasks(ctx, []string{"t1"}); err != nil || len(found) != 1 {
-		t.Errorf("a read without the standby: %v, %v", found, err)
+	for name, err := range readsOfClients(ctx, s) {
+		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "has not confirmed the last commit") {
+			t.Errorf("%s without the standby: %v", name, err)
+		}
 	}
 	alterSystem(t, dsn, "synchronous_standby_names = ''")
 	testbed.Eventually(t, "Live answers again", func() bool {
 		ids, err := live(ctx, s)
 		return err == nil && strings.Join(ids, " ") == "t1 t2"
 	})
+	for name, err := range readsOfClients(ctx, s) {
+		if err != nil {
+			t.Errorf("%s after the return of the standby: %v", name, err)
+		}
+	}
 	if err := s.Commit(ctx, newTask(3)); err != nil {
 		t.Error(err)
+	}
+}
+
+// readsOfClients returns the errors of the reads that clients ask for.
+func readsOfClients(ctx context.Context, s *Store) map[string]error {
+	snap, err := s.Snapshot(ctx)
+	if err == nil {
+		err = snap.Close()
+	}
+	return map[string]error{
+		"Tasks":    second(s.Tasks(ctx, []string{"t2"})),
+		"List":     second(s.List(ctx, &model.ListQuery{Limit: 10})),
+		"Snapshot": err,
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *selection) walk(columns string, down bool) string {
 // List implements [repo.Reader]. Its tasks come without the bytes of a torrent or metalink.
 func (s *Store) List(ctx context.Context, q *model.ListQuery) (*model.TaskPage, error) {
 	return rules.ReadPage(q, func(after int64, page *model.TaskPage) error {
-		return s.read(ctx, "list", func(ctx context.Context) error {
+		return s.readSettled(ctx, "list", func(ctx context.Context) error {
 			sel, err := s.choose(ctx, q)
 			if err == nil {
 				err = s.page(ctx, q, sel, after, page)

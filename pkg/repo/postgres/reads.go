@@ -28,7 +28,7 @@ const lastSeqSQL = "SELECT coalesce(max(seq), 0) FROM tasks"
 // Tasks implements [repo.Reader].
 func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	var found map[string]*model.Task
-	err := s.read(ctx, "tasks", func(ctx context.Context) error {
+	err := s.readSettled(ctx, "tasks", func(ctx context.Context) error {
 		tasks, err := fullView.all(ctx, s.r, tasksSQL, escapeAll(ids))
 		found = rules.ByID(tasks)
 		return err
@@ -90,6 +90,25 @@ func (s *Store) Size(ctx context.Context) (bytes int64, err error) {
 		return s.r.QueryRow(ctx, "SELECT pg_database_size(current_database())").Scan(&bytes)
 	})
 	return bytes, err
+}
+
+// errUnsettled is the answer of reads while the outcome of a commit is unknown.
+var errUnsettled = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the last commit yet, and what it would show may be lost: try again")
+
+// readSettled is read for what clients see. It refuses while the outcome of a commit is
+// unknown: the server may show rows that no synchronous standby has. The look after the read
+// covers a commit that has failed meanwhile.
+func (s *Store) readSettled(ctx context.Context, op string, f func(context.Context) error) error {
+	return s.read(ctx, op, func(ctx context.Context) error {
+		if s.w.unsettled.Load() {
+			return errUnsettled
+		}
+		err := f(ctx)
+		if err == nil && s.w.unsettled.Load() {
+			err = errUnsettled
+		}
+		return err
+	})
 }
 
 // load is read for what the engine starts with: a commit of unknown outcome is waited for

@@ -28,7 +28,7 @@ type snapshot struct {
 const snapshotIdle = 15 * time.Minute
 
 // Snapshot implements [repo.Snapshotter]. While it is open, PostgreSQL keeps every version
-// of a row that changes.
+// of a row that changes. It is refused while the outcome of a commit is unknown: see errUnsettled.
 func (s *Store) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 	if s.closed.Load() {
 		return nil, rules.ClosedError("snapshot")
@@ -55,6 +55,9 @@ func (s *snapshot) begin(ctx context.Context, store *Store) error {
 	}
 	if err == nil { // the moment is that of the first read
 		s.counts, err = selectCounts(ctx, s.conn, 0)
+	}
+	if err == nil && store.w.unsettled.Load() {
+		err = errUnsettled
 	}
 	return err
 }
