@@ -148,7 +148,7 @@ func TestPostgres_VerifyNamesDamage(t *testing.T) {
 		{"ALTER TABLE tasks DROP COLUMN gid", `column "gid" does not exist`},
 		{"DROP INDEX tasks_live_id", "these are missing: index tasks_live_id"},
 		{"UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'tasks_done_seq'::regclass", "index tasks_done_seq"},
-		{"DROP FUNCTION aria_fence", "function aria_fence"},
+		{"DROP FUNCTION aria_fence(bigint, bigint)", "function aria_fence(bigint,bigint)"},
 	} {
 		t.Run(c.sql, func(t *testing.T) {
 			dsn := server.Database(t)

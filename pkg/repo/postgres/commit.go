@@ -48,7 +48,7 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	}
 	var position int64
 	t := transaction{forms: s.w.forms}
-	t.queue(fenceSQL, s.term.Load())
+	t.queue(fenceSQL, s.term.Load(), s.w.generation.Load())
 	if err := t.write(b); err != nil {
 		return err
 	}

@@ -283,7 +283,7 @@ func pagesRead(t *testing.T, s *Store, term int64) int {
 	}
 	for range 2 { // the first one reads the catalog too
 		var text []byte
-		sql := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT aria_fence(%d)", term)
+		sql := fmt.Sprintf("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT aria_fence(%d, 0)", term)
 		if err := s.w.conn.QueryRow(ctx, sql, pgx.QueryExecModeSimpleProtocol).Scan(&text); err != nil {
 			t.Fatal(err)
 		}

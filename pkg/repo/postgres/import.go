@@ -116,7 +116,7 @@ func beginImport(ctx context.Context, s *Store) (*importStore, error) {
 	if _, err := conn.Exec(ctx, "BEGIN"); err != nil {
 		return t, err
 	}
-	_, err = conn.Exec(ctx, fenceSQL, s.term.Load())
+	_, err = conn.Exec(ctx, fenceSQL, s.term.Load(), s.w.generation.Load())
 	return t, err
 }
 

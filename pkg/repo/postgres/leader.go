@@ -97,7 +97,7 @@ func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder strin
 		}
 		return tx.QueryRow(ctx, `WITH next AS (UPDATE leader SET holder = $1, backend_pid = 0, renewals = 0,
 			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term)
-			UPDATE fence SET term = next.term FROM next RETURNING fence.term`, holder).Scan(&term)
+			UPDATE fence SET term = next.term, generation = 0 FROM next RETURNING fence.term`, holder).Scan(&term)
 	})
 	return term, err
 }

@@ -51,7 +51,7 @@ func TestVerify_KnowsEachPartOfSchema(t *testing.T) {
 	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
 	for sql, want := range map[string][]string{
 		"SELECT indexname FROM pg_indexes WHERE schemaname = current_schema AND tablename NOT IN ('goose_db_version', 'tasks') ORDER BY 1": indexes,
-		"SELECT proname FROM pg_proc WHERE pronamespace = current_schema::regnamespace ORDER BY 1":                                         functions,
+		"SELECT oid::regprocedure::text FROM pg_proc WHERE pronamespace = current_schema::regnamespace ORDER BY 1":                         functions,
 	} {
 		var have []string
 		var name string

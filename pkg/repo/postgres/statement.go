@@ -11,7 +11,8 @@ import (
 // come as one array.
 
 const (
-	fenceSQL  = "SELECT aria_fence($1)"
+	// fenceSQL has the term and the generation of the writer.
+	fenceSQL  = "SELECT aria_fence($1, $2)"
 	absentSQL = "SELECT aria_expect($2, (SELECT count(*) FROM tasks WHERE id = ANY($1)))"
 	// takenSQL ends the transaction if one of the ids or seqs is taken: a unique index
 	// covers one partition only.

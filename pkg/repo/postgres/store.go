@@ -37,6 +37,7 @@ func (s *Store) ID() string { return s.id }
 func (s *Store) SetTerm(term int64) {
 	s.low.forget() // another one may have written meanwhile
 	s.term.Store(term)
+	s.w.generation.Store(0) // a takeover has set it
 }
 
 // Interrupt ends the wait of a commit that is under way: it fails, and its outcome is

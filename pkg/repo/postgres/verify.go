@@ -56,13 +56,13 @@ var (
 		"tasks_done_seq", "tasks_done_status", "tasks_live_active", "tasks_live_client", "tasks_live_id", "tasks_live_seq",
 		"tombstones_pkey", "tombstones_until", "workers_pkey",
 	}
-	functions = []string{"aria_expect", "aria_fence"}
+	functions = []string{"aria_expect(bigint,bigint)", "aria_fence(bigint)", "aria_fence(bigint,bigint)"}
 )
 
 // partsSQL selects what is missing of them, and the indexes that PostgreSQL does not use.
 const partsSQL = `SELECT 'index ' || name FROM unnest($1::text[]) AS name
 		WHERE NOT EXISTS (SELECT 1 FROM pg_index WHERE indexrelid = to_regclass(name) AND indisvalid)
-	UNION ALL SELECT 'function ' || name FROM unnest($2::text[]) AS name WHERE to_regproc(name) IS NULL`
+	UNION ALL SELECT 'function ' || name FROM unnest($2::text[]) AS name WHERE to_regprocedure(name) IS NULL`
 
 // checkParts finds what is missing of the schema.
 func (r *Report) checkParts(ctx context.Context, conn *pgx.Conn) error {

@@ -25,6 +25,10 @@ type writer struct {
 	// unsettled is set by a commit of unknown outcome, which the server may still
 	// complete: nothing is loaded and nothing written before it has been waited for.
 	unsettled atomic.Bool
+	// generation is that of the fence for this writer. Only a settle raises it, to one more
+	// than asked, which is the highest that a settle has tried to set.
+	generation atomic.Int64
+	asked      int64
 	// unconfirmed is set by the server's warning that a commit is on this server alone.
 	unconfirmed atomic.Bool
 
@@ -162,7 +166,10 @@ func (w *writer) note(err error) error {
 
 // settle waits until the server has completed or dropped a commit of unknown outcome, and
 // commits a barrier after it: then whatever is read afterwards is as durable as an
-// acknowledged commit. Callers hold mu.
+// acknowledged commit. The barrier raises the generation of the fence, so that the server
+// also refuses a commit that it has not begun, because it is still on its way. A settle of
+// unknown outcome that comes late changes nothing: the one after it asks for more. Callers
+// hold mu.
 func (w *writer) settle(ctx context.Context, s *Store) error {
 	if !w.unsettled.Load() {
 		return nil
@@ -171,12 +178,15 @@ func (w *writer) settle(ctx context.Context, s *Store) error {
 		return err
 	}
 	b := &pgx.Batch{}
+	w.asked++
 	b.Queue("SELECT aria_fence($1)", s.term.Load())
 	// A transaction that still runs has a share lock on the row.
 	b.Queue("SELECT 1 FROM fence FOR UPDATE")
+	b.Queue("UPDATE fence SET generation = greatest(generation, $1)", w.asked)
 	b.Queue(countersSQL, 0, 0, 0, 0, 0, 0, 0)
 	err := w.run(ctx, b, s.config.Timeout)
 	if err == nil {
+		w.generation.Store(w.asked)
 		w.unsettled.Store(false)
 		return nil
 	}

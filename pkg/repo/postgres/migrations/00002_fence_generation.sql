@@ -1,0 +1,23 @@
+-- +goose Up
+
+-- Rises whenever a leader has waited for a commit of unknown outcome, and begins again with
+-- each term. A commit of before that the server begins only then, because it was still on
+-- its way, has the lower one and writes nothing. A dispatcher of the version before calls
+-- aria_fence with the term alone.
+ALTER TABLE fence ADD COLUMN generation bigint NOT NULL DEFAULT 0;
+
+-- The first statement of each write transaction, as aria_fence(expected).
+-- +goose StatementBegin
+CREATE FUNCTION aria_fence(expected bigint, expected_generation bigint) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    have record;
+BEGIN
+    SELECT term, generation INTO STRICT have FROM fence FOR KEY SHARE;
+    IF have.term <> expected AND expected <> 0 THEN
+        RAISE EXCEPTION 'the term is %, not %', have.term, expected USING ERRCODE = 'AR001';
+    END IF;
+    IF have.generation <> expected_generation AND expected <> 0 THEN
+        RAISE EXCEPTION 'the generation of the term % is %, not %', have.term, have.generation, expected_generation USING ERRCODE = 'AR001';
+    END IF;
+END $$;
+-- +goose StatementEnd
