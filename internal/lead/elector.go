@@ -32,8 +32,8 @@ type Config struct {
 	// Holder names this process in the row. No other process, also no later one on this
 	// machine, may have the same name.
 	Holder string
-	// TTL is how long the row stays unchanged before a standby takes it, Renew the time
-	// between two renewals.
+	// TTL is how long the row stays unchanged before a standby takes it, unless the row names
+	// a longer time. Renew is the time between two renewals.
 	TTL, Renew time.Duration
 	// MayTake reports whether this dispatcher could serve now; nil: always.
 	MayTake func() bool

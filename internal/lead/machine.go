@@ -13,7 +13,7 @@ type State int
 // The states, and the methods of [Machine] that lead from one to the other:
 //
 //	from               method     to
-//	standing by        Observed   taking, if the row is free or was unchanged for the TTL
+//	standing by        Observed   taking, if the row is free or was unchanged for the TTL or that of the row
 //	taking             Took       loading, or standing by after a failure
 //	loading            Loaded     leading
 //	loading, leading   Renewed    the same, or stepping down: the row belongs to another one
@@ -68,7 +68,7 @@ func (m *Machine) Observed(row repo.LeaderRow, began, ended time.Duration) (take
 	if !m.seen || changed {
 		m.row, m.since, m.seen = row, ended, true
 	}
-	if m.state != StandingBy || !row.Free() && began-m.since < m.ttl {
+	if m.state != StandingBy || !row.Free() && began-m.since < max(m.ttl, row.TTL) {
 		return false
 	}
 	m.state = Taking

@@ -14,9 +14,12 @@ func TestMachine_TransitionsFollowTheTable(t *testing.T) {
 	const ttl = 3 * time.Second
 	var now time.Duration
 	held := repo.LeaderRow{Term: 1, Holder: "other"}
-	look := func(at time.Duration) func(*Machine) {
-		return func(m *Machine) { m.Observed(held, at, at) }
+	patient := repo.LeaderRow{Term: 1, Holder: "other", TTL: 2 * ttl}
+	hasty := repo.LeaderRow{Term: 1, Holder: "other", TTL: ttl / 2}
+	lookAt := func(row repo.LeaderRow, at time.Duration) func(*Machine) {
+		return func(m *Machine) { m.Observed(row, at, at) }
 	}
+	look := func(at time.Duration) func(*Machine) { return lookAt(held, at) }
 	observe := func(row repo.LeaderRow) func(*Machine) { return func(m *Machine) { m.Observed(row, 0, 0) } }
 	took := func(err error) func(*Machine) { return func(m *Machine) { m.Took(7, 0, err) } }
 	renewed := func(err error) func(*Machine) { return func(m *Machine) { m.Renewed(0, err) } }
@@ -39,6 +42,9 @@ func TestMachine_TransitionsFollowTheTable(t *testing.T) {
 		{"renewed meanwhile", []func(*Machine){look(0), observe(repo.LeaderRow{Term: 1, Holder: "other", Renewals: 1}), look(ttl)}, StandingBy, 0},
 		{"another holder meanwhile", []func(*Machine){look(0), observe(repo.LeaderRow{Term: 1, Holder: "third"}), look(ttl)}, StandingBy, 0},
 		{"another term meanwhile", []func(*Machine){look(0), observe(repo.LeaderRow{Term: 2, Holder: "other"}), look(ttl)}, StandingBy, 0},
+		{"unchanged for less than the TTL of the row", []func(*Machine){observe(patient), lookAt(patient, 2*ttl-1)}, StandingBy, 0},
+		{"unchanged for the TTL of the row", []func(*Machine){observe(patient), lookAt(patient, 2*ttl)}, Taking, 0},
+		{"unchanged for a shorter TTL of the row", []func(*Machine){observe(hasty), lookAt(hasty, ttl-1)}, StandingBy, 0},
 		{"a free row", []func(*Machine){free}, Taking, 0},
 		{"not taken", []func(*Machine){free, took(failed)}, StandingBy, 0},
 		{"the measure begins again after a failure", []func(*Machine){look(0), look(ttl), took(failed), look(ttl + 1)}, StandingBy, 0},

@@ -1,6 +1,9 @@
 package repo
 
-import "errors"
+import (
+	"errors"
+	"time"
+)
 
 // ErrFenced is in the chain of an error of a [Store] that another dispatcher has taken
 // over: its term has ended, and nothing was written. The dispatcher must not act any more.
@@ -16,6 +19,9 @@ type LeaderRow struct {
 	Holder   string // names the dispatcher; empty: it has resigned
 	Renewals int64  // rises while the holder is alive
 	Backend  int32  // process id of the holder's connection that writes, in the database
+	// TTL is how long the holder wants the row to stay unchanged before another one takes it;
+	// 0: it is not known. Who has a longer time waits that one.
+	TTL time.Duration
 }
 
 // Free reports whether no dispatcher holds the row.

@@ -15,10 +15,11 @@ const releaseTimeout = 2 * time.Second
 
 // Hold makes the holder the leader, unless another one renews the row: that is
 // CodeConflict with its name. It has the store write with the new term, and renews the row
-// until the returned function is called, which resigns. It waits for ttl where the row has
-// a holder. A holder that loses the row is not told: its commits fail with [ErrFenced].
+// until the returned function is called, which resigns. Where the row has a holder it waits
+// for ttl, or for that of the holder if it is longer. A holder that loses the row is not told: its commits fail with [ErrFenced].
 func (s *Store) Hold(ctx context.Context, holder string, ttl, renew time.Duration) (release func(), err error) {
 	l := s.Leader()
+	l.ttl.Store(int64(ttl))
 	row, err := l.observeUnchanged(ctx, ttl)
 	if err != nil {
 		return nil, err
@@ -45,7 +46,8 @@ func (s *Store) Hold(ctx context.Context, holder string, ttl, renew time.Duratio
 	}, nil
 }
 
-// observeUnchanged returns the row when it is free or has not changed for ttl.
+// observeUnchanged returns the row when it is free or has not changed for ttl, or for that of
+// its holder if it is longer.
 func (l *Leader) observeUnchanged(ctx context.Context, ttl time.Duration) (repo.LeaderRow, error) {
 	row, err := l.Observe(ctx)
 	if err != nil || row.Free() {
@@ -54,7 +56,7 @@ func (l *Leader) observeUnchanged(ctx context.Context, ttl time.Duration) (repo.
 	select {
 	case <-ctx.Done():
 		return row, ctx.Err()
-	case <-time.After(ttl):
+	case <-time.After(max(ttl, row.TTL)):
 	}
 	now, err := l.Observe(ctx)
 	if err == nil && now != row && !now.Free() {

@@ -26,7 +26,8 @@ const takeLockTimeout = 500 * time.Millisecond
 type Leader struct {
 	store *Store
 	mu    sync.Mutex
-	conn  *pgx.Conn // nil after a failure
+	conn  *pgx.Conn    // nil after a failure
+	ttl   atomic.Int64 // as LeaderRow.TTL, for the row of this holder
 	// unconfirmed is set by the server's warning that a commit is on this server alone.
 	unconfirmed atomic.Bool
 }
@@ -62,13 +63,13 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 		return 0, errors.New("take: no holder is given")
 	}
 	err = l.do(ctx, "take the leader row", func(conn *pgx.Conn) error {
-		term, err = take(ctx, conn, seen, holder)
+		term, err = l.take(ctx, conn, seen, holder)
 		if !isLockTimeout(err) {
 			return err
 		}
 		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
 		ended := terminateHung(ctx, conn)
-		if term, err = take(ctx, conn, seen, holder); err != nil {
+		if term, err = l.take(ctx, conn, seen, holder); err != nil {
 			err = errors.Join(err, ended)
 		}
 		return err
@@ -76,7 +77,7 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 	return term, err
 }
 
-func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder string) (term int64, err error) {
+func (l *Leader) take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder string) (term int64, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", takeLockTimeout.Milliseconds())); err != nil {
 			return err
@@ -95,9 +96,9 @@ func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder strin
 		case row.Term != seen.Term || row.Renewals != seen.Renewals || row.Holder != seen.Holder:
 			return fmt.Errorf("%w: it has term %d of %q now", repo.ErrNotLeader, row.Term, row.Holder)
 		}
-		return tx.QueryRow(ctx, `WITH next AS (UPDATE leader SET holder = $1, backend_pid = 0, renewals = 0,
+		return tx.QueryRow(ctx, `WITH next AS (UPDATE leader SET holder = $1, ttl = $2, backend_pid = 0, renewals = 0,
 			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term)
-			UPDATE fence SET term = next.term, generation = 0 FROM next RETURNING fence.term`, holder).Scan(&term)
+			UPDATE fence SET term = next.term, generation = 0 FROM next RETURNING fence.term`, holder, l.millis()).Scan(&term)
 	})
 	return term, err
 }
@@ -106,9 +107,12 @@ func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder strin
 // row has another term or holder.
 func (l *Leader) Renew(ctx context.Context, term int64, holder string) error {
 	return l.update(ctx, "renew the leader row",
-		"UPDATE leader SET renewals = renewals + 1, backend_pid = $3 WHERE term = $1 AND holder = $2",
-		term, holder, l.store.w.backend.Load())
+		"UPDATE leader SET renewals = renewals + 1, backend_pid = $3, ttl = $4 WHERE term = $1 AND holder = $2",
+		term, holder, l.store.w.backend.Load(), l.millis())
 }
+
+// millis returns the time to live of the row as the row has it.
+func (l *Leader) millis() int64 { return time.Duration(l.ttl.Load()).Milliseconds() }
 
 // Resign frees the row: another dispatcher may take it at once. The holder must have made
 // its last commit. [ErrNotLeader] is as for Renew.
@@ -134,8 +138,10 @@ type queryer interface {
 }
 
 func selectLeader(ctx context.Context, q queryer, lock string) (row repo.LeaderRow, err error) {
-	err = q.QueryRow(ctx, "SELECT term, holder, renewals, backend_pid FROM leader"+lock).
-		Scan(&row.Term, &row.Holder, &row.Renewals, &row.Backend)
+	var millis int64
+	err = q.QueryRow(ctx, "SELECT term, holder, renewals, backend_pid, ttl FROM leader"+lock).
+		Scan(&row.Term, &row.Holder, &row.Renewals, &row.Backend, &millis)
+	row.TTL = time.Duration(millis) * time.Millisecond
 	return row, err
 }
 

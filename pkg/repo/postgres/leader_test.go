@@ -85,6 +85,40 @@ func TestLeader_OnlyHolderRenewsAndResigns(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
+// Who waits for the row waits for the time to live of its holder, if that is longer: an import
+// does not depose a leader that renews rarely.
+func TestLeader_LongerTimeToLiveIsWaitedFor(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	const ttl = time.Second
+	s := mustOpen(t, Config{DSN: dsn, LeaderTTL: ttl})
+	term := mustTake(t, s, "a")
+	if row := observe(t, s); row.TTL != ttl {
+		t.Errorf("after a takeover: %+v", row)
+	}
+	if _, err := s.r.Exec(ctx, "UPDATE leader SET ttl = 0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Leader().Renew(ctx, term, "a"); err != nil {
+		t.Fatal(err)
+	}
+	if row := observe(t, s); row.TTL != ttl {
+		t.Errorf("after a renewal: %+v", row)
+	}
+	begin := time.Now()
+	release, err := mustOpen(t, Config{DSN: dsn}).Hold(ctx, "import", time.Millisecond, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if waited := time.Since(begin); waited < ttl {
+		t.Errorf("the row was taken after %v, the time to live of its holder is %v", waited, ttl)
+	}
+	if row := observe(t, s); row.TTL != time.Millisecond {
+		t.Errorf("of the import: %+v", row)
+	}
+}
+
 // A database whose clock is behind its term gives a higher term all the same.
 func TestLeader_TermRisesWithoutClock(t *testing.T) {
 	ctx := testbed.Context(t)

@@ -1,5 +1,10 @@
 -- +goose Up
 
+-- How long the holder wants the row to stay unchanged before another one takes it, in
+-- milliseconds: whoever waits for less must not depose it. 0: the holder is of the version
+-- before, and its time is not known.
+ALTER TABLE leader ADD COLUMN ttl bigint NOT NULL DEFAULT 0;
+
 -- Rises whenever a leader has waited for a commit of unknown outcome, and begins again with
 -- each term. A commit of before that the server begins only then, because it was still on
 -- its way, has the lower one and writes nothing. A dispatcher of the version before calls
