@@ -60,7 +60,7 @@ func (d *Daemon) newDispatcher(lease *lead.Lease) *dispatch.Dispatcher {
 		Connected: d.monitor.healthy, Logger: d.logger, Metrics: d.metrics,
 	}
 	if lease != nil {
-		c.Lease = lease
+		c.Lease, c.Freezes = lease, d.store.shared
 		c.Store = &announcedStore{c.Store, func() {
 			d.publisher.CommitEvent(&model.CommitEvent{Store: d.store.id(), Term: lease.Term(), Commit: d.store.shared.LastCommit()})
 		}}

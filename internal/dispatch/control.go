@@ -59,14 +59,12 @@ func runInLoop[T any](ctx context.Context, d *Dispatcher, do func(*loop) (T, err
 }
 
 // alwaysInLoop has the loop call do between two turns even if the caller gives up
-// meanwhile: it is for what ends a mode, which would last without end otherwise. do writes
-// nothing to the store.
-func (d *Dispatcher) alwaysInLoop(ctx context.Context, do func(*loop)) error {
+// meanwhile: it is for what ends a mode, which would last without end otherwise.
+func (d *Dispatcher) alwaysInLoop(ctx context.Context, do func(*loop) error) error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := runInLoop(context.WithoutCancel(ctx), d, func(l *loop) (struct{}, error) {
-			do(l)
-			return struct{}{}, nil
+			return struct{}{}, do(l)
 		}, nil)
 		done <- err
 	}()

@@ -43,8 +43,8 @@ func (alone) Term() int64 { return 0 }
 func (alone) Held() bool  { return true }
 func (alone) End()        {}
 
-// Config is what a [Dispatcher] is made of. Every field but Retention, Lease and Metrics is
-// needed.
+// Config is what a [Dispatcher] is made of. Every field but Retention, Lease, Freezes and
+// Metrics is needed.
 type Config struct {
 	Engine    engine.Config
 	Retention Retention
@@ -52,9 +52,26 @@ type Config struct {
 	Outbox    Outbox
 	Connected func() bool // whether heartbeats can arrive now
 	Logger    *slog.Logger
-	Lease     Lease   // nil: no other dispatcher has the store
-	Metrics   Metrics // nil: nothing is counted
+	Lease     Lease       // nil: no other dispatcher has the store
+	Freezes   FreezeStore // nil: a freeze ends with the dispatcher
+	Metrics   Metrics     // nil: nothing is counted
 }
+
+// FreezeStore keeps for the dispatchers that share a store whether it is frozen: whichever
+// leads next refuses writes too.
+type FreezeStore interface {
+	// Frozen reports whether writes are refused. It waits for a commit of unknown outcome, as
+	// [repo.Loader] does.
+	Frozen(ctx context.Context) (bool, error)
+	// SetFrozen is a commit, with the errors of one: after an error the outcome is unknown.
+	SetFrozen(ctx context.Context, frozen bool) error
+}
+
+// noFreezes is the FreezeStore of a dispatcher with a store of its own.
+type noFreezes struct{}
+
+func (noFreezes) Frozen(context.Context) (bool, error)  { return false, nil }
+func (noFreezes) SetFrozen(context.Context, bool) error { return nil }
 
 // ReadStore is a [Store] that also gives lists.
 type ReadStore interface {
@@ -106,6 +123,9 @@ func New(cfg Config) *Dispatcher {
 	}
 	if cfg.Lease == nil {
 		cfg.Lease = alone{}
+	}
+	if cfg.Freezes == nil {
+		cfg.Freezes = noFreezes{}
 	}
 	d := &Dispatcher{
 		cfg: cfg, turn: NewTurn(cfg.Engine, cfg.Store), inbox: newInbox(inboxLimit), log: newOplog(cfg.Logger),

@@ -94,7 +94,10 @@ func (w *importSession) Abort(ctx context.Context) error {
 	if w.dry {
 		return err
 	}
-	return errors.Join(err, w.d.alwaysInLoop(ctx, func(l *loop) { l.turn.endImport(w.session) }))
+	return errors.Join(err, w.d.alwaysInLoop(ctx, func(l *loop) error {
+		l.turn.endImport(w.session)
+		return nil
+	}))
 }
 
 // Tasks implements [repo.Lookup].

@@ -99,6 +99,14 @@ func (t *Turn) build(ctx context.Context, now engine.Clock, last int64) (e *engi
 	return e, nil, nil
 }
 
+// readStore builds the engine, and learns whether the store is frozen.
+func (l *loop) readStore(ctx context.Context) error {
+	if err := l.loadFreeze(ctx); err != nil {
+		return err
+	}
+	return l.turn.Load(ctx, l.clock())
+}
+
 func (t *Turn) isUnloadable(task, worker string) bool {
 	if len(t.unloadable) == 0 {
 		return false

@@ -276,7 +276,7 @@ func unreadable(err error) *model.Error {
 func (l *loop) load(ctx context.Context) {
 	start := time.Now()
 	var err error
-	if bug := guard(func() { err = l.turn.Load(ctx, l.clock()) }); bug != nil {
+	if bug := guard(func() { err = l.readStore(ctx) }); bug != nil {
 		err = bug
 	}
 	switch {

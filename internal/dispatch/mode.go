@@ -24,7 +24,7 @@ const (
 //	any                  backOff      backing off, until retryAt
 //	backing off          endBackoff   serving, or loading without an engine
 //	any                  noteWritten  the same; the next failure waits shortly again
-//	serving, backing off freeze       frozen
+//	serving, backing off freeze       frozen, also by what the store keeps of one before
 //	frozen               thaw         the mode that it was frozen in
 type modes struct {
 	deposed   bool         // the lease has ended

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"syscall"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // putWorker returns a batch with one worker.
@@ -86,6 +88,42 @@ func TestFence_LateBarrierChangesNothing(t *testing.T) {
 	if err := s.Commit(ctx, newTask(3)); err != nil {
 		t.Errorf("a commit in the next term: %v", err)
 	}
+}
+
+// A freeze is there for each leader that follows, a deposed one does not change it, and a copy
+// into the database ends it.
+func TestFreeze_IsFencedAndEndsWithImport(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	old, young := mustOpen(t, Config{DSN: dsn}), mustOpen(t, Config{DSN: dsn})
+	mustTake(t, old, "old")
+	want := func(when string, want bool) {
+		t.Helper()
+		if frozen, err := young.Frozen(ctx); err != nil || frozen != want {
+			t.Errorf("%s: frozen %v (%v)", when, frozen, err)
+		}
+	}
+	want("at first", false)
+	if err := old.SetFrozen(ctx, true); err != nil {
+		t.Fatal(err)
+	}
+	mustTake(t, young, "young")
+	want("after a takeover", true)
+	if err := old.SetFrozen(ctx, false); !errors.Is(err, ErrFenced) {
+		t.Errorf("a thaw of the old leader: %v, want ErrFenced", err)
+	}
+	want("after the thaw of the old leader", true)
+	if err := young.Leader().Resign(ctx, young.term.Load(), "young"); err != nil {
+		t.Fatal(err)
+	}
+	w, err := Target(young, "migrate").Begin(ctx, repo.CopyOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Finish(ctx, repo.Digest{}); err != nil {
+		t.Fatal(err)
+	}
+	want("after a copy into it", false)
 }
 
 // A dispatcher of the version before, which does not know the generation, leads with this

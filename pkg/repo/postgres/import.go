@@ -72,6 +72,9 @@ func (w *importWriter) Finish(ctx context.Context, want repo.Digest) (repo.Diges
 	if err != nil || !got.Equal(want) {
 		return got, err // the caller looks for what differs, then aborts
 	}
+	if _, err := w.tx.conn.Exec(ctx, frozenSQL, false); err != nil { // it is the store in use from now on
+		return got, explainError("import", err)
+	}
 	return got, w.end(ctx, "COMMIT")
 }
 

@@ -5,6 +5,10 @@
 -- before, and its time is not known.
 ALTER TABLE leader ADD COLUMN ttl bigint NOT NULL DEFAULT 0;
 
+-- Whether writes are refused because the tasks were copied to another store (migrate
+-- --final): whichever dispatcher leads next refuses them too.
+ALTER TABLE fence ADD COLUMN frozen boolean NOT NULL DEFAULT false;
+
 -- Rises whenever a leader has waited for a commit of unknown outcome, and begins again with
 -- each term. A commit of before that the server begins only then, because it was still on
 -- its way, has the lower one and writes nothing. A dispatcher of the version before calls
