@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +94,11 @@ func (w *importWriter) end(ctx context.Context, how string) error {
 	}
 	var err error
 	if !w.tx.conn.IsClosed() {
+		w.tx.unconfirmed.Store(false)
 		_, err = w.tx.conn.Exec(ctx, how)
+	}
+	if err == nil && w.tx.unconfirmed.Load() {
+		err = errUnconfirmed
 	}
 	return errors.Join(explainError("import", err), w.tx.conn.Close(context.WithoutCancel(ctx)))
 }
@@ -102,15 +107,19 @@ func (w *importWriter) end(ctx context.Context, how string) error {
 type importStore struct {
 	conn  *pgx.Conn
 	forms map[updateKey]*updateForm
+	// unconfirmed is set by the server's warning that the commit is on this server alone.
+	unconfirmed atomic.Bool
 }
 
 func beginImport(ctx context.Context, s *Store) (*importStore, error) {
+	t := &importStore{forms: make(map[updateKey]*updateForm)}
 	c, d := s.connConfig()
+	c.OnNotice = noteUnconfirmed(&t.unconfirmed)
 	conn, err := s.connect(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	t := &importStore{conn: conn, forms: make(map[updateKey]*updateForm)}
+	t.conn = conn
 	if err := s.prepareSession(ctx, conn, "idle_in_transaction_session_timeout = 0"); err != nil {
 		return t, err
 	}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -167,27 +168,55 @@ func TestStore_FencedCommitWritesNothing(t *testing.T) {
 	}
 }
 
-// A takeover that PostgreSQL has ended before a synchronous standby had it is an error: its
-// term may be lost.
-func TestLeader_UnconfirmedTakeIsAnError(t *testing.T) {
-	ctx := testbed.Context(t)
+// What PostgreSQL has ended before a synchronous standby had it is an error: a term may be
+// lost, and so may a copy.
+func TestCommit_UnconfirmedIsAnError(t *testing.T) {
 	server := testpostgres.Start(t)
-	dsn := server.Database(t)
-	s := mustOpen(t, Config{DSN: dsn})
-	row := observe(t, s)
-	alterSystem(t, dsn, "synchronous_standby_names = 'gone'")
-	testbed.Eventually(t, "commits wait", func() bool { return hangs(t, dsn) })
-	taken := make(chan error, 1)
-	go func() { taken <- second(s.Leader().Take(ctx, row, "a")) }()
-	testbed.Eventually(t, "the wait of the takeover is ended", func() bool {
-		var ended bool
-		err := s.r.QueryRow(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'").Scan(&ended)
-		return err == nil && ended
-	})
-	if err := testbed.Receive(t, taken); model.CodeOf(err) != model.CodeUnavailable {
-		t.Errorf("Take: %v", err)
+	for name, begin := range map[string]func(*testing.T, *Store) func(context.Context) error{
+		"a takeover": func(t *testing.T, s *Store) func(context.Context) error {
+			row := observe(t, s)
+			return func(ctx context.Context) error { return second(s.Leader().Take(ctx, row, "a")) }
+		},
+		"a copy": func(t *testing.T, s *Store) func(context.Context) error {
+			w, err := Target(s, "migrate").Begin(testbed.Context(t), repo.CopyOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			record := repo.Record{Task: newTask(1).Tasks[0].Put}
+			digest := repo.Digest{}
+			if err := errors.Join(second(w.Put(testbed.Context(t), []repo.Record{record})), digest.Add(&record)); err != nil {
+				t.Fatal(err)
+			}
+			return func(ctx context.Context) error { return second(w.Finish(ctx, digest)) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx := testbed.Context(t)
+			dsn := server.Database(t)
+			s := mustOpen(t, Config{DSN: dsn})
+			commit := begin(t, s)
+			alterSystem(t, dsn, "synchronous_standby_names = 'gone'")
+			testbed.Eventually(t, "commits wait", func() bool { return hangs(t, dsn) })
+			ended := make(chan error, 1)
+			go func() { ended <- commit(ctx) }()
+			var err error
+			testbed.Eventually(t, "its waits are ended", func() bool {
+				if _, failed := s.r.Exec(ctx, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"); failed != nil {
+					t.Fatal(failed)
+				}
+				select {
+				case err = <-ended:
+					return true
+				default:
+					return false
+				}
+			})
+			if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "no synchronous standby has it") {
+				t.Errorf("the error is %v", err)
+			}
+			alterSystem(t, dsn, "synchronous_standby_names = ''") // or the end of the test waits
+		})
 	}
-	alterSystem(t, dsn, "synchronous_standby_names = ''") // or the end of the test waits
 }
 
 // A transaction of the old leader that hangs does not keep its row: its session is ended,
