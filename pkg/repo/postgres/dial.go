@@ -18,7 +18,7 @@ const (
 	deadAfter = 5 * time.Second
 )
 
-// errNoCancel is the error of each attempt to send a cancel request of the writer.
+// errNoCancel is the error of each attempt to send a cancel request of a session that commits.
 var errNoCancel = errors.New("a commit is never canceled")
 
 // dialer connects to PostgreSQL. After lock it connects no more: pgx would send a cancel

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -65,6 +67,33 @@ func TestFence_LateCommitWritesNothing(t *testing.T) {
 		if after, err := live(ctx, s); err != nil || !slices.Equal(after, before) {
 			t.Errorf("the late commit has written: %v, before %v (%v)", after, before, err)
 		}
+	}
+}
+
+// A session that holds the fence does not keep a leader from waiting for its commit of unknown
+// outcome: the session is ended.
+func TestFence_HungSessionIsEndedByBarrier(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	mustTake(t, s, "a")
+	hung, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hung.Close(context.WithoutCancel(ctx))
+	if _, err := hung.Exec(ctx, "BEGIN; UPDATE fence SET frozen = frozen"); err != nil {
+		t.Fatal(err)
+	}
+	s.w.unsettled.Store(true)
+	if _, err := live(ctx, s); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("Live while the fence is held: %v", err)
+	}
+	if _, err := live(ctx, s); err != nil {
+		t.Errorf("Live after that: %v", err)
+	}
+	if _, err := hung.Exec(ctx, "SELECT 1"); err == nil {
+		t.Error("the session that held the fence is still there")
 	}
 }
 

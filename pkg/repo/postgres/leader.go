@@ -68,7 +68,7 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 			return err
 		}
 		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
-		ended := terminateHung(ctx, conn)
+		ended := terminateHung(ctx, conn, "fence", "leader")
 		if term, err = l.take(ctx, conn, seen, holder); err != nil {
 			err = errors.Join(err, ended)
 		}
@@ -154,7 +154,7 @@ func (l *Leader) do(ctx context.Context, op string, f func(*pgx.Conn) error) err
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.conn == nil || l.conn.IsClosed() {
-		c, _ := l.store.connConfig()
+		c, d := l.store.connConfig()
 		c.OnNotice = noteUnconfirmed(&l.unconfirmed)
 		conn, err := l.store.connect(ctx, c)
 		if err != nil {
@@ -165,6 +165,7 @@ func (l *Leader) do(ctx context.Context, op string, f func(*pgx.Conn) error) err
 			l.disconnect()
 			return explainError(op, err)
 		}
+		d.lock()
 	}
 	l.unconfirmed.Store(false)
 	err := f(l.conn)

@@ -267,3 +267,51 @@ func TestLeader_TakeEndsHungTransaction(t *testing.T) {
 		t.Errorf("the hung transaction has written %v (%v)", found, err)
 	}
 }
+
+// A session that holds a row of the leadership, in whatever way, does not keep a takeover from
+// it.
+func TestLeader_TakeEndsSessionThatHoldsRow(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	mustTake(t, s, "old")
+	for _, sql := range []string{
+		"SELECT 1 FROM leader FOR UPDATE", "SELECT 1 FROM fence FOR UPDATE",
+		"UPDATE leader SET renewals = renewals", "UPDATE fence SET term = term", "DELETE FROM fence",
+	} {
+		hung, err := pgx.Connect(ctx, dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := hung.Exec(ctx, "BEGIN; "+sql); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Leader().Take(ctx, observe(t, s), "young"); err != nil {
+			t.Errorf("%s: %v", sql, err)
+		}
+		_ = hung.Close(context.WithoutCancel(ctx)) // it was ended
+	}
+}
+
+// A renewal that waits for a synchronous standby is not canceled when its time is over: it
+// would be committed on this server alone. A later takeover does not wait for its session.
+func TestLeader_RenewalIsNotCanceled(t *testing.T) {
+	ctx := testbed.Context(t)
+	server := testpostgres.Start(t)
+	dsn := server.Database(t)
+	s := mustOpen(t, Config{DSN: dsn})
+	term := mustTake(t, s, "a")
+	alterSystem(t, dsn, "synchronous_standby_names = 'gone'")
+	testbed.Eventually(t, "commits wait", func() bool { return hangs(t, dsn) })
+	conn := s.leader.conn.PgConn()
+	renewing, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	if err := s.Leader().Renew(renewing, term, "a"); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("Renew: %v", err)
+	}
+	if err := conn.CancelRequest(ctx); !errors.Is(err, errNoCancel) {
+		t.Errorf("its connection can be canceled: %v", err)
+	}
+	alterSystem(t, dsn, "synchronous_standby_names = ''")
+	mustTake(t, s, "b")
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -66,7 +67,7 @@ func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger
 		return err
 	}
 	defer func() { err = errors.Join(err, locked.Close(context.WithoutCancel(ctx))) }()
-	if _, err := locked.Exec(ctx, fmt.Sprintf("SELECT pg_advisory_lock(%d)", migrationLock)); err != nil {
+	if err := lockMigrations(ctx, locked, log); err != nil {
 		return err
 	}
 	err = runMigrations(ctx, all, log)
@@ -81,6 +82,32 @@ func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
+}
+
+// migrationWait bounds the wait for a migration by another program.
+const migrationWait = 30 * time.Second
+
+// lockMigrations takes the lock of the migrations. The error names the session that has it.
+func lockMigrations(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
+	for _, sql := range []string{"SET idle_session_timeout = 0", fmt.Sprintf("SET lock_timeout = %d", migrationWait.Milliseconds())} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	var got bool
+	var holder string
+	err := conn.QueryRow(ctx, `SELECT pg_try_advisory_lock($1), coalesce((SELECT format('process id %s, application_name %s', a.pid, quote_literal(a.application_name))
+		FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE l.locktype = 'advisory' AND l.granted AND l.classid = 0 AND l.objid = $1 AND l.objsubid = 1
+		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) LIMIT 1), 'not known')`, int64(migrationLock)).Scan(&got, &holder)
+	if err != nil || got {
+		return err
+	}
+	log.Warn("store: another session has the lock of the migrations; waiting until it has migrated", "holder", holder, "left", migrationWait)
+	_, err = conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock))
+	if isLockTimeout(err) || err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return model.Errorf(model.CodeUnavailable, "migrate: another session has the lock of the migrations (%s); start again when it has ended", holder)
+	}
+	return err
 }
 
 // migrationLockTimeout bounds the wait of a migration for a lock. What waits for a table

@@ -2,8 +2,10 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -65,5 +67,28 @@ func TestOpen_LockedTableRefusesMigrationSoon(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A start that waits for a migration by another session says so, and its error names that
+// session.
+func TestOpen_HeldMigrationLockIsNamed(t *testing.T) {
+	ctx := testbed.Context(t)
+	dsn := testpostgres.Database(t)
+	other, err := pgx.Connect(ctx, dsn+"&application_name=forgotten")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close(context.WithoutCancel(ctx))
+	if _, err := other.Exec(ctx, "SELECT pg_advisory_lock(1634888033)"); err != nil {
+		t.Fatal(err)
+	}
+	var log testbed.Log
+	limited, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err = postgres.Open(limited, postgres.Config{DSN: dsn, Logger: log.Logger()})
+	want := fmt.Sprintf("process id %d, application_name 'forgotten'", other.PgConn().PID())
+	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) {
+		t.Errorf("Open beside a session that has the lock: %v; the log:\n%s", err, &log)
 	}
 }

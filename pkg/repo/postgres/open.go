@@ -169,6 +169,7 @@ func settings() []string {
 		"idle_in_transaction_session_timeout = '5s'",
 		"lock_timeout = '2s'",
 		"client_connection_check_interval = '2s'",
+		"idle_session_timeout = 0", // a dispatcher with little to do has idle sessions
 		// The statements look up single rows or walk an index from a seq on, and what they
 		// look up is mostly in memory. A plan that was made while a table was small must
 		// not scan it when it has grown.

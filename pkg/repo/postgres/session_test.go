@@ -34,7 +34,7 @@ func TestSession_SettingsBoundLocksAndDurability(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, conn := range map[string]*pgx.Conn{"the writer": s.w.conn, "the leader row": s.leader.conn, "a reader": reader.Conn()} {
-		want := map[string]string{"idle_in_transaction_session_timeout": "5s", "lock_timeout": "2s", "client_connection_check_interval": "2s"}
+		want := map[string]string{"idle_in_transaction_session_timeout": "5s", "lock_timeout": "2s", "client_connection_check_interval": "2s", "idle_session_timeout": "0"}
 		if want["synchronous_commit"] = "on"; name == "the writer" {
 			want["synchronous_commit"] = "off"
 		}
