@@ -19,8 +19,9 @@ type durability struct {
 	backend                            int64  // process id, as the server names it
 }
 
-// inspect logs how durable commits are, and refuses a server that is not as durable as
-// the configuration requires. It notices a pooler.
+// inspect refuses a server that is not as durable as the configuration requires. It logs how
+// durable commits are, and a pooler, if that differs from the connection before. The
+// writer calls it for each of its connections: after a failover the server is another one.
 func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 	var d durability
 	err := conn.QueryRow(ctx, `SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
@@ -34,12 +35,34 @@ func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
+	first := s.w.inspected == durability{}
+	changed := d.differs(&s.w.inspected)
+	s.w.inspected = d
+	if changed {
+		s.logDurability(&d, int64(conn.PgConn().PID()))
+	}
+	switch {
+	case !s.config.RequireSync:
+	case first && d.weakness() != "":
+		return model.Errorf(model.CodeConflict, "%s, and synchronous commits are required", d.weakness())
+	case d.weakSetting() != "":
+		return model.Errorf(model.CodeUnavailable, "PostgreSQL is less durable than before: %s, and synchronous commits are required", d.weakSetting())
+	}
+	return nil // a standby that was promoted has no standby of its own yet, and must take writes
+}
+
+// differs reports whether d has other settings. Which standbys are connected is no setting.
+func (d *durability) differs(before *durability) bool {
+	return d.commit != before.commit || d.standbys != before.standbys || d.fsync != before.fsync ||
+		d.fullPages != before.fullPages || d.same != before.same
+}
+
+// logDurability logs how durable commits are, and warns of what makes them less so. pid is the
+// process id of the session, as the other end of the connection names it.
+func (s *Store) logDurability(d *durability, pid int64) {
 	s.log.Info("store: durability of commits", "synchronous_commit", d.commit, "synchronous_standby_names", d.standbys,
 		"synchronous_standbys", d.countSync(), "fsync", d.fsync, "full_page_writes", d.fullPages)
 	if weak := d.weakness(); weak != "" {
-		if s.config.RequireSync {
-			return model.Errorf(model.CodeConflict, "%s, and synchronous commits are required", weak)
-		}
 		s.log.Warn("store: acknowledged tasks can be lost when PostgreSQL fails", "reason", weak)
 	}
 	if d.hidden > 0 && d.standbys != "" {
@@ -49,10 +72,9 @@ func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 		s.log.Warn("store: what confirms commits may not be the standby: commits may wait for a backup, and be lost at a failover; name each standby by a cluster_name of its own in synchronous_standby_names",
 			"reason", why)
 	}
-	if d.backend != int64(conn.PgConn().PID()) {
+	if d.backend != pid {
 		s.log.Warn("store: a connection pooler is between the dispatcher and PostgreSQL; connect directly: one dispatcher needs few connections, and a pooler breaks the detection of dead sessions")
 	}
-	return nil
 }
 
 // countSync returns how many synchronous standbys are connected, "unknown" if the role may not
@@ -64,8 +86,20 @@ func (d *durability) countSync() string {
 	return strconv.FormatInt(d.sync, 10)
 }
 
-// weakness returns the first setting by which a commit can be lost, "" without one.
+// weakness returns the first reason for which a commit can be lost, "" without one.
 func (d *durability) weakness() string {
+	if weak := d.weakSetting(); weak != "" {
+		return weak
+	}
+	if d.standbys == "" {
+		return "synchronous_standby_names is empty: a failover to a standby may lose the last commits"
+	}
+	return ""
+}
+
+// weakSetting returns the first setting by which this server loses commits even without a
+// failover, or does not wait for its standby; "" without one.
+func (d *durability) weakSetting() string {
 	switch {
 	case d.fsync != "on":
 		return "fsync is " + d.fsync
@@ -73,8 +107,6 @@ func (d *durability) weakness() string {
 		return "full_page_writes is " + d.fullPages
 	case d.commit == "off" || d.commit == "local":
 		return "synchronous_commit is " + d.commit
-	case d.standbys == "":
-		return "synchronous_standby_names is empty: a failover to a standby may lose the last commits"
 	}
 	return ""
 }

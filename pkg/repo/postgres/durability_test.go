@@ -135,6 +135,50 @@ func TestOpen_WeakDurabilityIsWarnedOf(t *testing.T) {
 	}
 }
 
+// The durability of a server is looked at again when the writer connects again, as after a
+// failover: each change to a weaker one is warned of once. Where synchronous commits are
+// required, commits are refused, except by a server that only lacks a standby: one that was
+// promoted must take writes.
+func TestCommit_WeakerServerAfterReconnect(t *testing.T) {
+	ctx := testbed.Context(t)
+	d := startDurabilityServer(t)
+	d.set(t, "synchronous_standby_names", "db2")
+	var log testbed.Log
+	s, strict := mustOpen(t, Config{DSN: d.dsn, Logger: log.Logger()}), mustOpen(t, Config{DSN: d.dsn, RequireSync: true, Logger: log.Logger()})
+	commit := func(s *Store) error {
+		s.w.mu.Lock()
+		s.w.disconnect()
+		s.w.mu.Unlock()
+		return s.Commit(ctx, &model.Batch{})
+	}
+	for _, c := range []struct {
+		setting, value, warning string
+		refused                 bool
+	}{
+		{"synchronous_standby_names", "", "synchronous_standby_names is empty", false},
+		{"synchronous_commit", "local", "synchronous_commit is local", true},
+		{"synchronous_commit", "on", "synchronous_standby_names is empty", false},
+		{"full_page_writes", "off", "full_page_writes is off", true},
+		{"full_page_writes", "on", "synchronous_standby_names is empty", false},
+	} {
+		d.set(t, c.setting, c.value)
+		before := log.String()
+		for range 2 {
+			if err := commit(s); err != nil {
+				t.Errorf("%s = %q: %v", c.setting, c.value, err)
+			}
+			err := commit(strict)
+			if c.refused != (err != nil) || c.refused && (model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), c.warning)) {
+				t.Errorf("%s = %q with require_sync: %v", c.setting, c.value, err)
+			}
+		}
+		after := strings.TrimPrefix(log.String(), before)
+		if strings.Count(after, "acknowledged tasks can be lost") != 2 || strings.Count(after, c.warning) != 2 {
+			t.Errorf("%s = %q: the log is\n%s", c.setting, c.value, after)
+		}
+	}
+}
+
 // Two connections have the name of the synchronous standby: it cannot be told which one
 // confirms commits.
 func TestOpen_TwoStandbysOfOneNameAreWarnedOf(t *testing.T) {

@@ -92,9 +92,6 @@ func (s *Store) start(ctx context.Context) error {
 	if err := migrate(ctx, s.w.conn, s.servers, s.log); err != nil {
 		return err
 	}
-	if err := s.inspect(ctx, s.w.conn); err != nil {
-		return err
-	}
 	pool, err := poolConfig(s)
 	if err != nil {
 		return err

@@ -33,6 +33,8 @@ type writer struct {
 	// unconfirmed is set by the server's warning that a commit is on this server alone.
 	unconfirmed atomic.Bool
 
+	inspected durability // of the last connection
+
 	folded   time.Time    // when the counters were last replaced by their sum
 	position atomic.Int64 // see Counts
 	forms    map[updateKey]*updateForm
@@ -78,6 +80,10 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 		return err
 	}
 	registerArrays(conn.TypeMap())
+	if err := s.inspect(ctx, conn); err != nil {
+		_ = conn.Close(ctx) // the first error says more
+		return err
+	}
 	if s.mark.known() > 0 { // not before the first migration
 		if err := s.checkCommits(ctx, conn); err != nil {
 			_ = conn.Close(ctx) // the first error says more
