@@ -11,8 +11,12 @@ import (
 
 // Begin starts an import; it implements [repo.Target]. What is imported is stored
 // at once and held back from workers until Finish has verified it. After an Abort
-// it stays held back until another import, of the same records, is finished.
+// it stays held back until another import, of the same records, is finished. Where other
+// dispatchers may take over it is CodeConflict: they do not know what is held back.
 func (d *Dispatcher) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer, error) {
+	if _, single := d.cfg.Lease.(alone); !single && !o.DryRun {
+		return nil, errSharedImport
+	}
 	store := &importStore{ReadStore: d.cfg.Store, d: d}
 	w, err := repo.SharedTarget(store).Begin(ctx, o)
 	if err != nil {
@@ -31,6 +35,9 @@ func (d *Dispatcher) Begin(ctx context.Context, o repo.CopyOptions) (repo.Writer
 	}
 	return &importSession{Writer: w, d: d, dry: o.DryRun, session: store.session, liveIDs: make(map[string]struct{})}, nil
 }
+
+var errSharedImport = model.Errorf(model.CodeConflict,
+	"import: the next leader of this database would assign its tasks before they are verified; stop all dispatchers and use migrate --target postgres")
 
 // importSession is an import under way.
 type importSession struct {

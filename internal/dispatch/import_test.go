@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
@@ -175,6 +176,23 @@ func TestImport_AbortEndsDuringTheBackoff(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wantPlaced("moved")
+}
+
+// TestImport_RefusedWhereOthersTakeOver: what an import holds back is in memory only, so a
+// dispatcher with a lease begins none. It compares for a dry run.
+func TestImport_RefusedWhereOthersTakeOver(t *testing.T) {
+	f := newFixture(t, newStore(), nil)
+	lease := &endingLease{}
+	lease.looks.Store(1000)
+	f.useLease(lease)
+	f.run()
+	_, err := f.Begin(t.Context(), repo.CopyOptions{})
+	if model.CodeOf(err) != model.CodeConflict || !strings.Contains(err.Error(), "migrate --target postgres") {
+		t.Errorf("an import: %v", err)
+	}
+	if _, err := f.Begin(t.Context(), repo.CopyOptions{DryRun: true}); err != nil {
+		t.Errorf("a dry run: %v", err)
+	}
 }
 
 // TestImport_HoldSurvivesAFreeze: a final export that is given up during an import
