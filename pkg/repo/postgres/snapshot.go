@@ -70,21 +70,30 @@ func (s *snapshot) fail(ctx context.Context, err error) error {
 	return explainError("snapshot", err)
 }
 
-// snapshotPage is how many tasks are read at once: a caller may read something else from
-// the snapshot between two tasks.
-const snapshotPage = 2000
+// What is read at once: a caller may read something else from the snapshot between two tasks.
+const (
+	snapshotPage = 2000    // tasks
+	snapshotSize = 8 << 20 // bytes of what may be large in them; the last task may exceed it
+)
 
-var snapshotSQL = "SELECT " + fullView.sql + " FROM tasks WHERE seq > $1 ORDER BY seq LIMIT $2"
+// snapshotSQL reads a page. PostgreSQL knows the length of a large value without reading it.
+var snapshotSQL = "SELECT " + fullView.sql + " FROM (SELECT *, sum(size) OVER (ORDER BY seq ROWS UNBOUNDED PRECEDING) - size AS before FROM (SELECT " +
+	fullView.sql + ", octet_length(torrent) + octet_length(metalink) + octet_length(url) + octet_length(mirrors) + octet_length(options)" +
+	" + octet_length(tags) + octet_length(labels) + octet_length(history) AS size" +
+	" FROM tasks WHERE seq > $1 ORDER BY seq LIMIT $2) AS next) AS summed WHERE before < $3 ORDER BY seq"
 
 // Tasks implements [repo.Snapshot]. It reads page by page.
 func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task, error] {
-	return rules.Chunks(after, func(after int64) ([]*model.Task, error) {
-		if err := ctx.Err(); err != nil { // a read that it ends would end the snapshot too
-			return nil, err
-		}
-		tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage)
-		return tasks, s.fail(ctx, err)
-	})
+	return rules.Chunks(after, func(after int64) ([]*model.Task, error) { return s.page(ctx, after) })
+}
+
+// page returns the tasks that follow a seq, none at the end.
+func (s *snapshot) page(ctx context.Context, after int64) ([]*model.Task, error) {
+	if err := ctx.Err(); err != nil { // a read that it ends would end the snapshot too
+		return nil, err
+	}
+	tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage, snapshotSize)
+	return tasks, s.fail(ctx, err)
 }
 
 // heldSQL finds what workers hold by the partial indexes: active follows from a worker_id.
