@@ -1,14 +1,11 @@
 package intake
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
 )
@@ -31,7 +28,7 @@ const maxMsgID = 256
 // publishDeadLetter stores a dead letter once.
 func (i *Intake) publishDeadLetter(d *delivery) error {
 	m := i.newDeadLetter(d)
-	exists, err := i.isDeadLettered(m.Header.Get(nats.MsgIdHdr), d.msg.at)
+	exists, err := i.isDeadLettered(deadIDOf(m.Subject, m.Header), d.msg.at)
 	if err != nil || exists {
 		return err
 	}
@@ -41,24 +38,6 @@ func (i *Intake) publishDeadLetter(d *delivery) error {
 // divertDelay is the delay until the redelivery of a parked message, or of one that
 // could not be moved.
 const divertDelay = 5 * time.Second
-
-// publish stores a message and returns after the stream's acknowledgement.
-func (i *Intake) publish(kind string, m *nats.Msg) error {
-	ctx, cancel := context.WithTimeout(context.Background(), streamsTimeout)
-	defer cancel()
-	on := i.current()
-	publish := func() error {
-		_, err := on.js.PublishMsg(ctx, m, jetstream.WithExpectStream(i.subjects.StreamName(kind)), jetstream.WithRetryAttempts(0))
-		return err
-	}
-	err := publish()
-	if errors.Is(err, jetstream.ErrNoStreamResponse) { // the stream was removed
-		if err = EnsureStreams(ctx, on.nc, i.options); err == nil {
-			err = publish()
-		}
-	}
-	return err
-}
 
 // newDeadLetter returns the message with the reason in its headers. Its id is derived
 // from its place in the stream, so that NATS stores it once. After a resubmit it is

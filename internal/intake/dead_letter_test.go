@@ -149,7 +149,7 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 // cached.
 func TestDLQIndex_IsNotReadForEachMessage(t *testing.T) {
 	now := time.Unix(1_700_000_000, 0)
-	seen, failed := map[string]struct{}{}, errors.New("no answer")
+	seen, failed := map[deadID]struct{}{}, errors.New("no answer")
 	for _, c := range []struct {
 		name  string
 		index dlqIndex

@@ -116,9 +116,7 @@ func (d *DeadLetters) Resubmit(ctx context.Context, ref *model.DeadLetterRef) (*
 	if subject != d.subjects.Intake(letter.Client) || !model.ValidName(letter.Client) {
 		return nil, model.Errorf(model.CodeConflict, "seq: dead letter %d was sent to %.200q, which names no valid client", ref.Seq, subject)
 	}
-	_, err = js.PublishMsg(ctx, d.resubmission(letter, m),
-		jetstream.WithExpectStream(d.subjects.StreamName(wire.StreamIntake)), jetstream.WithRetryAttempts(0))
-	if err != nil {
+	if err := publishOnce(ctx, js, d.subjects.StreamName(wire.StreamIntake), d.resubmission(letter, m)); err != nil {
 		return nil, unavailable(fmt.Sprintf("resubmitting dead letter %d", ref.Seq), err)
 	}
 	return letter, d.remove(ctx, stream, m)
@@ -126,7 +124,7 @@ func (d *DeadLetters) Resubmit(ctx context.Context, ref *model.DeadLetterRef) (*
 
 // resubmission returns the message for the intake. It goes where parked messages go:
 // only the dispatcher publishes there, so its first place can be trusted. NATS drops a
-// repetition by the message id while it remembers it.
+// repetition by the message id while the message is in the stream: see publishOnce.
 func (d *DeadLetters) resubmission(letter *model.DeadLetter, m *jetstream.RawStreamMsg) *nats.Msg {
 	first := origin{seq: m.Sequence, at: m.Time, resubmitted: m.Sequence}
 	at, err := time.Parse(time.RFC3339Nano, m.Header.Get(headerTime))

@@ -16,9 +16,19 @@ import (
 // deadWindow only, and a message may be redelivered later: readers of the dead letters
 // would then find it twice. It belongs to one goroutine.
 type dlqIndex struct {
-	ids map[string]struct{}
+	ids map[deadID]struct{}
 	at  time.Time // when reading began
 	err error     // of a failed read
+}
+
+// deadID identifies a dead letter. The subject is part of it: only the dispatcher
+// publishes there.
+type deadID struct{ subject, msgID string }
+
+// deadIDOf returns the id of a dead letter, which a random part of its message id does
+// not change.
+func deadIDOf(subject string, header nats.Header) deadID {
+	return deadID{subject, baseID(header.Get(nats.MsgIdHdr))}
 }
 
 const (
@@ -29,7 +39,7 @@ const (
 // isDeadLettered reports whether a dead letter with that id is stored, for a message
 // stored at that time. NATS itself drops repeated dead letters of younger messages, and
 // those stored after the last read.
-func (i *Intake) isDeadLettered(id string, stored time.Time) (bool, error) {
+func (i *Intake) isDeadLettered(id deadID, stored time.Time) (bool, error) {
 	if time.Since(stored) < deadWindow/2 {
 		return false, nil
 	}
@@ -56,13 +66,13 @@ func (g *dlqIndex) isStale(now time.Time) bool {
 
 // readDeadIDs reads the ids of all dead letters. A stop ends it: the remaining messages
 // are redelivered to the next dispatcher.
-func (i *Intake) readDeadIDs() (map[string]struct{}, error) {
+func (i *Intake) readDeadIDs() (map[deadID]struct{}, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, dlqReadTimeout)
 	defer cancel()
 	consumer, err := i.current().js.OrderedConsumer(ctx, i.subjects.StreamName(wire.StreamDLQ), jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{i.subjects.DeadLetter("*")}, HeadersOnly: true, InactiveThreshold: dlqReadTimeout,
 	})
-	ids := make(map[string]struct{})
+	ids := make(map[deadID]struct{})
 	if errors.Is(err, jetstream.ErrStreamNotFound) { // it is created with the first dead letter
 		return ids, nil
 	}
@@ -82,7 +92,7 @@ func (i *Intake) readDeadIDs() (map[string]struct{}, error) {
 		if err != nil {
 			return nil, err
 		}
-		ids[m.Headers().Get(nats.MsgIdHdr)] = struct{}{}
+		ids[deadIDOf(m.Subject(), m.Headers())] = struct{}{}
 		if meta, err := m.Metadata(); err != nil || meta.NumPending == 0 {
 			return ids, err
 		}
