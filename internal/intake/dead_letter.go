@@ -59,7 +59,7 @@ func (i *Intake) newDeadLetter(d *delivery) *nats.Msg {
 // of its task is derived.
 func (i *Intake) parkedMsg(l *intakeMsg) *nats.Msg {
 	header := l.clientHeader()
-	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.streamSeq, l.seq))
+	header.Set(nats.MsgIdHdr, fmt.Sprintf("parked:%d:%d", l.place.seq, l.seq))
 	header.Set(headerOrigin, l.origin.String())
 	return &nats.Msg{Subject: i.subjects.Parked(l.client), Header: header, Data: l.data}
 }

@@ -108,20 +108,21 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 	if _, err := p.js.UpdateStream(testbed.Context(t), config); err != nil {
 		t.Fatal(err)
 	}
-	acked := 0
-	bad := func(seq uint64) *delivery {
-		return &delivery{
-			msg:    &intakeMsg{origin: origin{seq: seq, at: time.Now().Add(-deadWindow)}, delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
-			answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
-		}
-	}
-	first, second := bad(5), bad(6)
 	stopped := func(i *running) *Intake { // the test takes the place of the goroutine that puts aside
 		stopIntake(t, i)
 		i.ctx = t.Context()
 		return i.Intake
 	}
 	stopped(p.intake)
+	acked := 0
+	bad := func(seq uint64) *delivery {
+		stored := p.send(t, "shop", `{}`) // it was parked, and its first place is older
+		return &delivery{
+			msg:    &intakeMsg{place: place{seq: stored, at: p.storedAt(t, stored).UnixNano()}, origin: origin{seq: seq, at: time.Now().Add(-deadWindow)}, delivered: 1, client: "shop", subject: "s", data: []byte("x"), ack: func() error { acked++; return nil }},
+			answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")},
+		}
+	}
+	first, second, third := bad(5), bad(6), bad(7)
 	for _, d := range []*delivery{first, second} {
 		if err := p.intake.publishDeadLetter(d); err != nil { // and the dispatcher is killed before it acknowledges it
 			t.Fatal(err)
@@ -132,7 +133,6 @@ func TestDeadLetter_StoredOnceAfterDuplicateWindow(t *testing.T) {
 		return err == nil && !ack.Duplicate
 	})
 	next := stopped(p.start(t, p.backend))
-	third := bad(7)
 	for _, d := range []*delivery{first, third, first} {
 		settlements[d.outcome()].do(next, d)
 	}

@@ -9,8 +9,8 @@
 //	decode  makes a spec, or finds the message invalid (decode.go)
 //	submit  passes it to the Backend, and waits while its inbox is full
 //	settle  publishes the verdict and acknowledges last (settle.go): before that, NATS
-//	        redelivers. The answer decides between accept, retry, park and dead letter
-//	        (outcome.go)
+//	        redelivers. It changes only a message that it has looked up (lookup.go). The
+//	        answer decides between accept, retry, park and dead letter (outcome.go)
 //
 // [EnsureStreams] creates and checks the streams of a cluster.
 package intake

@@ -76,9 +76,9 @@ type Intake struct {
 	counts      counts
 
 	mu       sync.Mutex
-	conn     *intakeConn         // the current connection
-	inFlight map[uint64]struct{} // sequences of messages without a decision
-	fullAt   time.Time           // when a message last found no room in time
+	conn     *intakeConn        // the current connection
+	inFlight map[place]struct{} // messages without a decision
+	fullAt   time.Time          // when a message last found no room in time
 }
 
 // current returns the current connection.
@@ -120,7 +120,7 @@ func New(ctx context.Context, conn *bus.Connection, backend Backend, o StreamOpt
 		connection: conn, backend: backend, subjects: subjects, options: o, stream: subjects.StreamName(wire.StreamIntake),
 		logger: logger, warnings: logthrottle.New(logger), stopTimeout: stopTimeout,
 		slots: make(chan struct{}, intakeSlots), decided: make(chan *delivery, intakeSlots), diverted: make(chan *delivery, intakeSlots),
-		undelivered: make(chan uint64, intakePending), quit: make(chan struct{}), inFlight: make(map[uint64]struct{}),
+		undelivered: make(chan uint64, intakePending), quit: make(chan struct{}), inFlight: make(map[place]struct{}),
 	}
 	i.streamsErr = EnsureStreams(ctx, conn.Current(), o)
 	if errors.Is(i.streamsErr, errUnusable) || ctx.Err() != nil {

@@ -73,7 +73,7 @@ func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 		info, err := consumer.Info(testbed.Context(t))
 		return err == nil && info.NumRedelivered == 1
 	})
-	again := p.intake.newMsg(1, time.Now(), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
+	again := p.intake.newMsg(1, p.storedAt(t, 1), wire.DefaultPrefix+".intake.shop.submit", nil, []byte(`{`+source+`}`))
 	p.intake.process(&delivery{msg: again}) // as it comes from NATS
 	if n := p.left(t); n != 1 || len(p.verdicts) != 0 || len(taken) != 0 {
 		t.Fatalf("before the commit %d messages are left, %d verdicts were told, and the backend has %d more", n, len(p.verdicts), len(taken))

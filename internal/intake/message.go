@@ -18,7 +18,7 @@ import (
 // place, which the client knows.
 type intakeMsg struct {
 	origin
-	streamSeq uint64 // its sequence in the stream
+	place     place  // in the stream, now
 	delivered uint64 // number of deliveries
 	parked    bool
 	name      string // of the client, as in the subject
@@ -36,7 +36,7 @@ type intakeMsg struct {
 const invalidClient = "_"
 
 func (i *Intake) newMsg(seq uint64, at time.Time, subject string, header nats.Header, data []byte) *intakeMsg {
-	l := &intakeMsg{origin: origin{seq: seq, at: at}, streamSeq: seq, delivered: 1, subject: subject, header: header, data: data}
+	l := &intakeMsg{origin: origin{seq: seq, at: at}, place: place{seq: seq, at: at.UnixNano()}, delivered: 1, subject: subject, header: header, data: data}
 	l.name, _, _ = strings.Cut(strings.TrimPrefix(subject, i.subjects.Prefix+".intake."), ".")
 	l.client = l.name
 	if !model.ValidName(l.name) {

@@ -17,6 +17,7 @@ type delivery struct {
 	msg    *intakeMsg      // set by fetch
 	spec   *model.TaskSpec // set by decode, until submit
 	answer engine.Answer   // set by the stage that decides, or by the backend
+	lookup lookup          // set before it is settled
 }
 
 // step is what a stage makes of a delivery.
@@ -74,8 +75,7 @@ func (i *Intake) runStage(s stage, d *delivery) (next step) {
 	case !panicked:
 		return next
 	case d.msg == nil:
-		_ = d.source.NakWithDelay(divertDelay) // NATS redelivers it in any case
-		return stepReturned
+		return stepReturned // NATS redelivers it after intakeAckWait
 	}
 	d.answer.Err = model.Errorf(model.CodeInternal, "submit: %s", goroutine.FaultText)
 	return stepDecided
@@ -113,11 +113,11 @@ func (i *Intake) admit(d *delivery) step {
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if _, again := i.inFlight[d.msg.streamSeq]; again {
+	if _, again := i.inFlight[d.msg.place]; again {
 		<-i.slots
 		return stepIgnored
 	}
-	i.inFlight[d.msg.streamSeq] = struct{}{}
+	i.inFlight[d.msg.place] = struct{}{}
 	i.deciding.Add(1)
 	return stepNext
 }
@@ -125,7 +125,7 @@ func (i *Intake) admit(d *delivery) step {
 // release undoes admit after the decision.
 func (i *Intake) release(l *intakeMsg) {
 	i.mu.Lock()
-	delete(i.inFlight, l.streamSeq)
+	delete(i.inFlight, l.place)
 	i.mu.Unlock()
 	<-i.slots
 	i.deciding.Done()

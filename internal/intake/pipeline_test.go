@@ -98,8 +98,8 @@ func TestPipeline_MessagePassesEachStage(t *testing.T) {
 		want  step
 		done  func() bool
 	}{
-		{"fetch", stepNext, func() bool { return d.msg.streamSeq == seq && d.msg.client == "shop" && d.msg.delivered == 1 }},
-		{"admit", stepNext, func() bool { _, there := i.inFlight[seq]; return there && len(i.slots) == 1 }},
+		{"fetch", stepNext, func() bool { return d.msg.place.seq == seq && d.msg.client == "shop" && d.msg.delivered == 1 }},
+		{"admit", stepNext, func() bool { _, there := i.inFlight[d.msg.place]; return there && len(i.slots) == 1 }},
 		{"decode", stepNext, func() bool { return d.spec.ID == "a" }},
 		{"submit", stepWaits, func() bool { return len(p.backend.taken()) == 1 && d.spec == nil }},
 		{"settle", stepSettled, func() bool { return len(i.inFlight) == 0 && len(i.slots) == 0 }},
@@ -153,7 +153,7 @@ func TestPipeline_EachExit(t *testing.T) {
 	}{
 		"foreign":             {before: func(_ *post, d *delivery) { d.source = foreignMsg{d.source} }, stage: "fetch", want: stepIgnored, place: waits},
 		"unreadable by a bug": {before: func(_ *post, d *delivery) { d.source = brokenMsg{d.source} }, stage: "fetch", want: stepReturned, place: waits},
-		"in flight already":   {before: func(p *post, _ *delivery) { p.intake.inFlight[1] = struct{}{} }, stage: "admit", want: stepIgnored, place: waits},
+		"in flight already":   {before: func(p *post, d *delivery) { p.intake.fetch(d); p.intake.inFlight[d.msg.place] = struct{}{} }, stage: "admit", want: stepIgnored, place: waits},
 		"no room at the stop": {before: func(p *post, _ *delivery) {
 			for range cap(p.intake.slots) {
 				p.intake.slots <- struct{}{}

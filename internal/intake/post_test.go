@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -117,6 +118,20 @@ func (p *post) left(t testing.TB) uint64 {
 		t.Fatal(err)
 	}
 	return s.CachedInfo().State.Msgs
+}
+
+// storedAt returns when the intake stored the message with the sequence.
+func (p *post) storedAt(t testing.TB, seq uint64) time.Time {
+	t.Helper()
+	s, err := p.js.Stream(testbed.Context(t), "ARIA_INTAKE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.GetMsg(testbed.Context(t), seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Time
 }
 
 func (p *post) emptied(t testing.TB) {

@@ -25,7 +25,7 @@ func TestPublishOnce_DuplicateOfAnotherIsStored(t *testing.T) {
 	p := pipelinePost(t, &fakeBackend{})
 	i, letters := p.intake.Intake, p.letters(t)
 	l := &intakeMsg{
-		origin: origin{seq: 2, at: time.Unix(1_700_000_000, 42)}, streamSeq: 2, client: "shop", subject: wire.DefaultPrefix + ".intake.shop.submit", data: []byte("x"),
+		origin: origin{seq: 2, at: time.Unix(1_700_000_000, 42)}, place: place{seq: 2}, client: "shop", subject: wire.DefaultPrefix + ".intake.shop.submit", data: []byte("x"),
 	}
 	dead := i.newDeadLetter(&delivery{msg: l, answer: engine.Answer{Err: model.Errorf(model.CodeInvalid, "url: is missing")}})
 	stored := &jetstream.RawStreamMsg{Subject: dead.Subject, Sequence: 3, Time: l.at, Header: dead.Header, Data: dead.Data}

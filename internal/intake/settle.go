@@ -35,6 +35,7 @@ var settlements = [...]settlement{
 func (i *Intake) settle(d *delivery) step {
 	s := settlements[d.outcome()]
 	if s.diverted {
+		d.lookup = lookup{} // again, after what it waits for
 		i.diverted <- d
 		return stepWaits
 	}
@@ -47,21 +48,38 @@ func (i *Intake) conclude(d *delivery, s settlement) {
 	panicked := goroutine.Guard(i.logger, "a message of the intake panicked", func() { s.do(i, d) },
 		func() []any { return []any{"seq", d.msg.seq, "client", d.msg.client} })
 	if panicked {
-		i.logAckError(d, d.msg.nak(divertDelay))
+		i.logAckError(d, i.delay(d, divertDelay))
 	}
 	i.release(d.msg)
 }
 
 // settleDecided settles decided messages. It runs in one goroutine.
 func (i *Intake) settleDecided() {
-	last := stages[len(stages)-1]
 	for {
 		select {
 		case <-i.quit:
 			return
 		case d := <-i.decided:
-			last.run(i, d)
+			i.settleBatch(d)
 		}
+	}
+}
+
+// settleBatch settles a decided message and those that are decided by now, up to maxBatch.
+func (i *Intake) settleBatch(first *delivery) {
+	batch := []*delivery{first}
+	for more := true; more && len(batch) < maxBatch; {
+		select {
+		case d := <-i.decided:
+			batch = append(batch, d)
+		default:
+			more = false
+		}
+	}
+	i.lookUp(batch)
+	last := stages[len(stages)-1]
+	for _, d := range batch {
+		last.run(i, d)
 	}
 }
 
@@ -83,7 +101,7 @@ func (i *Intake) settleDiverted() {
 func (i *Intake) finish(d *delivery) {
 	err := i.publishVerdict(d)
 	if err == nil {
-		err = d.msg.ack()
+		err = i.acknowledge(d)
 	}
 	i.logAckError(d, err)
 }
@@ -91,28 +109,28 @@ func (i *Intake) finish(d *delivery) {
 // redeliver has NATS redeliver the message after a backoff.
 func (i *Intake) redeliver(d *delivery) {
 	i.warnings.Warn("a message of the intake is retried later", "seq", d.msg.seq, "client", d.msg.client, "error", d.answer.Err)
-	i.logAckError(d, d.msg.nak(d.backoff()))
+	i.logAckError(d, i.delay(d, d.backoff()))
 }
 
 // redeliverInPlace has NATS redeliver a parked message once before it moves behind the
 // others.
-func (i *Intake) redeliverInPlace(d *delivery) { i.logAckError(d, d.msg.nak(divertDelay)) }
+func (i *Intake) redeliverInPlace(d *delivery) { i.logAckError(d, i.delay(d, divertDelay)) }
 
 // park moves a message that is above its client's limits behind the parked messages.
 func (i *Intake) park(d *delivery) {
 	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
 		i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
-		i.logAckError(d, d.msg.nak(divertDelay))
+		i.logAckError(d, i.delay(d, divertDelay))
 		return
 	}
-	i.logAckError(d, d.msg.ack())
+	i.logAckError(d, i.acknowledge(d))
 }
 
 // moveToDeadLetters moves a message that can never be accepted.
 func (i *Intake) moveToDeadLetters(d *delivery) {
 	if err := i.publishDeadLetter(d); err != nil {
 		i.warnings.Warn("a dead letter could not be stored; its message is redelivered", "seq", d.msg.seq, "client", d.msg.client, "error", err)
-		i.logAckError(d, d.msg.nak(divertDelay))
+		i.logAckError(d, i.delay(d, divertDelay))
 		return
 	}
 	i.finish(d)

@@ -123,7 +123,7 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 			if l == nil {
 				break
 			}
-			seq = l.streamSeq + 1
+			seq = l.place.seq + 1
 		}
 	}
 }

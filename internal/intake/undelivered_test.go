@@ -263,7 +263,7 @@ func TestParseOrigin_RejectsInvalidText(t *testing.T) {
 	at := time.Unix(1_700_000_000, 5)
 	for origin, want := range map[string]uint64{"7:1600000000000000000": 7, "": 9, "7": 9, "x:1": 9, "-1:1": 9, "7:1:1": 7, "7:1:1:1": 9, "7:1:x": 9, "99999999999999999999:1": 9} {
 		header := nats.Header{headerOrigin: []string{origin}}
-		if l := i.newMsg(9, at, wire.DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.streamSeq != 9 || !l.parked {
+		if l := i.newMsg(9, at, wire.DefaultPrefix+".intake.shop.parked", header, nil); l.seq != want || l.place.seq != 9 || !l.parked {
 			t.Errorf("%q: %+v", origin, l)
 		}
 		if l := i.newMsg(9, at, wire.DefaultPrefix+".intake.shop.submit", header, nil); l.seq != 9 || l.parked {
