@@ -212,6 +212,8 @@ func checkStream(have, want *jetstream.StreamConfig) error {
 		return mismatch("max_msgs_per_subject", have.MaxMsgsPerSubject, "-1, or new messages have to be discarded, by discard_new_per_subject")
 	case have.NoAck:
 		return mismatch("no_ack", true, false)
+	case have.AllowRollup:
+		return mismatch("allow_rollup_hdrs", true, "false: with Nats-Rollup any client removes the messages of all")
 	}
 	return nil
 }

@@ -139,6 +139,7 @@ func TestEnsureStreams_RefusesUnusableStream(t *testing.T) {
 		"other subjects":                    {func(c *jetstream.StreamConfig) { c.Subjects = []string{"aria.v1.intake.bob.submit"} }, "subjects is"},
 		"per subject":                       {func(c *jetstream.StreamConfig) { c.MaxMsgsPerSubject, c.DiscardNewPerSubject = 1, false }, "max_msgs_per_subject is 1"},
 		"no acknowledgements":               {func(c *jetstream.StreamConfig) { c.NoAck = true; c.AllowAtomicPublish = false }, "no_ack is true"},
+		"a rollup":                          {func(c *jetstream.StreamConfig) { c.AllowRollup = true }, "allow_rollup_hdrs is true"},
 		"another cluster":                   {func(c *jetstream.StreamConfig) { c.Metadata = map[string]string{"prefix": "x.v1"} }, "metadata prefix is x.v1"},
 		"its subjects are another stream's": {func(c *jetstream.StreamConfig) { c.Name = "OTHERS" }, "subjects overlap"},
 	} {
