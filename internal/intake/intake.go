@@ -60,12 +60,13 @@ type Intake struct {
 	logger     *slog.Logger
 	warnings   *logthrottle.Logger
 
-	slots       chan struct{}   // has an element for each message without a decision
-	decided     chan *delivery  // has the capacity of slots, so that sending never blocks
-	diverted    chan *delivery  // has the capacity of slots too
-	dlq         dlqIndex        // belongs to settleDiverted
-	undelivered chan uint64     // sequences of messages that NATS no longer delivers
-	ctx         context.Context // ends when Run begins to stop
+	slots       chan struct{}    // has an element for each message without a decision
+	decided     chan *delivery   // has the capacity of slots, so that sending never blocks
+	diverted    chan *delivery   // has the capacity of slots too
+	dlq         dlqIndex         // belongs to settleDiverted
+	undelivered chan uint64      // sequences of messages that NATS no longer delivers
+	tries       map[place]uint64 // of undelivered messages, up to the last scan; belongs to processUndelivered
+	ctx         context.Context  // ends when Run begins to stop
 	cancel      context.CancelFunc
 	receivers   sync.WaitGroup // goroutines that receive messages
 	deciding    sync.WaitGroup // messages without a decision

@@ -99,9 +99,12 @@ func (i *Intake) handleAdvisory(m *nats.Msg) {
 }
 
 // scanUndelivered reads the messages that the consumers have skipped: messages that
-// were delivered and are not pending should be acknowledged and removed.
+// were delivered and are not pending should be acknowledged and removed. It counts its
+// reads of a message as deliveries, which limit the tries of a message that fails by a bug.
 func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 	last := stream.CachedInfo().State.LastSeq // known before the figures of the consumers
+	tries := make(map[place]uint64)
+	defer func() { i.tries = tries }()
 	for _, config := range consumers(i.subjects) {
 		ctx, cancel := context.WithTimeout(i.ctx, streamsTimeout)
 		consumer, err := stream.Consumer(ctx, config.Durable)
@@ -119,6 +122,10 @@ func (i *Intake) scanUndelivered(stream jetstream.Stream) {
 		}
 		for seq, n := uint64(1), 0; n < maxUndelivered; n++ {
 			l, err := i.readStream(stream, seq, floor, config.FilterSubject)
+			if l != nil {
+				l.delivered = i.tries[l.place] + 1
+				tries[l.place] = l.delivered
+			}
 			i.processRead(l, err)
 			if l == nil {
 				break

@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -54,6 +55,11 @@ func TestIntake_DecidesUndeliverableMessages(t *testing.T) {
 		t.Errorf("verdict %+v", v)
 	}
 	testbed.Receive(t, given)
+	testbed.Eventually(t, "it was tried twice, and once more when the advisory came", func() bool {
+		p.intake.mu.Lock()
+		defer p.intake.mu.Unlock()
+		return len(p.backend.taken()) == 3 && len(p.intake.inFlight) == 0
+	})
 	fail.Store(false)
 	p.intake.undelivered <- first // the advisory came while the store still failed
 	if v := p.verdict(t); v.Seq != first || v.Error != nil {
@@ -84,6 +90,64 @@ func TestIntake_DecidesUndeliverableMessages(t *testing.T) {
 	}
 	if v.ID != "c" {
 		t.Errorf("verdict %+v", v)
+	}
+}
+
+// TestIntake_UndeliverableFaultBecomesDeadLetter checks that a message that NATS no longer
+// delivers, and that fails by a bug each time, is a dead letter after as many tries as
+// others, and that a parked one moves behind the others instead of staying in its place.
+func TestIntake_UndeliverableFaultBecomesDeadLetter(t *testing.T) {
+	ofClient := model.Errorf(model.CodeTooMany, "limits.client_pending: reached")
+	ofClient.OfClient = true
+	bug := model.Errorf(model.CodeInternal, "a bug")
+	for name, c := range map[string]struct {
+		consumer, subject string
+		err               *model.Error
+		outcomes          []outcome // of each try
+		place             string    // after them
+	}{
+		"a bug":                   {intakeConsumer, "submit", bug, append(slices.Repeat([]outcome{outcomeRetry}, maxBugTries-1), outcomeDeadLetter), "waiting 0, parked 0, dead 1"},
+		"above its limit":         {intakeConsumer, "submit", ofClient, []outcome{outcomePark}, "waiting 0, parked 1, dead 0"},
+		"parked, above its limit": {parkedConsumer, "parked", ofClient, []outcome{outcomeRetryPlace, outcomePark}, "waiting 0, parked 1, dead 0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := pipelinePost(t, &fakeBackend{do: func([]engine.Event, func([]engine.Answer)) *model.Error { return c.err }})
+			i := p.intake.Intake
+			consumer, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", c.consumer)
+			if err != nil {
+				t.Fatal(err)
+			}
+			config := consumer.CachedInfo().Config
+			config.MaxDeliver, config.AckWait = 1, 10*time.Millisecond // an operator's idea
+			if consumer, err = p.js.UpdateConsumer(testbed.Context(t), "ARIA_INTAKE", config); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := p.js.Publish(testbed.Context(t), wire.DefaultPrefix+".intake.shop."+c.subject, []byte(`{"id":"a",`+source+`}`)); err != nil {
+				t.Fatal(err)
+			}
+			p.deliver(t, c.consumer)
+			testbed.Eventually(t, "NATS no longer delivers it", func() bool {
+				info, err := consumer.Info(testbed.Context(t))
+				return err == nil && info.NumAckPending == 0
+			})
+			for n, want := range c.outcomes {
+				stream, err := i.openStream(i.current())
+				if err != nil {
+					t.Fatal(err)
+				}
+				i.scanUndelivered(stream)
+				d := testbed.Receive(t, i.decided)
+				if got := d.outcome(); got != want {
+					t.Fatalf("try %d: outcome %d, want %d", n, got, want)
+				}
+				if i.settleBatch(d); settlements[want].diverted {
+					i.conclude(testbed.Receive(t, i.diverted), settlements[want])
+				}
+			}
+			if got := p.place(t); got != c.place {
+				t.Errorf("after the tries: %s, want %s", got, c.place)
+			}
+		})
 	}
 }
 
