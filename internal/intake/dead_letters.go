@@ -116,7 +116,11 @@ func (d *DeadLetters) Resubmit(ctx context.Context, ref *model.DeadLetterRef) (*
 	if subject != d.subjects.Intake(letter.Client) || !model.ValidName(letter.Client) {
 		return nil, model.Errorf(model.CodeConflict, "seq: dead letter %d was sent to %.200q, which names no valid client", ref.Seq, subject)
 	}
-	if err := publishOnce(ctx, js, d.subjects.StreamName(wire.StreamIntake), d.resubmission(letter, m)); err != nil {
+	err = publishOnce(ctx, js, d.subjects.StreamName(wire.StreamIntake), d.resubmission(letter, m))
+	if isTooLarge(err) {
+		return nil, model.Errorf(model.CodeConflict, "seq: dead letter %d is too large for the intake with the headers of a resubmit", ref.Seq)
+	}
+	if err != nil {
 		return nil, unavailable(fmt.Sprintf("resubmitting dead letter %d", ref.Seq), err)
 	}
 	return letter, d.remove(ctx, stream, m)

@@ -210,6 +210,23 @@ func TestResubmit_RepeatedAfterCrashMakesOneTask(t *testing.T) {
 	}
 }
 
+// TestResubmit_TooLargeIsConflict checks that a dead letter without room for the headers of a
+// resubmit is refused as such, and stays.
+func TestResubmit_TooLargeIsConflict(t *testing.T) {
+	p := newPost(t, &fakeBackend{})
+	d := p.letters(t)
+	p.send(t, "shop", strings.Repeat(" ", intakeMsgSize))
+	p.verdict(t)
+	p.emptied(t)
+	_, err := d.Resubmit(testbed.Context(t), &model.DeadLetterRef{Seq: d.list(t, "shop", 10)[0].Seq})
+	if e := model.AsError(err); e == nil || e.Code != model.CodeConflict || !strings.Contains(e.Message, "too large") {
+		t.Errorf("resubmitted with %v", err)
+	}
+	if len(d.list(t, "", 10)) != 1 {
+		t.Error("the dead letter is gone")
+	}
+}
+
 // TestResubmit_InvalidClientIsConflict checks that a message of a client whose name is
 // not valid is not resubmitted in another's name.
 func TestResubmit_InvalidClientIsConflict(t *testing.T) {

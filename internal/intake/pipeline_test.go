@@ -140,6 +140,8 @@ func (brokenMsg) Headers() nats.Header { panic("a bug") }
 func TestPipeline_EachExit(t *testing.T) {
 	ofClient := model.Errorf(model.CodeTooMany, "limits.client_pending: reached")
 	ofClient.OfClient = true
+	tooLarge := `{"id":"a",` + source + `}`
+	tooLarge += strings.Repeat(" ", intakeMsgSize-len(tooLarge)) // without room for a header
 	const waits, dead, gone = "waiting 1, parked 0, dead 0", "waiting 0, parked 0, dead 1", "waiting 0, parked 0, dead 0"
 	for name, c := range map[string]struct {
 		body    string
@@ -164,6 +166,7 @@ func TestPipeline_EachExit(t *testing.T) {
 		"refused":             {answer: model.Errorf(model.CodeConflict, "id: taken"), stage: "submit", want: stepDecided, outcome: outcomeDeadLetter, place: dead, verdict: "rejected"},
 		"over a limit of all": {answer: model.Errorf(model.CodeTooMany, "limits.max_pending: reached"), stage: "submit", want: stepDecided, outcome: outcomeRetry, place: waits},
 		"above its limit":     {answer: ofClient, stage: "submit", want: stepDecided, outcome: outcomePark, place: "waiting 0, parked 1, dead 0"},
+		"too large to park":   {body: tooLarge, answer: ofClient, stage: "submit", want: stepDecided, outcome: outcomePark, place: dead, verdict: "rejected"},
 		"parked, first time":  {answer: ofClient, before: func(p *post, d *delivery) { p.intake.fetch(d); d.msg.parked = true }, stage: "submit", want: stepDecided, outcome: outcomeRetryPlace, place: waits},
 		"accepted":            {stage: "submit", want: stepWaits, outcome: outcomeAccept, place: gone, verdict: "accepted"},
 	} {

@@ -46,6 +46,13 @@ func publishOnce(ctx context.Context, js jetstream.JetStream, stream string, m *
 	return err
 }
 
+// isTooLarge reports whether a message was refused because of its size.
+func isTooLarge(err error) bool {
+	const exceedsMaximum = 10054
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.As(err, &api) && api.ErrorCode == exceedsMaximum
+}
+
 // randomPart separates a message id from the random text after it.
 const randomPart = "~"
 

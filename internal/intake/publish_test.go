@@ -2,14 +2,18 @@ package intake
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -135,5 +139,44 @@ func TestDeadIDOf_IgnoresRandomPart(t *testing.T) {
 	}
 	if all := p.deadLetters(t); len(all) != 2 {
 		t.Errorf("%d dead letters, want that of the other program and ours once", len(all))
+	}
+}
+
+// TestIntakeStream_RefusesWhatCannotBeStoredAgain checks that the stream of a server with a
+// small max_payload refuses a message that would not fit into a dead letter, also if an
+// operator has created it without a limit, and that the largest one becomes a dead letter.
+func TestIntakeStream_RefusesWhatCannotBeStoredAgain(t *testing.T) {
+	const payload = 16 << 10
+	for name, config := range map[string]*jetstream.StreamConfig{
+		"of the dispatcher": nil,
+		"of an operator":    {Name: "ARIA_INTAKE", Subjects: []string{"aria.v1.intake.*.submit"}, Retention: jetstream.WorkQueuePolicy},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nc := testbus.Connect(t, testnats.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir(), MaxPayload: payload}).ClientURL())
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if config != nil {
+				if _, err := js.CreateStream(testbed.Context(t), *config); err != nil {
+					t.Fatal(err)
+				}
+			}
+			run(t, testbus.Open(t, nc.ConnectedUrl()), &fakeBackend{}, nil)
+			send := func(size int) error {
+				_, err := js.Publish(testbed.Context(t), "aria.v1.intake.shop.submit", []byte(strings.Repeat("x", size)))
+				return err
+			}
+			if err := send(payload); !isTooLarge(err) {
+				t.Errorf("a message of max_payload got %v", err)
+			}
+			if err := send(payload - wire.Headroom); err != nil {
+				t.Fatal(err)
+			}
+			testbed.Eventually(t, "it is a dead letter", func() bool {
+				stream, err := js.Stream(testbed.Context(t), "ARIA_DLQ")
+				return err == nil && stream.CachedInfo().State.Msgs == 1
+			})
+		})
 	}
 }

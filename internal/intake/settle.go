@@ -116,9 +116,17 @@ func (i *Intake) redeliver(d *delivery) {
 // others.
 func (i *Intake) redeliverInPlace(d *delivery) { i.logAckError(d, i.delay(d, divertDelay)) }
 
-// park moves a message that is above its client's limits behind the parked messages.
+// park moves a message that is above its client's limits behind the parked messages. One
+// that has no room for the headers of a parked message would be retried in its place, before
+// the messages of other clients, until the client is below its limits: it becomes a dead letter.
 func (i *Intake) park(d *delivery) {
-	if err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg)); err != nil {
+	err := i.publish(wire.StreamIntake, i.parkedMsg(d.msg))
+	if isTooLarge(err) {
+		d.answer.Err = wire.WithID(d.answer.Err.ID, model.Errorf(model.CodeTooLarge, "%s; the message is too large to wait", d.answer.Err.Message))
+		i.moveToDeadLetters(d)
+		return
+	}
+	if err != nil {
 		i.warnings.Warn("a message above its client's limits could not be parked", "seq", d.msg.seq, "client", d.msg.client, "error", err)
 		i.logAckError(d, i.delay(d, divertDelay))
 		return

@@ -64,6 +64,10 @@ func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 		return fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
 	for _, want := range o.streams(subjects) {
+		if want.Retention == jetstream.WorkQueuePolicy {
+			want.room = int32(wire.MaxBody(nc))
+			want.MaxMsgSize = min(want.MaxMsgSize, want.room)
+		}
 		if err := ensureStream(ctx, js, want); err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, explainDenied(nc, err))
 		}
@@ -93,6 +97,10 @@ func explainDenied(nc *nats.Conn, err error) error {
 type streamSetup struct {
 	jetstream.StreamConfig
 	configured bool // its limits are the configuration's, not the operator's
+
+	// room is the maximum size of a message, in bytes; 0 = not limited. The dispatcher
+	// stores messages of the intake again, with more headers, below max_payload.
+	room int32
 }
 
 // streams returns the required streams of a cluster.
@@ -112,13 +120,13 @@ func (o StreamOptions) streams(s wire.Subjects) []streamSetup {
 }
 
 func (o StreamOptions) intake(s wire.Subjects) streamSetup {
-	return streamSetup{jetstream.StreamConfig{
+	return streamSetup{StreamConfig: jetstream.StreamConfig{
 		Name: s.StreamName(wire.StreamIntake), Description: "submissions that no dispatcher has decided on yet",
 		Subjects: []string{s.Intake("*"), s.Parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
 		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
 		MaxMsgsPerSubject: clientShare(o.IntakeMessages), DiscardNewPerSubject: true,
 		Duplicates: intakeWindow, AllowAtomicPublish: true,
-	}, true}
+	}, configured: true}
 }
 
 // clientShare is the limit of messages of one client in the intake, and of its parked
@@ -126,20 +134,20 @@ func (o StreamOptions) intake(s wire.Subjects) streamSetup {
 func clientShare(messages int64) int64 { return max(messages/4, clientMessages) }
 
 func (o StreamOptions) deadLetters(s wire.Subjects) streamSetup {
-	return streamSetup{jetstream.StreamConfig{
+	return streamSetup{StreamConfig: jetstream.StreamConfig{
 		Name: s.StreamName(wire.StreamDLQ), Description: "submissions that can never be accepted; the header " + headerError + " says why",
 		Subjects: []string{s.DeadLetter("*")}, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxMsgs: deadMessages, MaxMsgsPerSubject: deadPerClient, MaxBytes: deadBytes, Duplicates: deadWindow,
-	}, false}
+	}}
 }
 
 func (o StreamOptions) events(s wire.Subjects) streamSetup {
-	setup := streamSetup{jetstream.StreamConfig{
+	setup := streamSetup{StreamConfig: jetstream.StreamConfig{
 		Name: s.StreamName(wire.StreamEvents), Description: "what happened to tasks, workers and submissions",
 		Subjects:  s.EventStreams(),
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
 		MaxAge: o.EventsAge, MaxBytes: o.EventsBytes, Duplicates: min(o.EventsAge, 2*time.Minute),
-	}, true}
+	}, configured: true}
 	if o.Replicas == 1 {
 		// Events are hints: a server with SyncAlways need not sync them.
 		setup.PersistMode = jetstream.AsyncPersistMode
@@ -257,6 +265,7 @@ func adjust(have *jetstream.StreamConfig, want *streamSetup) (changed bool) {
 	for _, subject := range want.Subjects {
 		set(!covers(have.Subjects, subject), func() { have.Subjects = append(have.Subjects, subject) })
 	}
+	set(want.room > 0 && (have.MaxMsgSize <= 0 || have.MaxMsgSize > want.room), func() { have.MaxMsgSize = want.room })
 	set(have.Discard != want.Discard, func() { have.Discard = want.Discard })
 	if have.Metadata[wire.MetaPrefix] == "" {
 		have.Metadata = maps.Clone(have.Metadata)
