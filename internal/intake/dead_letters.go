@@ -165,9 +165,16 @@ func (d *DeadLetters) find(ctx context.Context, ref *model.DeadLetterRef) (jetst
 }
 
 // remove deletes a dead letter and overwrites its bytes, which may hold secrets. One
-// that is gone already is no error.
+// that is gone already is no error, also if the stream was created again and another dead
+// letter has its sequence.
 func (d *DeadLetters) remove(ctx context.Context, stream jetstream.Stream, m *jetstream.RawStreamMsg) error {
-	err := stream.SecureDeleteMsg(ctx, m.Sequence)
+	now, err := stream.GetMsg(ctx, m.Sequence)
+	if err == nil && !now.Time.Equal(m.Time) {
+		return nil
+	}
+	if err == nil {
+		err = stream.SecureDeleteMsg(ctx, m.Sequence)
+	}
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil
 	}

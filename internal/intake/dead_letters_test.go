@@ -210,6 +210,32 @@ func TestResubmit_RepeatedAfterCrashMakesOneTask(t *testing.T) {
 	}
 }
 
+// TestDeadLetters_RemoveNoOtherOfItsSequence removes a dead letter after its stream was
+// created again and has given its sequence to another one.
+func TestDeadLetters_RemoveNoOtherOfItsSequence(t *testing.T) {
+	p := newPost(t, &fakeBackend{})
+	d := p.letters(t)
+	p.send(t, "shop", `{}`)
+	p.verdict(t)
+	p.emptied(t)
+	_, stream, m, err := d.find(testbed.Context(t), &model.DeadLetterRef{Seq: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.js.DeleteStream(testbed.Context(t), "ARIA_DLQ"); err != nil {
+		t.Fatal(err)
+	}
+	p.send(t, "other", `{}`)
+	p.verdict(t)
+	p.emptied(t)
+	if err := d.remove(testbed.Context(t), stream, m); err != nil {
+		t.Error(err)
+	}
+	if all := d.list(t, "other", 10); len(all) != 1 || all[0].Seq != m.Sequence {
+		t.Errorf("the dead letters are %+v", all)
+	}
+}
+
 // TestResubmit_TooLargeIsConflict checks that a dead letter without room for the headers of a
 // resubmit is refused as such, and stays.
 func TestResubmit_TooLargeIsConflict(t *testing.T) {
