@@ -71,6 +71,30 @@ func TestCancel_SelectionAsksOnTerminal(t *testing.T) {
 	}
 }
 
+// A selection acts on the tasks of the question: one that matches since then is left, and
+// said.
+func TestRemove_SelectionIsThatOfQuestion(t *testing.T) {
+	c := newCluster(t, true)
+	addTasks(t, c, 2)
+	if _, stderr, code := c.run(t, "", "cancel", "--status", "pending", "-y"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	term := c.terminal(t, 100, 10, "rm", "--status", "canceled")
+	term.Wait("rm 2 tasks? [y/N]")
+	addTasks(t, c, 1)
+	if _, stderr, code := c.run(t, "", "cancel", "--status", "pending", "-y"); code != 0 {
+		t.Fatalf("exit code %d: %s", code, stderr)
+	}
+	term.Press("y", "Enter")
+	term.Wait("3 tasks match now; rm acts on the 2 of the question only", "rm: 2 tasks")
+	if code := term.ExitCode(testbed.Patience); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	if n := count(t, c, "canceled"); n != 1 {
+		t.Errorf("%d tasks are left, want the one that came after the question", n)
+	}
+}
+
 // Without a terminal a selection needs --yes; ids do not, and each is acted on alone.
 func TestVerbs_SelectionNeedsYesElsewhere(t *testing.T) {
 	c := newCluster(t, true)

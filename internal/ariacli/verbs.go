@@ -112,11 +112,11 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	if len(q.Status) == 0 {
 		q.Status = r.statuses()
 	}
-	total, err := r.confirmAll(ctx, tasks, q)
-	if err != nil || total == 0 {
+	chosen, err := r.confirmAll(ctx, tasks, q)
+	if err != nil || chosen.total == 0 {
 		return err
 	}
-	return r.finish(r.actOnAll(ctx, tasks, q), total, asked, &readErr)
+	return r.finish(r.actOnAll(ctx, tasks, chosen), chosen.total, asked, &readErr)
 }
 
 // statuses returns the statuses of the tasks that the verb applies to.
@@ -125,14 +125,6 @@ func (r *verbRun) statuses() []model.Status {
 		return r.verb.Statuses()
 	}
 	return client.Updatable()
-}
-
-// actOnAll applies the verb to the tasks of a query.
-func (r *verbRun) actOnAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) iter.Seq2[client.Outcome, error] {
-	if r.change != nil {
-		return tasks.UpdateAll(ctx, q, r.change)
-	}
-	return tasks.DoAll(ctx, r.verb, q, r.deletion()...)
 }
 
 // deletion returns the options of rm.
@@ -248,26 +240,6 @@ func (r *verbRun) ids(ctx context.Context, args []string, failed *error) iter.Se
 			}
 		}
 	}
-}
-
-// confirmAll counts the selected tasks and asks whether all are meant.
-func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) (int64, error) {
-	if !r.flags.yes && (!isTerminal(r.in) || !isTerminal(r.errOut)) {
-		return 0, r.confirm(ctx, r.name+" by a selection?") // which refuses
-	}
-	q.Limit = model.MaxBatch
-	var total int64
-	for _, err := range tasks.All(ctx, q) {
-		if err != nil {
-			return 0, err
-		}
-		total++
-	}
-	if total == 0 {
-		r.hintf("no task is selected")
-		return 0, newPrinter(r.session, r.records()).end()
-	}
-	return total, r.confirm(ctx, fmt.Sprintf("%s %s?", r.name, plural(int(total), "task")))
 }
 
 func (r *verbRun) records() records[acted] {
