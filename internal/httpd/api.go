@@ -32,7 +32,11 @@ func (s *Server) addRequests(mux *http.ServeMux) {
 			continue
 		}
 		path := "/api/v1/" + string(e.Role) + "/" + strings.ReplaceAll(e.Verb, ".", "/")
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) { s.request(w, r, e) })
+		var names []string
+		if e.Role == wire.RoleTask {
+			names = []string{"client"}
+		}
+		mux.HandleFunc("POST "+path, parameters(func(w http.ResponseWriter, r *http.Request) { s.request(w, r, e) }, inBody, names...))
 		mux.HandleFunc(path, wrongMethod("POST"))
 	}
 }

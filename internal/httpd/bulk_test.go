@@ -57,6 +57,16 @@ func TestBulk_StopEndsJob(t *testing.T) {
 	testbed.Eventually(t, "the job is stopped", func() bool { return strings.Contains(state(), `"state":"stopped"`) })
 }
 
+// A parameter would be ignored, and the job act on everybody: it is refused, with where it
+// belongs.
+func TestBulk_ParametersAreRefused(t *testing.T) {
+	s := startWithLists(t)
+	a := send(t, http.MethodPost, s.Addr(), "/api/v1/bulk?client=shop", `{"verb":"cancel","filter":{}}`)
+	if a.status != http.StatusBadRequest || !strings.Contains(a.body, "client belongs into filter.client") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // Four jobs run at once; a fifth is refused until one has ended.
 func TestBulk_FifthIsRefused(t *testing.T) {
 	s := startWithLists(t)

@@ -91,6 +91,33 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 	})
 }
 
+// parameters passes on a request that has only parameters of these names, each once: one that
+// is ignored would mean "any". place says where another NAME belongs.
+func parameters(next http.HandlerFunc, place string, names ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		for name, values := range r.URL.Query() {
+			switch {
+			case !slices.Contains(names, name):
+				shown := fmt.Sprintf("%.40q", name)
+				shown = shown[1 : len(shown)-1]
+				writeError(w, model.Errorf(model.CodeInvalid, "%s is not a parameter of this path; %s", shown, strings.ReplaceAll(place, "NAME", shown)))
+				return
+			case len(values) > 1:
+				writeError(w, model.Errorf(model.CodeInvalid, "%s: is given %d times", name, len(values)))
+				return
+			}
+		}
+		next(w, r)
+	}
+}
+
+// Where what is no parameter belongs.
+const (
+	inBody   = "NAME belongs into the body"
+	inFilter = "NAME belongs into filter.NAME"
+	nowhere  = "remove NAME"
+)
+
 // only passes on what an identity may do, and answers the rest 403.
 func only(may func(identity) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

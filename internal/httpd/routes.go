@@ -56,16 +56,16 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 		return
 	}
 	s.addRequests(mux)
-	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/events", parameters(s.events, nowhere, "types", "client", "id"))
 	mux.HandleFunc("/api/v1/events", wrongMethod("GET"))
-	mux.HandleFunc("POST /api/v1/bulk", s.startBulk)
+	mux.HandleFunc("POST /api/v1/bulk", parameters(s.startBulk, inFilter))
 	mux.HandleFunc("/api/v1/bulk", wrongMethod("POST"))
-	mux.HandleFunc("GET /api/v1/bulk/{id}", s.getBulk)
-	mux.HandleFunc("DELETE /api/v1/bulk/{id}", s.stopBulk)
+	mux.HandleFunc("GET /api/v1/bulk/{id}", parameters(s.getBulk, nowhere))
+	mux.HandleFunc("DELETE /api/v1/bulk/{id}", parameters(s.stopBulk, nowhere))
 	mux.HandleFunc("/api/v1/bulk/{id}", wrongMethod("GET, DELETE"))
-	mux.Handle("GET /api/v1/query/series", only(identity.mayRead, http.HandlerFunc(s.series)))
+	mux.Handle("GET /api/v1/query/series", only(identity.mayRead, parameters(s.series, nowhere)))
 	mux.HandleFunc("/api/v1/query/series", wrongMethod("GET"))
-	mux.Handle("GET /api/v1/query/config", only(isOperator, http.HandlerFunc(s.configuration)))
+	mux.Handle("GET /api/v1/query/config", only(isOperator, parameters(s.configuration, nowhere)))
 	mux.HandleFunc("/api/v1/query/config", wrongMethod("GET"))
 }
 
