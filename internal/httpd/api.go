@@ -41,10 +41,13 @@ func (s *Server) addRequests(mux *http.ServeMux) {
 	}
 }
 
+// codeMethod is a status that requests over NATS do not have.
+const codeMethod model.Code = http.StatusMethodNotAllowed
+
 func wrongMethod(allowed string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", allowed)
-		writeStatusError(w, http.StatusMethodNotAllowed, model.Errorf(model.CodeInvalid, "%.200s needs %s, not %.20s", r.URL.Path, allowed, r.Method))
+		writeError(w, model.Errorf(codeMethod, "%.200s needs %s, not %.20s", r.URL.Path, allowed, r.Method))
 	}
 }
 

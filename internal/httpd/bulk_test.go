@@ -67,6 +67,18 @@ func TestBulk_ParametersAreRefused(t *testing.T) {
 	}
 }
 
+// The code in the body of an error is the status, of 405 too.
+func TestErrors_CodeIsStatus(t *testing.T) {
+	s := startWithLists(t)
+	for path, want := range map[string]int{
+		"/api/v1/bulk": http.StatusMethodNotAllowed, "/api/v1/nope": http.StatusNotFound, "/api/v1/query/series?x=1": http.StatusBadRequest,
+	} {
+		if a := send(t, http.MethodGet, s.Addr(), path, ""); a.status != want || !strings.Contains(a.body, fmt.Sprintf(`"code":%d,`, want)) {
+			t.Errorf("%s: %d %s, want %d", path, a.status, a.body, want)
+		}
+	}
+}
+
 // Four jobs run at once; a fifth is refused until one has ended.
 func TestBulk_FifthIsRefused(t *testing.T) {
 	s := startWithLists(t)

@@ -104,7 +104,7 @@ func (d *dashboard) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		writeStatusError(w, http.StatusMethodNotAllowed, model.Errorf(model.CodeInvalid, "%s is not served with the method %.20q", r.URL.Path, r.Method))
+		writeError(w, model.Errorf(codeMethod, "%s is not served with the method %.20q", r.URL.Path, r.Method))
 		return
 	}
 	h := w.Header()

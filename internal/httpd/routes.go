@@ -116,12 +116,7 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 // writeError answers with an error in the form of the requests over NATS; the status is
 // its code.
 func writeError(w http.ResponseWriter, err *model.Error) {
-	writeStatusError(w, int(err.Code), err)
-}
-
-// writeStatusError is writeError with a status that no code has, such as 405.
-func writeStatusError(w http.ResponseWriter, status int, err *model.Error) {
-	writeJSON(w, status, wire.MustEncode(wire.ErrorBody{Error: err}))
+	writeJSON(w, int(err.Code), wire.MustEncode(wire.ErrorBody{Error: err}))
 }
 
 // writeJSON answers with a body that is encoded already. If the requester is gone, the
