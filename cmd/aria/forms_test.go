@@ -275,6 +275,12 @@ func TestUpdate_ChangesSelection(t *testing.T) {
 	if want := "https://h.example/new [https://m.example/new]  map[a:b] 4 "; !strings.HasPrefix(stdout, want) {
 		t.Errorf("after all fields were set: %q, want %q", stdout, want)
 	}
+	if stdout, stderr, code := c.run(t, "", "update", "-y", "--text", "h.example", "--set-not-before", "0s"); code != 0 || strings.Count(stdout, "\n") != 3 {
+		t.Errorf("without a time: exit code %d, stdout %q, stderr %q", code, stdout, stderr)
+	}
+	if stdout, _, _ = c.run(t, "", "ls", "-o", "template={{.not_before}} {{.priority}}"); stdout != " urgent\n urgent\n urgent\n" {
+		t.Errorf("without a time: %q", stdout)
+	}
 	for _, x := range []struct{ args, says string }{
 		{"--set-option header=Cookie:1", "--set-option header takes @FILE"},
 		{"--set-option http-passwd=x", "--set-option http-passwd takes @FILE"},

@@ -39,7 +39,20 @@ func DecodeRetry(data []byte) (ids []string, many bool, url string, err *model.E
 type wireUpdate struct {
 	ID *string `json:"id"`
 	model.TaskUpdate
-	Options *wireOptions `json:"options"`
+	Options   *wireOptions `json:"options"`
+	NotBefore *wireTime    `json:"not_before"`
+}
+
+// wireTime is a time that "" removes: null leaves it unchanged, as every field.
+type wireTime model.Time
+
+// UnmarshalJSON implements [json.Unmarshaler].
+func (t *wireTime) UnmarshalJSON(b []byte) error {
+	if string(b) == `""` {
+		*t = 0
+		return nil
+	}
+	return (*model.Time)(t).UnmarshalJSON(b)
 }
 
 // DecodeUpdate decodes the changes of one task. Whether they suit the task, such as
@@ -77,6 +90,7 @@ func (w *wireUpdate) finish(size, room int) *model.Error {
 	if o := w.Options; o != nil && (o.options != nil || o.tags == nil) {
 		u.Options = &o.options
 	}
+	u.NotBefore = (*model.Time)(w.NotBefore)
 	if u.Empty() {
 		return model.Errorf(model.CodeInvalid,
 			"body: changes nothing; one of priority, options, tags, url, mirrors, not_before, labels is needed")

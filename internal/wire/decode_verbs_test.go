@@ -28,6 +28,8 @@ var goodUpdates = []struct {
 		model.TaskUpdate{URL: ref("https://h/new"), Mirrors: &[]string{"https://m/new"}}},
 	{`{"id":"a","mirrors":[]}`, model.TaskUpdate{Mirrors: &[]string{}}},
 	{`{"id":"a","not_before":"2030-01-01T00:00:00Z","labels":null}`, model.TaskUpdate{NotBefore: ref(model.Time(1893456000000))}},
+	{`{"id":"a","not_before":""}`, model.TaskUpdate{NotBefore: ref(model.Time(0))}},
+	{`{"id":"a","not_before":null,"priority":1}`, model.TaskUpdate{Priority: ref(model.PriorityLow)}},
 	{`{"id":"a","labels":{"job":"nightly"}}`, model.TaskUpdate{Labels: ref(map[string]string{"job": "nightly"})}},
 }
 
@@ -67,6 +69,8 @@ var badUpdates = map[string]string{
 	`"mirrors":[` + strings.Repeat(`"https://m/",`, 16) + `"https://m/"]`: "400 mirrors: with url at most 16",
 	`"url":"magnet:?xt=urn:btih:0","mirrors":["https://m/"]`:              "400 mirrors: a magnet link",
 	`"not_before":"tomorrow"`:                                             "400 not_before: ",
+	`"not_before":null`:                                                   "400 body: changes nothing",
+	`"not_before":0`:                                                      "400 not_before: ",
 	`"labels":{"a":[]}`:                                                   "400 labels",
 }
 

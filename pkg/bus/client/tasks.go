@@ -94,10 +94,16 @@ func (t *Tasks) Retry(ctx context.Context, id string, list ...RetryOption) (*mod
 // keeps its status until Retry. A zero time in the change removes the time: the task is
 // eligible immediately.
 func (t *Tasks) Update(ctx context.Context, id string, change *model.TaskUpdate) (*model.Task, error) {
+	var notBefore *string // "" removes the time; null, as a zero time is encoded, leaves it
+	if change != nil && change.NotBefore != nil {
+		text := change.NotBefore.String()
+		notBefore = &text
+	}
 	return t.act(ctx, "update", struct {
 		ID string `json:"id"`
 		*model.TaskUpdate
-	}{id, change})
+		NotBefore *string `json:"not_before"`
+	}{id, change, notBefore})
 }
 
 // DeleteOption is an option of [Tasks.Delete] and [Tasks.Do].
