@@ -225,8 +225,8 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 		err = endErr
 	}
 	switch {
-	case err != nil && a.done > a.failed:
-		return a.partly(err, plural(a.done-a.failed, "task")+" submitted before")
+	case err != nil && a.done > 0:
+		return a.partly(err, counts(a.done-a.failed, "submitted", a.failed)+" before", a.refused, int64(a.failed))
 	case err != nil:
 		return err
 	case a.failed > 0:

@@ -192,6 +192,14 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%s %s", display.Count(int64(n)), noun)
 }
 
+// counts says how many tasks were done, and how many refused if any were.
+func counts(done int, verb string, refused int) string {
+	if refused == 0 {
+		return plural(done, "task") + " " + verb
+	}
+	return fmt.Sprintf("%s %s, %s refused", display.Count(int64(done)), verb, display.Count(int64(refused)))
+}
+
 // spec returns the task of an entry.
 func (r *inputRun) spec(e *inputfile.Entry) *model.TaskSpec {
 	spec := r.common
@@ -317,7 +325,8 @@ func (r *inputRun) outcome(err error) error {
 	ok := r.done - r.failed
 	switch {
 	case err != nil:
-		return r.partly(err, fmt.Sprintf("%s of %s tasks are submitted; the same command submits the rest", display.Count(ok), display.Count(r.total)))
+		done := fmt.Sprintf("%s of %s tasks are submitted; the same command submits the rest", display.Count(ok), display.Count(r.total))
+		return r.partly(err, done, r.refused, r.failed)
 	case r.total == 0:
 		r.hintf("--input %s is empty: there is nothing to do", r.path)
 	case r.dryRun:

@@ -119,15 +119,18 @@ func (s *session) unreachable(cause error, format string, args ...any) *failure 
 	return &failure{exit: exitTryAgain, said: *model.Errorf(model.CodeUnavailable, format, args...), cause: cause}
 }
 
-// partly adds to an error how much was done before it. After an interruption that is a
-// hint: everyone knows the cause.
-func (s *session) partly(err error, done string) error {
+// partly adds to an error how much was done before it, and the first of the errors of tasks
+// that were refused then. After an interruption it is a hint: everyone knows the cause.
+func (s *session) partly(err error, done string, listed []*model.Error, refused int64) error {
 	if errors.Is(err, context.Canceled) {
 		s.hintf("%s", done)
 		return err
 	}
 	f := *s.asFailure(err)
 	f.said.Message = done + ": " + f.said.Message
+	if len(listed) > 0 {
+		f.all, f.more = listed, int(refused)-len(listed)
+	}
 	return &f
 }
 

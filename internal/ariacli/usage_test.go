@@ -3,6 +3,7 @@ package ariacli
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testdaemon"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -208,6 +210,30 @@ func TestList_EmptyTableNamesClient(t *testing.T) {
 	}
 	if i := itemOf(&model.Task{TaskState: model.TaskState{Status: model.StatusPending, Reason: "no worker"}}); i.Reason != "no worker" {
 		t.Errorf("%+v", i)
+	}
+}
+
+// A line that cannot be read does not hide what was refused before it.
+func TestStdin_UnreadableLineKeepsRefusals(t *testing.T) {
+	d := testdaemon.Start(t)
+	for _, x := range []struct{ stdin, args, says string }{
+		{"https://h.example/a\ngopher://h.example/b\n{\n", "add -", "1 submitted, 1 refused before: line 3 of stdin: "},
+		{"gopher://h.example/b\n{\n", "add -", "0 submitted, 1 refused before: line 2 of stdin: "},
+		{"nope\n" + strings.Repeat("x", 100) + "\n", "cancel -", "cancel: 0 done, 1 refused before: line 2 of stdin "},
+		{"nope\n" + strings.Repeat("x", maxIDLine) + "\n", "watch -", "1 of 1 tasks did not complete: line 2 of stdin "},
+	} {
+		args := strings.Fields(x.args)
+		text := ariaWith(t, d.URL, 0, strings.NewReader(x.stdin), args...)
+		if text.code != exitUsage || !strings.HasPrefix(text.stderr, "aria: "+x.says) || strings.Count(text.stderr, "\n  ") != 1 {
+			t.Errorf("aria %s: exit code %d, stderr %q, want %q and the refusal", x.args, text.code, text.stderr, x.says)
+		}
+		var object struct {
+			Error struct{ Errors []model.Error }
+		}
+		r := ariaWith(t, d.URL, 0, strings.NewReader(x.stdin), append(args, "-o", "json")...)
+		if err := json.Unmarshal([]byte(r.stderr), &object); err != nil || len(object.Error.Errors) != 1 {
+			t.Errorf("aria %s -o json: %v, stderr %q", x.args, err, r.stderr)
+		}
 	}
 }
 

@@ -278,6 +278,8 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 	switch {
 	case err != nil && total > 0:
 		return r.unfinished(err, total)
+	case err != nil && r.done > 0:
+		return r.partly(err, fmt.Sprintf("%s: %s before", r.name, counts(int(r.done-r.failed), "done", int(r.failed))), r.refused, r.failed)
 	case err != nil:
 		return err
 	case r.failed > 0:
@@ -290,7 +292,8 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 
 // unfinished says how far the work on a selection came before an error or an interrupt.
 func (r *verbRun) unfinished(err error, total int64) error {
-	return r.partly(err, fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total)))
+	done := fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total))
+	return r.partly(err, done, r.refused, r.failed)
 }
 
 // each counts and reports the outcomes.

@@ -2,6 +2,7 @@ package ariacli
 
 import (
 	"context"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -60,10 +61,13 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 	if err != nil || len(args) == 0 {
 		return err
 	}
-	if err := <-stdin; err != nil {
+	err = <-stdin
+	switch {
+	case err != nil && w.bad > 0:
+		return w.partly(err, fmt.Sprintf("%d of %d tasks did not complete", w.bad, w.ended), w.failed, int64(w.bad))
+	case err != nil:
 		return err
-	}
-	if w.bad > 0 {
+	case w.bad > 0:
 		return incomplete(w.failed, w.bad, w.ended)
 	}
 	return nil
