@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -90,5 +93,34 @@ func TestEvents_PrintsChanges(t *testing.T) {
 	term.Wait("canceled")
 	if code := term.ExitCode(testbed.Patience); code != 0 {
 		t.Errorf("exit code %d", code)
+	}
+}
+
+// The context that "nats context select" has chosen names the server, unless a server or
+// another context is named.
+func TestConnect_SelectedContextCounts(t *testing.T) {
+	c := restricted(t)
+	folder := filepath.Join(c.dir, "nats")
+	if err := os.MkdirAll(filepath.Join(folder, "context"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for path, text := range map[string]string{
+		"context.txt":      "lab\n",
+		"context/lab.json": fmt.Sprintf(`{"url":%q,"user":"alice","password":"secret-of-alice"}`, c.url),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, path), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.env = []string{"XDG_CONFIG_HOME=" + c.dir, "ARIA_CLIENT=alice"}
+	for args, says := range map[string]string{
+		"ls":                                 "no dispatcher answers under the prefix aria.v1 on " + c.url,
+		"ls --server nats://127.0.0.1:1":     "no NATS server answers at nats://127.0.0.1:1 ",
+		"ls --context other":                 `unknown context "other"`,
+		"ls --context lab --server " + c.url: "no dispatcher answers under the prefix aria.v1 on " + c.url,
+	} {
+		if _, stderr, _ := c.run(t, "", strings.Fields(args)...); !strings.Contains(stderr, says) {
+			t.Errorf("aria %s: stderr %q, want %q", args, stderr, says)
+		}
 	}
 }

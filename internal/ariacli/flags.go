@@ -2,7 +2,9 @@ package ariacli
 
 import (
 	"cmp"
+	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -28,7 +30,7 @@ type flags struct {
 }
 
 func (f *flags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.context, "context", "", "context of the nats command (NATS_CONTEXT)")
+	set.StringVar(&f.context, "context", "", "context of the nats command (NATS_CONTEXT; default the selected one, unless a server is named)")
 	set.StringVarP(&f.server, "server", "s", "", "URLs of NATS, separated by commas (NATS_URL; default "+defaultServer+")")
 	set.StringVar(&f.creds, "creds", "", "file with a JWT and its seed (NATS_CREDS)")
 	set.StringVar(&f.nkey, "nkey", "", "file with the seed of an nkey (NATS_NKEY)")
@@ -62,6 +64,24 @@ func (f *flags) complete(getenv func(string) string) {
 	} {
 		*field = cmp.Or(*field, getenv(name))
 	}
+}
+
+// selectedContext returns the context that "nats context select" has chosen, "" if there is
+// none. The file is where the nats command has it.
+func selectedContext(getenv func(string) string) string {
+	folder := getenv("XDG_CONFIG_HOME")
+	if folder == "" {
+		me, err := user.Current()
+		if err != nil {
+			return ""
+		}
+		folder = filepath.Join(me.HomeDir, ".config")
+	}
+	name, err := os.ReadFile(filepath.Join(folder, "nats", "context.txt"))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(name))
 }
 
 // clientName returns the client of the flag, or the user's login name as the name of a

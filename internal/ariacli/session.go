@@ -88,6 +88,9 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 // counts if neither a context nor a server is named.
 func (s *session) natsOptions(ctx context.Context) (bus.Options, error) {
 	f := &s.flags
+	if f.server == "" && f.context == "" {
+		f.context = selectedContext(s.getenv)
+	}
 	o := bus.Options{
 		URL: f.server, Context: f.context, Creds: f.creds, NKey: f.nkey, User: f.user, Password: s.getenv("NATS_PASSWORD"),
 		Cert: f.tlsCert, Key: f.tlsKey, CA: f.tlsCA, Name: "aria", InboxPrefix: f.inboxPrefix,
