@@ -55,11 +55,14 @@ func (s *session) doctor(ctx context.Context) error {
 		},
 		id: func(f finding) string { return f.Check },
 	})
-	var first error
+	var first *failure // its sentence is in the output
+	s.examining = true
 	err := printAll(p, func(yield func(finding, error) bool) {
 		for _, f := range s.examine(ctx) {
-			if first == nil {
-				first = f.err
+			if first == nil && f.err != nil {
+				said := *s.asFailure(f.err)
+				said.said.Message = fmt.Sprintf("the check %s failed", f.Check)
+				first = &said
 			}
 			if !yield(f, nil) {
 				return
@@ -70,7 +73,7 @@ func (s *session) doctor(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if err == nil && first != nil {
-		err = first
+		return first
 	}
 	return err
 }

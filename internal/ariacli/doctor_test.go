@@ -95,6 +95,7 @@ func TestDoctor_NamesEachFault(t *testing.T) {
 		}},
 		{"doctor", time.Hour + 30*time.Second, 0, []string{"clock warning differs from this one by -1h0m"}},
 		{"doctor", -time.Hour - 30*time.Second, 0, []string{"clock warning differs from this one by 1h0m"}},
+		{"doctor --inbox-prefix _INBOX_x --timeout 500ms", 0, 5, []string{"dispatcher error it refuses the inbox prefix _INBOX_x,"}},
 		{"doctor --prefix other", 0, 5, []string{"dispatcher error no dispatcher answers under the prefix other", "prefix warning try --prefix aria.v1"}},
 	} {
 		r := aria(t, url, x.skew, append(strings.Fields(x.args), "-o", "json")...)
@@ -137,12 +138,32 @@ func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
 			// The time would bound the connection too, which a busy machine makes slow.
-			nc := testbus.Connect(t, url)
+			nc, says := testbus.Connect(t, url), "no answer within 500ms from"
+			if args == "doctor" {
+				says = "aria: the check dispatcher failed\n" // stdout has the reason
+			}
 			r := ariaOn(t, nc, url, 0, strings.NewReader(""), append(strings.Fields(args), "--timeout", "500ms")...)
-			if r.code != exitTryAgain || !strings.Contains(r.stderr, "no answer within 500ms") || strings.Count(r.stderr, "aria: ") != 1 {
+			if r.code != exitTryAgain || !strings.Contains(r.stderr, says) || strings.Count(r.stderr, "aria: ") != 1 {
 				t.Errorf("%+v", r)
 			}
 		})
+	}
+}
+
+// A dispatcher that refuses the inbox prefix does not answer: the error names the prefixes
+// that it answers, and not a repetition.
+func TestTimeout_RefusedInboxIsNamed(t *testing.T) {
+	url := dispatcherOf(t, "v9.9.9")
+	for args, says := range map[string]string{
+		"ls --inbox-prefix _INBOX_x":        "it refuses the inbox prefix _INBOX_x, unless it is in another account; use --inbox-prefix _INBOX or _INBOX_me\n",
+		"ls --inbox-prefix _INBOX_observer": "use --inbox-prefix _INBOX or _INBOX_me\n",
+		"workers --inbox-prefix _INBOX_me":  "use --inbox-prefix _INBOX or _INBOX_observer or _INBOX_admin\n",
+		"ls --inbox-prefix _INBOX_me":       "",
+	} {
+		r := aria(t, url, 0, append(strings.Fields(args), "--timeout", "500ms")...)
+		if (r.code == 0) != (says == "") || !strings.HasSuffix(r.stderr, says) {
+			t.Errorf("aria %s: exit code %d, stderr %q, want %q", args, r.code, r.stderr, says)
+		}
 	}
 }
 

@@ -1,10 +1,12 @@
 package ariacli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -98,20 +100,43 @@ func (s *session) asFailure(err error) *failure {
 	case errors.As(err, &denied):
 		return &failure{
 			exit: exitDenied, cause: err,
-			said: *model.Errorf(model.CodeForbidden, "%v; use a user with this permission, or the --client of your user; aria doctor says what you may do", err),
+			said: *model.Errorf(model.CodeForbidden, "%v; use a user with this permission, or the --client of your user%s", err, s.hint("aria doctor says what you may do")),
 		}
 	case errors.As(err, &no):
 		e := *no
 		e.Message = err.Error()
 		return &failure{exit: exitOf(no.Code), said: e, cause: err}
 	case errors.Is(err, nats.ErrNoResponders):
-		return s.unreachable(err, "no dispatcher answers under the prefix %s on %s; start one, or give its --prefix; aria doctor says more", s.flags.prefix, s.address())
+		return s.unreachable(err, "no dispatcher answers under the prefix %s on %s; start one, or give its --prefix%s", s.flags.prefix, s.address(), s.hint("aria doctor says more"))
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		return s.unreachable(err, "no answer within %v from the dispatcher under %s on %s; the outcome is unknown, repeating is harmless", s.flags.timeout, s.flags.prefix, s.address())
+		advice := cmp.Or(s.refusedInbox(), "the outcome is unknown, repeating is harmless")
+		return s.unreachable(err, "no answer within %v from the dispatcher under %s on %s; %s", s.flags.timeout, s.flags.prefix, s.address(), advice)
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
 		return s.unreachable(err, "the connection to NATS at %s was lost", s.address())
 	}
 	return &failure{exit: exitNotDone, said: model.Error{Code: model.CodeInternal, Message: err.Error()}, cause: err}
+}
+
+// hint returns the end of a sentence that refers to doctor. doctor has none.
+func (s *session) hint(text string) string {
+	if s.examining {
+		return ""
+	}
+	return "; " + text
+}
+
+// refusedInbox explains an inbox prefix to which the dispatcher does not answer, "" if it
+// answers. It does not execute such requests, unless they come from another account of NATS.
+func (s *session) refusedInbox() string {
+	if s.nc == nil {
+		return ""
+	}
+	prefix := strings.TrimSuffix(s.nc.Opts.InboxPrefix, ".")
+	allowed := append([]string{strings.TrimSuffix(nats.InboxPrefix, ".")}, s.inboxes...)
+	if prefix == "" || slices.ContainsFunc(allowed, func(one string) bool { return strings.HasPrefix(prefix+".", one+".") }) {
+		return ""
+	}
+	return fmt.Sprintf("it refuses the inbox prefix %s, unless it is in another account; use --inbox-prefix %s", prefix, strings.Join(allowed, " or "))
 }
 
 // unreachable is a failure that may pass.
