@@ -42,6 +42,7 @@ observer.`,
 			o := ariatop.Options{
 				Source: ariatop.Source{Own: &tasks.Tasks, Operator: operator, Client: name},
 				All:    all, Colored: s.style.coloured, In: s.in, Out: s.out,
+				Explain: func(err error) string { return s.asFailure(err).said.Message },
 			}
 			if s.form.kind == "" && isTerminal(s.in) && isTerminal(s.out) && s.getenv("TERM") != "dumb" {
 				return ariatop.Run(cmd.Context(), o)

@@ -83,7 +83,15 @@ func (s *screen) summary() string {
 	case s.status == nil:
 		return "aria top: reading …"
 	}
-	return summaryOf(s.status)
+	return s.oldness("", ": ") + summaryOf(s.status)
+}
+
+// oldness says, between two texts, of when the figures are if the last reading has failed.
+func (s *screen) oldness(before, after string) string {
+	if s.currentAt.IsZero() || s.currentAt.Equal(s.readAt) {
+		return ""
+	}
+	return before + "old, of " + s.currentAt.Local().Format(time.TimeOnly) + after
 }
 
 // reason shortens the error of a request that the NATS server does not permit.
@@ -115,6 +123,7 @@ func (s *screen) caption(title string, page int, more bool, filter, order string
 	if filter != "" {
 		text += ", filter " + display.Clean(filter)
 	}
+	text += s.oldness(", ", "")
 	if active {
 		text += " ◂"
 	}
@@ -133,7 +142,7 @@ func (s *screen) footer() string {
 	case s.message != "":
 		return display.Clean(s.message)
 	}
-	return "↑↓ move  Tab table  s sort  f filter  space select  c cancel  p pause  r retry  d drain/delete  Enter details  ? help  q quit"
+	return "? help  q quit  ↑↓ move  Tab table  s sort  f filter  space select  c cancel  p pause  r retry  d drain/delete  Enter details"
 }
 
 // drawTable draws the header and rows of a table, and fills up to the height.
@@ -154,14 +163,14 @@ func drawTable[T any](s *screen, t *table[T], columns []column[T], height int, a
 	switch {
 	case len(t.rows) > 0:
 	case t.err != nil:
-		text = append(text, "  "+display.Clean(t.err.Error()))
+		text = append(text, "  "+display.Clean(s.explain(t.err)))
 	case s.waiting:
 		text = append(text, "  reading …")
 	default:
 		text = append(text, "  none")
 	}
 	if t.err != nil && len(t.rows) > 0 { // the rows are those of the reading before
-		text = append(text[:min(len(text), height)], "  "+display.Clean(t.err.Error()))
+		text = append(text[:min(len(text), height)], "  "+display.Clean(s.explain(t.err)))
 	}
 	for len(text) < height+1 {
 		text = append(text, "")

@@ -17,11 +17,12 @@ import (
 // Options are the options of [Run].
 type Options struct {
 	Source   Source
-	All      bool          // show the tasks of all clients at first
-	Colored  bool          // color the statuses
-	Interval time.Duration // between two readings; 0 means a second
-	In       io.Reader     // a terminal
-	Out      io.Writer     // a terminal
+	All      bool               // show the tasks of all clients at first
+	Colored  bool               // color the statuses
+	Interval time.Duration      // between two readings; 0 means a second
+	Explain  func(error) string // the sentence of an error of a request; nil: its text
+	In       io.Reader          // a terminal
+	Out      io.Writer          // a terminal
 }
 
 // Run shows the tables on a terminal until q, Ctrl-C or the end of ctx.
@@ -57,16 +58,17 @@ type screen struct {
 	now           func() time.Time
 	width, height int
 
-	live     *live
-	readAt   time.Time // of the pages that are shown
-	serial   int       // of the latest request
-	waiting  bool      // for its answer
-	status   *model.ClusterStatus
-	tasks    table[*model.Task]
-	workers  table[*model.Worker]
-	onWorker bool // the keys are for the workers
-	all      bool // tasks of all clients
-	denied   error
+	live      *live
+	readAt    time.Time // of the last answer
+	currentAt time.Time // of the pages that are shown
+	serial    int       // of the latest request
+	waiting   bool      // for its answer
+	status    *model.ClusterStatus
+	tasks     table[*model.Task]
+	workers   table[*model.Worker]
+	onWorker  bool // the keys are for the workers
+	all       bool // tasks of all clients
+	denied    error
 
 	mode    mode
 	input   string       // the filter that is being written
@@ -121,7 +123,7 @@ func (s *screen) handle(msg tea.Msg) tea.Cmd {
 		}
 		s.live.use(msg.stop)
 	case result:
-		return tea.Batch(s.say("%s", msg.text()), s.read())
+		return tea.Batch(s.say("%s", msg.text(s.explain)), s.read())
 	case expired:
 		if s.message == msg.message {
 			s.message = ""
@@ -181,6 +183,9 @@ func (s *screen) fill(snap *snapshot) tea.Cmd {
 	}
 	s.waiting = false
 	s.readAt = s.now()
+	if snap.errTasks == nil && (snap.errWorkers == nil || errors.Is(snap.errWorkers, client.ErrForbidden)) {
+		s.currentAt = s.readAt
+	}
 	s.tasks.fill(snap.Tasks, snap.nextTasks, snap.errTasks)
 	s.workers.fill(snap.Workers, snap.nextWorkers, snap.errWorkers)
 	s.live.show(s.tasks.rows)
@@ -201,15 +206,23 @@ func (s *screen) say(format string, args ...any) tea.Cmd {
 	return tea.Tick(messageTime, func(time.Time) tea.Msg { return expired{shown} })
 }
 
+// explain returns the sentence of an error.
+func (s *screen) explain(err error) string {
+	if s.o.Explain == nil {
+		return err.Error()
+	}
+	return s.o.Explain(err)
+}
+
 // text describes the result of an action.
-func (r result) text() string {
+func (r result) text(explain func(error) string) string {
 	noun := "task"
 	if r.verb == drainWorker || r.verb == undrainWorker {
 		noun = "worker"
 	}
 	text := fmt.Sprintf("%s: %s done", r.verb, counted(r.done, noun))
 	if r.first != nil {
-		text += fmt.Sprintf("; %d not: %v", len(r.ids)-r.done, r.first)
+		text += fmt.Sprintf("; %d not: %s", len(r.ids)-r.done, explain(r.first))
 	}
 	return text
 }

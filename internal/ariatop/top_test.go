@@ -322,9 +322,16 @@ func TestScreen_ErrorKeepsRows(t *testing.T) {
 	if d.waiting {
 		t.Error("a late answer was taken for the current one")
 	}
+	d.width = 80
+	d.wants("with a connection", "\n? help  q quit  ")
+	if text := d.text(); strings.Contains(text, "old, of ") {
+		t.Errorf("current figures are called old:\n%s", text)
+	}
+	d.o.Explain = func(err error) string { return fmt.Sprint("explained: ", errors.Is(err, client.ErrDisconnected)) }
 	nc.Close()
 	d.read()
-	d.wants("without a connection", "task0000", "connection closed")
+	of := d.currentAt.Local().Format(time.TimeOnly)
+	d.wants("without a connection", "task0000", "explained: true", "old, of "+of+": workers 0/0", "by name, old, of "+of)
 }
 
 // A user without the permissions of an observer sees the own tasks and the reason.
