@@ -101,6 +101,11 @@ func (e *eventsRun) run(ctx context.Context) error {
 		return err
 	}
 	defer stop()
+	leave, err := e.attend(ctx, tasks, func(line string) { e.hintf("%s", line) })
+	if err != nil {
+		return err
+	}
+	defer leave()
 	e.hintf("events are printed from now on")
 	return e.print(ctx, queue)
 }

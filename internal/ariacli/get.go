@@ -153,22 +153,51 @@ func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, m
 		return err
 	}
 	defer follower.Close()
+	stop, err := s.attend(ctx, tasks, s.sayOn(d, mode))
+	if err != nil {
+		return err
+	}
+	defer stop()
 	follower.Add(ids...)
 	follower.NoMore()
+	last := make(followed)
 	for change, err := range follower.Changes(ctx) {
 		if err != nil {
 			return err
 		}
-		t := change.Task
-		if change.Err != nil { // it was deleted by another
-			t = &model.Task{TaskSpec: model.TaskSpec{ID: change.ID}, TaskState: model.TaskState{Status: model.StatusCanceled, Error: &model.TaskError{Message: change.Err.Message}}}
-		}
+		t, end := last.take(change)
 		d.Update(itemOf(t))
-		if t.Status.Terminal() {
+		if end {
 			ended(t)
 		}
 	}
 	return nil
+}
+
+// statusUnknown is that of a task that the dispatcher has no longer, for people: another has
+// deleted it.
+const statusUnknown model.Status = "unknown"
+
+// followed are the last states of the tasks that are followed and have not ended.
+type followed map[string]*model.Task
+
+// take takes a change, and returns the task and whether it has ended. One that is unknown
+// now keeps its name.
+func (f followed) take(c client.Change) (t *model.Task, end bool) {
+	t = c.Task
+	if c.Err != nil {
+		t = &model.Task{TaskSpec: model.TaskSpec{ID: c.ID}}
+		if before := f[c.ID]; before != nil {
+			*t = *before
+		}
+		t.Status, t.Error = statusUnknown, &model.TaskError{Message: c.Err.Message}
+	}
+	if end = c.Err != nil || t.Status.Terminal(); end {
+		delete(f, c.ID)
+	} else {
+		f[c.ID] = t
+	}
+	return t, end
 }
 
 // itemOf is a task on a display.
@@ -182,7 +211,7 @@ func itemOf(t *model.Task) display.Item {
 		i.Completed, i.Total = t.Result.TotalLength, t.Result.TotalLength
 	case t.Status == model.StatusCanceled:
 		i.Error = "canceled"
-	case t.Error != nil && t.Status == model.StatusFailed:
+	case t.Error != nil && (t.Status == model.StatusFailed || t.Status == statusUnknown):
 		i.Error = t.Error.Message
 	case t.Error != nil:
 		i.LastError = t.Error.Message

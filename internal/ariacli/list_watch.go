@@ -21,9 +21,12 @@ func (s *session) listAndFollow(ctx context.Context, all bool, q model.ListQuery
 		return err
 	}
 	defer follower.Close()
-	r := taskRecords(nowLocal)
-	r.stream = true
-	p := newPrinter(s, r)
+	stop, err := s.attend(ctx, tasks, func(line string) { s.hintf("%s", line) })
+	if err != nil {
+		return err
+	}
+	defer stop()
+	p := newTaskStream(s)
 	return printAll(p, func(yield func(*model.Task, error) bool) {
 		for t, err := range tasks.All(ctx, q) {
 			if !yield(t, err) || err != nil {
@@ -43,6 +46,13 @@ func (s *session) listAndFollow(ctx context.Context, all bool, q model.ListQuery
 			}
 		}
 	})
+}
+
+// newTaskStream returns a printer of tasks as they change.
+func newTaskStream(s *session) *printer[*model.Task] {
+	r := taskRecords(nowLocal)
+	r.stream = true
+	return newPrinter(s, r)
 }
 
 // selects reports whether the dispatcher would list a task.

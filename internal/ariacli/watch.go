@@ -57,7 +57,7 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 	if len(args) > 0 {
 		go func() { stdin <- w.addIDs(ctx, tasks, follower, args) }() // it may wait for stdin when watch has ended
 	}
-	err = w.follow(ctx, follower)
+	err = w.follow(ctx, tasks, follower)
 	if err != nil || len(args) == 0 {
 		return err
 	}
@@ -100,7 +100,7 @@ func (w *watchRun) addIDs(ctx context.Context, tasks *client.Tasks, follower *cl
 }
 
 // follow shows the changes: as rows with -o, else on a display.
-func (w *watchRun) follow(ctx context.Context, follower *client.Follower) error {
+func (w *watchRun) follow(ctx context.Context, tasks *client.Tasks, follower *client.Follower) error {
 	mode, rows := w.progress, w.form.kind != ""
 	if rows || w.flags.quiet {
 		mode = display.None
@@ -110,18 +110,26 @@ func (w *watchRun) follow(ctx context.Context, follower *client.Follower) error 
 		return usagef("--progress: %v", err)
 	}
 	defer shown.Close()
-	r := taskRecords(nowLocal)
-	r.stream = true
-	p := newPrinter(w.session, r)
+	stop, err := w.attend(ctx, tasks, w.sayOn(shown, mode))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	p := newTaskStream(w.session)
+	last := make(followed)
 	for change, err := range follower.Changes(ctx) {
 		if err != nil {
 			return err
+		}
+		wasShown := last[change.ID] != nil
+		t, _ := last.take(change)
+		if change.Err == nil || wasShown {
+			shown.Update(itemOf(t))
 		}
 		if change.Err != nil {
 			w.count(change.Err)
 			continue
 		}
-		shown.Update(itemOf(change.Task))
 		if rows && !change.Progress {
 			if err := p.print(change.Task); err != nil {
 				return err

@@ -57,7 +57,7 @@ func (b *bars) update(i *Item, first bool, t tally) {
 	if i.done() {
 		delete(b.byKey, i.Key)
 		if i.Status != model.StatusCompleted && t.items > maxRows {
-			b.printAbove(lineOf(i))
+			b.print(lineOf(i))
 		}
 	}
 	if t.items > 1 && b.total == nil {
@@ -157,8 +157,8 @@ func (b *bars) addTotal() *mpb.Bar {
 	return bar
 }
 
-// printAbove prints a line above the bars. If drawing has failed, the line is lost with it.
-func (b *bars) printAbove(line string) {
+// print prints a line above the bars. If drawing has failed, the line is lost with it.
+func (b *bars) print(line string) {
 	_, _ = io.WriteString(b.progress, line+"\n")
 }
 

@@ -122,6 +122,7 @@ type Display struct {
 // view is a form of display. Its methods are called one at a time.
 type view interface {
 	update(i *Item, first bool, t tally)
+	print(line string)
 	close(t tally)
 }
 
@@ -162,6 +163,13 @@ func (d *Display) Update(i Item) {
 	d.view.update(&i, !known, d.tally)
 }
 
+// Print prints a line, above the bars if there are any.
+func (d *Display) Print(line string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.view.print(Clean(line))
+}
+
 // Close shows the last state; the display must not be used after it.
 func (d *Display) Close() {
 	d.mu.Lock()
@@ -173,4 +181,5 @@ func (d *Display) Close() {
 type silent struct{}
 
 func (silent) update(*Item, bool, tally) {}
+func (silent) print(string)              {}
 func (silent) close(tally)               {}

@@ -50,6 +50,8 @@ func (l *lines) update(i *Item, _ bool, t tally) {
 	fmt.Fprintln(l.out, lineOf(i))
 }
 
+func (l *lines) print(line string) { fmt.Fprintln(l.out, line) }
+
 // updateMany prints failures, and occasionally the totals.
 func (l *lines) updateMany(i *Item, t tally) {
 	clear(l.printed)
