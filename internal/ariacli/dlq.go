@@ -119,7 +119,7 @@ func (s *session) printLetter(l *model.DeadLetter) error {
 	fields := []figure{
 		{"seq", letterID(l)},
 		{"client", l.Client},
-		{"time", l.Time.Std().Local().Format(timeLayout)},
+		{"time", localTime(l.Time)},
 		{"reason", l.Reason},
 		{"code", strconv.Itoa(l.Code)},
 		{"size", display.Bytes(int64(l.Size))},

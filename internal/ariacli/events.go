@@ -135,7 +135,7 @@ func eventRecords() records[event] {
 	return records[event]{
 		stream: true,
 		columns: []column[event]{
-			{name: "TIME", cell: func(e event) string { return e.At.Std().Local().Format(timeLayout) }},
+			{name: "TIME", cell: func(e event) string { return localTime(e.At) }},
 			{name: "TYPE    ", cell: func(e event) string { return e.Type }},
 			{name: "STATUS", cell: func(e event) string { return fmt.Sprintf("%-11s", e.status) }},
 			{name: "ID", cell: func(e event) string { return e.ID }},

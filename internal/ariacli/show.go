@@ -1,11 +1,14 @@
 package ariacli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
 	"path"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,32 +112,58 @@ func (s *session) taskFields(ctx context.Context, t *model.Task) []figure {
 		fields = append(fields, figure{"error", fmt.Sprintf("%s (code %d, %s)", t.Error.Message, t.Error.Code, t.Error.Class)})
 	}
 	fields = append(fields, s.fileFields(ctx, t)...)
-	return append(fields, figure{"next", nextCommand(t)})
+	return append(fields, figure{"next", s.nextCommand(t)})
 }
 
-// timeline describes when what happened to a task, and why it waits.
-func timeline(t *model.Task) (fields []figure) {
-	moment := func(name string, at model.Time) {
+// timeline describes when what happened to a task, in this order, and why it waits.
+func timeline(t *model.Task) []figure {
+	type moment struct {
+		name, text string
+		at         model.Time
+	}
+	var list []moment
+	add := func(name string, at model.Time, text string) {
 		if at != 0 {
-			fields = append(fields, figure{name, at.Std().Local().Format(timeLayout)})
+			list = append(list, moment{name, strings.TrimSpace(localTime(at) + " " + text), at})
 		}
 	}
-	moment("created", t.CreatedAt)
-	moment("not before", t.NotBefore)
-	for i := range t.History {
-		p := &t.History[i]
-		fields = append(fields, figure{"attempt " + strconv.FormatInt(p.Attempt, 10), attempt(p)})
+	add("created", t.CreatedAt, "")
+	add("not before", t.NotBefore, "")
+	var last model.PastAttempt
+	for _, last = range t.History {
+		add("attempt "+strconv.FormatInt(last.Attempt, 10), last.EndedAt, attempt(&last))
 	}
-	moment("assigned", t.AssignedAt)
-	moment("started", t.StartedAt)
-	moment("finished", t.FinishedAt)
-	moment("next attempt", t.RetryAt)
-	return append(fields, figure{"waits for", t.Reason})
+	if last.Attempt != t.Attempt || len(t.History) == 0 { // else the history has it
+		add("assigned", t.AssignedAt, "")
+		add("started", t.StartedAt, "")
+	}
+	if t.FinishedAt != last.EndedAt {
+		add("finished", t.FinishedAt, "")
+	}
+	add("next attempt", t.RetryAt, "")
+	slices.SortStableFunc(list, func(a, b moment) int { return cmp.Compare(a.at, b.at) })
+	fields := make([]figure, 0, len(list)+1)
+	for _, m := range list {
+		fields = append(fields, figure{m.name, m.text})
+	}
+	reason := anyTime.ReplaceAllStringFunc(t.Reason, func(text string) string {
+		at, err := time.Parse(time.RFC3339Nano, text)
+		if err != nil {
+			return text
+		}
+		return localTime(model.TimeOf(at))
+	})
+	return append(fields, figure{"reason", reason})
 }
+
+// anyTime matches the times in a sentence of the dispatcher.
+var anyTime = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT[\d:.]+Z`)
+
+func localTime(at model.Time) string { return at.Std().Local().Format(timeLayout) }
 
 // attempt describes an attempt that ended.
 func attempt(p *model.PastAttempt) string {
-	text := fmt.Sprintf("%s %s on %s", p.EndedAt.Std().Local().Format(timeLayout), p.Outcome, p.WorkerID)
+	text := fmt.Sprintf("%s on %s", p.Outcome, p.WorkerID)
 	if p.AssignedAt != 0 && p.EndedAt >= p.AssignedAt {
 		text += " after " + p.EndedAt.Sub(p.AssignedAt).Std().Round(100*time.Millisecond).String()
 	}
@@ -174,17 +203,25 @@ func (s *session) workerDir(ctx context.Context, worker string) string {
 	return ""
 }
 
-// nextCommand names what a person would do with a task next.
-func nextCommand(t *model.Task) string {
+// nextCommand names what a person would do with a task next. It names the client where a
+// command without flags would be for another one.
+func (s *session) nextCommand(t *model.Task) string {
+	verb := "watch"
 	switch t.Status {
 	case model.StatusFailed, model.StatusCanceled:
-		return "aria retry " + t.ID
+		verb = "retry"
 	case model.StatusPaused:
-		return "aria resume " + t.ID
+		verb = "resume"
 	case model.StatusCompleted:
-		return "aria rm " + t.ID
+		verb = "rm"
 	}
-	return "aria watch " + t.ID
+	text := "aria " + verb + " " + t.ID
+	var bare flags
+	bare.complete(s.getenv)
+	if name, err := bare.clientName(); t.Client != "" && (err != nil || name != t.Client) {
+		text += " --client " + t.Client
+	}
+	return text
 }
 
 // count formats a number; 0 is no text.

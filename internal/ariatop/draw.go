@@ -297,7 +297,7 @@ func taskDetails(t *model.Task) (text lines) {
 		time model.Time
 	}{{"created", t.CreatedAt}, {"assigned", t.AssignedAt}, {"started", t.StartedAt}, {"finished", t.FinishedAt}, {"retry at", t.RetryAt}} {
 		if at.time != 0 {
-			field(&text, at.name, at.time.String())
+			field(&text, at.name, at.time.Std().Local().Format(time.DateTime))
 		}
 	}
 	return text

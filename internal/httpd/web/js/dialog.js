@@ -111,3 +111,10 @@ export function shell(word) {
 }
 
 export const command = (...words) => ['aria', ...words.map(shell)].join(' ');
+
+// nextCommand is what a person would do next with a task on the command line, which acts for
+// another client by default.
+export function nextCommand(t) {
+  const verb = { failed: 'retry', paused: 'resume' }[t.status] ?? 'show';
+  return command(verb, t.id, ...(t.client ? ['--client', t.client] : []));
+}

@@ -208,7 +208,7 @@ export async function taskPage() {
   await eventually('the priority is changed', async () => (await task('page-1')).priority === 'urgent');
   await press(page, 'Pause');
   await page.locator('.task-state', { hasText: 'paused' }).waitFor();
-  await copies(page, 'Copy as aria command', 'aria resume page-1');
+  await copies(page, 'Copy as aria command', 'aria resume page-1 --client page');
   await press(page, 'Resume');
   await page.locator('.task-state', { hasText: 'downloading' }).waitFor();
   await press(page, 'Cancel');

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 globalThis.location = { href: 'http://127.0.0.1:8080/' };
 const f = await import('../js/format.js');
 const { readFilter, describe, commandWords, matches, isEmpty } = await import('../js/filter.js');
-const { command, shell } = await import('../js/dialog.js');
+const { command, nextCommand, shell } = await import('../js/dialog.js');
 const { csvCell } = await import('../js/export.js');
 const { timeRange, timeLabels } = await import('../js/charts.js');
 const { visible, atMost } = await import('../js/dom.js');
@@ -95,6 +95,8 @@ test('a flood of events asks once in a while', async () => {
 });
 
 test('words are quoted for a shell', () => {
+  assert.equal(nextCommand({ id: 'one', client: 'shop', status: 'failed' }), 'aria retry one --client shop');
+  assert.equal(nextCommand({ id: 'one', status: 'pending' }), 'aria show one');
   assert.equal(shell('abc-1'), 'abc-1');
   assert.equal(shell(''), "''");
   assert.equal(shell('$(rm x)'), "'$(rm x)'");

@@ -3,7 +3,7 @@
 import { h, append, set, painter, every, name } from '../dom.js';
 import { getTask, explain } from '../api.js';
 import { notice, badge, meter, panel, facts, link, time, table, select, field, priorities, priorityName } from '../parts.js';
-import { button, copy, command } from '../dialog.js';
+import { button, copy, nextCommand } from '../dialog.js';
 import { verbs, applies, onTask, setPriority } from '../actions.js';
 import { follow } from '../live.js';
 import { plot } from '../charts.js';
@@ -144,13 +144,6 @@ function showWhy(why, t) {
   why.hidden = !text;
   why.className = 'notice' + (t.status === 'failed' ? ' bad' : '');
   why.replaceChildren(icon(t.status === 'failed' ? 'error' : 'pending'), name(text, { class: 'wrap' }));
-}
-
-// nextCommand is what a person would do next on the command line.
-function nextCommand(t) {
-  if (t.status === 'failed') return command('retry', t.id);
-  if (t.status === 'paused') return command('resume', t.id);
-  return command('show', t.id);
 }
 
 // The symbol and the colour of each outcome; the others are failures.
