@@ -223,6 +223,8 @@ func TestDispatcher_BadUsageExits2AndNamesKey(t *testing.T) {
 		{"", []string{"-nonsense"}, "nonsense"},
 		{"DISPATCHER_LIMITS_MAX_PENDING=many", nil, "limits.max_pending"},
 		{"", []string{"-config", "nowhere.json"}, "nowhere.json"},
+		{"DISPATCHER_HTTP_USERS_FILE=nowhere", []string{"-nats-listen="}, "http.users_file: open nowhere"},
+		{"DISPATCHER_HTTP_TOKENS_FILE=nowhere", []string{"-nats-listen="}, "http.tokens_file: open nowhere"},
 		{"DISPATCHER_DB_DSN=nonsense", []string{"-db-type", "postgres"}, "database.dsn"},
 	} {
 		p := start(t, t.TempDir(), []string{c.env}, "dispatcher", c.args...)

@@ -43,16 +43,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	} else {
 		err = serve(ctx, cmd, log)
 	}
-	if err != nil {
-		if !errors.Is(err, app.ErrNotAllCompleted) {
-			log.Logger.Error("the dispatcher has ended", "error", err)
-		}
-		if unusable := new(config.Error); errors.As(err, &unusable) {
-			return 2 // a file that the configuration names
-		}
-		return 1
+	if err != nil && !errors.Is(err, app.ErrNotAllCompleted) {
+		log.Logger.Error("the dispatcher has ended", "error", err)
 	}
-	return 0
+	return process.ExitCode(err)
 }
 
 func serve(ctx context.Context, cmd *config.DispatcherCommand, log process.Log) error {

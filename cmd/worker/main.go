@@ -38,9 +38,9 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	if cmd.File != "" {
 		logger.Info("configuration read", "file", cmd.File)
 	}
-	if err := node.Run(ctx, cmd.Config, logger); err != nil {
+	err = node.Run(ctx, cmd.Config, logger)
+	if err != nil {
 		logger.Error("the worker has ended", "error", err)
-		return 1
 	}
-	return 0
+	return process.ExitCode(err)
 }

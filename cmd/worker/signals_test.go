@@ -159,7 +159,7 @@ func TestWorker_LogsWhereFilesAre(t *testing.T) {
 	}
 	testbed.Eventually(t, "both ends are logged", func() bool {
 		text := n.Out.String()
-		return strings.Contains(text, `msg="download completed"`) && strings.Contains(text, `msg="attempt failed; the dispatcher will retry"`)
+		return strings.Contains(text, `msg="download completed"`) && strings.Contains(text, `msg="attempt failed; it may be retried"`)
 	})
 	wantLog(t, n, "url="+s.URL+"/file.bin path="+filepath.Join(n.dir, "a", "file.bin")+" files=1 bytes=1024")
 }

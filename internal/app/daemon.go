@@ -32,7 +32,7 @@ func RunDispatcher(ctx context.Context, cmd *config.DispatcherCommand, version s
 		log.Logger.Warn("memory store: data is lost on exit; database.type sqlite keeps it")
 	}
 	d, err := New(ctx, cfg, version, log.Logger)
-	if process.StoppedEarly(ctx, err, log.Logger) {
+	if process.StoppedEarly(ctx, err, func(said string) { log.Logger.Info(said) }) {
 		return nil
 	}
 	if err != nil {

@@ -49,8 +49,9 @@ const devClient = "dev"
 // their progress, and prints where the files are. With Exit it then ends, otherwise
 // when ctx does.
 func (v *Dev) Run(ctx context.Context) error {
+	v.sayServer()
 	d, cfg, cleanup, err := v.start(ctx)
-	if process.StoppedEarly(ctx, err, v.Log.Logger) {
+	if process.StoppedEarly(ctx, err, func(said string) { v.printf("%s", said) }) {
 		return v.interrupted()
 	}
 	if err != nil {
@@ -107,15 +108,6 @@ func (v *Dev) Run(ctx context.Context) error {
 	return failed
 }
 
-// interrupted is the error of a run that was ended before it submitted all URLs.
-func (v *Dev) interrupted() error {
-	if !v.Exit {
-		return nil
-	}
-	v.printf("interrupted before the downloads began; run the same command to begin them")
-	return ErrNotAllCompleted
-}
-
 // maxStarts bounds how often other programs take a port that was free.
 const maxStarts = 20
 
@@ -133,17 +125,6 @@ func (v *Dev) start(ctx context.Context) (d *Daemon, cfg *config.Dispatcher, cle
 		var refused *net.OpError // another program has taken a port meanwhile, or only tried it
 		if n == maxStarts || ctx.Err() != nil || !errors.As(err, &refused) {
 			return nil, nil, nil, err
-		}
-	}
-}
-
-// sayMoved names each address that another one replaces, once the dispatcher listens there.
-func (v *Dev) sayMoved(cfg *config.Dispatcher) {
-	for _, a := range []struct{ wanted, used string }{
-		{v.Config.NATS.Listen, cfg.NATS.Listen}, {v.Config.HTTP.Listen, cfg.HTTP.Listen}, {v.Config.HTTP.HealthListen, cfg.HTTP.HealthListen},
-	} {
-		if a.used != a.wanted {
-			v.printf("%s is taken, using %s", a.wanted, a.used)
 		}
 	}
 }

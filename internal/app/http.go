@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/httpd"
@@ -16,7 +17,11 @@ func (d *Daemon) startHTTP() error {
 	if err != nil {
 		return err
 	}
-	if d.http, err = httpd.New(options); err != nil {
+	d.http, err = httpd.New(options)
+	if bad := new(httpd.FileError); errors.As(err, &bad) {
+		return &config.Error{Key: bad.Key, Text: bad.Err.Error()}
+	}
+	if err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(context.Background())

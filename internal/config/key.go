@@ -237,7 +237,7 @@ func (k *key) check() error {
 		}
 	case formString:
 		if k.oneof != nil && !slices.Contains(k.oneof, k.value.String()) {
-			return badKey(k.path, "%.64q is not allowed; use %s%s", k.value.String(), alternatives(k.oneof), suggest(k.value.String(), k.oneof))
+			return badKey(k.path, "%.64q is not allowed; use %s%s", k.value.String(), alternatives(k.choices()), suggest(k.value.String(), k.choices()))
 		}
 	}
 	return nil

@@ -141,7 +141,7 @@ func newLoader(program, prefix string, keys []*key) *loader {
 
 func (l *loader) dispatcherFlags(c *DispatcherCommand) {
 	l.flags.StringVar(&l.file, "config", "", "read this `FILE`, JSON with // comments; without it "+DispatcherFile+", if it exists")
-	l.flags.BoolVar(&c.Dev, "dev", false, "everything in one process: embedded NATS, memory store, one worker; downloads the URLs given")
+	l.flags.BoolVar(&c.Dev, "dev", false, "everything in one process: embedded NATS unless a server is named, memory store, one worker; downloads the URLs given")
 	l.flags.BoolVar(&c.Exit, "exit", false, "with -dev: end when the URLs are done, with 0 if all completed, else 1")
 	l.flags.BoolVar(&c.Version, "version", false, "print the version and exit")
 	l.keyFlags()

@@ -36,6 +36,7 @@ func TestConfig_ErrorTexts(t *testing.T) {
 		{"key like no other", `{"colour": "red"}`, `unknown key "colour" (FILE:1)`},
 		{"misspelt value", `{"database":{"type":"sqllite"}}`, `database.type: "sqllite" is not allowed; use memory, sqlite or postgres; did you mean "sqlite"? (FILE:1)`},
 		{"unknown value", `{"log_format":"xml"}`, `log_format: "xml" is not allowed; use text or json (FILE:1)`},
+		{"unknown value where none is allowed too", `{"http":{"open_role":"admin"}}`, `http.open_role: "admin" is not allowed; use observer, operator or none (FILE:1)`},
 		{"keys that do not fit", "{\"worker_management\":{\n\"heartbeat_interval\":100}}", `worker_management.heartbeat_timeout: 1m30s is not more than heartbeat_interval, 1m40s (FILE:2)`},
 		{"half of a login", "{\"nats\":{\n\n\"password\":\"p\"}}", `nats.user: is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both (FILE:3)`},
 		{"byte order mark before a fault", "\xef\xbb\xbf{\n\"log_levle\":1}", `unknown key "log_levle"; did you mean "log_level"? (FILE:2)`},

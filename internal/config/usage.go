@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
@@ -17,7 +18,8 @@ func DispatcherUsage(w io.Writer) error {
        dispatcher -dev [-exit] [flags] [URL…]
 
 The dispatcher gives downloads to workers. With -dev it is all that is needed:
-embedded NATS, memory store and a worker into ./downloads, in one process.
+embedded NATS unless NATS_URL or another key names a server, memory store and a
+worker into ./downloads, in one process.
 `)
 }
 
@@ -73,7 +75,7 @@ func (k *key) placeholder() string {
 		return "NAME=VALUE,…"
 	default:
 		if k.oneof != nil {
-			return strings.Join(k.oneof, "|")
+			return strings.Join(k.choices(), "|")
 		}
 		return "TEXT"
 	}
@@ -101,11 +103,17 @@ func (k *key) defaultText() string {
 	}
 }
 
+// choices returns the legal values that have a name: what an empty one means is in the
+// sentence of the key.
+func (k *key) choices() []string {
+	return slices.DeleteFunc(slices.Clone(k.oneof), func(value string) bool { return value == "" })
+}
+
 // help is the key's sentence with the legal values.
 func (k *key) help() string {
 	switch {
 	case k.oneof != nil:
-		return strings.Join(k.oneof, " | ") + ". " + k.doc
+		return strings.Join(k.choices(), " | ") + ". " + k.doc
 	case k.form() == formTime:
 		return "Seconds, or \"5m\". " + k.doc
 	}

@@ -73,12 +73,12 @@ func newAuthenticator(a Auth) (*authenticator, error) {
 	var err error
 	if a.UsersFile != "" {
 		if s.users, err = readUsers(a.UsersFile); err != nil {
-			return nil, keyError("http.users_file", err)
+			return nil, &FileError{"http.users_file", err}
 		}
 	}
 	if a.TokensFile != "" {
 		if s.tokens, err = readTokens(a.TokensFile); err != nil {
-			return nil, keyError("http.tokens_file", err)
+			return nil, &FileError{"http.tokens_file", err}
 		}
 	}
 	s.unused = costliest(s.users)

@@ -17,8 +17,17 @@ import (
 const contentSecurity = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
 
-// keyError is an error that begins with the key of the configuration.
-func keyError(key string, err error) error { return fmt.Errorf("%s: %w", key, err) }
+// FileError is the error of a file that a key of the configuration names.
+type FileError struct {
+	Key string // such as http.users_file
+	Err error
+}
+
+// Error begins with the key.
+func (e *FileError) Error() string { return e.Key + ": " + e.Err.Error() }
+
+// Unwrap returns what is wrong with the file.
+func (e *FileError) Unwrap() error { return e.Err }
 
 // guarded logs a panic of a request, which is a bug, and ends its connection: a part of the
 // answer may have left.

@@ -127,7 +127,7 @@ func (s *Server) open(key, address string, handler http.Handler) (*listener, err
 	if key == "http.listen" && s.options.Cert != "" {
 		pair, err := tls.LoadX509KeyPair(s.options.Cert, s.options.Key)
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("http.cert: %w", err), l.Close())
+			return nil, errors.Join(&FileError{"http.cert", err}, l.Close())
 		}
 		l = tls.NewListener(l, &tls.Config{
 			Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12,

@@ -28,7 +28,7 @@ func (w *Worker) logEnd(h *heldTask, last *model.Report) {
 
 // endMessages say what the dispatcher does with a failed attempt.
 var endMessages = map[model.Class]string{
-	model.ClassRetryable: "attempt failed; the dispatcher will retry",
-	model.ClassWorker:    "attempt failed; the dispatcher will try another worker",
+	model.ClassRetryable: "attempt failed; it may be retried",
+	model.ClassWorker:    "attempt failed; another worker may try",
 	model.ClassPermanent: "attempt failed; it will not be retried",
 }

@@ -341,6 +341,15 @@ func ExampleMigrateMemoryToSQLite() {
 	// Migration completed: 100 tasks, 4 workers
 }
 
+// A count of one has its noun in the singular.
+func TestDigest_TextHasPlurals(t *testing.T) {
+	for want, d := range map[string]repo.Digest{"1 task, 1 worker, digest ": {Tasks: 1, Workers: 1}, "0 tasks, 2 workers, digest ": {Workers: 2}} {
+		if text := d.String(); !strings.HasPrefix(text, want) {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
+}
+
 // TestDigest_IgnoresOrderOnly: a digest depends on the content and the number of records, not on their order.
 func TestDigest_IgnoresOrderOnly(t *testing.T) {
 	digest := func(tasks ...*model.Task) (d repo.Digest) {

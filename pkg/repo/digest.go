@@ -84,7 +84,15 @@ func (d *Digest) setSum(b []byte) {
 
 // String prints the digest in one line.
 func (d Digest) String() string {
-	return fmt.Sprintf("%d tasks, %d workers, digest %s", d.Tasks, d.Workers, d.Sum())
+	return fmt.Sprintf("%s, %s, digest %s", counted(d.Tasks, "task"), counted(d.Workers, "worker"), d.Sum())
+}
+
+// counted is a number with its noun.
+func counted(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
 }
 
 type digestJSON struct {

@@ -28,7 +28,7 @@ const userAgent = download.DefaultUserAgent + "/" + process.Version
 // returns nil. It waits for the NATS server until ctx ends.
 func Run(ctx context.Context, cfg *config.Worker, logger *slog.Logger) (err error) {
 	conn, err := process.ConnectNATS(ctx, process.NATSOptions(&cfg.NATS, "aria-worker-"+cfg.Name, logger))
-	if process.StoppedEarly(ctx, err, logger) {
+	if process.StoppedEarly(ctx, err, func(said string) { logger.Info(said) }) {
 		return nil
 	}
 	if err != nil {
@@ -61,6 +61,9 @@ func RunOn(ctx context.Context, cfg *config.Worker, conn *bus.Connection, logger
 	guard := netguard.New(networks, nil)
 	var restarts atomic.Int64
 	fetch, err := chooseEngine(ctx, cfg, guard, func() { restarts.Add(1) }, say)
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -131,6 +134,8 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, on
 			}
 			return combined.New(http, others, int64(cfg.Bandwidth), logger), nil
 		}, nil
+	case ctx.Err() != nil: // which has ended aria2c --version
+		return nil, ctx.Err()
 	case cfg.Engine == "aria2":
 		return nil, fmt.Errorf("engine: %w", err)
 	}
@@ -144,7 +149,7 @@ func attach(cfg *config.Worker, g *netguard.Guard, onRestart func(), say func(st
 	if cfg.Aria2.SecretFile != "" {
 		secret, err := os.ReadFile(cfg.Aria2.SecretFile)
 		if err != nil {
-			return nil, fmt.Errorf("aria2.secret_file: %w", err)
+			return nil, &config.Error{Key: "aria2.secret_file", Text: err.Error()}
 		}
 		a.Secret = strings.TrimSpace(string(secret))
 	}

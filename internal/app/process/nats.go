@@ -19,15 +19,15 @@ const StepTimeout = 5 * time.Second
 var errNoNATS = errors.New("NATS was not reached")
 
 // StoppedEarly reports whether err is the result of ctx's end during the start, and
-// logs that.
-func StoppedEarly(ctx context.Context, err error, logger *slog.Logger) bool {
+// calls say with that.
+func StoppedEarly(ctx context.Context, err error, say func(string)) bool {
 	if err == nil || ctx.Err() == nil || !errors.Is(err, context.Canceled) {
 		return false
 	}
 	if errors.Is(err, errNoNATS) {
-		logger.Info("stopped before NATS was reached")
+		say("stopped before NATS was reached")
 	} else {
-		logger.Info("stopped before the start was complete")
+		say("stopped before the start was complete")
 	}
 	return true
 }

@@ -2,12 +2,15 @@ package process
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"os"
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"github.com/aria-cluster/dispatcher/internal/config"
 )
 
 // Signals returns a context that ends with the first SIGTERM, SIGINT or SIGHUP, so that
@@ -32,8 +35,12 @@ func Main(run func(ctx context.Context) int) {
 	os.Exit(code)
 }
 
-// ExitCode is 0, or 1 for an error.
+// ExitCode is 0, or 1 for an error; 2 if that is a configuration that cannot be used, such
+// as a file that it names.
 func ExitCode(err error) int {
+	if unusable := new(config.Error); errors.As(err, &unusable) {
+		return 2
+	}
 	if err != nil {
 		return 1
 	}
