@@ -33,7 +33,7 @@ func TestAdd_PrintsIDsAndReadsStdinAtDash(t *testing.T) {
 		stdout, stderr, code := c.run(t, in, "add", "-", "-o", "json")
 		var list []any
 		var failure struct{ Error struct{ Message string } }
-		if code != 2 || json.Unmarshal([]byte(stdout), &list) != nil || json.Unmarshal([]byte(stderr), &failure) != nil || !strings.HasPrefix(failure.Error.Message, want) {
+		if code != 2 || stdout != "" && json.Unmarshal([]byte(stdout), &list) != nil || json.Unmarshal([]byte(stderr), &failure) != nil || !strings.HasPrefix(failure.Error.Message, want) {
 			t.Errorf("%q: exit code %d, stdout %q, stderr %q, want %q", in, code, stdout, stderr, want)
 		}
 	}

@@ -236,9 +236,9 @@ func TestShow_FindsTaskByEndOfID(t *testing.T) {
 func TestShow_UnknownIDIsNamed(t *testing.T) {
 	c := newCluster(t, true)
 	for _, x := range []struct{ args, want string }{
-		{"show 00000000000000000000000000", "aria: get as me: there is no task 00000000000000000000000000\n"},
-		{"show abcdef", "aria: get as me: there is no task abcdef\n"},
-		{"show abc", "aria: get as me: there is no task abc\n"},
+		{"show 00000000000000000000000000", "aria: there is no task 00000000000000000000000000\n"},
+		{"show abcdef", "aria: there is no task abcdef\n"},
+		{"show abc", "aria: there is no task abc\n"},
 		{"cancel 00000000000000000000000000", "aria: there is no task 00000000000000000000000000\n"},
 		{"cancel abcdef abcde", "aria: cancel: 2 of 2 tasks were refused\n  there is no task abcdef\n  there is no task abcde\n"},
 		{"watch abcdef", "aria: there is no task abcdef\n"},

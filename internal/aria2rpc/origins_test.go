@@ -77,6 +77,28 @@ func (e *endpoint) readable(t *testing.T, method, origin string) http.Header {
 	return response.Header
 }
 
+// A version of the WebSocket protocol that is not spoken here is answered with that which is.
+func TestSocket_OtherVersionIsUpgradeRequired(t *testing.T) {
+	e := startCluster(t)
+	for _, version := range []string{"", "8", "14"} {
+		r, err := http.NewRequestWithContext(testbed.Context(t), http.MethodGet, e.url+"/jsonrpc", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range map[string]string{"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-WebSocket-Version": version} {
+			r.Header.Set(name, value)
+		}
+		response, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = response.Body.Close() // it is empty
+		if got := response.Header.Get("Sec-WebSocket-Version"); response.StatusCode != http.StatusUpgradeRequired || got != "13" {
+			t.Errorf("version %q: %d, version %q", version, response.StatusCode, got)
+		}
+	}
+}
+
 // socketStatus opens a socket for a page of the origin and returns the HTTP status.
 func (e *endpoint) socketStatus(t *testing.T, origin string) string {
 	t.Helper()

@@ -50,6 +50,9 @@ func newSockets() *sockets {
 	return &sockets{open: make(map[*socket]struct{}), byClient: make(map[string]map[*socket]struct{})}
 }
 
+// socketVersion is the version of the protocol of RFC 6455.
+const socketVersion = "13"
+
 func isUpgrade(r *http.Request) bool {
 	return strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
 }
@@ -58,6 +61,12 @@ func isUpgrade(r *http.Request) bool {
 func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if !s.mayCall(r) {
 		w.WriteHeader(http.StatusForbidden)
+		return
+	}
+	if r.Header.Get("Sec-WebSocket-Version") != socketVersion {
+		w.Header().Set("Sec-WebSocket-Version", socketVersion)
+		w.Header().Set("Upgrade", "websocket")
+		w.WriteHeader(http.StatusUpgradeRequired)
 		return
 	}
 	from, ok := s.callerOf(w, r)

@@ -220,10 +220,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 		},
 		id: func(t submitted) string { return t.ID },
 	})
-	err := a.submitEach(ctx, args, p)
-	if endErr := p.end(); err == nil {
-		err = endErr
-	}
+	err := p.endAfter(a.submitEach(ctx, args, p))
 	switch {
 	case err != nil && a.done > 0:
 		return a.partly(err, counts(a.done-a.failed, "submitted", a.failed)+" before", a.refused, int64(a.failed))

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -51,7 +53,7 @@ func addCompletions(s *session, list []*cobra.Command) {
 		case "drain", "undrain", "rmworker":
 			cmd.ValidArgsFunction = s.completer((*session).suggestWorkers)
 		}
-		fixed := map[string][]string{"priority": {"low", "normal", "high", "urgent"}, "set-priority": {"low", "normal", "high", "urgent"}, "type": eventTypes}
+		fixed := map[string][]string{"progress": display.ModeNames(), "priority": {"low", "normal", "high", "urgent"}, "set-priority": {"low", "normal", "high", "urgent"}, "type": eventTypes}
 		for _, st := range model.Statuses {
 			fixed["status"] = append(fixed["status"], string(st))
 		}
@@ -66,9 +68,37 @@ func addCompletions(s *session, list []*cobra.Command) {
 	}
 }
 
+// fileFlags are the flags with names of files.
+var fileFlags = []string{"creds", "nkey", "tlscert", "tlskey", "tlsca", "input", "cookies", "header"}
+
+// forms are the values of -o, for completion.
+var forms = []string{formTable, formWide, formJSON, formJSONL, formID, formTemplate + "="}
+
+// withoutFiles makes a shell offer no names of files where a command takes none: cobra does
+// so for each argument and flag without a completion.
+func withoutFiles(cmd *cobra.Command) {
+	for _, sub := range cmd.Commands() {
+		withoutFiles(sub)
+	}
+	if cmd.ValidArgsFunction == nil && cmd.ValidArgs == nil && !cmd.HasSubCommands() && cmd.Name() != "add" {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	set := func(f *pflag.Flag) {
+		if _, known := cmd.GetFlagCompletionFunc(f.Name); known || slices.Contains(fileFlags, f.Name) {
+			return
+		}
+		values := cobra.NoFileCompletions
+		if f.Name == "output" {
+			values = cobra.FixedCompletions(forms, cobra.ShellCompDirectiveNoFileComp)
+		}
+		suggest(cmd, f.Name, values)
+	}
+	cmd.LocalFlags().VisitAll(set)
+}
+
 // suggest completes the values of a flag, if the command has it.
 func suggest(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
-	if cmd.Flags().Lookup(flag) != nil {
+	if cmd.Flags().Lookup(flag) != nil || cmd.PersistentFlags().Lookup(flag) != nil {
 		cobra.CheckErr(cmd.RegisterFlagCompletionFunc(flag, values)) // it fails for an unknown flag only
 	}
 }

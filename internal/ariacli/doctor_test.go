@@ -167,6 +167,33 @@ func TestTimeout_RefusedInboxIsNamed(t *testing.T) {
 	}
 }
 
+// File names are offered where a command takes files, and nowhere else.
+func TestCompletion_OffersFilesForFilesOnly(t *testing.T) {
+	const anyFile, noFile = ":0\n", ":4\n"
+	for args, want := range map[string]string{
+		"add ":               anyFile,
+		"add --input ":       anyFile,
+		"ls --creds ":        anyFile,
+		"ls ":                noFile,
+		"get ":               noFile,
+		"top ":               noFile,
+		"dlq ls ":            noFile,
+		"dlq show ":          noFile,
+		"version ":           noFile,
+		"add --folder ":      noFile,
+		"ls --client ":       noFile,
+		"ls -o js":           "table\nwide\njson\njsonl\nid\ntemplate=\n" + noFile,
+		"watch --progress b": "auto\nbar\nplain\nnone\n" + noFile,
+		"workers --status d": "online\nbusy\ndraining\noffline\nerror\n" + noFile,
+		"add --priority u":   "low\nnormal\nhigh\nurgent\n" + noFile,
+		"completion z":       "zsh\n" + noFile,
+	} {
+		if r := aria(t, "nats://127.0.0.1:1", 0, append([]string{"__complete"}, strings.Split(args, " ")...)...); r.code != 0 || !strings.HasPrefix(r.stdout, want) {
+			t.Errorf("%q offers %q, want %q", args, r.stdout, want)
+		}
+	}
+}
+
 // A completion ends after 200 ms, whether the cluster does not answer or the server of NATS
 // does not greet, and prints no error between the suggestions.
 func TestCompletion_EndsInTime(t *testing.T) {

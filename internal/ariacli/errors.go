@@ -103,9 +103,7 @@ func (s *session) asFailure(err error) *failure {
 			said: *model.Errorf(model.CodeForbidden, "%v; use a user with this permission, or the --client of your user%s", err, s.hint("aria doctor says what you may do")),
 		}
 	case errors.As(err, &no):
-		e := *no
-		e.Message = err.Error()
-		return &failure{exit: exitOf(no.Code), said: e, cause: err}
+		return &failure{exit: exitOf(no.Code), said: *no, cause: err} // without the names of the protocol around it
 	case errors.Is(err, nats.ErrNoResponders):
 		return s.unreachable(err, "no dispatcher answers under the prefix %s on %s; start one, or give its --prefix%s", s.flags.prefix, s.address(), s.hint("aria doctor says more"))
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):

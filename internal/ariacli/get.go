@@ -249,15 +249,14 @@ func (g *getRun) print(ctx context.Context, all []*gotten, refused []*model.Erro
 			return err
 		}
 	}
-	if g.form.kind != "" {
-		if err := p.end(); err != nil {
-			return err
-		}
+	var err error
+	if len(refused) > 0 {
+		err = refusal(refused, int64(len(refused)), int64(completed+len(refused)), "%d of %d completed", completed, completed+len(refused))
 	}
-	if len(refused) == 0 {
-		return nil
+	if g.form.kind == "" {
+		return err
 	}
-	return refusal(refused, int64(len(refused)), int64(completed+len(refused)), "%d of %d completed", completed, completed+len(refused))
+	return p.endAfter(err)
 }
 
 func reasonOf(t *gotten) string {

@@ -85,7 +85,7 @@ func (s *session) list(ctx context.Context, all bool, q model.ListQuery, limit i
 func taskRecords(now func() time.Time) records[*model.Task] {
 	var columns []column[*model.Task]
 	for _, c := range ariatop.TaskColumns() {
-		columns = append(columns, column[*model.Task]{name: c.Name, wide: c.Wide, least: c.Width, cell: func(t *model.Task) string { return c.Cell(t, now()) }})
+		columns = append(columns, column[*model.Task]{name: c.Name, wide: c.Wide, short: c.Short, least: c.Width, cell: func(t *model.Task) string { return c.Cell(t, now()) }})
 	}
 	return records[*model.Task]{columns: columns, id: func(t *model.Task) string { return t.ID }}
 }

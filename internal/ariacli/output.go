@@ -83,9 +83,10 @@ func (s *session) jsonErrors() bool {
 
 // column is one column of a table of records.
 type column[T any] struct {
-	name string
-	wide bool // only with -o wide
-	cell func(T) string
+	name  string
+	wide  bool // only with -o wide
+	short bool // only without it
+	cell  func(T) string
 	// least is the width of the longest usual cell, for tables whose widths are fixed
 	// before all rows are there.
 	least int
@@ -118,12 +119,10 @@ type printer[T any] struct {
 
 func newPrinter[T any](s *session, r records[T]) *printer[T] {
 	p := &printer[T]{out: new(bytes.Buffer), to: s.out, form: s.form.or(formTable), style: s.style, records: r}
-	if p.form.kind != formWide {
-		p.records.columns = nil
-		for _, c := range r.columns {
-			if !c.wide {
-				p.records.columns = append(p.records.columns, c)
-			}
+	p.records.columns = nil
+	for _, c := range r.columns {
+		if p.form.kind == formWide && !c.short || p.form.kind != formWide && !c.wide {
+			p.records.columns = append(p.records.columns, c)
 		}
 	}
 	return p
@@ -174,6 +173,15 @@ func (p *printer[T]) printJSON(v T) error {
 // endOutput ends the bar and then the output. It returns err, or the error of the output.
 func endOutput[T any](p *printer[T], counter *display.Counter, err error) error {
 	counter.Close()
+	return p.endAfter(err)
+}
+
+// endAfter ends the output, except after an error before the first record: a heading or
+// brackets alone would look like an empty list. It returns err, or the error of the output.
+func (p *printer[T]) endAfter(err error) error {
+	if err != nil && p.printed == 0 {
+		return err
+	}
 	return cmp.Or(err, p.end())
 }
 
@@ -262,13 +270,7 @@ func printAll[T any](p *printer[T], all iter.Seq2[T, error]) (err error) {
 			break
 		}
 	}
-	if err != nil && p.printed == 0 && p.isTable() {
-		return err // a heading alone would look like an empty list
-	}
-	if endErr := p.end(); err == nil {
-		err = endErr
-	}
-	return err
+	return p.endAfter(err)
 }
 
 // printOne prints one record.

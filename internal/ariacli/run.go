@@ -41,7 +41,13 @@ func Run(ctx context.Context, p Process) int {
 	err := root.ExecuteContext(ctx)
 	if err != nil && !s.started { // cobra refuses the command line
 		text := strings.Join(strings.Fields(err.Error()), " ") // cobra has a line for each suggestion
-		err = usagef("%s", strings.Replace(text, " Did you mean this? ", "; similar commands: ", 1))
+		text = strings.Replace(text, " Did you mean this? ", "; similar commands: ", 1)
+		if rest, unknown := strings.CutPrefix(text, "unknown command "); unknown {
+			_, group, _ := strings.Cut(rest, ` for "`)
+			group, _, _ = strings.Cut(group, `"`)
+			text += "; see " + group + " -h"
+		}
+		err = usagef("%s", text)
 	}
 	if ctx.Err() != nil && err != nil {
 		err = errInterrupted
@@ -156,7 +162,9 @@ ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted.
 	refuseUnknown(list)
 	root.AddCommand(list...)
 	root.SetHelpCommand(helpCommand(s))
+	root.SetHelpCommandGroupID(groupOther)
 	explainArgs(root)
+	withoutFiles(root)
 	return root
 }
 

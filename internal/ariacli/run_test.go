@@ -69,3 +69,42 @@ func TestRun_HelpIsThatOfCommand(t *testing.T) {
 		}
 	}
 }
+
+// A command that does not exist refers to the help of its group.
+func TestRun_UnknownCommandRefersToHelp(t *testing.T) {
+	for args, want := range map[string]string{
+		"dlq nope": "aria: unknown command \"nope\" for \"aria dlq\"; see aria dlq -h\n",
+		"nope":     "aria: unknown command \"nope\" for \"aria\"; similar commands: top; see aria -h\n",
+	} {
+		var out, errOut bytes.Buffer
+		code := Run(t.Context(), Process{Args: strings.Fields(args), Getenv: func(string) string { return "" }, Stdin: strings.NewReader(""), Stdout: &out, Stderr: &errOut})
+		if code != exitUsage || errOut.String() != want {
+			t.Errorf("aria %s: exit code %d, stderr %q, want %q", args, code, errOut.String(), want)
+		}
+	}
+	if text := Root().UsageString(); strings.Contains(text, "Additional Commands") {
+		t.Errorf("a command is in no group:\n%s", text)
+	}
+}
+
+// An error is the sentence of the dispatcher, without the names of the protocol, and stdout
+// has no empty list beside it. A wide table has errors and reasons once.
+func TestErrors_AreSentencesOfDispatcher(t *testing.T) {
+	url := dispatcherOf(t, "v9.9.9")
+	for _, args := range []string{"show nope", "rmworker nope", "drain nope", "dlq show 3", "watch nope", "add gopher://h.example/x", "get gopher://h.example/x"} {
+		r := aria(t, url, 0, append(strings.Fields(args), "-o", "json")...)
+		if r.code == exitOK || strings.Contains(r.stderr, " as ") || strings.Contains(r.stderr, "json:") || strings.TrimSpace(r.stdout) == "[]" || r.stdout == "[\n]\n" {
+			t.Errorf("aria %s: %+v", args, r)
+		}
+	}
+	if r := aria(t, url, 0, "add", "https://h.example/film.iso"); r.code != exitOK {
+		t.Fatalf("%+v", r)
+	}
+	const reason = "no worker"
+	if r := aria(t, url, 0, "ls", "-o", "wide"); strings.Count(r.stdout, reason) != 1 || !strings.HasSuffix(r.stdout, "  film.iso\n") {
+		t.Errorf("wide: %s", r.stdout)
+	}
+	if r := aria(t, url, 0, "ls"); strings.Count(r.stdout, reason) != 1 {
+		t.Errorf("%s", r.stdout)
+	}
+}

@@ -18,10 +18,12 @@ type specFlags struct {
 	options    []string
 	cookieFile string
 	cookies    *cookieFile
+	set        *pflag.FlagSet
 }
 
 // add adds the flags.
 func (f *specFlags) add(set *pflag.FlagSet) {
+	f.set = set
 	set.StringVar(&f.priority, "priority", "", "low, normal, high or urgent")
 	set.Var(pairs{&f.spec.Tags}, "tag", "tag that the worker must have; repeatable")
 	set.Var(pairs{&f.spec.Labels}, "label", "label for filters; repeatable")
@@ -32,7 +34,7 @@ func (f *specFlags) add(set *pflag.FlagSet) {
 	set.StringArrayVar(&f.options, "option", nil, "aria2 option NAME=VALUE or NAME=@FILE; repeatable")
 	set.StringArrayVar(&f.headers, "header", nil, "file with request headers, one a line: @FILE")
 	set.StringVar(&f.cookieFile, "cookies", "", "file with cookies in Netscape's format; each URL gets its own")
-	set.IntVar(&f.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed")
+	set.IntVar(&f.spec.MaxAttempts, "max-attempts", 0, "failures after which the task is failed (default that of the dispatcher)")
 }
 
 // isForOne reports whether a flag is given that can hold for one URL only.
@@ -46,6 +48,9 @@ func (f *specFlags) complete() (err error) {
 		if f.spec.Priority, err = model.ParsePriority(f.priority); err != nil {
 			return usagef("--priority: %v", err)
 		}
+	}
+	if f.set.Changed("max-attempts") && f.spec.MaxAttempts < 1 {
+		return usagef("--max-attempts: %d is not a number of failures; leave the flag out for the default of the dispatcher", f.spec.MaxAttempts)
 	}
 	options, err := readOptions("--option", f.options)
 	if err != nil {

@@ -68,6 +68,7 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"add --option dir=/etc https://h.example/", "", "--option: "},
 		{"add --option http-passwd=x https://h.example/", "", "--option http-passwd takes @FILE"},
 		{"get --mirror https://m.example/ https://a.example/ https://b.example/", "", "--out, --checksum and --mirror are for one URL"},
+		{"add --max-attempts 0 https://h.example/", "", "--max-attempts: 0 is not a number of failures"},
 		{"ls -w -n 1", "", "--limit and --watch exclude each other"},
 	} {
 		r := ariaWith(t, url, 0, strings.NewReader(x.stdin), strings.Fields(x.args)...)

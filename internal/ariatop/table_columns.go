@@ -15,6 +15,7 @@ import (
 type TaskColumn struct {
 	Name  string
 	Wide  bool // one that most tables leave out
+	Short bool // one of these tables only: a wide one has more columns for it
 	Width int  // of the longest usual cell; 0 if it is unknown
 	Cell  func(t *model.Task, now time.Time) string
 }
@@ -25,21 +26,22 @@ func TaskColumns() (list []TaskColumn) {
 	narrow := taskColumns(false)
 	last := narrow[len(narrow)-1]
 	for _, c := range narrow[:len(narrow)-1] {
-		list = append(list, TaskColumn{c.name, false, c.width, c.cell})
+		list = append(list, TaskColumn{Name: c.name, Width: c.width, Cell: c.cell})
 	}
 	return append(list,
-		TaskColumn{"CLIENT", true, 8, func(t *model.Task, _ time.Time) string { return t.Client }},
-		TaskColumn{"PRIO", true, 6, func(t *model.Task, _ time.Time) string { return t.Priority.String() }},
-		TaskColumn{"TRY", true, 2, func(t *model.Task, _ time.Time) string { return strconv.FormatInt(t.Attempt, 10) }},
-		TaskColumn{"REASON", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(t.Reason, "-") }},
-		TaskColumn{"ERROR", true, 0, func(t *model.Task, _ time.Time) string {
+		TaskColumn{Name: "CLIENT", Wide: true, Width: 8, Cell: func(t *model.Task, _ time.Time) string { return t.Client }},
+		TaskColumn{Name: "PRIO", Wide: true, Width: 6, Cell: func(t *model.Task, _ time.Time) string { return t.Priority.String() }},
+		TaskColumn{Name: "TRY", Wide: true, Width: 2, Cell: func(t *model.Task, _ time.Time) string { return strconv.FormatInt(t.Attempt, 10) }},
+		TaskColumn{Name: "REASON", Wide: true, Width: 0, Cell: func(t *model.Task, _ time.Time) string { return cmp.Or(t.Reason, "-") }},
+		TaskColumn{Name: "ERROR", Wide: true, Width: 0, Cell: func(t *model.Task, _ time.Time) string {
 			if t.Error == nil {
 				return "-"
 			}
 			return t.Error.Message
 		}},
-		TaskColumn{"URL", true, 0, func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
-		TaskColumn{last.name, false, 0, last.cell})
+		TaskColumn{Name: "URL", Wide: true, Width: 0, Cell: func(t *model.Task, _ time.Time) string { return cmp.Or(model.RedactURL(t.URL), "-") }},
+		TaskColumn{Name: last.name, Short: true, Cell: last.cell},
+		TaskColumn{Name: last.name, Wide: true, Cell: func(t *model.Task, _ time.Time) string { return name(t) }})
 }
 
 // WorkerColumn is a column of workers in text.

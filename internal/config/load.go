@@ -190,7 +190,7 @@ func (l *loader) parseFlags(args []string) (rest []string, err error) {
 		if err := l.flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, ErrHelp
 		} else if err != nil {
-			return nil, &Error{Text: l.flagError(err)}
+			return nil, &Error{Text: FlagText(l.flags, err)}
 		}
 		left := l.flags.Args()
 		if read := len(args) - len(left); read > 0 && args[read-1] == "--" {
@@ -203,14 +203,14 @@ func (l *loader) parseFlags(args []string) (rest []string, err error) {
 	}
 }
 
-// flagError adds to the flag package's text what helps.
-func (l *loader) flagError(err error) string {
+// FlagText is the text of an error of parsing the flags of a set, with what helps.
+func FlagText(set *flag.FlagSet, err error) string {
 	name, unknown := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
 	if !unknown {
 		return err.Error() + "; see -h"
 	}
 	var names []string
-	l.flags.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
+	set.VisitAll(func(f *flag.Flag) { names = append(names, "-"+f.Name) })
 	return fmt.Sprintf("unknown flag -%.64s; see -h%s", name, suggest("-"+name, names))
 }
 

@@ -26,6 +26,14 @@ const (
 // Modes lists the modes.
 var Modes = []Mode{Auto, Bar, Plain, None}
 
+// ModeNames returns the names of the modes.
+func ModeNames() (names []string) {
+	for _, m := range Modes {
+		names = append(names, string(m))
+	}
+	return names
+}
+
 // String returns the mode.
 func (m *Mode) String() string { return string(*m) }
 

@@ -58,15 +58,9 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint)
 		writeError(w, refused)
 		return
 	}
-	room := s.options.Room()
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(room)))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		writeError(w, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", room))
-		return
-	case err != nil: // it ended early or came too slowly: without an answer it would be 200
-		writeError(w, model.Errorf(model.CodeInvalid, "the body is not complete"))
+	body, refused := readBody(w, r, int64(s.options.Room()))
+	if refused != nil {
+		writeError(w, refused)
 		return
 	}
 	reply, refused := s.ask(r.Context(), e, from, body, r.Header.Get("Traceparent"))
@@ -78,6 +72,19 @@ func (s *Server) request(w http.ResponseWriter, r *http.Request, e api.Endpoint)
 		status = int(reply.Err.Code)
 	}
 	writeJSON(w, status, reply.Encode())
+}
+
+// readBody reads the body of a request of at most room bytes.
+func readBody(w http.ResponseWriter, r *http.Request, room int64) ([]byte, *model.Error) {
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, room))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", room)
+	case err != nil: // it ended early or came too slowly: without an answer it would be 200
+		return nil, model.Errorf(model.CodeInvalid, "the body is not complete")
+	}
+	return body, nil
 }
 
 // ask performs a request; the error is for a dispatcher that does not serve.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
-	"io"
 	"net/http"
 	"reflect"
 	"slices"
@@ -91,19 +89,15 @@ type bulkRequest struct {
 }
 
 func readBulk(w http.ResponseWriter, r *http.Request) (*bulkRequest, *model.Error) {
+	data, refused := readBody(w, r, maxBulkBody)
+	if refused != nil {
+		return nil, refused
+	}
 	var body bulkRequest
-	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBulkBody))
-	decoder.DisallowUnknownFields()
-	err := decoder.Decode(&body)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, model.Errorf(model.CodeTooLarge, "the body has more than %d bytes", maxBulkBody)
-	case err != nil:
-		return nil, model.Errorf(model.CodeInvalid, "body: %v", err)
-	case decoder.Decode(&struct{}{}) != io.EOF:
-		return nil, model.Errorf(model.CodeInvalid, "body: something follows the object")
-	case body.Filter == nil: // forgotten, it would be every task
+	if err := wire.Strict(data, &body); err != nil { // as the dispatcher reads a list
+		return nil, err
+	}
+	if body.Filter == nil { // forgotten, it would be every task
 		return nil, model.Errorf(model.CodeInvalid, "filter: it is missing; {} selects every task")
 	}
 	return &body, nil

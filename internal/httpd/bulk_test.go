@@ -67,6 +67,15 @@ func TestBulk_ParametersAreRefused(t *testing.T) {
 	}
 }
 
+// A field that does not exist is refused with the sentence of the dispatcher.
+func TestBulk_UnknownFieldIsNamed(t *testing.T) {
+	s := startWithLists(t)
+	a := send(t, http.MethodPost, s.Addr(), "/api/v1/bulk", `{"verb":"cancel","filter":{"nope":1}}`)
+	if a.status != http.StatusBadRequest || !strings.Contains(a.body, "there is no such field") || strings.Contains(a.body, "json:") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
 // The code in the body of an error is the status, of 405 too.
 func TestErrors_CodeIsStatus(t *testing.T) {
 	s := startWithLists(t)

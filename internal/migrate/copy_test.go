@@ -107,7 +107,7 @@ func TestExit_BadUsage2Failure1(t *testing.T) {
 		{1, "or name the file by --sqlite-path", "backup --to b.db"},
 		{1, "or name the file by --sqlite-path", "--source sqlite --target b.jsonl"},
 		{2, "not expected", "--source a.db --target r.jsonl more"},
-		{2, "not defined", "--source a.db --target r.jsonl --wrong"},
+		{2, "unknown flag -wrong; see -h", "--source a.db --target r.jsonl --wrong"},
 		{2, "--to", "--source a.db --target r.jsonl --to x"},
 		{2, "--to is missing", "backup"},
 		{2, "--from is missing", "restore"},

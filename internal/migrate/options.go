@@ -98,7 +98,7 @@ func (o *options) parseFlags(f *flag.FlagSet, args []string, out io.Writer) erro
 			}
 			return err
 		} else if err != nil {
-			return usageError{err}
+			return usageError{errors.New(config.FlagText(f, err))}
 		}
 		if rest = f.Args(); len(rest) == 0 {
 			return nil
