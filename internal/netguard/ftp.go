@@ -2,14 +2,17 @@ package netguard
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"regexp"
 	"strconv"
 	"time"
 )
 
 // aria2c believes what an FTP server states with SIZE, and takes the end of a transfer for the end
 // of the file without regard to the reply. So the proxy notes these replies and how many bytes a
-// transfer brought, and can keep the length from aria2c.
+// transfer brought, and can keep the length from aria2c. It also writes the address of a transfer as
+// aria2c reads it.
 
 // instead is sent instead of SIZE. Its reply states no length, so aria2c reads up to the end.
 const instead = "NOOP\r\n"
@@ -123,6 +126,10 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 	var begin []byte // of a line
 	for {
 		n, err := far.Read(buf)
+		forwarded := buf[:n]
+		if len(begin) == 0 {
+			forwarded = withParentheses(forwarded)
+		}
 		for _, c := range buf[:n] {
 			switch {
 			case c == '\n':
@@ -133,13 +140,30 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 			}
 		}
 		copied += int64(n)
-		if _, werr := near.Write(buf[:n]); werr != nil && !m.retrieving.Load() {
+		if _, werr := near.Write(forwarded); werr != nil && !m.retrieving.Load() {
 			return copied, werr
 		}
 		if err != nil {
 			return copied, ignoreEOF(err)
 		}
 	}
+}
+
+// passive matches the address in a reply to PASV.
+var passive = regexp.MustCompile(`[0-9]{1,3}(,[0-9]{1,3}){5}`)
+
+// withParentheses returns a reply to PASV in the form that aria2c reads: with the address in
+// parentheses, on which RFC 1123 (section 4.1.2.6) has no client rely. It returns anything else,
+// also a reply that came in pieces, unchanged.
+func withParentheses(reply []byte) []byte {
+	if !bytes.HasPrefix(reply, []byte("227 ")) || bytes.IndexByte(reply, '\n') != len(reply)-1 || bytes.IndexByte(reply, '(') >= 0 {
+		return reply
+	}
+	address := passive.Find(reply)
+	if address == nil {
+		return reply
+	}
+	return fmt.Appendf(nil, "227 Entering Passive Mode (%s).\r\n", address)
 }
 
 // noteReply notes a reply, which may be the final one to a transfer, by the begin of a line. The lines of a long reply,

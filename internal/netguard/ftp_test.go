@@ -102,6 +102,23 @@ func TestProxy_NotesTransfersOfFTP(t *testing.T) {
 	}
 }
 
+// The address of a transfer is in parentheses for aria2c, and nothing else is changed.
+func TestWithParentheses(t *testing.T) {
+	const usual = "227 Entering Passive Mode (127,0,0,1,4,5).\r\n"
+	for reply, want := range map[string]string{
+		"227 Entering Passive Mode 127,0,0,1,4,5\r\n": usual, "227 =127,0,0,1,4,5\r\n": usual, "227 127,0,0,1,4,5 here\n": usual,
+		"227 here (127,0,0,1,4,5)\r\n": "", "227 nowhere\r\n": "", "227 1,2,3\r\n": "", "227 127,0,0,1,4,": "", "227-127,0,0,1,4,5\r\n": "",
+		"229 here (|||5|)\r\n": "", "227 127,0,0,1,4,5\r\n226 done\r\n": "", "": "", "227 ": "",
+	} {
+		if want == "" {
+			want = reply
+		}
+		if got := string(withParentheses([]byte(reply))); got != want {
+			t.Errorf("%q becomes %q, want %q", reply, got, want)
+		}
+	}
+}
+
 // A reply ends with a line that has a space after its code.
 func TestNoteReply_ReadsFinalLines(t *testing.T) {
 	for lines, want := range map[string]int{

@@ -21,6 +21,7 @@ type ftpBehaviour struct {
 	empty   bool   // the file has no byte
 	drops   int64  // transfers that are cut
 	end     string // the reply to a whole transfer; "" is 226
+	passive string // the form of the reply to PASV; "" is the usual one
 	answer  func() func(verb, arg string) string
 	file    string // the right name; "" is file.bin
 	verdict string // of aria2c, curl, a worker with aria2; "" is ok for all
@@ -59,6 +60,8 @@ func ftpBehaviours() []ftpBehaviour {
 		{name: "a good FTP server"},
 		{name: "FTP without EPSV", answer: ftpAnswers("EPSV", "502 not here")},
 		{name: "FTP without PASV", verdict: "no ok no", reason: "aria2c uses EPSV over IPv6 only, and never through a proxy", answer: ftpAnswers("PASV", "502 not here")},
+		{name: "FTP with a passive address without parentheses", verdict: "no ok ok", passive: "227 Entering Passive Mode 127,0,0,1,%d,%d"},
+		{name: "FTP with a passive address after an equals sign", verdict: "no ok ok", passive: "227 =127,0,0,1,%d,%d"},
 		{name: "FTP without SIZE", answer: ftpAnswers("SIZE", "502 not here")},
 		{name: "FTP without MDTM", answer: ftpAnswers("MDTM", "502 not here")},
 		{name: "FTP without REST", answer: ftpAnswers("REST", "502 not here")},
@@ -120,6 +123,7 @@ func (c *client) tryFTP(t *testing.T, f *ftpBehaviour) (outcome, string) {
 	s := downloadtest.ServeFTPWith(t, b.data(), f.user, password, answer)
 	s.Drops.Store(f.drops)
 	s.End.Store(f.end)
+	s.Passive.Store(f.passive)
 	url := s.URL
 	if f.user != "" {
 		url = strings.Replace(url, "ftp://", "ftp://"+f.user+":pw@", 1)

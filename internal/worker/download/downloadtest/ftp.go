@@ -18,11 +18,12 @@ import (
 // FTP is an FTP server on loopback with one file under every name that begins
 // with "file".
 type FTP struct {
-	URL   string       // ftp://HOST:PORT
-	Drops atomic.Int64 // how many of the next transfers are cut after a third of the file
-	End   atomic.Value // a string: the reply to a whole transfer, if it is not empty; with "hang up" the server sends no reply
-	Sent  atomic.Int64 // bytes of files
-	Told  chan string  // each command; the newest are lost when nobody reads
+	URL     string       // ftp://HOST:PORT
+	Drops   atomic.Int64 // how many of the next transfers are cut after a third of the file
+	End     atomic.Value // a string: the reply to a whole transfer, if it is not empty; with "hang up" the server sends no reply
+	Passive atomic.Value // a string: the form of the reply to PASV with two numbers for the port, if it is not empty
+	Sent    atomic.Int64 // bytes of files
+	Told    chan string  // each command; the newest are lost when nobody reads
 
 	answer         FTPAnswer // nil: as usual
 	content        []byte
@@ -163,7 +164,8 @@ func (f *ftpSession) listen(verb string) bool {
 	if verb == "EPSV" {
 		f.say("229 here (|||%d|)", port)
 	} else {
-		f.say("227 here (127,0,0,1,%d,%d)", port>>8, port&255)
+		form, _ := f.Passive.Load().(string)
+		f.say(cmp.Or(form, "227 here (127,0,0,1,%d,%d)"), port>>8, port&255)
 	}
 	return true
 }
