@@ -15,16 +15,18 @@ import (
 )
 
 const (
-	ttl   = 3 * time.Second
-	renew = 500 // milliseconds
-
-	takeLimit = ttl // of an attempt to take the row
+	// The dispatchers have different times: while the settings of a cluster are changed, two
+	// that differ share a row.
+	longTTL  = 4 * time.Second
+	shortTTL = 2 * time.Second
+	renew    = 500 // milliseconds
 )
 
 // process is one dispatcher: it stands by, or leads with the real loop.
 type process struct {
 	world *world
 	name  string
+	ttl   time.Duration
 
 	life      int        // raised by each end
 	startedAt model.Time // zero of its clock
@@ -48,7 +50,7 @@ type process struct {
 
 func (x *process) start() {
 	x.isUp, x.suspended, x.startedAt, x.isBusy = true, 0, x.world.now, false
-	x.machine = lead.NewMachine(ttl, x.clock)
+	x.machine = lead.NewMachine(x.ttl, x.clock)
 	x.world.trace("%s: starts", x.name)
 	x.tick()
 }
@@ -118,8 +120,8 @@ func (x *process) attempt(limit time.Duration, statement func() error, done func
 	}
 	x.plan(model.Time(limit.Milliseconds()), func() { end(errors.New("no answer in time")) })
 	there, back, lost := x.rowDelays()
-	if limit == takeLimit && x.slowTake {
-		x.slowTake, back = false, between(x.world.rowRand, 1500, 2900)
+	if limit == x.ttl && x.slowTake {
+		x.slowTake, back = false, between(x.world.rowRand, 1500, int(x.ttl.Milliseconds())-100)
 		x.world.forWhile(x.name+"'s way to the row is cut", &x.cutRow, 8000)
 	}
 	if lost == lostThere {
@@ -136,7 +138,7 @@ func (x *process) attempt(limit time.Duration, statement func() error, done func
 // look looks at the row, and takes it if it is due.
 func (x *process) look() {
 	var seen repo.LeaderRow
-	x.attempt(lead.Window(ttl), func() error {
+	x.attempt(lead.Window(x.ttl), func() error {
 		seen = x.world.row.LeaderRow
 		return nil
 	}, func(began time.Duration, err error) {
@@ -148,8 +150,8 @@ func (x *process) look() {
 
 func (x *process) take(seen repo.LeaderRow) {
 	var term int64
-	x.attempt(takeLimit, func() (err error) {
-		term, err = x.world.row.take(seen, x.holder())
+	x.attempt(x.ttl, func() (err error) {
+		term, err = x.world.row.take(seen, x.holder(), x.ttl)
 		return err
 	}, func(began time.Duration, err error) {
 		if x.lease = x.machine.Took(term, began, err); x.lease != nil {
@@ -160,7 +162,7 @@ func (x *process) take(seen repo.LeaderRow) {
 
 func (x *process) renewLease() {
 	lease := x.lease
-	x.attempt(lead.Window(ttl)/2, func() error {
+	x.attempt(lead.Window(x.ttl)/2, func() error {
 		return x.world.row.renew(lease.Term(), x.holder())
 	}, func(began time.Duration, err error) {
 		if x.lease == lease {
@@ -203,7 +205,7 @@ func (x *process) resign() {
 	}
 	term := x.lease.Term()
 	x.lease.End()
-	x.attempt(lead.Window(ttl), func() error { return x.world.row.resign(term, x.holder()) }, func(time.Duration, error) { x.end(1000) })
+	x.attempt(lead.Window(x.ttl), func() error { return x.world.row.resign(term, x.holder()) }, func(time.Duration, error) { x.end(1000) })
 }
 
 // receive takes a message in. answer carries the answer; it is not called if the process

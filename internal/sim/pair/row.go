@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -14,11 +15,11 @@ import (
 type row struct{ repo.LeaderRow }
 
 // take takes the row if it is unchanged since it was seen.
-func (r *row) take(seen repo.LeaderRow, holder string) (int64, error) {
+func (r *row) take(seen repo.LeaderRow, holder string, ttl time.Duration) (int64, error) {
 	if r.LeaderRow != seen {
 		return 0, repo.ErrNotLeader
 	}
-	r.LeaderRow = repo.LeaderRow{Term: r.Term + 1, Holder: holder}
+	r.LeaderRow = repo.LeaderRow{Term: r.Term + 1, Holder: holder, TTL: ttl}
 	return r.Term, nil
 }
 

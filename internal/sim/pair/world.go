@@ -85,8 +85,9 @@ func Run(seed uint64, out io.Writer) Result {
 			HeartbeatInterval: interval.Sub(0), HeartbeatTimeout: 3 * interval.Sub(0), MaxPending: 100_000, RequirementSets: 100,
 		},
 	}
-	for _, name := range []string{"d1", "d2"} {
-		x := &process{world: w, name: name, events: make(chan model.Time), resume: make(chan struct{})}
+	for i, ttl := range []time.Duration{longTTL, shortTTL} {
+		name := fmt.Sprint("d", i+1)
+		x := &process{world: w, name: name, ttl: ttl, events: make(chan model.Time), resume: make(chan struct{})}
 		w.processes = append(w.processes, x)
 		w.planIn(between(w.faultRand, 0, 100), x.start)
 	}
