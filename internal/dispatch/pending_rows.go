@@ -6,10 +6,10 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 // plain tasks.
 const maxPendingRows = 16 << 20
 
-// pendingRows is the rows of new tasks that wait for a worker, as the store has them, so that
-// an assignment reads none. It is a cache: whatever changes a row takes it out, a reload of
-// the engine empties it, and what does not fit is read from the store when it is assigned. The
-// first to come stay, because they are assigned first.
+// pendingRows is the rows of new tasks that wait for a worker, as the store has them except
+// their history, which no assignment needs. So an assignment reads none. It is a cache: whatever
+// changes a row takes it out, a reload of the engine empties it, and what does not fit is read
+// from the store when it is assigned. The first to come stay, because they are assigned first.
 type pendingRows struct {
 	rows map[string]*model.Task
 	size int
@@ -39,6 +39,11 @@ func (p *pendingRows) take(id string) *model.Task {
 }
 
 func (p *pendingRows) add(row *model.Task) {
+	if row.History != nil {
+		c := *row
+		c.History = nil
+		row = &c
+	}
 	size := rowSize(row)
 	if p.size+size > maxPendingRows {
 		return
@@ -55,6 +60,9 @@ func (p *pendingRows) add(row *model.Task) {
 func rowSize(t *model.Task) int {
 	const fixed, pair = 650, 64
 	size := fixed + len(t.URL) + len(t.Torrent) + len(t.Metalink)
+	if t.Error != nil {
+		size += pair + len(t.Error.Message)
+	}
 	for _, m := range t.Mirrors {
 		size += pair + len(m)
 	}

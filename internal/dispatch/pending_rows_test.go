@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -59,7 +60,8 @@ func TestPendingRows_AreBounded(t *testing.T) {
 	var p pendingRows
 	put := func(i int) model.TaskChange {
 		spec := model.TaskSpec{ID: fmt.Sprint("t", i), Torrent: make([]byte, model.MaxInline)}
-		return model.TaskChange{ID: spec.ID, Put: &model.Task{TaskSpec: spec, TaskState: model.TaskState{Status: model.StatusPending}}}
+		state := model.TaskState{Status: model.StatusPending, History: make([]model.PastAttempt, 20), Error: &model.TaskError{Message: "it broke"}}
+		return model.TaskChange{ID: spec.ID, Put: &model.Task{TaskSpec: spec, TaskState: state}}
 	}
 	fit := maxPendingRows / (model.MaxInline + 1000)
 	for i := range 2 * fit {
@@ -68,8 +70,8 @@ func TestPendingRows_AreBounded(t *testing.T) {
 	if len(p.rows) != fit || p.size > maxPendingRows {
 		t.Fatalf("%d rows of %d bytes are kept, want %d in %d", len(p.rows), p.size, fit, maxPendingRows)
 	}
-	if p.rows["t0"] == nil {
-		t.Error("the first row is gone, which is assigned first")
+	if first := p.rows["t0"]; first == nil || first.History != nil {
+		t.Errorf("the first row, which is assigned first, is kept as %+v, want it without its history", first)
 	}
 	for i := range 2 * fit {
 		c := put(i)
@@ -77,5 +79,23 @@ func TestPendingRows_AreBounded(t *testing.T) {
 	}
 	if len(p.rows) != 0 || p.size != 0 {
 		t.Errorf("%d rows of %d bytes are kept of tasks that are deleted", len(p.rows), p.size)
+	}
+}
+
+// panickingReads is a store whose reads panic.
+type panickingReads struct{ Store }
+
+func (panickingReads) Tasks(context.Context, []string) (map[string]*model.Task, error) {
+	panic("a row that cannot be read")
+}
+
+// TestPendingRows_EndWithAPanic: where the answers of a turn cannot be made, a change may have been
+// missed.
+func TestPendingRows_EndWithAPanic(t *testing.T) {
+	turn := NewTurn(engine.Config{}, panickingReads{})
+	turn.pending.add(&model.Task{TaskSpec: model.TaskSpec{ID: "a"}})
+	turn.fillAll(t.Context(), nil, []engine.Answer{{}}, &engine.Plan{Assign: []engine.Assign{{Worker: "w1", Task: "b", Attempt: 1}}})
+	if len(turn.pending.rows) != 0 {
+		t.Errorf("%d rows are kept", len(turn.pending.rows))
 	}
 }

@@ -217,6 +217,7 @@ func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answer
 	}
 	t.onPanic("the answers of a turn cannot be made; each is made alone", bug)
 	out = &Outcome{Answers: answers, More: plan.More}
+	t.pending = pendingRows{} // it may not have all changes
 	for i := range answers {
 		one := *plan
 		one.Assign, one.Drop, one.Batch.Tasks = nil, nil, nil
