@@ -11,7 +11,7 @@ import (
 // times SIGTERM of the leader, under 500 submits a second. It takes about 10 minutes;
 // docs/ha.md has its figures.
 func TestSoakFailover(t *testing.T) {
-	playFailovers(t, failovers{kills: 20, suspends: 10, stops: 10, suspended: 30 * time.Second, rate: 500})
+	playFailovers(t, failovers{kills: 20, suspends: 10, stops: 10, suspended: 30 * time.Second, rate: 500, slack: 1})
 }
 
 // TestSoakFailover_Servers is the long form of the failures of servers: 12 times kill -9 of a
