@@ -15,9 +15,12 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// MaxFollowed bounds a torrent or metalink that is followed, in bytes. It is in memory as long as
-// its download runs.
-const MaxFollowed = 16 << 20
+// MaxFollowed bounds a torrent that is followed, and MaxMetalink a metalink, in bytes. They are in
+// memory as long as their download runs, a metalink also decoded and as aria2c gets it.
+const (
+	MaxFollowed = 16 << 20
+	MaxMetalink = 8 << 20
+)
 
 // Lead is the kind of a file that leads to others.
 type Lead string
@@ -55,7 +58,7 @@ func leadByName(name string) Lead {
 // if the capabilities include it; announced is the kind that the server's media type names.
 // If the file does not have the task's checksum, that checksum is kept for the files of the next
 // job. The failure is that of a file which, by its name or media type, is a torrent or metalink
-// and cannot be read or is larger than [MaxFollowed].
+// and cannot be read or is larger than [MaxFollowed] or [MaxMetalink].
 func Follow(job *Job, files []model.File, announced Lead, caps *model.Capabilities) (next Job, ok bool, failure *model.TaskError) {
 	if len(files) != 1 {
 		return Job{}, false, nil
@@ -94,17 +97,17 @@ func unreadableLead(task *model.Task, file model.File, announced Lead, caps *mod
 	if kind == "" && len(task.Options["out"]) > 0 { // the file has that name instead of the URL's
 		kind = leadByName(u.Path)
 	}
-	code := CodeTorrent
+	code, most := CodeTorrent, int64(MaxFollowed)
 	switch {
 	case kind == LeadTorrent && caps.SupportsBT:
 	case kind == LeadMetalink && caps.SupportsMetalink:
-		code = CodeMetalink
+		code, most = CodeMetalink, MaxMetalink
 	default:
 		return nil
 	}
 	message := fmt.Sprintf("%s sends no %s that can be read, though its name or media type is that of one; check the task's url", u.Hostname(), kind)
-	if file.Length > MaxFollowed {
-		message = fmt.Sprintf("the %s from %s has %d bytes, and at most %d are followed", kind, u.Hostname(), file.Length, MaxFollowed)
+	if file.Length > most {
+		message = fmt.Sprintf("the %s from %s has %d bytes, and at most %d are followed", kind, u.Hostname(), file.Length, most)
 	}
 	failure := Failure(task, code, message)
 	failure.Host = u.Hostname()
@@ -132,7 +135,7 @@ func readLead(dir, name string) []byte {
 	}
 	head := make([]byte, 3)
 	n, _ := file.ReadAt(head, 0) // a shorter file is neither
-	if !beginsAsTorrent(head[:n]) && !metalink.Is(file) {
+	if !beginsAsTorrent(head[:n]) && (info.Size() > MaxMetalink || !metalink.Is(file)) {
 		return nil
 	}
 	data := make([]byte, info.Size())

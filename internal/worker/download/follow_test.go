@@ -14,7 +14,7 @@ import (
 func TestFollow_ByContentAndAnnouncement(t *testing.T) {
 	const list, torrent = `<metalink><file name="f"/></metalink>`, "d4:infod4:name1:fee"
 	both := model.Capabilities{SupportsBT: true, SupportsMetalink: true}
-	large := strings.Repeat(" ", MaxFollowed) + list
+	large := strings.Repeat(" ", MaxMetalink+1-len(list)) + list
 	for name, c := range map[string]struct {
 		file, content string
 		announced     Lead
@@ -26,6 +26,7 @@ func TestFollow_ByContentAndAnnouncement(t *testing.T) {
 		"a torrent with a comment of 9 MB": {"f", "d7:comment9000000:" + strings.Repeat("x", 9_000_000) + torrent[1:], "", both, LeadTorrent, 0},
 		"a metalink":                       {"f", list, "", both, LeadMetalink, 0},
 		"a metalink after a comment":       {"f", "<!--" + strings.Repeat("x", 1<<20) + "-->" + list, "", both, LeadMetalink, 0},
+		"a metalink of 8 MiB":              {"f", large[1:], "", both, LeadMetalink, 0},
 		"a metalink as a torrent":          {"f.torrent", list, LeadTorrent, both, LeadMetalink, 0},
 		"a file":                           {"f", "<html>", "", both, "", 0},
 		"an empty file":                    {"f", "", "", both, "", 0},

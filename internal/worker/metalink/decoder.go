@@ -46,7 +46,7 @@ func newDecoder(r io.Reader) (*xml.Decoder, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := xml.NewDecoder(io.MultiReader(bytes.NewReader(declaration), text))
+	d := xml.NewDecoder(&tagReader{r: io.MultiReader(bytes.NewReader(declaration), text)})
 	d.CharsetReader = func(charset string, input io.Reader) (io.Reader, error) {
 		if decoded {
 			return input, nil
@@ -55,7 +55,7 @@ func newDecoder(r io.Reader) (*xml.Decoder, error) {
 		if err != nil {
 			return nil, fmt.Errorf("the charset %.40q is not known", charset)
 		}
-		return table.NewDecoder().Reader(input), nil
+		return &tagReader{r: table.NewDecoder().Reader(input)}, nil
 	}
 	return d, nil
 }

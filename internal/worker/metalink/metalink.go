@@ -15,9 +15,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxFiles bounds the files of a metalink.
-const maxFiles = 5000
-
 // Metalink is the normalised content of a metalink.
 type Metalink struct {
 	Files []File
@@ -74,36 +71,26 @@ func (m *Metalink) HasChecksums() bool {
 // metalink, unless base is nil. Parts that are not understood are left out and named in
 // Skipped. A file name that cannot be one is repaired; one that leaves the folder is an error.
 func Parse(data []byte, base *url.URL) (*Metalink, error) {
-	var doc document
-	d, err := newDecoder(bytes.NewReader(data))
-	if err == nil {
-		err = d.Decode(&doc)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("not a metalink that can be read: %w", err)
-	}
-	if doc.XMLName.Local != "metalink" {
-		return nil, fmt.Errorf("not a metalink: the root element is %.40q", doc.XMLName.Local)
-	}
-	elements := slices.Concat(doc.Files, doc.FilesV3)
-	switch {
-	case len(elements) == 0:
-		return nil, errors.New("the metalink names no file")
-	case len(elements) > maxFiles:
-		return nil, fmt.Errorf("the metalink names %d files, more than %d", len(elements), maxFiles)
-	}
 	m := &Metalink{}
-	seen := map[string]bool{}
-	for i := range elements {
-		f, err := m.file(&elements[i], base)
-		if err != nil {
-			return nil, err
-		}
-		if seen[f.Name] {
-			return nil, fmt.Errorf("the metalink names the file %.100q twice", f.Name)
-		}
-		seen[f.Name] = true
-		m.Files = append(m.Files, f)
+	files := &fileReader{m: m, base: base, names: map[string]bool{}}
+	doc := document{Files: files, FilesV3: files}
+	text, err := newDecoder(bytes.NewReader(data))
+	if err == nil {
+		err = xml.NewTokenDecoder(&limitedTokens{d: text}).Decode(&doc)
+	}
+	var syntax *xml.SyntaxError
+	switch {
+	case files.err != nil:
+		return nil, files.err
+	case errors.As(err, &syntax):
+		syntax.Line, _ = text.InputPos() // the decoder of tokens does not count lines
+		fallthrough
+	case err != nil:
+		return nil, fmt.Errorf("not a metalink that can be read: %w", err)
+	case doc.XMLName.Local != "metalink":
+		return nil, fmt.Errorf("not a metalink: the root element is %.40q", doc.XMLName.Local)
+	case len(m.Files) == 0:
+		return nil, errors.New("the metalink names no file")
 	}
 	return m, nil
 }
@@ -112,25 +99,25 @@ func Parse(data []byte, base *url.URL) (*Metalink, error) {
 type (
 	document struct {
 		XMLName xml.Name
-		Files   []fileElement `xml:"file"`
-		FilesV3 []fileElement `xml:"files>file"`
+		Files   *fileReader `xml:"file"`
+		FilesV3 *fileReader `xml:"files>file"`
 	}
 	fileElement struct {
-		Name     string         `xml:"name,attr"`
-		Size     []textElement  `xml:"size"`
-		Hashes   []textElement  `xml:"hash"`
-		HashesV3 []textElement  `xml:"verification>hash"`
-		Pieces   []pieceElement `xml:"pieces"`
-		PiecesV3 []pieceElement `xml:"verification>pieces"`
-		URLs     []textElement  `xml:"url"`
-		URLsV3   []textElement  `xml:"resources>url"`
-		Metaurls []textElement  `xml:"metaurl"`
+		Name     string                 `xml:"name,attr"`
+		Size     elements[textElement]  `xml:"size"`
+		Hashes   elements[textElement]  `xml:"hash"`
+		HashesV3 elements[textElement]  `xml:"verification>hash"`
+		Pieces   elements[pieceElement] `xml:"pieces"`
+		PiecesV3 elements[pieceElement] `xml:"verification>pieces"`
+		URLs     elements[textElement]  `xml:"url"`
+		URLsV3   elements[textElement]  `xml:"resources>url"`
+		Metaurls elements[textElement]  `xml:"metaurl"`
 	}
 	pieceElement struct {
 		XMLName xml.Name
-		Kind    string        `xml:"type,attr"`
-		Length  string        `xml:"length,attr"`
-		Hashes  []textElement `xml:"hash"`
+		Kind    string      `xml:"type,attr"`
+		Length  string      `xml:"length,attr"`
+		Hashes  pieceHashes `xml:"hash"`
 	}
 	textElement struct {
 		XMLName    xml.Name
@@ -140,7 +127,6 @@ type (
 		Priority   string `xml:"priority,attr"`
 		Preference string `xml:"preference,attr"`
 		Location   string `xml:"location,attr"`
-		Piece      string `xml:"piece,attr"`
 		Text       string `xml:",chardata"`
 	}
 )
@@ -275,12 +261,16 @@ func (m *Metalink) pieces(f *File, e *pieceElement) {
 	}
 	length, err := strconv.ParseInt(strings.TrimSpace(e.Length), 10, 64)
 	if err != nil || length < 1 || length > math.MaxInt32 || f.Size < 0 ||
-		(f.Size+length-1)/length != int64(len(e.Hashes)) {
+		(f.Size+length-1)/length != int64(e.Hashes.count) {
 		m.skip("%.100s: the pieces do not fit the file's size", f.Name)
 		return
 	}
-	p := &Pieces{Kind: kind, Length: length, Values: make([]string, len(e.Hashes))}
-	for i, h := range e.Hashes {
+	if len(e.Hashes.list) < e.Hashes.count {
+		m.skip("%.100s: a piece has no hash that can be used, so none is", f.Name)
+		return
+	}
+	p := &Pieces{Kind: kind, Length: length, Values: make([]string, e.Hashes.count)}
+	for i, h := range e.Hashes.list {
 		at := i
 		if n, err := strconv.Atoi(h.Piece); err == nil { // of version 3, where the order is free
 			at = n
