@@ -166,8 +166,8 @@ func withParentheses(reply []byte) []byte {
 	return fmt.Appendf(nil, "227 Entering Passive Mode (%s).\r\n", address)
 }
 
-// noteReply notes a reply, which may be the final one to a transfer, by the begin of a line. The lines of a long reply,
-// up to one with its code and a space, may have any text.
+// noteReply notes a reply, which may be the final one to a transfer, by the begin of a line.
+// The lines of a long reply, up to one with its code and a space, may have any text.
 func (m *monitor) noteReply(begin []byte) {
 	if len(begin) < len("226 ") {
 		return

@@ -106,12 +106,11 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	return req, nil
 }
 
-// CheckRedirect is for [http.Client]. It limits the number of redirects and refuses other protocols
-// than HTTP. A request to the
-// task's own server has the headers of the first request, also when another server was asked
-// between them, as one for logins. A request to any other server has none of the task's own.
-// net/http itself adds a Referer, removes only Authorization and Cookie, and only for another
-// domain.
+// CheckRedirect is for [http.Client]. It limits the number of redirects and refuses other
+// protocols than HTTP. A request to the task's own server has the headers of the first
+// request, also when another server was asked between them, as one for logins. A request to
+// any other server has none of the task's own. net/http itself adds a Referer, removes only
+// Authorization and Cookie, and only for another domain.
 func CheckRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects {
 		return errRedirects
