@@ -23,15 +23,16 @@
 //
 // aria2 also sends passwords, cookies and headers with a redirect to another host. So
 // aria2 gets a task that has any with one source at a time, after a probe has found the
-// host of the file. For another host it gets the task without them. A redirect that
-// begins after the probe gets no connection.
+// host of the file. For another host it gets the task without them, and where no proxy
+// confines it, also for a URL of the task's own server that another host has led to. A
+// redirect that begins after the probe gets no connection.
 //
 // It keeps the cookies that servers set, and sends them with every download. So each client's jobs
 // have an aria2c of their own (docs/adr/0015).
 //
-// Limits: an attached aria2c shares these cookies among all clients. With [Config.AllowBT], and
-// with an attached aria2c on another machine, such a late redirect gets its connection and the credentials. From one source over FTP and SFTP,
-// and from a server that sends neither ETag nor date, a file that changed at the same
-// length can become a mix of both versions, unless the task has a checksum. So can a file
-// of a metalink without one.
+// Limits: an attached aria2c shares these cookies among all clients. With [Config.AllowBT],
+// and with an attached aria2c on another machine, such a late redirect gets its connection
+// and the credentials. From one source over FTP and SFTP, and from a server that sends
+// neither ETag nor date, a file that changed at the same length can become a mix of both
+// versions, unless the task has a checksum. So can a file of a metalink without one.
 package aria2

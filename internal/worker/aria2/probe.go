@@ -29,6 +29,7 @@ type versionQuery struct {
 	onlyFirst bool     // no other one is asked
 	announced *version // the length that other sources must have; nil: any
 	exact     bool     // ask as a download does; otherwise HEAD is tried first, which costs a server less
+	confined  bool     // aria2c gets no connection to other servers than that of the URL
 
 	// timeout limits all sources together, and sourceTimeout, if it is not 0, each source
 	// instead.
@@ -55,8 +56,9 @@ func (f *probeResult) keepError(at int, err error) {
 	}
 }
 
-// ask asks the sources in turn, up to the first that answers. A source that does not use HTTP cannot be asked; for
-// a task with credentials it counts as an answer, because it cannot redirect.
+// ask asks the sources in turn, up to the first that answers. A source that does not use
+// HTTP cannot be asked; for a task with credentials it counts as an answer, because it
+// cannot redirect.
 func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 	if q.sourceTimeout == 0 {
 		var cancel context.CancelFunc
@@ -168,7 +170,8 @@ func (q *versionQuery) request(ctx context.Context, method, source, span string)
 	}
 	if elsewhere {
 		at := *resp.Request.URL
-		if v.returned = download.AtHome(&at, req.URL); v.returned {
+		// The URL may work only once, and lead to the other host when aria2c asks.
+		if v.returned = q.confined && download.AtHome(&at, req.URL); v.returned {
 			if u, err := download.ParseURL(source); err == nil {
 				at.User = u.User
 			}

@@ -8,12 +8,11 @@ import (
 
 // addProxy makes a job's connections go through the guard, with the job's own name.
 // Downloads that follow from the job inherit it. A redirect that began after the probe
-// gets no connection, because aria2c would send the credentials. A job that a torrent may
-// follow is not restricted: its trackers are on other hosts.
+// gets no connection, because aria2c would send the credentials.
 func (e *Engine) addProxy(add call, j *job) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	var only []string
-	if len(j.allowedSources) > 0 && j.hasCredentials() && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && !e.cfg.AllowBT {
+	if len(j.allowedSources) > 0 && j.hasCredentials() && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && e.confines() {
 		only = originAddresses(j.allowedSources[0])
 	}
 	options["all-proxy"] = e.proxy.Admit(j.gid, only...)
@@ -21,6 +20,10 @@ func (e *Engine) addProxy(add call, j *job) {
 		e.proxy.HideSize(j.gid)
 	}
 }
+
+// confines reports whether a job with credentials gets connections to the server of its source
+// only. A job that a torrent may follow does not: its trackers are on other hosts.
+func (e *Engine) confines() bool { return e.isProxied() && !e.cfg.AllowBT }
 
 // originAddresses is where the server of a source is, for a proxy: also with HTTPS where
 // it may lead there, as [download.AtHome] has it.

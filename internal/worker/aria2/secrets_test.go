@@ -1,8 +1,11 @@
 package aria2
 
 import (
+	"net"
 	"net/http"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -274,6 +277,69 @@ func TestSecrets_ReturnToTheirServer(t *testing.T) {
 			}
 			downloadtest.Add(t, e, job)
 			downloadtest.MustComplete(t, e, job, data)
+		})
+	}
+}
+
+// A URL that a redirect to another host has led back to, and that leads there again because it works
+// only once, tells the other host nothing, however aria2c is run.
+func TestSecrets_TicketForOneRequest(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	for name, c := range map[string]struct {
+		allowBT  bool
+		attached string // the host of an attached aria2c
+		fails    bool   // aria2c gets the credentials, and no connection to the other host
+	}{
+		"its own aria2c":                     {fails: true},
+		"its own aria2c, with allow_bt":      {allowBT: true},
+		"attached":                           {attached: "127.0.0.1", fails: true},
+		"attached, with allow_bt":            {attached: "127.0.0.1", allowBT: true},
+		"attached, as if on another machine": {attached: "0.0.0.0"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var home *downloadtest.Server
+			var tickets, used, disclosed, bare atomic.Int64
+			login := otherHostWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				http.Redirect(w, r, home.URL+"/file?"+strconv.FormatInt(tickets.Add(1), 10), http.StatusFound)
+			}))
+			home = downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				number, err := strconv.ParseInt(r.URL.RawQuery, 10, 64) // of the ticket
+				authorized := r.Header.Get("X-Token") != "" && r.Header.Get("Authorization") != ""
+				isAria2 := number > 0 && r.Header.Get("Want-Digest") != "" // a header of aria2 only
+				switch {
+				case isAria2 && authorized:
+					disclosed.Add(1)
+				case isAria2:
+					bare.Add(1)
+				}
+				switch {
+				case err != nil && !authorized:
+					w.WriteHeader(http.StatusUnauthorized)
+				case err == nil && number > used.Load():
+					used.Store(number)
+					downloadtest.Content(data).ServeHTTP(w, r)
+				default:
+					http.Redirect(w, r, login.URL, http.StatusFound)
+				}
+			}))
+			job := downloadtest.Job(t, "ticket", with("me:pw", home.URL)+"/file", "header", "X-Token: t", "max-tries", "1")
+			cfg := Config{AllowBT: c.allowBT}
+			if c.attached != "" {
+				port := freeTCPPort(t)
+				startForeign(t, port, "s3cret")
+				cfg.Attach = &Attach{URL: "ws://" + net.JoinHostPort(c.attached, strconv.Itoa(port)), Secret: "s3cret", Folders: []string{filepath.Dir(job.Dir)}}
+			}
+			e := startEngine(t, cfg)
+			if downloadtest.Add(t, e, job); !c.fails {
+				downloadtest.MustComplete(t, e, job, data)
+			} else if err := downloadtest.MustFail(t, e, "ticket"); !strings.Contains(err.Message, "leads there now") {
+				t.Errorf("%+v", err)
+			}
+			if c.fails != (disclosed.Load() > 0) || c.fails == (bare.Load() > 0) {
+				t.Errorf("aria2c has sent %d tickets with the credentials, %d without", disclosed.Load(), bare.Load())
+			}
 		})
 	}
 }

@@ -43,7 +43,7 @@ type version struct {
 
 	at        int    // which source answered with this
 	elsewhere string // the URL that another host has it at
-	returned  bool   // elsewhere is at the task's own server: a redirect to another host has led back
+	returned  bool   // elsewhere is at the task's own server, where aria2c is confined to it: it gets the credentials
 
 	head bool   // HEAD was answered with this
 	name string // of the file, by that answer
