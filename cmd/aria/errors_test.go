@@ -96,9 +96,10 @@ func TestEvents_PrintsChanges(t *testing.T) {
 	}
 }
 
-// The context that "nats context select" has chosen names the server, unless a server or
-// another context is named.
-func TestConnect_SelectedContextCounts(t *testing.T) {
+// withContext is restricted with the context lab for its user, which is selected, and without
+// variables that name a server or a credential.
+func withContext(t *testing.T) *cluster {
+	t.Helper()
 	c := restricted(t)
 	folder := filepath.Join(c.dir, "nats")
 	if err := os.MkdirAll(filepath.Join(folder, "context"), 0o700); err != nil {
@@ -113,14 +114,39 @@ func TestConnect_SelectedContextCounts(t *testing.T) {
 		}
 	}
 	c.env = []string{"XDG_CONFIG_HOME=" + c.dir, "ARIA_CLIENT=alice"}
+	return c
+}
+
+// The context that "nats context select" has chosen names the server, unless a server or
+// another context is named.
+func TestConnect_SelectedContextCounts(t *testing.T) {
+	c := withContext(t)
 	for args, says := range map[string]string{
 		"ls":                                 "no dispatcher answers under the prefix aria.v1 on " + c.url,
 		"ls --server nats://127.0.0.1:1":     "no NATS server answers at nats://127.0.0.1:1 ",
 		"ls --context other":                 `unknown context "other"`,
 		"ls --context lab --server " + c.url: "no dispatcher answers under the prefix aria.v1 on " + c.url,
+		"ls --context lab --user alice":      "--user needs a password",
+		"ls --user alice":                    "--user needs a password",
 	} {
 		if _, stderr, _ := c.run(t, "", strings.Fields(args)...); !strings.Contains(stderr, says) {
 			t.Errorf("aria %s: stderr %q, want %q", args, stderr, says)
 		}
 	}
+}
+
+// --user without NATS_PASSWORD asks for the password on a terminal, also if a context is
+// selected or named.
+func TestConnect_UserIsAskedForPassword(t *testing.T) {
+	c := withContext(t)
+	term := c.terminal(t, 140, 10, "ls", "--user", "alice") // of the local server, which is not asked
+	term.Wait("password of alice: ")
+	term.Press("C-c")
+	if code := term.ExitCode(testbed.Patience); code != 130 {
+		t.Errorf("exit code %d", code)
+	}
+	term = c.terminal(t, 140, 10, "ls", "--user", "alice", "--context", "lab")
+	term.Wait("password of alice: ")
+	term.Press("secret-of-alice", "Enter")
+	term.Wait("no dispatcher answers under the prefix aria.v1 on " + c.url)
 }

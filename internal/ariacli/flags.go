@@ -30,11 +30,11 @@ type flags struct {
 }
 
 func (f *flags) add(set *pflag.FlagSet) {
-	set.StringVar(&f.context, "context", "", "context of the nats command (NATS_CONTEXT; default the selected one, unless a server is named)")
+	set.StringVar(&f.context, "context", "", "context of the nats command (NATS_CONTEXT; default the selected one, unless a server or a credential is named)")
 	set.StringVarP(&f.server, "server", "s", "", "URLs of NATS, separated by commas (NATS_URL; default "+defaultServer+")")
 	set.StringVar(&f.creds, "creds", "", "file with a JWT and its seed (NATS_CREDS)")
 	set.StringVar(&f.nkey, "nkey", "", "file with the seed of an nkey (NATS_NKEY)")
-	set.StringVar(&f.user, "user", "", "user (NATS_USER); the password comes from NATS_PASSWORD, the context or a prompt")
+	set.StringVar(&f.user, "user", "", "user (NATS_USER); the password comes from NATS_PASSWORD or a prompt")
 	set.StringVar(&f.tlsCert, "tlscert", "", "file with the TLS certificate (NATS_CERT)")
 	set.StringVar(&f.tlsKey, "tlskey", "", "file with the key of the TLS certificate (NATS_KEY)")
 	set.StringVar(&f.tlsCA, "tlsca", "", "file with the TLS authorities (NATS_CA)")
@@ -63,6 +63,15 @@ func (f *flags) complete(getenv func(string) string) {
 		"NATS_CERT": &f.tlsCert, "NATS_KEY": &f.tlsKey, "NATS_CA": &f.tlsCA, "NATS_INBOX_PREFIX": &f.inboxPrefix, "ARIA_CLIENT": &f.client,
 	} {
 		*field = cmp.Or(*field, getenv(name))
+	}
+}
+
+// useSelectedContext makes the context that is selected count as named. A server, a context or
+// a credential that is named excludes it: the nats command would send the credential to the
+// server of the context, and that may be another server than the one it is for.
+func (f *flags) useSelectedContext(getenv func(string) string) {
+	if cmp.Or(f.server, f.context, f.user, getenv("NATS_PASSWORD"), f.creds, f.nkey, f.tlsCert, f.tlsKey) == "" {
+		f.context = selectedContext(getenv)
 	}
 }
 

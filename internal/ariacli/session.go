@@ -86,26 +86,23 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 	return nc, nil
 }
 
-// natsOptions converts the flags. As with the nats command, the selected context
-// counts if neither a context nor a server is named.
+// natsOptions converts the flags.
 func (s *session) natsOptions(ctx context.Context) (bus.Options, error) {
-	f := &s.flags
-	if f.server == "" && f.context == "" {
-		f.context = selectedContext(s.getenv)
-	}
-	o := bus.Options{
-		URL: f.server, Context: f.context, Creds: f.creds, NKey: f.nkey, User: f.user, Password: s.getenv("NATS_PASSWORD"),
-		Cert: f.tlsCert, Key: f.tlsKey, CA: f.tlsCA, Name: "aria", InboxPrefix: f.inboxPrefix,
-	}
-	if f.user != "" && o.Password == "" && f.context == "" {
-		password, err := s.askSecret(ctx, "password of "+f.user)
+	f, password := &s.flags, s.getenv("NATS_PASSWORD")
+	f.useSelectedContext(s.getenv)
+	if f.user != "" && password == "" {
+		var err error
+		password, err = s.askSecret(ctx, "password of "+f.user)
 		if ctx.Err() != nil {
-			return o, err
+			return bus.Options{}, err
 		}
 		if err != nil {
-			return o, usagef("--user needs a password: set NATS_PASSWORD, use a --context, or run aria on a terminal")
+			return bus.Options{}, usagef("--user needs a password: set NATS_PASSWORD, use a --context and no --user, or run aria on a terminal")
 		}
-		o.Password = password
+	}
+	o := bus.Options{
+		URL: f.server, Context: f.context, Creds: f.creds, NKey: f.nkey, User: f.user, Password: password,
+		Cert: f.tlsCert, Key: f.tlsKey, CA: f.tlsCA, Name: "aria", InboxPrefix: f.inboxPrefix,
 	}
 	if o.URL == "" && o.Context == "" {
 		o.URL = defaultServer
