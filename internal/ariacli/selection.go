@@ -14,8 +14,10 @@ import (
 // maxRemembered is how many tasks of a question are remembered by their ids.
 const maxRemembered = 100_000
 
-// selection is what a query has selected when it was counted: the question names this
-// number, so no other task may be acted on after the answer.
+// selection is what a query has selected when it was counted. The question names this number,
+// so no more tasks may be acted on, and none that was created later. Those whose ids are
+// remembered are the tasks that were counted. The others are listed again, where one that
+// matches since then may take the place of another.
 type selection struct {
 	query model.ListQuery // of the tasks that existed then
 	total int64
@@ -48,7 +50,7 @@ func (r *verbRun) count(ctx context.Context, tasks *client.Tasks, q model.ListQu
 func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.ListQuery) (selection, error) {
 	remembered := int64(maxRemembered)
 	switch {
-	case r.flags.yes: // nothing is confirmed, so what matches meanwhile counts
+	case r.flags.yes: // nobody has seen the number, so the same tasks need not be remembered
 		remembered = 0
 	case !isTerminal(r.in) || !isTerminal(r.errOut):
 		return selection{}, r.confirm(ctx, r.name+" by a selection?") // which refuses
@@ -66,9 +68,17 @@ func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.L
 	}
 	now, err := r.count(ctx, tasks, q, 0)
 	if err == nil && now.total > chosen.total {
-		r.hintf("%s match now; %s acts on the %s of the question only", plural(int(now.total), "task"), r.name, display.Count(chosen.total))
+		r.hintf("%s match now; %s acts on %s", plural(int(now.total), "task"), r.name, chosen.limit())
 	}
 	return chosen, err
+}
+
+// limit says on which tasks a verb acts.
+func (c *selection) limit() string {
+	if c.ids != nil {
+		return fmt.Sprintf("the %s of the question only", display.Count(c.total))
+	}
+	return fmt.Sprintf("at most %s, and on none that was created after the question", display.Count(c.total))
 }
 
 // actOnAll applies the verb to the tasks of a selection.

@@ -12,8 +12,8 @@ import (
 // Tasks that match after the count are not acted on, whether the ids are remembered or the
 // query is sent again: neither a later task nor more tasks than were counted.
 func TestSelection_LaterMatchesAreLeft(t *testing.T) {
-	for name, remembered := range map[string]int64{"by ids": 2, "by query": 1} {
-		t.Run(name, func(t *testing.T) {
+	for limit, remembered := range map[string]int64{"the 2 of the question only": 2, "at most 2, and on none that was created after the question": 1} {
+		t.Run(limit, func(t *testing.T) {
 			d := testdaemon.Start(t)
 			me, ctx := d.Client(t, "me"), testbed.Context(t)
 			for i := range 3 {
@@ -26,7 +26,7 @@ func TestSelection_LaterMatchesAreLeft(t *testing.T) {
 			}
 			r := &verbRun{session: newInputSession(t, d.URL, "", "id").session, taskVerb: cancelVerb}
 			chosen, err := r.count(ctx, &me.Tasks, model.ListQuery{Status: []model.Status{model.StatusPending}}, remembered)
-			if err != nil || chosen.total != 2 || (len(chosen.ids) == 2) != (remembered == 2) {
+			if err != nil || chosen.total != 2 || chosen.limit() != limit {
 				t.Fatalf("%+v: %v", chosen, err)
 			}
 			if _, err := me.Resume(ctx, "task0"); err != nil {

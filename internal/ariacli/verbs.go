@@ -48,8 +48,9 @@ func (r *verbRun) command() *cobra.Command {
 
 The tasks are named by their ids or the last 6 characters or more of them, - reads ids from
 stdin, or they are selected by flags.
-A selection is confirmed on a terminal, and needs --yes elsewhere. It is worked on page by
-page; after an interruption the same command continues.`,
+A selection is confirmed on a terminal, and needs --yes elsewhere. The verb acts on no more
+tasks than were counted, and on none that was created later. It works page by page; after an
+interruption the same command continues.`,
 		Example: fmt.Sprintf("  aria %s 8bf2f1bf137e7d8c\n  aria %s --label project=films --yes", v.name, v.name),
 		RunE:    run[acted](s, func(cmd *cobra.Command, args []string) error { return r.run(cmd.Context(), args) }),
 	}
