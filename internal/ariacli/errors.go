@@ -157,6 +157,18 @@ func (s *session) partly(err error, done string, listed []*model.Error, refused 
 	return &f
 }
 
+// afterEach is the error of a command that tries each of total tasks or workers: err, with those
+// that were refused, or without err the refusals alone. The sentence counts them.
+func (s *session) afterEach(err error, refused []*model.Error, total int, sentence string) error {
+	switch {
+	case len(refused) == 0:
+		return err
+	case err != nil:
+		return s.partly(err, sentence, refused, int64(len(refused)))
+	}
+	return refusal(refused, int64(len(refused)), int64(total), "%s", sentence)
+}
+
 // withID is an error in text, with its id unless the sentence has it.
 func withID(e *model.Error) string {
 	text := e.Message

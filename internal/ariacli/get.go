@@ -72,16 +72,35 @@ func (g *getRun) run(ctx context.Context, urls []string) error {
 	}
 	all, refused, err := g.submit(ctx, tasks, urls)
 	if err != nil {
-		return err
+		return g.unfinished(err, len(all), counts(len(all), "submitted", len(refused))+" before", refused)
 	}
 	shown, err := g.follow(ctx, &tasks.Tasks, all)
 	if err != nil {
 		if ctx.Err() != nil && shown < len(all) {
 			g.hintf("the downloads continue; aria top shows them")
 		}
-		return err
+		for _, t := range all {
+			refused = appendFailure(refused, t)
+		}
+		return g.unfinished(err, shown, fmt.Sprintf("%d of %d tasks have ended", shown, len(all)), refused)
 	}
 	return g.print(ctx, all, refused)
+}
+
+// unfinished adds to an error how many tasks were done before it, and which of them failed.
+func (g *getRun) unfinished(err error, done int, sentence string, failed []*model.Error) error {
+	if done == 0 && len(failed) == 0 {
+		return err
+	}
+	return g.partly(err, sentence, failed[:min(len(failed), maxListed)], int64(len(failed)))
+}
+
+// appendFailure appends the error of a task that has ended without its files.
+func appendFailure(list []*model.Error, t *gotten) []*model.Error {
+	if t.Status == model.StatusCompleted || !t.Status.Terminal() && t.Status != statusUnknown {
+		return list
+	}
+	return append(list, model.Errorf(model.CodeConflict, "%s: %s: %s", t.URL, t.Status, reasonOf(t)).For(t.ID))
 }
 
 // newID returns a random id, which is also its gid.
@@ -91,7 +110,8 @@ func newID() string {
 	return hex.EncodeToString(b[:])
 }
 
-// submit submits the URLs. One that is refused costs only itself.
+// submit submits the URLs. One that is refused costs only itself; with an error it returns
+// the outcomes before it.
 func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string) (all []*gotten, refused []*model.Error, err error) {
 	specs := make([]*model.TaskSpec, len(urls))
 	for i, url := range urls {
@@ -105,7 +125,7 @@ func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string
 	n := 0
 	for o, err := range tasks.SubmitEach(ctx, slices.Values(specs)) {
 		if err != nil {
-			return nil, nil, err
+			return all, refused, err
 		}
 		spec := specs[n]
 		n++
@@ -242,9 +262,8 @@ func (g *getRun) print(ctx context.Context, all []*gotten, refused []*model.Erro
 		t.Dir = g.dirOf(ctx, t.Worker)
 		if t.Status == model.StatusCompleted {
 			completed++
-		} else {
-			refused = append(refused, model.Errorf(model.CodeConflict, "%s: %s: %s", t.URL, t.Status, reasonOf(t)).For(t.ID))
 		}
+		refused = appendFailure(refused, t)
 		if err := g.printOne(p, t); err != nil {
 			return err
 		}

@@ -57,10 +57,7 @@ func (s *session) showTasks(ctx context.Context, tasks *client.Tasks, ids []stri
 			}
 		}
 	})
-	if err == nil && len(refused) > 0 {
-		err = refusal(refused, int64(len(refused)), int64(len(ids)), "show: %d of %d ids name no task", len(refused), len(ids))
-	}
-	return err
+	return s.afterEach(err, refused, len(ids), fmt.Sprintf("show: %d of %d ids name no task", len(refused), len(ids)))
 }
 
 func (s *session) printTasks(ctx context.Context, found iter.Seq2[*model.Task, error]) error {

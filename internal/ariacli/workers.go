@@ -3,6 +3,7 @@ package ariacli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -79,10 +80,7 @@ func workerVerb(s *session, name, short, long string, act func(context.Context, 
 					}
 				}
 			})
-			if err == nil && len(refused) > 0 {
-				err = refusal(refused, int64(len(refused)), int64(len(names)), "%s: %d of %d workers were refused", name, len(refused), len(names))
-			}
-			return err
+			return s.afterEach(err, refused, len(names), fmt.Sprintf("%s: %d of %d workers were refused", name, len(refused), len(names)))
 		}),
 	}
 }
