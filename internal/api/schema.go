@@ -194,6 +194,9 @@ func fieldSchemas(t reflect.Type, closed bool, properties map[string]any, requir
 			continue
 		}
 		properties[name] = typeSchema(f.Type, closed)
+		if f.Type == reflect.TypeFor[*model.Time]() { // of an update, where the zero time is ""
+			properties[name] = map[string]any{"anyOf": []any{properties[name], map[string]any{"const": ""}}}
+		}
 		if !strings.Contains(options, "omitempty") && !strings.Contains(options, "omitzero") && f.Type.Kind() != reflect.Pointer {
 			*required = append(*required, name)
 		}

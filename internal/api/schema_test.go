@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"maps"
 	"strings"
 	"testing"
 
@@ -58,4 +59,26 @@ func TestSchemas_SubmitNamesFieldsOfDecoder(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// The schema of an update names "" beside a time: it removes not_before.
+func TestSchemas_UpdateTakesEmptyTime(t *testing.T) {
+	for _, e := range Endpoints() {
+		if e.Name() != "task-update" {
+			continue
+		}
+		request, _ := e.Schemas()
+		var schema struct {
+			Properties map[string]struct {
+				AnyOf []map[string]string `json:"anyOf"`
+			}
+		}
+		_ = json.Unmarshal([]byte(request), &schema) // the other fields have another form
+		either := schema.Properties["not_before"].AnyOf
+		if empty := map[string]string{"const": ""}; len(either) != 2 || either[0]["format"] != "date-time" || !maps.Equal(either[1], empty) {
+			t.Errorf("%s", request)
+		}
+		return
+	}
+	t.Error("there is no update")
 }
