@@ -143,14 +143,18 @@ func timeline(t *model.Task) []figure {
 	for _, m := range list {
 		fields = append(fields, figure{m.name, m.text})
 	}
-	reason := anyTime.ReplaceAllStringFunc(t.Reason, func(text string) string {
+	return append(fields, figure{"reason", withLocalTimes(t.Reason)})
+}
+
+// withLocalTimes writes the times in a sentence of the dispatcher as aria writes times.
+func withLocalTimes(sentence string) string {
+	return anyTime.ReplaceAllStringFunc(sentence, func(text string) string {
 		at, err := time.Parse(time.RFC3339Nano, text)
 		if err != nil {
 			return text
 		}
 		return localTime(model.TimeOf(at))
 	})
-	return append(fields, figure{"reason", reason})
 }
 
 // anyTime matches the times in a sentence of the dispatcher.

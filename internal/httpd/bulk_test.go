@@ -57,13 +57,21 @@ func TestBulk_StopEndsJob(t *testing.T) {
 	testbed.Eventually(t, "the job is stopped", func() bool { return strings.Contains(state(), `"state":"stopped"`) })
 }
 
-// A parameter would be ignored, and the job act on everybody: it is refused, with where it
-// belongs.
-func TestBulk_ParametersAreRefused(t *testing.T) {
+// A parameter that does not count would mean "any": it is refused, with where it belongs.
+func TestParameters_UnknownAndRepeatedAreRefused(t *testing.T) {
 	s := startWithLists(t)
-	a := send(t, http.MethodPost, s.Addr(), "/api/v1/bulk?client=shop", `{"verb":"cancel","filter":{}}`)
-	if a.status != http.StatusBadRequest || !strings.Contains(a.body, "client belongs into filter.client") {
-		t.Errorf("%d %s", a.status, a.body)
+	for _, x := range []struct{ method, path, says string }{
+		{http.MethodPost, "/api/v1/bulk?client=shop", "client belongs into filter.client"},
+		{http.MethodPost, "/api/v1/task/list?status=failed", "status belongs into the body"},
+		{http.MethodPost, "/api/v1/task/list?client=a&client=b", "client is given 2 times"},
+		{http.MethodPost, "/api/v1/query/task/list?client=a", "client belongs into the body"},
+		{http.MethodGet, "/api/v1/events?since=1", "since is not a parameter of this path; remove since"},
+		{http.MethodGet, "/api/v1/events?client=a&client=b", "client is given 2 times"},
+	} {
+		a := send(t, x.method, s.Addr(), x.path, `{"verb":"cancel","filter":{}}`)
+		if a.status != http.StatusBadRequest || !strings.Contains(a.body, x.says) {
+			t.Errorf("%s: %d %s, want %q", x.path, a.status, a.body, x.says)
+		}
 	}
 }
 

@@ -112,7 +112,7 @@ func parameters(next http.HandlerFunc, place string, names ...string) http.Handl
 				writeError(w, model.Errorf(model.CodeInvalid, "%s is not a parameter of this path; %s", shown, strings.ReplaceAll(place, "NAME", shown)))
 				return
 			case len(values) > 1:
-				writeError(w, model.Errorf(model.CodeInvalid, "%s: is given %d times", name, len(values)))
+				writeError(w, model.Errorf(model.CodeInvalid, "%s is given %d times", name, len(values)))
 				return
 			}
 		}
