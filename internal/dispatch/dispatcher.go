@@ -63,7 +63,8 @@ type FreezeStore interface {
 	// Frozen reports whether writes are refused. It waits for a commit of unknown outcome, as
 	// [repo.Loader] does.
 	Frozen(ctx context.Context) (bool, error)
-	// SetFrozen is a commit, with the errors of one: after an error the outcome is unknown.
+	// SetFrozen is a commit, with the errors of one: after an error the outcome is unknown
+	// until Frozen or the next SetFrozen succeeds.
 	SetFrozen(ctx context.Context, frozen bool) error
 }
 

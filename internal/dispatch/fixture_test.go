@@ -30,6 +30,8 @@ type gateStore struct {
 	always  error  // returned instead of committing
 	after   error  // returned once although it was committed
 	refuse  string // the id of a task that no batch may hold
+
+	readError func() error // nil: tasks can be read by their ids
 }
 
 func (s *gateStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
@@ -39,6 +41,11 @@ func (s *gateStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 
 func (s *gateStore) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
 	s.reads.Add(int32(len(ids)))
+	if s.readError != nil {
+		if err := s.readError(); err != nil {
+			return nil, err
+		}
+	}
 	return s.Store.Tasks(ctx, ids)
 }
 

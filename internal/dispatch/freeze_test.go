@@ -3,10 +3,13 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // storedFreeze is a [FreezeStore] that may refuse.
@@ -14,21 +17,42 @@ type storedFreeze struct {
 	mu     sync.Mutex
 	frozen bool
 	fails  error
+	// unknown is the outcome of the next change, if it is not nil: it is stored all the same.
+	unknown   error
+	unsettled error // of such a change, until the next change or Frozen
 }
 
 func (s *storedFreeze) Frozen(context.Context) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fails == nil {
+		s.unsettled = nil
+	}
 	return s.frozen, s.fails
+}
+
+// readError is what the store of the tasks answers to reads: as PostgreSQL does.
+func (s *storedFreeze) readError() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unsettled
 }
 
 func (s *storedFreeze) SetFrozen(_ context.Context, frozen bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.fails == nil {
-		s.frozen = frozen
+	if s.fails != nil {
+		return s.fails
 	}
-	return s.fails
+	s.frozen, s.unsettled, s.unknown = frozen, s.unknown, nil
+	return s.unsettled
+}
+
+// loseOutcome has the outcome of the next change unknown.
+func (s *storedFreeze) loseOutcome() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unknown = fmt.Errorf("%w: %w", model.Errorf(model.CodeUnavailable, "not confirmed"), repo.ErrUnsettled)
 }
 
 func (s *storedFreeze) fail(err error) {
@@ -102,6 +126,106 @@ func TestFreeze_StoreThatFailsChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.wantNothingLeft(store)
+}
+
+// A change of the freeze with an unknown outcome blocks nothing, and ends with writes that are
+// accepted, here and by the next dispatcher: a freeze that failed is undone, a thaw is repeated.
+func TestFreeze_UnknownOutcomeIsSettled(t *testing.T) {
+	for name, change := range map[string]func(f *fixture, freezes *storedFreeze) error{
+		"a freeze": func(f *fixture, freezes *storedFreeze) error {
+			freezes.loseOutcome()
+			_, err := f.Freeze(f.t.Context())
+			return err
+		},
+		"a thaw": func(f *fixture, freezes *storedFreeze) error {
+			snap, err := f.Freeze(f.t.Context())
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			freezes.loseOutcome()
+			return errors.Join(f.Thaw(f.t.Context()), snap.Close())
+		},
+		"a freeze, then a thaw that fails": func(f *fixture, freezes *storedFreeze) error {
+			snap, err := f.Freeze(f.t.Context())
+			if err != nil {
+				f.t.Fatal(err)
+			}
+			defer freezes.fail(nil)
+			freezes.fail(model.Errorf(model.CodeUnavailable, "the database is gone"))
+			return errors.Join(f.Thaw(f.t.Context()), snap.Close())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			store, freezes := &snapStore{gateStore: newStore()}, &storedFreeze{}
+			store.readError = freezes.readError
+			f := startFrozen(t, store, freezes)
+			f.untilDone(submit("a"))
+			if err := change(f, freezes); model.CodeOf(err) != model.CodeUnavailable {
+				t.Fatalf("the change: %v, want 503", err)
+			}
+			f.untilDone(submit("b"))
+			f.wantNothingLeft(store)
+			if frozen, _ := freezes.Frozen(t.Context()); frozen {
+				t.Error("the store is frozen")
+			}
+			startFrozen(t, store, freezes).untilDone(submit("c"))
+		})
+	}
+}
+
+// A freeze that has failed beside one that is in force does not end that one.
+func TestFreeze_FailedSecondOneKeepsTheFirst(t *testing.T) {
+	store, freezes := &snapStore{gateStore: newStore()}, &storedFreeze{}
+	f := startFrozen(t, store, freezes)
+	f.untilDone(submit("a"))
+	snap, err := f.Freeze(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	freezes.loseOutcome()
+	if _, err := f.Freeze(t.Context()); model.CodeOf(err) != model.CodeUnavailable {
+		t.Errorf("the second freeze: %v, want 503", err)
+	}
+	f.do(submit("b")) // the engine is loaded again
+	f.until(func(l *loop) bool { return l.turn.Loaded() && l.modes.frozen != nil })
+	if frozen, _ := freezes.Frozen(t.Context()); !frozen {
+		t.Error("the store is not frozen")
+	}
+	if err := snap.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A deposed dispatcher learns that from a change of the freeze, too.
+func TestFreeze_FencedOneEndsTheLease(t *testing.T) {
+	freezes := &storedFreeze{}
+	store := &snapStore{gateStore: newStore()}
+	f := newFixture(t, store.gateStore, store)
+	lease := &endingLease{}
+	lease.looks.Store(1000)
+	f.cfg.Freezes = freezes
+	f.useLease(lease)
+	f.run()
+	freezes.fail(repo.ErrFenced)
+	if _, err := f.Freeze(t.Context()); !errors.Is(err, repo.ErrFenced) || lease.Held() {
+		t.Errorf("freeze: %v, the lease is held: %v", err, lease.Held())
+	}
+}
+
+// Reads that the store refuses while a commit is not settled lead to a load, which settles it.
+func TestTurn_UnsettledReadLeadsToALoad(t *testing.T) {
+	store := newStore()
+	unsettled := atomic.Bool{}
+	store.readError = func() error {
+		if unsettled.Load() && store.loads.Load() < 2 {
+			return fmt.Errorf("%w: %w", model.Errorf(model.CodeUnavailable, "not confirmed"), repo.ErrUnsettled)
+		}
+		return nil
+	}
+	f := start(t, store)
+	f.untilDone(submit("a"))
+	unsettled.Store(true)
+	f.untilDone(submit("b"))
 }
 
 // The next dispatcher serves nothing before it knows whether the store is frozen.

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -32,7 +33,7 @@ func (e *badRow) Error() string {
 // row does not stop all others; such a worker is left out until its next heartbeat.
 func (t *Turn) Load(ctx context.Context, now engine.Clock) error {
 	t.engine, t.pending = nil, pendingRows{}
-	// First: it waits for a commit of unknown outcome, see [repo.Loader].
+	// Before what does not wait for a commit of unknown outcome; see [repo.Loader].
 	last, err := t.store.LastSeq(ctx)
 	if err != nil {
 		return fmt.Errorf("load the last sequence: %w", err)
@@ -99,7 +100,7 @@ func (t *Turn) build(ctx context.Context, now engine.Clock, last int64) (e *engi
 	return e, nil, nil
 }
 
-// readStore builds the engine, and learns whether the store is frozen.
+// readStore learns whether the store is frozen, and builds the engine.
 func (l *loop) readStore(ctx context.Context) error {
 	if err := l.loadFreeze(ctx); err != nil {
 		return err
@@ -117,6 +118,10 @@ func (t *Turn) isUnloadable(task, worker string) bool {
 
 // unload discards an engine that may not match the store.
 func (t *Turn) unload() { t.engine, t.stale = nil, nil }
+
+// setAside has the engine loaded again before the next turn. It matches what the store has
+// acknowledged, and answers queries until then.
+func (t *Turn) setAside() { t.engine, t.stale = nil, cmp.Or(t.engine, t.stale) }
 
 // beginImport notes that an import is under way, and returns its number.
 func (t *Turn) beginImport() (session int64) {

@@ -26,10 +26,12 @@ const (
 //	any                  noteWritten  the same; the next failure waits shortly again
 //	serving, backing off freeze       frozen, also by what the store keeps of one before
 //	frozen               thaw         the mode that it was frozen in
+//	any                  oweThaw      the same; the next load thaws
 type modes struct {
 	deposed   bool         // the lease has ended
 	frozen    *model.Error // why writes are refused, nil = they are not; see Freeze
 	frozenBy  int64        // the number of the freeze in force
+	thawOwed  bool         // the store may be frozen and must not be: the next load thaws it
 	failures  int          // commits and loads that failed in a row
 	retryAt   model.Time   // on the steady clock: the end of the backoff
 	lastError *model.Error // the answer to requests after the last failure
@@ -106,7 +108,7 @@ func (m *modes) noteTurn(err error) (again bool) {
 
 // freeze refuses writes until thaw. number is that of the freeze.
 func (m *modes) freeze(number int64) {
-	m.frozenBy = number
+	m.frozenBy, m.thawOwed = number, false
 	m.frozen = model.Errorf(model.CodeUnavailable, "the tasks of this dispatcher are moved to another store (migrate --final)")
 }
 
@@ -116,9 +118,12 @@ func (m *modes) unfreeze(before modes) { m.frozen, m.frozenBy = before.frozen, b
 // thaw accepts writes again, unless the freeze in force is after the given one.
 func (m *modes) thaw(upTo int64) {
 	if m.frozenBy <= upTo {
-		m.frozen = nil
+		m.frozen, m.thawOwed = nil, false
 	}
 }
+
+// oweThaw notes that the store is to be thawed, and that whether it is frozen is not known.
+func (m *modes) oweThaw() { m.thawOwed = true }
 
 var (
 	errNotLoaded = model.Errorf(model.CodeUnavailable, "the store is not loaded yet: try again")

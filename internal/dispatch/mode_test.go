@@ -29,6 +29,7 @@ func TestModes_TransitionsFollowTheTable(t *testing.T) {
 		"a freeze in a backoff":      {[]func(*modes){backOff, freeze}, true, modeFrozen},
 		"a thaw":                     {[]func(*modes){freeze, func(m *modes) { m.thaw(1) }}, true, modeServing},
 		"a thaw in a backoff":        {[]func(*modes){freeze, backOff, func(m *modes) { m.thaw(1) }}, true, modeBackingOff},
+		"a thaw that is owed":        {[]func(*modes){freeze, (*modes).oweThaw}, true, modeFrozen},
 		"a thaw of an older freeze":  {[]func(*modes){freeze, func(m *modes) { m.thaw(0) }}, true, modeFrozen},
 	} {
 		var m modes

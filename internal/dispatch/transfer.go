@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -16,9 +17,9 @@ func (d *Dispatcher) Snapshot(ctx context.Context) (repo.Snapshot, error) {
 }
 
 // Freeze is Snapshot, and refuses every write from then on, 503, so that nothing
-// is left behind when another store takes over. [Dispatcher.Thaw] undoes it. A
-// freeze that returns an error has refused nothing; where several dispatchers share the
-// store and its commit is of unknown outcome, a Thaw makes sure of that for the next leader.
+// is left behind when another store takes over. [Dispatcher.Thaw] undoes it. After an error
+// writes are as before: no write is accepted until the store has that too. A dispatcher that
+// ends before leaves it open whether the next leader is frozen.
 func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 	var before modes
 	return runInLoop(ctx, d, func(l *loop) (repo.Snapshot, error) {
@@ -26,22 +27,25 @@ func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := d.cfg.Freezes.SetFrozen(ctx, true); err != nil {
+		before = l.modes
+		if err := l.setFrozen(ctx, true); err != nil {
 			d.closeUnused(s)
+			if before.frozen == nil {
+				l.modes.oweThaw()
+			}
 			return nil, err
 		}
-		before = l.modes
 		l.modes.freeze(d.freezes.Add(1))
 		return s, nil
 	}, func(l *loop, s repo.Snapshot) {
 		d.closeUnused(s)
-		if before.frozen == nil {
-			if err := d.cfg.Freezes.SetFrozen(context.WithoutCancel(ctx), false); err != nil {
-				d.cfg.Logger.Error("a final export was given up, and writes are still refused; abort a final export to accept writes", "error", err)
-				return
-			}
+		if before.frozen != nil && !before.thawOwed {
+			l.modes.unfreeze(before)
+			return
 		}
-		l.modes.unfreeze(before)
+		if err := l.thaw(ctx); err != nil {
+			d.cfg.Logger.Error("a final export was given up, and writes are still refused; accepting them is tried again", "error", err)
+		}
 	})
 }
 
@@ -54,31 +58,59 @@ func (d *Dispatcher) closeUnused(s repo.Snapshot) {
 }
 
 // Thaw accepts writes again after a Freeze. It takes effect even if ctx ends before, but
-// never undoes a later Freeze. After an error writes are still refused.
+// never undoes a later Freeze. After an error writes are still refused; the loop tries again
+// until the store has accepted it, a later Freeze succeeds, or the dispatcher ends.
 func (d *Dispatcher) Thaw(ctx context.Context) error {
 	upTo := d.freezes.Load()
 	return d.alwaysInLoop(ctx, func(l *loop) error {
 		if l.modes.frozenBy > upTo {
 			return nil
 		}
-		// Also where this loop is not frozen: a freeze of unknown outcome may be stored.
-		if err := d.cfg.Freezes.SetFrozen(context.WithoutCancel(ctx), false); err != nil {
-			return err
-		}
-		l.modes.thaw(upTo)
-		return nil
+		return l.thaw(ctx) // also where this loop is not frozen: the store may be
 	})
 }
 
-// loadFreeze refuses writes if a dispatcher that led before has frozen the store.
+// thaw stores that writes are accepted, and accepts them. After an error the next load tries
+// again.
+func (l *loop) thaw(ctx context.Context) error {
+	if err := l.setFrozen(context.WithoutCancel(ctx), false); err != nil {
+		l.modes.oweThaw()
+		return err
+	}
+	l.modes.thaw(l.modes.frozenBy)
+	return nil
+}
+
+// setFrozen is [FreezeStore.SetFrozen]. An error leaves the outcome of a commit unknown, and
+// the store may refuse reads until that is settled: the next step loads the engine again,
+// which settles it.
+func (l *loop) setFrozen(ctx context.Context, frozen bool) error {
+	err := l.cfg.Freezes.SetFrozen(ctx, frozen)
+	if err != nil {
+		l.turn.setAside()
+	}
+	if errors.Is(err, repo.ErrFenced) {
+		l.cfg.Lease.End()
+	}
+	return err
+}
+
+// loadFreeze learns whether writes are refused: a dispatcher that led before may have frozen
+// the store. A freeze that this one has not completed, or has ended, is undone instead.
 func (l *loop) loadFreeze(ctx context.Context) error {
+	if l.modes.thawOwed {
+		if err := l.thaw(ctx); err != nil {
+			return fmt.Errorf("accept writes again after a final export: %w", err)
+		}
+		return nil
+	}
 	frozen, err := l.cfg.Freezes.Frozen(ctx)
 	if err != nil {
 		return fmt.Errorf("load the freeze: %w", err)
 	}
 	if frozen && l.modes.frozen == nil {
 		l.modes.freeze(l.modes.frozenBy)
-		l.cfg.Logger.Warn("the tasks of this store were copied to another one by migrate --final: writes are refused; abort a final export to accept writes")
+		l.cfg.Logger.Warn("a final export (migrate --final) of this store was begun, and may be complete: writes are refused; abort a final export to accept writes")
 	}
 	return nil
 }

@@ -30,7 +30,7 @@ type Turn struct {
 	store   Store
 	lease   Lease
 	engine  *engine.Engine // nil after a failed commit, until Load
-	stale   *engine.Engine // of a failed commit, until Load: it answers queries while the store is down
+	stale   *engine.Engine // of a failed commit or read, until Load: it answers queries while the store is down
 	pending pendingRows    // of the engine
 	onPanic func(text string, bug *panicError, args ...any)
 
@@ -81,7 +81,7 @@ type Command struct {
 //
 // After an error nothing of the batch may be answered but that it failed. If the
 // commit failed its outcome is not known, and the engine is gone until Load. So it
-// is if something panicked, which is an error too.
+// is if something panicked, which is an error too, and after [repo.ErrUnsettled].
 func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events []engine.Event) (out *Outcome, err error) {
 	at := -1
 	defer func() {
@@ -92,6 +92,9 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	}()
 	known, err := t.read(ctx, events, &at)
 	if err != nil {
+		if errors.Is(err, repo.ErrUnsettled) { // only a load or a commit settles it
+			t.setAside()
+		}
 		return nil, err
 	}
 	t.engine.Begin(now, connected, known)

@@ -9,6 +9,10 @@ import (
 // over: its term has ended, and nothing was written. The dispatcher must not act any more.
 var ErrFenced = errors.New("another dispatcher has taken over the store")
 
+// ErrUnsettled is in the chain of an error of a read that a [Store] refuses while the outcome
+// of a commit is unknown. A read of [Loader], or a commit, waits for the outcome.
+var ErrUnsettled = errors.New("the outcome of a commit is unknown")
+
 // ErrNotLeader is in the chain of an error of an operation on the leader row that only the
 // holder of the row, with its term, may do; or the row has changed since it was observed.
 var ErrNotLeader = errors.New("the leader row belongs to another dispatcher")

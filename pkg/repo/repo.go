@@ -59,7 +59,7 @@ func Cursor(seq int64) string { return rules.Cursor(seq) }
 // Loader reads what the engine needs at its start. After a Commit of unknown outcome its
 // methods return what the store has when the outcome is known, and wait for that. Those of
 // [Reader] do not wait; a store that could show a commit which may still be lost refuses
-// Tasks and List meanwhile with CodeUnavailable.
+// Tasks and List meanwhile with CodeUnavailable and [ErrUnsettled].
 type Loader interface {
 	// Live yields every task that has not ended, in the order of Seq. It stops after
 	// the first error. A task is valid until the next one is requested, which may reuse

@@ -60,6 +60,9 @@ func explainError(op string, err error) error {
 		return err
 	case errors.As(err, &known):
 		named := model.Errorf(known.Code, "%s: %s", op, known.Message).For(known.ID)
+		if errors.Is(err, errUnsettled) {
+			return fmt.Errorf("%w (%w)", named, repo.ErrUnsettled)
+		}
 		if detail, ok := strings.CutPrefix(err.Error(), known.Message); ok && detail != "" {
 			return fmt.Errorf("%w%s", named, detail)
 		}

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
 // newTask returns a batch with one pending task.
@@ -105,7 +107,7 @@ func TestCommit_UnconfirmedIsWaitedForBeforeLoad(t *testing.T) {
 		t.Errorf("a commit that is interrupted: %v after %v", err, time.Since(begin))
 	}
 	for name, err := range readsOfClients(ctx, s) {
-		if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "has not confirmed the last commit") {
+		if model.CodeOf(err) != model.CodeUnavailable || !errors.Is(err, repo.ErrUnsettled) || !strings.Contains(err.Error(), "has not confirmed the last commit") {
 			t.Errorf("%s without the standby: %v", name, err)
 		}
 	}

@@ -92,7 +92,8 @@ func (s *Store) Size(ctx context.Context) (bytes int64, err error) {
 	return bytes, err
 }
 
-// errUnsettled is the answer of reads while the outcome of a commit is unknown.
+// errUnsettled is the answer of reads while the outcome of a commit is unknown; explainError
+// adds [repo.ErrUnsettled] to its chain.
 var errUnsettled = model.Errorf(model.CodeUnavailable, "PostgreSQL has not confirmed the last commit yet, and what it would show may be lost: try again")
 
 // readSettled is read for what clients see. It refuses while the outcome of a commit is
