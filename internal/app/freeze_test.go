@@ -13,11 +13,11 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
-// finalCopy reads a final export as migrate --final does. It returns the store of the
-// dispatcher.
-func finalCopy(t *testing.T, url string) *transfer.RemoteStore {
+// beginFinalCopy begins a final export as migrate --final does.
+func beginFinalCopy(t *testing.T, url string) (*transfer.RemoteStore, repo.Snapshot) {
 	t.Helper()
 	ctx := testbed.Context(t)
 	nc, err := bus.Connect(ctx, bus.Options{URL: url})
@@ -33,6 +33,16 @@ func finalCopy(t *testing.T, url string) *transfer.RemoteStore {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return r, s
+}
+
+// finalCopy reads a final export as migrate --final does. It returns the store of the
+// dispatcher.
+func finalCopy(t *testing.T, url string) *transfer.RemoteStore {
+	t.Helper()
+	ctx := testbed.Context(t)
+	r, s := beginFinalCopy(t, url)
+	var err error
 	for _, failed := range s.Tasks(ctx, 0) {
 		err = errors.Join(err, failed)
 	}
@@ -92,5 +102,29 @@ func TestFreeze_OutlivesTermAndLeader(t *testing.T) {
 	}
 	if code, _, body := b.ask(t, "POST", "/api/v1/task/submit?client=shop", `{"url":"https://files.example/x"}`); code != 200 {
 		t.Errorf("a submit after the thaw: %d %s", code, body)
+	}
+}
+
+// A leader that is stopped during a final copy leaves a database that accepts writes: the copy
+// fails, and nothing else would end the refusal.
+func TestFreeze_StopDuringCopyAcceptsWrites(t *testing.T) {
+	dsn := testpostgres.Database(t)
+	nats := testnats.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir()})
+	a := startMember(t, dsn, nats.ClientURL())
+	testbed.Eventually(t, "the first leads", func() bool { return a.role(t) == "leader" })
+	b := startMember(t, dsn, nats.ClientURL())
+	testbed.Eventually(t, "the second stands by", func() bool { return b.role(t) == "standby" })
+	_, snap := beginFinalCopy(t, nats.ClientURL())
+	refusesSubmits(t, a)
+	a.stop(t)
+	testbed.Eventually(t, "the second leads and accepts a submit", func() bool {
+		code, _, body := b.ask(t, "POST", "/api/v1/task/submit?client=shop", `{"url":"https://files.example/x"}`)
+		if strings.Contains(body, "are moved to another store") {
+			t.Fatalf("the next leader refuses submits: %s", body)
+		}
+		return code == 200
+	})
+	if err := snap.Close(); err == nil {
+		t.Error("the copy has not failed")
 	}
 }

@@ -53,22 +53,40 @@ type snapshotReader struct {
 	snap     repo.Snapshot
 	workers  []*model.Worker // nil until they are read
 	final    bool
+	writes   string // what its release has done about the refusal of writes, for the log
 }
+
+// stillRefused is what the log says after a thaw that failed.
+const stillRefused = "writes may still be refused: accepting them is tried again until this dispatcher stops; or abort a final export"
 
 // release implements [resource]. If the export was final and is not complete, writes are
 // accepted again, unless a later final export, which may have been read completely, has
-// them refused.
+// them refused. So it is when the dispatcher stops: the next one would refuse them for good.
 func (x *snapshotReader) release(ctx context.Context, because event) error {
 	err := x.snap.Close()
-	if x.final && because != eventComplete && because != eventStop && x.sessions.clearFrozen(x.id) {
-		err = errors.Join(err, x.sessions.backend.Thaw(ctx))
+	if !x.final || because == eventComplete {
+		return err
+	}
+	switch thawed, failed := x.sessions.thaw(ctx, x.id); {
+	case failed != nil:
+		x.writes = "; " + stillRefused
+		err = errors.Join(err, failed)
+	case thawed:
+		x.writes = "; writes are accepted again"
+	default:
+		x.writes = "; writes are refused for a later final export, or were accepted again before"
 	}
 	return err
 }
 
-// logExpiry implements [resource].
-func (x *snapshotReader) logExpiry(logger *slog.Logger, err error) {
-	logger.Warn("an idle export has expired; if it was final, writes are accepted again", "idle", idleTimeout, "final", x.final, "error", err)
+// logEnd implements [resource].
+func (x *snapshotReader) logEnd(logger *slog.Logger, because event, err error) {
+	switch {
+	case because == eventExpire:
+		logger.Warn("an idle export has expired"+x.writes, "idle", idleTimeout, "final", x.final, "error", err)
+	case x.final || err != nil:
+		logger.Warn("the dispatcher stops during an export"+x.writes, "final", x.final, "error", err)
+	}
 }
 
 // DecodeExport decodes a message of an export.
@@ -90,8 +108,7 @@ func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int)
 	case q.Begin:
 		return t.beginExport(ctx, q.Final)
 	case q.Final && q.Abort:
-		t.setFrozen("")
-		return exportAnswer{}, t.backend.Thaw(ctx)
+		return exportAnswer{}, t.thawAny(ctx)
 	case q.Abort:
 		return exportAnswer{}, t.registry.close(ctx, exports, q.Export, eventAbort)
 	case q.End:
@@ -147,7 +164,7 @@ func (t *Sessions) takeSnapshot(ctx context.Context, final bool) (repo.Snapshot,
 		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		if failed := t.backend.Thaw(thaw); failed != nil {
-			t.logger.Error("an export failed at its start and writes are still refused; abort a final export to accept writes", "error", failed)
+			t.logger.Error("an export failed at its start; "+stillRefused, "error", failed)
 		}
 	}
 	return nil, nil, err

@@ -59,8 +59,11 @@ func (x *recordWriter) release(ctx context.Context, because event) error {
 	return x.w.Abort(ctx)
 }
 
-// logExpiry implements [resource].
-func (x *recordWriter) logExpiry(logger *slog.Logger, err error) {
+// logEnd implements [resource].
+func (x *recordWriter) logEnd(logger *slog.Logger, because event, err error) {
+	if because != eventExpire {
+		return
+	}
 	logger.Warn("an idle import has expired; its pending tasks stay held back until the same import is repeated and verified, or the dispatcher restarts",
 		"idle", idleTimeout, "error", err)
 }

@@ -17,8 +17,9 @@ import (
 type resource interface {
 	// release frees it, once, because of the event that ends its session.
 	release(ctx context.Context, because event) error
-	// logExpiry logs that its session has expired; err is the error of release.
-	logExpiry(logger *slog.Logger, err error)
+	// logEnd logs that its session was ended by eventExpire or eventStop, which no client
+	// asked for; err is the error of release.
+	logEnd(logger *slog.Logger, because event, err error)
 }
 
 // kind is what all exports have in common, and all imports.
@@ -235,10 +236,10 @@ func (r *registry) expire(s *session) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	s.resource.logExpiry(r.logger, s.resource.release(ctx, eventExpire))
+	s.resource.logEnd(r.logger, eventExpire, s.resource.release(ctx, eventExpire))
 }
 
-// stop ends all sessions. Errors are ignored: the store is closed next.
+// stop ends all sessions. Errors are only logged: the store is closed next.
 func (r *registry) stop(ctx context.Context) {
 	r.mu.Lock()
 	var open []*session
@@ -249,6 +250,6 @@ func (r *registry) stop(ctx context.Context) {
 	}
 	r.mu.Unlock()
 	for _, s := range open {
-		_ = s.resource.release(ctx, eventStop)
+		s.resource.logEnd(r.logger, eventStop, s.resource.release(ctx, eventStop))
 	}
 }

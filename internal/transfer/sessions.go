@@ -18,6 +18,8 @@ type Backend interface {
 	Snapshot(ctx context.Context) (repo.Snapshot, error)
 	// Freeze is Snapshot, and refuses writes from then on until Thaw.
 	Freeze(ctx context.Context) (repo.Snapshot, error)
+	// Thaw accepts writes again. After an error the backend tries it again by itself while it
+	// runs, unless a later Freeze succeeds.
 	Thaw(ctx context.Context) error
 	// Begin starts an import. Its tasks are not assigned before it is finished and
 	// verified.
@@ -64,22 +66,51 @@ func (t *Sessions) Run(ctx context.Context) error {
 	return nil
 }
 
-// setFrozen notes that writes are refused for that export, or with "" for no export.
+// setFrozen notes that writes are refused for that export.
 func (t *Sessions) setFrozen(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.frozen = id
 }
 
-// clearFrozen reports whether writes were refused for that export; they no longer are.
-func (t *Sessions) clearFrozen(id string) bool {
+// thaw accepts writes again if they are refused for that export. After an error they may
+// still be; see [Backend].
+func (t *Sessions) thaw(ctx context.Context, id string) (thawed bool, err error) {
+	if t.frozenFor() != id {
+		return false, nil
+	}
+	if err := t.backend.Thaw(ctx); err != nil {
+		return false, err
+	}
+	t.clearFrozen(id)
+	return true, nil
+}
+
+// thawAny accepts writes again, whichever export they are refused for.
+func (t *Sessions) thawAny(ctx context.Context) error {
+	id := t.frozenFor()
+	if err := t.backend.Thaw(ctx); err != nil {
+		return err
+	}
+	t.clearFrozen(id)
+	return nil
+}
+
+// frozenFor returns the id of the export for which writes are refused.
+func (t *Sessions) frozenFor() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.frozen != id {
-		return false
+	return t.frozen
+}
+
+// clearFrozen notes that writes are no longer refused for that export. A later one may have
+// them refused meanwhile.
+func (t *Sessions) clearFrozen(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.frozen == id {
+		t.frozen = ""
 	}
-	t.frozen = ""
-	return true
 }
 
 // encodeAnswer encodes a page, or one object.

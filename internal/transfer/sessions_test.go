@@ -18,7 +18,8 @@ import (
 // memoryTransfers is a backend with a store that others may write into.
 type memoryTransfers struct {
 	*memory.Store
-	frozen bool
+	frozen    bool
+	thawFails error
 }
 
 func (m *memoryTransfers) Freeze(ctx context.Context) (repo.Snapshot, error) {
@@ -27,6 +28,9 @@ func (m *memoryTransfers) Freeze(ctx context.Context) (repo.Snapshot, error) {
 }
 
 func (m *memoryTransfers) Thaw(context.Context) error {
+	if m.thawFails != nil {
+		return m.thawFails
+	}
 	m.frozen = false
 	return nil
 }
@@ -122,6 +126,53 @@ func TestExport_ExpiredFinalAcceptsWritesAgain(t *testing.T) {
 		if _, err := x.handleExport(t.Context(), &ExportRequest{Final: true, Abort: true}, 0); err != nil || m.frozen {
 			t.Errorf("%s: after a failed copy writes are refused (%v)", name, err)
 		}
+	}
+}
+
+// TestExport_UnfinishedFinalEndsWithThaw checks that a final export that the dispatcher or its
+// client ends accepts writes again, unless it is complete, and that the log says whether it
+// succeeded.
+func TestExport_UnfinishedFinalEndsWithThaw(t *testing.T) {
+	const tried, accepted = "writes may still be refused", "writes are accepted again"
+	complete := func(t *testing.T, x *Sessions, id string) {
+		if _, err := x.handleExport(t.Context(), &ExportRequest{Export: id, End: true}, 0); err != nil {
+			t.Error(err)
+		}
+		x.registry.stop(t.Context())
+	}
+	stop := func(t *testing.T, x *Sessions, _ string) { x.registry.stop(t.Context()) }
+	expire := func(t *testing.T, x *Sessions, id string) {
+		sessionOf(x, id).last = time.Now().Add(-idleTimeout)
+		x.registry.expire(sessionOf(x, id))
+	}
+	broken := model.Errorf(model.CodeUnavailable, "the database is gone")
+	for name, c := range map[string]struct {
+		end    func(*testing.T, *Sessions, string)
+		fails  error
+		frozen bool
+		log    string
+	}{
+		"expired":                    {expire, nil, false, accepted},
+		"expired, the thaw fails":    {expire, broken, true, tried},
+		"a stop":                     {stop, nil, false, accepted},
+		"a stop, the thaw fails":     {stop, broken, true, tried},
+		"a stop when it is complete": {complete, nil, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x, m, log := newMemoryTransfers(t, 0)
+			id := beginning(t, x, true)
+			m.thawFails = c.fails
+			c.end(t, x, id)
+			if m.frozen != c.frozen {
+				t.Errorf("writes are refused: %v, want %v", m.frozen, c.frozen)
+			}
+			if got := log.String(); !strings.Contains(got, c.log) || (c.log == tried && strings.Contains(got, accepted)) {
+				t.Errorf("the log says %q, want %q", got, c.log)
+			}
+			if kept := x.frozenFor() == id; kept != c.frozen {
+				t.Errorf("it is the export for which writes are refused: %v, want %v", kept, c.frozen)
+			}
+		})
 	}
 }
 
