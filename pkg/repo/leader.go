@@ -24,7 +24,8 @@ type LeaderRow struct {
 	Renewals int64  // rises while the holder is alive
 	Backend  int32  // process id of the holder's connection that writes, in the database
 	// TTL is how long the holder wants the row to stay unchanged before another one takes it;
-	// 0: it is not known. Who has a longer time waits that one.
+	// 0: no holder has said it. A holder of a version that does not say it leaves that of a
+	// holder before. Who has a longer time waits that one.
 	TTL time.Duration
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
@@ -180,5 +181,28 @@ func TestFence_VersionBeforeWrites(t *testing.T) {
 	mustTake(t, s, "c")
 	if err := s.Commit(context.WithoutCancel(ctx), newTask(2)); err != nil {
 		t.Errorf("a commit after that of the version before: %v", err)
+	}
+}
+
+// A dispatcher of the version before, which does not know the freeze, writes nothing while there
+// is one. One of this version settles a commit and ends the freeze then.
+func TestFreeze_VersionBeforeWritesNothing(t *testing.T) {
+	ctx := testbed.Context(t)
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	mustTake(t, s, "a")
+	for _, frozen := range []bool{false, true, false} {
+		s.w.unsettled.Store(true) // the fence is asked while it is frozen, too
+		if err := s.SetFrozen(ctx, frozen); err != nil {
+			t.Fatal(err)
+		}
+		s.w.unsettled.Store(true)
+		if got, err := s.Frozen(ctx); got != frozen || err != nil {
+			t.Errorf("frozen: %v (%v), want %v", got, err, frozen)
+		}
+		_, err := s.r.Exec(ctx, "SELECT aria_fence(term) FROM leader")
+		var server *pgconn.PgError
+		if fenced := errors.As(err, &server) && server.Code == codeFenced; fenced != frozen || !fenced && err != nil {
+			t.Errorf("the version before writes, frozen %v: %v", frozen, err)
+		}
 	}
 }

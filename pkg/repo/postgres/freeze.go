@@ -8,8 +8,8 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
-// frozenSQL sets whether writes are refused. Nothing in the database refuses them: the leader
-// reads it when it loads.
+// frozenSQL sets whether writes are refused. The leader reads it when it loads, and refuses
+// them; the database refuses only those of a dispatcher of the version before.
 const frozenSQL = "UPDATE fence SET frozen = $1"
 
 // Frozen reports whether the tasks were copied to another store, so that writes are refused.

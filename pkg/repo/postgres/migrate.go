@@ -47,8 +47,9 @@ func newerSchemaError(op string, have, known int64) error {
 const migrationLock = 0x61726961
 
 // migrate brings the schema up to date, each migration in a transaction, or refuses one
-// that is newer than this program. A leader of the version before may be at work, so a
-// migration only adds what that version does without.
+// that is newer than this program. A dispatcher of the version before may be at work, and may
+// take over, as long as it runs: only a start looks at the schema. So a migration adds what that
+// version does without, and replaces only functions, by such that it can call.
 func migrate(ctx context.Context, conn *pgx.Conn, all *servers, log *slog.Logger) (err error) {
 	known := SchemaVersion()
 	have, err := schemaOf(ctx, conn)

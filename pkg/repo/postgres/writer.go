@@ -186,7 +186,7 @@ func (w *writer) settle(ctx context.Context, s *Store) error {
 	}
 	b := &pgx.Batch{}
 	w.asked++
-	b.Queue("SELECT aria_fence($1)", s.term.Load())
+	b.Queue("SELECT aria_fence($1, NULL)", s.term.Load())
 	// A transaction that still runs has a share lock on the row.
 	b.Queue("SELECT 1 FROM fence FOR UPDATE")
 	b.Queue("UPDATE fence SET generation = greatest(generation, $1)", w.asked)
