@@ -23,8 +23,8 @@ import (
 type failovers struct {
 	kills, suspends, stops int
 	suspended              time.Duration
-	rate                   int           // submits a second
-	slack                  time.Duration // factor of the limits: beside other tests the machine is slower
+	rate                   int // submits a second
+	slack                  int // factor of the limits: beside other tests the machine is slower
 }
 
 // The leader of two built dispatchers is killed, suspended and stopped under load. The
@@ -52,7 +52,7 @@ func playFailovers(t *testing.T, f failovers) {
 		at, term := p.leader(), load.term(t)
 		began := time.Now()
 		p.signal(at, syscall.SIGKILL)
-		load.took(t, "kill -9", began, term, 5*time.Second*f.slack)
+		load.took(t, "kill -9", began, term, 5*time.Second*time.Duration(f.slack))
 		p.start(at)
 		p.standby(at)
 	}
@@ -62,7 +62,7 @@ func playFailovers(t *testing.T, f failovers) {
 		p.signal(at, syscall.SIGSTOP)
 		// Longer: NATS gives half of the requests to the suspended leader meanwhile, as
 		// its connection is still there.
-		load.took(t, "SIGSTOP", began, term, 10*time.Second*f.slack)
+		load.took(t, "SIGSTOP", began, term, 10*time.Second*time.Duration(f.slack))
 		<-time.After(f.suspended - time.Since(began))
 		p.signal(at, syscall.SIGCONT)
 		p.standby(at)
@@ -71,7 +71,7 @@ func playFailovers(t *testing.T, f failovers) {
 		at, term := p.leader(), load.term(t)
 		began := time.Now()
 		p.signal(at, syscall.SIGTERM)
-		load.took(t, "SIGTERM", began, term, time.Second*f.slack)
+		load.took(t, "SIGTERM", began, term, time.Second*time.Duration(f.slack))
 		p.start(at)
 		p.standby(at)
 	}
