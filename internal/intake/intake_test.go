@@ -54,15 +54,7 @@ func TestIntake_MessageBecomesTaskOfClient(t *testing.T) {
 // until its task is committed.
 func TestIntake_AcknowledgesAfterCommitOnly(t *testing.T) {
 	t.Parallel() // it waits for NATS, most of its time
-	type held struct {
-		op   engine.Submit
-		done func([]engine.Answer)
-	}
-	taken := make(chan held, 10)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
-		taken <- held{ops[0].(engine.Submit), done}
-		return nil
-	}})
+	p, taken := newHoldingPost(t)
 	p.send(t, "shop", `{`+source+`}`)
 	h := testbed.Receive(t, taken)
 	consumer, err := p.js.Consumer(testbed.Context(t), "ARIA_INTAKE", "dispatcher")

@@ -24,15 +24,7 @@ func (p *post) flush(t *testing.T) {
 // TestIntake_StreamCreatedAgainLosesNothing commits the task of a message while the stream
 // is removed and created again, and has given the sequence to another message.
 func TestIntake_StreamCreatedAgainLosesNothing(t *testing.T) {
-	type held struct {
-		op   engine.Submit
-		done func([]engine.Answer)
-	}
-	taken := make(chan held, 10)
-	p := newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
-		taken <- held{ops[0].(engine.Submit), done}
-		return nil
-	}})
+	p, taken := newHoldingPost(t)
 	first := p.send(t, "shop", `{"id":"old",`+source+`}`)
 	old := testbed.Receive(t, taken)
 	if err := p.js.DeleteStream(testbed.Context(t), "ARIA_INTAKE"); err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/wire"
@@ -30,6 +31,22 @@ type post struct {
 
 func streamOptions() StreamOptions {
 	return StreamOptions{Prefix: wire.DefaultPrefix, Replicas: 1, Intake: true, IntakeMessages: 10_000, IntakeBytes: 16 << 20}
+}
+
+// held is a submit that the backend has taken and not decided; done decides it.
+type held struct {
+	op   engine.Submit
+	done func([]engine.Answer)
+}
+
+// newHoldingPost returns a post whose backend hands over what it takes.
+func newHoldingPost(t testing.TB) (*post, <-chan held) {
+	t.Helper()
+	taken := make(chan held, 10)
+	return newPost(t, &fakeBackend{do: func(ops []engine.Event, done func([]engine.Answer)) *model.Error {
+		taken <- held{ops[0].(engine.Submit), done}
+		return nil
+	}}), taken
 }
 
 func newPost(t testing.TB, backend *fakeBackend) *post {

@@ -156,6 +156,9 @@ func passwordAlone(source string) string {
 		return ""
 	}
 	password, _ := u.User.Password()
+	if password == "" {
+		return ""
+	}
 	return "Authorization: Basic " + base64.StdEncoding.EncodeToString([]byte(":"+password))
 }
 

@@ -94,6 +94,9 @@ type helpers struct {
 func (j *job) startHelpers(ctx context.Context, f *folder, shares []share) *helpers {
 	h := &helpers{left: len(shares), ended: make(chan struct{}, len(shares)), errs: make(chan error, len(shares))}
 	j.answersAgain.Store(false)
+	if len(shares) == 0 { // as for each small file
+		return h
+	}
 	j.answered, h.ownEnded = download.NewHints(), make(chan struct{})
 	ownCtx, stopOwn := context.WithCancelCause(ctx)
 	h.stopOwn = stopOwn

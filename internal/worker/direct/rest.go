@@ -20,7 +20,7 @@ const tailSplit = 64 << 10
 const answerWait = 1500 * time.Millisecond
 
 // isAnswered waits up to answerWait until the server of the first response has answered another
-// connection. It is true without such a connection, too.
+// connection. It is also true if all connections are to mirrors.
 func (j *job) isAnswered(ctx context.Context, h *helpers) bool {
 	late := time.NewTimer(answerWait)
 	defer late.Stop()
@@ -43,7 +43,7 @@ func (j *job) isAnswered(ctx context.Context, h *helpers) bool {
 func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h *helpers) error {
 	t.watchdog.Stop() // it is we who wait now
 	at, _ := f.spans.bounds(s)
-	if t.goesToTheEnd() && !j.isAnswered(ctx, h) {
+	if h.left > 0 && t.goesToTheEnd() && !j.isAnswered(ctx, h) {
 		h.stopOwn(errOneAtATime)
 		<-h.ownEnded
 		if err := j.readOn(ctx, f, t, at, nil); err != nil {

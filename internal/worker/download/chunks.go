@@ -30,7 +30,7 @@ func (r *chunkReader) Read(p []byte) (n int, err error) {
 			r.err = r.begin()
 			continue
 		}
-		read, err := r.in.Read(p[n:min(int64(len(p)), int64(n)+r.left)])
+		read, err := r.in.Read(p[n:][:min(int64(len(p)-n), r.left)]) // their sum could be too large for a number
 		n, r.left = n+read, r.left-int64(read)
 		r.err = unexpected(err)
 	}

@@ -30,6 +30,7 @@ func TestChunkReader_Bodies(t *testing.T) {
 		"a negative size":                   {"-3\r\nabc\r\n0\r\n", "", errChunk},
 		"a size with a prefix":              {"0x3\r\nabc\r\n0\r\n", "", errChunk},
 		"a size beyond any file":            {"ffffffffffffffff\r\nabc", "", errChunk},
+		"the largest size after a chunk":    {"1\r\nx\r\n7fffffffffffffff\r\nabc", "xabc", io.ErrUnexpectedEOF},
 		"an endless size":                   {strings.Repeat("0", 5000), "", errChunk},
 	} {
 		for _, in := range []io.Reader{strings.NewReader(c.body), iotest.OneByteReader(strings.NewReader(c.body)), iotest.DataErrReader(strings.NewReader(c.body))} {
@@ -58,6 +59,7 @@ func FuzzChunkReader(f *testing.F) {
 	f.Add("3;x=y\r\nabc\r\n00\r\nX: y\r\n\r\n")
 	f.Add("3\nabc\n0\n")
 	f.Add("+3\r\nabc")
+	f.Add("1\r\nx\r\n7fffffffffffffff\r\nabc")
 	f.Fuzz(func(t *testing.T, body string) {
 		want, err := io.ReadAll(httputil.NewChunkedReader(strings.NewReader(body)))
 		got, own := io.ReadAll(&chunkReader{in: bufio.NewReader(strings.NewReader(body))})

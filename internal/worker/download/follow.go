@@ -89,11 +89,14 @@ func Follow(job *Job, files []model.File, announced Lead, caps *model.Capabiliti
 // unreadableLead returns the error of a file that should be a torrent or metalink and is not one
 // that can be followed; nil if nothing says that it should be one.
 func unreadableLead(task *model.Task, file model.File, announced Lead, caps *model.Capabilities) *model.TaskError {
+	kind := cmp.Or(announced, leadByName(file.Path))
+	if kind == "" && len(task.Options["out"]) == 0 { // nearly every file
+		return nil
+	}
 	u, err := ParseURL(task.URL)
 	if err != nil {
 		return nil
 	}
-	kind := cmp.Or(announced, leadByName(file.Path))
 	if kind == "" && len(task.Options["out"]) > 0 { // the file has that name instead of the URL's
 		kind = leadByName(u.Path)
 	}

@@ -15,23 +15,7 @@ ALTER TABLE fence ADD COLUMN frozen boolean NOT NULL DEFAULT false;
 -- its way, has the lower one and writes nothing.
 ALTER TABLE fence ADD COLUMN generation bigint NOT NULL DEFAULT 0;
 
--- That of the version before.
--- +goose StatementBegin
-CREATE OR REPLACE FUNCTION aria_fence(expected bigint) RETURNS void LANGUAGE plpgsql AS $$
-DECLARE
-    have record;
-BEGIN
-    SELECT term, frozen INTO STRICT have FROM fence FOR KEY SHARE;
-    IF have.term <> expected AND expected <> 0 THEN
-        RAISE EXCEPTION 'the term is %, not %', have.term, expected USING ERRCODE = 'AR001';
-    END IF;
-    IF have.frozen THEN
-        RAISE EXCEPTION 'writes are refused: a final export was made' USING ERRCODE = 'AR001';
-    END IF;
-END $$;
--- +goose StatementEnd
-
--- The first statement of each write transaction, as aria_fence(expected). It does not look at
+-- The first statement of each write transaction. It does not look at
 -- frozen, which the dispatcher does: the end of a freeze is a write. NULL: any generation.
 -- +goose StatementBegin
 CREATE FUNCTION aria_fence(expected bigint, expected_generation bigint) RETURNS void LANGUAGE plpgsql AS $$
@@ -44,6 +28,17 @@ BEGIN
     END IF;
     IF have.generation <> expected_generation AND expected <> 0 THEN
         RAISE EXCEPTION 'the generation of the term % is %, not %', have.term, have.generation, expected_generation USING ERRCODE = 'AR001';
+    END IF;
+END $$;
+-- +goose StatementEnd
+
+-- That of the version before.
+-- +goose StatementBegin
+CREATE OR REPLACE FUNCTION aria_fence(expected bigint) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM aria_fence(expected, NULL);
+    IF (SELECT frozen FROM fence) THEN
+        RAISE EXCEPTION 'writes are refused: a final export was made' USING ERRCODE = 'AR001';
     END IF;
 END $$;
 -- +goose StatementEnd
