@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/micro"
 
@@ -95,6 +96,22 @@ func (m *member) role(t *testing.T) string {
 	return ready.Role
 }
 
+// timeToLive is what the leader row says of its holder, to those who wait for it.
+func timeToLive(t *testing.T, dsn string) time.Duration {
+	t.Helper()
+	ctx := testbed.Context(t)
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	var ms int64
+	if err := conn.QueryRow(ctx, "SELECT ttl FROM leader").Scan(&ms); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(ms) * time.Millisecond
+}
+
 // Two dispatchers at one database: the second stands by, and says so on /readyz, in the
 // metrics, in its service and to each request. When the first is stopped, the second leads
 // within a second, with a higher term and everything that was acknowledged; the first, when
@@ -104,6 +121,9 @@ func TestStandby_TakesOverWhenTheLeaderStops(t *testing.T) {
 	nats := testnats.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir()})
 	a := startMember(t, dsn, nats.ClientURL())
 	testbed.Eventually(t, "the first leads", func() bool { return a.role(t) == "leader" })
+	if got, want := timeToLive(t, dsn), config.DefaultDispatcher().Database.LeaderTTL.Std(); got != want {
+		t.Errorf("the leader row has the time to live %v, want %v", got, want)
+	}
 	b := startMember(t, dsn, nats.ClientURL())
 	testbed.Eventually(t, "the second stands by and knows the leader", func() bool {
 		_, h, _ := b.ask(t, "POST", "/api/v1/query/status", "")

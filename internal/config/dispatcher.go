@@ -32,8 +32,8 @@ type Database struct {
 	DSN         Secret `key:"dsn" env:"DISPATCHER_DB_DSN," doc:"The connection string of the store postgres, as a URL or as words. Several hosts are possible; the one that takes writes is used."`
 	Synchronous string `key:"synchronous" flag:"db-synchronous" oneof:"full|normal" doc:"full: each commit is on the disk before its answers, or as durable as PostgreSQL's settings make it; normal may lose the last moments in a power failure."`
 
-	RequireSync bool           `key:"require_sync" doc:"postgres: refuse a server on which a failure may lose acknowledged tasks: without fsync, without full_page_writes, or without a synchronous standby."`
-	LeaderTTL   model.Duration `key:"leader_ttl" min:"200ms" max:"1h" doc:"postgres: a standby takes over from a leader that has not renewed for this long."`
+	RequireSync bool           `key:"require_sync" doc:"postgres: refuse a server on which a failure may lose acknowledged tasks: without fsync, without full_page_writes, or, at the start, without a synchronous standby."`
+	LeaderTTL   model.Duration `key:"leader_ttl" min:"200ms" max:"1h" doc:"postgres: a standby takes over from a leader that has not renewed for this long, or for the leader's own time if that is longer."`
 	LeaderRenew model.Duration `key:"leader_renew" min:"10ms" max:"15m" doc:"postgres: how often the leader renews; at least four times in leader_ttl."`
 }
 

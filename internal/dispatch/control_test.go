@@ -231,16 +231,30 @@ func TestThaw_IsDoneThoughTheCallerGaveUp(t *testing.T) {
 // TestThaw_LeavesALaterFreezeAlone: a thaw that comes late does not undo a freeze
 // that was made after it was asked for.
 func TestThaw_LeavesALaterFreezeAlone(t *testing.T) {
-	var m modes
-	m.freeze(1)
-	first := m
-	m.freeze(2)
-	if m.thaw(1); m.frozen == nil {
-		t.Error("the second freeze is undone")
+	f := start(t, newStore())
+	freeze := func() {
+		snap, err := f.Freeze(t.Context())
+		if err == nil {
+			err = snap.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
-	m = first // the second one was abandoned
-	if m.thaw(1); m.frozen != nil {
-		t.Error("the first freeze is not undone")
+	freeze()
+	asked := f.freezes.Load()
+	freeze()
+	for _, c := range []struct {
+		upTo   int64
+		frozen bool
+	}{{asked, true}, {f.freezes.Load(), false}} {
+		frozen, err := runInLoop(t.Context(), f.Dispatcher, func(l *loop) (bool, error) {
+			err := l.thawUpTo(t.Context(), c.upTo)
+			return l.modes.frozen != nil, err
+		}, nil)
+		if err != nil || frozen != c.frozen {
+			t.Errorf("after a thaw of the freezes up to %d it is frozen: %v, %v; want %v", c.upTo, frozen, err, c.frozen)
+		}
 	}
 }
 

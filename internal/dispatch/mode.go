@@ -112,15 +112,8 @@ func (m *modes) freeze(number int64) {
 	m.frozen = model.Errorf(model.CodeUnavailable, "the tasks of this dispatcher are moved to another store (migrate --final)")
 }
 
-// unfreeze undoes a freeze after its caller has given up. An earlier freeze stays.
-func (m *modes) unfreeze(before modes) { m.frozen, m.frozenBy = before.frozen, before.frozenBy }
-
-// thaw accepts writes again, unless the freeze in force is after the given one.
-func (m *modes) thaw(upTo int64) {
-	if m.frozenBy <= upTo {
-		m.frozen, m.thawOwed = nil, false
-	}
-}
+// thaw accepts writes again.
+func (m *modes) thaw() { m.frozen, m.thawOwed = nil, false }
 
 // oweThaw notes that the store is to be thawed, and that whether it is frozen is not known.
 func (m *modes) oweThaw() { m.thawOwed = true }

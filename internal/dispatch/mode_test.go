@@ -27,10 +27,9 @@ func TestModes_TransitionsFollowTheTable(t *testing.T) {
 		"a write":                    {[]func(*modes){backOff, func(m *modes) { m.noteWritten() }}, true, modeBackingOff},
 		"a freeze":                   {[]func(*modes){freeze}, true, modeFrozen},
 		"a freeze in a backoff":      {[]func(*modes){backOff, freeze}, true, modeFrozen},
-		"a thaw":                     {[]func(*modes){freeze, func(m *modes) { m.thaw(1) }}, true, modeServing},
-		"a thaw in a backoff":        {[]func(*modes){freeze, backOff, func(m *modes) { m.thaw(1) }}, true, modeBackingOff},
+		"a thaw":                     {[]func(*modes){freeze, (*modes).thaw}, true, modeServing},
+		"a thaw in a backoff":        {[]func(*modes){freeze, backOff, (*modes).thaw}, true, modeBackingOff},
 		"a thaw that is owed":        {[]func(*modes){freeze, (*modes).oweThaw}, true, modeFrozen},
-		"a thaw of an older freeze":  {[]func(*modes){freeze, func(m *modes) { m.thaw(0) }}, true, modeFrozen},
 	} {
 		var m modes
 		for _, step := range c.steps {

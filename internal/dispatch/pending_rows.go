@@ -11,7 +11,12 @@ const maxPendingRows = 16 << 20
 // changes a row takes it out, a reload of the engine empties it, and what does not fit is read
 // from the store when it is assigned. The first to come stay, because they are assigned first.
 type pendingRows struct {
-	rows map[string]*model.Task
+	rows map[string]pendingRow
+	size int
+}
+
+type pendingRow struct {
+	task *model.Task
 	size int
 }
 
@@ -31,11 +36,9 @@ func (p *pendingRows) apply(changes []model.TaskChange, written map[string]*mode
 
 func (p *pendingRows) take(id string) *model.Task {
 	row := p.rows[id]
-	if row != nil {
-		delete(p.rows, id)
-		p.size -= rowSize(row)
-	}
-	return row
+	delete(p.rows, id)
+	p.size -= row.size
+	return row.task
 }
 
 func (p *pendingRows) add(row *model.Task) {
@@ -49,14 +52,13 @@ func (p *pendingRows) add(row *model.Task) {
 		return
 	}
 	if p.rows == nil {
-		p.rows = make(map[string]*model.Task)
+		p.rows = make(map[string]pendingRow)
 	}
-	p.rows[row.ID] = row
+	p.rows[row.ID] = pendingRow{row, size}
 	p.size += size
 }
 
-// rowSize estimates the memory of a row. It counts what may be large, and is the same for as
-// long as the row is kept.
+// rowSize estimates the memory of a row. It counts what may be large.
 func rowSize(t *model.Task) int {
 	const fixed, pair = 650, 64
 	size := fixed + len(t.URL) + len(t.Torrent) + len(t.Metalink)

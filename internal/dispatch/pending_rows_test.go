@@ -70,7 +70,7 @@ func TestPendingRows_AreBounded(t *testing.T) {
 	if len(p.rows) != fit || p.size > maxPendingRows {
 		t.Fatalf("%d rows of %d bytes are kept, want %d in %d", len(p.rows), p.size, fit, maxPendingRows)
 	}
-	if first := p.rows["t0"]; first == nil || first.History != nil {
+	if first := p.rows["t0"].task; first == nil || first.History != nil {
 		t.Errorf("the first row, which is assigned first, is kept as %+v, want it without its history", first)
 	}
 	for i := range 2 * fit {

@@ -40,7 +40,7 @@ func (d *Dispatcher) Freeze(ctx context.Context) (repo.Snapshot, error) {
 	}, func(l *loop, s repo.Snapshot) {
 		d.closeUnused(s)
 		if before.frozen != nil && !before.thawOwed {
-			l.modes.unfreeze(before)
+			l.modes.frozenBy = before.frozenBy // the earlier freeze stays
 			return
 		}
 		if err := l.thaw(ctx); err != nil {
@@ -62,12 +62,16 @@ func (d *Dispatcher) closeUnused(s repo.Snapshot) {
 // until the store has accepted it, a later Freeze succeeds, or the dispatcher ends.
 func (d *Dispatcher) Thaw(ctx context.Context) error {
 	upTo := d.freezes.Load()
-	return d.alwaysInLoop(ctx, func(l *loop) error {
-		if l.modes.frozenBy > upTo {
-			return nil
-		}
-		return l.thaw(ctx) // also where this loop is not frozen: the store may be
-	})
+	return d.alwaysInLoop(ctx, func(l *loop) error { return l.thawUpTo(ctx, upTo) })
+}
+
+// thawUpTo is thaw unless the freeze in force is later than that one. It thaws also where this
+// loop is not frozen: the store may be.
+func (l *loop) thawUpTo(ctx context.Context, upTo int64) error {
+	if l.modes.frozenBy > upTo {
+		return nil
+	}
+	return l.thaw(ctx)
 }
 
 // thaw stores that writes are accepted, and accepts them. After an error the next load tries
@@ -77,7 +81,7 @@ func (l *loop) thaw(ctx context.Context) error {
 		l.modes.oweThaw()
 		return err
 	}
-	l.modes.thaw(l.modes.frozenBy)
+	l.modes.thaw()
 	return nil
 }
 

@@ -29,8 +29,8 @@ type Turn struct {
 	cfg     engine.Config
 	store   Store
 	lease   Lease
-	engine  *engine.Engine // nil after a failed commit, until Load
-	stale   *engine.Engine // of a failed commit or read, until Load: it answers queries while the store is down
+	engine  *engine.Engine // nil after what may have changed the store otherwise, until Load
+	stale   *engine.Engine // the engine of before, until Load: it answers queries while the store is down; see Query
 	pending pendingRows    // of the engine
 	onPanic func(text string, bug *panicError, args ...any)
 
@@ -92,7 +92,7 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	}()
 	known, err := t.read(ctx, events, &at)
 	if err != nil {
-		if errors.Is(err, repo.ErrUnsettled) { // only a load or a commit settles it
+		if errors.Is(err, repo.ErrUnsettled) { // a commit outside of a turn; only a load or a commit settles it
 			t.setAside()
 		}
 		return nil, err

@@ -26,12 +26,15 @@ type lookup struct {
 
 const (
 	lookupTimeout = 2 * time.Second // limits a lookup; less than intakeAckWait
-	maxBatch      = 64              // messages that are looked up at the same time
+	maxLookups    = 64              // messages that are looked up at the same time
 )
 
 // lookUp finds out which of the messages are in the stream now. An acknowledgement names a
 // sequence only, and NATS takes it for whatever message has that sequence.
 func (i *Intake) lookUp(batch []*delivery) {
+	if len(batch) == 0 {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
 	defer cancel()
 	var stream jetstream.Stream

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,11 +32,12 @@ var settlements = [...]settlement{
 	outcomeDeadLetter: {diverted: true, do: (*Intake).moveToDeadLetters},
 }
 
+func (d *delivery) isDiverted() bool { return settlements[d.outcome()].diverted }
+
 // settle publishes what was decided on a message, and acknowledges it.
 func (i *Intake) settle(d *delivery) step {
 	s := settlements[d.outcome()]
 	if s.diverted {
-		d.lookup = lookup{} // again, after what it waits for
 		i.diverted <- d
 		return stepWaits
 	}
@@ -65,10 +67,10 @@ func (i *Intake) settleDecided() {
 	}
 }
 
-// settleBatch settles a decided message and those that are decided by now, up to maxBatch.
+// settleBatch settles a decided message and those that are decided by now, up to maxLookups.
 func (i *Intake) settleBatch(first *delivery) {
 	batch := []*delivery{first}
-	for more := true; more && len(batch) < maxBatch; {
+	for more := true; more && len(batch) < maxLookups; {
 		select {
 		case d := <-i.decided:
 			batch = append(batch, d)
@@ -76,7 +78,7 @@ func (i *Intake) settleBatch(first *delivery) {
 			more = false
 		}
 	}
-	i.lookUp(batch)
+	i.lookUp(slices.DeleteFunc(slices.Clone(batch), (*delivery).isDiverted)) // those after what they wait for
 	last := stages[len(stages)-1]
 	for _, d := range batch {
 		last.run(i, d)

@@ -53,7 +53,7 @@ type snapshotReader struct {
 	snap     repo.Snapshot
 	workers  []*model.Worker // nil until they are read
 	final    bool
-	writes   string // what its release has done about the refusal of writes, for the log
+	outcome  string // of its release for writes, for the log
 }
 
 // stillRefused is what the log says after a thaw that failed.
@@ -69,12 +69,12 @@ func (x *snapshotReader) release(ctx context.Context, because event) error {
 	}
 	switch thawed, failed := x.sessions.thaw(ctx, x.id); {
 	case failed != nil:
-		x.writes = "; " + stillRefused
+		x.outcome = "; " + stillRefused
 		err = errors.Join(err, failed)
 	case thawed:
-		x.writes = "; writes are accepted again"
+		x.outcome = "; writes are accepted again"
 	default:
-		x.writes = "; writes are refused for a later final export, or were accepted again before"
+		x.outcome = "; writes are refused for a later final export, or were accepted again before"
 	}
 	return err
 }
@@ -83,9 +83,9 @@ func (x *snapshotReader) release(ctx context.Context, because event) error {
 func (x *snapshotReader) logEnd(logger *slog.Logger, because event, err error) {
 	switch {
 	case because == eventExpire:
-		logger.Warn("an idle export has expired"+x.writes, "idle", idleTimeout, "final", x.final, "error", err)
+		logger.Warn("an idle export has expired"+x.outcome, "idle", idleTimeout, "final", x.final, "error", err)
 	case x.final || err != nil:
-		logger.Warn("the dispatcher stops during an export"+x.writes, "final", x.final, "error", err)
+		logger.Warn("the dispatcher stops during an export"+x.outcome, "final", x.final, "error", err)
 	}
 }
 
@@ -108,7 +108,7 @@ func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int)
 	case q.Begin:
 		return t.beginExport(ctx, q.Final)
 	case q.Final && q.Abort:
-		return exportAnswer{}, t.thawAny(ctx)
+		return exportAnswer{}, t.thawFor(ctx, t.frozenFor())
 	case q.Abort:
 		return exportAnswer{}, t.registry.close(ctx, exports, q.Export, eventAbort)
 	case q.End:

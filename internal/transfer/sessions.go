@@ -79,16 +79,12 @@ func (t *Sessions) thaw(ctx context.Context, id string) (thawed bool, err error)
 	if t.frozenFor() != id {
 		return false, nil
 	}
-	if err := t.backend.Thaw(ctx); err != nil {
-		return false, err
-	}
-	t.clearFrozen(id)
-	return true, nil
+	err = t.thawFor(ctx, id)
+	return err == nil, err
 }
 
-// thawAny accepts writes again, whichever export they are refused for.
-func (t *Sessions) thawAny(ctx context.Context) error {
-	id := t.frozenFor()
+// thawFor accepts writes again that are refused for that export, if for any.
+func (t *Sessions) thawFor(ctx context.Context, id string) error {
 	if err := t.backend.Thaw(ctx); err != nil {
 		return err
 	}
