@@ -199,10 +199,11 @@ func TestDev_OthersTakeFreePortsAndPrintThem(t *testing.T) {
 		others[i] = start(t, t.TempDir(), nil, "dispatcher", "-dev")
 	}
 	for _, other := range others {
-		testbed.Eventually(t, "another one serves", func() bool { return strings.Contains(other.Out.String(), "NATS on ") })
+		testbed.Eventually(t, "another one serves", func() bool { return strings.Contains(other.Out.String(), "submit with: nats ") })
 		moved := regexp.MustCompile(`(?m)^(127\.0\.0\.1:\d+) is taken, using (127\.0\.0\.1:\d+)$`).FindAllStringSubmatch(other.Out.String(), -1)
 		if len(moved) != 2 || moved[0][1] != "127.0.0.1:4222" || moved[1][1] != "127.0.0.1:8080" ||
-			!strings.Contains(other.Out.String(), "NATS on nats://"+moved[0][2]+", dashboard on http://"+moved[1][2]+"/") {
+			!strings.Contains(other.Out.String(), "NATS on nats://"+moved[0][2]+", dashboard on http://"+moved[1][2]+"/") ||
+			!strings.Contains(other.Out.String(), "submit with: nats -s nats://"+moved[0][2]+" req ") {
 			t.Errorf("%q, printed %s", moved, other.Out)
 		}
 	}

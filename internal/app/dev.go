@@ -257,7 +257,11 @@ func runGroup(ctx context.Context, parts []func(context.Context) error, between 
 // download submits the URLs and waits for their terminal status.
 func (v *Dev) download(ctx context.Context, conn *bus.Connection, prefix string) error {
 	if len(v.URLs) == 0 {
-		v.printf("submit with: nats req %s.req.task.me.submit '{\"url\":\"https://…\"}'", prefix)
+		server := ""
+		if url := conn.Current().ConnectedUrlRedacted(); url != nats.DefaultURL { // the default of the command too
+			server = "-s " + url + " "
+		}
+		v.printf("submit with: nats %sreq %s.req.task.me.submit '{\"url\":\"https://…\"}'", server, prefix)
 		return nil
 	}
 	ids := idSource{dir: v.Dir, used: make(map[string]bool)}
