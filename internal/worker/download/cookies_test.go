@@ -1,8 +1,10 @@
 package download
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -22,7 +24,7 @@ func sentCookies(t *testing.T, jar *cookieJar, to string, own ...string) string 
 func TestCookieJar_ValuesStayAsTheyCame(t *testing.T) {
 	for line, want := range map[string]string{
 		"t=a,b; Path=/": "t=a,b", "t=a b": "t=a b", `t="a b"`: `t="a b"`, "t=": "t=", "t=é": "t=é", "t=\xe9": "t=\xe9", "t=a=b==": "t=a=b==",
-		`t={"a":1}`: `t={"a":1}`, `t=a\b`: `t=a\b`, "t@x/y=1": "t@x/y=1", " t = 1 ; HttpOnly": "t=1", "t=" + strings.Repeat("y", 5000): "t=" + strings.Repeat("y", 5000),
+		`t={"a":1}`: `t={"a":1}`, `t=a\b`: `t=a\b`, "t@x/y=1": "t@x/y=1", " t = 1 ; HttpOnly": "t=1", "t=" + strings.Repeat("y", 4998): "t=" + strings.Repeat("y", 4998), "t=" + strings.Repeat("y", 4999): "",
 		"t=1; Expires=garbage; Max-Age=abc; Path=d; Domain=\"": "t=1", "t=1; Max-Age=0": "", "t=1; Path=/else": "", "t=1; Secure": "",
 		"t": "", "=1": "", "t=a\tb": "", "": "",
 	} {
@@ -73,6 +75,43 @@ func TestCookieJar_Domains(t *testing.T) {
 				t.Errorf("of %s for %q, to %s: %q", c.from, c.domain, host, got)
 			}
 		}
+	}
+}
+
+// A job has 300 cookies at most. The oldest ones are deleted for further ones; a cookie that is set
+// once more counts once, and one that its server has deleted does not count.
+func TestCookieJar_NumberIsBounded(t *testing.T) {
+	jar := newCookieJar()
+	set := func(format string, n int) {
+		for i := range n {
+			jar.store(parse(t, fmt.Sprintf("http://%c.home.test/d/x", 'a'+i%2)), []string{fmt.Sprintf(format, i)})
+		}
+	}
+	names := func() (list []string) {
+		for pair := range strings.SplitSeq(sentCookies(t, jar, "http://c.home.test/d/y"), "; ") {
+			list = append(list, strings.SplitN(pair, "=", 2)[0])
+		}
+		return list
+	}
+	set("first=%d; Domain=home.test", 1)
+	set("n%d=1; Domain=home.test; Path=/d", maxCookies-1)
+	set("n1=%d; Domain=.Home.test", 1000)
+	set("gone%d=1; Domain=home.test; Max-Age=0", 1000)
+	if got := names(); len(got) != maxCookies || !slices.Contains(got, "first") {
+		t.Errorf("%d cookies are sent, want all %d", len(got), maxCookies)
+	}
+	set("new%d=1; Domain=home.test", 10)
+	got := names()
+	if len(got) != maxCookies || slices.Contains(got, "first") || slices.Contains(got, "n9") || !slices.Contains(got, "n1") || !slices.Contains(got, "new9") {
+		t.Errorf("%d cookies are sent, want %d with the newest: %v", len(got), maxCookies, got)
+	}
+	one := make([]string, 1000)
+	for i := range one {
+		one[i] = fmt.Sprintf("one%d=1; Domain=home.test", i)
+	}
+	jar.store(parse(t, "http://a.home.test/"), one)
+	if got := names(); len(got) != maxCookies || !slices.Contains(got, "one999") {
+		t.Errorf("after one response with 1,000: %d cookies", len(got))
 	}
 }
 
