@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"io"
 	"math/big"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aria-cluster/dispatcher/internal/worker/download"
 	"github.com/aria-cluster/dispatcher/internal/worker/download/downloadtest"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -172,4 +174,25 @@ func untrustedOf(t *testing.T) *tls.Config {
 		t.Fatal(err)
 	}
 	return certificate(signed, key)
+}
+
+// A TLS connection that breaks after its handshake is not left to aria2, which could do no better.
+func TestEngine_BrokenTLSConnectionStays(t *testing.T) {
+	e := newTrustingEngine(t)
+	s := downloadtest.ServeTLSWith(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		raw := conn.(*tls.Conn).NetConn()
+		_, _ = raw.Write(append([]byte{23, 3, 3, 0, 32}, make([]byte, 32)...)) // the client sees it: nothing that it can decrypt
+		_, _ = io.Copy(io.Discard, raw)                                        // up to its end
+	}), nil)
+	downloadtest.Add(t, e, downloadtest.Job(t, "broken", s.URL+"/file", "max-tries", "1"))
+	err := downloadtest.MustFail(t, e, "broken")
+	if err.Code != download.CodeNetwork || err.Class != model.ClassRetryable || err.Message != "the TLS connection to 127.0.0.1 failed: tls: bad record MAC" {
+		t.Errorf("%+v", err)
+	}
 }

@@ -2,7 +2,6 @@ package download
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +38,7 @@ func Sentence(err error, host string) string {
 	case errors.As(err, &handshake):
 		return fmt.Sprintf("%s%s failed: %v", handshakeFailed, orServer(host), handshake)
 	case isTLS(err):
-		return fmt.Sprintf("%s%s failed: %v", handshakeFailed, orServer(host), strip(err))
+		return fmt.Sprintf("the TLS connection to %s failed: %v", orServer(host), strip(err))
 	case errors.As(err, &op) && op.Op == "dial" && op.Addr != nil:
 		return fmt.Sprintf("no connection to %s at %v: %s", orServer(host), op.Addr, dialReason(op))
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
@@ -70,16 +69,9 @@ func dialReason(op *net.OpError) string {
 	return op.Err.Error()
 }
 
-// isTLS reports whether an error is one of a TLS handshake.
-func isTLS(err error) bool {
-	var record tls.RecordHeaderError
-	var verify *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var name x509.HostnameError
-	var alert tls.AlertError
-	return errors.As(err, &record) || errors.As(err, &verify) || errors.As(err, &authority) ||
-		errors.As(err, &name) || errors.As(err, &alert) || strings.Contains(err.Error(), "tls: ")
-}
+// isTLS reports whether an error is one of TLS after the handshake: a broken record, or an alert.
+// The types of most are not exported.
+func isTLS(err error) bool { return strings.Contains(err.Error(), "tls: ") }
 
 // strip removes the prefix of the TLS package before the reason.
 func strip(err error) error {
