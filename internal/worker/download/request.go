@@ -3,6 +3,7 @@ package download
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
@@ -16,7 +17,7 @@ import (
 const maxRedirects = 50 // as curl; aria2 and most browsers follow 20
 
 // errRedirects is the error of [CheckRedirect] for one redirect too many.
-var errRedirects = errors.New("more than 50 redirects")
+var errRedirects = fmt.Errorf("more than %d redirects", maxRedirects)
 
 // NewTransport returns a transport that dials through the guard only. Each connection
 // serves one request. Lines of a response's head that are not a header are skipped.

@@ -127,7 +127,7 @@ func TestCheckRedirect_FiftyAreFollowed(t *testing.T) {
 	if err := CheckRedirect(first, via); err != nil {
 		t.Error(err)
 	}
-	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, errRedirects) {
+	if err := CheckRedirect(first, append(via, first)); !errors.Is(err, errRedirects) || err.Error() != "more than 50 redirects" {
 		t.Errorf("one more: %v", err)
 	}
 }
