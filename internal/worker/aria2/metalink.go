@@ -252,8 +252,11 @@ const maxNamed = 3
 // nameLink adds to the error of a failed download which file of the job's metalink it is about, and
 // the hosts of its sources. The error of a checksum names its file itself.
 func (j *job) nameLink(ctx context.Context, s session, failed *row, failure *model.TaskError) {
+	if failure.Code == download.CodeChecksum {
+		return
+	}
 	f := j.failedLink(ctx, s, failed)
-	if f == nil || failure.Code == download.CodeChecksum {
+	if f == nil {
 		return
 	}
 	var hosts []string
