@@ -14,11 +14,12 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/filelock"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // The names that the worker uses inside a download folder.
 const (
-	stateDir = ".aria"
+	stateDir = model.WorkerFolder
 	partsDir = stateDir + "/parts"
 	trashDir = stateDir + "/trash"
 )

@@ -12,17 +12,17 @@ const (
 	MaxFileName = 240 // of a name that a server gives; the suffixes of unfinished files still fit
 )
 
-// Names of the worker: of its folder inside a download folder, and of a file beside unfinished ones.
+// Names that the worker reserves.
 const (
-	workerFolder  = ".aria"
-	workerVersion = ".aria-version.json"
+	WorkerFolder  = ".aria"              // its folder inside a download folder
+	WorkerVersion = ".aria-version.json" // its file with the version of unfinished files, beside them
 )
 
 // FileName reports why s cannot be the name of a file inside a download folder: it
 // must be one path element, up to 200 bytes, without control characters, and
 // not one of aria2's own control files or of the worker's.
 func FileName(s string) error {
-	if strings.EqualFold(s, workerFolder) {
+	if strings.EqualFold(s, WorkerFolder) {
 		return errReserved(s)
 	}
 	return checkFileName(s, maxOut)
@@ -79,7 +79,7 @@ func cutName(s string, limit int) string {
 
 // isReserved reports whether an engine has its own file of that name beside unfinished files.
 func isReserved(s string) bool {
-	return strings.HasSuffix(s, ".aria2") || strings.EqualFold(s, workerVersion)
+	return strings.HasSuffix(s, ".aria2") || strings.EqualFold(s, WorkerVersion)
 }
 
 func errReserved(s string) error {
@@ -94,8 +94,6 @@ func checkFileName(s string, limit int) error {
 		return fmt.Errorf("%.64q must be one file name, without a path", s)
 	case len(s) > limit:
 		return fmt.Errorf("a file name has at most %d bytes, not %d", limit, len(s))
-	case strings.HasSuffix(s, ".aria2"):
-		return fmt.Errorf("%.64q: names ending in .aria2 are aria2's own", s)
 	case isReserved(s):
 		return errReserved(s)
 	case strings.Contains(s, "${"):

@@ -15,7 +15,7 @@ import (
 
 // versionFile is stored beside a job's bytes. It has their source and version. aria2
 // itself would continue any file of the same length.
-const versionFile = ".aria-version.json"
+const versionFile = model.WorkerVersion
 
 // maxUnstored is up to how many bytes the version of a file is not stored: bytes without a
 // version are fetched again, which costs less than the file of the version.
