@@ -56,6 +56,7 @@ func Run(t *testing.T, newEngine New) {
 		"a failed source is replaced by a mirror":              mirror,
 		"names cannot leave the folder":                        fileNames,
 		"messages contain no password":                         noPassword,
+		"an empty user and password are not sent":              emptyUser,
 		"a closed engine refuses":                              closed,
 		"an unreachable host is retryable":                     noServer,
 		"a second attempt completes over an earlier file":      overEarlier,

@@ -228,6 +228,21 @@ func noPassword(t *testing.T, h harness) {
 	}
 }
 
+func emptyUser(t *testing.T, h harness) {
+	data := Data(100_000)
+	s := Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sent := r.Header.Values("Authorization"); len(sent) > 0 {
+			t.Errorf("%s %s has Authorization: %q", r.Method, r.URL.Path, sent)
+		}
+		Content(data).ServeHTTP(w, r)
+	}))
+	for id, user := range map[string]string{"no-user": "@", "no-user-and-no-password": ":@"} {
+		job := Job(t, id, strings.Replace(s.URL, "://", "://"+user, 1)+"/"+id)
+		Add(t, h.shared, job)
+		MustComplete(t, h.shared, job, data)
+	}
+}
+
 func noServer(t *testing.T, h harness) {
 	s := Serve(t, http.NotFoundHandler())
 	url := s.URL
