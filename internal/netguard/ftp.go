@@ -149,8 +149,8 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 	}
 }
 
-// passive matches the address in a reply to PASV.
-var passive = regexp.MustCompile(`[0-9]{1,3}(,[0-9]{1,3}){5}`)
+// passiveAddress matches the address in a reply to PASV.
+var passiveAddress = regexp.MustCompile(`[0-9]{1,3}(,[0-9]{1,3}){5}`)
 
 // withParentheses returns a reply to PASV in the form that aria2c reads: with the address in
 // parentheses, on which RFC 1123 (section 4.1.2.6) has no client rely. It returns anything else,
@@ -159,7 +159,7 @@ func withParentheses(reply []byte) []byte {
 	if !bytes.HasPrefix(reply, []byte("227 ")) || bytes.IndexByte(reply, '\n') != len(reply)-1 || bytes.IndexByte(reply, '(') >= 0 {
 		return reply
 	}
-	address := passive.Find(reply)
+	address := passiveAddress.Find(reply)
 	if address == nil {
 		return reply
 	}

@@ -28,7 +28,7 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 		"rpc-listen-all=false",
 		"rpc-listen-port=" + strconv.Itoa(port),
 		"rpc-secret=" + secret,
-		"rpc-max-request-size=32M", // a torrent of [download.MaxFollowed] in base64
+		"rpc-max-request-size=32M", // a torrent of [download.MaxTorrent] in base64
 		"rpc-save-upload-metadata=false",
 		"disk-cache=0", // with a cache, a server without Range can abort aria2c
 		"auto-save-interval=1",

@@ -85,9 +85,9 @@ func (e *Engine) fetchSmall(ctx context.Context, task *model.Task, source string
 	if resp.StatusCode != http.StatusOK {
 		return nil, download.NewResponseError(resp)
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, download.MaxFollowed+1))
-	if err == nil && len(data) > download.MaxFollowed {
-		err = fmt.Errorf("more than %d bytes", download.MaxFollowed)
+	data, err := io.ReadAll(io.LimitReader(resp.Body, download.MaxTorrent+1))
+	if err == nil && len(data) > download.MaxTorrent {
+		err = fmt.Errorf("more than %d bytes", download.MaxTorrent)
 	}
 	return data, err
 }

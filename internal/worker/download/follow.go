@@ -15,10 +15,11 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// MaxFollowed bounds a torrent that is followed, and MaxMetalink a metalink, in bytes. They are in
-// memory as long as their download runs, a metalink also decoded and as aria2c gets it.
+// MaxTorrent bounds a torrent that a task or a metalink leads to, and MaxMetalink a metalink, in
+// bytes. They are in memory as long as their download runs, a metalink also decoded and as aria2c
+// gets it.
 const (
-	MaxFollowed = 16 << 20
+	MaxTorrent  = 16 << 20
 	MaxMetalink = 8 << 20
 )
 
@@ -58,7 +59,7 @@ func leadByName(name string) Lead {
 // if the capabilities include it; announced is the kind that the server's media type names.
 // If the file does not have the task's checksum, that checksum is kept for the files of the next
 // job. The failure is that of a file which, by its name or media type, is a torrent or metalink
-// and cannot be read or is larger than [MaxFollowed] or [MaxMetalink].
+// and cannot be read or is larger than [MaxTorrent] or [MaxMetalink].
 func Follow(job *Job, files []model.File, announced Lead, caps *model.Capabilities) (next Job, ok bool, failure *model.TaskError) {
 	if len(files) != 1 {
 		return Job{}, false, nil
@@ -100,7 +101,7 @@ func unreadableLead(task *model.Task, file model.File, announced Lead, caps *mod
 	if kind == "" && len(task.Options["out"]) > 0 { // the file has that name instead of the URL's
 		kind = leadByName(u.Path)
 	}
-	code, most := CodeTorrent, int64(MaxFollowed)
+	code, most := CodeTorrent, int64(MaxTorrent)
 	switch {
 	case kind == LeadTorrent && caps.SupportsBT:
 	case kind == LeadMetalink && caps.SupportsMetalink:
@@ -133,7 +134,7 @@ func readLead(dir, name string) []byte {
 	}
 	defer file.Close()
 	info, err := file.Stat()
-	if err != nil || info.Size() > MaxFollowed {
+	if err != nil || info.Size() > MaxTorrent {
 		return nil
 	}
 	head := make([]byte, 3)

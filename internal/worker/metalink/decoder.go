@@ -98,9 +98,9 @@ func skipSpace(text *bufio.Reader) error {
 // maxDeclaration bounds an XML declaration, in bytes.
 const maxDeclaration = 256
 
-// version matches the begin of an XML declaration up to the minor version. A parser of version
+// xmlVersion matches the begin of an XML declaration up to the minor version. A parser of version
 // 1.0 accepts each of them (XML 1.0, 2.8); encoding/xml accepts 1.0 only.
-var version = regexp.MustCompile(`^(<\?xml\s+version\s*=\s*["']1\.)[0-9]+`)
+var xmlVersion = regexp.MustCompile(`^(<\?xml\s+version\s*=\s*["']1\.)[0-9]+`)
 
 // readDeclaration reads the begin of a document, and returns it with the version 1.0.
 func readDeclaration(text *bufio.Reader) ([]byte, error) {
@@ -108,7 +108,7 @@ func readDeclaration(text *bufio.Reader) ([]byte, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
-	declaration := version.ReplaceAll(head, []byte("${1}0"))
+	declaration := xmlVersion.ReplaceAll(head, []byte("${1}0"))
 	_, err = text.Discard(len(head))
 	return declaration, err
 }
