@@ -3,7 +3,8 @@ package model
 import "slices"
 
 // TaskUpdate changes fields of a task. A nil field is left unchanged; an empty map or
-// list or a zero time, which is "" in a request, clears the field. It doesn't change the [TaskSpec.Hash] of the task.
+// list or a zero time, which is "" in a request, clears the field. It doesn't change the
+// [TaskSpec.Hash] of the task.
 type TaskUpdate struct {
 	Priority  *Priority          `json:"priority"`
 	Options   *Options           `json:"options"`

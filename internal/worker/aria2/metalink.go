@@ -121,7 +121,8 @@ func (j *job) isUnverified(f *metalink.File) bool {
 	return len(f.Hashes) == 0 && f.Pieces == nil && len(f.Torrents) == 0 && !j.checked()
 }
 
-// unverifiedFiles returns how many files of the job's metalink nothing verifies, and how many there are.
+// unverifiedFiles returns how many files of the job's metalink nothing verifies, and how many there
+// are.
 func (j *job) unverifiedFiles() (unverified, all int) {
 	if j.links == nil {
 		return 0, 0

@@ -144,7 +144,8 @@ func TestEngine_OtherEngineHelps(t *testing.T) {
 	}
 }
 
-// A redirect to an FTP path with an encoded control character fails at once, without a request of aria2.
+// A redirect to an FTP path with an encoded control character fails at once, without a request of
+// aria2.
 func TestEngine_RedirectToUnsafeFTPFails(t *testing.T) {
 	e := newEngine(t, downloadtest.Loopback(t), 0, false)
 	ftp := downloadtest.ServeFTP(t, nil, "", "")

@@ -46,8 +46,8 @@ type folder struct {
 	small *smallPart // the part while it is in memory
 }
 
-// openFolder opens dir, which is empty if it is fresh, and the part that is there. What does not belong to a
-// whole set of part, map and meta is removed with the next begin.
+// openFolder opens dir, which is empty if it is fresh, and the part that is there. What does not
+// belong to a whole set of part, map and meta is removed with the next begin.
 func openFolder(dir string, fresh bool, m *memory, s *download.Space) (*folder, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -118,7 +118,8 @@ func (f *folder) learnLength(resp *http.Response) error {
 // in what they say. A range need not repeat both validators; the date alone counts only
 // if it is old enough to tell versions apart. Without If-Range the server compared nothing:
 // then only the same strong ETag counts. So it does for another source than that of the
-// version, where the same date may be that of another file. What is resumed unproven is compared at the end.
+// version, where the same date may be that of another file. What is resumed unproven is
+// compared at the end.
 func (j *job) isContinuation(resp *http.Response, f *folder, s *span) bool {
 	pos, _ := f.spans.bounds(s)
 	start, total, ok := download.ContentRange(resp.Header.Get("Content-Range"))

@@ -126,7 +126,8 @@ func (l *limitedTokens) Token() (xml.Token, error) {
 	return token, err
 }
 
-// tagReader reads a text up to a tag with more than maxEquals attributes. In a tag there is no other "<".
+// tagReader reads a text up to a tag with more than maxEquals attributes. In a tag there is no
+// other "<".
 type tagReader struct {
 	r      io.Reader
 	equals int // since the last "<"

@@ -11,8 +11,8 @@ import (
 )
 
 // FullDisk has a new engine download onto a disk that is full: that task fails as
-// this worker's own trouble before its bytes are fetched, another task on another disk is not disturbed, and
-// with space again the same task completes.
+// this worker's own trouble before its bytes are fetched, another task on another
+// disk is not disturbed, and with space again the same task completes.
 func FullDisk(t *testing.T, newEngine New) {
 	testbed.OnASmallDisk(t, 8, func(t *testing.T, disk string) {
 		filler := filepath.Join(disk, "filler")
