@@ -3,6 +3,7 @@ package ariacli
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -67,6 +68,9 @@ func (a *addRun) await(ctx context.Context, ids []string) error {
 	case err != nil:
 		if ctx.Err() != nil && ended < len(ids) {
 			a.hintf("the downloads continue; aria watch follows them")
+		}
+		if len(bad) > 0 {
+			return a.partly(err, fmt.Sprintf("%d of %d tasks did not complete", len(bad), ended), bad[:min(len(bad), maxListed)], int64(len(bad)))
 		}
 		return err
 	case len(bad) > 0:

@@ -32,8 +32,10 @@ func (l *losing) Write(b []byte) (int, error) {
 func TestConnection_LossKeepsRefusals(t *testing.T) {
 	d := testdaemon.Start(t)
 	me := d.Client(t, "me")
-	if _, err := me.Submit(testbed.Context(t), &model.TaskSpec{ID: "ended", URL: "https://h.example/a"}); err != nil {
-		t.Fatal(err)
+	for _, id := range []string{"ended", "open"} {
+		if _, err := me.Submit(testbed.Context(t), &model.TaskSpec{ID: id, URL: "https://h.example/a"}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if _, err := me.Cancel(testbed.Context(t), "ended"); err != nil {
 		t.Fatal(err)
@@ -41,16 +43,19 @@ func TestConnection_LossKeepsRefusals(t *testing.T) {
 	batch := append([]string{"get", "gopher://h.example/"}, slices.Repeat([]string{"https://h.example/a"}, model.MaxBatch)...)
 	for _, x := range []struct {
 		args     []string
+		stdin    string
 		at, says string
 		refusal  string
 	}{
-		{batch, "req.task.me.submit: ", "999 submitted, 1 refused before: ", "gopher"},
-		{strings.Fields("get gopher://h.example/ https://h.example/a"), "req.task.me.list: ", "0 of 1 tasks have ended: ", "gopher"},
-		{strings.Fields("show nope ended"), "req.task.me.get: ", "show: 1 of 2 ids name no task: ", "nope"},
-		{strings.Fields("drain nope other"), "req.admin.worker.drain: ", "drain: 1 of 2 workers were refused: ", "nope"},
+		{batch, "", "req.task.me.submit: ", "999 submitted, 1 refused before: ", "gopher"},
+		{strings.Fields("get gopher://h.example/ https://h.example/a"), "", "req.task.me.list: ", "0 of 1 tasks have ended: ", "gopher"},
+		{strings.Fields("show nope ended"), "", "req.task.me.get: ", "show: 1 of 2 ids name no task: ", "nope"},
+		{strings.Fields("drain nope other"), "", "req.admin.worker.drain: ", "drain: 1 of 2 workers were refused: ", "nope"},
+		{strings.Fields("watch ended open"), "", "canceled", "1 of 1 tasks did not complete: ", "ended"},
+		{strings.Fields("add - --wait"), `{"id":"ended","url":"https://h.example/a"}` + "\n" + `{"id":"open","url":"https://h.example/a"}` + "\n", "canceled", "1 of 1 tasks did not complete: ", "ended"},
 	} {
 		out := &losing{nc: testbus.Connect(t, d.URL), text: x.at}
-		s := newSession(Process{Args: x.args, Getenv: func(string) string { return "" }, Stdin: strings.NewReader(""), Stdout: new(bytes.Buffer), Stderr: out})
+		s := newSession(Process{Args: x.args, Getenv: func(string) string { return "" }, Stdin: strings.NewReader(x.stdin), Stdout: new(bytes.Buffer), Stderr: out})
 		s.nc = out.nc
 		root := newRoot(s)
 		root.SetArgs(append(x.args, "--client", "me", "--trace"))

@@ -58,10 +58,9 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 		go func() { stdin <- w.addIDs(ctx, tasks, follower, args) }() // it may wait for stdin when watch has ended
 	}
 	err = w.follow(ctx, tasks, follower)
-	if err != nil || len(args) == 0 {
-		return err
+	if err == nil && len(args) > 0 {
+		err = <-stdin
 	}
-	err = <-stdin
 	switch {
 	case err != nil && w.bad > 0:
 		return w.partly(err, fmt.Sprintf("%d of %d tasks did not complete", w.bad, w.ended), w.failed, int64(w.bad))

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -241,9 +243,9 @@ func (f *Follower) read(ctx context.Context, ids []string) ([]lookup, error) {
 	}
 }
 
-// passes reports whether an error may pass by itself.
+// passes reports whether an error may pass by itself. A closed connection does not reconnect.
 func passes(err error) bool {
-	return slices.ContainsFunc([]error{ErrTryAgain, ErrNoDispatcher, ErrNoAnswer, ErrDisconnected},
+	return !errors.Is(err, nats.ErrConnectionClosed) && slices.ContainsFunc([]error{ErrTryAgain, ErrNoDispatcher, ErrNoAnswer, ErrDisconnected},
 		func(kind error) bool { return errors.Is(err, kind) })
 }
 
