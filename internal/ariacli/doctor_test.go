@@ -155,10 +155,13 @@ func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
 func TestTimeout_RefusedInboxIsNamed(t *testing.T) {
 	url := dispatcherOf(t, "v9.9.9")
 	for args, says := range map[string]string{
-		"ls --inbox-prefix _INBOX_x":        "it refuses the inbox prefix _INBOX_x, unless it is in another account; use --inbox-prefix _INBOX or _INBOX_me\n",
-		"ls --inbox-prefix _INBOX_observer": "use --inbox-prefix _INBOX or _INBOX_me\n",
-		"workers --inbox-prefix _INBOX_me":  "use --inbox-prefix _INBOX or _INBOX_observer or _INBOX_admin\n",
-		"ls --inbox-prefix _INBOX_me":       "",
+		"ls --inbox-prefix _INBOX_x":                    "it refuses the inbox prefix _INBOX_x, unless it is in another account; use --inbox-prefix _INBOX or _INBOX_me\n",
+		"ls --inbox-prefix _INBOX_observer":             "use --inbox-prefix _INBOX or _INBOX_me\n",
+		"workers --inbox-prefix _INBOX_me":              "use --inbox-prefix _INBOX or _INBOX_observer\n",
+		"workers --inbox-prefix _INBOX_admin":           "use --inbox-prefix _INBOX or _INBOX_observer\n",
+		"drain w1 --inbox-prefix _INBOX_observer":       "use --inbox-prefix _INBOX or _INBOX_admin\n",
+		"ls --client admin --inbox-prefix _INBOX_admin": "use --inbox-prefix _INBOX\n",
+		"ls --inbox-prefix _INBOX_me":                   "",
 	} {
 		r := aria(t, url, 0, append(strings.Fields(args), "--timeout", "500ms")...)
 		if (r.code == 0) != (says == "") || !strings.HasSuffix(r.stderr, says) {

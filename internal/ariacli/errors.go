@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/aria-cluster/dispatcher/internal/display"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -107,7 +107,7 @@ func (s *session) asFailure(err error) *failure {
 	case errors.Is(err, nats.ErrNoResponders):
 		return s.unreachable(err, "no dispatcher answers under the prefix %s on %s; start one, or give its --prefix%s", s.flags.prefix, s.address(), s.hint("aria doctor says more"))
 	case errors.Is(err, nats.ErrTimeout), errors.Is(err, context.DeadlineExceeded):
-		advice := cmp.Or(s.refusedInbox(), "the outcome is unknown, repeating is harmless")
+		advice := cmp.Or(s.refusedInbox(err), "the outcome is unknown, repeating is harmless")
 		return s.unreachable(err, "no answer within %v from the dispatcher under %s on %s; %s", s.flags.timeout, s.flags.prefix, s.address(), advice)
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrReconnectBufExceeded), errors.Is(err, nats.ErrDisconnected):
 		return s.unreachable(err, "the connection to NATS at %s was lost", s.address())
@@ -123,18 +123,24 @@ func (s *session) hint(text string) string {
 	return "; " + text
 }
 
-// refusedInbox explains an inbox prefix to which the dispatcher does not answer, "" if it
-// answers. It does not execute such requests, unless they come from another account of NATS.
-func (s *session) refusedInbox() string {
-	if s.nc == nil {
+// refusedInbox explains an inbox prefix to which the dispatcher does not answer the request
+// of the error, "" if it answers. It does not execute such requests, unless they come from
+// another account of NATS.
+func (s *session) refusedInbox(err error) string {
+	var request interface{ Subject() string }
+	if s.nc == nil || s.nc.Opts.InboxPrefix == "" || !errors.As(err, &request) {
 		return ""
 	}
 	prefix := strings.TrimSuffix(s.nc.Opts.InboxPrefix, ".")
-	allowed := append([]string{strings.TrimSuffix(nats.InboxPrefix, ".")}, s.inboxes...)
-	if prefix == "" || slices.ContainsFunc(allowed, func(one string) bool { return strings.HasPrefix(prefix+".", one+".") }) {
+	from, no := wire.Subjects{Prefix: s.flags.prefix}.Parse(request.Subject())
+	if no != nil || from.IsInbox(prefix+".") {
 		return ""
 	}
-	return fmt.Sprintf("it refuses the inbox prefix %s, unless it is in another account; use --inbox-prefix %s", prefix, strings.Join(allowed, " or "))
+	allowed := strings.TrimSuffix(wire.SharedInbox, ".")
+	if own := from.OwnInbox(); own != "" {
+		allowed += " or " + strings.TrimSuffix(own, ".")
+	}
+	return fmt.Sprintf("it refuses the inbox prefix %s, unless it is in another account; use --inbox-prefix %s", prefix, allowed)
 }
 
 // unreachable is a failure that may pass.

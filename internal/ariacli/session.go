@@ -35,7 +35,6 @@ type session struct {
 	started   bool // the command line was accepted
 	examining bool // doctor runs
 	nc        *nats.Conn
-	inboxes   []string // the prefixes that the dispatcher answers for who sends the requests
 }
 
 func newSession(p Process) *session {
@@ -131,7 +130,6 @@ func (s *session) tasks(ctx context.Context) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.inboxes = append(s.inboxes, "_INBOX_"+name)
 	return client.New(nc, name, s.clientOptions()...)
 }
 
@@ -173,6 +171,5 @@ func (s *session) operator(ctx context.Context) (*client.Operator, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.inboxes = append(s.inboxes, "_INBOX_observer", "_INBOX_admin")
 	return client.NewOperator(nc, s.clientOptions()...)
 }

@@ -11,55 +11,6 @@ import (
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
-// TestIsInbox_AllowsInboxesOfRequesterOnly checks which reply subjects a requester may
-// name.
-func TestIsInbox_AllowsInboxesOfRequesterOnly(t *testing.T) {
-	alice := wire.Sender{Role: wire.RoleTask, Name: "alice"}
-	for _, c := range []struct {
-		from  wire.Sender
-		reply string
-		want  bool
-	}{
-		{alice, "_INBOX.x", true},
-		{alice, "_INBOX.x.1", true},
-		{alice, "_R_.x.y", true},
-		{alice, "_INBOX_alice.x", true},
-		{alice, "_INBOX_alice", false},
-		{alice, "_INBOX_alice2.x", false},
-		{alice, "_INBOX_bob.x", false},
-		{alice, "_INBOX_observer.x", false},
-		{alice, "_INBOX_admin.x", false},
-		{alice, "_INBOXES.x", false},
-		{alice, "_inbox.x", false},
-		{alice, "anything", false},
-		{alice, "$JS.API.STREAM.PURGE.ARIA_INTAKE", false},
-		{alice, "$SRV.PING", false},
-		{alice, "$JS.ACK.ARIA_INTAKE.dispatcher.1.1.1.1.1", false},
-		{alice, "aria.v1.cmd.worker.w1.assign", false},
-		{alice, "aria.v1.req.admin.task.cancel", false},
-		{alice, "aria.v1.evt.task.alice.t1.completed", false},
-		{alice, "aria.v1.intake.bob.submit", false},
-		{wire.Sender{Role: wire.RoleWorker, Name: "w1"}, "_INBOX_w1.x", true},
-		{wire.Sender{Role: wire.RoleWorker, Name: "w1"}, "_INBOX_w2.x", false},
-		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_observer.x", true},
-		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_admin.x", false},
-		{wire.Sender{Role: wire.RoleQuery}, "_INBOX_alice.x", false},
-		{wire.Sender{Role: wire.RoleAdmin}, "_INBOX_admin.x", true},
-		{wire.Sender{Role: wire.RoleAdmin}, "_INBOX_alice.x", false},
-		// A client that took the name of a role hears no answers to that role.
-		{wire.Sender{Role: wire.RoleTask, Name: "admin"}, "_INBOX_admin.x", false},
-		{wire.Sender{Role: wire.RoleWorker, Name: "observer"}, "_INBOX_observer.x", false},
-		{wire.Sender{Role: wire.RoleTask, Name: "dispatcher"}, "_INBOX_dispatcher.x", false},
-		{wire.Sender{Role: wire.RoleTask, Name: "admin"}, "_INBOX.x", true},
-		{wire.Sender{}, "_INBOX.x", true}, // a subject that cannot be read is answered too
-		{wire.Sender{}, "_INBOX_.x", false},
-	} {
-		if got := isInbox(c.from, c.reply); got != c.want {
-			t.Errorf("%+v, answer to %s: %v", c.from, c.reply, got)
-		}
-	}
-}
-
 // TestService_ForeignReplySubjectIsNotExecuted checks that a request with a foreign
 // reply subject changes nothing.
 func TestService_ForeignReplySubjectIsNotExecuted(t *testing.T) {

@@ -43,7 +43,7 @@ func (r *requests) ask(ctx context.Context, to wire.Sender, body, into any) erro
 		err = wire.DecodeReply("", "", answer, into)
 	}
 	if err != nil {
-		return &requestError{what: to.Verb + " as " + r.who, err: err, kind: kindOf(err)}
+		return &requestError{what: to.Verb + " as " + r.who, subject: subject, err: err, kind: kindOf(err)}
 	}
 	return nil
 }
@@ -135,8 +135,12 @@ var (
 // requestError names the request in an error, and has its kind.
 type requestError struct {
 	what      string
+	subject   string
 	err, kind error
 }
+
+// Subject returns the subject of the request, for programs that explain an error by it.
+func (e *requestError) Subject() string { return e.subject }
 
 func (e *requestError) Error() string { return e.what + ": " + e.err.Error() }
 
