@@ -93,8 +93,9 @@ func TestSocket_OtherVersionIsUpgradeRequired(t *testing.T) {
 			t.Fatal(err)
 		}
 		_ = response.Body.Close() // it is empty
-		if got := response.Header.Get("Sec-WebSocket-Version"); response.StatusCode != http.StatusUpgradeRequired || got != "13" {
-			t.Errorf("version %q: %d, version %q", version, response.StatusCode, got)
+		if h := response.Header; response.StatusCode != http.StatusUpgradeRequired || h.Get("Sec-WebSocket-Version") != "13" ||
+			h.Get("Upgrade") != "websocket" || h.Get("Connection") != "Upgrade" {
+			t.Errorf("version %q: %d, headers %v", version, response.StatusCode, h)
 		}
 	}
 }

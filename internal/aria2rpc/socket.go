@@ -66,6 +66,7 @@ func (s *Server) serveSocket(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Sec-WebSocket-Version") != socketVersion {
 		w.Header().Set("Sec-WebSocket-Version", socketVersion)
 		w.Header().Set("Upgrade", "websocket")
+		w.Header().Set("Connection", "Upgrade") // RFC 9110, 7.8
 		w.WriteHeader(http.StatusUpgradeRequired)
 		return
 	}
