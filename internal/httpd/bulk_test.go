@@ -61,15 +61,20 @@ func TestBulk_StopEndsJob(t *testing.T) {
 func TestParameters_UnknownAndRepeatedAreRefused(t *testing.T) {
 	s := startWithLists(t)
 	for _, x := range []struct{ method, path, says string }{
-		{http.MethodPost, "/api/v1/bulk?client=shop", "client belongs into filter.client"},
-		{http.MethodPost, "/api/v1/task/list?status=failed", "status belongs into the body"},
-		{http.MethodPost, "/api/v1/task/list?client=a&client=b", "client is given 2 times"},
-		{http.MethodPost, "/api/v1/query/task/list?client=a", "client belongs into the body"},
-		{http.MethodGet, "/api/v1/events?since=1", "since is not a parameter of this path; remove since"},
-		{http.MethodGet, "/api/v1/events?client=a&client=b", "client is given 2 times"},
+		{http.MethodPost, "/api/v1/bulk?client=shop", `"client" is not a parameter of this path; it belongs into filter in the body`},
+		{http.MethodPost, "/api/v1/task/list?status=failed", `"status" is not a parameter of this path; it belongs into the body`},
+		{http.MethodPost, "/api/v1/task/list?client=a&client=b", `"client" is given 2 times`},
+		{http.MethodPost, "/api/v1/query/task/list?client=a", `"client" is not a parameter of this path; it belongs into the body`},
+		{http.MethodGet, "/api/v1/events?since=1", `"since" is not a parameter of this path; remove it`},
+		{http.MethodGet, "/api/v1/events?" + strings.Repeat("a", 41) + "=1", `"` + strings.Repeat("a", 40) + `" is not a parameter of this path`},
+		{http.MethodGet, "/api/v1/events?client=a&client=b", `"client" is given 2 times`},
+		{http.MethodGet, "/api/v1/bulk/x?client=a", `"client" is not a parameter of this path; remove it`},
+		{http.MethodDelete, "/api/v1/bulk/x?client=a", `"client" is not a parameter of this path; remove it`},
+		{http.MethodGet, "/api/v1/query/series?since=1", `"since" is not a parameter of this path; remove it`},
+		{http.MethodGet, "/api/v1/query/config?key=http", `"key" is not a parameter of this path; remove it`},
 	} {
 		a := send(t, x.method, s.Addr(), x.path, `{"verb":"cancel","filter":{}}`)
-		if a.status != http.StatusBadRequest || !strings.Contains(a.body, x.says) {
+		if says := strings.ReplaceAll(x.says, `"`, `\"`); a.status != http.StatusBadRequest || !strings.Contains(a.body, says) {
 			t.Errorf("%s: %d %s, want %q", x.path, a.status, a.body, x.says)
 		}
 	}

@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -101,18 +100,16 @@ func (s *Server) authenticated(next http.Handler) http.Handler {
 }
 
 // parameters passes on a request that has only parameters of these names, each once: one that
-// is ignored would mean "any". place says where another NAME belongs.
+// is ignored would mean "any". place says what to do with another.
 func parameters(next http.HandlerFunc, place string, names ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		for name, values := range r.URL.Query() {
 			switch {
 			case !slices.Contains(names, name):
-				shown := fmt.Sprintf("%.40q", name)
-				shown = shown[1 : len(shown)-1]
-				writeError(w, model.Errorf(model.CodeInvalid, "%s is not a parameter of this path; %s", shown, strings.ReplaceAll(place, "NAME", shown)))
+				writeError(w, model.Errorf(model.CodeInvalid, "%.40q is not a parameter of this path; %s", name, place))
 				return
 			case len(values) > 1:
-				writeError(w, model.Errorf(model.CodeInvalid, "%s is given %d times", name, len(values)))
+				writeError(w, model.Errorf(model.CodeInvalid, "%q is given %d times", name, len(values)))
 				return
 			}
 		}
@@ -120,11 +117,11 @@ func parameters(next http.HandlerFunc, place string, names ...string) http.Handl
 	}
 }
 
-// Where what is no parameter belongs.
+// What to do with a name that is no parameter.
 const (
-	inBody   = "NAME belongs into the body"
-	inFilter = "NAME belongs into filter.NAME"
-	nowhere  = "remove NAME"
+	inBody   = "it belongs into the body"
+	inFilter = "it belongs into filter in the body"
+	nowhere  = "remove it"
 )
 
 // only passes on what an identity may do, and answers the rest 403.
