@@ -7,7 +7,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/micro"
+
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 )
 
 // addTasks submits n tasks that do not begin.
@@ -92,6 +96,41 @@ func TestRemove_SelectionIsThatOfQuestion(t *testing.T) {
 	}
 	if n := count(t, c, "canceled"); n != 1 {
 		t.Errorf("%d tasks are left, want the one that came after the question", n)
+	}
+}
+
+// The tasks are counted again after y only for a hint: a dispatcher that fails then does not stop
+// the verb.
+func TestVerbs_FailedSecondCountActs(t *testing.T) {
+	nc := testbus.Connect(t, testbus.StartServer(t).ClientURL())
+	lists := 0
+	answer := func(m *nats.Msg) {
+		reply := nats.NewMsg(m.Reply)
+		switch {
+		case strings.HasSuffix(m.Subject, ".cancel"):
+			reply.Data = []byte(`{"tasks":[{"task":{"id":"a","status":"canceled"}}]}`)
+		case lists == 0:
+			lists++
+			reply.Data = []byte(`{"tasks":[{"id":"a","client":"me","status":"pending"}],"next":""}`)
+		default:
+			reply.Header.Set(micro.ErrorCodeHeader, "500")
+			reply.Header.Set(micro.ErrorHeader, "the store failed")
+		}
+		_ = m.RespondMsg(reply) // aria waits for it
+	}
+	if _, err := nc.Subscribe("aria.v1.req.task.me.*", answer); err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	c := &cluster{dir: t.TempDir(), env: []string{"NATS_URL=" + nc.ConnectedUrl(), "ARIA_CLIENT=me"}}
+	term := c.terminal(t, 100, 10, "cancel", "--status", "pending")
+	term.Wait("cancel 1 task? [y/N]")
+	term.Press("y", "Enter")
+	term.Wait("cancel: 1 task")
+	if code := term.ExitCode(testbed.Patience); code != 0 {
+		t.Errorf("exit code %d", code)
 	}
 }
 

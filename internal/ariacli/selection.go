@@ -24,10 +24,10 @@ type selection struct {
 	ids   []string // of all tasks; nil if they are not remembered
 }
 
-// count counts the tasks of a query, and remembers the ids of at most remembered ones. The
+// countSelected counts the tasks of a query, and remembers the ids of at most remembered ones. The
 // newest of them bounds the creation of what is acted on: the clocks of this machine and of
 // the dispatcher may differ.
-func (r *verbRun) count(ctx context.Context, tasks *client.Tasks, q model.ListQuery, remembered int64) (selection, error) {
+func countSelected(ctx context.Context, tasks *client.Tasks, q model.ListQuery, remembered int64) (selection, error) {
 	q.Limit = model.MaxBatch
 	c, newest := selection{query: q}, model.Time(0)
 	for t, err := range tasks.All(ctx, q) {
@@ -55,7 +55,7 @@ func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.L
 	case !isTerminal(r.in) || !isTerminal(r.errOut):
 		return selection{}, r.confirm(ctx, r.name+" by a selection?") // which refuses
 	}
-	chosen, err := r.count(ctx, tasks, q, remembered)
+	chosen, err := countSelected(ctx, tasks, q, remembered)
 	if err != nil {
 		return chosen, err
 	}
@@ -66,11 +66,11 @@ func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.L
 	if err := r.confirm(ctx, fmt.Sprintf("%s %s?", r.name, plural(int(chosen.total), "task"))); err != nil || r.flags.yes {
 		return chosen, err
 	}
-	now, err := r.count(ctx, tasks, q, 0)
-	if err == nil && now.total > chosen.total {
+	// It is for a hint only, so its error does not stop the verb.
+	if now, err := countSelected(ctx, tasks, q, 0); err == nil && now.total > chosen.total {
 		r.hintf("%s match now; %s acts on %s", plural(int(now.total), "task"), r.name, chosen.limit())
 	}
-	return chosen, err
+	return chosen, nil
 }
 
 // limit says on which tasks a verb acts.
@@ -81,27 +81,12 @@ func (c *selection) limit() string {
 	return fmt.Sprintf("at most %s, and on none that was created after the question", display.Count(c.total))
 }
 
-// actOnAll applies the verb to the tasks of a selection.
-func (r *verbRun) actOnAll(ctx context.Context, tasks *client.Tasks, chosen selection) iter.Seq2[client.Outcome, error] {
-	if chosen.ids != nil {
-		return r.act(ctx, tasks, slices.Values(chosen.ids))
-	}
-	return func(yield func(client.Outcome, error) bool) {
-		var listErr error
-		for o, err := range r.act(ctx, tasks, chosen.list(ctx, tasks, &listErr)) {
-			if !yield(o, err) || err != nil {
-				return
-			}
-		}
-		if listErr != nil {
-			yield(client.Outcome{}, listErr)
-		}
-	}
-}
-
-// list yields the ids of the tasks that match now and existed then, at most the total. Its
-// error is stored in failed.
+// list yields the ids of the selection: those of the question, or of the tasks that match now
+// and existed then, at most the total. Its error is stored in failed.
 func (c *selection) list(ctx context.Context, tasks *client.Tasks, failed *error) iter.Seq[string] {
+	if c.ids != nil {
+		return slices.Values(c.ids)
+	}
 	return func(yield func(string) bool) {
 		n := int64(0)
 		for t, err := range tasks.All(ctx, c.query) {

@@ -25,7 +25,7 @@ func TestSelection_LaterMatchesAreLeft(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := &verbRun{session: newInputSession(t, d.URL, "", "id").session, taskVerb: cancelVerb}
-			chosen, err := r.count(ctx, &me.Tasks, model.ListQuery{Status: []model.Status{model.StatusPending}}, remembered)
+			chosen, err := countSelected(ctx, &me.Tasks, model.ListQuery{Status: []model.Status{model.StatusPending}}, remembered)
 			if err != nil || chosen.total != 2 || chosen.limit() != limit {
 				t.Fatalf("%+v: %v", chosen, err)
 			}
@@ -35,14 +35,14 @@ func TestSelection_LaterMatchesAreLeft(t *testing.T) {
 			if _, err := me.Submit(ctx, &model.TaskSpec{ID: "later", URL: "https://h.example/f"}); err != nil {
 				t.Fatal(err)
 			}
-			n := 0
-			for o, err := range r.actOnAll(ctx, &me.Tasks, chosen) {
+			n, listErr := 0, error(nil)
+			for o, err := range r.act(ctx, &me.Tasks, chosen.list(ctx, &me.Tasks, &listErr)) {
 				if n++; err != nil || o.Err != nil {
 					t.Errorf("%+v: %v", o, err)
 				}
 			}
-			if n != 2 {
-				t.Errorf("%d tasks were canceled, want 2", n)
+			if n != 2 || listErr != nil {
+				t.Errorf("%d tasks were canceled, want 2: %v", n, listErr)
 			}
 		})
 	}

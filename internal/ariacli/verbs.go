@@ -117,7 +117,7 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	if err != nil || chosen.total == 0 {
 		return err
 	}
-	return r.finish(r.actOnAll(ctx, tasks, chosen), chosen.total, asked, &readErr)
+	return r.finish(r.act(ctx, tasks, chosen.list(ctx, tasks, &readErr)), chosen.total, asked, &readErr)
 }
 
 // statuses returns the statuses of the tasks that the verb applies to.
