@@ -71,9 +71,6 @@ func addCompletions(s *session, list []*cobra.Command) {
 // fileFlags are the flags with names of files.
 var fileFlags = []string{"creds", "nkey", "tlscert", "tlskey", "tlsca", "input", "cookies", "header"}
 
-// forms are the values of -o, for completion.
-var forms = []string{formTable, formWide, formJSON, formJSONL, formID, formTemplate + "="}
-
 // withoutFiles makes a shell offer no names of files where a command takes none: cobra does
 // so for each argument and flag without a completion.
 func withoutFiles(cmd *cobra.Command) {

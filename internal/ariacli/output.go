@@ -18,7 +18,7 @@ import (
 
 // form is the form of the output.
 type form struct {
-	kind     string // one of forms; "" is the default of the command
+	kind     string // one of the constants; "" is the default of the command
 	template *template.Template
 }
 
@@ -32,17 +32,19 @@ const (
 	formTemplate = "template"
 )
 
+// forms are the values of -o; that of the template has its text after it.
+var forms = []string{formTable, formWide, formJSON, formJSONL, formID, formTemplate + "="}
+
 // parseForm reads the flag -o.
 func parseForm(text string) (form, error) {
 	if body, ok := strings.CutPrefix(text, formTemplate+"="); ok {
 		t, err := parseTemplate(body)
 		return form{formTemplate, t}, err
 	}
-	switch text {
-	case "", formTable, formWide, formJSON, formJSONL, formID:
+	if text == "" || slices.Contains(forms, text) {
 		return form{kind: text}, nil
 	}
-	return form{}, usagef("-o: %q is not a form; use table, wide, json, jsonl, id or template=GO", text)
+	return form{}, usagef("-o: %q is not a form; use %sGO", text, display.Alternatives(forms))
 }
 
 // hasErrors reports whether the records of tasks that were refused are printed too, with their errors.

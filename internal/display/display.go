@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -34,11 +35,17 @@ func ModeNames() (names []string) {
 	return names
 }
 
+// Alternatives writes words as "a, b or c".
+func Alternatives(words []string) string {
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
+}
+
 // String returns the mode.
 func (m *Mode) String() string { return string(*m) }
 
 // Type names the flag's value in a usage text.
-func (m *Mode) Type() string { return "auto|bar|plain|none" }
+func (m *Mode) Type() string { return strings.Join(ModeNames(), "|") }
 
 // Set sets the mode; the error lists the modes.
 func (m *Mode) Set(s string) error {
@@ -48,7 +55,7 @@ func (m *Mode) Set(s string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%q is not a way to show progress; use auto, bar, plain or none", s)
+	return fmt.Errorf("%q is not a way to show progress; use %s", s, Alternatives(ModeNames()))
 }
 
 // Options are the options of [New] and [NewCounter].
