@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 )
 
 // goSource is the Go toolchain's own src folder as a tar: a real file of more
@@ -216,21 +217,23 @@ func TestDev_OthersTakeFreePortsAndPrintThem(t *testing.T) {
 // Bad usage ends with exit code 2 and names the key.
 func TestDispatcher_BadUsageExits2AndNamesKey(t *testing.T) {
 	for _, c := range []struct {
-		env  string
-		args []string
-		want string
+		program, env string // several variables have spaces between
+		args         []string
+		want         string
 	}{
-		{"DISPATCHER_DB_TYPE=oracle", nil, "database.type"},
-		{"", []string{"-nonsense"}, "nonsense"},
-		{"DISPATCHER_LIMITS_MAX_PENDING=many", nil, "limits.max_pending"},
-		{"", []string{"-config", "nowhere.json"}, "nowhere.json"},
-		{"DISPATCHER_HTTP_USERS_FILE=nowhere", []string{"-nats-listen="}, "http.users_file: open nowhere"},
-		{"DISPATCHER_HTTP_TOKENS_FILE=nowhere", []string{"-nats-listen="}, "http.tokens_file: open nowhere"},
-		{"DISPATCHER_DB_DSN=nonsense", []string{"-db-type", "postgres"}, "database.dsn"},
+		{"dispatcher", "DISPATCHER_DB_TYPE=oracle", nil, "database.type"},
+		{"dispatcher", "", []string{"-nonsense"}, "nonsense"},
+		{"dispatcher", "DISPATCHER_LIMITS_MAX_PENDING=many", nil, "limits.max_pending"},
+		{"dispatcher", "", []string{"-config", "nowhere.json"}, "nowhere.json"},
+		{"dispatcher", "DISPATCHER_HTTP_USERS_FILE=nowhere", []string{"-nats-listen="}, "http.users_file: open nowhere"},
+		{"dispatcher", "DISPATCHER_HTTP_CERT=nowhere DISPATCHER_HTTP_KEY=nowhere", []string{"-nats-listen=", "-http-listen", "127.0.0.1:0"}, "http.cert: open nowhere"},
+		{"worker", "NATS_URL=" + testbus.StartServer(t).ClientURL() + " WORKER_ARIA2_URL=http://127.0.0.1:1/jsonrpc WORKER_ARIA2_SECRET_FILE=nowhere", nil, "aria2.secret_file: open nowhere"},
+		{"dispatcher", "DISPATCHER_HTTP_TOKENS_FILE=nowhere", []string{"-nats-listen="}, "http.tokens_file: open nowhere"},
+		{"dispatcher", "DISPATCHER_DB_DSN=nonsense", []string{"-db-type", "postgres"}, "database.dsn"},
 	} {
-		p := start(t, t.TempDir(), []string{c.env}, "dispatcher", c.args...)
+		p := start(t, t.TempDir(), strings.Fields(c.env), c.program, c.args...)
 		if code := p.Wait(10 * time.Second); code != 2 || !strings.Contains(p.Out.String(), c.want) {
-			t.Errorf("%s %v: exit code %d, printed %q; want 2 and %q", c.env, c.args, code, p.Out, c.want)
+			t.Errorf("%s %s %v: exit code %d, printed %q; want 2 and %q", c.program, c.env, c.args, code, p.Out, c.want)
 		}
 	}
 	for _, name := range []string{"dispatcher", "worker"} {

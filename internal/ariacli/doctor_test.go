@@ -103,6 +103,9 @@ func TestDoctor_NamesEachFault(t *testing.T) {
 		if err := json.Unmarshal([]byte(r.stdout), &findings); err != nil || r.code != x.code {
 			t.Errorf("%s: exit code %d, %v; stdout %q, stderr %q", x.args, r.code, err, r.stdout, r.stderr)
 		}
+		if strings.Contains(r.stdout+r.stderr, "aria doctor") {
+			t.Errorf("%s refers to itself: %s%s", x.args, r.stdout, r.stderr)
+		}
 		for _, says := range x.says {
 			part := strings.SplitN(says, " ", 3)
 			found := false
