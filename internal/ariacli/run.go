@@ -20,7 +20,7 @@ type Process struct {
 	Args           []string // without the program's name
 	Getenv         func(string) string
 	Stdin          io.Reader
-	Stdout, Stderr io.Writer
+	Stdout, Stderr io.Writer // Stderr: several goroutines may write at once, each a whole line
 }
 
 // Run runs one command and returns the exit code of the process: 0; 1 something was
