@@ -46,6 +46,8 @@ type Proxy struct {
 	mu    sync.Mutex
 	users map[string]*user
 	conns map[net.Conn]bool // closed by Close
+
+	handled map[string]*pipes // by host:port in lower case; see Handle
 }
 
 // user is one download.
@@ -69,7 +71,7 @@ func (g *Guard) NewProxy() (*Proxy, error) {
 	p := &Proxy{
 		dial: g.Dialer(dialTimeout), listener: l, password: rand.Text(), life: life, stop: stop,
 		unauthenticated: make(chan struct{}, maxUnauthenticated), tunnels: make(chan struct{}, maxTunnels),
-		users: map[string]*user{}, conns: map[net.Conn]bool{},
+		users: map[string]*user{}, conns: map[net.Conn]bool{}, handled: map[string]*pipes{},
 	}
 	p.running.Add(1)
 	go p.accept()
@@ -276,6 +278,9 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	if !p.mayReach(name, address) {
 		return nil, fmt.Errorf("%.80s: the server leads there now, and did not when it was asked where the file is", address)
+	}
+	if inside := p.handled[strings.ToLower(address)]; inside != nil {
+		return inside.dial(p.life)
 	}
 	if pin, ok := p.pin(name, host); ok {
 		if c, err := p.dial(p.life, "tcp", net.JoinHostPort(pin.String(), port)); err == nil {

@@ -146,6 +146,7 @@ func New(cfg Config) (*Engine, error) {
 	if e.lock, err = takeLock(ctx, dir); err == nil {
 		removeConfigurations(dir)
 		if e.proxy, err = cfg.Guard.NewProxy(); err == nil {
+			e.proxy.Handle(padHost+":80", http.HandlerFunc(servePads))
 			err = e.start(ctx)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	paths, err := s.client.paths(bounded, v.leaves)
+	paths, err := s.client.paths(bounded, v.leaves, j.pads())
 	if err != nil {
 		return err
 	}

@@ -213,8 +213,8 @@ func familyStateOf(roots []string, all map[string]*row) familyState {
 
 // paths returns the files of finished downloads, as aria2c names them. What it
 // kept in memory (a torrent that led to others) is no file. It asks for the files of
-// downloads whose rows do not have them.
-func (c *client) paths(ctx context.Context, leaves []*row) ([]string, error) {
+// downloads whose rows do not have them. Files with a number in pads are left out.
+func (c *client) paths(ctx context.Context, leaves []*row, pads map[int]int64) ([]string, error) {
 	var calls []call
 	for _, r := range leaves {
 		if r.Files == nil {
@@ -241,8 +241,8 @@ func (c *client) paths(ctx context.Context, leaves []*row) ([]string, error) {
 			}
 			results, errs = results[1:], errs[1:]
 		}
-		for _, f := range files {
-			if f.Selected == "true" && f.Path != "" && f.Path[0] == '/' {
+		for i, f := range files {
+			if _, isPad := pads[i+1]; !isPad && f.Selected == "true" && f.Path != "" && f.Path[0] == '/' {
 				paths = append(paths, f.Path)
 			}
 		}

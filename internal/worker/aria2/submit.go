@@ -254,6 +254,7 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 		}
 	} else if err = s.client.call(ctx, nil, add.method, add.params...); err == nil {
 		j.gids = []string{j.gid}
+		err = e.offerPads(ctx, s.client, j)
 	}
 	var refused *rpcError
 	if !errors.As(err, &refused) {

@@ -10,6 +10,7 @@ import (
 type File struct {
 	Path   string // below the folder of the torrent; it does not leave that
 	Length int64  // bytes
+	Pads   bool   // it has only zeros, so that the next file begins with a piece (BEP 47)
 }
 
 // Files lists the files of a torrent that has a folder, in the order in which aria2's option
@@ -54,6 +55,8 @@ func (r *reader) listedFile() (f File, ok bool) {
 		case key == "path" && !isUTF8, key == "path.utf-8":
 			isUTF8 = key == "path.utf-8"
 			f.Path, ok = r.path()
+		case key == "attr":
+			f.Pads, ok = r.pads()
 		default:
 			ok = r.skip()
 		}

@@ -26,6 +26,8 @@ type Info struct {
 	// Select is what a magnet link wants of the files, as aria2's option select-file
 	// says it; "" for all of them.
 	Select string
+	// WebSeeds says that the torrent names servers that have its files (BEP 19).
+	WebSeeds bool
 
 	About
 }
@@ -70,6 +72,8 @@ func Parse(data []byte) (Info, error) {
 			announce, ok = r.text()
 		case key == "announce-list":
 			ok = r.trackers(&found.Trackers)
+		case key == "url-list":
+			found.WebSeeds, ok = r.webSeeds()
 		case key == "comment" && found.Comment == "", key == "comment.utf-8":
 			found.Comment, ok = r.text()
 		case key == "creation date":
@@ -119,6 +123,21 @@ func (r *reader) trackers(to *[][]string) bool {
 	})
 }
 
+// webSeeds reads a "url-list", which is one URL or a list: whether it has any.
+func (r *reader) webSeeds() (has, ok bool) {
+	one := func() bool {
+		url, ok := r.text()
+		has = has || url != ""
+		return ok
+	}
+	if len(r.data) > 0 && r.data[0] == 'l' {
+		ok = r.list(one)
+	} else {
+		ok = one()
+	}
+	return has, ok
+}
+
 // info reads the dictionary of that name.
 func (r *reader) info(to *Info) bool {
 	v1Files, v2Files := 1, 0
@@ -166,8 +185,7 @@ func (r *reader) file(count *int, bytes *int64) bool {
 	ok := r.dict(func(key string) (ok bool) {
 		switch key {
 		case "attr":
-			attr, ok := r.text()
-			pads = strings.Contains(attr, "p")
+			pads, ok = r.pads()
 			return ok
 		case "length":
 			length, ok = r.integer()
@@ -182,6 +200,12 @@ func (r *reader) file(count *int, bytes *int64) bool {
 		}
 	}
 	return ok
+}
+
+// pads reads the attributes of a file (BEP 47): whether it only pads.
+func (r *reader) pads() (pads, ok bool) {
+	attr, ok := r.text()
+	return strings.Contains(attr, "p"), ok
 }
 
 // tree counts the files of a "file tree": an empty name is the end of a path.

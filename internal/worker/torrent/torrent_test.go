@@ -131,6 +131,19 @@ func TestHash_TorrentAndMagnetAreEqual(t *testing.T) {
 	}
 }
 
+// A torrent names servers that have its files in one text or a list of them.
+func TestParse_WebSeeds(t *testing.T) {
+	for list, want := range map[string]bool{
+		"": false, "8:url-list0:": false, "8:url-list5:http:": true, "8:url-listle": false, "8:url-listl0:e": false,
+		"8:url-listl0:5:http:e": true, "8:url-listi1e": false, "8:url-listli1ee": false, "8:url-listd1:a1:be": false,
+	} {
+		info, err := Parse([]byte(strings.TrimSuffix(v1One, "e") + list + "e"))
+		if err != nil || info.WebSeeds != want {
+			t.Errorf("%q: %v, %v", list, info.WebSeeds, err)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{v1One, v1Two, hybrid, v2Two, "d4:infod5:filesi0eee"} {
 		f.Add([]byte(seed))
@@ -152,13 +165,13 @@ func TestFiles_OfFoldersOnly(t *testing.T) {
 		limit int
 		want  []File
 	}{
-		"two files and padding": {v1Two, 1000, []File{{"a", 3}, {"b", 3}, {".pad/9", 9}}},
+		"two files and padding": {v1Two, 1000, []File{{"a", 3, false}, {"b", 3, false}, {".pad/9", 9, true}}},
 		"too many":              {v1Two, 70, nil},
 		"one file":              {v1One, 1000, nil},
 		"version 2":             {v2Two, 1000, nil},
 		"no torrent":            {"<html>", 1000, nil},
 		"cut off":               {v1Two[:60], 1000, nil},
-		"out of the folder":     {leaving, 1000, []File{{"etc", 3}}},
+		"out of the folder":     {leaving, 1000, []File{{"etc", 3, false}}},
 	} {
 		if got := Files([]byte(c.data), c.limit); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v", name, got)

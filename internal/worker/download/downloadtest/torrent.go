@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -39,23 +40,41 @@ func bencode(v any) string {
 
 // Torrent makes a torrent of files in a folder called name.
 func Torrent(name, tracker string, files map[string][]byte) []byte {
+	return []byte(bencode(map[string]any{"announce": tracker, "info": folder(name, files, false)}))
+}
+
+// PaddedTorrent is [Torrent] without a tracker, from a server that has the folder at a URL
+// (BEP 19). After each file but the last, zeros pad its last piece (BEP 47).
+func PaddedTorrent(name, url string, files map[string][]byte) []byte {
+	return []byte(bencode(map[string]any{"url-list": []any{url}, "info": folder(name, files, true)}))
+}
+
+// folder makes the info of a torrent.
+func folder(name string, files map[string][]byte, pads bool) map[string]any {
 	var list []any
 	var all, pieces []byte
-	for _, path := range slices.Sorted(maps.Keys(files)) {
+	add := func(data []byte, attributes string, parts ...any) {
+		file := map[string]any{"length": len(data), "path": parts}
+		if attributes != "" {
+			file["attr"] = attributes
+		}
+		list, all = append(list, file), append(all, data...)
+	}
+	for i, path := range slices.Sorted(maps.Keys(files)) {
+		if rest := len(all) % pieceLength; pads && i > 0 && rest > 0 {
+			add(make([]byte, pieceLength-rest), "p", ".pad", strconv.Itoa(pieceLength-rest))
+		}
 		var parts []any
 		for part := range strings.SplitSeq(path, "/") {
 			parts = append(parts, part)
 		}
-		list = append(list, map[string]any{"length": len(files[path]), "path": parts})
-		all = append(all, files[path]...)
+		add(files[path], "", parts...)
 	}
 	for piece := range slices.Chunk(all, pieceLength) {
 		sum := sha1.Sum(piece)
 		pieces = append(pieces, sum[:]...)
 	}
-	return []byte(bencode(map[string]any{"announce": tracker, "info": map[string]any{
-		"files": list, "name": name, "piece length": pieceLength, "pieces": string(pieces),
-	}}))
+	return map[string]any{"files": list, "name": name, "piece length": pieceLength, "pieces": string(pieces)}
 }
 
 // SingleTorrent makes a torrent of one file, without a folder.
