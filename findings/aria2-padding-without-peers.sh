@@ -52,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
         requests.append(self.path)
         data = served.get(self.path)
-        if data is None:
+        if not data:
             return self.send_error(404)
         status, end = 200, len(data)
         if wanted := self.headers.get("Range"):

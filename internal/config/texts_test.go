@@ -70,6 +70,20 @@ func TestConfig_ErrorTextsOfWorker(t *testing.T) {
 		_, err := loadWorker(t, c.args, nil)
 		wantText(t, err, c.want)
 	}
+	for _, c := range []struct{ file, want string }{
+		{`{"bt_dht": "h:6881"}`, `bt_dht: is given, but allow_bt is false`},
+		{`{"allow_bt": true, "bt_dht": "h:6881", "engine": "direct"}`, `bt_dht: is given, but engine is direct`},
+		{`{"allow_bt": true, "bt_dht": "h:6881", "aria2": {"url": "http://h/"}}`, `bt_dht: is given, but aria2.url is too: configure that aria2c itself`},
+		{`{"allow_bt": true, "bt_dht": ":6881"}`, `bt_dht: ":6881" is not HOST:PORT`},
+		{`{"allow_bt": true, "bt_dht": "h\nrpc-secret=x:6881"}`, `bt_dht: "h\nrpc-secret=x:6881" is not HOST:PORT`},
+		{`{"allow_bt": true, "bt_dht": "http://h:6881"}`, `bt_dht: "http://h:6881" is not HOST:PORT`},
+		{`{"allow_bt": true, "bt_dht": "h"}`, `bt_dht: "" is not a port from 1 to 65535`},
+		{`{"allow_bt": true, "bt_dht": "h:0"}`, `bt_dht: "0" is not a port from 1 to 65535`},
+	} {
+		path := write(t, c.file)
+		_, err := loadWorker(t, []string{"-config", path}, nil)
+		wantText(t, err, c.want+" ("+path+":1)")
+	}
 	path := write(t, `{"tags": ["eu"]}`)
 	_, err := loadWorker(t, []string{"-config", path}, nil)
 	wantText(t, err, `tags: must be an object such as {"location": "eu"} (`+path+`:1)`)

@@ -2,7 +2,9 @@ package config
 
 import (
 	"log/slog"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +25,7 @@ type Worker struct {
 	Folders       map[string]string `key:"folders" example:"{\"films\": \"/srv/films\"}" doc:"Further folders that tasks may name: name to directory."`
 	KeepOrphans   model.Duration    `key:"keep_orphans" min:"1s" max:"87600h" doc:"How long the partial files of tasks that the worker no longer holds are kept."`
 	AllowBT       bool              `key:"allow_bt" doc:"Accept torrents, magnet links and metalinks (which may lead to torrents). The guard against private addresses does not cover peers of torrents."`
+	BTDHT         string            `key:"bt_dht" example:"\"dht.transmissionbt.com:6881\"" doc:"A node of BitTorrent's DHT as HOST:PORT, with IPv4. Torrents and magnet links find peers by it without a tracker, and announce this worker there. Empty: no DHT. It needs allow_bt, and the guard does not cover the nodes."`
 	AllowNetworks []string          `key:"allow_networks" flag:"allow-networks" doc:"Addresses that are allowed in addition to public ones: networks such as 10.0.0.0/8, addresses, and the words loopback and private."`
 	Bandwidth     Size              `key:"bandwidth" flag:"bandwidth" doc:"Bytes per second of all downloads together, such as 20M; 0 = no limit."`
 	StallTimeout  model.Duration    `key:"stall_timeout" min:"1s" max:"10m" doc:"A connection without data for this long is closed and opened again; the option timeout of a task overrides it."`
@@ -84,6 +87,9 @@ func (w *Worker) Validate() error {
 	if err := checkAria2URL(w.Aria2.URL); err != nil {
 		return err
 	}
+	if err := w.checkDHT(); err != nil {
+		return err
+	}
 	if err := checkAddress("http.listen", w.HTTP.Listen, 0); err != nil {
 		return err
 	}
@@ -105,6 +111,29 @@ func (w *Worker) Validate() error {
 	}
 	if _, err := netguard.ParseNetworks(w.AllowNetworks); err != nil {
 		return badKey("allow_networks", "%v", err)
+	}
+	return nil
+}
+
+// checkDHT wants the address of a node for an aria2c of the worker's own.
+func (w *Worker) checkDHT() error {
+	if w.BTDHT == "" {
+		return nil
+	}
+	u, err := url.Parse("dht://" + w.BTDHT)
+	if err != nil || u.Host != w.BTDHT || u.Hostname() == "" {
+		return badKey("bt_dht", "%.80q is not HOST:PORT", w.BTDHT)
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+		return badKey("bt_dht", "%.40q is not a port from 1 to 65535", u.Port())
+	}
+	switch {
+	case !w.AllowBT:
+		return unfit("bt_dht", []string{"allow_bt"}, "is given, but allow_bt is false")
+	case w.Engine == "direct":
+		return unfit("bt_dht", []string{"engine"}, "is given, but engine is direct")
+	case w.Aria2.URL != "":
+		return unfit("bt_dht", []string{"aria2.url"}, "is given, but aria2.url is too: configure that aria2c itself")
 	}
 	return nil
 }

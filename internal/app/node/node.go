@@ -117,12 +117,12 @@ func chooseEngine(ctx context.Context, cfg *config.Worker, g *netguard.Guard, on
 	case err == nil:
 		say(fmt.Sprintf("downloads with aria2 %s (%s)", version, path))
 		if cfg.AllowBT {
-			say("BitTorrent is allowed; its peers and UDP trackers are not covered by allow_networks")
+			say("BitTorrent is allowed; its peers, UDP trackers and nodes of the DHT are not covered by allow_networks")
 		}
 		return func(stateDir string, logger *slog.Logger) (download.Engine, error) {
 			others, err := aria2.New(aria2.Config{
 				OnRestart: onRestart,
-				Binary:    path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, Logger: logger, Guard: g,
+				Binary:    path, StateDir: stateDir, Slots: slots, AllowBT: cfg.AllowBT, DHTNode: cfg.BTDHT, Logger: logger, Guard: g,
 				Bandwidth: int64(cfg.Bandwidth), StallTimeout: cfg.StallTimeout.Std(), UserAgent: userAgent, Space: space,
 			})
 			if err != nil {

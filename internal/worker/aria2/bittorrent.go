@@ -84,3 +84,18 @@ func (e *Engine) follow(j *job, next download.Job, file string) {
 		j.failWith(err)
 	}
 }
+
+// isTrackerless reports whether the job is a torrent or magnet link without a tracker.
+func (j *job) isTrackerless() bool {
+	if len(j.Task.Options["bt-tracker"]) > 0 {
+		return false
+	}
+	switch kindOf(&j.Task.TaskSpec) {
+	case kindMagnet:
+		return len(torrent.ParseMagnet(j.Task.URL).Trackers) == 0
+	case kindTorrent:
+		info, err := torrent.Parse(j.Task.Torrent)
+		return err == nil && len(info.Trackers) == 0
+	}
+	return false
+}

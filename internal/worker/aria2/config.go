@@ -21,8 +21,9 @@ const maxRows = 10000
 const defaultBTStopTimeout = 10 * time.Minute
 
 // configuration is aria2.conf: everything is said, so that neither a default of
-// another version nor a user's own configuration changes what was measured.
-func configuration(cfg *Config, proxy string, port int, secret string) string {
+// another version nor a user's own configuration changes what was measured. dhtFile is where
+// aria2c keeps the nodes of the DHT that it knows.
+func configuration(cfg *Config, proxy, dhtFile string, port int, secret string) string {
 	lines := append([]string{
 		"enable-rpc=true",
 		"rpc-listen-all=false",
@@ -37,7 +38,8 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 		"max-overall-download-limit=" + strconv.FormatInt(cfg.Bandwidth, 10),
 		"all-proxy=" + proxy, // each job has it with a password; without one it connects nothing
 		"check-certificate=true",
-		"enable-dht=false",
+		"enable-dht=" + strconv.FormatBool(cfg.DHTNode != ""),
+		"dht-file-path=" + dhtFile,
 		"enable-dht6=false",
 		"bt-enable-lpd=false",
 		"summary-interval=0",
@@ -45,6 +47,9 @@ func configuration(cfg *Config, proxy string, port int, secret string) string {
 		"enable-color=false",
 		"console-log-level=notice",
 	}, perDownload(cfg)...)
+	if cfg.DHTNode != "" {
+		lines = append(lines, "dht-entry-point="+cfg.DHTNode)
+	}
 	return strings.Join(lines, "\n") + "\n"
 }
 
@@ -102,11 +107,22 @@ func writeConfiguration(stateDir, name, text string) (string, error) {
 	return path, nil
 }
 
-// removeConfigurations removes those of other processes that a killed worker left.
+// dhtFile returns the path of the nodes that the aria2c of a configuration knows.
+func dhtFile(stateDir, confName string) string {
+	return filepath.Join(stateDir, strings.TrimSuffix(confName, ".conf")+".dht")
+}
+
+// removeConfiguration removes what is kept for an aria2c that has ended for good.
+func removeConfiguration(stateDir, confName string) {
+	_ = os.Remove(filepath.Join(stateDir, confName)) // they are in nobody's way
+	_ = os.Remove(dhtFile(stateDir, confName))
+}
+
+// removeConfigurations does so for other processes than the shared one that a killed worker left.
 func removeConfigurations(stateDir string) {
 	left, _ := filepath.Glob(filepath.Join(stateDir, "aria2-*.conf")) // fails only for a bad pattern
 	for _, path := range left {
-		_ = os.Remove(path) // it is in nobody's way
+		removeConfiguration(stateDir, filepath.Base(path))
 	}
 }
 

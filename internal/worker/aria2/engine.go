@@ -31,6 +31,9 @@ type Config struct {
 	// AllowBT opens it for BitTorrent, whose peers no guard of ours can check,
 	// and for metalinks, which may lead to torrents.
 	AllowBT bool
+	// DHTNode is the node (host:port, IPv4) by which torrents and magnet links without a
+	// tracker find peers in the DHT, which no guard of ours can check either; "": not at all.
+	DHTNode string
 	// Attach, if it is not nil, is used instead of an aria2c of our own; Binary
 	// is then not needed.
 	Attach *Attach

@@ -115,7 +115,7 @@ func TestEngine_ProxyPasswordIsNotStored(t *testing.T) {
 	job := downloadtest.Job(t, "plain", s.URL+"/file")
 	downloadtest.Add(t, e, job)
 	downloadtest.MustComplete(t, e, job, downloadtest.Data(1000))
-	conf := configuration(&e.cfg, e.proxy.URL(), 1, "secret")
+	conf := configuration(&e.cfg, e.proxy.URL(), "dht", 1, "secret")
 	if !strings.Contains(conf, "\nall-proxy=http://127.0.0.1:") || !strings.Contains(conf, "\nproxy-method=tunnel\n") || strings.Contains(conf, "@") {
 		t.Errorf("aria2.conf:\n%s", conf)
 	}

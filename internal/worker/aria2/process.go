@@ -56,7 +56,7 @@ func (e *Engine) startProcess(ctx context.Context, confName string) (*process, e
 		return nil, err
 	}
 	p := &process{port: port, secret: newSecret(), exited: make(chan struct{})}
-	conf, err := writeConfiguration(cfg.StateDir, confName, configuration(cfg, e.proxy.URL(), port, p.secret))
+	conf, err := writeConfiguration(cfg.StateDir, confName, configuration(cfg, e.proxy.URL(), dhtFile(cfg.StateDir, confName), port, p.secret))
 	if err != nil {
 		return nil, err
 	}

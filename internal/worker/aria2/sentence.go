@@ -77,6 +77,9 @@ func (e *Engine) swarmSentence(j *job, code int, message string) string {
 	if e.cfg.BTStopTimeout%time.Minute == 0 {
 		wait = fmt.Sprintf("%.0f minutes", e.cfg.BTStopTimeout.Minutes())
 	}
+	if j.maxBytes == 0 && e.cfg.DHTNode == "" && e.cfg.Attach == nil && j.isTrackerless() {
+		return "no peers after " + wait + ": the task names no tracker, and bt_dht of this worker no node of the DHT"
+	}
 	if j.maxBytes == 0 {
 		return "no peers after " + wait
 	}

@@ -24,8 +24,24 @@ func TestFailure_NoPeersIsSaid(t *testing.T) {
 		t.Errorf("%+v", err)
 	}
 	e.cfg.BTStopTimeout = defaultBTStopTimeout
-	if got := e.swarmSentence(&job{}, codeUnfinished, noReason); got != "no peers after 10 minutes" {
-		t.Error(got)
+	const magnet = "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"
+	const reason = "no peers after 10 minutes"
+	for _, c := range []struct {
+		spec     model.TaskSpec
+		dht      string
+		sentence string
+	}{
+		{model.TaskSpec{URL: magnet + "&tr=udp%3A%2F%2Fh%3A1"}, "", reason},
+		{model.TaskSpec{URL: magnet}, "", reason + ": the task names no tracker, and bt_dht of this worker no node of the DHT"},
+		{model.TaskSpec{Torrent: downloadtest.SingleTorrent("f", "", nil)}, "", reason + ": the task names no tracker, and bt_dht of this worker no node of the DHT"},
+		{model.TaskSpec{URL: magnet, Options: model.Options{"bt-tracker": {"udp://h:1"}}}, "", reason},
+		{model.TaskSpec{URL: magnet}, "h:1", reason},
+	} {
+		e.cfg.DHTNode = c.dht
+		j := &job{Job: download.Job{Task: &model.Task{TaskSpec: c.spec}}}
+		if got := e.swarmSentence(j, codeUnfinished, noReason); got != c.sentence {
+			t.Errorf("%+v: %q", c.spec, got)
+		}
 	}
 }
 

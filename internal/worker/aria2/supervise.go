@@ -3,8 +3,6 @@ package aria2
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -131,7 +129,7 @@ func (e *Engine) startFurther(run func(ctx context.Context, v *supervisor)) (v *
 	ok = e.begin(func() {
 		defer v.stop()
 		defer close(v.ended)
-		defer os.Remove(filepath.Join(e.cfg.StateDir, v.conf))
+		defer removeConfiguration(e.cfg.StateDir, v.conf)
 		run(ctx, v)
 	})
 	if !ok {
