@@ -92,7 +92,9 @@ func (t *Turn) Do(ctx context.Context, now engine.Clock, connected bool, events 
 	}()
 	known, err := t.read(ctx, events, &at)
 	if err != nil {
-		if errors.Is(err, repo.ErrUnsettled) { // a commit outside of a turn; only a load or a commit settles it
+		// Only a load or a commit settles it. What commits outside of a turn has the engine set
+		// aside after an error, see setFrozen; without that every turn would end here.
+		if errors.Is(err, repo.ErrUnsettled) {
 			t.setAside()
 		}
 		return nil, err
@@ -256,7 +258,7 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 	}
 	for i := range answers {
 		a := &answers[i]
-		a.Task = rows.get(a.TaskID)
+		a.Task = rows.last(a.TaskID)
 		if a.Heartbeat != nil {
 			a.Heartbeat.Term, a.Heartbeat.Assign = t.lease.Term(), rows.assignments(a.Assign)
 		}
@@ -268,24 +270,26 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 // rows is the tasks that a turn has at hand, as they are after it.
 type rows struct {
 	known   map[string]*model.Task // before the turn
-	written map[string]*model.Task // by it, or read after it
+	written map[string]*model.Task // by it, nil if it has deleted the task; or read after it
 }
 
-func (r *rows) get(id string) *model.Task {
-	if row := r.written[id]; row != nil {
+// after returns a task as it is after the turn; nil if the turn has deleted it or it is not at
+// hand.
+func (r *rows) after(id string) *model.Task {
+	if row, ok := r.written[id]; ok {
 		return row
 	}
 	return r.known[id]
 }
 
+// last is after, or the task before the turn that has deleted it.
+func (r *rows) last(id string) *model.Task { return cmp.Or(r.after(id), r.known[id]) }
+
 // assignment makes what a worker is told of an attempt: without the history, which it does
 // not need. false: the row could not be read, or an event of the same turn has ended the
 // attempt.
 func (r *rows) assignment(a *engine.Assign) (model.Assignment, bool) {
-	row := r.get(a.Task)
-	if after, ok := r.written[a.Task]; ok {
-		row = after // nil: it is deleted
-	}
+	row := r.after(a.Task)
 	if row == nil || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
 		return model.Assignment{}, false
 	}
@@ -302,7 +306,7 @@ func (r *rows) readMissing(ctx context.Context, store Store, answers []engine.An
 	var ids []string
 	want := func(list []engine.Assign) {
 		for _, a := range list {
-			if r.get(a.Task) == nil {
+			if r.last(a.Task) == nil { // a deleted one is not in the store either
 				ids = append(ids, a.Task)
 			}
 		}

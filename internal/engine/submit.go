@@ -83,9 +83,7 @@ func (s Submit) decide(e *Engine) Answer {
 	e.tasks[id] = t
 	e.counts[model.StatusPending]++
 	e.addChange(&model.TaskChange{ID: id, Put: row})
-	e.turn.plan.Tasks = append(e.turn.plan.Tasks, model.TaskEvent{
-		ID: id, Client: s.Client, Status: model.StatusPending, Attempt: row.Attempt, At: e.now, Traceparent: s.Traceparent,
-	})
+	e.emitStatus(t, &row.TaskState)
 	e.addFact(Fact{Kind: FactSubmitted, Via: s.Via, Client: s.Client})
 	e.place(t)
 	return Answer{TaskID: id}
