@@ -63,11 +63,7 @@ func EnsureStreams(ctx context.Context, nc *nats.Conn, o StreamOptions) error {
 	if err != nil {
 		return fmt.Errorf("streams of %s: %w", o.Prefix, err)
 	}
-	for _, want := range o.streams(subjects) {
-		if want.Retention == jetstream.WorkQueuePolicy {
-			want.room = int32(wire.MaxBody(nc))
-			want.MaxMsgSize = min(want.MaxMsgSize, want.room)
-		}
+	for _, want := range o.streams(subjects, int32(wire.MaxBody(nc))) {
 		if err := ensureStream(ctx, js, want); err != nil {
 			return fmt.Errorf("stream %s: %w", want.Name, explainDenied(nc, err))
 		}
@@ -103,11 +99,12 @@ type streamSetup struct {
 	room int32
 }
 
-// streams returns the required streams of a cluster.
-func (o StreamOptions) streams(s wire.Subjects) []streamSetup {
+// streams returns the required streams of a cluster. A message of the server has room for so
+// many bytes.
+func (o StreamOptions) streams(s wire.Subjects, room int32) []streamSetup {
 	var list []streamSetup
 	if o.Intake {
-		list = append(list, o.intake(s), o.deadLetters(s))
+		list = append(list, o.intake(s, room), o.deadLetters(s))
 	}
 	if o.Events {
 		list = append(list, o.events(s))
@@ -119,14 +116,14 @@ func (o StreamOptions) streams(s wire.Subjects) []streamSetup {
 	return list
 }
 
-func (o StreamOptions) intake(s wire.Subjects) streamSetup {
+func (o StreamOptions) intake(s wire.Subjects, room int32) streamSetup {
 	return streamSetup{StreamConfig: jetstream.StreamConfig{
 		Name: s.StreamName(wire.StreamIntake), Description: "submissions that no dispatcher has decided on yet",
 		Subjects: []string{s.Intake("*"), s.Parked("*")}, Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew,
-		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: intakeMsgSize,
+		MaxMsgs: o.IntakeMessages, MaxBytes: o.IntakeBytes, MaxMsgSize: min(intakeMsgSize, room),
 		MaxMsgsPerSubject: clientShare(o.IntakeMessages), DiscardNewPerSubject: true,
 		Duplicates: intakeWindow, AllowAtomicPublish: true,
-	}, configured: true}
+	}, configured: true, room: room}
 }
 
 // clientShare is the limit of messages of one client in the intake, and of its parked

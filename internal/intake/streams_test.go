@@ -127,7 +127,7 @@ func TestEnsureStreams_AppliesLimitsToExistingStreams(t *testing.T) {
 // TestEnsureStreams_RefusesUnusableStream checks that a stream that cannot serve is
 // refused with its name and setting.
 func TestEnsureStreams_RefusesUnusableStream(t *testing.T) {
-	good := streamOptions().intake(wire.Subjects{Prefix: wire.DefaultPrefix}).StreamConfig
+	good := streamOptions().intake(wire.Subjects{Prefix: wire.DefaultPrefix}, maxBody).StreamConfig
 	good.Storage, good.Replicas = jetstream.FileStorage, 1
 	for name, c := range map[string]struct {
 		change func(*jetstream.StreamConfig)
@@ -240,7 +240,7 @@ func TestAdjustShare_NeverRemovesMessages(t *testing.T) {
 	const share = 10_000
 	nc, js := newStreams(t)
 	o := streamOptions()
-	old := o.intake(wire.Subjects{Prefix: wire.DefaultPrefix}).StreamConfig // of a dispatcher that knew no shares
+	old := o.intake(wire.Subjects{Prefix: wire.DefaultPrefix}, maxBody).StreamConfig // of a dispatcher that knew no shares
 	old.MaxMsgsPerSubject, old.DiscardNewPerSubject, old.Replicas = -1, false, 1
 	if _, err := js.CreateStream(testbed.Context(t), old); err != nil {
 		t.Fatal(err)
