@@ -68,7 +68,7 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 			return err
 		}
 		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
-		ended := terminateHung(ctx, conn, "fence", "leader")
+		ended := terminateHung(ctx, conn, "{fence,leader}")
 		if term, err = l.take(ctx, conn, seen, holder); err != nil {
 			err = errors.Join(err, ended)
 		}

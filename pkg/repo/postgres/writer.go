@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,7 +197,7 @@ func (w *writer) settle(ctx context.Context, s *Store) error {
 		return nil
 	}
 	if isLockTimeout(err) {
-		return errors.Join(err, terminateHung(ctx, w.conn, "fence"))
+		return errors.Join(err, terminateHung(ctx, w.conn, "{fence}"))
 	}
 	return err
 }
@@ -210,12 +209,13 @@ func isLockTimeout(err error) bool {
 
 // terminateHung ends sessions of this user that hang in a transaction that has locked or
 // changed a row of the tables. A session that waits for a lock itself, such as the takeover of
-// another dispatcher, is not the cause, nor is one that only reads, such as pg_dump.
-func terminateHung(ctx context.Context, conn *pgx.Conn, tables ...string) error {
+// another dispatcher, is not the cause, nor is one that only reads, such as pg_dump. tables is an
+// array as PostgreSQL writes it, such as {fence,leader}: the writer's connection takes no lists.
+func terminateHung(ctx context.Context, conn *pgx.Conn, tables string) error {
 	_, err := conn.Exec(ctx, `SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a JOIN pg_locks l USING (pid)
-		WHERE l.locktype = 'relation' AND l.relation = ANY(string_to_array($2, ' ')::regclass[]) AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND l.granted
+		WHERE l.locktype = 'relation' AND l.relation = ANY($2::text::regclass[]) AND l.mode IN ('RowShareLock', 'RowExclusiveLock') AND l.granted
 		AND a.datname = current_database() AND a.usename = current_user AND a.pid <> pg_backend_pid()
 		AND a.wait_event_type IS DISTINCT FROM 'Lock' AND a.xact_start < clock_timestamp() - $1::bigint * interval '1 millisecond'`,
-		takeLockTimeout.Milliseconds(), strings.Join(tables, " "))
+		takeLockTimeout.Milliseconds(), tables)
 	return err
 }
