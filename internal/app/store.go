@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
@@ -55,7 +54,6 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 		}
 		store, err := postgres.Open(ctx, postgres.Config{
 			DSN: string(c.DSN), Synchronous: postgres.Synchronous(c.Synchronous), RequireSync: c.RequireSync, Logger: logger,
-			LeaderTTL: time.Duration(c.LeaderTTL),
 		})
 		if err != nil {
 			return s, fmt.Errorf("database.dsn: %w", err)

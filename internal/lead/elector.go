@@ -16,12 +16,12 @@ import (
 type Row interface {
 	// Observe reads the row.
 	Observe(ctx context.Context) (repo.LeaderRow, error)
-	// Take makes the holder the leader if the row is unchanged since it was seen, and returns
-	// the term.
-	Take(ctx context.Context, seen repo.LeaderRow, holder string) (term int64, err error)
+	// Take makes the holder of the claim the leader if the row is unchanged since it was seen,
+	// and returns the term.
+	Take(ctx context.Context, seen repo.LeaderRow, claim repo.LeaderClaim) (term int64, err error)
 	// Renew shows the others that the holder of the term is alive.
 	// [repo.ErrNotLeader]: it is not the holder.
-	Renew(ctx context.Context, term int64, holder string) error
+	Renew(ctx context.Context, term int64, claim repo.LeaderClaim) error
 	// Resign frees the row.
 	Resign(ctx context.Context, term int64, holder string) error
 }
@@ -84,6 +84,11 @@ func (e *Elector) show() {
 	e.status.Store(s)
 }
 
+// claim is what this dispatcher writes into the row.
+func (e *Elector) claim() repo.LeaderClaim {
+	return repo.LeaderClaim{Holder: e.cfg.Holder, TTL: e.cfg.TTL}
+}
+
 // Run stands by, and leads with serve whenever it has the row, until ctx ends. Then it
 // ends serve, resigns, so that a standby takes over at once, and returns nil. It returns
 // the error of serve, after it has resigned.
@@ -142,7 +147,7 @@ func (e *Elector) try(ctx context.Context) (*Lease, error) {
 		return nil, nil
 	}
 	began = e.clock()
-	term, err := e.cfg.Row.Take(attempt, row, e.cfg.Holder)
+	term, err := e.cfg.Row.Take(attempt, row, e.claim())
 	if errors.Is(err, repo.ErrNotLeader) {
 		e.m.Took(0, began, err) // another standby was quicker, or the leader lives
 		return nil, nil
@@ -287,7 +292,7 @@ func (e *Elector) renew(lease *Lease) renewal {
 	ctx, cancel := context.WithTimeout(context.Background(), max(e.cfg.Renew, Window(e.cfg.TTL)/2))
 	defer cancel()
 	began := e.clock()
-	return renewal{began, e.cfg.Row.Renew(ctx, lease.Term(), e.cfg.Holder)}
+	return renewal{began, e.cfg.Row.Renew(ctx, lease.Term(), e.claim())}
 }
 
 // askAlone returns when the question began, 0 if a standby may take over. The answer comes

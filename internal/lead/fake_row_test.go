@@ -93,13 +93,13 @@ func (a *access) Observe(ctx context.Context) (row repo.LeaderRow, err error) {
 	return row, err
 }
 
-func (a *access) Take(ctx context.Context, seen repo.LeaderRow, holder string) (int64, error) {
+func (a *access) Take(ctx context.Context, seen repo.LeaderRow, claim repo.LeaderClaim) (int64, error) {
 	taken := make(chan int64, 1)
 	err := a.reach(ctx, func(r *repo.LeaderRow) error {
 		if r.Term != seen.Term || r.Renewals != seen.Renewals || r.Holder != seen.Holder {
 			return repo.ErrNotLeader
 		}
-		*r = repo.LeaderRow{Term: r.Term + 1, Holder: holder}
+		*r = repo.LeaderRow{Term: r.Term + 1, Holder: claim.Holder, TTL: claim.TTL}
 		taken <- r.Term
 		return nil
 	})
@@ -109,9 +109,9 @@ func (a *access) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 	return <-taken, nil
 }
 
-func (a *access) Renew(ctx context.Context, term int64, holder string) error {
+func (a *access) Renew(ctx context.Context, term int64, claim repo.LeaderClaim) error {
 	return a.reach(ctx, func(r *repo.LeaderRow) error {
-		if r.Term != term || r.Holder != holder {
+		if r.Term != term || r.Holder != claim.Holder {
 			return repo.ErrNotLeader
 		}
 		r.Renewals++

@@ -29,5 +29,11 @@ type LeaderRow struct {
 	TTL time.Duration
 }
 
+// LeaderClaim is what a dispatcher writes into the row that it takes or renews.
+type LeaderClaim struct {
+	Holder string        // names the dispatcher; not empty
+	TTL    time.Duration // as [LeaderRow].TTL
+}
+
 // Free reports whether no dispatcher holds the row.
 func (r LeaderRow) Free() bool { return r.Holder == "" }

@@ -237,7 +237,7 @@ func TestConnect_SilentFirstHostIsPassed(t *testing.T) {
 	s.Leader().disconnect()
 	renewing, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if err := s.Leader().Renew(renewing, term, "a"); err != nil {
+	if err := s.Leader().Renew(renewing, term, claim("a")); err != nil {
 		t.Errorf("a renewal: %v", err)
 	}
 	begin = time.Now()
@@ -265,7 +265,7 @@ func TestFence_RenewalsLeaveItSmall(t *testing.T) {
 	}
 	before := pagesRead(t, s, term)
 	for range 2000 {
-		if err := s.Leader().Renew(ctx, term, "a"); err != nil {
+		if err := s.Leader().Renew(ctx, term, claim("a")); err != nil {
 			t.Fatal(err)
 		}
 	}

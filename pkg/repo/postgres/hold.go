@@ -16,15 +16,15 @@ const releaseTimeout = 2 * time.Second
 // Hold makes the holder the leader, unless another one renews the row: that is
 // CodeConflict with its name. It has the store write with the new term, and renews the row
 // until the returned function is called, which resigns. Where the row has a holder it waits
-// for ttl, or for that of the holder if it is longer. A holder that loses the row is not told: its commits fail with [ErrFenced].
+// for ttl, or for that of the holder if it is longer. A holder that loses the row is not told:
+// its commits fail with [ErrFenced].
 func (s *Store) Hold(ctx context.Context, holder string, ttl, renew time.Duration) (release func(), err error) {
-	l := s.Leader()
-	l.ttl.Store(int64(ttl))
+	l, claim := s.Leader(), repo.LeaderClaim{Holder: holder, TTL: ttl}
 	row, err := l.observeUnchanged(ctx, ttl)
 	if err != nil {
 		return nil, err
 	}
-	term, err := l.Take(ctx, row, holder)
+	term, err := l.Take(ctx, row, claim)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +33,7 @@ func (s *Store) Hold(ctx context.Context, holder string, ttl, renew time.Duratio
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
-		l.renewEvery(running, renew, term, holder, s.log)
+		l.renewEvery(running, renew, term, claim, s.log)
 	}()
 	return func() {
 		stop()
@@ -66,7 +66,7 @@ func (l *Leader) observeUnchanged(ctx context.Context, ttl time.Duration) (repo.
 }
 
 // renewEvery renews the row until ctx ends or another holder has it.
-func (l *Leader) renewEvery(ctx context.Context, every time.Duration, term int64, holder string, log *slog.Logger) {
+func (l *Leader) renewEvery(ctx context.Context, every time.Duration, term int64, claim repo.LeaderClaim, log *slog.Logger) {
 	tick := time.NewTicker(every)
 	defer tick.Stop()
 	for {
@@ -76,7 +76,7 @@ func (l *Leader) renewEvery(ctx context.Context, every time.Duration, term int64
 		case <-tick.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, 4*every)
-		err := l.Renew(limited, term, holder)
+		err := l.Renew(limited, term, claim)
 		cancel()
 		if errors.Is(err, repo.ErrNotLeader) {
 			log.Error("store: another dispatcher has taken over the database", "error", err)

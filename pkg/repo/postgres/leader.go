@@ -26,8 +26,7 @@ const takeLockTimeout = 500 * time.Millisecond
 type Leader struct {
 	store *Store
 	mu    sync.Mutex
-	conn  *pgx.Conn    // nil after a failure
-	ttl   atomic.Int64 // as LeaderRow.TTL, for the row of this holder
+	conn  *pgx.Conn // nil after a failure
 	// unconfirmed is set by the server's warning that a commit is on this server alone.
 	unconfirmed atomic.Bool
 }
@@ -53,23 +52,23 @@ func (l *Leader) Observe(ctx context.Context) (row repo.LeaderRow, err error) {
 	return row, err
 }
 
-// Take makes the holder the leader if the row is unchanged since it was seen, and returns its
+// Take makes the holder of the claim the leader if the row is unchanged since it was seen, and returns its
 // term: higher than each one before, and at least the milliseconds of the database's clock,
 // so that it rises over a restored or replaced database too. A row that has changed is
 // [ErrNotLeader]. A session of the leader before that hangs in a transaction is ended.
 // Writes of the new leader need [Store.SetTerm] with the term.
-func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (term int64, err error) {
-	if holder == "" {
+func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, claim repo.LeaderClaim) (term int64, err error) {
+	if claim.Holder == "" {
 		return 0, errors.New("take: no holder is given")
 	}
 	err = l.do(ctx, "take the leader row", func(conn *pgx.Conn) error {
-		term, err = l.take(ctx, conn, seen, holder)
+		term, err = take(ctx, conn, seen, claim)
 		if !isLockTimeout(err) {
 			return err
 		}
 		l.store.log.Warn("store: a transaction of the leader before hangs; its session is ended", "holder", seen.Holder)
 		ended := terminateHung(ctx, conn, "{fence,leader}")
-		if term, err = l.take(ctx, conn, seen, holder); err != nil {
+		if term, err = take(ctx, conn, seen, claim); err != nil {
 			err = errors.Join(err, ended)
 		}
 		return err
@@ -77,7 +76,7 @@ func (l *Leader) Take(ctx context.Context, seen repo.LeaderRow, holder string) (
 	return term, err
 }
 
-func (l *Leader) take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, holder string) (term int64, err error) {
+func take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, claim repo.LeaderClaim) (term int64, err error) {
 	err = pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, fmt.Sprintf("SET LOCAL lock_timeout = %d", takeLockTimeout.Milliseconds())); err != nil {
 			return err
@@ -98,21 +97,18 @@ func (l *Leader) take(ctx context.Context, conn *pgx.Conn, seen repo.LeaderRow, 
 		}
 		return tx.QueryRow(ctx, `WITH next AS (UPDATE leader SET holder = $1, ttl = $2, backend_pid = 0, renewals = 0,
 			term = greatest(term + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint) RETURNING term)
-			UPDATE fence SET term = next.term, generation = 0 FROM next RETURNING fence.term`, holder, l.millis()).Scan(&term)
+			UPDATE fence SET term = next.term, generation = 0 FROM next RETURNING fence.term`, claim.Holder, claim.TTL.Milliseconds()).Scan(&term)
 	})
 	return term, err
 }
 
 // Renew tells the other dispatchers that the holder is alive. [ErrNotLeader] means that the
 // row has another term or holder.
-func (l *Leader) Renew(ctx context.Context, term int64, holder string) error {
+func (l *Leader) Renew(ctx context.Context, term int64, claim repo.LeaderClaim) error {
 	return l.update(ctx, "renew the leader row",
 		"UPDATE leader SET renewals = renewals + 1, backend_pid = $3, ttl = $4 WHERE term = $1 AND holder = $2",
-		term, holder, l.store.w.backend.Load(), l.millis())
+		term, claim.Holder, l.store.w.backend.Load(), claim.TTL.Milliseconds())
 }
-
-// millis returns the time to live of the row as the row has it.
-func (l *Leader) millis() int64 { return time.Duration(l.ttl.Load()).Milliseconds() }
 
 // Resign frees the row: another dispatcher may take it at once. The holder must have made
 // its last commit. [ErrNotLeader] is as for Renew.

@@ -26,10 +26,13 @@ func observe(t *testing.T, s *Store) repo.LeaderRow {
 	return row
 }
 
+// claim is that of a holder that asks for no time of its own.
+func claim(holder string) repo.LeaderClaim { return repo.LeaderClaim{Holder: holder} }
+
 // mustTake makes a holder the leader, and has the store write with its term.
 func mustTake(t *testing.T, s *Store, holder string) int64 {
 	t.Helper()
-	term, err := s.Leader().Take(testbed.Context(t), observe(t, s), holder)
+	term, err := s.Leader().Take(testbed.Context(t), observe(t, s), claim(holder))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +55,7 @@ func TestLeader_OnlyHolderRenewsAndResigns(t *testing.T) {
 	if term < before.UnixMilli() {
 		t.Errorf("the term %d is less than the milliseconds of the clock, %d", term, before.UnixMilli())
 	}
-	if err := errors.Join(l.Renew(ctx, term, "a"), l.Renew(ctx, term, "a")); err != nil {
+	if err := errors.Join(l.Renew(ctx, term, claim("a")), l.Renew(ctx, term, claim("a"))); err != nil {
 		t.Fatal(err)
 	}
 	seen := observe(t, s)
@@ -60,20 +63,20 @@ func TestLeader_OnlyHolderRenewsAndResigns(t *testing.T) {
 		t.Errorf("after two renewals: %+v, want %+v", seen, want)
 	}
 	for name, err := range map[string]error{
-		"renewal of another":       l.Renew(ctx, term, "b"),
-		"renewal of another term":  l.Renew(ctx, term-1, "a"),
+		"renewal of another":       l.Renew(ctx, term, claim("b")),
+		"renewal of another term":  l.Renew(ctx, term-1, claim("a")),
 		"resignation of another":   l.Resign(ctx, term, "b"),
-		"takeover of an older row": second(l.Take(ctx, empty, "b")),
+		"takeover of an older row": second(l.Take(ctx, empty, claim("b"))),
 	} {
 		if !errors.Is(err, ErrNotLeader) {
 			t.Errorf("%s: %v, want ErrNotLeader", name, err)
 		}
 	}
-	next, err := l.Take(ctx, seen, "b")
+	next, err := l.Take(ctx, seen, claim("b"))
 	if err != nil || next <= term {
 		t.Errorf("Take = %d, %v after the term %d", next, err, term)
 	}
-	if err := l.Renew(ctx, term, "a"); !errors.Is(err, ErrNotLeader) {
+	if err := l.Renew(ctx, term, claim("a")); !errors.Is(err, ErrNotLeader) {
 		t.Errorf("a renewal after a takeover: %v, want ErrNotLeader", err)
 	}
 	if err := l.Resign(ctx, next, "b"); err != nil {
@@ -92,15 +95,19 @@ func TestLeader_LongerTimeToLiveIsWaitedFor(t *testing.T) {
 	ctx := testbed.Context(t)
 	dsn := testpostgres.Database(t)
 	const ttl = time.Second
-	s := mustOpen(t, Config{DSN: dsn, LeaderTTL: ttl})
-	term := mustTake(t, s, "a")
+	s := mustOpen(t, Config{DSN: dsn})
+	holder := repo.LeaderClaim{Holder: "a", TTL: ttl}
+	term, err := s.Leader().Take(ctx, observe(t, s), holder)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if row := observe(t, s); row.TTL != ttl {
 		t.Errorf("after a takeover: %+v", row)
 	}
 	if _, err := s.r.Exec(ctx, "UPDATE leader SET ttl = 0"); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Leader().Renew(ctx, term, "a"); err != nil {
+	if err := s.Leader().Renew(ctx, term, holder); err != nil {
 		t.Fatal(err)
 	}
 	if row := observe(t, s); row.TTL != ttl {
@@ -175,7 +182,7 @@ func TestCommit_UnconfirmedIsAnError(t *testing.T) {
 	for name, begin := range map[string]func(*testing.T, *Store) func(context.Context) error{
 		"a takeover": func(t *testing.T, s *Store) func(context.Context) error {
 			row := observe(t, s)
-			return func(ctx context.Context) error { return second(s.Leader().Take(ctx, row, "a")) }
+			return func(ctx context.Context) error { return second(s.Leader().Take(ctx, row, claim("a"))) }
 		},
 		"a copy": func(t *testing.T, s *Store) func(context.Context) error {
 			w, err := Target(s, "migrate").Begin(testbed.Context(t), repo.CopyOptions{})
@@ -250,7 +257,7 @@ func TestLeader_TakeEndsHungTransaction(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Leader().Renew(ctx, term, "old"); err != nil {
+	if err := s.Leader().Renew(ctx, term, claim("old")); err != nil {
 		t.Errorf("a renewal beside an open transaction: %v", err)
 	}
 	if _, err := tx.Exec(ctx, "SELECT 1"); err != nil { // it has not waited for the end of the transaction
@@ -286,7 +293,7 @@ func TestLeader_TakeEndsSessionThatHoldsRow(t *testing.T) {
 		if _, err := hung.Exec(ctx, "BEGIN; "+sql); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Leader().Take(ctx, observe(t, s), "young"); err != nil {
+		if _, err := s.Leader().Take(ctx, observe(t, s), claim("young")); err != nil {
 			t.Errorf("%s: %v", sql, err)
 		}
 		_ = hung.Close(context.WithoutCancel(ctx)) // it was ended
@@ -306,7 +313,7 @@ func TestLeader_RenewalIsNotCanceled(t *testing.T) {
 	conn := s.leader.conn.PgConn()
 	renewing, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	if err := s.Leader().Renew(renewing, term, "a"); model.CodeOf(err) != model.CodeUnavailable {
+	if err := s.Leader().Renew(renewing, term, claim("a")); model.CodeOf(err) != model.CodeUnavailable {
 		t.Errorf("Renew: %v", err)
 	}
 	if err := conn.CancelRequest(ctx); !errors.Is(err, errNoCancel) {

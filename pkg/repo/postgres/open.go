@@ -40,10 +40,7 @@ type Config struct {
 	// Timeout bounds each read and each commit; default 10 s. A commit that takes longer
 	// fails, and its outcome is unknown.
 	Timeout time.Duration
-	// LeaderTTL is how long another dispatcher must leave the row of a [Leader] of this store
-	// alone after a renewal; 0: as long as the other one is configured for.
-	LeaderTTL time.Duration
-	Logger    *slog.Logger // default: discards
+	Logger  *slog.Logger // default: discards
 
 	readOnly bool // see OpenReadOnly
 }
@@ -72,7 +69,6 @@ func open(ctx context.Context, c Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{servers: all, config: c, log: c.Logger}
-	s.leader.ttl.Store(int64(c.LeaderTTL))
 	s.w.forms = make(map[updateKey]*updateForm)
 	if err := s.start(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())

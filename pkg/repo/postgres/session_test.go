@@ -87,7 +87,7 @@ func TestLeader_RowOfStandbyServerNotTaken(t *testing.T) {
 	mustOpen(t, Config{DSN: primary.DSN("postgres")})
 	standby := primary.StartStandby(t)
 	s := mustOpen(t, Config{DSN: standby.DSN("postgres") + "&target_session_attrs=prefer-standby"})
-	term, err := s.Leader().Take(testbed.Context(t), observe(t, s), "a")
+	term, err := s.Leader().Take(testbed.Context(t), observe(t, s), claim("a"))
 	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), "standby of PostgreSQL") {
 		t.Errorf("Take = %d, %v", term, err)
 	}
