@@ -213,8 +213,8 @@ func (d *Daemon) role() string {
 	return model.RoleLeader
 }
 
-// Run serves until ctx ends, whenever this dispatcher leads. Then it accepts nothing new, answers what was accepted,
-// and closes everything. It returns nil after such an end.
+// Run serves until ctx ends, whenever this dispatcher leads. Then it accepts nothing new,
+// answers what was accepted, and closes everything. It returns nil after such an end.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.Close()) }()
 	d.onClose("", d.supervise(ctx))

@@ -36,6 +36,14 @@ func (e *events) Progress(ev *model.ProgressEvent) {
 	e.Outbox.Progress(ev)
 }
 
+func (e *events) WorkerEvent(ev *model.WorkerEvent) {
+	if e.aria2 != nil {
+		e.aria2.WorkerEvent(ev)
+	}
+	e.hub.WorkerEvent(ev)
+	e.Outbox.WorkerEvent(ev)
+}
+
 // intakeBackend decides on submits of the intake; the verdicts go to HTTP too.
 type intakeBackend struct {
 	*dispatch.Dispatcher
@@ -44,11 +52,3 @@ type intakeBackend struct {
 
 // Verdict implements [intake.Backend].
 func (b intakeBackend) Verdict(v *model.IntakeVerdict) { b.hub.IntakeVerdict(v) }
-
-func (e *events) WorkerEvent(ev *model.WorkerEvent) {
-	if e.aria2 != nil {
-		e.aria2.WorkerEvent(ev)
-	}
-	e.hub.WorkerEvent(ev)
-	e.Outbox.WorkerEvent(ev)
-}

@@ -24,13 +24,9 @@ func (d *Daemon) startHTTP() error {
 	if err != nil {
 		return err
 	}
-	running, stop := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- d.http.Run(running) }()
-	go d.storeSize.watch(running, d.store.size)
-	d.onClose("closing the HTTP server", func(context.Context) error {
-		stop()
-		return <-ended
+	d.runUntilClose("closing the HTTP server", func(ctx context.Context) error {
+		go d.storeSize.watch(ctx, d.store.size) // nothing waits for its end: a file system may hang
+		return d.http.Run(ctx)
 	})
 	return nil
 }
