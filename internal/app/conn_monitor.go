@@ -27,12 +27,12 @@ func newConnMonitor(conn *bus.Connection, every time.Duration) *connMonitor {
 }
 
 // Run checks until ctx ends.
-func (p *connMonitor) Run(ctx context.Context) error {
-	goroutine.Every(ctx, p.every, func(ctx context.Context) {
-		try, cancel := context.WithTimeout(ctx, p.every)
+func (m *connMonitor) Run(ctx context.Context) error {
+	goroutine.Every(ctx, m.every, func(ctx context.Context) {
+		try, cancel := context.WithTimeout(ctx, m.every)
 		defer cancel()
-		if p.conn.Current().FlushWithContext(try) == nil {
-			p.last.Store(int64(time.Since(p.began)))
+		if m.conn.Current().FlushWithContext(try) == nil {
+			m.last.Store(int64(time.Since(m.began)))
 		}
 	})
 	return nil
@@ -40,10 +40,10 @@ func (p *connMonitor) Run(ctx context.Context) error {
 
 // healthy reports whether there is a connection and the server has answered in the last few
 // seconds.
-func (p *connMonitor) healthy() bool { return p.conn.Check() == nil && !p.lost() }
+func (m *connMonitor) healthy() bool { return m.conn.Check() == nil && !m.lost() }
 
 // lost reports whether the server has not answered for a few seconds. A connection that
 // moves to another server of a cluster is not lost.
-func (p *connMonitor) lost() bool {
-	return time.Since(p.began)-time.Duration(p.last.Load()) >= 3*p.every
+func (m *connMonitor) lost() bool {
+	return time.Since(m.began)-time.Duration(m.last.Load()) >= 3*m.every
 }

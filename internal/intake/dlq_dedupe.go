@@ -43,25 +43,25 @@ func (i *Intake) isDeadLettered(id deadID, stored time.Time) (bool, error) {
 	if time.Since(stored) < deadWindow/2 {
 		return false, nil
 	}
-	g := &i.dlq
-	if g.isStale(time.Now()) {
-		g.at = time.Now()
-		g.ids, g.err = i.readDeadIDs()
+	index := &i.dlq
+	if index.isStale(time.Now()) {
+		index.at = time.Now()
+		index.ids, index.err = i.readDeadIDs()
 	}
-	if g.err != nil {
-		return false, fmt.Errorf("reading the dead letters: %w", g.err)
+	if index.err != nil {
+		return false, fmt.Errorf("reading the dead letters: %w", index.err)
 	}
-	_, exists := g.ids[id]
+	_, exists := index.ids[id]
 	return exists, nil
 }
 
 // isStale reports whether the dead letters must be read again. A failed read delays all
 // dead letters, so it is not repeated for each message.
-func (g *dlqIndex) isStale(now time.Time) bool {
-	if g.err != nil {
-		return now.Sub(g.at) > dlqReadRetry
+func (d *dlqIndex) isStale(now time.Time) bool {
+	if d.err != nil {
+		return now.Sub(d.at) > dlqReadRetry
 	}
-	return g.ids == nil || now.Sub(g.at) > deadWindow/2
+	return d.ids == nil || now.Sub(d.at) > deadWindow/2
 }
 
 // readDeadIDs reads the ids of all dead letters. A stop ends it: the remaining messages

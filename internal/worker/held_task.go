@@ -32,12 +32,12 @@ type heldTask struct {
 	drop           *model.Drop
 	nextAssignment *model.Assignment
 
-	counted  bool // its existing bytes are known, so that further bytes count as progress
-	paused   bool // accepted: not in the engine until space is free
-	unplaced bool // moving: the journal does not have it yet
-	released bool // moving: the engine has removed its job
-	moving   bool // moving: a goroutine moves the files
-	stuck    bool // moving: that goroutine could not remove the job; the reconciliation does
+	counted     bool // its existing bytes are known, so that further bytes count as progress
+	paused      bool // accepted: not in the engine until space is free
+	unjournaled bool // moving: the journal does not have it yet
+	released    bool // moving: the engine has removed its job
+	moving      bool // moving: a goroutine moves the files
+	stuck       bool // moving: that goroutine could not remove the job; the reconciliation does
 	// transferred says that the engine has every byte and checks them.
 	transferred bool
 

@@ -41,7 +41,7 @@ func (w *Worker) startReconcile(now time.Time) {
 		case h.belongsInEngine():
 			p.wanted = append(p.wanted, wantedJob{h, h.Task, h.dir, h.wantedVersion, h.wantedVersion != h.givenVersion})
 		case h.moving:
-		case h.unplaced && h.drop == nil:
+		case h.unjournaled && h.drop == nil:
 			p.toKeep = append(p.toKeep, h.id())
 		case h.drop != nil, h.Phase == phaseMoving && h.stuck, h.Phase == phaseAccepted && !h.paused && !h.queued:
 			p.toRemove = append(p.toRemove, h)
@@ -199,7 +199,7 @@ func (w *Worker) onReleased(h *heldTask, err error) {
 // moved after the engine has removed the jobs.
 func (w *Worker) journalPlacements(complete []*heldTask) {
 	for _, h := range complete {
-		h.Phase, h.unplaced = phaseMoving, true
+		h.Phase, h.unjournaled = phaseMoving, true
 		w.journal.put(&h.entry, func(err error) { w.onPlacementJournaled(h, err) })
 	}
 }
@@ -208,7 +208,7 @@ func (w *Worker) journalPlacements(complete []*heldTask) {
 // cannot be written is complete again at the next pass: without the entry its own files
 // would block it after a crash.
 func (w *Worker) onPlacementJournaled(h *heldTask, err error) {
-	h.unplaced = false
+	h.unjournaled = false
 	if err != nil {
 		h.Phase, h.Place = phaseAccepted, nil
 		w.warnThrottled(&w.diskLog, "a finished download cannot be moved yet", "task", h.id(), "attempt", h.Attempt, "error", err)
@@ -225,7 +225,7 @@ func (w *Worker) startMoves() {
 		if w.moves >= maxMoves {
 			return
 		}
-		if h.Phase != phaseMoving || h.unplaced || h.stuck || h.moving || h.drop != nil {
+		if h.Phase != phaseMoving || h.unjournaled || h.stuck || h.moving || h.drop != nil {
 			continue
 		}
 		h.moving = true
@@ -265,7 +265,7 @@ func (w *Worker) finishMove(h *heldTask, err error) {
 		w.persist(h)
 	case errors.As(err, &no) && no.code == codeExists && h.Place.Single && waitedForDuplicate(h.Task):
 		// The task that it waited for has taken the name.
-		h.Place, h.unplaced = &placement{Files: h.Place.Files, Target: h.id()}, true
+		h.Place, h.unjournaled = &placement{Files: h.Place.Files, Target: h.id()}, true
 		w.persist(h)
 	case errors.As(err, &no):
 		w.failTask(h, taskError(no.code, no.class, no.message))
@@ -315,7 +315,7 @@ func (w *Worker) persist(h *heldTask) {
 		put = w.journal.putSoon
 	}
 	put(&h.entry, func(err error) {
-		h.unplaced = false
+		h.unjournaled = false
 		if err != nil {
 			w.log.Error("the journal cannot be written", "task", h.id(), "attempt", h.Attempt, "error", err)
 		}
