@@ -87,7 +87,7 @@ func BenchmarkPoll(b *testing.B) {
 // BenchmarkNotify is the way of one event from the dispatcher to a socket that reads it.
 func BenchmarkNotify(b *testing.B) {
 	c := &cluster{tasks: map[string][]*model.Task{}}
-	s := New(Options{Backend: c, Secrets: NewSecrets("shop", "a long secret")})
+	s := New(Options{Backend: c, Secrets: oneSecret("shop", "a long secret")})
 	server := httptest.NewServer(s)
 	defer server.Close()
 	conn, _, err := websocket.Dial(b.Context(), "ws"+strings.TrimPrefix(server.URL, "http")+"/jsonrpc", nil) //nolint:bodyclose // Dial closes it

@@ -12,7 +12,7 @@ import (
 func TestTellActive_FollowsEachChange(t *testing.T) {
 	row := &model.Task{TaskSpec: model.TaskSpec{ID: newGID(), URL: "https://example.org/a.iso", Priority: 2}, Client: "shop"}
 	row.Status, row.TotalLength, row.CompletedLength, row.WorkerID, row.Attempt = model.StatusDownloading, 700, 100, "w", 1
-	s := New(Options{Backend: &cluster{tasks: map[string][]*model.Task{"shop": {row}}}, Secrets: NewSecrets("shop", "a long secret")})
+	s := New(Options{Backend: &cluster{tasks: map[string][]*model.Task{"shop": {row}}}, Secrets: oneSecret("shop", "a long secret")})
 	ask := func(keys string) string {
 		t.Helper()
 		_, text := s.serveJSON(t.Context(), &caller{}, []byte(`{"id":1,"method":"aria2.tellActive","params":["token:a long secret"`+keys+`]}`))

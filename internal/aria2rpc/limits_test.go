@@ -18,7 +18,7 @@ const shopSecret = "a long secret"
 
 // newShop makes a server with one client, shop, whose tasks a backend holds.
 func newShop(tasks ...*model.Task) *Server {
-	s := New(Options{Backend: &cluster{tasks: map[string][]*model.Task{"shop": tasks}}, Secrets: NewSecrets("shop", shopSecret)})
+	s := New(Options{Backend: &cluster{tasks: map[string][]*model.Task{"shop": tasks}}, Secrets: oneSecret("shop", shopSecret)})
 	s.throttle.wait = func(context.Context, time.Duration) {}
 	return s
 }

@@ -37,13 +37,6 @@ func (s *Secrets) hash(secret string) (sum [sha256.Size]byte) {
 // guessed at.
 const minSecret = 8
 
-// NewSecrets makes a set with one secret.
-func NewSecrets(client, secret string) *Secrets {
-	s := newSecrets()
-	s.clients[s.hash(secret)] = client
-	return s
-}
-
 // ReadSecrets reads a file of lines "client:secret"; empty lines and those that begin
 // with # are skipped. A client may have several secrets. An error names the line, and
 // never shows a secret.

@@ -140,6 +140,13 @@ func TestBitfield_ShowsPiecesFromBeginning(t *testing.T) {
 	}
 }
 
+// oneSecret makes a set with one secret.
+func oneSecret(client, secret string) *Secrets {
+	s := newSecrets()
+	s.clients[s.hash(secret)] = client
+	return s
+}
+
 // Any text is answered with valid JSON, and never with a panic.
 func FuzzServeJSON(f *testing.F) {
 	for _, seed := range []string{
@@ -148,7 +155,7 @@ func FuzzServeJSON(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	s := New(Options{Secrets: NewSecrets("c", "a long secret")})
+	s := New(Options{Secrets: oneSecret("c", "a long secret")})
 	s.throttle.wait = func(context.Context, time.Duration) {}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if _, answer := s.serveJSON(t.Context(), &caller{}, text); !json.Valid(answer) {
@@ -165,7 +172,7 @@ func FuzzServeXML(f *testing.F) {
 	} {
 		f.Add([]byte(seed))
 	}
-	s := New(Options{Secrets: NewSecrets("c", "a long secret")})
+	s := New(Options{Secrets: oneSecret("c", "a long secret")})
 	s.throttle.wait = func(context.Context, time.Duration) {}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		answer, err := s.serveXML(t.Context(), &caller{isXML: true}, text)
