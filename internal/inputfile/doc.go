@@ -5,5 +5,6 @@
 // is read as aria2 reads it. Memory does not depend on the length of the file.
 //
 // aria2 ignores unknown options, indented lines without "=" and lines without a URL, with
-// a warning at most, and its exit status is 0. Here each is a [Problem] with its line, since a lost option changes what is downloaded.
+// a warning at most, and its exit status is 0. Here each is a [Problem] with its line, since
+// a lost option changes what is downloaded.
 package inputfile

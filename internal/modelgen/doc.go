@@ -1,8 +1,9 @@
 // Command modelgen generates the code that names each field of the model: writers of
 // JSON, sets of fields, the record codec, SQL columns, binders and scanners, and the
-// schemas of docs/asyncapi.yaml; also the number of the last migration. The readers of JSON and the schemas of the endpoints
-// follow the same tags by reflection. A field is declared once, in a struct of pkg/model,
-// with these tags; the comment behind it describes it in the schema:
+// schemas of docs/asyncapi.yaml; also the number of the last migration. The readers of JSON
+// and the schemas of the endpoints follow the same tags by reflection. A field is declared
+// once, in a struct of pkg/model, with these tags; the comment behind it describes it in the
+// schema:
 //
 //	json:"NAME,omitempty"   the member of the JSON, as for encoding/json
 //	db:"COLUMN,WORD…"       the column of the SQL table; "-" for a field that is not stored

@@ -1,6 +1,6 @@
 // Package combined downloads with two engines: HTTP with the direct engine, which needs
-// one request and sees each response, everything else with aria2. A download that one engine cannot fetch moves
-// to the other within the attempt, if the other may succeed.
+// one request and sees each response, everything else with aria2. A download that one engine
+// cannot fetch moves to the other within the attempt, if the other may succeed.
 //
 // aria2 also gets HTTP tasks whose folder has bytes of aria2, and those with a source of
 // another protocol.
