@@ -90,6 +90,12 @@ func (r *Record) Encode() error {
 	return nil
 }
 
+// appendWorker appends the canonical JSON of a worker. There are few.
+func appendWorker(b []byte, w *model.Worker) ([]byte, error) {
+	text, err := json.Marshal(workerJSON{Worker: w})
+	return append(b, text...), err
+}
+
 // Append appends the JSON of the record to b, without a newline.
 func (r *Record) Append(b []byte) ([]byte, error) {
 	if err := r.Encode(); err != nil {
