@@ -32,6 +32,9 @@ func (p *Proxy) HideSize(name string) {
 // forward writes the bytes that near sends to far. A command that would ask for a length is
 // replaced.
 func (m *monitor) forward(far io.Writer, b []byte) (int, error) {
+	if bytes.EqualFold(b, []byte("PASV\r\n")) {
+		m.passive.Store(passiveAsked)
+	}
 	if bytes.HasPrefix(b, []byte("SIZE ")) && bytes.IndexByte(b, '\n') == len(b)-1 && m.isSizeHidden() {
 		_, err := io.WriteString(far, instead)
 		return len(b), err
@@ -128,7 +131,7 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 		n, err := far.Read(buf)
 		forwarded := buf[:n]
 		if len(begin) == 0 {
-			forwarded = withParentheses(forwarded)
+			forwarded = withParentheses(m.passiveReply(forwarded))
 		}
 		for _, c := range buf[:n] {
 			switch {
@@ -151,6 +154,42 @@ func (m *monitor) copyReplies(near io.Writer, far io.Reader) (copied int64, err 
 
 // passiveAddress matches the address in a reply to PASV.
 var passiveAddress = regexp.MustCompile(`[0-9]{1,3}(,[0-9]{1,3}){5}`)
+
+// The states of [monitor.passive].
+const (
+	passiveAsked    = 1 // near has sent PASV, and its reply has not come
+	passiveExtended = 2 // the proxy has sent EPSV instead
+)
+
+// extendedPort matches the port in a reply to EPSV (RFC 2428, 3).
+var extendedPort = regexp.MustCompile(`\([^0-9A-Za-z ]{3}([0-9]{1,5})[^0-9]\)`)
+
+// passiveReply returns what near gets for a reply. Through a tunnel aria2c sends PASV only, which
+// servers refuse over IPv6, and some always. So a refusal is not forwarded: the server is asked by
+// EPSV, and near gets the reply in the form of one to PASV. Its address does not count, see
+// [Proxy.connect]. A reply that came in pieces is forwarded unchanged.
+func (m *monitor) passiveReply(reply []byte) []byte {
+	state := m.passive.Load()
+	if state == 0 || len(reply) == 0 {
+		return reply
+	}
+	m.passive.Store(0)
+	isWhole := bytes.IndexByte(reply, '\n') == len(reply)-1
+	switch {
+	case !isWhole, isRefusal(reply):
+	case state == passiveAsked && (reply[0] == '4' || reply[0] == '5'):
+		if _, err := io.WriteString(m.far, "EPSV\r\n"); err == nil {
+			m.passive.Store(passiveExtended)
+			return nil
+		}
+	case state == passiveExtended && bytes.HasPrefix(reply, []byte("229 ")):
+		if found := extendedPort.FindSubmatch(reply); found != nil {
+			port, _ := strconv.ParseUint(string(found[1]), 10, 32) // five digits, always a number
+			return fmt.Appendf(nil, "227 Entering Passive Mode (0,0,0,0,%d,%d).\r\n", port>>8, port&0xff)
+		}
+	}
+	return reply
+}
 
 // withParentheses returns a reply to PASV in the form that aria2c reads: with the address in
 // parentheses, on which RFC 1123 (section 4.1.2.6) has no client rely. It returns anything else,

@@ -119,6 +119,49 @@ func TestWithParentheses(t *testing.T) {
 	}
 }
 
+// sentConn notes what is written to it.
+type sentConn struct {
+	net.Conn
+	strings.Builder
+}
+
+func (c *sentConn) Write(b []byte) (int, error) { return c.Builder.Write(b) }
+
+// A refusal of PASV is not forwarded: EPSV is sent, and its reply is forwarded as one to PASV.
+func TestPassiveReply_RefusalBecomesEPSV(t *testing.T) {
+	const refusal = "500 not over IPv6\r\n"
+	for name, c := range map[string]struct {
+		commands string   // of near
+		replies  []string // of far, then what near gets
+		sent     string   // to far
+	}{
+		"no command":        {"", []string{refusal, refusal}, ""},
+		"another command":   {"SIZE f\r\n", []string{refusal, refusal}, "SIZE f\r\n"},
+		"an address":        {"PASV\r\n", []string{"227 (1,2,3,4,5,6)\r\n", "227 (1,2,3,4,5,6)\r\n"}, "PASV\r\n"},
+		"EPSV":              {"PASV\r\n", []string{refusal, "", "229 here (|||1029|)\r\n", "227 Entering Passive Mode (0,0,0,0,4,5).\r\n"}, "PASV\r\nEPSV\r\n"},
+		"another delimiter": {"PASV\r\n", []string{"425 no\r\n", "", "229 (!!!5!)\r\n", "227 Entering Passive Mode (0,0,0,0,0,5).\r\n"}, "PASV\r\nEPSV\r\n"},
+		"no port":           {"PASV\r\n", []string{refusal, "", "229 here\r\n", "229 here\r\n"}, "PASV\r\nEPSV\r\n"},
+		"refused too":       {"PASV\r\n", []string{refusal, "", "522 no\r\n", "522 no\r\n"}, "PASV\r\nEPSV\r\n"},
+		"one more reply":    {"PASV\r\n", []string{refusal, "", refusal, refusal, refusal, refusal}, "PASV\r\nEPSV\r\n"},
+		"in pieces":         {"PASV\r\n", []string{"500 no", "500 no"}, "PASV\r\n"},
+		"the end":           {"PASV\r\n", []string{"421 bye\r\n", "421 bye\r\n"}, "PASV\r\n"},
+	} {
+		far := &sentConn{}
+		m := &monitor{proxy: newProxy(t, New(networks(t, "loopback"), nil)), far: far}
+		if _, err := m.forward(far, []byte(c.commands)); err != nil {
+			t.Fatal(err)
+		}
+		for i := 0; i < len(c.replies); i += 2 {
+			if got := string(m.passiveReply([]byte(c.replies[i]))); got != c.replies[i+1] {
+				t.Errorf("%s: %q becomes %q, want %q", name, c.replies[i], got, c.replies[i+1])
+			}
+		}
+		if far.String() != c.sent {
+			t.Errorf("%s: the server got %q, want %q", name, far.String(), c.sent)
+		}
+	}
+}
+
 // A reply ends with a line that has a space after its code.
 func TestNoteReply_ReadsFinalLines(t *testing.T) {
 	for lines, want := range map[string]int{

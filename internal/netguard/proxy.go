@@ -289,7 +289,7 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 	}
 	var c net.Conn
 	err = errors.New("not dialled")
-	if port == "21" { // through a tunnel aria2 uses PASV only, which needs IPv4
+	if port == "21" { // through a tunnel aria2 uses PASV, which any server knows over IPv4 only
 		c, err = p.dial(p.life, "tcp4", address)
 	}
 	if err != nil {

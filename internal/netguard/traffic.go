@@ -72,6 +72,7 @@ type monitor struct {
 
 	retrieving atomic.Bool   // near has requested an FTP transfer whose final reply has not come
 	replied    chan struct{} // has an element when such a reply has come
+	passive    atomic.Int32  // the state of a request for the address of a transfer, see [monitor.passiveReply]
 	longReply  string        // the code of a reply of FTP whose last line has not come; the reader of far has it
 
 	awaiting chan struct{} // has an element when the reader of far expects a response
