@@ -161,6 +161,35 @@ func TestRepairLocation_DefaultPortIsRemoved(t *testing.T) {
 	}
 }
 
+// A redirect is followed without its body, for which a server may let a client wait.
+func TestClient_RedirectWithoutItsBody(t *testing.T) {
+	for name, lines := range map[string]string{
+		"without a length": "", "kept open": "Connection: keep-alive\r\n", "with a length": "Content-Length: 100\r\n",
+		"in chunks": "Transfer-Encoding: chunked\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := testbed.Listen(t, "127.0.0.1:0", func(c net.Conn) {
+				defer c.Close()
+				req, err := http.ReadRequest(bufio.NewReader(c))
+				if err != nil {
+					return
+				}
+				if req.URL.Path == "/file" { // the client sees a failed write, here and below
+					_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+					return
+				}
+				_, _ = io.WriteString(c, "HTTP/1.1 302 Found\r\nLocation: /file\r\n"+lines+"\r\n")
+				_, _ = io.Copy(io.Discard, c) // up to the end of the client
+			})
+			client := loopbackClient(t)
+			client.Timeout = 10 * time.Second
+			if got := fetched(client, http.MethodGet, "http://"+s+"/"); got != "body" {
+				t.Errorf("it gets %q", got)
+			}
+		})
+	}
+}
+
 // A response with lines that are no header keeps the others.
 func TestTransport_MalformedHeaderLinesAreSkipped(t *testing.T) {
 	const good = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Good: yes\r\n"

@@ -99,8 +99,8 @@ func (f *framing) addLength(value string) {
 func (f *framing) lengthLines(end string) (string, bodyEnds, error) {
 	certain := len(f.numbers) < 2 && len(f.odd) == 0
 	switch {
-	case !f.success && (!certain || f.coding != ""):
-		return "Content-Length: 0" + end, bodyEnds{}, nil // the body is not used
+	case !f.success: // the body is not used, and net/http would wait for it before it follows a redirect
+		return "Content-Length: 0" + end, bodyEnds{}, nil
 	case f.coding != "":
 		return "", bodyEnds{}, &HeadError{fmt.Sprintf("its transfer encoding is %q", shortened(f.coding))}
 	case f.chunked || len(f.numbers) == 0 && certain:

@@ -75,7 +75,7 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 	}
 	user, password := option("http-user"), option("http-passwd")
 	authorizes := user != ""
-	if u.User != nil && user == "" {
+	if u.User != nil && (u.User.Username() != "" || user == "") { // as in aria2
 		user = u.User.Username()
 		password, _ = u.User.Password()
 		authorizes = user != "" || password != ""
@@ -94,7 +94,7 @@ func NewRequest(ctx context.Context, method, source string, options model.Option
 		req.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
 	for name, value := range map[string]string{"User-Agent": option("user-agent"), "Referer": referer} {
-		if value != "" {
+		if value != "" && len(req.Header[name]) == 0 { // a header beats the option, as in aria2
 			req.Header.Set(name, value)
 		}
 	}

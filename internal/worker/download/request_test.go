@@ -142,7 +142,9 @@ func TestNewRequest_HasTheTasksHeaders(t *testing.T) {
 	}{
 		"nothing":                   {"http://a/x", nil, nil},
 		"a password in the URL":     {"http://me:pw@a/x", nil, map[string]string{"Authorization": basicMe}},
-		"one in the options":        {"http://me:pw@a/x", model.Options{"http-user": {"you"}}, map[string]string{"Authorization": basicYou}},
+		"one in the options too":    {"http://me:pw@a/x", model.Options{"http-user": {"you"}}, map[string]string{"Authorization": basicMe}},
+		"one in the options":        {"http://a/x", model.Options{"http-user": {"you"}}, map[string]string{"Authorization": basicYou}},
+		"a user in the options":     {"http://:pw@a/x", model.Options{"http-user": {"you"}}, map[string]string{"Authorization": basicYou}},
 		"one in a header":           {"http://me:pw@a/x", model.Options{"header": {"authorization: own"}}, map[string]string{"Authorization": "own"}},
 		"a password alone":          {"http://:pw@a/x", nil, map[string]string{"Authorization": "Basic OnB3"}},
 		"a user alone":              {"http://me@a/x", nil, map[string]string{"Authorization": "Basic bWU6"}},
@@ -151,7 +153,8 @@ func TestNewRequest_HasTheTasksHeaders(t *testing.T) {
 		"a password of no user":     {"http://a/x", model.Options{"http-passwd": {"pw"}}, nil},
 		"the URL as the referer":    {"http://me:pw@a/x#part", model.Options{"referer": {"*"}}, map[string]string{"Authorization": basicMe, "Referer": "http://a/x"}},
 		"headers":                   {"http://a/x", model.Options{"header": {"X-A:1", "X-B : 2: 3"}}, map[string]string{"X-A": "1", "X-B": "2: 3"}},
-		"an agent beats a header":   {"http://a/x", model.Options{"header": {"User-Agent: h"}, "user-agent": {"o"}}, map[string]string{"User-Agent": "o"}},
+		"a header beats an agent":   {"http://a/x", model.Options{"header": {"User-Agent: h"}, "user-agent": {"o"}}, map[string]string{"User-Agent": "h"}},
+		"a header beats a referer":  {"http://a/x", model.Options{"header": {"referer: http://h/"}, "referer": {"http://r/"}}, map[string]string{"Referer": "http://h/"}},
 		"a page that it came from":  {"http://a/x", model.Options{"referer": {"http://r/"}}, map[string]string{"Referer": "http://r/"}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,6 +56,8 @@ func requests() []behaviour {
 			w.WriteHeader(http.StatusUnauthorized)
 		})},
 
+		{name: "a user of the URL and one of the options", base: func(s string) string { return strings.Replace(s, "://", "://me:secret@", 1) }, options: map[string]string{"http-user": "you", "http-passwd": "other"}, serve: on(func(r *http.Request) bool { user, _, _ := r.BasicAuth(); return user != "me" }, status(http.StatusUnauthorized))},
+		{name: "a user agent of a header and one of the options", options: map[string]string{"header": "User-Agent: own", "user-agent": "other"}, serve: on(func(r *http.Request) bool { return r.UserAgent() != "own" }, status(http.StatusForbidden))},
 		{name: "a URL with raw spaces", verdict: "ok no ok ok", path: "/a b/file.bin", serve: at("/a%20b/file.bin")},
 		{name: "a URL with UTF-8", verdict: "ok no ok ok", path: "/ü/file.bin", serve: at("/%C3%BC/file.bin")},
 		{name: "a URL with a bare percent sign", path: "/100%/file.bin", serve: atPath("/100%/file.bin")},
