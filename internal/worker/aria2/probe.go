@@ -44,6 +44,8 @@ type probeResult struct {
 	odd     bool  // a source said where the file ends in a way that clients read differently
 	differ  bool  // a source that was used has another version, or does not prove that it has this one
 	peers   []int // other sources that have the version
+
+	unprobed *version // nothing but the source that only aria2c can ask; nil without one
 }
 
 // keepError keeps the error of a source: of several a temporary one, if there is one.
@@ -85,6 +87,10 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 			v = unversioned(all[at])
 			v.elsewhere = protocol.ForAria2()
 		}
+		if private && f.unprobed == nil && q.needsAria2(all[at], err) {
+			f.unprobed = unversioned(all[at])
+			f.unprobed.at, f.unprobed.Unseen, f.unprobed.unproven = at, true, true
+		}
 		f.odd = f.odd || isOdd(v, err)
 		if v != nil {
 			v.at = at
@@ -93,6 +99,13 @@ func (q *versionQuery) ask(ctx context.Context) (f probeResult) {
 		f.keepError(at, err)
 	}
 	return f
+}
+
+// needsAria2 reports, given the error of the probe of a source, whether aria2c may get a file with
+// credentials there: by its own TLS library, and with its connections confined to that server, so
+// that a redirect takes them nowhere else.
+func (q *versionQuery) needsAria2(source string, err error) bool {
+	return err != nil && q.confined && usesTLS(source) && download.TLSMayWorkWithAria2(download.Sentence(err, hostIn(source)))
 }
 
 // isOdd reports whether clients read the end of the file in a source's answer differently.

@@ -83,6 +83,9 @@ func (e *Engine) prepare(j *job) (p preparation, known bool) {
 		var p preparation
 		if kindOf(&dj.Task.TaskSpec) == kindPlain {
 			p.probeResult = e.findVersion(ctx, q)
+			if p.version == nil {
+				p.version = p.unprobed
+			}
 			if single || !proxied {
 				p.peers = nil
 			}

@@ -43,6 +43,7 @@ type version struct {
 
 	at        int    // which source answered with this
 	elsewhere string // the URL that another host has it at
+	unproven  bool   // only aria2c can ask the source, so nothing proves that its file is still this one
 	returned  bool   // elsewhere is at the task's own server, where aria2c is confined to it: it gets the credentials
 
 	head bool   // HEAD was answered with this
@@ -129,7 +130,7 @@ func settleVersion(dir string, now *version, source string, checked bool) (v *ve
 		return kept, true, nil
 	case bytes && kept != nil && now == nil && kept.Source == source:
 		return kept, true, nil // If-Range asks again
-	case bytes && kept != nil && now != nil && kept.same(now):
+	case bytes && kept != nil && now != nil && !now.unproven && kept.same(now):
 		more := kept.addShared(now.Shared)
 		if now.Unseen && !kept.Unseen {
 			kept.Unseen, more = true, true

@@ -32,6 +32,7 @@ func TestVersion_BytesContinueInTheirVersionOnly(t *testing.T) {
 		"no ETag any more":               {&kept, with(func(v *version) { v.ETag = "" }), []string{"f", "f.aria2"}, false, 1},
 		"another date":                   {&kept, with(func(v *version) { v.LastModified = "later" }), []string{"f", "f.aria2"}, false, 1},
 		"another length":                 {&kept, with(func(v *version) { v.Length = 6 }), []string{"f", "f.aria2"}, false, 1},
+		"nobody can ask":                 {&version{Source: "s", Length: -1}, &version{Source: "s", Length: -1, unproven: true}, []string{"f", "f.aria2"}, false, 1},
 		"no length this time":            {&kept, with(func(v *version) { v.Length = -1 }), []string{"f", "f.aria2"}, true, 3},
 		"another URL, the same ETag":     {&kept, with(func(v *version) { v.Source = "t" }), []string{"f", "f.aria2"}, true, 3},
 		"another URL, the same length":   {&version{Source: "s", Length: 5}, &version{Source: "t", Length: 5}, []string{"f", "f.aria2"}, false, 1},

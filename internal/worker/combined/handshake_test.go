@@ -122,11 +122,15 @@ func TestEngine_HandshakeOfEitherEngine(t *testing.T) {
 	e := newTrustingEngine(t)
 	for name, c := range map[string]struct {
 		settings *tls.Config
+		private  bool        // the task has a header
 		before   string      // of the message of the direct engine; "" if it completes the download
 		class    model.Class // of the failure; "" if it completes
 	}{
 		"suites without forward secrecy":                         {settings: rsaOnly},
 		"a handshake failure":                                    {settings: refuseGo(alert(40)), before: "tls: handshake failure; have the server offer"},
+		"a handshake failure of a task with a header":            {settings: refuseGo(alert(40)), private: true, before: "tls: handshake failure; have the server offer"},
+		"a certificate with a common name alone, and a header":   {settings: certified(t, true, false), private: true, before: "have the server use a certificate with its host name"},
+		"an untrusted certificate and a header":                  {settings: untrustedOf(t), private: true, class: model.ClassPermanent},
 		"an insufficient security level":                         {settings: refuseGo(alert(71)), before: "tls: insufficient security level; have the server offer"},
 		"a reset":                                                {settings: refuseGo(reset), before: "connection reset by peer"},
 		"a close":                                                {settings: refuseGo(func(net.Conn) {}), before: "the TLS handshake with 127.0.0.1 failed: "},
@@ -138,9 +142,18 @@ func TestEngine_HandshakeOfEitherEngine(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := downloadtest.ServeTLSWith(t, downloadtest.Content(data), c.settings)
+			s := downloadtest.ServeTLSWith(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if c.private && r.Header.Get("X-Key") != "own" {
+					w.WriteHeader(http.StatusForbidden)
+					return
+				}
+				downloadtest.Content(data).ServeHTTP(w, r)
+			}), c.settings)
 			id := strings.NewReplacer(" ", "-", ",", "").Replace(name)
 			job := downloadtest.Job(t, id, s.URL+"/file", "max-tries", "1")
+			if c.private {
+				job.Task.Options["header"] = model.OptionValue{"X-Key: own"}
+			}
 			if strings.Contains(name, "certificate") {
 				job.Task.URL = strings.Replace(job.Task.URL, "127.0.0.1", "localhost", 1)
 			}
@@ -158,6 +171,21 @@ func TestEngine_HandshakeOfEitherEngine(t *testing.T) {
 				t.Errorf("before: %+v", state.Before)
 			}
 		})
+	}
+}
+
+// A task with a header whose server only aria2c can talk to gets no connection to another server,
+// to which aria2c would take the header with a redirect.
+func TestEngine_HeaderOfUnprobedServerStays(t *testing.T) {
+	other := downloadtest.Serve(t, downloadtest.Content(downloadtest.Data(1000)))
+	s := downloadtest.ServeTLSWith(t, http.RedirectHandler(other.URL+"/file", http.StatusFound), refuseGo(alert(40)))
+	e := newTrustingEngine(t)
+	downloadtest.Add(t, e, downloadtest.Job(t, "redirected", s.URL+"/file", "max-tries", "1", "header", "X-Key: own"))
+	if err := downloadtest.MustFail(t, e, "redirected"); !strings.Contains(err.Message, "the server leads there now") {
+		t.Errorf("%+v", err)
+	}
+	if n := other.Requests.Load(); n > 0 {
+		t.Errorf("the other server got %d requests", n)
 	}
 }
 
