@@ -2,6 +2,7 @@ package aria2
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -14,11 +15,15 @@ import (
 func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, all map[string]*row) error {
 	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	paths, err := s.client.paths(bounded, v.leaves, j.pads())
+	list, err := s.client.files(bounded, v.leaves)
 	if err != nil {
 		return err
 	}
-	files, total, failure := j.finishedFiles(paths)
+	if j.usedOther(list) {
+		v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file came in part from another source, which its server names"}
+		return e.remedy(ctx, s, j, v, all)
+	}
+	files, total, failure := j.finishedFiles(pathsOf(list, j.pads()))
 	if failure != nil {
 		e.conclude(j, all, func() { j.failWith(failure) })
 		return nil
@@ -36,10 +41,10 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, a
 			})
 		}
 	}
-	list, failure := j.checks(files)
+	checks, failure := j.checks(files)
 	if failure == nil {
 		var known bool
-		if failure, known = e.verifyFiles(j, list, files); !known {
+		if failure, known = e.verifyFiles(j, checks, files); !known {
 			return nil
 		}
 	}
@@ -56,6 +61,22 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, a
 		j.end(download.State{Phase: download.Complete, Completed: total, Total: total, Files: files, Synced: true})
 	})
 	return nil
+}
+
+// dropOther has the bytes of a failed download removed before it is submitted again, if some came
+// from a source that aria2c was not given.
+func (e *Engine) dropOther(ctx context.Context, s session, j *job, leaves []*row) error {
+	if !j.needsOneVersion() || j.maxBytes == 0 {
+		return nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	files, err := s.client.files(bounded, leaves)
+	if errors.As(err, new(*rpcError)) {
+		return nil // its result went meanwhile
+	}
+	j.mustWipe = j.mustWipe || j.usedOther(files)
+	return err
 }
 
 // conclusion is the end of a job whose downloads have stopped.

@@ -240,7 +240,8 @@ func (j *job) failedLink(ctx context.Context, s session, failed *row) *metalink.
 	}
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
 	defer cancel()
-	paths, err := s.client.paths(ctx, []*row{failed}, nil)
+	files, err := s.client.files(ctx, []*row{failed})
+	paths := pathsOf(files, nil)
 	if err != nil || len(paths) != 1 {
 		return nil
 	}

@@ -262,6 +262,9 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 	}
 	switch {
 	case v.failed != nil:
+		if err := e.dropOther(ctx, s, j, v.leaves); err != nil {
+			return err
+		}
 		return e.remedy(ctx, s, j, v, all)
 	case v.lost:
 		if j.missedPolls++; j.missedPolls < maxMissedPolls && len(v.leaves) > 0 {

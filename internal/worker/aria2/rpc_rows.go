@@ -27,6 +27,13 @@ type row struct {
 type file struct {
 	Path     string `json:"path"`
 	Selected string `json:"selected"`
+	URIs     []uri  `json:"uris"`
+}
+
+// uri is a source of a file. aria2c adds those that a server names to the ones that it was given.
+type uri struct {
+	URI    string `json:"uri"`
+	Status string `json:"status"` // used, waiting
 }
 
 var rowKeys = []string{
@@ -211,10 +218,9 @@ func familyStateOf(roots []string, all map[string]*row) familyState {
 	return v
 }
 
-// paths returns the files of finished downloads, as aria2c names them. What it
-// kept in memory (a torrent that led to others) is no file. It asks for the files of
-// downloads whose rows do not have them. Files with a number in pads are left out.
-func (c *client) paths(ctx context.Context, leaves []*row, pads map[int]int64) ([]string, error) {
+// files returns the files of each download. It asks for those of downloads whose rows do not have
+// them.
+func (c *client) files(ctx context.Context, leaves []*row) (all [][]file, err error) {
 	var calls []call
 	for _, r := range leaves {
 		if r.Files == nil {
@@ -224,12 +230,10 @@ func (c *client) paths(ctx context.Context, leaves []*row, pads map[int]int64) (
 	var results []json.RawMessage
 	var errs []error
 	if len(calls) > 0 {
-		var err error
 		if results, errs, err = c.multicall(ctx, calls); err != nil {
 			return nil, err
 		}
 	}
-	var paths []string
 	for _, r := range leaves {
 		files := r.Files
 		if files == nil {
@@ -241,13 +245,22 @@ func (c *client) paths(ctx context.Context, leaves []*row, pads map[int]int64) (
 			}
 			results, errs = results[1:], errs[1:]
 		}
+		all = append(all, files)
+	}
+	return all, nil
+}
+
+// pathsOf returns the paths of finished files, as aria2c names them. What it kept in memory (a
+// torrent that led to others) is no file. Files with a number in pads are left out.
+func pathsOf(all [][]file, pads map[int]int64) (paths []string) {
+	for _, files := range all {
 		for i, f := range files {
 			if _, isPad := pads[i+1]; !isPad && f.Selected == "true" && f.Path != "" && f.Path[0] == '/' {
 				paths = append(paths, f.Path)
 			}
 		}
 	}
-	return paths, nil
+	return paths
 }
 
 // forgetResults removes the results of downloads that have stopped, so that their gids

@@ -85,6 +85,22 @@ func (j *job) triesAgain(code int) bool {
 	return true
 }
 
+// usedOther reports whether aria2c has used a source that it was not given for a file whose
+// responses must have one version. It takes those that a server names by "Link: <URL>;
+// rel=duplicate" (RFC 6249) for further sources of the same bytes.
+func (j *job) usedOther(all [][]file) bool {
+	if !j.needsOneVersion() {
+		return false
+	}
+	given := map[string]bool{}
+	for _, source := range j.givenSources() {
+		given[correctURL(source)] = true
+	}
+	return slices.ContainsFunc(slices.Concat(all...), func(f file) bool {
+		return slices.ContainsFunc(f.URIs, func(u uri) bool { return u.Status == "used" && !given[u.URI] })
+	})
+}
+
 // needsReread reports whether nothing but a second reading can confirm a finished file that came
 // in several responses: the proxy did not see them, or the server gives no version with each.
 func (e *Engine) needsReread(j *job) bool {

@@ -63,6 +63,49 @@ func TestUnseen_FileOfTLSIsReadTwiceOnlyAfterADrop(t *testing.T) {
 	}
 }
 
+// aria2c continues a file at a source that its server names by a header Link, also with other
+// bytes. Such a file is not complete.
+func TestUnseen_NamedSourceIsNotMixedIn(t *testing.T) {
+	t.Parallel()
+	data, other := downloadtest.Data(200_000), bytes.Repeat([]byte("o"), 200_000)
+	e := newTrusting(t)
+	for name, c := range map[string]struct {
+		serve   func(*testing.T, http.Handler) *downloadtest.Server
+		recover bool // the server has the file again
+	}{
+		"HTTP":                   {downloadtest.Serve, false},
+		"TLS":                    {downloadtest.ServeTLS, false},
+		"TLS and the file again": {downloadtest.ServeTLS, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			half := downloadtest.Cut(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Length", fmt.Sprint(len(data)))
+				_, _ = w.Write(data) // it is cut
+			}), 100_000, 1)
+			var gets atomic.Int64
+			s := c.serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Link", "<"+map[bool]string{true: "https", false: "http"}[r.TLS != nil]+"://"+r.Host+"/copy>; rel=duplicate")
+				switch {
+				case r.URL.Path == "/copy":
+					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(other))
+				case r.Method == http.MethodHead || c.recover || gets.Add(1) == 1:
+					half.ServeHTTP(w, r)
+				default:
+					w.WriteHeader(http.StatusNotFound)
+				}
+			}))
+			job := downloadtest.Job(t, strings.ReplaceAll(name, " ", "-"), s.URL+"/file")
+			downloadtest.Add(t, e, job)
+			if c.recover {
+				downloadtest.MustComplete(t, e, job, data)
+			} else if err := downloadtest.MustFail(t, e, job.Task.ID); err.Code != download.CodeNoResume || !strings.Contains(err.Message, "another source, which its server names") {
+				t.Errorf("%+v", err)
+			}
+		})
+	}
+}
+
 // A link that expires when the file has come, after a drop, does not undo the download.
 func TestUnseen_ExpiredLinkKeepsFinishedFile(t *testing.T) {
 	t.Parallel()

@@ -214,6 +214,7 @@ func (j *job) fetchFirst(ctx context.Context, f *folder, source string) (*transf
 		f.spans.release(s)
 		return nil, nil, err
 	}
+	j.noteDuplicates(t.resp)
 	status := t.resp.StatusCode
 	switch {
 	case s != nil && j.isContinuation(t.resp, f, s):

@@ -99,6 +99,7 @@ type job struct {
 	openEnded     atomic.Bool    // ranges are requested without an end: the server sends less than that
 	source        string         // the hash of the current source
 	unranged      bool           // the whole file is requested, see [job.askWhole]
+	duplicates    []string       // further sources that the servers name, see [tries.useDuplicates]
 	badMirrors    []string       // sources that are not used beside another one
 	mirrorHelped  atomic.Bool    // a mirror has brought bytes beside another source
 	lead          download.Lead  // of the finished file, see [download.State]
@@ -259,6 +260,7 @@ type tries struct {
 	progress bool  // a try has brought bytes
 	limited  error // of the url, which may have the file later
 	refusal  error // the error of the ranges; then the whole file was requested
+	ownError error // the last error of the task's own sources; then those that they name were used
 }
 
 // freeProgress is how many bytes further than any before a try must have come to be
@@ -317,6 +319,8 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 		j.askWhole()
 		t.count, t.refusal = j.maxTries, err // it is the last try
 		return 0, nil
+	case t.isFinal(class, err) && t.useDuplicates(err, reached):
+		return 0, nil
 	case t.isFinal(class, err):
 		return 0, t.lastError(err, reached)
 	}
@@ -331,6 +335,9 @@ func (t *tries) afterFailure(err error) (wait time.Duration, final error) {
 
 // lastError returns the error of a job whose last try reached that byte and ended with err.
 func (t *tries) lastError(err error, reached int64) error {
+	if t.ownError != nil {
+		return t.ownError
+	}
 	if t.refusal != nil && reached <= t.furthest {
 		err = t.refusal // the whole file brought no more
 	}

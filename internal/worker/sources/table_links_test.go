@@ -29,6 +29,17 @@ func links() []behaviour {
 			w.Header().Add("Set-Cookie", `k=v`)
 			http.Redirect(w, r, "/a/b/file.bin", http.StatusFound)
 		})},
+		{name: "404 that names a duplicate", verdict: "ok no ok ok", serve: duplicated(func([]byte) http.Handler { return http.HandlerFunc(status(http.StatusNotFound)) })},
+		{name: "a drop halfway, then 404 that names a duplicate", verdict: "ok no ok ok", options: twoTries, serve: duplicated(func(data []byte) http.Handler { return cut(limited(1, hasBody)(data), 1) })},
+		{name: "a redirect that names a duplicate, to a dead link", verdict: "ok no ok ok", serve: duplicated(func([]byte) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/file.bin" {
+					http.Redirect(w, r, "/gone/file.bin", http.StatusFound)
+					return
+				}
+				w.WriteHeader(http.StatusNotFound)
+			})
+		})},
 		{name: "a URL whose name is in its query", verdict: "ok no ok ok", path: "/?file=file.bin", file: "index.html", serve: at("/?file=file.bin")},
 		{name: "a URL with a session after its path", path: "/file.bin;jsessionid=12", file: "file.bin;jsessionid=12", serve: at("/file.bin;jsessionid=12")},
 		{name: "a URL with double slashes", path: "//a//file.bin", serve: at("//a//file.bin")},
@@ -140,4 +151,19 @@ func cookieDelete(data []byte) http.Handler {
 			http.Error(w, "no "+c, http.StatusForbidden)
 		}
 	})
+}
+
+// hasBody reports whether a request asks for a body.
+func hasBody(r *http.Request) bool { return r.Method != http.MethodHead }
+
+// duplicated serves the file at /copy/file.bin. All other requests get the answer of own, which
+// names that as a duplicate.
+func duplicated(own func(data []byte) http.Handler) func([]byte) http.Handler {
+	return func(data []byte) http.Handler {
+		h := own(data)
+		return on(func(r *http.Request) bool { return r.URL.Path != "/copy/file.bin" }, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Link", "<http://"+r.Host+"/copy/file.bin>; rel=duplicate; pri=1")
+			h.ServeHTTP(w, r)
+		})(data)
+	}
 }
