@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/download"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // Poll implements [download.Engine]. It also submits the jobs that aria2c lacks and
@@ -332,7 +333,7 @@ func (e *Engine) remedy(ctx context.Context, s session, j *job, v familyState, a
 			log.Debug("a source of a metalink failed; the next one is tried")
 		case j.leavesSize(message):
 			log.Debug("an FTP server states an unreadable length; the file is requested without it")
-		case what == giveUp && j.triesAgain(code):
+		case what == giveUp && failure.Class == model.ClassRetryable && j.triesAgain(code):
 			log.Debug("a try failed; it is repeated")
 		case what == giveUp && j.switchSource(code):
 			log.Debug("a source failed; the next one is tried")

@@ -74,7 +74,7 @@ func (j *job) triesAgain(code int) bool {
 		return false
 	}
 	switch code {
-	case download.CodeTimeout, download.CodeNetwork, 19, 29:
+	case download.CodeUnknown, download.CodeTimeout, download.CodeNetwork, 19, 29: // aria2c has no code for a closed connection
 	default:
 		return false
 	}

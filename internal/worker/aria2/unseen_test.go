@@ -63,6 +63,25 @@ func TestUnseen_FileOfTLSIsReadTwiceOnlyAfterADrop(t *testing.T) {
 	}
 }
 
+// A file of a metalink that comes in one response is asked for again if its source closes the
+// connection without an answer.
+func TestUnseen_MetalinkIsAskedForAgainWithoutAnAnswer(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(100_000)
+	var asked atomic.Bool
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !asked.Swap(true) {
+			panic(http.ErrAbortHandler)
+		}
+		downloadtest.Content(data).ServeHTTP(w, r)
+	}))
+	e := withBT(t)
+	job := downloadtest.Job(t, "closed", "")
+	job.Task.TaskSpec.Metalink = fmt.Appendf(nil, `<metalink xmlns="urn:ietf:params:xml:ns:metalink"><file name="f.bin"><url>%s/f.bin</url></file></metalink>`, s.URL)
+	downloadtest.Add(t, e, job)
+	downloadtest.MustComplete(t, e, job, data)
+}
+
 // aria2c continues a file at a source that its server names by a header Link, also with other
 // bytes. Such a file is not complete.
 func TestUnseen_NamedSourceIsNotMixedIn(t *testing.T) {
