@@ -42,8 +42,13 @@ func (f *failure) Error() string { return f.said.Message }
 // Unwrap returns the cause, if there is one.
 func (f *failure) Unwrap() error { return f.cause }
 
+// codeInterrupted is the code of an interruption with -o json. HTTP has none; 499 is that of
+// nginx for a request that the client has ended. No dispatcher answers it, so a program does
+// not take it for a dispatcher that is overloaded.
+const codeInterrupted model.Code = 499
+
 // errInterrupted is the error of a command that a signal has ended.
-var errInterrupted = &failure{exit: exitInterrupted, said: model.Error{Code: model.CodeUnavailable, Message: "interrupted"}}
+var errInterrupted = &failure{exit: exitInterrupted, said: model.Error{Code: codeInterrupted, Message: "interrupted"}}
 
 // usagef is an error of the command line.
 func usagef(format string, args ...any) error {

@@ -24,6 +24,7 @@ type flags struct {
 	inboxPrefix            string
 	client, prefix         string
 	clientSource           string // what names the client, for errors
+	serverSource           string // what names the server
 	output                 string
 	noColor, quiet, yes    bool
 	trace                  bool
@@ -54,9 +55,12 @@ const defaultServer = "nats://127.0.0.1:4222"
 
 // complete fills in what the environment has.
 func (f *flags) complete(getenv func(string) string) {
-	f.clientSource = "--client"
+	f.clientSource, f.serverSource = "--client", "--server"
 	if f.client == "" {
 		f.clientSource = "ARIA_CLIENT"
+	}
+	if f.server == "" {
+		f.serverSource = "NATS_URL"
 	}
 	for name, field := range map[string]*string{
 		"NATS_CONTEXT": &f.context, "NATS_URL": &f.server, "NATS_CREDS": &f.creds, "NATS_NKEY": &f.nkey, "NATS_USER": &f.user,

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"golang.org/x/term"
 
+	"github.com/aria-cluster/dispatcher/internal/config"
 	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
@@ -85,9 +86,30 @@ func (s *session) connect(ctx context.Context) (*nats.Conn, error) {
 	return nc, nil
 }
 
+// checkServers refuses addresses that no server can have: waiting for one does not help.
+func (f *flags) checkServers() error {
+	found := f.server == ""
+	for one := range strings.SplitSeq(f.server, ",") {
+		if one = strings.TrimSpace(one); one == "" { // nats.go skips it
+			continue
+		}
+		found = true
+		if err := config.CheckServer(f.serverSource, one); err != nil {
+			return usagef("%v", err)
+		}
+	}
+	if !found {
+		return usagef("%s: %q has no URL of a server", f.serverSource, f.server)
+	}
+	return nil
+}
+
 // natsOptions converts the flags.
 func (s *session) natsOptions(ctx context.Context) (bus.Options, error) {
 	f, password := &s.flags, s.getenv("NATS_PASSWORD")
+	if err := f.checkServers(); err != nil {
+		return bus.Options{}, err
+	}
 	f.useSelectedContext(s.getenv)
 	if f.user != "" && password == "" {
 		var err error

@@ -30,6 +30,9 @@ WORKER:PATH, and the command to try next. An id may be given by its last 6 chara
 more. With -o json it prints an array of the tasks.`,
 		Example: "  aria show 8bf2f1bf137e7d8c\n  aria show 137e7d8c -o json",
 		RunE: run[*model.Task](s, func(cmd *cobra.Command, ids []string) error {
+			if err := checkIDs(ids); err != nil {
+				return err
+			}
 			tasks, err := s.owner(cmd.Context(), all)
 			if err != nil {
 				return err
@@ -248,6 +251,17 @@ func find(ctx context.Context, tasks *client.Tasks, id string) (*model.Task, err
 		return nil, endErr
 	}
 	return tasks.Get(ctx, ending.ID) // a list has no history
+}
+
+// checkIDs refuses an argument that can be no id, such as the value of a variable of a script
+// that is not set, before anything is done with the others. "-" stands for stdin.
+func checkIDs(args []string) error {
+	for _, arg := range args {
+		if err := model.CheckName("id", arg); err != nil && arg != "-" {
+			return usagef("%v", err)
+		}
+	}
+	return nil
 }
 
 // wholeLength is the least length of the ids that the cluster makes.

@@ -70,6 +70,15 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"get --mirror https://m.example/ https://a.example/ https://b.example/", "", "--out, --checksum and --mirror are for one URL"},
 		{"add --max-attempts 0 https://h.example/", "", "--max-attempts: 0 is not a number of failures"},
 		{"ls -w -n 1", "", "--limit and --watch exclude each other"},
+		{"show a/b nope", "", `id: "a/b" must be 1 to 64 of the characters`},
+		{"watch a/b nope", "", `id: "a/b" must be`},
+		{"cancel a/b nope", "", `id: "a/b" must be`},
+		{"ls --server ::bad", "", "--server: is not a URL such as nats://"},
+		{"ls --server nats://h:99999", "", "--server: the port is not from 1 to 65535"},
+		{"ls --server http://h:8080", "", `--server: the scheme "http" is not supported; use nats, tls, ws or wss`},
+		{"ls --server nats://", "", "--server: has no host"},
+		{"ls --server ,", "", `--server: "," has no URL of a server`},
+		{"ls --server nats://h,nats://h:0", "", "--server: the port is not from 1 to 65535"},
 	} {
 		r := ariaWith(t, url, 0, strings.NewReader(x.stdin), strings.Fields(x.args)...)
 		if r.code != exitUsage || !strings.Contains(r.stderr, x.says) || strings.Count(r.stderr, "\n") != 1 {
@@ -78,6 +87,14 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 	}
 	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, ": gopher://h.example/x: url: ") {
 		t.Errorf("a refused task: %+v", r)
+	}
+	for _, command := range []string{"show", "watch", "cancel", "update --set-priority high"} {
+		if r := aria(t, url, 0, append(strings.Fields(command), "")...); r.code != exitUsage || !strings.HasPrefix(r.stderr, `aria: id: "" must be`) {
+			t.Errorf("aria %s with an empty id: %+v", command, r)
+		}
+	}
+	if r := aria(t, "nats://", 0, "ls"); r.code != exitUsage || r.stderr != "aria: NATS_URL: has no host\n" {
+		t.Errorf("an address without a host: %+v", r)
 	}
 	if r := aria(t, url, 0, "show", "nope1234", "nope5678"); r.code != exitNotDone || !strings.Contains(r.stderr, "nope1234") || !strings.Contains(r.stderr, "nope5678") {
 		t.Errorf("two unknown ids: %+v", r)
@@ -117,6 +134,13 @@ func TestStdin_InterruptEndsRead(t *testing.T) {
 		if code != exitInterrupted || errOut.String() != "aria: interrupted\n" {
 			t.Errorf("aria %s -: exit code %d, stderr %q", command, code, &errOut)
 		}
+	}
+	ctx, cancel := context.WithCancel(testbed.Context(t))
+	cancel()
+	var errOut bytes.Buffer
+	code := Run(ctx, Process{Args: []string{"add", "-", "-o", "json", "--server", url}, Getenv: func(string) string { return "" }, Stdin: in, Stdout: io.Discard, Stderr: &errOut})
+	if want := `{"error":{"code":499,"message":"interrupted"}}` + "\n"; code != exitInterrupted || errOut.String() != want {
+		t.Errorf("with -o json: exit code %d, stderr %q, want %q", code, &errOut, want)
 	}
 }
 

@@ -97,7 +97,10 @@ func (r *verbRun) run(ctx context.Context, args []string) error {
 	case !selected && len(args) == 0:
 		return usagef("%s needs ids, - or a selection such as --status; see aria %s -h", r.name, r.name)
 	}
-	q, err := r.selector.query() // bad usage is found without a server
+	if err := checkIDs(args); err != nil { // bad usage is found without a server
+		return err
+	}
+	q, err := r.selector.query()
 	if err != nil {
 		return err
 	}

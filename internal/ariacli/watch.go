@@ -40,6 +40,9 @@ type watchRun struct {
 }
 
 func (w *watchRun) run(ctx context.Context, args []string) error {
+	if err := checkIDs(args); err != nil {
+		return err
+	}
 	tasks, err := w.owner(ctx, w.all)
 	if err != nil {
 		return err

@@ -23,7 +23,7 @@ func (n *NATS) validate() error {
 	}
 	if n.URL != "" {
 		for one := range strings.SplitSeq(string(n.URL), ",") {
-			if err := checkServer(strings.TrimSpace(one)); err != nil {
+			if err := CheckServer("nats.url", strings.TrimSpace(one)); err != nil {
 				return err
 			}
 		}
@@ -85,23 +85,27 @@ func checkTokens(key, text string) error {
 	return nil
 }
 
-// checkServer never repeats the URL: it may hold a password.
-func checkServer(raw string) error {
+// CheckServer refuses what no NATS server can have as its URL, with an [*Error] about the
+// key. It never repeats the URL: it may hold a password.
+func CheckServer(key, raw string) error {
 	full := raw
 	if !strings.Contains(full, "://") {
 		full = "nats://" + full // as the NATS clients read it
 	}
 	u, err := url.Parse(full)
 	if err != nil {
-		return badKey("nats.url", "is not a URL such as nats://127.0.0.1:4222")
+		return badKey(key, "is not a URL such as nats://127.0.0.1:4222; in a password / : and @ are written %%2F %%3A and %%40")
 	}
 	switch u.Scheme {
 	case "nats", "tls", "ws", "wss":
 	default:
-		return badKey("nats.url", "the scheme %.40q is not supported; use nats, tls, ws or wss", u.Scheme)
+		return badKey(key, "the scheme %.40q is not supported; use nats, tls, ws or wss", u.Scheme)
 	}
 	if u.Hostname() == "" {
-		return badKey("nats.url", "has no host")
+		return badKey(key, "has no host")
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+		return badKey(key, "the port is not from 1 to 65535")
 	}
 	return nil
 }

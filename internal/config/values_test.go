@@ -59,6 +59,7 @@ func TestLoad_InvalidValueNamesKeyAndSource(t *testing.T) {
 		{"a long prefix", `{"nats":{"prefix":"` + strings.Repeat("a.", 100) + `a"}}`, "nats.prefix", 1},
 		{"a server of another protocol", `{"nats":{"url":"http://h"}}`, "nats.url", 1},
 		{"a server without a host", `{"nats":{"url":"nats://"}}`, "nats.url", 1},
+		{"a server with an impossible port", `{"nats":{"url":"nats://h:99999"}}`, "nats.url", 1},
 		{"one bad server of two", `{"nats":{"url":"nats://a,nats://%zz"}}`, "nats.url", 1},
 		{"a certificate without its key", `{"nats":{"cert":"c.pem"}}`, "nats.cert", 1},
 		{"creds and nkey", `{"nats":{"creds":"c","nkey":"n"}}`, "nats.nkey", 1},
