@@ -47,6 +47,7 @@ type Reader struct {
 	line    int // of the last line read
 	pending *Entry
 	size    int        // bytes of the options of pending
+	faulty  bool       // a URL or option of pending was refused, which was reported
 	found   []*Problem // to be returned before the next entry
 	end     error
 }
@@ -139,11 +140,15 @@ func (r *Reader) take(line string) *Entry {
 		return nil
 	}
 	before := r.finish()
-	r.pending, r.size = &Entry{Line: r.line}, 0
+	r.pending, r.size, r.faulty = &Entry{Line: r.line}, 0, false
 	for url := range strings.SplitSeq(text, "\t") {
 		if url = strings.Trim(url, " \r"); url != "" && !r.takeURL(url) {
 			break
 		}
+	}
+	if spec := r.pending.Spec; spec.URL != "" {
+		spec.Options = model.Options{"select-file": {"1"}} // which a line below may give to a magnet link
+		r.refuse(spec.Validate())
 	}
 	return before
 }
@@ -181,6 +186,9 @@ func (r *Reader) takeOption(text string) {
 	}
 	if r.size += len(text); r.size > maxEntry {
 		r.report(false, "the options of one entry have more than %d KiB", maxEntry>>10)
+		return
+	}
+	if r.refuse((model.Options{name: {value}}).Validate()) {
 		return
 	}
 	spec := &r.pending.Spec
@@ -223,11 +231,25 @@ func (r *Reader) finish() *Entry {
 	if e == nil || e.Spec.URL == "" { // which was reported
 		return nil
 	}
-	if err := e.Spec.Validate(); err != nil {
+	if r.faulty {
+		return nil
+	}
+	if err := e.Spec.Validate(); err != nil { // of all options together
 		r.found = append(r.found, &Problem{Line: e.Line, Message: err.Error()})
 		return nil
 	}
 	return e
+}
+
+// refuse reports an error of the current line, if there is one, after which its entry is not
+// returned.
+func (r *Reader) refuse(err error) bool {
+	if err == nil {
+		return false
+	}
+	r.report(false, "%v", err)
+	r.faulty = true
+	return true
 }
 
 // report keeps a problem of the current line to be returned, or skips it.

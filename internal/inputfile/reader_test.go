@@ -52,6 +52,7 @@ func describe(e *inputfile.Entry) string {
 
 // Each form of line is read as aria2 reads it, and what aria2 would lose is a problem.
 func TestReader_ReadsFormsOfLines(t *testing.T) {
+	const magnet = "magnet:?xt=urn:btih:0123456789012345678901234567890123456789"
 	for name, c := range map[string]struct {
 		in                string
 		entries, problems []string
@@ -95,14 +96,29 @@ func TestReader_ReadsFormsOfLines(t *testing.T) {
 			"http://h/a\n split=banana\nhttp://h/b\nfile:///etc/passwd\n",
 			[]string{"3 http://h/b"},
 			[]string{
-				`line 1: options.split: "banana" is not a number from 1 to 16`,
+				`line 2: options.split: "banana" is not a number from 1 to 16`,
 				`line 4: url: the scheme "file" is not supported; use http, https, ftp, sftp or magnet`,
+			},
+		},
+		"invalid values in one entry": {
+			"http://h/a\n out=x\n split=0\n header=bad\n split=2\ngopher://h/b\n out=../x\n",
+			nil,
+			[]string{
+				`line 3: options.split: "0" is not a number from 1 to 16`,
+				`line 4: options.header: a header is written "Name: value"`,
+				`line 6: url: the scheme "gopher" is not supported; use http, https, ftp, sftp or magnet`,
+				`line 7: options.out: "../x" must be one file name, without a path`,
 			},
 		},
 		"a password": {"u:secret@h/a\nhttp://h/b\n u:secret@h\n", []string{"2 http://h/b"}, []string{
 			`skip line 1: "xxxxx" is not a URL`,
 			`skip line 3: "xxxxx" is indented, so it must be an option NAME=VALUE; write a URL in the first column`,
 		}},
+		"a selection of a magnet": {
+			magnet + "&so=all\n select-file=2\n" + magnet + "&so=all\n",
+			[]string{"1 " + magnet + "&so=all select-file=2"},
+			[]string{`line 3: url: so: "all" of the magnet link names no file; use numbers from 0 and ranges, such as 0,2-4`},
+		},
 		"seventeen URLs": {"http://h/a" + mirrors(16) + "\n", nil, []string{"line 1: mirrors: with url at most 16, not 17"}},
 		"a long line":    {"http://h/" + strings.Repeat("a", 200<<10) + "\nhttp://h/b\n", []string{"2 http://h/b"}, []string{"line 1: more than 192 KiB"}},
 	} {
