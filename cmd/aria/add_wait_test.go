@@ -44,6 +44,45 @@ func TestAdd_WaitTellsOutcomeByExitCode(t *testing.T) {
 	}
 }
 
+// Records of --wait have the last states of the tasks, and an error lists the tasks that did
+// not complete or have not ended.
+func TestAdd_WaitPrintsLastStates(t *testing.T) {
+	s, c := newSite(t), newCluster(t, true)
+	list := filepath.Join(c.dir, "list.txt")
+	if err := os.WriteFile(list, []byte(s.URL+"/listed.txt\n"+s.URL+"/missing.iso\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	template := func(args ...string) []string {
+		return append([]string{"add", "-o", "template={{.status}} {{.error.code}}"}, args...)
+	}
+	later := `{"url":"` + s.URL + `/later.txt","not_before":"2099-01-01T00:00:00Z"}` + "\n"
+	for _, x := range []struct {
+		args   []string
+		stdin  string
+		code   int
+		stdout string
+		stderr []string
+	}{
+		{template("--wait", s.URL+"/quick.txt"), "", 0, "completed \n", nil},
+		{template("--wait", "--input", list), "", 1, "completed \nfailed 409\n", []string{"1 of 2 tasks did not complete\n", ": failed: 404 Not Found"}},
+		{template("--wait=4s", "-"), s.URL + "/missing.iso\n" + later, 3, "failed 409\npending \n", []string{
+			"aria: 1 of 2 tasks did not end within 4s; aria watch follows them\n", ": failed: 404 Not Found", ": pending: is not to start before 20",
+		}},
+		{[]string{"add", "--wait=300ms", "-o", "json", "-"}, later, 3, "", []string{`{"error":{"code":504,"message":"1 of 1 task did not end within 300ms`, `"message":"pending: `}},
+		{template("--wait", "-"), "gopher://h.example/\n" + later, 2, " 400\npending \n", []string{"1 of 2 tasks refused\n"}},
+	} {
+		stdout, stderr, code := c.run(t, x.stdin, x.args...)
+		if code != x.code || x.stdout != "" && stdout != x.stdout {
+			t.Errorf("aria %q: exit code %d, stdout %q, stderr %q", x.args, code, stdout, stderr)
+		}
+		for _, text := range x.stderr {
+			if !strings.Contains(stderr, text) {
+				t.Errorf("aria %q does not say %q: %s", x.args, text, stderr)
+			}
+		}
+	}
+}
+
 // A server gets its cookies of the file, and no others; none is shown anywhere.
 func TestAdd_CookiesGoToTheirServer(t *testing.T) {
 	c := newCluster(t, true)

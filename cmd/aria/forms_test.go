@@ -240,7 +240,7 @@ func TestShow_UnknownIDIsNamed(t *testing.T) {
 		{"show abcdef", "aria: there is no task abcdef\n"},
 		{"show abc", "aria: there is no task abc\n"},
 		{"cancel 00000000000000000000000000", "aria: there is no task 00000000000000000000000000\n"},
-		{"cancel abcdef abcde", "aria: cancel: 2 of 2 tasks were refused\n  there is no task abcdef\n  there is no task abcde\n"},
+		{"cancel abcdef abcde", "aria: cancel: 2 of 2 tasks refused\n  there is no task abcdef\n  there is no task abcde\n"},
 		{"watch abcdef", "aria: there is no task abcdef\n"},
 	} {
 		if stdout, stderr, code := c.run(t, "", strings.Fields(x.args)...); code != 1 || stdout != "" || stderr != x.want {

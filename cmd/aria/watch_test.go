@@ -90,4 +90,7 @@ func TestWorkers_AreListedAndDrained(t *testing.T) {
 			t.Errorf("aria %s: exit code %d, stdout %q, stderr %q", step.args, code, stdout, stderr)
 		}
 	}
+	if _, stderr, _ := c.run(t, "", "rmworker", "local"); !strings.HasSuffix(stderr, "or force its removal with --force\n") {
+		t.Errorf("rmworker of a living worker: stderr %q", stderr)
+	}
 }

@@ -32,7 +32,11 @@ The argument - reads stdin: a URL or a task as JSON in each line. --input reads 
 aria2c -i: the URLs of one file in a line, separated by tabs, and indented options below. Such
 a list is checked as a whole before anything is submitted. Its ids are hashes of the client,
 the batch and the line, so the same command submits what is missing, and nothing twice. Of an
-empty stdin or list nothing is submitted, which is no error, as with aria2c -i.`,
+empty stdin or list nothing is submitted, which is no error, as with aria2c -i.
+
+With --wait the ids are printed at once, and the records of -o json, jsonl, table and template
+at the end, with the states of the tasks then. An error lists the tasks that did not complete
+or, if the time is over, have not ended.`,
 		Example: `  aria add https://example.org/film.iso
   aria add --priority high --label project=films https://example.org/a https://example.org/b`,
 		RunE: run[submitted](s, func(cmd *cobra.Command, args []string) error { return a.run(cmd, args) }),
@@ -59,7 +63,6 @@ type addRun struct {
 	wait      string
 	input     inputOptions
 
-	stored  []string // ids, for --wait
 	refused []*model.Error
 	failed  int
 	done    int
@@ -81,12 +84,13 @@ func (a *addRun) run(cmd *cobra.Command, args []string) error {
 				return usagef("%s is no URL; a time to wait is written --wait=%s", arg, arg)
 			}
 		}
-		a.input.stored = func(id string) { a.stored = append(a.stored, id) }
+		a.input.wait = &waitList{last: make(map[string]*model.Task)}
 	}
-	if err := a.submitAll(cmd, args); err != nil {
-		return err
+	err := a.submitAll(cmd, args)
+	if err == nil {
+		err = a.await(cmd.Context())
 	}
-	return a.await(cmd.Context(), a.stored)
+	return a.input.wait.end(err)
 }
 
 // submitAll submits what the command line names.
@@ -220,6 +224,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 		},
 		id: func(t submitted) string { return t.ID },
 	})
+	a.input.wait.hold(p)
 	err := p.endAfter(a.submitEach(ctx, args, p))
 	switch {
 	case err != nil && a.done > 0:
@@ -227,7 +232,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 	case err != nil:
 		return err
 	case a.failed > 0:
-		return refusal(a.refused, int64(a.failed), int64(a.done), "%d of %d tasks were refused", a.failed, a.done)
+		return refusal(a.refused, int64(a.failed), int64(a.done), "%s refused", display.Portion(int64(a.failed), int64(a.done), "task"))
 	}
 	return nil
 }
@@ -275,22 +280,25 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 	return readErr
 }
 
+// withURL is the error of a task that was refused, with the URL if it has one.
+func withURL(err *model.Error, spec *model.TaskSpec) *model.Error {
+	e := *err
+	if spec.URL != "" {
+		e.Message = model.RedactURL(spec.URL) + ": " + e.Message
+	}
+	return &e
+}
+
 // report prints a task, or keeps the error of one that was refused.
 func (a *addRun) report(p *printer[submitted], spec *model.TaskSpec, o client.Outcome) error {
 	t := submitted{ID: spec.ID, Status: o.Status, Existed: o.Existed, Error: o.Err}
 	a.done++
 	if o.Err == nil {
-		if a.input.stored != nil {
-			a.input.stored(t.ID)
-		}
+		a.input.wait.add(t.ID, t.Status)
 		return p.print(t)
 	}
 	if a.failed++; a.failed <= maxListed {
-		e := *o.Err.For(t.ID)
-		if spec.URL != "" {
-			e.Message = model.RedactURL(spec.URL) + ": " + e.Message
-		}
-		a.refused = append(a.refused, &e)
+		a.refused = append(a.refused, withURL(o.Err.For(t.ID), spec))
 	}
 	if a.form.hasErrors() {
 		return p.print(t)

@@ -24,7 +24,7 @@ type inputOptions struct {
 	progress display.Mode
 	common   model.TaskSpec // what all tasks get unless their entry says otherwise
 	cookies  *cookieFile
-	stored   func(id string) // is called for each task that is stored, unless nil
+	wait     *waitList // nil without --wait
 }
 
 // maxListed is how many problems of an input are listed.
@@ -176,7 +176,7 @@ func (r *inputRun) check() error {
 	case count > 0:
 		return &failure{
 			exit: exitUsage, all: problems,
-			said: *model.Errorf(model.CodeInvalid, "--input %s has %s, so nothing was submitted; --lenient skips unknown options and lines without a URL, as aria2c does", r.path, plural(count, "problem")),
+			said: *model.Errorf(model.CodeInvalid, "--input %s has %s, so nothing was submitted; --lenient skips unknown options and lines without a URL, as aria2c does", r.path, display.Plural(int64(count), "problem")),
 		}
 	case r.total == 0 && skipped > 0: // it is another kind of file
 		return usagef("--input %s has no URL", r.path)
@@ -184,18 +184,10 @@ func (r *inputRun) check() error {
 	return nil
 }
 
-// plural is a count with its noun.
-func plural(n int, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return fmt.Sprintf("%s %s", display.Count(int64(n)), noun)
-}
-
 // counts says how many tasks were done, and how many refused if any were.
 func counts(done int, verb string, refused int) string {
 	if refused == 0 {
-		return plural(done, "task") + " " + verb
+		return display.Plural(int64(done), "task") + " " + verb
 	}
 	return fmt.Sprintf("%s %s, %s refused", display.Count(int64(done)), verb, display.Count(int64(refused)))
 }
@@ -225,6 +217,7 @@ func (r *inputRun) submit(ctx context.Context) error {
 		},
 		id: func(t submitted) string { return t.ID },
 	})
+	r.wait.hold(p)
 	mode := r.progress
 	if r.flags.quiet || r.jsonErrors() || r.dryRun || r.total == 0 {
 		mode = display.None
@@ -233,7 +226,7 @@ func (r *inputRun) submit(ctx context.Context) error {
 	if toTerminal && asked && mode == display.Auto { // rows and a bar do not share a screen
 		mode = display.Plain
 	}
-	counter, err := display.NewCounter(display.Options{Mode: mode, Out: r.errOut}, "submit", "tasks", r.total)
+	counter, err := display.NewCounter(display.Options{Mode: mode, Out: r.errOut}, "submit", "task", r.total)
 	if err != nil {
 		return usagef("--progress: %v", err)
 	}
@@ -306,9 +299,7 @@ func (r *inputRun) count(t *submitted, o client.Outcome) {
 		r.existed++
 	}
 	if o.Err == nil {
-		if r.stored != nil {
-			r.stored(t.ID)
-		}
+		r.wait.add(t.ID, t.Status)
 		return
 	}
 	t.Error = o.Err
@@ -325,18 +316,18 @@ func (r *inputRun) outcome(err error) error {
 	ok := r.done - r.failed
 	switch {
 	case err != nil:
-		done := fmt.Sprintf("%s of %s tasks are submitted; the same command submits the rest", display.Count(ok), display.Count(r.total))
+		done := display.Portion(ok, r.total, "task") + " submitted; the same command submits the rest"
 		return r.partly(err, done, r.refused, r.failed)
 	case r.total == 0:
 		r.hintf("--input %s is empty: there is nothing to do", r.path)
 	case r.dryRun:
-		r.hintf("%s would be submitted as batch %s", plural(int(r.done), "task"), r.batch)
+		r.hintf("%s would be submitted as batch %s", display.Plural(r.done, "task"), r.batch)
 	case r.failed > 0:
-		return refusal(r.refused, r.failed, r.total, "%s of %s tasks were refused", display.Count(r.failed), display.Count(r.total))
+		return refusal(r.refused, r.failed, r.total, "%s refused", display.Portion(r.failed, r.total, "task"))
 	case r.existed > 0:
-		r.hintf("%s submitted as batch %s; %s there already", plural(int(ok-r.existed), "task"), r.batch, display.Count(r.existed))
+		r.hintf("%s submitted as batch %s; %s there already", display.Plural(ok-r.existed, "task"), r.batch, display.Count(r.existed))
 	default:
-		r.hintf("%s submitted as batch %s", plural(int(ok), "task"), r.batch)
+		r.hintf("%s submitted as batch %s", display.Plural(ok, "task"), r.batch)
 	}
 	return nil
 }

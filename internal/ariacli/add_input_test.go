@@ -268,7 +268,7 @@ func TestAddInput_InterruptedRunIsCompleted(t *testing.T) {
 		return len(b), nil
 	})
 	err := s.addInput(ctx, inputOptions{path: "-"})
-	if !errors.Is(err, context.Canceled) || !strings.Contains(s.errOut.String(), " of 5,000 tasks are submitted; the same command submits the rest\n") {
+	if !errors.Is(err, context.Canceled) || !strings.Contains(s.errOut.String(), " of 5,000 tasks submitted; the same command submits the rest\n") {
 		t.Fatalf("%v, stderr %q", err, s.errOut.String())
 	}
 	if got := total(t, d); got == 0 || got == n {

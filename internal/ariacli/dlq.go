@@ -209,5 +209,5 @@ func (s *session) everyLetter(cmd *cobra.Command, operator *client.Operator, ver
 		s.hintf("there are no dead letters")
 		return nil, nil
 	}
-	return refs, s.confirm(cmd.Context(), fmt.Sprintf("%s %s?", verb, plural(len(refs), "dead letter")))
+	return refs, s.confirm(cmd.Context(), fmt.Sprintf("%s %s?", verb, display.Plural(int64(len(refs)), "dead letter")))
 }

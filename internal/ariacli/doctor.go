@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aria-cluster/dispatcher/internal/app/process"
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -207,7 +208,7 @@ func (s *session) examineDispatcher(ctx context.Context, nc *nats.Conn) []findin
 	if answer.ActiveWorkers == 0 {
 		list = append(list, finding{Check: "workers", Status: findingWarning, Detail: "none is active: tasks wait; start a worker"})
 	} else {
-		list = append(list, finding{Check: "workers", Status: findingOK, Detail: fmt.Sprintf("%s active", plural(answer.ActiveWorkers, "worker"))})
+		list = append(list, finding{Check: "workers", Status: findingOK, Detail: fmt.Sprintf("%s active", display.Plural(int64(answer.ActiveWorkers), "worker"))})
 	}
 	if answer.Time != 0 {
 		list = append(list, examineClock(answer.Time.Std(), before, after))

@@ -47,6 +47,10 @@ func (f *failure) Unwrap() error { return f.cause }
 // not take it for a dispatcher that is overloaded.
 const codeInterrupted model.Code = 499
 
+// codeTimeout is the code of --wait that ran out, with -o json: that of HTTP for an answer
+// that did not come in time.
+const codeTimeout model.Code = 504
+
 // errInterrupted is the error of a command that a signal has ended.
 var errInterrupted = &failure{exit: exitInterrupted, said: model.Error{Code: codeInterrupted, Message: "interrupted"}}
 

@@ -60,11 +60,11 @@ func TestConnection_LossKeepsRefusals(t *testing.T) {
 		refusal  string
 	}{
 		{batch, "", "req.task.me.submit: ", "999 submitted, 1 refused before: ", "gopher"},
-		{strings.Fields("get gopher://h.example/ https://h.example/a"), "", "req.task.me.list: ", "0 of 1 tasks have ended: ", "gopher"},
-		{strings.Fields("show nope ended"), "", "req.task.me.get: ", "show: 1 of 2 ids name no task: ", "nope"},
-		{strings.Fields("drain nope other"), "", "req.admin.worker.drain: ", "drain: 1 of 2 workers were refused: ", "nope"},
-		{strings.Fields("watch ended open"), "", "canceled", "1 of 1 tasks did not complete: ", "ended"},
-		{strings.Fields("add - --wait"), `{"id":"ended","url":"https://h.example/a"}` + "\n" + `{"id":"open","url":"https://h.example/a"}` + "\n", "canceled", "1 of 1 tasks did not complete: ", "ended"},
+		{strings.Fields("get gopher://h.example/ https://h.example/a"), "", "req.task.me.list: ", "0 of 1 task ended: ", "gopher"},
+		{strings.Fields("show nope ended"), "", "req.task.me.get: ", "show: no task for 1 of 2 ids: ", "nope"},
+		{strings.Fields("drain nope other"), "", "req.admin.worker.drain: ", "drain: 1 of 2 workers refused: ", "nope"},
+		{strings.Fields("watch ended open"), "", "canceled", "1 of 1 task did not complete: ", "ended"},
+		{strings.Fields("add - --wait"), `{"id":"ended","url":"https://h.example/a"}` + "\n" + `{"id":"open","url":"https://h.example/a"}` + "\n", "canceled", "1 of 1 task did not complete: ", "ended"},
 	} {
 		out := &losing{nc: testbus.Connect(t, d.URL), text: x.at}
 		s := newSession(Process{Args: x.args, Getenv: func(string) string { return "" }, Stdin: strings.NewReader(x.stdin), Stdout: new(bytes.Buffer), Stderr: out})

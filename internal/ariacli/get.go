@@ -60,6 +60,9 @@ func (g *getRun) run(ctx context.Context, urls []string) error {
 	if len(urls) > 1 && g.isForOne() {
 		return usagef("--out, --checksum and --mirror are for one URL, not for %d", len(urls))
 	}
+	if slices.Contains(urls, "-") {
+		return usagef("get takes URLs; aria add --wait - reads them from stdin")
+	}
 	if i := slices.IndexFunc(urls, isTaskFile); i >= 0 {
 		return usagef("get takes URLs; aria add --wait %s submits a file", urls[i])
 	}
@@ -82,7 +85,7 @@ func (g *getRun) run(ctx context.Context, urls []string) error {
 		for _, t := range all {
 			refused = appendFailure(refused, t)
 		}
-		return g.unfinished(err, shown, fmt.Sprintf("%d of %d tasks have ended", shown, len(all)), refused)
+		return g.unfinished(err, shown, display.Portion(int64(shown), int64(len(all)), "task")+" ended", refused)
 	}
 	return g.print(ctx, all, refused)
 }
@@ -130,9 +133,7 @@ func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string
 		spec := specs[n]
 		n++
 		if o.Err != nil {
-			e := *o.Err
-			e.Message = model.RedactURL(spec.URL) + ": " + e.Message
-			refused = append(refused, &e)
+			refused = append(refused, withURL(o.Err, spec))
 			continue
 		}
 		all = append(all, &gotten{ID: spec.ID, URL: model.RedactURL(spec.URL), Status: o.Status})
@@ -147,7 +148,10 @@ func (g *getRun) follow(ctx context.Context, tasks *client.Tasks, all []*gotten)
 	for i, t := range all {
 		byID[t.ID], ids[i] = t, t.ID
 	}
-	err = g.show(ctx, tasks, ids, g.progress, func(t *model.Task) {
+	err = g.show(ctx, tasks, ids, g.progress, func(t *model.Task, end bool) {
+		if !end {
+			return
+		}
 		ended++
 		one := byID[t.ID]
 		one.Status, one.Error = t.Status, t.Error
@@ -158,8 +162,9 @@ func (g *getRun) follow(ctx context.Context, tasks *client.Tasks, all []*gotten)
 	return ended, err
 }
 
-// show follows tasks on a display until all have ended, and calls ended for each.
-func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, mode display.Mode, ended func(*model.Task)) error {
+// show follows tasks on a display until all have ended, and calls changed with each state of
+// one, and whether it is the last.
+func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, mode display.Mode, changed func(t *model.Task, end bool)) error {
 	if s.flags.quiet || s.jsonErrors() {
 		mode = display.None
 	}
@@ -187,9 +192,7 @@ func (s *session) show(ctx context.Context, tasks *client.Tasks, ids []string, m
 		}
 		t, end := last.take(change)
 		d.Update(itemOf(t))
-		if end {
-			ended(t)
-		}
+		changed(t, end)
 	}
 	return nil
 }

@@ -117,6 +117,8 @@ type printer[T any] struct {
 	rows    [][]string
 	printed int
 	ended   bool
+	hold    bool // records wait for release
+	waiting []T
 }
 
 func newPrinter[T any](s *session, r records[T]) *printer[T] {
@@ -132,6 +134,10 @@ func newPrinter[T any](s *session, r records[T]) *printer[T] {
 
 // print prints one record.
 func (p *printer[T]) print(v T) error {
+	if p.hold {
+		p.waiting = append(p.waiting, v)
+		return nil
+	}
 	p.printed++
 	switch p.form.kind {
 	case formID:
@@ -181,10 +187,22 @@ func endOutput[T any](p *printer[T], counter *display.Counter, err error) error 
 // endAfter ends the output, except after an error before the first record: a heading or
 // brackets alone would look like an empty list. It returns err, or the error of the output.
 func (p *printer[T]) endAfter(err error) error {
-	if err != nil && p.printed == 0 {
+	if p.hold || err != nil && p.printed == 0 {
 		return err
 	}
 	return cmp.Or(err, p.end())
+}
+
+// release prints the records that wait, each as last returns it, and ends the output. It
+// returns err, or the error of the output.
+func (p *printer[T]) release(err error, last func(T) T) error {
+	p.hold = false
+	for _, v := range p.waiting {
+		if printErr := p.print(last(v)); printErr != nil {
+			return cmp.Or(err, printErr)
+		}
+	}
+	return p.endAfter(err)
 }
 
 // flush prints what waits.

@@ -143,7 +143,7 @@ stdout has data only; progress, hints and errors go to stderr. Exit codes: 0 don
 1 something was not done (a failed task, an unknown id, a conflict); 2 usage; 3 --wait
 ran out; 4 not allowed; 5 unreachable or overloaded, try again; 130 interrupted, by Ctrl-C
 or a signal to end. With -o json or jsonl an error is {"error":{"code","message","id"}} on
-stderr, with the codes of HTTP, and 499 for an interruption.`,
+stderr, with the codes of HTTP: 499 is an interruption, and 504 --wait that ran out.`,
 		Example: `  aria get https://example.org/film.iso
   aria ls --status downloading
   aria doctor`,

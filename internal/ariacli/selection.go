@@ -63,12 +63,12 @@ func (r *verbRun) confirmAll(ctx context.Context, tasks *client.Tasks, q model.L
 		r.hintf("no task is selected")
 		return chosen, newPrinter(r.session, r.records()).end()
 	}
-	if err := r.confirm(ctx, fmt.Sprintf("%s %s?", r.name, plural(int(chosen.total), "task"))); err != nil || r.flags.yes {
+	if err := r.confirm(ctx, fmt.Sprintf("%s %s?", r.name, display.Plural(chosen.total, "task"))); err != nil || r.flags.yes {
 		return chosen, err
 	}
 	// It is for a hint only, so its error does not stop the verb.
 	if now, err := countSelected(ctx, tasks, q, 0); err == nil && now.total > chosen.total {
-		r.hintf("%s match now; %s acts on %s", plural(int(now.total), "task"), r.name, chosen.limit())
+		r.hintf("%s match now; %s acts on %s", display.Plural(now.total, "task"), r.name, chosen.limit())
 	}
 	return chosen, nil
 }

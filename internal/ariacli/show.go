@@ -60,7 +60,7 @@ func (s *session) showTasks(ctx context.Context, tasks *client.Tasks, ids []stri
 			}
 		}
 	})
-	return s.afterEach(err, refused, len(ids), fmt.Sprintf("show: %d of %d ids name no task", len(refused), len(ids)))
+	return s.afterEach(err, refused, len(ids), "show: no task for "+display.Portion(int64(len(refused)), int64(len(ids)), "id"))
 }
 
 func (s *session) printTasks(ctx context.Context, found iter.Seq2[*model.Task, error]) error {

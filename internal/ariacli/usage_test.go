@@ -59,6 +59,7 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"add -", "  out=film.iso\n", "line 1 of stdin: it is of a list of aria2c -i"},
 		{"add -", "https://a.example/x\thttps://b.example/x\n", "line 1 of stdin: it is of a list of aria2c -i"},
 		{"add --wait 10s https://h.example/", "", "10s is no URL; a time to wait is written --wait=10s"},
+		{"get -", "", "get takes URLs; aria add --wait - reads them from stdin"},
 		{"get film.torrent", "", "get takes URLs; aria add --wait film.torrent"},
 		{"cancel -y --all-clients", "", "cancel needs ids, - or a selection"},
 		{"cancel -y --all-clients --client shop --status pending", "", "--client and --all-clients exclude each other"},
@@ -87,6 +88,9 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 	}
 	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, ": gopher://h.example/x: url: ") {
 		t.Errorf("a refused task: %+v", r)
+	}
+	if r := aria(t, url, 0, "get", ""); r.code != exitUsage || !strings.HasSuffix(r.stderr, ": url: is missing; one of url, torrent, metalink is needed\n") || strings.Contains(r.stderr, ": : ") {
+		t.Errorf("get of an empty URL: %+v", r)
 	}
 	for _, command := range []string{"show", "watch", "cancel", "update --set-priority high"} {
 		if r := aria(t, url, 0, append(strings.Fields(command), "")...); r.code != exitUsage || !strings.HasPrefix(r.stderr, `aria: id: "" must be`) {
@@ -206,7 +210,7 @@ func TestVerbs_InterruptedSelectionContinues(t *testing.T) {
 	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
 	code := Run(ctx, Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdout: out, Stderr: errOut})
 	first := strings.Count(out.String(), "\n")
-	if code != exitInterrupted || first == 0 || first == n || !strings.Contains(errOut.String(), " of 4,000 tasks are done; the same command continues\naria: interrupted\n") {
+	if code != exitInterrupted || first == 0 || first == n || !strings.Contains(errOut.String(), " of 4,000 tasks done; the same command continues\naria: interrupted\n") {
 		t.Fatalf("exit code %d after %d tasks, stderr %q", code, first, errOut)
 	}
 	r := aria(t, url, 0, args...)
@@ -245,7 +249,7 @@ func TestStdin_UnreadableLineKeepsRefusals(t *testing.T) {
 		{"https://h.example/a\ngopher://h.example/b\n{\n", "add -", "1 submitted, 1 refused before: line 3 of stdin: "},
 		{"gopher://h.example/b\n{\n", "add -", "0 submitted, 1 refused before: line 2 of stdin: "},
 		{"nope\n" + strings.Repeat("x", 100) + "\n", "cancel -", "cancel: 0 done, 1 refused before: line 2 of stdin "},
-		{"nope\n" + strings.Repeat("x", maxIDLine) + "\n", "watch -", "1 of 1 tasks did not complete: line 2 of stdin "},
+		{"nope\n" + strings.Repeat("x", maxIDLine) + "\n", "watch -", "1 of 1 task did not complete: line 2 of stdin "},
 	} {
 		args := strings.Fields(x.args)
 		text := ariaWith(t, d.URL, 0, strings.NewReader(x.stdin), args...)

@@ -266,7 +266,7 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 	if isTerminal(r.out) && asked && mode == display.Auto { // rows and a bar do not share a screen
 		mode = display.Plain
 	}
-	counter, err := display.NewCounter(display.Options{Mode: mode, Out: r.errOut}, r.name, "tasks", total)
+	counter, err := display.NewCounter(display.Options{Mode: mode, Out: r.errOut}, r.name, "task", total)
 	if err != nil {
 		return usagef("--progress: %v", err)
 	}
@@ -287,16 +287,16 @@ func (r *verbRun) finish(outcomes iter.Seq2[client.Outcome, error], total int64,
 	case err != nil:
 		return err
 	case r.failed > 0:
-		return refusal(r.refused, r.failed, r.done, "%s: %s of %s tasks were refused", r.name, display.Count(r.failed), display.Count(r.done))
+		return refusal(r.refused, r.failed, r.done, "%s: %s refused", r.name, display.Portion(r.failed, r.done, "task"))
 	case total > 0:
-		r.hintf("%s: %s", r.name, plural(int(r.done), "task"))
+		r.hintf("%s: %s", r.name, display.Plural(r.done, "task"))
 	}
 	return nil
 }
 
 // unfinished says how far the work on a selection came before an error or an interrupt.
 func (r *verbRun) unfinished(err error, total int64) error {
-	done := fmt.Sprintf("%s: %s of %s tasks are done; the same command continues", r.name, display.Count(r.done), display.Count(total))
+	done := fmt.Sprintf("%s: %s done; the same command continues", r.name, display.Portion(r.done, total, "task"))
 	return r.partly(err, done, r.refused, r.failed)
 }
 

@@ -2,7 +2,6 @@ package ariacli
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -66,7 +65,7 @@ func (w *watchRun) run(ctx context.Context, args []string) error {
 	}
 	switch {
 	case err != nil && w.bad > 0:
-		return w.partly(err, fmt.Sprintf("%d of %d tasks did not complete", w.bad, w.ended), w.failed, int64(w.bad))
+		return w.partly(err, notCompleted(w.bad, w.ended), w.failed, int64(w.bad))
 	case err != nil:
 		return err
 	case w.bad > 0:
@@ -154,11 +153,7 @@ func (w *watchRun) countTask(t *model.Task) {
 	case t.Status == model.StatusCompleted:
 		w.ended++
 	case t.Status.Terminal():
-		text := string(t.Status)
-		if t.Error != nil {
-			text += ": " + t.Error.Message
-		}
-		w.count(model.Errorf(model.CodeConflict, "%s", text).For(t.ID))
+		w.count(failureOf(t))
 	}
 }
 

@@ -3,12 +3,12 @@ package ariacli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/aria-cluster/dispatcher/internal/ariatop"
+	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -80,7 +80,7 @@ func workerVerb(s *session, name, short, long string, act func(context.Context, 
 					}
 				}
 			})
-			return s.afterEach(err, refused, len(names), fmt.Sprintf("%s: %d of %d workers were refused", name, len(refused), len(names)))
+			return s.afterEach(err, refused, len(names), name+": "+display.Portion(int64(len(refused)), int64(len(names)), "worker")+" refused")
 		}),
 	}
 }
@@ -108,7 +108,14 @@ func rmworkerCommand(s *session) *cobra.Command {
 			if force {
 				return o.Remove(ctx, name, client.Force())
 			}
-			return o.Remove(ctx, name)
+			w, err := o.Remove(ctx, name)
+			var no *model.Error
+			if errors.As(err, &no) && no.Code == model.CodeConflict {
+				hint := *no
+				hint.Message += " with --force"
+				return nil, &hint
+			}
+			return w, err
 		})
 	cmd.Flags().BoolVar(&force, "force", false, "remove workers that are alive")
 	return cmd

@@ -28,8 +28,8 @@ type Counter struct {
 // counted is a state of a counter.
 type counted struct{ done, failed int64 }
 
-// NewCounter returns a counter of an action such as "cancel" on total items such as
-// "tasks"; total is 0 if it is unknown. The error is about the mode.
+// NewCounter returns a counter of an action such as "cancel" on total items such as a
+// "task"; total is 0 if it is unknown. The error is about the mode.
 func NewCounter(o Options, verb, noun string, total int64) (*Counter, error) {
 	mode, err := o.resolve()
 	if err != nil {
@@ -78,11 +78,10 @@ func (c *Counter) Set(done, failed int64) {
 // text describes the state.
 func (c *Counter) text() string {
 	s := c.state.Load()
-	text := fmt.Sprintf("%s: %s", c.verb, Count(s.done))
+	text := c.verb + ": " + Plural(s.done, c.noun)
 	if c.total > 0 {
-		text += " of " + Count(c.total)
+		text = c.verb + ": " + Portion(s.done, c.total, c.noun)
 	}
-	text += " " + c.noun
 	if s.failed > 0 {
 		text += fmt.Sprintf(", %s refused", Count(s.failed))
 	}

@@ -285,7 +285,7 @@ func TestDisplay_DumbTerminalGetsLines(t *testing.T) {
 func TestCounter_ShowsProgressOfAnAction(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Unix(0, 0)
-	c, err := NewCounter(Options{Mode: Plain, Out: &out, Now: func() time.Time { return now }}, "cancel", "tasks", 100_000)
+	c, err := NewCounter(Options{Mode: Plain, Out: &out, Now: func() time.Time { return now }}, "cancel", "task", 100_000)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -298,7 +298,7 @@ func TestCounter_ShowsProgressOfAnAction(t *testing.T) {
 		t.Errorf("printed %q, want %q", out.String(), want)
 	}
 	term := newTerminal(t, 24, 100)
-	if c, err = NewCounter(Options{Out: term.tty}, "cancel", "tasks", 200); err != nil {
+	if c, err = NewCounter(Options{Out: term.tty}, "cancel", "task", 200); err != nil {
 		t.Fatal(err)
 	}
 	c.Set(100, 0)

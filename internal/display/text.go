@@ -80,6 +80,17 @@ func Count(n int64) string {
 	return digits
 }
 
+// Plural is a count with its noun, which gets an s unless there is one: "1 task", "1,234 tasks".
+func Plural(n int64, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return Count(n) + " " + noun
+}
+
+// Portion is Plural of a total, with how many of these are meant: "1 of 2 tasks".
+func Portion(n, total int64, noun string) string { return Count(n) + " of " + Plural(total, noun) }
+
 // Pairs formats labels or tags as NAME=VALUE, in the order of their names.
 func Pairs(m map[string]string) string {
 	var list []string

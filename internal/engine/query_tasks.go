@@ -61,7 +61,7 @@ func (e *Engine) waitReason(t *task) string {
 	case x.notBefore > e.now:
 		return "is not to start before " + x.notBefore.String()
 	case t.Host().IsFull():
-		return fmt.Sprintf("waits for its host: %s has %d tasks, as many as limits allow", t.Host().Name(), t.Host().Running())
+		return fmt.Sprintf("waits for its host: %s has as many tasks as limits allow (%d)", t.Host().Name(), t.Host().Running())
 	}
 	if c, ok := t.Cooldown(); ok {
 		return e.cooldownReason(c)

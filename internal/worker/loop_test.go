@@ -123,7 +123,7 @@ func TestAssign_NoMoreTasksThanSlots(t *testing.T) {
 				same(t, "the engine has", len(n.engine.has()), slots)
 				rejected := n.link.lastReport("t4")
 				same(t, "the last is", rejected.Status, model.ReportRejected)
-				same(t, "because", rejected.Error.Message, fmt.Sprintf("all %d slots are in use", slots))
+				same(t, "because", rejected.Error.Message, fmt.Sprintf("all slots are in use (%d)", slots))
 				same(t, "nothing of it is kept", len(n.journaled()), slots)
 			})
 		})

@@ -40,10 +40,10 @@ func (w *Worker) refuseFull(a *model.Assignment) *model.Report {
 	switch full := u.unfinished() >= w.cfg.Slots+w.cfg.Prefetch; {
 	case full && w.cfg.Prefetch > 0:
 		return rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
-			"all %d slots are in use, and %d tasks wait for one", w.cfg.Slots, w.cfg.Prefetch)
+			"all slots are in use (%d), and all places to wait for one (%d)", w.cfg.Slots, w.cfg.Prefetch)
 	case full, a.TimeoutLeft > 0 && u.slots >= w.cfg.Slots:
 		return rejection(model.ReportRejected, download.CodeUnknown, model.ClassWorker,
-			"all %d slots are in use", w.cfg.Slots)
+			"all slots are in use (%d)", w.cfg.Slots)
 	}
 	return nil
 }

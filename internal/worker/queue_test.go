@@ -95,8 +95,8 @@ func TestQueue_TakesWhatItHasRoomFor(t *testing.T) {
 	}{
 		{"room", nil, assignment("x", 1), "queued"},
 		{"one place", []model.Assignment{assignment("b", 1)}, assignment("x", 1), "queued"},
-		{"no place", []model.Assignment{assignment("b", 1), assignment("c", 1)}, assignment("x", 1), "all 1 slots are in use, and 2 tasks wait for one"},
-		{"a time limit", nil, limited, "all 1 slots are in use"},
+		{"no place", []model.Assignment{assignment("b", 1), assignment("c", 1)}, assignment("x", 1), "all slots are in use (1), and all places to wait for one (2)"},
+		{"a time limit", nil, limited, "all slots are in use (1)"},
 		{"a later attempt", []model.Assignment{assignment("b", 1), assignment("x", 1)}, next, "queued"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -113,13 +113,19 @@ func (s *TaskSpec) checkSource(stored bool) error {
 	}
 	for _, m := range s.Mirrors {
 		if err := checkURL("mirrors", m, stored); err != nil {
-			return err
+			return nameMirror(err, m)
 		}
 		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {
 			return invalid("mirrors", "a magnet link has no mirrors and cannot be one")
 		}
 	}
 	return nil
+}
+
+// nameMirror puts the mirror, without its password, into an error of checkURL about it.
+func nameMirror(err error, mirror string) error {
+	reason := strings.TrimPrefix(err.Error(), "mirrors: ")
+	return invalid("mirrors", "%.80q: %s", RedactURL(mirror), reason)
 }
 
 func checkInline(field string, data []byte) error {
