@@ -1,6 +1,10 @@
 package model
 
 import (
+	"cmp"
+	"crypto/sha1" // the hash of BitTorrent v1
+	"encoding/base32"
+	"encoding/hex"
 	"fmt"
 	"net/url"
 	"strconv"
@@ -47,15 +51,36 @@ func (s *TaskSpec) checkSelection() error {
 	return nil
 }
 
+// InfoHash returns the info-hash of a magnet link, which is in hex or base32 (BEP 9), in
+// lower-case hex; "" if it is neither.
+func InfoHash(text string) string {
+	sum, err := hex.DecodeString(text)
+	if err != nil {
+		sum, err = base32.StdEncoding.DecodeString(strings.ToUpper(text))
+	}
+	if err != nil || len(sum) != sha1.Size {
+		return ""
+	}
+	return hex.EncodeToString(sum)
+}
+
 // checkMagnet refuses a magnet link that names no torrent, or only one of BitTorrent
-// v2, which no worker can fetch.
-func checkMagnet(field string, topics []string) error {
-	v2 := false
+// v2, which no worker can fetch. aria2 takes the first info-hash that it can read. A stored
+// link may have any, as in earlier versions.
+func checkMagnet(field string, topics []string, stored bool) error {
+	v2, unreadable := false, ""
 	for _, topic := range topics {
-		if strings.HasPrefix(topic, "urn:btih:") {
+		hash, ok := strings.CutPrefix(topic, "urn:btih:")
+		if ok && (stored || InfoHash(hash) != "") {
 			return nil
 		}
+		if ok {
+			unreadable = cmp.Or(unreadable, topic)
+		}
 		v2 = v2 || strings.HasPrefix(topic, "urn:btmh:")
+	}
+	if unreadable != "" {
+		return invalid(field, "the magnet link has no info-hash: xt=%.80s is not urn:btih: with 40 hex or 32 base32 digits", unreadable)
 	}
 	if v2 {
 		return invalid(field, "the magnet link is for BitTorrent v2 only (xt=urn:btmh:…), which no worker can fetch; use one with xt=urn:btih:…")

@@ -70,7 +70,7 @@ func checkOptionalName(field, name string) error {
 func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate(), false) }
 
 // ValidateStored is as [TaskSpec.Validate] for a task that was accepted before, see
-// [Options.ValidateStored]. A port may be any number.
+// [Options.ValidateStored]. A port may be any number, and an info-hash any text.
 func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored(), true) }
 
 func (s *TaskSpec) validate(options error, stored bool) error {

@@ -9,6 +9,7 @@ import (
 
 // The error of an invalid spec names the field.
 func TestSpecValidate_ErrorNamesField(t *testing.T) {
+	const magnet = "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"
 	long := strings.Repeat("x", 5000)
 	for _, c := range []struct {
 		name string
@@ -50,16 +51,23 @@ func TestSpecValidate_ErrorNamesField(t *testing.T) {
 		{"bad mirror", TaskSpec{URL: "http://h/a", Mirrors: []string{"gopher://h"}}, `mirrors: "gopher://h": the scheme "gopher"`},
 		{"bad mirror with a password", TaskSpec{URL: "http://h/a", Mirrors: []string{"https://g/a", "gopher://me:secret@h/a"}}, `mirrors: "gopher://xxxxx@h/a": the scheme "gopher"`},
 		{"17 sources", TaskSpec{URL: "http://h/a", Mirrors: make([]string, 16)}, "mirrors: with url at most 16, not 17"},
-		{"mirrors of a magnet", TaskSpec{URL: "magnet:?xt=urn:btih:0", Mirrors: []string{"http://h/a"}}, "mirrors: a magnet link"},
+		{"mirrors of a magnet", TaskSpec{URL: magnet, Mirrors: []string{"http://h/a"}}, "mirrors: a magnet link"},
 		{"magnet without hash", TaskSpec{URL: "magnet:?dn=x"}, "url: the magnet link has no xt"},
 		{"magnet of version 2 only", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa"}, "url: the magnet link is for BitTorrent v2 only"},
 		{"magnet of a hybrid torrent", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa&xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}, ""},
-		{"magnet with a selection", TaskSpec{URL: "magnet:?xt=urn:btih:0&so=0,2-4"}, ""},
-		{"magnet with an empty selection", TaskSpec{URL: "magnet:?xt=urn:btih:0&so="}, ""},
-		{"magnet with a selection that can be read in part", TaskSpec{URL: "magnet:?xt=urn:btih:0&so=x,1"}, ""},
-		{"magnet with an unreadable selection", TaskSpec{URL: "magnet:?xt=urn:btih:0&so=all"}, `url: so: "all" of the magnet link names no file`},
-		{"magnet with a range that ends before it begins", TaskSpec{URL: "magnet:?xt=urn:btih:0&so=3-1"}, `url: so: "3-1"`},
-		{"magnet with an unreadable selection and select-file", TaskSpec{URL: "magnet:?xt=urn:btih:0&so=all", Options: Options{"select-file": {"1"}}}, ""},
+		{"magnet in base32", TaskSpec{URL: "magnet:?xt=urn:btih:YEX6DQDLXISUVHOJ6UM3GNNKPQJWPKEK"}, ""},
+		{"magnet in base32 of lower case", TaskSpec{URL: "magnet:?xt=urn:btih:yex6dqdlxisuvhoj6um3gnnkpqjwpkek"}, ""},
+		{"magnet with a short hash", TaskSpec{URL: "magnet:?xt=urn:btih:c12fe1"}, "url: the magnet link has no info-hash: xt=urn:btih:c12fe1 is not urn:btih: with 40 hex or 32 base32 digits"},
+		{"magnet with a long hash", TaskSpec{URL: magnet + "0"}, "url: the magnet link has no info-hash"},
+		{"magnet with a hash of other letters", TaskSpec{URL: "magnet:?xt=urn:btih:zz2fe1c06bba254a9dc9f519b335aa7c1367a88a"}, "url: the magnet link has no info-hash"},
+		{"magnet of version 2 with a short hash", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa&xt=urn:btih:c1"}, "url: the magnet link has no info-hash: xt=urn:btih:c1 "},
+		{"magnet with a second hash", TaskSpec{URL: "magnet:?xt=urn:btih:c1&xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}, ""},
+		{"magnet with a selection", TaskSpec{URL: magnet + "&so=0,2-4"}, ""},
+		{"magnet with an empty selection", TaskSpec{URL: magnet + "&so="}, ""},
+		{"magnet with a selection that can be read in part", TaskSpec{URL: magnet + "&so=x,1"}, ""},
+		{"magnet with an unreadable selection", TaskSpec{URL: magnet + "&so=all"}, `url: so: "all" of the magnet link names no file`},
+		{"magnet with a range that ends before it begins", TaskSpec{URL: magnet + "&so=3-1"}, `url: so: "3-1"`},
+		{"magnet with an unreadable selection and select-file", TaskSpec{URL: magnet + "&so=all", Options: Options{"select-file": {"1"}}}, ""},
 		{"large torrent", TaskSpec{Torrent: make([]byte, 512<<10)}, "torrent: 699052 bytes"},
 		{"id with a dot", TaskSpec{ID: "a.b", URL: "http://h/a"}, `id: "a.b" must be`},
 		{"long id", TaskSpec{ID: strings.Repeat("a", 65), URL: "http://h/a"}, "id: "},
@@ -258,12 +266,14 @@ func TestScheme_NamesRequiredProtocol(t *testing.T) {
 }
 
 // A task that an earlier version accepted is still valid where a new one is not.
-func TestValidateStored_AcceptsAnyPort(t *testing.T) {
-	spec := TaskSpec{URL: "http://h:99999/a", Priority: PriorityNormal, MaxAttempts: 1}
-	if err := spec.ValidateStored(); err != nil {
-		t.Errorf("stored: %v", err)
-	}
-	if err := spec.Validate(); err == nil {
-		t.Error("a new one is accepted")
+func TestValidateStored_AcceptsEarlierURLs(t *testing.T) {
+	for _, url := range []string{"http://h:99999/a", "magnet:?xt=urn:btih:abc"} {
+		spec := TaskSpec{URL: url, Priority: PriorityNormal, MaxAttempts: 1}
+		if err := spec.ValidateStored(); err != nil {
+			t.Errorf("%s: stored: %v", url, err)
+		}
+		if err := spec.Validate(); err == nil {
+			t.Errorf("%s: a new one is accepted", url)
+		}
 	}
 }

@@ -25,7 +25,7 @@ func ParseURL(raw string) (*url.URL, error) {
 // checkURL refuses what aria2 would misread: other schemes, no host, control
 // characters (raw, or %-encoded in a path of FTP or SFTP: "%0d%0a" is a command of its
 // own there; in one of HTTP it stays encoded), and patterns of aria2's parameterized URIs.
-// A stored URL may have any port, as in earlier versions.
+// A stored URL may have any port and info-hash, as in earlier versions.
 func checkURL(field, raw string, stored bool) error {
 	if err := checkText(raw, MaxURL); err != nil {
 		return invalid(field, "%v", err)
@@ -43,7 +43,7 @@ func checkURL(field, raw string, stored bool) error {
 			return invalid(field, "the port is not from 1 to 65535")
 		}
 	case "magnet":
-		if err := checkMagnet(field, u.Query()["xt"]); err != nil {
+		if err := checkMagnet(field, u.Query()["xt"], stored); err != nil {
 			return err
 		}
 	case "":

@@ -3,7 +3,6 @@ package torrent
 import (
 	"cmp"
 	"crypto/sha1"
-	"encoding/base32"
 	"encoding/hex"
 	"errors"
 	"math"
@@ -222,19 +221,6 @@ func (r *reader) tree(count *int, depth int) bool {
 	})
 }
 
-// hexHash returns an info-hash of a magnet link, which is in hex or base32 (BEP 9), in
-// lower-case hex; "" if it is neither.
-func hexHash(text string) string {
-	sum, err := hex.DecodeString(text)
-	if err != nil {
-		sum, err = base32.StdEncoding.DecodeString(strings.ToUpper(text))
-	}
-	if err != nil || len(sum) != sha1.Size {
-		return ""
-	}
-	return hex.EncodeToString(sum)
-}
-
 // ParseMagnet returns the versions of BitTorrent that a magnet link has a hash for, the
 // first hash of version 1, its name, its trackers and its selection of files.
 func ParseMagnet(link string) Info {
@@ -257,7 +243,7 @@ func ParseMagnet(link string) Info {
 			value = strings.ToLower(value)
 			if hash, ok := strings.CutPrefix(value, "urn:btih:"); ok {
 				found.V1 = true
-				found.Hash = cmp.Or(found.Hash, hexHash(hash))
+				found.Hash = cmp.Or(found.Hash, model.InfoHash(hash))
 			}
 			found.V2 = found.V2 || strings.HasPrefix(value, "urn:btmh:")
 		}
