@@ -13,28 +13,23 @@ import (
 const maxPrefix = 64
 
 func (n *NATS) validate() error {
-	if err := checkPrefix(n.Prefix); err != nil {
-		return err
-	}
+	var found Errors
+	found.add(checkPrefix(n.Prefix))
 	if n.InboxPrefix != "" {
-		if err := checkTokens("nats.inbox_prefix", n.InboxPrefix); err != nil {
-			return err
-		}
+		found.add(checkTokens("nats.inbox_prefix", n.InboxPrefix))
 	}
 	if n.URL != "" {
 		for one := range strings.SplitSeq(string(n.URL), ",") {
-			if err := CheckServer("nats.url", strings.TrimSpace(one)); err != nil {
-				return err
-			}
+			found.add(CheckServer("nats.url", strings.TrimSpace(one)))
 		}
 	}
 	if (n.Cert == "") != (n.Key == "") {
-		return unfit("nats.cert", []string{"nats.key"}, "nats.cert and nats.key are given together or not at all")
+		found.add(unfit("nats.cert", []string{"nats.key"}, "nats.cert and nats.key are given together or not at all"))
 	}
 	if n.Creds != "" && n.NKey != "" {
-		return badKey("nats.nkey", "only one of nats.creds and nats.nkey may be given")
+		found.add(badKey("nats.nkey", "only one of nats.creds and nats.nkey may be given"))
 	}
-	return nil
+	return found.all()
 }
 
 // Embedded reports whether the dispatcher starts a NATS server of its own: no other
@@ -44,22 +39,24 @@ func (n *DispatcherNATS) Embedded() bool { return n.URL == "" && n.Context == ""
 // validateEmbedded accepts only the settings of the embedded server. It asks for one
 // user and password; it would accept any other credentials unchecked.
 func (n *DispatcherNATS) validateEmbedded() error {
+	var found Errors
 	for _, k := range []struct{ key, value string }{
 		{"nats.creds", n.Creds}, {"nats.nkey", n.NKey}, {"nats.cert", n.Cert}, {"nats.ca", n.CA},
 	} {
 		if k.value != "" {
-			return badKey(k.key, "goes with nats.url or nats.context; without one the dispatcher starts a NATS server of its own, which knows nats.user and nats.password only")
+			found.add(badKey(k.key, "goes with nats.url or nats.context; without one the dispatcher starts a NATS server of its own, which knows nats.user and nats.password only"))
 		}
 	}
 	switch {
 	case n.User != "" && n.Password == "":
-		return unfit("nats.password", []string{"nats.user"}, "is empty, but nats.user is not, and no nats.url is given: the dispatcher's own NATS server would let in that name without a password")
+		found.add(unfit("nats.password", []string{"nats.user"}, "is empty, but nats.user is not, and no nats.url is given: the dispatcher's own NATS server would let in that name without a password"))
 	case n.User == "" && n.Password != "":
-		return unfit("nats.user", []string{"nats.password"}, "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both")
-	case n.Replicas > 1:
-		return badKey("nats.replicas", "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas)
+		found.add(unfit("nats.user", []string{"nats.password"}, "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both"))
 	}
-	return nil
+	if n.Replicas > 1 {
+		found.add(badKey("nats.replicas", "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas))
+	}
+	return found.all()
 }
 
 // checkPrefix wants what a subject, a stream's name and a permission can hold as it

@@ -2,6 +2,8 @@ package config
 
 import (
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,18 +41,21 @@ type Database struct {
 
 // validate checks what the store needs, and what must fit together.
 func (d *Database) validate() error {
+	var found Errors
 	switch {
 	case d.Type == "sqlite" && d.Path == "":
-		return unfit("database.path", []string{"database.type"}, "is empty, and the store sqlite needs a file")
+		found.add(unfit("database.path", []string{"database.type"}, "is empty, and the store sqlite needs a file"))
 	case d.Type == "postgres" && d.DSN == "":
-		return unfit("database.dsn", []string{"database.type"}, "is empty, and the store postgres needs a connection string: set DISPATCHER_DB_DSN")
-	case d.RequireSync && d.Synchronous != "full":
-		return unfit("database.require_sync", []string{"database.synchronous"}, "contradicts database.synchronous %s", d.Synchronous)
-	case 4*d.LeaderRenew > d.LeaderTTL:
-		return unfit("database.leader_renew", []string{"database.leader_ttl"},
-			"%v is too long: leader_ttl, %v, must have room for four renewals", d.LeaderRenew, d.LeaderTTL)
+		found.add(unfit("database.dsn", []string{"database.type"}, "is empty, and the store postgres needs a connection string: set DISPATCHER_DB_DSN"))
 	}
-	return nil
+	if d.RequireSync && d.Synchronous != "full" {
+		found.add(unfit("database.require_sync", []string{"database.synchronous"}, "contradicts database.synchronous %s", d.Synchronous))
+	}
+	if 4*d.LeaderRenew > d.LeaderTTL {
+		found.add(unfit("database.leader_renew", []string{"database.leader_ttl"},
+			"%v is too long: leader_ttl, %v, must have room for four renewals", d.LeaderRenew, d.LeaderTTL))
+	}
+	return found.all()
 }
 
 // TaskAssignment configures placement and retries.
@@ -187,46 +192,37 @@ func DefaultDispatcher() *Dispatcher {
 const defaultPrefix = "aria.v1"
 
 // Validate checks ranges, enumerations, and what must fit together. Its error
-// is an [*Error].
+// is an [*Error], or [Errors].
 func (d *Dispatcher) Validate() error {
 	if err := checkKeys(keysOf(d, dispatcherPrefix)); err != nil {
-		return err
+		return err // values that are not legal do not fit together either
 	}
-	if err := d.Database.validate(); err != nil {
-		return err
-	}
+	var found Errors
+	found.add(d.Database.validate())
 	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
-		return unfit("worker_management.heartbeat_timeout", []string{"worker_management.heartbeat_interval"},
-			"%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval)
+		found.add(unfit("worker_management.heartbeat_timeout", []string{"worker_management.heartbeat_interval"},
+			"%v is not more than heartbeat_interval, %v", m.HeartbeatTimeout, m.HeartbeatInterval))
 	}
-	if err := d.NATS.validate(); err != nil {
-		return err
-	}
+	found.add(d.NATS.validate())
 	if d.NATS.Embedded() {
-		if err := d.NATS.validateEmbedded(); err != nil {
-			return err
-		}
+		found.add(d.NATS.validateEmbedded())
 	}
-	if err := checkAddress("nats.listen", d.NATS.Listen, -1); err != nil {
-		return err
-	}
-	if err := d.HTTP.validate(); err != nil {
-		return err
-	}
+	found.add(checkAddress("nats.listen", d.NATS.Listen, -1))
+	found.add(d.HTTP.validate())
 	if d.NATS.StoreDir == "" {
-		return badKey("nats.store_dir", "is empty: streams would land in a folder of /tmp that others share")
+		found.add(badKey("nats.store_dir", "is empty: streams would land in a folder of /tmp that others share"))
 	}
 	for _, label := range d.Metrics.Labels {
 		if label != "client" && label != "worker" {
-			return badKey("metrics.labels", "%.64q is not client or worker", label)
+			found.add(badKey("metrics.labels", "%.64q is not client or worker", label))
 		}
 	}
-	for host := range d.Limits.Hosts {
+	for _, host := range slices.Sorted(maps.Keys(d.Limits.Hosts)) {
 		if host == "" || strings.ContainsAny(host, "/@ \t\r\n") {
-			return badKey("limits.hosts", "%.64q is not the name of a host", host)
+			found.add(badKey("limits.hosts", "%.64q is not the name of a host", host))
 		}
 	}
-	return nil
+	return found.all()
 }
 
 // LogValue gives the keys that differ from the defaults, without secrets.

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Error is a configuration that cannot be used. A command answers it with exit
@@ -30,6 +31,44 @@ func (e *Error) Error() string {
 		s += " (" + e.Where + ")"
 	}
 	return s
+}
+
+// Errors are several errors of one configuration, each an [*Error].
+type Errors []error
+
+// Error returns their number, and a line for each.
+func (e Errors) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the configuration has %d errors", len(e))
+	for _, one := range e {
+		b.WriteString("\n  " + one.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the errors.
+func (e Errors) Unwrap() []error { return e }
+
+// add appends an error, or each of several. It ignores nil.
+func (e *Errors) add(err error) {
+	var several Errors
+	switch {
+	case errors.As(err, &several):
+		*e = append(*e, several...)
+	case err != nil:
+		*e = append(*e, err)
+	}
+}
+
+// all returns the errors as one: nil, the only one, or the list.
+func (e Errors) all() error {
+	switch len(e) {
+	case 0:
+		return nil
+	case 1:
+		return e[0]
+	}
+	return e
 }
 
 // ErrHelp is returned for -h and -help: print the usage and exit with 0.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/tailscale/hujson"
 )
@@ -38,6 +39,10 @@ func readFile(path string, keys []*key, where map[string]string) error {
 // parse reads JSON with comments and trailing commas.
 func parse(data []byte, name string, keys []*key, where map[string]string) error {
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	if i := firstInvalid(data); i < len(data) { // hujson would replace the bytes
+		line := 1 + bytes.Count(data[:i], []byte("\n"))
+		return &Error{Where: fmt.Sprintf("%s:%d", name, line), Text: "the line is not UTF-8"}
+	}
 	root, err := parseJSON(data, name)
 	if err != nil {
 		return err
@@ -58,6 +63,19 @@ func parse(data []byte, name string, keys []*key, where map[string]string) error
 	return p.section(object, "")
 }
 
+// firstInvalid returns the place of the first byte that is not UTF-8, or the length.
+func firstInvalid(data []byte) int {
+	i := 0
+	for i < len(data) {
+		r, size := utf8.DecodeRune(data[i:])
+		if r == utf8.RuneError && size == 1 {
+			break
+		}
+		i += size
+	}
+	return i
+}
+
 // parser lays one file over the keys.
 type parser struct {
 	data     []byte
@@ -72,11 +90,13 @@ func (p *parser) at(v hujson.Value) string {
 }
 
 func (p *parser) section(object *hujson.Object, path string) error {
+	var found Errors
 	seen := make(map[string]bool)
 	for _, member := range object.Members {
 		name := path + member.Name.Value.(hujson.Literal).String()
 		if seen[name] {
-			return &Error{Key: name, Where: p.at(member.Name), Text: "is given twice"}
+			found.add(&Error{Key: name, Where: p.at(member.Name), Text: "is given twice"})
+			continue
 		}
 		seen[name] = true
 		if err := p.member(name, member.Value); err != nil {
@@ -84,11 +104,12 @@ func (p *parser) section(object *hujson.Object, path string) error {
 			if errors.As(err, &e) && e.Where == "" {
 				e.Where = p.at(member.Name)
 			}
-			return err
+			found.add(err)
+			continue
 		}
 		p.where[name] = p.at(member.Name)
 	}
-	return nil
+	return found.all()
 }
 
 func (p *parser) member(path string, v hujson.Value) error {

@@ -12,19 +12,20 @@ import (
 var basePath = regexp.MustCompile(`^(/[A-Za-z0-9._~-]+)+$`)
 
 func (h *HTTP) validate() error {
-	if err := checkAddress("http.listen", h.Listen, 0); err != nil {
-		return err
-	}
-	if err := checkAddress("http.health_listen", h.HealthListen, 0); err != nil {
-		return err
-	}
+	var found Errors
+	listen := checkAddress("http.listen", h.Listen, 0)
+	found.add(listen)
+	found.add(checkAddress("http.health_listen", h.HealthListen, 0))
 	if b := h.BasePath; b != "" && (!basePath.MatchString(b) || path.Clean(b) != b) {
-		return badKey("http.base_path", "%.80q is not a path such as /aria, without a slash at its end", b)
+		found.add(badKey("http.base_path", "%.80q is not a path such as /aria, without a slash at its end", b))
 	}
 	if (h.Cert == "") != (h.Key == "") {
-		return unfit("http.cert", []string{"http.key"}, "http.cert and http.key are given together or not at all")
+		found.add(unfit("http.cert", []string{"http.key"}, "http.cert and http.key are given together or not at all"))
 	}
-	return h.validateUsers()
+	if listen == nil { // else nobody knows who reaches it
+		found.add(h.validateUsers())
+	}
+	return found.all()
 }
 
 // validateUsers refuses what would let anyone in who reaches the address, or would send

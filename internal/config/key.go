@@ -303,12 +303,11 @@ func mustSize(tag string) Size {
 }
 
 func checkKeys(keys []*key) error {
+	var found Errors
 	for _, k := range keys {
-		if err := k.check(); err != nil {
-			return err
-		}
+		found.add(k.check())
 	}
-	return nil
+	return found.all()
 }
 
 // text is the value as it would be written in the environment, without secrets.

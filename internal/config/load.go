@@ -45,7 +45,7 @@ type WorkerCommand struct {
 // [DispatcherFile]; -dev reads only a file that -config names, so that a
 // newcomer's command does the same everywhere. The result is valid.
 //
-// Errors are [*Error], or [ErrHelp] for -h.
+// Errors are [*Error], [Errors] if several things are wrong, or [ErrHelp] for -h.
 func LoadDispatcher(args, environ []string) (*DispatcherCommand, error) {
 	c := &DispatcherCommand{Config: DefaultDispatcher()}
 	l := newLoader("dispatcher", dispatcherPrefix, keysOf(c.Config, dispatcherPrefix))
@@ -70,14 +70,9 @@ func LoadDispatcher(args, environ []string) (*DispatcherCommand, error) {
 	if c.Dev {
 		fallback = ""
 	}
-	if err := l.unknownEnv(environ); err != nil {
+	c.File, err = l.load(fallback, environ, l.unknownEnv(environ), c.Config.Validate)
+	if err != nil {
 		return nil, err
-	}
-	if c.File, err = l.load(fallback, environ); err != nil {
-		return nil, err
-	}
-	if err := c.Config.Validate(); err != nil {
-		return nil, l.placed(err)
 	}
 	if len(l.where) > 0 {
 		c.Origins = l.where
@@ -105,14 +100,11 @@ func LoadWorker(args, environ []string) (*WorkerCommand, error) {
 	if len(rest) > 0 {
 		return nil, &Error{Text: fmt.Sprintf("unexpected argument %.64q", rest[0])}
 	}
-	if c.File, err = l.load(WorkerFile, environ); err != nil {
+	if c.File, err = l.load(WorkerFile, environ, nil, c.Config.Validate); err != nil {
 		return nil, err
 	}
 	if c.Config.Name == "" {
 		c.Config.Name = hostName()
-	}
-	if err := c.Config.Validate(); err != nil {
-		return nil, l.placed(err)
 	}
 	return c, nil
 }
@@ -215,8 +207,28 @@ func FlagText(set *flag.FlagSet, err error) string {
 }
 
 // load lays file, environment and flags over the keys, and returns the file
-// that was read.
-func (l *loader) load(fallback string, environ []string) (string, error) {
+// that was read. The error has all that is wrong, after what was found before. Only legal
+// values are validated with each other.
+func (l *loader) load(fallback string, environ []string, before error, validate func() error) (string, error) {
+	var found Errors
+	found.add(before)
+	file, err := l.layFile(fallback)
+	found.add(err)
+	found.add(l.readEnv(environ))
+	for _, s := range l.given {
+		l.where[s.key.path] = "-" + s.key.flag
+		found.add(l.placed(s.key.set(s.text)))
+	}
+	if len(found) > 0 {
+		found.add(l.placed(checkKeys(l.keys)))
+	} else {
+		found.add(l.placed(validate()))
+	}
+	return file, found.all()
+}
+
+// layFile lays the file over the keys, and returns its name.
+func (l *loader) layFile(fallback string) (string, error) {
 	file := l.file
 	named := false
 	l.flags.Visit(func(f *flag.Flag) { named = named || f.Name == "config" })
@@ -227,21 +239,10 @@ func (l *loader) load(fallback string, environ []string) (string, error) {
 			return "", &Error{Text: "reading the configuration: " + err.Error()}
 		}
 	}
-	if file != "" {
-		if err := readFile(file, l.keys, l.where); err != nil {
-			return "", err
-		}
+	if file == "" {
+		return "", nil
 	}
-	if err := l.readEnv(environ); err != nil {
-		return "", err
-	}
-	for _, s := range l.given {
-		l.where[s.key.path] = "-" + s.key.flag
-		if err := s.key.set(s.text); err != nil {
-			return "", l.placed(err)
-		}
-	}
-	return file, nil
+	return file, readFile(file, l.keys, l.where)
 }
 
 // readEnv sets the keys that the environment names. An empty value counts as
@@ -252,17 +253,16 @@ func (l *loader) readEnv(environ []string) error {
 		name, value, _ := strings.Cut(pair, "=")
 		values[name] = value
 	}
+	var found Errors
 	for _, k := range l.keys {
 		i := slices.IndexFunc(k.env, func(name string) bool { return values[name] != "" })
 		if i < 0 {
 			continue
 		}
 		l.where[k.path] = k.env[i]
-		if err := k.set(values[k.env[i]]); err != nil {
-			return l.placed(err)
-		}
+		found.add(l.placed(k.set(values[k.env[i]])))
 	}
-	return nil
+	return found.all()
 }
 
 // serviceLink matches what Kubernetes puts into every container for a service
@@ -272,6 +272,7 @@ var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PO
 // unknownEnv refuses a name with our prefix that is no key: a misspelt
 // DISPATCHER_DB_TYPE would otherwise keep everything in memory, silently.
 func (l *loader) unknownEnv(environ []string) error {
+	var found Errors
 	for _, pair := range environ {
 		name, _, _ := strings.Cut(pair, "=")
 		if !strings.HasPrefix(name, l.prefix+"_") || serviceLink.MatchString(name) {
@@ -284,14 +285,21 @@ func (l *loader) unknownEnv(environ []string) error {
 		if !slices.Contains(names, name) {
 			err := unknownKey(name, names)
 			err.Where = "environment"
-			return err
+			found.add(err)
 		}
 	}
-	return nil
+	return found.all()
 }
 
-// placed adds to an [Error] where its key was given.
+// placed adds to an [Error], or to each of several, where its key was given.
 func (l *loader) placed(err error) error {
+	var several Errors
+	if errors.As(err, &several) {
+		for _, one := range several {
+			_ = l.placed(one) // it is changed where it is
+		}
+		return err
+	}
 	var e *Error
 	if !errors.As(err, &e) {
 		return err

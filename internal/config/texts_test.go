@@ -40,6 +40,7 @@ func TestConfig_ErrorTexts(t *testing.T) {
 		{"keys that do not fit", "{\"worker_management\":{\n\"heartbeat_interval\":100}}", `worker_management.heartbeat_timeout: 1m30s is not more than heartbeat_interval, 1m40s (FILE:2)`},
 		{"half of a login", "{\"nats\":{\n\n\"password\":\"p\"}}", `nats.user: is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both (FILE:3)`},
 		{"byte order mark before a fault", "\xef\xbb\xbf{\n\"log_levle\":1}", `unknown key "log_levle"; did you mean "log_level"? (FILE:2)`},
+		{"not UTF-8", "{\n\"nats\": {\"user\": \"\xff\"}}", `FILE:2: the line is not UTF-8`},
 		{"unknown scheme", `{"nats":{"url":"http://h"}}`, `nats.url: the scheme "http" is not supported; use nats, tls, ws or wss (FILE:1)`},
 	}
 	for _, c := range cases {
@@ -99,6 +100,55 @@ func wantText(t *testing.T, err error, want string) {
 	t.Helper()
 	var e *Error
 	if !errors.As(err, &e) || e.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}
+
+// TestConfig_ErrorNamesAllKeys gives several wrong keys in the file, the environment and flags:
+// all are named at once, in this order.
+func TestConfig_ErrorNamesAllKeys(t *testing.T) {
+	file := write(t, "{\"databse\": {},\n\"limits\": {\"per_host\": \"5\",\n\"hosts\": [], \"workers\": 0},\n\"log_level\": \"info\", \"log_level\": \"warn\"}")
+	for _, c := range []struct {
+		args, environ []string
+		want          string
+	}{
+		{
+			[]string{"-config", file, "-max-retries", "many", "-log-format", "xml"}, []string{"DISPATCHER_DB_TPYE=sqlite", "DISPATCHER_DB_TYPE=mysql", "DISPATCHER_LIMITS_MAX_PENDING=x"},
+			`the configuration has 10 errors
+  unknown key "DISPATCHER_DB_TPYE"; did you mean "DISPATCHER_DB_TYPE"? (environment)
+  unknown key "databse"; did you mean "database"? (FILE:1)
+  limits.per_host: is a string; write 5 without quotes (FILE:2)
+  limits.hosts: must be an object such as {"example.org": 2} (FILE:3)
+  log_level: is given twice (FILE:4)
+  limits.max_pending: "x" is not a whole number (DISPATCHER_LIMITS_MAX_PENDING)
+  task_assignment.max_retries: "many" is not a whole number (-max-retries)
+  database.type: "mysql" is not allowed; use memory, sqlite or postgres (DISPATCHER_DB_TYPE)
+  limits.workers: 0 is not from 1 to 10000000 (FILE:3)
+  log_format: "xml" is not allowed; use text or json (-log-format)`,
+		},
+		{
+			[]string{"-config=", "-heartbeat-interval", "100s", "-nats-url", "http://h,nats://h:0"}, []string{"DISPATCHER_HTTP_BASE_PATH=aria/", "DISPATCHER_NATS_STORE_DIR="},
+			`the configuration has 4 errors
+  worker_management.heartbeat_timeout: 1m30s is not more than heartbeat_interval, 1m40s (-heartbeat-interval)
+  nats.url: the scheme "http" is not supported; use nats, tls, ws or wss (-nats-url)
+  nats.url: the port is not from 1 to 65535 (-nats-url)
+  http.base_path: "aria/" is not a path such as /aria, without a slash at its end (DISPATCHER_HTTP_BASE_PATH)`,
+		},
+	} {
+		_, err := loadDispatcher(t, c.args, c.environ)
+		if want := strings.ReplaceAll(c.want, "FILE", file); err == nil || err.Error() != want {
+			t.Errorf("got  %v\nwant %s", err, want)
+		}
+		if one := new(Error); !errors.As(err, &one) {
+			t.Errorf("%T has no *Error", err)
+		}
+	}
+	_, err := loadWorker(t, []string{"-config=", "-tags", "a=\xff", "-name", "a b", "-engine", "direct", "-aria2-url", "ftp://h/"}, nil)
+	const want = `the configuration has 3 errors
+  name: "a b" must be 1 to 64 of the characters A-Z a-z 0-9 _ - (-name)
+  aria2.url: is given, but engine is direct (-aria2-url)
+  tags: "a": contains a control character or is not UTF-8 (-tags)`
+	if err == nil || err.Error() != want {
 		t.Errorf("got  %v\nwant %s", err, want)
 	}
 }

@@ -2,11 +2,15 @@ package config
 
 import (
 	"log/slog"
+	"maps"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/aria-cluster/dispatcher/internal/netguard"
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -64,53 +68,47 @@ func DefaultWorker() *Worker {
 	}
 }
 
-// Validate checks ranges, enumerations and names. Its error is an [*Error].
+// Validate checks ranges, enumerations and names. Its error is an [*Error], or [Errors].
 func (w *Worker) Validate() error {
 	if err := checkKeys(keysOf(w, workerPrefix)); err != nil {
-		return err
+		return err // values that are not legal do not fit together either
 	}
+	var found Errors
 	if w.Name != "" && !model.ValidName(w.Name) {
-		return badKey("name", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", w.Name, model.MaxName)
+		found.add(badKey("name", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", w.Name, model.MaxName))
 	}
-	if err := w.NATS.validate(); err != nil {
-		return err
-	}
-	if w.Aria2.URL == "" && (w.Aria2.Secret != "" || w.Aria2.SecretFile != "") {
-		return unfit("aria2.url", []string{"aria2.secret", "aria2.secret_file"}, "is empty, but aria2.secret or aria2.secret_file is not")
-	}
-	if w.Aria2.Secret != "" && w.Aria2.SecretFile != "" {
-		return badKey("aria2.secret_file", "aria2.secret is given too")
-	}
-	if w.Aria2.URL != "" && w.Engine == "direct" {
-		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
-	}
-	if err := checkAria2URL(w.Aria2.URL); err != nil {
-		return err
-	}
-	if err := w.checkDHT(); err != nil {
-		return err
-	}
-	if err := checkAddress("http.listen", w.HTTP.Listen, 0); err != nil {
-		return err
-	}
+	found.add(w.NATS.validate())
+	found.add(w.Aria2.validate(w.Engine))
+	found.add(w.checkDHT())
+	found.add(checkAddress("http.listen", w.HTTP.Listen, 0))
 	if w.Dir == "" {
-		return badKey("dir", "is empty")
+		found.add(badKey("dir", "is empty"))
 	}
 	if len(w.Tags) > model.MaxPairs || len(w.Folders) > model.MaxPairs {
-		return badKey("tags", "at most %d tags and %d folders", model.MaxPairs, model.MaxPairs)
+		found.add(badKey("tags", "at most %d tags and %d folders", model.MaxPairs, model.MaxPairs))
 	}
-	for name, value := range w.Tags {
-		if name == "" || len(name) > model.MaxValue || len(value) > model.MaxValue {
-			return badKey("tags", "%.64q: a name has 1 to %d bytes, a value at most as many", name, model.MaxValue)
-		}
+	for _, name := range slices.Sorted(maps.Keys(w.Tags)) {
+		found.add(checkTag(name, w.Tags[name]))
 	}
-	for name, dir := range w.Folders {
-		if !model.ValidName(name) || dir == "" {
-			return badKey("folders", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ - and name a directory", name, model.MaxName)
+	for _, name := range slices.Sorted(maps.Keys(w.Folders)) {
+		if !model.ValidName(name) || w.Folders[name] == "" {
+			found.add(badKey("folders", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ - and name a directory", name, model.MaxName))
 		}
 	}
 	if _, err := netguard.ParseNetworks(w.AllowNetworks); err != nil {
-		return badKey("allow_networks", "%v", err)
+		found.add(badKey("allow_networks", "%v", err))
+	}
+	return found.all()
+}
+
+// checkTag refuses a tag that the dispatcher would leave out of the heartbeats, so that no
+// task that needs it would come to this worker.
+func checkTag(name, value string) error {
+	if name == "" || len(name) > model.MaxValue || len(value) > model.MaxValue {
+		return badKey("tags", "%.64q: a name has 1 to %d bytes, a value at most as many", name, model.MaxValue)
+	}
+	if text := name + value; !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+		return badKey("tags", "%.64q: contains a control character or is not UTF-8", name)
 	}
 	return nil
 }
@@ -136,6 +134,19 @@ func (w *Worker) checkDHT() error {
 		return unfit("bt_dht", []string{"aria2.url"}, "is given, but aria2.url is too: configure that aria2c itself")
 	}
 	return nil
+}
+
+// validate checks the keys of aria2 for an engine.
+func (a *Aria2) validate(engine string) error {
+	switch {
+	case a.URL == "" && (a.Secret != "" || a.SecretFile != ""):
+		return unfit("aria2.url", []string{"aria2.secret", "aria2.secret_file"}, "is empty, but aria2.secret or aria2.secret_file is not")
+	case a.Secret != "" && a.SecretFile != "":
+		return badKey("aria2.secret_file", "aria2.secret is given too")
+	case a.URL != "" && engine == "direct":
+		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
+	}
+	return checkAria2URL(a.URL)
 }
 
 // hostName returns the host's name as a legal one for a worker.
