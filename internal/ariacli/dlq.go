@@ -153,25 +153,19 @@ func dlqVerb(s *session, name, short, long string, act func(*client.Operator, co
 			if all == (len(args) > 0) {
 				return usagef("dlq %s needs sequences or --all, and not both", name)
 			}
+			refs, err := letterRefs(args) // bad usage is found without a server
+			if err != nil {
+				return err
+			}
 			operator, err := s.operator(ctx)
-			if err != nil {
-				return err
-			}
-			var refs []model.DeadLetterRef
-			if all {
+			if err == nil && all {
 				refs, err = s.everyLetter(cmd, operator, name)
-			} else {
-				refs, err = letterRefs(args)
 			}
 			if err != nil {
 				return err
 			}
-			return printAll(newPrinter(s, letterRecords()), func(yield func(*model.DeadLetter, error) bool) {
-				for _, ref := range refs {
-					if l, err := act(operator, ctx, ref); !yield(l, err) || err != nil {
-						return
-					}
-				}
+			return tryEach(newPrinter(s, letterRecords()), s, "dlq "+name, "dead letter", refs, func(ref model.DeadLetterRef) (*model.DeadLetter, error) {
+				return act(operator, ctx, ref)
 			})
 		}),
 	}

@@ -184,6 +184,27 @@ func (s *session) afterEach(err error, refused []*model.Error, total int, senten
 	return refusal(refused, int64(len(refused)), int64(total), "%s", sentence)
 }
 
+// tryEach does something with each of a list, and prints the records that it returns. What is
+// refused costs only itself; the error counts these, with the name of the command and the noun
+// of the list.
+func tryEach[A, T any](p *printer[T], s *session, name, noun string, list []A, do func(A) (T, error)) error {
+	var refused []*model.Error
+	err := printAll(p, func(yield func(T, error) bool) {
+		for _, one := range list {
+			record, err := do(one)
+			var no *model.Error
+			if errors.As(err, &no) && len(list) > 1 {
+				refused = append(refused, no)
+				continue
+			}
+			if !yield(record, err) || err != nil {
+				return
+			}
+		}
+	})
+	return s.afterEach(err, refused, len(list), name+": "+display.Portion(int64(len(refused)), int64(len(list)), noun)+" refused")
+}
+
 // withID is an error in text, with its id unless the sentence has it.
 func withID(e *model.Error) string {
 	text := e.Message

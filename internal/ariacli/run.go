@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -152,7 +153,7 @@ stderr, with the codes of HTTP: 499 is an interruption, and 504 --wait that ran 
 	}
 	s.flags.add(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%v; see %s -h", err, cmd.CommandPath())
+		return usagef("%s; see %s -h", notNumber.ReplaceAllString(err.Error(), "it is not a whole number"), cmd.CommandPath())
 	})
 	root.AddGroup(
 		&cobra.Group{ID: groupTasks, Title: "Tasks:"},
@@ -169,6 +170,9 @@ stderr, with the codes of HTTP: 499 is an interruption, and 504 --wait that ran 
 	withoutFiles(root)
 	return root
 }
+
+// notNumber matches the words of Go in an error of a flag.
+var notNumber = regexp.MustCompile(`strconv\.\w+: parsing ".*": (invalid syntax|value out of range)`)
 
 // The groups in the list of commands.
 const (

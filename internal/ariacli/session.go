@@ -56,7 +56,7 @@ func (s *session) begin() (err error) {
 		return usagef("--inbox-prefix: %q is not made of the characters A-Z a-z 0-9 _ - with dots between", s.flags.inboxPrefix)
 	}
 	if _, err := bus.NewSubjects(s.flags.prefix); err != nil {
-		return usagef("--prefix: %v", err)
+		return usagef("--prefix: %s", strings.TrimPrefix(err.Error(), "nats.prefix: "))
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/aria-cluster/dispatcher/internal/ariatop"
-	"github.com/aria-cluster/dispatcher/internal/display"
 	"github.com/aria-cluster/dispatcher/pkg/bus/client"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -66,21 +65,9 @@ func workerVerb(s *session, name, short, long string, act func(context.Context, 
 			if err != nil {
 				return err
 			}
-			var refused []*model.Error
-			err = printAll(newPrinter(s, workerRecords()), func(yield func(*model.Worker, error) bool) {
-				for _, worker := range names {
-					w, err := act(cmd.Context(), operator, worker)
-					var no *model.Error
-					if errors.As(err, &no) && len(names) > 1 { // the others are tried too
-						refused = append(refused, no)
-						continue
-					}
-					if !yield(w, err) || err != nil {
-						return
-					}
-				}
+			return tryEach(newPrinter(s, workerRecords()), s, name, "worker", names, func(worker string) (*model.Worker, error) {
+				return act(cmd.Context(), operator, worker)
 			})
-			return s.afterEach(err, refused, len(names), name+": "+display.Portion(int64(len(refused)), int64(len(names)), "worker")+" refused")
 		}),
 	}
 }

@@ -37,7 +37,7 @@ func TestWorkerColumns_ShowWhatWorkerHas(t *testing.T) {
 		{"QUEUED", true, "3", "0"},
 		{"PREFETCH", true, "4", "0"},
 		{"MEAN-SPEED", true, "1.0 MiB/s", "0 B/s"},
-		{"HEARTBEAT", true, "2026-01-02T03:04:05.000Z", "-"},
+		{"HEARTBEAT", true, at.Std().Local().Format("2006-01-02 15:04:05"), "-"},
 		{"HOST", true, "node1", "-"},
 		{"ADDRESS", true, "10.0.0.1:8081", "-"},
 		{"DIR", true, "/srv", "-"},

@@ -65,7 +65,12 @@ func WorkerColumns() (list []WorkerColumn) {
 	wide("QUEUED", func(w *model.Worker) string { return strconv.Itoa(max(len(w.CurrentTasks)-w.UsedSlots, 0)) })
 	wide("PREFETCH", func(w *model.Worker) string { return strconv.Itoa(w.Prefetch) })
 	wide("MEAN-SPEED", func(w *model.Worker) string { return speedText(int64(w.PerformanceStats.AvgDownloadSpeed)) })
-	wide("HEARTBEAT", func(w *model.Worker) string { return w.LastHeartbeat.String() })
+	wide("HEARTBEAT", func(w *model.Worker) string {
+		if w.LastHeartbeat == 0 {
+			return ""
+		}
+		return w.LastHeartbeat.Std().Local().Format(time.DateTime) // as aria show writes times
+	})
 	wide("HOST", func(w *model.Worker) string { return w.Hostname })
 	wide("ADDRESS", workerAddress)
 	wide("DIR", func(w *model.Worker) string { return w.Dir })
