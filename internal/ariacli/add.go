@@ -159,7 +159,6 @@ func (a *addRun) specs(ctx context.Context, args []string) iter.Seq2[*model.Task
 // specOf returns the task of one argument.
 func (a *addRun) specOf(arg string) (*model.TaskSpec, error) {
 	spec := a.spec
-	spec.ID = cmpOrNewID(spec.ID)
 	if !isTaskFile(arg) {
 		spec.URL = arg
 		return &spec, a.cookies.apply(&spec)
@@ -184,13 +183,6 @@ func isTaskFile(arg string) bool {
 	return slices.Contains([]string{".torrent", ".metalink", ".meta4"}, path.Ext(arg)) && !strings.Contains(arg, "://")
 }
 
-func cmpOrNewID(id string) string {
-	if id != "" {
-		return id
-	}
-	return newID()
-}
-
 // ofInput matches what only a list of aria2c -i has: comments, options, and several URLs in a line.
 var ofInput = regexp.MustCompile(`^#|^[a-z0-9-]+=|^[^{].*\t`)
 
@@ -202,7 +194,7 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 	}
 	if text[0] != '{' {
 		spec := a.spec
-		spec.ID, spec.URL = newID(), text
+		spec.URL = text
 		return &spec, a.cookies.apply(&spec)
 	}
 	spec := a.spec
@@ -210,7 +202,6 @@ func (a *addRun) specOfLine(text string) (*model.TaskSpec, error) {
 	if err := wire.Strict([]byte(text), &spec); err != nil { // as the dispatcher reads a submit
 		return nil, errors.New(strings.TrimPrefix(err.Message, "body: "))
 	}
-	spec.ID = cmpOrNewID(spec.ID)
 	return &spec, a.cookies.apply(&spec)
 }
 
@@ -238,7 +229,7 @@ func (a *addRun) submit(ctx context.Context, args []string) error {
 }
 
 func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submitted]) error {
-	var pending []*model.TaskSpec
+	var pending []sentTask
 	var readErr error
 	specs := func(yield func(*model.TaskSpec) bool) {
 		for spec, err := range a.specs(ctx, args) {
@@ -246,7 +237,11 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 				readErr = err
 				return
 			}
-			pending = append(pending, spec)
+			named := spec.ID != ""
+			if !named {
+				spec.ID = newID()
+			}
+			pending = append(pending, sentTask{spec, named})
 			if !yield(spec) {
 				return
 			}
@@ -255,11 +250,12 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 	if a.input.dryRun {
 		for spec := range specs {
 			if err := spec.Validate(); err != nil {
-				return err
+				return a.refusedTask(model.AsError(err), pending[0])
 			}
 			if err := p.print(submitted{ID: spec.ID}); err != nil {
 				return err
 			}
+			pending = pending[:0]
 		}
 		return readErr
 	}
@@ -271,34 +267,44 @@ func (a *addRun) submitEach(ctx context.Context, args []string, p *printer[submi
 		if err != nil {
 			return errors.Join(err, readErr)
 		}
-		spec := pending[0]
+		sent := pending[0]
 		pending = pending[1:]
-		if err := a.report(p, spec, o); err != nil {
+		if err := a.report(p, sent, o); err != nil {
 			return err
 		}
 	}
 	return readErr
 }
 
-// withURL is the error of a task that was refused, with the URL if it has one.
-func withURL(err *model.Error, spec *model.TaskSpec) *model.Error {
+// sentTask is a task that is sent, and whether the user has named its id.
+type sentTask struct {
+	spec  *model.TaskSpec
+	named bool
+}
+
+// refusedTask is the error of a task that was refused, with the URL if it has one. People
+// do not get a random id then: no task has it.
+func (s *session) refusedTask(err *model.Error, sent sentTask) *model.Error {
 	e := *err
-	if spec.URL != "" {
-		e.Message = model.RedactURL(spec.URL) + ": " + e.Message
+	if !sent.named && !s.jsonErrors() {
+		e.ID = ""
+	}
+	if sent.spec.URL != "" {
+		e.Message = model.RedactURL(sent.spec.URL) + ": " + e.Message
 	}
 	return &e
 }
 
 // report prints a task, or keeps the error of one that was refused.
-func (a *addRun) report(p *printer[submitted], spec *model.TaskSpec, o client.Outcome) error {
-	t := submitted{ID: spec.ID, Status: o.Status, Existed: o.Existed, Error: o.Err}
+func (a *addRun) report(p *printer[submitted], sent sentTask, o client.Outcome) error {
+	t := submitted{ID: sent.spec.ID, Status: o.Status, Existed: o.Existed, Error: o.Err}
 	a.done++
 	if o.Err == nil {
 		a.input.wait.add(t.ID, t.Status)
 		return p.print(t)
 	}
 	if a.failed++; a.failed <= maxListed {
-		a.refused = append(a.refused, withURL(o.Err.For(t.ID), spec))
+		a.refused = append(a.refused, a.refusedTask(o.Err.For(t.ID), sent))
 	}
 	if a.form.hasErrors() {
 		return p.print(t)

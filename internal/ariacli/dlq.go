@@ -72,7 +72,14 @@ func dlqListCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return printAll(newPrinter(s, letterRecords()), operator.AllDeadLetters(cmd.Context(), q))
+			p := newPrinter(s, letterRecords())
+			if err := printAll(p, operator.AllDeadLetters(cmd.Context(), q)); err != nil {
+				return err
+			}
+			if p.printed == 0 && p.isTable() {
+				s.hintf("there are no dead letters")
+			}
+			return nil
 		}),
 	}
 }

@@ -133,7 +133,7 @@ func (g *getRun) submit(ctx context.Context, tasks *client.Client, urls []string
 		spec := specs[n]
 		n++
 		if o.Err != nil {
-			refused = append(refused, withURL(o.Err, spec))
+			refused = append(refused, g.refusedTask(o.Err, sentTask{spec: spec}))
 			continue
 		}
 		all = append(all, &gotten{ID: spec.ID, URL: model.RedactURL(spec.URL), Status: o.Status})

@@ -89,10 +89,18 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 			t.Errorf("aria %s: exit code %d, stderr %q, want %q", x.args, r.code, r.stderr, x.says)
 		}
 	}
-	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, ": gopher://h.example/x: url: ") {
+	if r := aria(t, url, 0, "add", "gopher://h.example/x", "https://h.example/y"); r.code != exitUsage || !strings.Contains(r.stderr, "\n  gopher://h.example/x: url: ") {
 		t.Errorf("a refused task: %+v", r)
 	}
-	if r := aria(t, url, 0, "get", ""); r.code != exitUsage || !strings.HasSuffix(r.stderr, ": url: is missing; one of url, torrent, metalink is needed\n") || strings.Contains(r.stderr, ": : ") {
+	for args, want := range map[string]string{
+		"add a.txt": "aria: a.txt: url: has no scheme; ", "add --dry-run a.txt": "aria: a.txt: url: has no scheme; ", "get a.txt": "aria: a.txt: url: has no scheme; ",
+		"add --id task-1 a.txt": "aria: task-1: a.txt: url: ", "add -o json a.txt": `{"error":{"code":400,"message":"a.txt: url: has no scheme; one of http, https, ftp, sftp, magnet is needed","id":"`,
+	} {
+		if r := aria(t, url, 0, strings.Fields(args)...); r.code != exitUsage || !strings.HasPrefix(r.stderr, want) {
+			t.Errorf("aria %s: %+v, want %q", args, r, want)
+		}
+	}
+	if r := aria(t, url, 0, "get", ""); r.code != exitUsage || r.stderr != "aria: url: is missing; one of url, torrent, metalink is needed\n" {
 		t.Errorf("get of an empty URL: %+v", r)
 	}
 	for _, command := range []string{"show", "watch", "cancel", "update --set-priority high"} {
@@ -230,7 +238,7 @@ func TestVerbs_InterruptedSelectionContinues(t *testing.T) {
 func TestList_EmptyTableNamesClient(t *testing.T) {
 	url := dispatcherOf(t, "v9.9.9")
 	hint := "no task of the client me is selected; --client names another one, --all-clients lists those of all\n"
-	for args, want := range map[string]string{"ls": hint, "ls -o wide": hint, "ls -q": "", "ls -o id": "", "ls -o json": "", "ls --all-clients": ""} {
+	for args, want := range map[string]string{"workers": "no worker is selected\n", "workers -o json": "", "ls": hint, "ls -o wide": hint, "ls -q": "", "ls -o id": "", "ls -o json": "", "ls --all-clients": ""} {
 		env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
 		var errOut bytes.Buffer
 		code := Run(testbed.Context(t), Process{

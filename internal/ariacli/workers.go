@@ -47,7 +47,14 @@ runs, its folders and tags, and why it gets no task. It needs the permissions of
 			if err != nil {
 				return err
 			}
-			return printAll(newPrinter(s, workerRecords()), operator.AllWorkers(cmd.Context(), q))
+			p := newPrinter(s, workerRecords())
+			if err := printAll(p, operator.AllWorkers(cmd.Context(), q)); err != nil {
+				return err
+			}
+			if p.printed == 0 && p.isTable() {
+				s.hintf("no worker is selected")
+			}
+			return nil
 		}),
 	}
 	cmd.Flags().StringSliceVar(&status, "status", nil, "select workers by status: online, busy, draining, offline, error")
