@@ -208,7 +208,7 @@ func tryEach[A, T any](p *printer[T], s *session, name, noun string, list []A, d
 // withID is an error in text, with its id unless the sentence has it.
 func withID(e *model.Error) string {
 	text := e.Message
-	if !strings.Contains(text, e.ID) {
+	if !e.NamesID() {
 		text = e.ID + ": " + text
 	}
 	return display.Clean(text)

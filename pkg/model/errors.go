@@ -40,12 +40,31 @@ func (e *Error) Error() string { return e.Message }
 
 // Named returns the error with the id in its sentence, for those who read that alone.
 func (e *Error) Named() *Error {
-	if e.ID == "" || strings.Contains(e.Message, e.ID) {
+	if e.NamesID() {
 		return e
 	}
 	c := *e
 	c.Message += " (id " + e.ID + ")"
 	return &c
+}
+
+// NamesID reports whether the sentence has the id as a whole word. That of an error without an
+// id needs none.
+func (e *Error) NamesID() bool {
+	isPart := func(c byte) bool { return ValidName(string(rune(c))) }
+	for from := 0; e.ID != ""; {
+		at := strings.Index(e.Message[from:], e.ID)
+		if at < 0 {
+			return false
+		}
+		at += from
+		end := at + len(e.ID)
+		if (at == 0 || !isPart(e.Message[at-1])) && (end == len(e.Message) || !isPart(e.Message[end])) {
+			return true
+		}
+		from = at + 1
+	}
+	return true
 }
 
 // Errorf makes an [Error] with a formatted sentence.

@@ -46,3 +46,21 @@ func TestModel_SizeExampleIsLegal(t *testing.T) {
 		}
 	}
 }
+
+// An error names its id, unless the sentence has it as a whole word.
+func TestError_NamesIDOnce(t *testing.T) {
+	for _, c := range []struct{ id, message, want string }{
+		{"", "url: is missing", "url: is missing"},
+		{"task-1", "there is no task task-1", "there is no task task-1"},
+		{"task-1", "the task task-1 is failed", "the task task-1 is failed"},
+		{"task-1", "the task task-12 or my-task-1", "the task task-12 or my-task-1 (id task-1)"},
+		{"1", "task-1: use 1", "task-1: use 1"},
+		{"4", "failed: 404 Not Found", "failed: 404 Not Found (id 4)"},
+		{"a", "größe: a", "größe: a"},
+	} {
+		e := &Error{Message: c.message, ID: c.id}
+		if got := e.Named().Message; got != c.want {
+			t.Errorf("%q with the id %q: %q, want %q", c.message, c.id, got, c.want)
+		}
+	}
+}
