@@ -56,6 +56,7 @@ func TestAdd_WaitPrintsLastStates(t *testing.T) {
 		return append([]string{"add", "-o", "template={{.status}} {{.error.code}}"}, args...)
 	}
 	later := `{"url":"` + s.URL + `/later.txt","not_before":"2099-01-01T00:00:00Z"}` + "\n"
+	gone := `{"id":"gone-1","url":"` + s.URL + `/missing.iso"}` + "\n"
 	for _, x := range []struct {
 		args   []string
 		stdin  string
@@ -65,8 +66,9 @@ func TestAdd_WaitPrintsLastStates(t *testing.T) {
 	}{
 		{template("--wait", s.URL+"/quick.txt"), "", 0, "completed \n", nil},
 		{template("--wait", "--input", list), "", 1, "completed \nfailed 409\n", []string{"1 of 2 tasks did not complete\n", ": failed: 404 Not Found"}},
-		{template("--wait=4s", "-"), s.URL + "/missing.iso\n" + later, 3, "failed 409\npending \n", []string{
-			"aria: 1 of 2 tasks did not end within 4s; aria watch follows them\n", ": failed: 404 Not Found", ": pending: is not to start before 20",
+		{template("--wait", "-"), gone, 1, "failed 409\n", []string{"aria: gone-1: failed: 404 Not Found"}},
+		{template("--wait=2s", "-"), gone + later, 3, "failed 409\npending \n", []string{
+			"aria: 1 of 2 tasks did not end within 2s; aria watch follows them\n", ": failed: 404 Not Found", ": pending: is not to start before 20",
 		}},
 		{[]string{"add", "--wait=300ms", "-o", "json", "-"}, later, 3, "", []string{`{"error":{"code":504,"message":"1 of 1 task did not end within 300ms`, `"message":"pending: `}},
 		{template("--wait", "-"), "gopher://h.example/\n" + later, 2, " 400\npending \n", []string{"1 of 2 tasks refused\n"}},
