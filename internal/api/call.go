@@ -66,16 +66,32 @@ type call struct {
 // a backend that calls done twice) must not send a second one.
 func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 
-// handle passes the request to its endpoint, unless its client has reached a limit.
+// handle executes the request, later if its body is large, unless its sender has reached a
+// limit.
 func (c *call) handle() {
-	if err := c.admit(); err != nil {
-		if c.endpoint.Verb == verbSubmit {
-			c.service.rejected(err.Code)
-		}
-		c.refuseThrottled(err)
+	err := c.admit()
+	switch {
+	case err != nil:
+	case len(c.data) <= inlineBody:
+		c.execute()
 		return
+	case c.service.bodies.put(limitedBy(&c.from), 1+len(c.data)/inlineBody, c.execute):
+		return
+	default:
+		err = errBodies
 	}
-	c.endpoint.handle(c)
+	if c.endpoint.Verb == verbSubmit {
+		c.service.rejected(err.Code)
+	}
+	c.refuseThrottled(err)
+}
+
+// execute passes the request to its endpoint.
+func (c *call) execute() {
+	if bug := c.guard("a request panicked", func() { c.endpoint.handle(c) }); bug != nil {
+		c.reply(refuse(bug))
+	}
+	c.data = nil // up to a megabyte that is not needed while the answer waits
 }
 
 // guard calls do; a panic, which is a bug, is logged and answered with the returned 500.
@@ -178,7 +194,7 @@ func (c *call) read(fn func(ctx context.Context, room int) Reply) {
 			})
 		})
 	}
-	if !s.reads.put(string(c.from.Role)+"."+c.from.Name, job) {
+	if !s.reads.put(limitedBy(&c.from), 1, job) {
 		cancel()
 		c.reply(refuse(model.Errorf(model.CodeUnavailable, "%s: too many reads wait already; try again", c.from.Verb)))
 	}

@@ -145,7 +145,7 @@ func (c *call) submit() {
 		c.reply(refuse(err))
 		return
 	}
-	c.service.limiter.charge(c.from.Name, len(list), c.began)
+	c.service.limiter.charge(limitedBy(&c.from), len(list), c.began)
 	for i := range list {
 		if list[i].Err == nil {
 			list[i].Err = checkTorrent(list[i].Spec)

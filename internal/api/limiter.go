@@ -9,9 +9,9 @@ import (
 )
 
 const (
-	// maxInFlight is how many requests of one client may be without an answer at once.
-	// Further requests are refused before they are decoded, which is cheap: a client
-	// that floods is served as fast as it sends, and does not delay other clients.
+	// maxInFlight is how many requests of one client or worker may be without an answer at
+	// once. Further requests are refused before they are decoded, which is cheap: a sender
+	// that floods is served as fast as it sends, and does not delay others.
 	maxInFlight = 4096
 	// rateBurst is how long a client may save up its rate for one burst.
 	rateBurst = time.Second
@@ -22,20 +22,31 @@ const (
 // The errors of the limiter. They are allocated once, so that refusing a flood is
 // cheap.
 var (
-	errInFlight = model.Errorf(model.CodeTooMany, "more than %d requests of this client are under way: wait for their answers", maxInFlight)
+	errInFlight = model.Errorf(model.CodeTooMany, "more than %d requests of this sender are under way: wait for their answers", maxInFlight)
+	errBodies   = model.Errorf(model.CodeUnavailable, "too many large requests of this sender wait already: try again")
 	errRate     = model.Errorf(model.CodeTooMany, "this client submits faster than limits.client_rate allows: try again later")
 )
 
-// limiter limits how many requests of a client are in flight, and how fast it submits.
+// limiter limits how many requests of a client or worker are in flight, and how fast a
+// client submits.
 type limiter struct {
 	rate float64 // tasks a second of each client; 0 = no limit
 
 	mu             sync.Mutex
-	clients        map[string]*clientState
+	clients        map[limited]*clientState
 	keptByEviction int // clients that the last eviction has kept
 }
 
-// clientState is the state of one client. It is kept while either field limits the
+// limited names a client or a worker; one name may be both.
+type limited struct {
+	role wire.Role
+	name string
+}
+
+// limitedBy returns the key of a sender's state.
+func limitedBy(from *wire.Sender) limited { return limited{from.Role, from.Name} }
+
+// clientState is the state of one client or worker. It is kept while either field limits the
 // client.
 type clientState struct {
 	inFlight    int       // requests without an answer
@@ -43,12 +54,12 @@ type clientState struct {
 }
 
 func newLimiter(rate int) *limiter {
-	return &limiter{rate: float64(rate), clients: make(map[string]*clientState)}
+	return &limiter{rate: float64(rate), clients: make(map[limited]*clientState)}
 }
 
 // acquire accepts a request of the client, or returns the error to answer with. After
 // nil, release must be called.
-func (g *limiter) acquire(client string, submits bool, now time.Time) *model.Error {
+func (g *limiter) acquire(client limited, submits bool, now time.Time) *model.Error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	v := g.clients[client]
@@ -71,7 +82,7 @@ func (g *limiter) acquire(client string, submits bool, now time.Time) *model.Err
 
 // charge counts the tasks of an accepted request against the rate of the client. A
 // large batch may use up the rate of some time to come.
-func (g *limiter) charge(client string, tasks int, now time.Time) {
+func (g *limiter) charge(client limited, tasks int, now time.Time) {
 	if g.rate == 0 {
 		return
 	}
@@ -85,7 +96,7 @@ func (g *limiter) charge(client string, tasks int, now time.Time) {
 }
 
 // release notes that a request was answered.
-func (g *limiter) release(client string, now time.Time) {
+func (g *limiter) release(client limited, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	v := g.clients[client]
@@ -104,12 +115,12 @@ func (g *limiter) evictIdle(now time.Time) {
 	g.keptByEviction = len(g.clients)
 }
 
-// admit acquires a slot for a client's request, or returns the error to answer with.
+// admit acquires a slot for the request of a client or worker, or returns the error to answer with.
 func (c *call) admit() *model.Error {
-	if c.from.Role != wire.RoleTask {
+	if c.from.Role != wire.RoleTask && c.from.Role != wire.RoleWorker {
 		return nil
 	}
-	err := c.service.limiter.acquire(c.from.Name, c.from.Verb == verbSubmit, c.began)
+	err := c.service.limiter.acquire(limitedBy(&c.from), c.endpoint.Verb == verbSubmit, c.began)
 	c.admitted = err == nil
 	return err
 }
@@ -117,14 +128,20 @@ func (c *call) admit() *model.Error {
 // finish notes that the request is answered.
 func (c *call) finish() {
 	if c.admitted {
-		c.service.limiter.release(c.from.Name, time.Now())
+		c.service.limiter.release(limitedBy(&c.from), time.Now())
 	}
 	c.service.inFlight.Done()
 }
 
-// refuseThrottled answers a request above its client's limits. When the queue of
+// refuseThrottled answers a request above its sender's limits. When the queue of
 // refusals is full, the request has no answer.
 func (c *call) refuseThrottled(err *model.Error) {
+	if !c.via.Wanted() {
+		if c.claim() {
+			c.skip(err)
+		}
+		return
+	}
 	if !c.service.refusals.put(func() { c.reply(refuse(err)) }) && c.claim() {
 		c.skip(errDropped)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/testbed"
+	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
@@ -13,12 +14,13 @@ import (
 func TestLimiter_AppliesRateToEachClient(t *testing.T) {
 	g := newLimiter(100)
 	now := time.Unix(1000, 0)
+	alice := limited{wire.RoleTask, "alice"}
 	submit := func(client string, tasks int) *model.Error {
 		t.Helper()
-		err := g.acquire(client, true, now)
+		err := g.acquire(limited{wire.RoleTask, client}, true, now)
 		if err == nil {
-			g.charge(client, tasks, now)
-			g.release(client, now)
+			g.charge(limited{wire.RoleTask, client}, tasks, now)
+			g.release(limited{wire.RoleTask, client}, now)
 		}
 		return err
 	}
@@ -30,10 +32,10 @@ func TestLimiter_AppliesRateToEachClient(t *testing.T) {
 	if err := submit("alice", 1); err != errRate {
 		t.Errorf("past the burst: %v", err)
 	}
-	if err := g.acquire("alice", false, now); err != nil {
+	if err := g.acquire(alice, false, now); err != nil {
 		t.Errorf("a get: %v", err)
 	}
-	g.release("alice", now)
+	g.release(alice, now)
 	if err := submit("bob", 1); err != nil {
 		t.Errorf("another client: %v", err)
 	}
@@ -64,7 +66,7 @@ func TestLimiter_EvictsIdleClients(t *testing.T) {
 	g := newLimiter(1000)
 	now := time.Unix(1000, 0)
 	for i := range 10 * evictFrom {
-		name := fmt.Sprintf("client-%d", i)
+		name := limited{wire.RoleTask, fmt.Sprintf("client-%d", i)}
 		if err := g.acquire(name, true, now); err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +79,7 @@ func TestLimiter_EvictsIdleClients(t *testing.T) {
 	}
 	g = newLimiter(0)
 	for i := range 100 {
-		name := fmt.Sprintf("client-%d", i)
+		name := limited{wire.RoleTask, fmt.Sprintf("client-%d", i)}
 		if err := g.acquire(name, true, now); err != nil {
 			t.Fatal(err)
 		}
@@ -114,5 +116,31 @@ func TestRefusalThrottle_SpreadsRefusalsAndFlushesAtClose(t *testing.T) {
 	p.close()
 	for range put {
 		testbed.Receive(t, given)
+	}
+}
+
+// TestLimiter_BoundsRequestsInFlightOfWorker checks that a worker is limited as a client is,
+// apart from a client of its name.
+func TestLimiter_BoundsRequestsInFlightOfWorker(t *testing.T) {
+	s := New(nil, Options{})
+	testbed.Run(t, s.Run)
+	block := Endpoint{Verb: "report", handle: func(*call) {}} // answers nothing
+	ask := func(role wire.Role, e Endpoint) answers {
+		via := make(answers, 1)
+		s.Serve(e, wire.Sender{Role: role, Name: "w1", Verb: e.Verb}, nil, via)
+		return via
+	}
+	for range maxInFlight {
+		ask(wire.RoleWorker, block)
+	}
+	if r := testbed.Receive(t, ask(wire.RoleWorker, block)); r.Err != errInFlight {
+		t.Errorf("one request more: %+v", r)
+	}
+	answered := Endpoint{Verb: "get", handle: func(c *call) { c.reply(Reply{}) }}
+	if r := testbed.Receive(t, ask(wire.RoleTask, answered)); r.Err != nil {
+		t.Errorf("a client of that name: %v", r.Err)
+	}
+	for range maxInFlight {
+		s.inFlight.Done() // so that Run can end
 	}
 }

@@ -50,7 +50,8 @@ type Options struct {
 type Service struct {
 	backend   Backend
 	ids       *idSource
-	reads     *readQueue
+	reads     *fairQueue
+	bodies    *fairQueue // requests with a large body that is not decoded yet
 	transfers *transfer.Sessions
 	readCtx   context.Context
 	stopRead  context.CancelFunc // ends the pool, and reads that Run did not wait for
@@ -74,11 +75,11 @@ type Service struct {
 	pool     sync.WaitGroup
 }
 
-// New returns a service. Requests that read wait until Run.
+// New returns a service. Requests that read, or have a large body, wait until Run.
 func New(backend Backend, o Options) *Service {
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
-		backend: backend, ids: newIDSource(), reads: newReadQueue(), observe: o.Observe, rejected: o.Rejected,
+		backend: backend, ids: newIDSource(), reads: newFairQueue(readLimit, false), bodies: newFairQueue(bodyLimit, true), observe: o.Observe, rejected: o.Rejected,
 		workerFaults: logthrottle.New(logger), logger: logger, logLevel: o.LogLevel, deadLetters: o.DeadLetters, version: o.Version,
 		lease: o.Lease, limiter: newLimiter(o.ClientRate), refusals: newRefusalThrottle(), timeout: cmp.Or(o.StopTimeout, stopTimeout),
 	}
@@ -94,8 +95,9 @@ func New(backend Backend, o Options) *Service {
 }
 
 // Serve answers one request through its transport, exactly once. It does not block: the
-// request is decoded and validated in this goroutine, passed to the backend, and answered
-// when the backend has decided. body must not change before the answer.
+// request is decoded and validated, in this goroutine unless its body is large, passed to
+// the backend, and answered when the backend has decided. body must not change before the
+// answer.
 func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport) {
 	c := &call{service: s, endpoint: e, began: time.Now(), from: from, data: body, via: via}
 	if !s.enter() {
@@ -103,10 +105,7 @@ func (s *Service) Serve(e Endpoint, from wire.Sender, body []byte, via Transport
 		c.send(func(int) Reply { return refuse(wire.ErrStopping) })
 		return
 	}
-	if bug := c.guard("a request panicked", c.handle); bug != nil {
-		c.reply(refuse(bug))
-	}
-	c.data = nil // up to a megabyte that is not needed while the answer waits
+	c.handle()
 }
 
 // Refuse answers a request with an error, without executing it: its transport could not
@@ -136,7 +135,10 @@ func (s *Service) enter() bool {
 func (s *Service) Run(ctx context.Context) error {
 	s.pool.Go(func() { _ = s.transfers.Run(s.readCtx) }) // it returns nil
 	for range readers {
-		s.pool.Go(s.runReader)
+		s.pool.Go(func() { s.reads.serve(s.readCtx) })
+	}
+	for range decoders {
+		s.pool.Go(func() { s.bodies.serve(s.readCtx) })
 	}
 	<-ctx.Done()
 	s.entering.Lock()
@@ -148,10 +150,4 @@ func (s *Service) Run(ctx context.Context) error {
 	err := goroutine.Wait(stop, &s.inFlight, "requests that are not answered")
 	s.stopRead()
 	return errors.Join(err, goroutine.Wait(stop, &s.pool, "reads and transfers"))
-}
-
-func (s *Service) runReader() {
-	for read := s.reads.take(s.readCtx); read != nil; read = s.reads.take(s.readCtx) {
-		read()
-	}
 }

@@ -26,15 +26,15 @@ const entriesPerUnit = 16
 // takes memory, and each entry of a list a look-up.
 func weight(t *engine.Traits) int { return 1 + t.Bytes/bytesPerUnit + t.Entries/entriesPerUnit }
 
-// queue is the calls of one client, in the order in which they came.
+// queue is the calls of one sender, in the order in which they came.
 type queue struct {
-	client string
+	sender string
 	calls  []*call
 	weight int
 }
 
-// lane is the queues of the clients that wait, in the order of service. Its
-// weight is bounded.
+// lane is the queues of the senders that wait, clients or workers, in the order of service.
+// Its weight is bounded.
 type lane struct {
 	queues      map[string]*queue
 	turns       []*queue // those of queues, none of them empty; the first is served next
@@ -42,13 +42,13 @@ type lane struct {
 	isContended bool // several waited at the last turn
 }
 
-// A client with little in a full lane may add more, so that no client can keep the
+// A sender with little in a full lane may add more, so that no sender can keep the
 // others out. So a lane holds up to twice its limit.
-const smallClientFraction = 16 // parts of the limit
+const smallSenderFraction = 16 // parts of the limit
 
-// clientShare is how much of a turn's room one client gets while others wait, in parts:
-// a small request waits for a short turn, whatever other clients send.
-const clientShare = 8
+// senderShare is how much of a turn's room one sender gets while others wait, in parts:
+// a small request waits for a short turn, whatever other senders send.
+const senderShare = 8
 
 // inbox holds calls until a turn takes them, the workers' before the clients': what
 // workers send keeps the system true. It is bounded, and safe for
@@ -69,7 +69,15 @@ func newInbox(limit int) *inbox {
 	return b
 }
 
-// put adds a call, whose operations are all of one lane and one client; it
+// senderOf names the client or worker of a call, within its lane.
+func senderOf(t *engine.Traits) string {
+	if t.Lane == engine.LaneWorkers {
+		return t.Worker
+	}
+	return t.Client
+}
+
+// put adds a call, whose operations are all of one lane and one sender; it
 // returns false, at once, if the lane is full or the inbox closed. One call alone
 // always fits an empty lane.
 func (b *inbox) put(c *call) bool {
@@ -82,18 +90,19 @@ func (b *inbox) put(c *call) bool {
 	defer b.mu.Unlock()
 	first := c.ops[0].Traits()
 	l := &b.lanes[first.Lane]
-	q := l.queues[first.Client]
+	sender := senderOf(&first)
+	q := l.queues[sender]
 	own := total
 	if q != nil {
 		own += q.weight
 	}
-	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/smallClientFraction && l.weight+total <= 2*b.limit
+	fits := l.weight == 0 || l.weight+total <= b.limit || own <= b.limit/smallSenderFraction && l.weight+total <= 2*b.limit
 	if b.closed || !fits {
 		return false
 	}
 	if q == nil {
-		q = &queue{client: first.Client}
-		l.queues[first.Client] = q
+		q = &queue{sender: sender}
+		l.queues[sender] = q
 		l.turns = append(l.turns, q)
 	}
 	q.calls = append(q.calls, c)
@@ -121,8 +130,8 @@ type batch struct {
 }
 
 // take moves operations into the batch: those of workers before those of clients,
-// except that a quarter of the room is kept for clients. They are served in turn, each
-// from its oldest call on. A call may be taken in pieces.
+// except that a quarter of the room is kept for clients. The senders of a lane are served
+// in turn, each from its oldest call on. A call may be taken in pieces.
 func (b *inbox) take(into *batch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -137,7 +146,7 @@ func (l *lane) take(into *batch) {
 	part := into.room
 	shared := len(l.turns) > 1
 	if shared || l.isContended {
-		part = max(into.room/clientShare, 1)
+		part = max(into.room/senderShare, 1)
 	}
 	l.isContended = shared
 	for range len(l.turns) {
@@ -149,7 +158,7 @@ func (l *lane) take(into *batch) {
 		l.turns = l.turns[1:]
 		l.weight -= q.take(into, min(part, into.room))
 		if len(q.calls) == 0 {
-			delete(l.queues, q.client)
+			delete(l.queues, q.sender)
 		} else {
 			l.turns = append(l.turns, q)
 		}

@@ -99,6 +99,36 @@ func TestInbox_FullLaneAdmitsSmallClients(t *testing.T) {
 	}
 }
 
+// A worker that fills the lane of the workers keeps no other worker out, and delays none.
+func TestInbox_WorkerFloodDelaysNoOtherWorker(t *testing.T) {
+	b := newInbox(1600)
+	beat := func(worker string) *call {
+		return &call{ops: []engine.Event{engine.Heartbeat{Heartbeat: &model.Heartbeat{WorkerID: worker}}}}
+	}
+	flood := 0
+	for b.put(beat("flood")) {
+		if flood++; flood > 1600 {
+			t.Fatal("it takes in more than its limit of one worker")
+		}
+	}
+	for i := range 20 {
+		if !b.put(beat(fmt.Sprint("w", i))) {
+			t.Fatalf("the heartbeat of worker %d is refused beside a flood", i)
+		}
+	}
+	batch := batch{room: 100}
+	b.take(&batch)
+	others := 0
+	for _, ev := range batch.events {
+		if ev.(engine.Heartbeat).WorkerID != "flood" {
+			others++
+		}
+	}
+	if others != 20 {
+		t.Errorf("the first turn has %d of 20 other workers", others)
+	}
+}
+
 // The operations of one client keep their order.
 func TestInbox_ClientOperationsKeepOrder(t *testing.T) {
 	b := newInbox(1000)

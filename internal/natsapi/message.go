@@ -45,7 +45,17 @@ func (m *message) Defer(send func(), mayWait bool) bool {
 	return false
 }
 
-func (m *message) Skip(err *model.Error) { m.stats.record(m.began, err) }
+func (m *message) Skip(err *model.Error) {
+	m.stats.record(m.began, err)
+	m.logUnwanted(err)
+}
+
+// logUnwanted logs the error of a message without a reply subject.
+func (m *message) logUnwanted(err *model.Error) {
+	if err != nil && !m.Wanted() {
+		m.service.unansweredErrors.Warn("refused a message that wants no answer", "verb", m.from.Verb, "name", m.from.Name, "error", err)
+	}
+}
 
 // Send publishes the result of pack. It may block while the socket is stuck, or while a
 // closed connection is replaced. It calls pack again only if the answer does not fit
@@ -54,10 +64,8 @@ func (m *message) Send(pack func(room int) api.Reply) {
 	s := m.service
 	r := pack(m.Room())
 	m.stats.record(m.began, r.Err)
-	if m.replySubject == "" {
-		if r.Err != nil {
-			s.unansweredErrors.Warn("refused a message that wants no answer", "verb", m.from.Verb, "name", m.from.Name, "error", r.Err)
-		}
+	if !m.Wanted() {
+		m.logUnwanted(r.Err)
 		return
 	}
 	err := s.conn.Send(func(nc *nats.Conn) (int, error) {
