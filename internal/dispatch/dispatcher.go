@@ -133,7 +133,7 @@ func New(cfg Config) *Dispatcher {
 		controls: make(chan func(*loop)), stopped: make(chan struct{}), started: model.TimeOf(time.Now()),
 		clock: machineClock(),
 	}
-	d.turn.lease, d.turn.onPanic = cfg.Lease, d.logPanic
+	d.turn.lease, d.turn.onPanic, d.turn.onBadRows = cfg.Lease, d.logPanic, d.logBadRows
 	return d
 }
 

@@ -80,7 +80,11 @@ func (t *Turn) build(ctx context.Context, now engine.Clock, last int64) (e *engi
 	}
 	e = engine.New(t.cfg, now, engine.Totals{Counts: counts, LastSeq: last})
 	e.LoadHold(t.hold)
+	var damaged badRows
 	for _, w := range workers {
+		if w.Damage != "" {
+			damaged.add("", w.ID, w.Damage)
+		}
 		if at.worker = w.ID; !t.isUnloadable("", w.ID) {
 			e.LoadWorker(w)
 		}
@@ -90,14 +94,72 @@ func (t *Turn) build(ctx context.Context, now engine.Clock, last int64) (e *engi
 		if err != nil {
 			return nil, nil, fmt.Errorf("load the live tasks: %w", err)
 		}
-		if at.task = task.ID; t.isUnloadable(task.ID, "") {
+		damage := damageOf(task)
+		switch at.task = task.ID; {
+		case damage != "":
+			damaged.add(task.ID, "", damage)
+			row := *task
+			row.Damage = damage
+			e.AddUnloadable(&row)
+		case t.isUnloadable(task.ID, ""):
 			e.AddUnloadable(task)
-		} else {
+		default:
 			e.LoadTask(task)
 		}
 		at.task = "" // what follows is the store's
 	}
+	t.onBadRows(damaged)
 	return e, nil, nil
+}
+
+// damageOf returns what is wrong with the row of a live task: a column that cannot be read, or
+// that the engine cannot count on from. It returns "" if nothing is.
+func damageOf(t *model.Task) string {
+	switch {
+	case t.Damage != "":
+		return t.Damage
+	case !model.ValidName(t.ID):
+		return "its id is not valid"
+	case !model.ValidName(t.Client):
+		return "its client is not valid"
+	case t.Seq < 1 || t.Seq > model.MaxAttemptNumber:
+		return "its seq is not valid"
+	case t.Attempt < 0 || t.Attempt > model.MaxAttemptNumber:
+		return "its attempt is not valid"
+	case (t.Status == model.StatusQueued || t.Status == model.StatusDownloading) && !model.ValidName(t.WorkerID):
+		return "its worker_id is not valid"
+	}
+	return ""
+}
+
+// badRows are the stored rows of a load that cannot be read: the first of them, and their
+// number.
+type badRows struct {
+	first  []storedRow
+	number int
+}
+
+// storedRow names a row and what is wrong with it; one of the two names is empty.
+type storedRow struct{ task, worker, damage string }
+
+func (b *badRows) add(task, worker, damage string) {
+	if b.number++; len(b.first) < maxNotes {
+		b.first = append(b.first, storedRow{task, worker, damage})
+	}
+}
+
+// logBadRows logs the rows that a load has set aside.
+func (d *Dispatcher) logBadRows(bad badRows) {
+	for _, row := range bad.first {
+		if row.worker != "" {
+			d.cfg.Logger.Error("a stored worker cannot be read as a whole; its next heartbeat replaces it", "worker", row.worker, "error", row.damage)
+			continue
+		}
+		d.cfg.Logger.Error("a stored task cannot be read; it is set aside, and can be canceled", "task", row.task, "error", row.damage)
+	}
+	if more := bad.number - len(bad.first); more > 0 {
+		d.cfg.Logger.Error("further stored rows cannot be read", "number", more)
+	}
 }
 
 // readStore learns whether the store is frozen, and builds the engine.

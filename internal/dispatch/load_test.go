@@ -3,10 +3,12 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/aria-cluster/dispatcher/internal/engine"
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/memory"
 )
 
 // lateStore completes a commit of unknown outcome when it is asked for what a start needs.
@@ -49,5 +51,60 @@ func TestLoad_CountsALateCommit(t *testing.T) {
 	answers, ok := s.Query(engine.QueryStatus{})
 	if !ok || answers[0].Status.TotalTasks != 1 {
 		t.Errorf("the status is %+v", answers)
+	}
+}
+
+// TestLoad_DamagedRowIsSetAside: a stored task that cannot be read as a whole, or that the
+// engine cannot count on from, keeps no other from being loaded. It is shown with what is
+// wrong, is not changed as if it were whole, and can be canceled.
+func TestLoad_DamagedRowIsSetAside(t *testing.T) {
+	store := memory.New()
+	row := func(id string, seq int64, state model.TaskState, damage string) model.TaskChange {
+		return model.TaskChange{ID: id, Put: &model.Task{
+			TaskSpec: model.TaskSpec{ID: id, URL: "http://h/" + id, Priority: model.PriorityNormal, MaxAttempts: 4},
+			Client:   "c", Seq: seq, TaskState: state, Damage: damage,
+		}}
+	}
+	pending := model.TaskState{Status: model.StatusPending}
+	b := &model.Batch{Tasks: []model.TaskChange{
+		row("tags", 1, pending, "its tags: bad"),
+		row("ended", 2, model.TaskState{Status: model.StatusFailed}, "its options: bad"),
+		row("attempt", 3, model.TaskState{Status: model.StatusPending, Attempt: model.MaxAttemptNumber + 1}, ""),
+		row("worker", 4, model.TaskState{Status: model.StatusDownloading, Attempt: 1}, ""),
+		row("whole", 5, pending, ""),
+	}}
+	if err := store.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	h := newByHandWith(t, Retention{}, store, store)
+	if a := h.do(submit("good"))[0]; a.Err != nil {
+		t.Fatalf("beside damaged rows: %v", a.Err)
+	}
+	live := h.do(engine.QueryTasks{IDs: []string{"tags", "attempt", "worker", "whole"}})[0].Live
+	for id, want := range map[string]string{"tags": "its tags: bad", "attempt": "its attempt is not valid", "worker": "its worker_id is not valid"} {
+		if reason := live[id].Reason; reason != "cannot be read from the store: "+want {
+			t.Errorf("the reason of %s is %q", id, reason)
+		}
+	}
+	if reason := live["whole"].Reason; strings.Contains(reason, "store") {
+		t.Errorf("the reason of a whole task is %q", reason)
+	}
+	url := "http://h/new"
+	for name, ev := range map[string]engine.Event{
+		"update":             engine.Update{Client: "c", ID: "tags", Change: &model.TaskUpdate{URL: &url}},
+		"update of an ended": engine.Update{Client: "c", ID: "ended", Change: &model.TaskUpdate{URL: &url}},
+		"retry":              engine.Retry{Client: "c", ID: "ended"},
+	} {
+		if a := h.do(ev)[0]; a.Err == nil || a.Err.Code != model.CodeConflict || !strings.Contains(a.Err.Message, "cannot be read") {
+			t.Errorf("%s: %v, want 409", name, a.Err)
+		}
+	}
+	for _, id := range []string{"tags", "attempt", "worker"} {
+		if a := h.do(engine.Cancel{Client: "c", ID: id})[0]; a.Err != nil || a.Task.Status != model.StatusCanceled {
+			t.Errorf("cancel of %s: %v", id, a.Err)
+		}
+	}
+	if a := h.do(engine.Delete{Client: "c", ID: "ended"})[0]; a.Err != nil {
+		t.Errorf("delete: %v", a.Err)
 	}
 }

@@ -55,13 +55,19 @@ func (d *Dispatcher) Tasks(ctx context.Context, q *model.ListQuery) (*model.Task
 	return &model.TaskPage{Tasks: d.overlay(ctx, page.Tasks), Next: page.Next}, nil
 }
 
-// overlay lays over rows of live tasks what only the engine knows. A row that has
+// overlay lays over rows of live tasks what only the engine knows, and over those that
+// cannot be read as a whole the reason. A row that has
 // changed since it was read is left unchanged. Without the engine (it is
 // overloaded, or the store cannot be written) the rows stay as they are: a read
 // may be slightly stale, which is better than a refusal.
 func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.Task {
 	var ids []string
-	for _, row := range rows {
+	for i, row := range rows {
+		if row.Damage != "" {
+			now := *row
+			now.Reason = row.DamageReason()
+			rows[i], row = &now, &now
+		}
 		if !row.Status.Terminal() {
 			ids = append(ids, row.ID)
 		}
@@ -81,7 +87,9 @@ func (d *Dispatcher) overlay(ctx context.Context, rows []*model.Task) []*model.T
 			continue
 		}
 		now := *row
-		now.Reason = live.Reason
+		if row.Damage == "" {
+			now.Reason = live.Reason
+		}
 		if live.WorkerID != "" {
 			(model.SetProgress | model.SetGID).Copy(&now.TaskState, &live)
 		}

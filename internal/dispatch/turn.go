@@ -26,13 +26,14 @@ type Store interface {
 // Turn takes batches of events through engine and store. It is not safe for
 // concurrent use.
 type Turn struct {
-	cfg     engine.Config
-	store   Store
-	lease   Lease
-	engine  *engine.Engine // nil after what may have changed the store otherwise, until Load
-	stale   *engine.Engine // the engine of before, until Load: it answers queries while the store is down; see Query
-	pending pendingRows    // of the engine
-	onPanic func(text string, bug *panicError, args ...any)
+	cfg       engine.Config
+	store     Store
+	lease     Lease
+	engine    *engine.Engine // nil after what may have changed the store otherwise, until Load
+	stale     *engine.Engine // the engine of before, until Load: it answers queries while the store is down; see Query
+	pending   pendingRows    // of the engine
+	onPanic   func(text string, bug *panicError, args ...any)
+	onBadRows func(badRows) // rows that a load cannot read as a whole
 
 	// State that no store holds and no reload may lose.
 	hold       engine.ImportHold
@@ -45,7 +46,7 @@ type Turn struct {
 // NewTurn returns a turn that must be loaded before its first use.
 func NewTurn(cfg engine.Config, store Store) *Turn {
 	return &Turn{
-		cfg: cfg, store: store, lease: alone{}, onPanic: func(string, *panicError, ...any) {},
+		cfg: cfg, store: store, lease: alone{}, onPanic: func(string, *panicError, ...any) {}, onBadRows: func(badRows) {},
 		hold: engine.ImportHold{Tasks: make(map[string]struct{})}, unloadable: make(map[string]struct{}),
 	}
 }
@@ -286,11 +287,11 @@ func (r *rows) after(id string) *model.Task {
 func (r *rows) last(id string) *model.Task { return cmp.Or(r.after(id), r.known[id]) }
 
 // assignment makes what a worker is told of an attempt: without the history, which it does
-// not need. false: the row could not be read, or an event of the same turn has ended the
+// not need. false: the row could not be read as a whole, or an event of the same turn has ended the
 // attempt.
 func (r *rows) assignment(a *engine.Assign) (model.Assignment, bool) {
 	row := r.after(a.Task)
-	if row == nil || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
+	if row == nil || row.Damage != "" || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
 		return model.Assignment{}, false
 	}
 	if row.History != nil {

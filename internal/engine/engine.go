@@ -151,6 +151,7 @@ func (e *Engine) LoadWorker(row *model.Worker) {
 	w.state, w.confirmed, w.lost, w.left, w.partial = model.StateReady, false, false, false, false
 	kept := *row
 	kept.CurrentTasks, kept.StatusReason = nil, ""
+	kept.RepairFigures() // an infinity has no JSON
 	w.Worker = kept
 	w.stored, w.storedAt = &kept, e.alive
 	switch row.Status {

@@ -24,7 +24,7 @@ func (q QueryTasks) decide(e *Engine) Answer {
 		t := e.tasks[id]
 		if t == nil {
 			if a, ok := e.unloadable[id]; ok {
-				live[id] = model.TaskState{Status: a.status, Attempt: a.attempt, Reason: reasonUnloadable}
+				live[id] = model.TaskState{Status: a.status, Attempt: a.attempt, Reason: a.reason}
 			}
 			continue
 		}

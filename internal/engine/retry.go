@@ -21,7 +21,7 @@ func (r Retry) reads(_ *Engine, ids []string) []string { return append(ids, r.ID
 // canceled task was deleted, and late reports about it are refused; a failed task goes
 // preferably to the worker that holds its partial file.
 func (r Retry) decide(e *Engine) Answer {
-	row, err := e.ownTask(r.Client, r.ID)
+	row, err := e.wholeTask(r.Client, r.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}

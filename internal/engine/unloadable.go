@@ -7,16 +7,20 @@ import "github.com/aria-cluster/dispatcher/pkg/model"
 type unloadableTask struct {
 	status  model.Status
 	attempt int64
+	reason  string
 }
 
-// AddUnloadable notes a task that LoadTask cannot load: one bad row must not keep the
-// others from being loaded.
+// AddUnloadable notes a task that LoadTask cannot load, or that has damage: one bad row
+// must not keep the others from being loaded.
 func (e *Engine) AddUnloadable(row *model.Task) {
 	if e.unloadable == nil {
 		e.unloadable = make(map[string]unloadableTask)
 	}
-	e.unloadable[row.ID] = unloadableTask{row.Status, row.Attempt}
-	e.seq = max(e.seq, row.Seq)
+	reason := reasonUnloadable
+	if row.Damage != "" {
+		reason = row.DamageReason()
+	}
+	e.unloadable[row.ID] = unloadableTask{row.Status, row.Attempt, reason}
 }
 
 func (e *Engine) isUnloadable(id string) bool {

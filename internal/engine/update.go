@@ -32,7 +32,7 @@ func (u Update) reads(_ *Engine, ids []string) []string { return append(ids, u.I
 // decide changes the task. If that changes the source or the options of a download in
 // progress, the task gets a new attempt at once, on the worker that has its bytes.
 func (u Update) decide(e *Engine) Answer {
-	row, err := e.ownTask(u.Client, u.ID)
+	row, err := e.wholeTask(u.Client, u.ID)
 	if err != nil {
 		return Answer{Err: err}
 	}

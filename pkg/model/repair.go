@@ -245,6 +245,16 @@ func repairFigures(fault func(field, format string, args ...any), prefix string,
 	}
 }
 
+// RepairFigures sets the figures of a stored worker to 0, or to the nearest one, that a
+// heartbeat could not have brought: an infinity would have no JSON.
+func (w *Worker) RepairFigures() {
+	w.TotalSlots, w.Health = min(max(w.TotalSlots, 0), MaxSlots), KnownPercent(w.Health)
+	capabilities, health, stats := w.Capabilities.figures(), w.HealthMetrics.figures(), w.PerformanceStats.figures()
+	for _, list := range [][]figure{capabilities[:], health[:], stats[:]} {
+		repairFigures(func(string, string, ...any) {}, "", list)
+	}
+}
+
 // cut shortens s to at most limit bytes of UTF-8.
 func cut(s string, limit int) string {
 	return strings.ToValidUTF8(s[:min(len(s), limit)], "")

@@ -16,6 +16,7 @@ type Task struct {
 	Seq         int64  `json:"-" db:"seq,set=Key,live=always" record:"outside"`      // order of arrival, unique in a store; lists and queues go by it
 	CreatedAt   Time   `json:"created_at,omitzero" db:"created_at,set=Submit,live=always"`
 	Traceparent string `json:"traceparent,omitempty" db:"traceparent" check:"max=55"` // of the submit, in the form of W3C Trace Context
+	Damage      string `json:"-" db:"-"`                                              // of the stored row: the columns that cannot be read, which are empty here
 	TaskState
 }
 
@@ -44,6 +45,12 @@ type TaskState struct {
 	// History does not have a completion in a store, and everything of it in the answer of
 	// get; see [Task.Attempts].
 	History []PastAttempt `json:"history,omitempty" db:"history,live=never" schema:"maxItems: 20"` // attempts that ended, the newest last; only get answers it
+}
+
+// DamageReason states that columns of the task's row cannot be read, as the rest of a
+// sentence about the task.
+func (t *Task) DamageReason() string {
+	return cut("cannot be read from the store: "+t.Damage, MaxMessage)
 }
 
 // Class states how a failure affects the next attempt.

@@ -25,6 +25,7 @@ type Worker struct {
 	Health           float64          `json:"health" db:"health" schema:"maximum: 100"` // 0 to 100
 	HealthMetrics    HealthMetrics    `json:"health_metrics" db:"health_metrics"`
 	PerformanceStats PerformanceStats `json:"performance_stats" db:"performance_stats"`
+	Damage           string           `json:"-" db:"-"`                                                         // as that of a task
 	ErrorHistory     []ErrorEntry     `json:"error_history,omitempty" db:"error_history" schema:"maxItems: 10"` // newest last
 }
 

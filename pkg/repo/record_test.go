@@ -59,7 +59,7 @@ func fullTask() *model.Task {
 	var t model.Task
 	n := int64(1_790_000_000_000)
 	fill(reflect.ValueOf(&t).Elem(), &n)
-	t.Priority, t.Status = model.PriorityHigh, model.StatusQueued
+	t.Priority, t.Status, t.Damage = model.PriorityHigh, model.StatusQueued, ""
 	t.ID, t.Client, t.Folder, t.WorkerID, t.LastWorkerID = "task-1", "client-2", "folder-3", "worker-4", "worker-5"
 	t.Timeout = model.Duration(86_400_000_000_001) // more than a float64 of seconds keeps
 	return &t
@@ -69,7 +69,7 @@ func fullWorker() *model.Worker {
 	var w model.Worker
 	n := int64(1_790_000_000_000)
 	fill(reflect.ValueOf(&w).Elem(), &n)
-	w.ID, w.CurrentTasks = "worker-4", []string{"a", "b"}
+	w.ID, w.CurrentTasks, w.Damage = "worker-4", []string{"a", "b"}, ""
 	return &w
 }
 
@@ -163,11 +163,11 @@ func TestDigest_CoversEachField(t *testing.T) {
 		return names
 	}
 	got := unseen(fullTask(), func(v any) Record { return Record{Task: v.(*model.Task)} })
-	if want := " .Seq .TaskState.Reason"; got != want {
+	if want := " .Seq .Damage .TaskState.Reason"; got != want {
 		t.Errorf("of a task%s are not seen, only%s should be", got, want)
 	}
 	got = unseen(fullWorker(), func(v any) Record { return Record{Worker: v.(*model.Worker)} })
-	if want := " .StatusReason .Dir .LastSeen .UsedSlots .Prefetch .DownloadSpeed .CurrentTasks"; got != want {
+	if want := " .StatusReason .Dir .LastSeen .UsedSlots .Prefetch .DownloadSpeed .CurrentTasks .Damage"; got != want {
 		t.Errorf("of a worker%s are not seen, only%s should be", got, want)
 	}
 }

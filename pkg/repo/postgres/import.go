@@ -195,6 +195,9 @@ func (t *importStore) Tasks(ctx context.Context, ids []string) (map[string]*mode
 	found := make(map[string]*model.Task, len(ids))
 	tasks, err := fullView.all(ctx, t.conn, tasksSQL, textArray(ids))
 	for _, task := range tasks {
+		if err := rules.WholeTask(task); err != nil {
+			return nil, explainError("import", err)
+		}
 		found[task.ID] = task
 	}
 	return found, explainError("import", err)

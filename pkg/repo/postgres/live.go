@@ -119,9 +119,7 @@ func rareText() string {
 
 // scanLive sets an empty task from a row of liveSQL.
 func scanLive(rows pgx.Rows, t *model.Task) error {
-	if err := liveView.scan(rows, t); err != nil {
-		return err
-	}
+	liveView.scan(rows, t)
 	raw := rows.RawValues()[len(liveView.columns)]
 	if raw == nil {
 		return nil
@@ -146,9 +144,7 @@ func (v *view[S]) scanRecord(raw []byte, row *S) error {
 		if raw = raw[8:]; n < 0 || n > int64(len(raw)) {
 			return errRecord
 		}
-		if err := v.columns[i].read(row, raw[:n]); err != nil {
-			return fmt.Errorf("its %s: %w", v.columns[i].name, err)
-		}
+		v.set(row, i, raw[:n])
 		raw = raw[n:]
 	}
 	return nil

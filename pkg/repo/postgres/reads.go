@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -23,7 +24,7 @@ var sumsSQL = "coalesce(sum(" + strings.ReplaceAll(statusColumns, ", ", "), 0)::
 // tasksSQL selects tasks by their ids.
 var tasksSQL = "SELECT " + fullView.sql + " FROM tasks WHERE id = ANY($1)"
 
-const lastSeqSQL = "SELECT coalesce(max(seq), 0) FROM tasks"
+var lastSeqSQL = fmt.Sprintf("SELECT coalesce(max(seq), 0) FROM tasks WHERE seq <= %d", int64(rules.MaxSeq))
 
 // Tasks implements [repo.Reader].
 func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task, error) {
@@ -66,14 +67,22 @@ func selectCounts(ctx context.Context, q queryer, position int64) (model.Counts,
 // Workers implements [repo.Loader].
 func (s *Store) Workers(ctx context.Context) (workers []*model.Worker, err error) {
 	err = s.load(ctx, "workers", func(ctx context.Context) error {
-		workers, err = selectWorkers(ctx, s.r)
+		workers, err = workerView.all(ctx, s.r, workersSQL)
 		return err
 	})
 	return workers, err
 }
 
+// workersSQL selects all workers.
+var workersSQL = "SELECT " + workerView.sql + " FROM workers ORDER BY id"
+
+// selectWorkers reads all workers for a copy, whole.
 func selectWorkers(ctx context.Context, q rowsQueryer) ([]*model.Worker, error) {
-	return workerView.all(ctx, q, "SELECT "+workerView.sql+" FROM workers ORDER BY id")
+	workers, err := workerView.all(ctx, q, workersSQL)
+	if err == nil {
+		err = rules.WholeWorkers(workers)
+	}
+	return workers, err
 }
 
 // LastSeq implements [repo.Loader].

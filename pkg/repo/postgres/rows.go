@@ -2,27 +2,31 @@ package postgres
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
 
 // view is the columns that a query reads, and what it selects for them.
 type view[S any] struct {
 	columns []column[S]
 	sql     string
+	damage  func(*S) *string // of a row: the columns that cannot be read
 }
 
-func newView[S any](columns []column[S], form func(*column[S]) string) view[S] {
+func damageOfTask(t *model.Task) *string     { return &t.Damage }
+func damageOfWorker(w *model.Worker) *string { return &w.Damage }
+
+func newView[S any](columns []column[S], damage func(*S) *string, form func(*column[S]) string) view[S] {
 	list := make([]string, len(columns))
 	for i := range columns {
 		list[i] = form(&columns[i])
 	}
-	return view[S]{columns, strings.Join(list, ", ")}
+	return view[S]{columns, strings.Join(list, ", "), damage}
 }
 
 // plainForm selects a column as it is.
@@ -46,39 +50,33 @@ func isRare(c column[model.Task]) bool { return !c.usual && c.name != "tags" }
 
 var (
 	// fullView is all of a task.
-	fullView = newView(taskColumns, plainForm)
+	fullView = newView(taskColumns, damageOfTask, plainForm)
 	// listView omits the bytes of torrents and metalinks, up to half a megabyte a row.
-	listView = newView(without(taskColumns, "torrent", "metalink"), plainForm)
+	listView = newView(without(taskColumns, "torrent", "metalink"), damageOfTask, plainForm)
 	// liveView and rareView are what Live reads: rareView what is empty in most pending tasks.
-	liveView = newView(slices.DeleteFunc(without(taskColumns, notLive...), isRare), presence)
-	rareView = newView(slices.DeleteFunc(without(taskColumns, notLive...), func(c column[model.Task]) bool { return !isRare(c) }), presence)
+	liveView = newView(slices.DeleteFunc(without(taskColumns, notLive...), isRare), damageOfTask, presence)
+	rareView = newView(slices.DeleteFunc(without(taskColumns, notLive...), func(c column[model.Task]) bool { return !isRare(c) }), damageOfTask, presence)
 	// workerView is all of a worker.
-	workerView = newView(workerColumns, plainForm)
+	workerView = newView(workerColumns, damageOfWorker, plainForm)
 )
 
 // scan sets a row, which is empty, from the values at which rows stands; the view's
 // columns come first.
-func (v *view[S]) scan(rows pgx.Rows, row *S) error {
+func (v *view[S]) scan(rows pgx.Rows, row *S) {
 	raw := rows.RawValues()
 	for i := range v.columns {
-		if err := v.columns[i].read(row, raw[i]); err != nil {
-			return fmt.Errorf("its %s: %w", v.columns[i].name, err)
-		}
+		v.set(row, i, raw[i])
 	}
-	return nil
 }
 
-// rowError names the row at which rows stands, if the view has its id.
-func (v *view[S]) rowError(rows pgx.Rows, err error) error {
-	i := slices.IndexFunc(v.columns, func(c column[S]) bool { return c.name == "id" })
-	if i < 0 {
-		return err
+// set sets a column of a row. One that cannot be read is the damage of the row: one bad row
+// must not hide the others.
+func (v *view[S]) set(row *S, i int, raw []byte) {
+	if err := v.columns[i].read(row, raw); err != nil {
+		to := v.damage(row)
+		*to = rules.AddDamage(*to, v.columns[i].name, err)
 	}
-	return fmt.Errorf("%.*q: %w", maxShownID, unescapeText(string(rows.RawValues()[i])), err)
 }
-
-// maxShownID is how much of an id an error shows.
-const maxShownID = 80
 
 // all reads the rows of a query.
 func (v *view[S]) all(ctx context.Context, q rowsQueryer, sql string, args ...any) ([]*S, error) {
@@ -90,9 +88,7 @@ func (v *view[S]) all(ctx context.Context, q rowsQueryer, sql string, args ...an
 	list := []*S{}
 	for rows.Next() {
 		row := new(S)
-		if err := v.scan(rows, row); err != nil {
-			return nil, v.rowError(rows, err)
-		}
+		v.scan(rows, row)
 		list = append(list, row)
 	}
 	return list, rows.Err()

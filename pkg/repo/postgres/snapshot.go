@@ -93,6 +93,9 @@ func (s *snapshot) page(ctx context.Context, after int64) ([]*model.Task, error)
 		return nil, err
 	}
 	tasks, err := fullView.all(context.WithoutCancel(ctx), s.conn, snapshotSQL, after, snapshotPage, snapshotSize)
+	for i := 0; i < len(tasks) && err == nil; i++ {
+		err = rules.WholeTask(tasks[i])
+	}
 	return tasks, s.fail(ctx, err)
 }
 

@@ -58,3 +58,14 @@ func TestStore_AnswersLikeMemory(t *testing.T) {
 		func(t *testing.T) repo.Store { return memory.New() },
 		func(t *testing.T) repo.Store { return empty(t, dsn) })
 }
+
+// TestStore_DamagedRowsHideNoOthers: rows that another program has spoiled hide no others.
+func TestStore_DamagedRowsHideNoOthers(t *testing.T) {
+	s := mustOpen(t, Config{DSN: testpostgres.Database(t)})
+	repotest.DamagedRows(t, s, func(sql string) {
+		t.Helper()
+		if _, err := s.w.conn.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

@@ -57,7 +57,7 @@ func fullTask(id string, seq int64, status model.Status) *model.Task {
 	var t model.Task
 	n := seq * 1000
 	fill(reflect.ValueOf(&t).Elem(), &n)
-	t.ID, t.Seq, t.Status = id, seq, status
+	t.ID, t.Seq, t.Status, t.Damage = id, seq, status, ""
 	return &t
 }
 
@@ -66,7 +66,7 @@ func fullWorker(id string) *model.Worker {
 	var w model.Worker
 	var n int64
 	fill(reflect.ValueOf(&w).Elem(), &n)
-	w.ID = id
+	w.ID, w.Damage = id, ""
 	return &w
 }
 

@@ -78,7 +78,7 @@ func liveFieldsReturned(t *testing.T, s repo.Store) {
 		seq++
 		want = append(want, task(fmt.Sprintf("t%d", seq), seq))
 	}
-	key := []string{"ID", "Seq", "Status", "Reason", "TaskSpec", "TaskState"}
+	key := []string{"ID", "Seq", "Status", "Reason", "Damage", "TaskSpec", "TaskState"}
 	for _, part := range []func(*model.Task) any{
 		func(t *model.Task) any { return t },
 		func(t *model.Task) any { return &t.TaskSpec },

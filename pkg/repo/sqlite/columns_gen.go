@@ -349,8 +349,8 @@ type workerRow struct {
 	ErrorHistory     string             `db:"error_history"`
 }
 
-// worker returns the worker of the row.
-func (r *workerRow) worker() (*model.Worker, error) {
+// worker returns the worker of the row. Columns that cannot be read are its damage.
+func (r *workerRow) worker() *model.Worker {
 	w := &model.Worker{
 		ID:            r.ID,
 		Instance:      r.Instance,
@@ -379,10 +379,10 @@ func (r *workerRow) worker() (*model.Worker, error) {
 			continue
 		}
 		if err := json.Unmarshal([]byte(f.text), f.to); err != nil {
-			return nil, fmt.Errorf("worker %s: its %s: %w", r.ID, f.column, err)
+			w.Damage = rules.AddDamage(w.Damage, f.column, err)
 		}
 	}
-	return w, nil
+	return w
 }
 
 // workerDocuments are the columns of workers with JSON.

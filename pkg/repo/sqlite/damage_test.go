@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
+	"github.com/aria-cluster/dispatcher/pkg/repo/repotest"
 )
 
 // files returns the store's file and its WAL, as a killed process leaves them.
@@ -186,4 +187,15 @@ func TestRead_DamageIsNamed(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the file is damaged") || model.CodeOf(err) == model.CodeUnavailable {
 		t.Errorf("reading gives %v, want that the file is damaged", err)
 	}
+}
+
+// TestStore_DamagedRowsHideNoOthers: rows that another program has spoiled hide no others.
+func TestStore_DamagedRowsHideNoOthers(t *testing.T) {
+	s := mustOpen(t, Config{Path: filepath.Join(t.TempDir(), "d.db")})
+	repotest.DamagedRows(t, s, func(sql string) {
+		t.Helper()
+		if _, err := s.w.conn.ExecContext(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

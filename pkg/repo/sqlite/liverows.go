@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -113,6 +114,8 @@ type liveRows struct {
 	page []byte
 	rest []byte // the rest of it
 	task model.Task
+
+	damaged string // what is wrong with the last row, "" if nothing is
 }
 
 func (r *liveRows) begin(page string) {
@@ -136,11 +139,20 @@ func (r *liveRows) next() (*model.Task, error) {
 			err = r.read(liveGroups[i].columns)
 		}
 	}
-	if err != nil {
-		return nil, fmt.Errorf("task with seq %d: %w", r.task.Seq, err)
+	if err == nil && r.task.Seq == 0 {
+		err = errors.New(r.task.Damage)
 	}
-	if r.task.Seq <= before {
+	switch isBefore := r.task.Seq <= before; {
+	case (err != nil || isBefore) && r.damaged != "":
+		return nil, errors.New(r.damaged) // its text has separators, which move all that follows
+	case err != nil:
+		return nil, fmt.Errorf("task with seq %d: %w", r.task.Seq, err)
+	case isBefore:
 		return nil, fmt.Errorf("task with seq %d: it comes after one with seq %d", r.task.Seq, before)
+	}
+	r.damaged = ""
+	if r.task.Damage != "" {
+		r.damaged = fmt.Sprintf("task with seq %d: %s", r.task.Seq, r.task.Damage)
 	}
 	return &r.task, nil
 }
@@ -148,11 +160,11 @@ func (r *liveRows) next() (*model.Task, error) {
 func (r *liveRows) read(columns []column) error {
 	for i := range columns {
 		text, err := r.cut()
-		if err == nil {
-			err = columns[i].set(&r.task, text)
-		}
 		if err != nil {
 			return fmt.Errorf("its %s: %w", columns[i].sql, err)
+		}
+		if err := columns[i].set(&r.task, text); err != nil {
+			r.task.Damage = rules.AddDamage(r.task.Damage, columns[i].sql, err)
 		}
 	}
 	return nil

@@ -88,7 +88,8 @@ func (v *view) columns() string {
 	return "concat_ws(char(30), " + strings.Join(names, ", ") + "), " + strings.Join(bareColumns[:v.bare], ", ")
 }
 
-// scan reads the row at which rows stands.
+// scan reads the row at which rows stands. A column that cannot be read is the task's
+// damage: one bad row must not hide the others.
 func (v *view) scan(rows *sqlx.Rows) (*model.Task, error) {
 	var (
 		t    model.Task
@@ -102,9 +103,10 @@ func (v *view) scan(rows *sqlx.Rows) (*model.Task, error) {
 	if err := v.unpack(&t, pack); err != nil {
 		return nil, err
 	}
-	if v.bare > 1 && copy(t.SpecHash[:], hash) != len(t.SpecHash) {
-		return nil, fmt.Errorf("task %s: its spec_hash has %d bytes", t.ID, len(hash))
+	if v.bare > 1 && len(hash) != len(t.SpecHash) {
+		t.Damage = rules.AddDamage(t.Damage, "spec_hash", fmt.Errorf("it has %d bytes, not %d", len(hash), len(t.SpecHash)))
 	}
+	copy(t.SpecHash[:], hash)
 	return &t, nil
 }
 
@@ -121,7 +123,7 @@ func (v *view) unpack(t *model.Task, pack []byte) error {
 			part, pack = pack[:end], pack[end+1:]
 		}
 		if err := v.packed[i].set(t, part); err != nil {
-			return fmt.Errorf("task with seq %d: its %s: %w", t.Seq, v.packed[i].sql, err)
+			t.Damage = rules.AddDamage(t.Damage, v.packed[i].sql, err)
 		}
 	}
 	return nil

@@ -94,6 +94,9 @@ func (s *snapshot) Tasks(ctx context.Context, after int64) iter.Seq2[*model.Task
 		defer rows.Close() //nolint:errcheck // Err has said all
 		for rows.Next() {
 			t, err := fullView.scan(rows)
+			if err == nil {
+				err = rules.WholeTask(t)
+			}
 			if err != nil {
 				yield(nil, s.fail(err))
 				return
@@ -125,11 +128,14 @@ func (s *snapshot) Workers(ctx context.Context) ([]*model.Worker, error) {
 	if err := s.tx.SelectContext(ctx, &rows, workersSQL); err != nil {
 		return nil, s.fail(err)
 	}
-	workers, err := workersOf(rows)
+	workers := workersOf(rows)
+	if err := rules.WholeWorkers(workers); err != nil {
+		return nil, s.fail(err)
+	}
 	for i, w := range workers {
 		workers[i] = rules.WithCurrentTasks(w, tasks[w.ID])
 	}
-	return workers, s.fail(err)
+	return workers, nil
 }
 
 // Counts implements [repo.Snapshot].

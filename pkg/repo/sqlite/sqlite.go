@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/jmoiron/sqlx"
@@ -36,7 +37,7 @@ func (s *Store) prepareReads(ctx context.Context) error {
 		{&s.reads.tasks, "SELECT " + fullView.columns() + " FROM tasks WHERE id IN (SELECT value FROM json_each(?))"},
 		{&s.reads.counts, countsSQL},
 		{&s.reads.workers, workersSQL},
-		{&s.reads.last, "SELECT coalesce(max(seq), 0) FROM tasks"},
+		{&s.reads.last, fmt.Sprintf("SELECT coalesce(max(seq), 0) FROM tasks WHERE seq <= %d", int64(rules.MaxSeq))},
 		{&s.reads.live, liveSQL},
 		{&s.reads.liveDense, liveDenseSQL},
 		{&s.reads.liveEnd, liveEndSQL},
@@ -152,9 +153,8 @@ func (s *Store) Workers(ctx context.Context) ([]*model.Worker, error) {
 		if err := s.reads.workers.SelectContext(ctx, &rows); err != nil {
 			return err
 		}
-		var err error
-		workers, err = workersOf(rows)
-		return err
+		workers = workersOf(rows)
+		return nil
 	})
 	return workers, err
 }

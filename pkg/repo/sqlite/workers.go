@@ -10,14 +10,10 @@ const (
 	workersSQL      = "SELECT " + workerColumns + " FROM workers ORDER BY id"
 )
 
-func workersOf(rows []workerRow) ([]*model.Worker, error) {
+func workersOf(rows []workerRow) []*model.Worker {
 	workers := make([]*model.Worker, len(rows))
 	for i := range rows {
-		w, err := rows[i].worker()
-		if err != nil {
-			return nil, err
-		}
-		workers[i] = w
+		workers[i] = rows[i].worker()
 	}
-	return workers, nil
+	return workers
 }

@@ -1,0 +1,40 @@
+package rules
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
+)
+
+// MaxSeq bounds the seqs that a store counts on from. A row above it, which only another
+// program can have written, would leave no number for the next task.
+const MaxSeq = model.MaxAttemptNumber
+
+// AddDamage adds a column that cannot be read to the damage of a row.
+func AddDamage(damage, column string, err error) string {
+	one := fmt.Sprintf("its %s: %v", column, err)
+	if damage == "" {
+		return one
+	}
+	return damage + "; " + one
+}
+
+// WholeTask returns an error if a column of the task's row cannot be read: a copy would lose
+// it.
+func WholeTask(t *model.Task) error {
+	if t.Damage == "" {
+		return nil
+	}
+	return fmt.Errorf("%.80q: %w", t.ID, errors.New(t.Damage))
+}
+
+// WholeWorkers returns an error if a column of the row of a worker cannot be read.
+func WholeWorkers(workers []*model.Worker) error {
+	for _, w := range workers {
+		if w.Damage != "" {
+			return fmt.Errorf("%.80q: %w", w.ID, errors.New(w.Damage))
+		}
+	}
+	return nil
+}
