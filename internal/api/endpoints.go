@@ -284,7 +284,7 @@ func (c *call) listTasks() {
 				return nil, "", err
 			}
 			rows, err := encodeRows(p.Tasks, func(t *model.Task) ([]byte, error) {
-				return encodeTask(t, room-wire.RowRoom, (*model.Task).Public)
+				return encodeTaskRow(t, room-wire.RowRoom)
 			})
 			return rows, p.Next, err
 		})
@@ -305,7 +305,7 @@ func (c *call) listWorkers() {
 			if err != nil {
 				return nil, "", err
 			}
-			rows, err := encodeRows(p.Workers, func(w *model.Worker) ([]byte, error) { return wire.Encode(w) })
+			rows, err := encodeRows(p.Workers, func(w *model.Worker) ([]byte, error) { return encodeWorker(w, room-wire.RowRoom) })
 			return rows, p.Next, err
 		})
 	})
@@ -357,11 +357,14 @@ func (c *call) getWorker() {
 
 // workerReply answers with one worker.
 func workerReply(id string, w *model.Worker, room int) Reply {
-	r := answer(w)
-	if len(r.Body) > room {
-		return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", id, len(r.Body)).For(id))
+	b, err := encodeWorker(w, room)
+	if err != nil {
+		return errorReply(err)
 	}
-	return r
+	if len(b) > room {
+		return refuse(model.Errorf(model.CodeTooLarge, "worker %s has %d bytes, more than one message", id, len(b)).For(id))
+	}
+	return Reply{Body: b}
 }
 
 func (c *call) status() {

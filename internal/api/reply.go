@@ -1,6 +1,8 @@
 package api
 
 import (
+	"errors"
+
 	"github.com/aria-cluster/dispatcher/internal/wire"
 	"github.com/aria-cluster/dispatcher/pkg/model"
 )
@@ -44,6 +46,54 @@ func encodeTask(t *model.Task, room int, public publicTask) ([]byte, error) {
 		return nil, model.Errorf(model.CodeTooLarge, "task %s has %d bytes, more than the %d of one message", t.ID, len(b), room).For(t.ID)
 	}
 	return b, err
+}
+
+// encodeTaskRow encodes a task of a list. One that does not fit into a message, which a lower
+// max_payload leaves behind, is shown by its state alone: it must not hide the others.
+func encodeTaskRow(t *model.Task, room int) ([]byte, error) {
+	b, err := encodeTask(t, room, (*model.Task).Public)
+	var e *model.Error
+	if !errors.As(err, &e) || e.Code != model.CodeTooLarge {
+		return b, err
+	}
+	return wire.Encode(&model.Task{
+		TaskSpec: model.TaskSpec{ID: t.ID, Priority: t.Priority}, Client: t.Client, CreatedAt: t.CreatedAt,
+		TaskState: model.TaskState{
+			Status: t.Status, Reason: e.Message, WorkerID: t.WorkerID, LastWorkerID: t.LastWorkerID, Attempt: t.Attempt,
+			Failures: t.Failures, Losses: t.Losses, UpdatedAt: t.UpdatedAt, FinishedAt: t.FinishedAt,
+		},
+	})
+}
+
+// encodeWorker encodes a worker, if possible within room bytes: some of its tasks are left
+// out, then its errors and its capabilities.
+func encodeWorker(w *model.Worker, room int) ([]byte, error) {
+	b, err := wire.Encode(w)
+	if err != nil || len(b) <= room {
+		return b, err
+	}
+	c := *w
+	for _, shorten := range []func(){
+		func() { c.CurrentTasks = []string{} },
+		func() { c.ErrorHistory = nil },
+		func() { c.Capabilities = model.Capabilities{} },
+	} {
+		shorten()
+		if b, err = wire.Encode(&c); err != nil || len(b) <= room {
+			break
+		}
+	}
+	left := room - len(b)
+	for _, id := range w.CurrentTasks {
+		if left -= len(id) + len(`"",`); left < 0 {
+			break
+		}
+		c.CurrentTasks = append(c.CurrentTasks, id)
+	}
+	if len(c.CurrentTasks) == 0 || err != nil {
+		return b, err
+	}
+	return wire.Encode(&c)
 }
 
 // heartbeatReply encodes the answer of a heartbeat within room bytes. Entries that do

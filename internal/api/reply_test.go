@@ -2,8 +2,10 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,5 +86,39 @@ func TestIDSource_IDsRiseAndAreValid(t *testing.T) {
 			t.Fatalf("%s after %s", id, last)
 		}
 		last = id
+	}
+}
+
+// A row that fits into no message is shown shorter: it must not hide the other rows of a list.
+func TestEncodeRow_LongRowIsShortened(t *testing.T) {
+	w := &model.Worker{ID: "w1", CurrentTasks: []string{}}
+	for i := range 20_000 {
+		w.CurrentTasks = append(w.CurrentTasks, fmt.Sprintf("task-%059d", i))
+	}
+	for range model.MaxErrorHistory {
+		w.ErrorHistory = append(w.ErrorHistory, model.ErrorEntry{Message: strings.Repeat("\x01", model.MaxMessage)})
+	}
+	w.Capabilities.Folders = slices.Repeat([]string{strings.Repeat("f", 200)}, 64)
+	task := &model.Task{
+		TaskSpec: model.TaskSpec{ID: "t1", URL: "http://h/" + strings.Repeat("x", 8000), Mirrors: slices.Repeat([]string{"http://h/" + strings.Repeat("y", 8000)}, 15)},
+		Client:   "c", TaskState: model.TaskState{Status: model.StatusPending},
+	}
+	for _, room := range []int{1 << 20, 60 << 10, 8 << 10} {
+		worker, err := encodeWorker(w, room)
+		var gotWorker model.Worker
+		if err := errors.Join(err, json.Unmarshal(worker, &gotWorker)); err != nil || len(worker) > room || gotWorker.ID != "w1" || gotWorker.CurrentTasks == nil {
+			t.Errorf("a worker in %d bytes: %d bytes, %v", room, len(worker), err)
+		}
+		if full := len(worker) > room-100; !full && len(gotWorker.CurrentTasks) < len(w.CurrentTasks) {
+			t.Errorf("a worker in %d bytes has %d tasks and room for more", room, len(gotWorker.CurrentTasks))
+		}
+		row, err := encodeTaskRow(task, room)
+		var gotTask model.Task
+		if err := errors.Join(err, json.Unmarshal(row, &gotTask)); err != nil || len(row) > room || gotTask.ID != "t1" || gotTask.Status != model.StatusPending {
+			t.Errorf("a task in %d bytes: %d bytes, %v", room, len(row), err)
+		}
+		if whole := gotTask.URL != ""; whole != (room == 1<<20) || whole != (gotTask.Reason == "") {
+			t.Errorf("a task in %d bytes: %.100s", room, row)
+		}
 	}
 }
