@@ -94,9 +94,9 @@ func TestService_LargeBodiesDelayNoOtherSender(t *testing.T) {
 	}
 	const size = 1 << 20
 	room := bodyLimit / (1 + size/inlineBody)
-	waiting := make([]answers, room)
-	for i := range waiting {
-		waiting[i] = ask("flood", size)
+	var waiting []answers
+	for range room {
+		waiting = append(waiting, ask("flood", size))
 	}
 	if r := testbed.Receive(t, ask("flood", size)); r.Err == nil || r.Err.Code != model.CodeUnavailable {
 		t.Errorf("request %d of a flood: %+v", room+1, r)
