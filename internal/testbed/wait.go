@@ -44,9 +44,12 @@ func Receive[T any](t testing.TB, ch <-chan T) (v T) {
 	return v
 }
 
-// Context ends after Patience, or when the test and its cleanups have ended.
+// contextTime bounds a context. It is more than Patience: most tests do all their steps with one.
+const contextTime = 3 * Patience
+
+// Context ends after a minute, or when the test and its cleanups have ended.
 func Context(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), contextTime)
 	t.Cleanup(cancel)
 	return ctx
 }
