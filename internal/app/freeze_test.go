@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed/testpostgres"
 	"github.com/aria-cluster/dispatcher/internal/transfer"
 	"github.com/aria-cluster/dispatcher/pkg/bus"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo"
 )
 
@@ -87,8 +89,9 @@ func TestFreeze_OutlivesTermAndLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	testbed.Eventually(t, "it leads in another term", func() bool {
-		code, _, _ := a.ask(t, "POST", "/api/v1/query/status", "")
-		return code == 200 && a.status(t).Term > before
+		code, _, body := a.ask(t, "POST", "/api/v1/query/status", "")
+		var now model.ClusterStatus
+		return code == 200 && json.Unmarshal([]byte(body), &now) == nil && now.Term > before
 	})
 	refusesSubmits(t, a)
 
