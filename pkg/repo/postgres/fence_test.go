@@ -27,7 +27,7 @@ func putWorker(drained bool) *model.Batch {
 // over what was acknowledged since, and no task that the engine does not know.
 func TestFence_LateCommitWritesNothing(t *testing.T) {
 	ctx := testbed.Context(t)
-	s := mustOpen(t, Config{DSN: testpostgres.Start(t).Database(t), Timeout: time.Second})
+	s := mustOpen(t, Config{DSN: testpostgres.Start(t).Database(t), Timeout: 4 * time.Second})
 	mustTake(t, s, "a")
 	for round := range int64(2) { // the generation rises each time
 		put := func(seq int64) *model.Batch {

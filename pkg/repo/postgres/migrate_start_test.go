@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -70,6 +69,23 @@ func TestOpen_LockedTableRefusesMigrationSoon(t *testing.T) {
 	}
 }
 
+// endedBy is a context with a deadline that has passed when the channel is closed.
+type endedBy struct {
+	context.Context
+	passed <-chan struct{}
+}
+
+func (e endedBy) Done() <-chan struct{} { return e.passed }
+
+func (e endedBy) Err() error {
+	select {
+	case <-e.passed:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // A start that waits for a migration by another session says so, and its error names that
 // session.
 func TestOpen_HeldMigrationLockIsNamed(t *testing.T) {
@@ -84,11 +100,15 @@ func TestOpen_HeldMigrationLockIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log testbed.Log
-	limited, cancel := context.WithTimeout(ctx, 2*time.Second)
-	defer cancel()
-	_, err = postgres.Open(limited, postgres.Config{DSN: dsn, Logger: log.Logger()})
 	want := fmt.Sprintf("process id %d, application_name 'forgotten'", other.PgConn().PID())
-	if model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), want) || !strings.Contains(log.String(), want) {
+	passed, opened := make(chan struct{}), make(chan error, 1)
+	go func() {
+		_, err := postgres.Open(endedBy{ctx, passed}, postgres.Config{DSN: dsn, Logger: log.Logger()})
+		opened <- err
+	}()
+	testbed.Eventually(t, "it says that it waits", func() bool { return strings.Contains(log.String(), want) })
+	close(passed)
+	if err := testbed.Receive(t, opened); model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), want) {
 		t.Errorf("Open beside a session that has the lock: %v; the log:\n%s", err, &log)
 	}
 }
