@@ -162,8 +162,7 @@ func TestHA_PostgresServersStartAndReplicate(t *testing.T) {
 
 	dsn := strings.NewReplacer("${POSTGRES_PASSWORD:?}", haPassword, "postgres-1:5432", primary.address(), "postgres-2:5432", standby.address()).
 		Replace(c.Services["dispatcher-1"].Environment["DISPATCHER_DB_DSN"])
-	ctx, cancel := context.WithTimeout(t.Context(), testbed.Patience)
-	defer cancel()
+	ctx := testbed.Context(t)
 	testbed.Eventually(t, "the second server is a synchronous standby", func() bool {
 		conn, err := pgx.Connect(ctx, dsn)
 		if err != nil {
