@@ -104,7 +104,7 @@ func suggest(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
 // are no suggestions.
 func (s *session) completer(list func(*session, context.Context, *cobra.Command) iter.Seq2[string, error]) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, typed string) (found []string, _ cobra.ShellCompDirective) {
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTime)
+		ctx, cancel := context.WithTimeout(cmd.Context(), s.completionTime)
 		defer cancel()
 		s.in = nil // nothing is asked for
 		if s.begin() != nil {

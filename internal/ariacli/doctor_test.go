@@ -1,12 +1,10 @@
 package ariacli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
-	"net"
 	"strings"
 	"testing"
 	"time"
@@ -19,6 +17,7 @@ import (
 	"github.com/aria-cluster/dispatcher/internal/testbed"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testbus"
 	"github.com/aria-cluster/dispatcher/internal/testbed/testnats"
+	"github.com/aria-cluster/dispatcher/pkg/bus"
 )
 
 // ran is what a run of aria has printed.
@@ -42,7 +41,7 @@ func ariaWith(t *testing.T, url string, skew time.Duration, stdin io.Reader, arg
 // ariaOn is ariaWith on a connection to the server of the URL; nil: it makes one.
 func ariaOn(t *testing.T, nc *nats.Conn, url string, skew time.Duration, stdin io.Reader, args ...string) ran {
 	t.Helper()
-	var out, errOut bytes.Buffer
+	var out, errOut testbed.Log // a command may write from several goroutines
 	env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
 	s := newSession(Process{Args: args, Getenv: func(name string) string { return env[name] }, Stdin: stdin, Stdout: &out, Stderr: &errOut})
 	s.now, s.nc = func() time.Time { return time.Now().Add(skew) }, nc
@@ -53,6 +52,17 @@ func ariaOn(t *testing.T, nc *nats.Conn, url string, skew time.Duration, stdin i
 	root.SetErr(&errOut)
 	code := s.report(root.ExecuteContext(testbed.Context(t)))
 	return ran{out.String(), errOut.String(), code}
+}
+
+// ariaInShortTime is aria with half a second for each request. It connects before, with the same
+// inbox prefix: the time would bound the connection too, which a busy machine makes slow.
+func ariaInShortTime(t *testing.T, url, inbox string, args ...string) ran {
+	t.Helper()
+	nc, err := bus.Connect(testbed.Context(t), bus.Options{URL: url, InboxPrefix: inbox})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ariaOn(t, nc, url, 0, strings.NewReader(""), append(args, "--timeout", "500ms")...)
 }
 
 // dispatcherOf runs a dispatcher of a version on a NATS server without JetStream.
@@ -95,7 +105,6 @@ func TestDoctor_NamesEachFault(t *testing.T) {
 		}},
 		{"doctor", time.Hour + 30*time.Second, 0, []string{"clock warning differs from this one by -1h0m"}},
 		{"doctor", -time.Hour - 30*time.Second, 0, []string{"clock warning differs from this one by 1h0m"}},
-		{"doctor --inbox-prefix _INBOX_x --timeout 500ms", 0, 5, []string{"dispatcher error it refuses the inbox prefix _INBOX_x,"}},
 		{"doctor --prefix other", 0, 5, []string{"dispatcher error no dispatcher answers under the prefix other", "prefix warning try --prefix aria.v1"}},
 	} {
 		r := aria(t, url, x.skew, append(strings.Fields(x.args), "-o", "json")...)
@@ -140,12 +149,11 @@ func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
 	for _, args := range []string{"ls", "show x", "cancel x", "add https://h.example/a", "status", "doctor", "top", "update x --set-priority high"} {
 		t.Run(args, func(t *testing.T) {
 			t.Parallel()
-			// The time would bound the connection too, which a busy machine makes slow.
-			nc, says := testbus.Connect(t, url), "no answer within 500ms from"
+			says := "no answer within 500ms from"
 			if args == "doctor" {
 				says = "aria: the check dispatcher failed\n" // stdout has the reason
 			}
-			r := ariaOn(t, nc, url, 0, strings.NewReader(""), append(strings.Fields(args), "--timeout", "500ms")...)
+			r := ariaInShortTime(t, url, "", strings.Fields(args)...)
 			if r.code != exitTryAgain || !strings.Contains(r.stderr, says) || strings.Count(r.stderr, "aria: ") != 1 {
 				t.Errorf("%+v", r)
 			}
@@ -157,66 +165,25 @@ func TestTimeout_UnansweredRequestIsTryAgain(t *testing.T) {
 // that it answers, and not a repetition.
 func TestTimeout_RefusedInboxIsNamed(t *testing.T) {
 	url := dispatcherOf(t, "v9.9.9")
-	for args, says := range map[string]string{
-		"ls --inbox-prefix _INBOX_x":                    "it refuses the inbox prefix _INBOX_x, unless it is in another account; use --inbox-prefix _INBOX or _INBOX_me\n",
-		"ls --inbox-prefix _INBOX_observer":             "use --inbox-prefix _INBOX or _INBOX_me\n",
-		"workers --inbox-prefix _INBOX_me":              "use --inbox-prefix _INBOX or _INBOX_observer\n",
-		"workers --inbox-prefix _INBOX_admin":           "use --inbox-prefix _INBOX or _INBOX_observer\n",
-		"drain w1 --inbox-prefix _INBOX_observer":       "use --inbox-prefix _INBOX or _INBOX_admin\n",
-		"ls --client admin --inbox-prefix _INBOX_admin": "use --inbox-prefix _INBOX\n",
-		"ls --inbox-prefix _INBOX_me":                   "",
+	for _, x := range []struct{ prefix, args, says string }{
+		{"_INBOX_x", "ls", "it refuses the inbox prefix _INBOX_x, unless it is in another account; use --inbox-prefix _INBOX or _INBOX_me\n"},
+		{"_INBOX_observer", "ls", "use --inbox-prefix _INBOX or _INBOX_me\n"},
+		{"_INBOX_me", "workers", "use --inbox-prefix _INBOX or _INBOX_observer\n"},
+		{"_INBOX_admin", "workers", "use --inbox-prefix _INBOX or _INBOX_observer\n"},
+		{"_INBOX_observer", "drain w1", "use --inbox-prefix _INBOX or _INBOX_admin\n"},
+		{"_INBOX_admin", "ls --client admin", "use --inbox-prefix _INBOX\n"},
 	} {
-		r := aria(t, url, 0, append(strings.Fields(args), "--timeout", "500ms")...)
-		if (r.code == 0) != (says == "") || !strings.HasSuffix(r.stderr, says) {
-			t.Errorf("aria %s: exit code %d, stderr %q, want %q", args, r.code, r.stderr, says)
+		r := ariaInShortTime(t, url, x.prefix, strings.Fields(x.args)...)
+		if r.code != exitTryAgain || !strings.HasSuffix(r.stderr, x.says) {
+			t.Errorf("aria %s with %s: exit code %d, stderr %q, want %q", x.args, x.prefix, r.code, r.stderr, x.says)
 		}
 	}
-}
-
-// File names are offered where a command takes files, and nowhere else.
-func TestCompletion_OffersFilesForFilesOnly(t *testing.T) {
-	const anyFile, noFile = ":0\n", ":4\n"
-	for args, want := range map[string]string{
-		"add ":               anyFile,
-		"add --input ":       anyFile,
-		"ls --creds ":        anyFile,
-		"ls ":                noFile,
-		"get ":               noFile,
-		"top ":               noFile,
-		"dlq ls ":            noFile,
-		"dlq show ":          noFile,
-		"version ":           noFile,
-		"add --folder ":      noFile,
-		"ls --client ":       noFile,
-		"ls -o js":           "table\nwide\njson\njsonl\nid\ntemplate=\n" + noFile,
-		"watch --progress b": "auto\nbar\nplain\nnone\n" + noFile,
-		"workers --status d": "online\nbusy\ndraining\noffline\nerror\n" + noFile,
-		"add --priority u":   "low\nnormal\nhigh\nurgent\n" + noFile,
-		"completion z":       "zsh\n" + noFile,
-	} {
-		if r := aria(t, "nats://127.0.0.1:1", 0, append([]string{"__complete"}, strings.Split(args, " ")...)...); r.code != 0 || !strings.HasPrefix(r.stdout, want) {
-			t.Errorf("%q offers %q, want %q", args, r.stdout, want)
-		}
+	r := ariaInShortTime(t, url, "_INBOX_x", "doctor")
+	if r.code != exitTryAgain || !strings.Contains(r.stdout, "it refuses the inbox prefix _INBOX_x,") || strings.Contains(r.stdout+r.stderr, "aria doctor") {
+		t.Errorf("doctor: %+v", r)
 	}
-}
-
-// A completion ends after 200 ms, whether the cluster does not answer or the server of NATS
-// does not greet, and prints no error between the suggestions.
-func TestCompletion_EndsInTime(t *testing.T) {
-	silent := silentServer(t)
-	mute, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = mute.Close() })
-	for _, url := range []string{silent, "nats://" + mute.Addr().String(), "nats://127.0.0.1:1"} {
-		for _, args := range [][]string{{"cancel", ""}, {"drain", ""}, {"ls", "--label", ""}} {
-			began := time.Now()
-			r := aria(t, url, 0, append([]string{"__complete"}, args...)...)
-			if took := time.Since(began); r.code != 0 || !strings.HasPrefix(r.stdout, ":4\n") || took > 10*completionTime {
-				t.Errorf("%v on %s: after %v %+v", args, url, took, r)
-			}
-		}
+	if r = aria(t, url, 0, "ls", "--inbox-prefix", "_INBOX_me"); r.code != exitOK {
+		t.Errorf("with the own prefix: %+v", r)
 	}
 }
 

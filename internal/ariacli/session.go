@@ -33,13 +33,15 @@ type session struct {
 	style  style
 	now    func() time.Time
 
+	completionTime time.Duration // bounds a completion
+
 	started   bool // the command line was accepted
 	examining bool // doctor runs
 	nc        *nats.Conn
 }
 
 func newSession(p Process) *session {
-	return &session{getenv: p.Getenv, args: p.Args, in: p.Stdin, out: p.Stdout, errOut: p.Stderr, now: time.Now}
+	return &session{getenv: p.Getenv, args: p.Args, in: p.Stdin, out: p.Stdout, errOut: p.Stderr, now: time.Now, completionTime: completionTime}
 }
 
 // begin checks the flags of all commands.
