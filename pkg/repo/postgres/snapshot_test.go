@@ -20,16 +20,20 @@ func TestSnapshot_PageIsBoundedInBytes(t *testing.T) {
 	for seq := int64(1); seq <= small; seq++ {
 		b.Tasks = append(b.Tasks, newTask(seq).Tasks...)
 	}
-	for i := range int64(large) {
-		c := newTask(small + 1 + i).Tasks[0]
-		c.Put.Torrent = bytes.Repeat([]byte("d4:info"), snapshotSize/7/3)
+	batches := []*model.Batch{b}
+	for i := range int64(large) { // one by one: a commit has 10 s
+		b := newTask(small + 1 + i)
+		put := b.Tasks[0].Put
+		put.Torrent = bytes.Repeat([]byte("d4:info"), snapshotSize/7/3)
 		if i == 0 {
-			c.Put.Torrent = append(c.Put.Torrent, make([]byte, snapshotSize)...)
+			put.Torrent = append(put.Torrent, make([]byte, snapshotSize)...)
 		}
-		b.Tasks = append(b.Tasks, c)
+		batches = append(batches, b)
 	}
-	if err := s.Commit(ctx, b); err != nil {
-		t.Fatal(err)
+	for _, b := range batches {
+		if err := s.Commit(ctx, b); err != nil {
+			t.Fatal(err)
+		}
 	}
 	taken, err := s.Snapshot(ctx)
 	if err != nil {
