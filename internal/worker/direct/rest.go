@@ -50,6 +50,7 @@ func (j *job) fetchRest(ctx context.Context, f *folder, t *transfer, s *span, h 
 			return err
 		}
 		_, at = f.spans.count() // nothing is left of the response
+		t.close()               // else its server answers no further request
 	}
 	for {
 		if j.answersAgain.Load() {
