@@ -76,7 +76,11 @@ func TestCrash_FailsOnlyTheGuiltyTask(t *testing.T) {
 	for _, job := range innocent {
 		x.until(job.Task.ID, downloadtest.Reached(20_000))
 	}
-	testbed.Within(t, time.Minute, "the shared aria2c has crashed", func() bool { x.poll(); return len(x.ended) > 0 })
+	testbed.Within(t, time.Minute, "the shared aria2c has crashed, and has no task", func() bool {
+		x.poll()
+		pid, _ := e.processOf(t.Context(), "innocent-0")
+		return len(x.ended) > 0 && !x.ended[pid]
+	})
 	late := downloadtest.Job(t, "late", s.URL+"/file")
 	downloadtest.Add(t, e, late)
 	testbed.Within(t, time.Minute, "the late task is in the shared aria2c", func() bool {
