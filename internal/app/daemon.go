@@ -97,7 +97,13 @@ func (d *Daemon) open(ctx context.Context) error {
 	if err := d.connect(ctx); err != nil {
 		return err
 	}
-	if err := natsapi.CheckSingleton(ctx, d.conn.Current(), d.cfg.NATS.Prefix, d.store.id()); err != nil {
+	d.monitor = newConnMonitor(d.conn, connCheckInterval)
+	var onLeader func(term int64, name string)
+	if d.store.shared != nil {
+		d.elector = d.newElector()
+		onLeader = d.elector.NoteLeader
+	}
+	if err := natsapi.CheckSingleton(ctx, d.conn.Current(), d.cfg.NATS.Prefix, d.store.id(), onLeader); err != nil {
 		return err
 	}
 	var heard func(string) bool
@@ -109,16 +115,12 @@ func (d *Daemon) open(ctx context.Context) error {
 	}
 	d.publisher.OnEventDropped(d.metrics.EventDropped)
 	d.runUntilClose("closing the publisher", d.publisher.Run)
-	d.monitor = newConnMonitor(d.conn, connCheckInterval)
 	d.runUntilClose("ending the check of the connection", d.monitor.Run)
 	if err := d.openAria2(); err != nil {
 		return err
 	}
 	d.hub = httpd.NewHub()
 	d.current.set(d.newDispatcher(nil)) // that of a term replaces it
-	if d.store.shared != nil {
-		d.elector = d.newElector()
-	}
 	return d.startHTTP()
 }
 
@@ -188,10 +190,11 @@ func (d *Daemon) HTTPAddr() string {
 }
 
 // ready returns why the daemon cannot serve now, or nil. A standby that could take over is
-// ready.
+// ready; one at another database than the leader could not.
 func (d *Daemon) ready() error {
 	if d.role() == model.RoleStandby {
-		return d.conn.Check()
+		status := d.elector.Status()
+		return errors.Join(status.Refusal(), d.conn.Check())
 	}
 	if !d.current.p.Load().Ready() {
 		return errors.New("the store is not loaded")

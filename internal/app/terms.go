@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -136,7 +137,12 @@ func (d *Daemon) registerStandby(ctx context.Context) (leave func()) {
 		for ctx.Err() == nil {
 			service, err := natsapi.New(ctx, d.conn, nil, d.serviceOptions(nil))
 			if err == nil {
+				watching, stop := context.WithCancel(ctx)
+				var watcher sync.WaitGroup
+				watcher.Go(func() { _ = service.WatchSingleton(watching) }) // a standby stops for none
 				err = service.Run(ctx)
+				stop()
+				watcher.Wait()
 			}
 			if err != nil {
 				d.logger.Debug("the service of a standby", "error", err)
@@ -158,6 +164,9 @@ func (d *Daemon) serviceOptions(lease *lead.Lease) natsapi.Options {
 	o := natsapi.Options{
 		Prefix: d.cfg.NATS.Prefix, Name: d.name, Version: d.version, Store: d.cfg.Database.Type,
 		StoreID: d.store.id(), Logger: d.logger,
+	}
+	if d.elector != nil {
+		o.OnLeader = d.elector.NoteLeader
 	}
 	if lease != nil {
 		o.Term = lease.Term()
@@ -270,6 +279,10 @@ func (d *Daemon) leader() string {
 	}
 	return d.elector.Status().Row.Holder
 }
+
+// hasConflict reports for the metrics whether this dispatcher does not lead because another
+// one leads another database with the id of this one.
+func (d *Daemon) hasConflict() bool { return d.elector != nil && d.elector.Status().Foreign != nil }
 
 // leads reports for the metrics whether this dispatcher leads, and its term.
 func (d *Daemon) leads() (bool, int64) {

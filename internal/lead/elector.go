@@ -54,6 +54,9 @@ type Status struct {
 	State State
 	Term  int64          // of the own lease; 0 while it stands by
 	Row   repo.LeaderRow // as last observed while it stood by
+	// Foreign leads another database with the id of this one, so that this dispatcher does
+	// not lead; nil without one. See [Machine.Heard].
+	Foreign *OtherLeader
 }
 
 // Elector stands by and leads, in turn.
@@ -62,6 +65,13 @@ type Elector struct {
 	m      *Machine
 	clock  func() time.Duration
 	status atomic.Pointer[Status]
+	heard  atomic.Pointer[heardLeader] // that was not looked at yet
+}
+
+// heardLeader is a leader that was heard, and when.
+type heardLeader struct {
+	OtherLeader
+	at time.Duration
 }
 
 // New returns an elector that stands by.
@@ -76,8 +86,39 @@ func New(cfg Config) *Elector {
 // Status returns the state now. A lease that has just ended may still be shown.
 func (e *Elector) Status() Status { return *e.status.Load() }
 
+// NoteLeader notes that another dispatcher answered as the leader, in that term, of a store
+// with the id of this one. With a higher term than the own one this dispatcher leads no
+// longer, and with one that the row does not have it does not lead again. Of two leaders with
+// one term, that with the lower name leads no longer. Safe for concurrent use.
+func (e *Elector) NoteLeader(term int64, holder string) {
+	other := &heardLeader{OtherLeader{term, holder}, e.clock()}
+	for before := e.heard.Load(); before == nil || other.outranks(before.Term, before.Holder); before = e.heard.Load() {
+		if e.heard.CompareAndSwap(before, other) {
+			return
+		}
+	}
+}
+
+// outranks reports whether of two leaders this one continues.
+func (o *OtherLeader) outranks(term int64, holder string) bool {
+	return o.Term > term || o.Term == term && o.Holder > holder
+}
+
+// noteHeard passes on what was heard since the last call. It ends a lease with a lower term.
+func (e *Elector) noteHeard(lease *Lease) {
+	other := e.heard.Swap(nil)
+	if other == nil {
+		return
+	}
+	if lease != nil && lease.Held() && other.outranks(lease.Term(), e.cfg.Holder) {
+		e.cfg.Logger.Error("another dispatcher leads with a higher term; this one leads no longer", "term", lease.Term(), "other", fmt.Sprintf("%s, term %d", other.Holder, other.Term))
+		lease.End()
+	}
+	e.m.Heard(other.OtherLeader, other.at)
+}
+
 func (e *Elector) show() {
-	s := &Status{State: e.m.State(), Row: e.m.Row()}
+	s := &Status{State: e.m.State(), Row: e.m.Row(), Foreign: e.m.Foreign()}
 	if lease := e.m.Lease(); lease != nil {
 		s.Term = lease.Term()
 	}
@@ -135,6 +176,7 @@ func (e *Elector) standBy(ctx context.Context) *Lease {
 func (e *Elector) try(ctx context.Context) (*Lease, error) {
 	attempt, cancel := context.WithTimeout(ctx, e.cfg.TTL)
 	defer cancel()
+	e.noteHeard(nil)
 	began := e.clock()
 	row, err := e.cfg.Row.Observe(attempt)
 	if err != nil {
@@ -144,7 +186,7 @@ func (e *Elector) try(ctx context.Context) (*Lease, error) {
 		return nil, errNotReady
 	}
 	if !e.m.Observed(row, began, e.clock()) {
-		return nil, nil
+		return nil, e.m.Foreign().refusal(row.Term)
 	}
 	began = e.clock()
 	term, err := e.cfg.Row.Take(attempt, row, e.claim())
@@ -154,6 +196,17 @@ func (e *Elector) try(ctx context.Context) (*Lease, error) {
 	}
 	return e.m.Took(term, began, err), err
 }
+
+// refusal returns why this dispatcher does not lead, nil without another leader.
+func (o *OtherLeader) refusal(term int64) error {
+	if o == nil {
+		return nil
+	}
+	return fmt.Errorf("another dispatcher (%s) led in term %d, but the database of this one has term %d only: there are two databases with one store_id, and this one may be outdated; point all dispatchers at one of them, then restart this one", o.Holder, o.Term, term)
+}
+
+// Refusal returns why this dispatcher does not lead although it could, or nil.
+func (s *Status) Refusal() error { return s.Foreign.refusal(s.Row.Term) }
 
 var errNotReady = errors.New("this dispatcher could not serve: it has no connection to NATS")
 
@@ -206,6 +259,7 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 		case <-loaded:
 			e.m.Loaded()
 		case <-tick.C:
+			e.noteHeard(lease)
 			r.begin()
 		case began := <-r.alone:
 			r.answered(began)

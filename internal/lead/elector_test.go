@@ -145,6 +145,48 @@ func TestElector_EndedLeaseStepsDownAtOnce(t *testing.T) {
 	})
 }
 
+// A leader that hears of one with a higher term, or with its own and a higher name, stops
+// leading at once. It does not free the row: the standbys of its database must hear of the
+// other one too. Where the row has not got that term, none of them leads, also when the other
+// one is silent again; when it has, one does.
+func TestElector_HigherLeaderEndsTheLease(t *testing.T) {
+	for name, c := range map[string]struct {
+		term        int64
+		holder      string
+		row         int64 // the term that the row gets then; 0: none
+		then, later string
+	}{
+		"another database":   {7, "x", 0, "standing by 0; standing by 0; ", "standing by 0; standing by 0; "},
+		"this database":      {7, "x", 7, "standing by 0; standing by 0; ", "leading 8; standing by 0; "},
+		"a lower term":       {0, "x", 0, "leading 1; standing by 0; ", "leading 1; standing by 0; "},
+		"the same, by name":  {1, "x", 0, "standing by 0; standing by 0; ", "leading 2; standing by 0; "},
+		"the same, not that": {1, "A", 0, "leading 1; standing by 0; ", "leading 1; standing by 0; "},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a, b := joinTwo(t)
+			a.NoteLeader(c.term, c.holder)
+			b.NoteLeader(c.term, c.holder)
+			pass(renewInterval)
+			expect(t, name, c.then, a, b)
+			if c.row != 0 {
+				a.way.mu.Lock()
+				a.way.row = repo.LeaderRow{Term: c.row, Holder: c.holder}
+				a.way.mu.Unlock()
+			}
+			pass(time.Minute)
+			got := states(a, b)
+			if swapped := states(b, a); got != c.later && swapped != c.later {
+				t.Errorf("%s, later: %q, want %q", name, got, c.later)
+			}
+			for _, m := range []*member{a, b} {
+				if s := m.Status(); (s.Refusal() != nil) != (c.term > 1 && c.row == 0) {
+					t.Errorf("%s: it refuses to lead: %v", name, s.Refusal())
+				}
+			}
+		})
+	}
+}
+
 // Where no standby is known, the lease lasts while the row cannot be reached; when one is
 // seen, or the row is another's, it ends.
 func TestElector_LeaseLastsWithoutAStandby(t *testing.T) {

@@ -13,7 +13,8 @@ type State int
 // The states, and the methods of [Machine] that lead from one to the other:
 //
 //	from               method     to
-//	standing by        Observed   taking, if the row is free or was unchanged for the TTL or that of the row
+//	standing by        Observed   taking, if the row is free or was unchanged for the TTL or that of the row,
+//	                              and no leader with a higher term was heard
 //	taking             Took       loading, or standing by after a failure
 //	loading            Loaded     leading
 //	loading, leading   Renewed    the same, or stepping down: the row belongs to another one
@@ -45,6 +46,16 @@ type Machine struct {
 	row   repo.LeaderRow // as last observed
 	since time.Duration  // the row is unchanged
 	seen  bool
+
+	heard   OtherLeader   // with a higher term than that of the row; else zero
+	heardAt time.Duration // since when
+	foreign bool          // the leader that was heard leads another database
+}
+
+// OtherLeader is a dispatcher that answers as the leader of a store with the id of this one.
+type OtherLeader struct {
+	Term   int64
+	Holder string
 }
 
 // NewMachine returns a machine that stands by. The clock is for its leases.
@@ -61,12 +72,37 @@ func (m *Machine) Lease() *Lease { return m.lease }
 // Row returns the row as last observed.
 func (m *Machine) Row() repo.LeaderRow { return m.row }
 
+// Heard notes that another dispatcher answered as a leader at that time. Terms only rise, and
+// a leader is in the row before it answers. So where a look that begins later finds a lower
+// term, the other one leads another database: this one is its copy, or the other way round.
+// This dispatcher then does not lead, also when the other one is gone, before the row has that
+// term.
+func (m *Machine) Heard(other OtherLeader, at time.Duration) {
+	if other.Term > max(m.row.Term, m.heard.Term) {
+		m.heard, m.heardAt = other, at
+	}
+}
+
+// Foreign returns the leader of another database with the id of this one, nil without one.
+func (m *Machine) Foreign() *OtherLeader {
+	if !m.foreign {
+		return nil
+	}
+	other := m.heard
+	return &other
+}
+
 // Observed notes the row of a look that began and ended at these times. It returns true if
 // the row is to be taken now.
 func (m *Machine) Observed(row repo.LeaderRow, began, ended time.Duration) (take bool) {
 	changed := row.Term != m.row.Term || row.Renewals != m.row.Renewals || row.Holder != m.row.Holder
 	if !m.seen || changed {
 		m.row, m.since, m.seen = row, ended, true
+	}
+	if m.heard.Term <= row.Term {
+		m.heard, m.foreign = OtherLeader{}, false
+	} else if m.foreign = m.foreign || began >= m.heardAt; m.state == StandingBy {
+		return false
 	}
 	if m.state != StandingBy || !row.Free() && began-m.since < max(m.ttl, row.TTL) {
 		return false

@@ -30,6 +30,7 @@ func TestMachine_TransitionsFollowTheTable(t *testing.T) {
 		now = 0
 	}
 	free, failed := observe(repo.LeaderRow{Term: 1}), errors.New("timeout")
+	hear := func(term int64) func(*Machine) { return func(m *Machine) { m.Heard(OtherLeader{Term: term}, 0) } }
 	for _, test := range []struct {
 		name  string
 		steps []func(*Machine)
@@ -61,6 +62,10 @@ func TestMachine_TransitionsFollowTheTable(t *testing.T) {
 		{"loaded after the end", []func(*Machine){free, took(nil), expire, loaded}, SteppingDown, 7},
 		{"closed", []func(*Machine){free, took(nil), loaded, expire, closed}, StandingBy, 0},
 		{"closed before the end", []func(*Machine){free, took(nil), loaded, closed}, StandingBy, 0},
+		{"a free row, and a leader with a higher term", []func(*Machine){hear(2), free}, StandingBy, 0},
+		{"a free row, and a leader with its term", []func(*Machine){hear(1), free}, Taking, 0},
+		{"a free row with the term that was heard", []func(*Machine){hear(2), look(0), observe(repo.LeaderRow{Term: 2})}, Taking, 0},
+		{"a restored row with a lower term than one that was heard before", []func(*Machine){observe(repo.LeaderRow{Term: 2, Holder: "other"}), hear(2), free}, Taking, 0},
 		{"a renewal without a lease", []func(*Machine){renewed(nil)}, StandingBy, 0},
 	} {
 		m := NewMachine(ttl, func() time.Duration { return now })
@@ -73,6 +78,32 @@ func TestMachine_TransitionsFollowTheTable(t *testing.T) {
 		}
 		if m.State() != test.want || term != test.term {
 			t.Errorf("%s: %v with term %d, want %v with %d", test.name, m.State(), term, test.want, test.term)
+		}
+	}
+}
+
+// A leader with a higher term than that of a later look leads another database; one of a
+// look that was under way may have taken the row meanwhile.
+func TestMachine_ForeignLeaderIsProvenByALaterLook(t *testing.T) {
+	other := OtherLeader{Term: 5, Holder: "other"}
+	row := repo.LeaderRow{Term: 1}
+	for _, c := range []struct {
+		name    string
+		row     repo.LeaderRow
+		began   time.Duration
+		foreign bool
+	}{
+		{"a look before", row, 9 * time.Second, false},
+		{"a look after", row, 10 * time.Second, true},
+		{"the row has the term", repo.LeaderRow{Term: 5, Holder: "other"}, 10 * time.Second, false},
+		{"the row has a higher term", repo.LeaderRow{Term: 6}, 10 * time.Second, false},
+	} {
+		m := NewMachine(3*time.Second, func() time.Duration { return 0 })
+		m.Observed(repo.LeaderRow{Term: 1, Holder: "a"}, 0, 0)
+		m.Heard(other, 10*time.Second)
+		m.Observed(c.row, c.began, 11*time.Second)
+		if got := m.Foreign(); (got != nil) != c.foreign || c.foreign && *got != other {
+			t.Errorf("%s: %v, want %v", c.name, got, c.foreign)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type gauges struct {
 	info    prometheus.Metric
 	all     []*prometheus.Desc
 
-	leader, term                              *prometheus.Desc
+	leader, term, conflict                    *prometheus.Desc
 	tasks, waiting, oldest                    *prometheus.Desc
 	speed, workers, slots, used, heartbeatAge *prometheus.Desc
 	inboxDepth, storeBytes, lostCommits       *prometheus.Desc
@@ -39,6 +39,7 @@ func newGauges(o *Options) *gauges {
 			prometheus.GaugeValue, 1),
 		leader:         desc("aria_leader", "1 if this dispatcher assigns tasks, 0 if it stands by."),
 		term:           desc("aria_term", "The term of the leader; 0 without standbys."),
+		conflict:       desc("aria_leader_conflict", "1 if this dispatcher does not lead because another database with its store_id has a leader with a higher term."),
 		tasks:          desc("aria_tasks", "Tasks in the store, by status.", "status"),
 		waiting:        desc("aria_tasks_waiting", "Pending tasks, by why they wait.", "reason"),
 		oldest:         desc("aria_oldest_waiting_seconds", "Age of the oldest pending task that waits for a worker; 0 if none does.", "priority"),
@@ -75,8 +76,9 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	}
 	ch <- g.info
 	leads, term := g.sources.Leads()
-	gauge(g.leader, float64(map[bool]int{true: 1}[leads]))
+	gauge(g.leader, oneIf(leads))
 	gauge(g.term, float64(term))
+	gauge(g.conflict, oneIf(g.sources.LeaderConflict()))
 	g.collectFigures(gauge)
 	gauge(g.inboxDepth, float64(g.sources.InboxDepth()))
 	gauge(g.storeBytes, float64(g.sources.StoreBytes()))
@@ -86,12 +88,15 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	gauge(g.intakeParked, float64(intake.Parked))
 	gauge(g.deadLetters, float64(intake.DeadLetters))
 	connected, reconnects := g.sources.NATS()
-	up := 0.0
-	if connected {
-		up = 1
-	}
-	gauge(g.natsConnected, up)
+	gauge(g.natsConnected, oneIf(connected))
 	ch <- prometheus.MustNewConstMetric(g.natsReconnects, prometheus.CounterValue, float64(reconnects))
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (g *gauges) collectFigures(gauge func(d *prometheus.Desc, value float64, labels ...string)) {

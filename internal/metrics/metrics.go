@@ -29,7 +29,9 @@ type Sources struct {
 	Figures    func() engine.Figures
 	InboxDepth func() int
 	Leads      func() (leads bool, term int64) // term is 0 without standbys
-	StoreBytes func() int64
+	// LeaderConflict: another database with the store_id of this one has a leader.
+	LeaderConflict func() bool
+	StoreBytes     func() int64
 	// LostCommits counts commits that the store had confirmed and has no longer.
 	LostCommits func() int64
 	NATS        func() (connected bool, reconnects uint64)

@@ -185,6 +185,54 @@ func TestIsAlone_NeedsOwnAnswerAndNoStandby(t *testing.T) {
 	}
 }
 
+// TestWatchSingleton_NamesOtherLeaders: of dispatchers with one store id, which may have two
+// databases, those that lead are named, to leaders, to standbys and at a start.
+func TestWatchSingleton_NamesOtherLeaders(t *testing.T) {
+	w := serveOptions(t, &fakeBackend{}, api.Options{})
+	type leader struct {
+		term int64
+		name string
+	}
+	heard := make(chan leader, 1)
+	note := func(term int64, name string) { heard <- leader{term, name} }
+	start := func(requests *api.Service, o Options) *Service {
+		o.Prefix, o.StoreID = "lab.v2", "one"
+		s, err := New(testbed.Context(t), testbus.Open(t, w.server.ClientURL()), requests, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		testbed.Run(t, s.Run)
+		return s
+	}
+	start(api.New(&fakeBackend{}, api.Options{}), Options{Name: "leader", Term: 5})
+	for name, o := range map[string]Options{"leader": {Name: "other", Term: 4, OnLeader: note}, "standby": {Name: "standby", OnLeader: note}} {
+		requests := api.New(&fakeBackend{}, api.Options{})
+		if name == "standby" {
+			requests = nil
+		}
+		s := start(requests, o)
+		ctx, cancel := context.WithCancel(testbed.Context(t))
+		ended := make(chan error, 1)
+		go func() { ended <- s.watchSingleton(ctx, time.Hour) }()
+		for got := range heard {
+			if got == (leader{5, "leader"}) { // the standby hears both
+				break
+			}
+		}
+		cancel()
+		if err := testbed.Receive(t, ended); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	seen := make(map[string]bool)
+	if err := CheckSingleton(testbed.Context(t), w.nc, "lab.v2", "one", func(_ int64, name string) { seen[name] = true }); err != nil {
+		t.Error(err)
+	}
+	if !seen["leader"] || !seen["other"] || seen["standby"] {
+		t.Errorf("at a start these leaders were heard: %v", seen)
+	}
+}
+
 // endedLease is that of a leader that was deposed.
 type endedLease struct{}
 

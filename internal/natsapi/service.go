@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ const (
 	metaStore   = "store"
 	metaStoreID = "store_id" // of a store that several dispatchers may share
 	metaRole    = "role"     // leader or standby
+	metaTerm    = "term"     // of a leader with standbys, in decimal
 )
 
 // Keys of an endpoint's metadata: JSON Schemas of a request and of its answer.
@@ -59,6 +61,10 @@ type Options struct {
 	// the requests of the next one.
 	Term   int64
 	Logger *slog.Logger
+	// OnLeader is called by [Service.WatchSingleton] for each other dispatcher that answers as
+	// the leader of the store with that id, also of another database with the id of this one;
+	// nil: nobody listens. It must not block.
+	OnLeader func(term int64, name string)
 	// OnCommit is called for each commit that a leader announces; nil: nobody listens. Anyone
 	// who may publish events can call it. It must not block.
 	OnCommit func(*model.CommitEvent)
@@ -83,6 +89,7 @@ type Service struct {
 	logger      *slog.Logger
 
 	discovery        *discovery
+	onLeader         func(term int64, name string)
 	standby          atomic.Bool         // see HasStandby
 	sendErrors       *logthrottle.Logger // answers that could not be sent
 	unansweredErrors *logthrottle.Logger // errors of messages without a reply subject
@@ -101,7 +108,7 @@ func New(ctx context.Context, conn *bus.Connection, requests *api.Service, o Opt
 	logger := cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	s := &Service{
 		conn: conn, reconnected: make(chan struct{}, 1), requests: requests, subjects: subjects, outbox: newOutbox(), logger: logger,
-		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger),
+		sendErrors: logthrottle.New(logger), unansweredErrors: logthrottle.New(logger), onLeader: o.OnLeader,
 	}
 	if err := s.listen(ctx, o); err != nil {
 		s.attachment.Detach()
@@ -131,6 +138,9 @@ func (s *Service) listen(ctx context.Context, o Options) error {
 			},
 			Description: "a download cluster: takes tasks, gives them to workers",
 		},
+	}
+	if o.Term != 0 {
+		s.discovery.info.Metadata[metaTerm] = strconv.FormatInt(o.Term, 10)
 	}
 	if o.OnCommit != nil {
 		s.discovery.hear(s.subjects.CommitEvent(), hearCommit(o.OnCommit))

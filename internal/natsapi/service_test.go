@@ -349,17 +349,17 @@ func TestService_IsFoundByMicroClient(t *testing.T) {
 // prefix is refused.
 func TestCheckSingleton_RefusesSecondDispatcher(t *testing.T) {
 	w := serve(t, &fakeBackend{})
-	err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix, "")
+	err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix, "", nil)
 	if err == nil || !strings.Contains(err.Error(), "another dispatcher (test, version 1.2.3") {
 		t.Errorf("got %v, want the other's name", err)
 	}
-	if err := CheckSingleton(testbed.Context(t), w.nc, "other.v1", ""); err != nil {
+	if err := CheckSingleton(testbed.Context(t), w.nc, "other.v1", "", nil); err != nil {
 		t.Errorf("on another prefix: %v", err)
 	}
 	if err := w.run.Stop(t); err != nil {
 		t.Fatal(err)
 	}
-	if err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix, ""); err != nil {
+	if err := CheckSingleton(testbed.Context(t), w.nc, wire.DefaultPrefix, "", nil); err != nil {
 		t.Errorf("after it stopped: %v", err)
 	}
 }

@@ -3,19 +3,21 @@ package natsapi
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/aria-cluster/dispatcher/internal/wire"
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 const (
 	singletonWait     = time.Second      // for other dispatchers to answer
 	sharingWait       = time.Second / 3  // the same, while a lease runs out
 	singletonInterval = 15 * time.Second // between two checks
-	sharingInterval   = 5 * time.Second  // the same, where standbys may come
+	sharingInterval   = time.Second      // the same, where standbys may come: less than a lease
 )
 
 // CheckSingleton returns an error that names another dispatcher if one answers on this
@@ -27,10 +29,14 @@ const (
 // pass, and [Service.WatchSingleton] then ends one of them.
 //
 // Dispatchers that share the store with that id are no error: they elect a leader. An empty
-// id is that of a store that is not shared.
-func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix, storeID string) (err error) {
+// id is that of a store that is not shared. It calls onLeader as [Service.WatchSingleton] does.
+func CheckSingleton(ctx context.Context, nc *nats.Conn, prefix, storeID string, onLeader func(term int64, name string)) (err error) {
 	pinged := ping(ctx, nc, singletonWait, func(other micro.Ping) {
-		if other.Metadata[wire.MetaPrefix] == prefix && !sharesStore(other, storeID) {
+		switch {
+		case other.Metadata[wire.MetaPrefix] != prefix:
+		case sharesStore(other, storeID):
+			noteLeader(other, onLeader)
+		default:
 			err = fmt.Errorf("another dispatcher (%s) serves the prefix %s already", describe(other), prefix)
 		}
 	})
@@ -64,6 +70,15 @@ func (s *Service) noteStandby(other micro.Ping) {
 	}
 }
 
+// noteLeader passes on a leader of the shared store. One of a version that does not tell its
+// term is left out.
+func noteLeader(other micro.Ping, onLeader func(term int64, name string)) {
+	term, err := strconv.ParseInt(other.Metadata[metaTerm], 10, 64)
+	if err == nil && onLeader != nil && other.Metadata[metaRole] == model.RoleLeader {
+		onLeader(term, other.Metadata[metaName])
+	}
+}
+
 func sharesStore(other micro.Ping, storeID string) bool {
 	return storeID != "" && other.Metadata[metaStoreID] == storeID
 }
@@ -74,7 +89,8 @@ func describe(other micro.Ping) string {
 
 // WatchSingleton repeats the check, because two dispatchers can meet when a split
 // network is joined again. Of two, the younger one stops: it returns an error that
-// names the older. It returns nil when ctx ends.
+// names the older; a standby does not stop. Of two that share a store neither stops: it calls Options.OnLeader for
+// each of them that leads. It returns nil when ctx ends.
 func (s *Service) WatchSingleton(ctx context.Context) error {
 	if s.discovery.info.Metadata[metaStoreID] != "" {
 		return s.watchSingleton(ctx, sharingInterval)
@@ -90,8 +106,10 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 		err := ping(ctx, s.conn.Current(), singletonWait, func(other micro.Ping) {
 			s.noteStandby(other)
 			switch {
-			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix,
-				sharesStore(other, s.discovery.info.Metadata[metaStoreID]):
+			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix:
+			case sharesStore(other, s.discovery.info.Metadata[metaStoreID]):
+				noteLeader(other, s.onLeader)
+			case s.requests == nil: // a standby shares no requests
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
 				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", describe(other), s.subjects.Prefix)
 			default:
