@@ -44,7 +44,7 @@ func (d *Daemon) httpOptions() (httpd.Options, error) {
 			UsersFile: c.UsersFile, TokensFile: c.TokensFile, TrustedHeader: c.TrustedHeader, TrustedProxies: proxies,
 			OpenRole: d.openRole(),
 		},
-		Ready: d.ready, Role: d.role, Leader: d.leader, LostCommits: d.lostCommits, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
+		Ready: d.ready, Role: d.role, Leader: d.leader, LostCommits: d.lostCommits, UnmetSync: d.unmetSync, Dashboard: web.Files(), Metrics: d.metrics.Handler(d.logger), Logger: d.logger,
 		Requests: func() httpd.Requests {
 			if requests := d.requests.Load(); requests != nil {
 				return requests

@@ -29,7 +29,7 @@ func (d *Daemon) newMetrics() *metrics.Metrics {
 			Figures:    func() engine.Figures { return d.current.p.Load().Figures() },
 			InboxDepth: func() int { return d.current.p.Load().InboxDepth() },
 			Leads:      d.leads,
-			StoreBytes: d.storeSize.Load, LostCommits: d.lostCommits, LeaderConflict: d.hasConflict,
+			StoreBytes: d.storeSize.Load, LostCommits: d.lostCommits, LeaderConflict: d.hasConflict, UnmetSync: func() bool { return d.unmetSync() != "" },
 			NATS:   func() (bool, uint64) { return d.conn.Current().IsConnected(), d.conn.Reconnects() },
 			Intake: d.intakeFigures,
 		},

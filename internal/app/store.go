@@ -15,7 +15,7 @@ import (
 // openedStore is the store of a daemon, and what its type makes of it.
 type openedStore struct {
 	repo.Store
-	size   func(context.Context) int64 // bytes on the disk; nil: it has none
+	size   func(context.Context) int64 // looks at the bytes on the disk, and at the durability; nil: it has neither
 	shared *postgres.Store             // the same, where other dispatchers may use it; else nil
 }
 
@@ -33,6 +33,14 @@ func (d *Daemon) lostCommits() int64 {
 		return 0
 	}
 	return d.store.shared.LostCommits()
+}
+
+// unmetSync is why the store is less durable than database.require_sync wants, or "".
+func (d *Daemon) unmetSync() string {
+	if d.store.shared == nil {
+		return ""
+	}
+	return d.store.shared.UnmetSync()
 }
 
 // openStore opens the store that the configuration names.
@@ -59,7 +67,8 @@ func openStore(ctx context.Context, c *config.Database, logger *slog.Logger) (s 
 			return s, fmt.Errorf("database.dsn: %w", err)
 		}
 		return openedStore{store, func(ctx context.Context) int64 {
-			n, _ := store.Size(ctx) // 0 while the server cannot be reached
+			_ = store.InspectDurability(ctx) // it keeps the last result while the server cannot be reached
+			n, _ := store.Size(ctx)          // 0 then
 			return n
 		}, store}, nil
 	}

@@ -40,6 +40,8 @@ type Options struct {
 	Leader func() string
 	// LostCommits counts commits that the store had confirmed and has no longer; nil: none.
 	LostCommits func() int64
+	// UnmetSync returns why the store is less durable than required, or ""; nil: it is not.
+	UnmetSync func() string
 	// Metrics serves /metrics; nil: 404.
 	Metrics http.Handler
 	// Auth says who may do what.

@@ -121,6 +121,16 @@ func TestReadiness_NamesLostCommits(t *testing.T) {
 	}
 }
 
+// TestReadiness_NamesUnmetSync checks that /readyz says why the store is less durable than
+// required: the dispatcher is ready all the same.
+func TestReadiness_NamesUnmetSync(t *testing.T) {
+	s := start(t, Options{UnmetSync: func() string { return "fsync is off" }})
+	want := `{"status":"ready","role":"alone","require_sync_unmet":"fsync is off"}`
+	if got := get(t, s.Addr(), "/readyz"); got.status != 200 || strings.TrimSpace(got.body) != want {
+		t.Errorf("%d %s, want %s", got.status, got.body, want)
+	}
+}
+
 // TestDashboard_UnchangedFileIsNotSentAgain checks the ETag.
 func TestDashboard_UnchangedFileIsNotSentAgain(t *testing.T) {
 	s := start(t, Options{Dashboard: page})

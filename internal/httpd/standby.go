@@ -30,9 +30,13 @@ func (s *Server) readiness(w http.ResponseWriter, r *http.Request) {
 		Status string `json:"status"`
 		Role   string `json:"role"`
 		Lost   int64  `json:"lost_commits,omitempty"`
+		Unmet  string `json:"require_sync_unmet,omitempty"`
 	}{Status: "ready", Role: role}
 	if s.options.LostCommits != nil {
 		body.Lost = s.options.LostCommits()
+	}
+	if s.options.UnmetSync != nil {
+		body.Unmet = s.options.UnmetSync()
 	}
 	status := http.StatusOK
 	if want := r.URL.Query().Get("role"); want != "" && want != role && !(want == model.RoleLeader && role == model.RoleAlone) {

@@ -28,7 +28,7 @@ func dispatcherFamilies(t *testing.T, labels ...string) []*dto.MetricFamily {
 	return gather(t, metrics.New(metrics.Options{
 		Store: "sqlite", Verbs: []string{"task.submit"}, Labels: labels,
 		Sources: metrics.Sources{
-			Figures: func() engine.Figures { return engine.Figures{} }, InboxDepth: func() int { return 0 }, StoreBytes: func() int64 { return 0 }, LostCommits: func() int64 { return 0 }, LeaderConflict: func() bool { return true }, Leads: func() (bool, int64) { return true, 0 },
+			Figures: func() engine.Figures { return engine.Figures{} }, InboxDepth: func() int { return 0 }, StoreBytes: func() int64 { return 0 }, LostCommits: func() int64 { return 0 }, UnmetSync: func() bool { return true }, LeaderConflict: func() bool { return true }, Leads: func() (bool, int64) { return true, 0 },
 			NATS: func() (bool, uint64) { return true, 0 }, Intake: func() metrics.Intake { return metrics.Intake{} },
 		},
 	}).Gatherer())

@@ -18,7 +18,7 @@ type gauges struct {
 	info    prometheus.Metric
 	all     []*prometheus.Desc
 
-	leader, term, conflict                    *prometheus.Desc
+	leader, term, conflict, unmetSync         *prometheus.Desc
 	tasks, waiting, oldest                    *prometheus.Desc
 	speed, workers, slots, used, heartbeatAge *prometheus.Desc
 	inboxDepth, storeBytes, lostCommits       *prometheus.Desc
@@ -40,6 +40,7 @@ func newGauges(o *Options) *gauges {
 		leader:         desc("aria_leader", "1 if this dispatcher assigns tasks, 0 if it stands by."),
 		term:           desc("aria_term", "The term of the leader; 0 without standbys."),
 		conflict:       desc("aria_leader_conflict", "1 if this dispatcher does not lead because another database with its store_id has a leader with a higher term."),
+		unmetSync:      desc("aria_require_sync_unmet", "1 if database.require_sync is set and PostgreSQL may lose acknowledged tasks, as of some seconds ago."),
 		tasks:          desc("aria_tasks", "Tasks in the store, by status.", "status"),
 		waiting:        desc("aria_tasks_waiting", "Pending tasks, by why they wait.", "reason"),
 		oldest:         desc("aria_oldest_waiting_seconds", "Age of the oldest pending task that waits for a worker; 0 if none does.", "priority"),
@@ -78,6 +79,7 @@ func (g *gauges) Collect(ch chan<- prometheus.Metric) {
 	leads, term := g.sources.Leads()
 	gauge(g.leader, oneIf(leads))
 	gauge(g.term, float64(term))
+	gauge(g.unmetSync, oneIf(g.sources.UnmetSync()))
 	gauge(g.conflict, oneIf(g.sources.LeaderConflict()))
 	g.collectFigures(gauge)
 	gauge(g.inboxDepth, float64(g.sources.InboxDepth()))

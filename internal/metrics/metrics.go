@@ -29,6 +29,8 @@ type Sources struct {
 	Figures    func() engine.Figures
 	InboxDepth func() int
 	Leads      func() (leads bool, term int64) // term is 0 without standbys
+	// UnmetSync: the store is less durable than database.require_sync wants.
+	UnmetSync func() bool
 	// LeaderConflict: another database with the store_id of this one has a leader.
 	LeaderConflict func() bool
 	StoreBytes     func() int64

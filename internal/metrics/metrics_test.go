@@ -31,7 +31,7 @@ func sample() Sources {
 				Slots: 20, UsedSlots: 11, HeartbeatAgeMax: model.Seconds(13),
 			}
 		},
-		InboxDepth: func() int { return 17 }, StoreBytes: func() int64 { return 4096 }, LostCommits: func() int64 { return 3 }, LeaderConflict: func() bool { return true }, Leads: func() (bool, int64) { return true, 0 },
+		InboxDepth: func() int { return 17 }, StoreBytes: func() int64 { return 4096 }, LostCommits: func() int64 { return 3 }, UnmetSync: func() bool { return true }, LeaderConflict: func() bool { return true }, Leads: func() (bool, int64) { return true, 0 },
 		NATS:   func() (bool, uint64) { return true, 6 },
 		Intake: func() Intake { return Intake{Pending: 8, Parked: 9, DeadLetters: 10} },
 	}
@@ -135,7 +135,7 @@ func TestMetrics_EverySeriesExistsAtStart(t *testing.T) {
 func TestGauges_ShowValuesOfSources(t *testing.T) {
 	wantLines(t, scrape(t, testMetrics()),
 		`aria_build_info{commit="abc",goversion="go1.26",schema="4",version="1.2.3"} 1`,
-		"aria_leader 1", "aria_leader_conflict 1", "aria_term 0", "aria_commits_lost_total 3",
+		"aria_leader 1", "aria_leader_conflict 1", "aria_require_sync_unmet 1", "aria_term 0", "aria_commits_lost_total 3",
 		`aria_tasks{status="pending"} 7`, `aria_tasks{status="completed"} 5e+06`, `aria_tasks{status="paused"} 0`,
 		`aria_tasks_waiting{reason="no_slot"} 4`, `aria_tasks_waiting{reason="host_cooldown"} 3`, `aria_tasks_waiting{reason="held"} 0`,
 		`aria_oldest_waiting_seconds{priority="high"} 61`, `aria_oldest_waiting_seconds{priority="low"} 0`,

@@ -59,7 +59,7 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 	}
 	fold := time.Since(s.w.folded) > foldEvery
 	if fold {
-		t.b.Queue(foldSQL, s.w.position.Load()).QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
+		t.b.Queue(foldSQL, s.w.position.get()).QueryRow(func(row pgx.Row) error { return row.Scan(&position) })
 	}
 	err := s.w.run(ctx, &t.b, s.config.Timeout)
 	var server *pgconn.PgError
@@ -68,7 +68,7 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 		s.mark.note(max(t.number, position))
 		if fold {
 			s.w.folded = time.Now()
-			s.w.position.Store(position)
+			s.w.position.fold(position)
 		}
 	case errors.As(err, &server) && (server.Code == codeMismatch || server.Code == "23505"):
 		return s.findMismatch(ctx, b, err)

@@ -17,27 +17,21 @@ type durability struct {
 	hidden                             int64  // connected standbys with a sync_state that the role may not see
 	same                               string // names that several of these, or of the candidates, have, with commas
 	backend                            int64  // process id, as the server names it
+	started                            int64  // when the server was, in microseconds since 1970
 }
 
 // inspect refuses a server that is not as durable as the configuration requires. It logs how
 // durable commits are, and a pooler, if that differs from the connection before. The
 // writer calls it for each of its connections: after a failover the server is another one.
 func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
-	var d durability
-	err := conn.QueryRow(ctx, `SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
-		current_setting('fsync'), current_setting('full_page_writes'),
-		(SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
-		(SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
-		(SELECT coalesce(string_agg(name, ','), '') FROM (SELECT lower(application_name) AS name FROM pg_stat_replication
-			WHERE sync_state <> 'async' GROUP BY 1 HAVING count(*) > 1) AS twice),
-		pg_backend_pid()`).
-		Scan(&d.commit, &d.standbys, &d.fsync, &d.fullPages, &d.sync, &d.hidden, &d.same, &d.backend)
+	d, err := readDurability(ctx, conn)
 	if err != nil {
 		return err
 	}
 	first := s.w.inspected == durability{}
 	changed := d.differs(&s.w.inspected)
 	s.w.inspected = d
+	s.noteUnmet(d.weakness())
 	if changed {
 		s.logDurability(&d, int64(conn.PgConn().PID()))
 	}
@@ -49,6 +43,48 @@ func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 		return model.Errorf(model.CodeUnavailable, "PostgreSQL is less durable than before: %s, and synchronous commits are required", d.weakSetting())
 	}
 	return nil // a standby that was promoted has no standby of its own yet, and must take writes
+}
+
+// InspectDurability looks whether the server is as durable as Config.RequireSync wants: its
+// settings may change while the dispatcher is connected. [Store.UnmetSync] has the result.
+func (s *Store) InspectDurability(ctx context.Context) error {
+	return s.read(ctx, "inspect durability", func(ctx context.Context) error {
+		d, err := readDurability(ctx, s.r)
+		if err == nil && s.noteUnmet(d.weakness()) {
+			s.log.Warn("store: PostgreSQL is less durable than before: acknowledged tasks can be lost when it fails", "reason", d.weakness())
+		}
+		return err
+	})
+}
+
+// UnmetSync returns why the server, at the last look, is less durable than Config.RequireSync
+// wants, so that a start would be refused; "" if it is not.
+func (s *Store) UnmetSync() string {
+	if unmet := s.unmet.Load(); unmet != nil {
+		return *unmet
+	}
+	return ""
+}
+
+// noteUnmet notes the weakness of the server, and returns true if it is a new one.
+func (s *Store) noteUnmet(weak string) (worse bool) {
+	if !s.config.RequireSync {
+		return false
+	}
+	before := s.unmet.Swap(&weak)
+	return weak != "" && before != nil && *before != weak
+}
+
+func readDurability(ctx context.Context, q queryer) (d durability, err error) {
+	err = q.QueryRow(ctx, `SELECT current_setting('synchronous_commit'), current_setting('synchronous_standby_names'),
+		current_setting('fsync'), current_setting('full_page_writes'),
+		(SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
+		(SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL),
+		(SELECT coalesce(string_agg(name, ','), '') FROM (SELECT lower(application_name) AS name FROM pg_stat_replication
+			WHERE sync_state <> 'async' GROUP BY 1 HAVING count(*) > 1) AS twice),
+		pg_backend_pid(), `+startedSQL).
+		Scan(&d.commit, &d.standbys, &d.fsync, &d.fullPages, &d.sync, &d.hidden, &d.same, &d.backend, &d.started)
+	return d, err
 }
 
 // differs reports whether d has other settings. Which standbys are connected is no setting.

@@ -162,6 +162,12 @@ func TestCommit_WeakerServerAfterReconnect(t *testing.T) {
 		{"full_page_writes", "on", "synchronous_standby_names is empty", false},
 	} {
 		d.set(t, c.setting, c.value)
+		testbed.Eventually(t, "a session that is open has it", func() bool {
+			return strict.InspectDurability(ctx) == nil && strings.Contains(strict.UnmetSync(), c.warning)
+		})
+		if unmet := s.UnmetSync(); unmet != "" {
+			t.Errorf("%s = %q without require_sync: %s", c.setting, c.value, unmet)
+		}
 		before := log.String()
 		for range 2 {
 			if err := commit(s); err != nil {
@@ -171,6 +177,9 @@ func TestCommit_WeakerServerAfterReconnect(t *testing.T) {
 			if c.refused != (err != nil) || c.refused && (model.CodeOf(err) != model.CodeUnavailable || !strings.Contains(err.Error(), c.warning)) {
 				t.Errorf("%s = %q with require_sync: %v", c.setting, c.value, err)
 			}
+		}
+		if unmet := strict.UnmetSync(); !strings.Contains(unmet, c.warning) {
+			t.Errorf("%s = %q: unmet is %q", c.setting, c.value, unmet)
 		}
 		after := strings.TrimPrefix(log.String(), before)
 		if strings.Count(after, "acknowledged tasks can be lost") != 2 || strings.Count(after, c.warning) != 2 {

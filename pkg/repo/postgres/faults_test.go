@@ -41,15 +41,21 @@ func live(ctx context.Context, s *Store) (ids []string, err error) {
 // alterSystem changes settings of the whole server.
 func alterSystem(t *testing.T, dsn, setting string) {
 	t.Helper()
+	execute(t, dsn, "ALTER SYSTEM SET "+setting, "SELECT pg_reload_conf()")
+}
+
+// execute runs statements, each in a transaction of its own.
+func execute(t *testing.T, dsn string, statements ...string) {
+	t.Helper()
 	ctx := testbed.Context(t)
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	for _, sql := range []string{"ALTER SYSTEM SET " + setting, "SELECT pg_reload_conf()"} {
+	for _, sql := range statements {
 		if _, err := conn.Exec(ctx, sql); err != nil {
-			t.Fatal(err)
+			t.Fatalf("%s: %v", sql, err)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
@@ -15,8 +16,8 @@ const frozenSQL = "UPDATE fence SET frozen = $1"
 // Frozen reports whether the tasks were copied to another store, so that writes are refused.
 // It waits for a commit of unknown outcome, as [Store.Live] does.
 func (s *Store) Frozen(ctx context.Context) (frozen bool, err error) {
-	err = s.load(ctx, "frozen", func(ctx context.Context) error {
-		return s.r.QueryRow(ctx, "SELECT frozen FROM fence").Scan(&frozen)
+	err = s.load(ctx, "frozen", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, "SELECT frozen FROM fence").Scan(&frozen)
 	})
 	return frozen, err
 }

@@ -166,7 +166,7 @@ func (s *Store) walksByStatus(ctx context.Context, q *model.ListQuery) (bool, er
 	if must || !may {
 		return must, nil
 	}
-	counts, err := selectCounts(ctx, s.r, s.w.position.Load())
+	counts, err := selectCounts(ctx, s.r, s.w.position.get())
 	return counts[model.StatusFailed]+counts[model.StatusCanceled] < rules.SmallResult, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
@@ -31,7 +32,7 @@ var (
 // is written: the caller holds the leader row, and commits nothing meanwhile.
 func (s *Store) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
 	return func(yield func(*model.Task, error) bool) {
-		if err := s.load(ctx, "live", func(context.Context) error { return nil }); err != nil {
+		if err := s.read(ctx, "live", s.settle); err != nil {
 			yield(nil, err)
 			return
 		}
@@ -58,8 +59,8 @@ type livePages struct {
 }
 
 func (s livePages) PageEnd(ctx context.Context, after int64) (last int64, err error) {
-	err = s.read(ctx, "live", func(ctx context.Context) error {
-		err := s.r.QueryRow(ctx, liveEndSQL, after).Scan(&last)
+	err = s.readLong(ctx, "live", func(ctx context.Context, conn *pgxpool.Conn) error {
+		err := conn.QueryRow(ctx, liveEndSQL, after).Scan(&last)
 		if errors.Is(err, pgx.ErrNoRows) {
 			last, err = math.MaxInt64, nil
 		}
@@ -74,8 +75,8 @@ func (s livePages) ReadPage(ctx context.Context, after, last int64) (tasks []mod
 	default:
 		tasks = make([]model.Task, 0, livePage)
 	}
-	err = s.read(ctx, "live", func(ctx context.Context) error {
-		rows, err := s.r.Query(ctx, liveSQL, pgx.QueryResultFormats{pgx.BinaryFormatCode}, after, last)
+	err = s.readLong(ctx, "live", func(ctx context.Context, conn *pgxpool.Conn) error {
+		rows, err := conn.Query(ctx, liveSQL, pgx.QueryResultFormats{pgx.BinaryFormatCode}, after, last)
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,8 @@ type Config struct {
 	RequireSync bool
 	Readers     int // connections for reading; default 4
 	// Timeout bounds each read and each commit; default 10 s. A commit that takes longer
-	// fails, and its outcome is unknown.
+	// fails, and its outcome is unknown. A read of a start may take longer while the server
+	// works on it.
 	Timeout time.Duration
 	Logger  *slog.Logger // default: discards
 

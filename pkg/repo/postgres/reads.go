@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/aria-cluster/dispatcher/pkg/model"
 	"github.com/aria-cluster/dispatcher/pkg/repo/internal/rules"
 )
@@ -39,14 +41,26 @@ func (s *Store) Tasks(ctx context.Context, ids []string) (map[string]*model.Task
 
 // Counts implements [repo.Reader]. It sums up the differences of the last commits.
 func (s *Store) Counts(ctx context.Context) (counts model.Counts, err error) {
-	err = s.read(ctx, "counts", func(ctx context.Context) error {
-		// Rows before the position are gone; while a transaction keeps them from being
-		// vacuumed, only the index can pass them by.
-		counts, err = selectCounts(ctx, s.r, s.w.position.Load())
+	err = s.readLong(ctx, "counts", func(ctx context.Context, conn *pgxpool.Conn) error {
+		from := s.w.position.get()
+		if from == 0 {
+			var server int64
+			if err := conn.QueryRow(ctx, firstCountSQL).Scan(&from, &server); err != nil {
+				return err
+			}
+			s.w.position.found(server, from)
+		}
+		counts, err = selectCounts(ctx, conn, from)
 		return err
 	})
 	return counts, err
 }
+
+// startedSQL tells two servers, and two starts of one, apart.
+const startedSQL = "(extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint"
+
+// firstCountSQL selects the first row of counters, and which server has it.
+const firstCountSQL = "SELECT coalesce(min(at), 0), " + startedSQL + " FROM counters"
 
 func selectCounts(ctx context.Context, q queryer, position int64) (model.Counts, error) {
 	sums := make([]int64, len(model.Statuses))
@@ -66,8 +80,8 @@ func selectCounts(ctx context.Context, q queryer, position int64) (model.Counts,
 
 // Workers implements [repo.Loader].
 func (s *Store) Workers(ctx context.Context) (workers []*model.Worker, err error) {
-	err = s.load(ctx, "workers", func(ctx context.Context) error {
-		workers, err = workerView.all(ctx, s.r, workersSQL)
+	err = s.load(ctx, "workers", func(ctx context.Context, conn *pgxpool.Conn) error {
+		workers, err = workerView.all(ctx, conn, workersSQL)
 		return err
 	})
 	return workers, err
@@ -87,8 +101,8 @@ func selectWorkers(ctx context.Context, q rowsQueryer) ([]*model.Worker, error) 
 
 // LastSeq implements [repo.Loader].
 func (s *Store) LastSeq(ctx context.Context) (seq int64, err error) {
-	err = s.load(ctx, "last seq", func(ctx context.Context) error {
-		return s.r.QueryRow(ctx, lastSeqSQL).Scan(&seq)
+	err = s.load(ctx, "last seq", func(ctx context.Context, conn *pgxpool.Conn) error {
+		return conn.QueryRow(ctx, lastSeqSQL).Scan(&seq)
 	})
 	return seq, err
 }
@@ -121,15 +135,13 @@ func (s *Store) readSettled(ctx context.Context, op string, f func(context.Conte
 	})
 }
 
-// load is read for what the engine starts with: a commit of unknown outcome is waited for
+// load is readLong for what the engine starts with: a commit of unknown outcome is waited for
 // first.
-func (s *Store) load(ctx context.Context, op string, f func(context.Context) error) error {
-	return s.read(ctx, op, func(ctx context.Context) error {
-		if err := s.settle(ctx); err != nil {
-			return err
-		}
-		return f(ctx)
-	})
+func (s *Store) load(ctx context.Context, op string, f func(context.Context, *pgxpool.Conn) error) error {
+	if err := s.read(ctx, op, s.settle); err != nil {
+		return err
+	}
+	return s.readLong(ctx, op, f)
 }
 
 // settle waits for a commit of unknown outcome, if there is one.

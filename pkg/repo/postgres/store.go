@@ -22,7 +22,8 @@ type Store struct {
 	r      *pgxpool.Pool
 	leader Leader
 	mark   watermark
-	low    lowest // see firstAfter
+	unmet  atomic.Pointer[string] // see UnmetSync; nil before the first look
+	low    lowest                 // see firstAfter
 	snaps  rules.Snapshots
 }
 

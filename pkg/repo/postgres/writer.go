@@ -34,8 +34,8 @@ type writer struct {
 
 	inspected durability // of the last connection
 
-	folded   time.Time    // when the counters were last replaced by their sum
-	position atomic.Int64 // see Counts
+	folded   time.Time // when the counters were last replaced by their sum
+	position position
 	forms    map[updateKey]*updateForm
 
 	inserted int // rows since the plans were made
@@ -92,7 +92,7 @@ func (w *writer) connect(ctx context.Context, s *Store) error {
 	d.lock()
 	w.conn, w.inserted, w.replanAt = conn, 0, firstReplan
 	w.backend.Store(int64(conn.PgConn().PID()))
-	w.position.Store(0) // another server may have lost the commit that it is of
+	w.position.begin(w.inspected.started)
 	return nil
 }
 
