@@ -108,7 +108,7 @@ func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int)
 	case q.Begin:
 		return t.beginExport(ctx, q.Final)
 	case q.Final && q.Abort:
-		return exportAnswer{}, t.thawFor(ctx, t.frozenFor())
+		return exportAnswer{}, t.thawAny(ctx)
 	case q.Abort:
 		return exportAnswer{}, t.registry.close(ctx, exports, q.Export, eventAbort)
 	case q.End:
@@ -129,6 +129,9 @@ func (t *Sessions) handleExport(ctx context.Context, q *ExportRequest, room int)
 func (t *Sessions) beginExport(ctx context.Context, final bool) (any, error) {
 	var counts model.Counts
 	s, err := t.registry.begin(ctx, exports, func(ctx context.Context, id string) (resource, error) {
+		if final {
+			defer t.lockFreeze()()
+		}
 		snap, n, err := t.takeSnapshot(ctx, final)
 		if err != nil {
 			return nil, err

@@ -46,6 +46,10 @@ type Sessions struct {
 	term     int64 // of the leader whose store it is; 0 without standbys
 	registry *registry
 
+	// freezing has an element while a final export begins or writes are accepted again, so
+	// that the end of one export undoes no freeze of a later one that is not noted yet.
+	freezing chan struct{}
+
 	mu     sync.Mutex
 	frozen string // id of the last final export, for which writes are refused
 }
@@ -53,7 +57,7 @@ type Sessions struct {
 // NewSessions returns the sessions of a backend, in the term of its leader, 0 without
 // standbys.
 func NewSessions(b Backend, term int64, logger *slog.Logger) *Sessions {
-	return &Sessions{backend: b, term: term, logger: logger, registry: newRegistry(logger)}
+	return &Sessions{backend: b, term: term, logger: logger, registry: newRegistry(logger), freezing: make(chan struct{}, 1)}
 }
 
 // Run blocks until ctx ends and has then released every session. Requests must have ended
@@ -76,20 +80,33 @@ func (t *Sessions) setFrozen(id string) {
 // thaw accepts writes again if they are refused for that export. After an error they may
 // still be; see [Backend].
 func (t *Sessions) thaw(ctx context.Context, id string) (thawed bool, err error) {
+	defer t.lockFreeze()()
 	if t.frozenFor() != id {
 		return false, nil
 	}
-	err = t.thawFor(ctx, id)
+	err = t.thawLocked(ctx)
 	return err == nil, err
 }
 
-// thawFor accepts writes again that are refused for that export, if for any.
-func (t *Sessions) thawFor(ctx context.Context, id string) error {
-	if err := t.backend.Thaw(ctx); err != nil {
-		return err
+// thawAny accepts writes again, for whichever export they are refused.
+func (t *Sessions) thawAny(ctx context.Context) error {
+	defer t.lockFreeze()()
+	return t.thawLocked(ctx)
+}
+
+func (t *Sessions) thawLocked(ctx context.Context) error {
+	err := t.backend.Thaw(ctx)
+	if err == nil {
+		t.setFrozen("")
 	}
-	t.clearFrozen(id)
-	return nil
+	return err
+}
+
+// lockFreeze waits for the freeze or the thaw that is under way, which its own request
+// bounds, and has others wait until the returned function is called.
+func (t *Sessions) lockFreeze() (unlock func()) {
+	t.freezing <- struct{}{}
+	return func() { <-t.freezing }
 }
 
 // frozenFor returns the id of the export for which writes are refused.
@@ -97,16 +114,6 @@ func (t *Sessions) frozenFor() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.frozen
-}
-
-// clearFrozen notes that writes are no longer refused for that export. A later one may have
-// them refused meanwhile.
-func (t *Sessions) clearFrozen(id string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.frozen == id {
-		t.frozen = ""
-	}
 }
 
 // encodeAnswer encodes a page, or one object.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,10 +21,14 @@ type memoryTransfers struct {
 	*memory.Store
 	frozen    bool
 	thawFails error
+	onFreeze  func() // unless nil: called when writes are refused, before the answer
 }
 
 func (m *memoryTransfers) Freeze(ctx context.Context) (repo.Snapshot, error) {
 	m.frozen = true
+	if m.onFreeze != nil {
+		m.onFreeze()
+	}
 	return m.Snapshot(ctx)
 }
 
@@ -173,6 +178,34 @@ func TestExport_UnfinishedFinalEndsWithThaw(t *testing.T) {
 				t.Errorf("it is the export for which writes are refused: %v, want %v", kept, c.frozen)
 			}
 		})
+	}
+}
+
+// TestExport_ExpiryUndoesNoLaterFreeze checks that a final export that expires just when a
+// later one has had writes refused does not have them accepted: the later copy would miss
+// what is written.
+func TestExport_ExpiryUndoesNoLaterFreeze(t *testing.T) {
+	x, m, _ := newMemoryTransfers(t, time.Hour)
+	first := sessionOf(x, beginning(t, x, true))
+	expired := make(chan error, 1)
+	m.onFreeze = func() {
+		m.onFreeze = nil
+		began := make(chan struct{})
+		go func() {
+			close(began)
+			expired <- first.resource.release(context.Background(), eventExpire)
+		}()
+		<-began
+		for range 1000 { // it waits for this freeze, or has undone it
+			runtime.Gosched()
+		}
+	}
+	second := beginning(t, x, true)
+	if err := testbed.Receive(t, expired); err != nil {
+		t.Error(err)
+	}
+	if !m.frozen || x.frozenFor() != second {
+		t.Errorf("writes are refused: %v, for the later export: %v", m.frozen, x.frozenFor() == second)
 	}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time,
 		if err != nil || first == 0 {
 			return err
 		}
-		last := first + rules.MaxSwept - 1
+		last := rules.SweptTo(first)
 		next, args[0] = last, first
 		args = append(args, last)
 		sql := fmt.Sprintf("SELECT seq, id, status FROM tasks WHERE seq BETWEEN $1 AND $%d AND ended AND finished_at <> 0 AND ((%s)) ORDER BY seq LIMIT $2",

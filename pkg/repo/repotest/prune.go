@@ -3,6 +3,7 @@ package repotest
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"testing"
 
@@ -145,9 +146,11 @@ func commitExpirable(t *testing.T, s repo.Store) map[string]model.Status {
 		}
 		mustCommit(t, s, b)
 	}
-	far := task("far", 1<<50) // a gap is not walked through
-	far.Status, far.FinishedAt = model.StatusCompleted, 1
-	mustCommit(t, s, batch(put(far)))
-	want["far"] = far.Status
+	for id, seq := range map[string]int64{"far": 1 << 50, "last": math.MaxInt64 - 1} { // a gap is not walked through
+		far := task(id, seq)
+		far.Status, far.FinishedAt = model.StatusCompleted, 1
+		mustCommit(t, s, batch(put(far)))
+		want[id] = far.Status
+	}
 	return want
 }

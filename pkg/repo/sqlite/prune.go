@@ -31,7 +31,7 @@ func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time,
 		if err := s.reads.last.GetContext(ctx, &end); err != nil {
 			return err
 		}
-		if last = first + rules.MaxSwept - 1; last < end {
+		if last = rules.SweptTo(first); last < end {
 			next = last
 		}
 		var rows []struct {

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"encoding/base64"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,14 @@ const (
 	// for it.
 	MaxSwept = 20_000
 )
+
+// SweptTo returns the last seq that a step of retention examines if it begins with first.
+func SweptTo(first int64) int64 {
+	if first > math.MaxInt64-MaxSwept {
+		return math.MaxInt64
+	}
+	return first + MaxSwept - 1
+}
 
 // Cursor returns the cursor of the page that follows the row seq.
 func Cursor(seq int64) string {
