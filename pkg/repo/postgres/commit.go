@@ -70,7 +70,7 @@ func (s *Store) commit(ctx context.Context, b *model.Batch) error {
 			s.w.folded = time.Now()
 			s.w.position.fold(position)
 		}
-	case errors.As(err, &server) && (server.Code == codeMismatch || server.Code == "23505"):
+	case errors.As(err, &server) && s.w.conn != nil && (server.Code == codeMismatch || server.Code == "23505"):
 		return s.findMismatch(ctx, b, err)
 	}
 	return err

@@ -176,13 +176,17 @@ func TestStore_FencedCommitWritesNothing(t *testing.T) {
 }
 
 // What PostgreSQL has ended before a synchronous standby had it is an error: a term may be
-// lost, and so may a copy.
+// lost, and so may tasks and a copy. It says so by a warning, which a default of the database
+// cannot hide.
 func TestCommit_UnconfirmedIsAnError(t *testing.T) {
 	server := testpostgres.Start(t)
 	for name, begin := range map[string]func(*testing.T, *Store) func(context.Context) error{
 		"a takeover": func(t *testing.T, s *Store) func(context.Context) error {
 			row := observe(t, s)
 			return func(ctx context.Context) error { return second(s.Leader().Take(ctx, row, claim("a"))) }
+		},
+		"tasks": func(_ *testing.T, s *Store) func(context.Context) error {
+			return func(ctx context.Context) error { return s.Commit(ctx, newTask(1)) }
 		},
 		"a copy": func(t *testing.T, s *Store) func(context.Context) error {
 			w, err := Target(s, "migrate").Begin(testbed.Context(t), repo.CopyOptions{})
@@ -200,6 +204,7 @@ func TestCommit_UnconfirmedIsAnError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			ctx := testbed.Context(t)
 			dsn := server.Database(t)
+			setDefault(t, dsn, "client_min_messages", "error")
 			s := mustOpen(t, Config{DSN: dsn})
 			commit := begin(t, s)
 			alterSystem(t, dsn, "synchronous_standby_names = 'gone'")

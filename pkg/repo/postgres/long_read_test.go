@@ -31,7 +31,7 @@ func TestLoad_TakesLongWhileTheServerWorks(t *testing.T) {
 	if _, err := s.Workers(testbed.Context(t)); err != nil {
 		t.Errorf("a read of three times the timeout: %v", err)
 	}
-	if !strings.Contains(log.String(), "a read takes long") || !strings.Contains(log.String(), "read=workers") {
+	if !strings.Contains(log.String(), "a read takes long") || !strings.Contains(log.String(), "action=workers") {
 		t.Errorf("the log does not say what takes long:\n%s", log)
 	}
 	ctx, cancel := context.WithTimeout(testbed.Context(t), 100*time.Millisecond)

@@ -90,7 +90,7 @@ const migrationWait = 30 * time.Second
 
 // lockMigrations takes the lock of the migrations. The error names the session that has it.
 func lockMigrations(ctx context.Context, conn *pgx.Conn, log *slog.Logger) error {
-	for _, sql := range []string{"SET idle_session_timeout = 0", fmt.Sprintf("SET lock_timeout = %d", migrationWait.Milliseconds())} {
+	for _, sql := range []string{"SET idle_session_timeout = 0", "SET statement_timeout = 0", fmt.Sprintf("SET lock_timeout = %d", migrationWait.Milliseconds())} {
 		if _, err := conn.Exec(ctx, sql); err != nil {
 			return err
 		}
@@ -126,6 +126,7 @@ func runMigrations(ctx context.Context, all *servers, log *slog.Logger) (err err
 	bounded, _ := all.connConfig()
 	setHosts(bounded, all.hosts(bounded)[0]) // that of the lock
 	bounded.RuntimeParams["lock_timeout"] = migrationLockTimeout
+	bounded.RuntimeParams["statement_timeout"] = "0" // a default of the role must not end it
 	db := stdlib.OpenDB(*bounded)
 	defer func() { err = errors.Join(err, db.Close()) }()
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, files,

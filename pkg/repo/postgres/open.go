@@ -164,6 +164,11 @@ func settings() []string {
 		"lock_timeout = '2s'",
 		"client_connection_check_interval = '2s'",
 		"idle_session_timeout = 0", // a dispatcher with little to do has idle sessions
+		// What the role or the database may have as its default must not change what a
+		// statement does: a read of a start may take long, a commit waits for the fence and
+		// fails only on another term, an error leaves the session, and the warning that a
+		// commit is on this server alone arrives.
+		"statement_timeout = 0", "default_transaction_isolation = 'read committed'", "exit_on_error = off", "client_min_messages = 'warning'",
 		// The statements look up single rows or walk an index from a seq on, and what they
 		// look up is mostly in memory. A plan that was made while a table was small must
 		// not scan it when it has grown.
@@ -183,6 +188,9 @@ func (s *Store) prepareSession(ctx context.Context, conn *pgx.Conn, more ...stri
 		return err
 	}
 	batch := &pgx.Batch{}
+	if version >= 170000 {
+		batch.Queue("SET transaction_timeout = 0") // before that of more
+	}
 	for _, setting := range append(settings(), more...) {
 		if setting != transactionTimeout || version >= 170000 {
 			batch.Queue("SET " + setting)

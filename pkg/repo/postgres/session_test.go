@@ -50,6 +50,56 @@ func TestSession_SettingsBoundLocksAndDurability(t *testing.T) {
 	}
 }
 
+// setDefault sets what the sessions at a database have unless they set it themselves.
+func setDefault(t *testing.T, dsn, name, value string) {
+	t.Helper()
+	c, err := parseDSN(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, dsn, "ALTER DATABASE "+c.Database+" SET "+name+" = '"+value+"'")
+}
+
+// Defaults of a role or a database that are for other programs change nothing: the schema is
+// made, tasks are stored and read, and a refused batch leaves the writer's session.
+func TestSession_DefaultsOfTheDatabaseDoNotMatter(t *testing.T) {
+	t.Parallel()
+	ctx := testbed.Context(t)
+	for name, value := range map[string]string{
+		"statement_timeout": "30s", "default_transaction_isolation": "serializable", "exit_on_error": "on", "client_min_messages": "error",
+	} {
+		dsn := testpostgres.Database(t)
+		setDefault(t, dsn, name, value)
+		s, err := Open(ctx, Config{DSN: dsn})
+		if err != nil {
+			t.Errorf("%s = %s: %v", name, value, err)
+			continue
+		}
+		defer s.Close()
+		if err := s.Commit(ctx, newTask(1)); err != nil {
+			t.Errorf("%s = %s: a commit: %v", name, value, err)
+		}
+		backend := s.w.backend.Load()
+		if err := s.Commit(ctx, newTask(1)); err == nil || model.CodeOf(err) == model.CodeUnavailable || s.w.backend.Load() != backend || s.w.conn == nil {
+			t.Errorf("%s = %s: a batch that contradicts the store: %v", name, value, err)
+		}
+		if ids, err := live(ctx, s); len(ids) != 1 || err != nil {
+			t.Errorf("%s = %s: %v is read, %v", name, value, ids, err)
+		}
+		reader, err := s.r.Acquire(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for who, conn := range map[string]*pgx.Conn{"the writer": s.w.conn, "a reader": reader.Conn()} {
+			var have string
+			if err := conn.QueryRow(ctx, "SELECT current_setting($1)", name).Scan(&have); err != nil || have == value {
+				t.Errorf("%s of %s is %s, %v", name, who, have, err)
+			}
+		}
+		reader.Release()
+	}
+}
+
 // Each connection resolves the names of the hosts again: a name that moved to another server
 // is followed.
 func TestConnect_ResolvesNamesEachTime(t *testing.T) {

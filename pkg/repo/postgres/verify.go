@@ -130,7 +130,10 @@ func inspectDatabase(ctx context.Context, dsn string, f func(*pgx.Conn) error) e
 	if err != nil {
 		return err
 	}
-	defer conn.Close(context.WithoutCancel(ctx)) //nolint:errcheck // it only reads
+	defer conn.Close(context.WithoutCancel(ctx))                           //nolint:errcheck // it only reads
+	if _, err := conn.Exec(ctx, "SET statement_timeout = 0"); err != nil { // the default of a role is for short statements
+		return err
+	}
 	return f(conn)
 }
 
