@@ -23,7 +23,8 @@ func (h host) name() string { return fmt.Sprint(h[0].Host, ":", h[0].Port) }
 
 // servers is the hosts of a database: every connection to it is made here.
 type servers struct {
-	base *pgx.ConnConfig
+	dsn  string
+	base *pgx.ConnConfig // as the start has read it
 	// lastHost names the host of the last connection; nil before the first connection.
 	lastHost atomic.Pointer[string]
 }
@@ -35,16 +36,22 @@ func newServers(dsn string, readOnly bool) (*servers, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &servers{base: base}
+	s := &servers{dsn: dsn, base: base}
 	if base.ValidateConnect == nil && !(readOnly && len(s.hosts(base)) == 1) {
 		base.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
 	}
 	return s, nil
 }
 
-// connConfig returns the configuration of one connection.
+// connConfig returns the configuration of one connection. It reads the files that the
+// connection string names again: a password or a certificate that was replaced is used
+// without a restart. Where they cannot be read, those of the start are.
 func (s *servers) connConfig() (*pgx.ConnConfig, *dialer) {
 	c, d := s.base.Copy(), &dialer{}
+	if fresh, err := parseDSN(s.dsn); err == nil {
+		c.Password = fresh.Password
+		setHosts(c, s.hosts(fresh)...)
+	}
 	c.DialFunc = d.dial
 	return c, d
 }

@@ -224,7 +224,9 @@ func poolConfig(s *Store) (*pgxpool.Config, error) {
 	c.ConnConfig, _ = s.connConfig()
 	c.MaxConns, c.MinConns = int32(min(s.config.Readers, 100)), 0
 	c.BeforeConnect = func(_ context.Context, one *pgx.ConnConfig) error {
-		setHosts(one, s.hosts(one)...)
+		now, _ := s.connConfig()
+		one.Password = now.Password
+		setHosts(one, s.hosts(now)...)
 		return nil
 	}
 	c.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {

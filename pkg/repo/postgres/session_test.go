@@ -4,8 +4,11 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -97,6 +100,56 @@ func TestSession_DefaultsOfTheDatabaseDoNotMatter(t *testing.T) {
 			}
 		}
 		reader.Release()
+	}
+}
+
+// A password that was replaced, in the server and in the file that the connection string
+// names, is used for the next connections.
+func TestConnect_ReadsTheReplacedPassword(t *testing.T) {
+	t.Parallel()
+	ctx := testbed.Context(t)
+	server := testpostgres.Start(t)
+	admin := server.Database(t)
+	var hba string
+	conn, err := pgx.Connect(ctx, admin)
+	if err == nil {
+		err = errors.Join(conn.QueryRow(ctx, "SHOW hba_file").Scan(&hba), conn.Close(ctx))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	execute(t, admin, "CREATE ROLE app LOGIN", "GRANT ALL ON SCHEMA public TO app",
+		"COPY (VALUES ('host all app all scram-sha-256'), ('host all all all trust')) TO '"+hba+"'", "SELECT pg_reload_conf()")
+	file := filepath.Join(t.TempDir(), "password")
+	replace := func(password string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("*:*:*:app:"+password+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, admin, "ALTER ROLE app PASSWORD '"+password+"'", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+	}
+	replace("first")
+	s := mustOpen(t, Config{DSN: strings.Replace(admin, "aria@", "app@", 1) + "&passfile=" + file})
+	term := mustTake(t, s, "a")
+	s.SetTerm(term)
+	if _, err := s.Counts(ctx); err != nil {
+		t.Fatal(err)
+	}
+	replace("second")
+	for what, use := range map[string]func() error{
+		"a commit":    func() error { return s.Commit(ctx, &model.Batch{}) },
+		"a renewal":   func() error { return s.Leader().Renew(ctx, term, claim("a")) },
+		"the reading": func() error { return second(s.Counts(ctx)) },
+	} {
+		var err error
+		for range 2 + s.config.Readers { // the first one finds the session ended
+			if err = use(); err == nil {
+				break
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
