@@ -77,7 +77,7 @@ func (s *Store) watchStatement(ctx context.Context, op string, pid uint32) (lost
 		default:
 			idle = 0
 			s.log.Warn("store: a read takes long, and PostgreSQL still works on it; a transaction that is open for long may keep it from removing dead rows: see pg_stat_activity",
-				"action", op, "since", time.Since(began).Round(time.Second))
+				"action", op, "took", time.Since(began).Round(time.Second))
 		}
 	}
 	return true

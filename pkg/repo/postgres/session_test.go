@@ -73,12 +73,7 @@ func TestSession_DefaultsOfTheDatabaseDoNotMatter(t *testing.T) {
 	} {
 		dsn := testpostgres.Database(t)
 		setDefault(t, dsn, name, value)
-		s, err := Open(ctx, Config{DSN: dsn})
-		if err != nil {
-			t.Errorf("%s = %s: %v", name, value, err)
-			continue
-		}
-		defer s.Close()
+		s := mustOpen(t, Config{DSN: dsn})
 		if err := s.Commit(ctx, newTask(1)); err != nil {
 			t.Errorf("%s = %s: a commit: %v", name, value, err)
 		}
