@@ -108,3 +108,47 @@ func TestLeaderConflict_LowerTermStepsDown(t *testing.T) {
 		t.Error("the first does not say why it leads no longer")
 	}
 }
+
+// A standby of PostgreSQL is promoted while the old primary still takes the writes of the
+// leader. A dispatcher at the new one leads; that at the old one does not, and stands by at the
+// new one, without a restart, when the old one has stopped.
+func TestLeaderConflict_OldPrimaryRunsAfterPromotion(t *testing.T) {
+	t.Parallel()
+	primary := testpostgres.Start(t)
+	standby := primary.StartStandby(t)
+	at(t, primary.DSN("postgres"), func(conn *pgx.Conn) error {
+		for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = ''", "SELECT pg_reload_conf()"} {
+			if _, err := conn.Exec(testbed.Context(t), sql); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	nats := testnats.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir()}).ClientURL()
+	a := startMember(t, strings.Replace(primary.DSN("postgres"), primary.Address(), primary.Address()+","+standby.Address(), 1), nats)
+	testbed.Eventually(t, "the first leads", func() bool { return a.leads(t) })
+	before := a.status(t)
+	testbed.Eventually(t, "the standby has its term", func() bool {
+		same := false
+		at(t, standby.DSN("postgres"), func(conn *pgx.Conn) error {
+			return conn.QueryRow(testbed.Context(t), "SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'leader')").Scan(&same)
+		})
+		if same {
+			at(t, standby.DSN("postgres"), func(conn *pgx.Conn) error {
+				return conn.QueryRow(testbed.Context(t), "SELECT term = $1 FROM leader", before.Term).Scan(&same)
+			})
+		}
+		return same
+	})
+	standby.Promote(t)
+	b := startMember(t, standby.DSN("postgres"), nats)
+	testbed.Eventually(t, "the second leads, and the first does not", func() bool { return b.leads(t) && a.conflict(t) })
+	if after := b.status(t); after.Term <= before.Term {
+		t.Errorf("the term is %d after %d", after.Term, before.Term)
+	}
+	primary.Stop(t)
+	testbed.Eventually(t, "the first stands by at the new primary", func() bool { return a.role(t) == "standby" })
+	if !b.leads(t) {
+		t.Error("the second leads no longer")
+	}
+}
