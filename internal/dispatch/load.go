@@ -132,7 +132,7 @@ func damageOf(t *model.Task) string {
 	return ""
 }
 
-// badRows are the stored rows of a load that cannot be read: the first of them, and their
+// badRows are the stored rows of a load, or of a turn, that cannot be read: the first of them, and their
 // number.
 type badRows struct {
 	first  []storedRow
@@ -148,7 +148,7 @@ func (b *badRows) add(task, worker, damage string) {
 	}
 }
 
-// logBadRows logs the rows that a load has set aside.
+// logBadRows logs the rows that a load or a turn has set aside.
 func (d *Dispatcher) logBadRows(bad badRows) {
 	for _, row := range bad.first {
 		if row.worker != "" {

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 
@@ -106,5 +107,62 @@ func TestLoad_DamagedRowIsSetAside(t *testing.T) {
 	}
 	if a := h.do(engine.Delete{Client: "c", ID: "ended"})[0]; a.Err != nil {
 		t.Errorf("delete: %v", a.Err)
+	}
+}
+
+// partStore is a store whose Live does not read the columns with the damage.
+type partStore struct{ *memory.Store }
+
+func (s partStore) Live(ctx context.Context) iter.Seq2[*model.Task, error] {
+	return func(yield func(*model.Task, error) bool) {
+		for row, err := range s.Store.Live(ctx) {
+			if err == nil {
+				c := *row
+				row, c.Damage = &c, ""
+			}
+			if !yield(row, err) {
+				return
+			}
+		}
+	}
+}
+
+// TestTurn_DamageFoundByAssignmentSetsTaskAside: damage of a column that only an assignment
+// reads keeps no slot of a worker busy with a task that the worker is never told of.
+func TestTurn_DamageFoundByAssignmentSetsTaskAside(t *testing.T) {
+	store := memory.New()
+	b := &model.Batch{}
+	for seq, damage := range []string{"its options: bad", ""} {
+		id := []string{"damaged", "whole"}[seq]
+		b.Tasks = append(b.Tasks, model.TaskChange{ID: id, Put: &model.Task{
+			TaskSpec: model.TaskSpec{ID: id, URL: "http://h/a", Priority: model.PriorityNormal, MaxAttempts: 4},
+			Client:   "c", Seq: int64(seq + 1), TaskState: model.TaskState{Status: model.StatusPending}, Damage: damage,
+		}})
+	}
+	if err := store.Commit(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	h := newByHandWith(t, Retention{}, partStore{store}, store)
+	assigned := ""
+	for seq := range int64(3) {
+		beat := &model.Heartbeat{WorkerID: "w", Instance: "i", Epoch: 1, Seq: seq + 1, State: model.StateReady, TotalSlots: 1, HealthMetrics: model.HealthMetrics{DiskFree: 1 << 40}}
+		for _, a := range h.do(engine.Heartbeat{Heartbeat: beat})[0].Heartbeat.Assign {
+			assigned += " " + a.Task.ID
+		}
+		h.pass(1)
+	}
+	if assigned != " whole whole" { // unlisted, it comes again
+		t.Errorf("the worker is told of%s", assigned)
+	}
+	if live := h.do(engine.QueryTasks{IDs: []string{"damaged"}})[0].Live; live["damaged"].Reason != "cannot be read from the store: its options: bad" {
+		t.Errorf("it is shown as %+v", live["damaged"])
+	}
+	h.pass(600)
+	rows, err := store.Tasks(t.Context(), []string{"damaged"})
+	if row := rows["damaged"]; err != nil || row.Attempt != 1 || row.Damage == "" || len(row.History) != 0 {
+		t.Errorf("its row is %+v, %v", row, err)
+	}
+	if a := h.do(engine.Cancel{Client: "c", ID: "damaged"})[0]; a.Err != nil || a.Task.Status != model.StatusCanceled {
+		t.Errorf("cancel: %v", a.Err)
 	}
 }

@@ -33,7 +33,7 @@ type Turn struct {
 	stale     *engine.Engine // the engine of before, until Load: it answers queries while the store is down; see Query
 	pending   pendingRows    // of the engine
 	onPanic   func(text string, bug *panicError, args ...any)
-	onBadRows func(badRows) // rows that a load cannot read as a whole
+	onBadRows func(badRows) // rows that cannot be read as a whole, and were set aside
 
 	// State that no store holds and no reload may lose.
 	hold       engine.ImportHold
@@ -265,13 +265,28 @@ func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers [
 		}
 	}
 	out.Commands = rows.commands(plan)
+	out.More = t.setAsideDamaged(rows.damaged) || out.More
 	return out
+}
+
+// setAsideDamaged sets tasks aside that were assigned although their rows cannot be read as a
+// whole. It returns true if that has freed a slot.
+func (t *Turn) setAsideDamaged(damaged []*model.Task) (freed bool) {
+	var bad badRows
+	for _, row := range damaged {
+		if t.engine.SetAside(row) {
+			bad.add(row.ID, "", row.Damage)
+		}
+	}
+	t.onBadRows(bad)
+	return bad.number > 0
 }
 
 // rows is the tasks that a turn has at hand, as they are after it.
 type rows struct {
 	known   map[string]*model.Task // before the turn
 	written map[string]*model.Task // by it, nil if it has deleted the task; or read after it
+	damaged []*model.Task          // assigned ones that cannot be read as a whole
 }
 
 // after returns a task as it is after the turn; nil if the turn has deleted it or it is not at
@@ -291,7 +306,11 @@ func (r *rows) last(id string) *model.Task { return cmp.Or(r.after(id), r.known[
 // attempt.
 func (r *rows) assignment(a *engine.Assign) (model.Assignment, bool) {
 	row := r.after(a.Task)
-	if row == nil || row.Damage != "" || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
+	if row == nil || row.Attempt != a.Attempt || row.WorkerID != a.Worker {
+		return model.Assignment{}, false
+	}
+	if row.Damage != "" {
+		r.damaged = append(r.damaged, row)
 		return model.Assignment{}, false
 	}
 	if row.History != nil {

@@ -219,6 +219,12 @@ func (e *Engine) release(t *task, stopping bool) *worker {
 
 // removeTask removes a task that has become terminal, or that an import replaces.
 func (e *Engine) removeTask(t *task) {
+	e.takeOut(t)
+	e.turn.ended[t.ID] = t
+}
+
+// takeOut removes a task from all that the engine knows of it.
+func (e *Engine) takeOut(t *task) {
 	countPending(t.Client, t.status(), -1) // of one that is replaced
 	if t.onHold {
 		t.onHold = false
@@ -227,7 +233,6 @@ func (e *Engine) removeTask(t *task) {
 	e.watch.Remove(t)
 	e.index.Remove(&t.Task)
 	delete(e.tasks, t.ID)
-	e.turn.ended[t.ID] = t
 }
 
 // bindToPartial reserves a task for the worker on whose disk a part of it is.

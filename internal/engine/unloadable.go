@@ -23,6 +23,21 @@ func (e *Engine) AddUnloadable(row *model.Task) {
 	e.unloadable[row.ID] = unloadableTask{row.Status, row.Attempt, reason}
 }
 
+// SetAside does the same with a task that was just assigned: Live has not read the columns with
+// the damage of its row. Its worker cannot be told of it, so the slot would wait for a download
+// that never begins. It returns false if the attempt has begun or ended. Call it after Plan, for
+// a row that is committed.
+func (e *Engine) SetAside(row *model.Task) bool {
+	t := e.tasks[row.ID]
+	if t == nil || t.run == nil || t.attempt != row.Attempt || t.status() != model.StatusQueued {
+		return false
+	}
+	e.release(t, false)
+	e.takeOut(t)
+	e.AddUnloadable(row)
+	return true
+}
+
 func (e *Engine) isUnloadable(id string) bool {
 	_, ok := e.unloadable[id]
 	return ok
