@@ -66,6 +66,7 @@ type Elector struct {
 	clock  func() time.Duration
 	status atomic.Pointer[Status]
 	heard  atomic.Pointer[heardLeader] // that was not looked at yet
+	news   chan struct{}               // has an element when there is one
 }
 
 // heardLeader is a leader that was heard, and when.
@@ -78,7 +79,7 @@ type heardLeader struct {
 func New(cfg Config) *Elector {
 	began := time.Now()
 	clock := func() time.Duration { return time.Since(began) }
-	e := &Elector{cfg: cfg, clock: clock, m: NewMachine(cfg.TTL, clock)}
+	e := &Elector{cfg: cfg, clock: clock, m: NewMachine(cfg.TTL, clock), news: make(chan struct{}, 1)}
 	e.show()
 	return e
 }
@@ -94,6 +95,10 @@ func (e *Elector) NoteLeader(term int64, holder string) {
 	other := &heardLeader{OtherLeader{term, holder}, e.clock()}
 	for before := e.heard.Load(); before == nil || other.outranks(before.Term, before.Holder); before = e.heard.Load() {
 		if e.heard.CompareAndSwap(before, other) {
+			select {
+			case e.news <- struct{}{}:
+			default:
+			}
 			return
 		}
 	}
@@ -258,8 +263,9 @@ func (e *Elector) lead(ctx context.Context, lease *Lease, serve Serve) error {
 		case <-window.C: // the look below ends the lease
 		case <-loaded:
 			e.m.Loaded()
-		case <-tick.C:
+		case <-e.news: // a renewal may be minutes away
 			e.noteHeard(lease)
+		case <-tick.C:
 			r.begin()
 		case began := <-r.alone:
 			r.answered(began)
