@@ -66,13 +66,13 @@ type call struct {
 // a backend that calls done twice) must not send a second one.
 func (c *call) claim() bool { return c.claimed.CompareAndSwap(false, true) }
 
-// handle executes the request, later if its body is large, unless its sender has reached a
-// limit.
+// handle executes the request, later if its body is large or a large one of its sender waits,
+// unless its sender has reached a limit.
 func (c *call) handle() {
 	err := c.admit()
 	switch {
 	case err != nil:
-	case len(c.data) <= inlineBody:
+	case c.runsAtOnce():
 		c.execute()
 		return
 	case c.service.bodies.put(limitedBy(&c.from), 1+len(c.data)/inlineBody, c.execute):
@@ -84,6 +84,12 @@ func (c *call) handle() {
 		c.service.rejected(err.Code)
 	}
 	c.refuseThrottled(err)
+}
+
+// runsAtOnce reports whether the request is small and follows none that waits for a decoder.
+// Observers and operators have no names by which one could wait for its own.
+func (c *call) runsAtOnce() bool {
+	return len(c.data) <= inlineBody && !(c.from.Role.Named() && c.service.bodies.has(limitedBy(&c.from)))
 }
 
 // execute passes the request to its endpoint.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
 // Limits of the queues of requests.
@@ -12,7 +13,8 @@ const (
 
 	// inlineBody is the largest body that is decoded in the goroutine of its transport, in
 	// bytes. A larger one waits for a decoder: a million bytes take about ten milliseconds,
-	// in which the transport would receive nothing of other senders.
+	// in which the transport would receive nothing of other senders. A smaller one waits
+	// too behind a larger one of its client or worker, whose requests keep their order.
 	inlineBody = 8 << 10
 	decoders   = 4                       // goroutines that decode large bodies
 	bodyLimit  = (64 << 20) / inlineBody // weight of the bodies that wait for one of them
@@ -29,6 +31,7 @@ type fairQueue struct {
 	limit   int           // weight of the jobs
 	inOrder bool          // the jobs of one sender run one after the other
 	some    chan struct{} // has an element for each of turns
+	known   atomic.Int64  // number of senders
 
 	mu      sync.Mutex
 	waiting int // weight of the jobs
@@ -70,6 +73,7 @@ func (q *fairQueue) put(sender limited, weight int, run func()) bool {
 	if s == nil {
 		s = &senderJobs{sender: sender}
 		q.senders[sender] = s
+		q.known.Add(1)
 	}
 	if len(s.jobs) == 0 && !s.isBusy {
 		q.addTurn(s)
@@ -78,6 +82,16 @@ func (q *fairQueue) put(sender limited, weight int, run func()) bool {
 	s.weight += weight
 	q.waiting += weight
 	return true
+}
+
+// has reports whether a job of the sender waits or, with inOrder, runs.
+func (q *fairQueue) has(sender limited) bool {
+	if q.known.Load() == 0 { // mostly; then no lock is needed
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.senders[sender] != nil
 }
 
 // addTurn lists a sender with jobs as one that may be served.
@@ -130,6 +144,7 @@ func (q *fairQueue) take(ctx context.Context) func() {
 func (q *fairQueue) endTurn(s *senderJobs) {
 	if len(s.jobs) == 0 {
 		delete(q.senders, s.sender)
+		q.known.Add(-1)
 		return
 	}
 	q.addTurn(s)

@@ -112,3 +112,29 @@ func TestService_LargeBodiesDelayNoOtherSender(t *testing.T) {
 		}
 	}
 }
+
+// A small request does not overtake a large one of its sender: two submits of a client are
+// decided in the order in which they came.
+func TestService_SmallRequestWaitsForLargeOneOfSender(t *testing.T) {
+	s := New(nil, Options{})
+	decided := make(chan string, 3)
+	at := Endpoint{Verb: "submit", handle: func(c *call) {
+		decided <- c.from.Name + " " + string(c.data[:1])
+		c.reply(Reply{})
+	}}
+	ask := func(client string, body []byte) {
+		s.Serve(at, wire.Sender{Role: wire.RoleTask, Name: client, Verb: at.Verb}, body, make(answers, 1))
+	}
+	large := make([]byte, inlineBody+1)
+	large[0] = '1'
+	ask("a", large)
+	ask("a", []byte("2"))
+	ask("b", []byte("3"))
+	if got := testbed.Receive(t, decided); got != "b 3" {
+		t.Errorf("before the decoders run: %s", got)
+	}
+	testbed.Run(t, s.Run)
+	if got := []string{testbed.Receive(t, decided), testbed.Receive(t, decided)}; !slices.Equal(got, []string{"a 1", "a 2"}) {
+		t.Errorf("decided in the order %q", got)
+	}
+}
