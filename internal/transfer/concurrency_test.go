@@ -88,7 +88,7 @@ func TestExport_ConcurrentBeginsStayWithinLimit(t *testing.T) {
 
 // TestExport_FailedFinalBeginAcceptsWritesAgain checks that a final export that
 // fails at its start leaves nothing behind: its place is free, and writes are
-// accepted.
+// accepted, unless an earlier final export has had them refused.
 func TestExport_FailedFinalBeginAcceptsWritesAgain(t *testing.T) {
 	x, m, _ := newMemoryTransfers(t, time.Hour)
 	x.backend = &uncountedTransfers{m}
@@ -99,6 +99,18 @@ func TestExport_FailedFinalBeginAcceptsWritesAgain(t *testing.T) {
 	}
 	if m.frozen || len(x.registry.sessions) != 0 {
 		t.Errorf("writes are refused: %v; exports under way: %d", m.frozen, len(x.registry.sessions))
+	}
+	x.backend = m
+	first := beginning(t, x, true)
+	if _, err := x.handleExport(t.Context(), &ExportRequest{Export: first, End: true}, 0); err != nil {
+		t.Fatal(err)
+	}
+	x.backend = &uncountedTransfers{m}
+	if _, err := x.handleExport(t.Context(), &ExportRequest{Begin: true, Final: true}, 0); !errors.Is(err, errUncounted) {
+		t.Fatalf("got %v", err)
+	}
+	if !m.frozen || x.frozenFor() != first {
+		t.Errorf("after a complete one: writes are refused: %v", m.frozen)
 	}
 }
 

@@ -162,8 +162,8 @@ func (t *Sessions) takeSnapshot(ctx context.Context, final bool) (repo.Snapshot,
 	if err == nil {
 		return snap, counts, nil
 	}
-	_ = snap.Close() // the first error is the one to return
-	if final {
+	_ = snap.Close()                  // the first error is the one to return
+	if final && t.frozenFor() == "" { // an earlier freeze stays
 		thaw, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		if failed := t.backend.Thaw(thaw); failed != nil {
