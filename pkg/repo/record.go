@@ -206,10 +206,14 @@ func (r *Record) check() error {
 // textField is a field of a record, and its text.
 type textField struct{ name, value string }
 
-// Identical reports whether two records have the same canonical JSON.
+// Identical reports whether two records have the same canonical JSON. One of a row that cannot
+// be read as a whole is identical to no other: what it lacks here is not empty there.
 func (r *Record) Identical(other *Record) (bool, error) {
 	if r.Task != nil && r.Task == other.Task {
 		return true, nil // values are immutable, and a store in memory keeps this very one
+	}
+	if r.isDamaged() || other.isDamaged() {
+		return false, nil
 	}
 	if err := r.Encode(); err != nil {
 		return false, err
@@ -218,6 +222,10 @@ func (r *Record) Identical(other *Record) (bool, error) {
 		return false, err
 	}
 	return r.Kind() == other.Kind() && bytes.Equal(r.canon, other.canon), nil
+}
+
+func (r *Record) isDamaged() bool {
+	return r.Task != nil && r.Task.Damage != "" || r.Worker != nil && r.Worker.Damage != ""
 }
 
 // hexHash is a hash with a hexadecimal JSON form.

@@ -338,3 +338,23 @@ func BenchmarkRecord(b *testing.B) {
 		}
 	})
 }
+
+// A row that cannot be read as a whole is not what an import brings, even if that has nothing in
+// the column.
+func TestIdentical_DamagedRowIsAnother(t *testing.T) {
+	task, worker := fullTask(), fullWorker()
+	damagedTask, damagedWorker := *task, *worker
+	damagedTask.Damage, damagedWorker.Damage = "its options: bad", "its capabilities: bad"
+	for _, c := range []struct{ there, want Record }{
+		{Record{Task: &damagedTask}, Record{Task: task}},
+		{Record{Worker: &damagedWorker}, Record{Worker: worker}},
+	} {
+		if same, err := c.want.Identical(&c.there); same || err != nil {
+			t.Errorf("a damaged %s: %v, %v", c.there.Kind(), same, err)
+		}
+		c.there = c.want
+		if same, err := c.want.Identical(&c.there); !same || err != nil {
+			t.Errorf("a whole %s: %v, %v", c.there.Kind(), same, err)
+		}
+	}
+}
