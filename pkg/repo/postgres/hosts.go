@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -49,7 +50,7 @@ func newServers(dsn string, readOnly bool) (*servers, error) {
 func (s *servers) connConfig() (*pgx.ConnConfig, *dialer) {
 	c, d := s.base.Copy(), &dialer{}
 	if fresh, err := parseDSN(s.dsn); err == nil {
-		c.Password = fresh.Password
+		c.Password = cmp.Or(fresh.Password, c.Password) // no error tells that the password file is missing
 		setHosts(c, s.hosts(fresh)...)
 	}
 	c.DialFunc = d.dial

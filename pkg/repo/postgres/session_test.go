@@ -148,6 +148,25 @@ func TestConnect_ReadsTheReplacedPassword(t *testing.T) {
 	}
 }
 
+// While the password file is missing, as in the moment of its replacement, the password of the
+// start is used.
+func TestConnect_KeepsThePasswordOfAMissingFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(file, []byte("*:*:*:app:first\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	all, err := newServers("postgres://app@127.0.0.1/aria?passfile="+file, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if c, _ := all.connConfig(); c.Password != "first" {
+		t.Errorf("the password is %q", c.Password)
+	}
+}
+
 // Each connection resolves the names of the hosts again: a name that moved to another server
 // is followed.
 func TestConnect_ResolvesNamesEachTime(t *testing.T) {
