@@ -325,5 +325,11 @@ func TestLeader_RenewalIsNotCanceled(t *testing.T) {
 		t.Errorf("its connection can be canceled: %v", err)
 	}
 	alterSystem(t, dsn, "synchronous_standby_names = ''")
-	mustTake(t, s, "b")
+	testbed.Eventually(t, "another one takes over", func() bool {
+		err := second(s.Leader().Take(ctx, observe(t, s), claim("b")))
+		if err != nil && !errors.Is(err, ErrNotLeader) { // the renewal is committed only now
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 }
