@@ -33,7 +33,7 @@ func copyOf(t *testing.T, dsn string, more time.Duration) (twin string) {
 	at(t, dsn, func(conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, "SELECT store_id, term FROM leader").Scan(&id, &term)
 	})
-	for _, sql := range []string{"UPDATE leader SET store_id = $1, term = $2", "UPDATE fence SET term = $2 WHERE $1 <> ''"} {
+	for _, sql := range []string{"UPDATE leader SET store_id = $1, term = $2, holder = 'the leader before'", "UPDATE fence SET term = $2 WHERE $1 <> ''"} {
 		at(t, twin, func(conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, sql, id, term+more.Milliseconds())
 			return err
@@ -73,16 +73,18 @@ func TestLeaderConflict_CopyBesideTheOriginalIsRefused(t *testing.T) {
 	nats := testnats.Start(t, &server.Options{JetStream: true, StoreDir: t.TempDir()}).ClientURL()
 	a := startMember(t, dsn, nats)
 	testbed.Eventually(t, "the first leads", func() bool { return a.leads(t) })
+	exact := startMember(t, copyOf(t, dsn, 0), nats) // as of last night
 	twin := copyOf(t, dsn, -time.Hour)
 	b := startMember(t, twin, nats)
-	testbed.Eventually(t, "the second is refused", func() bool { return b.conflict(t) })
+	testbed.Eventually(t, "the others are refused", func() bool { return b.conflict(t) && exact.conflict(t) })
 	if !a.leads(t) {
 		t.Error("the first leads no longer")
 	}
 	a.stop(t)
-	if !b.conflict(t) {
-		t.Error("the second forgets the other database")
+	if !b.conflict(t) || !exact.conflict(t) {
+		t.Error("the others forget the other database")
 	}
+	exact.stop(t)
 	b.stop(t)
 	again := startMember(t, twin, nats)
 	testbed.Eventually(t, "it leads when it is started alone", func() bool { return again.leads(t) })
@@ -110,8 +112,9 @@ func TestLeaderConflict_LowerTermStepsDown(t *testing.T) {
 }
 
 // A standby of PostgreSQL is promoted while the old primary still takes the writes of the
-// leader. A dispatcher at the new one leads; that at the old one does not, and stands by at the
-// new one, without a restart, when the old one has stopped.
+// leader. A dispatcher at the new one does not depose it, because it cannot tell its database
+// from an outdated copy. When the old primary has stopped, the first dispatcher leads at the new
+// one, without a restart, and the second stands by.
 func TestLeaderConflict_OldPrimaryRunsAfterPromotion(t *testing.T) {
 	t.Parallel()
 	primary := testpostgres.Start(t)
@@ -142,13 +145,12 @@ func TestLeaderConflict_OldPrimaryRunsAfterPromotion(t *testing.T) {
 	})
 	standby.Promote(t)
 	b := startMember(t, standby.DSN("postgres"), nats)
-	testbed.Eventually(t, "the second leads, and the first does not", func() bool { return b.leads(t) && a.conflict(t) })
-	if after := b.status(t); after.Term <= before.Term {
-		t.Errorf("the term is %d after %d", after.Term, before.Term)
+	testbed.Eventually(t, "the second says why it does not lead", func() bool { return b.conflict(t) })
+	if !a.leads(t) || a.status(t).Term != before.Term {
+		t.Errorf("the first leads no longer: %+v", a.status(t))
 	}
 	primary.Stop(t)
-	testbed.Eventually(t, "the first stands by at the new primary", func() bool { return a.role(t) == "standby" })
-	if !b.leads(t) {
-		t.Error("the second leads no longer")
-	}
+	testbed.Eventually(t, "the first leads at the new primary, and the second stands by there", func() bool {
+		return a.leads(t) && b.role(t) == "standby" && !b.conflict(t)
+	})
 }

@@ -55,7 +55,7 @@ type Status struct {
 	Term  int64          // of the own lease; 0 while it stands by
 	Row   repo.LeaderRow // as last observed while it stood by
 	// Foreign leads another database with the id of this one, so that this dispatcher does
-	// not lead; nil without one. See [Machine.Heard].
+	// not lead; nil without one. See [Machine.Foreign].
 	Foreign *OtherLeader
 }
 
@@ -89,11 +89,12 @@ func (e *Elector) Status() Status { return *e.status.Load() }
 
 // NoteLeader notes that another dispatcher answered as the leader, in that term, of a store
 // with the id of this one. With a higher term than the own one this dispatcher leads no
-// longer, and with one that the row does not have it does not lead again. Of two leaders with
+// longer, and with one that the row does not have it does not lead again. With the term of the
+// row this dispatcher does not take the row. Of two leaders with
 // one term, that with the lower name leads no longer. Safe for concurrent use.
 func (e *Elector) NoteLeader(term int64, holder string) {
 	other := &heardLeader{OtherLeader{term, holder}, e.clock()}
-	for before := e.heard.Load(); before == nil || other.outranks(before.Term, before.Holder); before = e.heard.Load() {
+	for before := e.heard.Load(); before == nil || !before.outranks(term, holder); before = e.heard.Load() {
 		if e.heard.CompareAndSwap(before, other) {
 			select {
 			case e.news <- struct{}{}:
@@ -204,8 +205,11 @@ func (e *Elector) try(ctx context.Context) (*Lease, error) {
 
 // refusal returns why this dispatcher does not lead, nil without another leader.
 func (o *OtherLeader) refusal(term int64) error {
-	if o == nil {
+	switch {
+	case o == nil:
 		return nil
+	case o.Term == term:
+		return fmt.Errorf("another dispatcher (%s) answers as the leader of term %d, and does not renew that in the database of this one: there are two databases with one store_id; point all dispatchers at one of them", o.Holder, o.Term)
 	}
 	return fmt.Errorf("another dispatcher (%s) led in term %d, but the database of this one has term %d only: there are two databases with one store_id, and this one may be outdated; point all dispatchers at one of them, then restart this one", o.Holder, o.Term, term)
 }

@@ -50,7 +50,14 @@ type Machine struct {
 	heard   OtherLeader   // with a higher term than that of the row; else zero
 	heardAt time.Duration // since when
 	foreign bool          // the leader that was heard leads another database
+
+	last   OtherLeader // the last that was heard
+	lastAt time.Duration
+	twin   *OtherLeader // it has the term of the row, and does not renew the row
 }
+
+// livingTime is how long a leader that was heard counts as living. Leaders are asked each second.
+const livingTime = 1500 * time.Millisecond
 
 // OtherLeader is a dispatcher that answers as the leader of a store with the id of this one.
 type OtherLeader struct {
@@ -77,7 +84,13 @@ func (m *Machine) Row() repo.LeaderRow { return m.row }
 // term, the other one leads another database: this one is its copy, or the other way round.
 // This dispatcher then does not lead, also when the other one is gone, before the row has that
 // term.
+//
+// A leader with the term of the row that does not renew the row leads another database too, of
+// which this one is a copy that has not seen another leader, such as last night's backup or a
+// standby that was promoted. It is not deposed: the copy may be outdated. Once that is certain
+// this dispatcher waits until somebody else has changed the row, also when the other one is gone.
 func (m *Machine) Heard(other OtherLeader, at time.Duration) {
+	m.last, m.lastAt = other, at
 	if other.Term > max(m.row.Term, m.heard.Term) {
 		m.heard, m.heardAt = other, at
 	}
@@ -85,11 +98,11 @@ func (m *Machine) Heard(other OtherLeader, at time.Duration) {
 
 // Foreign returns the leader of another database with the id of this one, nil without one.
 func (m *Machine) Foreign() *OtherLeader {
-	if !m.foreign {
-		return nil
+	if m.foreign {
+		other := m.heard
+		return &other
 	}
-	other := m.heard
-	return &other
+	return m.twin
 }
 
 // Observed notes the row of a look that began and ended at these times. It returns true if
@@ -97,14 +110,25 @@ func (m *Machine) Foreign() *OtherLeader {
 func (m *Machine) Observed(row repo.LeaderRow, began, ended time.Duration) (take bool) {
 	changed := row.Term != m.row.Term || row.Renewals != m.row.Renewals || row.Holder != m.row.Holder
 	if !m.seen || changed {
-		m.row, m.since, m.seen = row, ended, true
+		m.row, m.since, m.seen, m.twin = row, ended, true, nil
 	}
 	if m.heard.Term <= row.Term {
 		m.heard, m.foreign = OtherLeader{}, false
 	} else if m.foreign = m.foreign || began >= m.heardAt; m.state == StandingBy {
 		return false
 	}
-	if m.state != StandingBy || !row.Free() && began-m.since < max(m.ttl, row.TTL) {
+	ttl := max(m.ttl, row.TTL)
+	switch {
+	case m.state != StandingBy, !row.Free() && began-m.since < ttl:
+		return false
+	case row.Free():
+	case m.twin != nil:
+		return false
+	case m.last.Term == row.Term && began-m.lastAt < livingTime:
+		if began-m.since >= 2*ttl { // one that has lost the database answers no longer
+			other := m.last
+			m.twin = &other
+		}
 		return false
 	}
 	m.state = Taking

@@ -108,6 +108,44 @@ func TestMachine_ForeignLeaderIsProvenByALaterLook(t *testing.T) {
 	}
 }
 
+// A leader that answers with the term of a row that it does not renew has another database. It is
+// not deposed: not while it answers, and after that not if it has answered for so long that it
+// cannot just have lost this database, until the row changes.
+func TestMachine_LivingLeaderIsNotDeposed(t *testing.T) {
+	row := repo.LeaderRow{Term: 5, Holder: "other"}
+	for _, c := range []struct {
+		name  string
+		term  int64         // of the leader that answers each second
+		until time.Duration // that it answers
+		row   repo.LeaderRow
+		at    time.Duration // of the look
+		take  bool
+		twin  bool
+	}{
+		{"it answers", 5, 3 * time.Second, row, 4 * time.Second, false, false},
+		{"it has just lost the database", 5, 2 * time.Second, row, 3500 * time.Millisecond, true, false},
+		{"it has an earlier term", 4, 9 * time.Second, row, 3 * time.Second, true, false},
+		{"it answers for long", 5, 6 * time.Second, row, 6 * time.Second, false, true},
+		{"it did so, and is gone", 5, 6 * time.Second, row, time.Hour, false, true},
+		{"the row has changed since", 5, 6 * time.Second, repo.LeaderRow{Term: 6, Holder: "third"}, time.Hour, false, false},
+		{"the row is free since", 5, 6 * time.Second, repo.LeaderRow{Term: 5}, time.Hour, true, false},
+	} {
+		m := NewMachine(3*time.Second, func() time.Duration { return 0 })
+		for now := time.Duration(0); now <= c.until; now += time.Second {
+			m.Heard(OtherLeader{Term: c.term, Holder: "other"}, now)
+			if took := m.Observed(row, now, now); took && now < c.at {
+				t.Errorf("%s: taken after %v", c.name, now)
+			}
+		}
+		if c.take && c.until >= c.at { // it was taken on the way
+			continue
+		}
+		if took := m.Observed(c.row, c.at, c.at); took != c.take || (m.Foreign() != nil) != c.twin {
+			t.Errorf("%s: taken %v, want %v; another database: %v, want %v", c.name, took, c.take, m.Foreign(), c.twin)
+		}
+	}
+}
+
 // A look counts from its end, and up to its begin: the row may have changed right after
 // the first and right before the last one was read.
 func TestMachine_SlowLooksDoNotCount(t *testing.T) {

@@ -27,6 +27,7 @@ import (
 type discovery struct {
 	info    micro.Info // without the endpoints
 	started time.Time
+	leads   func() bool
 	onError func(subject string, err error)
 
 	mu        sync.Mutex
@@ -225,6 +226,9 @@ func (d *discovery) stop() error {
 func (d *discovery) identity() micro.ServiceIdentity {
 	id := d.info.ServiceIdentity
 	id.Metadata = maps.Clone(id.Metadata)
+	if !d.leads() {
+		id.Metadata[metaRole] = model.RoleStandby // its lease is over, and it is being closed
+	}
 	return id
 }
 

@@ -125,6 +125,7 @@ func (s *Service) listen(ctx context.Context, o Options) error {
 	}
 	s.discovery = &discovery{
 		started: now,
+		leads:   func() bool { return s.requests == nil || s.requests.Leads() },
 		onError: func(subject string, err error) {
 			s.sendErrors.Warn("an answer could not be sent", "subject", subject, "error", err)
 		},
