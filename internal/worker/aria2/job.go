@@ -69,6 +69,8 @@ type job struct {
 	oneResponse      bool      // the last submit ends with its first response
 	emptyTries       int       // submits with one response that brought nothing, since the last progress
 	allowedSources   []string  // the sources that aria2c gets; empty: all
+	isPaused         bool      // aria2c has it paused, until each file that only pads has a source
+	sourceless       []pad     // such files without one
 
 	// Only for a job with credentials:
 	withoutCredentials bool      // aria2c gets no credentials for them

@@ -3,10 +3,12 @@ package aria2
 import (
 	"context"
 	"io"
+	"maps"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aria-cluster/dispatcher/internal/worker/torrent"
@@ -25,9 +27,15 @@ const (
 	padsPerCall = 1_000
 )
 
+// pad is a file that only pads.
+type pad struct {
+	number int   // in its torrent, from 1
+	length int64 // bytes
+}
+
 // servePads answers a request for the path /N with N zeros.
 func servePads(w http.ResponseWriter, r *http.Request) {
-	n, err := strconv.ParseInt(r.URL.Path[1:], 10, 64)
+	n, err := strconv.ParseInt(strings.TrimPrefix(r.URL.Path, "/"), 10, 64)
 	if err != nil || n < 0 {
 		http.NotFound(w, r)
 		return
@@ -60,24 +68,45 @@ func (j *job) pads() map[int]int64 {
 	return pads
 }
 
-// offerPads gives aria2c a source for the files that only pad, if the torrent names servers.
-// The error is one of the connection.
-func (e *Engine) offerPads(ctx context.Context, c *client, j *job) error {
-	pads := j.pads()
-	if info, err := torrent.Parse(j.Task.Torrent); len(pads) == 0 || err != nil || !info.WebSeeds || !e.isProxied() {
+// sourcelessPads returns the files that only pad and need a source, by their number: of a torrent
+// that names servers.
+func (e *Engine) sourcelessPads(j *job) []pad {
+	all := j.pads()
+	if info, err := torrent.Parse(j.Task.Torrent); len(all) == 0 || err != nil || !info.WebSeeds || !e.isProxied() {
 		return nil
 	}
-	var calls []call
-	for number, length := range pads {
-		if len(calls) < maxPads {
-			url := "http://" + padHost + "/" + strconv.FormatInt(length, 10)
-			calls = append(calls, call{"aria2.changeUri", []any{j.gid, number, []string{}, []string{url}, 0}})
-		}
+	var list []pad
+	for _, number := range slices.Sorted(maps.Keys(all)) {
+		list = append(list, pad{number, all[number]})
 	}
-	for some := range slices.Chunk(calls, padsPerCall) {
-		if _, _, err := c.multicall(ctx, some); err != nil { // a download that is gone needs none
+	return list[:min(len(list), maxPads)]
+}
+
+// offerPads gives aria2c a source for the files of a paused job that only pad, and has it begin the
+// job. With files in the folder a running one would ask the servers at once, before it has checked
+// its pieces: until then it has the files open for reading only, and gives up each server, because
+// it cannot write what comes. The error is one of the connection; the next call continues.
+func (e *Engine) offerPads(ctx context.Context, c *client, j *job) error {
+	if !j.isPaused {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
+	defer cancel()
+	for len(j.sourceless) > 0 {
+		some := j.sourceless[:min(len(j.sourceless), padsPerCall)]
+		calls := make([]call, len(some))
+		for i, p := range some {
+			url := "http://" + padHost + "/" + strconv.FormatInt(p.length, 10)
+			calls[i] = call{"aria2.changeUri", []any{j.gid, p.number, []string{}, []string{url}, 0}}
+		}
+		if _, _, err := c.multicall(ctx, calls); err != nil { // a download that is gone needs none
 			return err
 		}
+		j.sourceless = j.sourceless[len(some):]
 	}
+	if _, _, err := c.multicall(ctx, []call{{"aria2.unpause", []any{j.gid}}}); err != nil { // so does this
+		return err
+	}
+	j.isPaused = false
 	return nil
 }

@@ -295,7 +295,7 @@ func (e *Engine) advance(ctx context.Context, s session, j *job, all map[string]
 		}
 		return err
 	}
-	return nil
+	return e.offerPads(ctx, s.client, j)
 }
 
 // remedy handles a failed job: it is continued, started over, or ended.

@@ -241,6 +241,8 @@ func (e *Engine) submit(ctx context.Context, s session, j *job) error {
 	j.move(onSubmit)
 	j.process, j.gids, j.missedPolls, j.givenAt = s.process, nil, 0, time.Now()
 	j.confirmed, j.measured, j.silence, j.ended = false, false, silence{}, nil
+	j.sourceless = e.sourcelessPads(j)
+	j.isPaused = len(j.sourceless) > 0
 	s.process.noteJob(j)
 	add := e.callFor(j)
 	ctx, cancel := context.WithTimeout(ctx, turnTimeout)
@@ -295,6 +297,9 @@ func (e *Engine) callFor(j *job) call {
 	}
 	if j.version != nil && j.version.isSmall() {
 		options["force-save"] = "false" // a synced control file, of bytes that are fetched again after a crash
+	}
+	if j.isPaused {
+		options["pause"] = "true"
 	}
 	e.limitResponses(j, options)
 	if e.isProxied() {
