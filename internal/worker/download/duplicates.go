@@ -8,10 +8,14 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
-// maxDuplicates bounds the further sources that the responses to one request name.
-const maxDuplicates = 16
+const (
+	maxDuplicates = 16  // further sources that the responses to one request name
+	maxLinks      = 256 // links that are read for them: a short relative one has the length of its base
+)
 
 // Duplicates returns the URLs of HTTP at which the same file is too, the preferred ones first, as
 // a response, and the redirects before it, say: "Link: <URL>; rel=duplicate; pri=1" (RFC 6249).
@@ -21,8 +25,12 @@ func Duplicates(resp *http.Response) (list []string) {
 		priority int
 	}
 	var found []duplicate
+	read := 0
 	for r := resp; r != nil && r.Request != nil; r = r.Request.Response {
 		for target, params := range links(r.Header.Values("Link")) {
+			if read++; read > maxLinks {
+				break
+			}
 			u := duplicateOf(r.Request.URL, target, params["rel"])
 			if u == "" {
 				continue
@@ -55,7 +63,10 @@ func duplicateOf(base *url.URL, target, relations string) string {
 	if u, err = ParseURL(u.String()); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return ""
 	}
-	return u.String()
+	if source := u.String(); len(source) <= model.MaxURL {
+		return source
+	}
+	return ""
 }
 
 // links iterates over the targets and parameters of values of the header Link (RFC 8288, 3).

@@ -4,7 +4,10 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/aria-cluster/dispatcher/pkg/model"
 )
 
 // hop is a response on the way to a file: its URL, and its lines of the header Link.
@@ -49,5 +52,15 @@ func TestDuplicates_LinksOfResponseAndRedirects(t *testing.T) {
 	}
 	if got := duplicatesOf(t, hop{"http://s/x", many}); len(got) != maxDuplicates || got[0] != "http://h0/x" {
 		t.Errorf("of a hundred: %q", got)
+	}
+	long := "http://s/" + strings.Repeat("d", model.MaxURL) + "/x"
+	if got := duplicatesOf(t, hop{long, []string{"<y>; rel=duplicate", "<" + a + ">; rel=duplicate"}}); !slices.Equal(got, []string{a}) {
+		t.Errorf("of a long URL: %.200q", got)
+	}
+	for range 100 {
+		many = append(many, many[0], many[1], "<"+b+">; rel=describedby")
+	}
+	if got := duplicatesOf(t, hop{"http://s/x", append(many, "<"+a+">; rel=duplicate; pri=1")}); slices.Contains(got, a) {
+		t.Errorf("of %d links: %q", len(many)+1, got)
 	}
 }
