@@ -122,6 +122,9 @@ func (j *job) finishedFiles(paths []string) (files []model.File, total int64, fa
 	if so := torrent.ParseMagnet(j.Task.URL).Select; len(paths) == 0 && so != "" && len(j.Task.Options["select-file"]) == 0 {
 		return nil, 0, failed(download.CodeOption, "so: the magnet link selects no file of the torrent")
 	}
+	if len(paths) == 0 && len(j.pads()) > 0 {
+		return nil, 0, failed(download.CodeOption, "select-file: it names only files that pad the torrent")
+	}
 	if len(paths) == 0 {
 		return nil, 0, failed(download.CodeTorrent, "it completed without a file: not a torrent or metalink that can be read")
 	}

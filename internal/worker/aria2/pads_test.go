@@ -36,6 +36,7 @@ func TestTorrent_PadsNeedNoServer(t *testing.T) {
 		{"one", "1", "folder/a", 100_000},
 		{"one and what pads it", "1-2", "folder/a", 100_000},
 		{"last", "5-6", "folder/d folder/e", 65_545},
+		{"only a pad", "2", "", 0}, // refused
 		{"by URL", "", "folder/a folder/b/c folder/d folder/e", 235_546},
 	} {
 		job := downloadtest.Job(t, c.id, "")
@@ -56,7 +57,11 @@ func TestTorrent_PadsNeedNoServer(t *testing.T) {
 				t.Errorf("%s: %s has %d bytes, want %d, %v", c.id, f.Path, len(data), len(want), err)
 			}
 		}
-		if state.Phase != download.Complete || strings.Join(got, " ") != c.want || state.Total != c.bytes {
+		if c.want == "" {
+			if state.Err == nil || state.Err.Code != download.CodeOption || !strings.Contains(state.Err.Message, "names only files that pad") {
+				t.Errorf("%s: %+v, error %+v", c.id, state, state.Err)
+			}
+		} else if state.Phase != download.Complete || strings.Join(got, " ") != c.want || state.Total != c.bytes {
 			t.Errorf("%s: %+v, error %+v, want %s", c.id, state, state.Err, c.want)
 		}
 		downloadtest.Remove(t, e, c.id)
