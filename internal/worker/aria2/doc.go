@@ -30,9 +30,9 @@
 // It keeps the cookies that servers set, and sends them with every download. So each client's jobs
 // have an aria2c of their own (docs/adr/0015).
 //
-// Limits: an attached aria2c shares these cookies among all clients. With [Config.AllowBT],
-// and with an attached aria2c on another machine, such a late redirect gets its connection
-// and the credentials. From one source over FTP and SFTP, and from a server that sends
+// Limits: an attached aria2c shares these cookies among all clients. With one on another
+// machine such a late redirect, and a source that a server names by "Link: <URL>;
+// rel=duplicate", gets its connection and the credentials. From one source over FTP and SFTP, and from a server that sends
 // neither ETag nor date, a file that changed at the same length can become a mix of both
 // versions, unless the task has a checksum. So can a file of a metalink without one.
 package aria2

@@ -45,7 +45,7 @@ func TestTorrent_PadsNeedNoServer(t *testing.T) {
 			job.Task.Options = nil
 		}
 		if c.id == "by URL" {
-			job.Task.TaskSpec = model.TaskSpec{ID: c.id, URL: s.URL + "/x.torrent"}
+			job.Task.TaskSpec = model.TaskSpec{ID: c.id, URL: s.URL + "/x.torrent", Options: model.Options{"header": {"X-Token: t"}}}
 		}
 		downloadtest.Add(t, e, job)
 		state := downloadtest.Await(t, e, c.id, downloadtest.Ended)

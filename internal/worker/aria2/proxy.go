@@ -22,8 +22,8 @@ func (e *Engine) addProxy(add call, j *job) {
 }
 
 // confines reports whether a job with credentials gets connections to the server of its source
-// only. A job that a torrent may follow does not: its trackers are on other hosts.
-func (e *Engine) confines() bool { return e.isProxied() && !e.cfg.AllowBT }
+// only. A torrent that follows is another submit, without this limit.
+func (e *Engine) confines() bool { return e.isProxied() }
 
 // originAddresses is where the server of a source is, for a proxy: also with HTTPS where
 // it may lead there, as [download.AtHome] has it.

@@ -292,9 +292,9 @@ func TestSecrets_TicketForOneRequest(t *testing.T) {
 		fails    bool   // aria2c gets the credentials, and no connection to the other host
 	}{
 		"its own aria2c":                     {fails: true},
-		"its own aria2c, with allow_bt":      {allowBT: true},
+		"its own aria2c, with allow_bt":      {allowBT: true, fails: true},
 		"attached":                           {attached: "127.0.0.1", fails: true},
-		"attached, with allow_bt":            {attached: "127.0.0.1", allowBT: true},
+		"attached, with allow_bt":            {attached: "127.0.0.1", allowBT: true, fails: true},
 		"attached, as if on another machine": {attached: "0.0.0.0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,6 +125,34 @@ func TestUnseen_NamedSourceIsNotMixedIn(t *testing.T) {
 	}
 }
 
+// A source that a server names gets no credentials, also with allow_bt.
+func TestUnseen_NamedSourceGetsNoCredentials(t *testing.T) {
+	t.Parallel()
+	data := downloadtest.Data(400_000)
+	other := otherHostWith(t, downloadtest.Content(data))
+	cut := downloadtest.Cut(downloadtest.Content(data), 100_000, 1)
+	var gets atomic.Int64
+	s := downloadtest.Serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "<"+other.URL+"/copy>; rel=duplicate")
+		switch {
+		case r.Header.Get("Range") == "bytes=0-0": // of a probe
+			downloadtest.Content(data).ServeHTTP(w, r)
+		case gets.Add(1) == 1:
+			cut.ServeHTTP(w, r)
+		default:
+			w.WriteHeader(http.StatusNotFound)
+		}
+	}))
+	e := startEngine(t, Config{AllowBT: true})
+	downloadtest.Add(t, e, downloadtest.Job(t, "named", s.URL+"/file", "header", "X-Token: t"))
+	if err := downloadtest.MustFail(t, e, "named"); !strings.Contains(err.Message, "leads there now") {
+		t.Errorf("%+v", err)
+	}
+	if n := other.Requests.Load(); n > 0 {
+		t.Errorf("the other server got %d requests", n)
+	}
+}
+
 // A link that expires when the file has come, after a drop, does not undo the download.
 func TestUnseen_ExpiredLinkKeepsFinishedFile(t *testing.T) {
 	t.Parallel()
