@@ -54,6 +54,9 @@ func (s *TaskSpec) checkSelection() error {
 // InfoHash returns the info-hash of a magnet link, which is in hex or base32 (BEP 9), in
 // lower-case hex; "" if it is neither.
 func InfoHash(text string) string {
+	if len(text) != hex.EncodedLen(sha1.Size) && len(text) != base32.StdEncoding.EncodedLen(sha1.Size) {
+		return "" // base32 would skip line breaks, which aria2 does not
+	}
 	sum, err := hex.DecodeString(text)
 	if err != nil {
 		sum, err = base32.StdEncoding.DecodeString(strings.ToUpper(text))

@@ -67,17 +67,27 @@ func checkOptionalName(field, name string) error {
 
 // Validate checks the spec that a client sent. The error is an [*Error] of CodeInvalid
 // or CodeTooLarge that names the field, and has the spec's id if that is valid.
-func (s *TaskSpec) Validate() error { return s.validate(s.Options.Validate(), false) }
+func (s *TaskSpec) Validate() error { return s.validate(storedFields{}) }
 
 // ValidateStored is as [TaskSpec.Validate] for a task that was accepted before, see
 // [Options.ValidateStored]. A port may be any number, and an info-hash any text.
-func (s *TaskSpec) ValidateStored() error { return s.validate(s.Options.ValidateStored(), true) }
+func (s *TaskSpec) ValidateStored() error {
+	return s.validate(storedFields{url: true, mirrors: true, options: true})
+}
 
-func (s *TaskSpec) validate(options error, stored bool) error {
+// storedFields are the fields of a spec that were accepted before, and may be older than a
+// rule for new ones.
+type storedFields struct{ url, mirrors, options bool }
+
+func (s *TaskSpec) validate(stored storedFields) error {
 	if err := checkOptionalName("id", s.ID); err != nil {
 		return err
 	}
-	err := cmp.Or(s.checkSource(stored), s.checkNumbers(), options,
+	options := s.Options.Validate
+	if stored.options {
+		options = s.Options.ValidateStored
+	}
+	err := cmp.Or(s.checkSource(stored), s.checkNumbers(), options(),
 		checkPairs("tags", s.Tags), checkPairs("labels", s.Labels), s.checkTexts())
 	if err != nil && s.ID != "" {
 		return AsError(err).For(s.ID)
@@ -85,7 +95,7 @@ func (s *TaskSpec) validate(options error, stored bool) error {
 	return err
 }
 
-func (s *TaskSpec) checkSource(stored bool) error {
+func (s *TaskSpec) checkSource(stored storedFields) error {
 	given := 0
 	for _, set := range []bool{s.URL != "", len(s.Torrent) > 0, len(s.Metalink) > 0} {
 		if set {
@@ -108,11 +118,11 @@ func (s *TaskSpec) checkSource(stored bool) error {
 	if s.URL == "" {
 		return nil
 	}
-	if err := cmp.Or(checkURL("url", s.URL, stored), s.checkSelection()); err != nil {
+	if err := cmp.Or(checkURL("url", s.URL, stored.url), s.checkSelection()); err != nil {
 		return err
 	}
 	for _, m := range s.Mirrors {
-		if err := checkURL("mirrors", m, stored); err != nil {
+		if err := checkURL("mirrors", m, stored.mirrors); err != nil {
 			return nameMirror(err, m)
 		}
 		if strings.HasPrefix(strings.ToLower(m), "magnet:") || s.Magnet() {

@@ -59,6 +59,7 @@ func TestSpecValidate_ErrorNamesField(t *testing.T) {
 		{"magnet in base32 of lower case", TaskSpec{URL: "magnet:?xt=urn:btih:yex6dqdlxisuvhoj6um3gnnkpqjwpkek"}, ""},
 		{"magnet with a short hash", TaskSpec{URL: "magnet:?xt=urn:btih:c12fe1"}, "url: the magnet link has no info-hash: xt=urn:btih:c12fe1 is not urn:btih: with 40 hex or 32 base32 digits"},
 		{"magnet with a long hash", TaskSpec{URL: magnet + "0"}, "url: the magnet link has no info-hash"},
+		{"magnet with a line break in its hash", TaskSpec{URL: "magnet:?xt=urn:btih:YEX6DQDLXISUVHOJ%0A6UM3GNNKPQJWPKEK"}, "url: the magnet link has no info-hash"},
 		{"magnet with a hash of other letters", TaskSpec{URL: "magnet:?xt=urn:btih:zz2fe1c06bba254a9dc9f519b335aa7c1367a88a"}, "url: the magnet link has no info-hash"},
 		{"magnet of version 2 with a short hash", TaskSpec{URL: "magnet:?xt=urn:btmh:1220aa&xt=urn:btih:c1"}, "url: the magnet link has no info-hash: xt=urn:btih:c1 "},
 		{"magnet with a second hash", TaskSpec{URL: "magnet:?xt=urn:btih:c1&xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a"}, ""},
@@ -195,6 +196,30 @@ func TestTaskUpdate_StoredBreakingHeaderKept(t *testing.T) {
 	}
 	if err := (&TaskUpdate{Options: &again}).Apply(&spec); err == nil {
 		t.Error("the header was accepted in an update of the options")
+	}
+}
+
+// An update is checked by today's rules for what it changes, and the rest of a stored task
+// by those of then.
+func TestTaskUpdate_StoredURLKept(t *testing.T) {
+	const good, port, magnet = "http://h/a", "http://h:99999/a", "magnet:?xt=urn:btih:abc"
+	url, mirrors, badURL, badMirrors, priority := good, []string{good}, magnet, []string{port}, PriorityHigh
+	for name, c := range map[string]struct {
+		stored TaskSpec
+		change TaskUpdate
+		fails  bool
+	}{
+		"a magnet link, its priority":   {TaskSpec{URL: magnet}, TaskUpdate{Priority: &priority}, false},
+		"a port, its labels":            {TaskSpec{URL: port}, TaskUpdate{Labels: &map[string]string{"a": "b"}}, false},
+		"a mirror's port, another URL":  {TaskSpec{URL: good, Mirrors: []string{port}}, TaskUpdate{URL: &url}, false},
+		"a port, other mirrors":         {TaskSpec{URL: port}, TaskUpdate{Mirrors: &mirrors}, false},
+		"the magnet link of the update": {TaskSpec{URL: magnet}, TaskUpdate{URL: &badURL}, true},
+		"the port of the update":        {TaskSpec{URL: port}, TaskUpdate{Mirrors: &badMirrors}, true},
+		"mirrors for a magnet link":     {TaskSpec{URL: magnet}, TaskUpdate{Mirrors: &mirrors}, true},
+	} {
+		if err := c.change.Apply(&c.stored); (err != nil) != c.fails {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -45,7 +45,7 @@ func (u *TaskUpdate) Apply(s *TaskSpec) *Error {
 	if u.Options == nil { // those of a task that is stored may be older than a rule
 		checked.Options, _ = c.Options.WithoutBreakingHeaders()
 	}
-	if err := checked.Validate(); err != nil {
+	if err := checked.validate(storedFields{url: u.URL == nil, mirrors: u.Mirrors == nil, options: u.Options == nil}); err != nil {
 		return AsError(err)
 	}
 	if u.Interrupts() || u.Labels != nil {
