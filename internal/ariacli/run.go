@@ -3,10 +3,10 @@ package ariacli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"reflect"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -153,7 +153,7 @@ stderr, with the codes of HTTP: 499 is an interruption, and 504 --wait that ran 
 	}
 	s.flags.add(root.PersistentFlags())
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usagef("%s; see %s -h", notNumber.ReplaceAllString(err.Error(), "it is not a whole number"), cmd.CommandPath())
+		return usagef("%s; see %s -h", flagErrorText(err), cmd.CommandPath())
 	})
 	root.AddGroup(
 		&cobra.Group{ID: groupTasks, Title: "Tasks:"},
@@ -171,8 +171,21 @@ stderr, with the codes of HTTP: 499 is an interruption, and 504 --wait that ran 
 	return root
 }
 
-// notNumber matches the words of Go in an error of a flag.
-var notNumber = regexp.MustCompile(`strconv\.\w+: parsing ".*": (invalid syntax|value out of range)`)
+// flagErrorText is an error of a flag without the words of Go.
+func flagErrorText(err error) string {
+	var n *strconv.NumError
+	if !errors.As(err, &n) {
+		return err.Error()
+	}
+	reason := "it is not a whole number"
+	switch {
+	case n.Func == "ParseBool":
+		reason = "it is not true or false"
+	case errors.Is(err, strconv.ErrRange):
+		reason = "it is too large or too small"
+	}
+	return strings.Replace(err.Error(), n.Error(), reason, 1)
+}
 
 // The groups in the list of commands.
 const (

@@ -72,6 +72,8 @@ func TestUsage_ErrorNamesFlagOrLine(t *testing.T) {
 		{"add --max-attempts 0 https://h.example/", "", "--max-attempts: 0 is not a number of failures"},
 		{"ls -w -n 1", "", "--limit and --watch exclude each other"},
 		{"ls -n x", "", `invalid argument "x" for "-n, --limit" flag: it is not a whole number; see aria ls -h`},
+		{"ls -n 99999999999999999999", "", `flag: it is too large or too small; see aria ls -h`},
+		{"ls -q=maybe", "", `invalid argument "maybe" for "-q, --quiet" flag: it is not true or false; see aria ls -h`},
 		{"ls --prefix a..b", "", `--prefix: "a..b" is not made of`},
 		{"dlq rm 1 x", "", `"x" is not the sequence of a dead letter`},
 		{"show a/b nope", "", `id: "a/b" must be 1 to 64 of the characters`},
