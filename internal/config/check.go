@@ -27,7 +27,7 @@ func (n *NATS) validate() error {
 		found.add(unfit("nats.cert", []string{"nats.key"}, "nats.cert and nats.key are given together or not at all"))
 	}
 	if n.Creds != "" && n.NKey != "" {
-		found.add(badKey("nats.nkey", "only one of nats.creds and nats.nkey may be given"))
+		found.add(unfit("nats.nkey", []string{"nats.creds"}, "only one of nats.creds and nats.nkey may be given"))
 	}
 	return found.all()
 }
@@ -44,7 +44,7 @@ func (n *DispatcherNATS) validateEmbedded() error {
 		{"nats.creds", n.Creds}, {"nats.nkey", n.NKey}, {"nats.cert", n.Cert}, {"nats.ca", n.CA},
 	} {
 		if k.value != "" {
-			found.add(badKey(k.key, "goes with nats.url or nats.context; without one the dispatcher starts a NATS server of its own, which knows nats.user and nats.password only"))
+			found.add(unfit(k.key, []string{"nats.url", "nats.context"}, "goes with nats.url or nats.context; without one the dispatcher starts a NATS server of its own, which knows nats.user and nats.password only"))
 		}
 	}
 	switch {
@@ -54,7 +54,7 @@ func (n *DispatcherNATS) validateEmbedded() error {
 		found.add(unfit("nats.user", []string{"nats.password"}, "is empty, but nats.password is not, and no nats.url is given: the dispatcher's own NATS server needs both"))
 	}
 	if n.Replicas > 1 {
-		found.add(badKey("nats.replicas", "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas))
+		found.add(unfit("nats.replicas", []string{"nats.url", "nats.context"}, "%d needs a NATS cluster, named by nats.url or nats.context; the dispatcher's own NATS server is one alone", n.Replicas))
 	}
 	return found.all()
 }

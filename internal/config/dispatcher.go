@@ -194,10 +194,9 @@ const defaultPrefix = "aria.v1"
 // Validate checks ranges, enumerations, and what must fit together. Its error
 // is an [*Error], or [Errors].
 func (d *Dispatcher) Validate() error {
-	if err := checkKeys(keysOf(d, dispatcherPrefix)); err != nil {
-		return err // values that are not legal do not fit together either
-	}
 	var found Errors
+	illegal := checkKeys(keysOf(d, dispatcherPrefix))
+	found.add(illegal)
 	found.add(d.Database.validate())
 	if m := d.WorkerManagement; m.HeartbeatTimeout <= m.HeartbeatInterval {
 		found.add(unfit("worker_management.heartbeat_timeout", []string{"worker_management.heartbeat_interval"},
@@ -221,6 +220,9 @@ func (d *Dispatcher) Validate() error {
 		if host == "" || strings.ContainsAny(host, "/@ \t\r\n") {
 			found.add(badKey("limits.hosts", "%.64q is not the name of a host", host))
 		}
+	}
+	if illegal != nil { // values that are not legal do not fit together either
+		found = found.ofOneKey()
 	}
 	return found.all()
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -58,6 +59,14 @@ func (e *Errors) add(err error) {
 	case err != nil:
 		*e = append(*e, err)
 	}
+}
+
+// ofOneKey returns the errors without those of values that do not fit together.
+func (e Errors) ofOneKey() Errors {
+	return slices.DeleteFunc(e, func(err error) bool {
+		var one *Error
+		return errors.As(err, &one) && len(one.others) > 0
+	})
 }
 
 // all returns the errors as one: nil, the only one, or the list.

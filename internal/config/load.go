@@ -207,8 +207,8 @@ func FlagText(set *flag.FlagSet, err error) string {
 }
 
 // load lays file, environment and flags over the keys, and returns the file
-// that was read. The error has all that is wrong, after what was found before. Only legal
-// values are validated with each other.
+// that was read. The error has all that is wrong, after what was found before. Values are
+// compared with each other only if each is legal.
 func (l *loader) load(fallback string, environ []string, before error, validate func() error) (string, error) {
 	var found Errors
 	found.add(before)
@@ -219,11 +219,12 @@ func (l *loader) load(fallback string, environ []string, before error, validate 
 		l.where[s.key.path] = "-" + s.key.flag
 		found.add(l.placed(s.key.set(s.text)))
 	}
+	var checked Errors
+	checked.add(l.placed(validate()))
 	if len(found) > 0 {
-		found.add(l.placed(checkKeys(l.keys)))
-	} else {
-		found.add(l.placed(validate()))
+		checked = checked.ofOneKey()
 	}
+	found.add(checked.all())
 	return file, found.all()
 }
 

@@ -143,7 +143,18 @@ func TestConfig_ErrorNamesAllKeys(t *testing.T) {
 			t.Errorf("%T has no *Error", err)
 		}
 	}
-	_, err := loadWorker(t, []string{"-config=", "-tags", "a=\xff", "-name", "a b", "-engine", "direct", "-aria2-url", "ftp://h/"}, nil)
+	illegal := write(t, `{"log_level": "loud", "nats": {"url": "nats://h:0", "creds": "a", "nkey": "b"}, "http": {"listen": "x"}}`)
+	_, err := loadDispatcher(t, []string{"-config", illegal, "-heartbeat-interval", "100s"}, nil)
+	for _, text := range []string{" 3 errors\n  log_level: ", "\n  nats.url: the port is not", "\n  http.listen: "} {
+		if err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("beside a value that is not legal: %v; want %q", err, text)
+		}
+	}
+	_, err = loadWorker(t, []string{"-config=", "-slots", "many", "-name", "a b", "-engine", "direct", "-aria2-url", "http://h/"}, nil)
+	if err == nil || !strings.Contains(err.Error(), " 2 errors\n  slots: ") || !strings.Contains(err.Error(), "\n  name: ") {
+		t.Errorf("a worker's: %v", err)
+	}
+	_, err = loadWorker(t, []string{"-config=", "-tags", "a=\xff", "-name", "a b", "-engine", "direct", "-aria2-url", "ftp://h/"}, nil)
 	const want = `the configuration has 3 errors
   name: "a b" must be 1 to 64 of the characters A-Z a-z 0-9 _ - (-name)
   aria2.url: is given, but engine is direct (-aria2-url)

@@ -70,10 +70,9 @@ func DefaultWorker() *Worker {
 
 // Validate checks ranges, enumerations and names. Its error is an [*Error], or [Errors].
 func (w *Worker) Validate() error {
-	if err := checkKeys(keysOf(w, workerPrefix)); err != nil {
-		return err // values that are not legal do not fit together either
-	}
 	var found Errors
+	illegal := checkKeys(keysOf(w, workerPrefix))
+	found.add(illegal)
 	if w.Name != "" && !model.ValidName(w.Name) {
 		found.add(badKey("name", "%.80q must be 1 to %d of the characters A-Z a-z 0-9 _ -", w.Name, model.MaxName))
 	}
@@ -97,6 +96,9 @@ func (w *Worker) Validate() error {
 	}
 	if _, err := netguard.ParseNetworks(w.AllowNetworks); err != nil {
 		found.add(badKey("allow_networks", "%v", err))
+	}
+	if illegal != nil { // values that are not legal do not fit together either
+		found = found.ofOneKey()
 	}
 	return found.all()
 }
@@ -142,7 +144,7 @@ func (a *Aria2) validate(engine string) error {
 	case a.URL == "" && (a.Secret != "" || a.SecretFile != ""):
 		return unfit("aria2.url", []string{"aria2.secret", "aria2.secret_file"}, "is empty, but aria2.secret or aria2.secret_file is not")
 	case a.Secret != "" && a.SecretFile != "":
-		return badKey("aria2.secret_file", "aria2.secret is given too")
+		return unfit("aria2.secret_file", []string{"aria2.secret"}, "aria2.secret is given too")
 	case a.URL != "" && engine == "direct":
 		return unfit("aria2.url", []string{"engine"}, "is given, but engine is direct")
 	}
