@@ -99,16 +99,10 @@ func (m *member) role(t *testing.T) string {
 // timeToLive is what the leader row says of its holder, to those who wait for it.
 func timeToLive(t *testing.T, dsn string) time.Duration {
 	t.Helper()
-	ctx := testbed.Context(t)
-	conn, err := pgx.Connect(ctx, dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close(ctx)
 	var ms int64
-	if err := conn.QueryRow(ctx, "SELECT ttl FROM leader").Scan(&ms); err != nil {
-		t.Fatal(err)
-	}
+	at(t, dsn, func(conn *pgx.Conn) error {
+		return conn.QueryRow(testbed.Context(t), "SELECT ttl FROM leader").Scan(&ms)
+	})
 	return time.Duration(ms) * time.Millisecond
 }
 

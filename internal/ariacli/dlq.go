@@ -72,14 +72,7 @@ func dlqListCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			p := newPrinter(s, letterRecords())
-			if err := printAll(p, operator.AllDeadLetters(cmd.Context(), q)); err != nil {
-				return err
-			}
-			if p.printed == 0 && p.isTable() {
-				s.hintf("there are no dead letters")
-			}
-			return nil
+			return printList(s, newPrinter(s, letterRecords()), operator.AllDeadLetters(cmd.Context(), q), "there are no dead letters")
 		}),
 	}
 }

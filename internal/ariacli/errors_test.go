@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/nats-io/nats.go"
@@ -18,26 +17,16 @@ import (
 // losing is a stderr that closes the connection when a text is printed.
 // Requests that end at once write to it at once.
 type losing struct {
+	testbed.Log
 	nc   *nats.Conn
 	text string
-
-	mu      sync.Mutex
-	printed bytes.Buffer
 }
 
 func (l *losing) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte(l.text)) {
 		l.nc.Close()
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.printed.Write(b)
-}
-
-func (l *losing) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.printed.String()
+	return l.Log.Write(b)
 }
 
 // A connection that is lost does not hide what was refused or has failed before.

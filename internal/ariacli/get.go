@@ -100,7 +100,7 @@ func (g *getRun) unfinished(err error, done int, sentence string, failed []*mode
 
 // appendFailure appends the error of a task that has ended without its files.
 func appendFailure(list []*model.Error, t *gotten) []*model.Error {
-	if t.Status == model.StatusCompleted || !t.Status.Terminal() && t.Status != statusUnknown {
+	if t.Status == model.StatusCompleted || !hasEnded(t.Status) {
 		return list
 	}
 	return append(list, model.Errorf(model.CodeConflict, "%s: %s: %s", t.URL, t.Status, reasonOf(t)).For(t.ID))

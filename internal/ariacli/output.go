@@ -293,6 +293,15 @@ func printAll[T any](p *printer[T], all iter.Seq2[T, error]) (err error) {
 	return p.endAfter(err)
 }
 
+// printList is printAll; people are told if the table is empty.
+func printList[T any](s *session, p *printer[T], all iter.Seq2[T, error], empty string) error {
+	err := printAll(p, all)
+	if err == nil && p.printed == 0 && p.isTable() {
+		s.hintf("%s", empty)
+	}
+	return err
+}
+
 // printOne prints one record.
 func printOne[T any](p *printer[T], v T) error {
 	return printAll(p, func(yield func(T, error) bool) { yield(v, nil) })

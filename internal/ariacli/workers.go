@@ -47,14 +47,7 @@ runs, its folders and tags, and why it gets no task. It needs the permissions of
 			if err != nil {
 				return err
 			}
-			p := newPrinter(s, workerRecords())
-			if err := printAll(p, operator.AllWorkers(cmd.Context(), q)); err != nil {
-				return err
-			}
-			if p.printed == 0 && p.isTable() {
-				s.hintf("no worker is selected")
-			}
-			return nil
+			return printList(s, newPrinter(s, workerRecords()), operator.AllWorkers(cmd.Context(), q), "no worker is selected")
 		}),
 	}
 	cmd.Flags().StringSliceVar(&status, "status", nil, "select workers by status: online, busy, draining, offline, error")

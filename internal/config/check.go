@@ -101,10 +101,16 @@ func CheckServer(key, raw string) error {
 	if u.Hostname() == "" {
 		return badKey(key, "has no host")
 	}
-	if n, err := strconv.ParseUint(u.Port(), 10, 16); u.Port() != "" && (err != nil || n == 0) {
+	if u.Port() != "" && !isPort(u.Port()) {
 		return badKey(key, "the port is not from 1 to 65535")
 	}
 	return nil
+}
+
+// isPort reports whether a text is a port from 1 to 65535.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 // checkAria2URL wants what aria2.url can be. It never repeats it: it may hold a

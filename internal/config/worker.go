@@ -6,7 +6,6 @@ import (
 	"net/url"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -124,7 +123,7 @@ func (w *Worker) checkDHT() error {
 	if err != nil || u.Host != w.BTDHT || u.Hostname() == "" {
 		return badKey("bt_dht", "%.80q is not HOST:PORT", w.BTDHT)
 	}
-	if port, err := strconv.ParseUint(u.Port(), 10, 16); err != nil || port == 0 {
+	if !isPort(u.Port()) {
 		return badKey("bt_dht", "%.40q is not a port from 1 to 65535", u.Port())
 	}
 	switch {

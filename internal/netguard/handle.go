@@ -25,13 +25,13 @@ type pipes struct {
 }
 
 // dial returns one end of a connection. The other end is accepted.
-func (l *pipes) dial(ctx context.Context) (net.Conn, error) {
+func (l *pipes) dial() (net.Conn, error) {
 	near, far := net.Pipe()
 	select {
 	case l.conns <- far:
 		return near, nil
-	case <-ctx.Done():
-		return nil, fmt.Errorf("connect: %w", ctx.Err())
+	case <-l.life.Done():
+		return nil, fmt.Errorf("connect: %w", l.life.Err())
 	}
 }
 

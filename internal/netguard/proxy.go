@@ -280,7 +280,7 @@ func (p *Proxy) connect(name, address string) (net.Conn, error) {
 		return nil, fmt.Errorf("%.80s: the server leads there now, and did not when it was asked where the file is", address)
 	}
 	if inside := p.handled[strings.ToLower(address)]; inside != nil {
-		return inside.dial(p.life)
+		return inside.dial()
 	}
 	if pin, ok := p.pin(name, host); ok {
 		if c, err := p.dial(p.life, "tcp", net.JoinHostPort(pin.String(), port)); err == nil {

@@ -32,7 +32,8 @@
 //
 // Limits: an attached aria2c shares these cookies among all clients. With one on another
 // machine such a late redirect, and a source that a server names by "Link: <URL>;
-// rel=duplicate", gets its connection and the credentials. From one source over FTP and SFTP, and from a server that sends
-// neither ETag nor date, a file that changed at the same length can become a mix of both
-// versions, unless the task has a checksum. So can a file of a metalink without one.
+// rel=duplicate", gets its connection and the credentials. From one source over FTP and SFTP,
+// and from a server that sends neither ETag nor date, a file that changed at the same length can
+// become a mix of both versions, unless the task has a checksum. So can a file of a metalink
+// without one.
 package aria2

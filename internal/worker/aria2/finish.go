@@ -23,7 +23,7 @@ func (e *Engine) finish(ctx context.Context, s session, j *job, v familyState, a
 		v.failed = &row{ErrorCode: download.CodeNoResume, ErrorMessage: "the file came in part from another source, which its server names"}
 		return e.remedy(ctx, s, j, v, all)
 	}
-	files, total, failure := j.finishedFiles(pathsOf(list, j.pads()))
+	files, total, failure := j.finishedFiles(list)
 	if failure != nil {
 		e.conclude(j, all, func() { j.failWith(failure) })
 		return nil
@@ -116,13 +116,15 @@ func (e *Engine) concludeAll(ctx context.Context, c *client) error {
 	return nil
 }
 
-// finishedFiles checks the paths that aria2c names and returns the files there.
-func (j *job) finishedFiles(paths []string) (files []model.File, total int64, failure *model.TaskError) {
+// finishedFiles checks the paths of the files that aria2c names and returns the files there.
+func (j *job) finishedFiles(list [][]file) (files []model.File, total int64, failure *model.TaskError) {
 	failed := func(code int, message string) *model.TaskError { return download.Failure(j.Task, code, message) }
+	pads := j.pads()
+	paths := pathsOf(list, pads)
 	if so := torrent.ParseMagnet(j.Task.URL).Select; len(paths) == 0 && so != "" && len(j.Task.Options["select-file"]) == 0 {
 		return nil, 0, failed(download.CodeOption, "so: the magnet link selects no file of the torrent")
 	}
-	if len(paths) == 0 && len(j.pads()) > 0 {
+	if len(paths) == 0 && len(pads) > 0 {
 		return nil, 0, failed(download.CodeOption, "select-file: it names only files that pad the torrent")
 	}
 	if len(paths) == 0 {

@@ -72,7 +72,10 @@ func (j *job) pads() map[int]int64 {
 // that names servers.
 func (e *Engine) sourcelessPads(j *job) []pad {
 	all := j.pads()
-	if info, err := torrent.Parse(j.Task.Torrent); len(all) == 0 || err != nil || !info.WebSeeds || !e.isProxied() {
+	if len(all) == 0 || !e.isProxied() {
+		return nil
+	}
+	if info, err := torrent.Parse(j.Task.Torrent); err != nil || !info.WebSeeds {
 		return nil
 	}
 	var list []pad

@@ -12,7 +12,8 @@ import (
 func (e *Engine) addProxy(add call, j *job) {
 	options := add.params[len(add.params)-1].(map[string]any)
 	var only []string
-	if len(j.allowedSources) > 0 && j.hasCredentials() && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && e.confines() {
+	if len(j.allowedSources) > 0 && j.hasCredentials() && !j.withoutCredentials && overHTTP(j.allowedSources[0]) && e.isProxied() {
+		// A torrent that follows is another submit, without this limit.
 		only = originAddresses(j.allowedSources[0])
 	}
 	options["all-proxy"] = e.proxy.Admit(j.gid, only...)
@@ -20,10 +21,6 @@ func (e *Engine) addProxy(add call, j *job) {
 		e.proxy.HideSize(j.gid)
 	}
 }
-
-// confines reports whether a job with credentials gets connections to the server of its source
-// only. A torrent that follows is another submit, without this limit.
-func (e *Engine) confines() bool { return e.isProxied() }
 
 // originAddresses is where the server of a source is, for a proxy: also with HTTPS where
 // it may lead there, as [download.AtHome] has it.

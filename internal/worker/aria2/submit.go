@@ -133,7 +133,7 @@ func (j *job) takeProbe(want purpose) (p preparation, known bool) {
 }
 
 func (e *Engine) newQuery(j *job) *versionQuery {
-	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, announced: j.announced, confined: e.confines(), timeout: probeTimeout}
+	return &versionQuery{spec: &j.Task.TaskSpec, transport: e.transport, userAgent: e.cfg.UserAgent, first: j.firstSource, exact: j.exactProbe, announced: j.announced, confined: e.isProxied(), timeout: probeTimeout}
 }
 
 // prepareQuery returns the query before a job begins. A job with credentials needs an

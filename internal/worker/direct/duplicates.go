@@ -10,10 +10,11 @@ import (
 // noteDuplicates notes the further sources that a response names. A task with passwords or headers
 // has none: they are for the servers of its own sources only.
 func (j *job) noteDuplicates(resp *http.Response) {
-	if confides(j.Task) {
+	found := download.Duplicates(resp)
+	if len(found) == 0 || confides(j.Task) {
 		return
 	}
-	for _, source := range download.Duplicates(resp) {
+	for _, source := range found {
 		if source != j.Task.URL && !slices.Contains(j.Task.Mirrors, source) && !slices.Contains(j.duplicates, source) {
 			j.duplicates = append(j.duplicates, source)
 		}
