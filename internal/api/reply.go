@@ -79,7 +79,10 @@ func encodeWorker(w *model.Worker, room int) ([]byte, error) {
 		func() { c.Capabilities = model.Capabilities{} },
 	} {
 		shorten()
-		if b, err = wire.Encode(&c); err != nil || len(b) <= room {
+		if b, err = wire.Encode(&c); err != nil {
+			return nil, err
+		}
+		if len(b) <= room {
 			break
 		}
 	}
@@ -90,8 +93,8 @@ func encodeWorker(w *model.Worker, room int) ([]byte, error) {
 		}
 		c.CurrentTasks = append(c.CurrentTasks, id)
 	}
-	if len(c.CurrentTasks) == 0 || err != nil {
-		return b, err
+	if len(c.CurrentTasks) == 0 {
+		return b, nil
 	}
 	return wire.Encode(&c)
 }

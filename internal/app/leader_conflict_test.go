@@ -106,7 +106,7 @@ func TestLeaderConflict_LowerTermStepsDown(t *testing.T) {
 	if !b.leads(t) {
 		t.Error("the third leads no longer")
 	}
-	if !strings.Contains(a.log.String(), "another dispatcher leads with a higher term") {
+	if !strings.Contains(a.log.String(), "another dispatcher leads another database with this store_id") {
 		t.Error("the first does not say why it leads no longer")
 	}
 }

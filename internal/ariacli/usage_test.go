@@ -240,7 +240,7 @@ func TestVerbs_InterruptedSelectionContinues(t *testing.T) {
 func TestList_EmptyTableNamesClient(t *testing.T) {
 	url := dispatcherOf(t, "v9.9.9")
 	hint := "no task of the client me is selected; --client names another one, --all-clients lists those of all\n"
-	for args, want := range map[string]string{"workers": "no worker is selected\n", "workers -o json": "", "dlq ls": "there are no dead letters\n", "dlq ls -o id": "", "ls": hint, "ls -o wide": hint, "ls -q": "", "ls -o id": "", "ls -o json": "", "ls --all-clients": ""} {
+	for args, want := range map[string]string{"workers": "no worker is selected\n", "workers -o json": "", "ls": hint, "ls -o wide": hint, "ls -q": "", "ls -o id": "", "ls -o json": "", "ls --all-clients": ""} {
 		env := map[string]string{"NATS_URL": url, "ARIA_CLIENT": "me"}
 		var errOut bytes.Buffer
 		code := Run(testbed.Context(t), Process{

@@ -240,7 +240,8 @@ func (t *Turn) fillAll(ctx context.Context, known map[string]*model.Task, answer
 }
 
 // fill puts the tasks into answers and assignments. A task that cannot be read
-// now leaves its assignment out: the worker's next heartbeat brings it again.
+// now leaves its assignment out: the worker's next heartbeat brings it again. One whose
+// row is damaged is set aside.
 func (t *Turn) fill(ctx context.Context, known map[string]*model.Task, answers []engine.Answer, plan *engine.Plan) *Outcome {
 	rows := &rows{known: known, written: make(map[string]*model.Task, len(plan.Batch.Tasks))}
 	for i := range plan.Batch.Tasks {

@@ -64,7 +64,7 @@ func (e *Engine) countWaiting(by map[string]int) {
 	}
 	c := e.index.Counts()
 	count(reasonOnHold, int(e.counts[model.StatusPending])-c.Due-c.Queued-unloadable)
-	count(reasonUnloadable, unloadable)
+	count("cannot be loaded; the log of the dispatcher says why", unloadable)
 	count("backs off or is scheduled", c.Due)
 	count("waits for its host, which has as many tasks as limits allow", c.HostLimit)
 	count("waits for its host, which asked its client to wait (host_cooldown)", c.Cooling)

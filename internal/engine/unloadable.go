@@ -23,7 +23,7 @@ func (e *Engine) AddUnloadable(row *model.Task) {
 	e.unloadable[row.ID] = unloadableTask{row.Status, row.Attempt, reason}
 }
 
-// SetAside does the same with a task that was just assigned: Live has not read the columns with
+// SetAside does as AddUnloadable does with a task that was just assigned: Live has not read the columns with
 // the damage of its row. Its worker cannot be told of it, so the slot would wait for a download
 // that never begins. It returns false if the attempt has begun or ended. Call it after Plan, for
 // a row that is committed.

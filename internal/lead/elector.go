@@ -110,14 +110,14 @@ func (o *OtherLeader) outranks(term int64, holder string) bool {
 	return o.Term > term || o.Term == term && o.Holder > holder
 }
 
-// noteHeard passes on what was heard since the last call. It ends a lease with a lower term.
+// noteHeard passes on what was heard since the last call. It ends a lease that the other leader outranks.
 func (e *Elector) noteHeard(lease *Lease) {
 	other := e.heard.Swap(nil)
 	if other == nil {
 		return
 	}
 	if lease != nil && lease.Held() && other.outranks(lease.Term(), e.cfg.Holder) {
-		e.cfg.Logger.Error("another dispatcher leads with a higher term; this one leads no longer", "term", lease.Term(), "other", fmt.Sprintf("%s, term %d", other.Holder, other.Term))
+		e.cfg.Logger.Error("another dispatcher leads another database with this store_id; this one leads no longer", "term", lease.Term(), "other", fmt.Sprintf("%s, term %d", other.Holder, other.Term))
 		lease.End()
 	}
 	e.m.Heard(other.OtherLeader, other.at)

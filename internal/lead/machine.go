@@ -13,8 +13,9 @@ type State int
 // The states, and the methods of [Machine] that lead from one to the other:
 //
 //	from               method     to
-//	standing by        Observed   taking, if the row is free or was unchanged for the TTL or that of the row,
-//	                              and no leader with a higher term was heard
+//	standing by        Observed   taking, if the row is free, or was unchanged for the TTL (the own
+//	                              one or that of the row) and no leader with its term
+//	                              answers; and no leader with a higher term was heard
 //	taking             Took       loading, or standing by after a failure
 //	loading            Loaded     leading
 //	loading, leading   Renewed    the same, or stepping down: the row belongs to another one

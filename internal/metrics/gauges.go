@@ -39,7 +39,7 @@ func newGauges(o *Options) *gauges {
 			prometheus.GaugeValue, 1),
 		leader:         desc("aria_leader", "1 if this dispatcher assigns tasks, 0 if it stands by."),
 		term:           desc("aria_term", "The term of the leader; 0 without standbys."),
-		conflict:       desc("aria_leader_conflict", "1 if this dispatcher does not lead because another database with its store_id has a leader with a higher term."),
+		conflict:       desc("aria_leader_conflict", "1 if this dispatcher does not lead because another database with its store_id has a leader."),
 		unmetSync:      desc("aria_require_sync_unmet", "1 if database.require_sync is set and PostgreSQL may lose acknowledged tasks, as of some seconds ago."),
 		tasks:          desc("aria_tasks", "Tasks in the store, by status.", "status"),
 		waiting:        desc("aria_tasks_waiting", "Pending tasks, by why they wait.", "reason"),

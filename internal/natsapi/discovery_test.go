@@ -244,6 +244,10 @@ func (endedLease) Held() bool  { return false }
 // next leader.
 func TestService_DeposedLeaderAnswersNothing(t *testing.T) {
 	w := serveOptions(t, &fakeBackend{}, api.Options{Lease: endedLease{}})
+	var ping micro.Ping // discovery names it no leader, so that nobody waits for it
+	if discover(t, w.nc, "$SRV.PING", &ping); ping.Metadata["role"] != "standby" {
+		t.Errorf("metadata %v", ping.Metadata)
+	}
 	next, err := New(testbed.Context(t), testbus.Open(t, w.server.ClientURL()), api.New(&fakeBackend{}, api.Options{}), Options{Prefix: wire.DefaultPrefix, Name: "next", Term: 2})
 	if err != nil {
 		t.Fatal(err)

@@ -89,8 +89,8 @@ func describe(other micro.Ping) string {
 
 // WatchSingleton repeats the check, because two dispatchers can meet when a split
 // network is joined again. Of two, the younger one stops: it returns an error that
-// names the older; a standby does not stop. Of two that share a store neither stops: it calls Options.OnLeader for
-// each of them that leads. It returns nil when ctx ends.
+// names the older. A standby stops for none. Of two that share a store neither stops:
+// Options.OnLeader is called for each that leads. It returns nil when ctx ends.
 func (s *Service) WatchSingleton(ctx context.Context) error {
 	if s.discovery.info.Metadata[metaStoreID] != "" {
 		return s.watchSingleton(ctx, sharingInterval)
@@ -109,7 +109,7 @@ func (s *Service) watchSingleton(ctx context.Context, every time.Duration) error
 			case other.ID == s.discovery.info.ID || other.Metadata[wire.MetaPrefix] != s.subjects.Prefix:
 			case sharesStore(other, s.discovery.info.Metadata[metaStoreID]):
 				noteLeader(other, s.onLeader)
-			case s.requests == nil: // a standby shares no requests
+			case s.requests == nil: // a standby serves nothing, so it is in nobody's way
 			case olderThan(other.ServiceIdentity, s.discovery.info.ServiceIdentity):
 				older = fmt.Errorf("another dispatcher (%s) has served the prefix %s for longer; this one stops", describe(other), s.subjects.Prefix)
 			default:

@@ -46,8 +46,12 @@ func (s *Store) inspect(ctx context.Context, conn *pgx.Conn) error {
 }
 
 // InspectDurability looks whether the server is as durable as Config.RequireSync wants: its
-// settings may change while the dispatcher is connected. [Store.UnmetSync] has the result.
+// settings may change while the dispatcher is connected. [Store.UnmetSync] has the result. Without
+// it there is nothing to look at.
 func (s *Store) InspectDurability(ctx context.Context) error {
+	if !s.config.RequireSync {
+		return nil
+	}
 	return s.read(ctx, "inspect durability", func(ctx context.Context) error {
 		d, err := readDurability(ctx, s.r)
 		if err == nil && s.noteUnmet(d.weakness()) {

@@ -28,7 +28,7 @@ func (s *Store) Expired(ctx context.Context, before map[model.Status]model.Time,
 		if err := s.r.GetContext(ctx, &first, "SELECT coalesce(min(seq), 0) FROM tasks WHERE seq > ?", after); err != nil || first == 0 {
 			return err
 		}
-		if err := s.r.GetContext(ctx, &end, "SELECT max(seq) FROM tasks"); err != nil { // not the last seq of a whole row
+		if err := s.r.GetContext(ctx, &end, "SELECT max(seq) FROM tasks"); err != nil { // reads.last leaves out those above rules.MaxSeq
 			return err
 		}
 		if last = rules.SweptTo(first); last < end {

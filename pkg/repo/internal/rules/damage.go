@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/aria-cluster/dispatcher/pkg/model"
@@ -26,14 +25,14 @@ func WholeTask(t *model.Task) error {
 	if t.Damage == "" {
 		return nil
 	}
-	return fmt.Errorf("%.80q: %w", t.ID, errors.New(t.Damage))
+	return fmt.Errorf("%.80q: %s", t.ID, t.Damage)
 }
 
 // WholeWorkers returns an error if a column of the row of a worker cannot be read.
 func WholeWorkers(workers []*model.Worker) error {
 	for _, w := range workers {
 		if w.Damage != "" {
-			return fmt.Errorf("%.80q: %w", w.ID, errors.New(w.Damage))
+			return fmt.Errorf("%.80q: %s", w.ID, w.Damage)
 		}
 	}
 	return nil
